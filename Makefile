@@ -1,0 +1,39 @@
+# make demo   nine base models trained, stacked, measured, one clip scored: on the demo corpus, offline
+# make test   lint, tests, coverage
+# make bench  ratios of speed and memory
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+
+.PHONY: demo test bench clean
+.DELETE_ON_ERROR:
+
+.venv/.installed: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --upgrade pip
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable .
+	touch $@
+
+.venv/.developing: .venv/.installed
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable . --group dev
+	touch $@
+
+demo: .venv/.installed
+	$(BIN)/fit_base --seeds 5
+	$(BIN)/fit_meta --learner ridge
+	$(BIN)/predict_mos artifacts/demo/wav/audiomos2025-track1-S002_P001.wav \
+		--prompt "$$(awk -F'\t' '$$1 == "P001" {print $$2}' artifacts/demo/prompt_info.txt)"
+
+test: .venv/.developing
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python -m coverage erase
+	$(BIN)/python -m coverage run -m pytest
+	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m coverage report
+
+bench: .venv/.developing
+	$(BIN)/python -m pytest -o addopts=--import-mode=importlib -o python_files='bench_*.py' \
+		-o python_functions='bench_*' -s tests/benchmarks
+
+clean:
+	rm -rf .venv .pytest_cache .ruff_cache .coverage*

@@ -1,0 +1,133 @@
+"""Training criteria: what a head's raw outputs mean, the loss on a score, and the distribution that they stand for.
+
+The trap is to squash twice: every criterion takes raw outputs (logits), and the softmax or sigmoid is here alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from base_models.bins import SOFTEN_SIGMA, ScoreBins
+from base_models.config import BaseConfig
+
+
+class Criterion(Protocol):
+    """What training and prediction ask of a criterion.
+
+    ``outputs`` is the number of raw outputs per aspect; ``sigma`` the kernel width that `ScoreBins.decode` needs for
+        its
+    distributions.
+    """
+
+    outputs: int
+    sigma: float
+
+    def loss(self, logits: Tensor, scores: Tensor) -> Tensor:
+        """Loss of each clip. Shape: (n, outputs), (n,) → (n,)."""
+
+    def distribution(self, logits: Tensor) -> Tensor:
+        """Bins of each clip, rows sum to 1. Shape: (n, outputs) → (n, bins.count), float64."""
+
+
+class SoftBins:
+    """Cross-entropy against Gaussian-softened targets (DORA-MOS, Eq. 1); it has the gradients of the KL divergence."""
+
+    def __init__(self, bins: ScoreBins, sigma: float):
+        self.bins, self.sigma, self.outputs = bins, sigma, bins.count
+
+    def targets(self, scores: Tensor) -> Tensor:
+        """Soft targets, shape (n,) → (n, bins.count)."""
+        soft = self.bins.soften(scores.double().cpu().numpy(), self.sigma)
+        return torch.from_numpy(soft).to(scores)
+
+    def loss(self, logits: Tensor, scores: Tensor) -> Tensor:
+        return -(self.targets(scores) * F.log_softmax(logits.float(), -1)).sum(-1)
+
+    def distribution(self, logits: Tensor) -> Tensor:
+        return logits.double().softmax(-1)
+
+
+class NearestBin(SoftBins):
+    """Cross-entropy against the nearest bin (DORA-MOS, Table I "CE Loss"; the published code took the bin below)."""
+
+    def targets(self, scores: Tensor) -> Tensor:
+        centers = torch.from_numpy(self.bins.centers).to(scores.device)
+        nearest = (scores.double().unsqueeze(-1) - centers).abs().argmin(-1)
+        return F.one_hot(nearest, self.bins.count).to(scores.dtype)
+
+
+class Scalar:
+    """Absolute error of one output, counted from the middle of the scale (DORA-MOS, Table I "L1 Loss")."""
+
+    outputs = 1
+    sigma = SOFTEN_SIGMA
+
+    def __init__(self, bins: ScoreBins):
+        self.bins = bins
+
+    def score(self, logits: Tensor) -> Tensor:
+        """Predicted scores, shape (n, 1) → (n,)."""
+        return logits.float().squeeze(-1) + (self.bins.low + self.bins.high) / 2
+
+    def loss(self, logits: Tensor, scores: Tensor) -> Tensor:
+        return (self.score(logits) - scores).abs()
+
+    def distribution(self, logits: Tensor) -> Tensor:
+        return torch.from_numpy(self.bins.soften(self.score(logits).double().cpu().numpy(), self.sigma))
+
+
+class Coral:
+    """Rank-consistent thresholds: P(score > t) for each threshold t, falling by construction (DORA-MOS, section II.C).
+
+    The first logit is free, each next one lower by a softplus (as in the published code), so P never rises with t.
+    The score is ``low + step · Σ P``. With ``ranks=0`` the thresholds are the bin centres: a MOS in steps of one bin
+    width lies between two of them and decodes to itself. With ``ranks=5`` they are 1, 2, 3, 4 (published), and a
+    perfect model predicts the next whole number above the MOS.
+    """
+
+    sigma = SOFTEN_SIGMA
+
+    def __init__(self, bins: ScoreBins, ranks: int = 0):
+        self.bins = bins
+        self.step = (bins.high - bins.low) / (ranks - 1) if ranks else bins.width
+        self.thresholds = (
+            bins.low + self.step * torch.arange(ranks - 1, dtype=torch.float64)
+            if ranks
+            else torch.from_numpy(bins.centers)
+        )
+        self.outputs = len(self.thresholds)
+
+    def cumulative_logits(self, logits: Tensor) -> Tensor:
+        """Logits of P(score > t), falling along the last axis. Shape: (n, outputs) → (n, outputs)."""
+        logits = logits.float()
+        return torch.cat([logits[:, :1], logits[:, :1] - F.softplus(logits[:, 1:]).cumsum(-1)], -1)
+
+    def loss(self, logits: Tensor, scores: Tensor) -> Tensor:
+        above = scores.double().unsqueeze(-1) > self.thresholds.to(scores.device)
+        cumulative = self.cumulative_logits(logits)
+        return F.binary_cross_entropy_with_logits(cumulative, above.to(cumulative.dtype), reduction="none").sum(-1)
+
+    def score(self, logits: Tensor) -> Tensor:
+        """Predicted scores, shape (n, outputs) → (n,), float64."""
+        return self.bins.low + self.step * self.cumulative_logits(logits).double().sigmoid().sum(-1)
+
+    def distribution(self, logits: Tensor) -> Tensor:
+        return torch.from_numpy(self.bins.soften(self.score(logits).cpu().numpy(), self.sigma))
+
+
+CRITERIA: dict[str, Callable[[BaseConfig], Criterion]] = {
+    "gaussian": lambda config: SoftBins(config.bins, config.sigma),
+    "ce": lambda config: NearestBin(config.bins, config.sigma),
+    "l1": lambda config: Scalar(config.bins),
+    "coral": lambda config: Coral(config.bins, config.coral_ranks),
+}
+
+
+def build_criterion(config: BaseConfig) -> Criterion:
+    """The criterion that a config names."""
+    return CRITERIA[config.criterion](config)

@@ -1,0 +1,113 @@
+"""Encoder: an encoder's facts, its weights and its two steps, `prepare` and `encode`.
+
+The trap it guards against: a module whose gradients are off is not yet frozen. In train mode dropout is random and
+BatchNorm moves its running statistics at every call (facts of DORA-MOS's published code). So every call goes back to
+eval mode first, and computes in full float32 whatever the caller has switched on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from base_models.audio import load_audio
+from base_models.encoders import EncoderSpec
+from base_models.errors import ClipError, UsageError
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Encoder(EncoderSpec):
+    """A loaded encoder: its spec, and what is needed to run it.
+
+    Parameters
+    ----------
+    module : torch module, a batch (B, L, ...) to embeddings (B, T, dim)
+    prepare : function from one item (path or prompt) to the array (L, ...) that `module` takes; raises `ClipError`
+    digest : str, SHA-256 of the weight files; empty for an embedded encoder
+    device : str, where it computes
+    """
+
+    module: nn.Module
+    prepare: Callable[[str], np.ndarray]
+    digest: str = ""
+    device: str = "cpu"
+
+    def __post_init__(self):
+        self.module.requires_grad_(False).eval().to(self.device)
+
+    @property
+    def signature(self) -> str:
+        """Names the outputs: two encoders with the same signature give the same embeddings. Fit for a folder name."""
+        return "-".join(filter(None, [self.name, f"v{self.version}", self.digest[:16]]))
+
+    def encode(self, batch: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
+        """Embeddings of prepared items.
+
+        Parameters
+        ----------
+        batch : B prepared items, all of the same length
+
+        Returns
+        -------
+        embeddings : float32 array of shape (B, T, dim)
+        """
+        lengths = {len(item) for item in batch}
+        if len(lengths) != 1:
+            raise UsageError(f"A batch holds items of one length, so that none is padded; got {sorted(lengths)}.")
+        self.module.eval()
+        with torch.inference_mode(), full_precision(self.device):
+            return self.module(torch.from_numpy(np.stack(batch)).to(self.device)).float().cpu().numpy()
+
+
+@contextlib.contextmanager
+def full_precision(device: str):
+    """Float32 throughout: no autocast, no TF32 convolutions (which torch allows by default), repeatable kernels."""
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(torch.autocast(torch.device(device).type, enabled=False))
+        if torch.device(device).type == "cuda":
+            stack.enter_context(torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False))
+        yield
+
+
+def state_digest(encoder: Encoder) -> str:
+    """SHA-256 over every parameter and buffer, to show that nothing moved."""
+    digest = hashlib.sha256(encoder.signature.encode())
+    for name, tensor in [*encoder.module.named_parameters(), *encoder.module.named_buffers()]:
+        array = tensor.detach().cpu().contiguous().numpy()
+        digest.update(f"{name} {array.dtype} {array.shape} ".encode() + array.tobytes())
+    return digest.hexdigest()
+
+
+def prepare_audio(spec: EncoderSpec, shortest: int) -> Callable[[str], np.ndarray]:
+    """The `prepare` of an audio encoder: path to samples (L,), at least `shortest` of them."""
+
+    def prepare(path: str) -> np.ndarray:
+        samples = load_audio(path, spec.sample_rate)
+        if len(samples) < shortest:
+            seconds, least = len(samples) / spec.sample_rate, shortest / spec.sample_rate
+            raise ClipError(f"too short: {seconds:.3f} s, and '{spec.name}' needs at least {least:.3f} s")
+        return samples
+
+    return prepare
+
+
+def check_prompt(prompt: str) -> str:
+    """`prompt` itself, or why it cannot be used."""
+    if not isinstance(prompt, str) or not prompt.strip():
+        raise ClipError("no prompt")
+    return prompt
+
+
+def check_device(device: str) -> None:
+    """Refuse a device that is not here, before anything is loaded."""
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not there.get(str(device).partition(":")[0], False):
+        raise UsageError(
+            f"Device '{device}' is not available. Here: {', '.join(name for name in there if there[name])}."
+        )

@@ -1,0 +1,246 @@
+"""MSE, LCC, SRCC and KTAU per clip and per system, with intervals over systems: convention, validate, metric, evaluate.
+
+The trap: clips of one system are not independent, so an interval from resampled clips is too narrow; here whole systems
+are resampled. A resample is a row of integer weights, and every metric of all resamples comes from sums over pairs of
+clips, so that nothing is repeated physically and nothing is approximated.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from base_models.errors import UsageError, some
+
+LEVELS = ("utterance", "system")
+_BLOCK_NUMBERS = 2_000_000  # about ten arrays of this many float64 live at once: below 200 MB
+
+
+def _checked(y_true, y_pred) -> tuple[np.ndarray, np.ndarray]:
+    y_true, y_pred = np.asarray(y_true, dtype=np.float64), np.asarray(y_pred, dtype=np.float64)
+    if y_true.ndim != 1 or y_true.shape != y_pred.shape:
+        raise UsageError(f"A metric compares two lists of one length; got shapes {y_true.shape} and {y_pred.shape}.")
+    if not (np.isfinite(y_true).all() and np.isfinite(y_pred).all()):
+        raise UsageError("A metric needs finite scores; found NaN or infinity.")
+    return y_true, y_pred
+
+
+def _correlation(coefficient: Callable, y_true, y_pred) -> float:
+    y_true, y_pred = _checked(y_true, y_pred)
+    if len(y_true) < 2 or np.ptp(y_true) == 0 or np.ptp(y_pred) == 0:
+        return float("nan")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # scipy warns of nearly constant input, and still answers
+        return float(coefficient(y_true, y_pred).statistic)
+
+
+def mse(y_true, y_pred) -> float:
+    """Mean squared error of two arrays of shape (n,); NaN for fewer than 2 points, as for the correlations.
+
+    >>> mse([1.0, 2.0], [1.0, 4.0])
+    2.0
+    """
+    y_true, y_pred = _checked(y_true, y_pred)
+    return float(np.mean((y_true - y_pred) ** 2)) if len(y_true) > 1 else float("nan")
+
+
+def lcc(y_true, y_pred) -> float:
+    """Pearson's linear correlation of two arrays of shape (n,); NaN when one is constant or n < 2."""
+    return _correlation(stats.pearsonr, y_true, y_pred)
+
+
+def srcc(y_true, y_pred) -> float:
+    """Spearman's rank correlation (mid-ranks) of two arrays of shape (n,); NaN when one is constant or n < 2."""
+    return _correlation(stats.spearmanr, y_true, y_pred)
+
+
+def ktau(y_true, y_pred) -> float:
+    """Kendall's tau-b of two arrays of shape (n,); NaN when one is constant or n < 2."""
+    return _correlation(stats.kendalltau, y_true, y_pred)
+
+
+METRICS: dict[str, Callable] = {"mse": mse, "lcc": lcc, "srcc": srcc, "ktau": ktau}
+
+
+def evaluate(
+    y_true, y_pred, system_ids, aspects: Sequence[str], n_bootstrap: int = 1000, seed: int = 0, level: float = 0.95
+) -> pd.DataFrame:
+    """Every metric of every aspect at both levels, with a percentile interval from resampled systems.
+
+    Rows whose truth is NaN are left out, per aspect. At system level, truth and prediction of a system are the
+    unweighted means over its remaining clips. With one system, or without system ids, clips are resampled instead and
+    the system level is NaN with n = 1. Resamples in which a correlation is undefined (constant scores) are left out of
+    its interval; when they are more than half, the interval is NaN.
+
+    Parameters
+    ----------
+    y_true : array of shape (n, aspects), NaN where unlabelled
+    y_pred : array of shape (n, aspects)
+    system_ids : n system names; None or all "" when the data names no systems
+    aspects : names of the columns
+    n_bootstrap : int, number of resamples; 0 leaves the intervals NaN
+    seed : int; one seed resamples the same systems for every model, so that models are compared like for like
+    level : float, coverage of the intervals
+
+    Returns
+    -------
+    table : DataFrame with columns aspect, level, metric, value, low, high, n (clips or systems counted)
+
+    Raises
+    ------
+    UsageError
+        when shapes disagree, a prediction is not finite, a truth is infinite, or some clips lack a system id.
+    """
+    rows = []
+    for *facts, value, drawn, n in _measure(y_true, y_pred, system_ids, aspects, n_bootstrap, seed):
+        rows.append((*facts, value, *_percentiles(drawn, level), n))
+    return pd.DataFrame(rows, columns=["aspect", "level", "metric", "value", "low", "high", "n"])
+
+
+def evaluate_difference(
+    y_true,
+    first,
+    second,
+    system_ids,
+    aspects: Sequence[str],
+    n_bootstrap: int = 1000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> pd.DataFrame:
+    """Metric of `first` minus metric of `second`, with an interval from the same resamples for both.
+
+    Two intervals of `evaluate` may overlap although one model is better on nearly every resample; this one answers
+    whether it is. Parameters are those of `evaluate`, with two arrays of predictions.
+
+    Returns
+    -------
+    table : DataFrame with columns aspect, level, metric, value, low, high, n
+    """
+    options = (system_ids, aspects, n_bootstrap, seed)
+    rows = []
+    for a, b in zip(_measure(y_true, first, *options), _measure(y_true, second, *options), strict=True):
+        rows.append((*a[:3], a[3] - b[3], *_percentiles(a[4] - b[4], level), a[5]))
+    return pd.DataFrame(rows, columns=["aspect", "level", "metric", "value", "low", "high", "n"])
+
+
+def _measure(y_true, y_pred, system_ids, aspects, n_bootstrap: int, seed: int):
+    """Aspect, level, metric, value, its resampled values and n, for every combination."""
+    y_true, y_pred, system_ids = _validated(y_true, y_pred, system_ids, aspects)
+    for k, aspect in enumerate(aspects):
+        kept = ~np.isnan(y_true[:, k])
+        truth, prediction = y_true[kept, k], y_pred[kept, k]
+        _, system = np.unique(system_ids[kept], return_inverse=True)
+        means = system_means(truth, system), system_means(prediction, system)
+        clusters = system if len(means[0]) > 1 else np.arange(len(truth))
+        weights = bootstrap_weights(clusters.max(initial=-1) + 1, n_bootstrap, seed)
+        for name, pair, cluster in zip(LEVELS, ((truth, prediction), means), (clusters, None), strict=True):
+            n = len(pair[0])
+            drawn = resample(*pair, weights, cluster) if n > 1 else dict.fromkeys(METRICS, np.empty(0))
+            for metric, function in METRICS.items():
+                yield aspect, name, metric, function(*pair), drawn[metric], n
+
+
+def _validated(y_true, y_pred, system_ids, aspects) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    y_true, y_pred = np.asarray(y_true, dtype=np.float64), np.asarray(y_pred, dtype=np.float64)
+    if len(aspects) == 1 and y_true.ndim == y_pred.ndim == 1:
+        y_true, y_pred = y_true[:, None], y_pred[:, None]
+    if y_true.ndim != 2 or y_true.shape != y_pred.shape or y_true.shape[1] != len(aspects):
+        shapes = f"{y_true.shape} and {y_pred.shape}"
+        raise UsageError(f"Expected truth and prediction of shape (n, {len(aspects)}); got {shapes}.")
+    for what, values, bad in (("Truth", y_true, np.isinf(y_true)), ("Prediction", y_pred, ~np.isfinite(y_pred))):
+        if bad.any():
+            row, column = np.argwhere(bad)[0]
+            raise UsageError(
+                f"{what} of row {row}, aspect '{aspects[column]}' is {values[row, column]}; {bad.sum()} such in all. "
+                "Only truths may be NaN (unlabelled); predict or drop these clips first."
+            )
+    names = np.array([""] * len(y_true) if system_ids is None else [str(name) for name in system_ids], dtype=object)
+    if len(names) != len(y_true):
+        raise UsageError(f"{len(names)} system ids for {len(y_true)} clips; give one per clip.")
+    unnamed = np.flatnonzero(names == "")
+    if 0 < len(unnamed) < len(names):
+        raise UsageError(f"Rows {some(map(str, unnamed))} have no system id, others have; name all systems or none.")
+    return y_true, y_pred, names
+
+
+def system_means(values, system) -> np.ndarray:
+    """Unweighted mean of `values` (n,) over the clips of each system; `system` holds (n,) codes 0..systems - 1.
+
+    Rounded to 10 decimals: sums of equal scores in other orders or numbers differ in the last bit, and would rank.
+    """
+    return np.round(np.bincount(system, weights=values) / np.bincount(system), 10)
+
+
+def bootstrap_weights(n_clusters: int, n_bootstrap: int, seed: int) -> np.ndarray:
+    """How often each cluster is drawn in each resample: (n_bootstrap, n_clusters), rows sum to n_clusters."""
+    if n_bootstrap < 0:
+        raise UsageError(f"n_bootstrap counts resamples; got {n_bootstrap}.")
+    if n_clusters < 1 or n_bootstrap < 1:
+        return np.zeros((n_bootstrap, n_clusters))
+    drawn = np.random.default_rng(seed).multinomial(n_clusters, np.full(n_clusters, 1 / n_clusters), size=n_bootstrap)
+    return drawn.astype(np.float64)
+
+
+def resample(y_true, y_pred, weights, cluster=None) -> dict[str, np.ndarray]:
+    """Every metric on every resample, equal to the metric of the physically repeated rows.
+
+    With weights w and signs s_ij = sign(x_i - x_j), the centred mid-rank of a clip is half of sum_j w_j s_ij, which
+    gives Spearman; tau-b is sum_ij w_i w_j sx_ij sy_ij over the root of the same sums of abs(sx) and abs(sy). These
+    sums are whole numbers, hence exact, and a constant resample is one whose denominator is 0. Rows of the sign
+    matrices are first added up per cluster, whose clips share a weight.
+
+    Parameters
+    ----------
+    y_true, y_pred : finite arrays of shape (n,)
+    weights : array of shape (resamples, clusters), whole numbers >= 0, from `bootstrap_weights`
+    cluster : (n,) codes 0..clusters - 1, each present; None when every point is its own cluster
+
+    Returns
+    -------
+    metrics : name to array of shape (resamples,); NaN where undefined
+    """
+    cluster = np.arange(len(y_true)) if cluster is None else np.asarray(cluster)
+    order = np.argsort(cluster, kind="stable")
+    x, y, cluster = np.asarray(y_true)[order], np.asarray(y_pred)[order], cluster[order]
+    counts = np.bincount(cluster, minlength=weights.shape[1])
+    starts = np.cumsum(counts) - counts
+    total = weights @ counts
+    mean_x, mean_y = (weights @ np.add.reduceat(v, starts) / total for v in (x, y))
+    sums = np.zeros((9, len(weights)))
+    step = max(1, _BLOCK_NUMBERS // (len(x) + len(weights)))
+    for first in range(0, len(x), step):
+        block = slice(first, first + step)
+        sign_x, sign_y = _signs(x, block), _signs(y, block)
+        signs = sign_x, sign_y, sign_x * sign_y, np.abs(sign_x), np.abs(sign_y)
+        rank_x, rank_y, *pairs = (weights @ np.add.reduceat(s, starts, axis=0, dtype=np.float64) for s in signs)
+        from_x, from_y = x[block] - mean_x[:, None], y[block] - mean_y[:, None]
+        terms = from_x * from_y, from_x**2, from_y**2, rank_x * rank_y, rank_x**2, rank_y**2, *pairs
+        w = weights[:, cluster[block]]
+        for k, term in enumerate(terms):
+            sums[k] += np.einsum("ij,ij->i", w, term)
+    defined = (sums[7] > 0) & (sums[8] > 0)
+    found = {"mse": weights @ np.add.reduceat((x - y) ** 2, starts) / total}
+    for metric, (cross, xx, yy) in zip(("lcc", "srcc", "ktau"), sums.reshape(3, 3, -1), strict=True):
+        scale = np.sqrt(np.where(defined, xx, 1)) * np.sqrt(np.where(defined, yy, 1))
+        found[metric] = np.where(defined, np.clip(cross / np.where(scale > 0, scale, np.inf), -1, 1), np.nan)
+    return found
+
+
+def _signs(values, block: slice) -> np.ndarray:
+    """sign(values[j] - values[i]) for all i (rows) and the j of a block: int8, several times faster than `np.sign`."""
+    rows, columns = values[:, None], values[block]
+    return (columns > rows).view(np.int8) - (columns < rows).view(np.int8)
+
+
+def _percentiles(values, level: float) -> tuple[float, float]:
+    if not 0 < level < 1:
+        raise UsageError(f"The level of an interval lies between 0 and 1; got {level}.")
+    usable = values[~np.isnan(values)]
+    if len(usable) == 0 or len(usable) * 2 < len(values):
+        return float("nan"), float("nan")
+    low, high = np.quantile(usable, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)

@@ -1,0 +1,301 @@
+"""NeuralMOS: one base model as a scikit-learn style estimator over a table of clips.
+
+Frozen encoders run once per clip, through an `EmbeddingStore`; `fit` trains only the network on top of them. The
+trap: scores mean nothing under other encoder weights than those trained with, so a model keeps its encoders'
+signatures and refuses any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import safetensors.torch
+import torch
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+
+from base_models.batches import Embedded
+from base_models.config import BaseConfig
+from base_models.criteria import build_criterion
+from base_models.embed import FilledClips, clip_ids, embed_all, system_ids
+from base_models.embeddings import EmbeddingStore
+from base_models.encoders import Encoder, load_encoder
+from base_models.errors import DamagedArtifact, UsageError
+from base_models.files import Artifact, atomic_write, seal, sha256, to_json
+from base_models.labels import as_labels, check_labels, judged_by_text, mean_label
+from base_models.models import DualBranch, build_model
+from base_models.predictions import PredictionTable
+from base_models.splits import stratified_holdout
+from base_models.training import Progress, Task, raw_outputs, resolve_device, train_network
+
+DEFAULT_STORE = "artifacts/embeddings"
+
+
+class NeuralMOS(RegressorMixin, BaseEstimator):
+    """One base model: frozen encoders, a small network, a distribution over score bins per clip and aspect.
+
+    Parameters
+    ----------
+    preset : name of a preset (``"dora"``, ``"dora_coral"`` …), or a BaseConfig
+    settings : name of training settings laid over the preset (``"embedded"``), or a dict of changes, or None
+    audio_encoder, text_encoder : a registered name, or ``"name=folder"`` for local weights
+    text_aspects : aspects judged against the prompt; None takes the known names (``ta`` …)
+    device : ``"auto"``, ``"cpu"``, ``"cuda"``, ``"mps"``
+    store : folder of stored embeddings, an EmbeddingStore, or None to keep them in memory only
+    checkpoint : file that training writes after every epoch and resumes from, or None
+    random_state : int, seeds the weights, the order of clips and dropout
+    on_epoch : called with the record of every epoch
+
+    Attributes
+    ----------
+    aspects_ : tuple of str
+    config_ : BaseConfig
+    history_ : list of one record per epoch
+    trained_on_, selected_on_ : frozenset of clip ids
+
+    Source: DORA-MOS, section II.
+    """
+
+    def __init__(
+        self,
+        preset="dora",
+        settings=None,
+        audio_encoder="muq",
+        text_encoder="roberta",
+        text_aspects=None,
+        device="auto",
+        store=DEFAULT_STORE,
+        checkpoint=None,
+        random_state=0,
+        on_epoch: Progress | None = None,
+    ):
+        self.preset = preset
+        self.settings = settings
+        self.audio_encoder = audio_encoder
+        self.text_encoder = text_encoder
+        self.text_aspects = text_aspects
+        self.device = device
+        self.store = store
+        self.checkpoint = checkpoint
+        self.random_state = random_state
+        self.on_epoch = on_epoch
+
+    def fit(self, X: pd.DataFrame, y, sample_weight=None) -> NeuralMOS:
+        """Train on clips and their mean opinion scores.
+
+        Parameters
+        ----------
+        X : clip table: ``clip_id``, ``audio``, ``prompt`` for text aspects, ``system_id`` for the stratified inner
+            split
+        y : array or DataFrame of shape (n,) or (n, aspects), on the scale; NaN is unlabelled. Column names are the
+            aspects
+        sample_weight : array of shape (n,), or None
+
+        Raises
+        ------
+        ClipError
+            when a clip cannot be decoded or has no prompt, with its id and the reason.
+        UsageError
+            when labels are off the scale, too few, or do not fit the clips.
+        """
+        labels = as_labels(y, len(X))
+        self.config_ = self._config()
+        check_labels(labels, self.config_.bins)
+        weights = _check_sample_weight(sample_weight, labels.to_numpy(), dtype=np.float64, ensure_non_negative=True)
+        self.aspects_, self.needs_text_ = tuple(labels.columns), judged_by_text(labels.columns, self.text_aspects)
+        self.encoders_ = self._encoder_facts()
+        ids, systems, scores = clip_ids(X), system_ids(X), labels.to_numpy()
+        filled, clips = self.embed(X)
+        usable = np.isfinite(scores).any(1) & (weights > 0)
+        if usable.sum() < 4:
+            raise UsageError(f"Training needs at least 4 labelled clips; got {int(usable.sum())}.")
+        train, validation = _inner_split(systems, scores, usable, self.config_.inner_validation)
+        self.model_ = self._build()
+        device = resolve_device(self.device)
+        self.device_ = str(device)
+        self.history_ = train_network(
+            self.model_,
+            build_criterion(self.config_),
+            Task(clips, scores, weights, train, validation),
+            self.config_,
+            self.random_state,
+            device,
+            None if self.checkpoint is None else Path(self.checkpoint),
+            self._identity(filled, scores, weights, ids, systems),
+            self.on_epoch,
+        )
+        self.trained_on_ = frozenset(ids[row] for row in train)
+        self.selected_on_ = frozenset(ids[row] for row in validation)
+        return self
+
+    def predict_distribution(self, X: pd.DataFrame) -> np.ndarray:
+        """Distribution over score bins of every clip, shape (n, aspects, bins), float64, last axis sums to 1.
+
+        Raises
+        ------
+        ClipError
+            when a clip cannot be decoded or has no prompt.
+        """
+        check_is_fitted(self, "model_")
+        return self.predict_embedded(self.embed(X)[1])
+
+    def embed(self, X: pd.DataFrame) -> tuple[FilledClips, Embedded]:
+        """Embeddings of every clip under this model's encoders, from the store.
+
+        Raises
+        ------
+        ClipError
+            when a clip cannot be used.
+        """
+        store = self.store if isinstance(self.store, EmbeddingStore) else EmbeddingStore(self.store)
+        return embed_all(X, store, *self.encoders())
+
+    def predict_embedded(self, clips: Embedded) -> np.ndarray:
+        """As `predict_distribution`, for clips already embedded with this model's encoders."""
+        check_is_fitted(self, "model_")
+        bins = self.config_.bins
+        if not len(clips):
+            return np.zeros((0, len(self.aspects_), bins.count))
+        device = resolve_device(self.device)
+        logits = raw_outputs(self.model_.to(device), clips, self.config_.batch_size, device)
+        if not torch.isfinite(logits).all():
+            raise DamagedArtifact("The network gave NaN or infinity; its weights or the stored embeddings are damaged.")
+        criterion = build_criterion(self.config_)
+        return np.stack([criterion.distribution(logits[:, a]).numpy() for a in range(len(self.aspects_))], 1)
+
+    def predict(self, X: pd.DataFrame) -> np.ndarray:
+        """Scores on the scale: shape (n, aspects), or (n,) with one aspect."""
+        scores = self.config_.bins.decode(self.predict_distribution(X), self.sigma_)
+        return scores[:, 0] if len(self.aspects_) == 1 else scores
+
+    @property
+    def sigma_(self) -> float:
+        """Kernel width that decodes this model's distributions."""
+        return build_criterion(self.config_).sigma
+
+    def prediction_table(self, name: str, ids: Sequence[str], clips: Embedded) -> PredictionTable:
+        """Predictions as a table that remembers what the model was trained and selected on."""
+        distributions = self.predict_embedded(clips)
+        seen = self.trained_on_, self.selected_on_
+        return PredictionTable(name, tuple(ids), self.aspects_, distributions, self.config_.bins, self.sigma_, *seen)
+
+    def encoders(self) -> tuple[Encoder, Encoder | None]:
+        """The frozen encoders; no text encoder when no aspect needs one.
+
+        Raises
+        ------
+        UsageError
+            when weights are missing, or differ from those that the model was trained with.
+        """
+        device = str(resolve_device(self.device))
+        specs = [self.audio_encoder, *([self.text_encoder] if any(self.needs_text_) else [])]
+        loaded = [load_encoder(spec, device=device) for spec in specs]
+        for kind, encoder in zip(("audio", "text"), loaded, strict=False):
+            trained = getattr(self, "encoders_", {}).get(kind)
+            if trained and trained["signature"] != encoder.signature:
+                raise UsageError(
+                    f"The model was trained with {trained['signature']}, but {kind} encoder '{encoder.name}' is now "
+                    f"{encoder.signature}; its scores would mean nothing. Load the weights it was trained with."
+                )
+        return loaded[0], loaded[1] if len(loaded) == 2 else None
+
+    def to_files(self) -> dict[str, bytes]:
+        """Config, weights (safetensors) and history as named files: what `save` writes and a stack carries along."""
+        check_is_fitted(self, "model_")
+        weights = {name: tensor.detach().cpu().contiguous() for name, tensor in self.model_.state_dict().items()}
+        return {
+            "config.json": to_json(self._facts()),
+            "weights.safetensors": safetensors.torch.save(weights),
+            "history.json": to_json(self.history_),
+        }
+
+    def save(self, folder: Path | str) -> None:
+        """Write `to_files` to `folder`, sealed with a manifest."""
+        for name, data in self.to_files().items():
+            atomic_write(Path(folder) / name, data)
+        seal(folder, "base model")
+
+    @classmethod
+    def load(cls, folder: Path | str, **overrides: Any) -> NeuralMOS:
+        """Read what `save` wrote; the encoders are loaded when first needed.
+
+        Parameters
+        ----------
+        overrides : parameters to change, such as ``device``, ``store`` or where the encoder's weights lie
+
+        Raises
+        ------
+        DamagedArtifact
+            when a file changed or the weights do not fit the config.
+        """
+        return cls.from_artifact(Artifact(folder, "base model"), **overrides)
+
+    @classmethod
+    def from_artifact(cls, artifact: Artifact, prefix: str = "", **overrides: Any) -> NeuralMOS:
+        """As `load`, from files below `prefix` in an artifact that may hold more."""
+        facts = artifact.json(f"{prefix}config.json")
+        try:
+            self = cls(**(facts["params"] | overrides))
+            self.config_ = BaseConfig.from_dict(facts["config"], f"{artifact.folder}/{prefix}config.json")
+            self.aspects_, self.needs_text_ = tuple(facts["aspects"]), tuple(facts["needs_text"])
+            self.encoders_ = facts["encoders"]
+            self.trained_on_, self.selected_on_ = frozenset(facts["trained_on"]), frozenset(facts["selected_on"])
+            self.history_ = artifact.json(f"{prefix}history.json")
+            self.model_ = self._build()
+            tensors = artifact.tensors(f"{prefix}weights.safetensors")
+            self.model_.load_state_dict({name: torch.from_numpy(array) for name, array in tensors.items()})
+        except (KeyError, TypeError, RuntimeError) as error:
+            raise DamagedArtifact(f"{artifact.folder}/{prefix}: not a base model of this version ({error}).") from error
+        return self
+
+    def _facts(self) -> dict[str, Any]:
+        params = {"audio_encoder": self.audio_encoder, "text_encoder": self.text_encoder}
+        preset = self.preset if isinstance(self.preset, str) else self.config_.name
+        return {
+            "params": params | {"preset": preset, "random_state": self.random_state},
+            "config": self.config_.to_dict(),
+            "aspects": list(self.aspects_),
+            "needs_text": list(self.needs_text_),
+            "encoders": self.encoders_,
+            "trained_on": sorted(self.trained_on_),
+            "selected_on": sorted(self.selected_on_),
+        }
+
+    def _config(self) -> BaseConfig:
+        if isinstance(self.preset, BaseConfig):
+            config = self.preset
+        else:
+            config = BaseConfig.preset(self.preset, self.settings if isinstance(self.settings, str) else None)
+        return config.updated(self.settings, "settings") if isinstance(self.settings, Mapping) else config
+
+    def _encoder_facts(self) -> dict[str, dict[str, Any]]:
+        self.__dict__.pop("encoders_", None)  # a new fit may use other encoders
+        pairs = zip(("audio", "text"), self.encoders(), strict=True)
+        return {
+            kind: {"name": encoder.name, "signature": encoder.signature, "dim": encoder.dim, "licence": encoder.licence}
+            for kind, encoder in pairs
+            if encoder is not None
+        }
+
+    def _build(self) -> DualBranch:
+        dims = {kind: facts["dim"] for kind, facts in self.encoders_.items()}
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.random_state)
+            return build_model(self.config_, self.needs_text_, dims["audio"], dims.get("text"))
+
+    def _identity(self, filled: FilledClips, scores, weights, ids, systems) -> str:
+        """What this training run is; a checkpoint of anything else is not resumed."""
+        rows = [filled.content, ids, systems, scores.tobytes().hex(), weights.tobytes().hex()]
+        data = sha256(to_json([self.aspects_, self.needs_text_, *map(list, rows[:3]), *rows[3:]]))
+        signatures = {kind: facts["signature"] for kind, facts in self.encoders_.items()}
+        return self.config_.signature(data=data, encoders=signatures, seed=self.random_state)
+
+
+def _inner_split(systems, scores, usable, fraction) -> tuple[list[int], list[int]]:
+    rows = np.flatnonzero(usable)
+    held = stratified_holdout([systems[row] for row in rows], mean_label(scores[rows]), fraction, seed=0)
+    return rows[~held].tolist(), rows[held].tolist()

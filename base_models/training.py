@@ -1,0 +1,221 @@
+"""The training loop of a base model over embedded clips.
+
+Every epoch draws its order and its dropout from a seed of its own, so a run that was killed and resumed after any
+epoch repeats the uninterrupted one bit for bit from weights, optimizer and history alone. The trap is selection: one
+declared metric, on clips held out of the training split, decides both when to stop and which epoch is kept.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from base_models.batches import Embedded, shuffled
+from base_models.checkpoints import (
+    load_checkpoint,
+    optimizer_tensors,
+    prefixed,
+    restore_optimizer,
+    save_checkpoint,
+    under,
+)
+from base_models.config import BaseConfig
+from base_models.criteria import Criterion
+from base_models.errors import StackedMOSError, UsageError
+from base_models.metrics import METRICS
+
+Progress = Callable[[dict[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a network is trained on.
+
+    Parameters
+    ----------
+    clips : Embedded, n clips
+    scores : float64 array (n, aspects); NaN is unlabelled and counts nowhere
+    weights : float64 array (n,)
+    train, validation : row numbers; the network sees the first and is selected on the second
+    """
+
+    clips: Embedded
+    scores: np.ndarray
+    weights: np.ndarray
+    train: Sequence[int]
+    validation: Sequence[int]
+
+
+def resolve_device(name: str = "auto") -> torch.device:
+    """The device to compute on: ``"auto"`` takes CUDA, else MPS, else the CPU.
+
+    Raises
+    ------
+    UsageError
+        when the named device is not present.
+    """
+    present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        return torch.device(next(device for device in ("cuda", "mps", "cpu") if present[device]))
+    if not present.get(name.split(":")[0], False):
+        known = ", ".join(device for device, there in present.items() if there)
+        raise UsageError(f"Device '{name}' is not available here. Present: auto, {known}.")
+    return torch.device(name)
+
+
+def _precision(device: torch.device):
+    return torch.autocast(device.type, torch.bfloat16) if device.type == "cuda" else contextlib.nullcontext()
+
+
+def train_network(
+    model: nn.Module,
+    criterion: Criterion,
+    task: Task,
+    config: BaseConfig,
+    seed: int,
+    device: torch.device,
+    checkpoint: Path | None = None,
+    identity: str = "",
+    on_epoch: Progress | None = None,
+) -> list[dict[str, Any]]:
+    """Train `model` in place and leave the weights of the best epoch in it (DORA-MOS, section II; AdamW, no schedule).
+
+    Parameters
+    ----------
+    checkpoint : file to write after every epoch and to resume from, or None
+    identity : what the run is; a checkpoint of another identity is ignored
+    on_epoch : called after every epoch with its record
+
+    Returns
+    -------
+    history : one record per epoch: epoch, train_loss, loss and srcc on the validation clips, best (epoch so far),
+        seconds
+
+    Raises
+    ------
+    StackedMOSError
+        when the loss is no longer finite.
+    """
+    model.to(device)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+    history: list[dict[str, Any]] = []
+    best = _copy(model)
+    restored = load_checkpoint(checkpoint, identity) if checkpoint else None
+    if restored:
+        tensors, state = restored
+        history, best = state["history"], under("best", tensors)
+        model.load_state_dict(under("model", tensors))
+        restore_optimizer(optimizer, under("optimizer", tensors))
+    while not _finished(history, config):
+        epoch = len(history) + 1
+        started = time.monotonic()
+        train_loss = _one_epoch(model, criterion, task, config, seed * 100_003 + epoch, optimizer, device)
+        record = {"epoch": epoch, "train_loss": train_loss} | _validate(model, criterion, task, config, device)
+        if not (math.isfinite(train_loss) and math.isfinite(record["loss"])):
+            raise StackedMOSError(
+                f"Training diverged: the loss is not finite after epoch {epoch}; lower learning_rate."
+            )
+        if not history or _better(record, history[history[-1]["best"] - 1], config.select_on):
+            best = _copy(model)
+            record["best"] = epoch
+        else:
+            record["best"] = history[-1]["best"]
+        record["seconds"] = round(time.monotonic() - started, 3)
+        history.append(record)
+        if checkpoint:
+            parts = ("model", model.state_dict()), ("best", best), ("optimizer", optimizer_tensors(optimizer))
+            tensors = {name: value for prefix, part in parts for name, value in prefixed(prefix, part).items()}
+            save_checkpoint(checkpoint, tensors, {"identity": identity, "history": history})
+        if on_epoch:
+            on_epoch(record)
+    model.load_state_dict(best)
+    return history
+
+
+def _copy(model: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+
+
+def _finished(history: list[dict[str, Any]], config: BaseConfig) -> bool:
+    return bool(history) and (
+        len(history) >= config.max_epochs or len(history) - history[-1]["best"] >= config.patience
+    )
+
+
+def _better(record: dict[str, Any], best: dict[str, Any], select_on: str) -> bool:
+    if select_on == "loss":
+        return record["loss"] < best["loss"]
+    new, old = _mean_srcc(record), _mean_srcc(best)
+    return new > old
+
+
+def _mean_srcc(record: dict[str, Any]) -> float:
+    known = [value for value in record["srcc"] if value is not None]
+    return sum(known) / len(known) if known else -math.inf
+
+
+def _one_epoch(model, criterion, task, config, seed, optimizer, device) -> float:
+    model.train()
+    total = weight = 0.0
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        for rows in shuffled(task.train, config.batch_size, seed):
+            with _precision(device):
+                logits = model(task.clips.batch(rows).to(device))
+            losses, weights = _losses(criterion, logits, task, rows)
+            share = (losses * weights).sum(0) / weights.sum(0).clamp_min(1e-12)
+            optimizer.zero_grad(set_to_none=True)
+            share.sum().backward()
+            optimizer.step()
+            total += float((losses.detach() * weights).sum())
+            weight += float(weights.sum())
+    return total / max(weight, 1e-12)
+
+
+def _losses(criterion: Criterion, logits: Tensor, task: Task, rows: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Loss and weight of each clip and aspect, both (B, aspects); the weight of an unlabelled one is 0."""
+    scores = torch.from_numpy(task.scores[rows]).to(logits.device, torch.float32)
+    labelled = ~scores.isnan()
+    scores = scores.nan_to_num(0.0)  # any finite value: its weight is 0
+    losses = torch.stack([criterion.loss(logits[:, a], scores[:, a]) for a in range(scores.shape[1])], 1)
+    weights = torch.from_numpy(task.weights[rows]).to(losses)
+    return losses, labelled * weights[:, None]
+
+
+@torch.inference_mode()
+def raw_outputs(model: nn.Module, clips: Embedded, size: int, device: torch.device) -> Tensor:
+    """Logits of every clip, in row order, float32 on the CPU. Shape: (n, aspects, outputs)."""
+    model.eval()
+    parts, order = [], []
+    for rows in clips.by_length(size):
+        with _precision(device):
+            parts.append(model(clips.batch(rows).to(device)).float().cpu())
+        order += rows
+    return torch.cat(parts)[torch.argsort(torch.tensor(order))]
+
+
+def _validate(model, criterion, task, config, device) -> dict[str, Any]:
+    rows = list(task.validation)
+    held_out = Embedded(
+        [task.clips.frames[row] for row in rows],
+        None if task.clips.tokens is None else [task.clips.tokens[row] for row in rows],
+    )
+    logits = raw_outputs(model, held_out, config.batch_size, device)
+    losses, weights = _losses(criterion, logits, task, rows)
+    srcc = []
+    for a in range(task.scores.shape[1]):
+        truth = task.scores[rows, a]
+        known = np.isfinite(truth)
+        expected = config.bins.expected(criterion.distribution(logits[:, a]).numpy())
+        value = METRICS["srcc"](truth[known], expected[known])
+        srcc.append(round(float(value), 6) if math.isfinite(value) else None)
+    return {"loss": float((losses * weights).sum() / weights.sum().clamp_min(1e-12)), "srcc": srcc}

@@ -1,0 +1,36 @@
+"""The public door: ``StackedMOS``, ``NeuralMOS``, ``read_clips``, ``evaluate``; loaded when first asked for.
+
+>>> import ensemble
+>>> "StackedMOS" in dir(ensemble)
+True
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from base_models.clips import read_clips
+    from base_models.metrics import evaluate
+    from base_models.neural_mos import NeuralMOS
+    from ensemble.stacked_mos import StackedMOS
+
+_HOME = {
+    "StackedMOS": "ensemble.stacked_mos",
+    "NeuralMOS": "base_models.neural_mos",
+    "read_clips": "base_models.clips",
+    "evaluate": "base_models.metrics",
+}
+
+__all__ = ["NeuralMOS", "StackedMOS", "evaluate", "read_clips"]
+
+
+def __getattr__(name: str):
+    if name in _HOME:
+        return getattr(importlib.import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'ensemble' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOME])

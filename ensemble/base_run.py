@@ -1,0 +1,128 @@
+"""One base model, from stored embeddings to a sealed folder; what a worker process is given.
+
+A run is finished when its folder has a manifest. One that was killed leaves a checkpoint, and the same call goes on
+from there.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from base_models.config import BaseConfig
+from base_models.files import is_sealed, write_json
+from base_models.labels import mean_label
+from base_models.predictions import PredictionTable
+from base_models.splits import folds as split_folds
+from ensemble.rated_clips import RatedClips
+
+PROGRESS = "progress.json"
+CHECKPOINT = "checkpoint.safetensors"
+
+
+@dataclass(frozen=True)
+class BaseRun:
+    """What to train, on what, and where it goes.
+
+    Parameters
+    ----------
+    name : str, e.g. ``"dora-s0"``
+    preset, settings, seed : of the NeuralMOS
+    audio_encoder, text_encoder : names or ``"name=folder"``
+    device : str
+    data, folder, embeddings : folders of the clip table, of this run and of the stored embeddings
+    dtype : of the stored embeddings
+    folds : int, how many folds of the training split are predicted out of fold; 0 for none
+    threads : int, CPU threads, or 0 to leave them alone
+    """
+
+    name: str
+    preset: str
+    settings: str | None
+    seed: int
+    audio_encoder: str
+    text_encoder: str
+    device: str
+    data: Path
+    folder: Path
+    embeddings: Path
+    dtype: str = "float16"
+    folds: int = 0
+    threads: int = 0
+
+    @property
+    def config(self) -> BaseConfig:
+        """The config that the preset and settings stand for."""
+        return BaseConfig.preset(self.preset, self.settings)
+
+    def train(self) -> str:
+        """Train, predict, seal; a finished run is left as it is. Returns the run's name."""
+        if is_sealed(self.folder):
+            return self.name
+        import torch
+
+        if self.threads:
+            torch.set_num_threads(self.threads)
+        for litter in self.folder.glob(".*.tmp"):
+            litter.unlink(missing_ok=True)
+        rated = RatedClips.load(self.data)
+        for k, (table, checkpoint) in enumerate(self._out_of_fold(rated)):
+            table.write(self.folder / f"oof-{k}.parquet")
+            checkpoint.unlink(missing_ok=True)
+        model = self._model(rated, CHECKPOINT, "").fit(rated.rows("train"), rated.labels("train"))
+        for split in ("dev", "test"):
+            rows = rated.rows(split)
+            if len(rows):
+                table = model.prediction_table(self.name, rows["clip_id"].tolist(), model.embed(rows)[1])
+                table.write(self.folder / f"predictions-{split}.parquet")
+        threads = torch.get_num_threads()
+        write_json(self.folder / "run.json", {"name": self.name, "device": model.device_, "threads": threads})
+        for name in (CHECKPOINT, PROGRESS):
+            (self.folder / name).unlink(missing_ok=True)
+        model.save(self.folder)
+        return self.name
+
+    def _model(self, rated: RatedClips, checkpoint: str, part: str):
+        from base_models.embeddings import EmbeddingStore
+        from base_models.neural_mos import NeuralMOS
+
+        return NeuralMOS(
+            preset=self.preset,
+            settings=self.settings,
+            audio_encoder=self.audio_encoder,
+            text_encoder=self.text_encoder,
+            text_aspects=[a for a, text in zip(rated.aspects, rated.needs_text, strict=True) if text],
+            device=self.device,
+            store=EmbeddingStore(self.embeddings, dtype=self.dtype),
+            checkpoint=self.folder / checkpoint,
+            random_state=self.seed,
+            on_epoch=functools.partial(self._note, part),
+        )
+
+    def _note(self, part: str, record: dict[str, Any]) -> None:
+        write_json(self.folder / PROGRESS, record | {"part": part, "max_epochs": self.config.max_epochs})
+
+    def _out_of_fold(self, rated: RatedClips):
+        """Predictions of each training fold by a model that never saw it, with the checkpoint to remove afterwards."""
+        if not self.folds:
+            return
+        rows, labels = rated.rows("train"), rated.labels("train")
+        fold_of = split_folds(rows["system_id"].tolist(), mean_label(labels.to_numpy()), self.folds, seed=0)
+        for k in range(self.folds):
+            if (self.folder / f"oof-{k}.parquet").exists():
+                table = PredictionTable.read(self.folder / f"oof-{k}.parquet")
+                yield table, self.folder / f"fold-{k}.{CHECKPOINT}"
+                continue
+            inside, outside = np.flatnonzero(fold_of != k), rows[fold_of == k]
+            model = self._model(rated, f"fold-{k}.{CHECKPOINT}", f"fold {k + 1}/{self.folds}")
+            model.fit(rows.iloc[inside].reset_index(drop=True), labels.iloc[inside])
+            table = model.prediction_table(self.name, outside["clip_id"].tolist(), model.embed(outside)[1])
+            yield table, self.folder / f"fold-{k}.{CHECKPOINT}"
+
+    def with_threads(self, threads: int) -> BaseRun:
+        """The same run on so many CPU threads."""
+        return replace(self, threads=threads)

@@ -1,0 +1,1 @@
+"""The commands: each reads, calls one library function, writes, and says where the result is."""

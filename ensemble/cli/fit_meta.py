@@ -1,0 +1,75 @@
+"""fit_meta: stack the base models of the last fit_base, measure the stack, and write its report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from jsonargparse import ArgumentParser
+from rich.console import Console
+from rich.table import Table
+
+from base_models.errors import UsageError
+from base_models.files import Artifact
+from ensemble.artifacts import Workspace
+from ensemble.cli.common import EXIT_CODES, run, say
+
+
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser(prog="fit_meta", description=__doc__, epilog=EXIT_CODES)
+    add = parser.add_argument
+    add("--config", action="config", help="read any of these options from a YAML file")
+    add("--learner", type=str, default="ridge", help="ridge, lightgbm or mean")
+    add("--validation", type=float, default=0.4, help="share of the dev clips that measure the stack")
+    add("--seed", type=int, default=0, help="of the split and the learner")
+    add("--models", nargs="+", metavar="NAME", help="stack only these base models, e.g. dora-s0 dora_coral-s1")
+    add("--artifacts", type=str, default="artifacts", help="where fit_base wrote")
+    return parser
+
+
+def _main(argv: Sequence[str] | None = None) -> int:
+    options = _parser().parse_args(argv)
+    from ensemble.level1 import fit_level1, stack_facts
+    from ensemble.stack_folder import ROLE
+
+    if not 0 < options.validation < 1:
+        raise UsageError(f"--validation must lie between 0 and 1; got {options.validation}.")
+    workspace = Workspace(Path(options.artifacts))
+    folder = fit_level1(workspace, options.learner, options.validation, options.seed, options.models)
+    facts = stack_facts(Artifact(folder, ROLE))
+    if facts["demo"]:
+        say("demo corpus: synthetic music and simulated raters; these numbers say nothing about real music")
+    console = Console(width=None if Console().is_terminal else 200)
+    for name, board in facts["leaderboards"].items():
+        console.print(_table(name, board))
+    for warning in facts["warnings"]:
+        say(f"warning: {warning}")
+    say(facts["verdict"])
+    say(f"report: {folder / 'report.html'}")
+    print(folder)
+    return 0
+
+
+def _table(name: str, board) -> Table:
+    from ensemble.report import LEVELS, METRICS, board_rows
+
+    table = Table(title=f"{name} clips, 95 % intervals over systems", title_justify="left")
+    for column in ("aspect", "model"):
+        table.add_column(column, no_wrap=True)
+    for level in LEVELS:
+        for metric in METRICS:
+            table.add_column(f"{level[:3]} {metric.upper()}", justify="right", overflow="fold")
+    before = None
+    for aspect, model, cells in board_rows(board):
+        if before not in (None, aspect):
+            table.add_section()
+        before = aspect
+        # errors without their interval keep the table within a screen; the report has them all
+        short = [cell if k % 4 == 2 else cell.split(" ")[0] for k, cell in enumerate(cells)]
+        table.add_row(aspect, model, *short, style="bold" if model == "stack" else None)
+    return table
+
+
+def main() -> None:
+    """Console entry point."""
+    raise SystemExit(run(_main))

@@ -1,0 +1,96 @@
+"""predict_mos: the stack's score for each clip and aspect, with the interval of its predicted distribution."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from jsonargparse import ArgumentParser
+from rich.console import Console
+from rich.table import Table
+
+from base_models.errors import UsageError, one_of
+from base_models.files import atomic_write
+from ensemble.artifacts import Workspace
+from ensemble.cli.common import EXIT_CODES, run, say, say_set_aside
+
+
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser(prog="predict_mos", description=__doc__, epilog=EXIT_CODES)
+    add = parser.add_argument
+    add("audio", nargs="*", help="audio files, or folders of them")
+    add("--prompt", type=str, help="the prompt of all these files")
+    add("--clips", type=str, help="instead: a clip table or MusicEval folder, as fit_base --data reads")
+    add("--stack", type=str, help="folder of a stack; default: the last fit_meta")
+    add("--out", type=str, help="file to write; its suffix (.csv .jsonl .parquet .txt) is the format")
+    add("--format", type=str, help="csv, jsonl, parquet or answer (the challenge's answer.txt)")
+    add("--level", type=float, default=0.9, help="coverage of the interval")
+    add("--audio-encoder", type=str, help="where the weights lie now, as NAME=FOLDER")
+    add("--text-encoder", type=str, help="likewise")
+    add("--device", type=str, default="auto", help="auto, cpu, cuda or mps")
+    add("--artifacts", type=str, default="artifacts", help="where fit_meta wrote, and embeddings are kept")
+    return parser
+
+
+def _main(argv: Sequence[str] | None = None) -> int:
+    options = _parser().parse_args(argv)
+    if bool(options.audio) == bool(options.clips):
+        raise UsageError("Name audio files, or a table with --clips; one of the two.")
+    if options.clips and options.prompt:
+        raise UsageError("--prompt is for audio files; a table brings its own prompts.")
+    form = _format(options.out, options.format)
+    from base_models.clips import read_clips
+    from base_models.embeddings import EmbeddingStore
+    from ensemble.progress import encoding
+    from ensemble.scoring import clips_from_files, encode_scores, score_clips
+    from ensemble.stacked_mos import StackedMOS
+
+    workspace = Workspace(Path(options.artifacts))
+    folder = options.stack or workspace.root / workspace.latest("stack", "fit_meta")["folder"]
+    clips = read_clips(options.clips) if options.clips else clips_from_files(options.audio, options.prompt)
+    given = {"audio_encoder": options.audio_encoder, "text_encoder": options.text_encoder}
+    overrides = {name: value for name, value in given.items() if value}
+    stack = StackedMOS.load(folder, device=options.device, **overrides)
+    with encoding() as on_embed:
+        scores = score_clips(stack, clips, EmbeddingStore(workspace.embeddings), options.level, on_embed)
+    if scores.left_out:
+        say(f"no prompt: {', '.join(scores.left_out)} left out (pass --prompt)")
+    if options.out:
+        atomic_write(options.out, encode_scores(scores, form))
+        print(options.out)
+    elif form is None and sys.stdout.isatty():
+        Console().print(_table(scores, options.level))
+    else:
+        sys.stdout.buffer.write(encode_scores(scores, form or "csv"))
+    return say_set_aside(scores.set_aside)
+
+
+def _format(out: str | None, name: str | None) -> str | None:
+    """The output format: named, or by the suffix of the file, or None to suit standard output."""
+    from ensemble.scoring import FORMATS
+
+    if name:
+        return one_of(name, FORMATS, "output format")
+    if out is None:
+        return None
+    by_suffix = {".csv": "csv", ".jsonl": "jsonl", ".parquet": "parquet", ".txt": "answer"}
+    if Path(out).suffix not in by_suffix:
+        raise UsageError(f"{out}: name a .csv, .jsonl, .parquet or .txt file, or pass --format.")
+    return by_suffix[Path(out).suffix]
+
+
+def _table(scores, level: float) -> Table:
+    table = Table(title=f"mean opinion scores, 1 to 5, with {level:.0%} intervals", title_justify="left")
+    table.add_column("clip")
+    for aspect in scores.aspects:
+        table.add_column(aspect, justify="right")
+    for row in scores.frame.to_dict("records"):
+        cells = [f"{row[a]:.2f} [{row[f'{a}_low']:.2f}, {row[f'{a}_high']:.2f}]" for a in scores.aspects]
+        table.add_row(row["clip_id"], *cells)
+    return table
+
+
+def main() -> None:
+    """Console entry point."""
+    raise SystemExit(run(_main))

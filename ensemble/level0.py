@@ -1,0 +1,183 @@
+"""Level 0: embed the clips once, train every base model that is not there yet, remember the lot for the meta level.
+
+The default is the paper's: five `dora`, two `dora_coral`, two `dora_decoupled` (DORA-MOS, section III.D). The trap:
+parallel processes that each use every core are slower than one; the cores are shared out, and how many each had is
+recorded, since it moves the last digits.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import joblib
+
+from base_models.clips import SetAside
+from base_models.config import MODELS, BaseConfig
+from base_models.errors import UsageError, one_of
+from base_models.files import is_sealed
+from ensemble.artifacts import Workspace
+from ensemble.base_run import BaseRun
+from ensemble.rated_clips import RatedClips
+
+PAPER = ("dora", "dora_coral:2", "dora_decoupled:2")
+
+
+@dataclass(frozen=True)
+class Level0:
+    """Base models to train, on clips whose embeddings are stored.
+
+    Parameters
+    ----------
+    runs : every base model asked for, finished or not
+    rated : the clips that can be used
+    set_aside : the clips that cannot
+    jobs : worker processes
+    device : what ``"auto"`` came to
+    """
+
+    runs: tuple[BaseRun, ...]
+    rated: RatedClips
+    set_aside: tuple[SetAside, ...]
+    jobs: int
+    device: str
+
+    @property
+    def unfinished(self) -> list[BaseRun]:
+        """Runs that are still to be trained."""
+        return [run for run in self.runs if not is_sealed(run.folder)]
+
+
+def plan_models(models: Sequence[str] | None, seeds: int) -> list[tuple[str, int]]:
+    """Presets and seeds from ``NAME[:COUNT]`` words; a name without a count gets `seeds` of them.
+
+    >>> plan_models(["dora", "dora_l1:1"], 2)
+    [('dora', 0), ('dora', 1), ('dora_l1', 0)]
+    >>> len(plan_models(None, 5))
+    9
+    """
+    if seeds < 1:
+        raise UsageError(f"--seeds must be at least 1; got {seeds}.")
+    plan: list[tuple[str, int]] = []
+    for word in models or PAPER:
+        name, _, count = word.partition(":")
+        one_of(name, MODELS, "preset")
+        if count and not (count.isascii() and count.isdigit() and int(count)):
+            raise UsageError(f"'{word}': write NAME or NAME:COUNT with a count of at least 1.")
+        number = int(count) if count else seeds
+        if not models and count:
+            number = min(number, seeds)
+        plan += [(name, seed) for seed in range(number)]
+    if len(set(plan)) != len(plan):
+        raise UsageError(f"A model is asked for twice in {' '.join(models or PAPER)}.")
+    return plan
+
+
+def prepare_level0(
+    rated: RatedClips,
+    models: Sequence[tuple[str, int]],
+    workspace: Workspace,
+    audio_encoder: str,
+    text_encoder: str,
+    settings: str | None = None,
+    device: str = "auto",
+    jobs: int = 0,
+    folds: int = 0,
+    dtype: str = "float16",
+    on_embed: Callable[[str, int, int], None] | None = None,
+) -> Level0:
+    """Embed the clips, keep the table of those that can be used, and lay out one run per model.
+
+    Parameters
+    ----------
+    models : presets and seeds
+    settings : training settings laid over every preset, or None for the paper's
+    jobs : worker processes; 0 shares out the cores (one process on a GPU)
+    folds : out-of-fold predictions on the training split
+    on_embed : called with encoder name, contents done, contents in all
+
+    Raises
+    ------
+    UsageError
+        when encoders or weights are missing, or a split has no usable clip.
+    """
+    from base_models.embed import fill_clips
+    from base_models.embeddings import EmbeddingStore
+    from base_models.encoders import load_encoder
+    from base_models.training import resolve_device
+
+    template = {"settings": settings, "audio_encoder": audio_encoder, "text_encoder": text_encoder, "device": device}
+    template |= {"embeddings": workspace.embeddings, "dtype": dtype, "folds": folds}
+    for preset, _ in models:
+        BaseConfig.preset(preset, settings)  # a wrong name is refused before hours of embedding
+    resolved = str(resolve_device(device))
+    audio = load_encoder(audio_encoder, device=resolved)
+    text = load_encoder(text_encoder, device=resolved) if any(rated.needs_text) else None
+    store = EmbeddingStore(workspace.embeddings, dtype=dtype)
+    filled = fill_clips(rated.frame, store, audio, text, on_progress=on_embed)
+    usable = rated.take(filled.kept)
+    for split in ("train", "dev"):
+        if usable.rows(split).empty:
+            first = filled.set_aside[0]
+            raise UsageError(
+                f"No {split} clip can be used; the first one set aside is '{first.clip_id}': {first.reason}"
+            )
+    data = usable.fingerprint(filled.content)
+    usable.save(workspace.data(data))
+    context = {"data": data, "audio": audio.signature, "text": text.signature if text else None, "dtype": dtype}
+    template["data"] = workspace.data(data)
+    runs = tuple(_run(workspace, preset, seed, context, template) for preset, seed in models)
+    size = sum(store.path(audio.signature, key).stat().st_size for key in set(filled.audio_keys))
+    return Level0(runs, usable, filled.set_aside, jobs or _share_out(len(runs), resolved, size), resolved)
+
+
+def train_level0(
+    level0: Level0, workspace: Workspace, watch: Callable[[Sequence[BaseRun]], Any] | None = None
+) -> list[str]:
+    """Train the runs that are not finished and point the workspace at the lot; returns the names of those trained.
+
+    Parameters
+    ----------
+    watch : context manager factory that shows the progress of runs
+    """
+    unfinished = level0.unfinished
+    for run in unfinished:
+        run.folder.mkdir(parents=True, exist_ok=True)
+    with watch(unfinished) if watch and unfinished else contextlib.nullcontext():
+        _train(unfinished, min(level0.jobs, len(unfinished)), level0.device)
+    root = workspace.root
+    entries = [{"name": run.name, "folder": str(run.folder.relative_to(root))} for run in level0.runs]
+    workspace.point("level0", {"data": str(level0.runs[0].data.relative_to(root)), "runs": entries})
+    return [run.name for run in unfinished]
+
+
+def _run(workspace: Workspace, preset: str, seed: int, context: dict, template: dict) -> BaseRun:
+    run = BaseRun(f"{preset}-s{seed}", preset, seed=seed, folder=Path(), **template)
+    signature = run.config.signature(seed=seed, folds=run.folds, **context)
+    return BaseRun(run.name, preset, seed=seed, folder=workspace.base_run(preset, seed, signature), **template)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _share_out(runs: int, device: str, size: int) -> int:
+    """How many processes: one on a GPU; on the CPU one per core, as far as memory holds the embeddings of each."""
+    if device != "cpu" or runs < 2:
+        return 1
+    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return max(1, min(runs, _cores(), int(free // (2 * size + 2**30))))
+
+
+def _train(runs: Sequence[BaseRun], jobs: int, device: str) -> None:
+    if jobs <= 1:
+        for run in runs:
+            run.train()
+        return
+    threads = max(1, _cores() // jobs) if device == "cpu" else 0
+    with joblib.parallel_config(backend="loky", inner_max_num_threads=threads or None):
+        joblib.Parallel(n_jobs=jobs)(joblib.delayed(BaseRun.train)(run.with_threads(threads)) for run in runs)

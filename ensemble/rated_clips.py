@@ -1,0 +1,138 @@
+"""RatedClips: a clip table made ready for training, and kept beside the models that were trained on it.
+
+Splits are those of the data; where it gives none they are made once, seeded, and stored, so that every later command
+means the same clips by "dev". The trap: a demo must never pass for real data, so the table remembers which it is.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from base_models.bins import ScoreBins
+from base_models.clips import read_clips
+from base_models.errors import DamagedArtifact, UsageError
+from base_models.files import Artifact, atomic_write, is_sealed, seal, sha256, to_json, write_json
+from base_models.labels import judged_by_text
+from base_models.splits import assign_splits, reached
+
+SPLITS = ("train", "dev", "test")
+
+
+@dataclass(frozen=True)
+class RatedClips:
+    """Clips with labels and splits.
+
+    Parameters
+    ----------
+    frame : clip table, RangeIndex; ``split`` is filled
+    aspects : rated qualities, columns of the frame
+    needs_text : for each aspect, whether it is judged against the prompt
+    source : where the table came from, for people
+    demo : whether it is the demo corpus
+    note : how the splits came about, with the proportions reached
+    """
+
+    frame: pd.DataFrame
+    aspects: tuple[str, ...]
+    needs_text: tuple[bool, ...]
+    source: str
+    demo: bool
+    note: str
+
+    @classmethod
+    def read(
+        cls,
+        path: Path | str,
+        aspects: Sequence[str] | None = None,
+        text_aspects: Sequence[str] | None = None,
+        sizes: Sequence[float] = (0.7, 0.15, 0.15),
+        group: str | None = None,
+        seed: int = 0,
+        demo: bool = False,
+    ) -> RatedClips:
+        """Read a listening test and settle its splits.
+
+        Parameters
+        ----------
+        path : anything that `read_clips` reads
+        aspects, text_aspects : names, or None for the recognised ones
+        sizes, group, seed : of the splits, used only when the data gives none
+
+        Raises
+        ------
+        UsageError
+            when there is no aspect, or a split that training needs is empty.
+        """
+        frame = read_clips(path, aspects=aspects)
+        names = tuple(frame.attrs["aspects"])
+        if not names:
+            raise UsageError(
+                f"{path} has no column of ratings; name one with --aspects. Columns: {list(frame.columns)}."
+            )
+        given = (frame["split"] != "").any()
+        if not given:
+            frame["split"] = assign_splits(frame, sizes=tuple(sizes), seed=seed, group=group).to_numpy()
+        elif (frame["split"] == "").any():
+            raise UsageError(f"{path}: some clips have a split and some have none; give all or none.")
+        for split in ("train", "dev"):
+            if not (frame["split"] == split).any():
+                raise UsageError(f"{path} has no {split} clips; base models train on 'train', stacks on 'dev'.")
+        note = ("splits as given: " if given else f"splits made with seed {seed}: ") + reached(frame)
+        return cls(frame, names, judged_by_text(names, text_aspects), str(path), demo, note)
+
+    def rows(self, split: str) -> pd.DataFrame:
+        """The clips of one split, in table order."""
+        return self.frame[self.frame["split"] == split].reset_index(drop=True)
+
+    def labels(self, split: str) -> pd.DataFrame:
+        """Labels of one split, one column per aspect."""
+        return self.rows(split)[list(self.aspects)]
+
+    def take(self, rows: Sequence[int]) -> RatedClips:
+        """Only these rows."""
+        return replace(self, frame=self.frame.iloc[list(rows)].reset_index(drop=True))
+
+    def fingerprint(self, content: Sequence[str]) -> str:
+        """Ten hex digits of what training can see: ids, splits, systems, prompts, labels, and audio by content."""
+        columns = ["clip_id", "split", "system_id", "prompt"]
+        labels = self.frame[list(self.aspects)].to_numpy(dtype=np.float64)
+        parts = [self.frame[column].tolist() for column in columns]
+        return sha256(
+            to_json([*parts, list(content), list(self.aspects), list(self.needs_text), labels.tobytes().hex()])
+        )[:10]
+
+    def save(self, folder: Path) -> None:
+        """Write the table to `folder` unless it is there already."""
+        if is_sealed(folder):
+            return
+        buffer = io.BytesIO()
+        self.frame.to_parquet(buffer, index=False)
+        atomic_write(folder / "clips.parquet", buffer.getvalue())
+        facts = {"aspects": self.aspects, "needs_text": self.needs_text, "source": self.source, "demo": self.demo}
+        write_json(folder / "facts.json", facts | {"note": self.note, "scale": [ScoreBins().low, ScoreBins().high]})
+        seal(folder, "clip table")
+
+    @classmethod
+    def load(cls, folder: Path) -> RatedClips:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        DamagedArtifact
+            when a file changed.
+        """
+        artifact = Artifact(folder, "clip table")
+        facts = artifact.json("facts.json")
+        try:
+            frame = pd.read_parquet(io.BytesIO(artifact.read("clips.parquet")))
+            aspects, text = tuple(facts["aspects"]), tuple(facts["needs_text"])
+            return cls(frame, aspects, text, facts["source"], facts["demo"], facts["note"])
+        except (KeyError, ValueError, pa.ArrowException) as error:
+            raise DamagedArtifact(f"{folder} is not a clip table of this version ({error}).") from error

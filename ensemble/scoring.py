@@ -1,0 +1,150 @@
+"""Scores for new clips: embed what can be embedded, set the rest aside, predict with every base model and the stack.
+
+Each encoder runs once per clip however many base models there are, and what it computed is stored, so a scoring run
+that was stopped goes on where it was. The trap: results must come back in the order asked for, keyed by clip,
+whatever order was best for computing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from base_models.clips import SetAside
+from base_models.embed import fill_clips
+from base_models.embeddings import EmbeddingStore
+from base_models.errors import UsageError, one_of
+from ensemble.report import answer
+from ensemble.stacked_mos import StackedMOS
+
+CHUNK = 256
+"""Clips scored together, so that memory does not grow with the list."""
+FORMATS = ("csv", "jsonl", "parquet", "answer")
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Scores of the clips that could be used, in the order asked for.
+
+    Parameters
+    ----------
+    frame : clip_id, audio, and per aspect ``<aspect>``, ``<aspect>_low``, ``<aspect>_high`` (bounds of the interval)
+    aspects : scored aspects
+    left_out : aspects that need a prompt when no clip has one
+    set_aside : clips that could not be used
+    """
+
+    frame: pd.DataFrame
+    aspects: tuple[str, ...]
+    left_out: tuple[str, ...]
+    set_aside: tuple[SetAside, ...]
+
+
+def score_clips(
+    stack: StackedMOS,
+    clips: pd.DataFrame,
+    store: EmbeddingStore,
+    level: float = 0.9,
+    on_progress: Callable[[str, int, int], None] | None = None,
+) -> Scores:
+    """Score a clip table with a fitted stack of neural base models.
+
+    Parameters
+    ----------
+    clips : table with ``clip_id``, ``audio`` and, for aspects judged against it, ``prompt``. When no clip has a
+        prompt those aspects are left out; when some have none, those clips are set aside
+    store : where embeddings are kept
+    level : coverage of the interval, from the predicted distribution
+    """
+    if not 0 < level < 1:
+        raise UsageError(f"The interval's level must lie between 0 and 1; got {level}.")
+    models = [model for _, model in stack.estimators_]
+    needs_text = dict(zip(models[0].aspects_, models[0].needs_text_, strict=True))
+    without_prompts = not (clips["prompt"].str.strip() != "").any()
+    left_out = tuple(aspect for aspect in stack.aspects_ if needs_text[aspect] and without_prompts)
+    kept = tuple(aspect for aspect in stack.aspects_ if aspect not in left_out)
+    if not kept:
+        raise UsageError(f"{', '.join(left_out)} is judged against the prompt; pass --prompt, or a table with prompts.")
+    for model in models:
+        model.store = store
+    frames, aside = [], []
+    for start in range(0, len(clips), CHUNK):
+        chunk = clips.iloc[start : start + CHUNK].reset_index(drop=True)
+        if left_out:
+            # the text branch still wants tokens; its output is dropped below
+            chunk = chunk.assign(prompt="music")
+        rows, bad = _usable(models, chunk, store, on_progress)
+        aside += bad
+        if len(rows):
+            frames.append(_score(stack, chunk.iloc[rows].reset_index(drop=True), kept, level))
+    columns = ["clip_id", "audio", *(f"{aspect}{end}" for aspect in kept for end in ("", "_low", "_high"))]
+    frame = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
+    return Scores(frame, kept, left_out, tuple(aside))
+
+
+def _usable(models, chunk, store, on_progress) -> tuple[list[int], list[SetAside]]:
+    """Rows that every encoder of the stack could embed, and the clips that some could not."""
+    encoders = {tuple(e.signature if e else "" for e in pair): pair for pair in (model.encoders() for model in models)}
+    rows, aside = set(range(len(chunk))), {}
+    for pair in encoders.values():
+        filled = fill_clips(chunk, store, *pair, on_progress=on_progress)
+        rows &= set(filled.kept)
+        aside |= {bad.clip_id: bad for bad in filled.set_aside}
+    return sorted(rows), list(aside.values())
+
+
+def _score(stack: StackedMOS, chunk: pd.DataFrame, aspects: Sequence[str], level: float) -> pd.DataFrame:
+    regressor = stack.final_estimator_
+    tables = stack.prediction_tables(chunk)
+    scores, distributions = regressor.predict(tables), regressor.predict_distribution(tables)
+    bins, columns = regressor.layout_.bins, {}
+    for aspect in aspects:
+        k = stack.aspects_.index(aspect)
+        columns[aspect] = scores[:, k]
+        columns[f"{aspect}_low"] = np.minimum(bins.quantile(distributions[:, k], (1 - level) / 2), scores[:, k])
+        columns[f"{aspect}_high"] = np.maximum(bins.quantile(distributions[:, k], (1 + level) / 2), scores[:, k])
+    return pd.DataFrame({"clip_id": chunk["clip_id"], "audio": chunk["audio"]} | columns)
+
+
+def clips_from_files(audio: Sequence[str], prompt: str | None) -> pd.DataFrame:
+    """A clip table from audio files (or folders of them) and one prompt for all; ids are file names without suffix.
+
+    Raises
+    ------
+    UsageError
+        when a folder holds no audio.
+    """
+    paths: list[Path] = []
+    for name in audio:
+        path = Path(name)
+        inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in AUDIO_SUFFIXES) if path.is_dir() else [path]
+        if not inside:
+            raise UsageError(f"{path} holds no audio file ({', '.join(sorted(AUDIO_SUFFIXES))}).")
+        paths += inside
+    stems = [path.stem for path in paths]
+    ids = stems if len(set(stems)) == len(stems) else [str(path) for path in paths]
+    if len(set(ids)) != len(ids):
+        raise UsageError("An audio file is given twice.")
+    return pd.DataFrame({"clip_id": ids, "audio": [str(path) for path in paths], "prompt": prompt or ""})
+
+
+AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif"}
+
+
+def encode_scores(scores: Scores, name: str) -> bytes:
+    """Scores as bytes of one of `FORMATS`; ``answer`` is the challenge's submission format."""
+    one_of(name, FORMATS, "output format")
+    frame = scores.frame
+    if name == "answer":
+        return answer(frame, scores.aspects).encode()
+    if name == "csv":
+        return frame.to_csv(index=False, float_format="%.6f").encode()
+    if name == "jsonl":
+        records = frame.to_dict("records")
+        return "".join(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n" for record in records).encode()
+    return frame.to_parquet(index=False)

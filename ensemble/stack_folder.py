@@ -1,0 +1,66 @@
+"""A stack on disk: the meta level as JSON and arrays, each base model's files beside it, sealed by one manifest.
+
+Self-contained, so the folder can be moved or sent. The trap: one changed file would change scores without a word, so
+every file is checked against the manifest before anything is predicted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors.numpy
+
+from base_models.errors import DamagedArtifact
+from base_models.files import Artifact, atomic_write, seal, to_json
+from meta.regressor import MetaRegressor
+
+ROLE = "stack"
+
+
+def write_stack(
+    folder: Path | str,
+    regressor: MetaRegressor,
+    bases: Mapping[str, Mapping[str, bytes]],
+    facts: Mapping[str, Any],
+    extra: Mapping[str, bytes] | None = None,
+) -> None:
+    """Write a fitted stack to `folder` and seal it.
+
+    Parameters
+    ----------
+    regressor : the fitted meta level
+    bases : name of each base model to its files, as `NeuralMOS.to_files` gives them
+    facts : anything JSON that a reader of the stack needs
+    extra : further files, such as a report
+    """
+    folder = Path(folder)
+    state, arrays = regressor.state()
+    files = {
+        "stack.json": to_json({"bases": list(bases), "meta": state, **facts}),
+        "meta.safetensors": safetensors.numpy.save(arrays),
+        **{f"base/{name}/{file}": data for name, contents in bases.items() for file, data in contents.items()},
+        **(extra or {}),
+    }
+    for name, data in files.items():
+        atomic_write(folder / name, data)
+    seal(folder, ROLE)
+
+
+def read_stack(folder: Path | str) -> tuple[Artifact, dict[str, Any], MetaRegressor]:
+    """The verified artifact, its facts and its meta level.
+
+    Raises
+    ------
+    UsageError
+        when `folder` is not a stack.
+    DamagedArtifact
+        when any file changed.
+    """
+    artifact = Artifact(folder, ROLE)
+    artifact.verify()
+    facts = artifact.json("stack.json")
+    if not isinstance(facts, dict) or not {"bases", "meta"} <= set(facts):
+        raise DamagedArtifact(f"{artifact.folder}/stack.json is not a stack of this version.")
+    return artifact, facts, MetaRegressor.from_state(facts["meta"], artifact.tensors("meta.safetensors"))

@@ -1,0 +1,280 @@
+"""MetaRegressor: one learner per aspect, from the bins of all base models to a score and a distribution.
+
+The distribution is a Gaussian around the stacked score, as wide as the error on held-out clips. The trap: the
+held-out clips measure that width and nothing else; the learners that predict are fitted anew on all clips, by the same
+procedure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from base_models.bins import SOFTEN_SIGMA
+from base_models.errors import DamagedArtifact, UsageError, one_of
+from base_models.predictions import PredictionTable
+from meta.features import Layout, feature_array, layout_of, refuse_leaks
+from meta.learners import LEARNERS, Wrapped
+from meta.selection import compare
+from meta.split import check_meta_rows, meta_split
+
+
+class MetaRegressor(BaseEstimator):
+    """Stacks the distributions of base models (DORA-MOS, section III.D), each aspect by itself.
+
+    Parameters
+    ----------
+    learner : name in `LEARNERS`, or a scikit-learn regressor (cloned per aspect; it cannot be saved)
+    random_state : int, seed of the learner and of the meta-validation split
+
+    Attributes
+    ----------
+    aspects_ : tuple of str, the columns of y
+    layout_ : Layout, the base models in column order
+    learners_ : list of fitted learners, one per aspect
+    residual_sigma_ : float64 array of shape (aspects,), width of predicted distributions in score points: the RMS
+        error on meta-validation clips after `validate`, 0.35 (the paper's softening) after `fit` alone
+    fitted_on_ : tuple of str, ids of the clips that `fit` was given
+    warnings_ : list of str, for people
+    """
+
+    def __init__(self, learner="ridge", random_state: int = 0):
+        self.learner = learner
+        self.random_state = random_state
+
+    def fit(
+        self,
+        tables: Sequence[PredictionTable],
+        y,
+        clip_ids: Sequence[str] | None = None,
+        aspects: Sequence[str] | None = None,
+        sample_weight=None,
+    ) -> MetaRegressor:
+        """Fit one learner per aspect on its labelled rows.
+
+        Parameters
+        ----------
+        tables : predictions, one table per base model, none of which has seen these clips' labels
+        y : array of shape (n, aspects), on the scale; NaN where unlabelled
+        clip_ids : n ids, the rows of y; None takes those of the first table
+        aspects : names of y's columns; None takes those of the first table
+        sample_weight : array of shape (n,), or None
+
+        Raises
+        ------
+        UsageError
+            when a clip leaks, the shapes disagree, a label is off the scale, an aspect has no label, or as in
+            `meta.features.feature_table`.
+        """
+        layout = layout_of(tables)
+        clip_ids, aspects, y = _rows(tables, y, clip_ids, aspects)
+        refuse_leaks(tables, clip_ids)
+        weights = np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
+        if weights.shape != (len(y),):
+            raise UsageError(f"{len(y)} clips need as many sample weights; got shape {weights.shape}.")
+        learners = []
+        for k, aspect in enumerate(aspects):
+            kept = ~np.isnan(y[:, k])
+            if not kept.any():
+                raise UsageError(f"No clip has a label for aspect '{aspect}'; label some, or leave the aspect out.")
+            X = feature_array(tables, aspect, clip_ids)[kept]
+            weight = None if sample_weight is None else weights[kept]
+            learners.append(self._new_learner(layout).fit(X, y[kept, k], weight))
+        self.layout_, self.aspects_, self.learners_ = layout, aspects, learners
+        self.fitted_on_ = tuple(clip_ids)
+        self.residual_sigma_ = np.full(len(aspects), SOFTEN_SIGMA)
+        self.warnings_ = [f"{a}: {w}" for a, fitted in zip(aspects, learners, strict=True) for w in fitted.warnings_]
+        return self
+
+    def validate(
+        self,
+        tables: Sequence[PredictionTable],
+        y,
+        system_ids: Sequence[str],
+        validation: float = 0.4,
+        clip_ids: Sequence[str] | None = None,
+        aspects: Sequence[str] | None = None,
+        groups: Sequence[str] | None = None,
+        n_bootstrap: int = 1000,
+    ) -> pd.DataFrame:
+        """Measure on held-out rows, then fit on all rows.
+
+        A learner fitted on the meta-training rows is judged on the meta-validation rows, which gives `residual_sigma_`
+        and the leaderboard. The learner that stays is fitted on all rows, its settings chosen anew, so no point
+        prediction depends on the split.
+
+        Parameters
+        ----------
+        tables, y, clip_ids, aspects : see `fit`; rows without any label are left out
+        system_ids : n system names
+        validation, groups : see `meta.split.meta_split`
+        n_bootstrap : see `base_models.metrics.evaluate`
+
+        Returns
+        -------
+        leaderboard : DataFrame, see `meta.selection.compare`, of the meta-validation rows
+
+        Raises
+        ------
+        UsageError
+            as `fit`, and when an aspect has fewer than 5 labels or labels of one system only.
+        """
+        clip_ids, aspects, y = _rows(tables, y, clip_ids, aspects)
+        system_ids = np.array([""] * len(y) if system_ids is None else [str(s) for s in system_ids], dtype=object)
+        if len(system_ids) != len(y) or (groups is not None and len(groups) != len(y)):
+            raise UsageError(f"{len(y)} clips need as many system ids and groups; got another number.")
+        for k, aspect in enumerate(aspects):
+            check_meta_rows(system_ids[~np.isnan(y[:, k])], f"clips labelled for aspect '{aspect}'")
+        rows = np.flatnonzero(~np.isnan(y).all(axis=1))
+        groups = None if groups is None else np.array(list(groups), dtype=object)[rows]
+        held = meta_split(system_ids[rows], y[rows], validation, self.random_state, groups)
+        ids = np.array(clip_ids, dtype=object)
+        train, rest = rows[~held], rows[held]
+        trial = MetaRegressor(self.learner, self.random_state).fit(tables, y[train], list(ids[train]), aspects)
+        predicted = trial.predict(tables, list(ids[rest]))
+        board = compare(tables, y[rest], system_ids[rest], list(ids[rest]), aspects, predicted, n_bootstrap)
+        self.fit(tables, y[rows], list(ids[rows]), aspects)
+        self.residual_sigma_ = self._residual_sigma(y[rest] - predicted)
+        return board
+
+    def _residual_sigma(self, residuals: np.ndarray) -> np.ndarray:
+        """RMS per aspect, at least half a bin: narrower Gaussians fall between the bins."""
+        sigmas = np.full(residuals.shape[1], SOFTEN_SIGMA)
+        for k, aspect in enumerate(self.aspects_):
+            known = residuals[~np.isnan(residuals[:, k]), k]
+            if len(known):
+                sigmas[k] = max(np.sqrt(np.mean(known**2)), self.layout_.bins.width / 2)
+            else:
+                self.warnings_.append(
+                    f"{aspect}: no held-out label; distributions are {SOFTEN_SIGMA} wide by convention."
+                )
+        return sigmas
+
+    def predict(self, tables: Sequence[PredictionTable], clip_ids: Sequence[str] | None = None) -> np.ndarray:
+        """Stacked scores, clipped to the scale.
+
+        Parameters
+        ----------
+        tables : predictions of at least the models present at `fit`, in any order
+        clip_ids : n ids, the row order; None takes that of the first table
+
+        Returns
+        -------
+        scores : float64 array of shape (n, aspects), columns as in ``aspects_``
+
+        Raises
+        ------
+        UsageError
+            when a model, a clip or an aspect is missing, or a model's scale changed.
+        """
+        check_is_fitted(self, "learners_")
+        clip_ids = list(tables[0].clip_ids if clip_ids is None and len(tables) else clip_ids or ())
+        aligned = self.layout_.align(tables)
+        columns = [
+            learner.predict(feature_array(aligned, aspect, clip_ids))
+            for aspect, learner in zip(self.aspects_, self.learners_, strict=True)
+        ]
+        return np.clip(np.column_stack(columns), self.layout_.bins.low, self.layout_.bins.high)
+
+    def predict_distribution(
+        self, tables: Sequence[PredictionTable], clip_ids: Sequence[str] | None = None
+    ) -> np.ndarray:
+        """Distributions around `predict`, as wide as ``residual_sigma_``.
+
+        Returns
+        -------
+        distributions : float64 array of shape (n, aspects, bins), last axis sums to 1;
+            ``layout_.bins.decode(distributions[:, k], residual_sigma_[k])`` is the score
+        """
+        scores = self.predict(tables, clip_ids)
+        soften = self.layout_.bins.soften
+        return np.stack([soften(scores[:, k], sigma) for k, sigma in enumerate(self.residual_sigma_)], axis=1)
+
+    def describe(self) -> dict[str, dict[str, Any]]:
+        """Facts about the learner of each aspect, for a report."""
+        check_is_fitted(self, "learners_")
+        return {aspect: fitted.describe() for aspect, fitted in zip(self.aspects_, self.learners_, strict=True)}
+
+    def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """All that `from_state` needs: facts for JSON, and named arrays.
+
+        Raises
+        ------
+        UsageError
+            when the learner is a foreign scikit-learn estimator, which could be saved by pickle only.
+        """
+        check_is_fitted(self, "learners_")
+        arrays = {
+            f"a{k}.{name}": array
+            for k, fitted in enumerate(self.learners_)
+            for name, array in fitted.to_arrays().items()
+        }
+        facts = {
+            "learner": self.learner,
+            "random_state": self.random_state,
+            "aspects": list(self.aspects_),
+            "layout": self.layout_.to_json(),
+            "residual_sigma": self.residual_sigma_.tolist(),
+            "fitted_on": list(self.fitted_on_),
+            "facts": [fitted.facts_ for fitted in self.learners_],
+            "warnings": list(self.warnings_),
+        }
+        return facts, arrays
+
+    @classmethod
+    def from_state(cls, facts: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> MetaRegressor:
+        """A fitted regressor that predicts what the saved one did, bit for bit.
+
+        Raises
+        ------
+        DamagedArtifact
+            when a fact or array is missing or does not fit the others.
+        """
+        try:
+            model = cls(facts["learner"], int(facts["random_state"]))
+            kind = LEARNERS[facts["learner"]]
+            model.layout_ = Layout.from_json(facts["layout"])
+            model.aspects_ = tuple(facts["aspects"])
+            model.residual_sigma_ = np.array(facts["residual_sigma"], dtype=np.float64)
+            model.fitted_on_, model.warnings_ = tuple(facts["fitted_on"]), list(facts["warnings"])
+            sigmas = model.residual_sigma_
+            if sigmas.shape != (len(model.aspects_),) or not (np.isfinite(sigmas) & (sigmas > 0)).all():
+                raise ValueError("one positive sigma per aspect is needed")
+            parts = [
+                {name.removeprefix(f"a{k}."): array for name, array in arrays.items() if name.startswith(f"a{k}.")}
+                for k in range(len(model.aspects_))
+            ]
+            learners = zip(parts, facts["facts"], strict=True)
+            model.learners_ = [kind.from_arrays(part, model.layout_, about) for part, about in learners]
+            return model
+        except (KeyError, TypeError, ValueError) as error:
+            raise DamagedArtifact(f"The stored stack is damaged ({error!r}).") from error
+
+    def _new_learner(self, layout: Layout):
+        if isinstance(self.learner, BaseEstimator):
+            return Wrapped(layout, self.learner)
+        return LEARNERS[one_of(self.learner, LEARNERS, "learner")](layout, self.random_state)
+
+
+def _rows(tables, y, clip_ids, aspects) -> tuple[list[str], tuple[str, ...], np.ndarray]:
+    """Row ids, column names and labels, checked against each other and against the scale."""
+    bins = layout_of(tables).bins
+    clip_ids = list(tables[0].clip_ids if clip_ids is None else clip_ids)
+    aspects = tuple(tables[0].aspects if aspects is None else aspects)
+    y = np.asarray(y, dtype=np.float64)
+    y = y[:, None] if y.ndim == 1 and len(aspects) == 1 else y
+    if y.shape != (len(clip_ids), len(aspects)):
+        raise UsageError(f"Labels have shape {y.shape}; expected ({len(clip_ids)}, {len(aspects)}): clips by aspects.")
+    off = ~np.isnan(y) & ~((y >= bins.low) & (y <= bins.high))
+    if off.any():
+        row, column = np.argwhere(off)[0]
+        raise UsageError(
+            f"Label of clip '{clip_ids[row]}', aspect '{aspects[column]}' is {y[row, column]}; "
+            f"the scale is {bins.low:g}..{bins.high:g}."
+        )
+    return clip_ids, aspects, y

@@ -1,0 +1,356 @@
+"""Laws of the clip table: text stays text, labels are numbers on the scale or errors, and no row is lost or shifted."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from base_models.bins import ScoreBins
+from base_models.clips import TEXT_ASPECTS, read_clips, read_ratings, validate_clips
+from base_models.errors import UsageError
+
+DATA = Path(__file__).parents[2] / "shared" / "data"
+PREFIX = "audiomos2025-track1-"
+
+
+def write(path: Path, text: str | bytes) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+@pytest.fixture
+def tree(tmp_path):
+    root = tmp_path / "MusicEval"
+    write(root / "sets/train_mos_list.txt", f"{PREFIX}S002_P044.wav,1.4,1.8\n{PREFIX}S013_P044.wav,3.6,4.4,extra\n")
+    write(root / "sets/dev_mos_list.txt", f"{PREFIX}S002_P001.wav,5.0,1.0\r\n\r\n")
+    write(root / "sets/test_mos_list.txt", f"{PREFIX}S033_P001.wav,2.0,2.2\n")
+    write(root / "sets/total_mos_list.txt", "not read at all\n")
+    write(root / "sets/train_inner_mos_list.txt", "not read either\n")
+    write(root / "sets/eval_list.txt", f"{PREFIX}S033_P001\n{PREFIX}S004_P044\n")
+    write(root / "prompt_info.txt", 'id\ttext\nP001\ta "quoted\nP044\tpiano, slow\n')
+    write(root / "demo_prompt_info.txt", f"id\ttext\n{PREFIX}S013_P044.wav\tits own prompt\n")
+    write(root / f"wav/{PREFIX}S002_P044.wav", b"RIFF")
+    write(root / "person_mos/train_person_mos.txt", f"{PREFIX}S002_P044.wav,R1,1,2\n{PREFIX}S002_P044.wav,R2,2,2\n")
+    return root
+
+
+def test_a_musiceval_tree_is_read_whole(tree):
+    clips = read_clips(tree).set_index("clip_id")
+    assert clips.attrs["aspects"] == ["mi", "ta"]
+    assert clips.loc[f"{PREFIX}S002_P044", ["system_id", "prompt", "split", "mi", "ta", "prompt_id"]].tolist() == [
+        *("S002", "piano, slow", "train", 1.4, 1.8, "P044"),
+    ]
+    assert clips["split"].tolist() == ["train", "train", "dev", "test", "test"]
+    assert clips.loc[f"{PREFIX}S002_P044", "audio"] == str(tree / "wav" / f"{PREFIX}S002_P044.wav")
+
+
+def test_a_demo_system_has_its_own_prompt_or_none(tree):
+    prompts = read_clips(tree).set_index("clip_id")["prompt"]
+    assert prompts[f"{PREFIX}S013_P044"] == "its own prompt"
+    assert prompts[f"{PREFIX}S033_P001"] == ""
+    assert prompts[f"{PREFIX}S002_P001"] == 'a "quoted'
+
+
+def test_the_eval_list_adds_unlabelled_test_clips_that_no_other_list_names(tree):
+    clips = read_clips(tree).set_index("clip_id")
+    assert clips.loc[f"{PREFIX}S033_P001", "mi"] == 2.0
+    assert np.isnan(clips.loc[f"{PREFIX}S004_P044", ["mi", "ta"]].to_numpy(float)).all()
+
+
+@pytest.mark.parametrize("given", ["", "DATA", ".."])
+def test_the_eval_package_is_read_from_each_of_its_folders(tmp_path, given):
+    package = tmp_path / "audiomos2025-track1-eval-phase"
+    write(package / "DATA/sets/eval_list.txt", f"{PREFIX}S030_P050\n")
+    write(package / "prompt_info.txt", "id\ttext\nP050\tdrums\n")
+    (package / "DATA/wav").mkdir()
+    (clip,) = read_clips(package / given).to_dict("records")
+    assert clip["split"] == "test"
+    assert clip["prompt"] == "drums"
+    assert clip["audio"].endswith(f"DATA/wav/{PREFIX}S030_P050.wav")
+
+
+def test_inner_lists_and_single_lists_are_read_without_audio(tmp_path):
+    write(tmp_path / "train_inner_mos_list.txt", f"{PREFIX}S008_P008.wav,1.4,1.8\n")
+    write(tmp_path / "dev_inner_mos_list.txt", f"{PREFIX}S008_P020.wav,2.4,3.4\n")
+    assert read_clips(tmp_path)["split"].tolist() == ["train", "dev"]
+    single = read_clips(tmp_path / "dev_inner_mos_list.txt")
+    assert single[["split", "audio", "prompt"]].to_numpy().tolist() == [["dev", "", ""]]
+
+
+def test_a_single_list_of_a_tree_finds_wavs_and_prompts(tree):
+    clips = read_clips(tree / "sets" / "train_mos_list.txt")
+    assert clips["prompt"].tolist() == ["piano, slow", "its own prompt"]
+    assert clips["audio"][0].endswith(f"wav/{PREFIX}S002_P044.wav")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("{p}S1_P1.wav,3", "line 2: expected file.wav,MI,TA"),
+        ("{p}S1_P1.wav,5.2,3", r"line 2: mi is '5.2'; a label is a number in 1..5"),
+        ("{p}S1_P1.wav,3,nan", "line 2: ta is 'nan'"),
+        ("../{p}S1_P1.wav,3,3", "line 2: .*points out of the wav folder"),
+        ("/etc/S1_P1.wav,3,3", "points out"),
+        ("C:\\S1_P1.wav,3,3", "points out"),
+        ("{p}S1\x07_P1.wav,3,3", "control character"),
+        ("P1.wav,3,3", "names no system"),
+        ("{p}S2_P2.wav,3,3", "Duplicate clip ids: 'audiomos2025-track1-S2_P2'"),
+        ("{p}S1_P1.wav,,", "in train or dev and have no label"),
+    ],
+)
+def test_a_bad_line_of_a_list_is_an_error_that_says_where(tmp_path, line, message):
+    path = write(tmp_path / "train_mos_list.txt", f"{PREFIX}S2_P2.wav,3,3\n" + line.format(p=PREFIX) + "\n")
+    with pytest.raises(UsageError, match=message):
+        read_clips(path)
+
+
+def test_a_clip_in_two_splits_is_refused(tree):
+    write(tree / "sets/dev_mos_list.txt", f"{PREFIX}S002_P044.wav,1.4,1.8\n")
+    with pytest.raises(UsageError, match="S002_P044' are in more than one split"):
+        read_clips(tree)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("P1\tpiano\n", "line 1: expected a header"),
+        ("id\ttext\nP044\n", "line 2: expected 2 fields"),
+        ("id\ttext\nP044\ta\nP044\tb\n", "line 3: prompt 'P044' stands there twice"),
+    ],
+)
+def test_a_bad_prompt_file_is_an_error_that_says_where(tree, text, message):
+    write(tree / "prompt_info.txt", text)
+    with pytest.raises(UsageError, match=message):
+        read_clips(tree)
+
+
+def test_single_ratings_are_one_row_per_clip_and_rater(tree):
+    ratings = read_ratings(tree)
+    assert ratings.to_numpy().tolist() == [[f"{PREFIX}S002_P044", "R1", 1, 2], [f"{PREFIX}S002_P044", "R2", 2, 2]]
+    write(tree / "person_mos/dev_person_mos.txt", f"{PREFIX}S002_P044.wav,R2,1,2\n")
+    with pytest.raises(UsageError, match=r"dev_person_mos\.txt, line 1: rater 'R2' rates .* twice"):
+        read_ratings(tree)
+    with pytest.raises(UsageError, match=r"expected file\.wav,rater,MI,TA"):
+        read_ratings(write(tree / "x.txt", f"{PREFIX}S002_P044.wav,R1,1\n"))
+    with pytest.raises(UsageError, match="no single ratings"):
+        read_ratings(tree / "wav")
+
+
+# ---- plain tables
+
+ROWS = [
+    {
+        "clip_id": "001",
+        "audio": "a/001.wav",
+        "prompt": "slow, sad",
+        "system_id": "06",
+        "split": "training",
+        "mos": "3.5",
+    },
+    {"clip_id": "NA", "audio": "/abs/b.wav", "prompt": "NA", "system_id": "NA", "split": "valid", "mos": "1e0"},
+    {"clip_id": "1e5", "audio": "", "prompt": "", "system_id": "nan", "split": "Evaluation", "mos": ""},
+]
+
+
+def as_table(path: Path, rows=ROWS) -> Path:
+    frame = pd.DataFrame(rows)
+    if path.suffix == ".parquet":
+        frame.assign(mos=pd.to_numeric(frame["mos"])).to_parquet(path)
+    elif path.suffix == ".jsonl":
+        lines = [json.dumps({k: float(v) if k == "mos" and v else v or None for k, v in row.items()}) for row in rows]
+        path.write_text("\n".join(lines))
+    else:
+        frame.to_csv(path, index=False, sep="\t" if path.suffix == ".tsv" else ",", lineterminator="\r\n")
+    return path
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl", "parquet"])
+def test_the_same_table_in_any_format_is_the_same_clips_and_names_stay_names(tmp_path, suffix):
+    clips = read_clips(as_table(tmp_path / f"t.{suffix}"))
+    assert clips["clip_id"].tolist() == ["001", "NA", "1e5"]
+    assert clips["system_id"].tolist() == ["06", "NA", "nan"]
+    assert clips["prompt"].tolist() == ["slow, sad", "NA", ""]
+    assert clips["split"].tolist() == ["train", "dev", "test"]
+    assert clips["audio"].tolist() == [str(tmp_path / "a/001.wav"), "/abs/b.wav", ""]
+    assert clips.attrs["aspects"] == ["mos"]
+    np.testing.assert_equal(clips["mos"].to_numpy(), [3.5, 1.0, np.nan])
+
+
+def test_column_order_and_row_index_are_the_convention(tmp_path):
+    path = write(tmp_path / "t.csv", "extra,mos,clip_id\nx,3,a\n")
+    clips = read_clips(path)
+    assert clips.columns.tolist() == ["clip_id", "system_id", "prompt", "audio", "split", "mos", "extra"]
+    assert clips.index.equals(pd.RangeIndex(1))
+    assert (clips["system_id"] == "").all()
+
+
+@pytest.mark.parametrize("name", ["path", "wav_path", "data_path", "file_path", "filename", "FILE", "wav"])
+def test_usual_column_names_are_known_and_ids_come_from_file_names(tmp_path, name):
+    path = write(tmp_path / "t.csv", f"\ufeff{name},sysID,caption,subset,quality\nx/a.b.wav,s,words,val,4\n")
+    (clip,) = read_clips(path).to_dict("records")
+    assert (clip["clip_id"], clip["system_id"], clip["prompt"], clip["split"]) == ("a.b", "s", "words", "dev")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("clip_id,mos\na,3\nb\n", "line 3: 1 cells; the header has 2"),
+        ("clip_id,mos\na,3,4\n", "line 2: 3 cells"),
+        ('clip_id,prompt,mos\na,"loud,3\nb,quiet,4\n', r"line 2: .*(runs on|well-formed)"),
+        ('clip_id,prompt,mos\na,"loud,3\nb,quiet",4\n', "line 2: a quoted cell runs on to line 3"),
+        ('clip_id,prompt,mos\na,"lo"ud,3\n', "line 2: not a well-formed row"),
+        ("clip_id,mos,mos\na,3,4\n", "two columns named 'mos'"),
+        ("id,utterance,mos\na,b,3\n", "columns 'id' and 'utterance' both mean clip_id"),
+        ("name,mos\na,3\n", "neither a clip_id nor an audio column"),
+        ("path,mos\nx/a.wav,3\ny/a.wav,3\n", "share the names 'a'"),
+        ("clip_id,mos\na,3\na,3\n", "Duplicate clip ids: 'a'"),
+        ("clip_id,split,mos\na,train,3\na,test,3\n", "'a' are in more than one split"),
+        ("clip_id,mos\n,3\n", "line 2: the clip id is empty"),
+        ("clip_id,mos\na\x01,3\n", "line 2: clip id .* control character"),
+        ("clip_id,mos\na\x00,3\n", "NUL"),
+        ("clip_id,split,mos\na,held,3\n", "line 2: unknown split 'held'"),
+        ("clip_id,split,mos\na,test,3\nb,,3\n", "'b' have no split while other clips have"),
+        ("clip_id,split,mos\na,train,\nb,train,2\n", "'a' are in train or dev and have no label"),
+        ("clip_id,split,note\na,train,x\n", "No rated column was found"),
+        ("clip_id,mos\n", "holds no clips"),
+        ("", "is empty"),
+        (" \n\n", "is empty"),
+    ],
+)
+def test_a_bad_table_is_an_error_that_says_where(tmp_path, text, message):
+    with pytest.raises(UsageError, match=message):
+        read_clips(write(tmp_path / "t.csv", text))
+
+
+@pytest.mark.parametrize(
+    "cell", ["nan", "inf", "1e400", "-1", "0", "0.999", "5.001", "50", '"3,5"', "four", "True", "٣", "1_0", "0x3", "3."]
+)
+def test_a_label_is_a_plain_number_on_the_scale_or_an_error(tmp_path, cell):
+    path = write(tmp_path / "t.csv", f"clip_id,mos\na,{cell}\n")
+    if cell == "3.":
+        assert read_clips(path)["mos"].tolist() == [3.0]
+        return
+    with pytest.raises(UsageError, match=r"t.csv, line 2: mos is .*a label is a number in 1..5"):
+        read_clips(path)
+
+
+def test_another_scale_can_be_told(tmp_path):
+    path = write(tmp_path / "t.csv", "clip_id,mos\na,80\nb,0\n")
+    assert read_clips(path, bins=ScoreBins(0, 100))["mos"].tolist() == [80.0, 0.0]
+    with pytest.raises(UsageError, match="is '80'"):
+        read_clips(path)
+
+
+@pytest.mark.parametrize(
+    ("data", "name", "message"),
+    [
+        ("clip_id,mos\na,3\n".encode("utf-16"), "t.csv", "UTF-8"),
+        ("clip_id,mos\né,3\n".encode("latin-1"), "t.csv", "not UTF-8 text .byte 12"),
+        (b"not parquet", "t.parquet", "not a readable Parquet file"),
+        (b'{"clip_id": "a", "clip_id": "b"}', "t.jsonl", "line 1 is not valid JSON .a key stands twice"),
+        (b'{"clip_id": "a", "mos": NaN}', "t.jsonl", "line 1 is not valid JSON"),
+        (b'\n["a", 3]', "t.jsonl", "line 2: expected an object"),
+        (b'{"clip_id": "a", "prompt": "\\ud800"}', "t.jsonl", "line 1: the prompt holds"),
+        (b'{"clip_id": "a", "mos": [3, 4]}', "t.jsonl", r"line 1: mos is '\[3, 4\]'"),
+        (b"clip_id,mos\na,3\n", "t.xlsx", "clips are read from"),
+    ],
+)
+def test_a_file_of_the_wrong_kind_is_refused(tmp_path, data, name, message):
+    with pytest.raises(UsageError, match=message):
+        read_clips(write(tmp_path / name, data))
+
+
+def test_what_is_not_there_is_named(tmp_path):
+    with pytest.raises(UsageError, match=r"no file or folder .*none\.csv"):
+        read_clips(tmp_path / "none.csv")
+    with pytest.raises(UsageError, match="no file or folder"):
+        read_clips(tmp_path / "none")
+    with pytest.raises(UsageError, match=r"holds no clips: looked for sets/train_mos_list\.txt"):
+        read_clips(tmp_path)
+    write(tmp_path / "x.csv", "clip_id\na\n")
+    with pytest.raises(UsageError, match=r"It does hold x.csv: pass that file"):
+        read_clips(tmp_path)
+
+
+def test_a_fifo_does_not_hang(tmp_path):
+    os.mkfifo(tmp_path / "t.csv")
+    with pytest.raises(UsageError, match="is not a file"):
+        read_clips(tmp_path / "t.csv")
+
+
+def test_aspects_are_those_named_as_ratings_first(tmp_path):
+    path = write(tmp_path / "t.csv", "clip_id,MOS,Textual Alignment,other,mos_std,n_ratings\na,3,4,2,1.2,4\n")
+    assert read_clips(path).attrs["aspects"] == ["MOS", "Textual Alignment"]
+    assert read_clips(path, aspects=["other", "MOS"]).attrs["aspects"] == ["other", "MOS"]
+
+
+def test_without_a_known_name_numeric_columns_on_the_scale_are_aspects(tmp_path):
+    head = ",groove,swing,rating_std,n_x,fold,seed,duration,rater_1,year,content_id,bpm,half,pred_mos"
+    path = write(tmp_path / "t.csv", f"clip_id{head}\na,3,4,1,1,1,1,2,3,4,5,3,x,2\nb,3,9,1,1,1,1,2,3,4,5,3,2,2\n")
+    assert read_clips(path).attrs["aspects"] == ["groove"]
+
+
+def test_a_table_without_ratings_is_unlabelled(tmp_path):
+    clips = read_clips(write(tmp_path / "t.csv", "path,prompt\na.wav,words\n"))
+    assert clips.attrs["aspects"] == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [(["loudnes"], "no rated columns 'loudnes'"), (["mos", "mos"], "each once"), ([], "each once")],
+)
+def test_an_asked_aspect_must_be_there(tmp_path, asked, message):
+    with pytest.raises(UsageError, match=message):
+        read_clips(write(tmp_path / "t.csv", "clip_id,mos\na,3\n"), aspects=asked)
+
+
+def test_text_aspects_are_known_in_every_spelling():
+    assert {"ta", "TA", "text_alignment", "textual alignment", "Textual Alignment"} <= TEXT_ASPECTS
+    assert "mi" not in TEXT_ASPECTS
+
+
+def test_parquet_with_embedded_audio_is_refused(tmp_path):
+    pd.DataFrame({"clip_id": ["a"], "audio": [{"bytes": b"RIFF", "path": "a.wav"}]}).to_parquet(tmp_path / "t.parquet")
+    with pytest.raises(UsageError, match="'audio' hold embedded data"):
+        read_clips(tmp_path / "t.parquet")
+
+
+def test_a_table_made_by_hand_is_held_to_the_same_laws(tmp_path):
+    clips = read_clips(as_table(tmp_path / "t.csv"))
+    validate_clips(clips)
+    aspects = {"aspects": ["mos"]}
+    for change, message in [
+        ({"mos": [3.0, 7.0, 1.0]}, "'NA' are off the scale 1..5"),
+        ({"mos": ["3", "3", "3"]}, "'mos' are not numbers"),
+        ({"clip_id": ["a", "a", "b"], "split": ""}, "Duplicate clip ids"),
+        ({"clip_id": ["a", "", "b"]}, "Row 1 has an empty clip_id"),
+        ({"split": ["held", "dev", "test"]}, "Unknown split 'held'"),
+        ({"prompt": [None, "a", "b"]}, "must be text"),
+    ]:
+        changed = clips.assign(**change)
+        changed.attrs = aspects
+        with pytest.raises(UsageError, match=message):
+            validate_clips(changed)
+    with pytest.raises(UsageError, match=r"lacks attrs\['aspects'\]"):
+        validate_clips(pd.DataFrame(clips.to_dict("list")))
+    with pytest.raises(UsageError, match="lacks columns 'audio'"):
+        validate_clips(clips.drop(columns="audio"))
+
+
+def test_real_tables_are_read_as_their_authors_meant():
+    if not DATA.is_dir():
+        pytest.skip("the shared data folder is not here")
+    codec = read_clips(DATA / "codec-listening-test" / "clips.csv")
+    assert (len(codec), codec.attrs["aspects"], codec["system_id"].nunique()) == (128, ["quality"], 8)
+    assert all(Path(audio).is_file() for audio in codec["audio"])
+    labels = read_clips(DATA / "musiceval-labels")
+    assert labels["split"].value_counts().to_dict() == {"train": 1634, "dev": 289}
+    assert labels["system_id"].nunique() == 31
+    bvcc = read_clips(DATA / "bvcc-predictions" / "val_half.csv")
+    assert (len(bvcc), bvcc.attrs["aspects"]) == (428, ["mos"])

@@ -1,0 +1,292 @@
+"""Laws of the embedding store."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import soundfile
+from torch import nn
+
+from base_models.embeddings import WINDOW, EmbeddingStore
+from base_models.encoders import ENCODERS, load_encoder
+from base_models.encoders.base import Encoder
+from base_models.errors import ClipError, DamagedArtifact, UsageError
+
+RATE = 24_000
+PROMPTS = {"a": "slow piano", "b": "fast drums", "c": "slow piano", "d": "a sad violin in the rain"}
+
+
+class Scale(nn.Module):
+    """Prepared items times a factor."""
+
+    def __init__(self, factor=1.0):
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, batch):
+        return batch * self.factor
+
+
+def toy(factor=1.0, prepare=None):
+    """A text encoder whose every call is on record: one frame of 4 per letter."""
+    calls = []
+
+    def letters(prompt):
+        calls.append(prompt)
+        if prompt == "broken":
+            raise ClipError("it is broken")
+        return np.array([[ord(letter), 1, 2, 3] for letter in prompt], dtype=np.float32)
+
+    spec = vars(ENCODERS["hashed_text"]) | {"name": "toy", "dim": 4, "batch_size": 3}
+    return Encoder(**spec, module=Scale(factor), prepare=prepare or letters), calls
+
+
+@pytest.fixture(params=["disk", "memory"])
+def store(request, tmp_path):
+    return EmbeddingStore(tmp_path / "embeddings" if request.param == "disk" else None)
+
+
+@pytest.fixture
+def wavs(tmp_path):
+    """Five clips of two lengths, the last a copy of the first under another name, and one that is no audio."""
+    paths = {}
+    for i, seconds in enumerate([0.5, 0.5, 1.0, 1.0]):
+        samples = 0.1 * np.sin(np.arange(int(seconds * RATE)) * 0.05 * (i + 1))
+        paths[f"clip{i}"] = str(tmp_path / f"clip{i}.wav")
+        soundfile.write(paths[f"clip{i}"], samples, RATE)
+    copy = tmp_path / "copy.wav"
+    copy.write_bytes((tmp_path / "clip0.wav").read_bytes())
+    broken = tmp_path / "broken.wav"
+    broken.write_text("no audio")
+    return paths | {"copy": str(copy), "broken": str(broken), "absent": str(tmp_path / "absent.wav")}
+
+
+def entries(store):
+    return sorted(store.folder.rglob("*.safetensors"))
+
+
+def test_what_comes_back_is_what_the_encoder_says(store, wavs):
+    encoder = load_encoder("logmel")
+    keys, aside = store.fill(encoder, wavs)
+    assert list(keys) == ["clip0", "clip1", "clip2", "clip3", "copy"]
+    for clip, key in keys.items():
+        embedding = store.get(encoder, key)
+        expected = encoder.encode([encoder.prepare(wavs[clip])])[0]
+        assert embedding.dtype == np.float16
+        np.testing.assert_allclose(embedding, expected, atol=2e-3)
+        assert store.get(encoder.signature, key).tobytes() == embedding.tobytes()
+    assert keys["copy"] == keys["clip0"]
+    assert [clip.clip_id for clip in aside] == ["broken", "absent"]
+    assert all(clip.reason for clip in aside)
+
+
+def test_each_content_is_encoded_once_ever(store):
+    encoder, calls = toy()
+    first, _ = store.fill(encoder, PROMPTS)
+    assert sorted(calls) == sorted(set(PROMPTS.values()))
+    again, _ = EmbeddingStore(store.folder).fill(encoder, PROMPTS) if store.folder else store.fill(encoder, PROMPTS)
+    assert again == first
+    assert len(calls) == 3
+    store.fill(encoder, {"e": "new", "f": "fast drums"})
+    assert calls[3:] == ["new"]
+
+
+def test_batch_size_and_company_change_nothing(wavs):
+    encoder, filled = load_encoder("logmel"), []
+    for batch_size in (1, 2, 8):
+        store = EmbeddingStore(dtype="float32")
+        keys, _ = store.fill(encoder, wavs, batch_size=batch_size)
+        filled.append({clip: store.get(encoder, key) for clip, key in keys.items()})
+    for other in filled[1:]:
+        for clip, embedding in filled[0].items():
+            np.testing.assert_allclose(other[clip], embedding, atol=1e-5)
+
+
+def test_batches_hold_one_length_and_few_items_wait():
+    sizes, waiting, most = [], 0, 0
+
+    def prepare(prompt):
+        nonlocal waiting, most
+        waiting += 1
+        most = max(most, waiting)
+        return np.full((len(prompt), 4), 1.0, dtype=np.float32)
+
+    class Count(nn.Module):
+        def forward(self, batch):
+            nonlocal waiting
+            sizes.append(len(batch))
+            waiting -= len(batch)
+            return batch
+
+    encoder = Encoder(
+        **vars(ENCODERS["hashed_text"]) | {"name": "toy", "dim": 4, "batch_size": 3}, module=Count(), prepare=prepare
+    )
+    items = {str(i): "x" * (1 + i * 7 % 100) + str(i) for i in range(500)}
+    keys, aside = EmbeddingStore().fill(encoder, items)
+    assert (len(keys), aside, waiting, max(sizes)) == (500, [], 0, 3)
+    assert most <= WINDOW
+
+
+def test_a_clip_that_cannot_be_prepared_is_set_aside_with_all_its_copies(store):
+    encoder, _ = toy()
+    items = {"x": "broken", "y": "fine", "z": "broken", "w": "\ud800"}
+    keys, aside = store.fill(encoder, items)
+    assert list(keys) == ["y"]
+    assert [(clip.clip_id, clip.reason) for clip in aside[:2]] == [("x", "it is broken"), ("z", "it is broken")]
+    assert aside[2].clip_id == "w"
+    assert "not valid text" in aside[2].reason
+
+
+def test_an_embedding_that_is_not_finite_is_set_aside(store):
+    encoder, _ = toy(factor=float("inf"))
+    keys, aside = store.fill(encoder, {"x": "drum"})
+    assert keys == {}
+    assert aside[0].reason == "its embedding by 'toy' is not finite"
+
+
+def test_numbers_beyond_float16_are_kept_as_float32(store):
+    encoder, _ = toy(factor=1e5)
+    keys, _ = store.fill(encoder, {"x": "drum"})
+    embedding = store.get(encoder, keys["x"])
+    assert embedding.dtype == np.float32
+    assert embedding[0, 0] == ord("d") * 1e5
+
+
+def test_other_weights_and_other_precision_are_other_entries(tmp_path):
+    encoder, calls = toy()
+    other = Encoder(**vars(encoder) | {"digest": "0123456789abcdef0"})
+    keys, _ = EmbeddingStore(tmp_path).fill(encoder, {"x": "drum"})
+    EmbeddingStore(tmp_path).fill(other, {"x": "drum"})
+    EmbeddingStore(tmp_path, dtype="float32").fill(encoder, {"x": "drum"})
+    assert len(calls) == 3
+    assert EmbeddingStore(tmp_path, dtype="float32").get(encoder, keys["x"]).dtype == np.float32
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "toy-v1-0123456789abcdef.float16",
+        "toy-v1.float16",
+        "toy-v1.float32",
+    ]
+
+
+def test_no_flipped_bit_gives_other_numbers(tmp_path):
+    encoder, _ = toy()
+    store = EmbeddingStore(tmp_path)
+    keys, _ = store.fill(encoder, {"x": "drums"})
+    (path,) = entries(store)
+    whole, expected = path.read_bytes(), store.get(encoder, keys["x"])
+    caught = 0
+    for i in range(len(whole)):
+        flipped = bytearray(whole)
+        flipped[i] ^= 1 << i % 8
+        path.write_bytes(flipped)
+        try:
+            embedding = store.get(encoder, keys["x"])
+        except DamagedArtifact:
+            caught += 1
+        else:  # white space of the header: nothing depends on it
+            assert (embedding.dtype, embedding.shape, embedding.tobytes()) == (
+                expected.dtype,
+                expected.shape,
+                expected.tobytes(),
+            )
+    assert caught > 0.9 * len(whole)
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut", "empty", "swap"])
+def test_a_damaged_entry_is_computed_again_and_logged(damage, tmp_path, caplog):
+    encoder, calls = toy()
+    store = EmbeddingStore(tmp_path)
+    keys, _ = store.fill(encoder, PROMPTS)
+    expected = store.get(encoder, keys["a"])
+    path = store.path(encoder.signature, keys["a"])
+    whole = path.read_bytes()
+    other = store.path(encoder.signature, keys["b"]).read_bytes()
+    path.write_bytes({"flip": whole[:-1] + b"\xff", "cut": whole[:-5], "empty": b"", "swap": other}[damage])
+    with pytest.raises(DamagedArtifact, match=path.name):
+        store.get(encoder, keys["a"])
+    with caplog.at_level(logging.WARNING):
+        store.fill(encoder, PROMPTS)
+    assert calls[3:] == ["slow piano"]
+    assert path.name in caplog.text
+    assert store.get(encoder, keys["a"]).tobytes() == expected.tobytes()
+
+
+def test_what_was_never_filled_is_refused(store):
+    with pytest.raises(UsageError, match="fill the store first"):
+        store.get("toy-v1", "0" * 64)
+    with pytest.raises(UsageError, match="Unknown dtype of stored embeddings 'float8'"):
+        EmbeddingStore(dtype="float8")
+
+
+def test_progress_counts_contents_from_what_is_there_to_all(store):
+    encoder, _ = toy()
+    seen = []
+    store.fill(encoder, {"x": "drum"}, on_progress=lambda *step: seen.append(step))
+    assert seen == [("toy", 0, 1), ("toy", 1, 1)]
+    seen.clear()
+    store.fill(encoder, {"x": "drum", "y": "bass"}, on_progress=lambda *step: seen.append(step))
+    assert seen == [("toy", 1, 2), ("toy", 2, 2)]
+
+
+def test_what_is_finished_stays_when_the_run_is_stopped(store):
+    encoder, calls = toy()
+
+    def stop(name, done, total):
+        if done == 2:
+            raise KeyboardInterrupt
+
+    items = {word: word for word in ("a", "bb", "ccc", "dddd")}
+    with pytest.raises(KeyboardInterrupt):
+        store.fill(encoder, items, on_progress=stop, batch_size=1)
+    before = len(calls)
+    keys, _ = store.fill(encoder, items)
+    assert before == len(calls) - 2
+    assert list(keys) == list(items)
+    if store.folder:
+        assert not [path for path in store.folder.rglob("*") if path.name.endswith(".tmp")]
+
+
+def test_an_array_in_memory_cannot_be_changed_by_a_reader():
+    encoder, _ = toy()
+    store = EmbeddingStore()
+    keys, _ = store.fill(encoder, {"x": "drum"})
+    with pytest.raises(ValueError, match="read-only"):
+        store.get(encoder, keys["x"])[0] = 0
+
+
+WORKER = """
+import sys
+from pathlib import Path
+import numpy as np
+from base_models.embeddings import EmbeddingStore
+from base_models.encoders import EncoderSpec
+
+class Letters(EncoderSpec):
+    signature = "letters-v1"
+    def prepare(self, prompt):
+        return np.array([[ord(letter)] for letter in prompt])
+    def encode(self, batch):
+        return np.stack(batch).astype(np.float32)
+
+folder, mine, other = map(Path, sys.argv[1:])
+store, encoder = EmbeddingStore(folder), Letters(name="letters", kind="text", dim=1, licence="MIT")
+mine.touch()
+while not other.exists():
+    pass
+keys, aside = store.fill(encoder, {str(i): f"drum number {i}" for i in range(100)}, batch_size=4)
+print(len(keys), len(aside), sum(float(store.get(encoder, key).sum()) for key in keys.values()))
+"""
+
+
+def test_two_processes_may_fill_one_folder_at_once(tmp_path):
+    flags, store = [tmp_path / "one", tmp_path / "two"], EmbeddingStore(tmp_path / "embeddings")
+    commands = [[sys.executable, "-c", WORKER, store.folder, *order] for order in (flags, flags[::-1])]
+    workers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for command in commands]
+    answers = [worker.communicate(timeout=60)[0] for worker in workers]
+    assert answers[0] == answers[1]
+    assert answers[0].startswith("100 0 ")
+    assert len(entries(store)) == 100
+    assert not [path for path in store.folder.rglob("*") if path.name.endswith(".tmp")]

@@ -1,0 +1,90 @@
+import errno
+import os
+
+import numpy as np
+import pytest
+
+from base_models import files
+from base_models.errors import DamagedArtifact, OutOfSpace, UsageError
+from base_models.files import Artifact, atomic_write, from_json, parse_tensors, seal, to_json, write_json, write_tensors
+
+
+@pytest.fixture
+def sealed(tmp_path):
+    folder = tmp_path / "run"
+    write_json(folder / "a.json", {"x": 1.5})
+    write_tensors(folder / "w.safetensors", {"w": np.arange(6, dtype=np.float32).reshape(2, 3)})
+    seal(folder, "thing")
+    return folder
+
+
+def test_what_was_sealed_reads_back(sealed):
+    artifact = Artifact(sealed, "thing")
+    artifact.verify()
+    assert artifact.json("a.json") == {"x": 1.5}
+    assert artifact.tensors("w.safetensors")["w"].tolist() == [[0, 1, 2], [3, 4, 5]]
+
+
+def test_any_changed_byte_is_found_by_name(sealed):
+    path = sealed / "w.safetensors"
+    good = path.read_bytes()
+    for position in range(0, len(good), 7):
+        path.write_bytes(good[:position] + bytes([good[position] ^ 1]) + good[position + 1 :])
+        with pytest.raises(DamagedArtifact, match=r"w\.safetensors was changed"):
+            Artifact(sealed, "thing").verify()
+
+
+def test_a_missing_file_is_found_by_name(sealed):
+    (sealed / "a.json").unlink()
+    with pytest.raises(DamagedArtifact, match=r"a\.json cannot be read"):
+        Artifact(sealed, "thing").verify()
+
+
+def test_an_unsealed_or_foreign_folder_is_refused(sealed, tmp_path):
+    with pytest.raises(UsageError, match="does not exist"):
+        Artifact(tmp_path / "none", "thing")
+    with pytest.raises(UsageError, match="never finished"):
+        Artifact(tmp_path, "thing")
+    with pytest.raises(UsageError, match="is a 'thing', not a 'stack'"):
+        Artifact(sealed, "stack")
+
+
+def test_a_manifest_of_another_kind_is_refused(sealed):
+    (sealed / "manifest.json").write_text("[]")
+    with pytest.raises(DamagedArtifact, match="not a manifest"):
+        Artifact(sealed, "thing")
+    write_json(sealed / "manifest.json", {"format": 99, "role": "thing", "files": {}})
+    with pytest.raises(UsageError, match="format 99"):
+        Artifact(sealed, "thing")
+
+
+@pytest.mark.parametrize("text", ['{"a":1,"a":2}', '{"a":NaN}', '{"a":1e999}', "{", "[" * 100_000, "\udcff"])
+def test_json_that_is_not_strict_is_refused(text):
+    with pytest.raises(DamagedArtifact, match=r"x\.json is not valid JSON"):
+        from_json(text.encode(errors="surrogateescape"), "x.json")
+
+
+def test_equal_values_have_equal_bytes():
+    assert to_json({"b": 1, "a": 2}) == to_json({"a": 2, "b": 1})
+
+
+def test_tensors_that_are_not_finite_or_not_tensors_are_refused(tmp_path):
+    write_tensors(tmp_path / "x", {"w": np.array([1.0, np.nan])})
+    with pytest.raises(DamagedArtifact, match="holds NaN"):
+        parse_tensors((tmp_path / "x").read_bytes(), "x")
+    with pytest.raises(DamagedArtifact, match="not a readable safetensors"):
+        parse_tensors(b"\x80\x04K\x01.", "x")
+
+
+def test_a_write_that_fails_keeps_the_old_file_and_leaves_no_litter(tmp_path, monkeypatch):
+    path = tmp_path / "a"
+    atomic_write(path, b"old")
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(files.os, "fsync", full)
+    with pytest.raises(OutOfSpace, match=r"No space left to write .*: 3 bytes needed, [\d,]+ free"):
+        atomic_write(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["a"]

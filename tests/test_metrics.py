@@ -1,0 +1,205 @@
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from base_models.errors import UsageError
+from base_models.metrics import (
+    METRICS,
+    bootstrap_weights,
+    evaluate,
+    evaluate_difference,
+    ktau,
+    lcc,
+    mse,
+    resample,
+    srcc,
+    system_means,
+)
+
+
+def listening_test(n=60, systems=6, aspects=1, seed=0):
+    rng = np.random.default_rng(seed)
+    truth = np.round(rng.uniform(1, 5, (n, aspects)), 1)
+    return truth, np.clip(truth + rng.normal(0, 0.6, truth.shape), 1, 5), rng.integers(systems, size=n).astype(str)
+
+
+def cell(table, **facts):
+    rows = table
+    for column, value in facts.items():
+        rows = rows[rows[column] == value]
+    (row,) = rows.to_dict("records")
+    return row
+
+
+@given(st.integers(0, 10_000), st.integers(2, 30), st.integers(1, 6), st.sampled_from([0, 1, 8]))
+@settings(max_examples=40, deadline=None)
+def test_resampling_by_weights_is_the_metric_of_physically_repeated_rows(seed, n, systems, decimals):
+    rng = np.random.default_rng(seed)
+    x, y = (np.round(rng.uniform(1, 5, n), decimals) for _ in range(2))
+    _, cluster = np.unique(rng.integers(systems, size=n), return_inverse=True)
+    weights = bootstrap_weights(cluster.max() + 1, 8, seed)
+    fast = resample(x, y, weights, cluster)
+    for b, drawn in enumerate(weights.astype(int)):
+        rows = np.repeat(np.arange(n), drawn[cluster])
+        for name, metric in METRICS.items():
+            np.testing.assert_allclose(fast[name][b], metric(x[rows], y[rows]), atol=1e-10, rtol=0)
+
+
+def test_blocks_do_not_change_resampled_metrics(monkeypatch):
+    truth, prediction, systems = listening_test()
+    whole = evaluate(truth, prediction, systems, ["mi"], n_bootstrap=50)
+    monkeypatch.setattr("base_models.metrics._BLOCK_NUMBERS", 1000)
+    np.testing.assert_allclose(evaluate(truth, prediction, systems, ["mi"], 50).low, whole.low, rtol=1e-12)
+
+
+def test_metrics_are_those_of_scipy():
+    truth, prediction, _ = listening_test()
+    x, y = truth[:, 0], prediction[:, 0]
+    assert srcc(x, y) == stats.spearmanr(x, y).statistic
+    assert ktau(x, y) == stats.kendalltau(x, y, variant="b").statistic
+    assert lcc(x, y) == pytest.approx(np.corrcoef(x, y)[0, 1])
+    assert mse(x, y) == pytest.approx(((x - y) ** 2).mean())
+
+
+@pytest.mark.parametrize(
+    "pair", [([1.0, 1.0, 1.0], [1.0, 2.0, 3.0]), ([2.0, 1.0], [3.0, 3.0]), ([1.0], [1.0]), ([], [])]
+)
+def test_a_correlation_with_a_constant_or_a_single_point_is_nan_without_a_warning(pair):
+    assert all(np.isnan(METRICS[name](*pair)) for name in ("lcc", "srcc", "ktau"))
+
+
+def test_nearly_constant_scores_do_not_warn():
+    assert np.isfinite(lcc([3.0, 3.0, 3.0 + 1e-15], [1.0, 2.0, 3.0]))
+
+
+def test_an_order_preserving_map_keeps_rank_metrics():
+    truth, prediction, systems = listening_test()
+    before, after = (
+        evaluate(truth, p, systems, ["mi"], 100).set_index(["level", "metric"]) for p in (prediction, prediction**3)
+    )
+    for metric in ("srcc", "ktau"):
+        np.testing.assert_array_equal(before.loc[("utterance", metric)], after.loc[("utterance", metric)])
+
+
+def test_system_level_is_the_metric_of_unweighted_means():
+    truth, prediction, systems = listening_test(aspects=2)
+    table = evaluate(truth, prediction, systems, ["mi", "ta"], n_bootstrap=0)
+    names = sorted(set(systems))
+    means = [[v[systems == name, 1].mean() for name in names] for v in (truth, prediction)]
+    row = cell(table, aspect="ta", level="system", metric="lcc")
+    assert row["value"] == pytest.approx(lcc(*means))
+    assert row["n"] == len(names)
+    assert np.isnan(row["low"])
+
+
+def test_equal_scores_in_systems_of_unequal_size_tie():
+    system = np.repeat([0, 1, 2], [3, 7, 1])
+    assert np.ptp(system_means(np.full(11, 3.3), system)) == 0
+    assert np.ptp(system_means([3.1, 3.2, 3.3, 3.3, 3.1, 3.2], np.repeat([0, 1], 3))) == 0
+
+
+def test_unlabelled_rows_are_left_out_per_aspect():
+    truth, prediction, systems = listening_test(aspects=2)
+    truth[:10, 0] = np.nan
+    table = evaluate(truth, prediction, systems, ["mi", "ta"], n_bootstrap=20)
+    alone = evaluate(truth[10:, :1], prediction[10:, :1], systems[10:], ["mi"], n_bootstrap=20)
+    np.testing.assert_array_equal(table[table.aspect == "mi"].low, alone.low)
+    assert cell(table, aspect="mi", level="utterance", metric="mse")["n"] == 50
+    assert cell(table, aspect="ta", level="utterance", metric="mse")["n"] == 60
+
+
+def test_an_interval_holds_its_value_and_the_same_seed_gives_the_same_table():
+    truth, prediction, systems = listening_test(n=200, systems=20)
+    table = evaluate(truth, prediction, systems, ["mi"], seed=3)
+    assert ((table.low <= table.value) & (table.value <= table.high)).all()
+    assert table.equals(evaluate(truth, prediction, systems, ["mi"], seed=3))
+    assert not table.low.equals(evaluate(truth, prediction, systems, ["mi"], seed=4).low)
+
+
+def test_clips_that_follow_their_system_widen_the_interval():
+    rng = np.random.default_rng(0)
+    system = np.repeat(np.arange(10), 40)
+    truth = rng.uniform(1, 5, 400)
+    prediction = truth + rng.normal(0, 1, 10)[system]  # each system has its own bias
+    width = [
+        np.ptp(evaluate(truth, prediction, ids, ["mi"]).loc[0, ["low", "high"]]) for ids in (system.astype(str), None)
+    ]
+    assert width[0] > 2 * width[1]
+
+
+@pytest.mark.parametrize("ids", [None, [""] * 60, ["only"] * 60])
+def test_without_several_systems_clips_are_resampled_and_the_system_level_is_nan(ids):
+    truth, prediction, _ = listening_test()
+    table = evaluate(truth, prediction, ids, ["mi"], n_bootstrap=100)
+    assert table[table.level == "utterance"].low.notna().all()
+    system = table[table.level == "system"]
+    assert system[["value", "low", "high"]].isna().all(axis=None)
+    assert (system.n == 1).all()
+
+
+def test_mostly_degenerate_resamples_have_no_interval():
+    row = cell(evaluate([[1.0], [2.0]], [[1.0], [2.0]], ["a", "b"], ["mi"], seed=1), level="system", metric="mse")
+    assert (row["low"], row["high"]) == (0, 0)
+    one_differs = np.array([[1.0]] * 9 + [[2.0]])
+    table = evaluate(one_differs, one_differs, list("aaaaaaaaab"), ["mi"])
+    assert cell(table, level="utterance", metric="lcc")["value"] == 1
+    constant = evaluate(one_differs, np.full((10, 1), 3.3), list("aaabbbcccc"), ["mi"])
+    assert constant[constant.metric != "mse"][["value", "low", "high"]].isna().all(axis=None)
+
+
+def test_an_aspect_without_labels_is_nan_with_n_0():
+    truth, prediction, systems = listening_test()
+    table = evaluate(np.full_like(truth, np.nan), prediction, systems, ["mi"])
+    assert (table.n == 0).all()
+    assert table.value.isna().all()
+
+
+def test_a_difference_is_paired():
+    truth, prediction, systems = listening_test(n=200, systems=20)
+    shifted = prediction + 1e-3  # hardly another model: the paired interval is narrow, the single one is not
+    paired = cell(evaluate_difference(truth, shifted, prediction, systems, ["mi"]), level="utterance", metric="mse")
+    single = cell(evaluate(truth, prediction, systems, ["mi"]), level="utterance", metric="mse")
+    assert paired["high"] - paired["low"] < 0.1 * (single["high"] - single["low"])
+    assert paired["value"] == pytest.approx(mse(truth[:, 0], shifted[:, 0]) - single["value"])
+    same = evaluate_difference(truth, prediction, prediction, systems, ["mi"])
+    assert (same[["value", "low", "high"]] == 0).all(axis=None)
+
+
+def test_the_default_report_is_quick():
+    truth, prediction, systems = listening_test(n=413, systems=30, aspects=2)
+    times = []
+    for _ in range(3):
+        start = time.process_time()
+        evaluate(truth, prediction, systems, ["mi", "ta"])
+        times.append(time.process_time() - start)
+    assert min(times) < 2  # 0.2 s on an idle core; the bound leaves room for busy ones
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"y_pred": [[1.0], [np.nan]]}, r"Prediction of row 1, aspect 'mi' is nan; 1 such"),
+        ({"y_true": [[np.inf], [1.0]]}, r"Truth of row 0, aspect 'mi' is inf"),
+        ({"y_pred": [[1.0]]}, r"shape \(n, 1\); got \(2, 1\) and \(1, 1\)"),
+        ({"aspects": ["mi", "ta"]}, r"shape \(n, 2\)"),
+        ({"system_ids": ["a"]}, "1 system ids for 2 clips"),
+        ({"system_ids": ["a", ""]}, "Rows '1' have no system id"),
+        ({"level": 95}, "between 0 and 1; got 95"),
+        ({"n_bootstrap": -1}, "counts resamples; got -1"),
+    ],
+)
+def test_evaluate_refuses_what_it_cannot_measure(change, message):
+    good = {"y_true": [[1.0], [2.0]], "y_pred": [[1.0], [2.0]], "system_ids": ["a", "b"], "aspects": ["mi"]}
+    with pytest.raises(UsageError, match=message):
+        evaluate(**good | change)
+
+
+def test_a_metric_refuses_lists_of_two_lengths_and_nan():
+    with pytest.raises(UsageError, match="two lists of one length"):
+        srcc([1.0, 2.0], [1.0])
+    with pytest.raises(UsageError, match="finite scores"):
+        mse([1.0, np.nan], [1.0, 2.0])

@@ -1,0 +1,90 @@
+"""Laws of the network: sizes as published, padding and company change nothing, masks point the right way."""
+
+import numpy as np
+import pytest
+import torch
+
+from base_models.batches import Embedded
+from base_models.config import MODELS, BaseConfig
+from base_models.errors import UsageError
+from base_models.layers import AttentionPooling
+from base_models.models import build_model
+from base_models.training import raw_outputs
+
+CPU = torch.device("cpu")
+
+
+def parameters(config, audio=1024, text=768):
+    return sum(p.numel() for p in build_model(config, [False, True], audio, text).parameters())
+
+
+@pytest.fixture
+def clips():
+    rng = np.random.default_rng(0)
+    lengths = [(9, 4), (3, 1), (14, 7), (1, 2), (6, 6)]
+    frames = [rng.normal(size=(t, 16)).astype(np.float16) for t, _ in lengths]
+    return Embedded(frames, [rng.normal(size=(s, 8)).astype(np.float16) for _, s in lengths])
+
+
+def model(name="dora", **changes):
+    torch.manual_seed(0)
+    return build_model(BaseConfig.preset(name).updated(changes, "test"), [False, True], 16, 8)
+
+
+def test_sizes_are_those_counted_in_the_published_code():
+    assert parameters(BaseConfig.preset("dora")) == 13_177_706
+    assert parameters(BaseConfig.preset("dora_decoupled")) == 13_177_706
+    assert parameters(BaseConfig.preset("dora_l1")) == 13_169_156
+    assert parameters(BaseConfig.preset("dora_coral").updated({"coral_ranks": 5}, "test")) == 13_326_602
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_clip_alone_scores_what_it_scores_in_any_batch(name, clips):
+    network = model(name)
+    together = raw_outputs(network, clips, 5, CPU)
+    alone = raw_outputs(network, clips, 1, CPU)
+    assert torch.allclose(together, alone, atol=2e-6)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_what_stands_in_the_padding_changes_nothing(name, clips):
+    network = model(name).eval()
+    batch = clips.batch(range(5))
+    before = network(batch)
+    batch.frames[~batch.frame_mask] = 1e3
+    batch.tokens[~batch.token_mask] = -1e3
+    assert torch.equal(network(batch), before)
+
+
+def test_pooling_reads_the_real_positions_and_never_the_padding():
+    pool = AttentionPooling(3)
+    x, mask = torch.randn(2, 5, 3), torch.tensor([[True] * 2 + [False] * 3, [True] * 5])
+    weights = pool.weights(x, mask)
+    assert torch.allclose(weights.sum(1), torch.ones(2))
+    assert (weights[0, 2:] == 0).all()
+    assert (weights[mask] > 0).all()
+
+
+def test_a_longer_prompt_in_the_batch_does_not_change_text_alignment(clips):
+    network = model().eval()
+    alone = network(clips.batch([1]))
+    assert torch.allclose(network(clips.batch([1, 2]))[:1], alone, atol=2e-6)
+
+
+def test_gradients_of_a_decoupled_text_branch_never_reach_the_temporal_block(clips):
+    for name, reached in [("dora", True), ("dora_decoupled", False)]:
+        network = model(name)
+        network(clips.batch(range(5)))[:, 1].sum().backward()
+        assert any(bool(p.grad.any()) for p in network.temporal.parameters()) == reached
+
+
+def test_five_audio_aspects_need_no_text(clips):
+    network = build_model(BaseConfig(), [False] * 5, 16, None)
+    assert raw_outputs(network, Embedded(clips.frames), 2, CPU).shape == (5, 5, 20)
+
+
+def test_parts_that_do_not_fit_are_refused():
+    with pytest.raises(UsageError, match="width 10 cannot be split into 4"):
+        build_model(BaseConfig(), [False], 10, None)
+    with pytest.raises(UsageError, match="a text encoder is needed"):
+        build_model(BaseConfig(), [True], 16, None)

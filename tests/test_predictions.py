@@ -1,0 +1,69 @@
+import numpy as np
+import pytest
+
+from base_models.bins import ScoreBins
+from base_models.errors import DamagedArtifact, UsageError
+from base_models.predictions import PredictionTable
+
+
+@pytest.fixture
+def table():
+    scores = np.random.default_rng(0).uniform(1, 5, (4, 2))
+    seen = {"trained_on": frozenset({"t1", "t2"}), "selected_on": frozenset({"v"})}
+    return PredictionTable.from_scores("m-s0", ["c", "06", "NA", "d"], ["mi", "ta"], scores, **seen)
+
+
+def test_scalars_are_softened_with_the_papers_width_and_decode_to_themselves():
+    scores = np.array([[1.0], [3.3], [5.0]])
+    table = PredictionTable.from_scores("m", ["a", "b", "c"], ["mos"], scores)
+    assert table.sigma == 0.35
+    assert np.allclose(table.scores, scores, atol=1e-6)
+
+
+def test_save_and_load_give_the_same_table(table, tmp_path):
+    table.write(tmp_path / "t.parquet")
+    back = PredictionTable.read(tmp_path / "t.parquet")
+    assert np.array_equal(back.distributions, table.distributions)
+    for name in ("model", "clip_ids", "aspects", "bins", "sigma", "trained_on", "selected_on"):
+        assert getattr(back, name) == getattr(table, name)
+
+
+def test_an_empty_table_survives_a_round_trip(table, tmp_path):
+    table.take([]).write(tmp_path / "t.parquet")
+    assert len(PredictionTable.read(tmp_path / "t.parquet")) == 0
+
+
+def test_rows_are_taken_in_the_order_asked_for(table):
+    assert np.array_equal(table.take(["d", "c"]).distributions, table.distributions[[3, 0]])
+
+
+def test_a_missing_prediction_names_clip_and_model(table):
+    with pytest.raises(UsageError, match=r"'m-s0' has no prediction for 'x'"):
+        table.take(["c", "x"])
+
+
+def test_no_changed_byte_gives_other_numbers_silently(table, tmp_path):
+    path = tmp_path / "t.parquet"
+    table.write(path)
+    good = path.read_bytes()
+    for position in np.random.default_rng(1).integers(0, len(good), 150):
+        data = good[:position] + bytes([good[position] ^ 4]) + good[position + 1 :]
+        try:
+            back = PredictionTable.parse(data, "t")
+        except (DamagedArtifact, UsageError):
+            continue
+        assert np.array_equal(back.distributions, table.distributions)
+
+
+@pytest.mark.parametrize("data", [b"", b"PAR1", b"\x80\x04K\x01."])
+def test_bytes_that_are_no_table_are_refused(data):
+    with pytest.raises(DamagedArtifact, match="t is not a readable prediction table"):
+        PredictionTable.parse(data, "t")
+
+
+def test_ids_that_repeat_and_shapes_that_disagree_are_refused():
+    bins = ScoreBins()
+    with pytest.raises(UsageError, match="hold a clip id twice"):
+        PredictionTable.from_scores("m", ["a", "a"], ["mos"], [[1.0], [2.0]])
+    with pytest.raises(UsageError, match="have shape"):
+        PredictionTable("m", ("a",), ("x", "y"), bins.soften([[1.0]]))

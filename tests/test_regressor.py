@@ -1,0 +1,248 @@
+import inspect
+
+import numpy as np
+import pytest
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LinearRegression
+
+from base_models.bins import SOFTEN_SIGMA
+from base_models.errors import DamagedArtifact, UsageError
+from base_models.files import from_json, parse_tensors, to_json, write_tensors
+from base_models.predictions import PredictionTable
+from meta.learners import LEARNERS
+from meta.regressor import MetaRegressor
+from meta.selection import compare
+
+ASPECTS = ("mi", "ta")
+
+
+def corpus(n=120, systems=10, seed=0, models=("good", "noisy", "biased")):
+    """Prediction tables of some models, labels, and system ids of n clips."""
+    rng = np.random.default_rng(seed)
+    ids = [f"c{k:03d}" for k in range(n)]
+    y = np.clip(rng.normal(3, 0.9, (n, 2)), 1, 5)
+    noise = {"good": (0, 0.3), "noisy": (0, 1.0), "biased": (-1, 0.3)}
+    tables = [
+        PredictionTable.from_scores(m, ids, ASPECTS, np.clip(y + rng.normal(*noise[m], y.shape), 1, 5)) for m in models
+    ]
+    return tables, y, np.array([f"s{k}" for k in rng.integers(systems, size=n)])
+
+
+TABLES, Y, SYSTEMS = corpus()
+
+
+@pytest.mark.parametrize("learner", LEARNERS)
+def test_a_saved_stack_predicts_bit_for_bit(learner, tmp_path):
+    fitted = MetaRegressor(learner, random_state=7)
+    fitted.validate(TABLES, Y, SYSTEMS, n_bootstrap=10)
+    facts, arrays = fitted.state()
+    write_tensors(tmp_path / "a", arrays)
+    again = MetaRegressor.from_state(
+        from_json(to_json(facts), "facts"), parse_tensors((tmp_path / "a").read_bytes(), "a")
+    )
+    np.testing.assert_array_equal(again.predict(TABLES), fitted.predict(TABLES))
+    np.testing.assert_array_equal(again.predict_distribution(TABLES), fitted.predict_distribution(TABLES))
+    assert again.get_params() == fitted.get_params()
+    assert again.describe() == fitted.describe()
+    assert (again.fitted_on_, again.warnings_) == (fitted.fitted_on_, fitted.warnings_)
+
+
+def test_the_distribution_decodes_to_the_score():
+    fitted = MetaRegressor().fit(TABLES, Y)
+    fitted.residual_sigma_ = np.array([0.1, 0.9])  # the narrowest and a wide one
+    scores, distributions = fitted.predict(TABLES), fitted.predict_distribution(TABLES)
+    assert distributions.shape == (120, 2, 20)
+    np.testing.assert_allclose(distributions.sum(axis=-1), 1)
+    for k, sigma in enumerate(fitted.residual_sigma_):
+        np.testing.assert_allclose(fitted.layout_.bins.decode(distributions[:, k], sigma), scores[:, k], atol=1e-3)
+
+
+def test_predictions_stay_on_the_scale():
+    tables, y, _ = corpus(60, seed=4)
+    fitted = MetaRegressor(LinearRegression()).fit(tables, y)
+    raw = fitted.learners_[0].predict(np.random.default_rng(0).normal(0, 50, (20, 60)))
+    assert (np.abs(raw - 3) > 2).any()
+    wild = MetaRegressor(LinearRegression()).fit(tables, y).predict(corpus(300, seed=5)[0])
+    assert wild.min() >= 1
+    assert wild.max() <= 5
+
+
+def test_tables_and_rows_may_come_in_any_order():
+    fitted = MetaRegressor().fit(TABLES, Y)
+    ids = list(TABLES[0].clip_ids)
+    turned = fitted.predict([TABLES[2].take(ids[::-1]), TABLES[0], TABLES[1]], ids)
+    np.testing.assert_array_equal(turned, fitted.predict(TABLES))
+    np.testing.assert_array_equal(fitted.predict(TABLES, ["c005", "c001"]), fitted.predict(TABLES)[[5, 1]])
+
+
+def test_a_missing_model_is_named_and_an_extra_one_is_left_out():
+    fitted = MetaRegressor().fit(TABLES[:2], Y)
+    np.testing.assert_array_equal(fitted.predict(TABLES), fitted.predict(TABLES[:2]))
+    with pytest.raises(UsageError, match="fitted with 'noisy', which is missing here"):
+        fitted.predict(TABLES[::2])
+    with pytest.raises(UsageError, match="at least one base model"):
+        fitted.predict([])
+    with pytest.raises(UsageError, match="'good' has no prediction for 'c999'"):
+        fitted.predict(TABLES, ["c999"])
+
+
+def test_each_aspect_sees_only_its_own_bins():
+    changed = [PredictionTable.from_scores(t.model, t.clip_ids, ASPECTS, t.scores * [1, 0] + [0, 3]) for t in TABLES]
+    before, after = MetaRegressor().fit(TABLES, Y).predict(TABLES), MetaRegressor().fit(changed, Y).predict(changed)
+    np.testing.assert_allclose(after[:, 0], before[:, 0], atol=2e-3)
+    assert np.abs(after[:, 1] - before[:, 1]).max() > 0.5
+
+
+def test_unlabelled_rows_are_left_out_per_aspect():
+    y = Y.copy()
+    y[:30, 0] = np.nan
+    ids = list(TABLES[0].clip_ids)
+    partly, alone, whole = (
+        MetaRegressor().fit(TABLES, labels, clips).predict(TABLES)
+        for labels, clips in ((y, ids), (Y[30:], ids[30:]), (Y, ids))
+    )
+    np.testing.assert_array_equal(partly[:, 0], alone[:, 0])
+    np.testing.assert_array_equal(partly[:, 1], whole[:, 1])
+
+
+@pytest.mark.parametrize("learner", LEARNERS)
+def test_the_validation_split_never_touches_point_predictions(learner):
+    plain = MetaRegressor(learner).fit(TABLES, Y).predict(TABLES)
+    for share in (0.2, 0.4):
+        model = MetaRegressor(learner)
+        model.validate(TABLES, Y, SYSTEMS, validation=share, n_bootstrap=0)
+        np.testing.assert_array_equal(model.predict(TABLES), plain)
+        assert model.fitted_on_ == TABLES[0].clip_ids
+
+
+def test_the_width_is_the_error_on_held_out_clips():
+    model = MetaRegressor()
+    assert (MetaRegressor().fit(TABLES, Y).residual_sigma_ == SOFTEN_SIGMA).all()
+    board = model.validate(TABLES, Y, SYSTEMS, n_bootstrap=0)
+    of_stack = board[(board.model == "stack") & (board.level == "utterance") & (board.metric == "mse")]
+    np.testing.assert_allclose(model.residual_sigma_, np.sqrt(of_stack.value))
+    assert of_stack.n.tolist() == [48, 48]
+
+
+def test_a_perfect_stack_keeps_half_a_bin_of_width():
+    ids = [f"c{k}" for k in range(60)]
+    y = np.random.default_rng(0).uniform(1, 5, (60, 1))
+    exact = PredictionTable.from_scores("exact", ids, ("mi",), y)
+    model = MetaRegressor("mean")
+    model.validate([exact], y, ["a", "b", "c"] * 20, n_bootstrap=0)
+    assert model.residual_sigma_ == pytest.approx([0.1])
+
+
+def test_validation_leaves_out_clips_without_any_label_and_keeps_groups_together():
+    y = Y.copy()
+    y[:20] = np.nan
+    model = MetaRegressor()
+    board = model.validate(TABLES, y, SYSTEMS, groups=[f"g{k // 2}" for k in range(120)], n_bootstrap=0)
+    assert model.fitted_on_ == TABLES[0].clip_ids[20:]
+    assert board.n.max() == pytest.approx(40, abs=2)
+
+
+def test_the_stack_stands_beside_its_models_and_their_mean():
+    board = MetaRegressor().validate(TABLES, Y, SYSTEMS, n_bootstrap=50)
+    assert list(board.columns) == ["model", "aspect", "level", "metric", "value", "low", "high", "n"]
+    assert list(board.model.unique()) == ["stack", "mean", "good", "noisy", "biased"]
+    assert len(board) == 5 * 2 * 2 * 4
+    error = board[(board.metric == "mse") & (board.level == "utterance")].groupby("model").value.mean()
+    assert error["stack"] < error["mean"] < error["biased"]
+
+
+def test_compare_works_without_a_stack_and_refuses_a_model_called_mean():
+    board = compare(TABLES, Y, SYSTEMS, n_bootstrap=0)
+    assert list(board.model.unique()) == ["mean", "good", "noisy", "biased"]
+    named = PredictionTable("mean", TABLES[0].clip_ids, ASPECTS, TABLES[0].distributions)
+    with pytest.raises(UsageError, match="base model is called 'mean'"):
+        compare([named], Y, SYSTEMS)
+
+
+def test_learner_names_and_estimators_are_both_taken():
+    foreign = MetaRegressor(LinearRegression()).fit(TABLES, Y)
+    assert foreign.predict(TABLES).shape == (120, 2)
+    with pytest.raises(UsageError, match="LinearRegression cannot be saved"):
+        foreign.state()
+    with pytest.raises(UsageError, match=r"Unknown learner 'rigde'\. Did you mean 'ridge'"):
+        MetaRegressor("rigde").fit(TABLES, Y)
+
+
+def test_warnings_name_the_aspect():
+    y = Y.copy()
+    y[:, 1] = np.random.default_rng(1).normal(3, 0.1, 120)
+    fitted = MetaRegressor().fit(TABLES, y)
+    assert fitted.warnings_
+    assert all(text.startswith("ta: ridge chose the upper end") for text in fitted.warnings_)
+
+
+def test_nothing_is_predicted_before_the_fit():
+    for method in ("predict", "predict_distribution"):
+        with pytest.raises(NotFittedError):
+            getattr(MetaRegressor(), method)(TABLES)
+    assert set(inspect.signature(MetaRegressor).parameters) == {"learner", "random_state"}
+
+
+def test_leaking_clips_are_refused_at_the_fit():
+    leaky = PredictionTable(
+        "leaky", TABLES[0].clip_ids, ASPECTS, TABLES[0].distributions, trained_on=frozenset({"c003"})
+    )
+    with pytest.raises(UsageError, match="'c003' were used to train 'leaky'"):
+        MetaRegressor().fit([*TABLES, leaky], Y)
+    MetaRegressor().fit([*TABLES, leaky], Y[4:], TABLES[0].clip_ids[4:])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"y": Y[:5]}, r"shape \(5, 2\); expected \(120, 2\)"),
+        ({"y": Y * 20}, r"Label of clip 'c000', aspect 'mi' is .*; the scale is 1..5"),
+        ({"y": Y * [1, np.nan]}, "No clip has a label for aspect 'ta'"),
+        ({"aspects": ["mi", "quality"]}, "no predictions for aspect 'quality'"),
+        ({"sample_weight": [1.0]}, "120 clips need as many sample weights"),
+        ({"tables": []}, "at least one base model"),
+    ],
+)
+def test_fit_refuses_labels_that_do_not_fit(change, message):
+    with pytest.raises(UsageError, match=message):
+        MetaRegressor().fit(**{"tables": TABLES, "y": Y} | change)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"system_ids": ["s"] * 120}, "120 clips labelled for aspect 'mi' are of one system"),
+        ({"system_ids": ["s"]}, "120 clips need as many system ids"),
+        ({"y": np.where(np.arange(120)[:, None] < 4, Y, np.nan)}, "at least 5 clips labelled for aspect 'mi'; got 4"),
+        ({"validation": 1.5}, "between 0 and 1; got 1.5"),
+        ({"tables": []}, "at least one base model"),
+    ],
+)
+def test_validate_refuses_rows_that_cannot_judge(change, message):
+    with pytest.raises(UsageError, match=message):
+        MetaRegressor().validate(**{"tables": TABLES, "y": Y, "system_ids": SYSTEMS} | change)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"learner": "other"},
+        {"learner": ["ridge"]},
+        {"random_state": "x"},
+        {"aspects": ["mi"]},
+        {"residual_sigma": [0.3, -1]},
+        {"residual_sigma": [0.3]},
+        {"facts": []},
+        {"facts": 3},
+        {"layout": {}},
+        {"fitted_on": 1},
+    ],
+)
+def test_a_damaged_state_is_refused(change):
+    facts, arrays = MetaRegressor().fit(TABLES, Y).state()
+    with pytest.raises(DamagedArtifact, match="damaged"):
+        MetaRegressor.from_state(facts | change, arrays)
+    with pytest.raises(DamagedArtifact, match="damaged"):
+        MetaRegressor.from_state({key: facts[key] for key in facts if key not in change}, arrays)
+    with pytest.raises(DamagedArtifact, match="'coef'"):
+        MetaRegressor.from_state(facts, {})
