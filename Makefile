@@ -32,8 +32,9 @@ test: .venv/.developing
 	$(BIN)/python -m coverage report
 
 bench: .venv/.developing
-	$(BIN)/python -m pytest -o addopts=--import-mode=importlib -o python_files='bench_*.py' \
-		-o python_functions='bench_*' -s tests/benchmarks
+	OMP_NUM_THREADS=$$(nproc) $(BIN)/python -m pytest -q -o addopts=--import-mode=importlib \
+		-o python_files='bench_*.py' -o python_functions='bench_*' -o pythonpath='tests tests/benchmarks' \
+		-s tests/benchmarks
 
 clean:
 	rm -rf .venv .pytest_cache .ruff_cache .coverage*

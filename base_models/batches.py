@@ -46,7 +46,7 @@ def _pad(arrays: Sequence[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor]:
     lengths = torch.tensor([len(array) for array in arrays])
     padded = torch.zeros(len(arrays), int(lengths.max()), arrays[0].shape[1])
     for row, array in zip(padded, arrays, strict=True):
-        row[: len(array)] = torch.from_numpy(np.asarray(array))
+        row[: len(array)] = torch.tensor(array)  # a copy: stored embeddings are read-only, which from_numpy warns of
     return padded, torch.arange(padded.shape[1]) < lengths[:, None]
 
 

@@ -17,6 +17,8 @@ from base_models.bins import TARGET_SIGMA, ScoreBins
 from base_models.errors import UsageError, one_of
 from base_models.files import sha256, to_json
 
+TRAINING_VERSION = 1
+"""Raised whenever the same config, data and seed would train other weights: older runs are then trained anew."""
 CRITERIA = ("gaussian", "ce", "l1", "coral")
 SELECTION = ("loss", "srcc")
 
@@ -117,7 +119,7 @@ class BaseConfig:
         """Ten hex digits of what differs from the defaults (the name aside) and of `context` (data, encoders, seed)."""
         default = BaseConfig().to_dict()
         changed = {key: value for key, value in self.to_dict().items() if value != default[key] and key != "name"}
-        return sha256(to_json({"config": changed, "context": context}))[:10]
+        return sha256(to_json({"version": TRAINING_VERSION, "config": changed, "context": context}))[:10]
 
 
 def _preset_names(folder: str) -> tuple[str, ...]:

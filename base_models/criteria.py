@@ -5,6 +5,7 @@ The trap is to squash twice: every criterion takes raw outputs (logits), and the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Protocol
 
@@ -34,6 +35,11 @@ class Criterion(Protocol):
         """Bins of each clip, rows sum to 1. Shape: (n, outputs) → (n, bins.count), float64."""
 
 
+def _exact(values: Tensor) -> Tensor:
+    """The same numbers in float64 on the CPU; some accelerators have no float64."""
+    return values.cpu().double()
+
+
 class SoftBins:
     """Cross-entropy against Gaussian-softened targets (DORA-MOS, Eq. 1); it has the gradients of the KL divergence."""
 
@@ -42,23 +48,22 @@ class SoftBins:
 
     def targets(self, scores: Tensor) -> Tensor:
         """Soft targets, shape (n,) → (n, bins.count)."""
-        soft = self.bins.soften(scores.double().cpu().numpy(), self.sigma)
+        soft = self.bins.soften(_exact(scores).numpy(), self.sigma)
         return torch.from_numpy(soft).to(scores)
 
     def loss(self, logits: Tensor, scores: Tensor) -> Tensor:
         return -(self.targets(scores) * F.log_softmax(logits.float(), -1)).sum(-1)
 
     def distribution(self, logits: Tensor) -> Tensor:
-        return logits.double().softmax(-1)
+        return _exact(logits).softmax(-1)
 
 
 class NearestBin(SoftBins):
     """Cross-entropy against the nearest bin (DORA-MOS, Table I "CE Loss"; the published code took the bin below)."""
 
     def targets(self, scores: Tensor) -> Tensor:
-        centers = torch.from_numpy(self.bins.centers).to(scores.device)
-        nearest = (scores.double().unsqueeze(-1) - centers).abs().argmin(-1)
-        return F.one_hot(nearest, self.bins.count).to(scores.dtype)
+        nearest = (_exact(scores).unsqueeze(-1) - torch.from_numpy(self.bins.centers)).abs().argmin(-1)
+        return F.one_hot(nearest, self.bins.count).to(scores)
 
 
 class Scalar:
@@ -78,16 +83,17 @@ class Scalar:
         return (self.score(logits) - scores).abs()
 
     def distribution(self, logits: Tensor) -> Tensor:
-        return torch.from_numpy(self.bins.soften(self.score(logits).double().cpu().numpy(), self.sigma))
+        return torch.from_numpy(self.bins.soften(_exact(self.score(logits)).numpy(), self.sigma))
 
 
 class Coral:
     """Rank-consistent thresholds: P(score > t) for each threshold t, falling by construction (DORA-MOS, section II.C).
 
-    The first logit is free, each next one lower by a softplus (as in the published code), so P never rises with t.
-    The score is ``low + step · Σ P``. With ``ranks=0`` the thresholds are the bin centres: a MOS in steps of one bin
-    width lies between two of them and decodes to itself. With ``ranks=5`` they are 1, 2, 3, 4 (published), and a
-    perfect model predicts the next whole number above the MOS.
+    The first logit is free, each next one lower by a softplus (as in the published code), so P never rises with t;
+    all are shifted by a constant, so that an untrained head predicts the middle of the scale. The score is
+    ``low + step · Σ P``. With ``ranks=0`` the thresholds are the bin centres: a MOS in steps of one bin width lies
+    between two of them and decodes to itself. With ``ranks=5`` they are 1, 2, 3, 4 (published), and a perfect model
+    predicts the next whole number above the MOS.
     """
 
     sigma = SOFTEN_SIGMA
@@ -101,23 +107,24 @@ class Coral:
             else torch.from_numpy(bins.centers)
         )
         self.outputs = len(self.thresholds)
+        self.start = math.log(2) * (self.outputs - 1) / 2  # half of all the gaps of an untrained head
 
     def cumulative_logits(self, logits: Tensor) -> Tensor:
         """Logits of P(score > t), falling along the last axis. Shape: (n, outputs) → (n, outputs)."""
-        logits = logits.float()
-        return torch.cat([logits[:, :1], logits[:, :1] - F.softplus(logits[:, 1:]).cumsum(-1)], -1)
+        first, gaps = logits.float()[:, :1] + self.start, F.softplus(logits.float()[:, 1:])
+        return torch.cat([first, first - gaps.cumsum(-1)], -1)
 
     def loss(self, logits: Tensor, scores: Tensor) -> Tensor:
-        above = scores.double().unsqueeze(-1) > self.thresholds.to(scores.device)
         cumulative = self.cumulative_logits(logits)
-        return F.binary_cross_entropy_with_logits(cumulative, above.to(cumulative.dtype), reduction="none").sum(-1)
+        above = (_exact(scores).unsqueeze(-1) > self.thresholds).to(cumulative)
+        return F.binary_cross_entropy_with_logits(cumulative, above, reduction="none").sum(-1)
 
     def score(self, logits: Tensor) -> Tensor:
         """Predicted scores, shape (n, outputs) → (n,), float64."""
-        return self.bins.low + self.step * self.cumulative_logits(logits).double().sigmoid().sum(-1)
+        return self.bins.low + self.step * _exact(self.cumulative_logits(logits)).sigmoid().sum(-1)
 
     def distribution(self, logits: Tensor) -> Tensor:
-        return torch.from_numpy(self.bins.soften(self.score(logits).cpu().numpy(), self.sigma))
+        return torch.from_numpy(self.bins.soften(self.score(logits).numpy(), self.sigma))
 
 
 CRITERIA: dict[str, Callable[[BaseConfig], Criterion]] = {

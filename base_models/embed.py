@@ -62,10 +62,11 @@ def fill_clips(
     missing = {"audio", *(["prompt"] if text else [])} - set(clips.columns)
     if missing:
         raise UsageError(f"The table of clips has no column {sorted(missing)}; its columns are {list(clips.columns)}.")
-    audio_keys, aside = store.fill(audio, dict(zip(ids, clips["audio"], strict=True)), on_progress=on_progress)
+    paths = dict(zip(ids, map(_text, clips["audio"]), strict=True))
+    audio_keys, aside = store.fill(audio, paths, on_progress=on_progress)
     text_keys: dict[str, str] = {}
     if text:
-        prompts = {clip: prompt for clip, prompt in zip(ids, clips["prompt"], strict=True) if clip in audio_keys}
+        prompts = {clip: _text(prompt) for clip, prompt in zip(ids, clips["prompt"], strict=True) if clip in audio_keys}
         text_keys, text_aside = store.fill(text, prompts, on_progress=on_progress)
         aside = [*aside, *text_aside]
     kept = [i for i, clip in enumerate(ids) if clip in audio_keys and (text is None or clip in text_keys)]
@@ -75,6 +76,11 @@ def fill_clips(
         tuple(text_keys[ids[i]] for i in kept) if text else None,
         tuple(aside),
     )
+
+
+def _text(cell) -> str:
+    """A cell of the table as text; a missing one (None, NaN, NA) is "", which the encoders refuse with a reason."""
+    return "" if pd.isna(cell) else str(cell)
 
 
 def load_clips(filled: FilledClips, store: EmbeddingStore, audio: Encoder, text: Encoder | None) -> Embedded:

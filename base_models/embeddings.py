@@ -43,6 +43,10 @@ class EmbeddingStore:
         self.dtype = one_of(dtype, ("float16", "float32"), "dtype of stored embeddings")
         self._memory: dict[tuple[str, str], np.ndarray] = {}
 
+    def __deepcopy__(self, memo) -> EmbeddingStore:
+        """Itself: a store is shared, also by the clones of an estimator."""
+        return self
+
     def fill(
         self,
         encoder,
@@ -84,6 +88,8 @@ class EmbeddingStore:
                     failed[key] = f"its embedding by '{encoder.name}' is not finite"
             done += len(batch)
             report(encoder.name, done, total)
+        if failed:
+            report(encoder.name, total, total)  # those that cannot be used are done with, too
         reasons |= {clip: failed[key] for clip, key in key_of.items() if key in failed}
         keys = {clip: key for clip, key in key_of.items() if key not in failed}
         return keys, [SetAside(clip, reasons[clip]) for clip in items if clip in reasons]

@@ -16,7 +16,7 @@ import math
 import os
 import shutil
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -158,15 +158,14 @@ def parse_tensors(data: bytes, name: str) -> dict[str, np.ndarray]:
     return arrays
 
 
-def seal(folder: Path | str, role: str, **facts: Any) -> None:
-    """Write the manifest that makes `folder` an artifact: its role, the hash of each file in it, and `facts`."""
+def seal(folder: Path | str, role: str, names: Iterable[str] | None = None) -> None:
+    """Write the manifest that makes `folder` an artifact: its role, and the hash of files `names` (None: of all)."""
     folder = Path(folder)
-    files = {
-        path.relative_to(folder).as_posix(): sha256(path.read_bytes())
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path != folder / MANIFEST and not path.name.endswith(".tmp")
-    }
-    write_json(folder / MANIFEST, {"format": 1, "role": role, "files": files, **facts})
+    if names is None:
+        inside = (path for path in folder.rglob("*") if path.is_file() and not path.name.endswith(".tmp"))
+        names = sorted(path.relative_to(folder).as_posix() for path in inside if path != folder / MANIFEST)
+    files = {name: sha256((folder / name).read_bytes()) for name in names}
+    write_json(folder / MANIFEST, {"format": 1, "role": role, "files": files})
 
 
 def is_sealed(folder: Path | str) -> bool:

@@ -24,7 +24,7 @@ def as_labels(y: Any, n: int) -> pd.DataFrame:
     Raises
     ------
     UsageError
-        when the number of rows differs or a value is not a number.
+        when the number of rows differs, a value is not a number, or an aspect is named twice.
 
     >>> as_labels([1.0, 2.0], 2).columns.tolist(), as_labels([[1, 2]], 1).columns.tolist()
     (['mos'], ['y0', 'y1'])
@@ -32,15 +32,27 @@ def as_labels(y: Any, n: int) -> pd.DataFrame:
     if isinstance(y, pd.Series):
         y = y.to_frame(y.name if y.name is not None else "mos")
     if not isinstance(y, pd.DataFrame):
-        y = np.asarray(y)
-        y = y.reshape(len(y), -1) if y.ndim else y.reshape(0, 1)
-        y = pd.DataFrame(y, columns=["mos"] if y.shape[1] == 1 else [f"y{k}" for k in range(y.shape[1])])
+        y = _columns(y)
     if len(y) != n:
         raise UsageError(f"There are {n} clips but {len(y)} rows of labels.")
     try:
-        return y.astype(np.float64).rename(columns=str).reset_index(drop=True)
+        labels = y.astype(np.float64).rename(columns=str).reset_index(drop=True)
     except (TypeError, ValueError) as error:
         raise UsageError(f"Labels must be numbers: {error}.") from error
+    if labels.columns.empty or labels.columns.has_duplicates:
+        raise UsageError(f"Labels need one column per aspect, each with a name of its own; got {list(labels.columns)}.")
+    return labels
+
+
+def _columns(y: Any) -> pd.DataFrame:
+    try:
+        y = np.asarray(y)
+    except ValueError as error:  # rows of unequal length
+        raise UsageError(f"Labels must be numbers: {error}.") from error
+    if y.ndim not in (1, 2):
+        raise UsageError(f"Labels have the shape (n,) or (n, aspects); got {y.shape}.")
+    y = y[:, None] if y.ndim == 1 else y
+    return pd.DataFrame(y, columns=["mos"] if y.shape[1] == 1 else [f"y{k}" for k in range(y.shape[1])])
 
 
 def check_labels(labels: pd.DataFrame, bins: ScoreBins) -> None:

@@ -24,13 +24,13 @@ from base_models.criteria import build_criterion
 from base_models.embed import FilledClips, clip_ids, embed_all, system_ids
 from base_models.embeddings import EmbeddingStore
 from base_models.encoders import Encoder, load_encoder
-from base_models.errors import DamagedArtifact, UsageError
+from base_models.errors import DamagedArtifact, UsageError, one_of
 from base_models.files import Artifact, atomic_write, seal, sha256, to_json
 from base_models.labels import as_labels, check_labels, judged_by_text, mean_label
 from base_models.models import DualBranch, build_model
 from base_models.predictions import PredictionTable
 from base_models.splits import stratified_holdout
-from base_models.training import Progress, Task, raw_outputs, resolve_device, train_network
+from base_models.training import Progress, Task, raw_outputs, resolve_device, seeded, train_network
 
 DEFAULT_STORE = "artifacts/embeddings"
 
@@ -102,32 +102,32 @@ class NeuralMOS(RegressorMixin, BaseEstimator):
         UsageError
             when labels are off the scale, too few, or do not fit the clips.
         """
-        labels = as_labels(y, len(X))
+        vars(self).pop("model_", None)  # a fit that fails leaves nothing to predict with
+        ids, systems = clip_ids(X), system_ids(X)
+        labels = as_labels(y, len(ids))
         self.config_ = self._config()
         check_labels(labels, self.config_.bins)
-        weights = _check_sample_weight(sample_weight, labels.to_numpy(), dtype=np.float64, ensure_non_negative=True)
+        scores = labels.to_numpy()
+        weights = _check_sample_weight(sample_weight, scores, dtype=np.float64, ensure_non_negative=True)
+        train, validation = _inner_split(systems, labels, weights, self.config_.inner_validation)
         self.aspects_, self.needs_text_ = tuple(labels.columns), judged_by_text(labels.columns, self.text_aspects)
         self.encoders_ = self._encoder_facts()
-        ids, systems, scores = clip_ids(X), system_ids(X), labels.to_numpy()
+        model = self._build()
         filled, clips = self.embed(X)
-        usable = np.isfinite(scores).any(1) & (weights > 0)
-        if usable.sum() < 4:
-            raise UsageError(f"Training needs at least 4 labelled clips; got {int(usable.sum())}.")
-        train, validation = _inner_split(systems, scores, usable, self.config_.inner_validation)
-        self.model_ = self._build()
         device = resolve_device(self.device)
         self.device_ = str(device)
         self.history_ = train_network(
-            self.model_,
+            model,
             build_criterion(self.config_),
             Task(clips, scores, weights, train, validation),
             self.config_,
-            self.random_state,
+            self._seed(),
             device,
             None if self.checkpoint is None else Path(self.checkpoint),
             self._identity(filled, scores, weights, ids, systems),
             self.on_epoch,
         )
+        self.model_ = model
         self.trained_on_ = frozenset(ids[row] for row in train)
         self.selected_on_ = frozenset(ids[row] for row in validation)
         return self
@@ -151,6 +151,7 @@ class NeuralMOS(RegressorMixin, BaseEstimator):
         ClipError
             when a clip cannot be used.
         """
+        check_is_fitted(self, "encoders_")
         store = self.store if isinstance(self.store, EmbeddingStore) else EmbeddingStore(self.store)
         return embed_all(X, store, *self.encoders())
 
@@ -169,7 +170,8 @@ class NeuralMOS(RegressorMixin, BaseEstimator):
 
     def predict(self, X: pd.DataFrame) -> np.ndarray:
         """Scores on the scale: shape (n, aspects), or (n,) with one aspect."""
-        scores = self.config_.bins.decode(self.predict_distribution(X), self.sigma_)
+        distributions = self.predict_distribution(X)
+        scores = self.config_.bins.decode(distributions, self.sigma_)
         return scores[:, 0] if len(self.aspects_) == 1 else scores
 
     @property
@@ -237,10 +239,13 @@ class NeuralMOS(RegressorMixin, BaseEstimator):
     @classmethod
     def from_artifact(cls, artifact: Artifact, prefix: str = "", **overrides: Any) -> NeuralMOS:
         """As `load`, from files below `prefix` in an artifact that may hold more."""
+        for name in overrides:
+            one_of(name, cls._get_param_names(), "parameter of NeuralMOS")
         facts = artifact.json(f"{prefix}config.json")
         try:
-            self = cls(**(facts["params"] | overrides))
-            self.config_ = BaseConfig.from_dict(facts["config"], f"{artifact.folder}/{prefix}config.json")
+            config = BaseConfig.from_dict(facts["config"], f"{artifact.folder}/{prefix}config.json")
+            self = cls(**({"preset": config} | facts["params"] | overrides))
+            self.config_ = config
             self.aspects_, self.needs_text_ = tuple(facts["aspects"]), tuple(facts["needs_text"])
             self.encoders_ = facts["encoders"]
             self.trained_on_, self.selected_on_ = frozenset(facts["trained_on"]), frozenset(facts["selected_on"])
@@ -253,10 +258,10 @@ class NeuralMOS(RegressorMixin, BaseEstimator):
         return self
 
     def _facts(self) -> dict[str, Any]:
-        params = {"audio_encoder": self.audio_encoder, "text_encoder": self.text_encoder}
-        preset = self.preset if isinstance(self.preset, str) else self.config_.name
+        text = [aspect for aspect, needed in zip(self.aspects_, self.needs_text_, strict=True) if needed]
+        params = {"audio_encoder": self.audio_encoder, "text_encoder": self.text_encoder, "text_aspects": text}
         return {
-            "params": params | {"preset": preset, "random_state": self.random_state},
+            "params": params | {"random_state": self._seed()},  # with the config, all that a new fit would need
             "config": self.config_.to_dict(),
             "aspects": list(self.aspects_),
             "needs_text": list(self.needs_text_),
@@ -283,19 +288,34 @@ class NeuralMOS(RegressorMixin, BaseEstimator):
 
     def _build(self) -> DualBranch:
         dims = {kind: facts["dim"] for kind, facts in self.encoders_.items()}
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.random_state)
+        with seeded(self._seed(), torch.device("cpu")):
             return build_model(self.config_, self.needs_text_, dims["audio"], dims.get("text"))
+
+    def _seed(self) -> int:
+        seed = self.random_state
+        if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**32:
+            raise UsageError(f"random_state must be an integer in 0..2**32 - 1; got {seed!r}.")
+        return int(seed)
 
     def _identity(self, filled: FilledClips, scores, weights, ids, systems) -> str:
         """What this training run is; a checkpoint of anything else is not resumed."""
         rows = [filled.content, ids, systems, scores.tobytes().hex(), weights.tobytes().hex()]
         data = sha256(to_json([self.aspects_, self.needs_text_, *map(list, rows[:3]), *rows[3:]]))
         signatures = {kind: facts["signature"] for kind, facts in self.encoders_.items()}
-        return self.config_.signature(data=data, encoders=signatures, seed=self.random_state)
+        return self.config_.signature(data=data, encoders=signatures, seed=self._seed())
 
 
-def _inner_split(systems, scores, usable, fraction) -> tuple[list[int], list[int]]:
-    rows = np.flatnonzero(usable)
+def _inner_split(systems, labels: pd.DataFrame, weights, fraction) -> tuple[list[int], list[int]]:
+    """Rows to train on and rows to select on: those with a label and a weight."""
+    scores = labels.to_numpy()
+    rows = np.flatnonzero(np.isfinite(scores).any(1) & (weights > 0))
+    if len(rows) < 4:
+        raise UsageError(f"Training needs at least 4 labelled clips; got {len(rows)}.")
     held = stratified_holdout([systems[row] for row in rows], mean_label(scores[rows]), fraction, seed=0)
+    for aspect in labels:
+        if not np.isfinite(labels[aspect].to_numpy()[rows[~held]]).any():
+            raise UsageError(
+                f"Aspect '{aspect}' has too few labels: with {held.sum()} of {len(rows)} clips held out to select on, "
+                "none is left to train on. Label more clips, or leave the aspect out."
+            )
     return rows[~held].tolist(), rows[held].tolist()

@@ -72,6 +72,22 @@ def resolve_device(name: str = "auto") -> torch.device:
     return torch.device(name)
 
 
+@contextlib.contextmanager
+def seeded(seed: int, device: torch.device):
+    """The generators of the CPU and of `device` start from `seed` inside, and are as they were afterwards.
+
+    Not `torch.manual_seed`: it would also move those of every other GPU.
+    """
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.default_generator.manual_seed(seed)
+        if device.type == "cuda":
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seed)
+        elif device.type == "mps":
+            torch.mps.manual_seed(seed)
+        yield
+
+
 def _precision(device: torch.device):
     return torch.autocast(device.type, torch.bfloat16) if device.type == "cuda" else contextlib.nullcontext()
 
@@ -124,21 +140,22 @@ def train_network(
             raise StackedMOSError(
                 f"Training diverged: the loss is not finite after epoch {epoch}; lower learning_rate."
             )
-        if not history or _better(record, history[history[-1]["best"] - 1], config.select_on):
-            best = _copy(model)
-            record["best"] = epoch
-        else:
-            record["best"] = history[-1]["best"]
+        record["best"] = history[-1]["best"] if history else epoch
+        if not history or _better(record, history[record["best"] - 1], config.select_on):
+            best, record["best"] = _copy(model), epoch
         record["seconds"] = round(time.monotonic() - started, 3)
         history.append(record)
         if checkpoint:
-            parts = ("model", model.state_dict()), ("best", best), ("optimizer", optimizer_tensors(optimizer))
-            tensors = {name: value for prefix, part in parts for name, value in prefixed(prefix, part).items()}
-            save_checkpoint(checkpoint, tensors, {"identity": identity, "history": history})
+            save_checkpoint(checkpoint, _tensors(model, best, optimizer), {"identity": identity, "history": history})
         if on_epoch:
             on_epoch(record)
     model.load_state_dict(best)
     return history
+
+
+def _tensors(model: nn.Module, best: dict[str, Tensor], optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    parts = prefixed("model", model.state_dict()), prefixed("optimizer", optimizer_tensors(optimizer))
+    return prefixed("best", best) | parts[0] | parts[1]
 
 
 def _copy(model: nn.Module) -> dict[str, Tensor]:
@@ -154,20 +171,18 @@ def _finished(history: list[dict[str, Any]], config: BaseConfig) -> bool:
 def _better(record: dict[str, Any], best: dict[str, Any], select_on: str) -> bool:
     if select_on == "loss":
         return record["loss"] < best["loss"]
-    new, old = _mean_srcc(record), _mean_srcc(best)
-    return new > old
+    return (_mean_srcc(record), -record["loss"]) > (_mean_srcc(best), -best["loss"])  # few clips: ties, so the loss too
 
 
 def _mean_srcc(record: dict[str, Any]) -> float:
-    known = [value for value in record["srcc"] if value is not None]
-    return sum(known) / len(known) if known else -math.inf
+    """Mean over aspects; an undefined one (a single clip, constant scores) counts 0, so that epochs stay comparable."""
+    return sum(value or 0.0 for value in record["srcc"]) / len(record["srcc"])
 
 
 def _one_epoch(model, criterion, task, config, seed, optimizer, device) -> float:
     model.train()
     total = weight = 0.0
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
+    with seeded(seed, device):
         for rows in shuffled(task.train, config.batch_size, seed):
             with _precision(device):
                 logits = model(task.clips.batch(rows).to(device))
@@ -193,12 +208,15 @@ def _losses(criterion: Criterion, logits: Tensor, task: Task, rows: Sequence[int
 
 @torch.inference_mode()
 def raw_outputs(model: nn.Module, clips: Embedded, size: int, device: torch.device) -> Tensor:
-    """Logits of every clip, in row order, float32 on the CPU. Shape: (n, aspects, outputs)."""
+    """Logits of every clip, in row order, float32 on the CPU. Shape: (n, aspects, outputs).
+
+    Always in full precision, so that a clip scores alike on every device and in every batch.
+    """
     model.eval()
     parts, order = [], []
     for rows in clips.by_length(size):
-        with _precision(device):
-            parts.append(model(clips.batch(rows).to(device)).float().cpu())
+        with torch.autocast(device.type, enabled=False):
+            parts.append(model(clips.batch(rows).to(device)).cpu())
         order += rows
     return torch.cat(parts)[torch.argsort(torch.tensor(order))]
 
@@ -211,6 +229,9 @@ def _validate(model, criterion, task, config, device) -> dict[str, Any]:
     )
     logits = raw_outputs(model, held_out, config.batch_size, device)
     losses, weights = _losses(criterion, logits, task, rows)
+    loss = float((losses * weights).sum() / weights.sum().clamp_min(1e-12))
+    if not math.isfinite(loss):  # diverged: there are no scores to rank
+        return {"loss": loss, "srcc": [None] * task.scores.shape[1]}
     srcc = []
     for a in range(task.scores.shape[1]):
         truth = task.scores[rows, a]
@@ -218,4 +239,4 @@ def _validate(model, criterion, task, config, device) -> dict[str, Any]:
         expected = config.bins.expected(criterion.distribution(logits[:, a]).numpy())
         value = METRICS["srcc"](truth[known], expected[known])
         srcc.append(round(float(value), 6) if math.isfinite(value) else None)
-    return {"loss": float((losses * weights).sum() / weights.sum().clamp_min(1e-12)), "srcc": srcc}
+    return {"loss": loss, "srcc": srcc}

@@ -12,8 +12,6 @@ overwritten.
 
 from __future__ import annotations
 
-import os
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,13 +69,3 @@ class Workspace:
                 f"{self.root} holds no {name}.json: run `{command}` first, or name another --artifacts folder."
             )
         return read_json(self.root / f"{name}.json")
-
-
-def link_or_copy(source: Path, target: Path) -> None:
-    """Put a sealed file at `target` as well: a hard link where the disk allows one, else a copy."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.unlink(missing_ok=True)
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)

@@ -52,28 +52,32 @@ class Level0:
         return [run for run in self.runs if not is_sealed(run.folder)]
 
 
-def plan_models(models: Sequence[str] | None, seeds: int) -> list[tuple[str, int]]:
+def plan_models(models: Sequence[str] | None, seeds: int, with_text: bool = True) -> list[tuple[str, int]]:
     """Presets and seeds from ``NAME[:COUNT]`` words; a name without a count gets `seeds` of them.
+
+    Without words it is the paper's level 0; where no aspect is judged by text, `dora_decoupled` is left out of it,
+    since it differs from `dora` in the text branch alone and would be the same model twice.
 
     >>> plan_models(["dora", "dora_l1:1"], 2)
     [('dora', 0), ('dora', 1), ('dora_l1', 0)]
-    >>> len(plan_models(None, 5))
-    9
+    >>> len(plan_models(None, 5)), len(plan_models(None, 5, with_text=False))
+    (9, 7)
     """
     if seeds < 1:
         raise UsageError(f"--seeds must be at least 1; got {seeds}.")
     plan: list[tuple[str, int]] = []
-    for word in models or PAPER:
-        name, _, count = word.partition(":")
+    default = PAPER if with_text else PAPER[:2]
+    for word in models or default:
+        name, colon, count = word.partition(":")
         one_of(name, MODELS, "preset")
-        if count and not (count.isascii() and count.isdigit() and int(count)):
+        if colon and not (count.isascii() and count.isdigit() and int(count)):
             raise UsageError(f"'{word}': write NAME or NAME:COUNT with a count of at least 1.")
         number = int(count) if count else seeds
         if not models and count:
             number = min(number, seeds)
         plan += [(name, seed) for seed in range(number)]
     if len(set(plan)) != len(plan):
-        raise UsageError(f"A model is asked for twice in {' '.join(models or PAPER)}.")
+        raise UsageError(f"A model is asked for twice in {' '.join(models or default)}.")
     return plan
 
 
@@ -169,7 +173,10 @@ def _share_out(runs: int, device: str, size: int) -> int:
     """How many processes: one on a GPU; on the CPU one per core, as far as memory holds the embeddings of each."""
     if device != "cpu" or runs < 2:
         return 1
-    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    try:
+        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError):  # macOS and Windows do not say
+        free = 2**33
     return max(1, min(runs, _cores(), int(free // (2 * size + 2**30))))
 
 

@@ -161,7 +161,7 @@ def _test(bases: Bases, regressor: MetaRegressor):
 def _verdict(differences: pd.DataFrame) -> str:
     """Whether the stack ranks systems better than the plain mean of its base models, with how sure we are."""
     if differences.empty:
-        return "The test split has no labels: nothing is known beyond meta-validation."
+        return "There are no labelled test clips: nothing is known beyond meta-validation."
     parts: list[str] = []
     for row in differences[differences["metric"] == "srcc"].to_dict("records"):
         if not np.isfinite([row["value"], row["low"], row["high"]]).all():

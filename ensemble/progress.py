@@ -57,7 +57,9 @@ class _Plain:
                 left = record["seconds"] * (record["max_epochs"] - record["epoch"])
                 epoch = f"epoch {record['epoch']}/{record['max_epochs']}"
                 self.console.print(
-                    f"{run.name}: {epoch} {_figures(record)}, at most {left:.0f} s left", highlight=False
+                    f"{run.name}: {epoch} {_figures(record)}, at most {left:.0f} s left",
+                    highlight=False,
+                    soft_wrap=True,
                 )
 
 

@@ -18,7 +18,7 @@ import pyarrow as pa
 from base_models.bins import ScoreBins
 from base_models.clips import read_clips
 from base_models.errors import DamagedArtifact, UsageError
-from base_models.files import Artifact, atomic_write, is_sealed, seal, sha256, to_json, write_json
+from base_models.files import Artifact, atomic_write, is_sealed, seal, sha256, to_json
 from base_models.labels import judged_by_text
 from base_models.splits import assign_splits, reached
 
@@ -100,23 +100,27 @@ class RatedClips:
         return replace(self, frame=self.frame.iloc[list(rows)].reset_index(drop=True))
 
     def fingerprint(self, content: Sequence[str]) -> str:
-        """Ten hex digits of what training can see: ids, splits, systems, prompts, labels, and audio by content."""
+        """Ten hex digits of what training can see: ids, splits, systems, prompts, labels, audio content; and `demo`."""
         columns = ["clip_id", "split", "system_id", "prompt"]
         labels = self.frame[list(self.aspects)].to_numpy(dtype=np.float64)
         parts = [self.frame[column].tolist() for column in columns]
         return sha256(
-            to_json([*parts, list(content), list(self.aspects), list(self.needs_text), labels.tobytes().hex()])
+            to_json(
+                [*parts, list(content), list(self.aspects), list(self.needs_text), labels.tobytes().hex(), self.demo]
+            )
         )[:10]
 
     def save(self, folder: Path) -> None:
-        """Write the table to `folder` unless it is there already."""
-        if is_sealed(folder):
-            return
+        """Write the table to `folder`, unless it is there already, with the audio where it is now."""
         buffer = io.BytesIO()
         self.frame.to_parquet(buffer, index=False)
-        atomic_write(folder / "clips.parquet", buffer.getvalue())
         facts = {"aspects": self.aspects, "needs_text": self.needs_text, "source": self.source, "demo": self.demo}
-        write_json(folder / "facts.json", facts | {"note": self.note, "scale": [ScoreBins().low, ScoreBins().high]})
+        facts |= {"note": self.note, "scale": [ScoreBins().low, ScoreBins().high]}
+        files = {"clips.parquet": buffer.getvalue(), "facts.json": to_json(facts)}
+        if is_sealed(folder) and all(_holds(folder / name, data) for name, data in files.items()):
+            return
+        for name, data in files.items():
+            atomic_write(folder / name, data)
         seal(folder, "clip table")
 
     @classmethod
@@ -136,3 +140,7 @@ class RatedClips:
             return cls(frame, aspects, text, facts["source"], facts["demo"], facts["note"])
         except (KeyError, ValueError, pa.ArrowException) as error:
             raise DamagedArtifact(f"{folder} is not a clip table of this version ({error}).") from error
+
+
+def _holds(path: Path, data: bytes) -> bool:
+    return path.is_file() and path.read_bytes() == data

@@ -68,18 +68,19 @@ def render_files(report: Report) -> dict[str, bytes]:
 
 
 def answer(predictions: pd.DataFrame, aspects: tuple[str, ...]) -> str:
-    """The submission of AudioMOS 2025 track 1: ``id,MI,TA`` per line, 8 decimals, sorted by id, no header.
+    """The submission of AudioMOS 2025 track 1: ``id,MI,TA`` per line, 8 decimals, sorted by id, no ``.wav``,
+    no header.
 
     >>> answer(pd.DataFrame({"clip_id": ["b", "a"], "mi": [3.0, 4.5], "ta": [1.0, 2.0]}), ("mi", "ta"))
     'a,4.50000000,2.00000000\\nb,3.00000000,1.00000000\\n'
     """
-    ordered = predictions.sort_values("clip_id")
-    scores = ordered[list(aspects)].to_numpy(dtype=float)
+    ids = [clip.removesuffix(".wav") for clip in predictions["clip_id"]]
+    scores = predictions[list(aspects)].to_numpy(dtype=float)
     lines = [
-        ",".join([clip, *(f"{score:.8f}" for score in row)])
-        for clip, row in zip(ordered["clip_id"], scores, strict=True)
+        ",".join([clip, *(f"{score:.8f}" for score in row)]) + "\n"
+        for clip, row in sorted(zip(ids, scores.tolist(), strict=True))
     ]
-    return "\n".join(lines) + "\n"
+    return "".join(lines)
 
 
 def figure(value: float, low: float, high: float) -> str:
@@ -162,7 +163,8 @@ def _scatter(predictions: pd.DataFrame, aspect: str) -> str:
         axes.plot([1, 5], [1, 5], color="#bbbbbb", linewidth=1, zorder=0)
         axes.scatter(known[f"{aspect}_true"], known[aspect], s=9, alpha=0.35, color="#4472a8", label="clips")
         axes.scatter(systems[f"{aspect}_true"], systems[aspect], s=34, color="#c8553d", marker="D", label="systems")
-        axes.set(xlim=(0.9, 5.1), ylim=(0.9, 5.1), xlabel="rated", ylabel="predicted", title=aspect, aspect="equal")
+        axes.set(xlim=(0.9, 5.1), ylim=(0.9, 5.1), xlabel="rated", ylabel="predicted", aspect="equal")
+        axes.set_title(aspect, parse_math=False)  # a column may be called anything
         axes.set_xticks(np.arange(1, 6))
         axes.legend(loc="upper left", frameon=False, fontsize=8)
         buffer = io.StringIO()

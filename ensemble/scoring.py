@@ -7,6 +7,7 @@ whatever order was best for computing.
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from base_models.clips import SetAside
-from base_models.embed import fill_clips
+from base_models.embed import clip_ids, fill_clips
 from base_models.embeddings import EmbeddingStore
 from base_models.errors import UsageError, one_of
 from ensemble.report import answer
@@ -63,15 +64,19 @@ def score_clips(
     """
     if not 0 < level < 1:
         raise UsageError(f"The interval's level must lie between 0 and 1; got {level}.")
+    foreign = [name for name, model in stack.estimators_ if not hasattr(model, "encoders")]
+    if foreign:
+        raise UsageError(f"Base model '{foreign[0]}' is not neural; score such a stack with its own predict.")
+    stack = _with_store(stack, store)
     models = [model for _, model in stack.estimators_]
-    needs_text = dict(zip(models[0].aspects_, models[0].needs_text_, strict=True))
-    without_prompts = not (clips["prompt"].str.strip() != "").any()
-    left_out = tuple(aspect for aspect in stack.aspects_ if needs_text[aspect] and without_prompts)
+    prompts = clips["prompt"].astype(object).where(clips["prompt"].notna(), "").astype(str) if "prompt" in clips else ""
+    clips = clips.assign(clip_id=clip_ids(clips), prompt=prompts)
+    by_text = {a for model in models for a, text in zip(model.aspects_, model.needs_text_, strict=True) if text}
+    without_prompts = not clips["prompt"].str.strip().any()
+    left_out = tuple(aspect for aspect in stack.aspects_ if aspect in by_text and without_prompts)
     kept = tuple(aspect for aspect in stack.aspects_ if aspect not in left_out)
     if not kept:
         raise UsageError(f"{', '.join(left_out)} is judged against the prompt; pass --prompt, or a table with prompts.")
-    for model in models:
-        model.store = store
     frames, aside = [], []
     for start in range(0, len(clips), CHUNK):
         chunk = clips.iloc[start : start + CHUNK].reset_index(drop=True)
@@ -85,6 +90,15 @@ def score_clips(
     columns = ["clip_id", "audio", *(f"{aspect}{end}" for aspect in kept for end in ("", "_low", "_high"))]
     frame = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
     return Scores(frame, kept, left_out, tuple(aside))
+
+
+def _with_store(stack: StackedMOS, store: EmbeddingStore) -> StackedMOS:
+    """The same stack, its base models reading from `store`; the caller's own is not touched."""
+    stack = copy.copy(stack)
+    stack.estimators_ = [(name, copy.copy(model)) for name, model in stack.estimators_]
+    for _, model in stack.estimators_:
+        model.store = store
+    return stack
 
 
 def _usable(models, chunk, store, on_progress) -> tuple[list[int], list[SetAside]]:

@@ -6,13 +6,14 @@ every file is checked against the manifest before anything is predicted.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import safetensors.numpy
 
-from base_models.errors import DamagedArtifact
+from base_models.errors import DamagedArtifact, UsageError, some
 from base_models.files import Artifact, atomic_write, seal, to_json
 from meta.regressor import MetaRegressor
 
@@ -34,8 +35,16 @@ def write_stack(
     bases : name of each base model to its files, as `NeuralMOS.to_files` gives them
     facts : anything JSON that a reader of the stack needs
     extra : further files, such as a report
+
+    Raises
+    ------
+    UsageError
+        when the name of a base model cannot name its folder.
     """
     folder = Path(folder)
+    bad = [name for name in bases if not re.fullmatch(r"[^./\\\x00-\x1f][^/\\\x00-\x1f]*", name)]
+    if bad:
+        raise UsageError(f"Base models {some(bad)} cannot be saved under these names; use letters, digits, - and _.")
     state, arrays = regressor.state()
     files = {
         "stack.json": to_json({"bases": list(bases), "meta": state, **facts}),
@@ -45,7 +54,7 @@ def write_stack(
     }
     for name, data in files.items():
         atomic_write(folder / name, data)
-    seal(folder, ROLE)
+    seal(folder, ROLE, files)
 
 
 def read_stack(folder: Path | str) -> tuple[Artifact, dict[str, Any], MetaRegressor]:

@@ -7,27 +7,30 @@ ids of their training clips, which are refused.
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.base import RegressorMixin, clone
+from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.model_selection import check_cv
-from sklearn.multioutput import MultiOutputRegressor
 from sklearn.utils import get_tags
 from sklearn.utils.metaestimators import _BaseComposition
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from base_models.bins import ScoreBins
-from base_models.errors import UsageError
-from base_models.labels import as_labels, check_labels, mean_label
+from base_models.embeddings import EmbeddingStore
+from base_models.errors import UsageError, one_of, some
+from base_models.labels import as_labels, check_labels, judged_by_text, mean_label
 from base_models.predictions import PredictionTable
 from base_models.splits import stratified_holdout
 from ensemble.stack_folder import read_stack, write_stack
 from meta.features import feature_table
+from meta.learners import LEARNERS
 from meta.regressor import MetaRegressor
+from meta.selection import MEAN, STACK
 
 
 class StackedMOS(RegressorMixin, _BaseComposition):
@@ -83,7 +86,7 @@ class StackedMOS(RegressorMixin, _BaseComposition):
         Parameters
         ----------
         X : clip table (a DataFrame with ``audio``), or matrix of shape (n, features)
-        y : array or DataFrame of shape (n,) or (n, aspects), on the scale
+        y : array or DataFrame of shape (n,) or (n, aspects), on the scale; NaN is unlabelled
         groups : array of shape (n,), kept together in folds and in the meta-validation split, or None
 
         Raises
@@ -91,50 +94,59 @@ class StackedMOS(RegressorMixin, _BaseComposition):
         UsageError
             when labels are off the scale, rows leak, or there are too few of them.
         """
+        vars(self).pop("final_estimator_", None)  # a fit that fails leaves nothing to predict with
+        self._check_parameters()
+        X = self._validated(X, reset=True)
         labels = as_labels(y, len(X))
         check_labels(labels, ScoreBins())
-        X = self._validated(X, reset=True)
+        if groups is not None and len(groups) != len(X):
+            raise UsageError(f"There are {len(X)} rows but {len(groups)} groups.")
         self.aspects_, self._flat = tuple(labels.columns), np.ndim(y) == 1
         ids, systems = _ids(X), _systems(X)
         named = self._named(X)
         if isinstance(self.cv, str) and self.cv == "prefit":
             self.estimators_ = named
-            return self._fit_tables(self._tables(X), labels, ids, systems, groups)
-        splits = self._splits(X, labels, systems, groups)
+            return self._fit_tables(_tables(named, X, ids, self.aspects_), labels, ids, systems, groups)
+        splits = self._splits(labels, systems, groups)
+        self.estimators_, tables = self._fit_bases(named, X, labels, splits)
         rows = np.concatenate([test for _, test in splits])
-        if len(set(rows.tolist())) != len(rows):
-            raise UsageError("cv predicts a row twice; the meta level needs one prediction per row, as from KFold.")
-        parts = []
-        for train, test in splits:
-            fold = StackedMOS([(name, _fit(model, _take(X, train), labels.iloc[train])) for name, model in named])
-            fold.estimators_, fold.aspects_ = fold.estimators, self.aspects_
-            parts.append(fold._tables(_take(X, test), [ids[row] for row in test]))
-        one_holdout = isinstance(self.cv, float)
-        self.estimators_ = fold.estimators_ if one_holdout else [(name, _fit(m, X, labels)) for name, m in named]
-        tables = [_join(tables) for tables in zip(*parts, strict=True)]
         picked = None if groups is None else np.asarray(groups)[rows]
         return self._fit_tables(tables, labels.iloc[rows], [ids[r] for r in rows], [systems[r] for r in rows], picked)
 
+    def _fit_bases(self, named, X, labels: pd.DataFrame, splits) -> tuple[list[tuple[str, Any]], list[PredictionTable]]:
+        """Base models for new rows, and tables of what their like said of the test rows of each split."""
+        ids, memory, parts = _ids(X), EmbeddingStore(), []
+        for train, test in splits:
+            X_train, y_train = _take(X, train), labels.iloc[train]
+            fitted = [(name, _fit(name, model, X_train, y_train, memory)) for name, model in named]
+            parts.append(_tables(fitted, _take(X, test), [ids[row] for row in test], self.aspects_))
+        if not _is_share(self.cv):
+            fitted = [(name, _fit(name, model, X, labels, memory)) for name, model in named]
+        for (_, model), (_, given) in zip(fitted, named, strict=True):
+            if _is_neural(model):
+                model.store = given.store  # the shared memory ends here
+        return fitted, [_join(tables) for tables in zip(*parts, strict=True)]
+
     def _fit_tables(self, tables, labels: pd.DataFrame, ids, systems, groups) -> StackedMOS:
-        self.final_estimator_ = MetaRegressor(self.final_estimator, self.random_state)
+        regressor, board = MetaRegressor(self.final_estimator, self.random_state), None
         y, aspects = labels.to_numpy(), list(self.aspects_)
-        self.validation_scores_ = None
         if self.validation is None:
-            self.final_estimator_.fit(tables, y, ids, aspects)
+            regressor.fit(tables, y, ids, aspects)
         else:
-            self.validation_scores_ = self.final_estimator_.validate(
-                tables, y, systems, self.validation, ids, aspects, groups
-            )
+            board = regressor.validate(tables, y, systems, self.validation, ids, aspects, groups)
+        self.final_estimator_, self.validation_scores_ = regressor, board
         return self
 
     def predict(self, X) -> np.ndarray:
         """Scores on the scale: shape (n, aspects), or (n,) when y was one-dimensional."""
-        scores = self.final_estimator_.predict(self.prediction_tables(X))
+        tables = self.prediction_tables(X)
+        scores = self.final_estimator_.predict(tables)
         return scores[:, 0] if self._flat else scores
 
     def predict_distribution(self, X) -> np.ndarray:
         """Distribution over the score bins around each prediction, shape (n, aspects, bins), last axis sums to 1."""
-        return self.final_estimator_.predict_distribution(self.prediction_tables(X))
+        tables = self.prediction_tables(X)
+        return self.final_estimator_.predict_distribution(tables)
 
     def transform(self, X) -> pd.DataFrame:
         """The feature table: one row per clip, columns such as ``mi__dora_s0__b07`` for every aspect side by side."""
@@ -198,43 +210,59 @@ class StackedMOS(RegressorMixin, _BaseComposition):
     def prediction_tables(self, X) -> list[PredictionTable]:
         """What each fitted base model predicts for `X`, one table per model."""
         check_is_fitted(self, "final_estimator_")
-        return self._tables(self._validated(X, reset=False))
+        X = self._validated(X, reset=False)
+        return _tables(self.estimators_, X, _ids(X), self.aspects_)
+
+    def _check_parameters(self) -> None:
+        """Refuse what would only fail once the base models are fitted, which may take hours."""
+        if not isinstance(self.final_estimator, BaseEstimator):
+            one_of(self.final_estimator, LEARNERS, "learner")
+        if self.validation is not None and not 0 < self.validation < 1:
+            raise UsageError(f"validation is a share between 0 and 1, or None; got {self.validation}.")
 
     def _validated(self, X, reset: bool):
-        return X.reset_index(drop=True) if _is_clips(X) else validate_data(self, X, reset=reset)
+        if _is_clips(X):
+            X = X if "clip_id" in X else X.assign(clip_id=X.index.astype(str))
+            return X.reset_index(drop=True)
+        if isinstance(X, pd.DataFrame):  # stays one: base models may pick columns by name
+            return validate_data(self, X, reset=reset, skip_check_array=True).reset_index(drop=True)
+        return validate_data(self, X, reset=reset, ensure_all_finite="allow-nan")
 
     def _named(self, X) -> list[tuple[str, Any]]:
         if self.estimators is None:
-            return default_estimators(X)
+            return default_estimators(X, any(judged_by_text(self.aspects_)))
         named = [(name, model) for name, model in self.estimators if not (isinstance(model, str) and model == "drop")]
         if not named:
             raise UsageError("estimators is empty; a stack needs at least one base model.")
-        self._validate_names([name for name, _ in named])
+        names = [name for name, _ in named]
+        self._validate_names(names)
+        if {STACK, MEAN} & set(names):
+            raise UsageError(f"No base model may be called '{STACK}' or '{MEAN}': both are rows of the leaderboard.")
         return named
 
-    def _splits(self, X, labels, systems, groups) -> list[tuple[np.ndarray, np.ndarray]]:
+    def _splits(self, labels: pd.DataFrame, systems, groups) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Row numbers to fit on and to predict, for each split; every row is predicted at most once, and unseen."""
         rows, target = np.arange(len(labels)), mean_label(labels.to_numpy())
-        if isinstance(self.cv, float):
-            held = stratified_holdout(systems, target, self.cv, self.random_state, groups=groups)
+        if _is_share(self.cv):
+            held = stratified_holdout(systems, target, float(self.cv), self.random_state, groups=groups)
             return [(rows[~held], rows[held])]
-        if isinstance(self.cv, int):
-            from sklearn.model_selection import GroupKFold, KFold
+        splits = _splitter(self.cv, self.random_state, groups).split(rows[:, None], target, groups)
+        splits = [(rows[np.asarray(train)], rows[np.asarray(test)]) for train, test in splits]
+        for train, test in splits:
+            both = np.intersect1d(train, test)
+            if len(both):
+                raise UsageError(
+                    f"Row {both[0]} is in both sides of a split of cv; every row needs an unseen prediction."
+                )
+        tested = [row for _, test in splits for row in test.tolist()]
+        if not tested or len(set(tested)) != len(tested):
+            how = "predicts a row twice" if tested else "predicts no row"
+            raise UsageError(f"cv {how}; the meta level needs one prediction per row, as from KFold.")
+        return splits
 
-            kind = KFold if groups is None else GroupKFold
-            splitter = kind(self.cv, shuffle=True, random_state=self.random_state)
-        else:
-            splitter = check_cv(self.cv)
-        return [(np.asarray(a), np.asarray(b)) for a, b in splitter.split(rows[:, None], target, groups)]
 
-    def _tables(self, X, ids: Sequence[str] | None = None) -> list[PredictionTable]:
-        """Every base model's predictions; models of the same encoders share one embedding of the clips."""
-        ids = _ids(X) if ids is None else ids
-        embedded: dict[tuple, Any] = {}
-        return [_table(name, model, X, ids, self.aspects_, embedded) for name, model in self.estimators_]
-
-
-def default_estimators(X) -> list[tuple[str, Any]]:
-    """The paper's level 0 for a clip table; a ridge and a forest for a matrix."""
+def default_estimators(X, with_text: bool = True) -> list[tuple[str, Any]]:
+    """The paper's level 0 for a clip table (`ensemble.level0.plan_models`); a ridge and a forest for a matrix."""
     if not _is_clips(X):
         from sklearn.ensemble import RandomForestRegressor
         from sklearn.linear_model import Ridge
@@ -243,7 +271,45 @@ def default_estimators(X) -> list[tuple[str, Any]]:
     from base_models.neural_mos import NeuralMOS
     from ensemble.level0 import plan_models
 
-    return [(f"{preset}-s{seed}", NeuralMOS(preset, random_state=seed)) for preset, seed in plan_models(None, 5)]
+    planned = plan_models(None, 5, with_text)
+    return [(f"{preset}-s{seed}", NeuralMOS(preset, random_state=seed)) for preset, seed in planned]
+
+
+class PerAspect(RegressorMixin, BaseEstimator):
+    """One clone of a regressor per aspect, each fitted on the rows that are labelled for it.
+
+    For regressors that know a single target, and for labels with gaps, which scikit-learn refuses.
+    """
+
+    def __init__(self, regressor):
+        self.regressor = regressor
+
+    def fit(self, X, y) -> PerAspect:
+        """Fit on labels of shape (n, aspects), NaN where unlabelled."""
+        rows = [np.flatnonzero(np.isfinite(column)) for column in y.T]
+        self.estimators_ = [clone(self.regressor).fit(_take(X, r), y[r, k]) for k, r in enumerate(rows)]
+        return self
+
+    def predict(self, X) -> np.ndarray:
+        """Scores of shape (n, aspects)."""
+        return np.column_stack([model.predict(X) for model in self.estimators_])
+
+
+def _is_share(cv) -> bool:
+    return isinstance(cv, numbers.Real) and not isinstance(cv, numbers.Integral)
+
+
+def _splitter(cv, random_state, groups):
+    cv = 5 if cv is None else cv
+    if isinstance(cv, bool | str) or (isinstance(cv, numbers.Integral) and cv < 2):
+        raise UsageError(
+            f"cv is a number of folds (at least 2), a share to hold out, a splitter, splits, or 'prefit'; got {cv!r}."
+        )
+    if not isinstance(cv, numbers.Integral):
+        return check_cv(cv)
+    from sklearn.model_selection import GroupKFold, KFold
+
+    return (KFold if groups is None else GroupKFold)(int(cv), shuffle=True, random_state=random_state)
 
 
 def _is_clips(X) -> bool:
@@ -251,7 +317,7 @@ def _is_clips(X) -> bool:
 
 
 def _ids(X) -> list[str]:
-    return [str(clip) for clip in (X["clip_id"] if _is_clips(X) and "clip_id" in X else range(len(X)))]
+    return [str(clip) for clip in (X["clip_id"] if _is_clips(X) else range(len(X)))]
 
 
 def _systems(X) -> list[str]:
@@ -266,15 +332,26 @@ def _is_neural(model) -> bool:
     return hasattr(model, "predict_embedded")
 
 
-def _fit(model, X, labels: pd.DataFrame):
-    model = clone(model)
+def _fit(name: str, model, X, labels: pd.DataFrame, memory: EmbeddingStore):
+    fitted, y = clone(model), labels.to_numpy()
     if _is_neural(model):
-        return model.fit(X, labels)
-    if labels.shape[1] == 1:
-        return model.fit(X, labels.to_numpy()[:, 0])
-    if not get_tags(model).target_tags.multi_output:
-        model = MultiOutputRegressor(model)
-    return model.fit(X, labels.to_numpy())
+        # the clone got a copy of the store: with the store itself, no clip is encoded twice
+        fitted.store = memory if model.store is None else model.store
+        return fitted.fit(X, labels)
+    known = np.isfinite(y)
+    if not known.any(0).all():
+        empty = some(labels.columns[~known.any(0)])
+        raise UsageError(f"A split of cv leaves no label of aspect {empty} to fit '{name}' on; use fewer folds.")
+    if y.shape[1] == 1:
+        rows = np.flatnonzero(known)
+        return fitted.fit(_take(X, rows), y[rows, 0])
+    return (fitted if known.all() and get_tags(fitted).target_tags.multi_output else PerAspect(fitted)).fit(X, y)
+
+
+def _tables(named, X, ids: Sequence[str], aspects: Sequence[str]) -> list[PredictionTable]:
+    """Every base model's predictions; models of the same encoders share one embedding of the clips."""
+    embedded: dict[tuple, Any] = {}
+    return [_table(name, model, X, ids, aspects, embedded) for name, model in named]
 
 
 def _table(name, model, X, ids, aspects, embedded: dict[tuple, Any]) -> PredictionTable:
@@ -284,6 +361,10 @@ def _table(name, model, X, ids, aspects, embedded: dict[tuple, Any]) -> Predicti
             embedded[key] = model.embed(X)[1]
         return model.prediction_table(name, ids, embedded[key])
     scores = np.asarray(model.predict(X), dtype=np.float64)
+    if scores.shape not in {(len(ids), len(aspects)), *([(len(ids),)] if len(aspects) == 1 else [])}:
+        raise UsageError(
+            f"Base model '{name}' predicts shape {scores.shape}; expected {(len(ids), len(aspects))}: rows by aspects."
+        )
     if not np.isfinite(scores).all():
         raise UsageError(f"Base model '{name}' predicted NaN or infinity.")
     return PredictionTable.from_scores(name, ids, aspects, scores)
@@ -292,12 +373,6 @@ def _table(name, model, X, ids, aspects, embedded: dict[tuple, Any]) -> Predicti
 def _join(tables: Iterable[PredictionTable]) -> PredictionTable:
     """Several folds as one table: each row is by a model that did not see it, so nothing is listed as seen."""
     tables = list(tables)
-    for table in tables:
-        seen = (table.trained_on | table.selected_on) & set(table.clip_ids)
-        if seen:
-            raise UsageError(
-                f"Clip '{min(seen)}' is in both sides of a split of cv; every row needs an unseen prediction."
-            )
     first = tables[0]
     ids = tuple(clip for table in tables for clip in table.clip_ids)
     values = np.concatenate([table.distributions for table in tables])

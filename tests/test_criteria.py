@@ -73,6 +73,12 @@ def test_coral_on_the_bin_grid_keeps_the_fractions_of_the_mos():
     assert torch.allclose(coral.score(perfect(coral, steps)), steps, atol=1e-3)
 
 
+@pytest.mark.parametrize("ranks", [0, 5])
+def test_an_untrained_coral_head_predicts_the_middle_of_the_scale(ranks):
+    coral = Coral(ScoreBins(), ranks)
+    assert coral.score(torch.zeros(1, coral.outputs)).item() == pytest.approx(3.0, abs=1e-6)
+
+
 def test_coral_with_five_ranks_is_the_published_form_and_rounds_up():
     coral = Coral(ScoreBins(), 5)
     assert coral.thresholds.tolist() == [1, 2, 3, 4]

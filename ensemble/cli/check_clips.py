@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from jsonargparse import ArgumentParser
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -17,15 +16,14 @@ from base_models.check import Finding, inspect_clips, probe_clips, summarise_cli
 from base_models.clips import read_clips
 from base_models.files import write_json
 from ensemble.cli.common import run
+from ensemble.cli.options import Options
 
 
 def _main(argv: list[str] | None = None) -> int:
-    parser = ArgumentParser(
-        prog="check_clips", description="Check clips and labels before anything is trained on them."
-    )
-    parser.add_argument("path", help="MusicEval folder, label list, or .csv/.tsv/.jsonl/.parquet table")
+    parser = Options("check_clips", "Check clips and labels before anything is trained on them.")
+    parser.add_argument("path", type=str, help="MusicEval folder, label list, or .csv/.tsv/.jsonl/.parquet table")
     parser.add_argument("--aspects", nargs="+", help="rated columns (default: found by name, then by range)")
-    parser.add_argument("--json", help="also write facts and findings to this file")
+    parser.add_argument("--json", type=str, help="also write facts and findings to this file")
     args = parser.parse_args(argv)
     console, notes = Console(), Console(stderr=True)
     clips = read_clips(args.path, aspects=args.aspects)

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from jsonargparse import ArgumentParser
-
-from base_models.errors import UsageError
+from base_models.errors import UsageError, one_of
 from ensemble.artifacts import Workspace
-from ensemble.cli.common import EXIT_CODES, run, say, say_set_aside
+from ensemble.cli.common import run, say, say_set_aside
+from ensemble.cli.options import Options, choose_encoders
 
 
-def _parser() -> ArgumentParser:
-    parser = ArgumentParser(prog="fit_base", description=__doc__, epilog=EXIT_CODES)
+def _parser() -> Options:
+    parser = Options("fit_base", __doc__)
     add = parser.add_argument
     add("--config", action="config", help="read any of these options from a YAML file")
     add("--seeds", type=int, default=5, help="how many seeds of each model that names no count")
@@ -24,13 +23,8 @@ def _parser() -> ArgumentParser:
     add("--audio-encoder", type=str, help="muq (default for --data), logmel, or NAME=FOLDER with local weights")
     add("--text-encoder", type=str, help="roberta (default for --data), hashed_text, or NAME=FOLDER")
     add("--settings", type=str, help="training settings: paper, or embedded (default with logmel)")
-    add(
-        "--split",
-        nargs=3,
-        type=float,
-        default=[0.7, 0.15, 0.15],
-        help="train dev test shares where the data has no splits",
-    )
+    shares = "train dev test shares where the data has no splits; default: 0.7 0.15 0.15"
+    add("--split", nargs=3, type=float, metavar="SHARE", help=shares)
     add("--group", type=str, help="column whose clips stay in one split, e.g. content_id")
     add("--split-seed", type=int, default=0, help="seed of the splits")
     add("--folds", type=int, default=0, help="also predict the training split out of fold, with so many folds")
@@ -47,27 +41,29 @@ def _main(argv: Sequence[str] | None = None) -> int:
     from ensemble.progress import encoding, watch
     from ensemble.rated_clips import RatedClips
 
-    models = plan_models(options.models, options.seeds)
+    workspace, data, demo = Workspace(Path(options.artifacts)), options.data, options.data is None
+    plan_models(options.models, options.seeds)  # a wrong name or number is refused before anything is written
     if options.jobs < 0 or options.folds < 0 or options.folds == 1:
-        raise UsageError("--jobs must be 0 or more, and --folds 0 or at least 2.")
-    workspace, demo = Workspace(Path(options.artifacts)), options.data is None
-    data = options.data
+        got = f"got --jobs {options.jobs} --folds {options.folds}"
+        raise UsageError(f"--jobs must be 0 or more, and --folds 0 or at least 2; {got}.")
+    one_of(options.store_dtype, ("float16", "float32"), "--store-dtype")
+    audio, text = choose_encoders(options.audio_encoder, options.text_encoder, demo)
+    settings = _settings(options.settings, audio)
     if demo:
         from base_models.demo import write_demo
 
         data = write_demo(workspace.demo)
         say(f"demo corpus: synthetic music and simulated raters in {data}; its numbers say nothing about real music")
-    rated = RatedClips.read(
-        data, options.aspects, options.text_aspects, options.split, options.group, options.split_seed, demo
-    )
-    audio, text = _encoders(options, demo)
-    settings = _settings(options.settings, audio)
+    split = options.split or (0.7, 0.15, 0.15), options.group, options.split_seed
+    rated = RatedClips.read(data, options.aspects, options.text_aspects, *split, demo)
+    models = plan_models(options.models, options.seeds, any(rated.needs_text))
+    if not options.models and not any(rated.needs_text):
+        say("no aspect is judged by text, so dora_decoupled would repeat dora and is left out")
     say(f"{len(rated.frame)} clips, aspects {', '.join(rated.aspects)}; {rated.note}")
-    say(
-        f"encoders {audio}"
-        + (f" and {text}" if any(rated.needs_text) else "")
-        + f"; training settings {settings or 'paper'}"
-    )
+    if rated.note.startswith("splits as given") and (options.split or options.group or options.split_seed):
+        say("note: the data gives its splits, so --split, --group and --split-seed change nothing")
+    also = f" and {text}" if any(rated.needs_text) else ""
+    say(f"encoders {audio}{also}; training settings {settings or 'paper'}")
     with encoding() as on_embed:
         level0 = prepare_level0(
             rated, models, workspace, audio, text, settings, options.device, options.jobs, options.folds,
@@ -78,21 +74,17 @@ def _main(argv: Sequence[str] | None = None) -> int:
         say(f"trained {trained} of {total} base models ({total - trained} were there already)")
     else:
         say(f"nothing to do: all {total} base models are finished")
+    say(f"next: fit_meta --artifacts {workspace.root}")
     print(workspace.root / "level0.json")
     return say_set_aside(level0.set_aside)
 
 
-def _encoders(options, demo: bool) -> tuple[str, str]:
-    """Real data never falls back on the embedded encoders: they are used only for the demo, or when named."""
-    embedded = ("logmel", "hashed_text") if demo else ("muq", "roberta")
-    return options.audio_encoder or embedded[0], options.text_encoder or embedded[1]
-
-
 def _settings(name: str | None, audio: str) -> str | None:
+    from base_models.config import SETTINGS
     from base_models.encoders import ENCODERS, parse_encoder
 
-    if name is None:
-        return "embedded" if ENCODERS[parse_encoder(audio)[0]].embedded else None
+    usual = "embedded" if ENCODERS[parse_encoder(audio)[0]].embedded else "paper"
+    name = one_of(name or usual, ("paper", *SETTINGS), "training settings")
     return None if name == "paper" else name
 
 

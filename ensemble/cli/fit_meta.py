@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from jsonargparse import ArgumentParser
 from rich.console import Console
 from rich.table import Table
 
 from base_models.errors import UsageError
 from base_models.files import Artifact
 from ensemble.artifacts import Workspace
-from ensemble.cli.common import EXIT_CODES, run, say
+from ensemble.cli.common import run, say
+from ensemble.cli.options import Options
 
 
-def _parser() -> ArgumentParser:
-    parser = ArgumentParser(prog="fit_meta", description=__doc__, epilog=EXIT_CODES)
+def _parser() -> Options:
+    parser = Options("fit_meta", __doc__)
     add = parser.add_argument
     add("--config", action="config", help="read any of these options from a YAML file")
     add("--learner", type=str, default="ridge", help="ridge, lightgbm or mean")

@@ -6,18 +6,18 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from jsonargparse import ArgumentParser
 from rich.console import Console
 from rich.table import Table
 
 from base_models.errors import UsageError, one_of
 from base_models.files import atomic_write
 from ensemble.artifacts import Workspace
-from ensemble.cli.common import EXIT_CODES, run, say, say_set_aside
+from ensemble.cli.common import run, say, say_set_aside
+from ensemble.cli.options import Options
 
 
-def _parser() -> ArgumentParser:
-    parser = ArgumentParser(prog="predict_mos", description=__doc__, epilog=EXIT_CODES)
+def _parser() -> Options:
+    parser = Options("predict_mos", __doc__)
     add = parser.add_argument
     add("audio", nargs="*", help="audio files, or folders of them")
     add("--prompt", type=str, help="the prompt of all these files")

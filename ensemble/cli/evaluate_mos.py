@@ -1,0 +1,92 @@
+"""evaluate_mos: anybody's predictions against the labels, every number with its interval over systems."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from base_models.errors import some
+from base_models.files import atomic_write, write_json
+from ensemble.cli.common import run, say
+from ensemble.cli.options import Options
+
+
+def _parser() -> Options:
+    parser = Options("evaluate_mos", __doc__)
+    add = parser.add_argument
+    add("predictions", type=str, help="csv, tsv, jsonl or parquet with ids and scores, or answer.txt")
+    add("labels", type=str, help="MusicEval folder, label list, or csv/tsv/jsonl/parquet table")
+    add("--aspects", nargs="+", help="rated columns, and the order of scores in a file without a header")
+    add("--split", type=str, help="only clips of train, dev or test (default: all labelled clips)")
+    add("--level", type=float, default=0.95, help="coverage of the intervals")
+    add("--bootstrap", type=int, default=1000, help="resamples of the systems; 0: no intervals")
+    add("--seed", type=int, default=0, help="of the resamples")
+    add("--json", type=str, help="also write metrics, settings and unmatched ids to this file")
+    add("--csv", type=str, help="also write the metrics to this file, one number with its interval per line")
+    return parser
+
+
+def _main(argv: Sequence[str] | None = None) -> int:
+    options = _parser().parse_args(argv)
+    from base_models.clips import read_clips
+    from base_models.metrics import evaluate
+    from ensemble.prediction_files import join_predictions, of_split, read_predictions, remarks
+
+    clips = of_split(read_clips(options.labels, aspects=options.aspects), options.split)
+    aspects = clips.attrs["aspects"]
+    predictions = read_predictions(options.predictions, aspects)
+    joined, not_predicted, not_labelled = join_predictions(predictions, clips)
+    truth, scores = joined[aspects], joined[[f"pred_{aspect}" for aspect in aspects]]
+    metrics = evaluate(truth, scores, joined["system_id"], aspects, options.bootstrap, options.seed, options.level)
+    columns = predictions.attrs["columns"]
+    splits = ", ".join(f"{n} {split}" for split, n in joined["split"].value_counts().items() if split)
+    rows = f"the split {options.split}" if options.split else f"all splits ({splits})" if splits else "the whole table"
+    say(f"{len(joined)} labelled clips of {rows}; " + ", ".join(f"{a} from '{columns[a]}'" for a in aspects))
+    for remark in remarks(joined, aspects):
+        say(f"note: {remark}")
+    Console().print(_table(metrics, options.level))
+    if options.csv:
+        atomic_write(options.csv, metrics.to_csv(index=False).encode())
+    if options.json:
+        facts = {"predictions": options.predictions, "labels": options.labels, "split": options.split}
+        facts |= {"aspects": aspects, "columns": columns, "clips": len(joined), "interval": options.level}
+        facts |= {"bootstrap": options.bootstrap, "seed": options.seed, "notes": remarks(joined, aspects)}
+        facts |= {"not_predicted": not_predicted, "not_labelled": not_labelled}
+        known = metrics.astype(object).where(metrics.notna(), None)
+        write_json(Path(options.json), facts | {"metrics": known.to_dict("records")})
+    return _say_unmatched(not_predicted, not_labelled)
+
+
+def _table(metrics, level: float) -> Table:
+    from ensemble.report import figure
+
+    table = Table(title=f"{level * 100:g} % intervals over systems", title_justify="left")
+    for name in ("aspect", "metric", "utterance", "system"):
+        table.add_column(name, no_wrap=name != "aspect", justify="right" if name in {"utterance", "system"} else "left")
+    for aspect, group in metrics.groupby("aspect", sort=False):
+        by = {(row.level, row.metric): row for row in group.itertuples()}
+        clips, systems = by["utterance", "mse"].n, by["system", "mse"].n
+        table.add_row(Text(aspect), "n", f"{clips} clips", f"{systems} system{'s' * (systems != 1)}")
+        for metric in ("mse", "lcc", "srcc", "ktau"):
+            cells = (by[place, metric] for place in ("utterance", "system"))
+            table.add_row("", metric.upper(), *(figure(cell.value, cell.low, cell.high) for cell in cells))
+        table.add_section()
+    return table
+
+
+def _say_unmatched(not_predicted: Sequence[str], not_labelled: Sequence[str]) -> int:
+    """Name the clips that stand on one side only; the exit code that follows from them."""
+    if not_labelled:
+        say(f"predicted but not labelled here, left aside: {len(not_labelled)} ({some(not_labelled)})")
+    if not_predicted:
+        say(f"labelled but NOT PREDICTED, the metrics leave them out: {len(not_predicted)} ({some(not_predicted)})")
+    return 3 if not_predicted else 0
+
+
+def main() -> None:
+    """Console entry point."""
+    raise SystemExit(run(_main))

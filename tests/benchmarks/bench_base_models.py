@@ -1,0 +1,98 @@
+"""What stored embeddings save in training, and what nine base models cost at prediction: ratios measured in one run."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+
+from base_models import encoders
+from base_models.embeddings import EmbeddingStore
+from base_models.encoders import load_encoder
+from base_models.encoders.base import prepare_audio
+from base_models.neural_mos import NeuralMOS
+from ensemble.level0 import plan_models
+from ensemble.scoring import score_clips
+from ensemble.stacked_mos import StackedMOS
+
+EPOCHS, CLIPS, SECONDS = 20, 48, 5
+
+
+def seconds(work):
+    """Wall time of one call."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+@pytest.fixture
+def clips(tmp_path):
+    """Noise of falling loudness by eight systems, and labels that follow it."""
+    rng, rows = np.random.default_rng(0), []
+    for i in range(CLIPS):
+        path = tmp_path / f"{i}.wav"
+        soundfile.write(path, rng.normal(size=SECONDS * 24_000) * 0.3 * (i + 1) / CLIPS, 24_000)
+        rows.append((f"c{i}", f"s{i % 8}", str(path), "a quiet tune" if i % 2 else "loud drums", 1 + 4 * i / CLIPS))
+    return pd.DataFrame(rows, columns=["clip_id", "system_id", "audio", "prompt", "mos"])
+
+
+def bench_training_from_stored_embeddings(clips, tmp_path, tiny_encoders):
+    """Against what the published code does: every clip through the frozen encoder again in every epoch."""
+    spec = f"muq={tiny_encoders['muq']}"
+    settings = {"max_epochs": EPOCHS, "patience": EPOCHS, "learning_rate": 1e-3}
+    encoder, folder = load_encoder(spec), tmp_path / "embeddings"
+
+    def stored():
+        NeuralMOS(settings=settings, audio_encoder=spec, store=folder, device="cpu").fit(clips, clips["mos"])
+
+    def recomputed():
+        def again(_):
+            EmbeddingStore(None).fill(encoder, dict(zip(clips["clip_id"], clips["audio"], strict=True)))
+
+        model = NeuralMOS(settings=settings, audio_encoder=spec, store=folder, device="cpu", on_epoch=again)
+        model.fit(clips, clips["mos"])
+
+    stored()  # fills the store; imports and first-call costs
+    fast, slow = seconds(stored), seconds(recomputed)
+    print(f"\n{CLIPS} clips of {SECONDS} s, tiny MuQ, {EPOCHS} epochs: stored embeddings {slow / fast:.1f} x as fast")
+
+
+@pytest.mark.parametrize("full_size", [False, True], ids=["logmel", "muq"])
+def bench_nine_base_models_against_one(clips, tmp_path, full_size, monkeypatch):
+    """Scoring new clips, encoders included; with the full-size MuQ on 30 s clips, as in real use."""
+    if full_size:
+        from bench_encoders import full_size_muq
+
+        encoder = full_size_muq()
+        object.__setattr__(encoder, "prepare", prepare_audio(encoder, 4000))
+        monkeypatch.setitem(encoders._loaded, ("muq", None, "cpu"), encoder)
+        clips = clips.iloc[:4].assign(audio=[_long(tmp_path / f"long{i}.wav", i) for i in range(4)])
+    name = "muq" if full_size else "logmel"
+    settings = {"max_epochs": 1, "learning_rate": 1e-3}
+    store = EmbeddingStore(tmp_path / "embeddings")
+    named = [
+        (f"{preset}-s{seed}", NeuralMOS(preset, settings, name, random_state=seed, store=store, device="cpu"))
+        for preset, seed in plan_models(None, 5)
+    ]
+    fitted = [(model_name, model.fit(clips, clips["mos"])) for model_name, model in named]
+    stacks = {}
+    for count in (1, 9):
+        stack = StackedMOS(fitted[:count], "mean", "prefit", None)
+        for _, model in stack.estimators:
+            model.trained_on_ = model.selected_on_ = frozenset()  # measured for time alone
+        stacks[count] = stack.fit(clips, clips["mos"])
+
+    def score(count):
+        score_clips(stacks[count], clips, EmbeddingStore(None))
+
+    score(1)
+    one, nine = (min(seconds(lambda c=count: score(c)) for _ in range(1 if full_size else 3)) for count in (1, 9))
+    print(f"\n{len(clips)} clips, {name}: nine base models take {nine / one:.2f} x the time of one")
+
+
+def _long(path, seed):
+    soundfile.write(path, np.random.default_rng(seed).normal(size=30 * 24_000) * 0.1, 24_000)
+    return str(path)

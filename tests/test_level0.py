@@ -1,0 +1,248 @@
+"""Level 0: planned by name, embedded once, trained once, and the same whatever the number of processes."""
+
+import contextlib
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+import torch
+
+from base_models import config
+from base_models.encoders.base import Encoder
+from base_models.errors import UsageError
+from base_models.files import is_sealed, read_json
+from base_models.predictions import PredictionTable
+from ensemble import level0
+from ensemble.artifacts import Workspace
+from ensemble.level0 import plan_models, prepare_level0, train_level0
+from ensemble.rated_clips import RatedClips
+
+RATE = 24_000
+READ_TOML = config._read_toml
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_epochs():
+    """The embedded settings with 3 epochs."""
+    with pytest.MonkeyPatch.context() as patch:
+        short = {"max_epochs": 3}
+        patch.setattr(config, "_read_toml", lambda p: READ_TOML(p) | (short if p.stem == "embedded" else {}))
+        yield
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """A table of 32 clips of half a second; one file is damaged and one clip has no prompt."""
+    folder, rng = tmp_path_factory.mktemp("data"), np.random.default_rng(0)
+    time, rows = np.arange(RATE // 2) / RATE, []
+    for k in range(32):
+        soundfile.write(folder / f"{k}.wav", 0.1 * np.sin(2 * np.pi * 220 * (1 + k % 4) * time), RATE)
+        split = "train" if k < 18 else "dev" if k < 27 else "test"
+        labels = 1.5 + 0.8 * (k % 4) + rng.uniform(0, 0.5), rng.uniform(1, 5)
+        rows.append((f"c{k:02d}", f"s{k % 4}", ("piano", "drums")[k % 2], f"{k}.wav", split, *labels))
+    (folder / "3.wav").write_bytes(b"RIFF, and no more")
+    table = pd.DataFrame(rows, columns=["clip_id", "system_id", "prompt", "audio", "split", "mi", "ta"])
+    table.loc[20, "prompt"] = ""
+    table.to_csv(folder / "clips.csv", index=False)
+    return folder / "clips.csv"
+
+
+def prepare(data, workspace, models=(("dora", 0),), **options):
+    defaults = {"settings": "embedded", "device": "cpu", "jobs": 1}
+    return prepare_level0(RatedClips.read(data), models, workspace, "logmel", "hashed_text", **(defaults | options))
+
+
+@pytest.fixture(scope="module")
+def trained(data, tmp_path_factory):
+    """Two base models with out-of-fold predictions, trained one after the other."""
+    workspace = Workspace(tmp_path_factory.mktemp("artifacts"))
+    ready = prepare(data, workspace, [("dora", 0), ("dora_coral", 1)], folds=3)
+    assert train_level0(ready, workspace) == ["dora-s0", "dora_coral-s1"]
+    return workspace, ready
+
+
+# ---- the plan
+
+
+def test_the_default_plan_is_the_papers():
+    plan = plan_models(None, 5)
+    names = [name for name, _ in plan]
+    assert {name: names.count(name) for name in names} == {"dora": 5, "dora_coral": 2, "dora_decoupled": 2}
+    assert len(set(plan)) == 9
+    assert plan_models(None, 1) == [("dora", 0), ("dora_coral", 0), ("dora_decoupled", 0)]
+
+
+def test_a_count_goes_before_the_number_of_seeds():
+    assert plan_models(["dora_ce:3", "dora"], 1) == [("dora_ce", 0), ("dora_ce", 1), ("dora_ce", 2), ("dora", 0)]
+
+
+def test_words_that_are_no_plan_are_refused():
+    for word in ("dora:0", "dora:-1", "dora:two", "dora:1.5", "dora:", "dora:²", "dora:1:2"):
+        with pytest.raises(UsageError, match="write NAME or NAME:COUNT"):
+            plan_models([word], 2)
+    with pytest.raises(UsageError, match=r"Unknown preset 'dorra'\. Did you mean 'dora'\?"):
+        plan_models(["dorra"], 2)
+    with pytest.raises(UsageError, match="A model is asked for twice in dora:1 dora"):
+        plan_models(["dora:1", "dora"], 2)
+    with pytest.raises(UsageError, match="--seeds must be at least 1; got 0"):
+        plan_models(None, 0)
+
+
+# ---- getting ready
+
+
+def test_clips_that_cannot_be_used_are_set_aside_by_name(trained):
+    _, ready = trained
+    assert {bad.clip_id for bad in ready.set_aside} == {"c03", "c20"}
+    reasons = {bad.clip_id: bad.reason for bad in ready.set_aside}
+    assert reasons["c20"] == "no prompt"
+    assert len(ready.rated.frame) == 30
+    assert not {"c03", "c20"} & set(ready.rated.frame["clip_id"])
+
+
+def test_without_a_usable_clip_in_a_split_the_first_reason_is_said(data, tmp_path):
+    table = pd.read_csv(data, dtype=str, keep_default_na=False)
+    table["audio"] = [str(data.parent / name) for name in table["audio"]]
+    table.loc[table["split"] == "dev", "prompt"] = " "
+    table.to_csv(tmp_path / "clips.csv", index=False)
+    with pytest.raises(UsageError, match=r"No dev clip can be used; the first one set aside is 'c\d\d': "):
+        prepare(tmp_path / "clips.csv", Workspace(tmp_path))
+
+
+def test_a_wrong_name_is_refused_before_anything_is_embedded(data, tmp_path):
+    for options in ({"settings": "embeded"}, {"models": [("dora", 0), ("dorra", 0)]}, {"device": "gpu"}):
+        with pytest.raises(UsageError, match=r"Did you mean|not available"):
+            prepare(data, Workspace(tmp_path), **options)
+    with pytest.raises(UsageError, match="Did you mean 'logmel'"):
+        prepare_level0(RatedClips.read(data), [("dora", 0)], Workspace(tmp_path), "logmell", "hashed_text")
+    assert not list(tmp_path.iterdir())
+
+
+def test_each_content_is_encoded_once_for_all_models_and_commands(data, tmp_path, monkeypatch):
+    encoded = []
+    encode = Encoder.encode
+    monkeypatch.setattr(
+        Encoder, "encode", lambda self, batch: encoded.extend([self.name] * len(batch)) or encode(self, batch)
+    )
+    seen = []
+    for models in ([("dora", 0), ("dora", 1)], [("dora_ce", 0)]):
+        prepare(data, Workspace(tmp_path), models, on_embed=lambda *progress: seen.append(progress))
+    distinct = 4  # the 32 clips are four sounds
+    assert (encoded.count("logmel"), encoded.count("hashed_text")) == (distinct, 2)
+    assert {name for name, _, _ in seen} == {"logmel", "hashed_text"}
+
+
+def test_a_run_is_named_by_all_that_decides_it(data, tmp_path):
+    workspace = Workspace(tmp_path)
+    variants = [{}, {"folds": 3}, {"settings": None}, {"dtype": "float32"}, {"models": [("dora", 1)]}]
+    folders = [prepare(data, workspace, **options).runs[0].folder for options in variants]
+    assert len(set(folders)) == len(variants)
+    assert prepare(data, workspace, jobs=2).runs[0].folder == folders[0]  # how it is computed is no part of it
+
+
+# ---- training
+
+
+def test_every_run_ends_sealed_and_is_pointed_at(trained):
+    workspace, ready = trained
+    assert all(is_sealed(run.folder) for run in ready.runs)
+    assert not ready.unfinished
+    pointer = workspace.latest("level0", "fit_base")
+    assert [run["name"] for run in pointer["runs"]] == ["dora-s0", "dora_coral-s1"]
+    assert not any(Path(run["folder"]).is_absolute() for run in pointer["runs"])  # so that the folder can be moved
+    assert RatedClips.load(workspace.root / pointer["data"]).frame.equals(ready.rated.frame)
+
+
+def test_a_second_run_trains_nothing_and_changes_nothing(trained, data, monkeypatch):
+    workspace, ready = trained
+    before = {path: path.stat().st_mtime_ns for path in (workspace.root / "base").rglob("*")}
+    monkeypatch.setattr("ensemble.base_run.BaseRun._model", None)
+    again = prepare(data, workspace, [("dora", 0), ("dora_coral", 1)], folds=3)
+    assert [run.folder for run in again.runs] == [run.folder for run in ready.runs]
+    assert train_level0(again, workspace, watch=None) == []
+    assert {path: path.stat().st_mtime_ns for path in (workspace.root / "base").rglob("*")} == before
+
+
+def test_moved_audio_is_found_where_it_is_now(trained, data, tmp_path):
+    _, ready = trained
+    for path in data.parent.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    workspace = Workspace(tmp_path / "artifacts")
+    prepare(data, workspace)
+    moved = prepare(tmp_path / "clips.csv", workspace)
+    assert moved.runs[0].data == workspace.root / "data" / ready.runs[0].data.name
+    assert RatedClips.load(moved.runs[0].data).frame["audio"][0] == str(tmp_path / "0.wav")
+
+
+def test_each_training_clip_is_predicted_once_by_a_model_that_never_saw_it(trained):
+    _, ready = trained
+    for run in ready.runs:
+        tables = [PredictionTable.read(run.folder / f"oof-{k}.parquet") for k in range(3)]
+        predicted = [clip for table in tables for clip in table.clip_ids]
+        assert sorted(predicted) == sorted(ready.rated.rows("train")["clip_id"])
+        for table in tables:
+            seen = table.trained_on | table.selected_on
+            assert not seen & set(table.clip_ids)
+            assert len(seen) == 17 - len(table)  # all the others
+
+
+def test_predictions_cover_dev_and_test_and_list_what_was_seen(trained):
+    _, ready = trained
+    for run in ready.runs:
+        for split in ("dev", "test"):
+            table = PredictionTable.read(run.folder / f"predictions-{split}.parquet")
+            assert list(table.clip_ids) == ready.rated.rows(split)["clip_id"].tolist()
+            assert table.trained_on | table.selected_on == set(ready.rated.rows("train")["clip_id"])
+            assert not table.trained_on & table.selected_on
+
+
+def test_two_processes_give_the_numbers_of_one(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(config, "_read_toml", READ_TOML)  # the workers read the true settings
+    monkeypatch.setattr(level0, "_cores", lambda: 2)  # one thread each, as in this process
+    torch.set_num_threads(1)
+    runs = []
+    for jobs in (1, 2):
+        workspace = Workspace(tmp_path / str(jobs))
+        ready = prepare(data, workspace, [("dora", 0), ("dora_coral", 1)], jobs=jobs)
+        train_level0(ready, workspace)
+        runs.append(ready.runs)
+    for one, two in zip(*runs, strict=True):
+        assert read_json(two.folder / "run.json")["threads"] == 1
+        for name in ("predictions-dev.parquet", "predictions-test.parquet", "weights.safetensors"):
+            assert (one.folder / name).read_bytes() == (two.folder / name).read_bytes()
+
+
+def test_the_cores_are_shared_out_as_far_as_memory_goes(monkeypatch):
+    monkeypatch.setattr(level0, "_cores", lambda: 4)
+    assert level0._share_out(9, "cuda", 0) == 1
+    assert level0._share_out(1, "cpu", 0) == 1
+    assert level0._share_out(9, "cpu", 2**50) == 1
+    monkeypatch.setattr(level0.os, "sysconf", lambda name: {"SC_AVPHYS_PAGES": 2**24, "SC_PAGE_SIZE": 2**12}[name])
+    assert level0._share_out(9, "cpu", 0) == 4
+    assert level0._share_out(2, "cpu", 0) == 2
+
+    def unknown(name):
+        raise ValueError("unrecognized configuration name")
+
+    monkeypatch.setattr(level0.os, "sysconf", unknown)
+    assert level0._share_out(9, "cpu", 2**30) == 2
+
+
+def test_a_watcher_sees_only_what_is_to_be_trained(data, tmp_path, monkeypatch):
+    watched = []
+
+    @contextlib.contextmanager
+    def watch(runs):
+        watched.append([run.name for run in runs])
+        yield
+
+    workspace = Workspace(tmp_path)
+    ready = prepare(data, workspace)
+    train_level0(ready, workspace, watch)
+    more = prepare(data, workspace, [("dora", 0), ("dora", 1)])
+    monkeypatch.setattr("ensemble.base_run.BaseRun.train", lambda run: run.name)
+    assert train_level0(more, workspace, watch) == ["dora-s1"]
+    train_level0(ready, workspace, watch)
+    assert watched == [["dora-s0"], ["dora-s1"]]

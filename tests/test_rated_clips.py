@@ -1,0 +1,167 @@
+"""RatedClips: given splits stay, made splits are seeded and kept, and the fingerprint is what training can see."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from base_models.errors import DamagedArtifact, UsageError
+from base_models.files import read_json, write_json
+from ensemble.rated_clips import RatedClips
+
+
+def table(tmp_path, name="clips.csv", n=40, **columns):
+    systems = ["06", "NA", "S3", "null"]
+    frame = pd.DataFrame(
+        {
+            "clip_id": [f"{k:03d}" for k in range(n)],
+            "system_id": [systems[k % 4] for k in range(n)],
+            "prompt": [("slow piano", "NA", "")[k % 3] for k in range(n)],
+            "audio": [f"wav/{k}.wav" for k in range(n)],
+            "mi": np.linspace(1, 5, n),
+            "ta": np.linspace(5, 1, n),
+            "song": [f"p{k // 4}" for k in range(n)],
+        }
+    )
+    frame = frame.assign(**columns)
+    frame.to_csv(tmp_path / name, index=False)
+    return tmp_path / name
+
+
+def read(path, **options):
+    return RatedClips.read(path, **options)
+
+
+def same(one, two):
+    pd.testing.assert_frame_equal(one.frame, two.frame)
+    assert one.frame.attrs == two.frame.attrs
+    facts = ("aspects", "needs_text", "source", "demo", "note")
+    assert all(getattr(one, name) == getattr(two, name) for name in facts)
+
+
+def test_given_splits_are_used_as_they_are(tmp_path):
+    given = ["train"] * 20 + ["dev"] * 15 + ["test"] * 5
+    rated = read(table(tmp_path, split=given), seed=7)
+    assert rated.frame["split"].tolist() == given
+    assert rated.note == "splits as given: train 20 (50.0 %), dev 15 (37.5 %), test 5 (12.5 %)"
+    assert rated.rows("dev")["clip_id"].tolist() == [f"{k:03d}" for k in range(20, 35)]
+    assert rated.rows("dev").index.tolist() == list(range(15))
+    np.testing.assert_array_equal(rated.labels("dev")["mi"], np.linspace(1, 5, 40)[20:35])
+
+
+def test_splits_are_made_where_the_data_gives_none(tmp_path):
+    path = table(tmp_path)
+    one, two, other = read(path), read(path), read(path, seed=1)
+    assert one.frame["split"].tolist() == two.frame["split"].tolist() != other.frame["split"].tolist()
+    assert one.note.startswith("splits made with seed 0: train 28 (70.0 %)")
+    halves = read(path, sizes=(0.5, 0.5, 0.0))
+    assert halves.frame["split"].value_counts().to_dict() == {"train": 20, "dev": 20}
+
+
+def test_made_splits_keep_groups_whole(tmp_path):
+    rated = read(table(tmp_path), group="song")
+    assert (rated.frame.groupby("song")["split"].nunique() == 1).all()
+    with pytest.raises(UsageError, match="No column 'sing'"):
+        read(table(tmp_path), group="sing")
+
+
+def test_aspects_judged_by_text_are_recognised_or_named(tmp_path):
+    path = table(tmp_path)
+    assert read(path).aspects == ("mi", "ta")
+    assert read(path).needs_text == (False, True)
+    assert read(path, text_aspects=["mi"]).needs_text == (True, False)
+    assert read(path, aspects=["ta"]).aspects == ("ta",)
+    with pytest.raises(UsageError, match="text_aspects names"):
+        read(path, text_aspects=["tb"])
+
+
+def test_a_table_that_cannot_train_is_refused(tmp_path):
+    bare = pd.DataFrame({"clip_id": ["a", "b"], "audio": ["a.wav", "b.wav"], "words": ["x", "y"]})
+    bare.to_csv(tmp_path / "bare.csv", index=False)
+    with pytest.raises(UsageError, match=r"has no column of ratings; name one with --aspects\. Columns: .*'words'"):
+        read(tmp_path / "bare.csv")
+    for split, given in (("train", "dev"), ("dev", "train")):
+        with pytest.raises(UsageError, match=f"has no {split} clips; base models train on 'train', stacks on 'dev'"):
+            read(table(tmp_path, split=[given] * 40))
+    with pytest.raises(UsageError, match="have no split while other clips have"):
+        read(table(tmp_path, split=["train"] * 20 + [""] * 20))
+
+
+def test_a_table_comes_back_from_disk_as_it_was(tmp_path):
+    rated = read(table(tmp_path, mi=[""] * 4 + ["3.5"] * 36), demo=True)
+    rated.save(tmp_path / "data")
+    again = RatedClips.load(tmp_path / "data")
+    same(rated, again)
+    assert again.demo is True
+    assert again.frame["system_id"].tolist()[:4] == ["06", "NA", "S3", "null"]
+    assert again.frame["prompt"].tolist()[:3] == ["slow piano", "NA", ""]
+    assert again.frame["clip_id"][7] == "007"
+    assert again.labels("train")["mi"].isna().sum() == rated.labels("train")["mi"].isna().sum()
+
+
+def test_saving_again_writes_nothing_unless_the_audio_has_moved(tmp_path):
+    folder = tmp_path / "data"
+    rated = read(table(tmp_path))
+    rated.save(folder)
+    before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    read(table(tmp_path)).save(folder)
+    assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == before
+    (tmp_path / "moved").mkdir()
+    moved = read(table(tmp_path / "moved"))
+    assert moved.fingerprint(["k"] * 40) == rated.fingerprint(["k"] * 40)
+    moved.save(folder)
+    same(RatedClips.load(folder), moved)
+
+
+def test_saving_mends_a_damaged_table(tmp_path):
+    rated = read(table(tmp_path))
+    rated.save(tmp_path / "data")
+    (tmp_path / "data" / "clips.parquet").write_bytes(b"PAR1")
+    with pytest.raises(DamagedArtifact, match=r"clips\.parquet was changed"):
+        RatedClips.load(tmp_path / "data")
+    rated.save(tmp_path / "data")
+    same(RatedClips.load(tmp_path / "data"), rated)
+
+
+def test_a_table_of_another_version_is_refused(tmp_path):
+    from base_models.files import seal
+
+    read(table(tmp_path)).save(tmp_path / "data")
+    facts = read_json(tmp_path / "data" / "facts.json")
+    facts.pop("note")
+    write_json(tmp_path / "data" / "facts.json", facts)
+    seal(tmp_path / "data", "clip table")
+    with pytest.raises(DamagedArtifact, match="not a clip table of this version"):
+        RatedClips.load(tmp_path / "data")
+
+
+def test_rows_can_be_taken(tmp_path):
+    rated = read(table(tmp_path)).take([3, 1])
+    assert rated.frame["clip_id"].tolist() == ["003", "001"]
+    assert rated.frame.index.tolist() == [0, 1]
+
+
+def test_the_fingerprint_changes_with_what_training_sees(tmp_path):
+    content = ["k"] * 40
+    base = read(table(tmp_path)).fingerprint(content)
+    assert len(base) == 10
+    assert base == read(table(tmp_path)).fingerprint(content)
+    changed = {
+        "label": read(table(tmp_path, mi=np.linspace(1, 4.9, 40))),
+        "missing label": read(table(tmp_path, mi=[""] + ["3.5"] * 39)),
+        "prompt": read(table(tmp_path, prompt=["other"] * 40)),
+        "system": read(table(tmp_path, system_id=["6"] * 40)),
+        "id": read(table(tmp_path, clip_id=[f"x{k}" for k in range(40)])),
+        "split": read(table(tmp_path), seed=1),
+        "aspects": read(table(tmp_path), aspects=["mi"]),
+        "text aspects": read(table(tmp_path), text_aspects=["mi"]),
+        "demo": read(table(tmp_path), demo=True),
+    }
+    prints = {name: rated.fingerprint(content) for name, rated in changed.items()}
+    prints["content"] = read(table(tmp_path)).fingerprint(["j", *content[1:]])
+    assert len({base, *prints.values()}) == 1 + len(prints)
+
+
+def test_the_fingerprint_does_not_depend_on_where_the_audio_lies(tmp_path):
+    content = ["k"] * 40
+    moved = read(table(tmp_path, audio=[f"elsewhere/{k}.flac" for k in range(40)]))
+    assert moved.fingerprint(content) == read(table(tmp_path)).fingerprint(content)
