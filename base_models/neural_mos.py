@@ -21,6 +21,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 from base_models.batches import Embedded
 from base_models.config import BaseConfig
 from base_models.criteria import build_criterion
+from base_models.devices import resolve_device
 from base_models.embed import FilledClips, clip_ids, embed_all, system_ids
 from base_models.embeddings import EmbeddingStore
 from base_models.encoders import Encoder, load_encoder
@@ -30,7 +31,7 @@ from base_models.labels import as_labels, check_labels, judged_by_text, mean_lab
 from base_models.models import DualBranch, build_model
 from base_models.predictions import PredictionTable
 from base_models.splits import stratified_holdout
-from base_models.training import Progress, Task, raw_outputs, resolve_device, seeded, train_network
+from base_models.training import Progress, Task, raw_outputs, seeded, train_network
 
 DEFAULT_STORE = "artifacts/embeddings"
 

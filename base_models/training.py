@@ -30,7 +30,7 @@ from base_models.checkpoints import (
 )
 from base_models.config import BaseConfig
 from base_models.criteria import Criterion
-from base_models.errors import StackedMOSError, UsageError
+from base_models.errors import StackedMOSError
 from base_models.metrics import METRICS
 
 Progress = Callable[[dict[str, Any]], None]
@@ -53,23 +53,6 @@ class Task:
     weights: np.ndarray
     train: Sequence[int]
     validation: Sequence[int]
-
-
-def resolve_device(name: str = "auto") -> torch.device:
-    """The device to compute on: ``"auto"`` takes CUDA, else MPS, else the CPU.
-
-    Raises
-    ------
-    UsageError
-        when the named device is not present.
-    """
-    present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if name == "auto":
-        return torch.device(next(device for device in ("cuda", "mps", "cpu") if present[device]))
-    if not present.get(name.split(":")[0], False):
-        known = ", ".join(device for device, there in present.items() if there)
-        raise UsageError(f"Device '{name}' is not available here. Present: auto, {known}.")
-    return torch.device(name)
 
 
 @contextlib.contextmanager

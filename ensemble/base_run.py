@@ -7,6 +7,7 @@ from there.
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from base_models.config import BaseConfig
-from base_models.files import is_sealed, write_json
+from base_models.files import atomic_write, is_sealed, seal, to_json, write_json
 from base_models.labels import mean_label
 from base_models.predictions import PredictionTable
 from base_models.splits import folds as split_folds
@@ -70,20 +71,22 @@ class BaseRun:
         for litter in self.folder.glob(".*.tmp"):
             litter.unlink(missing_ok=True)
         rated = RatedClips.load(self.data)
-        for k, (table, checkpoint) in enumerate(self._out_of_fold(rated)):
-            table.write(self.folder / f"oof-{k}.parquet")
-            checkpoint.unlink(missing_ok=True)
+        tables = {f"oof-{k}.parquet": table for k, table in enumerate(self._out_of_fold(rated))}
         model = self._model(rated, CHECKPOINT, "").fit(rated.rows("train"), rated.labels("train"))
         for split in ("dev", "test"):
             rows = rated.rows(split)
             if len(rows):
                 table = model.prediction_table(self.name, rows["clip_id"].tolist(), model.embed(rows)[1])
-                table.write(self.folder / f"predictions-{split}.parquet")
-        threads = torch.get_num_threads()
-        write_json(self.folder / "run.json", {"name": self.name, "device": model.device_, "threads": threads})
-        for name in (CHECKPOINT, PROGRESS):
-            (self.folder / name).unlink(missing_ok=True)
-        model.save(self.folder)
+                tables[f"predictions-{split}.parquet"] = table
+        for name, table in tables.items():
+            table.write(self.folder / name)
+        about = {"name": self.name, "device": model.device_, "threads": torch.get_num_threads()}
+        files = model.to_files() | {"run.json": to_json(about)}
+        for name, data in files.items():
+            atomic_write(self.folder / name, data)
+        seal(self.folder, "base model", [*files, *tables])
+        for rest in (self.folder / PROGRESS, *self.folder.glob(f"*{CHECKPOINT}")):
+            rest.unlink(missing_ok=True)  # only now: a run that is killed before goes on from its checkpoint
         return self.name
 
     def _model(self, rated: RatedClips, checkpoint: str, part: str):
@@ -106,22 +109,17 @@ class BaseRun:
     def _note(self, part: str, record: dict[str, Any]) -> None:
         write_json(self.folder / PROGRESS, record | {"part": part, "max_epochs": self.config.max_epochs})
 
-    def _out_of_fold(self, rated: RatedClips):
-        """Predictions of each training fold by a model that never saw it, with the checkpoint to remove afterwards."""
+    def _out_of_fold(self, rated: RatedClips) -> Iterator[PredictionTable]:
+        """Predictions of each training fold by a model that never saw it; each fold has a checkpoint of its own."""
         if not self.folds:
             return
         rows, labels = rated.rows("train"), rated.labels("train")
         fold_of = split_folds(rows["system_id"].tolist(), mean_label(labels.to_numpy()), self.folds, seed=0)
         for k in range(self.folds):
-            if (self.folder / f"oof-{k}.parquet").exists():
-                table = PredictionTable.read(self.folder / f"oof-{k}.parquet")
-                yield table, self.folder / f"fold-{k}.{CHECKPOINT}"
-                continue
             inside, outside = np.flatnonzero(fold_of != k), rows[fold_of == k]
             model = self._model(rated, f"fold-{k}.{CHECKPOINT}", f"fold {k + 1}/{self.folds}")
             model.fit(rows.iloc[inside].reset_index(drop=True), labels.iloc[inside])
-            table = model.prediction_table(self.name, outside["clip_id"].tolist(), model.embed(outside)[1])
-            yield table, self.folder / f"fold-{k}.{CHECKPOINT}"
+            yield model.prediction_table(self.name, outside["clip_id"].tolist(), model.embed(outside)[1])
 
     def with_threads(self, threads: int) -> BaseRun:
         """The same run on so many CPU threads."""

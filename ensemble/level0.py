@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,13 +19,14 @@ import joblib
 
 from base_models.clips import SetAside
 from base_models.config import MODELS, BaseConfig
-from base_models.errors import UsageError, one_of
+from base_models.errors import StackedMOSError, UsageError, one_of
 from base_models.files import is_sealed
 from ensemble.artifacts import Workspace
 from ensemble.base_run import BaseRun
 from ensemble.rated_clips import RatedClips
 
 PAPER = ("dora", "dora_coral:2", "dora_decoupled:2")
+_WITHOUT_PROMPTS = ". Add prompts, or name only aspects that are judged without one (--aspects mi)."
 
 
 @dataclass(frozen=True)
@@ -109,10 +111,10 @@ def prepare_level0(
     UsageError
         when encoders or weights are missing, or a split has no usable clip.
     """
+    from base_models.devices import resolve_device
     from base_models.embed import fill_clips
     from base_models.embeddings import EmbeddingStore
     from base_models.encoders import load_encoder
-    from base_models.training import resolve_device
 
     template = {"settings": settings, "audio_encoder": audio_encoder, "text_encoder": text_encoder, "device": device}
     template |= {"embeddings": workspace.embeddings, "dtype": dtype, "folds": folds}
@@ -129,6 +131,7 @@ def prepare_level0(
             first = filled.set_aside[0]
             raise UsageError(
                 f"No {split} clip can be used; the first one set aside is '{first.clip_id}': {first.reason}"
+                + (_WITHOUT_PROMPTS if "prompt" in first.reason else "")
             )
     data = usable.fingerprint(filled.content)
     usable.save(workspace.data(data))
@@ -186,5 +189,11 @@ def _train(runs: Sequence[BaseRun], jobs: int, device: str) -> None:
             run.train()
         return
     threads = max(1, _cores() // jobs) if device == "cpu" else 0
-    with joblib.parallel_config(backend="loky", inner_max_num_threads=threads or None):
-        joblib.Parallel(n_jobs=jobs)(joblib.delayed(BaseRun.train)(run.with_threads(threads)) for run in runs)
+    try:
+        with joblib.parallel_config(backend="loky", inner_max_num_threads=threads or None):
+            joblib.Parallel(n_jobs=jobs)(joblib.delayed(BaseRun.train)(run.with_threads(threads)) for run in runs)
+    except BrokenProcessPool as error:
+        raise StackedMOSError(
+            "A worker process was killed, most likely for memory. Finished runs are kept; run the same command with "
+            "fewer --jobs."
+        ) from error

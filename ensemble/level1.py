@@ -21,7 +21,7 @@ from base_models.metrics import evaluate_difference
 from base_models.predictions import PredictionTable
 from ensemble.artifacts import Workspace
 from ensemble.rated_clips import RatedClips
-from ensemble.report import Report, render_files
+from ensemble.report import LEVEL, Report, render_files
 from ensemble.stack_folder import ROLE, write_stack
 from meta.features import mean_scores
 from meta.learners import LEARNERS
@@ -144,10 +144,11 @@ def _test(bases: Bases, regressor: MetaRegressor):
     """Predictions for the test split and, when it is labelled, the leaderboard and what the stack adds."""
     rated, rows, aspects = bases.rated, bases.rated.rows("test"), list(bases.rated.aspects)
     tables, ids, systems = bases.tables("test"), rows["clip_id"].tolist(), rows["system_id"].tolist()
-    stacked = regressor.predict(tables, ids)
-    frame = pd.DataFrame(
-        {"clip_id": ids, "system_id": systems} | {aspect: stacked[:, k] for k, aspect in enumerate(aspects)}
-    )
+    stacked, (low, high) = regressor.predict(tables, ids), regressor.predict_interval(tables, ids, LEVEL)
+    columns = {"clip_id": ids, "system_id": systems}
+    for k, aspect in enumerate(aspects):
+        columns |= {aspect: stacked[:, k], f"{aspect}_low": low[:, k], f"{aspect}_high": high[:, k]}
+    frame = pd.DataFrame(columns)
     truth = rated.labels("test").to_numpy()
     if not np.isfinite(truth).any():
         return frame, None, pd.DataFrame()

@@ -22,6 +22,8 @@ from base_models.files import to_json
 
 METRICS = ("mse", "lcc", "srcc", "ktau")
 LEVELS = ("utterance", "system")
+LEVEL = 0.9
+"""Nominal coverage of the intervals of predicted scores."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,19 @@ def board_rows(board: list[dict[str, Any]]) -> Iterator[tuple[str, str, list[str
         )
 
 
+def coverage(report: Report) -> dict[str, float]:
+    """Share of the labelled test clips whose rating lies in its predicted interval, per aspect; near `LEVEL` when the
+    predicted distributions are as wide as they should be.
+    """
+    shares = {}
+    for aspect in report.aspects:
+        if {f"{aspect}_true", f"{aspect}_low", f"{aspect}_high"} <= set(report.predictions):
+            known = report.predictions[report.predictions[f"{aspect}_true"].notna()]
+            inside = known[f"{aspect}_true"].between(known[f"{aspect}_low"], known[f"{aspect}_high"])
+            shares |= {aspect: float(inside.mean())} if len(known) else {}
+    return shares
+
+
 def _values(report: Report) -> dict[str, Any]:
     return {
         "source": report.source,
@@ -121,6 +136,7 @@ def _values(report: Report) -> dict[str, Any]:
         "verdict": report.verdict,
         "aspects": list(report.aspects),
         "leaderboards": {name: _records(board) for name, board in report.boards.items()},
+        "interval_coverage": {"nominal": LEVEL, "test": coverage(report)},
         "stack_minus_mean": _records(report.differences),
     }
 
@@ -139,7 +155,15 @@ def _html(report: Report) -> str:
     source = files("ensemble").joinpath("report.html.j2").read_text(encoding="utf-8")
     template = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(source)
     boards = {name: list(board_rows(_records(board))) for name, board in report.boards.items()}
-    return template.render(report=report, boards=boards, metrics=METRICS, levels=LEVELS, figures=_figures(report))
+    return template.render(
+        report=report,
+        boards=boards,
+        metrics=METRICS,
+        levels=LEVELS,
+        figures=_figures(report),
+        nominal=LEVEL,
+        covered=coverage(report),
+    )
 
 
 def _figures(report: Report) -> dict[str, str]:

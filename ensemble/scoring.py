@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from base_models.clips import SetAside
@@ -115,13 +114,10 @@ def _usable(models, chunk, store, on_progress) -> tuple[list[int], list[SetAside
 def _score(stack: StackedMOS, chunk: pd.DataFrame, aspects: Sequence[str], level: float) -> pd.DataFrame:
     regressor = stack.final_estimator_
     tables = stack.prediction_tables(chunk)
-    scores, distributions = regressor.predict(tables), regressor.predict_distribution(tables)
-    bins, columns = regressor.layout_.bins, {}
+    scores, (low, high), columns = regressor.predict(tables), regressor.predict_interval(tables, level=level), {}
     for aspect in aspects:
         k = stack.aspects_.index(aspect)
-        columns[aspect] = scores[:, k]
-        columns[f"{aspect}_low"] = np.minimum(bins.quantile(distributions[:, k], (1 - level) / 2), scores[:, k])
-        columns[f"{aspect}_high"] = np.maximum(bins.quantile(distributions[:, k], (1 + level) / 2), scores[:, k])
+        columns |= {aspect: scores[:, k], f"{aspect}_low": low[:, k], f"{aspect}_high": high[:, k]}
     return pd.DataFrame({"clip_id": chunk["clip_id"], "audio": chunk["audio"]} | columns)
 
 

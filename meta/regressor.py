@@ -195,6 +195,26 @@ class MetaRegressor(BaseEstimator):
         soften = self.layout_.bins.soften
         return np.stack([soften(scores[:, k], sigma) for k, sigma in enumerate(self.residual_sigma_)], axis=1)
 
+    def predict_interval(
+        self, tables: Sequence[PredictionTable], clip_ids: Sequence[str] | None = None, level: float = 0.9
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Central interval of each predicted distribution, widened where need be to hold the score.
+
+        Returns
+        -------
+        low, high : float64 arrays of shape (n, aspects)
+
+        Raises
+        ------
+        UsageError
+            when `level` is not between 0 and 1, and as `predict`.
+        """
+        if not 0 < level < 1:
+            raise UsageError(f"The interval's level must lie between 0 and 1; got {level}.")
+        scores, distributions = self.predict(tables, clip_ids), self.predict_distribution(tables, clip_ids)
+        bounds = [self.layout_.bins.quantile(distributions, (1 + sign * level) / 2) for sign in (-1, 1)]
+        return np.minimum(bounds[0], scores), np.maximum(bounds[1], scores)
+
     def describe(self) -> dict[str, dict[str, Any]]:
         """Facts about the learner of each aspect, for a report."""
         check_is_fitted(self, "learners_")

@@ -239,7 +239,7 @@ def test_a_misspelt_name_is_answered_with_the_nearest():
 
 
 def test_a_device_that_is_not_there_is_refused():
-    with pytest.raises(UsageError, match=r"Device 'tpu' is not available\. Here: cpu"):
+    with pytest.raises(UsageError, match="Device 'tpu' is not available here"):
         load_encoder("logmel", device="tpu")
 
 

@@ -246,3 +246,26 @@ def test_a_damaged_state_is_refused(change):
         MetaRegressor.from_state({key: facts[key] for key in facts if key not in change}, arrays)
     with pytest.raises(DamagedArtifact, match="'coef'"):
         MetaRegressor.from_state(facts, {})
+
+
+@pytest.mark.parametrize("level", [0, 1, 1.5, -0.1])
+def test_an_interval_needs_a_level_between_0_and_1(level):
+    rng = np.random.default_rng(0)
+    y = rng.uniform(1, 5, (12, 1))
+    table = PredictionTable.from_scores("m", [f"c{k}" for k in range(12)], ["mos"], y)
+    with pytest.raises(UsageError, match="level must lie between 0 and 1"):
+        MetaRegressor("mean").fit([table], y).predict_interval([table], level=level)
+
+
+def test_intervals_widen_with_their_level_and_hold_the_score():
+    rng = np.random.default_rng(0)
+    y = rng.uniform(1, 5, (40, 1))
+    ids = [f"c{k}" for k in range(40)]
+    table = PredictionTable.from_scores("m", ids, ["mos"], np.clip(y + rng.normal(0, 0.3, y.shape), 1, 5))
+    stack = MetaRegressor("mean").fit([table], y)
+    scores, before = stack.predict([table]), (np.full((40, 1), 3.0),) * 2
+    for k, level in enumerate((0.5, 0.8, 0.9, 0.99)):
+        low, high = stack.predict_interval([table], level=level)
+        assert ((low <= scores) & (scores <= high)).all()
+        assert k == 0 or ((low <= before[0]).all() and (high >= before[1]).all())
+        before = low, high

@@ -133,8 +133,8 @@ def load_encoder(name: str, folder: Path | str | None = None, device: str = "cpu
     from base_models.encoders.weights import WeightFiles
 
     files = WeightFiles.find(spec, key[1])  # before torch is loaded, so that a refusal is quick
-    from base_models.encoders.base import check_device
+    from base_models.devices import resolve_device
 
-    check_device(device)
+    resolve_device(device)
     _loaded[key] = importlib.import_module(f"base_models.encoders.{name}").build(spec, files, str(device))
     return _loaded[key]

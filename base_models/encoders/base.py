@@ -102,12 +102,3 @@ def check_prompt(prompt: str) -> str:
     if not isinstance(prompt, str) or not prompt.strip():
         raise ClipError("no prompt")
     return prompt
-
-
-def check_device(device: str) -> None:
-    """Refuse a device that is not here, before anything is loaded."""
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if not there.get(str(device).partition(":")[0], False):
-        raise UsageError(
-            f"Device '{device}' is not available. Here: {', '.join(name for name in there if there[name])}."
-        )

@@ -15,7 +15,7 @@ from rich.text import Text
 from base_models.check import Finding, inspect_clips, probe_clips, summarise_clips
 from base_models.clips import read_clips
 from base_models.files import write_json
-from ensemble.cli.common import run
+from ensemble.cli.common import Screen, run
 from ensemble.cli.options import Options
 
 
@@ -25,7 +25,7 @@ def _main(argv: list[str] | None = None) -> int:
     parser.add_argument("--aspects", nargs="+", help="rated columns (default: found by name, then by range)")
     parser.add_argument("--json", type=str, help="also write facts and findings to this file")
     args = parser.parse_args(argv)
-    console, notes = Console(), Console(stderr=True)
+    console, notes = Screen(), Screen(stderr=True)
     clips = read_clips(args.path, aspects=args.aspects)
 
     def watched(items):

@@ -15,6 +15,8 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 
+from rich.console import Console
+
 from base_models.errors import DamagedArtifact, StackedMOSError
 
 NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -50,6 +52,14 @@ def run(command: Callable[[Sequence[str] | None], int], argv: Sequence[str] | No
         if os.environ.get("STACKEDMOS_DEBUG"):
             raise
         return _unexpected(error)
+
+
+class Screen(Console):
+    """Where tables are printed."""
+
+    def on_broken_pipe(self) -> None:
+        """Leave it to `run`, which knows the exit code."""
+        raise BrokenPipeError
 
 
 def _stop(number: int, frame) -> None:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from base_models.errors import some
 from base_models.files import atomic_write, write_json
-from ensemble.cli.common import run, say
+from ensemble.cli.common import Screen, run, say
 from ensemble.cli.options import Options
 
 
@@ -48,7 +47,7 @@ def _main(argv: Sequence[str] | None = None) -> int:
     say(f"{len(joined)} labelled clips of {rows}; " + ", ".join(f"{a} from '{columns[a]}'" for a in aspects))
     for remark in remarks(joined, aspects):
         say(f"note: {remark}")
-    Console().print(_table(metrics, options.level))
+    Screen().print(_table(metrics, options.level))
     if options.csv:
         atomic_write(options.csv, metrics.to_csv(index=False).encode())
     if options.json:

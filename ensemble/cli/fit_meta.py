@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from base_models.errors import UsageError
 from base_models.files import Artifact
 from ensemble.artifacts import Workspace
-from ensemble.cli.common import run, say
+from ensemble.cli.common import Screen, run, say
 from ensemble.cli.options import Options
 
 
@@ -39,13 +38,14 @@ def _main(argv: Sequence[str] | None = None) -> int:
     facts = stack_facts(Artifact(folder, ROLE))
     if facts["demo"]:
         say("demo corpus: synthetic music and simulated raters; these numbers say nothing about real music")
-    console = Console(width=None if Console().is_terminal else 200)
+    console = Screen(width=None if Screen().is_terminal else 200)
     for name, board in facts["leaderboards"].items():
         console.print(_table(name, board))
     for warning in facts["warnings"]:
         say(f"warning: {warning}")
     say(facts["verdict"])
     say(f"report: {folder / 'report.html'}")
+    say(f"next: predict_mos FILE... --artifacts {workspace.root}")
     print(folder)
     return 0
 

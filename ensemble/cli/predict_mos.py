@@ -6,13 +6,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from base_models.errors import UsageError, one_of
 from base_models.files import atomic_write
 from ensemble.artifacts import Workspace
-from ensemble.cli.common import run, say, say_set_aside
+from ensemble.cli.common import Screen, run, say, say_set_aside
 from ensemble.cli.options import Options
 
 
@@ -55,12 +54,12 @@ def _main(argv: Sequence[str] | None = None) -> int:
     with encoding() as on_embed:
         scores = score_clips(stack, clips, EmbeddingStore(workspace.embeddings), options.level, on_embed)
     if scores.left_out:
-        say(f"no prompt: {', '.join(scores.left_out)} left out (pass --prompt)")
+        say(f"no prompt: {', '.join(scores.left_out)} left out; pass --prompt, or a table with prompts")
     if options.out:
         atomic_write(options.out, encode_scores(scores, form))
         print(options.out)
     elif form is None and sys.stdout.isatty():
-        Console().print(_table(scores, options.level))
+        Screen().print(_table(scores, options.level))
     else:
         sys.stdout.buffer.write(encode_scores(scores, form or "csv"))
     return say_set_aside(scores.set_aside)

@@ -1,0 +1,448 @@
+"""Laws of the commands: whatever goes wrong is one clear line and a documented exit code; nothing finished is lost."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import importlib
+import io
+import os
+import re
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from base_models.config import BaseConfig
+from base_models.demo import write_demo
+from ensemble.cli import common
+
+COMMANDS = ("fit_base", "fit_meta", "predict_mos", "evaluate_mos", "check_clips")
+EMBEDDED = ("--audio-encoder", "logmel", "--text-encoder", "hashed_text")
+LAUNCH = "import sys; sys.argv[0] = {0!r}; from ensemble.cli.{0} import main; main()"
+PRESET = BaseConfig.preset
+
+
+def call(command, *argv):
+    """Exit code, standard output and standard error of a command, in this process."""
+    module = importlib.import_module(f"ensemble.cli.{command}")
+    out, err, before = io.TextIOWrapper(io.BytesIO(), "utf-8"), io.StringIO(), signal.getsignal(signal.SIGTERM)
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            code = common.run(module._main, [str(word) for word in argv])
+        except SystemExit as ended:
+            code = ended.code
+        finally:
+            signal.signal(signal.SIGTERM, before)
+    out.flush()
+    return code, out.buffer.getvalue().decode(), err.getvalue()
+
+
+def start(command, *argv, **options):
+    """The command as a process of its own, in a group of its own."""
+    words = [sys.executable, "-c", LAUNCH.format(command), *map(str, argv)]
+    given = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
+    return subprocess.Popen(words, **(given | options))
+
+
+@dataclass(frozen=True)
+class Place:
+    """A small corpus as tree and as table, its finished base models and stack, and a folder to write to."""
+
+    tree: Path
+    table: pd.DataFrame
+    art: Path
+    tmp: Path
+
+    def edited(self, edit):
+        """A copy of the tree, its audio linked, after `edit`."""
+        copy = self.tmp / "edited"
+        shutil.copytree(
+            self.tree, copy, copy_function=lambda a, b: (os.link if a.endswith(".wav") else shutil.copy)(a, b)
+        )
+        edit(copy)
+        return copy
+
+    def csv(self, edit):
+        """The table as csv, after `edit`."""
+        edit(self.table.copy()).to_csv(self.tmp / "clips.csv", index=False)
+        return self.tmp / "clips.csv"
+
+    def fit_base(self, data, *more):
+        return ["fit_base", "--data", data, *EMBEDDED, "--models", "dora:1", "--artifacts", self.tmp / "new", *more]
+
+    def fit_meta(self, *more):
+        return ["fit_meta", "--artifacts", self.art, *more]
+
+    def predict(self, *more):
+        return ["predict_mos", *more, "--artifacts", self.art]
+
+    @property
+    def wav(self):
+        return min((self.tree / "wav").iterdir())
+
+    def only(self, pattern):
+        """The one file of the finished artifacts that fits."""
+        (path,) = self.art.glob(pattern)
+        return path
+
+
+@pytest.fixture(scope="module", autouse=True)
+def two_epochs():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(BaseConfig, "preset", lambda *names: replace(PRESET(*names), max_epochs=2))
+        yield
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    root = tmp_path_factory.mktemp("cli")
+    tree = write_demo(root / "tree", n_systems=4, n_prompts=8)
+    lines = [(s, *line.split(",")) for s in ("train", "dev", "test") for line in read(tree, s).splitlines()]
+    table = pd.DataFrame(lines, columns=["split", "audio", "mi", "ta"])
+    table["system_id"] = table["audio"].str.extract(r"(S\d+)")
+    table = table.assign(clip_id=table["audio"].str[:-4], audio=[str(tree / "wav" / name) for name in table["audio"]])
+    place = Place(tree, table, root / "art", root)
+    assert call(*place.fit_base(tree, "--artifacts", place.art, "--jobs", 1))[0] == 0
+    assert call(*place.fit_meta())[0] == 0
+    return place
+
+
+@pytest.fixture
+def place(finished, tmp_path):
+    return replace(finished, tmp=tmp_path)
+
+
+def read(tree, split):
+    return listed(tree, split).read_text()
+
+
+def listed(tree, split="train"):
+    return tree / "sets" / f"{split}_mos_list.txt"
+
+
+def sub(pattern, to, split="train"):
+    """An edit of one list: the first match is replaced."""
+    return lambda tree: listed(tree, split).write_text(re.sub(pattern, to, read(tree, split), count=1))
+
+
+def again(split):
+    """An edit of one list: the first clip of the train list stands in it, too."""
+    return lambda tree: listed(tree, split).write_text(read(tree, split) + read(tree, "train").splitlines()[0] + "\n")
+
+
+def without_one_prompt(tree):
+    prompts = tree / "prompt_info.txt"
+    prompts.write_text("".join(line for line in prompts.read_text().splitlines(True) if not line.startswith("P008")))
+
+
+def one_system_in_dev(table):
+    """All clips of one system make up the dev split."""
+    return table.assign(prompt="music", split=["dev" if s == "S003" else "train" for s in table["system_id"]])
+
+
+OPTIONS = {
+    "unknown preset": (
+        lambda p: p.fit_base(p.tree, "--models", "dorra"),
+        "Unknown preset 'dorra'. Did you mean 'dora'",
+    ),
+    "count of models": (lambda p: p.fit_base(p.tree, "--models", "dora:1_0"), "NAME:COUNT with a count of at least 1"),
+    "models twice": (lambda p: p.fit_base(p.tree, "--models", "dora:1", "dora:2"), "asked for twice"),
+    "seeds 0": (lambda p: p.fit_base(p.tree, "--seeds", 0), "--seeds must be at least 1; got 0"),
+    "seeds 5.5": (lambda p: p.fit_base(p.tree, "--seeds", "5.5"), "--seeds takes a whole number; got '5.5'"),
+    "seeds empty": (lambda p: p.fit_base(p.tree, "--seeds", ""), "--seeds takes a whole number; got ''"),
+    "seed for seeds": (lambda p: p.fit_base(p.tree, "--seed", 3), "unrecognized arguments: --seed 3. .*--seeds"),
+    "jobs": (lambda p: p.fit_base(p.tree, "--jobs", -1), "--jobs must be 0 or more.* got --jobs -1"),
+    "folds": (lambda p: p.fit_base(p.tree, "--folds", 1), "--folds 0 or at least 2; got .*--folds 1"),
+    "settings": (lambda p: p.fit_base(p.tree, "--settings", "embeded"), "mean 'embedded'. Known: paper, embedded"),
+    "encoder": (lambda p: p.fit_base(p.tree, "--audio-encoder", "logmell"), "audio encoder 'logmell'. .*'logmel'"),
+    "encoder kind": (
+        lambda p: p.fit_base(p.tree, "--audio-encoder", "hashed_text"),
+        "Unknown audio encoder 'hashed_te",
+    ),
+    "encoder folder": (lambda p: p.fit_base(p.tree, "--audio-encoder", f"muq={p.tmp}"), "lacks config.json, model.saf"),
+    "dtype": (lambda p: p.fit_base(p.tree, "--store-dtype", "float8"), "--store-dtype 'float8'. Did you mean"),
+    "device": (
+        lambda p: p.fit_base(p.tree, "--device", "cudda"),
+        "Device 'cudda' is not available.*Present: auto, cpu",
+    ),
+    "aspect": (lambda p: p.fit_base(p.tree, "--aspects", "mos"), "no rated columns 'mos' .* it has 'mi', 'ta'"),
+    "two shares": (lambda p: p.fit_base(p.tree, "--split", "0.7", "0.3"), "--split: expected 3 arguments"),
+    "config": (lambda p: p.fit_base(p.tree, "--config", p.tmp / "none.yaml"), "does not exist.*none.yaml"),
+    "artifacts is a file": (lambda p: p.fit_base(p.tree, "--artifacts", p.wav), "S002_P001.wav.*: Not a directory"),
+    "flag": (lambda p: p.fit_meta("--lerner", "mean"), "--lerner mean. Did you mean --learner"),
+    "learner": (lambda p: p.fit_meta("--learner", "rigde"), "Unknown learner 'rigde'. Did you mean 'ridge'"),
+    "base model": (lambda p: p.fit_meta("--models", "dora-s7"), "Unknown base model 'dora-s7'. Did you mean 'dora-s0'"),
+    "validation": (lambda p: p.fit_meta("--validation", "1.5"), "--validation must lie between 0 and 1; got 1.5"),
+    "fit_meta first": (lambda p: ["fit_meta", "--artifacts", p.tmp], "no level0.json: run `fit_base` first"),
+    "predict first": (lambda p: ["predict_mos", p.wav, "--artifacts", p.tmp], "no stack.json: run `fit_meta` first"),
+    "nothing to score": (lambda p: p.predict(), "Name audio files, or a table with --clips"),
+    "both to score": (lambda p: p.predict(p.wav, "--clips", p.tree), "Name audio files, or a table with --clips"),
+    "prompt and table": (lambda p: p.predict("--clips", p.tree, "--prompt", "x"), "a table brings its own prompts"),
+    "level": (lambda p: p.predict(p.wav, "--level", 2), "level must lie between 0 and 1; got 2"),
+    "format": (lambda p: p.predict(p.wav, "--format", "cvs"), "Unknown output format 'cvs'. Did you mean 'csv'"),
+    "suffix": (lambda p: p.predict(p.wav, "--out", p.tmp / "x.xls"), "x.xls: name a .csv, .jsonl, .parquet or .txt"),
+    "out below a file": (lambda p: p.predict(p.wav, "--out", p.wav / "x.csv"), "S002_P001.wav: File exists"),
+    "no stack": (
+        lambda p: p.predict(p.wav, "--stack", p.tmp),
+        "never finished; expected the folder of a finished stack",
+    ),
+    "not a stack": (lambda p: p.predict(p.wav, "--stack", p.only("base/*")), "is a 'base model', not a 'stack'"),
+    "empty folder": (lambda p: p.predict(p.tmp), "holds no audio file"),
+    "twice": (lambda p: p.predict(p.wav, p.wav), "An audio file is given twice"),
+    "no table": (lambda p: p.predict("--clips", p.tmp / "none.csv"), "There is no file or folder .*none.csv"),
+    "no predictions": (lambda p: ["evaluate_mos", p.tmp / "none.csv", p.tree], "There is no file .*none.csv"),
+    "check nothing": (lambda p: ["check_clips", p.tmp / "none"], "There is no file or folder .*none"),
+}
+LABELS = {
+    "missing folder": (lambda p: p.tmp / "none", "There is no file or folder .*none"),
+    "empty folder": (lambda p: p.tmp, "holds no clips: looked for sets/train_mos_list.txt"),
+    "no lists": (lambda p: p.edited(lambda tree: shutil.rmtree(tree / "sets")), "holds no clips"),
+    "off the scale": (
+        lambda p: p.edited(sub(r",[\d.]+\n", ",5.8\n")),
+        "train_mos_list.txt, line 1: ta is '5.8'; .*1..5",
+    ),
+    "not a number": (lambda p: p.edited(sub(r",[\d.]+\n", ",four\n")), "train_mos_list.txt, line 1: ta is 'four'"),
+    "a field short": (lambda p: p.edited(sub(r",[\d.]+\n", "\n")), "line 1: expected file.wav,MI,TA"),
+    "duplicate": (lambda p: p.edited(again("train")), "Duplicate clip ids: 'audiomos2025-track1-S0"),
+    "leak": (lambda p: p.edited(again("dev")), "more than one split; a clip that is trained on cannot test"),
+    "no dev": (lambda p: p.edited(lambda tree: listed(tree, "dev").unlink()), "has no dev clips"),
+    "no prompts": (
+        lambda p: p.edited(lambda t: (t / "prompt_info.txt").unlink()),
+        "No train clip.*no prompt. Add prompts",
+    ),
+    "no audio": (lambda p: p.edited(lambda t: shutil.rmtree(t / "wav")), "No train clip can be used; .*no audio file"),
+    "no ratings": (lambda p: p.csv(lambda t: t.drop(columns=["mi", "ta"])), "No rated column was found"),
+    "no header": (
+        lambda p: p.csv(lambda t: t.rename(columns=str.swapcase).drop(columns=["CLIP_ID", "AUDIO"])),
+        "neither",
+    ),
+}
+
+
+def refused(code, result, message):
+    got, _, err = result
+    assert got == code, err
+    assert re.search(message, err, re.DOTALL)
+    assert "Traceback" not in err
+    assert len(err.splitlines()) <= 6
+
+
+@pytest.mark.parametrize("case", OPTIONS)
+def test_an_option_that_cannot_be_used_is_refused_in_a_line(place, case):
+    words, message = OPTIONS[case]
+    refused(2, call(*words(place)), message)
+
+
+@pytest.mark.parametrize("case", LABELS)
+def test_data_that_cannot_be_trained_on_is_refused_in_a_line(place, case):
+    data, message = LABELS[case]
+    refused(2, call(*place.fit_base(data(place), "--jobs", 1)), message)
+    assert not (place.tmp / "new" / "level0.json").exists()
+
+
+def test_a_device_that_is_not_here_is_refused(place):
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    refused(2, call(*place.fit_base(place.tree, "--device", "cuda")), "Device 'cuda' is not available here. Present")
+    refused(2, call(*place.predict(place.wav, "--device", "cuda")), "Device 'cuda' is not available here. Present")
+
+
+def test_clips_without_prompt_are_set_aside_by_name(place):
+    code, out, err = call(*place.fit_base(place.edited(without_one_prompt), "--jobs", 1))
+    assert code == 3
+    assert out == f"{place.tmp / 'new' / 'level0.json'}\n"
+    assert "4 clips set aside:" in err
+    assert err.count("_P008: no prompt") == 4
+
+
+def test_a_dev_split_of_one_system_cannot_measure_a_stack(place):
+    assert call(*place.fit_base(place.csv(one_system_in_dev), "--jobs", 1))[0] == 0
+    refused(2, call("fit_meta", "--artifacts", place.tmp / "new"), "one system|at least two systems|2 systems")
+
+
+def test_split_options_that_change_nothing_are_said_to(place):
+    _, _, err = call(*place.fit_base(place.tree, "--split", 0.8, 0.1, 0.1, "--jobs", 1))
+    assert "the data gives its splits" in err
+
+
+@pytest.mark.parametrize(
+    ("pattern", "words"),
+    [
+        ("meta/*/meta.safetensors", lambda p: p.predict(p.wav)),
+        ("meta/*/base/dora-s0/weights.safetensors", lambda p: p.predict(p.wav)),
+        ("meta/*/manifest.json", lambda p: p.predict(p.wav)),
+        ("stack.json", lambda p: p.predict(p.wav)),
+        ("base/*/predictions-dev.parquet", lambda p: p.fit_meta("--learner", "mean")),
+        ("base/*/predictions-test.parquet", lambda p: p.fit_meta("--learner", "mean")),
+        ("data/*/clips.parquet", lambda p: p.fit_meta("--learner", "mean")),
+        ("level0.json", lambda p: p.fit_meta("--learner", "mean")),
+    ],
+)
+def test_a_changed_or_missing_file_is_named(place, pattern, words):
+    shutil.copytree(place.art, place.tmp / "art")
+    place = replace(place, art=place.tmp / "art")
+    path = place.only(pattern)
+    data = path.read_bytes()
+    path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    refused(4, call(*words(place)), f"{re.escape(str(path))} .*(changed|not valid).* Restore it, or delete it")
+    if path.name not in ("manifest.json", "stack.json", "level0.json"):
+        path.unlink()
+        refused(4, call(*words(place)), f"{re.escape(str(path))} cannot be read: No such file")
+    path.write_bytes(data)
+    assert call(*words(place))[0] == 0
+
+
+def test_unreadable_audio_is_set_aside(place):
+    bad = place.tmp / "bad.wav"
+    bad.write_bytes(b"not audio at all")
+    code, out, err = call(*place.predict(bad, place.wav, place.tmp / "none.wav", "--prompt", "slow piano"))
+    assert code == 3
+    assert [line.split(",")[0] for line in out.splitlines()] == ["clip_id", place.wav.stem]
+    assert "2 clips set aside:" in err
+    assert "  bad: " in err
+    assert "  none: there is no file" in err
+
+
+def test_real_data_without_weights_says_where_to_get_them(place):
+    hub = {"HF_HUB_CACHE": str(place.tmp / "hub"), "HF_ENDPOINT": "http://127.0.0.1:9", "HF_HUB_OFFLINE": "0"}
+    started = time.monotonic()
+    running = start("fit_base", "--data", place.tree, "--artifacts", place.tmp / "new", env=os.environ | hub)
+    out, err = running.communicate(timeout=60)
+    message = (
+        "Encoder 'muq' needs the weights of OpenMuQ/MuQ-large-msd-iter at revision 0562a578.* cache .*hub.* hf download"
+    )
+    refused(2, (running.returncode, out, err), message)
+    assert time.monotonic() - started < 15  # under 5 s where the machine is not busy with other tests
+    assert not (place.tmp / "new").exists()
+
+
+# ---- full disks, closed pipes, signals
+
+
+def limit():
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+
+
+def test_a_full_disk_is_one_line_and_the_rerun_finishes(place, monkeypatch):
+    monkeypatch.setattr(BaseConfig, "preset", PRESET)  # as in the other process
+    words = place.fit_base(place.tree, "--aspects", "mi", "--jobs", 1)
+    running = start(*words, preexec_fn=limit)
+    out, err = running.communicate(timeout=100)
+    assert running.returncode == 5
+    assert out == ""
+    assert re.search("error: No space left to write .*checkpoint.safetensors: .* run the same command again", err)
+    assert "Traceback" not in err
+    assert not list((place.tmp / "new").rglob("*.tmp"))
+    code, _, err = call(*words)
+    assert (code, "trained 1 of 1" in err) == (0, True)
+
+
+def test_scores_that_do_not_fit_on_the_disk_leave_the_old_file(place, monkeypatch):
+    target = place.tmp / "scores.csv"
+    target.write_text("old")
+    assert call(*place.predict(place.wav))[0] == 0
+
+    def full(handle):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        refused(5, call(*place.predict(place.wav, "--out", target)), "No space left to write .*scores.csv")
+    assert target.read_text() == "old"
+
+
+@pytest.mark.parametrize("command", ["fit_meta", "check_clips"])
+def test_a_reader_that_goes_away_is_no_failure(place, command):
+    running = start(*(place.fit_meta() if command == "fit_meta" else [command, place.tree]))
+    running.stdout.close()
+    err = running.stderr.read()
+    assert running.wait(timeout=60) == 141
+    assert err == ""
+
+
+def wait_for(running, path, pattern):
+    """Wait until a file is there; the command must not end before."""
+    until = time.monotonic() + 100
+    while not list(path.glob(pattern)):
+        assert running.poll() is None, running.communicate()
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(finished):
+    """Prediction tables of a run that nobody stopped."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(BaseConfig, "preset", PRESET)
+        assert call(*finished.fit_base(finished.tree, "--aspects", "mi", "--jobs", 1))[0] == 0
+    return tables(finished.tmp / "new")
+
+
+def tables(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.glob("base/*/predictions-*.parquet")}
+
+
+@pytest.mark.parametrize(("number", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGKILL", -9)])
+def test_a_stopped_run_goes_on_to_the_same_bytes(place, uninterrupted, monkeypatch, number, code):
+    monkeypatch.setattr(BaseConfig, "preset", PRESET)
+    words = place.fit_base(place.tree, "--aspects", "mi", "--jobs", 1)
+    running = start(*words)
+    wait_for(running, place.tmp / "new", "base/*/progress.json")
+    os.killpg(running.pid, getattr(signal, number))
+    out, err = running.communicate(timeout=60)
+    assert running.returncode == code
+    assert out == ""
+    assert "Traceback" not in err
+    if code > 0:
+        assert err.endswith("error: Interrupted. Finished work is kept; run the same command to go on.\n")
+    assert list((place.tmp / "new").glob("base/*/checkpoint.safetensors"))
+    code, _, err = call(*words)
+    assert (code, "trained 1 of 1" in err) == (0, True)
+    assert len(uninterrupted) == 2
+    assert tables(place.tmp / "new") == uninterrupted
+
+
+def test_ctrl_c_with_worker_processes_keeps_what_is_finished(place, monkeypatch):
+    monkeypatch.setattr(BaseConfig, "preset", PRESET)
+    words = place.fit_base(place.tree, "--aspects", "mi", "--models", "dora:3")
+    running = start(*words, "--jobs", 2)
+    wait_for(running, place.tmp / "new", "base/*/manifest.json")
+    os.killpg(running.pid, signal.SIGINT)
+    _, err = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert "Traceback" not in err
+    assert err.endswith("error: Interrupted. Finished work is kept; run the same command to go on.\n")
+    kept = {path: path.stat().st_mtime_ns for path in (place.tmp / "new").glob("base/*/manifest.json")}
+    code, _, err = call(*words, "--jobs", 1)
+    assert (code, f"trained {3 - len(kept)} of 3" in err) == (0, True)
+    assert kept == {path: path.stat().st_mtime_ns for path in kept}
+
+
+# ---- help
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_is_quick_and_complete(command):
+    look = "import atexit; atexit.register(lambda: sys.stderr.write(str('torch' in sys.modules))); "
+    script = "import sys; " + look + LAUNCH.format(command)
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run([sys.executable, "-c", script, "--help"], capture_output=True, text=True, timeout=60)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert done.returncode == 0
+    assert done.stderr == "False"
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 1.5
+    words = " ".join(done.stdout.split())
+    for code in ("0 all well", "2 usage", "3 some clips set aside", "4 damaged artifact", "5 disk full", "130 interr"):
+        assert code in words
+    assert "null" not in words
+    assert "default: " in words
