@@ -16,8 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from base_models.errors import UsageError
+from base_models.errors import DamagedArtifact, UsageError
 from base_models.files import read_json, write_json
+
+POINTERS = {"level0": {"data", "runs"}, "stack": {"folder", "demo"}}
+"""What each pointer file says."""
 
 
 @dataclass(frozen=True)
@@ -63,9 +66,14 @@ class Workspace:
         ------
         UsageError
             when there is no such pointer.
+        DamagedArtifact
+            when it holds something else.
         """
         if not (self.root / f"{name}.json").is_file():
             raise UsageError(
                 f"{self.root} holds no {name}.json: run `{command}` first, or name another --artifacts folder."
             )
-        return read_json(self.root / f"{name}.json")
+        pointer = read_json(self.root / f"{name}.json")
+        if not isinstance(pointer, dict) or not POINTERS[name] <= set(pointer):
+            raise DamagedArtifact(f"{self.root / name}.json does not say what was made last; run `{command}` again.")
+        return pointer

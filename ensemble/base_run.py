@@ -7,8 +7,8 @@ from there.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,7 @@ class BaseRun:
     dtype : of the stored embeddings
     folds : int, how many folds of the training split are predicted out of fold; 0 for none
     threads : int, CPU threads, or 0 to leave them alone
+    overrides : single settings, laid over the rest
     """
 
     name: str
@@ -54,11 +55,12 @@ class BaseRun:
     dtype: str = "float16"
     folds: int = 0
     threads: int = 0
+    overrides: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def config(self) -> BaseConfig:
-        """The config that the preset and settings stand for."""
-        return BaseConfig.preset(self.preset, self.settings)
+        """The config that preset, settings and overrides stand for."""
+        return BaseConfig.preset(self.preset, self.settings).updated(self.overrides, "--set")
 
     def train(self) -> str:
         """Train, predict, seal; a finished run is left as it is. Returns the run's name."""
@@ -94,8 +96,7 @@ class BaseRun:
         from base_models.neural_mos import NeuralMOS
 
         return NeuralMOS(
-            preset=self.preset,
-            settings=self.settings,
+            preset=self.config,
             audio_encoder=self.audio_encoder,
             text_encoder=self.text_encoder,
             text_aspects=[a for a, text in zip(rated.aspects, rated.needs_text, strict=True) if text],

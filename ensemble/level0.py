@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,6 +94,7 @@ def prepare_level0(
     jobs: int = 0,
     folds: int = 0,
     dtype: str = "float16",
+    overrides: Mapping[str, Any] | None = None,
     on_embed: Callable[[str, int, int], None] | None = None,
 ) -> Level0:
     """Embed the clips, keep the table of those that can be used, and lay out one run per model.
@@ -104,6 +105,7 @@ def prepare_level0(
     settings : training settings laid over every preset, or None for the paper's
     jobs : worker processes; 0 shares out the cores (one process on a GPU)
     folds : out-of-fold predictions on the training split
+    overrides : single settings of `BaseConfig`, laid over the rest
     on_embed : called with encoder name, contents done, contents in all
 
     Raises
@@ -117,9 +119,9 @@ def prepare_level0(
     from base_models.encoders import load_encoder
 
     template = {"settings": settings, "audio_encoder": audio_encoder, "text_encoder": text_encoder, "device": device}
-    template |= {"embeddings": workspace.embeddings, "dtype": dtype, "folds": folds}
-    for preset, _ in models:
-        BaseConfig.preset(preset, settings)  # a wrong name is refused before hours of embedding
+    template |= {"embeddings": workspace.embeddings, "dtype": dtype, "folds": folds, "overrides": dict(overrides or {})}
+    for preset, _ in models:  # a wrong name is refused before hours of embedding
+        BaseConfig.preset(preset, settings).updated(template["overrides"], "--set")
     resolved = str(resolve_device(device))
     audio = load_encoder(audio_encoder, device=resolved)
     text = load_encoder(text_encoder, device=resolved) if any(rated.needs_text) else None

@@ -322,7 +322,7 @@ def test_real_data_without_weights_says_where_to_get_them(place):
         "Encoder 'muq' needs the weights of OpenMuQ/MuQ-large-msd-iter at revision 0562a578.* cache .*hub.* hf download"
     )
     refused(2, (running.returncode, out, err), message)
-    assert time.monotonic() - started < 15  # under 5 s where the machine is not busy with other tests
+    assert time.monotonic() - started < 20  # under 5 s where the machine is not busy with other tests
     assert not (place.tmp / "new").exists()
 
 
@@ -364,10 +364,18 @@ def test_scores_that_do_not_fit_on_the_disk_leave_the_old_file(place, monkeypatc
 @pytest.mark.parametrize("command", ["fit_meta", "check_clips"])
 def test_a_reader_that_goes_away_is_no_failure(place, command):
     running = start(*(place.fit_meta() if command == "fit_meta" else [command, place.tree]))
-    running.stdout.close()
-    err = running.stderr.read()
-    assert running.wait(timeout=60) == 141
-    assert err == ""
+    with running, running.stderr:
+        running.stdout.close()
+        assert running.stderr.read() == ""
+        assert running.wait(timeout=60) == 141
+
+
+def test_sigterm_ends_a_command_as_ctrl_c_does(capsys):
+    before = signal.getsignal(signal.SIGTERM)
+    code = common.run(lambda _: signal.raise_signal(signal.SIGTERM))
+    signal.signal(signal.SIGTERM, before)
+    assert code == 143
+    assert capsys.readouterr().err.startswith("error: Interrupted. Finished work is kept")
 
 
 def wait_for(running, path, pattern):
@@ -392,7 +400,7 @@ def tables(folder):
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.glob("base/*/predictions-*.parquet")}
 
 
-@pytest.mark.parametrize(("number", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGKILL", -9)])
+@pytest.mark.parametrize(("number", "code"), [("SIGINT", 130), ("SIGKILL", -9)])
 def test_a_stopped_run_goes_on_to_the_same_bytes(place, uninterrupted, monkeypatch, number, code):
     monkeypatch.setattr(BaseConfig, "preset", PRESET)
     words = place.fit_base(place.tree, "--aspects", "mi", "--jobs", 1)

@@ -8,7 +8,7 @@ from pathlib import Path
 from base_models.errors import UsageError, one_of
 from ensemble.artifacts import Workspace
 from ensemble.cli.common import run, say, say_set_aside
-from ensemble.cli.options import Options, choose_encoders
+from ensemble.cli.options import Options, choose_encoders, parse_settings
 
 
 def _parser() -> Options:
@@ -24,6 +24,7 @@ def _parser() -> Options:
     add("--text-encoder", type=str, help="roberta (default for --data), hashed_text, or NAME=FOLDER")
     add("--settings", type=str, help="training settings: paper, or embedded (default with logmel)")
     shares = "train dev test shares where the data has no splits; default: 0.7 0.15 0.15"
+    add("--set", nargs="+", metavar="KEY=VALUE", help="single settings, e.g. max_epochs=20 learning_rate=1e-4")
     add("--split", nargs=3, type=float, metavar="SHARE", help=shares)
     add("--group", type=str, help="column whose clips stay in one split, e.g. content_id")
     add("--split-seed", type=int, default=0, help="seed of the splits")
@@ -42,6 +43,8 @@ def _main(argv: Sequence[str] | None = None) -> int:
     from ensemble.rated_clips import RatedClips
 
     workspace, data, demo = Workspace(Path(options.artifacts)), options.data, options.data is None
+    if options.data == "":
+        raise UsageError("--data is empty; name a folder or table, or leave the option out for the demo corpus.")
     plan_models(options.models, options.seeds)  # a wrong name or number is refused before anything is written
     if options.jobs < 0 or options.folds < 0 or options.folds == 1:
         got = f"got --jobs {options.jobs} --folds {options.folds}"
@@ -67,7 +70,7 @@ def _main(argv: Sequence[str] | None = None) -> int:
     with encoding() as on_embed:
         level0 = prepare_level0(
             rated, models, workspace, audio, text, settings, options.device, options.jobs, options.folds,
-            options.store_dtype, on_embed,
+            options.store_dtype, parse_settings(options.set), on_embed,
         )  # fmt: skip
     total, trained = len(level0.runs), len(train_level0(level0, workspace, watch))
     if trained:

@@ -44,6 +44,10 @@ def _main(argv: Sequence[str] | None = None) -> int:
     for warning in facts["warnings"]:
         say(f"warning: {warning}")
     say(facts["verdict"])
+    interval = facts["interval_coverage"]
+    if interval["test"]:
+        held = ", ".join(f"{share:.0%} ({aspect})" for aspect, share in interval["test"].items())
+        say(f"predicted {interval['nominal']:.0%} intervals hold the rating of {held} of the test clips")
     say(f"report: {folder / 'report.html'}")
     say(f"next: predict_mos FILE... --artifacts {workspace.root}")
     print(folder)

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import difflib
 import re
-from typing import NoReturn
+import tomllib
+from collections.abc import Sequence
+from typing import Any, NoReturn
 
 from jsonargparse import ArgumentParser, DefaultHelpFormatter
 
-from base_models.errors import one_of
+from base_models.errors import UsageError, one_of
 from ensemble.cli.common import fail, say
 
 EXIT_CODES = (
@@ -44,7 +46,7 @@ class Options(ArgumentParser):
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Say what is wrong with the command line and leave with exit code 2."""
         words = " ".join(message.split())
-        wrong = re.match(r'Parser key "(\w+)": Expected an? <class \'(\w+)\'>\. Got value: (.*)', words)
+        wrong = re.match(r'Parser key "(\w+)": Expected an? <class \'(\w+)\'>\. Got value: ?(.*)', words)
         if wrong:
             option, kind, value = wrong.groups()
             kind = {"int": "a whole number", "float": "a number"}.get(kind, kind)
@@ -72,3 +74,21 @@ def choose_encoders(audio: str | None, text: str | None, demo: bool) -> tuple[st
         )
         parse_encoder(word)
     return chosen
+
+
+def parse_settings(words: Sequence[str] | None) -> dict[str, Any]:
+    """Settings from ``KEY=VALUE`` words; a value is written as in TOML, a bare word is text.
+
+    >>> parse_settings(["max_epochs=20", "learning_rate=1e-4", "select_on=srcc"])
+    {'max_epochs': 20, 'learning_rate': 0.0001, 'select_on': 'srcc'}
+    """
+    settings = {}
+    for word in words or ():
+        key, equals, value = word.partition("=")
+        if not (key and equals and value):
+            raise UsageError(f"--set takes KEY=VALUE, e.g. max_epochs=20; got '{word}'.")
+        try:
+            settings[key] = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            settings[key] = value
+    return settings

@@ -1,0 +1,210 @@
+"""The whole flow on a tiny demo corpus: base models, stack, report, scores of files and tables, and their metrics."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import json
+import os
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from base_models.clips import read_clips
+from base_models.config import BaseConfig
+from base_models.demo import write_demo
+from base_models.metrics import evaluate
+
+ASPECTS = ["mi", "ta"]
+MODELS = ["stack", "mean", "dora-s0", "dora_coral-s0"]
+
+
+def call(command, *argv):
+    """Exit code, standard output as bytes, and standard error of a command."""
+    out, err = io.TextIOWrapper(io.BytesIO(), "utf-8"), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = importlib.import_module(f"ensemble.cli.{command}")._main([str(word) for word in argv])
+    out.flush()
+    return code, out.buffer.getvalue(), err.getvalue()
+
+
+@dataclass(frozen=True)
+class Flow:
+    """What the commands left: the corpus, the artifacts, what each fit_base said, and the stack of each learner."""
+
+    tree: Path
+    art: Path
+    said: tuple[tuple, tuple]
+    stacks: dict[str, Path]
+
+    def predict(self, *argv, learner="ridge"):
+        return call("predict_mos", *argv, "--stack", self.stacks[learner], "--artifacts", self.art)
+
+    @property
+    def wavs(self):
+        return sorted((self.tree / "wav").iterdir())
+
+    @property
+    def prompt(self):
+        return read_clips(self.tree)["prompt"].iloc[0]
+
+
+@pytest.fixture(scope="module")
+def flow(tmp_path_factory):
+    root, preset = tmp_path_factory.mktemp("flow"), BaseConfig.preset
+    tree, art = write_demo(root / "tree", n_systems=4, n_prompts=8), root / "art"
+    words = ["--data", tree, "--audio-encoder", "logmel", "--text-encoder", "hashed_text", "--artifacts", art]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(BaseConfig, "preset", lambda *names: replace(preset(*names), max_epochs=3))
+        said = [call("fit_base", *words, "--jobs", 1, "--models", "dora:1", "dora_coral:1") for _ in range(2)]
+    stacks = {}
+    for learner in ("lightgbm", "mean", "ridge"):
+        code, out, _ = call("fit_meta", "--learner", learner, "--artifacts", art)
+        assert code == 0
+        stacks[learner] = Path(out.decode().splitlines()[-1])
+    return Flow(tree, art, tuple(said), stacks)
+
+
+def test_base_models_are_trained_once(flow):
+    first, second = flow.said
+    assert first[:2] == second[:2] == (0, f"{flow.art / 'level0.json'}\n".encode())
+    assert "trained 2 of 2 base models (0 were there already)" in first[2]
+    assert "nothing to do: all 2 base models are finished" in second[2]
+    assert "next: fit_meta" in first[2]
+    named = json.loads((flow.art / "level0.json").read_text())["runs"]
+    assert [run["name"] for run in named] == ["dora-s0", "dora_coral-s0"]
+    assert all((flow.art / run["folder"] / "manifest.json").is_file() for run in named)
+
+
+@pytest.mark.parametrize("learner", ["ridge", "lightgbm", "mean"])
+def test_the_report_is_whole_and_consistent(flow, learner):
+    folder = flow.stacks[learner]
+    report = json.loads((folder / "report.json").read_text())
+    assert report["learner"] == learner
+    assert set(report["leaderboards"]) == {"meta-validation", "test"}
+    metrics = pd.read_csv(folder / "metrics.csv")
+    for rows, board in report["leaderboards"].items():
+        board = pd.DataFrame(board)
+        assert board.groupby("model", sort=False).size().to_dict() == dict.fromkeys(MODELS, 16)
+        same = metrics[metrics["rows"] == rows].drop(columns="rows").reset_index(drop=True)
+        pd.testing.assert_frame_equal(board.astype(same.dtypes.to_dict()), same, rtol=1e-12, check_like=True)
+    page = (folder / "report.html").read_text()
+    assert all(model in page for model in MODELS)
+    assert page.count("<svg") == 2
+    predictions = pd.read_csv(folder / "predictions-test.csv")
+    again = evaluate(predictions[["mi_true", "ta_true"]], predictions[ASPECTS], predictions["system_id"], ASPECTS)
+    stack = metrics[(metrics["rows"] == "test") & (metrics["model"] == "stack")]
+    assert_same_metrics(again, stack, 1e-9)
+
+
+def assert_same_metrics(found, expected, tolerance):
+    key, numbers = ["aspect", "level", "metric"], ["value", "low", "high"]
+    both = found.merge(expected, on=key, suffixes=("", "_expected"))
+    assert len(both) == len(found) == 16
+    for name in numbers:
+        np.testing.assert_allclose(both[name], both[f"{name}_expected"], atol=tolerance, rtol=0)
+
+
+def test_the_submission_has_a_line_per_test_clip(flow):
+    clips = read_clips(flow.tree)
+    lines = (flow.stacks["ridge"] / "answer.txt").read_text().splitlines()
+    assert [line.split(",")[0] for line in lines] == sorted(clips["clip_id"][clips["split"] == "test"])
+    assert all(".wav" not in line and len(line.split(",")) == 3 for line in lines)
+    assert all(1 <= float(score) <= 5 for line in lines for score in line.split(",")[1:])
+
+
+def test_files_are_scored_in_the_order_given(flow):
+    files = [flow.wavs[k] for k in (9, 2, 20)]
+    code, out, err = flow.predict(*files, "--prompt", flow.prompt)
+    frame = pd.read_csv(io.BytesIO(out))
+    assert code == 0
+    assert "set aside" not in err
+    assert frame["clip_id"].tolist() == [path.stem for path in files]
+    assert list(frame) == ["clip_id", "audio", *(a + end for a in ASPECTS for end in ("", "_low", "_high"))]
+    for aspect in ASPECTS:
+        assert (frame[f"{aspect}_low"] <= frame[aspect]).all()
+        assert (frame[aspect] <= frame[f"{aspect}_high"]).all()
+
+
+def test_without_a_prompt_its_aspects_are_left_out(flow):
+    code, out, err = flow.predict(flow.wavs[0], "--format", "jsonl")
+    assert code == 0
+    assert "no prompt: ta left out; pass --prompt" in err
+    record = json.loads(out)
+    assert set(record) == {"clip_id", "audio", "mi", "mi_low", "mi_high"}
+    with_prompt = json.loads(flow.predict(flow.wavs[0], "--prompt", flow.prompt, "--format", "jsonl")[1])
+    assert record["mi"] == with_prompt["mi"]
+
+
+def test_every_format_holds_the_same_scores(flow, tmp_path):
+    for suffix in ("csv", "jsonl", "parquet", "txt"):
+        target = tmp_path / f"scores.{suffix}"
+        assert flow.predict("--clips", flow.tree, "--out", target)[:2] == (0, f"{target}\n".encode())
+    exact = pd.read_parquet(tmp_path / "scores.parquet")
+    assert exact["clip_id"].tolist() == read_clips(flow.tree)["clip_id"].tolist()
+    pd.testing.assert_frame_equal(pd.read_json(tmp_path / "scores.jsonl", lines=True, precise_float=True), exact)
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "scores.csv"), exact, atol=1e-6, rtol=0)
+    answer = pd.read_csv(tmp_path / "scores.txt", names=["clip_id", *ASPECTS])
+    ordered = exact.sort_values("clip_id", ignore_index=True)[["clip_id", *ASPECTS]]
+    pd.testing.assert_frame_equal(answer, ordered, atol=1e-8, rtol=0)
+
+
+def test_a_corrupt_file_changes_no_other_score(flow, tmp_path):
+    for path in flow.wavs[:4]:
+        os.link(path, tmp_path / path.name)
+    (tmp_path / "a-bad.wav").write_bytes(flow.wavs[0].read_bytes()[:30])
+    code, out, err = flow.predict(tmp_path, "--prompt", flow.prompt)
+    assert code == 3
+    assert "1 clip set aside:\n  a-bad: " in err
+    found, alone = pd.read_csv(io.BytesIO(out)), flow.predict(*flow.wavs[:4], "--prompt", flow.prompt)[1]
+    columns = [name for name in found if name != "audio"]
+    pd.testing.assert_frame_equal(found[columns], pd.read_csv(io.BytesIO(alone))[columns])
+
+
+@pytest.mark.parametrize("learner", ["ridge", "lightgbm", "mean"])
+def test_scores_of_the_test_clips_have_the_metrics_of_the_report(flow, tmp_path, learner):
+    report, metrics = pd.read_csv(flow.stacks[learner] / "metrics.csv"), tmp_path / "metrics.csv"
+    stack = report[(report["rows"] == "test") & (report["model"] == "stack")]
+    for suffix, rounding in (("parquet", 1e-9), ("csv", 1e-4)):  # csv: six decimals of a score
+        scores = tmp_path / f"scores.{suffix}"
+        assert flow.predict("--clips", flow.tree, "--out", scores, learner=learner)[0] == 0
+        assert call("evaluate_mos", scores, flow.tree, "--split", "test", "--csv", metrics)[0] == 0
+        assert_same_metrics(pd.read_csv(metrics), stack, rounding)
+
+
+def test_a_stack_can_be_moved(flow, tmp_path):
+    moved = shutil.copytree(flow.stacks["ridge"], tmp_path / "stack")
+    words = [flow.wavs[0], "--prompt", flow.prompt]
+    elsewhere = call("predict_mos", *words, "--stack", moved, "--artifacts", tmp_path / "new")
+    assert elsewhere[1] == flow.predict(*words)[1]
+
+
+def test_fit_base_alone_is_the_demo_with_the_nine_of_the_paper(tmp_path, monkeypatch):
+    planned = {}
+
+    def small(folder):
+        return write_demo(folder, n_systems=4, n_prompts=8)
+
+    def plan_only(level0, workspace, watch):
+        planned["level0"] = level0
+        return []
+
+    monkeypatch.setattr("base_models.demo.write_demo", small)
+    monkeypatch.setattr("ensemble.level0.train_level0", plan_only)
+    code, out, err = call("fit_base", "--artifacts", tmp_path)
+    assert (code, out) == (0, f"{tmp_path / 'level0.json'}\n".encode())
+    assert "its numbers say nothing about real music" in err
+    level0 = planned["level0"]
+    assert level0.rated.demo
+    assert [run.name for run in level0.runs] == [
+        *(f"dora-s{seed}" for seed in range(5)),
+        *(f"dora_{kind}-s{seed}" for kind in ("coral", "decoupled") for seed in range(2)),
+    ]
+    assert {(run.audio_encoder, run.text_encoder, run.settings) for run in level0.runs} == {
+        ("logmel", "hashed_text", "embedded")
+    }
