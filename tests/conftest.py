@@ -10,10 +10,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 @pytest.fixture(scope="session")
 def tiny_encoders(tmp_path_factory):
-    """Folders of weights of a tiny random MuQ and RoBERTa, by encoder name."""
-    from tiny_encoders import write_muq, write_roberta
+    """Folders of weights of tiny random models of the real classes, by encoder name."""
+    from tiny_encoders import write_all
 
-    root = tmp_path_factory.mktemp("weights")
-    write_muq(root / "muq")
-    write_roberta(root / "roberta")
-    return {"muq": root / "muq", "roberta": root / "roberta"}
+    return write_all(tmp_path_factory.mktemp("weights"))

@@ -1,91 +1,70 @@
-"""The frozen encoders, by name: what each one is, and `load_encoder`, which builds it.
+"""The frozen encoders, by name: `ENCODERS` says what each one is, `load_encoder` builds it.
 
 An encoder turns a clip's audio, or its prompt, into an embedding: a float32 array (T, dim). It only ever sees whole
 items of equal length, never padding, so a clip's embedding cannot depend on the clips beside it. The trap: this table
 is data and loads neither torch nor any weights; each encoder's own file does, when asked for.
+
+Another package adds an encoder by an entry point that names an `EncoderSpec`; whoever has it installed can write its
+name wherever ours go. All of it, as ``loudness.py``:
+
+    from base_models.encoders.specs import EncoderSpec
+
+    SPEC = EncoderSpec(
+        name="loudness", kind="audio", dim=1, licence="MIT", sample_rate=16_000, frame_rate=10.0,
+        # with weights: repository, revision and files=("config.json", "model.safetensors")
+    )
+
+
+    def build(spec, files, device):
+        from torch import nn
+
+        from base_models.encoders.base import Encoder, prepare_audio
+
+        class Loudness(nn.Module):
+            def forward(self, samples):  # (B, L) to (B, T, dim); B items of one length
+                return samples.unfold(-1, 1600, 1600).square().mean(-1, keepdim=True)
+
+        # with weights: files.json("config.json"), files.fill(module, files.tensors()), and digest=files.digest
+        return Encoder(**vars(spec), module=Loudness(), prepare=prepare_audio(spec, 1600), device=device)
+
+and in its ``pyproject.toml``:
+
+    [project.entry-points."stackedmos.encoders"]
+    loudness = "loudness:SPEC"
+
+Its tests call `base_models.encoders.conformance.check_encoder`, which finds what an encoder gets wrong.
 """
 
 from __future__ import annotations
 
+import functools
 import importlib
-from dataclasses import dataclass
 from pathlib import Path
 
+from base_models.encoders.outside import outside_encoders
+from base_models.encoders.specs import SPECS, EncoderSpec
 from base_models.errors import UsageError, one_of
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class EncoderSpec:
-    """What is known of an encoder before it is loaded.
-
-    Parameters
-    ----------
-    name : str, also the name of the file in this package that builds it
-    kind : ``"audio"`` (items are paths) or ``"text"`` (items are prompts)
-    dim : int, width of an embedding
-    licence : of the weights
-    sample_rate : int, Hz, audio only
-    frame_rate : float, embedding frames per second, audio only
-    repository, revision : where the weights are on the Hugging Face hub; none for an embedded encoder
-    files : names of the weight files, ``config.json`` first
-    batch_size : int, items encoded together by default
-    version : int, raised whenever our own preprocessing changes what comes out
-    """
-
-    name: str
-    kind: str
-    dim: int
-    licence: str
-    sample_rate: int | None = None
-    frame_rate: float | None = None
-    repository: str | None = None
-    revision: str | None = None
-    files: tuple[str, ...] = ()
-    batch_size: int = 8
-    version: int = 1
-
-    @property
-    def embedded(self) -> bool:
-        """Whether it needs no weights."""
-        return not self.files
-
-
-_SPECS = (
-    EncoderSpec(
-        name="muq",
-        kind="audio",
-        dim=1024,
-        licence="CC BY-NC 4.0",
-        sample_rate=24_000,
-        frame_rate=25.0,
-        repository="OpenMuQ/MuQ-large-msd-iter",
-        revision="0562a57814f6f8bbd9fdea0a25921a2fce1a841a",
-        files=("config.json", "model.safetensors"),
-        batch_size=2,  # the convolutions need about 0.8 GB for each 30 s clip
-    ),
-    EncoderSpec(
-        name="roberta",
-        kind="text",
-        dim=768,
-        licence="MIT",
-        repository="roberta-base",
-        revision="e2da8e2f811d1448a5b465c236feacd80ffbac7b",
-        files=("config.json", "model.safetensors", "tokenizer.json"),
-        batch_size=16,
-    ),
-    EncoderSpec(name="logmel", kind="audio", dim=128, licence="MIT", sample_rate=24_000, frame_rate=12.5),
-    EncoderSpec(name="hashed_text", kind="text", dim=128, licence="MIT", batch_size=64),
-)
-ENCODERS: dict[str, EncoderSpec] = {spec.name: spec for spec in _SPECS}
 
 _loaded: dict = {}
 _LAZY = ("Encoder", "state_digest")
 
+__all__ = ["ENCODERS", "Encoder", "EncoderSpec", "known_encoders", "load_encoder", "parse_encoder", "state_digest"]
+
 
 def __getattr__(name: str):
+    if name == "ENCODERS":  # looked up late: a package that offers an encoder imports this one first
+        return known_encoders()[0]
     if name not in _LAZY:
         raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
     return getattr(importlib.import_module("base_models.encoders.base"), name)
+
+
+@functools.cache
+def known_encoders() -> tuple[dict[str, EncoderSpec], dict[str, str]]:
+    """Every encoder by name, ours and those of installed packages; and the names that cannot be used, with reasons."""
+    ours = {spec.name: spec for spec in SPECS}
+    others, refused = outside_encoders(ours)
+    return ours | others, refused
 
 
 def parse_encoder(text: str) -> tuple[str, str | None]:
@@ -95,7 +74,10 @@ def parse_encoder(text: str) -> tuple[str, str | None]:
     (('logmel', None), ('muq', '/data/muq'))
     """
     name, equals, folder = text.partition("=")
-    one_of(name, ENCODERS, "encoder")
+    known, refused = known_encoders()
+    if name in refused:
+        raise UsageError(f"Encoder '{name}' cannot be used: {refused[name]}. Repair or remove that package.")
+    one_of(name, known, "encoder")
     if equals and not folder:
         raise UsageError(f"Encoder '{text}' names no folder; write '{name}=FOLDER', or just '{name}'.")
     return name, folder or None
@@ -123,7 +105,7 @@ def load_encoder(name: str, folder: Path | str | None = None, device: str = "cpu
         when a weight file cannot be parsed, or holds NaN or infinity.
     """
     name, written = parse_encoder(name)
-    spec, folder = ENCODERS[name], folder or written
+    spec, folder = known_encoders()[0][name], folder or written
     key = (name, str(Path(folder).expanduser().absolute()) if folder else None, str(device))
     if key in _loaded:
         return _loaded[key]
@@ -136,5 +118,6 @@ def load_encoder(name: str, folder: Path | str | None = None, device: str = "cpu
     from base_models.devices import resolve_device
 
     resolve_device(device)
-    _loaded[key] = importlib.import_module(f"base_models.encoders.{name}").build(spec, files, str(device))
+    builder = importlib.import_module(spec.builder or f"base_models.encoders.{name}")
+    _loaded[key] = builder.build(spec, files, str(device))
     return _loaded[key]

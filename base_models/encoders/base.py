@@ -11,13 +11,16 @@ import contextlib
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from torch import nn
 
 from base_models.audio import load_audio
-from base_models.encoders import EncoderSpec
+from base_models.encoders.specs import EncoderSpec
+from base_models.encoders.weights import WeightFiles
 from base_models.errors import ClipError, UsageError
 
 
@@ -95,6 +98,31 @@ def prepare_audio(spec: EncoderSpec, shortest: int) -> Callable[[str], np.ndarra
         return samples
 
     return prepare
+
+
+def assembled(files: WeightFiles, what: str, make: Callable[[dict], Any], name: str = "config.json") -> Any:
+    """What `make` builds from a config, its random initial weights drawn without moving torch's generator.
+
+    Parameters
+    ----------
+    what : the architecture, for the message
+    make : function of the parsed config
+    name : which config
+
+    Raises
+    ------
+    UsageError
+        when the config is not one of this architecture.
+    """
+    config = files.json(name)
+    try:
+        with torch.random.fork_rng(devices=[]):  # random initial weights, replaced at once
+            return make(config)
+    except (TypeError, KeyError, AttributeError, ValueError, RuntimeError, StrictDataclassError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise UsageError(
+            f"{files.paths[name]} does not describe a {what} model ({type(error).__name__}: {reason})."
+        ) from error
 
 
 def check_prompt(prompt: str) -> str:

@@ -16,8 +16,8 @@ import unicodedata
 import numpy as np
 from torch import nn
 
-from base_models.encoders import EncoderSpec
 from base_models.encoders.base import Encoder, check_prompt
+from base_models.encoders.specs import EncoderSpec
 from base_models.encoders.weights import WeightFiles
 from base_models.errors import ClipError
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from base_models.encoders import EncoderSpec
 from base_models.encoders.base import Encoder, prepare_audio
+from base_models.encoders.specs import EncoderSpec
 from base_models.encoders.weights import WeightFiles
 
 N_FFT, WINDOW, HOP, POOL = 1024, 600, 240, 8

@@ -14,10 +14,9 @@ from dataclasses import fields
 import torch
 from torch import nn
 
-from base_models.encoders import EncoderSpec
-from base_models.encoders.base import Encoder, prepare_audio
+from base_models.encoders.base import Encoder, assembled, prepare_audio
+from base_models.encoders.specs import EncoderSpec
 from base_models.encoders.weights import WeightFiles
-from base_models.errors import UsageError
 
 SHORTEST = 1025
 """Samples: the spectrogram reflects 1024 of them at each end. One embedding frame is 960."""
@@ -57,19 +56,14 @@ def build(spec: EncoderSpec, files: WeightFiles, device: str) -> Encoder:
     UsageError
         when the config is not MuQ's, or the tensors do not fit it.
     """
-    path = files.paths["config.json"]
-    config = files.json("config.json")
-    try:
-        with torch.random.fork_rng(devices=[]):  # random initial weights, replaced at once
-            module, dim = _assemble(config)
-    except (TypeError, KeyError, AttributeError, ValueError, RuntimeError) as error:
-        raise UsageError(f"{path} does not describe a MuQ model ({type(error).__name__}: {error}).") from error
-    files.fill(nn.ModuleDict({"conv": module.conv, "conformer": module.conformer}), _needed(files.tensors()))
+    module, dim = assembled(files, "MuQ", assemble_muq)
+    files.fill(nn.ModuleDict({"conv": module.conv, "conformer": module.conformer}), muq_tensors(files.tensors()))
     prepare = prepare_audio(spec, SHORTEST)
     return Encoder(**vars(spec) | {"dim": dim}, module=module, prepare=prepare, digest=files.digest, device=device)
 
 
-def _assemble(config: dict) -> tuple[MuQConformer, int]:
+def assemble_muq(config: dict) -> tuple[MuQConformer, int]:
+    """MuQ with random weights, and its width, from its package's config."""
     from muq import MuQConfig
     from muq.muq.modules.conv import Conv2dSubsampling
     from muq.muq.modules.features import MelSTFT
@@ -95,7 +89,7 @@ def _assemble(config: dict) -> tuple[MuQConformer, int]:
     return module, config.encoder_dim
 
 
-def _needed(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def muq_tensors(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Without the prefix of the package's wrapper, and without the training heads and quantisers."""
     bare = {name.removeprefix("model."): tensor for name, tensor in tensors.items()}
     unused = "conformer.pos_conv_embed."

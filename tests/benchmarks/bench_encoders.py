@@ -14,7 +14,7 @@ import torch
 from base_models.embeddings import EmbeddingStore
 from base_models.encoders import ENCODERS, load_encoder
 from base_models.encoders.base import Encoder
-from base_models.encoders.muq import _assemble
+from base_models.encoders.muq import assemble_muq
 
 RATE = 24_000
 
@@ -31,7 +31,7 @@ def full_size_muq():
     conformer = {"num_attention_heads": 16, "intermediate_size": 4096, "position_embeddings_type": "rotary"}
     stat = {"melspec_2048_mean": 6.768444971712967, "melspec_2048_std": 18.417922652295623}
     torch.manual_seed(0)
-    module, _ = _assemble({"w2v2_config": conformer | {"hidden_act": "swish"}, "stat": stat})
+    module, _ = assemble_muq({"w2v2_config": conformer | {"hidden_act": "swish"}, "stat": stat})
     return Encoder(**vars(ENCODERS["muq"]), module=module, prepare=None)
 
 

@@ -1,0 +1,99 @@
+"""What the text encoders share: prompts to token ids, token ids to the hidden states of a transformer.
+
+The trap: padding tokens attend to the prompt and carry its content, so a padded batch leaks into whatever pools it;
+here prompts are only batched with prompts of as many tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import nn
+
+from base_models.encoders.base import check_prompt
+from base_models.encoders.weights import WeightFiles
+from base_models.errors import ClipError, DamagedArtifact, UsageError
+
+MAX_TOKENS = 128
+
+
+class LastHiddenState(nn.Module):
+    """The last hidden state of a transformer.
+
+    Shape
+    -----
+    input (B, L) token ids; output (B, L, dim)
+    """
+
+    def __init__(self, transformer: nn.Module):
+        super().__init__()
+        self.transformer = transformer
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        return self.transformer(ids, attention_mask=torch.ones_like(ids)).last_hidden_state
+
+
+def below(tensors: Mapping[str, torch.Tensor], prefix: str, wanted: Sequence[str] = ("",)) -> dict[str, torch.Tensor]:
+    """The tensors named ``prefix + wanted…``, without the prefix, and without position ids, which are not weights.
+
+    A checkpoint of the bare transformer has no prefix: then all names are taken as they are.
+    """
+    prefix = prefix if any(name.startswith(prefix) for name in tensors) else ""
+    bare = {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
+    ids = ("position_ids", "token_type_ids")
+    return {name: t for name, t in bare.items() if name.startswith(tuple(wanted)) and not name.endswith(ids)}
+
+
+def make_tokenizer(
+    files: WeightFiles,
+    what: str,
+    longest: int,
+    vocabulary: int,
+    ends: Sequence[int] = (),
+    name: str = "tokenizer.json",
+) -> Callable[[str], np.ndarray]:
+    """Function from a prompt to its token ids (L,), int64, L ≤ `longest`; a longer prompt is cut at its end.
+
+    Parameters
+    ----------
+    what : the architecture, for the message
+    vocabulary : int, ids that the model knows
+    ends : ids of the first and last token of every prompt, where the model has such
+
+    Raises
+    ------
+    DamagedArtifact
+        when the file is no tokenizer.
+    UsageError
+        when it is another model's.
+    """
+    from tokenizers import Tokenizer
+    from transformers import PreTrainedTokenizerFast
+
+    path = files.paths[name]
+    try:
+        parsed = Tokenizer.from_str(files.contents[name].decode())
+        tokenizer = PreTrainedTokenizerFast(tokenizer_object=parsed)
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # the Rust reader may panic, and a panic is not an Exception
+        raise DamagedArtifact(f"{path} is not a readable tokenizer ({error}).") from error
+
+    def prepare(prompt: str) -> np.ndarray:
+        try:
+            ids = tokenizer(check_prompt(prompt), truncation=True, max_length=longest)["input_ids"]
+        except (UnicodeEncodeError, TypeError) as error:
+            raise ClipError(f"its prompt is not valid text ({error})") from error
+        if not ids:
+            raise ClipError("no token in its prompt")
+        return np.array(ids, dtype=np.int64)
+
+    ids = prepare("music")
+    if (ends and [ids[0], ids[-1]] != list(ends)) or len(tokenizer) > vocabulary:
+        raise UsageError(
+            f"{path} does not belong to this {what}: its first and last token or its vocabulary size differ from the "
+            "config's."
+        )
+    return prepare
