@@ -40,10 +40,12 @@ def music(seconds=1.0, seed=0):
 
 
 @pytest.fixture
-def items(encoder):
+def items(encoder, tmp_path):
     """Three prepared items of one length."""
     if encoder.kind == "audio":
-        return [music(seed=seed) for seed in range(3)]
+        for seed in range(3):
+            soundfile.write(tmp_path / f"{seed}.wav", music(seed=seed), RATE)
+        return [encoder.prepare(str(tmp_path / f"{seed}.wav")) for seed in range(3)]
     prompts = ["slow piano music", "fast piano drums", "sad violin tune"]
     prepared = [encoder.prepare(prompt) for prompt in prompts]
     shortest = min(map(len, prepared))

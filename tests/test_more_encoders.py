@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 
 import numpy as np
@@ -13,10 +12,9 @@ import soundfile
 import torch
 import transformers
 from tiny_encoders import PROMPTS, WRITERS
-from torch import nn
 
 from base_models.encoders import ENCODERS, load_encoder
-from base_models.encoders.base import Encoder, check_prompt, prepare_audio
+from base_models.encoders.base import prepare_audio
 from base_models.encoders.conformance import check_encoder
 from base_models.encoders.specs import SPECS
 from base_models.encoders.windows import consecutive_windows
@@ -346,72 +344,3 @@ def test_right_padding_would_not_have_changed_qwen3(load, tiny_encoders):
     with torch.inference_mode():
         expected = oracle(padded, attention_mask=(torch.arange(padded.shape[1])[None] < len(ids)).long())
     np.testing.assert_allclose(encoder.encode([ids])[0], expected.last_hidden_state[0, : len(ids)], atol=1e-5)
-
-
-# the conformance checks themselves
-
-
-class Bad(nn.Module):
-    """An encoder of characters with one fault."""
-
-    def __init__(self, fault):
-        super().__init__()
-        self.fault, self.norm = fault, nn.BatchNorm1d(2)
-
-    def forward(self, ids):
-        out = torch.stack([ids, -ids], -1).float()
-        if self.fault == "trains":
-            self.norm.train()(out.transpose(1, 2))
-        faults = {
-            "batch": lambda: out + (ids.shape[0] - 1),
-            "random": lambda: out + torch.rand(()),
-            "wide": lambda: torch.cat([out, out], -1),
-            "nan": lambda: out / 0 * 0,
-            "pooled": lambda: out.mean(1),
-        }
-        return faults.get(self.fault, lambda: out)()
-
-
-@pytest.mark.parametrize(
-    ("fault", "said"),
-    [
-        (None, None),
-        ("batch", "a batch changes its members by up to 1"),
-        ("random", "again gives other numbers"),
-        ("random", "moved a global random generator"),
-        ("wide", r"has shape \(1, 2, 4\), not \(1, T, 2\)"),
-        ("pooled", r"has shape \(1, 2\)"),
-        ("nan", "is not finite"),
-        ("trains", "its parameters or buffers changed"),
-    ],
-)
-def test_conformance_names_the_fault(fault, said):
-    def prepare(prompt):
-        return np.array([ord(letter) for letter in check_prompt(prompt)])
-
-    spec = vars(ENCODERS["hashed_text"]) | {"name": "bad", "dim": 2}
-    problems = check_encoder(Encoder(**spec, module=Bad(fault), prepare=prepare), ["ab", "ba", "abc"])
-    if said is None:
-        assert problems == []
-    else:
-        assert [it for it in problems if re.search(said, it)], problems
-
-
-def test_conformance_names_a_prepare_that_takes_nothing_or_fails(clips):
-    def prepare(prompt):
-        if prompt == "b":
-            raise KeyError("b")
-        return np.zeros(3)
-
-    spec = vars(ENCODERS["hashed_text"]) | {"name": "bad", "dim": 2}
-    encoder = Encoder(**spec, module=Bad(None), prepare=prepare)
-    problems = check_encoder(encoder, ["a", "b"])
-    assert any("prepare fails on 'b' (KeyError" in it for it in problems)
-    assert "prepare takes ''" in problems
-    with pytest.raises(UsageError, match="at least two items"):
-        check_encoder(encoder, ["a"])
-
-
-def test_conformance_names_a_wrong_rate(load, clips):
-    wrong = Encoder(**vars(load("logmel")) | {"frame_rate": 50.0})
-    assert any("it states 50 a second" in it for it in check_encoder(wrong, list(clips.values())))

@@ -117,6 +117,8 @@ def assemble_mulan(config: dict, kind: str, width: int) -> dict[str, nn.Module]:
     family = {"audio": "muq", "text": "xlm-roberta"}[kind]
     if family not in inner["name"].lower() or inner.get("model_dim") not in (None, width):
         raise ValueError(f"{kind}_model is {inner}; it must be a {family} of width {width}")
+    if not isinstance(inner.get("use_layer_idx", -1), int):
+        raise TypeError(f"use_layer_idx is {inner['use_layer_idx']!r}, not a whole number")
     dim = sizes["dim"]
     options = {key: sizes[key] for key in ("dim_head", "heads", "ff_mult") if key in sizes}
     projected = kind == "audio" or inner.get("model_dim") not in (None, dim)
