@@ -26,12 +26,19 @@ def test_what_was_made_last_is_remembered(tmp_path):
     workspace = Workspace(tmp_path / "new")
     with pytest.raises(UsageError, match=r"holds no level0\.json: run `fit_base` first, or name another --artifacts"):
         workspace.latest("level0", "fit_base")
-    workspace.point("level0", {"runs": ["a"]})
-    workspace.point("level0", {"runs": ["b"]})
-    assert workspace.latest("level0", "fit_base") == {"runs": ["b"]}
+    workspace.point("level0", {"data": "d", "runs": ["a"]})
+    workspace.point("level0", {"data": "d", "runs": ["b"]})
+    assert workspace.latest("level0", "fit_base") == {"data": "d", "runs": ["b"]}
 
 
 def test_a_damaged_pointer_is_named(tmp_path):
     (tmp_path / "stack.json").write_text("{")
     with pytest.raises(DamagedArtifact, match=r"stack\.json is not valid JSON"):
+        Workspace(Path(tmp_path)).latest("stack", "fit_meta")
+
+
+@pytest.mark.parametrize("value", ["{}", "[]", '{"folder": "x"}'])
+def test_a_pointer_that_says_something_else_is_named(tmp_path, value):
+    (tmp_path / "stack.json").write_text(value)
+    with pytest.raises(DamagedArtifact, match=r"stack\.json does not say what was made last; run `fit_meta` again"):
         Workspace(Path(tmp_path)).latest("stack", "fit_meta")
