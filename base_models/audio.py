@@ -19,6 +19,7 @@ import numpy as np
 import soundfile
 import soxr
 
+from base_models import mpeg
 from base_models.errors import ClipError
 
 CHUNK = 65_536
@@ -29,6 +30,7 @@ MAX_VALUE = 1e4
 PROBE_SECONDS = 15 * 60.0
 CLIPPED, CLIPPED_RUN = 0.999, 3
 _MARGIN_SECONDS = 0.25  # read beyond the cut, so that the resampler's filter sees what follows it
+_SLACK_FRAMES = 8  # MPEG frames, about 0.2 s: encoder delay and padding, and the rounding of an estimate
 _UNKNOWN_LENGTH = 2**62
 _SUBTYPES = ("PCM_", "FLOAT", "DOUBLE", "VORBIS", "OPUS", "MPEG_")
 _WAV_CODECS = {1: "PCM", 3: "float", 0xFFFE: "extensible"}
@@ -75,11 +77,12 @@ def load_audio(path: str | os.PathLike, sample_rate: int, max_seconds: float = 3
     ------
     ClipError
         when the file is missing, not a regular file, not audio of a kind above, damaged or cut off (as far as it is
-        read), shorter than 0.1 s, or holds samples that are not finite or absurdly large.
+        read), longer than its header makes believe, shorter than 0.1 s, or holds samples that are not finite or
+        absurdly large.
     """
-    with _opened(path) as (_, sound):
+    with _opened(path) as (handle, sound):
         wanted = int(np.ceil((max_seconds + _MARGIN_SECONDS) * sound.samplerate))
-        mono = np.concatenate([chunk.mean(axis=1) for chunk in _chunks(sound, wanted)])
+        mono = np.concatenate([chunk.mean(axis=1) for chunk in _chunks(handle, sound, wanted)])
         rate = sound.samplerate
     if rate != sample_rate:
         mono = soxr.resample(mono, rate, sample_rate, quality="HQ")
@@ -98,7 +101,7 @@ def probe(path: str | os.PathLike) -> AudioInfo:
         rate, channels, declared = sound.samplerate, sound.channels, sound.frames
         limit = int(PROBE_SECONDS * rate)
         frames, peak, energy, clipped = 0, 0.0, 0.0, 0
-        for chunk in _chunks(sound, limit):
+        for chunk in _chunks(handle, sound, limit):
             frames += len(chunk)
             peak = max(peak, float(np.abs(chunk).max()))
             energy += float(np.square(chunk, dtype=np.float64).sum())
@@ -175,16 +178,8 @@ def _check_container(handle: int, size: int) -> None:
         _check_chunks(handle, size, ">", b"SSND")
     elif head[:4] == b"OggS":
         _check_last_page(handle, size)
-    elif not (head[:4] == b"fLaC" or head[:3] == b"ID3" or _is_mpeg_frame(head)):
+    elif not (head[:4] == b"fLaC" or head[:3] == b"ID3" or mpeg.is_frame(head)):
         raise ClipError("not audio of a known kind (WAV, FLAC, OGG, MP3, AIFF), by its first bytes")
-
-
-def _is_mpeg_frame(head: bytes) -> bool:
-    """Whether four bytes are an MPEG audio frame header: sync, and no reserved version, layer, bit rate or rate."""
-    if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
-        return False
-    reserved_version, reserved_layer = head[1] & 0x18 == 0x08, head[1] & 0x06 == 0
-    return not (reserved_version or reserved_layer or head[2] & 0xF0 == 0xF0 or head[2] & 0x0C == 0x0C)
 
 
 def _check_chunks(handle: int, size: int, order: str, wanted: bytes) -> None:
@@ -245,12 +240,29 @@ def _check_format(sound: soundfile.SoundFile) -> None:
 # ---- while decoding
 
 
-def _chunks(sound: soundfile.SoundFile, wanted: int) -> Iterator[np.ndarray]:
+def _length_error(handle: int, sound: soundfile.SoundFile, wanted: int) -> int:
+    """By how many frames the length that soundfile declares may be off; ClipError where it is off by more.
+
+    Where an MPEG file declares none, soundfile estimates it, and reads no further.
+    """
+    if not sound.subtype.startswith("MPEG_"):
+        return 0
+    real = mpeg.measure(handle, wanted)
+    slack = _SLACK_FRAMES * real.per_frame
+    more = min(real.samples, wanted) > sound.frames + slack
+    if more and real.declared:
+        raise ClipError("it holds more than its header declares, as joined files do; re-encode it, e.g. as FLAC")
+    if more or (real.whole and not real.declared and real.samples < min(wanted, sound.frames) - slack):
+        raise ClipError("variable bit rate without a length header; re-encode it, e.g. as FLAC")
+    return 0 if real.declared else slack
+
+
+def _chunks(handle: int, sound: soundfile.SoundFile, wanted: int) -> Iterator[np.ndarray]:
     """Float32 portions of shape (frames, channels), `wanted` frames in all or as many as there are, each checked.
 
     Memory follows what is decoded, never what the header declares.
     """
-    expected = min(wanted, sound.frames)
+    expected = min(wanted, sound.frames) - _length_error(handle, sound, wanted)
     got = 0
     while got < wanted:
         chunk = sound.read(min(CHUNK, wanted - got), dtype="float32", always_2d=True)

@@ -101,12 +101,15 @@ class ScoreBins:
         """Score whose softened distribution has the same mean: undoes the inward lean of `expected` at the ends.
 
         ``decode(soften(s, sigma), sigma) == s`` for every s on the scale. The map is monotone, so ranks are those of
-        `expected`; a mean beyond what a softened score can have decodes to the end of the scale.
+        `expected`; a mean beyond what a softened score can have decodes to the end of the scale. A sigma of 0 says
+        that nothing was softened: the plain mean, clipped to the scale.
 
         >>> bins = ScoreBins()
         >>> bins.expected(bins.soften(5.0, 0.25)).round(2), bins.decode(bins.soften(5.0, 0.25), 0.25).round(6)
         (np.float64(4.79), np.float64(5.0))
         """
+        if sigma == 0:
+            return np.clip(self.expected(distributions), self.low, self.high)
         grid = np.linspace(self.low, self.high, 8001)
         return np.interp(self.expected(distributions), self.expected(self.soften(grid, sigma)), grid)
 

@@ -71,7 +71,9 @@ class SetAside:
     reason: str
 
 
-def read_clips(path: str | os.PathLike, aspects: Iterable[str] | None = None, bins: ScoreBins = SCALE) -> pd.DataFrame:
+def read_clips(
+    path: str | os.PathLike, aspects: Iterable[str] | None = None, bins: ScoreBins = SCALE, labels: bool = True
+) -> pd.DataFrame:
     """Read a clip table.
 
     Parameters
@@ -82,6 +84,7 @@ def read_clips(path: str | os.PathLike, aspects: Iterable[str] | None = None, bi
     aspects : the rated columns. By default those with a known name of a rating; if there is none, all numeric columns
         that lie on the scale and do not look like counts or bookkeeping; if there is none, the table is unlabelled.
     bins : the scale on which labels must lie
+    labels : False for a table that is to be scored: no column is read as a rating, and none is missed
 
     Returns
     -------
@@ -107,17 +110,17 @@ def read_clips(path: str | os.PathLike, aspects: Iterable[str] | None = None, bi
     if not table.places:
         raise UsageError(f"{path} holds no clips.")
     _check_names(table)
-    chosen = _choose_aspects(table, aspects, bins, path)
+    chosen = _choose_aspects(table, aspects, bins, path) if labels else []
     columns = {name: table.columns[name] for name in COLUMNS} | {"split": _read_splits(table)}
     columns |= {name: _read_scores(table, name, bins) for name in chosen}
     frame = pd.DataFrame(columns | {name: cells for name, cells in table.columns.items() if name not in columns})
     frame.attrs["aspects"] = chosen
-    validate_clips(frame, bins)
+    validate_clips(frame, bins, labels)
     return frame
 
 
-def validate_clips(frame: pd.DataFrame, bins: ScoreBins = SCALE) -> None:
-    """Check that `frame` is a clip table, wherever it came from.
+def validate_clips(frame: pd.DataFrame, bins: ScoreBins = SCALE, labels: bool = True) -> None:
+    """Check that `frame` is a clip table, wherever it came from; with labels=False, train and dev may have none.
 
     Raises
     ------
@@ -147,7 +150,7 @@ def validate_clips(frame: pd.DataFrame, bins: ScoreBins = SCALE) -> None:
     if bad.any():
         raise UsageError(f"Labels of {some(frame['clip_id'][bad])} are off the scale {_range(bins)}.")
     bare = frame["split"].isin(["train", "dev"]).to_numpy() & np.isnan(scores).all(axis=1)
-    if bare.any():
+    if labels and bare.any():
         why = "" if aspects else " No rated column was found; name it with aspects."
         raise UsageError(f"Clips {some(frame['clip_id'][bare])} are in train or dev and have no label.{why}")
 
@@ -303,6 +306,14 @@ def _check_header(header: Sequence[str], path: Path) -> list[str]:
     return names
 
 
+def _check_delimiter(names: Sequence[str], delimiter: str, path: Path) -> None:
+    """Refuse a header whose only name holds another separator."""
+    for mark, said in ((";", "';'"), ("\t", "tabs"), (",", "commas")):
+        if len(names) == 1 and mark != delimiter and mark in names[0]:
+            cure = "tabs, or as .csv" if delimiter == "\t" else "commas, or as .tsv"
+            raise UsageError(f"{path} is separated by {said}; save it with {cure}.")
+
+
 def _read_delimited(path: Path, delimiter: str) -> TextTable:
     lines = csv.reader(io.StringIO(read_text(path), newline=""), delimiter=delimiter, strict=True)
     names, rows, places, last = None, [], [], 0
@@ -318,6 +329,7 @@ def _read_delimited(path: Path, delimiter: str) -> TextTable:
                 continue
             if names is None:
                 names = _check_header(cells, path)
+                _check_delimiter(names, delimiter, path)
             elif len(cells) != len(names):
                 raise UsageError(f"{path}, line {start}: {len(cells)} cells; the header has {len(names)}.")
             else:

@@ -21,8 +21,7 @@ class Criterion(Protocol):
     """What training and prediction ask of a criterion.
 
     ``outputs`` is the number of raw outputs per aspect; ``sigma`` the kernel width that `ScoreBins.decode` needs for
-        its
-    distributions.
+    its distributions, 0 where nothing was softened.
     """
 
     outputs: int
@@ -59,11 +58,20 @@ class SoftBins:
 
 
 class NearestBin(SoftBins):
-    """Cross-entropy against the nearest bin (DORA-MOS, Table I "CE Loss"; the published code took the bin below)."""
+    """Cross-entropy against the nearest bin (DORA-MOS, Table I "CE Loss"; the published code took the bin below).
+
+    A score midway between two bins puts half the mass on each, or rounding noise would choose: labels in steps of 0.2
+    all lie there. So they decode to themselves, but for the ends of the scale, which decode to the outermost centres.
+    """
+
+    def __init__(self, bins: ScoreBins):
+        super().__init__(bins, sigma=0.0)
 
     def targets(self, scores: Tensor) -> Tensor:
-        nearest = (_exact(scores).unsqueeze(-1) - torch.from_numpy(self.bins.centers)).abs().argmin(-1)
-        return F.one_hot(nearest, self.bins.count).to(scores)
+        distance = (_exact(scores).unsqueeze(-1) - torch.from_numpy(self.bins.centers)).abs()
+        tie = 1e-6 * (self.bins.high - self.bins.low)  # wider than the rounding of float32
+        nearest = (distance <= distance.amin(-1, keepdim=True) + tie).double()
+        return (nearest / nearest.sum(-1, keepdim=True)).to(scores)
 
 
 class Scalar:
@@ -129,7 +137,7 @@ class Coral:
 
 CRITERIA: dict[str, Callable[[BaseConfig], Criterion]] = {
     "gaussian": lambda config: SoftBins(config.bins, config.sigma),
-    "ce": lambda config: NearestBin(config.bins, config.sigma),
+    "ce": lambda config: NearestBin(config.bins),
     "l1": lambda config: Scalar(config.bins),
     "coral": lambda config: Coral(config.bins, config.coral_ranks),
 }

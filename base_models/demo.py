@@ -157,6 +157,15 @@ def write_demo(folder: Path | str, seed: int = 0, n_systems: int = 14, n_prompts
     return folder
 
 
+def is_demo(path: Path | str) -> bool:
+    """Whether `path` is a demo corpus, whoever names it; what is trained on one must say so.
+
+    >>> is_demo("/nowhere")
+    False
+    """
+    return (Path(path) / STAMP).is_file()
+
+
 def _stamp(seed: int, n_systems: int, n_prompts: int) -> dict:
     legal = {"seed": (seed, 0, 2**32 - 1), "n_systems": (n_systems, 2, 900), "n_prompts": (n_prompts, 3, 999)}
     stamp = {"what": "demo corpus: synthetic music, simulated raters", "version": VERSION}

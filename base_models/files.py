@@ -16,7 +16,7 @@ import math
 import os
 import shutil
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -158,14 +158,51 @@ def parse_tensors(data: bytes, name: str) -> dict[str, np.ndarray]:
     return arrays
 
 
-def seal(folder: Path | str, role: str, names: Iterable[str] | None = None) -> None:
-    """Write the manifest that makes `folder` an artifact: its role, and the hash of files `names` (None: of all)."""
+def seal(folder: Path | str, role: str, names: Iterable[str] | None = None, identity: str = "") -> None:
+    """Write the manifest that makes `folder` an artifact: its role, and the hash of files `names` (None: of all).
+
+    Parameters
+    ----------
+    identity : what the contents are, where a folder of other contents could be taken for this one
+    """
     folder = Path(folder)
     if names is None:
         inside = (path for path in folder.rglob("*") if path.is_file() and not path.name.endswith(".tmp"))
         names = sorted(path.relative_to(folder).as_posix() for path in inside if path != folder / MANIFEST)
     files = {name: sha256((folder / name).read_bytes()) for name in names}
-    write_json(folder / MANIFEST, {"format": 1, "role": role, "files": files})
+    write_json(folder / MANIFEST, {"format": 1, "role": role, "identity": identity, "files": files})
+
+
+@contextlib.contextmanager
+def locked(folder: Path | str) -> Iterator[None]:
+    """Wait until no other process works in `folder`, then hold it.
+
+    It only saves work: where the file system has no locks the work is done twice, with the same result. A process that
+    is killed lets go.
+    """
+    path = Path(folder) / ".lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab") as file:
+        with contextlib.suppress(ImportError, OSError):
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def put_in_place(made: Path, folder: Path) -> None:
+    """Move a finished folder to its name; an older artifact of that name gives way.
+
+    Between the two renames a kill leaves the older one beside its name, whole.
+    """
+    old = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.tmp")
+    if folder.exists():
+        os.rename(folder, old)
+    os.rename(made, folder)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def is_sealed(folder: Path | str) -> bool:
@@ -179,7 +216,8 @@ class Artifact:
     Parameters
     ----------
     folder : path of a folder that `seal` closed
-    role : what it must be, e.g. ``"base"``
+    role : what it must be, e.g. ``"base model"``
+    identity : which one it must be, as given to `seal`; "" takes any
 
     Raises
     ------
@@ -189,7 +227,7 @@ class Artifact:
         when the manifest cannot be parsed, a file is missing, or its bytes changed.
     """
 
-    def __init__(self, folder: Path | str, role: str):
+    def __init__(self, folder: Path | str, role: str, identity: str = ""):
         self.folder = Path(folder)
         if not is_sealed(self.folder):
             state = "has no manifest.json: it was never finished" if self.folder.is_dir() else "does not exist"
@@ -201,6 +239,8 @@ class Artifact:
             raise UsageError(f"{self.folder} has manifest format {self.facts.get('format')!r}; this version reads 1.")
         if self.facts.get("role") != role:
             raise UsageError(f"{self.folder} is a {self.facts.get('role')!r}, not a {role!r}.")
+        if self.facts.get("identity") not in ("", None, identity or self.facts.get("identity")):
+            raise DamagedArtifact(f"{self.folder} holds '{self.facts['identity']}': it was copied or renamed.")
 
     @property
     def names(self) -> list[str]:

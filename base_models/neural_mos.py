@@ -85,7 +85,7 @@ class NeuralMOS(RegressorMixin, BaseEstimator):
         self.random_state = random_state
         self.on_epoch = on_epoch
 
-    def fit(self, X: pd.DataFrame, y, sample_weight=None) -> NeuralMOS:
+    def fit(self, X: pd.DataFrame, y, sample_weight=None, groups=None) -> NeuralMOS:
         """Train on clips and their mean opinion scores.
 
         Parameters
@@ -95,6 +95,7 @@ class NeuralMOS(RegressorMixin, BaseEstimator):
         y : array or DataFrame of shape (n,) or (n, aspects), on the scale; NaN is unlabelled. Column names are the
             aspects
         sample_weight : array of shape (n,), or None
+        groups : n names whose clips stay on one side of the inner split (prompts, contents), or None
 
         Raises
         ------
@@ -110,7 +111,7 @@ class NeuralMOS(RegressorMixin, BaseEstimator):
         check_labels(labels, self.config_.bins)
         scores = labels.to_numpy()
         weights = _check_sample_weight(sample_weight, scores, dtype=np.float64, ensure_non_negative=True)
-        train, validation = _inner_split(systems, labels, weights, self.config_.inner_validation)
+        train, validation = _inner_split(systems, labels, weights, self.config_.inner_validation, groups)
         self.aspects_, self.needs_text_ = tuple(labels.columns), judged_by_text(labels.columns, self.text_aspects)
         self.encoders_ = self._encoder_facts()
         model = self._build()
@@ -125,7 +126,7 @@ class NeuralMOS(RegressorMixin, BaseEstimator):
             self._seed(),
             device,
             None if self.checkpoint is None else Path(self.checkpoint),
-            self._identity(filled, scores, weights, ids, systems),
+            self._identity(filled, scores, weights, ids, validation),
             self.on_epoch,
         )
         self.model_ = model
@@ -298,21 +299,26 @@ class NeuralMOS(RegressorMixin, BaseEstimator):
             raise UsageError(f"random_state must be an integer in 0..2**32 - 1; got {seed!r}.")
         return int(seed)
 
-    def _identity(self, filled: FilledClips, scores, weights, ids, systems) -> str:
+    def _identity(self, filled: FilledClips, scores, weights, ids, validation) -> str:
         """What this training run is; a checkpoint of anything else is not resumed."""
-        rows = [filled.content, ids, systems, scores.tobytes().hex(), weights.tobytes().hex()]
+        rows = [filled.content, ids, validation, scores.tobytes().hex(), weights.tobytes().hex()]
         data = sha256(to_json([self.aspects_, self.needs_text_, *map(list, rows[:3]), *rows[3:]]))
         signatures = {kind: facts["signature"] for kind, facts in self.encoders_.items()}
         return self.config_.signature(data=data, encoders=signatures, seed=self._seed())
 
 
-def _inner_split(systems, labels: pd.DataFrame, weights, fraction) -> tuple[list[int], list[int]]:
+def _inner_split(systems, labels: pd.DataFrame, weights, fraction, groups=None) -> tuple[list[int], list[int]]:
     """Rows to train on and rows to select on: those with a label and a weight."""
     scores = labels.to_numpy()
     rows = np.flatnonzero(np.isfinite(scores).any(1) & (weights > 0))
     if len(rows) < 4:
         raise UsageError(f"Training needs at least 4 labelled clips; got {len(rows)}.")
-    held = stratified_holdout([systems[row] for row in rows], mean_label(scores[rows]), fraction, seed=0)
+    if groups is not None and len(groups) != len(scores):
+        raise UsageError(f"There are {len(scores)} clips but {len(groups)} groups.")
+    together = None if groups is None else [str(list(groups)[row]) for row in rows]
+    held = stratified_holdout([systems[row] for row in rows], mean_label(scores[rows]), fraction, 0, together)
+    if held.all() or not held.any():
+        raise UsageError("All clips are of one group; the inner split needs at least 2.")
     for aspect in labels:
         if not np.isfinite(labels[aspect].to_numpy()[rows[~held]]).any():
             raise UsageError(

@@ -31,13 +31,13 @@ class PredictionTable:
     aspects : names of the rated qualities
     distributions : float64 array of shape (n, aspects, bins.count), last axis sums to 1
     bins : the scale
-    sigma : float, kernel width with which `scores` decodes the distributions
+    sigma : float, kernel width with which `scores` decodes the distributions; 0 where nothing was softened
     trained_on, selected_on : ids of clips whose labels the model has seen, in training or in choosing a checkpoint
 
     Raises
     ------
     UsageError
-        when ids repeat, shapes disagree or a row is not a distribution.
+        when ids repeat, shapes disagree, a row is not a distribution, or sigma is negative or not finite.
     """
 
     model: str
@@ -56,6 +56,8 @@ class PredictionTable:
         expected = (len(self.clip_ids), len(self.aspects), self.bins.count)
         if self.distributions.shape != expected:
             raise UsageError(f"Predictions of '{self.model}' have shape {self.distributions.shape}, not {expected}.")
+        if not 0 <= self.sigma < np.inf:
+            raise UsageError(f"Predictions of '{self.model}': sigma must be 0 or more; got {self.sigma}.")
         if len(set(self.clip_ids)) != len(self.clip_ids):
             raise UsageError(f"Predictions of '{self.model}' hold a clip id twice.")
 
@@ -107,7 +109,11 @@ class PredictionTable:
         )
 
     def write(self, path: Path | str) -> None:
-        """Write as Parquet: one row per clip and aspect (``clip_id, aspect, b00 … b19``), page checksums on."""
+        """Write `to_bytes` to a file."""
+        atomic_write(path, self.to_bytes())
+
+    def to_bytes(self) -> bytes:
+        """As Parquet: one row per clip and aspect (``clip_id, aspect, b00 … b19``), page checksums on."""
         n, aspects = len(self), len(self.aspects)
         columns = {
             "clip_id": np.repeat(np.array(self.clip_ids, dtype=object), aspects),
@@ -126,7 +132,7 @@ class PredictionTable:
         table = pa.table({name: pa.array(values) for name, values in columns.items()} if n else _empty(columns))
         buffer = io.BytesIO()
         pq.write_table(table.replace_schema_metadata({b"stackedmos": to_json(about)}), buffer, write_page_checksum=True)
-        atomic_write(path, buffer.getvalue())
+        return buffer.getvalue()
 
     @classmethod
     def read(cls, path: Path | str) -> PredictionTable:

@@ -7,22 +7,22 @@ from there.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from base_models.config import BaseConfig
-from base_models.files import atomic_write, is_sealed, seal, to_json, write_json
+from base_models.files import Artifact, atomic_write, is_sealed, locked, seal, to_json, write_json
 from base_models.labels import mean_label
-from base_models.predictions import PredictionTable
 from base_models.splits import folds as split_folds
 from ensemble.rated_clips import RatedClips
 
 PROGRESS = "progress.json"
 CHECKPOINT = "checkpoint.safetensors"
+ROLE, FOLD_ROLE = "base model", "out-of-fold predictions"
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,8 @@ class BaseRun:
     data, folder, embeddings : folders of the clip table, of this run and of the stored embeddings
     dtype : of the stored embeddings
     folds : int, how many folds of the training split are predicted out of fold; 0 for none
-    threads : int, CPU threads, or 0 to leave them alone
+    threads : int, CPU threads of this run, or 0 to leave them alone; another number moves the last digits, so it is
+        part of what the run is
     overrides : single settings, laid over the rest
     """
 
@@ -54,7 +55,7 @@ class BaseRun:
     embeddings: Path
     dtype: str = "float16"
     folds: int = 0
-    threads: int = 0
+    threads: int = 1
     overrides: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -62,36 +63,78 @@ class BaseRun:
         """The config that preset, settings and overrides stand for."""
         return BaseConfig.preset(self.preset, self.settings).updated(self.overrides, "--set")
 
+    @property
+    def fold_folder(self) -> Path:
+        """Where out-of-fold predictions go."""
+        return self.folder.with_name(f"{self.folder.name}-oof{self.folds}")
+
+    def is_finished(self) -> bool:
+        """Whether the model, and the out-of-fold predictions asked for, are there.
+
+        Raises
+        ------
+        DamagedArtifact
+            when a folder holds another run than its name says.
+        """
+        wanted = {self.folder: ROLE} | ({self.fold_folder: FOLD_ROLE} if self.folds else {})
+        return all(is_sealed(folder) and bool(Artifact(folder, role, folder.name)) for folder, role in wanted.items())
+
     def train(self) -> str:
-        """Train, predict, seal; a finished run is left as it is. Returns the run's name."""
-        if is_sealed(self.folder):
-            return self.name
+        """Train, predict, seal; what is finished is left as it is. Returns the run's name."""
         import torch
 
-        if self.threads:
-            torch.set_num_threads(self.threads)
-        for litter in self.folder.glob(".*.tmp"):
-            litter.unlink(missing_ok=True)
-        rated = RatedClips.load(self.data)
-        tables = {f"oof-{k}.parquet": table for k, table in enumerate(self._out_of_fold(rated))}
-        model = self._model(rated, CHECKPOINT, "").fit(rated.rows("train"), rated.labels("train"))
+        before = torch.get_num_threads()
+        torch.set_num_threads(self.threads or before)
+        try:
+            self._once(self.folder, ROLE, self._whole)
+            if self.folds:
+                self._once(self.fold_folder, FOLD_ROLE, self._out_of_fold)
+        finally:
+            torch.set_num_threads(before)
+        return self.name
+
+    def _once(self, folder: Path, role: str, make: Callable[[RatedClips], dict[str, bytes]]) -> None:
+        with locked(folder):
+            if is_sealed(folder):
+                return
+            for litter in folder.glob(".*.tmp"):
+                litter.unlink(missing_ok=True)
+            files = make(RatedClips.load(self.data))
+            for name, data in files.items():
+                atomic_write(folder / name, data)
+            seal(folder, role, files, identity=folder.name)
+            for rest in (folder / PROGRESS, *folder.glob(f"*{CHECKPOINT}")):
+                rest.unlink(missing_ok=True)  # only now: a run that is killed before goes on from its checkpoint
+
+    def _whole(self, rated: RatedClips) -> dict[str, bytes]:
+        """The model trained on the whole training split, and its predictions for the others."""
+        model = self._model(rated, self.folder / CHECKPOINT, "")
+        model.fit(rated.rows("train"), rated.labels("train"), groups=rated.groups("train"))
+        about = {"name": self.name, "device": model.device_, "threads": self.threads}
+        files = model.to_files() | {"run.json": to_json(about)}
         for split in ("dev", "test"):
             rows = rated.rows(split)
             if len(rows):
                 table = model.prediction_table(self.name, rows["clip_id"].tolist(), model.embed(rows)[1])
-                tables[f"predictions-{split}.parquet"] = table
-        for name, table in tables.items():
-            table.write(self.folder / name)
-        about = {"name": self.name, "device": model.device_, "threads": torch.get_num_threads()}
-        files = model.to_files() | {"run.json": to_json(about)}
-        for name, data in files.items():
-            atomic_write(self.folder / name, data)
-        seal(self.folder, "base model", [*files, *tables])
-        for rest in (self.folder / PROGRESS, *self.folder.glob(f"*{CHECKPOINT}")):
-            rest.unlink(missing_ok=True)  # only now: a run that is killed before goes on from its checkpoint
-        return self.name
+                files[f"predictions-{split}.parquet"] = table.to_bytes()
+        return files
 
-    def _model(self, rated: RatedClips, checkpoint: str, part: str):
+    def _out_of_fold(self, rated: RatedClips) -> dict[str, bytes]:
+        """Predictions of each training fold by a model that never saw it; each fold has a checkpoint of its own."""
+        rows, labels, groups = rated.rows("train"), rated.labels("train"), rated.groups("train")
+        target = mean_label(labels.to_numpy())
+        fold_of = split_folds(rows["system_id"].tolist(), target, self.folds, seed=0, groups=groups)
+        files = {}
+        for k in range(self.folds):
+            inside, outside = np.flatnonzero(fold_of != k), rows[fold_of == k]
+            model = self._model(rated, self.fold_folder / f"{k}.{CHECKPOINT}", f"fold {k + 1}/{self.folds}")
+            kept = None if groups is None else [groups[row] for row in inside]
+            model.fit(rows.iloc[inside].reset_index(drop=True), labels.iloc[inside], groups=kept)
+            table = model.prediction_table(self.name, outside["clip_id"].tolist(), model.embed(outside)[1])
+            files[f"oof-{k}.parquet"] = table.to_bytes()
+        return files
+
+    def _model(self, rated: RatedClips, checkpoint: Path, part: str):
         from base_models.embeddings import EmbeddingStore
         from base_models.neural_mos import NeuralMOS
 
@@ -102,26 +145,10 @@ class BaseRun:
             text_aspects=[a for a, text in zip(rated.aspects, rated.needs_text, strict=True) if text],
             device=self.device,
             store=EmbeddingStore(self.embeddings, dtype=self.dtype),
-            checkpoint=self.folder / checkpoint,
+            checkpoint=checkpoint,
             random_state=self.seed,
-            on_epoch=functools.partial(self._note, part),
+            on_epoch=functools.partial(self._note, checkpoint.parent, part),
         )
 
-    def _note(self, part: str, record: dict[str, Any]) -> None:
-        write_json(self.folder / PROGRESS, record | {"part": part, "max_epochs": self.config.max_epochs})
-
-    def _out_of_fold(self, rated: RatedClips) -> Iterator[PredictionTable]:
-        """Predictions of each training fold by a model that never saw it; each fold has a checkpoint of its own."""
-        if not self.folds:
-            return
-        rows, labels = rated.rows("train"), rated.labels("train")
-        fold_of = split_folds(rows["system_id"].tolist(), mean_label(labels.to_numpy()), self.folds, seed=0)
-        for k in range(self.folds):
-            inside, outside = np.flatnonzero(fold_of != k), rows[fold_of == k]
-            model = self._model(rated, f"fold-{k}.{CHECKPOINT}", f"fold {k + 1}/{self.folds}")
-            model.fit(rows.iloc[inside].reset_index(drop=True), labels.iloc[inside])
-            yield model.prediction_table(self.name, outside["clip_id"].tolist(), model.embed(outside)[1])
-
-    def with_threads(self, threads: int) -> BaseRun:
-        """The same run on so many CPU threads."""
-        return replace(self, threads=threads)
+    def _note(self, folder: Path, part: str, record: dict[str, Any]) -> None:
+        write_json(folder / PROGRESS, record | {"part": part, "max_epochs": self.config.max_epochs})

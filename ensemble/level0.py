@@ -1,8 +1,7 @@
 """Level 0: embed the clips once, train every base model that is not there yet, remember the lot for the meta level.
 
 The default is the paper's: five `dora`, two `dora_coral`, two `dora_decoupled` (DORA-MOS, section III.D). The trap:
-parallel processes that each use every core are slower than one; the cores are shared out, and how many each had is
-recorded, since it moves the last digits.
+the number of CPU threads moves the last digits, so it is fixed per run, whatever else is still to be trained.
 """
 
 from __future__ import annotations
@@ -20,7 +19,6 @@ import joblib
 from base_models.clips import SetAside
 from base_models.config import MODELS, BaseConfig
 from base_models.errors import StackedMOSError, UsageError, one_of
-from base_models.files import is_sealed
 from ensemble.artifacts import Workspace
 from ensemble.base_run import BaseRun
 from ensemble.rated_clips import RatedClips
@@ -51,7 +49,7 @@ class Level0:
     @property
     def unfinished(self) -> list[BaseRun]:
         """Runs that are still to be trained."""
-        return [run for run in self.runs if not is_sealed(run.folder)]
+        return [run for run in self.runs if not run.is_finished()]
 
 
 def plan_models(models: Sequence[str] | None, seeds: int, with_text: bool = True) -> list[tuple[str, int]]:
@@ -92,6 +90,7 @@ def prepare_level0(
     settings: str | None = None,
     device: str = "auto",
     jobs: int = 0,
+    threads: int = 1,
     folds: int = 0,
     dtype: str = "float16",
     overrides: Mapping[str, Any] | None = None,
@@ -104,6 +103,7 @@ def prepare_level0(
     models : presets and seeds
     settings : training settings laid over every preset, or None for the paper's
     jobs : worker processes; 0 shares out the cores (one process on a GPU)
+    threads : CPU threads of each run; fixed, so that a run ends with the same numbers whatever runs beside it
     folds : out-of-fold predictions on the training split
     overrides : single settings of `BaseConfig`, laid over the rest
     on_embed : called with encoder name, contents done, contents in all
@@ -138,10 +138,11 @@ def prepare_level0(
     data = usable.fingerprint(filled.content)
     usable.save(workspace.data(data))
     context = {"data": data, "audio": audio.signature, "text": text.signature if text else None, "dtype": dtype}
-    template["data"] = workspace.data(data)
+    template |= {"data": workspace.data(data), "threads": threads if resolved == "cpu" else 0}
+    context |= {"threads": threads} if resolved == "cpu" and threads != 1 else {}
     runs = tuple(_run(workspace, preset, seed, context, template) for preset, seed in models)
     size = sum(store.path(audio.signature, key).stat().st_size for key in set(filled.audio_keys))
-    return Level0(runs, usable, filled.set_aside, jobs or _share_out(len(runs), resolved, size), resolved)
+    return Level0(runs, usable, filled.set_aside, jobs or _share_out(len(runs), resolved, size, threads), resolved)
 
 
 def train_level0(
@@ -154,19 +155,18 @@ def train_level0(
     watch : context manager factory that shows the progress of runs
     """
     unfinished = level0.unfinished
-    for run in unfinished:
-        run.folder.mkdir(parents=True, exist_ok=True)
-    with watch(unfinished) if watch and unfinished else contextlib.nullcontext():
-        _train(unfinished, min(level0.jobs, len(unfinished)), level0.device)
     root = workspace.root
     entries = [{"name": run.name, "folder": str(run.folder.relative_to(root))} for run in level0.runs]
+    # before training: what was asked for last is what fit_meta means, and it refuses to stack half of it
     workspace.point("level0", {"data": str(level0.runs[0].data.relative_to(root)), "runs": entries})
+    with watch(unfinished) if watch and unfinished else contextlib.nullcontext():
+        _train(unfinished, min(level0.jobs, len(unfinished)))
     return [run.name for run in unfinished]
 
 
 def _run(workspace: Workspace, preset: str, seed: int, context: dict, template: dict) -> BaseRun:
     run = BaseRun(f"{preset}-s{seed}", preset, seed=seed, folder=Path(), **template)
-    signature = run.config.signature(seed=seed, folds=run.folds, **context)
+    signature = run.config.signature(seed=seed, **context)
     return BaseRun(run.name, preset, seed=seed, folder=workspace.base_run(preset, seed, signature), **template)
 
 
@@ -174,26 +174,25 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _share_out(runs: int, device: str, size: int) -> int:
-    """How many processes: one on a GPU; on the CPU one per core, as far as memory holds the embeddings of each."""
+def _share_out(runs: int, device: str, size: int, threads: int) -> int:
+    """How many processes: one on a GPU; on the CPU as many as cores and, for the embeddings of each, memory allow."""
     if device != "cpu" or runs < 2:
         return 1
     try:
         free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError):  # macOS and Windows do not say
         free = 2**33
-    return max(1, min(runs, _cores(), int(free // (2 * size + 2**30))))
+    return max(1, min(runs, _cores() // threads, int(free // (2 * size + 2**30))))
 
 
-def _train(runs: Sequence[BaseRun], jobs: int, device: str) -> None:
+def _train(runs: Sequence[BaseRun], jobs: int) -> None:
     if jobs <= 1:
         for run in runs:
             run.train()
         return
-    threads = max(1, _cores() // jobs) if device == "cpu" else 0
     try:
-        with joblib.parallel_config(backend="loky", inner_max_num_threads=threads or None):
-            joblib.Parallel(n_jobs=jobs)(joblib.delayed(BaseRun.train)(run.with_threads(threads)) for run in runs)
+        with joblib.parallel_config(backend="loky", inner_max_num_threads=runs[0].threads or None):
+            joblib.Parallel(n_jobs=jobs)(joblib.delayed(BaseRun.train)(run) for run in runs)
     except BrokenProcessPool as error:
         raise StackedMOSError(
             "A worker process was killed, most likely for memory. Finished runs are kept; run the same command with "

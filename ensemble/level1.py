@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from base_models.errors import UsageError, one_of
+from base_models.errors import UsageError, one_of, some
 from base_models.files import Artifact, is_sealed, sha256, to_json
 from base_models.metrics import evaluate_difference
 from base_models.predictions import PredictionTable
 from ensemble.artifacts import Workspace
+from ensemble.base_run import ROLE as BASE_ROLE
 from ensemble.rated_clips import RatedClips
 from ensemble.report import LEVEL, Report, render_files
 from ensemble.stack_folder import ROLE, write_stack
@@ -28,6 +29,8 @@ from meta.learners import LEARNERS
 from meta.regressor import MetaRegressor
 from meta.selection import compare
 
+META_VERSION = 1
+"""Raised whenever the same base models would give another stack or report: older stacks are then made anew."""
 MODEL_FILES = ("config.json", "weights.safetensors", "history.json")
 
 
@@ -57,8 +60,12 @@ class Bases:
         folders = {run["name"]: workspace.root / run["folder"] for run in pointer["runs"]}
         for name in only or ():
             one_of(name, folders, "base model")
-        chosen = [folder for name, folder in folders.items() if not only or name in only]
-        return cls(RatedClips.load(workspace.root / pointer["data"]), tuple(Artifact(f, "base model") for f in chosen))
+        chosen = {name: folder for name, folder in folders.items() if not only or name in only}
+        unfinished = [name for name, folder in chosen.items() if not is_sealed(folder)]
+        if unfinished:
+            raise UsageError(f"Base models {some(unfinished)} are not finished; run the same fit_base again first.")
+        artifacts = tuple(Artifact(folder, BASE_ROLE, folder.name) for folder in chosen.values())
+        return cls(RatedClips.load(workspace.root / pointer["data"]), artifacts)
 
     def tables(self, split: str) -> list[PredictionTable]:
         """Their predictions for one split."""
@@ -95,7 +102,7 @@ def fit_level1(
     bases = Bases.latest(workspace, only)
     rated = bases.rated
     runs = [base.folder.name for base in bases.artifacts]
-    signature = sha256(to_json([learner, validation, seed, runs]))[:10]
+    signature = sha256(to_json([META_VERSION, learner, validation, seed, runs]))[:10]
     folder = workspace.meta_run(learner, signature)
     if is_sealed(folder):
         Artifact(folder, ROLE).verify()
@@ -110,15 +117,12 @@ def _fit(folder: Path, bases: Bases, learner: str, validation: float, seed: int)
     tables = bases.tables("dev")
     regressor = MetaRegressor(learner, seed)
     labels = rated.labels("dev").to_numpy()
-    boards = {
-        "meta-validation": regressor.validate(
-            tables, labels, dev["system_id"].tolist(), validation, dev["clip_id"].tolist(), aspects
-        )
-    }
+    systems, ids, groups = dev["system_id"].tolist(), dev["clip_id"].tolist(), rated.groups("dev")
+    boards = regressor.validate(tables, labels, systems, validation, ids, aspects, groups)
     predictions, differences = pd.DataFrame(), pd.DataFrame()
     if len(rated.rows("test")):
         predictions, board, differences = _test(bases, regressor)
-        boards |= {"test": board} if board is not None else {}
+        boards = ({"test": board} if board is not None else {}) | boards
     report = Report(
         source=rated.source,
         demo=rated.demo,

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from base_models.errors import DamagedArtifact
-from base_models.files import is_sealed, read_json
+from base_models.files import read_json
 from ensemble.base_run import PROGRESS, BaseRun
 
 PLAIN_SECONDS = 20.0
@@ -24,11 +24,9 @@ PLAIN_SECONDS = 20.0
 
 
 def _record(run: BaseRun) -> dict[str, Any] | None:
-    path = run.folder / PROGRESS
-    if not path.exists():
-        return None
-    with contextlib.suppress(DamagedArtifact):  # removed between the two looks: the run has just ended
-        return read_json(path)
+    for folder in (run.folder, *([run.fold_folder] if run.folds else [])):
+        with contextlib.suppress(DamagedArtifact):  # not there, or removed between two looks: that part has ended
+            return read_json(folder / PROGRESS)
     return None
 
 
@@ -47,7 +45,7 @@ class _Plain:
             record = _record(run)
             if run.name in self.ended:
                 continue
-            if is_sealed(run.folder):
+            if run.is_finished():
                 self.ended.add(run.name)
                 self.console.print(
                     f"{run.name}: done ({len(self.ended)} of {len(runs)})", highlight=False, soft_wrap=True
@@ -69,7 +67,7 @@ class _Bars:
 
     def show(self, runs: Sequence[BaseRun]) -> None:
         for run in runs:
-            record, sealed = _record(run), is_sealed(run.folder)
+            record, sealed = _record(run), run.is_finished()
             if record is None and not (sealed and run.name in self.tasks):
                 continue
             if run.name not in self.tasks:

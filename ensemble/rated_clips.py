@@ -17,7 +17,8 @@ import pyarrow as pa
 
 from base_models.bins import ScoreBins
 from base_models.clips import read_clips
-from base_models.errors import DamagedArtifact, UsageError
+from base_models.demo import is_demo
+from base_models.errors import DamagedArtifact, UsageError, one_of
 from base_models.files import Artifact, atomic_write, is_sealed, seal, sha256, to_json
 from base_models.labels import judged_by_text
 from base_models.splits import assign_splits, reached
@@ -36,7 +37,9 @@ class RatedClips:
     needs_text : for each aspect, whether it is judged against the prompt
     source : where the table came from, for people
     demo : whether it is the demo corpus
-    note : how the splits came about, with the proportions reached
+    made : how the splits came about
+    group : column whose clips are kept on one side of every split, or ""
+    set_aside : how many clips of the source are left out
     """
 
     frame: pd.DataFrame
@@ -44,7 +47,9 @@ class RatedClips:
     needs_text: tuple[bool, ...]
     source: str
     demo: bool
-    note: str
+    made: str
+    group: str = ""
+    set_aside: int = 0
 
     @classmethod
     def read(
@@ -55,7 +60,6 @@ class RatedClips:
         sizes: Sequence[float] = (0.7, 0.15, 0.15),
         group: str | None = None,
         seed: int = 0,
-        demo: bool = False,
     ) -> RatedClips:
         """Read a listening test and settle its splits.
 
@@ -63,7 +67,8 @@ class RatedClips:
         ----------
         path : anything that `read_clips` reads
         aspects, text_aspects : names, or None for the recognised ones
-        sizes, group, seed : of the splits, used only when the data gives none
+        sizes, seed : of the splits, used only when the data gives none
+        group : column whose clips are kept together, in these splits and in all later ones
 
         Raises
         ------
@@ -76,6 +81,8 @@ class RatedClips:
             raise UsageError(
                 f"{path} has no column of ratings; name one with --aspects. Columns: {list(frame.columns)}."
             )
+        if group is not None:
+            one_of(group, frame.columns, "column for --group")
         given = (frame["split"] != "").any()
         if not given:
             frame["split"] = assign_splits(frame, sizes=tuple(sizes), seed=seed, group=group).to_numpy()
@@ -83,9 +90,18 @@ class RatedClips:
             raise UsageError(f"{path}: some clips have a split and some have none; give all or none.")
         for split in ("train", "dev"):
             if not (frame["split"] == split).any():
-                raise UsageError(f"{path} has no {split} clips; base models train on 'train', stacks on 'dev'.")
-        note = ("splits as given: " if given else f"splits made with seed {seed}: ") + reached(frame)
-        return cls(frame, names, judged_by_text(names, text_aspects), str(path), demo, note)
+                raise UsageError(
+                    f"{path} has no {split} clips; base models train on 'train', stacks on 'dev'. Name some clips "
+                    f"'{split}', or leave the split column out to have splits made."
+                )
+        made = "splits as given" if given else f"splits made with seed {seed}"
+        return cls(frame, names, judged_by_text(names, text_aspects), str(path), is_demo(path), made, group or "")
+
+    @property
+    def note(self) -> str:
+        """How the splits came about, with the proportions reached, and how many clips are left out."""
+        rest = f"; {self.set_aside} clips set aside" if self.set_aside else ""
+        return f"{self.made}: {reached(self.frame)}{rest}"
 
     def rows(self, split: str) -> pd.DataFrame:
         """The clips of one split, in table order."""
@@ -95,33 +111,36 @@ class RatedClips:
         """Labels of one split, one column per aspect."""
         return self.rows(split)[list(self.aspects)]
 
+    def groups(self, split: str) -> list[str] | None:
+        """Groups of the clips of one split, or None when none are kept together."""
+        return self.rows(split)[self.group].astype(str).tolist() if self.group else None
+
     def take(self, rows: Sequence[int]) -> RatedClips:
-        """Only these rows."""
-        return replace(self, frame=self.frame.iloc[list(rows)].reset_index(drop=True))
+        """Only these rows; the others are set aside."""
+        kept = self.frame.iloc[list(rows)].reset_index(drop=True)
+        return replace(self, frame=kept, set_aside=self.set_aside + len(self.frame) - len(kept))
 
     def fingerprint(self, content: Sequence[str]) -> str:
         """Ten hex digits of what training can see: ids, splits, systems, prompts, labels, audio content; and `demo`."""
-        columns = ["clip_id", "split", "system_id", "prompt"]
+        columns = ["clip_id", "split", "system_id", "prompt", *([self.group] if self.group else [])]
         labels = self.frame[list(self.aspects)].to_numpy(dtype=np.float64)
-        parts = [self.frame[column].tolist() for column in columns]
-        return sha256(
-            to_json(
-                [*parts, list(content), list(self.aspects), list(self.needs_text), labels.tobytes().hex(), self.demo]
-            )
-        )[:10]
+        parts = [self.frame[column].astype(str).tolist() for column in columns]
+        facts = [list(content), list(self.aspects), list(self.needs_text), labels.tobytes().hex(), self.demo]
+        return sha256(to_json([*parts, *facts]))[:10]
 
     def save(self, folder: Path) -> None:
         """Write the table to `folder`, unless it is there already, with the audio where it is now."""
         buffer = io.BytesIO()
         self.frame.to_parquet(buffer, index=False)
         facts = {"aspects": self.aspects, "needs_text": self.needs_text, "source": self.source, "demo": self.demo}
-        facts |= {"note": self.note, "scale": [ScoreBins().low, ScoreBins().high]}
+        facts |= {"made": self.made, "group": self.group, "set_aside": self.set_aside}
+        facts |= {"scale": [ScoreBins().low, ScoreBins().high]}
         files = {"clips.parquet": buffer.getvalue(), "facts.json": to_json(facts)}
         if is_sealed(folder) and all(_holds(folder / name, data) for name, data in files.items()):
             return
         for name, data in files.items():
             atomic_write(folder / name, data)
-        seal(folder, "clip table")
+        seal(folder, "clip table", files, identity=folder.name)
 
     @classmethod
     def load(cls, folder: Path) -> RatedClips:
@@ -132,12 +151,13 @@ class RatedClips:
         DamagedArtifact
             when a file changed.
         """
-        artifact = Artifact(folder, "clip table")
+        artifact = Artifact(folder, "clip table", Path(folder).name)
         facts = artifact.json("facts.json")
         try:
             frame = pd.read_parquet(io.BytesIO(artifact.read("clips.parquet")))
             aspects, text = tuple(facts["aspects"]), tuple(facts["needs_text"])
-            return cls(frame, aspects, text, facts["source"], facts["demo"], facts["note"])
+            rest = (facts[name] for name in ("source", "demo", "made", "group", "set_aside"))
+            return cls(frame, aspects, text, *rest)
         except (KeyError, ValueError, pa.ArrowException) as error:
             raise DamagedArtifact(f"{folder} is not a clip table of this version ({error}).") from error
 

@@ -112,6 +112,17 @@ def board_rows(board: list[dict[str, Any]]) -> Iterator[tuple[str, str, list[str
         )
 
 
+def counts(board: list[dict[str, Any]]) -> str:
+    """How many clips and systems a leaderboard counts; a range where aspects differ.
+
+    >>> counts([{"level": "utterance", "n": 8}, {"level": "system", "n": 7}])
+    '8 clips, 7 systems'
+    """
+    found = {level: sorted({row["n"] for row in board if row["level"] == level}) for level in LEVELS}
+    spans = {level: "-".join(dict.fromkeys(str(n) for n in (values[0], values[-1]))) for level, values in found.items()}
+    return f"{spans['utterance']} clips, {spans['system']} systems"
+
+
 def coverage(report: Report) -> dict[str, float]:
     """Share of the labelled test clips whose rating lies in its predicted interval, per aspect; near `LEVEL` when the
     predicted distributions are as wide as they should be.
@@ -154,7 +165,8 @@ def _html(report: Report) -> str:
 
     source = files("ensemble").joinpath("report.html.j2").read_text(encoding="utf-8")
     template = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(source)
-    boards = {name: list(board_rows(_records(board))) for name, board in report.boards.items()}
+    records = {name: _records(board) for name, board in report.boards.items()}
+    boards = {f"{name}: {counts(board)}": list(board_rows(board)) for name, board in records.items()}
     return template.render(
         report=report,
         boards=boards,

@@ -7,6 +7,8 @@ every file is checked against the manifest before anything is predicted.
 from __future__ import annotations
 
 import re
+import shutil
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from typing import Any
 import safetensors.numpy
 
 from base_models.errors import DamagedArtifact, UsageError, some
-from base_models.files import Artifact, atomic_write, seal, to_json
+from base_models.files import Artifact, atomic_write, is_sealed, put_in_place, seal, to_json
 from meta.regressor import MetaRegressor
 
 ROLE = "stack"
@@ -52,9 +54,16 @@ def write_stack(
         **{f"base/{name}/{file}": data for name, contents in bases.items() for file, data in contents.items()},
         **(extra or {}),
     }
-    for name, data in files.items():
-        atomic_write(folder / name, data)
-    seal(folder, ROLE, files)
+    if folder.exists() and not is_sealed(folder) and any(folder.iterdir()):
+        raise UsageError(f"{folder} holds other files; name a new folder, or that of an older stack.")
+    made = folder.absolute().with_name(f".{folder.absolute().name}.{uuid.uuid4().hex}.tmp")
+    try:
+        for name, data in files.items():
+            atomic_write(made / name, data)
+        seal(made, ROLE, files)
+        put_in_place(made, folder.absolute())  # whole: an older stack of this name stays until the new one is complete
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
 
 
 def read_stack(folder: Path | str) -> tuple[Artifact, dict[str, Any], MetaRegressor]:

@@ -1,12 +1,13 @@
 """StackedMOS: base models and a meta-learner as one scikit-learn estimator.
 
 Base models predict clips that they were not trained on; the meta-learner is fitted on those predictions. The trap is
-to fit it on rows that a base model has seen: `cv` says how unseen predictions are made, and prefit models carry the
-ids of their training clips, which are refused.
+to fit it on rows that a base model has seen: `cv` says how unseen predictions are made. Of prefit models, `NeuralMOS`
+alone carries the ids of its training clips, which are refused; others cannot be checked, and the log names them.
 """
 
 from __future__ import annotations
 
+import logging
 import numbers
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -32,6 +33,8 @@ from meta.learners import LEARNERS
 from meta.regressor import MetaRegressor
 from meta.selection import MEAN, STACK
 
+log = logging.getLogger(__name__)
+
 
 class StackedMOS(RegressorMixin, _BaseComposition):
     """Stack of base models that predicts mean opinion scores (DORA-MOS, section III.D).
@@ -42,7 +45,8 @@ class StackedMOS(RegressorMixin, _BaseComposition):
         None takes the paper's nine for a clip table, and a ridge and a forest for a matrix
     final_estimator : ``"ridge"``, ``"lightgbm"``, ``"mean"``, or a scikit-learn regressor (which cannot be saved)
     cv : how base predictions for the meta level are made: int folds, one hold-out fraction (base models stay as
-        fitted on the rest), a splitter, an iterable of (train, test) rows, or ``"prefit"``
+        fitted on the rest), a splitter, an iterable of (train, test) rows, or ``"prefit"``, for base models that
+        have not seen the rows of `fit` (verified for `NeuralMOS` only; the log names those that are taken on trust)
     validation : share of the meta rows on which a first fit is measured; the learner that stays is fitted on all.
         None skips it
     random_state : int, of folds, hold-outs and the learner
@@ -106,7 +110,9 @@ class StackedMOS(RegressorMixin, _BaseComposition):
         named = self._named(X)
         if isinstance(self.cv, str) and self.cv == "prefit":
             self.estimators_ = named
-            return self._fit_tables(_tables(named, X, ids, self.aspects_), labels, ids, systems, groups)
+            tables = _tables(named, X, ids, self.aspects_)
+            _log_unchecked(named)
+            return self._fit_tables(tables, labels, ids, systems, groups)
         splits = self._splits(labels, systems, groups)
         self.estimators_, tables = self._fit_bases(named, X, labels, splits)
         rows = np.concatenate([test for _, test in splits])
@@ -133,7 +139,8 @@ class StackedMOS(RegressorMixin, _BaseComposition):
         if self.validation is None:
             regressor.fit(tables, y, ids, aspects)
         else:
-            board = regressor.validate(tables, y, systems, self.validation, ids, aspects, groups)
+            boards = regressor.validate(tables, y, systems, self.validation, ids, aspects, groups)
+            board = boards["meta-validation"]
         self.final_estimator_, self.validation_scores_ = regressor, board
         return self
 
@@ -201,7 +208,7 @@ class StackedMOS(RegressorMixin, _BaseComposition):
         self = cls(bases, regressor.learner, "prefit", random_state=regressor.random_state)
         self.estimators_, self.final_estimator_ = bases, regressor
         self.aspects_, self._flat = regressor.aspects_, bool(facts.get("flat", False))
-        self.validation_scores_ = None
+        self.validation_scores_, self.demo_ = None, bool(facts.get("demo", False))
         return self
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -330,6 +337,17 @@ def _take(X, rows):
 
 def _is_neural(model) -> bool:
     return hasattr(model, "predict_embedded")
+
+
+def _log_unchecked(named) -> None:
+    """Name the prefit models that list no training clips, for which `meta.features.refuse_leaks` is blind."""
+    unchecked = [name for name, model in named if not hasattr(model, "trained_on_")]
+    if unchecked:
+        log.warning(
+            "Prefit base models %s carry no ids of their training clips and cannot be checked for leaks; "
+            "fit the stack on rows that they have not seen.",
+            some(unchecked),
+        )
 
 
 def _fit(name: str, model, X, labels: pd.DataFrame, memory: EmbeddingStore):

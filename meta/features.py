@@ -27,7 +27,7 @@ class Layout:
     Parameters
     ----------
     models : names of the base models, in column order
-    sigmas : kernel width with which each model's distributions are decoded, in score points
+    sigmas : kernel width with which each model's distributions are decoded, in score points; 0 for none
     bins : the scale that all share
     """
 
@@ -85,7 +85,7 @@ class Layout:
             models, sigmas = tuple(facts["models"]), tuple(float(sigma) for sigma in facts["sigmas"])
             layout = cls(models, sigmas, ScoreBins(**facts["bins"]))
             well = len(models) == len(sigmas) == len(set(models)) > 0 and all(isinstance(name, str) for name in models)
-            if not well or not all(sigma > 0 for sigma in sigmas):
+            if not well or not all(0 <= sigma < np.inf for sigma in sigmas):
                 raise ValueError("models and sigmas disagree")
             return layout
         except (KeyError, TypeError, ValueError) as error:

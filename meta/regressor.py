@@ -1,7 +1,7 @@
 """MetaRegressor: one learner per aspect, from the bins of all base models to a score and a distribution.
 
-The distribution is a Gaussian around the stacked score, as wide as the error on held-out clips. The trap: the
-held-out clips measure that width and nothing else; the learners that predict are fitted anew on all clips, by the same
+The distribution is a Gaussian around the stacked score, as wide as the error on clips that a learner was not fitted on.
+The trap: splits measure, and nothing else; the learners that predict are fitted anew on all clips, by the same
 procedure.
 """
 
@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
@@ -21,7 +22,7 @@ from base_models.predictions import PredictionTable
 from meta.features import Layout, feature_array, layout_of, refuse_leaks
 from meta.learners import LEARNERS, Wrapped
 from meta.selection import compare
-from meta.split import check_meta_rows, meta_split
+from meta.split import check_meta_rows, count_groups, meta_folds, meta_split
 
 
 class MetaRegressor(BaseEstimator):
@@ -30,7 +31,7 @@ class MetaRegressor(BaseEstimator):
     Parameters
     ----------
     learner : name in `LEARNERS`, or a scikit-learn regressor (cloned per aspect; it cannot be saved)
-    random_state : int, seed of the learner and of the meta-validation split
+    random_state : int, seed of the learner, of the meta-validation split and of the folds
 
     Attributes
     ----------
@@ -38,7 +39,8 @@ class MetaRegressor(BaseEstimator):
     layout_ : Layout, the base models in column order
     learners_ : list of fitted learners, one per aspect
     residual_sigma_ : float64 array of shape (aspects,), width of predicted distributions in score points: the RMS
-        error on meta-validation clips after `validate`, 0.35 (the paper's softening) after `fit` alone
+        error over all labelled clips in 5-fold cross-validation after `validate` (at least half a bin), 0.35 (the
+        paper's softening) after `fit` alone
     fitted_on_ : tuple of str, ids of the clips that `fit` was given
     warnings_ : list of str, for people
     """
@@ -101,23 +103,25 @@ class MetaRegressor(BaseEstimator):
         aspects: Sequence[str] | None = None,
         groups: Sequence[str] | None = None,
         n_bootstrap: int = 1000,
-    ) -> pd.DataFrame:
+    ) -> dict[str, pd.DataFrame]:
         """Measure on held-out rows, then fit on all rows.
 
-        A learner fitted on the meta-training rows is judged on the meta-validation rows, which gives `residual_sigma_`
-        and the leaderboard. The learner that stays is fitted on all rows, its settings chosen anew, so no point
-        prediction depends on the split.
+        A trial learner fitted on the meta-training rows is judged on the meta-validation rows, and on its own: the gap
+        between the two exposes over-fitting. `residual_sigma_` is the error in cross-validation over all labelled rows,
+        aspect by aspect, since 40 % of a small set are too few to tell a width. The learner that stays is fitted on all
+        rows, its settings chosen anew, so no point prediction depends on a split.
 
         Parameters
         ----------
         tables, y, clip_ids, aspects : see `fit`; rows without any label are left out
         system_ids : n system names
-        validation, groups : see `meta.split.meta_split`
+        validation, groups : see `meta.split.meta_split`; groups stay together in the folds too
         n_bootstrap : see `base_models.metrics.evaluate`
 
         Returns
         -------
-        leaderboard : DataFrame, see `meta.selection.compare`, of the meta-validation rows
+        leaderboards : dict of ``"meta-training"`` and ``"meta-validation"`` to DataFrame, see `meta.selection.compare`:
+            the trial learner on the rows that it was fitted on, and on those that it was not
 
         Raises
         ------
@@ -134,25 +138,36 @@ class MetaRegressor(BaseEstimator):
         groups = None if groups is None else np.array(list(groups), dtype=object)[rows]
         held = meta_split(system_ids[rows], y[rows], validation, self.random_state, groups)
         ids = np.array(clip_ids, dtype=object)
-        train, rest = rows[~held], rows[held]
+        parts = {"meta-training": rows[~held], "meta-validation": rows[held]}
+        train = parts["meta-training"]
         trial = MetaRegressor(self.learner, self.random_state).fit(tables, y[train], list(ids[train]), aspects)
-        predicted = trial.predict(tables, list(ids[rest]))
-        board = compare(tables, y[rest], system_ids[rest], list(ids[rest]), aspects, predicted, n_bootstrap)
+        boards = {}
+        for name, part in parts.items():
+            names = list(ids[part])
+            stack = trial.predict(tables, names)
+            boards[name] = compare(tables, y[part], system_ids[part], names, aspects, stack, n_bootstrap)
         self.fit(tables, y[rows], list(ids[rows]), aspects)
-        self.residual_sigma_ = self._residual_sigma(y[rest] - predicted)
-        return board
+        self.residual_sigma_ = self._residual_sigma(tables, y[rows], system_ids[rows], groups)
+        return boards
 
-    def _residual_sigma(self, residuals: np.ndarray) -> np.ndarray:
-        """RMS per aspect, at least half a bin: narrower Gaussians fall between the bins."""
-        sigmas = np.full(residuals.shape[1], SOFTEN_SIGMA)
+    def _residual_sigma(self, tables, y: np.ndarray, system_ids: np.ndarray, groups) -> np.ndarray:
+        """RMS error per aspect in cross-validation, at least half a bin: narrower Gaussians fall between the bins."""
+        sigmas = np.full(len(self.aspects_), SOFTEN_SIGMA)
         for k, aspect in enumerate(self.aspects_):
-            known = residuals[~np.isnan(residuals[:, k]), k]
-            if len(known):
-                sigmas[k] = max(np.sqrt(np.mean(known**2)), self.layout_.bins.width / 2)
-            else:
+            kept = ~np.isnan(y[:, k])
+            of_kept = None if groups is None else groups[kept]
+            if of_kept is not None and count_groups(of_kept) < 2:
                 self.warnings_.append(
-                    f"{aspect}: no held-out label; distributions are {SOFTEN_SIGMA} wide by convention."
+                    f"{aspect}: all labels are of one group; distributions are {SOFTEN_SIGMA} wide by convention."
                 )
+                continue
+            X, truth = feature_array(tables, aspect, self.fitted_on_)[kept], y[kept, k]
+            fold = meta_folds(system_ids[kept], truth, self.random_state, of_kept)
+            unseen = np.empty(len(truth))
+            for test in (fold == number for number in np.unique(fold)):
+                unseen[test] = self._new_learner(self.layout_).fit(X[~test], truth[~test]).predict(X[test])
+            residuals = truth - np.clip(unseen, self.layout_.bins.low, self.layout_.bins.high)
+            sigmas[k] = max(np.sqrt(np.mean(residuals**2)), self.layout_.bins.width / 2)
         return sigmas
 
     def predict(self, tables: Sequence[PredictionTable], clip_ids: Sequence[str] | None = None) -> np.ndarray:
@@ -198,11 +213,21 @@ class MetaRegressor(BaseEstimator):
     def predict_interval(
         self, tables: Sequence[PredictionTable], clip_ids: Sequence[str] | None = None, level: float = 0.9
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Central interval of each predicted distribution, widened where need be to hold the score.
+        """Gaussian interval around each score, cut to the scale.
+
+        The bounds are ``score ± z * residual_sigma_``, clipped, and not quantiles of `predict_distribution`: raters'
+        scores pile up on the ends of the scale, and a distribution over bins has no mass on an end itself, so that its
+        quantiles leave ratings of exactly 1 or 5 outside. Where a bound is an end, errors on that side cannot fall
+        outside, and the interval holds up to ``(1 + level) / 2`` of the ratings.
+
+        Parameters
+        ----------
+        tables, clip_ids : see `predict`
+        level : float in (0, 1), share of ratings that the interval should hold
 
         Returns
         -------
-        low, high : float64 arrays of shape (n, aspects)
+        low, high : float64 arrays of shape (n, aspects), on the scale
 
         Raises
         ------
@@ -211,9 +236,9 @@ class MetaRegressor(BaseEstimator):
         """
         if not 0 < level < 1:
             raise UsageError(f"The interval's level must lie between 0 and 1; got {level}.")
-        scores, distributions = self.predict(tables, clip_ids), self.predict_distribution(tables, clip_ids)
-        bounds = [self.layout_.bins.quantile(distributions, (1 + sign * level) / 2) for sign in (-1, 1)]
-        return np.minimum(bounds[0], scores), np.maximum(bounds[1], scores)
+        scores, bins = self.predict(tables, clip_ids), self.layout_.bins
+        reach = stats.norm.ppf((1 + level) / 2) * self.residual_sigma_
+        return np.clip(scores - reach, bins.low, bins.high), np.clip(scores + reach, bins.low, bins.high)
 
     def describe(self) -> dict[str, dict[str, Any]]:
         """Facts about the learner of each aspect, for a report."""

@@ -1,4 +1,4 @@
-"""Meta-training and meta-validation rows: the 60/40 split of the clips that the base models have not seen.
+"""Meta-training and meta-validation rows: the 60/40 split of the clips that the base models have not seen, and folds.
 
 The trap: a random split may leave a system or a score band to one side, and rows of a single system cannot answer a
 question about systems at all; the first is for `stratified_holdout`, the second for `check_meta_rows`.
@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 
 from base_models.errors import UsageError
-from base_models.splits import stratified_holdout
+from base_models.splits import folds, stratified_holdout
 
 MIN_ROWS = 5
+MAX_FOLDS = 5
 
 
 def check_meta_rows(system_ids: Sequence[str], what: str = "labelled clips") -> None:
@@ -59,3 +61,28 @@ def meta_split(
         when `validation` is not such a share, or there are fewer than 2 rows (or groups).
     """
     return stratified_holdout(system_ids, scores, validation, seed, groups=groups)
+
+
+def meta_folds(system_ids: Sequence[str], scores, seed: int = 0, groups: Sequence[str] | None = None) -> np.ndarray:
+    """Fold of each row, balanced as `meta_split`: 5 folds, or as many as there are rows (or groups) when fewer.
+
+    Parameters
+    ----------
+    system_ids, scores, seed, groups : see `meta_split`
+
+    Returns
+    -------
+    fold : int array of shape (n,)
+
+    Raises
+    ------
+    UsageError
+        when there are fewer than 2 rows (or groups).
+    """
+    units = len(scores) if groups is None else count_groups(groups)
+    return folds(system_ids, scores, max(2, min(MAX_FOLDS, units)), seed, groups=groups)
+
+
+def count_groups(groups: Sequence[str]) -> int:
+    """Number of different groups, a missing name being one of them."""
+    return len(pd.factorize(np.array(list(groups), dtype=object), use_na_sentinel=False)[1])

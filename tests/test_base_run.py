@@ -1,23 +1,29 @@
 """One run: killed anywhere it goes on from where it was, to the same tables; finished it is left alone."""
 
 import dataclasses
+import shutil
+import threading
+import time
 
 import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+import torch
 
 from base_models import config
-from base_models.files import Artifact, is_sealed, read_json
+from base_models.errors import DamagedArtifact
+from base_models.files import Artifact, is_sealed, locked, read_json
 from base_models.neural_mos import NeuralMOS
 from base_models.predictions import PredictionTable
 from ensemble.artifacts import Workspace
-from ensemble.base_run import CHECKPOINT, PROGRESS, BaseRun
+from ensemble.base_run import CHECKPOINT, FOLD_ROLE, PROGRESS, ROLE, BaseRun
 from ensemble.level0 import prepare_level0
 from ensemble.rated_clips import RatedClips
 
 RATE = 24_000
-TABLES = ("oof-0", "oof-1", "predictions-dev", "predictions-test")
+TABLES = {"predictions-dev.parquet", "predictions-test.parquet"}
+FOLDS = {"oof-0.parquet", "oof-1.parquet"}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -33,9 +39,9 @@ def few_epochs():
 def run(tmp_path_factory):
     """A run on 24 clips with two folds, laid out and not yet trained."""
     folder, rng = tmp_path_factory.mktemp("data"), np.random.default_rng(0)
-    time, rows = np.arange(RATE // 2) / RATE, []
+    seconds, rows = np.arange(RATE // 2) / RATE, []
     for k in range(24):
-        soundfile.write(folder / f"{k}.wav", 0.1 * np.sin(2 * np.pi * 220 * (1 + k % 4) * time), RATE)
+        soundfile.write(folder / f"{k}.wav", 0.1 * np.sin(2 * np.pi * 220 * (1 + k % 4) * seconds), RATE)
         split = "train" if k < 14 else "dev" if k < 20 else "test"
         rows.append((f"c{k:02d}", f"s{k % 4}", ("piano", "drums")[k % 2], f"{k}.wav", split, *rng.uniform(1, 5, 2)))
     table = pd.DataFrame(rows, columns=["clip_id", "system_id", "prompt", "audio", "split", "mi", "ta"])
@@ -63,13 +69,20 @@ def bytes_of(folder, files):
 
 
 def test_a_finished_run_holds_the_model_and_its_tables_and_no_litter(finished):
-    tables = {f"{name}.parquet" for name in TABLES}
-    model = {"config.json", "weights.safetensors", "history.json"}
-    assert names(finished.folder) == tables | model | {"run.json", "manifest.json"}
-    artifact = Artifact(finished.folder, "base model")
-    artifact.verify()
-    assert set(artifact.names) == tables | model | {"run.json"}
+    files = TABLES | {"config.json", "weights.safetensors", "history.json", "run.json"}
+    for folder, role, wanted in [(finished.folder, ROLE, files), (finished.fold_folder, FOLD_ROLE, FOLDS)]:
+        assert names(folder) == wanted | {"manifest.json"}
+        artifact = Artifact(folder, role, folder.name)
+        artifact.verify()
+        assert set(artifact.names) == wanted
     assert read_json(finished.folder / "run.json")["name"] == "dora-s0"
+
+
+def test_a_run_under_the_name_of_another_is_refused(finished, tmp_path):
+    shutil.copytree(finished.folder, tmp_path / "dora-s0-0123456789")
+    moved = dataclasses.replace(finished, folder=tmp_path / "dora-s0-0123456789", folds=0)
+    with pytest.raises(DamagedArtifact, match="it was copied or renamed"):
+        moved.is_finished()
 
 
 def test_the_saved_model_predicts_the_saved_tables(finished):
@@ -87,37 +100,59 @@ def test_a_finished_run_is_left_as_it_is(finished, monkeypatch):
     assert {path: path.stat().st_mtime_ns for path in finished.folder.iterdir()} == before
 
 
-@pytest.mark.parametrize(("part", "epoch"), [("fold 1/2", 1), ("fold 2/2", 2), ("", 1), ("", 3)])
+@pytest.mark.parametrize(("part", "epoch"), [("", 1), ("", 3), ("fold 1/2", 1), ("fold 2/2", 2)])
 def test_a_killed_run_goes_on_and_ends_with_the_same_tables(finished, tmp_path, monkeypatch, part, epoch):
-    run, note, epochs = dataclasses.replace(finished, folder=tmp_path), BaseRun._note, []
+    run, note, epochs = dataclasses.replace(finished, folder=tmp_path / finished.folder.name), BaseRun._note, []
+    folder, original = (run.fold_folder, finished.fold_folder) if part else (run.folder, finished.folder)
 
-    def killed(self, of, record):
-        note(self, of, record)
+    def killed(self, into, of, record):
+        note(self, into, of, record)
         if (of, record["epoch"]) == (part, epoch):
             raise KeyboardInterrupt
 
     monkeypatch.setattr(BaseRun, "_note", killed)
     with pytest.raises(KeyboardInterrupt):
         run.train()
-    assert not is_sealed(tmp_path)
-    assert read_json(tmp_path / PROGRESS)["epoch"] == epoch
-    assert any(name.endswith(CHECKPOINT) for name in names(tmp_path))
-    (tmp_path / ".weights.safetensors.0123.tmp").write_bytes(b"half")
-    monkeypatch.setattr(BaseRun, "_note", lambda self, of, record: epochs.append((of, record["epoch"])))
+    assert not is_sealed(folder)
+    assert read_json(folder / PROGRESS)["epoch"] == epoch
+    assert any(name.endswith(CHECKPOINT) for name in names(folder))
+    (folder / ".weights.safetensors.0123.tmp").write_bytes(b"half")
+    monkeypatch.setattr(BaseRun, "_note", lambda self, into, of, record: epochs.append((of, record["epoch"])))
     run.train()
     assert epochs[0] == (part, epoch + 1)
-    tables = [f"{name}.parquet" for name in TABLES]
-    assert bytes_of(tmp_path, tables) == bytes_of(finished.folder, tables)
-    assert bytes_of(tmp_path, ["weights.safetensors"]) == bytes_of(finished.folder, ["weights.safetensors"])
-    assert names(tmp_path) == names(finished.folder)
+    same = FOLDS if part else TABLES | {"weights.safetensors"}
+    assert bytes_of(folder, same) == bytes_of(original, same)
+    assert names(folder) == names(original)
 
 
-def test_a_run_killed_between_a_fold_and_its_checkpoint_leaves_no_litter(finished, tmp_path):
-    run = dataclasses.replace(finished, folder=tmp_path)
-    (tmp_path / "oof-0.parquet").write_bytes((finished.folder / "oof-0.parquet").read_bytes())
-    (tmp_path / f"fold-0.{CHECKPOINT}").write_bytes(b"whatever")
+def test_folds_are_added_to_a_finished_run_without_training_it_again(finished, tmp_path, monkeypatch):
+    run = dataclasses.replace(finished, folder=tmp_path / finished.folder.name)
+    shutil.copytree(finished.folder, run.folder)
+    assert not run.is_finished()
+    monkeypatch.setattr(BaseRun, "_whole", None)
     run.train()
-    assert names(tmp_path) == names(finished.folder)
+    assert run.is_finished()
+
+
+def test_two_processes_do_not_train_one_run_at_once(finished, tmp_path):
+    """The second waits for the first and finds the run finished."""
+    run = dataclasses.replace(finished, folder=tmp_path / finished.folder.name, folds=0)
+    with locked(run.folder):
+        waiting = threading.Thread(target=run.train)
+        waiting.start()
+        time.sleep(0.3)
+        assert names(run.folder) == {".lock"}
+        for name in names(finished.folder):
+            shutil.copy(finished.folder / name, run.folder / name)
+        before = (run.folder / "manifest.json").stat().st_mtime_ns
+    waiting.join()
+    assert (run.folder / "manifest.json").stat().st_mtime_ns == before
+
+
+def test_the_callers_number_of_threads_comes_back(finished):
+    before = torch.get_num_threads()
+    dataclasses.replace(finished, threads=before + 1).train()
+    assert torch.get_num_threads() == before
 
 
 def test_without_folds_and_without_test_clips_there_are_only_dev_predictions(finished, tmp_path):
@@ -132,10 +167,6 @@ def test_without_folds_and_without_test_clips_there_are_only_dev_predictions(fin
 
 def test_progress_tells_the_part_and_the_most_epochs(finished, tmp_path):
     run = dataclasses.replace(finished, folder=tmp_path)
-    run._note("fold 1/2", {"epoch": 3, "loss": 2.0, "srcc": [None, 0.5], "best": 2, "seconds": 0.1})
+    run._note(tmp_path, "fold 1/2", {"epoch": 3, "loss": 2.0, "srcc": [None, 0.5], "best": 2, "seconds": 0.1})
     record = read_json(tmp_path / PROGRESS)
     assert (record["part"], record["epoch"], record["max_epochs"]) == ("fold 1/2", 3, run.config.max_epochs)
-
-
-def test_threads_are_a_copy_with_one_change(run):
-    assert run.with_threads(3) == dataclasses.replace(run, threads=3)

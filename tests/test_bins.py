@@ -44,6 +44,15 @@ def test_the_plain_expectation_leans_inwards_at_the_ends_and_decode_does_not():
     assert bins.decode(bins.soften(5.0, 0.25), 0.25) == pytest.approx(5.0)
 
 
+@grids
+def test_what_was_not_softened_decodes_to_its_mean(bins):
+    hard = np.eye(bins.count)
+    assert np.allclose(bins.decode(hard, 0), bins.centers)
+    halves = (hard[:-1] + hard[1:]) / 2
+    assert np.allclose(bins.decode(halves, 0), bins.edges[1:-1])
+    assert ((bins.decode(hard * (1 + 1e-6), 0) >= bins.low) & (bins.decode(hard * (1 + 1e-6), 0) <= bins.high)).all()
+
+
 @given(st.lists(st.floats(1, 5), min_size=2, max_size=30), st.floats(0.2, 1.0))
 def test_order_of_scores_is_kept(scores, sigma):
     bins = ScoreBins()

@@ -221,6 +221,8 @@ def test_usual_column_names_are_known_and_ids_come_from_file_names(tmp_path, nam
         ("clip_id,mos\n", "holds no clips"),
         ("", "is empty"),
         (" \n\n", "is empty"),
+        ("clip_id;mos\na;3,5\n", r"t.csv is separated by ';'; save it with commas, or as .tsv"),
+        ("clip_id\tmos\na\t3\n", r"t.csv is separated by tabs; save it with commas, or as .tsv"),
     ],
 )
 def test_a_bad_table_is_an_error_that_says_where(tmp_path, text, message):
@@ -238,6 +240,34 @@ def test_a_label_is_a_plain_number_on_the_scale_or_an_error(tmp_path, cell):
         return
     with pytest.raises(UsageError, match=r"t.csv, line 2: mos is .*a label is a number in 1..5"):
         read_clips(path)
+
+
+def test_a_tsv_with_commas_is_told_its_separator(tmp_path):
+    with pytest.raises(UsageError, match=r"t.tsv is separated by commas; save it with tabs, or as .csv"):
+        read_clips(write(tmp_path / "t.tsv", "clip_id,mos\na,3\n"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["clip_id,split,note\na,train,x\nb,dev,y\n", "clip_id,quality\na,80\nb,60\n", "clip_id,mos\na,good\nb,\n"],
+)
+def test_a_table_to_be_scored_needs_no_ratings_and_what_looks_like_one_stays_text(tmp_path, text):
+    path = write(tmp_path / "t.csv", text)
+    with pytest.raises(UsageError, match=r"No rated column was found|is '80'|is 'good'"):
+        read_clips(path)
+    clips = read_clips(path, labels=False)
+    assert clips["clip_id"].tolist() == ["a", "b"]
+    assert clips.attrs["aspects"] == []
+    assert clips.iloc[0, -1] == text.splitlines()[1].split(",")[-1]
+
+
+def test_a_tree_and_a_list_to_be_scored_may_have_any_labels(tree):
+    path = write(tree / "sets/train_mos_list.txt", f"{PREFIX}S002_P044.wav,80,none\n")
+    for source, n in ((tree, 4), (path, 1)):
+        clips = read_clips(source, labels=False)
+        assert len(clips) == n
+        assert clips.attrs["aspects"] == []
+        assert clips.loc[0, ["split", "prompt", "mi", "ta"]].tolist() == ["train", "piano, slow", "80", "none"]
 
 
 def test_another_scale_can_be_told(tmp_path):

@@ -31,7 +31,7 @@ def test_gradient_descent_on_the_logits_recovers_the_scores(name):
         criterion.loss(logits, SCORES).sum().backward()
         optimizer.step()
     decoded = ScoreBins().decode(criterion.distribution(logits.detach()).numpy(), criterion.sigma)
-    assert np.abs(decoded - SCORES.numpy()).max() < 0.11
+    assert np.abs(decoded - SCORES.numpy()).max() < 0.11  # hard bins end at 1.1 and 4.9
 
 
 def test_soft_cross_entropy_and_kl_have_equal_gradients():
@@ -43,8 +43,28 @@ def test_soft_cross_entropy_and_kl_have_equal_gradients():
 
 
 def test_hard_targets_take_the_nearest_bin_not_the_one_below():
-    targets = NearestBin(ScoreBins(grid="endpoints"), 0.25).targets(torch.tensor([1.2, 1.0, 5.0]))
+    targets = NearestBin(ScoreBins(grid="endpoints")).targets(torch.tensor([1.2, 1.0, 5.0]))
     assert targets.argmax(1).tolist() == [1, 0, 19]
+
+
+def test_a_score_midway_between_two_bins_is_half_in_each():
+    criterion = NearestBin(ScoreBins())
+    for dtype in (torch.float32, torch.float64):
+        steps = torch.arange(1, 20, dtype=dtype) * 0.2 + 1
+        targets = criterion.targets(steps)
+        assert ((targets == 0.5).sum(1) == 2).all()
+        assert (targets.sum(1) == 1).all()
+    assert criterion.targets(torch.tensor([1.24, 1.201, 1.0, 5.0])).argmax(1).tolist() == [1, 1, 0, 19]
+    assert criterion.targets(torch.tensor([1.24, 1.201, 1.0, 5.0])).amax(1).tolist() == [1] * 4
+    wide = NearestBin(ScoreBins(0, 100)).targets(torch.tensor([90.0, 90.01]))
+    assert wide.amax(1).tolist() == [0.5, 1]
+
+
+def test_a_perfect_hard_bin_model_decodes_to_the_scores_but_for_the_ends():
+    criterion, scores = NearestBin(ScoreBins()), torch.tensor([1.2, 1.4, 3.0, 4.8, 1.0, 5.0])
+    perfect = criterion.distribution(criterion.targets(scores).log())
+    decoded = ScoreBins().decode(perfect.numpy(), criterion.sigma)
+    assert decoded == pytest.approx([1.2, 1.4, 3.0, 4.8, 1.1, 4.9])
 
 
 def test_extreme_logits_keep_a_finite_loss():

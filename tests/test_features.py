@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -93,7 +95,14 @@ def test_a_layout_refuses_a_missing_or_changed_model():
 def test_a_layout_survives_json_and_refuses_damage():
     layout = layout_of([table("a"), table("b", sigma=0.25)])
     facts = layout.to_json()
-    assert Layout.from_json(facts) == layout
-    for change in ({"models": ["a"]}, {"models": ["a", "a"]}, {"sigmas": [1, -1]}, {"bins": {"count": 1}}, {"bins": 3}):
+    for same in (layout, replace(layout, sigmas=(0.35, 0.0))):
+        assert Layout.from_json(same.to_json()) == same
+    for change in (
+        {"models": ["a"]},
+        {"models": ["a", "a"]},
+        {"sigmas": [1, -1]},
+        {"bins": {"count": 1}},
+        {"bins": 3},
+    ):
         with pytest.raises(DamagedArtifact, match="list of base models is damaged"):
             Layout.from_json(facts | change)

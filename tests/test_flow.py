@@ -18,6 +18,8 @@ import pytest
 from base_models.clips import read_clips
 from base_models.config import BaseConfig
 from base_models.demo import write_demo
+from base_models.errors import UsageError
+from base_models.files import read_json, seal, write_json
 from base_models.metrics import evaluate
 
 ASPECTS = ["mi", "ta"]
@@ -86,7 +88,7 @@ def test_the_report_is_whole_and_consistent(flow, learner):
     folder = flow.stacks[learner]
     report = json.loads((folder / "report.json").read_text())
     assert report["learner"] == learner
-    assert set(report["leaderboards"]) == {"meta-validation", "test"}
+    assert set(report["leaderboards"]) == {"meta-training", "meta-validation", "test"}
     metrics = pd.read_csv(folder / "metrics.csv")
     for rows, board in report["leaderboards"].items():
         board = pd.DataFrame(board)
@@ -139,6 +141,36 @@ def test_without_a_prompt_its_aspects_are_left_out(flow):
     assert set(record) == {"clip_id", "audio", "mi", "mi_low", "mi_high"}
     with_prompt = json.loads(flow.predict(flow.wavs[0], "--prompt", flow.prompt, "--format", "jsonl")[1])
     assert record["mi"] == with_prompt["mi"]
+
+
+def test_the_answer_format_is_refused_where_an_aspect_is_left_out(flow, tmp_path):
+    target = tmp_path / "answer.txt"
+    for words in (["--out", target], ["--format", "answer"]):
+        with pytest.raises(UsageError, match=r"answer format needs every aspect, and ta is judged .* pass --prompt"):
+            flow.predict(flow.wavs[0], *words)
+    assert not target.exists()
+
+
+def test_scores_of_a_demo_stack_are_said_to_be_of_no_meaning(flow, tmp_path):
+    said = "demo corpus: this stack was trained on synthetic music and simulated raters; its scores say nothing"
+    stack, words = shutil.copytree(flow.stacks["mean"], tmp_path / "stack"), [flow.wavs[0], "--prompt", "slow piano"]
+    for demo in (True, False):
+        facts = read_json(stack / "stack.json") | {"demo": demo}
+        write_json(stack / "stack.json", facts)
+        seal(stack, "stack")
+        code, _, err = call("predict_mos", *words, "--stack", stack, "--artifacts", flow.art)
+        assert code == 0
+        assert (said in err) == demo
+
+
+def test_a_table_without_ratings_or_on_another_scale_is_scored(flow, tmp_path):
+    """What stands in it is neither read as a rating nor missed as one."""
+    for head, cells in (("split,note", "train,x"), ("quality", "80"), ("mi", "good")):
+        table = tmp_path / "clips.csv"
+        table.write_text(f"audio,prompt,{head}\n" + "".join(f"{wav},slow piano,{cells}\n" for wav in flow.wavs[:2]))
+        code, out, err = flow.predict("--clips", table)
+        assert code == 0, err
+        assert len(pd.read_csv(io.BytesIO(out))) == 2
 
 
 def test_every_format_holds_the_same_scores(flow, tmp_path):

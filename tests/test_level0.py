@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
-import torch
 
 from base_models import config
 from base_models.encoders.base import Encoder
@@ -136,10 +135,11 @@ def test_each_content_is_encoded_once_for_all_models_and_commands(data, tmp_path
 
 def test_a_run_is_named_by_all_that_decides_it(data, tmp_path):
     workspace = Workspace(tmp_path)
-    variants = [{}, {"folds": 3}, {"settings": None}, {"dtype": "float32"}, {"models": [("dora", 1)]}]
+    variants = [{}, {"threads": 2}, {"settings": None}, {"dtype": "float32"}, {"models": [("dora", 1)]}]
     folders = [prepare(data, workspace, **options).runs[0].folder for options in variants]
     assert len(set(folders)) == len(variants)
-    assert prepare(data, workspace, jobs=2).runs[0].folder == folders[0]  # how it is computed is no part of it
+    for rest in ({"jobs": 2}, {"folds": 3}):  # what runs beside it, or is added to it, is no part of it
+        assert prepare(data, workspace, **rest).runs[0].folder == folders[0]
 
 
 # ---- training
@@ -179,7 +179,7 @@ def test_moved_audio_is_found_where_it_is_now(trained, data, tmp_path):
 def test_each_training_clip_is_predicted_once_by_a_model_that_never_saw_it(trained):
     _, ready = trained
     for run in ready.runs:
-        tables = [PredictionTable.read(run.folder / f"oof-{k}.parquet") for k in range(3)]
+        tables = [PredictionTable.read(run.fold_folder / f"oof-{k}.parquet") for k in range(3)]
         predicted = [clip for table in tables for clip in table.clip_ids]
         assert sorted(predicted) == sorted(ready.rated.rows("train")["clip_id"])
         for table in tables:
@@ -200,8 +200,6 @@ def test_predictions_cover_dev_and_test_and_list_what_was_seen(trained):
 
 def test_two_processes_give_the_numbers_of_one(data, tmp_path, monkeypatch):
     monkeypatch.setattr(config, "_read_toml", READ_TOML)  # the workers read the true settings
-    monkeypatch.setattr(level0, "_cores", lambda: 2)  # one thread each, as in this process
-    torch.set_num_threads(1)
     runs = []
     for jobs in (1, 2):
         workspace = Workspace(tmp_path / str(jobs))
@@ -216,18 +214,19 @@ def test_two_processes_give_the_numbers_of_one(data, tmp_path, monkeypatch):
 
 def test_the_cores_are_shared_out_as_far_as_memory_goes(monkeypatch):
     monkeypatch.setattr(level0, "_cores", lambda: 4)
-    assert level0._share_out(9, "cuda", 0) == 1
-    assert level0._share_out(1, "cpu", 0) == 1
-    assert level0._share_out(9, "cpu", 2**50) == 1
+    assert level0._share_out(9, "cuda", 0, 1) == 1
+    assert level0._share_out(1, "cpu", 0, 1) == 1
+    assert level0._share_out(9, "cpu", 2**50, 1) == 1
     monkeypatch.setattr(level0.os, "sysconf", lambda name: {"SC_AVPHYS_PAGES": 2**24, "SC_PAGE_SIZE": 2**12}[name])
-    assert level0._share_out(9, "cpu", 0) == 4
-    assert level0._share_out(2, "cpu", 0) == 2
+    assert level0._share_out(9, "cpu", 0, 1) == 4
+    assert level0._share_out(2, "cpu", 0, 1) == 2
+    assert level0._share_out(9, "cpu", 0, 2) == 2
 
     def unknown(name):
         raise ValueError("unrecognized configuration name")
 
     monkeypatch.setattr(level0.os, "sysconf", unknown)
-    assert level0._share_out(9, "cpu", 2**30) == 2
+    assert level0._share_out(9, "cpu", 2**30, 1) == 2
 
 
 def test_a_watcher_sees_only_what_is_to_be_trained(data, tmp_path, monkeypatch):

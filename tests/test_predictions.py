@@ -20,6 +20,13 @@ def test_scalars_are_softened_with_the_papers_width_and_decode_to_themselves():
     assert np.allclose(table.scores, scores, atol=1e-6)
 
 
+def test_what_was_not_softened_decodes_to_its_mean_also_after_a_round_trip(tmp_path):
+    table = PredictionTable("m", ("a",), ("mos",), np.eye(20)[None, None, 0], sigma=0)
+    table.write(tmp_path / "t.parquet")
+    for one in (table, PredictionTable.read(tmp_path / "t.parquet")):
+        assert one.scores == pytest.approx(np.array([[1.1]]))
+
+
 def test_save_and_load_give_the_same_table(table, tmp_path):
     table.write(tmp_path / "t.parquet")
     back = PredictionTable.read(tmp_path / "t.parquet")
@@ -65,5 +72,7 @@ def test_ids_that_repeat_and_shapes_that_disagree_are_refused():
     bins = ScoreBins()
     with pytest.raises(UsageError, match="hold a clip id twice"):
         PredictionTable.from_scores("m", ["a", "a"], ["mos"], [[1.0], [2.0]])
+    with pytest.raises(UsageError, match=r"sigma must be 0 or more; got -0\.1"):
+        PredictionTable("m", ("a",), ("x",), bins.soften([[1.0]]), sigma=-0.1)
     with pytest.raises(UsageError, match="have shape"):
         PredictionTable("m", ("a",), ("x", "y"), bins.soften([[1.0]]))

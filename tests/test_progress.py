@@ -87,7 +87,7 @@ def test_a_progress_file_that_vanishes_or_is_damaged_is_no_matter(runs, monkeypa
     read = progress.read_json
 
     def vanishing(path):
-        path.unlink()
+        path.unlink(missing_ok=True)
         return read(path)
 
     assert progress._record(runs[0]) is None

@@ -1,9 +1,12 @@
 """RatedClips: given splits stay, made splits are seeded and kept, and the fingerprint is what training can see."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from base_models.demo import write_demo
 from base_models.errors import DamagedArtifact, UsageError
 from base_models.files import read_json, write_json
 from ensemble.rated_clips import RatedClips
@@ -60,7 +63,7 @@ def test_splits_are_made_where_the_data_gives_none(tmp_path):
 def test_made_splits_keep_groups_whole(tmp_path):
     rated = read(table(tmp_path), group="song")
     assert (rated.frame.groupby("song")["split"].nunique() == 1).all()
-    with pytest.raises(UsageError, match="No column 'sing'"):
+    with pytest.raises(UsageError, match=r"Unknown column for --group 'sing'\. Did you mean 'song'"):
         read(table(tmp_path), group="sing")
 
 
@@ -80,14 +83,15 @@ def test_a_table_that_cannot_train_is_refused(tmp_path):
     with pytest.raises(UsageError, match=r"has no column of ratings; name one with --aspects\. Columns: .*'words'"):
         read(tmp_path / "bare.csv")
     for split, given in (("train", "dev"), ("dev", "train")):
-        with pytest.raises(UsageError, match=f"has no {split} clips; base models train on 'train', stacks on 'dev'"):
+        message = f"has no {split} clips; base models train .* Name some clips '{split}', or leave the split column out"
+        with pytest.raises(UsageError, match=message):
             read(table(tmp_path, split=[given] * 40))
     with pytest.raises(UsageError, match="have no split while other clips have"):
         read(table(tmp_path, split=["train"] * 20 + [""] * 20))
 
 
 def test_a_table_comes_back_from_disk_as_it_was(tmp_path):
-    rated = read(table(tmp_path, mi=[""] * 4 + ["3.5"] * 36), demo=True)
+    rated = dataclasses.replace(read(table(tmp_path, mi=[""] * 4 + ["3.5"] * 36), group="song"), demo=True)
     rated.save(tmp_path / "data")
     again = RatedClips.load(tmp_path / "data")
     same(rated, again)
@@ -122,12 +126,32 @@ def test_saving_mends_a_damaged_table(tmp_path):
     same(RatedClips.load(tmp_path / "data"), rated)
 
 
+def test_groups_go_with_their_split(tmp_path):
+    rated = read(table(tmp_path), group="song")
+    assert rated.groups("dev") == rated.rows("dev")["song"].tolist()
+    assert read(table(tmp_path)).groups("dev") is None
+
+
+def test_the_demo_corpus_is_known_whoever_names_it(tmp_path):
+    root = write_demo(tmp_path / "demo", n_systems=2, n_prompts=6)
+    assert read(root).demo
+    assert not read(table(tmp_path)).demo
+
+
+def test_what_is_set_aside_is_counted_in_the_note(tmp_path):
+    rated = read(table(tmp_path))
+    fewer = rated.take(range(38))
+    assert "2 clips set aside" in fewer.note
+    assert fewer.note != rated.note
+    assert fewer.take(range(37)).set_aside == 3
+
+
 def test_a_table_of_another_version_is_refused(tmp_path):
     from base_models.files import seal
 
     read(table(tmp_path)).save(tmp_path / "data")
     facts = read_json(tmp_path / "data" / "facts.json")
-    facts.pop("note")
+    facts.pop("made")
     write_json(tmp_path / "data" / "facts.json", facts)
     seal(tmp_path / "data", "clip table")
     with pytest.raises(DamagedArtifact, match="not a clip table of this version"):
@@ -154,7 +178,8 @@ def test_the_fingerprint_changes_with_what_training_sees(tmp_path):
         "split": read(table(tmp_path), seed=1),
         "aspects": read(table(tmp_path), aspects=["mi"]),
         "text aspects": read(table(tmp_path), text_aspects=["mi"]),
-        "demo": read(table(tmp_path), demo=True),
+        "group": read(table(tmp_path, split=read(table(tmp_path)).frame["split"]), group="song"),
+        "demo": dataclasses.replace(read(table(tmp_path)), demo=True),
     }
     prints = {name: rated.fingerprint(content) for name, rated in changed.items()}
     prints["content"] = read(table(tmp_path)).fingerprint(["j", *content[1:]])

@@ -14,8 +14,9 @@ from rich.text import Text
 
 from base_models.check import Finding, inspect_clips, probe_clips, summarise_clips
 from base_models.clips import read_clips
+from base_models.demo import is_demo
 from base_models.files import write_json
-from ensemble.cli.common import Screen, run
+from ensemble.cli.common import Screen, run, say
 from ensemble.cli.options import Options
 
 
@@ -32,6 +33,8 @@ def _main(argv: list[str] | None = None) -> int:
         quiet = not notes.is_terminal or (clips["audio"] == "").all()
         return track(items, description="Reading audio", console=notes, transient=True, disable=quiet)
 
+    if is_demo(args.path):
+        say("demo corpus: synthetic music and simulated raters")
     sounds = probe_clips(clips, watched)
     facts, findings = summarise_clips(clips, sounds), inspect_clips(clips, sounds)
     for table in _tables(facts):

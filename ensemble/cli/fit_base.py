@@ -26,11 +26,12 @@ def _parser() -> Options:
     shares = "train dev test shares where the data has no splits; default: 0.7 0.15 0.15"
     add("--set", nargs="+", metavar="KEY=VALUE", help="single settings, e.g. max_epochs=20 learning_rate=1e-4")
     add("--split", nargs=3, type=float, metavar="SHARE", help=shares)
-    add("--group", type=str, help="column whose clips stay in one split, e.g. content_id")
+    add("--group", type=str, help="column whose clips stay on one side of every split, e.g. content_id")
     add("--split-seed", type=int, default=0, help="seed of the splits")
     add("--folds", type=int, default=0, help="also predict the training split out of fold, with so many folds")
     add("--device", type=str, default="auto", help="auto, cpu, cuda or mps")
     add("--jobs", type=int, default=0, help="worker processes; 0 shares out the cores")
+    add("--threads", type=int, default=1, help="CPU threads of each run; another number is another run")
     add("--store-dtype", type=str, default="float16", help="float16 or float32 embeddings on disk")
     add("--artifacts", type=str, default="artifacts", help="where everything is written")
     return parser
@@ -42,35 +43,36 @@ def _main(argv: Sequence[str] | None = None) -> int:
     from ensemble.progress import encoding, watch
     from ensemble.rated_clips import RatedClips
 
-    workspace, data, demo = Workspace(Path(options.artifacts)), options.data, options.data is None
+    workspace, data = Workspace(Path(options.artifacts)), options.data
     if options.data == "":
         raise UsageError("--data is empty; name a folder or table, or leave the option out for the demo corpus.")
     plan_models(options.models, options.seeds)  # a wrong name or number is refused before anything is written
-    if options.jobs < 0 or options.folds < 0 or options.folds == 1:
-        got = f"got --jobs {options.jobs} --folds {options.folds}"
-        raise UsageError(f"--jobs must be 0 or more, and --folds 0 or at least 2; {got}.")
+    if options.jobs < 0 or options.folds < 0 or options.folds == 1 or options.threads < 1:
+        got = f"got --jobs {options.jobs} --folds {options.folds} --threads {options.threads}"
+        raise UsageError(f"--jobs must be 0 or more, --folds 0 or at least 2, --threads at least 1; {got}.")
     one_of(options.store_dtype, ("float16", "float32"), "--store-dtype")
-    audio, text = choose_encoders(options.audio_encoder, options.text_encoder, demo)
+    audio, text = choose_encoders(options.audio_encoder, options.text_encoder, data is None)
     settings = _settings(options.settings, audio)
-    if demo:
+    if data is None:
         from base_models.demo import write_demo
 
         data = write_demo(workspace.demo)
-        say(f"demo corpus: synthetic music and simulated raters in {data}; its numbers say nothing about real music")
     split = options.split or (0.7, 0.15, 0.15), options.group, options.split_seed
-    rated = RatedClips.read(data, options.aspects, options.text_aspects, *split, demo)
+    rated = RatedClips.read(data, options.aspects, options.text_aspects, *split)
+    if rated.demo:
+        say(f"demo corpus: synthetic music and simulated raters in {data}; its numbers say nothing about real music")
     models = plan_models(options.models, options.seeds, any(rated.needs_text))
     if not options.models and not any(rated.needs_text):
         say("no aspect is judged by text, so dora_decoupled would repeat dora and is left out")
     say(f"{len(rated.frame)} clips, aspects {', '.join(rated.aspects)}; {rated.note}")
-    if rated.note.startswith("splits as given") and (options.split or options.group or options.split_seed):
-        say("note: the data gives its splits, so --split, --group and --split-seed change nothing")
+    if rated.made == "splits as given" and (options.split or options.split_seed):
+        say("note: the data gives its splits, so --split and --split-seed change nothing")
     also = f" and {text}" if any(rated.needs_text) else ""
     say(f"encoders {audio}{also}; training settings {settings or 'paper'}")
     with encoding() as on_embed:
         level0 = prepare_level0(
-            rated, models, workspace, audio, text, settings, options.device, options.jobs, options.folds,
-            options.store_dtype, parse_settings(options.set), on_embed,
+            rated, models, workspace, audio, text, settings, options.device, options.jobs, options.threads,
+            options.folds, options.store_dtype, parse_settings(options.set), on_embed,
         )  # fmt: skip
     total, trained = len(level0.runs), len(train_level0(level0, workspace, watch))
     if trained:

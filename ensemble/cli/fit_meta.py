@@ -39,6 +39,7 @@ def _main(argv: Sequence[str] | None = None) -> int:
     if facts["demo"]:
         say("demo corpus: synthetic music and simulated raters; these numbers say nothing about real music")
     console = Screen(width=None if Screen().is_terminal else 200)
+    say(f"{facts['source']}: {facts['note']}")
     for name, board in facts["leaderboards"].items():
         console.print(_table(name, board))
     for warning in facts["warnings"]:
@@ -55,9 +56,10 @@ def _main(argv: Sequence[str] | None = None) -> int:
 
 
 def _table(name: str, board) -> Table:
-    from ensemble.report import LEVELS, METRICS, board_rows
+    from ensemble.report import LEVELS, METRICS, board_rows, counts
 
-    table = Table(title=f"{name} clips, 95 % intervals over systems", title_justify="left")
+    title = f"{name}: {counts(board)}; 95 % intervals over systems beside SRCC"
+    table = Table(title=title, title_justify="left")
     for column in ("aspect", "model"):
         table.add_column(column, no_wrap=True)
     for level in LEVELS:

@@ -14,6 +14,11 @@ from ensemble.artifacts import Workspace
 from ensemble.cli.common import Screen, run, say, say_set_aside
 from ensemble.cli.options import Options
 
+DEMO = (
+    "demo corpus: this stack was trained on synthetic music and simulated raters; "
+    "its scores say nothing about real music"
+)
+
 
 def _parser() -> Options:
     parser = Options("predict_mos", __doc__)
@@ -47,12 +52,20 @@ def _main(argv: Sequence[str] | None = None) -> int:
 
     workspace = Workspace(Path(options.artifacts))
     folder = options.stack or workspace.root / workspace.latest("stack", "fit_meta")["folder"]
-    clips = read_clips(options.clips) if options.clips else clips_from_files(options.audio, options.prompt)
+    table = options.clips
+    clips = read_clips(table, labels=False) if table else clips_from_files(options.audio, options.prompt)
     given = {"audio_encoder": options.audio_encoder, "text_encoder": options.text_encoder}
     overrides = {name: value for name, value in given.items() if value}
     stack = StackedMOS.load(folder, device=options.device, **overrides)
     with encoding() as on_embed:
         scores = score_clips(stack, clips, EmbeddingStore(workspace.embeddings), options.level, on_embed)
+    if scores.left_out and form == "answer":
+        raise UsageError(
+            f"The answer format needs every aspect, and {', '.join(scores.left_out)} is judged against the prompt; "
+            "pass --prompt, or a table with prompts."
+        )
+    if stack.demo_:
+        say(DEMO)
     if scores.left_out:
         say(f"no prompt: {', '.join(scores.left_out)} left out; pass --prompt, or a table with prompts")
     if options.out:

@@ -1,0 +1,127 @@
+"""The commands as tests call them, and a small corpus with its finished base models and stack to call them on."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from base_models.config import BaseConfig
+from base_models.demo import write_demo
+from ensemble.cli import common
+
+EMBEDDED = ("--audio-encoder", "logmel", "--text-encoder", "hashed_text")
+LAUNCH = "import sys; sys.argv[0] = {0!r}; from ensemble.cli.{0} import main; main()"
+PRESET = BaseConfig.preset
+
+
+def call(command, *argv):
+    """Exit code, standard output and standard error of a command, in this process."""
+    module = importlib.import_module(f"ensemble.cli.{command}")
+    out, err, before = io.TextIOWrapper(io.BytesIO(), "utf-8"), io.StringIO(), signal.getsignal(signal.SIGTERM)
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            code = common.run(module._main, [str(word) for word in argv])
+        except SystemExit as ended:
+            code = ended.code
+        finally:
+            signal.signal(signal.SIGTERM, before)
+    out.flush()
+    return code, out.buffer.getvalue().decode(), err.getvalue()
+
+
+def start(command, *argv, **options):
+    """The command as a process of its own, in a group of its own."""
+    words = [sys.executable, "-c", LAUNCH.format(command), *map(str, argv)]
+    given = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
+    return subprocess.Popen(words, **(given | options))
+
+
+@dataclass(frozen=True)
+class Place:
+    """A small corpus as tree and as table, its finished base models and stack, and a folder to write to."""
+
+    tree: Path
+    table: pd.DataFrame
+    art: Path
+    tmp: Path
+
+    def edited(self, edit):
+        """A copy of the tree, its audio linked, after `edit`."""
+        copy = self.tmp / "edited"
+        shutil.copytree(
+            self.tree, copy, copy_function=lambda a, b: (os.link if a.endswith(".wav") else shutil.copy)(a, b)
+        )
+        edit(copy)
+        return copy
+
+    def csv(self, edit):
+        """The table as csv, after `edit`."""
+        edit(self.table.copy()).to_csv(self.tmp / "clips.csv", index=False)
+        return self.tmp / "clips.csv"
+
+    def fit_base(self, data, *more):
+        return ["fit_base", "--data", data, *EMBEDDED, "--models", "dora:1", "--artifacts", self.tmp / "new", *more]
+
+    def fit_meta(self, *more):
+        return ["fit_meta", "--artifacts", self.art, *more]
+
+    def predict(self, *more):
+        return ["predict_mos", *more, "--artifacts", self.art]
+
+    @property
+    def wav(self):
+        return min((self.tree / "wav").iterdir())
+
+    def only(self, pattern):
+        """The one file of the finished artifacts that fits."""
+        (path,) = self.art.glob(pattern)
+        return path
+
+
+@contextlib.contextmanager
+def two_epochs():
+    """Base models are trained for two epochs in this process."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(BaseConfig, "preset", lambda *names: replace(PRESET(*names), max_epochs=2))
+        yield
+
+
+def finish(root):
+    """A place in `root` whose artifacts are finished."""
+    tree = write_demo(root / "tree", n_systems=4, n_prompts=8)
+    lines = [(s, *line.split(",")) for s in ("train", "dev", "test") for line in read(tree, s).splitlines()]
+    table = pd.DataFrame(lines, columns=["split", "audio", "mi", "ta"])
+    table["system_id"] = table["audio"].str.extract(r"(S\d+)")
+    table = table.assign(clip_id=table["audio"].str[:-4], audio=[str(tree / "wav" / name) for name in table["audio"]])
+    place = Place(tree, table, root / "art", root)
+    assert call(*place.fit_base(tree, "--artifacts", place.art, "--jobs", 1))[0] == 0
+    assert call(*place.fit_meta())[0] == 0
+    return place
+
+
+def read(tree, split):
+    return listed(tree, split).read_text()
+
+
+def listed(tree, split="train"):
+    return tree / "sets" / f"{split}_mos_list.txt"
+
+
+def refused(code, result, message):
+    got, _, err = result
+    assert got == code, err
+    assert re.search(message, err, re.DOTALL), err
+    assert "Traceback" not in err, err
+    assert len(err.splitlines()) <= 6, err

@@ -1,0 +1,142 @@
+"""Laws of full disks, closed pipes and signals: they are told in a line, and nothing finished is lost."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import resource
+import signal
+import time
+from dataclasses import replace
+
+import pytest
+from commands import PRESET, call, finish, refused, start, two_epochs
+
+from base_models.config import BaseConfig
+from ensemble.cli import common
+
+
+@pytest.fixture(scope="module", autouse=True)
+def shortly_trained():
+    with two_epochs():
+        yield
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, shortly_trained):
+    return finish(tmp_path_factory.mktemp("cli"))
+
+
+@pytest.fixture
+def place(finished, tmp_path):
+    return replace(finished, tmp=tmp_path)
+
+
+def limit():
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+
+
+def test_a_full_disk_is_one_line_and_the_rerun_finishes(place, monkeypatch):
+    monkeypatch.setattr(BaseConfig, "preset", PRESET)  # as in the other process
+    words = place.fit_base(place.tree, "--aspects", "mi", "--jobs", 1)
+    running = start(*words, preexec_fn=limit)
+    out, err = running.communicate(timeout=100)
+    assert running.returncode == 5
+    assert out == ""
+    assert re.search("error: No space left to write .*checkpoint.safetensors: .* run the same command again", err)
+    assert "Traceback" not in err
+    assert not list((place.tmp / "new").rglob("*.tmp"))
+    code, _, err = call(*words)
+    assert (code, "trained 1 of 1" in err) == (0, True)
+
+
+def test_scores_that_do_not_fit_on_the_disk_leave_the_old_file(place, monkeypatch):
+    target = place.tmp / "scores.csv"
+    target.write_text("old")
+    assert call(*place.predict(place.wav))[0] == 0
+
+    def full(handle):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        refused(5, call(*place.predict(place.wav, "--out", target)), "No space left to write .*scores.csv")
+    assert target.read_text() == "old"
+
+
+@pytest.mark.parametrize("command", ["fit_meta", "check_clips"])
+def test_a_reader_that_goes_away_is_no_failure(place, command):
+    running = start(*(place.fit_meta() if command == "fit_meta" else [command, place.tree]))
+    with running, running.stderr:
+        running.stdout.close()
+        err = running.stderr.read()
+        assert "error" not in err
+        assert "Traceback" not in err
+        assert running.wait(timeout=60) == 141
+
+
+def test_sigterm_ends_a_command_as_ctrl_c_does(capsys):
+    before = signal.getsignal(signal.SIGTERM)
+    code = common.run(lambda _: signal.raise_signal(signal.SIGTERM))
+    signal.signal(signal.SIGTERM, before)
+    assert code == 143
+    assert capsys.readouterr().err.startswith("error: Interrupted. Finished work is kept")
+
+
+def wait_for(running, path, pattern):
+    """Wait until a file is there; the command must not end before."""
+    until = time.monotonic() + 100
+    while not list(path.glob(pattern)):
+        assert running.poll() is None, running.communicate()
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(finished):
+    """Prediction tables of a run that nobody stopped."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(BaseConfig, "preset", PRESET)
+        assert call(*finished.fit_base(finished.tree, "--aspects", "mi", "--jobs", 1))[0] == 0
+    return tables(finished.tmp / "new")
+
+
+def tables(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.glob("base/*/predictions-*.parquet")}
+
+
+@pytest.mark.parametrize(("number", "code"), [("SIGINT", 130), ("SIGKILL", -9)])
+def test_a_stopped_run_goes_on_to_the_same_bytes(place, uninterrupted, monkeypatch, number, code):
+    monkeypatch.setattr(BaseConfig, "preset", PRESET)
+    words = place.fit_base(place.tree, "--aspects", "mi", "--jobs", 1)
+    running = start(*words)
+    wait_for(running, place.tmp / "new", "base/*/progress.json")
+    os.killpg(running.pid, getattr(signal, number))
+    out, err = running.communicate(timeout=60)
+    assert running.returncode == code
+    assert out == ""
+    assert "Traceback" not in err
+    if code > 0:
+        assert err.endswith("error: Interrupted. Finished work is kept; run the same command to go on.\n")
+    assert list((place.tmp / "new").glob("base/*/checkpoint.safetensors"))
+    code, _, err = call(*words)
+    assert (code, "trained 1 of 1" in err) == (0, True)
+    assert len(uninterrupted) == 2
+    assert tables(place.tmp / "new") == uninterrupted
+
+
+def test_ctrl_c_with_worker_processes_keeps_what_is_finished(place, monkeypatch):
+    monkeypatch.setattr(BaseConfig, "preset", PRESET)
+    words = place.fit_base(place.tree, "--aspects", "mi", "--models", "dora:3")
+    running = start(*words, "--jobs", 2)
+    wait_for(running, place.tmp / "new", "base/*/manifest.json")
+    os.killpg(running.pid, signal.SIGINT)
+    _, err = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert "Traceback" not in err
+    assert err.endswith("error: Interrupted. Finished work is kept; run the same command to go on.\n")
+    kept = {path: path.stat().st_mtime_ns for path in (place.tmp / "new").glob("base/*/manifest.json")}
+    code, _, err = call(*words, "--jobs", 1)
+    assert (code, f"trained {3 - len(kept)} of 3" in err) == (0, True)
+    assert kept == {path: path.stat().st_mtime_ns for path in kept}
