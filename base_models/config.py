@@ -19,31 +19,68 @@ from base_models.files import sha256, to_json
 
 TRAINING_VERSION = 1
 """Raised whenever the same config, data and seed would train other weights: older runs are then trained anew."""
-CRITERIA = ("gaussian", "ce", "l1", "coral")
-SELECTION = ("loss", "srcc")
+CRITERIA = ("gaussian", "ce", "l1", "coral", "huber")
+SCALAR_CRITERIA = ("l1", "huber")
+SELECTION = ("loss", "srcc", "last")
+CHOICES = {
+    "architecture": ("architecture", ("dual_branch", "co_attention", "pooled")),
+    "criterion": ("criterion", CRITERIA),
+    "temporal": ("temporal block", ("transformer", "mamba", "bilstm")),
+    "pooling": ("pooling", ("attention", "mean")),
+    "co_attention": ("co-attention", ("sequence", "vanilla", "cross", "none")),
+    "alignment": ("alignment", ("none", "sinkhorn", "gromov_wasserstein", "contrastive")),
+    "optimizer": ("optimizer", ("adamw", "sgd")),
+    "aspect_loss": ("aspect loss", ("sum", "mean")),
+    "select_on": ("selection metric", SELECTION),
+}
+"""Legal values of the keys that name a part, with the words that stand for the key in a message."""
+READ_BY = {
+    "temporal": "dual_branch",
+    "pooling": "dual_branch",
+    "decoupled": "dual_branch",
+    "co_attention": "co_attention",
+    "alignment": "co_attention",
+}
+"""The one architecture that reads a key; under any other it must keep its default."""
 
 
 @dataclass(frozen=True)
 class BaseConfig:
-    """One base model of the DORA family and how it is trained (DORA-MOS, section II; published code for what it
-    leaves out).
+    """One base model and how it is trained. The defaults are DORA-MOS (section II; published code for what it leaves
+    out); the presets of WhisQ and of the CLAP baseline state how they differ.
 
     Parameters
     ----------
     name : str, names the run
-    criterion : ``"gaussian"`` soft targets (Eq. 1), ``"ce"`` nearest bin, ``"l1"`` scalar, ``"coral"`` thresholds
+    criterion : ``"gaussian"`` soft targets (Eq. 1), ``"ce"`` nearest bin, ``"l1"`` scalar, ``"coral"`` thresholds,
+        ``"huber"`` scalar (WhisQ, Eq. 9)
     sigma : float, width of the Gaussian targets, in score points
     coral_ranks : int, 0 puts one threshold on every bin centre and keeps the fractions of the MOS; 5 is the published
         code's form, thresholds at 1, 2, 3, 4
     decoupled : bool, text aspects attend to the encoder's own frames, so their gradients never reach the temporal block
     attention_heads : int, of the temporal block and of the cross-attention
     dropout : float
-    learning_rate, weight_decay, batch_size, max_epochs : of AdamW
+    learning_rate, weight_decay, batch_size, max_epochs : of the optimizer
     patience : int, epochs without a better `select_on` before training stops
     select_on : ``"loss"`` or ``"srcc"`` (mean utterance SRCC over aspects), on the inner validation clips: the one
-        metric that stops training and picks the checkpoint
+        metric that stops training and picks the checkpoint; ``"last"`` trains all epochs and keeps the last
     inner_validation : float, share of the training clips held out for that, stratified by system and score band
     bins : ScoreBins, the scale
+    architecture : ``"dual_branch"`` (DORA-MOS, Fig. 1), ``"co_attention"`` (WhisQ, Fig. 1) or ``"pooled"``: clip-level
+        means under linear heads (the official CLAP baseline)
+    temporal : block over the frames: ``"transformer"``, ``"mamba"`` or ``"bilstm"`` (DORA-MOS, Table II)
+    pooling : over frames and over tokens: ``"attention"`` or ``"mean"`` (same table)
+    co_attention : ``"sequence"`` both ways (WhisQ, Eq. 3-4), ``"vanilla"`` one module whose queries are the pooled
+        vectors, ``"cross"`` text queries audio only, ``"none"`` the plain means (WhisQ, Table II)
+    alignment : extra loss that draws the projected tokens to the frames: ``"sinkhorn"`` (WhisQ, Eq. 10),
+        ``"gromov_wasserstein"`` or ``"contrastive"`` (its section V), or ``"none"``
+    alignment_weight : float, its factor λ (Eq. 8); 0 leaves it out
+    alignment_stride : int, frames averaged into one before transport: its cost falls with the square
+    optimizer : ``"adamw"`` or ``"sgd"`` with `momentum`
+    clip_norm : float, largest gradient norm of each part of the network that shares no weight with the others; 0 never
+        clips
+    aspect_loss : ``"sum"`` of the aspects' losses, or their ``"mean"`` (WhisQ, Eq. 9)
+    start_at_mean : bool, a scalar head starts at the training mean of its aspect instead of mid-scale
     """
 
     name: str = "dora"
@@ -61,19 +98,59 @@ class BaseConfig:
     select_on: str = "loss"
     inner_validation: float = 0.15
     bins: ScoreBins = field(default_factory=ScoreBins)
+    architecture: str = "dual_branch"
+    temporal: str = "transformer"
+    pooling: str = "attention"
+    co_attention: str = "sequence"
+    alignment: str = "none"
+    alignment_weight: float = 0.0
+    alignment_stride: int = 1
+    optimizer: str = "adamw"
+    momentum: float = 0.0
+    clip_norm: float = 0.0
+    aspect_loss: str = "sum"
+    start_at_mean: bool = False
 
     def __post_init__(self):
-        one_of(self.criterion, CRITERIA, "criterion")
-        one_of(self.select_on, SELECTION, "selection metric")
+        for key, (what, legal) in CHOICES.items():
+            one_of(getattr(self, key), legal, what)
+        self._check_numbers()
+        self._check_parts()
+
+    def _check_numbers(self) -> None:
         if not 0 < self.inner_validation < 1:
             raise UsageError(f"inner_validation must lie between 0 and 1; got {self.inner_validation}.")
-        for name in ("attention_heads", "batch_size", "max_epochs", "patience", "learning_rate", "sigma"):
+        counts = ("attention_heads", "batch_size", "max_epochs", "patience", "alignment_stride")
+        for name in (*counts, "learning_rate", "sigma"):
             if not getattr(self, name) > 0:
                 raise UsageError(f"{name} must be positive; got {getattr(self, name)}.")
         if not 0 <= self.dropout < 1:
             raise UsageError(f"dropout must lie in 0..1; got {self.dropout}.")
         if self.coral_ranks == 1 or self.coral_ranks < 0:
             raise UsageError(f"coral_ranks must be 0 (every bin) or at least 2; got {self.coral_ranks}.")
+        for name in ("weight_decay", "alignment_weight", "clip_norm"):
+            if not getattr(self, name) >= 0:
+                raise UsageError(f"{name} must not be negative; got {getattr(self, name)}.")
+        if not 0 <= self.momentum < 1:
+            raise UsageError(f"momentum must lie in 0..1; got {self.momentum}.")
+
+    def _check_parts(self) -> None:
+        """Refuse a key that the rest of the config leaves unread: it would look like a setting that works."""
+        for key, architecture in READ_BY.items():
+            value, default = getattr(self, key), type(self).__dataclass_fields__[key].default
+            if self.architecture != architecture and value != default:
+                raise UsageError(
+                    f"{key} = {value!r} belongs to the architecture '{architecture}', but this one is "
+                    f"'{self.architecture}'. Leave it at {default!r}."
+                )
+        if self.momentum and self.optimizer != "sgd":
+            raise UsageError(
+                f"momentum belongs to the optimizer 'sgd', but this one is '{self.optimizer}'. Set it to 0."
+            )
+        if self.start_at_mean and self.criterion not in SCALAR_CRITERIA:
+            raise UsageError(
+                f"start_at_mean needs a scalar criterion ({', '.join(SCALAR_CRITERIA)}); got '{self.criterion}'."
+            )
 
     def updated(self, changes: Mapping[str, Any], source: str) -> BaseConfig:
         """A copy with `changes` applied; `source` (a file or a caller) stands in the message about an unknown key."""

@@ -29,3 +29,12 @@ def mlp_head(dim: int, hidden: tuple[int, int], outputs: int, dropout: float, dr
         *tail,
         nn.Linear(second, outputs),
     )
+
+
+def linear_head(dim: int, hidden: tuple[int, int], outputs: int) -> nn.Sequential:
+    """Three linear layers with nothing between them, as in the official baseline: in effect one linear map.
+
+    Shape: (B, dim) → (B, outputs)
+    """
+    first, second = hidden
+    return nn.Sequential(nn.Linear(dim, first), nn.Linear(first, second), nn.Linear(second, outputs))

@@ -1,4 +1,4 @@
-"""Parts of the networks: a temporal block, attention pooling, cross-attention.
+"""Parts of the networks: temporal blocks, pooling, cross-attention.
 
 Every mask here is True where there is something: a real frame, a real token. The trap of the published code was a
 mask of the other polarity, which pooled the padding; nothing outside this file turns a mask round.
@@ -6,7 +6,13 @@ mask of the other polarity, which pooled the padding; nothing outside this file 
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+from torch.utils.checkpoint import checkpoint
+
+SCAN_BUDGET = 2**26
+"""States (clips x frames x channels x state size) that one Mamba scan holds at a time: a few copies of 256 MB."""
 
 
 class TemporalTransformer(nn.Module):
@@ -26,6 +32,84 @@ class TemporalTransformer(nn.Module):
 
     def forward(self, frames: Tensor, mask: Tensor) -> Tensor:
         return self.layer(self.dropout(frames), src_key_padding_mask=~mask)
+
+
+class TemporalBiLSTM(nn.Module):
+    """A bidirectional LSTM over the frames, half the width in each direction (DORA-MOS, Table II, without sizes).
+
+    Packed: the backward direction starts at the last real frame, never in the padding.
+
+    Shape: frames (B, T, D), mask (B, T) → (B, T, D)
+    """
+
+    def __init__(self, dim: int, dropout: float = 0.3):
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+        self.lstm = nn.LSTM(dim, dim // 2, batch_first=True, bidirectional=True)
+
+    def forward(self, frames: Tensor, mask: Tensor) -> Tensor:
+        lengths = mask.sum(1).cpu()
+        packed = pack_padded_sequence(self.dropout(frames), lengths, batch_first=True, enforce_sorted=False)
+        return pad_packed_sequence(self.lstm(packed)[0], batch_first=True, total_length=frames.shape[1])[0]
+
+
+class TemporalMamba(nn.Module):
+    """One Mamba block over the frames, pre-norm and residual, and a final norm (DORA-MOS, Table II; Gu and Dao, 2023).
+
+    It runs in one direction, so padding on the right is never read. The trap is memory: a scan holds the state of
+    every frame, 33 million numbers for one clip of 1000 frames of width 1024. So a batch is scanned a few clips at a
+    time, and scanned again in the backward pass instead of being kept.
+
+    Parameters
+    ----------
+    dim : int, width D; the block widens it by 2, with a state of 16 and a convolution over 4 frames (Mamba's own)
+    dropout : float, on the input
+
+    Shape: frames (B, T, D), mask (B, T) → (B, T, D)
+    """
+
+    def __init__(self, dim: int, dropout: float = 0.3):
+        super().__init__()
+        from transformers import MambaConfig
+        from transformers.models.mamba.modeling_mamba import MambaMixer
+
+        self.dropout = nn.Dropout(dropout)
+        self.norm = nn.RMSNorm(dim, eps=1e-5)
+        sizes = {"state_size": 16, "conv_kernel": 4, "expand": 2}
+        config = MambaConfig(vocab_size=1, hidden_size=dim, num_hidden_layers=1, use_mambapy=True, **sizes)
+        self.mixer = MambaMixer(config, 0)
+        self.last_norm = nn.RMSNorm(dim, eps=1e-5)
+        self.states_per_frame = config.state_size * config.intermediate_size
+
+    def forward(self, frames: Tensor, mask: Tensor) -> Tensor:
+        frames = self.dropout(frames).masked_fill(~mask.unsqueeze(-1), 0.0)
+        size = max(1, SCAN_BUDGET // (self.states_per_frame * frames.shape[1]))
+        return torch.cat([self._scan(chunk, again=len(frames) > size) for chunk in frames.split(size)])
+
+    def _scan(self, frames: Tensor, again: bool) -> Tensor:
+        if again and torch.is_grad_enabled():
+            return checkpoint(self._block, frames, use_reentrant=False, preserve_rng_state=False)
+        return self._block(frames)
+
+    def _block(self, frames: Tensor) -> Tensor:
+        with torch.autocast(frames.device.type, enabled=False):  # a product of 1000 steps needs full precision
+            frames = frames.float()
+            return self.last_norm(frames + self.mixer(self.norm(frames)))
+
+
+def masked_mean(x: Tensor, mask: Tensor) -> Tensor:
+    """Mean over the real positions. Shape: (B, T, D), (B, T) → (B, D)."""
+    return x.masked_fill(~mask.unsqueeze(-1), 0.0).sum(1) / mask.sum(1, keepdim=True)
+
+
+class MeanPooling(nn.Module):
+    """Plain mean over the real positions (DORA-MOS, Table II "Mean Pooling").
+
+    Shape: x (B, T, D), mask (B, T) → (B, D)
+    """
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        return masked_mean(x, mask)
 
 
 class AttentionPooling(nn.Module):

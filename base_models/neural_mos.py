@@ -28,7 +28,7 @@ from base_models.encoders import Encoder, load_encoder
 from base_models.errors import DamagedArtifact, UsageError, one_of
 from base_models.files import Artifact, atomic_write, seal, sha256, to_json
 from base_models.labels import as_labels, check_labels, judged_by_text, mean_label
-from base_models.models import DualBranch, build_model
+from base_models.models import Network, build_model
 from base_models.predictions import PredictionTable
 from base_models.splits import stratified_holdout
 from base_models.training import Progress, Task, raw_outputs, seeded, train_network
@@ -288,7 +288,7 @@ class NeuralMOS(RegressorMixin, BaseEstimator):
             if encoder is not None
         }
 
-    def _build(self) -> DualBranch:
+    def _build(self) -> Network:
         dims = {kind: facts["dim"] for kind, facts in self.encoders_.items()}
         with seeded(self._seed(), torch.device("cpu")):
             return build_model(self.config_, self.needs_text_, dims["audio"], dims.get("text"))

@@ -32,6 +32,7 @@ from base_models.config import BaseConfig
 from base_models.criteria import Criterion
 from base_models.errors import StackedMOSError
 from base_models.metrics import METRICS
+from base_models.models import Network
 
 Progress = Callable[[dict[str, Any]], None]
 
@@ -76,7 +77,7 @@ def _precision(device: torch.device):
 
 
 def train_network(
-    model: nn.Module,
+    model: Network,
     criterion: Criterion,
     task: Task,
     config: BaseConfig,
@@ -86,7 +87,7 @@ def train_network(
     identity: str = "",
     on_epoch: Progress | None = None,
 ) -> list[dict[str, Any]]:
-    """Train `model` in place and leave the weights of the best epoch in it (DORA-MOS, section II; AdamW, no schedule).
+    """Train `model` in place and leave the weights of the chosen epoch in it (DORA-MOS, section II; no schedule).
 
     Parameters
     ----------
@@ -96,8 +97,9 @@ def train_network(
 
     Returns
     -------
-    history : one record per epoch: epoch, train_loss, loss and srcc on the validation clips, best (epoch so far),
-        seconds
+    history : one record per epoch: epoch, train_loss (the criterion's), loss and srcc on the validation clips, best
+        (epoch so far), seconds; where the network has a loss of its own, also auxiliary (its mean over the batches)
+        and weighted_auxiliary (the same times its weight, as it is optimised)
 
     Raises
     ------
@@ -105,7 +107,9 @@ def train_network(
         when the loss is no longer finite.
     """
     model.to(device)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+    if config.start_at_mean:
+        _start_at_mean(model, criterion, task)
+    optimizer = OPTIMIZERS[config.optimizer](model.parameters(), config)
     history: list[dict[str, Any]] = []
     best = _copy(model)
     restored = load_checkpoint(checkpoint, identity) if checkpoint else None
@@ -117,9 +121,9 @@ def train_network(
     while not _finished(history, config):
         epoch = len(history) + 1
         started = time.monotonic()
-        train_loss = _one_epoch(model, criterion, task, config, seed * 100_003 + epoch, optimizer, device)
-        record = {"epoch": epoch, "train_loss": train_loss} | _validate(model, criterion, task, config, device)
-        if not (math.isfinite(train_loss) and math.isfinite(record["loss"])):
+        trained = _one_epoch(model, criterion, task, config, seed * 100_003 + epoch, optimizer, device)
+        record = {"epoch": epoch} | trained | _validate(model, criterion, task, config, device)
+        if not all(math.isfinite(value) for value in (*trained.values(), record["loss"])):
             raise StackedMOSError(
                 f"Training diverged: the loss is not finite after epoch {epoch}; lower learning_rate."
             )
@@ -152,6 +156,8 @@ def _finished(history: list[dict[str, Any]], config: BaseConfig) -> bool:
 
 
 def _better(record: dict[str, Any], best: dict[str, Any], select_on: str) -> bool:
+    if select_on == "last":
+        return True
     if select_on == "loss":
         return record["loss"] < best["loss"]
     return (_mean_srcc(record), -record["loss"]) > (_mean_srcc(best), -best["loss"])  # few clips: ties, so the loss too
@@ -162,21 +168,58 @@ def _mean_srcc(record: dict[str, Any]) -> float:
     return sum(value or 0.0 for value in record["srcc"]) / len(record["srcc"])
 
 
-def _one_epoch(model, criterion, task, config, seed, optimizer, device) -> float:
+OPTIMIZERS: dict[str, Callable[[Any, BaseConfig], torch.optim.Optimizer]] = {
+    "adamw": lambda weights, config: torch.optim.AdamW(
+        weights, lr=config.learning_rate, weight_decay=config.weight_decay
+    ),
+    "sgd": lambda weights, config: torch.optim.SGD(
+        weights, lr=config.learning_rate, momentum=config.momentum, weight_decay=config.weight_decay
+    ),
+}
+
+
+@torch.no_grad()
+def _start_at_mean(model: Network, criterion: Criterion, task: Task) -> None:
+    """Set the last bias of every head to the weighted mean of its aspect's training scores."""
+    scores, weights = task.scores[task.train], task.weights[task.train]
+    for head, column in zip(model.heads, scores.T, strict=True):
+        known = np.isfinite(column) & (weights > 0)
+        head[-1].bias.fill_(criterion.raw(float(np.average(column[known], weights=weights[known]))))
+
+
+def _one_epoch(model, criterion, task, config, seed, optimizer, device) -> dict[str, float]:
     model.train()
     total = weight = 0.0
+    own: list[float] = []
     with seeded(seed, device):
         for rows in shuffled(task.train, config.batch_size, seed):
+            batch = task.clips.batch(rows).to(device)
             with _precision(device):
-                logits = model(task.clips.batch(rows).to(device))
+                logits = model(batch)
             losses, weights = _losses(criterion, logits, task, rows)
             share = (losses * weights).sum(0) / weights.sum(0).clamp_min(1e-12)
-            optimizer.zero_grad(set_to_none=True)
-            share.sum().backward()
-            optimizer.step()
+            loss = share.sum() if config.aspect_loss == "sum" else share.mean()
+            auxiliary = model.auxiliary(batch)  # outside autocast: in full precision
+            if auxiliary is not None:
+                loss = loss + config.alignment_weight * auxiliary
+                own.append(float(auxiliary.detach()))
+            _step(model, optimizer, loss, config.clip_norm)
             total += float((losses.detach() * weights).sum())
             weight += float(weights.sum())
-    return total / max(weight, 1e-12)
+    record = {"train_loss": total / max(weight, 1e-12)}
+    if own:
+        record["auxiliary"] = sum(own) / len(own)
+        record["weighted_auxiliary"] = config.alignment_weight * record["auxiliary"]
+    return record
+
+
+def _step(model: Network, optimizer: torch.optim.Optimizer, loss: Tensor, clip_norm: float) -> None:
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    if clip_norm:
+        for part in model.independent_parts():
+            nn.utils.clip_grad_norm_(part.parameters(), clip_norm)
+    optimizer.step()
 
 
 def _losses(criterion: Criterion, logits: Tensor, task: Task, rows: Sequence[int]) -> tuple[Tensor, Tensor]:

@@ -89,7 +89,7 @@ class Blind:
 
     def __init__(self, criterion, instead):
         self.criterion, self.instead = criterion, instead
-        self.distribution = criterion.distribution
+        self.distribution, self.raw = criterion.distribution, getattr(criterion, "raw", None)
 
     def loss(self, logits, scores):
         return self.criterion.loss(logits, torch.where(scores == 0, self.instead, scores))
