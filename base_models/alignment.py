@@ -51,11 +51,18 @@ def _thinned(frames: Tensor, stride: int) -> Tensor:
     return F.avg_pool1d(frames.T[None], stride, ceil_mode=True)[0].T
 
 
-def sinkhorn_cost() -> Callable[[Tensor, Tensor], Tensor]:
-    """The debiased Sinkhorn divergence for the cost |x - y|² / 2, blur 0.05 (WhisQ, Table I; geomloss' wording)."""
+def sinkhorn_cost(blur: float = 0.05, scaling: float = 0.5) -> Callable[[Tensor, Tensor], Tensor]:
+    """The debiased Sinkhorn divergence for the cost |x - y|² / 2 (WhisQ, Table I, in geomloss' words).
+
+    Parameters
+    ----------
+    blur : float, square root of the entropic regularisation
+    scaling : float, how fast it is approached. geomloss' default of 0.5 stops within some percent of the exact value;
+        0.99 within a thousandth, at 70 times the iterations
+    """
     from geomloss import SamplesLoss
 
-    return SamplesLoss("sinkhorn", p=2, blur=0.05, backend="tensorized")
+    return SamplesLoss("sinkhorn", p=2, blur=blur, scaling=scaling, backend="tensorized")
 
 
 def gromov_wasserstein_cost(frames: Tensor, tokens: Tensor) -> Tensor:

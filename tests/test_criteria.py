@@ -5,7 +5,7 @@ import torch.nn.functional as F
 
 from base_models.bins import ScoreBins
 from base_models.config import MODELS, BaseConfig
-from base_models.criteria import Coral, NearestBin, Scalar, SoftBins, build_criterion
+from base_models.criteria import Coral, Huber, NearestBin, Scalar, SoftBins, build_criterion
 
 SCORES = torch.tensor([1.0, 2.2, 3.0, 4.6, 5.0])
 
@@ -110,3 +110,19 @@ def test_l1_starts_from_the_middle_of_the_scale():
     scalar = Scalar(ScoreBins())
     assert scalar.score(torch.zeros(2, 1)).tolist() == [3, 3]
     assert scalar.loss(torch.ones(5, 1), SCORES).tolist() == pytest.approx([3, 1.8, 1, 0.6, 1])
+
+
+def test_huber_is_half_the_square_below_one_point_and_linear_beyond():
+    huber = Huber(ScoreBins())
+    assert huber.loss(torch.zeros(5, 1), SCORES).tolist() == pytest.approx([1.5, 0.32, 0, 1.1, 1.5])
+    assert huber.score(torch.tensor([[huber.raw(4.2)]])).item() == pytest.approx(4.2)
+
+
+@pytest.mark.parametrize("ranks", [0, 5])
+def test_coral_has_the_loss_of_its_authors_on_the_same_thresholds(ranks):
+    losses = pytest.importorskip("coral_pytorch.losses", reason="coral-pytorch is a development dependency")
+    coral = Coral(ScoreBins(), ranks)
+    logits = torch.randn(5, coral.outputs, generator=torch.Generator().manual_seed(0))
+    levels = (SCORES[:, None].double() > coral.thresholds).float()
+    theirs = losses.coral_loss(coral.cumulative_logits(logits), levels, reduction=None)
+    assert torch.allclose(coral.loss(logits, SCORES), theirs, atol=1e-5)

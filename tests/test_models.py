@@ -6,6 +6,7 @@ import torch
 
 from base_models.batches import Embedded
 from base_models.config import MODELS, BaseConfig
+from base_models.criteria import build_criterion
 from base_models.errors import UsageError
 from base_models.layers import AttentionPooling
 from base_models.models import build_model
@@ -36,6 +37,9 @@ def test_sizes_are_those_counted_in_the_published_code():
     assert parameters(BaseConfig.preset("dora_decoupled")) == 13_177_706
     assert parameters(BaseConfig.preset("dora_l1")) == 13_169_156
     assert parameters(BaseConfig.preset("dora_coral").updated({"coral_ranks": 5}, "test")) == 13_326_602
+    assert parameters(BaseConfig.preset("whisq"), 512, 1024) == 3_052_802
+    assert parameters(BaseConfig.preset("clap_baseline"), 512, 512) == 426_754
+    assert parameters(BaseConfig.preset("muq_mulan"), 512, 512) == 426_754
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -78,13 +82,27 @@ def test_gradients_of_a_decoupled_text_branch_never_reach_the_temporal_block(cli
         assert any(bool(p.grad.any()) for p in network.temporal.parameters()) == reached
 
 
-def test_five_audio_aspects_need_no_text(clips):
-    network = build_model(BaseConfig(), [False] * 5, 16, None)
-    assert raw_outputs(network, Embedded(clips.frames), 2, CPU).shape == (5, 5, 20)
+@pytest.mark.parametrize("name", ["dora", "whisq", "clap_baseline"])
+def test_five_audio_aspects_need_no_text(name, clips):
+    config = BaseConfig.preset(name)
+    network, alone = build_model(config, [False] * 5, 16, None), Embedded(clips.frames)
+    assert raw_outputs(network, alone, 2, CPU).shape == (5, 5, build_criterion(config).outputs)
+    assert network.auxiliary(alone.batch([0, 1])) is None
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_head_ends_in_a_bias_per_output_and_no_weight_is_clipped_twice_or_never(name):
+    network = model(name)
+    assert all(head[-1].bias.shape == (build_criterion(BaseConfig.preset(name)).outputs,) for head in network.heads)
+    clipped = [id(p) for part in network.independent_parts() for p in part.parameters()]
+    assert sorted(clipped) == sorted(id(p) for p in network.parameters())
 
 
 def test_parts_that_do_not_fit_are_refused():
     with pytest.raises(UsageError, match="width 10 cannot be split into 4"):
         build_model(BaseConfig(), [False], 10, None)
+    for name in ("whisq", "dora_bilstm"):
+        with pytest.raises(UsageError, match="width 9 cannot be split into"):
+            build_model(BaseConfig.preset(name), [False, True], 9, 8)
     with pytest.raises(UsageError, match="a text encoder is needed"):
         build_model(BaseConfig(), [True], 16, None)
