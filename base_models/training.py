@@ -110,14 +110,7 @@ def train_network(
     if config.start_at_mean:
         _start_at_mean(model, criterion, task)
     optimizer = OPTIMIZERS[config.optimizer](model.parameters(), config)
-    history: list[dict[str, Any]] = []
-    best = _copy(model)
-    restored = load_checkpoint(checkpoint, identity) if checkpoint else None
-    if restored:
-        tensors, state = restored
-        history, best = state["history"], under("best", tensors)
-        model.load_state_dict(under("model", tensors))
-        restore_optimizer(optimizer, under("optimizer", tensors))
+    history, best = _resume(model, optimizer, checkpoint, identity)
     while not _finished(history, config):
         epoch = len(history) + 1
         started = time.monotonic()
@@ -138,6 +131,19 @@ def train_network(
             on_epoch(record)
     model.load_state_dict(best)
     return history
+
+
+def _resume(
+    model: nn.Module, optimizer: torch.optim.Optimizer, checkpoint: Path | None, identity: str
+) -> tuple[list[dict[str, Any]], dict[str, Tensor]]:
+    """History and best weights so far; the model and the optimizer stand where the checkpoint left them."""
+    restored = load_checkpoint(checkpoint, identity) if checkpoint else None
+    if not restored:
+        return [], _copy(model)
+    tensors, state = restored
+    model.load_state_dict(under("model", tensors))
+    restore_optimizer(optimizer, under("optimizer", tensors))
+    return state["history"], under("best", tensors)
 
 
 def _tensors(model: nn.Module, best: dict[str, Tensor], optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
