@@ -60,12 +60,6 @@ class ScoreBins:
         """Distance between neighbouring centres, in score points."""
         return (self.high - self.low) / (self.count - (self.grid == "endpoints"))
 
-    @cached_property
-    def edges(self) -> np.ndarray:
-        """Borders between bins, shape (count + 1,), from `low` to `high`."""
-        inner = (self.centers[:-1] + self.centers[1:]) / 2
-        return np.concatenate([[self.low], inner, [self.high]])
-
     def soften(self, scores, sigma: float = SOFTEN_SIGMA) -> np.ndarray:
         """Gaussian label softening (DORA-MOS, Eq. 1).
 
@@ -112,18 +106,6 @@ class ScoreBins:
             return np.clip(self.expected(distributions), self.low, self.high)
         grid = np.linspace(self.low, self.high, 8001)
         return np.interp(self.expected(distributions), self.expected(self.soften(grid, sigma)), grid)
-
-    def quantile(self, distributions, probability: float) -> np.ndarray:
-        """Quantile of each distribution, mass spread evenly within a bin: shape (..., count) to (...)."""
-        if not 0 <= probability <= 1:
-            raise UsageError(f"A quantile needs a probability in 0..1; got {probability}.")
-        distributions = np.asarray(distributions, dtype=np.float64)
-        before = np.cumsum(distributions, axis=-1) - distributions
-        k = np.clip((before <= probability).sum(axis=-1) - 1, 0, self.count - 1)[..., None]
-        mass = np.take_along_axis(distributions, k, -1)[..., 0]
-        inside = (probability - np.take_along_axis(before, k, -1)[..., 0]) / np.where(mass > 0, mass, 1)
-        k = k[..., 0]
-        return self.edges[k] + np.clip(inside, 0, 1) * np.diff(self.edges)[k]
 
     def check(self, distributions, what: str) -> np.ndarray:
         """`distributions` as float64, or a refusal: last axis of length count, finite, not negative, sum 1 ± 1e-5."""

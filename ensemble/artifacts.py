@@ -1,8 +1,9 @@
 """Where everything that a run makes lies, below one folder (``artifacts/`` unless told otherwise).
 
-    embeddings/<encoder>/…            frozen encoders' outputs, one file per content
+    embeddings/<signature>.<dtype>/…  frozen encoders' outputs, one file per content
     data/<fingerprint>/               the clip table that models were trained on: ids, splits, labels (no audio)
     base/<preset>-s<seed>-<signature>/   one base model: config, weights, history, prediction tables
+    base/…-oof<K>/                    its predictions of the training split, out of fold
     meta/<learner>-<signature>/       one stack: learner, copies of its base models, report, answer.txt
     level0.json, stack.json           which base models and which stack were made last
 

@@ -346,7 +346,7 @@ def _log_unchecked(named) -> None:
         log.warning(
             "Prefit base models %s carry no ids of their training clips and cannot be checked for leaks; "
             "fit the stack on rows that they have not seen.",
-            some(unchecked),
+            some(unchecked, 20),
         )
 
 

@@ -188,7 +188,9 @@ class MetaRegressor(BaseEstimator):
             when a model, a clip or an aspect is missing, or a model's scale changed.
         """
         check_is_fitted(self, "learners_")
-        clip_ids = list(tables[0].clip_ids if clip_ids is None and len(tables) else clip_ids or ())
+        if clip_ids is None:
+            clip_ids = tables[0].clip_ids if len(tables) else ()
+        clip_ids = list(clip_ids)
         aligned = self.layout_.align(tables)
         columns = [
             learner.predict(feature_array(aligned, aspect, clip_ids))

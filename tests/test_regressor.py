@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LinearRegression
+from sklearn.neighbors import KNeighborsRegressor
 
 from base_models.bins import SOFTEN_SIGMA
 from base_models.errors import DamagedArtifact, UsageError
 from base_models.files import from_json, parse_tensors, to_json, write_tensors
 from base_models.predictions import PredictionTable
+from base_models.splits import folds
 from meta.learners import LEARNERS
 from meta.regressor import MetaRegressor
 from meta.selection import compare
@@ -72,7 +74,8 @@ def test_tables_and_rows_may_come_in_any_order():
     ids = list(TABLES[0].clip_ids)
     turned = fitted.predict([TABLES[2].take(ids[::-1]), TABLES[0], TABLES[1]], ids)
     np.testing.assert_array_equal(turned, fitted.predict(TABLES))
-    np.testing.assert_array_equal(fitted.predict(TABLES, ["c005", "c001"]), fitted.predict(TABLES)[[5, 1]])
+    for few in (["c005", "c001"], np.array(["c005", "c001"])):
+        np.testing.assert_array_equal(fitted.predict(TABLES, few), fitted.predict(TABLES)[[5, 1]])
 
 
 def test_a_missing_model_is_named_and_an_extra_one_is_left_out():
@@ -115,13 +118,70 @@ def test_the_validation_split_never_touches_point_predictions(learner):
         assert model.fitted_on_ == TABLES[0].clip_ids
 
 
-def test_the_width_is_the_error_on_held_out_clips():
-    model = MetaRegressor()
-    assert (MetaRegressor().fit(TABLES, Y).residual_sigma_ == SOFTEN_SIGMA).all()
-    board = model.validate(TABLES, Y, SYSTEMS, n_bootstrap=0)
-    of_stack = board[(board.model == "stack") & (board.level == "utterance") & (board.metric == "mse")]
-    np.testing.assert_allclose(model.residual_sigma_, np.sqrt(of_stack.value))
-    assert of_stack.n.tolist() == [48, 48]
+def test_the_width_is_the_error_on_every_clip_by_learners_that_were_not_fitted_on_it():
+    y, ids, unseen = Y.copy(), np.array(TABLES[0].clip_ids), np.full(Y.shape, np.nan)
+    y[:30, 0] = np.nan
+    model = MetaRegressor(random_state=3)
+    assert (model.fit(TABLES, y).residual_sigma_ == SOFTEN_SIGMA).all()
+    for k, aspect in enumerate(ASPECTS):
+        kept = np.flatnonzero(~np.isnan(y[:, k]))
+        fold = folds(SYSTEMS[kept], y[kept, k], 5, 3)
+        for number in range(5):
+            rows, test = kept[fold != number], kept[fold == number]
+            other = MetaRegressor(random_state=3).fit(TABLES, y[rows][:, [k]], ids[rows], [aspect])
+            unseen[test, k] = other.predict(TABLES, ids[test])[:, 0]
+    model.validate(TABLES, y, SYSTEMS, n_bootstrap=0)
+    np.testing.assert_allclose(model.residual_sigma_, np.sqrt(np.nanmean((y - unseen) ** 2, axis=0)))
+
+
+def test_a_learner_that_knows_its_rows_by_heart_is_exposed():
+    model = MetaRegressor(KNeighborsRegressor(1))
+    boards = model.validate(TABLES, Y, SYSTEMS, n_bootstrap=0)
+    assert list(boards) == ["meta-training", "meta-validation"]
+    seen, unseen = (
+        board[(board.model == "stack") & (board.level == "utterance") & (board.metric == "mse")]
+        for board in boards.values()
+    )
+    assert (seen.n.tolist(), unseen.n.tolist()) == ([72, 72], [48, 48])
+    assert seen.value.max() < 1e-6 < 0.01 < unseen.value.min()
+    assert model.residual_sigma_.min() > 0.1
+
+
+def test_clips_of_one_group_do_not_vouch_for_each_other():
+    ids = [f"{k}{half}" for half in "ab" for k in TABLES[0].clip_ids]
+    twins = [PredictionTable(t.model, ids, ASPECTS, np.concatenate([t.distributions] * 2)) for t in TABLES]
+    apart, together = MetaRegressor(KNeighborsRegressor(1)), MetaRegressor(KNeighborsRegressor(1))
+    y, systems = np.concatenate([Y, Y]), np.concatenate([SYSTEMS, SYSTEMS])
+    apart.validate(twins, y, systems, n_bootstrap=0)
+    together.validate(twins, y, systems, n_bootstrap=0, groups=[name[:-1] for name in ids])
+    assert (together.residual_sigma_ > 1.3 * apart.residual_sigma_).all()
+
+
+def test_few_rows_or_groups_make_do_with_fewer_folds():
+    model, y = MetaRegressor("mean"), Y.copy()
+    y[5:] = np.nan
+    model.validate(TABLES, y, SYSTEMS, n_bootstrap=0)
+    error = model.predict(TABLES)[:5] - Y[:5]
+    np.testing.assert_allclose(model.residual_sigma_, np.sqrt((error**2).mean(axis=0)))
+    model.validate(TABLES, Y, SYSTEMS, groups=["a", "b"] * 60, n_bootstrap=0)
+    np.testing.assert_allclose(model.residual_sigma_, np.sqrt(((model.predict(TABLES) - Y) ** 2).mean(axis=0)))
+
+
+def test_an_aspect_labelled_in_one_group_only_keeps_the_conventional_width_and_says_so():
+    y = Y.copy()
+    y[60:, 0] = np.nan
+    order = np.random.default_rng(0).permutation(120)
+    groups = np.repeat(["a", "b"], 60)
+    model = MetaRegressor("mean")
+    model.validate(
+        [t.take([t.clip_ids[r] for r in order]) for t in TABLES],
+        y[order],
+        SYSTEMS[order],
+        groups=groups[order],
+        n_bootstrap=0,
+    )
+    assert model.residual_sigma_[0] == SOFTEN_SIGMA != model.residual_sigma_[1]
+    assert model.warnings_ == ["mi: all labels are of one group; distributions are 0.35 wide by convention."]
 
 
 def test_a_perfect_stack_keeps_half_a_bin_of_width():
@@ -137,18 +197,18 @@ def test_validation_leaves_out_clips_without_any_label_and_keeps_groups_together
     y = Y.copy()
     y[:20] = np.nan
     model = MetaRegressor()
-    board = model.validate(TABLES, y, SYSTEMS, groups=[f"g{k // 2}" for k in range(120)], n_bootstrap=0)
+    boards = model.validate(TABLES, y, SYSTEMS, groups=[f"g{k // 2}" for k in range(120)], n_bootstrap=0)
     assert model.fitted_on_ == TABLES[0].clip_ids[20:]
-    assert board.n.max() == pytest.approx(40, abs=2)
+    assert [board.n.max() for board in boards.values()] == [pytest.approx(60, abs=2), pytest.approx(40, abs=2)]
 
 
 def test_the_stack_stands_beside_its_models_and_their_mean():
-    board = MetaRegressor().validate(TABLES, Y, SYSTEMS, n_bootstrap=50)
-    assert list(board.columns) == ["model", "aspect", "level", "metric", "value", "low", "high", "n"]
-    assert list(board.model.unique()) == ["stack", "mean", "good", "noisy", "biased"]
-    assert len(board) == 5 * 2 * 2 * 4
-    error = board[(board.metric == "mse") & (board.level == "utterance")].groupby("model").value.mean()
-    assert error["stack"] < error["mean"] < error["biased"]
+    for board in MetaRegressor().validate(TABLES, Y, SYSTEMS, n_bootstrap=50).values():
+        assert list(board.columns) == ["model", "aspect", "level", "metric", "value", "low", "high", "n"]
+        assert list(board.model.unique()) == ["stack", "mean", "good", "noisy", "biased"]
+        assert len(board) == 5 * 2 * 2 * 4
+        error = board[(board.metric == "mse") & (board.level == "utterance")].groupby("model").value.mean()
+        assert error["stack"] < error["mean"] < error["biased"]
 
 
 def test_compare_works_without_a_stack_and_refuses_a_model_called_mean():
@@ -269,3 +329,26 @@ def test_intervals_widen_with_their_level_and_hold_the_score():
         assert ((low <= scores) & (scores <= high)).all()
         assert k == 0 or ((low <= before[0]).all() and (high >= before[1]).all())
         before = low, high
+
+
+@pytest.mark.parametrize(
+    ("lowest", "highest", "share"),
+    [
+        pytest.param(1, 5, 0.9, id="whole-scale"),
+        pytest.param(2, 4, 0.9, id="far-from-the-ends"),
+        pytest.param(1, 1.3, 0.95, id="low-end-where-only-the-upper-bound-can-fail"),
+        pytest.param(4.7, 5, 0.95, id="high-end-where-only-the-lower-bound-can-fail"),
+    ],
+)
+def test_ninety_percent_intervals_hold_ninety_percent_of_ratings_cut_to_the_scale(lowest, highest, share):
+    rng, sigma, n = np.random.default_rng(0), 0.4, 20_000
+    scores = rng.uniform(lowest, highest, (n, 1))
+    ratings = np.clip(scores + rng.normal(0, sigma, (n, 1)), 1, 5)
+    table = PredictionTable.from_scores("m", [f"c{k}" for k in range(n)], ["mos"], scores)
+    stack = MetaRegressor("mean").fit([table], ratings)
+    stack.residual_sigma_ = np.array([sigma])
+    low, high = stack.predict_interval([table])
+    assert ((low <= ratings) & (ratings <= high)).mean() == pytest.approx(share, abs=0.02)
+    assert 1 <= low.min() <= high.max() <= 5
+    assert (low[scores < 1.6] == 1).all()
+    assert (high[scores > 4.4] == 5).all()

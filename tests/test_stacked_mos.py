@@ -8,14 +8,7 @@ from sklearn.compose import make_column_transformer
 from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestRegressor
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LinearRegression, Ridge
-from sklearn.model_selection import (
-    GridSearchCV,
-    GroupKFold,
-    KFold,
-    LeaveOneGroupOut,
-    RepeatedKFold,
-    cross_val_score,
-)
+from sklearn.model_selection import GridSearchCV, GroupKFold, KFold, LeaveOneGroupOut, RepeatedKFold, cross_val_score
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -23,8 +16,6 @@ from sklearn.svm import SVR
 
 from base_models.errors import UsageError
 from ensemble.stacked_mos import StackedMOS, default_estimators
-
-RATE = 24_000
 
 
 def ridges():
@@ -61,18 +52,12 @@ def test_one_dimensional_labels_give_one_dimensional_predictions(matrix):
 def test_labels_may_come_in_any_container(matrix, kind):
     X, y, _ = matrix
     expected = StackedMOS(ridges()).fit(X, y[:, 0]).predict(X)
-    labels = {
-        list: y[:, 0].tolist(),
-        np.float32: y[:, 0].astype(np.float32),
-        pd.Series: pd.Series(y[:, 0], index=range(100, 160)),
-        pd.DataFrame: pd.DataFrame({"mi": y[:, 0]}, index=range(100, 160)),
-    }[kind]
+    labels = kind(y[:, 0]) if kind in (list, np.float32) else kind(y[:, 0], index=range(100, 160))
     np.testing.assert_allclose(StackedMOS(ridges()).fit(X, labels).predict(X).ravel(), expected, atol=1e-5)
 
 
 def test_scores_lie_on_the_scale_and_decode_from_their_distributions(fitted, matrix):
-    X, _, _ = matrix
-    far = np.vstack([X, 100 * X])
+    far = np.vstack([matrix[0], 100 * matrix[0]])
     scores, distributions = fitted.predict(far), fitted.predict_distribution(far)
     assert scores.shape == (120, 2)
     assert distributions.shape == (120, 2, 20)
@@ -90,15 +75,13 @@ def test_the_stack_predicts_new_rows_well(matrix):
 
 
 def test_a_row_scores_the_same_alone_and_in_any_order(fitted, matrix):
-    X, _, _ = matrix
-    whole, order = fitted.predict(X), np.random.default_rng(1).permutation(60)
+    X, order, whole = matrix[0], np.random.default_rng(1).permutation(60), fitted.predict(matrix[0])
     np.testing.assert_allclose(fitted.predict(X[order]), whole[order], atol=1e-12)
     np.testing.assert_allclose(fitted.predict(X[7:8]), whole[7:8], atol=1e-12)
 
 
 def test_transform_has_the_columns_that_it_names(fitted, matrix):
-    X, _, _ = matrix
-    features = fitted.transform(X[:4])
+    features = fitted.transform(matrix[0][:4])
     assert features.shape == (4, 2 * 2 * 20)
     assert list(features.columns) == list(fitted.get_feature_names_out())
     assert features.columns[0] == "y0__a__b00"
@@ -115,10 +98,11 @@ def test_the_same_seed_gives_the_same_stack(matrix):
 def test_point_predictions_do_not_depend_on_the_validation_share(matrix):
     X, y, _ = matrix
     none, three, four = (StackedMOS(ridges(), validation=share).fit(X, y) for share in (None, 0.3, 0.4))
-    np.testing.assert_array_equal(none.predict(X), three.predict(X))
-    np.testing.assert_array_equal(none.predict(X), four.predict(X))
+    for other in (three, four):
+        np.testing.assert_array_equal(none.predict(X), other.predict(X))
     assert none.validation_scores_ is None
     assert set(four.validation_scores_["model"]) == {"stack", "mean", "a", "b"}
+    assert four.validation_scores_["n"].max() == 24
 
 
 def test_the_meta_level_sees_predictions_of_unseen_rows():
@@ -135,13 +119,10 @@ def test_the_meta_level_sees_predictions_of_unseen_rows():
 
 
 def test_an_unfitted_stack_says_so(matrix):
-    X, _, _ = matrix
     stack = StackedMOS(ridges())
-    for use in (stack.predict, stack.predict_distribution, stack.transform, stack.save):
+    for use in (stack.predict, stack.predict_distribution, stack.transform, stack.save, stack.get_feature_names_out):
         with pytest.raises(NotFittedError):
-            use(X)
-    with pytest.raises(NotFittedError):
-        stack.get_feature_names_out()
+            use(matrix[0])
 
 
 def test_a_fit_that_fails_leaves_nothing_to_predict_with(matrix):
@@ -161,9 +142,8 @@ def test_a_clone_has_the_parameters_and_nothing_learnt(fitted):
 
 
 def test_fit_leaves_the_given_base_models_alone(matrix):
-    X, y, _ = matrix
     given = ridges()
-    StackedMOS(given).fit(X, y)
+    StackedMOS(given).fit(*matrix[:2])
     assert not hasattr(given[0][1], "coef_")
 
 
@@ -194,8 +174,7 @@ def test_a_base_model_can_be_dropped_and_replaced(matrix):
 @pytest.mark.parametrize("final", ["ridge", "lightgbm", "mean", Ridge(alpha=0.1)])
 def test_final_estimators_by_name_or_as_a_regressor(matrix, final):
     X, y, _ = matrix
-    stack = StackedMOS(ridges(), final, cv=3).fit(X, y)
-    assert np.mean((stack.predict(X) - y) ** 2) < 0.3
+    assert np.mean((StackedMOS(ridges(), final, cv=3).fit(X, y).predict(X) - y) ** 2) < 0.3
 
 
 @pytest.mark.parametrize("base", [SVR(), make_pipeline(StandardScaler(), SVR())])
@@ -323,32 +302,40 @@ def test_prefit_base_models_are_taken_as_they_are(matrix):
         StackedMOS(bases, cv="prefit").fit(X[30:], y[30:, 0])
 
 
-@pytest.mark.parametrize("cv", [1, 0, -3, True, False, "prefitt"])
-def test_a_cv_that_is_none_is_refused(matrix, cv):
+def test_prefit_base_models_that_list_no_training_clips_are_named_in_the_log(matrix, caplog):
     X, y, _ = matrix
-    with pytest.raises(UsageError, match=f"cv is a number of folds .* got {cv!r}"):
-        StackedMOS(ridges(), cv=cv).fit(X, y)
+    bases = [(name, model.fit(X[:30], y[:30])) for name, model in (*ridges(), ("listed", Ridge()))]
+    bases[2][1].trained_on_ = frozenset()
+    stack = StackedMOS(bases, cv="prefit").fit(X[30:], y[30:])
+    stack.predict(X)
+    (message,) = [record.getMessage() for record in caplog.records if record.name == "ensemble.stacked_mos"]
+    assert message.startswith("Prefit base models 'a', 'b' carry no ids of their training clips")
+    assert "cannot be checked for leaks" in message
+    caplog.clear()
+    StackedMOS(bases[2:], cv="prefit").fit(X[30:], y[30:])
+    StackedMOS(ridges(), cv=2).fit(X, y)
+    assert not caplog.records
 
 
-@pytest.mark.parametrize("cv", [0.0, 1.0, 1.5, float("nan")])
-def test_a_share_that_is_none_is_refused(matrix, cv):
-    X, y, _ = matrix
-    with pytest.raises(UsageError, match="lies between 0 and 1"):
-        StackedMOS(ridges(), cv=cv).fit(X, y)
+@pytest.mark.parametrize("cv", [1, 0, -3, True, False, "prefitt", 0.0, 1.0, 1.5, float("nan")])
+def test_a_number_of_folds_or_a_share_that_is_none_is_refused(matrix, cv):
+    said = "lies between 0 and 1" if isinstance(cv, float) else f"cv is a number of folds .* got {cv!r}"
+    with pytest.raises(UsageError, match=said):
+        StackedMOS(ridges(), cv=cv).fit(*matrix[:2])
 
 
 def test_a_cv_that_leaks_or_repeats_is_refused(matrix):
     X, y, _ = matrix
     rows = np.arange(60)
-    for cv in (RepeatedKFold(n_splits=2, n_repeats=2), [(rows[:30], rows[[40, 41, 40]])]):
-        with pytest.raises(UsageError, match="cv predicts a row twice"):
+    for cv, message in (
+        (RepeatedKFold(n_splits=2, n_repeats=2), "cv predicts a row twice"),
+        ([(rows[:30], rows[[40, 41, 40]])], "cv predicts a row twice"),
+        ([(rows[:30], rows[20:])], "Row 20 is in both sides of a split"),
+        ([(rows[30:], np.append(rows[:30], -1))], "Row 59 is in both sides of a split"),
+        ([], "cv predicts no row"),
+    ):
+        with pytest.raises(UsageError, match=message):
             StackedMOS(ridges(), cv=cv).fit(X, y)
-    with pytest.raises(UsageError, match="Row 20 is in both sides of a split"):
-        StackedMOS(ridges(), cv=[(rows[:30], rows[20:])]).fit(X, y)
-    with pytest.raises(UsageError, match="Row 59 is in both sides of a split"):
-        StackedMOS(ridges(), cv=[(rows[30:], np.append(rows[:30], -1))]).fit(X, y)
-    with pytest.raises(UsageError, match="cv predicts no row"):
-        StackedMOS(ridges(), cv=[]).fit(X, y)
 
 
 # ---- what is refused
@@ -366,9 +353,8 @@ class Broken(RegressorMixin, BaseEstimator):
 
 
 def test_a_base_model_that_predicts_nan_is_refused_by_name(matrix):
-    X, y, _ = matrix
     with pytest.raises(UsageError, match="Base model 'bad' predicted NaN"):
-        StackedMOS([("a", Ridge()), ("bad", Broken())]).fit(X, y[:, 0])
+        StackedMOS([("a", Ridge()), ("bad", Broken())]).fit(matrix[0], matrix[1][:, 0])
 
 
 @pytest.mark.parametrize(
@@ -384,30 +370,27 @@ def test_a_base_model_that_predicts_nan_is_refused_by_name(matrix):
     ],
 )
 def test_parameters_that_cannot_be_meant_are_refused_before_anything_is_fitted(matrix, parameters, message):
-    X, y, _ = matrix
     with pytest.raises(UsageError, match=message):
-        StackedMOS(**({"estimators": [("bad", Broken())]} | parameters)).fit(X, y[:, 0])
+        StackedMOS(**({"estimators": [("bad", Broken())]} | parameters)).fit(matrix[0], matrix[1][:, 0])
 
 
 @pytest.mark.parametrize("names", [("a", "a"), ("a__b", "c"), ("cv", "c")])
 def test_names_that_scikit_learn_refuses_are_refused(matrix, names):
-    X, y, _ = matrix
     with pytest.raises(ValueError, match=r"[Nn]ames"):
-        StackedMOS([(name, Ridge()) for name in names]).fit(X, y)
+        StackedMOS([(name, Ridge()) for name in names]).fit(*matrix[:2])
 
 
 def test_labels_and_groups_that_do_not_fit_are_refused(matrix):
     X, y, groups = matrix
-    with pytest.raises(UsageError, match="off the scale"):
-        StackedMOS(ridges()).fit(X, y + 3)
-    with pytest.raises(UsageError, match="There are 60 clips but 59 rows of labels"):
-        StackedMOS(ridges()).fit(X, y[:-1])
-    with pytest.raises(UsageError, match="60 rows but 59 groups"):
-        StackedMOS(ridges()).fit(X, y, groups[:-1])
-    with pytest.raises(UsageError, match="Aspect 'y1' has no label"):
-        StackedMOS(ridges()).fit(X, np.column_stack([y[:, 0], np.full(60, np.nan)]))
-    with pytest.raises(UsageError, match="needs at least 5"):
-        StackedMOS(ridges(), cv=2).fit(X[:4], y[:4])
+    for given, message in (
+        ((X, y + 3), "off the scale"),
+        ((X, y[:-1]), "There are 60 clips but 59 rows of labels"),
+        ((X, y, groups[:-1]), "60 rows but 59 groups"),
+        ((X, y * [1, np.nan]), "Aspect 'y1' has no label"),
+        ((X[:4], y[:4]), "needs at least 5"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            StackedMOS(ridges(), cv=2).fit(*given)
 
 
 def test_a_stack_with_scikit_learn_parts_is_not_saved(fitted, tmp_path):
