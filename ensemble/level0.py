@@ -142,6 +142,7 @@ def prepare_level0(
     context |= {"threads": threads} if resolved == "cpu" and threads != 1 else {}
     runs = tuple(_run(workspace, preset, seed, context, template) for preset, seed in models)
     size = sum(store.path(audio.signature, key).stat().st_size for key in set(filled.audio_keys))
+    size += sum(encoder.megabytes or 0 for encoder in (audio, text) if encoder) * 2**20  # each process loads them
     return Level0(runs, usable, filled.set_aside, jobs or _share_out(len(runs), resolved, size, threads), resolved)
 
 
