@@ -19,6 +19,7 @@ from ensemble.scoring import score_clips
 from ensemble.stacked_mos import StackedMOS
 
 EPOCHS, CLIPS, SECONDS = 20, 48, 5
+RATE = 16_000  # as MusicEval
 
 
 def seconds(work):
@@ -34,16 +35,20 @@ def clips(tmp_path):
     rng, rows = np.random.default_rng(0), []
     for i in range(CLIPS):
         path = tmp_path / f"{i}.wav"
-        soundfile.write(path, rng.normal(size=SECONDS * 24_000) * 0.3 * (i + 1) / CLIPS, 24_000)
+        soundfile.write(path, rng.normal(size=SECONDS * RATE) * 0.3 * (i + 1) / CLIPS, RATE)
         rows.append((f"c{i}", f"s{i % 8}", str(path), "a quiet tune" if i % 2 else "loud drums", 1 + 4 * i / CLIPS))
     return pd.DataFrame(rows, columns=["clip_id", "system_id", "audio", "prompt", "mos"])
 
 
-def bench_training_from_stored_embeddings(clips, tmp_path, tiny_encoders):
+@pytest.mark.parametrize("full_size", [False, True], ids=["tiny", "muq"])
+def bench_training_from_stored_embeddings(clips, tmp_path, tiny_encoders, full_size, monkeypatch):
     """Against what the published code does: every clip through the frozen encoder again in every epoch."""
-    spec = f"muq={tiny_encoders['muq']}"
-    settings = {"max_epochs": EPOCHS, "patience": EPOCHS, "learning_rate": 1e-3}
-    encoder, folder = load_encoder(spec), tmp_path / "embeddings"
+    epochs, folder = (2 if full_size else EPOCHS), tmp_path / "embeddings"
+    spec = "muq" if full_size else f"muq={tiny_encoders['muq']}"
+    if full_size:
+        clips = _full_size_muq(monkeypatch, clips, tmp_path)
+    settings = {"max_epochs": epochs, "patience": epochs, "learning_rate": 1e-3}
+    encoder = load_encoder(spec)
 
     def stored():
         NeuralMOS(settings=settings, audio_encoder=spec, store=folder, device="cpu").fit(clips, clips["mos"])
@@ -57,19 +62,15 @@ def bench_training_from_stored_embeddings(clips, tmp_path, tiny_encoders):
 
     stored()  # fills the store; imports and first-call costs
     fast, slow = seconds(stored), seconds(recomputed)
-    print(f"\n{CLIPS} clips of {SECONDS} s, tiny MuQ, {EPOCHS} epochs: stored embeddings {slow / fast:.1f} x as fast")
+    size = "full-size" if full_size else "tiny"
+    print(f"\n{len(clips)} clips, {size} MuQ, {epochs} epochs: stored embeddings {slow / fast:.1f} x as fast")
 
 
 @pytest.mark.parametrize("full_size", [False, True], ids=["logmel", "muq"])
 def bench_nine_base_models_against_one(clips, tmp_path, full_size, monkeypatch):
     """Scoring new clips, encoders included; with the full-size MuQ on 30 s clips, as in real use."""
     if full_size:
-        from bench_encoders import full_size_muq
-
-        encoder = full_size_muq()
-        object.__setattr__(encoder, "prepare", prepare_audio(encoder, 4000))
-        monkeypatch.setitem(encoders._loaded, ("muq", None, "cpu"), encoder)
-        clips = clips.iloc[:4].assign(audio=[_long(tmp_path / f"long{i}.wav", i) for i in range(4)])
+        clips = _full_size_muq(monkeypatch, clips, tmp_path)
     name = "muq" if full_size else "logmel"
     settings = {"max_epochs": 1, "learning_rate": 1e-3}
     store = EmbeddingStore(tmp_path / "embeddings")
@@ -94,5 +95,15 @@ def bench_nine_base_models_against_one(clips, tmp_path, full_size, monkeypatch):
 
 
 def _long(path, seed):
-    soundfile.write(path, np.random.default_rng(seed).normal(size=30 * 24_000) * 0.1, 24_000)
+    soundfile.write(path, np.random.default_rng(seed).normal(size=30 * RATE) * 0.1, RATE)
     return str(path)
+
+
+def _full_size_muq(monkeypatch, clips, folder):
+    """Four clips of 30 s, and a random MuQ of the released size under its name."""
+    from bench_encoders import full_size_muq
+
+    encoder = full_size_muq()
+    object.__setattr__(encoder, "prepare", prepare_audio(encoder, 4000))
+    monkeypatch.setitem(encoders._loaded, ("muq", None, "cpu"), encoder)
+    return clips.iloc[:4].assign(audio=[_long(folder / f"long{i}.wav", i) for i in range(4)])
