@@ -2,7 +2,7 @@
 
 An entry is named by the encoder's signature and the content: SHA-256 of the audio file's bytes, or of the prompt.
 Renamed, repeated and shared clips cost nothing, and nothing can be stale. The trap: a flipped bit in a stored tensor
-is still a valid tensor (facts of safetensors), so each entry carries a hash over its name, dtype, shape and numbers;
+is still a valid tensor to safetensors, so each entry carries a hash over its name, dtype, shape and numbers;
 one that does not match is damaged, and `fill` computes it again.
 """
 

@@ -7,8 +7,8 @@
     meta/<learner>-<signature>/       one stack: learner, copies of its base models, report, answer.txt
     level0.json, stack.json           which base models and which stack were made last
 
-The trap: the two pointers are only a convenience for the next command; everything else is found by content and never
-overwritten.
+The trap: the two pointers are only a convenience for the next command; everything else goes by a hash of what decides
+it, which its manifest repeats, so that one run cannot pass for another.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Level 1: the base models' predictions for the dev split, a meta-learner fitted on them, and everything measured.
 
 As in DORA-MOS, section III.D: 60 % of the dev split to fit, 40 % to measure, then a fit on the whole of it. The trap
-is the verdict: on the rows that fitted it a stack always looks good, so every number here is of meta-validation rows
-or of the test split.
+is the verdict: on the rows that fitted it a stack always looks good, so the meta-training numbers only show how far it
+over-fits, and the verdict is of the test split.
 """
 
 from __future__ import annotations

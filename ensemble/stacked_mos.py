@@ -353,8 +353,8 @@ def _log_unchecked(named) -> None:
 def _fit(name: str, model, X, labels: pd.DataFrame, memory: EmbeddingStore):
     fitted, y = clone(model), labels.to_numpy()
     if _is_neural(model):
-        # the clone got a copy of the store: with the store itself, no clip is encoded twice
-        fitted.store = memory if model.store is None else model.store
+        if model.store is None:  # one memory for all folds, so that no clip is encoded twice
+            fitted.store = memory
         return fitted.fit(X, labels)
     known = np.isfinite(y)
     if not known.any(0).all():

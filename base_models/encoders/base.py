@@ -1,7 +1,7 @@
 """Encoder: an encoder's facts, its weights and its two steps, `prepare` and `encode`.
 
 The trap it guards against: a module whose gradients are off is not yet frozen. In train mode dropout is random and
-BatchNorm moves its running statistics at every call (facts of DORA-MOS's published code). So every call goes back to
+BatchNorm moves its running statistics at every call (as in DORA-MOS's published code). So every call goes back to
 eval mode first, and computes in full float32 whatever the caller has switched on.
 """
 

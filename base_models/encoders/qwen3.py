@@ -1,35 +1,16 @@
 """Qwen3: a prompt as up to 128 token vectors of 1024 numbers, the last hidden state after the final norm.
 
-Source: Qwen team, 2025; the weights of ``Qwen3-0.6B`` are Apache-2.0; WhisQ's text encoder (facts: no chat template, no
+Source: Qwen team, 2025; the weights of ``Qwen3-0.6B`` are Apache-2.0; WhisQ's text encoder (no chat template, no
 instruction). The trap: attention is causal, so a token never sees those after it: the first vectors say little of the
 prompt, and padding on the left would shift every position.
 """
 
 from __future__ import annotations
 
-import torch
-from torch import nn
-
 from base_models.encoders.base import Encoder, assembled
 from base_models.encoders.specs import EncoderSpec
-from base_models.encoders.text import MAX_TOKENS, below, make_tokenizer
+from base_models.encoders.text import MAX_TOKENS, LastHiddenState, below, make_tokenizer
 from base_models.encoders.weights import WeightFiles
-
-
-class CausalHiddenState(nn.Module):
-    """The last hidden state of a causal transformer, keeping nothing between calls.
-
-    Shape
-    -----
-    input (B, L) token ids; output (B, L, dim)
-    """
-
-    def __init__(self, transformer: nn.Module):
-        super().__init__()
-        self.transformer = transformer
-
-    def forward(self, ids: torch.Tensor) -> torch.Tensor:
-        return self.transformer(ids, use_cache=False).last_hidden_state
 
 
 def build(spec: EncoderSpec, files: WeightFiles, device: str) -> Encoder:
@@ -45,7 +26,7 @@ def build(spec: EncoderSpec, files: WeightFiles, device: str) -> Encoder:
     longest = min(MAX_TOKENS, model.config.max_position_embeddings)
     prepare = make_tokenizer(files, "Qwen3", longest, model.config.vocab_size)
     facts = vars(spec) | {"dim": model.config.hidden_size, "digest": files.digest, "device": device}
-    return Encoder(**facts, module=CausalHiddenState(model), prepare=prepare)
+    return Encoder(**facts, module=LastHiddenState(model), prepare=prepare)
 
 
 def assemble_qwen3(config: dict):
@@ -56,4 +37,5 @@ def assemble_qwen3(config: dict):
         raise ValueError(f"model_type is {config.get('model_type')!r}, not 'qwen3'")
     config = Qwen3Config.from_dict(config)
     config._attn_implementation = "eager"
+    config.use_cache = False  # nothing is kept between calls
     return Qwen3Model(config)

@@ -20,7 +20,7 @@ from base_models.encoders.mert import assemble_mert
 from base_models.encoders.modernbert import assemble_modernbert
 from base_models.encoders.muq import assemble_muq
 from base_models.encoders.muq_mulan import MuLanAudio, MuLanText, assemble_mulan, assemble_xlm_roberta
-from base_models.encoders.qwen3 import CausalHiddenState, assemble_qwen3
+from base_models.encoders.qwen3 import assemble_qwen3
 from base_models.encoders.roberta import assemble_roberta
 from base_models.encoders.text import LastHiddenState
 from base_models.encoders.wav2vec2 import assemble_wav2vec2
@@ -93,7 +93,7 @@ FULL_SIZE = {
     "muq_mulan_text": lambda: MuLanText(assemble_xlm_roberta(XLM), **assemble_mulan(MULAN, "text", 768)),
     "roberta": lambda: LastHiddenState(assemble_roberta(ROBERTA)),
     "modernbert": lambda: LastHiddenState(assemble_modernbert({"model_type": "modernbert"})),
-    "qwen3": lambda: CausalHiddenState(assemble_qwen3(QWEN3)),
+    "qwen3": lambda: LastHiddenState(assemble_qwen3(QWEN3)),
 }
 """The released architectures with random weights; MuQ-MuLan's own layers have its package's depth."""
 
