@@ -13,16 +13,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from scipy import stats
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 
 from base_models.bins import SOFTEN_SIGMA
 from base_models.errors import DamagedArtifact, UsageError, one_of
 from base_models.predictions import PredictionTable
 from meta.features import Layout, feature_array, layout_of, refuse_leaks
-from meta.learners import LEARNERS, Wrapped
+from meta.learner import Learner
+from meta.learners import LEARNERS
 from meta.selection import compare
 from meta.split import check_meta_rows, count_groups, meta_folds, meta_split
+from meta.wrapped import Wrapped
 
 
 class MetaRegressor(BaseEstimator):
@@ -30,8 +32,9 @@ class MetaRegressor(BaseEstimator):
 
     Parameters
     ----------
-    learner : name in `LEARNERS`, or a scikit-learn regressor (cloned per aspect; it cannot be saved)
-    random_state : int, seed of the learner, of the meta-validation split and of the folds
+    learner : name in `LEARNERS`, a `Learner` (its own parameters stay as they are), or a scikit-learn regressor; cloned
+        per aspect. A regressor of scikit-learn cannot be saved
+    random_state : int, seed of a named learner, of the meta-validation split and of the folds
 
     Attributes
     ----------
@@ -56,6 +59,7 @@ class MetaRegressor(BaseEstimator):
         clip_ids: Sequence[str] | None = None,
         aspects: Sequence[str] | None = None,
         sample_weight=None,
+        groups: Sequence[str] | None = None,
     ) -> MetaRegressor:
         """Fit one learner per aspect on its labelled rows.
 
@@ -66,6 +70,7 @@ class MetaRegressor(BaseEstimator):
         clip_ids : n ids, the rows of y; None takes those of the first table
         aspects : names of y's columns; None takes those of the first table
         sample_weight : array of shape (n,), or None
+        groups : n names whose rows a learner keeps together in its inner folds (systems, prompts), or None
 
         Raises
         ------
@@ -76,17 +81,19 @@ class MetaRegressor(BaseEstimator):
         layout = layout_of(tables)
         clip_ids, aspects, y = _rows(tables, y, clip_ids, aspects)
         refuse_leaks(tables, clip_ids)
-        weights = np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
+        given = None if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
+        weights = np.ones(len(y)) if given is None else given
         if weights.shape != (len(y),):
             raise UsageError(f"{len(y)} clips need as many sample weights; got shape {weights.shape}.")
+        groups = None if groups is None else np.array(list(groups), dtype=object)
         learners = []
         for k, aspect in enumerate(aspects):
-            kept = ~np.isnan(y[:, k])
+            kept = ~np.isnan(y[:, k]) & (weights > 0)
             if not kept.any():
                 raise UsageError(f"No clip has a label for aspect '{aspect}'; label some, or leave the aspect out.")
             X = feature_array(tables, aspect, clip_ids)[kept]
-            weight = None if sample_weight is None else weights[kept]
-            learners.append(self._new_learner(layout).fit(X, y[kept, k], weight))
+            weight, together = (None if part is None else part[kept] for part in (given, groups))
+            learners.append(self._new_learner().fit(X, y[kept, k], layout, weight, together))
         self.layout_, self.aspects_, self.learners_ = layout, aspects, learners
         self.fitted_on_ = tuple(clip_ids)
         self.residual_sigma_ = np.full(len(aspects), SOFTEN_SIGMA)
@@ -165,7 +172,7 @@ class MetaRegressor(BaseEstimator):
             fold = meta_folds(system_ids[kept], truth, self.random_state, of_kept)
             unseen = np.empty(len(truth))
             for test in (fold == number for number in np.unique(fold)):
-                unseen[test] = self._new_learner(self.layout_).fit(X[~test], truth[~test]).predict(X[test])
+                unseen[test] = self._new_learner().fit(X[~test], truth[~test], self.layout_).predict(X[test])
             residuals = truth - np.clip(unseen, self.layout_.bins.low, self.layout_.bins.high)
             sigmas[k] = max(np.sqrt(np.mean(residuals**2)), self.layout_.bins.width / 2)
         return sigmas
@@ -262,7 +269,8 @@ class MetaRegressor(BaseEstimator):
             for name, array in fitted.to_arrays().items()
         }
         facts = {
-            "learner": self.learner,
+            "learner": _registered(self.learners_[0]),
+            "params": self.learners_[0].get_params(deep=False),
             "random_state": self.random_state,
             "aspects": list(self.aspects_),
             "layout": self.layout_.to_json(),
@@ -297,15 +305,26 @@ class MetaRegressor(BaseEstimator):
                 for k in range(len(model.aspects_))
             ]
             learners = zip(parts, facts["facts"], strict=True)
-            model.learners_ = [kind.from_arrays(part, model.layout_, about) for part, about in learners]
+            params = dict(facts["params"])
+            model.learners_ = [kind.from_arrays(part, model.layout_, about, params) for part, about in learners]
+            if params != model._new_learner().get_params(deep=False):
+                model.learner = kind(**params)
             return model
         except (KeyError, TypeError, ValueError) as error:
             raise DamagedArtifact(f"The stored stack is damaged ({error!r}).") from error
 
-    def _new_learner(self, layout: Layout):
+    def _new_learner(self) -> Learner:
+        if isinstance(self.learner, Learner):
+            return clone(self.learner)
         if isinstance(self.learner, BaseEstimator):
-            return Wrapped(layout, self.learner)
-        return LEARNERS[one_of(self.learner, LEARNERS, "learner")](layout, self.random_state)
+            return Wrapped(self.learner)
+        learner = LEARNERS[one_of(self.learner, LEARNERS, "learner")]()
+        return learner.set_params(random_state=self.random_state) if "random_state" in learner.get_params() else learner
+
+
+def _registered(learner: Learner) -> str:
+    """The name of a learner's class in `LEARNERS`."""
+    return next(name for name, kind in LEARNERS.items() if type(learner) is kind)
 
 
 def _rows(tables, y, clip_ids, aspects) -> tuple[list[str], tuple[str, ...], np.ndarray]:

@@ -6,7 +6,11 @@ from base_models.bins import ScoreBins
 from base_models.errors import DamagedArtifact, UsageError
 from base_models.files import to_json
 from meta.features import Layout
-from meta.learners import LEARNERS, RIDGE_GRID, LightGBM, Mean, Ridge, Wrapped
+from meta.boosting import LightGBM
+from meta.combine import Mean
+from meta.learners import LEARNERS
+from meta.ridge import RIDGE_GRID, Ridge
+from meta.wrapped import Wrapped
 
 BINS = ScoreBins()
 LAYOUT = Layout(("good", "noisy", "biased"), (0.25, 0.35, 0.35), BINS)
@@ -29,8 +33,8 @@ def error(learner, seed=1):
 @pytest.mark.parametrize("name", LEARNERS)
 def test_a_learner_kept_as_arrays_predicts_bit_for_bit(name):
     X, y = stacked()
-    fitted = LEARNERS[name](LAYOUT).fit(X, y)
-    again = LEARNERS[name].from_arrays(fitted.to_arrays(), LAYOUT, fitted.facts_)
+    fitted = LEARNERS[name]().fit(X, y, LAYOUT)
+    again = LEARNERS[name].from_arrays(fitted.to_arrays(), LAYOUT, fitted.facts_, fitted.get_params())
     np.testing.assert_array_equal(again.predict(X), fitted.predict(X))
     assert to_json(again.describe()) == to_json(fitted.describe())
 
@@ -38,7 +42,7 @@ def test_a_learner_kept_as_arrays_predicts_bit_for_bit(name):
 @pytest.mark.parametrize("name", LEARNERS)
 def test_a_row_is_predicted_alike_whatever_stands_beside_it(name):
     X, y = stacked()
-    fitted = LEARNERS[name](LAYOUT).fit(X, y)
+    fitted = LEARNERS[name]().fit(X, y, LAYOUT)
     alone = np.concatenate([fitted.predict(X[k : k + 1]) for k in range(9)])
     np.testing.assert_allclose(alone, fitted.predict(X)[:9], rtol=1e-12 if name == "mean" else 0)
 
@@ -47,13 +51,13 @@ def test_a_row_is_predicted_alike_whatever_stands_beside_it(name):
 @pytest.mark.parametrize("n", [1, 2, 3, 11])
 def test_a_handful_of_rows_can_be_learnt_from(name, n):
     X, y = stacked(n)
-    assert np.isfinite(LEARNERS[name](LAYOUT).fit(X, y).predict(X)).all()
+    assert np.isfinite(LEARNERS[name]().fit(X, y, LAYOUT).predict(X)).all()
 
 
 @pytest.mark.parametrize("name", LEARNERS)
 def test_the_same_seed_learns_the_same(name):
     X, y = stacked()
-    first, second = (LEARNERS[name](LAYOUT, random_state=3).fit(X, y).predict(X) for _ in range(2))
+    first, second = (LEARNERS[name]().fit(X, y, LAYOUT).predict(X) for _ in range(2))
     np.testing.assert_array_equal(first, second)
 
 
@@ -61,8 +65,8 @@ def test_the_same_seed_learns_the_same(name):
 def test_a_row_of_weight_0_is_a_row_left_out(name):
     X, y = stacked()
     weight = np.r_[np.ones(100), np.zeros(50)]
-    kept = LEARNERS[name](LAYOUT).fit(X[:100], y[:100], np.ones(100))
-    np.testing.assert_allclose(LEARNERS[name](LAYOUT).fit(X, y, weight).predict(X), kept.predict(X), rtol=1e-9)
+    kept = LEARNERS[name]().fit(X[:100], y[:100], LAYOUT, np.ones(100))
+    np.testing.assert_allclose(LEARNERS[name]().fit(X, y, LAYOUT, weight).predict(X), kept.predict(X), rtol=1e-9)
 
 
 @pytest.mark.parametrize("name", ["ridge", "lightgbm"])
@@ -70,7 +74,7 @@ def test_a_row_of_weight_0_is_a_row_left_out(name):
 def test_constant_input_answers_the_mean_score(name, what):
     X, y = stacked()
     X, y = (np.tile(X[:1], (150, 1)), y) if what == "features" else (X, np.full(150, 3.25))
-    fitted = LEARNERS[name](LAYOUT).fit(X, y)
+    fitted = LEARNERS[name]().fit(X, y, LAYOUT)
     np.testing.assert_allclose(fitted.predict(stacked(20, 5)[0]), y.mean(), atol=1e-6)
     if what == "features":
         assert "answers their mean" in fitted.warnings_[0]
@@ -78,26 +82,26 @@ def test_constant_input_answers_the_mean_score(name, what):
 
 def test_fitted_learners_beat_the_mean_when_a_model_is_biased():
     X, y = stacked(300)
-    plain = error(Mean(LAYOUT).fit(X, y))
-    assert error(Ridge(LAYOUT).fit(X, y)) < 0.5 * plain
-    assert error(LightGBM(LAYOUT).fit(X, y)) < 0.5 * plain
+    plain = error(Mean().fit(X, y, LAYOUT))
+    assert error(Ridge().fit(X, y, LAYOUT)) < 0.5 * plain
+    assert error(LightGBM().fit(X, y, LAYOUT)) < 0.5 * plain
 
 
 def test_the_coefficients_of_each_model_sum_to_0():
     for n in (40, 300):  # fewer and more rows than columns
-        coef = Ridge(LAYOUT).fit(*stacked(n)).coef_
+        coef = Ridge().fit(*stacked(n), LAYOUT).coef_
         assert np.abs(coef.reshape(3, 20).sum(axis=1)).max() < 1e-8 * np.abs(coef).max()
 
 
 def test_shifting_every_score_shifts_every_prediction():
     X, y = stacked()
-    before, after = (Ridge(LAYOUT).fit(X, scores).predict(X) for scores in (y, y + 0.5))
+    before, after = (Ridge().fit(X, scores, LAYOUT).predict(X) for scores in (y, y + 0.5))
     np.testing.assert_allclose(after, before + 0.5, atol=1e-9)
 
 
 def test_the_penalty_is_the_one_with_the_least_leave_one_out_error():
     X, y = stacked(25)
-    fitted = Ridge(LAYOUT).fit(X, y)
+    fitted = Ridge().fit(X, y, LAYOUT)
     unit = ((X - X.mean(axis=0)) ** 2).sum() / X.shape[1]
     losses = []
     for alpha in RIDGE_GRID * unit:
@@ -115,7 +119,7 @@ def test_the_penalty_is_the_one_with_the_least_leave_one_out_error():
 
 def test_repeating_all_rows_keeps_the_meaning_of_the_penalty_grid():
     X, y = stacked()
-    once, twice = Ridge(LAYOUT).fit(X, y), Ridge(LAYOUT).fit(X, y, np.full(150, 2.0))
+    once, twice = Ridge().fit(X, y, LAYOUT), Ridge().fit(X, y, LAYOUT, np.full(150, 2.0))
     np.testing.assert_allclose(twice.predict(X), once.predict(X), atol=1e-6)
 
 
@@ -123,34 +127,34 @@ def test_a_choice_at_the_edge_of_the_grid_warns():
     X, _ = stacked()
     design, noise = np.column_stack([X, np.ones(150)]), np.random.default_rng(0).normal(0, 1, 150)
     unrelated = 3 + noise - design @ np.linalg.lstsq(design, noise)[0]
-    fitted = Ridge(LAYOUT).fit(X, unrelated)
+    fitted = Ridge().fit(X, unrelated, LAYOUT)
     assert fitted.describe()["at_edge"]
     assert "upper end of its penalty grid (nearly a constant answer)" in fitted.warnings_[0]
-    assert Ridge(LAYOUT).fit(*stacked()).warnings_ == []
+    assert Ridge().fit(*stacked(), LAYOUT).warnings_ == []
 
 
 def test_the_good_model_gets_the_most_splits_and_weight():
     X, y = stacked(300)
-    assert LightGBM(LAYOUT).fit(X, y).describe()["splits_on"]["noisy"] == min(
-        LightGBM(LAYOUT).fit(X, y).describe()["splits_on"].values()
+    assert LightGBM().fit(X, y, LAYOUT).describe()["splits_on"]["noisy"] == min(
+        LightGBM().fit(X, y, LAYOUT).describe()["splits_on"].values()
     )
-    assert set(Ridge(LAYOUT).fit(X, y).describe()["weight_of"]) == set(LAYOUT.models)
+    assert set(Ridge().fit(X, y, LAYOUT).describe()["weight_of"]) == set(LAYOUT.models)
 
 
 def test_the_mean_decodes_each_model_with_its_own_sigma():
     X = np.concatenate([BINS.soften([4.9], sigma) for sigma in LAYOUT.sigmas], axis=1)
-    assert Mean(LAYOUT).fit(X, [1.0]).predict(X) == pytest.approx([4.9], abs=1e-3)
+    assert Mean().fit(X, [1.0], LAYOUT).predict(X) == pytest.approx([4.9], abs=1e-3)
 
 
 def test_a_foreign_estimator_is_cloned_and_cannot_be_saved():
     X, y = stacked()
     given = sklearn.linear_model.LinearRegression()
-    fitted = Wrapped(LAYOUT, given).fit(X, y, np.ones(150))
+    fitted = Wrapped(given).fit(X, y, LAYOUT, np.ones(150))
     assert not hasattr(given, "coef_")
     assert fitted.predict(X).shape == (150,)
     assert fitted.describe()["estimator"] == "LinearRegression()"
     with pytest.raises(
-        UsageError, match=r"LinearRegression cannot be saved: .*pickle.* Use one of ridge, lightgbm, mean"
+        UsageError, match=r"LinearRegression cannot be saved: .*pickle.* Use one of the learners that have a name"
     ):
         fitted.to_arrays()
 
@@ -170,16 +174,16 @@ def test_a_foreign_estimator_is_cloned_and_cannot_be_saved():
 def test_rows_that_cannot_be_learnt_from_are_refused(name, change, message):
     X, y = stacked(5)
     with pytest.raises(UsageError, match=message):
-        LEARNERS[name](LAYOUT).fit(**{"X": X, "y": y} | change)
+        LEARNERS[name]().fit(**{"X": X, "y": y, "layout": LAYOUT} | change)
 
 
 def test_damaged_arrays_are_refused():
     X, y = stacked()
-    ridge, trees = Ridge(LAYOUT).fit(X, y).to_arrays(), LightGBM(LAYOUT).fit(X, y).to_arrays()
+    ridge, trees = Ridge().fit(X, y, LAYOUT).to_arrays(), LightGBM().fit(X, y, LAYOUT).to_arrays()
     for change in ({"coef": np.zeros(59)}, {"coef": np.full(60, np.nan)}, {"intercept": np.zeros(1, np.float32)}):
         with pytest.raises(DamagedArtifact, match=next(iter(change))):
-            Ridge.from_arrays(ridge | change, LAYOUT, {})
+            Ridge.from_arrays(ridge | change, LAYOUT, {}, {})
     with pytest.raises(DamagedArtifact, match="'coef'"):
-        Ridge.from_arrays({}, LAYOUT, {})
+        Ridge.from_arrays({}, LAYOUT, {}, {})
     with pytest.raises(DamagedArtifact, match="look at 61 features; the stack has 60"):
-        LightGBM.from_arrays(trees | {"n_features": np.array([61])}, LAYOUT, {})
+        LightGBM.from_arrays(trees | {"n_features": np.array([61])}, LAYOUT, {}, {})

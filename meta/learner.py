@@ -1,0 +1,126 @@
+"""Learner: what every meta-learner has in common, from the distributions of the base models to one aspect's score.
+
+Parameters are JSON values, so a fitted learner is parameters, arrays and facts, and nothing is pickled. The trap: each
+model's bins sum to 1, so features are collinear with the intercept; nothing here may standardise them.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator
+
+from base_models.errors import DamagedArtifact, UsageError
+from meta.features import Layout
+
+
+class Learner(BaseEstimator, ABC):
+    """Base of the meta-learners.
+
+    Attributes
+    ----------
+    layout_ : Layout, what the columns are
+    facts_ : dict of JSON values, for a report
+    warnings_ : list of str, for people
+    """
+
+    @property
+    def accepts_missing(self) -> bool:
+        """Whether a block of NaN may stand where a base model has no prediction."""
+        return False
+
+    @abstractmethod
+    def fit(self, X, y, layout: Layout, sample_weight=None, groups=None) -> Learner:
+        """Learn one aspect.
+
+        Parameters
+        ----------
+        X : array of shape (n, models·bins), columns as `layout` says
+        y : array of shape (n,), scores
+        layout : the columns
+        sample_weight : array of shape (n,), or None; a row of weight 0 is a row left out
+        groups : n names kept together in inner folds, or None
+        """
+
+    @abstractmethod
+    def predict(self, X) -> np.ndarray:
+        """Scores of shape (n,), unclipped; the same for a row whatever stands beside it."""
+
+    def describe(self) -> dict[str, Any]:
+        """Facts about the fit, for a report."""
+        return dict(self.facts_)
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """All that was learnt, by name."""
+        return {}
+
+    def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Take back what `to_arrays` gave; DamagedArtifact when it does not fit the layout."""
+
+    @classmethod
+    def from_arrays(
+        cls, arrays: Mapping[str, np.ndarray], layout: Layout, facts: Mapping[str, Any], params: Mapping[str, Any]
+    ) -> Learner:
+        """A fitted learner that predicts what the saved one did, bit for bit.
+
+        Raises
+        ------
+        DamagedArtifact
+            when arrays or parameters are not those of such a learner.
+        """
+        try:
+            learner = cls(**params)
+        except TypeError as error:
+            raise DamagedArtifact(f"The stored learner's parameters are damaged ({error}).") from error
+        learner.layout_, learner.facts_, learner.warnings_ = layout, dict(facts), []
+        learner.restore(arrays)
+        return learner
+
+
+def features(layout: Layout, X) -> np.ndarray:
+    """Features as a contiguous float64 array; UsageError when they do not fit the layout or are not finite."""
+    X = np.ascontiguousarray(X, dtype=np.float64)
+    if X.ndim != 2 or X.shape[1] != layout.n_features:
+        raise UsageError(
+            f"Features have shape {X.shape}; expected (n, {layout.n_features}): {len(layout.models)} models of "
+            f"{layout.bins.count} bins."
+        )
+    if not np.isfinite(X).all():
+        raise UsageError("Features must be finite; found NaN or infinity.")
+    return X
+
+
+def checked(layout: Layout, X, y, sample_weight=None, groups=None):
+    """Features, scores, weights (ones for None) and groups (or None): the rows of a positive weight.
+
+    Raises
+    ------
+    UsageError
+        when they do not fit each other, or hold what is not finite.
+    """
+    X, y = features(layout, X), np.asarray(y, dtype=np.float64)
+    weight = np.ones(len(X)) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
+    if y.shape != (len(X),) or weight.shape != y.shape:
+        raise UsageError(f"{len(X)} rows of features need as many scores and weights; got {y.shape}, {weight.shape}.")
+    if not np.isfinite(y).all():
+        raise UsageError("Scores to learn from must be finite; leave unlabelled rows out.")
+    if not np.isfinite(weight).all() or (weight < 0).any() or not (weight > 0).any():
+        raise UsageError("Sample weights must be finite, not negative, and not all 0.")
+    if groups is not None and len(groups) != len(X):
+        raise UsageError(f"{len(X)} rows of features need as many groups; got {len(groups)}.")
+    kept = weight > 0
+    groups = None if groups is None else np.array([str(group) for group in groups], dtype=object)[kept]
+    return X[kept], y[kept], weight[kept], groups
+
+
+def stored(arrays: Mapping[str, np.ndarray], name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """One array of a stored learner; DamagedArtifact when it is not finite float64 of that shape."""
+    array = arrays.get(name)
+    if array is None or array.shape != shape or array.dtype != np.float64 or not np.isfinite(array).all():
+        raise DamagedArtifact(
+            f"The stored learner is damaged: '{name}' is not a finite float64 array of shape {shape}."
+        )
+    return array
