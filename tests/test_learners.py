@@ -5,9 +5,9 @@ import sklearn.linear_model
 from base_models.bins import ScoreBins
 from base_models.errors import DamagedArtifact, UsageError
 from base_models.files import to_json
-from meta.features import Layout
 from meta.boosting import LightGBM
 from meta.combine import Mean
+from meta.features import Layout
 from meta.learners import LEARNERS
 from meta.ridge import RIDGE_GRID, Ridge
 from meta.wrapped import Wrapped
