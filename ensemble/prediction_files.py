@@ -118,7 +118,7 @@ def join_predictions(predictions: pd.DataFrame, labels: pd.DataFrame) -> tuple[p
     labelled = labels[labels[aspects].notna().any(axis=1)]
     if labelled.empty:
         raise UsageError(f"The labels rate no clip ({', '.join(aspects) or 'no rated column was found'}).")
-    wanted, given = _common_form(list(labelled["clip_id"]), list(predictions["clip_id"]))
+    wanted, given = common_form(list(labelled["clip_id"]), list(predictions["clip_id"]))
     row_of = _rows_of(given, predictions["clip_id"])
     rows = np.array([row_of.get(clip, -1) for clip in wanted])
     if (rows < 0).all():
@@ -284,7 +284,7 @@ def _short(clip: str, without_folder: bool) -> str:
     return _AUDIO_SUFFIX.sub("", _FOLDER.split(clip)[-1] if without_folder else clip)
 
 
-def _common_form(wanted: list[str], given: list[str]) -> tuple[list[str], list[str]]:
+def common_form(wanted: list[str], given: list[str]) -> tuple[list[str], list[str]]:
     """Both lists of ids written alike, without making one clip of two that are wanted."""
     without_folder = not all(any(map(_FOLDER.search, names)) for names in (wanted, given))
     shortened = [_short(clip, without_folder) for clip in wanted]
