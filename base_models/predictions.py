@@ -74,6 +74,26 @@ class PredictionTable:
         scores = np.asarray(scores, dtype=np.float64).reshape(len(clip_ids), len(aspects))
         return cls(model, clip_ids, aspects, options["bins"].soften(scores, options["sigma"]), **options)
 
+    @classmethod
+    def join(cls, folds: Sequence[PredictionTable]) -> PredictionTable:
+        """Out-of-fold predictions as one table: each row is by a model that did not see it, so none is listed as seen.
+
+        Raises
+        ------
+        UsageError
+            when a fold predicts a clip that its own model has seen, a clip stands in two folds, or scales differ.
+        """
+        first = folds[0]
+        for fold in folds:
+            seen = [clip for clip in fold.clip_ids if clip in fold.trained_on | fold.selected_on]
+            if seen:
+                raise UsageError(f"A fold of '{fold.model}' predicts {some(seen)}, which its model was trained on.")
+            if (fold.bins, fold.sigma, fold.aspects) != (first.bins, first.sigma, first.aspects):
+                raise UsageError(f"The folds of '{fold.model}' differ in scale or aspects.")
+        ids = tuple(clip for fold in folds for clip in fold.clip_ids)
+        values = np.concatenate([fold.distributions for fold in folds])
+        return cls(first.model, ids, first.aspects, values, first.bins, first.sigma)
+
     def __len__(self) -> int:
         return len(self.clip_ids)
 

@@ -156,10 +156,10 @@ def train_level0(
     watch : context manager factory that shows the progress of runs
     """
     unfinished = level0.unfinished
-    root = workspace.root
+    root, first = workspace.root, level0.runs[0]
     entries = [{"name": run.name, "folder": str(run.folder.relative_to(root))} for run in level0.runs]
     # before training: what was asked for last is what fit_meta means, and it refuses to stack half of it
-    workspace.point("level0", {"data": str(level0.runs[0].data.relative_to(root)), "runs": entries})
+    workspace.point("level0", {"data": str(first.data.relative_to(root)), "runs": entries, "folds": first.folds})
     with watch(unfinished) if watch and unfinished else contextlib.nullcontext():
         _train(unfinished, min(level0.jobs, len(unfinished)))
     return [run.name for run in unfinished]

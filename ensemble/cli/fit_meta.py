@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rich.table import Table
@@ -22,6 +23,16 @@ def _parser() -> Options:
     add("--validation", type=float, default=0.4, help="share of the dev clips that measure the stack")
     add("--seed", type=int, default=0, help="of the split and the learner")
     add("--models", nargs="+", metavar="NAME", help="stack only these base models, e.g. dora-s0 dora_coral-s1")
+    add("--cv", type=str, default="dev", help="fit on the dev split, or on out-of-fold predictions of train: dev, oof")
+    add(
+        "--predictions",
+        nargs="+",
+        metavar="FILE",
+        help="instead: stack anybody's predictions (csv, jsonl, parquet, txt)",
+    )
+    add("--labels", type=str, help="ratings of the clips in --predictions; default: the first of those files")
+    add("--aspects", nargs="+", metavar="NAME", help="rated columns of the labels; default: those with a known name")
+    add("--groups", type=str, help="column of the labels whose clips stay together in every split, e.g. system")
     add("--artifacts", type=str, default="artifacts", help="where fit_base wrote")
     return parser
 
@@ -34,7 +45,7 @@ def _main(argv: Sequence[str] | None = None) -> int:
     if not 0 < options.validation < 1:
         raise UsageError(f"--validation must lie between 0 and 1; got {options.validation}.")
     workspace = Workspace(Path(options.artifacts))
-    folder = fit_level1(workspace, options.learner, options.validation, options.seed, options.models)
+    folder = fit_level1(workspace, _data(options, workspace), options.learner, options.validation, options.seed)
     facts = stack_facts(Artifact(folder, ROLE))
     if facts["demo"]:
         say("demo corpus: synthetic music and simulated raters; these numbers say nothing about real music")
@@ -53,6 +64,22 @@ def _main(argv: Sequence[str] | None = None) -> int:
     say(f"next: predict_mos FILE... --artifacts {workspace.root}")
     print(folder)
     return 0
+
+
+def _data(options, workspace: Workspace):
+    from ensemble.external import read_external
+    from ensemble.stack_data import StackData
+
+    if not options.predictions:
+        if options.labels or options.aspects:
+            raise UsageError("--labels and --aspects belong to --predictions; fit_base has the others already.")
+        data = StackData.from_level0(workspace, options.models, options.cv)
+    else:
+        external = read_external(options.predictions, options.labels, options.aspects)
+        for note in external.notes:
+            say(f"note: {note}")
+        data = StackData.from_external(external, options.labels or options.predictions[0])
+    return replace(data, group=options.groups) if options.groups else data
 
 
 def _table(name: str, board) -> Table:
