@@ -76,3 +76,18 @@ def test_ids_that_repeat_and_shapes_that_disagree_are_refused():
         PredictionTable("m", ("a",), ("x",), bins.soften([[1.0]]), sigma=-0.1)
     with pytest.raises(UsageError, match="have shape"):
         PredictionTable("m", ("a",), ("x", "y"), bins.soften([[1.0]]))
+
+
+def test_folds_join_into_one_table_and_a_fold_that_saw_its_clips_is_refused():
+    parts = [PredictionTable.from_scores("m", [clip], ["mi"], [[3.0]], trained_on={"a", "b"} - {clip}) for clip in "ab"]
+    whole = PredictionTable.join(parts)
+    assert whole.clip_ids == ("a", "b")
+    assert not whole.trained_on
+    leaky = PredictionTable.from_scores("m", ["a"], ["mi"], [[3.0]], selected_on=frozenset({"a"}))
+    with pytest.raises(UsageError, match=r"A fold of 'm' predicts 'a', which its model was trained on"):
+        PredictionTable.join([leaky])
+    with pytest.raises(UsageError, match="hold a clip id twice"):
+        PredictionTable.join([parts[0], parts[0]])
+    other = PredictionTable.from_scores("m", ["b"], ["mi"], [[3.0]], sigma=0.2)
+    with pytest.raises(UsageError, match="differ in scale"):
+        PredictionTable.join([parts[0], other])

@@ -1,0 +1,101 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from base_models.errors import UsageError
+from base_models.files import atomic_write, read_json, seal
+from base_models.predictions import PredictionTable
+from ensemble.artifacts import Workspace
+from ensemble.external import read_external
+from ensemble.level1 import fit_level1
+from ensemble.rated_clips import RatedClips
+from ensemble.stack_data import MODEL_FILES, StackData
+
+FOLDS = 3
+
+
+@pytest.fixture
+def workspace(tmp_path):
+    """Two finished base models with predictions of dev and test, and of train out of fold."""
+    rng, n = np.random.default_rng(0), 90
+    ids = [f"clip{k}" for k in range(n)]
+    frame = pd.DataFrame({"clip_id": ids, "system_id": [f"s{k % 5}" for k in range(n)]})
+    frame["mi"] = rng.uniform(1.5, 4.5, n)
+    frame["split"] = np.repeat(["train", "dev", "test"], n // 3)
+    frame.to_csv(tmp_path / "clips.csv", index=False)
+    made = Workspace(tmp_path / "art")
+    rated = RatedClips.read(tmp_path / "clips.csv")
+    rated.save(made.data("d"))
+    runs = []
+    for model, noise in (("a", 0.3), ("b", 0.6)):
+        scores = frame.set_index("clip_id")["mi"] + rng.normal(0, noise, n)
+        folder = made.base_run(model, 0, "0123456789")
+        files = dict.fromkeys(MODEL_FILES, b"{}")
+        train = rated.rows("train")["clip_id"].to_numpy()
+        for split in ("dev", "test"):
+            named = rated.rows(split)["clip_id"].tolist()
+            files[f"predictions-{split}.parquet"] = table(model, named, scores, train).to_bytes()
+        write(folder, files, "base model")
+        parts = [(train[k::FOLDS], np.setdiff1d(train, train[k::FOLDS])) for k in range(FOLDS)]
+        files = {f"oof-{k}.parquet": table(model, own, scores, rest).to_bytes() for k, (own, rest) in enumerate(parts)}
+        write(folder.with_name(f"{folder.name}-oof{FOLDS}"), files, "out-of-fold predictions")
+        runs.append({"name": model, "folder": str(folder.relative_to(made.root))})
+    made.point("level0", {"data": "data/d", "runs": runs, "folds": FOLDS})
+    return made
+
+
+def table(model, ids, scores, trained_on):
+    return PredictionTable.from_scores(model, ids, ["mi"], scores[ids].to_numpy(), trained_on=frozenset(trained_on))
+
+
+def write(folder, files, role):
+    for name, data in files.items():
+        atomic_write(folder / name, data)
+    seal(folder, role, files, identity=folder.name)
+
+
+def test_the_dev_split_fits_and_the_test_split_judges(workspace):
+    data = StackData.from_level0(workspace)
+    assert set(data.fit.frame["split"]) == {"dev"}
+    assert list(data.judges) == ["test"]
+    assert list(data.bases) == ["a", "b"]
+    assert list(StackData.from_level0(workspace, only=["b"]).bases) == ["b"]
+
+
+def test_out_of_fold_the_training_split_fits_and_both_others_judge(workspace):
+    data = StackData.from_level0(workspace, cv="oof")
+    assert set(data.fit.frame["split"]) == {"train"}
+    assert list(data.judges) == ["test", "dev"]
+    assert sorted(data.fit.tables[0].clip_ids) == sorted(data.fit.ids)
+    folder = fit_level1(workspace, data, "ridge")
+    report = read_json(folder / "report.json")
+    assert set(report["leaderboards"]) == {"test", "dev", "meta-training", "meta-validation"}
+    assert folder != fit_level1(workspace, StackData.from_level0(workspace), "ridge")
+
+
+def test_without_folds_there_is_nothing_out_of_fold(workspace):
+    pointer = read_json(workspace.root / "level0.json")
+    workspace.point("level0", {name: value for name, value in pointer.items() if name != "folds"})
+    with pytest.raises(UsageError, match="made no out-of-fold predictions; run it again with --folds 5"):
+        StackData.from_level0(workspace, cv="oof")
+    with pytest.raises(UsageError, match=r"cv.*'off'"):
+        StackData.from_level0(workspace, cv="off")
+
+
+def test_files_of_predictions_are_stacked_and_grouped(tmp_path):
+    rng, n = np.random.default_rng(0), 60
+    mos = rng.uniform(1.5, 4.5, n)
+    frame = pd.DataFrame({"utterance": [f"u{k}" for k in range(n)], "system": [f"s{k % 6}" for k in range(n)]})
+    frame = frame.assign(mos=mos, one=mos + rng.normal(0, 0.3, n), two=mos + rng.normal(0, 0.3, n))
+    frame.to_csv(tmp_path / "all.csv", index=False)
+    data = StackData.from_external(read_external([tmp_path / "all.csv"]), "all.csv")
+    assert data.judges == {}
+    assert data.fit.groups("system") == frame["system"].tolist()
+    assert data.fit.groups("") is None
+    with pytest.raises(UsageError, match=r"column for --groups.*'sistem'"):
+        data.fit.groups("sistem")
+    frame.assign(split=["test"] * 20 + ["dev"] * 40).to_csv(tmp_path / "split.csv", index=False)
+    data = StackData.from_external(read_external([tmp_path / "split.csv"]), "split.csv")
+    assert (len(data.fit.frame), len(data.judges["test"].frame)) == (40, 20)
+    report = read_json(fit_level1(Workspace(tmp_path / "art"), data) / "report.json")
+    assert [row["model"] for row in report["leaderboards"]["test"]][::8] == ["stack", "mean", "one", "two"]
