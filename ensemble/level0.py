@@ -9,18 +9,16 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import joblib
-
 from base_models.clips import SetAside
 from base_models.config import MODELS, BaseConfig
-from base_models.errors import StackedMOSError, UsageError, one_of
+from base_models.errors import UsageError, one_of
 from ensemble.artifacts import Workspace
 from ensemble.base_run import BaseRun
+from ensemble.engine import LOCAL, embed_chunks, spread
 from ensemble.rated_clips import RatedClips
 
 PAPER = ("dora", "dora_coral:2", "dora_decoupled:2")
@@ -95,6 +93,7 @@ def prepare_level0(
     dtype: str = "float16",
     overrides: Mapping[str, Any] | None = None,
     on_embed: Callable[[str, int, int], None] | None = None,
+    engine: str = LOCAL,
 ) -> Level0:
     """Embed the clips, keep the table of those that can be used, and lay out one run per model.
 
@@ -107,6 +106,7 @@ def prepare_level0(
     folds : out-of-fold predictions on the training split
     overrides : single settings of `BaseConfig`, laid over the rest
     on_embed : called with encoder name, contents done, contents in all
+    engine : where clips are embedded, see `ensemble.engine.check_engine`
 
     Raises
     ------
@@ -126,6 +126,9 @@ def prepare_level0(
     audio = load_encoder(audio_encoder, device=resolved)
     text = load_encoder(text_encoder, device=resolved) if any(rated.needs_text) else None
     store = EmbeddingStore(workspace.embeddings, dtype=dtype)
+    if engine != LOCAL:
+        specs = audio_encoder, text_encoder if text else None
+        embed_chunks(rated.frame, store, specs, device, engine)
     filled = fill_clips(rated.frame, store, audio, text, on_progress=on_embed)
     usable = rated.take(filled.kept)
     for split in ("train", "dev"):
@@ -147,13 +150,17 @@ def prepare_level0(
 
 
 def train_level0(
-    level0: Level0, workspace: Workspace, watch: Callable[[Sequence[BaseRun]], Any] | None = None
+    level0: Level0,
+    workspace: Workspace,
+    watch: Callable[[Sequence[BaseRun]], Any] | None = None,
+    engine: str = LOCAL,
 ) -> list[str]:
     """Train the runs that are not finished and point the workspace at the lot; returns the names of those trained.
 
     Parameters
     ----------
     watch : context manager factory that shows the progress of runs
+    engine : see `ensemble.engine.check_engine`
     """
     unfinished = level0.unfinished
     root, first = workspace.root, level0.runs[0]
@@ -161,7 +168,9 @@ def train_level0(
     # before training: what was asked for last is what fit_meta means, and it refuses to stack half of it
     workspace.point("level0", {"data": str(first.data.relative_to(root)), "runs": entries, "folds": first.folds})
     with watch(unfinished) if watch and unfinished else contextlib.nullcontext():
-        _train(unfinished, min(level0.jobs, len(unfinished)))
+        pieces = [(run,) for run in unfinished]
+        threads = unfinished[0].threads if unfinished else 0
+        spread(BaseRun.train, pieces, engine, min(level0.jobs, len(unfinished)), threads)
     return [run.name for run in unfinished]
 
 
@@ -184,18 +193,3 @@ def _share_out(runs: int, device: str, size: int, threads: int) -> int:
     except (AttributeError, ValueError):  # macOS and Windows do not say
         free = 2**33
     return max(1, min(runs, _cores() // threads, int(free // (2 * size + 2**30))))
-
-
-def _train(runs: Sequence[BaseRun], jobs: int) -> None:
-    if jobs <= 1:
-        for run in runs:
-            run.train()
-        return
-    try:
-        with joblib.parallel_config(backend="loky", inner_max_num_threads=runs[0].threads or None):
-            joblib.Parallel(n_jobs=jobs)(joblib.delayed(BaseRun.train)(run) for run in runs)
-    except BrokenProcessPool as error:
-        raise StackedMOSError(
-            "A worker process was killed, most likely for memory. Finished runs are kept; run the same command with "
-            "fewer --jobs."
-        ) from error

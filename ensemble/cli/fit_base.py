@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -32,6 +33,12 @@ def _parser() -> Options:
     add("--device", type=str, default="auto", help="auto, cpu, cuda or mps")
     add("--jobs", type=int, default=0, help="worker processes; 0 shares out the cores")
     add("--threads", type=int, default=1, help="CPU threads of each run; another number is another run")
+    add(
+        "--engine",
+        type=str,
+        default="local",
+        help="local, or dask://HOST:PORT of a scheduler that shares these folders",
+    )
     add("--store-dtype", type=str, default="float16", help="float16 or float32 embeddings on disk")
     add("--artifacts", type=str, default="artifacts", help="where everything is written")
     return parser
@@ -39,11 +46,14 @@ def _parser() -> Options:
 
 def _main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
+    from ensemble.engine import LOCAL, check_engine
     from ensemble.level0 import plan_models, prepare_level0, train_level0
     from ensemble.progress import encoding, watch
     from ensemble.rated_clips import RatedClips
 
-    workspace, data = Workspace(Path(options.artifacts)), options.data
+    away = check_engine(options.engine) != LOCAL  # workers stand in other folders
+    workspace = Workspace(Path(options.artifacts).absolute() if away else Path(options.artifacts))
+    data = os.path.abspath(options.data) if away and options.data else options.data
     if options.data == "":
         raise UsageError("--data is empty; name a folder or table, or leave the option out for the demo corpus.")
     plan_models(options.models, options.seeds)  # a wrong name or number is refused before anything is written
@@ -72,9 +82,9 @@ def _main(argv: Sequence[str] | None = None) -> int:
     with encoding() as on_embed:
         level0 = prepare_level0(
             rated, models, workspace, audio, text, settings, options.device, options.jobs, options.threads,
-            options.folds, options.store_dtype, parse_settings(options.set), on_embed,
+            options.folds, options.store_dtype, parse_settings(options.set), on_embed, options.engine,
         )  # fmt: skip
-    total, trained = len(level0.runs), len(train_level0(level0, workspace, watch))
+    total, trained = len(level0.runs), len(train_level0(level0, workspace, watch, options.engine))
     if trained:
         say(f"trained {trained} of {total} base models ({total - trained} were there already)")
     else:
