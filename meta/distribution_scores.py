@@ -16,9 +16,6 @@ from base_models.bins import ScoreBins
 from base_models.errors import UsageError
 from base_models.metrics import bootstrap_weights
 
-LEVELS = (0.5, 0.8, 0.9, 0.95)
-"""Levels at which coverage is reported."""
-
 
 def place(truth, bins: ScoreBins) -> np.ndarray:
     """A truth as a distribution: split between the two nearest centres so that its mean is the truth.
