@@ -1,8 +1,8 @@
 """MetaRegressor: one learner per aspect, from the bins of all base models to a score and a distribution.
 
-The distribution is a Gaussian around the stacked score, as wide as the error on clips that a learner was not fitted on.
-The trap: splits measure, and nothing else; the learners that predict are fitted anew on all clips, by the same
-procedure.
+Distributions and intervals around the stacked score come from the errors on clips that a learner was not fitted on; see
+`meta.calibration`. The trap: splits measure, and nothing else; the learners that predict are fitted anew on all clips,
+by the same procedure.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 from base_models.bins import SOFTEN_SIGMA
 from base_models.errors import DamagedArtifact, UsageError, one_of
 from base_models.predictions import PredictionTable
+from meta.calibration import Calibration
 from meta.features import Layout, feature_array, layout_of, refuse_leaks
 from meta.learner import Learner
 from meta.learners import LEARNERS
@@ -41,9 +42,10 @@ class MetaRegressor(BaseEstimator):
     aspects_ : tuple of str, the columns of y
     layout_ : Layout, the base models in column order
     learners_ : list of fitted learners, one per aspect
-    residual_sigma_ : float64 array of shape (aspects,), width of predicted distributions in score points: the RMS
-        error over all labelled clips in 5-fold cross-validation after `validate` (at least half a bin), 0.35 (the
-        paper's softening) after `fit` alone
+    calibrations_ : list of Calibration, one per aspect, learnt by `validate` in 5-fold cross-validation over all
+        labelled clips; None after `fit` alone, where distributions are Gaussians as wide as ``residual_sigma_``
+    residual_sigma_ : float64 array of shape (aspects,), in score points: the RMS error of the scores in the same
+        cross-validation (at least half a bin), 0.35 (the paper's softening) where there is none
     fitted_on_ : tuple of str, ids of the clips that `fit` was given
     warnings_ : list of str, for people
     """
@@ -96,7 +98,7 @@ class MetaRegressor(BaseEstimator):
             learners.append(self._new_learner().fit(X, y[kept, k], layout, weight, together))
         self.layout_, self.aspects_, self.learners_ = layout, aspects, learners
         self.fitted_on_ = tuple(clip_ids)
-        self.residual_sigma_ = np.full(len(aspects), SOFTEN_SIGMA)
+        self.residual_sigma_, self.calibrations_ = np.full(len(aspects), SOFTEN_SIGMA), [None] * len(aspects)
         self.warnings_ = [f"{a}: {w}" for a, fitted in zip(aspects, learners, strict=True) for w in fitted.warnings_]
         return self
 
@@ -114,9 +116,9 @@ class MetaRegressor(BaseEstimator):
         """Measure on held-out rows, then fit on all rows.
 
         A trial learner fitted on the meta-training rows is judged on the meta-validation rows, and on its own: the gap
-        between the two exposes over-fitting. `residual_sigma_` is the error in cross-validation over all labelled rows,
-        aspect by aspect, since 40 % of a small set are too few to tell a width. The learner that stays is fitted on all
-        rows, its settings chosen anew, so no point prediction depends on a split.
+        between the two exposes over-fitting. `calibrations_` are learnt in cross-validation over all labelled rows,
+        aspect by aspect, since 40 % of a small set are too few to tell the tails. The learner that stays is fitted on
+        all rows, its settings chosen anew, so no point prediction depends on a split.
 
         Parameters
         ----------
@@ -154,12 +156,12 @@ class MetaRegressor(BaseEstimator):
             stack = trial.predict(tables, names)
             boards[name] = compare(tables, y[part], system_ids[part], names, aspects, stack, n_bootstrap)
         self.fit(tables, y[rows], list(ids[rows]), aspects)
-        self.residual_sigma_ = self._residual_sigma(tables, y[rows], system_ids[rows], groups)
+        self._calibrate(tables, y[rows], system_ids[rows], groups)
         return boards
 
-    def _residual_sigma(self, tables, y: np.ndarray, system_ids: np.ndarray, groups) -> np.ndarray:
-        """RMS error per aspect in cross-validation, at least half a bin: narrower Gaussians fall between the bins."""
-        sigmas = np.full(len(self.aspects_), SOFTEN_SIGMA)
+    def _calibrate(self, tables, y: np.ndarray, system_ids: np.ndarray, groups) -> None:
+        """`calibrations_` and `residual_sigma_` from scores that cross-validation gives each labelled row."""
+        bins = self.layout_.bins
         for k, aspect in enumerate(self.aspects_):
             kept = ~np.isnan(y[:, k])
             of_kept = None if groups is None else groups[kept]
@@ -168,14 +170,16 @@ class MetaRegressor(BaseEstimator):
                     f"{aspect}: all labels are of one group; distributions are {SOFTEN_SIGMA} wide by convention."
                 )
                 continue
-            X, truth = feature_array(tables, aspect, self.fitted_on_)[kept], y[kept, k]
-            fold = meta_folds(system_ids[kept], truth, self.random_state, of_kept)
+            X, truth, systems = feature_array(tables, aspect, self.fitted_on_)[kept], y[kept, k], system_ids[kept]
+            fold = meta_folds(systems, truth, self.random_state, of_kept)
             unseen = np.empty(len(truth))
             for test in (fold == number for number in np.unique(fold)):
                 unseen[test] = self._new_learner().fit(X[~test], truth[~test], self.layout_).predict(X[test])
-            residuals = truth - np.clip(unseen, self.layout_.bins.low, self.layout_.bins.high)
-            sigmas[k] = max(np.sqrt(np.mean(residuals**2)), self.layout_.bins.width / 2)
-        return sigmas
+            calibration = Calibration.fit(unseen, truth, bins, systems if (systems != "").all() else None)
+            self.calibrations_[k] = calibration
+            error = truth - np.clip(unseen, bins.low, bins.high)
+            self.residual_sigma_[k] = max(np.sqrt(np.mean(error**2)), bins.width / 2)
+            self.warnings_ += [f"{aspect}: {warning}" for warning in calibration.warnings()]
 
     def predict(self, tables: Sequence[PredictionTable], clip_ids: Sequence[str] | None = None) -> np.ndarray:
         """Stacked scores, clipped to the scale.
@@ -208,31 +212,36 @@ class MetaRegressor(BaseEstimator):
     def predict_distribution(
         self, tables: Sequence[PredictionTable], clip_ids: Sequence[str] | None = None
     ) -> np.ndarray:
-        """Distributions around `predict`, as wide as ``residual_sigma_``.
+        """Distributions around `predict`, as `Calibration.distribution` makes them.
 
         Returns
         -------
-        distributions : float64 array of shape (n, aspects, bins), last axis sums to 1;
-            ``layout_.bins.decode(distributions[:, k], residual_sigma_[k])`` is the score
+        distributions : float64 array of shape (n, aspects, bins), last axis sums to 1. Their plain mean is the score,
+            where an end of the scale is not too near for that and scores are right on average (see
+            `Calibration.expected`); without a calibration ``layout_.bins.decode(distributions[:, k],
+            residual_sigma_[k])`` is the score
         """
-        scores = self.predict(tables, clip_ids)
+        columns = zip(self.predict(tables, clip_ids).T, self.calibrations_, self.residual_sigma_, strict=True)
         soften = self.layout_.bins.soften
-        return np.stack([soften(scores[:, k], sigma) for k, sigma in enumerate(self.residual_sigma_)], axis=1)
+        return np.stack([soften(s, sigma) if c is None else c.distribution(s) for s, c, sigma in columns], axis=1)
 
     def predict_interval(
-        self, tables: Sequence[PredictionTable], clip_ids: Sequence[str] | None = None, level: float = 0.9
+        self,
+        tables: Sequence[PredictionTable],
+        clip_ids: Sequence[str] | None = None,
+        level: float = 0.9,
+        system_ids: Sequence[str] | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Gaussian interval around each score, cut to the scale.
+        """Interval around each score that holds a share `level` of ratings, on the scale; see `Calibration.interval`.
 
-        The bounds are ``score ± z * residual_sigma_``, clipped, and not quantiles of `predict_distribution`: raters'
-        scores pile up on the ends of the scale, and a distribution over bins has no mass on an end itself, so that its
-        quantiles leave ratings of exactly 1 or 5 outside. Where a bound is an end, errors on that side cannot fall
-        outside, and the interval holds up to ``(1 + level) / 2`` of the ratings.
+        The bounds are not quantiles of `predict_distribution`: a distribution over bins has no mass on an end itself,
+        and ratings pile up there. After `fit` alone they are Gaussian, ``score ± z * residual_sigma_``.
 
         Parameters
         ----------
         tables, clip_ids : see `predict`
         level : float in (0, 1), share of ratings that the interval should hold
+        system_ids : n names; systems with enough clips at `validate` get bounds of their own. None does without
 
         Returns
         -------
@@ -247,7 +256,11 @@ class MetaRegressor(BaseEstimator):
             raise UsageError(f"The interval's level must lie between 0 and 1; got {level}.")
         scores, bins = self.predict(tables, clip_ids), self.layout_.bins
         reach = stats.norm.ppf((1 + level) / 2) * self.residual_sigma_
-        return np.clip(scores - reach, bins.low, bins.high), np.clip(scores + reach, bins.low, bins.high)
+        low, high = np.clip(scores - reach, bins.low, bins.high), np.clip(scores + reach, bins.low, bins.high)
+        for k, calibration in enumerate(self.calibrations_):
+            if calibration is not None:
+                low[:, k], high[:, k] = calibration.interval(scores[:, k], level, system_ids)
+        return low, high
 
     def describe(self) -> dict[str, dict[str, Any]]:
         """Facts about the learner of each aspect, for a report."""
@@ -268,6 +281,9 @@ class MetaRegressor(BaseEstimator):
             for k, fitted in enumerate(self.learners_)
             for name, array in fitted.to_arrays().items()
         }
+        calibrations = [None if found is None else found.to_state() for found in self.calibrations_]
+        for k, state in enumerate(calibrations):
+            arrays |= {} if state is None else {f"c{k}.{name}": array for name, array in state[1].items()}
         facts = {
             "learner": _registered(self.learners_[0]),
             "params": self.learners_[0].get_params(deep=False),
@@ -275,6 +291,7 @@ class MetaRegressor(BaseEstimator):
             "aspects": list(self.aspects_),
             "layout": self.layout_.to_json(),
             "residual_sigma": self.residual_sigma_.tolist(),
+            "calibrations": [None if state is None else state[0] for state in calibrations],
             "fitted_on": list(self.fitted_on_),
             "facts": [fitted.facts_ for fitted in self.learners_],
             "warnings": list(self.warnings_),
@@ -300,10 +317,15 @@ class MetaRegressor(BaseEstimator):
             sigmas = model.residual_sigma_
             if sigmas.shape != (len(model.aspects_),) or not (np.isfinite(sigmas) & (sigmas > 0)).all():
                 raise ValueError("one positive sigma per aspect is needed")
-            parts = [
-                {name.removeprefix(f"a{k}."): array for name, array in arrays.items() if name.startswith(f"a{k}.")}
-                for k in range(len(model.aspects_))
+            model.calibrations_ = [
+                None if found is None else Calibration.from_state(found, _under(f"c{k}.", arrays))
+                for k, found in enumerate(facts["calibrations"])
             ]
+            if len(model.calibrations_) != len(model.aspects_):
+                raise ValueError("one calibration per aspect is needed")
+            if any(found is not None and found.bins != model.layout_.bins for found in model.calibrations_):
+                raise ValueError("a calibration is of another scale")
+            parts = [_under(f"a{k}.", arrays) for k in range(len(model.aspects_))]
             learners = zip(parts, facts["facts"], strict=True)
             params = dict(facts["params"])
             model.learners_ = [kind.from_arrays(part, model.layout_, about, params) for part, about in learners]
@@ -320,6 +342,10 @@ class MetaRegressor(BaseEstimator):
             return Wrapped(self.learner)
         learner = LEARNERS[one_of(self.learner, LEARNERS, "learner")]()
         return learner.set_params(random_state=self.random_state) if "random_state" in learner.get_params() else learner
+
+
+def _under(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
 
 def _registered(learner: Learner) -> str:

@@ -44,6 +44,7 @@ def test_a_saved_stack_predicts_bit_for_bit(learner, tmp_path):
     )
     np.testing.assert_array_equal(again.predict(TABLES), fitted.predict(TABLES))
     np.testing.assert_array_equal(again.predict_distribution(TABLES), fitted.predict_distribution(TABLES))
+    np.testing.assert_array_equal(again.predict_interval(TABLES), fitted.predict_interval(TABLES))
     assert again.get_params() == fitted.get_params()
     assert again.describe() == fitted.describe()
     assert (again.fitted_on_, again.warnings_) == (fitted.fitted_on_, fitted.warnings_)
@@ -181,7 +182,8 @@ def test_an_aspect_labelled_in_one_group_only_keeps_the_conventional_width_and_s
         n_bootstrap=0,
     )
     assert model.residual_sigma_[0] == SOFTEN_SIGMA != model.residual_sigma_[1]
-    assert model.warnings_ == ["mi: all labels are of one group; distributions are 0.35 wide by convention."]
+    assert model.warnings_[0] == "mi: all labels are of one group; distributions are 0.35 wide by convention."
+    assert model.calibrations_[0] is None is not model.calibrations_[1]
 
 
 def test_a_perfect_stack_keeps_half_a_bin_of_width():
@@ -292,6 +294,9 @@ def test_validate_refuses_rows_that_cannot_judge(change, message):
         {"aspects": ["mi"]},
         {"residual_sigma": [0.3, -1]},
         {"residual_sigma": [0.3]},
+        {"calibrations": [None]},
+        {"calibrations": [None, {}]},
+        {"calibrations": 3},
         {"facts": []},
         {"facts": 3},
         {"layout": {}},
@@ -352,3 +357,42 @@ def test_ninety_percent_intervals_hold_ninety_percent_of_ratings_cut_to_the_scal
     assert 1 <= low.min() <= high.max() <= 5
     assert (low[scores < 1.6] == 1).all()
     assert (high[scores > 4.4] == 5).all()
+
+
+def test_intervals_and_distributions_are_learnt_from_clips_that_a_learner_was_not_fitted_on():
+    by_heart = MetaRegressor(KNeighborsRegressor(1))
+    by_heart.validate(TABLES, Y, SYSTEMS, n_bootstrap=0)
+    low, high = by_heart.predict_interval(TABLES)
+    assert (high - low).mean() > 0.5
+    tables, y, _ = corpus(2000, seed=9)
+    model = MetaRegressor()
+    model.validate(TABLES, Y, SYSTEMS, n_bootstrap=0)
+    low, high = model.predict_interval(tables)
+    assert ((low <= y) & (y <= high)).mean(axis=0) == pytest.approx([0.9, 0.9], abs=0.06)
+    scores, distributions = model.predict(tables), model.predict_distribution(tables)
+    inside = (scores > 1.4) & (scores < 4.6)
+    np.testing.assert_allclose(model.layout_.bins.expected(distributions)[inside], scores[inside], atol=1e-9)
+
+
+def test_a_system_with_many_clips_has_intervals_of_its_own():
+    tables, y, _ = corpus(300, seed=2)
+    systems = np.repeat(["sure", "wild"], 150)
+    noise = np.where(systems == "wild", 0.8, 0.0)[:, None] * np.random.default_rng(0).normal(size=y.shape)
+    model = MetaRegressor()
+    model.validate(tables, np.clip(y + noise, 1, 5), systems, n_bootstrap=0)
+    low, high = model.predict_interval(tables, system_ids=systems)
+    widths = (high - low)[(low > 1).all(axis=1) & (high < 5).all(axis=1)]
+    ratings = np.clip(y + noise, 1, 5)
+    assert [((low <= ratings) & (ratings <= high))[systems == s].mean() for s in ("sure", "wild")] == pytest.approx(
+        [0.9, 0.9], abs=0.05
+    )
+    assert widths.max() > 2 * widths.min()
+
+
+def test_a_calibration_of_another_scale_is_refused():
+    model = MetaRegressor()
+    model.validate(TABLES, Y, SYSTEMS, n_bootstrap=0)
+    facts, arrays = model.state()
+    facts["calibrations"][0]["bins"]["count"] = 10
+    with pytest.raises(DamagedArtifact, match="another scale"):
+        MetaRegressor.from_state(facts, arrays)
