@@ -1,0 +1,178 @@
+"""Every ridge solution of some Gram blocks from one eigendecomposition, and its exact error on rows left out.
+
+The intercept is free. Penalties are absolute here, alpha ||w||^2 beside a weighted sum of squares, so that folds share
+one; `relative_alphas` says which are sensible for given rows. Other penalties are ridge on `Gram.mapped` blocks.
+
+The trap: each model's bins sum to 1, so the Gram matrix is singular, and what rounding leaves of its null directions
+explodes for small alpha. Directions below 1e-12 of the largest eigenvalue are cut: alpha = 0 is the solution of least
+norm.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from base_models.errors import UsageError
+from meta.gram import CHUNK_ROWS, Gram
+
+GRID = np.logspace(-8, 6, 57)
+"""Relative penalties, in units of the mean eigenvalue of the centred Gram matrix."""
+CUT = 1e-12
+
+
+@dataclass(frozen=True, eq=False)
+class RidgePath:
+    """All ridge solutions on the rows of some blocks.
+
+    Parameters
+    ----------
+    weight : float, sum of the rows' weights
+    mean_x, mean_y : arrays (p,) and (t,)
+    values : array (r,), eigenvalues of the centred Gram matrix that are not cut, ascending
+    vectors : array (p, r), their eigenvectors
+    cross : array (r, t), ``vectors' Xc' W Yc``
+    left : array (t,), sum of squares that no coefficients explain
+    """
+
+    weight: float
+    mean_x: np.ndarray
+    mean_y: np.ndarray
+    values: np.ndarray
+    vectors: np.ndarray
+    cross: np.ndarray
+    left: np.ndarray
+
+    @classmethod
+    def of(cls, gram: Gram) -> RidgePath:
+        """The path on all blocks together; UsageError when they hold no row."""
+        p, weight, mean, C = gram.n_features, *centred(gram)
+        values, vectors = np.linalg.eigh(C[:p, :p])
+        rounding = 1e-28 * weight * np.square(mean[:p]).max(initial=0)  # what constant columns leave
+        kept = values > max(CUT * values.max(initial=0), rounding)
+        values, vectors = values[kept], vectors[:, kept]
+        cross, total = vectors.T @ C[:p, p:], np.diag(C)[p:]
+        left = total - (cross**2 / values[:, None]).sum(axis=0)
+        left = np.where(left > CUT * total, left, 0.0)
+        return cls(weight, mean[:p], mean[p:], values, vectors, cross, left)
+
+    def coef(self, alphas) -> np.ndarray:
+        """Coefficients for penalties (A,), shape (A, p, t); or for one per target, shape (1, t), giving (1, p, t)."""
+        return self.vectors @ self._rotated(alphas)
+
+    def _rotated(self, alphas) -> np.ndarray:
+        alphas = np.asarray(alphas, dtype=np.float64)
+        alphas = alphas[:, None] if alphas.ndim == 1 else alphas
+        return self.cross / (self.values[:, None] + alphas[:, None, :])
+
+    def intercept(self, coef) -> np.ndarray:
+        """Intercepts (A, t) for coefficients (A, p, t)."""
+        return self.mean_y - np.einsum("p,apt->at", self.mean_x, coef)
+
+    def predict(self, X, alphas) -> np.ndarray:
+        """Predictions for rows, or means of rows, X (n, p): shape (n, A, t)."""
+        turned = (np.asarray(X, dtype=np.float64) - self.mean_x) @ self.vectors
+        return self.mean_y + np.einsum("nr,art->nat", turned, self._rotated(alphas))
+
+    def squared_error(self, gram: Gram, alphas) -> np.ndarray:
+        """Weighted sum of squared errors on the rows of other blocks: shape (A, t)."""
+        p, here = len(self.mean_x), np.concatenate([self.mean_x, self.mean_y])
+        gram = gram.total().shifted(here)  # about these means the intercept is 0
+        inner = self.vectors.T @ gram.outer[0, :p, :p] @ self.vectors
+        turned, u = self.vectors.T @ gram.outer[0, :p, p:], self._rotated(alphas)
+        error = np.diag(gram.outer[0])[p:] - 2 * (u * turned).sum(axis=1) + (u * (inner @ u)).sum(axis=1)
+        return np.maximum(error, 0.0)
+
+    def gcv(self, alphas) -> np.ndarray:
+        """Generalised cross-validation (Golub, Heath & Wahba, 1979), a mean squared error: shape (A, t).
+
+        Rows count by their weights, so that a row of weight 2 is two rows. Written without differences of near-equal
+        numbers; NaN where as many parameters as rows are free.
+        """
+        alphas = np.asarray(alphas, dtype=np.float64)[:, None]
+        shrunk = alphas / (self.values + alphas) if len(self.values) else np.zeros((len(alphas), 0))
+        free = np.maximum(self.weight - 1 - len(self.values), 0) + shrunk.sum(axis=1)
+        squares = self.left + (shrunk**2 / self.values) @ self.cross**2
+        return np.divide(
+            self.weight * squares, free[:, None] ** 2, out=np.full_like(squares, np.nan), where=free[:, None] > 0
+        )
+
+    def leave_one_out(self, X, y, alphas, sample_weight=None) -> np.ndarray:
+        """Errors on each row of the path when it is left out, in a second pass over those rows: (n, A, t).
+
+        ``e_i / (1 - h_i)`` with ``h_i = w_i (1 / W + sum_k z_ik^2 / (l_k + alpha))`` is exact (Cook, 1977). NaN where
+        nothing would be left.
+        """
+        X, y = np.asarray(X), np.asarray(y, dtype=np.float64).reshape(len(X), -1)
+        weight = np.ones(len(X)) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
+        alphas, errors = np.asarray(alphas, dtype=np.float64), np.empty((len(X), len(alphas), y.shape[1]))
+        damped = 1 / (self.values[:, None] + alphas)
+        for first in range(0, len(X), CHUNK_ROWS):
+            part = slice(first, first + CHUNK_ROWS)
+            turned = (X[part] - self.mean_x) @ self.vectors
+            away = 1 - weight[part, None] * (1 / self.weight + turned**2 @ damped)
+            residual = (y[part] - self.mean_y)[:, None] - np.einsum("nr,art->nat", turned, self._rotated(alphas))
+            away = np.where(away > CUT, away, np.nan)
+            errors[part] = residual / away[:, :, None]
+        return errors
+
+
+def centred(gram: Gram) -> tuple[float, np.ndarray, np.ndarray]:
+    """Sum of weights, mean (q,) and centred second moments (q, q) of all blocks together."""
+    gram = gram.total()
+    if not len(gram.names) or gram.weight[0] <= 0:
+        raise UsageError("No row of positive weight is left to fit on; keep some rows in.")
+    weight, mean = float(gram.weight[0]), gram.sums[0] / gram.weight[0]
+    return weight, mean + gram.shift, gram.outer[0] - weight * np.outer(mean, mean)
+
+
+def relative_alphas(gram: Gram, relative=GRID) -> np.ndarray:
+    """Penalties ``t trace(centred Gram) / p`` for t in `relative`: they follow the rows and the features' spread."""
+    _, _, C = centred(gram)
+    p = gram.n_features
+    return np.asarray(relative, dtype=np.float64) * max(np.trace(C[:p, :p]), 0.0) / max(p, 1)
+
+
+def holdout_mse(train: Gram, test: Gram, alphas) -> np.ndarray:
+    """Mean squared error on the blocks of `test` of the solutions on those of `train`: shape (A, t)."""
+    return RidgePath.of(train).squared_error(test, alphas) / test.weight.sum()
+
+
+@dataclass(frozen=True, eq=False)
+class LeftOut:
+    """What leaving out each block in turn tells of every penalty.
+
+    Parameters
+    ----------
+    weight : array (B,), of each block
+    squares : array (B, A, t), weighted sums of squared errors on each block
+    paths : the solutions without each block
+    """
+
+    weight: np.ndarray
+    squares: np.ndarray
+    paths: list[RidgePath]
+
+    @property
+    def mse(self) -> np.ndarray:
+        """Mean squared error over all rows, each predicted without its block: shape (A, t)."""
+        return self.squares.sum(axis=0) / self.weight.sum()
+
+
+def leave_blocks_out(gram: Gram, alphas) -> LeftOut:
+    """Exact cross-validation in which each block is a fold; `Gram.regrouped` makes folds of groups.
+
+    Raises
+    ------
+    UsageError
+        when there is a single block.
+    """
+    if len(gram.names) < 2:
+        raise UsageError(f"Leaving groups out needs at least 2 of them; got {len(gram.names)}.")
+    whole, paths, squares = gram.total(), [], []
+    for k in range(len(gram.names)):
+        held = gram._pick([k]).total()
+        paths.append(RidgePath.of(whole - held))
+        squares.append(paths[-1].squared_error(held, alphas))
+    return LeftOut(gram.weight, np.stack(squares), paths)
