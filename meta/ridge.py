@@ -1,78 +1,264 @@
-"""Ridge regression on the bins of all base models: the paper's stack.
+"""Ridge regression on the distributions of all base models, its columns and penalty chosen by exact cross-validation.
 
-The trap: a penalty's size means nothing by itself; candidates follow the spread of the features.
+All of it comes from Gram blocks (`meta.gram`, `meta.ridge_path`). The trap: a penalty's size means nothing by itself;
+candidates follow the weighted spread of the features, and so repeat nothing about how many rows there are.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 from typing import Any
 
 import numpy as np
-from sklearn.linear_model import RidgeCV
 
+from base_models.errors import DamagedArtifact, UsageError, one_of
 from meta.features import Layout
 from meta.learner import Learner, checked, features, stored
+from meta.linear_table import LinearTable, penalty_scale
+from meta.penalty_choice import FOLDS, RULES, SELECT, Losses, clearly_better, fold_losses, gcv_losses, rank_losses
+from meta.reductions import REDUCTIONS, reduce, width
+from meta.ridge_path import GRID, RidgePath
 
-RIDGE_GRID = np.logspace(-6, 3, 28)
-"""Ridge penalties to choose from, in units of the mean eigenvalue of the centred Gram matrix."""
+PENALTIES = ("ridge", "to_mean", "smooth", "banded")
+BAND_STEP, BAND_SWEEPS, BAND_GAIN = 10.0, 2, 1e-3
+"""Search for bands: factor that is tried up and down, rounds over the models, relative gain that keeps a step."""
+ADAPT_CLIPS = 50.0
+"""Clips that fitted coefficients are worth when they are adapted; the intercept is worth a tenth of them."""
 
 
 class Ridge(Learner):
-    """Linear regression on all bins, its penalty chosen by leave-one-clip-out error (DORA-MOS, III.D, has alpha = 1).
+    """Linear regression, its penalty chosen along the whole path (DORA-MOS, III.D, has ridge on bins with alpha = 1).
 
-    The candidates are ``t * trace(Xc' Xc) / p`` for t in `RIDGE_GRID` and centred features Xc (n, p), so that they
-    follow the number of clips and the spread of the predictions. Since each model's bins sum to 1 and the intercept is
-    free, the coefficients of each model sum to 0.
+    With `groups`, the penalty is the best at predicting groups left out: each in turn, or 10 folds of them when there
+    are many. Without, generalised cross-validation judges, since it does not depend on how rows of weight 2 are
+    written. Each group's mean counts as one more clip, in fitting and in choosing: a system with two clips is as much
+    of a question as one with twenty, and a mean's rating is less noisy.
+
+    Parameters
+    ----------
+    penalty : ``"ridge"``, the coefficients' squares; ``"to_mean"``, squares of what is added to the plain mean of the
+        models' decoded scores, the intercept's too (a hundredth as much), so that a large penalty gives that mean;
+        ``"smooth"``, squared second differences of neighbouring bins; ``"banded"``, ridge with a penalty of its own for
+        each base model, found by a search over factors of 10
+    features : ``"bins"``, ``"score"``, ``"moments"`` (see `meta.reductions`) or ``"auto"``: the fewest columns that no
+        other beats by more than a standard error in cross-validation
+    select : ``"mse"``, or ``"srcc"`` or ``"ktau"`` of group means (which need groups)
+    rule : ``"min"``, the best penalty; ``"1se"``, the largest that is not worse by more than one standard error of the
+        difference
+    alpha : float, a penalty beside the weighted sum of squares, instead of a choice; None chooses
+    group_weight : weight of each group's mean as a row, in clips; 0 for none
+    random_state : int, the order in which groups of equal weight are dealt to folds
 
     Attributes
     ----------
-    coef_ : array of shape (p,)
+    coef_ : array of shape (models·width,), of the columns that `meta.reductions` makes
     intercept_ : float
+    spread_ : float, mean variance of those columns
     warnings_ : list of str, e.g. when the choice lies at an end of the grid
     """
 
+    def __init__(
+        self,
+        penalty: str = "to_mean",
+        features: str = "auto",
+        select: str = "mse",
+        rule: str = "min",
+        alpha: float | None = None,
+        group_weight: float = 1.0,
+        random_state: int = 0,
+    ):
+        self.penalty = penalty
+        self.features = features
+        self.select = select
+        self.rule = rule
+        self.alpha = alpha
+        self.group_weight = group_weight
+        self.random_state = random_state
+
     def fit(self, X, y, layout: Layout, sample_weight=None, groups=None) -> Ridge:
-        """Choose the penalty on (n, p) features and (n,) scores, and fit on all of them."""
-        X, y, weight, _ = checked(layout, X, y, sample_weight, groups)
+        """Choose columns and penalty on (n, models·bins) features and (n,) scores, and fit on all of them.
+
+        Raises
+        ------
+        UsageError
+            when a parameter is none of those listed, columns other than bins are to be smooth, or a rank correlation of
+            group means is to be best where there are no groups.
+        """
+        X, y, weight, groups = checked(layout, X, y, sample_weight, groups)
+        groups = None if groups is None or len(set(groups)) < 2 else groups
+        self._check_parameters(groups)
         self.layout_, self.warnings_ = layout, []
-        centred = X - np.average(X, axis=0, weights=weight)
-        unit = float((weight[:, None] * centred**2).sum()) / X.shape[1]
-        if len(X) < 3 or unit < 1e-12:
-            self.coef_, self.intercept_ = np.zeros(X.shape[1]), float(np.average(y, weights=weight))
-            self.facts_ = {"alpha": None, "n": len(X)}
-            self.warnings_.append(
-                f"ridge saw {len(X)} clips whose predictions tell nothing apart; it answers their mean."
-            )
-            return self
-        chosen = RidgeCV(alphas=RIDGE_GRID * unit).fit(X, y, sample_weight=weight)
-        self.coef_, self.intercept_ = np.asarray(chosen.coef_, dtype=np.float64), float(chosen.intercept_)
-        step = int(np.argmin(np.abs(RIDGE_GRID * unit - chosen.alpha_)))
-        self.facts_ = {
-            "alpha": float(chosen.alpha_),
-            "relative_alpha": float(RIDGE_GRID[step]),
-            "at_edge": step in (0, len(RIDGE_GRID) - 1),
-            "loo_mse": float(-chosen.best_score_),
-            "n": len(X),
-        }
-        if self.facts_["at_edge"]:
-            end, why = ("lower", "hardly any penalty") if step == 0 else ("upper", "nearly a constant answer")
-            self.warnings_.append(f"ridge chose the {end} end of its penalty grid ({why}); distrust the fit.")
+        self.facts_ = {"n": len(X), "penalty": self.penalty}
+        rows = X, y, weight, groups
+        self.facts_["features"] = reduction = self._choose_features(rows)
+        if self.penalty == "banded":
+            self.facts_["bands"] = self._search_bands(rows, reduction)
+        self._fit_table(self._table(rows, reduction))
         return self
+
+    def _check_parameters(self, groups) -> None:
+        one_of(self.penalty, PENALTIES, "penalty")
+        one_of(self.features, ("auto", *REDUCTIONS), "features")
+        one_of(self.select, SELECT, "criterion for the penalty")
+        one_of(self.rule, RULES, "rule for the penalty")
+        if self.penalty == "smooth" and self.features not in ("auto", "bins"):
+            raise UsageError(
+                f"Only bins have neighbours to be smooth with; got features '{self.features}', not 'bins'."
+            )
+        if self.select != "mse" and groups is None:
+            raise UsageError(f"'{self.select}' of group means needs at least 2 groups; pass groups, or select 'mse'.")
+        if self.alpha is not None and not 0 <= self.alpha < np.inf:
+            raise UsageError(f"alpha must be 0 or more, or None to choose it; got {self.alpha}.")
+        if not 0 <= self.group_weight < np.inf:
+            raise UsageError(f"group_weight must be 0 or more; got {self.group_weight}.")
+
+    def _table(self, rows, reduction: str, bands=None) -> LinearTable:
+        X, y, weight, groups = rows
+        bands = self.facts_.get("bands") if bands is None else bands
+        scale = penalty_scale(self.layout_, width(self.layout_, reduction), self.penalty == "smooth", bands)
+        offset = self._offset(X)
+        columns = reduce(self.layout_, X, reduction)
+        return LinearTable.of(columns, y, offset, weight, groups, self.group_weight, scale, self.penalty == "to_mean")
+
+    def _offset(self, X) -> np.ndarray:
+        """What predictions are without coefficients and intercept, (n,)."""
+        return self.layout_.scores(X).mean(axis=1) if self.penalty == "to_mean" else np.zeros(len(X))
+
+    def _choose_features(self, rows) -> str:
+        """The columns to use; for ``"auto"``, the error of each candidate goes to the facts."""
+        if self.features != "auto" or self.penalty == "smooth":
+            return "bins" if self.features == "auto" else self.features
+        chosen, best, errors = REDUCTIONS[0], None, {}
+        for candidate in REDUCTIONS:
+            losses = self._losses(self._table(rows, candidate, {}), "mse", FOLDS)
+            errors[candidate] = float(losses.loss[losses.best()])
+            if best is None or clearly_better(losses, best):
+                chosen, best = candidate, losses
+        self.facts_["compared"] = errors
+        return chosen
+
+    def _search_bands(self, rows, reduction: str) -> dict[str, float]:
+        """Penalty of each model beside the others', by coordinate search on the loss of the best alpha."""
+
+        def loss(bands):
+            losses = self._losses(self._table(rows, reduction, bands), "mse", FOLDS)
+            return losses.loss[losses.best()]
+
+        bands = dict.fromkeys(self.layout_.models, 1.0)
+        least = loss(bands)
+        for model in list(bands) * BAND_SWEEPS:
+            for factor in (BAND_STEP, 1 / BAND_STEP):
+                trial = bands | {model: bands[model] * factor}
+                found = loss(trial)
+                if found < (1 - BAND_GAIN) * least:
+                    bands, least = trial, found
+                    break
+        return bands
+
+    def _losses(self, table: LinearTable, select: str, most: int | None = None) -> Losses:
+        alphas = self._alphas(table)
+        if table.groups is None:
+            return gcv_losses(table.gram(), alphas, table.level_penalty)
+        fold = table.folds(self.random_state, most)
+        if select == "mse":
+            return fold_losses(table.gram(fold), alphas, table.level_penalty)
+        return rank_losses(table, fold, alphas, select, self.rule == "1se")
+
+    def _alphas(self, table: LinearTable) -> np.ndarray:
+        return table.unit * GRID if self.alpha is None else np.array([float(self.alpha)])
+
+    def _fit_table(self, table: LinearTable) -> None:
+        self.spread_ = table.spread
+        path = RidgePath.of(table.gram(), table.level_penalty)
+        if table.n < 3 or not table.spread > 0:
+            self.coef_, self.intercept_ = np.zeros(len(table.back)), float(path.mean_y[0])
+            self.facts_["alpha"] = None
+            self.warnings_.append(
+                f"ridge saw {table.n} clips whose predictions tell nothing apart; it answers "
+                + ("the models' mean, moved by its error." if self.penalty == "to_mean" else "their mean.")
+            )
+            return
+        alphas, losses = self._alphas(table), self._losses(table, self.select)
+        step = losses.best(self.rule)
+        self._report(table, alphas, losses, step)
+        self.coef_ = table.back @ path.coef(alphas[[step]])[0, :, 0]
+        self.intercept_ = float(path.intercept(alphas[[step]])[0, 0])
+        if self.facts_["features"] == "bins":
+            sums = self.coef_.reshape(len(self.layout_.models), -1).sum(axis=1)
+            self.facts_["largest_sum_of_a_models_coefficients"] = float(np.abs(sums).max())
+
+    def _report(self, table: LinearTable, alphas, losses: Losses, step: int) -> None:
+        edge = self.alpha is None and step in (0, len(alphas) - 1)
+        folds = 0 if table.groups is None else len(set(table.folds(self.random_state)))
+        every = "each group left out" if folds == len(table.names) else f"{folds} folds of groups"
+        self.facts_ |= {
+            "alpha": float(alphas[step]),
+            "relative_alpha": float(alphas[step] / table.unit),
+            "at_edge": edge,
+            "judged_by": every if folds else "generalised cross-validation",
+            "select": self.select,
+            "loss": float(losses.loss[step]),
+        }
+        if edge and step == 0:
+            self.warnings_.append(
+                "ridge chose the lower end of its penalty grid (hardly any penalty); distrust the fit."
+            )
+        elif edge and self.penalty == "to_mean":
+            self.warnings_.append("ridge chose the upper end of its penalty grid: the plain mean of the models.")
+        elif edge:
+            self.warnings_.append(
+                "ridge chose the upper end of its penalty grid (nearly a constant answer); distrust the fit."
+            )
 
     def predict(self, X) -> np.ndarray:
         """Scores of shape (n,), unclipped; the same for a row whatever stands beside it."""
-        return (features(self.layout_, X) * self.coef_).sum(axis=1) + self.intercept_
+        X = features(self.layout_, X)
+        columns = reduce(self.layout_, X, self.facts_["features"])
+        return (columns * self.coef_).sum(axis=1) + self.intercept_ + self._offset(X)
+
+    def adapt(self, X, y, sample_weight=None) -> Ridge:
+        """A copy that has also learnt from some rated clips of another corpus, drawn to the coefficients fitted here.
+
+        Minimises the weighted squares on the new rows, plus squares of how far the coefficients move, worth
+        `ADAPT_CLIPS` clips of the fitted spread, and of how far the prediction at the new rows' mean moves, worth a
+        tenth of that: a handful of clips moves the level, dozens the weights of models, hundreds make a fresh fit of
+        which nothing is left of the old. No rows (or only rows of weight 0) change nothing.
+
+        Parameters
+        ----------
+        X, y, sample_weight : as for `fit`, n >= 0 rows
+        """
+        adapted = copy(self)
+        adapted.facts_, adapted.warnings_ = dict(self.facts_), list(self.warnings_)
+        if len(X) == 0 or (sample_weight is not None and not np.any(sample_weight)):
+            return adapted
+        X, y, weight, _ = checked(self.layout_, X, y, sample_weight)
+        columns = reduce(self.layout_, X, self.facts_["features"])
+        table = LinearTable.of(columns, y, self.predict(X), weight)
+        alpha = np.array([ADAPT_CLIPS * self.spread_])
+        path = RidgePath.of(table.gram(), 0.1 / self.spread_ if self.spread_ > 0 else 0.0)
+        if self.spread_ > 0:
+            adapted.coef_ = self.coef_ + table.back @ path.coef(alpha)[0, :, 0]
+        adapted.intercept_ = self.intercept_ + float(path.intercept(alpha)[0, 0])
+        adapted.facts_["adapted_to"] = self.facts_.get("adapted_to", 0) + len(X)
+        return adapted
 
     def describe(self) -> dict[str, Any]:
         """The penalty (absolute, and in units of the grid), its error, and the absolute coefficients per model."""
-        blocks = np.abs(self.coef_).reshape(len(self.layout_.models), -1).sum(axis=1)
-        return self.facts_ | {"weight_of": dict(zip(self.layout_.models, blocks.tolist(), strict=True))}
+        coef = self.coef_.reshape(len(self.layout_.models), -1).copy()
+        if self.penalty == "to_mean" and self.facts_["features"] != "bins":
+            coef[:, 0] += 1 / len(coef)
+        weights = np.abs(coef).sum(axis=1).tolist()
+        return self.facts_ | {"weight_of": dict(zip(self.layout_.models, weights, strict=True))}
 
     def to_arrays(self) -> dict[str, np.ndarray]:
-        """Coefficients and intercept."""
-        return {"coef": self.coef_, "intercept": np.array([self.intercept_])}
+        """Coefficients, intercept and spread."""
+        return {"coef": self.coef_, "intercept": np.array([self.intercept_]), "spread": np.array([self.spread_])}
 
     def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
-        self.coef_ = stored(arrays, "coef", (self.layout_.n_features,))
-        self.intercept_ = float(stored(arrays, "intercept", (1,))[0])
+        reduction = self.facts_.get("features")
+        if reduction not in REDUCTIONS or self.penalty not in PENALTIES:
+            raise DamagedArtifact(f"The stored ridge has features '{reduction}' and penalty '{self.penalty}'.")
+        self.coef_ = stored(arrays, "coef", (len(self.layout_.models) * width(self.layout_, reduction),))
+        self.intercept_, self.spread_ = (float(stored(arrays, name, (1,))[0]) for name in ("intercept", "spread"))

@@ -13,6 +13,7 @@ from base_models.predictions import PredictionTable
 from base_models.splits import folds
 from meta.learners import LEARNERS
 from meta.regressor import MetaRegressor
+from meta.ridge import Ridge
 from meta.selection import compare
 
 ASPECTS = ("mi", "ta")
@@ -233,7 +234,7 @@ def test_learner_names_and_estimators_are_both_taken():
 def test_warnings_name_the_aspect():
     y = Y.copy()
     y[:, 1] = np.random.default_rng(1).normal(3, 0.1, 120)
-    fitted = MetaRegressor().fit(TABLES, y)
+    fitted = MetaRegressor(Ridge("ridge")).fit(TABLES, y)
     assert fitted.warnings_
     assert all(text.startswith("ta: ridge chose the upper end") for text in fitted.warnings_)
 
