@@ -79,13 +79,14 @@ class Gram:
         groups = np.full(len(X), "") if groups is None else np.asarray(groups).astype(str)
         if weight.shape != (len(X),) or groups.shape != weight.shape:
             raise UsageError(f"{len(X)} rows need as many weights and groups; got {weight.shape}, {groups.shape}.")
+        codes, names = pd.factorize(groups)
         if not (weight > 0).all():
             kept = weight != 0
-            X, y, weight, groups = X[kept], y[kept], weight[kept], groups[kept]
+            X, y, weight, codes = X[kept], y[kept], weight[kept], codes[kept]
         total = _Sums(X.shape[1], y.shape[1], shift)
         for first in range(0, len(X), CHUNK_ROWS):
             part = slice(first, first + CHUNK_ROWS)
-            total.add(np.concatenate([X[part], y[part]], axis=1), weight[part], groups[part])
+            total.add(np.concatenate([X[part], y[part]], axis=1), weight[part], codes[part], names)
         return total.gram()
 
     @classmethod
@@ -126,9 +127,13 @@ class Gram:
                     Z = np.empty((len(numeric), len(batch)))
                     for row, name in zip(Z, numeric, strict=True):
                         row[:] = batch.column(name).to_numpy(zero_copy_only=False)
-                    w = np.ones(len(batch)) if weight is None else _floats(batch.column(weight))
-                    names = np.full(len(batch), "") if group is None else np.array(batch.column(group).to_pylist(), str)
-                    total.add(Z.T[w != 0] if (w == 0).any() else Z.T, w[w != 0], names[w != 0])
+                    w = np.ones(len(batch)) if weight is None else batch.column(weight).to_numpy(zero_copy_only=False)
+                    codes, names = np.zeros(len(batch), dtype=np.int64), [""]
+                    if group is not None:
+                        encoded = batch.column(group).cast(pa.string()).fill_null("").dictionary_encode()
+                        codes, names = encoded.indices.to_numpy(), encoded.dictionary.to_pylist()
+                    kept = slice(None) if (w != 0).all() else w != 0
+                    total.add(Z.T[kept], w[kept].astype(np.float64), codes[kept], names)
         except (pa.ArrowException, OSError) as error:
             raise DamagedArtifact(f"{path} is not a readable Parquet table ({error}).") from error
         return total.gram()
@@ -283,32 +288,29 @@ class _Sums:
         self.shift = None if shift is None else np.asarray(shift, dtype=np.float64)
         self.blocks: dict[str, list] = {}
 
-    def add(self, Z, weight, groups) -> None:
-        """Rows (n, q) with weights (n,) and names (n,)."""
+    def add(self, Z, weight, codes, names) -> None:
+        """Rows (n, q) with weights (n,) and the index (n,) of each row's name among `names`."""
         if not len(Z):
             return
         if (weight < 0).any() or not np.isfinite(weight).all():
             raise UsageError("Sample weights must be finite and not negative.")
         if self.shift is None:
             self.shift = Z.mean(axis=0, dtype=np.float64)
-        codes, names = pd.factorize(groups)
         if len(names) > 1:
             order = np.argsort(codes, kind="stable")
             Z, weight, codes = Z[order], weight[order], codes[order]
         Z = np.subtract(Z, self.shift, dtype=np.float64)
         if not np.isfinite(Z).all():
             raise UsageError("Features and scores must be finite; found NaN or infinity.")
-        root = np.sqrt(weight)[:, None]
-        bounds = np.searchsorted(codes, np.arange(len(names) + 1))
-        for name, first, last in zip(names, bounds, bounds[1:], strict=False):
-            block = self.blocks.setdefault(str(name), [0, 0.0, np.zeros(self.q), np.zeros((self.q, self.q))])
-            part, scaled = slice(first, last), Z[first:last]
-            if (weight[part] != 1).any():
-                scaled = scaled * root[part]
-            block[0] += int(last - first)
-            block[1] += float(weight[part].sum())
-            block[2] += weight[part] @ Z[part]
-            block[3] += scaled.T @ scaled  # numpy sees one matrix and its own transpose: half the work
+        found, starts = np.unique(codes, return_index=True)
+        for code, first, last in zip(found, starts, [*starts[1:], len(Z)], strict=True):
+            block = self.blocks.setdefault(str(names[code]), [0, 0.0, np.zeros(self.q), np.zeros((self.q, self.q))])
+            rows, w = Z[first:last], weight[first:last]
+            root = rows if (w == 1).all() else rows * np.sqrt(w)[:, None]
+            block[0] += len(rows)
+            block[1] += float(w.sum())
+            block[2] += w @ rows
+            block[3] += root.T @ root  # numpy sees one matrix and its own transpose: half the work
 
     def gram(self) -> Gram:
         shift = np.zeros(self.q) if self.shift is None else self.shift
@@ -316,7 +318,3 @@ class _Sums:
         outer = np.array(columns[3], dtype=np.float64).reshape(-1, self.q, self.q)
         rows, weight = np.array(columns[0], dtype=np.int64), np.array(columns[1], dtype=np.float64)
         return Gram(tuple(self.blocks), self.n_targets, shift, rows, weight, np.array(columns[2]), outer)
-
-
-def _floats(column) -> np.ndarray:
-    return column.to_numpy(zero_copy_only=False).astype(np.float64)
