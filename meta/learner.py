@@ -15,6 +15,7 @@ from sklearn.base import BaseEstimator
 
 from base_models.errors import DamagedArtifact, UsageError
 from meta.features import Layout
+from meta.missing import fill_missing
 
 
 class Learner(BaseEstimator, ABC):
@@ -29,8 +30,8 @@ class Learner(BaseEstimator, ABC):
 
     @property
     def accepts_missing(self) -> bool:
-        """Whether a block of NaN may stand where a base model has no prediction."""
-        return False
+        """Whether a block of NaN may stand where a base model has no prediction: the parameter missing="pool"."""
+        return getattr(self, "missing", "refuse") == "pool"
 
     @abstractmethod
     def fit(self, X, y, layout: Layout, sample_weight=None, groups=None) -> Learner:
@@ -80,20 +81,31 @@ class Learner(BaseEstimator, ABC):
         return learner
 
 
-def features(layout: Layout, X) -> np.ndarray:
-    """Features as a contiguous float64 array; UsageError when they do not fit the layout or are not finite."""
+def features(layout: Layout, X, missing: str = "refuse") -> np.ndarray:
+    """Features as a contiguous float64 array without gaps (see `meta.missing.fill_missing`).
+
+    Raises
+    ------
+    UsageError
+        when they do not fit the layout, are not finite, or hold gaps that may not be filled.
+    """
+    X = fill_missing(layout, _shaped(layout, X), missing)
+    if not np.isfinite(X).all():
+        raise UsageError("Features must be finite; found NaN or infinity.")
+    return X
+
+
+def _shaped(layout: Layout, X) -> np.ndarray:
     X = np.ascontiguousarray(X, dtype=np.float64)
     if X.ndim != 2 or X.shape[1] != layout.n_features:
         raise UsageError(
             f"Features have shape {X.shape}; expected (n, {layout.n_features}): {len(layout.models)} models of "
             f"{layout.bins.count} bins."
         )
-    if not np.isfinite(X).all():
-        raise UsageError("Features must be finite; found NaN or infinity.")
     return X
 
 
-def checked(layout: Layout, X, y, sample_weight=None, groups=None):
+def checked(layout: Layout, X, y, sample_weight=None, groups=None, missing: str = "refuse"):
     """Features, scores, weights (ones for None) and groups (or None): the rows of a positive weight.
 
     Raises
@@ -101,7 +113,7 @@ def checked(layout: Layout, X, y, sample_weight=None, groups=None):
     UsageError
         when they do not fit each other, or hold what is not finite.
     """
-    X, y = features(layout, X), np.asarray(y, dtype=np.float64)
+    X, y = _shaped(layout, X), np.asarray(y, dtype=np.float64)
     weight = np.ones(len(X)) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
     if y.shape != (len(X),) or weight.shape != y.shape:
         raise UsageError(f"{len(X)} rows of features need as many scores and weights; got {y.shape}, {weight.shape}.")
@@ -113,7 +125,7 @@ def checked(layout: Layout, X, y, sample_weight=None, groups=None):
         raise UsageError(f"{len(X)} rows of features need as many groups; got {len(groups)}.")
     kept = weight > 0
     groups = None if groups is None else np.array([str(group) for group in groups], dtype=object)[kept]
-    return X[kept], y[kept], weight[kept], groups
+    return features(layout, X[kept], missing), y[kept], weight[kept], groups
 
 
 def stored(arrays: Mapping[str, np.ndarray], name: str, shape: tuple[int, ...]) -> np.ndarray:

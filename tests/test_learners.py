@@ -44,7 +44,7 @@ def test_a_row_is_predicted_alike_whatever_stands_beside_it(name):
     X, y = stacked()
     fitted = LEARNERS[name]().fit(X, y, LAYOUT)
     alone = np.concatenate([fitted.predict(X[k : k + 1]) for k in range(9)])
-    np.testing.assert_array_equal(alone, fitted.predict(X)[:9])
+    np.testing.assert_allclose(alone, fitted.predict(X)[:9], rtol=0 if name in ("ridge", "lightgbm") else 1e-12)
 
 
 @pytest.mark.parametrize("name", LEARNERS)
@@ -118,7 +118,7 @@ def test_a_foreign_estimator_is_cloned_and_cannot_be_saved():
     ("change", "message"),
     [
         ({"X": np.zeros((5, 40))}, r"shape \(5, 40\); expected \(n, 60\): 3 models of 20 bins"),
-        ({"X": np.full((5, 60), np.nan)}, "Features must be finite"),
+        ({"X": np.where(np.arange(60) == 7, np.nan, stacked(5)[0])}, "Features must be finite"),
         ({"y": np.zeros(4)}, "5 rows of features need as many scores"),
         ({"y": np.full(5, np.nan)}, "leave unlabelled rows out"),
         ({"sample_weight": np.zeros(5)}, "not all 0"),
