@@ -82,6 +82,7 @@ class LightGBM(Learner):
             "min_data_in_leaf": 1,
             "min_sum_hessian_in_leaf": smallest_leaf,  # for squared error, the weight of a leaf's rows
             "min_data_in_bin": 1,
+            "max_bin": 63,  # as good as 255 for probabilities, and twice as fast
             "learning_rate": 0.05,
             "lambda_l2": 1.0,
             "feature_fraction": 0.3,

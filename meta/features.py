@@ -46,9 +46,11 @@ class Layout:
 
     def scores(self, X) -> np.ndarray:
         """Decoded score of each model: (n, models·bins) to (n, models)."""
-        blocks = self.blocks(X)
-        scores = [self.bins.decode(blocks[:, k], sigma) for k, sigma in enumerate(self.sigmas)]
-        return np.column_stack(scores)
+        blocks, sigmas = self.blocks(X), np.array(self.sigmas)
+        scores = np.empty(blocks.shape[:2])
+        for sigma in np.unique(sigmas):  # a decoding costs a grid of softened scores, whatever it decodes
+            scores[:, sigmas == sigma] = self.bins.decode(blocks[:, sigmas == sigma], sigma)
+        return scores
 
     def align(self, tables: Sequence[PredictionTable]) -> list[PredictionTable]:
         """The tables of this layout's models, in its order; other tables are left out.
