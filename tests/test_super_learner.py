@@ -1,0 +1,92 @@
+import numpy as np
+import pytest
+
+from base_models.bins import ScoreBins
+from base_models.errors import DamagedArtifact
+from base_models.metrics import mse
+from meta.combine import Mean
+from meta.features import Layout
+from meta.inner import grouped_folds, merged_rows
+from meta.super_learner import Auto, paired_gain
+
+BINS = ScoreBins()
+
+
+def stacked(n, noise=(0.5, 0.5, 0.5), bias=0.0, seed=0):
+    rng = np.random.default_rng(seed)
+    y = rng.uniform(1.5, 4.5, n)
+    scores = y[:, None] + bias + rng.normal(0, noise, (n, len(noise)))
+    X = np.concatenate([BINS.soften(s, 0.35) for s in scores.T], axis=1)
+    layout = Layout(tuple(f"m{k}" for k in range(len(noise))), (0.35,) * len(noise), BINS)
+    return X, y, layout, np.array([f"s{k % 20}" for k in range(n)])
+
+
+def test_a_shared_bias_makes_it_leave_the_mean_and_say_so():
+    X, y, layout, groups = stacked(150, bias=-0.8)
+    learner = Auto().fit(X, y, layout, groups=groups)
+    facts = learner.describe()
+    assert facts["chosen"] == "mixture"
+    assert facts["gain_over_mean"] > facts["standard_error"] > 0
+    assert "more than one, so the mixture is taken" in facts["why"]
+    assert sum(facts["weights"].values()) == pytest.approx(1)
+    unseen, truth, *_ = stacked(200, bias=-0.8, seed=1)
+    assert mse(truth, learner.predict(unseen)) < 0.6 * mse(truth, Mean().fit(X, y, layout).predict(unseen))
+
+
+def test_equally_good_models_keep_the_plain_mean():
+    X, y, layout, groups = stacked(60)
+    learner = Auto().fit(X, y, layout, groups=groups)
+    assert learner.facts_["chosen"] == "mean"
+    assert "so the mean stays" in learner.describe()["why"]
+    np.testing.assert_array_equal(learner.predict(X), Mean().fit(X, y, layout).predict(X))
+
+
+@pytest.mark.parametrize(("n", "groups"), [(10, None), (40, ["a", "b"] * 20)])
+def test_too_few_rows_or_groups_get_the_plain_mean(n, groups):
+    X, y, layout, _ = stacked(n, bias=-1.0)
+    assert "too few to judge on" in Auto().fit(X, y, layout, groups=groups).describe()["why"]
+
+
+def test_trees_join_in_when_there_are_enough_rows_and_the_mixture_is_kept_as_arrays():
+    X, y, layout, groups = stacked(240, bias=-0.8)
+    learner = Auto().fit(X, y, layout, groups=groups)
+    assert "lightgbm" in learner.facts_["mse_out_of_fold"]
+    again = Auto.from_arrays(learner.to_arrays(), layout, learner.facts_, learner.get_params())
+    np.testing.assert_array_equal(again.predict(X), learner.predict(X))
+
+
+def test_a_damaged_mixture_is_refused():
+    X, y, layout, groups = stacked(60, bias=-0.8)
+    learner = Auto().fit(X, y, layout, groups=groups)
+    with pytest.raises(DamagedArtifact, match="which learners it mixes"):
+        Auto.from_arrays(learner.to_arrays(), layout, {"fitted": {"oracle": {}}}, {})
+    with pytest.raises(DamagedArtifact, match="'weight'"):
+        Auto.from_arrays({}, layout, learner.facts_, {})
+
+
+def test_the_standard_error_of_equal_groups_is_that_of_their_means():
+    rng = np.random.default_rng(0)
+    loss, group = rng.normal(1, 1, 60), np.repeat(np.arange(12), 5)
+    gain, error = paired_gain(loss, np.zeros(60), np.ones(60), group)
+    means = loss.reshape(12, 5).mean(axis=1)
+    assert gain == pytest.approx(means.mean())
+    assert error == pytest.approx(means.std(ddof=1) / np.sqrt(12))
+
+
+def test_equal_rows_are_merged_and_the_order_is_canonical():
+    X, y, layout, groups = stacked(20)
+    order = np.random.default_rng(1).permutation(np.repeat(np.arange(20), 2))
+    once = merged_rows(layout, X, y, np.full(20, 2.0), groups)
+    twice = merged_rows(layout, X[order], y[order], np.ones(40), groups[order])
+    for first, second in zip(once, twice, strict=True):
+        np.testing.assert_array_equal(first, second)
+
+
+def test_folds_keep_groups_whole_and_scores_alike():
+    _, y, _, groups = stacked(200)
+    code = np.unique(groups, return_inverse=True)[1]
+    fold = grouped_folds(y, np.ones(200), code)
+    assert all(len(set(fold[code == g])) == 1 for g in range(20))
+    assert np.ptp(np.bincount(fold)) == 0
+    assert np.ptp([y[fold == k].mean() for k in range(5)]) < 0.15
+    assert set(grouped_folds(y[:3], np.ones(3), np.arange(3))) == {0, 1, 2}
