@@ -12,7 +12,7 @@ from meta.features import Layout
 
 
 def merged_rows(layout: Layout, X, y, weight, groups) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Distinct rows, sorted by score, then group, then features model by model in order of names.
+    """Distinct rows, in the order of their bytes: score, group, and features model by model in order of names.
 
     Parameters
     ----------
@@ -25,10 +25,11 @@ def merged_rows(layout: Layout, X, y, weight, groups) -> tuple[np.ndarray, np.nd
     """
     by_name = np.argsort(layout.models)
     code = np.zeros(len(y)) if groups is None else np.unique(groups, return_inverse=True)[1]
-    keys = np.column_stack([y, code, layout.blocks(X)[:, by_name].reshape(len(X), -1)])
-    _, first, row = np.unique(keys, axis=0, return_index=True, return_inverse=True)
+    keys = np.column_stack([y, code, layout.blocks(X)[:, by_name].reshape(len(X), -1)]) + 0.0  # -0 becomes 0
+    whole = keys.view(f"V{keys.strides[0]}").reshape(-1)  # many times faster than np.unique(keys, axis=0)
+    _, first, row = np.unique(whole, return_index=True, return_inverse=True)
     group = np.arange(len(first)) if groups is None else code[first].astype(np.int64)
-    return X[first], y[first], np.bincount(row.reshape(-1), weights=weight), group
+    return X[first], y[first], np.bincount(row, weights=weight), group
 
 
 def grouped_folds(y, weight, group, k: int = 5) -> np.ndarray:

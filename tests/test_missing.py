@@ -1,0 +1,44 @@
+import numpy as np
+import pytest
+
+from base_models.bins import ScoreBins
+from meta.features import Layout
+from meta.missing import fill_missing, present_models, present_weights
+
+BINS = ScoreBins()
+LAYOUT = Layout(("a", "b", "c"), (0.35, 0.35, 0.35), BINS)
+
+
+def rows(n=6):
+    scores = np.random.default_rng(0).uniform(1, 5, (3, n))
+    return np.concatenate([BINS.soften(s, 0.35) for s in scores], axis=1)
+
+
+def test_a_missing_model_is_filled_with_the_mean_of_the_others():
+    X = rows()
+    gaps = X.copy()
+    gaps[2, 20:40] = np.nan
+    given = gaps.copy()
+    filled = LAYOUT.blocks(fill_missing(LAYOUT, gaps, "pool"))
+    np.testing.assert_allclose(filled[2, 1], (X[2, :20] + X[2, 40:]) / 2)
+    np.testing.assert_allclose(filled.sum(axis=2), 1, atol=1e-12)
+    np.testing.assert_array_equal(np.delete(filled, 2, axis=0), np.delete(LAYOUT.blocks(X), 2, axis=0))
+    np.testing.assert_array_equal(gaps, given)  # the caller's array stays
+
+
+@pytest.mark.parametrize("missing", ["refuse", "pool"])
+def test_features_without_gaps_are_left_alone(missing):
+    X = rows()
+    assert fill_missing(LAYOUT, X, missing) is X
+
+
+def test_a_block_is_missing_when_all_of_it_is_nan():
+    X = rows()
+    X[1, 40:], X[3, 5] = np.nan, np.nan
+    np.testing.assert_array_equal(np.argwhere(~present_models(LAYOUT, X)), [[1, 2]])
+
+
+def test_weights_are_shared_out_among_the_models_that_are_there():
+    present = np.array([[1, 1, 1], [1, 0, 1], [0, 0, 1]], dtype=bool)
+    expected = [[0.5, 0.5, 0], [1, 0, 0], [0, 0, 1]]  # the last has no weight of its own
+    np.testing.assert_allclose(present_weights(np.array([0.5, 0.5, 0]), present), expected)
