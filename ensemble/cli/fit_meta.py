@@ -19,7 +19,7 @@ def _parser() -> Options:
     parser = Options("fit_meta", __doc__)
     add = parser.add_argument
     add("--config", action="config", help="read any of these options from a YAML file")
-    add("--learner", type=str, default="ridge", help="ridge, lightgbm or mean")
+    add("--learner", type=str, default="ridge", help="ridge, lightgbm, mean, auto … (README)")
     add("--validation", type=float, default=0.4, help="share of the dev clips that measure the stack")
     add("--seed", type=int, default=0, help="of the split and the learner")
     add("--models", nargs="+", metavar="NAME", help="stack only these base models, e.g. dora-s0 dora_coral-s1")
