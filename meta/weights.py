@@ -12,6 +12,7 @@ import numpy as np
 from scipy.optimize import nnls
 
 from base_models.bins import ScoreBins
+from meta.distribution_scores import place
 
 MASS_FLOOR = 1e-12
 """Least mass that a model is taken to give the truth: a row on which every model has none favours nobody."""
@@ -71,7 +72,9 @@ def greedy_weights(scores, y, sample_weight=None, rounds: int = 100) -> tuple[np
 
 
 def crps_weights(distributions, bins: ScoreBins, y, sample_weight=None) -> tuple[np.ndarray, float]:
-    """Weights whose linear pool has the least mean CRPS, a convex quadratic on ordered bins.
+    """Weights whose linear pool has the least mean `meta.distribution_scores.crps`, a convex quadratic on ordered bins.
+
+    Between two centres, the CRPS is that of the placed truth but for a term that no weight changes.
 
     Parameters
     ----------
@@ -86,7 +89,7 @@ def crps_weights(distributions, bins: ScoreBins, y, sample_weight=None) -> tuple
     gap : float, no convex weights have a CRPS lower by more than this, in score points
     """
     shares = _shares(len(y), sample_weight)
-    off = np.cumsum(distributions, axis=2) - np.cumsum(truth_bins(bins, y), axis=1)[:, None]
+    off = np.cumsum(distributions, axis=2) - np.cumsum(place(y, bins), axis=1)[:, None]
     columns = np.sqrt(bins.width) * off.transpose(0, 2, 1).reshape(-1, off.shape[1])
     triangle = _triangle(columns, np.repeat(shares, bins.count))
     weights = _nearest(triangle)
@@ -96,9 +99,11 @@ def crps_weights(distributions, bins: ScoreBins, y, sample_weight=None) -> tuple
 def log_score_weights(distributions, bins: ScoreBins, y, sample_weight=None) -> tuple[np.ndarray, float]:
     """Weights whose linear pool gives the truths the highest mean log mass (Yao et al. 2018, stacking of densities).
 
-    The mass at the truth is that of `truth_bins`, at least `MASS_FLOOR`. Steps of EM, which never fail, alternate with
-    Newton steps, which end the search: with masses relative to the pool's, r = p / (p w), minus the log score is
-    ``|2 - r v|^2 / 2`` to second order, least squares on the simplex again.
+    The mass at the truth is that of `meta.distribution_scores.log_score`: unlike the mass of the bin around the truth,
+    it does not jump at edges, and it needs no kernel width as a softened truth would. It counts as `MASS_FLOOR` at
+    least. Steps of EM, which never fail, alternate with Newton steps, which end the search: with masses relative to the
+    pool's, r = p / (p w), minus the log score of weights v is, up to a constant and to second order about w,
+    ``mean((2 - r v)^2) / 2``: least squares on the simplex again.
 
     Parameters
     ----------
@@ -110,7 +115,7 @@ def log_score_weights(distributions, bins: ScoreBins, y, sample_weight=None) -> 
     gap : float, no convex weights have a mean log mass higher by more than this, in nats: ``max_k mean(r_k) - 1``
     """
     shares = _shares(len(y), sample_weight)
-    masses = np.maximum(np.einsum("nkb,nb->nk", distributions, truth_bins(bins, y)), MASS_FLOOR)
+    masses = np.maximum(np.einsum("nkb,nb->nk", distributions, place(y, bins)), MASS_FLOOR)
     masses = masses / masses.max(axis=1, keepdims=True)
     weights = np.full(masses.shape[1], 1 / masses.shape[1])
     for _ in range(_STEPS):
@@ -124,21 +129,6 @@ def log_score_weights(distributions, bins: ScoreBins, y, sample_weight=None) -> 
         weights = reached[np.argmax(shares @ np.log(masses @ reached.T))]
     gains = shares @ (masses / (masses @ weights)[:, None])
     return weights, max(float(gains.max() - 1), 0.0)
-
-
-def truth_bins(bins: ScoreBins, y) -> np.ndarray:
-    """A score as a distribution over its two neighbouring bin centres, whose mean it is: (n,) to (n, bins).
-
-    The mass that a distribution p gives a score y is p linearly interpolated between the centres: it needs no kernel
-    width and, unlike the mass of the bin around y, does not jump where y crosses an edge. Scores beyond the outer
-    centres count as those.
-
-    >>> truth_bins(ScoreBins(count=4), [1.0, 2.75]).round(2)
-    array([[1.  , 0.  , 0.  , 0.  ],
-           [0.  , 0.75, 0.25, 0.  ]])
-    """
-    place = np.clip((np.asarray(y, dtype=np.float64) - bins.centers[0]) / bins.width, 0, bins.count - 1)
-    return np.maximum(1 - np.abs(place[:, None] - np.arange(bins.count)), 0)
 
 
 def _shares(n: int, sample_weight) -> np.ndarray:

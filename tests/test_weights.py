@@ -4,13 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from base_models.bins import ScoreBins
-from meta.weights import (
-    crps_weights,
-    greedy_weights,
-    least_squares_weights,
-    log_score_weights,
-    truth_bins,
-)
+from meta.distribution_scores import crps, log_score, place
+from meta.weights import crps_weights, greedy_weights, least_squares_weights, log_score_weights
 
 BINS = ScoreBins()
 
@@ -27,13 +22,8 @@ def corners_and_steps(steps=40):
     return np.array(grid) / steps
 
 
-def log_score(p, y, weights):
-    return np.mean(np.log(np.maximum(np.einsum("nkb,nb->nk", p, truth_bins(BINS, y)), 1e-12) @ weights))
-
-
-def crps(p, y, weights):
-    pooled = np.cumsum(np.einsum("nkb,k->nb", p, weights), axis=1)
-    return np.mean(((pooled - np.cumsum(truth_bins(BINS, y), axis=1)) ** 2).sum(axis=1) * BINS.width)
+def pooled(p, weights):
+    return np.einsum("nkb,k->nb", p, weights)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -43,8 +33,8 @@ def test_no_weights_on_a_fine_grid_are_better(what, seed):
     p = np.stack([BINS.soften(s, 0.35) for s in scores.T], axis=1)
     loss, (weights, gap) = {
         "squares": (lambda w: np.mean((scores @ w - y) ** 2), least_squares_weights(scores, y)),
-        "crps": (lambda w: crps(p, y, w), crps_weights(p, BINS, y)),
-        "log": (lambda w: -log_score(p, y, w), log_score_weights(p, BINS, y)),
+        "crps": (lambda w: crps(pooled(p, w), y, BINS).mean(), crps_weights(p, BINS, y)),
+        "log": (lambda w: log_score(pooled(p, w), y, BINS).mean(), log_score_weights(p, BINS, y)),
     }[what]
     assert 0 <= gap < 1e-8
     assert loss(weights) <= min(loss(w) for w in corners_and_steps()) + gap
@@ -72,7 +62,7 @@ def test_the_gap_bounds_what_other_weights_gain():
 def test_newton_steps_end_where_em_alone_goes():
     scores, y = models(60)
     p = np.stack([BINS.soften(s, 0.35) for s in scores.T], axis=1)
-    masses = np.einsum("nkb,nb->nk", p, truth_bins(BINS, y))
+    masses = np.einsum("nkb,nb->nk", p, place(y, BINS))
     slow = np.full(4, 0.25)
     for _ in range(20000):
         slow = slow * np.mean(masses / (masses @ slow)[:, None], axis=0)
@@ -115,15 +105,6 @@ def test_greedy_selection_is_never_worse_than_the_best_model_or_their_mean():
     weights, _ = greedy_weights(scores, y)
     errors = np.mean((scores - y[:, None]) ** 2, axis=0)
     assert np.mean((scores @ weights - y) ** 2) <= errors.min()
-
-
-@pytest.mark.parametrize("grid", ["midpoints", "endpoints"])
-def test_the_bins_of_a_truth_have_it_as_their_mean(grid):
-    bins = ScoreBins(grid=grid)
-    y = np.linspace(1, 5, 81)
-    spread = truth_bins(bins, y)
-    np.testing.assert_allclose(spread.sum(axis=1), 1)
-    np.testing.assert_allclose(bins.expected(spread), np.clip(y, bins.centers[0], bins.centers[-1]))
 
 
 def test_a_perfect_model_gets_all_weight():
