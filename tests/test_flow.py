@@ -223,7 +223,7 @@ def test_fit_base_alone_is_the_demo_with_the_nine_of_the_paper(tmp_path, monkeyp
     def small(folder):
         return write_demo(folder, n_systems=4, n_prompts=8)
 
-    def plan_only(level0, workspace, watch):
+    def plan_only(level0, workspace, watch, engine):
         planned["level0"] = level0
         return []
 
