@@ -127,6 +127,35 @@ def evaluate_difference(
     return pd.DataFrame(rows, columns=["aspect", "level", "metric", "value", "low", "high", "n"])
 
 
+def evaluate_mean(
+    y_true,
+    predictions: Sequence,
+    system_ids,
+    aspects: Sequence[str],
+    n_bootstrap: int = 1000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> pd.DataFrame:
+    """Metrics averaged over repetitions of one model, with an interval for the average.
+
+    Every repetition is measured on the same resamples of the systems, so the interval tells what other systems would
+    do to the average; what other seeds would do is the range beside it. Parameters are those of `evaluate`, with a
+    list of arrays of predictions.
+
+    Returns
+    -------
+    table : DataFrame with columns aspect, level, metric, value, least, most, low, high, n; least and most are the
+        smallest and the largest value of a repetition
+    """
+    measured = [_measure(y_true, each, system_ids, aspects, n_bootstrap, seed) for each in predictions]
+    rows = []
+    for same in zip(*measured, strict=True):
+        values, drawn = np.array([one[3] for one in same]), np.mean([one[4] for one in same], axis=0)
+        rows.append((*same[0][:3], values.mean(), values.min(), values.max(), *_percentiles(drawn, level), same[0][5]))
+    names = ["aspect", "level", "metric", "value", "least", "most", "low", "high", "n"]
+    return pd.DataFrame(rows, columns=names)
+
+
 def _measure(y_true, y_pred, system_ids, aspects, n_bootstrap: int, seed: int):
     """Aspect, level, metric, value, its resampled values and n, for every combination."""
     y_true, y_pred, system_ids = _validated(y_true, y_pred, system_ids, aspects)

@@ -5,6 +5,7 @@
     base/<preset>-s<seed>-<signature>/   one base model: config, weights, history, prediction tables
     base/…-oof<K>/                    its predictions of the training split, out of fold
     meta/<learner>-<signature>/       one stack: learner, copies of its base models, report, answer.txt
+    tables/<table>-<signature>/       a table of a paper beside our numbers: table.md, table.csv, table.json
     level0.json, stack.json           which base models and which stack were made last
 
 The trap: the two pointers are only a convenience for the next command; everything else goes by a hash of what decides
@@ -55,6 +56,10 @@ class Workspace:
     def meta_run(self, learner: str, signature: str) -> Path:
         """One stack."""
         return self.root / "meta" / f"{learner}-{signature}"
+
+    def table(self, name: str, signature: str) -> Path:
+        """One table of a paper, measured anew."""
+        return self.root / "tables" / f"{name}-{signature}"
 
     def point(self, name: str, value: Any) -> None:
         """Remember what was made last."""

@@ -14,7 +14,7 @@ from dataclasses import replace
 import pytest
 from commands import LAUNCH, call, finish, listed, read, refused, start, two_epochs
 
-COMMANDS = ("fit_base", "fit_meta", "predict_mos", "evaluate_mos", "check_clips")
+COMMANDS = ("fit_base", "fit_meta", "predict_mos", "evaluate_mos", "check_clips", "reproduce")
 
 
 @pytest.fixture(scope="module", autouse=True)

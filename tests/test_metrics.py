@@ -1,6 +1,7 @@
 import time
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,6 +13,7 @@ from base_models.metrics import (
     bootstrap_weights,
     evaluate,
     evaluate_difference,
+    evaluate_mean,
     ktau,
     lcc,
     mse,
@@ -203,3 +205,26 @@ def test_a_metric_refuses_lists_of_two_lengths_and_nan():
         srcc([1.0, 2.0], [1.0])
     with pytest.raises(UsageError, match="finite scores"):
         mse([1.0, np.nan], [1.0, 2.0])
+
+
+def test_the_mean_over_repetitions_has_the_interval_of_the_mean():
+    rng = np.random.default_rng(0)
+    truth, systems = rng.uniform(1, 5, (40, 2)), [f"s{k % 8}" for k in range(40)]
+    repeated = [truth + rng.normal(0, noise, truth.shape) for noise in (0.3, 1.0, 2.0)]
+    found = evaluate_mean(truth, repeated, systems, ["mi", "ta"], n_bootstrap=50, seed=3)
+    alone = [evaluate(truth, each, systems, ["mi", "ta"], n_bootstrap=50, seed=3) for each in repeated]
+    values = np.stack([one["value"] for one in alone])
+    np.testing.assert_allclose(found["value"], values.mean(0))
+    np.testing.assert_allclose(found["least"], values.min(0))
+    np.testing.assert_allclose(found["most"], values.max(0))
+    names = np.array(systems)
+    codes = np.unique(names)
+    weights = bootstrap_weights(len(codes), 50, 3)
+    rows = [np.repeat(np.arange(40), draw[np.searchsorted(codes, names)].astype(int)) for draw in weights]
+    drawn = [np.mean([srcc(truth[row, 0], each[row, 0]) for each in repeated]) for row in rows]
+    (line,) = found[
+        (found["aspect"] == "mi") & (found["level"] == "utterance") & (found["metric"] == "srcc")
+    ].itertuples()
+    np.testing.assert_allclose([line.low, line.high], np.quantile(drawn, [0.025, 0.975]), atol=1e-12)
+    one = evaluate_mean(truth, repeated[:1], systems, ["mi", "ta"], n_bootstrap=50, seed=3)
+    pd.testing.assert_frame_equal(one.drop(columns=["least", "most"]), alone[0])

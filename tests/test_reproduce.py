@@ -1,0 +1,304 @@
+"""A table run again: trained once, whatever fails; measured like the papers; and never taken for more than it is."""
+
+import io
+import json
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from commands import call, refused
+
+from base_models.demo import write_demo
+from base_models.errors import OutOfSpace, StackedMOSError, UsageError
+from base_models.files import Artifact
+from base_models.metrics import evaluate
+from base_models.predictions import PredictionTable
+from ensemble import reproduce as module
+from ensemble.artifacts import Workspace
+from ensemble.base_run import BaseRun
+from ensemble.level0 import prepare_level0
+from ensemble.rated_clips import RatedClips
+from ensemble.reproduce import FAILED, MEASURED, NOT_RUN, Request, measure, reproduce
+from ensemble.table_files import blocks, render_files, summary
+from ensemble.tables import Column, PaperTable, Row
+
+EPOCH = {"max_epochs": 1}
+HERE = {"audio": "logmel", "text": "hashed_text", "quick": "embedded"}
+PAPER = (0.9, 0.8, 0.7, 0.6)
+BASE = Row("base", PAPER, preset="dora_mean", **HERE)
+OTHER = Row("other", PAPER, preset="clap_baseline", **(HERE | {"quick": "embedded_sgd"}))
+STACK = Row("stacked", PAPER, learner="ridge", stack=("dora_mean:1", "clap_baseline:1"), **HERE)
+FOREIGN = Row("foreign", PAPER, reason="another team's system")
+WEIGHTS = Row("weights", PAPER, preset="dora_mean", audio="muq", text="hashed_text", quick="embedded")
+
+
+def table_of(*rows, name="table1", **changes):
+    return replace(PaperTable.of(name), rows=rows, **changes)
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory):
+    return write_demo(tmp_path_factory.mktemp("reproduce") / "tree", n_systems=4, n_prompts=8)
+
+
+@pytest.fixture(scope="module")
+def rated(tree):
+    return RatedClips.read(tree)
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory):
+    return Workspace(tmp_path_factory.mktemp("artifacts"))
+
+
+@pytest.fixture(scope="module")
+def request_(rated):
+    return Request(table_of(BASE, OTHER, STACK, FOREIGN), rated, 2, device="cpu", jobs=1, overrides=EPOCH)
+
+
+@pytest.fixture(scope="module")
+def made(request_, workspace):
+    return reproduce(request_, workspace)
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """Names of the runs that are trained while the test lasts; each takes no time, and leaves nothing."""
+    names = []
+    monkeypatch.setattr(BaseRun, "train", lambda run: names.append(run.name))
+    return names
+
+
+# ---- what is trained
+
+
+def test_a_second_run_trains_nothing_and_says_the_same(made, request_, workspace, trained):
+    again = reproduce(request_, workspace)
+    assert trained == []
+    assert (again.outcomes, again.signature) == (made.outcomes, made.signature)
+
+
+def test_runs_are_those_of_fit_base_and_its_pointer_is_left_alone(made, rated, workspace):
+    models = [("dora_mean", 0), ("dora_mean", 1)]
+    options = {"device": "cpu", "jobs": 1, "overrides": EPOCH}
+    assert not prepare_level0(rated, models, workspace, "logmel", "hashed_text", **options).unfinished
+    assert not (workspace.root / "level0.json").exists()
+
+
+def test_a_table_that_was_stopped_goes_on(request_, tmp_path, monkeypatch):
+    train, names = BaseRun.train, []
+
+    def stop(run):
+        if names:
+            raise KeyboardInterrupt
+        names.append(train(run))
+
+    monkeypatch.setattr(BaseRun, "train", stop)
+    with pytest.raises(KeyboardInterrupt):
+        reproduce(replace(request_, table=table_of(OTHER)), Workspace(tmp_path))
+    monkeypatch.setattr(BaseRun, "train", lambda run: names.append(train(run)))
+    assert reproduce(replace(request_, table=table_of(OTHER)), Workspace(tmp_path)).outcomes[0].status == MEASURED
+    assert names == ["clap_baseline-s0", "clap_baseline-s1"]
+
+
+def test_a_row_without_weights_is_reported_and_the_rest_goes_on(made, request_, workspace, tmp_path, trained):
+    table = table_of(WEIGHTS, BASE, FOREIGN)
+    found = reproduce(replace(request_, table=table, encoders={"muq": f"muq={tmp_path}"}), workspace)
+    assert [outcome.status for outcome in found.outcomes] == [FAILED, MEASURED, NOT_RUN]
+    assert found.failed == [found.outcomes[0]]
+    assert "lacks config.json" in found.outcomes[0].reason
+    assert "\n" not in found.outcomes[0].reason
+    assert found.outcomes[1] == made.outcomes[0]
+    assert trained == []
+    assert found.signature != made.signature
+
+
+@pytest.mark.parametrize("error", [StackedMOSError("Training diverged:\nlower it"), RuntimeError("out of memory")])
+def test_a_run_that_fails_costs_its_row_and_the_stacks_on_it_only(error, request_, workspace, monkeypatch):
+    def fail(run):
+        raise error
+
+    broken = replace(OTHER, preset="muq_mulan")
+    stack = replace(STACK, stack=("dora_mean:1", "muq_mulan:1"))
+    monkeypatch.setattr(BaseRun, "train", fail)
+    found = reproduce(replace(request_, table=table_of(broken, stack, BASE)), workspace)
+    assert [outcome.status for outcome in found.outcomes] == [FAILED, FAILED, MEASURED]
+    assert {outcome.reason for outcome in found.failed} == {f"muq_mulan-s0: {' '.join(str(error).split())}"}
+
+
+def test_a_full_disk_stops_everything(request_, workspace, monkeypatch):
+    def fail(run):
+        raise OutOfSpace("No space left")
+
+    monkeypatch.setattr(BaseRun, "train", fail)
+    with pytest.raises(OutOfSpace, match="No space left"):
+        reproduce(replace(request_, table=table_of(replace(OTHER, preset="muq_mulan"))), workspace)
+
+
+# ---- what is measured
+
+
+def test_a_cell_is_the_mean_and_range_of_its_seeds_on_the_split_of_the_table(made, rated, workspace):
+    for split, found in (("test", made), ("dev", reproduce(dev_request(made), workspace))):
+        values = []
+        for seed in range(2):
+            (folder,) = workspace.root.glob(f"base/dora_mean-s{seed}-*")
+            name = f"predictions-{split}.parquet"
+            table = PredictionTable.parse(Artifact(folder, "base model").read(name), name)
+            rows = rated.rows(split)
+            scores = table.take(rows["clip_id"].tolist()).scores
+            board = evaluate(rated.labels(split), scores, rows["system_id"], ["mi", "ta"], n_bootstrap=0)
+            values.append(board[(board["level"] == "system") & board["metric"].isin(["srcc", "ktau"])]["value"])
+        cells = found.outcomes[0].cells
+        assert [cell.column[::2] for cell in cells] == [(a, m) for a in ("mi", "ta") for m in ("srcc", "ktau")]
+        np.testing.assert_allclose([cell.value for cell in cells], np.mean(values, axis=0))
+        np.testing.assert_allclose([cell.least for cell in cells], np.min(values, axis=0))
+        np.testing.assert_allclose([cell.most for cell in cells], np.max(values, axis=0))
+
+
+def dev_request(made):
+    return replace(made.request, table=table_of(BASE, split="dev"))
+
+
+def test_a_stack_is_measured_and_says_how_it_fits(made):
+    stacked, foreign = made.outcomes[2:]
+    assert stacked.status == MEASURED
+    assert all(np.isfinite(cell.value) for cell in stacked.cells)
+    assert stacked.facts.startswith("utterance SRCC meta-training mi ")
+    assert "; meta-validation mi " in stacked.facts
+    assert (foreign.status, foreign.reason) == (NOT_RUN, "another team's system")
+    assert all(cell.inside is None and np.isnan(cell.value) for cell in foreign.cells)
+
+
+def test_inside_is_what_the_interval_would_print_as():
+    rng = np.random.default_rng(0)
+    truth, systems = rng.uniform(1, 5, (60, 1)), np.arange(60) % 12
+    table = table_of(columns=(Column("mi", "system", "srcc"), Column("mi", "system", "mse")), decimals=1)
+    for paper, inside in ((1.0, True), (0.96, True), (0.94, False)):  # a perfect prediction: the interval is [1, 1]
+        cell = measure(table, Row("", (paper, 0.0)), truth, [truth], systems)[0]
+        assert (cell.value, cell.low, cell.high, cell.n) == pytest.approx((1, 1, 1, 12))
+        assert cell.inside is inside
+    noisy = [truth + rng.normal(0, 1, truth.shape) for _ in range(3)]
+    cells = measure(table, Row("", (0.5, 99.0)), truth, noisy, systems)
+    assert cells[0].low < cells[0].value < cells[0].high
+    assert cells[0].inside is bool(cells[0].low - 0.05 <= 0.5 <= cells[0].high + 0.05)
+    assert cells[1].inside is False
+
+
+def test_constant_predictions_are_undefined_and_neither_in_nor_out():
+    truth = np.linspace(1, 5, 20)[:, None]
+    table = table_of(columns=(Column("mi", "system", "srcc"),))
+    (cell,) = measure(table, Row("", (0.5,)), truth, [np.full_like(truth, 3.0)], np.arange(20) % 5)
+    assert cell.inside is None
+    assert np.isnan(cell.value)
+
+
+# ---- what is refused
+
+
+def test_what_cannot_be_reproduced_is_refused(rated, request_):
+    with pytest.raises(UsageError, match="--seeds must be at least 1 and --jobs 0 or more; got 0 and 0"):
+        Request(table_of(BASE), rated, 0)
+    with pytest.raises(UsageError, match=r"Unknown encoder of table1 'muk'\. Did you mean 'muq'"):
+        Request.of(table_of(WEIGHTS), rated, words=["muk=/weights"])
+    with pytest.raises(UsageError, match="no labelled clips in the split 'test', on which table1 is measured"):
+        Request(table_of(BASE), replace(rated, frame=rated.frame[rated.frame["split"] != "test"]))
+    with pytest.raises(UsageError, match="has no ratings of 'ta', which table1 needs"):
+        Request(table_of(BASE), replace(rated, aspects=("mi",), needs_text=(False,)))
+
+
+# ---- what is written
+
+
+@pytest.fixture(scope="module")
+def quick(rated, workspace, made):
+    request = Request.of(table_of(BASE, FOREIGN), rated, 1, True, device="cpu", jobs=1, overrides=EPOCH)
+    return reproduce(request, workspace)
+
+
+def test_a_quick_table_says_so_wherever_it_is_written(quick):
+    files = render_files(quick)
+    facts = json.loads(files["table.json"])
+    assert facts["quick"] is facts["demo"] is True
+    assert facts["heading"][0].startswith("QUICK RUN with the embedded encoders logmel and hashed_text")
+    assert facts["heading"][1].startswith("DEMO CORPUS: synthetic music and simulated raters")
+    assert files["table.md"].decode().splitlines()[2:4] == [f"> {line}  " for line in facts["heading"][:2]]
+    lines = pd.read_csv(io.BytesIO(files["table.csv"]))
+    assert lines["measured"].str.startswith(" ".join(facts["heading"][:2])).all()
+    assert "says nothing about the paper" in summary(quick)
+
+
+def test_quick_stands_for_embedded_encoders_and_settings(rated):
+    request = Request.of(table_of(WEIGHTS, OTHER), rated, quick=True)
+    assert (request.seeds, request.overrides) == (module.QUICK_SEEDS, module.QUICK_SETTINGS)
+    assert request.setup(WEIGHTS) == ("logmel", "hashed_text", "embedded")
+    assert request.setup(OTHER)[2] == "embedded_sgd"
+    whole = Request.of(table_of(WEIGHTS), rated, words=["muq=/weights"])
+    assert (whole.seeds, whole.overrides) == (5, {})
+    assert whole.setup(WEIGHTS) == ("muq=/weights", "hashed_text", None)
+
+
+def test_all_files_hold_every_number(made):
+    files = render_files(made)
+    facts = json.loads(files["table.json"])
+    lines = pd.read_csv(io.BytesIO(files["table.csv"]))
+    assert len(lines) == 4 * 4
+    assert set(lines["status"]) == {MEASURED, NOT_RUN}
+    for row in facts["rows"]:
+        mine = lines[lines["row"] == row["name"]]
+        for name in ("paper", "value", "least", "most", "low", "high"):
+            values = [np.nan if cell[name] is None else cell[name] for cell in row["cells"]]
+            np.testing.assert_allclose(mine[name], values)
+    text = files["table.md"].decode()
+    assert "QUICK" not in text
+    for title, _, rows in blocks(made):
+        assert f"## {title}" in text
+        for row in rows:
+            assert "| " + " | ".join(row) + " |" in text
+    assert "- **foreign**: not run: another team's system" in text
+    assert "ridge over 1 dora_mean + 1 clap_baseline" in text
+
+
+def test_the_folder_is_sealed_and_written_again_alike(made, workspace):
+    folder = made.write(workspace, render_files(made))
+    assert folder.parent == workspace.root / "tables"
+    assert folder.name.startswith("table1-")
+    Artifact(folder, "table", folder.name).verify()
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    assert made.write(workspace, render_files(made)) == folder
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+
+
+# ---- the command
+
+
+def test_the_command_prints_the_table_and_its_folder(tree, workspace, made, quick, monkeypatch):
+    words = ("--data", tree, "--device", "cpu", "--jobs", 1, "--set", "max_epochs=1", "--artifacts", workspace.root)
+    failing = table_of(WEIGHTS, BASE)
+    monkeypatch.setattr(PaperTable, "of", lambda name: quick.request.table)
+    code, out, err = call("reproduce", "table1", "--quick", "--seeds", 1, *words)
+    assert code == 0, err
+    lines = out.splitlines()
+    assert lines[0].startswith("QUICK RUN")
+    assert any(line.split()[1:2] == ["base"] for line in lines)
+    assert lines[-1] == str(workspace.table("table1", quick.signature))
+    assert "base: dora_mean on logmel and hashed_text, settings embedded" in err
+    monkeypatch.setattr(PaperTable, "of", lambda name: failing)
+    encoder = f"muq={workspace.root}"
+    code, out, err = call("reproduce", "table1", *words, "--seeds", 2, "--audio-encoder", encoder)
+    assert code == 3
+    assert "failed: Encoder 'muq'" in err
+
+
+def test_the_command_lists_the_tables():
+    code, out, _ = call("reproduce", "--list")
+    assert code == 0
+    assert all(name in out for name in ("table1", "table2", "table3", "table4", "whisq2"))
+
+
+def test_the_command_refuses_what_it_cannot_do(tmp_path):
+    refused(2, call("reproduce"), "Name a table: table1")
+    refused(2, call("reproduce", "table9", "--quick"), "Unknown table 'table9'")
+    refused(2, call("reproduce", "table1"), "Name the clips with --data, or try the command .* with --quick")
+    refused(2, call("reproduce", "table1", "--data", tmp_path / "none"), "There is no file or folder")

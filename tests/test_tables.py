@@ -1,0 +1,116 @@
+"""The papers' tables as data: whole, digit for digit, and with a model behind every row that can have one."""
+
+import pytest
+
+from base_models.config import MODELS, SETTINGS, BaseConfig
+from base_models.encoders import ENCODERS
+from base_models.errors import UsageError
+from base_models.metrics import METRICS
+from ensemble.level0 import plan_models
+from ensemble.tables import TABLES, Column, PaperTable
+from meta.learners import LEARNERS
+
+SHAPES = {"table1": (3, 4), "table2": (6, 4), "table3": (7, 4), "table4": (9, 4), "whisq2": (7, 16)}
+BY_HAND = [  # read from the papers, here and there
+    ("table1", "L1 Loss", "ta system ktau", 0.733),
+    ("table1", "Gaussian", "mi system srcc", 0.991),
+    ("table2", "Mean Pooling, Mamba", "mi system srcc", 0.984),
+    ("table2", "Mean Pooling, Bi-LSTM", "mi system ktau", 0.881),
+    ("table2", "Attention Pooling, Mamba", "mi system ktau", 0.903),
+    ("table2", "Attention Pooling, Bi-LSTM", "ta system ktau", 0.789),
+    ("table3", "CLAP", "mi system srcc", 0.818),
+    ("table3", "DORA-MOS (Decoupled)", "ta system srcc", 0.954),
+    ("table3", "Ensemble LightGBM", "ta system ktau", 0.754),
+    ("table4", "T02", "ta system ktau", 0.818),
+    ("table4", "T22", "mi system srcc", 0.970),
+    ("table4", "T23", "ta system srcc", 0.887),
+    ("whisq2", "WhisQ w/ OT (Proposed)", "mi utterance mse", 0.3584),
+    ("whisq2", "WhisQ w/o OT", "ta utterance srcc", 0.4895),
+    ("whisq2", "Official Baseline", "mi system srcc", 0.7764),
+    ("whisq2", "Cross-Attention w/ OT", "ta system mse", 0.0987),
+    ("whisq2", "Wav2Vec2 + ModernBERT", "mi utterance lcc", -0.1206),
+    ("whisq2", "Wav2Vec2 + ModernBERT", "ta system ktau", -0.0690),
+]
+
+
+@pytest.fixture(scope="module")
+def tables():
+    return {name: PaperTable.of(name) for name in TABLES}
+
+
+def row_of(table, name):
+    (row,) = [row for row in table.rows if row.name == name]
+    return row
+
+
+def test_every_table_is_whole(tables):
+    for name, table in tables.items():
+        assert (len(table.rows), len(table.columns)) == SHAPES[name]
+        assert len({row.name for row in table.rows}) == len(table.rows)
+        assert len(set(table.columns)) == len(table.columns)
+        assert all(len(row.paper) == len(table.columns) for row in table.rows)
+        assert {c.metric for c in table.columns} <= set(METRICS)
+        assert {c.level for c in table.columns} <= {"utterance", "system"}
+        assert table.aspects == ("mi", "ta")
+
+
+def test_every_number_is_possible_and_has_the_decimals_printed(tables):
+    for table in tables.values():
+        for row in table.rows:
+            for column, number in zip(table.columns, row.paper, strict=True):
+                assert (0 < number < 4) if column.metric == "mse" else (-1 < number < 1)
+                assert round(number, table.decimals) == number
+
+
+@pytest.mark.parametrize(("name", "row", "column", "number"), BY_HAND)
+def test_numbers_are_those_of_the_paper(tables, name, row, column, number):
+    table = tables[name]
+    assert row_of(table, row).paper[table.columns.index(Column(*column.split()))] == number
+
+
+def test_what_two_tables_print_of_one_model_is_the_same(tables):
+    dora = [("table1", "Gaussian"), ("table2", "Attention Pooling, Transformer"), ("table3", "DORA-MOS")]
+    for same in (dora, [("table3", "Ensemble Ridge"), ("table4", "Ours")]):
+        rows = [row_of(tables[name], row) for name, row in same]
+        assert len({(row.paper, row.preset, row.learner, row.stack, row.audio, row.text) for row in rows}) == 1
+
+
+def test_the_papers_measure_on_different_splits(tables):
+    assert {name: table.split for name, table in tables.items()} == dict.fromkeys(TABLES[:4], "test") | {
+        "whisq2": "dev"
+    }
+
+
+def test_behind_every_row_is_a_model_or_a_reason(tables):
+    for row in (row for table in tables.values() for row in table.rows):
+        assert [bool(row.preset), bool(row.stack), bool(row.reason)].count(True) == 1
+        assert bool(row.stack) == bool(row.learner)
+        if not row.reason:
+            assert row.learner in ("", *LEARNERS)
+            assert {name for name, _ in row.models(0)} <= set(MODELS)
+            assert (ENCODERS[row.audio].kind, ENCODERS[row.text].kind) == ("audio", "text")
+            assert row.quick in SETTINGS
+
+
+def test_quick_settings_suit_the_optimizer(tables):
+    for row in (row for table in tables.values() for row in table.rows if not row.reason):
+        for name, _ in row.models(0):
+            assert (BaseConfig.preset(name, row.quick).optimizer == "sgd") == (row.quick == "embedded_sgd")
+
+
+def test_the_stack_is_that_of_fit_base_and_moves_along_with_its_repetitions(tables):
+    row = row_of(tables["table3"], "Ensemble Ridge")
+    assert row.models(0) == plan_models(None, 5)
+    assert row.models(2) == [(name, seed + 2) for name, seed in plan_models(None, 5)]
+
+
+def test_models_that_rows_share_are_counted_once(tables):
+    assert tables["table1"].count(5) == 15
+    assert tables["table4"].count(1) == 9
+    assert tables["table4"].count(3) == 9 + 2 * 3
+    assert tables["table3"].count(1) == 2 + 9
+
+
+def test_an_unknown_table_is_refused():
+    with pytest.raises(UsageError, match=r"Unknown table 'table5'\. Did you mean 'table4'"):
+        PaperTable.of("table5")
