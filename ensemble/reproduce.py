@@ -35,6 +35,8 @@ SEEDS, QUICK_SEEDS = 5, 2
 QUICK_SETTINGS = {"max_epochs": 6}
 FAILED, MEASURED, NOT_RUN = "failed", "measured", "not run"
 N_BOOTSTRAP = 1000
+ROW_ERRORS = (StackedMOSError, RuntimeError)
+"""What one row may fail with: our own errors, but for a full disk, and torch's, such as a GPU out of memory."""
 
 
 @dataclass(frozen=True)
@@ -186,7 +188,9 @@ class _Bases:
                 request.rated, models, workspace, audio, text, settings, request.device, request.jobs,
                 overrides=request.overrides, on_embed=on_embed,
             )  # fmt: skip
-        except UsageError as error:
+        except OutOfSpace:
+            raise
+        except ROW_ERRORS as error:
             return cls(None, {}, _line(error))
         unfinished = level0.unfinished
         pieces, threads = [(run,) for run in unfinished], unfinished[0].threads if unfinished else 0
@@ -212,7 +216,7 @@ def _attempt(run: BaseRun) -> str:
         run.train()
     except OutOfSpace:
         raise
-    except (StackedMOSError, RuntimeError) as error:  # torch's own, such as a GPU out of memory
+    except ROW_ERRORS as error:
         return _line(error)
     return ""
 

@@ -38,8 +38,8 @@ def origin(made: Reproduction) -> list[str]:
     lines = [QUICK.format(*QUICK_ENCODERS)] if request.quick else []
     lines += [DEMO] if request.rated.demo else []
     lines.append(f"{table.paper}, Table {table.number} (section {table.section}): {table.title}.")
-    ours = f"{table.split} split of {request.rated.source}{_counts(made)}"
-    lines.append(f"The paper: {table.split} split of MusicEval. Ours: {ours}.")
+    lines.append(f"The paper: {table.split} split of MusicEval.")
+    lines.append(f"Ours: {table.split} split of {request.rated.source}{_counts(made)}; {request.rated.note}.")
     if request.overrides:
         changed = ", ".join(f"{key} = {value}" for key, value in request.overrides.items())
         lines.append(f"Settings laid over every row: {changed}.")

@@ -23,7 +23,7 @@ def _parser() -> Options:
     add("--text-aspects", nargs="+", help="aspects judged against the prompt; default: ta and its other names")
     add("--audio-encoder", type=str, help="muq (default for --data), logmel, or NAME=FOLDER with local weights")
     add("--text-encoder", type=str, help="roberta (default for --data), hashed_text, or NAME=FOLDER")
-    add("--settings", type=str, help="training settings: paper, or embedded (default with logmel)")
+    add("--settings", type=str, help="training settings: paper, embedded (default with logmel) or embedded_sgd")
     shares = "train dev test shares where the data has no splits; default: 0.7 0.15 0.15"
     add("--set", nargs="+", metavar="KEY=VALUE", help="single settings, e.g. max_epochs=20 learning_rate=1e-4")
     add("--split", nargs=3, type=float, metavar="SHARE", help=shares)
