@@ -239,7 +239,7 @@ def _outcome(request: Request, row: Row, bases: _Bases | None) -> Outcome:
     ids = clips["clip_id"].tolist()
     if row.stack:
         stacked = [_stack(row.learner, k, bases, models, rated, aspects, split) for k, models in enumerate(wanted)]
-        scores, facts = [each[0] for each in stacked], _fit_facts(stacked)
+        scores, facts = [each for each, _ in stacked], _fit_facts(aspects, [fits for _, fits in stacked])
     else:
         tables = [bases.tables(models, split)[0].take(ids) for models in wanted]
         scores = [table.scores[:, [table.aspects.index(aspect) for aspect in aspects]] for table in tables]
@@ -281,13 +281,13 @@ def _stack(learner: str, seed: int, bases: _Bases, models, rated: RatedClips, as
     for name, board in boards.items():
         kept = board[(board["model"] == "stack") & (board["level"] == "utterance") & (board["metric"] == "srcc")]
         fits[name] = kept["value"].to_numpy()
-    return scores, fits, aspects
+    return scores, fits
 
 
-def _fit_facts(stacked) -> str:
-    """How well the stacks did on the rows that they were fitted on and validated on."""
+def _fit_facts(aspects: Sequence[str], fits: Sequence[Mapping[str, np.ndarray]]) -> str:
+    """How well the stacks did on the rows that they were fitted on and validated on, for people."""
     parts = []
-    for name in ("meta-training", "meta-validation"):
-        means = np.mean([fits[name] for _, fits, _ in stacked], axis=0)
-        parts.append(f"{name} " + ", ".join(f"{a} {m:.3f}" for a, m in zip(stacked[0][2], means, strict=True)))
+    for name in fits[0]:
+        means = np.mean([each[name] for each in fits], axis=0)
+        parts.append(f"{name} " + ", ".join(f"{a} {mean:.3f}" for a, mean in zip(aspects, means, strict=True)))
     return "utterance SRCC " + "; ".join(parts)

@@ -55,12 +55,13 @@ def _counts(made: Reproduction) -> str:
 
 
 def summary(made: Reproduction) -> str:
-    """How many of the paper's numbers lie inside our intervals."""
+    """How many of the paper's numbers lie inside our intervals, and which rows failed."""
     judged = [cell.inside for outcome in made.outcomes for cell in outcome.cells if cell.inside is not None]
     trial = (
         " This is a trial, and says nothing about the paper." if made.request.quick or made.request.rated.demo else ""
     )
-    return f"{sum(judged)} of {len(judged)} of the paper's numbers lie inside our intervals.{trial}"
+    failed = f" Failed: {', '.join(outcome.row.name for outcome in made.failed)}." if made.failed else ""
+    return f"{sum(judged)} of {len(judged)} of the paper's numbers lie inside our intervals.{failed}{trial}"
 
 
 def ours(outcome: Outcome, cell: Cell, decimals: int) -> str:
@@ -104,12 +105,10 @@ def remarks(made: Reproduction) -> list[tuple[str, str]]:
 
 def _behind(made: Reproduction, outcome: Outcome) -> str:
     row, (audio, text, settings) = outcome.row, made.request.setup(outcome.row)
-    what = row.preset
-    if row.stack:
-        sets = " + ".join(f"{count} {name}" for name, count in (word.split(":") for word in row.stack))
-        what = f"{row.learner} over {sets}, their seeds one further for each repetition"
+    what = f"{row.learner} over {' '.join(row.stack)}" if row.stack else row.preset
     names = (word.partition("=")[0] for word in (audio, text))
-    return f"{what} on {' and '.join(names)}, settings {settings or 'of the paper'}"
+    said = f"{what} on {' and '.join(names)}, settings {settings or 'of the paper'}"
+    return said + ("; each repetition takes the next seeds, and splits the dev clips anew" if row.stack else "")
 
 
 def render_files(made: Reproduction) -> dict[str, bytes]:

@@ -213,7 +213,7 @@ def test_what_cannot_be_reproduced_is_refused(rated, request_):
 
 @pytest.fixture(scope="module")
 def quick(rated, workspace, made):
-    request = Request.of(table_of(BASE, FOREIGN), rated, 1, True, device="cpu", jobs=1, overrides=EPOCH)
+    request = Request.of(table_of(BASE, OTHER, FOREIGN), rated, 1, True, device="cpu", jobs=1, overrides=EPOCH)
     return reproduce(request, workspace)
 
 
@@ -257,7 +257,7 @@ def test_all_files_hold_every_number(made):
         for row in rows:
             assert "| " + " | ".join(row) + " |" in text
     assert "- **foreign**: not run: another team's system" in text
-    assert "ridge over 1 dora_mean + 1 clap_baseline" in text
+    assert "ridge over dora_mean:1 clap_baseline:1 on logmel and hashed_text" in text
 
 
 def test_the_folder_is_sealed_and_written_again_alike(made, workspace):
@@ -283,12 +283,14 @@ def test_the_command_prints_the_table_and_its_folder(tree, workspace, made, quic
     assert lines[0].startswith("QUICK RUN")
     assert any(line.split()[1:2] == ["base"] for line in lines)
     assert lines[-1] == str(workspace.table("table1", quick.signature))
-    assert "base: dora_mean on logmel and hashed_text, settings embedded" in err
+    assert "base: dora_mean on logmel and hashed_text, settings embedded\n" in err
+    assert "other: clap_baseline on logmel and hashed_text, settings embedded_sgd\n" in err
     monkeypatch.setattr(PaperTable, "of", lambda name: failing)
     encoder = f"muq={workspace.root}"
     code, out, err = call("reproduce", "table1", *words, "--seeds", 2, "--audio-encoder", encoder)
     assert code == 3
     assert "failed: Encoder 'muq'" in err
+    assert "Failed: weights." in out
 
 
 def test_the_command_lists_the_tables():

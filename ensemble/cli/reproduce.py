@@ -36,7 +36,7 @@ def _parser() -> Options:
 
 def _main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
-    screen = Screen(width=None if Screen().is_terminal else 200)
+    screen = Screen(width=None if Screen().is_terminal else 240)
     if options.list:
         screen.print(_list())
         return 0
