@@ -32,7 +32,7 @@ TABLES_VERSION = 1
 """Raised whenever the same base models would give other numbers."""
 QUICK_ENCODERS = ("logmel", "hashed_text")
 SEEDS, QUICK_SEEDS = 5, 2
-QUICK_SETTINGS = {"max_epochs": 6}
+QUICK_SETTINGS = {"max_epochs": 4}
 FAILED, MEASURED, NOT_RUN = "failed", "measured", "not run"
 N_BOOTSTRAP = 1000
 ROW_ERRORS = (StackedMOSError, RuntimeError)

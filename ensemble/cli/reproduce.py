@@ -14,7 +14,7 @@ from ensemble.cli.options import Options, parse_settings
 from ensemble.tables import TABLES, PaperTable
 
 LISTED = ("name", "of", "what", "split", "encoders", "5 seeds", "--quick")
-COST = "tables share them. Each: at most 100 epochs (WhisQ 148, linear heads 1000) over stored embeddings; --quick: 6"
+COST = "tables share them. Each: at most 100 epochs (WhisQ 148, linear heads 1000) over stored embeddings; --quick: 4"
 
 
 def _parser() -> Options:
