@@ -87,6 +87,28 @@ class ScoreBins:
         weights = np.exp(exponent - exponent.max(axis=-1, keepdims=True))
         return weights / weights.sum(axis=-1, keepdims=True)
 
+    def split(self, ratings) -> np.ndarray:
+        """Single ratings as bins: each is shared out between the two nearest centres, in proportion to its nearness.
+
+        The mean is kept (but for ratings beyond the outermost centres, which go to these), and no other split that
+        keeps it spreads less. A softening kernel would lean inwards at the ends, where raters like to be.
+
+        Parameters
+        ----------
+        ratings : finite array of any shape (...)
+
+        Returns
+        -------
+        shares : float64 array of shape (..., count), last axis sums to 1
+
+        >>> ScoreBins(count=4).split([1.0, 2.5, 2.75])
+        array([[1.  , 0.  , 0.  , 0.  ],
+               [0.  , 1.  , 0.  , 0.  ],
+               [0.  , 0.75, 0.25, 0.  ]])
+        """
+        position = np.clip((np.asarray(ratings, dtype=np.float64) - self.centers[0]) / self.width, 0, self.count - 1)
+        return np.clip(1 - np.abs(position[..., None] - np.arange(self.count)), 0, 1)
+
     def expected(self, distributions) -> np.ndarray:
         """Mean score of each distribution: shape (..., count) to (...); bit for bit the same in any company."""
         return (np.asarray(distributions, dtype=np.float64) * self.centers).sum(axis=-1)

@@ -112,7 +112,7 @@ def read_clips(
     _check_names(table)
     chosen = _choose_aspects(table, aspects, bins, path) if labels else []
     columns = {name: table.columns[name] for name in COLUMNS} | {"split": _read_splits(table)}
-    columns |= {name: _read_scores(table, name, bins) for name in chosen}
+    columns |= {name: read_scores(table, name, bins) for name in chosen}
     frame = pd.DataFrame(columns | {name: cells for name, cells in table.columns.items() if name not in columns})
     frame.attrs["aspects"] = chosen
     validate_clips(frame, bins, labels)
@@ -155,27 +155,6 @@ def validate_clips(frame: pd.DataFrame, bins: ScoreBins = SCALE, labels: bool = 
         raise UsageError(f"Clips {some(frame['clip_id'][bare])} are in train or dev and have no label.{why}")
 
 
-def read_ratings(path: str | os.PathLike, bins: ScoreBins = SCALE) -> pd.DataFrame:
-    """Single ratings of a MusicEval tree (its ``person_mos`` lists).
-
-    Returns
-    -------
-    ratings : DataFrame with columns ``clip_id, rater_id`` (text) and ``mi, ta`` (float64), one row per clip and rater
-
-    Raises
-    ------
-    UsageError
-        when there are no such lists, a line cannot be used, or a rater rates a clip twice.
-    """
-    table = musiceval.read_rating_lists(Path(path))
-    frame = pd.DataFrame({name: table.columns[name] for name in ("clip_id", "rater_id")})
-    twice = frame.duplicated()
-    if twice.any():
-        row = int(twice.to_numpy().argmax())
-        raise UsageError(f"{table.place(row)}: rater '{frame['rater_id'][row]}' rates '{frame['clip_id'][row]}' twice.")
-    return frame.assign(**{name: _read_scores(table, name, bins) for name in musiceval.ASPECTS})
-
-
 def _score_matrix(frame: pd.DataFrame, aspects: Sequence[str]) -> np.ndarray:
     """Labels, shape (n, aspects)."""
     text = [aspect for aspect in aspects if frame[aspect].dtype.kind not in "fiu"]
@@ -196,16 +175,22 @@ def _number(cell: str) -> float | None:
     return float(cell) if _NUMBER.fullmatch(cell) else None
 
 
-def _read_scores(table: TextTable, name: str, bins: ScoreBins) -> np.ndarray:
-    """Labels of one aspect, shape (n,); an empty cell is NaN."""
+def read_scores(table: TextTable, name: str, bins: ScoreBins, cure: str = "") -> np.ndarray:
+    """Labels or ratings of one aspect, shape (n,); an empty cell is NaN.
+
+    Raises
+    ------
+    UsageError
+        when a cell is no number on the scale, naming its place; `cure` says what to do.
+    """
     scores = np.full(len(table.places), math.nan)
     for row, cell in enumerate(table.columns[name]):
         cell = cell.strip()
         number = _number(cell)
         if cell and (number is None or not bins.low <= number <= bins.high):
+            cure = cure or f"If '{name}' is not a rating, name the rated columns with aspects."
             raise UsageError(
-                f"{table.place(row)}: {name} is {cell!r}; a label is a number in {_range(bins)}, or empty. If "
-                f"'{name}' is not a rating, name the rated columns with aspects."
+                f"{table.place(row)}: {name} is {cell!r}; a label is a number in {_range(bins)}, or empty. {cure}"
             )
         scores[row] = math.nan if number is None else number
     return scores

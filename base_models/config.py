@@ -19,8 +19,10 @@ from base_models.files import sha256, to_json
 
 TRAINING_VERSION = 1
 """Raised whenever the same config, data and seed would train other weights: older runs are then trained anew."""
-CRITERIA = ("gaussian", "ce", "l1", "coral", "huber")
+CRITERIA = ("gaussian", "ce", "l1", "coral", "huber", "histogram", "beta")
 SCALAR_CRITERIA = ("l1", "huber")
+RATING_CRITERIA = ("histogram", "beta")
+"""Those that learn from single ratings, not from their mean alone."""
 SELECTION = ("loss", "srcc", "last")
 CHOICES = {
     "architecture": ("architecture", ("dual_branch", "co_attention", "pooled")),
@@ -53,8 +55,9 @@ class BaseConfig:
     ----------
     name : str, names the run
     criterion : ``"gaussian"`` soft targets (Eq. 1), ``"ce"`` nearest bin, ``"l1"`` scalar, ``"coral"`` thresholds,
-        ``"huber"`` scalar (WhisQ, Eq. 9)
-    sigma : float, width of the Gaussian targets, in score points
+        ``"huber"`` scalar (WhisQ, Eq. 9), ``"histogram"`` the raters' histogram, ``"beta"`` the likelihood of single
+        ratings under a Beta distribution (DORA-MOS, section V: annotator disagreement)
+    sigma : float, width of the Gaussian targets, in score points; the last two read it for clips without ratings
     coral_ranks : int, 0 puts one threshold on every bin centre and keeps the fractions of the MOS; 5 is the published
         code's form, thresholds at 1, 2, 3, 4
     decoupled : bool, text aspects attend to the encoder's own frames, so their gradients never reach the temporal block
@@ -151,6 +154,11 @@ class BaseConfig:
             raise UsageError(
                 f"start_at_mean needs a scalar criterion ({', '.join(SCALAR_CRITERIA)}); got '{self.criterion}'."
             )
+
+    @property
+    def reads_ratings(self) -> bool:
+        """Whether the criterion learns from single ratings."""
+        return self.criterion in RATING_CRITERIA
 
     def updated(self, changes: Mapping[str, Any], source: str) -> BaseConfig:
         """A copy with `changes` applied; `source` (a file or a caller) stands in the message about an unknown key."""

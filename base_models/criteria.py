@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from base_models.beta import BetaBins
 from base_models.bins import SOFTEN_SIGMA, ScoreBins
 from base_models.config import BaseConfig
 
@@ -21,7 +22,8 @@ class Criterion(Protocol):
     """What training and prediction ask of a criterion.
 
     ``outputs`` is the number of raw outputs per aspect; ``sigma`` the kernel width that `ScoreBins.decode` needs for
-    its distributions, 0 where nothing was softened.
+    its distributions, 0 where nothing was softened. Those named in `config.RATING_CRITERIA` take a third argument in
+    `loss`, the raters' histograms of shape (n, bins.count); they are NaN for a clip without single ratings.
     """
 
     outputs: int
@@ -147,12 +149,53 @@ class Coral:
         return torch.from_numpy(self.bins.soften(self.score(logits).numpy(), self.sigma))
 
 
+class Histogram(SoftBins):
+    """Cross-entropy against the histogram of a clip's raters (`ScoreBins.split`), so that disagreement is learnt.
+
+    A clip without single ratings is learnt from its mean, Gaussian-softened: `spread` is that width. The loss is the
+    mean over a clip's raters, or clips rated by many would weigh more than under the other criteria.
+    """
+
+    def __init__(self, bins: ScoreBins, spread: float):
+        super().__init__(bins, sigma=0.0)
+        self.spread = spread
+
+    def targets(self, scores: Tensor, histograms: Tensor | None = None) -> Tensor:
+        """What is learnt, shape (n,), (n, bins.count) or None → (n, bins.count)."""
+        softened = torch.from_numpy(self.bins.soften(_exact(scores).numpy(), self.spread)).to(scores)
+        return softened if histograms is None else torch.where(histograms.isnan(), softened, histograms)
+
+    def log_bins(self, logits: Tensor) -> Tensor:
+        """Logarithms of the bins, shape (n, outputs) → (n, bins.count)."""
+        return logits.log_softmax(-1)
+
+    def loss(self, logits: Tensor, scores: Tensor, histograms: Tensor | None = None) -> Tensor:
+        return -(self.targets(scores, histograms) * self.log_bins(logits.float())).sum(-1)
+
+    def distribution(self, logits: Tensor) -> Tensor:
+        return self.log_bins(_exact(logits)).exp()
+
+
+class Beta(Histogram):
+    """Likelihood of the single ratings under a Beta distribution on the scale: two outputs, its mean and precision.
+
+    A rating counts for the bins that it is split between, as in the histogram: it is known to a bin's width only, and
+    the density itself is infinite or zero at the ends of the scale, where many ratings lie.
+    """
+
+    def __init__(self, bins: ScoreBins, spread: float):
+        super().__init__(bins, spread)
+        self.outputs, self.log_bins = 2, BetaBins(bins)
+
+
 CRITERIA: dict[str, Callable[[BaseConfig], Criterion]] = {
     "gaussian": lambda config: SoftBins(config.bins, config.sigma),
     "ce": lambda config: NearestBin(config.bins),
     "l1": lambda config: Scalar(config.bins),
     "coral": lambda config: Coral(config.bins, config.coral_ranks),
     "huber": lambda config: Huber(config.bins),
+    "histogram": lambda config: Histogram(config.bins, config.sigma),
+    "beta": lambda config: Beta(config.bins, config.sigma),
 }
 
 

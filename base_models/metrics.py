@@ -97,7 +97,7 @@ def evaluate(
     """
     rows = []
     for *facts, value, drawn, n in _measure(y_true, y_pred, system_ids, aspects, n_bootstrap, seed):
-        rows.append((*facts, value, *_percentiles(drawn, level), n))
+        rows.append((*facts, value, *percentiles(drawn, level), n))
     return pd.DataFrame(rows, columns=["aspect", "level", "metric", "value", "low", "high", "n"])
 
 
@@ -123,7 +123,7 @@ def evaluate_difference(
     options = (system_ids, aspects, n_bootstrap, seed)
     rows = []
     for a, b in zip(_measure(y_true, first, *options), _measure(y_true, second, *options), strict=True):
-        rows.append((*a[:3], a[3] - b[3], *_percentiles(a[4] - b[4], level), a[5]))
+        rows.append((*a[:3], a[3] - b[3], *percentiles(a[4] - b[4], level), a[5]))
     return pd.DataFrame(rows, columns=["aspect", "level", "metric", "value", "low", "high", "n"])
 
 
@@ -265,7 +265,8 @@ def _signs(values, block: slice) -> np.ndarray:
     return (columns > rows).view(np.int8) - (columns < rows).view(np.int8)
 
 
-def _percentiles(values, level: float) -> tuple[float, float]:
+def percentiles(values, level: float) -> tuple[float, float]:
+    """Ends of the interval that holds the share `level` of resampled values; NaN when half of them are undefined."""
     if not 0 < level < 1:
         raise UsageError(f"The level of an interval lies between 0 and 1; got {level}.")
     usable = values[~np.isnan(values)]

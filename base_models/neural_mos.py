@@ -30,6 +30,7 @@ from base_models.files import Artifact, atomic_write, seal, sha256, to_json
 from base_models.labels import as_labels, check_labels, judged_by_text, mean_label
 from base_models.models import Network, build_model
 from base_models.predictions import PredictionTable
+from base_models.ratings import check_ratings, histograms
 from base_models.splits import stratified_holdout
 from base_models.training import Progress, Task, raw_outputs, seeded, train_network
 
@@ -85,7 +86,7 @@ class NeuralMOS(RegressorMixin, BaseEstimator):
         self.random_state = random_state
         self.on_epoch = on_epoch
 
-    def fit(self, X: pd.DataFrame, y, sample_weight=None, groups=None) -> NeuralMOS:
+    def fit(self, X: pd.DataFrame, y, sample_weight=None, groups=None, ratings=None) -> NeuralMOS:
         """Train on clips and their mean opinion scores.
 
         Parameters
@@ -96,13 +97,16 @@ class NeuralMOS(RegressorMixin, BaseEstimator):
             aspects
         sample_weight : array of shape (n,), or None
         groups : n names whose clips stay on one side of the inner split (prompts, contents), or None
+        ratings : single ratings, as `read_ratings` gives them, for a criterion that learns from them, else None. Those
+            of other clips are not read; a labelled clip without any is learnt from its mean
 
         Raises
         ------
         ClipError
             when a clip cannot be decoded or has no prompt, with its id and the reason.
         UsageError
-            when labels are off the scale, too few, or do not fit the clips.
+            when labels are off the scale, too few, or do not fit the clips; when ratings are missing, or given to a
+            criterion that would not read them.
         """
         vars(self).pop("model_", None)  # a fit that fails leaves nothing to predict with
         ids, systems = clip_ids(X), system_ids(X)
@@ -112,6 +116,7 @@ class NeuralMOS(RegressorMixin, BaseEstimator):
         scores = labels.to_numpy()
         weights = _check_sample_weight(sample_weight, scores, dtype=np.float64, ensure_non_negative=True)
         train, validation = _inner_split(systems, labels, weights, self.config_.inner_validation, groups)
+        counted = self._count_ratings(ratings, [ids[row] for row in train], ids, labels.columns)
         self.aspects_, self.needs_text_ = tuple(labels.columns), judged_by_text(labels.columns, self.text_aspects)
         self.encoders_ = self._encoder_facts()
         model = self._build()
@@ -121,12 +126,12 @@ class NeuralMOS(RegressorMixin, BaseEstimator):
         self.history_ = train_network(
             model,
             build_criterion(self.config_),
-            Task(clips, scores, weights, train, validation),
+            Task(clips, scores, weights, train, validation, counted),
             self.config_,
             self._seed(),
             device,
             None if self.checkpoint is None else Path(self.checkpoint),
-            self._identity(filled, scores, weights, ids, validation),
+            self._identity(filled, scores, weights, ids, validation, counted),
             self.on_epoch,
         )
         self.model_ = model
@@ -279,6 +284,24 @@ class NeuralMOS(RegressorMixin, BaseEstimator):
             config = BaseConfig.preset(self.preset, self.settings if isinstance(self.settings, str) else None)
         return config.updated(self.settings, "settings") if isinstance(self.settings, Mapping) else config
 
+    def _count_ratings(self, ratings: pd.DataFrame | None, train, ids, aspects) -> np.ndarray | None:
+        """Histograms of single ratings, (n, aspects, bins), for a criterion that reads them."""
+        criterion, bins = self.config_.criterion, self.config_.bins
+        if not self.config_.reads_ratings:
+            if ratings is not None:
+                raise UsageError(f"The criterion '{criterion}' learns from means; it would not read the ratings.")
+            return None
+        if ratings is None:
+            raise UsageError(f"The criterion '{criterion}' learns from single ratings; pass them as ratings.")
+        check_ratings(ratings, aspects, bins)
+        for aspect in aspects:
+            if not ratings.loc[ratings["clip_id"].isin(train), aspect].notna().any():
+                raise UsageError(
+                    f"No training clip has a single rating of '{aspect}', from which the criterion '{criterion}' "
+                    "learns. Give such ratings, or use a criterion that learns from means."
+                )
+        return np.stack([histograms(ratings, ids, aspect, bins) for aspect in aspects], 1)
+
     def _encoder_facts(self) -> dict[str, dict[str, Any]]:
         self.__dict__.pop("encoders_", None)  # a new fit may use other encoders
         pairs = zip(("audio", "text"), self.encoders(), strict=True)
@@ -299,9 +322,10 @@ class NeuralMOS(RegressorMixin, BaseEstimator):
             raise UsageError(f"random_state must be an integer in 0..2**32 - 1; got {seed!r}.")
         return int(seed)
 
-    def _identity(self, filled: FilledClips, scores, weights, ids, validation) -> str:
+    def _identity(self, filled: FilledClips, scores, weights, ids, validation, counted) -> str:
         """What this training run is; a checkpoint of anything else is not resumed."""
         rows = [filled.content, ids, validation, scores.tobytes().hex(), weights.tobytes().hex()]
+        rows += [] if counted is None else [counted.tobytes().hex()]
         data = sha256(to_json([self.aspects_, self.needs_text_, *map(list, rows[:3]), *rows[3:]]))
         signatures = {kind: facts["signature"] for kind, facts in self.encoders_.items()}
         return self.config_.signature(data=data, encoders=signatures, seed=self._seed())

@@ -47,6 +47,8 @@ class Task:
     scores : float64 array (n, aspects); NaN is unlabelled and counts nowhere
     weights : float64 array (n,)
     train, validation : row numbers; the network sees the first and is selected on the second
+    histograms : float64 array (n, aspects, bins) of single ratings, NaN where a clip has none; None for a criterion
+        that does not read them
     """
 
     clips: Embedded
@@ -54,6 +56,7 @@ class Task:
     weights: np.ndarray
     train: Sequence[int]
     validation: Sequence[int]
+    histograms: np.ndarray | None = None
 
 
 @contextlib.contextmanager
@@ -233,7 +236,11 @@ def _losses(criterion: Criterion, logits: Tensor, task: Task, rows: Sequence[int
     scores = torch.from_numpy(task.scores[rows]).to(logits.device, torch.float32)
     labelled = ~scores.isnan()
     scores = scores.nan_to_num(0.0)  # any finite value: its weight is 0
-    losses = torch.stack([criterion.loss(logits[:, a], scores[:, a]) for a in range(scores.shape[1])], 1)
+    learnt = [scores]
+    if task.histograms is not None:
+        learnt.append(torch.from_numpy(task.histograms[rows]).to(scores))
+    losses = [criterion.loss(logits[:, a], *(given[:, a] for given in learnt)) for a in range(scores.shape[1])]
+    losses = torch.stack(losses, 1)
     weights = torch.from_numpy(task.weights[rows]).to(losses)
     return losses, labelled * weights[:, None]
 

@@ -109,7 +109,8 @@ class BaseRun:
     def _whole(self, rated: RatedClips) -> dict[str, bytes]:
         """The model trained on the whole training split, and its predictions for the others."""
         model = self._model(rated, self.folder / CHECKPOINT, "")
-        model.fit(rated.rows("train"), rated.labels("train"), groups=rated.groups("train"))
+        ratings = rated.ratings if self.config.reads_ratings else None
+        model.fit(rated.rows("train"), rated.labels("train"), groups=rated.groups("train"), ratings=ratings)
         about = {"name": self.name, "device": model.device_, "threads": self.threads}
         files = model.to_files() | {"run.json": to_json(about)}
         for split in ("dev", "test"):
@@ -122,14 +123,14 @@ class BaseRun:
     def _out_of_fold(self, rated: RatedClips) -> dict[str, bytes]:
         """Predictions of each training fold by a model that never saw it; each fold has a checkpoint of its own."""
         rows, labels, groups = rated.rows("train"), rated.labels("train"), rated.groups("train")
-        target = mean_label(labels.to_numpy())
+        target, ratings = mean_label(labels.to_numpy()), rated.ratings if self.config.reads_ratings else None
         fold_of = split_folds(rows["system_id"].tolist(), target, self.folds, seed=0, groups=groups)
         files = {}
         for k in range(self.folds):
             inside, outside = np.flatnonzero(fold_of != k), rows[fold_of == k]
             model = self._model(rated, self.fold_folder / f"{k}.{CHECKPOINT}", f"fold {k + 1}/{self.folds}")
             kept = None if groups is None else [groups[row] for row in inside]
-            model.fit(rows.iloc[inside].reset_index(drop=True), labels.iloc[inside], groups=kept)
+            model.fit(rows.iloc[inside].reset_index(drop=True), labels.iloc[inside], groups=kept, ratings=ratings)
             table = model.prediction_table(self.name, outside["clip_id"].tolist(), model.embed(outside)[1])
             files[f"oof-{k}.parquet"] = table.to_bytes()
         return files

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from base_models.clips import SetAside
-from base_models.config import MODELS, BaseConfig
-from base_models.errors import UsageError, one_of
+from base_models.config import MODELS, SETTINGS, BaseConfig
+from base_models.errors import UsageError, one_of, some
+from base_models.ratings import find_ratings, read_ratings
 from ensemble.artifacts import Workspace
 from ensemble.base_run import BaseRun
 from ensemble.engine import LOCAL, embed_chunks, spread
@@ -79,6 +80,50 @@ def plan_models(models: Sequence[str] | None, seeds: int, with_text: bool = True
     return plan
 
 
+def choose_settings(name: str | None, audio: str) -> str | None:
+    """Training settings laid over every preset: those named, or the audio encoder's usual ones; None is the paper's."""
+    from base_models.encoders import ENCODERS, parse_encoder
+
+    usual = "embedded" if ENCODERS[parse_encoder(audio)[0]].embedded else "paper"
+    name = one_of(name or usual, ("paper", *SETTINGS), "training settings")
+    return None if name == "paper" else name
+
+
+def add_ratings(
+    rated: RatedClips,
+    models: Sequence[tuple[str, int]],
+    settings: str | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    path: str | None = None,
+    scale: Sequence[float] | None = None,
+) -> tuple[RatedClips, str]:
+    """The clips with their single ratings, if a model learns from such; and a sentence about them, or "".
+
+    Parameters
+    ----------
+    models, settings, overrides : as in `prepare_level0`
+    path, scale : as in `read_ratings`; by default the ratings of the MusicEval tree that the clips are from
+
+    Raises
+    ------
+    UsageError
+        when ratings are named that no model would read, or cannot be read.
+    """
+    readers = [name for name in dict(models) if _config(name, settings, overrides).reads_ratings]
+    if not readers and (path or scale):
+        raise UsageError(f"None of the models {some(dict(models))} learns from single ratings; leave --ratings out.")
+    path = path or (find_ratings(rated.source) if readers else None)
+    if path is None:
+        return rated, ""
+    ratings = read_ratings(path, rated.aspects, scale)
+    rated = rated.with_ratings(ratings)
+    used, clips = len(rated.ratings), rated.ratings["clip_id"].nunique()
+    said = f"{', '.join(readers)}: {used} single ratings by {rated.ratings['rater_id'].nunique()} raters"
+    said += f" of {clips} of {len(rated.frame)} clips"
+    unknown = len(ratings) - used
+    return rated, said + (f"; {unknown} of clips that are not in the table are left out" if unknown else "")
+
+
 def prepare_level0(
     rated: RatedClips,
     models: Sequence[tuple[str, int]],
@@ -120,8 +165,12 @@ def prepare_level0(
 
     template = {"settings": settings, "audio_encoder": audio_encoder, "text_encoder": text_encoder, "device": device}
     template |= {"embeddings": workspace.embeddings, "dtype": dtype, "folds": folds, "overrides": dict(overrides or {})}
-    for preset, _ in models:  # a wrong name is refused before hours of embedding
-        BaseConfig.preset(preset, settings).updated(template["overrides"], "--set")
+    for preset in dict(models):  # a wrong name is refused before hours of embedding
+        if _config(preset, settings, overrides).reads_ratings and rated.ratings is None:
+            raise UsageError(
+                f"'{preset}' learns from single ratings, and there are none: name a table of them with --ratings, or "
+                "leave it out. (A MusicEval tree has them in person_mos.)"
+            )
     resolved = str(resolve_device(device))
     audio = load_encoder(audio_encoder, device=resolved)
     text = load_encoder(text_encoder, device=resolved) if any(rated.needs_text) else None
@@ -138,12 +187,13 @@ def prepare_level0(
                 f"No {split} clip can be used; the first one set aside is '{first.clip_id}': {first.reason}"
                 + (_WITHOUT_PROMPTS if "prompt" in first.reason else "")
             )
-    data = usable.fingerprint(filled.content)
-    usable.save(workspace.data(data))
-    context = {"data": data, "audio": audio.signature, "text": text.signature if text else None, "dtype": dtype}
-    template |= {"data": workspace.data(data), "threads": threads if resolved == "cpu" else 0}
+    read = {reads: usable.fingerprint(filled.content, ratings=reads) for reads in (False, True)}
+    folder = workspace.data(read[True])
+    usable.save(folder)
+    context = {"audio": audio.signature, "text": text.signature if text else None, "dtype": dtype}
+    template |= {"data": folder, "threads": threads if resolved == "cpu" else 0}
     context |= {"threads": threads} if resolved == "cpu" and threads != 1 else {}
-    runs = tuple(_run(workspace, preset, seed, context, template) for preset, seed in models)
+    runs = tuple(_run(workspace, preset, seed, read, context, template) for preset, seed in models)
     size = sum(store.path(audio.signature, key).stat().st_size for key in set(filled.audio_keys))
     size += sum(encoder.megabytes or 0 for encoder in (audio, text) if encoder) * 2**20  # each process loads them
     return Level0(runs, usable, filled.set_aside, jobs or _share_out(len(runs), resolved, size, threads), resolved)
@@ -174,9 +224,14 @@ def train_level0(
     return [run.name for run in unfinished]
 
 
-def _run(workspace: Workspace, preset: str, seed: int, context: dict, template: dict) -> BaseRun:
+def _config(preset: str, settings: str | None, overrides: Mapping[str, Any] | None) -> BaseConfig:
+    return BaseConfig.preset(preset, settings).updated(overrides or {}, "--set")
+
+
+def _run(workspace: Workspace, preset: str, seed: int, read: dict, context: dict, template: dict) -> BaseRun:
+    """A run, named by what its model reads of the data: single ratings rename only runs that learn from them."""
     run = BaseRun(f"{preset}-s{seed}", preset, seed=seed, folder=Path(), **template)
-    signature = run.config.signature(seed=seed, **context)
+    signature = run.config.signature(seed=seed, data=read[run.config.reads_ratings], **context)
     return BaseRun(run.name, preset, seed=seed, folder=workspace.base_run(preset, seed, signature), **template)
 
 

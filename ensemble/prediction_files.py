@@ -15,11 +15,16 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from base_models.bins import ScoreBins
 from base_models.clips import ALIASES, READERS, SCALE
 from base_models.errors import UsageError, one_of, some
+from base_models.likelihood import likelihood
 from base_models.musiceval import ASPECTS, TextTable, check_name, read_text
+from base_models.predictions import PredictionTable
+from base_models.ratings import read_ratings
 
 ID_COLUMNS = (*ALIASES["clip_id"].split(), "wav_id", "wavid", "utt")
 PATH_COLUMNS = (*ALIASES["audio"].split(), "wav_file", "deg", "filepath_deg")
@@ -44,7 +49,8 @@ def read_predictions(path: str | os.PathLike, aspects: Iterable[str]) -> pd.Data
         the id (`PATH_COLUMNS`), and per aspect a column ``pred_<aspect>``, ``<aspect>_pred``, ``predicted_<aspect>``
         or ``<aspect>``, in this order, in any case. For a single aspect also one of `PREDICTED` (before ``<aspect>``)
         or `SCORES` (after it), or the only column left. Or lines ``id,score,score…`` without a header, as in the
-        challenge's ``answer.txt``: one score per aspect, in the order of `aspects` (mi and ta: always in this one).
+        challenge's ``answer.txt``: one score per aspect, in the order of `aspects` (mi and ta: always in this one). Or
+        the distributions of a base model (``predictions-test.parquet`` in its folder), which are decoded.
     aspects : names
 
     Returns
@@ -59,6 +65,9 @@ def read_predictions(path: str | os.PathLike, aspects: Iterable[str]) -> pd.Data
         missing or not a finite number (naming file and line).
     """
     path, aspects = Path(path), [aspects] if isinstance(aspects, str) else list(aspects)
+    distributions = read_distributions(path)
+    if distributions is not None:
+        return _decoded(distributions, aspects)
     bare, separator = _layout(path)
     if bare:
         table, columns = _read_bare(path, separator, aspects)
@@ -71,6 +80,54 @@ def read_predictions(path: str | os.PathLike, aspects: Iterable[str]) -> pd.Data
     frame = pd.DataFrame({"clip_id": _clip_ids(table, path), **scores})
     frame.attrs["columns"] = columns
     return frame
+
+
+def read_distributions(path: str | os.PathLike) -> PredictionTable | None:
+    """The table of distributions that a base model wrote, or None when the file is anything else."""
+    path = Path(path)
+    if path.suffix.lower() != ".parquet" or not path.is_file():
+        return None
+    try:
+        written = pq.read_schema(path).metadata or {}
+    except (pa.ArrowException, OSError):
+        return None  # whoever reads it as a plain table says what is wrong
+    return PredictionTable.read(path) if b"stackedmos" in written else None
+
+
+def _decoded(table: PredictionTable, aspects: Sequence[str]) -> pd.DataFrame:
+    scores = {}
+    for aspect in aspects:
+        scores[aspect] = table.bins.decode(table.of(aspect), table.sigma)
+    frame = pd.DataFrame({"clip_id": table.clip_ids, **scores})
+    frame.attrs["columns"] = dict.fromkeys(aspects, f"{table.model}, distributions")
+    return frame
+
+
+def rating_likelihood(
+    path: str, ratings: str, scale: Sequence[float] | None, joined: pd.DataFrame, aspects: Sequence[str], *bootstrap
+) -> pd.DataFrame:
+    """Held-out likelihood of single ratings of the joined clips under the distributions in a file.
+
+    Parameters
+    ----------
+    path : of the predictions
+    ratings, scale : as `read_ratings` takes them
+    joined : from `join_predictions`
+    bootstrap : resamples, seed and level, as in `likelihood`
+
+    Raises
+    ------
+    UsageError
+        when the predictions hold no distributions, or there are no ratings of these clips.
+    """
+    table = read_distributions(path)
+    if table is None:
+        raise UsageError(
+            f"{path} holds scores; the probability of a rating needs distributions, such as predictions-test.parquet "
+            "in the folder of a base model."
+        )
+    table = table.take(joined["clip_id"].tolist())
+    return likelihood(table, read_ratings(ratings, aspects, scale), joined["system_id"].tolist(), *bootstrap)
 
 
 def of_split(clips: pd.DataFrame, split: str | None) -> pd.DataFrame:

@@ -18,12 +18,14 @@ import pyarrow as pa
 from base_models.bins import ScoreBins
 from base_models.clips import read_clips
 from base_models.demo import is_demo
-from base_models.errors import DamagedArtifact, UsageError, one_of
+from base_models.errors import DamagedArtifact, UsageError, one_of, some
 from base_models.files import Artifact, atomic_write, is_sealed, seal, sha256, to_json
 from base_models.labels import judged_by_text
+from base_models.ratings import check_ratings
 from base_models.splits import assign_splits, reached
 
 SPLITS = ("train", "dev", "test")
+RATINGS = "ratings.parquet"
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class RatedClips:
     made : how the splits came about
     group : column whose clips are kept on one side of every split, or ""
     set_aside : how many clips of the source are left out
+    ratings : single ratings of these clips (``clip_id, rater_id`` and the aspects), or None
     """
 
     frame: pd.DataFrame
@@ -50,6 +53,7 @@ class RatedClips:
     made: str
     group: str = ""
     set_aside: int = 0
+    ratings: pd.DataFrame | None = None
 
     @classmethod
     def read(
@@ -97,6 +101,24 @@ class RatedClips:
         made = "splits as given" if given else f"splits made with seed {seed}"
         return cls(frame, names, judged_by_text(names, text_aspects), str(path), is_demo(path), made, group or "")
 
+    def with_ratings(self, ratings: pd.DataFrame) -> RatedClips:
+        """The same clips with their single ratings, in an order of their own; those of other clips are left out.
+
+        Raises
+        ------
+        UsageError
+            when the table is not one of single ratings, or none is of a clip here.
+        """
+        check_ratings(ratings, self.aspects)
+        kept = ratings[ratings["clip_id"].isin(self.frame["clip_id"])]
+        if kept.empty:
+            raise UsageError(
+                f"No rating is of a clip in {self.source}: one is of {some(ratings['clip_id'], 1)}, a clip there is "
+                f"{some(self.frame['clip_id'], 1)}. Give both the same ids."
+            )
+        names = ["clip_id", "rater_id"]
+        return replace(self, ratings=kept[[*names, *self.aspects]].sort_values(names, ignore_index=True))
+
     @property
     def note(self) -> str:
         """How the splits came about, with the proportions reached, and how many clips are left out."""
@@ -118,14 +140,22 @@ class RatedClips:
     def take(self, rows: Sequence[int]) -> RatedClips:
         """Only these rows; the others are set aside."""
         kept = self.frame.iloc[list(rows)].reset_index(drop=True)
-        return replace(self, frame=kept, set_aside=self.set_aside + len(self.frame) - len(kept))
+        ratings = self.ratings
+        if ratings is not None:
+            ratings = ratings[ratings["clip_id"].isin(kept["clip_id"])].reset_index(drop=True)
+        return replace(self, frame=kept, set_aside=self.set_aside + len(self.frame) - len(kept), ratings=ratings)
 
-    def fingerprint(self, content: Sequence[str]) -> str:
-        """Ten hex digits of what training can see: ids, splits, systems, prompts, labels, audio content; and `demo`."""
+    def fingerprint(self, content: Sequence[str], ratings: bool = False) -> str:
+        """Ten hex digits of what training can see: ids, splits, systems, prompts, labels, audio content; and `demo`.
+
+        With ratings=True also of the single ratings, for a model that reads them; where there are none it is the same.
+        """
         columns = ["clip_id", "split", "system_id", "prompt", *([self.group] if self.group else [])]
         labels = self.frame[list(self.aspects)].to_numpy(dtype=np.float64)
         parts = [self.frame[column].astype(str).tolist() for column in columns]
         facts = [list(content), list(self.aspects), list(self.needs_text), labels.tobytes().hex(), self.demo]
+        if ratings and self.ratings is not None:
+            facts.append(self.ratings.astype(object).where(self.ratings.notna(), None).to_numpy().tolist())
         return sha256(to_json([*parts, *facts]))[:10]
 
     def save(self, folder: Path) -> None:
@@ -136,6 +166,8 @@ class RatedClips:
         facts |= {"made": self.made, "group": self.group, "set_aside": self.set_aside}
         facts |= {"scale": [ScoreBins().low, ScoreBins().high]}
         files = {"clips.parquet": buffer.getvalue(), "facts.json": to_json(facts)}
+        if self.ratings is not None:
+            files[RATINGS] = self.ratings.to_parquet(index=False)
         if is_sealed(folder) and all(_holds(folder / name, data) for name, data in files.items()):
             return
         for name, data in files.items():
@@ -157,7 +189,8 @@ class RatedClips:
             frame = pd.read_parquet(io.BytesIO(artifact.read("clips.parquet")))
             aspects, text = tuple(facts["aspects"]), tuple(facts["needs_text"])
             rest = (facts[name] for name in ("source", "demo", "made", "group", "set_aside"))
-            return cls(frame, aspects, text, *rest)
+            ratings = pd.read_parquet(io.BytesIO(artifact.read(RATINGS))) if RATINGS in artifact.names else None
+            return cls(frame, aspects, text, *rest, ratings)
         except (KeyError, ValueError, pa.ArrowException) as error:
             raise DamagedArtifact(f"{folder} is not a clip table of this version ({error}).") from error
 

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from base_models.bins import ScoreBins
-from base_models.clips import TEXT_ASPECTS, read_clips, read_ratings, validate_clips
+from base_models.clips import TEXT_ASPECTS, read_clips, validate_clips
 from base_models.errors import UsageError
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
@@ -128,18 +128,6 @@ def test_a_bad_prompt_file_is_an_error_that_says_where(tree, text, message):
     write(tree / "prompt_info.txt", text)
     with pytest.raises(UsageError, match=message):
         read_clips(tree)
-
-
-def test_single_ratings_are_one_row_per_clip_and_rater(tree):
-    ratings = read_ratings(tree)
-    assert ratings.to_numpy().tolist() == [[f"{PREFIX}S002_P044", "R1", 1, 2], [f"{PREFIX}S002_P044", "R2", 2, 2]]
-    write(tree / "person_mos/dev_person_mos.txt", f"{PREFIX}S002_P044.wav,R2,1,2\n")
-    with pytest.raises(UsageError, match=r"dev_person_mos\.txt, line 1: rater 'R2' rates .* twice"):
-        read_ratings(tree)
-    with pytest.raises(UsageError, match=r"expected file\.wav,rater,MI,TA"):
-        read_ratings(write(tree / "x.txt", f"{PREFIX}S002_P044.wav,R1,1\n"))
-    with pytest.raises(UsageError, match="no single ratings"):
-        read_ratings(tree / "wav")
 
 
 # ---- plain tables

@@ -22,7 +22,7 @@ def test_every_criterion_emits_distributions_and_a_loss_per_clip(name):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_gradient_descent_on_the_logits_recovers_the_scores(name):
-    """The coarse criteria recover them to within their own resolution."""
+    """The coarse criteria recover them to within their own resolution; a softened mean leans inwards at the ends."""
     criterion = build_criterion(BaseConfig.preset(name))
     logits = torch.zeros(5, criterion.outputs, requires_grad=True)
     optimizer = torch.optim.Adam([logits], lr=0.1)
@@ -31,7 +31,8 @@ def test_gradient_descent_on_the_logits_recovers_the_scores(name):
         criterion.loss(logits, SCORES).sum().backward()
         optimizer.step()
     decoded = ScoreBins().decode(criterion.distribution(logits.detach()).numpy(), criterion.sigma)
-    assert np.abs(decoded - SCORES.numpy()).max() < 0.11  # hard bins end at 1.1 and 4.9
+    softened = BaseConfig.preset(name).reads_ratings  # and not decoded, for there are no ratings here
+    assert np.abs(decoded - SCORES.numpy()).max() < (0.22 if softened else 0.11)  # hard bins end at 1.1 and 4.9
 
 
 def test_soft_cross_entropy_and_kl_have_equal_gradients():

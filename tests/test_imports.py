@@ -26,7 +26,7 @@ GROUND = [
     "metrics",
     "config",
 ]
-GROUND += ["errors", "files", "labels"]
+GROUND += ["errors", "files", "labels", "ratings", "likelihood"]
 META_MAY_USE = {"bins", "clips", "splits", "predictions", "metrics", "errors", "files"}
 UNSAFE = {
     "pickle.load",

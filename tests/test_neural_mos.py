@@ -10,6 +10,7 @@ import pytest
 import safetensors.torch
 import soundfile
 import torch
+from raters import ratings_for
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
@@ -72,7 +73,7 @@ def weights(fitted):
 
 @pytest.mark.parametrize("preset", MODELS)
 def test_predictions_are_distributions_and_scores_on_the_scale(preset, model, clips):
-    fitted = model(preset).fit(clips, clips[ASPECTS])
+    fitted = model(preset).fit(clips, clips[ASPECTS], ratings=ratings_for(preset, clips, ASPECTS))
     distributions, scores = fitted.predict_distribution(clips), fitted.predict(clips)
     assert (distributions.shape, distributions.dtype) == ((12, 2, 20), np.float64)
     np.testing.assert_allclose(distributions.sum(-1), 1, atol=1e-12)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from raters import ratings_for
 
 from base_models.clips import read_clips
 from base_models.config import MODELS, BaseConfig
@@ -41,7 +42,8 @@ def fit(preset, demo, **settings):
     parts, store = demo
     settings = {"max_epochs": 2, "batch_size": 10} | settings
     model = NeuralMOS(preset, settings, "logmel", "hashed_text", device="cpu", store=store)
-    return model.fit(parts["train"], parts["train"][ASPECTS])
+    ratings = ratings_for(preset, parts["train"], ASPECTS)
+    return model.fit(parts["train"], parts["train"][ASPECTS], ratings=ratings)
 
 
 @pytest.fixture(scope="module")

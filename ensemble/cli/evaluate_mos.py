@@ -19,6 +19,8 @@ def _parser() -> Options:
     add = parser.add_argument
     add("predictions", type=str, help="csv, tsv, jsonl or parquet with ids and scores, or answer.txt")
     add("labels", type=str, help="MusicEval folder, label list, or csv/tsv/jsonl/parquet table")
+    add("--ratings", type=str, help="single ratings: also their mean log-probability under predicted distributions")
+    add("--rating-scale", nargs=2, type=float, metavar=("LOW", "HIGH"), help="ends of their scale; default: 1 5")
     add("--aspects", nargs="+", help="rated columns, and the order of scores in a file without a header")
     add("--split", type=str, help="only clips of train, dev or test (default: all labelled clips)")
     add("--level", type=float, default=0.95, help="coverage of the intervals")
@@ -33,21 +35,24 @@ def _main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     from base_models.clips import read_clips
     from base_models.metrics import evaluate
-    from ensemble.prediction_files import join_predictions, of_split, read_predictions, remarks
+    from ensemble.prediction_files import join_predictions, of_split, rating_likelihood, read_predictions, remarks
 
     clips = of_split(read_clips(options.labels, aspects=options.aspects), options.split)
     aspects = clips.attrs["aspects"]
     predictions = read_predictions(options.predictions, aspects)
     joined, not_predicted, not_labelled = join_predictions(predictions, clips)
     truth, scores = joined[aspects], joined[[f"pred_{aspect}" for aspect in aspects]]
-    metrics = evaluate(truth, scores, joined["system_id"], aspects, options.bootstrap, options.seed, options.level)
+    drawn = options.bootstrap, options.seed, options.level
+    metrics = evaluate(truth, scores, joined["system_id"], aspects, *drawn)
+    rated = options.ratings, options.rating_scale
+    likely = rating_likelihood(options.predictions, *rated, joined, aspects, *drawn) if options.ratings else None
     columns = predictions.attrs["columns"]
     splits = ", ".join(f"{n} {split}" for split, n in joined["split"].value_counts().items() if split)
     rows = f"the split {options.split}" if options.split else f"all splits ({splits})" if splits else "the whole table"
     say(f"{len(joined)} labelled clips of {rows}; " + ", ".join(f"{a} from '{columns[a]}'" for a in aspects))
     for remark in remarks(joined, aspects):
         say(f"note: {remark}")
-    Screen().print(_table(metrics, options.level))
+    Screen().print(_table(metrics, likely, options.level))
     if options.csv:
         atomic_write(options.csv, metrics.to_csv(index=False).encode())
     if options.json:
@@ -56,11 +61,12 @@ def _main(argv: Sequence[str] | None = None) -> int:
         facts |= {"bootstrap": options.bootstrap, "seed": options.seed, "notes": remarks(joined, aspects)}
         facts |= {"not_predicted": not_predicted, "not_labelled": not_labelled}
         known = metrics.astype(object).where(metrics.notna(), None)
+        facts |= {"likelihood": likely.to_dict("records")} if options.ratings else {}
         write_json(Path(options.json), facts | {"metrics": known.to_dict("records")})
     return _say_unmatched(not_predicted, not_labelled)
 
 
-def _table(metrics, level: float) -> Table:
+def _table(metrics, likely, level: float) -> Table:
     from ensemble.report import figure
 
     table = Table(title=f"{level * 100:g} % intervals over systems", title_justify="left")
@@ -73,6 +79,8 @@ def _table(metrics, level: float) -> Table:
         for metric in ("mse", "lcc", "srcc", "ktau"):
             cells = (by[place, metric] for place in ("utterance", "system"))
             table.add_row("", metric.upper(), *(figure(cell.value, cell.low, cell.high) for cell in cells))
+        for row in () if likely is None else likely[likely["aspect"] == aspect].itertuples():
+            table.add_row("", f"log p, {row.ratings} ratings", figure(row.value, row.low, row.high), "")
         table.add_section()
     return table
 

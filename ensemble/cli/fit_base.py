@@ -21,6 +21,11 @@ def _parser() -> Options:
     add("--data", type=str, help="MusicEval folder, label list, or csv/tsv/jsonl/parquet table; default: demo corpus")
     add("--aspects", nargs="+", help="rated columns; default: the recognised ones")
     add("--text-aspects", nargs="+", help="aspects judged against the prompt; default: ta and its other names")
+    ratings = (
+        "table of clips, raters and one column per aspect, for models that learn from it; MusicEval's own is found"
+    )
+    add("--ratings", type=str, help=ratings)
+    add("--rating-scale", nargs=2, type=float, metavar=("LOW", "HIGH"), help="ends of its scale; default: 1 5")
     add("--audio-encoder", type=str, help="muq (default for --data), logmel, or NAME=FOLDER with local weights")
     add("--text-encoder", type=str, help="roberta (default for --data), hashed_text, or NAME=FOLDER")
     add("--settings", type=str, help="training settings: paper, embedded (default with logmel) or embedded_sgd")
@@ -47,7 +52,7 @@ def _parser() -> Options:
 def _main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     from ensemble.engine import LOCAL, check_engine
-    from ensemble.level0 import plan_models, prepare_level0, train_level0
+    from ensemble.level0 import add_ratings, choose_settings, plan_models, prepare_level0, train_level0
     from ensemble.progress import encoding, watch
     from ensemble.rated_clips import RatedClips
 
@@ -62,7 +67,7 @@ def _main(argv: Sequence[str] | None = None) -> int:
         raise UsageError(f"--jobs must be 0 or more, --folds 0 or at least 2, --threads at least 1; {got}.")
     one_of(options.store_dtype, ("float16", "float32"), "--store-dtype")
     audio, text = choose_encoders(options.audio_encoder, options.text_encoder, data is None)
-    settings = _settings(options.settings, audio)
+    settings, overrides = choose_settings(options.settings, audio), parse_settings(options.set)
     if data is None:
         from base_models.demo import write_demo
 
@@ -74,7 +79,10 @@ def _main(argv: Sequence[str] | None = None) -> int:
     models = plan_models(options.models, options.seeds, any(rated.needs_text))
     if not options.models and not any(rated.needs_text):
         say("no aspect is judged by text, so dora_decoupled would repeat dora and is left out")
+    rated, about_ratings = add_ratings(rated, models, settings, overrides, options.ratings, options.rating_scale)
     say(f"{len(rated.frame)} clips, aspects {', '.join(rated.aspects)}; {rated.note}")
+    if about_ratings:
+        say(about_ratings)
     if rated.made == "splits as given" and (options.split or options.split_seed):
         say("note: the data gives its splits, so --split and --split-seed change nothing")
     also = f" and {text}" if any(rated.needs_text) else ""
@@ -82,7 +90,7 @@ def _main(argv: Sequence[str] | None = None) -> int:
     with encoding() as on_embed:
         level0 = prepare_level0(
             rated, models, workspace, audio, text, settings, options.device, options.jobs, options.threads,
-            options.folds, options.store_dtype, parse_settings(options.set), on_embed, options.engine,
+            options.folds, options.store_dtype, overrides, on_embed, options.engine,
         )  # fmt: skip
     total, trained = len(level0.runs), len(train_level0(level0, workspace, watch, options.engine))
     if trained:
@@ -92,15 +100,6 @@ def _main(argv: Sequence[str] | None = None) -> int:
     say(f"next: fit_meta --artifacts {workspace.root}")
     print(workspace.root / "level0.json")
     return say_set_aside(level0.set_aside)
-
-
-def _settings(name: str | None, audio: str) -> str | None:
-    from base_models.config import SETTINGS
-    from base_models.encoders import ENCODERS, parse_encoder
-
-    usual = "embedded" if ENCODERS[parse_encoder(audio)[0]].embedded else "paper"
-    name = one_of(name or usual, ("paper", *SETTINGS), "training settings")
-    return None if name == "paper" else name
 
 
 def main() -> None:
