@@ -6,7 +6,8 @@ a transport plan would carry mass to it, so every clip is transported alone, at 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 
 import torch
 import torch.nn.functional as F
@@ -39,9 +40,13 @@ class Transport:
         frames, tokens = frames.float(), tokens.float()
         if not tokens.square().sum().isfinite():
             return tokens.new_tensor(float("nan"))  # diverged; the solvers would stumble over it in words of their own
-        clips = zip(frames, frame_mask, tokens, token_mask, strict=True)
-        costs = [self.cost(_thinned(x[x_mask], self.stride), y[y_mask]) for x, x_mask, y, y_mask in clips]
-        return torch.stack(costs).mean()
+        pairs = self.pairs(frames, frame_mask, tokens, token_mask)
+        return torch.stack([self.cost(x, y) for x, y in pairs]).mean()
+
+    def pairs(self, frames: Tensor, frame_mask: Tensor, tokens: Tensor, token_mask: Tensor) -> Iterator[tuple]:
+        """The two clouds of each clip at their true lengths, float32: (ceil(T / stride), D) and (T', D)."""
+        for x, x_mask, y, y_mask in zip(frames, frame_mask, tokens, token_mask, strict=True):
+            yield _thinned(x[x_mask].float(), self.stride), y[y_mask].float()
 
 
 def _thinned(frames: Tensor, stride: int) -> Tensor:
@@ -65,6 +70,26 @@ def sinkhorn_cost(blur: float = 0.05, scaling: float = 0.5) -> Callable[[Tensor,
     return SamplesLoss("sinkhorn", p=2, blur=blur, scaling=scaling, backend="tensorized")
 
 
+def sinkhorn_plan(frames: Tensor, tokens: Tensor, blur: float = 0.05) -> Tensor:
+    """The plan of the entropic transport behind `sinkhorn_cost`: how much of each token goes to each frame.
+
+    geomloss comes near, then POT iterates at most 100 times more. Each token sends out exactly 1 / T'; what a frame
+    receives is 1 / T as nearly as they came. In float64: to float32 costs of thousands are coarser than ``blur²``,
+    which decides. Moving a cloud as a whole changes no plan, so both are centred.
+
+    Shape: frames (T, D), tokens (T', D) → (T', T), float32, sums to 1
+    """
+    import ot
+    from geomloss import SamplesLoss
+
+    x, y = (points.cpu().double() - points.cpu().double().mean(0) for points in (frames, tokens))
+    solve = SamplesLoss("sinkhorn", p=2, blur=blur, scaling=0.95, debias=False, potentials=True, backend="tensorized")
+    start = [prices.flatten() / blur**2 - math.log(len(prices.flatten())) for prices in solve(y, x)]
+    shares = [torch.full((len(points),), 1 / len(points), dtype=x.dtype) for points in (y, x)]
+    options = {"numItermax": 100, "stopThr": 1e-6, "warn": False, "warmstart": start}
+    return ot.bregman.sinkhorn_log(*shares, _distances(y, x).square() / 2, blur**2, **options).float()
+
+
 def gromov_wasserstein_cost(frames: Tensor, tokens: Tensor) -> Tensor:
     """Squared Gromov-Wasserstein discrepancy of the distances within each sequence (WhisQ, section V; Peyré et al.,
     2016). It compares shapes, not places: no rotation or shift of the tokens changes it.
@@ -73,13 +98,13 @@ def gromov_wasserstein_cost(frames: Tensor, tokens: Tensor) -> Tensor:
     """
     import ot
 
-    distances = [_distances(points.cpu().double()) for points in (frames, tokens)]
+    distances = [_distances(points, points) for points in (frames.cpu().double(), tokens.cpu().double())]
     weights = [torch.full((len(d),), 1 / len(d), dtype=d.dtype) for d in distances]
     return ot.gromov.gromov_wasserstein2(*distances, *weights, loss_fun="square_loss").to(tokens)
 
 
-def _distances(points: Tensor) -> Tensor:
-    return torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist")
+def _distances(points: Tensor, others: Tensor) -> Tensor:
+    return torch.cdist(points, others, compute_mode="donot_use_mm_for_euclid_dist")
 
 
 def contrastive(frames: Tensor, frame_mask: Tensor, tokens: Tensor, token_mask: Tensor) -> Tensor:
@@ -92,7 +117,8 @@ def contrastive(frames: Tensor, frame_mask: Tensor, tokens: Tensor, token_mask: 
     """
     audio, text = masked_mean(frames.float(), frame_mask), masked_mean(tokens.float(), token_mask)
     audio, text = F.normalize(audio, dim=-1), F.normalize(text, dim=-1)
-    same = (_distances(text.detach()) < 1e-4).fill_diagonal_(False)  # equal prompts, equal means but for rounding
+    # equal prompts have equal means but for rounding
+    same = (_distances(text.detach(), text.detach()) < 1e-4).fill_diagonal_(False)
     similarity = (audio @ text.T / TEMPERATURE).masked_fill(same, float("-inf"))
     target = torch.arange(len(similarity), device=similarity.device)
     return (F.cross_entropy(similarity, target) + F.cross_entropy(similarity.T, target)) / 2

@@ -18,6 +18,7 @@ import torch
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
+from base_models.attention import Attention, explain_network
 from base_models.batches import Embedded
 from base_models.config import BaseConfig
 from base_models.criteria import build_criterion
@@ -174,6 +175,12 @@ class NeuralMOS(RegressorMixin, BaseEstimator):
             raise DamagedArtifact("The network gave NaN or infinity; its weights or the stored embeddings are damaged.")
         criterion = build_criterion(self.config_)
         return np.stack([criterion.distribution(logits[:, a]).numpy() for a in range(len(self.aspects_))], 1)
+
+    def explain_embedded(self, clips: Embedded) -> list[tuple[Attention, ...]]:
+        """What the model attended to in clips embedded with its encoders: one `Attention` per clip and aspect."""
+        check_is_fitted(self, "model_")
+        device = resolve_device(self.device)
+        return explain_network(self.model_, clips, self.aspects_, self.needs_text_, self.config_.batch_size, device)
 
     def predict(self, X: pd.DataFrame) -> np.ndarray:
         """Scores on the scale: shape (n, aspects), or (n,) with one aspect."""

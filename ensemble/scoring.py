@@ -9,21 +9,25 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
+from base_models.batches import Embedded
 from base_models.clips import SetAside
 from base_models.embed import clip_ids, fill_clips
 from base_models.embeddings import EmbeddingStore
 from base_models.errors import UsageError, one_of
+from base_models.neural_mos import NeuralMOS
 from ensemble.report import answer
 from ensemble.stacked_mos import StackedMOS
 
 CHUNK = 256
 """Clips scored together, so that memory does not grow with the list."""
+PLACEHOLDER = "music"
+"""Prompt of clips that have none, for networks whose text aspects are left out."""
 FORMATS = ("csv", "jsonl", "parquet", "answer")
 
 
@@ -63,13 +67,8 @@ def score_clips(
     """
     if not 0 < level < 1:
         raise UsageError(f"The interval's level must lie between 0 and 1; got {level}.")
-    foreign = [name for name, model in stack.estimators_ if not hasattr(model, "encoders")]
-    if foreign:
-        raise UsageError(f"Base model '{foreign[0]}' is not neural; score such a stack with its own predict.")
-    stack = _with_store(stack, store)
+    stack, clips = prepared(stack, clips, store)
     models = [model for _, model in stack.estimators_]
-    prompts = clips["prompt"].astype(object).where(clips["prompt"].notna(), "").astype(str) if "prompt" in clips else ""
-    clips = clips.assign(clip_id=clip_ids(clips), prompt=prompts)
     by_text = {a for model in models for a, text in zip(model.aspects_, model.needs_text_, strict=True) if text}
     without_prompts = not clips["prompt"].str.strip().any()
     left_out = tuple(aspect for aspect in stack.aspects_ if aspect in by_text and without_prompts)
@@ -81,8 +80,8 @@ def score_clips(
         chunk = clips.iloc[start : start + CHUNK].reset_index(drop=True)
         if left_out:
             # the text branch still wants tokens; its output is dropped below
-            chunk = chunk.assign(prompt="music")
-        rows, bad = _usable(models, chunk, store, on_progress)
+            chunk = chunk.assign(prompt=PLACEHOLDER)
+        rows, bad = usable(models, chunk, store, on_progress)
         aside += bad
         if len(rows):
             frames.append(_score(stack, chunk.iloc[rows].reset_index(drop=True), kept, level))
@@ -91,16 +90,27 @@ def score_clips(
     return Scores(frame, kept, left_out, tuple(aside))
 
 
-def _with_store(stack: StackedMOS, store: EmbeddingStore) -> StackedMOS:
-    """The same stack, its base models reading from `store`; the caller's own is not touched."""
+def prepared(stack: StackedMOS, clips: pd.DataFrame, store: EmbeddingStore) -> tuple[StackedMOS, pd.DataFrame]:
+    """The same stack, its base models reading from `store` (the caller's own is not touched), and the clips with ids
+    and prompts as text, "" where there is none.
+
+    Raises
+    ------
+    UsageError
+        when a base model is not neural.
+    """
+    foreign = [name for name, model in stack.estimators_ if not hasattr(model, "encoders")]
+    if foreign:
+        raise UsageError(f"Base model '{foreign[0]}' is not neural; score such a stack with its own predict.")
     stack = copy.copy(stack)
     stack.estimators_ = [(name, copy.copy(model)) for name, model in stack.estimators_]
     for _, model in stack.estimators_:
         model.store = store
-    return stack
+    prompts = clips["prompt"].astype(object).where(clips["prompt"].notna(), "").astype(str) if "prompt" in clips else ""
+    return stack, clips.assign(clip_id=clip_ids(clips), prompt=prompts)
 
 
-def _usable(models, chunk, store, on_progress) -> tuple[list[int], list[SetAside]]:
+def usable(models, chunk, store, on_progress=None) -> tuple[list[int], list[SetAside]]:
     """Rows that every encoder of the stack could embed, and the clips that some could not."""
     encoders = {tuple(e.signature if e else "" for e in pair): pair for pair in (model.encoders() for model in models)}
     rows, aside = set(range(len(chunk))), {}
@@ -109,6 +119,16 @@ def _usable(models, chunk, store, on_progress) -> tuple[list[int], list[SetAside
         rows &= set(filled.kept)
         aside |= {bad.clip_id: bad for bad in filled.set_aside}
     return sorted(rows), list(aside.values())
+
+
+def embedded_once(stack: StackedMOS, clips: pd.DataFrame) -> Iterator[tuple[str, NeuralMOS, Embedded]]:
+    """Every base model with the clips as its encoders embed them; models of the same encoders share one reading."""
+    known: dict[tuple, Embedded] = {}
+    for name, model in stack.estimators_:
+        key = tuple(encoder.signature if encoder else "" for encoder in model.encoders())
+        if key not in known:
+            known[key] = model.embed(clips)[1]
+        yield name, model, known[key]
 
 
 def _score(stack: StackedMOS, chunk: pd.DataFrame, aspects: Sequence[str], level: float) -> pd.DataFrame:

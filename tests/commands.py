@@ -98,7 +98,7 @@ def two_epochs():
         yield
 
 
-def finish(root):
+def finish(root, models=("dora:1",)):
     """A place in `root` whose artifacts are finished."""
     tree = write_demo(root / "tree", n_systems=4, n_prompts=8)
     lines = [(s, *line.split(",")) for s in ("train", "dev", "test") for line in read(tree, s).splitlines()]
@@ -106,7 +106,7 @@ def finish(root):
     table["system_id"] = table["audio"].str.extract(r"(S\d+)")
     table = table.assign(clip_id=table["audio"].str[:-4], audio=[str(tree / "wav" / name) for name in table["audio"]])
     place = Place(tree, table, root / "art", root)
-    assert call(*place.fit_base(tree, "--artifacts", place.art, "--jobs", 1))[0] == 0
+    assert call(*place.fit_base(tree, "--models", *models, "--artifacts", place.art, "--jobs", 1))[0] == 0
     assert call(*place.fit_meta())[0] == 0
     return place
 

@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -24,6 +24,14 @@ from base_models.encoders.weights import WeightFiles
 from base_models.errors import ClipError, UsageError
 
 
+class Piece(NamedTuple):
+    """What one row of a prompt's embedding stands for: its text, and where in the prompt; an empty span is nowhere."""
+
+    text: str
+    start: int
+    end: int
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Encoder(EncoderSpec):
     """A loaded encoder: its spec, and what is needed to run it.
@@ -32,12 +40,15 @@ class Encoder(EncoderSpec):
     ----------
     module : torch module, a batch (B, L, ...) to embeddings (B, T, dim)
     prepare : function from one item (path or prompt) to the array (L, ...) that `module` takes; raises `ClipError`
+    pieces : function from a prompt to the `Piece` of each row of its embedding, of a text encoder that has one row per
+        token or word; None where a row stands for the whole prompt
     digest : str, SHA-256 of the weight files; empty for an embedded encoder
     device : str, where it computes
     """
 
     module: nn.Module
     prepare: Callable[[str], np.ndarray]
+    pieces: Callable[[str], list[Piece]] | None = None
     digest: str = ""
     device: str = "cpu"
 

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import itertools
 import re
 import unicodedata
 
 import numpy as np
 from torch import nn
 
-from base_models.encoders.base import Encoder, check_prompt
+from base_models.encoders.base import Encoder, Piece, check_prompt
 from base_models.encoders.specs import EncoderSpec
 from base_models.encoders.weights import WeightFiles
 from base_models.errors import ClipError
@@ -28,7 +29,7 @@ LONGEST = 64
 
 def build(spec: EncoderSpec, files: WeightFiles, device: str) -> Encoder:
     """The encoder; `files` is empty. All work is in `prepare`."""
-    return Encoder(**vars(spec), module=nn.Identity(), prepare=word_vectors, device=device)
+    return Encoder(**vars(spec), module=nn.Identity(), prepare=word_vectors, pieces=pieces, device=device)
 
 
 def word_vectors(prompt: str) -> np.ndarray:
@@ -39,10 +40,25 @@ def word_vectors(prompt: str) -> np.ndarray:
     ClipError
         when there is no prompt, or no word in it.
     """
-    words = re.findall(r"\w+", unicodedata.normalize("NFKC", check_prompt(prompt)).lower())[:MAX_TOKENS]
+    words = _words(_folded(check_prompt(prompt)))
     if not words:
         raise ClipError("no word in its prompt")
-    return np.stack([_vector(word[:LONGEST]) for word in words])
+    return np.stack([_vector(word[0][:LONGEST]) for word in words])
+
+
+def pieces(prompt: str) -> list[Piece]:
+    """The words, and where in the prompt they stand: nowhere, in the rare case that folding changes its length."""
+    folded = _folded(prompt)
+    same = len(folded) == len(prompt)
+    return [Piece(word[0], *(word.span() if same else (0, 0))) for word in _words(folded)]
+
+
+def _folded(prompt: str) -> str:
+    return unicodedata.normalize("NFKC", prompt).lower()
+
+
+def _words(folded: str) -> list[re.Match]:
+    return list(itertools.islice(re.finditer(r"\w+", folded), MAX_TOKENS))
 
 
 @functools.lru_cache(maxsize=16_384)

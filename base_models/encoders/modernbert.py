@@ -28,7 +28,7 @@ def build(spec: EncoderSpec, files: WeightFiles, device: str) -> Encoder:
     ends = (config.cls_token_id, config.sep_token_id)
     prepare = make_tokenizer(files, "ModernBERT", longest, config.vocab_size, ends)
     facts = vars(spec) | {"dim": config.hidden_size, "digest": files.digest, "device": device}
-    return Encoder(**facts, module=LastHiddenState(model), prepare=prepare)
+    return Encoder(**facts, module=LastHiddenState(model), prepare=prepare, pieces=prepare.pieces)
 
 
 def assemble_modernbert(config: dict):

@@ -26,7 +26,7 @@ def build(spec: EncoderSpec, files: WeightFiles, device: str) -> Encoder:
     longest = min(MAX_TOKENS, model.config.max_position_embeddings)
     prepare = make_tokenizer(files, "Qwen3", longest, model.config.vocab_size)
     facts = vars(spec) | {"dim": model.config.hidden_size, "digest": files.digest, "device": device}
-    return Encoder(**facts, module=LastHiddenState(model), prepare=prepare)
+    return Encoder(**facts, module=LastHiddenState(model), prepare=prepare, pieces=prepare.pieces)
 
 
 def assemble_qwen3(config: dict):

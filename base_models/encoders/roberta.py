@@ -28,7 +28,7 @@ def build(spec: EncoderSpec, files: WeightFiles, device: str) -> Encoder:
     ends = (config.bos_token_id, config.eos_token_id)
     prepare = make_tokenizer(files, "RoBERTa", longest, config.vocab_size, ends)
     facts = vars(spec) | {"dim": config.hidden_size, "digest": files.digest, "device": device}
-    return Encoder(**facts, module=LastHiddenState(model), prepare=prepare)
+    return Encoder(**facts, module=LastHiddenState(model), prepare=prepare, pieces=prepare.pieces)
 
 
 def assemble_roberta(config: dict):

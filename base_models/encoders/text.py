@@ -6,13 +6,14 @@ here prompts are only batched with prompts of as many tokens.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from base_models.encoders.base import check_prompt
+from base_models.encoders.base import Piece, check_prompt
 from base_models.encoders.weights import WeightFiles
 from base_models.errors import ClipError, DamagedArtifact, UsageError
 
@@ -46,6 +47,36 @@ def below(tensors: Mapping[str, torch.Tensor], prefix: str, wanted: Sequence[str
     return {name: t for name, t in bare.items() if name.startswith(tuple(wanted)) and not name.endswith(ids)}
 
 
+class PromptTokens:
+    """From a prompt to its token ids (L,), int64, L ≤ `longest`; a longer prompt is cut at its end.
+
+    Parameters
+    ----------
+    tokenizer : of transformers, fast
+    longest : int
+    """
+
+    def __init__(self, tokenizer: Any, longest: int):
+        self.tokenizer, self.longest = tokenizer, longest
+
+    def __call__(self, prompt: str) -> np.ndarray:
+        try:
+            ids = self.tokenizer(check_prompt(prompt), truncation=True, max_length=self.longest)["input_ids"]
+        except (UnicodeEncodeError, TypeError) as error:
+            raise ClipError(f"its prompt is not valid text ({error})") from error
+        if not ids:
+            raise ClipError("no token in its prompt")
+        return np.array(ids, dtype=np.int64)
+
+    def pieces(self, prompt: str) -> list[Piece]:
+        """The text of each token and where in the prompt it stands; a special token has its name, and no place."""
+        options = {"truncation": True, "max_length": self.longest, "return_offsets_mapping": True}
+        found = self.tokenizer(prompt, **options)
+        names = self.tokenizer.convert_ids_to_tokens(found["input_ids"])
+        spans = found["offset_mapping"]
+        return [Piece(prompt[a:b].strip() or name, a, b) for name, (a, b) in zip(names, spans, strict=True)]
+
+
 def make_tokenizer(
     files: WeightFiles,
     what: str,
@@ -53,8 +84,8 @@ def make_tokenizer(
     vocabulary: int,
     ends: Sequence[int] = (),
     name: str = "tokenizer.json",
-) -> Callable[[str], np.ndarray]:
-    """Function from a prompt to its token ids (L,), int64, L ≤ `longest`; a longer prompt is cut at its end.
+) -> PromptTokens:
+    """The `PromptTokens` of a model's tokenizer, which must be that model's.
 
     Parameters
     ----------
@@ -81,15 +112,7 @@ def make_tokenizer(
     except BaseException as error:  # the Rust reader may panic, and a panic is not an Exception
         raise DamagedArtifact(f"{path} is not a readable tokenizer ({error}).") from error
 
-    def prepare(prompt: str) -> np.ndarray:
-        try:
-            ids = tokenizer(check_prompt(prompt), truncation=True, max_length=longest)["input_ids"]
-        except (UnicodeEncodeError, TypeError) as error:
-            raise ClipError(f"its prompt is not valid text ({error})") from error
-        if not ids:
-            raise ClipError("no token in its prompt")
-        return np.array(ids, dtype=np.int64)
-
+    prepare = PromptTokens(tokenizer, longest)
     ids = prepare("music")
     if (ends and [ids[0], ids[-1]] != list(ends)) or len(tokenizer) > vocabulary:
         raise UsageError(

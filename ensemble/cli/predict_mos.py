@@ -6,13 +6,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.table import Table
-
 from base_models.errors import UsageError, one_of
 from base_models.files import atomic_write
-from ensemble.artifacts import Workspace
 from ensemble.cli.common import Screen, run, say, say_set_aside
 from ensemble.cli.options import Options
+from ensemble.cli.stacks import add_stack_options, load_stack, score_table
 
 DEMO = (
     "demo corpus: this stack was trained on synthetic music and simulated raters; "
@@ -26,14 +24,11 @@ def _parser() -> Options:
     add("audio", nargs="*", help="audio files, or folders of them")
     add("--prompt", type=str, help="the prompt of all these files")
     add("--clips", type=str, help="instead: a clip table or MusicEval folder, as fit_base --data reads")
-    add("--stack", type=str, help="folder of a stack; default: the last fit_meta")
     add("--out", type=str, help="file to write; its suffix (.csv .jsonl .parquet .txt) is the format")
     add("--format", type=str, help="csv, jsonl, parquet or answer (the challenge's answer.txt)")
     add("--level", type=float, default=0.9, help="coverage of the interval")
-    add("--audio-encoder", type=str, help="where the weights lie now, as NAME=FOLDER")
-    add("--text-encoder", type=str, help="likewise")
-    add("--device", type=str, default="auto", help="auto, cpu, cuda or mps")
-    add("--artifacts", type=str, default="artifacts", help="where fit_meta wrote, and embeddings are kept")
+    add("--explain", type=str, help="also write to this folder, per clip, what each base model attended to")
+    add_stack_options(parser)
     return parser
 
 
@@ -45,20 +40,14 @@ def _main(argv: Sequence[str] | None = None) -> int:
         raise UsageError("--prompt is for audio files; a table brings its own prompts.")
     form = _format(options.out, options.format)
     from base_models.clips import read_clips
-    from base_models.embeddings import EmbeddingStore
     from ensemble.progress import encoding
     from ensemble.scoring import clips_from_files, encode_scores, score_clips
-    from ensemble.stacked_mos import StackedMOS
 
-    workspace = Workspace(Path(options.artifacts))
-    folder = options.stack or workspace.root / workspace.latest("stack", "fit_meta")["folder"]
     table = options.clips
     clips = read_clips(table, labels=False) if table else clips_from_files(options.audio, options.prompt)
-    given = {"audio_encoder": options.audio_encoder, "text_encoder": options.text_encoder}
-    overrides = {name: value for name, value in given.items() if value}
-    stack = StackedMOS.load(folder, device=options.device, **overrides)
+    stack, store = load_stack(options)
     with encoding() as on_embed:
-        scores = score_clips(stack, clips, EmbeddingStore(workspace.embeddings), options.level, on_embed)
+        scores = score_clips(stack, clips, store, options.level, on_embed)
     if scores.left_out and form == "answer":
         raise UsageError(
             f"The answer format needs every aspect, and {', '.join(scores.left_out)} is judged against the prompt; "
@@ -72,10 +61,21 @@ def _main(argv: Sequence[str] | None = None) -> int:
         atomic_write(options.out, encode_scores(scores, form))
         print(options.out)
     elif form is None and sys.stdout.isatty():
-        Screen().print(_table(scores, options.level))
+        Screen().print(score_table(scores, options.level))
     else:
         sys.stdout.buffer.write(encode_scores(scores, form or "csv"))
+    if options.explain:
+        _explain(options.explain, stack, clips, store, scores)
     return say_set_aside(scores.set_aside)
+
+
+def _explain(folder: str, stack, clips, store, scores) -> None:
+    from ensemble.explain import explain_clips
+
+    scored = clips[clips["clip_id"].astype(str).isin(scores.frame["clip_id"])]
+    for note in explain_clips(stack, scored, store, folder, scores.aspects):
+        say(f"not in {folder}: {note}")
+    say(f"what the base models attended to in {len(scored)} clips: {folder}")
 
 
 def _format(out: str | None, name: str | None) -> str | None:
@@ -90,17 +90,6 @@ def _format(out: str | None, name: str | None) -> str | None:
     if Path(out).suffix not in by_suffix:
         raise UsageError(f"{out}: name a .csv, .jsonl, .parquet or .txt file, or pass --format.")
     return by_suffix[Path(out).suffix]
-
-
-def _table(scores, level: float) -> Table:
-    table = Table(title=f"mean opinion scores, 1 to 5, with {level:.0%} intervals", title_justify="left")
-    table.add_column("clip")
-    for aspect in scores.aspects:
-        table.add_column(aspect, justify="right")
-    for row in scores.frame.to_dict("records"):
-        cells = [f"{row[a]:.2f} [{row[f'{a}_low']:.2f}, {row[f'{a}_high']:.2f}]" for a in scores.aspects]
-        table.add_row(row["clip_id"], *cells)
-    return table
 
 
 def main() -> None:

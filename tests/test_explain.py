@@ -1,0 +1,161 @@
+"""Laws of the explanations: files that say what they hold, names that never collide, scores that stay as they are."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from commands import call, finish, refused, two_epochs
+from safetensors import safe_open
+
+from base_models.encoders import ENCODERS, load_encoder
+from base_models.encoders.hashed_text import pieces
+from ensemble.explain import file_name, token_labels
+from ensemble.explain_picture import picture
+
+MODELS = ("dora:1", "dora_mean:1", "whisq:1", "clap_baseline:1")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    with two_epochs():
+        yield finish(tmp_path_factory.mktemp("explain"), MODELS)
+
+
+@pytest.fixture
+def place(finished, tmp_path):
+    return replace(finished, tmp=tmp_path)
+
+
+def read_maps(path):
+    with safe_open(path, "numpy") as file:
+        return json.loads(file.metadata()["about"]), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+
+
+def test_every_scored_clip_has_its_maps_and_its_picture_and_the_scores_do_not_change(place):
+    out, table = place.tmp / "out", place.csv(lambda t: t.head(3).assign(prompt="slow piano"))
+    plain = call(*place.predict("--clips", table))
+    code, scores, err = call(*place.predict("--clips", table, "--explain", out))
+    assert (code, scores) == (0, plain[1])
+    assert "dora_mean-s0, mi: the frames are averaged: no attention over time" in err
+    ids = [line.split(",")[0] for line in scores.splitlines()[1:]]
+    assert {path.name for path in out.iterdir()} == {
+        file_name(clip) + end for clip in ids for end in (".safetensors", ".png")
+    }
+    about, maps = read_maps(out / f"{file_name(ids[0])}.safetensors")
+    assert about["clip_id"] == ids[0]
+    assert set(about["models"]) == {"dora-s0", "dora_mean-s0", "whisq-s0", "clap_baseline-s0"}
+    assert {"dora-s0/mi/time", "dora-s0/ta/tokens_by_time", "whisq-s0/ta/plan"} <= set(maps)
+    assert not any(name.startswith("clap_baseline-s0") for name in maps)
+    for name, found in maps.items():
+        model, aspect, kind = name.split("/")
+        said = about["models"][model]["aspects"][aspect]["maps"][kind]
+        assert said["shape"] == list(found.shape)
+        total = found.sum() if kind == "plan" else found.sum(-1)
+        np.testing.assert_allclose(total, 1, atol=1e-5)
+    facts = about["models"]["dora-s0"]
+    seconds = len(maps["dora-s0/mi/time"]) / facts["frames_per_second"]
+    assert 1 < seconds < 30
+    assert len(facts["tokens"]) == len(maps["dora-s0/ta/tokens"])
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in out.glob("*.png"))
+
+
+def test_a_rerun_writes_the_same_bytes_over_what_was_there(place):
+    out, words = place.tmp / "out", [place.wav, "--prompt", "slow piano"]
+    call(*place.predict(*words, "--explain", out))
+    first = {path: path.read_bytes() for path in out.iterdir()}
+    half = min(out.glob("*.safetensors"))
+    half.write_bytes(b"half")
+    assert call(*place.predict(*words, "--explain", out))[0] == 0
+    assert {path: path.read_bytes() for path in out.iterdir()} == first
+
+
+def test_without_a_prompt_only_the_audio_is_explained(place):
+    out = place.tmp / "out"
+    code, _, err = call(*place.predict(place.wav, "--explain", out))
+    assert code == 0
+    assert "ta left out" in err
+    _, maps = read_maps(next(out.glob("*.safetensors")))
+    assert {name.split("/")[1] for name in maps} == {"mi"}
+
+
+def test_a_broken_clip_is_set_aside_and_the_rest_is_explained(place):
+    broken, out = place.tmp / "broken.wav", place.tmp / "out"
+    broken.write_bytes(b"RIFF")
+    code, _, err = call(*place.predict(place.wav, broken, "--prompt", "piano", "--explain", out))
+    assert code == 3
+    assert "1 clip set aside:\n  broken: " in err
+    assert [path.stem for path in out.glob("*.png")] == [file_name(place.wav.stem)]
+
+
+def test_a_folder_that_cannot_be_written_is_one_clear_line(place):
+    taken = place.tmp / "taken"
+    taken.write_text("")
+    refused(2, call(*place.predict(place.wav, "--explain", taken)), r"taken.*Name another file or folder")
+
+
+def test_nothing_explains_itself_unasked(place, monkeypatch):
+    monkeypatch.setattr("base_models.neural_mos.NeuralMOS.explain_embedded", None)
+    monkeypatch.setattr("base_models.attention.recorded", None)
+    assert call(*place.predict(place.wav, "--prompt", "piano"))[0] == 0
+
+
+# names
+
+
+def test_names_never_collide_and_suit_any_file_system():
+    ids = [
+        "a/b",
+        "a_b",
+        "a:b",
+        "A_b",
+        "a_b ",
+        "..",
+        "../a",
+        "",
+        "é",
+        "e\u0301",
+        "x" * 300,
+        "x" * 301,
+        "\udcff",
+        "a\0b",
+        "CON",
+    ]
+    names = [file_name(clip) for clip in ids]
+    assert len({name.casefold() for name in names}) == len(ids)
+    for name in names:
+        assert name.isascii()
+        assert len(name) < 100
+        assert not set(name) & set('/\\:*?"<>|\0 ')
+        assert name[0] not in ".-"
+
+
+# labels of tokens
+
+
+@pytest.mark.parametrize("name", [name for name, spec in ENCODERS.items() if spec.kind == "text"])
+def test_every_row_of_a_prompts_embedding_has_a_label(name, tiny_encoders):
+    encoder = load_encoder(name, tiny_encoders.get(name))
+    for prompt in ("slow piano", "sad violin, rain & fast drums", "x", "drums " * 300, "ﬁne İstanbul 音楽"):
+        rows = len(encoder.encode([encoder.prepare(prompt)])[0])
+        labels = token_labels(encoder, prompt, rows)
+        assert len(labels) == rows
+        assert all(labels)
+        if encoder.pieces:
+            found = encoder.pieces(prompt)
+            assert len(found) == rows
+            assert all(0 <= piece.start <= piece.end <= len(prompt) for piece in found)
+        else:
+            assert labels == (prompt,)
+
+
+def test_a_piece_stands_where_it_says_or_nowhere():
+    prompt = "Slow PIANO, soft"
+    assert [prompt[p.start : p.end].lower() for p in pieces(prompt)] == [p.text for p in pieces(prompt)]
+    assert {(p.start, p.end) for p in pieces("ﬁne piano")} == {(0, 0)}
+
+
+def test_a_picture_is_drawn_of_any_text_and_of_models_without_attention(place):
+    assert picture("$\\frac{$ \ud800\x07", str(place.wav), []).startswith(b"\x89PNG")
