@@ -1,4 +1,6 @@
-"""evaluate_mos: anybody's predictions against the labels, every number with its interval over systems."""
+"""evaluate_mos: anybody's predictions against the labels, every number with its interval over systems.
+
+With --deletion --clips TABLE: whether the scores of a stack's base models depend on what they attend to."""
 
 from __future__ import annotations
 
@@ -8,17 +10,18 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
-from base_models.errors import some
+from base_models.errors import UsageError, some
 from base_models.files import atomic_write, write_json
 from ensemble.cli.common import Screen, run, say
+from ensemble.cli.deletion import add_deletion_options, run_deletion
 from ensemble.cli.options import Options
 
 
 def _parser() -> Options:
     parser = Options("evaluate_mos", __doc__)
     add = parser.add_argument
-    add("predictions", type=str, help="csv, tsv, jsonl or parquet with ids and scores, or answer.txt")
-    add("labels", type=str, help="MusicEval folder, label list, or csv/tsv/jsonl/parquet table")
+    add("predictions", nargs="?", help="csv, tsv, jsonl or parquet with ids and scores, or answer.txt")
+    add("labels", nargs="?", help="MusicEval folder, label list, or csv/tsv/jsonl/parquet table")
     add("--ratings", type=str, help="single ratings: also their mean log-probability under predicted distributions")
     add("--rating-scale", nargs=2, type=float, metavar=("LOW", "HIGH"), help="ends of their scale; default: 1 5")
     add("--aspects", nargs="+", help="rated columns, and the order of scores in a file without a header")
@@ -28,11 +31,16 @@ def _parser() -> Options:
     add("--seed", type=int, default=0, help="of the resamples")
     add("--json", type=str, help="also write metrics, settings and unmatched ids to this file")
     add("--csv", type=str, help="also write the metrics to this file, one number with its interval per line")
+    add_deletion_options(parser)
     return parser
 
 
 def _main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
+    if options.deletion:
+        return run_deletion(options)
+    if not options.labels:
+        raise UsageError("Name a file of predictions and then the labels; or --deletion and a table with --clips.")
     from base_models.clips import read_clips
     from base_models.metrics import evaluate
     from ensemble.prediction_files import join_predictions, of_split, rating_likelihood, read_predictions, remarks
