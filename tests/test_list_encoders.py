@@ -51,6 +51,12 @@ def test_only_those_of_commercial_use_are_listed_on_request(listed):
     assert all("NC" not in row["licence"] for row in rows)
 
 
+def test_what_to_know_before_use_is_said(listed):
+    _, printed, rows = listed("clap", "clap_slip")
+    assert [bool(row["caution"]) for row in rows] == [False, True]
+    assert f"clap_slip: {ENCODERS['clap_slip'].caution}" in printed
+
+
 def test_a_folder_that_holds_the_weights_lacks_nothing(listed, tiny_encoders):
     code, printed, rows = listed(f"clap={tiny_encoders['clap']}", "whisper", "logmel")
     assert code == 0

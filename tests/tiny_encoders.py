@@ -213,7 +213,7 @@ WRITERS = {
     "qwen3": write_qwen3,
     "modernbert": write_modernbert,
 }
-"""Encoder name → function that writes a folder of its weights; the text towers share those of their audio towers."""
+"""Encoder name → function that writes a folder of its weights; some encoders share a folder."""
 
 
 def write_all(root):
@@ -221,4 +221,4 @@ def write_all(root):
     for name, write in WRITERS.items():
         write(root / name)
     folders = {name: root / name for name in WRITERS}
-    return folders | {"muq_mulan_text": root / "muq_mulan", "clap_text": root / "clap"}
+    return folders | {"muq_mulan_text": root / "muq_mulan", "clap_text": root / "clap", "clap_slip": root / "clap"}

@@ -3,7 +3,8 @@
 Source: Wu et al., "Large-scale Contrastive Language-Audio Pretraining", 2023; LAION's music and speech checkpoint,
 Apache-2.0. The traps: longer clips are cut at random by the stock feature extractor, so it is only ever given windows
 of at most ten seconds, which it repeats and then pads with zeros where they are shorter; a fused CLAP, whose front end
-is random even then, is refused; and 16 kHz samples passed as 48 kHz play three times too fast (the official baseline).
+is random even then, is refused; and 16 kHz samples passed as 48 kHz play three times too fast. The official baseline
+does that: its slip is the encoder ``clap_slip``, one vector of at most 30 s; ``clap`` is the right one.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from base_models.encoders.weights import WeightFiles
 from base_models.encoders.windows import consecutive_windows
 from base_models.errors import UsageError
 
+RATE = 48_000
+"""Hz that CLAP takes its samples for, whatever they are."""
 WINDOW, LEAST = 480_000, 24_000
 """Samples at 48 kHz: ten seconds, and the shortest rest (half a second) that gets a window of its own."""
 MAX_TOKENS = 77
@@ -123,17 +126,17 @@ def _mel_windows(spec: EncoderSpec, files: WeightFiles) -> Callable[[str], np.nd
 
     path, front = files.paths["preprocessor_config.json"], files.json("preprocessor_config.json")
     stated = (front.get("sampling_rate"), front.get("max_length_s"), front.get("truncation"), front.get("padding"))
-    if stated != (spec.sample_rate, WINDOW // spec.sample_rate, "rand_trunc", "repeatpad"):
+    if stated != (RATE, WINDOW // RATE, "rand_trunc", "repeatpad"):
         raise UsageError(
             f"{path}: sampling_rate, max_length_s, truncation and padding are {stated}; an unfused CLAP has "
-            f"{spec.sample_rate}, {WINDOW // spec.sample_rate}, 'rand_trunc' and 'repeatpad'."
+            f"{RATE}, {WINDOW // RATE}, 'rand_trunc' and 'repeatpad'."
         )
     extractor = ClapFeatureExtractor(**{name: front[name] for name in _FRONT if name in front})
     read = prepare_audio(spec, extractor.fft_window_size)
 
     def prepare(path: str) -> np.ndarray:
         windows = consecutive_windows(read(path), WINDOW, LEAST)
-        mel = extractor(windows, sampling_rate=spec.sample_rate)["input_features"]
+        mel = extractor(windows, sampling_rate=RATE)["input_features"]
         return np.stack(mel).astype(np.float32)
 
     return prepare

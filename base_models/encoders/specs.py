@@ -33,6 +33,7 @@ class EncoderSpec:
     megabytes : int, to download; 0 when not known
     batch_size : int, items encoded together by default
     version : int, raised whenever our own preprocessing changes what comes out
+    caution : what to know before using it, said wherever encoders are listed
     builder : module with ``build(spec, files, device)``; default is the file of this package named after the encoder
     """
 
@@ -50,6 +51,7 @@ class EncoderSpec:
     megabytes: int = 0
     batch_size: int = 8
     version: int = 1
+    caution: str = ""
     builder: str = ""
 
     @property
@@ -129,6 +131,17 @@ SPECS = (
         frame_rate=0.1,
         files=("config.json", WEIGHTS, "preprocessor_config.json"),
         batch_size=4,
+        **_CLAP,
+    ),
+    EncoderSpec(
+        name="clap_slip",
+        kind="audio",
+        sample_rate=16_000,
+        frame_rate=1 / 30,
+        files=("config.json", WEIGHTS, "preprocessor_config.json"),
+        batch_size=4,
+        caution="the official baseline's mistake, kept for comparison: 16 kHz samples are passed to CLAP as 48 kHz, so "
+        "it hears 30 s of music in 10 s, three times too fast and too high; use 'clap' for anything else",
         **_CLAP,
     ),
     EncoderSpec(

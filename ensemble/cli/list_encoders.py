@@ -29,6 +29,8 @@ def _main(argv: list[str] | None = None) -> int:
     console = Console()
     console.print(_table(rows))
     for row in rows:
+        if row["caution"]:
+            console.print(Text(f"\n{row['name']}: {row['caution']}"), soft_wrap=True)
         if row["missing"]:
             lacks = ", ".join(row["missing"])
             console.print(
@@ -44,13 +46,25 @@ def _main(argv: list[str] | None = None) -> int:
 
 def _row(name: str, folder: str | None) -> dict:
     spec = known_encoders()[0][name]
-    fields = ("name", "kind", "sample_rate", "frame_rate", "dim", "licence", "commercial", "megabytes", "pickled")
+    fields = (
+        "name",
+        "kind",
+        "sample_rate",
+        "frame_rate",
+        "dim",
+        "licence",
+        "commercial",
+        "megabytes",
+        "pickled",
+        "caution",
+    )
     missing = missing_files(spec, folder)
     fetch = fetch_command(spec) if missing else ""
     return {field: getattr(spec, field) for field in fields} | {
         "repository": spec.repository,
         "revision": spec.revision,
         "embedded": spec.embedded,
+        "caution": spec.caution,
         "missing": missing,
         "fetch": fetch,
     }
@@ -66,7 +80,7 @@ def _table(rows: list[dict]) -> Table:
             Text(row["name"]),
             row["kind"],
             str(row["sample_rate"] or ""),
-            f"{row['frame_rate']:g}" if row["frame_rate"] else "",
+            f"{row['frame_rate']:.3g}" if row["frame_rate"] else "",
             str(row["dim"]),
             Text(row["licence"]),
             "yes" if row["commercial"] else "no",
