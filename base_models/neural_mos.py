@@ -25,7 +25,7 @@ from base_models.criteria import build_criterion
 from base_models.devices import resolve_device
 from base_models.embed import FilledClips, clip_ids, embed_all, system_ids
 from base_models.embeddings import EmbeddingStore
-from base_models.encoders import Encoder, load_encoder
+from base_models.encoders import Encoder, check_kind, load_encoder
 from base_models.errors import DamagedArtifact, UsageError, one_of
 from base_models.files import Artifact, atomic_write, seal, sha256, to_json
 from base_models.labels import as_labels, check_labels, judged_by_text, mean_label
@@ -205,10 +205,13 @@ class NeuralMOS(RegressorMixin, BaseEstimator):
         Raises
         ------
         UsageError
-            when weights are missing, or differ from those that the model was trained with.
+            when an encoder is of the other kind, or its weights are missing, or differ from those that the model was
+            trained with.
         """
         device = str(resolve_device(self.device))
         specs = [self.audio_encoder, *([self.text_encoder] if any(self.needs_text_) else [])]
+        for spec, kind in zip(specs, ("audio", "text"), strict=False):
+            check_kind(spec, kind)  # a text encoder would take the paths for prompts, and train on them
         loaded = [load_encoder(spec, device=device) for spec in specs]
         for kind, encoder in zip(("audio", "text"), loaded, strict=False):
             trained = getattr(self, "encoders_", {}).get(kind)

@@ -67,10 +67,34 @@ OPTIONS = {
     "jobs": (lambda p: p.fit_base(p.tree, "--jobs", -1), "--jobs must be 0 or more.* got --jobs -1"),
     "folds": (lambda p: p.fit_base(p.tree, "--folds", 1), "--folds 0 or at least 2.* got .*--folds 1"),
     "settings": (lambda p: p.fit_base(p.tree, "--settings", "embeded"), "mean 'embedded'. Known: paper, embedded"),
-    "encoder": (lambda p: p.fit_base(p.tree, "--audio-encoder", "logmell"), "audio encoder 'logmell'. .*'logmel'"),
+    "encoder": (lambda p: p.fit_base(p.tree, "--audio-encoder", "logmell"), "Unknown encoder 'logmell'. .*'logmel'"),
     "encoder kind": (
         lambda p: p.fit_base(p.tree, "--audio-encoder", "hashed_text"),
-        "Unknown audio encoder 'hashed_te",
+        "'hashed_text' encodes text, and an audio encoder is needed, such as 'muq'",
+    ),
+    "encoder kind of text": (
+        lambda p: p.fit_base(p.tree, "--text-encoder", "muq=/weights"),
+        "'muq' encodes audio, and a text encoder is needed, such as 'roberta'",
+    ),
+    "encoder kind to score": (
+        lambda p: p.predict(p.wav, "--prompt", "x", "--audio-encoder", "hashed_text"),
+        "'hashed_text' encodes text, and an audio encoder is needed",
+    ),
+    "encoder kind of text to score": (
+        lambda p: p.predict(p.wav, "--prompt", "x", "--text-encoder", "logmel"),
+        "'logmel' encodes audio, and a text encoder is needed",
+    ),
+    "heads that do not fit": (
+        lambda p: p.fit_base(p.tree, "--jobs", 1, "--set", "attention_heads=7"),
+        "width 128 cannot be split into 7 attention heads",
+    ),
+    "a part of another architecture": (
+        lambda p: p.fit_base(p.tree, "--set", "architecture=pooled", "decoupled=true"),
+        "decoupled = True belongs to the architecture 'dual_branch'",
+    ),
+    "a part that there is not": (
+        lambda p: p.fit_base(p.tree, "--set", "temporal=transfomer"),
+        "Unknown temporal block 'transfomer'. Did you mean 'transformer'",
     ),
     "encoder folder": (lambda p: p.fit_base(p.tree, "--audio-encoder", f"muq={p.tmp}"), "lacks config.json, model.saf"),
     "dtype": (lambda p: p.fit_base(p.tree, "--store-dtype", "float8"), "--store-dtype 'float8'. Did you mean"),

@@ -21,6 +21,9 @@ from base_models.encoders.windows import consecutive_windows
 from base_models.errors import ClipError, DamagedArtifact, UsageError
 
 WEIGHTED = [name for name, spec in ENCODERS.items() if not spec.embedded]
+PARTS = {"clap": "audio_model", "clap_slip": "audio_model", "clap_text": "text_model", "whisper": "encoder.layers"}
+PARTS |= {"muq_mulan": "mulan.audio.proj", "muq_mulan_text": "mulan.text.transformer"}
+"""What the names of an encoder's own tensors hold, where it shares its file with others."""
 AUDIO = [name for name, spec in ENCODERS.items() if spec.kind == "audio"]
 TEXT = [name for name, spec in ENCODERS.items() if spec.kind == "text"]
 
@@ -88,12 +91,16 @@ def test_what_may_be_used_commercially():
 
 
 @pytest.mark.parametrize("name", TEXT)
-def test_a_prompt_of_ten_thousand_words_is_cut_at_the_limit(name, load):
+def test_a_prompt_of_ten_thousand_words_is_cut_at_the_limit_and_that_is_said(name, load, caplog):
     limit = {"clap_text": 77, "muq_mulan_text": 38}.get(name, 128)  # the tiny XLM-RoBERTa has 40 positions
     encoder = load(name)
     ids = encoder.prepare("piano drum " * 5_000)
     assert len(ids) == limit
     assert np.isfinite(encoder.encode([ids])).all()
+    assert f"The prompt 'piano drum piano drum piano drum pia…' has more than {limit}" in caplog.text
+    caplog.clear()
+    encoder.prepare("piano drum")
+    assert not caplog.text
 
 
 @pytest.mark.parametrize("name", TEXT)
@@ -106,10 +113,13 @@ def test_an_empty_prompt_is_a_clip_error(name, prompt, load):
 @pytest.mark.parametrize("name", AUDIO)
 def test_the_shortest_clip_there_is_can_be_encoded(name, load, tmp_path):
     encoder = load(name)
-    path = wav(tmp_path, music(0.1, encoder.sample_rate), encoder.sample_rate)
-    assert encoder.encode([encoder.prepare(path)]).shape[1] >= 1
-    with pytest.raises(ClipError, match=r"too short: 0.020 s; at least 0.1 s"):
-        encoder.prepare(wav(tmp_path, music(0.02, encoder.sample_rate), encoder.sample_rate))
+    for seconds in (0.1, 0.3):
+        path = wav(tmp_path, music(seconds, encoder.sample_rate), encoder.sample_rate)
+        embedding = encoder.encode([encoder.prepare(path)])
+        assert embedding.shape[1] >= 1
+        assert np.isfinite(embedding).all()
+    with pytest.raises(ClipError, match=r"clip.wav': too short: 0.010 s; at least 0.1 s"):
+        encoder.prepare(wav(tmp_path, music(0.01, encoder.sample_rate), encoder.sample_rate))
 
 
 @pytest.mark.parametrize("name", AUDIO)
@@ -126,11 +136,10 @@ def test_the_least_length_of_an_encoder_is_named(tmp_path):
 
 
 @pytest.mark.parametrize("name", WEIGHTED)
-def test_weights_that_lack_a_tensor_or_hold_nan_are_refused(name, tiny_encoders, tmp_path):
+def test_weights_that_lack_a_tensor_or_hold_nan_or_another_shape_are_refused(name, tiny_encoders, tmp_path):
     folder = shutil.copytree(tiny_encoders[name], tmp_path / name)
     tensors = safetensors.torch.load_file(folder / "model.safetensors")
-    part = {"clap": "audio_model", "clap_text": "text_model", "muq_mulan": "mulan.audio.proj"}.get(name, "")
-    part = {"muq_mulan_text": "mulan.text.transformer", "whisper": "encoder.layers"}.get(name, part)
+    part = PARTS.get(name, "")
     used = [key for key in tensors if part in key and key.endswith("weight") and tensors[key].dim() == 2]
     key = max(used, key=lambda it: ("layer" in it, it))
     safetensors.torch.save_file(tensors | {key: tensors[key] * float("nan")}, folder / "model.safetensors")
@@ -138,6 +147,9 @@ def test_weights_that_lack_a_tensor_or_hold_nan_are_refused(name, tiny_encoders,
         load_encoder(name, folder)
     safetensors.torch.save_file({k: t for k, t in tensors.items() if k != key}, folder / "model.safetensors")
     with pytest.raises(UsageError, match=r"model.safetensors does not hold the weights.*Missing key"):
+        load_encoder(name, folder)
+    safetensors.torch.save_file(tensors | {key: tensors[key][:-1].contiguous()}, folder / "model.safetensors")
+    with pytest.raises(UsageError, match=r"model.safetensors does not hold the weights.*size mismatch"):
         load_encoder(name, folder)
 
 
@@ -147,7 +159,7 @@ def test_a_config_of_another_family_is_refused(name, tiny_encoders, tmp_path):
         load_encoder(name, edited(tiny_encoders, name, tmp_path, model_type="bert"))
 
 
-@pytest.mark.parametrize("name", ["clap", "clap_text", "mert", "wav2vec2", "muq_mulan", "muq_mulan_text"])
+@pytest.mark.parametrize("name", ["clap", "clap_slip", "clap_text", "mert", "wav2vec2", "muq_mulan", "muq_mulan_text"])
 def test_weights_that_are_only_a_pickle_are_refused_at_once_with_the_cure(name, tmp_path, monkeypatch):
     from huggingface_hub import constants
 
@@ -185,6 +197,30 @@ def test_a_rest_of_less_than_half_a_second_gets_no_window_of_its_own(load, tmp_p
     assert len(load("clap").prepare(wav(tmp_path, music(10.3, 48_000), 48_000))) == 1
     assert len(load("clap").prepare(wav(tmp_path, music(0.3, 48_000), 48_000))) == 1
     assert [len(window) for window in consecutive_windows(np.zeros(20), 10, least=3)] == [10, 10]
+
+
+def test_the_slip_of_the_official_baseline_plays_16_khz_as_48(load, tmp_path):
+    """As published: the samples of the file, cut at 480,000, and the front end none the wiser."""
+    oracle, slip = WRITERS["clap"](tmp_path / "clap"), load("clap_slip")
+    extractor = transformers.ClapFeatureExtractor.from_pretrained(tmp_path / "clap")
+    for seconds in (4, 31):
+        samples = music(seconds, 16_000)
+        part = extractor(samples[:480_000], sampling_rate=48_000, return_tensors="pt")
+        with torch.inference_mode():
+            expected = oracle.get_audio_features(**part).pooler_output.numpy()
+        ours = slip.encode([slip.prepare(wav(tmp_path, samples, 16_000))])
+        assert ours.shape == (1, 1, 12)
+        np.testing.assert_allclose(ours[0], expected, atol=1e-5)
+
+
+def test_the_slip_is_never_taken_for_clap_itself(load, tiny_encoders, clips):
+    clap, slip = load("clap"), load("clap_slip")
+    assert clap.digest == slip.digest
+    assert clap.signature != slip.signature
+    a, b = (it.encode([it.prepare(clips["a"])]) for it in (clap, slip))
+    assert np.abs(a - b).max() > 1e-3
+    assert "three times too fast" in slip.caution
+    assert [spec.name for spec in SPECS if spec.caution] == ["clap_slip"]
 
 
 def test_clap_reads_a_prompt_as_its_own_class_does(load, tmp_path):

@@ -48,7 +48,8 @@ from base_models.errors import UsageError, one_of
 _loaded: dict = {}
 _LAZY = ("Encoder", "state_digest")
 
-__all__ = ["ENCODERS", "Encoder", "EncoderSpec", "known_encoders", "load_encoder", "parse_encoder", "state_digest"]
+__all__ = ["ENCODERS", "Encoder", "EncoderSpec", "check_kind", "known_encoders", "load_encoder", "parse_encoder"]
+__all__ += ["state_digest"]
 
 
 def __getattr__(name: str):
@@ -81,6 +82,21 @@ def parse_encoder(text: str) -> tuple[str, str | None]:
     if equals and not folder:
         raise UsageError(f"Encoder '{text}' names no folder; write '{name}=FOLDER', or just '{name}'.")
     return name, folder or None
+
+
+def check_kind(text: str, kind: str) -> None:
+    """Refuse what a user writes for an encoder of `kind` when it is unknown or of the other kind.
+
+    >>> check_kind("roberta", "audio")
+    Traceback (most recent call last):
+    base_models.errors.UsageError: 'roberta' encodes text, and an audio encoder is needed, such as 'muq' or 'logmel'.
+    """
+    name, _ = parse_encoder(text)
+    found = known_encoders()[0][name].kind
+    if found != kind:
+        such = {"audio": "an audio encoder is needed, such as 'muq' or 'logmel'"}
+        such |= {"text": "a text encoder is needed, such as 'roberta' or 'hashed_text'"}
+        raise UsageError(f"'{name}' encodes {found}, and {such[kind]}.")
 
 
 def load_encoder(name: str, folder: Path | str | None = None, device: str = "cpu"):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -22,6 +23,8 @@ from base_models.audio import load_audio
 from base_models.encoders.specs import EncoderSpec
 from base_models.encoders.weights import WeightFiles
 from base_models.errors import ClipError, UsageError
+
+log = logging.getLogger(__name__)
 
 
 class Piece(NamedTuple):
@@ -141,3 +144,9 @@ def check_prompt(prompt: str) -> str:
     if not isinstance(prompt, str) or not prompt.strip():
         raise ClipError("no prompt")
     return prompt
+
+
+def say_cut(prompt: str, limit: int, what: str) -> None:
+    """Log that only the start of a prompt is read."""
+    start = " ".join(prompt[:36].split())
+    log.warning("The prompt '%s…' has more than %d %s; what follows them is not read.", start, limit, what)

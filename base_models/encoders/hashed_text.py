@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import itertools
 import re
 import unicodedata
 
 import numpy as np
 from torch import nn
 
-from base_models.encoders.base import Encoder, Piece, check_prompt
+from base_models.encoders.base import Encoder, Piece, check_prompt, say_cut
 from base_models.encoders.specs import EncoderSpec
 from base_models.encoders.weights import WeightFiles
 from base_models.errors import ClipError
@@ -43,14 +42,16 @@ def word_vectors(prompt: str) -> np.ndarray:
     words = _words(_folded(check_prompt(prompt)))
     if not words:
         raise ClipError("no word in its prompt")
-    return np.stack([_vector(word[0][:LONGEST]) for word in words])
+    if len(words) > MAX_TOKENS:
+        say_cut(prompt, MAX_TOKENS, "words")
+    return np.stack([_vector(word[0][:LONGEST]) for word in words[:MAX_TOKENS]])
 
 
 def pieces(prompt: str) -> list[Piece]:
     """The words, and where in the prompt they stand: nowhere, in the rare case that folding changes its length."""
     folded = _folded(prompt)
     same = len(folded) == len(prompt)
-    return [Piece(word[0], *(word.span() if same else (0, 0))) for word in _words(folded)]
+    return [Piece(word[0], *(word.span() if same else (0, 0))) for word in _words(folded)[:MAX_TOKENS]]
 
 
 def _folded(prompt: str) -> str:
@@ -58,7 +59,7 @@ def _folded(prompt: str) -> str:
 
 
 def _words(folded: str) -> list[re.Match]:
-    return list(itertools.islice(re.finditer(r"\w+", folded), MAX_TOKENS))
+    return list(re.finditer(r"\w+", folded))
 
 
 @functools.lru_cache(maxsize=16_384)

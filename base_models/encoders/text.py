@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from base_models.encoders.base import Piece, check_prompt
+from base_models.encoders.base import Piece, check_prompt, say_cut
 from base_models.encoders.weights import WeightFiles
 from base_models.errors import ClipError, DamagedArtifact, UsageError
 
@@ -48,7 +48,8 @@ def below(tensors: Mapping[str, torch.Tensor], prefix: str, wanted: Sequence[str
 
 
 class PromptTokens:
-    """From a prompt to its token ids (L,), int64, L ≤ `longest`; a longer prompt is cut at its end.
+    """From a prompt to its token ids (L,), int64, L ≤ `longest`; a longer prompt is cut at its end, and the log
+    says so.
 
     Parameters
     ----------
@@ -64,6 +65,8 @@ class PromptTokens:
             ids = self.tokenizer(check_prompt(prompt), truncation=True, max_length=self.longest)["input_ids"]
         except (UnicodeEncodeError, TypeError) as error:
             raise ClipError(f"its prompt is not valid text ({error})") from error
+        if len(ids) == self.longest < len(self.tokenizer(prompt)["input_ids"]):
+            say_cut(prompt, self.longest, "tokens")
         if not ids:
             raise ClipError("no token in its prompt")
         return np.array(ids, dtype=np.int64)

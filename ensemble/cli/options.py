@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 from jsonargparse import ArgumentParser, DefaultHelpFormatter
 
-from base_models.errors import UsageError, one_of
+from base_models.errors import UsageError
 from ensemble.cli.common import fail, say
 
 EXIT_CODES = (
@@ -65,14 +65,11 @@ def choose_encoders(audio: str | None, text: str | None, demo: bool) -> tuple[st
 
     Real data never falls back on the embedded encoders: they are used only for the demo, or when named.
     """
-    from base_models.encoders import ENCODERS, parse_encoder
+    from base_models.encoders import check_kind
 
     chosen = (audio or "logmel", text or "hashed_text") if demo else (audio or "muq", text or "roberta")
     for word, kind in zip(chosen, ("audio", "text"), strict=True):
-        one_of(
-            word.partition("=")[0], [spec.name for spec in ENCODERS.values() if spec.kind == kind], f"{kind} encoder"
-        )
-        parse_encoder(word)
+        check_kind(word, kind)
     return chosen
 
 
