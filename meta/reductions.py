@@ -47,4 +47,4 @@ def _moments(layout: Layout, X, scores) -> np.ndarray:
     away = bins.centers - (blocks * bins.centers).sum(axis=-1, keepdims=True)
     variance, third = ((blocks * away**k).sum(axis=-1) for k in (2, 3))
     skew = third / (variance + bins.width**2 / 12)
-    return np.stack([scores, np.sqrt(np.maximum(variance, 0)), skew], axis=-1).reshape(len(scores), -1)
+    return np.stack([scores, np.sqrt(np.maximum(variance, 0)), skew], axis=-1).reshape(len(scores), 3 * scores.shape[1])
