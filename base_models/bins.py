@@ -60,6 +60,11 @@ class ScoreBins:
         """Distance between neighbouring centres, in score points."""
         return (self.high - self.low) / (self.count - (self.grid == "endpoints"))
 
+    @property
+    def soften_sigma(self) -> float:
+        """Kernel width that softens a scalar prediction on this scale: 0.35 on 1..5, in proportion on others."""
+        return SOFTEN_SIGMA * (self.high - self.low) / 4
+
     def soften(self, scores, sigma: float = SOFTEN_SIGMA) -> np.ndarray:
         """Gaussian label softening (DORA-MOS, Eq. 1).
 

@@ -55,14 +55,15 @@ def _columns(y: Any) -> pd.DataFrame:
     return pd.DataFrame(y, columns=["mos"] if y.shape[1] == 1 else [f"y{k}" for k in range(y.shape[1])])
 
 
-def check_labels(labels: pd.DataFrame, bins: ScoreBins) -> None:
-    """Refuse labels off the scale, and an aspect without any label, by name."""
+def check_labels(labels: pd.DataFrame, bins: ScoreBins, clip_ids: Sequence[str] | None = None) -> None:
+    """Refuse labels off the scale (naming the clip where ids are given), and an aspect without any label."""
     values = labels.to_numpy()
     outside = np.isinf(values) | (values < bins.low) | (values > bins.high)
     if outside.any():
         row, column = np.argwhere(outside)[0]
+        where = f"in row {row}" if clip_ids is None else f"of clip '{clip_ids[row]}'"
         raise UsageError(
-            f"Label {values[row, column]:g} of aspect '{labels.columns[column]}' in row {row} is off the scale "
+            f"Label {values[row, column]:g} of aspect '{labels.columns[column]}' {where} is off the scale "
             f"{bins.low:g}..{bins.high:g}."
         )
     empty = [aspect for aspect in labels if not np.isfinite(labels[aspect]).any()]

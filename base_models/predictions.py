@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from base_models.bins import SOFTEN_SIGMA, TARGET_SIGMA, ScoreBins
+from base_models.bins import TARGET_SIGMA, ScoreBins
 from base_models.errors import DamagedArtifact, UsageError, some
 from base_models.files import atomic_write, from_json, read_bytes, to_json
 
@@ -68,9 +68,10 @@ class PredictionTable:
         Parameters
         ----------
         scores : array of shape (n, aspects), on the scale
-        options : ``bins``, ``sigma`` (default 0.35), ``trained_on``, ``selected_on``
+        options : ``bins``, ``sigma`` (default `ScoreBins.soften_sigma`, 0.35 on 1..5), ``trained_on``, ``selected_on``
         """
-        options = {"bins": ScoreBins(), "sigma": SOFTEN_SIGMA} | options
+        options = {"bins": ScoreBins()} | options
+        options = {"sigma": options["bins"].soften_sigma} | options
         scores = np.asarray(scores, dtype=np.float64).reshape(len(clip_ids), len(aspects))
         return cls(model, clip_ids, aspects, options["bins"].soften(scores, options["sigma"]), **options)
 
