@@ -2,33 +2,40 @@
 
 Base models predict clips that they were not trained on; the meta-learner is fitted on those predictions. The trap is
 to fit it on rows that a base model has seen: `cv` says how unseen predictions are made. Of prefit models, `NeuralMOS`
-alone carries the ids of its training clips, which are refused; others cannot be checked, and the log names them.
+and prediction tables alone carry the ids of their training clips, which are refused; others cannot be checked, and the
+log names them.
 """
 
 from __future__ import annotations
 
 import logging
-import numbers
-from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.base import BaseEstimator, RegressorMixin, clone
-from sklearn.model_selection import check_cv
+from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin, TransformerMixin
 from sklearn.utils import get_tags
+from sklearn.utils._repr_html.estimator import _VisualBlock
+from sklearn.utils.metadata_routing import MetadataRouter
 from sklearn.utils.metaestimators import _BaseComposition
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import _check_feature_names_in, _check_method_params, check_is_fitted, validate_data
 
 from base_models.bins import ScoreBins
-from base_models.embeddings import EmbeddingStore
 from base_models.errors import UsageError, one_of, some
-from base_models.labels import as_labels, check_labels, judged_by_text, mean_label
+from base_models.labels import as_labels, check_labels, judged_by_text
 from base_models.predictions import PredictionTable
-from base_models.splits import stratified_holdout
+from ensemble.base_files import base_from, files_of
+from ensemble.base_fits import default_estimators, fit_bases
+from ensemble.base_tables import predict_bases, scale_of
+from ensemble.from_predictions import as_tables, clips_of, ids_of, is_tables, joined, labels_of
+from ensemble.routing import checked_weights, metadata_of, router_of
+from ensemble.rows import Rows, is_clips, rating_scale
+from ensemble.splitting import is_share, unseen_splits, validation_split
 from ensemble.stack_folder import read_stack, write_stack
 from meta.features import feature_table
+from meta.learner import Learner
 from meta.learners import LEARNERS
 from meta.regressor import MetaRegressor
 from meta.selection import MEAN, STACK
@@ -36,27 +43,35 @@ from meta.selection import MEAN, STACK
 log = logging.getLogger(__name__)
 
 
-class StackedMOS(RegressorMixin, _BaseComposition):
+class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, _BaseComposition):
     """Stack of base models that predicts mean opinion scores (DORA-MOS, section III.D).
 
     Parameters
     ----------
-    estimators : list of (name, estimator): `NeuralMOS`, or any scikit-learn regressor, whose scalars are softened.
-        None takes the paper's nine for a clip table, and a ridge and a forest for a matrix
-    final_estimator : ``"ridge"``, ``"lightgbm"``, ``"mean"``, or a scikit-learn regressor (which cannot be saved)
+    estimators : list of (name, base model), each a `NeuralMOS`; any scikit-learn regressor, whose scalars are softened;
+        a classifier of whole ratings, to which labels are rounded; a `PredictionTable`, looked up by clip id; or
+        ``"drop"``. None takes the paper's nine for a clip table, and a ridge and a tree for a matrix
+    final_estimator : name of a learner (``"ridge"``, ``"lightgbm"``, ``"mean"`` …), a `meta.learner.Learner`, or a
+        scikit-learn regressor (which cannot be saved)
     cv : how base predictions for the meta level are made: int folds, one hold-out fraction (base models stay as
         fitted on the rest), a splitter, an iterable of (train, test) rows, or ``"prefit"``, for base models that
-        have not seen the rows of `fit` (verified for `NeuralMOS` only; the log names those that are taken on trust)
-    validation : share of the meta rows on which a first fit is measured; the learner that stays is fitted on all.
-        None skips it
+        have not seen the rows of `fit` (verified where they list their clips; the log names those taken on trust).
+        Rows that no split predicts are left out of the meta level
+    validation : how a first fit is measured: share of the meta rows, in proportion within systems and score bands, or
+        a splitter, whose last split counts; None skips it. The learner that stays is fitted on all of them
+    bins : ScoreBins, the rating scale; None takes that of prefit base models, else 1..5, unless X is a matrix with
+        labels off it: then the scale is what they span, and the log says so
+    n_jobs : processes that fit base models, see joblib
     random_state : int, of folds, hold-outs and the learner
 
     Attributes
     ----------
     aspects_ : tuple of str
+    bins_ : ScoreBins, the scale; nothing outside of it is predicted
     estimators_ : list of (name, fitted estimator)
     final_estimator_ : MetaRegressor
     validation_scores_ : DataFrame, the leaderboard on the meta-validation rows, or None
+    join_ : `ensemble.from_predictions.Join`, what joined and what did not (after `from_predictions` only)
 
     Examples
     --------
@@ -69,11 +84,22 @@ class StackedMOS(RegressorMixin, _BaseComposition):
     ((2,), (2, 1, 20))
     """
 
-    def __init__(self, estimators=None, final_estimator="ridge", cv=5, validation=0.4, random_state=0):
+    def __init__(
+        self,
+        estimators=None,
+        final_estimator="ridge",
+        cv=5,
+        validation=0.4,
+        bins=None,
+        n_jobs=None,
+        random_state=0,
+    ):
         self.estimators = estimators
         self.final_estimator = final_estimator
         self.cv = cv
         self.validation = validation
+        self.bins = bins
+        self.n_jobs = n_jobs
         self.random_state = random_state
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
@@ -84,14 +110,21 @@ class StackedMOS(RegressorMixin, _BaseComposition):
         """Set parameters; ``name=estimator`` replaces a base model, ``name__parameter`` one of its own."""
         return self._set_params("estimators", **params)
 
-    def fit(self, X, y, groups=None) -> StackedMOS:
+    def get_metadata_routing(self) -> MetadataRouter:
+        """Who may ask for metadata of `fit`: see `ensemble.routing.router_of`."""
+        return router_of(self)
+
+    def fit(self, X, y, sample_weight=None, groups=None, **fit_params) -> StackedMOS:
         """Fit base models and the meta-learner.
 
         Parameters
         ----------
-        X : clip table (a DataFrame with ``audio``), or matrix of shape (n, features)
+        X : clip table (a DataFrame with ``audio`` or ``clip_id``), or matrix of shape (n, features)
         y : array or DataFrame of shape (n,) or (n, aspects), on the scale; NaN is unlabelled
+        sample_weight : array of shape (n,) for base models and the final estimator, or None; a row of weight 0 is a
+            row left out. A base model that takes no weights is refused
         groups : array of shape (n,), kept together in folds and in the meta-validation split, or None
+        fit_params : other metadata, for those who requested it (with scikit-learn's metadata routing enabled only)
 
         Raises
         ------
@@ -100,75 +133,130 @@ class StackedMOS(RegressorMixin, _BaseComposition):
         """
         vars(self).pop("final_estimator_", None)  # a fit that fails leaves nothing to predict with
         self._check_parameters()
+        if y is None:
+            raise UsageError("StackedMOS requires y to be passed, but the target y is None.")
         X = self._validated(X, reset=True)
         labels = as_labels(y, len(X))
-        check_labels(labels, ScoreBins())
-        if groups is not None and len(groups) != len(X):
-            raise UsageError(f"There are {len(X)} rows but {len(groups)} groups.")
-        self.aspects_, self._flat = tuple(labels.columns), np.ndim(y) == 1
-        ids, systems = _ids(X), _systems(X)
+        rows = Rows.of(X, labels, checked_weights(sample_weight, labels), groups)
+        used = rows.used
+        self.aspects_, self._flat = tuple(labels.columns), np.asarray(y).ndim == 1
         named = self._named(X)
+        self.bins_ = self._scale(named, rows.take(used))
+        check_labels(rows.labels, self.bins_, rows.ids if is_clips(X) else None)
+        metadata = metadata_of(self, named, rows.weights, rows.groups, fit_params)
+        self.estimators_, tables, meta = self._level0(named, rows, used, metadata)
+        return self._level1(tables, rows, used, meta, metadata)
+
+    @classmethod
+    def from_predictions(cls, predictions, y, sample_weight=None, groups=None, **parameters: Any) -> StackedMOS:
+        """A stack fitted on predictions alone; it predicts from new ones of the same base models.
+
+        Parameters
+        ----------
+        predictions : list of PredictionTables, or a DataFrame of scores, one column per base model, with clip ids in
+            ``clip_id`` or the index. No base model may have seen the labels of these clips
+        y : labels by clip id: a Series, a DataFrame with one column per aspect (and ``system_id``, if known), or an
+            array in the order of `predictions`
+        sample_weight, groups : arrays, rows as in `y`, see `fit`
+        parameters : of `StackedMOS`, but for ``estimators`` and ``cv``
+
+        Raises
+        ------
+        UsageError
+            when no clip joins, or a base model has no prediction for one that does and the final estimator needs it.
+
+        Examples
+        --------
+        >>> scores = pd.DataFrame({"a": [1.0, 2, 3, 4, 5, 4], "b": [1.5, 2, 2.5, 4, 4.5, 3]}, index=list("uvwxyz"))
+        >>> stack = StackedMOS.from_predictions(scores, pd.Series([1, 2, 3, 4, 5, 3.0], index=list("zyxwvu")))
+        >>> stack.predict(scores[:2]).shape, stack.join_.without_label
+        ((2,), ())
+        """
+        labels = labels_of(y, predictions)
+        tables = as_tables(predictions, labels.columns, parameters.get("bins"))
+        join = joined(tables, ids_of(predictions, tables), labels)
+        weights = checked_weights(sample_weight, labels)
+        groups = Rows.of(labels, labels, groups=groups).groups
+        place = labels.index.get_indexer(list(join.clips))
+        weights, groups = (None if part is None else part[place] for part in (weights, groups))
+        known = labels.iloc[place].reset_index(drop=True)
+        stack = cls([(table.model, table) for table in tables], cv="prefit", **parameters)
+        stack.fit(clips_of(join, y), known.iloc[:, 0] if np.ndim(y) == 1 else known, weights, groups)
+        stack.join_ = join
+        return stack
+
+    def _level0(self, named, rows: Rows, used: np.ndarray, metadata):
+        """Base models for new rows, tables of what they (or their like) say of unseen rows, and which of `used`."""
+        counted = rows.take(used)
+        options = {"bins": self.bins_, "missing": self._accepts_missing()}
         if isinstance(self.cv, str) and self.cv == "prefit":
-            self.estimators_ = named
-            tables = _tables(named, X, ids, self.aspects_)
             _log_unchecked(named)
-            return self._fit_tables(tables, labels, ids, systems, groups)
-        splits = self._splits(labels, systems, groups)
-        self.estimators_, tables = self._fit_bases(named, X, labels, splits)
-        rows = np.concatenate([test for _, test in splits])
-        picked = None if groups is None else np.asarray(groups)[rows]
-        return self._fit_tables(tables, labels.iloc[rows], [ids[r] for r in rows], [systems[r] for r in rows], picked)
+            return named, predict_bases(named, counted, self.aspects_, **options), np.arange(len(used))
+        splits = unseen_splits(self.cv, rows, used, self.random_state, metadata["cv"])
+        params = {name: _check_method_params(rows.labels, metadata[name], indices=used) for name, _ in named}
+        fitted, tables = fit_bases(named, counted, splits, params, is_share(self.cv), self.n_jobs, **options)
+        return fitted, tables, np.concatenate([test for _, test in splits])
 
-    def _fit_bases(self, named, X, labels: pd.DataFrame, splits) -> tuple[list[tuple[str, Any]], list[PredictionTable]]:
-        """Base models for new rows, and tables of what their like said of the test rows of each split."""
-        ids, memory, parts = _ids(X), EmbeddingStore(), []
-        for train, test in splits:
-            X_train, y_train = _take(X, train), labels.iloc[train]
-            fitted = [(name, _fit(name, model, X_train, y_train, memory)) for name, model in named]
-            parts.append(_tables(fitted, _take(X, test), [ids[row] for row in test], self.aspects_))
-        if not _is_share(self.cv):
-            fitted = [(name, _fit(name, model, X, labels, memory)) for name, model in named]
-        for (_, model), (_, given) in zip(fitted, named, strict=True):
-            if _is_neural(model):
-                model.store = given.store  # the shared memory ends here
-        return fitted, [_join(tables) for tables in zip(*parts, strict=True)]
-
-    def _fit_tables(self, tables, labels: pd.DataFrame, ids, systems, groups) -> StackedMOS:
-        regressor, board = MetaRegressor(self.final_estimator, self.random_state), None
-        y, aspects = labels.to_numpy(), list(self.aspects_)
-        if self.validation is None:
-            regressor.fit(tables, y, ids, aspects)
+    def _level1(self, tables, rows: Rows, used: np.ndarray, meta: np.ndarray, metadata) -> StackedMOS:
+        """The meta-learner, measured as `validation` says and fitted on all meta rows."""
+        asked = metadata["final_estimator"]
+        if set(asked) - {"sample_weight", "groups"}:
+            raise UsageError(f"Only sample_weight can reach the final estimator; got {some(asked)}.")
+        level1, regressor, board = rows.take(used[meta]), MetaRegressor(self.final_estimator, self.random_state), None
+        weights = level1.weights if "sample_weight" in asked else None
+        options = {"clip_ids": level1.ids, "aspects": self.aspects_, "sample_weight": weights, "groups": level1.groups}
+        y, validation = level1.labels.to_numpy(), self.validation
+        if validation is None:
+            regressor.fit(tables, y, **options)
         else:
-            boards = regressor.validate(tables, y, systems, self.validation, ids, aspects, groups)
-            board = boards["meta-validation"]
+            if not is_share(validation):
+                validation = validation_split(validation, rows, used, meta, metadata["validation"])
+            board = regressor.validate(tables, y, level1.systems, validation, **options)["meta-validation"]
         self.final_estimator_, self.validation_scores_ = regressor, board
         return self
 
     def predict(self, X) -> np.ndarray:
-        """Scores on the scale: shape (n, aspects), or (n,) when y was one-dimensional."""
-        tables = self.prediction_tables(X)
-        scores = self.final_estimator_.predict(tables)
+        """Scores on the scale: shape (n, aspects), or (n,) when y was one-dimensional.
+
+        Parameters
+        ----------
+        X : as in `fit`. After `from_predictions`, predictions of new clips: a list of tables or a frame of scores
+        """
+        asked = self._predicted(X)
+        scores = self.final_estimator_.predict(*asked)
         return scores[:, 0] if self._flat else scores
 
     def predict_distribution(self, X) -> np.ndarray:
         """Distribution over the score bins around each prediction, shape (n, aspects, bins), last axis sums to 1."""
-        tables = self.prediction_tables(X)
-        return self.final_estimator_.predict_distribution(tables)
+        asked = self._predicted(X)
+        return self.final_estimator_.predict_distribution(*asked)
 
-    def transform(self, X) -> pd.DataFrame:
-        """The feature table: one row per clip, columns such as ``mi__dora_s0__b07`` for every aspect side by side."""
-        tables = self.prediction_tables(X)
-        return pd.concat([feature_table(tables, aspect) for aspect in self.aspects_], axis=1)
+    def transform(self, X) -> np.ndarray | pd.DataFrame:
+        """The feature table: one row per clip, columns such as ``mi__dora_s0__b07`` for every aspect side by side.
+
+        A DataFrame indexed by ``clip_id`` where the rows are clips; for a matrix an array, or what `set_output` asks
+        for. `fit_transform` is `fit`, then this: what the base models that stay say of the rows that they were fitted
+        on, as in scikit-learn's stacks, and not the unseen predictions that the meta-learner was fitted on.
+        """
+        tables, ids = self._predicted(X)
+        features = pd.concat([feature_table(tables, aspect, ids) for aspect in self.aspects_], axis=1)
+        return features.to_numpy() if hasattr(self, "n_features_in_") else features
 
     def get_feature_names_out(self, input_features=None) -> np.ndarray:
         """Names of the columns of `transform`."""
         check_is_fitted(self, "final_estimator_")
+        if hasattr(self, "n_features_in_"):
+            _check_feature_names_in(self, input_features, generate_names=False)
         layout = self.final_estimator_.layout_
         empty = [
             PredictionTable(model, (), self.aspects_, np.zeros((0, len(self.aspects_), layout.bins.count)), layout.bins)
             for model in layout.models
         ]
         return np.concatenate([feature_table(empty, aspect).columns for aspect in self.aspects_]).astype(object)
+
+    def prediction_tables(self, X) -> list[PredictionTable]:
+        """What each fitted base model predicts for `X`, one table per model."""
+        return self._predicted(X)[0]
 
     def save(self, folder: Path | str) -> None:
         """Write the stack and its base models to `folder`; no pickle.
@@ -179,13 +267,7 @@ class StackedMOS(RegressorMixin, _BaseComposition):
             when a base model or the final estimator is a scikit-learn estimator, which only pickle could store.
         """
         check_is_fitted(self, "final_estimator_")
-        foreign = [name for name, model in self.estimators_ if not hasattr(model, "to_files")]
-        if foreign:
-            raise UsageError(
-                f"Base model '{foreign[0]}' is a scikit-learn estimator, which could only be stored as a pickle; "
-                "save its predictions as a PredictionTable instead."
-            )
-        bases = {name: model.to_files() for name, model in self.estimators_}
+        bases = {name: files_of(name, model) for name, model in self.estimators_}
         write_stack(folder, self.final_estimator_, bases, {"flat": self._flat})
 
     @classmethod
@@ -201,12 +283,11 @@ class StackedMOS(RegressorMixin, _BaseComposition):
         DamagedArtifact
             when a file changed.
         """
-        from base_models.neural_mos import NeuralMOS
-
         artifact, facts, regressor = read_stack(folder)
-        bases = [(name, NeuralMOS.from_artifact(artifact, f"base/{name}/", **overrides)) for name in facts["bases"]]
-        self = cls(bases, regressor.learner, "prefit", random_state=regressor.random_state)
-        self.estimators_, self.final_estimator_ = bases, regressor
+        bases = [(name, base_from(artifact, name, **overrides)) for name in facts["bases"]]
+        bins = regressor.layout_.bins
+        self = cls(bases, regressor.learner, "prefit", bins=bins, random_state=regressor.random_state)
+        self.estimators_, self.final_estimator_, self.bins_ = bases, regressor, bins
         self.aspects_, self._flat = regressor.aspects_, bool(facts.get("flat", False))
         self.validation_scores_, self.demo_ = None, bool(facts.get("demo", False))
         return self
@@ -214,26 +295,58 @@ class StackedMOS(RegressorMixin, _BaseComposition):
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "final_estimator_")
 
-    def prediction_tables(self, X) -> list[PredictionTable]:
-        """What each fitted base model predicts for `X`, one table per model."""
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        given = self.estimators if isinstance(self.estimators, list) else []
+        live = [m for _, m in given if not isinstance(m, str | PredictionTable)]
+        tags.input_tags.allow_nan = bool(live) and all(get_tags(model).input_tags.allow_nan for model in live)
+        return tags
+
+    def _sk_visual_block_(self) -> _VisualBlock:
+        given = self.estimators or []
+        models = [f"{len(m)} predictions" if isinstance(m, PredictionTable) else m for _, m in given]
+        bases = _VisualBlock("parallel", models, names=[name for name, _ in given], dash_wrapped=False)
+        final = _VisualBlock("parallel", [self.final_estimator], names=["final_estimator"], dash_wrapped=False)
+        return _VisualBlock("serial", (bases, final) if given else (final,), dash_wrapped=False)
+
+    def _predicted(self, X) -> tuple[list[PredictionTable], list[str]]:
+        """Tables of the base models, and the ids of the rows of X."""
         check_is_fitted(self, "final_estimator_")
+        models = self.final_estimator_.layout_.models
+        stored = all(isinstance(model, PredictionTable) for _, model in self.estimators_)
+        if is_tables(X) or (stored and isinstance(X, pd.DataFrame) and set(models) <= set(X.columns)):
+            tables = as_tables(X, self.aspects_, self.bins_)
+            return tables, ids_of(X, tables)
         X = self._validated(X, reset=False)
-        return _tables(self.estimators_, X, _ids(X), self.aspects_)
+        rows = Rows.of(X, pd.DataFrame(index=range(len(X))))
+        tables = predict_bases(self.estimators_, rows, self.aspects_, self.bins_, self._accepts_missing())
+        return tables, list(rows.ids)
+
+    def _accepts_missing(self) -> bool:
+        """Whether the final estimator can do without a base model's prediction."""
+        final = self.final_estimator
+        learner = LEARNERS[final]() if isinstance(final, str) else final
+        return isinstance(learner, Learner) and learner.accepts_missing
 
     def _check_parameters(self) -> None:
         """Refuse what would only fail once the base models are fitted, which may take hours."""
         if not isinstance(self.final_estimator, BaseEstimator):
             one_of(self.final_estimator, LEARNERS, "learner")
-        if self.validation is not None and not 0 < self.validation < 1:
-            raise UsageError(f"validation is a share between 0 and 1, or None; got {self.validation}.")
+        is_split = self.validation is None or hasattr(self.validation, "split")
+        if not is_split and not (is_share(self.validation) and 0 < self.validation < 1):
+            raise UsageError(f"validation is a share between 0 and 1, a splitter, or None; got {self.validation}.")
 
     def _validated(self, X, reset: bool):
-        if _is_clips(X):
+        if is_clips(X):
+            if reset:  # an earlier fit may have been on a matrix
+                for name in ("n_features_in_", "feature_names_in_"):
+                    vars(self).pop(name, None)
             X = X if "clip_id" in X else X.assign(clip_id=X.index.astype(str))
             return X.reset_index(drop=True)
         if isinstance(X, pd.DataFrame):  # stays one: base models may pick columns by name
             return validate_data(self, X, reset=reset, skip_check_array=True).reset_index(drop=True)
-        return validate_data(self, X, reset=reset, ensure_all_finite="allow-nan")
+        finite = "allow-nan" if get_tags(self).input_tags.allow_nan else True
+        return validate_data(self, X, reset=reset, ensure_all_finite=finite, ensure_min_samples=2 if reset else 1)
 
     def _named(self, X) -> list[tuple[str, Any]]:
         if self.estimators is None:
@@ -245,153 +358,22 @@ class StackedMOS(RegressorMixin, _BaseComposition):
         self._validate_names(names)
         if {STACK, MEAN} & set(names):
             raise UsageError(f"No base model may be called '{STACK}' or '{MEAN}': both are rows of the leaderboard.")
-        return named
+        return [(name, replace(m, model=name) if isinstance(m, PredictionTable) else m) for name, m in named]
 
-    def _splits(self, labels: pd.DataFrame, systems, groups) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Row numbers to fit on and to predict, for each split; every row is predicted at most once, and unseen."""
-        rows, target = np.arange(len(labels)), mean_label(labels.to_numpy())
-        if _is_share(self.cv):
-            held = stratified_holdout(systems, target, float(self.cv), self.random_state, groups=groups)
-            return [(rows[~held], rows[held])]
-        splits = _splitter(self.cv, self.random_state, groups).split(rows[:, None], target, groups)
-        splits = [(rows[np.asarray(train)], rows[np.asarray(test)]) for train, test in splits]
-        for train, test in splits:
-            both = np.intersect1d(train, test)
-            if len(both):
-                raise UsageError(
-                    f"Row {both[0]} is in both sides of a split of cv; every row needs an unseen prediction."
-                )
-        tested = [row for _, test in splits for row in test.tolist()]
-        if not tested or len(set(tested)) != len(tested):
-            how = "predicts a row twice" if tested else "predicts no row"
-            raise UsageError(f"cv {how}; the meta level needs one prediction per row, as from KFold.")
-        return splits
-
-
-def default_estimators(X, with_text: bool = True) -> list[tuple[str, Any]]:
-    """The paper's level 0 for a clip table (`ensemble.level0.plan_models`); a ridge and a forest for a matrix."""
-    if not _is_clips(X):
-        from sklearn.ensemble import RandomForestRegressor
-        from sklearn.linear_model import Ridge
-
-        return [("ridge", Ridge()), ("forest", RandomForestRegressor(random_state=0))]
-    from base_models.neural_mos import NeuralMOS
-    from ensemble.level0 import plan_models
-
-    planned = plan_models(None, 5, with_text)
-    return [(f"{preset}-s{seed}", NeuralMOS(preset, random_state=seed)) for preset, seed in planned]
-
-
-class PerAspect(RegressorMixin, BaseEstimator):
-    """One clone of a regressor per aspect, each fitted on the rows that are labelled for it.
-
-    For regressors that know a single target, and for labels with gaps, which scikit-learn refuses.
-    """
-
-    def __init__(self, regressor):
-        self.regressor = regressor
-
-    def fit(self, X, y) -> PerAspect:
-        """Fit on labels of shape (n, aspects), NaN where unlabelled."""
-        rows = [np.flatnonzero(np.isfinite(column)) for column in y.T]
-        self.estimators_ = [clone(self.regressor).fit(_take(X, r), y[r, k]) for k, r in enumerate(rows)]
-        return self
-
-    def predict(self, X) -> np.ndarray:
-        """Scores of shape (n, aspects)."""
-        return np.column_stack([model.predict(X) for model in self.estimators_])
-
-
-def _is_share(cv) -> bool:
-    return isinstance(cv, numbers.Real) and not isinstance(cv, numbers.Integral)
-
-
-def _splitter(cv, random_state, groups):
-    cv = 5 if cv is None else cv
-    if isinstance(cv, bool | str) or (isinstance(cv, numbers.Integral) and cv < 2):
-        raise UsageError(
-            f"cv is a number of folds (at least 2), a share to hold out, a splitter, splits, or 'prefit'; got {cv!r}."
-        )
-    if not isinstance(cv, numbers.Integral):
-        return check_cv(cv)
-    from sklearn.model_selection import GroupKFold, KFold
-
-    return (KFold if groups is None else GroupKFold)(int(cv), shuffle=True, random_state=random_state)
-
-
-def _is_clips(X) -> bool:
-    return isinstance(X, pd.DataFrame) and "audio" in X.columns
-
-
-def _ids(X) -> list[str]:
-    return [str(clip) for clip in (X["clip_id"] if _is_clips(X) else range(len(X)))]
-
-
-def _systems(X) -> list[str]:
-    return [str(s) for s in X["system_id"]] if _is_clips(X) and "system_id" in X else [""] * len(X)
-
-
-def _take(X, rows):
-    return X.iloc[rows].reset_index(drop=True) if isinstance(X, pd.DataFrame) else X[rows]
-
-
-def _is_neural(model) -> bool:
-    return hasattr(model, "predict_embedded")
+    def _scale(self, named, rows: Rows) -> ScoreBins:
+        """The scale: that of `bins`, of the base models that have one, or of the labels."""
+        if self.bins is not None:
+            return self.bins
+        given = [bins for _, model in named if (bins := scale_of(model)) is not None]
+        return given[0] if given else rating_scale(rows.labels, is_clips(rows.X))
 
 
 def _log_unchecked(named) -> None:
     """Name the prefit models that list no training clips, for which `meta.features.refuse_leaks` is blind."""
-    unchecked = [name for name, model in named if not hasattr(model, "trained_on_")]
+    unchecked = [name for name, model in named if not hasattr(model, "trained_on_") and scale_of(model) is None]
     if unchecked:
         log.warning(
             "Prefit base models %s carry no ids of their training clips and cannot be checked for leaks; "
             "fit the stack on rows that they have not seen.",
             some(unchecked, 20),
         )
-
-
-def _fit(name: str, model, X, labels: pd.DataFrame, memory: EmbeddingStore):
-    fitted, y = clone(model), labels.to_numpy()
-    if _is_neural(model):
-        if model.store is None:  # one memory for all folds, so that no clip is encoded twice
-            fitted.store = memory
-        return fitted.fit(X, labels)
-    known = np.isfinite(y)
-    if not known.any(0).all():
-        empty = some(labels.columns[~known.any(0)])
-        raise UsageError(f"A split of cv leaves no label of aspect {empty} to fit '{name}' on; use fewer folds.")
-    if y.shape[1] == 1:
-        rows = np.flatnonzero(known)
-        return fitted.fit(_take(X, rows), y[rows, 0])
-    return (fitted if known.all() and get_tags(fitted).target_tags.multi_output else PerAspect(fitted)).fit(X, y)
-
-
-def _tables(named, X, ids: Sequence[str], aspects: Sequence[str]) -> list[PredictionTable]:
-    """Every base model's predictions; models of the same encoders share one embedding of the clips."""
-    embedded: dict[tuple, Any] = {}
-    return [_table(name, model, X, ids, aspects, embedded) for name, model in named]
-
-
-def _table(name, model, X, ids, aspects, embedded: dict[tuple, Any]) -> PredictionTable:
-    if _is_neural(model):
-        key = (str(model.audio_encoder), str(model.text_encoder), any(model.needs_text_), str(model.store))
-        if key not in embedded:
-            embedded[key] = model.embed(X)[1]
-        return model.prediction_table(name, ids, embedded[key])
-    scores = np.asarray(model.predict(X), dtype=np.float64)
-    if scores.shape not in {(len(ids), len(aspects)), *([(len(ids),)] if len(aspects) == 1 else [])}:
-        raise UsageError(
-            f"Base model '{name}' predicts shape {scores.shape}; expected {(len(ids), len(aspects))}: rows by aspects."
-        )
-    if not np.isfinite(scores).all():
-        raise UsageError(f"Base model '{name}' predicted NaN or infinity.")
-    return PredictionTable.from_scores(name, ids, aspects, scores)
-
-
-def _join(tables: Iterable[PredictionTable]) -> PredictionTable:
-    """Several folds as one table: each row is by a model that did not see it, so nothing is listed as seen."""
-    tables = list(tables)
-    first = tables[0]
-    ids = tuple(clip for table in tables for clip in table.clip_ids)
-    values = np.concatenate([table.distributions for table in tables])
-    return PredictionTable(first.model, ids, first.aspects, values, first.bins, first.sigma)

@@ -16,7 +16,6 @@ from scipy import stats
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 
-from base_models.bins import SOFTEN_SIGMA
 from base_models.errors import DamagedArtifact, UsageError, one_of
 from base_models.predictions import PredictionTable
 from meta.calibration import Calibration
@@ -98,7 +97,8 @@ class MetaRegressor(BaseEstimator):
             learners.append(self._new_learner().fit(X, y[kept, k], layout, weight, together))
         self.layout_, self.aspects_, self.learners_ = layout, aspects, learners
         self.fitted_on_ = tuple(clip_ids)
-        self.residual_sigma_, self.calibrations_ = np.full(len(aspects), SOFTEN_SIGMA), [None] * len(aspects)
+        self.residual_sigma_ = np.full(len(aspects), layout.bins.soften_sigma)
+        self.calibrations_ = [None] * len(aspects)
         self.warnings_ = [f"{a}: {w}" for a, fitted in zip(aspects, learners, strict=True) for w in fitted.warnings_]
         return self
 
@@ -107,11 +107,12 @@ class MetaRegressor(BaseEstimator):
         tables: Sequence[PredictionTable],
         y,
         system_ids: Sequence[str],
-        validation: float = 0.4,
+        validation: float | tuple[Sequence[int], Sequence[int]] = 0.4,
         clip_ids: Sequence[str] | None = None,
         aspects: Sequence[str] | None = None,
         groups: Sequence[str] | None = None,
         n_bootstrap: int = 1000,
+        sample_weight=None,
     ) -> dict[str, pd.DataFrame]:
         """Measure on held-out rows, then fit on all rows.
 
@@ -122,9 +123,10 @@ class MetaRegressor(BaseEstimator):
 
         Parameters
         ----------
-        tables, y, clip_ids, aspects : see `fit`; rows without any label are left out
+        tables, y, clip_ids, aspects, sample_weight : see `fit`; rows without any label or weight are left out
         system_ids : n system names
-        validation, groups : see `meta.split.meta_split`; groups stay together in the folds too
+        validation : share held out, see `meta.split.meta_split`, or two lists of row numbers, to fit on and to measure
+        groups : n names kept together by the split and the folds, or None
         n_bootstrap : see `base_models.metrics.evaluate`
 
         Returns
@@ -138,47 +140,59 @@ class MetaRegressor(BaseEstimator):
             as `fit`, and when an aspect has fewer than 5 labels or labels of one system only.
         """
         clip_ids, aspects, y = _rows(tables, y, clip_ids, aspects)
+        weights = np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
+        y = np.where(weights[:, None] > 0, y, np.nan)
         system_ids = np.array([""] * len(y) if system_ids is None else [str(s) for s in system_ids], dtype=object)
         if len(system_ids) != len(y) or (groups is not None and len(groups) != len(y)):
             raise UsageError(f"{len(y)} clips need as many system ids and groups; got another number.")
         for k, aspect in enumerate(aspects):
             check_meta_rows(system_ids[~np.isnan(y[:, k])], f"clips labelled for aspect '{aspect}'")
         rows = np.flatnonzero(~np.isnan(y).all(axis=1))
-        groups = None if groups is None else np.array(list(groups), dtype=object)[rows]
-        held = meta_split(system_ids[rows], y[rows], validation, self.random_state, groups)
-        ids = np.array(clip_ids, dtype=object)
-        parts = {"meta-training": rows[~held], "meta-validation": rows[held]}
-        train = parts["meta-training"]
-        trial = MetaRegressor(self.learner, self.random_state).fit(tables, y[train], list(ids[train]), aspects)
+        together = np.array(list(groups if groups is not None else [None] * len(y)), dtype=object)
+        if isinstance(validation, tuple):
+            train, test = (np.intersect1d(rows, side) for side in validation)
+        else:
+            names = None if groups is None else together[rows]
+            held = meta_split(system_ids[rows], y[rows], validation, self.random_state, names)
+            train, test = rows[~held], rows[held]
+        parts, ids = {"meta-training": train, "meta-validation": test}, np.array(clip_ids, dtype=object)
+
+        def given(some_rows) -> dict[str, Any]:
+            weight = None if sample_weight is None else weights[some_rows]
+            return {"sample_weight": weight, "groups": None if groups is None else together[some_rows]}
+
+        trial = MetaRegressor(self.learner, self.random_state)
+        trial.fit(tables, y[train], list(ids[train]), aspects, **given(train))
         boards = {}
         for name, part in parts.items():
             names = list(ids[part])
             stack = trial.predict(tables, names)
             boards[name] = compare(tables, y[part], system_ids[part], names, aspects, stack, n_bootstrap)
-        self.fit(tables, y[rows], list(ids[rows]), aspects)
-        self._calibrate(tables, y[rows], system_ids[rows], groups)
+        self.fit(tables, y[rows], list(ids[rows]), aspects, **given(rows))
+        self._calibrate(tables, y[rows], system_ids[rows], **given(rows))
         return boards
 
-    def _calibrate(self, tables, y: np.ndarray, system_ids: np.ndarray, groups) -> None:
+    def _calibrate(self, tables, y: np.ndarray, system_ids: np.ndarray, sample_weight, groups) -> None:
         """`calibrations_` and `residual_sigma_` from scores that cross-validation gives each labelled row."""
         bins = self.layout_.bins
         for k, aspect in enumerate(self.aspects_):
             kept = ~np.isnan(y[:, k])
-            of_kept = None if groups is None else groups[kept]
+            weight, of_kept = (None if part is None else part[kept] for part in (sample_weight, groups))
             if of_kept is not None and count_groups(of_kept) < 2:
                 self.warnings_.append(
-                    f"{aspect}: all labels are of one group; distributions are {SOFTEN_SIGMA} wide by convention."
+                    f"{aspect}: all labels are of one group; distributions are {bins.soften_sigma:g} wide by convention."
                 )
                 continue
             X, truth, systems = feature_array(tables, aspect, self.fitted_on_)[kept], y[kept, k], system_ids[kept]
             fold = meta_folds(systems, truth, self.random_state, of_kept)
             unseen = np.empty(len(truth))
             for test in (fold == number for number in np.unique(fold)):
-                unseen[test] = self._new_learner().fit(X[~test], truth[~test], self.layout_).predict(X[test])
+                inside = [None if part is None else part[~test] for part in (weight, of_kept)]
+                unseen[test] = self._new_learner().fit(X[~test], truth[~test], self.layout_, *inside).predict(X[test])
             calibration = Calibration.fit(unseen, truth, bins, systems if (systems != "").all() else None)
             self.calibrations_[k] = calibration
             error = truth - np.clip(unseen, bins.low, bins.high)
-            self.residual_sigma_[k] = max(np.sqrt(np.mean(error**2)), bins.width / 2)
+            self.residual_sigma_[k] = max(np.sqrt(np.average(error**2, weights=weight)), bins.width / 2)
             self.warnings_ += [f"{aspect}: {warning}" for warning in calibration.warnings()]
 
     def predict(self, tables: Sequence[PredictionTable], clip_ids: Sequence[str] | None = None) -> np.ndarray:

@@ -1,0 +1,149 @@
+"""Predictions as all there is of the base models: tables or a frame of scores, joined with labels by clip id.
+
+The trap: a join that loses clips loses them without a word; `Join` says which, and why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from base_models.bins import ScoreBins
+from base_models.errors import UsageError, some
+from base_models.labels import as_labels
+from base_models.predictions import PredictionTable
+from ensemble.rows import is_clips
+
+
+@dataclass(frozen=True)
+class Join:
+    """What became of the clips when predictions met labels.
+
+    Parameters
+    ----------
+    clips : ids with a label and a prediction, in the order of the labels
+    without_label : ids that are predicted, but not labelled
+    without_prediction : ids that are labelled, but predicted by no base model
+    missing : base model to the joined ids that it has no prediction for
+    """
+
+    clips: tuple[str, ...]
+    without_label: tuple[str, ...]
+    without_prediction: tuple[str, ...]
+    missing: dict[str, tuple[str, ...]]
+
+
+def is_tables(X) -> bool:
+    """Whether X is a list of prediction tables."""
+    return isinstance(X, list | tuple) and len(X) > 0 and all(isinstance(table, PredictionTable) for table in X)
+
+
+def as_tables(predictions, aspects: Sequence[str], bins: ScoreBins | None = None) -> list[PredictionTable]:
+    """Predictions as tables, one per base model.
+
+    Parameters
+    ----------
+    predictions : list of tables, as they are, or a DataFrame with one column of scores per base model and clip ids in
+        ``clip_id`` or the index; scores are softened, NaN is a clip that the model did not predict
+    aspects : names of what is predicted; a frame holds one aspect
+    bins : the scale of the scores of a frame; None takes 1..5
+
+    Raises
+    ------
+    UsageError
+        when `predictions` is neither, holds a clip twice, or scores that are no numbers or off the scale.
+    """
+    if is_tables(predictions):
+        return list(predictions)
+    if not isinstance(predictions, pd.DataFrame):
+        raise UsageError(
+            f"Predictions are a list of PredictionTables or a DataFrame; got {type(predictions).__name__}."
+        )
+    if len(aspects) != 1:
+        raise UsageError(f"A frame of scores is of one aspect; the labels have {some(aspects)}. Pass PredictionTables.")
+    bins, frame = bins or ScoreBins(), _by_clip(predictions, "Predictions")
+    scores = as_labels(frame, len(frame))  # numbers, one named column per model
+    outside = (scores < bins.low) | (scores > bins.high)
+    if outside.to_numpy().any():
+        row, column = np.argwhere(outside.to_numpy())[0]
+        raise UsageError(
+            f"'{scores.columns[column]}' predicts {scores.iat[row, column]:g} for clip '{frame.index[row]}', off the "
+            f"scale {bins.low:g}..{bins.high:g}. Pass bins=ScoreBins(low, high) for another scale."
+        )
+    ids, tables = frame.index.to_numpy(), []
+    for model in scores:
+        known = scores[model].notna().to_numpy()
+        column = scores[model].to_numpy()[known]
+        tables.append(PredictionTable.from_scores(str(model), ids[known].tolist(), tuple(aspects), column, bins=bins))
+    return tables
+
+
+def ids_of(predictions, tables: Sequence[PredictionTable]) -> list[str]:
+    """Every clip of the predictions once: the rows of a frame, or those of the tables as they first come."""
+    if isinstance(predictions, pd.DataFrame):
+        return _by_clip(predictions, "Predictions").index.tolist()
+    return list(dict.fromkeys(clip for table in tables for clip in table.clip_ids))
+
+
+def labels_of(y, predictions) -> pd.DataFrame:
+    """Labels by clip id: a frame indexed by it, one column per aspect.
+
+    Parameters
+    ----------
+    y : Series indexed by clip id, DataFrame (ids in ``clip_id`` or the index), or array in the order of `predictions`
+    predictions : see `as_tables`
+
+    Raises
+    ------
+    UsageError
+        when a clip is labelled twice, or an array has another number of rows.
+    """
+    if isinstance(y, pd.Series | pd.DataFrame):
+        frame = _by_clip(
+            y.to_frame(y.name if y.name is not None else "mos") if isinstance(y, pd.Series) else y, "Labels"
+        )
+        return as_labels(frame.drop(columns="system_id", errors="ignore"), len(frame)).set_index(frame.index)
+    ids = ids_of(predictions, predictions)
+    labels = as_labels(y, len(ids)).set_index(pd.Index(ids, name="clip_id", dtype=object))
+    if is_tables(predictions) and len(labels.columns) == len(predictions[0].aspects):
+        labels.columns = list(predictions[0].aspects)  # an array names no aspect
+    return labels
+
+
+def joined(tables: Sequence[PredictionTable], predicted: Sequence[str], labels: pd.DataFrame) -> Join:
+    """Which clips have a label and a prediction; UsageError when none has both."""
+    held = {table.model: set(table.clip_ids) for table in tables}
+    anywhere, labelled = set().union(*held.values()), labels.index[labels.notna().any(axis=1)]
+    clips = tuple(clip for clip in labelled if clip in anywhere)
+    if not clips:
+        raise UsageError(
+            f"No clip has both a label and a prediction: labels are of {some(labels.index, 3)}, predictions of "
+            f"{some(predicted, 3)}. Index both by clip id, or give both a column clip_id."
+        )
+    missing = {model: tuple(clip for clip in clips if clip not in ids) for model, ids in held.items()}
+    return Join(
+        clips,
+        tuple(clip for clip in predicted if clip not in set(labelled)),
+        tuple(clip for clip in labelled if clip not in anywhere),
+        {model: ids for model, ids in missing.items() if ids},
+    )
+
+
+def clips_of(join: Join, y: Any) -> pd.DataFrame:
+    """A clip table of the joined clips, with their systems when the labels name them."""
+    clips = pd.DataFrame({"clip_id": list(join.clips)})
+    if isinstance(y, pd.DataFrame) and "system_id" in y:
+        clips["system_id"] = _by_clip(y, "Labels").loc[list(join.clips), "system_id"].astype(str).to_numpy()
+    return clips
+
+
+def _by_clip(frame: pd.DataFrame, what: str) -> pd.DataFrame:
+    ids = [str(clip) for clip in (frame["clip_id"] if is_clips(frame) else frame.index)]
+    twice = pd.Index(ids)[pd.Index(ids).duplicated()]
+    if len(twice):
+        raise UsageError(f"{what} hold clip '{twice[0]}' twice; every clip needs one row.")
+    return frame.drop(columns="clip_id", errors="ignore").set_axis(pd.Index(ids, name="clip_id", dtype=object))
