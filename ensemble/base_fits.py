@@ -20,8 +20,8 @@ from sklearn.utils.validation import _check_method_params
 from base_models.embeddings import EmbeddingStore
 from base_models.errors import UsageError, some
 from base_models.predictions import PredictionTable
-from ensemble.base_tables import is_neural, join_folds, predict_bases
-from ensemble.rows import Rows, take
+from ensemble.base_tables import is_neural, predict_bases
+from ensemble.fit_rows import FitRows, take
 
 
 def default_estimators(X, with_text: bool = True) -> list[tuple[str, Any]]:
@@ -85,7 +85,7 @@ class PerAspect(MetaEstimatorMixin, BaseEstimator):
 
 def fit_bases(
     named,
-    rows: Rows,
+    rows: FitRows,
     splits,
     params: Mapping[str, Mapping[str, Any]],
     keep: bool = False,
@@ -126,7 +126,7 @@ def fit_bases(
             fitted[name].store = given.store  # the shared memory ends here
     asked = rows.take(np.concatenate([test for _, test in splits]))
     tables = [
-        join_folds(table for _, table in folds[name])
+        PredictionTable.join([table for _, table in folds[name]])
         if name in folds
         else predict_bases([(name, model)], asked, tuple(rows.labels), **options)[0]
         for name, model in named
@@ -134,7 +134,7 @@ def fit_bases(
     return [(name, fitted.get(name, model)) for name, model in named], tables
 
 
-def _fit_fold(name, model, rows: Rows, split, params, memory: EmbeddingStore, keep: bool, options):
+def _fit_fold(name, model, rows: FitRows, split, params, memory: EmbeddingStore, keep: bool, options):
     """Fit on one side of a split and predict the other: the fitted model (None unless kept) and its table."""
     train, test = split
     inside = _check_method_params(rows.X, params, indices=train)
@@ -143,7 +143,7 @@ def _fit_fold(name, model, rows: Rows, split, params, memory: EmbeddingStore, ke
     return (fitted if keep else None), table
 
 
-def _fit_base(name: str, model, rows: Rows, params: Mapping[str, Any], memory: EmbeddingStore):
+def _fit_base(name: str, model, rows: FitRows, params: Mapping[str, Any], memory: EmbeddingStore):
     """A clone fitted on all rows; neural models that have no store keep embeddings in `memory`."""
     fitted, y = clone(model), rows.labels.to_numpy()
     if is_neural(model):

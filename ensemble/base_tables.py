@@ -6,7 +6,7 @@ and a stored table what it holds. The trap: a clip without a prediction must sta
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from sklearn.base import is_classifier
 from base_models.bins import ScoreBins
 from base_models.errors import UsageError
 from base_models.predictions import PredictionTable
-from ensemble.rows import Rows
+from ensemble.fit_rows import FitRows
 
 
 def is_neural(model) -> bool:
@@ -31,7 +31,7 @@ def scale_of(model) -> ScoreBins | None:
 
 
 def predict_bases(
-    named, rows: Rows, aspects: Sequence[str], bins: ScoreBins, missing: bool = False
+    named, rows: FitRows, aspects: Sequence[str], bins: ScoreBins, missing: bool = False
 ) -> list[PredictionTable]:
     """Every base model's predictions; neural models of the same encoders share one embedding of the clips.
 
@@ -92,12 +92,3 @@ def _of_classes(name, model, X, ids, aspects, bins: ScoreBins) -> PredictionTabl
     sigma = bins.soften_sigma
     distributions = [share @ bins.soften(rating, sigma) for share, rating in zip(shares, ratings, strict=True)]
     return PredictionTable(name, tuple(ids), aspects, np.stack(distributions, axis=1), bins, sigma)
-
-
-def join_folds(tables: Iterable[PredictionTable]) -> PredictionTable:
-    """Several folds as one table: each row is by a model that did not see it, so nothing is listed as seen."""
-    tables = list(tables)
-    first = tables[0]
-    ids = tuple(clip for table in tables for clip in table.clip_ids)
-    values = np.concatenate([table.distributions for table in tables])
-    return PredictionTable(first.model, ids, first.aspects, values, first.bins, first.sigma)

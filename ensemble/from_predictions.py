@@ -5,18 +5,20 @@ The trap: a join that loses clips loses them without a word; `Join` says which, 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from base_models.bins import ScoreBins
 from base_models.errors import UsageError, some
 from base_models.labels import as_labels
 from base_models.predictions import PredictionTable
-from ensemble.rows import is_clips
+from ensemble.fit_rows import is_clips
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -48,14 +50,14 @@ def as_tables(predictions, aspects: Sequence[str], bins: ScoreBins | None = None
     Parameters
     ----------
     predictions : list of tables, as they are, or a DataFrame with one column of scores per base model and clip ids in
-        ``clip_id`` or the index; scores are softened, NaN is a clip that the model did not predict
+        ``clip_id`` or the index; scores are softened (those off the scale at its nearer end), NaN is none
     aspects : names of what is predicted; a frame holds one aspect
     bins : the scale of the scores of a frame; None takes 1..5
 
     Raises
     ------
     UsageError
-        when `predictions` is neither, holds a clip twice, or scores that are no numbers or off the scale.
+        when `predictions` is neither, holds a clip twice, or scores that are no numbers.
     """
     if is_tables(predictions):
         return list(predictions)
@@ -67,15 +69,11 @@ def as_tables(predictions, aspects: Sequence[str], bins: ScoreBins | None = None
         raise UsageError(f"A frame of scores is of one aspect; the labels have {some(aspects)}. Pass PredictionTables.")
     bins, frame = bins or ScoreBins(), _by_clip(predictions, "Predictions")
     scores = as_labels(frame, len(frame))  # numbers, one named column per model
-    outside = (scores < bins.low) | (scores > bins.high)
-    if outside.to_numpy().any():
-        row, column = np.argwhere(outside.to_numpy())[0]
-        raise UsageError(
-            f"'{scores.columns[column]}' predicts {scores.iat[row, column]:g} for clip '{frame.index[row]}', off the "
-            f"scale {bins.low:g}..{bins.high:g}. Pass bins=ScoreBins(low, high) for another scale."
-        )
     ids, tables = frame.index.to_numpy(), []
     for model in scores:
+        off_scale = ((scores[model] < bins.low) | (scores[model] > bins.high)).sum()
+        if off_scale:
+            log.warning("%d scores of '%s' moved to the nearer end of %g..%g.", off_scale, model, bins.low, bins.high)
         known = scores[model].notna().to_numpy()
         column = scores[model].to_numpy()[known]
         tables.append(PredictionTable.from_scores(str(model), ids[known].tolist(), tuple(aspects), column, bins=bins))

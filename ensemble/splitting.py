@@ -25,7 +25,7 @@ from sklearn.utils.validation import _check_method_params
 from base_models.errors import UsageError
 from base_models.labels import mean_label
 from base_models.splits import BANDS, stratified_holdout
-from ensemble.rows import Rows
+from ensemble.fit_rows import FitRows
 
 Split = tuple[np.ndarray, np.ndarray]
 
@@ -35,7 +35,7 @@ def is_share(cv) -> bool:
     return isinstance(cv, numbers.Real) and not isinstance(cv, numbers.Integral)
 
 
-def unseen_splits(cv, rows: Rows, used: np.ndarray, random_state: int, params: Mapping[str, Any]) -> list[Split]:
+def unseen_splits(cv, rows: FitRows, used: np.ndarray, random_state: int, params: Mapping[str, Any]) -> list[Split]:
     """Rows to fit base models on and rows to predict, for each split; every row is predicted at most once.
 
     Parameters
@@ -72,7 +72,7 @@ def unseen_splits(cv, rows: Rows, used: np.ndarray, random_state: int, params: M
     return [split for split in splits if len(split[1])]
 
 
-def validation_split(splitter, rows: Rows, used: np.ndarray, meta: np.ndarray, params: Mapping[str, Any]) -> Split:
+def validation_split(splitter, rows: FitRows, used: np.ndarray, meta: np.ndarray, params: Mapping[str, Any]) -> Split:
     """Meta rows to fit a trial on and to measure it on: the last split of a splitter (the latest, where time counts).
 
     Parameters
@@ -106,7 +106,7 @@ def _splitter(cv, random_state, groups):
     return (KFold if groups is None else GroupKFold)(int(cv), shuffle=True, random_state=random_state)
 
 
-def _drawn(splitter, rows: Rows, used: np.ndarray, params: Mapping[str, Any]) -> list[Split]:
+def _drawn(splitter, rows: FitRows, used: np.ndarray, params: Mapping[str, Any]) -> list[Split]:
     """The splits of a splitter as numbers within `used`."""
     by_number = isinstance(splitter, PredefinedSplit | type(check_cv([])))  # the latter holds splits that were given
     among = rows if by_number else rows.take(used)
@@ -127,5 +127,5 @@ def _within(chosen: np.ndarray, n: int, rows: np.ndarray) -> np.ndarray:
     return place[rows][place[rows] >= 0]
 
 
-def _target(rows: Rows) -> np.ndarray:
+def _target(rows: FitRows) -> np.ndarray:
     return mean_label(rows.labels.to_numpy())

@@ -29,9 +29,9 @@ from base_models.predictions import PredictionTable
 from ensemble.base_files import base_from, files_of
 from ensemble.base_fits import default_estimators, fit_bases
 from ensemble.base_tables import predict_bases, scale_of
+from ensemble.fit_rows import FitRows, is_clips, rating_scale
 from ensemble.from_predictions import as_tables, clips_of, ids_of, is_tables, joined, labels_of
 from ensemble.routing import checked_weights, metadata_of, router_of
-from ensemble.rows import Rows, is_clips, rating_scale
 from ensemble.splitting import is_share, unseen_splits, validation_split
 from ensemble.stack_folder import read_stack, write_stack
 from meta.features import feature_table
@@ -137,7 +137,7 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, _BaseCompos
             raise UsageError("StackedMOS requires y to be passed, but the target y is None.")
         X = self._validated(X, reset=True)
         labels = as_labels(y, len(X))
-        rows = Rows.of(X, labels, checked_weights(sample_weight, labels), groups)
+        rows = FitRows.of(X, labels, checked_weights(sample_weight, labels), groups)
         used = rows.used
         self.aspects_, self._flat = tuple(labels.columns), np.asarray(y).ndim == 1
         named = self._named(X)
@@ -176,7 +176,7 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, _BaseCompos
         tables = as_tables(predictions, labels.columns, parameters.get("bins"))
         join = joined(tables, ids_of(predictions, tables), labels)
         weights = checked_weights(sample_weight, labels)
-        groups = Rows.of(labels, labels, groups=groups).groups
+        groups = FitRows.of(labels, labels, groups=groups).groups
         place = labels.index.get_indexer(list(join.clips))
         weights, groups = (None if part is None else part[place] for part in (weights, groups))
         known = labels.iloc[place].reset_index(drop=True)
@@ -185,7 +185,7 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, _BaseCompos
         stack.join_ = join
         return stack
 
-    def _level0(self, named, rows: Rows, used: np.ndarray, metadata):
+    def _level0(self, named, rows: FitRows, used: np.ndarray, metadata):
         """Base models for new rows, tables of what they (or their like) say of unseen rows, and which of `used`."""
         counted = rows.take(used)
         options = {"bins": self.bins_, "missing": self._accepts_missing()}
@@ -197,7 +197,7 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, _BaseCompos
         fitted, tables = fit_bases(named, counted, splits, params, is_share(self.cv), self.n_jobs, **options)
         return fitted, tables, np.concatenate([test for _, test in splits])
 
-    def _level1(self, tables, rows: Rows, used: np.ndarray, meta: np.ndarray, metadata) -> StackedMOS:
+    def _level1(self, tables, rows: FitRows, used: np.ndarray, meta: np.ndarray, metadata) -> StackedMOS:
         """The meta-learner, measured as `validation` says and fitted on all meta rows."""
         asked = metadata["final_estimator"]
         if set(asked) - {"sample_weight", "groups"}:
@@ -318,7 +318,7 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, _BaseCompos
             tables = as_tables(X, self.aspects_, self.bins_)
             return tables, ids_of(X, tables)
         X = self._validated(X, reset=False)
-        rows = Rows.of(X, pd.DataFrame(index=range(len(X))))
+        rows = FitRows.of(X, pd.DataFrame(index=range(len(X))))
         tables = predict_bases(self.estimators_, rows, self.aspects_, self.bins_, self._accepts_missing())
         return tables, list(rows.ids)
 
@@ -360,7 +360,7 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, _BaseCompos
             raise UsageError(f"No base model may be called '{STACK}' or '{MEAN}': both are rows of the leaderboard.")
         return [(name, replace(m, model=name) if isinstance(m, PredictionTable) else m) for name, m in named]
 
-    def _scale(self, named, rows: Rows) -> ScoreBins:
+    def _scale(self, named, rows: FitRows) -> ScoreBins:
         """The scale: that of `bins`, of the base models that have one, or of the labels."""
         if self.bins is not None:
             return self.bins

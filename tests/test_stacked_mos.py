@@ -14,6 +14,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVR
 
+from base_models.bins import ScoreBins
 from base_models.errors import UsageError
 from ensemble.stacked_mos import StackedMOS, default_estimators
 
@@ -82,9 +83,11 @@ def test_a_row_scores_the_same_alone_and_in_any_order(fitted, matrix):
 
 
 def test_transform_has_the_columns_that_it_names(fitted, matrix):
-    features = fitted.transform(matrix[0][:4])
-    assert features.shape == (4, 2 * 2 * 20)
+    array, features = fitted.transform(matrix[0][:4]), clone(fitted).set_output(transform="pandas")
+    features = features.fit(*matrix[:2]).transform(matrix[0][:4])
+    assert array.shape == features.shape == (4, 2 * 2 * 20)
     assert list(features.columns) == list(fitted.get_feature_names_out())
+    np.testing.assert_array_equal(array, features)
     assert features.columns[0] == "y0__a__b00"
     np.testing.assert_allclose(features.to_numpy().sum(axis=1), 4)
 
@@ -128,7 +131,7 @@ def test_an_unfitted_stack_says_so(matrix):
 
 def test_a_fit_that_fails_leaves_nothing_to_predict_with(matrix):
     X, y, _ = matrix
-    stack = StackedMOS(ridges()).fit(X, y)
+    stack = StackedMOS(ridges(), bins=ScoreBins()).fit(X, y)
     with pytest.raises(UsageError, match="off the scale"):
         stack.fit(X, y + 10)
     with pytest.raises(NotFittedError):
@@ -186,7 +189,7 @@ def test_base_models_that_know_one_target_get_one_clone_per_aspect(matrix, base)
 
 def test_default_base_models_fit_the_kind_of_data(matrix):
     X, y, _ = matrix
-    assert [name for name, _ in StackedMOS(cv=2).fit(X, y[:, 0]).estimators_] == ["ridge", "forest"]
+    assert [name for name, _ in StackedMOS(cv=2).fit(X, y[:, 0]).estimators_] == ["ridge", "tree"]
     clips = pd.DataFrame({"clip_id": ["x"], "audio": ["x.wav"]})
     names = [name for name, _ in default_estimators(clips)]
     assert (len(names), names[0], len(set(names))) == (9, "dora-s0", 9)
@@ -236,7 +239,7 @@ def test_each_aspect_may_miss_labels_of_its_own(matrix):
     gaps = y.copy()
     gaps[::4, 0], gaps[1::4, 1], gaps[2::12] = np.nan, np.nan, np.nan
     stack = StackedMOS([*ridges(), ("forest", RandomForestRegressor(10, random_state=0))], cv=3)
-    assert np.nanmean((stack.fit(X, gaps, groups).predict(X) - y) ** 2) < 0.1
+    assert np.nanmean((stack.fit(X, gaps, groups=groups).predict(X) - y) ** 2) < 0.1
     assert set(stack.validation_scores_["aspect"]) == {"y0", "y1"}
 
 
@@ -254,18 +257,18 @@ def test_a_split_that_leaves_an_aspect_unlabelled_is_refused(matrix):
 
 def test_folds_of_groups_keep_groups_together(matrix):
     X, y, groups = matrix
-    named = StackedMOS(ridges(), cv=5, random_state=3).fit(X, y, groups)
+    named = StackedMOS(ridges(), cv=5, random_state=3).fit(X, y, groups=groups)
     splitter = GroupKFold(5, shuffle=True, random_state=3)
     np.testing.assert_array_equal(
-        named.predict(X), StackedMOS(ridges(), cv=splitter, random_state=3).fit(X, y, groups.tolist()).predict(X)
+        named.predict(X), StackedMOS(ridges(), cv=splitter, random_state=3).fit(X, y, groups=groups.tolist()).predict(X)
     )
-    assert StackedMOS(ridges(), cv=LeaveOneGroupOut()).fit(X, y, groups).predict(X).shape == (60, 2)
+    assert StackedMOS(ridges(), cv=LeaveOneGroupOut()).fit(X, y, groups=groups).predict(X).shape == (60, 2)
 
 
 def test_numpy_numbers_count_as_folds_and_shares(matrix):
     X, y, groups = matrix
     for ours, theirs in ((4, np.int64(4)), (0.5, np.float32(0.5)), (5, None)):
-        a, b = (StackedMOS(ridges(), cv=cv).fit(X, y, groups).predict(X) for cv in (ours, theirs))
+        a, b = (StackedMOS(ridges(), cv=cv).fit(X, y, groups=groups).predict(X) for cv in (ours, theirs))
         np.testing.assert_array_equal(a, b)
 
 
@@ -384,9 +387,9 @@ def test_names_that_scikit_learn_refuses_are_refused(matrix, names):
 def test_labels_and_groups_that_do_not_fit_are_refused(matrix):
     X, y, groups = matrix
     for given, message in (
-        ((X, y + 3), "off the scale"),
+        ((X, y + np.inf), "off the scale"),
         ((X, y[:-1]), "There are 60 clips but 59 rows of labels"),
-        ((X, y, groups[:-1]), "60 rows but 59 groups"),
+        ((X, y, None, groups[:-1]), "60 rows but 59 groups"),
         ((X, y * [1, np.nan]), "Aspect 'y1' has no label"),
         ((X[:4], y[:4]), "needs at least 5"),
     ):

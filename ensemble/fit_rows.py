@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Rows:
+class FitRows:
     """Rows of X with all that belongs to them.
 
     Parameters
@@ -40,7 +40,7 @@ class Rows:
     groups: np.ndarray | None = None
 
     @classmethod
-    def of(cls, X, labels: pd.DataFrame, weights=None, groups=None) -> Rows:
+    def of(cls, X, labels: pd.DataFrame, weights=None, groups=None) -> FitRows:
         """Rows named by X; UsageError when there are not as many groups."""
         systems = X["system_id"] if is_clips(X) and "system_id" in X else [""] * len(labels)
         if groups is not None and len(groups) != len(labels):
@@ -58,10 +58,10 @@ class Rows:
         labelled = self.labels.notna().to_numpy().any(axis=1)
         return np.flatnonzero(labelled if self.weights is None else labelled & (self.weights > 0))
 
-    def take(self, rows) -> Rows:
+    def take(self, rows) -> FitRows:
         """These rows, in this order; they keep their names."""
         picked = [None if part is None else part[rows] for part in (self.ids, self.systems, self.weights, self.groups)]
-        return Rows(take(self.X, rows), self.labels.iloc[rows].reset_index(drop=True), *picked)
+        return FitRows(take(self.X, rows), self.labels.iloc[rows].reset_index(drop=True), *picked)
 
 
 def is_clips(X) -> bool:
