@@ -52,10 +52,7 @@ def checked_weights(sample_weight, labels) -> np.ndarray | None:
     """Weights as float64 of shape (n,), none negative and not all 0; ValueError otherwise."""
     if sample_weight is None:
         return None
-    weights = _check_sample_weight(sample_weight, labels, dtype=np.float64, ensure_non_negative=True)
-    if not weights.any():
-        raise UsageError("All sample weights are zero; at least one row must count.")
-    return weights
+    return _check_sample_weight(sample_weight, labels, dtype=np.float64, ensure_non_negative=True)
 
 
 def metadata_of(stack, named, weights, groups, fit_params: dict[str, Any]) -> dict[str, dict[str, Any]]:

@@ -58,6 +58,8 @@ def unseen_splits(cv, rows: FitRows, used: np.ndarray, random_state: int, params
         among = rows.take(used)
         held = stratified_holdout(among.systems, _target(among), float(cv), random_state, groups=among.groups)
         return [(np.flatnonzero(~held), np.flatnonzero(held))]
+    if cv is None or isinstance(cv, numbers.Integral):  # a splitter of our own needs nobody's leave
+        params = {} if rows.groups is None else {"groups": rows.groups}
     splits = _drawn(_splitter(cv, random_state, rows.groups), rows, used, params)
     for train, test in splits:
         both = np.intersect1d(train, test)
@@ -72,13 +74,13 @@ def unseen_splits(cv, rows: FitRows, used: np.ndarray, random_state: int, params
     return [split for split in splits if len(split[1])]
 
 
-def validation_split(splitter, rows: FitRows, used: np.ndarray, meta: np.ndarray, params: Mapping[str, Any]) -> Split:
+def validation_split(splitter, rows: FitRows, meta: np.ndarray, params: Mapping[str, Any]) -> Split:
     """Meta rows to fit a trial on and to measure it on: the last split of a splitter (the latest, where time counts).
 
     Parameters
     ----------
-    rows, used, params : see `unseen_splits`
-    meta : numbers, within `used`, of the rows of the meta level
+    rows, params : see `unseen_splits`
+    meta : numbers of the rows of the meta level
 
     Returns
     -------
@@ -87,9 +89,10 @@ def validation_split(splitter, rows: FitRows, used: np.ndarray, meta: np.ndarray
     Raises
     ------
     UsageError
-        when one side has no meta row.
+        when one side is empty.
     """
-    train, test = (_within(meta, len(used), side) for side in _drawn(check_cv(splitter), rows, used, params)[-1])
+    order = np.argsort(meta)  # folds have shuffled them
+    train, test = (order[side] for side in _drawn(check_cv(splitter), rows, meta[order], params)[-1])
     if not len(train) or not len(test):
         raise UsageError(f"validation={splitter} leaves no row to {'measure' if len(train) else 'fit'} on.")
     return train, test

@@ -210,7 +210,7 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, _BaseCompos
             regressor.fit(tables, y, **options)
         else:
             if not is_share(validation):
-                validation = validation_split(validation, rows, used, meta, metadata["validation"])
+                validation = validation_split(validation, rows, used[meta], metadata["validation"])
             board = regressor.validate(tables, y, level1.systems, validation, **options)["meta-validation"]
         self.final_estimator_, self.validation_scores_ = regressor, board
         return self
