@@ -316,7 +316,7 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, _BaseCompos
         stored = all(isinstance(model, PredictionTable) for _, model in self.estimators_)
         if is_tables(X) or (stored and isinstance(X, pd.DataFrame) and set(models) <= set(X.columns)):
             tables = as_tables(X, self.aspects_, self.bins_)
-            return tables, ids_of(X, tables)
+            return self.final_estimator_.layout_.align(tables), ids_of(X, tables)
         X = self._validated(X, reset=False)
         rows = FitRows.of(X, pd.DataFrame(index=range(len(X))))
         tables = predict_bases(self.estimators_, rows, self.aspects_, self.bins_, self._accepts_missing())

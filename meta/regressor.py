@@ -179,9 +179,8 @@ class MetaRegressor(BaseEstimator):
             kept = ~np.isnan(y[:, k])
             weight, of_kept = (None if part is None else part[kept] for part in (sample_weight, groups))
             if of_kept is not None and count_groups(of_kept) < 2:
-                self.warnings_.append(
-                    f"{aspect}: all labels are of one group; distributions are {bins.soften_sigma:g} wide by convention."
-                )
+                wide = f"{bins.soften_sigma:g} wide by convention"
+                self.warnings_.append(f"{aspect}: all labels are of one group; distributions are {wide}.")
                 continue
             X, truth, systems = feature_array(tables, aspect, self.fitted_on_)[kept], y[kept, k], system_ids[kept]
             fold = meta_folds(systems, truth, self.random_state, of_kept)

@@ -1,0 +1,128 @@
+"""A stack from predictions alone: what joins by clip id, what is said of the rest, and what new predictions need."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from base_models.bins import ScoreBins
+from base_models.errors import UsageError
+from base_models.predictions import PredictionTable
+from ensemble.stacked_mos import StackedMOS
+
+RNG = np.random.default_rng(0)
+IDS = [f"c{k:02d}" for k in range(30)]
+TRUTH = RNG.uniform(1.2, 4.8, (30, 2))
+SCORES = pd.DataFrame({"a": TRUTH[:, 0], "b": 6 - TRUTH[:, 0]}, index=IDS) + RNG.normal(0, 0.1, (30, 2))
+MOS = pd.Series(TRUTH[:, 0], index=IDS, name="mos")
+
+
+def tables(ids=IDS, aspects=("mi", "ta"), names=("a", "b")):
+    values = np.stack([TRUTH[[IDS.index(clip) for clip in ids]]] * 2) + RNG.normal(0, 0.1, (2, len(ids), 2))
+    return [
+        PredictionTable.from_scores(name, ids, aspects, scores[:, : len(aspects)])
+        for name, scores in zip(names, values, strict=True)
+    ]
+
+
+def test_a_frame_of_scores_and_labels_of_any_order_give_one_stack():
+    expected = StackedMOS.from_predictions(SCORES, MOS)
+    assert np.mean((expected.predict(SCORES) - MOS) ** 2) < 0.05
+    shuffled = SCORES.iloc[::-1].rename_axis("clip_id").reset_index()
+    for labels in (MOS, MOS.rename_axis("clip_id").reset_index().iloc[:, [1, 0]], MOS.to_frame().assign(system_id="s")):
+        again = StackedMOS.from_predictions(shuffled, labels, validation=None)
+        np.testing.assert_allclose(again.predict(SCORES).ravel(), expected.predict(SCORES), rtol=1e-9)
+    array = StackedMOS.from_predictions(SCORES, MOS.to_numpy())
+    np.testing.assert_array_equal(array.predict(SCORES), expected.predict(SCORES))
+
+
+def test_tables_give_a_stack_of_several_aspects_that_predicts_from_new_tables():
+    stack = StackedMOS.from_predictions(tables(), pd.DataFrame(TRUTH, index=IDS, columns=["mi", "ta"]))
+    new = tables(IDS[5:9])[::-1]
+    assert stack.predict(new).shape == (4, 2)
+    assert stack.aspects_ == ("mi", "ta")
+    assert stack.predict_distribution(new).shape == (4, 2, 20)
+    assert list(stack.transform(new).index) == IDS[5:9]
+    assert list(stack.transform(new).columns) == list(stack.get_feature_names_out())
+    with pytest.raises(UsageError, match="fitted with 'b', which is missing here"):
+        stack.predict(new[1:])
+    np.testing.assert_array_equal(
+        StackedMOS.from_predictions(tables(), TRUTH).aspects_, ("mi", "ta")
+    )  # an array names no aspect
+
+
+def test_the_join_says_what_did_not_join():
+    labels = pd.concat([MOS[5:], pd.Series({"lost": 3.0, "empty": np.nan})])
+    stack = StackedMOS.from_predictions(SCORES[:25], labels)
+    assert stack.join_.clips == tuple(IDS[5:25])
+    assert stack.join_.without_label == tuple(IDS[:5])
+    assert stack.join_.without_prediction == (*IDS[25:], "lost")
+    assert stack.join_.missing == {}
+    assert stack.final_estimator_.fitted_on_ == stack.join_.clips
+
+
+def test_weights_and_groups_follow_the_labels():
+    weights = np.where(np.arange(30) < 10, 0, 1.0)
+    order = RNG.permutation(30)
+    stack = StackedMOS.from_predictions(SCORES[:25], MOS.iloc[order], weights[order], groups=np.arange(30)[order] // 3)
+    assert set(stack.final_estimator_.fitted_on_) == set(IDS[10:25])
+    with pytest.raises(UsageError, match="30 rows but 29 groups"):
+        StackedMOS.from_predictions(SCORES, MOS, groups=np.arange(29))
+
+
+def test_a_missing_prediction_is_an_error_that_names_the_model_and_the_clip():
+    holes = SCORES.copy()
+    holes.loc["c03", "b"] = np.nan
+    for predictions in (holes, [tables()[0], replace(tables(IDS[:3] + IDS[4:])[1])]):
+        labels = MOS if predictions is holes else pd.DataFrame(TRUTH, index=IDS, columns=["mi", "ta"])
+        with pytest.raises(UsageError, match="'b' has no prediction for 'c03'"):
+            StackedMOS.from_predictions(predictions, labels)
+    stack = StackedMOS.from_predictions(SCORES, MOS)
+    with pytest.raises(UsageError, match="'b' has no prediction for 'c03'"):
+        stack.predict(holes)
+
+
+def test_clips_that_a_base_model_was_trained_on_are_refused():
+    seen = replace(tables()[0], trained_on=frozenset({"c07"}))
+    with pytest.raises(UsageError, match="'c07' were used to train 'a'; meta-training on them leaks"):
+        StackedMOS.from_predictions([seen], pd.DataFrame(TRUTH, index=IDS, columns=["mi", "ta"]))
+
+
+def test_another_scale_has_to_be_named(caplog):
+    with pytest.raises(UsageError, match=r"Label .* of clip 'c00' is off the scale 1\.\.5"):
+        StackedMOS.from_predictions(20 * SCORES, 20 * MOS)
+    assert "30 scores of 'a' moved to the nearer end of 1..5" in caplog.text
+    named = StackedMOS.from_predictions(20 * SCORES, 20 * MOS, bins=ScoreBins(0, 100))
+    assert np.corrcoef(named.predict(20 * SCORES), MOS)[0, 1] > 0.95
+
+
+def test_a_stack_of_predictions_comes_back_from_disk(tmp_path):
+    stack = StackedMOS.from_predictions(SCORES, MOS)
+    stack.save(tmp_path / "stack")
+    again = StackedMOS.load(tmp_path / "stack")
+    np.testing.assert_array_equal(again.predict(SCORES), stack.predict(SCORES))
+    clips = pd.DataFrame({"clip_id": IDS[3:6]})
+    np.testing.assert_array_equal(again.predict(clips), stack.predict(SCORES[3:6]))
+
+
+@pytest.mark.parametrize(
+    ("predictions", "labels", "message"),
+    [
+        (
+            SCORES,
+            MOS.rename(lambda clip: f"{clip}.wav"),
+            "No clip has both a label and a prediction: .* of 'c00.",
+        ),
+        (SCORES, pd.concat([MOS, MOS[:1]]), "Labels hold clip 'c00' twice"),
+        (pd.concat([SCORES, SCORES[:1]]), MOS, "Predictions hold clip 'c00' twice"),
+        (SCORES, MOS.to_numpy()[:-1], "There are 30 clips but 29 rows of labels"),
+        (SCORES, pd.DataFrame(TRUTH, index=IDS, columns=["mi", "ta"]), "A frame of scores is of one aspect"),
+        (SCORES.to_numpy(), MOS, "list of PredictionTables or a DataFrame; got ndarray"),
+        ([], MOS, "list of PredictionTables or a DataFrame; got list"),
+        (SCORES.assign(c="high"), MOS, "must be numbers"),
+    ],
+)
+def test_what_cannot_be_joined_is_refused(predictions, labels, message):
+    with pytest.raises(UsageError, match=message):
+        StackedMOS.from_predictions(predictions, labels)
