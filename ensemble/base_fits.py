@@ -33,7 +33,7 @@ def default_estimators(X, with_text: bool = True) -> list[tuple[str, Any]]:
         from sklearn.linear_model import Ridge
         from sklearn.tree import DecisionTreeRegressor
 
-        return [("ridge", Ridge()), ("tree", DecisionTreeRegressor(min_weight_fraction_leaf=0.05, random_state=0))]
+        return [("ridge", Ridge()), ("tree", DecisionTreeRegressor(max_depth=4, random_state=0))]
     from base_models.neural_mos import NeuralMOS
     from ensemble.level0 import plan_models
 
