@@ -1,8 +1,8 @@
 """MSE, LCC, SRCC and KTAU per clip and per system, with intervals over systems: convention, validate, metric, evaluate.
 
 The trap: clips of one system are not independent, so an interval from resampled clips is too narrow; here whole systems
-are resampled. A resample is a row of integer weights, and every metric of all resamples comes from sums over pairs of
-clips, so that nothing is repeated physically and nothing is approximated.
+are resampled and, where systems share prompts, prompts too. A resample is a row of integer weights, and every metric of
+all resamples comes from sums over pairs of clips, so that nothing is repeated physically and nothing is approximated.
 """
 
 from __future__ import annotations
@@ -67,7 +67,14 @@ METRICS: dict[str, Callable] = {"mse": mse, "lcc": lcc, "srcc": srcc, "ktau": kt
 
 
 def evaluate(
-    y_true, y_pred, system_ids, aspects: Sequence[str], n_bootstrap: int = 1000, seed: int = 0, level: float = 0.95
+    y_true,
+    y_pred,
+    system_ids,
+    aspects: Sequence[str],
+    n_bootstrap: int = 1000,
+    seed: int = 0,
+    level: float = 0.95,
+    prompt_ids=None,
 ) -> pd.DataFrame:
     """Every metric of every aspect at both levels, with a percentile interval from resampled systems.
 
@@ -75,6 +82,10 @@ def evaluate(
     unweighted means over its remaining clips. With one system, or without system ids, clips are resampled instead and
     the system level is NaN with n = 1. Resamples in which a correlation is undefined (constant scores) are left out of
     its interval; when they are more than half, the interval is NaN.
+
+    With prompts of which some stand in several systems, systems and prompts are drawn independently and a clip counts
+    as often as its system times its prompt (the pigeonhole bootstrap: Owen 2007, "The pigeonhole bootstrap", Annals of
+    Applied Statistics 1), so that the interval speaks of other systems given other prompts.
 
     Parameters
     ----------
@@ -85,6 +96,7 @@ def evaluate(
     n_bootstrap : int, number of resamples; 0 leaves the intervals NaN
     seed : int; one seed resamples the same systems for every model, so that models are compared like for like
     level : float, coverage of the intervals
+    prompt_ids : n prompts, "" for a clip that shares its prompt with none; None resamples systems alone
 
     Returns
     -------
@@ -96,7 +108,7 @@ def evaluate(
         when shapes disagree, a prediction is not finite, a truth is infinite, or some clips lack a system id.
     """
     rows = []
-    for *facts, value, drawn, n in _measure(y_true, y_pred, system_ids, aspects, n_bootstrap, seed):
+    for *facts, value, drawn, n in _measure(y_true, y_pred, system_ids, aspects, n_bootstrap, seed, prompt_ids):
         rows.append((*facts, value, *percentiles(drawn, level), n))
     return pd.DataFrame(rows, columns=["aspect", "level", "metric", "value", "low", "high", "n"])
 
@@ -110,6 +122,7 @@ def evaluate_difference(
     n_bootstrap: int = 1000,
     seed: int = 0,
     level: float = 0.95,
+    prompt_ids=None,
 ) -> pd.DataFrame:
     """Metric of `first` minus metric of `second`, with an interval from the same resamples for both.
 
@@ -120,7 +133,7 @@ def evaluate_difference(
     -------
     table : DataFrame with columns aspect, level, metric, value, low, high, n
     """
-    options = (system_ids, aspects, n_bootstrap, seed)
+    options = (system_ids, aspects, n_bootstrap, seed, prompt_ids)
     rows = []
     for a, b in zip(_measure(y_true, first, *options), _measure(y_true, second, *options), strict=True):
         rows.append((*a[:3], a[3] - b[3], *percentiles(a[4] - b[4], level), a[5]))
@@ -151,14 +164,15 @@ def evaluate_mean(
     rows = []
     for same in zip(*measured, strict=True):
         values, drawn = np.array([one[3] for one in same]), np.mean([one[4] for one in same], axis=0)
-        rows.append((*same[0][:3], values.mean(), values.min(), values.max(), *_percentiles(drawn, level), same[0][5]))
+        rows.append((*same[0][:3], values.mean(), values.min(), values.max(), *percentiles(drawn, level), same[0][5]))
     names = ["aspect", "level", "metric", "value", "least", "most", "low", "high", "n"]
     return pd.DataFrame(rows, columns=names)
 
 
-def _measure(y_true, y_pred, system_ids, aspects, n_bootstrap: int, seed: int):
+def _measure(y_true, y_pred, system_ids, aspects, n_bootstrap: int, seed: int, prompt_ids=None):
     """Aspect, level, metric, value, its resampled values and n, for every combination."""
     y_true, y_pred, system_ids = _validated(y_true, y_pred, system_ids, aspects)
+    prompts = _prompt_codes(prompt_ids, len(y_true))
     for k, aspect in enumerate(aspects):
         kept = ~np.isnan(y_true[:, k])
         truth, prediction = y_true[kept, k], y_pred[kept, k]
@@ -166,11 +180,30 @@ def _measure(y_true, y_pred, system_ids, aspects, n_bootstrap: int, seed: int):
         means = system_means(truth, system), system_means(prediction, system)
         clusters = system if len(means[0]) > 1 else np.arange(len(truth))
         weights = bootstrap_weights(clusters.max(initial=-1) + 1, n_bootstrap, seed)
-        for name, pair, cluster in zip(LEVELS, ((truth, prediction), means), (clusters, None), strict=True):
-            n = len(pair[0])
-            drawn = resample(*pair, weights, cluster) if n > 1 else dict.fromkeys(METRICS, np.empty(0))
+        if len(means[0]) > 1 and crossed(system, prompts[kept]):
+            drawn = _resample_crossed(truth, prediction, system, prompts[kept], weights, seed)
+        else:
+            pairs = zip(LEVELS, ((truth, prediction), means), (clusters, None), strict=True)
+            drawn = {level: resample(*pair, weights, cluster) for level, pair, cluster in pairs if len(pair[0]) > 1}
+        for name, pair in zip(LEVELS, ((truth, prediction), means), strict=True):
             for metric, function in METRICS.items():
-                yield aspect, name, metric, function(*pair), drawn[metric], n
+                values = drawn[name][metric] if name in drawn else np.empty(0)
+                yield aspect, name, metric, function(*pair), values, len(pair[0])
+
+
+def _prompt_codes(prompt_ids, n: int) -> np.ndarray:
+    """A code per prompt, shape (n,); each clip without a prompt has a code of its own."""
+    if prompt_ids is None:
+        return np.arange(n)
+    names = [str(name) for name in prompt_ids]
+    if len(names) != n:
+        raise UsageError(f"{len(names)} prompts for {n} clips; give one per clip.")
+    return pd.factorize(pd.Series([name or ("", i) for i, name in enumerate(names)], dtype=object))[0]
+
+
+def crossed(system, prompt) -> bool:
+    """Whether some prompt stands in several systems: then systems that share it are not independent."""
+    return bool((pd.Series(system).groupby(np.asarray(prompt)).nunique() > 1).any())
 
 
 def _validated(y_true, y_pred, system_ids, aspects) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -204,7 +237,7 @@ def system_means(values, system) -> np.ndarray:
     return np.round(np.bincount(system, weights=values) / np.bincount(system), 10)
 
 
-def bootstrap_weights(n_clusters: int, n_bootstrap: int, seed: int) -> np.ndarray:
+def bootstrap_weights(n_clusters: int, n_bootstrap: int, seed: int | Sequence[int]) -> np.ndarray:
     """How often each cluster is drawn in each resample: (n_bootstrap, n_clusters), rows sum to n_clusters."""
     if n_bootstrap < 0:
         raise UsageError(f"n_bootstrap counts resamples; got {n_bootstrap}.")
@@ -212,6 +245,18 @@ def bootstrap_weights(n_clusters: int, n_bootstrap: int, seed: int) -> np.ndarra
         return np.zeros((n_bootstrap, n_clusters))
     drawn = np.random.default_rng(seed).multinomial(n_clusters, np.full(n_clusters, 1 / n_clusters), size=n_bootstrap)
     return drawn.astype(np.float64)
+
+
+def _resample_crossed(y_true, y_pred, system, prompt, weights, seed: int) -> dict[str, dict[str, np.ndarray]]:
+    """Both levels on resamples of systems (`weights`) and, independently, of prompts."""
+    _, prompt = np.unique(prompt, return_inverse=True)
+    drawn = bootstrap_weights(prompt.max() + 1, len(weights), [seed, 1])
+    cells, cell = np.unique(np.column_stack([system, prompt]), axis=0, return_inverse=True)
+    in_cells = weights[:, cells[:, 0]] * drawn[:, cells[:, 1]]
+    return {
+        "utterance": resample(y_true, y_pred, in_cells, cell),
+        "system": resample_means(y_true, y_pred, system, weights, drawn[:, prompt]),
+    }
 
 
 def resample(y_true, y_pred, weights, cluster=None) -> dict[str, np.ndarray]:
@@ -238,6 +283,7 @@ def resample(y_true, y_pred, weights, cluster=None) -> dict[str, np.ndarray]:
     counts = np.bincount(cluster, minlength=weights.shape[1])
     starts = np.cumsum(counts) - counts
     total = weights @ counts
+    total = np.where(total > 0, total, np.nan)  # nothing drawn
     mean_x, mean_y = (weights @ np.add.reduceat(v, starts) / total for v in (x, y))
     sums = np.zeros((9, len(weights)))
     step = max(1, _BLOCK_NUMBERS // (len(x) + len(weights)))
@@ -245,14 +291,60 @@ def resample(y_true, y_pred, weights, cluster=None) -> dict[str, np.ndarray]:
         block = slice(first, first + step)
         sign_x, sign_y = _signs(x, block), _signs(y, block)
         signs = sign_x, sign_y, sign_x * sign_y, np.abs(sign_x), np.abs(sign_y)
-        rank_x, rank_y, *pairs = (weights @ np.add.reduceat(s, starts, axis=0, dtype=np.float64) for s in signs)
-        from_x, from_y = x[block] - mean_x[:, None], y[block] - mean_y[:, None]
-        terms = from_x * from_y, from_x**2, from_y**2, rank_x * rank_y, rank_x**2, rank_y**2, *pairs
-        w = weights[:, cluster[block]]
-        for k, term in enumerate(terms):
-            sums[k] += np.einsum("ij,ij->i", w, term)
+        ranks_and_pairs = [weights @ np.add.reduceat(s, starts, axis=0, dtype=np.float64) for s in signs]
+        centred = x[block] - mean_x[:, None], y[block] - mean_y[:, None]
+        sums += _sums(weights[:, cluster[block]], *centred, *ranks_and_pairs)
+    return _from_sums(weights @ np.add.reduceat((x - y) ** 2, starts) / total, sums)
+
+
+def resample_means(y_true, y_pred, system, weights, clip_weights) -> dict[str, np.ndarray]:
+    """Every metric of system means, on resamples that change the means themselves.
+
+    Parameters
+    ----------
+    y_true, y_pred : finite arrays of shape (n,)
+    system : (n,) codes 0..systems - 1
+    weights : array of shape (resamples, systems), how often each system counts
+    clip_weights : array of shape (resamples, n), how often each clip counts within its system; a system of which no
+        clip counts is left out of that resample
+
+    Returns
+    -------
+    metrics : name to array of shape (resamples,); NaN where undefined
+    """
+    y_true, y_pred, system = np.asarray(y_true), np.asarray(y_pred), np.asarray(system)
+    found = []
+    step = max(1, _BLOCK_NUMBERS // (weights.shape[1] ** 2 + len(system)))
+    member = np.eye(weights.shape[1])[system]
+    for first in range(0, len(weights), step):
+        within = clip_weights[first : first + step]
+        counts = within @ member
+        w = np.where(counts > 0, weights[first : first + step], 0)
+        x, y = (np.round((within * v) @ member / np.maximum(counts, 1), 10) for v in (y_true, y_pred))
+        found.append(_metrics_of_rows(x, y, w))
+    return {metric: np.concatenate([part[metric] for part in found] or [np.empty(0)]) for metric in METRICS}
+
+
+def _metrics_of_rows(x, y, weights) -> dict[str, np.ndarray]:
+    """`resample` where each resample has values of its own: x, y and weights of shape (resamples, n)."""
+    total = weights.sum(axis=1)
+    total = np.where(total > 0, total, np.nan)
+    sign_x, sign_y = (np.sign(v[:, None, :] - v[:, :, None]) for v in (x, y))
+    signs = sign_x, sign_y, sign_x * sign_y, np.abs(sign_x), np.abs(sign_y)
+    ranks_and_pairs = [(weights[:, None, :] @ s)[:, 0] for s in signs]
+    centred = [v - ((weights * v).sum(axis=1) / total)[:, None] for v in (x, y)]
+    return _from_sums((weights * (x - y) ** 2).sum(axis=1) / total, _sums(weights, *centred, *ranks_and_pairs))
+
+
+def _sums(w, from_x, from_y, rank_x, rank_y, *pairs) -> np.ndarray:
+    """Cross product and two squares, for values, ranks and pairs: (9, resamples) from arrays (resamples, points)."""
+    terms = from_x * from_y, from_x**2, from_y**2, rank_x * rank_y, rank_x**2, rank_y**2, *pairs
+    return np.array([np.einsum("ij,ij->i", w, term) for term in terms])
+
+
+def _from_sums(squared_error, sums) -> dict[str, np.ndarray]:
     defined = (sums[7] > 0) & (sums[8] > 0)
-    found = {"mse": weights @ np.add.reduceat((x - y) ** 2, starts) / total}
+    found = {"mse": squared_error}
     for metric, (cross, xx, yy) in zip(("lcc", "srcc", "ktau"), sums.reshape(3, 3, -1), strict=True):
         scale = np.sqrt(np.where(defined, xx, 1)) * np.sqrt(np.where(defined, yy, 1))
         found[metric] = np.where(defined, np.clip(cross / np.where(scale > 0, scale, np.inf), -1, 1), np.nan)
