@@ -171,8 +171,8 @@ def evaluate_mean(
 
 def _measure(y_true, y_pred, system_ids, aspects, n_bootstrap: int, seed: int, prompt_ids=None):
     """Aspect, level, metric, value, its resampled values and n, for every combination."""
-    y_true, y_pred, system_ids = _validated(y_true, y_pred, system_ids, aspects)
-    prompts = _prompt_codes(prompt_ids, len(y_true))
+    y_true, y_pred, system_ids = validated(y_true, y_pred, system_ids, aspects)
+    prompts = prompt_codes(prompt_ids, len(y_true))
     for k, aspect in enumerate(aspects):
         kept = ~np.isnan(y_true[:, k])
         truth, prediction = y_true[kept, k], y_pred[kept, k]
@@ -191,7 +191,7 @@ def _measure(y_true, y_pred, system_ids, aspects, n_bootstrap: int, seed: int, p
                 yield aspect, name, metric, function(*pair), values, len(pair[0])
 
 
-def _prompt_codes(prompt_ids, n: int) -> np.ndarray:
+def prompt_codes(prompt_ids, n: int) -> np.ndarray:
     """A code per prompt, shape (n,); each clip without a prompt has a code of its own."""
     if prompt_ids is None:
         return np.arange(n)
@@ -206,7 +206,8 @@ def crossed(system, prompt) -> bool:
     return bool((pd.Series(system).groupby(np.asarray(prompt)).nunique() > 1).any())
 
 
-def _validated(y_true, y_pred, system_ids, aspects) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def validated(y_true, y_pred, system_ids, aspects) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Truth and prediction of shape (n, aspects) and n system names, or UsageError as in `evaluate`."""
     y_true, y_pred = np.asarray(y_true, dtype=np.float64), np.asarray(y_pred, dtype=np.float64)
     if len(aspects) == 1 and y_true.ndim == y_pred.ndim == 1:
         y_true, y_pred = y_true[:, None], y_pred[:, None]
@@ -270,7 +271,7 @@ def resample(y_true, y_pred, weights, cluster=None) -> dict[str, np.ndarray]:
     Parameters
     ----------
     y_true, y_pred : finite arrays of shape (n,)
-    weights : array of shape (resamples, clusters), whole numbers >= 0, from `bootstrap_weights`
+    weights : array of shape (resamples, clusters), whole numbers >= 0 from `bootstrap_weights`, or any others >= 0
     cluster : (n,) codes 0..clusters - 1, each present; None when every point is its own cluster
 
     Returns
@@ -320,7 +321,7 @@ def resample_means(y_true, y_pred, system, weights, clip_weights) -> dict[str, n
         within = clip_weights[first : first + step]
         counts = within @ member
         w = np.where(counts > 0, weights[first : first + step], 0)
-        x, y = (np.round((within * v) @ member / np.maximum(counts, 1), 10) for v in (y_true, y_pred))
+        x, y = (np.round((within * v) @ member / np.where(counts > 0, counts, 1), 10) for v in (y_true, y_pred))
         found.append(_metrics_of_rows(x, y, w))
     return {metric: np.concatenate([part[metric] for part in found] or [np.empty(0)]) for metric in METRICS}
 

@@ -1,0 +1,230 @@
+import itertools
+import json
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from base_models.errors import UsageError
+from base_models.metrics import LEVELS, METRICS, system_means
+from meta import verdict as module
+from meta.verdict import BEST, MEAN, best_bases, holm, verdict
+
+ASPECTS = ["mi"]
+FIRST = {("mi", level, metric): "b0" for level in LEVELS for metric in METRICS}
+
+
+def listening_test(seed, systems=8, clips=8, models=4, own=0.3, stack_own=None):
+    """Labels, a stack and base models that share errors; each has errors of its own, per system and per clip."""
+    rng = np.random.default_rng(seed)
+    system = np.repeat(np.arange(systems), rng.integers(max(2, clips // 2), clips + 1, systems))
+
+    def noise(width):
+        return rng.normal(0, width, systems)[system] + rng.normal(0, width, len(system))
+
+    truth = np.clip(np.round(3 + rng.normal(0, 0.8, systems)[system] + rng.normal(0, 0.5, len(system)), 1), 1, 5)
+    shared = 3 + 0.7 * (truth - 3) + noise(0.25)
+    bases = {f"b{k}": (shared + noise(own))[:, None] for k in range(models)}
+    stack = shared + noise(own if stack_own is None else stack_own)
+    return truth[:, None], stack[:, None], bases, system.astype(str)
+
+
+def judged(seed, **options):
+    """The verdict on one listening test; the bases are alike, so any choice made elsewhere is as good as the first."""
+    y, stack, bases, system = listening_test(seed, **options)
+    return verdict(y, stack, bases, FIRST, system, ASPECTS)
+
+
+def row(found, **facts):
+    table = found.table
+    for column, value in facts.items():
+        table = table[table[column] == value]
+    (only,) = table.to_dict("records")
+    return only
+
+
+def test_equal_models_are_called_different_in_at_most_five_of_a_hundred_listening_tests():
+    claims = sum((judged(seed, own=0.01).table["said"] != "").any() for seed in range(300))
+    assert claims <= stats.binom.ppf(0.999, 300, 0.05)  # 28
+
+
+def test_a_stack_like_any_base_is_not_called_better_and_intervals_hold_the_true_difference():
+    wrong, held = 0, []
+    for seed in range(200):
+        found = judged(seed, systems=10)
+        said = found.table[found.table["said"] != ""]
+        wrong += ((said["rival"] == BEST) | (said["said"] == "better")).any()
+        cell = row(found, rival=BEST, level="utterance", metric="mse")
+        held.append(cell["low"] <= 0 <= cell["high"])
+    assert wrong <= stats.binom.ppf(0.999, 200, 0.05)
+    assert np.sum(held) >= stats.binom.ppf(0.001, 200, 0.95)
+
+
+def test_a_stack_truly_better_is_found_in_most_listening_tests():
+    found = [judged(seed, systems=15, clips=15, own=0.4, stack_own=0.0) for seed in range(25)]
+    cells = [row(v, rival=BEST, level="utterance", metric="mse") for v in found]
+    assert np.mean([cell["difference"] for cell in cells]) == pytest.approx(-0.32, abs=0.05)  # of 0.5
+    assert np.mean([cell["said"] == "better" for cell in cells]) > 0.8
+
+
+def test_the_sign_flip_p_value_of_mse_is_that_of_every_swap_of_the_two_predictions():
+    y, stack, bases, system = listening_test(3, systems=6)
+    same_size = np.concatenate([np.flatnonzero(system == s)[:3] for s in "012345"])
+    y, stack, other, system = (v[same_size] for v in (y, stack, bases["b0"], system))
+    found = verdict(y, stack, {"b0": other}, best_bases({"b0": other}, y, system, ASPECTS), system, ASPECTS)
+    errors = ((stack - y) ** 2 - (other - y) ** 2)[:, 0]
+    per_system = [errors[system == s].mean() for s in "012345"]
+    swaps = [abs(np.dot(signs, per_system)) for signs in itertools.product([1, -1], repeat=6)]
+    expected = np.mean(np.array(swaps) >= abs(sum(per_system)) - 1e-12)
+    for rival in (BEST, MEAN):
+        assert row(found, rival=rival, level="utterance", metric="mse")["p"] == pytest.approx(expected)
+
+
+def test_values_and_differences_are_those_of_the_metrics():
+    y, stack, bases, system = listening_test(1)
+    best = best_bases(bases, y, system, ASPECTS)
+    mean = np.mean(list(bases.values()), axis=0)
+    codes = system.astype(int)
+    for cell in verdict(y, stack, bases, best, system, ASPECTS).table.to_dict("records"):
+        other = mean if cell["rival"] == MEAN else bases[cell["model"]]
+        triple = [values[:, 0] for values in (y, stack, other)]
+        if cell["level"] == "system":
+            triple = [system_means(values, codes) for values in triple]
+        metric = METRICS[cell["metric"]]
+        assert cell["stack"] == pytest.approx(metric(triple[0], triple[1]))
+        assert cell["other"] == pytest.approx(metric(triple[0], triple[2]))
+        assert cell["difference"] == pytest.approx(cell["stack"] - cell["other"])
+        assert cell["n"] == len(triple[0])
+
+
+@pytest.mark.parametrize("systems", [7, 20])
+def test_the_interval_leaves_zero_out_exactly_where_p_is_below_five_percent(systems):
+    for seed in range(8):
+        table = judged(seed, systems=systems, stack_own=0.1).table
+        outside = (table["low"] > 1e-9) | (table["high"] < -1e-9)
+        assert (outside == (table["p"] <= 0.05)).all()
+        assert ((table["low"] <= table["difference"]) & (table["difference"] <= table["high"])).all()
+
+
+def test_an_offset_of_a_base_does_not_change_what_is_said_of_its_ranks():
+    y, stack, bases, system = listening_test(2)
+    best = best_bases(bases, y, system, ASPECTS)
+    moved = {name: 0.5 * scores + 2 for name, scores in bases.items()}
+    tables = [verdict(y, stack, b, best, system, ASPECTS).table for b in (bases, moved)]
+    ranks = [t[t["metric"].isin(["srcc", "ktau"])] for t in tables]
+    np.testing.assert_allclose(ranks[0]["p"], ranks[1]["p"])
+
+
+def test_the_best_base_is_chosen_per_metric_on_the_rows_given():
+    y, _, bases, system = listening_test(4)
+    bases = {"exact": y + 0.0, "ranks": np.clip(3 * y, 1, 50), "bad": -y}
+    best = best_bases(bases, y, system, ASPECTS)
+    assert best["mi", "utterance", "mse"] == "exact"
+    assert best["mi", "system", "srcc"] == "exact"  # as good as "ranks", nearer to the labels
+    best = best_bases({"far": y + 2, "near": np.full_like(y, 3.0)}, y, system, ASPECTS)
+    assert (best["mi", "utterance", "mse"], best["mi", "system", "srcc"]) == ("near", "far")
+
+
+def test_the_same_predictions_show_no_difference():
+    y, _, bases, system = listening_test(0)
+    found = verdict(y, bases["b0"], {"b0": bases["b0"]}, FIRST, system, ASPECTS)
+    assert (found.table["p"] == 1).all()
+    assert (found.table["p_better"] == 0.5).all()
+    assert found.sentence.startswith("No difference shown between the stack and the best base model or the mean")
+
+
+def test_the_sentence_says_by_how_much_and_how_sure():
+    found = judged(0, systems=31, clips=20, own=0.5, stack_own=0.02)
+    cell = row(found, rival=BEST, level="utterance", metric="mse")
+    assert found.sentence.startswith(f"On {cell['n']} clips of 31 systems, the stack beats the best base model in mi ")
+    interval = f"[{cell['low']:+.3f}, {cell['high']:+.3f}]"
+    assert f"utterance MSE ({cell['difference']:+.3f} {interval} against b0" in found.sentence
+    worse = judged(1, systems=31, clips=20, own=0.1, stack_own=1.0)
+    assert "is worse than the mean of the base models in mi utterance MSE" in worse.sentence
+
+
+def test_too_few_systems_are_said_to_be_too_few():
+    found = judged(0, systems=4, stack_own=0.0)
+    assert "4 systems are too few to show any" in found.sentence
+    assert found.table["low"].isna().all()
+
+
+@pytest.mark.parametrize("names", [None, "one"])
+def test_without_systems_clips_take_their_place(names):
+    y, stack, bases, _ = listening_test(0, systems=12, clips=30, own=0.5, stack_own=0.02)
+    system = None if names is None else [names] * len(y)
+    found = verdict(y, stack, bases, best_bases(bases, y, system, ASPECTS), system, ASPECTS)
+    assert set(found.table["level"]) == {"utterance"}
+    assert "the stack beats the best base model" in found.sentence
+
+
+def test_prompts_that_systems_share_make_the_verdict_more_cautious():
+    rng, systems, prompts = np.random.default_rng(0), 20, 6
+    system, prompt = np.repeat(np.arange(systems), prompts), np.tile(np.arange(prompts), systems)
+    y = rng.uniform(1, 5, (len(system), 1))
+    error = rng.normal(0, 1, (2, prompts))  # each model errs by prompt alone, alike for every system
+    stack, base = (y + e[prompt][:, None] for e in error)
+    bases = {"b": base}
+    best = best_bases(bases, y, system, ASPECTS)
+    alone, both = (verdict(y, stack, bases, best, system, ASPECTS, ids) for ids in (None, prompt.astype(str)))
+    cell = {"rival": BEST, "level": "utterance", "metric": "mse"}
+    assert row(alone, **cell)["p"] < 0.001
+    assert row(both, **cell)["p"] > 0.05
+    assert row(both, **cell)["low"] <= row(alone, **cell)["low"]
+    own = [f"{s} {p}" for s, p in zip(system, prompt, strict=True)]  # prompts that no systems share change nothing
+    assert verdict(y, stack, bases, best, system, ASPECTS, own).table.equals(alone.table)
+
+
+def test_unlabelled_rows_and_aspects_are_left_out():
+    y, stack, bases, system = listening_test(0)
+    aspects, nothing = ["mi", "ta"], np.full_like(y, np.nan)
+    two = {name: np.hstack([scores, scores]) for name, scores in bases.items()}
+    best = best_bases(two, np.hstack([y, y]), system, aspects)
+    found = verdict(np.hstack([y, nothing]), np.hstack([stack, stack]), two, best, system, aspects)
+    assert found.table.equals(verdict(y, stack, bases, best_bases(bases, y, system, ASPECTS), system, ASPECTS).table)
+    empty = verdict(np.hstack([nothing, nothing]), np.hstack([stack, stack]), two, best, system, aspects)
+    assert empty.sentence == "There are no labelled clips to compare on: nothing is known."
+    assert empty.to_json()["comparisons"] == []
+
+
+def test_a_constant_prediction_has_no_correlation_to_compare():
+    y, stack, bases, system = listening_test(0)
+    found = verdict(y, np.full_like(stack, 3.0), bases, best_bases(bases, y, system, ASPECTS), system, ASPECTS)
+    undefined = row(found, rival=MEAN, level="system", metric="srcc")
+    assert np.isnan([undefined["p"], undefined["difference"]]).all()
+    assert undefined["said"] == ""
+    records = json.loads(json.dumps(found.to_json(), allow_nan=False))["comparisons"]
+    assert len(records) == len(found.table) == 16
+    assert any(record["p"] is None for record in records)
+
+
+def test_holm_is_the_step_down_of_its_definition():
+    rng = np.random.default_rng(0)
+    for p in rng.uniform(size=(50, 6)) ** 2:
+        adjusted, worst = {}, 0.0
+        for k, place in enumerate(sorted(range(6), key=lambda i: p[i])):
+            worst = max(worst, min(1.0, (6 - k) * p[place]))
+            adjusted[place] = worst
+        np.testing.assert_allclose(holm(p), [adjusted[i] for i in range(6)])
+    assert holm([np.nan, 0.01]).tolist() == [1.0, 0.02]
+
+
+def test_drawn_sign_flips_agree_with_all_of_them(monkeypatch):
+    exact = judged(5, systems=10).table
+    monkeypatch.setattr(module, "_EXACT", 5)
+    np.testing.assert_allclose(judged(5, systems=10).table["p"], exact["p"], atol=0.03)
+
+
+def test_what_cannot_be_compared_is_refused():
+    y, stack, bases, system = listening_test(0)
+    best = best_bases(bases, y, system, ASPECTS)
+    with pytest.raises(UsageError, match="at least one base model"):
+        verdict(y, stack, {}, best, system, ASPECTS)
+    with pytest.raises(UsageError, match="at least one base model"):
+        best_bases({}, y, system, ASPECTS)
+    with pytest.raises(UsageError, match="no base model for aspect 'mi'"):
+        verdict(y, stack, bases, {}, system, ASPECTS)
+    with pytest.raises(UsageError, match="Unknown base model 'gone'"):
+        verdict(y, stack, bases, best | {("mi", "utterance", "mse"): "gone"}, system, ASPECTS)
+    with pytest.raises(UsageError, match="shape"):
+        verdict(y, stack[1:], bases, best, system, ASPECTS)
