@@ -18,6 +18,7 @@ import pandas as pd
 from base_models.bins import ScoreBins
 from base_models.errors import DamagedArtifact, UsageError, some
 from base_models.predictions import PredictionTable
+from meta.audit import audit
 
 
 @dataclass(frozen=True)
@@ -175,12 +176,4 @@ def refuse_leaks(tables: Iterable[PredictionTable], clip_ids: Iterable[str]) -> 
     UsageError
         naming the clips and the model, for training and for selection.
     """
-    clip_ids = list(clip_ids)
-    for table in tables:
-        for seen, use in ((table.trained_on, "train"), (table.selected_on, "select a checkpoint of")):
-            leaked = [clip for clip in clip_ids if clip in seen]
-            if leaked:
-                raise UsageError(
-                    f"Clips {some(leaked)} were used to {use} '{table.model}'; meta-training on them leaks. "
-                    "Pass clips of another split."
-                )
+    audit(tables, {"meta-training": list(clip_ids)}).refuse()

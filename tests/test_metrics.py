@@ -228,3 +228,58 @@ def test_the_mean_over_repetitions_has_the_interval_of_the_mean():
     np.testing.assert_allclose([line.low, line.high], np.quantile(drawn, [0.025, 0.975]), atol=1e-12)
     one = evaluate_mean(truth, repeated[:1], systems, ["mi", "ta"], n_bootstrap=50, seed=3)
     pd.testing.assert_frame_equal(one.drop(columns=["least", "most"]), alone[0])
+
+
+def crossed_test(seed=0, systems=6, prompts=7, share=0.8):
+    rng = np.random.default_rng(seed)
+    pairs = [(s, p) for s in range(systems) for p in range(prompts) if rng.random() < share]
+    system, prompt = np.array(pairs).T
+    truth = np.round(rng.uniform(1, 5, (len(pairs), 1)), 1)
+    return truth, np.round(truth + rng.normal(0, 0.6, truth.shape), 1), system.astype(str), prompt.astype(str)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_crossed_resampling_is_the_metric_of_physically_repeated_systems_and_prompts(seed):
+    truth, prediction, system, prompt = crossed_test(seed)
+    draws = dict.fromkeys([(level, m) for level in ("utterance", "system") for m in METRICS], ())
+    code = pd.factorize(prompt)[0]  # prompts are numbered as they come
+    of_system = bootstrap_weights(len(set(system)), 30, 5).astype(int)
+    of_prompt = bootstrap_weights(len(set(prompt)), 30, [5, 1]).astype(int)
+    for ws, wp in zip(of_system, of_prompt, strict=True):
+        times = ws[system.astype(int)] * wp[code]
+        rows = np.repeat(np.arange(len(system)), times)
+        for metric, function in METRICS.items():
+            draws["utterance", metric] += (function(truth[rows, 0], prediction[rows, 0]),)
+            means = []
+            for s in np.unique(system[rows]):
+                inside = np.repeat(np.flatnonzero(system == s), wp[code[system == s]])
+                means += [[np.round(v[inside, 0].mean(), 10) for v in (truth, prediction)]] * ws[int(s)]
+            draws["system", metric] += (function(*np.transpose(means)),)
+    table = evaluate(truth, prediction, system, ["mi"], n_bootstrap=30, seed=5, prompt_ids=prompt)
+    for row in table.to_dict("records"):
+        expected = np.nanquantile(draws[row["level"], row["metric"]], [0.025, 0.975])
+        np.testing.assert_allclose([row["low"], row["high"]], expected, atol=1e-9)
+
+
+def test_prompts_that_no_systems_share_change_nothing():
+    truth, prediction, system, _ = crossed_test()
+    alone = evaluate(truth, prediction, system, ["mi"], n_bootstrap=50)
+    for prompts in ([""] * len(system), [f"{s}-{i}" for i, s in enumerate(system)], system):
+        assert evaluate(truth, prediction, system, ["mi"], n_bootstrap=50, prompt_ids=prompts).equals(alone)
+
+
+def test_errors_that_follow_the_prompt_widen_the_interval():
+    rng = np.random.default_rng(0)
+    system, prompt = np.repeat(np.arange(20), 8), np.tile(np.arange(8), 20)
+    truth = rng.uniform(1, 5, len(system))
+    prediction = truth + rng.normal(0, 1, 8)[prompt]
+    width = [
+        np.ptp(evaluate(truth, prediction, system, ["mi"], prompt_ids=ids).loc[0, ["low", "high"]])
+        for ids in (prompt.astype(str), None)
+    ]
+    assert width[0] > 2 * width[1]
+
+
+def test_each_clip_needs_a_prompt():
+    with pytest.raises(UsageError, match="1 prompts for 2 clips"):
+        evaluate([[1.0], [2.0]], [[1.0], [2.0]], ["a", "b"], ["mi"], prompt_ids=["p"])
