@@ -18,6 +18,7 @@ from base_models.errors import UsageError, some
 
 LEVELS = ("utterance", "system")
 _BLOCK_NUMBERS = 2_000_000  # about ten arrays of this many float64 live at once: below 200 MB
+_CACHED_ROWS = 128  # resamples whose arrays stay in the processor's cache
 
 
 def _checked(y_true, y_pred) -> tuple[np.ndarray, np.ndarray]:
@@ -266,7 +267,7 @@ def resample(y_true, y_pred, weights, cluster=None) -> dict[str, np.ndarray]:
     With weights w and signs s_ij = sign(x_i - x_j), the centred mid-rank of a clip is half of sum_j w_j s_ij, which
     gives Spearman; tau-b is sum_ij w_i w_j sx_ij sy_ij over the root of the same sums of abs(sx) and abs(sy). These
     sums are whole numbers, hence exact, and a constant resample is one whose denominator is 0. Rows of the sign
-    matrices are first added up per cluster, whose clips share a weight.
+    matrices (of pairs, columns too) are first added up per cluster, whose clips share a weight.
 
     Parameters
     ----------
@@ -290,11 +291,17 @@ def resample(y_true, y_pred, weights, cluster=None) -> dict[str, np.ndarray]:
     step = max(1, _BLOCK_NUMBERS // (len(x) + len(weights)))
     for first in range(0, len(x), step):
         block = slice(first, first + step)
-        sign_x, sign_y = _signs(x, block), _signs(y, block)
+        here, sign_x, sign_y = cluster[block], _signs(x, block), _signs(y, block)
         signs = sign_x, sign_y, sign_x * sign_y, np.abs(sign_x), np.abs(sign_y)
-        ranks_and_pairs = [weights @ np.add.reduceat(s, starts, axis=0, dtype=np.float64) for s in signs]
-        centred = x[block] - mean_x[:, None], y[block] - mean_y[:, None]
-        sums += _sums(weights[:, cluster[block]], *centred, *ranks_and_pairs)
+        of_x, of_y, *of_pairs = (np.add.reduceat(s, starts, axis=0, dtype=np.float64) for s in signs)
+        heads = np.flatnonzero(np.diff(here, prepend=-1))
+        of_pairs = [np.add.reduceat(s, heads, axis=1) for s in of_pairs]
+        for start in range(0, len(weights), _CACHED_ROWS):
+            rows = slice(start, start + _CACHED_ROWS)
+            w = weights[rows]
+            centred = x[block] - mean_x[rows, None], y[block] - mean_y[rows, None]
+            sums[:6, rows] += _sums(w[:, here], *centred, w @ of_x, w @ of_y)
+            sums[6:, rows] += [np.einsum("ij,ij->i", w[:, here[heads]], w @ s) for s in of_pairs]
     return _from_sums(weights @ np.add.reduceat((x - y) ** 2, starts) / total, sums)
 
 
@@ -315,7 +322,7 @@ def resample_means(y_true, y_pred, system, weights, clip_weights) -> dict[str, n
     """
     y_true, y_pred, system = np.asarray(y_true), np.asarray(y_pred), np.asarray(system)
     found = []
-    step = max(1, _BLOCK_NUMBERS // (weights.shape[1] ** 2 + len(system)))
+    step = max(1, min(_CACHED_ROWS, _BLOCK_NUMBERS // weights.shape[1] ** 2))
     member = np.eye(weights.shape[1])[system]
     for first in range(0, len(weights), step):
         within = clip_weights[first : first + step]

@@ -6,7 +6,7 @@ and one set of subset means gives p-value, interval and probability, which there
 
 The traps: the best of m base models on the rows of the comparison owes its rank to luck on those rows (the winner's
 curse), so `best_bases` must choose on others; and percentiles of a bootstrap over 8 systems claim a difference between
-equal models in some 15 % of listening tests, not in 5 %.
+equal models in 9 to 15 % of listening tests, not in 5 %.
 """
 
 from __future__ import annotations

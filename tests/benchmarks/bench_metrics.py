@@ -42,13 +42,13 @@ def looped(truth, prediction, system, prompt=None):
 @pytest.mark.parametrize("crossed", [False, True], ids=["systems", "systems and prompts"])
 def bench_resampled_metrics(crossed):
     truth, prediction, system, prompt = listening_test()
-    start = time.perf_counter()
+    start = time.process_time()
     looped(truth, prediction, system, prompt if crossed else None)
-    slow = (time.perf_counter() - start) * RESAMPLES / LOOPED
-    start = time.perf_counter()
+    slow = (time.process_time() - start) * RESAMPLES / LOOPED
+    start = time.process_time()
     ids = prompt.astype(str) if crossed else None
     evaluate(truth, prediction, system.astype(str), ASPECTS, n_bootstrap=RESAMPLES, prompt_ids=ids)
-    fast = time.perf_counter() - start
+    fast = time.process_time() - start
     print(f"\n{RESAMPLES:,} resamples of {'systems and prompts' if crossed else 'systems'}: loop {slow:.1f} s", end=" ")
     print(f"(from {LOOPED} of them), here {fast:.2f} s, {slow / fast:.0f} times faster")
-    assert slow > 30 * fast
+    assert slow > (20 if crossed else 100) * fast
