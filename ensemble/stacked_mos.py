@@ -35,10 +35,10 @@ from ensemble.routing import checked_weights, metadata_of, router_of
 from ensemble.splitting import is_share, unseen_splits, validation_split
 from ensemble.stack_folder import read_stack, write_stack
 from meta.features import feature_table
+from meta.judged import MEAN, STACK
 from meta.learner import Learner
 from meta.learners import LEARNERS
 from meta.regressor import MetaRegressor
-from meta.selection import MEAN, STACK
 
 log = logging.getLogger(__name__)
 
@@ -207,7 +207,7 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, _BaseCompos
         options = {"clip_ids": level1.ids, "aspects": self.aspects_, "sample_weight": weights, "groups": level1.groups}
         y, validation = level1.labels.to_numpy(), self.validation
         if validation is None:
-            regressor.fit(tables, y, **options)
+            regressor.fit(tables, y, system_ids=level1.systems, **options)
         else:
             if not is_share(validation):
                 validation = validation_split(validation, rows, used[meta], metadata["validation"])

@@ -32,7 +32,8 @@ def contributions(
 
     Parameters
     ----------
-    train : blocks of the rows that the stacks are fitted on, features as `layout` says, one target
+    train : blocks of the rows that the stacks are fitted on: as many columns for each base model (its bins, or what
+        `meta.reductions` makes of them), and one target
     held : blocks of the held-out rows, one per system
     layout : the base models
     alpha : float above 0, absolute ridge penalty of every stack (that of the full one); the intercept is free
@@ -52,10 +53,10 @@ def contributions(
         when the blocks do not fit the layout or hold several targets, or alpha is not above 0.
     """
     for gram in (train, held):
-        if gram.n_features != layout.n_features or gram.n_targets != 1:
+        if gram.n_features % len(layout.models) or gram.n_features != train.n_features or gram.n_targets != 1:
             raise UsageError(
-                f"Contributions need {layout.n_features} features and 1 target, as the {len(layout.models)} models of "
-                f"the layout have; got {gram.n_features} and {gram.n_targets}."
+                f"Contributions need as many features for each of the {len(layout.models)} models and 1 target; got "
+                f"{gram.n_features} features and {gram.n_targets} targets."
             )
     if not alpha > 0 or not np.isfinite(alpha):
         raise UsageError(f"The penalty alpha must be above 0; got {alpha}.")
@@ -76,7 +77,7 @@ class _Stacks:
     """The ridge stack of any subset of models, and its gains; each is solved once."""
 
     def __init__(self, train: Gram, held: Gram, layout: Layout, alpha: float):
-        self.bins, self.alpha = layout.bins.count, alpha
+        self.width, self.alpha = train.n_features // len(layout.models), alpha
         _, mean, self.C = centred(train)
         about = held.shifted(mean)  # where every stack's intercept is 0
         total = about.total()
@@ -89,7 +90,7 @@ class _Stacks:
         """Negative MSE and SRCC, shape (2,), of the stack of the models in `subset`, a bool array (m,)."""
         key = np.packbits(subset).tobytes()
         if key not in self.known:
-            self.known[key] = self._solve(np.flatnonzero(np.repeat(subset, self.bins)))
+            self.known[key] = self._solve(np.flatnonzero(np.repeat(subset, self.width)))
         return self.known[key]
 
     def _solve(self, columns) -> np.ndarray:

@@ -53,17 +53,24 @@ class Layout:
             scores[:, sigmas == sigma] = self.bins.decode(blocks[:, sigmas == sigma], sigma)
         return scores
 
-    def align(self, tables: Sequence[PredictionTable]) -> list[PredictionTable]:
+    def align(self, tables: Sequence[PredictionTable], gaps: bool = False) -> list[PredictionTable]:
         """The tables of this layout's models, in its order; other tables are left out.
+
+        With `gaps`, a model that is not there is a table of no clips.
 
         Raises
         ------
         UsageError
-            when a model is missing, or its scale or kernel width is not that of this layout.
+            when a model is missing (without `gaps`), or its scale or kernel width is not that of this layout.
         """
         found = {table.model: table for table in _checked(tables)}
         missing = [model for model in self.models if model not in found]
-        if missing:
+        if gaps and found:
+            aspects = next(iter(found.values())).aspects
+            none = np.zeros((0, len(aspects), self.bins.count))
+            absent = zip(self.models, self.sigmas, strict=True)
+            found = {name: PredictionTable(name, (), aspects, none, self.bins, sigma) for name, sigma in absent} | found
+        elif missing:
             raise UsageError(
                 f"The stack was fitted with {some(missing)}, which {'is' if len(missing) == 1 else 'are'} missing here "
                 f"(given: {some(found)}). Predict with the missing model too, or refit the stack without it."
@@ -118,11 +125,26 @@ def _checked(tables: Sequence[PredictionTable]) -> list[PredictionTable]:
     return tables
 
 
-def feature_array(tables: Sequence[PredictionTable], aspect: str, clip_ids: Sequence[str] | None = None) -> np.ndarray:
-    """`feature_table` without names: float64 array of shape (n, models·bins)."""
+def feature_array(
+    tables: Sequence[PredictionTable], aspect: str, clip_ids: Sequence[str] | None = None, gaps: bool = False
+) -> np.ndarray:
+    """`feature_table` without names: float64 array of shape (n, models·bins).
+
+    With `gaps`, a clip that a model has no prediction for is a block of NaN there instead of an error.
+    """
     tables = _checked(tables)
     clip_ids = tables[0].clip_ids if clip_ids is None else list(clip_ids)
+    if gaps:
+        return np.concatenate([_with_gaps(table, aspect, clip_ids) for table in tables], axis=1)
     return np.concatenate([table.take(clip_ids).of(aspect) for table in tables], axis=1)
+
+
+def _with_gaps(table: PredictionTable, aspect: str, clip_ids: Sequence[str]) -> np.ndarray:
+    row = {clip: i for i, clip in enumerate(table.clip_ids)}
+    rows = np.array([row.get(clip, -1) for clip in clip_ids], dtype=np.int64)
+    block = np.full((len(rows), table.bins.count), np.nan)
+    block[rows >= 0] = table.of(aspect)[rows[rows >= 0]]
+    return block
 
 
 def feature_table(
@@ -159,11 +181,6 @@ def feature_table(
 
 def _plain(name: str) -> str:
     return re.sub(r"\W", "_", name, flags=re.ASCII)
-
-
-def mean_scores(tables: Sequence[PredictionTable], aspect: str, clip_ids: Sequence[str] | None = None) -> np.ndarray:
-    """Plain mean over the models of their decoded scores, shape (n,): what a fitted stack has to beat."""
-    return layout_of(tables).scores(feature_array(tables, aspect, clip_ids)).mean(axis=1)
 
 
 def refuse_leaks(tables: Iterable[PredictionTable], clip_ids: Iterable[str]) -> None:

@@ -7,7 +7,7 @@ model's bins sum to 1, so features are collinear with the intercept; nothing her
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -126,6 +126,22 @@ def checked(layout: Layout, X, y, sample_weight=None, groups=None, missing: str 
     kept = weight > 0
     groups = None if groups is None else np.array([str(group) for group in groups], dtype=object)[kept]
     return features(layout, X[kept], missing), y[kept], weight[kept], groups
+
+
+def out_of_fold(new: Callable[[], Learner], X, y, layout: Layout, fold, sample_weight=None, groups=None) -> np.ndarray:
+    """Scores of shape (n,), each by a learner that was fitted on the other folds.
+
+    Parameters
+    ----------
+    new : makes an unfitted learner
+    X, y, sample_weight, groups : see `Learner.fit`
+    fold : int array of shape (n,)
+    """
+    scores = np.empty(len(y))
+    for test in (fold == number for number in np.unique(fold)):
+        inside = (None if part is None else part[~test] for part in (sample_weight, groups))
+        scores[test] = new().fit(X[~test], y[~test], layout, *inside).predict(X[test])
+    return scores
 
 
 def stored(arrays: Mapping[str, np.ndarray], name: str, shape: tuple[int, ...]) -> np.ndarray:

@@ -20,10 +20,12 @@ from base_models.errors import DamagedArtifact, UsageError, one_of
 from base_models.predictions import PredictionTable
 from meta.calibration import Calibration
 from meta.features import Layout, feature_array, layout_of, refuse_leaks
-from meta.learner import Learner
+from meta.judged import Judged
+from meta.learner import Learner, out_of_fold
 from meta.learners import LEARNERS
-from meta.selection import compare
+from meta.rows import inner_groups, labelled_rows
 from meta.split import check_meta_rows, count_groups, meta_folds, meta_split
+from meta.verdict import Verdict
 from meta.wrapped import Wrapped
 
 
@@ -35,6 +37,7 @@ class MetaRegressor(BaseEstimator):
     learner : name in `LEARNERS`, a `Learner` (its own parameters stay as they are), or a scikit-learn regressor; cloned
         per aspect. A regressor of scikit-learn cannot be saved
     random_state : int, seed of a named learner, of the meta-validation split and of the folds
+    missing : what a named learner does with clips for which a base model has no prediction, see `meta.missing.MISSING`
 
     Attributes
     ----------
@@ -45,13 +48,16 @@ class MetaRegressor(BaseEstimator):
         labelled clips; None after `fit` alone, where distributions are Gaussians as wide as ``residual_sigma_``
     residual_sigma_ : float64 array of shape (aspects,), in score points: the RMS error of the scores in the same
         cross-validation (at least half a bin), 0.35 (the paper's softening) where there is none
+    validation_ : dict of ``"meta-training"`` and ``"meta-validation"`` to `Judged`, what the trial learner of
+        `validate` and the base models said of the rows that it was fitted on and of those that it was not; not saved
     fitted_on_ : tuple of str, ids of the clips that `fit` was given
     warnings_ : list of str, for people
     """
 
-    def __init__(self, learner="ridge", random_state: int = 0):
+    def __init__(self, learner="ridge", random_state: int = 0, missing: str = "refuse"):
         self.learner = learner
         self.random_state = random_state
+        self.missing = missing
 
     def fit(
         self,
@@ -61,6 +67,7 @@ class MetaRegressor(BaseEstimator):
         aspects: Sequence[str] | None = None,
         sample_weight=None,
         groups: Sequence[str] | None = None,
+        system_ids: Sequence[str] | None = None,
     ) -> MetaRegressor:
         """Fit one learner per aspect on its labelled rows.
 
@@ -71,7 +78,9 @@ class MetaRegressor(BaseEstimator):
         clip_ids : n ids, the rows of y; None takes those of the first table
         aspects : names of y's columns; None takes those of the first table
         sample_weight : array of shape (n,), or None
-        groups : n names whose rows a learner keeps together in its inner folds (systems, prompts), or None
+        groups : n names whose rows a learner keeps together in its inner folds; None takes the systems, where all clips
+            name theirs
+        system_ids : n system names, or None
 
         Raises
         ------
@@ -80,21 +89,22 @@ class MetaRegressor(BaseEstimator):
             `meta.features.feature_table`.
         """
         layout = layout_of(tables)
-        clip_ids, aspects, y = _rows(tables, y, clip_ids, aspects)
+        clip_ids, aspects, y = labelled_rows(tables, y, clip_ids, aspects)
         refuse_leaks(tables, clip_ids)
         given = None if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
         weights = np.ones(len(y)) if given is None else given
         if weights.shape != (len(y),):
             raise UsageError(f"{len(y)} clips need as many sample weights; got shape {weights.shape}.")
-        groups = None if groups is None else np.array(list(groups), dtype=object)
+        groups = inner_groups(groups, system_ids)
         learners = []
         for k, aspect in enumerate(aspects):
             kept = ~np.isnan(y[:, k]) & (weights > 0)
             if not kept.any():
                 raise UsageError(f"No clip has a label for aspect '{aspect}'; label some, or leave the aspect out.")
-            X = feature_array(tables, aspect, clip_ids)[kept]
+            learner = self._new_learner()
+            X = feature_array(tables, aspect, clip_ids, learner.accepts_missing)[kept]
             weight, together = (None if part is None else part[kept] for part in (given, groups))
-            learners.append(self._new_learner().fit(X, y[kept, k], layout, weight, together))
+            learners.append(learner.fit(X, y[kept, k], layout, weight, together))
         self.layout_, self.aspects_, self.learners_ = layout, aspects, learners
         self.fitted_on_ = tuple(clip_ids)
         self.residual_sigma_ = np.full(len(aspects), layout.bins.soften_sigma)
@@ -131,15 +141,15 @@ class MetaRegressor(BaseEstimator):
 
         Returns
         -------
-        leaderboards : dict of ``"meta-training"`` and ``"meta-validation"`` to DataFrame, see `meta.selection.compare`:
-            the trial learner on the rows that it was fitted on, and on those that it was not
+        leaderboards : dict of ``"meta-training"`` and ``"meta-validation"`` to DataFrame, see `Judged.board`: the trial
+            learner on the rows that it was fitted on, and on those that it was not
 
         Raises
         ------
         UsageError
             as `fit`, and when an aspect has fewer than 5 labels or labels of one system only.
         """
-        clip_ids, aspects, y = _rows(tables, y, clip_ids, aspects)
+        clip_ids, aspects, y = labelled_rows(tables, y, clip_ids, aspects)
         weights = np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
         y = np.where(weights[:, None] > 0, y, np.nan)
         system_ids = np.array([""] * len(y) if system_ids is None else [str(s) for s in system_ids], dtype=object)
@@ -148,51 +158,30 @@ class MetaRegressor(BaseEstimator):
         for k, aspect in enumerate(aspects):
             check_meta_rows(system_ids[~np.isnan(y[:, k])], f"clips labelled for aspect '{aspect}'")
         rows = np.flatnonzero(~np.isnan(y).all(axis=1))
-        together = np.array(list(groups if groups is not None else [None] * len(y)), dtype=object)
+        together = None if groups is None else np.array(list(groups), dtype=object)
         if isinstance(validation, tuple):
             train, test = (np.intersect1d(rows, side) for side in validation)
         else:
-            names = None if groups is None else together[rows]
+            names = None if together is None else together[rows]
             held = meta_split(system_ids[rows], y[rows], validation, self.random_state, names)
             train, test = rows[~held], rows[held]
-        parts, ids = {"meta-training": train, "meta-validation": test}, np.array(clip_ids, dtype=object)
+        ids, inner = np.array(clip_ids, dtype=object), inner_groups(groups, system_ids)
 
         def given(some_rows) -> dict[str, Any]:
-            weight = None if sample_weight is None else weights[some_rows]
-            return {"sample_weight": weight, "groups": None if groups is None else together[some_rows]}
+            parts = {"sample_weight": None if sample_weight is None else weights, "groups": inner}
+            return {name: None if part is None else part[some_rows] for name, part in parts.items()}
 
-        trial = MetaRegressor(self.learner, self.random_state)
-        trial.fit(tables, y[train], list(ids[train]), aspects, **given(train))
-        boards = {}
-        for name, part in parts.items():
-            names = list(ids[part])
-            stack = trial.predict(tables, names)
-            boards[name] = compare(tables, y[part], system_ids[part], names, aspects, stack, n_bootstrap)
+        trial = clone(self).fit(tables, y[train], list(ids[train]), aspects, **given(train))
+        self.validation_ = {
+            name: Judged.of(
+                tables, y[part], ids[part], system_ids[part], aspects, trial.predict(tables, list(ids[part]))
+            )
+            for name, part in (("meta-training", train), ("meta-validation", test))
+        }
         self.fit(tables, y[rows], list(ids[rows]), aspects, **given(rows))
-        self._calibrate(tables, y[rows], system_ids[rows], **given(rows))
-        return boards
-
-    def _calibrate(self, tables, y: np.ndarray, system_ids: np.ndarray, sample_weight, groups) -> None:
-        """`calibrations_` and `residual_sigma_` from scores that cross-validation gives each labelled row."""
-        bins = self.layout_.bins
-        for k, aspect in enumerate(self.aspects_):
-            kept = ~np.isnan(y[:, k])
-            weight, of_kept = (None if part is None else part[kept] for part in (sample_weight, groups))
-            if of_kept is not None and count_groups(of_kept) < 2:
-                wide = f"{bins.soften_sigma:g} wide by convention"
-                self.warnings_.append(f"{aspect}: all labels are of one group; distributions are {wide}.")
-                continue
-            X, truth, systems = feature_array(tables, aspect, self.fitted_on_)[kept], y[kept, k], system_ids[kept]
-            fold = meta_folds(systems, truth, self.random_state, of_kept)
-            unseen = np.empty(len(truth))
-            for test in (fold == number for number in np.unique(fold)):
-                inside = [None if part is None else part[~test] for part in (weight, of_kept)]
-                unseen[test] = self._new_learner().fit(X[~test], truth[~test], self.layout_, *inside).predict(X[test])
-            calibration = Calibration.fit(unseen, truth, bins, systems if (systems != "").all() else None)
-            self.calibrations_[k] = calibration
-            error = truth - np.clip(unseen, bins.low, bins.high)
-            self.residual_sigma_[k] = max(np.sqrt(np.average(error**2, weights=weight)), bins.width / 2)
-            self.warnings_ += [f"{aspect}: {warning}" for warning in calibration.warnings()]
+        names = None if together is None else together[rows]
+        self._calibrate(tables, y[rows], system_ids[rows], names, **given(rows))
+        return {name: judged.board(n_bootstrap) for name, judged in self.validation_.items()}
 
     def predict(self, tables: Sequence[PredictionTable], clip_ids: Sequence[str] | None = None) -> np.ndarray:
         """Stacked scores, clipped to the scale.
@@ -215,12 +204,40 @@ class MetaRegressor(BaseEstimator):
         if clip_ids is None:
             clip_ids = tables[0].clip_ids if len(tables) else ()
         clip_ids = list(clip_ids)
-        aligned = self.layout_.align(tables)
+        gaps = self.learners_[0].accepts_missing
+        aligned = self.layout_.align(tables, gaps)
         columns = [
-            learner.predict(feature_array(aligned, aspect, clip_ids))
+            learner.predict(feature_array(aligned, aspect, clip_ids, gaps))
             for aspect, learner in zip(self.aspects_, self.learners_, strict=True)
         ]
         return np.clip(np.column_stack(columns), self.layout_.bins.low, self.layout_.bins.high)
+
+    def _calibrate(self, tables, y, system_ids, together, sample_weight, groups) -> None:
+        """`calibrations_` and `residual_sigma_` from scores that cross-validation gives each labelled row."""
+        bins = self.layout_.bins
+        for k, aspect in enumerate(self.aspects_):
+            kept = ~np.isnan(y[:, k])
+            weight, inner, names = (None if part is None else part[kept] for part in (sample_weight, groups, together))
+            if names is not None and count_groups(names) < 2:
+                wide = f"{bins.soften_sigma:g} wide by convention"
+                self.warnings_.append(f"{aspect}: all labels are of one group; distributions are {wide}.")
+                continue
+            X = feature_array(tables, aspect, self.fitted_on_, self.learners_[k].accepts_missing)[kept]
+            truth, systems = y[kept, k], system_ids[kept]
+            fold = meta_folds(systems, truth, self.random_state, names)
+            unseen = out_of_fold(self._new_learner, X, truth, self.layout_, fold, weight, inner)
+            calibration = Calibration.fit(unseen, truth, bins, systems if (systems != "").all() else None)
+            self.calibrations_[k] = calibration
+            error = truth - np.clip(unseen, bins.low, bins.high)
+            self.residual_sigma_[k] = max(np.sqrt(np.average(error**2, weights=weight)), bins.width / 2)
+            self.warnings_ += [f"{aspect}: {warning}" for warning in calibration.warnings()]
+
+    @property
+    def verdict_(self) -> Verdict:
+        """Whether the trial stack beat the best base model and the mean on the meta-validation rows of `validate`."""
+        if not hasattr(self, "validation_"):
+            raise AttributeError("verdict_ needs meta-validation rows: validate, or fit with a validation share.")
+        return self.validation_["meta-validation"].verdict(self.validation_["meta-training"])
 
     def predict_distribution(
         self, tables: Sequence[PredictionTable], clip_ids: Sequence[str] | None = None
@@ -301,6 +318,7 @@ class MetaRegressor(BaseEstimator):
             "learner": _registered(self.learners_[0]),
             "params": self.learners_[0].get_params(deep=False),
             "random_state": self.random_state,
+            "missing": self.missing,
             "aspects": list(self.aspects_),
             "layout": self.layout_.to_json(),
             "residual_sigma": self.residual_sigma_.tolist(),
@@ -321,7 +339,7 @@ class MetaRegressor(BaseEstimator):
             when a fact or array is missing or does not fit the others.
         """
         try:
-            model = cls(facts["learner"], int(facts["random_state"]))
+            model = cls(facts["learner"], int(facts["random_state"]), facts["missing"])
             kind = LEARNERS[facts["learner"]]
             model.layout_ = Layout.from_json(facts["layout"])
             model.aspects_ = tuple(facts["aspects"])
@@ -354,7 +372,8 @@ class MetaRegressor(BaseEstimator):
         if isinstance(self.learner, BaseEstimator):
             return Wrapped(self.learner)
         learner = LEARNERS[one_of(self.learner, LEARNERS, "learner")]()
-        return learner.set_params(random_state=self.random_state) if "random_state" in learner.get_params() else learner
+        given = {"random_state": self.random_state, "missing": self.missing}
+        return learner.set_params(**{name: given[name] for name in given.keys() & learner.get_params().keys()})
 
 
 def _under(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -364,22 +383,3 @@ def _under(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarra
 def _registered(learner: Learner) -> str:
     """The name of a learner's class in `LEARNERS`."""
     return next(name for name, kind in LEARNERS.items() if type(learner) is kind)
-
-
-def _rows(tables, y, clip_ids, aspects) -> tuple[list[str], tuple[str, ...], np.ndarray]:
-    """Row ids, column names and labels, checked against each other and against the scale."""
-    bins = layout_of(tables).bins
-    clip_ids = list(tables[0].clip_ids if clip_ids is None else clip_ids)
-    aspects = tuple(tables[0].aspects if aspects is None else aspects)
-    y = np.asarray(y, dtype=np.float64)
-    y = y[:, None] if y.ndim == 1 and len(aspects) == 1 else y
-    if y.shape != (len(clip_ids), len(aspects)):
-        raise UsageError(f"Labels have shape {y.shape}; expected ({len(clip_ids)}, {len(aspects)}): clips by aspects.")
-    off = ~np.isnan(y) & ~((y >= bins.low) & (y <= bins.high))
-    if off.any():
-        row, column = np.argwhere(off)[0]
-        raise UsageError(
-            f"Label of clip '{clip_ids[row]}', aspect '{aspects[column]}' is {y[row, column]}; "
-            f"the scale is {bins.low:g}..{bins.high:g}."
-        )
-    return clip_ids, aspects, y

@@ -49,6 +49,7 @@ class Ridge(Learner):
     alpha : float, a penalty beside the weighted sum of squares, instead of a choice; None chooses
     group_weight : weight of each group's mean as a row, in clips; 0 for none
     random_state : int, the order in which groups of equal weight are dealt to folds
+    missing : one of `meta.missing.MISSING`
 
     Attributes
     ----------
@@ -67,6 +68,7 @@ class Ridge(Learner):
         alpha: float | None = None,
         group_weight: float = 1.0,
         random_state: int = 0,
+        missing: str = "refuse",
     ):
         self.penalty = penalty
         self.features = features
@@ -75,6 +77,7 @@ class Ridge(Learner):
         self.alpha = alpha
         self.group_weight = group_weight
         self.random_state = random_state
+        self.missing = missing
 
     def fit(self, X, y, layout: Layout, sample_weight=None, groups=None) -> Ridge:
         """Choose columns and penalty on (n, models·bins) features and (n,) scores, and fit on all of them.
@@ -85,7 +88,7 @@ class Ridge(Learner):
             when a parameter is none of those listed, columns other than bins are to be smooth, or a rank correlation of
             group means is to be best where there are no groups.
         """
-        X, y, weight, groups = checked(layout, X, y, sample_weight, groups)
+        X, y, weight, groups = checked(layout, X, y, sample_weight, groups, self.missing)
         groups = None if groups is None or len(set(groups)) < 2 else groups
         self._check_parameters(groups)
         self.layout_, self.warnings_ = layout, []
@@ -213,7 +216,7 @@ class Ridge(Learner):
 
     def predict(self, X) -> np.ndarray:
         """Scores of shape (n,), unclipped; the same for a row whatever stands beside it."""
-        X = features(self.layout_, X)
+        X = features(self.layout_, X, self.missing)
         columns = reduce(self.layout_, X, self.facts_["features"])
         return (columns * self.coef_).sum(axis=1) + self.intercept_ + self._offset(X)
 
@@ -233,7 +236,7 @@ class Ridge(Learner):
         adapted.facts_, adapted.warnings_ = dict(self.facts_), list(self.warnings_)
         if len(X) == 0 or (sample_weight is not None and not np.any(sample_weight)):
             return adapted
-        X, y, weight, _ = checked(self.layout_, X, y, sample_weight)
+        X, y, weight, _ = checked(self.layout_, X, y, sample_weight, None, self.missing)
         columns = reduce(self.layout_, X, self.facts_["features"])
         table = LinearTable.of(columns, y, self.predict(X), weight)
         alpha = np.array([ADAPT_CLIPS * self.spread_])

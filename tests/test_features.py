@@ -6,7 +6,7 @@ import pytest
 from base_models.bins import ScoreBins
 from base_models.errors import DamagedArtifact, UsageError
 from base_models.predictions import PredictionTable
-from meta.features import Layout, feature_array, feature_table, layout_of, mean_scores, refuse_leaks
+from meta.features import Layout, feature_array, feature_table, layout_of, refuse_leaks
 
 CLIPS = ("c1", "c2", "c3")
 
@@ -38,10 +38,13 @@ def test_clip_ids_set_the_row_order_and_tables_may_differ_in_theirs():
     assert list(feature_table([turned, table("a")], "mi").index) == ["c3", "c2", "c1"]
 
 
-def test_the_mean_is_over_decoded_scores():
-    low, high = table("a", [[1.0, 1.0]] * 3), table("b", [[5.0, 2.0]] * 3, sigma=0.25)
-    np.testing.assert_allclose(mean_scores([low, high], "mi"), 3, atol=1e-3)
-    np.testing.assert_allclose(mean_scores([low, high], "ta", ["c2"]), [1.5], atol=1e-3)
+def test_with_gaps_a_clip_left_out_is_nan_and_an_absent_model_all_nan():
+    part = table("b").take(["c3"])
+    features = feature_array([table("a"), part], "mi", ["c3", "c1"], gaps=True)
+    assert np.isnan(features).tolist() == [[False] * 40, [False] * 20 + [True] * 20]
+    layout = layout_of([table("a"), part])
+    aligned = layout.align([table("a")], gaps=True)
+    assert [len(found) for found in aligned] == [3, 0]
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,10 @@ from base_models.errors import DamagedArtifact, UsageError
 from base_models.files import from_json, parse_tensors, to_json, write_tensors
 from base_models.predictions import PredictionTable
 from base_models.splits import folds
+from meta.judged import Judged
 from meta.learners import LEARNERS
 from meta.regressor import MetaRegressor
 from meta.ridge import Ridge
-from meta.selection import compare
 
 ASPECTS = ("mi", "ta")
 
@@ -112,7 +112,7 @@ def test_unlabelled_rows_are_left_out_per_aspect():
 
 @pytest.mark.parametrize("learner", LEARNERS)
 def test_the_validation_split_never_touches_point_predictions(learner):
-    plain = MetaRegressor(learner).fit(TABLES, Y).predict(TABLES)
+    plain = MetaRegressor(learner).fit(TABLES, Y, system_ids=SYSTEMS).predict(TABLES)
     for share in (0.2, 0.4):
         model = MetaRegressor(learner)
         model.validate(TABLES, Y, SYSTEMS, validation=share, n_bootstrap=0)
@@ -214,12 +214,12 @@ def test_the_stack_stands_beside_its_models_and_their_mean():
         assert error["stack"] < error["mean"] < error["biased"]
 
 
-def test_compare_works_without_a_stack_and_refuses_a_model_called_mean():
-    board = compare(TABLES, Y, SYSTEMS, n_bootstrap=0)
+def test_a_leaderboard_works_without_a_stack_and_refuses_a_model_called_mean():
+    board = Judged.of(TABLES, Y, TABLES[0].clip_ids, SYSTEMS, ASPECTS).board(0)
     assert list(board.model.unique()) == ["mean", "good", "noisy", "biased"]
     named = PredictionTable("mean", TABLES[0].clip_ids, ASPECTS, TABLES[0].distributions)
     with pytest.raises(UsageError, match="base model is called 'mean'"):
-        compare([named], Y, SYSTEMS)
+        Judged.of([named], Y, named.clip_ids, SYSTEMS, ASPECTS)
 
 
 def test_learner_names_and_estimators_are_both_taken():
@@ -243,7 +243,7 @@ def test_nothing_is_predicted_before_the_fit():
     for method in ("predict", "predict_distribution"):
         with pytest.raises(NotFittedError):
             getattr(MetaRegressor(), method)(TABLES)
-    assert set(inspect.signature(MetaRegressor).parameters) == {"learner", "random_state"}
+    assert set(inspect.signature(MetaRegressor).parameters) == {"learner", "random_state", "missing"}
 
 
 def test_leaking_clips_are_refused_at_the_fit():
