@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from base_models.ratings import find_ratings, read_ratings
 from ensemble.artifacts import Workspace
 from ensemble.base_run import BaseRun
 from ensemble.engine import LOCAL, embed_chunks, spread
-from ensemble.rated_clips import RatedClips
+from ensemble.rated_clips import CONTENT, RatedClips
 
 PAPER = ("dora", "dora_coral:2", "dora_decoupled:2")
 _WITHOUT_PROMPTS = ". Add prompts, or name only aspects that are judged without one (--aspects mi)."
@@ -180,6 +180,7 @@ def prepare_level0(
         embed_chunks(rated.frame, store, specs, device, engine)
     filled = fill_clips(rated.frame, store, audio, text, on_progress=on_embed)
     usable = rated.take(filled.kept)
+    usable = replace(usable, frame=usable.frame.assign(**{CONTENT: filled.audio_keys}))
     for split in ("train", "dev"):
         if usable.rows(split).empty:
             first = filled.set_aside[0]

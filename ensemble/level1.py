@@ -7,40 +7,56 @@ over-fits, and the verdict is of the test split.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
-
 from base_models.errors import UsageError, one_of
 from base_models.files import Artifact, is_sealed, sha256, to_json
-from base_models.metrics import evaluate_difference
 from ensemble.artifacts import Workspace
+from ensemble.judgement import RIVALS, audit_of, judge
 from ensemble.report import LEVEL, Report, render_files
-from ensemble.stack_data import Rows, StackData
+from ensemble.stack_data import StackData
 from ensemble.stack_folder import ROLE, write_stack
-from meta.features import mean_scores
 from meta.learners import LEARNERS
+from meta.missing import MISSING
 from meta.regressor import MetaRegressor
-from meta.selection import compare
 
-META_VERSION = 1
+META_VERSION = 2
 """Raised whenever the same base models would give another stack or report: older stacks are then made anew."""
 
 
-def fit_level1(
-    workspace: Workspace, data: StackData, learner: str = "ridge", validation: float = 0.4, seed: int = 0
-) -> Path:
-    """Fit, measure and write one stack; a stack that is there already is left as it is.
+@dataclass(frozen=True)
+class Settings:
+    """How a stack is fitted and measured.
 
     Parameters
     ----------
-    data : base models and rows
     learner : a name in `LEARNERS`
     validation : share of the rows to fit on that measure
     seed : of the split and the learner
+    missing : what happens to clips that a base model has no prediction for, see `meta.missing.MISSING`
+    allow_leak : whether clips that a base model has seen may be stacked on; every number is then marked
+    rivals : learners that the report puts beside the chosen one
+    """
+
+    learner: str = "ridge"
+    validation: float = 0.4
+    seed: int = 0
+    missing: str = "refuse"
+    allow_leak: bool = False
+    rivals: tuple[str, ...] = RIVALS
+
+    def __post_init__(self):
+        for name in (self.learner, *self.rivals):
+            one_of(name, LEARNERS, "learner")
+        one_of(self.missing, MISSING, "--missing")
+        if not 0 < self.validation < 1:
+            raise UsageError(f"The share that measures must lie between 0 and 1; got {self.validation}.")
+
+
+def fit_level1(workspace: Workspace, data: StackData, settings: Settings | None = None) -> Path:
+    """Fit, measure and write one stack; a stack that is there already is left as it is.
 
     Returns
     -------
@@ -51,91 +67,39 @@ def fit_level1(
     UsageError
         when clips leak, or there are too few rows or systems.
     """
-    one_of(learner, LEARNERS, "learner")
-    signature = sha256(to_json([META_VERSION, learner, validation, seed, data.group, *data.identity]))[:10]
-    folder = workspace.meta_run(learner, signature)
+    settings = settings or Settings()
+    signature = sha256(to_json([META_VERSION, asdict(settings), data.group, *data.identity]))[:10]
+    folder = workspace.meta_run(settings.learner, signature)
     if is_sealed(folder):
         Artifact(folder, ROLE).verify()
     else:
-        _fit(folder, data, learner, validation, seed)
+        _fit(folder, data, settings)
     workspace.point("stack", {"folder": str(folder.relative_to(workspace.root)), "demo": data.demo})
     return folder
 
 
-def _fit(folder: Path, data: StackData, learner: str, validation: float, seed: int) -> None:
-    rows, aspects = data.fit, list(data.aspects)
-    regressor = MetaRegressor(learner, seed)
-    boards = regressor.validate(
-        rows.tables, rows.labels(aspects), rows.systems, validation, rows.ids, aspects, rows.groups(data.group)
-    )
-    judged = {name: _judge(part, regressor, aspects) for name, part in data.judges.items()}
-    first = next(iter(judged.values()), Judged())
+def _fit(folder: Path, data: StackData, settings: Settings) -> None:
+    marks = audit_of(data).refuse(settings.allow_leak)
+    rows, aspects, told = data.fit, list(data.aspects), data.forgetful() if marks else data
+    regressor = MetaRegressor(settings.learner, settings.seed, settings.missing)
+    regressor.validate(
+        told.fit.tables, rows.labels(aspects), rows.systems, settings.validation, rows.ids, aspects,
+        rows.groups(data.group), n_bootstrap=0,
+    )  # fmt: skip
+    found = audit_of(data, regressor)
     report = Report(
         source=data.source,
         demo=data.demo,
         note=data.note,
-        learner=learner,
+        learner=settings.learner,
         facts=regressor.describe(),
-        warnings=tuple(regressor.warnings_),
-        boards={name: part.board for name, part in judged.items() if part.board is not None} | boards,
-        differences=first.differences,
-        verdict=_verdict(first.differences),
-        predictions=first.predictions,
+        warnings=(*found.refuse(allow_leak=True), *regressor.warnings_),
+        judgement=judge(regressor, told, LEVEL, settings.rivals),
+        audit=found.to_json(),
         aspects=tuple(aspects),
     )
     facts = {"aspects": aspects, "needs_text": list(data.needs_text), "source": data.source, "demo": data.demo}
     write_stack(folder, regressor, data.bases, facts | {"flat": False}, render_files(report))
-
-
-@dataclass(frozen=True)
-class Judged:
-    """What rows that no fit has seen say of a stack.
-
-    Parameters
-    ----------
-    predictions : one row per clip: scores, interval, and ``<aspect>_true`` where labelled
-    board : leaderboard, or None without labels
-    differences : stack minus the mean of its base models
-    """
-
-    predictions: pd.DataFrame = field(default_factory=pd.DataFrame)
-    board: pd.DataFrame | None = None
-    differences: pd.DataFrame = field(default_factory=pd.DataFrame)
-
-
-def _judge(rows: Rows, regressor: MetaRegressor, aspects: list[str]) -> Judged:
-    tables, ids, systems = rows.tables, rows.ids, rows.systems
-    stacked, (low, high) = regressor.predict(tables, ids), regressor.predict_interval(tables, ids, LEVEL)
-    columns = {"clip_id": ids, "system_id": systems}
-    for k, aspect in enumerate(aspects):
-        columns |= {aspect: stacked[:, k], f"{aspect}_low": low[:, k], f"{aspect}_high": high[:, k]}
-    frame, truth = pd.DataFrame(columns), rows.labels(aspects)
-    if not np.isfinite(truth).any():
-        return Judged(frame)
-    frame = frame.assign(**{f"{aspect}_true": truth[:, k] for k, aspect in enumerate(aspects)})
-    board = compare(tables, truth, systems, ids, aspects, stacked)
-    means = np.column_stack([mean_scores(tables, aspect, ids) for aspect in aspects])
-    return Judged(frame, board, evaluate_difference(truth, stacked, means, systems, aspects))
-
-
-def _verdict(differences: pd.DataFrame) -> str:
-    """Whether the stack ranks systems better than the plain mean of its base models, with how sure we are."""
-    if differences.empty:
-        return "There are no labelled test clips: nothing is known beyond meta-validation."
-    parts: list[str] = []
-    for row in differences[differences["metric"] == "srcc"].to_dict("records"):
-        if not np.isfinite([row["value"], row["low"], row["high"]]).all():
-            said = "cannot be compared (too few systems)"
-        else:
-            sure = row["low"] > 0 or row["high"] < 0
-            interval = f"{row['value']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]"
-            said = (
-                f"{'better' if row['value'] > 0 else 'worse'} by {interval}"
-                if sure
-                else f"no difference shown ({interval})"
-            )
-        parts.append(f"{row['aspect']} {row['level']} SRCC: {said}")
-    return "Stack against the mean of its base models on the test split: " + "; ".join(parts) + "."
 
 
 def stack_facts(artifact: Artifact) -> dict[str, Any]:

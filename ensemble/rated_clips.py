@@ -26,6 +26,8 @@ from base_models.splits import assign_splits, reached
 
 SPLITS = ("train", "dev", "test")
 RATINGS = "ratings.parquet"
+CONTENT = "audio_content"
+"""Column of what the audio of each clip hashes to, known once it was embedded."""
 
 
 @dataclass(frozen=True)

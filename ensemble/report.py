@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 
 from base_models.files import to_json
+from ensemble.judgement import Judgement
 
 METRICS = ("mse", "lcc", "srcc", "ktau")
 LEVELS = ("utterance", "system")
@@ -34,11 +35,8 @@ class Report:
     ----------
     source, demo, note : of the clip table
     learner, facts, warnings : of the meta-learner
-    boards : leaderboards by name of the rows (``"meta-validation"``, ``"test"``): model, aspect, level, metric,
-        value, low, high, n
-    differences : stack minus mean on the test split, as `evaluate_difference` gives it
-    verdict : one sentence
-    predictions : test clips with scores, and ``<aspect>_true`` where labelled
+    judgement : leaderboards, verdict, contributions and the rest
+    audit : which clips have two uses, as `meta.audit.Audit.to_json` gives it
     aspects : names
     """
 
@@ -48,24 +46,23 @@ class Report:
     learner: str
     facts: Mapping[str, Any]
     warnings: tuple[str, ...]
-    boards: Mapping[str, pd.DataFrame]
-    differences: pd.DataFrame
-    verdict: str
-    predictions: pd.DataFrame
+    judgement: Judgement
+    audit: Mapping[str, Any]
     aspects: tuple[str, ...]
 
 
 def render_files(report: Report) -> dict[str, bytes]:
     """The report as named files: report.json, metrics.csv, report.html; for a test split answer.txt and predictions."""
-    rows = pd.concat([board.assign(rows=name) for name, board in report.boards.items()])
+    found = report.judgement
+    rows = pd.concat([board.assign(rows=name) for name, board in found.boards.items()])
     made = {
         "report.json": to_json(_values(report)),
         "metrics.csv": rows[["rows", *rows.columns.drop("rows")]].to_csv(index=False).encode(),
         "report.html": _html(report).encode(),
     }
-    if len(report.predictions):
-        made["answer.txt"] = answer(report.predictions, report.aspects).encode()
-        made["predictions-test.csv"] = report.predictions.to_csv(index=False).encode()
+    if len(found.predictions):
+        made["answer.txt"] = answer(found.predictions, report.aspects).encode()
+        made["predictions-test.csv"] = found.predictions.to_csv(index=False).encode()
     return made
 
 
@@ -124,19 +121,16 @@ def counts(board: list[dict[str, Any]]) -> str:
 
 
 def coverage(report: Report) -> dict[str, float]:
-    """Share of the labelled test clips whose rating lies in its predicted interval, per aspect; near `LEVEL` when the
-    predicted distributions are as wide as they should be.
-    """
+    """Share of the labelled clips whose rating lies in its predicted interval of `LEVEL`, per aspect."""
     shares = {}
-    for aspect in report.aspects:
-        if {f"{aspect}_true", f"{aspect}_low", f"{aspect}_high"} <= set(report.predictions):
-            known = report.predictions[report.predictions[f"{aspect}_true"].notna()]
-            inside = known[f"{aspect}_true"].between(known[f"{aspect}_low"], known[f"{aspect}_high"])
-            shares |= {aspect: float(inside.mean())} if len(known) else {}
+    for aspect, found in report.judgement.calibration.items():
+        table = found["coverage"]
+        shares[aspect] = float(table.loc[table["level"] == LEVEL, "share"].iloc[0])
     return shares
 
 
 def _values(report: Report) -> dict[str, Any]:
+    found = report.judgement
     return {
         "source": report.source,
         "demo": report.demo,
@@ -144,11 +138,18 @@ def _values(report: Report) -> dict[str, Any]:
         "learner": report.learner,
         "learner_facts": dict(report.facts),
         "warnings": list(report.warnings),
-        "verdict": report.verdict,
+        "verdict": {"rows": found.rows} | found.verdict.to_json(),
         "aspects": list(report.aspects),
-        "leaderboards": {name: _records(board) for name, board in report.boards.items()},
-        "interval_coverage": {"nominal": LEVEL, "test": coverage(report)},
-        "stack_minus_mean": _records(report.differences),
+        "leaderboards": {name: _records(board) for name, board in found.boards.items()},
+        "learners": _records(found.learners),
+        "contributions": _records(found.contributions),
+        "calibration": {
+            aspect: {name: part if name == "pit" else _records(part) for name, part in parts.items()}
+            for aspect, parts in found.calibration.items()
+        },
+        "interval_coverage": {"nominal": LEVEL, "rows": found.rows, "shares": coverage(report)},
+        "noise_ceiling": _records(found.ceiling),
+        "audit": dict(report.audit),
     }
 
 
@@ -165,25 +166,69 @@ def _html(report: Report) -> str:
 
     source = files("ensemble").joinpath("report.html.j2").read_text(encoding="utf-8")
     template = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(source)
-    records = {name: _records(board) for name, board in report.boards.items()}
+    found = report.judgement
+    records = {name: _records(board) for name, board in found.boards.items()}
     boards = {f"{name}: {counts(board)}": list(board_rows(board)) for name, board in records.items()}
     return template.render(
         report=report,
+        found=found,
         boards=boards,
         metrics=METRICS,
         levels=LEVELS,
+        learners=list(board_rows(_records(found.learners))) if len(found.learners) else [],
+        seconds=found.learners.groupby("model")[["fit_seconds", "predict_seconds"]].first().to_dict("index")
+        if len(found.learners)
+        else {},
+        tables=_tables(found),
         figures=_figures(report),
         nominal=LEVEL,
         covered=coverage(report),
     )
 
 
+def _tables(found: Judgement) -> dict[str, tuple[str, list[str], list[list[str]]]]:
+    """The smaller tables: title to a sentence about it, the names of its columns, and its cells as text."""
+    tables = {
+        "Comparisons": (
+            "Differences are the stack's metric minus the other's; p is that of sign-flips over systems, Holm-adjusted "
+            "over the rows that the verdict draws on.",
+            found.verdict.table,
+        ),
+        "Contributions": (
+            "Gain in held-out utterance MSE and system SRCC of the ridge stack when a base model joins all others "
+            "(drop one), and on average over all orders of joining (Shapley).",
+            found.contributions,
+        ),
+        "Noise ceiling": (
+            "What a perfect predictor would score against labels that are means of so few raters.",
+            found.ceiling,
+        ),
+    }
+    for aspect, parts in found.calibration.items():
+        said = f"On {found.rows}: share of ratings that intervals hold, with its 95 % interval."
+        tables[f"Coverage, {aspect}"] = said, parts["coverage"]
+        said = f"Mean scores of distributions, smaller is better. PIT counts, flat when calibrated: {parts['pit']}."
+        tables[f"Distributions, {aspect}"] = said, parts["scores"]
+    return {
+        title: (said, list(frame.columns), [[_cell(value) for value in row] for row in frame.to_numpy(dtype=object)])
+        for title, (said, frame) in tables.items()
+        if len(frame)
+    }
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float | np.floating):
+        return f"{value:.3f}" if math.isfinite(value) else "-"
+    return str(value)
+
+
 def _figures(report: Report) -> dict[str, str]:
     """One scatter of predicted against rated per labelled aspect, as inline SVG."""
     return {
-        aspect: _scatter(report.predictions, aspect)
+        aspect: _scatter(report.judgement.predictions, aspect)
         for aspect in report.aspects
-        if f"{aspect}_true" in report.predictions and report.predictions[f"{aspect}_true"].notna().any()
+        if f"{aspect}_true" in report.judgement.predictions
+        and report.judgement.predictions[f"{aspect}_true"].notna().any()
     }
 
 

@@ -8,7 +8,7 @@ the model that knew the answers.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,7 @@ from ensemble.artifacts import Workspace
 from ensemble.base_run import FOLD_ROLE
 from ensemble.base_run import ROLE as BASE_ROLE
 from ensemble.external import External
-from ensemble.rated_clips import RatedClips
+from ensemble.rated_clips import CONTENT, RatedClips
 
 MODEL_FILES = ("config.json", "weights.safetensors", "history.json")
 
@@ -75,6 +75,8 @@ class StackData:
     group : column whose clips stay on one side of every split, or ""
     bases : files of each base model, which the stack carries along; empty where only predictions are known
     identity : what decides all this, for the stack's name
+    contents : clip id to what its audio hashes to, also of clips that only a base model has seen; empty when unknown
+    ratings : single ratings, see `base_models.ratings.read_ratings`, or None
     """
 
     fit: Rows
@@ -87,6 +89,8 @@ class StackData:
     group: str = ""
     bases: Mapping[str, Mapping[str, bytes]] = field(default_factory=dict)
     identity: tuple[str, ...] = ()
+    contents: Mapping[str, str] = field(default_factory=dict)
+    ratings: pd.DataFrame | None = None
 
     @classmethod
     def from_level0(cls, workspace: Workspace, only: Sequence[str] | None = None, cv: str = "dev") -> StackData:
@@ -127,7 +131,14 @@ class StackData:
             rated.group,
             {name: {file: base.read(file) for file in MODEL_FILES} for name, base in artifacts.items()},
             (cv, str(pointer.get("folds", 0) if cv == "oof" else 0), *(folder.name for folder in folders.values())),
+            dict(zip(rated.frame["clip_id"], rated.frame.get(CONTENT, ()), strict=False)),
+            rated.ratings,
         )
+
+    def forgetful(self) -> StackData:
+        """The same, with tables that do not say what their models have seen: for a stack that may leak."""
+        rows = {name: replace(rows, tables=tuple(map(_forgetful, rows.tables))) for name, rows in self.judges.items()}
+        return replace(self, fit=replace(self.fit, tables=tuple(map(_forgetful, self.fit.tables))), judges=rows)
 
     @classmethod
     def from_external(cls, external: External, source: str) -> StackData:
@@ -146,6 +157,10 @@ class StackData:
         return cls(
             rows.pop("fit"), rows, aspects, judged_by_text(aspects, None), source, note, identity=(sha256(data),)
         )
+
+
+def _forgetful(table: PredictionTable) -> PredictionTable:
+    return replace(table, trained_on=frozenset(), selected_on=frozenset())
 
 
 def _sealed(name: str, folder: Path, role: str) -> Artifact:

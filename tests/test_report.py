@@ -12,7 +12,7 @@ import pytest
 from base_models.metrics import evaluate_difference
 from base_models.predictions import PredictionTable
 from ensemble.report import Report, answer, board_rows, figure, render_files
-from meta.selection import compare
+from meta.judged import Judged
 
 ASPECTS = ("mi", "ta")
 
@@ -29,7 +29,7 @@ def made():
         for name in ("dora-s0", "dora-s1")
     ]
     truth[-1] = np.nan
-    board = compare(tables, truth, systems, ids, list(ASPECTS), stack, n_bootstrap=50)
+    board = Judged.of(tables, truth, ids, systems, ASPECTS, stack).board(50)
     frame = pd.DataFrame({"clip_id": ids, "system_id": systems, "mi": stack[:, 0], "ta": stack[:, 1]})
     frame = frame.assign(mi_true=truth[:, 0], ta_true=truth[:, 1])
     differences = evaluate_difference(truth, stack, stack[::-1], systems, list(ASPECTS), 50)

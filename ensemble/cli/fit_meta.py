@@ -33,19 +33,22 @@ def _parser() -> Options:
     add("--labels", type=str, help="ratings of the clips in --predictions; default: the first of those files")
     add("--aspects", nargs="+", metavar="NAME", help="rated columns of the labels; default: those with a known name")
     add("--groups", type=str, help="column of the labels whose clips stay together in every split, e.g. system")
+    add("--missing", type=str, default="refuse", help="clips that a base model left out: refuse, or pool of the others")
+    add("--allow-leak", action="store_true", help="stack on clips that a base model has seen, and mark every number")
+    add("--rivals", nargs="*", metavar="LEARNER", help="learners that the report puts beside it; default: most")
     add("--artifacts", type=str, default="artifacts", help="where fit_base wrote")
     return parser
 
 
 def _main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
-    from ensemble.level1 import fit_level1, stack_facts
+    from ensemble.level1 import Settings, fit_level1, stack_facts
     from ensemble.stack_folder import ROLE
 
-    if not 0 < options.validation < 1:
-        raise UsageError(f"--validation must lie between 0 and 1; got {options.validation}.")
+    given = {name: getattr(options, name) for name in ("learner", "validation", "seed", "missing", "allow_leak")}
+    settings = Settings(**given, **({} if options.rivals is None else {"rivals": tuple(options.rivals)}))
     workspace = Workspace(Path(options.artifacts))
-    folder = fit_level1(workspace, _data(options, workspace), options.learner, options.validation, options.seed)
+    folder = fit_level1(workspace, _data(options, workspace), settings)
     facts = stack_facts(Artifact(folder, ROLE))
     if facts["demo"]:
         say("demo corpus: synthetic music and simulated raters; these numbers say nothing about real music")
@@ -55,13 +58,13 @@ def _main(argv: Sequence[str] | None = None) -> int:
         console.print(_table(name, board))
     for warning in facts["warnings"]:
         say(f"warning: {warning}")
-    say(facts["verdict"])
     interval = facts["interval_coverage"]
-    if interval["test"]:
-        held = ", ".join(f"{share:.0%} ({aspect})" for aspect, share in interval["test"].items())
-        say(f"predicted {interval['nominal']:.0%} intervals hold the rating of {held} of the test clips")
+    if interval["shares"]:
+        held = ", ".join(f"{share:.0%} ({aspect})" for aspect, share in interval["shares"].items())
+        say(f"predicted {interval['nominal']:.0%} intervals hold the rating of {held} of the {interval['rows']} clips")
     say(f"report: {folder / 'report.html'}")
     say(f"next: predict_mos FILE... --artifacts {workspace.root}")
+    say(facts["verdict"]["sentence"])
     print(folder)
     return 0
 

@@ -1,0 +1,180 @@
+"""What may be said of a stack: leaderboards, the verdict, what each base model gives, whether promises were kept.
+
+The trap: each of these needs rows that nothing before it was fitted or chosen on; which rows those are is decided here
+alone.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.base import clone
+
+from base_models.reliability import noise_ceiling
+from ensemble.stack_data import Rows, StackData
+from meta.audit import Audit, audit
+from meta.calibration_report import calibration_report
+from meta.contributions import EXACT_MODELS, contributions
+from meta.features import feature_array
+from meta.gram import Gram
+from meta.judged import Judged, leaderboard
+from meta.missing import fill_missing
+from meta.reductions import reduce
+from meta.regressor import MetaRegressor
+from meta.ridge_path import centred
+from meta.verdict import Verdict
+
+RIVALS = ("ridge", "simplex", "greedy", "best", "log_pool", "crps", "log_score", "lightgbm")
+"""Learners that a report puts beside the one chosen; ``auto`` takes as long as several of them."""
+VALIDATION, TRAINING = "meta-validation", "meta-training"
+RELATIVE_ALPHA = 0.1
+"""Penalty of the stacks of subsets, in units of the mean eigenvalue: all subsets share one."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """All that is said of one stack.
+
+    Parameters
+    ----------
+    boards : leaderboards by name of the rows, the rows that nothing has seen first
+    rows : name of the rows that the verdict is of
+    verdict : the stack against the best base model and the mean
+    learners : other learners, fitted and measured like the trial of the chosen one: a leaderboard with the columns
+        ``fit_seconds`` and ``predict_seconds``
+    contributions : what each base model gives, per aspect
+    calibration : per aspect, what `meta.calibration_report.calibration_report` says of the rows of the verdict
+    ceiling : what a perfect predictor would score, or an empty frame without single ratings
+    predictions : clips of the first judging rows, with scores, intervals and labels
+    """
+
+    boards: Mapping[str, pd.DataFrame]
+    rows: str
+    verdict: Verdict
+    learners: pd.DataFrame
+    contributions: pd.DataFrame
+    calibration: Mapping[str, Mapping[str, Any]]
+    ceiling: pd.DataFrame = field(default_factory=pd.DataFrame)
+    predictions: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+
+def judge(regressor: MetaRegressor, data: StackData, level: float, rivals: Sequence[str] = RIVALS) -> Judgement:
+    """Measure a validated stack on every row that it was not fitted on.
+
+    Parameters
+    ----------
+    regressor : after `MetaRegressor.validate` on ``data.fit``
+    level : nominal coverage of the intervals in ``predictions``
+    rivals : names of learners to put beside the chosen one
+    """
+    aspects, sides = data.aspects, regressor.validation_
+    seen = {name: _judged(rows, regressor, aspects) for name, rows in data.judges.items()}
+    labelled = {name: judged for name, judged in seen.items() if np.isfinite(judged.y).any()}
+    name, judged = next(iter(labelled.items()), (VALIDATION, sides[VALIDATION]))
+    chosen_on = sides[TRAINING] if name == VALIDATION else _judged(data.fit, regressor, aspects)
+    first = next(iter(data.judges), None)
+    return Judgement(
+        boards={key: value.board() for key, value in (labelled | sides).items()},
+        rows=name,
+        verdict=judged.verdict(chosen_on),
+        learners=_learners(regressor, data, rivals),
+        contributions=_contributions(regressor, data),
+        calibration=_calibration(regressor, judged),
+        ceiling=_ceiling(data, judged),
+        predictions=pd.DataFrame() if first is None else _predictions(data.judges[first], regressor, aspects, level),
+    )
+
+
+def audit_of(data: StackData, regressor: MetaRegressor | None = None) -> Audit:
+    """Which clips have two uses; by id, and by the content of their audio where that is known."""
+    roles = {"meta-training": data.fit.ids} if regressor is None else _roles(regressor)
+    roles |= {"test": data.judges["test"].ids} if "test" in data.judges else {}
+    return audit(data.fit.tables, roles, data.contents)
+
+
+def _roles(regressor: MetaRegressor) -> dict[str, Sequence[str]]:
+    return {name: judged.clip_ids for name, judged in regressor.validation_.items()}
+
+
+def _judged(rows: Rows, regressor: MetaRegressor, aspects: Sequence[str]) -> Judged:
+    stack = regressor.predict(rows.tables, rows.ids)
+    prompts = rows.frame["prompt"].tolist() if "prompt" in rows.frame else None
+    return Judged.of(rows.tables, rows.labels(aspects), rows.ids, rows.systems, aspects, stack, prompts)
+
+
+def _predictions(rows: Rows, regressor: MetaRegressor, aspects: Sequence[str], level: float) -> pd.DataFrame:
+    """Scores, bounds of their intervals, and labels (``<aspect>_true``) where there are any."""
+    tables, ids, systems, truth = rows.tables, rows.ids, rows.systems, rows.labels(aspects)
+    scores, (low, high) = regressor.predict(tables, ids), regressor.predict_interval(tables, ids, level, systems)
+    columns = {"clip_id": ids, "system_id": systems}
+    for k, aspect in enumerate(aspects):
+        columns |= {aspect: scores[:, k], f"{aspect}_low": low[:, k], f"{aspect}_high": high[:, k]}
+    if np.isfinite(truth).any():
+        columns |= {f"{aspect}_true": truth[:, k] for k, aspect in enumerate(aspects)}
+    return pd.DataFrame(columns)
+
+
+def _learners(regressor: MetaRegressor, data: StackData, rivals: Sequence[str]) -> pd.DataFrame:
+    """Every learner, fitted on the meta-training rows and judged on the meta-validation rows."""
+    train, held = (regressor.validation_[name] for name in (TRAINING, VALIDATION))
+    groups = data.fit.groups(data.group)
+    group_of = dict(zip(data.fit.ids, groups, strict=True)) if groups else {}
+    of_train = [group_of[clip] for clip in train.clip_ids] if groups else None
+    parts = []
+    for name in rivals:
+        learner, tables = clone(regressor).set_params(learner=name), data.fit.tables
+        started = time.perf_counter()
+        learner.fit(tables, train.y, train.clip_ids, data.aspects, groups=of_train, system_ids=train.system_ids)
+        fitted = time.perf_counter()
+        scores = learner.predict(tables, held.clip_ids)
+        done = time.perf_counter()
+        board = leaderboard({name: (scores, held.y)}, held.system_ids, data.aspects)
+        parts.append(board.assign(fit_seconds=fitted - started, predict_seconds=done - fitted))
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+
+def _contributions(regressor: MetaRegressor, data: StackData) -> pd.DataFrame:
+    """What each base model gives to the ridge stack, measured on the meta-validation rows."""
+    layout, sides, parts = regressor.layout_, regressor.validation_, []
+    columns = "bins" if len(layout.models) <= EXACT_MODELS else "score"  # thousands of solves of hundreds of bins
+    for k, aspect in enumerate(data.aspects):
+        grams = []
+        for side in (sides[TRAINING], sides[VALIDATION]):
+            kept = ~np.isnan(side.y[:, k])
+            X = feature_array(data.fit.tables, aspect, side.clip_ids, gaps=True)[kept]
+            systems = np.array(side.system_ids, dtype=object)[kept]
+            X = reduce(layout, fill_missing(layout, X, "pool"), columns)
+            grams.append(Gram.from_rows(X, side.y[kept, k], groups=systems))
+        width = grams[0].n_features
+        alpha = RELATIVE_ALPHA * float(np.trace(centred(grams[0])[2][:width, :width])) / width
+        if alpha > 0:
+            parts.append(contributions(*grams, layout, alpha).assign(aspect=aspect))
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+
+def _calibration(regressor: MetaRegressor, judged: Judged) -> dict[str, dict[str, Any]]:
+    """What intervals and distributions promised, and what they kept on the rows of the verdict."""
+    found = {}
+    for k, aspect in enumerate(judged.aspects):
+        kept = np.flatnonzero(~np.isnan(judged.y[:, k]))
+        if regressor.calibrations_[k] is not None and len(kept):
+            systems = [judged.system_ids[row] for row in kept] if all(judged.system_ids) else None
+            of_aspect = regressor.calibrations_[k], judged.stack[kept, k], judged.y[kept, k], systems
+            found[aspect] = calibration_report(*of_aspect)
+    return found
+
+
+def _ceiling(data: StackData, judged: Judged) -> pd.DataFrame:
+    """What a perfect predictor would score on the rows of the verdict, where they have single ratings."""
+    if data.ratings is None:
+        return pd.DataFrame()
+    own = data.ratings[data.ratings["clip_id"].isin(judged.clip_ids)]
+    if not (own.groupby("clip_id").size() > 1).any():
+        return pd.DataFrame()
+    systems = dict(zip(judged.clip_ids, judged.system_ids, strict=True)) if all(judged.system_ids) else None
+    return noise_ceiling(own, judged.aspects, systems)
