@@ -234,17 +234,24 @@ def _outcome(request: Request, row: Row, bases: _Bases | None) -> Outcome:
     reason = bases.why_not(model for models in wanted for model in models)
     if reason:
         return Outcome(row, FAILED, reason, "", blank)
-    split, rated, aspects = request.table.split, bases.level0.rated, list(request.table.aspects)
-    clips, facts = rated.rows(split), ""
-    ids = clips["clip_id"].tolist()
+    try:
+        scores, facts = _scores(request, row, bases, wanted)
+    except UsageError as error:  # the dev clips do not suffice for a stack
+        return Outcome(row, FAILED, _line(error), "", blank)
+    split, rated = request.table.split, bases.level0.rated
+    truth = rated.labels(split)[list(request.table.aspects)]
+    return Outcome(row, MEASURED, "", facts, measure(request.table, row, truth, scores, rated.rows(split)["system_id"]))
+
+
+def _scores(request: Request, row: Row, bases: _Bases, wanted) -> tuple[list[np.ndarray], str]:
+    """Scores of every repetition, each of shape (n, aspects), and facts about a stack."""
+    split, aspects = request.table.split, list(request.table.aspects)
     if row.stack:
-        stacked = [_stack(row.learner, k, bases, models, rated, aspects, split) for k, models in enumerate(wanted)]
-        scores, facts = [each for each, _ in stacked], _fit_facts(aspects, [fits for _, fits in stacked])
-    else:
-        tables = [bases.tables(models, split)[0].take(ids) for models in wanted]
-        scores = [table.scores[:, [table.aspects.index(aspect) for aspect in aspects]] for table in tables]
-    cells = measure(request.table, row, rated.labels(split)[aspects], scores, clips["system_id"])
-    return Outcome(row, MEASURED, "", facts, cells)
+        made = [_stack(row.learner, k, bases, models, aspects, split) for k, models in enumerate(wanted)]
+        return [scores for scores, _ in made], _fit_facts(aspects, [fits for _, fits in made])
+    ids = bases.level0.rated.rows(split)["clip_id"].tolist()
+    tables = [bases.tables(models, split)[0].take(ids) for models in wanted]
+    return [table.scores[:, [table.aspects.index(aspect) for aspect in aspects]] for table in tables], ""
 
 
 def measure(table: PaperTable, row: Row, truth, scores: Sequence[np.ndarray], system_ids) -> tuple[Cell, ...]:
@@ -263,14 +270,15 @@ def measure(table: PaperTable, row: Row, truth, scores: Sequence[np.ndarray], sy
     return tuple(cells)
 
 
-def _stack(learner: str, seed: int, bases: _Bases, models, rated: RatedClips, aspects, split: str):
+def _stack(learner: str, seed: int, bases: _Bases, models, aspects: Sequence[str], split: str):
     """Scores of one stack on `split`, and its utterance SRCC on the meta-training and meta-validation rows.
 
     As in DORA-MOS, section III.D: 60 % of dev to fit, 40 % to validate, a fit on all of dev.
     """
     from meta.regressor import MetaRegressor
 
-    dev, tables = rated.rows("dev"), bases.tables(models, "dev")
+    rated, tables = bases.level0.rated, bases.tables(models, "dev")
+    dev = rated.rows("dev")
     labels, systems = rated.labels("dev")[aspects].to_numpy(), dev["system_id"].tolist()
     regressor = MetaRegressor(learner, seed)
     boards = regressor.validate(

@@ -127,6 +127,15 @@ def test_a_run_that_fails_costs_its_row_and_the_stacks_on_it_only(error, request
     assert {outcome.reason for outcome in found.failed} == {f"muq_mulan-s0: {' '.join(str(error).split())}"}
 
 
+def test_a_stack_without_enough_dev_clips_costs_no_other_row(request_, tmp_path):
+    frame = request_.rated.frame
+    one = frame[(frame["split"] != "dev") | (frame["system_id"] == frame["system_id"].iloc[0])].reset_index(drop=True)
+    request = replace(request_, rated=replace(request_.rated, frame=one), table=table_of(STACK, BASE), seeds=1)
+    stacked, base = reproduce(request, Workspace(tmp_path)).outcomes
+    assert (stacked.status, base.status) == (FAILED, MEASURED)
+    assert "A stack needs at least 5" in stacked.reason
+
+
 def test_a_full_disk_stops_everything(request_, workspace, monkeypatch):
     def fail(run):
         raise OutOfSpace("No space left")
