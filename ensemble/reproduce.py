@@ -280,7 +280,7 @@ def _stack(learner: str, seed: int, bases: _Bases, models, aspects: Sequence[str
     rated, tables = bases.level0.rated, bases.tables(models, "dev")
     dev = rated.rows("dev")
     labels, systems = rated.labels("dev")[aspects].to_numpy(), dev["system_id"].tolist()
-    regressor = MetaRegressor(learner, seed)
+    regressor = MetaRegressor(_learner(learner, seed), seed)
     boards = regressor.validate(
         tables, labels, systems, 0.4, dev["clip_id"].tolist(), aspects, rated.groups("dev"), n_bootstrap=0
     )
@@ -290,6 +290,17 @@ def _stack(learner: str, seed: int, bases: _Bases, models, aspects: Sequence[str
         kept = board[(board["model"] == "stack") & (board["level"] == "utterance") & (board["metric"] == "srcc")]
         fits[name] = kept["value"].to_numpy()
     return scores, fits
+
+
+def _learner(name: str, seed: int):
+    """A meta-learner as the published code has it, and not as it is chosen by cross-validation elsewhere here."""
+    if name == "ridge":
+        from meta.ridge import Ridge
+
+        return Ridge(penalty="ridge", features="bins", alpha=1.0, group_weight=0.0, random_state=seed)
+    import lightgbm
+
+    return lightgbm.LGBMRegressor(random_state=seed, n_jobs=1, verbosity=-1)
 
 
 def _fit_facts(aspects: Sequence[str], fits: Sequence[Mapping[str, np.ndarray]]) -> str:

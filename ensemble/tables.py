@@ -32,7 +32,7 @@ class Row:
     name : as the paper calls it
     paper : its numbers, one per column of the table
     preset : of the base model behind it, or ""
-    learner, stack : instead of a preset: a meta-learner, and its base models as ``NAME:COUNT`` words
+    learner, stack : instead of a preset: ``"ridge"`` or ``"lightgbm"``, and its base models as ``NAME:COUNT`` words
     audio, text : encoders that the row was published with
     quick : training settings that suit the embedded encoders
     note : how ours differs from what was published

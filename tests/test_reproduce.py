@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from commands import call, refused
+from lightgbm import LGBMRegressor
+from sklearn import linear_model
 
 from base_models.demo import write_demo
 from base_models.errors import OutOfSpace, StackedMOSError, UsageError
@@ -178,6 +180,24 @@ def test_a_stack_is_measured_and_says_how_it_fits(made):
     assert "; meta-validation mi " in stacked.facts
     assert (foreign.status, foreign.reason) == (NOT_RUN, "another team's system")
     assert all(cell.inside is None and np.isnan(cell.value) for cell in foreign.cells)
+
+
+def test_stacks_have_the_published_learners(rated, workspace, made):
+    names = [f"{name}-s0" for name in ("dora_mean", "clap_baseline")]
+    folders = [next(workspace.root.glob(f"base/{name}-*")) for name in names]
+    blocks = {}
+    for split in ("dev", "test"):
+        read = [Artifact(folder, "base model").read(f"predictions-{split}.parquet") for folder in folders]
+        tables = [PredictionTable.parse(data, split).take(rated.rows(split)["clip_id"].tolist()) for data in read]
+        blocks[split] = np.concatenate([table.of("ta") for table in tables], axis=1)
+    truth = rated.labels("dev")["ta"].to_numpy()
+    bases = module._Bases.train(made.request, workspace, ("logmel", "hashed_text", None), STACK.models(0), None, None)
+    theirs = {"ridge": linear_model.Ridge(alpha=1.0), "lightgbm": LGBMRegressor(random_state=0, verbosity=-1)}
+    for name, learner in theirs.items():
+        expected = np.clip(learner.fit(blocks["dev"], truth).predict(blocks["test"]), 1, 5)
+        found, fits = module._stack(name, 0, bases, STACK.models(0), ["mi", "ta"], "test")
+        np.testing.assert_allclose(found[:, 1], expected, atol=1e-9)
+        assert set(fits) == {"meta-training", "meta-validation"}
 
 
 def test_inside_is_what_the_interval_would_print_as():
