@@ -18,8 +18,9 @@ from meta.gram import Gram
 from meta.penalty_choice import fold_of_groups
 from meta.ridge_path import centred
 
-LEVEL_PENALTY = 0.01
-"""Penalty of the level beside that of a coefficient of a column of mean spread, where the level has one."""
+LEVEL_PENALTY = 1e-4
+"""Penalty of the level beside that of a coefficient of a column of mean spread, where the level has one: nearly free
+within the grid, so that errors are centred; only the limit of a large penalty is the mean of the models itself."""
 SMOOTH_RIDGE = 0.01
 """Plain ridge beside squared second differences, which say nothing of a model's level and slope over its bins."""
 

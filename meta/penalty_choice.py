@@ -113,12 +113,7 @@ def rank_losses(table, fold, alphas, metric: str, jackknife: bool) -> Losses:
 
 
 def clearly_better(losses: Losses, than: Losses) -> bool:
-    """Whether the best of some losses is below the best of others by more than one standard error of the difference.
-
-    Without parts, by more than 1 %.
-    """
+    """Whether the best of some losses is below the best of others by more than one standard error of the difference."""
     mine, theirs = losses.best(), than.best()
     gain = than.loss[theirs] - losses.loss[mine]
-    if losses.parts is None or than.parts is None:
-        return bool(gain > 0.01 * than.loss[theirs])
     return bool(gain > losses.error_beside(than.parts[:, theirs])[mine])

@@ -23,6 +23,9 @@ from meta.ridge_path import GRID, RidgePath
 PENALTIES = ("ridge", "to_mean", "smooth", "banded")
 BAND_STEP, BAND_SWEEPS, BAND_GAIN = 10.0, 2, 1e-3
 """Search for bands: factor that is tried up and down, rounds over the models, relative gain that keeps a step."""
+RESOLUTION = 1e-3
+"""Differences between predictions that mean nothing, in score points: the penalty that noise of this size amounts to is
+the least that is tried, lest models that hardly differ are told apart by how they round."""
 ADAPT_CLIPS = 50.0
 """Clips that fitted coefficients are worth when they are adapted; the intercept is worth a tenth of them."""
 
@@ -38,11 +41,11 @@ class Ridge(Learner):
     Parameters
     ----------
     penalty : ``"ridge"``, the coefficients' squares; ``"to_mean"``, squares of what is added to the plain mean of the
-        models' decoded scores, the intercept's too (a hundredth as much), so that a large penalty gives that mean;
+        models' decoded scores, the intercept's too (1e-4 as much), so that the limit of a large penalty is that mean;
         ``"smooth"``, squared second differences of neighbouring bins; ``"banded"``, ridge with a penalty of its own for
         each base model, found by a search over factors of 10
     features : ``"bins"``, ``"score"``, ``"moments"`` (see `meta.reductions`) or ``"auto"``: the fewest columns that no
-        other beats by more than a standard error in cross-validation
+        other beats by more than a standard error in cross-validation; scores where there are no groups to leave out
     select : ``"mse"``, or ``"srcc"`` or ``"ktau"`` of group means (which need groups)
     rule : ``"min"``, the best penalty; ``"1se"``, the largest that is not worse by more than one standard error of the
         difference
@@ -132,6 +135,8 @@ class Ridge(Learner):
         """The columns to use; for ``"auto"``, the error of each candidate goes to the facts."""
         if self.features != "auto" or self.penalty == "smooth":
             return "bins" if self.features == "auto" else self.features
+        if rows[-1] is None:
+            return REDUCTIONS[0]
         chosen, best, errors = REDUCTIONS[0], None, {}
         for candidate in REDUCTIONS:
             losses = self._losses(self._table(rows, candidate, {}), "mse", FOLDS)
@@ -169,7 +174,9 @@ class Ridge(Learner):
         return rank_losses(table, fold, alphas, select, self.rule == "1se")
 
     def _alphas(self, table: LinearTable) -> np.ndarray:
-        return table.unit * GRID if self.alpha is None else np.array([float(self.alpha)])
+        if self.alpha is not None:
+            return np.array([float(self.alpha)])
+        return np.maximum(table.unit * GRID, table.weight.sum() * RESOLUTION**2)
 
     def _fit_table(self, table: LinearTable) -> None:
         self.spread_ = table.spread
@@ -192,7 +199,8 @@ class Ridge(Learner):
             self.facts_["largest_sum_of_a_models_coefficients"] = float(np.abs(sums).max())
 
     def _report(self, table: LinearTable, alphas, losses: Losses, step: int) -> None:
-        edge = self.alpha is None and step in (0, len(alphas) - 1)
+        low = alphas[step] == alphas[0]
+        edge = self.alpha is None and bool(low or step == len(alphas) - 1)
         folds = 0 if table.groups is None else len(set(table.folds(self.random_state)))
         every = "each group left out" if folds == len(table.names) else f"{folds} folds of groups"
         self.facts_ |= {
@@ -203,12 +211,14 @@ class Ridge(Learner):
             "select": self.select,
             "loss": float(losses.loss[step]),
         }
-        if edge and step == 0:
+        if edge and low:
             self.warnings_.append(
                 "ridge chose the lower end of its penalty grid (hardly any penalty); distrust the fit."
             )
         elif edge and self.penalty == "to_mean":
-            self.warnings_.append("ridge chose the upper end of its penalty grid: the plain mean of the models.")
+            self.warnings_.append(
+                "ridge chose the upper end of its penalty grid: little but the plain mean of the models."
+            )
         elif edge:
             self.warnings_.append(
                 "ridge chose the upper end of its penalty grid (nearly a constant answer); distrust the fit."

@@ -18,7 +18,7 @@ import numpy as np
 from base_models.errors import UsageError
 from meta.gram import CHUNK_ROWS, Gram
 
-GRID = np.logspace(-8, 6, 57)
+GRID = np.logspace(-8, 3, 45)
 """Relative penalties, in units of the mean eigenvalue of the centred Gram matrix."""
 CUT = 1e-12
 
