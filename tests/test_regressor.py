@@ -130,7 +130,8 @@ def test_the_width_is_the_error_on_every_clip_by_learners_that_were_not_fitted_o
         fold = folds(SYSTEMS[kept], y[kept, k], 5, 3)
         for number in range(5):
             rows, test = kept[fold != number], kept[fold == number]
-            other = MetaRegressor(random_state=3).fit(TABLES, y[rows][:, [k]], ids[rows], [aspect])
+            options = {"system_ids": SYSTEMS[rows]}  # which the learner leaves out in turn
+            other = MetaRegressor(random_state=3).fit(TABLES, y[rows][:, [k]], ids[rows], [aspect], **options)
             unseen[test, k] = other.predict(TABLES, ids[test])[:, 0]
     model.validate(TABLES, y, SYSTEMS, n_bootstrap=0)
     np.testing.assert_allclose(model.residual_sigma_, np.sqrt(np.nanmean((y - unseen) ** 2, axis=0)))
