@@ -36,7 +36,6 @@ from ensemble.splitting import is_share, unseen_splits, validation_split
 from ensemble.stack_folder import read_stack, write_stack
 from meta.features import feature_table
 from meta.judged import MEAN, STACK
-from meta.learner import Learner
 from meta.learners import LEARNERS
 from meta.regressor import MetaRegressor
 
@@ -188,7 +187,7 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, _BaseCompos
     def _level0(self, named, rows: FitRows, used: np.ndarray, metadata):
         """Base models for new rows, tables of what they (or their like) say of unseen rows, and which of `used`."""
         counted = rows.take(used)
-        options = {"bins": self.bins_, "missing": self._accepts_missing()}
+        options = {"bins": self.bins_, "missing": MetaRegressor(self.final_estimator).accepts_missing}
         if isinstance(self.cv, str) and self.cv == "prefit":
             _log_unchecked(named)
             return named, predict_bases(named, counted, self.aspects_, **options), np.arange(len(used))
@@ -226,6 +225,12 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, _BaseCompos
         scores = self.final_estimator_.predict(*asked)
         return scores[:, 0] if self._flat else scores
 
+    @property
+    def verdict_(self) -> str:
+        """One sentence: whether the stack beat the best base model and the mean on the meta-validation rows."""
+        check_is_fitted(self, "final_estimator_")
+        return self.final_estimator_.verdict_.sentence
+
     def predict_distribution(self, X) -> np.ndarray:
         """Distribution over the score bins around each prediction, shape (n, aspects, bins), last axis sums to 1."""
         asked = self._predicted(X)
@@ -239,7 +244,8 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, _BaseCompos
         on, as in scikit-learn's stacks, and not the unseen predictions that the meta-learner was fitted on.
         """
         tables, ids = self._predicted(X)
-        features = pd.concat([feature_table(tables, aspect, ids) for aspect in self.aspects_], axis=1)
+        gaps = self.final_estimator_.accepts_missing
+        features = pd.concat([feature_table(tables, aspect, ids, gaps) for aspect in self.aspects_], axis=1)
         return features.to_numpy() if hasattr(self, "n_features_in_") else features
 
     def get_feature_names_out(self, input_features=None) -> np.ndarray:
@@ -316,17 +322,13 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, _BaseCompos
         stored = all(isinstance(model, PredictionTable) for _, model in self.estimators_)
         if is_tables(X) or (stored and isinstance(X, pd.DataFrame) and set(models) <= set(X.columns)):
             tables = as_tables(X, self.aspects_, self.bins_)
-            return self.final_estimator_.layout_.align(tables), ids_of(X, tables)
+            gaps = self.final_estimator_.accepts_missing
+            return self.final_estimator_.layout_.align(tables, gaps), ids_of(X, tables)
         X = self._validated(X, reset=False)
         rows = FitRows.of(X, pd.DataFrame(index=range(len(X))))
-        tables = predict_bases(self.estimators_, rows, self.aspects_, self.bins_, self._accepts_missing())
+        missing = self.final_estimator_.accepts_missing
+        tables = predict_bases(self.estimators_, rows, self.aspects_, self.bins_, missing)
         return tables, list(rows.ids)
-
-    def _accepts_missing(self) -> bool:
-        """Whether the final estimator can do without a base model's prediction."""
-        final = self.final_estimator
-        learner = LEARNERS[final]() if isinstance(final, str) else final
-        return isinstance(learner, Learner) and learner.accepts_missing
 
     def _check_parameters(self) -> None:
         """Refuse what would only fail once the base models are fitted, which may take hours."""

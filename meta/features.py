@@ -148,7 +148,7 @@ def _with_gaps(table: PredictionTable, aspect: str, clip_ids: Sequence[str]) -> 
 
 
 def feature_table(
-    tables: Sequence[PredictionTable], aspect: str, clip_ids: Sequence[str] | None = None
+    tables: Sequence[PredictionTable], aspect: str, clip_ids: Sequence[str] | None = None, gaps: bool = False
 ) -> pd.DataFrame:
     """Distributions of all models side by side (DORA-MOS, section III.D): one row per clip, named columns.
 
@@ -157,6 +157,7 @@ def feature_table(
     tables : predictions, one table per base model
     aspect : the rated quality
     clip_ids : n ids, the row order; None takes that of the first table
+    gaps : whether a clip that a model has no prediction for is NaN there; otherwise it is an error
 
     Returns
     -------
@@ -176,7 +177,7 @@ def feature_table(
         raise UsageError(f"Models {some(same)} would share column names; rename one (only letters and digits count).")
     columns = [f"{prefix}__b{k:02d}" for prefix in prefixes for k in range(tables[0].bins.count)]
     index = pd.Index(clip_ids, name="clip_id", dtype=object)
-    return pd.DataFrame(feature_array(tables, aspect, clip_ids), index=index, columns=columns)
+    return pd.DataFrame(feature_array(tables, aspect, clip_ids, gaps), index=index, columns=columns)
 
 
 def _plain(name: str) -> str:

@@ -59,6 +59,11 @@ class MetaRegressor(BaseEstimator):
         self.random_state = random_state
         self.missing = missing
 
+    @property
+    def accepts_missing(self) -> bool:
+        """Whether clips may lack the prediction of a base model."""
+        return self._new_learner().accepts_missing
+
     def fit(
         self,
         tables: Sequence[PredictionTable],
@@ -204,7 +209,7 @@ class MetaRegressor(BaseEstimator):
         if clip_ids is None:
             clip_ids = tables[0].clip_ids if len(tables) else ()
         clip_ids = list(clip_ids)
-        gaps = self.learners_[0].accepts_missing
+        gaps = self.accepts_missing
         aligned = self.layout_.align(tables, gaps)
         columns = [
             learner.predict(feature_array(aligned, aspect, clip_ids, gaps))

@@ -10,6 +10,7 @@ from base_models.bins import ScoreBins
 from base_models.errors import UsageError
 from base_models.predictions import PredictionTable
 from ensemble.stacked_mos import StackedMOS
+from meta.combine import Simplex
 
 RNG = np.random.default_rng(0)
 IDS = [f"c{k:02d}" for k in range(30)]
@@ -81,6 +82,19 @@ def test_a_missing_prediction_is_an_error_that_names_the_model_and_the_clip():
     stack = StackedMOS.from_predictions(SCORES, MOS)
     with pytest.raises(UsageError, match="'b' has no prediction for 'c03'"):
         stack.predict(holes)
+
+
+def test_a_final_estimator_that_fills_gaps_takes_them():
+    holes = SCORES.copy()
+    holes.loc["c03", "b"] = holes.loc[["c10", "c11"], "a"] = np.nan
+    stack = StackedMOS.from_predictions(holes, MOS, final_estimator=Simplex(missing="pool"), validation=0.4)
+    assert stack.join_.missing == {"a": ("c10", "c11"), "b": ("c03",)}
+    assert np.isfinite(stack.predict(holes)).all()
+    assert np.isnan(stack.transform(holes).loc["c03"]).sum() == 20
+    n = stack.validation_scores_.groupby("model")["n"].max()
+    assert n["stack"] == n["mean"] == 12 >= min(n["a"], n["b"]) >= 9
+    np.testing.assert_allclose(stack.predict(holes[12:]), stack.predict(SCORES[12:]))
+    assert "stack" in stack.verdict_
 
 
 def test_clips_that_a_base_model_was_trained_on_are_refused():
