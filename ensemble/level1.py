@@ -52,7 +52,7 @@ class Settings:
             one_of(name, LEARNERS, "learner")
         one_of(self.missing, MISSING, "--missing")
         if not 0 < self.validation < 1:
-            raise UsageError(f"The share that measures must lie between 0 and 1; got {self.validation}.")
+            raise UsageError(f"--validation must lie between 0 and 1; got {self.validation}.")
 
 
 def fit_level1(workspace: Workspace, data: StackData, settings: Settings | None = None) -> Path:
