@@ -21,10 +21,8 @@ import pyarrow.parquet as pq
 from base_models.bins import ScoreBins
 from base_models.clips import ALIASES, READERS, SCALE
 from base_models.errors import UsageError, one_of, some
-from base_models.likelihood import likelihood
 from base_models.musiceval import ASPECTS, TextTable, check_name, read_text
 from base_models.predictions import PredictionTable
-from base_models.ratings import read_ratings
 
 ID_COLUMNS = (*ALIASES["clip_id"].split(), "wav_id", "wavid", "utt")
 PATH_COLUMNS = (*ALIASES["audio"].split(), "wav_file", "deg", "filepath_deg")
@@ -103,33 +101,6 @@ def _decoded(table: PredictionTable, aspects: Sequence[str]) -> pd.DataFrame:
     return frame
 
 
-def rating_likelihood(
-    path: str, ratings: str, scale: Sequence[float] | None, joined: pd.DataFrame, aspects: Sequence[str], *bootstrap
-) -> pd.DataFrame:
-    """Held-out likelihood of single ratings of the joined clips under the distributions in a file.
-
-    Parameters
-    ----------
-    path : of the predictions
-    ratings, scale : as `read_ratings` takes them
-    joined : from `join_predictions`
-    bootstrap : resamples, seed and level, as in `likelihood`
-
-    Raises
-    ------
-    UsageError
-        when the predictions hold no distributions, or there are no ratings of these clips.
-    """
-    table = read_distributions(path)
-    if table is None:
-        raise UsageError(
-            f"{path} holds scores; the probability of a rating needs distributions, such as predictions-test.parquet "
-            "in the folder of a base model."
-        )
-    table = table.take(joined["clip_id"].tolist())
-    return likelihood(table, read_ratings(ratings, aspects, scale), joined["system_id"].tolist(), *bootstrap)
-
-
 def of_split(clips: pd.DataFrame, split: str | None) -> pd.DataFrame:
     """The clips of one split of a clip table; all of them when `split` is None.
 
@@ -161,7 +132,7 @@ def join_predictions(predictions: pd.DataFrame, labels: pd.DataFrame) -> tuple[p
 
     Returns
     -------
-    joined : the labelled and predicted rows of `labels`, in their order: ``clip_id``, ``system_id``, ``split``, one
+    joined : the labelled and predicted rows of `labels`, in their order: ``clip_id, system_id, prompt, split``, one
         column per aspect with the label, and ``pred_<aspect>``
     not_predicted : ids that are labelled but not predicted
     not_labelled : ids that are predicted but not labelled
@@ -183,7 +154,7 @@ def join_predictions(predictions: pd.DataFrame, labels: pd.DataFrame) -> tuple[p
             f"No prediction is for a labelled clip: a label is for '{labelled['clip_id'].iloc[0]}', a prediction for "
             f"'{predictions['clip_id'].iloc[0]}'. Give both the same ids."
         )
-    joined = labelled.loc[rows >= 0, ["clip_id", "system_id", "split", *aspects]].reset_index(drop=True)
+    joined = labelled.loc[rows >= 0, ["clip_id", "system_id", "prompt", "split", *aspects]].reset_index(drop=True)
     for aspect in aspects:
         if f"pred_{aspect}" in aspects:
             raise UsageError(f"Both '{aspect}' and 'pred_{aspect}' are rated columns; name one with aspects.")

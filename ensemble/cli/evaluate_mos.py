@@ -22,7 +22,7 @@ def _parser() -> Options:
     add = parser.add_argument
     add("predictions", nargs="?", help="csv, tsv, jsonl or parquet with ids and scores, or answer.txt")
     add("labels", nargs="?", help="MusicEval folder, label list, or csv/tsv/jsonl/parquet table")
-    add("--ratings", type=str, help="single ratings: also their mean log-probability under predicted distributions")
+    add("--ratings", type=str, help="single ratings: also the noise ceiling, and their probability under distributions")
     add("--rating-scale", nargs=2, type=float, metavar=("LOW", "HIGH"), help="ends of their scale; default: 1 5")
     add("--aspects", nargs="+", help="rated columns, and the order of scores in a file without a header")
     add("--split", type=str, help="only clips of train, dev or test (default: all labelled clips)")
@@ -41,53 +41,43 @@ def _main(argv: Sequence[str] | None = None) -> int:
         return run_deletion(options)
     if not options.labels:
         raise UsageError("Name a file of predictions and then the labels; or --deletion and a table with --clips.")
-    from base_models.clips import read_clips
-    from base_models.metrics import evaluate
-    from ensemble.prediction_files import join_predictions, of_split, rating_likelihood, read_predictions, remarks
+    from ensemble.evaluation import described, evaluate_file
 
-    clips = of_split(read_clips(options.labels, aspects=options.aspects), options.split)
-    aspects = clips.attrs["aspects"]
-    predictions = read_predictions(options.predictions, aspects)
-    joined, not_predicted, not_labelled = join_predictions(predictions, clips)
-    truth, scores = joined[aspects], joined[[f"pred_{aspect}" for aspect in aspects]]
-    drawn = options.bootstrap, options.seed, options.level
-    metrics = evaluate(truth, scores, joined["system_id"], aspects, *drawn)
     rated = options.ratings, options.rating_scale
-    likely = rating_likelihood(options.predictions, *rated, joined, aspects, *drawn) if options.ratings else None
-    columns = predictions.attrs["columns"]
-    splits = ", ".join(f"{n} {split}" for split, n in joined["split"].value_counts().items() if split)
-    rows = f"the split {options.split}" if options.split else f"all splits ({splits})" if splits else "the whole table"
-    say(f"{len(joined)} labelled clips of {rows}; " + ", ".join(f"{a} from '{columns[a]}'" for a in aspects))
-    for remark in remarks(joined, aspects):
-        say(f"note: {remark}")
-    Screen().print(_table(metrics, likely, options.level))
+    drawn = options.bootstrap, options.seed, options.level
+    found = evaluate_file(options.predictions, options.labels, options.aspects, options.split, *rated, *drawn)
+    read = ", ".join(f"{aspect} from '{column}'" for aspect, column in found.columns.items())
+    say(f"{described(found.joined, options.split)}; {read}")
+    for note in found.notes:
+        say(f"note: {note}")
+    Screen().print(_table(found, options.level))
     if options.csv:
-        atomic_write(options.csv, metrics.to_csv(index=False).encode())
+        atomic_write(options.csv, found.metrics.to_csv(index=False).encode())
     if options.json:
         facts = {"predictions": options.predictions, "labels": options.labels, "split": options.split}
-        facts |= {"aspects": aspects, "columns": columns, "clips": len(joined), "interval": options.level}
-        facts |= {"bootstrap": options.bootstrap, "seed": options.seed, "notes": remarks(joined, aspects)}
-        facts |= {"not_predicted": not_predicted, "not_labelled": not_labelled}
-        known = metrics.astype(object).where(metrics.notna(), None)
-        facts |= {"likelihood": likely.to_dict("records")} if options.ratings else {}
-        write_json(Path(options.json), facts | {"metrics": known.to_dict("records")})
-    return _say_unmatched(not_predicted, not_labelled)
+        facts |= {"bootstrap": options.bootstrap, "seed": options.seed, "interval": options.level}
+        write_json(Path(options.json), facts | found.to_json())
+    return _say_unmatched(found.not_predicted, found.not_labelled)
 
 
-def _table(metrics, likely, level: float) -> Table:
+def _table(found, level: float) -> Table:
     from ensemble.report import figure
 
     table = Table(title=f"{level * 100:g} % intervals over systems", title_justify="left")
     for name in ("aspect", "metric", "utterance", "system"):
         table.add_column(name, no_wrap=name != "aspect", justify="right" if name in {"utterance", "system"} else "left")
-    for aspect, group in metrics.groupby("aspect", sort=False):
-        by = {(row.level, row.metric): row for row in group.itertuples()}
-        clips, systems = by["utterance", "mse"].n, by["system", "mse"].n
-        table.add_row(Text(aspect), "n", f"{clips} clips", f"{systems} system{'s' * (systems != 1)}")
-        for metric in ("mse", "lcc", "srcc", "ktau"):
-            cells = (by[place, metric] for place in ("utterance", "system"))
-            table.add_row("", metric.upper(), *(figure(cell.value, cell.low, cell.high) for cell in cells))
-        for row in () if likely is None else likely[likely["aspect"] == aspect].itertuples():
+    shown = [("", found.metrics, "value")] + ([("ceiling ", found.ceiling, "ceiling")] if len(found.ceiling) else [])
+    for aspect in found.aspects:
+        for prefix, rows, value in shown:
+            by = {(row.level, row.metric): row for row in rows[rows["aspect"] == aspect].itertuples()}
+            if not prefix:
+                clips, systems = by["utterance", "mse"].n, by["system", "mse"].n
+                table.add_row(Text(aspect), "n", f"{clips} clips", f"{systems} system{'s' * (systems != 1)}")
+            for metric in ("mse", "lcc", "srcc", "ktau"):
+                cells = (by[place, metric] for place in ("utterance", "system"))
+                name = f"{prefix}{metric.upper()}"
+                table.add_row("", name, *(figure(getattr(cell, value), cell.low, cell.high) for cell in cells))
+        for row in found.likely[found.likely["aspect"] == aspect].itertuples() if len(found.likely) else ():
             table.add_row("", f"log p, {row.ratings} ratings", figure(row.value, row.low, row.high), "")
         table.add_section()
     return table
