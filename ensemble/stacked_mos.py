@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin, TransformerMixin
+from sklearn.base import MultiOutputMixin, RegressorMixin, TransformerMixin
 from sklearn.utils import get_tags
 from sklearn.utils._repr_html.estimator import _VisualBlock
 from sklearn.utils.metadata_routing import MetadataRouter
@@ -23,7 +23,7 @@ from sklearn.utils.metaestimators import _BaseComposition
 from sklearn.utils.validation import _check_feature_names_in, _check_method_params, check_is_fitted, validate_data
 
 from base_models.bins import ScoreBins
-from base_models.errors import UsageError, one_of, some
+from base_models.errors import UsageError, some
 from base_models.labels import as_labels, check_labels, judged_by_text
 from base_models.predictions import PredictionTable
 from ensemble.base_files import base_from, files_of
@@ -36,7 +36,6 @@ from ensemble.splitting import is_share, unseen_splits, validation_split
 from ensemble.stack_folder import read_stack, write_stack
 from meta.features import feature_table
 from meta.judged import MEAN, STACK
-from meta.learners import LEARNERS
 from meta.regressor import MetaRegressor
 
 log = logging.getLogger(__name__)
@@ -70,6 +69,7 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, _BaseCompos
     estimators_ : list of (name, fitted estimator)
     final_estimator_ : MetaRegressor
     validation_scores_ : DataFrame, the leaderboard on the meta-validation rows, or None
+    verdict_ : str, whether the stack beat the best base model and the mean on those rows
     join_ : `ensemble.from_predictions.Join`, what joined and what did not (after `from_predictions` only)
 
     Examples
@@ -332,8 +332,7 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, _BaseCompos
 
     def _check_parameters(self) -> None:
         """Refuse what would only fail once the base models are fitted, which may take hours."""
-        if not isinstance(self.final_estimator, BaseEstimator):
-            one_of(self.final_estimator, LEARNERS, "learner")
+        MetaRegressor(self.final_estimator).new_learner()
         is_split = self.validation is None or hasattr(self.validation, "split")
         if not is_split and not (is_share(self.validation) and 0 < self.validation < 1):
             raise UsageError(f"validation is a share between 0 and 1, a splitter, or None; got {self.validation}.")

@@ -26,7 +26,7 @@ from meta.learners import LEARNERS
 from meta.rows import inner_groups, labelled_rows
 from meta.split import check_meta_rows, count_groups, meta_folds, meta_split
 from meta.verdict import Verdict
-from meta.wrapped import Wrapped
+from meta.wrapped import Wrapped, sklearn_regressor
 
 
 class MetaRegressor(BaseEstimator):
@@ -34,8 +34,8 @@ class MetaRegressor(BaseEstimator):
 
     Parameters
     ----------
-    learner : name in `LEARNERS`, a `Learner` (its own parameters stay as they are), or a scikit-learn regressor; cloned
-        per aspect. A regressor of scikit-learn cannot be saved
+    learner : name in `LEARNERS`, a `Learner` (its own parameters stay as they are), or a scikit-learn regressor, by
+        instance or class name (``"HuberRegressor"``); cloned per aspect. A regressor of scikit-learn cannot be saved
     random_state : int, seed of a named learner, of the meta-validation split and of the folds
     missing : what a named learner does with clips for which a base model has no prediction, see `meta.missing.MISSING`
 
@@ -62,7 +62,7 @@ class MetaRegressor(BaseEstimator):
     @property
     def accepts_missing(self) -> bool:
         """Whether clips may lack the prediction of a base model."""
-        return self._new_learner().accepts_missing
+        return self.new_learner().accepts_missing
 
     def fit(
         self,
@@ -106,7 +106,7 @@ class MetaRegressor(BaseEstimator):
             kept = ~np.isnan(y[:, k]) & (weights > 0)
             if not kept.any():
                 raise UsageError(f"No clip has a label for aspect '{aspect}'; label some, or leave the aspect out.")
-            learner = self._new_learner()
+            learner = self.new_learner()
             X = feature_array(tables, aspect, clip_ids, learner.accepts_missing)[kept]
             weight, together = (None if part is None else part[kept] for part in (given, groups))
             learners.append(learner.fit(X, y[kept, k], layout, weight, together))
@@ -230,7 +230,7 @@ class MetaRegressor(BaseEstimator):
             X = feature_array(tables, aspect, self.fitted_on_, self.learners_[k].accepts_missing)[kept]
             truth, systems = y[kept, k], system_ids[kept]
             fold = meta_folds(systems, truth, self.random_state, names)
-            unseen = out_of_fold(self._new_learner, X, truth, self.layout_, fold, weight, inner)
+            unseen = out_of_fold(self.new_learner, X, truth, self.layout_, fold, weight, inner)
             calibration = Calibration.fit(unseen, truth, bins, systems if (systems != "").all() else None)
             self.calibrations_[k] = calibration
             error = truth - np.clip(unseen, bins.low, bins.high)
@@ -365,17 +365,20 @@ class MetaRegressor(BaseEstimator):
             learners = zip(parts, facts["facts"], strict=True)
             params = dict(facts["params"])
             model.learners_ = [kind.from_arrays(part, model.layout_, about, params) for part, about in learners]
-            if params != model._new_learner().get_params(deep=False):
+            if params != model.new_learner().get_params(deep=False):
                 model.learner = kind(**params)
             return model
         except (KeyError, TypeError, ValueError) as error:
             raise DamagedArtifact(f"The stored stack is damaged ({error!r}).") from error
 
-    def _new_learner(self) -> Learner:
+    def new_learner(self) -> Learner:
+        """An unfitted learner, as each aspect gets one; UsageError for an unknown name."""
         if isinstance(self.learner, Learner):
             return clone(self.learner)
         if isinstance(self.learner, BaseEstimator):
-            return Wrapped(self.learner)
+            return Wrapped(self.learner, self.missing)
+        if isinstance(self.learner, str) and self.learner[:1].isupper():
+            return Wrapped(sklearn_regressor(self.learner), self.missing)
         learner = LEARNERS[one_of(self.learner, LEARNERS, "learner")]()
         given = {"random_state": self.random_state, "missing": self.missing}
         return learner.set_params(**{name: given[name] for name in given.keys() & learner.get_params().keys()})

@@ -226,6 +226,11 @@ def test_a_leaderboard_works_without_a_stack_and_refuses_a_model_called_mean():
 def test_learner_names_and_estimators_are_both_taken():
     foreign = MetaRegressor(LinearRegression()).fit(TABLES, Y)
     assert foreign.predict(TABLES).shape == (120, 2)
+    np.testing.assert_array_equal(
+        MetaRegressor("LinearRegression").fit(TABLES, Y).predict(TABLES), foreign.predict(TABLES)
+    )
+    with pytest.raises(UsageError, match=r"Unknown scikit-learn regressor 'LinearRegresion'"):
+        MetaRegressor("LinearRegresion").fit(TABLES, Y)
     with pytest.raises(UsageError, match="LinearRegression cannot be saved"):
         foreign.state()
     with pytest.raises(UsageError, match=r"Unknown learner 'rigde'\. Did you mean 'ridge'"):
