@@ -6,6 +6,7 @@ and a stored table what it holds. The trap: a clip without a prediction must sta
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,9 +14,11 @@ import numpy as np
 from sklearn.base import is_classifier
 
 from base_models.bins import ScoreBins
-from base_models.errors import UsageError
+from base_models.errors import UsageError, some
 from base_models.predictions import PredictionTable
 from ensemble.fit_rows import FitRows
+
+log = logging.getLogger(__name__)
 
 
 def is_neural(model) -> bool:
@@ -28,6 +31,17 @@ def scale_of(model) -> ScoreBins | None:
     if isinstance(model, PredictionTable):
         return model.bins
     return getattr(getattr(model, "config_", None), "bins", None) if is_neural(model) else None
+
+
+def log_unchecked(named) -> None:
+    """Name the prefit models that list no training clips, for which `meta.features.refuse_leaks` is blind."""
+    unchecked = [name for name, model in named if not hasattr(model, "trained_on_") and scale_of(model) is None]
+    if unchecked:
+        log.warning(
+            "Prefit base models %s carry no ids of their training clips and cannot be checked for leaks; "
+            "fit the stack on rows that they have not seen.",
+            some(unchecked, 20),
+        )
 
 
 def predict_bases(

@@ -44,6 +44,38 @@ def is_tables(X) -> bool:
     return isinstance(X, list | tuple) and len(X) > 0 and all(isinstance(table, PredictionTable) for table in X)
 
 
+def takes_predictions(stack, X) -> bool:
+    """Whether X is predictions of the base models themselves: tables, or a frame with a column of scores for each.
+
+    Of a fitted `StackedMOS` that holds live base models, a frame is clips or rows for these.
+
+    Raises
+    ------
+    UsageError
+        when X is no predictions, and the stack holds nothing else that could make or look them up.
+    """
+    regressor, bases = stack.final_estimator_, [model for _, model in stack.estimators_]
+    if is_tables(X):
+        return True
+    models = set(regressor.layout_.models)
+    named = models & set(X.columns) if isinstance(X, pd.DataFrame) else set()
+    if not bases and not named:
+        raise UsageError(
+            f"This stack holds no base models: pass what {some(regressor.layout_.models)} predict, as PredictionTables "
+            "or as a DataFrame with clip_id and one column of scores per base model."
+        )
+    enough = named == models or (named and (regressor.accepts_missing or not bases))
+    return bool(enough) and all(isinstance(model, PredictionTable) for model in bases)
+
+
+def own_columns(stack, X):
+    """Of a frame of scores those of the stack's base models, with their clips; tables as they are."""
+    if not isinstance(X, pd.DataFrame):
+        return X
+    wanted = {"clip_id", *stack.final_estimator_.layout_.models}
+    return X[[name for name in X.columns if name in wanted]]
+
+
 def as_tables(predictions, aspects: Sequence[str], bins: ScoreBins | None = None) -> list[PredictionTable]:
     """Predictions as tables, one per base model.
 

@@ -8,7 +8,7 @@ log names them.
 
 from __future__ import annotations
 
-import logging
+import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,19 +26,18 @@ from base_models.bins import ScoreBins
 from base_models.errors import UsageError, some
 from base_models.labels import as_labels, check_labels, judged_by_text
 from base_models.predictions import PredictionTable
+from ensemble.adapting import adapted_level1
 from ensemble.base_files import base_from, files_of
 from ensemble.base_fits import default_estimators, fit_bases
-from ensemble.base_tables import predict_bases, scale_of
+from ensemble.base_tables import log_unchecked, predict_bases, scale_of
 from ensemble.fit_rows import FitRows, is_clips, rating_scale
-from ensemble.from_predictions import as_tables, clips_of, ids_of, is_tables, joined, labels_of
+from ensemble.from_predictions import as_tables, clips_of, ids_of, joined, labels_of, own_columns, takes_predictions
 from ensemble.routing import checked_weights, metadata_of, router_of
 from ensemble.splitting import is_share, unseen_splits, validation_split
 from ensemble.stack_folder import read_stack, write_stack
 from meta.features import feature_table
 from meta.judged import MEAN, STACK
 from meta.regressor import MetaRegressor
-
-log = logging.getLogger(__name__)
 
 
 class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, _BaseComposition):
@@ -189,7 +188,7 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, _BaseCompos
         counted = rows.take(used)
         options = {"bins": self.bins_, "missing": MetaRegressor(self.final_estimator).accepts_missing}
         if isinstance(self.cv, str) and self.cv == "prefit":
-            _log_unchecked(named)
+            log_unchecked(named)
             return named, predict_bases(named, counted, self.aspects_, **options), np.arange(len(used))
         splits = unseen_splits(self.cv, rows, used, self.random_state, metadata["cv"])
         params = {name: _check_method_params(rows.labels, metadata[name], indices=used) for name, _ in named}
@@ -225,6 +224,24 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, _BaseCompos
         scores = self.final_estimator_.predict(*asked)
         return scores[:, 0] if self._flat else scores
 
+    def adapt(self, X, y, sample_weight=None) -> StackedMOS:
+        """A stack whose meta level has also learnt from a few rated clips of a new corpus; this one stays as it is.
+
+        Base models are shared. Nothing was held out of it, so ``validation_scores_`` is None and there is no verdict.
+        Without a label it predicts what this one does, bit for bit; see `meta.adaptation.adapt` for all else.
+
+        Parameters
+        ----------
+        X : as in `predict`
+        y : labels on the scale, NaN where unlabelled, as in `fit`; of predictions by clip id, as in `from_predictions`
+        sample_weight : array, rows as in `y`, or None
+        """
+        check_is_fitted(self, "final_estimator_")
+        adapted = copy.copy(self)
+        vars(adapted).pop("join_", None)
+        adapted.validation_scores_, adapted.final_estimator_ = None, adapted_level1(self, X, y, sample_weight)
+        return adapted
+
     @property
     def verdict_(self) -> str:
         """One sentence: whether the stack beat the best base model and the mean on the meta-validation rows."""
@@ -253,11 +270,7 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, _BaseCompos
         check_is_fitted(self, "final_estimator_")
         if hasattr(self, "n_features_in_"):
             _check_feature_names_in(self, input_features, generate_names=False)
-        layout = self.final_estimator_.layout_
-        empty = [
-            PredictionTable(model, (), self.aspects_, np.zeros((0, len(self.aspects_), layout.bins.count)), layout.bins)
-            for model in layout.models
-        ]
+        empty = self.final_estimator_.layout_.empty(self.aspects_)
         return np.concatenate([feature_table(empty, aspect).columns for aspect in self.aspects_]).astype(object)
 
     def prediction_tables(self, X) -> list[PredictionTable]:
@@ -318,12 +331,9 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, _BaseCompos
     def _predicted(self, X) -> tuple[list[PredictionTable], list[str]]:
         """Tables of the base models, and the ids of the rows of X."""
         check_is_fitted(self, "final_estimator_")
-        models = self.final_estimator_.layout_.models
-        stored = all(isinstance(model, PredictionTable) for _, model in self.estimators_)
-        if is_tables(X) or (stored and isinstance(X, pd.DataFrame) and set(models) <= set(X.columns)):
-            tables = as_tables(X, self.aspects_, self.bins_)
-            gaps = self.final_estimator_.accepts_missing
-            return self.final_estimator_.layout_.align(tables, gaps), ids_of(X, tables)
+        if takes_predictions(self, X):
+            tables = as_tables(own_columns(self, X), self.aspects_, self.bins_)
+            return self.final_estimator_.layout_.align(tables, self.final_estimator_.accepts_missing), ids_of(X, tables)
         X = self._validated(X, reset=False)
         rows = FitRows.of(X, pd.DataFrame(index=range(len(X))))
         missing = self.final_estimator_.accepts_missing
@@ -367,14 +377,3 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, _BaseCompos
             return self.bins
         given = [bins for _, model in named if (bins := scale_of(model)) is not None]
         return given[0] if given else rating_scale(rows.labels, is_clips(rows.X))
-
-
-def _log_unchecked(named) -> None:
-    """Name the prefit models that list no training clips, for which `meta.features.refuse_leaks` is blind."""
-    unchecked = [name for name, model in named if not hasattr(model, "trained_on_") and scale_of(model) is None]
-    if unchecked:
-        log.warning(
-            "Prefit base models %s carry no ids of their training clips and cannot be checked for leaks; "
-            "fit the stack on rows that they have not seen.",
-            some(unchecked, 20),
-        )

@@ -66,10 +66,7 @@ class Layout:
         found = {table.model: table for table in _checked(tables)}
         missing = [model for model in self.models if model not in found]
         if gaps and found:
-            aspects = next(iter(found.values())).aspects
-            none = np.zeros((0, len(aspects), self.bins.count))
-            absent = zip(self.models, self.sigmas, strict=True)
-            found = {name: PredictionTable(name, (), aspects, none, self.bins, sigma) for name, sigma in absent} | found
+            found = {table.model: table for table in self.empty(next(iter(found.values())).aspects)} | found
         elif missing:
             raise UsageError(
                 f"The stack was fitted with {some(missing)}, which {'is' if len(missing) == 1 else 'are'} missing here "
@@ -83,6 +80,12 @@ class Layout:
                     f"{self.bins} with sigma {sigma}. Use the model that the stack was fitted with, or refit."
                 )
         return aligned
+
+    def empty(self, aspects: Sequence[str]) -> list[PredictionTable]:
+        """A table of no clips for each model."""
+        none = np.zeros((0, len(aspects), self.bins.count))
+        pairs = zip(self.models, self.sigmas, strict=True)
+        return [PredictionTable(model, (), tuple(aspects), none, self.bins, sigma) for model, sigma in pairs]
 
     def to_json(self) -> dict[str, Any]:
         """Facts that `from_json` reads back."""

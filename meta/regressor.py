@@ -18,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from base_models.errors import DamagedArtifact, UsageError, one_of
 from base_models.predictions import PredictionTable
+from meta.adaptation import adapt
 from meta.calibration import Calibration
 from meta.features import Layout, feature_array, layout_of, refuse_leaks
 from meta.judged import Judged
@@ -187,6 +188,10 @@ class MetaRegressor(BaseEstimator):
         names = None if together is None else together[rows]
         self._calibrate(tables, y[rows], system_ids[rows], names, **given(rows))
         return {name: judged.board(n_bootstrap) for name, judged in self.validation_.items()}
+
+    def adapt(self, tables: Sequence[PredictionTable], y, clip_ids=None, sample_weight=None) -> MetaRegressor:
+        """A copy that has also learnt from some rated clips of another corpus, see `meta.adaptation.adapt`."""
+        return adapt(self, tables, y, clip_ids, sample_weight)
 
     def predict(self, tables: Sequence[PredictionTable], clip_ids: Sequence[str] | None = None) -> np.ndarray:
         """Stacked scores, clipped to the scale.

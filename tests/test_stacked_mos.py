@@ -312,7 +312,7 @@ def test_prefit_base_models_that_list_no_training_clips_are_named_in_the_log(mat
     bases[2][1].trained_on_ = frozenset()
     stack = StackedMOS(bases, cv="prefit").fit(X[30:], y[30:])
     stack.predict(X)
-    (message,) = [record.getMessage() for record in caplog.records if record.name == "ensemble.stacked_mos"]
+    (message,) = [record.getMessage() for record in caplog.records if record.name == "ensemble.base_tables"]
     assert message.startswith("Prefit base models 'a', 'b' carry no ids of their training clips")
     assert "cannot be checked for leaks" in message
     caplog.clear()
