@@ -14,14 +14,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 
-from base_models.bins import SOFTEN_SIGMA, TARGET_SIGMA, ScoreBins
+from base_models.bins import TARGET_SIGMA, ScoreBins
 from base_models.clips import ALIASES, read_clips
 from base_models.errors import UsageError, some
 from base_models.files import from_json, read_bytes
 from base_models.predictions import PredictionTable
-from ensemble.prediction_files import common_form, read_predictions
+from ensemble.prediction_files import common_form, read_distributions, read_predictions
 
 SCALE = ScoreBins()
 PUBLISHED = {"mi": ("overall_dist", "overall_score"), "ta": ("textual_dist", "textual_score")}
@@ -32,11 +31,11 @@ _STANDARD = {name for names in ALIASES.values() for name in names.split()} | set
 
 @dataclass(frozen=True)
 class External:
-    """Labelled clips, and what each base model says of them.
+    """Clips, and what each base model says of them.
 
     Parameters
     ----------
-    clips : clip table of the labelled clips; ``attrs["aspects"]`` names the rated columns
+    clips : clip table of the labelled clips, ``attrs["aspects"]`` naming the rated columns; of new ones their ids
     tables : one prediction table per base model; a model that leaves clips out has no rows for them
     notes : what did not join, what was left out or moved, for people
     """
@@ -73,14 +72,38 @@ def read_external(
         raise UsageError(f"{labels or files[0]} rates no clip; name the file of ratings with --labels.")
     clips = clips[clips[names].notna().any(axis=1)].reset_index(drop=True)
     clips.attrs["aspects"] = names
-    found = [model for file in files for model in _models(Path(file), clips, names)]
-    twice = sorted({model.name for model in found if sum(model.name == other.name for other in found) > 1})
-    if twice:
-        raise UsageError(f"Model {some(twice)} is given more than once; rename the file or the column.")
-    counts: dict[str, dict[str, int]] = {}
-    tables = tuple(_join(model, clips, names, counts) for model in found)
-    notes = (f"{what}: {some([f'{n} of {model}' for model, n in of.items()], 10)}" for what, of in counts.items())
-    return External(clips, tables, tuple(notes))
+    found = _each_once([model for file in files for model in _models(Path(file), clips, names)])
+    return External(clips, *_joined(found, clips["clip_id"].tolist(), names, SCALE))
+
+
+def read_new(
+    files: Sequence[Path | str], models: Sequence[str], aspects: Sequence[str], bins: ScoreBins = SCALE
+) -> External:
+    """Read what the base models of a fitted stack predict of new clips, with or without labels beside it.
+
+    Parameters
+    ----------
+    files : as `read_external` takes them
+    models : names of the base models; what else the files hold is not read, so labels are never taken for predictions
+    aspects : what is predicted
+    bins : the scale
+
+    Returns
+    -------
+    external : its clips are all that any model predicts, as ``clip_id`` in the order of the files
+
+    Raises
+    ------
+    UsageError
+        when a file predicts nothing of these models, or one of them stands in two files.
+    """
+    found = _each_once([model for file in files for model in _known(Path(file), models, list(aspects), bins)])
+    ids: list[str] = []
+    for model in found:
+        wanted, given = common_form(ids, model.ids)
+        known = set(wanted)
+        ids += [own for own, form in zip(model.ids, given, strict=True) if form not in known]
+    return External(pd.DataFrame({"clip_id": ids}), *_joined(found, ids, list(aspects), bins))
 
 
 @dataclass(frozen=True)
@@ -94,20 +117,55 @@ class _Model:
     seen: tuple[frozenset[str], frozenset[str]] = (frozenset(), frozenset())
 
 
+def _each_once(found: list[_Model]) -> list[_Model]:
+    twice = sorted({model.name for model in found if sum(model.name == other.name for other in found) > 1})
+    if twice:
+        raise UsageError(f"Model {some(twice)} is given more than once; rename the file or the column.")
+    return found
+
+
 def _models(path: Path, clips: pd.DataFrame, aspects: list[str]) -> Iterator[_Model]:
+    records = _records(path, aspects, SCALE)
+    yield from _scores(path, clips, aspects) if records is None else [records]
+
+
+def _known(path: Path, models: Sequence[str], aspects: list[str], bins: ScoreBins) -> list[_Model]:
+    """What a file says of some known models: as columns of these names, or as the file of this name."""
+    records = _records(path, aspects, bins)
+    found = [model for model in (records,) if model and model.name in models]
+    if records is None:
+        try:
+            frame = read_clips(path, labels=False)
+        except UsageError:
+            if path.stem not in models:
+                raise
+        else:
+            found = _wide(path, frame, aspects, models)
+        if path.stem in models and path.stem not in {model.name for model in found}:
+            frame = read_predictions(path, aspects)
+            found = [_Model(path.stem, frame["clip_id"].tolist(), frame[aspects].to_numpy())]
+    if not found:
+        raise UsageError(
+            f"{path} predicts nothing of the stack's base models {some(models, 5)}: name its columns after them, or "
+            "the file after the one that it is of."
+        )
+    return found
+
+
+def _records(path: Path, aspects: list[str], bins: ScoreBins) -> _Model | None:
+    """The one model of a file that is no table of scores; None when it is."""
     suffix = path.suffix.lower()
     if suffix == ".json":
-        yield _published(path, aspects)
-    elif suffix == ".parquet" and path.is_file() and b"stackedmos" in (pq.read_schema(path).metadata or {}):
-        table = PredictionTable.read(path)
-        if table.bins != SCALE:
-            raise UsageError(f"{path} predicts on {table.bins}; a stack here has {SCALE}.")
-        values = np.stack([table.of(aspect) for aspect in aspects], axis=1)
-        yield _Model(table.model, list(table.clip_ids), values, table.sigma, (table.trained_on, table.selected_on))
-    elif suffix in {".pt", ".pth", ".pkl"}:
+        return _published(path, aspects)
+    if suffix in {".pt", ".pth", ".pkl"}:
         raise UsageError(f"{path} may run code when it is loaded; write its records as JSON first.")
-    else:
-        yield from _scores(path, clips, aspects)
+    table = read_distributions(path)
+    if table is None:
+        return None
+    if table.bins != bins:
+        raise UsageError(f"{path} predicts on {table.bins}; a stack here has {bins}.")
+    values = np.stack([table.of(aspect) for aspect in aspects], axis=1)
+    return _Model(table.model, list(table.clip_ids), values, table.sigma, (table.trained_on, table.selected_on))
 
 
 def _published(path: Path, aspects: list[str]) -> _Model:
@@ -139,27 +197,32 @@ def _scores(path: Path, clips: pd.DataFrame, aspects: list[str]) -> Iterator[_Mo
         if not _are_labels(frame, clips, aspects):
             yield _Model(path.stem, frame["clip_id"].tolist(), frame[aspects].to_numpy())
             return
-    frame = read_clips(path, labels=False)
-    ids = frame["clip_id"].tolist()
+    found = _wide(path, read_clips(path, labels=False), aspects)
+    if not found:
+        raise UsageError(f"{path}: no column of predictions was found; {_LEGAL[len(aspects) > 1]}")
+    yield from found
+
+
+_LEGAL = (
+    "a table of several models has one numeric column for each.",
+    "a table of several models has one numeric column for each aspect and model, named as mi__name.",
+)
+"""How a table says what it predicts, for one aspect and for several."""
+
+
+def _wide(path: Path, frame: pd.DataFrame, aspects: list[str], models: Sequence[str] | None = None) -> list[_Model]:
+    """One model per numeric column (``<aspect>__<model>`` for several aspects), or those of them that are named."""
     numbers = {name: _numbers(frame[name]) for name in frame.columns if _may_predict(name, aspects)}
-    numbers = {name: values for name, values in numbers.items() if values is not None}
-    if len(aspects) == 1:
-        chosen = {name: {aspects[0]: values} for name, values in numbers.items()}
-    else:
-        parts = [(name.partition("__"), values) for name, values in numbers.items()]
-        chosen = {model: {} for (aspect, _, model), _ in parts if aspect in aspects and model}
-        for (aspect, _, model), values in parts:
-            if model in chosen:
-                chosen[model][aspect] = values
+    chosen: dict[str, dict[str, np.ndarray]] = {}
+    for name, values in numbers.items():
+        aspect, _, model = (aspects[0], "", name) if len(aspects) == 1 else name.partition("__")
+        if values is not None and aspect in aspects and model and (models is None or model in models):
+            chosen.setdefault(model, {})[aspect] = values
     partial = [model for model, of in chosen.items() if len(of) < len(aspects)]
-    if partial or not chosen:
-        what = f"models {some(partial)} lack an aspect" if partial else "no column of predictions was found"
-        raise UsageError(
-            f"{path}: {what}; a table of several models has one numeric column for each"
-            + (" aspect and model, named as mi__name." if len(aspects) > 1 else ".")
-        )
-    for model, of in chosen.items():
-        yield _Model(model, ids, np.column_stack([of[aspect] for aspect in aspects]))
+    if partial:
+        raise UsageError(f"{path}: models {some(partial)} lack an aspect; {_LEGAL[1]}")
+    ids = frame["clip_id"].tolist()
+    return [_Model(model, ids, np.column_stack([of[aspect] for aspect in aspects])) for model, of in chosen.items()]
 
 
 def _are_labels(frame: pd.DataFrame, clips: pd.DataFrame, aspects: list[str]) -> bool:
@@ -181,25 +244,36 @@ def _numbers(cells: pd.Series) -> np.ndarray | None:
     return None if words.any() or not np.isfinite(values).any() else np.where(np.isfinite(values), values, np.nan)
 
 
-def _join(model: _Model, clips: pd.DataFrame, aspects: list[str], counts: dict[str, dict[str, int]]) -> PredictionTable:
-    """The model's table over the labelled clips that it predicts, in their order and under their ids."""
-    wanted, given = common_form(clips["clip_id"].tolist(), model.ids)
+def _joined(
+    found: Sequence[_Model], ids: list[str], aspects: list[str], bins: ScoreBins
+) -> tuple[tuple[PredictionTable, ...], tuple[str, ...]]:
+    """Every model's table over those of the clips that it predicts, in their order and under their ids, and notes."""
+    counts: dict[str, dict[str, int]] = {}
+    tables = tuple(_join(model, ids, aspects, bins, counts) for model in found)
+    notes = (f"{what}: {some([f'{n} of {model}' for model, n in of.items()], 10)}" for what, of in counts.items())
+    return tables, tuple(notes)
+
+
+def _join(
+    model: _Model, ids: list[str], aspects: list[str], bins: ScoreBins, counts: dict[str, dict[str, int]]
+) -> PredictionTable:
+    wanted, given = common_form(ids, model.ids)
     row_of = {clip: row for row, clip in enumerate(given)}
     if len(row_of) < len(given):
         raise UsageError(f"'{model.name}' predicts a clip twice ({some([c for c in row_of if given.count(c) > 1])}).")
     whole = np.isfinite(model.values.reshape(len(given), -1)).all(axis=1)
-    pairs = [(own, row_of[clip]) for own, clip in zip(clips["clip_id"], wanted, strict=True) if clip in row_of]
+    pairs = [(own, row_of[clip]) for own, clip in zip(ids, wanted, strict=True) if clip in row_of]
     pairs = [(own, row) for own, row in pairs if whole[row]]
     if not pairs:
         raise UsageError(
-            f"'{model.name}' predicts none of the {len(clips)} labelled clips (a label is for '{clips['clip_id'][0]}', "
-            f"a prediction for '{model.ids[0] if model.ids else ''}'). Give both the same ids."
+            f"'{model.name}' predicts none of the {len(ids)} clips (the first is '{ids[0]}', its own "
+            f"'{model.ids[0] if model.ids else ''}'). Give both the same ids, and finite scores."
         )
-    off_scale = ((model.values < SCALE.low) | (model.values > SCALE.high)).reshape(len(given), -1).any(axis=1)
+    off_scale = ((model.values < bins.low) | (model.values > bins.high)).reshape(len(given), -1).any(axis=1)
     found = {
-        "labelled clips not predicted": len(clips) - len(pairs),
+        "clips not predicted": len(ids) - len(pairs),
         "predicted clips without a label, left aside": len(given) - sum(clip in row_of for clip in wanted),
-        f"scores moved to the nearer end of {SCALE.low:g}..{SCALE.high:g}": int(
+        f"scores moved to the nearer end of {bins.low:g}..{bins.high:g}": int(
             off_scale[[row for _, row in pairs]].sum()
         ),
     }
@@ -208,5 +282,5 @@ def _join(model: _Model, clips: pd.DataFrame, aspects: list[str], counts: dict[s
             counts.setdefault(what, {})[model.name] = n
     ids, values = [own for own, _ in pairs], model.values[[row for _, row in pairs]]
     if model.sigma is not None:
-        return PredictionTable(model.name, ids, aspects, values, SCALE, model.sigma, *model.seen)
-    return PredictionTable.from_scores(model.name, ids, aspects, values, sigma=SOFTEN_SIGMA)
+        return PredictionTable(model.name, ids, aspects, values, bins, model.sigma, *model.seen)
+    return PredictionTable.from_scores(model.name, ids, aspects, values, bins=bins)

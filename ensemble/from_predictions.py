@@ -62,7 +62,7 @@ def takes_predictions(stack, X) -> bool:
     if not bases and not named:
         raise UsageError(
             f"This stack holds no base models: pass what {some(regressor.layout_.models)} predict, as PredictionTables "
-            "or as a DataFrame with clip_id and one column of scores per base model."
+            "or as a DataFrame with clip_id and one column of scores each (predict_mos --predictions FILE)."
         )
     enough = named == models or (named and (regressor.accepts_missing or not bases))
     return bool(enough) and all(isinstance(model, PredictionTable) for model in bases)

@@ -132,13 +132,17 @@ def embedded_once(stack: StackedMOS, clips: pd.DataFrame) -> Iterator[tuple[str,
 
 
 def _score(stack: StackedMOS, chunk: pd.DataFrame, aspects: Sequence[str], level: float) -> pd.DataFrame:
-    regressor = stack.final_estimator_
-    tables = stack.prediction_tables(chunk)
-    scores, (low, high), columns = regressor.predict(tables), regressor.predict_interval(tables, level=level), {}
+    return score_tables(stack, stack.prediction_tables(chunk), chunk[["clip_id", "audio"]], aspects, level)
+
+
+def score_tables(stack: StackedMOS, tables, clips: pd.DataFrame, aspects: Sequence[str], level: float) -> pd.DataFrame:
+    """`clips`, and beside them per aspect the stacked score of the tables and the bounds of its interval."""
+    regressor, ids, columns = stack.final_estimator_, clips["clip_id"].tolist(), {}
+    scores, (low, high) = regressor.predict(tables, ids), regressor.predict_interval(tables, ids, level)
     for aspect in aspects:
         k = stack.aspects_.index(aspect)
         columns |= {aspect: scores[:, k], f"{aspect}_low": low[:, k], f"{aspect}_high": high[:, k]}
-    return pd.DataFrame({"clip_id": chunk["clip_id"], "audio": chunk["audio"]} | columns)
+    return clips.assign(**columns)
 
 
 def clips_from_files(audio: Sequence[str], prompt: str | None) -> pd.DataFrame:

@@ -40,7 +40,7 @@ def test_a_clip_that_a_model_leaves_out_stays_left_out_and_is_counted(tmp_path):
     gaps[[2, 7]] = np.nan, np.inf
     found = read_external([wide(tmp_path / "all.csv", one=gaps)])
     assert found.tables[0].clip_ids == tuple(np.delete(CLIPS, [2, 7]))
-    assert found.notes == ("labelled clips not predicted: '2 of one'",)
+    assert found.notes == ("clips not predicted: '2 of one'",)
 
 
 def test_scores_off_the_scale_are_moved_and_counted(tmp_path):
@@ -89,7 +89,7 @@ def test_what_cannot_be_joined_is_refused_with_the_cure(tmp_path):
     with pytest.raises(UsageError, match=r"Model 'one', 'two' is given more than once"):
         read_external([own, own], given)
     pd.DataFrame({"clip_id": ["x", "y"], "pred_mos": [1, 2]}).to_csv(tmp_path / "other.csv", index=False)
-    with pytest.raises(UsageError, match=r"'other' predicts none of the 12 labelled clips .*'sys0-utt0'.*'x'"):
+    with pytest.raises(UsageError, match=r"'other' predicts none of the 12 clips .*'sys0-utt0'.*'x'"):
         read_external([tmp_path / "other.csv"], given)
     with pytest.raises(UsageError, match=r"labels.csv: no column of predictions was found"):
         read_external([given])

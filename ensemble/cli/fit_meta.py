@@ -63,7 +63,7 @@ def _main(argv: Sequence[str] | None = None) -> int:
         held = ", ".join(f"{share:.0%} ({aspect})" for aspect, share in interval["shares"].items())
         say(f"predicted {interval['nominal']:.0%} intervals hold the rating of {held} of the {interval['rows']} clips")
     say(f"report: {folder / 'report.html'}")
-    say(f"next: predict_mos FILE... --artifacts {workspace.root}")
+    say(f"next: predict_mos {'--predictions ' * bool(options.predictions)}FILE... --artifacts {workspace.root}")
     say(facts["verdict"]["sentence"])
     print(folder)
     return 0

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 
-from base_models.errors import UsageError, one_of
-from base_models.files import atomic_write
-from ensemble.cli.common import Screen, run, say, say_set_aside
+from base_models.errors import UsageError
+from ensemble.cli.common import run, say, say_set_aside
 from ensemble.cli.options import Options
-from ensemble.cli.stacks import add_stack_options, load_stack, score_table
+from ensemble.cli.score_output import output_format, put_scores
+from ensemble.cli.stacks import add_stack_options, load_stack
 
 DEMO = (
     "demo corpus: this stack was trained on synthetic music and simulated raters; "
@@ -24,6 +22,7 @@ def _parser() -> Options:
     add("audio", nargs="*", help="audio files, or folders of them")
     add("--prompt", type=str, help="the prompt of all these files")
     add("--clips", type=str, help="instead: a clip table or MusicEval folder, as fit_base --data reads")
+    add("--predictions", nargs="+", metavar="FILE", help="instead: what the base models predict, as fit_meta reads it")
     add("--out", type=str, help="file to write; its suffix (.csv .jsonl .parquet .txt) is the format")
     add("--format", type=str, help="csv, jsonl, parquet or answer (the challenge's answer.txt)")
     add("--level", type=float, default=0.9, help="coverage of the interval")
@@ -34,14 +33,34 @@ def _parser() -> Options:
 
 def _main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
-    if bool(options.audio) == bool(options.clips):
-        raise UsageError("Name audio files, or a table with --clips; one of the two.")
-    if options.clips and options.prompt:
-        raise UsageError("--prompt is for audio files; a table brings its own prompts.")
-    form = _format(options.out, options.format)
+    given = options.audio, options.clips, options.predictions
+    if sum(map(bool, given)) != 1:
+        raise UsageError("Name audio files, a table with --clips, or --predictions; one of the three.")
+    if options.prompt and not options.audio:
+        raise UsageError("--prompt is for audio files; a table brings its own prompts, and predictions need none.")
+    if options.explain and options.predictions:
+        raise UsageError("--explain looks into base models; --predictions has only what they said.")
+    form = output_format(options.out, options.format)
+    scores, explain = _of_predictions(options) if options.predictions else _of_clips(options, form)
+    put_scores(scores, options.out, form, options.level)
+    if options.explain:
+        explain()
+    return say_set_aside(scores.set_aside)
+
+
+def _of_predictions(options):
+    from ensemble.score_predictions import score_predictions
+
+    scores, notes = score_predictions(load_stack(options)[0], options.predictions, options.level)
+    for note in notes:
+        say(f"note: {note}")
+    return scores, None
+
+
+def _of_clips(options, form: str | None):
     from base_models.clips import read_clips
     from ensemble.progress import encoding
-    from ensemble.scoring import clips_from_files, encode_scores, score_clips
+    from ensemble.scoring import clips_from_files, score_clips
 
     table = options.clips
     clips = read_clips(table, labels=False) if table else clips_from_files(options.audio, options.prompt)
@@ -57,16 +76,7 @@ def _main(argv: Sequence[str] | None = None) -> int:
         say(DEMO)
     if scores.left_out:
         say(f"no prompt: {', '.join(scores.left_out)} left out; pass --prompt, or a table with prompts")
-    if options.out:
-        atomic_write(options.out, encode_scores(scores, form))
-        print(options.out)
-    elif form is None and sys.stdout.isatty():
-        Screen().print(score_table(scores, options.level))
-    else:
-        sys.stdout.buffer.write(encode_scores(scores, form or "csv"))
-    if options.explain:
-        _explain(options.explain, stack, clips, store, scores)
-    return say_set_aside(scores.set_aside)
+    return scores, lambda: _explain(options.explain, stack, clips, store, scores)
 
 
 def _explain(folder: str, stack, clips, store, scores) -> None:
@@ -76,20 +86,6 @@ def _explain(folder: str, stack, clips, store, scores) -> None:
     for note in explain_clips(stack, scored, store, folder, scores.aspects):
         say(f"not in {folder}: {note}")
     say(f"what the base models attended to in {len(scored)} clips: {folder}")
-
-
-def _format(out: str | None, name: str | None) -> str | None:
-    """The output format: named, or by the suffix of the file, or None to suit standard output."""
-    from ensemble.scoring import FORMATS
-
-    if name:
-        return one_of(name, FORMATS, "output format")
-    if out is None:
-        return None
-    by_suffix = {".csv": "csv", ".jsonl": "jsonl", ".parquet": "parquet", ".txt": "answer"}
-    if Path(out).suffix not in by_suffix:
-        raise UsageError(f"{out}: name a .csv, .jsonl, .parquet or .txt file, or pass --format.")
-    return by_suffix[Path(out).suffix]
 
 
 def main() -> None:

@@ -1,10 +1,8 @@
-"""What the commands that use a fitted stack share: the options that say which one, loading it, and its scores."""
+"""What the commands that use a fitted stack share: the options that say which one, and loading it."""
 
 from __future__ import annotations
 
 from pathlib import Path
-
-from rich.table import Table
 
 from ensemble.artifacts import Workspace
 from ensemble.cli.options import Options
@@ -30,15 +28,3 @@ def load_stack(options):
     given = {"audio_encoder": options.audio_encoder, "text_encoder": options.text_encoder}
     overrides = {name: value for name, value in given.items() if value}
     return StackedMOS.load(folder, device=options.device, **overrides), EmbeddingStore(workspace.embeddings)
-
-
-def score_table(scores, level: float) -> Table:
-    """Scores for a terminal: one row per clip, one column per aspect."""
-    table = Table(title=f"mean opinion scores, 1 to 5, with {level:.0%} intervals", title_justify="left")
-    table.add_column("clip")
-    for aspect in scores.aspects:
-        table.add_column(aspect, justify="right")
-    for row in scores.frame.to_dict("records"):
-        cells = [f"{row[a]:.2f} [{row[f'{a}_low']:.2f}, {row[f'{a}_high']:.2f}]" for a in scores.aspects]
-        table.add_row(row["clip_id"], *cells)
-    return table
