@@ -26,8 +26,8 @@ BAND_STEP, BAND_SWEEPS, BAND_GAIN = 10.0, 2, 1e-3
 RESOLUTION = 1e-3
 """Differences between predictions that mean nothing, in score points: the penalty that noise of this size amounts to is
 the least that is tried, lest models that hardly differ are told apart by how they round."""
-ADAPT_CLIPS = 50.0
-"""Clips that fitted coefficients are worth when they are adapted; the intercept is worth a tenth of them."""
+ADAPT_CLIPS, LEVEL_CLIPS = 10.0, 5.0
+"""Clips that fitted coefficients, and the fitted level, are worth when they are adapted."""
 
 
 class Ridge(Learner):
@@ -234,9 +234,11 @@ class Ridge(Learner):
         """A copy that has also learnt from some rated clips of another corpus, drawn to the coefficients fitted here.
 
         Minimises the weighted squares on the new rows, plus squares of how far the coefficients move, worth
-        `ADAPT_CLIPS` clips of the fitted spread, and of how far the prediction at the new rows' mean moves, worth a
-        tenth of that: a handful of clips moves the level, dozens the weights of models, hundreds make a fresh fit of
-        which nothing is left of the old. No rows (or only rows of weight 0) change nothing.
+        `ADAPT_CLIPS` clips of all that the fitted columns vary, and of how far the prediction at the new rows' mean
+        moves, worth `LEVEL_CLIPS`: a handful of clips moves the level, dozens the weights of models, hundreds make a
+        fresh fit of which nothing is left of the old. No rows (or only rows of weight 0) change nothing. All that they
+        vary, not the mean of a column: models that agree vary together, and of fifty of them one clip would otherwise
+        outweigh the old fit.
 
         Parameters
         ----------
@@ -249,8 +251,8 @@ class Ridge(Learner):
         X, y, weight, _ = checked(self.layout_, X, y, sample_weight, None, self.missing)
         columns = reduce(self.layout_, X, self.facts_["features"])
         table = LinearTable.of(columns, y, self.predict(X), weight)
-        alpha = np.array([ADAPT_CLIPS * self.spread_])
-        path = RidgePath.of(table.gram(), 0.1 / self.spread_ if self.spread_ > 0 else 0.0)
+        alpha = np.array([ADAPT_CLIPS * self.spread_ * len(self.coef_)])
+        path = RidgePath.of(table.gram(), LEVEL_CLIPS / alpha[0] if self.spread_ > 0 else 0.0)
         if self.spread_ > 0:
             adapted.coef_ = self.coef_ + table.back @ path.coef(alpha)[0, :, 0]
         adapted.intercept_ = self.intercept_ + float(path.intercept(alpha)[0, 0])

@@ -35,7 +35,7 @@ def _main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     given = options.audio, options.clips, options.predictions
     if sum(map(bool, given)) != 1:
-        raise UsageError("Name audio files, a table with --clips, or --predictions; one of the three.")
+        raise UsageError("Name audio files, or a table with --clips, or --predictions; one of the three.")
     if options.prompt and not options.audio:
         raise UsageError("--prompt is for audio files; a table brings its own prompts, and predictions need none.")
     if options.explain and options.predictions:

@@ -1,0 +1,135 @@
+"""What a few rated clips of another corpus are worth to a fitted stack, on real ratings.
+
+The published predictors: the stack is fitted on half of the systems, adapted on clips of a quarter, and judged on the
+last quarter; once with the ratings as they are, once as another listening test might have given them. The codec test:
+fitted on four conditions, adapted on the other four and judged on these with contents that nothing had seen; there the
+held-out likelihood of single ratings too. Averages over repeats.
+"""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import pandas as pd
+import pytest
+from bench_disagreement import DATA as CODEC
+from bench_disagreement import held_out, with_interval
+from bench_real_predictions import REAL
+from commands import call
+
+from base_models.bins import ScoreBins
+from base_models.clips import read_clips
+from base_models.errors import UsageError
+from base_models.likelihood import log_probabilities
+from base_models.metrics import srcc
+from base_models.predictions import PredictionTable
+from base_models.ratings import read_ratings
+from ensemble.external import read_external
+from meta.regressor import MetaRegressor
+
+BINS, REPEATS = ScoreBins(), 10
+SHIFTS = {"no shift": (3.0, 1.0), "3 -> 3.4, spread x 0.7": (3.4, 0.7)}
+
+
+@pytest.mark.skipif(not REAL.is_file(), reason="the real predictions are not here")
+def bench_adaptation_to_another_listening_test():
+    external = read_external([REAL])
+    clips, tables = external.clips, external.tables
+    for what, (middle, gain) in SHIFTS.items():
+        y = clips["mos"].to_numpy(), middle + gain * (clips["mos"].to_numpy() - 3)
+        found = [
+            (k, name, *measures)
+            for seed in range(REPEATS)
+            for k, name, *measures in _real(tables, clips, y, np.random.default_rng(seed))
+        ]
+        _show(f"{len(tables)} published predictors, {what}", found)
+
+
+def _real(tables, clips, y, rng):
+    """Measures of one split of the systems into fit, adapt and test."""
+    ids, systems = clips["clip_id"].to_numpy(dtype=object), clips["system_id"].to_numpy()
+    order = rng.permutation(np.unique(systems))
+    part = dict(zip(order, np.minimum(4 * np.arange(len(order)) // len(order), 3), strict=True))
+    part = np.array([part[system] for system in systems])
+    fit, pool, test = part < 2, rng.permutation(np.flatnonzero(part == 2)), part == 3
+    old = MetaRegressor().fit(tables, y[0][fit][:, None], ids[fit], system_ids=systems[fit])
+    old.validate(tables, y[0][fit][:, None], systems[fit], clip_ids=ids[fit], n_bootstrap=0)
+    yield from _adapted(old, tables, y[1], ids, pool, test, (0, 3, 10, 30, 100))
+
+
+def _adapted(old, tables, y, ids, pool, test, counts):
+    for k in counts:
+        rows = pool[:k]
+        yield k, "adapted", *_measures(old.adapt(tables, y[rows][:, None], ids[rows]), tables, y[test], ids[test])
+        try:
+            fresh = MetaRegressor()
+            fresh.validate(tables, y[rows][:, None], [""] * len(rows), clip_ids=ids[rows], n_bootstrap=0)
+        except UsageError:  # too few clips to fit a stack on
+            continue
+        yield k, "fitted anew", *_measures(fresh, tables, y[test], ids[test])
+
+
+def _measures(regressor, tables, y, ids):
+    """MSE and SRCC of clips, the share of ratings in the 90 % interval, and its mean width."""
+    scores, (low, high) = regressor.predict(tables, ids)[:, 0], regressor.predict_interval(tables, ids)
+    held = (low[:, 0] <= y) & (y <= high[:, 0])
+    return np.mean((scores - y) ** 2), srcc(y, scores), held.mean(), (high - low).mean()
+
+
+def _show(title, found):
+    table = pd.DataFrame(found, columns=["clips", "stack", "MSE", "SRCC", "in 90 %", "width"])
+    means = table.groupby(["clips", "stack"]).mean().round(3)
+    print(f"\n{title}; {len(found) // len(means)} repeats\n{means.to_string()}", flush=True)
+
+
+def bench_adaptation_on_the_codec_test(tmp_path):
+    if not CODEC.is_dir():
+        pytest.skip(f"no listening test with single ratings in {CODEC}")
+    options = ["--aspects", "quality", "--audio-encoder", "logmel", "--group", "content_id", "--split", 0.8, 0.2, 0]
+    options += ["--ratings", CODEC / "ratings.csv", "--rating-scale", 0, 100, "--folds", 4, "--artifacts", tmp_path]
+    models = ["--models", "dora:2", "dora_raters:1", "dora_beta:1"]
+    code, _, said = call("fit_base", "--data", CODEC / "clips.csv", *options, *models)
+    assert code == 0, said
+    codec(tmp_path)
+
+
+def codec(folder):
+    clips = read_clips(CODEC / "clips.csv", ["quality"]).set_index("clip_id", drop=False)
+    ratings = read_ratings(CODEC / "ratings.csv", ["quality"], (0, 100))
+    tables = [held_out(folder, name, clips.index) for name in ("dora-s0", "dora-s1", "dora_raters-s0", "dora_beta-s0")]
+    y, ids = clips["quality"].to_numpy(), clips["clip_id"].to_numpy(dtype=object)
+    systems, contents = (clips[name].to_numpy() for name in ("system_id", "content_id"))
+    found, single = [], {}
+    for seed, fold in product(range(REPEATS), range(4)):
+        rng = np.random.default_rng(seed)
+        known = np.isin(systems, rng.permutation(np.unique(systems))[:4])
+        unseen = np.isin(contents, rng.permutation(np.unique(contents))[fold::4])
+        fit, pool, test = known & ~unseen, rng.permutation(np.flatnonzero(~known & ~unseen)), ~known & unseen
+        old = MetaRegressor()
+        old.validate(tables, y[fit][:, None], systems[fit], clip_ids=ids[fit], n_bootstrap=0)
+        found += list(_adapted(old, tables, y, ids, pool, test, (0, 3, 10, 30)))
+        for k in (0, 10, 30):
+            adapted = old.adapt(tables, y[pool[:k]][:, None], ids[pool[:k]])
+            scores = adapted.predict(tables, ids[test])
+            asked = {
+                f"adapted to {k}, its distribution": adapted.predict_distribution(tables, ids[test]),
+                f"adapted to {k}, softened with 0.35": BINS.soften(scores, 0.35),
+            }
+            for name, distributions in asked.items():
+                table = PredictionTable(name, ids[test], ["quality"], distributions)
+                single.setdefault(name, []).append(_single(table, ratings, test))
+        for table in tables[1:]:
+            single.setdefault(table.model, []).append(_single(table.take(ids[test]), ratings, test))
+    _show("codec listening test", found)
+    print("log p of a single rating, interval over contents")
+    for name, parts in single.items():
+        counts, sums = np.sum(parts, axis=0)
+        print(f"{name:35} {with_interval(sums, counts, contents)}")
+
+
+def _single(table, ratings, test):
+    """Number and log-probability of each clip's ratings, (2, clips); 0 where it is not in the test."""
+    both = np.zeros((2, len(test)))
+    both[:, test] = log_probabilities(table, ratings, "quality")
+    return both
