@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from sklearn.base import clone
 
+from base_models.errors import UsageError
 from base_models.reliability import noise_ceiling
 from ensemble.stack_data import Rows, StackData
 from meta.audit import Audit, audit
@@ -32,6 +33,8 @@ from meta.verdict import Verdict
 RIVALS = ("ridge", "simplex", "greedy", "best", "log_pool", "crps", "log_score", "lightgbm")
 """Learners that a report puts beside the one chosen; ``auto`` takes as long as several of them."""
 VALIDATION, TRAINING = "meta-validation", "meta-training"
+LEAKY = "LEAKY"
+"""How rows are called whose labels had another use already."""
 RELATIVE_ALPHA = 0.1
 """Penalty of the stacks of subsets, in units of the mean eigenvalue: all subsets share one."""
 
@@ -42,8 +45,9 @@ class Judgement:
 
     Parameters
     ----------
-    boards : leaderboards by name of the rows, the rows that nothing has seen first
+    boards : leaderboards by name of the rows, those of the verdict first and those that fitted last
     rows : name of the rows that the verdict is of
+    judged : those rows
     verdict : the stack against the best base model and the mean
     learners : other learners, fitted and measured like the trial of the chosen one: a leaderboard with the columns
         ``fit_seconds`` and ``predict_seconds``
@@ -51,16 +55,32 @@ class Judgement:
     calibration : per aspect, what `meta.calibration_report.calibration_report` says of the rows of the verdict
     ceiling : what a perfect predictor would score, or an empty frame without single ratings
     predictions : clips of the first judging rows, with scores, intervals and labels
+    marks : what leaks, see `meta.audit.Audit.refuse`; with any, no number here may be shown without a mark
     """
 
     boards: Mapping[str, pd.DataFrame]
     rows: str
+    judged: Judged
     verdict: Verdict
     learners: pd.DataFrame
     contributions: pd.DataFrame
     calibration: Mapping[str, Mapping[str, Any]]
     ceiling: pd.DataFrame = field(default_factory=pd.DataFrame)
     predictions: pd.DataFrame = field(default_factory=pd.DataFrame)
+    marks: tuple[str, ...] = ()
+
+    def marked(self, marks: Sequence[str]) -> Judgement:
+        """The same judgement of a stack that leaks: rows and verdict are called `LEAKY`, wherever they are shown."""
+        if not marks:
+            return self
+        boards = {f"{LEAKY} {name}": board for name, board in self.boards.items()}
+        verdict = replace(self.verdict, sentence=f"{LEAKY}: {self.verdict.sentence}")
+        return replace(self, boards=boards, rows=f"{LEAKY} {self.rows}", verdict=verdict, marks=tuple(marks))
+
+    @property
+    def held(self) -> str:
+        """Name of the rows that learners and contributions are measured on."""
+        return f"{LEAKY} {VALIDATION}" if self.marks else VALIDATION
 
 
 def judge(regressor: MetaRegressor, data: StackData, level: float, rivals: Sequence[str] = RIVALS) -> Judgement:
@@ -72,7 +92,7 @@ def judge(regressor: MetaRegressor, data: StackData, level: float, rivals: Seque
     level : nominal coverage of the intervals in ``predictions``
     rivals : names of learners to put beside the chosen one
     """
-    aspects, sides = data.aspects, regressor.validation_
+    aspects, sides = data.aspects, _sides(regressor, data)
     seen = {name: _judged(rows, regressor, aspects) for name, rows in data.judges.items()}
     labelled = {name: judged for name, judged in seen.items() if np.isfinite(judged.y).any()}
     name, judged = next(iter(labelled.items()), (VALIDATION, sides[VALIDATION]))
@@ -81,10 +101,11 @@ def judge(regressor: MetaRegressor, data: StackData, level: float, rivals: Seque
     return Judgement(
         boards={key: value.board() for key, value in (labelled | sides).items()},
         rows=name,
+        judged=judged,
         verdict=judged.verdict(chosen_on),
         learners=_learners(regressor, data, rivals),
         contributions=_contributions(regressor, data),
-        calibration=_calibration(regressor, judged),
+        calibration=_calibration(_trial(regressor, data) if name == VALIDATION else regressor, judged),
         ceiling=_ceiling(data, judged),
         predictions=pd.DataFrame() if first is None else _predictions(data.judges[first], regressor, aspects, level),
     )
@@ -95,6 +116,37 @@ def audit_of(data: StackData, regressor: MetaRegressor | None = None) -> Audit:
     roles = {"meta-training": data.fit.ids} if regressor is None else _roles(regressor)
     roles |= {"test": data.judges["test"].ids} if "test" in data.judges else {}
     return audit(data.fit.tables, roles, data.contents)
+
+
+def _sides(regressor: MetaRegressor, data: StackData) -> dict[str, Judged]:
+    """The rows of `MetaRegressor.validate` with their prompts, those that measured first."""
+    sides = {name: regressor.validation_[name] for name in (VALIDATION, TRAINING)}
+    if "prompt" not in data.fit.frame:
+        return sides
+    prompts = data.fit.frame.set_index("clip_id")["prompt"]
+    return {name: replace(side, prompt_ids=tuple(prompts[list(side.clip_ids)])) for name, side in sides.items()}
+
+
+def _trial(regressor: MetaRegressor, data: StackData) -> MetaRegressor | None:
+    """The stack of the meta-training rows with a calibration learnt there; None where they are too few for one."""
+    train = regressor.validation_[TRAINING]
+    try:
+        trial = clone(regressor)
+        trial.validate(
+            data.fit.tables, train.y, train.system_ids, clip_ids=train.clip_ids, aspects=data.aspects,
+            groups=_groups_of(train, data), n_bootstrap=0,
+        )  # fmt: skip
+    except UsageError:
+        return None
+    return trial
+
+
+def _groups_of(rows: Judged, data: StackData) -> list[str] | None:
+    groups = data.fit.groups(data.group)
+    if groups is None:
+        return None
+    group_of = dict(zip(data.fit.ids, groups, strict=True))
+    return [group_of[clip] for clip in rows.clip_ids]
 
 
 def _roles(regressor: MetaRegressor) -> dict[str, Sequence[str]]:
@@ -122,10 +174,7 @@ def _predictions(rows: Rows, regressor: MetaRegressor, aspects: Sequence[str], l
 def _learners(regressor: MetaRegressor, data: StackData, rivals: Sequence[str]) -> pd.DataFrame:
     """Every learner, fitted on the meta-training rows and judged on the meta-validation rows."""
     train, held = (regressor.validation_[name] for name in (TRAINING, VALIDATION))
-    groups = data.fit.groups(data.group)
-    group_of = dict(zip(data.fit.ids, groups, strict=True)) if groups else {}
-    of_train = [group_of[clip] for clip in train.clip_ids] if groups else None
-    parts = []
+    of_train, parts = _groups_of(train, data), []
     for name in rivals:
         learner, tables = clone(regressor).set_params(learner=name), data.fit.tables
         started = time.perf_counter()
@@ -157,15 +206,15 @@ def _contributions(regressor: MetaRegressor, data: StackData) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 
-def _calibration(regressor: MetaRegressor, judged: Judged) -> dict[str, dict[str, Any]]:
+def _calibration(regressor: MetaRegressor | None, judged: Judged) -> dict[str, dict[str, Any]]:
     """What intervals and distributions promised, and what they kept on the rows of the verdict."""
     found = {}
     for k, aspect in enumerate(judged.aspects):
+        calibration = None if regressor is None else regressor.calibrations_[k]
         kept = np.flatnonzero(~np.isnan(judged.y[:, k]))
-        if regressor.calibrations_[k] is not None and len(kept):
+        if calibration is not None and len(kept):
             systems = [judged.system_ids[row] for row in kept] if all(judged.system_ids) else None
-            of_aspect = regressor.calibrations_[k], judged.stack[kept, k], judged.y[kept, k], systems
-            found[aspect] = calibration_report(*of_aspect)
+            found[aspect] = calibration_report(calibration, judged.stack[kept, k], judged.y[kept, k], systems)
     return found
 
 
@@ -174,7 +223,7 @@ def _ceiling(data: StackData, judged: Judged) -> pd.DataFrame:
     if data.ratings is None:
         return pd.DataFrame()
     own = data.ratings[data.ratings["clip_id"].isin(judged.clip_ids)]
-    if not (own.groupby("clip_id").size() > 1).any():
-        return pd.DataFrame()
+    counts = own.groupby("clip_id")[list(judged.aspects)].count()
+    aspects = [aspect for aspect in judged.aspects if (counts[aspect] > 1).sum() > 1]
     systems = dict(zip(judged.clip_ids, judged.system_ids, strict=True)) if all(judged.system_ids) else None
-    return noise_ceiling(own, judged.aspects, systems)
+    return noise_ceiling(own, aspects, systems) if aspects else pd.DataFrame()
