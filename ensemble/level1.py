@@ -22,7 +22,7 @@ from meta.learners import LEARNERS
 from meta.missing import MISSING
 from meta.regressor import MetaRegressor
 
-META_VERSION = 2
+META_VERSION = 3
 """Raised whenever the same base models would give another stack or report: older stacks are then made anew."""
 
 
@@ -87,14 +87,15 @@ def _fit(folder: Path, data: StackData, settings: Settings) -> None:
         rows.groups(data.group), n_bootstrap=0,
     )  # fmt: skip
     found = audit_of(data, regressor)
+    marks = found.refuse(allow_leak=True)
     report = Report(
         source=data.source,
         demo=data.demo,
         note=data.note,
         learner=settings.learner,
         facts=regressor.describe(),
-        warnings=(*found.refuse(allow_leak=True), *regressor.warnings_),
-        judgement=judge(regressor, told, LEVEL, settings.rivals),
+        warnings=(*marks, *regressor.warnings_),
+        judgement=judge(regressor, told, LEVEL, settings.rivals).marked(marks),
         audit=found.to_json(),
         aspects=tuple(aspects),
     )

@@ -61,7 +61,7 @@ def _main(argv: Sequence[str] | None = None) -> int:
 
 
 def _table(found, level: float) -> Table:
-    from ensemble.report import figure
+    from ensemble.report_tables import figure
 
     table = Table(title=f"{level * 100:g} % intervals over systems", title_justify="left")
     for name in ("aspect", "metric", "utterance", "system"):

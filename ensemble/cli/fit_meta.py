@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from rich.table import Table
-
 from base_models.errors import UsageError
 from base_models.files import Artifact
 from ensemble.artifacts import Workspace
@@ -42,6 +40,7 @@ def _parser() -> Options:
 
 def _main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
+    from ensemble.cli.boards import board_tables, closing, opening
     from ensemble.level1 import Settings, fit_level1, stack_facts
     from ensemble.stack_folder import ROLE
 
@@ -50,18 +49,13 @@ def _main(argv: Sequence[str] | None = None) -> int:
     workspace = Workspace(Path(options.artifacts))
     folder = fit_level1(workspace, _data(options, workspace), settings)
     facts = stack_facts(Artifact(folder, ROLE))
-    if facts["demo"]:
-        say("demo corpus: synthetic music and simulated raters; these numbers say nothing about real music")
+    for line in opening(facts):
+        say(line)
     console = Screen(width=None if Screen().is_terminal else 200)
-    say(f"{facts['source']}: {facts['note']}")
-    for name, board in facts["leaderboards"].items():
-        console.print(_table(name, board))
-    for warning in facts["warnings"]:
-        say(f"warning: {warning}")
-    interval = facts["interval_coverage"]
-    if interval["shares"]:
-        held = ", ".join(f"{share:.0%} ({aspect})" for aspect, share in interval["shares"].items())
-        say(f"predicted {interval['nominal']:.0%} intervals hold the rating of {held} of the {interval['rows']} clips")
+    for table in board_tables(facts):
+        console.print(table)
+    for line in closing(facts):
+        say(line)
     say(f"report: {folder / 'report.html'}")
     say(f"next: predict_mos {'--predictions ' * bool(options.predictions)}FILE... --artifacts {workspace.root}")
     say(facts["verdict"]["sentence"])
@@ -83,27 +77,6 @@ def _data(options, workspace: Workspace):
             say(f"note: {note}")
         data = StackData.from_external(external, options.labels or options.predictions[0])
     return replace(data, group=options.groups) if options.groups else data
-
-
-def _table(name: str, board) -> Table:
-    from ensemble.report import LEVELS, METRICS, board_rows, counts
-
-    title = f"{name}: {counts(board)}; 95 % intervals over systems beside SRCC"
-    table = Table(title=title, title_justify="left")
-    for column in ("aspect", "model"):
-        table.add_column(column, no_wrap=True)
-    for level in LEVELS:
-        for metric in METRICS:
-            table.add_column(f"{level[:3]} {metric.upper()}", justify="right", overflow="fold")
-    before = None
-    for aspect, model, cells in board_rows(board):
-        if before not in (None, aspect):
-            table.add_section()
-        before = aspect
-        # errors without their interval keep the table within a screen; the report has them all
-        short = [cell if k % 4 == 2 else cell.split(" ")[0] for k, cell in enumerate(cells)]
-        table.add_row(aspect, model, *short, style="bold" if model == "stack" else None)
-    return table
 
 
 def main() -> None:
