@@ -17,7 +17,7 @@ import pandas as pd
 
 from base_models.bins import TARGET_SIGMA, ScoreBins
 from base_models.clips import ALIASES, read_clips
-from base_models.errors import UsageError, some
+from base_models.errors import DamagedArtifact, UsageError, some
 from base_models.files import from_json, read_bytes
 from base_models.predictions import PredictionTable
 from ensemble.prediction_files import common_form, read_distributions, read_predictions
@@ -72,7 +72,8 @@ def read_external(
         raise UsageError(f"{labels or files[0]} rates no clip; name the file of ratings with --labels.")
     clips = clips[clips[names].notna().any(axis=1)].reset_index(drop=True)
     clips.attrs["aspects"] = names
-    found = _each_once([model for file in files for model in _models(Path(file), clips, names)])
+    own = [(Path(file), Path(file) == Path(labels or file)) for file in files]
+    found = _each_once([model for file, labelled in own for model in _models(file, clips, names, labelled)])
     return External(clips, *_joined(found, clips["clip_id"].tolist(), names, SCALE))
 
 
@@ -124,9 +125,9 @@ def _each_once(found: list[_Model]) -> list[_Model]:
     return found
 
 
-def _models(path: Path, clips: pd.DataFrame, aspects: list[str]) -> Iterator[_Model]:
+def _models(path: Path, clips: pd.DataFrame, aspects: list[str], labelled: bool) -> Iterator[_Model]:
     records = _records(path, aspects, SCALE)
-    yield from _scores(path, clips, aspects) if records is None else [records]
+    yield from _scores(path, clips, aspects, labelled) if records is None else [records]
 
 
 def _known(path: Path, models: Sequence[str], aspects: list[str], bins: ScoreBins) -> list[_Model]:
@@ -170,7 +171,10 @@ def _records(path: Path, aspects: list[str], bins: ScoreBins) -> _Model | None:
 
 def _published(path: Path, aspects: list[str]) -> _Model:
     """The published system's records, as scores: its distributions stand on 20 points from 1 to 5, not on our bins."""
-    records = from_json(read_bytes(path), str(path))
+    try:
+        records = from_json(read_bytes(path), str(path))
+    except DamagedArtifact as error:  # somebody else's file: nothing of ours to restore
+        raise UsageError(f"{error} Write its records as JSON again.") from error
     absent = [aspect for aspect in aspects if aspect.lower() not in PUBLISHED]
     if absent or not isinstance(records, dict) or not all(isinstance(record, dict) for record in records.values()):
         raise UsageError(f"{path}: expected records of clips with {some(sum(PUBLISHED.values(), ()))}; aspects mi, ta.")
@@ -186,12 +190,15 @@ def _published(path: Path, aspects: list[str]) -> _Model:
     return _Model(path.stem, list(records), scores)
 
 
-def _scores(path: Path, clips: pd.DataFrame, aspects: list[str]) -> Iterator[_Model]:
-    """One model where a column says that it is the score; else one model per numeric column."""
+def _scores(path: Path, clips: pd.DataFrame, aspects: list[str], labelled: bool) -> Iterator[_Model]:
+    """One model where a column says that it is the score; else one model per numeric column.
+
+    In a file that is `labelled` too, a score that cannot be read may be a label that is not known.
+    """
     try:
         frame = read_predictions(path, aspects)
     except UsageError as error:
-        if "has no predictions of" not in str(error):
+        if not labelled and "has no predictions of" not in str(error):
             raise
     else:
         if not _are_labels(frame, clips, aspects):
@@ -269,7 +276,8 @@ def _join(
             f"'{model.name}' predicts none of the {len(ids)} clips (the first is '{ids[0]}', its own "
             f"'{model.ids[0] if model.ids else ''}'). Give both the same ids, and finite scores."
         )
-    off_scale = ((model.values < bins.low) | (model.values > bins.high)).reshape(len(given), -1).any(axis=1)
+    scores = model.values if model.sigma is None else np.full((len(given), 1), bins.low)  # distributions are on it
+    off_scale = ((scores < bins.low) | (scores > bins.high)).any(axis=1)
     found = {
         "clips not predicted": len(ids) - len(pairs),
         "predicted clips without a label, left aside": len(given) - sum(clip in row_of for clip in wanted),

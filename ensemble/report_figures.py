@@ -32,7 +32,7 @@ def figures(found: Judgement) -> dict[str, list[str]]:
             drawn.append(_svg(aspect, _scatter, judged.y[known, k], judged.stack[known, k], systems))
         if len(found.contributions):
             own = found.contributions.query("aspect == @aspect and metric == 'mse'")
-            drawn += [_svg(f"{aspect}: contributions", _bars, own)] if len(own) else []
+            drawn += [_svg(f"{aspect}: Shapley values", _bars, own)] if len(own) else []
         if aspect in found.calibration:
             drawn.append(_svg(f"{aspect}: intervals", _reliability, found.calibration[aspect]["coverage"]))
             drawn.append(_svg(f"{aspect}: PIT", _pit, found.calibration[aspect]["pit"]))
@@ -73,10 +73,13 @@ def _bars(axes, table: pd.DataFrame) -> None:
     axes.barh(np.arange(len(top)), top["shapley"], xerr=2 * top["standard_error"], color=BLUE, ecolor=GREY)
     axes.axvline(0, color=GREY, linewidth=1)
     axes.set_yticks(np.arange(len(top)))
-    axes.set_yticklabels(top["model"], fontsize=8, parse_math=False)
+    axes.set_yticklabels([_short(name) for name in top["model"]], fontsize=8, parse_math=False)
     axes.tick_params(axis="x", labelsize=8)
-    more = f" ({BARS} of {len(table)} models)" if len(table) > BARS else ""
-    axes.set_xlabel(f"Shapley value: fall of the utterance MSE{more}", fontsize=8)
+    axes.set_xlabel(f"fall of MSE, {len(top)} of {len(table)} models" if len(table) > BARS else "fall of MSE")
+
+
+def _short(name: str, length: int = 20) -> str:
+    return name if len(name) <= length else f"{name[: length - 1]}…"
 
 
 def _reliability(axes, table: pd.DataFrame) -> None:

@@ -117,14 +117,14 @@ def best_first(board: Sequence[Mapping[str, Any]], aspect: str, kept: Sequence[s
 
 
 def counts(board: Sequence[Mapping[str, Any]]) -> str:
-    """How many clips and systems a leaderboard counts; a range where aspects or models differ.
+    """How many clips and systems a leaderboard counts; a range where aspects or models differ. One system is none.
 
     >>> counts([{"level": "utterance", "n": 8}, {"level": "system", "n": 7}])
     '8 clips, 7 systems'
     """
     found = {level: sorted({row["n"] for row in board if row["level"] == level}) for level in LEVELS}
     spans = {level: "-".join(dict.fromkeys(str(n) for n in (values[0], values[-1]))) for level, values in found.items()}
-    return f"{spans['utterance']} clips, {spans['system']} systems"
+    return f"{spans['utterance']} clips" + ("" if spans["system"] == "1" else f", {spans['system']} systems")
 
 
 def tables(found: Judgement) -> dict[str, TextTable]:

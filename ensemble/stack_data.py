@@ -141,9 +141,18 @@ class StackData:
         return replace(self, fit=replace(self.fit, tables=tuple(map(_forgetful, self.fit.tables))), judges=rows)
 
     @classmethod
-    def from_external(cls, external: External, source: str) -> StackData:
-        """Predictions from files. Rows that the labels call ``test`` judge; all others fit, ``train`` left out."""
-        clips, tables = external.clips, external.tables
+    def from_external(cls, external: External, source: str, only: Sequence[str] | None = None) -> StackData:
+        """Predictions from files, or those of the models that are named.
+
+        Rows that the labels call ``test`` judge; all others fit, ``train`` left out.
+
+        Raises
+        ------
+        UsageError
+            when a name is unknown, or a model predicts none of the rows that fit or judge.
+        """
+        clips, known = external.clips, {table.model: table for table in external.tables}
+        tables = [known[one_of(name, known, "model")] for name in dict.fromkeys(only or known)]
         test = (clips["split"] == "test").to_numpy()
         fit = ~test & (clips["split"] != "train").to_numpy() if (clips["split"] == "dev").any() else ~test
         parts = {"fit": fit} | ({"test": test} if test.any() else {})
@@ -153,7 +162,8 @@ class StackData:
         }
         aspects = tuple(clips.attrs["aspects"])
         data = clips.to_csv().encode() + b"".join(table.to_bytes() for table in tables)
-        note = f"{len(tables)} base models, {len(rows['fit'].frame)} clips to fit and validate on"
+        models = f"{len(tables)} base model{'s' * (len(tables) != 1)}"
+        note = f"{models}, {len(rows['fit'].frame)} clips to fit and validate on"
         return cls(
             rows.pop("fit"), rows, aspects, judged_by_text(aspects, None), source, note, identity=(sha256(data),)
         )

@@ -49,6 +49,13 @@ def test_scores_off_the_scale_are_moved_and_counted(tmp_path):
     assert found.notes == (f"scores moved to the nearer end of 1..5: '{(MOS > 3).sum()} of one'",)
 
 
+def test_a_clip_without_a_label_is_left_aside_though_its_file_holds_both(tmp_path):
+    unknown = np.where(np.arange(12) < 3, np.nan, MOS)
+    found = read_external([wide(tmp_path / "all.csv", mos=unknown)])
+    assert [len(table) for table in found.tables] == [9, 9]
+    assert found.notes == ("predicted clips without a label, left aside: '3 of one', '3 of two'",)
+
+
 def test_files_of_one_model_each_are_joined_whatever_their_form(tmp_path):
     pd.DataFrame({"file_path": [f"wav/{clip}.wav" for clip in CLIPS[::-1]], "predicted_mos": MOS[::-1] + 0.01}).to_csv(
         tmp_path / "utmos.csv", index=False
@@ -68,6 +75,7 @@ def test_files_of_one_model_each_are_joined_whatever_their_form(tmp_path):
     for table in found.tables:
         np.testing.assert_allclose(table.take(CLIPS).scores[:, 0], MOS, atol=0.02)
     assert found.tables[3].trained_on == {"other"}
+    assert found.notes == ()
 
 
 def test_several_aspects_are_columns_of_aspect_and_model_or_published_records(tmp_path):
@@ -99,6 +107,10 @@ def test_what_cannot_be_joined_is_refused_with_the_cure(tmp_path):
     (tmp_path / "broken.json").write_text('{"a": 3}')
     with pytest.raises(UsageError, match=r"broken.json: expected records"):
         read_external([tmp_path / "broken.json"], given)
+    for name in ("torn.json", "torn.parquet"):
+        (tmp_path / name).write_bytes(b"\xc0\xff" * 20)
+        with pytest.raises(UsageError, match=rf"{name} is not (valid JSON|a readable Parquet file)"):
+            read_external([tmp_path / name], given)
     with pytest.raises(UsageError, match="at least one file"):
         read_external([])
 

@@ -88,7 +88,8 @@ def test_the_report_is_whole_and_consistent(flow, learner):
     folder = flow.stacks[learner]
     report = json.loads((folder / "report.json").read_text())
     assert report["learner"] == learner
-    assert set(report["leaderboards"]) == {"meta-training", "meta-validation", "test"}
+    assert report["order"] == ["test", "meta-validation", "meta-training"]
+    assert set(report["leaderboards"]) == set(report["order"])
     metrics = pd.read_csv(folder / "metrics.csv")
     for rows, board in report["leaderboards"].items():
         board = pd.DataFrame(board)
@@ -97,7 +98,7 @@ def test_the_report_is_whole_and_consistent(flow, learner):
         pd.testing.assert_frame_equal(board.astype(same.dtypes.to_dict()), same, rtol=1e-12, check_like=True)
     page = (folder / "report.html").read_text()
     assert all(model in page for model in MODELS)
-    assert page.count("<svg") == 2
+    assert page.count("<svg") == 8
     predictions = pd.read_csv(folder / "predictions-test.csv")
     again = evaluate(predictions[["mi_true", "ta_true"]], predictions[ASPECTS], predictions["system_id"], ASPECTS)
     stack = metrics[(metrics["rows"] == "test") & (metrics["model"] == "stack")]

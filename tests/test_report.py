@@ -4,17 +4,24 @@ import html.parser
 import io
 import json
 import math
+import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from base_models.metrics import evaluate_difference
+from base_models.bins import ScoreBins
 from base_models.predictions import PredictionTable
-from ensemble.report import Report, answer, board_rows, figure, render_files
+from ensemble.judgement import Judgement
+from ensemble.report import Report, answer, render_files
+from ensemble.report_tables import CEILING, best_first, board_rows, figure, tables
+from meta.calibration import Calibration
+from meta.calibration_report import calibration_report
 from meta.judged import Judged
 
-ASPECTS = ("mi", "ta")
+ASPECTS, MODELS = ("mi", "ta"), ("dora-s0", "dora-s1")
+TABLES = ("leaderboards", "learners", "contributions", "calibration", "noise_ceiling")
 
 
 @pytest.fixture(scope="module")
@@ -26,13 +33,12 @@ def made():
     stack = np.clip(truth + rng.normal(0, 0.3, (n, 2)), 1, 5)
     tables = [
         PredictionTable.from_scores(name, ids, ASPECTS, np.clip(truth + rng.normal(0, 0.6, (n, 2)), 1, 5))
-        for name in ("dora-s0", "dora-s1")
+        for name in MODELS
     ]
     truth[-1] = np.nan
-    board = Judged.of(tables, truth, ids, systems, ASPECTS, stack).board(50)
+    judged = Judged.of(tables, truth, ids, systems, ASPECTS, stack)
+    board = judged.board(50)
     frame = pd.DataFrame({"clip_id": ids, "system_id": systems, "mi": stack[:, 0], "ta": stack[:, 1]})
-    frame = frame.assign(mi_true=truth[:, 0], ta_true=truth[:, 1])
-    differences = evaluate_difference(truth, stack, stack[::-1], systems, list(ASPECTS), 50)
     return Report(
         source="listening <b>test</b> & co.csv",
         demo=False,
@@ -40,16 +46,45 @@ def made():
         learner="ridge",
         facts={"mi": {"alpha": 1.0}, "ta": {"alpha": None}},
         warnings=("mi: ridge chose the <lower> end",),
-        boards={"meta-validation": board, "test": board},
-        differences=differences,
-        verdict="no <difference> shown",
-        predictions=frame,
+        judgement=Judgement(
+            boards={"test": board, "meta-validation": board},
+            rows="test",
+            judged=judged,
+            verdict=replace(judged.verdict(judged), sentence="no <difference> shown"),
+            learners=board[board["model"] == "stack"].assign(model="crps", fit_seconds=1.5, predict_seconds=0.25),
+            contributions=shapley(),
+            calibration={aspect: kept(judged, k) for k, aspect in enumerate(ASPECTS)},
+            ceiling=ceiling(board),
+            predictions=frame.assign(mi_true=truth[:, 0], ta_true=truth[:, 1]),
+        ),
+        audit={"leaks": False, "overlaps": []},
         aspects=ASPECTS,
     )
 
 
+def shapley(models=MODELS, exact=True):
+    rows = [(a, m, g, 0.01 * k, 0.3 - 0.1 * k) for a in ASPECTS for k, m in enumerate(models) for g in ("mse", "srcc")]
+    frame = pd.DataFrame(rows, columns=["aspect", "model", "metric", "drop_one", "shapley"])
+    return frame.assign(standard_error=0.0 if exact else 0.02, exact=exact)
+
+
+def kept(judged, k):
+    known = ~np.isnan(judged.y[:, k])
+    calibration = Calibration.fit(judged.stack[known, k], judged.y[known, k], ScoreBins())
+    systems = np.array(judged.system_ids)[known]
+    return calibration_report(calibration, judged.stack[known, k], judged.y[known, k], systems)
+
+
+def ceiling(board):
+    frame = board.loc[board["model"] == "mean", ["aspect", "level", "metric", "low", "high", "n"]]
+    return frame.assign(ceiling=0.987, reliability=0.975, raters=4.0)
+
+
 def changed(report, **changes):
-    return Report(**(vars(report) | changes))
+    """The report after changes to itself or to what it says of the stack."""
+    own = {name: value for name, value in changes.items() if name in vars(report)}
+    of_judgement = {name: value for name, value in changes.items() if name not in own}
+    return replace(report, judgement=replace(report.judgement, **of_judgement), **own)
 
 
 class Page(html.parser.HTMLParser):
@@ -59,7 +94,7 @@ class Page(html.parser.HTMLParser):
 
     def __init__(self, page):
         super().__init__()
-        self.open, self.text, self.tags = [], [], []
+        self.open, self.text, self.tags, self.titles = [], [], [], []
         self.feed(page)
         self.close()
         assert not self.open
@@ -73,11 +108,26 @@ class Page(html.parser.HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data):
+        if self.open[-1:] == ["h2"]:
+            self.titles.append(data)
         self.text.append(data)
 
 
 def page(report):
     return render_files(report)["report.html"].decode()
+
+
+@pytest.fixture(scope="module")
+def files(made):
+    return render_files(made)
+
+
+@pytest.fixture
+def slim(made):
+    """The report with one picture only, which is drawn in less time."""
+    judged = made.judgement.judged
+    one = replace(judged, y=np.where([True, False], judged.y, np.nan))
+    return changed(made, judged=one, contributions=pd.DataFrame(), calibration={})
 
 
 # ---- numbers as text
@@ -101,7 +151,7 @@ def test_answers_have_eight_decimals_sorted_ids_and_no_suffix():
 
 
 def test_a_board_becomes_one_row_per_aspect_and_model(made):
-    board = made.boards["test"].to_dict("records")
+    board = made.judgement.boards["test"].to_dict("records")
     rows = list(board_rows(board))
     models = ["stack", "mean", "dora-s0", "dora-s1"]
     assert [(aspect, model) for aspect, model, _ in rows] == [(a, m) for a in ASPECTS for m in models]
@@ -112,18 +162,55 @@ def test_a_board_becomes_one_row_per_aspect_and_model(made):
     assert rows[0][2][0] == figure(first["value"], first["low"], first["high"])
 
 
+def test_the_ceiling_stands_below_the_models_of_its_aspect(made):
+    board = made.judgement.boards["test"].to_dict("records")
+    rows = list(board_rows(board, made.judgement.ceiling.to_dict("records")))
+    assert [model for _, model, _ in rows] == 2 * ["stack", "mean", *MODELS, CEILING]
+    assert all(cell.startswith("0.987 [") for cell in rows[4][2])
+    only = made.judgement.ceiling[made.judgement.ceiling["aspect"] == "ta"].to_dict("records")
+    assert [aspect for aspect, model, _ in board_rows(board, only) if model == CEILING] == ["ta"]
+
+
+def test_the_best_models_are_those_of_highest_system_correlation_or_else_of_utterances():
+    cells = {"a": (0.9, 0.1), "stack": (0.5, 0.5), "b": (0.1, None), "c": (0.2, 0.3)}
+    board = [
+        {"aspect": "mi", "model": model, "level": level, "metric": "srcc", "value": value}
+        for model, values in cells.items()
+        for level, value in zip(("utterance", "system"), values, strict=True)
+    ]
+    assert best_first(board, "mi", ("stack",), 2) == ["stack", "c", "a"]
+    without = [row | {"value": None} if row["level"] == "system" else row for row in board]
+    assert best_first(without, "mi", ("stack", "mean"), 2) == ["stack", "a", "c"]
+
+
+def test_every_small_table_has_readable_titles_and_names_its_rows(made):
+    found = tables(made.judgement)
+    assert [title.partition(": ")[0] for title in found] == ["test", "meta-validation", *5 * ["test"]]
+    assert not any("_" in column for table in found.values() for column in table.columns)
+    assert all(len(row) == len(table.columns) for table in found.values() for row in table.rows)
+    shapley_of = found["meta-validation: contributions"]
+    assert shapley_of.columns[2:4] == ("Shapley, utterance MSE", "Shapley, system SRCC")
+    assert [row[:3] for row in shapley_of.rows] == [
+        [a, m, v] for a in ASPECTS for m, v in zip(MODELS, ("0.300", "0.200"), strict=True)
+    ]
+    drawn = tables(replace(made.judgement, contributions=shapley(exact=False)))["meta-validation: contributions"]
+    assert drawn.rows[0][2] == "0.300 ± 0.040"
+    assert "orders are drawn" in drawn.said
+    assert "orders are drawn" not in shapley_of.said
+
+
 # ---- files
 
 
-def test_all_files_are_there(made):
+def test_all_files_are_there(files, slim):
     names = {"report.json", "metrics.csv", "report.html", "answer.txt", "predictions-test.csv"}
-    assert set(render_files(made)) == names
-    without = render_files(changed(made, predictions=pd.DataFrame(), boards={"dev": made.boards["test"]}))
+    assert set(files) == names
+    without = render_files(changed(slim, predictions=pd.DataFrame(), boards={"dev": slim.judgement.boards["test"]}))
     assert set(without) == names - {"answer.txt", "predictions-test.csv"}
 
 
-def test_the_table_of_metrics_is_whole(made):
-    metrics = pd.read_csv(io.BytesIO(render_files(made)["metrics.csv"]))
+def test_the_table_of_metrics_is_whole(files):
+    metrics = pd.read_csv(io.BytesIO(files["metrics.csv"]))
     assert metrics.columns[0] == "rows"
     counts = metrics.groupby(["rows", "model"]).size()
     assert len(counts) == 2 * 4
@@ -131,10 +218,10 @@ def test_the_table_of_metrics_is_whole(made):
     assert not metrics.duplicated(["rows", "model", "aspect", "level", "metric"]).any()
 
 
-def test_the_json_is_strict_and_undefined_numbers_are_null(made):
-    board = made.boards["test"].copy()
+def test_the_json_is_strict_and_undefined_numbers_are_null(slim):
+    board = slim.judgement.boards["test"].copy()
     board.loc[0, ["value", "low", "high"]] = np.nan
-    data = render_files(changed(made, boards={"test": board}))["report.json"]
+    data = render_files(changed(slim, boards={"test": board}))["report.json"]
 
     def refuse(constant):
         raise AssertionError(constant)
@@ -142,27 +229,30 @@ def test_the_json_is_strict_and_undefined_numbers_are_null(made):
     report = json.loads(data, parse_constant=refuse)
     assert report["leaderboards"]["test"][0]["value"] is None
     assert len(report["leaderboards"]["test"]) == 4 * 16
-    assert report["source"] == made.source
+    assert report["source"] == slim.source
     assert report["demo"] is False
     assert report["aspects"] == ["mi", "ta"]
+    assert report["order"] == ["test"]
+    assert report["noise_ceiling"]["test"][0]["ceiling"] == 0.987
+    assert report["verdict"]["comparisons"][0]["p_holm"] is not None
 
 
-def test_the_predictions_keep_their_order_and_their_labels(made):
-    frame = pd.read_csv(io.BytesIO(render_files(made)["predictions-test.csv"]))
-    assert list(frame["clip_id"]) == list(made.predictions["clip_id"])
-    np.testing.assert_allclose(frame["mi"], made.predictions["mi"])
+def test_the_predictions_keep_their_order_and_their_labels(made, files):
+    frame = pd.read_csv(io.BytesIO(files["predictions-test.csv"]))
+    assert list(frame["clip_id"]) == list(made.judgement.predictions["clip_id"])
+    np.testing.assert_allclose(frame["mi"], made.judgement.predictions["mi"])
     assert frame["ta_true"].isna().sum() == 1
 
 
-def test_the_same_report_has_the_same_bytes(made):
-    assert render_files(made) == render_files(made)
+def test_the_same_report_has_the_same_bytes(made, files):
+    assert render_files(made) == files
 
 
 # ---- the page
 
 
-def test_the_page_names_every_model_and_every_kind_of_rows(made):
-    text = " ".join(Page(page(made)).text)
+def test_the_page_names_every_model_and_every_kind_of_rows(files):
+    text = " ".join(Page(files["report.html"].decode()).text)
     for word in (
         "dora-s0",
         "dora-s1",
@@ -175,13 +265,13 @@ def test_the_page_names_every_model_and_every_kind_of_rows(made):
         assert word in text
 
 
-def test_the_page_says_demo_when_it_is_one(made):
-    assert "Demo corpus" not in page(made)
-    assert "these numbers say nothing about real music" in page(changed(made, demo=True))
+def test_the_page_says_demo_when_it_is_one(files, slim):
+    assert b"Demo corpus" not in files["report.html"]
+    assert "these numbers say nothing about real music" in page(changed(slim, demo=True))
 
 
-def test_names_from_the_data_cannot_become_markup(made):
-    source = page(made)
+def test_names_from_the_data_cannot_become_markup(files):
+    source = files["report.html"].decode()
     assert "<b>test</b>" not in source
     assert "listening &lt;b&gt;test&lt;/b&gt; &amp; co.csv" in source
     assert "<i>" not in source
@@ -190,26 +280,85 @@ def test_names_from_the_data_cannot_become_markup(made):
 
 
 @pytest.mark.parametrize("name", ["<script>alert(1)</script>", "cost $x^$", "$\\bad{$", "quality & co"])
-def test_an_aspect_may_be_called_anything(made, name):
-    board = made.boards["test"].replace({"aspect": {"mi": name}})
-    frame = made.predictions.rename(columns={"mi": name, "mi_true": f"{name}_true"})
-    made = changed(made, boards={"test": board}, predictions=frame, aspects=(name, "ta"))
+def test_an_aspect_or_a_model_may_be_called_anything(made, name):
+    found, renamed = made.judgement, {"aspect": {"mi": name}, "model": {"dora-s1": name}}
+    frame = found.predictions.rename(columns={"mi": name, "mi_true": f"{name}_true"})
+    made = changed(
+        made,
+        boards={"test": found.boards["test"].replace(renamed)},
+        contributions=found.contributions.replace(renamed),
+        ceiling=found.ceiling.replace(renamed),
+        calibration={name: found.calibration["mi"]},
+        judged=replace(found.judged, aspects=(name, "ta")),
+        predictions=frame,
+        aspects=(name, "ta"),
+    )
     parsed = Page(page(made))
     assert "script" not in parsed.tags
     assert name in " ".join(parsed.text)
 
 
-def test_there_is_one_figure_per_labelled_aspect(made):
-    frame = made.predictions.assign(ta_true=np.nan)
-    assert page(made).count("<svg") == 2
-    assert page(changed(made, predictions=frame)).count("<svg") == 1
+def test_every_labelled_aspect_has_its_pictures(made, files, slim):
+    """Predicted against rated, Shapley values, what intervals kept, and PIT."""
+    assert files["report.html"].count(b"<svg") == 8
+    assert page(slim).count("<svg") == 1
+    assert page(changed(slim, contributions=made.judgement.contributions)).count("<svg") == 3
+    assert page(changed(slim, calibration={"mi": made.judgement.calibration["mi"]})).count("<svg") == 3
 
 
-def test_a_test_split_without_labels_still_gives_a_page_and_an_answer(made):
-    frame = made.predictions[["clip_id", "system_id", "mi", "ta"]]
-    board = {"meta-validation": made.boards["test"]}
-    files = render_files(changed(made, predictions=frame, boards=board, differences=pd.DataFrame()))
-    assert "<svg" not in files["report.html"].decode()
+def test_of_many_models_the_picture_has_the_dozen_that_give_most(slim):
+    many = shapley([f"{'long' * k}-{k}" for k in range(20)], exact=False)
+    source = page(changed(slim, contributions=many))
+    assert "<!-- fall of MSE, 12 of 20 models -->" in source
+    assert "<!-- longlonglonglonglon… -->" in source
+    assert "-19 -->" not in source
+
+
+def test_the_page_stands_alone(files):
+    source = files["report.html"].decode()
+    assert not {"script", "link", "img", "iframe"} & set(Page(source).tags)
+    assert not re.search(r"(src|href)=.(?!#)(?!http://www.w3.org|http://purl.org|http://creativecommons.org)", source)
+
+
+def test_other_learners_stand_with_their_times(files, slim):
+    text = Page(files["report.html"].decode()).text
+    assert "meta-validation: other learners, fitted on the meta-training rows" in text
+    assert {"crps", "fit, s", "1.50", "0.250"} <= set(text)
+    assert "other learners" not in page(changed(slim, learners=pd.DataFrame()))
+
+
+def test_a_leak_marks_the_title_of_every_table_and_the_verdict(made, files):
+    assert b"LEAKY" not in files["report.html"]
+    assert json.loads(files["report.json"])["leaks"] == []
+    leaky = replace(made, judgement=made.judgement.marked(["leaky: 3 clips of test were used to train 'dora-s0'"]))
+    files = render_files(leaky)
+    report = json.loads(files["report.json"])
+    assert report["leaks"] == ["leaky: 3 clips of test were used to train 'dora-s0'"]
+    assert report["verdict"]["sentence"].startswith("LEAKY: ")
+    names = [name for table in TABLES for name in report[table]]
+    names += [report["verdict"]["rows"], report["interval_coverage"]["rows"], *report["order"]]
+    assert all(name.startswith("LEAKY ") for name in names)
+    assert set(pd.read_csv(io.BytesIO(files["metrics.csv"]))["rows"]) == {"LEAKY test", "LEAKY meta-validation"}
+    parsed = Page(files["report.html"].decode())
+    assert len(report["calibration"]["LEAKY test"]["mi"]["pit"]) == 10
+    assert len(parsed.titles) == parsed.tags.count("h2") > 10
+    assert all(title.startswith("LEAKY ") for title in parsed.titles)
+    assert "LEAKY: no <difference> shown" in parsed.text
+
+
+def test_a_test_split_without_labels_still_gives_a_page_and_an_answer(slim):
+    found = slim.judgement
+    bare = replace(
+        found,
+        boards={"meta-validation": found.boards["test"]},
+        rows="meta-validation",
+        predictions=found.predictions[["clip_id", "system_id", "mi", "ta"]],
+        learners=pd.DataFrame(),
+        ceiling=pd.DataFrame(),
+    )
+    files = render_files(replace(slim, judgement=bare))
     Page(files["report.html"].decode())
-    assert json.loads(files["report.json"])["stack_minus_mean"] == []
+    report = json.loads(files["report.json"])
+    assert report["learners"] == report["contributions"] == {"meta-validation": []}
+    assert report["interval_coverage"]["shares"] == {}
     assert len(files["answer.txt"].splitlines()) == 24

@@ -7,7 +7,7 @@ from base_models.files import atomic_write, read_json, seal
 from base_models.predictions import PredictionTable
 from ensemble.artifacts import Workspace
 from ensemble.external import read_external
-from ensemble.level1 import fit_level1
+from ensemble.level1 import Settings, fit_level1
 from ensemble.rated_clips import RatedClips
 from ensemble.stack_data import MODEL_FILES, StackData
 
@@ -67,10 +67,10 @@ def test_out_of_fold_the_training_split_fits_and_both_others_judge(workspace):
     assert set(data.fit.frame["split"]) == {"train"}
     assert list(data.judges) == ["test", "dev"]
     assert sorted(data.fit.tables[0].clip_ids) == sorted(data.fit.ids)
-    folder = fit_level1(workspace, data, "ridge")
+    folder = fit_level1(workspace, data, Settings(rivals=("mean",)))
     report = read_json(folder / "report.json")
     assert set(report["leaderboards"]) == {"test", "dev", "meta-training", "meta-validation"}
-    assert folder != fit_level1(workspace, StackData.from_level0(workspace), "ridge")
+    assert folder != fit_level1(workspace, StackData.from_level0(workspace), Settings(rivals=("mean",)))
 
 
 def test_without_folds_there_is_nothing_out_of_fold(workspace):
@@ -80,6 +80,18 @@ def test_without_folds_there_is_nothing_out_of_fold(workspace):
         StackData.from_level0(workspace, cv="oof")
     with pytest.raises(UsageError, match=r"cv.*'off'"):
         StackData.from_level0(workspace, cv="off")
+
+
+def test_of_files_of_predictions_those_that_are_named_are_stacked(tmp_path):
+    table = {"clip_id": [f"u{k}" for k in range(8)], "mos": np.linspace(1, 5, 8), "one": 3.0, "two": 2.0}
+    pd.DataFrame(table).to_csv(tmp_path / "all.csv", index=False)
+    external = read_external([tmp_path / "all.csv"])
+    data = StackData.from_external(external, "all.csv", ["two"])
+    assert [table.model for table in data.fit.tables] == ["two"]
+    assert data.note == "1 base model, 8 clips to fit and validate on"
+    assert data.identity != StackData.from_external(external, "all.csv").identity
+    with pytest.raises(UsageError, match=r"Unknown model .tow.\. Did you mean .two."):
+        StackData.from_external(external, "all.csv", ["tow"])
 
 
 def test_files_of_predictions_are_stacked_and_grouped(tmp_path):
@@ -97,5 +109,5 @@ def test_files_of_predictions_are_stacked_and_grouped(tmp_path):
     frame.assign(split=["test"] * 20 + ["dev"] * 40).to_csv(tmp_path / "split.csv", index=False)
     data = StackData.from_external(read_external([tmp_path / "split.csv"]), "split.csv")
     assert (len(data.fit.frame), len(data.judges["test"].frame)) == (40, 20)
-    report = read_json(fit_level1(Workspace(tmp_path / "art"), data) / "report.json")
+    report = read_json(fit_level1(Workspace(tmp_path / "art"), data, Settings(rivals=())) / "report.json")
     assert [row["model"] for row in report["leaderboards"]["test"]][::8] == ["stack", "mean", "one", "two"]

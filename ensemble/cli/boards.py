@@ -12,7 +12,6 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from base_models.errors import some
 from base_models.metrics import LEVELS, METRICS
 from ensemble.report_tables import CEILING, best_first, board_rows, counts
 from meta.judged import MEAN, STACK
@@ -24,7 +23,9 @@ MANY, BEST = 12, 10
 def opening(facts: Mapping[str, Any]) -> Iterator[str]:
     """What is said before any number."""
     if facts["leaks"]:
-        yield f"LEAKY, every number below: {some(facts['leaks'], 2)}"
+        more = f"; and {len(facts['leaks']) - 2} more such overlaps" if len(facts["leaks"]) > 2 else ""
+        leaks = "; ".join(mark.removeprefix("leaky: ") for mark in facts["leaks"][:2])
+        yield f"LEAKY, every number below: {leaks}{more}"
     if facts["demo"]:
         yield "demo corpus: synthetic music and simulated raters; these numbers say nothing about real music"
     yield f"{facts['source']}: {facts['note']}"
@@ -45,7 +46,7 @@ def board_tables(facts: Mapping[str, Any]) -> Iterator[Table]:
     """One table per leaderboard, that of the verdict's rows first."""
     for name in facts["order"]:
         board = facts["leaderboards"][name]
-        title = f"{name}: {counts(board)}; 95 % intervals over systems beside SRCC"
+        title = f"{name}: {counts(board)}; 95 % intervals beside SRCC"
         yield _table(title, board, facts["noise_ceiling"].get(name, []))
 
 

@@ -67,6 +67,8 @@ def _data(options, workspace: Workspace):
     from ensemble.external import read_external
     from ensemble.stack_data import StackData
 
+    if options.predictions and options.cv != "dev":
+        raise UsageError("--cv belongs to the base models of fit_base; --predictions are taken as they are.")
     if not options.predictions:
         if options.labels or options.aspects:
             raise UsageError("--labels and --aspects belong to --predictions; fit_base has the others already.")
@@ -75,7 +77,7 @@ def _data(options, workspace: Workspace):
         external = read_external(options.predictions, options.labels, options.aspects)
         for note in external.notes:
             say(f"note: {note}")
-        data = StackData.from_external(external, options.labels or options.predictions[0])
+        data = StackData.from_external(external, options.labels or options.predictions[0], options.models)
     return replace(data, group=options.groups) if options.groups else data
 
 

@@ -1,0 +1,125 @@
+"""Laws of what fit_meta shows: the best of many models, the verdict last, a leak before all."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from commands import call, refused
+
+from base_models.predictions import PredictionTable
+from ensemble.cli.boards import board_tables, closing, opening
+
+
+@pytest.fixture
+def table(tmp_path):
+    """Labels and 14 models of 60 clips, each noisier than the one before."""
+    rng, n = np.random.default_rng(0), 60
+    mos = rng.uniform(1.5, 4.5, n)
+    frame = pd.DataFrame({"utterance": [f"u{k}" for k in range(n)], "system": [f"s{k % 6}" for k in range(n)]})
+    noisy = {f"m{k:02}": np.clip(mos + rng.normal(0, 0.2 + 0.15 * k, n), 1, 5) for k in range(14)}
+    frame = frame.assign(mos=mos, **noisy)
+    frame.to_csv(tmp_path / "all.csv", index=False)
+    return frame
+
+
+def fit_meta(tmp_path, *words):
+    return call("fit_meta", "--predictions", *words, "--rivals", "--artifacts", tmp_path / "art")
+
+
+def test_of_many_models_the_ten_best_are_shown_and_the_others_are_said_to_be_in_the_report(table, tmp_path):
+    code, out, err = fit_meta(tmp_path, tmp_path / "all.csv")
+    assert code == 0
+    first, second = out.split("meta-training: ")
+    assert "meta-validation: 24 clips, 6 systems" in first
+    for text in (first, second):
+        assert sum(f" m{k:02} " in text for k in range(14)) == 10
+        assert " stack " in text
+        assert " mean " in text
+        assert "the 10 best of 14 base models by SRCC; the report has 4 more" in text
+    report = json.loads(next(tmp_path.glob("art/meta/*/report.json")).read_text())
+    assert len({row["model"] for row in report["leaderboards"]["meta-validation"]}) == 16
+    assert err.splitlines()[-1] == report["verdict"]["sentence"]
+    assert "next: predict_mos" not in err  # nobody can score a file with predictions alone
+    assert out.splitlines()[-1] == str(next(tmp_path.glob("art/meta/*")))
+
+
+def test_a_dozen_models_are_all_shown(table, tmp_path):
+    _, out, err = fit_meta(tmp_path, tmp_path / "all.csv", "--models", *(f"m{k:02}" for k in range(12)))
+    assert all(f" m{k:02} " in out for k in range(12))
+    assert "best of" not in out
+    assert "12 base models, 60 clips" in err
+
+
+def test_a_leak_is_refused_and_when_allowed_said_first_and_on_every_table(table, tmp_path):
+    table[["utterance", "system", "mos"]].to_csv(tmp_path / "labels.csv", index=False)
+    ids, seen = table["utterance"].tolist(), frozenset(table["utterance"][:9])
+    for name, trained_on in (("knows", seen), ("clean", frozenset())):
+        scores = table[["m03"]].to_numpy()
+        PredictionTable.from_scores(name, ids, ["mos"], scores, trained_on=trained_on).write(
+            tmp_path / f"{name}.parquet"
+        )
+    words = [tmp_path / "knows.parquet", tmp_path / "clean.parquet", "--labels", tmp_path / "labels.csv"]
+    refused(
+        2, fit_meta(tmp_path, *words), r"'u0', .* and 4 more were used to train 'knows'; meta-training on them leaks"
+    )
+    assert not list(tmp_path.glob("art/meta/*"))
+    code, out, err = fit_meta(tmp_path, *words, "--allow-leak")
+    assert code == 0
+    lines = err.splitlines()
+    assert lines[0].startswith("LEAKY, every number below: ")
+    assert "were used to train 'knows'" in lines[0]
+    assert lines[-1].startswith("LEAKY: ")
+    titles = [line for line in out.splitlines() if "intervals beside" in line]
+    assert len(titles) == 2
+    assert all(title.startswith("LEAKY meta-") for title in titles)
+
+
+def test_options_that_do_not_go_together_are_refused(table, tmp_path):
+    path = tmp_path / "all.csv"
+    refused(2, fit_meta(tmp_path, path, "--cv", "oof"), "--cv belongs to the base models of fit_base")
+    refused(2, fit_meta(tmp_path, path, "--models", "m99"), "Unknown model 'm99'")
+    refused(2, fit_meta(tmp_path, path, "--missing", "pol"), "Unknown --missing 'pol'. Did you mean 'pool'")
+    refused(2, call("fit_meta", "--labels", path, "--artifacts", tmp_path), "--labels and --aspects belong to --pred")
+
+
+# ---- the words around the tables
+
+
+def facts(**changes):
+    whole = {
+        "leaks": [],
+        "demo": False,
+        "source": "a.csv",
+        "note": "n",
+        "warnings": ["w"],
+        "noise_ceiling": {"test": []},
+    }
+    return whole | {"interval_coverage": {"nominal": 0.9, "rows": "test", "shares": {"mos": 0.88}}} | changes
+
+
+def test_leaks_are_counted_and_not_said_twice():
+    marks = [f"leaky: {k} clips" for k in range(4)]
+    said = facts(leaks=marks, warnings=[*marks, "w"], demo=True)
+    lines = list(opening(said))
+    assert lines[0] == "LEAKY, every number below: 0 clips; 1 clips; and 2 more such overlaps"
+    assert [line.partition(":")[0] for line in lines] == ["LEAKY, every number below", "demo corpus", "a.csv"]
+    assert list(closing(said)) == [
+        "warning: w",
+        "predicted 90% intervals hold the rating of 88% (mos) of the test clips",
+    ]
+    assert list(opening(facts())) == ["a.csv: n"]
+
+
+def test_names_with_brackets_are_shown_as_they_are_and_the_ceiling_below_them():
+    row = {"aspect": "[b]", "n": 9, "value": 0.5, "low": 0.4, "high": 0.6}
+    cells = [{"level": level, "metric": m} for level in ("utterance", "system") for m in ("mse", "lcc", "srcc", "ktau")]
+    board = [row | {"model": model} | cell for model in ("stack", "[red]") for cell in cells]
+    ceiling = [row | {"ceiling": 0.9} | cell for cell in cells]
+    said = facts(order=["test"], leaderboards={"test": board}, noise_ceiling={"test": ceiling})
+    (table,) = board_tables(said)
+    shown = [[str(cell) for cell in column.cells] for column in table.columns]
+    assert shown[0] == ["[b]"] * 3
+    assert shown[1] == ["stack", "[red]", "noise ceiling"]
+    assert shown[2] == ["0.500", "0.500", "0.900"]
+    assert shown[4][2] == "0.900 [0.40, 0.60]"
