@@ -1,6 +1,9 @@
-"""Where torch computes: the device that a name stands for on this machine."""
+"""Where torch computes: the device that a name stands for on this machine, and how many of its CPU's threads."""
 
 from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
 
 import torch
 
@@ -22,3 +25,14 @@ def resolve_device(name: str = "auto") -> torch.device:
         known = ", ".join(device for device, there in present.items() if there)
         raise UsageError(f"Device '{name}' is not available here. Present: auto, {known}.")
     return torch.device(name)
+
+
+@contextlib.contextmanager
+def cpu_threads(count: int) -> Iterator[None]:
+    """As many CPU threads, for a while; 0 leaves them alone. The number moves the last digits of sums."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

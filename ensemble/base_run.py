@@ -81,16 +81,12 @@ class BaseRun:
 
     def train(self) -> str:
         """Train, predict, seal; what is finished is left as it is. Returns the run's name."""
-        import torch
+        from base_models.devices import cpu_threads
 
-        before = torch.get_num_threads()
-        torch.set_num_threads(self.threads or before)
-        try:
+        with cpu_threads(self.threads):
             self._once(self.folder, ROLE, self._whole)
             if self.folds:
                 self._once(self.fold_folder, FOLD_ROLE, self._out_of_fold)
-        finally:
-            torch.set_num_threads(before)
         return self.name
 
     def _once(self, folder: Path, role: str, make: Callable[[RatedClips], dict[str, bytes]]) -> None:

@@ -19,7 +19,8 @@ from base_models.errors import UsageError, one_of, some
 from base_models.ratings import find_ratings, read_ratings
 from ensemble.artifacts import Workspace
 from ensemble.base_run import BaseRun
-from ensemble.engine import LOCAL, embed_chunks, spread
+from ensemble.embed_chunks import embed_chunks
+from ensemble.engine import LOCAL, spread
 from ensemble.rated_clips import CONTENT, RatedClips
 
 PAPER = ("dora", "dora_coral:2", "dora_decoupled:2")
@@ -221,8 +222,9 @@ def train_level0(
     with watch(unfinished) if watch and unfinished else contextlib.nullcontext():
         pieces = [(run,) for run in unfinished]
         threads = unfinished[0].threads if unfinished else 0
-        spread(BaseRun.train, pieces, engine, min(level0.jobs, len(unfinished)), threads)
-    return [run.name for run in unfinished]
+        jobs = min(level0.jobs, len(unfinished))
+        names = list(spread(BaseRun.train, pieces, engine, jobs, threads, workspace.root))
+    return names
 
 
 def _config(preset: str, settings: str | None, overrides: Mapping[str, Any] | None) -> BaseConfig:

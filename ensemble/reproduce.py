@@ -23,7 +23,7 @@ from base_models.metrics import evaluate_mean
 from base_models.predictions import PredictionTable
 from ensemble.artifacts import Workspace
 from ensemble.base_run import ROLE, BaseRun
-from ensemble.engine import spread
+from ensemble.engine import LOCAL, spread
 from ensemble.level0 import Level0, prepare_level0
 from ensemble.rated_clips import RatedClips
 from ensemble.tables import Column, PaperTable, Row
@@ -146,12 +146,13 @@ def reproduce(
     workspace: Workspace,
     watch: Callable[[Sequence[BaseRun]], Any] | None = None,
     on_embed: Callable[[str, int, int], None] | None = None,
+    engine: str = LOCAL,
 ) -> Reproduction:
     """Train what is missing and measure every row.
 
     Parameters
     ----------
-    watch, on_embed : see `train_level0` and `prepare_level0`
+    watch, on_embed, engine : see `train_level0` and `prepare_level0`
 
     Raises
     ------
@@ -163,7 +164,7 @@ def reproduce(
     for setup in dict.fromkeys(map(request.setup, rows)):
         mine = [row for row in rows if request.setup(row) == setup]
         models = dict.fromkeys(model for row in mine for k in range(request.seeds) for model in row.models(k))
-        bases[setup] = _Bases.train(request, workspace, setup, list(models), watch, on_embed)
+        bases[setup] = _Bases.train(request, workspace, setup, list(models), watch, on_embed, engine)
     outcomes = tuple(_outcome(request, row, bases.get(request.setup(row))) for row in request.table.rows)
     aside = {bad.clip_id: bad for each in bases.values() if each.level0 for bad in each.level0.set_aside}
     runs = sorted(f"{run.folder.name} {reason}" for each in bases.values() for run, reason in each.trained.values())
@@ -181,12 +182,12 @@ class _Bases:
     reason: str = ""
 
     @classmethod
-    def train(cls, request: Request, workspace: Workspace, setup, models, watch, on_embed) -> _Bases:
+    def train(cls, request: Request, workspace: Workspace, setup, models, watch, on_embed, engine) -> _Bases:
         audio, text, settings = setup
         try:
             level0 = prepare_level0(
                 request.rated, models, workspace, audio, text, settings, request.device, request.jobs,
-                overrides=request.overrides, on_embed=on_embed,
+                overrides=request.overrides, on_embed=on_embed, engine=engine,
             )  # fmt: skip
         except OutOfSpace:
             raise
@@ -195,7 +196,8 @@ class _Bases:
         unfinished = level0.unfinished
         pieces, threads = [(run,) for run in unfinished], unfinished[0].threads if unfinished else 0
         with watch(unfinished) if watch and unfinished else contextlib.nullcontext():
-            attempts = spread(_attempt, pieces, jobs=min(level0.jobs, len(pieces)), threads=threads)
+            jobs = min(level0.jobs, len(pieces))
+            attempts = list(spread(_attempt, pieces, engine, jobs, threads, workspace.root))
         reasons = {run.name: reason for run, reason in zip(unfinished, attempts, strict=True)}
         return cls(level0, {m: (run, reasons.get(run.name, "")) for m, run in zip(models, level0.runs, strict=True)})
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable, Iterator, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,11 +18,14 @@ import pandas as pd
 
 from base_models.batches import Embedded
 from base_models.clips import SetAside
+from base_models.devices import cpu_threads
 from base_models.embed import clip_ids, fill_clips
 from base_models.embeddings import EmbeddingStore
 from base_models.errors import UsageError, one_of
 from base_models.neural_mos import NeuralMOS
+from ensemble.engine import LOCAL, spread
 from ensemble.report import answer
+from ensemble.stack_source import StackSource, load_stack
 from ensemble.stacked_mos import StackedMOS
 
 CHUNK = 256
@@ -55,6 +59,8 @@ def score_clips(
     store: EmbeddingStore,
     level: float = 0.9,
     on_progress: Callable[[str, int, int], None] | None = None,
+    engine: str = LOCAL,
+    source: StackSource | None = None,
 ) -> Scores:
     """Score a clip table with a fitted stack of neural base models.
 
@@ -64,10 +70,30 @@ def score_clips(
         prompt those aspects are left out; when some have none, those clips are set aside
     store : where embeddings are kept
     level : coverage of the interval, from the predicted distribution
+    engine : where clips are scored, see `ensemble.engine.check_engine`
+    source : where workers of another engine than the local one find the stack and the store
     """
     if not 0 < level < 1:
         raise UsageError(f"The interval's level must lie between 0 and 1; got {level}.")
     stack, clips = prepared(stack, clips, store)
+    kept, left_out = _aspects(stack, clips)
+    if left_out:  # the text branch still wants tokens; its output is dropped below
+        clips = clips.assign(prompt=PLACEHOLDER)
+    chunks = [clips.iloc[start : start + CHUNK].reset_index(drop=True) for start in range(0, len(clips), CHUNK)]
+    if engine == LOCAL:
+        scored: Iterable = (score_chunk(stack, chunk, store, kept, level, on_progress) for chunk in chunks)
+    else:
+        pieces = [(source, os.getcwd(), chunk, kept, level) for chunk in chunks]
+        scored = spread(_score_there, pieces, engine, shared=source.embeddings)
+    frames, aside = zip(*scored, strict=True) if chunks else ((), ())
+    columns = ["clip_id", "audio", *(f"{aspect}{end}" for aspect in kept for end in ("", "_low", "_high"))]
+    frames = [frame for frame in frames if len(frame)]
+    frame = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
+    return Scores(frame, kept, left_out, tuple(bad for several in aside for bad in several))
+
+
+def _aspects(stack: StackedMOS, clips: pd.DataFrame) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Aspects to score, and those left out: decided for the whole table, not chunk by chunk."""
     models = [model for _, model in stack.estimators_]
     by_text = {a for model in models for a, text in zip(model.aspects_, model.needs_text_, strict=True) if text}
     without_prompts = not clips["prompt"].str.strip().any()
@@ -75,19 +101,32 @@ def score_clips(
     kept = tuple(aspect for aspect in stack.aspects_ if aspect not in left_out)
     if not kept:
         raise UsageError(f"{', '.join(left_out)} is judged against the prompt; pass --prompt, or a table with prompts.")
-    frames, aside = [], []
-    for start in range(0, len(clips), CHUNK):
-        chunk = clips.iloc[start : start + CHUNK].reset_index(drop=True)
-        if left_out:
-            # the text branch still wants tokens; its output is dropped below
-            chunk = chunk.assign(prompt=PLACEHOLDER)
-        rows, bad = usable(models, chunk, store, on_progress)
-        aside += bad
-        if len(rows):
-            frames.append(_score(stack, chunk.iloc[rows].reset_index(drop=True), kept, level))
-    columns = ["clip_id", "audio", *(f"{aspect}{end}" for aspect in kept for end in ("", "_low", "_high"))]
-    frame = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
-    return Scores(frame, kept, left_out, tuple(aside))
+    return kept, left_out
+
+
+def score_chunk(
+    stack: StackedMOS,
+    chunk: pd.DataFrame,
+    store: EmbeddingStore,
+    aspects: Sequence[str],
+    level: float,
+    on_progress: Callable[[str, int, int], None] | None = None,
+) -> tuple[pd.DataFrame, list[SetAside]]:
+    """Scores of the clips of a prepared table that can be used, all at once, and the clips that cannot."""
+    rows, aside = usable([model for _, model in stack.estimators_], chunk, store, on_progress)
+    if not rows:
+        return pd.DataFrame(), aside
+    return _score(stack, chunk.iloc[rows].reset_index(drop=True), aspects, level), aside
+
+
+def _score_there(source: StackSource, folder: str, chunk: pd.DataFrame, aspects: Sequence[str], level: float):
+    """`score_chunk` in a worker process, which stands in another folder than the one that audio is relative to."""
+    asked = dict(zip(chunk["clip_id"], chunk["audio"], strict=True))
+    paths = [os.path.join(folder, path) if isinstance(path, str) and path else path for path in chunk["audio"]]
+    with cpu_threads(source.threads):
+        stack = load_stack(source)
+        frame, aside = score_chunk(stack, chunk.assign(audio=paths), source.store, aspects, level)
+    return frame.assign(audio=frame["clip_id"].map(asked)) if len(frame) else frame, aside
 
 
 def prepared(stack: StackedMOS, clips: pd.DataFrame, store: EmbeddingStore) -> tuple[StackedMOS, pd.DataFrame]:

@@ -97,6 +97,7 @@ class Gram:
         targets: Sequence[str],
         group: str | None = None,
         weight: str | None = None,
+        row_groups: Sequence[int] | None = None,
     ) -> Gram:
         """Blocks of a Parquet table, read a chunk at a time: memory does not grow with its length.
 
@@ -105,6 +106,7 @@ class Gram:
         path : a Parquet file; row groups far above `CHUNK_ROWS` cost memory in proportion
         features, targets : names of numeric columns
         group, weight : names of the columns of groups and weights, or None
+        row_groups : indices of the row groups to read; None reads all
 
         Raises
         ------
@@ -123,7 +125,7 @@ class Gram:
                 missing = [name for name in columns if name not in file.schema_arrow.names]
                 if missing:
                     raise UsageError(f"{path} has no column {some(missing)}; it has {some(file.schema_arrow.names)}.")
-                for batch in file.iter_batches(CHUNK_ROWS, columns=columns):
+                for batch in file.iter_batches(CHUNK_ROWS, row_groups, columns):
                     Z = np.empty((len(numeric), len(batch)))
                     for row, name in zip(Z, numeric, strict=True):
                         row[:] = batch.column(name).to_numpy(zero_copy_only=False)

@@ -92,7 +92,7 @@ def test_results_come_in_the_order_of_the_pieces(cluster):
     pieces = [(np.full(3, k), 2) for k in range(20)]
     for engine in ("local", cluster[0]):
         found = spread(np.power, pieces, engine)
-        np.testing.assert_array_equal(found, [np.full(3, k**2) for k in range(20)])
+        np.testing.assert_array_equal(list(found), [np.full(3, k**2) for k in range(20)])
 
 
 @pytest.mark.parametrize("name", ["dask", "dask://", "dask://here", "ray://here:1", "http://a:1", ""])
@@ -104,4 +104,4 @@ def test_an_engine_is_local_or_the_address_of_a_scheduler(name):
 def test_a_scheduler_that_does_not_answer_is_named(monkeypatch):
     monkeypatch.setattr("ensemble.engine.TIMEOUT", "1s")
     with pytest.raises(StackedMOSError, match=r"No Dask scheduler answers at 127.0.0.1:9"):
-        spread(np.power, [(1, 2)], "dask://127.0.0.1:9")
+        list(spread(np.power, [(1, 2)], "dask://127.0.0.1:9"))

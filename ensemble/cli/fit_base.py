@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from base_models.errors import UsageError, one_of
 from ensemble.artifacts import Workspace
 from ensemble.cli.common import run, say, say_set_aside
+from ensemble.cli.engines import add_engine_option, locate
 from ensemble.cli.options import Options, choose_encoders, parse_settings
 
 
@@ -21,29 +21,20 @@ def _parser() -> Options:
     add("--data", type=str, help="MusicEval folder, label list, or csv/tsv/jsonl/parquet table; default: demo corpus")
     add("--aspects", nargs="+", help="rated columns; default: the recognised ones")
     add("--text-aspects", nargs="+", help="aspects judged against the prompt; default: ta and its other names")
-    ratings = (
-        "table of clips, raters and one column per aspect, for models that learn from it; MusicEval's own is found"
-    )
-    add("--ratings", type=str, help=ratings)
+    add("--ratings", type=str, help="table of clips, raters and aspects, for models that learn from single ratings")
     add("--rating-scale", nargs=2, type=float, metavar=("LOW", "HIGH"), help="ends of its scale; default: 1 5")
     add("--audio-encoder", type=str, help="muq (default for --data), logmel, or NAME=FOLDER with local weights")
     add("--text-encoder", type=str, help="roberta (default for --data), hashed_text, or NAME=FOLDER")
     add("--settings", type=str, help="training settings: paper, embedded (default with logmel) or embedded_sgd")
-    shares = "train dev test shares where the data has no splits; default: 0.7 0.15 0.15"
     add("--set", nargs="+", metavar="KEY=VALUE", help="single settings, e.g. max_epochs=20 learning_rate=1e-4")
-    add("--split", nargs=3, type=float, metavar="SHARE", help=shares)
+    add("--split", nargs=3, type=float, metavar="SHARE", help="train dev test, if none given; default: 0.7 0.15 0.15")
     add("--group", type=str, help="column whose clips stay on one side of every split, e.g. content_id")
     add("--split-seed", type=int, default=0, help="seed of the splits")
     add("--folds", type=int, default=0, help="also predict the training split out of fold, with so many folds")
     add("--device", type=str, default="auto", help="auto, cpu, cuda or mps")
     add("--jobs", type=int, default=0, help="worker processes; 0 shares out the cores")
     add("--threads", type=int, default=1, help="CPU threads of each run; another number is another run")
-    add(
-        "--engine",
-        type=str,
-        default="local",
-        help="local, or dask://HOST:PORT of a scheduler that shares these folders",
-    )
+    add_engine_option(parser)
     add("--store-dtype", type=str, default="float16", help="float16 or float32 embeddings on disk")
     add("--artifacts", type=str, default="artifacts", help="where everything is written")
     return parser
@@ -51,14 +42,12 @@ def _parser() -> Options:
 
 def _main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
-    from ensemble.engine import LOCAL, check_engine
     from ensemble.level0 import add_ratings, choose_settings, plan_models, prepare_level0, train_level0
     from ensemble.progress import encoding, watch
     from ensemble.rated_clips import RatedClips
 
-    away = check_engine(options.engine) != LOCAL  # workers stand in other folders
-    workspace = Workspace(Path(options.artifacts).absolute() if away else Path(options.artifacts))
-    data = os.path.abspath(options.data) if away and options.data else options.data
+    locate(options)
+    workspace, data = Workspace(Path(options.artifacts)), options.data
     if options.data == "":
         raise UsageError("--data is empty; name a folder or table, or leave the option out for the demo corpus.")
     plan_models(options.models, options.seeds)  # a wrong name or number is refused before anything is written

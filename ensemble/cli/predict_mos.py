@@ -6,14 +6,12 @@ from collections.abc import Sequence
 
 from base_models.errors import UsageError
 from ensemble.cli.common import run, say, say_set_aside
+from ensemble.cli.engines import add_engine_option
 from ensemble.cli.options import Options
 from ensemble.cli.score_output import output_format, put_scores
-from ensemble.cli.stacks import add_stack_options, load_stack
+from ensemble.cli.stacks import add_stack_options, load_stack, stack_source
 
-DEMO = (
-    "demo corpus: this stack was trained on synthetic music and simulated raters; "
-    "its scores say nothing about real music"
-)
+DEMO = "demo corpus: this stack learnt synthetic music and simulated raters; its scores say nothing about real music"
 
 
 def _parser() -> Options:
@@ -28,6 +26,7 @@ def _parser() -> Options:
     add("--level", type=float, default=0.9, help="coverage of the interval")
     add("--explain", type=str, help="also write to this folder, per clip, what each base model attended to")
     add_stack_options(parser)
+    add_engine_option(parser)
     return parser
 
 
@@ -64,9 +63,10 @@ def _of_clips(options, form: str | None):
 
     table = options.clips
     clips = read_clips(table, labels=False) if table else clips_from_files(options.audio, options.prompt)
+    source = stack_source(options)
     stack, store = load_stack(options)
     with encoding() as on_embed:
-        scores = score_clips(stack, clips, store, options.level, on_embed)
+        scores = score_clips(stack, clips, store, options.level, on_embed, options.engine, source)
     if scores.left_out and form == "answer":
         raise UsageError(
             f"The answer format needs every aspect, and {', '.join(scores.left_out)} is judged against the prompt; "

@@ -10,6 +10,7 @@ from rich.table import Table
 from base_models.errors import UsageError
 from ensemble.artifacts import Workspace
 from ensemble.cli.common import Screen, run, say, say_set_aside
+from ensemble.cli.engines import add_engine_option, locate
 from ensemble.cli.options import Options, parse_settings
 from ensemble.tables import TABLES, PaperTable
 
@@ -30,6 +31,7 @@ def _parser() -> Options:
     add("--set", nargs="+", metavar="KEY=VALUE", help="single settings for all rows, e.g. max_epochs=20")
     add("--device", type=str, default="auto", help="auto, cpu, cuda or mps")
     add("--jobs", type=int, default=0, help="worker processes; 0 shares out the cores")
+    add_engine_option(parser)
     add("--artifacts", type=str, default="artifacts", help="where everything is written")
     return parser
 
@@ -50,6 +52,7 @@ def _main(argv: Sequence[str] | None = None) -> int:
     from ensemble.reproduce import Request, reproduce
     from ensemble.table_files import blocks, heading, remarks, render_files, summary
 
+    locate(options)
     workspace, data = Workspace(Path(options.artifacts)), options.data
     if data is None:
         from base_models.demo import write_demo
@@ -61,7 +64,7 @@ def _main(argv: Sequence[str] | None = None) -> int:
         parse_settings(options.set),
     )  # fmt: skip
     with encoding() as on_embed:
-        made = reproduce(request, workspace, watch, on_embed)
+        made = reproduce(request, workspace, watch, on_embed, options.engine)
     for line in heading(made):
         screen.print(line, soft_wrap=True, highlight=False, markup=False)
     for title, head, rows in blocks(made):

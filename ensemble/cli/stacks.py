@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ensemble.artifacts import Workspace
+from ensemble.cli.engines import locate
 from ensemble.cli.options import Options
 
 
@@ -23,8 +24,23 @@ def load_stack(options):
     from base_models.embeddings import EmbeddingStore
     from ensemble.stacked_mos import StackedMOS
 
+    folder, overrides = _chosen(options)
+    return StackedMOS.load(folder, **overrides), EmbeddingStore(Workspace(Path(options.artifacts)).embeddings)
+
+
+def stack_source(options):
+    """Where the workers of an engine find that stack; None where there are none. Paths are made absolute for them."""
+    if not locate(options):
+        return None
+    from ensemble.stack_source import StackSource
+
+    folder, overrides = _chosen(options)
+    return StackSource.of(folder, Workspace(Path(options.artifacts)).embeddings, **overrides)
+
+
+def _chosen(options):
+    """Folder of the stack, and what is other than its base models say."""
     workspace = Workspace(Path(options.artifacts))
     folder = options.stack or workspace.root / workspace.latest("stack", "fit_meta")["folder"]
-    given = {"audio_encoder": options.audio_encoder, "text_encoder": options.text_encoder}
-    overrides = {name: value for name, value in given.items() if value}
-    return StackedMOS.load(folder, device=options.device, **overrides), EmbeddingStore(workspace.embeddings)
+    given = {"audio_encoder": options.audio_encoder, "text_encoder": options.text_encoder, "device": options.device}
+    return folder, {name: value for name, value in given.items() if value}
