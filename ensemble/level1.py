@@ -7,7 +7,8 @@ over-fits, and the verdict is of the test split.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ class Settings:
     missing : what happens to clips that a base model has no prediction for, see `meta.missing.MISSING`
     allow_leak : whether clips that a base model has seen may be stacked on; every number is then marked
     rivals : learners that the report puts beside the chosen one
+    params : parameters of the learner, e.g. ``{"penalty": "ridge", "features": "bins", "alpha": 1.0}`` as in the paper
     """
 
     learner: str = "ridge"
@@ -46,6 +48,7 @@ class Settings:
     missing: str = "refuse"
     allow_leak: bool = False
     rivals: tuple[str, ...] = RIVALS
+    params: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self):
         for name in (self.learner, *self.rivals):
@@ -53,6 +56,14 @@ class Settings:
         one_of(self.missing, MISSING, "--missing")
         if not 0 < self.validation < 1:
             raise UsageError(f"--validation must lie between 0 and 1; got {self.validation}.")
+        legal = LEARNERS[self.learner]().get_params()
+        for name in self.params:
+            one_of(name, legal, f"parameter of {self.learner}")
+
+    def regressor(self) -> MetaRegressor:
+        """The meta level, not fitted."""
+        named = MetaRegressor(self.learner, self.seed, self.missing)
+        return named.set_params(learner=named.new_learner().set_params(**self.params)) if self.params else named
 
 
 def fit_level1(workspace: Workspace, data: StackData, settings: Settings | None = None) -> Path:
@@ -81,7 +92,7 @@ def fit_level1(workspace: Workspace, data: StackData, settings: Settings | None 
 def _fit(folder: Path, data: StackData, settings: Settings) -> None:
     marks = audit_of(data).refuse(settings.allow_leak)
     rows, aspects, told = data.fit, list(data.aspects), data.forgetful() if marks else data
-    regressor = MetaRegressor(settings.learner, settings.seed, settings.missing)
+    regressor = settings.regressor()
     regressor.validate(
         told.fit.tables, rows.labels(aspects), rows.systems, settings.validation, rows.ids, aspects,
         rows.groups(data.group), n_bootstrap=0,

@@ -10,7 +10,7 @@ from base_models.errors import UsageError
 from base_models.files import Artifact
 from ensemble.artifacts import Workspace
 from ensemble.cli.common import Screen, run, say
-from ensemble.cli.options import Options
+from ensemble.cli.options import Options, parse_settings
 
 
 def _parser() -> Options:
@@ -18,6 +18,7 @@ def _parser() -> Options:
     add = parser.add_argument
     add("--config", action="config", help="read any of these options from a YAML file")
     add("--learner", type=str, default="ridge", help="ridge, lightgbm, mean, auto … (README)")
+    add("--set", nargs="+", metavar="KEY=VALUE", help="parameters of the learner, e.g. features=bins alpha=1.0")
     add("--validation", type=float, default=0.4, help="share of the dev clips that measure the stack")
     add("--seed", type=int, default=0, help="of the split and the learner")
     add("--models", nargs="+", metavar="NAME", help="stack only these base models, e.g. dora-s0 dora_coral-s1")
@@ -45,6 +46,7 @@ def _main(argv: Sequence[str] | None = None) -> int:
     from ensemble.stack_folder import ROLE
 
     given = {name: getattr(options, name) for name in ("learner", "validation", "seed", "missing", "allow_leak")}
+    given["params"] = parse_settings(options.set)
     settings = Settings(**given, **({} if options.rivals is None else {"rivals": tuple(options.rivals)}))
     workspace = Workspace(Path(options.artifacts))
     folder = fit_level1(workspace, _data(options, workspace), settings)
