@@ -72,7 +72,7 @@ def read_external(
         raise UsageError(f"{labels or files[0]} rates no clip; name the file of ratings with --labels.")
     clips = clips[clips[names].notna().any(axis=1)].reset_index(drop=True)
     clips.attrs["aspects"] = names
-    own = [(Path(file), Path(file) == Path(labels or file)) for file in files]
+    own = [(Path(file), Path(file) == Path(labels or files[0])) for file in files]
     found = _each_once([model for file, labelled in own for model in _models(file, clips, names, labelled)])
     return External(clips, *_joined(found, clips["clip_id"].tolist(), names, SCALE))
 

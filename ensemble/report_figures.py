@@ -6,7 +6,7 @@ The trap: SVG of matplotlib carries a date and random ids; without a fixed salt 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -46,8 +46,9 @@ def _svg(title: str, draw: Callable, *given: Any) -> str:
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    with rc_context({"svg.hashsalt": f"stackedmos {title}"}):  # the same report has the same bytes
-        canvas = Figure(figsize=(4.0, 3.7), layout="constrained")
+    # the same report has the same bytes; four pictures stand in a row
+    with rc_context({"svg.hashsalt": f"stackedmos {title}", "font.size": 8}):
+        canvas = Figure(figsize=(3.2, 3.0), layout="constrained")
         axes = canvas.subplots()
         draw(axes, *given)
         axes.set_title(title, parse_math=False)  # a column may be called anything
@@ -64,7 +65,7 @@ def _scatter(axes, rated, predicted, systems) -> None:
         axes.scatter(means["rated"], means["predicted"], s=34, color=RED, marker="D", label="systems")
     axes.set(xlim=(0.9, 5.1), ylim=(0.9, 5.1), xlabel="rated", ylabel="predicted", aspect="equal")
     axes.set_xticks(np.arange(1, 6))
-    axes.legend(loc="upper left", frameon=False, fontsize=8)
+    axes.legend(loc="upper left", frameon=False)
 
 
 def _bars(axes, table: pd.DataFrame) -> None:
@@ -73,8 +74,7 @@ def _bars(axes, table: pd.DataFrame) -> None:
     axes.barh(np.arange(len(top)), top["shapley"], xerr=2 * top["standard_error"], color=BLUE, ecolor=GREY)
     axes.axvline(0, color=GREY, linewidth=1)
     axes.set_yticks(np.arange(len(top)))
-    axes.set_yticklabels([_short(name) for name in top["model"]], fontsize=8, parse_math=False)
-    axes.tick_params(axis="x", labelsize=8)
+    axes.set_yticklabels([_short(name) for name in top["model"]], parse_math=False)
     axes.set_xlabel(f"fall of MSE, {len(top)} of {len(table)} models" if len(table) > BARS else "fall of MSE")
 
 
@@ -91,10 +91,9 @@ def _reliability(axes, table: pd.DataFrame) -> None:
     axes.set(xlim=(0.4, 1), ylim=(0, 1.02), xlabel="promised", ylabel="kept")
 
 
-def _pit(axes, shares: Mapping | list[float]) -> None:
+def _pit(axes, counts: Sequence[float]) -> None:
     """Where ratings fall in their predicted distributions: flat when calibrated, a valley where too narrow."""
-    shares = np.asarray(shares, dtype=float)
-    cells = len(shares)
-    axes.bar((np.arange(cells) + 0.5) / cells, shares, width=0.9 / cells, color=BLUE)
-    axes.axhline(shares.mean(), color=GREY, linewidth=1)
+    cells = len(counts)
+    axes.bar((np.arange(cells) + 0.5) / cells, counts, width=0.9 / cells, color=BLUE)
+    axes.axhline(np.mean(counts), color=GREY, linewidth=1)
     axes.set(xlim=(0, 1), xlabel="place in the predicted distribution", ylabel="clips")

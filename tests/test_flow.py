@@ -100,7 +100,9 @@ def test_the_report_is_whole_and_consistent(flow, learner):
     assert all(model in page for model in MODELS)
     assert page.count("<svg") == 8
     predictions = pd.read_csv(folder / "predictions-test.csv")
-    again = evaluate(predictions[["mi_true", "ta_true"]], predictions[ASPECTS], predictions["system_id"], ASPECTS)
+    prompts = read_clips(flow.tree).set_index("clip_id").loc[predictions["clip_id"], "prompt"]
+    both = predictions[["mi_true", "ta_true"]], predictions[ASPECTS]
+    again = evaluate(*both, predictions["system_id"], ASPECTS, prompt_ids=prompts)
     stack = metrics[(metrics["rows"] == "test") & (metrics["model"] == "stack")]
     assert_same_metrics(again, stack, 1e-9)
 
