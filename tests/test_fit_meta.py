@@ -40,7 +40,7 @@ def test_of_many_models_the_ten_best_are_shown_and_the_others_are_said_to_be_in_
     report = json.loads(next(tmp_path.glob("art/meta/*/report.json")).read_text())
     assert len({row["model"] for row in report["leaderboards"]["meta-validation"]}) == 16
     assert err.splitlines()[-1] == report["verdict"]["sentence"]
-    assert "next: predict_mos" not in err  # nobody can score a file with predictions alone
+    assert "next: predict_mos --predictions FILE" in err
     assert out.splitlines()[-1] == str(next(tmp_path.glob("art/meta/*")))
 
 
