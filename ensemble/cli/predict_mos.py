@@ -50,7 +50,10 @@ def _main(argv: Sequence[str] | None = None) -> int:
 def _of_predictions(options):
     from ensemble.score_predictions import score_predictions
 
-    scores, notes = score_predictions(load_stack(options)[0], options.predictions, options.level)
+    stack, _ = load_stack(options)
+    scores, notes = score_predictions(stack, options.predictions, options.level)
+    if stack.demo_:
+        say(DEMO)
     for note in notes:
         say(f"note: {note}")
     return scores, None
