@@ -182,7 +182,7 @@ class _Bases:
     reason: str = ""
 
     @classmethod
-    def train(cls, request: Request, workspace: Workspace, setup, models, watch, on_embed, engine) -> _Bases:
+    def train(cls, request: Request, workspace: Workspace, setup, models, watch, on_embed, engine=LOCAL) -> _Bases:
         audio, text, settings = setup
         try:
             level0 = prepare_level0(

@@ -1,49 +1,83 @@
-"""A real scheduler and two real workers: the same bytes as one machine, also when a worker is killed half-way."""
+"""Real schedulers and workers: the same bytes as one machine, also when a worker is killed half-way."""
 
+import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
+import pieces
 import pytest
+from commands import call, finish, refused, two_epochs
 
 from base_models.demo import write_demo
-from base_models.errors import StackedMOSError, UsageError
+from base_models.errors import DamagedArtifact, StackedMOSError, UsageError
 from base_models.files import read_json
+from ensemble import engine, gram_files, scoring
 from ensemble.artifacts import Workspace
+from ensemble.cli import common
 from ensemble.engine import check_engine, spread
+from ensemble.gram_files import gram_of_files
 from ensemble.level0 import prepare_level0, train_level0
 from ensemble.rated_clips import RatedClips
+from ensemble.stack_source import StackSource, load_stack
+from meta.gram import Gram
 
 MODELS = [("dora", 0), ("dora_l1", 0)]
 
 
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
-    """Address of a scheduler, and its two worker processes."""
-    folder = tmp_path_factory.mktemp("cluster")
-    environment = os.environ | {"DASK_DISTRIBUTED__DASHBOARD__LINK": "", "PYTHONPATH": os.pathsep.join(sys.path)}
+class Cluster:
+    """A scheduler and its worker processes."""
 
-    def start(*words):
-        command = [sys.executable, "-m", "dask", *words]
-        with (folder / f"{words[0]}.log").open("ab") as log:
-            return subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
+    def __init__(self, folder):
+        self.folder, self.about, self.workers = folder, folder / "scheduler.json", []
+        options = ("--port", "0", "--no-dashboard", "--scheduler-file", self.about)
+        self.scheduler = self.start("scheduler", "--host", "127.0.0.1", *options)
+        self.address = ""
+        _until(self.found, self.scheduler)
 
-    about = folder / "scheduler.json"
-    workers: list = []
-    scheduler = start("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", about)
-    options = ("--scheduler-file", about, "--nthreads", "1", "--no-nanny", "--no-dashboard", "--host", "127.0.0.1")
-    try:
-        _until(about.is_file, scheduler)
-        workers = [start("worker", *options) for _ in range(2)]
-        yield read_json(about)["address"].replace("tcp://", "dask://"), workers
-    finally:
-        for process in (*workers, scheduler):
+    def found(self):
+        """Whether the scheduler has written where it is, and all of it."""
+        with contextlib.suppress(DamagedArtifact):
+            self.address = read_json(self.about)["address"].replace("tcp://", "dask://")
+        return self.address
+
+    def start(self, *words):
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+        with (self.folder / f"{words[0]}.log").open("ab") as log:
+            words = [sys.executable, "-m", "dask", *words]
+            return subprocess.Popen(words, cwd=self.folder, env=environment, stdout=log, stderr=log)
+
+    def fill(self, count=2):
+        """So many workers that live."""
+        options = ("--scheduler-file", self.about, "--nthreads", "1", "--no-nanny", "--no-dashboard")
+        self.workers = [worker for worker in self.workers if worker.poll() is None]
+        while len(self.workers) < count:
+            self.workers.append(self.start("worker", "--host", "127.0.0.1", *options))
+        return self
+
+    def close(self):
+        for process in (*self.workers, self.scheduler):
             process.kill()
             process.wait()
+
+
+@pytest.fixture(scope="module")
+def one_cluster(tmp_path_factory):
+    with contextlib.closing(Cluster(tmp_path_factory.mktemp("cluster"))) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def cluster(one_cluster):
+    """With two workers that live."""
+    return one_cluster.fill()
 
 
 def _until(true, process=None, seconds=90):
@@ -56,7 +90,7 @@ def _until(true, process=None, seconds=90):
 
 def prepare(tree, root, engine):
     rated, workspace = RatedClips.read(tree), Workspace(root)
-    options = {"settings": "embedded", "device": "cpu", "jobs": 1, "overrides": {"max_epochs": 12, "patience": 12}}
+    options = {"settings": "embedded", "device": "cpu", "jobs": 1, "overrides": {"max_epochs": 8, "patience": 8}}
     level0 = prepare_level0(rated, MODELS, workspace, "logmel", "hashed_text", engine=engine, **options)
     return level0, workspace
 
@@ -68,8 +102,181 @@ def contents(folder):
     return {path: data for path, data in files.items() if path.name.endswith(keep)}
 
 
+def test_results_come_in_the_order_of_the_pieces(cluster):
+    powers = [(np.full(3, k), 2) for k in range(20)]
+    for where in ("local", cluster.address):
+        found = spread(np.power, powers, where)
+        np.testing.assert_array_equal(list(found), [np.full(3, k**2) for k in range(20)])
+
+
+@pytest.mark.parametrize("name", ["dask", "dask://", "dask://here", "ray://here:1", "http://a:1", ""])
+def test_an_engine_is_local_or_the_address_of_a_scheduler(name):
+    with pytest.raises(UsageError, match="--engine is local, or dask://HOST:PORT"):
+        check_engine(name)
+
+
+def test_a_scheduler_that_does_not_answer_is_named(monkeypatch):
+    monkeypatch.setattr("ensemble.engine.TIMEOUT", "1s")
+    with pytest.raises(StackedMOSError, match=r"No Dask scheduler answers at 127.0.0.1:9"):
+        list(spread(np.power, [(1, 2)], "dask://127.0.0.1:9"))
+
+
+# ---- Gram blocks
+
+
+@pytest.fixture
+def tables(tmp_path):
+    """Three Parquet files of several row groups each, the last without a row."""
+    rng = np.random.default_rng(0)
+    for k, n in enumerate((700, 300, 0)):
+        frame = pd.DataFrame(rng.normal(3, 1, (n, 5)), columns=list("abcxy"))
+        frame.assign(s=rng.choice(["s1", "s2"], n)).to_parquet(tmp_path / f"{k}.parquet", row_group_size=50)
+    return [tmp_path / f"{k}.parquet" for k in range(3)]
+
+
+def test_gram_blocks_of_files_have_the_same_bytes_wherever_they_were_accumulated(
+    cluster, tables, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(gram_files, "PIECE_ROWS", 80)
+    columns = tables, ["a", "b", "c"], ["x", "y"], "s"
+    alone = gram_of_files(*columns)
+    found = {"processes": gram_of_files(*columns, jobs=2), "cluster": gram_of_files(*columns, engine=cluster.address)}
+    accumulate, marker = gram_files._accumulate, tmp_path / "died"
+    monkeypatch.setattr(
+        gram_files,
+        "spread",
+        lambda work, parts, *where, **options: spread(
+            pieces.die_once, [(marker, accumulate, part) for part in parts], *where, **options
+        ),
+    )
+    found["a worker killed"] = gram_of_files(*columns, engine=cluster.address)
+    assert marker.exists()
+    for where, gram in found.items():
+        assert gram.names == alone.names, where
+        for name, array in alone.to_arrays().items():
+            assert gram.to_arrays()[name].tobytes() == array.tobytes(), (where, name)
+    frame = pd.concat(map(pd.read_parquet, tables))
+    whole = Gram.from_rows(frame[["a", "b", "c"]], frame[["x", "y"]], groups=frame["s"], shift=alone.shift)
+    np.testing.assert_allclose(alone.select(whole.names).outer, whole.outer, rtol=1e-10)
+
+
+def test_gram_blocks_of_no_file_or_of_another_file_are_refused(tmp_path):
+    with pytest.raises(UsageError, match="at least one Parquet file; got none"):
+        gram_of_files([], ["a"], ["x"])
+    (tmp_path / "notes.txt").write_text("a,x")
+    with pytest.raises(DamagedArtifact, match=r"notes.txt is not a readable Parquet table"):
+        gram_of_files([tmp_path / "notes.txt"], ["a"], ["x"])
+
+
+# ---- what goes wrong
+
+
+def test_what_a_worker_refuses_reaches_the_user_as_one_line(cluster, capsys):
+    assert common.run(lambda argv: len(list(spread(pieces.refuse, [(7,), (8,)], cluster.address)))) == 2
+    assert capsys.readouterr().err == "error: Piece 7 cannot be used; cut it otherwise.\n"
+
+
+def test_a_worker_of_another_version_is_refused(cluster, monkeypatch):
+    monkeypatch.setattr(engine, "_version", lambda: "9.9")
+    with pytest.raises(UsageError, match=r"runs stackedmos \d\S+, and this command 9.9; install the same version"):
+        next(spread(np.power, [(1, 2)], cluster.address))
+
+
+def test_a_worker_that_does_not_see_the_folder_is_refused_by_name(cluster, tmp_path, monkeypatch):
+    assert list(spread(np.power, [(1, 2)], cluster.address, shared=tmp_path / "new")) == [1]
+    assert list((tmp_path / "new").iterdir()) == []
+    with pytest.raises(UsageError, match="name artifacts by its absolute path"):
+        next(spread(np.power, [(1, 2)], cluster.address, shared=Path("artifacts")))
+    elsewhere = contextlib.nullcontext(str(tmp_path / "elsewhere" / "probe"))
+    monkeypatch.setattr(engine, "_probe", lambda shared: elsewhere)
+    with pytest.raises(UsageError, match=r"does not see \S+elsewhere as it is here; a cluster needs a file system"):
+        next(spread(np.power, [(1, 2)], cluster.address, shared=tmp_path))
+
+
+def test_ctrl_c_keeps_finished_work_and_takes_back_what_was_not_begun(cluster, tmp_path, capsys):
+    work = [(tmp_path, k) for k in range(40)]
+    stop = threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT))
+    stop.start()
+    assert common.run(lambda argv: len(list(spread(pieces.leave_a_file, work, cluster.address)))) == 130
+    stop.join()
+    assert capsys.readouterr().err == "error: Interrupted. Finished work is kept; run the same command to go on.\n"
+    list(spread(np.power, [(1, 2)] * 4, cluster.address))  # after what was under way
+    finished = len(list(tmp_path.iterdir()))
+    assert 2 <= finished < 20
+    time.sleep(0.6)
+    assert len(list(tmp_path.iterdir())) == finished
+
+
+def test_a_cluster_without_workers_and_one_that_goes_away_are_named(tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr(engine, "PATIENCE", "1s")
+    with contextlib.closing(Cluster(tmp_path)) as cluster:
+        with pytest.raises(StackedMOSError, match=r"No worker has joined the scheduler at 127.0.0.1:\d+ in 1s"):
+            next(spread(np.power, [(1, 2)], cluster.address))
+        monkeypatch.setattr(engine, "PATIENCE", "60s")
+        results = spread(pieces.leave_a_file, [(tmp_path, k) for k in range(40)], cluster.fill(1).address)
+        next(results)
+        cluster.scheduler.kill()
+        with pytest.raises(StackedMOSError, match=r"went away\. Finished work is kept"):
+            list(results)
+    assert capfd.readouterr().err == ""
+
+
+# ---- scoring
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    with two_epochs():
+        return finish(tmp_path_factory.mktemp("place"))
+
+
+def test_scores_of_a_cluster_are_the_bytes_of_one_machine(cluster, place, tmp_path, monkeypatch):
+    monkeypatch.setattr(scoring, "CHUNK", 3)
+    monkeypatch.chdir(place.tree)
+    (tmp_path / "bad.wav").write_bytes(b"RIFF")
+    wavs = [f"wav/{path.name}" for path in sorted((place.tree / "wav").iterdir(), reverse=True)][:7]
+    asked = [wavs[0], tmp_path / "bad.wav", *wavs[1:], "nowhere.wav"]
+    alone, together = tmp_path / "alone", tmp_path / "together"
+    for art in (alone, together):
+        shutil.copytree(place.art, art, ignore=shutil.ignore_patterns("embeddings"))
+    there = ["--artifacts", os.path.relpath(together), "--engine", cluster.address]
+    for words in (["--prompt", "slow piano"], []):  # without a prompt, aspects are left out
+        asking = ["predict_mos", *asked, *words]
+        one, many = call(*asking, "--artifacts", alone), call(*asking, *there)
+        assert one[:2] == many[:2]
+        assert one[0] == 3
+        assert ("left out" in one[2]) == ("left out" in many[2]) == (not words)
+        assert [line.split(",")[1] for line in many[1].splitlines()[1:]] == wavs
+        assert "2 clips set aside" in many[2]
+    one, many = ({p.name: p.read_bytes() for p in art.glob("embeddings/*/*/*")} for art in (alone, together))
+    assert one == many
+    assert len(one) == 7 + 2
+    assert call("predict_mos", "nowhere.wav", *there)[1].count("\n") == 1
+
+
+def test_a_worker_reads_a_stack_anew_when_it_was_made_anew(place):
+    source = StackSource.of(place.only("meta/*"), place.art / "embeddings", device="cpu")
+    assert load_stack(source) is load_stack(StackSource.of(source.folder, source.embeddings, device="cpu"))
+    (place.tmp / "again").mkdir()
+    again = shutil.copytree(source.folder, place.tmp / "again" / "stack")
+    before = StackSource.of(again, source.embeddings)
+    manifest = again / "manifest.json"
+    manifest.write_bytes(manifest.read_bytes() + b"\n")
+    assert StackSource.of(again, source.embeddings) != before
+    with pytest.raises(UsageError, match="nowhere is not the folder of a stack"):
+        StackSource.of("nowhere", "embeddings")
+
+
+@pytest.mark.parametrize("command", ["fit_base", "predict_mos a.wav", "reproduce table1 --quick"])
+def test_every_command_with_an_engine_refuses_a_wrong_one(command):
+    refused(2, call(*command.split(), "--engine", "ray://here:1"), "--engine is local, or dask://HOST:PORT")
+
+
+# ---- training
+
+
 def test_a_cluster_that_loses_a_worker_trains_the_same_bytes_as_one_machine(cluster, tmp_path):
-    address, workers = cluster
+    address, workers = cluster.address, cluster.workers
     tree = write_demo(tmp_path / "tree", n_systems=4, n_prompts=8)
     alone, workspace = prepare(tree, tmp_path / "alone", "local")
     train_level0(alone, workspace)
@@ -86,22 +293,3 @@ def test_a_cluster_that_loses_a_worker_trains_the_same_bytes_as_one_machine(clus
         assert one.keys() == many.keys()
         assert one == many
     assert len(list((tmp_path / "together" / "base").glob("*/manifest.json"))) == len(MODELS)
-
-
-def test_results_come_in_the_order_of_the_pieces(cluster):
-    pieces = [(np.full(3, k), 2) for k in range(20)]
-    for engine in ("local", cluster[0]):
-        found = spread(np.power, pieces, engine)
-        np.testing.assert_array_equal(list(found), [np.full(3, k**2) for k in range(20)])
-
-
-@pytest.mark.parametrize("name", ["dask", "dask://", "dask://here", "ray://here:1", "http://a:1", ""])
-def test_an_engine_is_local_or_the_address_of_a_scheduler(name):
-    with pytest.raises(UsageError, match="--engine is local, or dask://HOST:PORT"):
-        check_engine(name)
-
-
-def test_a_scheduler_that_does_not_answer_is_named(monkeypatch):
-    monkeypatch.setattr("ensemble.engine.TIMEOUT", "1s")
-    with pytest.raises(StackedMOSError, match=r"No Dask scheduler answers at 127.0.0.1:9"):
-        list(spread(np.power, [(1, 2)], "dask://127.0.0.1:9"))

@@ -1,0 +1,27 @@
+"""Pieces of work that go wrong on a worker; a module of its own, so that workers can import it."""
+
+import os
+import signal
+import time
+
+from base_models.errors import UsageError
+
+
+def die_once(marker, work, piece):
+    """`work`, but the first process to come by is killed."""
+    try:
+        marker.touch(exist_ok=False)
+    except FileExistsError:
+        return work(*piece)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def refuse(k):
+    """Nothing can be done with this."""
+    raise UsageError(f"Piece {k} cannot be used; cut it otherwise.")
+
+
+def leave_a_file(folder, k):
+    """A file, after a while."""
+    time.sleep(0.25)
+    (folder / str(k)).touch()
