@@ -16,7 +16,6 @@ import pieces
 import pytest
 from commands import call, finish, refused, two_epochs
 
-from base_models.demo import write_demo
 from base_models.errors import DamagedArtifact, StackedMOSError, UsageError
 from base_models.files import read_json
 from ensemble import engine, gram_files, scoring
@@ -275,12 +274,11 @@ def test_every_command_with_an_engine_refuses_a_wrong_one(command):
 # ---- training
 
 
-def test_a_cluster_that_loses_a_worker_trains_the_same_bytes_as_one_machine(cluster, tmp_path):
+def test_a_cluster_that_loses_a_worker_trains_the_same_bytes_as_one_machine(cluster, place, tmp_path):
     address, workers = cluster.address, cluster.workers
-    tree = write_demo(tmp_path / "tree", n_systems=4, n_prompts=8)
-    alone, workspace = prepare(tree, tmp_path / "alone", "local")
+    alone, workspace = prepare(place.tree, tmp_path / "alone", "local")
     train_level0(alone, workspace)
-    level0, workspace = prepare(tree, tmp_path / "together", address)
+    level0, workspace = prepare(place.tree, tmp_path / "together", address)
     done = threading.Thread(target=train_level0, args=(level0, workspace), kwargs={"engine": address})
     done.start()
     _until(lambda: any((run.folder / "progress.json").is_file() for run in level0.runs))
