@@ -15,7 +15,7 @@ from typing import Any
 
 from base_models.clips import SetAside
 from base_models.config import MODELS, SETTINGS, BaseConfig
-from base_models.errors import UsageError, one_of, some
+from base_models.errors import UsageError, one_of
 from base_models.ratings import find_ratings, read_ratings
 from ensemble.artifacts import Workspace
 from ensemble.base_run import BaseRun
@@ -98,7 +98,7 @@ def add_ratings(
     path: str | None = None,
     scale: Sequence[float] | None = None,
 ) -> tuple[RatedClips, str]:
-    """The clips with their single ratings, if a model learns from such; and a sentence about them, or "".
+    """The clips with their single ratings, for models that learn from such and for the noise ceiling; and a sentence.
 
     Parameters
     ----------
@@ -108,18 +108,22 @@ def add_ratings(
     Raises
     ------
     UsageError
-        when ratings are named that no model would read, or cannot be read.
+        when ratings that are named, or that a model learns from, cannot be read.
     """
     readers = [name for name in dict(models) if _config(name, settings, overrides).reads_ratings]
-    if not readers and (path or scale):
-        raise UsageError(f"None of the models {some(dict(models))} learns from single ratings; leave --ratings out.")
-    path = path or (find_ratings(rated.source) if readers else None)
-    if path is None:
+    found = path or find_ratings(rated.source)
+    if found is None:
         return rated, ""
-    ratings = read_ratings(path, rated.aspects, scale)
-    rated = rated.with_ratings(ratings)
+    try:
+        ratings = read_ratings(found, rated.aspects, scale)
+        rated = rated.with_ratings(ratings)
+    except UsageError as error:
+        if path or readers:
+            raise
+        return rated, f"single ratings left aside: {error}"
     used, clips = len(rated.ratings), rated.ratings["clip_id"].nunique()
-    said = f"{', '.join(readers)}: {used} single ratings by {rated.ratings['rater_id'].nunique()} raters"
+    raters = rated.ratings["rater_id"].nunique()
+    said = f"{', '.join(readers) or 'for the noise ceiling'}: {used} single ratings by {raters} raters"
     said += f" of {clips} of {len(rated.frame)} clips"
     unknown = len(ratings) - used
     return rated, said + (f"; {unknown} of clips that are not in the table are left out" if unknown else "")

@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from base_models.errors import UsageError, one_of
 from base_models.files import Artifact, is_sealed, sha256, to_json
 from ensemble.artifacts import Workspace
@@ -22,6 +24,7 @@ from ensemble.stack_folder import ROLE, write_stack
 from meta.learners import LEARNERS
 from meta.missing import MISSING
 from meta.regressor import MetaRegressor
+from meta.split import meta_split
 
 META_VERSION = 3
 """Raised whenever the same base models would give another stack or report: older stacks are then made anew."""
@@ -94,7 +97,7 @@ def _fit(folder: Path, data: StackData, settings: Settings) -> None:
     rows, aspects, told = data.fit, list(data.aspects), data.forgetful() if marks else data
     regressor = settings.regressor()
     regressor.validate(
-        told.fit.tables, rows.labels(aspects), rows.systems, settings.validation, rows.ids, aspects,
+        told.fit.tables, rows.labels(aspects), rows.systems, _validation(data, settings), rows.ids, aspects,
         rows.groups(data.group), n_bootstrap=0,
     )  # fmt: skip
     found = audit_of(data, regressor)
@@ -112,6 +115,15 @@ def _fit(folder: Path, data: StackData, settings: Settings) -> None:
     )
     facts = {"aspects": aspects, "needs_text": list(data.needs_text), "source": data.source, "demo": data.demo}
     write_stack(folder, regressor, data.bases, facts | {"flat": False}, render_files(report))
+
+
+def _validation(data: StackData, settings: Settings) -> float | tuple[np.ndarray, np.ndarray]:
+    """The share that measures; where clips share their audio, the rows of both sides, such clips on one of them."""
+    rows, audio = data.fit, [data.contents.get(clip) or f"clip {clip}" for clip in data.fit.ids]
+    if data.group or len(set(audio)) == len(audio):
+        return settings.validation
+    held = meta_split(rows.systems, rows.labels(data.aspects), settings.validation, settings.seed, audio)
+    return np.flatnonzero(~held), np.flatnonzero(held)
 
 
 def stack_facts(artifact: Artifact) -> dict[str, Any]:
