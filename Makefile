@@ -1,8 +1,9 @@
 # make demo   nine base models trained, stacked, measured, one clip scored: on the demo corpus, offline
 # make test   lint, tests, coverage
-# make bench  ratios of speed and memory
+# make bench  ratios of speed and memory, into tests/benchmarks/RESULTS.md
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
+BENCH ?= tests/benchmarks
 
 .PHONY: demo test bench clean
 .DELETE_ON_ERROR:
@@ -34,7 +35,7 @@ test: .venv/.developing
 bench: .venv/.developing
 	OMP_NUM_THREADS=$$(nproc) $(BIN)/python -m pytest -q -o addopts=--import-mode=importlib \
 		-o python_files='bench_*.py' -o python_functions='bench_*' -o pythonpath='tests tests/benchmarks' \
-		-s tests/benchmarks
+		-rP --show-capture=stdout $(BENCH)
 
 clean:
 	rm -rf .venv .pytest_cache .ruff_cache .coverage*
