@@ -23,6 +23,8 @@ _RATERS = ("rater", "listener", "annotator", "judge", "subject", "participant", 
 RATER_COLUMNS = (*(f"{name}_id" for name in _RATERS), *_RATERS)
 RATING_COLUMNS = ("rating", "ratings", "score", "scores", "mos", "opinion_score", "vote", "votes", "mushra")
 """What the column of ratings may also be called when there is one aspect."""
+FARTHEST = 1.0
+"""Mean distance of labels from mean ratings that is refused, in score points."""
 
 
 def read_ratings(
@@ -195,3 +197,32 @@ def _scale(scale: Sequence[float]) -> ScoreBins:
     if not (np.isfinite([low, high]).all() and low < high):
         raise UsageError(f"A rating scale has a lowest and a higher highest rating; got {low:g} {high:g}.")
     return ScoreBins(low, high)
+
+
+def check_against_labels(ratings: pd.DataFrame, labels: pd.DataFrame, aspects: Sequence[str]) -> float:
+    """How far the means of single ratings lie from the labels: the mean distance in score points, of the worst aspect.
+
+    Labels are such means, of all raters or of those that were kept, so a large distance means that the ratings were
+    read on a wrong scale.
+
+    Parameters
+    ----------
+    ratings : see `read_ratings`
+    labels : table with ``clip_id`` and one column per aspect, NaN where unlabelled
+    aspects : names
+
+    Raises
+    ------
+    UsageError
+        when the distance is above `FARTHEST`.
+    """
+    both = labels.set_index("clip_id")[list(aspects)], ratings.groupby("clip_id")[list(aspects)].mean()
+    gaps = (both[0] - both[1].reindex(both[0].index)).abs().mean()
+    gap = float(gaps.max()) if gaps.notna().any() else 0.0
+    if gap > FARTHEST:
+        aspect = gaps.idxmax()
+        raise UsageError(
+            f"The mean ratings of '{aspect}' lie {gap:.2f} points from its labels on average, and labels are such "
+            "means: were they read on their own scale? Name its ends (--rating-scale LOW HIGH)."
+        )
+    return gap

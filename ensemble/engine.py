@@ -42,7 +42,7 @@ def check_engine(name: str) -> str:
         return name
     scheme, found, address = name.partition("://")
     host, colon, port = address.rpartition(":")
-    if scheme != "dask" or not found or not (host and colon and port.isdigit()):
+    if scheme != "dask" or not found or not (host and colon and port.isdigit() and int(port) < 2**16):
         raise UsageError(f"--engine is local, or dask://HOST:PORT of a running scheduler; got '{name}'.")
     try:
         import distributed  # noqa: F401

@@ -17,7 +17,7 @@ from base_models.clips import read_clips
 from base_models.errors import UsageError
 from base_models.likelihood import likelihood
 from base_models.metrics import crossed, evaluate, prompt_codes
-from base_models.ratings import read_ratings
+from base_models.ratings import check_against_labels, read_ratings
 from base_models.reliability import noise_ceiling
 from ensemble.prediction_files import join_predictions, of_split, read_distributions, read_predictions, remarks
 
@@ -98,12 +98,13 @@ def evaluate_file(
         own = single[single["clip_id"].isin(joined["clip_id"])]
         if own.empty:
             raise UsageError(f"{ratings} rates none of the {len(joined)} clips; give both the same ids.")
+        check_against_labels(own, joined, names)
         named = dict(zip(joined["clip_id"], systems, strict=True)) if all(systems) else None
-        ceiling = noise_ceiling(own, names, named, n_bootstrap=min(n_bootstrap, 200), seed=seed, level=level)
+        ceiling = noise_ceiling(own, names, named, n_bootstrap=n_bootstrap, seed=seed, level=level)
         if table is None:
             notes.append("The file holds scores: the probability of a rating needs distributions.")
         else:
-            likely = likelihood(table.take(joined["clip_id"].tolist()), single, systems, *drawn)
+            likely = likelihood(table.take(joined["clip_id"].tolist()), single, systems if named else None, *drawn)
     sides = not_predicted, not_labelled, tuple(notes)
     return Evaluation(tuple(names), given.attrs["columns"], joined, metrics, ceiling, likely, *sides)
 

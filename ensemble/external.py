@@ -7,7 +7,6 @@ a model leaves out must stay left out, named and counted; nothing is filled in h
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +24,9 @@ from ensemble.prediction_files import common_form, read_distributions, read_pred
 SCALE = ScoreBins()
 PUBLISHED = {"mi": ("overall_dist", "overall_score"), "ta": ("textual_dist", "textual_score")}
 """Fields of a clip's record in the published system's prediction files, by aspect."""
-_ABOUT = re.compile(r"(.*_)?(std|sd|stdev|var|variance|ci|sem|low|high|count|fold|index|seed)|(n|num|no)_.*|n")
+_SPREAD = ("std", "sd", "stdev", "var", "variance", "sem", "ci", "low", "high", "count", "n")
+_ABOUT = {*_SPREAD, "fold", "index", "seed", *(f"{n}_{what}" for n in ("n", "num") for what in ("ratings", "raters"))}
+"""Columns that are no model's, beside ``<aspect>_std`` and the like; those left out are named in the notes."""
 _STANDARD = {name for names in ALIASES.values() for name in names.split()} | set(ALIASES)
 
 
@@ -74,7 +75,9 @@ def read_external(
     clips.attrs["aspects"] = names
     own = [(Path(file), Path(file) == Path(labels or files[0])) for file in files]
     found = _each_once([model for file, labelled in own for model in _models(file, clips, names, labelled)])
-    return External(clips, *_joined(found, clips["clip_id"].tolist(), names, SCALE))
+    tables, notes = _joined(found, clips["clip_id"].tolist(), names, SCALE)
+    left = [name for name in clips.columns if _is_bookkeeping(name, names) and _numbers(clips[name]) is not None]
+    return External(clips, tables, (*([f"columns that are no model: {some(left)}"] if left else []), *notes))
 
 
 def read_new(
@@ -219,7 +222,8 @@ _LEGAL = (
 
 def _wide(path: Path, frame: pd.DataFrame, aspects: list[str], models: Sequence[str] | None = None) -> list[_Model]:
     """One model per numeric column (``<aspect>__<model>`` for several aspects), or those of them that are named."""
-    numbers = {name: _numbers(frame[name]) for name in frame.columns if _may_predict(name, aspects)}
+    legal = [name for name in frame.columns if name not in aspects and name.strip().lower() not in _STANDARD]
+    numbers = {name: _numbers(frame[name]) for name in legal if models or not _is_bookkeeping(name, aspects)}
     chosen: dict[str, dict[str, np.ndarray]] = {}
     for name, values in numbers.items():
         aspect, _, model = (aspects[0], "", name) if len(aspects) == 1 else name.partition("__")
@@ -239,9 +243,8 @@ def _are_labels(frame: pd.DataFrame, clips: pd.DataFrame, aspects: list[str]) ->
     return len(both) > 0 and bool((np.isnan(truth) | (truth == score)).all())
 
 
-def _may_predict(name: str, aspects: Sequence[str]) -> bool:
-    plain = name.strip().lower()
-    return name not in aspects and plain not in _STANDARD and _ABOUT.fullmatch(plain) is None
+def _is_bookkeeping(name: str, aspects: Sequence[str]) -> bool:
+    return name.strip().lower() in _ABOUT | {f"{aspect.lower()}_{what}" for aspect in aspects for what in _SPREAD}
 
 
 def _numbers(cells: pd.Series) -> np.ndarray | None:

@@ -16,7 +16,7 @@ from typing import Any
 from base_models.clips import SetAside
 from base_models.config import MODELS, SETTINGS, BaseConfig
 from base_models.errors import UsageError, one_of
-from base_models.ratings import find_ratings, read_ratings
+from base_models.ratings import check_against_labels, find_ratings, read_ratings
 from ensemble.artifacts import Workspace
 from ensemble.base_run import BaseRun
 from ensemble.embed_chunks import embed_chunks
@@ -117,6 +117,7 @@ def add_ratings(
     try:
         ratings = read_ratings(found, rated.aspects, scale)
         rated = rated.with_ratings(ratings)
+        gap = check_against_labels(rated.ratings, rated.frame, rated.aspects)
     except UsageError as error:
         if path or readers:
             raise
@@ -124,7 +125,7 @@ def add_ratings(
     used, clips = len(rated.ratings), rated.ratings["clip_id"].nunique()
     raters = rated.ratings["rater_id"].nunique()
     said = f"{', '.join(readers) or 'for the noise ceiling'}: {used} single ratings by {raters} raters"
-    said += f" of {clips} of {len(rated.frame)} clips"
+    said += f" of {clips} of {len(rated.frame)} clips, their means {gap:.2f} from the labels"
     unknown = len(ratings) - used
     return rated, said + (f"; {unknown} of clips that are not in the table are left out" if unknown else "")
 

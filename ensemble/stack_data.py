@@ -130,7 +130,12 @@ class StackData:
             rated.demo,
             rated.group,
             {name: {file: base.read(file) for file in MODEL_FILES} for name, base in artifacts.items()},
-            (cv, str(pointer.get("folds", 0) if cv == "oof" else 0), *(folder.name for folder in folders.values())),
+            (
+                cv,
+                str(pointer.get("folds", 0) if cv == "oof" else 0),
+                pointer["data"],
+                *(f.name for f in folders.values()),
+            ),
             dict(zip(rated.frame["clip_id"], rated.frame.get(CONTENT, ()), strict=False)),
             rated.ratings,
         )
