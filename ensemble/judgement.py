@@ -54,7 +54,7 @@ class Judgement:
     contributions : what each base model gives, per aspect
     calibration : per aspect, what `meta.calibration_report.calibration_report` says of the rows of the verdict
     ceiling : what a perfect predictor would score, or an empty frame without single ratings
-    predictions : clips of the first judging rows, with scores, intervals and labels
+    predictions : clips of the test split, with scores, intervals and labels
     marks : what leaks, see `meta.audit.Audit.refuse`; with any, no number here may be shown without a mark
     """
 
@@ -97,7 +97,7 @@ def judge(regressor: MetaRegressor, data: StackData, level: float, rivals: Seque
     labelled = {name: judged for name, judged in seen.items() if np.isfinite(judged.y).any()}
     name, judged = next(iter(labelled.items()), (VALIDATION, sides[VALIDATION]))
     chosen_on = sides[TRAINING] if name == VALIDATION else _judged(data.fit, regressor, aspects)
-    first = next(iter(data.judges), None)
+    test = data.judges.get("test")
     return Judgement(
         boards={key: value.board() for key, value in (labelled | sides).items()},
         rows=name,
@@ -107,14 +107,14 @@ def judge(regressor: MetaRegressor, data: StackData, level: float, rivals: Seque
         contributions=_contributions(regressor, data),
         calibration=_calibration(_trial(regressor, data) if name == VALIDATION else regressor, judged),
         ceiling=_ceiling(data, judged),
-        predictions=pd.DataFrame() if first is None else _predictions(data.judges[first], regressor, aspects, level),
+        predictions=pd.DataFrame() if test is None else _predictions(test, regressor, aspects, level),
     )
 
 
 def audit_of(data: StackData, regressor: MetaRegressor | None = None) -> Audit:
     """Which clips have two uses; by id, and by the content of their audio where that is known."""
     roles = {"meta-training": data.fit.ids} if regressor is None else _roles(regressor)
-    roles |= {"test": data.judges["test"].ids} if "test" in data.judges else {}
+    roles |= {"test": [clip for rows in data.judges.values() for clip in rows.ids]} if data.judges else {}
     return audit(data.fit.tables, roles, data.contents)
 
 
@@ -162,7 +162,7 @@ def _judged(rows: Rows, regressor: MetaRegressor, aspects: Sequence[str]) -> Jud
 def _predictions(rows: Rows, regressor: MetaRegressor, aspects: Sequence[str], level: float) -> pd.DataFrame:
     """Scores, bounds of their intervals, and labels (``<aspect>_true``) where there are any."""
     tables, ids, systems, truth = rows.tables, rows.ids, rows.systems, rows.labels(aspects)
-    scores, (low, high) = regressor.predict(tables, ids), regressor.predict_interval(tables, ids, level, systems)
+    scores, (low, high) = regressor.predict(tables, ids), regressor.predict_interval(tables, ids, level)
     columns = {"clip_id": ids, "system_id": systems}
     for k, aspect in enumerate(aspects):
         columns |= {aspect: scores[:, k], f"{aspect}_low": low[:, k], f"{aspect}_high": high[:, k]}

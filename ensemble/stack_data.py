@@ -27,6 +27,11 @@ from ensemble.rated_clips import CONTENT, RatedClips
 MODEL_FILES = ("config.json", "weights.safetensors", "history.json")
 
 
+_SHARED = (
+    "; out of fold, base models of meta-training rows have seen labels of meta-validation rows: judge by dev and test"
+)
+
+
 @dataclass(frozen=True)
 class Rows:
     """Some clips of a table, labelled or not.
@@ -126,7 +131,7 @@ class StackData:
             rated.aspects,
             rated.needs_text,
             rated.source,
-            rated.note,
+            rated.note + (_SHARED if cv == "oof" else ""),
             rated.demo,
             rated.group,
             {name: {file: base.read(file) for file in MODEL_FILES} for name, base in artifacts.items()},
@@ -149,7 +154,7 @@ class StackData:
     def from_external(cls, external: External, source: str, only: Sequence[str] | None = None) -> StackData:
         """Predictions from files, or those of the models that are named.
 
-        Rows that the labels call ``test`` judge; all others fit, ``train`` left out.
+        Rows that the labels call ``test`` judge; those called ``dev`` fit, or all others where none is called so.
 
         Raises
         ------
@@ -169,6 +174,8 @@ class StackData:
         data = clips.to_csv().encode() + b"".join(table.to_bytes() for table in tables)
         models = f"{len(tables)} base model{'s' * (len(tables) != 1)}"
         note = f"{models}, {len(rows['fit'].frame)} clips to fit and validate on"
+        if (rows["fit"].frame["split"] == "train").any():
+            note += "; there is no dev split, so train rows are among them, which the models may have been trained on"
         return cls(
             rows.pop("fit"), rows, aspects, judged_by_text(aspects, None), source, note, identity=(sha256(data),)
         )

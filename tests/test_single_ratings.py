@@ -12,7 +12,7 @@ from base_models.files import read_json
 from base_models.likelihood import likelihood
 from base_models.neural_mos import NeuralMOS
 from base_models.predictions import PredictionTable
-from base_models.ratings import read_ratings
+from base_models.ratings import check_against_labels, read_ratings
 from ensemble.artifacts import Workspace
 from ensemble.level0 import add_ratings, prepare_level0
 from ensemble.rated_clips import RatedClips
@@ -135,16 +135,18 @@ def test_ratings_rename_only_the_runs_that_learn_from_them(rated, ratings, tmp_p
 
 def test_ratings_come_from_a_file_or_nowhere_and_are_described(rated, folder):
     found, said = add_ratings(rated, BOTH, path=folder / "ratings.csv")
-    assert said == "dora_beta: 96 single ratings by 4 raters of 24 of 24 clips"
+    assert said == "dora_beta: 96 single ratings by 4 raters of 24 of 24 clips, their means 0.32 from the labels"
     assert len(found.ratings) == 96
     _, said = add_ratings(rated.take(range(20)), BOTH, path=folder / "ratings.csv")
-    assert said.endswith(
-        "80 single ratings by 4 raters of 20 of 20 clips; 16 of clips that are not in the table are left out"
-    )
+    assert said.startswith("dora_beta: 80 single ratings by 4 raters of 20 of 20 clips")
+    assert said.endswith("; 16 of clips that are not in the table are left out")
     assert add_ratings(rated, BOTH) == (rated, "")
     assert add_ratings(rated, [("dora", 0)], overrides={"criterion": "beta"}, path=folder / "ratings.csv")[1]
     _, said = add_ratings(rated, BOTH[:1], path=folder / "ratings.csv")
-    assert said == "for the noise ceiling: 96 single ratings by 4 raters of 24 of 24 clips"
+    assert said.startswith("for the noise ceiling: 96 single ratings by 4 raters of 24 of 24 clips")
+    wide = read_ratings(folder / "ratings.csv", ASPECTS, (0, 1000))
+    with pytest.raises(UsageError, match=r"mean ratings of .* lie \d.\d+ points from its labels .*--rating-scale"):
+        check_against_labels(wide, rated.frame, ASPECTS)
 
 
 # ---- the commands
