@@ -6,6 +6,7 @@ import json
 import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
 import safetensors.torch
 import soundfile
@@ -19,6 +20,7 @@ from base_models.encoders.conformance import check_encoder
 from base_models.encoders.specs import SPECS
 from base_models.encoders.windows import consecutive_windows
 from base_models.errors import ClipError, DamagedArtifact, UsageError
+from base_models.neural_mos import NeuralMOS
 
 WEIGHTED = [name for name, spec in ENCODERS.items() if not spec.embedded]
 PARTS = {"clap": "audio_model", "clap_slip": "audio_model", "clap_text": "text_model", "whisper": "encoder.layers"}
@@ -380,3 +382,12 @@ def test_right_padding_would_not_have_changed_qwen3(load, tiny_encoders):
     with torch.inference_mode():
         expected = oracle(padded, attention_mask=(torch.arange(padded.shape[1])[None] < len(ids)).long())
     np.testing.assert_allclose(encoder.encode([ids])[0], expected.last_hidden_state[0, : len(ids)], atol=1e-5)
+
+
+def test_an_encoder_of_the_other_kind_is_refused_before_anything_is_encoded(tmp_path):
+    clips = pd.DataFrame({"clip_id": list("abcd"), "audio": "none.wav", "prompt": "drums", "ta": [1.0, 2.0, 3.0, 4.0]})
+    for kind, name in (("audio", "hashed_text"), ("text", "logmel")):
+        usual = {"audio_encoder": "logmel", "text_encoder": "hashed_text", "store": tmp_path / "store"}
+        with pytest.raises(UsageError, match=rf"'{name}' encodes .*, and an? {kind} encoder is needed"):
+            NeuralMOS(device="cpu", **usual | {f"{kind}_encoder": name}).fit(clips, clips[["ta"]])
+    assert not (tmp_path / "store").exists()

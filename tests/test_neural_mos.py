@@ -397,11 +397,3 @@ def test_cuda_where_there_is_none_is_refused(fitted, clips):
     for run in (lambda: absent.predict(clips), lambda: absent.fit(clips, clips[ASPECTS])):
         with pytest.raises(UsageError, match="Device 'cuda' is not available"):
             run()
-
-
-def test_an_encoder_of_the_other_kind_is_refused_before_anything_is_encoded(model, clips, tmp_path):
-    for kind, name in (("audio", "hashed_text"), ("text", "logmel")):
-        wrong = model(store=tmp_path / "store", **{f"{kind}_encoder": name})
-        with pytest.raises(UsageError, match=rf"'{name}' encodes .*, and an? {kind} encoder is needed"):
-            wrong.fit(clips, clips[ASPECTS])
-    assert not (tmp_path / "store").exists()
