@@ -155,7 +155,7 @@ def test_the_answer_format_is_refused_where_an_aspect_is_left_out(flow, tmp_path
 
 
 def test_scores_of_a_demo_stack_are_said_to_be_of_no_meaning(flow, tmp_path):
-    said = "demo corpus: this stack was trained on synthetic music and simulated raters; its scores say nothing"
+    said = "demo corpus: this stack learnt synthetic music and simulated raters; its scores say nothing"
     stack, words = shutil.copytree(flow.stacks["mean"], tmp_path / "stack"), [flow.wavs[0], "--prompt", "slow piano"]
     for demo in (True, False):
         facts = read_json(stack / "stack.json") | {"demo": demo}
