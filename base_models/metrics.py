@@ -149,19 +149,20 @@ def evaluate_mean(
     n_bootstrap: int = 1000,
     seed: int = 0,
     level: float = 0.95,
+    prompt_ids=None,
 ) -> pd.DataFrame:
     """Metrics averaged over repetitions of one model, with an interval for the average.
 
-    Every repetition is measured on the same resamples of the systems, so the interval tells what other systems would
-    do to the average; what other seeds would do is the range beside it. Parameters are those of `evaluate`, with a
-    list of arrays of predictions.
+    Every repetition is measured on the same resamples, so the interval tells what other systems (and other prompts,
+    where systems share them) would do to the average; what other seeds would do is the range beside it. Parameters are
+    those of `evaluate`, with a list of arrays of predictions.
 
     Returns
     -------
     table : DataFrame with columns aspect, level, metric, value, least, most, low, high, n; least and most are the
         smallest and the largest value of a repetition
     """
-    measured = [_measure(y_true, each, system_ids, aspects, n_bootstrap, seed) for each in predictions]
+    measured = [_measure(y_true, each, system_ids, aspects, n_bootstrap, seed, prompt_ids) for each in predictions]
     rows = []
     for same in zip(*measured, strict=True):
         values, drawn = np.array([one[3] for one in same]), np.mean([one[4] for one in same], axis=0)

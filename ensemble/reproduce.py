@@ -28,7 +28,7 @@ from ensemble.level0 import Level0, prepare_level0
 from ensemble.rated_clips import RatedClips
 from ensemble.tables import Column, PaperTable, Row
 
-TABLES_VERSION = 1
+TABLES_VERSION = 2
 """Raised whenever the same base models would give other numbers."""
 QUICK_ENCODERS = ("logmel", "hashed_text")
 SEEDS, QUICK_SEEDS = 5, 2
@@ -93,7 +93,7 @@ class Request:
 
 
 class Cell(NamedTuple):
-    """One number of the paper beside ours: mean, least and most over the seeds, interval over systems, n of them."""
+    """One number of the paper beside ours: mean, least and most over the seeds, interval, n clips or systems."""
 
     column: Column
     paper: float
@@ -240,9 +240,9 @@ def _outcome(request: Request, row: Row, bases: _Bases | None) -> Outcome:
         scores, facts = _scores(request, row, bases, wanted)
     except UsageError as error:  # the dev clips do not suffice for a stack
         return Outcome(row, FAILED, _line(error), "", blank)
-    split, rated = request.table.split, bases.level0.rated
-    truth = rated.labels(split)[list(request.table.aspects)]
-    return Outcome(row, MEASURED, "", facts, measure(request.table, row, truth, scores, rated.rows(split)["system_id"]))
+    clips = bases.level0.rated.rows(request.table.split)
+    cells = measure(request.table, row, clips[list(request.table.aspects)], scores, clips["system_id"], clips["prompt"])
+    return Outcome(row, MEASURED, "", facts, cells)
 
 
 def _scores(request: Request, row: Row, bases: _Bases, wanted) -> tuple[list[np.ndarray], str]:
@@ -256,12 +256,14 @@ def _scores(request: Request, row: Row, bases: _Bases, wanted) -> tuple[list[np.
     return [table.scores[:, [table.aspects.index(aspect) for aspect in aspects]] for table in tables], ""
 
 
-def measure(table: PaperTable, row: Row, truth, scores: Sequence[np.ndarray], system_ids) -> tuple[Cell, ...]:
-    """The cells of a row from its repetitions' scores, each of shape (n, aspects).
+def measure(
+    table: PaperTable, row: Row, truth, scores: Sequence[np.ndarray], system_ids, prompt_ids=None
+) -> tuple[Cell, ...]:
+    """The cells of a row from its repetitions' scores, each of shape (n, aspects), as `evaluate_mean` has them.
 
     The paper's number is inside when the interval holds some value that would be printed like it.
     """
-    found = evaluate_mean(truth, scores, system_ids, table.aspects, N_BOOTSTRAP)
+    found = evaluate_mean(truth, scores, system_ids, table.aspects, N_BOOTSTRAP, prompt_ids=prompt_ids)
     by = {(line.aspect, line.level, line.metric): line for line in found.itertuples()}
     half, cells = 0.5 * 10**-table.decimals, []
     for column, paper in zip(table.columns, row.paper, strict=True):

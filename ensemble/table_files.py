@@ -20,8 +20,10 @@ BETTER = {name: "↓" if name == "mse" else "↑" for name in METRICS}
 DEMO = "DEMO CORPUS: synthetic music and simulated raters; these numbers say nothing about real music."
 QUICK = "QUICK RUN with the embedded encoders {} and {} and few epochs: these numbers are not the paper's."
 READING = (
-    "Ours is the mean over {} (least to most of them) [95 % interval of the mean over {} resamples of the systems]; "
-    "'in' when the paper's number lies in that interval, 'out' when not."
+    "Ours is the mean over {} (least to most of them) [95 % interval of the mean over {} resamples of the systems, and "
+    "prompts where systems share them]; 'in' when the paper's number lies in that interval, 'out' when not. 'in' means "
+    "only that the paper's number is compatible with our interval, which is wide with few systems; it does not mean "
+    "'reproduced'."
 )
 
 

@@ -283,3 +283,10 @@ def test_errors_that_follow_the_prompt_widen_the_interval():
 def test_each_clip_needs_a_prompt():
     with pytest.raises(UsageError, match="1 prompts for 2 clips"):
         evaluate([[1.0], [2.0]], [[1.0], [2.0]], ["a", "b"], ["mi"], prompt_ids=["p"])
+
+
+def test_the_mean_over_repetitions_resamples_shared_prompts_too():
+    truth, prediction, system, prompt = crossed_test()
+    found = evaluate_mean(truth, [prediction, prediction], system, ["mi"], n_bootstrap=50, prompt_ids=prompt)
+    alone = evaluate(truth, prediction, system, ["mi"], n_bootstrap=50, prompt_ids=prompt)
+    pd.testing.assert_frame_equal(found.drop(columns=["least", "most"]), alone)

@@ -14,7 +14,7 @@ from sklearn import linear_model
 from base_models.demo import write_demo
 from base_models.errors import OutOfSpace, StackedMOSError, UsageError
 from base_models.files import Artifact
-from base_models.metrics import evaluate
+from base_models.metrics import evaluate, evaluate_mean
 from base_models.predictions import PredictionTable
 from ensemble import reproduce as module
 from ensemble.artifacts import Workspace
@@ -168,6 +168,23 @@ def test_a_cell_is_the_mean_and_range_of_its_seeds_on_the_split_of_the_table(mad
         np.testing.assert_allclose([cell.most for cell in cells], np.max(values, axis=0))
 
 
+def test_intervals_resample_the_prompts_that_systems_share(made, rated, workspace):
+    rows, read = rated.rows("test"), []
+    for seed in range(2):
+        (folder,) = workspace.root.glob(f"base/dora_mean-s{seed}-*")
+        data = Artifact(folder, "base model").read("predictions-test.parquet")
+        read.append(PredictionTable.parse(data, "test").take(rows["clip_id"].tolist()).scores)
+    truth, columns = rated.labels("test"), ("low", "high")
+    expected, without = (
+        evaluate_mean(truth, read, rows["system_id"], ["mi", "ta"], module.N_BOOTSTRAP, prompt_ids=prompts)
+        for prompts in (rows["prompt"], None)
+    )
+    kept = (expected["level"] == "system") & expected["metric"].isin(["srcc", "ktau"])
+    found = [[getattr(cell, name) for name in columns] for cell in made.outcomes[0].cells]
+    np.testing.assert_allclose(found, expected.loc[kept, list(columns)])
+    assert not np.allclose(found, without.loc[kept, list(columns)], equal_nan=True)
+
+
 def dev_request(made):
     return replace(made.request, table=table_of(BASE, split="dev"))
 
@@ -281,6 +298,7 @@ def test_all_files_hold_every_number(made):
             np.testing.assert_allclose(mine[name], values)
     text = files["table.md"].decode()
     assert "QUICK" not in text
+    assert "resamples of the systems, and prompts where systems share them]" in text
     for title, _, rows in blocks(made):
         assert f"## {title}" in text
         for row in rows:
