@@ -100,7 +100,8 @@ def remarks(made: Reproduction) -> list[tuple[str, str]]:
     for outcome in made.outcomes:
         parts = [_behind(made, outcome)] if outcome.row.preset or outcome.row.stack else []
         parts += [f"{outcome.status}: {outcome.reason}"] if outcome.reason else []
-        parts += [part for part in (outcome.row.note, outcome.facts) if part]
+        about_encoders = "" if made.request.quick else outcome.row.encoding
+        parts += [part for part in (about_encoders, outcome.row.note, outcome.facts) if part]
         found.append((outcome.row.name, "; ".join(parts)))
     return found
 

@@ -36,6 +36,7 @@ class Row:
     audio, text : encoders that the row was published with
     quick : training settings that suit the embedded encoders
     note : how ours differs from what was published
+    encoding : how the encoders and what is stored of them differ; not true of the embedded ones
     reason : why the row cannot be run here; such a row has neither preset nor stack
     """
 
@@ -48,6 +49,7 @@ class Row:
     text: str = ""
     quick: str = ""
     note: str = ""
+    encoding: str = ""
     reason: str = ""
 
     def models(self, k: int) -> list[tuple[str, int]]:

@@ -97,6 +97,26 @@ def test_quick_settings_suit_the_optimizer(tables):
             assert (BaseConfig.preset(name, row.quick).optimizer == "sgd") == (row.quick == "embedded_sgd")
 
 
+def test_the_official_baseline_hears_what_it_heard_when_its_numbers_were_published(tables):
+    rows = [row for table in tables.values() for row in table.rows if row.preset == "clap_baseline"]
+    assert [row.name for row in rows] == ["CLAP", "Official Baseline"]
+    for row in rows:
+        assert (row.audio, row.text) == ("clap_slip", "clap_text")
+        assert row.encoding.startswith("clap_slip takes 16 kHz audio for 48 kHz")
+    assert all(row.audio != "clap" for table in tables.values() for row in table.rows)
+
+
+def test_whisq_says_what_its_paper_contradicts_or_leaves_out(tables):
+    first, *rest = (row for row in tables["whisq2"].rows if row.preset.startswith("whisq"))
+    assert first.encoding == "feature dimension 512, as in the paper's equations; its Table I says 1280"
+    config = BaseConfig.preset(first.preset)
+    assert (config.criterion, config.clip_norm, config.start_at_mean) == ("huber", 1.0, True)
+    assert (config.weight_decay, config.dropout) == (0.0, 0.0)
+    for words in ("delta 1", "norm 1", "start at the training mean", "no weight decay, no dropout"):
+        assert words in first.note
+    assert all(row.note.endswith("choices as for the first row") for row in rest)
+
+
 def test_the_stack_is_that_of_fit_base_and_moves_along_with_its_repetitions(tables):
     row = row_of(tables["table3"], "Ensemble Ridge")
     assert row.models(0) == plan_models(None, 5)
