@@ -91,9 +91,22 @@ class Request:
             return (*QUICK_ENCODERS, row.quick)
         return self.encoders.get(row.audio, row.audio), self.encoders.get(row.text, row.text), None
 
+    def models(self, row: Row) -> list[list[tuple[str, int]]]:
+        """Presets and seeds that each repetition of a row needs; with `quick`, rows that coincide share theirs."""
+        row = self.table.twin(row) if self.quick else row
+        return [row.models(k) for k in range(self.seeds)]
+
+    @property
+    def compared(self) -> bool:
+        """Whether our numbers are set against the paper's: those of a trial, or of synthetic music, are not."""
+        return not (self.quick or self.rated.demo)
+
 
 class Cell(NamedTuple):
-    """One number of the paper beside ours: mean, least and most over the seeds, interval, n clips or systems."""
+    """One number of the paper beside ours: mean, least and most over the seeds, interval, n clips or systems.
+
+    ``inside`` is whether the paper's number lies in the interval; None where the two are not compared.
+    """
 
     column: Column
     paper: float
@@ -163,7 +176,7 @@ def reproduce(
     bases: dict[tuple, _Bases] = {}
     for setup in dict.fromkeys(map(request.setup, rows)):
         mine = [row for row in rows if request.setup(row) == setup]
-        models = dict.fromkeys(model for row in mine for k in range(request.seeds) for model in row.models(k))
+        models = dict.fromkeys(model for row in mine for models in request.models(row) for model in models)
         bases[setup] = _Bases.train(request, workspace, setup, list(models), watch, on_embed, engine)
     outcomes = tuple(_outcome(request, row, bases.get(request.setup(row))) for row in request.table.rows)
     aside = {bad.clip_id: bad for each in bases.values() if each.level0 for bad in each.level0.set_aside}
@@ -232,7 +245,7 @@ def _outcome(request: Request, row: Row, bases: _Bases | None) -> Outcome:
     blank = tuple(Cell(column, paper) for column, paper in zip(columns, row.paper, strict=True))
     if bases is None:
         return Outcome(row, NOT_RUN, row.reason, "", blank)
-    wanted = [row.models(k) for k in range(request.seeds)]
+    wanted = request.models(row)
     reason = bases.why_not(model for models in wanted for model in models)
     if reason:
         return Outcome(row, FAILED, reason, "", blank)
@@ -242,6 +255,8 @@ def _outcome(request: Request, row: Row, bases: _Bases | None) -> Outcome:
         return Outcome(row, FAILED, _line(error), "", blank)
     clips = bases.level0.rated.rows(request.table.split)
     cells = measure(request.table, row, clips[list(request.table.aspects)], scores, clips["system_id"], clips["prompt"])
+    if not request.compared:
+        cells = tuple(cell._replace(inside=None) for cell in cells)
     return Outcome(row, MEASURED, "", facts, cells)
 
 

@@ -21,17 +21,20 @@ DEMO = "DEMO CORPUS: synthetic music and simulated raters; these numbers say not
 QUICK = "QUICK RUN with the embedded encoders {} and {} and few epochs: these numbers are not the paper's."
 READING = (
     "Ours is the mean over {} (least to most of them) [95 % interval of the mean over {} resamples of the systems, and "
-    "prompts where systems share them]; 'in' when the paper's number lies in that interval, 'out' when not. 'in' means "
-    "only that the paper's number is compatible with our interval, which is wide with few systems; it does not mean "
-    "'reproduced'."
+    "prompts where systems share them]"
 )
+COMPARED = (
+    "; 'in' when the paper's number lies in that interval, 'out' when not. 'in' means only that the paper's number is "
+    "compatible with our interval, which is wide with few systems; it does not mean 'reproduced'."
+)
+NOT_COMPARED = ". The paper's numbers stand beside ours for the look of the table, and are not compared with them."
 
 
 def heading(made: Reproduction) -> list[str]:
     """What was measured, on what, and how to read it: sentences that stand above the table."""
     request = made.request
     seeds = f"{request.seeds} seed{'s' * (request.seeds > 1)}"
-    return [*origin(made), READING.format(seeds, N_BOOTSTRAP)]
+    return [*origin(made), READING.format(seeds, N_BOOTSTRAP) + (COMPARED if request.compared else NOT_COMPARED)]
 
 
 def origin(made: Reproduction) -> list[str]:
@@ -57,13 +60,12 @@ def _counts(made: Reproduction) -> str:
 
 
 def summary(made: Reproduction) -> str:
-    """How many of the paper's numbers lie inside our intervals, and which rows failed."""
+    """How many of the paper's numbers lie inside our intervals, unless it is a trial, and which rows failed."""
     judged = [cell.inside for outcome in made.outcomes for cell in outcome.cells if cell.inside is not None]
-    trial = (
-        " This is a trial, and says nothing about the paper." if made.request.quick or made.request.rated.demo else ""
-    )
     failed = f" Failed: {', '.join(outcome.row.name for outcome in made.failed)}." if made.failed else ""
-    return f"{sum(judged)} of {len(judged)} of the paper's numbers lie inside our intervals.{failed}{trial}"
+    if not made.request.compared:
+        return f"This is a trial, and says nothing about the paper.{failed}"
+    return f"{sum(judged)} of {len(judged)} of the paper's numbers lie inside our intervals.{failed}"
 
 
 def ours(outcome: Outcome, cell: Cell, decimals: int) -> str:
@@ -74,7 +76,9 @@ def ours(outcome: Outcome, cell: Cell, decimals: int) -> str:
         return "undefined"
     value, least, most, low, high = (f"{number:.{decimals}f}" for number in cell[2:7])
     text = f"{value} ({least} to {most})" if cell.least < cell.most else value
-    return text if cell.inside is None else f"{text} [{low}, {high}] {'in' if cell.inside else 'out'}"
+    if not (math.isfinite(cell.low) and math.isfinite(cell.high)):
+        return text
+    return f"{text} [{low}, {high}]" + {None: "", True: " in", False: " out"}[cell.inside]
 
 
 def blocks(made: Reproduction) -> Iterator[tuple[str, list[str], list[list[str]]]]:
@@ -108,6 +112,9 @@ def remarks(made: Reproduction) -> list[tuple[str, str]]:
 
 def _behind(made: Reproduction, outcome: Outcome) -> str:
     row, (audio, text, settings) = outcome.row, made.request.setup(outcome.row)
+    twin = made.request.table.twin(row) if made.request.quick else row
+    if twin is not row:
+        return f"'{twin.name}' again: the two rows differ by encoder alone, and coincide on the embedded ones"
     what = f"{row.learner} over {' '.join(row.stack)}" if row.stack else row.preset
     names = (word.partition("=")[0] for word in (audio, text))
     said = f"{what} on {' and '.join(names)}, settings {settings or 'of the paper'}"

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any, NamedTuple
 
+from base_models.config import BaseConfig
 from base_models.errors import one_of
 
 
@@ -97,10 +98,16 @@ class PaperTable:
         """The encoders that its rows were published with."""
         return tuple(dict.fromkeys(name for row in self.rows for name in (row.audio, row.text) if name))
 
-    def count(self, seeds: int) -> int:
-        """How many base models so many repetitions of every row train."""
-        wanted = {(row.audio, row.text, *model) for row in self.rows for k in range(seeds) for model in row.models(k)}
-        return len(wanted)
+    def twin(self, row: Row) -> Row:
+        """The first row that is the same as this one on the embedded encoders: what differs by encoder alone is."""
+        mine = _on_embedded(row)
+        return next(other for other in self.rows if _on_embedded(other) == mine)
+
+    def count(self, seeds: int, quick: bool = False) -> int:
+        """How many base models so many repetitions of every row train, on their encoders or on the embedded ones."""
+        rows = map(self.twin, self.rows) if quick else self.rows
+        setups = ((row, (row.quick,) if quick else (row.audio, row.text)) for row in rows)
+        return len({(setup, model) for row, setup in setups for k in range(seeds) for model in row.models(k)})
 
     @classmethod
     def of(cls, name: str) -> PaperTable:
@@ -109,6 +116,12 @@ class PaperTable:
         facts: Mapping[str, Any] = tomllib.loads(file.read_text(encoding="utf-8"))
         columns = tuple(Column(*words.split()) for words in facts["columns"])
         return cls(**(facts | {"name": name, "columns": columns, "rows": tuple(map(_row, facts["rows"]))}))
+
+
+def _on_embedded(row: Row) -> tuple:
+    """What tells one row from another once both are on the embedded encoders."""
+    config = BaseConfig.preset(row.preset, row.quick).signature() if row.preset else row.name
+    return config, row.quick
 
 
 def _row(facts: Mapping[str, Any]) -> Row:

@@ -22,7 +22,7 @@ from ensemble.base_run import BaseRun
 from ensemble.level0 import prepare_level0
 from ensemble.rated_clips import RatedClips
 from ensemble.reproduce import FAILED, MEASURED, NOT_RUN, Request, measure, reproduce
-from ensemble.table_files import blocks, render_files, summary
+from ensemble.table_files import blocks, remarks, render_files, summary
 from ensemble.tables import Column, PaperTable, Row
 
 EPOCH = {"max_epochs": 1}
@@ -31,6 +31,7 @@ PAPER = (0.9, 0.8, 0.7, 0.6)
 BASE = Row("base", PAPER, preset="dora_mean", **HERE)
 OTHER = Row("other", PAPER, preset="clap_baseline", **(HERE | {"quick": "embedded_sgd"}))
 STACK = Row("stacked", PAPER, learner="ridge", stack=("dora_mean:1", "clap_baseline:1"), **HERE)
+TWIN = replace(OTHER, name="twin", preset="muq_mulan", audio="muq_mulan", note="the same heads", encoding="frozen")
 FOREIGN = Row("foreign", PAPER, reason="another team's system")
 WEIGHTS = Row("weights", PAPER, preset="dora_mean", audio="muq", text="hashed_text", quick="embedded")
 
@@ -259,7 +260,7 @@ def test_what_cannot_be_reproduced_is_refused(rated, request_):
 
 @pytest.fixture(scope="module")
 def quick(rated, workspace, made):
-    request = Request.of(table_of(BASE, OTHER, FOREIGN), rated, 1, True, device="cpu", jobs=1, overrides=EPOCH)
+    request = Request.of(table_of(BASE, OTHER, TWIN, FOREIGN), rated, 1, True, device="cpu", jobs=1, overrides=EPOCH)
     return reproduce(request, workspace)
 
 
@@ -273,6 +274,43 @@ def test_a_quick_table_says_so_wherever_it_is_written(quick):
     lines = pd.read_csv(io.BytesIO(files["table.csv"]))
     assert lines["measured"].str.startswith(" ".join(facts["heading"][:2])).all()
     assert "says nothing about the paper" in summary(quick)
+
+
+def test_a_trial_is_not_compared_with_the_paper(quick, made, rated):
+    for trial in (quick, made):  # the second has its settings, and synthetic music
+        files = render_files(trial)
+        cells = [cell for outcome in trial.outcomes for cell in outcome.cells]
+        assert all(cell.inside is None for cell in cells)
+        assert any(np.isfinite(cell.low) for cell in cells)
+        text = files["table.md"].decode()
+        assert "are not compared with them" in text
+        assert not any(word in text for word in (" in |", " out |", "lie inside our intervals", "'reproduced'"))
+        assert summary(trial) == "This is a trial, and says nothing about the paper."
+    assert not Request(table_of(BASE), replace(rated, demo=False), quick=True).compared
+
+
+def test_numbers_of_real_clips_are_compared_and_in_is_not_called_reproduced(request_, workspace):
+    real = reproduce(replace(request_, rated=replace(request_.rated, demo=False)), workspace)
+    judged = [cell.inside for outcome in real.outcomes for cell in outcome.cells if cell.inside is not None]
+    assert len(judged) == sum(np.isfinite(cell.low) for outcome in real.outcomes for cell in outcome.cells) > 0
+    assert summary(real) == f"{sum(judged)} of {len(judged)} of the paper's numbers lie inside our intervals."
+    text = render_files(real)["table.md"].decode()
+    assert "only that the paper's number is compatible with our interval" in text
+    assert "it does not mean 'reproduced'" in text
+    assert " in |" in text or " out |" in text
+
+
+def test_rows_that_coincide_on_the_embedded_encoders_are_trained_once_and_say_so(quick, workspace):
+    other, twin = quick.outcomes[1:3]
+    assert other.status == MEASURED
+    assert [cell._replace(paper=0) for cell in twin.cells] == [cell._replace(paper=0) for cell in other.cells]
+    assert not list(workspace.root.glob("base/muq_mulan-*"))
+    said = dict(remarks(quick))["twin"]
+    assert said == (
+        "'other' again: the two rows differ by encoder alone, and coincide on the embedded ones; the same heads"
+    )
+    whole = replace(quick, request=replace(quick.request, quick=False))
+    assert dict(remarks(whole))["twin"].endswith("settings of the paper; frozen; the same heads")
 
 
 def test_quick_stands_for_embedded_encoders_and_settings(rated):

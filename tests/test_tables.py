@@ -130,6 +130,19 @@ def test_models_that_rows_share_are_counted_once(tables):
     assert tables["table3"].count(1) == 2 + 9
 
 
+def test_rows_that_differ_by_encoder_alone_are_one_on_the_embedded_encoders(tables):
+    pairs = {
+        (row.name, table.twin(row).name)
+        for table in tables.values()
+        for row in table.rows
+        if table.twin(row) is not row
+    }
+    assert pairs == {("MuQ-Mulan", "CLAP"), ("Wav2Vec2 + ModernBERT", "WhisQ w/ OT (Proposed)")}
+    assert tables["table3"].count(1, quick=True) == 1 + 9
+    assert tables["whisq2"].count(5, quick=True) == tables["whisq2"].count(5) - 5
+    assert tables["table1"].count(2, quick=True) == tables["table1"].count(2)
+
+
 def test_an_unknown_table_is_refused():
     with pytest.raises(UsageError, match=r"Unknown table 'table5'\. Did you mean 'table4'"):
         PaperTable.of("table5")
