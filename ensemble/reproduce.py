@@ -170,8 +170,11 @@ def reproduce(
     Raises
     ------
     StackedMOSError
-        when the disk is full or a worker was killed; what goes wrong in a single row is reported there.
+        when the engine cannot work, the disk is full or a worker was killed; what goes wrong in a single row is
+        reported there.
     """
+    if engine != LOCAL:  # asked once: embedding would fail row by row
+        list(spread(int, [()], engine, shared=workspace.root))
     rows = [row for row in request.table.rows if not row.reason]
     bases: dict[tuple, _Bases] = {}
     for setup in dict.fromkeys(map(request.setup, rows)):

@@ -139,6 +139,13 @@ def test_a_stack_without_enough_dev_clips_costs_no_other_row(request_, tmp_path)
     assert "A stack needs at least 5" in stacked.reason
 
 
+def test_an_engine_that_does_not_answer_is_one_error_before_anything_is_done(request_, tmp_path, trained, monkeypatch):
+    monkeypatch.setattr("ensemble.engine.TIMEOUT", "1s")
+    with pytest.raises(StackedMOSError, match=r"No Dask scheduler answers at 127\.0\.0\.1:9"):
+        reproduce(request_, Workspace(tmp_path), engine="dask://127.0.0.1:9")
+    assert (trained, list(tmp_path.iterdir())) == ([], [])
+
+
 def test_a_full_disk_stops_everything(request_, workspace, monkeypatch):
     def fail(run):
         raise OutOfSpace("No space left")
