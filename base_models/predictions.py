@@ -122,7 +122,8 @@ class PredictionTable:
         if missing:
             raise UsageError(
                 f"'{self.model}' has no prediction for {some(missing)}; a stack needs every model's prediction for "
-                "every clip. Predict the missing clips, or leave the model or the clips out."
+                "every clip. Predict the missing clips, leave the model or the clips out, or let the other models "
+                'stand in (missing="pool"; --missing pool).'
             )
         chosen = self.distributions[[row[clip] for clip in clip_ids]].reshape(-1, *self.distributions.shape[1:])
         return PredictionTable(

@@ -21,7 +21,7 @@ from meta.calibration import MIN_ROWS, Calibration
 from meta.features import feature_array, refuse_leaks
 from meta.learner import Learner
 from meta.learners import LEARNERS
-from meta.rows import labelled_rows
+from meta.rows import LabelledRows
 
 FOLDS = 20
 """Parts that the new clips are left out in; up to so many clips, each by itself."""
@@ -63,24 +63,20 @@ def adapt(
     _check_learners(regressor.learners_)
     gaps, aspects = regressor.accepts_missing, regressor.aspects_
     tables = regressor.layout_.align(tables, gaps)
-    clip_ids, _, y = labelled_rows(tables, y, clip_ids, aspects)
-    weights = np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
-    if weights.shape != (len(y),):
-        raise UsageError(f"{len(y)} clips need as many sample weights; got shape {weights.shape}.")
-    y = np.where(weights[:, None] > 0, y, np.nan)
-    labelled = ~np.isnan(y)
-    counted = [clip for clip, known in zip(clip_ids, labelled.any(axis=1), strict=True) if known]
-    refuse_leaks(tables, counted)
+    rows = LabelledRows.of(tables, y, clip_ids, aspects, sample_weight)
+    rows = rows.take(rows.labelled)
+    refuse_leaks(tables, rows.clip_ids)
     adapted = copy(regressor)
-    vars(adapted).pop("validation_", None)  # it judged the learner of before
+    for name in ("validation_", "verdict_"):  # of the learner of before
+        vars(adapted).pop(name, None)
     adapted.learners_, adapted.calibrations_ = list(regressor.learners_), list(regressor.calibrations_)
     adapted.residual_sigma_, adapted.warnings_ = regressor.residual_sigma_.copy(), list(regressor.warnings_)
-    adapted.fitted_on_ = tuple(dict.fromkeys((*regressor.fitted_on_, *counted)))
+    adapted.fitted_on_ = tuple(dict.fromkeys((*regressor.fitted_on_, *rows.clip_ids)))
     for k, aspect in enumerate(aspects):
-        kept = labelled[:, k]
-        if kept.any():
-            ids = [clip for clip, known in zip(clip_ids, kept, strict=True) if known]
-            _adapt_aspect(adapted, k, feature_array(tables, aspect, ids, gaps), y[kept, k], weights[kept])
+        part = rows.take(~np.isnan(rows.y[:, k]))
+        if len(part.y):
+            weight = np.ones(len(part.y)) if part.weight is None else part.weight
+            _adapt_aspect(adapted, k, feature_array(tables, aspect, part.clip_ids, gaps), part.y[:, k], weight)
     return adapted
 
 
@@ -104,11 +100,11 @@ def _adapt_aspect(adapted, k: int, X, y, weight) -> None:
     unseen = np.clip(unseen, bins.low, bins.high)
     if len(y) >= MIN_ROWS:
         adapted.calibrations_[k] = Calibration.fit(unseen, y, bins)
-        spread = np.sqrt(np.average((y - unseen) ** 2, weights=weight))
+        spread = np.sqrt(np.mean((y - unseen) ** 2))
     else:
         error = y - (unseen if old is None else old.expected(unseen))
         rms = adapted.residual_sigma_[k] if old is None else old.rms
-        squares = SPREAD_CLIPS * rms**2 + len(y) * np.average(error**2, weights=weight)
+        squares = SPREAD_CLIPS * rms**2 + np.sum(error**2)
         spread = np.sqrt(squares / (SPREAD_CLIPS + len(y)))
         if old is not None:
             adapted.calibrations_[k] = _stretched(old, spread)

@@ -5,7 +5,8 @@ finite-sample correction hold a new rating with the probability asked for, whate
 the rating comes about as those of the calibration rows did. Of out-of-fold rows that is true but for the final learner,
 fitted on a few rows more, being a little better than those of the folds. Distributions are the same residuals,
 smoothed, moved along the scale and cut into bins. The trap: residuals of rows that a learner was fitted on are too
-small. And a share of all clips is no promise about each system: `groups` is for that.
+small; those of other clips of a system that it was fitted on are too small for new systems, so the folds have to leave
+out whole systems. And a share of all clips is no promise about each system: `groups` is for that.
 """
 
 from __future__ import annotations
@@ -57,7 +58,9 @@ class Calibration:
 
         Parameters
         ----------
-        scores : array of shape (n,), out-of-fold or of held-out rows; moved to the nearer end when off the scale
+        scores : array of shape (n,), out-of-fold or of held-out rows; moved to the nearer end when off the scale. From
+            folds that leave out whole systems, intervals are about systems that nobody has rated, and wider than the
+            rated ones need
         truth : array of shape (n,), on the scale
         groups : n names (systems) that may get intervals of their own, or None
 

@@ -7,7 +7,7 @@ test set. Here the rows that chose and the rows that judge are two objects.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -20,6 +20,9 @@ from meta.missing import fill_missing, present_models
 from meta.verdict import Verdict, best_bases, verdict
 
 STACK, MEAN = "stack", "mean"
+PRESENT = 0.9
+"""Share of the compared clips that a base model predicts itself, from which on it may be the best one: below, the pool
+that stands in for it would be judged under its name."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,17 +96,41 @@ class Judged:
         Returns
         -------
         leaderboard : DataFrame with columns model, aspect, level, metric, value, low, high, n; one seed resamples the
-            same systems for every model
+            same systems for every model. It does not depend on the order of the rows
         """
+        self = self.in_order()
         shown = ({} if self.stack is None else {STACK: (self.stack, self.y)}) | {MEAN: (self.mean, self.y)}
         for k, model in enumerate(self.models):
             shown[model] = self.bases[:, :, k], np.where(self.present[:, :, k], self.y, np.nan)
         return leaderboard(shown, self.system_ids, self.aspects, self.prompt_ids, n_bootstrap, seed)
 
     def verdict(self, chosen_on: Judged) -> Verdict:
-        """Whether the stack beats the best base model, chosen on other rows, and the mean; see `meta.verdict`."""
-        best = best_bases(chosen_on._named(), chosen_on.y, chosen_on.system_ids, self.aspects)
+        """Whether the stack beats the best base model, chosen on other rows, and the mean; see `meta.verdict`.
+
+        The best base model of an aspect is one of those that predict at least `PRESENT` of its labelled clips both here
+        and on the rows that choose; of all of them, when none does.
+        """
+        self, chosen_on = self.in_order(), chosen_on.in_order()
+        best, scores = {}, chosen_on._named()
+        for k, aspect in enumerate(self.aspects):
+            here, there = self._present_share(k), chosen_on._present_share(k)
+            able = [model for model in scores if min(here[model], there[model]) >= PRESENT] or list(scores)
+            rivals = {model: scores[model][:, [k]] for model in able}
+            best |= best_bases(rivals, chosen_on.y[:, [k]], chosen_on.system_ids, [aspect])
         return verdict(self.y, self.stack, self._named(), best, self.system_ids, self.aspects, self.prompt_ids)
+
+    def in_order(self) -> Judged:
+        """The same rows, sorted by clip id: resamples and blocks of clips go by row number."""
+        order = np.argsort(np.array(self.clip_ids, dtype=object), kind="stable")
+        names = {name: getattr(self, name) for name in ("clip_ids", "system_ids", "prompt_ids")}
+        arrays = {name: getattr(self, name) for name in ("y", "bases", "present", "stack")}
+        turned = {name: None if part is None else tuple(part[row] for row in order) for name, part in names.items()}
+        return replace(self, **turned, **{name: None if part is None else part[order] for name, part in arrays.items()})
+
+    def _present_share(self, k: int) -> dict[str, float]:
+        """Share of the labelled clips of one aspect that each model predicts itself."""
+        present = self.present[~np.isnan(self.y[:, k]), k]
+        return dict(zip(self.models, present.sum(axis=0) / max(len(present), 1), strict=True))
 
     def _named(self) -> dict[str, np.ndarray]:
         return {model: self.bases[:, :, k] for k, model in enumerate(self.models)}

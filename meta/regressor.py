@@ -8,6 +8,7 @@ by the same procedure.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from scipy import stats
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 
-from base_models.errors import DamagedArtifact, UsageError, one_of
+from base_models.errors import DamagedArtifact, UsageError, one_of, some
 from base_models.predictions import PredictionTable
 from meta.adaptation import adapt
 from meta.calibration import Calibration
@@ -24,8 +25,8 @@ from meta.features import Layout, feature_array, layout_of, refuse_leaks
 from meta.judged import Judged
 from meta.learner import Learner, out_of_fold
 from meta.learners import LEARNERS
-from meta.rows import inner_groups, labelled_rows
-from meta.split import check_meta_rows, count_groups, meta_folds, meta_split
+from meta.rows import LabelledRows
+from meta.split import check_meta_rows, count_groups, meta_folds
 from meta.verdict import Verdict
 from meta.wrapped import Wrapped, sklearn_regressor
 
@@ -46,12 +47,13 @@ class MetaRegressor(BaseEstimator):
     layout_ : Layout, the base models in column order
     learners_ : list of fitted learners, one per aspect
     calibrations_ : list of Calibration, one per aspect, learnt by `validate` in 5-fold cross-validation over all
-        labelled clips; None after `fit` alone, where distributions are Gaussians as wide as ``residual_sigma_``
+        labelled clips, which leaves whole groups out, else whole systems where clips name theirs; None after `fit`
+        alone, where distributions are Gaussians as wide as ``residual_sigma_``
     residual_sigma_ : float64 array of shape (aspects,), in score points: the RMS error of the scores in the same
         cross-validation (at least half a bin), 0.35 (the paper's softening) where there is none
     validation_ : dict of ``"meta-training"`` and ``"meta-validation"`` to `Judged`, what the trial learner of
         `validate` and the base models said of the rows that it was fitted on and of those that it was not; not saved
-    fitted_on_ : tuple of str, ids of the clips that `fit` was given
+    fitted_on_ : tuple of str, ids of the clips that `fit` was given, sorted
     warnings_ : list of str, for people
     """
 
@@ -83,39 +85,39 @@ class MetaRegressor(BaseEstimator):
         y : array of shape (n, aspects), on the scale; NaN where unlabelled
         clip_ids : n ids, the rows of y; None takes those of the first table
         aspects : names of y's columns; None takes those of the first table
-        sample_weight : array of shape (n,), or None
+        sample_weight : array of shape (n,), or None. Weights count in what learners fit and choose, and nowhere else:
+            boards, calibrations and ``residual_sigma_`` count each clip of positive weight once
         groups : n names whose rows a learner keeps together in its inner folds; None takes the systems, where all clips
             name theirs
-        system_ids : n system names, or None
+        system_ids : n system names, or None; None and NaN name no system
 
         Raises
         ------
         UsageError
-            when a clip leaks, the shapes disagree, a label is off the scale, an aspect has no label, or as in
-            `meta.features.feature_table`.
+            when a clip leaks, the lengths disagree, a label is off the scale, a weight is negative or not finite, an
+            aspect has no label, or as in `meta.features.feature_table`.
         """
-        layout = layout_of(tables)
-        clip_ids, aspects, y = labelled_rows(tables, y, clip_ids, aspects)
-        refuse_leaks(tables, clip_ids)
-        given = None if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
-        weights = np.ones(len(y)) if given is None else given
-        if weights.shape != (len(y),):
-            raise UsageError(f"{len(y)} clips need as many sample weights; got shape {weights.shape}.")
-        groups = inner_groups(groups, system_ids)
-        learners = []
-        for k, aspect in enumerate(aspects):
-            kept = ~np.isnan(y[:, k]) & (weights > 0)
+        return self._fit(tables, LabelledRows.of(tables, y, clip_ids, aspects, sample_weight, groups, system_ids))
+
+    def _fit(self, tables: Sequence[PredictionTable], rows: LabelledRows) -> MetaRegressor:
+        for name in ("validation_", "verdict_"):  # of the fit before
+            vars(self).pop(name, None)
+        layout, ids = layout_of(tables), list(rows.clip_ids)
+        refuse_leaks(tables, ids)
+        learners, warnings = [], []
+        for k, aspect in enumerate(rows.aspects):
+            kept = ~np.isnan(rows.y[:, k])
             if not kept.any():
                 raise UsageError(f"No clip has a label for aspect '{aspect}'; label some, or leave the aspect out.")
             learner = self.new_learner()
-            X = feature_array(tables, aspect, clip_ids, learner.accepts_missing)[kept]
-            weight, together = (None if part is None else part[kept] for part in (given, groups))
-            learners.append(learner.fit(X, y[kept, k], layout, weight, together))
-        self.layout_, self.aspects_, self.learners_ = layout, aspects, learners
-        self.fitted_on_ = tuple(clip_ids)
-        self.residual_sigma_ = np.full(len(aspects), layout.bins.soften_sigma)
-        self.calibrations_ = [None] * len(aspects)
-        self.warnings_ = [f"{a}: {w}" for a, fitted in zip(aspects, learners, strict=True) for w in fitted.warnings_]
+            X, y = feature_array(tables, aspect, ids, learner.accepts_missing)[kept], rows.y[kept, k]
+            weight, together = (None if part is None else part[kept] for part in (rows.weight, rows.together))
+            learners.append(learner.fit(X, y, layout, weight, together))
+            warnings += _equal_labels(aspect, y) or [f"{aspect}: {warning}" for warning in learner.warnings_]
+        self.layout_, self.aspects_, self.learners_ = layout, rows.aspects, learners
+        self.fitted_on_, self.warnings_ = tuple(ids), warnings
+        self.residual_sigma_ = np.full(len(learners), layout.bins.soften_sigma)
+        self.calibrations_ = [None] * len(learners)
         return self
 
     def validate(
@@ -134,7 +136,8 @@ class MetaRegressor(BaseEstimator):
 
         A trial learner fitted on the meta-training rows is judged on the meta-validation rows, and on its own: the gap
         between the two exposes over-fitting. `calibrations_` are learnt in cross-validation over all labelled rows,
-        aspect by aspect, since 40 % of a small set are too few to tell the tails. The learner that stays is fitted on
+        aspect by aspect, since 40 % of a small set are too few to tell the tails; its folds keep whole what learners
+        keep together, so that intervals are about systems that nobody has rated. The learner that stays is fitted on
         all rows, its settings chosen anew, so no point prediction depends on a split.
 
         Parameters
@@ -142,7 +145,8 @@ class MetaRegressor(BaseEstimator):
         tables, y, clip_ids, aspects, sample_weight : see `fit`; rows without any label or weight are left out
         system_ids : n system names
         validation : share held out, see `meta.split.meta_split`, or two lists of row numbers, to fit on and to measure
-        groups : n names kept together by the split and the folds, or None
+        groups : n names kept together by the split and the folds; None lets systems lie on both sides of the split,
+            and keeps them whole in the folds
         n_bootstrap : see `base_models.metrics.evaluate`
 
         Returns
@@ -153,41 +157,22 @@ class MetaRegressor(BaseEstimator):
         Raises
         ------
         UsageError
-            as `fit`, and when an aspect has fewer than 5 labels or labels of one system only.
+            as `fit`, and when an aspect has fewer than 5 labels or labels of one system only, some clips name a system
+            and others none, or the lists of `validation` overlap, leave the rows or are empty.
         """
-        clip_ids, aspects, y = labelled_rows(tables, y, clip_ids, aspects)
-        weights = np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
-        y = np.where(weights[:, None] > 0, y, np.nan)
-        system_ids = np.array([""] * len(y) if system_ids is None else [str(s) for s in system_ids], dtype=object)
-        if len(system_ids) != len(y) or (groups is not None and len(groups) != len(y)):
-            raise UsageError(f"{len(y)} clips need as many system ids and groups; got another number.")
-        for k, aspect in enumerate(aspects):
-            check_meta_rows(system_ids[~np.isnan(y[:, k])], f"clips labelled for aspect '{aspect}'")
-        rows = np.flatnonzero(~np.isnan(y).all(axis=1))
-        together = None if groups is None else np.array(list(groups), dtype=object)
-        if isinstance(validation, tuple):
-            train, test = (np.intersect1d(rows, side) for side in validation)
-        else:
-            names = None if together is None else together[rows]
-            held = meta_split(system_ids[rows], y[rows], validation, self.random_state, names)
-            train, test = rows[~held], rows[held]
-        ids, inner = np.array(clip_ids, dtype=object), inner_groups(groups, system_ids)
-
-        def given(some_rows) -> dict[str, Any]:
-            parts = {"sample_weight": None if sample_weight is None else weights, "groups": inner}
-            return {name: None if part is None else part[some_rows] for name, part in parts.items()}
-
-        trial = clone(self).fit(tables, y[train], list(ids[train]), aspects, **given(train))
-        self.validation_ = {
-            name: Judged.of(
-                tables, y[part], ids[part], system_ids[part], aspects, trial.predict(tables, list(ids[part]))
-            )
-            for name, part in (("meta-training", train), ("meta-validation", test))
-        }
-        self.fit(tables, y[rows], list(ids[rows]), aspects, **given(rows))
-        names = None if together is None else together[rows]
-        self._calibrate(tables, y[rows], system_ids[rows], names, **given(rows))
-        return {name: judged.board(n_bootstrap) for name, judged in self.validation_.items()}
+        rows = LabelledRows.of(tables, y, clip_ids, aspects, sample_weight, groups, system_ids)
+        rows.refuse_unnamed()
+        for k, aspect in enumerate(rows.aspects):
+            check_meta_rows(rows.systems[~np.isnan(rows.y[:, k])], f"clips labelled for aspect '{aspect}'")
+        train, test = (rows.take(side) for side in rows.split(validation, self.random_state))
+        trial, judged = clone(self)._fit(tables, train), {}
+        for name, side in (("meta-training", train), ("meta-validation", test)):
+            said = trial.predict(tables, side.clip_ids)
+            judged[name] = Judged.of(tables, side.y, side.clip_ids, side.systems, side.aspects, said)
+        whole = rows.take(rows.labelled)
+        self._fit(tables, whole)._calibrate(tables, whole)
+        self.validation_ = judged
+        return {name: side.board(n_bootstrap) for name, side in judged.items()}
 
     def adapt(self, tables: Sequence[PredictionTable], y, clip_ids=None, sample_weight=None) -> MetaRegressor:
         """A copy that has also learnt from some rated clips of another corpus, see `meta.adaptation.adapt`."""
@@ -222,27 +207,28 @@ class MetaRegressor(BaseEstimator):
         ]
         return np.clip(np.column_stack(columns), self.layout_.bins.low, self.layout_.bins.high)
 
-    def _calibrate(self, tables, y, system_ids, together, sample_weight, groups) -> None:
+    def _calibrate(self, tables, rows: LabelledRows) -> None:
         """`calibrations_` and `residual_sigma_` from scores that cross-validation gives each labelled row."""
         bins = self.layout_.bins
         for k, aspect in enumerate(self.aspects_):
-            kept = ~np.isnan(y[:, k])
-            weight, inner, names = (None if part is None else part[kept] for part in (sample_weight, groups, together))
-            if names is not None and count_groups(names) < 2:
+            kept = ~np.isnan(rows.y[:, k])
+            part, truth = rows.take(kept), rows.y[kept, k]
+            together, systems = part.together, part.systems
+            if together is not None and count_groups(together) < 2:
                 wide = f"{bins.soften_sigma:g} wide by convention"
                 self.warnings_.append(f"{aspect}: all labels are of one group; distributions are {wide}.")
                 continue
-            X = feature_array(tables, aspect, self.fitted_on_, self.learners_[k].accepts_missing)[kept]
-            truth, systems = y[kept, k], system_ids[kept]
-            fold = meta_folds(systems, truth, self.random_state, names)
-            unseen = out_of_fold(self.new_learner, X, truth, self.layout_, fold, weight, inner)
+            X = feature_array(tables, aspect, part.clip_ids, self.learners_[k].accepts_missing)
+            fold = meta_folds(systems, truth, self.random_state, together)
+            unseen = out_of_fold(self.new_learner, X, truth, self.layout_, fold, part.weight, together)
             calibration = Calibration.fit(unseen, truth, bins, systems if (systems != "").all() else None)
             self.calibrations_[k] = calibration
             error = truth - np.clip(unseen, bins.low, bins.high)
-            self.residual_sigma_[k] = max(np.sqrt(np.average(error**2, weights=weight)), bins.width / 2)
-            self.warnings_ += [f"{aspect}: {warning}" for warning in calibration.warnings()]
+            self.residual_sigma_[k] = max(np.sqrt(np.mean(error**2)), bins.width / 2)
+            if not _equal_labels(aspect, truth):
+                self.warnings_ += [f"{aspect}: {warning}" for warning in calibration.warnings()]
 
-    @property
+    @cached_property
     def verdict_(self) -> Verdict:
         """Whether the trial stack beat the best base model and the mean on the meta-validation rows of `validate`."""
         if not hasattr(self, "validation_"):
@@ -275,7 +261,9 @@ class MetaRegressor(BaseEstimator):
         """Interval around each score that holds a share `level` of ratings, on the scale; see `Calibration.interval`.
 
         The bounds are not quantiles of `predict_distribution`: a distribution over bins has no mass on an end itself,
-        and ratings pile up there. After `fit` alone they are Gaussian, ``score ± z * residual_sigma_``.
+        and ratings pile up there. After `fit` alone they are Gaussian, ``score ± z * residual_sigma_``. After
+        `validate` they follow errors on systems (or groups) left out, where clips name theirs: the share holds for
+        systems that nobody has rated as far as those at hand stand for them, and is exceeded for systems among them.
 
         Parameters
         ----------
@@ -394,5 +382,17 @@ def _under(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarra
 
 
 def _registered(learner: Learner) -> str:
-    """The name of a learner's class in `LEARNERS`."""
-    return next(name for name, kind in LEARNERS.items() if type(learner) is kind)
+    """The name of a learner's class in `LEARNERS`; UsageError for any other class, which could not be made again."""
+    found = [name for name, kind in LEARNERS.items() if type(learner) is kind]
+    if not found:
+        raise UsageError(
+            f"A learner of class '{type(learner).__name__}' cannot be saved; those that can are {some(LEARNERS, 20)}."
+        )
+    return found[0]
+
+
+def _equal_labels(aspect: str, y) -> list[str]:
+    """The one warning of labels that are all equal; nothing for others."""
+    if len(y) < 2 or (y != y[0]).any():
+        return []
+    return [f"all {len(y)} labels of '{aspect}' are {y[0]:g}: nothing can be learnt or compared."]

@@ -26,6 +26,8 @@ BAND_STEP, BAND_SWEEPS, BAND_GAIN = 10.0, 2, 1e-3
 RESOLUTION = 1e-3
 """Differences between predictions that mean nothing, in score points: the penalty that noise of this size amounts to is
 the least that is tried, lest models that hardly differ are told apart by how they round."""
+MOST_COLUMNS = 500
+"""Bins of all models from which on ``features="auto"`` leaves bins out: each fold is an eigendecomposition of them."""
 ADAPT_CLIPS, LEVEL_CLIPS = 10.0, 5.0
 """Clips that fitted coefficients, and the fitted level, are worth when they are adapted."""
 
@@ -45,7 +47,8 @@ class Ridge(Learner):
         ``"smooth"``, squared second differences of neighbouring bins; ``"banded"``, ridge with a penalty of its own for
         each base model, found by a search over factors of 10
     features : ``"bins"``, ``"score"``, ``"moments"`` (see `meta.reductions`) or ``"auto"``: the fewest columns that no
-        other beats by more than a standard error in cross-validation; scores where there are no groups to leave out
+        other beats by more than a standard error in cross-validation; scores where there are no groups to leave out.
+        Bins are no candidate when there are more than `MOST_COLUMNS` of them, which ``facts_["left_out"]`` then says
     select : ``"mse"``, or ``"srcc"`` or ``"ktau"`` of group means (which need groups)
     rule : ``"min"``, the best penalty; ``"1se"``, the largest that is not worse by more than one standard error of the
         difference
@@ -138,7 +141,11 @@ class Ridge(Learner):
         if rows[-1] is None:
             return REDUCTIONS[0]
         chosen, best, errors = REDUCTIONS[0], None, {}
-        for candidate in REDUCTIONS:
+        candidates = [name for name in REDUCTIONS if name != "bins" or self.layout_.n_features <= MOST_COLUMNS]
+        if "bins" not in candidates:
+            columns = f"{self.layout_.n_features} columns, more than {MOST_COLUMNS}"
+            self.facts_["left_out"] = {"bins": columns}
+        for candidate in candidates:
             losses = self._losses(self._table(rows, candidate, {}), "mse", FOLDS)
             errors[candidate] = float(losses.loss[losses.best()])
             if best is None or clearly_better(losses, best):

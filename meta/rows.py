@@ -1,19 +1,129 @@
-"""The rows that a stack is fitted on: their names, labels and groups, checked against each other and the scale."""
+"""The rows that a stack is fitted on: names, labels, weights and groups, checked against each other and the scale.
+
+The trap: splits, folds and resamples are dealt by row number, so the same clips in another order would be split, judged
+and calibrated otherwise. Here rows stand in the order of their clip ids, whatever order they came in.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
+import pandas as pd
 
-from base_models.errors import UsageError
+from base_models.errors import UsageError, some
 from base_models.predictions import PredictionTable
 from meta.features import layout_of
+from meta.split import meta_split
 
 
-def labelled_rows(
-    tables: Sequence[PredictionTable], y, clip_ids: Sequence[str] | None, aspects: Sequence[str] | None
-) -> tuple[list[str], tuple[str, ...], np.ndarray]:
+@dataclass(frozen=True, eq=False)
+class LabelledRows:
+    """n clips in the order of their ids; made by `of`.
+
+    Parameters
+    ----------
+    clip_ids : object array (n,)
+    aspects : names of the columns of y
+    y : float64 array (n, aspects), on the scale; NaN where unlabelled, or of weight 0
+    weight : float64 array (n,), or None
+    groups : object array of n names, or None
+    systems : object array of n names, "" where a clip has none
+    number : int array (n,), the row that each was given as
+    """
+
+    clip_ids: np.ndarray
+    aspects: tuple[str, ...]
+    y: np.ndarray
+    weight: np.ndarray | None
+    groups: np.ndarray | None
+    systems: np.ndarray
+    number: np.ndarray
+
+    @classmethod
+    def of(
+        cls,
+        tables: Sequence[PredictionTable],
+        y,
+        clip_ids: Sequence[str] | None,
+        aspects: Sequence[str] | None,
+        sample_weight=None,
+        groups: Sequence[str] | None = None,
+        system_ids: Sequence[str] | None = None,
+    ) -> LabelledRows:
+        """Check what `meta.regressor.MetaRegressor.fit` was given.
+
+        Raises
+        ------
+        UsageError
+            when lengths disagree, a label is off the scale, or a weight is negative or not finite.
+        """
+        clip_ids, aspects, y = _labels(tables, y, clip_ids, aspects)
+        n, weight = len(clip_ids), _weights(sample_weight, clip_ids)
+        y = y if weight is None else np.where(weight[:, None] > 0, y, np.nan)
+        groups = None if groups is None else _names(groups, n, "groups")
+        systems = _names([""] * n if system_ids is None else system_ids, n, "system ids")
+        ids = np.array(clip_ids, dtype=object)
+        return cls(ids, aspects, y, weight, groups, systems, np.arange(n)).take(np.argsort(ids, kind="stable"))
+
+    def take(self, rows) -> LabelledRows:
+        """Some of the rows, by place or by a mask."""
+        parts = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "aspects"}
+        return replace(self, **{name: part if part is None else part[rows] for name, part in parts.items()})
+
+    @property
+    def labelled(self) -> np.ndarray:
+        """Which rows have a label of any aspect, bool array (n,)."""
+        return ~np.isnan(self.y).all(axis=1)
+
+    @property
+    def together(self) -> np.ndarray | None:
+        """What folds keep together: the groups, else the systems where every clip names one."""
+        return self.groups if self.groups is not None else self.systems if (self.systems != "").all() else None
+
+    def refuse_unnamed(self) -> None:
+        """Refuse labelled clips without a system among others that name theirs."""
+        unnamed = (self.systems == "") & self.labelled
+        if 0 < unnamed.sum() < self.labelled.sum():
+            raise UsageError(
+                f"Clips {some(self.clip_ids[unnamed])} have no system id, others have; name all systems or none."
+            )
+
+    def split(self, validation, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """Places of the labelled rows to fit on and of those to measure on.
+
+        Parameters
+        ----------
+        validation : share held out, or two lists of row numbers, as the rows were given
+        seed : int
+
+        Raises
+        ------
+        UsageError
+            when the lists overlap, leave the rows, or hold no labelled row; or as in `meta.split.meta_split`.
+        """
+        rows = np.flatnonzero(self.labelled)
+        if not isinstance(validation, tuple | list):
+            groups = None if self.groups is None else self.groups[rows]
+            held = meta_split(self.systems[rows], self.y[rows], validation, seed, groups)
+            return rows[~held], rows[held]
+        if len(validation) != 2:
+            raise UsageError(
+                f"validation takes two lists of row numbers, to fit and to measure; got {len(validation)}."
+            )
+        sides = [_row_numbers(side, len(self.y)) for side in validation]
+        both = np.intersect1d(*sides)
+        if len(both):
+            raise UsageError(f"Rows {some(both)} are on both sides of validation; a row that fits cannot measure.")
+        train, test = (rows[np.isin(self.number[rows], side)] for side in sides)
+        for part, what in ((train, "fit on"), (test, "measure on")):
+            if not len(part):
+                raise UsageError(f"validation has no labelled row to {what}; give each side some.")
+        return train, test
+
+
+def _labels(tables, y, clip_ids, aspects) -> tuple[list[str], tuple[str, ...], np.ndarray]:
     """Row ids, column names and labels, checked against each other and against the scale."""
     bins = layout_of(tables).bins
     clip_ids = list(tables[0].clip_ids if clip_ids is None else clip_ids)
@@ -32,8 +142,35 @@ def labelled_rows(
     return clip_ids, aspects, y
 
 
-def inner_groups(groups, system_ids) -> np.ndarray | None:
-    """What learners keep together: the groups, else the systems where every clip names one."""
-    if groups is None and (system_ids is None or not all(map(str, system_ids))):
+def _weights(sample_weight, clip_ids) -> np.ndarray | None:
+    if sample_weight is None:
         return None
-    return np.array([str(name) for name in (system_ids if groups is None else groups)], dtype=object)
+    weight = np.asarray(sample_weight, dtype=np.float64)
+    if weight.shape != (len(clip_ids),):
+        raise UsageError(f"{len(clip_ids)} clips need as many sample weights; got shape {weight.shape}.")
+    wrong = np.flatnonzero(~(np.isfinite(weight) & (weight >= 0)))
+    if len(wrong):
+        clip, value = clip_ids[wrong[0]], weight[wrong[0]]
+        raise UsageError(f"Sample weights must be finite and not negative; that of clip '{clip}' is {value}.")
+    return weight
+
+
+def _names(values, n: int, what: str) -> np.ndarray:
+    """n names as text, "" for None and NaN."""
+    given = np.array(list(values), dtype=object)
+    if given.shape != (n,):
+        raise UsageError(f"{n} clips need as many {what}; got shape {given.shape}.")
+    return np.array(["" if lacks else str(name) for name, lacks in zip(given, pd.isna(given), strict=True)], object)
+
+
+def _row_numbers(side, n: int) -> np.ndarray:
+    """One side of a given split; UsageError unless it is a list of whole numbers 0..n - 1."""
+    numbers = np.asarray(side)
+    if numbers.ndim != 1 or (numbers.size and numbers.dtype.kind not in "iu"):
+        raise UsageError(
+            f"A side of validation is a list of row numbers; got {numbers.dtype} of shape {numbers.shape}."
+        )
+    off = numbers[(numbers < 0) | (numbers >= n)]
+    if len(off):
+        raise UsageError(f"Row {some(off)} of validation is not among the {n} rows 0..{n - 1}.")
+    return numbers

@@ -2,7 +2,9 @@
 
 A super learner (van der Laan, Polley and Hubbard 2007) with one rule: the mixture is taken only when it beats the plain
 mean of the base models by more than one standard error over held-out groups. The trap: weights chosen on out-of-fold
-predictions look better there than they are, so each fold is judged with weights from the other folds.
+predictions look better there than they are, so each fold is judged with weights from the other folds' predictions.
+That is not wholly blind: the candidates that made those were fitted on rows of the judged fold among others, and what
+guards against the rest is the standard error that the gain must exceed.
 """
 
 from __future__ import annotations

@@ -141,24 +141,29 @@ def verdict(
     scores = {(BEST, name): validated(y, values, system_ids, aspects)[1] for name, values in bases.items()}
     scores[MEAN, MEAN] = np.mean(list(scores.values()), axis=0)
     y, stack, system_ids = validated(y, stack, system_ids, aspects)
-    prompts, rows, n_systems = prompt_codes(prompt_ids, len(y)), [], []
+    prompts, rows, n_systems, equal = prompt_codes(prompt_ids, len(y)), [], [], []
     for k, aspect in enumerate(aspects):
         kept = ~np.isnan(y[:, k])
         if not kept.any():
             continue
+        if len(set(y[kept, k])) == 1:
+            equal.append(f"All {kept.sum()} labels of '{aspect}' are {y[kept, k][0]:g}: nothing can be compared.")
+            continue
         _, system = np.unique(system_ids[kept], return_inverse=True)
         units = _Units(y[kept, k], system, prompts[kept], seed)
         n_systems.append(units.n_systems)
+        ours = units.measured(stack[kept, k])
         for rival, cells in _rivals(best, aspect).items():
-            found = units.compare(stack[kept, k], scores[rival][kept, k])
+            found = units.compare(ours, units.measured(scores[rival][kept, k]))
             for cell in (cell for cell in cells if cell in found):
-                ours, theirs, *rest = found[cell]
-                values = (aspect, *cell, *rival, ours, theirs, ours - theirs, *rest)
+                mine, other, *rest = found[cell]
+                values = (aspect, *cell, *rival, mine, other, mine - other, *rest)
                 rows.append(dict(zip(_MEASURED, values, strict=True)))
     if not rows:
-        return Verdict("There are no labelled clips to compare on: nothing is known.", pd.DataFrame(columns=_COLUMNS))
+        nothing = " ".join(equal) or "There are no labelled clips to compare on: nothing is known."
+        return Verdict(nothing, pd.DataFrame(columns=_COLUMNS))
     table = _judged(rows, aspects)
-    return Verdict(_sentence(table, min(n_systems)), table)
+    return Verdict(" ".join([_sentence(table, min(n_systems)), *equal]), table)
 
 
 def _rivals(best: Mapping[tuple[str, ...], str], aspect: str) -> dict[tuple[str, str], list[tuple[str, str]]]:
@@ -181,12 +186,20 @@ class _Units:
             units.append(np.unique(prompt, return_inverse=True)[1])
         self.ways = [(unit, _moved(int(unit.max()) + 1), _subsets(int(unit.max()) + 1, seed)) for unit in units]
 
+    def measured(self, prediction) -> list[dict[tuple[str, str], np.ndarray]]:
+        """For each kind of unit, (level, metric) to the metric under each row of weights."""
+        return [self._measured(prediction, unit, weights) for unit, weights, _ in self.ways]
+
     def compare(self, stack, other) -> dict[tuple[str, str], tuple]:
-        """(level, metric) to metric of both, interval, probability and p-value of the difference, and n."""
+        """(level, metric) to metric of both, interval, probability and p-value of the difference, and n.
+
+        Parameters
+        ----------
+        stack, other : from `measured`
+        """
         n = {"utterance": len(self.truth), "system": self.n_systems}
         both, answers = {}, {}
-        for unit, weights, subsets in self.ways:
-            ours, theirs = (self._measured(prediction, unit, weights) for prediction in (stack, other))
+        for (_, _, subsets), ours, theirs in zip(self.ways, stack, other, strict=True):
             for cell, values in ours.items():
                 both.setdefault(cell, (values[0], theirs[cell][0]))
                 answers.setdefault(cell, []).append(_flipped(values - theirs[cell], subsets, cell[1] == "mse"))

@@ -83,7 +83,7 @@ def test_more_clips_come_nearer_to_a_fresh_fit_and_to_the_truth():
 
 @pytest.mark.parametrize("n", [3, 10, MIN_ROWS - 1, MIN_ROWS, 200])
 def test_intervals_of_the_new_corpus_hold_what_they_say_and_the_old_ones_do_not(n):
-    assert held(OLD) < 0.3
+    assert held(OLD) < 0.4
     shares = [held(OLD.adapt(*corpus(n, seed, **NEW))) for seed in range(1, 9)]
     assert (0.8 if n < MIN_ROWS - 1 else 0.87) < np.mean(shares) < 0.94
 
