@@ -237,33 +237,9 @@ class Gram:
     def take(self, columns) -> Gram:
         """The same rows with these features only, by index: the stack of fewer base models."""
         features = np.arange(self.n_features)[columns]
-        return self._columns(np.r_[features, np.arange(self.n_features, len(self.shift))])
-
-    def take_targets(self, columns) -> Gram:
-        """The same rows with these targets only, by index."""
-        targets = np.atleast_1d(np.arange(self.n_targets)[columns])
-        taken = self._columns(np.r_[np.arange(self.n_features), self.n_features + targets])
-        return replace(taken, n_targets=len(targets))
-
-    def _columns(self, columns) -> Gram:
-        outer = self.outer[:, columns[:, None], columns]
-        return replace(self, shift=self.shift[columns], sums=self.sums[:, columns], outer=outer)
-
-    def mapped(self, features=None, toward=None) -> Gram:
-        """The rows [X T, Y - X W0] for a matrix T (p, p') and coefficients W0 (p, t): penalties are ridge after this.
-
-        Parameters
-        ----------
-        features : T, or None for the identity
-        toward : W0, or None for zeros
-        """
-        p, t = self.n_features, self.n_targets
-        T = np.eye(p) if features is None else np.asarray(features, dtype=np.float64)
-        M = np.zeros((p + t, T.shape[1] + t))
-        M[:p, : T.shape[1]], M[p:, T.shape[1] :] = T, np.eye(t)
-        if toward is not None:
-            M[:p, T.shape[1] :] = -np.asarray(toward, dtype=np.float64).reshape(p, t)
-        return replace(self, shift=self.shift @ M, sums=self.sums @ M, outer=M.T @ self.outer @ M)
+        kept = np.r_[features, np.arange(self.n_features, len(self.shift))]
+        outer = self.outer[:, kept[:, None], kept]
+        return replace(self, shift=self.shift[kept], sums=self.sums[:, kept], outer=outer)
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Named arrays for safetensors; the names of the blocks as bytes of JSON."""

@@ -16,7 +16,7 @@ import numpy as np
 from meta.features import Layout
 from meta.gram import Gram
 from meta.penalty_choice import fold_of_groups
-from meta.ridge_path import centred
+from meta.ridge_path import mean_eigenvalue
 
 LEVEL_PENALTY = 1e-4
 """Penalty of the level beside that of a coefficient of a column of mean spread, where the level has one: nearly free
@@ -93,8 +93,7 @@ class LinearTable:
     @cached_property
     def unit(self) -> float:
         """Mean eigenvalue of the centred Gram matrix of the penalised columns: what relative penalties multiply."""
-        r = self.Z.shape[1]
-        return float(np.trace(centred(self.gram())[2][:r, :r])) / len(self.back)
+        return mean_eigenvalue(self.gram(), len(self.back))
 
     @cached_property
     def level_penalty(self) -> float:

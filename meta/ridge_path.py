@@ -1,8 +1,7 @@
 """Every ridge solution of some Gram blocks from one eigendecomposition, and its exact error on rows left out.
 
 Penalties are absolute here, alpha ||w||^2 beside a weighted sum of squares, so that folds share one; `relative_alphas`
-says which are sensible for given rows. The intercept is free unless said otherwise. Other penalties are ridge on
-`Gram.mapped` blocks.
+says which are sensible for given rows. The intercept is free unless said otherwise.
 
 The trap: each model's bins sum to 1, so the Gram matrix is singular, and what rounding leaves of its null directions
 explodes for small alpha. Directions below 1e-12 of the largest eigenvalue are cut: alpha = 0 is the solution of least
@@ -159,11 +158,21 @@ def centred(gram: Gram) -> tuple[float, np.ndarray, np.ndarray]:
     return weight, mean + gram.shift, gram.outer[0] - weight * np.outer(mean, mean)
 
 
+def mean_eigenvalue(gram: Gram, columns: int | None = None) -> float:
+    """``trace(centred Gram) / p``, the unit of relative penalties: it follows the rows and the features' spread.
+
+    Parameters
+    ----------
+    gram : the blocks
+    columns : p; None takes that of the blocks, which may be fewer columns that span the same
+    """
+    p, (_, _, C) = gram.n_features, centred(gram)
+    return max(float(np.trace(C[:p, :p])), 0.0) / max(p if columns is None else columns, 1)
+
+
 def relative_alphas(gram: Gram, relative=GRID) -> np.ndarray:
-    """Penalties ``t trace(centred Gram) / p`` for t in `relative`: they follow the rows and the features' spread."""
-    _, _, C = centred(gram)
-    p = gram.n_features
-    return np.asarray(relative, dtype=np.float64) * max(np.trace(C[:p, :p]), 0.0) / max(p, 1)
+    """Penalties, multiples `relative` of the `mean_eigenvalue`."""
+    return np.asarray(relative, dtype=np.float64) * mean_eigenvalue(gram)
 
 
 def holdout_mse(train: Gram, test: Gram, alphas) -> np.ndarray:

@@ -84,18 +84,10 @@ def test_rows_and_groups_that_are_taken_away_were_never_there():
         gram - Gram.from_rows(X, Y, None, ["d"] * 90)
 
 
-def test_columns_and_targets_are_taken_without_another_pass():
+def test_columns_are_taken_without_another_pass():
     gram = Gram.from_rows(X, Y, WEIGHT, GROUPS)
     assert_same(gram.take([4, 0]), Gram.from_rows(X[:, [4, 0]], Y, WEIGHT, GROUPS))
     assert_same(gram.take(slice(1, 3)), Gram.from_rows(X[:, 1:3], Y, WEIGHT, GROUPS))
-    assert_same(gram.take_targets(1), Gram.from_rows(X, Y[:, 1], WEIGHT, GROUPS))
-
-
-def test_mapped_columns_and_targets_are_those_of_mapped_rows():
-    T, toward = RNG.normal(size=(6, 4)), RNG.normal(size=(6, 2))
-    mapped = Gram.from_rows(X, Y, WEIGHT, GROUPS).mapped(T, toward)
-    assert (mapped.n_features, mapped.n_targets) == (4, 2)
-    assert_same(mapped, Gram.from_rows(X @ T, Y - X @ toward, WEIGHT, GROUPS))
 
 
 def test_regrouped_blocks_are_those_of_the_new_groups():

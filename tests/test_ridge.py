@@ -11,6 +11,7 @@ from base_models.bins import ScoreBins
 from base_models.errors import UsageError
 from base_models.metrics import ktau, srcc
 from base_models.splits import folds
+from meta import ridge as module
 from meta.features import Layout
 from meta.linear_table import LinearTable, penalty_scale
 from meta.penalty_choice import Losses, fold_of_groups
@@ -168,6 +169,16 @@ def test_columns_are_chosen_by_groups_left_out_and_the_choice_is_reported():
     told = Ridge().fit(spread, truth, layout, None, groups)
     assert told.facts_["features"] in ("moments", "bins")
     assert told.facts_["compared"][told.facts_["features"]] < 0.5 * told.facts_["compared"]["score"]
+
+
+def test_bins_of_many_models_are_no_candidate_and_the_facts_say_so(monkeypatch):
+    monkeypatch.setattr(module, "MOST_COLUMNS", 59)
+    many = fitted()
+    assert "bins" not in many.facts_["compared"]
+    assert many.facts_["left_out"] == {"bins": "60 columns, more than 59"}
+    monkeypatch.setattr(module, "MOST_COLUMNS", 60)
+    assert "left_out" not in fitted().facts_
+    assert "bins" in fitted().facts_["compared"]
 
 
 def test_the_system_level_criterion_is_the_correlation_of_systems_left_out():
