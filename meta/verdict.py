@@ -179,12 +179,8 @@ class _Units:
     """The labelled rows of one aspect, and the units whose weight is moved: systems, and prompts where they cross."""
 
     def __init__(self, truth, system, prompt, seed: int):
-        n = len(truth)
         self.truth, self.system, self.n_systems = truth, system, int(system.max()) + 1
-        units = [system if self.n_systems > 1 else np.arange(n) * min(n, _MAX_UNITS) // n]
-        if self.n_systems > 1 and crossed(system, prompt):
-            units.append(np.unique(prompt, return_inverse=True)[1])
-        self.ways = [(unit, _moved(int(unit.max()) + 1), _subsets(int(unit.max()) + 1, seed)) for unit in units]
+        self.ways = _ways(system, prompt, seed)
 
     def measured(self, prediction) -> list[dict[tuple[str, str], np.ndarray]]:
         """For each kind of unit, (level, metric) to the metric under each row of weights."""
@@ -216,6 +212,20 @@ class _Units:
         return {(level, metric): values for level, part in parts.items() for metric, values in part.items()}
 
 
+def _ways(system, prompt, seed: int) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Units (n,) with their moved weights and subsets: systems (of a single one, clips), and prompts where they cross.
+
+    Parameters
+    ----------
+    system, prompt : codes from 0, shape (n,)
+    """
+    n, several = len(system), system.max() > 0
+    units = [system if several else np.arange(n) * min(n, _MAX_UNITS) // n]
+    if several and crossed(system, prompt):
+        units.append(np.unique(prompt, return_inverse=True)[1])
+    return [(unit, _moved(int(unit.max()) + 1), _subsets(int(unit.max()) + 1, seed)) for unit in units]
+
+
 def _moved(n: int) -> np.ndarray:
     """All weights 1; then each in turn moved up, and each moved down: (2 n + 1, n)."""
     return np.vstack([np.ones(n), 1 + _STEP * np.eye(n), 1 - _STEP * np.eye(n)])
@@ -230,7 +240,29 @@ def _subsets(n: int, seed: int) -> np.ndarray:
     return drawn.astype(np.float64)
 
 
-def _flipped(differences, subsets, less_is_better: bool) -> tuple[float, float, float, float]:
+def sign_flip(values, system_ids, prompt_ids=None, seed: int = 0, level: float = LEVEL) -> tuple[float, float, float]:
+    """p-value and interval of a mean over clips, by the test of `verdict`: units are systems, or clips of a single one.
+
+    Parameters
+    ----------
+    values : array of shape (n,), a difference per clip
+    system_ids, prompt_ids : n names each; where systems share prompts, the more cautious answer stands
+    seed, level : of the drawn sign-flips, and of the interval
+
+    Returns
+    -------
+    p, low, high : the ends are NaN where there are too few units for an interval of that level
+    """
+    values, answers = np.asarray(values, dtype=np.float64), []
+    system = np.unique(np.asarray(system_ids, dtype=str), return_inverse=True)[1]
+    for unit, weights, subsets in _ways(system, prompt_codes(prompt_ids, len(values)), seed):
+        means = weights @ np.bincount(unit, weights=values) / (weights @ np.bincount(unit))
+        answers.append(_flipped(means, subsets, False, level))
+    low, high, _, p = _most_cautious(answers)
+    return p, low, high
+
+
+def _flipped(differences, subsets, less_is_better: bool, level: float = LEVEL) -> tuple[float, float, float, float]:
     """Sign-flip interval, probability that the first is better, and p-value, from differences under `_moved` weights.
 
     Flipping the signs of a subset makes a sum at least as large as the one seen exactly where the subset's own sum is
@@ -245,7 +277,7 @@ def _flipped(differences, subsets, less_is_better: bool) -> tuple[float, float, 
     p = min(1.0, 2 * min((sums <= _TIE).mean(), (sums >= -_TIE).mean()))
     sizes = subsets.sum(axis=1)
     means = np.sort(sums[sizes > 0] / sizes[sizes > 0])
-    cut = int((1 - LEVEL) / 2 * len(sums)) - int((sizes == 0).sum())
+    cut = int((1 - level) / 2 * len(sums)) - int((sizes == 0).sum())
     low, high = (means[cut], means[-1 - cut]) if cut >= 0 else (float("nan"), float("nan"))
     above = (means > _TIE).mean() + (np.abs(means) <= _TIE).mean() / 2
     return float(low), float(high), float(1 - above if less_is_better else above), float(p)

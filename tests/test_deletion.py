@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -11,6 +13,7 @@ import pytest
 import soundfile
 import torch
 from commands import call, finish, refused, two_epochs
+from scipy import stats
 from torch import nn
 
 from base_models.coattention import SequenceCoAttention
@@ -23,7 +26,19 @@ from base_models.errors import UsageError
 from base_models.layers import AttentionPooling
 from base_models.models import AudioBranch, CoAttention, DualBranch, PooledHeads
 from base_models.neural_mos import NeuralMOS
-from ensemble.deletion import MEAN, _interval, deletion_test, without_words, word_weights
+from ensemble.deletion import (
+    EVEN,
+    MEAN,
+    STILL,
+    TOO_FEW,
+    Deletion,
+    _Run,
+    deletion_test,
+    judged,
+    summary,
+    without_words,
+    word_weights,
+)
 from ensemble.stacked_mos import StackedMOS
 
 RATE, N, SYSTEMS = 24_000, 24, 6
@@ -119,7 +134,7 @@ def of_words(planted, seed=0):
 
 
 def run(clips, store, models, **options):
-    return deletion_test(stack(**models), clips, store, **({"n_bootstrap": 200} | options))
+    return deletion_test(stack(**models), clips, store, **options)
 
 
 def row(found, name):
@@ -143,7 +158,7 @@ def test_planted_attention_is_found(make, removed, clips, store):
 @pytest.mark.parametrize("make", [of_seconds, of_words])
 def test_attention_that_means_nothing_is_not(make, even_clips, store):
     verdicts = [row(run(even_clips, store, {"idle": make(False, seed)}), "idle")["verdict"] for seed in range(5)]
-    assert verdicts.count("no difference shown") >= 4, verdicts
+    assert not {"more", "less"} & set(verdicts), verdicts
 
 
 def test_attention_beside_the_point_moves_the_score_less(clips, store):
@@ -193,17 +208,17 @@ def test_a_change_is_that_of_the_score_without_the_stretch(clips, store):
     moved = [abs(score(np.delete(frames, range(s, s + length), 0)) - score(frames)) for s in starts]
     most = int(np.argmax([weights[s : s + length].sum() for s in starts]))
     assert found["attended"] == pytest.approx(moved[most], abs=1e-4)
-    assert found["random"] == pytest.approx(np.mean(moved), abs=1e-4)
+    assert found["random"] == pytest.approx(np.mean(np.delete(moved, most)), abs=1e-4)
     assert np.isnan(found["difference_low"])
     assert found["verdict"] == "no difference shown"
 
 
 def test_the_numbers_depend_neither_on_the_order_of_clips_nor_on_who_else_is_there(clips, store):
     models = {"a": of_seconds(True), "b": of_words(False)}
-    first = run(clips, store, models, n_bootstrap=0).table
-    turned = run(clips.iloc[::-1], store, models, n_bootstrap=0).table
+    first = run(clips, store, models).table
+    turned = run(clips.iloc[::-1], store, models).table
     pd.testing.assert_frame_equal(first, turned, rtol=1e-4)
-    alone = run(clips, store, {"b": of_words(False)}, n_bootstrap=0).table
+    alone = run(clips, store, {"b": of_words(False)}).table
     assert alone["random"].iloc[0] == pytest.approx(first["random"].iloc[1], rel=1e-4)
 
 
@@ -212,19 +227,104 @@ def test_nothing_is_written_to_the_store_for_a_shortened_prompt(clips, tmp_path)
     assert len(list(tmp_path.rglob("*.safetensors"))) == 6
 
 
-def test_the_interval_is_that_of_resampled_systems():
-    rng = np.random.default_rng(0)
-    values, cluster = rng.normal(size=12), np.repeat([0, 1, 2], 4)
-    weights = rng.multinomial(3, [1 / 3] * 3, size=50).astype(float)
-    means = [np.concatenate([np.tile(values[cluster == c], int(w[c])) for c in range(3)]).mean() for w in weights]
-    expected = values.mean(), *np.quantile(means, [0.05, 0.95])
-    np.testing.assert_allclose(_interval(values, cluster, weights, 0.9), expected)
-
-
-def test_without_systems_clips_are_resampled_and_no_systems_are_counted(clips, store):
+def test_without_systems_clips_are_the_units_and_no_systems_are_counted(clips, store):
     found = run(clips.drop(columns="system_id"), store, {"m": of_seconds(True)})
     assert row(found, "m")["systems"] == 0
-    assert "(24 clips)" in next(found.sentences())
+    assert "(24 clips, attention on" in next(found.sentences())
+
+
+# what is compared
+
+
+def splitter(prompt):
+    """Three letters to a token, as sub-word tokenizers do with words that they do not know."""
+    spans = [(at, min(at + 3, m.end())) for m in re.finditer(r"\S+", prompt) for at in range(m.start(), m.end(), 3)]
+    return [Piece(prompt[start:end], start, end) for start, end in spans]
+
+
+def test_even_attention_takes_as_many_tokens_as_chance_does():
+    rng, encoder, attended, random = np.random.default_rng(0), SimpleNamespace(pieces=splitter), [], []
+    for k in range(400):
+        prompt = " ".join("x" * n for n in rng.integers(1, 13, rng.integers(8, 20)))
+        weights = 1 + 0.01 * rng.normal(size=len(splitter(prompt)))
+        _, sums, counts = word_weights(encoder, prompt, weights)
+        (first, *others), _, _ = _Run(0.2, 10, 0)._stretches(sums, counts, f"c{k}")
+        attended.append(counts[slice(*first)].sum())
+        random.append(np.mean([counts[slice(*run)].sum() for run in others]))
+    assert np.mean(attended) == pytest.approx(np.mean(random), rel=0.03)
+
+
+def test_random_stretches_are_never_the_attended_one():
+    weights = np.array([0.1, 0.1, 0.5, 0.1, 0.1, 0.1])
+    (first, *others), attended, even = _Run(0.2, 99, 0)._stretches(weights, np.ones(6), "c")
+    assert (first, sorted(others)) == ((2, 3), [(0, 1), (1, 2), (3, 4), (4, 5), (5, 6)])
+    assert (attended, even) == pytest.approx((0.5, 1 / 6))
+
+
+def test_a_long_word_is_compared_with_the_longest_of_the_others():
+    counts = np.array([1, 4, 1, 3, 1])
+    (first, *others), _, _ = _Run(0.2, 10, 0)._stretches(counts * [1, 9, 1, 1, 1], counts, "c")
+    assert (first, others) == ((1, 2), [(3, 4)])
+
+
+def test_clips_of_even_attention_are_left_out_and_counted(clips, store):
+    even = of_seconds(True)
+    even.model_.branches[0].pool.score = linear(loudness(0.0))
+    found = run(clips, store, {"even": even, "planted": of_seconds(True)})
+    assert row(found, "even")[["verdict", "clips", "flat"]].tolist() == [EVEN, 0, N]
+    assert row(found, "even")["attended_share"] == pytest.approx(row(found, "even")["even_share"])
+    assert row(found, MEAN)["clips"] == 0
+    assert row(found, "planted")["attended_share"] > 2 * row(found, "planted")["even_share"]
+    said = list(found.sentences())
+    assert said[0].startswith(f"even, mi: {EVEN} (0 clips, 24 of even attention left out, attention on the ")
+
+
+# what may be said
+
+
+def rows_of(changes, systems, prompts=None):
+    """Rows of the table from changes (rows, clips, 2), and what is said of them."""
+    names = [f"c{k}" for k in range(len(systems))]
+    units = dict(zip(names, zip(systems, prompts or names, strict=True), strict=True))
+    facts = ("mi", "seconds")
+    known = [{c: (*v, 0.3, 0.2) for c, v in zip(names, each, strict=True)} for each in changes]
+    return judged([summary(f"m{k}", *facts, each, units, 0, 0.95) for k, each in enumerate(known)], 0.95)
+
+
+@pytest.mark.parametrize("systems", [2, 8, 11])
+def test_attention_without_meaning_is_called_more_or_less_in_at_most_five_of_a_hundred_trials(systems):
+    rng, false = np.random.default_rng(systems), 0
+    of = np.repeat(np.arange(systems), 4)
+    for _ in range(150):
+        scale = np.exp(rng.normal(0, 0.5, (systems, 1, 1)))[of] * 0.1
+        common = rng.normal(size=(len(of), 11, 1)) * 0.5  # to the models
+        moved = np.abs(scale * (common + rng.normal(size=(len(of), 11, 4))))  # the attended one is like the random ones
+        changes = np.stack([moved[:, 0], moved[:, 1:].mean(1)], axis=-1).swapaxes(0, 1)
+        false += rows_of(changes, of.astype(str))["verdict"].isin(["more", "less"]).any()
+    assert false <= stats.binom.ppf(0.99, 150, 0.05)
+
+
+def test_few_systems_are_said_to_be_too_few():
+    found = rows_of(np.tile([0.5, 0.1], (2, 8, 1)), list("aabbccdd"))
+    assert found["verdict"].tolist() == [TOO_FEW] * 2
+
+
+def test_a_score_that_hardly_moves_has_no_verdict_and_its_figures_are_told():
+    found = rows_of(np.tile([0.00042, 0.0001], (1, 20, 1)), list("abcdefghij") * 2)
+    assert found["verdict"].tolist() == [STILL]
+    (said,) = Deletion(found, 0.2, 10, 0, (), ()).sentences()
+    assert "by 0.00042 [0.00042, 0.00042], random ones by 0.0001 [0.0001, 0.0001]; difference 0.00032 [" in said
+    assert rows_of(np.tile([0.006, 0.0001], (1, 20, 1)), list("abcdefghij") * 2)["verdict"].tolist() == ["more"]
+
+
+def test_prompts_that_systems_share_make_the_verdict_more_cautious():
+    rng = np.random.default_rng(0)
+    prompt, system = np.tile(np.arange(6), 10), np.repeat(np.arange(10), 6)
+    attended = 0.2 + np.array([0.6, 0.5, -0.1, 0.0, 0.1, -0.1])[prompt] + rng.normal(0, 0.01, 60)
+    changes = np.stack([attended, np.full(60, 0.1)], axis=-1)[None]
+    alone, shared = (rows_of(changes, system.astype(str), p) for p in (None, [f"p{k}" for k in prompt]))
+    assert shared["p"].iloc[0] > alone["p"].iloc[0]
+    assert (alone["verdict"].iloc[0], shared["verdict"].iloc[0]) == ("more", "no difference shown")
 
 
 # what cannot be used
@@ -256,7 +356,6 @@ def test_clips_that_are_broken_too_short_or_without_prompt_are_set_aside(clips, 
         ({"share": 1.0}, "must lie between 0 and 1"),
         ({"level": 95}, "must lie between 0 and 1; got 0.2 and 95"),
         ({"draws": 0}, "At least one random draw is needed; got 0"),
-        ({"n_bootstrap": -1}, "n_bootstrap counts resamples"),
     ],
 )
 def test_a_number_that_is_off_is_refused(options, message, clips, store):
@@ -269,9 +368,10 @@ def test_a_number_that_is_off_is_refused(options, message, clips, store):
 
 def test_a_word_weighs_what_its_tokens_weigh():
     encoder = load_encoder("hashed_text")
-    words, weights = word_weights(encoder, "lo-fi beats - warm!", np.array([0.1, 0.2, 0.3, 0.4]))
+    words, weights, counts = word_weights(encoder, "lo-fi beats - warm!", np.array([0.1, 0.2, 0.3, 0.4]))
     assert words == [(0, 5), (6, 11), (14, 19)]
     np.testing.assert_allclose(weights, [0.3, 0.3, 0.4])
+    assert counts.tolist() == [2, 1, 1]
 
 
 def test_special_tokens_and_what_lies_beyond_the_last_token_are_no_words():
@@ -279,9 +379,10 @@ def test_special_tokens_and_what_lies_beyond_the_last_token_are_no_words():
         def pieces(self, prompt):
             return [Piece("<s>", 0, 0), Piece("slow", 0, 4), Piece("pia", 5, 8), Piece("</s>", 0, 0)]
 
-    words, weights = word_weights(Cut(), "slow piano music", np.array([0.4, 0.3, 0.2, 0.1]))
+    words, weights, counts = word_weights(Cut(), "slow piano music", np.array([0.4, 0.3, 0.2, 0.1]))
     assert words == [(0, 4), (5, 10)]
     np.testing.assert_allclose(weights, [0.3, 0.2])
+    assert counts.tolist() == [1, 1]
 
 
 def test_what_is_left_of_a_prompt_reads_on():
@@ -306,7 +407,7 @@ def place(finished, tmp_path):
 
 
 def test_the_command_says_it_in_words_and_in_json(place):
-    report, options = place.tmp / "d.json", ["--split", "test", "--draws", "3", "--bootstrap", "50"]
+    report, options = place.tmp / "d.json", ["--split", "test", "--draws", "3"]
     words = ["evaluate_mos", "--deletion", "--clips", place.tree, "--artifacts", place.art, *options]
     code, out, err = call(*words, "--json", report, "--csv", place.tmp / "d.csv")
     assert code == 0, err
@@ -317,15 +418,18 @@ def test_the_command_says_it_in_words_and_in_json(place):
     table = pd.read_csv(place.tmp / "d.csv")
     assert [r["aspect"] for r in facts["deletion"]] == table["aspect"].tolist() == ["mi", "ta"]
     assert facts["deletion"][0]["clips"] == 8
-    assert (facts["draws"], facts["bootstrap"], facts["split"]) == (3, 50, "test")
+    assert (facts["draws"], facts["share"], facts["split"], facts["trained_on"]) == (3, 0.2, "test", 0)
+    assert "trained on" not in err
 
 
 def test_unlabelled_clips_will_do(place):
     table = place.csv(lambda t: t[["clip_id", "audio"]].head(4).assign(prompt="slow piano with drums"))
-    words = ["evaluate_mos", "--deletion", "--clips", table, "--artifacts", place.art, "--bootstrap", "20"]
+    words = ["evaluate_mos", "--deletion", "--clips", table, "--artifacts", place.art]
     code, out, err = call(*words)
     assert code == 0, err
-    assert out.count("(4 clips)") == 2
+    assert "dora-s0, mi: removing" in out
+    assert "(4 clips, attention on" in out
+    assert "note: 4 of 4 clips were trained on" in err
 
 
 @pytest.mark.parametrize(
@@ -333,6 +437,13 @@ def test_unlabelled_clips_will_do(place):
     [
         (["--deletion"], "--deletion takes a table with --clips"),
         (["--deletion", "p.csv", "l.csv", "--clips", "c.csv"], "and no predictions or labels"),
+        (["--deletion", "--clips", "c.csv", "--ratings", "r.csv"], "--ratings, --rating-scale and --bootstrap are for"),
+        (["--deletion", "--clips", "c.csv", "--rating-scale", "1", "5"], "leave them out of --deletion"),
+        (["--deletion", "--clips", "c.csv", "--bootstrap", "50"], "leave them out of --deletion"),
+        (["p.csv", "l.csv", "--clips", "c.csv"], "--clips is for --deletion; leave it out"),
+        (["p.csv", "l.csv", "--share", "0.2"], "--share is for --deletion"),
+        (["p.csv", "l.csv", "--draws", "10"], "--draws is for --deletion"),
+        (["p.csv", "l.csv", "--stack", "s"], "--stack is for --deletion"),
         (["p.csv"], "Name a file of predictions and then the labels; or --deletion"),
         (["--deletion", "--clips", "none.csv"], "none.csv"),
     ],

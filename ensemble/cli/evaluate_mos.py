@@ -13,7 +13,7 @@ from rich.text import Text
 from base_models.errors import UsageError, some
 from base_models.files import atomic_write, write_json
 from ensemble.cli.common import Screen, run, say
-from ensemble.cli.deletion import add_deletion_options, run_deletion
+from ensemble.cli.deletion import add_deletion_options, refuse_deletion_options, run_deletion
 from ensemble.cli.options import Options
 
 
@@ -27,8 +27,8 @@ def _parser() -> Options:
     add("--aspects", nargs="+", help="rated columns, and the order of scores in a file without a header")
     add("--split", type=str, help="only clips of train, dev or test (default: all labelled clips)")
     add("--level", type=float, default=0.95, help="coverage of the intervals")
-    add("--bootstrap", type=int, default=1000, help="resamples of the systems; 0: no intervals")
-    add("--seed", type=int, default=0, help="of the resamples")
+    add("--bootstrap", type=int, help="resamples of the systems; 0: no intervals; default: 1000")
+    add("--seed", type=int, default=0, help="of the resamples, or of the random removals")
     add("--json", type=str, help="also write metrics, settings and unmatched ids to this file")
     add("--csv", type=str, help="also write the metrics to this file, one number with its interval per line")
     add_deletion_options(parser)
@@ -39,12 +39,14 @@ def _main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     if options.deletion:
         return run_deletion(options)
+    refuse_deletion_options(options)
     if not options.labels:
         raise UsageError("Name a file of predictions and then the labels; or --deletion and a table with --clips.")
     from ensemble.evaluation import described, evaluate_file
 
     rated = options.ratings, options.rating_scale
-    drawn = options.bootstrap, options.seed, options.level
+    bootstrap = 1000 if options.bootstrap is None else options.bootstrap
+    drawn = bootstrap, options.seed, options.level
     found = evaluate_file(options.predictions, options.labels, options.aspects, options.split, *rated, *drawn)
     read = ", ".join(f"{aspect} from '{column}'" for aspect, column in found.columns.items())
     say(f"{described(found.joined, options.split)}; {read}")
@@ -55,7 +57,7 @@ def _main(argv: Sequence[str] | None = None) -> int:
         atomic_write(options.csv, found.metrics.to_csv(index=False).encode())
     if options.json:
         facts = {"predictions": options.predictions, "labels": options.labels, "split": options.split}
-        facts |= {"bootstrap": options.bootstrap, "seed": options.seed, "interval": options.level}
+        facts |= {"bootstrap": bootstrap, "seed": options.seed, "interval": options.level}
         write_json(Path(options.json), facts | found.to_json())
     return _say_unmatched(found.not_predicted, found.not_labelled)
 
