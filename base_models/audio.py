@@ -24,7 +24,7 @@ from base_models.errors import ClipError
 
 CHUNK = 65_536
 """Frames per read; fixed, since decoding MP3 in other portions differs in the last bits."""
-MIN_SECONDS = 0.1
+MIN_SECONDS, USED_SECONDS = 0.1, 30.0
 MAX_RATE, MIN_RATE, MAX_CHANNELS = 384_000, 1_000, 32
 MAX_VALUE = 1e4
 PROBE_SECONDS = 15 * 60.0
@@ -58,7 +58,7 @@ class AudioInfo:
     sha256: str
 
 
-def load_audio(path: str | os.PathLike, sample_rate: int, max_seconds: float = 30.0) -> np.ndarray:
+def load_audio(path: str | os.PathLike, sample_rate: int, max_seconds: float = USED_SECONDS) -> np.ndarray:
     """The first `max_seconds` of a clip as mono samples.
 
     Channels are averaged before resampling (soxr, HQ); no loudness normalisation, no padding.
@@ -111,6 +111,14 @@ def probe(path: str | os.PathLike) -> AudioInfo:
     samples = frames * channels
     rms = float(np.sqrt(energy / samples))
     return AudioInfo(length / rate, rate, channels, peak, rms, clipped / samples, digest)
+
+
+def declared_seconds(path: str | os.PathLike) -> float:
+    """Length of a file as its header has it, without decoding; NaN where that cannot be read."""
+    try:
+        return soundfile.info(os.fspath(path)).duration
+    except (soundfile.SoundFileError, OSError):
+        return float("nan")
 
 
 def content_hash(path: str | os.PathLike) -> str:

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from base_models.audio import AudioInfo, probe
+from base_models.audio import USED_SECONDS, AudioInfo, probe
 from base_models.clips import TEXT_ASPECTS, SetAside
 from base_models.errors import ClipError, some
 
-USED_SECONDS, SHORT_SECONDS = 30.0, 1.0
+SHORT_SECONDS = 1.0
 SILENCE_DBFS, CLIPPED_SHARE = -60.0, 1e-3
 OUTLIER = 5.0  # times the median length, either way
 SPLIT_ORDER = ("train", "dev", "test", "(none)")

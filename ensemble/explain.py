@@ -1,7 +1,8 @@
 """What the base models of a stack attended to, per clip: the maps as safetensors, and a picture of them.
 
 The trap: models average where others attend, and an average drawn as a flat line would pass for attention. Only
-learnt attention is written and drawn; what is absent is named, in the file and under the picture.
+learnt attention, and the transport plan that a model was trained with, is written and drawn; what is absent is named,
+in the file and under the picture.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from base_models.attention import PLAN
-from base_models.audio import load_audio
+from base_models.audio import USED_SECONDS, declared_seconds, load_audio
 
 if TYPE_CHECKING:
     from ensemble.explain import ModelAttention
@@ -44,13 +44,23 @@ def picture(clip_id: str, audio: str, models: Sequence[ModelAttention]) -> bytes
         draw(axes)
         axes.set_xlim(0, seconds)
     _draw_waveform(grid[-1], samples, seconds)
-    canvas.suptitle(_short(clip_id, 90), parse_math=False)
+    canvas.suptitle(_title(clip_id, declared_seconds(audio)), parse_math=False)
     canvas.supxlabel("\n".join(_absent(models)), fontsize=7, parse_math=False)
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph")  # a prompt may be in any script; what the font lacks is a box
         canvas.savefig(buffer, format="png")
     return buffer.getvalue()
+
+
+def _title(clip_id: str, seconds: float) -> str:
+    """The clip's name, and where it is cut, how much of it is heard and drawn.
+
+    >>> _title("song", 95.2)
+    'song (first 30 s of 95 s)'
+    """
+    cut = seconds >= USED_SECONDS + 0.5
+    return _short(clip_id, 90) + (f" (first {USED_SECONDS:g} s of {seconds:.0f} s)" if cut else "")
 
 
 def _panels(models: Sequence[ModelAttention], seconds: float) -> list[tuple[float, object]]:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from base_models.audio import USED_SECONDS, declared_seconds
 from base_models.batches import Embedded
 from base_models.clips import SetAside
 from base_models.devices import cpu_threads
@@ -182,6 +183,15 @@ def score_tables(stack: StackedMOS, tables, clips: pd.DataFrame, aspects: Sequen
         k = stack.aspects_.index(aspect)
         columns |= {aspect: scores[:, k], f"{aspect}_low": low[:, k], f"{aspect}_high": high[:, k]}
     return clips.assign(**columns)
+
+
+def length_note(audio: Sequence[str]) -> str:
+    """How many of these files are longer than what is scored of them, in words; "" where none is."""
+    longer = sum(declared_seconds(path) > USED_SECONDS for path in audio)
+    if not longer:
+        return ""
+    which = f"{longer} of {len(audio)} clips {'is' if longer == 1 else 'are'}" if len(audio) > 1 else "the clip is"
+    return f"{which} longer than {USED_SECONDS:g} s; only the first {USED_SECONDS:g} s are scored"
 
 
 def clips_from_files(audio: Sequence[str], prompt: str | None) -> pd.DataFrame:

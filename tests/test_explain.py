@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import soundfile
 from commands import call, finish, refused, two_epochs
 from safetensors import safe_open
 
@@ -93,7 +94,28 @@ def test_a_broken_clip_is_set_aside_and_the_rest_is_explained(place):
 def test_a_folder_that_cannot_be_written_is_one_clear_line(place):
     taken = place.tmp / "taken"
     taken.write_text("")
-    refused(2, call(*place.predict(place.wav, "--explain", taken)), r"taken.*Name another file or folder")
+    result = call(*place.predict(place.wav, "--explain", taken))
+    refused(2, result, r"taken.*Name another file or folder")
+    assert result[1] == ""  # before anything is scored
+    refused(2, call(*place.predict(place.wav, "--explain", "")), "--explain takes the folder to write to; got ''")
+
+
+def test_where_no_clip_can_be_used_nothing_is_said_to_be_explained(place):
+    (place.tmp / "broken.wav").write_bytes(b"RIFF")
+    code, _, err = call(*place.predict(place.tmp / "broken.wav", "--explain", place.tmp / "out"))
+    assert code == 3
+    assert "attended to" not in err
+
+
+def test_what_is_cut_off_a_long_clip_is_said(place, monkeypatch):
+    titles = []
+    monkeypatch.setattr("matplotlib.figure.Figure.suptitle", lambda self, text, **_: titles.append(text))
+    long = place.tmp / "long.wav"
+    soundfile.write(long, 0.1 * np.random.default_rng(0).normal(size=95 * 4_000), 4_000)
+    _, _, err = call(*place.predict(long, place.wav, "--prompt", "piano", "--explain", place.tmp / "out"))
+    assert "note: 1 of 2 clips is longer than 30 s; only the first 30 s are scored" in err
+    assert titles == ["long (first 30 s of 95 s)", place.wav.stem]
+    assert "longer than" not in call(*place.predict(place.wav, "--prompt", "piano"))[2]
 
 
 def test_nothing_explains_itself_unasked(place, monkeypatch):

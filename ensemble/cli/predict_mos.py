@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from base_models.errors import UsageError
 from ensemble.cli.common import run, say, say_set_aside
 from ensemble.cli.engines import add_engine_option
+from ensemble.cli.explanations import explain, make_folder
 from ensemble.cli.options import Options
 from ensemble.cli.score_output import output_format, put_scores
 from ensemble.cli.stacks import add_stack_options, load_stack, stack_source
@@ -37,13 +38,15 @@ def _main(argv: Sequence[str] | None = None) -> int:
         raise UsageError("Name audio files, or a table with --clips, or --predictions; one of the three.")
     if options.prompt and not options.audio:
         raise UsageError("--prompt is for audio files; a table brings its own prompts, and predictions need none.")
-    if options.explain and options.predictions:
+    if options.explain is not None and options.predictions:
         raise UsageError("--explain looks into base models; --predictions has only what they said.")
     form = output_format(options.out, options.format)
-    scores, explain = _of_predictions(options) if options.predictions else _of_clips(options, form)
+    if options.explain is not None:
+        make_folder(options.explain)
+    scores, explained = _of_predictions(options) if options.predictions else _of_clips(options, form)
     put_scores(scores, options.out, form, options.level)
     if options.explain:
-        explain()
+        explained()
     return say_set_aside(scores.set_aside)
 
 
@@ -62,7 +65,7 @@ def _of_predictions(options):
 def _of_clips(options, form: str | None):
     from base_models.clips import read_clips
     from ensemble.progress import encoding
-    from ensemble.scoring import clips_from_files, score_clips
+    from ensemble.scoring import clips_from_files, length_note, score_clips
 
     table = options.clips
     clips = read_clips(table, labels=False) if table else clips_from_files(options.audio, options.prompt)
@@ -79,16 +82,9 @@ def _of_clips(options, form: str | None):
         say(DEMO)
     if scores.left_out:
         say(f"no prompt: {', '.join(scores.left_out)} left out; pass --prompt, or a table with prompts")
-    return scores, lambda: _explain(options.explain, stack, clips, store, scores)
-
-
-def _explain(folder: str, stack, clips, store, scores) -> None:
-    from ensemble.explain import explain_clips
-
-    scored = clips[clips["clip_id"].astype(str).isin(scores.frame["clip_id"])]
-    for note in explain_clips(stack, scored, store, folder, scores.aspects):
-        say(f"not in {folder}: {note}")
-    say(f"what the base models attended to in {len(scored)} clips: {folder}")
+    if note := length_note(scores.frame["audio"].tolist()):
+        say(f"note: {note}")
+    return scores, lambda: explain(options.explain, stack, clips, store, scores)
 
 
 def main() -> None:
