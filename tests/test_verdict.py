@@ -8,7 +8,7 @@ from scipy import stats
 from base_models.errors import UsageError
 from base_models.metrics import LEVELS, METRICS, system_means
 from meta import verdict as module
-from meta.verdict import BEST, MEAN, best_bases, holm, verdict
+from meta.verdict import BEST, MEAN, best_bases, holm, sign_flip, verdict
 
 ASPECTS = ["mi"]
 FIRST = {("mi", level, metric): "b0" for level in LEVELS for metric in METRICS}
@@ -207,6 +207,16 @@ def test_holm_is_the_step_down_of_its_definition():
             adjusted[place] = worst
         np.testing.assert_allclose(holm(p), [adjusted[i] for i in range(6)])
     assert holm([np.nan, 0.01]).tolist() == [1.0, 0.02]
+
+
+@pytest.mark.parametrize("prompts", [False, True])
+def test_the_sign_flip_of_differences_per_clip_is_that_of_the_verdict_on_their_mean(prompts):
+    y, stack, bases, system = listening_test(3)
+    names = [f"p{k % 5}" for k in range(len(y))] if prompts else None
+    found = row(verdict(y, stack, bases, FIRST, system, ASPECTS, names), level="utterance", metric="mse", rival=MEAN)
+    mean = np.mean(list(bases.values()), axis=0)
+    values = ((stack - y) ** 2 - (mean - y) ** 2)[:, 0]
+    np.testing.assert_allclose(sign_flip(values, system, names), [found["p"], found["low"], found["high"]])
 
 
 def test_drawn_sign_flips_agree_with_all_of_them(monkeypatch):
