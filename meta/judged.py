@@ -98,11 +98,11 @@ class Judged:
         leaderboard : DataFrame with columns model, aspect, level, metric, value, low, high, n; one seed resamples the
             same systems for every model. It does not depend on the order of the rows
         """
-        self = self.in_order()
-        shown = ({} if self.stack is None else {STACK: (self.stack, self.y)}) | {MEAN: (self.mean, self.y)}
-        for k, model in enumerate(self.models):
-            shown[model] = self.bases[:, :, k], np.where(self.present[:, :, k], self.y, np.nan)
-        return leaderboard(shown, self.system_ids, self.aspects, self.prompt_ids, n_bootstrap, seed)
+        rows = self.in_order()
+        shown = ({} if rows.stack is None else {STACK: (rows.stack, rows.y)}) | {MEAN: (rows.mean, rows.y)}
+        for k, model in enumerate(rows.models):
+            shown[model] = rows.bases[:, :, k], np.where(rows.present[:, :, k], rows.y, np.nan)
+        return leaderboard(shown, rows.system_ids, rows.aspects, rows.prompt_ids, n_bootstrap, seed)
 
     def verdict(self, chosen_on: Judged) -> Verdict:
         """Whether the stack beats the best base model, chosen on other rows, and the mean; see `meta.verdict`.
@@ -110,22 +110,23 @@ class Judged:
         The best base model of an aspect is one of those that predict at least `PRESENT` of its labelled clips both here
         and on the rows that choose; of all of them, when none does.
         """
-        self, chosen_on = self.in_order(), chosen_on.in_order()
-        best, scores = {}, chosen_on._named()
-        for k, aspect in enumerate(self.aspects):
-            here, there = self._present_share(k), chosen_on._present_share(k)
+        rows, before = self.in_order(), chosen_on.in_order()
+        best, scores = {}, before._named()
+        for k, aspect in enumerate(rows.aspects):
+            here, there = rows._present_share(k), before._present_share(k)
             able = [model for model in scores if min(here[model], there[model]) >= PRESENT] or list(scores)
             rivals = {model: scores[model][:, [k]] for model in able}
-            best |= best_bases(rivals, chosen_on.y[:, [k]], chosen_on.system_ids, [aspect])
-        return verdict(self.y, self.stack, self._named(), best, self.system_ids, self.aspects, self.prompt_ids)
+            best |= best_bases(rivals, before.y[:, [k]], before.system_ids, [aspect])
+        return verdict(rows.y, rows.stack, rows._named(), best, rows.system_ids, rows.aspects, rows.prompt_ids)
 
     def in_order(self) -> Judged:
         """The same rows, sorted by clip id: resamples and blocks of clips go by row number."""
         order = np.argsort(np.array(self.clip_ids, dtype=object), kind="stable")
-        names = {name: getattr(self, name) for name in ("clip_ids", "system_ids", "prompt_ids")}
-        arrays = {name: getattr(self, name) for name in ("y", "bases", "present", "stack")}
-        turned = {name: None if part is None else tuple(part[row] for row in order) for name, part in names.items()}
-        return replace(self, **turned, **{name: None if part is None else part[order] for name, part in arrays.items()})
+        names, arrays = ("clip_ids", "system_ids", "prompt_ids"), ("y", "bases", "present", "stack")
+        there = {name: part for name in (*names, *arrays) if (part := getattr(self, name)) is not None}
+        turned = {name: there[name][order] for name in arrays if name in there}
+        turned |= {name: tuple(there[name][row] for row in order) for name in names if name in there}
+        return replace(self, **turned)
 
     def _present_share(self, k: int) -> dict[str, float]:
         """Share of the labelled clips of one aspect that each model predicts itself."""

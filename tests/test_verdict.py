@@ -238,3 +238,20 @@ def test_what_cannot_be_compared_is_refused():
         verdict(y, stack, bases, best | {("mi", "utterance", "mse"): "gone"}, system, ASPECTS)
     with pytest.raises(UsageError, match="shape"):
         verdict(y, stack[1:], bases, best, system, ASPECTS)
+
+
+def test_the_stack_is_measured_once_whatever_the_number_of_rivals(monkeypatch):
+    y, stack, bases, system = listening_test(0)
+    best = {cell: f"b{k % 4}" for k, cell in enumerate(FIRST)}
+    calls, measured = [], module.resample
+    monkeypatch.setattr(module, "resample", lambda *given: calls.append(given) or measured(*given))
+    verdict(y, stack, bases, best, system, ASPECTS)
+    assert len(calls) == 2 * (1 + 4 + 1)  # two levels: the stack, four base models and the mean
+
+
+def test_labels_that_are_all_equal_are_said_to_be_and_compared_with_nothing():
+    y, stack, bases, system = listening_test(0)
+    found = verdict(np.full_like(y, 2.5), stack, bases, FIRST, system, ASPECTS)
+    assert found.sentence == f"All {len(y)} labels of 'mi' are 2.5: nothing can be compared."
+    assert found.table.empty
+    assert json.loads(json.dumps(found.to_json()))["comparisons"] == []
