@@ -17,6 +17,7 @@ from base_models.metrics import evaluate
 from base_models.predictions import PredictionTable
 from meta.features import feature_array, layout_of
 from meta.missing import fill_missing, present_models
+from meta.rows import id_order
 from meta.verdict import Verdict, best_bases, verdict
 
 STACK, MEAN = "stack", "mean"
@@ -120,8 +121,8 @@ class Judged:
         return verdict(rows.y, rows.stack, rows._named(), best, rows.system_ids, rows.aspects, rows.prompt_ids)
 
     def in_order(self) -> Judged:
-        """The same rows, sorted by clip id: resamples and blocks of clips go by row number."""
-        order = np.argsort(np.array(self.clip_ids, dtype=object), kind="stable")
+        """The same rows, in the order of their clip ids: resamples and blocks of clips go by row number."""
+        order = id_order(self.clip_ids)
         names, arrays = ("clip_ids", "system_ids", "prompt_ids"), ("y", "bases", "present", "stack")
         there = {name: part for name in (*names, *arrays) if (part := getattr(self, name)) is not None}
         turned = {name: there[name][order] for name in arrays if name in there}

@@ -53,7 +53,7 @@ class MetaRegressor(BaseEstimator):
         cross-validation (at least half a bin), 0.35 (the paper's softening) where there is none
     validation_ : dict of ``"meta-training"`` and ``"meta-validation"`` to `Judged`, what the trial learner of
         `validate` and the base models said of the rows that it was fitted on and of those that it was not; not saved
-    fitted_on_ : tuple of str, ids of the clips that `fit` was given, sorted
+    fitted_on_ : tuple of str, ids of the clips that `fit` was given, in that order
     warnings_ : list of str, for people
     """
 
@@ -115,7 +115,7 @@ class MetaRegressor(BaseEstimator):
             learners.append(learner.fit(X, y, layout, weight, together))
             warnings += _equal_labels(aspect, y) or [f"{aspect}: {warning}" for warning in learner.warnings_]
         self.layout_, self.aspects_, self.learners_ = layout, rows.aspects, learners
-        self.fitted_on_, self.warnings_ = tuple(ids), warnings
+        self.fitted_on_, self.warnings_ = tuple(rows.clip_ids[np.argsort(rows.number)]), warnings
         self.residual_sigma_ = np.full(len(learners), layout.bins.soften_sigma)
         self.calibrations_ = [None] * len(learners)
         return self
