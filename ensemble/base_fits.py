@@ -90,6 +90,7 @@ def fit_bases(
     params: Mapping[str, Mapping[str, Any]],
     keep: bool = False,
     n_jobs: int | None = None,
+    memory: EmbeddingStore | None = None,
     **options,
 ) -> tuple[list[tuple[str, Any]], list[PredictionTable]]:
     """Base models for new rows, and tables of what their like said of the test rows of each split.
@@ -101,6 +102,7 @@ def fit_bases(
     params : arguments of each base model's ``fit``, as long as `rows` where they belong to rows
     keep : whether the models of the first split stay, instead of being fitted on all rows
     n_jobs : processes, see joblib
+    memory : embeddings of neural models that have no store; None keeps them for these fits alone
     options : see `predict_bases`
 
     Returns
@@ -108,7 +110,7 @@ def fit_bases(
     fitted : (name, fitted model) pairs
     tables : one per base model, over the test rows of all splits
     """
-    memory, parallel = EmbeddingStore(), Parallel(n_jobs=n_jobs)
+    memory, parallel = EmbeddingStore() if memory is None else memory, Parallel(n_jobs=n_jobs)
     live = [(name, model) for name, model in named if not isinstance(model, PredictionTable)]
     done = parallel(
         delayed(_fit_fold)(name, model, rows, split, params[name], memory, keep, options)

@@ -26,6 +26,7 @@ from base_models.errors import UsageError
 from base_models.labels import mean_label
 from base_models.splits import BANDS, stratified_holdout
 from ensemble.fit_rows import FitRows
+from meta.split import count_groups, meta_split
 
 Split = tuple[np.ndarray, np.ndarray]
 
@@ -33,6 +34,11 @@ Split = tuple[np.ndarray, np.ndarray]
 def is_share(cv) -> bool:
     """Whether `cv` is a share of the rows to hold out."""
     return isinstance(cv, numbers.Real) and not isinstance(cv, numbers.Integral)
+
+
+def makes_folds(cv) -> bool:
+    """Whether base models are fitted on rows that others of them predict: a number of folds, or a splitter."""
+    return cv is None or isinstance(cv, numbers.Integral) or (hasattr(cv, "split") and not isinstance(cv, str))
 
 
 def unseen_splits(cv, rows: FitRows, used: np.ndarray, random_state: int, params: Mapping[str, Any]) -> list[Split]:
@@ -74,28 +80,42 @@ def unseen_splits(cv, rows: FitRows, used: np.ndarray, random_state: int, params
     return [split for split in splits if len(split[1])]
 
 
-def validation_split(splitter, rows: FitRows, meta: np.ndarray, params: Mapping[str, Any]) -> Split:
-    """Meta rows to fit a trial on and to measure it on: the last split of a splitter (the latest, where time counts).
+def validation_split(
+    validation, rows: FitRows, params: Mapping[str, Any], random_state: int, among: np.ndarray
+) -> Split:
+    """Rows to fit a trial on and to measure it on: a share, or the last split of a splitter (the latest in time).
 
     Parameters
     ----------
+    validation : share (see `meta.split.meta_split`) or splitter
     rows, params : see `unseen_splits`
-    meta : numbers of the rows of the meta level
+    among : numbers of the rows that are split
 
     Returns
     -------
-    train, test : numbers within `meta`
+    train, test : numbers within `among`
 
     Raises
     ------
     UsageError
         when one side is empty.
     """
-    order = np.argsort(meta)  # folds have shuffled them
-    train, test = (order[side] for side in _drawn(check_cv(splitter), rows, meta[order], params)[-1])
+    if is_share(validation):
+        split = rows.take(among)
+        held = meta_split(split.systems, split.labels.to_numpy(), float(validation), random_state, split.groups)
+        return np.flatnonzero(~held), np.flatnonzero(held)
+    order = np.argsort(among)  # folds have shuffled them
+    train, test = (order[side] for side in _drawn(check_cv(validation), rows, among[order], params)[-1])
     if not len(train) or not len(test):
-        raise UsageError(f"validation={splitter} leaves no row to {'measure' if len(train) else 'fit'} on.")
+        raise UsageError(f"validation={validation} leaves no row to {'measure' if len(train) else 'fit'} on.")
     return train, test
+
+
+def fewer_folds(cv, rows: FitRows):
+    """`cv` with no more folds than there are rows, or groups, to share out."""
+    if not isinstance(cv, numbers.Integral):
+        return cv
+    return max(2, min(cv, len(rows) if rows.groups is None else count_groups(rows.groups)))
 
 
 def _splitter(cv, random_state, groups):

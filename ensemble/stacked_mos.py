@@ -23,6 +23,7 @@ from sklearn.utils.metaestimators import _BaseComposition
 from sklearn.utils.validation import _check_feature_names_in, _check_method_params, check_is_fitted, validate_data
 
 from base_models.bins import ScoreBins
+from base_models.embeddings import EmbeddingStore
 from base_models.errors import UsageError, some
 from base_models.labels import as_labels, check_labels, judged_by_text
 from base_models.predictions import PredictionTable
@@ -33,8 +34,9 @@ from ensemble.base_tables import log_unchecked, predict_bases, scale_of
 from ensemble.fit_rows import FitRows, is_clips, rating_scale
 from ensemble.from_predictions import as_tables, clips_of, ids_of, joined, labels_of, own_columns, takes_predictions
 from ensemble.routing import checked_weights, metadata_of, router_of
-from ensemble.splitting import is_share, unseen_splits, validation_split
+from ensemble.splitting import is_share, makes_folds, unseen_splits, validation_split
 from ensemble.stack_folder import read_stack, write_stack
+from ensemble.trial import judged_trial
 from meta.features import feature_table
 from meta.judged import MEAN, STACK
 from meta.regressor import MetaRegressor
@@ -54,8 +56,10 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, _BaseCompos
         fitted on the rest), a splitter, an iterable of (train, test) rows, or ``"prefit"``, for base models that
         have not seen the rows of `fit` (verified where they list their clips; the log names those taken on trust).
         Rows that no split predicts are left out of the meta level
-    validation : how a first fit is measured: share of the meta rows, in proportion within systems and score bands, or
-        a splitter, whose last split counts; None skips it. The learner that stays is fitted on all of them
+    validation : how a first fit is measured: share of the rows, in proportion within systems and score bands, or a
+        splitter, whose last split counts. Where `cv` is folds or a splitter, base models are fitted once more without
+        these rows (without encoding any clip again); None, which measures nothing, halves the work. Splits given as
+        row numbers stay as they are: the board of such a fit shares their folds. What stays is fitted on all rows
     bins : ScoreBins, the rating scale; None takes that of prefit base models, else 1..5, unless X is a matrix with
         labels off it: then the scale is what they span, and the log says so
     n_jobs : processes that fit base models, see joblib
@@ -142,8 +146,13 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, _BaseCompos
         self.bins_ = self._scale(named, rows.take(used))
         check_labels(rows.labels, self.bins_, rows.ids if is_clips(X) else None)
         metadata = metadata_of(self, named, rows.weights, rows.groups, fit_params)
-        self.estimators_, tables, meta = self._level0(named, rows, used, metadata)
-        return self._level1(tables, rows, used, meta, metadata)
+        asked = metadata["final_estimator"]
+        if set(asked) - {"sample_weight", "groups"}:
+            raise UsageError(f"Only sample_weight can reach the final estimator; got {some(asked)}.")
+        memory = EmbeddingStore()  # no clip is encoded twice, be it for the trial
+        self.estimators_, tables, meta = self._level0(named, rows, used, metadata, memory)
+        validation = self._measured(named, rows, used, meta, metadata, memory)
+        return self._level1(tables, rows, used, meta, metadata, validation)
 
     @classmethod
     def from_predictions(cls, predictions, y, sample_weight=None, groups=None, **parameters: Any) -> StackedMOS:
@@ -183,7 +192,7 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, _BaseCompos
         stack.join_ = join
         return stack
 
-    def _level0(self, named, rows: FitRows, used: np.ndarray, metadata):
+    def _level0(self, named, rows: FitRows, used: np.ndarray, metadata, memory: EmbeddingStore):
         """Base models for new rows, tables of what they (or their like) say of unseen rows, and which of `used`."""
         counted = rows.take(used)
         options = {"bins": self.bins_, "missing": MetaRegressor(self.final_estimator).accepts_missing}
@@ -192,23 +201,27 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, _BaseCompos
             return named, predict_bases(named, counted, self.aspects_, **options), np.arange(len(used))
         splits = unseen_splits(self.cv, rows, used, self.random_state, metadata["cv"])
         params = {name: _check_method_params(rows.labels, metadata[name], indices=used) for name, _ in named}
-        fitted, tables = fit_bases(named, counted, splits, params, is_share(self.cv), self.n_jobs, **options)
+        fitted, tables = fit_bases(named, counted, splits, params, is_share(self.cv), self.n_jobs, memory, **options)
         return fitted, tables, np.concatenate([test for _, test in splits])
 
-    def _level1(self, tables, rows: FitRows, used: np.ndarray, meta: np.ndarray, metadata) -> StackedMOS:
+    def _measured(self, named, rows: FitRows, used: np.ndarray, meta: np.ndarray, metadata, memory):
+        """What `MetaRegressor.validate` takes: a share or a split of the meta rows, what a trial said, or None."""
+        drawn = self.validation, rows, metadata["validation"], self.random_state
+        if self.validation is not None and makes_folds(self.cv):
+            return judged_trial(self, named, rows, used, validation_split(*drawn, among=used), metadata, memory)
+        is_splitter = self.validation is not None and not is_share(self.validation)
+        return validation_split(*drawn, among=used[meta]) if is_splitter else self.validation
+
+    def _level1(self, tables, rows: FitRows, used: np.ndarray, meta: np.ndarray, metadata, validation) -> StackedMOS:
         """The meta-learner, measured as `validation` says and fitted on all meta rows."""
         asked = metadata["final_estimator"]
-        if set(asked) - {"sample_weight", "groups"}:
-            raise UsageError(f"Only sample_weight can reach the final estimator; got {some(asked)}.")
         level1, regressor, board = rows.take(used[meta]), MetaRegressor(self.final_estimator, self.random_state), None
         weights = level1.weights if "sample_weight" in asked else None
         options = {"clip_ids": level1.ids, "aspects": self.aspects_, "sample_weight": weights, "groups": level1.groups}
-        y, validation = level1.labels.to_numpy(), self.validation
+        y = level1.labels.to_numpy()
         if validation is None:
             regressor.fit(tables, y, system_ids=level1.systems, **options)
         else:
-            if not is_share(validation):
-                validation = validation_split(validation, rows, used[meta], metadata["validation"])
             board = regressor.validate(tables, y, level1.systems, validation, **options)["meta-validation"]
         self.final_estimator_, self.validation_scores_ = regressor, board
         return self

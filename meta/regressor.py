@@ -125,7 +125,7 @@ class MetaRegressor(BaseEstimator):
         tables: Sequence[PredictionTable],
         y,
         system_ids: Sequence[str],
-        validation: float | tuple[Sequence[int], Sequence[int]] = 0.4,
+        validation: float | tuple[Sequence[int], Sequence[int]] | Mapping[str, Judged] = 0.4,
         clip_ids: Sequence[str] | None = None,
         aspects: Sequence[str] | None = None,
         groups: Sequence[str] | None = None,
@@ -144,7 +144,8 @@ class MetaRegressor(BaseEstimator):
         ----------
         tables, y, clip_ids, aspects, sample_weight : see `fit`; rows without any label or weight are left out
         system_ids : n system names
-        validation : share held out, see `meta.split.meta_split`, or two lists of row numbers, to fit on and to measure
+        validation : share held out, see `meta.split.meta_split`; two lists of row numbers, to fit on and to measure; or
+            `validation_` itself, of a trial made elsewhere
         groups : n names kept together by the split and the folds; None lets systems lie on both sides of the split,
             and keeps them whole in the folds
         n_bootstrap : see `base_models.metrics.evaluate`
@@ -164,11 +165,14 @@ class MetaRegressor(BaseEstimator):
         rows.refuse_unnamed()
         for k, aspect in enumerate(rows.aspects):
             check_meta_rows(rows.systems[~np.isnan(rows.y[:, k])], f"clips labelled for aspect '{aspect}'")
-        train, test = (rows.take(side) for side in rows.split(validation, self.random_state))
-        trial, judged = clone(self)._fit(tables, train), {}
-        for name, side in (("meta-training", train), ("meta-validation", test)):
-            said = trial.predict(tables, side.clip_ids)
-            judged[name] = Judged.of(tables, side.y, side.clip_ids, side.systems, side.aspects, said)
+        if isinstance(validation, Mapping):
+            judged = dict(validation)
+        else:
+            train, test = (rows.take(side) for side in rows.split(validation, self.random_state))
+            trial, judged = clone(self)._fit(tables, train), {}
+            for name, side in (("meta-training", train), ("meta-validation", test)):
+                said = trial.predict(tables, side.clip_ids)
+                judged[name] = Judged.of(tables, side.y, side.clip_ids, side.systems, side.aspects, said)
         whole = rows.take(rows.labelled)
         self._fit(tables, whole)._calibrate(tables, whole)
         self.validation_ = judged
