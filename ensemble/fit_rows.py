@@ -46,7 +46,7 @@ class FitRows:
         if groups is not None and len(groups) != len(labels):
             raise UsageError(f"There are {len(labels)} rows but {len(groups)} groups.")
         return cls(
-            X, labels, _names(row_ids(X)), _names(systems), weights, None if groups is None else _objects(groups)
+            X, labels, _names(row_ids(X)), system_names(systems), weights, None if groups is None else _objects(groups)
         )
 
     def __len__(self) -> int:
@@ -72,6 +72,11 @@ def is_clips(X) -> bool:
 def row_ids(X) -> list[str]:
     """``clip_id`` of a clip table, else the number of each row."""
     return [str(clip) for clip in (X["clip_id"] if is_clips(X) else range(len(X)))]
+
+
+def system_names(values) -> np.ndarray:
+    """Names of systems, "" where one is missing."""
+    return _names(pd.Series(list(values), dtype=object).fillna(""))
 
 
 def take(X, rows):

@@ -16,7 +16,7 @@ from base_models.bins import ScoreBins
 from base_models.errors import UsageError, some
 from base_models.labels import as_labels
 from base_models.predictions import PredictionTable
-from ensemble.fit_rows import is_clips
+from ensemble.fit_rows import is_clips, system_names
 
 log = logging.getLogger(__name__)
 
@@ -45,9 +45,10 @@ def is_tables(X) -> bool:
 
 
 def takes_predictions(stack, X) -> bool:
-    """Whether X is predictions of the base models themselves: tables, or a frame with a column of scores for each.
+    """Whether X is predictions of the base models themselves: tables, or a frame with a column of scores of any.
 
-    Of a fitted `StackedMOS` that holds live base models, a frame is clips or rows for these.
+    A column that is missing is for `meta.features.Layout.align` to name or to fill, lest stored predictions stand in
+    for the frame without a word. Of a `StackedMOS` that holds live base models, a frame is clips or rows for these.
 
     Raises
     ------
@@ -64,8 +65,7 @@ def takes_predictions(stack, X) -> bool:
             f"This stack holds no base models: pass what {some(regressor.layout_.models)} predict, as PredictionTables "
             "or as a DataFrame with clip_id and one column of scores each (predict_mos --predictions FILE)."
         )
-    enough = named == models or (named and (regressor.accepts_missing or not bases))
-    return bool(enough) and all(isinstance(model, PredictionTable) for model in bases)
+    return bool(named) and all(isinstance(model, PredictionTable) for model in bases)
 
 
 def own_columns(stack, X):
@@ -148,6 +148,7 @@ def joined(tables: Sequence[PredictionTable], predicted: Sequence[str], labels: 
     """Which clips have a label and a prediction; UsageError when none has both."""
     held = {table.model: set(table.clip_ids) for table in tables}
     anywhere, labelled = set().union(*held.values()), labels.index[labels.notna().any(axis=1)]
+    known = set(labelled)
     clips = tuple(clip for clip in labelled if clip in anywhere)
     if not clips:
         raise UsageError(
@@ -157,7 +158,7 @@ def joined(tables: Sequence[PredictionTable], predicted: Sequence[str], labels: 
     missing = {model: tuple(clip for clip in clips if clip not in ids) for model, ids in held.items()}
     return Join(
         clips,
-        tuple(clip for clip in predicted if clip not in set(labelled)),
+        tuple(clip for clip in predicted if clip not in known),
         tuple(clip for clip in labelled if clip not in anywhere),
         {model: ids for model, ids in missing.items() if ids},
     )
@@ -167,7 +168,7 @@ def clips_of(join: Join, y: Any) -> pd.DataFrame:
     """A clip table of the joined clips, with their systems when the labels name them."""
     clips = pd.DataFrame({"clip_id": list(join.clips)})
     if isinstance(y, pd.DataFrame) and "system_id" in y:
-        clips["system_id"] = _by_clip(y, "Labels").loc[list(join.clips), "system_id"].astype(str).to_numpy()
+        clips["system_id"] = system_names(_by_clip(y, "Labels").loc[list(join.clips), "system_id"])
     return clips
 
 

@@ -318,7 +318,10 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, _BaseCompos
         artifact, facts, regressor = read_stack(folder)
         bases = [(name, base_from(artifact, name, **overrides)) for name in facts["bases"]]
         bins = regressor.layout_.bins
-        self = cls(bases, regressor.learner, "prefit", bins=bins, random_state=regressor.random_state)
+        learner, seed = regressor.new_learner(), regressor.random_state
+        named = MetaRegressor(regressor.learner, seed).new_learner()  # what its name alone would give
+        final = regressor.learner if named.get_params() == learner.get_params() else learner
+        self = cls(bases, final, "prefit", bins=bins, random_state=seed)
         self.estimators_, self.final_estimator_, self.bins_ = bases, regressor, bins
         self.aspects_, self._flat = regressor.aspects_, bool(facts.get("flat", False))
         self.validation_scores_, self.demo_ = None, bool(facts.get("demo", False))

@@ -5,12 +5,18 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.base import clone
 
 from base_models.bins import ScoreBins
 from base_models.errors import UsageError
 from base_models.predictions import PredictionTable
+from ensemble.base_files import files_of
+from ensemble.fit_rows import FitRows
+from ensemble.from_predictions import as_tables
+from ensemble.stack_folder import write_stack
 from ensemble.stacked_mos import StackedMOS
 from meta.combine import Simplex
+from meta.regressor import MetaRegressor
 
 RNG = np.random.default_rng(0)
 IDS = [f"c{k:02d}" for k in range(30)]
@@ -118,6 +124,43 @@ def test_a_stack_of_predictions_comes_back_from_disk(tmp_path):
     np.testing.assert_array_equal(again.predict(SCORES), stack.predict(SCORES))
     clips = pd.DataFrame({"clip_id": IDS[3:6]})
     np.testing.assert_array_equal(again.predict(clips), stack.predict(SCORES[3:6]))
+
+
+def test_a_frame_that_lacks_a_model_is_never_answered_from_what_is_stored():
+    stack, new = StackedMOS.from_predictions(SCORES, MOS), SCORES[["a"]].rename_axis("clip_id").reset_index()
+    with pytest.raises(UsageError, match="fitted with 'b', which is missing here"):
+        stack.predict(new)
+    np.testing.assert_array_equal(stack.predict(new[["clip_id"]]), stack.predict(SCORES))
+    pooled = StackedMOS.from_predictions(SCORES, MOS, final_estimator=Simplex(missing="pool"))
+    np.testing.assert_array_equal(pooled.predict(new), pooled.predict(SCORES.assign(b=np.nan)))
+    assert not np.allclose(pooled.predict(new), pooled.predict(new[["clip_id"]]))
+
+
+@pytest.mark.parametrize("gap", [None, np.nan, pd.NA])
+def test_a_missing_system_has_no_name(gap):
+    stack = StackedMOS.from_predictions(SCORES, MOS.to_frame().assign(system_id=pd.Series([gap] * 30, IDS, object)))
+    assert set(stack.final_estimator_.validation_["meta-validation"].system_ids) == {""}
+    some = pd.Series(["s"] * 15 + [gap] * 15, IDS, object)
+    clips = pd.DataFrame({"clip_id": IDS, "system_id": some.to_numpy()})
+    assert FitRows.of(clips, MOS.to_frame()).systems.tolist() == ["s"] * 15 + [""] * 15
+    with pytest.raises(UsageError, match="have no system id, others have; name all systems or none"):
+        StackedMOS.from_predictions(SCORES, MOS.to_frame().assign(system_id=some))
+
+
+def test_a_stack_from_disk_is_fitted_again_as_it_was(tmp_path):
+    holes = SCORES.copy()
+    holes.loc["c03", "b"] = np.nan
+    asked = as_tables(holes, ["mos"])
+    plain = MetaRegressor("simplex").fit(asked[:1], MOS.to_frame(), IDS)
+    gaps = MetaRegressor("simplex", missing="pool").fit(asked, MOS.to_frame(), IDS)
+    tuned = MetaRegressor(Simplex(missing="pool")).fit(asked, MOS.to_frame(), IDS)
+    for name, regressor in {"plain": plain, "gaps": gaps, "tuned": tuned}.items():
+        bases = {table.model: files_of(table.model, table) for table in asked[: len(regressor.layout_.models)]}
+        write_stack(tmp_path / name, regressor, bases, {"flat": True})
+        loaded = StackedMOS.load(tmp_path / name)
+        again = clone(loaded).set_params(validation=None).fit(pd.DataFrame({"clip_id": IDS}), MOS.to_numpy())
+        np.testing.assert_array_equal(again.predict(holes), loaded.predict(holes))
+        assert (loaded.final_estimator == "simplex") == (name == "plain")
 
 
 @pytest.mark.parametrize(
