@@ -25,7 +25,7 @@ from meta.features import Layout, feature_array, layout_of, refuse_leaks
 from meta.judged import Judged
 from meta.learner import Learner, out_of_fold
 from meta.learners import LEARNERS
-from meta.rows import LabelledRows
+from meta.rows import LabelledRows, equal_labels
 from meta.split import check_meta_rows, count_groups, meta_folds
 from meta.verdict import Verdict
 from meta.wrapped import Wrapped, sklearn_regressor
@@ -113,7 +113,7 @@ class MetaRegressor(BaseEstimator):
             X, y = feature_array(tables, aspect, ids, learner.accepts_missing)[kept], rows.y[kept, k]
             weight, together = (None if part is None else part[kept] for part in (rows.weight, rows.together))
             learners.append(learner.fit(X, y, layout, weight, together))
-            warnings += _equal_labels(aspect, y) or [f"{aspect}: {warning}" for warning in learner.warnings_]
+            warnings += equal_labels(aspect, y) or [f"{aspect}: {warning}" for warning in learner.warnings_]
         self.layout_, self.aspects_, self.learners_ = layout, rows.aspects, learners
         self.fitted_on_, self.warnings_ = tuple(rows.clip_ids[np.argsort(rows.number)]), warnings
         self.residual_sigma_ = np.full(len(learners), layout.bins.soften_sigma)
@@ -229,7 +229,7 @@ class MetaRegressor(BaseEstimator):
             self.calibrations_[k] = calibration
             error = truth - np.clip(unseen, bins.low, bins.high)
             self.residual_sigma_[k] = max(np.sqrt(np.mean(error**2)), bins.width / 2)
-            if not _equal_labels(aspect, truth):
+            if not equal_labels(aspect, truth):
                 self.warnings_ += [f"{aspect}: {warning}" for warning in calibration.warnings()]
 
     @cached_property
@@ -393,10 +393,3 @@ def _registered(learner: Learner) -> str:
             f"A learner of class '{type(learner).__name__}' cannot be saved; those that can are {some(LEARNERS, 20)}."
         )
     return found[0]
-
-
-def _equal_labels(aspect: str, y) -> list[str]:
-    """The one warning of labels that are all equal; nothing for others."""
-    if len(y) < 2 or (y != y[0]).any():
-        return []
-    return [f"all {len(y)} labels of '{aspect}' are {y[0]:g}: nothing can be learnt or compared."]

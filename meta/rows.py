@@ -186,3 +186,10 @@ def _row_numbers(side, n: int) -> np.ndarray:
     if len(off):
         raise UsageError(f"Row {some(off)} of validation is not among the {n} rows 0..{n - 1}.")
     return numbers
+
+
+def equal_labels(aspect: str, y) -> list[str]:
+    """The one warning of labels that are all equal; nothing for others."""
+    if len(y) < 2 or (y != y[0]).any():
+        return []
+    return [f"all {len(y)} labels of '{aspect}' are {y[0]:g}: nothing can be learnt or compared."]

@@ -170,3 +170,16 @@ def test_a_named_scale_and_a_table_of_clips_refuse_labels_off_the_scale():
     clips = pd.DataFrame(X, columns=list("pqr")).assign(clip_id=[f"c{k}" for k in range(40)])
     with pytest.raises(UsageError, match=r"Label 45 of aspect 'mos' of clip 'c3' is off the scale 1\.\.5"):
         stack().fit(clips, np.where(np.arange(40) == 3, 45, Y))
+
+
+def test_labels_and_groups_that_do_not_fit_are_refused():
+    two = np.column_stack([Y, Y])
+    for given, message in (
+        ((X, Y + np.inf), "off the scale"),
+        ((X, Y[:-1]), "There are 40 clips but 39 rows of labels"),
+        ((X, Y, None, GROUPS[:-1]), "40 rows but 39 groups"),
+        ((X, two * [1, np.nan]), "Aspect 'y1' has no label"),
+        ((X[:4], Y[:4]), "needs at least 5"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            stack().fit(*given)

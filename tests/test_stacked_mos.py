@@ -386,19 +386,6 @@ def test_names_that_scikit_learn_refuses_are_refused(matrix, names):
         StackedMOS([(name, Ridge()) for name in names]).fit(*matrix[:2])
 
 
-def test_labels_and_groups_that_do_not_fit_are_refused(matrix):
-    X, y, groups = matrix
-    for given, message in (
-        ((X, y + np.inf), "off the scale"),
-        ((X, y[:-1]), "There are 60 clips but 59 rows of labels"),
-        ((X, y, None, groups[:-1]), "60 rows but 59 groups"),
-        ((X, y * [1, np.nan]), "Aspect 'y1' has no label"),
-        ((X[:4], y[:4]), "needs at least 5"),
-    ):
-        with pytest.raises(UsageError, match=message):
-            StackedMOS(ridges(), cv=2).fit(*given)
-
-
 def test_a_stack_with_scikit_learn_parts_is_not_saved(fitted, tmp_path):
     with pytest.raises(UsageError, match="Base model 'a' is a scikit-learn estimator, which could only be stored as a"):
         fitted.save(tmp_path)
