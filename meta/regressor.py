@@ -144,8 +144,7 @@ class MetaRegressor(BaseEstimator):
         ----------
         tables, y, clip_ids, aspects, sample_weight : see `fit`; rows without any label or weight are left out
         system_ids : n system names
-        validation : share held out, see `meta.split.meta_split`; two lists of row numbers, to fit on and to measure; or
-            `validation_` itself, of a trial made elsewhere
+        validation : share held out, see `meta.split.meta_split`; two lists of row numbers; or a trial's `validation_`
         groups : n names kept together by the split and the folds; None lets systems lie on both sides of the split,
             and keeps them whole in the folds
         n_bootstrap : see `base_models.metrics.evaluate`
@@ -165,11 +164,10 @@ class MetaRegressor(BaseEstimator):
         rows.refuse_unnamed()
         for k, aspect in enumerate(rows.aspects):
             check_meta_rows(rows.systems[~np.isnan(rows.y[:, k])], f"clips labelled for aspect '{aspect}'")
-        if isinstance(validation, Mapping):
-            judged = dict(validation)
-        else:
+        judged = dict(validation) if isinstance(validation, Mapping) else {}
+        if not judged:
             train, test = (rows.take(side) for side in rows.split(validation, self.random_state))
-            trial, judged = clone(self)._fit(tables, train), {}
+            trial = clone(self)._fit(tables, train)
             for name, side in (("meta-training", train), ("meta-validation", test)):
                 said = trial.predict(tables, side.clip_ids)
                 judged[name] = Judged.of(tables, side.y, side.clip_ids, side.systems, side.aspects, said)
