@@ -262,7 +262,8 @@ class MetaRegressor(BaseEstimator):
     ) -> tuple[np.ndarray, np.ndarray]:
         """Interval around each score that holds a share `level` of ratings, on the scale; see `Calibration.interval`.
 
-        The bounds are not quantiles of `predict_distribution`: a distribution over bins has no mass on an end itself,
+        It holds the score itself too, which a low level's alone need not when scores are off on average. The bounds are
+        not quantiles of `predict_distribution`: a distribution over bins has no mass on an end itself,
         and ratings pile up there. After `fit` alone they are Gaussian, ``score ± z * residual_sigma_``. After
         `validate` they follow errors on systems (or groups) left out, where clips name theirs: the share holds for
         systems that nobody has rated as far as those at hand stand for them, and is exceeded for systems among them.
@@ -290,7 +291,7 @@ class MetaRegressor(BaseEstimator):
         for k, calibration in enumerate(self.calibrations_):
             if calibration is not None:
                 low[:, k], high[:, k] = calibration.interval(scores[:, k], level, system_ids)
-        return low, high
+        return np.minimum(low, scores), np.maximum(high, scores)
 
     def describe(self) -> dict[str, dict[str, Any]]:
         """Facts about the learner of each aspect, for a report."""
