@@ -24,7 +24,7 @@ from meta.gram import Gram
 from meta.ridge_path import RidgePath, leave_blocks_out
 
 ROWS, MODELS, BINS, SYSTEMS, FOLDS = 1_000_000, 9, 20, 31, 5
-SUBSET, CHUNK = 20_000, 20_000
+SUBSET, CHUNK = 100_000, 20_000
 ALPHAS = np.logspace(-4, 4, 21)
 FEATURES = [f"x{k}" for k in range(MODELS * BINS)]
 
