@@ -27,7 +27,7 @@ from meta.judged import Judged, leaderboard
 from meta.missing import fill_missing
 from meta.reductions import reduce
 from meta.regressor import MetaRegressor
-from meta.ridge_path import centred
+from meta.ridge_path import mean_eigenvalue
 from meta.verdict import Verdict
 
 RIVALS = ("ridge", "simplex", "greedy", "best", "log_pool", "crps", "log_score", "lightgbm")
@@ -199,8 +199,7 @@ def _contributions(regressor: MetaRegressor, data: StackData) -> pd.DataFrame:
             systems = np.array(side.system_ids, dtype=object)[kept]
             X = reduce(layout, fill_missing(layout, X, "pool"), columns)
             grams.append(Gram.from_rows(X, side.y[kept, k], groups=systems))
-        width = grams[0].n_features
-        alpha = RELATIVE_ALPHA * float(np.trace(centred(grams[0])[2][:width, :width])) / width
+        alpha = RELATIVE_ALPHA * mean_eigenvalue(grams[0])
         if alpha > 0:
             parts.append(contributions(*grams, layout, alpha).assign(aspect=aspect))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()

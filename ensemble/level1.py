@@ -2,7 +2,7 @@
 
 As in DORA-MOS, section III.D: 60 % of the dev split to fit, 40 % to measure, then a fit on the whole of it. The trap
 is the verdict: on the rows that fitted it a stack always looks good, so the meta-training numbers only show how far it
-over-fits, and the verdict is of the test split.
+over-fits; the verdict is of the test split, or of meta-validation where no test clip is labelled.
 """
 
 from __future__ import annotations

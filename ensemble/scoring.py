@@ -70,7 +70,7 @@ def score_clips(
     clips : table with ``clip_id``, ``audio`` and, for aspects judged against it, ``prompt``. When no clip has a
         prompt those aspects are left out; when some have none, those clips are set aside
     store : where embeddings are kept
-    level : coverage of the interval, from the predicted distribution
+    level : coverage of the interval, see `MetaRegressor.predict_interval`
     engine : where clips are scored, see `ensemble.engine.check_engine`
     source : where workers of another engine than the local one find the stack and the store
     """

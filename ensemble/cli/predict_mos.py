@@ -1,4 +1,4 @@
-"""predict_mos: the stack's score for each clip and aspect, with the interval of its predicted distribution."""
+"""predict_mos: the stack's score for each clip and aspect, with an interval that its errors on other clips taught."""
 
 from __future__ import annotations
 
