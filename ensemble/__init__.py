@@ -11,16 +11,16 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from base_models.clips import read_clips
-    from base_models.metrics import evaluate
-    from base_models.neural_mos import NeuralMOS
-    from ensemble.stacked_mos import StackedMOS
+    from base_models.clips.read_clips import read_clips
+    from base_models.metrics.evaluate import evaluate
+    from base_models.training.neural_mos import NeuralMOS
+    from ensemble.estimator.stacked_mos import StackedMOS
 
 _HOME = {
-    "StackedMOS": "ensemble.stacked_mos",
-    "NeuralMOS": "base_models.neural_mos",
-    "read_clips": "base_models.clips",
-    "evaluate": "base_models.metrics",
+    "StackedMOS": "ensemble.estimator.stacked_mos",
+    "NeuralMOS": "base_models.training.neural_mos",
+    "read_clips": "base_models.clips.read_clips",
+    "evaluate": "base_models.metrics.evaluate",
 }
 
 __all__ = ["NeuralMOS", "StackedMOS", "evaluate", "read_clips"]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from base_models.errors import DamagedArtifact, UsageError
 from ensemble.engine import LOCAL, spread
-from meta.gram import Gram
+from meta.ridge_algebra.gram import Gram
 
 PIECE_ROWS = 2**20
 """A piece takes row groups until it has so many rows: 1.5 GB for 180 columns of float64, read a chunk at a time."""

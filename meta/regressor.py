@@ -1,7 +1,7 @@
 """MetaRegressor: one learner per aspect, from the bins of all base models to a score and a distribution.
 
 Distributions and intervals around the stacked score come from the errors on clips that a learner was not fitted on; see
-`meta.calibration`. The trap: splits measure, and nothing else; the learners that predict are fitted anew on all clips,
+`meta.uncertainty.calibration`. The trap: splits measure, and nothing else; the learners that predict are fitted anew on all clips,
 by the same procedure.
 """
 
@@ -20,15 +20,15 @@ from sklearn.utils.validation import check_is_fitted
 from base_models.errors import DamagedArtifact, UsageError, one_of, some
 from base_models.predictions import PredictionTable
 from meta.adaptation import adapt
-from meta.calibration import Calibration
-from meta.features import Layout, feature_array, layout_of, refuse_leaks
-from meta.judged import Judged
-from meta.learner import Learner, out_of_fold
-from meta.learners import LEARNERS
+from meta.columns.feature_table import Layout, feature_array, layout_of, refuse_leaks
+from meta.comparison.compared_rows import Judged
+from meta.comparison.verdict import Verdict
+from meta.learners.base import Learner, out_of_fold
+from meta.learners.registry import LEARNERS
+from meta.learners.sklearn_learner import Wrapped, sklearn_regressor
 from meta.rows import LabelledRows, equal_labels
-from meta.split import check_meta_rows, count_groups, meta_folds
-from meta.verdict import Verdict
-from meta.wrapped import Wrapped, sklearn_regressor
+from meta.splits.meta_split import check_meta_rows, count_groups, meta_folds
+from meta.uncertainty.calibration import Calibration
 
 
 class MetaRegressor(BaseEstimator):
@@ -39,7 +39,7 @@ class MetaRegressor(BaseEstimator):
     learner : name in `LEARNERS`, a `Learner` (its own parameters stay as they are), or a scikit-learn regressor, by
         instance or class name (``"HuberRegressor"``); cloned per aspect. A regressor of scikit-learn cannot be saved
     random_state : int, seed of a named learner, of the meta-validation split and of the folds
-    missing : what a named learner does with clips for which a base model has no prediction, see `meta.missing.MISSING`
+    missing : what a named learner does with clips for which a base model has no prediction, see `meta.columns.missing_predictions.MISSING`
 
     Attributes
     ----------
@@ -95,7 +95,7 @@ class MetaRegressor(BaseEstimator):
         ------
         UsageError
             when a clip leaks, the lengths disagree, a label is off the scale, a weight is negative or not finite, an
-            aspect has no label, or as in `meta.features.feature_table`.
+            aspect has no label, or as in `meta.columns.feature_table.feature_table`.
         """
         return self._fit(tables, LabelledRows.of(tables, y, clip_ids, aspects, sample_weight, groups, system_ids))
 
@@ -144,10 +144,10 @@ class MetaRegressor(BaseEstimator):
         ----------
         tables, y, clip_ids, aspects, sample_weight : see `fit`; rows without any label or weight are left out
         system_ids : n system names
-        validation : share held out, see `meta.split.meta_split`; two lists of row numbers; or a trial's `validation_`
+        validation : share held out, see `meta.splits.meta_split.meta_split`; two lists of row numbers; or a trial's `validation_`
         groups : n names kept together by the split and the folds; None lets systems lie on both sides of the split,
             and keeps them whole in the folds
-        n_bootstrap : see `base_models.metrics.evaluate`
+        n_bootstrap : see `base_models.metrics.evaluate.evaluate`
 
         Returns
         -------

@@ -14,8 +14,8 @@ import pandas as pd
 
 from base_models.errors import UsageError, some
 from base_models.predictions import PredictionTable
-from meta.features import layout_of
-from meta.split import meta_split
+from meta.columns.feature_table import layout_of
+from meta.splits.meta_split import meta_split
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +101,7 @@ class LabelledRows:
         Raises
         ------
         UsageError
-            when the lists overlap, leave the rows, or hold no labelled row; or as in `meta.split.meta_split`.
+            when the lists overlap, leave the rows, or hold no labelled row; or as in `meta.splits.meta_split.meta_split`.
         """
         rows = np.flatnonzero(self.labelled)
         if not isinstance(validation, tuple | list):

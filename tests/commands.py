@@ -17,9 +17,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from base_models.clips.demo_corpus import write_demo
 from base_models.config import BaseConfig
-from base_models.demo import write_demo
-from ensemble.cli import common
+from ensemble.cli.shared import exit_codes as common
 
 EMBEDDED = ("--audio-encoder", "logmel", "--text-encoder", "hashed_text")
 LAUNCH = "import sys; sys.argv[0] = {0!r}; from ensemble.cli.{0} import main; main()"

@@ -9,10 +9,10 @@ from sklearn.linear_model import Ridge as PlainRidge
 
 from base_models.errors import UsageError
 from base_models.predictions import PredictionTable
-from ensemble.stacked_mos import StackedMOS
-from meta.calibration import MIN_ROWS
+from ensemble.estimator.stacked_mos import StackedMOS
+from meta.learners.ridge import Ridge
 from meta.regressor import MetaRegressor
-from meta.ridge import Ridge
+from meta.uncertainty.calibration import MIN_ROWS
 
 ASPECTS = ("mi", "ta")
 

@@ -5,7 +5,7 @@ import ot
 import pytest
 import torch
 
-from base_models.alignment import Transport, _thinned, contrastive, gromov_wasserstein_cost, sinkhorn_cost
+from base_models.networks.alignment import Transport, _thinned, contrastive, gromov_wasserstein_cost, sinkhorn_cost
 
 
 def points(n, dim=3, seed=0, shift=0.0):

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from base_models.errors import DamagedArtifact, UsageError
-from ensemble.artifacts import Workspace
+from ensemble.workspace import Workspace
 
 
 def test_every_run_has_a_folder_named_by_what_it_is(tmp_path):

@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import nn
 
-from base_models.alignment import sinkhorn_plan
-from base_models.attention import AXES, attention_maps, explain_network, recorded
-from base_models.batches import Embedded
 from base_models.config import BaseConfig
-from base_models.models import build_model
-from base_models.training import seeded
+from base_models.networks.alignment import sinkhorn_plan
+from base_models.networks.attention import AXES, attention_maps, explain_network, recorded
+from base_models.networks.batches import Embedded
+from base_models.networks.models import build_model
+from base_models.training.loop import seeded
 
 PRESETS = {
     "dora": ({"time"}, {"time", "tokens", "tokens_by_time"}),

@@ -13,7 +13,7 @@ import pytest
 import soundfile
 import soxr
 
-from base_models.audio import MIN_SECONDS, content_hash, load_audio, probe
+from base_models.clips.audio import MIN_SECONDS, content_hash, load_audio, probe
 from base_models.errors import ClipError
 
 RATE = 16_000
@@ -256,7 +256,7 @@ def test_clipping_is_runs_at_full_scale_not_a_lone_peak(save):
 
 
 def test_a_long_file_is_probed_in_part_and_its_length_is_told(save, monkeypatch):
-    monkeypatch.setattr("base_models.audio.PROBE_SECONDS", 0.5)
+    monkeypatch.setattr("base_models.clips.audio.PROBE_SECONDS", 0.5)
     samples = tone(2.0)
     samples[RATE:] = 1.0
     info = probe(save(samples))

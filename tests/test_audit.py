@@ -4,7 +4,7 @@ import pytest
 
 from base_models.errors import UsageError
 from base_models.predictions import PredictionTable
-from meta.audit import ROLES, audit
+from meta.splits.leak_audit import ROLES, audit
 
 CLIPS = [f"c{i}" for i in range(10)]
 

@@ -12,7 +12,7 @@ from sklearn.tree import DecisionTreeClassifier
 from base_models.bins import ScoreBins
 from base_models.errors import UsageError
 from base_models.predictions import PredictionTable
-from ensemble.stacked_mos import StackedMOS
+from ensemble.estimator.stacked_mos import StackedMOS
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(60, 3))

@@ -14,12 +14,12 @@ import torch
 from base_models import config
 from base_models.errors import DamagedArtifact
 from base_models.files import Artifact, is_sealed, locked, read_json
-from base_models.neural_mos import NeuralMOS
 from base_models.predictions import PredictionTable
-from ensemble.artifacts import Workspace
-from ensemble.base_run import CHECKPOINT, FOLD_ROLE, PROGRESS, ROLE, BaseRun
-from ensemble.level0 import prepare_level0
-from ensemble.rated_clips import RatedClips
+from base_models.training.neural_mos import NeuralMOS
+from ensemble.training.base_model_run import CHECKPOINT, FOLD_ROLE, PROGRESS, ROLE, BaseRun
+from ensemble.training.rated_clips import RatedClips
+from ensemble.training.train_base_models import prepare_level0
+from ensemble.workspace import Workspace
 
 RATE = 24_000
 TABLES = {"predictions-dev.parquet", "predictions-test.parquet"}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from base_models.batches import Embedded, shuffled
+from base_models.networks.batches import Embedded, shuffled
 
 LENGTHS = [4, 1, 7, 3, 7]
 

@@ -5,10 +5,10 @@ import pytest
 import torch
 from scipy import stats
 
-from base_models.beta import MARGIN, PRECISION, BetaBins
 from base_models.bins import ScoreBins
 from base_models.config import RATING_CRITERIA, BaseConfig
-from base_models.criteria import SoftBins, build_criterion
+from base_models.networks.beta_distribution import MARGIN, PRECISION, BetaBins
+from base_models.networks.criteria import SoftBins, build_criterion
 
 SCALES = [ScoreBins(), ScoreBins(grid="endpoints"), ScoreBins(0, 100, 7), ScoreBins(count=5, grid="endpoints")]
 EXTREMES = [(x, y) for x in (-1e38, -1e3, -20, -3, 0, 2, 40, 1e38) for y in (-1e38, -30, -2, 0, 3, 30, 1e38)]

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from base_models.bins import ScoreBins
-from meta.boosting import MOST_TREES, LightGBM
-from meta.features import Layout
+from meta.columns.feature_table import Layout
+from meta.learners.lightgbm import MOST_TREES, LightGBM
 
 BINS = ScoreBins()
 LAYOUT = Layout(("b", "a"), (0.35, 0.35), BINS)

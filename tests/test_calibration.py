@@ -5,8 +5,8 @@ from scipy.special import ndtr
 from base_models.bins import ScoreBins
 from base_models.errors import DamagedArtifact, UsageError
 from base_models.files import from_json, parse_tensors, to_json, write_tensors
-from meta.calibration import MIN_ROWS, Calibration
-from meta.distribution_scores import crps, log_score, pit_histogram
+from meta.uncertainty.calibration import MIN_ROWS, Calibration
+from meta.uncertainty.distribution_scores import crps, log_score, pit_histogram
 
 BINS = ScoreBins()
 GRIDS = [BINS, ScoreBins(grid="endpoints"), ScoreBins(0, 100, 11)]

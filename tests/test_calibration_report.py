@@ -9,9 +9,9 @@ from sklearn.model_selection import GroupKFold
 
 from base_models.bins import ScoreBins
 from base_models.errors import UsageError
-from meta.calibration import Calibration
-from meta.calibration_report import LEVELS, calibration_report, coverage_table
-from meta.distribution_scores import crps
+from meta.uncertainty.calibration import Calibration
+from meta.uncertainty.coverage import LEVELS, calibration_report, coverage_table
+from meta.uncertainty.distribution_scores import crps
 
 BINS = ScoreBins()
 REAL = Path(__file__).parents[2] / "shared" / "data" / "bvcc-predictions" / "val_half.csv"

@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 import soundfile
 
-from base_models.check import inspect_clips, probe_clips, score_step, summarise_clips
-from base_models.clips import read_clips
+from base_models.clips.check import inspect_clips, probe_clips, score_step, summarise_clips
+from base_models.clips.read_clips import read_clips
 from base_models.errors import UsageError
 from ensemble.cli.check_clips import _main, main
 

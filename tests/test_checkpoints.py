@@ -11,7 +11,8 @@ import pytest
 import soundfile
 import torch
 
-from base_models.checkpoints import (
+from base_models.files import from_json, parse_tensors
+from base_models.training.checkpoints import (
     load_checkpoint,
     optimizer_tensors,
     prefixed,
@@ -19,8 +20,7 @@ from base_models.checkpoints import (
     save_checkpoint,
     under,
 )
-from base_models.files import from_json, parse_tensors
-from base_models.neural_mos import NeuralMOS
+from base_models.training.neural_mos import NeuralMOS
 
 RATE = 24_000
 EPOCHS = 4
@@ -31,7 +31,7 @@ import pandas as pd
 import torch
 from base_models.encoders import load_encoder
 from base_models.files import from_json, parse_tensors
-from base_models.neural_mos import NeuralMOS
+from base_models.training.neural_mos import NeuralMOS
 
 load_encoder("logmel"), torch.optim.AdamW([torch.zeros(1)])  # their slow imports, once for all children
 table, folder, params, plans = json.loads(sys.argv[1])

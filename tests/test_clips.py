@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from base_models.bins import ScoreBins
-from base_models.clips import TEXT_ASPECTS, read_clips, validate_clips
+from base_models.clips.read_clips import TEXT_ASPECTS, read_clips, validate_clips
 from base_models.errors import UsageError
 
 DATA = Path(__file__).parents[2] / "shared" / "data"

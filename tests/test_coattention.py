@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from base_models.batches import Embedded
-from base_models.coattention import CO_ATTENTION
 from base_models.config import BaseConfig
-from base_models.criteria import build_criterion
-from base_models.models import build_model
-from base_models.training import Task, raw_outputs, seeded, train_network
+from base_models.networks.batches import Embedded
+from base_models.networks.co_attention import CO_ATTENTION
+from base_models.networks.criteria import build_criterion
+from base_models.networks.models import build_model
+from base_models.training.loop import Task, raw_outputs, seeded, train_network
 
 CPU = torch.device("cpu")
 N = 12

@@ -1,8 +1,8 @@
 import numpy as np
 
 from base_models.bins import ScoreBins
-from meta.combine import Best, Greedy, Mean, Simplex
-from meta.features import Layout
+from meta.columns.feature_table import Layout
+from meta.learners.weighted_scores import Best, Greedy, Mean, Simplex
 
 BINS = ScoreBins()
 LAYOUT = Layout(("often", "everywhere"), (0.35, 0.35), BINS)

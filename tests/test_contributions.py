@@ -7,11 +7,11 @@ from sklearn.linear_model import Ridge
 
 from base_models.bins import ScoreBins
 from base_models.errors import UsageError
-from base_models.metrics import mse, srcc, system_means
-from meta import contributions as module
-from meta.contributions import contributions
-from meta.features import Layout
-from meta.gram import Gram
+from base_models.metrics.evaluate import mse, srcc, system_means
+from meta.columns.feature_table import Layout
+from meta.comparison import contributions as module
+from meta.comparison.contributions import contributions
+from meta.ridge_algebra.gram import Gram
 
 ALPHA = 0.3
 

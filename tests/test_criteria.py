@@ -5,7 +5,7 @@ import torch.nn.functional as F
 
 from base_models.bins import ScoreBins
 from base_models.config import MODELS, BaseConfig
-from base_models.criteria import Coral, Huber, NearestBin, Scalar, SoftBins, build_criterion
+from base_models.networks.criteria import Coral, Huber, NearestBin, Scalar, SoftBins, build_criterion
 
 SCORES = torch.tensor([1.0, 2.2, 3.0, 4.6, 5.0])
 

@@ -13,21 +13,21 @@ import torch
 from commands import call, finish, refused, two_epochs
 from torch import nn
 
-from base_models.coattention import SequenceCoAttention
 from base_models.config import BaseConfig
-from base_models.embeddings import EmbeddingStore
 from base_models.encoders import load_encoder
-from base_models.encoders.hashed_text import word_vectors
+from base_models.encoders.store import EmbeddingStore
+from base_models.encoders.text.hashed_text import word_vectors
 from base_models.errors import UsageError
-from base_models.layers import AttentionPooling
-from base_models.models import AudioBranch, CoAttention, DualBranch, PooledHeads
-from base_models.neural_mos import NeuralMOS
-from ensemble.deletion import (
+from base_models.networks.co_attention import SequenceCoAttention
+from base_models.networks.layers import AttentionPooling
+from base_models.networks.models import AudioBranch, CoAttention, DualBranch, PooledHeads
+from base_models.training.neural_mos import NeuralMOS
+from ensemble.attention.deletion_test import (
     EVEN,
     MEAN,
     deletion_test,
 )
-from ensemble.stacked_mos import StackedMOS
+from ensemble.estimator.stacked_mos import StackedMOS
 
 RATE, N, SYSTEMS = 24_000, 24, 6
 WORDS = ["slow", "piano", "with", "soft", "rain", "and", "sad", "violin", "strings"]

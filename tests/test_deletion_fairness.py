@@ -11,7 +11,16 @@ from scipy import stats
 
 from base_models.encoders import load_encoder
 from base_models.encoders.base import Piece
-from ensemble.deletion import STILL, TOO_FEW, Deletion, _Run, judged, summary, without_words, word_weights
+from ensemble.attention.deletion_test import (
+    STILL,
+    TOO_FEW,
+    Deletion,
+    _Run,
+    judged,
+    summary,
+    without_words,
+    word_weights,
+)
 
 # what is compared
 

@@ -11,9 +11,10 @@ import pandas as pd
 import pytest
 import soundfile
 
-from base_models import demo, demo_synth
-from base_models.clips import read_clips
-from base_models.demo import SPLITS, write_demo
+from base_models.clips import demo_corpus as demo
+from base_models.clips import demo_synthesis as demo_synth
+from base_models.clips.demo_corpus import SPLITS, write_demo
+from base_models.clips.read_clips import read_clips
 from base_models.errors import OutOfSpace, UsageError
 
 TINY = {"seed": 3, "n_systems": 3, "n_prompts": 6}
@@ -223,5 +224,5 @@ def test_each_fault_changes_the_sound_more_as_it_grows(fault):
 
 
 def test_torch_stays_unloaded():
-    code = "import sys, base_models.demo; sys.exit('torch' in sys.modules)"
+    code = "import sys, base_models.clips.demo_corpus; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -7,7 +7,7 @@ from scipy import integrate, stats
 
 from base_models.bins import ScoreBins
 from base_models.errors import UsageError
-from meta.distribution_scores import (
+from meta.uncertainty.distribution_scores import (
     coverage,
     crps,
     log_score,

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 import soundfile
 
-from base_models.embed import clip_ids, embed_all, fill_clips, load_clips, system_ids
-from base_models.embeddings import EmbeddingStore
 from base_models.encoders import load_encoder
+from base_models.encoders.embed import clip_ids, embed_all, fill_clips, load_clips, system_ids
+from base_models.encoders.store import EmbeddingStore
 from base_models.errors import ClipError, UsageError
 
 RATE = 24_000

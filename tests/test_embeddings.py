@@ -11,9 +11,9 @@ import pytest
 import soundfile
 from torch import nn
 
-from base_models.embeddings import WINDOW, EmbeddingStore
 from base_models.encoders import ENCODERS, load_encoder
 from base_models.encoders.base import Encoder
+from base_models.encoders.store import WINDOW, EmbeddingStore
 from base_models.errors import ClipError, DamagedArtifact, UsageError
 
 RATE = 24_000
@@ -261,7 +261,7 @@ WORKER = """
 import sys
 from pathlib import Path
 import numpy as np
-from base_models.embeddings import EmbeddingStore
+from base_models.encoders.store import EmbeddingStore
 from base_models.encoders import EncoderSpec
 
 class Letters(EncoderSpec):

@@ -18,15 +18,16 @@ from commands import call, finish, refused, two_epochs
 
 from base_models.errors import DamagedArtifact, StackedMOSError, UsageError
 from base_models.files import read_json
-from ensemble import engine, gram_files, scoring
-from ensemble.artifacts import Workspace
-from ensemble.cli import common
+from ensemble import engine, gram_files
+from ensemble.cli.shared import exit_codes as common
 from ensemble.engine import check_engine, spread
 from ensemble.gram_files import gram_of_files
-from ensemble.level0 import prepare_level0, train_level0
-from ensemble.rated_clips import RatedClips
-from ensemble.stack_source import StackSource, load_stack
-from meta.gram import Gram
+from ensemble.scoring import score_clips as scoring
+from ensemble.scoring.stack_source import StackSource, load_stack
+from ensemble.training.rated_clips import RatedClips
+from ensemble.training.train_base_models import prepare_level0, train_level0
+from ensemble.workspace import Workspace
+from meta.ridge_algebra.gram import Gram
 
 MODELS = [("dora", 0), ("dora_l1", 0)]
 

@@ -11,7 +11,7 @@ import pytest
 from scipy import stats
 
 from base_models.errors import UsageError
-from base_models.metrics import evaluate
+from base_models.metrics.evaluate import evaluate
 from ensemble.cli import evaluate_mos
 from ensemble.cli.evaluate_mos import _main
 

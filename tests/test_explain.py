@@ -12,9 +12,9 @@ from commands import call, finish, refused, two_epochs
 from safetensors import safe_open
 
 from base_models.encoders import ENCODERS, load_encoder
-from base_models.encoders.hashed_text import pieces
-from ensemble.explain import file_name, token_labels
-from ensemble.explain_picture import picture
+from base_models.encoders.text.hashed_text import pieces
+from ensemble.attention.explain import file_name, token_labels
+from ensemble.attention.picture import picture
 
 MODELS = ("dora:1", "dora_mean:1", "whisq:1", "clap_baseline:1")
 
@@ -119,8 +119,8 @@ def test_what_is_cut_off_a_long_clip_is_said(place, monkeypatch):
 
 
 def test_nothing_explains_itself_unasked(place, monkeypatch):
-    monkeypatch.setattr("base_models.neural_mos.NeuralMOS.explain_embedded", None)
-    monkeypatch.setattr("base_models.attention.recorded", None)
+    monkeypatch.setattr("base_models.training.neural_mos.NeuralMOS.explain_embedded", None)
+    monkeypatch.setattr("base_models.networks.attention.recorded", None)
     assert call(*place.predict(place.wav, "--prompt", "piano"))[0] == 0
 
 

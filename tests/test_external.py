@@ -7,7 +7,7 @@ import pytest
 
 from base_models.errors import UsageError
 from base_models.predictions import PredictionTable
-from ensemble.external import read_external
+from ensemble.prediction_files.stack_inputs import read_external
 
 CLIPS = [f"sys{k % 3}-utt{k}" for k in range(12)]
 MOS = np.linspace(1.5, 4.5, 12).round(2)

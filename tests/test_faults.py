@@ -14,7 +14,7 @@ import pytest
 from commands import PRESET, call, finish, refused, start, two_epochs
 
 from base_models.config import BaseConfig
-from ensemble.cli import common
+from ensemble.cli.shared import exit_codes as common
 
 
 @pytest.fixture(scope="module", autouse=True)

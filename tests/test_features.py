@@ -6,7 +6,7 @@ import pytest
 from base_models.bins import ScoreBins
 from base_models.errors import DamagedArtifact, UsageError
 from base_models.predictions import PredictionTable
-from meta.features import Layout, feature_array, feature_table, layout_of, refuse_leaks
+from meta.columns.feature_table import Layout, feature_array, feature_table, layout_of, refuse_leaks
 
 CLIPS = ("c1", "c2", "c3")
 

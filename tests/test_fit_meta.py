@@ -8,7 +8,7 @@ import pytest
 from commands import call, refused
 
 from base_models.predictions import PredictionTable
-from ensemble.cli.boards import board_tables, closing, opening
+from ensemble.cli.shared.boards import board_tables, closing, opening
 
 
 @pytest.fixture

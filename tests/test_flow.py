@@ -15,12 +15,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from base_models.clips import read_clips
+from base_models.clips.demo_corpus import write_demo
+from base_models.clips.read_clips import read_clips
 from base_models.config import BaseConfig
-from base_models.demo import write_demo
 from base_models.errors import UsageError
 from base_models.files import read_json, seal, write_json
-from base_models.metrics import evaluate
+from base_models.metrics.evaluate import evaluate
 
 ASPECTS = ["mi", "ta"]
 MODELS = ["stack", "mean", "dora-s0", "dora_coral-s0"]
@@ -230,8 +230,8 @@ def test_fit_base_alone_is_the_demo_with_the_nine_of_the_paper(tmp_path, monkeyp
         planned["level0"] = level0
         return []
 
-    monkeypatch.setattr("base_models.demo.write_demo", small)
-    monkeypatch.setattr("ensemble.level0.train_level0", plan_only)
+    monkeypatch.setattr("base_models.clips.demo_corpus.write_demo", small)
+    monkeypatch.setattr("ensemble.training.train_base_models.train_level0", plan_only)
     code, out, err = call("fit_base", "--artifacts", tmp_path)
     assert (code, out) == (0, f"{tmp_path / 'level0.json'}\n".encode())
     assert "its numbers say nothing about real music" in err

@@ -10,12 +10,12 @@ from sklearn.base import clone
 from base_models.bins import ScoreBins
 from base_models.errors import UsageError
 from base_models.predictions import PredictionTable
-from ensemble.base_files import files_of
-from ensemble.fit_rows import FitRows
-from ensemble.from_predictions import as_tables
-from ensemble.stack_folder import write_stack
-from ensemble.stacked_mos import StackedMOS
-from meta.combine import Simplex
+from ensemble.estimator.base_model_files import files_of
+from ensemble.estimator.input_rows import FitRows
+from ensemble.estimator.prediction_inputs import as_tables
+from ensemble.estimator.save_and_load import write_stack
+from ensemble.estimator.stacked_mos import StackedMOS
+from meta.learners.weighted_scores import Simplex
 from meta.regressor import MetaRegressor
 
 RNG = np.random.default_rng(0)

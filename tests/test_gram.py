@@ -5,8 +5,8 @@ import pytest
 from safetensors.numpy import load, save
 
 from base_models.errors import DamagedArtifact, UsageError
-from meta import gram as module
-from meta.gram import Gram
+from meta.ridge_algebra import gram as module
+from meta.ridge_algebra.gram import Gram
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(90, 6)) + 100

@@ -74,7 +74,9 @@ def test_the_ground_does_not_import_torch_even_inside_functions(module):
     assert not any(name.split(".")[0] == "torch" for name in imported(ROOT / "base_models" / f"{module}.py"))
 
 
-@pytest.mark.parametrize("module", ["meta", "meta.regressor", "ensemble", "ensemble.cli.common", "base_models.config"])
+@pytest.mark.parametrize(
+    "module", ["meta", "meta.regressor", "ensemble", "ensemble.cli.shared.exit_codes", "base_models.config"]
+)
 def test_importing_a_door_leaves_torch_unloaded(module):
     code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

@@ -11,14 +11,14 @@ from sklearn.linear_model import Ridge
 from base_models.errors import UsageError
 from base_models.files import read_json
 from base_models.predictions import PredictionTable
-from ensemble import judgement as module
-from ensemble.artifacts import Workspace
-from ensemble.judgement import RELATIVE_ALPHA, TRAINING, VALIDATION, audit_of, judge
-from ensemble.level1 import Settings, fit_level1
-from ensemble.stack_data import Rows, StackData
-from meta.features import feature_array
+from ensemble.stacking import assessment as module
+from ensemble.stacking.assessment import RELATIVE_ALPHA, TRAINING, VALIDATION, audit_of, judge
+from ensemble.stacking.fit_stack import Settings, fit_level1
+from ensemble.stacking.stack_data import Rows, StackData
+from ensemble.workspace import Workspace
+from meta.columns.feature_table import feature_array
+from meta.comparison.verdict import best_bases
 from meta.regressor import MetaRegressor
-from meta.verdict import best_bases
 
 ASPECTS = ("mos",)
 

@@ -4,11 +4,11 @@ import pytest
 
 from base_models.errors import UsageError
 from base_models.predictions import PredictionTable
-from meta.combine import Mean
-from meta.judged import Judged
+from meta.comparison.compared_rows import Judged
+from meta.comparison.verdict import BEST
+from meta.learners.weighted_scores import Mean
 from meta.regressor import MetaRegressor
 from meta.rows import id_order
-from meta.verdict import BEST
 
 ASPECTS = ("mi", "ta")
 RNG = np.random.default_rng(0)

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from base_models.bins import ScoreBins
+from base_models.clips.labels import as_labels, check_labels, judged_by_text, mean_label
 from base_models.errors import UsageError
-from base_models.labels import as_labels, check_labels, judged_by_text, mean_label
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from base_models import layers
-from base_models.layers import MeanPooling, TemporalBiLSTM, TemporalMamba, TemporalTransformer
+from base_models.networks import layers
+from base_models.networks.layers import MeanPooling, TemporalBiLSTM, TemporalMamba, TemporalTransformer
 
 LENGTHS = torch.tensor([9, 1, 5, 12])
 MASK = torch.arange(12) < LENGTHS[:, None]

@@ -7,8 +7,8 @@ from sklearn.base import clone
 from base_models.bins import ScoreBins
 from base_models.errors import DamagedArtifact, UsageError
 from base_models.files import from_json, parse_tensors, to_json, write_tensors
-from meta.features import Layout
-from meta.learners import LEARNERS
+from meta.columns.feature_table import Layout
+from meta.learners.registry import LEARNERS
 
 BINS = ScoreBins()
 LAYOUT = Layout(("good", "noisy", "biased", "opposed"), (0.25, 0.35, 0.35, 0.0), BINS)

@@ -5,12 +5,12 @@ import sklearn.linear_model
 from base_models.bins import ScoreBins
 from base_models.errors import DamagedArtifact, UsageError
 from base_models.files import to_json
-from meta.boosting import LightGBM
-from meta.combine import Mean
-from meta.features import Layout
-from meta.learners import LEARNERS
-from meta.ridge import Ridge
-from meta.wrapped import Wrapped
+from meta.columns.feature_table import Layout
+from meta.learners.lightgbm import LightGBM
+from meta.learners.registry import LEARNERS
+from meta.learners.ridge import Ridge
+from meta.learners.sklearn_learner import Wrapped
+from meta.learners.weighted_scores import Mean
 
 BINS = ScoreBins()
 LAYOUT = Layout(("good", "noisy", "biased"), (0.25, 0.35, 0.35), BINS)

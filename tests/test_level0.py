@@ -13,10 +13,10 @@ from base_models.encoders.base import Encoder
 from base_models.errors import UsageError
 from base_models.files import is_sealed, read_json
 from base_models.predictions import PredictionTable
-from ensemble import level0
-from ensemble.artifacts import Workspace
-from ensemble.level0 import plan_models, prepare_level0, train_level0
-from ensemble.rated_clips import RatedClips
+from ensemble.training import train_base_models as level0
+from ensemble.training.rated_clips import RatedClips
+from ensemble.training.train_base_models import plan_models, prepare_level0, train_level0
+from ensemble.workspace import Workspace
 
 RATE = 24_000
 READ_TOML = config._read_toml
@@ -158,7 +158,7 @@ def test_every_run_ends_sealed_and_is_pointed_at(trained):
 def test_a_second_run_trains_nothing_and_changes_nothing(trained, data, monkeypatch):
     workspace, ready = trained
     before = {path: path.stat().st_mtime_ns for path in (workspace.root / "base").rglob("*")}
-    monkeypatch.setattr("ensemble.base_run.BaseRun._model", None)
+    monkeypatch.setattr("ensemble.training.base_model_run.BaseRun._model", None)
     again = prepare(data, workspace, [("dora", 0), ("dora_coral", 1)], folds=3)
     assert [run.folder for run in again.runs] == [run.folder for run in ready.runs]
     assert train_level0(again, workspace, watch=None) == []
@@ -241,7 +241,7 @@ def test_a_watcher_sees_only_what_is_to_be_trained(data, tmp_path, monkeypatch):
     ready = prepare(data, workspace)
     train_level0(ready, workspace, watch)
     more = prepare(data, workspace, [("dora", 0), ("dora", 1)])
-    monkeypatch.setattr("ensemble.base_run.BaseRun.train", lambda run: run.name)
+    monkeypatch.setattr("ensemble.training.base_model_run.BaseRun.train", lambda run: run.name)
     assert train_level0(more, workspace, watch) == ["dora-s1"]
     train_level0(ready, workspace, watch)
     assert watched == [["dora-s0"], ["dora-s1"]]

@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 
 from base_models.bins import ScoreBins
+from base_models.clips.ratings import histograms
 from base_models.errors import UsageError
-from base_models.likelihood import FLOOR, likelihood, likelihood_difference
+from base_models.metrics.likelihood import FLOOR, likelihood, likelihood_difference
 from base_models.predictions import PredictionTable
-from base_models.ratings import histograms
 
 BINS, N = ScoreBins(), 12
 IDS = [f"c{k}" for k in range(N)]

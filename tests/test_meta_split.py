@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from base_models.errors import UsageError
-from meta.split import check_meta_rows, meta_split
+from meta.splits.meta_split import check_meta_rows, meta_split
 
 SYSTEMS = np.repeat([f"s{k}" for k in range(10)], 10)
 SCORES = np.random.default_rng(0).uniform(1, 5, (100, 2))

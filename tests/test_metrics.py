@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from base_models.errors import UsageError
-from base_models.metrics import (
+from base_models.metrics.evaluate import (
     METRICS,
     bootstrap_weights,
     evaluate,
@@ -54,7 +54,7 @@ def test_resampling_by_weights_is_the_metric_of_physically_repeated_rows(seed, n
 def test_blocks_do_not_change_resampled_metrics(monkeypatch):
     truth, prediction, systems = listening_test()
     whole = evaluate(truth, prediction, systems, ["mi"], n_bootstrap=50)
-    monkeypatch.setattr("base_models.metrics._BLOCK_NUMBERS", 1000)
+    monkeypatch.setattr("base_models.metrics.evaluate._BLOCK_NUMBERS", 1000)
     np.testing.assert_allclose(evaluate(truth, prediction, systems, ["mi"], 50).low, whole.low, rtol=1e-12)
 
 

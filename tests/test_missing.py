@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from base_models.bins import ScoreBins
-from meta.features import Layout
-from meta.missing import fill_missing, present_models, present_weights
+from meta.columns.feature_table import Layout
+from meta.columns.missing_predictions import fill_missing, present_models, present_weights
 
 BINS = ScoreBins()
 LAYOUT = Layout(("a", "b", "c"), (0.35, 0.35, 0.35), BINS)

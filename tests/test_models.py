@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from base_models.batches import Embedded
 from base_models.config import MODELS, BaseConfig
-from base_models.criteria import build_criterion
 from base_models.errors import UsageError
-from base_models.layers import AttentionPooling
-from base_models.models import build_model
-from base_models.training import raw_outputs
+from base_models.networks.batches import Embedded
+from base_models.networks.criteria import build_criterion
+from base_models.networks.layers import AttentionPooling
+from base_models.networks.models import build_model
+from base_models.training.loop import raw_outputs
 
 CPU = torch.device("cpu")
 

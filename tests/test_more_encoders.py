@@ -17,10 +17,10 @@ from tiny_encoders import PROMPTS, WRITERS
 from base_models.encoders import ENCODERS, load_encoder
 from base_models.encoders.base import prepare_audio
 from base_models.encoders.conformance import check_encoder
+from base_models.encoders.joint.windows import consecutive_windows
 from base_models.encoders.specs import SPECS
-from base_models.encoders.windows import consecutive_windows
 from base_models.errors import ClipError, DamagedArtifact, UsageError
-from base_models.neural_mos import NeuralMOS
+from base_models.training.neural_mos import NeuralMOS
 
 WEIGHTED = [name for name, spec in ENCODERS.items() if not spec.embedded]
 PARTS = {"clap": "audio_model", "clap_slip": "audio_model", "clap_text": "text_model", "whisper": "encoder.layers"}

@@ -16,15 +16,15 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
 from base_models.bins import ScoreBins
+from base_models.clips.labels import mean_label
+from base_models.clips.splits import stratified_holdout
 from base_models.config import MODELS, BaseConfig
-from base_models.embeddings import EmbeddingStore
 from base_models.encoders import load_encoder, state_digest
+from base_models.encoders.store import EmbeddingStore
 from base_models.errors import ClipError, DamagedArtifact, UsageError
 from base_models.files import seal
-from base_models.labels import mean_label
-from base_models.metrics import srcc
-from base_models.neural_mos import NeuralMOS
-from base_models.splits import stratified_holdout
+from base_models.metrics.evaluate import srcc
+from base_models.training.neural_mos import NeuralMOS
 
 RATE = 24_000
 ASPECTS = ["mi", "ta"]

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from base_models.bins import ScoreBins
-from meta.features import Layout
-from meta.pools import LinearPool, LogPool, linear_pool, log_pool, log_pool_sigma
+from meta.columns.feature_table import Layout
+from meta.learners.pools import LinearPool, LogPool, linear_pool, log_pool, log_pool_sigma
 
 BINS = ScoreBins()
 SIGMAS = (0.25, 0.35, 0.5)

@@ -5,12 +5,12 @@ import pytest
 import torch
 from raters import ratings_for
 
-from base_models.clips import read_clips
+from base_models.clips.demo_corpus import write_demo
+from base_models.clips.read_clips import read_clips
 from base_models.config import MODELS, BaseConfig
-from base_models.demo import write_demo
-from base_models.embeddings import EmbeddingStore
-from base_models.neural_mos import NeuralMOS
-from ensemble.stacked_mos import StackedMOS
+from base_models.encoders.store import EmbeddingStore
+from base_models.training.neural_mos import NeuralMOS
+from ensemble.estimator.stacked_mos import StackedMOS
 
 ASPECTS = ["mi", "ta"]
 TABLES = {

@@ -7,8 +7,8 @@ from rich.console import Console
 from rich.progress import Progress
 
 from base_models.files import seal, write_json
-from ensemble import progress
-from ensemble.base_run import PROGRESS, BaseRun
+from ensemble.training import progress
+from ensemble.training.base_model_run import PROGRESS, BaseRun
 
 
 def record(epoch=3, **changes):

@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from base_models.demo import write_demo
+from base_models.clips.demo_corpus import write_demo
 from base_models.errors import DamagedArtifact, UsageError
 from base_models.files import read_json, write_json
-from ensemble.rated_clips import RatedClips
+from ensemble.training.rated_clips import RatedClips
 
 
 def table(tmp_path, name="clips.csv", n=40, **columns):

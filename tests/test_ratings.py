@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 
 from base_models.bins import ScoreBins
+from base_models.clips.musiceval import PREFIX
+from base_models.clips.ratings import check_ratings, find_ratings, histograms, read_ratings
 from base_models.errors import UsageError
-from base_models.musiceval import PREFIX
-from base_models.ratings import check_ratings, find_ratings, histograms, read_ratings
 
 BINS = ScoreBins()
 RATINGS = pd.DataFrame(

@@ -7,14 +7,14 @@ from sklearn.linear_model import LinearRegression
 from sklearn.neighbors import KNeighborsRegressor
 
 from base_models.bins import SOFTEN_SIGMA
+from base_models.clips.splits import folds
 from base_models.errors import DamagedArtifact, UsageError
 from base_models.files import from_json, parse_tensors, to_json, write_tensors
 from base_models.predictions import PredictionTable
-from base_models.splits import folds
-from meta.judged import Judged
-from meta.learners import LEARNERS
+from meta.comparison.compared_rows import Judged
+from meta.learners.registry import LEARNERS
+from meta.learners.ridge import Ridge
 from meta.regressor import MetaRegressor
-from meta.ridge import Ridge
 
 ASPECTS = ("mi", "ta")
 

@@ -3,8 +3,8 @@ import pandas as pd
 import pytest
 
 from base_models.errors import UsageError
-from base_models.metrics import METRICS, system_means
-from base_models.reliability import _Panel, noise_ceiling
+from base_models.metrics.evaluate import METRICS, system_means
+from base_models.metrics.noise_ceiling import _Panel, noise_ceiling
 
 
 def listening_test(seed=0, systems=12, clips=15, raters=5, noise=0.8):

@@ -13,12 +13,12 @@ import pytest
 
 from base_models.bins import ScoreBins
 from base_models.predictions import PredictionTable
-from ensemble.judgement import Judgement
-from ensemble.report import Report, answer, render_files
-from ensemble.report_tables import CEILING, best_first, board_rows, figure, tables
-from meta.calibration import Calibration
-from meta.calibration_report import calibration_report
-from meta.judged import Judged
+from ensemble.reporting.report import Report, answer, render_files
+from ensemble.reporting.report_tables import CEILING, best_first, board_rows, figure, tables
+from ensemble.stacking.assessment import Judgement
+from meta.comparison.compared_rows import Judged
+from meta.uncertainty.calibration import Calibration
+from meta.uncertainty.coverage import calibration_report
 
 ASPECTS, MODELS = ("mi", "ta"), ("dora-s0", "dora-s1")
 TABLES = ("leaderboards", "learners", "contributions", "calibration", "noise_ceiling")

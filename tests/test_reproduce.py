@@ -11,19 +11,19 @@ from commands import call, refused
 from lightgbm import LGBMRegressor
 from sklearn import linear_model
 
-from base_models.demo import write_demo
+from base_models.clips.demo_corpus import write_demo
 from base_models.errors import OutOfSpace, StackedMOSError, UsageError
 from base_models.files import Artifact
-from base_models.metrics import evaluate, evaluate_mean
+from base_models.metrics.evaluate import evaluate, evaluate_mean
 from base_models.predictions import PredictionTable
-from ensemble import reproduce as module
-from ensemble.artifacts import Workspace
-from ensemble.base_run import BaseRun
-from ensemble.level0 import prepare_level0
-from ensemble.rated_clips import RatedClips
-from ensemble.reproduce import FAILED, MEASURED, NOT_RUN, Request, measure, reproduce
-from ensemble.table_files import blocks, remarks, render_files, summary
-from ensemble.tables import Column, PaperTable, Row
+from ensemble.papers import reproduce as module
+from ensemble.papers.paper_tables import Column, PaperTable, Row
+from ensemble.papers.reproduce import FAILED, MEASURED, NOT_RUN, Request, measure, reproduce
+from ensemble.papers.table_files import blocks, remarks, render_files, summary
+from ensemble.training.base_model_run import BaseRun
+from ensemble.training.rated_clips import RatedClips
+from ensemble.training.train_base_models import prepare_level0
+from ensemble.workspace import Workspace
 
 EPOCH = {"max_epochs": 1}
 HERE = {"audio": "logmel", "text": "hashed_text", "quick": "embedded"}

@@ -8,16 +8,16 @@ import sklearn.linear_model
 from sklearn.model_selection import LeaveOneGroupOut
 
 from base_models.bins import ScoreBins
+from base_models.clips.splits import folds
 from base_models.errors import UsageError
-from base_models.metrics import ktau, srcc
-from base_models.splits import folds
-from meta import ridge as module
-from meta.features import Layout
-from meta.linear_table import LinearTable, penalty_scale
-from meta.penalty_choice import Losses, fold_of_groups
-from meta.reductions import REDUCTIONS, reduce, width
-from meta.ridge import PENALTIES, Ridge
-from meta.ridge_path import GRID
+from base_models.metrics.evaluate import ktau, srcc
+from meta.columns.feature_table import Layout
+from meta.columns.reductions import REDUCTIONS, reduce, width
+from meta.learners import ridge as module
+from meta.learners.linear_table import LinearTable, penalty_scale
+from meta.learners.ridge import PENALTIES, Ridge
+from meta.ridge_algebra.penalty_choice import Losses, fold_of_groups
+from meta.ridge_algebra.solution_path import GRID
 
 BINS = ScoreBins()
 LAYOUT = Layout(("good", "noisy", "biased"), (0.25, 0.35, 0.0), BINS)

@@ -3,8 +3,8 @@ import pytest
 import sklearn.linear_model
 
 from base_models.errors import UsageError
-from meta.gram import Gram
-from meta.ridge_path import RidgePath, centred, holdout_mse, leave_blocks_out, relative_alphas
+from meta.ridge_algebra.gram import Gram
+from meta.ridge_algebra.solution_path import RidgePath, centred, holdout_mse, leave_blocks_out, relative_alphas
 
 RNG = np.random.default_rng(0)
 RELATIVE = np.array([1e-6, 1e-2, 1.0, 1e3])

@@ -11,10 +11,10 @@ from commands import call, refused
 from base_models.bins import ScoreBins
 from base_models.errors import UsageError
 from base_models.predictions import PredictionTable
-from ensemble.external import read_new
-from ensemble.score_predictions import score_predictions
-from ensemble.stacked_mos import StackedMOS
-from meta.combine import Simplex
+from ensemble.estimator.stacked_mos import StackedMOS
+from ensemble.prediction_files.stack_inputs import read_new
+from ensemble.scoring.score_predictions import score_predictions
+from meta.learners.weighted_scores import Simplex
 
 RNG = np.random.default_rng(0)
 

@@ -8,13 +8,13 @@ import pytest
 import soundfile
 from sklearn.dummy import DummyRegressor
 
-from base_models.embeddings import EmbeddingStore
 from base_models.encoders.base import Encoder
+from base_models.encoders.store import EmbeddingStore
 from base_models.errors import UsageError
-from base_models.neural_mos import NeuralMOS
-from ensemble import scoring
-from ensemble.scoring import FORMATS, clips_from_files, encode_scores, score_clips
-from ensemble.stacked_mos import StackedMOS
+from base_models.training.neural_mos import NeuralMOS
+from ensemble.estimator.stacked_mos import StackedMOS
+from ensemble.scoring import score_clips as scoring
+from ensemble.scoring.score_clips import FORMATS, clips_from_files, encode_scores, score_clips
 
 RATE = 24_000
 

@@ -7,15 +7,15 @@ import soundfile
 from commands import EMBEDDED, call, refused
 from raters import ratings_of
 
+from base_models.clips.ratings import check_against_labels, read_ratings
 from base_models.errors import UsageError
 from base_models.files import read_json
-from base_models.likelihood import likelihood
-from base_models.neural_mos import NeuralMOS
+from base_models.metrics.likelihood import likelihood
 from base_models.predictions import PredictionTable
-from base_models.ratings import check_against_labels, read_ratings
-from ensemble.artifacts import Workspace
-from ensemble.level0 import add_ratings, prepare_level0
-from ensemble.rated_clips import RatedClips
+from base_models.training.neural_mos import NeuralMOS
+from ensemble.training.rated_clips import RatedClips
+from ensemble.training.train_base_models import add_ratings, prepare_level0
+from ensemble.workspace import Workspace
 
 RATE = 24_000
 ASPECTS = ["mi", "ta"]

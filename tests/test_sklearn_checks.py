@@ -8,7 +8,7 @@ from sklearn.tree import DecisionTreeRegressor
 from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
-from ensemble.stacked_mos import StackedMOS
+from ensemble.estimator.stacked_mos import StackedMOS
 
 UNLISTED = [
     "check_dataframe_column_names_consistency",

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from base_models.clips.splits import assign_splits, folds, reached, stratified_holdout
 from base_models.errors import UsageError
-from base_models.splits import assign_splits, folds, reached, stratified_holdout
 
 
 def clips(counts, seed=0, **columns):

@@ -5,11 +5,11 @@ import pytest
 from base_models.errors import UsageError
 from base_models.files import atomic_write, read_json, seal
 from base_models.predictions import PredictionTable
-from ensemble.artifacts import Workspace
-from ensemble.external import read_external
-from ensemble.level1 import Settings, fit_level1
-from ensemble.rated_clips import RatedClips
-from ensemble.stack_data import MODEL_FILES, StackData
+from ensemble.prediction_files.stack_inputs import read_external
+from ensemble.stacking.fit_stack import Settings, fit_level1
+from ensemble.stacking.stack_data import MODEL_FILES, StackData
+from ensemble.training.rated_clips import RatedClips
+from ensemble.workspace import Workspace
 
 FOLDS = 3
 

@@ -6,7 +6,7 @@ import pytest
 from base_models.errors import DamagedArtifact, UsageError
 from base_models.files import read_json, seal, write_json
 from base_models.predictions import PredictionTable
-from ensemble.stack_folder import read_stack, write_stack
+from ensemble.estimator.save_and_load import read_stack, write_stack
 from meta.regressor import MetaRegressor
 
 BASES = {"dora-s0": {"config.json": b"{}", "weights.safetensors": b"w0"}, "dora-s1": {"config.json": b"{}"}}

@@ -11,7 +11,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from base_models.errors import UsageError
-from ensemble.stacked_mos import StackedMOS
+from ensemble.estimator.stacked_mos import StackedMOS
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(40, 3))

@@ -19,8 +19,8 @@ from sklearn.preprocessing import StandardScaler
 
 from base_models.bins import ScoreBins
 from base_models.errors import UsageError
-from ensemble.fit_rows import rating_scale
-from ensemble.stacked_mos import StackedMOS
+from ensemble.estimator.input_rows import rating_scale
+from ensemble.estimator.stacked_mos import StackedMOS
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(40, 3))

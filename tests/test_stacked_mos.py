@@ -16,7 +16,7 @@ from sklearn.svm import SVR
 
 from base_models.bins import ScoreBins
 from base_models.errors import UsageError
-from ensemble.stacked_mos import StackedMOS, default_estimators
+from ensemble.estimator.stacked_mos import StackedMOS, default_estimators
 
 
 def ridges():
@@ -314,7 +314,9 @@ def test_prefit_base_models_that_list_no_training_clips_are_named_in_the_log(mat
     bases[2][1].trained_on_ = frozenset()
     stack = StackedMOS(bases, cv="prefit").fit(X[30:], y[30:])
     stack.predict(X)
-    (message,) = [record.getMessage() for record in caplog.records if record.name == "ensemble.base_tables"]
+    (message,) = [
+        record.getMessage() for record in caplog.records if record.name == "ensemble.estimator.predict_base_models"
+    ]
     assert message.startswith("Prefit base models 'a', 'b' carry no ids of their training clips")
     assert "cannot be checked for leaks" in message
     caplog.clear()

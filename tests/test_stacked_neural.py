@@ -13,11 +13,11 @@ from sklearn.model_selection import (
 )
 from sklearn.pipeline import make_pipeline
 
-from base_models.embeddings import EmbeddingStore
 from base_models.encoders.base import Encoder
+from base_models.encoders.store import EmbeddingStore
 from base_models.errors import ClipError, DamagedArtifact, UsageError
-from base_models.neural_mos import NeuralMOS
-from ensemble.stacked_mos import StackedMOS
+from base_models.training.neural_mos import NeuralMOS
+from ensemble.estimator.stacked_mos import StackedMOS
 
 RATE = 24_000
 

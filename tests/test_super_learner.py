@@ -3,11 +3,11 @@ import pytest
 
 from base_models.bins import ScoreBins
 from base_models.errors import DamagedArtifact
-from base_models.metrics import mse
-from meta.combine import Mean
-from meta.features import Layout
-from meta.inner import grouped_folds, merged_rows
-from meta.super_learner import Auto, paired_gain
+from base_models.metrics.evaluate import mse
+from meta.columns.feature_table import Layout
+from meta.learners.auto import Auto, paired_gain
+from meta.learners.inner_folds import grouped_folds, merged_rows
+from meta.learners.weighted_scores import Mean
 
 BINS = ScoreBins()
 

@@ -5,9 +5,9 @@ import pytest
 from base_models.config import MODELS, SETTINGS, BaseConfig
 from base_models.encoders import ENCODERS
 from base_models.errors import UsageError
-from base_models.metrics import METRICS
-from ensemble.level0 import plan_models
-from ensemble.tables import TABLES, Column, PaperTable
+from base_models.metrics.evaluate import METRICS
+from ensemble.papers.paper_tables import TABLES, Column, PaperTable
+from ensemble.training.train_base_models import plan_models
 
 SHAPES = {"table1": (3, 4), "table2": (6, 4), "table3": (7, 4), "table4": (9, 4), "whisq2": (7, 16)}
 BY_HAND = [  # read from the papers, here and there

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 import torch
 
-from base_models.batches import Embedded
 from base_models.config import MODELS, BaseConfig
-from base_models.criteria import build_criterion
 from base_models.devices import resolve_device
 from base_models.errors import StackedMOSError, UsageError
-from base_models.metrics import srcc
-from base_models.models import build_model
-from base_models.training import Task, raw_outputs, train_network
+from base_models.metrics.evaluate import srcc
+from base_models.networks.batches import Embedded
+from base_models.networks.criteria import build_criterion
+from base_models.networks.models import build_model
+from base_models.training.loop import Task, raw_outputs, train_network
 
 CPU = torch.device("cpu")
 N = 16

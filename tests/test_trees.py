@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from base_models.errors import DamagedArtifact, UsageError
 from base_models.files import parse_tensors, write_tensors
-from meta.trees import TreeArrays
+from meta.learners.tree_arrays import TreeArrays
 
 QUIET = {"verbosity": -1, "num_threads": 1, "min_data_in_leaf": 2, "min_data_in_bin": 1, "force_row_wise": True}
 

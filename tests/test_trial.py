@@ -8,8 +8,8 @@ from sklearn.linear_model import Ridge
 from sklearn.model_selection import GroupKFold
 
 from base_models.errors import UsageError
-from ensemble.stacked_mos import StackedMOS
-from meta.split import meta_split
+from ensemble.estimator.stacked_mos import StackedMOS
+from meta.splits.meta_split import meta_split
 
 GROUPS = np.repeat(np.arange(15), 8)
 

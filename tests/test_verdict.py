@@ -6,9 +6,9 @@ import pytest
 from scipy import stats
 
 from base_models.errors import UsageError
-from base_models.metrics import LEVELS, METRICS, system_means
-from meta import verdict as module
-from meta.verdict import BEST, MEAN, best_bases, holm, sign_flip, verdict
+from base_models.metrics.evaluate import LEVELS, METRICS, system_means
+from meta.comparison import verdict as module
+from meta.comparison.verdict import BEST, MEAN, best_bases, holm, sign_flip, verdict
 
 ASPECTS = ["mi"]
 FIRST = {("mi", level, metric): "b0" for level in LEVELS for metric in METRICS}

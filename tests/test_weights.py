@@ -4,8 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from base_models.bins import ScoreBins
-from meta.distribution_scores import crps, log_score, place
-from meta.weights import crps_weights, greedy_weights, least_squares_weights, log_score_weights
+from meta.learners.convex_weights import crps_weights, greedy_weights, least_squares_weights, log_score_weights
+from meta.uncertainty.distribution_scores import crps, log_score, place
 
 BINS = ScoreBins()
 

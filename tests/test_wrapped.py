@@ -5,8 +5,8 @@ from sklearn.neighbors import KNeighborsRegressor
 
 from base_models.bins import ScoreBins
 from base_models.errors import UsageError
-from meta.features import Layout
-from meta.wrapped import Wrapped, sklearn_regressor
+from meta.columns.feature_table import Layout
+from meta.learners.sklearn_learner import Wrapped, sklearn_regressor
 
 BINS = ScoreBins()
 LAYOUT = Layout(("a", "b"), (0.35, 0.35), BINS)

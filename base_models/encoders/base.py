@@ -19,7 +19,7 @@ import torch
 from huggingface_hub.errors import StrictDataclassError
 from torch import nn
 
-from base_models.audio import load_audio
+from base_models.clips.audio import load_audio
 from base_models.encoders.specs import EncoderSpec
 from base_models.encoders.weights import WeightFiles
 from base_models.errors import ClipError, UsageError

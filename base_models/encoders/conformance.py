@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from base_models.audio import probe
+from base_models.clips.audio import probe
 from base_models.encoders.base import Encoder, state_digest
 from base_models.errors import ClipError, UsageError
 

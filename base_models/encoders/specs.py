@@ -87,7 +87,7 @@ _MULAN = {
     },
     "pickled": True,
     "megabytes": 2654,
-    "builder": "base_models.encoders.muq_mulan",
+    "builder": "base_models.encoders.joint.muq_mulan",
 }
 _CLAP = {
     # LAION's checkpoint of music alone, larger_clap_music, gives nearly the same vector for every text
@@ -98,7 +98,7 @@ _CLAP = {
     "revision": "195c3a3e68faebb3e2088b9a79e79b43ddbda76b",
     "pickled": True,
     "megabytes": 776,
-    "builder": "base_models.encoders.clap",
+    "builder": "base_models.encoders.joint.clap",
 }
 
 SPECS = (

@@ -12,12 +12,12 @@ from rich.progress import track
 from rich.table import Table
 from rich.text import Text
 
-from base_models.check import Finding, inspect_clips, probe_clips, summarise_clips
-from base_models.clips import read_clips
-from base_models.demo import is_demo
+from base_models.clips.check import Finding, inspect_clips, probe_clips, summarise_clips
+from base_models.clips.demo_corpus import is_demo
+from base_models.clips.read_clips import read_clips
 from base_models.files import write_json
-from ensemble.cli.common import Screen, run, say
-from ensemble.cli.options import Options
+from ensemble.cli.shared.exit_codes import Screen, run, say
+from ensemble.cli.shared.options import Options
 
 
 def _main(argv: list[str] | None = None) -> int:

@@ -12,9 +12,9 @@ from rich.text import Text
 
 from base_models.errors import UsageError, some
 from base_models.files import atomic_write, write_json
-from ensemble.cli.common import Screen, run, say
-from ensemble.cli.deletion import add_deletion_options, refuse_deletion_options, run_deletion
-from ensemble.cli.options import Options
+from ensemble.cli.shared.deletion import add_deletion_options, refuse_deletion_options, run_deletion
+from ensemble.cli.shared.exit_codes import Screen, run, say
+from ensemble.cli.shared.options import Options
 
 
 def _parser() -> Options:
@@ -42,7 +42,7 @@ def _main(argv: Sequence[str] | None = None) -> int:
     refuse_deletion_options(options)
     if not options.labels:
         raise UsageError("Name a file of predictions and then the labels; or --deletion and a table with --clips.")
-    from ensemble.evaluation import described, evaluate_file
+    from ensemble.evaluate_predictions import described, evaluate_file
 
     rated = options.ratings, options.rating_scale
     bootstrap = 1000 if options.bootstrap is None else options.bootstrap
@@ -63,7 +63,7 @@ def _main(argv: Sequence[str] | None = None) -> int:
 
 
 def _table(found, level: float) -> Table:
-    from ensemble.report_tables import figure
+    from ensemble.reporting.report_tables import figure
 
     table = Table(title=f"{level * 100:g} % intervals over systems", title_justify="left")
     for name in ("aspect", "metric", "utterance", "system"):

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from base_models.errors import UsageError, one_of
-from ensemble.artifacts import Workspace
-from ensemble.cli.common import run, say, say_set_aside
-from ensemble.cli.engines import add_engine_option, locate
-from ensemble.cli.options import Options, choose_encoders, parse_settings
+from ensemble.cli.shared.engines import add_engine_option, locate
+from ensemble.cli.shared.exit_codes import run, say, say_set_aside
+from ensemble.cli.shared.options import Options, choose_encoders, parse_settings
+from ensemble.workspace import Workspace
 
 
 def _parser() -> Options:
@@ -42,9 +42,15 @@ def _parser() -> Options:
 
 def _main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
-    from ensemble.level0 import add_ratings, choose_settings, plan_models, prepare_level0, train_level0
-    from ensemble.progress import encoding, watch
-    from ensemble.rated_clips import RatedClips
+    from ensemble.training.progress import encoding, watch
+    from ensemble.training.rated_clips import RatedClips
+    from ensemble.training.train_base_models import (
+        add_ratings,
+        choose_settings,
+        plan_models,
+        prepare_level0,
+        train_level0,
+    )
 
     locate(options)
     workspace, data = Workspace(Path(options.artifacts)), options.data
@@ -58,7 +64,7 @@ def _main(argv: Sequence[str] | None = None) -> int:
     audio, text = choose_encoders(options.audio_encoder, options.text_encoder, data is None)
     settings, overrides = choose_settings(options.settings, audio), parse_settings(options.set)
     if data is None:
-        from base_models.demo import write_demo
+        from base_models.clips.demo_corpus import write_demo
 
         data = write_demo(workspace.demo)
     split = options.split or (0.7, 0.15, 0.15), options.group, options.split_seed

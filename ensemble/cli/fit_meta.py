@@ -8,9 +8,9 @@ from pathlib import Path
 
 from base_models.errors import UsageError
 from base_models.files import Artifact
-from ensemble.artifacts import Workspace
-from ensemble.cli.common import Screen, run, say
-from ensemble.cli.options import Options, parse_settings
+from ensemble.cli.shared.exit_codes import Screen, run, say
+from ensemble.cli.shared.options import Options, parse_settings
+from ensemble.workspace import Workspace
 
 
 def _parser() -> Options:
@@ -41,9 +41,9 @@ def _parser() -> Options:
 
 def _main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
-    from ensemble.cli.boards import board_tables, closing, opening
-    from ensemble.level1 import Settings, fit_level1, stack_facts
-    from ensemble.stack_folder import ROLE
+    from ensemble.cli.shared.boards import board_tables, closing, opening
+    from ensemble.estimator.save_and_load import ROLE
+    from ensemble.stacking.fit_stack import Settings, fit_level1, stack_facts
 
     given = {name: getattr(options, name) for name in ("learner", "validation", "seed", "missing", "allow_leak")}
     given["params"] = parse_settings(options.set)
@@ -66,8 +66,8 @@ def _main(argv: Sequence[str] | None = None) -> int:
 
 
 def _data(options, workspace: Workspace):
-    from ensemble.external import read_external
-    from ensemble.stack_data import StackData
+    from ensemble.prediction_files.stack_inputs import read_external
+    from ensemble.stacking.stack_data import StackData
 
     if options.predictions and options.cv != "dev":
         raise UsageError("--cv belongs to the base models of fit_base; --predictions are taken as they are.")

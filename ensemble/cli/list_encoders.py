@@ -12,8 +12,8 @@ from rich.text import Text
 from base_models.encoders import known_encoders, parse_encoder
 from base_models.encoders.weights import fetch_command, missing_files
 from base_models.files import write_json
-from ensemble.cli.common import run
-from ensemble.cli.options import Options
+from ensemble.cli.shared.exit_codes import run
+from ensemble.cli.shared.options import Options
 
 
 def _main(argv: list[str] | None = None) -> int:

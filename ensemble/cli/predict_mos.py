@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from base_models.errors import UsageError
-from ensemble.cli.common import run, say, say_set_aside
-from ensemble.cli.engines import add_engine_option
-from ensemble.cli.explanations import explain, make_folder
-from ensemble.cli.options import Options
-from ensemble.cli.score_output import output_format, put_scores
-from ensemble.cli.stacks import add_stack_options, load_stack, stack_source
+from ensemble.cli.shared.engines import add_engine_option
+from ensemble.cli.shared.exit_codes import run, say, say_set_aside
+from ensemble.cli.shared.explanations import explain, make_folder
+from ensemble.cli.shared.options import Options
+from ensemble.cli.shared.score_output import output_format, put_scores
+from ensemble.cli.shared.stacks import add_stack_options, load_stack, stack_source
 
 DEMO = "demo corpus: this stack learnt synthetic music and simulated raters; its scores say nothing about real music"
 
@@ -51,7 +51,7 @@ def _main(argv: Sequence[str] | None = None) -> int:
 
 
 def _of_predictions(options):
-    from ensemble.score_predictions import score_predictions
+    from ensemble.scoring.score_predictions import score_predictions
 
     stack, _ = load_stack(options)
     scores, notes = score_predictions(stack, options.predictions, options.level)
@@ -63,9 +63,9 @@ def _of_predictions(options):
 
 
 def _of_clips(options, form: str | None):
-    from base_models.clips import read_clips
-    from ensemble.progress import encoding
-    from ensemble.scoring import clips_from_files, length_note, score_clips
+    from base_models.clips.read_clips import read_clips
+    from ensemble.scoring.score_clips import clips_from_files, length_note, score_clips
+    from ensemble.training.progress import encoding
 
     table = options.clips
     clips = read_clips(table, labels=False) if table else clips_from_files(options.audio, options.prompt)

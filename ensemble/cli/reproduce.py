@@ -8,11 +8,11 @@ from pathlib import Path
 from rich.table import Table
 
 from base_models.errors import UsageError
-from ensemble.artifacts import Workspace
-from ensemble.cli.common import Screen, run, say, say_set_aside
-from ensemble.cli.engines import add_engine_option, locate
-from ensemble.cli.options import Options, parse_settings
-from ensemble.tables import TABLES, PaperTable
+from ensemble.cli.shared.engines import add_engine_option, locate
+from ensemble.cli.shared.exit_codes import Screen, run, say, say_set_aside
+from ensemble.cli.shared.options import Options, parse_settings
+from ensemble.papers.paper_tables import TABLES, PaperTable
+from ensemble.workspace import Workspace
 
 LISTED = ("name", "of", "what", "split", "encoders", "5 seeds", "--quick")
 COST = "tables share them. Each: at most 100 epochs (WhisQ 148, linear heads 1000) over stored embeddings; --quick: 4"
@@ -47,15 +47,15 @@ def _main(argv: Sequence[str] | None = None) -> int:
     table = PaperTable.of(options.table)
     if not (options.data or options.quick):
         raise UsageError("Name the clips with --data, or try the command on the demo corpus with --quick.")
-    from ensemble.progress import encoding, watch
-    from ensemble.rated_clips import RatedClips
-    from ensemble.reproduce import Request, reproduce
-    from ensemble.table_files import blocks, heading, remarks, render_files, summary
+    from ensemble.papers.reproduce import Request, reproduce
+    from ensemble.papers.table_files import blocks, heading, remarks, render_files, summary
+    from ensemble.training.progress import encoding, watch
+    from ensemble.training.rated_clips import RatedClips
 
     locate(options)
     workspace, data = Workspace(Path(options.artifacts)), options.data
     if data is None:
-        from base_models.demo import write_demo
+        from base_models.clips.demo_corpus import write_demo
 
         data = write_demo(workspace.demo)
     words = [*(options.audio_encoder or ()), *(options.text_encoder or ())]

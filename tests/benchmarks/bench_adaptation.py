@@ -19,13 +19,13 @@ from bench_real_predictions import REAL
 from commands import call
 
 from base_models.bins import ScoreBins
-from base_models.clips import read_clips
+from base_models.clips.ratings import read_ratings
+from base_models.clips.read_clips import read_clips
 from base_models.errors import UsageError
-from base_models.likelihood import log_probabilities
-from base_models.metrics import srcc
+from base_models.metrics.evaluate import srcc
+from base_models.metrics.likelihood import log_probabilities
 from base_models.predictions import PredictionTable
-from base_models.ratings import read_ratings
-from ensemble.external import read_external
+from ensemble.prediction_files.stack_inputs import read_external
 from meta.regressor import MetaRegressor
 
 BINS, REPEATS = ScoreBins(), 10

@@ -10,13 +10,13 @@ import pytest
 import soundfile
 
 from base_models import encoders
-from base_models.embeddings import EmbeddingStore
 from base_models.encoders import load_encoder
 from base_models.encoders.base import prepare_audio
-from base_models.neural_mos import NeuralMOS
-from ensemble.level0 import plan_models
-from ensemble.scoring import score_clips
-from ensemble.stacked_mos import StackedMOS
+from base_models.encoders.store import EmbeddingStore
+from base_models.training.neural_mos import NeuralMOS
+from ensemble.estimator.stacked_mos import StackedMOS
+from ensemble.scoring.score_clips import score_clips
+from ensemble.training.train_base_models import plan_models
 
 EPOCHS, CLIPS, SECONDS = 20, 48, 5
 RATE = 16_000  # as MusicEval

@@ -11,7 +11,7 @@ from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import GroupKFold
 
 from base_models.bins import ScoreBins
-from meta.calibration import Calibration
+from meta.uncertainty.calibration import Calibration
 
 REAL = Path(__file__).parents[3] / "shared" / "data" / "bvcc-predictions" / "val_half.csv"
 TABLES, CLIPS, NEW, LEVELS, BINS = 1000, 165, 248, (0.5, 0.9, 0.95), ScoreBins()

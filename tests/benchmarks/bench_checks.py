@@ -11,7 +11,7 @@ from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.tree import DecisionTreeRegressor
 from sklearn.utils.estimator_checks import check_estimator
 
-from ensemble.stacked_mos import StackedMOS
+from ensemble.estimator.stacked_mos import StackedMOS
 
 
 def bases():

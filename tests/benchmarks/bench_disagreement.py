@@ -10,12 +10,12 @@ from commands import call
 from scipy.stats import spearmanr
 
 from base_models.bins import ScoreBins
-from base_models.clips import read_clips
+from base_models.clips.ratings import histograms, read_ratings
+from base_models.clips.read_clips import read_clips
 from base_models.files import read_json
-from base_models.likelihood import log_probabilities
-from base_models.metrics import bootstrap_weights, percentiles, srcc
+from base_models.metrics.evaluate import bootstrap_weights, percentiles, srcc
+from base_models.metrics.likelihood import log_probabilities
 from base_models.predictions import PredictionTable
-from base_models.ratings import histograms, read_ratings
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "codec-listening-test"
 PRESETS, SEEDS, FOLDS = ("dora", "dora_raters", "dora_beta"), 3, 4

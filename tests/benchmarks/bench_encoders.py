@@ -12,20 +12,20 @@ import pytest
 import soundfile
 import torch
 
-from base_models.embeddings import EmbeddingStore
 from base_models.encoders import ENCODERS, load_encoder
+from base_models.encoders.audio.mert import assemble_mert
+from base_models.encoders.audio.muq import assemble_muq
+from base_models.encoders.audio.wav2vec2 import assemble_wav2vec2
+from base_models.encoders.audio.waves import WaveHiddenState
+from base_models.encoders.audio.whisper import assemble_whisper
 from base_models.encoders.base import Encoder
-from base_models.encoders.clap import ClapAudio, ClapText, assemble_clap_audio, assemble_clap_text
-from base_models.encoders.mert import assemble_mert
-from base_models.encoders.modernbert import assemble_modernbert
-from base_models.encoders.muq import assemble_muq
-from base_models.encoders.muq_mulan import MuLanAudio, MuLanText, assemble_mulan, assemble_xlm_roberta
-from base_models.encoders.qwen3 import assemble_qwen3
-from base_models.encoders.roberta import assemble_roberta
-from base_models.encoders.text import LastHiddenState
-from base_models.encoders.wav2vec2 import assemble_wav2vec2
-from base_models.encoders.waves import WaveHiddenState
-from base_models.encoders.whisper import assemble_whisper
+from base_models.encoders.joint.clap import ClapAudio, ClapText, assemble_clap_audio, assemble_clap_text
+from base_models.encoders.joint.muq_mulan import MuLanAudio, MuLanText, assemble_mulan, assemble_xlm_roberta
+from base_models.encoders.store import EmbeddingStore
+from base_models.encoders.text.modernbert import assemble_modernbert
+from base_models.encoders.text.qwen3 import assemble_qwen3
+from base_models.encoders.text.roberta import assemble_roberta
+from base_models.encoders.text.transformer import LastHiddenState
 
 RATE = 24_000
 

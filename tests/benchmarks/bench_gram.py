@@ -20,8 +20,8 @@ from sklearn.linear_model import Ridge, RidgeCV
 from sklearn.model_selection import GridSearchCV, PredefinedSplit
 from threadpoolctl import threadpool_limits
 
-from meta.gram import Gram
-from meta.ridge_path import RidgePath, leave_blocks_out
+from meta.ridge_algebra.gram import Gram
+from meta.ridge_algebra.solution_path import RidgePath, leave_blocks_out
 
 ROWS, MODELS, BINS, SYSTEMS, FOLDS = 1_000_000, 9, 20, 31, 5
 SUBSET, CHUNK = 100_000, 20_000
@@ -33,8 +33,8 @@ import json, sys, time
 from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
-from meta.gram import CHUNK_ROWS, Gram
-from meta.ridge_path import RidgePath, holdout_mse, leave_blocks_out
+from meta.ridge_algebra.gram import CHUNK_ROWS, Gram
+from meta.ridge_algebra.solution_path import RidgePath, holdout_mse, leave_blocks_out
 path, features, alphas = sys.argv[1], [f"x{k}" for k in range(int(sys.argv[2]))], np.logspace(-4, 4, 21)
 def peak_mb():  # not ru_maxrss, which starts at the size of the process that forked this one
     return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) / 1024

@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from base_models.metrics import METRICS, bootstrap_weights, evaluate, system_means
+from base_models.metrics.evaluate import METRICS, bootstrap_weights, evaluate, system_means
 
 CLIPS, SYSTEMS, PROMPTS, RESAMPLES, LOOPED = 413, 31, 60, 10_000, 40
 ASPECTS = ["mi", "ta"]

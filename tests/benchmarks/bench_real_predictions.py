@@ -13,11 +13,11 @@ import pytest
 from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import GroupKFold
 
-from base_models.metrics import evaluate, evaluate_difference
-from ensemble.external import read_external
-from meta.features import feature_array, layout_of
-from meta.learner import Learner
-from meta.learners import LEARNERS
+from base_models.metrics.evaluate import evaluate, evaluate_difference
+from ensemble.prediction_files.stack_inputs import read_external
+from meta.columns.feature_table import feature_array, layout_of
+from meta.learners.base import Learner
+from meta.learners.registry import LEARNERS
 
 REAL = Path(__file__).parents[3] / "shared" / "data" / "bvcc-predictions" / "val_half.csv"
 REPEATS, FOLDS = 5, 5

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from base_models.metrics import LEVELS, METRICS, evaluate_difference
-from meta.verdict import BEST, best_bases, verdict
+from base_models.metrics.evaluate import LEVELS, METRICS, evaluate_difference
+from meta.comparison.verdict import BEST, best_bases, verdict
 
 TESTS, ASPECTS = 1000, ["mi"]
 

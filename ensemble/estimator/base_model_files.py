@@ -1,0 +1,39 @@
+"""Base models of a stack as files, and back: neural models and prediction tables, which need no pickle."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from base_models.errors import UsageError
+from base_models.files import Artifact
+from base_models.predictions import PredictionTable
+
+TABLE = "predictions.parquet"
+
+
+def files_of(name: str, model) -> dict[str, bytes]:
+    """Files of one base model; UsageError for a scikit-learn estimator, which only pickle could store."""
+    if isinstance(model, PredictionTable):
+        return {TABLE: model.to_bytes()}
+    if not hasattr(model, "to_files"):
+        raise UsageError(
+            f"Base model '{name}' is a scikit-learn estimator, which could only be stored as a pickle; "
+            "save its predictions as a PredictionTable instead."
+        )
+    return model.to_files()
+
+
+def base_from(artifact: Artifact, name: str, **overrides: Any):
+    """A base model from what `files_of` gave.
+
+    Parameters
+    ----------
+    artifact : a stack, with the files below ``base/<name>/``
+    overrides : parameters of a neural model to change; a table has none
+    """
+    table = f"base/{name}/{TABLE}"
+    if table in artifact.names:
+        return PredictionTable.parse(artifact.read(table), f"{artifact.folder}/{table}")
+    from base_models.training.neural_mos import NeuralMOS
+
+    return NeuralMOS.from_artifact(artifact, f"base/{name}/", **overrides)
