@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from builders import SHARED_DATA
 from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import GroupKFold
 
 from base_models.bins import ScoreBins
 from meta.uncertainty.calibration import Calibration
 
-REAL = Path(__file__).parents[3] / "shared" / "data" / "bvcc-predictions" / "val_half.csv"
+REAL = SHARED_DATA / "bvcc-predictions" / "val_half.csv"
 TABLES, CLIPS, NEW, LEVELS, BINS = 1000, 165, 248, (0.5, 0.9, 0.95), ScoreBins()
 """Clips of each table: 40 % of a dev split of 413 teach the intervals, the others are new."""
 

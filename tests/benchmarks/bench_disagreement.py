@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from builders import SHARED_DATA
 from commands import call
 from scipy.stats import spearmanr
 
@@ -17,7 +18,7 @@ from base_models.metrics.evaluate import bootstrap_weights, percentiles, srcc
 from base_models.metrics.likelihood import log_probabilities
 from base_models.predictions import PredictionTable
 
-DATA = Path(__file__).parents[3] / "shared" / "data" / "codec-listening-test"
+DATA = SHARED_DATA / "codec-listening-test"
 PRESETS, SEEDS, FOLDS = ("dora", "dora_raters", "dora_beta"), 3, 4
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from builders import SHARED_DATA
 from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import GroupKFold
 
@@ -19,7 +20,7 @@ from meta.columns.feature_table import feature_array, layout_of
 from meta.learners.base import Learner
 from meta.learners.registry import LEARNERS
 
-REAL = Path(__file__).parents[3] / "shared" / "data" / "bvcc-predictions" / "val_half.csv"
+REAL = SHARED_DATA / "bvcc-predictions" / "val_half.csv"
 REPEATS, FOLDS = 5, 5
 DEFAULT = "ridge"
 

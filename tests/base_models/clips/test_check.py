@@ -10,13 +10,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+from builders import SHARED_DATA
 
 from base_models.clips.check import inspect_clips, probe_clips, score_step, summarise_clips
 from base_models.clips.read_clips import read_clips
 from base_models.errors import UsageError
 from ensemble.cli.check_clips import _main, main
 
-DATA = Path(__file__).parents[2] / "shared" / "data"
+DATA = SHARED_DATA
 RATE = 8_000
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from builders import ROOT
 from torch import nn
 
 from base_models import encoders
@@ -142,7 +143,7 @@ def test_a_package_that_imports_ours_first_is_found_and_torch_is_not_loaded(inst
     install("loudness", documented_example(), loudness="SPEC")
     code = "import loudness, sys, base_models.encoders as e; assert 'loudness' in e.ENCODERS; "
     code += "sys.exit('torch' in sys.modules)"
-    path = {"PYTHONPATH": f"{tmp_path}:{Path(__file__).parents[1]}"}
+    path = {"PYTHONPATH": f"{tmp_path}:{ROOT}"}
     assert subprocess.run([sys.executable, "-c", code], env=path, check=False).returncode == 0
 
 

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from builders import ROOT
 
 from base_models.encoders import ENCODERS
 from base_models.encoders.weights import fetch_command, missing_files
@@ -109,5 +110,5 @@ def test_the_converter_in_the_command_makes_safetensors_of_a_pickle(tmp_path):
 
 def test_the_list_loads_no_torch():
     code = "import sys; from ensemble.cli.list_encoders import _main; _main([]); sys.exit('torch' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[1], check=False, capture_output=True)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False, capture_output=True)
     assert done.returncode == 0, done.stderr

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import sklearn.linear_model
+from builders import SHARED_DATA
 from sklearn.model_selection import LeaveOneGroupOut
 
 from base_models.bins import ScoreBins
@@ -21,7 +22,7 @@ from meta.ridge_algebra.solution_path import GRID
 
 BINS = ScoreBins()
 LAYOUT = Layout(("good", "noisy", "biased"), (0.25, 0.35, 0.0), BINS)
-BVCC = Path(__file__).parents[2] / "shared" / "data" / "bvcc-predictions" / "val_half.csv"
+BVCC = SHARED_DATA / "bvcc-predictions" / "val_half.csv"
 
 
 def stacked(n=150, seed=0, systems=12):

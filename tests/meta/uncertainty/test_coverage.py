@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from builders import SHARED_DATA
 from scipy import stats
 from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import GroupKFold
@@ -14,7 +15,7 @@ from meta.uncertainty.coverage import LEVELS, calibration_report, coverage_table
 from meta.uncertainty.distribution_scores import crps
 
 BINS = ScoreBins()
-REAL = Path(__file__).parents[2] / "shared" / "data" / "bvcc-predictions" / "val_half.csv"
+REAL = SHARED_DATA / "bvcc-predictions" / "val_half.csv"
 
 
 def rated(seed, n=600, systems=12):

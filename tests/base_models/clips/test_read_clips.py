@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from builders import SHARED_DATA
 
 from base_models.bins import ScoreBins
 from base_models.clips.read_clips import TEXT_ASPECTS, read_clips, validate_clips
 from base_models.errors import UsageError
 
-DATA = Path(__file__).parents[2] / "shared" / "data"
+DATA = SHARED_DATA
 PREFIX = "audiomos2025-track1-"
 
 

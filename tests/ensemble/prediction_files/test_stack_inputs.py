@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from builders import SHARED_DATA
 
 from base_models.errors import UsageError
 from base_models.predictions import PredictionTable
@@ -11,7 +12,7 @@ from ensemble.prediction_files.stack_inputs import read_external
 
 CLIPS = [f"sys{k % 3}-utt{k}" for k in range(12)]
 MOS = np.linspace(1.5, 4.5, 12).round(2)
-REAL = Path(__file__).parents[2] / "shared" / "data" / "bvcc-predictions" / "val_half.csv"
+REAL = SHARED_DATA / "bvcc-predictions" / "val_half.csv"
 
 
 def wide(path, **columns):

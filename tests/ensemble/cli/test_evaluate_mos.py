@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from builders import SHARED_DATA
 from scipy import stats
 
 from base_models.errors import UsageError
@@ -15,7 +16,7 @@ from base_models.metrics.evaluate import evaluate
 from ensemble.cli import evaluate_mos
 from ensemble.cli.evaluate_mos import _main
 
-DATA = Path(__file__).parents[2] / "shared" / "data"
+DATA = SHARED_DATA
 
 
 @pytest.fixture
