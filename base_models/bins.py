@@ -111,7 +111,11 @@ class ScoreBins:
                [0.  , 1.  , 0.  , 0.  ],
                [0.  , 0.75, 0.25, 0.  ]])
         """
-        position = np.clip((np.asarray(ratings, dtype=np.float64) - self.centers[0]) / self.width, 0, self.count - 1)
+        position = np.clip(
+            (np.asarray(ratings, dtype=np.float64) - self.centers[0]) / self.width,
+            0,
+            self.count - 1,
+        )
         return np.clip(1 - np.abs(position[..., None] - np.arange(self.count)), 0, 1)
 
     def expected(self, distributions) -> np.ndarray:
@@ -137,12 +141,18 @@ class ScoreBins:
         """`distributions` as float64, or a refusal: last axis of length count, finite, not negative, sum 1 ± 1e-5."""
         distributions = np.asarray(distributions, dtype=np.float64)
         if distributions.shape[-1:] != (self.count,):
-            raise UsageError(f"{what}: expected {self.count} bins on the last axis; got shape {distributions.shape}.")
+            raise UsageError(
+                f"{what}: expected {self.count} bins on the last axis; got shape {distributions.shape}."
+            )
         if not np.isfinite(distributions).all() or (distributions < 0).any():
-            raise UsageError(f"{what}: a distribution holds NaN, infinity or a negative probability.")
+            raise UsageError(
+                f"{what}: a distribution holds NaN, infinity or a negative probability."
+            )
         error = np.abs(distributions.sum(axis=-1) - 1).max(initial=0)
         if error > 1e-5:
-            raise UsageError(f"{what}: probabilities must sum to 1; one is off by {error:.2g}.")
+            raise UsageError(
+                f"{what}: probabilities must sum to 1; one is off by {error:.2g}."
+            )
         return distributions
 
 

@@ -30,7 +30,10 @@ CHOICES = {
     "temporal": ("temporal block", ("transformer", "mamba", "bilstm")),
     "pooling": ("pooling", ("attention", "mean")),
     "co_attention": ("co-attention", ("sequence", "vanilla", "cross", "none")),
-    "alignment": ("alignment", ("none", "sinkhorn", "gromov_wasserstein", "contrastive")),
+    "alignment": (
+        "alignment",
+        ("none", "sinkhorn", "gromov_wasserstein", "contrastive"),
+    ),
     "optimizer": ("optimizer", ("adamw", "sgd")),
     "aspect_loss": ("aspect loss", ("sum", "mean")),
     "select_on": ("selection metric", SELECTION),
@@ -122,25 +125,40 @@ class BaseConfig:
 
     def _check_numbers(self) -> None:
         if not 0 < self.inner_validation < 1:
-            raise UsageError(f"inner_validation must lie between 0 and 1; got {self.inner_validation}.")
-        counts = ("attention_heads", "batch_size", "max_epochs", "patience", "alignment_stride")
+            raise UsageError(
+                f"inner_validation must lie between 0 and 1; got {self.inner_validation}."
+            )
+        counts = (
+            "attention_heads",
+            "batch_size",
+            "max_epochs",
+            "patience",
+            "alignment_stride",
+        )
         for name in (*counts, "learning_rate", "sigma"):
             if not getattr(self, name) > 0:
                 raise UsageError(f"{name} must be positive; got {getattr(self, name)}.")
         if not 0 <= self.dropout < 1:
             raise UsageError(f"dropout must lie in 0..1; got {self.dropout}.")
         if self.coral_ranks == 1 or self.coral_ranks < 0:
-            raise UsageError(f"coral_ranks must be 0 (every bin) or at least 2; got {self.coral_ranks}.")
+            raise UsageError(
+                f"coral_ranks must be 0 (every bin) or at least 2; got {self.coral_ranks}."
+            )
         for name in ("weight_decay", "alignment_weight", "clip_norm"):
             if not getattr(self, name) >= 0:
-                raise UsageError(f"{name} must not be negative; got {getattr(self, name)}.")
+                raise UsageError(
+                    f"{name} must not be negative; got {getattr(self, name)}."
+                )
         if not 0 <= self.momentum < 1:
             raise UsageError(f"momentum must lie in 0..1; got {self.momentum}.")
 
     def _check_parts(self) -> None:
         """Refuse a key that the rest of the config leaves unread: it would look like a setting that works."""
         for key, architecture in READ_BY.items():
-            value, default = getattr(self, key), type(self).__dataclass_fields__[key].default
+            value, default = (
+                getattr(self, key),
+                type(self).__dataclass_fields__[key].default,
+            )
             if self.architecture != architecture and value != default:
                 raise UsageError(
                     f"{key} = {value!r} belongs to the architecture '{architecture}', but this one is "
@@ -166,11 +184,15 @@ class BaseConfig:
         changes = dict(changes)
         for key, value in changes.items():
             if key not in known:
-                raise UsageError(f"{source}: unknown key '{key}'. Known: {', '.join(known)}.")
+                raise UsageError(
+                    f"{source}: unknown key '{key}'. Known: {', '.join(known)}."
+                )
             default = getattr(self, key)
             numeric = isinstance(default, float) and type(value) is int
             if key != "bins" and type(value) is not type(default) and not numeric:
-                raise UsageError(f"{source}: '{key}' must be {type(default).__name__}; got {value!r}.")
+                raise UsageError(
+                    f"{source}: '{key}' must be {type(default).__name__}; got {value!r}."
+                )
         if isinstance(changes.get("bins"), Mapping):
             try:
                 changes["bins"] = ScoreBins(**changes["bins"])
@@ -188,7 +210,9 @@ class BaseConfig:
         """A preset by name, then the training settings of another (such as ``"embedded"``) laid over it."""
         config = cls.from_toml(preset_path(name, MODELS))
         if settings is not None:
-            config = config.updated(_read_toml(preset_path(settings, SETTINGS)), settings)
+            config = config.updated(
+                _read_toml(preset_path(settings, SETTINGS)), settings
+            )
         return config
 
     def to_dict(self) -> dict[str, Any]:
@@ -203,13 +227,29 @@ class BaseConfig:
     def signature(self, **context: Any) -> str:
         """Ten hex digits of what differs from the defaults (the name aside) and of `context` (data, encoders, seed)."""
         default = BaseConfig().to_dict()
-        changed = {key: value for key, value in self.to_dict().items() if value != default[key] and key != "name"}
-        return sha256(to_json({"version": TRAINING_VERSION, "config": changed, "context": context}))[:10]
+        changed = {
+            key: value
+            for key, value in self.to_dict().items()
+            if value != default[key] and key != "name"
+        }
+        return sha256(
+            to_json(
+                {"version": TRAINING_VERSION, "config": changed, "context": context}
+            )
+        )[:10]
 
 
 def _preset_names(folder: str) -> tuple[str, ...]:
-    entries = files("base_models").joinpath("presets", *([folder] if folder else [])).iterdir()
-    return tuple(sorted(Path(str(entry)).stem for entry in entries if str(entry).endswith(".toml")))
+    entries = (
+        files("base_models")
+        .joinpath("presets", *([folder] if folder else []))
+        .iterdir()
+    )
+    return tuple(
+        sorted(
+            Path(str(entry)).stem for entry in entries if str(entry).endswith(".toml")
+        )
+    )
 
 
 MODELS = _preset_names("")

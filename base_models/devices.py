@@ -18,12 +18,20 @@ def resolve_device(name: str = "auto") -> torch.device:
     UsageError
         when the named device is not present.
     """
-    present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    present = {
+        "cpu": True,
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+    }
     if name == "auto":
-        return torch.device(next(device for device in ("cuda", "mps", "cpu") if present[device]))
+        return torch.device(
+            next(device for device in ("cuda", "mps", "cpu") if present[device])
+        )
     if not present.get(name.split(":")[0], False):
         known = ", ".join(device for device, there in present.items() if there)
-        raise UsageError(f"Device '{name}' is not available here. Present: auto, {known}.")
+        raise UsageError(
+            f"Device '{name}' is not available here. Present: auto, {known}."
+        )
     return torch.device(name)
 
 

@@ -63,4 +63,6 @@ def some(names: Iterable[str], limit: int = 5) -> str:
     "'a', 'b' and 1 more"
     """
     names = [f"'{name}'" for name in names]
-    return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")
+    return ", ".join(names[:limit]) + (
+        f" and {len(names) - limit} more" if len(names) > limit else ""
+    )

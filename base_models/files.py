@@ -35,7 +35,9 @@ def sha256(data: bytes) -> str:
 
 def to_json(value: Any) -> bytes:
     """Canonical JSON (sorted keys, no NaN), so that equal values have equal bytes and equal hashes."""
-    return json.dumps(value, sort_keys=True, indent=1, allow_nan=False, ensure_ascii=False).encode()
+    return json.dumps(
+        value, sort_keys=True, indent=1, allow_nan=False, ensure_ascii=False
+    ).encode()
 
 
 def from_json(data: bytes, name: str) -> Any:
@@ -59,7 +61,12 @@ def from_json(data: bytes, name: str) -> Any:
         return float(text)
 
     try:
-        return json.loads(data.decode(), object_pairs_hook=unique, parse_constant=finite, parse_float=finite)
+        return json.loads(
+            data.decode(),
+            object_pairs_hook=unique,
+            parse_constant=finite,
+            parse_float=finite,
+        )
     except (ValueError, RecursionError) as error:
         raise DamagedArtifact(f"{name} is not valid JSON ({error}).") from error
 
@@ -94,7 +101,9 @@ def atomic_write(path: Path | str, data: bytes) -> None:
 def _sync_folder(folder: Path) -> None:
     handle = os.open(folder, os.O_RDONLY)
     try:
-        with contextlib.suppress(OSError):  # some network file systems refuse to sync a folder
+        with contextlib.suppress(
+            OSError
+        ):  # some network file systems refuse to sync a folder
             os.fsync(handle)
     finally:
         os.close(handle)
@@ -135,7 +144,12 @@ def read_bytes(path: Path | str) -> bytes:
 
 def write_tensors(path: Path | str, arrays: Mapping[str, np.ndarray]) -> None:
     """Named arrays as safetensors, atomically."""
-    atomic_write(path, safetensors.numpy.save({name: np.ascontiguousarray(array) for name, array in arrays.items()}))
+    atomic_write(
+        path,
+        safetensors.numpy.save(
+            {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+        ),
+    )
 
 
 def parse_tensors(data: bytes, name: str) -> dict[str, np.ndarray]:
@@ -150,15 +164,24 @@ def parse_tensors(data: bytes, name: str) -> dict[str, np.ndarray]:
         arrays = safetensors.numpy.load(data)
     except (KeyboardInterrupt, SystemExit):
         raise
-    except BaseException as error:  # the Rust reader may panic, and a panic is not an Exception
-        raise DamagedArtifact(f"{name} is not a readable safetensors file ({error}).") from error
+    except (
+        BaseException
+    ) as error:  # the Rust reader may panic, and a panic is not an Exception
+        raise DamagedArtifact(
+            f"{name} is not a readable safetensors file ({error})."
+        ) from error
     for key, array in arrays.items():
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise DamagedArtifact(f"{name}: tensor '{key}' holds NaN or infinity.")
     return arrays
 
 
-def seal(folder: Path | str, role: str, names: Iterable[str] | None = None, identity: str = "") -> None:
+def seal(
+    folder: Path | str,
+    role: str,
+    names: Iterable[str] | None = None,
+    identity: str = "",
+) -> None:
     """Write the manifest that makes `folder` an artifact: its role, and the hash of files `names` (None: of all).
 
     Parameters
@@ -167,10 +190,21 @@ def seal(folder: Path | str, role: str, names: Iterable[str] | None = None, iden
     """
     folder = Path(folder)
     if names is None:
-        inside = (path for path in folder.rglob("*") if path.is_file() and not path.name.endswith(".tmp"))
-        names = sorted(path.relative_to(folder).as_posix() for path in inside if path != folder / MANIFEST)
+        inside = (
+            path
+            for path in folder.rglob("*")
+            if path.is_file() and not path.name.endswith(".tmp")
+        )
+        names = sorted(
+            path.relative_to(folder).as_posix()
+            for path in inside
+            if path != folder / MANIFEST
+        )
     files = {name: sha256((folder / name).read_bytes()) for name in names}
-    write_json(folder / MANIFEST, {"format": 1, "role": role, "identity": identity, "files": files})
+    write_json(
+        folder / MANIFEST,
+        {"format": 1, "role": role, "identity": identity, "files": files},
+    )
 
 
 @contextlib.contextmanager
@@ -230,17 +264,35 @@ class Artifact:
     def __init__(self, folder: Path | str, role: str, identity: str = ""):
         self.folder = Path(folder)
         if not is_sealed(self.folder):
-            state = "has no manifest.json: it was never finished" if self.folder.is_dir() else "does not exist"
-            raise UsageError(f"{self.folder} {state}; expected the folder of a finished {role}.")
+            state = (
+                "has no manifest.json: it was never finished"
+                if self.folder.is_dir()
+                else "does not exist"
+            )
+            raise UsageError(
+                f"{self.folder} {state}; expected the folder of a finished {role}."
+            )
         self.facts = read_json(self.folder / MANIFEST)
-        if not isinstance(self.facts, dict) or not isinstance(self.facts.get("files"), dict):
+        if not isinstance(self.facts, dict) or not isinstance(
+            self.facts.get("files"), dict
+        ):
             raise DamagedArtifact(f"{self.folder / MANIFEST} is not a manifest.")
         if self.facts.get("format") != 1:
-            raise UsageError(f"{self.folder} has manifest format {self.facts.get('format')!r}; this version reads 1.")
+            raise UsageError(
+                f"{self.folder} has manifest format {self.facts.get('format')!r}; this version reads 1."
+            )
         if self.facts.get("role") != role:
-            raise UsageError(f"{self.folder} is a {self.facts.get('role')!r}, not a {role!r}.")
-        if self.facts.get("identity") not in ("", None, identity or self.facts.get("identity")):
-            raise DamagedArtifact(f"{self.folder} holds '{self.facts['identity']}': it was copied or renamed.")
+            raise UsageError(
+                f"{self.folder} is a {self.facts.get('role')!r}, not a {role!r}."
+            )
+        if self.facts.get("identity") not in (
+            "",
+            None,
+            identity or self.facts.get("identity"),
+        ):
+            raise DamagedArtifact(
+                f"{self.folder} holds '{self.facts['identity']}': it was copied or renamed."
+            )
 
     @property
     def names(self) -> list[str]:
@@ -253,7 +305,9 @@ class Artifact:
             raise DamagedArtifact(f"{self.folder} has no file {name} in its manifest.")
         data = read_bytes(self.folder / name)
         if sha256(data) != self.facts["files"][name]:
-            raise DamagedArtifact(f"{self.folder / name} was changed after it was written (SHA-256 differs).")
+            raise DamagedArtifact(
+                f"{self.folder / name} was changed after it was written (SHA-256 differs)."
+            )
         return data
 
     def json(self, name: str) -> Any:

@@ -52,17 +52,32 @@ class PredictionTable:
     def __post_init__(self):
         object.__setattr__(self, "clip_ids", tuple(self.clip_ids))
         object.__setattr__(self, "aspects", tuple(self.aspects))
-        object.__setattr__(self, "distributions", self.bins.check(self.distributions, f"Predictions of '{self.model}'"))
+        object.__setattr__(
+            self,
+            "distributions",
+            self.bins.check(self.distributions, f"Predictions of '{self.model}'"),
+        )
         expected = (len(self.clip_ids), len(self.aspects), self.bins.count)
         if self.distributions.shape != expected:
-            raise UsageError(f"Predictions of '{self.model}' have shape {self.distributions.shape}, not {expected}.")
+            raise UsageError(
+                f"Predictions of '{self.model}' have shape {self.distributions.shape}, not {expected}."
+            )
         if not 0 <= self.sigma < np.inf:
-            raise UsageError(f"Predictions of '{self.model}': sigma must be 0 or more; got {self.sigma}.")
+            raise UsageError(
+                f"Predictions of '{self.model}': sigma must be 0 or more; got {self.sigma}."
+            )
         if len(set(self.clip_ids)) != len(self.clip_ids):
             raise UsageError(f"Predictions of '{self.model}' hold a clip id twice.")
 
     @classmethod
-    def from_scores(cls, model: str, clip_ids: Sequence[str], aspects: Sequence[str], scores, **options):
+    def from_scores(
+        cls,
+        model: str,
+        clip_ids: Sequence[str],
+        aspects: Sequence[str],
+        scores,
+        **options,
+    ):
         """A table from scalar predictions, Gaussian-softened (DORA-MOS, section III.D).
 
         Parameters
@@ -72,8 +87,16 @@ class PredictionTable:
         """
         options = {"bins": ScoreBins()} | options
         options = {"sigma": options["bins"].soften_sigma} | options
-        scores = np.asarray(scores, dtype=np.float64).reshape(len(clip_ids), len(aspects))
-        return cls(model, clip_ids, aspects, options["bins"].soften(scores, options["sigma"]), **options)
+        scores = np.asarray(scores, dtype=np.float64).reshape(
+            len(clip_ids), len(aspects)
+        )
+        return cls(
+            model,
+            clip_ids,
+            aspects,
+            options["bins"].soften(scores, options["sigma"]),
+            **options,
+        )
 
     @classmethod
     def join(cls, folds: Sequence[PredictionTable]) -> PredictionTable:
@@ -86,11 +109,23 @@ class PredictionTable:
         """
         first = folds[0]
         for fold in folds:
-            seen = [clip for clip in fold.clip_ids if clip in fold.trained_on | fold.selected_on]
+            seen = [
+                clip
+                for clip in fold.clip_ids
+                if clip in fold.trained_on | fold.selected_on
+            ]
             if seen:
-                raise UsageError(f"A fold of '{fold.model}' predicts {some(seen)}, which its model was trained on.")
-            if (fold.bins, fold.sigma, fold.aspects) != (first.bins, first.sigma, first.aspects):
-                raise UsageError(f"The folds of '{fold.model}' differ in scale or aspects.")
+                raise UsageError(
+                    f"A fold of '{fold.model}' predicts {some(seen)}, which its model was trained on."
+                )
+            if (fold.bins, fold.sigma, fold.aspects) != (
+                first.bins,
+                first.sigma,
+                first.aspects,
+            ):
+                raise UsageError(
+                    f"The folds of '{fold.model}' differ in scale or aspects."
+                )
         ids = tuple(clip for fold in folds for clip in fold.clip_ids)
         values = np.concatenate([fold.distributions for fold in folds])
         return cls(first.model, ids, first.aspects, values, first.bins, first.sigma)
@@ -106,7 +141,9 @@ class PredictionTable:
     def of(self, aspect: str) -> np.ndarray:
         """Distributions of one aspect, shape (n, bins.count)."""
         if aspect not in self.aspects:
-            raise UsageError(f"'{self.model}' has no predictions for aspect '{aspect}'; it has {some(self.aspects)}.")
+            raise UsageError(
+                f"'{self.model}' has no predictions for aspect '{aspect}'; it has {some(self.aspects)}."
+            )
         return self.distributions[:, self.aspects.index(aspect)]
 
     def take(self, clip_ids: Sequence[str]) -> PredictionTable:
@@ -125,9 +162,18 @@ class PredictionTable:
                 "every clip. Predict the missing clips, leave the model or the clips out, or let the other models "
                 'stand in (missing="pool"; --missing pool).'
             )
-        chosen = self.distributions[[row[clip] for clip in clip_ids]].reshape(-1, *self.distributions.shape[1:])
+        chosen = self.distributions[[row[clip] for clip in clip_ids]].reshape(
+            -1, *self.distributions.shape[1:]
+        )
         return PredictionTable(
-            self.model, tuple(clip_ids), self.aspects, chosen, self.bins, self.sigma, self.trained_on, self.selected_on
+            self.model,
+            tuple(clip_ids),
+            self.aspects,
+            chosen,
+            self.bins,
+            self.sigma,
+            self.trained_on,
+            self.selected_on,
         )
 
     def write(self, path: Path | str) -> None:
@@ -151,9 +197,17 @@ class PredictionTable:
             "trained_on": sorted(self.trained_on),
             "selected_on": sorted(self.selected_on),
         }
-        table = pa.table({name: pa.array(values) for name, values in columns.items()} if n else _empty(columns))
+        table = pa.table(
+            {name: pa.array(values) for name, values in columns.items()}
+            if n
+            else _empty(columns)
+        )
         buffer = io.BytesIO()
-        pq.write_table(table.replace_schema_metadata({b"stackedmos": to_json(about)}), buffer, write_page_checksum=True)
+        pq.write_table(
+            table.replace_schema_metadata({b"stackedmos": to_json(about)}),
+            buffer,
+            write_page_checksum=True,
+        )
         return buffer.getvalue()
 
     @classmethod
@@ -174,17 +228,39 @@ class PredictionTable:
             table = pq.read_table(io.BytesIO(data), page_checksum_verification=True)
             about = from_json((table.schema.metadata or {})[b"stackedmos"], name)
             bins, aspects = ScoreBins(**about["bins"]), tuple(about["aspects"])
-            flat = np.column_stack([table.column(f"b{k:02d}").to_numpy() for k in range(bins.count)])
-            ids, of = table.column("clip_id").to_pylist(), table.column("aspect").to_pylist()
+            flat = np.column_stack(
+                [table.column(f"b{k:02d}").to_numpy() for k in range(bins.count)]
+            )
+            ids, of = (
+                table.column("clip_id").to_pylist(),
+                table.column("aspect").to_pylist(),
+            )
             clip_ids = tuple(ids[:: len(aspects)])
-            if of != list(aspects) * len(clip_ids) or ids != [c for c in clip_ids for _ in aspects]:
+            if of != list(aspects) * len(clip_ids) or ids != [
+                c for c in clip_ids for _ in aspects
+            ]:
                 raise ValueError("rows are not ordered by clip and aspect")
             distributions = flat.reshape(len(clip_ids), len(aspects), bins.count)
             seen = frozenset(about["trained_on"]), frozenset(about["selected_on"])
-            return cls(about["model"], clip_ids, aspects, distributions, bins, about["sigma"], *seen)
+            return cls(
+                about["model"],
+                clip_ids,
+                aspects,
+                distributions,
+                bins,
+                about["sigma"],
+                *seen,
+            )
         except (pa.ArrowException, ValueError, KeyError, TypeError, OSError) as error:
-            raise DamagedArtifact(f"{name} is not a readable prediction table ({error}).") from error
+            raise DamagedArtifact(
+                f"{name} is not a readable prediction table ({error})."
+            ) from error
 
 
 def _empty(columns) -> dict[str, pa.Array]:
-    return {name: pa.array([], pa.string() if name in ("clip_id", "aspect") else pa.float64()) for name in columns}
+    return {
+        name: pa.array(
+            [], pa.string() if name in ("clip_id", "aspect") else pa.float64()
+        )
+        for name in columns
+    }

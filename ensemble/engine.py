@@ -42,12 +42,20 @@ def check_engine(name: str) -> str:
         return name
     scheme, found, address = name.partition("://")
     host, colon, port = address.rpartition(":")
-    if scheme != "dask" or not found or not (host and colon and port.isdigit() and int(port) < 2**16):
-        raise UsageError(f"--engine is local, or dask://HOST:PORT of a running scheduler; got '{name}'.")
+    if (
+        scheme != "dask"
+        or not found
+        or not (host and colon and port.isdigit() and int(port) < 2**16)
+    ):
+        raise UsageError(
+            f"--engine is local, or dask://HOST:PORT of a running scheduler; got '{name}'."
+        )
     try:
         import distributed  # noqa: F401
     except ImportError as error:
-        raise UsageError("Dask is not installed; pip install 'stackedmos[dask]', on every worker too.") from error
+        raise UsageError(
+            "Dask is not installed; pip install 'stackedmos[dask]', on every worker too."
+        ) from error
     return name
 
 
@@ -80,13 +88,17 @@ def spread(
     """
     pieces = list(pieces)
     if engine != LOCAL:
-        yield from _on_cluster(work, pieces, check_engine(engine).partition("://")[2], shared)
+        yield from _on_cluster(
+            work, pieces, check_engine(engine).partition("://")[2], shared
+        )
     elif jobs <= 1 or len(pieces) < 2:
         yield from (work(*piece) for piece in pieces)
     else:
         with _processes(threads):
             tasks = (joblib.delayed(work)(*piece) for piece in pieces)
-            yield from joblib.Parallel(n_jobs=jobs, batch_size=1, return_as="generator")(tasks)
+            yield from joblib.Parallel(
+                n_jobs=jobs, batch_size=1, return_as="generator"
+            )(tasks)
 
 
 @contextlib.contextmanager
@@ -94,7 +106,9 @@ def _processes(threads: int) -> Iterator[None]:
     from concurrent.futures.process import BrokenProcessPool
 
     try:
-        with joblib.parallel_config(backend="loky", inner_max_num_threads=threads or None):
+        with joblib.parallel_config(
+            backend="loky", inner_max_num_threads=threads or None
+        ):
             yield
     except BrokenProcessPool as error:
         raise StackedMOSError(
@@ -103,7 +117,9 @@ def _processes(threads: int) -> Iterator[None]:
         ) from error
 
 
-def _on_cluster(work: Callable[..., Any], pieces: list[tuple], address: str, shared: Path | None) -> Iterator[Any]:
+def _on_cluster(
+    work: Callable[..., Any], pieces: list[tuple], address: str, shared: Path | None
+) -> Iterator[Any]:
     # not joblib's Dask backend: it gives None for what was under way when the scheduler went away
     from distributed import CancelledError, KilledWorker
 
@@ -113,7 +129,9 @@ def _on_cluster(work: Callable[..., Any], pieces: list[tuple], address: str, sha
         asked = _version(), probe
         _ask(client, address, asked)
         try:
-            futures = deque(client.map(functools.partial(_piece, asked, work), pieces, pure=False))
+            futures = deque(
+                client.map(functools.partial(_piece, asked, work), pieces, pure=False)
+            )
             while futures:
                 yield futures.popleft().result()  # and the cluster forgets it
         except KilledWorker as error:
@@ -131,12 +149,17 @@ def _on_cluster(work: Callable[..., Any], pieces: list[tuple], address: str, sha
 def _client(address: str) -> Iterator[Any]:
     from distributed import Client
 
-    for name in ("distributed", "distributed.client"):  # what goes wrong is told here, in one line
+    for name in (
+        "distributed",
+        "distributed.client",
+    ):  # what goes wrong is told here, in one line
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         client = Client(f"tcp://{address}", timeout=TIMEOUT, set_as_default=False)
     except OSError as error:
-        raise StackedMOSError(f"No Dask scheduler answers at {address}; start one, or use --engine local.") from error
+        raise StackedMOSError(
+            f"No Dask scheduler answers at {address}; start one, or use --engine local."
+        ) from error
     with client:  # on leaving, pieces that no worker has begun are taken back
         yield client
 
@@ -148,9 +171,13 @@ def _probe(shared: Path | None) -> Iterator[str]:
         yield ""
         return
     if not shared.is_absolute():
-        raise UsageError(f"Workers stand in other folders: name {shared} by its absolute path.")
+        raise UsageError(
+            f"Workers stand in other folders: name {shared} by its absolute path."
+        )
     shared.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=shared, prefix=".seen-", suffix=".tmp") as file:
+    with tempfile.NamedTemporaryFile(
+        dir=shared, prefix=".seen-", suffix=".tmp"
+    ) as file:
         yield file.name
 
 
@@ -159,8 +186,14 @@ def _ask(client, address: str, asked: tuple[str, str]) -> None:
     try:
         client.submit(_answer, *asked, pure=False).result(timeout=PATIENCE)
     except TimeoutError as error:
-        raise StackedMOSError(f"No worker has joined the scheduler at {address} in {PATIENCE}; start some.") from error
-    except (ImportError, AttributeError, RuntimeError) as error:  # what Dask makes of code that is not there
+        raise StackedMOSError(
+            f"No worker has joined the scheduler at {address} in {PATIENCE}; start some."
+        ) from error
+    except (
+        ImportError,
+        AttributeError,
+        RuntimeError,
+    ) as error:  # what Dask makes of code that is not there
         raise StackedMOSError(
             f"The scheduler at {address} or a worker cannot load this code; install stackedmos {asked[0]} on each of "
             "them and start them again."

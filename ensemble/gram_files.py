@@ -47,7 +47,11 @@ def gram_of_files(
     paths = [Path(path).absolute() for path in paths]
     if not paths:
         raise UsageError("Name at least one Parquet file; got none.")
-    pieces = [(path, part, features, targets, group, weight) for path in paths for part in _parts(path)]
+    pieces = [
+        (path, part, features, targets, group, weight)
+        for path in paths
+        for part in _parts(path)
+    ]
     grams = spread(_accumulate, pieces, engine, jobs, shared=paths[0].parent)
     total = next(grams)
     for gram in grams:  # as they come, in the order of the files: never all in memory
@@ -63,7 +67,9 @@ def _parts(path: Path) -> list[list[int]]:
     try:
         about = pq.read_metadata(path)
     except (pa.ArrowException, OSError) as error:
-        raise DamagedArtifact(f"{path} is not a readable Parquet table ({error}).") from error
+        raise DamagedArtifact(
+            f"{path} is not a readable Parquet table ({error})."
+        ) from error
     parts, rows = [[]], 0
     for k in range(about.num_row_groups):
         if rows >= PIECE_ROWS:

@@ -81,5 +81,7 @@ class Workspace:
             )
         pointer = read_json(self.root / f"{name}.json")
         if not isinstance(pointer, dict) or not POINTERS[name] <= set(pointer):
-            raise DamagedArtifact(f"{self.root / name}.json does not say what was made last; run `{command}` again.")
+            raise DamagedArtifact(
+                f"{self.root / name}.json does not say what was made last; run `{command}` again."
+            )
         return pointer

@@ -69,14 +69,26 @@ def adapt(
     adapted = copy(regressor)
     for name in ("validation_", "verdict_"):  # of the learner of before
         vars(adapted).pop(name, None)
-    adapted.learners_, adapted.calibrations_ = list(regressor.learners_), list(regressor.calibrations_)
-    adapted.residual_sigma_, adapted.warnings_ = regressor.residual_sigma_.copy(), list(regressor.warnings_)
+    adapted.learners_, adapted.calibrations_ = (
+        list(regressor.learners_),
+        list(regressor.calibrations_),
+    )
+    adapted.residual_sigma_, adapted.warnings_ = (
+        regressor.residual_sigma_.copy(),
+        list(regressor.warnings_),
+    )
     adapted.fitted_on_ = tuple(dict.fromkeys((*regressor.fitted_on_, *rows.clip_ids)))
     for k, aspect in enumerate(aspects):
         part = rows.take(~np.isnan(rows.y[:, k]))
         if len(part.y):
             weight = np.ones(len(part.y)) if part.weight is None else part.weight
-            _adapt_aspect(adapted, k, feature_array(tables, aspect, part.clip_ids, gaps), part.y[:, k], weight)
+            _adapt_aspect(
+                adapted,
+                k,
+                feature_array(tables, aspect, part.clip_ids, gaps),
+                part.y[:, k],
+                weight,
+            )
     return adapted
 
 
@@ -92,7 +104,11 @@ def _check_learners(learners: Sequence[Learner]) -> None:
 
 def _adapt_aspect(adapted, k: int, X, y, weight) -> None:
     """One aspect's learner, calibration and width, learnt from n >= 1 labelled rows."""
-    before, old, bins = adapted.learners_[k], adapted.calibrations_[k], adapted.layout_.bins
+    before, old, bins = (
+        adapted.learners_[k],
+        adapted.calibrations_[k],
+        adapted.layout_.bins,
+    )
     adapted.learners_[k] = before.adapt(X, y, weight)
     fold, unseen = np.arange(len(y)) % FOLDS, np.empty(len(y))
     for test in (fold == number for number in np.unique(fold)):

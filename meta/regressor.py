@@ -97,9 +97,16 @@ class MetaRegressor(BaseEstimator):
             when a clip leaks, the lengths disagree, a label is off the scale, a weight is negative or not finite, an
             aspect has no label, or as in `meta.columns.feature_table.feature_table`.
         """
-        return self._fit(tables, LabelledRows.of(tables, y, clip_ids, aspects, sample_weight, groups, system_ids))
+        return self._fit(
+            tables,
+            LabelledRows.of(
+                tables, y, clip_ids, aspects, sample_weight, groups, system_ids
+            ),
+        )
 
-    def _fit(self, tables: Sequence[PredictionTable], rows: LabelledRows) -> MetaRegressor:
+    def _fit(
+        self, tables: Sequence[PredictionTable], rows: LabelledRows
+    ) -> MetaRegressor:
         for name in ("validation_", "verdict_"):  # of the fit before
             vars(self).pop(name, None)
         layout, ids = layout_of(tables), list(rows.clip_ids)
@@ -108,14 +115,27 @@ class MetaRegressor(BaseEstimator):
         for k, aspect in enumerate(rows.aspects):
             kept = ~np.isnan(rows.y[:, k])
             if not kept.any():
-                raise UsageError(f"No clip has a label for aspect '{aspect}'; label some, or leave the aspect out.")
+                raise UsageError(
+                    f"No clip has a label for aspect '{aspect}'; label some, or leave the aspect out."
+                )
             learner = self.new_learner()
-            X, y = feature_array(tables, aspect, ids, learner.accepts_missing)[kept], rows.y[kept, k]
-            weight, together = (None if part is None else part[kept] for part in (rows.weight, rows.together))
+            X, y = (
+                feature_array(tables, aspect, ids, learner.accepts_missing)[kept],
+                rows.y[kept, k],
+            )
+            weight, together = (
+                None if part is None else part[kept]
+                for part in (rows.weight, rows.together)
+            )
             learners.append(learner.fit(X, y, layout, weight, together))
-            warnings += equal_labels(aspect, y) or [f"{aspect}: {warning}" for warning in learner.warnings_]
+            warnings += equal_labels(aspect, y) or [
+                f"{aspect}: {warning}" for warning in learner.warnings_
+            ]
         self.layout_, self.aspects_, self.learners_ = layout, rows.aspects, learners
-        self.fitted_on_, self.warnings_ = tuple(rows.clip_ids[np.argsort(rows.number)]), warnings
+        self.fitted_on_, self.warnings_ = (
+            tuple(rows.clip_ids[np.argsort(rows.number)]),
+            warnings,
+        )
         self.residual_sigma_ = np.full(len(learners), layout.bins.soften_sigma)
         self.calibrations_ = [None] * len(learners)
         return self
@@ -125,7 +145,9 @@ class MetaRegressor(BaseEstimator):
         tables: Sequence[PredictionTable],
         y,
         system_ids: Sequence[str],
-        validation: float | tuple[Sequence[int], Sequence[int]] | Mapping[str, Judged] = 0.4,
+        validation: float
+        | tuple[Sequence[int], Sequence[int]]
+        | Mapping[str, Judged] = 0.4,
         clip_ids: Sequence[str] | None = None,
         aspects: Sequence[str] | None = None,
         groups: Sequence[str] | None = None,
@@ -160,27 +182,40 @@ class MetaRegressor(BaseEstimator):
             as `fit`, and when an aspect has fewer than 5 labels or labels of one system only, some clips name a system
             and others none, or the lists of `validation` overlap, leave the rows or are empty.
         """
-        rows = LabelledRows.of(tables, y, clip_ids, aspects, sample_weight, groups, system_ids)
+        rows = LabelledRows.of(
+            tables, y, clip_ids, aspects, sample_weight, groups, system_ids
+        )
         rows.refuse_unnamed()
         for k, aspect in enumerate(rows.aspects):
-            check_meta_rows(rows.systems[~np.isnan(rows.y[:, k])], f"clips labelled for aspect '{aspect}'")
+            check_meta_rows(
+                rows.systems[~np.isnan(rows.y[:, k])],
+                f"clips labelled for aspect '{aspect}'",
+            )
         judged = dict(validation) if isinstance(validation, Mapping) else {}
         if not judged:
-            train, test = (rows.take(side) for side in rows.split(validation, self.random_state))
+            train, test = (
+                rows.take(side) for side in rows.split(validation, self.random_state)
+            )
             trial = clone(self)._fit(tables, train)
             for name, side in (("meta-training", train), ("meta-validation", test)):
                 said = trial.predict(tables, side.clip_ids)
-                judged[name] = Judged.of(tables, side.y, side.clip_ids, side.systems, side.aspects, said)
+                judged[name] = Judged.of(
+                    tables, side.y, side.clip_ids, side.systems, side.aspects, said
+                )
         whole = rows.take(rows.labelled)
         self._fit(tables, whole)._calibrate(tables, whole)
         self.validation_ = judged
         return {name: side.board(n_bootstrap) for name, side in judged.items()}
 
-    def adapt(self, tables: Sequence[PredictionTable], y, clip_ids=None, sample_weight=None) -> MetaRegressor:
+    def adapt(
+        self, tables: Sequence[PredictionTable], y, clip_ids=None, sample_weight=None
+    ) -> MetaRegressor:
         """A copy that has also learnt from some rated clips of another corpus, see `meta.adaptation.adapt`."""
         return adapt(self, tables, y, clip_ids, sample_weight)
 
-    def predict(self, tables: Sequence[PredictionTable], clip_ids: Sequence[str] | None = None) -> np.ndarray:
+    def predict(
+        self, tables: Sequence[PredictionTable], clip_ids: Sequence[str] | None = None
+    ) -> np.ndarray:
         """Stacked scores, clipped to the scale.
 
         Parameters
@@ -207,7 +242,9 @@ class MetaRegressor(BaseEstimator):
             learner.predict(feature_array(aligned, aspect, clip_ids, gaps))
             for aspect, learner in zip(self.aspects_, self.learners_, strict=True)
         ]
-        return np.clip(np.column_stack(columns), self.layout_.bins.low, self.layout_.bins.high)
+        return np.clip(
+            np.column_stack(columns), self.layout_.bins.low, self.layout_.bins.high
+        )
 
     def _calibrate(self, tables, rows: LabelledRows) -> None:
         """`calibrations_` and `residual_sigma_` from scores that cross-validation gives each labelled row."""
@@ -218,24 +255,38 @@ class MetaRegressor(BaseEstimator):
             together, systems = part.together, part.systems
             if together is not None and count_groups(together) < 2:
                 wide = f"{bins.soften_sigma:g} wide by convention"
-                self.warnings_.append(f"{aspect}: all labels are of one group; distributions are {wide}.")
+                self.warnings_.append(
+                    f"{aspect}: all labels are of one group; distributions are {wide}."
+                )
                 continue
-            X = feature_array(tables, aspect, part.clip_ids, self.learners_[k].accepts_missing)
+            X = feature_array(
+                tables, aspect, part.clip_ids, self.learners_[k].accepts_missing
+            )
             fold = meta_folds(systems, truth, self.random_state, together)
-            unseen = out_of_fold(self.new_learner, X, truth, self.layout_, fold, part.weight, together)
-            calibration = Calibration.fit(unseen, truth, bins, systems if (systems != "").all() else None)
+            unseen = out_of_fold(
+                self.new_learner, X, truth, self.layout_, fold, part.weight, together
+            )
+            calibration = Calibration.fit(
+                unseen, truth, bins, systems if (systems != "").all() else None
+            )
             self.calibrations_[k] = calibration
             error = truth - np.clip(unseen, bins.low, bins.high)
             self.residual_sigma_[k] = max(np.sqrt(np.mean(error**2)), bins.width / 2)
             if not equal_labels(aspect, truth):
-                self.warnings_ += [f"{aspect}: {warning}" for warning in calibration.warnings()]
+                self.warnings_ += [
+                    f"{aspect}: {warning}" for warning in calibration.warnings()
+                ]
 
     @cached_property
     def verdict_(self) -> Verdict:
         """Whether the trial stack beat the best base model and the mean on the meta-validation rows of `validate`."""
         if not hasattr(self, "validation_"):
-            raise AttributeError("verdict_ needs meta-validation rows: validate, or fit with a validation share.")
-        return self.validation_["meta-validation"].verdict(self.validation_["meta-training"])
+            raise AttributeError(
+                "verdict_ needs meta-validation rows: validate, or fit with a validation share."
+            )
+        return self.validation_["meta-validation"].verdict(
+            self.validation_["meta-training"]
+        )
 
     def predict_distribution(
         self, tables: Sequence[PredictionTable], clip_ids: Sequence[str] | None = None
@@ -249,9 +300,20 @@ class MetaRegressor(BaseEstimator):
             `Calibration.expected`); without a calibration ``layout_.bins.decode(distributions[:, k],
             residual_sigma_[k])`` is the score
         """
-        columns = zip(self.predict(tables, clip_ids).T, self.calibrations_, self.residual_sigma_, strict=True)
+        columns = zip(
+            self.predict(tables, clip_ids).T,
+            self.calibrations_,
+            self.residual_sigma_,
+            strict=True,
+        )
         soften = self.layout_.bins.soften
-        return np.stack([soften(s, sigma) if c is None else c.distribution(s) for s, c, sigma in columns], axis=1)
+        return np.stack(
+            [
+                soften(s, sigma) if c is None else c.distribution(s)
+                for s, c, sigma in columns
+            ],
+            axis=1,
+        )
 
     def predict_interval(
         self,
@@ -284,19 +346,29 @@ class MetaRegressor(BaseEstimator):
             when `level` is not between 0 and 1, and as `predict`.
         """
         if not 0 < level < 1:
-            raise UsageError(f"The interval's level must lie between 0 and 1; got {level}.")
+            raise UsageError(
+                f"The interval's level must lie between 0 and 1; got {level}."
+            )
         scores, bins = self.predict(tables, clip_ids), self.layout_.bins
         reach = stats.norm.ppf((1 + level) / 2) * self.residual_sigma_
-        low, high = np.clip(scores - reach, bins.low, bins.high), np.clip(scores + reach, bins.low, bins.high)
+        low, high = (
+            np.clip(scores - reach, bins.low, bins.high),
+            np.clip(scores + reach, bins.low, bins.high),
+        )
         for k, calibration in enumerate(self.calibrations_):
             if calibration is not None:
-                low[:, k], high[:, k] = calibration.interval(scores[:, k], level, system_ids)
+                low[:, k], high[:, k] = calibration.interval(
+                    scores[:, k], level, system_ids
+                )
         return np.minimum(low, scores), np.maximum(high, scores)
 
     def describe(self) -> dict[str, dict[str, Any]]:
         """Facts about the learner of each aspect, for a report."""
         check_is_fitted(self, "learners_")
-        return {aspect: fitted.describe() for aspect, fitted in zip(self.aspects_, self.learners_, strict=True)}
+        return {
+            aspect: fitted.describe()
+            for aspect, fitted in zip(self.aspects_, self.learners_, strict=True)
+        }
 
     def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """All that `from_state` needs: facts for JSON, and named arrays.
@@ -312,9 +384,15 @@ class MetaRegressor(BaseEstimator):
             for k, fitted in enumerate(self.learners_)
             for name, array in fitted.to_arrays().items()
         }
-        calibrations = [None if found is None else found.to_state() for found in self.calibrations_]
+        calibrations = [
+            None if found is None else found.to_state() for found in self.calibrations_
+        ]
         for k, state in enumerate(calibrations):
-            arrays |= {} if state is None else {f"c{k}.{name}": array for name, array in state[1].items()}
+            arrays |= (
+                {}
+                if state is None
+                else {f"c{k}.{name}": array for name, array in state[1].items()}
+            )
         facts = {
             "learner": _registered(self.learners_[0]),
             "params": self.learners_[0].get_params(deep=False),
@@ -323,7 +401,9 @@ class MetaRegressor(BaseEstimator):
             "aspects": list(self.aspects_),
             "layout": self.layout_.to_json(),
             "residual_sigma": self.residual_sigma_.tolist(),
-            "calibrations": [None if state is None else state[0] for state in calibrations],
+            "calibrations": [
+                None if state is None else state[0] for state in calibrations
+            ],
             "fitted_on": list(self.fitted_on_),
             "facts": [fitted.facts_ for fitted in self.learners_],
             "warnings": list(self.warnings_),
@@ -331,7 +411,9 @@ class MetaRegressor(BaseEstimator):
         return facts, arrays
 
     @classmethod
-    def from_state(cls, facts: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> MetaRegressor:
+    def from_state(
+        cls, facts: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
+    ) -> MetaRegressor:
         """A fitted regressor that predicts what the saved one did, bit for bit.
 
         Raises
@@ -345,27 +427,43 @@ class MetaRegressor(BaseEstimator):
             model.layout_ = Layout.from_json(facts["layout"])
             model.aspects_ = tuple(facts["aspects"])
             model.residual_sigma_ = np.array(facts["residual_sigma"], dtype=np.float64)
-            model.fitted_on_, model.warnings_ = tuple(facts["fitted_on"]), list(facts["warnings"])
+            model.fitted_on_, model.warnings_ = (
+                tuple(facts["fitted_on"]),
+                list(facts["warnings"]),
+            )
             sigmas = model.residual_sigma_
-            if sigmas.shape != (len(model.aspects_),) or not (np.isfinite(sigmas) & (sigmas > 0)).all():
+            if (
+                sigmas.shape != (len(model.aspects_),)
+                or not (np.isfinite(sigmas) & (sigmas > 0)).all()
+            ):
                 raise ValueError("one positive sigma per aspect is needed")
             model.calibrations_ = [
-                None if found is None else Calibration.from_state(found, _under(f"c{k}.", arrays))
+                None
+                if found is None
+                else Calibration.from_state(found, _under(f"c{k}.", arrays))
                 for k, found in enumerate(facts["calibrations"])
             ]
             if len(model.calibrations_) != len(model.aspects_):
                 raise ValueError("one calibration per aspect is needed")
-            if any(found is not None and found.bins != model.layout_.bins for found in model.calibrations_):
+            if any(
+                found is not None and found.bins != model.layout_.bins
+                for found in model.calibrations_
+            ):
                 raise ValueError("a calibration is of another scale")
             parts = [_under(f"a{k}.", arrays) for k in range(len(model.aspects_))]
             learners = zip(parts, facts["facts"], strict=True)
             params = dict(facts["params"])
-            model.learners_ = [kind.from_arrays(part, model.layout_, about, params) for part, about in learners]
+            model.learners_ = [
+                kind.from_arrays(part, model.layout_, about, params)
+                for part, about in learners
+            ]
             if params != model.new_learner().get_params(deep=False):
                 model.learner = kind(**params)
             return model
         except (KeyError, TypeError, ValueError) as error:
-            raise DamagedArtifact(f"The stored stack is damaged ({error!r}).") from error
+            raise DamagedArtifact(
+                f"The stored stack is damaged ({error!r})."
+            ) from error
 
     def new_learner(self) -> Learner:
         """An unfitted learner, as each aspect gets one; UsageError for an unknown name."""
@@ -377,11 +475,17 @@ class MetaRegressor(BaseEstimator):
             return Wrapped(sklearn_regressor(self.learner), self.missing)
         learner = LEARNERS[one_of(self.learner, LEARNERS, "learner")]()
         given = {"random_state": self.random_state, "missing": self.missing}
-        return learner.set_params(**{name: given[name] for name in given.keys() & learner.get_params().keys()})
+        return learner.set_params(
+            **{name: given[name] for name in given.keys() & learner.get_params().keys()}
+        )
 
 
 def _under(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+    return {
+        name.removeprefix(prefix): array
+        for name, array in arrays.items()
+        if name.startswith(prefix)
+    }
 
 
 def _registered(learner: Learner) -> str:

@@ -63,14 +63,28 @@ class LabelledRows:
         n, weight = len(clip_ids), _weights(sample_weight, clip_ids)
         y = y if weight is None else np.where(weight[:, None] > 0, y, np.nan)
         groups = None if groups is None else _names(groups, n, "groups")
-        systems = _names([""] * n if system_ids is None else system_ids, n, "system ids")
+        systems = _names(
+            [""] * n if system_ids is None else system_ids, n, "system ids"
+        )
         ids = np.array(clip_ids, dtype=object)
-        return cls(ids, aspects, y, weight, groups, systems, np.arange(n)).take(id_order(ids))
+        return cls(ids, aspects, y, weight, groups, systems, np.arange(n)).take(
+            id_order(ids)
+        )
 
     def take(self, rows) -> LabelledRows:
         """Some of the rows, by place or by a mask."""
-        parts = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "aspects"}
-        return replace(self, **{name: part if part is None else part[rows] for name, part in parts.items()})
+        parts = {
+            field.name: getattr(self, field.name)
+            for field in fields(self)
+            if field.name != "aspects"
+        }
+        return replace(
+            self,
+            **{
+                name: part if part is None else part[rows]
+                for name, part in parts.items()
+            },
+        )
 
     @property
     def labelled(self) -> np.ndarray:
@@ -80,7 +94,13 @@ class LabelledRows:
     @property
     def together(self) -> np.ndarray | None:
         """What folds keep together: the groups, else the systems where every clip names one."""
-        return self.groups if self.groups is not None else self.systems if (self.systems != "").all() else None
+        return (
+            self.groups
+            if self.groups is not None
+            else self.systems
+            if (self.systems != "").all()
+            else None
+        )
 
     def refuse_unnamed(self) -> None:
         """Refuse labelled clips without a system among others that name theirs."""
@@ -106,7 +126,9 @@ class LabelledRows:
         rows = np.flatnonzero(self.labelled)
         if not isinstance(validation, tuple | list):
             groups = None if self.groups is None else self.groups[rows]
-            held = meta_split(self.systems[rows], self.y[rows], validation, seed, groups)
+            held = meta_split(
+                self.systems[rows], self.y[rows], validation, seed, groups
+            )
             return rows[~held], rows[held]
         if len(validation) != 2:
             raise UsageError(
@@ -115,11 +137,15 @@ class LabelledRows:
         sides = [_row_numbers(side, len(self.y)) for side in validation]
         both = np.intersect1d(*sides)
         if len(both):
-            raise UsageError(f"Rows {some(both)} are on both sides of validation; a row that fits cannot measure.")
+            raise UsageError(
+                f"Rows {some(both)} are on both sides of validation; a row that fits cannot measure."
+            )
         train, test = (rows[np.isin(self.number[rows], side)] for side in sides)
         for part, what in ((train, "fit on"), (test, "measure on")):
             if not len(part):
-                raise UsageError(f"validation has no labelled row to {what}; give each side some.")
+                raise UsageError(
+                    f"validation has no labelled row to {what}; give each side some."
+                )
         return train, test
 
 
@@ -132,10 +158,15 @@ def id_order(clip_ids: Sequence[str]) -> np.ndarray:
     [1, 0, 2]
     """
     ids = [str(clip) for clip in clip_ids]
-    return np.array(sorted(range(len(ids)), key=lambda row: (len(ids[row]), ids[row])), dtype=np.int64)
+    return np.array(
+        sorted(range(len(ids)), key=lambda row: (len(ids[row]), ids[row])),
+        dtype=np.int64,
+    )
 
 
-def _labels(tables, y, clip_ids, aspects) -> tuple[list[str], tuple[str, ...], np.ndarray]:
+def _labels(
+    tables, y, clip_ids, aspects
+) -> tuple[list[str], tuple[str, ...], np.ndarray]:
     """Row ids, column names and labels, checked against each other and against the scale."""
     bins = layout_of(tables).bins
     clip_ids = list(tables[0].clip_ids if clip_ids is None else clip_ids)
@@ -143,7 +174,9 @@ def _labels(tables, y, clip_ids, aspects) -> tuple[list[str], tuple[str, ...], n
     y = np.asarray(y, dtype=np.float64)
     y = y[:, None] if y.ndim == 1 and len(aspects) == 1 else y
     if y.shape != (len(clip_ids), len(aspects)):
-        raise UsageError(f"Labels have shape {y.shape}; expected ({len(clip_ids)}, {len(aspects)}): clips by aspects.")
+        raise UsageError(
+            f"Labels have shape {y.shape}; expected ({len(clip_ids)}, {len(aspects)}): clips by aspects."
+        )
     off = ~np.isnan(y) & ~((y >= bins.low) & (y <= bins.high))
     if off.any():
         row, column = np.argwhere(off)[0]
@@ -159,11 +192,15 @@ def _weights(sample_weight, clip_ids) -> np.ndarray | None:
         return None
     weight = np.asarray(sample_weight, dtype=np.float64)
     if weight.shape != (len(clip_ids),):
-        raise UsageError(f"{len(clip_ids)} clips need as many sample weights; got shape {weight.shape}.")
+        raise UsageError(
+            f"{len(clip_ids)} clips need as many sample weights; got shape {weight.shape}."
+        )
     wrong = np.flatnonzero(~(np.isfinite(weight) & (weight >= 0)))
     if len(wrong):
         clip, value = clip_ids[wrong[0]], weight[wrong[0]]
-        raise UsageError(f"Sample weights must be finite and not negative; that of clip '{clip}' is {value}.")
+        raise UsageError(
+            f"Sample weights must be finite and not negative; that of clip '{clip}' is {value}."
+        )
     return weight
 
 
@@ -172,7 +209,13 @@ def _names(values, n: int, what: str) -> np.ndarray:
     given = np.array(list(values), dtype=object)
     if given.shape != (n,):
         raise UsageError(f"{n} clips need as many {what}; got shape {given.shape}.")
-    return np.array(["" if lacks else str(name) for name, lacks in zip(given, pd.isna(given), strict=True)], object)
+    return np.array(
+        [
+            "" if lacks else str(name)
+            for name, lacks in zip(given, pd.isna(given), strict=True)
+        ],
+        object,
+    )
 
 
 def _row_numbers(side, n: int) -> np.ndarray:
@@ -184,7 +227,9 @@ def _row_numbers(side, n: int) -> np.ndarray:
         )
     off = numbers[(numbers < 0) | (numbers >= n)]
     if len(off):
-        raise UsageError(f"Row {some(off)} of validation is not among the {n} rows 0..{n - 1}.")
+        raise UsageError(
+            f"Row {some(off)} of validation is not among the {n} rows 0..{n - 1}."
+        )
     return numbers
 
 
@@ -192,4 +237,6 @@ def equal_labels(aspect: str, y) -> list[str]:
     """The one warning of labels that are all equal; nothing for others."""
     if len(y) < 2 or (y != y[0]).any():
         return []
-    return [f"all {len(y)} labels of '{aspect}' are {y[0]:g}: nothing can be learnt or compared."]
+    return [
+        f"all {len(y)} labels of '{aspect}' are {y[0]:g}: nothing can be learnt or compared."
+    ]

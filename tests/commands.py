@@ -29,7 +29,11 @@ PRESET = BaseConfig.preset
 def call(command, *argv):
     """Exit code, standard output and standard error of a command, in this process."""
     module = importlib.import_module(f"ensemble.cli.{command}")
-    out, err, before = io.TextIOWrapper(io.BytesIO(), "utf-8"), io.StringIO(), signal.getsignal(signal.SIGTERM)
+    out, err, before = (
+        io.TextIOWrapper(io.BytesIO(), "utf-8"),
+        io.StringIO(),
+        signal.getsignal(signal.SIGTERM),
+    )
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
             code = common.run(module._main, [str(word) for word in argv])
@@ -44,7 +48,12 @@ def call(command, *argv):
 def start(command, *argv, **options):
     """The command as a process of its own, in a group of its own."""
     words = [sys.executable, "-c", LAUNCH.format(command), *map(str, argv)]
-    given = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
+    given = {
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.PIPE,
+        "text": True,
+        "start_new_session": True,
+    }
     return subprocess.Popen(words, **(given | options))
 
 
@@ -61,7 +70,11 @@ class Place:
         """A copy of the tree, its audio linked, after `edit`."""
         copy = self.tmp / "edited"
         shutil.copytree(
-            self.tree, copy, copy_function=lambda a, b: (os.link if a.endswith(".wav") else shutil.copy)(a, b)
+            self.tree,
+            copy,
+            copy_function=lambda a, b: (os.link if a.endswith(".wav") else shutil.copy)(
+                a, b
+            ),
         )
         edit(copy)
         return copy
@@ -72,7 +85,17 @@ class Place:
         return self.tmp / "clips.csv"
 
     def fit_base(self, data, *more):
-        return ["fit_base", "--data", data, *EMBEDDED, "--models", "dora:1", "--artifacts", self.tmp / "new", *more]
+        return [
+            "fit_base",
+            "--data",
+            data,
+            *EMBEDDED,
+            "--models",
+            "dora:1",
+            "--artifacts",
+            self.tmp / "new",
+            *more,
+        ]
 
     def fit_meta(self, *more):
         return ["fit_meta", "--artifacts", self.art, *more]
@@ -94,19 +117,35 @@ class Place:
 def two_epochs():
     """Base models are trained for two epochs in this process."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(BaseConfig, "preset", lambda *names: replace(PRESET(*names), max_epochs=2))
+        patch.setattr(
+            BaseConfig, "preset", lambda *names: replace(PRESET(*names), max_epochs=2)
+        )
         yield
 
 
 def finish(root, models=("dora:1",)):
     """A place in `root` whose artifacts are finished."""
     tree = write_demo(root / "tree", n_systems=4, n_prompts=8)
-    lines = [(s, *line.split(",")) for s in ("train", "dev", "test") for line in read(tree, s).splitlines()]
+    lines = [
+        (s, *line.split(","))
+        for s in ("train", "dev", "test")
+        for line in read(tree, s).splitlines()
+    ]
     table = pd.DataFrame(lines, columns=["split", "audio", "mi", "ta"])
     table["system_id"] = table["audio"].str.extract(r"(S\d+)")
-    table = table.assign(clip_id=table["audio"].str[:-4], audio=[str(tree / "wav" / name) for name in table["audio"]])
+    table = table.assign(
+        clip_id=table["audio"].str[:-4],
+        audio=[str(tree / "wav" / name) for name in table["audio"]],
+    )
     place = Place(tree, table, root / "art", root)
-    assert call(*place.fit_base(tree, "--models", *models, "--artifacts", place.art, "--jobs", 1))[0] == 0
+    assert (
+        call(
+            *place.fit_base(
+                tree, "--models", *models, "--artifacts", place.art, "--jobs", 1
+            )
+        )[0]
+        == 0
+    )
     assert call(*place.fit_meta())[0] == 0
     return place
 

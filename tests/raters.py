@@ -20,4 +20,6 @@ def ratings_of(clips, aspects, raters=4):
 
 def ratings_for(preset, clips, aspects):
     """What `fit` is to be given: ratings where the preset reads them, else None."""
-    return ratings_of(clips, aspects) if BaseConfig.preset(preset).reads_ratings else None
+    return (
+        ratings_of(clips, aspects) if BaseConfig.preset(preset).reads_ratings else None
+    )

@@ -59,7 +59,11 @@ def test_imports_follow_the_floors(package):
 
 def test_the_meta_floor_uses_only_the_ground_of_base_models():
     for path in modules("meta"):
-        used = {name.split(".")[1] for name in imported(path) if name.startswith("base_models.")}
+        used = {
+            name.split(".")[1]
+            for name in imported(path)
+            if name.startswith("base_models.")
+        }
         assert used <= META_MAY_USE, path
         assert not any(name.split(".")[0] == "torch" for name in imported(path)), path
 
@@ -74,11 +78,21 @@ def test_the_ground_does_not_import_torch_even_inside_functions(place):
 
 
 @pytest.mark.parametrize(
-    "module", ["meta", "meta.regressor", "ensemble", "ensemble.cli.shared.exit_codes", "base_models.config"]
+    "module",
+    [
+        "meta",
+        "meta.regressor",
+        "ensemble",
+        "ensemble.cli.shared.exit_codes",
+        "base_models.config",
+    ],
 )
 def test_importing_a_door_leaves_torch_unloaded(module):
     code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+    assert (
+        subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode
+        == 0
+    )
 
 
 def test_nothing_that_is_loaded_can_run_code():
@@ -87,4 +101,7 @@ def test_nothing_that_is_loaded_can_run_code():
             for node in ast.walk(ast.parse(path.read_text())):
                 if isinstance(node, ast.Call):
                     assert ast.unparse(node.func) not in UNSAFE, f"{path}:{node.lineno}"
-                    assert not any(k.arg in {"trust_remote_code", "allow_pickle"} for k in node.keywords), path
+                    assert not any(
+                        k.arg in {"trust_remote_code", "allow_pickle"}
+                        for k in node.keywords
+                    ), path

@@ -29,7 +29,9 @@ MAX_RATE, MIN_RATE, MAX_CHANNELS = 384_000, 1_000, 32
 MAX_VALUE = 1e4
 PROBE_SECONDS = 15 * 60.0
 CLIPPED, CLIPPED_RUN = 0.999, 3
-_MARGIN_SECONDS = 0.25  # read beyond the cut, so that the resampler's filter sees what follows it
+_MARGIN_SECONDS = (
+    0.25  # read beyond the cut, so that the resampler's filter sees what follows it
+)
 _SLACK_FRAMES = 8  # MPEG frames, about 0.2 s: encoder delay and padding, and the rounding of an estimate
 _UNKNOWN_LENGTH = 2**62
 _SUBTYPES = ("PCM_", "FLOAT", "DOUBLE", "VORBIS", "OPUS", "MPEG_")
@@ -58,7 +60,9 @@ class AudioInfo:
     sha256: str
 
 
-def load_audio(path: str | os.PathLike, sample_rate: int, max_seconds: float = USED_SECONDS) -> np.ndarray:
+def load_audio(
+    path: str | os.PathLike, sample_rate: int, max_seconds: float = USED_SECONDS
+) -> np.ndarray:
     """The first `max_seconds` of a clip as mono samples.
 
     Channels are averaged before resampling (soxr, HQ); no loudness normalisation, no padding.
@@ -82,11 +86,15 @@ def load_audio(path: str | os.PathLike, sample_rate: int, max_seconds: float = U
     """
     with _opened(path) as (handle, sound):
         wanted = int(np.ceil((max_seconds + _MARGIN_SECONDS) * sound.samplerate))
-        mono = np.concatenate([chunk.mean(axis=1) for chunk in _chunks(handle, sound, wanted)])
+        mono = np.concatenate(
+            [chunk.mean(axis=1) for chunk in _chunks(handle, sound, wanted)]
+        )
         rate = sound.samplerate
     if rate != sample_rate:
         mono = soxr.resample(mono, rate, sample_rate, quality="HQ")
-    return np.ascontiguousarray(mono[: round(max_seconds * sample_rate)], dtype=np.float32)
+    return np.ascontiguousarray(
+        mono[: round(max_seconds * sample_rate)], dtype=np.float32
+    )
 
 
 def probe(path: str | os.PathLike) -> AudioInfo:
@@ -110,7 +118,9 @@ def probe(path: str | os.PathLike) -> AudioInfo:
         digest = _digest(handle)
     samples = frames * channels
     rms = float(np.sqrt(energy / samples))
-    return AudioInfo(length / rate, rate, channels, peak, rms, clipped / samples, digest)
+    return AudioInfo(
+        length / rate, rate, channels, peak, rms, clipped / samples, digest
+    )
 
 
 def declared_seconds(path: str | os.PathLike) -> float:
@@ -141,13 +151,19 @@ def _regular_file(path: str | os.PathLike) -> Iterator[tuple[int, int]]:
     """File descriptor and size of a regular file that is not empty; never waits (a FIFO would block for ever)."""
     name = os.fspath(path)
     if not name or "\0" in name:
-        raise ClipError("it has no audio file" if not name else f"the file name {name!r} holds a NUL")
+        raise ClipError(
+            "it has no audio file"
+            if not name
+            else f"the file name {name!r} holds a NUL"
+        )
     try:
         handle = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
         raise ClipError(f"there is no file {name!r}") from None
     except (OSError, UnicodeEncodeError) as error:
-        raise ClipError(f"{name!r} cannot be opened: {getattr(error, 'strerror', None) or error}") from error
+        raise ClipError(
+            f"{name!r} cannot be opened: {getattr(error, 'strerror', None) or error}"
+        ) from error
     try:
         status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode):
@@ -156,7 +172,9 @@ def _regular_file(path: str | os.PathLike) -> Iterator[tuple[int, int]]:
             raise ClipError(f"{name!r} is empty (0 bytes)")
         yield handle, status.st_size
     except OSError as error:
-        raise ClipError(f"{name!r} cannot be read: {error.strerror or error}") from error
+        raise ClipError(
+            f"{name!r} cannot be read: {error.strerror or error}"
+        ) from error
     finally:
         os.close(handle)
 
@@ -172,9 +190,17 @@ def _opened(path: str | os.PathLike) -> Iterator[tuple[int, soundfile.SoundFile]
                 yield handle, sound
         except ClipError as error:
             raise ClipError(f"{os.fspath(path)!r}: {error}") from error
-        except (soundfile.SoundFileError, RuntimeError, ValueError, TypeError, MemoryError) as error:
+        except (
+            soundfile.SoundFileError,
+            RuntimeError,
+            ValueError,
+            TypeError,
+            MemoryError,
+        ) as error:
             reason = " ".join(str(getattr(error, "error_string", error)).split())
-            raise ClipError(f"{os.fspath(path)!r} cannot be decoded: {reason}") from error
+            raise ClipError(
+                f"{os.fspath(path)!r} cannot be decoded: {reason}"
+            ) from error
 
 
 def _check_container(handle: int, size: int) -> None:
@@ -187,7 +213,9 @@ def _check_container(handle: int, size: int) -> None:
     elif head[:4] == b"OggS":
         _check_last_page(handle, size)
     elif not (head[:4] == b"fLaC" or head[:3] == b"ID3" or mpeg.is_frame(head)):
-        raise ClipError("not audio of a known kind (WAV, FLAC, OGG, MP3, AIFF), by its first bytes")
+        raise ClipError(
+            "not audio of a known kind (WAV, FLAC, OGG, MP3, AIFF), by its first bytes"
+        )
 
 
 def _check_chunks(handle: int, size: int, order: str, wanted: bytes) -> None:
@@ -207,12 +235,18 @@ def _check_chunks(handle: int, size: int, order: str, wanted: bytes) -> None:
         if name == b"fmt " and len(body) == 16:
             codec = struct.unpack("<H", body[:2])[0]
             if codec not in _WAV_CODECS:
-                raise ClipError(f"WAV codec {codec} is not read; convert it to PCM or float")
+                raise ClipError(
+                    f"WAV codec {codec} is not read; convert it to PCM or float"
+                )
         if name == wanted:
-            length = long_size if length == 0xFFFFFFFF and long_size is not None else length
+            length = (
+                long_size if length == 0xFFFFFFFF and long_size is not None else length
+            )
             if at + 8 + length > size:
                 there = size - at - 8
-                raise ClipError(f"cut off: it declares {length:,} bytes of samples and holds {there:,}")
+                raise ClipError(
+                    f"cut off: it declares {length:,} bytes of samples and holds {there:,}"
+                )
             return
         at += 8 + length + length % 2
     raise ClipError("it holds no samples among its first 1000 chunks")
@@ -220,7 +254,9 @@ def _check_chunks(handle: int, size: int, order: str, wanted: bytes) -> None:
 
 def _check_last_page(handle: int, size: int) -> None:
     """An OGG stream ends with a page that is whole and marked as last; a cut file decodes to less without an error."""
-    tail = os.pread(handle, 65_536 + 282, max(0, size - 65_536 - 282))  # more than the largest page
+    tail = os.pread(
+        handle, 65_536 + 282, max(0, size - 65_536 - 282)
+    )  # more than the largest page
     at = tail.rfind(b"OggS")
     while at >= 0:
         segments = tail[at + 26] if at + 27 <= len(tail) else None
@@ -229,20 +265,28 @@ def _check_last_page(handle: int, size: int) -> None:
             if end == len(tail) and tail[at + 5] & 4:
                 return
         at = tail.rfind(b"OggS", 0, at)
-    raise ClipError("cut off: an OGG file ends with a page marked as the last, and this one does not")
+    raise ClipError(
+        "cut off: an OGG file ends with a page marked as the last, and this one does not"
+    )
 
 
 def _check_format(sound: soundfile.SoundFile) -> None:
     if not sound.subtype.startswith(_SUBTYPES):
-        raise ClipError(f"codec {sound.format} {sound.subtype} is not read; convert it to PCM, float or FLAC")
+        raise ClipError(
+            f"codec {sound.format} {sound.subtype} is not read; convert it to PCM, float or FLAC"
+        )
     if not MIN_RATE <= sound.samplerate <= MAX_RATE:
-        raise ClipError(f"a sample rate of {sound.samplerate} Hz; legal are {MIN_RATE}..{MAX_RATE}")
+        raise ClipError(
+            f"a sample rate of {sound.samplerate} Hz; legal are {MIN_RATE}..{MAX_RATE}"
+        )
     if not 1 <= sound.channels <= MAX_CHANNELS:
         raise ClipError(f"{sound.channels} channels; legal are 1..{MAX_CHANNELS}")
     if sound.frames == 0:
         raise ClipError("it holds no samples")
     if sound.frames >= _UNKNOWN_LENGTH:  # soundfile cannot read such a file to its end
-        raise ClipError("its header does not declare a length, as if written to a pipe; write it anew")
+        raise ClipError(
+            "its header does not declare a length, as if written to a pipe; write it anew"
+        )
 
 
 # ---- while decoding
@@ -259,13 +303,23 @@ def _length_error(handle: int, sound: soundfile.SoundFile, wanted: int) -> int:
     slack = _SLACK_FRAMES * real.per_frame
     more = min(real.samples, wanted) > sound.frames + slack
     if more and real.declared:
-        raise ClipError("it holds more than its header declares, as joined files do; re-encode it, e.g. as FLAC")
-    if more or (real.whole and not real.declared and real.samples < min(wanted, sound.frames) - slack):
-        raise ClipError("variable bit rate without a length header; re-encode it, e.g. as FLAC")
+        raise ClipError(
+            "it holds more than its header declares, as joined files do; re-encode it, e.g. as FLAC"
+        )
+    if more or (
+        real.whole
+        and not real.declared
+        and real.samples < min(wanted, sound.frames) - slack
+    ):
+        raise ClipError(
+            "variable bit rate without a length header; re-encode it, e.g. as FLAC"
+        )
     return 0 if real.declared else slack
 
 
-def _chunks(handle: int, sound: soundfile.SoundFile, wanted: int) -> Iterator[np.ndarray]:
+def _chunks(
+    handle: int, sound: soundfile.SoundFile, wanted: int
+) -> Iterator[np.ndarray]:
     """Float32 portions of shape (frames, channels), `wanted` frames in all or as many as there are, each checked.
 
     Memory follows what is decoded, never what the header declares.
@@ -277,7 +331,9 @@ def _chunks(handle: int, sound: soundfile.SoundFile, wanted: int) -> Iterator[np
         if len(chunk) == 0:
             break
         if not np.isfinite(chunk).all():
-            raise ClipError(f"NaN or infinite samples near {got / sound.samplerate:.1f} s")
+            raise ClipError(
+                f"NaN or infinite samples near {got / sound.samplerate:.1f} s"
+            )
         largest = np.abs(chunk).max()
         if largest > MAX_VALUE:
             raise ClipError(f"sample values up to {largest:.3g}; full scale is 1")
@@ -286,9 +342,13 @@ def _chunks(handle: int, sound: soundfile.SoundFile, wanted: int) -> Iterator[np
     if got == 0:
         raise ClipError("it holds no samples")
     if got < expected:
-        raise ClipError(f"cut off: it declares {sound.frames:,} frames and decodes to {got:,}")
+        raise ClipError(
+            f"cut off: it declares {sound.frames:,} frames and decodes to {got:,}"
+        )
     if got < min(wanted, MIN_SECONDS * sound.samplerate):
-        raise ClipError(f"too short: {got / sound.samplerate:.3f} s; at least {MIN_SECONDS} s are needed")
+        raise ClipError(
+            f"too short: {got / sound.samplerate:.3f} s; at least {MIN_SECONDS} s are needed"
+        )
 
 
 def _count_clipped(chunk: np.ndarray) -> int:

@@ -40,7 +40,9 @@ def as_labels(y: Any, n: int) -> pd.DataFrame:
     except (TypeError, ValueError) as error:
         raise UsageError(f"Labels must be numbers: {error}.") from error
     if labels.columns.empty or labels.columns.has_duplicates:
-        raise UsageError(f"Labels need one column per aspect, each with a name of its own; got {list(labels.columns)}.")
+        raise UsageError(
+            f"Labels need one column per aspect, each with a name of its own; got {list(labels.columns)}."
+        )
     return labels
 
 
@@ -52,10 +54,14 @@ def _columns(y: Any) -> pd.DataFrame:
     if y.ndim not in (1, 2):
         raise UsageError(f"Labels have the shape (n,) or (n, aspects); got {y.shape}.")
     y = y[:, None] if y.ndim == 1 else y
-    return pd.DataFrame(y, columns=["mos"] if y.shape[1] == 1 else [f"y{k}" for k in range(y.shape[1])])
+    return pd.DataFrame(
+        y, columns=["mos"] if y.shape[1] == 1 else [f"y{k}" for k in range(y.shape[1])]
+    )
 
 
-def check_labels(labels: pd.DataFrame, bins: ScoreBins, clip_ids: Sequence[str] | None = None) -> None:
+def check_labels(
+    labels: pd.DataFrame, bins: ScoreBins, clip_ids: Sequence[str] | None = None
+) -> None:
     """Refuse labels off the scale (naming the clip where ids are given), and an aspect without any label."""
     values = labels.to_numpy()
     outside = np.isinf(values) | (values < bins.low) | (values > bins.high)
@@ -71,7 +77,9 @@ def check_labels(labels: pd.DataFrame, bins: ScoreBins, clip_ids: Sequence[str] 
         raise UsageError(f"Aspect '{empty[0]}' has no label at all.")
 
 
-def judged_by_text(aspects: Sequence[str], text_aspects: Sequence[str] | None = None) -> tuple[bool, ...]:
+def judged_by_text(
+    aspects: Sequence[str], text_aspects: Sequence[str] | None = None
+) -> tuple[bool, ...]:
     """For each aspect, whether it is judged against the prompt: those named, or by default the known names (``ta`` …).
 
     >>> judged_by_text(["mi", "ta"])
@@ -81,7 +89,9 @@ def judged_by_text(aspects: Sequence[str], text_aspects: Sequence[str] | None = 
         return tuple(aspect.lower() in TEXT_ASPECTS for aspect in aspects)
     unknown = sorted(set(text_aspects) - set(aspects))
     if unknown:
-        raise UsageError(f"text_aspects names {unknown}, but the aspects are {list(aspects)}.")
+        raise UsageError(
+            f"text_aspects names {unknown}, but the aspects are {list(aspects)}."
+        )
     return tuple(aspect in text_aspects for aspect in aspects)
 
 
@@ -89,4 +99,6 @@ def mean_label(scores: np.ndarray) -> np.ndarray:
     """Mean over the labelled aspects of each clip: shape (n, aspects) to (n,); NaN where none is labelled."""
     known = np.isfinite(scores)
     count = known.sum(1)
-    return np.where(count, np.where(known, scores, 0).sum(1) / np.maximum(count, 1), np.nan)
+    return np.where(
+        count, np.where(known, scores, 0).sum(1) / np.maximum(count, 1), np.nan
+    )

@@ -46,7 +46,12 @@ def is_frame(head: bytes) -> bool:
     if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
         return False
     reserved_version, reserved_layer = head[1] & 0x18 == 0x08, head[1] & 0x06 == 0
-    return not (reserved_version or reserved_layer or head[2] & 0xF0 == 0xF0 or head[2] & 0x0C == 0x0C)
+    return not (
+        reserved_version
+        or reserved_layer
+        or head[2] & 0xF0 == 0xF0
+        or head[2] & 0x0C == 0x0C
+    )
 
 
 def _frame_size(head: bytes) -> tuple[int, int]:
@@ -56,7 +61,11 @@ def _frame_size(head: bytes) -> tuple[int, int]:
     rate = _RATES[head[2] >> 2 & 3] >> {3: 0, 2: 1, 0: 2}[version]
     samples = 384 if layer == 1 else 576 if layer == 3 and version != 3 else 1152
     slot = 4 if layer == 1 else 1
-    return ((samples // 8 // slot * bits // rate + pad) * slot, samples) if bits else (0, 0)
+    return (
+        ((samples // 8 // slot * bits // rate + pad) * slot, samples)
+        if bits
+        else (0, 0)
+    )
 
 
 def measure(handle: int, limit: int) -> Length:
@@ -65,13 +74,20 @@ def measure(handle: int, limit: int) -> Length:
     while samples < limit:
         head = os.pread(handle, 64, at)
         if head[:3] == b"ID3" and len(head) >= 10:
-            at += 10 + sum((byte & 127) << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0), strict=True))
+            at += 10 + sum(
+                (byte & 127) << shift
+                for byte, shift in zip(head[6:10], (21, 14, 7, 0), strict=True)
+            )
             at += 10 if head[5] & 16 else 0
             continue
-        kind = (head[1] & 0x1E, head[2] & 0x0C) if is_frame(head) else None  # version, layer and rate stay
+        kind = (
+            (head[1] & 0x1E, head[2] & 0x0C) if is_frame(head) else None
+        )  # version, layer and rate stay
         size, count = _frame_size(head) if kind and kind == (same or kind) else (0, 0)
         if not size:
-            return Length(samples, per_frame, not head or head[:3] in (b"TAG", b"APE"), declared)
+            return Length(
+                samples, per_frame, not head or head[:3] in (b"TAG", b"APE"), declared
+            )
         if same is None:
             same, per_frame, found = kind, count, _LENGTH.search(head)
             declared = found is not None and bool(found[1][0] & 1)

@@ -44,10 +44,15 @@ class TextTable:
         return f"{file}, {self.unit} {number}"
 
     @classmethod
-    def from_rows(cls, names: Sequence[str], rows: Sequence[Sequence[str]], places) -> TextTable:
+    def from_rows(
+        cls, names: Sequence[str], rows: Sequence[Sequence[str]], places
+    ) -> TextTable:
         """A table from n rows of ``len(names)`` cells."""
         cells = zip(*rows, strict=True) if rows else [()] * len(names)
-        return cls({name: list(column) for name, column in zip(names, cells, strict=True)}, places)
+        return cls(
+            {name: list(column) for name, column in zip(names, cells, strict=True)},
+            places,
+        )
 
 
 def read_text(path: Path) -> str:
@@ -59,15 +64,23 @@ def read_text(path: Path) -> str:
         when it is missing, not a regular file, empty, unreadable, not UTF-8, or holds a NUL.
     """
     if not path.is_file():
-        raise UsageError(f"{path} is not a file." if path.exists() else f"There is no file or folder {path}.")
+        raise UsageError(
+            f"{path} is not a file."
+            if path.exists()
+            else f"There is no file or folder {path}."
+        )
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:
-        raise UsageError(f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8.") from error
+        raise UsageError(
+            f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8."
+        ) from error
     if "\0" in text:
-        raise UsageError(f"{path} holds a NUL byte: it is not a text file, or is UTF-16; save it as UTF-8.")
+        raise UsageError(
+            f"{path} holds a NUL byte: it is not a text file, or is UTF-16; save it as UTF-8."
+        )
     if not text.strip():
         raise UsageError(f"{path} is empty.")
     return text
@@ -82,17 +95,25 @@ def check_name(name: str, place: str, what: str) -> None:
 def _list_lines(path: Path) -> list[tuple[int, list[str]]]:
     """Numbered comma-separated fields of each line that is not blank."""
     lines = enumerate(re.split(r"\r\n|\n|\r", read_text(path)), start=1)
-    return [(number, [field.strip() for field in line.split(",")]) for number, line in lines if line.strip()]
+    return [
+        (number, [field.strip() for field in line.split(",")])
+        for number, line in lines
+        if line.strip()
+    ]
 
 
 def _clip_id(name: str, place: str) -> str:
     """File name without ``.wav``; it must stay within the wav folder and name a system."""
     check_name(name, place, "file name")
     if re.match(r"[/\\~]|[A-Za-z]:", name) or ".." in re.split(r"[/\\]", name):
-        raise UsageError(f"{place}: file name {name!r} points out of the wav folder; write a plain file name.")
+        raise UsageError(
+            f"{place}: file name {name!r} points out of the wav folder; write a plain file name."
+        )
     clip_id = name.removesuffix(".wav")
     if not all(clip_id.removeprefix(PREFIX).partition("_")):
-        raise UsageError(f"{place}: {name!r} names no system; expected a name like {PREFIX}S002_P044.wav.")
+        raise UsageError(
+            f"{place}: {name!r} names no system; expected a name like {PREFIX}S002_P044.wav."
+        )
     return clip_id
 
 
@@ -122,7 +143,9 @@ def _label_lists(folder: Path) -> list[Path]:
     """Label lists of one folder; the inner split of a participant counts only where the official lists are absent."""
     official = [folder / f"{split}_mos_list.txt" for split in SPLITS]
     inner = [folder / f"{split}_inner_mos_list.txt" for split in SPLITS]
-    found = [path for path in official if path.is_file()] or [path for path in inner if path.is_file()]
+    found = [path for path in official if path.is_file()] or [
+        path for path in inner if path.is_file()
+    ]
     return found + [path for path in [folder / EVAL_LIST] if path.is_file()]
 
 
@@ -151,14 +174,21 @@ def read_tree(path: Path) -> TextTable:
     """
     if path.is_dir():
         root = find_tree(path)
-        lists = _label_lists(root / "sets" if (root / "sets").is_dir() else root) if root else []
+        lists = (
+            _label_lists(root / "sets" if (root / "sets").is_dir() else root)
+            if root
+            else []
+        )
         if not lists:
             raise UsageError(
                 f"{path} holds no clips: looked for sets/train_mos_list.txt, dev_mos_list.txt, test_mos_list.txt and "
                 f"{EVAL_LIST}.{_tables_in(path)}"
             )
     else:
-        root, lists = path.parent.parent if path.parent.name == "sets" else path.parent, [path]
+        root, lists = (
+            path.parent.parent if path.parent.name == "sets" else path.parent,
+            [path],
+        )
     prompts, wav = _read_prompts(root), root / "wav"
     rows, places, labelled_tests = [], [], set()
     for file in lists:
@@ -169,14 +199,29 @@ def read_tree(path: Path) -> TextTable:
                 labelled_tests.add(clip_id)
             audio = str(wav / f"{clip_id}.wav") if wav.is_dir() else ""
             prompt = _prompt_of(clip_id, prompts)
-            rows.append((clip_id, system_of(clip_id), prompt, audio, split, mi, ta, prompt_id_of(clip_id)))
+            rows.append(
+                (
+                    clip_id,
+                    system_of(clip_id),
+                    prompt,
+                    audio,
+                    split,
+                    mi,
+                    ta,
+                    prompt_id_of(clip_id),
+                )
+            )
             places.append((str(file), number))
     names = ("clip_id", "system_id", "prompt", "audio", "split", *ASPECTS, "prompt_id")
     return TextTable.from_rows(names, rows, places)
 
 
 def _tables_in(folder: Path) -> str:
-    tables = sorted(p.name for p in folder.iterdir() if p.suffix.lower() in {".csv", ".tsv", ".jsonl", ".parquet"})
+    tables = sorted(
+        p.name
+        for p in folder.iterdir()
+        if p.suffix.lower() in {".csv", ".tsv", ".jsonl", ".parquet"}
+    )
     return f" It does hold {', '.join(tables[:4])}: pass that file." if tables else ""
 
 
@@ -193,8 +238,12 @@ def _read_list(path: Path) -> list[tuple[int, tuple[str, str, str, str]]]:
     for number, fields in lines:
         place = f"{path}, line {number}"
         if len(fields) < 3:
-            raise UsageError(f"{place}: expected file.wav,MI,TA; got {','.join(fields)!r}.")
-        clips.append((number, (_clip_id(fields[0], place), split, fields[1], fields[2])))
+            raise UsageError(
+                f"{place}: expected file.wav,MI,TA; got {','.join(fields)!r}."
+            )
+        clips.append(
+            (number, (_clip_id(fields[0], place), split, fields[1], fields[2]))
+        )
     return clips
 
 
@@ -203,7 +252,9 @@ def _read_prompts(root: Path) -> tuple[dict[str, str], dict[str, str]]:
     folders = [root, root.parent] if root.name == "DATA" else [root]
     tables = []
     for name in ("prompt_info.txt", "demo_prompt_info.txt"):
-        path = next((folder / name for folder in folders if (folder / name).is_file()), None)
+        path = next(
+            (folder / name for folder in folders if (folder / name).is_file()), None
+        )
         tables.append(_read_prompt_file(path) if path else {})
     return tables[0], tables[1]
 
@@ -213,17 +264,26 @@ def _read_prompt_file(path: Path) -> dict[str, str]:
     header, *lines = re.split(r"\r\n|\n|\r", read_text(path))
     names = [name.strip().lower() for name in header.split("\t")]
     if "id" not in names or "text" not in names:
-        raise UsageError(f"{path}, line 1: expected a header with id and text, separated by a tab; got {header!r}.")
+        raise UsageError(
+            f"{path}, line 1: expected a header with id and text, separated by a tab; got {header!r}."
+        )
     prompts: dict[str, str] = {}
     for number, line in enumerate(lines, start=2):
         if not line.strip():
             continue
         fields = line.split("\t", len(names) - 1)
         if len(fields) < len(names):
-            raise UsageError(f"{path}, line {number}: expected {len(names)} fields separated by tabs; got {line!r}.")
-        key, text = fields[names.index("id")].strip(), fields[names.index("text")].strip()
+            raise UsageError(
+                f"{path}, line {number}: expected {len(names)} fields separated by tabs; got {line!r}."
+            )
+        key, text = (
+            fields[names.index("id")].strip(),
+            fields[names.index("text")].strip(),
+        )
         if prompts.setdefault(key, text) != text:
-            raise UsageError(f"{path}, line {number}: prompt {key!r} stands there twice, with different texts.")
+            raise UsageError(
+                f"{path}, line {number}: prompt {key!r} stands there twice, with different texts."
+            )
     return prompts
 
 
@@ -251,7 +311,9 @@ def read_rating_lists(path: Path) -> TextTable:
         for number, fields in _list_lines(file):
             place = f"{file}, line {number}"
             if len(fields) < 4:
-                raise UsageError(f"{place}: expected file.wav,rater,MI,TA; got {','.join(fields)!r}.")
+                raise UsageError(
+                    f"{place}: expected file.wav,rater,MI,TA; got {','.join(fields)!r}."
+                )
             check_name(fields[1], place, "rater")
             rows.append((_clip_id(fields[0], place), *fields[1:4]))
             places.append((str(file), number))

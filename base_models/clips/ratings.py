@@ -19,9 +19,29 @@ from base_models.clips.musiceval import TextTable, check_name
 from base_models.clips.read_clips import ALIASES, READERS, SCALE, read_scores
 from base_models.errors import UsageError, some
 
-_RATERS = ("rater", "listener", "annotator", "judge", "subject", "participant", "worker", "assessor", "user")
+_RATERS = (
+    "rater",
+    "listener",
+    "annotator",
+    "judge",
+    "subject",
+    "participant",
+    "worker",
+    "assessor",
+    "user",
+)
 RATER_COLUMNS = (*(f"{name}_id" for name in _RATERS), *_RATERS)
-RATING_COLUMNS = ("rating", "ratings", "score", "scores", "mos", "opinion_score", "vote", "votes", "mushra")
+RATING_COLUMNS = (
+    "rating",
+    "ratings",
+    "score",
+    "scores",
+    "mos",
+    "opinion_score",
+    "vote",
+    "votes",
+    "mushra",
+)
 """What the column of ratings may also be called when there is one aspect."""
 FARTHEST = 1.0
 """Mean distance of labels from mean ratings that is refused, in score points."""
@@ -58,41 +78,73 @@ def read_ratings(
     if path.is_dir() or path.suffix.lower() == ".txt":
         table = musiceval.read_rating_lists(path)
         columns = {aspect: aspect.lower() for aspect in aspects}
-        foreign = [aspect for aspect in aspects if aspect.lower() not in musiceval.ASPECTS]
+        foreign = [
+            aspect for aspect in aspects if aspect.lower() not in musiceval.ASPECTS
+        ]
         if foreign:
-            raise UsageError(f"{path} rates {some(musiceval.ASPECTS)}, not {some(foreign)}.")
+            raise UsageError(
+                f"{path} rates {some(musiceval.ASPECTS)}, not {some(foreign)}."
+            )
     elif path.suffix.lower() in READERS:
         table = READERS[path.suffix.lower()](path)
-        columns = {aspect: _rating_column(table, aspect, len(aspects) == 1, path) for aspect in aspects}
+        columns = {
+            aspect: _rating_column(table, aspect, len(aspects) == 1, path)
+            for aspect in aspects
+        }
         table = _with_ids(table, path)
     elif path.exists():
-        raise UsageError(f"{path}: ratings are read from a MusicEval folder, a .txt list, or {', '.join(READERS)}.")
+        raise UsageError(
+            f"{path}: ratings are read from a MusicEval folder, a .txt list, or {', '.join(READERS)}."
+        )
     else:
         raise UsageError(f"There is no file or folder {path}.")
-    frame = pd.DataFrame({name: table.columns[name] for name in ("clip_id", "rater_id")})
+    frame = pd.DataFrame(
+        {name: table.columns[name] for name in ("clip_id", "rater_id")}
+    )
     twice = frame.duplicated()
     if twice.any():
         row = int(twice.to_numpy().argmax())
-        raise UsageError(f"{table.place(row)}: rater '{frame['rater_id'][row]}' rates '{frame['clip_id'][row]}' twice.")
+        raise UsageError(
+            f"{table.place(row)}: rater '{frame['rater_id'][row]}' rates '{frame['clip_id'][row]}' twice."
+        )
     if frame.empty:
         raise UsageError(f"{path} holds no ratings.")
     given = bins if scale is None else _scale(scale)
     cure = "Ratings on another scale need its ends (--rating-scale LOW HIGH)."
-    values = {aspect: read_scores(table, column, given, cure) for aspect, column in columns.items()}
+    values = {
+        aspect: read_scores(table, column, given, cure)
+        for aspect, column in columns.items()
+    }
     if scale is None:
         return frame.assign(**values)
-    share = {aspect: (column - given.low) / (given.high - given.low) for aspect, column in values.items()}
-    return frame.assign(**{aspect: bins.low + (bins.high - bins.low) * column for aspect, column in share.items()})
+    share = {
+        aspect: (column - given.low) / (given.high - given.low)
+        for aspect, column in values.items()
+    }
+    return frame.assign(
+        **{
+            aspect: bins.low + (bins.high - bins.low) * column
+            for aspect, column in share.items()
+        }
+    )
 
 
 def find_ratings(data: str | os.PathLike) -> Path | None:
     """The MusicEval tree of `data` (a folder, or one of its label lists) that holds single ratings too, or None."""
     data = Path(data)
-    roots = [musiceval.find_tree(data)] if data.is_dir() else [data.parent, data.parent.parent]
-    return next((root for root in roots if root and (root / "person_mos").is_dir()), None)
+    roots = (
+        [musiceval.find_tree(data)]
+        if data.is_dir()
+        else [data.parent, data.parent.parent]
+    )
+    return next(
+        (root for root in roots if root and (root / "person_mos").is_dir()), None
+    )
 
 
-def check_ratings(ratings: pd.DataFrame, aspects: Sequence[str], bins: ScoreBins = SCALE) -> None:
+def check_ratings(
+    ratings: pd.DataFrame, aspects: Sequence[str], bins: ScoreBins = SCALE
+) -> None:
     """Check that `ratings` is a table of single ratings of these aspects, wherever it came from.
 
     Raises
@@ -100,9 +152,13 @@ def check_ratings(ratings: pd.DataFrame, aspects: Sequence[str], bins: ScoreBins
     UsageError
         when a column is missing or not numeric, a rating is off the scale, or a rater rates a clip twice.
     """
-    missing = [name for name in ("clip_id", "rater_id", *aspects) if name not in ratings]
+    missing = [
+        name for name in ("clip_id", "rater_id", *aspects) if name not in ratings
+    ]
     if missing:
-        raise UsageError(f"Ratings lack the columns {some(missing)}; they have {some(ratings.columns, 20)}.")
+        raise UsageError(
+            f"Ratings lack the columns {some(missing)}; they have {some(ratings.columns, 20)}."
+        )
     twice = ratings.duplicated(["clip_id", "rater_id"])
     if twice.any():
         clip, rater = ratings.loc[twice, ["clip_id", "rater_id"]].iloc[0]
@@ -113,10 +169,14 @@ def check_ratings(ratings: pd.DataFrame, aspects: Sequence[str], bins: ScoreBins
         off = ratings[aspect].notna() & ~ratings[aspect].between(bins.low, bins.high)
         if off.any():
             clip, value = ratings.loc[off, ["clip_id", aspect]].iloc[0]
-            raise UsageError(f"Rating {value:g} of '{clip}', '{aspect}' is off the scale {bins.low:g}..{bins.high:g}.")
+            raise UsageError(
+                f"Rating {value:g} of '{clip}', '{aspect}' is off the scale {bins.low:g}..{bins.high:g}."
+            )
 
 
-def histograms(ratings: pd.DataFrame, clip_ids: Sequence[str], aspect: str, bins: ScoreBins) -> np.ndarray:
+def histograms(
+    ratings: pd.DataFrame, clip_ids: Sequence[str], aspect: str, bins: ScoreBins
+) -> np.ndarray:
     """The raters of each clip as a distribution over bins: the mean of their ratings, each split between two bins.
 
     Parameters
@@ -133,7 +193,9 @@ def histograms(ratings: pd.DataFrame, clip_ids: Sequence[str], aspect: str, bins
     return np.where(counts[:, None] > 0, sums / np.maximum(counts, 1)[:, None], np.nan)
 
 
-def count_ratings(ratings: pd.DataFrame, clip_ids: Sequence[str], aspect: str, bins: ScoreBins):
+def count_ratings(
+    ratings: pd.DataFrame, clip_ids: Sequence[str], aspect: str, bins: ScoreBins
+):
     """How many ratings each clip has, (n,), and what falls into its bins, (n, bins.count): not yet divided."""
     row_of = {clip: row for row, clip in enumerate(clip_ids)}
     rows = ratings["clip_id"].map(row_of).to_numpy(dtype=np.float64)
@@ -153,21 +215,35 @@ def _plain(name: str) -> str:
     return name.strip().lower().replace(" ", "_").replace("-", "_")
 
 
-def _one_column(table: TextTable, legal: Sequence[str], what: str, path: Path) -> str | None:
+def _one_column(
+    table: TextTable, legal: Sequence[str], what: str, path: Path
+) -> str | None:
     found = [name for name in table.columns if _plain(name) in legal]
     if len(found) > 1:
-        raise UsageError(f"{path}: columns {some(found)} may all be the {what}; drop or rename all but one.")
+        raise UsageError(
+            f"{path}: columns {some(found)} may all be the {what}; drop or rename all but one."
+        )
     return found[0] if found else None
 
 
 def _with_ids(table: TextTable, path: Path) -> TextTable:
     """The same table with checked ``clip_id`` and ``rater_id``."""
     clip = _one_column(table, ALIASES["clip_id"].split(), "clip id", path)
-    audio = None if clip else _one_column(table, ALIASES["audio"].split(), "audio file", path)
+    audio = (
+        None
+        if clip
+        else _one_column(table, ALIASES["audio"].split(), "audio file", path)
+    )
     rater = _one_column(table, RATER_COLUMNS, "rater", path)
     if not (clip or audio) or not rater:
-        what = "clip ids (clip_id, or audio)" if rater else f"raters ({', '.join(RATER_COLUMNS[:4])} …)"
-        raise UsageError(f"{path} has no column of {what}; it has {some(table.columns, 20)}.")
+        what = (
+            "clip ids (clip_id, or audio)"
+            if rater
+            else f"raters ({', '.join(RATER_COLUMNS[:4])} …)"
+        )
+        raise UsageError(
+            f"{path} has no column of {what}; it has {some(table.columns, 20)}."
+        )
     ids = [cell.strip() for cell in table.columns[clip or audio]]
     named = {"clip_id": ids if clip else [Path(cell).stem for cell in ids]}
     named["rater_id"] = [cell.strip() for cell in table.columns[rater]]
@@ -181,7 +257,10 @@ def _with_ids(table: TextTable, path: Path) -> TextTable:
 
 def _rating_column(table: TextTable, aspect: str, alone: bool, path: Path) -> str:
     """The column that rates `aspect`: of its name, or, of a single aspect, of a usual name, or the only one left."""
-    about = {*RATER_COLUMNS, *(name for names in ALIASES.values() for name in names.split())}
+    about = {
+        *RATER_COLUMNS,
+        *(name for names in ALIASES.values() for name in names.split()),
+    }
     free = [name for name in table.columns if _plain(name) not in about]
     for legal in ((_plain(aspect),), RATING_COLUMNS if alone else ()):
         found = _one_column(table, legal, f"ratings of '{aspect}'", path)
@@ -189,17 +268,23 @@ def _rating_column(table: TextTable, aspect: str, alone: bool, path: Path) -> st
             return found
     if alone and len(free) == 1:
         return free[0]
-    raise UsageError(f"{path} has no ratings of '{aspect}': no column of that name; it has {some(table.columns, 20)}.")
+    raise UsageError(
+        f"{path} has no ratings of '{aspect}': no column of that name; it has {some(table.columns, 20)}."
+    )
 
 
 def _scale(scale: Sequence[float]) -> ScoreBins:
     low, high = scale
     if not (np.isfinite([low, high]).all() and low < high):
-        raise UsageError(f"A rating scale has a lowest and a higher highest rating; got {low:g} {high:g}.")
+        raise UsageError(
+            f"A rating scale has a lowest and a higher highest rating; got {low:g} {high:g}."
+        )
     return ScoreBins(low, high)
 
 
-def check_against_labels(ratings: pd.DataFrame, labels: pd.DataFrame, aspects: Sequence[str]) -> float:
+def check_against_labels(
+    ratings: pd.DataFrame, labels: pd.DataFrame, aspects: Sequence[str]
+) -> float:
     """How far the means of single ratings lie from the labels: the mean distance in score points, of the worst aspect.
 
     Labels are such means, of all raters or of those that were kept, so a large distance means that the ratings were
@@ -216,7 +301,10 @@ def check_against_labels(ratings: pd.DataFrame, labels: pd.DataFrame, aspects: S
     UsageError
         when the distance is above `FARTHEST`.
     """
-    both = labels.set_index("clip_id")[list(aspects)], ratings.groupby("clip_id")[list(aspects)].mean()
+    both = (
+        labels.set_index("clip_id")[list(aspects)],
+        ratings.groupby("clip_id")[list(aspects)].mean(),
+    )
     gaps = (both[0] - both[1].reindex(both[0].index)).abs().mean()
     gap = float(gaps.max()) if gaps.notna().any() else 0.0
     if gap > FARTHEST:

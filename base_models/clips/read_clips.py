@@ -38,20 +38,68 @@ ALIASES = {
     "system_id": "system_id system sys_id sysid",
     "split": "split set subset partition",
 }
-_CANONICAL = {alias: name for name, aliases in ALIASES.items() for alias in aliases.split()}
-SPLITS = {"train": "train training", "dev": "dev valid val validation development", "test": "test eval evaluation"}
+_CANONICAL = {
+    alias: name for name, aliases in ALIASES.items() for alias in aliases.split()
+}
+SPLITS = {
+    "train": "train training",
+    "dev": "dev valid val validation development",
+    "test": "test eval evaluation",
+}
 _SPLIT = {word: name for name, words in SPLITS.items() for word in words.split()}
 
-_TEXT_ASPECTS = ("ta", "text_alignment", "textual_alignment", "prompt_alignment", "prompt_adherence", "text_relevance")
-_SPELLINGS = {form for name in _TEXT_ASPECTS for form in (name, name.replace("_", " "), name.replace("_", "-"))}
-TEXT_ASPECTS = frozenset(f(name) for name in _SPELLINGS for f in (str.lower, str.upper, str.title, str.capitalize))
+_TEXT_ASPECTS = (
+    "ta",
+    "text_alignment",
+    "textual_alignment",
+    "prompt_alignment",
+    "prompt_adherence",
+    "text_relevance",
+)
+_SPELLINGS = {
+    form
+    for name in _TEXT_ASPECTS
+    for form in (name, name.replace("_", " "), name.replace("_", "-"))
+}
+TEXT_ASPECTS = frozenset(
+    f(name)
+    for name in _SPELLINGS
+    for f in (str.lower, str.upper, str.title, str.capitalize)
+)
 """Names of aspects that are judged against the prompt."""
 
 _RATING_NAMES = _SPELLINGS | {
-    *("mi", "mos", "score", "avg_score", "mean_score", "rating", "overall", "quality", "overall_quality"),
+    *(
+        "mi",
+        "mos",
+        "score",
+        "avg_score",
+        "mean_score",
+        "rating",
+        "overall",
+        "quality",
+        "overall_quality",
+    ),
     *("music_impression", "musical_impression", "naturalness", "relevance"),
-    *("ce", "cu", "pc", "pq", "content_enjoyment", "content_usefulness", "production_complexity", "production_quality"),
-    *("coherence", "musicality", "memorability", "clarity", "noisiness", "coloration", "discontinuity"),
+    *(
+        "ce",
+        "cu",
+        "pc",
+        "pq",
+        "content_enjoyment",
+        "content_usefulness",
+        "production_complexity",
+        "production_quality",
+    ),
+    *(
+        "coherence",
+        "musicality",
+        "memorability",
+        "clarity",
+        "noisiness",
+        "coloration",
+        "discontinuity",
+    ),
 }
 _BOOKKEEPING = re.compile(
     r"(n|num|nr|no|count|start|end|time|rater|listener|fold|duration|unnamed|ci)(_.*|\d*|s|ings)"
@@ -72,7 +120,10 @@ class SetAside:
 
 
 def read_clips(
-    path: str | os.PathLike, aspects: Iterable[str] | None = None, bins: ScoreBins = SCALE, labels: bool = True
+    path: str | os.PathLike,
+    aspects: Iterable[str] | None = None,
+    bins: ScoreBins = SCALE,
+    labels: bool = True,
 ) -> pd.DataFrame:
     """Read a clip table.
 
@@ -104,22 +155,31 @@ def read_clips(
     elif path.suffix.lower() in READERS:
         table = _with_standard_columns(READERS[path.suffix.lower()](path), path)
     elif path.exists():
-        raise UsageError(f"{path}: clips are read from a MusicEval folder, a .txt label list, or {', '.join(READERS)}.")
+        raise UsageError(
+            f"{path}: clips are read from a MusicEval folder, a .txt label list, or {', '.join(READERS)}."
+        )
     else:
         raise UsageError(f"There is no file or folder {path}.")
     if not table.places:
         raise UsageError(f"{path} holds no clips.")
     _check_names(table)
     chosen = _choose_aspects(table, aspects, bins, path) if labels else []
-    columns = {name: table.columns[name] for name in COLUMNS} | {"split": _read_splits(table)}
+    columns = {name: table.columns[name] for name in COLUMNS} | {
+        "split": _read_splits(table)
+    }
     columns |= {name: read_scores(table, name, bins) for name in chosen}
-    frame = pd.DataFrame(columns | {name: cells for name, cells in table.columns.items() if name not in columns})
+    frame = pd.DataFrame(
+        columns
+        | {name: cells for name, cells in table.columns.items() if name not in columns}
+    )
     frame.attrs["aspects"] = chosen
     validate_clips(frame, bins, labels)
     return frame
 
 
-def validate_clips(frame: pd.DataFrame, bins: ScoreBins = SCALE, labels: bool = True) -> None:
+def validate_clips(
+    frame: pd.DataFrame, bins: ScoreBins = SCALE, labels: bool = True
+) -> None:
     """Check that `frame` is a clip table, wherever it came from; with labels=False, train and dev may have none.
 
     Raises
@@ -130,17 +190,31 @@ def validate_clips(frame: pd.DataFrame, bins: ScoreBins = SCALE, labels: bool = 
     """
     missing = [name for name in COLUMNS if name not in frame.columns]
     aspects = frame.attrs.get("aspects")
-    if missing or aspects is None or any(aspect not in frame.columns for aspect in aspects):
-        lack = f"columns {some(missing)}" if missing else "attrs['aspects'], the list of its rated columns"
+    if (
+        missing
+        or aspects is None
+        or any(aspect not in frame.columns for aspect in aspects)
+    ):
+        lack = (
+            f"columns {some(missing)}"
+            if missing
+            else "attrs['aspects'], the list of its rated columns"
+        )
         raise UsageError(f"Not a clip table: it lacks {lack}. Make it with read_clips.")
     if not all(isinstance(cell, str) for name in COLUMNS for cell in frame[name]):
-        raise UsageError(f"Not a clip table: {', '.join(COLUMNS)} must be text ('' where there is none).")
+        raise UsageError(
+            f"Not a clip table: {', '.join(COLUMNS)} must be text ('' where there is none)."
+        )
     if (frame["clip_id"] == "").any():
-        raise UsageError(f"Row {int((frame['clip_id'] == '').argmax())} has an empty clip_id.")
+        raise UsageError(
+            f"Row {int((frame['clip_id'] == '').argmax())} has an empty clip_id."
+        )
     _check_once(frame)
     unknown, without = sorted(set(frame["split"]) - {*SPLITS, ""}), frame["split"] == ""
     if unknown:
-        raise UsageError(f"Unknown split {some(unknown)}; legal are train, dev and test.")
+        raise UsageError(
+            f"Unknown split {some(unknown)}; legal are train, dev and test."
+        )
     if 0 < without.sum() < len(frame):
         raise UsageError(
             f"{some(frame['clip_id'][without])} have no split while other clips have; fill in all or none."
@@ -148,19 +222,31 @@ def validate_clips(frame: pd.DataFrame, bins: ScoreBins = SCALE, labels: bool = 
     scores = _score_matrix(frame, aspects)
     bad = ((scores < bins.low) | (scores > bins.high) | np.isinf(scores)).any(axis=1)
     if bad.any():
-        raise UsageError(f"Labels of {some(frame['clip_id'][bad])} are off the scale {_range(bins)}.")
-    bare = frame["split"].isin(["train", "dev"]).to_numpy() & np.isnan(scores).all(axis=1)
+        raise UsageError(
+            f"Labels of {some(frame['clip_id'][bad])} are off the scale {_range(bins)}."
+        )
+    bare = frame["split"].isin(["train", "dev"]).to_numpy() & np.isnan(scores).all(
+        axis=1
+    )
     if labels and bare.any():
         why = "" if aspects else " No rated column was found; name it with aspects."
-        raise UsageError(f"Clips {some(frame['clip_id'][bare])} are in train or dev and have no label.{why}")
+        raise UsageError(
+            f"Clips {some(frame['clip_id'][bare])} are in train or dev and have no label.{why}"
+        )
 
 
 def _score_matrix(frame: pd.DataFrame, aspects: Sequence[str]) -> np.ndarray:
     """Labels, shape (n, aspects)."""
     text = [aspect for aspect in aspects if frame[aspect].dtype.kind not in "fiu"]
     if text:
-        raise UsageError(f"Not a clip table: the rated columns {some(text)} are not numbers.")
-    return np.array([frame[aspect].to_numpy(np.float64) for aspect in aspects]).reshape(len(aspects), len(frame)).T
+        raise UsageError(
+            f"Not a clip table: the rated columns {some(text)} are not numbers."
+        )
+    return (
+        np.array([frame[aspect].to_numpy(np.float64) for aspect in aspects])
+        .reshape(len(aspects), len(frame))
+        .T
+    )
 
 
 # ---- from cells to values
@@ -175,7 +261,9 @@ def _number(cell: str) -> float | None:
     return float(cell) if _NUMBER.fullmatch(cell) else None
 
 
-def read_scores(table: TextTable, name: str, bins: ScoreBins, cure: str = "") -> np.ndarray:
+def read_scores(
+    table: TextTable, name: str, bins: ScoreBins, cure: str = ""
+) -> np.ndarray:
     """Labels or ratings of one aspect, shape (n,); an empty cell is NaN.
 
     Raises
@@ -188,7 +276,10 @@ def read_scores(table: TextTable, name: str, bins: ScoreBins, cure: str = "") ->
         cell = cell.strip()
         number = _number(cell)
         if cell and (number is None or not bins.low <= number <= bins.high):
-            cure = cure or f"If '{name}' is not a rating, name the rated columns with aspects."
+            cure = (
+                cure
+                or f"If '{name}' is not a rating, name the rated columns with aspects."
+            )
             raise UsageError(
                 f"{table.place(row)}: {name} is {cell!r}; a label is a number in {_range(bins)}, or empty. {cure}"
             )
@@ -197,7 +288,10 @@ def read_scores(table: TextTable, name: str, bins: ScoreBins, cure: str = "") ->
 
 
 def _read_splits(table: TextTable) -> list[str]:
-    splits = [_SPLIT.get(cell.lower(), "" if not cell else None) for cell in table.columns["split"]]
+    splits = [
+        _SPLIT.get(cell.lower(), "" if not cell else None)
+        for cell in table.columns["split"]
+    ]
     if None in splits:
         row = splits.index(None)
         raise UsageError(
@@ -207,14 +301,20 @@ def _read_splits(table: TextTable) -> list[str]:
 
 
 def _check_names(table: TextTable) -> None:
-    for column, what in (("clip_id", "clip id"), ("system_id", "system"), ("audio", "audio file")):
+    for column, what in (
+        ("clip_id", "clip id"),
+        ("system_id", "system"),
+        ("audio", "audio file"),
+    ):
         for row, name in enumerate(table.columns[column]):
             check_name(name, table.place(row), what)
             if column == "clip_id" and not name:
                 raise UsageError(f"{table.place(row)}: the clip id is empty.")
     for row, prompt in enumerate(table.columns["prompt"]):
         if _NOT_TEXT.search(prompt):
-            raise UsageError(f"{table.place(row)}: the prompt holds a NUL or half a surrogate pair: it is not text.")
+            raise UsageError(
+                f"{table.place(row)}: the prompt holds a NUL or half a surrogate pair: it is not text."
+            )
 
 
 def _check_once(frame: pd.DataFrame) -> None:
@@ -224,11 +324,17 @@ def _check_once(frame: pd.DataFrame) -> None:
     splits = repeated.groupby("clip_id")["split"].nunique()
     torn = splits.index[splits > 1]
     if len(torn):
-        raise UsageError(f"Clips {some(torn)} are in more than one split; a clip that is trained on cannot test.")
-    raise UsageError(f"Duplicate clip ids: {some(splits.index)}. Each clip stands in one row.")
+        raise UsageError(
+            f"Clips {some(torn)} are in more than one split; a clip that is trained on cannot test."
+        )
+    raise UsageError(
+        f"Duplicate clip ids: {some(splits.index)}. Each clip stands in one row."
+    )
 
 
-def _choose_aspects(table: TextTable, asked: Iterable[str] | None, bins: ScoreBins, path: Path) -> list[str]:
+def _choose_aspects(
+    table: TextTable, asked: Iterable[str] | None, bins: ScoreBins, path: Path
+) -> list[str]:
     candidates = [name for name in table.columns if name not in {*COLUMNS, "prompt_id"}]
     if asked is not None:
         asked = [asked] if isinstance(asked, str) else list(asked)
@@ -238,8 +344,14 @@ def _choose_aspects(table: TextTable, asked: Iterable[str] | None, bins: ScoreBi
                 f"{path} has no rated columns {some(absent or asked)} (each once); it has {some(candidates, 20)}."
             )
         return asked
-    named = [name for name in candidates if name.lower().replace(" ", "_") in _RATING_NAMES]
-    return named or [name for name in candidates if not _is_bookkeeping(name) and _on_scale(table.columns[name], bins)]
+    named = [
+        name for name in candidates if name.lower().replace(" ", "_") in _RATING_NAMES
+    ]
+    return named or [
+        name
+        for name in candidates
+        if not _is_bookkeeping(name) and _on_scale(table.columns[name], bins)
+    ]
 
 
 def _is_bookkeeping(name: str) -> bool:
@@ -248,7 +360,9 @@ def _is_bookkeeping(name: str) -> bool:
 
 def _on_scale(cells: Iterable[str], bins: ScoreBins) -> bool:
     numbers = [_number(cell.strip()) for cell in cells if cell.strip()]
-    return bool(numbers) and all(number is not None and bins.low <= number <= bins.high for number in numbers)
+    return bool(numbers) and all(
+        number is not None and bins.low <= number <= bins.high for number in numbers
+    )
 
 
 # ---- plain tables
@@ -266,10 +380,14 @@ def _with_standard_columns(table: TextTable, path: Path) -> TextTable:
             )
         origin[standard] = name
         columns[standard] = (
-            cells if standard not in COLUMNS or standard == "prompt" else [cell.strip() for cell in cells]
+            cells
+            if standard not in COLUMNS or standard == "prompt"
+            else [cell.strip() for cell in cells]
         )
     if "clip_id" not in columns and "audio" not in columns:
-        raise UsageError(f"{path} has neither a clip_id nor an audio column (also: {', '.join(_CANONICAL)}).")
+        raise UsageError(
+            f"{path} has neither a clip_id nor an audio column (also: {', '.join(_CANONICAL)})."
+        )
     n = len(table.places)
     columns = {name: [""] * n for name in COLUMNS} | columns
     if "clip_id" not in origin:
@@ -279,7 +397,9 @@ def _with_standard_columns(table: TextTable, path: Path) -> TextTable:
             raise UsageError(
                 f"{path}: audio files share the names {some(ids[ids.duplicated()].unique())}; add a clip_id column."
             )
-    columns["audio"] = [str(path.parent / audio) if audio else "" for audio in columns["audio"]]
+    columns["audio"] = [
+        str(path.parent / audio) if audio else "" for audio in columns["audio"]
+    ]
     return TextTable(columns, table.places, table.unit)
 
 
@@ -300,7 +420,9 @@ def _check_delimiter(names: Sequence[str], delimiter: str, path: Path) -> None:
 
 
 def _read_delimited(path: Path, delimiter: str) -> TextTable:
-    lines = csv.reader(io.StringIO(read_text(path), newline=""), delimiter=delimiter, strict=True)
+    lines = csv.reader(
+        io.StringIO(read_text(path), newline=""), delimiter=delimiter, strict=True
+    )
     names, rows, places, last = None, [], [], 0
     try:
         for cells in lines:
@@ -316,12 +438,16 @@ def _read_delimited(path: Path, delimiter: str) -> TextTable:
                 names = _check_header(cells, path)
                 _check_delimiter(names, delimiter, path)
             elif len(cells) != len(names):
-                raise UsageError(f"{path}, line {start}: {len(cells)} cells; the header has {len(names)}.")
+                raise UsageError(
+                    f"{path}, line {start}: {len(cells)} cells; the header has {len(names)}."
+                )
             else:
                 rows.append(cells)
                 places.append((str(path), start))
     except csv.Error as error:
-        raise UsageError(f"{path}, line {last + 1}: not a well-formed row ({error}).") from error
+        raise UsageError(
+            f"{path}, line {last + 1}: not a well-formed row ({error})."
+        ) from error
     return TextTable.from_rows(names, rows, places)
 
 
@@ -329,7 +455,11 @@ def _as_text(value) -> str:
     """The text of a JSON or Parquet value; what is absent is ""."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
-    return json.dumps(value, ensure_ascii=False, default=str) if isinstance(value, (list, dict)) else str(value)
+    return (
+        json.dumps(value, ensure_ascii=False, default=str)
+        if isinstance(value, (list, dict))
+        else str(value)
+    )
 
 
 def _read_jsonl(path: Path) -> TextTable:
@@ -342,7 +472,9 @@ def _read_jsonl(path: Path) -> TextTable:
         except DamagedArtifact as error:
             raise UsageError(str(error)) from error
         if not isinstance(record, dict):
-            raise UsageError(f'{path}, line {number}: expected an object like {{"clip_id": …}}; got {line[:40]!r}.')
+            raise UsageError(
+                f'{path}, line {number}: expected an object like {{"clip_id": …}}; got {line[:40]!r}.'
+            )
         names |= dict.fromkeys(record)
         records.append(record)
         places.append((str(path), number))
@@ -356,18 +488,32 @@ def _read_parquet(path: Path) -> TextTable:
     try:
         file = pq.ParquetFile(path, page_checksum_verification=True)
         if file.metadata.num_rows > MAX_ROWS:
-            raise UsageError(f"{path} declares {file.metadata.num_rows:,} rows; more than {MAX_ROWS:,} are not read.")
+            raise UsageError(
+                f"{path} declares {file.metadata.num_rows:,} rows; more than {MAX_ROWS:,} are not read."
+            )
         table = file.read()
     except (pa.ArrowException, OSError) as error:
-        raise UsageError(f"{path} is not a readable Parquet file ({str(error).splitlines()[0]}).") from error
-    embedded = [field.name for field in table.schema if re.search("binary|struct", str(field.type))]
+        raise UsageError(
+            f"{path} is not a readable Parquet file ({str(error).splitlines()[0]})."
+        ) from error
+    embedded = [
+        field.name
+        for field in table.schema
+        if re.search("binary|struct", str(field.type))
+    ]
     if embedded:
         raise UsageError(
             f"{path}: columns {some(embedded)} hold embedded data; write it to files and give their paths."
         )
-    columns = [[_as_text(value) for value in column.to_pylist()] for column in table.columns]
+    columns = [
+        [_as_text(value) for value in column.to_pylist()] for column in table.columns
+    ]
     places = [(str(path), row) for row in range(table.num_rows)]
-    return TextTable(dict(zip(_check_header(table.column_names, path), columns, strict=True)), places, "row")
+    return TextTable(
+        dict(zip(_check_header(table.column_names, path), columns, strict=True)),
+        places,
+        "row",
+    )
 
 
 READERS: dict[str, Callable[[Path], TextTable]] = {

@@ -20,7 +20,10 @@ BANDS = 3
 
 
 def assign_splits(
-    frame: pd.DataFrame, sizes: Sequence[float] = (0.7, 0.15, 0.15), seed: int = 0, group: str | None = None
+    frame: pd.DataFrame,
+    sizes: Sequence[float] = (0.7, 0.15, 0.15),
+    seed: int = 0,
+    group: str | None = None,
 ) -> pd.Series:
     """A split for each clip, in proportion within each system and score band.
 
@@ -46,20 +49,37 @@ def assign_splits(
     DORA-MOS, section III.B, splits by system and score distribution; its published code by system alone.
     """
     sizes = np.asarray(sizes, dtype=np.float64)
-    if sizes.shape != (3,) or not (sizes >= 0).all() or abs(sizes.sum() - 1) > 1e-6 or sizes[0] == 0:
-        raise UsageError(f"Split sizes are three shares (train > 0) that sum to 1; got {tuple(sizes.tolist())}.")
+    if (
+        sizes.shape != (3,)
+        or not (sizes >= 0).all()
+        or abs(sizes.sum() - 1) > 1e-6
+        or sizes[0] == 0
+    ):
+        raise UsageError(
+            f"Split sizes are three shares (train > 0) that sum to 1; got {tuple(sizes.tolist())}."
+        )
     if group is not None and group not in frame.columns:
-        raise UsageError(f"No column '{group}' to group by; there are {some(frame.columns, 20)}.")
+        raise UsageError(
+            f"No column '{group}' to group by; there are {some(frame.columns, 20)}."
+        )
     rows = np.argsort(frame["clip_id"].to_numpy(dtype=object), kind="stable")
     ordered = frame.iloc[rows]
     groups = None if group is None else ordered[group].to_numpy(dtype=object)
-    part = _deal(ordered["system_id"], ordered[frame.attrs.get("aspects", [])], groups, sizes, seed)
+    part = _deal(
+        ordered["system_id"],
+        ordered[frame.attrs.get("aspects", [])],
+        groups,
+        sizes,
+        seed,
+    )
     splits = np.empty(len(frame), dtype=object)
     splits[rows] = np.array(SPLITS, dtype=object)[part]
     return pd.Series(splits, index=frame.index, name="split")
 
 
-def stratified_holdout(system_ids, scores, fraction: float, seed: int, groups=None) -> np.ndarray:
+def stratified_holdout(
+    system_ids, scores, fraction: float, seed: int, groups=None
+) -> np.ndarray:
     """Which clips to hold out, in proportion within each system and score band.
 
     Parameters
@@ -83,7 +103,9 @@ def stratified_holdout(system_ids, scores, fraction: float, seed: int, groups=No
         raise UsageError(f"The share to hold out lies between 0 and 1; got {fraction}.")
     part = _deal(system_ids, scores, groups, np.array([1 - fraction, fraction]), seed)
     if len(set(part.tolist())) < 2:
-        raise UsageError("Holding out needs at least 2 clips (or groups); there are fewer.")
+        raise UsageError(
+            "Holding out needs at least 2 clips (or groups); there are fewer."
+        )
     return part == 1
 
 
@@ -108,7 +130,9 @@ def folds(system_ids, scores, k: int, seed: int, groups=None) -> np.ndarray:
         raise UsageError(f"At least 2 folds are needed; got {k}.")
     part = _deal(system_ids, scores, groups, np.full(k, 1 / k), seed)
     if len(set(part.tolist())) < k:
-        raise UsageError(f"{k} folds need at least {k} clips (or groups); there are fewer.")
+        raise UsageError(
+            f"{k} folds need at least {k} clips (or groups); there are fewer."
+        )
     return part
 
 
@@ -120,20 +144,29 @@ def reached(frame: pd.DataFrame) -> str:
     """
     counts = frame["split"].value_counts()
     total = max(len(frame), 1)
-    return ", ".join(f"{name} {counts.get(name, 0)} ({100 * counts.get(name, 0) / total:.1f} %)" for name in SPLITS)
+    return ", ".join(
+        f"{name} {counts.get(name, 0)} ({100 * counts.get(name, 0) / total:.1f} %)"
+        for name in SPLITS
+    )
 
 
 def _deal(system_ids, scores, groups, sizes: np.ndarray, seed: int) -> np.ndarray:
     """Part of each clip, shape (n,): the whole method, for any number of parts."""
     systems = np.array(list(system_ids), dtype=object)
     n = len(systems)
-    scores = np.asarray(scores, dtype=np.float64).reshape(n, -1) if n else np.empty((0, 0))
+    scores = (
+        np.asarray(scores, dtype=np.float64).reshape(n, -1) if n else np.empty((0, 0))
+    )
     if groups is not None and len(groups) != n:
         raise UsageError(f"{len(groups)} groups for {n} clips.")
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
         raise UsageError(f"A seed is an integer, not negative; got {seed!r}.")
     unit = (
-        np.arange(n) if groups is None else pd.factorize(np.array(list(groups), dtype=object), use_na_sentinel=False)[0]
+        np.arange(n)
+        if groups is None
+        else pd.factorize(np.array(list(groups), dtype=object), use_na_sentinel=False)[
+            0
+        ]
     )
     rng = np.random.default_rng(seed)
     table = _units(systems, _row_means(scores), unit)
@@ -154,9 +187,14 @@ def _units(systems: np.ndarray, scores: np.ndarray, unit: np.ndarray) -> pd.Data
 
     The stratum is the unit's system; units that span systems, and those that are the only one of theirs, share one.
     """
-    clips = pd.DataFrame({"unit": unit, "system": pd.factorize(systems)[0], "score": scores})
+    clips = pd.DataFrame(
+        {"unit": unit, "system": pd.factorize(systems)[0], "score": scores}
+    )
     table = clips.groupby("unit").agg(
-        weight=("unit", "size"), first=("system", "min"), last=("system", "max"), score=("score", "mean")
+        weight=("unit", "size"),
+        first=("system", "min"),
+        last=("system", "max"),
+        score=("score", "mean"),
     )
     table["stratum"] = table["first"].where(table["first"] == table["last"], -1)
     alone = table.groupby("stratum")["weight"].transform("size") == 1
@@ -164,12 +202,16 @@ def _units(systems: np.ndarray, scores: np.ndarray, unit: np.ndarray) -> pd.Data
     return table
 
 
-def _walk(strata: np.ndarray, scores: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _walk(
+    strata: np.ndarray, scores: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
     """Units in the order in which they are dealt: strata, bands within one, and units within a band, each shuffled."""
     walk = []
     for stratum in rng.permutation(np.unique(strata)):
         members = rng.permutation(np.flatnonzero(strata == stratum))
-        ranked = members[np.argsort(scores[members], kind="stable")]  # NaN last; equal scores in random order
+        ranked = members[
+            np.argsort(scores[members], kind="stable")
+        ]  # NaN last; equal scores in random order
         band = rng.permutation(BANDS)[np.arange(len(ranked)) * BANDS // len(ranked)]
         shuffled = rng.permutation(len(ranked))
         walk.append(ranked[shuffled[np.argsort(band[shuffled], kind="stable")]])

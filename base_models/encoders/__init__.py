@@ -48,12 +48,22 @@ from base_models.errors import UsageError, one_of
 _loaded: dict = {}
 _LAZY = ("Encoder", "state_digest")
 
-__all__ = ["ENCODERS", "Encoder", "EncoderSpec", "check_kind", "known_encoders", "load_encoder", "parse_encoder"]
+__all__ = [
+    "ENCODERS",
+    "Encoder",
+    "EncoderSpec",
+    "check_kind",
+    "known_encoders",
+    "load_encoder",
+    "parse_encoder",
+]
 __all__ += ["state_digest"]
 
 
 def __getattr__(name: str):
-    if name == "ENCODERS":  # looked up late: a package that offers an encoder imports this one first
+    if (
+        name == "ENCODERS"
+    ):  # looked up late: a package that offers an encoder imports this one first
         return known_encoders()[0]
     if name not in _LAZY:
         raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
@@ -77,10 +87,14 @@ def parse_encoder(text: str) -> tuple[str, str | None]:
     name, equals, folder = text.partition("=")
     known, refused = known_encoders()
     if name in refused:
-        raise UsageError(f"Encoder '{name}' cannot be used: {refused[name]}. Repair or remove that package.")
+        raise UsageError(
+            f"Encoder '{name}' cannot be used: {refused[name]}. Repair or remove that package."
+        )
     one_of(name, known, "encoder")
     if equals and not folder:
-        raise UsageError(f"Encoder '{text}' names no folder; write '{name}=FOLDER', or just '{name}'.")
+        raise UsageError(
+            f"Encoder '{text}' names no folder; write '{name}=FOLDER', or just '{name}'."
+        )
     return name, folder or None
 
 
@@ -122,15 +136,23 @@ def load_encoder(name: str, folder: Path | str | None = None, device: str = "cpu
     """
     name, written = parse_encoder(name)
     spec, folder = known_encoders()[0][name], folder or written
-    key = (name, str(Path(folder).expanduser().absolute()) if folder else None, str(device))
+    key = (
+        name,
+        str(Path(folder).expanduser().absolute()) if folder else None,
+        str(device),
+    )
     if key in _loaded:
         return _loaded[key]
     if folder is not None and spec.embedded:
-        raise UsageError(f"Encoder '{name}' needs no weights; leave the folder {folder} out.")
+        raise UsageError(
+            f"Encoder '{name}' needs no weights; leave the folder {folder} out."
+        )
 
     from base_models.encoders.weights import WeightFiles
 
-    files = WeightFiles.find(spec, key[1])  # before torch is loaded, so that a refusal is quick
+    files = WeightFiles.find(
+        spec, key[1]
+    )  # before torch is loaded, so that a refusal is quick
     from base_models.devices import resolve_device
 
     resolve_device(device)

@@ -76,10 +76,17 @@ class Encoder(EncoderSpec):
         """
         lengths = {len(item) for item in batch}
         if len(lengths) != 1:
-            raise UsageError(f"A batch holds items of one length, so that none is padded; got {sorted(lengths)}.")
+            raise UsageError(
+                f"A batch holds items of one length, so that none is padded; got {sorted(lengths)}."
+            )
         self.module.eval()
         with torch.inference_mode(), full_precision(self.device):
-            return self.module(torch.from_numpy(np.stack(batch)).to(self.device)).float().cpu().numpy()
+            return (
+                self.module(torch.from_numpy(np.stack(batch)).to(self.device))
+                .float()
+                .cpu()
+                .numpy()
+            )
 
 
 @contextlib.contextmanager
@@ -88,14 +95,21 @@ def full_precision(device: str):
     with contextlib.ExitStack() as stack:
         stack.enter_context(torch.autocast(torch.device(device).type, enabled=False))
         if torch.device(device).type == "cuda":
-            stack.enter_context(torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False))
+            stack.enter_context(
+                torch.backends.cudnn.flags(
+                    enabled=True, deterministic=True, allow_tf32=False
+                )
+            )
         yield
 
 
 def state_digest(encoder: Encoder) -> str:
     """SHA-256 over every parameter and buffer, to show that nothing moved."""
     digest = hashlib.sha256(encoder.signature.encode())
-    for name, tensor in [*encoder.module.named_parameters(), *encoder.module.named_buffers()]:
+    for name, tensor in [
+        *encoder.module.named_parameters(),
+        *encoder.module.named_buffers(),
+    ]:
         array = tensor.detach().cpu().contiguous().numpy()
         digest.update(f"{name} {array.dtype} {array.shape} ".encode() + array.tobytes())
     return digest.hexdigest()
@@ -107,14 +121,24 @@ def prepare_audio(spec: EncoderSpec, shortest: int) -> Callable[[str], np.ndarra
     def prepare(path: str) -> np.ndarray:
         samples = load_audio(path, spec.sample_rate)
         if len(samples) < shortest:
-            seconds, least = len(samples) / spec.sample_rate, shortest / spec.sample_rate
-            raise ClipError(f"too short: {seconds:.3f} s, and '{spec.name}' needs at least {least:.3f} s")
+            seconds, least = (
+                len(samples) / spec.sample_rate,
+                shortest / spec.sample_rate,
+            )
+            raise ClipError(
+                f"too short: {seconds:.3f} s, and '{spec.name}' needs at least {least:.3f} s"
+            )
         return samples
 
     return prepare
 
 
-def assembled(files: WeightFiles, what: str, make: Callable[[dict], Any], name: str = "config.json") -> Any:
+def assembled(
+    files: WeightFiles,
+    what: str,
+    make: Callable[[dict], Any],
+    name: str = "config.json",
+) -> Any:
     """What `make` builds from a config, its random initial weights drawn without moving torch's generator.
 
     Parameters
@@ -130,9 +154,18 @@ def assembled(files: WeightFiles, what: str, make: Callable[[dict], Any], name: 
     """
     config = files.json(name)
     try:
-        with torch.random.fork_rng(devices=[]):  # random initial weights, replaced at once
+        with torch.random.fork_rng(
+            devices=[]
+        ):  # random initial weights, replaced at once
             return make(config)
-    except (TypeError, KeyError, AttributeError, ValueError, RuntimeError, StrictDataclassError) as error:
+    except (
+        TypeError,
+        KeyError,
+        AttributeError,
+        ValueError,
+        RuntimeError,
+        StrictDataclassError,
+    ) as error:
         reason = " ".join(str(error).split())[:300]
         raise UsageError(
             f"{files.paths[name]} does not describe a {what} model ({type(error).__name__}: {reason})."
@@ -149,4 +182,9 @@ def check_prompt(prompt: str) -> str:
 def say_cut(prompt: str, limit: int, what: str) -> None:
     """Log that only the start of a prompt is read."""
     start = " ".join(prompt[:36].split())
-    log.warning("The prompt '%s…' has more than %d %s; what follows them is not read.", start, limit, what)
+    log.warning(
+        "The prompt '%s…' has more than %d %s; what follows them is not read.",
+        start,
+        limit,
+        what,
+    )

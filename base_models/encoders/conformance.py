@@ -39,15 +39,21 @@ def check_encoder(encoder: Encoder, items: Sequence[str]) -> list[str]:
         try:
             prepared[item] = encoder.prepare(item)
         except Exception as error:
-            problems.append(f"prepare fails on {item!r} ({type(error).__name__}: {error})")
+            problems.append(
+                f"prepare fails on {item!r} ({type(error).__name__}: {error})"
+            )
             continue
         problems += _prepared(encoder, item, prepared[item])
     if not problems:
         alone = {item: encoder.encode([array]) for item, array in prepared.items()}
         for item, embedding in alone.items():
-            problems += _embedding(encoder, item, embedding) + _repeats(encoder, prepared[item], embedding, item)
+            problems += _embedding(encoder, item, embedding) + _repeats(
+                encoder, prepared[item], embedding, item
+            )
         problems += [] if problems else _company(encoder, prepared, alone)
-        problems += _rate(encoder, alone) if encoder.kind == "audio" and not problems else []
+        problems += (
+            _rate(encoder, alone) if encoder.kind == "audio" and not problems else []
+        )
     if state_digest(encoder) != state:
         problems.append("its parameters or buffers changed")
     if _generators() != seeds:
@@ -64,7 +70,9 @@ def _facts(encoder: Encoder) -> list[str]:
     if not encoder.licence:
         problems.append("it states no licence")
     if not encoder.embedded and len(encoder.digest) != 64:
-        problems.append("it has weights and no digest of them, so embeddings of other weights would pass as its own")
+        problems.append(
+            "it has weights and no digest of them, so embeddings of other weights would pass as its own"
+        )
     if any(parameter.requires_grad for parameter in encoder.module.parameters()):
         problems.append("some of its parameters can be trained")
     return problems
@@ -84,20 +92,34 @@ def _embedding(encoder: Encoder, item: str, embedding: np.ndarray) -> list[str]:
     problems = []
     if embedding.dtype != np.float32:
         problems.append(f"embeddings are {embedding.dtype}, not float32")
-    if embedding.ndim != 3 or embedding.shape[::2] != (1, encoder.dim) or embedding.shape[1] < 1:
-        problems.append(f"the embedding of {item!r} has shape {embedding.shape}, not (1, T, {encoder.dim}), T > 0")
+    if (
+        embedding.ndim != 3
+        or embedding.shape[::2] != (1, encoder.dim)
+        or embedding.shape[1] < 1
+    ):
+        problems.append(
+            f"the embedding of {item!r} has shape {embedding.shape}, not (1, T, {encoder.dim}), T > 0"
+        )
     elif not np.isfinite(embedding).all():
         problems.append(f"the embedding of {item!r} is not finite")
     return problems
 
 
-def _repeats(encoder: Encoder, array: np.ndarray, embedding: np.ndarray, item: str) -> list[str]:
+def _repeats(
+    encoder: Encoder, array: np.ndarray, embedding: np.ndarray, item: str
+) -> list[str]:
     encoder.module.train()  # as somebody might who trains a head on top
     again = encoder.encode([array])
-    return [] if again.tobytes() == embedding.tobytes() else [f"encoding {item!r} again gives other numbers"]
+    return (
+        []
+        if again.tobytes() == embedding.tobytes()
+        else [f"encoding {item!r} again gives other numbers"]
+    )
 
 
-def _company(encoder: Encoder, prepared: dict[str, np.ndarray], alone: dict[str, np.ndarray]) -> list[str]:
+def _company(
+    encoder: Encoder, prepared: dict[str, np.ndarray], alone: dict[str, np.ndarray]
+) -> list[str]:
     """Items of one length, in a batch and each alone."""
     groups = defaultdict(list)
     for item, array in prepared.items():
@@ -108,13 +130,21 @@ def _company(encoder: Encoder, prepared: dict[str, np.ndarray], alone: dict[str,
         try:
             together = encoder.encode([prepared[item] for item in names])
         except Exception as error:
-            problems.append(f"a batch of {len(names)} fails ({type(error).__name__}: {error})")
+            problems.append(
+                f"a batch of {len(names)} fails ({type(error).__name__}: {error})"
+            )
             continue
-        apart = np.concatenate([alone[item] for item in names]) if len({alone[i].shape for i in names}) == 1 else None
+        apart = (
+            np.concatenate([alone[item] for item in names])
+            if len({alone[i].shape for i in names}) == 1
+            else None
+        )
         if apart is None or together.shape != apart.shape:
             problems.append("items of one length do not give embeddings of one shape")
         elif np.abs(together - apart).max() > TOLERANCE * np.abs(apart).max():
-            problems.append(f"a batch changes its members by up to {np.abs(together - apart).max():.2g}")
+            problems.append(
+                f"a batch changes its members by up to {np.abs(together - apart).max():.2g}"
+            )
     return problems
 
 
@@ -139,8 +169,14 @@ def _refusals(encoder: Encoder, arrays: list[np.ndarray]) -> list[str]:
     except ClipError:
         pass
     except Exception as error:
-        problems.append(f"prepare answers {bad!r} with {type(error).__name__}, not with ClipError")
-    uneven = [array for i, array in enumerate(arrays) if i == 0 or len(array) != len(arrays[0])][:2]
+        problems.append(
+            f"prepare answers {bad!r} with {type(error).__name__}, not with ClipError"
+        )
+    uneven = [
+        array
+        for i, array in enumerate(arrays)
+        if i == 0 or len(array) != len(arrays[0])
+    ][:2]
     if len(uneven) == 2:
         try:
             encoder.encode(uneven)
@@ -152,4 +188,9 @@ def _refusals(encoder: Encoder, arrays: list[np.ndarray]) -> list[str]:
 
 def _generators() -> tuple:
     legacy = np.random.get_state()  # noqa: NPY002, it is numpy's global generator that must not move
-    return torch.get_rng_state().numpy().tobytes(), random.getstate(), legacy[1].tobytes(), legacy[2]
+    return (
+        torch.get_rng_state().numpy().tobytes(),
+        random.getstate(),
+        legacy[1].tobytes(),
+        legacy[2],
+    )

@@ -40,7 +40,12 @@ class FilledClips:
     @property
     def content(self) -> tuple[str, ...]:
         """One key per kept row, equal for clips of equal audio and prompt."""
-        return tuple(a + t for a, t in zip(self.audio_keys, self.text_keys or [""] * len(self.kept), strict=True))
+        return tuple(
+            a + t
+            for a, t in zip(
+                self.audio_keys, self.text_keys or [""] * len(self.kept), strict=True
+            )
+        )
 
 
 def fill_clips(
@@ -61,15 +66,25 @@ def fill_clips(
     ids = clip_ids(clips)
     missing = {"audio", *(["prompt"] if text else [])} - set(clips.columns)
     if missing:
-        raise UsageError(f"The table of clips has no column {sorted(missing)}; its columns are {list(clips.columns)}.")
+        raise UsageError(
+            f"The table of clips has no column {sorted(missing)}; its columns are {list(clips.columns)}."
+        )
     paths = dict(zip(ids, map(_text, clips["audio"]), strict=True))
     audio_keys, aside = store.fill(audio, paths, on_progress=on_progress)
     text_keys: dict[str, str] = {}
     if text:
-        prompts = {clip: _text(prompt) for clip, prompt in zip(ids, clips["prompt"], strict=True) if clip in audio_keys}
+        prompts = {
+            clip: _text(prompt)
+            for clip, prompt in zip(ids, clips["prompt"], strict=True)
+            if clip in audio_keys
+        }
         text_keys, text_aside = store.fill(text, prompts, on_progress=on_progress)
         aside = [*aside, *text_aside]
-    kept = [i for i, clip in enumerate(ids) if clip in audio_keys and (text is None or clip in text_keys)]
+    kept = [
+        i
+        for i, clip in enumerate(ids)
+        if clip in audio_keys and (text is None or clip in text_keys)
+    ]
     return FilledClips(
         tuple(kept),
         tuple(audio_keys[ids[i]] for i in kept),
@@ -83,14 +98,18 @@ def _text(cell) -> str:
     return "" if pd.isna(cell) else str(cell)
 
 
-def load_clips(filled: FilledClips, store: EmbeddingStore, audio: Encoder, text: Encoder | None) -> Embedded:
+def load_clips(
+    filled: FilledClips, store: EmbeddingStore, audio: Encoder, text: Encoder | None
+) -> Embedded:
     """Read the embeddings of the kept rows; clips of equal content share one array."""
 
     def read(encoder: Encoder, keys: tuple[str, ...]) -> list[np.ndarray]:
         arrays = {key: store.get(encoder, key) for key in dict.fromkeys(keys)}
         return [arrays[key] for key in keys]
 
-    return Embedded(read(audio, filled.audio_keys), read(text, filled.text_keys) if text else None)
+    return Embedded(
+        read(audio, filled.audio_keys), read(text, filled.text_keys) if text else None
+    )
 
 
 def embed_all(
@@ -106,7 +125,10 @@ def embed_all(
     filled = fill_clips(clips, store, audio, text)
     if filled.set_aside:
         first, others = filled.set_aside[0], len(filled.set_aside) - 1
-        raise ClipError(f"Clip '{first.clip_id}': {first.reason}" + (f" (and {others} more clips)" if others else ""))
+        raise ClipError(
+            f"Clip '{first.clip_id}': {first.reason}"
+            + (f" (and {others} more clips)" if others else "")
+        )
     return filled, load_clips(filled, store, audio, text)
 
 
@@ -119,7 +141,9 @@ def clip_ids(clips: pd.DataFrame) -> list[str]:
         when `clips` is not a DataFrame or an id stands twice.
     """
     if not isinstance(clips, pd.DataFrame):
-        raise UsageError(f"Neural base models need a table of clips (a DataFrame); got {type(clips).__name__}.")
+        raise UsageError(
+            f"Neural base models need a table of clips (a DataFrame); got {type(clips).__name__}."
+        )
     ids = [str(clip) for clip in clips.get("clip_id", clips.index)]
     if len(set(ids)) != len(ids):
         raise UsageError("Clip ids must be unique; some stand twice in the table.")
@@ -128,4 +152,8 @@ def clip_ids(clips: pd.DataFrame) -> list[str]:
 
 def system_ids(clips: pd.DataFrame) -> list[str]:
     """Systems of the clips; one nameless system when the table has no column ``system_id``."""
-    return [str(system) for system in clips["system_id"]] if "system_id" in clips else [""] * len(clips)
+    return (
+        [str(system) for system in clips["system_id"]]
+        if "system_id" in clips
+        else [""] * len(clips)
+    )

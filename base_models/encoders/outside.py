@@ -16,7 +16,9 @@ from base_models.encoders.specs import EncoderSpec
 GROUP = "stackedmos.encoders"
 
 
-def outside_encoders(taken: Container[str]) -> tuple[dict[str, EncoderSpec], dict[str, str]]:
+def outside_encoders(
+    taken: Container[str],
+) -> tuple[dict[str, EncoderSpec], dict[str, str]]:
     """The encoders that installed packages offer.
 
     Parameters
@@ -31,13 +33,19 @@ def outside_encoders(taken: Container[str]) -> tuple[dict[str, EncoderSpec], dic
     specs: dict[str, EncoderSpec] = {}
     refused: dict[str, str] = {}
     for point in sorted(entry_points(group=GROUP), key=lambda it: (it.name, it.value)):
-        if point.name in taken:  # ours stays, or an installed package could change what a preset means
+        if (
+            point.name in taken
+        ):  # ours stays, or an installed package could change what a preset means
             continue
         try:
             specs[point.name] = _load(point)
-        except Exception as error:  # whatever a package raises, it is told and not spread
+        except (
+            Exception
+        ) as error:  # whatever a package raises, it is told and not spread
             package = point.dist.name if point.dist else point.module
-            refused[point.name] = f"{type(error).__name__} in '{point.value}' of package '{package}': {error}"
+            refused[point.name] = (
+                f"{type(error).__name__} in '{point.value}' of package '{package}': {error}"
+            )
     return specs, refused
 
 
@@ -46,9 +54,13 @@ def _load(point: EntryPoint) -> EncoderSpec:
     if not isinstance(spec, EncoderSpec):
         raise TypeError(f"it is a {type(spec).__name__}, not an EncoderSpec")
     if spec.name != point.name or not re.fullmatch(r"\w[\w.]*", spec.name):
-        raise ValueError(f"its spec is named '{spec.name}'; the entry point's name, of letters, digits, '_' and '.'")
+        raise ValueError(
+            f"its spec is named '{spec.name}'; the entry point's name, of letters, digits, '_' and '.'"
+        )
     if spec.kind not in ("audio", "text") or spec.dim < 1:
-        raise ValueError(f"kind '{spec.kind}' and dim {spec.dim}; legal are 'audio' or 'text', and at least 1")
+        raise ValueError(
+            f"kind '{spec.kind}' and dim {spec.dim}; legal are 'audio' or 'text', and at least 1"
+        )
     if spec.kind == "audio" and not (spec.sample_rate and spec.frame_rate):
         raise ValueError("an audio encoder states its sample_rate and frame_rate")
     if spec.files and "config.json" not in spec.files:

@@ -9,7 +9,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-COMMERCIAL = {"mit", "apache-2.0", "bsd-2-clause", "bsd-3-clause", "isc", "cc0-1.0", "cc-by-4.0", "unlicense"}
+COMMERCIAL = {
+    "mit",
+    "apache-2.0",
+    "bsd-2-clause",
+    "bsd-3-clause",
+    "isc",
+    "cc0-1.0",
+    "cc-by-4.0",
+    "unlicense",
+}
 """Licences, written as in `EncoderSpec.commercial`, that are known to allow commercial use."""
 WEIGHTS, PICKLE = "model.safetensors", "pytorch_model.bin"
 
@@ -82,8 +91,14 @@ _MULAN = {
     "repository": "OpenMuQ/MuQ-MuLan-large",
     "revision": "2e01c796b71dca71b45251384c04cd7b237c9020",
     "elsewhere": {
-        "muq": ("OpenMuQ/MuQ-large-msd-iter", "0562a57814f6f8bbd9fdea0a25921a2fce1a841a"),
-        "xlm-roberta": ("FacebookAI/xlm-roberta-base", "e73636d4f797dec63c3081bb6ed5c7b0bb3f2089"),
+        "muq": (
+            "OpenMuQ/MuQ-large-msd-iter",
+            "0562a57814f6f8bbd9fdea0a25921a2fce1a841a",
+        ),
+        "xlm-roberta": (
+            "FacebookAI/xlm-roberta-base",
+            "e73636d4f797dec63c3081bb6ed5c7b0bb3f2089",
+        ),
     },
     "pickled": True,
     "megabytes": 2654,
@@ -199,12 +214,21 @@ SPECS = (
     EncoderSpec(
         name="muq_mulan_text",
         kind="text",
-        files=("config.json", WEIGHTS, "xlm-roberta/config.json", "xlm-roberta/tokenizer.json"),
+        files=(
+            "config.json",
+            WEIGHTS,
+            "xlm-roberta/config.json",
+            "xlm-roberta/tokenizer.json",
+        ),
         batch_size=16,
         **_MULAN,
     ),
     EncoderSpec(
-        name="clap_text", kind="text", files=("config.json", WEIGHTS, "tokenizer.json"), batch_size=16, **_CLAP
+        name="clap_text",
+        kind="text",
+        files=("config.json", WEIGHTS, "tokenizer.json"),
+        batch_size=16,
+        **_CLAP,
     ),
     EncoderSpec(
         name="qwen3",
@@ -227,6 +251,13 @@ SPECS = (
         megabytes=599,
         batch_size=16,
     ),
-    EncoderSpec(name="logmel", kind="audio", dim=128, licence="MIT", sample_rate=24_000, frame_rate=12.5),
+    EncoderSpec(
+        name="logmel",
+        kind="audio",
+        dim=128,
+        licence="MIT",
+        sample_rate=24_000,
+        frame_rate=12.5,
+    ),
     EncoderSpec(name="hashed_text", kind="text", dim=128, licence="MIT", batch_size=64),
 )

@@ -79,9 +79,14 @@ class EmbeddingStore:
         # files of one format and equal length have equal sizes: neighbours can share a batch
         missing.sort(key=lambda key: (_size(encoder, sources[key]), key))
         for batch in _batches(
-            encoder, {key: sources[key] for key in missing}, batch_size or encoder.batch_size, failed
+            encoder,
+            {key: sources[key] for key in missing},
+            batch_size or encoder.batch_size,
+            failed,
         ):
-            for (key, _), embedding in zip(batch, encoder.encode([array for _, array in batch]), strict=True):
+            for (key, _), embedding in zip(
+                batch, encoder.encode([array for _, array in batch]), strict=True
+            ):
                 if np.isfinite(embedding).all():
                     self._put(encoder, key, embedding)
                 else:
@@ -89,10 +94,14 @@ class EmbeddingStore:
             done += len(batch)
             report(encoder.name, done, total)
         if failed:
-            report(encoder.name, total, total)  # those that cannot be used are done with, too
+            report(
+                encoder.name, total, total
+            )  # those that cannot be used are done with, too
         reasons |= {clip: failed[key] for clip, key in key_of.items() if key in failed}
         keys = {clip: key for clip, key in key_of.items() if key not in failed}
-        return keys, [SetAside(clip, reasons[clip]) for clip in items if clip in reasons]
+        return keys, [
+            SetAside(clip, reasons[clip]) for clip in items if clip in reasons
+        ]
 
     def get(self, encoder, key: str) -> np.ndarray:
         """One embedding, array of shape (T, dim), float16 or float32 as stored; bytes are checked.
@@ -112,20 +121,30 @@ class EmbeddingStore:
         signature = encoder if isinstance(encoder, str) else encoder.signature
         if self.folder is None:
             if (signature, key) not in self._memory:
-                raise UsageError(f"No embedding of {key[:12]}… by {signature} in memory; fill the store first.")
+                raise UsageError(
+                    f"No embedding of {key[:12]}… by {signature} in memory; fill the store first."
+                )
             return self._memory[signature, key]
         path = self.path(signature, key)
         if not path.is_file():
             raise UsageError(f"No embedding {path}; fill the store first.")
         tensors = parse_tensors(read_bytes(path), str(path))
         embedding, stated = tensors.get("embedding"), tensors.get("sha256")
-        if embedding is None or stated is None or stated.tobytes() != _digest(signature, key, embedding):
-            raise DamagedArtifact(f"{path} was changed after it was written; filling the store computes it again.")
+        if (
+            embedding is None
+            or stated is None
+            or stated.tobytes() != _digest(signature, key, embedding)
+        ):
+            raise DamagedArtifact(
+                f"{path} was changed after it was written; filling the store computes it again."
+            )
         return embedding
 
     def path(self, signature: str, key: str) -> Path:
         """Where an entry is kept."""
-        return self.folder / f"{signature}.{self.dtype}" / key[:2] / f"{key}.safetensors"
+        return (
+            self.folder / f"{signature}.{self.dtype}" / key[:2] / f"{key}.safetensors"
+        )
 
     def _intact(self, encoder, key: str) -> bool:
         try:
@@ -139,13 +158,20 @@ class EmbeddingStore:
 
     def _put(self, encoder, key: str, embedding: np.ndarray) -> None:
         fits = np.abs(embedding).max(initial=0) <= np.finfo(np.float16).max
-        embedding = np.ascontiguousarray(embedding, dtype=self.dtype if fits else np.float32)
+        embedding = np.ascontiguousarray(
+            embedding, dtype=self.dtype if fits else np.float32
+        )
         if self.folder is None:
             embedding.flags.writeable = False
             self._memory[encoder.signature, key] = embedding
             return
-        digest = np.frombuffer(_digest(encoder.signature, key, embedding), dtype=np.uint8)
-        write_tensors(self.path(encoder.signature, key), {"embedding": embedding, "sha256": digest})
+        digest = np.frombuffer(
+            _digest(encoder.signature, key, embedding), dtype=np.uint8
+        )
+        write_tensors(
+            self.path(encoder.signature, key),
+            {"embedding": embedding, "sha256": digest},
+        )
 
 
 def _digest(signature: str, key: str, embedding: np.ndarray) -> bytes:
@@ -163,7 +189,9 @@ def _by_content(encoder: EncoderSpec, items: Mapping[str, str]):
     reasons: dict[str, str] = {}
     for clip, item in items.items():
         try:
-            key_of[clip] = content_hash(item) if encoder.kind == "audio" else _text_hash(item)
+            key_of[clip] = (
+                content_hash(item) if encoder.kind == "audio" else _text_hash(item)
+            )
         except ClipError as error:
             reasons[clip] = str(error)
         else:

@@ -53,7 +53,10 @@ class WeightFiles:
         """
         if folder is None:
             if spec.pickled and _cached(spec, WEIGHTS) is None:
-                raise _absent(spec, "the hub has them only as a pickle, and a pickle is never loaded here")
+                raise _absent(
+                    spec,
+                    "the hub has them only as a pickle, and a pickle is never loaded here",
+                )
             return cls({name: _from_hub(spec, name) for name in spec.files})
         missing = missing_files(spec, folder)
         if missing:
@@ -65,7 +68,11 @@ class WeightFiles:
         """SHA-256 over names and contents; the same weights have the same digest wherever they lie."""
         if not self.paths:
             return ""
-        return sha256("".join(f"{name} {sha256(data)}\n" for name, data in self.contents.items()).encode())
+        return sha256(
+            "".join(
+                f"{name} {sha256(data)}\n" for name, data in self.contents.items()
+            ).encode()
+        )
 
     def json(self, name: str) -> dict[str, Any]:
         """One JSON file."""
@@ -83,11 +90,20 @@ class WeightFiles:
             tensors = safetensors.torch.load(self.contents[WEIGHTS])
         except (KeyboardInterrupt, SystemExit):
             raise
-        except BaseException as error:  # the Rust reader may panic, and a panic is not an Exception
-            raise DamagedArtifact(f"{path} is not a readable safetensors file ({error}).") from error
-        return {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
+        except (
+            BaseException
+        ) as error:  # the Rust reader may panic, and a panic is not an Exception
+            raise DamagedArtifact(
+                f"{path} is not a readable safetensors file ({error})."
+            ) from error
+        return {
+            name: t.float() if t.is_floating_point() else t
+            for name, t in tensors.items()
+        }
 
-    def fill(self, module: torch.nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
+    def fill(
+        self, module: torch.nn.Module, tensors: Mapping[str, torch.Tensor]
+    ) -> None:
         """Put `tensors` into `module`: every one that it has, none that it has not.
 
         Raises
@@ -98,14 +114,22 @@ class WeightFiles:
             naming the file, when a tensor holds NaN or infinity.
         """
         path = self.paths[WEIGHTS]
-        bad = [name for name, t in tensors.items() if t.is_floating_point() and not t.isfinite().all()]
+        bad = [
+            name
+            for name, t in tensors.items()
+            if t.is_floating_point() and not t.isfinite().all()
+        ]
         if bad:
-            raise DamagedArtifact(f"{path}: {some(bad)} of its tensors hold NaN or infinity.")
+            raise DamagedArtifact(
+                f"{path}: {some(bad)} of its tensors hold NaN or infinity."
+            )
         try:
             module.load_state_dict(dict(tensors), strict=True)
         except RuntimeError as error:
             reason = " ".join(str(error).split())[:400]
-            raise UsageError(f"{path} does not hold the weights that its config.json describes: {reason}") from error
+            raise UsageError(
+                f"{path} does not hold the weights that its config.json describes: {reason}"
+            ) from error
 
 
 def missing_files(spec: EncoderSpec, folder: Path | str | None = None) -> list[str]:
@@ -120,14 +144,20 @@ def fetch_command(spec: EncoderSpec) -> str:
     groups: dict[tuple, list[str]] = {}
     for file in spec.files:
         repository, revision, name = spec.source(file)
-        below = file.removesuffix(name).rstrip("/") if repository != spec.repository else ""
+        below = (
+            file.removesuffix(name).rstrip("/") if repository != spec.repository else ""
+        )
         groups.setdefault((repository, revision, below), []).append(
             PICKLE if spec.pickled and name == WEIGHTS else name
         )
     commands = []
     for (repository, revision, below), names in groups.items():
-        into = f" --local-dir {spec.name}{below and '/' + below}" if spec.pickled else ""
-        commands.append(f"hf download {repository} {' '.join(names)} --revision {revision}{into}")
+        into = (
+            f" --local-dir {spec.name}{below and '/' + below}" if spec.pickled else ""
+        )
+        commands.append(
+            f"hf download {repository} {' '.join(names)} --revision {revision}{into}"
+        )
     if spec.pickled:
         commands.append(f"(cd {spec.name} && {_CONVERTER})")
     return " && ".join(commands)
@@ -137,7 +167,9 @@ def _cached(spec: EncoderSpec, file: str) -> Path | None:
     from huggingface_hub import constants, try_to_load_from_cache
 
     repository, revision, name = spec.source(file)
-    found = try_to_load_from_cache(repository, name, cache_dir=constants.HF_HUB_CACHE, revision=revision)
+    found = try_to_load_from_cache(
+        repository, name, cache_dir=constants.HF_HUB_CACHE, revision=revision
+    )
     return Path(found) if isinstance(found, str) else None
 
 
@@ -149,11 +181,18 @@ def _from_hub(spec: EncoderSpec, file: str) -> Path:
     repository, revision, name = spec.source(file)
     refusal = _refusal(repository, revision, name)
     if refusal:
-        raise _absent(spec, f"{file} is not in the cache {constants.HF_HUB_CACHE}, and {refusal}")
+        raise _absent(
+            spec, f"{file} is not in the cache {constants.HF_HUB_CACHE}, and {refusal}"
+        )
     try:
-        return Path(hf_hub_download(repo_id=repository, filename=name, revision=revision))
+        return Path(
+            hf_hub_download(repo_id=repository, filename=name, revision=revision)
+        )
     except Exception as error:  # whatever the client raises, the cure is the same
-        raise _absent(spec, f"downloading {file} failed ({type(error).__name__}: {str(error)[:200]})") from error
+        raise _absent(
+            spec,
+            f"downloading {file} failed ({type(error).__name__}: {str(error)[:200]})",
+        ) from error
 
 
 def _refusal(repository: str, revision: str, name: str) -> str:
@@ -165,16 +204,22 @@ def _refusal(repository: str, revision: str, name: str) -> str:
 
     def ask():
         try:
-            get_hf_file_metadata(hf_hub_url(repository, name, revision=revision), timeout=NETWORK_SECONDS)
+            get_hf_file_metadata(
+                hf_hub_url(repository, name, revision=revision), timeout=NETWORK_SECONDS
+            )
             answer[0] = ""
         except EntryNotFoundError:
             answer[0] = "the hub has no such file at that revision" + (
                 _CONVERT if name.endswith(".safetensors") else ""
             )
         except Exception as error:  # whatever the client raises, the cure is the same
-            answer[0] = f"the hub refused or cannot be reached ({type(error).__name__}: {str(error)[:120]})"
+            answer[0] = (
+                f"the hub refused or cannot be reached ({type(error).__name__}: {str(error)[:120]})"
+            )
 
-    asking = threading.Thread(target=ask, daemon=True)  # a name server that never answers ignores the time limit
+    asking = threading.Thread(
+        target=ask, daemon=True
+    )  # a name server that never answers ignores the time limit
     asking.start()
     asking.join(NETWORK_SECONDS + 0.5)
     return answer[0]
@@ -195,7 +240,9 @@ def _lacks(folder: Path, missing: list[str]) -> str:
 
 
 def _absent(spec: EncoderSpec, why: str) -> UsageError:
-    embedded = next(other.name for other in SPECS if other.kind == spec.kind and other.embedded)
+    embedded = next(
+        other.name for other in SPECS if other.kind == spec.kind and other.embedded
+    )
     into = f"'{spec.name}={spec.name}'" if spec.pickled else f"'{spec.name}=FOLDER'"
     return UsageError(
         f"Encoder '{spec.name}' needs the weights of {spec.repository} at revision {spec.revision}; {why}. "

@@ -17,14 +17,21 @@ from scipy import stats
 from base_models.errors import UsageError, some
 
 LEVELS = ("utterance", "system")
-_BLOCK_NUMBERS = 2_000_000  # about ten arrays of this many float64 live at once: below 200 MB
+_BLOCK_NUMBERS = (
+    2_000_000  # about ten arrays of this many float64 live at once: below 200 MB
+)
 _CACHED_ROWS = 128  # resamples whose arrays stay in the processor's cache
 
 
 def _checked(y_true, y_pred) -> tuple[np.ndarray, np.ndarray]:
-    y_true, y_pred = np.asarray(y_true, dtype=np.float64), np.asarray(y_pred, dtype=np.float64)
+    y_true, y_pred = (
+        np.asarray(y_true, dtype=np.float64),
+        np.asarray(y_pred, dtype=np.float64),
+    )
     if y_true.ndim != 1 or y_true.shape != y_pred.shape:
-        raise UsageError(f"A metric compares two lists of one length; got shapes {y_true.shape} and {y_pred.shape}.")
+        raise UsageError(
+            f"A metric compares two lists of one length; got shapes {y_true.shape} and {y_pred.shape}."
+        )
     if not (np.isfinite(y_true).all() and np.isfinite(y_pred).all()):
         raise UsageError("A metric needs finite scores; found NaN or infinity.")
     return y_true, y_pred
@@ -35,7 +42,9 @@ def _correlation(coefficient: Callable, y_true, y_pred) -> float:
     if len(y_true) < 2 or np.ptp(y_true) == 0 or np.ptp(y_pred) == 0:
         return float("nan")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # scipy warns of nearly constant input, and still answers
+        warnings.simplefilter(
+            "ignore"
+        )  # scipy warns of nearly constant input, and still answers
         return float(coefficient(y_true, y_pred).statistic)
 
 
@@ -109,9 +118,13 @@ def evaluate(
         when shapes disagree, a prediction is not finite, a truth is infinite, or some clips lack a system id.
     """
     rows = []
-    for *facts, value, drawn, n in _measure(y_true, y_pred, system_ids, aspects, n_bootstrap, seed, prompt_ids):
+    for *facts, value, drawn, n in _measure(
+        y_true, y_pred, system_ids, aspects, n_bootstrap, seed, prompt_ids
+    ):
         rows.append((*facts, value, *percentiles(drawn, level), n))
-    return pd.DataFrame(rows, columns=["aspect", "level", "metric", "value", "low", "high", "n"])
+    return pd.DataFrame(
+        rows, columns=["aspect", "level", "metric", "value", "low", "high", "n"]
+    )
 
 
 def evaluate_difference(
@@ -136,9 +149,15 @@ def evaluate_difference(
     """
     options = (system_ids, aspects, n_bootstrap, seed, prompt_ids)
     rows = []
-    for a, b in zip(_measure(y_true, first, *options), _measure(y_true, second, *options), strict=True):
+    for a, b in zip(
+        _measure(y_true, first, *options),
+        _measure(y_true, second, *options),
+        strict=True,
+    ):
         rows.append((*a[:3], a[3] - b[3], *percentiles(a[4] - b[4], level), a[5]))
-    return pd.DataFrame(rows, columns=["aspect", "level", "metric", "value", "low", "high", "n"])
+    return pd.DataFrame(
+        rows, columns=["aspect", "level", "metric", "value", "low", "high", "n"]
+    )
 
 
 def evaluate_mean(
@@ -162,16 +181,33 @@ def evaluate_mean(
     table : DataFrame with columns aspect, level, metric, value, least, most, low, high, n; least and most are the
         smallest and the largest value of a repetition
     """
-    measured = [_measure(y_true, each, system_ids, aspects, n_bootstrap, seed, prompt_ids) for each in predictions]
+    measured = [
+        _measure(y_true, each, system_ids, aspects, n_bootstrap, seed, prompt_ids)
+        for each in predictions
+    ]
     rows = []
     for same in zip(*measured, strict=True):
-        values, drawn = np.array([one[3] for one in same]), np.mean([one[4] for one in same], axis=0)
-        rows.append((*same[0][:3], values.mean(), values.min(), values.max(), *percentiles(drawn, level), same[0][5]))
+        values, drawn = (
+            np.array([one[3] for one in same]),
+            np.mean([one[4] for one in same], axis=0),
+        )
+        rows.append(
+            (
+                *same[0][:3],
+                values.mean(),
+                values.min(),
+                values.max(),
+                *percentiles(drawn, level),
+                same[0][5],
+            )
+        )
     names = ["aspect", "level", "metric", "value", "least", "most", "low", "high", "n"]
     return pd.DataFrame(rows, columns=names)
 
 
-def _measure(y_true, y_pred, system_ids, aspects, n_bootstrap: int, seed: int, prompt_ids=None):
+def _measure(
+    y_true, y_pred, system_ids, aspects, n_bootstrap: int, seed: int, prompt_ids=None
+):
     """Aspect, level, metric, value, its resampled values and n, for every combination."""
     y_true, y_pred, system_ids = validated(y_true, y_pred, system_ids, aspects)
     prompts = prompt_codes(prompt_ids, len(y_true))
@@ -183,10 +219,18 @@ def _measure(y_true, y_pred, system_ids, aspects, n_bootstrap: int, seed: int, p
         clusters = system if len(means[0]) > 1 else np.arange(len(truth))
         weights = bootstrap_weights(clusters.max(initial=-1) + 1, n_bootstrap, seed)
         if len(means[0]) > 1 and crossed(system, prompts[kept]):
-            drawn = _resample_crossed(truth, prediction, system, prompts[kept], weights, seed)
+            drawn = _resample_crossed(
+                truth, prediction, system, prompts[kept], weights, seed
+            )
         else:
-            pairs = zip(LEVELS, ((truth, prediction), means), (clusters, None), strict=True)
-            drawn = {level: resample(*pair, weights, cluster) for level, pair, cluster in pairs if len(pair[0]) > 1}
+            pairs = zip(
+                LEVELS, ((truth, prediction), means), (clusters, None), strict=True
+            )
+            drawn = {
+                level: resample(*pair, weights, cluster)
+                for level, pair, cluster in pairs
+                if len(pair[0]) > 1
+            }
         for name, pair in zip(LEVELS, ((truth, prediction), means), strict=True):
             for metric, function in METRICS.items():
                 values = drawn[name][metric] if name in drawn else np.empty(0)
@@ -200,7 +244,9 @@ def prompt_codes(prompt_ids, n: int) -> np.ndarray:
     names = [str(name) for name in prompt_ids]
     if len(names) != n:
         raise UsageError(f"{len(names)} prompts for {n} clips; give one per clip.")
-    return pd.factorize(pd.Series([name or ("", i) for i, name in enumerate(names)], dtype=object))[0]
+    return pd.factorize(
+        pd.Series([name or ("", i) for i, name in enumerate(names)], dtype=object)
+    )[0]
 
 
 def crossed(system, prompt) -> bool:
@@ -208,27 +254,50 @@ def crossed(system, prompt) -> bool:
     return bool((pd.Series(system).groupby(np.asarray(prompt)).nunique() > 1).any())
 
 
-def validated(y_true, y_pred, system_ids, aspects) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def validated(
+    y_true, y_pred, system_ids, aspects
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Truth and prediction of shape (n, aspects) and n system names, or UsageError as in `evaluate`."""
-    y_true, y_pred = np.asarray(y_true, dtype=np.float64), np.asarray(y_pred, dtype=np.float64)
+    y_true, y_pred = (
+        np.asarray(y_true, dtype=np.float64),
+        np.asarray(y_pred, dtype=np.float64),
+    )
     if len(aspects) == 1 and y_true.ndim == y_pred.ndim == 1:
         y_true, y_pred = y_true[:, None], y_pred[:, None]
-    if y_true.ndim != 2 or y_true.shape != y_pred.shape or y_true.shape[1] != len(aspects):
+    if (
+        y_true.ndim != 2
+        or y_true.shape != y_pred.shape
+        or y_true.shape[1] != len(aspects)
+    ):
         shapes = f"{y_true.shape} and {y_pred.shape}"
-        raise UsageError(f"Expected truth and prediction of shape (n, {len(aspects)}); got {shapes}.")
-    for what, values, bad in (("Truth", y_true, np.isinf(y_true)), ("Prediction", y_pred, ~np.isfinite(y_pred))):
+        raise UsageError(
+            f"Expected truth and prediction of shape (n, {len(aspects)}); got {shapes}."
+        )
+    for what, values, bad in (
+        ("Truth", y_true, np.isinf(y_true)),
+        ("Prediction", y_pred, ~np.isfinite(y_pred)),
+    ):
         if bad.any():
             row, column = np.argwhere(bad)[0]
             raise UsageError(
                 f"{what} of row {row}, aspect '{aspects[column]}' is {values[row, column]}; {bad.sum()} such in all. "
                 "Only truths may be NaN (unlabelled); predict or drop these clips first."
             )
-    names = np.array([""] * len(y_true) if system_ids is None else [str(name) for name in system_ids], dtype=object)
+    names = np.array(
+        [""] * len(y_true)
+        if system_ids is None
+        else [str(name) for name in system_ids],
+        dtype=object,
+    )
     if len(names) != len(y_true):
-        raise UsageError(f"{len(names)} system ids for {len(y_true)} clips; give one per clip.")
+        raise UsageError(
+            f"{len(names)} system ids for {len(y_true)} clips; give one per clip."
+        )
     unnamed = np.flatnonzero(names == "")
     if 0 < len(unnamed) < len(names):
-        raise UsageError(f"Rows {some(map(str, unnamed))} have no system id, others have; name all systems or none.")
+        raise UsageError(
+            f"Rows {some(map(str, unnamed))} have no system id, others have; name all systems or none."
+        )
     return y_true, y_pred, names
 
 
@@ -240,21 +309,29 @@ def system_means(values, system) -> np.ndarray:
     return np.round(np.bincount(system, weights=values) / np.bincount(system), 10)
 
 
-def bootstrap_weights(n_clusters: int, n_bootstrap: int, seed: int | Sequence[int]) -> np.ndarray:
+def bootstrap_weights(
+    n_clusters: int, n_bootstrap: int, seed: int | Sequence[int]
+) -> np.ndarray:
     """How often each cluster is drawn in each resample: (n_bootstrap, n_clusters), rows sum to n_clusters."""
     if n_bootstrap < 0:
         raise UsageError(f"n_bootstrap counts resamples; got {n_bootstrap}.")
     if n_clusters < 1 or n_bootstrap < 1:
         return np.zeros((n_bootstrap, n_clusters))
-    drawn = np.random.default_rng(seed).multinomial(n_clusters, np.full(n_clusters, 1 / n_clusters), size=n_bootstrap)
+    drawn = np.random.default_rng(seed).multinomial(
+        n_clusters, np.full(n_clusters, 1 / n_clusters), size=n_bootstrap
+    )
     return drawn.astype(np.float64)
 
 
-def _resample_crossed(y_true, y_pred, system, prompt, weights, seed: int) -> dict[str, dict[str, np.ndarray]]:
+def _resample_crossed(
+    y_true, y_pred, system, prompt, weights, seed: int
+) -> dict[str, dict[str, np.ndarray]]:
     """Both levels on resamples of systems (`weights`) and, independently, of prompts."""
     _, prompt = np.unique(prompt, return_inverse=True)
     drawn = bootstrap_weights(prompt.max() + 1, len(weights), [seed, 1])
-    cells, cell = np.unique(np.column_stack([system, prompt]), axis=0, return_inverse=True)
+    cells, cell = np.unique(
+        np.column_stack([system, prompt]), axis=0, return_inverse=True
+    )
     in_cells = weights[:, cells[:, 0]] * drawn[:, cells[:, 1]]
     return {
         "utterance": resample(y_true, y_pred, in_cells, cell),
@@ -294,7 +371,9 @@ def resample(y_true, y_pred, weights, cluster=None) -> dict[str, np.ndarray]:
         block = slice(first, first + step)
         here, sign_x, sign_y = cluster[block], _signs(x, block), _signs(y, block)
         signs = sign_x, sign_y, sign_x * sign_y, np.abs(sign_x), np.abs(sign_y)
-        of_x, of_y, *of_pairs = (np.add.reduceat(s, starts, axis=0, dtype=np.float64) for s in signs)
+        of_x, of_y, *of_pairs = (
+            np.add.reduceat(s, starts, axis=0, dtype=np.float64) for s in signs
+        )
         heads = np.flatnonzero(np.diff(here, prepend=-1))
         of_pairs = [np.add.reduceat(s, heads, axis=1) for s in of_pairs]
         for start in range(0, len(weights), _CACHED_ROWS):
@@ -302,11 +381,15 @@ def resample(y_true, y_pred, weights, cluster=None) -> dict[str, np.ndarray]:
             w = weights[rows]
             centred = x[block] - mean_x[rows, None], y[block] - mean_y[rows, None]
             sums[:6, rows] += _sums(w[:, here], *centred, w @ of_x, w @ of_y)
-            sums[6:, rows] += [np.einsum("ij,ij->i", w[:, here[heads]], w @ s) for s in of_pairs]
+            sums[6:, rows] += [
+                np.einsum("ij,ij->i", w[:, here[heads]], w @ s) for s in of_pairs
+            ]
     return _from_sums(weights @ np.add.reduceat((x - y) ** 2, starts) / total, sums)
 
 
-def resample_means(y_true, y_pred, system, weights, clip_weights) -> dict[str, np.ndarray]:
+def resample_means(
+    y_true, y_pred, system, weights, clip_weights
+) -> dict[str, np.ndarray]:
     """Every metric of system means, on resamples that change the means themselves.
 
     Parameters
@@ -329,9 +412,15 @@ def resample_means(y_true, y_pred, system, weights, clip_weights) -> dict[str, n
         within = clip_weights[first : first + step]
         counts = within @ member
         w = np.where(counts > 0, weights[first : first + step], 0)
-        x, y = (np.round((within * v) @ member / np.where(counts > 0, counts, 1), 10) for v in (y_true, y_pred))
+        x, y = (
+            np.round((within * v) @ member / np.where(counts > 0, counts, 1), 10)
+            for v in (y_true, y_pred)
+        )
         found.append(_metrics_of_rows(x, y, w))
-    return {metric: np.concatenate([part[metric] for part in found] or [np.empty(0)]) for metric in METRICS}
+    return {
+        metric: np.concatenate([part[metric] for part in found] or [np.empty(0)])
+        for metric in METRICS
+    }
 
 
 def _metrics_of_rows(x, y, weights) -> dict[str, np.ndarray]:
@@ -342,21 +431,36 @@ def _metrics_of_rows(x, y, weights) -> dict[str, np.ndarray]:
     signs = sign_x, sign_y, sign_x * sign_y, np.abs(sign_x), np.abs(sign_y)
     ranks_and_pairs = [(weights[:, None, :] @ s)[:, 0] for s in signs]
     centred = [v - ((weights * v).sum(axis=1) / total)[:, None] for v in (x, y)]
-    return _from_sums((weights * (x - y) ** 2).sum(axis=1) / total, _sums(weights, *centred, *ranks_and_pairs))
+    return _from_sums(
+        (weights * (x - y) ** 2).sum(axis=1) / total,
+        _sums(weights, *centred, *ranks_and_pairs),
+    )
 
 
 def _sums(w, from_x, from_y, rank_x, rank_y, *pairs) -> np.ndarray:
     """Cross product and two squares, for values, ranks and pairs: (9, resamples) from arrays (resamples, points)."""
-    terms = from_x * from_y, from_x**2, from_y**2, rank_x * rank_y, rank_x**2, rank_y**2, *pairs
+    terms = (
+        from_x * from_y,
+        from_x**2,
+        from_y**2,
+        rank_x * rank_y,
+        rank_x**2,
+        rank_y**2,
+        *pairs,
+    )
     return np.array([np.einsum("ij,ij->i", w, term) for term in terms])
 
 
 def _from_sums(squared_error, sums) -> dict[str, np.ndarray]:
     defined = (sums[7] > 0) & (sums[8] > 0)
     found = {"mse": squared_error}
-    for metric, (cross, xx, yy) in zip(("lcc", "srcc", "ktau"), sums.reshape(3, 3, -1), strict=True):
+    for metric, (cross, xx, yy) in zip(
+        ("lcc", "srcc", "ktau"), sums.reshape(3, 3, -1), strict=True
+    ):
         scale = np.sqrt(np.where(defined, xx, 1)) * np.sqrt(np.where(defined, yy, 1))
-        found[metric] = np.where(defined, np.clip(cross / np.where(scale > 0, scale, np.inf), -1, 1), np.nan)
+        found[metric] = np.where(
+            defined, np.clip(cross / np.where(scale > 0, scale, np.inf), -1, 1), np.nan
+        )
     return found
 
 

@@ -65,43 +65,85 @@ def likelihood_difference(
 
     Parameters and returns are those of `likelihood`; both tables are of the same clips, in the order of `first`.
     """
-    return _measured([first, second.take(first.clip_ids)], ratings, system_ids, n_bootstrap, seed, level)
+    return _measured(
+        [first, second.take(first.clip_ids)],
+        ratings,
+        system_ids,
+        n_bootstrap,
+        seed,
+        level,
+    )
 
 
-def _measured(tables, ratings, system_ids, n_bootstrap: int, seed: int, level: float) -> pd.DataFrame:
+def _measured(
+    tables, ratings, system_ids, n_bootstrap: int, seed: int, level: float
+) -> pd.DataFrame:
     """The first table's likelihood, less the second's where there are two."""
     ids, rows = tables[0].clip_ids, []
     if system_ids is not None and len(system_ids) != len(ids):
-        raise UsageError(f"{len(system_ids)} system ids for {len(ids)} clips; give one per clip.")
+        raise UsageError(
+            f"{len(system_ids)} system ids for {len(ids)} clips; give one per clip."
+        )
     for table in tables:
         _check_held_out(table)
     for aspect in [name for name in tables[0].aspects if name in ratings]:
         check_ratings(ratings, [aspect], tables[0].bins)
-        counts, sums = zip(*(log_probabilities(table, ratings, aspect) for table in tables), strict=True)
+        counts, sums = zip(
+            *(log_probabilities(table, ratings, aspect) for table in tables),
+            strict=True,
+        )
         counts, sums = counts[0], sums[0] - (sums[1] if len(sums) > 1 else 0)
         rated = counts > 0
         if not rated.any():
-            raise UsageError(f"None of the {len(ids)} clips has a single rating of '{aspect}'.")
-        system = np.arange(len(ids)) if system_ids is None else np.unique(list(system_ids), return_inverse=True)[1]
+            raise UsageError(
+                f"None of the {len(ids)} clips has a single rating of '{aspect}'."
+            )
+        system = (
+            np.arange(len(ids))
+            if system_ids is None
+            else np.unique(list(system_ids), return_inverse=True)[1]
+        )
         system = np.arange(len(ids)) if len(set(system[rated])) < 2 else system
         _, system = np.unique(system[rated], return_inverse=True)
         weights = bootstrap_weights(system.max() + 1, n_bootstrap, seed)
-        drawn = weights @ np.bincount(system, sums[rated]) / (weights @ np.bincount(system, counts[rated]))
+        drawn = (
+            weights
+            @ np.bincount(system, sums[rated])
+            / (weights @ np.bincount(system, counts[rated]))
+        )
         value = sums.sum() / counts.sum()
-        rows.append((aspect, value, *percentiles(drawn, level), int(counts.sum()), int(rated.sum())))
+        rows.append(
+            (
+                aspect,
+                value,
+                *percentiles(drawn, level),
+                int(counts.sum()),
+                int(rated.sum()),
+            )
+        )
     if not rows:
-        raise UsageError(f"There are predictions of {some(tables[0].aspects)}, and ratings of {some(ratings.columns)}.")
-    return pd.DataFrame(rows, columns=["aspect", "value", "low", "high", "ratings", "clips"])
+        raise UsageError(
+            f"There are predictions of {some(tables[0].aspects)}, and ratings of {some(ratings.columns)}."
+        )
+    return pd.DataFrame(
+        rows, columns=["aspect", "value", "low", "high", "ratings", "clips"]
+    )
 
 
-def log_probabilities(table: PredictionTable, ratings: pd.DataFrame, aspect: str) -> tuple[np.ndarray, np.ndarray]:
+def log_probabilities(
+    table: PredictionTable, ratings: pd.DataFrame, aspect: str
+) -> tuple[np.ndarray, np.ndarray]:
     """How many ratings each clip has, (n,), and the sum of their log-probabilities, (n,)."""
     counts, shares = count_ratings(ratings, table.clip_ids, aspect, table.bins)
     return counts, (shares * np.log(np.maximum(table.of(aspect), FLOOR))).sum(-1)
 
 
 def _check_held_out(table: PredictionTable) -> None:
-    seen = [clip for clip in table.clip_ids if clip in table.trained_on or clip in table.selected_on]
+    seen = [
+        clip
+        for clip in table.clip_ids
+        if clip in table.trained_on or clip in table.selected_on
+    ]
     if seen:
         raise UsageError(
             f"Clips {some(seen)} were used to train '{table.model}'; the likelihood of their ratings says nothing. "

@@ -36,16 +36,24 @@ class Transport:
     def __init__(self, cost: Callable[[Tensor, Tensor], Tensor], stride: int = 1):
         self.cost, self.stride = cost, stride
 
-    def __call__(self, frames: Tensor, frame_mask: Tensor, tokens: Tensor, token_mask: Tensor) -> Tensor:
+    def __call__(
+        self, frames: Tensor, frame_mask: Tensor, tokens: Tensor, token_mask: Tensor
+    ) -> Tensor:
         frames, tokens = frames.float(), tokens.float()
         if not tokens.square().sum().isfinite():
-            return tokens.new_tensor(float("nan"))  # diverged; the solvers would stumble over it in words of their own
+            return tokens.new_tensor(
+                float("nan")
+            )  # diverged; the solvers would stumble over it in words of their own
         pairs = self.pairs(frames, frame_mask, tokens, token_mask)
         return torch.stack([self.cost(x, y) for x, y in pairs]).mean()
 
-    def pairs(self, frames: Tensor, frame_mask: Tensor, tokens: Tensor, token_mask: Tensor) -> Iterator[tuple]:
+    def pairs(
+        self, frames: Tensor, frame_mask: Tensor, tokens: Tensor, token_mask: Tensor
+    ) -> Iterator[tuple]:
         """The two clouds of each clip at their true lengths, float32: (ceil(T / stride), D) and (T', D)."""
-        for x, x_mask, y, y_mask in zip(frames, frame_mask, tokens, token_mask, strict=True):
+        for x, x_mask, y, y_mask in zip(
+            frames, frame_mask, tokens, token_mask, strict=True
+        ):
             yield _thinned(x[x_mask].float(), self.stride), y[y_mask].float()
 
 
@@ -56,7 +64,9 @@ def _thinned(frames: Tensor, stride: int) -> Tensor:
     return F.avg_pool1d(frames.T[None], stride, ceil_mode=True)[0].T
 
 
-def sinkhorn_cost(blur: float = 0.05, scaling: float = 0.5) -> Callable[[Tensor, Tensor], Tensor]:
+def sinkhorn_cost(
+    blur: float = 0.05, scaling: float = 0.5
+) -> Callable[[Tensor, Tensor], Tensor]:
     """The debiased Sinkhorn divergence for the cost |x - y|² / 2 (WhisQ, Table I, in geomloss' words).
 
     Parameters
@@ -67,7 +77,9 @@ def sinkhorn_cost(blur: float = 0.05, scaling: float = 0.5) -> Callable[[Tensor,
     """
     from geomloss import SamplesLoss
 
-    return SamplesLoss("sinkhorn", p=2, blur=blur, scaling=scaling, backend="tensorized")
+    return SamplesLoss(
+        "sinkhorn", p=2, blur=blur, scaling=scaling, backend="tensorized"
+    )
 
 
 def sinkhorn_plan(frames: Tensor, tokens: Tensor, blur: float = 0.05) -> Tensor:
@@ -82,12 +94,30 @@ def sinkhorn_plan(frames: Tensor, tokens: Tensor, blur: float = 0.05) -> Tensor:
     import ot
     from geomloss import SamplesLoss
 
-    x, y = (points.cpu().double() - points.cpu().double().mean(0) for points in (frames, tokens))
-    solve = SamplesLoss("sinkhorn", p=2, blur=blur, scaling=0.95, debias=False, potentials=True, backend="tensorized")
-    start = [prices.flatten() / blur**2 - math.log(len(prices.flatten())) for prices in solve(y, x)]
-    shares = [torch.full((len(points),), 1 / len(points), dtype=x.dtype) for points in (y, x)]
+    x, y = (
+        points.cpu().double() - points.cpu().double().mean(0)
+        for points in (frames, tokens)
+    )
+    solve = SamplesLoss(
+        "sinkhorn",
+        p=2,
+        blur=blur,
+        scaling=0.95,
+        debias=False,
+        potentials=True,
+        backend="tensorized",
+    )
+    start = [
+        prices.flatten() / blur**2 - math.log(len(prices.flatten()))
+        for prices in solve(y, x)
+    ]
+    shares = [
+        torch.full((len(points),), 1 / len(points), dtype=x.dtype) for points in (y, x)
+    ]
     options = {"numItermax": 100, "stopThr": 1e-6, "warn": False, "warmstart": start}
-    return ot.bregman.sinkhorn_log(*shares, _distances(y, x).square() / 2, blur**2, **options).float()
+    return ot.bregman.sinkhorn_log(
+        *shares, _distances(y, x).square() / 2, blur**2, **options
+    ).float()
 
 
 def gromov_wasserstein_cost(frames: Tensor, tokens: Tensor) -> Tensor:
@@ -98,16 +128,23 @@ def gromov_wasserstein_cost(frames: Tensor, tokens: Tensor) -> Tensor:
     """
     import ot
 
-    distances = [_distances(points, points) for points in (frames.cpu().double(), tokens.cpu().double())]
+    distances = [
+        _distances(points, points)
+        for points in (frames.cpu().double(), tokens.cpu().double())
+    ]
     weights = [torch.full((len(d),), 1 / len(d), dtype=d.dtype) for d in distances]
-    return ot.gromov.gromov_wasserstein2(*distances, *weights, loss_fun="square_loss").to(tokens)
+    return ot.gromov.gromov_wasserstein2(
+        *distances, *weights, loss_fun="square_loss"
+    ).to(tokens)
 
 
 def _distances(points: Tensor, others: Tensor) -> Tensor:
     return torch.cdist(points, others, compute_mode="donot_use_mm_for_euclid_dist")
 
 
-def contrastive(frames: Tensor, frame_mask: Tensor, tokens: Tensor, token_mask: Tensor) -> Tensor:
+def contrastive(
+    frames: Tensor, frame_mask: Tensor, tokens: Tensor, token_mask: Tensor
+) -> Tensor:
     """Symmetric InfoNCE between the means of frames and tokens of the clips of a batch (WhisQ, section V; van den Oord
     et al., 2018).
 
@@ -115,19 +152,26 @@ def contrastive(frames: Tensor, frame_mask: Tensor, tokens: Tensor, token_mask: 
 
     Shape: frames (B, T, D), frame_mask (B, T), tokens (B, T', D), token_mask (B, T') → ()
     """
-    audio, text = masked_mean(frames.float(), frame_mask), masked_mean(tokens.float(), token_mask)
+    audio, text = (
+        masked_mean(frames.float(), frame_mask),
+        masked_mean(tokens.float(), token_mask),
+    )
     audio, text = F.normalize(audio, dim=-1), F.normalize(text, dim=-1)
     # equal prompts have equal means but for rounding
     same = (_distances(text.detach(), text.detach()) < 1e-4).fill_diagonal_(False)
     similarity = (audio @ text.T / TEMPERATURE).masked_fill(same, float("-inf"))
     target = torch.arange(len(similarity), device=similarity.device)
-    return (F.cross_entropy(similarity, target) + F.cross_entropy(similarity.T, target)) / 2
+    return (
+        F.cross_entropy(similarity, target) + F.cross_entropy(similarity.T, target)
+    ) / 2
 
 
 ALIGNMENTS: dict[str, Callable[[BaseConfig], Alignment | None]] = {
     "none": lambda config: None,
     "sinkhorn": lambda config: Transport(sinkhorn_cost(), config.alignment_stride),
-    "gromov_wasserstein": lambda config: Transport(gromov_wasserstein_cost, config.alignment_stride),
+    "gromov_wasserstein": lambda config: Transport(
+        gromov_wasserstein_cost, config.alignment_stride
+    ),
     "contrastive": lambda config: contrastive,
 }
 

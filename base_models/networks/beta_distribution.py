@@ -39,13 +39,19 @@ class BetaBins:
         # no interval of nodes reaches over a kink of the shares, and none is long beside the narrowest peak
         kinks = (bins.centers - bins.low) / (bins.high - bins.low)
         kinks = kinks[(kinks > 0) & (kinks < 1)]
-        breaks = np.union1d(np.log(kinks) - np.log1p(-kinks), [-REACH, *np.linspace(-5, 5, 21), REACH])
+        breaks = np.union1d(
+            np.log(kinks) - np.log1p(-kinks), [-REACH, *np.linspace(-5, 5, 21), REACH]
+        )
         pieces = [_nodes(start, end) for start, end in pairwise(breaks)]
         nodes, weights = map(np.concatenate, zip(*pieces, strict=True))
-        place = bins.low + (bins.high - bins.low) / (1 + np.exp(-np.concatenate([[-np.inf], nodes, [np.inf]])))
+        place = bins.low + (bins.high - bins.low) / (
+            1 + np.exp(-np.concatenate([[-np.inf], nodes, [np.inf]]))
+        )
         with np.errstate(divide="ignore"):
             shares = np.log(bins.split(place))
-        self.nodes, self.log_weights, self.log_shares = map(torch.from_numpy, (nodes, np.log(weights), shares))
+        self.nodes, self.log_weights, self.log_shares = map(
+            torch.from_numpy, (nodes, np.log(weights), shares)
+        )
 
     def shapes(self, raw: Tensor) -> tuple[Tensor, Tensor]:
         """Both shapes of the distribution, (n, 2) → twice (n, 1); their share is the mean, their sum the precision."""
@@ -57,7 +63,9 @@ class BetaBins:
 
     def __call__(self, raw: Tensor) -> Tensor:
         """Logarithms of the bins, shape (n, 2) → (n, bins.count), in the precision of `raw`."""
-        nodes, log_weights, log_shares = (fixed.to(raw) for fixed in (self.nodes, self.log_weights, self.log_shares))
+        nodes, log_weights, log_shares = (
+            fixed.to(raw) for fixed in (self.nodes, self.log_weights, self.log_shares)
+        )
         a, b = self.shapes(raw)
         within = a * F.logsigmoid(nodes) + b * F.logsigmoid(-nodes) + log_weights
         left, right = (-REACH * shape - shape.log() for shape in (a, b))

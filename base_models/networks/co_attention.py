@@ -24,10 +24,14 @@ class SequenceCoAttention(nn.Module):
         self.audio = nn.MultiheadAttention(dim, heads, batch_first=True)
         self.text = nn.MultiheadAttention(dim, heads, batch_first=True)
 
-    def forward(self, frames: Tensor, frame_mask: Tensor, tokens: Tensor, token_mask: Tensor) -> Tensor:
+    def forward(
+        self, frames: Tensor, frame_mask: Tensor, tokens: Tensor, token_mask: Tensor
+    ) -> Tensor:
         audio = _attend(self.audio, frames, tokens, token_mask)
         text = _attend(self.text, tokens, frames, frame_mask)
-        return torch.cat([masked_mean(audio, frame_mask), masked_mean(text, token_mask)], -1)
+        return torch.cat(
+            [masked_mean(audio, frame_mask), masked_mean(text, token_mask)], -1
+        )
 
 
 class VanillaCoAttention(nn.Module):
@@ -42,9 +46,17 @@ class VanillaCoAttention(nn.Module):
         super().__init__()
         self.both = nn.MultiheadAttention(dim, heads, batch_first=True)
 
-    def forward(self, frames: Tensor, frame_mask: Tensor, tokens: Tensor, token_mask: Tensor) -> Tensor:
-        audio, text = masked_mean(frames, frame_mask)[:, None], masked_mean(tokens, token_mask)[:, None]
-        attended = _attend(self.both, audio, tokens, token_mask), _attend(self.both, text, frames, frame_mask)
+    def forward(
+        self, frames: Tensor, frame_mask: Tensor, tokens: Tensor, token_mask: Tensor
+    ) -> Tensor:
+        audio, text = (
+            masked_mean(frames, frame_mask)[:, None],
+            masked_mean(tokens, token_mask)[:, None],
+        )
+        attended = (
+            _attend(self.both, audio, tokens, token_mask),
+            _attend(self.both, text, frames, frame_mask),
+        )
         return torch.cat(attended, -1).squeeze(1)
 
 
@@ -58,9 +70,13 @@ class CrossOnly(nn.Module):
         super().__init__()
         self.text = nn.MultiheadAttention(dim, heads, batch_first=True)
 
-    def forward(self, frames: Tensor, frame_mask: Tensor, tokens: Tensor, token_mask: Tensor) -> Tensor:
+    def forward(
+        self, frames: Tensor, frame_mask: Tensor, tokens: Tensor, token_mask: Tensor
+    ) -> Tensor:
         text = _attend(self.text, tokens, frames, frame_mask)
-        return torch.cat([masked_mean(frames, frame_mask), masked_mean(text, token_mask)], -1)
+        return torch.cat(
+            [masked_mean(frames, frame_mask), masked_mean(text, token_mask)], -1
+        )
 
 
 class NoAttention(nn.Module):
@@ -69,11 +85,17 @@ class NoAttention(nn.Module):
     Shape: frames (B, T, D), frame_mask (B, T), tokens (B, T', D), token_mask (B, T') → (B, 2 D)
     """
 
-    def forward(self, frames: Tensor, frame_mask: Tensor, tokens: Tensor, token_mask: Tensor) -> Tensor:
-        return torch.cat([masked_mean(frames, frame_mask), masked_mean(tokens, token_mask)], -1)
+    def forward(
+        self, frames: Tensor, frame_mask: Tensor, tokens: Tensor, token_mask: Tensor
+    ) -> Tensor:
+        return torch.cat(
+            [masked_mean(frames, frame_mask), masked_mean(tokens, token_mask)], -1
+        )
 
 
-def _attend(attention: nn.MultiheadAttention, queries: Tensor, keys: Tensor, mask: Tensor) -> Tensor:
+def _attend(
+    attention: nn.MultiheadAttention, queries: Tensor, keys: Tensor, mask: Tensor
+) -> Tensor:
     return attention(queries, keys, keys, key_padding_mask=~mask, need_weights=False)[0]
 
 

@@ -70,8 +70,12 @@ class NearestBin(SoftBins):
         super().__init__(bins, sigma=0.0)
 
     def targets(self, scores: Tensor) -> Tensor:
-        distance = (_exact(scores).unsqueeze(-1) - torch.from_numpy(self.bins.centers)).abs()
-        tie = 1e-6 * (self.bins.high - self.bins.low)  # wider than the rounding of float32
+        distance = (
+            _exact(scores).unsqueeze(-1) - torch.from_numpy(self.bins.centers)
+        ).abs()
+        tie = 1e-6 * (
+            self.bins.high - self.bins.low
+        )  # wider than the rounding of float32
         nearest = (distance <= distance.amin(-1, keepdim=True) + tie).double()
         return (nearest / nearest.sum(-1, keepdim=True)).to(scores)
 
@@ -97,7 +101,9 @@ class Scalar:
         return (self.score(logits) - scores).abs()
 
     def distribution(self, logits: Tensor) -> Tensor:
-        return torch.from_numpy(self.bins.soften(_exact(self.score(logits)).numpy(), self.sigma))
+        return torch.from_numpy(
+            self.bins.soften(_exact(self.score(logits)).numpy(), self.sigma)
+        )
 
 
 class Huber(Scalar):
@@ -129,24 +135,35 @@ class Coral:
             else torch.from_numpy(bins.centers)
         )
         self.outputs = len(self.thresholds)
-        self.start = math.log(2) * (self.outputs - 1) / 2  # half of all the gaps of an untrained head
+        self.start = (
+            math.log(2) * (self.outputs - 1) / 2
+        )  # half of all the gaps of an untrained head
 
     def cumulative_logits(self, logits: Tensor) -> Tensor:
         """Logits of P(score > t), falling along the last axis. Shape: (n, outputs) → (n, outputs)."""
-        first, gaps = logits.float()[:, :1] + self.start, F.softplus(logits.float()[:, 1:])
+        first, gaps = (
+            logits.float()[:, :1] + self.start,
+            F.softplus(logits.float()[:, 1:]),
+        )
         return torch.cat([first, first - gaps.cumsum(-1)], -1)
 
     def loss(self, logits: Tensor, scores: Tensor) -> Tensor:
         cumulative = self.cumulative_logits(logits)
         above = (_exact(scores).unsqueeze(-1) > self.thresholds).to(cumulative)
-        return F.binary_cross_entropy_with_logits(cumulative, above, reduction="none").sum(-1)
+        return F.binary_cross_entropy_with_logits(
+            cumulative, above, reduction="none"
+        ).sum(-1)
 
     def score(self, logits: Tensor) -> Tensor:
         """Predicted scores, shape (n, outputs) → (n,), float64."""
-        return self.bins.low + self.step * _exact(self.cumulative_logits(logits)).sigmoid().sum(-1)
+        return self.bins.low + self.step * _exact(
+            self.cumulative_logits(logits)
+        ).sigmoid().sum(-1)
 
     def distribution(self, logits: Tensor) -> Tensor:
-        return torch.from_numpy(self.bins.soften(self.score(logits).numpy(), self.sigma))
+        return torch.from_numpy(
+            self.bins.soften(self.score(logits).numpy(), self.sigma)
+        )
 
 
 class Histogram(SoftBins):
@@ -162,15 +179,25 @@ class Histogram(SoftBins):
 
     def targets(self, scores: Tensor, histograms: Tensor | None = None) -> Tensor:
         """What is learnt, shape (n,), (n, bins.count) or None → (n, bins.count)."""
-        softened = torch.from_numpy(self.bins.soften(_exact(scores).numpy(), self.spread)).to(scores)
-        return softened if histograms is None else torch.where(histograms.isnan(), softened, histograms)
+        softened = torch.from_numpy(
+            self.bins.soften(_exact(scores).numpy(), self.spread)
+        ).to(scores)
+        return (
+            softened
+            if histograms is None
+            else torch.where(histograms.isnan(), softened, histograms)
+        )
 
     def log_bins(self, logits: Tensor) -> Tensor:
         """Logarithms of the bins, shape (n, outputs) → (n, bins.count)."""
         return logits.log_softmax(-1)
 
-    def loss(self, logits: Tensor, scores: Tensor, histograms: Tensor | None = None) -> Tensor:
-        return -(self.targets(scores, histograms) * self.log_bins(logits.float())).sum(-1)
+    def loss(
+        self, logits: Tensor, scores: Tensor, histograms: Tensor | None = None
+    ) -> Tensor:
+        return -(self.targets(scores, histograms) * self.log_bins(logits.float())).sum(
+            -1
+        )
 
     def distribution(self, logits: Tensor) -> Tensor:
         return self.log_bins(_exact(logits)).exp()

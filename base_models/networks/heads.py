@@ -5,7 +5,13 @@ from __future__ import annotations
 from torch import nn
 
 
-def mlp_head(dim: int, hidden: tuple[int, int], outputs: int, dropout: float, drop_last: bool = False) -> nn.Sequential:
+def mlp_head(
+    dim: int,
+    hidden: tuple[int, int],
+    outputs: int,
+    dropout: float,
+    drop_last: bool = False,
+) -> nn.Sequential:
     """Two hidden ReLU layers and a linear output (DORA-MOS, section II.B; sizes and dropout from the published code).
 
     Parameters
@@ -37,4 +43,6 @@ def linear_head(dim: int, hidden: tuple[int, int], outputs: int) -> nn.Sequentia
     Shape: (B, dim) → (B, outputs)
     """
     first, second = hidden
-    return nn.Sequential(nn.Linear(dim, first), nn.Linear(first, second), nn.Linear(second, outputs))
+    return nn.Sequential(
+        nn.Linear(dim, first), nn.Linear(first, second), nn.Linear(second, outputs)
+    )

@@ -29,7 +29,9 @@ class TemporalTransformer(nn.Module):
     def __init__(self, dim: int, heads: int = 4, dropout: float = 0.3):
         super().__init__()
         self.dropout = nn.Dropout(dropout)
-        self.layer = nn.TransformerEncoderLayer(dim, heads, 2 * dim, dropout, batch_first=True)
+        self.layer = nn.TransformerEncoderLayer(
+            dim, heads, 2 * dim, dropout, batch_first=True
+        )
 
     def forward(self, frames: Tensor, mask: Tensor) -> Tensor:
         return self.layer(self.dropout(frames), src_key_padding_mask=~mask)
@@ -83,11 +85,19 @@ class TemporalMamba(nn.Module):
         from transformers import MambaConfig
         from transformers.models.mamba.modeling_mamba import MambaMixer
 
-        logging.getLogger("transformers.integrations.hub_kernels").addFilter(_not_about_kernels)
+        logging.getLogger("transformers.integrations.hub_kernels").addFilter(
+            _not_about_kernels
+        )
         self.dropout = nn.Dropout(dropout)
         self.norm = nn.RMSNorm(dim, eps=1e-5)
         sizes = {"state_size": 16, "conv_kernel": 4, "expand": 2}
-        config = MambaConfig(vocab_size=1, hidden_size=dim, num_hidden_layers=1, use_mambapy=True, **sizes)
+        config = MambaConfig(
+            vocab_size=1,
+            hidden_size=dim,
+            num_hidden_layers=1,
+            use_mambapy=True,
+            **sizes,
+        )
         self.mixer = MambaMixer(config, 0)
         self.last_norm = nn.RMSNorm(dim, eps=1e-5)
         self.states_per_frame = config.state_size * config.intermediate_size
@@ -95,15 +105,24 @@ class TemporalMamba(nn.Module):
     def forward(self, frames: Tensor, mask: Tensor) -> Tensor:
         frames = self.dropout(frames).masked_fill(~mask.unsqueeze(-1), 0.0)
         size = max(1, SCAN_BUDGET // (self.states_per_frame * frames.shape[1]))
-        return torch.cat([self._scan(chunk, again=len(frames) > size) for chunk in frames.split(size)])
+        return torch.cat(
+            [
+                self._scan(chunk, again=len(frames) > size)
+                for chunk in frames.split(size)
+            ]
+        )
 
     def _scan(self, frames: Tensor, again: bool) -> Tensor:
         if again and torch.is_grad_enabled():
-            return checkpoint(self._block, frames, use_reentrant=False, preserve_rng_state=False)
+            return checkpoint(
+                self._block, frames, use_reentrant=False, preserve_rng_state=False
+            )
         return self._block(frames)
 
     def _block(self, frames: Tensor) -> Tensor:
-        with torch.autocast(frames.device.type, enabled=False):  # a product of 1000 steps needs full precision
+        with torch.autocast(
+            frames.device.type, enabled=False
+        ):  # a product of 1000 steps needs full precision
             frames = frames.float()
             return self.last_norm(frames + self.mixer(self.norm(frames)))
 
@@ -152,14 +171,24 @@ class CrossAttention(nn.Module):
     Shape: frames (B, T, D), frame_mask (B, T), tokens (B, T', D') → (B, T', D')
     """
 
-    def __init__(self, audio_dim: int, text_dim: int, heads: int = 4, dropout: float = 0.3):
+    def __init__(
+        self, audio_dim: int, text_dim: int, heads: int = 4, dropout: float = 0.3
+    ):
         super().__init__()
         self.audio = nn.Linear(audio_dim, text_dim)
         self.text = nn.Linear(text_dim, text_dim)
-        self.attention = nn.MultiheadAttention(text_dim, heads, dropout, batch_first=True)
+        self.attention = nn.MultiheadAttention(
+            text_dim, heads, dropout, batch_first=True
+        )
         self.norm = nn.LayerNorm(text_dim)
 
     def forward(self, frames: Tensor, frame_mask: Tensor, tokens: Tensor) -> Tensor:
         keys = self.audio(frames)
-        attended, _ = self.attention(self.text(tokens), keys, keys, key_padding_mask=~frame_mask, need_weights=False)
+        attended, _ = self.attention(
+            self.text(tokens),
+            keys,
+            keys,
+            key_padding_mask=~frame_mask,
+            need_weights=False,
+        )
         return self.norm(attended)

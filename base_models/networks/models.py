@@ -48,7 +48,12 @@ class Batch:
     def to(self, device: torch.device | str) -> Batch:
         """The same batch on another device."""
         parts = (self.frames, self.frame_mask, self.tokens, self.token_mask)
-        return Batch(*(part if part is None else part.to(device, non_blocking=True) for part in parts))
+        return Batch(
+            *(
+                part if part is None else part.to(device, non_blocking=True)
+                for part in parts
+            )
+        )
 
 
 class AudioBranch(nn.Module):
@@ -73,13 +78,23 @@ class TextBranch(nn.Module):
     Shape: Batch, context (B, T, D) → (B, outputs)
     """
 
-    def __init__(self, cross: nn.Module, pool: nn.Module, head: nn.Module, decoupled: bool = False):
+    def __init__(
+        self,
+        cross: nn.Module,
+        pool: nn.Module,
+        head: nn.Module,
+        decoupled: bool = False,
+    ):
         super().__init__()
         self.cross, self.pool, self.head, self.decoupled = cross, pool, head, decoupled
 
     def forward(self, batch: Batch, context: Tensor) -> Tensor:
         frames = batch.frames if self.decoupled else context
-        return self.head(self.pool(self.cross(frames, batch.frame_mask, batch.tokens), batch.token_mask))
+        return self.head(
+            self.pool(
+                self.cross(frames, batch.frame_mask, batch.tokens), batch.token_mask
+            )
+        )
 
 
 class Network(nn.Module):
@@ -156,7 +171,9 @@ class CoAttention(Network):
         both = None
         if self.attention is not None:
             tokens = self.projection(batch.tokens)
-            both = self.attention(batch.frames, batch.frame_mask, tokens, batch.token_mask)
+            both = self.attention(
+                batch.frames, batch.frame_mask, tokens, batch.token_mask
+            )
         pairs = zip(self.heads, self.needs_text, strict=True)
         return torch.stack([head(both if text else audio) for head, text in pairs], 1)
 
@@ -164,11 +181,20 @@ class CoAttention(Network):
         """The alignment of projected tokens and frames (WhisQ, Eq. 10); its gradient reaches the projection only."""
         if self.align is None:
             return None
-        return self.align(batch.frames, batch.frame_mask, self.projection(batch.tokens), batch.token_mask)
+        return self.align(
+            batch.frames,
+            batch.frame_mask,
+            self.projection(batch.tokens),
+            batch.token_mask,
+        )
 
     def independent_parts(self) -> list[nn.Module]:
         pairs = list(zip(self.heads, self.needs_text, strict=True))
-        together = [self.projection, self.attention, *(head for head, text in pairs if text)]
+        together = [
+            self.projection,
+            self.attention,
+            *(head for head, text in pairs if text),
+        ]
         alone = [head for head, text in pairs if not text]
         return alone if self.attention is None else [*alone, nn.ModuleList(together)]
 
@@ -187,12 +213,18 @@ class PooledHeads(Network):
 
     def forward(self, batch: Batch) -> Tensor:
         audio = masked_mean(batch.frames, batch.frame_mask)
-        both = torch.cat([audio, masked_mean(batch.tokens, batch.token_mask)], -1) if any(self.needs_text) else None
+        both = (
+            torch.cat([audio, masked_mean(batch.tokens, batch.token_mask)], -1)
+            if any(self.needs_text)
+            else None
+        )
         pairs = zip(self.heads, self.needs_text, strict=True)
         return torch.stack([head(both if text else audio) for head, text in pairs], 1)
 
 
-def build_model(config: BaseConfig, needs_text: Sequence[bool], audio_dim: int, text_dim: int | None) -> Network:
+def build_model(
+    config: BaseConfig, needs_text: Sequence[bool], audio_dim: int, text_dim: int | None
+) -> Network:
     """Assemble the network of a config; sizes follow the encoders (MuQ and RoBERTa give the paper's).
 
     Parameters
@@ -207,20 +239,28 @@ def build_model(config: BaseConfig, needs_text: Sequence[bool], audio_dim: int, 
         encoder.
     """
     if any(needs_text) and text_dim is None:
-        raise UsageError("An aspect is judged against the prompt, so a text encoder is needed.")
+        raise UsageError(
+            "An aspect is judged against the prompt, so a text encoder is needed."
+        )
     return ARCHITECTURES[config.architecture](config, needs_text, audio_dim, text_dim)
 
 
 def _splits(dim: int, parts: int, what: str) -> None:
     if dim % parts:
-        raise UsageError(f"Embeddings of width {dim} cannot be split into {parts} {what}.")
+        raise UsageError(
+            f"Embeddings of width {dim} cannot be split into {parts} {what}."
+        )
 
 
-def _dual_branch(config: BaseConfig, needs_text: Sequence[bool], audio_dim: int, text_dim: int | None) -> DualBranch:
+def _dual_branch(
+    config: BaseConfig, needs_text: Sequence[bool], audio_dim: int, text_dim: int | None
+) -> DualBranch:
     if any(needs_text):
         _splits(text_dim, config.attention_heads, "attention heads")
     temporal = TEMPORAL[config.temporal](config, audio_dim)
-    return DualBranch(temporal, [_branch(config, text, audio_dim, text_dim) for text in needs_text])
+    return DualBranch(
+        temporal, [_branch(config, text, audio_dim, text_dim) for text in needs_text]
+    )
 
 
 def _transformer(config: BaseConfig, dim: int) -> nn.Module:
@@ -233,12 +273,18 @@ def _bilstm(config: BaseConfig, dim: int) -> nn.Module:
     return TemporalBiLSTM(dim, config.dropout)
 
 
-def _branch(config: BaseConfig, text: bool, audio_dim: int, text_dim: int | None) -> nn.Module:
+def _branch(
+    config: BaseConfig, text: bool, audio_dim: int, text_dim: int | None
+) -> nn.Module:
     dim = text_dim if text else audio_dim
     coral = config.criterion == "coral"
-    widest = audio_dim if coral else dim  # the published CORAL heads have the same hidden widths in both branches
+    widest = (
+        audio_dim if coral else dim
+    )  # the published CORAL heads have the same hidden widths in both branches
     outputs = build_criterion(config).outputs
-    head = mlp_head(dim, (widest // 2, widest // 4), outputs, config.dropout, drop_last=coral)
+    head = mlp_head(
+        dim, (widest // 2, widest // 4), outputs, config.dropout, drop_last=coral
+    )
     pool = AttentionPooling(dim) if config.pooling == "attention" else MeanPooling()
     if not text:
         return AudioBranch(pool, head)
@@ -246,7 +292,9 @@ def _branch(config: BaseConfig, text: bool, audio_dim: int, text_dim: int | None
     return TextBranch(cross, pool, head, config.decoupled)
 
 
-def _co_attention(config: BaseConfig, needs_text: Sequence[bool], audio_dim: int, text_dim: int | None) -> CoAttention:
+def _co_attention(
+    config: BaseConfig, needs_text: Sequence[bool], audio_dim: int, text_dim: int | None
+) -> CoAttention:
     """Heads of audio aspects are drawn first, then the projection: they start alike under every form of attention."""
     outputs = build_criterion(config).outputs
 
@@ -261,13 +309,19 @@ def _co_attention(config: BaseConfig, needs_text: Sequence[bool], audio_dim: int
         made |= heads(True, 2 * audio_dim)
         attention = CO_ATTENTION[config.co_attention](audio_dim, config.attention_heads)
         text_parts = projection, attention, build_alignment(config)
-    return CoAttention([made[row] for row in range(len(needs_text))], needs_text, *text_parts)
+    return CoAttention(
+        [made[row] for row in range(len(needs_text))], needs_text, *text_parts
+    )
 
 
-def _pooled(config: BaseConfig, needs_text: Sequence[bool], audio_dim: int, text_dim: int | None) -> PooledHeads:
+def _pooled(
+    config: BaseConfig, needs_text: Sequence[bool], audio_dim: int, text_dim: int | None
+) -> PooledHeads:
     outputs = build_criterion(config).outputs
     widths = [audio_dim + text_dim if text else audio_dim for text in needs_text]
-    return PooledHeads([linear_head(width, NARROW, outputs) for width in widths], needs_text)
+    return PooledHeads(
+        [linear_head(width, NARROW, outputs) for width in widths], needs_text
+    )
 
 
 TEMPORAL = {
@@ -275,4 +329,8 @@ TEMPORAL = {
     "mamba": lambda config, dim: TemporalMamba(dim, config.dropout),
     "bilstm": _bilstm,
 }
-ARCHITECTURES = {"dual_branch": _dual_branch, "co_attention": _co_attention, "pooled": _pooled}
+ARCHITECTURES = {
+    "dual_branch": _dual_branch,
+    "co_attention": _co_attention,
+    "pooled": _pooled,
+}

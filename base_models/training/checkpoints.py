@@ -17,7 +17,13 @@ import torch
 from torch import Tensor
 
 from base_models.errors import DamagedArtifact
-from base_models.files import from_json, parse_tensors, read_bytes, to_json, write_tensors
+from base_models.files import (
+    from_json,
+    parse_tensors,
+    read_bytes,
+    to_json,
+    write_tensors,
+)
 
 log = logging.getLogger(__name__)
 
@@ -58,10 +64,13 @@ def load_checkpoint(path: Path, identity: str) -> tuple[dict[str, Tensor], Any] 
         return None
     if state["identity"] != identity:
         log.warning(
-            "%s belongs to another run (data, config or seed differ); training starts from the beginning.", path
+            "%s belongs to another run (data, config or seed differ); training starts from the beginning.",
+            path,
         )
         return None
-    return {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}, state
+    return {
+        name: torch.from_numpy(array.copy()) for name, array in arrays.items()
+    }, state
 
 
 def prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -76,20 +85,30 @@ def prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The inverse of `prefixed`: the tensors below a prefix, by their own names."""
     return {
-        name.removeprefix(f"{prefix}."): tensor for name, tensor in tensors.items() if name.startswith(f"{prefix}.")
+        name.removeprefix(f"{prefix}."): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(f"{prefix}.")
     }
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """The state of an optimizer as flat named tensors."""
     state = optimizer.state_dict()["state"]
-    return {f"{index}.{key}": value for index, values in state.items() for key, value in values.items()}
+    return {
+        f"{index}.{key}": value
+        for index, values in state.items()
+        for key, value in values.items()
+    }
 
 
-def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+def restore_optimizer(
+    optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]
+) -> None:
     """Put back what `optimizer_tensors` gave."""
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         index, key = name.split(".")
         state.setdefault(int(index), {})[key] = tensor
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    optimizer.load_state_dict(
+        {"state": state, "param_groups": optimizer.state_dict()["param_groups"]}
+    )

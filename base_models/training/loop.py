@@ -76,7 +76,11 @@ def seeded(seed: int, device: torch.device):
 
 
 def _precision(device: torch.device):
-    return torch.autocast(device.type, torch.bfloat16) if device.type == "cuda" else contextlib.nullcontext()
+    return (
+        torch.autocast(device.type, torch.bfloat16)
+        if device.type == "cuda"
+        else contextlib.nullcontext()
+    )
 
 
 def train_network(
@@ -117,19 +121,33 @@ def train_network(
     while not _finished(history, config):
         epoch = len(history) + 1
         started = time.monotonic()
-        trained = _one_epoch(model, criterion, task, config, seed * 100_003 + epoch, optimizer, device)
-        record = {"epoch": epoch} | trained | _validate(model, criterion, task, config, device)
-        if not all(math.isfinite(value) for value in (*trained.values(), record["loss"])):
+        trained = _one_epoch(
+            model, criterion, task, config, seed * 100_003 + epoch, optimizer, device
+        )
+        record = (
+            {"epoch": epoch}
+            | trained
+            | _validate(model, criterion, task, config, device)
+        )
+        if not all(
+            math.isfinite(value) for value in (*trained.values(), record["loss"])
+        ):
             raise StackedMOSError(
                 f"Training diverged: the loss is not finite after epoch {epoch}; lower learning_rate."
             )
         record["best"] = history[-1]["best"] if history else epoch
-        if not history or _better(record, history[record["best"] - 1], config.select_on):
+        if not history or _better(
+            record, history[record["best"] - 1], config.select_on
+        ):
             best, record["best"] = _copy(model), epoch
         record["seconds"] = round(time.monotonic() - started, 3)
         history.append(record)
         if checkpoint:
-            save_checkpoint(checkpoint, _tensors(model, best, optimizer), {"identity": identity, "history": history})
+            save_checkpoint(
+                checkpoint,
+                _tensors(model, best, optimizer),
+                {"identity": identity, "history": history},
+            )
         if on_epoch:
             on_epoch(record)
     model.load_state_dict(best)
@@ -137,7 +155,10 @@ def train_network(
 
 
 def _resume(
-    model: nn.Module, optimizer: torch.optim.Optimizer, checkpoint: Path | None, identity: str
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    checkpoint: Path | None,
+    identity: str,
 ) -> tuple[list[dict[str, Any]], dict[str, Tensor]]:
     """History and best weights so far; the model and the optimizer stand where the checkpoint left them."""
     restored = load_checkpoint(checkpoint, identity) if checkpoint else None
@@ -149,18 +170,26 @@ def _resume(
     return state["history"], under("best", tensors)
 
 
-def _tensors(model: nn.Module, best: dict[str, Tensor], optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    parts = prefixed("model", model.state_dict()), prefixed("optimizer", optimizer_tensors(optimizer))
+def _tensors(
+    model: nn.Module, best: dict[str, Tensor], optimizer: torch.optim.Optimizer
+) -> dict[str, Tensor]:
+    parts = (
+        prefixed("model", model.state_dict()),
+        prefixed("optimizer", optimizer_tensors(optimizer)),
+    )
     return prefixed("best", best) | parts[0] | parts[1]
 
 
 def _copy(model: nn.Module) -> dict[str, Tensor]:
-    return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+    return {
+        name: tensor.detach().clone() for name, tensor in model.state_dict().items()
+    }
 
 
 def _finished(history: list[dict[str, Any]], config: BaseConfig) -> bool:
     return bool(history) and (
-        len(history) >= config.max_epochs or len(history) - history[-1]["best"] >= config.patience
+        len(history) >= config.max_epochs
+        or len(history) - history[-1]["best"] >= config.patience
     )
 
 
@@ -169,7 +198,10 @@ def _better(record: dict[str, Any], best: dict[str, Any], select_on: str) -> boo
         return True
     if select_on == "loss":
         return record["loss"] < best["loss"]
-    return (_mean_srcc(record), -record["loss"]) > (_mean_srcc(best), -best["loss"])  # few clips: ties, so the loss too
+    return (_mean_srcc(record), -record["loss"]) > (
+        _mean_srcc(best),
+        -best["loss"],
+    )  # few clips: ties, so the loss too
 
 
 def _mean_srcc(record: dict[str, Any]) -> float:
@@ -182,7 +214,10 @@ OPTIMIZERS: dict[str, Callable[[Any, BaseConfig], torch.optim.Optimizer]] = {
         weights, lr=config.learning_rate, weight_decay=config.weight_decay
     ),
     "sgd": lambda weights, config: torch.optim.SGD(
-        weights, lr=config.learning_rate, momentum=config.momentum, weight_decay=config.weight_decay
+        weights,
+        lr=config.learning_rate,
+        momentum=config.momentum,
+        weight_decay=config.weight_decay,
     ),
 }
 
@@ -193,10 +228,14 @@ def _start_at_mean(model: Network, criterion: Criterion, task: Task) -> None:
     scores, weights = task.scores[task.train], task.weights[task.train]
     for head, column in zip(model.heads, scores.T, strict=True):
         known = np.isfinite(column) & (weights > 0)
-        head[-1].bias.fill_(criterion.raw(float(np.average(column[known], weights=weights[known]))))
+        head[-1].bias.fill_(
+            criterion.raw(float(np.average(column[known], weights=weights[known])))
+        )
 
 
-def _one_epoch(model, criterion, task, config, seed, optimizer, device) -> dict[str, float]:
+def _one_epoch(
+    model, criterion, task, config, seed, optimizer, device
+) -> dict[str, float]:
     model.train()
     total = weight = 0.0
     own: list[float] = []
@@ -222,7 +261,9 @@ def _one_epoch(model, criterion, task, config, seed, optimizer, device) -> dict[
     return record
 
 
-def _step(model: Network, optimizer: torch.optim.Optimizer, loss: Tensor, clip_norm: float) -> None:
+def _step(
+    model: Network, optimizer: torch.optim.Optimizer, loss: Tensor, clip_norm: float
+) -> None:
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     if clip_norm:
@@ -231,7 +272,9 @@ def _step(model: Network, optimizer: torch.optim.Optimizer, loss: Tensor, clip_n
     optimizer.step()
 
 
-def _losses(criterion: Criterion, logits: Tensor, task: Task, rows: Sequence[int]) -> tuple[Tensor, Tensor]:
+def _losses(
+    criterion: Criterion, logits: Tensor, task: Task, rows: Sequence[int]
+) -> tuple[Tensor, Tensor]:
     """Loss and weight of each clip and aspect, both (B, aspects); the weight of an unlabelled one is 0."""
     scores = torch.from_numpy(task.scores[rows]).to(logits.device, torch.float32)
     labelled = ~scores.isnan()
@@ -239,14 +282,19 @@ def _losses(criterion: Criterion, logits: Tensor, task: Task, rows: Sequence[int
     learnt = [scores]
     if task.histograms is not None:
         learnt.append(torch.from_numpy(task.histograms[rows]).to(scores))
-    losses = [criterion.loss(logits[:, a], *(given[:, a] for given in learnt)) for a in range(scores.shape[1])]
+    losses = [
+        criterion.loss(logits[:, a], *(given[:, a] for given in learnt))
+        for a in range(scores.shape[1])
+    ]
     losses = torch.stack(losses, 1)
     weights = torch.from_numpy(task.weights[rows]).to(losses)
     return losses, labelled * weights[:, None]
 
 
 @torch.inference_mode()
-def raw_outputs(model: nn.Module, clips: Embedded, size: int, device: torch.device) -> Tensor:
+def raw_outputs(
+    model: nn.Module, clips: Embedded, size: int, device: torch.device
+) -> Tensor:
     """Logits of every clip, in row order, float32 on the CPU. Shape: (n, aspects, outputs).
 
     Always in full precision, so that a clip scores alike on every device and in every batch.

@@ -87,7 +87,9 @@ class NeuralMOS(RegressorMixin, BaseEstimator):
         self.random_state = random_state
         self.on_epoch = on_epoch
 
-    def fit(self, X: pd.DataFrame, y, sample_weight=None, groups=None, ratings=None) -> NeuralMOS:
+    def fit(
+        self, X: pd.DataFrame, y, sample_weight=None, groups=None, ratings=None
+    ) -> NeuralMOS:
         """Train on clips and their mean opinion scores.
 
         Parameters
@@ -109,16 +111,27 @@ class NeuralMOS(RegressorMixin, BaseEstimator):
             when labels are off the scale, too few, or do not fit the clips; when ratings are missing, or given to a
             criterion that would not read them.
         """
-        vars(self).pop("model_", None)  # a fit that fails leaves nothing to predict with
+        vars(self).pop(
+            "model_", None
+        )  # a fit that fails leaves nothing to predict with
         ids, systems = clip_ids(X), system_ids(X)
         labels = as_labels(y, len(ids))
         self.config_ = self._config()
         check_labels(labels, self.config_.bins)
         scores = labels.to_numpy()
-        weights = _check_sample_weight(sample_weight, scores, dtype=np.float64, ensure_non_negative=True)
-        train, validation = _inner_split(systems, labels, weights, self.config_.inner_validation, groups)
-        counted = self._count_ratings(ratings, [ids[row] for row in train], ids, labels.columns)
-        self.aspects_, self.needs_text_ = tuple(labels.columns), judged_by_text(labels.columns, self.text_aspects)
+        weights = _check_sample_weight(
+            sample_weight, scores, dtype=np.float64, ensure_non_negative=True
+        )
+        train, validation = _inner_split(
+            systems, labels, weights, self.config_.inner_validation, groups
+        )
+        counted = self._count_ratings(
+            ratings, [ids[row] for row in train], ids, labels.columns
+        )
+        self.aspects_, self.needs_text_ = (
+            tuple(labels.columns),
+            judged_by_text(labels.columns, self.text_aspects),
+        )
         self.encoders_ = self._encoder_facts()
         model = self._build()
         filled, clips = self.embed(X)
@@ -160,7 +173,11 @@ class NeuralMOS(RegressorMixin, BaseEstimator):
             when a clip cannot be used.
         """
         check_is_fitted(self, "encoders_")
-        store = self.store if isinstance(self.store, EmbeddingStore) else EmbeddingStore(self.store)
+        store = (
+            self.store
+            if isinstance(self.store, EmbeddingStore)
+            else EmbeddingStore(self.store)
+        )
         return embed_all(X, store, *self.encoders())
 
     def predict_embedded(self, clips: Embedded) -> np.ndarray:
@@ -170,17 +187,34 @@ class NeuralMOS(RegressorMixin, BaseEstimator):
         if not len(clips):
             return np.zeros((0, len(self.aspects_), bins.count))
         device = resolve_device(self.device)
-        logits = raw_outputs(self.model_.to(device), clips, self.config_.batch_size, device)
+        logits = raw_outputs(
+            self.model_.to(device), clips, self.config_.batch_size, device
+        )
         if not torch.isfinite(logits).all():
-            raise DamagedArtifact("The network gave NaN or infinity; its weights or the stored embeddings are damaged.")
+            raise DamagedArtifact(
+                "The network gave NaN or infinity; its weights or the stored embeddings are damaged."
+            )
         criterion = build_criterion(self.config_)
-        return np.stack([criterion.distribution(logits[:, a]).numpy() for a in range(len(self.aspects_))], 1)
+        return np.stack(
+            [
+                criterion.distribution(logits[:, a]).numpy()
+                for a in range(len(self.aspects_))
+            ],
+            1,
+        )
 
     def explain_embedded(self, clips: Embedded) -> list[tuple[Attention, ...]]:
         """What the model attended to in clips embedded with its encoders: one `Attention` per clip and aspect."""
         check_is_fitted(self, "model_")
         device = resolve_device(self.device)
-        return explain_network(self.model_, clips, self.aspects_, self.needs_text_, self.config_.batch_size, device)
+        return explain_network(
+            self.model_,
+            clips,
+            self.aspects_,
+            self.needs_text_,
+            self.config_.batch_size,
+            device,
+        )
 
     def predict(self, X: pd.DataFrame) -> np.ndarray:
         """Scores on the scale: shape (n, aspects), or (n,) with one aspect."""
@@ -193,11 +227,21 @@ class NeuralMOS(RegressorMixin, BaseEstimator):
         """Kernel width that decodes this model's distributions."""
         return build_criterion(self.config_).sigma
 
-    def prediction_table(self, name: str, ids: Sequence[str], clips: Embedded) -> PredictionTable:
+    def prediction_table(
+        self, name: str, ids: Sequence[str], clips: Embedded
+    ) -> PredictionTable:
         """Predictions as a table that remembers what the model was trained and selected on."""
         distributions = self.predict_embedded(clips)
         seen = self.trained_on_, self.selected_on_
-        return PredictionTable(name, tuple(ids), self.aspects_, distributions, self.config_.bins, self.sigma_, *seen)
+        return PredictionTable(
+            name,
+            tuple(ids),
+            self.aspects_,
+            distributions,
+            self.config_.bins,
+            self.sigma_,
+            *seen,
+        )
 
     def encoders(self) -> tuple[Encoder, Encoder | None]:
         """The frozen encoders; no text encoder when no aspect needs one.
@@ -209,9 +253,14 @@ class NeuralMOS(RegressorMixin, BaseEstimator):
             trained with.
         """
         device = str(resolve_device(self.device))
-        specs = [self.audio_encoder, *([self.text_encoder] if any(self.needs_text_) else [])]
+        specs = [
+            self.audio_encoder,
+            *([self.text_encoder] if any(self.needs_text_) else []),
+        ]
         for spec, kind in zip(specs, ("audio", "text"), strict=False):
-            check_kind(spec, kind)  # a text encoder would take the paths for prompts, and train on them
+            check_kind(
+                spec, kind
+            )  # a text encoder would take the paths for prompts, and train on them
         loaded = [load_encoder(spec, device=device) for spec in specs]
         for kind, encoder in zip(("audio", "text"), loaded, strict=False):
             trained = getattr(self, "encoders_", {}).get(kind)
@@ -225,7 +274,10 @@ class NeuralMOS(RegressorMixin, BaseEstimator):
     def to_files(self) -> dict[str, bytes]:
         """Config, weights (safetensors) and history as named files: what `save` writes and a stack carries along."""
         check_is_fitted(self, "model_")
-        weights = {name: tensor.detach().cpu().contiguous() for name, tensor in self.model_.state_dict().items()}
+        weights = {
+            name: tensor.detach().cpu().contiguous()
+            for name, tensor in self.model_.state_dict().items()
+        }
         return {
             "config.json": to_json(self._facts()),
             "weights.safetensors": safetensors.torch.save(weights),
@@ -254,31 +306,56 @@ class NeuralMOS(RegressorMixin, BaseEstimator):
         return cls.from_artifact(Artifact(folder, "base model"), **overrides)
 
     @classmethod
-    def from_artifact(cls, artifact: Artifact, prefix: str = "", **overrides: Any) -> NeuralMOS:
+    def from_artifact(
+        cls, artifact: Artifact, prefix: str = "", **overrides: Any
+    ) -> NeuralMOS:
         """As `load`, from files below `prefix` in an artifact that may hold more."""
         for name in overrides:
             one_of(name, cls._get_param_names(), "parameter of NeuralMOS")
         facts = artifact.json(f"{prefix}config.json")
         try:
-            config = BaseConfig.from_dict(facts["config"], f"{artifact.folder}/{prefix}config.json")
+            config = BaseConfig.from_dict(
+                facts["config"], f"{artifact.folder}/{prefix}config.json"
+            )
             self = cls(**({"preset": config} | facts["params"] | overrides))
             self.config_ = config
-            self.aspects_, self.needs_text_ = tuple(facts["aspects"]), tuple(facts["needs_text"])
+            self.aspects_, self.needs_text_ = (
+                tuple(facts["aspects"]),
+                tuple(facts["needs_text"]),
+            )
             self.encoders_ = facts["encoders"]
-            self.trained_on_, self.selected_on_ = frozenset(facts["trained_on"]), frozenset(facts["selected_on"])
+            self.trained_on_, self.selected_on_ = (
+                frozenset(facts["trained_on"]),
+                frozenset(facts["selected_on"]),
+            )
             self.history_ = artifact.json(f"{prefix}history.json")
             self.model_ = self._build()
             tensors = artifact.tensors(f"{prefix}weights.safetensors")
-            self.model_.load_state_dict({name: torch.from_numpy(array) for name, array in tensors.items()})
+            self.model_.load_state_dict(
+                {name: torch.from_numpy(array) for name, array in tensors.items()}
+            )
         except (KeyError, TypeError, RuntimeError) as error:
-            raise DamagedArtifact(f"{artifact.folder}/{prefix}: not a base model of this version ({error}).") from error
+            raise DamagedArtifact(
+                f"{artifact.folder}/{prefix}: not a base model of this version ({error})."
+            ) from error
         return self
 
     def _facts(self) -> dict[str, Any]:
-        text = [aspect for aspect, needed in zip(self.aspects_, self.needs_text_, strict=True) if needed]
-        params = {"audio_encoder": self.audio_encoder, "text_encoder": self.text_encoder, "text_aspects": text}
+        text = [
+            aspect
+            for aspect, needed in zip(self.aspects_, self.needs_text_, strict=True)
+            if needed
+        ]
+        params = {
+            "audio_encoder": self.audio_encoder,
+            "text_encoder": self.text_encoder,
+            "text_aspects": text,
+        }
         return {
-            "params": params | {"random_state": self._seed()},  # with the config, all that a new fit would need
+            "params": params
+            | {
+                "random_state": self._seed()
+            },  # with the config, all that a new fit would need
             "config": self.config_.to_dict(),
             "aspects": list(self.aspects_),
             "needs_text": list(self.needs_text_),
@@ -291,18 +368,30 @@ class NeuralMOS(RegressorMixin, BaseEstimator):
         if isinstance(self.preset, BaseConfig):
             config = self.preset
         else:
-            config = BaseConfig.preset(self.preset, self.settings if isinstance(self.settings, str) else None)
-        return config.updated(self.settings, "settings") if isinstance(self.settings, Mapping) else config
+            config = BaseConfig.preset(
+                self.preset, self.settings if isinstance(self.settings, str) else None
+            )
+        return (
+            config.updated(self.settings, "settings")
+            if isinstance(self.settings, Mapping)
+            else config
+        )
 
-    def _count_ratings(self, ratings: pd.DataFrame | None, train, ids, aspects) -> np.ndarray | None:
+    def _count_ratings(
+        self, ratings: pd.DataFrame | None, train, ids, aspects
+    ) -> np.ndarray | None:
         """Histograms of single ratings, (n, aspects, bins), for a criterion that reads them."""
         criterion, bins = self.config_.criterion, self.config_.bins
         if not self.config_.reads_ratings:
             if ratings is not None:
-                raise UsageError(f"The criterion '{criterion}' learns from means; it would not read the ratings.")
+                raise UsageError(
+                    f"The criterion '{criterion}' learns from means; it would not read the ratings."
+                )
             return None
         if ratings is None:
-            raise UsageError(f"The criterion '{criterion}' learns from single ratings; pass them as ratings.")
+            raise UsageError(
+                f"The criterion '{criterion}' learns from single ratings; pass them as ratings."
+            )
         check_ratings(ratings, aspects, bins)
         for aspect in aspects:
             if not ratings.loc[ratings["clip_id"].isin(train), aspect].notna().any():
@@ -310,13 +399,20 @@ class NeuralMOS(RegressorMixin, BaseEstimator):
                     f"No training clip has a single rating of '{aspect}', from which the criterion '{criterion}' "
                     "learns. Give such ratings, or use a criterion that learns from means."
                 )
-        return np.stack([histograms(ratings, ids, aspect, bins) for aspect in aspects], 1)
+        return np.stack(
+            [histograms(ratings, ids, aspect, bins) for aspect in aspects], 1
+        )
 
     def _encoder_facts(self) -> dict[str, dict[str, Any]]:
         self.__dict__.pop("encoders_", None)  # a new fit may use other encoders
         pairs = zip(("audio", "text"), self.encoders(), strict=True)
         return {
-            kind: {"name": encoder.name, "signature": encoder.signature, "dim": encoder.dim, "licence": encoder.licence}
+            kind: {
+                "name": encoder.name,
+                "signature": encoder.signature,
+                "dim": encoder.dim,
+                "licence": encoder.licence,
+            }
             for kind, encoder in pairs
             if encoder is not None
         }
@@ -324,24 +420,46 @@ class NeuralMOS(RegressorMixin, BaseEstimator):
     def _build(self) -> Network:
         dims = {kind: facts["dim"] for kind, facts in self.encoders_.items()}
         with seeded(self._seed(), torch.device("cpu")):
-            return build_model(self.config_, self.needs_text_, dims["audio"], dims.get("text"))
+            return build_model(
+                self.config_, self.needs_text_, dims["audio"], dims.get("text")
+            )
 
     def _seed(self) -> int:
         seed = self.random_state
-        if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**32:
-            raise UsageError(f"random_state must be an integer in 0..2**32 - 1; got {seed!r}.")
+        if (
+            isinstance(seed, bool)
+            or not isinstance(seed, int | np.integer)
+            or not 0 <= seed < 2**32
+        ):
+            raise UsageError(
+                f"random_state must be an integer in 0..2**32 - 1; got {seed!r}."
+            )
         return int(seed)
 
-    def _identity(self, filled: FilledClips, scores, weights, ids, validation, counted) -> str:
+    def _identity(
+        self, filled: FilledClips, scores, weights, ids, validation, counted
+    ) -> str:
         """What this training run is; a checkpoint of anything else is not resumed."""
-        rows = [filled.content, ids, validation, scores.tobytes().hex(), weights.tobytes().hex()]
+        rows = [
+            filled.content,
+            ids,
+            validation,
+            scores.tobytes().hex(),
+            weights.tobytes().hex(),
+        ]
         rows += [] if counted is None else [counted.tobytes().hex()]
-        data = sha256(to_json([self.aspects_, self.needs_text_, *map(list, rows[:3]), *rows[3:]]))
-        signatures = {kind: facts["signature"] for kind, facts in self.encoders_.items()}
+        data = sha256(
+            to_json([self.aspects_, self.needs_text_, *map(list, rows[:3]), *rows[3:]])
+        )
+        signatures = {
+            kind: facts["signature"] for kind, facts in self.encoders_.items()
+        }
         return self.config_.signature(data=data, encoders=signatures, seed=self._seed())
 
 
-def _inner_split(systems, labels: pd.DataFrame, weights, fraction, groups=None) -> tuple[list[int], list[int]]:
+def _inner_split(
+    systems, labels: pd.DataFrame, weights, fraction, groups=None
+) -> tuple[list[int], list[int]]:
     """Rows to train on and rows to select on: those with a label and a weight."""
     scores = labels.to_numpy()
     rows = np.flatnonzero(np.isfinite(scores).any(1) & (weights > 0))
@@ -350,9 +468,13 @@ def _inner_split(systems, labels: pd.DataFrame, weights, fraction, groups=None) 
     if groups is not None and len(groups) != len(scores):
         raise UsageError(f"There are {len(scores)} clips but {len(groups)} groups.")
     together = None if groups is None else [str(list(groups)[row]) for row in rows]
-    held = stratified_holdout([systems[row] for row in rows], mean_label(scores[rows]), fraction, 0, together)
+    held = stratified_holdout(
+        [systems[row] for row in rows], mean_label(scores[rows]), fraction, 0, together
+    )
     if held.all() or not held.any():
-        raise UsageError("All clips are of one group; the inner split needs at least 2.")
+        raise UsageError(
+            "All clips are of one group; the inner split needs at least 2."
+        )
     for aspect in labels:
         if not np.isfinite(labels[aspect].to_numpy()[rows[~held]]).any():
             raise UsageError(

@@ -71,29 +71,45 @@ def explain_clips(
     notes : one sentence for each model and aspect whose attention is not there, or not all
     """
     stack, clips = prepared(stack, clips, store)
-    clips = clips.assign(prompt=clips["prompt"].where(clips["prompt"].str.strip() != "", PLACEHOLDER))
+    clips = clips.assign(
+        prompt=clips["prompt"].where(clips["prompt"].str.strip() != "", PLACEHOLDER)
+    )
     notes: dict[str, None] = {}
     for start in range(0, len(clips), CHUNK):
         chunk = clips.iloc[start : start + CHUNK].reset_index(drop=True)
         found = _explained(stack, chunk, aspects)
         for row, models in zip(chunk.to_dict("records"), found, strict=True):
             base = Path(folder) / file_name(row["clip_id"])
-            atomic_write(base.with_name(f"{base.name}.safetensors"), to_tensors(row["clip_id"], models))
+            atomic_write(
+                base.with_name(f"{base.name}.safetensors"),
+                to_tensors(row["clip_id"], models),
+            )
             drawn = base.with_name(f"{base.name}.png")
             atomic_write(drawn, picture(row["clip_id"], row["audio"], models))
-            notes |= {f"{m.model}, {a.aspect}: {a.note}": None for m in models for a in m.aspects if a.note}
+            notes |= {
+                f"{m.model}, {a.aspect}: {a.note}": None
+                for m in models
+                for a in m.aspects
+                if a.note
+            }
             if on_clip:
                 on_clip(drawn)
     return list(notes)
 
 
-def _explained(stack: StackedMOS, chunk: pd.DataFrame, aspects: Sequence[str]) -> list[list[ModelAttention]]:
+def _explained(
+    stack: StackedMOS, chunk: pd.DataFrame, aspects: Sequence[str]
+) -> list[list[ModelAttention]]:
     """Every base model's attention, clip by clip."""
     found: list[list[ModelAttention]] = [[] for _ in range(len(chunk))]
     for name, model, embedded in embedded_once(stack, chunk):
         audio, text = model.encoders()
         for row, explained in enumerate(model.explain_embedded(embedded)):
-            tokens = token_labels(text, chunk["prompt"][row], len(embedded.tokens[row])) if text else ()
+            tokens = (
+                token_labels(text, chunk["prompt"][row], len(embedded.tokens[row]))
+                if text
+                else ()
+            )
             wanted = tuple(one for one in explained if one.aspect in aspects)
             facts = (audio.frame_rate, model.config_.alignment_stride, tokens, wanted)
             found[row].append(ModelAttention(name, *facts))
@@ -122,12 +138,24 @@ def to_tensors(clip_id: str, models: Sequence[ModelAttention]) -> bytes:
     for model in models:
         aspects = {}
         for one in model.aspects:
-            arrays |= {f"{model.model}/{one.aspect}/{name}": np.ascontiguousarray(m) for name, m in one.maps.items()}
-            maps = {name: {"shape": list(m.shape), "axes": _axes(name)} for name, m in one.maps.items()}
+            arrays |= {
+                f"{model.model}/{one.aspect}/{name}": np.ascontiguousarray(m)
+                for name, m in one.maps.items()
+            }
+            maps = {
+                name: {"shape": list(m.shape), "axes": _axes(name)}
+                for name, m in one.maps.items()
+            }
             aspects[one.aspect] = {"maps": maps, "note": one.note}
-        facts = {"frames_per_second": model.frame_rate, "plan_stride": model.stride, "tokens": list(model.tokens)}
+        facts = {
+            "frames_per_second": model.frame_rate,
+            "plan_stride": model.stride,
+            "tokens": list(model.tokens),
+        }
         about[model.model] = facts | {"aspects": aspects}
-    return safetensors.numpy.save(arrays, metadata={"about": json.dumps({"clip_id": clip_id, "models": about})})
+    return safetensors.numpy.save(
+        arrays, metadata={"about": json.dumps({"clip_id": clip_id, "models": about})}
+    )
 
 
 def _axes(name: str) -> list[str]:

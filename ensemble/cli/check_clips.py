@@ -21,17 +21,35 @@ from ensemble.cli.shared.options import Options
 
 
 def _main(argv: list[str] | None = None) -> int:
-    parser = Options("check_clips", "Check clips and labels before anything is trained on them.")
-    parser.add_argument("path", type=str, help="MusicEval folder, label list, or .csv/.tsv/.jsonl/.parquet table")
-    parser.add_argument("--aspects", nargs="+", help="rated columns (default: found by name, then by range)")
-    parser.add_argument("--json", type=str, help="also write facts and findings to this file")
+    parser = Options(
+        "check_clips", "Check clips and labels before anything is trained on them."
+    )
+    parser.add_argument(
+        "path",
+        type=str,
+        help="MusicEval folder, label list, or .csv/.tsv/.jsonl/.parquet table",
+    )
+    parser.add_argument(
+        "--aspects",
+        nargs="+",
+        help="rated columns (default: found by name, then by range)",
+    )
+    parser.add_argument(
+        "--json", type=str, help="also write facts and findings to this file"
+    )
     args = parser.parse_args(argv)
     console, notes = Screen(), Screen(stderr=True)
     clips = read_clips(args.path, aspects=args.aspects)
 
     def watched(items):
         quiet = not notes.is_terminal or (clips["audio"] == "").all()
-        return track(items, description="Reading audio", console=notes, transient=True, disable=quiet)
+        return track(
+            items,
+            description="Reading audio",
+            console=notes,
+            transient=True,
+            disable=quiet,
+        )
 
     if is_demo(args.path):
         say("demo corpus: synthetic music and simulated raters")
@@ -41,7 +59,10 @@ def _main(argv: list[str] | None = None) -> int:
         console.print(table)
     _print_findings(console, findings)
     if args.json:
-        write_json(args.json, {"facts": facts, "findings": [asdict(finding) for finding in findings]})
+        write_json(
+            args.json,
+            {"facts": facts, "findings": [asdict(finding) for finding in findings]},
+        )
         console.print(Text(f"Written to {args.json}"))
     return 3 if findings else 0
 
@@ -49,24 +70,45 @@ def _main(argv: list[str] | None = None) -> int:
 def _tables(facts: dict) -> list[Table]:
     splits = list(facts["clips_per_split"])
     systems = _table(
-        f"{facts['clips']} clips, {facts['systems']} systems, {facts['prompts']} prompts", "system", *splits
+        f"{facts['clips']} clips, {facts['systems']} systems, {facts['prompts']} prompts",
+        "system",
+        *splits,
     )
     for system, counts in facts["clips_per_system"].items():
-        systems.add_row(Text(system or "(none)"), *[str(counts.get(split, 0)) for split in splits])
+        systems.add_row(
+            Text(system or "(none)"), *[str(counts.get(split, 0)) for split in splits]
+        )
     systems.add_section()
     systems.add_row("all", *[str(facts["clips_per_split"][split]) for split in splits])
     scores = _table("Labels", "aspect", "labelled", "min", "max", "mean", "step")
     for aspect, about in facts["scores"].items():
         cells = [about.get(key) for key in ("min", "max", "mean", "step")]
-        scores.add_row(Text(aspect), str(about["labelled"]), *["" if c is None else f"{c:.4g}" for c in cells])
+        scores.add_row(
+            Text(aspect),
+            str(about["labelled"]),
+            *["" if c is None else f"{c:.4g}" for c in cells],
+        )
     sound = _table("Audio", "", "")
     if facts["audio_read"]:
         about = facts["seconds"]
         sound.add_row("read", f"{facts['audio_read']} clips, {facts['hours']:.2f} h")
-        sound.add_row("seconds", f"{about['min']:.1f} to {about['max']:.1f}, median {about['median']:.1f}")
-        sound.add_row("Hz: clips", ", ".join(f"{rate}: {n}" for rate, n in facts["sample_rates"].items()))
-        sound.add_row("channels: clips", ", ".join(f"{count}: {n}" for count, n in facts["channels"].items()))
-    return [systems, *([scores] if facts["scores"] else []), *([sound] if facts["audio_read"] else [])]
+        sound.add_row(
+            "seconds",
+            f"{about['min']:.1f} to {about['max']:.1f}, median {about['median']:.1f}",
+        )
+        sound.add_row(
+            "Hz: clips",
+            ", ".join(f"{rate}: {n}" for rate, n in facts["sample_rates"].items()),
+        )
+        sound.add_row(
+            "channels: clips",
+            ", ".join(f"{count}: {n}" for count, n in facts["channels"].items()),
+        )
+    return [
+        systems,
+        *([scores] if facts["scores"] else []),
+        *([sound] if facts["audio_read"] else []),
+    ]
 
 
 def _table(title: str, first: str, *others: str) -> Table:

@@ -17,24 +17,76 @@ def _parser() -> Options:
     parser = Options("fit_meta", __doc__)
     add = parser.add_argument
     add("--config", action="config", help="read any of these options from a YAML file")
-    add("--learner", type=str, default="ridge", help="ridge, lightgbm, mean, auto … (README)")
-    add("--set", nargs="+", metavar="KEY=VALUE", help="parameters of the learner, e.g. features=bins alpha=1.0")
-    add("--validation", type=float, default=0.4, help="share of the dev clips that measure the stack")
+    add(
+        "--learner",
+        type=str,
+        default="ridge",
+        help="ridge, lightgbm, mean, auto … (README)",
+    )
+    add(
+        "--set",
+        nargs="+",
+        metavar="KEY=VALUE",
+        help="parameters of the learner, e.g. features=bins alpha=1.0",
+    )
+    add(
+        "--validation",
+        type=float,
+        default=0.4,
+        help="share of the dev clips that measure the stack",
+    )
     add("--seed", type=int, default=0, help="of the split and the learner")
-    add("--models", nargs="+", metavar="NAME", help="stack only these base models, e.g. dora-s0 dora_coral-s1")
-    add("--cv", type=str, default="dev", help="fit on the dev split, or on out-of-fold predictions of train: dev, oof")
+    add(
+        "--models",
+        nargs="+",
+        metavar="NAME",
+        help="stack only these base models, e.g. dora-s0 dora_coral-s1",
+    )
+    add(
+        "--cv",
+        type=str,
+        default="dev",
+        help="fit on the dev split, or on out-of-fold predictions of train: dev, oof",
+    )
     add(
         "--predictions",
         nargs="+",
         metavar="FILE",
         help="instead: stack anybody's predictions (csv, jsonl, parquet, txt)",
     )
-    add("--labels", type=str, help="ratings of the clips in --predictions; default: the first of those files")
-    add("--aspects", nargs="+", metavar="NAME", help="rated columns of the labels; default: those with a known name")
-    add("--groups", type=str, help="column of the labels whose clips stay together in every split, e.g. system")
-    add("--missing", type=str, default="refuse", help="clips that a base model left out: refuse, or pool of the others")
-    add("--allow-leak", action="store_true", help="stack on clips that a base model has seen, and mark every number")
-    add("--rivals", nargs="*", metavar="LEARNER", help="learners that the report puts beside it; default: most")
+    add(
+        "--labels",
+        type=str,
+        help="ratings of the clips in --predictions; default: the first of those files",
+    )
+    add(
+        "--aspects",
+        nargs="+",
+        metavar="NAME",
+        help="rated columns of the labels; default: those with a known name",
+    )
+    add(
+        "--groups",
+        type=str,
+        help="column of the labels whose clips stay together in every split, e.g. system",
+    )
+    add(
+        "--missing",
+        type=str,
+        default="refuse",
+        help="clips that a base model left out: refuse, or pool of the others",
+    )
+    add(
+        "--allow-leak",
+        action="store_true",
+        help="stack on clips that a base model has seen, and mark every number",
+    )
+    add(
+        "--rivals",
+        nargs="*",
+        metavar="LEARNER",
+        help="learners that the report puts beside it; default: most",
+    )
     add("--artifacts", type=str, default="artifacts", help="where fit_base wrote")
     return parser
 
@@ -45,9 +97,14 @@ def _main(argv: Sequence[str] | None = None) -> int:
     from ensemble.estimator.save_and_load import ROLE
     from ensemble.stacking.fit_stack import Settings, fit_level1, stack_facts
 
-    given = {name: getattr(options, name) for name in ("learner", "validation", "seed", "missing", "allow_leak")}
+    given = {
+        name: getattr(options, name)
+        for name in ("learner", "validation", "seed", "missing", "allow_leak")
+    }
     given["params"] = parse_settings(options.set)
-    settings = Settings(**given, **({} if options.rivals is None else {"rivals": tuple(options.rivals)}))
+    settings = Settings(
+        **given, **({} if options.rivals is None else {"rivals": tuple(options.rivals)})
+    )
     workspace = Workspace(Path(options.artifacts))
     folder = fit_level1(workspace, _data(options, workspace), settings)
     facts = stack_facts(Artifact(folder, ROLE))
@@ -59,7 +116,9 @@ def _main(argv: Sequence[str] | None = None) -> int:
     for line in closing(facts):
         say(line)
     say(f"report: {folder / 'report.html'}")
-    say(f"next: predict_mos {'--predictions ' * bool(options.predictions)}FILE... --artifacts {workspace.root}")
+    say(
+        f"next: predict_mos {'--predictions ' * bool(options.predictions)}FILE... --artifacts {workspace.root}"
+    )
     say(facts["verdict"]["sentence"])
     print(folder)
     return 0
@@ -70,16 +129,22 @@ def _data(options, workspace: Workspace):
     from ensemble.stacking.stack_data import StackData
 
     if options.predictions and options.cv != "dev":
-        raise UsageError("--cv belongs to the base models of fit_base; --predictions are taken as they are.")
+        raise UsageError(
+            "--cv belongs to the base models of fit_base; --predictions are taken as they are."
+        )
     if not options.predictions:
         if options.labels or options.aspects:
-            raise UsageError("--labels and --aspects belong to --predictions; fit_base has the others already.")
+            raise UsageError(
+                "--labels and --aspects belong to --predictions; fit_base has the others already."
+            )
         data = StackData.from_level0(workspace, options.models, options.cv)
     else:
         external = read_external(options.predictions, options.labels, options.aspects)
         for note in external.notes:
             say(f"note: {note}")
-        data = StackData.from_external(external, options.labels or options.predictions[0], options.models)
+        data = StackData.from_external(
+            external, options.labels or options.predictions[0], options.models
+        )
     return replace(data, group=options.groups) if options.groups else data
 
 

@@ -17,9 +17,20 @@ from ensemble.cli.shared.options import Options
 
 
 def _main(argv: list[str] | None = None) -> int:
-    parser = Options("list_encoders", "The encoders, their licences, and how to get the weights that are not here.")
-    parser.add_argument("encoders", nargs="*", help="names, or NAME=FOLDER to look in that folder (default: all)")
-    parser.add_argument("--commercial-ok", action="store_true", help="only those whose licence allows commercial use")
+    parser = Options(
+        "list_encoders",
+        "The encoders, their licences, and how to get the weights that are not here.",
+    )
+    parser.add_argument(
+        "encoders",
+        nargs="*",
+        help="names, or NAME=FOLDER to look in that folder (default: all)",
+    )
+    parser.add_argument(
+        "--commercial-ok",
+        action="store_true",
+        help="only those whose licence allows commercial use",
+    )
     parser.add_argument("--json", type=str, help="also write the list to this file")
     args = parser.parse_args(argv)
     known, refused = known_encoders()
@@ -34,7 +45,10 @@ def _main(argv: list[str] | None = None) -> int:
         if row["missing"]:
             lacks = ", ".join(row["missing"])
             console.print(
-                Text(f"\n{row['name']} lacks {lacks}; where there is a network:\n  {row['fetch']}"), soft_wrap=True
+                Text(
+                    f"\n{row['name']} lacks {lacks}; where there is a network:\n  {row['fetch']}"
+                ),
+                soft_wrap=True,
             )
     for name, reason in {} if args.encoders else refused.items():
         console.print(Text(f"\n{name} cannot be used: {reason}"), soft_wrap=True)
@@ -71,9 +85,28 @@ def _row(name: str, folder: str | None) -> dict:
 
 
 def _table(rows: list[dict]) -> Table:
-    table = Table(title=f"{len(rows)} encoders", title_justify="left", box=None, padding=(0, 1, 0, 0))
-    for name in ("name", "kind", "Hz", "frames/s", "dim", "licence", "commercial", "MB", "weights"):
-        table.add_column(name, justify="right" if name in ("Hz", "frames/s", "dim", "MB") else "left", no_wrap=True)
+    table = Table(
+        title=f"{len(rows)} encoders",
+        title_justify="left",
+        box=None,
+        padding=(0, 1, 0, 0),
+    )
+    for name in (
+        "name",
+        "kind",
+        "Hz",
+        "frames/s",
+        "dim",
+        "licence",
+        "commercial",
+        "MB",
+        "weights",
+    ):
+        table.add_column(
+            name,
+            justify="right" if name in ("Hz", "frames/s", "dim", "MB") else "left",
+            no_wrap=True,
+        )
     for row in rows:
         weights = "-" if row["embedded"] else ("missing" if row["missing"] else "here")
         table.add_row(

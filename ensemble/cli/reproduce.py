@@ -22,17 +22,43 @@ def _parser() -> Options:
     parser = Options("reproduce", __doc__)
     add = parser.add_argument
     add("table", nargs="?", type=str, help=f"{', '.join(TABLES[:-1])} or {TABLES[-1]}")
-    add("--list", action="store_true", help="say what each table is, and how many base models it trains")
-    add("--data", type=str, help="MusicEval folder, or a clip table with splits; default with --quick: demo corpus")
-    add("--quick", action="store_true", help="a trial in minutes: embedded encoders, 2 seeds, few epochs")
-    add("--seeds", type=int, help="repetitions of every row; default: 5, with --quick 2")
-    add("--audio-encoder", nargs="+", metavar="NAME=FOLDER", help="where weights lie; a table may need several")
+    add(
+        "--list",
+        action="store_true",
+        help="say what each table is, and how many base models it trains",
+    )
+    add(
+        "--data",
+        type=str,
+        help="MusicEval folder, or a clip table with splits; default with --quick: demo corpus",
+    )
+    add(
+        "--quick",
+        action="store_true",
+        help="a trial in minutes: embedded encoders, 2 seeds, few epochs",
+    )
+    add(
+        "--seeds", type=int, help="repetitions of every row; default: 5, with --quick 2"
+    )
+    add(
+        "--audio-encoder",
+        nargs="+",
+        metavar="NAME=FOLDER",
+        help="where weights lie; a table may need several",
+    )
     add("--text-encoder", nargs="+", metavar="NAME=FOLDER", help="likewise")
-    add("--set", nargs="+", metavar="KEY=VALUE", help="single settings for all rows, e.g. max_epochs=20")
+    add(
+        "--set",
+        nargs="+",
+        metavar="KEY=VALUE",
+        help="single settings for all rows, e.g. max_epochs=20",
+    )
     add("--device", type=str, default="auto", help="auto, cpu, cuda or mps")
     add("--jobs", type=int, default=0, help="worker processes; 0 shares out the cores")
     add_engine_option(parser)
-    add("--artifacts", type=str, default="artifacts", help="where everything is written")
+    add(
+        "--artifacts", type=str, default="artifacts", help="where everything is written"
+    )
     return parser
 
 
@@ -43,12 +69,22 @@ def _main(argv: Sequence[str] | None = None) -> int:
         screen.print(_list())
         return 0
     if not options.table:
-        raise UsageError(f"Name a table: {', '.join(TABLES)}; --list says what each is.")
+        raise UsageError(
+            f"Name a table: {', '.join(TABLES)}; --list says what each is."
+        )
     table = PaperTable.of(options.table)
     if not (options.data or options.quick):
-        raise UsageError("Name the clips with --data, or try the command on the demo corpus with --quick.")
+        raise UsageError(
+            "Name the clips with --data, or try the command on the demo corpus with --quick."
+        )
     from ensemble.papers.reproduce import Request, reproduce
-    from ensemble.papers.table_files import blocks, heading, remarks, render_files, summary
+    from ensemble.papers.table_files import (
+        blocks,
+        heading,
+        remarks,
+        render_files,
+        summary,
+    )
     from ensemble.training.progress import encoding, watch
     from ensemble.training.rated_clips import RatedClips
 
@@ -81,14 +117,18 @@ def _list() -> Table:
     for table in map(PaperTable.of, TABLES):
         of = f"{table.paper}, Table {table.number}"
         counts = [f"{table.count(5)}", f"{table.count(2, quick=True)}"]
-        listed.add_row(table.name, of, table.title, table.split, ", ".join(table.encoders), *counts)
+        listed.add_row(
+            table.name, of, table.title, table.split, ", ".join(table.encoders), *counts
+        )
     return listed
 
 
 def _table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
     table = Table(title=title, title_justify="left")
     for name in head:
-        table.add_column(name, justify="right" if name.endswith(("paper", "ours")) else "left")
+        table.add_column(
+            name, justify="right" if name.endswith(("paper", "ours")) else "left"
+        )
     for row in rows:
         table.add_row(*row)
     return table

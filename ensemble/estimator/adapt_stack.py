@@ -33,8 +33,14 @@ def adapted_level1(stack, X, y, sample_weight=None) -> MetaRegressor:
     by_clip = len(X) > 0 and takes_predictions(stack, X)
     labels = labels_of(y, X) if by_clip else as_labels(y, len(X))
     values = _of_aspects(labels, stack.aspects_, isinstance(y, pd.DataFrame)).to_numpy()
-    weights = None if sample_weight is None or not len(labels) else checked_weights(sample_weight, labels)
-    counted = np.flatnonzero(~np.isnan(values).all(axis=1) & (True if weights is None else weights > 0))
+    weights = (
+        None
+        if sample_weight is None or not len(labels)
+        else checked_weights(sample_weight, labels)
+    )
+    counted = np.flatnonzero(
+        ~np.isnan(values).all(axis=1) & (True if weights is None else weights > 0)
+    )
     weights = None if weights is None else weights[counted]
     if not len(counted):
         tables, ids = stack.final_estimator_.layout_.empty(stack.aspects_), []
@@ -45,7 +51,9 @@ def adapted_level1(stack, X, y, sample_weight=None) -> MetaRegressor:
     return stack.final_estimator_.adapt(tables, values[counted], ids, weights)
 
 
-def _of_aspects(labels: pd.DataFrame, aspects: Sequence[str], named: bool) -> pd.DataFrame:
+def _of_aspects(
+    labels: pd.DataFrame, aspects: Sequence[str], named: bool
+) -> pd.DataFrame:
     """The stack's aspects: by name, or in their order where `y` names none."""
     if set(aspects) <= set(labels.columns):
         return labels[list(aspects)]

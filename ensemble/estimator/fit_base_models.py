@@ -33,12 +33,18 @@ def default_estimators(X, with_text: bool = True) -> list[tuple[str, Any]]:
         from sklearn.linear_model import Ridge
         from sklearn.tree import DecisionTreeRegressor
 
-        return [("ridge", Ridge()), ("tree", DecisionTreeRegressor(max_depth=4, random_state=0))]
+        return [
+            ("ridge", Ridge()),
+            ("tree", DecisionTreeRegressor(max_depth=4, random_state=0)),
+        ]
     from base_models.training.neural_mos import NeuralMOS
     from ensemble.training.train_base_models import plan_models
 
     planned = plan_models(None, 5, with_text)
-    return [(f"{preset}-s{seed}", NeuralMOS(preset, random_state=seed)) for preset, seed in planned]
+    return [
+        (f"{preset}-s{seed}", NeuralMOS(preset, random_state=seed))
+        for preset, seed in planned
+    ]
 
 
 class PerAspect(MetaEstimatorMixin, BaseEstimator):
@@ -54,7 +60,9 @@ class PerAspect(MetaEstimatorMixin, BaseEstimator):
         """Fit on labels of shape (n, aspects), NaN where unlabelled."""
         rows = [np.flatnonzero(np.isfinite(column)) for column in y.T]
         self.estimators_ = [
-            clone(self.estimator).fit(take(X, r), y[r, k], **_check_method_params(X, params, indices=r))
+            clone(self.estimator).fit(
+                take(X, r), y[r, k], **_check_method_params(X, params, indices=r)
+            )
             for k, r in enumerate(rows)
         ]
         return self
@@ -110,18 +118,31 @@ def fit_bases(
     fitted : (name, fitted model) pairs
     tables : one per base model, over the test rows of all splits
     """
-    memory, parallel = EmbeddingStore() if memory is None else memory, Parallel(n_jobs=n_jobs)
-    live = [(name, model) for name, model in named if not isinstance(model, PredictionTable)]
+    memory, parallel = (
+        EmbeddingStore() if memory is None else memory,
+        Parallel(n_jobs=n_jobs),
+    )
+    live = [
+        (name, model) for name, model in named if not isinstance(model, PredictionTable)
+    ]
     done = parallel(
-        delayed(_fit_fold)(name, model, rows, split, params[name], memory, keep, options)
+        delayed(_fit_fold)(
+            name, model, rows, split, params[name], memory, keep, options
+        )
         for name, model in live
         for split in splits
     )
-    folds = {name: done[k * len(splits) : (k + 1) * len(splits)] for k, (name, _) in enumerate(live)}
+    folds = {
+        name: done[k * len(splits) : (k + 1) * len(splits)]
+        for k, (name, _) in enumerate(live)
+    }
     if keep:
         fitted = {name: parts[0][0] for name, parts in folds.items()}
     else:
-        all_rows = parallel(delayed(_fit_base)(name, model, rows, params[name], memory) for name, model in live)
+        all_rows = parallel(
+            delayed(_fit_base)(name, model, rows, params[name], memory)
+            for name, model in live
+        )
         fitted = {name: model for (name, _), model in zip(live, all_rows, strict=True)}
     for name, given in live:
         if is_neural(given):
@@ -136,20 +157,35 @@ def fit_bases(
     return [(name, fitted.get(name, model)) for name, model in named], tables
 
 
-def _fit_fold(name, model, rows: FitRows, split, params, memory: EmbeddingStore, keep: bool, options):
+def _fit_fold(
+    name,
+    model,
+    rows: FitRows,
+    split,
+    params,
+    memory: EmbeddingStore,
+    keep: bool,
+    options,
+):
     """Fit on one side of a split and predict the other: the fitted model (None unless kept) and its table."""
     train, test = split
     inside = _check_method_params(rows.X, params, indices=train)
     fitted = _fit_base(name, model, rows.take(train), inside, memory)
-    (table,) = predict_bases([(name, fitted)], rows.take(test), tuple(rows.labels), **options)
+    (table,) = predict_bases(
+        [(name, fitted)], rows.take(test), tuple(rows.labels), **options
+    )
     return (fitted if keep else None), table
 
 
-def _fit_base(name: str, model, rows: FitRows, params: Mapping[str, Any], memory: EmbeddingStore):
+def _fit_base(
+    name: str, model, rows: FitRows, params: Mapping[str, Any], memory: EmbeddingStore
+):
     """A clone fitted on all rows; neural models that have no store keep embeddings in `memory`."""
     fitted, y = clone(model), rows.labels.to_numpy()
     if is_neural(model):
-        if model.store is None:  # one memory for all folds, so that no clip is encoded twice
+        if (
+            model.store is None
+        ):  # one memory for all folds, so that no clip is encoded twice
             fitted.store = memory
         return fitted.fit(rows.X, rows.labels, **params)
     if is_classifier(fitted):
@@ -157,9 +193,15 @@ def _fit_base(name: str, model, rows: FitRows, params: Mapping[str, Any], memory
     known = np.isfinite(y)
     if not known.any(0).all():
         empty = some(rows.labels.columns[~known.any(0)])
-        raise UsageError(f"A split of cv leaves no label of aspect {empty} to fit '{name}' on; use fewer folds.")
+        raise UsageError(
+            f"A split of cv leaves no label of aspect {empty} to fit '{name}' on; use fewer folds."
+        )
     if y.shape[1] == 1:
         there = np.flatnonzero(known)
-        return fitted.fit(take(rows.X, there), y[there, 0], **_check_method_params(rows.X, params, indices=there))
+        return fitted.fit(
+            take(rows.X, there),
+            y[there, 0],
+            **_check_method_params(rows.X, params, indices=there),
+        )
     at_once = known.all() and get_tags(fitted).target_tags.multi_output
     return (fitted if at_once else PerAspect(fitted)).fit(rows.X, y, **params)

@@ -24,7 +24,13 @@ from meta.splits.meta_split import check_meta_rows
 
 
 def judged_trial(
-    stack, named, rows: FitRows, used: np.ndarray, split: Split, metadata: Mapping[str, Any], memory: EmbeddingStore
+    stack,
+    named,
+    rows: FitRows,
+    used: np.ndarray,
+    split: Split,
+    metadata: Mapping[str, Any],
+    memory: EmbeddingStore,
 ) -> dict[str, Judged]:
     """The stack fitted on one side of a split, and what it says of both.
 
@@ -51,26 +57,53 @@ def judged_trial(
     check_meta_rows(counted.systems)
     cv = fewer_folds(stack.cv, counted.take(train))
     try:
-        splits = unseen_splits(cv, rows, used[train], stack.random_state, metadata["cv"])
+        splits = unseen_splits(
+            cv, rows, used[train], stack.random_state, metadata["cv"]
+        )
     except ValueError as error:
         raise UsageError(
             f"cv cannot split the {len(train)} rows that validation leaves to fit on ({error}); use fewer folds, or "
             "validation=None."
         ) from error
     folds = [(train[a], train[b]) for a, b in splits]
-    params = {name: _check_method_params(rows.labels, metadata[name], indices=used) for name, _ in named}
+    params = {
+        name: _check_method_params(rows.labels, metadata[name], indices=used)
+        for name, _ in named
+    }
     regressor = MetaRegressor(stack.final_estimator, stack.random_state)
     options = {"bins": stack.bins_, "missing": regressor.accepts_missing}
     whole = (train, test)  # what base models fitted on all of train say of test
-    _, tables = fit_bases(named, counted, [*folds, whole], params, True, stack.n_jobs, memory, **options)
-    sides = {"meta-training": np.concatenate([b for _, b in folds]), "meta-validation": test}
+    _, tables = fit_bases(
+        named, counted, [*folds, whole], params, True, stack.n_jobs, memory, **options
+    )
+    sides = {
+        "meta-training": np.concatenate([b for _, b in folds]),
+        "meta-validation": test,
+    }
     level1 = counted.take(sides["meta-training"])
     weights = level1.weights if "sample_weight" in metadata["final_estimator"] else None
-    known = level1.labels.to_numpy(), level1.ids, stack.aspects_, weights, level1.groups, level1.systems
+    known = (
+        level1.labels.to_numpy(),
+        level1.ids,
+        stack.aspects_,
+        weights,
+        level1.groups,
+        level1.systems,
+    )
     regressor.fit(tables, *known)
-    return {name: _judged(regressor, tables, counted.take(side)) for name, side in sides.items()}
+    return {
+        name: _judged(regressor, tables, counted.take(side))
+        for name, side in sides.items()
+    }
 
 
 def _judged(regressor: MetaRegressor, tables, rows: FitRows) -> Judged:
     stack = regressor.predict(tables, rows.ids)
-    return Judged.of(tables, rows.labels.to_numpy(), rows.ids, rows.systems, regressor.aspects_, stack)
+    return Judged.of(
+        tables,
+        rows.labels.to_numpy(),
+        rows.ids,
+        rows.systems,
+        regressor.aspects_,
+        stack,
+    )

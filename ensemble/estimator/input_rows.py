@@ -42,11 +42,18 @@ class FitRows:
     @classmethod
     def of(cls, X, labels: pd.DataFrame, weights=None, groups=None) -> FitRows:
         """Rows named by X; UsageError when there are not as many groups."""
-        systems = X["system_id"] if is_clips(X) and "system_id" in X else [""] * len(labels)
+        systems = (
+            X["system_id"] if is_clips(X) and "system_id" in X else [""] * len(labels)
+        )
         if groups is not None and len(groups) != len(labels):
             raise UsageError(f"There are {len(labels)} rows but {len(groups)} groups.")
         return cls(
-            X, labels, _names(row_ids(X)), system_names(systems), weights, None if groups is None else _objects(groups)
+            X,
+            labels,
+            _names(row_ids(X)),
+            system_names(systems),
+            weights,
+            None if groups is None else _objects(groups),
         )
 
     def __len__(self) -> int:
@@ -56,17 +63,26 @@ class FitRows:
     def used(self) -> np.ndarray:
         """Numbers of the rows that count: those with a label and a positive weight."""
         labelled = self.labels.notna().to_numpy().any(axis=1)
-        return np.flatnonzero(labelled if self.weights is None else labelled & (self.weights > 0))
+        return np.flatnonzero(
+            labelled if self.weights is None else labelled & (self.weights > 0)
+        )
 
     def take(self, rows) -> FitRows:
         """These rows, in this order; they keep their names."""
-        picked = [None if part is None else part[rows] for part in (self.ids, self.systems, self.weights, self.groups)]
-        return FitRows(take(self.X, rows), self.labels.iloc[rows].reset_index(drop=True), *picked)
+        picked = [
+            None if part is None else part[rows]
+            for part in (self.ids, self.systems, self.weights, self.groups)
+        ]
+        return FitRows(
+            take(self.X, rows), self.labels.iloc[rows].reset_index(drop=True), *picked
+        )
 
 
 def is_clips(X) -> bool:
     """Whether X is a table of clips: a DataFrame with ``audio`` or ``clip_id``."""
-    return isinstance(X, pd.DataFrame) and not {"audio", "clip_id"}.isdisjoint(X.columns)
+    return isinstance(X, pd.DataFrame) and not {"audio", "clip_id"}.isdisjoint(
+        X.columns
+    )
 
 
 def row_ids(X) -> list[str]:
@@ -81,7 +97,9 @@ def system_names(values) -> np.ndarray:
 
 def take(X, rows):
     """Rows of a DataFrame or matrix."""
-    return X.iloc[rows].reset_index(drop=True) if isinstance(X, pd.DataFrame) else X[rows]
+    return (
+        X.iloc[rows].reset_index(drop=True) if isinstance(X, pd.DataFrame) else X[rows]
+    )
 
 
 def _names(values) -> np.ndarray:
@@ -102,7 +120,11 @@ def rating_scale(labels: pd.DataFrame, clips: bool) -> ScoreBins:
     """
     values = labels.to_numpy()
     known, bins = values[np.isfinite(values)], ScoreBins()
-    if clips or not known.size or (known.min() >= bins.low and known.max() <= bins.high):
+    if (
+        clips
+        or not known.size
+        or (known.min() >= bins.low and known.max() <= bins.high)
+    ):
         return bins
     low, high = float(known.min()), float(known.max())
     spread = (low, high) if low < high else (low - 0.5, high + 0.5)

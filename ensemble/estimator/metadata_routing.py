@@ -31,7 +31,11 @@ def router_of(stack) -> MetadataRouter:
     """Who may ask for metadata: the stack itself, its base models and final estimator (fit), its splitters (split)."""
     router = MetadataRouter(owner=stack).add_self_request(stack)
     fit = MethodMapping().add(caller="fit", callee="fit")
-    asking = {name: model for name, model in stack.estimators or [] if hasattr(model, "get_metadata_routing")}
+    asking = {
+        name: model
+        for name, model in stack.estimators or []
+        if hasattr(model, "get_metadata_routing")
+    }
     if is_foreign(stack.final_estimator):
         asking["final_estimator"] = stack.final_estimator
     for name, model in asking.items():
@@ -45,17 +49,23 @@ def router_of(stack) -> MetadataRouter:
 
 def is_foreign(final_estimator) -> bool:
     """Whether a final estimator is a regressor of scikit-learn."""
-    return isinstance(final_estimator, BaseEstimator) and not isinstance(final_estimator, Learner)
+    return isinstance(final_estimator, BaseEstimator) and not isinstance(
+        final_estimator, Learner
+    )
 
 
 def checked_weights(sample_weight, labels) -> np.ndarray | None:
     """Weights as float64 of shape (n,), none negative and not all 0; ValueError otherwise."""
     if sample_weight is None:
         return None
-    return _check_sample_weight(sample_weight, labels, dtype=np.float64, ensure_non_negative=True)
+    return _check_sample_weight(
+        sample_weight, labels, dtype=np.float64, ensure_non_negative=True
+    )
 
 
-def metadata_of(stack, named, weights, groups, fit_params: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def metadata_of(
+    stack, named, weights, groups, fit_params: dict[str, Any]
+) -> dict[str, dict[str, Any]]:
     """Arguments for each base model, ``"final_estimator"``, ``"cv"`` and ``"validation"``, by name.
 
     Parameters
@@ -74,25 +84,49 @@ def metadata_of(stack, named, weights, groups, fit_params: dict[str, Any]) -> di
     given = {name: values for name, values in given.items() if values is not None}
     if _routing_enabled() and stack.estimators is not None:
         routed = process_routing(stack, "fit", **given, **fit_params)
-        found = {name: routed[name].fit for name, model in named if not isinstance(model, PredictionTable)}
-        found |= {name: routed[name].split for name in ("cv", "validation") if hasattr(getattr(stack, name), "split")}
-        found["final_estimator"] = routed.final_estimator.fit if is_foreign(stack.final_estimator) else given
+        found = {
+            name: routed[name].fit
+            for name, model in named
+            if not isinstance(model, PredictionTable)
+        }
+        found |= {
+            name: routed[name].split
+            for name in ("cv", "validation")
+            if hasattr(getattr(stack, name), "split")
+        }
+        found["final_estimator"] = (
+            routed.final_estimator.fit if is_foreign(stack.final_estimator) else given
+        )
     else:
-        to_splitters = {name: values for name, values in given.items() if name == "groups"}
+        to_splitters = {
+            name: values for name, values in given.items() if name == "groups"
+        }
         found = {name: _unasked(name, model, given) for name, model in named}
         found |= {"cv": to_splitters, "validation": to_splitters}
-        found["final_estimator"] = _unasked("final_estimator", stack.final_estimator, given)
+        found["final_estimator"] = _unasked(
+            "final_estimator", stack.final_estimator, given
+        )
     return {name: {} for name, _ in named} | {"cv": {}, "validation": {}} | found
 
 
 def _unasked(name: str, model, given: dict[str, Any]) -> dict[str, Any]:
     """What a model gets without routing."""
     if isinstance(model, str | PredictionTable | Learner):
-        return {key: values for key, values in given.items() if not isinstance(model, PredictionTable)}
-    found = {"groups": given["groups"]} if "groups" in given and has_fit_parameter(model, "groups") else {}
+        return {
+            key: values
+            for key, values in given.items()
+            if not isinstance(model, PredictionTable)
+        }
+    found = (
+        {"groups": given["groups"]}
+        if "groups" in given and has_fit_parameter(model, "groups")
+        else {}
+    )
     if "sample_weight" not in given:
         return found
-    last = model.steps[-1] if isinstance(model, Pipeline) else None  # its weights go to its last step
+    last = (
+        model.steps[-1] if isinstance(model, Pipeline) else None
+    )  # its weights go to its last step
     key = "sample_weight" if last is None else f"{last[0]}__sample_weight"
     if not _takes_weights(model if last is None else last[1]):
         raise UsageError(

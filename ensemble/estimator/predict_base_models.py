@@ -30,12 +30,20 @@ def scale_of(model) -> ScoreBins | None:
     """The scale that a stored table or a fitted neural model already has, or None."""
     if isinstance(model, PredictionTable):
         return model.bins
-    return getattr(getattr(model, "config_", None), "bins", None) if is_neural(model) else None
+    return (
+        getattr(getattr(model, "config_", None), "bins", None)
+        if is_neural(model)
+        else None
+    )
 
 
 def log_unchecked(named) -> None:
     """Name the prefit models that list no training clips, for which `meta.columns.feature_table.refuse_leaks` is blind."""
-    unchecked = [name for name, model in named if not hasattr(model, "trained_on_") and scale_of(model) is None]
+    unchecked = [
+        name
+        for name, model in named
+        if not hasattr(model, "trained_on_") and scale_of(model) is None
+    ]
     if unchecked:
         log.warning(
             "Prefit base models %s carry no ids of their training clips and cannot be checked for leaks; "
@@ -64,22 +72,34 @@ def predict_bases(
     """
     embedded: dict[tuple, Any] = {}
     asked = rows.X, list(rows.ids), tuple(aspects)
-    return [_table(name, model, *asked, bins, missing, embedded) for name, model in named]
+    return [
+        _table(name, model, *asked, bins, missing, embedded) for name, model in named
+    ]
 
 
-def _table(name, model, X, ids, aspects, bins, missing: bool, embedded: dict[tuple, Any]) -> PredictionTable:
+def _table(
+    name, model, X, ids, aspects, bins, missing: bool, embedded: dict[tuple, Any]
+) -> PredictionTable:
     if isinstance(model, PredictionTable):
         held = set(model.clip_ids)
         return model.take([clip for clip in ids if clip in held or not missing])
     if is_neural(model):
-        key = (str(model.audio_encoder), str(model.text_encoder), any(model.needs_text_), str(model.store))
+        key = (
+            str(model.audio_encoder),
+            str(model.text_encoder),
+            any(model.needs_text_),
+            str(model.store),
+        )
         if key not in embedded:
             embedded[key] = model.embed(X)[1]
         return model.prediction_table(name, ids, embedded[key])
     if is_classifier(model):
         return _of_classes(name, model, X, ids, aspects, bins)
     scores = np.asarray(model.predict(X), dtype=np.float64)
-    if scores.shape not in {(len(ids), len(aspects)), *([(len(ids),)] if len(aspects) == 1 else [])}:
+    if scores.shape not in {
+        (len(ids), len(aspects)),
+        *([(len(ids),)] if len(aspects) == 1 else []),
+    }:
         raise UsageError(
             f"Base model '{name}' predicts shape {scores.shape}; expected {(len(ids), len(aspects))}: rows by aspects."
         )
@@ -96,13 +116,24 @@ def _of_classes(name, model, X, ids, aspects, bins: ScoreBins) -> PredictionTabl
         labels = np.asarray(model.predict(X), dtype=np.float64)
         return PredictionTable.from_scores(name, ids, aspects, labels, bins=bins)
     shares, classes = model.predict_proba(X), model.classes_
-    shares, classes = (shares, classes) if isinstance(shares, list) else ([shares], [classes])
+    shares, classes = (
+        (shares, classes) if isinstance(shares, list) else ([shares], [classes])
+    )
     if len(shares) != len(aspects):
-        raise UsageError(f"Base model '{name}' predicts {len(shares)} aspects; expected {len(aspects)}.")
+        raise UsageError(
+            f"Base model '{name}' predicts {len(shares)} aspects; expected {len(aspects)}."
+        )
     try:
         ratings = [np.asarray(of_one, dtype=np.float64) for of_one in classes]
     except (TypeError, ValueError) as error:
-        raise UsageError(f"The classes of base model '{name}' must be ratings (numbers); {error}.") from error
+        raise UsageError(
+            f"The classes of base model '{name}' must be ratings (numbers); {error}."
+        ) from error
     sigma = bins.soften_sigma
-    distributions = [share @ bins.soften(rating, sigma) for share, rating in zip(shares, ratings, strict=True)]
-    return PredictionTable(name, tuple(ids), aspects, np.stack(distributions, axis=1), bins, sigma)
+    distributions = [
+        share @ bins.soften(rating, sigma)
+        for share, rating in zip(shares, ratings, strict=True)
+    ]
+    return PredictionTable(
+        name, tuple(ids), aspects, np.stack(distributions, axis=1), bins, sigma
+    )

@@ -41,7 +41,11 @@ class Join:
 
 def is_tables(X) -> bool:
     """Whether X is a list of prediction tables."""
-    return isinstance(X, list | tuple) and len(X) > 0 and all(isinstance(table, PredictionTable) for table in X)
+    return (
+        isinstance(X, list | tuple)
+        and len(X) > 0
+        and all(isinstance(table, PredictionTable) for table in X)
+    )
 
 
 def takes_predictions(stack, X) -> bool:
@@ -76,7 +80,9 @@ def own_columns(stack, X):
     return X[[name for name in X.columns if name in wanted]]
 
 
-def as_tables(predictions, aspects: Sequence[str], bins: ScoreBins | None = None) -> list[PredictionTable]:
+def as_tables(
+    predictions, aspects: Sequence[str], bins: ScoreBins | None = None
+) -> list[PredictionTable]:
     """Predictions as tables, one per base model.
 
     Parameters
@@ -98,17 +104,29 @@ def as_tables(predictions, aspects: Sequence[str], bins: ScoreBins | None = None
             f"Predictions are a list of PredictionTables or a DataFrame; got {type(predictions).__name__}."
         )
     if len(aspects) != 1:
-        raise UsageError(f"A frame of scores is of one aspect; the labels have {some(aspects)}. Pass PredictionTables.")
+        raise UsageError(
+            f"A frame of scores is of one aspect; the labels have {some(aspects)}. Pass PredictionTables."
+        )
     bins, frame = bins or ScoreBins(), _by_clip(predictions, "Predictions")
     scores = as_labels(frame, len(frame))  # numbers, one named column per model
     ids, tables = frame.index.to_numpy(), []
     for model in scores:
         off_scale = ((scores[model] < bins.low) | (scores[model] > bins.high)).sum()
         if off_scale:
-            log.warning("%d scores of '%s' moved to the nearer end of %g..%g.", off_scale, model, bins.low, bins.high)
+            log.warning(
+                "%d scores of '%s' moved to the nearer end of %g..%g.",
+                off_scale,
+                model,
+                bins.low,
+                bins.high,
+            )
         known = scores[model].notna().to_numpy()
         column = scores[model].to_numpy()[known]
-        tables.append(PredictionTable.from_scores(str(model), ids[known].tolist(), tuple(aspects), column, bins=bins))
+        tables.append(
+            PredictionTable.from_scores(
+                str(model), ids[known].tolist(), tuple(aspects), column, bins=bins
+            )
+        )
     return tables
 
 
@@ -134,20 +152,32 @@ def labels_of(y, predictions) -> pd.DataFrame:
     """
     if isinstance(y, pd.Series | pd.DataFrame):
         frame = _by_clip(
-            y.to_frame(y.name if y.name is not None else "mos") if isinstance(y, pd.Series) else y, "Labels"
+            y.to_frame(y.name if y.name is not None else "mos")
+            if isinstance(y, pd.Series)
+            else y,
+            "Labels",
         )
-        return as_labels(frame.drop(columns="system_id", errors="ignore"), len(frame)).set_index(frame.index)
+        return as_labels(
+            frame.drop(columns="system_id", errors="ignore"), len(frame)
+        ).set_index(frame.index)
     ids = ids_of(predictions, predictions)
-    labels = as_labels(y, len(ids)).set_index(pd.Index(ids, name="clip_id", dtype=object))
+    labels = as_labels(y, len(ids)).set_index(
+        pd.Index(ids, name="clip_id", dtype=object)
+    )
     if is_tables(predictions) and len(labels.columns) == len(predictions[0].aspects):
         labels.columns = list(predictions[0].aspects)  # an array names no aspect
     return labels
 
 
-def joined(tables: Sequence[PredictionTable], predicted: Sequence[str], labels: pd.DataFrame) -> Join:
+def joined(
+    tables: Sequence[PredictionTable], predicted: Sequence[str], labels: pd.DataFrame
+) -> Join:
     """Which clips have a label and a prediction; UsageError when none has both."""
     held = {table.model: set(table.clip_ids) for table in tables}
-    anywhere, labelled = set().union(*held.values()), labels.index[labels.notna().any(axis=1)]
+    anywhere, labelled = (
+        set().union(*held.values()),
+        labels.index[labels.notna().any(axis=1)],
+    )
     known = set(labelled)
     clips = tuple(clip for clip in labelled if clip in anywhere)
     if not clips:
@@ -155,7 +185,10 @@ def joined(tables: Sequence[PredictionTable], predicted: Sequence[str], labels: 
             f"No clip has both a label and a prediction: labels are of {some(labels.index, 3)}, predictions of "
             f"{some(predicted, 3)}. Index both by clip id, or give both a column clip_id."
         )
-    missing = {model: tuple(clip for clip in clips if clip not in ids) for model, ids in held.items()}
+    missing = {
+        model: tuple(clip for clip in clips if clip not in ids)
+        for model, ids in held.items()
+    }
     return Join(
         clips,
         tuple(clip for clip in predicted if clip not in known),
@@ -168,7 +201,9 @@ def clips_of(join: Join, y: Any) -> pd.DataFrame:
     """A clip table of the joined clips, with their systems when the labels name them."""
     clips = pd.DataFrame({"clip_id": list(join.clips)})
     if isinstance(y, pd.DataFrame) and "system_id" in y:
-        clips["system_id"] = system_names(_by_clip(y, "Labels").loc[list(join.clips), "system_id"])
+        clips["system_id"] = system_names(
+            _by_clip(y, "Labels").loc[list(join.clips), "system_id"]
+        )
     return clips
 
 
@@ -176,5 +211,9 @@ def _by_clip(frame: pd.DataFrame, what: str) -> pd.DataFrame:
     ids = [str(clip) for clip in (frame["clip_id"] if is_clips(frame) else frame.index)]
     twice = pd.Index(ids)[pd.Index(ids).duplicated()]
     if len(twice):
-        raise UsageError(f"{what} hold clip '{twice[0]}' twice; every clip needs one row.")
-    return frame.drop(columns="clip_id", errors="ignore").set_axis(pd.Index(ids, name="clip_id", dtype=object))
+        raise UsageError(
+            f"{what} hold clip '{twice[0]}' twice; every clip needs one row."
+        )
+    return frame.drop(columns="clip_id", errors="ignore").set_axis(
+        pd.Index(ids, name="clip_id", dtype=object)
+    )

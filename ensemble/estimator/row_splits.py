@@ -38,10 +38,16 @@ def is_share(cv) -> bool:
 
 def makes_folds(cv) -> bool:
     """Whether base models are fitted on rows that others of them predict: a number of folds, or a splitter."""
-    return cv is None or isinstance(cv, numbers.Integral) or (hasattr(cv, "split") and not isinstance(cv, str))
+    return (
+        cv is None
+        or isinstance(cv, numbers.Integral)
+        or (hasattr(cv, "split") and not isinstance(cv, str))
+    )
 
 
-def unseen_splits(cv, rows: FitRows, used: np.ndarray, random_state: int, params: Mapping[str, Any]) -> list[Split]:
+def unseen_splits(
+    cv, rows: FitRows, used: np.ndarray, random_state: int, params: Mapping[str, Any]
+) -> list[Split]:
     """Rows to fit base models on and rows to predict, for each split; every row is predicted at most once.
 
     Parameters
@@ -62,9 +68,13 @@ def unseen_splits(cv, rows: FitRows, used: np.ndarray, random_state: int, params
     """
     if is_share(cv):
         among = rows.take(used)
-        held = stratified_holdout(among.systems, _target(among), float(cv), random_state, groups=among.groups)
+        held = stratified_holdout(
+            among.systems, _target(among), float(cv), random_state, groups=among.groups
+        )
         return [(np.flatnonzero(~held), np.flatnonzero(held))]
-    if cv is None or isinstance(cv, numbers.Integral):  # a splitter of our own needs nobody's leave
+    if cv is None or isinstance(
+        cv, numbers.Integral
+    ):  # a splitter of our own needs nobody's leave
         params = {} if rows.groups is None else {"groups": rows.groups}
     splits = _drawn(_splitter(cv, random_state, rows.groups), rows, used, params)
     for train, test in splits:
@@ -76,12 +86,18 @@ def unseen_splits(cv, rows: FitRows, used: np.ndarray, random_state: int, params
     tested = [row for _, test in splits for row in test.tolist()]
     if not tested or len(set(tested)) != len(tested):
         how = "predicts a row twice" if tested else "predicts no row"
-        raise UsageError(f"cv {how}; the meta level needs one prediction per row, as from KFold.")
+        raise UsageError(
+            f"cv {how}; the meta level needs one prediction per row, as from KFold."
+        )
     return [split for split in splits if len(split[1])]
 
 
 def validation_split(
-    validation, rows: FitRows, params: Mapping[str, Any], random_state: int, among: np.ndarray
+    validation,
+    rows: FitRows,
+    params: Mapping[str, Any],
+    random_state: int,
+    among: np.ndarray,
 ) -> Split:
     """Rows to fit a trial on and to measure it on: a share, or the last split of a splitter (the latest in time).
 
@@ -102,12 +118,23 @@ def validation_split(
     """
     if is_share(validation):
         split = rows.take(among)
-        held = meta_split(split.systems, split.labels.to_numpy(), float(validation), random_state, split.groups)
+        held = meta_split(
+            split.systems,
+            split.labels.to_numpy(),
+            float(validation),
+            random_state,
+            split.groups,
+        )
         return np.flatnonzero(~held), np.flatnonzero(held)
     order = np.argsort(among)  # folds have shuffled them
-    train, test = (order[side] for side in _drawn(check_cv(validation), rows, among[order], params)[-1])
+    train, test = (
+        order[side]
+        for side in _drawn(check_cv(validation), rows, among[order], params)[-1]
+    )
     if not len(train) or not len(test):
-        raise UsageError(f"validation={validation} leaves no row to {'measure' if len(train) else 'fit'} on.")
+        raise UsageError(
+            f"validation={validation} leaves no row to {'measure' if len(train) else 'fit'} on."
+        )
     return train, test
 
 
@@ -115,7 +142,9 @@ def fewer_folds(cv, rows: FitRows):
     """`cv` with no more folds than there are rows, or groups, to share out."""
     if not isinstance(cv, numbers.Integral):
         return cv
-    return max(2, min(cv, len(rows) if rows.groups is None else count_groups(rows.groups)))
+    return max(
+        2, min(cv, len(rows) if rows.groups is None else count_groups(rows.groups))
+    )
 
 
 def _splitter(cv, random_state, groups):
@@ -126,21 +155,41 @@ def _splitter(cv, random_state, groups):
         )
     if not isinstance(cv, numbers.Integral):
         return check_cv(cv)
-    return (KFold if groups is None else GroupKFold)(int(cv), shuffle=True, random_state=random_state)
+    return (KFold if groups is None else GroupKFold)(
+        int(cv), shuffle=True, random_state=random_state
+    )
 
 
-def _drawn(splitter, rows: FitRows, used: np.ndarray, params: Mapping[str, Any]) -> list[Split]:
+def _drawn(
+    splitter, rows: FitRows, used: np.ndarray, params: Mapping[str, Any]
+) -> list[Split]:
     """The splits of a splitter as numbers within `used`."""
-    by_number = isinstance(splitter, PredefinedSplit | type(check_cv([])))  # the latter holds splits that were given
+    by_number = isinstance(
+        splitter, PredefinedSplit | type(check_cv([]))
+    )  # the latter holds splits that were given
     among = rows if by_number else rows.take(used)
-    params = params if by_number else _check_method_params(rows.labels, params, indices=used)
+    params = (
+        params if by_number else _check_method_params(rows.labels, params, indices=used)
+    )
     number, target = np.arange(len(among)), _target(among)
-    if isinstance(splitter, StratifiedKFold | StratifiedGroupKFold | StratifiedShuffleSplit):
-        target = np.argsort(np.argsort(target, kind="stable"), kind="stable") * BANDS // len(target)  # score bands
-    splits = [(number[train], number[test]) for train, test in splitter.split(number[:, None], target, **params)]
+    if isinstance(
+        splitter, StratifiedKFold | StratifiedGroupKFold | StratifiedShuffleSplit
+    ):
+        target = (
+            np.argsort(np.argsort(target, kind="stable"), kind="stable")
+            * BANDS
+            // len(target)
+        )  # score bands
+    splits = [
+        (number[train], number[test])
+        for train, test in splitter.split(number[:, None], target, **params)
+    ]
     if not by_number:
         return splits
-    return [(_within(used, len(rows), train), _within(used, len(rows), test)) for train, test in splits]
+    return [
+        (_within(used, len(rows), train), _within(used, len(rows), test))
+        for train, test in splits
+    ]
 
 
 def _within(chosen: np.ndarray, n: int, rows: np.ndarray) -> np.ndarray:

@@ -20,7 +20,12 @@ from sklearn.utils import get_tags
 from sklearn.utils._repr_html.estimator import _VisualBlock
 from sklearn.utils.metadata_routing import MetadataRouter
 from sklearn.utils.metaestimators import _BaseComposition
-from sklearn.utils.validation import _check_feature_names_in, _check_method_params, check_is_fitted, validate_data
+from sklearn.utils.validation import (
+    _check_feature_names_in,
+    _check_method_params,
+    check_is_fitted,
+    validate_data,
+)
 
 from base_models.bins import ScoreBins
 from base_models.clips.labels import as_labels, check_labels, judged_by_text
@@ -33,7 +38,11 @@ from ensemble.estimator.fit_base_models import default_estimators, fit_bases
 from ensemble.estimator.held_out_trial import judged_trial
 from ensemble.estimator.input_rows import FitRows, is_clips, rating_scale
 from ensemble.estimator.metadata_routing import checked_weights, metadata_of, router_of
-from ensemble.estimator.predict_base_models import log_unchecked, predict_bases, scale_of
+from ensemble.estimator.predict_base_models import (
+    log_unchecked,
+    predict_bases,
+    scale_of,
+)
 from ensemble.estimator.prediction_inputs import (
     as_tables,
     clips_of,
@@ -43,7 +52,12 @@ from ensemble.estimator.prediction_inputs import (
     own_columns,
     takes_predictions,
 )
-from ensemble.estimator.row_splits import is_share, makes_folds, unseen_splits, validation_split
+from ensemble.estimator.row_splits import (
+    is_share,
+    makes_folds,
+    unseen_splits,
+    validation_split,
+)
 from ensemble.estimator.save_and_load import read_stack, write_stack
 from meta.columns.feature_table import feature_table
 from meta.comparison.compared_rows import MEAN, STACK
@@ -141,10 +155,14 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, _BaseCompos
         UsageError
             when labels are off the scale, rows leak, or there are too few of them.
         """
-        vars(self).pop("final_estimator_", None)  # a fit that fails leaves nothing to predict with
+        vars(self).pop(
+            "final_estimator_", None
+        )  # a fit that fails leaves nothing to predict with
         self._check_parameters()
         if y is None:
-            raise UsageError("StackedMOS requires y to be passed, but the target y is None.")
+            raise UsageError(
+                "StackedMOS requires y to be passed, but the target y is None."
+            )
         X = self._validated(X, reset=True)
         labels = as_labels(y, len(X))
         rows = FitRows.of(X, labels, checked_weights(sample_weight, labels), groups)
@@ -156,14 +174,20 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, _BaseCompos
         metadata = metadata_of(self, named, rows.weights, rows.groups, fit_params)
         asked = metadata["final_estimator"]
         if set(asked) - {"sample_weight", "groups"}:
-            raise UsageError(f"Only sample_weight can reach the final estimator; got {some(asked)}.")
+            raise UsageError(
+                f"Only sample_weight can reach the final estimator; got {some(asked)}."
+            )
         memory = EmbeddingStore()  # no clip is encoded twice, be it for the trial
-        self.estimators_, tables, meta = self._level0(named, rows, used, metadata, memory)
+        self.estimators_, tables, meta = self._level0(
+            named, rows, used, metadata, memory
+        )
         validation = self._measured(named, rows, used, meta, metadata, memory)
         return self._level1(tables, rows, used, meta, metadata, validation)
 
     @classmethod
-    def from_predictions(cls, predictions, y, sample_weight=None, groups=None, **parameters: Any) -> StackedMOS:
+    def from_predictions(
+        cls, predictions, y, sample_weight=None, groups=None, **parameters: Any
+    ) -> StackedMOS:
         """A stack fitted on predictions alone; it predicts from new ones of the same base models.
 
         Parameters
@@ -193,44 +217,107 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, _BaseCompos
         weights = checked_weights(sample_weight, labels)
         groups = FitRows.of(labels, labels, groups=groups).groups
         place = labels.index.get_indexer(list(join.clips))
-        weights, groups = (None if part is None else part[place] for part in (weights, groups))
+        weights, groups = (
+            None if part is None else part[place] for part in (weights, groups)
+        )
         known = labels.iloc[place].reset_index(drop=True)
-        stack = cls([(table.model, table) for table in tables], cv="prefit", **parameters)
-        stack.fit(clips_of(join, y), known.iloc[:, 0] if np.ndim(y) == 1 else known, weights, groups)
+        stack = cls(
+            [(table.model, table) for table in tables], cv="prefit", **parameters
+        )
+        stack.fit(
+            clips_of(join, y),
+            known.iloc[:, 0] if np.ndim(y) == 1 else known,
+            weights,
+            groups,
+        )
         stack.join_ = join
         return stack
 
-    def _level0(self, named, rows: FitRows, used: np.ndarray, metadata, memory: EmbeddingStore):
+    def _level0(
+        self, named, rows: FitRows, used: np.ndarray, metadata, memory: EmbeddingStore
+    ):
         """Base models for new rows, tables of what they (or their like) say of unseen rows, and which of `used`."""
         counted = rows.take(used)
-        options = {"bins": self.bins_, "missing": MetaRegressor(self.final_estimator).accepts_missing}
+        options = {
+            "bins": self.bins_,
+            "missing": MetaRegressor(self.final_estimator).accepts_missing,
+        }
         if isinstance(self.cv, str) and self.cv == "prefit":
             log_unchecked(named)
-            return named, predict_bases(named, counted, self.aspects_, **options), np.arange(len(used))
+            return (
+                named,
+                predict_bases(named, counted, self.aspects_, **options),
+                np.arange(len(used)),
+            )
         splits = unseen_splits(self.cv, rows, used, self.random_state, metadata["cv"])
-        params = {name: _check_method_params(rows.labels, metadata[name], indices=used) for name, _ in named}
-        fitted, tables = fit_bases(named, counted, splits, params, is_share(self.cv), self.n_jobs, memory, **options)
+        params = {
+            name: _check_method_params(rows.labels, metadata[name], indices=used)
+            for name, _ in named
+        }
+        fitted, tables = fit_bases(
+            named,
+            counted,
+            splits,
+            params,
+            is_share(self.cv),
+            self.n_jobs,
+            memory,
+            **options,
+        )
         return fitted, tables, np.concatenate([test for _, test in splits])
 
-    def _measured(self, named, rows: FitRows, used: np.ndarray, meta: np.ndarray, metadata, memory):
+    def _measured(
+        self, named, rows: FitRows, used: np.ndarray, meta: np.ndarray, metadata, memory
+    ):
         """What `MetaRegressor.validate` takes: a share or a split of the meta rows, what a trial said, or None."""
         drawn = self.validation, rows, metadata["validation"], self.random_state
         if self.validation is not None and makes_folds(self.cv):
-            return judged_trial(self, named, rows, used, validation_split(*drawn, among=used), metadata, memory)
+            return judged_trial(
+                self,
+                named,
+                rows,
+                used,
+                validation_split(*drawn, among=used),
+                metadata,
+                memory,
+            )
         is_splitter = self.validation is not None and not is_share(self.validation)
-        return validation_split(*drawn, among=used[meta]) if is_splitter else self.validation
+        return (
+            validation_split(*drawn, among=used[meta])
+            if is_splitter
+            else self.validation
+        )
 
-    def _level1(self, tables, rows: FitRows, used: np.ndarray, meta: np.ndarray, metadata, validation) -> StackedMOS:
+    def _level1(
+        self,
+        tables,
+        rows: FitRows,
+        used: np.ndarray,
+        meta: np.ndarray,
+        metadata,
+        validation,
+    ) -> StackedMOS:
         """The meta-learner, measured as `validation` says and fitted on all meta rows."""
         asked = metadata["final_estimator"]
-        level1, regressor, board = rows.take(used[meta]), MetaRegressor(self.final_estimator, self.random_state), None
+        level1, regressor, board = (
+            rows.take(used[meta]),
+            MetaRegressor(self.final_estimator, self.random_state),
+            None,
+        )
         weights = level1.weights if "sample_weight" in asked else None
-        options = {"clip_ids": level1.ids, "aspects": self.aspects_, "sample_weight": weights, "groups": level1.groups}
+        options = {
+            "clip_ids": level1.ids,
+            "aspects": self.aspects_,
+            "sample_weight": weights,
+            "groups": level1.groups,
+        }
         y = level1.labels.to_numpy()
         if validation is None:
             regressor.fit(tables, y, system_ids=level1.systems, **options)
         else:
-            board = regressor.validate(tables, y, level1.systems, validation, **options)["meta-validation"]
+            board = regressor.validate(
+                tables, y, level1.systems, validation, **options
+            )["meta-validation"]
         self.final_estimator_, self.validation_scores_ = regressor, board
         return self
 
@@ -260,7 +347,10 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, _BaseCompos
         check_is_fitted(self, "final_estimator_")
         adapted = copy.copy(self)
         vars(adapted).pop("join_", None)
-        adapted.validation_scores_, adapted.final_estimator_ = None, adapted_level1(self, X, y, sample_weight)
+        adapted.validation_scores_, adapted.final_estimator_ = (
+            None,
+            adapted_level1(self, X, y, sample_weight),
+        )
         return adapted
 
     @property
@@ -283,7 +373,10 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, _BaseCompos
         """
         tables, ids = self._predicted(X)
         gaps = self.final_estimator_.accepts_missing
-        features = pd.concat([feature_table(tables, aspect, ids, gaps) for aspect in self.aspects_], axis=1)
+        features = pd.concat(
+            [feature_table(tables, aspect, ids, gaps) for aspect in self.aspects_],
+            axis=1,
+        )
         return features.to_numpy() if hasattr(self, "n_features_in_") else features
 
     def get_feature_names_out(self, input_features=None) -> np.ndarray:
@@ -292,7 +385,9 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, _BaseCompos
         if hasattr(self, "n_features_in_"):
             _check_feature_names_in(self, input_features, generate_names=False)
         empty = self.final_estimator_.layout_.empty(self.aspects_)
-        return np.concatenate([feature_table(empty, aspect).columns for aspect in self.aspects_]).astype(object)
+        return np.concatenate(
+            [feature_table(empty, aspect).columns for aspect in self.aspects_]
+        ).astype(object)
 
     def prediction_tables(self, X) -> list[PredictionTable]:
         """What each fitted base model predicts for `X`, one table per model."""
@@ -324,11 +419,17 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, _BaseCompos
             when a file changed.
         """
         artifact, facts, regressor = read_stack(folder)
-        bases = [(name, base_from(artifact, name, **overrides)) for name in facts["bases"]]
+        bases = [
+            (name, base_from(artifact, name, **overrides)) for name in facts["bases"]
+        ]
         bins = regressor.layout_.bins
         learner, seed = regressor.new_learner(), regressor.random_state
-        named = MetaRegressor(regressor.learner, seed).new_learner()  # what its name alone would give
-        final = regressor.learner if named.get_params() == learner.get_params() else learner
+        named = MetaRegressor(
+            regressor.learner, seed
+        ).new_learner()  # what its name alone would give
+        final = (
+            regressor.learner if named.get_params() == learner.get_params() else learner
+        )
         self = cls(bases, final, "prefit", bins=bins, random_state=seed)
         self.estimators_, self.final_estimator_, self.bins_ = bases, regressor, bins
         self.aspects_, self._flat = regressor.aspects_, bool(facts.get("flat", False))
@@ -342,26 +443,44 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, _BaseCompos
         tags = super().__sklearn_tags__()
         given = self.estimators if isinstance(self.estimators, list) else []
         live = [m for _, m in given if not isinstance(m, str | PredictionTable)]
-        tags.input_tags.allow_nan = bool(live) and all(get_tags(model).input_tags.allow_nan for model in live)
+        tags.input_tags.allow_nan = bool(live) and all(
+            get_tags(model).input_tags.allow_nan for model in live
+        )
         return tags
 
     def _sk_visual_block_(self) -> _VisualBlock:
         given = self.estimators or []
-        models = [f"{len(m)} predictions" if isinstance(m, PredictionTable) else m for _, m in given]
-        bases = _VisualBlock("parallel", models, names=[name for name, _ in given], dash_wrapped=False)
-        final = _VisualBlock("parallel", [self.final_estimator], names=["final_estimator"], dash_wrapped=False)
-        return _VisualBlock("serial", (bases, final) if given else (final,), dash_wrapped=False)
+        models = [
+            f"{len(m)} predictions" if isinstance(m, PredictionTable) else m
+            for _, m in given
+        ]
+        bases = _VisualBlock(
+            "parallel", models, names=[name for name, _ in given], dash_wrapped=False
+        )
+        final = _VisualBlock(
+            "parallel",
+            [self.final_estimator],
+            names=["final_estimator"],
+            dash_wrapped=False,
+        )
+        return _VisualBlock(
+            "serial", (bases, final) if given else (final,), dash_wrapped=False
+        )
 
     def _predicted(self, X) -> tuple[list[PredictionTable], list[str]]:
         """Tables of the base models, and the ids of the rows of X."""
         check_is_fitted(self, "final_estimator_")
         if takes_predictions(self, X):
             tables = as_tables(own_columns(self, X), self.aspects_, self.bins_)
-            return self.final_estimator_.layout_.align(tables, self.final_estimator_.accepts_missing), ids_of(X, tables)
+            return self.final_estimator_.layout_.align(
+                tables, self.final_estimator_.accepts_missing
+            ), ids_of(X, tables)
         X = self._validated(X, reset=False)
         rows = FitRows.of(X, pd.DataFrame(index=range(len(X))))
         missing = self.final_estimator_.accepts_missing
-        tables = predict_bases(self.estimators_, rows, self.aspects_, self.bins_, missing)
+        tables = predict_bases(
+            self.estimators_, rows, self.aspects_, self.bins_, missing
+        )
         return tables, list(rows.ids)
 
     def _check_parameters(self) -> None:
@@ -369,7 +488,9 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, _BaseCompos
         MetaRegressor(self.final_estimator).new_learner()
         is_split = self.validation is None or hasattr(self.validation, "split")
         if not is_split and not (is_share(self.validation) and 0 < self.validation < 1):
-            raise UsageError(f"validation is a share between 0 and 1, a splitter, or None; got {self.validation}.")
+            raise UsageError(
+                f"validation is a share between 0 and 1, a splitter, or None; got {self.validation}."
+            )
 
     def _validated(self, X, reset: bool):
         if is_clips(X):
@@ -378,22 +499,43 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, _BaseCompos
                     vars(self).pop(name, None)
             X = X if "clip_id" in X else X.assign(clip_id=X.index.astype(str))
             return X.reset_index(drop=True)
-        if isinstance(X, pd.DataFrame):  # stays one: base models may pick columns by name
-            return validate_data(self, X, reset=reset, skip_check_array=True).reset_index(drop=True)
+        if isinstance(
+            X, pd.DataFrame
+        ):  # stays one: base models may pick columns by name
+            return validate_data(
+                self, X, reset=reset, skip_check_array=True
+            ).reset_index(drop=True)
         finite = "allow-nan" if get_tags(self).input_tags.allow_nan else True
-        return validate_data(self, X, reset=reset, ensure_all_finite=finite, ensure_min_samples=2 if reset else 1)
+        return validate_data(
+            self,
+            X,
+            reset=reset,
+            ensure_all_finite=finite,
+            ensure_min_samples=2 if reset else 1,
+        )
 
     def _named(self, X) -> list[tuple[str, Any]]:
         if self.estimators is None:
             return default_estimators(X, any(judged_by_text(self.aspects_)))
-        named = [(name, model) for name, model in self.estimators if not (isinstance(model, str) and model == "drop")]
+        named = [
+            (name, model)
+            for name, model in self.estimators
+            if not (isinstance(model, str) and model == "drop")
+        ]
         if not named:
-            raise UsageError("estimators is empty; a stack needs at least one base model.")
+            raise UsageError(
+                "estimators is empty; a stack needs at least one base model."
+            )
         names = [name for name, _ in named]
         self._validate_names(names)
         if {STACK, MEAN} & set(names):
-            raise UsageError(f"No base model may be called '{STACK}' or '{MEAN}': both are rows of the leaderboard.")
-        return [(name, replace(m, model=name) if isinstance(m, PredictionTable) else m) for name, m in named]
+            raise UsageError(
+                f"No base model may be called '{STACK}' or '{MEAN}': both are rows of the leaderboard."
+            )
+        return [
+            (name, replace(m, model=name) if isinstance(m, PredictionTable) else m)
+            for name, m in named
+        ]
 
     def _scale(self, named, rows: FitRows) -> ScoreBins:
         """The scale: that of `bins`, of the base models that have one, or of the labels."""

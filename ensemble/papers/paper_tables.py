@@ -61,8 +61,12 @@ class Row:
         >>> Row("", (), learner="ridge", stack=("dora:2", "dora_coral:1")).models(3)
         [('dora', 3), ('dora', 4), ('dora_coral', 3)]
         """
-        counts = [word.partition(":")[::2] for word in self.stack] or [(self.preset, 1 if self.preset else 0)]
-        return [(name, k + seed) for name, count in counts for seed in range(int(count))]
+        counts = [word.partition(":")[::2] for word in self.stack] or [
+            (self.preset, 1 if self.preset else 0)
+        ]
+        return [
+            (name, k + seed) for name, count in counts for seed in range(int(count))
+        ]
 
 
 @dataclass(frozen=True)
@@ -96,7 +100,11 @@ class PaperTable:
     @property
     def encoders(self) -> tuple[str, ...]:
         """The encoders that its rows were published with."""
-        return tuple(dict.fromkeys(name for row in self.rows for name in (row.audio, row.text) if name))
+        return tuple(
+            dict.fromkeys(
+                name for row in self.rows for name in (row.audio, row.text) if name
+            )
+        )
 
     def twin(self, row: Row) -> Row:
         """The first row that is the same as this one on the embedded encoders: what differs by encoder alone is."""
@@ -106,26 +114,53 @@ class PaperTable:
     def count(self, seeds: int, quick: bool = False) -> int:
         """How many base models so many repetitions of every row train, on their encoders or on the embedded ones."""
         rows = map(self.twin, self.rows) if quick else self.rows
-        setups = ((row, (row.quick,) if quick else (row.audio, row.text)) for row in rows)
-        return len({(setup, model) for row, setup in setups for k in range(seeds) for model in row.models(k)})
+        setups = (
+            (row, (row.quick,) if quick else (row.audio, row.text)) for row in rows
+        )
+        return len(
+            {
+                (setup, model)
+                for row, setup in setups
+                for k in range(seeds)
+                for model in row.models(k)
+            }
+        )
 
     @classmethod
     def of(cls, name: str) -> PaperTable:
         """A table by name."""
-        file = files("ensemble.papers").joinpath("tables", f"{one_of(name, TABLES, 'table')}.toml")
+        file = files("ensemble.papers").joinpath(
+            "tables", f"{one_of(name, TABLES, 'table')}.toml"
+        )
         facts: Mapping[str, Any] = tomllib.loads(file.read_text(encoding="utf-8"))
         columns = tuple(Column(*words.split()) for words in facts["columns"])
-        return cls(**(facts | {"name": name, "columns": columns, "rows": tuple(map(_row, facts["rows"]))}))
+        return cls(
+            **(
+                facts
+                | {
+                    "name": name,
+                    "columns": columns,
+                    "rows": tuple(map(_row, facts["rows"])),
+                }
+            )
+        )
 
 
 def _on_embedded(row: Row) -> tuple:
     """What tells one row from another once both are on the embedded encoders."""
-    config = BaseConfig.preset(row.preset, row.quick).signature() if row.preset else row.name
+    config = (
+        BaseConfig.preset(row.preset, row.quick).signature() if row.preset else row.name
+    )
     return config, row.quick
 
 
 def _row(facts: Mapping[str, Any]) -> Row:
-    return Row(**{key: tuple(value) if isinstance(value, list) else value for key, value in facts.items()})
+    return Row(
+        **{
+            key: tuple(value) if isinstance(value, list) else value
+            for key, value in facts.items()
+        }
+    )
 
 
 TABLES = ("table1", "table2", "table3", "table4", "whisq2")

@@ -64,22 +64,54 @@ class Request:
     overrides: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, table, rated, seeds=None, quick=False, words=(), device="auto", jobs=0, overrides=None) -> Request:
+    def of(
+        cls,
+        table,
+        rated,
+        seeds=None,
+        quick=False,
+        words=(),
+        device="auto",
+        jobs=0,
+        overrides=None,
+    ) -> Request:
         """A request as a command words it: encoders as ``NAME=FOLDER``, and what `quick` means for the rest."""
         usual, settings = (QUICK_SEEDS, QUICK_SETTINGS) if quick else (SEEDS, {})
         encoders = {word.partition("=")[0]: word for word in words}
         seeds = usual if seeds is None else seeds
-        return cls(table, rated, seeds, quick, encoders, device, jobs, settings | dict(overrides or {}))
+        return cls(
+            table,
+            rated,
+            seeds,
+            quick,
+            encoders,
+            device,
+            jobs,
+            settings | dict(overrides or {}),
+        )
 
     def __post_init__(self):
         if self.seeds < 1 or self.jobs < 0:
-            raise UsageError(f"--seeds must be at least 1 and --jobs 0 or more; got {self.seeds} and {self.jobs}.")
+            raise UsageError(
+                f"--seeds must be at least 1 and --jobs 0 or more; got {self.seeds} and {self.jobs}."
+            )
         for name in self.encoders:
             one_of(name, self.table.encoders, f"encoder of {self.table.name}")
-        split, missing = self.table.split, [a for a in self.table.aspects if a not in self.rated.aspects]
+        split, missing = (
+            self.table.split,
+            [a for a in self.table.aspects if a not in self.rated.aspects],
+        )
         if missing:
-            raise UsageError(f"{self.rated.source} has no ratings of '{missing[0]}', which {self.table.name} needs.")
-        if not np.isfinite(self.rated.labels(split)[list(self.table.aspects)].to_numpy(dtype=float)).any(axis=0).all():
+            raise UsageError(
+                f"{self.rated.source} has no ratings of '{missing[0]}', which {self.table.name} needs."
+            )
+        if (
+            not np.isfinite(
+                self.rated.labels(split)[list(self.table.aspects)].to_numpy(dtype=float)
+            )
+            .any(axis=0)
+            .all()
+        ):
             raise UsageError(
                 f"{self.rated.source} has no labelled clips in the split '{split}', on which {self.table.name} is "
                 "measured."
@@ -89,7 +121,11 @@ class Request:
         """Audio encoder, text encoder and training settings of a row."""
         if self.quick:
             return (*QUICK_ENCODERS, row.quick)
-        return self.encoders.get(row.audio, row.audio), self.encoders.get(row.text, row.text), None
+        return (
+            self.encoders.get(row.audio, row.audio),
+            self.encoders.get(row.text, row.text),
+            None,
+        )
 
     def models(self, row: Row) -> list[list[tuple[str, int]]]:
         """Presets and seeds that each repetition of a row needs; with `quick`, rows that coincide share theirs."""
@@ -179,14 +215,39 @@ def reproduce(
     bases: dict[tuple, _Bases] = {}
     for setup in dict.fromkeys(map(request.setup, rows)):
         mine = [row for row in rows if request.setup(row) == setup]
-        models = dict.fromkeys(model for row in mine for models in request.models(row) for model in models)
-        bases[setup] = _Bases.train(request, workspace, setup, list(models), watch, on_embed, engine)
-    outcomes = tuple(_outcome(request, row, bases.get(request.setup(row))) for row in request.table.rows)
-    aside = {bad.clip_id: bad for each in bases.values() if each.level0 for bad in each.level0.set_aside}
-    runs = sorted(f"{run.folder.name} {reason}" for each in bases.values() for run, reason in each.trained.values())
+        models = dict.fromkeys(
+            model for row in mine for models in request.models(row) for model in models
+        )
+        bases[setup] = _Bases.train(
+            request, workspace, setup, list(models), watch, on_embed, engine
+        )
+    outcomes = tuple(
+        _outcome(request, row, bases.get(request.setup(row)))
+        for row in request.table.rows
+    )
+    aside = {
+        bad.clip_id: bad
+        for each in bases.values()
+        if each.level0
+        for bad in each.level0.set_aside
+    }
+    runs = sorted(
+        f"{run.folder.name} {reason}"
+        for each in bases.values()
+        for run, reason in each.trained.values()
+    )
     lacking = [each.reason for each in bases.values() if each.reason]
-    decisive = [TABLES_VERSION, request.table.name, request.seeds, request.quick, runs, lacking]
-    return Reproduction(request, outcomes, tuple(aside.values()), sha256(to_json(decisive))[:10])
+    decisive = [
+        TABLES_VERSION,
+        request.table.name,
+        request.seeds,
+        request.quick,
+        runs,
+        lacking,
+    ]
+    return Reproduction(
+        request, outcomes, tuple(aside.values()), sha256(to_json(decisive))[:10]
+    )
 
 
 @dataclass(frozen=True)
@@ -198,7 +259,16 @@ class _Bases:
     reason: str = ""
 
     @classmethod
-    def train(cls, request: Request, workspace: Workspace, setup, models, watch, on_embed, engine=LOCAL) -> _Bases:
+    def train(
+        cls,
+        request: Request,
+        workspace: Workspace,
+        setup,
+        models,
+        watch,
+        on_embed,
+        engine=LOCAL,
+    ) -> _Bases:
         audio, text, settings = setup
         try:
             level0 = prepare_level0(
@@ -210,22 +280,51 @@ class _Bases:
         except ROW_ERRORS as error:
             return cls(None, {}, _line(error))
         unfinished = level0.unfinished
-        pieces, threads = [(run,) for run in unfinished], unfinished[0].threads if unfinished else 0
+        pieces, threads = (
+            [(run,) for run in unfinished],
+            unfinished[0].threads if unfinished else 0,
+        )
         with watch(unfinished) if watch and unfinished else contextlib.nullcontext():
             jobs = min(level0.jobs, len(pieces))
-            attempts = list(spread(_attempt, pieces, engine, jobs, threads, workspace.root))
-        reasons = {run.name: reason for run, reason in zip(unfinished, attempts, strict=True)}
-        return cls(level0, {m: (run, reasons.get(run.name, "")) for m, run in zip(models, level0.runs, strict=True)})
+            attempts = list(
+                spread(_attempt, pieces, engine, jobs, threads, workspace.root)
+            )
+        reasons = {
+            run.name: reason for run, reason in zip(unfinished, attempts, strict=True)
+        }
+        return cls(
+            level0,
+            {
+                m: (run, reasons.get(run.name, ""))
+                for m, run in zip(models, level0.runs, strict=True)
+            },
+        )
 
     def why_not(self, models: Iterable[tuple[str, int]]) -> str:
         """Why one of these could not be trained, or ""."""
-        failed = [(run.name, reason) for run, reason in map(self.trained.get, models) if reason] if self.level0 else []
+        failed = (
+            [
+                (run.name, reason)
+                for run, reason in map(self.trained.get, models)
+                if reason
+            ]
+            if self.level0
+            else []
+        )
         return self.reason or (f"{failed[0][0]}: {failed[0][1]}" if failed else "")
 
-    def tables(self, models: Iterable[tuple[str, int]], split: str) -> list[PredictionTable]:
+    def tables(
+        self, models: Iterable[tuple[str, int]], split: str
+    ) -> list[PredictionTable]:
         """Their predictions for one split."""
-        folders, name = [self.trained[model][0].folder for model in models], f"predictions-{split}.parquet"
-        return [PredictionTable.parse(Artifact(f, ROLE, f.name).read(name), str(f / name)) for f in folders]
+        folders, name = (
+            [self.trained[model][0].folder for model in models],
+            f"predictions-{split}.parquet",
+        )
+        return [
+            PredictionTable.parse(Artifact(f, ROLE, f.name).read(name), str(f / name))
+            for f in folders
+        ]
 
 
 def _attempt(run: BaseRun) -> str:
@@ -245,7 +344,9 @@ def _line(error: Exception) -> str:
 
 def _outcome(request: Request, row: Row, bases: _Bases | None) -> Outcome:
     columns = request.table.columns
-    blank = tuple(Cell(column, paper) for column, paper in zip(columns, row.paper, strict=True))
+    blank = tuple(
+        Cell(column, paper) for column, paper in zip(columns, row.paper, strict=True)
+    )
     if bases is None:
         return Outcome(row, NOT_RUN, row.reason, "", blank)
     wanted = request.models(row)
@@ -257,42 +358,80 @@ def _outcome(request: Request, row: Row, bases: _Bases | None) -> Outcome:
     except UsageError as error:  # the dev clips do not suffice for a stack
         return Outcome(row, FAILED, _line(error), "", blank)
     clips = bases.level0.rated.rows(request.table.split)
-    cells = measure(request.table, row, clips[list(request.table.aspects)], scores, clips["system_id"], clips["prompt"])
+    cells = measure(
+        request.table,
+        row,
+        clips[list(request.table.aspects)],
+        scores,
+        clips["system_id"],
+        clips["prompt"],
+    )
     if not request.compared:
         cells = tuple(cell._replace(inside=None) for cell in cells)
     return Outcome(row, MEASURED, "", facts, cells)
 
 
-def _scores(request: Request, row: Row, bases: _Bases, wanted) -> tuple[list[np.ndarray], str]:
+def _scores(
+    request: Request, row: Row, bases: _Bases, wanted
+) -> tuple[list[np.ndarray], str]:
     """Scores of every repetition, each of shape (n, aspects), and facts about a stack."""
     split, aspects = request.table.split, list(request.table.aspects)
     if row.stack:
-        made = [_stack(row.learner, k, bases, models, aspects, split) for k, models in enumerate(wanted)]
-        return [scores for scores, _ in made], _fit_facts(aspects, [fits for _, fits in made])
+        made = [
+            _stack(row.learner, k, bases, models, aspects, split)
+            for k, models in enumerate(wanted)
+        ]
+        return [scores for scores, _ in made], _fit_facts(
+            aspects, [fits for _, fits in made]
+        )
     ids = bases.level0.rated.rows(split)["clip_id"].tolist()
     tables = [bases.tables(models, split)[0].take(ids) for models in wanted]
-    return [table.scores[:, [table.aspects.index(aspect) for aspect in aspects]] for table in tables], ""
+    return [
+        table.scores[:, [table.aspects.index(aspect) for aspect in aspects]]
+        for table in tables
+    ], ""
 
 
 def measure(
-    table: PaperTable, row: Row, truth, scores: Sequence[np.ndarray], system_ids, prompt_ids=None
+    table: PaperTable,
+    row: Row,
+    truth,
+    scores: Sequence[np.ndarray],
+    system_ids,
+    prompt_ids=None,
 ) -> tuple[Cell, ...]:
     """The cells of a row from its repetitions' scores, each of shape (n, aspects), as `evaluate_mean` has them.
 
     The paper's number is inside when the interval holds some value that would be printed like it.
     """
-    found = evaluate_mean(truth, scores, system_ids, table.aspects, N_BOOTSTRAP, prompt_ids=prompt_ids)
+    found = evaluate_mean(
+        truth, scores, system_ids, table.aspects, N_BOOTSTRAP, prompt_ids=prompt_ids
+    )
     by = {(line.aspect, line.level, line.metric): line for line in found.itertuples()}
     half, cells = 0.5 * 10**-table.decimals, []
     for column, paper in zip(table.columns, row.paper, strict=True):
         line = by[column]
         known = math.isfinite(line.low) and math.isfinite(line.high)
         inside = bool(line.low - half <= paper <= line.high + half) if known else None
-        cells.append(Cell(column, paper, line.value, line.least, line.most, line.low, line.high, int(line.n), inside))
+        cells.append(
+            Cell(
+                column,
+                paper,
+                line.value,
+                line.least,
+                line.most,
+                line.low,
+                line.high,
+                int(line.n),
+                inside,
+            )
+        )
     return tuple(cells)
 
 
-def _stack(learner: str, seed: int, bases: _Bases, models, aspects: Sequence[str], split: str):
+def _stack(
+    learner: str, seed: int, bases: _Bases, models, aspects: Sequence[str], split: str
+):
     """Scores of one stack on `split`, and its utterance SRCC on the meta-training and meta-validation rows.
 
     As in DORA-MOS, section III.D: 60 % of dev to fit, 40 % to validate, a fit on all of dev.
@@ -304,12 +443,25 @@ def _stack(learner: str, seed: int, bases: _Bases, models, aspects: Sequence[str
     labels, systems = rated.labels("dev")[aspects].to_numpy(), dev["system_id"].tolist()
     regressor = MetaRegressor(_learner(learner, seed), seed)
     boards = regressor.validate(
-        tables, labels, systems, 0.4, dev["clip_id"].tolist(), aspects, rated.groups("dev"), n_bootstrap=0
+        tables,
+        labels,
+        systems,
+        0.4,
+        dev["clip_id"].tolist(),
+        aspects,
+        rated.groups("dev"),
+        n_bootstrap=0,
     )
-    scores = regressor.predict(bases.tables(models, split), rated.rows(split)["clip_id"].tolist())
+    scores = regressor.predict(
+        bases.tables(models, split), rated.rows(split)["clip_id"].tolist()
+    )
     fits = {}
     for name, board in boards.items():
-        kept = board[(board["model"] == "stack") & (board["level"] == "utterance") & (board["metric"] == "srcc")]
+        kept = board[
+            (board["model"] == "stack")
+            & (board["level"] == "utterance")
+            & (board["metric"] == "srcc")
+        ]
         fits[name] = kept["value"].to_numpy()
     return scores, fits
 
@@ -319,7 +471,13 @@ def _learner(name: str, seed: int):
     if name == "ridge":
         from meta.learners.ridge import Ridge
 
-        return Ridge(penalty="ridge", features="bins", alpha=1.0, group_weight=0.0, random_state=seed)
+        return Ridge(
+            penalty="ridge",
+            features="bins",
+            alpha=1.0,
+            group_weight=0.0,
+            random_state=seed,
+        )
     import lightgbm
 
     return lightgbm.LGBMRegressor(random_state=seed, n_jobs=1, verbosity=-1)
@@ -330,5 +488,10 @@ def _fit_facts(aspects: Sequence[str], fits: Sequence[Mapping[str, np.ndarray]])
     parts = []
     for name in fits[0]:
         means = np.mean([each[name] for each in fits], axis=0)
-        parts.append(f"{name} " + ", ".join(f"{a} {mean:.3f}" for a, mean in zip(aspects, means, strict=True)))
+        parts.append(
+            f"{name} "
+            + ", ".join(
+                f"{a} {mean:.3f}" for a, mean in zip(aspects, means, strict=True)
+            )
+        )
     return "utterance SRCC " + "; ".join(parts)

@@ -26,7 +26,16 @@ from base_models.predictions import PredictionTable
 
 ID_COLUMNS = (*ALIASES["clip_id"].split(), "wav_id", "wavid", "utt")
 PATH_COLUMNS = (*ALIASES["audio"].split(), "wav_file", "deg", "filepath_deg")
-PREDICTED = ("answer", "prediction", "predictions", "predicted", "pred", "predicted_mos", "mos_pred", "pred_mos")
+PREDICTED = (
+    "answer",
+    "prediction",
+    "predictions",
+    "predicted",
+    "pred",
+    "predicted_mos",
+    "mos_pred",
+    "pred_mos",
+)
 PREDICTED += ("predicted_score", "pred_score", "score_pred")
 SCORES = ("score", "scores", "mos")
 _ABOUT_CLIPS = {
@@ -34,7 +43,9 @@ _ABOUT_CLIPS = {
     *PATH_COLUMNS,
     *(n for key in ("prompt", "system_id", "split") for n in ALIASES[key].split()),
 }
-_AUDIO_SUFFIX = re.compile(r"\.(wav|flac|mp3|ogg|oga|opus|m4a|mp4|aac|aiff?|wma|webm|sph)$", re.IGNORECASE)
+_AUDIO_SUFFIX = re.compile(
+    r"\.(wav|flac|mp3|ogg|oga|opus|m4a|mp4|aac|aiff?|wma|webm|sph)$", re.IGNORECASE
+)
 _FOLDER = re.compile(r"[/\\]")
 
 
@@ -70,8 +81,17 @@ def read_predictions(path: str | os.PathLike, aspects: Iterable[str]) -> pd.Data
     if bare:
         table, columns = _read_bare(path, separator, aspects)
     else:
-        table = READERS[".tsv" if separator == "\t" else ".csv" if separator else path.suffix.lower()](path)
-        columns = {aspect: _score_column(table, aspect, len(aspects) == 1, path) for aspect in aspects}
+        table = READERS[
+            ".tsv"
+            if separator == "\t"
+            else ".csv"
+            if separator
+            else path.suffix.lower()
+        ](path)
+        columns = {
+            aspect: _score_column(table, aspect, len(aspects) == 1, path)
+            for aspect in aspects
+        }
     if not table.places:
         raise UsageError(f"{path} holds no predictions.")
     scores = {aspect: _scores(table, column) for aspect, column in columns.items()}
@@ -114,12 +134,18 @@ def of_split(clips: pd.DataFrame, split: str | None) -> pd.DataFrame:
     kept = clips[clips["split"] == one_of(split, ("train", "dev", "test"), "split")]
     if kept.empty:
         has = [name for name in clips["split"].unique() if name]
-        cure = f"it has {some(has)}" if has else "the labels name no splits; leave the split out to take all clips"
+        cure = (
+            f"it has {some(has)}"
+            if has
+            else "the labels name no splits; leave the split out to take all clips"
+        )
         raise UsageError(f"No clip of the labels is in split '{split}': {cure}.")
     return kept
 
 
-def join_predictions(predictions: pd.DataFrame, labels: pd.DataFrame) -> tuple[pd.DataFrame, list[str], list[str]]:
+def join_predictions(
+    predictions: pd.DataFrame, labels: pd.DataFrame
+) -> tuple[pd.DataFrame, list[str], list[str]]:
     """Put each label beside its prediction.
 
     Ids are compared without the suffix of an audio file, and without folders where only one side has them; unless two
@@ -145,7 +171,9 @@ def join_predictions(predictions: pd.DataFrame, labels: pd.DataFrame) -> tuple[p
     aspects = labels.attrs["aspects"]
     labelled = labels[labels[aspects].notna().any(axis=1)]
     if labelled.empty:
-        raise UsageError(f"The labels rate no clip ({', '.join(aspects) or 'no rated column was found'}).")
+        raise UsageError(
+            f"The labels rate no clip ({', '.join(aspects) or 'no rated column was found'})."
+        )
     wanted, given = common_form(list(labelled["clip_id"]), list(predictions["clip_id"]))
     row_of = _rows_of(given, predictions["clip_id"])
     rows = np.array([row_of.get(clip, -1) for clip in wanted])
@@ -154,17 +182,27 @@ def join_predictions(predictions: pd.DataFrame, labels: pd.DataFrame) -> tuple[p
             f"No prediction is for a labelled clip: a label is for '{labelled['clip_id'].iloc[0]}', a prediction for "
             f"'{predictions['clip_id'].iloc[0]}'. Give both the same ids."
         )
-    joined = labelled.loc[rows >= 0, ["clip_id", "system_id", "prompt", "split", *aspects]].reset_index(drop=True)
+    joined = labelled.loc[
+        rows >= 0, ["clip_id", "system_id", "prompt", "split", *aspects]
+    ].reset_index(drop=True)
     for aspect in aspects:
         if f"pred_{aspect}" in aspects:
-            raise UsageError(f"Both '{aspect}' and 'pred_{aspect}' are rated columns; name one with aspects.")
+            raise UsageError(
+                f"Both '{aspect}' and 'pred_{aspect}' are rated columns; name one with aspects."
+            )
         joined[f"pred_{aspect}"] = predictions[aspect].to_numpy()[rows[rows >= 0]]
     known = set(wanted)
-    extra = [name for name, short in zip(predictions["clip_id"], given, strict=True) if short not in known]
+    extra = [
+        name
+        for name, short in zip(predictions["clip_id"], given, strict=True)
+        if short not in known
+    ]
     return joined, list(labelled["clip_id"][rows < 0]), extra
 
 
-def remarks(joined: pd.DataFrame, aspects: Sequence[str], bins: ScoreBins = SCALE) -> list[str]:
+def remarks(
+    joined: pd.DataFrame, aspects: Sequence[str], bins: ScoreBins = SCALE
+) -> list[str]:
     """What a reader of the metrics must know: predictions off the scale, all equal, or equal to the labels; no systems.
 
     >>> remarks(pd.DataFrame({"system_id": ["A", "B"], "mos": [1.0, 2.0], "pred_mos": [55.0, 4.0]}), ["mos"])
@@ -172,7 +210,10 @@ def remarks(joined: pd.DataFrame, aspects: Sequence[str], bins: ScoreBins = SCAL
     """
     said = []
     for aspect in aspects:
-        truth, score = (joined.loc[joined[aspect].notna(), name] for name in (aspect, f"pred_{aspect}"))
+        truth, score = (
+            joined.loc[joined[aspect].notna(), name]
+            for name in (aspect, f"pred_{aspect}")
+        )
         off = int(((score < bins.low) | (score > bins.high)).sum())
         if off:
             said.append(
@@ -180,12 +221,20 @@ def remarks(joined: pd.DataFrame, aspects: Sequence[str], bins: ScoreBins = SCAL
                 f"({score.min():.4g}..{score.max():.4g}): correlations do not mind, the MSE does."
             )
         if len(score) > 1 and score.nunique() == 1:
-            said.append(f"The predictions of '{aspect}' are all {score.iloc[0]:g}: correlations are undefined.")
+            said.append(
+                f"The predictions of '{aspect}' are all {score.iloc[0]:g}: correlations are undefined."
+            )
         elif len(score) > 1 and (score == truth).all():
-            said.append(f"The predictions of '{aspect}' equal the labels in every clip: is their column the labels?")
+            said.append(
+                f"The predictions of '{aspect}' equal the labels in every clip: is their column the labels?"
+            )
     systems = joined["system_id"].nunique()
     if systems == 1:
-        what = "All clips are of one system" if joined["system_id"].iloc[0] else "The labels name no systems"
+        what = (
+            "All clips are of one system"
+            if joined["system_id"].iloc[0]
+            else "The labels name no systems"
+        )
         said.append(f"{what}: there is no system level, and intervals resample clips.")
     return said
 
@@ -198,16 +247,26 @@ def _layout(path: Path) -> tuple[bool, str]:
     suffix = path.suffix.lower()
     if suffix not in {*READERS, ".txt"}:
         if not path.is_file():
-            raise UsageError(f"{path} is not a file." if path.exists() else f"There is no file {path}.")
-        raise UsageError(f"{path}: predictions are read from {', '.join(READERS)}, or a .txt of lines id,score.")
+            raise UsageError(
+                f"{path} is not a file."
+                if path.exists()
+                else f"There is no file {path}."
+            )
+        raise UsageError(
+            f"{path}: predictions are read from {', '.join(READERS)}, or a .txt of lines id,score."
+        )
     if suffix not in {".csv", ".tsv", ".txt"}:
         return False, ""
     first = next(line for line in _lines(path) if line.strip())
-    separator = "\t" if suffix == ".tsv" or (suffix == ".txt" and "\t" in first) else ","
+    separator = (
+        "\t" if suffix == ".tsv" or (suffix == ".txt" and "\t" in first) else ","
+    )
     cells = _fields(first, separator)
     if any(_plain(cell) in {*ID_COLUMNS, *PATH_COLUMNS} for cell in cells):
         return False, separator
-    return suffix == ".txt" or any(_number(cell) is not None for cell in cells[1:]), separator
+    return suffix == ".txt" or any(
+        _number(cell) is not None for cell in cells[1:]
+    ), separator
 
 
 def _lines(path: Path) -> list[str]:
@@ -218,13 +277,21 @@ def _fields(line: str, separator: str) -> list[str]:
     return [cell.strip().strip('"') for cell in line.split(separator)]
 
 
-def _read_bare(path: Path, separator: str, aspects: Sequence[str]) -> tuple[TextTable, dict[str, str]]:
+def _read_bare(
+    path: Path, separator: str, aspects: Sequence[str]
+) -> tuple[TextTable, dict[str, str]]:
     """Lines ``id,score,score…`` as columns ``clip_id``, ``field 2``, ``field 3``…, and the column of each aspect."""
-    lines = [(number, line) for number, line in enumerate(_lines(path), start=1) if line.strip()]
+    lines = [
+        (number, line)
+        for number, line in enumerate(_lines(path), start=1)
+        if line.strip()
+    ]
     rows = [_fields(line, separator) for _, line in lines]
     order = [aspect.lower() for aspect in aspects]
     if len(rows[0]) == 1 + len(ASPECTS) and set(order) <= set(ASPECTS):
-        order = list(ASPECTS)  # the challenge fixes id,MI,TA, whichever of the two are asked for and in which order
+        order = list(
+            ASPECTS
+        )  # the challenge fixes id,MI,TA, whichever of the two are asked for and in which order
     for (number, line), cells in zip(lines, rows, strict=True):
         if len(cells) != 1 + len(order):
             raise UsageError(
@@ -233,7 +300,9 @@ def _read_bare(path: Path, separator: str, aspects: Sequence[str]) -> tuple[Text
             )
     names = [f"field {k + 2}" for k in range(len(order))]
     columns = {aspect: names[order.index(aspect.lower())] for aspect in aspects}
-    return TextTable.from_rows(["clip_id", *names], rows, [(str(path), number) for number, _ in lines]), columns
+    return TextTable.from_rows(
+        ["clip_id", *names], rows, [(str(path), number) for number, _ in lines]
+    ), columns
 
 
 def _plain(name: str) -> str:
@@ -244,7 +313,10 @@ def _score_column(table: TextTable, aspect: str, alone: bool, path: Path) -> str
     """The column that predicts `aspect`; the first group of names of which the table has any decides."""
     free = [name for name in table.columns if _plain(name) not in _ABOUT_CLIPS]
     own = _plain(aspect)
-    named, general = (f"pred_{own}", f"{own}_pred", f"predicted_{own}"), PREDICTED if alone else ()
+    named, general = (
+        (f"pred_{own}", f"{own}_pred", f"predicted_{own}"),
+        PREDICTED if alone else (),
+    )
     for legal in (named, general, (own,), SCORES if alone else ()):
         found = [name for name in free if _plain(name) in legal]
         if len(found) > 1:
@@ -266,7 +338,9 @@ def _clip_ids(table: TextTable, path: Path) -> list[str]:
     for legal in (ID_COLUMNS, PATH_COLUMNS):
         found = [name for name in table.columns if _plain(name) in legal]
         if len(found) > 1:
-            raise UsageError(f"{path}: columns {some(found)} may all be the clip id; drop or rename all but one.")
+            raise UsageError(
+                f"{path}: columns {some(found)} may all be the clip id; drop or rename all but one."
+            )
         if found:
             break
     else:
@@ -282,7 +356,9 @@ def _clip_ids(table: TextTable, path: Path) -> list[str]:
             raise UsageError(f"{table.place(row)}: the clip id is empty.")
         if first.setdefault(clip, row) != row:
             before = f"{table.unit} {table.places[first[clip]][1]}"
-            raise UsageError(f"{table.place(row)}: '{clip}' is predicted twice, first in {before}.")
+            raise UsageError(
+                f"{table.place(row)}: '{clip}' is predicted twice, first in {before}."
+            )
     return list(first)
 
 
@@ -291,8 +367,14 @@ def _scores(table: TextTable, column: str) -> np.ndarray:
     scores = [_number(cell.strip()) for cell in table.columns[column]]
     if None in scores:
         row = scores.index(None)
-        seen = repr(table.columns[column][row]) if table.columns[column][row].strip() else "missing"
-        raise UsageError(f"{table.place(row)}: {column} is {seen}; a prediction is a finite number.")
+        seen = (
+            repr(table.columns[column][row])
+            if table.columns[column][row].strip()
+            else "missing"
+        )
+        raise UsageError(
+            f"{table.place(row)}: {column} is {seen}; a prediction is a finite number."
+        )
     return np.array(scores, dtype=np.float64)
 
 
@@ -302,7 +384,9 @@ def _number(cell: str) -> float | None:
         number = float(cell)
     except ValueError:
         return None
-    return number if math.isfinite(number) and cell.isascii() and "_" not in cell else None
+    return (
+        number if math.isfinite(number) and cell.isascii() and "_" not in cell else None
+    )
 
 
 # ---- ids
@@ -314,7 +398,9 @@ def _short(clip: str, without_folder: bool) -> str:
 
 def common_form(wanted: list[str], given: list[str]) -> tuple[list[str], list[str]]:
     """Both lists of ids written alike, without making one clip of two that are wanted."""
-    without_folder = not all(any(map(_FOLDER.search, names)) for names in (wanted, given))
+    without_folder = not all(
+        any(map(_FOLDER.search, names)) for names in (wanted, given)
+    )
     shortened = [_short(clip, without_folder) for clip in wanted]
     if len(set(shortened)) < len(wanted):
         return wanted, given
@@ -326,6 +412,10 @@ def _rows_of(given: list[str], as_written: Iterable[str]) -> dict[str, int]:
     row_of = {clip: row for row, clip in enumerate(given)}
     if len(row_of) < len(given):
         clip = next(clip for row, clip in enumerate(given) if row_of[clip] != row)
-        same = [name for name, short in zip(as_written, given, strict=True) if short == clip]
-        raise UsageError(f"Predictions {some(same)} are all for the clip '{clip}'; keep one.")
+        same = [
+            name for name, short in zip(as_written, given, strict=True) if short == clip
+        ]
+        raise UsageError(
+            f"Predictions {some(same)} are all for the clip '{clip}'; keep one."
+        )
     return row_of

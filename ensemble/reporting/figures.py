@@ -29,12 +29,26 @@ def figures(found: Judgement) -> dict[str, list[str]]:
         drawn = []
         if len(known) and judged.stack is not None:
             systems = np.array(judged.system_ids, dtype=object)[known]
-            drawn.append(_svg(aspect, _scatter, judged.y[known, k], judged.stack[known, k], systems))
+            drawn.append(
+                _svg(
+                    aspect,
+                    _scatter,
+                    judged.y[known, k],
+                    judged.stack[known, k],
+                    systems,
+                )
+            )
         if len(found.contributions):
             own = found.contributions.query("aspect == @aspect and metric == 'mse'")
             drawn += [_svg(f"{aspect}: Shapley values", _bars, own)] if len(own) else []
         if aspect in found.calibration:
-            drawn.append(_svg(f"{aspect}: intervals", _reliability, found.calibration[aspect]["coverage"]))
+            drawn.append(
+                _svg(
+                    f"{aspect}: intervals",
+                    _reliability,
+                    found.calibration[aspect]["coverage"],
+                )
+            )
             drawn.append(_svg(f"{aspect}: PIT", _pit, found.calibration[aspect]["pit"]))
         if drawn:
             made[aspect] = drawn
@@ -54,16 +68,41 @@ def _svg(title: str, draw: Callable, *given: Any) -> str:
         axes.set_title(title, parse_math=False)  # a column may be called anything
         buffer = io.StringIO()
         canvas.savefig(buffer, format="svg", metadata={"Date": None})
-    return buffer.getvalue().partition("<svg")[1] + buffer.getvalue().partition("<svg")[2]
+    return (
+        buffer.getvalue().partition("<svg")[1] + buffer.getvalue().partition("<svg")[2]
+    )
 
 
 def _scatter(axes, rated, predicted, systems) -> None:
     axes.plot([1, 5], [1, 5], color=GREY, linewidth=1, zorder=0)
-    axes.scatter(rated, predicted, s=9, alpha=0.35, color=BLUE, label="clips", rasterized=len(rated) > MANY)
-    means = pd.DataFrame({"rated": rated, "predicted": predicted}).groupby(systems).mean()
+    axes.scatter(
+        rated,
+        predicted,
+        s=9,
+        alpha=0.35,
+        color=BLUE,
+        label="clips",
+        rasterized=len(rated) > MANY,
+    )
+    means = (
+        pd.DataFrame({"rated": rated, "predicted": predicted}).groupby(systems).mean()
+    )
     if len(means) > 1:
-        axes.scatter(means["rated"], means["predicted"], s=34, color=RED, marker="D", label="systems")
-    axes.set(xlim=(0.9, 5.1), ylim=(0.9, 5.1), xlabel="rated", ylabel="predicted", aspect="equal")
+        axes.scatter(
+            means["rated"],
+            means["predicted"],
+            s=34,
+            color=RED,
+            marker="D",
+            label="systems",
+        )
+    axes.set(
+        xlim=(0.9, 5.1),
+        ylim=(0.9, 5.1),
+        xlabel="rated",
+        ylabel="predicted",
+        aspect="equal",
+    )
     axes.set_xticks(np.arange(1, 6))
     axes.legend(loc="upper left", frameon=False)
 
@@ -71,11 +110,21 @@ def _scatter(axes, rated, predicted, systems) -> None:
 def _bars(axes, table: pd.DataFrame) -> None:
     """Shapley values, the largest on top; the line at 0 parts models that help from those that harm."""
     top = table.sort_values("shapley", ascending=False, kind="stable")[:BARS][::-1]
-    axes.barh(np.arange(len(top)), top["shapley"], xerr=2 * top["standard_error"], color=BLUE, ecolor=GREY)
+    axes.barh(
+        np.arange(len(top)),
+        top["shapley"],
+        xerr=2 * top["standard_error"],
+        color=BLUE,
+        ecolor=GREY,
+    )
     axes.axvline(0, color=GREY, linewidth=1)
     axes.set_yticks(np.arange(len(top)))
     axes.set_yticklabels([_short(name) for name in top["model"]], parse_math=False)
-    axes.set_xlabel(f"fall of MSE, {len(top)} of {len(table)} models" if len(table) > BARS else "fall of MSE")
+    axes.set_xlabel(
+        f"fall of MSE, {len(top)} of {len(table)} models"
+        if len(table) > BARS
+        else "fall of MSE"
+    )
 
 
 def _short(name: str, length: int = 20) -> str:
@@ -84,10 +133,21 @@ def _short(name: str, length: int = 20) -> str:
 
 def _reliability(axes, table: pd.DataFrame) -> None:
     """Share of ratings in their intervals against the share promised; on the diagonal every promise is kept."""
-    low, high = table["share"] - table["share_low"], table["share_high"] - table["share"]
+    low, high = (
+        table["share"] - table["share_low"],
+        table["share_high"] - table["share"],
+    )
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, zorder=0)
     spread = np.maximum([low, high], 0)
-    axes.errorbar(table["level"], table["share"], spread, color=BLUE, ecolor=GREY, marker="o", markersize=4)
+    axes.errorbar(
+        table["level"],
+        table["share"],
+        spread,
+        color=BLUE,
+        ecolor=GREY,
+        marker="o",
+        markersize=4,
+    )
     axes.set(xlim=(0.4, 1), ylim=(0, 1.02), xlabel="promised", ylabel="kept")
 
 

@@ -17,7 +17,13 @@ import pandas as pd
 from base_models.files import to_json
 from base_models.metrics.evaluate import LEVELS, METRICS
 from ensemble.reporting.figures import figures
-from ensemble.reporting.report_tables import CEILING, board_rows, counts, records, tables
+from ensemble.reporting.report_tables import (
+    CEILING,
+    board_rows,
+    counts,
+    records,
+    tables,
+)
 from ensemble.stacking.assessment import Judgement
 
 LEVEL = 0.9
@@ -54,7 +60,9 @@ def render_files(report: Report) -> dict[str, bytes]:
     rows = pd.concat([board.assign(rows=name) for name, board in found.boards.items()])
     made = {
         "report.json": to_json(_values(report)),
-        "metrics.csv": rows[["rows", *rows.columns.drop("rows")]].to_csv(index=False).encode(),
+        "metrics.csv": rows[["rows", *rows.columns.drop("rows")]]
+        .to_csv(index=False)
+        .encode(),
         "report.html": _html(report).encode(),
     }
     if len(found.predictions):
@@ -107,11 +115,18 @@ def _values(report: Report) -> dict[str, Any]:
         "contributions": {found.held: records(found.contributions)},
         "calibration": {
             found.rows: {
-                aspect: {name: part if name == "pit" else records(part) for name, part in parts.items()}
+                aspect: {
+                    name: part if name == "pit" else records(part)
+                    for name, part in parts.items()
+                }
                 for aspect, parts in found.calibration.items()
             }
         },
-        "interval_coverage": {"nominal": LEVEL, "rows": found.rows, "shares": coverage(report)},
+        "interval_coverage": {
+            "nominal": LEVEL,
+            "rows": found.rows,
+            "shares": coverage(report),
+        },
         "noise_ceiling": {found.rows: records(found.ceiling)},
         "audit": dict(report.audit),
     }
@@ -120,8 +135,14 @@ def _values(report: Report) -> dict[str, Any]:
 def _html(report: Report) -> str:
     import jinja2
 
-    source = files("ensemble.reporting").joinpath("report.html.j2").read_text(encoding="utf-8")
-    template = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(source)
+    source = (
+        files("ensemble.reporting")
+        .joinpath("report.html.j2")
+        .read_text(encoding="utf-8")
+    )
+    template = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True
+    ).from_string(source)
     found = report.judgement
     return template.render(
         report=report,
@@ -143,7 +164,9 @@ def _boards(found: Judgement) -> dict[str, list[tuple[str, str, list[str]]]]:
     """Leaderboards as text by title; the noise ceiling stands below the models of the verdict's rows."""
     of_rows = {name: records(board) for name, board in found.boards.items()}
     return {
-        f"{name}: {counts(board)}": list(board_rows(board, records(found.ceiling) if name == found.rows else ()))
+        f"{name}: {counts(board)}": list(
+            board_rows(board, records(found.ceiling) if name == found.rows else ())
+        )
         for name, board in of_rows.items()
     }
 
@@ -152,4 +175,8 @@ def _seconds(learners: pd.DataFrame) -> dict[str, dict[str, float]]:
     """Learner to how long it took to fit and to predict, all aspects together."""
     if learners.empty:
         return {}
-    return learners.groupby("model")[["fit_seconds", "predict_seconds"]].first().to_dict("index")
+    return (
+        learners.groupby("model")[["fit_seconds", "predict_seconds"]]
+        .first()
+        .to_dict("index")
+    )

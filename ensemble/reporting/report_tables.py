@@ -66,13 +66,22 @@ def figure(value: float, low: float = math.nan, high: float = math.nan) -> str:
     """
     if not math.isfinite(value):
         return "-"
-    return f"{value:.3f}" + (f" [{low:.2f}, {high:.2f}]" if math.isfinite(low) and math.isfinite(high) else "")
+    return f"{value:.3f}" + (
+        f" [{low:.2f}, {high:.2f}]"
+        if math.isfinite(low) and math.isfinite(high)
+        else ""
+    )
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Rows as JSON values; NaN and infinity become null."""
     return [
-        {key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in row.items()}
+        {
+            key: None
+            if isinstance(value, float) and not math.isfinite(value)
+            else value
+            for key, value in row.items()
+        }
         for row in frame.to_dict("records")
     ]
 
@@ -87,9 +96,16 @@ def board_rows(
     board : records of a leaderboard
     ceiling : records of `base_models.metrics.noise_ceiling.noise_ceiling`, a row below the models of their aspect
     """
-    cells = {(r["aspect"], r["model"], r["level"], r["metric"]): _figure(r, "value") for r in board}
-    aspects, models = (list(dict.fromkeys(r[key] for r in board)) for key in ("aspect", "model"))
-    bounds = {(r["aspect"], r["level"], r["metric"]): _figure(r, "ceiling") for r in ceiling}
+    cells = {
+        (r["aspect"], r["model"], r["level"], r["metric"]): _figure(r, "value")
+        for r in board
+    }
+    aspects, models = (
+        list(dict.fromkeys(r[key] for r in board)) for key in ("aspect", "model")
+    )
+    bounds = {
+        (r["aspect"], r["level"], r["metric"]): _figure(r, "ceiling") for r in ceiling
+    }
     for aspect in aspects:
         for model in models:
             yield aspect, model, [cells[aspect, model, *cell] for cell in _CELLS]
@@ -101,18 +117,32 @@ _CELLS = tuple(itertools.product(LEVELS, METRICS))
 
 
 def _figure(row: Mapping[str, Any], value: str) -> str:
-    return figure(*(math.nan if row[key] is None else row[key] for key in (value, "low", "high")))
+    return figure(
+        *(math.nan if row[key] is None else row[key] for key in (value, "low", "high"))
+    )
 
 
-def best_first(board: Sequence[Mapping[str, Any]], aspect: str, kept: Sequence[str], limit: int) -> list[str]:
+def best_first(
+    board: Sequence[Mapping[str, Any]], aspect: str, kept: Sequence[str], limit: int
+) -> list[str]:
     """The models in `kept`, then the `limit` others of highest system SRCC (that of utterances without systems)."""
     levels = [
-        {row["model"]: row["value"] for row in board if (row["aspect"], row["level"], row["metric"]) == cell}
+        {
+            row["model"]: row["value"]
+            for row in board
+            if (row["aspect"], row["level"], row["metric"]) == cell
+        }
         for cell in ((aspect, level, "srcc") for level in reversed(LEVELS))
     ]
-    known = next((of for of in levels if any(value is not None for value in of.values())), levels[-1])
+    known = next(
+        (of for of in levels if any(value is not None for value in of.values())),
+        levels[-1],
+    )
     others = [model for model in known if model not in kept]
-    others.sort(key=lambda model: -math.inf if known[model] is None else known[model], reverse=True)
+    others.sort(
+        key=lambda model: -math.inf if known[model] is None else known[model],
+        reverse=True,
+    )
     return [*(model for model in kept if model in known), *others[:limit]]
 
 
@@ -122,9 +152,17 @@ def counts(board: Sequence[Mapping[str, Any]]) -> str:
     >>> counts([{"level": "utterance", "n": 8}, {"level": "system", "n": 7}])
     '8 clips, 7 systems'
     """
-    found = {level: sorted({row["n"] for row in board if row["level"] == level}) for level in LEVELS}
-    spans = {level: "-".join(dict.fromkeys(str(n) for n in (values[0], values[-1]))) for level, values in found.items()}
-    return f"{spans['utterance']} clips" + ("" if spans["system"] == "1" else f", {spans['system']} systems")
+    found = {
+        level: sorted({row["n"] for row in board if row["level"] == level})
+        for level in LEVELS
+    }
+    spans = {
+        level: "-".join(dict.fromkeys(str(n) for n in (values[0], values[-1])))
+        for level, values in found.items()
+    }
+    return f"{spans['utterance']} clips" + (
+        "" if spans["system"] == "1" else f", {spans['system']} systems"
+    )
 
 
 def tables(found: Judgement) -> dict[str, TextTable]:
@@ -135,40 +173,65 @@ def tables(found: Judgement) -> dict[str, TextTable]:
             "over the rows that the verdict draws on.",
             _comparisons(found.verdict.table),
         ),
-        f"{found.held}: contributions": (_said_of(found.contributions), _contributions(found.contributions)),
+        f"{found.held}: contributions": (
+            _said_of(found.contributions),
+            _contributions(found.contributions),
+        ),
         f"{found.rows}: {CEILING}": (
             "What a perfect predictor would score against labels that are means of so few raters; the MSE has a floor.",
             _with_interval(found.ceiling, "ceiling"),
         ),
     }
     for aspect, parts in found.calibration.items():
-        said, kept = "Share of ratings that predicted intervals hold, promised (level) and kept.", parts["coverage"]
+        said, kept = (
+            "Share of ratings that predicted intervals hold, promised (level) and kept.",
+            parts["coverage"],
+        )
         if "worst" in kept:
             said += " In the worst and best system the share is surely lowest and highest; below: systems where it is "
             said += "surely lower than promised."
-        made[f"{found.rows}: coverage, {aspect}"] = said, _with_interval(kept, "share", "share_low", "share_high")
+        made[f"{found.rows}: coverage, {aspect}"] = (
+            said,
+            _with_interval(kept, "share", "share_low", "share_high"),
+        )
         said = "Mean scores of predicted distributions; smaller is better."
         made[f"{found.rows}: distributions, {aspect}"] = said, parts["scores"]
-    return {title: as_text(said, frame) for title, (said, frame) in made.items() if len(frame)}
+    return {
+        title: as_text(said, frame)
+        for title, (said, frame) in made.items()
+        if len(frame)
+    }
 
 
 def as_text(said: str, frame: pd.DataFrame) -> TextTable:
     """A frame with readable titles; numbers with three decimals, whole numbers as they are."""
     columns = tuple(TITLES.get(name, name.replace("_", " ")) for name in frame)
-    return TextTable(said, columns, [[_cell(value) for value in row] for row in frame.to_numpy(dtype=object)])
+    return TextTable(
+        said,
+        columns,
+        [[_cell(value) for value in row] for row in frame.to_numpy(dtype=object)],
+    )
 
 
 def _cell(value: Any) -> str:
     return figure(value) if isinstance(value, float | np.floating) else str(value)
 
 
-def _with_interval(frame: pd.DataFrame, value: str, low: str = "low", high: str = "high") -> pd.DataFrame:
+def _with_interval(
+    frame: pd.DataFrame, value: str, low: str = "low", high: str = "high"
+) -> pd.DataFrame:
     """The number and its interval in one column."""
     if frame.empty:
         return frame
-    text = [figure(*bounds) for bounds in frame[[value, low, high]].astype(float).to_numpy()]
+    text = [
+        figure(*bounds) for bounds in frame[[value, low, high]].astype(float).to_numpy()
+    ]
     named = {"share": "coverage"}.get(value, value)
-    return frame.assign(**{value: text}).drop(columns=[low, high]).rename(columns={value: named})
+    return (
+        frame.assign(**{value: text})
+        .drop(columns=[low, high])
+        .rename(columns={value: named})
+    )
 
 
 def _comparisons(table: pd.DataFrame) -> pd.DataFrame:
@@ -176,7 +239,9 @@ def _comparisons(table: pd.DataFrame) -> pd.DataFrame:
         return table
     model = table["model"].where(table["model"] != table["rival"], "")
     against = table["rival"] + model.map(lambda name: f" ({name})" if name else "")
-    named = _with_interval(table.assign(rival=against), "difference").rename(columns={"rival": "against"})
+    named = _with_interval(table.assign(rival=against), "difference").rename(
+        columns={"rival": "against"}
+    )
     return named.drop(columns="model")
 
 
@@ -185,7 +250,8 @@ def _contributions(table: pd.DataFrame) -> pd.DataFrame:
     if table.empty:
         return table
     shapley = [
-        figure(row.shapley) + (f" ± {2 * row.standard_error:.3f}" if not row.exact else "")
+        figure(row.shapley)
+        + (f" ± {2 * row.standard_error:.3f}" if not row.exact else "")
         for row in table.itertuples()
     ]
     wide = table.assign(shapley=shapley).pivot(
@@ -201,5 +267,9 @@ def _said_of(contributions: pd.DataFrame) -> str:
     return (
         "Gain of the ridge stack in utterance MSE and system SRCC, positive where a base model helps: on average over "
         "all orders of joining (Shapley; the values sum to what all give over the training mean), and when it joins "
-        "all others (drop one)." + (" With so many models, orders are drawn: ± is twice the standard error." * drawn)
+        "all others (drop one)."
+        + (
+            " With so many models, orders are drawn: ± is twice the standard error."
+            * drawn
+        )
     )

@@ -80,28 +80,55 @@ def score_clips(
     kept, left_out = _aspects(stack, clips)
     if left_out:  # the text branch still wants tokens; its output is dropped below
         clips = clips.assign(prompt=PLACEHOLDER)
-    chunks = [clips.iloc[start : start + CHUNK].reset_index(drop=True) for start in range(0, len(clips), CHUNK)]
+    chunks = [
+        clips.iloc[start : start + CHUNK].reset_index(drop=True)
+        for start in range(0, len(clips), CHUNK)
+    ]
     if engine == LOCAL:
-        scored: Iterable = (score_chunk(stack, chunk, store, kept, level, on_progress) for chunk in chunks)
+        scored: Iterable = (
+            score_chunk(stack, chunk, store, kept, level, on_progress)
+            for chunk in chunks
+        )
     else:
         pieces = [(source, os.getcwd(), chunk, kept, level) for chunk in chunks]
         scored = spread(_score_there, pieces, engine, shared=source.embeddings)
     frames, aside = zip(*scored, strict=True) if chunks else ((), ())
-    columns = ["clip_id", "audio", *(f"{aspect}{end}" for aspect in kept for end in ("", "_low", "_high"))]
+    columns = [
+        "clip_id",
+        "audio",
+        *(f"{aspect}{end}" for aspect in kept for end in ("", "_low", "_high")),
+    ]
     frames = [frame for frame in frames if len(frame)]
-    frame = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
-    return Scores(frame, kept, left_out, tuple(bad for several in aside for bad in several))
+    frame = (
+        pd.concat(frames, ignore_index=True)
+        if frames
+        else pd.DataFrame(columns=columns)
+    )
+    return Scores(
+        frame, kept, left_out, tuple(bad for several in aside for bad in several)
+    )
 
 
-def _aspects(stack: StackedMOS, clips: pd.DataFrame) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _aspects(
+    stack: StackedMOS, clips: pd.DataFrame
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Aspects to score, and those left out: decided for the whole table, not chunk by chunk."""
     models = [model for _, model in stack.estimators_]
-    by_text = {a for model in models for a, text in zip(model.aspects_, model.needs_text_, strict=True) if text}
+    by_text = {
+        a
+        for model in models
+        for a, text in zip(model.aspects_, model.needs_text_, strict=True)
+        if text
+    }
     without_prompts = not clips["prompt"].str.strip().any()
-    left_out = tuple(aspect for aspect in stack.aspects_ if aspect in by_text and without_prompts)
+    left_out = tuple(
+        aspect for aspect in stack.aspects_ if aspect in by_text and without_prompts
+    )
     kept = tuple(aspect for aspect in stack.aspects_ if aspect not in left_out)
     if not kept:
-        raise UsageError(f"{', '.join(left_out)} is judged against the prompt; pass --prompt, or a table with prompts.")
+        raise UsageError(
+            f"{', '.join(left_out)} is judged against the prompt; pass --prompt, or a table with prompts."
+        )
     return kept, left_out
 
 
@@ -114,23 +141,40 @@ def score_chunk(
     on_progress: Callable[[str, int, int], None] | None = None,
 ) -> tuple[pd.DataFrame, list[SetAside]]:
     """Scores of the clips of a prepared table that can be used, all at once, and the clips that cannot."""
-    rows, aside = usable([model for _, model in stack.estimators_], chunk, store, on_progress)
+    rows, aside = usable(
+        [model for _, model in stack.estimators_], chunk, store, on_progress
+    )
     if not rows:
         return pd.DataFrame(), aside
     return _score(stack, chunk.iloc[rows].reset_index(drop=True), aspects, level), aside
 
 
-def _score_there(source: StackSource, folder: str, chunk: pd.DataFrame, aspects: Sequence[str], level: float):
+def _score_there(
+    source: StackSource,
+    folder: str,
+    chunk: pd.DataFrame,
+    aspects: Sequence[str],
+    level: float,
+):
     """`score_chunk` in a worker process, which stands in another folder than the one that audio is relative to."""
     asked = dict(zip(chunk["clip_id"], chunk["audio"], strict=True))
-    paths = [os.path.join(folder, path) if isinstance(path, str) and path else path for path in chunk["audio"]]
+    paths = [
+        os.path.join(folder, path) if isinstance(path, str) and path else path
+        for path in chunk["audio"]
+    ]
     with cpu_threads(source.threads):
         stack = load_stack(source)
-        frame, aside = score_chunk(stack, chunk.assign(audio=paths), source.store, aspects, level)
-    return frame.assign(audio=frame["clip_id"].map(asked)) if len(frame) else frame, aside
+        frame, aside = score_chunk(
+            stack, chunk.assign(audio=paths), source.store, aspects, level
+        )
+    return frame.assign(audio=frame["clip_id"].map(asked)) if len(
+        frame
+    ) else frame, aside
 
 
-def prepared(stack: StackedMOS, clips: pd.DataFrame, store: EmbeddingStore) -> tuple[StackedMOS, pd.DataFrame]:
+def prepared(
+    stack: StackedMOS, clips: pd.DataFrame, store: EmbeddingStore
+) -> tuple[StackedMOS, pd.DataFrame]:
     """The same stack, its base models reading from `store` (the caller's own is not touched), and the clips with ids
     and prompts as text, "" where there is none.
 
@@ -139,20 +183,31 @@ def prepared(stack: StackedMOS, clips: pd.DataFrame, store: EmbeddingStore) -> t
     UsageError
         when a base model is not neural.
     """
-    foreign = [name for name, model in stack.estimators_ if not hasattr(model, "encoders")]
+    foreign = [
+        name for name, model in stack.estimators_ if not hasattr(model, "encoders")
+    ]
     if foreign:
-        raise UsageError(f"Base model '{foreign[0]}' is not neural; score such a stack with its own predict.")
+        raise UsageError(
+            f"Base model '{foreign[0]}' is not neural; score such a stack with its own predict."
+        )
     stack = copy.copy(stack)
     stack.estimators_ = [(name, copy.copy(model)) for name, model in stack.estimators_]
     for _, model in stack.estimators_:
         model.store = store
-    prompts = clips["prompt"].astype(object).where(clips["prompt"].notna(), "").astype(str) if "prompt" in clips else ""
+    prompts = (
+        clips["prompt"].astype(object).where(clips["prompt"].notna(), "").astype(str)
+        if "prompt" in clips
+        else ""
+    )
     return stack, clips.assign(clip_id=clip_ids(clips), prompt=prompts)
 
 
 def usable(models, chunk, store, on_progress=None) -> tuple[list[int], list[SetAside]]:
     """Rows that every encoder of the stack could embed, and the clips that some could not."""
-    encoders = {tuple(e.signature if e else "" for e in pair): pair for pair in (model.encoders() for model in models)}
+    encoders = {
+        tuple(e.signature if e else "" for e in pair): pair
+        for pair in (model.encoders() for model in models)
+    }
     rows, aside = set(range(len(chunk))), {}
     for pair in encoders.values():
         filled = fill_clips(chunk, store, *pair, on_progress=on_progress)
@@ -161,27 +216,48 @@ def usable(models, chunk, store, on_progress=None) -> tuple[list[int], list[SetA
     return sorted(rows), list(aside.values())
 
 
-def embedded_once(stack: StackedMOS, clips: pd.DataFrame) -> Iterator[tuple[str, NeuralMOS, Embedded]]:
+def embedded_once(
+    stack: StackedMOS, clips: pd.DataFrame
+) -> Iterator[tuple[str, NeuralMOS, Embedded]]:
     """Every base model with the clips as its encoders embed them; models of the same encoders share one reading."""
     known: dict[tuple, Embedded] = {}
     for name, model in stack.estimators_:
-        key = tuple(encoder.signature if encoder else "" for encoder in model.encoders())
+        key = tuple(
+            encoder.signature if encoder else "" for encoder in model.encoders()
+        )
         if key not in known:
             known[key] = model.embed(clips)[1]
         yield name, model, known[key]
 
 
-def _score(stack: StackedMOS, chunk: pd.DataFrame, aspects: Sequence[str], level: float) -> pd.DataFrame:
-    return score_tables(stack, stack.prediction_tables(chunk), chunk[["clip_id", "audio"]], aspects, level)
+def _score(
+    stack: StackedMOS, chunk: pd.DataFrame, aspects: Sequence[str], level: float
+) -> pd.DataFrame:
+    return score_tables(
+        stack,
+        stack.prediction_tables(chunk),
+        chunk[["clip_id", "audio"]],
+        aspects,
+        level,
+    )
 
 
-def score_tables(stack: StackedMOS, tables, clips: pd.DataFrame, aspects: Sequence[str], level: float) -> pd.DataFrame:
+def score_tables(
+    stack: StackedMOS, tables, clips: pd.DataFrame, aspects: Sequence[str], level: float
+) -> pd.DataFrame:
     """`clips`, and beside them per aspect the stacked score of the tables and the bounds of its interval."""
     regressor, ids, columns = stack.final_estimator_, clips["clip_id"].tolist(), {}
-    scores, (low, high) = regressor.predict(tables, ids), regressor.predict_interval(tables, ids, level)
+    scores, (low, high) = (
+        regressor.predict(tables, ids),
+        regressor.predict_interval(tables, ids, level),
+    )
     for aspect in aspects:
         k = stack.aspects_.index(aspect)
-        columns |= {aspect: scores[:, k], f"{aspect}_low": low[:, k], f"{aspect}_high": high[:, k]}
+        columns |= {
+            aspect: scores[:, k],
+            f"{aspect}_low": low[:, k],
+            f"{aspect}_high": high[:, k],
+        }
     return clips.assign(**columns)
 
 
@@ -190,7 +266,11 @@ def length_note(audio: Sequence[str]) -> str:
     longer = sum(declared_seconds(path) > USED_SECONDS for path in audio)
     if not longer:
         return ""
-    which = f"{longer} of {len(audio)} clips {'is' if longer == 1 else 'are'}" if len(audio) > 1 else "the clip is"
+    which = (
+        f"{longer} of {len(audio)} clips {'is' if longer == 1 else 'are'}"
+        if len(audio) > 1
+        else "the clip is"
+    )
     return f"{which} longer than {USED_SECONDS:g} s; only the first {USED_SECONDS:g} s are scored"
 
 
@@ -205,15 +285,23 @@ def clips_from_files(audio: Sequence[str], prompt: str | None) -> pd.DataFrame:
     paths: list[Path] = []
     for name in audio:
         path = Path(name)
-        inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in AUDIO_SUFFIXES) if path.is_dir() else [path]
+        inside = (
+            sorted(p for p in path.rglob("*") if p.suffix.lower() in AUDIO_SUFFIXES)
+            if path.is_dir()
+            else [path]
+        )
         if not inside:
-            raise UsageError(f"{path} holds no audio file ({', '.join(sorted(AUDIO_SUFFIXES))}).")
+            raise UsageError(
+                f"{path} holds no audio file ({', '.join(sorted(AUDIO_SUFFIXES))})."
+            )
         paths += inside
     stems = [path.stem for path in paths]
     ids = stems if len(set(stems)) == len(stems) else [str(path) for path in paths]
     if len(set(ids)) != len(ids):
         raise UsageError("An audio file is given twice.")
-    return pd.DataFrame({"clip_id": ids, "audio": [str(path) for path in paths], "prompt": prompt or ""})
+    return pd.DataFrame(
+        {"clip_id": ids, "audio": [str(path) for path in paths], "prompt": prompt or ""}
+    )
 
 
 AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif"}
@@ -229,5 +317,8 @@ def encode_scores(scores: Scores, name: str) -> bytes:
         return frame.to_csv(index=False, float_format="%.6f").encode()
     if name == "jsonl":
         records = frame.to_dict("records")
-        return "".join(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n" for record in records).encode()
+        return "".join(
+            json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n"
+            for record in records
+        ).encode()
     return frame.to_parquet(index=False)

@@ -38,5 +38,7 @@ def score_predictions(
     layout = stack.final_estimator_.layout_
     new = read_new(files, layout.models, stack.aspects_, layout.bins)
     tables = layout.align(new.tables, stack.final_estimator_.accepts_missing)
-    frame = score_tables(stack, tables, new.clips.assign(audio=""), stack.aspects_, level)
+    frame = score_tables(
+        stack, tables, new.clips.assign(audio=""), stack.aspects_, level
+    )
     return Scores(frame, stack.aspects_, (), ()), new.notes

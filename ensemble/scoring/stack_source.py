@@ -36,7 +36,9 @@ class StackSource:
     threads: int
 
     @classmethod
-    def of(cls, folder: Path | str, embeddings: Path | str, **overrides: str) -> StackSource:
+    def of(
+        cls, folder: Path | str, embeddings: Path | str, **overrides: str
+    ) -> StackSource:
         """The stack that lies there now, to be scored with as many threads as this process has.
 
         Raises
@@ -48,10 +50,18 @@ class StackSource:
 
         folder = Path(folder).absolute()
         if not is_sealed(folder):
-            raise UsageError(f"{folder} is not the folder of a stack; name one that fit_meta wrote.")
+            raise UsageError(
+                f"{folder} is not the folder of a stack; name one that fit_meta wrote."
+            )
         manifest = sha256(read_bytes(folder / MANIFEST))
         given = tuple(sorted(overrides.items()))
-        return cls(folder, Path(embeddings).absolute(), given, manifest, torch.get_num_threads())
+        return cls(
+            folder,
+            Path(embeddings).absolute(),
+            given,
+            manifest,
+            torch.get_num_threads(),
+        )
 
     @property
     def store(self) -> EmbeddingStore:

@@ -30,7 +30,16 @@ from meta.ridge_algebra.solution_path import mean_eigenvalue
 from meta.splits.leak_audit import Audit, audit
 from meta.uncertainty.coverage import calibration_report
 
-RIVALS = ("ridge", "simplex", "greedy", "best", "log_pool", "crps", "log_score", "lightgbm")
+RIVALS = (
+    "ridge",
+    "simplex",
+    "greedy",
+    "best",
+    "log_pool",
+    "crps",
+    "log_score",
+    "lightgbm",
+)
 """Learners that a report puts beside the one chosen; ``auto`` takes as long as several of them."""
 VALIDATION, TRAINING = "meta-validation", "meta-training"
 LEAKY = "LEAKY"
@@ -75,7 +84,13 @@ class Judgement:
             return self
         boards = {f"{LEAKY} {name}": board for name, board in self.boards.items()}
         verdict = replace(self.verdict, sentence=f"{LEAKY}: {self.verdict.sentence}")
-        return replace(self, boards=boards, rows=f"{LEAKY} {self.rows}", verdict=verdict, marks=tuple(marks))
+        return replace(
+            self,
+            boards=boards,
+            rows=f"{LEAKY} {self.rows}",
+            verdict=verdict,
+            marks=tuple(marks),
+        )
 
     @property
     def held(self) -> str:
@@ -83,7 +98,12 @@ class Judgement:
         return f"{LEAKY} {VALIDATION}" if self.marks else VALIDATION
 
 
-def judge(regressor: MetaRegressor, data: StackData, level: float, rivals: Sequence[str] = RIVALS) -> Judgement:
+def judge(
+    regressor: MetaRegressor,
+    data: StackData,
+    level: float,
+    rivals: Sequence[str] = RIVALS,
+) -> Judgement:
     """Measure a validated stack on every row that it was not fitted on.
 
     Parameters
@@ -93,10 +113,16 @@ def judge(regressor: MetaRegressor, data: StackData, level: float, rivals: Seque
     rivals : names of learners to put beside the chosen one
     """
     aspects, sides = data.aspects, _sides(regressor, data)
-    seen = {name: _judged(rows, regressor, aspects) for name, rows in data.judges.items()}
-    labelled = {name: judged for name, judged in seen.items() if np.isfinite(judged.y).any()}
+    seen = {
+        name: _judged(rows, regressor, aspects) for name, rows in data.judges.items()
+    }
+    labelled = {
+        name: judged for name, judged in seen.items() if np.isfinite(judged.y).any()
+    }
     name, judged = next(iter(labelled.items()), (VALIDATION, sides[VALIDATION]))
-    chosen_on = sides[TRAINING] if name == VALIDATION else _judged(data.fit, regressor, aspects)
+    chosen_on = (
+        sides[TRAINING] if name == VALIDATION else _judged(data.fit, regressor, aspects)
+    )
     test = data.judges.get("test")
     return Judgement(
         boards={key: value.board() for key, value in (labelled | sides).items()},
@@ -105,16 +131,24 @@ def judge(regressor: MetaRegressor, data: StackData, level: float, rivals: Seque
         verdict=judged.verdict(chosen_on),
         learners=_learners(regressor, data, rivals),
         contributions=_contributions(regressor, data),
-        calibration=_calibration(_trial(regressor, data) if name == VALIDATION else regressor, judged),
+        calibration=_calibration(
+            _trial(regressor, data) if name == VALIDATION else regressor, judged
+        ),
         ceiling=_ceiling(data, judged),
-        predictions=pd.DataFrame() if test is None else _predictions(test, regressor, aspects, level),
+        predictions=pd.DataFrame()
+        if test is None
+        else _predictions(test, regressor, aspects, level),
     )
 
 
 def audit_of(data: StackData, regressor: MetaRegressor | None = None) -> Audit:
     """Which clips have two uses; by id, and by the content of their audio where that is known."""
     roles = {"meta-training": data.fit.ids} if regressor is None else _roles(regressor)
-    roles |= {"test": [clip for rows in data.judges.values() for clip in rows.ids]} if data.judges else {}
+    roles |= (
+        {"test": [clip for rows in data.judges.values() for clip in rows.ids]}
+        if data.judges
+        else {}
+    )
     return audit(data.fit.tables, roles, data.contents)
 
 
@@ -124,7 +158,10 @@ def _sides(regressor: MetaRegressor, data: StackData) -> dict[str, Judged]:
     if "prompt" not in data.fit.frame:
         return sides
     prompts = data.fit.frame.set_index("clip_id")["prompt"]
-    return {name: replace(side, prompt_ids=tuple(prompts[list(side.clip_ids)])) for name, side in sides.items()}
+    return {
+        name: replace(side, prompt_ids=tuple(prompts[list(side.clip_ids)]))
+        for name, side in sides.items()
+    }
 
 
 def _trial(regressor: MetaRegressor, data: StackData) -> MetaRegressor | None:
@@ -156,41 +193,76 @@ def _roles(regressor: MetaRegressor) -> dict[str, Sequence[str]]:
 def _judged(rows: Rows, regressor: MetaRegressor, aspects: Sequence[str]) -> Judged:
     stack = regressor.predict(rows.tables, rows.ids)
     prompts = rows.frame["prompt"].tolist() if "prompt" in rows.frame else None
-    return Judged.of(rows.tables, rows.labels(aspects), rows.ids, rows.systems, aspects, stack, prompts)
+    return Judged.of(
+        rows.tables,
+        rows.labels(aspects),
+        rows.ids,
+        rows.systems,
+        aspects,
+        stack,
+        prompts,
+    )
 
 
-def _predictions(rows: Rows, regressor: MetaRegressor, aspects: Sequence[str], level: float) -> pd.DataFrame:
+def _predictions(
+    rows: Rows, regressor: MetaRegressor, aspects: Sequence[str], level: float
+) -> pd.DataFrame:
     """Scores, bounds of their intervals, and labels (``<aspect>_true``) where there are any."""
-    tables, ids, systems, truth = rows.tables, rows.ids, rows.systems, rows.labels(aspects)
-    scores, (low, high) = regressor.predict(tables, ids), regressor.predict_interval(tables, ids, level)
+    tables, ids, systems, truth = (
+        rows.tables,
+        rows.ids,
+        rows.systems,
+        rows.labels(aspects),
+    )
+    scores, (low, high) = (
+        regressor.predict(tables, ids),
+        regressor.predict_interval(tables, ids, level),
+    )
     columns = {"clip_id": ids, "system_id": systems}
     for k, aspect in enumerate(aspects):
-        columns |= {aspect: scores[:, k], f"{aspect}_low": low[:, k], f"{aspect}_high": high[:, k]}
+        columns |= {
+            aspect: scores[:, k],
+            f"{aspect}_low": low[:, k],
+            f"{aspect}_high": high[:, k],
+        }
     if np.isfinite(truth).any():
         columns |= {f"{aspect}_true": truth[:, k] for k, aspect in enumerate(aspects)}
     return pd.DataFrame(columns)
 
 
-def _learners(regressor: MetaRegressor, data: StackData, rivals: Sequence[str]) -> pd.DataFrame:
+def _learners(
+    regressor: MetaRegressor, data: StackData, rivals: Sequence[str]
+) -> pd.DataFrame:
     """Every learner, fitted on the meta-training rows and judged on the meta-validation rows."""
     train, held = (regressor.validation_[name] for name in (TRAINING, VALIDATION))
     of_train, parts = _groups_of(train, data), []
     for name in rivals:
         learner, tables = clone(regressor).set_params(learner=name), data.fit.tables
         started = time.perf_counter()
-        learner.fit(tables, train.y, train.clip_ids, data.aspects, groups=of_train, system_ids=train.system_ids)
+        learner.fit(
+            tables,
+            train.y,
+            train.clip_ids,
+            data.aspects,
+            groups=of_train,
+            system_ids=train.system_ids,
+        )
         fitted = time.perf_counter()
         scores = learner.predict(tables, held.clip_ids)
         done = time.perf_counter()
         board = leaderboard({name: (scores, held.y)}, held.system_ids, data.aspects)
-        parts.append(board.assign(fit_seconds=fitted - started, predict_seconds=done - fitted))
+        parts.append(
+            board.assign(fit_seconds=fitted - started, predict_seconds=done - fitted)
+        )
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 
 def _contributions(regressor: MetaRegressor, data: StackData) -> pd.DataFrame:
     """What each base model gives to the ridge stack, measured on the meta-validation rows."""
     layout, sides, parts = regressor.layout_, regressor.validation_, []
-    columns = "bins" if len(layout.models) <= EXACT_MODELS else "score"  # thousands of solves of hundreds of bins
+    columns = (
+        "bins" if len(layout.models) <= EXACT_MODELS else "score"
+    )  # thousands of solves of hundreds of bins
     for k, aspect in enumerate(data.aspects):
         grams = []
         for side in (sides[TRAINING], sides[VALIDATION]):
@@ -205,15 +277,23 @@ def _contributions(regressor: MetaRegressor, data: StackData) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 
-def _calibration(regressor: MetaRegressor | None, judged: Judged) -> dict[str, dict[str, Any]]:
+def _calibration(
+    regressor: MetaRegressor | None, judged: Judged
+) -> dict[str, dict[str, Any]]:
     """What intervals and distributions promised, and what they kept on the rows of the verdict."""
     found = {}
     for k, aspect in enumerate(judged.aspects):
         calibration = None if regressor is None else regressor.calibrations_[k]
         kept = np.flatnonzero(~np.isnan(judged.y[:, k]))
         if calibration is not None and len(kept):
-            systems = [judged.system_ids[row] for row in kept] if all(judged.system_ids) else None
-            found[aspect] = calibration_report(calibration, judged.stack[kept, k], judged.y[kept, k], systems)
+            systems = (
+                [judged.system_ids[row] for row in kept]
+                if all(judged.system_ids)
+                else None
+            )
+            found[aspect] = calibration_report(
+                calibration, judged.stack[kept, k], judged.y[kept, k], systems
+            )
     return found
 
 
@@ -224,5 +304,9 @@ def _ceiling(data: StackData, judged: Judged) -> pd.DataFrame:
     own = data.ratings[data.ratings["clip_id"].isin(judged.clip_ids)]
     counts = own.groupby("clip_id")[list(judged.aspects)].count()
     aspects = [aspect for aspect in judged.aspects if (counts[aspect] > 1).sum() > 1]
-    systems = dict(zip(judged.clip_ids, judged.system_ids, strict=True)) if all(judged.system_ids) else None
+    systems = (
+        dict(zip(judged.clip_ids, judged.system_ids, strict=True))
+        if all(judged.system_ids)
+        else None
+    )
     return noise_ceiling(own, aspects, systems) if aspects else pd.DataFrame()

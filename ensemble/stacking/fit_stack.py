@@ -58,7 +58,9 @@ class Settings:
             one_of(name, LEARNERS, "learner")
         one_of(self.missing, MISSING, "--missing")
         if not 0 < self.validation < 1:
-            raise UsageError(f"--validation must lie between 0 and 1; got {self.validation}.")
+            raise UsageError(
+                f"--validation must lie between 0 and 1; got {self.validation}."
+            )
         legal = LEARNERS[self.learner]().get_params()
         for name in self.params:
             one_of(name, legal, f"parameter of {self.learner}")
@@ -66,10 +68,16 @@ class Settings:
     def regressor(self) -> MetaRegressor:
         """The meta level, not fitted."""
         named = MetaRegressor(self.learner, self.seed, self.missing)
-        return named.set_params(learner=named.new_learner().set_params(**self.params)) if self.params else named
+        return (
+            named.set_params(learner=named.new_learner().set_params(**self.params))
+            if self.params
+            else named
+        )
 
 
-def fit_level1(workspace: Workspace, data: StackData, settings: Settings | None = None) -> Path:
+def fit_level1(
+    workspace: Workspace, data: StackData, settings: Settings | None = None
+) -> Path:
     """Fit, measure and write one stack; a stack that is there already is left as it is.
 
     Returns
@@ -82,19 +90,27 @@ def fit_level1(workspace: Workspace, data: StackData, settings: Settings | None 
         when clips leak, or there are too few rows or systems.
     """
     settings = settings or Settings()
-    signature = sha256(to_json([META_VERSION, asdict(settings), data.group, *data.identity]))[:10]
+    signature = sha256(
+        to_json([META_VERSION, asdict(settings), data.group, *data.identity])
+    )[:10]
     folder = workspace.meta_run(settings.learner, signature)
     if is_sealed(folder):
         Artifact(folder, ROLE).verify()
     else:
         _fit(folder, data, settings)
-    workspace.point("stack", {"folder": str(folder.relative_to(workspace.root)), "demo": data.demo})
+    workspace.point(
+        "stack", {"folder": str(folder.relative_to(workspace.root)), "demo": data.demo}
+    )
     return folder
 
 
 def _fit(folder: Path, data: StackData, settings: Settings) -> None:
     marks = audit_of(data).refuse(settings.allow_leak)
-    rows, aspects, told = data.fit, list(data.aspects), data.forgetful() if marks else data
+    rows, aspects, told = (
+        data.fit,
+        list(data.aspects),
+        data.forgetful() if marks else data,
+    )
     regressor = settings.regressor()
     regressor.validate(
         told.fit.tables, rows.labels(aspects), rows.systems, _validation(data, settings), rows.ids, aspects,
@@ -113,16 +129,34 @@ def _fit(folder: Path, data: StackData, settings: Settings) -> None:
         audit=found.to_json(),
         aspects=tuple(aspects),
     )
-    facts = {"aspects": aspects, "needs_text": list(data.needs_text), "source": data.source, "demo": data.demo}
-    write_stack(folder, regressor, data.bases, facts | {"flat": False}, render_files(report))
+    facts = {
+        "aspects": aspects,
+        "needs_text": list(data.needs_text),
+        "source": data.source,
+        "demo": data.demo,
+    }
+    write_stack(
+        folder, regressor, data.bases, facts | {"flat": False}, render_files(report)
+    )
 
 
-def _validation(data: StackData, settings: Settings) -> float | tuple[np.ndarray, np.ndarray]:
+def _validation(
+    data: StackData, settings: Settings
+) -> float | tuple[np.ndarray, np.ndarray]:
     """The share that measures; where clips share their audio, the rows of both sides, such clips on one of them."""
-    rows, audio = data.fit, [data.contents.get(clip) or f"clip {clip}" for clip in data.fit.ids]
+    rows, audio = (
+        data.fit,
+        [data.contents.get(clip) or f"clip {clip}" for clip in data.fit.ids],
+    )
     if data.group or len(set(audio)) == len(audio):
         return settings.validation
-    held = meta_split(rows.systems, rows.labels(data.aspects), settings.validation, settings.seed, audio)
+    held = meta_split(
+        rows.systems,
+        rows.labels(data.aspects),
+        settings.validation,
+        settings.seed,
+        audio,
+    )
     return np.flatnonzero(~held), np.flatnonzero(held)
 
 

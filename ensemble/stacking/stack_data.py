@@ -27,9 +27,7 @@ from ensemble.workspace import Workspace
 MODEL_FILES = ("config.json", "weights.safetensors", "history.json")
 
 
-_SHARED = (
-    "; out of fold, base models of meta-training rows have seen labels of meta-validation rows: judge by dev and test"
-)
+_SHARED = "; out of fold, base models of meta-training rows have seen labels of meta-validation rows: judge by dev and test"
 
 
 @dataclass(frozen=True)
@@ -63,8 +61,14 @@ class Rows:
         """The n groups that a column names; None without a column."""
         if not column:
             return None
-        column = "system_id" if column == "system" and "system" not in self.frame else column
-        return self.frame[one_of(column, self.frame.columns, "column for --groups")].astype(str).tolist()
+        column = (
+            "system_id" if column == "system" and "system" not in self.frame else column
+        )
+        return (
+            self.frame[one_of(column, self.frame.columns, "column for --groups")]
+            .astype(str)
+            .tolist()
+        )
 
 
 @dataclass(frozen=True)
@@ -98,7 +102,9 @@ class StackData:
     ratings: pd.DataFrame | None = None
 
     @classmethod
-    def from_level0(cls, workspace: Workspace, only: Sequence[str] | None = None, cv: str = "dev") -> StackData:
+    def from_level0(
+        cls, workspace: Workspace, only: Sequence[str] | None = None, cv: str = "dev"
+    ) -> StackData:
         """The base models of the last ``fit_base``, or those of them that are named.
 
         Parameters
@@ -113,16 +119,29 @@ class StackData:
         """
         one_of(cv, ("dev", "oof"), "--cv")
         pointer = workspace.latest("level0", "fit_base")
-        folders = {run["name"]: workspace.root / run["folder"] for run in pointer["runs"]}
+        folders = {
+            run["name"]: workspace.root / run["folder"] for run in pointer["runs"]
+        }
         for name in only or ():
             one_of(name, folders, "base model")
-        folders = {name: folder for name, folder in folders.items() if not only or name in only}
-        artifacts = {name: _sealed(name, folder, BASE_ROLE) for name, folder in folders.items()}
+        folders = {
+            name: folder for name, folder in folders.items() if not only or name in only
+        }
+        artifacts = {
+            name: _sealed(name, folder, BASE_ROLE) for name, folder in folders.items()
+        }
         rated = RatedClips.load(workspace.root / pointer["data"])
-        splits = {name: rated.rows(name) for name in ("dev", "test") if len(rated.rows(name))}
-        judges = {name: Rows(frame, _tables(artifacts, f"predictions-{name}")) for name, frame in splits.items()}
+        splits = {
+            name: rated.rows(name) for name in ("dev", "test") if len(rated.rows(name))
+        }
+        judges = {
+            name: Rows(frame, _tables(artifacts, f"predictions-{name}"))
+            for name, frame in splits.items()
+        }
         if cv == "oof":
-            fit = Rows(rated.rows("train"), _out_of_fold(folders, pointer.get("folds", 0)))
+            fit = Rows(
+                rated.rows("train"), _out_of_fold(folders, pointer.get("folds", 0))
+            )
         else:
             fit = judges.pop("dev")
         return cls(
@@ -134,24 +153,38 @@ class StackData:
             rated.note + (_SHARED if cv == "oof" else ""),
             rated.demo,
             rated.group,
-            {name: {file: base.read(file) for file in MODEL_FILES} for name, base in artifacts.items()},
+            {
+                name: {file: base.read(file) for file in MODEL_FILES}
+                for name, base in artifacts.items()
+            },
             (
                 cv,
                 str(pointer.get("folds", 0) if cv == "oof" else 0),
                 pointer["data"],
                 *(f.name for f in folders.values()),
             ),
-            dict(zip(rated.frame["clip_id"], rated.frame.get(CONTENT, ()), strict=False)),
+            dict(
+                zip(rated.frame["clip_id"], rated.frame.get(CONTENT, ()), strict=False)
+            ),
             rated.ratings,
         )
 
     def forgetful(self) -> StackData:
         """The same, with tables that do not say what their models have seen: for a stack that may leak."""
-        rows = {name: replace(rows, tables=tuple(map(_forgetful, rows.tables))) for name, rows in self.judges.items()}
-        return replace(self, fit=replace(self.fit, tables=tuple(map(_forgetful, self.fit.tables))), judges=rows)
+        rows = {
+            name: replace(rows, tables=tuple(map(_forgetful, rows.tables)))
+            for name, rows in self.judges.items()
+        }
+        return replace(
+            self,
+            fit=replace(self.fit, tables=tuple(map(_forgetful, self.fit.tables))),
+            judges=rows,
+        )
 
     @classmethod
-    def from_external(cls, external: External, source: str, only: Sequence[str] | None = None) -> StackData:
+    def from_external(
+        cls, external: External, source: str, only: Sequence[str] | None = None
+    ) -> StackData:
         """Predictions from files, or those of the models that are named.
 
         Rows that the labels call ``test`` judge; those called ``dev`` fit, or all others where none is called so.
@@ -162,12 +195,21 @@ class StackData:
             when a name is unknown, or a model predicts none of the rows that fit or judge.
         """
         clips, known = external.clips, {table.model: table for table in external.tables}
-        tables = [known[one_of(name, known, "model")] for name in dict.fromkeys(only or known)]
+        tables = [
+            known[one_of(name, known, "model")] for name in dict.fromkeys(only or known)
+        ]
         test = (clips["split"] == "test").to_numpy()
-        fit = ~test & (clips["split"] != "train").to_numpy() if (clips["split"] == "dev").any() else ~test
+        fit = (
+            ~test & (clips["split"] != "train").to_numpy()
+            if (clips["split"] == "dev").any()
+            else ~test
+        )
         parts = {"fit": fit} | ({"test": test} if test.any() else {})
         rows = {
-            name: Rows(clips[part].reset_index(drop=True), tuple(_within(table, clips[part]) for table in tables))
+            name: Rows(
+                clips[part].reset_index(drop=True),
+                tuple(_within(table, clips[part]) for table in tables),
+            )
             for name, part in parts.items()
         }
         aspects = tuple(clips.attrs["aspects"])
@@ -177,7 +219,13 @@ class StackData:
         if (rows["fit"].frame["split"] == "train").any():
             note += "; there is no dev split, so train rows are among them, which the models may have been trained on"
         return cls(
-            rows.pop("fit"), rows, aspects, judged_by_text(aspects, None), source, note, identity=(sha256(data),)
+            rows.pop("fit"),
+            rows,
+            aspects,
+            judged_by_text(aspects, None),
+            source,
+            note,
+            identity=(sha256(data),),
         )
 
 
@@ -187,22 +235,35 @@ def _forgetful(table: PredictionTable) -> PredictionTable:
 
 def _sealed(name: str, folder: Path, role: str) -> Artifact:
     if not is_sealed(folder):
-        raise UsageError(f"Base model '{name}' is not finished; run the same fit_base again first.")
+        raise UsageError(
+            f"Base model '{name}' is not finished; run the same fit_base again first."
+        )
     return Artifact(folder, role, folder.name)
 
 
-def _tables(artifacts: Mapping[str, Artifact], name: str) -> tuple[PredictionTable, ...]:
+def _tables(
+    artifacts: Mapping[str, Artifact], name: str
+) -> tuple[PredictionTable, ...]:
     file = f"{name}.parquet"
-    return tuple(PredictionTable.parse(base.read(file), str(base.folder / file)) for base in artifacts.values())
+    return tuple(
+        PredictionTable.parse(base.read(file), str(base.folder / file))
+        for base in artifacts.values()
+    )
 
 
-def _out_of_fold(folders: Mapping[str, Path], folds: int) -> tuple[PredictionTable, ...]:
+def _out_of_fold(
+    folders: Mapping[str, Path], folds: int
+) -> tuple[PredictionTable, ...]:
     """One table per model over the training split, each row by a model that did not see it."""
     if not folds:
-        raise UsageError("The last fit_base made no out-of-fold predictions; run it again with --folds 5.")
+        raise UsageError(
+            "The last fit_base made no out-of-fold predictions; run it again with --folds 5."
+        )
     tables = []
     for name, folder in folders.items():
-        of_folds = _sealed(name, folder.with_name(f"{folder.name}-oof{folds}"), FOLD_ROLE)
+        of_folds = _sealed(
+            name, folder.with_name(f"{folder.name}-oof{folds}"), FOLD_ROLE
+        )
         parts = [_tables({name: of_folds}, f"oof-{k}")[0] for k in range(folds)]
         tables.append(PredictionTable.join(parts))
     return tuple(tables)
@@ -212,5 +273,7 @@ def _within(table: PredictionTable, clips: pd.DataFrame) -> PredictionTable:
     known = set(table.clip_ids)
     kept = [clip for clip in clips["clip_id"] if clip in known]
     if not kept:
-        raise UsageError(f"'{table.model}' predicts none of {some(clips['clip_id'])}; leave that model out.")
+        raise UsageError(
+            f"'{table.model}' predicts none of {some(clips['clip_id'])}; leave that model out."
+        )
     return table.take(kept)

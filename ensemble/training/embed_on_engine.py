@@ -15,7 +15,9 @@ CHUNK = 64
 """Clips embedded by one piece of work."""
 
 
-def embed_chunks(clips, store, specs: tuple[str, str | None], device: str, engine: str) -> None:
+def embed_chunks(
+    clips, store, specs: tuple[str, str | None], device: str, engine: str
+) -> None:
     """Fill `store` with the embeddings of a clip table; the caller finds the clips that cannot be used again.
 
     Parameters
@@ -30,17 +32,29 @@ def embed_chunks(clips, store, specs: tuple[str, str | None], device: str, engin
 
     parts = [clips.iloc[first : first + CHUNK] for first in range(0, len(clips), CHUNK)]
     given = store.folder, store.dtype, specs, device, torch.get_num_threads()
-    for _ in spread(_embed, [(part, *given) for part in parts], engine, shared=store.folder):
+    for _ in spread(
+        _embed, [(part, *given) for part in parts], engine, shared=store.folder
+    ):
         pass
 
 
-def _embed(clips, folder: Path, dtype: str, specs: tuple[str, str | None], device: str, threads: int) -> None:
+def _embed(
+    clips,
+    folder: Path,
+    dtype: str,
+    specs: tuple[str, str | None],
+    device: str,
+    threads: int,
+) -> None:
     from base_models.devices import cpu_threads, resolve_device
     from base_models.encoders.embed import fill_clips
     from base_models.encoders.store import EmbeddingStore
 
     with cpu_threads(threads):
-        audio, text = (None if spec is None else _encoder(spec, str(resolve_device(device))) for spec in specs)
+        audio, text = (
+            None if spec is None else _encoder(spec, str(resolve_device(device)))
+            for spec in specs
+        )
         fill_clips(clips, EmbeddingStore(folder, dtype=dtype), audio, text)
 
 

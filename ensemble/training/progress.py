@@ -13,7 +13,14 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from base_models.errors import DamagedArtifact
 from base_models.files import read_json
@@ -25,13 +32,17 @@ PLAIN_SECONDS = 20.0
 
 def _record(run: BaseRun) -> dict[str, Any] | None:
     for folder in (run.folder, *([run.fold_folder] if run.folds else [])):
-        with contextlib.suppress(DamagedArtifact):  # not there, or removed between two looks: that part has ended
+        with contextlib.suppress(
+            DamagedArtifact
+        ):  # not there, or removed between two looks: that part has ended
             return read_json(folder / PROGRESS)
     return None
 
 
 def _figures(record: dict[str, Any]) -> str:
-    srcc = " ".join("-" if value is None else f"{value:.3f}" for value in record["srcc"])
+    srcc = " ".join(
+        "-" if value is None else f"{value:.3f}" for value in record["srcc"]
+    )
     part = f"{record['part']} " if record["part"] else ""
     return f"{part}loss {record['loss']:.3f} SRCC {srcc} (best: epoch {record['best']})"
 
@@ -48,9 +59,15 @@ class _Plain:
             if run.is_finished():
                 self.ended.add(run.name)
                 self.console.print(
-                    f"{run.name}: done ({len(self.ended)} of {len(runs)})", highlight=False, soft_wrap=True
+                    f"{run.name}: done ({len(self.ended)} of {len(runs)})",
+                    highlight=False,
+                    soft_wrap=True,
                 )
-            elif record and time.monotonic() - self.told.get(run.name, -PLAIN_SECONDS) >= PLAIN_SECONDS:
+            elif (
+                record
+                and time.monotonic() - self.told.get(run.name, -PLAIN_SECONDS)
+                >= PLAIN_SECONDS
+            ):
                 self.told[run.name] = time.monotonic()
                 left = record["seconds"] * (record["max_epochs"] - record["epoch"])
                 epoch = f"epoch {record['epoch']}/{record['max_epochs']}"
@@ -71,14 +88,19 @@ class _Bars:
             if record is None and not (sealed and run.name in self.tasks):
                 continue
             if run.name not in self.tasks:
-                self.tasks[run.name] = self.progress.add_task(run.name, total=record["max_epochs"], figures="")
+                self.tasks[run.name] = self.progress.add_task(
+                    run.name, total=record["max_epochs"], figures=""
+                )
             task = self.tasks[run.name]
             if sealed:
                 total = self.progress.tasks[task].completed
                 self.progress.update(task, total=total)
             else:
                 self.progress.update(
-                    task, completed=record["epoch"], total=record["max_epochs"], figures=_figures(record)
+                    task,
+                    completed=record["epoch"],
+                    total=record["max_epochs"],
+                    figures=_figures(record),
                 )
 
 
@@ -134,9 +156,15 @@ def encoding() -> Iterator[Any]:
         bars.update(tasks[encoder], completed=done)
 
     def in_a_log(encoder: str, done: int, total: int) -> None:
-        if (done == total and encoder not in told) or time.monotonic() - told.get(encoder, started) >= PLAIN_SECONDS:
+        if (done == total and encoder not in told) or time.monotonic() - told.get(
+            encoder, started
+        ) >= PLAIN_SECONDS:
             told[encoder] = time.monotonic()
-            console.print(f"embedding with {encoder}: {done} of {total}", highlight=False, soft_wrap=True)
+            console.print(
+                f"embedding with {encoder}: {done} of {total}",
+                highlight=False,
+                soft_wrap=True,
+            )
 
     with bars if console.is_terminal else contextlib.nullcontext():
         yield on_terminal if console.is_terminal else in_a_log

@@ -91,9 +91,13 @@ class RatedClips:
             one_of(group, frame.columns, "column for --group")
         given = (frame["split"] != "").any()
         if not given:
-            frame["split"] = assign_splits(frame, sizes=tuple(sizes), seed=seed, group=group).to_numpy()
+            frame["split"] = assign_splits(
+                frame, sizes=tuple(sizes), seed=seed, group=group
+            ).to_numpy()
         elif (frame["split"] == "").any():
-            raise UsageError(f"{path}: some clips have a split and some have none; give all or none.")
+            raise UsageError(
+                f"{path}: some clips have a split and some have none; give all or none."
+            )
         for split in ("train", "dev"):
             if not (frame["split"] == split).any():
                 raise UsageError(
@@ -101,7 +105,15 @@ class RatedClips:
                     f"'{split}', or leave the split column out to have splits made."
                 )
         made = "splits as given" if given else f"splits made with seed {seed}"
-        return cls(frame, names, judged_by_text(names, text_aspects), str(path), is_demo(path), made, group or "")
+        return cls(
+            frame,
+            names,
+            judged_by_text(names, text_aspects),
+            str(path),
+            is_demo(path),
+            made,
+            group or "",
+        )
 
     def with_ratings(self, ratings: pd.DataFrame) -> RatedClips:
         """The same clips with their single ratings, in an order of their own; those of other clips are left out.
@@ -119,7 +131,10 @@ class RatedClips:
                 f"{some(self.frame['clip_id'], 1)}. Give both the same ids."
             )
         names = ["clip_id", "rater_id"]
-        return replace(self, ratings=kept[[*names, *self.aspects]].sort_values(names, ignore_index=True))
+        return replace(
+            self,
+            ratings=kept[[*names, *self.aspects]].sort_values(names, ignore_index=True),
+        )
 
     @property
     def note(self) -> str:
@@ -144,33 +159,64 @@ class RatedClips:
         kept = self.frame.iloc[list(rows)].reset_index(drop=True)
         ratings = self.ratings
         if ratings is not None:
-            ratings = ratings[ratings["clip_id"].isin(kept["clip_id"])].reset_index(drop=True)
-        return replace(self, frame=kept, set_aside=self.set_aside + len(self.frame) - len(kept), ratings=ratings)
+            ratings = ratings[ratings["clip_id"].isin(kept["clip_id"])].reset_index(
+                drop=True
+            )
+        return replace(
+            self,
+            frame=kept,
+            set_aside=self.set_aside + len(self.frame) - len(kept),
+            ratings=ratings,
+        )
 
     def fingerprint(self, content: Sequence[str], ratings: bool = False) -> str:
         """Ten hex digits of what training can see: ids, splits, systems, prompts, labels, audio content; and `demo`.
 
         With ratings=True also of the single ratings, for a model that reads them; where there are none it is the same.
         """
-        columns = ["clip_id", "split", "system_id", "prompt", *([self.group] if self.group else [])]
+        columns = [
+            "clip_id",
+            "split",
+            "system_id",
+            "prompt",
+            *([self.group] if self.group else []),
+        ]
         labels = self.frame[list(self.aspects)].to_numpy(dtype=np.float64)
         parts = [self.frame[column].astype(str).tolist() for column in columns]
-        facts = [list(content), list(self.aspects), list(self.needs_text), labels.tobytes().hex(), self.demo]
+        facts = [
+            list(content),
+            list(self.aspects),
+            list(self.needs_text),
+            labels.tobytes().hex(),
+            self.demo,
+        ]
         if ratings and self.ratings is not None:
-            facts.append(self.ratings.astype(object).where(self.ratings.notna(), None).to_numpy().tolist())
+            facts.append(
+                self.ratings.astype(object)
+                .where(self.ratings.notna(), None)
+                .to_numpy()
+                .tolist()
+            )
         return sha256(to_json([*parts, *facts]))[:10]
 
     def save(self, folder: Path) -> None:
         """Write the table to `folder`, unless it is there already, with the audio where it is now."""
         buffer = io.BytesIO()
         self.frame.to_parquet(buffer, index=False)
-        facts = {"aspects": self.aspects, "needs_text": self.needs_text, "source": self.source, "demo": self.demo}
+        facts = {
+            "aspects": self.aspects,
+            "needs_text": self.needs_text,
+            "source": self.source,
+            "demo": self.demo,
+        }
         facts |= {"made": self.made, "group": self.group, "set_aside": self.set_aside}
         facts |= {"scale": [ScoreBins().low, ScoreBins().high]}
         files = {"clips.parquet": buffer.getvalue(), "facts.json": to_json(facts)}
         if self.ratings is not None:
             files[RATINGS] = self.ratings.to_parquet(index=False)
-        if is_sealed(folder) and all(_holds(folder / name, data) for name, data in files.items()):
+        if is_sealed(folder) and all(
+            _holds(folder / name, data) for name, data in files.items()
+        ):
             return
         for name, data in files.items():
             atomic_write(folder / name, data)
@@ -190,11 +236,19 @@ class RatedClips:
         try:
             frame = pd.read_parquet(io.BytesIO(artifact.read("clips.parquet")))
             aspects, text = tuple(facts["aspects"]), tuple(facts["needs_text"])
-            rest = (facts[name] for name in ("source", "demo", "made", "group", "set_aside"))
-            ratings = pd.read_parquet(io.BytesIO(artifact.read(RATINGS))) if RATINGS in artifact.names else None
+            rest = (
+                facts[name] for name in ("source", "demo", "made", "group", "set_aside")
+            )
+            ratings = (
+                pd.read_parquet(io.BytesIO(artifact.read(RATINGS)))
+                if RATINGS in artifact.names
+                else None
+            )
             return cls(frame, aspects, text, *rest, ratings)
         except (KeyError, ValueError, pa.ArrowException) as error:
-            raise DamagedArtifact(f"{folder} is not a clip table of this version ({error}).") from error
+            raise DamagedArtifact(
+                f"{folder} is not a clip table of this version ({error})."
+            ) from error
 
 
 def _holds(path: Path, data: bytes) -> bool:

@@ -24,7 +24,9 @@ from ensemble.training.rated_clips import CONTENT, RatedClips
 from ensemble.workspace import Workspace
 
 PAPER = ("dora", "dora_coral:2", "dora_decoupled:2")
-_WITHOUT_PROMPTS = ". Add prompts, or name only aspects that are judged without one (--aspects mi)."
+_WITHOUT_PROMPTS = (
+    ". Add prompts, or name only aspects that are judged without one (--aspects mi)."
+)
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,9 @@ class Level0:
         return [run for run in self.runs if not run.is_finished()]
 
 
-def plan_models(models: Sequence[str] | None, seeds: int, with_text: bool = True) -> list[tuple[str, int]]:
+def plan_models(
+    models: Sequence[str] | None, seeds: int, with_text: bool = True
+) -> list[tuple[str, int]]:
     """Presets and seeds from ``NAME[:COUNT]`` words; a name without a count gets `seeds` of them.
 
     Without words it is the paper's level 0; where no aspect is judged by text, `dora_decoupled` is left out of it,
@@ -71,13 +75,17 @@ def plan_models(models: Sequence[str] | None, seeds: int, with_text: bool = True
         name, colon, count = word.partition(":")
         one_of(name, MODELS, "preset")
         if colon and not (count.isascii() and count.isdigit() and int(count)):
-            raise UsageError(f"'{word}': write NAME or NAME:COUNT with a count of at least 1.")
+            raise UsageError(
+                f"'{word}': write NAME or NAME:COUNT with a count of at least 1."
+            )
         number = int(count) if count else seeds
         if not models and count:
             number = min(number, seeds)
         plan += [(name, seed) for seed in range(number)]
     if len(set(plan)) != len(plan):
-        raise UsageError(f"A model is asked for twice in {' '.join(models or default)}.")
+        raise UsageError(
+            f"A model is asked for twice in {' '.join(models or default)}."
+        )
     return plan
 
 
@@ -110,7 +118,11 @@ def add_ratings(
     UsageError
         when ratings that are named, or that a model learns from, cannot be read.
     """
-    readers = [name for name in dict(models) if _config(name, settings, overrides).reads_ratings]
+    readers = [
+        name
+        for name in dict(models)
+        if _config(name, settings, overrides).reads_ratings
+    ]
     found = path or find_ratings(rated.source)
     if found is None:
         return rated, ""
@@ -127,7 +139,11 @@ def add_ratings(
     said = f"{', '.join(readers) or 'for the noise ceiling'}: {used} single ratings by {raters} raters"
     said += f" of {clips} of {len(rated.frame)} clips, their means {gap:.2f} from the labels"
     unknown = len(ratings) - used
-    return rated, said + (f"; {unknown} of clips that are not in the table are left out" if unknown else "")
+    return rated, said + (
+        f"; {unknown} of clips that are not in the table are left out"
+        if unknown
+        else ""
+    )
 
 
 def prepare_level0(
@@ -169,8 +185,18 @@ def prepare_level0(
     from base_models.encoders.embed import fill_clips
     from base_models.encoders.store import EmbeddingStore
 
-    template = {"settings": settings, "audio_encoder": audio_encoder, "text_encoder": text_encoder, "device": device}
-    template |= {"embeddings": workspace.embeddings, "dtype": dtype, "folds": folds, "overrides": dict(overrides or {})}
+    template = {
+        "settings": settings,
+        "audio_encoder": audio_encoder,
+        "text_encoder": text_encoder,
+        "device": device,
+    }
+    template |= {
+        "embeddings": workspace.embeddings,
+        "dtype": dtype,
+        "folds": folds,
+        "overrides": dict(overrides or {}),
+    }
     for preset in dict(models):  # a wrong name is refused before hours of embedding
         if _config(preset, settings, overrides).reads_ratings and rated.ratings is None:
             raise UsageError(
@@ -179,7 +205,9 @@ def prepare_level0(
             )
     resolved = str(resolve_device(device))
     audio = load_encoder(audio_encoder, device=resolved)
-    text = load_encoder(text_encoder, device=resolved) if any(rated.needs_text) else None
+    text = (
+        load_encoder(text_encoder, device=resolved) if any(rated.needs_text) else None
+    )
     store = EmbeddingStore(workspace.embeddings, dtype=dtype)
     if engine != LOCAL:
         specs = audio_encoder, text_encoder if text else None
@@ -194,16 +222,37 @@ def prepare_level0(
                 f"No {split} clip can be used; the first one set aside is '{first.clip_id}': {first.reason}"
                 + (_WITHOUT_PROMPTS if "prompt" in first.reason else "")
             )
-    read = {reads: usable.fingerprint(filled.content, ratings=reads) for reads in (False, True)}
+    read = {
+        reads: usable.fingerprint(filled.content, ratings=reads)
+        for reads in (False, True)
+    }
     folder = workspace.data(read[True])
     usable.save(folder)
-    context = {"audio": audio.signature, "text": text.signature if text else None, "dtype": dtype}
+    context = {
+        "audio": audio.signature,
+        "text": text.signature if text else None,
+        "dtype": dtype,
+    }
     template |= {"data": folder, "threads": threads if resolved == "cpu" else 0}
     context |= {"threads": threads} if resolved == "cpu" and threads != 1 else {}
-    runs = tuple(_run(workspace, preset, seed, read, context, template) for preset, seed in models)
-    size = sum(store.path(audio.signature, key).stat().st_size for key in set(filled.audio_keys))
-    size += sum(encoder.megabytes or 0 for encoder in (audio, text) if encoder) * 2**20  # each process loads them
-    return Level0(runs, usable, filled.set_aside, jobs or _share_out(len(runs), resolved, size, threads), resolved)
+    runs = tuple(
+        _run(workspace, preset, seed, read, context, template)
+        for preset, seed in models
+    )
+    size = sum(
+        store.path(audio.signature, key).stat().st_size
+        for key in set(filled.audio_keys)
+    )
+    size += (
+        sum(encoder.megabytes or 0 for encoder in (audio, text) if encoder) * 2**20
+    )  # each process loads them
+    return Level0(
+        runs,
+        usable,
+        filled.set_aside,
+        jobs or _share_out(len(runs), resolved, size, threads),
+        resolved,
+    )
 
 
 def train_level0(
@@ -221,30 +270,63 @@ def train_level0(
     """
     unfinished = level0.unfinished
     root, first = workspace.root, level0.runs[0]
-    entries = [{"name": run.name, "folder": str(run.folder.relative_to(root))} for run in level0.runs]
+    entries = [
+        {"name": run.name, "folder": str(run.folder.relative_to(root))}
+        for run in level0.runs
+    ]
     # before training: what was asked for last is what fit_meta means, and it refuses to stack half of it
-    workspace.point("level0", {"data": str(first.data.relative_to(root)), "runs": entries, "folds": first.folds})
+    workspace.point(
+        "level0",
+        {
+            "data": str(first.data.relative_to(root)),
+            "runs": entries,
+            "folds": first.folds,
+        },
+    )
     with watch(unfinished) if watch and unfinished else contextlib.nullcontext():
         pieces = [(run,) for run in unfinished]
         threads = unfinished[0].threads if unfinished else 0
         jobs = min(level0.jobs, len(unfinished))
-        names = list(spread(BaseRun.train, pieces, engine, jobs, threads, workspace.root))
+        names = list(
+            spread(BaseRun.train, pieces, engine, jobs, threads, workspace.root)
+        )
     return names
 
 
-def _config(preset: str, settings: str | None, overrides: Mapping[str, Any] | None) -> BaseConfig:
+def _config(
+    preset: str, settings: str | None, overrides: Mapping[str, Any] | None
+) -> BaseConfig:
     return BaseConfig.preset(preset, settings).updated(overrides or {}, "--set")
 
 
-def _run(workspace: Workspace, preset: str, seed: int, read: dict, context: dict, template: dict) -> BaseRun:
+def _run(
+    workspace: Workspace,
+    preset: str,
+    seed: int,
+    read: dict,
+    context: dict,
+    template: dict,
+) -> BaseRun:
     """A run, named by what its model reads of the data: single ratings rename only runs that learn from them."""
     run = BaseRun(f"{preset}-s{seed}", preset, seed=seed, folder=Path(), **template)
-    signature = run.config.signature(seed=seed, data=read[run.config.reads_ratings], **context)
-    return BaseRun(run.name, preset, seed=seed, folder=workspace.base_run(preset, seed, signature), **template)
+    signature = run.config.signature(
+        seed=seed, data=read[run.config.reads_ratings], **context
+    )
+    return BaseRun(
+        run.name,
+        preset,
+        seed=seed,
+        folder=workspace.base_run(preset, seed, signature),
+        **template,
+    )
 
 
 def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return (
+        len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count() or 1
+    )
 
 
 def _share_out(runs: int, device: str, size: int, threads: int) -> int:

@@ -49,11 +49,17 @@ class Layout:
         """Decoded score of each model: (n, models·bins) to (n, models)."""
         blocks, sigmas = self.blocks(X), np.array(self.sigmas)
         scores = np.empty(blocks.shape[:2])
-        for sigma in np.unique(sigmas):  # a decoding costs a grid of softened scores, whatever it decodes
-            scores[:, sigmas == sigma] = self.bins.decode(blocks[:, sigmas == sigma], sigma)
+        for sigma in np.unique(
+            sigmas
+        ):  # a decoding costs a grid of softened scores, whatever it decodes
+            scores[:, sigmas == sigma] = self.bins.decode(
+                blocks[:, sigmas == sigma], sigma
+            )
         return scores
 
-    def align(self, tables: Sequence[PredictionTable], gaps: bool = False) -> list[PredictionTable]:
+    def align(
+        self, tables: Sequence[PredictionTable], gaps: bool = False
+    ) -> list[PredictionTable]:
         """The tables of this layout's models, in its order; other tables are left out.
 
         With `gaps`, a model that is not there is a table of no clips.
@@ -66,7 +72,10 @@ class Layout:
         found = {table.model: table for table in _checked(tables)}
         missing = [model for model in self.models if model not in found]
         if gaps and found:
-            found = {table.model: table for table in self.empty(next(iter(found.values())).aspects)} | found
+            found = {
+                table.model: table
+                for table in self.empty(next(iter(found.values())).aspects)
+            } | found
         elif missing:
             raise UsageError(
                 f"The stack was fitted with {some(missing)}, which {'is' if len(missing) == 1 else 'are'} missing here "
@@ -85,40 +94,62 @@ class Layout:
         """A table of no clips for each model."""
         none = np.zeros((0, len(aspects), self.bins.count))
         pairs = zip(self.models, self.sigmas, strict=True)
-        return [PredictionTable(model, (), tuple(aspects), none, self.bins, sigma) for model, sigma in pairs]
+        return [
+            PredictionTable(model, (), tuple(aspects), none, self.bins, sigma)
+            for model, sigma in pairs
+        ]
 
     def to_json(self) -> dict[str, Any]:
         """Facts that `from_json` reads back."""
-        return {"models": list(self.models), "sigmas": list(self.sigmas), "bins": asdict(self.bins)}
+        return {
+            "models": list(self.models),
+            "sigmas": list(self.sigmas),
+            "bins": asdict(self.bins),
+        }
 
     @classmethod
     def from_json(cls, facts: Mapping[str, Any]) -> Layout:
         """A layout from its facts; DamagedArtifact when they do not fit together."""
         try:
-            models, sigmas = tuple(facts["models"]), tuple(float(sigma) for sigma in facts["sigmas"])
+            models, sigmas = (
+                tuple(facts["models"]),
+                tuple(float(sigma) for sigma in facts["sigmas"]),
+            )
             layout = cls(models, sigmas, ScoreBins(**facts["bins"]))
-            well = len(models) == len(sigmas) == len(set(models)) > 0 and all(isinstance(name, str) for name in models)
+            well = len(models) == len(sigmas) == len(set(models)) > 0 and all(
+                isinstance(name, str) for name in models
+            )
             if not well or not all(0 <= sigma < np.inf for sigma in sigmas):
                 raise ValueError("models and sigmas disagree")
             return layout
         except (KeyError, TypeError, ValueError) as error:
-            raise DamagedArtifact(f"The stack's list of base models is damaged ({error}).") from error
+            raise DamagedArtifact(
+                f"The stack's list of base models is damaged ({error})."
+            ) from error
 
 
 def layout_of(tables: Sequence[PredictionTable]) -> Layout:
     """The layout of some tables, checked as in `feature_table`."""
     tables = _checked(tables)
-    return Layout(tuple(t.model for t in tables), tuple(float(t.sigma) for t in tables), tables[0].bins)
+    return Layout(
+        tuple(t.model for t in tables),
+        tuple(float(t.sigma) for t in tables),
+        tables[0].bins,
+    )
 
 
 def _checked(tables: Sequence[PredictionTable]) -> list[PredictionTable]:
     tables = list(tables)
     if not tables:
-        raise UsageError("A stack needs predictions of at least one base model; got none.")
+        raise UsageError(
+            "A stack needs predictions of at least one base model; got none."
+        )
     names = [table.model for table in tables]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise UsageError(f"Model {some(twice)} is given more than once; each base model needs its own name.")
+        raise UsageError(
+            f"Model {some(twice)} is given more than once; each base model needs its own name."
+        )
     for table in tables[1:]:
         if table.bins != tables[0].bins:
             raise UsageError(
@@ -129,7 +160,10 @@ def _checked(tables: Sequence[PredictionTable]) -> list[PredictionTable]:
 
 
 def feature_array(
-    tables: Sequence[PredictionTable], aspect: str, clip_ids: Sequence[str] | None = None, gaps: bool = False
+    tables: Sequence[PredictionTable],
+    aspect: str,
+    clip_ids: Sequence[str] | None = None,
+    gaps: bool = False,
 ) -> np.ndarray:
     """`feature_table` without names: float64 array of shape (n, models·bins).
 
@@ -138,11 +172,15 @@ def feature_array(
     tables = _checked(tables)
     clip_ids = tables[0].clip_ids if clip_ids is None else list(clip_ids)
     if gaps:
-        return np.concatenate([_with_gaps(table, aspect, clip_ids) for table in tables], axis=1)
+        return np.concatenate(
+            [_with_gaps(table, aspect, clip_ids) for table in tables], axis=1
+        )
     return np.concatenate([table.take(clip_ids).of(aspect) for table in tables], axis=1)
 
 
-def _with_gaps(table: PredictionTable, aspect: str, clip_ids: Sequence[str]) -> np.ndarray:
+def _with_gaps(
+    table: PredictionTable, aspect: str, clip_ids: Sequence[str]
+) -> np.ndarray:
     row = {clip: i for i, clip in enumerate(table.clip_ids)}
     rows = np.array([row.get(clip, -1) for clip in clip_ids], dtype=np.int64)
     block = np.full((len(rows), table.bins.count), np.nan)
@@ -151,7 +189,10 @@ def _with_gaps(table: PredictionTable, aspect: str, clip_ids: Sequence[str]) -> 
 
 
 def feature_table(
-    tables: Sequence[PredictionTable], aspect: str, clip_ids: Sequence[str] | None = None, gaps: bool = False
+    tables: Sequence[PredictionTable],
+    aspect: str,
+    clip_ids: Sequence[str] | None = None,
+    gaps: bool = False,
 ) -> pd.DataFrame:
     """Distributions of all models side by side (DORA-MOS, section III.D): one row per clip, named columns.
 
@@ -176,11 +217,23 @@ def feature_table(
     clip_ids = tables[0].clip_ids if clip_ids is None else list(clip_ids)
     prefixes = [_plain(f"{aspect}__{table.model}") for table in tables]
     if len(set(prefixes)) < len(prefixes):
-        same = [t.model for t, prefix in zip(tables, prefixes, strict=True) if prefixes.count(prefix) > 1]
-        raise UsageError(f"Models {some(same)} would share column names; rename one (only letters and digits count).")
-    columns = [f"{prefix}__b{k:02d}" for prefix in prefixes for k in range(tables[0].bins.count)]
+        same = [
+            t.model
+            for t, prefix in zip(tables, prefixes, strict=True)
+            if prefixes.count(prefix) > 1
+        ]
+        raise UsageError(
+            f"Models {some(same)} would share column names; rename one (only letters and digits count)."
+        )
+    columns = [
+        f"{prefix}__b{k:02d}"
+        for prefix in prefixes
+        for k in range(tables[0].bins.count)
+    ]
     index = pd.Index(clip_ids, name="clip_id", dtype=object)
-    return pd.DataFrame(feature_array(tables, aspect, clip_ids, gaps), index=index, columns=columns)
+    return pd.DataFrame(
+        feature_array(tables, aspect, clip_ids, gaps), index=index, columns=columns
+    )
 
 
 def _plain(name: str) -> str:

@@ -44,16 +44,25 @@ def fill_missing(layout: Layout, X, missing: str = "refuse") -> np.ndarray:
         return X
     if missing == "refuse":
         gaps = (~present).sum(axis=0)
-        named = [f"{model}: {count}" for model, count in zip(layout.models, gaps, strict=True) if count]
+        named = [
+            f"{model}: {count}"
+            for model, count in zip(layout.models, gaps, strict=True)
+            if count
+        ]
         raise UsageError(
             f"Predictions are missing: {some(named)} of {len(X)} rows. Predict them, leave the models or the rows out, "
             "or use missing='pool', which fills them from the other models."
         )
     empty = np.flatnonzero(~present.any(axis=1))
     if len(empty):
-        raise UsageError(f"Rows {some(map(str, empty))} have no prediction of any model; leave them out.")
+        raise UsageError(
+            f"Rows {some(map(str, empty))} have no prediction of any model; leave them out."
+        )
     blocks = layout.blocks(X)
-    pool = np.where(present[:, :, None], blocks, 0).sum(axis=1) / present.sum(axis=1)[:, None]
+    pool = (
+        np.where(present[:, :, None], blocks, 0).sum(axis=1)
+        / present.sum(axis=1)[:, None]
+    )
     return np.where(present[:, :, None], blocks, pool[:, None]).reshape(len(X), -1)
 
 

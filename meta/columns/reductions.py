@@ -18,7 +18,9 @@ REDUCTIONS = (*WIDTHS, "bins")
 
 def width(layout: Layout, reduction: str) -> int:
     """Columns per model; UsageError for an unknown reduction."""
-    return WIDTHS.get(one_of(reduction, REDUCTIONS, "reduction of a distribution"), layout.bins.count)
+    return WIDTHS.get(
+        one_of(reduction, REDUCTIONS, "reduction of a distribution"), layout.bins.count
+    )
 
 
 def reduce(layout: Layout, X, reduction: str) -> np.ndarray:
@@ -47,4 +49,6 @@ def _moments(layout: Layout, X, scores) -> np.ndarray:
     away = bins.centers - (blocks * bins.centers).sum(axis=-1, keepdims=True)
     variance, third = ((blocks * away**k).sum(axis=-1) for k in (2, 3))
     skew = third / (variance + bins.width**2 / 12)
-    return np.stack([scores, np.sqrt(np.maximum(variance, 0)), skew], axis=-1).reshape(len(scores), 3 * scores.shape[1])
+    return np.stack([scores, np.sqrt(np.maximum(variance, 0)), skew], axis=-1).reshape(
+        len(scores), 3 * scores.shape[1]
+    )

@@ -72,8 +72,12 @@ class Judged:
         layout = layout_of(tables)
         taken = sorted({STACK, MEAN} & set(layout.models))
         if taken:
-            raise UsageError(f"A base model is called {some(taken)}, which names a row of its own; rename the model.")
-        arrays = [feature_array(tables, aspect, clip_ids, gaps=True) for aspect in aspects]
+            raise UsageError(
+                f"A base model is called {some(taken)}, which names a row of its own; rename the model."
+            )
+        arrays = [
+            feature_array(tables, aspect, clip_ids, gaps=True) for aspect in aspects
+        ]
         return cls(
             tuple(aspects),
             layout.models,
@@ -81,7 +85,9 @@ class Judged:
             tuple([""] * len(clip_ids) if system_ids is None else map(str, system_ids)),
             None if prompt_ids is None else tuple(map(str, prompt_ids)),
             np.asarray(y, dtype=np.float64).reshape(len(clip_ids), len(aspects)),
-            np.stack([layout.scores(fill_missing(layout, X, "pool")) for X in arrays], axis=1),
+            np.stack(
+                [layout.scores(fill_missing(layout, X, "pool")) for X in arrays], axis=1
+            ),
             np.stack([present_models(layout, X) for X in arrays], axis=1),
             None if stack is None else np.asarray(stack, dtype=np.float64),
         )
@@ -100,10 +106,17 @@ class Judged:
             same systems for every model. It does not depend on the order of the rows
         """
         rows = self.in_order()
-        shown = ({} if rows.stack is None else {STACK: (rows.stack, rows.y)}) | {MEAN: (rows.mean, rows.y)}
+        shown = ({} if rows.stack is None else {STACK: (rows.stack, rows.y)}) | {
+            MEAN: (rows.mean, rows.y)
+        }
         for k, model in enumerate(rows.models):
-            shown[model] = rows.bases[:, :, k], np.where(rows.present[:, :, k], rows.y, np.nan)
-        return leaderboard(shown, rows.system_ids, rows.aspects, rows.prompt_ids, n_bootstrap, seed)
+            shown[model] = (
+                rows.bases[:, :, k],
+                np.where(rows.present[:, :, k], rows.y, np.nan),
+            )
+        return leaderboard(
+            shown, rows.system_ids, rows.aspects, rows.prompt_ids, n_bootstrap, seed
+        )
 
     def verdict(self, chosen_on: Judged) -> Verdict:
         """Whether the stack beats the best base model, chosen on other rows, and the mean; see `meta.comparison.verdict`.
@@ -115,24 +128,47 @@ class Judged:
         best, scores = {}, before._named()
         for k, aspect in enumerate(rows.aspects):
             here, there = rows._present_share(k), before._present_share(k)
-            able = [model for model in scores if min(here[model], there[model]) >= PRESENT] or list(scores)
+            able = [
+                model for model in scores if min(here[model], there[model]) >= PRESENT
+            ] or list(scores)
             rivals = {model: scores[model][:, [k]] for model in able}
             best |= best_bases(rivals, before.y[:, [k]], before.system_ids, [aspect])
-        return verdict(rows.y, rows.stack, rows._named(), best, rows.system_ids, rows.aspects, rows.prompt_ids)
+        return verdict(
+            rows.y,
+            rows.stack,
+            rows._named(),
+            best,
+            rows.system_ids,
+            rows.aspects,
+            rows.prompt_ids,
+        )
 
     def in_order(self) -> Judged:
         """The same rows, in the order of their clip ids: resamples and blocks of clips go by row number."""
         order = id_order(self.clip_ids)
-        names, arrays = ("clip_ids", "system_ids", "prompt_ids"), ("y", "bases", "present", "stack")
-        there = {name: part for name in (*names, *arrays) if (part := getattr(self, name)) is not None}
+        names, arrays = (
+            ("clip_ids", "system_ids", "prompt_ids"),
+            ("y", "bases", "present", "stack"),
+        )
+        there = {
+            name: part
+            for name in (*names, *arrays)
+            if (part := getattr(self, name)) is not None
+        }
         turned = {name: there[name][order] for name in arrays if name in there}
-        turned |= {name: tuple(there[name][row] for row in order) for name in names if name in there}
+        turned |= {
+            name: tuple(there[name][row] for row in order)
+            for name in names
+            if name in there
+        }
         return replace(self, **turned)
 
     def _present_share(self, k: int) -> dict[str, float]:
         """Share of the labelled clips of one aspect that each model predicts itself."""
         present = self.present[~np.isnan(self.y[:, k]), k]
-        return dict(zip(self.models, present.sum(axis=0) / max(len(present), 1), strict=True))
+        return dict(
+            zip(self.models, present.sum(axis=0) / max(len(present), 1), strict=True)
+        )
 
     def _named(self) -> dict[str, np.ndarray]:
         return {model: self.bases[:, :, k] for k, model in enumerate(self.models)}
@@ -154,7 +190,9 @@ def leaderboard(
     """
     parts = []
     for model, (scores, y) in shown.items():
-        part = evaluate(y, scores, system_ids, aspects, n_bootstrap, seed, prompt_ids=prompt_ids)
+        part = evaluate(
+            y, scores, system_ids, aspects, n_bootstrap, seed, prompt_ids=prompt_ids
+        )
         part.insert(0, "model", model)
         parts.append(part)
     return pd.concat(parts, ignore_index=True)

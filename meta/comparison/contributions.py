@@ -26,7 +26,12 @@ GAINS = ("mse", "srcc")
 
 
 def contributions(
-    train: Gram, held: Gram, layout: Layout, alpha: float, n_orders: int = 200, seed: int = 0
+    train: Gram,
+    held: Gram,
+    layout: Layout,
+    alpha: float,
+    n_orders: int = 200,
+    seed: int = 0,
 ) -> pd.DataFrame:
     """Gains in held-out utterance MSE and system SRCC, positive where a model helps.
 
@@ -53,7 +58,11 @@ def contributions(
         when the blocks do not fit the layout or hold several targets, or alpha is not above 0.
     """
     for gram in (train, held):
-        if gram.n_features % len(layout.models) or gram.n_features != train.n_features or gram.n_targets != 1:
+        if (
+            gram.n_features % len(layout.models)
+            or gram.n_features != train.n_features
+            or gram.n_targets != 1
+        ):
             raise UsageError(
                 f"Contributions need as many features for each of the {len(layout.models)} models and 1 target; got "
                 f"{gram.n_features} features and {gram.n_targets} targets."
@@ -62,15 +71,22 @@ def contributions(
         raise UsageError(f"The penalty alpha must be above 0; got {alpha}.")
     m, stacks = len(layout.models), _Stacks(train, held, layout, alpha)
     exact = m <= EXACT_MODELS
-    shapley, error = _all_subsets(stacks, m) if exact else _drawn_orders(stacks, m, n_orders, seed)
+    shapley, error = (
+        _all_subsets(stacks, m) if exact else _drawn_orders(stacks, m, n_orders, seed)
+    )
     full = np.ones(m, dtype=bool)
-    drop_one = np.array([stacks.gain(full) - stacks.gain(full & (np.arange(m) != k)) for k in range(m)])
+    drop_one = np.array(
+        [stacks.gain(full) - stacks.gain(full & (np.arange(m) != k)) for k in range(m)]
+    )
     rows = [
         (model, metric, drop_one[k, g], shapley[k, g], error[k, g], exact)
         for k, model in enumerate(layout.models)
         for g, metric in enumerate(GAINS)
     ]
-    return pd.DataFrame(rows, columns=["model", "metric", "drop_one", "shapley", "standard_error", "exact"])
+    return pd.DataFrame(
+        rows,
+        columns=["model", "metric", "drop_one", "shapley", "standard_error", "exact"],
+    )
 
 
 class _Stacks:
@@ -83,7 +99,10 @@ class _Stacks:
         total = about.total()
         self.moments = total.outer[0] / total.weight[0]
         means = about.sums / about.weight[:, None]
-        self.systems, self.ranks = means[:, :-1], stats.rankdata(np.round(means[:, -1], 10))
+        self.systems, self.ranks = (
+            means[:, :-1],
+            stats.rankdata(np.round(means[:, -1], 10)),
+        )
         self.known: dict[bytes, np.ndarray] = {}
 
     def gain(self, subset) -> np.ndarray:
@@ -95,8 +114,14 @@ class _Stacks:
 
     def _solve(self, columns) -> np.ndarray:
         block = np.ix_(columns, columns)
-        w = np.linalg.solve(self.C[block] + self.alpha * np.eye(len(columns)), self.C[columns, -1])
-        error = self.moments[-1, -1] - 2 * w @ self.moments[columns, -1] + w @ self.moments[block] @ w
+        w = np.linalg.solve(
+            self.C[block] + self.alpha * np.eye(len(columns)), self.C[columns, -1]
+        )
+        error = (
+            self.moments[-1, -1]
+            - 2 * w @ self.moments[columns, -1]
+            + w @ self.moments[block] @ w
+        )
         scores = np.round(self.systems[:, columns] @ w, 10)
         ranked = len(scores) > 1 and np.ptp(scores) > 0 and np.ptp(self.ranks) > 0
         srcc = np.corrcoef(stats.rankdata(scores), self.ranks)[0, 1] if ranked else 0.0
@@ -112,14 +137,20 @@ def _all_subsets(stacks: _Stacks, m: int) -> tuple[np.ndarray, np.ndarray]:
     values = np.empty((m, len(GAINS)))
     for k in range(m):
         without = codes[~subsets[:, k]]
-        values[k] = share[subsets[without].sum(axis=1)] @ (gains[without | 1 << k] - gains[without])
+        values[k] = share[subsets[without].sum(axis=1)] @ (
+            gains[without | 1 << k] - gains[without]
+        )
     return values, np.zeros_like(values)
 
 
-def _drawn_orders(stacks: _Stacks, m: int, n_orders: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def _drawn_orders(
+    stacks: _Stacks, m: int, n_orders: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Mean gain of each model when it joins in random orders, (m, 2), and the standard error of that mean."""
     if n_orders < 2:
-        raise UsageError(f"The error of drawn orders needs at least 2 of them; got {n_orders}.")
+        raise UsageError(
+            f"The error of drawn orders needs at least 2 of them; got {n_orders}."
+        )
     rng, joined = np.random.default_rng(seed), np.empty((n_orders, m, len(GAINS)))
     for order in joined:
         subset = np.zeros(m, dtype=bool)

@@ -41,7 +41,18 @@ _STEP = 0.5
 _EXACT, _DRAWN = 13, 10_000
 _MAX_UNITS = 200
 _TIE = 1e-9  # system means are rounded to ten decimals
-_MEASURED = ("aspect", "level", "metric", "rival", "model", "stack", "other", "difference", "low", "high")
+_MEASURED = (
+    "aspect",
+    "level",
+    "metric",
+    "rival",
+    "model",
+    "stack",
+    "other",
+    "difference",
+    "low",
+    "high",
+)
 _MEASURED += ("p_better", "p", "n")
 _COLUMNS = (*_MEASURED[:-1], "p_holm", "said", "n")
 
@@ -65,11 +76,15 @@ class Verdict:
 
     def to_json(self) -> dict[str, Any]:
         """Sentence and rows as JSON values; NaN becomes null."""
-        rows = self.table.astype(object).where(self.table.notna(), None).to_dict("records")
+        rows = (
+            self.table.astype(object).where(self.table.notna(), None).to_dict("records")
+        )
         return {"sentence": self.sentence, "comparisons": rows}
 
 
-def best_bases(bases: Mapping[str, np.ndarray], y, system_ids, aspects: Sequence[str]) -> dict[tuple[str, ...], str]:
+def best_bases(
+    bases: Mapping[str, np.ndarray], y, system_ids, aspects: Sequence[str]
+) -> dict[tuple[str, ...], str]:
     """The best base model per aspect, level and metric, on rows other than those of the comparison.
 
     Parameters
@@ -89,7 +104,9 @@ def best_bases(bases: Mapping[str, np.ndarray], y, system_ids, aspects: Sequence
         when there is no base model, or as in `base_models.metrics.evaluate.evaluate`.
     """
     if not bases:
-        raise UsageError("A verdict needs the scores of at least one base model; got none.")
+        raise UsageError(
+            "A verdict needs the scores of at least one base model; got none."
+        )
     loss = {}
     for name, scores in bases.items():
         table = evaluate(y, scores, system_ids, aspects, n_bootstrap=0)
@@ -97,7 +114,10 @@ def best_bases(bases: Mapping[str, np.ndarray], y, system_ids, aspects: Sequence
         loss[name] = (signs * table["value"]).fillna(np.inf).to_numpy()
     keys = list(table[["aspect", "level", "metric"]].itertuples(index=False, name=None))
     error = {aspect: keys.index((aspect, "utterance", "mse")) for aspect in aspects}
-    return {key: min(loss, key=lambda name: (loss[name][k], loss[name][error[key[0]]])) for k, key in enumerate(keys)}
+    return {
+        key: min(loss, key=lambda name: (loss[name][k], loss[name][error[key[0]]]))
+        for k, key in enumerate(keys)
+    }
 
 
 def verdict(
@@ -132,13 +152,24 @@ def verdict(
         when there is no base model, `best` is not of these models and aspects, or as in `evaluate`.
     """
     if not bases:
-        raise UsageError("A verdict needs the scores of at least one base model; got none.")
-    lacking = [a for a in aspects if not {(a, level, m) for level in LEVELS for m in METRICS} <= set(best)]
+        raise UsageError(
+            "A verdict needs the scores of at least one base model; got none."
+        )
+    lacking = [
+        a
+        for a in aspects
+        if not {(a, level, m) for level in LEVELS for m in METRICS} <= set(best)
+    ]
     if lacking:
-        raise UsageError(f"best names no base model for aspect {some(lacking)}; make it with best_bases.")
+        raise UsageError(
+            f"best names no base model for aspect {some(lacking)}; make it with best_bases."
+        )
     for name in best.values():
         one_of(name, bases, "base model")
-    scores = {(BEST, name): validated(y, values, system_ids, aspects)[1] for name, values in bases.items()}
+    scores = {
+        (BEST, name): validated(y, values, system_ids, aspects)[1]
+        for name, values in bases.items()
+    }
     scores[MEAN, MEAN] = np.mean(list(scores.values()), axis=0)
     y, stack, system_ids = validated(y, stack, system_ids, aspects)
     prompts, rows, n_systems, equal = prompt_codes(prompt_ids, len(y)), [], [], []
@@ -147,7 +178,9 @@ def verdict(
         if not kept.any():
             continue
         if len(set(y[kept, k])) == 1:
-            equal.append(f"All {kept.sum()} labels of '{aspect}' are {y[kept, k][0]:g}: nothing can be compared.")
+            equal.append(
+                f"All {kept.sum()} labels of '{aspect}' are {y[kept, k][0]:g}: nothing can be compared."
+            )
             continue
         _, system = np.unique(system_ids[kept], return_inverse=True)
         units = _Units(y[kept, k], system, prompts[kept], seed)
@@ -160,13 +193,18 @@ def verdict(
                 values = (aspect, *cell, *rival, mine, other, mine - other, *rest)
                 rows.append(dict(zip(_MEASURED, values, strict=True)))
     if not rows:
-        nothing = " ".join(equal) or "There are no labelled clips to compare on: nothing is known."
+        nothing = (
+            " ".join(equal)
+            or "There are no labelled clips to compare on: nothing is known."
+        )
         return Verdict(nothing, pd.DataFrame(columns=_COLUMNS))
     table = _judged(rows, aspects)
     return Verdict(" ".join([_sentence(table, min(n_systems)), *equal]), table)
 
 
-def _rivals(best: Mapping[tuple[str, ...], str], aspect: str) -> dict[tuple[str, str], list[tuple[str, str]]]:
+def _rivals(
+    best: Mapping[tuple[str, ...], str], aspect: str
+) -> dict[tuple[str, str], list[tuple[str, str]]]:
     """(rival, model) to the (level, metric) cells in which the stack meets it."""
     cells = [(level, metric) for level in LEVELS for metric in METRICS]
     found: dict[tuple[str, str], list[tuple[str, str]]] = {}
@@ -184,7 +222,9 @@ class _Units:
 
     def measured(self, prediction) -> list[dict[tuple[str, str], np.ndarray]]:
         """For each kind of unit, (level, metric) to the metric under each row of weights."""
-        return [self._measured(prediction, unit, weights) for unit, weights, _ in self.ways]
+        return [
+            self._measured(prediction, unit, weights) for unit, weights, _ in self.ways
+        ]
 
     def compare(self, stack, other) -> dict[tuple[str, str], tuple]:
         """(level, metric) to metric of both, interval, probability and p-value of the difference, and n.
@@ -198,18 +238,32 @@ class _Units:
         for (_, _, subsets), ours, theirs in zip(self.ways, stack, other, strict=True):
             for cell, values in ours.items():
                 both.setdefault(cell, (values[0], theirs[cell][0]))
-                answers.setdefault(cell, []).append(_flipped(values - theirs[cell], subsets, cell[1] == "mse"))
-        return {cell: (*both[cell], *_most_cautious(answers[cell]), n[cell[0]]) for cell in both}
+                answers.setdefault(cell, []).append(
+                    _flipped(values - theirs[cell], subsets, cell[1] == "mse")
+                )
+        return {
+            cell: (*both[cell], *_most_cautious(answers[cell]), n[cell[0]])
+            for cell in both
+        }
 
     def _measured(self, prediction, unit, weights) -> dict[tuple[str, str], np.ndarray]:
         """(level, metric) to the metric under each row of weights; the first row weighs all alike."""
         parts = {"utterance": resample(self.truth, prediction, weights, unit)}
         if unit is self.system:
-            parts["system"] = resample(*(system_means(v, self.system) for v in (self.truth, prediction)), weights)
+            parts["system"] = resample(
+                *(system_means(v, self.system) for v in (self.truth, prediction)),
+                weights,
+            )
         elif self.n_systems > 1:
             alike = np.ones((len(weights), self.n_systems))
-            parts["system"] = resample_means(self.truth, prediction, self.system, alike, weights[:, unit])
-        return {(level, metric): values for level, part in parts.items() for metric, values in part.items()}
+            parts["system"] = resample_means(
+                self.truth, prediction, self.system, alike, weights[:, unit]
+            )
+        return {
+            (level, metric): values
+            for level, part in parts.items()
+            for metric, values in part.items()
+        }
 
 
 def _ways(system, prompt, seed: int) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
@@ -223,7 +277,10 @@ def _ways(system, prompt, seed: int) -> list[tuple[np.ndarray, np.ndarray, np.nd
     units = [system if several else np.arange(n) * min(n, _MAX_UNITS) // n]
     if several and crossed(system, prompt):
         units.append(np.unique(prompt, return_inverse=True)[1])
-    return [(unit, _moved(int(unit.max()) + 1), _subsets(int(unit.max()) + 1, seed)) for unit in units]
+    return [
+        (unit, _moved(int(unit.max()) + 1), _subsets(int(unit.max()) + 1, seed))
+        for unit in units
+    ]
 
 
 def _moved(n: int) -> np.ndarray:
@@ -240,7 +297,9 @@ def _subsets(n: int, seed: int) -> np.ndarray:
     return drawn.astype(np.float64)
 
 
-def sign_flip(values, system_ids, prompt_ids=None, seed: int = 0, level: float = LEVEL) -> tuple[float, float, float]:
+def sign_flip(
+    values, system_ids, prompt_ids=None, seed: int = 0, level: float = LEVEL
+) -> tuple[float, float, float]:
     """p-value and interval of a mean over clips, by the test of `verdict`: units are systems, or clips of a single one.
 
     Parameters
@@ -255,14 +314,20 @@ def sign_flip(values, system_ids, prompt_ids=None, seed: int = 0, level: float =
     """
     values, answers = np.asarray(values, dtype=np.float64), []
     system = np.unique(np.asarray(system_ids, dtype=str), return_inverse=True)[1]
-    for unit, weights, subsets in _ways(system, prompt_codes(prompt_ids, len(values)), seed):
-        means = weights @ np.bincount(unit, weights=values) / (weights @ np.bincount(unit))
+    for unit, weights, subsets in _ways(
+        system, prompt_codes(prompt_ids, len(values)), seed
+    ):
+        means = (
+            weights @ np.bincount(unit, weights=values) / (weights @ np.bincount(unit))
+        )
         answers.append(_flipped(means, subsets, False, level))
     low, high, _, p = _most_cautious(answers)
     return p, low, high
 
 
-def _flipped(differences, subsets, less_is_better: bool, level: float = LEVEL) -> tuple[float, float, float, float]:
+def _flipped(
+    differences, subsets, less_is_better: bool, level: float = LEVEL
+) -> tuple[float, float, float, float]:
     """Sign-flip interval, probability that the first is better, and p-value, from differences under `_moved` weights.
 
     Flipping the signs of a subset makes a sum at least as large as the one seen exactly where the subset's own sum is
@@ -278,15 +343,27 @@ def _flipped(differences, subsets, less_is_better: bool, level: float = LEVEL) -
     sizes = subsets.sum(axis=1)
     means = np.sort(sums[sizes > 0] / sizes[sizes > 0])
     cut = int((1 - level) / 2 * len(sums)) - int((sizes == 0).sum())
-    low, high = (means[cut], means[-1 - cut]) if cut >= 0 else (float("nan"), float("nan"))
+    low, high = (
+        (means[cut], means[-1 - cut]) if cut >= 0 else (float("nan"), float("nan"))
+    )
     above = (means > _TIE).mean() + (np.abs(means) <= _TIE).mean() / 2
-    return float(low), float(high), float(1 - above if less_is_better else above), float(p)
+    return (
+        float(low),
+        float(high),
+        float(1 - above if less_is_better else above),
+        float(p),
+    )
 
 
 def _most_cautious(answers: Sequence[tuple]) -> tuple[float, float, float, float]:
     """The answer of largest p-value, with an interval that holds all; NaN where one has none."""
     low, high, p_better, p = np.array(answers).T
-    return float(low.min()), float(high.max()), float(p_better[np.argmax(p)]), float(p.max())
+    return (
+        float(low.min()),
+        float(high.max()),
+        float(p_better[np.argmax(p)]),
+        float(p.max()),
+    )
 
 
 def holm(p_values) -> np.ndarray:
@@ -298,21 +375,35 @@ def holm(p_values) -> np.ndarray:
     p = np.nan_to_num(np.asarray(p_values, dtype=np.float64), nan=1.0)
     order = np.argsort(p)
     adjusted = np.empty(len(p))
-    adjusted[order] = np.minimum(1, np.maximum.accumulate((len(p) - np.arange(len(p))) * p[order]))
+    adjusted[order] = np.minimum(
+        1, np.maximum.accumulate((len(p) - np.arange(len(p))) * p[order])
+    )
     return adjusted
 
 
 def _judged(rows: list[dict[str, Any]], aspects: Sequence[str]) -> pd.DataFrame:
     """Rows in order of reading, with adjusted p-values and what may be said."""
     table = pd.DataFrame(rows)
-    ranks = {"aspect": list(aspects), "level": LEVELS, "metric": list(METRICS), "rival": [BEST, MEAN]}
-    keys = [table[name].map({value: k for k, value in enumerate(values)}) for name, values in ranks.items()]
+    ranks = {
+        "aspect": list(aspects),
+        "level": LEVELS,
+        "metric": list(METRICS),
+        "rival": [BEST, MEAN],
+    }
+    keys = [
+        table[name].map({value: k for k, value in enumerate(values)})
+        for name, values in ranks.items()
+    ]
     table = table.iloc[np.lexsort(keys[::-1])].reset_index(drop=True)
-    head = [cell in HEADLINE for cell in zip(table["level"], table["metric"], strict=True)]
+    head = [
+        cell in HEADLINE for cell in zip(table["level"], table["metric"], strict=True)
+    ]
     table.loc[head, "p_holm"] = holm(table.loc[head, "p"])
     better = (table["difference"] < 0) == (table["metric"] == "mse")
     said = np.where(better, "better", "worse")
-    return table.assign(said=np.where(table["p_holm"] <= 1 - LEVEL, said, ""))[list(_COLUMNS)]
+    return table.assign(said=np.where(table["p_holm"] <= 1 - LEVEL, said, ""))[
+        list(_COLUMNS)
+    ]
 
 
 def _sentence(table: pd.DataFrame, n_systems: int) -> str:
@@ -342,6 +433,10 @@ def _said_of(rival: str, rows: pd.DataFrame) -> str:
 def _cell(row: Mapping[str, Any]) -> str:
     """One difference in words."""
     against = f" against {row['model']}" if row["rival"] == BEST else ""
-    interval = f" [{row['low']:+.3f}, {row['high']:+.3f}]" if np.isfinite([row["low"], row["high"]]).all() else ""
+    interval = (
+        f" [{row['low']:+.3f}, {row['high']:+.3f}]"
+        if np.isfinite([row["low"], row["high"]]).all()
+        else ""
+    )
     p = f"p = {row['p_holm']:.3f}" if row["p_holm"] >= 0.001 else "p < 0.001"
     return f"{row['aspect']} {row['level']} {row['metric'].upper()} ({row['difference']:+.3f}{interval}{against}, {p})"

@@ -57,7 +57,9 @@ class Auto(Learner):
 
     def fit(self, X, y, layout: Layout, sample_weight=None, groups=None) -> Auto:
         """Judge the candidates on held-out groups (5 folds), choose, and fit on all rows; see `Learner.fit`."""
-        rows = merged_rows(layout, *checked(layout, X, y, sample_weight, groups, self.missing))
+        rows = merged_rows(
+            layout, *checked(layout, X, y, sample_weight, groups, self.missing)
+        )
         self.layout_ = layout
         n, n_groups, grouped = len(rows[0]), len(np.unique(rows[3])), groups is not None
         if n < FEWEST_ROWS or n_groups < FEWEST_GROUPS:
@@ -67,49 +69,82 @@ class Auto(Learner):
             weights, facts = self._choose(*rows, grouped)
         self.weights_ = weights
         self.learners_ = {name: self._fitted(name, *rows, grouped) for name in weights}
-        self.warnings_ = [w for learner in self.learners_.values() for w in learner.warnings_]
+        self.warnings_ = [
+            w for learner in self.learners_.values() for w in learner.warnings_
+        ]
         fitted = {name: learner.facts_ for name, learner in self.learners_.items()}
         self.facts_ = {"n": n, "groups": n_groups} | facts | {"fitted": fitted}
         return self
 
-    def _choose(self, X, y, weight, group, grouped: bool) -> tuple[dict[str, float], dict[str, Any]]:
+    def _choose(
+        self, X, y, weight, group, grouped: bool
+    ) -> tuple[dict[str, float], dict[str, Any]]:
         """Weights of the candidates to use, and the grounds."""
         fold = grouped_folds(y, weight, group)
-        names = [name for name in CANDIDATES if name != "lightgbm" or len(y) >= ROWS_FOR_TREES]
+        names = [
+            name
+            for name in CANDIDATES
+            if name != "lightgbm" or len(y) >= ROWS_FOR_TREES
+        ]
         unseen, mixed = np.empty((len(y), len(names))), np.empty(len(y))
         for test in (fold == number for number in np.unique(fold)):
             seen = X[~test], y[~test], weight[~test], group[~test], grouped
-            unseen[test] = np.column_stack([self._fitted(name, *seen).predict(X[test]) for name in names])
+            unseen[test] = np.column_stack(
+                [self._fitted(name, *seen).predict(X[test]) for name in names]
+            )
         for test in (fold == number for number in np.unique(fold)):
             shares, _ = least_squares_weights(unseen[~test], y[~test], weight[~test])
             mixed[test] = (unseen[test] * shares).sum(axis=1)
         squares = (unseen - y[:, None]) ** 2
         gain, error = paired_gain(squares[:, 0], (mixed - y) ** 2, weight, group)
         facts = {
-            "mse_out_of_fold": dict(zip(names, np.average(squares, axis=0, weights=weight).tolist(), strict=True)),
+            "mse_out_of_fold": dict(
+                zip(
+                    names,
+                    np.average(squares, axis=0, weights=weight).tolist(),
+                    strict=True,
+                )
+            ),
             "gain_over_mean": gain,
             "standard_error": error,
         }
         taken = gain > error
         said = f"On held-out groups the mixture's MSE is {gain:.4g} below the plain mean's, standard error {error:.4g}:"
         if not taken:
-            return {"mean": 1.0}, facts | {"chosen": "mean", "why": f"{said} not more than one, so the mean stays."}
+            return {"mean": 1.0}, facts | {
+                "chosen": "mean",
+                "why": f"{said} not more than one, so the mean stays.",
+            }
         shares, _ = least_squares_weights(unseen, y, weight)
         used = np.where(shares > _NOTHING, shares, 0) / shares[shares > _NOTHING].sum()
-        weights = {name: float(share) for name, share in zip(names, used, strict=True) if share}
-        return weights, facts | {"chosen": "mixture", "why": f"{said} more than one, so the mixture is taken."}
+        weights = {
+            name: float(share) for name, share in zip(names, used, strict=True) if share
+        }
+        return weights, facts | {
+            "chosen": "mixture",
+            "why": f"{said} more than one, so the mixture is taken.",
+        }
 
     def _fitted(self, name: str, X, y, weight, group, grouped: bool) -> Learner:
-        return self._new(name).fit(X, y, self.layout_, weight, group if grouped else None)
+        return self._new(name).fit(
+            X, y, self.layout_, weight, group if grouped else None
+        )
 
     def _new(self, name: str) -> Learner:
         learner = CANDIDATES[name]()
-        return learner.set_params(random_state=self.random_state) if "random_state" in learner.get_params() else learner
+        return (
+            learner.set_params(random_state=self.random_state)
+            if "random_state" in learner.get_params()
+            else learner
+        )
 
     def predict(self, X) -> np.ndarray:
         """Scores of shape (n,), unclipped."""
         X = features(self.layout_, X, self.missing)
-        return sum(weight * self.learners_[name].predict(X) for name, weight in self.weights_.items())
+        return sum(
+            weight * self.learners_[name].predict(X)
+            for name, weight in self.weights_.items()
+        )
 
     def describe(self) -> dict[str, Any]:
         """Which candidates are in use and why, and what each says of itself."""
@@ -118,21 +153,38 @@ class Auto(Learner):
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """The weight of each candidate in use, and its own arrays."""
-        arrays = {f"{name}.weight": np.array([weight]) for name, weight in self.weights_.items()}
+        arrays = {
+            f"{name}.weight": np.array([weight])
+            for name, weight in self.weights_.items()
+        }
         for name, learner in self.learners_.items():
-            arrays |= {f"{name}.{key}": array for key, array in learner.to_arrays().items()}
+            arrays |= {
+                f"{name}.{key}": array for key, array in learner.to_arrays().items()
+            }
         return arrays
 
     def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
         fitted = self.facts_.get("fitted")
-        if not isinstance(fitted, Mapping) or not fitted or not set(fitted) <= set(CANDIDATES):
-            raise DamagedArtifact("The stored learner is damaged: it does not say which learners it mixes.")
+        if (
+            not isinstance(fitted, Mapping)
+            or not fitted
+            or not set(fitted) <= set(CANDIDATES)
+        ):
+            raise DamagedArtifact(
+                "The stored learner is damaged: it does not say which learners it mixes."
+            )
         self.weights_, self.learners_ = {}, {}
         for name, facts in fitted.items():
-            own = {key.removeprefix(f"{name}."): array for key, array in arrays.items() if key.startswith(f"{name}.")}
+            own = {
+                key.removeprefix(f"{name}."): array
+                for key, array in arrays.items()
+                if key.startswith(f"{name}.")
+            }
             self.weights_[name] = float(stored(own, "weight", (1,))[0])
             params = self._new(name).get_params(deep=False)
-            self.learners_[name] = CANDIDATES[name].from_arrays(own, self.layout_, facts, params)
+            self.learners_[name] = CANDIDATES[name].from_arrays(
+                own, self.layout_, facts, params
+            )
 
 
 def paired_gain(first, second, weight, group) -> tuple[float, float]:
@@ -151,7 +203,10 @@ def paired_gain(first, second, weight, group) -> tuple[float, float]:
     gain, standard_error : floats
     """
     _, code = np.unique(group, return_inverse=True)
-    total, losses = np.bincount(code, weights=weight), np.bincount(code, weights=weight * (first - second))
+    total, losses = (
+        np.bincount(code, weights=weight),
+        np.bincount(code, weights=weight * (first - second)),
+    )
     gain, groups = losses.sum() / total.sum(), len(total)
     spread = groups / (groups - 1) * ((losses - gain * total) ** 2).sum()
     return float(gain), float(np.sqrt(spread) / total.sum())

@@ -63,7 +63,11 @@ class Learner(BaseEstimator, ABC):
 
     @classmethod
     def from_arrays(
-        cls, arrays: Mapping[str, np.ndarray], layout: Layout, facts: Mapping[str, Any], params: Mapping[str, Any]
+        cls,
+        arrays: Mapping[str, np.ndarray],
+        layout: Layout,
+        facts: Mapping[str, Any],
+        params: Mapping[str, Any],
     ) -> Learner:
         """A fitted learner that predicts what the saved one did, bit for bit.
 
@@ -75,7 +79,9 @@ class Learner(BaseEstimator, ABC):
         try:
             learner = cls(**params)
         except TypeError as error:
-            raise DamagedArtifact(f"The stored learner's parameters are damaged ({error}).") from error
+            raise DamagedArtifact(
+                f"The stored learner's parameters are damaged ({error})."
+            ) from error
         learner.layout_, learner.facts_, learner.warnings_ = layout, dict(facts), []
         learner.restore(arrays)
         return learner
@@ -105,7 +111,9 @@ def _shaped(layout: Layout, X) -> np.ndarray:
     return X
 
 
-def checked(layout: Layout, X, y, sample_weight=None, groups=None, missing: str = "refuse"):
+def checked(
+    layout: Layout, X, y, sample_weight=None, groups=None, missing: str = "refuse"
+):
     """Features, scores, weights (ones for None) and groups (or None): the rows of a positive weight.
 
     Raises
@@ -114,21 +122,43 @@ def checked(layout: Layout, X, y, sample_weight=None, groups=None, missing: str 
         when they do not fit each other, or hold what is not finite.
     """
     X, y = _shaped(layout, X), np.asarray(y, dtype=np.float64)
-    weight = np.ones(len(X)) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
+    weight = (
+        np.ones(len(X))
+        if sample_weight is None
+        else np.asarray(sample_weight, dtype=np.float64)
+    )
     if y.shape != (len(X),) or weight.shape != y.shape:
-        raise UsageError(f"{len(X)} rows of features need as many scores and weights; got {y.shape}, {weight.shape}.")
+        raise UsageError(
+            f"{len(X)} rows of features need as many scores and weights; got {y.shape}, {weight.shape}."
+        )
     if not np.isfinite(y).all():
-        raise UsageError("Scores to learn from must be finite; leave unlabelled rows out.")
+        raise UsageError(
+            "Scores to learn from must be finite; leave unlabelled rows out."
+        )
     if not np.isfinite(weight).all() or (weight < 0).any() or not (weight > 0).any():
         raise UsageError("Sample weights must be finite, not negative, and not all 0.")
     if groups is not None and len(groups) != len(X):
-        raise UsageError(f"{len(X)} rows of features need as many groups; got {len(groups)}.")
+        raise UsageError(
+            f"{len(X)} rows of features need as many groups; got {len(groups)}."
+        )
     kept = weight > 0
-    groups = None if groups is None else np.array([str(group) for group in groups], dtype=object)[kept]
+    groups = (
+        None
+        if groups is None
+        else np.array([str(group) for group in groups], dtype=object)[kept]
+    )
     return features(layout, X[kept], missing), y[kept], weight[kept], groups
 
 
-def out_of_fold(new: Callable[[], Learner], X, y, layout: Layout, fold, sample_weight=None, groups=None) -> np.ndarray:
+def out_of_fold(
+    new: Callable[[], Learner],
+    X,
+    y,
+    layout: Layout,
+    fold,
+    sample_weight=None,
+    groups=None,
+) -> np.ndarray:
     """Scores of shape (n,), each by a learner that was fitted on the other folds.
 
     Parameters
@@ -139,15 +169,24 @@ def out_of_fold(new: Callable[[], Learner], X, y, layout: Layout, fold, sample_w
     """
     scores = np.empty(len(y))
     for test in (fold == number for number in np.unique(fold)):
-        inside = (None if part is None else part[~test] for part in (sample_weight, groups))
+        inside = (
+            None if part is None else part[~test] for part in (sample_weight, groups)
+        )
         scores[test] = new().fit(X[~test], y[~test], layout, *inside).predict(X[test])
     return scores
 
 
-def stored(arrays: Mapping[str, np.ndarray], name: str, shape: tuple[int, ...]) -> np.ndarray:
+def stored(
+    arrays: Mapping[str, np.ndarray], name: str, shape: tuple[int, ...]
+) -> np.ndarray:
     """One array of a stored learner; DamagedArtifact when it is not finite float64 of that shape."""
     array = arrays.get(name)
-    if array is None or array.shape != shape or array.dtype != np.float64 or not np.isfinite(array).all():
+    if (
+        array is None
+        or array.shape != shape
+        or array.dtype != np.float64
+        or not np.isfinite(array).all()
+    ):
         raise DamagedArtifact(
             f"The stored learner is damaged: '{name}' is not a finite float64 array of shape {shape}."
         )

@@ -16,7 +16,9 @@ from meta.uncertainty.distribution_scores import place
 
 MASS_FLOOR = 1e-12
 """Least mass that a model is taken to give the truth: a row on which every model has none favours nobody."""
-_TIE = 1e-9  # pull towards equal weights, in units of the mean squared residual of a model
+_TIE = (
+    1e-9  # pull towards equal weights, in units of the mean squared residual of a model
+)
 _CLOSE = 1e-10  # the log score stops here, in nats
 _STEPS = 200
 _HALVINGS = 0.5 ** np.arange(12)
@@ -36,12 +38,16 @@ def least_squares_weights(scores, y, sample_weight=None) -> tuple[np.ndarray, fl
     weights : array of shape (models,), not negative, sum 1
     gap : float, no convex weights have an error lower by more than this, in squared score points
     """
-    triangle = _triangle(np.asarray(scores) - np.asarray(y)[:, None], _shares(len(scores), sample_weight))
+    triangle = _triangle(
+        np.asarray(scores) - np.asarray(y)[:, None], _shares(len(scores), sample_weight)
+    )
     weights = _nearest(triangle)
     return weights, _gap(triangle, weights)
 
 
-def greedy_weights(scores, y, sample_weight=None, rounds: int = 100) -> tuple[np.ndarray, float]:
+def greedy_weights(
+    scores, y, sample_weight=None, rounds: int = 100
+) -> tuple[np.ndarray, float]:
     """Weights by greedy ensemble selection with replacement (Caruana et al. 2004, "Ensemble selection from libraries").
 
     It starts from the best models, as many as are best together, adds the model that helps most in each round, and
@@ -56,10 +62,16 @@ def greedy_weights(scores, y, sample_weight=None, rounds: int = 100) -> tuple[np
     -------
     weights, gap : see `least_squares_weights`
     """
-    triangle = _triangle(np.asarray(scores) - np.asarray(y)[:, None], _shares(len(scores), sample_weight))
+    triangle = _triangle(
+        np.asarray(scores) - np.asarray(y)[:, None], _shares(len(scores), sample_weight)
+    )
     gram = triangle.T @ triangle
-    ranked = np.argsort(np.round(np.diag(gram) / max(np.diag(gram).max(), 1e-300), 12), kind="stable")
-    started = np.tril(np.ones((len(ranked), len(ranked))))[:, np.argsort(ranked)]  # row k: the k + 1 best, once each
+    ranked = np.argsort(
+        np.round(np.diag(gram) / max(np.diag(gram).max(), 1e-300), 12), kind="stable"
+    )
+    started = np.tril(np.ones((len(ranked), len(ranked))))[
+        :, np.argsort(ranked)
+    ]  # row k: the k + 1 best, once each
     counts = started[_first_least(_error(gram, started))]
     path = [counts]
     for _ in range(rounds):
@@ -71,7 +83,9 @@ def greedy_weights(scores, y, sample_weight=None, rounds: int = 100) -> tuple[np
     return weights, _gap(triangle, weights)
 
 
-def crps_weights(distributions, bins: ScoreBins, y, sample_weight=None) -> tuple[np.ndarray, float]:
+def crps_weights(
+    distributions, bins: ScoreBins, y, sample_weight=None
+) -> tuple[np.ndarray, float]:
     """Weights whose linear pool has the least mean `meta.uncertainty.distribution_scores.crps`, a convex quadratic on ordered bins.
 
     Between two centres, the CRPS is that of the placed truth but for a term that no weight changes.
@@ -96,7 +110,9 @@ def crps_weights(distributions, bins: ScoreBins, y, sample_weight=None) -> tuple
     return weights, _gap(triangle, weights)
 
 
-def log_score_weights(distributions, bins: ScoreBins, y, sample_weight=None) -> tuple[np.ndarray, float]:
+def log_score_weights(
+    distributions, bins: ScoreBins, y, sample_weight=None
+) -> tuple[np.ndarray, float]:
     """Weights whose linear pool gives the truths the highest mean log mass (Yao et al. 2018, stacking of densities).
 
     The mass at the truth is that of `meta.uncertainty.distribution_scores.log_score`: unlike the mass of the bin around the truth,
@@ -115,7 +131,9 @@ def log_score_weights(distributions, bins: ScoreBins, y, sample_weight=None) -> 
     gap : float, no convex weights have a mean log mass higher by more than this, in nats: ``max_k mean(r_k) - 1``
     """
     shares = _shares(len(y), sample_weight)
-    masses = np.maximum(np.einsum("nkb,nb->nk", distributions, place(y, bins)), MASS_FLOOR)
+    masses = np.maximum(
+        np.einsum("nkb,nb->nk", distributions, place(y, bins)), MASS_FLOOR
+    )
     masses = masses / masses.max(axis=1, keepdims=True)
     weights = np.full(masses.shape[1], 1 / masses.shape[1])
     for _ in range(_STEPS):
@@ -133,7 +151,11 @@ def log_score_weights(distributions, bins: ScoreBins, y, sample_weight=None) -> 
 
 def _shares(n: int, sample_weight) -> np.ndarray:
     """Sample weights that sum to 1."""
-    weight = np.ones(n) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
+    weight = (
+        np.ones(n)
+        if sample_weight is None
+        else np.asarray(sample_weight, dtype=np.float64)
+    )
     return weight / weight.sum()
 
 
@@ -152,8 +174,12 @@ def _nearest(triangle: np.ndarray) -> np.ndarray:
     scale = np.sqrt((triangle**2).sum() / models)
     if scale == 0:
         return np.full(models, 1 / models)
-    system = np.vstack([triangle / scale, np.sqrt(_TIE) * np.eye(models), np.ones(models)])
-    weights, _ = nnls(system, np.r_[np.zeros(len(system) - 1), 1.0], maxiter=100 * models)
+    system = np.vstack(
+        [triangle / scale, np.sqrt(_TIE) * np.eye(models), np.ones(models)]
+    )
+    weights, _ = nnls(
+        system, np.r_[np.zeros(len(system) - 1), 1.0], maxiter=100 * models
+    )
     return weights / weights.sum()
 
 

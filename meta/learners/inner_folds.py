@@ -11,7 +11,9 @@ import numpy as np
 from meta.columns.feature_table import Layout
 
 
-def merged_rows(layout: Layout, X, y, weight, groups) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def merged_rows(
+    layout: Layout, X, y, weight, groups
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Distinct rows, in the order of their bytes: score, group, and features model by model in order of names.
 
     Parameters
@@ -24,9 +26,18 @@ def merged_rows(layout: Layout, X, y, weight, groups) -> tuple[np.ndarray, np.nd
     group : int array, codes in order of group names; each distinct row its own when `groups` is None
     """
     by_name = np.argsort(layout.models)
-    code = np.zeros(len(y)) if groups is None else np.unique(groups, return_inverse=True)[1]
-    keys = np.column_stack([y, code, layout.blocks(X)[:, by_name].reshape(len(X), -1)]) + 0.0  # -0 becomes 0
-    whole = keys.view(f"V{keys.strides[0]}").reshape(-1)  # many times faster than np.unique(keys, axis=0)
+    code = (
+        np.zeros(len(y))
+        if groups is None
+        else np.unique(groups, return_inverse=True)[1]
+    )
+    keys = (
+        np.column_stack([y, code, layout.blocks(X)[:, by_name].reshape(len(X), -1)])
+        + 0.0
+    )  # -0 becomes 0
+    whole = keys.view(f"V{keys.strides[0]}").reshape(
+        -1
+    )  # many times faster than np.unique(keys, axis=0)
     _, first, row = np.unique(whole, return_index=True, return_inverse=True)
     group = np.arange(len(first)) if groups is None else code[first].astype(np.int64)
     return X[first], y[first], np.bincount(row, weights=weight), group
@@ -49,5 +60,7 @@ def grouped_folds(y, weight, group, k: int = 5) -> np.ndarray:
     k = min(k, len(codes))
     turn = np.arange(len(codes)) % (2 * k)
     dealt = np.empty(len(codes), dtype=np.int64)
-    dealt[np.argsort(np.round(means, 9), kind="stable")] = np.minimum(turn, 2 * k - 1 - turn)
+    dealt[np.argsort(np.round(means, 9), kind="stable")] = np.minimum(
+        turn, 2 * k - 1 - turn
+    )
     return dealt[code]

@@ -45,7 +45,9 @@ class LightGBM(Learner):
 
     def fit(self, X, y, layout: Layout, sample_weight=None, groups=None) -> LightGBM:
         """Choose the number of trees, and grow them on all rows; see `Learner.fit`."""
-        rows = merged_rows(layout, *checked(layout, X, y, sample_weight, groups, self.missing))
+        rows = merged_rows(
+            layout, *checked(layout, X, y, sample_weight, groups, self.missing)
+        )
         X, y, weight, group = rows
         columns = _columns_by_name(layout)
         X = np.ascontiguousarray(X[:, columns])
@@ -59,15 +61,29 @@ class LightGBM(Learner):
             raise StackedMOSError(
                 "LightGBM's trees answer otherwise as arrays; this version of LightGBM cannot be kept."
             )
-        self.trees_ = replace(trees, feature=np.where(trees.feature < 0, -1, columns[trees.feature]))
-        self.facts_ = {"trees": len(trees.roots), "held_out": int(held.sum()) if choosable else 0, "n": len(X)}
+        self.trees_ = replace(
+            trees, feature=np.where(trees.feature < 0, -1, columns[trees.feature])
+        )
+        self.facts_ = {
+            "trees": len(trees.roots),
+            "held_out": int(held.sum()) if choosable else 0,
+            "n": len(X),
+        }
         if (trees.feature < 0).sum() == len(trees.roots):
-            self.warnings_.append(f"lightgbm found nothing to split in {len(X)} clips; it answers their mean.")
+            self.warnings_.append(
+                f"lightgbm found nothing to split in {len(X)} clips; it answers their mean."
+            )
         return self
 
     def _count(self, X, y, weight, held) -> int:
         """Number of trees with the least error on the rows held out."""
-        booster = self._train(X[~held], y[~held], weight[~held], MOST_TREES, (X[held], y[held], weight[held]))
+        booster = self._train(
+            X[~held],
+            y[~held],
+            weight[~held],
+            MOST_TREES,
+            (X[held], y[held], weight[held]),
+        )
         return max(booster.best_iteration, 1)
 
     def _train(self, X, y, weight, count: int, judge=None):
@@ -100,7 +116,9 @@ class LightGBM(Learner):
             return lightgbm.train(params, data, num_boost_round=count)
         judged = lightgbm.Dataset(judge[0], judge[1], weight=judge[2], reference=data)
         stop = lightgbm.early_stopping(_PATIENCE, verbose=False)
-        return lightgbm.train(params, data, num_boost_round=count, valid_sets=[judged], callbacks=[stop])
+        return lightgbm.train(
+            params, data, num_boost_round=count, valid_sets=[judged], callbacks=[stop]
+        )
 
     def predict(self, X) -> np.ndarray:
         """Scores of shape (n,), unclipped."""
@@ -110,7 +128,9 @@ class LightGBM(Learner):
         """Number of trees, rows held out to choose it, and how many splits look at each model."""
         used = self.trees_.feature[self.trees_.feature >= 0] // self.layout_.bins.count
         splits = np.bincount(used, minlength=len(self.layout_.models))
-        return self.facts_ | {"splits_on": dict(zip(self.layout_.models, splits.tolist(), strict=True))}
+        return self.facts_ | {
+            "splits_on": dict(zip(self.layout_.models, splits.tolist(), strict=True))
+        }
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """The trees."""
@@ -126,4 +146,6 @@ class LightGBM(Learner):
 
 def _columns_by_name(layout: Layout) -> np.ndarray:
     """Columns in order of the models' names, since bags of bins are drawn by column number."""
-    return layout.blocks(np.arange(layout.n_features)[None])[0, np.argsort(layout.models)].reshape(-1)
+    return layout.blocks(np.arange(layout.n_features)[None])[
+        0, np.argsort(layout.models)
+    ].reshape(-1)

@@ -59,7 +59,15 @@ class LinearTable:
 
     @classmethod
     def of(
-        cls, columns, y, offset, weight, groups=None, group_weight: float = 0.0, scale=None, to_offset: bool = False
+        cls,
+        columns,
+        y,
+        offset,
+        weight,
+        groups=None,
+        group_weight: float = 0.0,
+        scale=None,
+        to_offset: bool = False,
     ) -> LinearTable:
         """A table of (n, p) columns.
 
@@ -73,22 +81,49 @@ class LinearTable:
         p, mean = columns.shape[1], np.average(columns, axis=0, weights=weight)
         variance = np.average((columns - mean) ** 2, axis=0, weights=weight)
         variance = np.where(variance > 1e-24 * mean**2, variance, 0.0)
-        back = np.eye(p) if scale is None else np.diag(scale) if scale.ndim == 1 else scale
-        Z = columns if scale is None else columns * scale if scale.ndim == 1 else columns @ scale
+        back = (
+            np.eye(p) if scale is None else np.diag(scale) if scale.ndim == 1 else scale
+        )
+        Z = (
+            columns
+            if scale is None
+            else columns * scale
+            if scale.ndim == 1
+            else columns @ scale
+        )
         if p > len(Z):
             _, spans, turn = np.linalg.svd(Z - mean @ back, full_matrices=False)
             back = back @ turn[spans > 1e-7 * spans.max(initial=0)].T
             Z = columns @ back
-        names, code = np.unique(np.full(len(Z), "") if groups is None else groups.astype(str), return_inverse=True)
+        names, code = np.unique(
+            np.full(len(Z), "") if groups is None else groups.astype(str),
+            return_inverse=True,
+        )
         shares = weight / np.bincount(code, weights=weight)[code]
-        means, scores, offsets = (_sums(shares[:, None] * a.reshape(len(Z), -1), code) for a in (Z, y, offset))
+        means, scores, offsets = (
+            _sums(shares[:, None] * a.reshape(len(Z), -1), code) for a in (Z, y, offset)
+        )
         means = means, offsets[:, 0], scores[:, 0]
         target = y - offset
         if groups is not None and group_weight > 0:
-            Z, target = np.concatenate([Z, means[0]]), np.concatenate([target, means[2] - means[1]])
+            Z, target = (
+                np.concatenate([Z, means[0]]),
+                np.concatenate([target, means[2] - means[1]]),
+            )
             weight = np.concatenate([weight, np.full(len(names), float(group_weight))])
             groups = np.concatenate([groups.astype(str), names])
-        return cls(Z, target, weight, groups, *means, names, back, len(y), float(variance.mean()), to_offset)
+        return cls(
+            Z,
+            target,
+            weight,
+            groups,
+            *means,
+            names,
+            back,
+            len(y),
+            float(variance.mean()),
+            to_offset,
+        )
 
     @cached_property
     def unit(self) -> float:
@@ -98,7 +133,11 @@ class LinearTable:
     @cached_property
     def level_penalty(self) -> float:
         """Penalty of the level, in those of a coefficient; 0 leaves the intercept free."""
-        return LEVEL_PENALTY * self.weight.sum() / self.unit if self.to_offset and self.spread > 0 else 0.0
+        return (
+            LEVEL_PENALTY * self.weight.sum() / self.unit
+            if self.to_offset and self.spread > 0
+            else 0.0
+        )
 
     def gram(self, fold=None) -> Gram:
         """One block per fold, or one in all."""
@@ -116,7 +155,9 @@ def _sums(values, code) -> np.ndarray:
     return total
 
 
-def penalty_scale(layout: Layout, width: int, smooth: bool, bands: Mapping[str, float] | None) -> np.ndarray | None:
+def penalty_scale(
+    layout: Layout, width: int, smooth: bool, bands: Mapping[str, float] | None
+) -> np.ndarray | None:
     """T of a penalty: None for plain ridge, a diagonal for bands, and blocks for squared second differences.
 
     Parameters
@@ -128,7 +169,9 @@ def penalty_scale(layout: Layout, width: int, smooth: bool, bands: Mapping[str, 
     """
     if smooth:
         second = np.diff(np.eye(width), n=2, axis=0)
-        values, vectors = np.linalg.eigh(second.T @ second + SMOOTH_RIDGE * np.eye(width))
+        values, vectors = np.linalg.eigh(
+            second.T @ second + SMOOTH_RIDGE * np.eye(width)
+        )
         return np.kron(np.eye(len(layout.models)), vectors / np.sqrt(values))
     if bands:
         return np.repeat([bands[model] ** -0.5 for model in layout.models], width)

@@ -74,7 +74,9 @@ class CRPSPool(LinearPool):
     """Linear pool whose weights have the least CRPS, see `meta.learners.convex_weights.crps_weights`."""
 
     def _weigh(self, X, y, weight, groups):
-        weights, gap = crps_weights(self.layout_.blocks(X), self.layout_.bins, y, weight)
+        weights, gap = crps_weights(
+            self.layout_.blocks(X), self.layout_.bins, y, weight
+        )
         return weights, {"gap": gap}
 
 
@@ -82,7 +84,9 @@ class LogScorePool(LinearPool):
     """Linear pool whose weights have the highest log score, see `meta.learners.convex_weights.log_score_weights`."""
 
     def _weigh(self, X, y, weight, groups):
-        weights, gap = log_score_weights(self.layout_.blocks(X), self.layout_.bins, y, weight)
+        weights, gap = log_score_weights(
+            self.layout_.blocks(X), self.layout_.bins, y, weight
+        )
         return weights, {"gap": gap}
 
 
@@ -93,9 +97,13 @@ class LogPool(LinearPool):
         """Scores of shape (n,): for softened scores, exactly their precision-weighted mean."""
         X, weights = self._complete(X)
         pooled, bins = log_pool(self.layout_.blocks(X), weights), self.layout_.bins
-        widths, width = np.unique(log_pool_sigma(self.layout_.sigmas, weights).round(12), return_inverse=True)
+        widths, width = np.unique(
+            log_pool_sigma(self.layout_.sigmas, weights).round(12), return_inverse=True
+        )
         scores = np.empty(len(X))
-        for k, sigma in enumerate(widths):  # one, or one per set of models that are there
+        for k, sigma in enumerate(
+            widths
+        ):  # one, or one per set of models that are there
             scores[width == k] = bins.decode(pooled[width == k], sigma)
         return scores
 

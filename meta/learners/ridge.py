@@ -103,7 +103,9 @@ class Ridge(Learner):
             when a parameter is none of those listed, columns other than bins are to be smooth, or a rank correlation of
             group means is to be best where there are no groups.
         """
-        X, y, weight, groups = checked(layout, X, y, sample_weight, groups, self.missing)
+        X, y, weight, groups = checked(
+            layout, X, y, sample_weight, groups, self.missing
+        )
         groups = None if groups is None or len(set(groups)) < 2 else groups
         self._check_parameters(groups)
         self.layout_, self.warnings_ = layout, []
@@ -125,23 +127,47 @@ class Ridge(Learner):
                 f"Only bins have neighbours to be smooth with; got features '{self.features}', not 'bins'."
             )
         if self.select != "mse" and groups is None:
-            raise UsageError(f"'{self.select}' of group means needs at least 2 groups; pass groups, or select 'mse'.")
+            raise UsageError(
+                f"'{self.select}' of group means needs at least 2 groups; pass groups, or select 'mse'."
+            )
         if self.alpha is not None and not 0 <= self.alpha < np.inf:
-            raise UsageError(f"alpha must be 0 or more, or None to choose it; got {self.alpha}.")
+            raise UsageError(
+                f"alpha must be 0 or more, or None to choose it; got {self.alpha}."
+            )
         if not 0 <= self.group_weight < np.inf:
-            raise UsageError(f"group_weight must be 0 or more; got {self.group_weight}.")
+            raise UsageError(
+                f"group_weight must be 0 or more; got {self.group_weight}."
+            )
 
     def _table(self, rows, reduction: str, bands=None) -> LinearTable:
         X, y, weight, groups = rows
         bands = self.facts_.get("bands") if bands is None else bands
-        scale = penalty_scale(self.layout_, width(self.layout_, reduction), self.penalty == "smooth", bands)
+        scale = penalty_scale(
+            self.layout_,
+            width(self.layout_, reduction),
+            self.penalty == "smooth",
+            bands,
+        )
         offset = self._offset(X)
         columns = reduce(self.layout_, X, reduction)
-        return LinearTable.of(columns, y, offset, weight, groups, self.group_weight, scale, self.penalty == "to_mean")
+        return LinearTable.of(
+            columns,
+            y,
+            offset,
+            weight,
+            groups,
+            self.group_weight,
+            scale,
+            self.penalty == "to_mean",
+        )
 
     def _offset(self, X) -> np.ndarray:
         """What predictions are without coefficients and intercept, (n,)."""
-        return self.layout_.scores(X).mean(axis=1) if self.penalty == "to_mean" else np.zeros(len(X))
+        return (
+            self.layout_.scores(X).mean(axis=1)
+            if self.penalty == "to_mean"
+            else np.zeros(len(X))
+        )
 
     def _choose_features(self, rows) -> str:
         """The columns to use; for ``"auto"``, the error of each candidate goes to the facts."""
@@ -150,7 +176,11 @@ class Ridge(Learner):
         if rows[-1] is None:
             return REDUCTIONS[0]
         chosen, best, errors = REDUCTIONS[0], None, {}
-        candidates = [name for name in REDUCTIONS if name != "bins" or self.layout_.n_features <= MOST_COLUMNS]
+        candidates = [
+            name
+            for name in REDUCTIONS
+            if name != "bins" or self.layout_.n_features <= MOST_COLUMNS
+        ]
         if "bins" not in candidates:
             columns = f"{self.layout_.n_features} columns, more than {MOST_COLUMNS}"
             self.facts_["left_out"] = {"bins": columns}
@@ -180,7 +210,9 @@ class Ridge(Learner):
                     break
         return bands
 
-    def _losses(self, table: LinearTable, select: str, most: int | None = None) -> Losses:
+    def _losses(
+        self, table: LinearTable, select: str, most: int | None = None
+    ) -> Losses:
         alphas = self._alphas(table)
         if table.groups is None:
             return gcv_losses(table.gram(), alphas, table.level_penalty)
@@ -198,11 +230,18 @@ class Ridge(Learner):
         self.spread_ = table.spread
         path = RidgePath.of(table.gram(), table.level_penalty)
         if table.n < 3 or not table.spread > 0:
-            self.coef_, self.intercept_ = np.zeros(len(table.back)), float(path.mean_y[0])
+            self.coef_, self.intercept_ = (
+                np.zeros(len(table.back)),
+                float(path.mean_y[0]),
+            )
             self.facts_["alpha"] = None
             self.warnings_.append(
                 f"ridge saw {table.n} clips whose predictions tell nothing apart; it answers "
-                + ("the models' mean, moved by its error." if self.penalty == "to_mean" else "their mean.")
+                + (
+                    "the models' mean, moved by its error."
+                    if self.penalty == "to_mean"
+                    else "their mean."
+                )
             )
             return
         alphas, losses = self._alphas(table), self._losses(table, self.select)
@@ -212,13 +251,19 @@ class Ridge(Learner):
         self.intercept_ = float(path.intercept(alphas[[step]])[0, 0])
         if self.facts_["features"] == "bins":
             sums = self.coef_.reshape(len(self.layout_.models), -1).sum(axis=1)
-            self.facts_["largest_sum_of_a_models_coefficients"] = float(np.abs(sums).max())
+            self.facts_["largest_sum_of_a_models_coefficients"] = float(
+                np.abs(sums).max()
+            )
 
     def _report(self, table: LinearTable, alphas, losses: Losses, step: int) -> None:
         low = alphas[step] == alphas[0]
         edge = self.alpha is None and bool(low or step == len(alphas) - 1)
         folds = 0 if table.groups is None else len(set(table.folds(self.random_state)))
-        every = "each group left out" if folds == len(table.names) else f"{folds} folds of groups"
+        every = (
+            "each group left out"
+            if folds == len(table.names)
+            else f"{folds} folds of groups"
+        )
         self.facts_ |= {
             "alpha": float(alphas[step]),
             "relative_alpha": float(alphas[step] / table.unit),
@@ -268,7 +313,9 @@ class Ridge(Learner):
         columns = reduce(self.layout_, X, self.facts_["features"])
         table = LinearTable.of(columns, y, self.predict(X), weight)
         alpha = np.array([ADAPT_CLIPS * self.spread_ * len(self.coef_)])
-        path = RidgePath.of(table.gram(), LEVEL_CLIPS / alpha[0] if self.spread_ > 0 else 0.0)
+        path = RidgePath.of(
+            table.gram(), LEVEL_CLIPS / alpha[0] if self.spread_ > 0 else 0.0
+        )
         if self.spread_ > 0:
             adapted.coef_ = self.coef_ + table.back @ path.coef(alpha)[0, :, 0]
         adapted.intercept_ = self.intercept_ + float(path.intercept(alpha)[0, 0])
@@ -281,15 +328,27 @@ class Ridge(Learner):
         if self.penalty == "to_mean" and self.facts_["features"] != "bins":
             coef[:, 0] += 1 / len(coef)
         weights = np.abs(coef).sum(axis=1).tolist()
-        return self.facts_ | {"weight_of": dict(zip(self.layout_.models, weights, strict=True))}
+        return self.facts_ | {
+            "weight_of": dict(zip(self.layout_.models, weights, strict=True))
+        }
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Coefficients, intercept and spread."""
-        return {"coef": self.coef_, "intercept": np.array([self.intercept_]), "spread": np.array([self.spread_])}
+        return {
+            "coef": self.coef_,
+            "intercept": np.array([self.intercept_]),
+            "spread": np.array([self.spread_]),
+        }
 
     def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
         reduction = self.facts_.get("features")
         if reduction not in REDUCTIONS or self.penalty not in PENALTIES:
-            raise DamagedArtifact(f"The stored ridge has features '{reduction}' and penalty '{self.penalty}'.")
-        self.coef_ = stored(arrays, "coef", (len(self.layout_.models) * width(self.layout_, reduction),))
-        self.intercept_, self.spread_ = (float(stored(arrays, name, (1,))[0]) for name in ("intercept", "spread"))
+            raise DamagedArtifact(
+                f"The stored ridge has features '{reduction}' and penalty '{self.penalty}'."
+            )
+        self.coef_ = stored(
+            arrays, "coef", (len(self.layout_.models) * width(self.layout_, reduction),)
+        )
+        self.intercept_, self.spread_ = (
+            float(stored(arrays, name, (1,))[0]) for name in ("intercept", "spread")
+        )

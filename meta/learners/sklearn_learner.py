@@ -39,16 +39,23 @@ class Wrapped(Learner):
         """
         X, y, weight, _ = checked(layout, X, y, sample_weight, groups, self.missing)
         self.layout_ = layout
-        self.facts_, self.warnings_ = {"n": len(X), "estimator": repr(self.estimator)}, []
+        self.facts_, self.warnings_ = (
+            {"n": len(X), "estimator": repr(self.estimator)},
+            [],
+        )
         options = {}
-        if sample_weight is not None and has_fit_parameter(self.estimator, "sample_weight"):
+        if sample_weight is not None and has_fit_parameter(
+            self.estimator, "sample_weight"
+        ):
             options["sample_weight"] = weight
         elif (weight != np.round(weight)).any():
             raise UsageError(
                 f"{type(self.estimator).__name__} takes no sample weights; only whole ones can stand for repeated rows."
             )
         else:
-            X, y = (np.repeat(values, weight.astype(np.int64), axis=0) for values in (X, y))
+            X, y = (
+                np.repeat(values, weight.astype(np.int64), axis=0) for values in (X, y)
+            )
         self.estimator_ = clone(self.estimator).fit(X, y, **options)
         return self
 
@@ -85,4 +92,6 @@ def sklearn_regressor(name: str) -> RegressorMixin:
     try:
         return kind()
     except TypeError as error:
-        raise UsageError(f"{name} cannot be built by name ({error}); pass an instance.") from error
+        raise UsageError(
+            f"{name} cannot be built by name ({error}); pass an instance."
+        ) from error

@@ -37,7 +37,9 @@ class Combiner(Learner):
 
     def fit(self, X, y, layout: Layout, sample_weight=None, groups=None) -> Combiner:
         """Find the weights; see `Learner.fit`."""
-        X, y, weight, groups = checked(layout, X, y, sample_weight, groups, self.missing)
+        X, y, weight, groups = checked(
+            layout, X, y, sample_weight, groups, self.missing
+        )
         self.layout_, self.warnings_ = layout, []
         self.weights_, facts = self._weigh(X, y, weight, groups)
         self.facts_ = {"n": len(X)} | facts
@@ -55,11 +57,17 @@ class Combiner(Learner):
     def _complete(self, X) -> tuple[np.ndarray, np.ndarray]:
         """Features without gaps, and the weights of each row, 0 for models that were missing."""
         whole = features(self.layout_, X, self.missing)
-        return whole, present_weights(self.weights_, present_models(self.layout_, np.asarray(X, dtype=np.float64)))
+        return whole, present_weights(
+            self.weights_, present_models(self.layout_, np.asarray(X, dtype=np.float64))
+        )
 
     def describe(self) -> dict[str, Any]:
         """Facts about the fit, and the weight of each model."""
-        return self.facts_ | {"weight_of": dict(zip(self.layout_.models, self.weights_.tolist(), strict=True))}
+        return self.facts_ | {
+            "weight_of": dict(
+                zip(self.layout_.models, self.weights_.tolist(), strict=True)
+            )
+        }
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """The weights."""
@@ -68,7 +76,9 @@ class Combiner(Learner):
     def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
         self.weights_ = stored(arrays, "weights", (len(self.layout_.models),))
         if (self.weights_ < 0).any() or abs(self.weights_.sum() - 1) > 1e-9:
-            raise DamagedArtifact("The stored learner is damaged: 'weights' are negative or do not sum to 1.")
+            raise DamagedArtifact(
+                "The stored learner is damaged: 'weights' are negative or do not sum to 1."
+            )
 
 
 class Mean(Combiner):
@@ -90,10 +100,16 @@ class Best(Combiner):
         errors = np.average(squares, axis=0, weights=weight)
         if groups is not None:
             _, code = np.unique(groups, return_inverse=True)
-            errors = np.average(squares, axis=0, weights=weight / np.bincount(code, weights=weight)[code])
+            errors = np.average(
+                squares,
+                axis=0,
+                weights=weight / np.bincount(code, weights=weight)[code],
+            )
         chosen = int(np.argmin(np.round(errors, 12)))
         facts = {"model": self.layout_.models[chosen], "error": float(errors[chosen])}
-        return np.eye(len(errors))[chosen], facts | {"counted_by": "clip" if groups is None else "group"}
+        return np.eye(len(errors))[chosen], facts | {
+            "counted_by": "clip" if groups is None else "group"
+        }
 
 
 class Simplex(Combiner):

@@ -75,11 +75,21 @@ class Gram:
         X, y = np.asarray(X), np.asarray(y)
         y = y[:, None] if y.ndim == 1 else y
         if X.ndim != 2 or y.ndim != 2 or len(X) != len(y):
-            raise UsageError(f"Expected features (n, p) and scores (n, t); got shapes {X.shape} and {y.shape}.")
-        weight = np.ones(len(X)) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
-        groups = np.full(len(X), "") if groups is None else np.asarray(groups).astype(str)
+            raise UsageError(
+                f"Expected features (n, p) and scores (n, t); got shapes {X.shape} and {y.shape}."
+            )
+        weight = (
+            np.ones(len(X))
+            if sample_weight is None
+            else np.asarray(sample_weight, dtype=np.float64)
+        )
+        groups = (
+            np.full(len(X), "") if groups is None else np.asarray(groups).astype(str)
+        )
         if weight.shape != (len(X),) or groups.shape != weight.shape:
-            raise UsageError(f"{len(X)} rows need as many weights and groups; got {weight.shape}, {groups.shape}.")
+            raise UsageError(
+                f"{len(X)} rows need as many weights and groups; got {weight.shape}, {groups.shape}."
+            )
         codes, names = pd.factorize(groups)
         if not (weight > 0).all():
             kept = weight != 0
@@ -128,25 +138,49 @@ class Gram:
         total, numeric = _Sums(len(features), len(targets), None), [*features, *targets]
         columns = [*numeric, *(name for name in (group, weight) if name is not None)]
         try:
-            parquet = pq.ParquetFile(path, pre_buffer=False, page_checksum_verification=True)
+            parquet = pq.ParquetFile(
+                path, pre_buffer=False, page_checksum_verification=True
+            )
             with parquet as file, threadpool_limits(1, "blas"):
-                missing = [name for name in columns if name not in file.schema_arrow.names]
+                missing = [
+                    name for name in columns if name not in file.schema_arrow.names
+                ]
                 if missing:
-                    raise UsageError(f"{path} has no column {some(missing)}; it has {some(file.schema_arrow.names)}.")
+                    raise UsageError(
+                        f"{path} has no column {some(missing)}; it has {some(file.schema_arrow.names)}."
+                    )
                 for batch in _ahead(file.iter_batches(CHUNK_ROWS, row_groups, columns)):
-                    w = np.ones(len(batch)) if weight is None else batch.column(weight).to_numpy(zero_copy_only=False)
+                    w = (
+                        np.ones(len(batch))
+                        if weight is None
+                        else batch.column(weight).to_numpy(zero_copy_only=False)
+                    )
                     codes, names = np.zeros(len(batch), dtype=np.int64), [""]
                     if group is not None:
-                        encoded = batch.column(group).cast(pa.string()).fill_null("").dictionary_encode()
-                        codes, names = encoded.indices.to_numpy(), encoded.dictionary.to_pylist()
+                        encoded = (
+                            batch.column(group)
+                            .cast(pa.string())
+                            .fill_null("")
+                            .dictionary_encode()
+                        )
+                        codes, names = (
+                            encoded.indices.to_numpy(),
+                            encoded.dictionary.to_pylist(),
+                        )
                     rows = np.argsort(codes, kind="stable")
                     rows = rows[w[rows] != 0]
                     Z = np.empty((len(numeric), len(rows)))
-                    for values, name in zip(Z, numeric, strict=True):  # a column at a time: it stays in the cache
-                        values[:] = batch.column(name).to_numpy(zero_copy_only=False)[rows]
+                    for values, name in zip(
+                        Z, numeric, strict=True
+                    ):  # a column at a time: it stays in the cache
+                        values[:] = batch.column(name).to_numpy(zero_copy_only=False)[
+                            rows
+                        ]
                     total.add(Z.T, w[rows].astype(np.float64), codes[rows], names)
         except (pa.ArrowException, OSError) as error:
-            raise DamagedArtifact(f"{path} is not a readable Parquet table ({error}).") from error
+            raise DamagedArtifact(
+                f"{path} is not a readable Parquet table ({error})."
+            ) from error
         return total.gram()
 
     @property
@@ -167,9 +201,15 @@ class Gram:
             when a block of `other` has no name or more rows than here.
         """
         held = dict(zip(self.names, self.rows.tolist(), strict=True))
-        extra = [name for name, n in zip(other.names, other.rows.tolist(), strict=True) if n > held.get(name, 0)]
+        extra = [
+            name
+            for name, n in zip(other.names, other.rows.tolist(), strict=True)
+            if n > held.get(name, 0)
+        ]
         if extra:
-            raise UsageError(f"Blocks {some(extra)} have fewer rows than are to be taken away; were they ever added?")
+            raise UsageError(
+                f"Blocks {some(extra)} have fewer rows than are to be taken away; were they ever added?"
+            )
         merged = self._merged(other, -1)
         return merged._pick(np.flatnonzero(merged.rows))
 
@@ -181,7 +221,9 @@ class Gram:
             )
         other = other.shifted(self.shift)
         names = tuple(dict.fromkeys(self.names + other.names))
-        here, there = ([names.index(name) for name in gram.names] for gram in (self, other))
+        here, there = (
+            [names.index(name) for name in gram.names] for gram in (self, other)
+        )
         fields = {}
         for field in ("rows", "weight", "sums", "outer"):
             mine, theirs = getattr(self, field), getattr(other, field)
@@ -196,33 +238,49 @@ class Gram:
         if not move.any():
             return self
         cross = self.sums[:, :, None] * move
-        outer = self.outer + cross + cross.transpose(0, 2, 1) + self.weight[:, None, None] * np.outer(move, move)
+        outer = (
+            self.outer
+            + cross
+            + cross.transpose(0, 2, 1)
+            + self.weight[:, None, None] * np.outer(move, move)
+        )
         sums = self.sums + self.weight[:, None] * move
-        return replace(self, shift=np.asarray(shift, dtype=np.float64), sums=sums, outer=outer)
+        return replace(
+            self, shift=np.asarray(shift, dtype=np.float64), sums=sums, outer=outer
+        )
 
     def select(self, names: Iterable[str]) -> Gram:
         """The blocks of these names, in their order."""
         names = list(names)
         unknown = [name for name in names if name not in self.names]
         if unknown:
-            raise UsageError(f"No block is called {some(unknown)}; there are {some(self.names)}.")
+            raise UsageError(
+                f"No block is called {some(unknown)}; there are {some(self.names)}."
+            )
         return self._pick([self.names.index(name) for name in names])
 
     def without(self, names: Iterable[str]) -> Gram:
         """All blocks but those of these names."""
         dropped = set(self.select(names).names)
-        return self._pick([k for k, name in enumerate(self.names) if name not in dropped])
+        return self._pick(
+            [k for k, name in enumerate(self.names) if name not in dropped]
+        )
 
     def _pick(self, which) -> Gram:
         which = np.asarray(which, dtype=np.int64)
-        fields = {field: getattr(self, field)[which] for field in ("rows", "weight", "sums", "outer")}
+        fields = {
+            field: getattr(self, field)[which]
+            for field in ("rows", "weight", "sums", "outer")
+        }
         return replace(self, names=tuple(self.names[k] for k in which), **fields)
 
     def regrouped(self, names: Sequence[str]) -> Gram:
         """Blocks added up under new names, one per block of now: folds of systems from systems."""
         codes, found = pd.factorize(np.asarray(names).astype(str))
         if len(codes) != len(self.names):
-            raise UsageError(f"{len(self.names)} blocks need as many new names; got {len(codes)}.")
+            raise UsageError(
+                f"{len(self.names)} blocks need as many new names; got {len(codes)}."
+            )
         fields = {}
         for field in ("rows", "weight", "sums", "outer"):
             mine = getattr(self, field)
@@ -239,32 +297,61 @@ class Gram:
         features = np.arange(self.n_features)[columns]
         kept = np.r_[features, np.arange(self.n_features, len(self.shift))]
         outer = self.outer[:, kept[:, None], kept]
-        return replace(self, shift=self.shift[kept], sums=self.sums[:, kept], outer=outer)
+        return replace(
+            self, shift=self.shift[kept], sums=self.sums[:, kept], outer=outer
+        )
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Named arrays for safetensors; the names of the blocks as bytes of JSON."""
         names = np.frombuffer(to_json(list(self.names)), dtype=np.uint8)
-        fields = {field: getattr(self, field) for field in ("shift", "rows", "weight", "sums", "outer")}
+        fields = {
+            field: getattr(self, field)
+            for field in ("shift", "rows", "weight", "sums", "outer")
+        }
         return fields | {"n_targets": np.array([self.n_targets]), "names": names}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Gram:
         """What `to_arrays` gave; DamagedArtifact when arrays are missing, of wrong shape, or cannot be such sums."""
         try:
-            names = tuple(map(str, from_json(arrays["names"].tobytes(), "names of blocks")))
+            names = tuple(
+                map(str, from_json(arrays["names"].tobytes(), "names of blocks"))
+            )
             (t,) = arrays["n_targets"].tolist()
-            fields = {field: arrays[field] for field in ("shift", "rows", "weight", "sums", "outer")}
+            fields = {
+                field: arrays[field]
+                for field in ("shift", "rows", "weight", "sums", "outer")
+            }
             (q,), B = fields["shift"].shape, len(names)
-            shapes = {"shift": (q,), "rows": (B,), "weight": (B,), "sums": (B, q), "outer": (B, q, q)}
+            shapes = {
+                "shift": (q,),
+                "rows": (B,),
+                "weight": (B,),
+                "sums": (B, q),
+                "outer": (B, q, q),
+            }
             for field, array in fields.items():
                 kind = np.int64 if field == "rows" else np.float64
-                if array.shape != shapes[field] or array.dtype != kind or not np.isfinite(array).all():
-                    raise ValueError(f"'{field}' is not a finite {kind.__name__} array of shape {shapes[field]}")
-            if len(set(names)) != B or not 0 < t <= q or (fields["rows"] < 0).any() or (fields["weight"] < 0).any():
+                if (
+                    array.shape != shapes[field]
+                    or array.dtype != kind
+                    or not np.isfinite(array).all()
+                ):
+                    raise ValueError(
+                        f"'{field}' is not a finite {kind.__name__} array of shape {shapes[field]}"
+                    )
+            if (
+                len(set(names)) != B
+                or not 0 < t <= q
+                or (fields["rows"] < 0).any()
+                or (fields["weight"] < 0).any()
+            ):
                 raise ValueError("names, targets, rows or weights are impossible")
             return cls(names, int(t), **fields)
         except (KeyError, ValueError, TypeError, AttributeError) as error:
-            raise DamagedArtifact(f"The stored Gram blocks are damaged ({error}).") from error
+            raise DamagedArtifact(
+                f"The stored Gram blocks are damaged ({error})."
+            ) from error
 
 
 def _ahead(items: Iterator) -> Iterator:
@@ -294,21 +381,47 @@ class _Sums:
             self.shift = Z.mean(axis=0)
         Z -= self.shift
         starts = np.flatnonzero(np.diff(codes, prepend=-1))
-        for code, first, last in zip(codes[starts], starts, [*starts[1:], len(Z)], strict=True):
-            block = self.blocks.setdefault(str(names[code]), [0, 0.0, np.zeros(self.q), np.zeros((self.q, self.q))])
+        for code, first, last in zip(
+            codes[starts], starts, [*starts[1:], len(Z)], strict=True
+        ):
+            block = self.blocks.setdefault(
+                str(names[code]), [0, 0.0, np.zeros(self.q), np.zeros((self.q, self.q))]
+            )
             rows, w = Z[first:last], weight[first:last]
             root = rows if (w == 1).all() else rows * np.sqrt(w)[:, None]
             block[0] += len(rows)
             block[1] += float(w.sum())
             with np.errstate(invalid="ignore"):
                 block[2] += w @ rows
-            if not np.isfinite(block[2]).all():  # what is not finite in any row is not in the sum
-                raise UsageError("Features and scores must be finite; found NaN or infinity.")
-            block[3] += root.T @ root  # numpy sees one matrix and its own transpose: half the work
+            if not np.isfinite(
+                block[2]
+            ).all():  # what is not finite in any row is not in the sum
+                raise UsageError(
+                    "Features and scores must be finite; found NaN or infinity."
+                )
+            block[3] += (
+                root.T @ root
+            )  # numpy sees one matrix and its own transpose: half the work
 
     def gram(self) -> Gram:
         shift = np.zeros(self.q) if self.shift is None else self.shift
-        columns = list(zip(*self.blocks.values(), strict=True)) or [(), (), np.empty((0, self.q)), ()]
+        columns = list(zip(*self.blocks.values(), strict=True)) or [
+            (),
+            (),
+            np.empty((0, self.q)),
+            (),
+        ]
         outer = np.array(columns[3], dtype=np.float64).reshape(-1, self.q, self.q)
-        rows, weight = np.array(columns[0], dtype=np.int64), np.array(columns[1], dtype=np.float64)
-        return Gram(tuple(self.blocks), self.n_targets, shift, rows, weight, np.array(columns[2]), outer)
+        rows, weight = (
+            np.array(columns[0], dtype=np.int64),
+            np.array(columns[1], dtype=np.float64),
+        )
+        return Gram(
+            tuple(self.blocks),
+            self.n_targets,
+            shift,
+            rows,
+            weight,
+            np.array(columns[2]),
+            outer,
+        )

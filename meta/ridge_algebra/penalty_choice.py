@@ -41,19 +41,33 @@ class Losses:
         penalty that is worse by no more than one standard error of that very difference.
         """
         loss = np.where(np.isnan(self.loss), np.inf, self.loss)
-        best = int(np.flatnonzero(loss <= loss.min() + 1e-12 * np.nan_to_num(np.abs(loss.min())))[-1])
+        best = int(
+            np.flatnonzero(
+                loss <= loss.min() + 1e-12 * np.nan_to_num(np.abs(loss.min()))
+            )[-1]
+        )
         if rule == "min" or self.parts is None:
             return best
-        return int(np.flatnonzero(loss - loss[best] <= self.error_beside(self.parts[:, best]))[-1])
+        return int(
+            np.flatnonzero(loss - loss[best] <= self.error_beside(self.parts[:, best]))[
+                -1
+            ]
+        )
 
     def error_beside(self, reference) -> np.ndarray:
         """Standard error of each loss minus a reference loss, given by its parts (parts,): shape (A,)."""
         difference = self.parts - reference[:, None]
         spread, n = np.nanstd(difference, axis=0), len(difference)
-        return spread * np.sqrt(n - 1) if self.jackknife else spread / np.sqrt(max(n - 1, 1))
+        return (
+            spread * np.sqrt(n - 1)
+            if self.jackknife
+            else spread / np.sqrt(max(n - 1, 1))
+        )
 
 
-def fold_of_groups(groups, weight, columns: int, seed: int, most: int | None = None) -> np.ndarray:
+def fold_of_groups(
+    groups, weight, columns: int, seed: int, most: int | None = None
+) -> np.ndarray:
     """Fold of each row, as text: whole groups, dealt so that folds weigh about the same.
 
     Parameters
@@ -102,13 +116,21 @@ def rank_losses(table, fold, alphas, metric: str, jackknife: bool) -> Losses:
     predicted = np.empty((len(table.names), len(alphas)))
     for name, path in zip(gram.names, left.paths, strict=True):
         held = fold_of_name == name
-        predicted[held] = path.predict(table.means[held], alphas)[:, :, 0] + table.mean_offset[held, None]
-    predicted, truth = np.round(predicted, 10), np.round(table.mean_score, 10)  # as system_means: ties stay ties
+        predicted[held] = (
+            path.predict(table.means[held], alphas)[:, :, 0]
+            + table.mean_offset[held, None]
+        )
+    predicted, truth = (
+        np.round(predicted, 10),
+        np.round(table.mean_score, 10),
+    )  # as system_means: ties stay ties
     loss = np.array([-METRICS[metric](truth, scores) for scores in predicted.T])
     if not jackknife:
         return Losses(loss)
     without = 1.0 - np.eye(len(truth))
-    parts = np.array([-resample(truth, scores, without)[metric] for scores in predicted.T]).T
+    parts = np.array(
+        [-resample(truth, scores, without)[metric] for scores in predicted.T]
+    ).T
     return Losses(loss, parts, jackknife=True)
 
 

@@ -63,13 +63,17 @@ class RidgePath:
         """
         p, (weight, mean, C) = gram.n_features, centred(gram)
         values, vectors = np.linalg.eigh(C[:p, :p])
-        rounding = 1e-28 * weight * np.square(mean[:p]).max(initial=0)  # what constant columns leave
+        rounding = (
+            1e-28 * weight * np.square(mean[:p]).max(initial=0)
+        )  # what constant columns leave
         kept = values > max(CUT * values.max(initial=0), rounding)
         values, vectors = values[kept], vectors[:, kept]
         cross, total = vectors.T @ C[:p, p:], np.diag(C)[p:]
         left = total - (cross**2 / values[:, None]).sum(axis=0)
         left = np.where(left > CUT * total, left, 0.0)
-        return cls(weight, mean[:p], mean[p:], values, vectors, cross, left, intercept_penalty)
+        return cls(
+            weight, mean[:p], mean[p:], values, vectors, cross, left, intercept_penalty
+        )
 
     def coef(self, alphas) -> np.ndarray:
         """Coefficients for penalties (A,), shape (A, p, t); for one penalty per target, shape (1, t): (1, p, t)."""
@@ -77,7 +81,9 @@ class RidgePath:
 
     def intercept(self, alphas) -> np.ndarray:
         """Intercepts, shape (A, t)."""
-        return self._level(alphas) - np.einsum("p,apt->at", self.mean_x, self.coef(alphas))
+        return self._level(alphas) - np.einsum(
+            "p,apt->at", self.mean_x, self.coef(alphas)
+        )
 
     def predict(self, X, alphas) -> np.ndarray:
         """Predictions for rows, or for means of rows, X (n, p): shape (n, A, t)."""
@@ -97,12 +103,29 @@ class RidgePath:
 
     def squared_error(self, gram: Gram, alphas) -> np.ndarray:
         """Weighted sum of squared errors on the rows of other blocks: shape (A, t)."""
-        p, gram = len(self.mean_x), gram.total().shifted(np.concatenate([self.mean_x, self.mean_y]))
+        p, gram = (
+            len(self.mean_x),
+            gram.total().shifted(np.concatenate([self.mean_x, self.mean_y])),
+        )
         sums, outer = gram.sums[0], gram.outer[0]
-        u, off = self._rotated(alphas), self._level(alphas) - self.mean_y  # off is 0 for a free intercept
-        inner, turned = self.vectors.T @ outer[:p, :p] @ self.vectors, self.vectors.T @ outer[:p, p:]
-        error = np.diag(outer)[p:] - 2 * (u * turned).sum(axis=1) + (u * (inner @ u)).sum(axis=1)
-        error += off * (gram.weight[0] * off - 2 * sums[p:] + 2 * np.einsum("r,art->at", sums[:p] @ self.vectors, u))
+        u, off = (
+            self._rotated(alphas),
+            self._level(alphas) - self.mean_y,
+        )  # off is 0 for a free intercept
+        inner, turned = (
+            self.vectors.T @ outer[:p, :p] @ self.vectors,
+            self.vectors.T @ outer[:p, p:],
+        )
+        error = (
+            np.diag(outer)[p:]
+            - 2 * (u * turned).sum(axis=1)
+            + (u * (inner @ u)).sum(axis=1)
+        )
+        error += off * (
+            gram.weight[0] * off
+            - 2 * sums[p:]
+            + 2 * np.einsum("r,art->at", sums[:p] @ self.vectors, u)
+        )
         return np.maximum(error, 0.0)
 
     def gcv(self, alphas) -> np.ndarray:
@@ -112,10 +135,19 @@ class RidgePath:
         numbers; NaN where as many parameters as rows are free.
         """
         alphas = _columns(alphas)
-        shrunk, lost = alphas[:, None] / (self.values[:, None] + alphas[:, None]), 1 - self._kept_level(alphas)
-        free = np.maximum(self.weight - 1 - len(self.values), 0) + lost + shrunk.sum(axis=1)
+        shrunk, lost = (
+            alphas[:, None] / (self.values[:, None] + alphas[:, None]),
+            1 - self._kept_level(alphas),
+        )
+        free = (
+            np.maximum(self.weight - 1 - len(self.values), 0)
+            + lost
+            + shrunk.sum(axis=1)
+        )
         squares = self.left + self.weight * (lost * self.mean_y) ** 2
-        squares = squares + (shrunk**2 * (self.cross**2 / self.values[:, None])).sum(axis=1)
+        squares = squares + (shrunk**2 * (self.cross**2 / self.values[:, None])).sum(
+            axis=1
+        )
         return self.weight * squares / np.where(free > 0, free, np.nan) ** 2
 
     def leave_one_out(self, X, y, alphas, sample_weight=None) -> np.ndarray:
@@ -125,7 +157,11 @@ class RidgePath:
         a penalised one adds what it takes from the mean of the other rows. NaN where nothing else would be left.
         """
         X, y = np.asarray(X), np.asarray(y, dtype=np.float64).reshape(len(X), -1)
-        weight = np.ones(len(X)) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
+        weight = (
+            np.ones(len(X))
+            if sample_weight is None
+            else np.asarray(sample_weight, dtype=np.float64)
+        )
         alphas = _columns(alphas)
         errors = np.empty((len(X), len(alphas), y.shape[1]))
         damped = 1 / (self.values[:, None] + alphas[:, None])  # (A, r, 1 or t)
@@ -133,11 +169,15 @@ class RidgePath:
             part = slice(first, first + CHUNK_ROWS)
             w, turned = weight[part, None, None], (X[part] - self.mean_x) @ self.vectors
             away = 1 - w * (1 / self.weight + np.tensordot(turned**2, damped, (1, 1)))
-            residual = (y[part] - self.mean_y)[:, None] - np.tensordot(turned, self._rotated(alphas), (1, 1))
+            residual = (y[part] - self.mean_y)[:, None] - np.tensordot(
+                turned, self._rotated(alphas), (1, 1)
+            )
             errors[part] = residual / np.where(away > CUT, away, np.nan)
             if self.intercept_penalty:
                 others = self.weight - w
-                mean = (self.weight * self.mean_y - w * y[part, None]) / np.where(others > 0, others, np.nan)
+                mean = (self.weight * self.mean_y - w * y[part, None]) / np.where(
+                    others > 0, others, np.nan
+                )
                 grip = self.intercept_penalty * alphas
                 errors[part] += mean * grip / (others + grip)
         return errors
@@ -153,7 +193,9 @@ def centred(gram: Gram) -> tuple[float, np.ndarray, np.ndarray]:
     """Sum of weights, mean (q,) and centred second moments (q, q) of all blocks together."""
     gram = gram.total()
     if not len(gram.names) or gram.weight[0] <= 0:
-        raise UsageError("No row of positive weight is left to fit on; keep some rows in.")
+        raise UsageError(
+            "No row of positive weight is left to fit on; keep some rows in."
+        )
     weight, mean = float(gram.weight[0]), gram.sums[0] / gram.weight[0]
     return weight, mean + gram.shift, gram.outer[0] - weight * np.outer(mean, mean)
 
@@ -167,7 +209,9 @@ def mean_eigenvalue(gram: Gram, columns: int | None = None) -> float:
     columns : p; None takes that of the blocks, which may be fewer columns that span the same
     """
     p, (_, _, C) = gram.n_features, centred(gram)
-    return max(float(np.trace(C[:p, :p])), 0.0) / max(p if columns is None else columns, 1)
+    return max(float(np.trace(C[:p, :p])), 0.0) / max(
+        p if columns is None else columns, 1
+    )
 
 
 def relative_alphas(gram: Gram, relative=GRID) -> np.ndarray:
@@ -215,7 +259,9 @@ def leave_blocks_out(gram: Gram, alphas, intercept_penalty: float = 0.0) -> Left
         when there is a single block.
     """
     if len(gram.names) < 2:
-        raise UsageError(f"Leaving groups out needs at least 2 of them; got {len(gram.names)}.")
+        raise UsageError(
+            f"Leaving groups out needs at least 2 of them; got {len(gram.names)}."
+        )
     whole, paths, squares = gram.total(), [], []
     for k in range(len(gram.names)):
         held = gram._pick([k]).total()

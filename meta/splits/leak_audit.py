@@ -43,17 +43,26 @@ class Overlap:
     @property
     def by_content(self) -> int:
         """How many are known by their audio alone."""
-        return sum(a != b for a, b in zip(self.clip_ids, self.same_audio_as, strict=True))
+        return sum(
+            a != b for a, b in zip(self.clip_ids, self.same_audio_as, strict=True)
+        )
 
     def __str__(self) -> str:
         pairs = zip(self.clip_ids, self.same_audio_as, strict=True)
-        clips = some(clip if clip == other else f"{clip} (the audio of {other})" for clip, other in pairs)
+        clips = some(
+            clip if clip == other else f"{clip} (the audio of {other})"
+            for clip, other in pairs
+        )
         if self.model == STACK:
             return f"Clips {clips} are in {self.use} and in {self.role}"
         return f"Clips {clips} were used to {SEEN[self.use]} '{self.model}'; {_DOING[self.role]} on them leaks"
 
 
-_DOING = {"meta-training": "meta-training", "meta-validation": "validating", "test": "testing"}
+_DOING = {
+    "meta-training": "meta-training",
+    "meta-validation": "validating",
+    "test": "testing",
+}
 
 
 @dataclass(frozen=True)
@@ -86,13 +95,20 @@ class Audit:
             naming clips, when something leaks and `allow_leak` is False.
         """
         if self.overlaps and not allow_leak:
-            more = f" ({len(self.overlaps) - 1} more such overlaps.)" if len(self.overlaps) > 1 else ""
+            more = (
+                f" ({len(self.overlaps) - 1} more such overlaps.)"
+                if len(self.overlaps) > 1
+                else ""
+            )
             raise UsageError(f"{self.overlaps[0]}. Pass clips of another split.{more}")
         return [self._mark(overlap) for overlap in self.overlaps]
 
     @staticmethod
     def _mark(overlap: Overlap) -> str:
-        n, known = len(overlap.clip_ids), f", {overlap.by_content} by their audio" if overlap.by_content else ""
+        n, known = (
+            len(overlap.clip_ids),
+            f", {overlap.by_content} by their audio" if overlap.by_content else "",
+        )
         clips = f"leaky: {n} clip{'s' if n > 1 else ''} of {overlap.role}"
         if overlap.model == STACK:
             return f"{clips} {'is' if n == 1 else 'are'} in {overlap.use} too{known}"
@@ -111,8 +127,15 @@ class Audit:
             }
             for overlap in self.overlaps
         ]
-        facts = {"leaks": bool(overlaps), "overlaps": overlaps, "unlisted": list(self.unlisted)}
-        return facts | {"unhashed": self.unhashed, "counts": {name: dict(of) for name, of in self.counts.items()}}
+        facts = {
+            "leaks": bool(overlaps),
+            "overlaps": overlaps,
+            "unlisted": list(self.unlisted),
+        }
+        return facts | {
+            "unhashed": self.unhashed,
+            "counts": {name: dict(of) for name, of in self.counts.items()},
+        }
 
 
 def audit(
@@ -145,23 +168,46 @@ def audit(
     earlier |= {(table.model, "selection"): table.selected_on for table in tables}
     overlaps = []
     for (model, use), seen in earlier.items():
-        overlaps += [_overlap(model, use, seen, role, clips, contents) for role, clips in later.items()]
+        overlaps += [
+            _overlap(model, use, seen, role, clips, contents)
+            for role, clips in later.items()
+        ]
     for k, role in enumerate(later):
-        overlaps += [_overlap(STACK, before, later[before], role, later[role], contents) for before in list(later)[:k]]
+        overlaps += [
+            _overlap(STACK, before, later[before], role, later[role], contents)
+            for before in list(later)[:k]
+        ]
     counts: dict[str, dict[str, int]] = {}
-    for (model, use), seen in [*earlier.items(), *(((STACK, role), clips) for role, clips in later.items())]:
+    for (model, use), seen in [
+        *earlier.items(),
+        *(((STACK, role), clips) for role, clips in later.items()),
+    ]:
         counts.setdefault(model, {})[use] = len(set(seen))
     clips = set().union(*earlier.values(), *later.values())
-    unlisted = tuple(table.model for table in tables if not table.trained_on and not table.selected_on)
+    unlisted = tuple(
+        table.model
+        for table in tables
+        if not table.trained_on and not table.selected_on
+    )
     unhashed = sum(contents.get(clip) is None for clip in clips)
-    return Audit(tuple(overlap for overlap in overlaps if overlap.clip_ids), unlisted, unhashed, counts)
+    return Audit(
+        tuple(overlap for overlap in overlaps if overlap.clip_ids),
+        unlisted,
+        unhashed,
+        counts,
+    )
 
 
-def _overlap(model: str, use: str, seen: Iterable[str], role: str, clips: Sequence[str], contents) -> Overlap:
+def _overlap(
+    model: str, use: str, seen: Iterable[str], role: str, clips: Sequence[str], contents
+) -> Overlap:
     seen, audio = set(seen), {}
     for clip in sorted(seen):
         audio.setdefault(contents.get(clip), clip)
     audio.pop(None, None)
-    found = {clip: clip if clip in seen else audio.get(contents.get(clip)) for clip in dict.fromkeys(clips)}
+    found = {
+        clip: clip if clip in seen else audio.get(contents.get(clip))
+        for clip in dict.fromkeys(clips)
+    }
     again = {clip: other for clip, other in found.items() if other is not None}
     return Overlap(model, use, role, tuple(again), tuple(again.values()))

@@ -30,7 +30,9 @@ def check_meta_rows(system_ids: Sequence[str], what: str = "labelled clips") -> 
     """
     systems = [str(name) for name in system_ids]
     if len(systems) < MIN_ROWS:
-        raise UsageError(f"A stack needs at least {MIN_ROWS} {what}; got {len(systems)}. Label more clips.")
+        raise UsageError(
+            f"A stack needs at least {MIN_ROWS} {what}; got {len(systems)}. Label more clips."
+        )
     if len(set(systems)) == 1 and systems[0]:
         raise UsageError(
             f"The {len(systems)} {what} are of one system ('{systems[0]}'); system-level correlations need at least 2. "
@@ -39,7 +41,11 @@ def check_meta_rows(system_ids: Sequence[str], what: str = "labelled clips") -> 
 
 
 def meta_split(
-    system_ids: Sequence[str], scores, validation: float = 0.4, seed: int = 0, groups: Sequence[str] | None = None
+    system_ids: Sequence[str],
+    scores,
+    validation: float = 0.4,
+    seed: int = 0,
+    groups: Sequence[str] | None = None,
 ) -> np.ndarray:
     """Which rows are meta-validation (DORA-MOS, section III.D: 60/40, there at random).
 
@@ -63,7 +69,12 @@ def meta_split(
     return stratified_holdout(system_ids, scores, validation, seed, groups=groups)
 
 
-def meta_folds(system_ids: Sequence[str], scores, seed: int = 0, groups: Sequence[str] | None = None) -> np.ndarray:
+def meta_folds(
+    system_ids: Sequence[str],
+    scores,
+    seed: int = 0,
+    groups: Sequence[str] | None = None,
+) -> np.ndarray:
     """Fold of each row, balanced as `meta_split`: 5 folds, or as many as there are rows (or groups) when fewer.
 
     Parameters
@@ -85,4 +96,6 @@ def meta_folds(system_ids: Sequence[str], scores, seed: int = 0, groups: Sequenc
 
 def count_groups(groups: Sequence[str]) -> int:
     """Number of different groups, a missing name being one of them."""
-    return len(pd.factorize(np.array(list(groups), dtype=object), use_na_sentinel=False)[1])
+    return len(
+        pd.factorize(np.array(list(groups), dtype=object), use_na_sentinel=False)[1]
+    )

@@ -53,7 +53,9 @@ class Calibration:
     sigma = 0.0
 
     @classmethod
-    def fit(cls, scores, truth, bins: ScoreBins, groups: Sequence[str] | None = None) -> Calibration:
+    def fit(
+        cls, scores, truth, bins: ScoreBins, groups: Sequence[str] | None = None
+    ) -> Calibration:
         """Learn from rows that the learner was not fitted on.
 
         Parameters
@@ -70,13 +72,19 @@ class Calibration:
             when shapes disagree, a score is not finite, a truth is off the scale, or there is no row.
         """
         scores, truth = _score_list(scores, bins), np.asarray(truth, dtype=np.float64)
-        if not len(scores) or truth.shape != scores.shape or (groups is not None and len(groups) != len(truth)):
+        if (
+            not len(scores)
+            or truth.shape != scores.shape
+            or (groups is not None and len(groups) != len(truth))
+        ):
             raise UsageError(
                 f"Calibration takes as many truths (and groups) as scores, at least one; got {len(scores)} scores and "
                 f"truths of shape {truth.shape}."
             )
         if not ((truth >= bins.low) & (truth <= bins.high)).all():
-            raise UsageError(f"A truth is NaN or off the scale {bins.low}..{bins.high}; leave unlabelled clips out.")
+            raise UsageError(
+                f"A truth is NaN or off the scale {bins.low}..{bins.high}; leave unlabelled clips out."
+            )
         names = None if groups is None else tuple(str(group) for group in groups)
         line = _worthwhile_line(scores, truth, bins)
         if line is None:
@@ -104,7 +112,9 @@ class Calibration:
         means : float64 array of shape (n,), on the scale
         """
         scores = _score_list(scores, self.bins)
-        return np.clip(self.intercept + self.slope * scores, self.bins.low, self.bins.high)
+        return np.clip(
+            self.intercept + self.slope * scores, self.bins.low, self.bins.high
+        )
 
     def interval(
         self, scores, level: float = 0.9, groups: Sequence[str] | None = None
@@ -131,23 +141,33 @@ class Calibration:
             when `level` is not between 0 and 1, a score is not finite, or there is another number of groups.
         """
         if not 0 < level < 1:
-            raise UsageError(f"The interval's level must lie between 0 and 1; got {level}.")
+            raise UsageError(
+                f"The interval's level must lie between 0 and 1; got {level}."
+            )
         middle = self.expected(scores)
-        below, above = (np.full(len(middle), bound) for bound in _bounds(self.residuals, level))
+        below, above = (
+            np.full(len(middle), bound) for bound in _bounds(self.residuals, level)
+        )
         if groups is not None:
             names = np.array([str(group) for group in groups], dtype=object)
             if len(names) != len(middle):
-                raise UsageError(f"{len(names)} groups for {len(middle)} scores; give one per score.")
+                raise UsageError(
+                    f"{len(names)} groups for {len(middle)} scores; give one per score."
+                )
             for name in self.own_groups & set(names):
                 here = names == name
-                below[here], above[here] = _bounds(self.residuals[np.array(self.groups, dtype=object) == name], level)
+                below[here], above[here] = _bounds(
+                    self.residuals[np.array(self.groups, dtype=object) == name], level
+                )
         low, high = self.bins.low, self.bins.high
         return np.clip(middle + below, low, high), np.clip(middle + above, low, high)
 
     @cached_property
     def own_groups(self) -> set[str]:
         """Groups with enough rows for intervals of their own."""
-        names, counts = np.unique(np.array(self.groups or (), dtype=str), return_counts=True)
+        names, counts = np.unique(
+            np.array(self.groups or (), dtype=str), return_counts=True
+        )
         return set(names[counts >= MIN_ROWS].tolist())
 
     def distribution(self, scores) -> np.ndarray:
@@ -167,7 +187,9 @@ class Calibration:
         distributions : float64 array of shape (n, bins), rows sum to 1
         """
         table = self._table
-        row = np.interp(self.expected(scores), self.bins.expected(table), np.arange(len(table)))
+        row = np.interp(
+            self.expected(scores), self.bins.expected(table), np.arange(len(table))
+        )
         below = np.minimum(row.astype(int), len(table) - 2)
         share = (row - below)[:, None]
         return (1 - share) * table[below] + share * table[below + 1]
@@ -182,29 +204,45 @@ class Calibration:
         """
         bins, n = self.bins, len(self.residuals)
         step = bins.width / STEPS
-        locations = np.linspace(bins.low, bins.high, round((bins.high - bins.low) / step) + 1)
+        locations = np.linspace(
+            bins.low, bins.high, round((bins.high - bins.low) / step) + 1
+        )
         edges = (bins.centers[1:] + bins.centers[:-1]) / 2
         centred = self.residuals - self.residuals.mean()
         spread = max(centred.std(), bins.width / 2)
         kernel = np.clip(1.06 * spread * n**-0.2, bins.width / 2, spread)
         away = step * np.arange(-len(locations), len(locations) + 1)
-        below = special.ndtr((away[:, None] - centred * np.sqrt(1 - (kernel / spread) ** 2)) / kernel).mean(axis=1)
+        below = special.ndtr(
+            (away[:, None] - centred * np.sqrt(1 - (kernel / spread) ** 2)) / kernel
+        ).mean(axis=1)
         below = (n * below + special.ndtr(2 * away / (bins.high - bins.low))) / (n + 1)
-        below = below[np.rint((edges - locations[:, None]) / step).astype(int) + len(locations)]
+        below = below[
+            np.rint((edges - locations[:, None]) / step).astype(int) + len(locations)
+        ]
         return np.diff(below, axis=1, prepend=0, append=1)
 
     def describe(self) -> dict[str, Any]:
         """Facts for a report: rows, width, the line of `expected`, and how many groups stand on their own."""
-        facts = {"n": len(self.residuals), "rms": self.rms, "slope": self.slope, "intercept": self.intercept}
+        facts = {
+            "n": len(self.residuals),
+            "rms": self.rms,
+            "slope": self.slope,
+            "intercept": self.intercept,
+        }
         if self.groups is not None:
-            facts |= {"groups": len(set(self.groups)), "groups_with_own_intervals": sorted(self.own_groups)}
+            facts |= {
+                "groups": len(set(self.groups)),
+                "groups_with_own_intervals": sorted(self.own_groups),
+            }
         return facts
 
     def warnings(self) -> list[str]:
         """What a reader of the intervals should know, as sentences."""
         found, n = [], len(self.residuals)
         if n < 19:
-            found.append(f"intervals are learnt from {n} clips; those of 90 % need 19 to tell both tails apart.")
+            found.append(
+                f"intervals are learnt from {n} clips; those of 90 % need 19 to tell both tails apart."
+            )
         if (self.slope, self.intercept) != (1, 0):
             found.append(
                 f"scores are off on average; intervals and distributions stand around {self.intercept:.2f} + "
@@ -228,7 +266,9 @@ class Calibration:
         return facts, {"residuals": self.residuals}
 
     @classmethod
-    def from_state(cls, facts: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Calibration:
+    def from_state(
+        cls, facts: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
+    ) -> Calibration:
         """A calibration that answers as the saved one did, bit for bit.
 
         Raises
@@ -238,22 +278,44 @@ class Calibration:
         """
         try:
             bins, groups = ScoreBins(**facts["bins"]), facts["groups"]
-            residuals, line = np.asarray(arrays["residuals"]), (float(facts["slope"]), float(facts["intercept"]))
-            if residuals.dtype != np.float64 or residuals.ndim != 1 or not len(residuals):
-                raise ValueError(f"residuals are {residuals.dtype} of shape {residuals.shape}")
-            if not (np.abs(residuals) <= bins.high - bins.low).all() or not np.isfinite(line).all() or line[0] <= 0:
+            residuals, line = (
+                np.asarray(arrays["residuals"]),
+                (float(facts["slope"]), float(facts["intercept"])),
+            )
+            if (
+                residuals.dtype != np.float64
+                or residuals.ndim != 1
+                or not len(residuals)
+            ):
+                raise ValueError(
+                    f"residuals are {residuals.dtype} of shape {residuals.shape}"
+                )
+            if (
+                not (np.abs(residuals) <= bins.high - bins.low).all()
+                or not np.isfinite(line).all()
+                or line[0] <= 0
+            ):
                 raise ValueError("residuals or the line are impossible on this scale")
-            if groups is not None and not (len(groups) == len(residuals) and all(isinstance(g, str) for g in groups)):
+            if groups is not None and not (
+                len(groups) == len(residuals)
+                and all(isinstance(g, str) for g in groups)
+            ):
                 raise ValueError("groups and residuals disagree")
-            return cls(bins, residuals, None if groups is None else tuple(groups), *line)
+            return cls(
+                bins, residuals, None if groups is None else tuple(groups), *line
+            )
         except (KeyError, TypeError, ValueError) as error:
-            raise DamagedArtifact(f"The stored calibration is damaged ({error!r}).") from error
+            raise DamagedArtifact(
+                f"The stored calibration is damaged ({error!r})."
+            ) from error
 
 
 def _bounds(residuals: np.ndarray, level: float) -> tuple[float, float]:
     """Least and largest residual of the interval: of n + 1 ranks, equally likely for a new one, it holds the share."""
     n = len(residuals)
-    outside = int(np.floor((n + 1) * (1 - level) + 1e-9))  # n + 1 less the ceil((n + 1) * level) ranks inside
+    outside = int(
+        np.floor((n + 1) * (1 - level) + 1e-9)
+    )  # n + 1 less the ceil((n + 1) * level) ranks inside
     if outside < 2:
         reach = np.abs(residuals).max() if outside else np.inf
         return -reach, reach
@@ -261,7 +323,9 @@ def _bounds(residuals: np.ndarray, level: float) -> tuple[float, float]:
     return ordered[under - 1], ordered[n - (outside - under)]
 
 
-def _worthwhile_line(scores, truth, bins: ScoreBins) -> tuple[float, float, np.ndarray] | None:
+def _worthwhile_line(
+    scores, truth, bins: ScoreBins
+) -> tuple[float, float, np.ndarray] | None:
     """Slope, intercept and leave-one-out scores of truth on score; None where the score itself does about as well."""
     n, apart = len(scores), scores - scores.mean()
     if n < MIN_ROWS or not apart.any():
@@ -280,5 +344,7 @@ def _worthwhile_line(scores, truth, bins: ScoreBins) -> tuple[float, float, np.n
 def _score_list(scores, bins: ScoreBins) -> np.ndarray:
     scores = np.asarray(scores, dtype=np.float64)
     if scores.ndim != 1 or not np.isfinite(scores).all():
-        raise UsageError(f"Scores to calibrate are a list of finite numbers; got shape {scores.shape}, or NaN in it.")
+        raise UsageError(
+            f"Scores to calibrate are a list of finite numbers; got shape {scores.shape}, or NaN in it."
+        )
     return np.clip(scores, bins.low, bins.high)

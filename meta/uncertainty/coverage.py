@@ -12,7 +12,13 @@ import pandas as pd
 
 from base_models.bins import SOFTEN_SIGMA
 from meta.uncertainty.calibration import Calibration
-from meta.uncertainty.distribution_scores import coverage, crps, log_score, pit_histogram, ranked_probability_score
+from meta.uncertainty.distribution_scores import (
+    coverage,
+    crps,
+    log_score,
+    pit_histogram,
+    ranked_probability_score,
+)
 
 LEVELS = (0.5, 0.8, 0.9, 0.95)
 """Levels at which coverage is reported."""
@@ -54,7 +60,10 @@ def calibration_report(
     measures = {"crps": crps, "rps": ranked_probability_score, "log_score": log_score}
     lines = [
         {"model": name}
-        | {measure: float(function(given, truth, bins).mean()) for measure, function in measures.items()}
+        | {
+            measure: float(function(given, truth, bins).mean())
+            for measure, function in measures.items()
+        }
         for name, given in compared.items()
     ]
     return {
@@ -65,7 +74,11 @@ def calibration_report(
 
 
 def coverage_table(
-    calibration: Calibration, scores, truth, system_ids: Sequence[str] | None = None, by_group: bool = False
+    calibration: Calibration,
+    scores,
+    truth,
+    system_ids: Sequence[str] | None = None,
+    by_group: bool = False,
 ) -> pd.DataFrame:
     """Share of truths that intervals hold, promised and kept, with the systems that fare worst and best.
 
@@ -84,9 +97,19 @@ def coverage_table(
         line = {"level": level} | coverage(truth, *bounds, system_ids)
         systems = line.pop("per_group", None)
         if systems is not None:
-            worst, best = systems.loc[systems["share_high"].idxmin()], systems.loc[systems["share_low"].idxmax()]
-            line |= {"worst": worst["group"], "worst_share": worst["share"], "best": best["group"]}
-            line |= {"best_share": best["share"], "below": int((systems["share_high"] < level).sum())}
+            worst, best = (
+                systems.loc[systems["share_high"].idxmin()],
+                systems.loc[systems["share_low"].idxmax()],
+            )
+            line |= {
+                "worst": worst["group"],
+                "worst_share": worst["share"],
+                "best": best["group"],
+            }
+            line |= {
+                "best_share": best["share"],
+                "below": int((systems["share_high"] < level).sum()),
+            }
         lines.append(line)
     order = ["level", "share", "share_low", "share_high", "mean_width", "n"]
     table = pd.DataFrame(lines)

@@ -35,7 +35,9 @@ def place(truth, bins: ScoreBins) -> np.ndarray:
            [0.8, 0.2, 0. , 0. ],
            [0.5, 0.5, 0. , 0. ]])
     """
-    along = (np.clip(truth, bins.centers[0], bins.centers[-1]) - bins.centers[0]) / bins.width
+    along = (
+        np.clip(truth, bins.centers[0], bins.centers[-1]) - bins.centers[0]
+    ) / bins.width
     return np.clip(1 - np.abs(along[:, None] - np.arange(bins.count)), 0, 1)
 
 
@@ -62,7 +64,9 @@ def crps(distributions, truth, bins: ScoreBins) -> np.ndarray:
     distributions, truth = _checked(distributions, truth, bins)
     below = np.cumsum(distributions, axis=1)
     half_spread = bins.width * (below * (1 - below))[:, :-1].sum(axis=1)
-    return (distributions * np.abs(truth[:, None] - bins.centers)).sum(axis=1) - half_spread
+    return (distributions * np.abs(truth[:, None] - bins.centers)).sum(
+        axis=1
+    ) - half_spread
 
 
 def ranked_probability_score(distributions, truth, bins: ScoreBins) -> np.ndarray:
@@ -90,7 +94,9 @@ def pit_span(distributions, truth, bins: ScoreBins) -> tuple[np.ndarray, np.ndar
     """Probability below the truth's bin, and up to its end: two arrays of shape (n,). Parameters as in `crps`."""
     distributions, truth = _checked(distributions, truth, bins)
     placed = place(truth, bins)
-    above = 1 - np.cumsum(placed, axis=1)  # share of the truth that lies beyond each bin
+    above = 1 - np.cumsum(
+        placed, axis=1
+    )  # share of the truth that lies beyond each bin
     low = (distributions * above).sum(axis=1)
     return low, low + (distributions * placed).sum(axis=1)
 
@@ -117,7 +123,15 @@ def pit_histogram(distributions, truth, bins: ScoreBins, cells: int = 10) -> np.
     return np.diff(np.clip(share, 0, 1).sum(axis=1))
 
 
-def coverage(truth, low, high, groups=None, n_bootstrap: int = 1000, seed: int = 0, level: float = 0.95) -> dict:
+def coverage(
+    truth,
+    low,
+    high,
+    groups=None,
+    n_bootstrap: int = 1000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> dict:
     """Share of truths in their intervals, bounds included, overall and in the groups where it is least and most.
 
     Parameters
@@ -140,22 +154,43 @@ def coverage(truth, low, high, groups=None, n_bootstrap: int = 1000, seed: int =
     """
     truth, low, high = (np.asarray(v, dtype=np.float64) for v in (truth, low, high))
     if truth.ndim != 1 or not truth.shape == low.shape == high.shape or not len(truth):
-        raise UsageError(f"Coverage compares lists of one length; got {truth.shape}, {low.shape} and {high.shape}.")
+        raise UsageError(
+            f"Coverage compares lists of one length; got {truth.shape}, {low.shape} and {high.shape}."
+        )
     inside = (low <= truth) & (truth <= high)
     share_low, share_high = _wilson(inside.sum(), len(inside), level)
-    found = {"share": float(inside.mean()), "mean_width": float(np.mean(high - low)), "n": len(inside)}
-    names, code = (np.empty(0), None) if groups is None else np.unique([str(g) for g in groups], return_inverse=True)
+    found = {
+        "share": float(inside.mean()),
+        "mean_width": float(np.mean(high - low)),
+        "n": len(inside),
+    }
+    names, code = (
+        (np.empty(0), None)
+        if groups is None
+        else np.unique([str(g) for g in groups], return_inverse=True)
+    )
     if len(names) > 1:
         if len(code) != len(truth):
-            raise UsageError(f"{len(code)} groups for {len(truth)} truths; give one per truth.")
+            raise UsageError(
+                f"{len(code)} groups for {len(truth)} truths; give one per truth."
+            )
         held, size = np.bincount(code, weights=inside), np.bincount(code)
         weights = bootstrap_weights(len(names), n_bootstrap, seed)
         if n_bootstrap:
             ends = [(1 - level) / 2, (1 + level) / 2]
-            share_low, share_high = np.quantile((weights @ held) / (weights @ size), ends).tolist()
-        rows = [(str(g), h / n, *_wilson(h, n, level), int(n)) for g, h, n in zip(names, held, size, strict=True)]
-        per_group = pd.DataFrame(rows, columns=["group", "share", "share_low", "share_high", "n"])
-        found["per_group"] = per_group.sort_values(["share", "n"], ascending=[True, False], ignore_index=True)
+            share_low, share_high = np.quantile(
+                (weights @ held) / (weights @ size), ends
+            ).tolist()
+        rows = [
+            (str(g), h / n, *_wilson(h, n, level), int(n))
+            for g, h, n in zip(names, held, size, strict=True)
+        ]
+        per_group = pd.DataFrame(
+            rows, columns=["group", "share", "share_low", "share_high", "n"]
+        )
+        found["per_group"] = per_group.sort_values(
+            ["share", "n"], ascending=[True, False], ignore_index=True
+        )
     return found | {"share_low": share_low, "share_high": share_high}
 
 
@@ -172,5 +207,7 @@ def _checked(distributions, truth, bins: ScoreBins) -> tuple[np.ndarray, np.ndar
             f"Expected truth (n,) and distributions (n, {bins.count}); got {truth.shape} and {distributions.shape}."
         )
     if not ((truth >= bins.low) & (truth <= bins.high)).all():
-        raise UsageError(f"A truth is NaN or off the scale {bins.low}..{bins.high}; leave unlabelled clips out.")
+        raise UsageError(
+            f"A truth is NaN or off the scale {bins.low}..{bins.high}; leave unlabelled clips out."
+        )
     return distributions, truth

@@ -6,7 +6,9 @@ from hypothesis import strategies as st
 from base_models.bins import ScoreBins
 from base_models.errors import UsageError
 
-grids = pytest.mark.parametrize("bins", [ScoreBins(), ScoreBins(grid="endpoints"), ScoreBins(0, 100, 11)])
+grids = pytest.mark.parametrize(
+    "bins", [ScoreBins(), ScoreBins(grid="endpoints"), ScoreBins(0, 100, 11)]
+)
 
 
 def test_the_papers_grid_has_twenty_centres_and_the_published_code_twenty_points():
@@ -34,7 +36,11 @@ def test_decode_inverts_soften(bins):
     scores = np.linspace(bins.low, bins.high, 333)
     for share in (0.7, 1.25, 1.75, 3.0):
         sigma = share * bins.width
-        assert np.allclose(bins.decode(bins.soften(scores, sigma), sigma), scores, atol=1e-6 * (bins.high - bins.low))
+        assert np.allclose(
+            bins.decode(bins.soften(scores, sigma), sigma),
+            scores,
+            atol=1e-6 * (bins.high - bins.low),
+        )
 
 
 def test_the_plain_expectation_leans_inwards_at_the_ends_and_decode_does_not():
@@ -49,8 +55,13 @@ def test_what_was_not_softened_decodes_to_its_mean(bins):
     hard = np.eye(bins.count)
     assert np.allclose(bins.decode(hard, 0), bins.centers)
     halves = (hard[:-1] + hard[1:]) / 2
-    assert np.allclose(bins.decode(halves, 0), (bins.centers[:-1] + bins.centers[1:]) / 2)
-    assert ((bins.decode(hard * (1 + 1e-6), 0) >= bins.low) & (bins.decode(hard * (1 + 1e-6), 0) <= bins.high)).all()
+    assert np.allclose(
+        bins.decode(halves, 0), (bins.centers[:-1] + bins.centers[1:]) / 2
+    )
+    assert (
+        (bins.decode(hard * (1 + 1e-6), 0) >= bins.low)
+        & (bins.decode(hard * (1 + 1e-6), 0) <= bins.high)
+    ).all()
 
 
 @given(st.lists(st.floats(1, 5), min_size=2, max_size=30), st.floats(0.2, 1.0))

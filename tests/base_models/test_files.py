@@ -6,14 +6,25 @@ import pytest
 
 from base_models import files
 from base_models.errors import DamagedArtifact, OutOfSpace, UsageError
-from base_models.files import Artifact, atomic_write, from_json, parse_tensors, seal, to_json, write_json, write_tensors
+from base_models.files import (
+    Artifact,
+    atomic_write,
+    from_json,
+    parse_tensors,
+    seal,
+    to_json,
+    write_json,
+    write_tensors,
+)
 
 
 @pytest.fixture
 def sealed(tmp_path):
     folder = tmp_path / "run"
     write_json(folder / "a.json", {"x": 1.5})
-    write_tensors(folder / "w.safetensors", {"w": np.arange(6, dtype=np.float32).reshape(2, 3)})
+    write_tensors(
+        folder / "w.safetensors", {"w": np.arange(6, dtype=np.float32).reshape(2, 3)}
+    )
     seal(folder, "thing")
     return folder
 
@@ -29,7 +40,9 @@ def test_any_changed_byte_is_found_by_name(sealed):
     path = sealed / "w.safetensors"
     good = path.read_bytes()
     for position in range(0, len(good), 7):
-        path.write_bytes(good[:position] + bytes([good[position] ^ 1]) + good[position + 1 :])
+        path.write_bytes(
+            good[:position] + bytes([good[position] ^ 1]) + good[position + 1 :]
+        )
         with pytest.raises(DamagedArtifact, match=r"w\.safetensors was changed"):
             Artifact(sealed, "thing").verify()
 
@@ -58,7 +71,9 @@ def test_a_manifest_of_another_kind_is_refused(sealed):
         Artifact(sealed, "thing")
 
 
-@pytest.mark.parametrize("text", ['{"a":1,"a":2}', '{"a":NaN}', '{"a":1e999}', "{", "[" * 100_000, "\udcff"])
+@pytest.mark.parametrize(
+    "text", ['{"a":1,"a":2}', '{"a":NaN}', '{"a":1e999}', "{", "[" * 100_000, "\udcff"]
+)
 def test_json_that_is_not_strict_is_refused(text):
     with pytest.raises(DamagedArtifact, match=r"x\.json is not valid JSON"):
         from_json(text.encode(errors="surrogateescape"), "x.json")
@@ -76,7 +91,9 @@ def test_tensors_that_are_not_finite_or_not_tensors_are_refused(tmp_path):
         parse_tensors(b"\x80\x04K\x01.", "x")
 
 
-def test_a_write_that_fails_keeps_the_old_file_and_leaves_no_litter(tmp_path, monkeypatch):
+def test_a_write_that_fails_keeps_the_old_file_and_leaves_no_litter(
+    tmp_path, monkeypatch
+):
     path = tmp_path / "a"
     atomic_write(path, b"old")
 
@@ -84,7 +101,9 @@ def test_a_write_that_fails_keeps_the_old_file_and_leaves_no_litter(tmp_path, mo
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(files.os, "fsync", full)
-    with pytest.raises(OutOfSpace, match=r"No space left to write .*: 3 bytes needed, [\d,]+ free"):
+    with pytest.raises(
+        OutOfSpace, match=r"No space left to write .*: 3 bytes needed, [\d,]+ free"
+    ):
         atomic_write(path, b"new")
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["a"]

@@ -10,7 +10,9 @@ from base_models.predictions import PredictionTable
 def table():
     scores = np.random.default_rng(0).uniform(1, 5, (4, 2))
     seen = {"trained_on": frozenset({"t1", "t2"}), "selected_on": frozenset({"v"})}
-    return PredictionTable.from_scores("m-s0", ["c", "06", "NA", "d"], ["mi", "ta"], scores, **seen)
+    return PredictionTable.from_scores(
+        "m-s0", ["c", "06", "NA", "d"], ["mi", "ta"], scores, **seen
+    )
 
 
 def test_scalars_are_softened_with_the_papers_width_and_decode_to_themselves():
@@ -31,7 +33,15 @@ def test_save_and_load_give_the_same_table(table, tmp_path):
     table.write(tmp_path / "t.parquet")
     back = PredictionTable.read(tmp_path / "t.parquet")
     assert np.array_equal(back.distributions, table.distributions)
-    for name in ("model", "clip_ids", "aspects", "bins", "sigma", "trained_on", "selected_on"):
+    for name in (
+        "model",
+        "clip_ids",
+        "aspects",
+        "bins",
+        "sigma",
+        "trained_on",
+        "selected_on",
+    ):
         assert getattr(back, name) == getattr(table, name)
 
 
@@ -41,7 +51,9 @@ def test_an_empty_table_survives_a_round_trip(table, tmp_path):
 
 
 def test_rows_are_taken_in_the_order_asked_for(table):
-    assert np.array_equal(table.take(["d", "c"]).distributions, table.distributions[[3, 0]])
+    assert np.array_equal(
+        table.take(["d", "c"]).distributions, table.distributions[[3, 0]]
+    )
 
 
 def test_a_missing_prediction_names_clip_and_model(table):
@@ -79,12 +91,21 @@ def test_ids_that_repeat_and_shapes_that_disagree_are_refused():
 
 
 def test_folds_join_into_one_table_and_a_fold_that_saw_its_clips_is_refused():
-    parts = [PredictionTable.from_scores("m", [clip], ["mi"], [[3.0]], trained_on={"a", "b"} - {clip}) for clip in "ab"]
+    parts = [
+        PredictionTable.from_scores(
+            "m", [clip], ["mi"], [[3.0]], trained_on={"a", "b"} - {clip}
+        )
+        for clip in "ab"
+    ]
     whole = PredictionTable.join(parts)
     assert whole.clip_ids == ("a", "b")
     assert not whole.trained_on
-    leaky = PredictionTable.from_scores("m", ["a"], ["mi"], [[3.0]], selected_on=frozenset({"a"}))
-    with pytest.raises(UsageError, match=r"A fold of 'm' predicts 'a', which its model was trained on"):
+    leaky = PredictionTable.from_scores(
+        "m", ["a"], ["mi"], [[3.0]], selected_on=frozenset({"a"})
+    )
+    with pytest.raises(
+        UsageError, match=r"A fold of 'm' predicts 'a', which its model was trained on"
+    ):
         PredictionTable.join([leaky])
     with pytest.raises(UsageError, match="hold a clip id twice"):
         PredictionTable.join([parts[0], parts[0]])

@@ -41,30 +41,56 @@ def bench_adaptation_to_another_listening_test():
         found = [
             (k, name, *measures)
             for seed in range(REPEATS)
-            for k, name, *measures in _real(tables, clips, y, np.random.default_rng(seed))
+            for k, name, *measures in _real(
+                tables, clips, y, np.random.default_rng(seed)
+            )
         ]
         _show(f"{len(tables)} published predictors, {what}", found)
 
 
 def _real(tables, clips, y, rng):
     """Measures of one split of the systems into fit, adapt and test."""
-    ids, systems = clips["clip_id"].to_numpy(dtype=object), clips["system_id"].to_numpy()
+    ids, systems = (
+        clips["clip_id"].to_numpy(dtype=object),
+        clips["system_id"].to_numpy(),
+    )
     order = rng.permutation(np.unique(systems))
-    part = dict(zip(order, np.minimum(4 * np.arange(len(order)) // len(order), 3), strict=True))
+    part = dict(
+        zip(order, np.minimum(4 * np.arange(len(order)) // len(order), 3), strict=True)
+    )
     part = np.array([part[system] for system in systems])
     fit, pool, test = part < 2, rng.permutation(np.flatnonzero(part == 2)), part == 3
-    old = MetaRegressor().fit(tables, y[0][fit][:, None], ids[fit], system_ids=systems[fit])
-    old.validate(tables, y[0][fit][:, None], systems[fit], clip_ids=ids[fit], n_bootstrap=0)
+    old = MetaRegressor().fit(
+        tables, y[0][fit][:, None], ids[fit], system_ids=systems[fit]
+    )
+    old.validate(
+        tables, y[0][fit][:, None], systems[fit], clip_ids=ids[fit], n_bootstrap=0
+    )
     yield from _adapted(old, tables, y[1], ids, pool, test, (0, 3, 10, 30, 100))
 
 
 def _adapted(old, tables, y, ids, pool, test, counts):
     for k in counts:
         rows = pool[:k]
-        yield k, "adapted", *_measures(old.adapt(tables, y[rows][:, None], ids[rows]), tables, y[test], ids[test])
+        yield (
+            k,
+            "adapted",
+            *_measures(
+                old.adapt(tables, y[rows][:, None], ids[rows]),
+                tables,
+                y[test],
+                ids[test],
+            ),
+        )
         try:
             fresh = MetaRegressor()
-            fresh.validate(tables, y[rows][:, None], [""] * len(rows), clip_ids=ids[rows], n_bootstrap=0)
+            fresh.validate(
+                tables,
+                y[rows][:, None],
+                [""] * len(rows),
+                clip_ids=ids[rows],
+                n_bootstrap=0,
+            )
         except UsageError:  # too few clips to fit a stack on
             continue
         yield k, "fitted anew", *_measures(fresh, tables, y[test], ids[test])
@@ -72,22 +98,51 @@ def _adapted(old, tables, y, ids, pool, test, counts):
 
 def _measures(regressor, tables, y, ids):
     """MSE and SRCC of clips, the share of ratings in the 90 % interval, and its mean width."""
-    scores, (low, high) = regressor.predict(tables, ids)[:, 0], regressor.predict_interval(tables, ids)
+    scores, (low, high) = (
+        regressor.predict(tables, ids)[:, 0],
+        regressor.predict_interval(tables, ids),
+    )
     held = (low[:, 0] <= y) & (y <= high[:, 0])
     return np.mean((scores - y) ** 2), srcc(y, scores), held.mean(), (high - low).mean()
 
 
 def _show(title, found):
-    table = pd.DataFrame(found, columns=["clips", "stack", "MSE", "SRCC", "in 90 %", "width"])
+    table = pd.DataFrame(
+        found, columns=["clips", "stack", "MSE", "SRCC", "in 90 %", "width"]
+    )
     means = table.groupby(["clips", "stack"]).mean().round(3)
-    print(f"\n{title}; {len(found) // len(means)} repeats\n{means.to_string()}", flush=True)
+    print(
+        f"\n{title}; {len(found) // len(means)} repeats\n{means.to_string()}",
+        flush=True,
+    )
 
 
 def bench_adaptation_on_the_codec_test(tmp_path):
     if not CODEC.is_dir():
         pytest.skip(f"no listening test with single ratings in {CODEC}")
-    options = ["--aspects", "quality", "--audio-encoder", "logmel", "--group", "content_id", "--split", 0.8, 0.2, 0]
-    options += ["--ratings", CODEC / "ratings.csv", "--rating-scale", 0, 100, "--folds", 4, "--artifacts", tmp_path]
+    options = [
+        "--aspects",
+        "quality",
+        "--audio-encoder",
+        "logmel",
+        "--group",
+        "content_id",
+        "--split",
+        0.8,
+        0.2,
+        0,
+    ]
+    options += [
+        "--ratings",
+        CODEC / "ratings.csv",
+        "--rating-scale",
+        0,
+        100,
+        "--folds",
+        4,
+        "--artifacts",
+        tmp_path,
+    ]
     models = ["--models", "dora:2", "dora_raters:1", "dora_beta:1"]
     code, _, said = call("fit_base", "--data", CODEC / "clips.csv", *options, *models)
     assert code == 0, said
@@ -95,9 +150,14 @@ def bench_adaptation_on_the_codec_test(tmp_path):
 
 
 def codec(folder):
-    clips = read_clips(CODEC / "clips.csv", ["quality"]).set_index("clip_id", drop=False)
+    clips = read_clips(CODEC / "clips.csv", ["quality"]).set_index(
+        "clip_id", drop=False
+    )
     ratings = read_ratings(CODEC / "ratings.csv", ["quality"], (0, 100))
-    tables = [held_out(folder, name, clips.index) for name in ("dora-s0", "dora-s1", "dora_raters-s0", "dora_beta-s0")]
+    tables = [
+        held_out(folder, name, clips.index)
+        for name in ("dora-s0", "dora-s1", "dora_raters-s0", "dora_beta-s0")
+    ]
     y, ids = clips["quality"].to_numpy(), clips["clip_id"].to_numpy(dtype=object)
     systems, contents = (clips[name].to_numpy() for name in ("system_id", "content_id"))
     found, single = [], {}
@@ -105,22 +165,32 @@ def codec(folder):
         rng = np.random.default_rng(seed)
         known = np.isin(systems, rng.permutation(np.unique(systems))[:4])
         unseen = np.isin(contents, rng.permutation(np.unique(contents))[fold::4])
-        fit, pool, test = known & ~unseen, rng.permutation(np.flatnonzero(~known & ~unseen)), ~known & unseen
+        fit, pool, test = (
+            known & ~unseen,
+            rng.permutation(np.flatnonzero(~known & ~unseen)),
+            ~known & unseen,
+        )
         old = MetaRegressor()
-        old.validate(tables, y[fit][:, None], systems[fit], clip_ids=ids[fit], n_bootstrap=0)
+        old.validate(
+            tables, y[fit][:, None], systems[fit], clip_ids=ids[fit], n_bootstrap=0
+        )
         found += list(_adapted(old, tables, y, ids, pool, test, (0, 3, 10, 30)))
         for k in (0, 10, 30):
             adapted = old.adapt(tables, y[pool[:k]][:, None], ids[pool[:k]])
             scores = adapted.predict(tables, ids[test])
             asked = {
-                f"adapted to {k}, its distribution": adapted.predict_distribution(tables, ids[test]),
+                f"adapted to {k}, its distribution": adapted.predict_distribution(
+                    tables, ids[test]
+                ),
                 f"adapted to {k}, softened with 0.35": BINS.soften(scores, 0.35),
             }
             for name, distributions in asked.items():
                 table = PredictionTable(name, ids[test], ["quality"], distributions)
                 single.setdefault(name, []).append(_single(table, ratings, test))
         for table in tables[1:]:
-            single.setdefault(table.model, []).append(_single(table.take(ids[test]), ratings, test))
+            single.setdefault(table.model, []).append(
+                _single(table.take(ids[test]), ratings, test)
+            )
     _show("codec listening test", found)
     print("log p of a single rating, interval over contents")
     for name, parts in single.items():

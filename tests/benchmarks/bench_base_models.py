@@ -35,13 +35,27 @@ def clips(tmp_path):
     rng, rows = np.random.default_rng(0), []
     for i in range(CLIPS):
         path = tmp_path / f"{i}.wav"
-        soundfile.write(path, rng.normal(size=SECONDS * RATE) * 0.3 * (i + 1) / CLIPS, RATE)
-        rows.append((f"c{i}", f"s{i % 8}", str(path), "a quiet tune" if i % 2 else "loud drums", 1 + 4 * i / CLIPS))
-    return pd.DataFrame(rows, columns=["clip_id", "system_id", "audio", "prompt", "mos"])
+        soundfile.write(
+            path, rng.normal(size=SECONDS * RATE) * 0.3 * (i + 1) / CLIPS, RATE
+        )
+        rows.append(
+            (
+                f"c{i}",
+                f"s{i % 8}",
+                str(path),
+                "a quiet tune" if i % 2 else "loud drums",
+                1 + 4 * i / CLIPS,
+            )
+        )
+    return pd.DataFrame(
+        rows, columns=["clip_id", "system_id", "audio", "prompt", "mos"]
+    )
 
 
 @pytest.mark.parametrize("full_size", [False, True], ids=["tiny", "muq"])
-def bench_training_from_stored_embeddings(clips, tmp_path, tiny_encoders, full_size, monkeypatch):
+def bench_training_from_stored_embeddings(
+    clips, tmp_path, tiny_encoders, full_size, monkeypatch
+):
     """Against what the published code does: every clip through the frozen encoder again in every epoch."""
     epochs, folder = (2 if full_size else EPOCHS), tmp_path / "embeddings"
     spec = "muq" if full_size else f"muq={tiny_encoders['muq']}"
@@ -51,19 +65,31 @@ def bench_training_from_stored_embeddings(clips, tmp_path, tiny_encoders, full_s
     encoder = load_encoder(spec)
 
     def stored():
-        NeuralMOS(settings=settings, audio_encoder=spec, store=folder, device="cpu").fit(clips, clips["mos"])
+        NeuralMOS(
+            settings=settings, audio_encoder=spec, store=folder, device="cpu"
+        ).fit(clips, clips["mos"])
 
     def recomputed():
         def again(_):
-            EmbeddingStore(None).fill(encoder, dict(zip(clips["clip_id"], clips["audio"], strict=True)))
+            EmbeddingStore(None).fill(
+                encoder, dict(zip(clips["clip_id"], clips["audio"], strict=True))
+            )
 
-        model = NeuralMOS(settings=settings, audio_encoder=spec, store=folder, device="cpu", on_epoch=again)
+        model = NeuralMOS(
+            settings=settings,
+            audio_encoder=spec,
+            store=folder,
+            device="cpu",
+            on_epoch=again,
+        )
         model.fit(clips, clips["mos"])
 
     stored()  # fills the store; imports and first-call costs
     fast, slow = seconds(stored), seconds(recomputed)
     size = "full-size" if full_size else "tiny"
-    print(f"\n{len(clips)} clips, {size} MuQ, {epochs} epochs: stored embeddings {slow / fast:.1f} x as fast")
+    print(
+        f"\n{len(clips)} clips, {size} MuQ, {epochs} epochs: stored embeddings {slow / fast:.1f} x as fast"
+    )
 
 
 @pytest.mark.parametrize("full_size", [False, True], ids=["logmel", "muq"])
@@ -75,27 +101,43 @@ def bench_nine_base_models_against_one(clips, tmp_path, full_size, monkeypatch):
     settings = {"max_epochs": 1, "learning_rate": 1e-3}
     store = EmbeddingStore(tmp_path / "embeddings")
     named = [
-        (f"{preset}-s{seed}", NeuralMOS(preset, settings, name, random_state=seed, store=store, device="cpu"))
+        (
+            f"{preset}-s{seed}",
+            NeuralMOS(
+                preset, settings, name, random_state=seed, store=store, device="cpu"
+            ),
+        )
         for preset, seed in plan_models(None, 5)
     ]
-    fitted = [(model_name, model.fit(clips, clips["mos"])) for model_name, model in named]
+    fitted = [
+        (model_name, model.fit(clips, clips["mos"])) for model_name, model in named
+    ]
     stacks = {}
     for count in (1, 9):
         stack = StackedMOS(fitted[:count], "mean", "prefit", None)
         for _, model in stack.estimators:
-            model.trained_on_ = model.selected_on_ = frozenset()  # measured for time alone
+            model.trained_on_ = model.selected_on_ = (
+                frozenset()
+            )  # measured for time alone
         stacks[count] = stack.fit(clips, clips["mos"])
 
     def score(count):
         score_clips(stacks[count], clips, EmbeddingStore(None))
 
     score(1)
-    one, nine = (min(seconds(lambda c=count: score(c)) for _ in range(1 if full_size else 3)) for count in (1, 9))
-    print(f"\n{len(clips)} clips, {name}: nine base models take {nine / one:.2f} x the time of one")
+    one, nine = (
+        min(seconds(lambda c=count: score(c)) for _ in range(1 if full_size else 3))
+        for count in (1, 9)
+    )
+    print(
+        f"\n{len(clips)} clips, {name}: nine base models take {nine / one:.2f} x the time of one"
+    )
 
 
 def _long(path, seed):
-    soundfile.write(path, np.random.default_rng(seed).normal(size=30 * RATE) * 0.1, RATE)
+    soundfile.write(
+        path, np.random.default_rng(seed).normal(size=30 * RATE) * 0.1, RATE
+    )
     return str(path)
 
 
@@ -106,4 +148,6 @@ def _full_size_muq(monkeypatch, clips, folder):
     encoder = full_size_muq()
     object.__setattr__(encoder, "prepare", prepare_audio(encoder, 4000))
     monkeypatch.setitem(encoders._loaded, ("muq", None, "cpu"), encoder)
-    return clips.iloc[:4].assign(audio=[_long(folder / f"long{i}.wav", i) for i in range(4)])
+    return clips.iloc[:4].assign(
+        audio=[_long(folder / f"long{i}.wav", i) for i in range(4)]
+    )

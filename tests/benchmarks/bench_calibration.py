@@ -30,11 +30,18 @@ def bench_intervals_of_exchangeable_clips():
     rng, found = np.random.default_rng(0), []
     for _ in range(TABLES):
         scores = rng.uniform(1.2, 4.8, CLIPS + NEW)
-        truth = np.clip(scores + (0.2 + 0.1 * scores) * (0.75 - rng.gamma(1.5, 0.5, len(scores))), 1, 5)
+        truth = np.clip(
+            scores + (0.2 + 0.1 * scores) * (0.75 - rng.gamma(1.5, 0.5, len(scores))),
+            1,
+            5,
+        )
         calibration = Calibration.fit(scores[:CLIPS], truth[:CLIPS], BINS)
         found.append(shares(calibration, scores[CLIPS:], truth[CLIPS:]))
     held = dict(zip(LEVELS, np.mean(found, axis=0), strict=True))
-    print(f"\n{TABLES} tables, {CLIPS} clips teach the intervals of {NEW} new ones; truths held:", end=" ")
+    print(
+        f"\n{TABLES} tables, {CLIPS} clips teach the intervals of {NEW} new ones; truths held:",
+        end=" ",
+    )
     print(", ".join(f"{share:.1%} for {level:.0%}" for level, share in held.items()))
     assert 0.88 <= held[0.9] <= 0.92
 
@@ -43,18 +50,32 @@ def bench_intervals_of_exchangeable_clips():
 def bench_intervals_of_unseen_systems():
     """Ridge on 51 models' scores; systems are left out in 5 folds, and in 5 more to teach the intervals."""
     table = pd.read_csv(REAL)
-    members, truth, systems = table.iloc[:, 5:].to_numpy(), table["mos"].to_numpy(), table["system"].to_numpy()
-    print(f"\n{len(truth)} clips of {len(set(systems))} systems; truths held for {LEVELS}:")
+    members, truth, systems = (
+        table.iloc[:, 5:].to_numpy(),
+        table["mos"].to_numpy(),
+        table["system"].to_numpy(),
+    )
+    print(
+        f"\n{len(truth)} clips of {len(set(systems))} systems; truths held for {LEVELS}:"
+    )
     found = []
     for train, test in folds(systems):
         unseen = np.empty(len(train))
         for inner, held in folds(systems[train]):
-            unseen[held] = ridge(members[train][inner], truth[train][inner]).predict(members[train][held])
+            unseen[held] = ridge(members[train][inner], truth[train][inner]).predict(
+                members[train][held]
+            )
         scores = ridge(members[train], truth[train]).predict(members[test])
         calibration = Calibration.fit(unseen, truth[train], BINS)
         found.append(shares(calibration, scores, truth[test]))
-        print(f"fold {len(found)}, {len(test)} clips: " + ", ".join(f"{share:.1%}" for share in found[-1]))
-    print("mean of folds: " + ", ".join(f"{share:.1%}" for share in np.mean(found, axis=0)))
+        print(
+            f"fold {len(found)}, {len(test)} clips: "
+            + ", ".join(f"{share:.1%}" for share in found[-1])
+        )
+    print(
+        "mean of folds: "
+        + ", ".join(f"{share:.1%}" for share in np.mean(found, axis=0))
+    )
 
 
 def folds(systems):

@@ -15,12 +15,18 @@ from ensemble.estimator.stacked_mos import StackedMOS
 
 
 def bases():
-    return [("line", LinearRegression()), ("ridge", Ridge()), ("tree", DecisionTreeRegressor(random_state=0))]
+    return [
+        ("line", LinearRegression()),
+        ("ridge", Ridge()),
+        ("tree", DecisionTreeRegressor(random_state=0)),
+    ]
 
 
 def asking():
     """The same bases, each asking for weights."""
-    return [(name, model.set_fit_request(sample_weight=True)) for name, model in bases()]
+    return [
+        (name, model.set_fit_request(sample_weight=True)) for name, model in bases()
+    ]
 
 
 def mlxtend():
@@ -32,17 +38,26 @@ def mlxtend():
 STACKS = {
     "StackedMOS(), bare": StackedMOS,
     "StackedMOS, three bases": lambda: StackedMOS(bases(), cv=2, validation=None),
-    "StackedMOS, three bases, routing on": lambda: StackedMOS(asking(), cv=2, validation=None),
-    "scikit-learn StackingRegressor, three bases": lambda: StackingRegressor(bases(), cv=2),
+    "StackedMOS, three bases, routing on": lambda: StackedMOS(
+        asking(), cv=2, validation=None
+    ),
+    "scikit-learn StackingRegressor, three bases": lambda: StackingRegressor(
+        bases(), cv=2
+    ),
     "mlxtend StackingCVRegressor, three bases": mlxtend,
 }
-TARGETS, WEIGHTS = "check_regressor_multioutput", "check_sample_weight_equivalence_on_dense_data"
+TARGETS, WEIGHTS = (
+    "check_regressor_multioutput",
+    "check_sample_weight_equivalence_on_dense_data",
+)
 
 
 @pytest.mark.filterwarnings("ignore")
 def bench_scikit_learns_checks():
     """Checks of weights and of several targets are run for estimators that say they take them."""
-    print(f"\n{'passed':>8} {'failed':>6} {'skipped':>7}  {'targets':11}  {'weights':11}")
+    print(
+        f"\n{'passed':>8} {'failed':>6} {'skipped':>7}  {'targets':11}  {'weights':11}"
+    )
     for name, make in STACKS.items():
         if name.startswith("mlxtend") and find_spec("mlxtend") is None:
             print(f"{name}: not installed")
@@ -51,7 +66,9 @@ def bench_scikit_learns_checks():
             found = check_estimator(make(), on_fail=None)
         kinds = [check["status"] for check in found]
         status = {check["check_name"]: check["status"] for check in found}
-        targets, weights = (status.get(check, "not checked") for check in (TARGETS, WEIGHTS))
+        targets, weights = (
+            status.get(check, "not checked") for check in (TARGETS, WEIGHTS)
+        )
         counts = f"{kinds.count('passed'):8} {kinds.count('failed'):6} {kinds.count('skipped'):7}"
         print(f"{counts}  {targets:11}  {weights:11}  {name}")
         failed = [check for check, kind in status.items() if kind == "failed"]

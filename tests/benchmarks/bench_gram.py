@@ -77,7 +77,9 @@ def rows(n, seed):
     system, truth = rng.integers(0, SYSTEMS, n), rng.normal(3, 0.8, (n, 2))
     truth += (system / SYSTEMS - 0.5)[:, None]
     scores = truth[:, :1] + rng.normal(0, np.linspace(0.3, 0.9, MODELS), (n, MODELS))
-    logits = -0.5 * ((scores[:, :, None] - np.linspace(1.1, 4.9, BINS)) / 0.35) ** 2 + rng.normal(0, 0.3, (n, 1, BINS))
+    logits = -0.5 * (
+        (scores[:, :, None] - np.linspace(1.1, 4.9, BINS)) / 0.35
+    ) ** 2 + rng.normal(0, 0.3, (n, 1, BINS))
     p = np.exp(logits - logits.max(axis=2, keepdims=True))
     X = (p / p.sum(axis=2, keepdims=True)).reshape(n, -1).astype(np.float32)
     return X, truth + rng.normal(0, 0.4, (n, 2)), system
@@ -87,29 +89,48 @@ def rows(n, seed):
 def table(tmp_path_factory):
     """A million rows in Parquet, written a chunk at a time."""
     path = tmp_path_factory.mktemp("gram") / "table.parquet"
-    kinds = [(name, pa.float32()) for name in FEATURES] + [(name, pa.float64()) for name in ("mi", "ta")]
+    kinds = [(name, pa.float32()) for name in FEATURES] + [
+        (name, pa.float64()) for name in ("mi", "ta")
+    ]
     schema = pa.schema([*kinds, ("system", pa.string())])
     with pq.ParquetWriter(
-        path, schema, compression="none", use_dictionary=["system"], write_page_checksum=True
+        path,
+        schema,
+        compression="none",
+        use_dictionary=["system"],
+        write_page_checksum=True,
     ) as file:
         for seed in range(ROWS // CHUNK):
             X, y, system = rows(CHUNK, seed)
-            file.write_table(pa.table([*X.T, y[:, 0], y[:, 1], system.astype(str)], schema=schema))
+            file.write_table(
+                pa.table([*X.T, y[:, 0], y[:, 1], system.astype(str)], schema=schema)
+            )
     return path
 
 
 def bench_alpha_path_of_a_million_rows(table):
     """60/40 and 5 folds of systems, leave-one-system-out and GCV from one pass over a file, in a process of its own."""
     command = [sys.executable, "-c", MEASURED, str(table), str(len(FEATURES))]
-    alone = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # the other core reads
-    found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True, env=alone).stdout)
+    alone = os.environ | {
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+    }  # the other core reads
+    found = json.loads(
+        subprocess.run(
+            command, check=True, capture_output=True, text=True, env=alone
+        ).stdout
+    )
     read, *spent = found["times"].values()
     wall, cpu = np.sum(spent, axis=0)
-    print(f"\n{ROWS:,} x {len(FEATURES)} float32 from Parquet, all four choices: {wall:.2f} s, {cpu:.2f} s of CPU,")
+    print(
+        f"\n{ROWS:,} x {len(FEATURES)} float32 from Parquet, all four choices: {wall:.2f} s, {cpu:.2f} s of CPU,"
+    )
     print(f"of which {cpu - read[1]:.2f} s are not reading:")
     for name, times in found["times"].items():
         print(f"  {name}: {times[0]:.2f} s, {times[1]:.2f} s of CPU")
-    print(f"peak {found['peak_mb']:.0f} MB, of which {found['imports_mb']:.0f} MB are imports")
+    print(
+        f"peak {found['peak_mb']:.0f} MB, of which {found['imports_mb']:.0f} MB are imports"
+    )
     print(f"chosen for the two targets: {found['picks']}")
     assert found["peak_mb"] < 300
 
@@ -117,8 +138,16 @@ def bench_alpha_path_of_a_million_rows(table):
 def bench_the_same_penalty_as_scikit_learn():
     """The same rows in memory and the same penalty chosen; extrapolated, since scikit-learn is linear in the rows."""
     X, y, system = rows(SUBSET, 0)
-    X, fold = X.astype(np.float64), system % FOLDS  # in float32, scikit-learn's solver warns at small penalties
-    search = GridSearchCV(Ridge(), {"alpha": ALPHAS}, scoring="neg_mean_squared_error", cv=PredefinedSplit(fold))
+    X, fold = (
+        X.astype(np.float64),
+        system % FOLDS,
+    )  # in float32, scikit-learn's solver warns at small penalties
+    search = GridSearchCV(
+        Ridge(),
+        {"alpha": ALPHAS},
+        scoring="neg_mean_squared_error",
+        cv=PredefinedSplit(fold),
+    )
 
     def left_out_rows():
         errors = RidgePath.of(Gram.from_rows(X, y)).leave_one_out(X, y, ALPHAS)
@@ -126,10 +155,14 @@ def bench_the_same_penalty_as_scikit_learn():
 
     def left_out_folds():
         folds = leave_blocks_out(Gram.from_rows(X, y, None, fold), ALPHAS)
-        return (folds.squares / folds.weight[:, None, None]).mean(axis=(0, 2))  # scikit-learn averages folds equally
+        return (folds.squares / folds.weight[:, None, None]).mean(
+            axis=(0, 2)
+        )  # scikit-learn averages folds equally
 
     with threadpool_limits(1, "blas"):
-        gcv, picked = seconds(lambda: RidgePath.of(Gram.from_rows(X, y)).gcv(ALPHAS).mean(axis=1))
+        gcv, picked = seconds(
+            lambda: RidgePath.of(Gram.from_rows(X, y)).gcv(ALPHAS).mean(axis=1)
+        )
         loo, by_row = seconds(left_out_rows)
         kfold, by_fold = seconds(left_out_folds)
         ridge_cv, best = seconds(lambda: RidgeCV(ALPHAS).fit(X, y).alpha_)
@@ -143,9 +176,13 @@ def bench_the_same_penalty_as_scikit_learn():
     print(
         f"RidgeCV (leave-one-out) {ridge_cv:.2f} s, alpha {best:.4g}; extrapolated to {ROWS:,}: {ridge_cv * many:.0f} s"
     )
-    print(f"  exact leave-one-out here {loo:.2f} s: {ridge_cv / loo:.0f} times faster, same alpha")
+    print(
+        f"  exact leave-one-out here {loo:.2f} s: {ridge_cv / loo:.0f} times faster, same alpha"
+    )
     print(f"  GCV here {gcv:.2f} s: {ridge_cv / gcv:.0f} times faster, same alpha")
     print(
         f"GridSearchCV, {FOLDS} folds {grid:.2f} s, alpha {chosen:.4g}; extrapolated to {ROWS:,}: {grid * many:.0f} s"
     )
-    print(f"  exact folds here {kfold:.2f} s: {grid / kfold:.0f} times faster, same alpha")
+    print(
+        f"  exact folds here {kfold:.2f} s: {grid / kfold:.0f} times faster, same alpha"
+    )

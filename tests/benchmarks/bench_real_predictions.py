@@ -42,22 +42,40 @@ def bench_learners_on_real_predictions():
     external = read_external([REAL])
     layout = layout_of(external.tables)
     X = feature_array(external.tables, "mos", external.clips["clip_id"].tolist())
-    y, systems = external.clips["mos"].to_numpy(), external.clips["system_id"].to_numpy()
+    y, systems = (
+        external.clips["mos"].to_numpy(),
+        external.clips["system_id"].to_numpy(),
+    )
     learners = LEARNERS | {"RidgeCV (scores)": PlainRidge}
     found = {
-        name: [_out_of_fold(kind, X, y, layout, systems, seed) for seed in range(REPEATS)]
+        name: [
+            _out_of_fold(kind, X, y, layout, systems, seed) for seed in range(REPEATS)
+        ]
         for name, kind in learners.items()
     }
-    print(f"\n{len(y)} clips, {len(set(systems))} systems, {len(layout.models)} models; {REPEATS} x {FOLDS} folds")
-    print(f"learner, utterance MSE and SRCC, system SRCC; {DEFAULT} minus it [95 % over systems]")
+    print(
+        f"\n{len(y)} clips, {len(set(systems))} systems, {len(layout.models)} models; {REPEATS} x {FOLDS} folds"
+    )
+    print(
+        f"learner, utterance MSE and SRCC, system SRCC; {DEFAULT} minus it [95 % over systems]"
+    )
     for name, repeats in found.items():
         tables = [
-            evaluate(y[:, None], p[:, None], systems, ["mos"], 0).set_index(["level", "metric"])["value"]
+            evaluate(y[:, None], p[:, None], systems, ["mos"], 0).set_index(
+                ["level", "metric"]
+            )["value"]
             for p in repeats
         ]
         cells = [np.mean([t[key] for t in tables]) for key in KEYS]
-        against = "" if name == DEFAULT else "  ".join(_difference(y, found[DEFAULT], repeats, systems))
-        print(f"{name:18} {cells[0]:8.4f} {cells[1]:9.4f} {cells[2]:9.4f}   {against}", flush=True)
+        against = (
+            ""
+            if name == DEFAULT
+            else "  ".join(_difference(y, found[DEFAULT], repeats, systems))
+        )
+        print(
+            f"{name:18} {cells[0]:8.4f} {cells[1]:9.4f} {cells[2]:9.4f}   {against}",
+            flush=True,
+        )
 
 
 KEYS = (("utterance", "mse"), ("utterance", "srcc"), ("system", "srcc"))
@@ -65,7 +83,9 @@ KEYS = (("utterance", "mse"), ("utterance", "srcc"), ("system", "srcc"))
 
 def _out_of_fold(kind, X, y, layout, systems, seed):
     scores = np.empty(len(y))
-    for train, test in GroupKFold(FOLDS, shuffle=True, random_state=seed).split(X, y, systems):
+    for train, test in GroupKFold(FOLDS, shuffle=True, random_state=seed).split(
+        X, y, systems
+    ):
         fitted = kind().fit(X[train], y[train], layout, None, systems[train])
         scores[test] = np.clip(fitted.predict(X[test]), 1, 5)
     return scores
@@ -74,9 +94,13 @@ def _out_of_fold(kind, X, y, layout, systems, seed):
 def _difference(y, ours, theirs, systems):
     """Mean over repeats of the difference and of the ends of its interval."""
     tables = [
-        evaluate_difference(y[:, None], a[:, None], b[:, None], systems, ["mos"], 1000).set_index(["level", "metric"])
+        evaluate_difference(
+            y[:, None], a[:, None], b[:, None], systems, ["mos"], 1000
+        ).set_index(["level", "metric"])
         for a, b in zip(ours, theirs, strict=True)
     ]
     for key in KEYS:
-        value, low, high = (np.mean([t.loc[key, c] for t in tables]) for c in ("value", "low", "high"))
+        value, low, high = (
+            np.mean([t.loc[key, c] for t in tables]) for c in ("value", "low", "high")
+        )
         yield f"{value:+.4f} [{low:+.4f}, {high:+.4f}]"

@@ -18,10 +18,21 @@ def listening_test(rng, systems, own, stack_own, models=5):
     def noise(width):
         return rng.normal(0, width, systems)[system] + rng.normal(0, width, len(system))
 
-    truth = np.clip(np.round(3 + rng.normal(0, 0.8, systems)[system] + rng.normal(0, 0.5, len(system)), 1), 1, 5)
+    truth = np.clip(
+        np.round(
+            3 + rng.normal(0, 0.8, systems)[system] + rng.normal(0, 0.5, len(system)), 1
+        ),
+        1,
+        5,
+    )
     shared = 3 + 0.7 * (truth - 3) + noise(0.25)
     bases = {f"b{k}": (shared + noise(own))[:, None] for k in range(models)}
-    return truth[:, None], (shared + noise(stack_own))[:, None], bases, system.astype(str)
+    return (
+        truth[:, None],
+        (shared + noise(stack_own))[:, None],
+        bases,
+        system.astype(str),
+    )
 
 
 def judged(rng, choose, **law):
@@ -32,20 +43,37 @@ def judged(rng, choose, **law):
         best = best_bases(bases2, y2, system2, ASPECTS)
     else:
         best = {("mi", level, metric): "b0" for level in LEVELS for metric in METRICS}
-    return verdict(y, stack, bases, best, system, ASPECTS).table, (y, stack, bases["b0"], system)
+    return verdict(y, stack, bases, best, system, ASPECTS).table, (
+        y,
+        stack,
+        bases["b0"],
+        system,
+    )
 
 
 @pytest.mark.parametrize("systems", [8, 15, 31])
 def bench_false_claims(systems):
     """Share of listening tests with a claim, where nothing is better; and with a false one, where the mean is."""
     rng = np.random.default_rng(systems)
-    alike = [judged(rng, k < 100, systems=systems, own=0.01, stack_own=0.01)[0] for k in range(TESTS)]
+    alike = [
+        judged(rng, k < 100, systems=systems, own=0.01, stack_own=0.01)[0]
+        for k in range(TESTS)
+    ]
     claims = np.mean([(table["said"] != "").any() for table in alike])
-    like_a_base = [judged(rng, False, systems=systems, own=0.3, stack_own=0.3)[0] for _ in range(TESTS)]
+    like_a_base = [
+        judged(rng, False, systems=systems, own=0.3, stack_own=0.3)[0]
+        for _ in range(TESTS)
+    ]
     said = [table[table["said"] != ""] for table in like_a_base]
-    false = np.mean([((rows["rival"] == BEST) | (rows["said"] == "better")).any() for rows in said])
-    print(f"\n{systems} systems x 5-20 clips, {TESTS} tests: claims where all are equal {claims:.1%};")
-    print(f"false claims where the stack is like a base, and the mean better, {false:.1%}")
+    false = np.mean(
+        [((rows["rival"] == BEST) | (rows["said"] == "better")).any() for rows in said]
+    )
+    print(
+        f"\n{systems} systems x 5-20 clips, {TESTS} tests: claims where all are equal {claims:.1%};"
+    )
+    print(
+        f"false claims where the stack is like a base, and the mean better, {false:.1%}"
+    )
     assert max(claims, false) <= 0.065  # 5 % and twice its standard error
 
 
@@ -55,20 +83,35 @@ def bench_power(systems):
     rng, cells = np.random.default_rng(systems), []
     for _ in range(200):
         table, _ = judged(rng, False, systems=systems, own=0.4, stack_own=0.0)
-        cells += table[table["p_holm"].notna() & (table["rival"] == BEST)].to_dict("records")
+        cells += table[table["p_holm"].notna() & (table["rival"] == BEST)].to_dict(
+            "records"
+        )
     for level, metric in (("utterance", "mse"), ("system", "srcc")):
-        of = [cell for cell in cells if (cell["level"], cell["metric"]) == (level, metric)]
-        gain, found = np.mean([c["difference"] for c in of]), np.mean([c["said"] == "better" for c in of])
+        of = [
+            cell for cell in cells if (cell["level"], cell["metric"]) == (level, metric)
+        ]
+        gain, found = (
+            np.mean([c["difference"] for c in of]),
+            np.mean([c["said"] == "better" for c in of]),
+        )
         base = np.mean([c["other"] for c in of])
-        print(f"\n{systems} systems: {level} {metric} {gain:+.2f} from {base:.2f}, found in {found:.0%}")
+        print(
+            f"\n{systems} systems: {level} {metric} {gain:+.2f} from {base:.2f}, found in {found:.0%}"
+        )
 
 
 def bench_percentiles_claim_too_often():
     """What the sign-flips replace: a percentile interval over 8 resampled systems that leaves 0 out."""
     rng, outside = np.random.default_rng(0), []
     for _ in range(300):
-        _, (y, stack, base, system) = judged(rng, False, systems=8, own=0.3, stack_own=0.3)
-        cell = evaluate_difference(y, stack, base, system, ASPECTS, n_bootstrap=500).iloc[0]
+        _, (y, stack, base, system) = judged(
+            rng, False, systems=8, own=0.3, stack_own=0.3
+        )
+        cell = evaluate_difference(
+            y, stack, base, system, ASPECTS, n_bootstrap=500
+        ).iloc[0]
         outside.append(not cell["low"] <= 0 <= cell["high"])
-    print(f"\npercentile bootstrap of utterance MSE, 8 systems: {np.mean(outside):.1%} claims between equal models")
+    print(
+        f"\npercentile bootstrap of utterance MSE, 8 systems: {np.mean(outside):.1%} claims between equal models"
+    )
     assert np.mean(outside) > 0.05

@@ -30,20 +30,28 @@ def pytest_runtest_logreport(report):
     found = sections(PAGE.read_text(encoding="utf-8")) if PAGE.exists() else {}
     name = report.nodeid.removeprefix("tests/benchmarks/")
     found[name] = "\n".join(["```text", *lines, "```", machine()])
-    written = "\n\n".join(f"## {name}\n\n{body}" for name, body in sorted(found.items()))
+    written = "\n\n".join(
+        f"## {name}\n\n{body}" for name, body in sorted(found.items())
+    )
     PAGE.write_text(f"{HEAD}\n{written}\n", encoding="utf-8")
 
 
 def sections(page):
     """Body of each section of the page, by the name of its bench."""
     _, *parts = re.split(r"^## ", page, flags=re.MULTILINE)
-    return {name: body.strip() for name, body in (part.split("\n", 1) for part in parts)}
+    return {
+        name: body.strip() for name, body in (part.split("\n", 1) for part in parts)
+    }
 
 
 def machine():
     """Cores, processor, and versions of what does the work."""
     cpuinfo = Path("/proc/cpuinfo")
-    models = re.findall(r"^model name\s*: (.+)$", cpuinfo.read_text() if cpuinfo.exists() else "", re.MULTILINE)
+    models = re.findall(
+        r"^model name\s*: (.+)$",
+        cpuinfo.read_text() if cpuinfo.exists() else "",
+        re.MULTILINE,
+    )
     versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     threads = os.environ.get("OMP_NUM_THREADS")
     return (

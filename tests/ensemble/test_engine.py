@@ -49,14 +49,25 @@ class Cluster:
         return self.address
 
     def start(self, *words):
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+        environment = os.environ | {
+            "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])
+        }
         with (self.folder / f"{words[0]}.log").open("ab") as log:
             words = [sys.executable, "-m", "dask", *words]
-            return subprocess.Popen(words, cwd=self.folder, env=environment, stdout=log, stderr=log)
+            return subprocess.Popen(
+                words, cwd=self.folder, env=environment, stdout=log, stderr=log
+            )
 
     def fill(self, count=2):
         """So many workers that live."""
-        options = ("--scheduler-file", self.about, "--nthreads", "1", "--no-nanny", "--no-dashboard")
+        options = (
+            "--scheduler-file",
+            self.about,
+            "--nthreads",
+            "1",
+            "--no-nanny",
+            "--no-dashboard",
+        )
         self.workers = [worker for worker in self.workers if worker.poll() is None]
         while len(self.workers) < count:
             self.workers.append(self.start("worker", "--host", "127.0.0.1", *options))
@@ -90,14 +101,25 @@ def _until(true, process=None, seconds=90):
 
 def prepare(tree, root, engine):
     rated, workspace = RatedClips.read(tree), Workspace(root)
-    options = {"settings": "embedded", "device": "cpu", "jobs": 1, "overrides": {"max_epochs": 8, "patience": 8}}
-    level0 = prepare_level0(rated, MODELS, workspace, "logmel", "hashed_text", engine=engine, **options)
+    options = {
+        "settings": "embedded",
+        "device": "cpu",
+        "jobs": 1,
+        "overrides": {"max_epochs": 8, "patience": 8},
+    }
+    level0 = prepare_level0(
+        rated, MODELS, workspace, "logmel", "hashed_text", engine=engine, **options
+    )
     return level0, workspace
 
 
 def contents(folder):
     """What every run left, but for what tells the time."""
-    files = {path.relative_to(folder): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    files = {
+        path.relative_to(folder): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
     keep = ("weights.safetensors", ".parquet", "config.json")
     return {path: data for path, data in files.items() if path.name.endswith(keep)}
 
@@ -106,10 +128,14 @@ def test_results_come_in_the_order_of_the_pieces(cluster):
     powers = [(np.full(3, k), 2) for k in range(20)]
     for where in ("local", cluster.address):
         found = spread(np.power, powers, where)
-        np.testing.assert_array_equal(list(found), [np.full(3, k**2) for k in range(20)])
+        np.testing.assert_array_equal(
+            list(found), [np.full(3, k**2) for k in range(20)]
+        )
 
 
-@pytest.mark.parametrize("name", ["dask", "dask://", "dask://here", "ray://here:1", "http://a:1", ""])
+@pytest.mark.parametrize(
+    "name", ["dask", "dask://", "dask://here", "ray://here:1", "http://a:1", ""]
+)
 def test_an_engine_is_local_or_the_address_of_a_scheduler(name):
     with pytest.raises(UsageError, match="--engine is local, or dask://HOST:PORT"):
         check_engine(name)
@@ -117,7 +143,9 @@ def test_an_engine_is_local_or_the_address_of_a_scheduler(name):
 
 def test_a_scheduler_that_does_not_answer_is_named(monkeypatch):
     monkeypatch.setattr("ensemble.engine.TIMEOUT", "1s")
-    with pytest.raises(StackedMOSError, match=r"No Dask scheduler answers at 127.0.0.1:9"):
+    with pytest.raises(
+        StackedMOSError, match=r"No Dask scheduler answers at 127.0.0.1:9"
+    ):
         list(spread(np.power, [(1, 2)], "dask://127.0.0.1:9"))
 
 
@@ -130,7 +158,9 @@ def tables(tmp_path):
     rng = np.random.default_rng(0)
     for k, n in enumerate((700, 300, 0)):
         frame = pd.DataFrame(rng.normal(3, 1, (n, 5)), columns=list("abcxy"))
-        frame.assign(s=rng.choice(["s1", "s2"], n)).to_parquet(tmp_path / f"{k}.parquet", row_group_size=50)
+        frame.assign(s=rng.choice(["s1", "s2"], n)).to_parquet(
+            tmp_path / f"{k}.parquet", row_group_size=50
+        )
     return [tmp_path / f"{k}.parquet" for k in range(3)]
 
 
@@ -140,13 +170,19 @@ def test_gram_blocks_of_files_have_the_same_bytes_wherever_they_were_accumulated
     monkeypatch.setattr(gram_files, "PIECE_ROWS", 80)
     columns = tables, ["a", "b", "c"], ["x", "y"], "s"
     alone = gram_of_files(*columns)
-    found = {"processes": gram_of_files(*columns, jobs=2), "cluster": gram_of_files(*columns, engine=cluster.address)}
+    found = {
+        "processes": gram_of_files(*columns, jobs=2),
+        "cluster": gram_of_files(*columns, engine=cluster.address),
+    }
     accumulate, marker = gram_files._accumulate, tmp_path / "died"
     monkeypatch.setattr(
         gram_files,
         "spread",
         lambda work, parts, *where, **options: spread(
-            pieces.die_once, [(marker, accumulate, part) for part in parts], *where, **options
+            pieces.die_once,
+            [(marker, accumulate, part) for part in parts],
+            *where,
+            **options,
         ),
     )
     found["a worker killed"] = gram_of_files(*columns, engine=cluster.address)
@@ -156,7 +192,9 @@ def test_gram_blocks_of_files_have_the_same_bytes_wherever_they_were_accumulated
         for name, array in alone.to_arrays().items():
             assert gram.to_arrays()[name].tobytes() == array.tobytes(), (where, name)
     frame = pd.concat(map(pd.read_parquet, tables))
-    whole = Gram.from_rows(frame[["a", "b", "c"]], frame[["x", "y"]], groups=frame["s"], shift=alone.shift)
+    whole = Gram.from_rows(
+        frame[["a", "b", "c"]], frame[["x", "y"]], groups=frame["s"], shift=alone.shift
+    )
     np.testing.assert_allclose(alone.select(whole.names).outer, whole.outer, rtol=1e-10)
 
 
@@ -164,7 +202,9 @@ def test_gram_blocks_of_no_file_or_of_another_file_are_refused(tmp_path):
     with pytest.raises(UsageError, match="at least one Parquet file; got none"):
         gram_of_files([], ["a"], ["x"])
     (tmp_path / "notes.txt").write_text("a,x")
-    with pytest.raises(DamagedArtifact, match=r"notes.txt is not a readable Parquet table"):
+    with pytest.raises(
+        DamagedArtifact, match=r"notes.txt is not a readable Parquet table"
+    ):
         gram_of_files([tmp_path / "notes.txt"], ["a"], ["x"])
 
 
@@ -172,34 +212,61 @@ def test_gram_blocks_of_no_file_or_of_another_file_are_refused(tmp_path):
 
 
 def test_what_a_worker_refuses_reaches_the_user_as_one_line(cluster, capsys):
-    assert common.run(lambda argv: len(list(spread(pieces.refuse, [(7,), (8,)], cluster.address)))) == 2
-    assert capsys.readouterr().err == "error: Piece 7 cannot be used; cut it otherwise.\n"
+    assert (
+        common.run(
+            lambda argv: len(list(spread(pieces.refuse, [(7,), (8,)], cluster.address)))
+        )
+        == 2
+    )
+    assert (
+        capsys.readouterr().err == "error: Piece 7 cannot be used; cut it otherwise.\n"
+    )
 
 
 def test_a_worker_of_another_version_is_refused(cluster, monkeypatch):
     monkeypatch.setattr(engine, "_version", lambda: "9.9")
-    with pytest.raises(UsageError, match=r"runs stackedmos \d\S+, and this command 9.9; install the same version"):
+    with pytest.raises(
+        UsageError,
+        match=r"runs stackedmos \d\S+, and this command 9.9; install the same version",
+    ):
         next(spread(np.power, [(1, 2)], cluster.address))
 
 
-def test_a_worker_that_does_not_see_the_folder_is_refused_by_name(cluster, tmp_path, monkeypatch):
-    assert list(spread(np.power, [(1, 2)], cluster.address, shared=tmp_path / "new")) == [1]
+def test_a_worker_that_does_not_see_the_folder_is_refused_by_name(
+    cluster, tmp_path, monkeypatch
+):
+    assert list(
+        spread(np.power, [(1, 2)], cluster.address, shared=tmp_path / "new")
+    ) == [1]
     assert list((tmp_path / "new").iterdir()) == []
     with pytest.raises(UsageError, match="name artifacts by its absolute path"):
         next(spread(np.power, [(1, 2)], cluster.address, shared=Path("artifacts")))
     elsewhere = contextlib.nullcontext(str(tmp_path / "elsewhere" / "probe"))
     monkeypatch.setattr(engine, "_probe", lambda shared: elsewhere)
-    with pytest.raises(UsageError, match=r"does not see \S+elsewhere as it is here; a cluster needs a file system"):
+    with pytest.raises(
+        UsageError,
+        match=r"does not see \S+elsewhere as it is here; a cluster needs a file system",
+    ):
         next(spread(np.power, [(1, 2)], cluster.address, shared=tmp_path))
 
 
-def test_ctrl_c_keeps_finished_work_and_takes_back_what_was_not_begun(cluster, tmp_path, capsys):
+def test_ctrl_c_keeps_finished_work_and_takes_back_what_was_not_begun(
+    cluster, tmp_path, capsys
+):
     work = [(tmp_path, k) for k in range(40)]
     stop = threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT))
     stop.start()
-    assert common.run(lambda argv: len(list(spread(pieces.leave_a_file, work, cluster.address)))) == 130
+    assert (
+        common.run(
+            lambda argv: len(list(spread(pieces.leave_a_file, work, cluster.address)))
+        )
+        == 130
+    )
     stop.join()
-    assert capsys.readouterr().err == "error: Interrupted. Finished work is kept; run the same command to go on.\n"
+    assert (
+        capsys.readouterr().err
+        == "error: Interrupted. Finished work is kept; run the same command to go on.\n"
+    )
     list(spread(np.power, [(1, 2)] * 4, cluster.address))  # after what was under way
     finished = len(list(tmp_path.iterdir()))
     assert 2 <= finished < 20
@@ -207,13 +274,22 @@ def test_ctrl_c_keeps_finished_work_and_takes_back_what_was_not_begun(cluster, t
     assert len(list(tmp_path.iterdir())) == finished
 
 
-def test_a_cluster_without_workers_and_one_that_goes_away_are_named(tmp_path, monkeypatch, capfd):
+def test_a_cluster_without_workers_and_one_that_goes_away_are_named(
+    tmp_path, monkeypatch, capfd
+):
     monkeypatch.setattr(engine, "PATIENCE", "1s")
     with contextlib.closing(Cluster(tmp_path)) as cluster:
-        with pytest.raises(StackedMOSError, match=r"No worker has joined the scheduler at 127.0.0.1:\d+ in 1s"):
+        with pytest.raises(
+            StackedMOSError,
+            match=r"No worker has joined the scheduler at 127.0.0.1:\d+ in 1s",
+        ):
             next(spread(np.power, [(1, 2)], cluster.address))
         monkeypatch.setattr(engine, "PATIENCE", "60s")
-        results = spread(pieces.leave_a_file, [(tmp_path, k) for k in range(40)], cluster.fill(1).address)
+        results = spread(
+            pieces.leave_a_file,
+            [(tmp_path, k) for k in range(40)],
+            cluster.fill(1).address,
+        )
         next(results)
         cluster.scheduler.kill()
         with pytest.raises(StackedMOSError, match=r"went away\. Finished work is kept"):
@@ -230,17 +306,25 @@ def place(tmp_path_factory):
         return finish(tmp_path_factory.mktemp("place"))
 
 
-def test_scores_of_a_cluster_are_the_bytes_of_one_machine(cluster, place, tmp_path, monkeypatch):
+def test_scores_of_a_cluster_are_the_bytes_of_one_machine(
+    cluster, place, tmp_path, monkeypatch
+):
     monkeypatch.setattr(scoring, "CHUNK", 3)
     monkeypatch.chdir(place.tree)
     (tmp_path / "bad.wav").write_bytes(b"RIFF")
-    wavs = [f"wav/{path.name}" for path in sorted((place.tree / "wav").iterdir(), reverse=True)][:7]
+    wavs = [
+        f"wav/{path.name}"
+        for path in sorted((place.tree / "wav").iterdir(), reverse=True)
+    ][:7]
     asked = [wavs[0], tmp_path / "bad.wav", *wavs[1:], "nowhere.wav"]
     alone, together = tmp_path / "alone", tmp_path / "together"
     for art in (alone, together):
         shutil.copytree(place.art, art, ignore=shutil.ignore_patterns("embeddings"))
     there = ["--artifacts", os.path.relpath(together), "--engine", cluster.address]
-    for words in (["--prompt", "slow piano"], []):  # without a prompt, aspects are left out
+    for words in (
+        ["--prompt", "slow piano"],
+        [],
+    ):  # without a prompt, aspects are left out
         asking = ["predict_mos", *asked, *words]
         one, many = call(*asking, "--artifacts", alone), call(*asking, *there)
         assert one[:2] == many[:2]
@@ -248,15 +332,22 @@ def test_scores_of_a_cluster_are_the_bytes_of_one_machine(cluster, place, tmp_pa
         assert ("left out" in one[2]) == ("left out" in many[2]) == (not words)
         assert [line.split(",")[1] for line in many[1].splitlines()[1:]] == wavs
         assert "2 clips set aside" in many[2]
-    one, many = ({p.name: p.read_bytes() for p in art.glob("embeddings/*/*/*")} for art in (alone, together))
+    one, many = (
+        {p.name: p.read_bytes() for p in art.glob("embeddings/*/*/*")}
+        for art in (alone, together)
+    )
     assert one == many
     assert len(one) == 7 + 2
     assert call("predict_mos", "nowhere.wav", *there)[1].count("\n") == 1
 
 
 def test_a_worker_reads_a_stack_anew_when_it_was_made_anew(place):
-    source = StackSource.of(place.only("meta/*"), place.art / "embeddings", device="cpu")
-    assert load_stack(source) is load_stack(StackSource.of(source.folder, source.embeddings, device="cpu"))
+    source = StackSource.of(
+        place.only("meta/*"), place.art / "embeddings", device="cpu"
+    )
+    assert load_stack(source) is load_stack(
+        StackSource.of(source.folder, source.embeddings, device="cpu")
+    )
     (place.tmp / "again").mkdir()
     again = shutil.copytree(source.folder, place.tmp / "again" / "stack")
     before = StackSource.of(again, source.embeddings)
@@ -267,20 +358,30 @@ def test_a_worker_reads_a_stack_anew_when_it_was_made_anew(place):
         StackSource.of("nowhere", "embeddings")
 
 
-@pytest.mark.parametrize("command", ["fit_base", "predict_mos a.wav", "reproduce table1 --quick"])
+@pytest.mark.parametrize(
+    "command", ["fit_base", "predict_mos a.wav", "reproduce table1 --quick"]
+)
 def test_every_command_with_an_engine_refuses_a_wrong_one(command):
-    refused(2, call(*command.split(), "--engine", "ray://here:1"), "--engine is local, or dask://HOST:PORT")
+    refused(
+        2,
+        call(*command.split(), "--engine", "ray://here:1"),
+        "--engine is local, or dask://HOST:PORT",
+    )
 
 
 # ---- training
 
 
-def test_a_cluster_that_loses_a_worker_trains_the_same_bytes_as_one_machine(cluster, place, tmp_path):
+def test_a_cluster_that_loses_a_worker_trains_the_same_bytes_as_one_machine(
+    cluster, place, tmp_path
+):
     address, workers = cluster.address, cluster.workers
     alone, workspace = prepare(place.tree, tmp_path / "alone", "local")
     train_level0(alone, workspace)
     level0, workspace = prepare(place.tree, tmp_path / "together", address)
-    done = threading.Thread(target=train_level0, args=(level0, workspace), kwargs={"engine": address})
+    done = threading.Thread(
+        target=train_level0, args=(level0, workspace), kwargs={"engine": address}
+    )
     done.start()
     _until(lambda: any((run.folder / "progress.json").is_file() for run in level0.runs))
     workers[0].send_signal(signal.SIGKILL)
@@ -288,7 +389,12 @@ def test_a_cluster_that_loses_a_worker_trains_the_same_bytes_as_one_machine(clus
     assert not done.is_alive()
     assert workers[1].poll() is None
     for part in ("base", "embeddings"):
-        one, many = contents(tmp_path / "alone" / part), contents(tmp_path / "together" / part)
+        one, many = (
+            contents(tmp_path / "alone" / part),
+            contents(tmp_path / "together" / part),
+        )
         assert one.keys() == many.keys()
         assert one == many
-    assert len(list((tmp_path / "together" / "base").glob("*/manifest.json"))) == len(MODELS)
+    assert len(list((tmp_path / "together" / "base").glob("*/manifest.json"))) == len(
+        MODELS
+    )

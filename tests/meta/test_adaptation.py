@@ -23,7 +23,9 @@ def corpus(n, seed, offset=0.0, gains=(1, 1), noise=(0.3, 0.6)):
     y, ids = rng.uniform(1.5, 4.5, (n, 2)), [f"{seed}-{k}" for k in range(n)]
     tables = []
     for name, gain, sigma in zip("ab", gains, noise, strict=True):
-        scores = np.clip(3 + gain * (y - 3) + offset + rng.normal(0, sigma, (n, 2)), 1, 5)
+        scores = np.clip(
+            3 + gain * (y - 3) + offset + rng.normal(0, sigma, (n, 2)), 1, 5
+        )
         tables.append(PredictionTable.from_scores(name, ids, ASPECTS, scores))
     return tables, y
 
@@ -42,7 +44,9 @@ UNSEEN, TRUTH = corpus(400, 99, **NEW)
 
 def assert_same(one, other, tables=UNSEEN):
     for method in ("predict", "predict_distribution", "predict_interval"):
-        np.testing.assert_array_equal(getattr(one, method)(tables), getattr(other, method)(tables))
+        np.testing.assert_array_equal(
+            getattr(one, method)(tables), getattr(other, method)(tables)
+        )
 
 
 def test_no_labels_change_nothing_bit_for_bit():
@@ -68,13 +72,17 @@ def test_the_fitted_one_is_never_touched():
 
 
 def test_more_clips_come_nearer_to_a_fresh_fit_and_to_the_truth():
-    learner = Ridge(features="score")  # with others to choose from, the fresh fit may have other columns
+    learner = Ridge(
+        features="score"
+    )  # with others to choose from, the fresh fit may have other columns
     old, apart = fitted(learner), []
     errors = [np.mean((old.predict(UNSEEN) - TRUTH) ** 2)]
     for n in (4, 30, 300, 10_000):
         new = corpus(n, 5, **NEW)
         scores = old.adapt(*new).predict(UNSEEN)
-        apart.append(np.abs(scores - MetaRegressor(learner).fit(*new).predict(UNSEEN)).mean())
+        apart.append(
+            np.abs(scores - MetaRegressor(learner).fit(*new).predict(UNSEEN)).mean()
+        )
         errors.append(np.mean((scores - TRUTH) ** 2))
     assert sorted(errors, reverse=True) == errors
     assert apart[-1] < 0.01
@@ -98,7 +106,9 @@ def test_few_clips_stretch_the_old_residuals_and_keep_their_shape():
     for old, new in zip(OLD.calibrations_, few.calibrations_, strict=True):
         assert new.rms > 1.2 * old.rms
         np.testing.assert_allclose(new.residuals / new.rms, old.residuals / old.rms)
-    assert [len(found.residuals) for found in OLD.adapt(*corpus(64, 1)).calibrations_] == [64, 64]
+    assert [
+        len(found.residuals) for found in OLD.adapt(*corpus(64, 1)).calibrations_
+    ] == [64, 64]
 
 
 def test_each_aspect_learns_from_its_own_labels():
@@ -113,14 +123,17 @@ def test_a_row_of_weight_zero_is_a_row_left_out():
     tables, y = corpus(12, 1, **NEW)
     weights = np.repeat([1.0, 0.0], 6)
     assert_same(
-        OLD.adapt(tables, y, sample_weight=weights), OLD.adapt(tables, y[:6], tables[0].clip_ids[:6], np.ones(6))
+        OLD.adapt(tables, y, sample_weight=weights),
+        OLD.adapt(tables, y[:6], tables[0].clip_ids[:6], np.ones(6)),
     )
 
 
 def test_clips_that_a_base_model_has_seen_are_refused():
     tables, y = corpus(5, 1)
     seen = [replace(tables[0], trained_on=frozenset({"1-3"})), tables[1]]
-    with pytest.raises(UsageError, match=r"'1-3' were used to train 'a'; meta-training on them leaks"):
+    with pytest.raises(
+        UsageError, match=r"'1-3' were used to train 'a'; meta-training on them leaks"
+    ):
         OLD.adapt(seen, y)
     y[3] = np.nan
     OLD.adapt(seen, y)
@@ -129,13 +142,17 @@ def test_clips_that_a_base_model_has_seen_are_refused():
 def test_learners_that_cannot_adapt_say_which_can():
     tables, y = corpus(5, 1)
     for learner, name in (("mean", "Mean"), (PlainRidge(), "Wrapped")):
-        with pytest.raises(UsageError, match=rf"{name} cannot be adapted; of the learners, 'ridge' can"):
+        with pytest.raises(
+            UsageError, match=rf"{name} cannot be adapted; of the learners, 'ridge' can"
+        ):
             MetaRegressor(learner).fit(*corpus(30, 0)).adapt(tables, y)
 
 
 def test_shapes_and_scale_are_checked():
     tables, y = corpus(5, 1)
-    with pytest.raises(UsageError, match=r"Labels have shape \(4, 2\); expected \(5, 2\)"):
+    with pytest.raises(
+        UsageError, match=r"Labels have shape \(4, 2\); expected \(5, 2\)"
+    ):
         OLD.adapt(tables, y[:4])
     with pytest.raises(UsageError, match="5 clips need as many sample weights"):
         OLD.adapt(tables, y, sample_weight=[1.0])
@@ -158,10 +175,14 @@ def test_an_adapted_stack_is_saved_and_adapted_again(tmp_path):
     adapted.save(tmp_path / "stack")
     again = StackedMOS.load(tmp_path / "stack")
     np.testing.assert_array_equal(again.predict(UNSEEN), adapted.predict(UNSEEN))
-    np.testing.assert_array_equal(again.predict_distribution(UNSEEN), adapted.predict_distribution(UNSEEN))
+    np.testing.assert_array_equal(
+        again.predict_distribution(UNSEEN), adapted.predict_distribution(UNSEEN)
+    )
     twice = again.adapt(*corpus(8, 2, **NEW))
     assert twice.final_estimator_.describe()["mi"]["adapted_to"] == 16
-    assert np.mean((twice.predict(UNSEEN) - TRUTH) ** 2) < np.mean((stack.predict(UNSEEN) - TRUTH) ** 2)
+    assert np.mean((twice.predict(UNSEEN) - TRUTH) ** 2) < np.mean(
+        (stack.predict(UNSEEN) - TRUTH) ** 2
+    )
 
 
 def test_labels_of_predictions_are_joined_by_clip_id_and_none_is_lost():
@@ -170,37 +191,57 @@ def test_labels_of_predictions_are_joined_by_clip_id_and_none_is_lost():
     new, labels = corpus(8, 1, **NEW)
     frame = pd.DataFrame(labels, index=list(new[0].clip_ids), columns=["mi", "ta"])
     expected = stack.adapt(new, labels).predict(UNSEEN)
-    np.testing.assert_allclose(stack.adapt(new, frame.iloc[::-1, ::-1]).predict(UNSEEN), expected)
+    np.testing.assert_allclose(
+        stack.adapt(new, frame.iloc[::-1, ::-1]).predict(UNSEEN), expected
+    )
     some = stack.adapt(new, frame[:3]).predict(UNSEEN)
     np.testing.assert_allclose(
-        some, stack.adapt([table.take(frame.index[:3]) for table in new], frame[:3]).predict(UNSEEN)
+        some,
+        stack.adapt([table.take(frame.index[:3]) for table in new], frame[:3]).predict(
+            UNSEEN
+        ),
     )
     with pytest.raises(UsageError, match="'a' has no prediction for 'lost'"):
-        stack.adapt(new, pd.concat([frame, pd.DataFrame({"mi": [3.0], "ta": [3.0]}, index=["lost"])]))
-    with pytest.raises(UsageError, match=r"labels are of 'mi'; the stack predicts 'mi', 'ta'"):
+        stack.adapt(
+            new,
+            pd.concat(
+                [frame, pd.DataFrame({"mi": [3.0], "ta": [3.0]}, index=["lost"])]
+            ),
+        )
+    with pytest.raises(
+        UsageError, match=r"labels are of 'mi'; the stack predicts 'mi', 'ta'"
+    ):
         stack.adapt(new, frame[["mi"]])
 
 
 def test_a_frame_of_scores_adapts_a_stack_of_one_aspect():
     rng = np.random.default_rng(0)
     truth = pd.Series(rng.uniform(1.5, 4.5, 60), index=[f"c{k}" for k in range(60)])
-    scores = pd.DataFrame({name: truth + rng.normal(0, 0.3, 60) for name in "ab"}).clip(1, 5)
+    scores = pd.DataFrame({name: truth + rng.normal(0, 0.3, 60) for name in "ab"}).clip(
+        1, 5
+    )
     stack = StackedMOS.from_predictions(scores, truth)
     shifted = (truth - 0.5).clip(1, 5)
     adapted = stack.adapt(scores[:20], shifted[:20])
     assert adapted.predict(scores).shape == (60,)
     assert np.mean(adapted.predict(scores[20:]) - shifted[20:]) < 0.25
-    np.testing.assert_array_equal(stack.adapt(scores[:0], shifted[:0]).predict(scores), stack.predict(scores))
+    np.testing.assert_array_equal(
+        stack.adapt(scores[:0], shifted[:0]).predict(scores), stack.predict(scores)
+    )
 
 
 def test_a_matrix_adapts_a_stack_of_live_base_models():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(90, 3))
     y = np.clip(3 + X[:, 0], 1, 5)
-    stack = StackedMOS([("a", PlainRidge()), ("b", PlainRidge(alpha=100))], final_estimator=Ridge()).fit(X[:60], y[:60])
+    stack = StackedMOS(
+        [("a", PlainRidge()), ("b", PlainRidge(alpha=100))], final_estimator=Ridge()
+    ).fit(X[:60], y[:60])
     for none in (stack.adapt(X[:0], []), stack.adapt(X[:5], np.full(5, np.nan))):
         np.testing.assert_array_equal(none.predict(X), stack.predict(X))
-    adapted = stack.adapt(X[60:80], np.clip(y[60:80] + 1, 1, 5), sample_weight=np.ones(20))
+    adapted = stack.adapt(
+        X[60:80], np.clip(y[60:80] + 1, 1, 5), sample_weight=np.ones(20)
+    )
     assert adapted.estimators_ is stack.estimators_
     assert np.mean(adapted.predict(X[80:]) - stack.predict(X[80:])) > 0.5
     with pytest.raises(UsageError, match="There are 5 clips but 4 rows of labels"):

@@ -26,7 +26,10 @@ def corpus(n=120, systems=10, seed=0, models=("good", "noisy", "biased")):
     y = np.clip(rng.normal(3, 0.9, (n, 2)), 1, 5)
     noise = {"good": (0, 0.3), "noisy": (0, 1.0), "biased": (-1, 0.3)}
     tables = [
-        PredictionTable.from_scores(m, ids, ASPECTS, np.clip(y + rng.normal(*noise[m], y.shape), 1, 5)) for m in models
+        PredictionTable.from_scores(
+            m, ids, ASPECTS, np.clip(y + rng.normal(*noise[m], y.shape), 1, 5)
+        )
+        for m in models
     ]
     return tables, y, np.array([f"s{k}" for k in rng.integers(systems, size=n)])
 
@@ -41,11 +44,16 @@ def test_a_saved_stack_predicts_bit_for_bit(learner, tmp_path):
     facts, arrays = fitted.state()
     write_tensors(tmp_path / "a", arrays)
     again = MetaRegressor.from_state(
-        from_json(to_json(facts), "facts"), parse_tensors((tmp_path / "a").read_bytes(), "a")
+        from_json(to_json(facts), "facts"),
+        parse_tensors((tmp_path / "a").read_bytes(), "a"),
     )
     np.testing.assert_array_equal(again.predict(TABLES), fitted.predict(TABLES))
-    np.testing.assert_array_equal(again.predict_distribution(TABLES), fitted.predict_distribution(TABLES))
-    np.testing.assert_array_equal(again.predict_interval(TABLES), fitted.predict_interval(TABLES))
+    np.testing.assert_array_equal(
+        again.predict_distribution(TABLES), fitted.predict_distribution(TABLES)
+    )
+    np.testing.assert_array_equal(
+        again.predict_interval(TABLES), fitted.predict_interval(TABLES)
+    )
     assert again.get_params() == fitted.get_params()
     assert again.describe() == fitted.describe()
     assert (again.fitted_on_, again.warnings_) == (fitted.fitted_on_, fitted.warnings_)
@@ -58,7 +66,11 @@ def test_the_distribution_decodes_to_the_score():
     assert distributions.shape == (120, 2, 20)
     np.testing.assert_allclose(distributions.sum(axis=-1), 1)
     for k, sigma in enumerate(fitted.residual_sigma_):
-        np.testing.assert_allclose(fitted.layout_.bins.decode(distributions[:, k], sigma), scores[:, k], atol=1e-3)
+        np.testing.assert_allclose(
+            fitted.layout_.bins.decode(distributions[:, k], sigma),
+            scores[:, k],
+            atol=1e-3,
+        )
 
 
 def test_predictions_stay_on_the_scale():
@@ -66,7 +78,9 @@ def test_predictions_stay_on_the_scale():
     fitted = MetaRegressor(LinearRegression()).fit(tables, y)
     raw = fitted.learners_[0].predict(np.random.default_rng(0).normal(0, 50, (20, 60)))
     assert (np.abs(raw - 3) > 2).any()
-    wild = MetaRegressor(LinearRegression()).fit(tables, y).predict(corpus(300, seed=5)[0])
+    wild = (
+        MetaRegressor(LinearRegression()).fit(tables, y).predict(corpus(300, seed=5)[0])
+    )
     assert wild.min() >= 1
     assert wild.max() <= 5
 
@@ -77,7 +91,9 @@ def test_tables_and_rows_may_come_in_any_order():
     turned = fitted.predict([TABLES[2].take(ids[::-1]), TABLES[0], TABLES[1]], ids)
     np.testing.assert_array_equal(turned, fitted.predict(TABLES))
     for few in (["c005", "c001"], np.array(["c005", "c001"])):
-        np.testing.assert_array_equal(fitted.predict(TABLES, few), fitted.predict(TABLES)[[5, 1]])
+        np.testing.assert_array_equal(
+            fitted.predict(TABLES, few), fitted.predict(TABLES)[[5, 1]]
+        )
 
 
 def test_a_missing_model_is_named_and_an_extra_one_is_left_out():
@@ -92,8 +108,16 @@ def test_a_missing_model_is_named_and_an_extra_one_is_left_out():
 
 
 def test_each_aspect_sees_only_its_own_bins():
-    changed = [PredictionTable.from_scores(t.model, t.clip_ids, ASPECTS, t.scores * [1, 0] + [0, 3]) for t in TABLES]
-    before, after = MetaRegressor().fit(TABLES, Y).predict(TABLES), MetaRegressor().fit(changed, Y).predict(changed)
+    changed = [
+        PredictionTable.from_scores(
+            t.model, t.clip_ids, ASPECTS, t.scores * [1, 0] + [0, 3]
+        )
+        for t in TABLES
+    ]
+    before, after = (
+        MetaRegressor().fit(TABLES, Y).predict(TABLES),
+        MetaRegressor().fit(changed, Y).predict(changed),
+    )
     np.testing.assert_allclose(after[:, 0], before[:, 0], atol=2e-3)
     assert np.abs(after[:, 1] - before[:, 1]).max() > 0.5
 
@@ -130,11 +154,17 @@ def test_the_width_is_the_error_on_every_clip_by_learners_that_were_not_fitted_o
         fold = folds(SYSTEMS[kept], y[kept, k], 5, 3, groups=SYSTEMS[kept])
         for number in range(5):
             rows, test = kept[fold != number], kept[fold == number]
-            options = {"system_ids": SYSTEMS[rows]}  # which the learner leaves out in turn
-            other = MetaRegressor(random_state=3).fit(TABLES, y[rows][:, [k]], ids[rows], [aspect], **options)
+            options = {
+                "system_ids": SYSTEMS[rows]
+            }  # which the learner leaves out in turn
+            other = MetaRegressor(random_state=3).fit(
+                TABLES, y[rows][:, [k]], ids[rows], [aspect], **options
+            )
             unseen[test, k] = other.predict(TABLES, ids[test])[:, 0]
     model.validate(TABLES, y, SYSTEMS, n_bootstrap=0)
-    np.testing.assert_allclose(model.residual_sigma_, np.sqrt(np.nanmean((y - unseen) ** 2, axis=0)))
+    np.testing.assert_allclose(
+        model.residual_sigma_, np.sqrt(np.nanmean((y - unseen) ** 2, axis=0))
+    )
 
 
 def test_a_learner_that_knows_its_rows_by_heart_is_exposed():
@@ -142,7 +172,11 @@ def test_a_learner_that_knows_its_rows_by_heart_is_exposed():
     boards = model.validate(TABLES, Y, SYSTEMS, n_bootstrap=0)
     assert list(boards) == ["meta-training", "meta-validation"]
     seen, unseen = (
-        board[(board.model == "stack") & (board.level == "utterance") & (board.metric == "mse")]
+        board[
+            (board.model == "stack")
+            & (board.level == "utterance")
+            & (board.metric == "mse")
+        ]
         for board in boards.values()
     )
     assert (seen.n.tolist(), unseen.n.tolist()) == ([72, 72], [48, 48])
@@ -152,11 +186,19 @@ def test_a_learner_that_knows_its_rows_by_heart_is_exposed():
 
 def test_clips_of_one_group_do_not_vouch_for_each_other():
     ids = [f"{k}{half}" for half in "ab" for k in TABLES[0].clip_ids]
-    twins = [PredictionTable(t.model, ids, ASPECTS, np.concatenate([t.distributions] * 2)) for t in TABLES]
-    apart, together = MetaRegressor(KNeighborsRegressor(1)), MetaRegressor(KNeighborsRegressor(1))
+    twins = [
+        PredictionTable(t.model, ids, ASPECTS, np.concatenate([t.distributions] * 2))
+        for t in TABLES
+    ]
+    apart, together = (
+        MetaRegressor(KNeighborsRegressor(1)),
+        MetaRegressor(KNeighborsRegressor(1)),
+    )
     y, systems = np.concatenate([Y, Y]), np.concatenate([SYSTEMS, SYSTEMS])
     apart.validate(twins, y, None, n_bootstrap=0)
-    together.validate(twins, y, systems, n_bootstrap=0, groups=[name[:-1] for name in ids])
+    together.validate(
+        twins, y, systems, n_bootstrap=0, groups=[name[:-1] for name in ids]
+    )
     assert (together.residual_sigma_ > 1.3 * apart.residual_sigma_).all()
 
 
@@ -167,7 +209,9 @@ def test_few_rows_or_groups_make_do_with_fewer_folds():
     error = model.predict(TABLES)[:5] - Y[:5]
     np.testing.assert_allclose(model.residual_sigma_, np.sqrt((error**2).mean(axis=0)))
     model.validate(TABLES, Y, SYSTEMS, groups=["a", "b"] * 60, n_bootstrap=0)
-    np.testing.assert_allclose(model.residual_sigma_, np.sqrt(((model.predict(TABLES) - Y) ** 2).mean(axis=0)))
+    np.testing.assert_allclose(
+        model.residual_sigma_, np.sqrt(((model.predict(TABLES) - Y) ** 2).mean(axis=0))
+    )
 
 
 def test_an_aspect_labelled_in_one_group_only_keeps_the_conventional_width_and_says_so():
@@ -184,7 +228,10 @@ def test_an_aspect_labelled_in_one_group_only_keeps_the_conventional_width_and_s
         n_bootstrap=0,
     )
     assert model.residual_sigma_[0] == SOFTEN_SIGMA != model.residual_sigma_[1]
-    assert model.warnings_[0] == "mi: all labels are of one group; distributions are 0.35 wide by convention."
+    assert (
+        model.warnings_[0]
+        == "mi: all labels are of one group; distributions are 0.35 wide by convention."
+    )
     assert model.calibrations_[0] is None is not model.calibrations_[1]
 
 
@@ -201,24 +248,50 @@ def test_validation_leaves_out_clips_without_any_label_and_keeps_groups_together
     y = Y.copy()
     y[:20] = np.nan
     model = MetaRegressor()
-    boards = model.validate(TABLES, y, SYSTEMS, groups=[f"g{k // 2}" for k in range(120)], n_bootstrap=0)
+    boards = model.validate(
+        TABLES, y, SYSTEMS, groups=[f"g{k // 2}" for k in range(120)], n_bootstrap=0
+    )
     assert model.fitted_on_ == TABLES[0].clip_ids[20:]
-    assert [board.n.max() for board in boards.values()] == [pytest.approx(60, abs=2), pytest.approx(40, abs=2)]
+    assert [board.n.max() for board in boards.values()] == [
+        pytest.approx(60, abs=2),
+        pytest.approx(40, abs=2),
+    ]
 
 
 def test_the_stack_stands_beside_its_models_and_their_mean():
     for board in MetaRegressor().validate(TABLES, Y, SYSTEMS, n_bootstrap=50).values():
-        assert list(board.columns) == ["model", "aspect", "level", "metric", "value", "low", "high", "n"]
-        assert list(board.model.unique()) == ["stack", "mean", "good", "noisy", "biased"]
+        assert list(board.columns) == [
+            "model",
+            "aspect",
+            "level",
+            "metric",
+            "value",
+            "low",
+            "high",
+            "n",
+        ]
+        assert list(board.model.unique()) == [
+            "stack",
+            "mean",
+            "good",
+            "noisy",
+            "biased",
+        ]
         assert len(board) == 5 * 2 * 2 * 4
-        error = board[(board.metric == "mse") & (board.level == "utterance")].groupby("model").value.mean()
+        error = (
+            board[(board.metric == "mse") & (board.level == "utterance")]
+            .groupby("model")
+            .value.mean()
+        )
         assert error["stack"] < error["mean"] < error["biased"]
 
 
 def test_a_leaderboard_works_without_a_stack_and_refuses_a_model_called_mean():
     board = Judged.of(TABLES, Y, TABLES[0].clip_ids, SYSTEMS, ASPECTS).board(0)
     assert list(board.model.unique()) == ["mean", "good", "noisy", "biased"]
-    named = PredictionTable("mean", TABLES[0].clip_ids, ASPECTS, TABLES[0].distributions)
+    named = PredictionTable(
+        "mean", TABLES[0].clip_ids, ASPECTS, TABLES[0].distributions
+    )
     with pytest.raises(UsageError, match="base model is called 'mean'"):
         Judged.of([named], Y, named.clip_ids, SYSTEMS, ASPECTS)
 
@@ -227,13 +300,18 @@ def test_learner_names_and_estimators_are_both_taken():
     foreign = MetaRegressor(LinearRegression()).fit(TABLES, Y)
     assert foreign.predict(TABLES).shape == (120, 2)
     np.testing.assert_array_equal(
-        MetaRegressor("LinearRegression").fit(TABLES, Y).predict(TABLES), foreign.predict(TABLES)
+        MetaRegressor("LinearRegression").fit(TABLES, Y).predict(TABLES),
+        foreign.predict(TABLES),
     )
-    with pytest.raises(UsageError, match=r"Unknown scikit-learn regressor 'LinearRegresion'"):
+    with pytest.raises(
+        UsageError, match=r"Unknown scikit-learn regressor 'LinearRegresion'"
+    ):
         MetaRegressor("LinearRegresion").fit(TABLES, Y)
     with pytest.raises(UsageError, match="LinearRegression cannot be saved"):
         foreign.state()
-    with pytest.raises(UsageError, match=r"Unknown learner 'rigde'\. Did you mean 'ridge'"):
+    with pytest.raises(
+        UsageError, match=r"Unknown learner 'rigde'\. Did you mean 'ridge'"
+    ):
         MetaRegressor("rigde").fit(TABLES, Y)
 
 
@@ -242,19 +320,29 @@ def test_warnings_name_the_aspect():
     y[:, 1] = np.random.default_rng(1).normal(3, 0.1, 120)
     fitted = MetaRegressor(Ridge("ridge")).fit(TABLES, y)
     assert fitted.warnings_
-    assert all(text.startswith("ta: ridge chose the upper end") for text in fitted.warnings_)
+    assert all(
+        text.startswith("ta: ridge chose the upper end") for text in fitted.warnings_
+    )
 
 
 def test_nothing_is_predicted_before_the_fit():
     for method in ("predict", "predict_distribution"):
         with pytest.raises(NotFittedError):
             getattr(MetaRegressor(), method)(TABLES)
-    assert set(inspect.signature(MetaRegressor).parameters) == {"learner", "random_state", "missing"}
+    assert set(inspect.signature(MetaRegressor).parameters) == {
+        "learner",
+        "random_state",
+        "missing",
+    }
 
 
 def test_leaking_clips_are_refused_at_the_fit():
     leaky = PredictionTable(
-        "leaky", TABLES[0].clip_ids, ASPECTS, TABLES[0].distributions, trained_on=frozenset({"c003"})
+        "leaky",
+        TABLES[0].clip_ids,
+        ASPECTS,
+        TABLES[0].distributions,
+        trained_on=frozenset({"c003"}),
     )
     with pytest.raises(UsageError, match="'c003' were used to train 'leaky'"):
         MetaRegressor().fit([*TABLES, leaky], Y)
@@ -280,16 +368,24 @@ def test_fit_refuses_labels_that_do_not_fit(change, message):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"system_ids": ["s"] * 120}, "120 clips labelled for aspect 'mi' are of one system"),
+        (
+            {"system_ids": ["s"] * 120},
+            "120 clips labelled for aspect 'mi' are of one system",
+        ),
         ({"system_ids": ["s"]}, "120 clips need as many system ids"),
-        ({"y": np.where(np.arange(120)[:, None] < 4, Y, np.nan)}, "at least 5 clips labelled for aspect 'mi'; got 4"),
+        (
+            {"y": np.where(np.arange(120)[:, None] < 4, Y, np.nan)},
+            "at least 5 clips labelled for aspect 'mi'; got 4",
+        ),
         ({"validation": 1.5}, "between 0 and 1; got 1.5"),
         ({"tables": []}, "at least one base model"),
     ],
 )
 def test_validate_refuses_rows_that_cannot_judge(change, message):
     with pytest.raises(UsageError, match=message):
-        MetaRegressor().validate(**{"tables": TABLES, "y": Y, "system_ids": SYSTEMS} | change)
+        MetaRegressor().validate(
+            **{"tables": TABLES, "y": Y, "system_ids": SYSTEMS} | change
+        )
 
 
 @pytest.mark.parametrize(
@@ -315,7 +411,9 @@ def test_a_damaged_state_is_refused(change):
     with pytest.raises(DamagedArtifact, match="damaged"):
         MetaRegressor.from_state(facts | change, arrays)
     with pytest.raises(DamagedArtifact, match="damaged"):
-        MetaRegressor.from_state({key: facts[key] for key in facts if key not in change}, arrays)
+        MetaRegressor.from_state(
+            {key: facts[key] for key in facts if key not in change}, arrays
+        )
     with pytest.raises(DamagedArtifact, match="'coef'"):
         MetaRegressor.from_state(facts, {})
 
@@ -329,23 +427,34 @@ def test_intervals_and_distributions_are_learnt_from_clips_that_a_learner_was_no
     model = MetaRegressor()
     model.validate(TABLES, Y, SYSTEMS, n_bootstrap=0)
     low, high = model.predict_interval(tables)
-    assert ((low <= y) & (y <= high)).mean(axis=0) == pytest.approx([0.9, 0.9], abs=0.06)
+    assert ((low <= y) & (y <= high)).mean(axis=0) == pytest.approx(
+        [0.9, 0.9], abs=0.06
+    )
     scores, distributions = model.predict(tables), model.predict_distribution(tables)
     inside = (scores > 1.4) & (scores < 4.6)
-    np.testing.assert_allclose(model.layout_.bins.expected(distributions)[inside], scores[inside], atol=1e-9)
+    np.testing.assert_allclose(
+        model.layout_.bins.expected(distributions)[inside], scores[inside], atol=1e-9
+    )
 
 
 def test_a_system_with_many_clips_has_intervals_of_its_own():
     tables, y, _ = corpus(300, seed=2)
     systems = np.repeat(["sure", "wild"], 150)
-    noise = np.where(systems == "wild", 0.8, 0.0)[:, None] * np.random.default_rng(0).normal(size=y.shape)
+    noise = np.where(systems == "wild", 0.8, 0.0)[:, None] * np.random.default_rng(
+        0
+    ).normal(size=y.shape)
     model = MetaRegressor()
     model.validate(tables, np.clip(y + noise, 1, 5), systems, n_bootstrap=0)
     low, high = model.predict_interval(tables, system_ids=systems)
     widths = (high - low)[(low > 1).all(axis=1) & (high < 5).all(axis=1)]
     ratings = np.clip(y + noise, 1, 5)
-    held = [((low <= ratings) & (ratings <= high))[systems == s].mean() for s in ("sure", "wild")]
-    assert min(held) > 0.85  # and more, since each system's errors are those of a learner of the other
+    held = [
+        ((low <= ratings) & (ratings <= high))[systems == s].mean()
+        for s in ("sure", "wild")
+    ]
+    assert (
+        min(held) > 0.85
+    )  # and more, since each system's errors are those of a learner of the other
     assert widths.max() > 2 * widths.min()
 
 

@@ -41,20 +41,36 @@ class LogMel(nn.Module):
 
     def forward(self, samples: torch.Tensor) -> torch.Tensor:
         frames = samples.shape[-1] // (HOP * POOL)
-        options = {"hop_length": HOP, "win_length": WINDOW, "window": self.window, "pad_mode": "constant"}
-        spectrum = torch.stft(samples, N_FFT, **options, return_complex=True)[..., : frames * POOL]
+        options = {
+            "hop_length": HOP,
+            "win_length": WINDOW,
+            "window": self.window,
+            "pad_mode": "constant",
+        }
+        spectrum = torch.stft(samples, N_FFT, **options, return_complex=True)[
+            ..., : frames * POOL
+        ]
         # a full-scale sine has power 1, shared by the bins of its main lobe
         power = self.mel @ (spectrum.abs() / (self.window.sum() / 2)).square()
         decibels = 10 * power.clamp_min(FLOOR).log10()
         level = decibels.unflatten(-1, (frames, POOL)).mean(-1)
         around = nn.functional.pad(level, (1, 1), mode="replicate")
         slope = (around[..., 2:] - around[..., :-2]) / 2
-        return torch.cat([(level - CENTER) / SPREAD, slope / DELTA_SPREAD], dim=-2).transpose(-1, -2)
+        return torch.cat(
+            [(level - CENTER) / SPREAD, slope / DELTA_SPREAD], dim=-2
+        ).transpose(-1, -2)
 
 
 def build(spec: EncoderSpec, files: WeightFiles, device: str) -> Encoder:
     """The front end; `files` is empty."""
     from torchaudio.functional import melscale_fbanks
 
-    filters = melscale_fbanks(N_FFT // 2 + 1, 0.0, spec.sample_rate / 2, spec.dim // 2, spec.sample_rate)
-    return Encoder(**vars(spec), module=LogMel(filters.T), prepare=prepare_audio(spec, HOP * POOL), device=device)
+    filters = melscale_fbanks(
+        N_FFT // 2 + 1, 0.0, spec.sample_rate / 2, spec.dim // 2, spec.sample_rate
+    )
+    return Encoder(
+        **vars(spec),
+        module=LogMel(filters.T),
+        prepare=prepare_audio(spec, HOP * POOL),
+        device=device,
+    )

@@ -27,7 +27,9 @@ def build(spec: EncoderSpec, files: WeightFiles, device: str) -> Encoder:
         when the config is not MERT's, is that of a MERT that is no HuBERT, or the tensors do not fit it.
     """
     model = assembled(files, "MERT", assemble_mert)
-    return wave_encoder(spec, files, device, model, below(files.tensors(), "mert_model."))
+    return wave_encoder(
+        spec, files, device, model, below(files.tensors(), "mert_model.")
+    )
 
 
 def assemble_mert(config: dict):
@@ -35,7 +37,9 @@ def assemble_mert(config: dict):
     from transformers import HubertConfig, HubertModel
 
     if config.get("model_type") != "mert_model":
-        raise ValueError(f"model_type is {config.get('model_type')!r}, not 'mert_model'")
+        raise ValueError(
+            f"model_type is {config.get('model_type')!r}, not 'mert_model'"
+        )
     for name in NOT_HUBERT:
         if config.get(name):
             raise ValueError(

@@ -39,14 +39,23 @@ class WaveHiddenState(nn.Module):
 
 def wave_config(config_class, config: dict):
     """A config of transformers without what is for training: masking in time and frequency, dropped layers."""
-    still = {"apply_spec_augment": False, "mask_time_prob": 0.0, "mask_feature_prob": 0.0, "layerdrop": 0.0}
+    still = {
+        "apply_spec_augment": False,
+        "mask_time_prob": 0.0,
+        "mask_feature_prob": 0.0,
+        "layerdrop": 0.0,
+    }
     made = config_class.from_dict(config | still)
     made._attn_implementation = "eager"
     return made
 
 
 def wave_encoder(
-    spec: EncoderSpec, files: WeightFiles, device: str, model: nn.Module, tensors: Mapping[str, torch.Tensor]
+    spec: EncoderSpec,
+    files: WeightFiles,
+    device: str,
+    model: nn.Module,
+    tensors: Mapping[str, torch.Tensor],
 ) -> Encoder:
     """An encoder from a model with random weights and the tensors that belong in it.
 
@@ -55,9 +64,20 @@ def wave_encoder(
     UsageError
         when the tensors do not fit, or the front end is for another sample rate.
     """
-    files.fill(model, _renamed({name: t for name, t in tensors.items() if name.startswith(PARTS)}))
-    facts = vars(spec) | {"dim": model.config.hidden_size, "digest": files.digest, "device": device}
-    return Encoder(**facts, module=WaveHiddenState(model), prepare=_prepare(spec, files, shortest(model.config)))
+    files.fill(
+        model,
+        _renamed({name: t for name, t in tensors.items() if name.startswith(PARTS)}),
+    )
+    facts = vars(spec) | {
+        "dim": model.config.hidden_size,
+        "digest": files.digest,
+        "device": device,
+    }
+    return Encoder(
+        **facts,
+        module=WaveHiddenState(model),
+        prepare=_prepare(spec, files, shortest(model.config)),
+    )
 
 
 def shortest(config) -> int:
@@ -68,21 +88,29 @@ def shortest(config) -> int:
     400
     """
     length = 1
-    for kernel, stride in zip(reversed(config.conv_kernel), reversed(config.conv_stride), strict=True):
+    for kernel, stride in zip(
+        reversed(config.conv_kernel), reversed(config.conv_stride), strict=True
+    ):
         length = (length - 1) * stride + kernel
     return length
 
 
 def standardised(samples: np.ndarray) -> np.ndarray:
     """Samples of zero mean and unit variance, as the feature extractor of wav2vec 2.0 makes them."""
-    return ((samples - samples.mean()) / np.sqrt(samples.var() + 1e-7)).astype(np.float32)
+    return ((samples - samples.mean()) / np.sqrt(samples.var() + 1e-7)).astype(
+        np.float32
+    )
 
 
-def _prepare(spec: EncoderSpec, files: WeightFiles, least: int) -> Callable[[str], np.ndarray]:
+def _prepare(
+    spec: EncoderSpec, files: WeightFiles, least: int
+) -> Callable[[str], np.ndarray]:
     front = files.json("preprocessor_config.json")
     if front.get("sampling_rate") != spec.sample_rate:
         path = files.paths["preprocessor_config.json"]
-        raise UsageError(f"{path}: sampling_rate is {front.get('sampling_rate')}; '{spec.name}' is {spec.sample_rate}.")
+        raise UsageError(
+            f"{path}: sampling_rate is {front.get('sampling_rate')}; '{spec.name}' is {spec.sample_rate}."
+        )
     read = prepare_audio(spec, least)
     if not front.get("do_normalize", True):
         return read

@@ -46,10 +46,14 @@ class WhisperFrames(nn.Module):
 
     def log_mel(self, samples: torch.Tensor) -> torch.Tensor:
         """As Whisper was trained: log10 of mel power, at most 8 below its largest, then scaled; (B, bands, T)."""
-        spectrum = torch.stft(samples, N_FFT, HOP, window=self.window, return_complex=True)
+        spectrum = torch.stft(
+            samples, N_FFT, HOP, window=self.window, return_complex=True
+        )
         power = self.mel @ spectrum[..., :-1].abs().square().contiguous()
         level = power.clamp_min(1e-10).log10()
-        return (torch.maximum(level, level.amax((1, 2), keepdim=True) - 8.0) + 4.0) / 4.0
+        return (
+            torch.maximum(level, level.amax((1, 2), keepdim=True) - 8.0) + 4.0
+        ) / 4.0
 
 
 def build(spec: EncoderSpec, files: WeightFiles, device: str) -> Encoder:
@@ -63,7 +67,13 @@ def build(spec: EncoderSpec, files: WeightFiles, device: str) -> Encoder:
     module, dim = assembled(files, "Whisper", assemble_whisper)
     files.fill(module.encoder, below(below(files.tensors(), "model."), "encoder."))
     prepare = prepare_audio(spec, 2 * HOP)
-    return Encoder(**vars(spec) | {"dim": dim}, module=module, prepare=prepare, digest=files.digest, device=device)
+    return Encoder(
+        **vars(spec) | {"dim": dim},
+        module=module,
+        prepare=prepare,
+        digest=files.digest,
+        device=device,
+    )
 
 
 def assemble_whisper(config: dict) -> tuple[WhisperFrames, int]:
@@ -71,9 +81,18 @@ def assemble_whisper(config: dict) -> tuple[WhisperFrames, int]:
     from transformers import WhisperConfig, WhisperFeatureExtractor
     from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
-    if config.get("model_type") != "whisper" or config.get("max_source_positions", 1500) != 1500:
-        raise ValueError("model_type must be 'whisper', and max_source_positions 1500, which is 30 s")
+    if (
+        config.get("model_type") != "whisper"
+        or config.get("max_source_positions", 1500) != 1500
+    ):
+        raise ValueError(
+            "model_type must be 'whisper', and max_source_positions 1500, which is 30 s"
+        )
     config = WhisperConfig.from_dict(config)
     config._attn_implementation = "eager"
-    mel = WhisperFeatureExtractor(feature_size=config.num_mel_bins, n_fft=N_FFT, hop_length=HOP).mel_filters
-    return WhisperFrames(WhisperEncoder(config), torch.tensor(mel.T, dtype=torch.float32)), config.d_model
+    mel = WhisperFeatureExtractor(
+        feature_size=config.num_mel_bins, n_fft=N_FFT, hop_length=HOP
+    ).mel_filters
+    return WhisperFrames(
+        WhisperEncoder(config), torch.tensor(mel.T, dtype=torch.float32)
+    ), config.d_model

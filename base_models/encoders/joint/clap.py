@@ -30,7 +30,14 @@ MAX_TOKENS = 77
 """What LAION trained with."""
 _COMPUTED = ("position_ids", "token_type_ids", "relative_position_index")
 """Ends of the names of tensors that are no weights, and are in some checkpoints and not in others."""
-_FRONT = ("feature_size", "sampling_rate", "hop_length", "max_length_s", "fft_window_size", "frequency_min")
+_FRONT = (
+    "feature_size",
+    "sampling_rate",
+    "hop_length",
+    "max_length_s",
+    "fft_window_size",
+    "frequency_min",
+)
 _FRONT += ("frequency_max", "padding", "truncation")
 
 
@@ -76,19 +83,41 @@ def build(spec: EncoderSpec, files: WeightFiles, device: str) -> Encoder:
     UsageError
         when the config is not CLAP's, is that of a fused CLAP, or the tensors, front end or tokenizer do not fit it.
     """
-    tower = assembled(files, "CLAP", assemble_clap_audio if spec.kind == "audio" else assemble_clap_text)
+    tower = assembled(
+        files,
+        "CLAP",
+        assemble_clap_audio if spec.kind == "audio" else assemble_clap_text,
+    )
     parts = (f"{spec.kind}_model.", f"{spec.kind}_projection.")
-    tensors = {name: tensor for name, tensor in files.tensors().items() if name.startswith(parts)}
-    computed = {name: tensor for name, tensor in tower.state_dict().items() if name.endswith(_COMPUTED)}
-    files.fill(tower, {name: t for name, t in tensors.items() if not name.endswith(_COMPUTED)} | computed)
+    tensors = {
+        name: tensor
+        for name, tensor in files.tensors().items()
+        if name.startswith(parts)
+    }
+    computed = {
+        name: tensor
+        for name, tensor in tower.state_dict().items()
+        if name.endswith(_COMPUTED)
+    }
+    files.fill(
+        tower,
+        {name: t for name, t in tensors.items() if not name.endswith(_COMPUTED)}
+        | computed,
+    )
     if spec.kind == "audio":
         module, prepare = ClapAudio(tower), _mel_windows(spec, files)
     else:
         module, config = ClapText(tower), tower.config
-        longest = min(MAX_TOKENS, config.max_position_embeddings - config.pad_token_id - 1)
+        longest = min(
+            MAX_TOKENS, config.max_position_embeddings - config.pad_token_id - 1
+        )
         ends = (config.bos_token_id, config.eos_token_id)
         prepare = make_tokenizer(files, "CLAP", longest, config.vocab_size, ends)
-    facts = vars(spec) | {"dim": tower.config.projection_dim, "digest": files.digest, "device": device}
+    facts = vars(spec) | {
+        "dim": tower.config.projection_dim,
+        "digest": files.digest,
+        "device": device,
+    }
     return Encoder(**facts, module=module, prepare=prepare)
 
 
@@ -98,7 +127,9 @@ def assemble_clap_audio(config: dict):
 
     config = _config(config).audio_config
     if config.enable_fusion:
-        raise ValueError("enable_fusion: a fused CLAP picks parts of each clip at random; use an unfused one")
+        raise ValueError(
+            "enable_fusion: a fused CLAP picks parts of each clip at random; use an unfused one"
+        )
     return ClapAudioModelWithProjection(config)
 
 
@@ -124,14 +155,24 @@ def _mel_windows(spec: EncoderSpec, files: WeightFiles) -> Callable[[str], np.nd
     """Function from a path to log-mel windows, float32 array of shape (windows, 1, 1001, 64)."""
     from transformers import ClapFeatureExtractor
 
-    path, front = files.paths["preprocessor_config.json"], files.json("preprocessor_config.json")
-    stated = (front.get("sampling_rate"), front.get("max_length_s"), front.get("truncation"), front.get("padding"))
+    path, front = (
+        files.paths["preprocessor_config.json"],
+        files.json("preprocessor_config.json"),
+    )
+    stated = (
+        front.get("sampling_rate"),
+        front.get("max_length_s"),
+        front.get("truncation"),
+        front.get("padding"),
+    )
     if stated != (RATE, WINDOW // RATE, "rand_trunc", "repeatpad"):
         raise UsageError(
             f"{path}: sampling_rate, max_length_s, truncation and padding are {stated}; an unfused CLAP has "
             f"{RATE}, {WINDOW // RATE}, 'rand_trunc' and 'repeatpad'."
         )
-    extractor = ClapFeatureExtractor(**{name: front[name] for name in _FRONT if name in front})
+    extractor = ClapFeatureExtractor(
+        **{name: front[name] for name in _FRONT if name in front}
+    )
     read = prepare_audio(spec, extractor.fft_window_size)
 
     def prepare(path: str) -> np.ndarray:

@@ -15,7 +15,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from base_models.encoders.audio.muq import SHORTEST, MuQConformer, assemble_muq, muq_tensors
+from base_models.encoders.audio.muq import (
+    SHORTEST,
+    MuQConformer,
+    assemble_muq,
+    muq_tensors,
+)
 from base_models.encoders.base import Encoder, assembled, prepare_audio
 from base_models.encoders.joint.windows import consecutive_windows
 from base_models.encoders.specs import EncoderSpec
@@ -35,7 +40,13 @@ class MuLanAudio(nn.Module):
     input (B, windows, L), 24 kHz; output (B, windows, dim)
     """
 
-    def __init__(self, model: MuQConformer, proj: nn.Module, transformer: nn.Module, to_latents: nn.Module):
+    def __init__(
+        self,
+        model: MuQConformer,
+        proj: nn.Module,
+        transformer: nn.Module,
+        to_latents: nn.Module,
+    ):
         super().__init__()
         self.model = model
         self.proj, self.transformer, self.to_latents = proj, transformer, to_latents
@@ -58,7 +69,13 @@ class MuLanText(nn.Module):
     input (B, L) token ids; output (B, 1, dim)
     """
 
-    def __init__(self, model: nn.Module, proj: nn.Module, transformer: nn.Module, to_latents: nn.Module):
+    def __init__(
+        self,
+        model: nn.Module,
+        proj: nn.Module,
+        transformer: nn.Module,
+        to_latents: nn.Module,
+    ):
         super().__init__()
         self.model = model
         self.proj, self.transformer, self.to_latents = proj, transformer, to_latents
@@ -66,7 +83,9 @@ class MuLanText(nn.Module):
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
         hidden = self.model(ids, attention_mask=torch.ones_like(ids)).last_hidden_state
         hidden = self.transformer(self.proj(hidden))
-        return nn.functional.normalize(self.to_latents(hidden.mean(-2)), dim=-1)[:, None]
+        return nn.functional.normalize(self.to_latents(hidden.mean(-2)), dim=-1)[
+            :, None
+        ]
 
 
 def build(spec: EncoderSpec, files: WeightFiles, device: str) -> Encoder:
@@ -78,32 +97,60 @@ def build(spec: EncoderSpec, files: WeightFiles, device: str) -> Encoder:
         when a config is not MuQ-MuLan's, or the tensors or the tokenizer do not fit it.
     """
     tower = _audio_tower if spec.kind == "audio" else _text_tower
-    module, prepare = tower(spec, files, {name.removeprefix("mulan."): t for name, t in files.tensors().items()})
-    facts = vars(spec) | {"dim": module.to_latents.out_features, "digest": files.digest, "device": device}
+    module, prepare = tower(
+        spec,
+        files,
+        {name.removeprefix("mulan."): t for name, t in files.tensors().items()},
+    )
+    facts = vars(spec) | {
+        "dim": module.to_latents.out_features,
+        "digest": files.digest,
+        "device": device,
+    }
     return Encoder(**facts, module=module, prepare=prepare)
 
 
-def _audio_tower(spec: EncoderSpec, files: WeightFiles, tensors: dict[str, torch.Tensor]):
+def _audio_tower(
+    spec: EncoderSpec, files: WeightFiles, tensors: dict[str, torch.Tensor]
+):
     inner, width = assembled(files, "MuQ", assemble_muq, "muq/config.json")
-    parts = assembled(files, "MuQ-MuLan", lambda config: assemble_mulan(config, "audio", width))
+    parts = assembled(
+        files, "MuQ-MuLan", lambda config: assemble_mulan(config, "audio", width)
+    )
     layer = files.json("config.json")["audio_model"].get("use_layer_idx", -1)
     muq = nn.ModuleDict({"conv": inner.conv, "conformer": inner.conformer})
-    files.fill(nn.ModuleDict({"model": muq, **parts}), _needed(tensors, "audio", muq_tensors))
+    files.fill(
+        nn.ModuleDict({"model": muq, **parts}), _needed(tensors, "audio", muq_tensors)
+    )
     _stop_at(inner.conformer, layer)
     return MuLanAudio(inner, **parts), _whole_windows(spec)
 
 
-def _text_tower(spec: EncoderSpec, files: WeightFiles, tensors: dict[str, torch.Tensor]):
-    inner = assembled(files, "XLM-RoBERTa", assemble_xlm_roberta, "xlm-roberta/config.json")
-    parts = assembled(files, "MuQ-MuLan", lambda config: assemble_mulan(config, "text", inner.config.hidden_size))
+def _text_tower(
+    spec: EncoderSpec, files: WeightFiles, tensors: dict[str, torch.Tensor]
+):
+    inner = assembled(
+        files, "XLM-RoBERTa", assemble_xlm_roberta, "xlm-roberta/config.json"
+    )
+    parts = assembled(
+        files,
+        "MuQ-MuLan",
+        lambda config: assemble_mulan(config, "text", inner.config.hidden_size),
+    )
     wanted = ("embeddings.", "encoder.")  # without the pooler
     files.fill(
-        nn.ModuleDict({"model": inner, **parts}), _needed(tensors, "text", lambda named: below(named, "", wanted))
+        nn.ModuleDict({"model": inner, **parts}),
+        _needed(tensors, "text", lambda named: below(named, "", wanted)),
     )
     config = inner.config
     longest = min(MAX_TOKENS, config.max_position_embeddings - config.pad_token_id - 1)
-    ends, name = (config.bos_token_id, config.eos_token_id), "xlm-roberta/tokenizer.json"
-    prepare = make_tokenizer(files, "XLM-RoBERTa", longest, config.vocab_size, ends, name)
+    ends, name = (
+        (config.bos_token_id, config.eos_token_id),
+        "xlm-roberta/tokenizer.json",
+    )
+    prepare = make_tokenizer(
+        files, "XLM-RoBERTa", longest, config.vocab_size, ends, name
+    )
     return MuLanText(inner, **parts), prepare
 
 
@@ -111,16 +158,29 @@ def assemble_mulan(config: dict, kind: str, width: int) -> dict[str, nn.Module]:
     """What follows the inner model of one tower, with random weights; the inner model's vectors are of `width`."""
     from muq.muq_mulan.modules.transformer import Transformer
 
-    joint, sizes, inner = config["mulan"], config[f"{kind}_transformer"], config[f"{kind}_model"]
+    joint, sizes, inner = (
+        config["mulan"],
+        config[f"{kind}_transformer"],
+        config[f"{kind}_model"],
+    )
     if (joint.get("sr", 24_000), joint.get("clip_secs", 10)) != (24_000, 10):
         raise ValueError("sr and clip_secs must be 24000 and 10")
     family = {"audio": "muq", "text": "xlm-roberta"}[kind]
-    if family not in inner["name"].lower() or inner.get("model_dim") not in (None, width):
-        raise ValueError(f"{kind}_model is {inner}; it must be a {family} of width {width}")
+    if family not in inner["name"].lower() or inner.get("model_dim") not in (
+        None,
+        width,
+    ):
+        raise ValueError(
+            f"{kind}_model is {inner}; it must be a {family} of width {width}"
+        )
     if not isinstance(inner.get("use_layer_idx", -1), int):
-        raise TypeError(f"use_layer_idx is {inner['use_layer_idx']!r}, not a whole number")
+        raise TypeError(
+            f"use_layer_idx is {inner['use_layer_idx']!r}, not a whole number"
+        )
     dim = sizes["dim"]
-    options = {key: sizes[key] for key in ("dim_head", "heads", "ff_mult") if key in sizes}
+    options = {
+        key: sizes[key] for key in ("dim_head", "heads", "ff_mult") if key in sizes
+    }
     projected = kind == "audio" or inner.get("model_dim") not in (None, dim)
     return {
         "proj": nn.Linear(width, dim) if projected else nn.Identity(),
@@ -138,12 +198,30 @@ def assemble_xlm_roberta(config: dict):
     return XLMRobertaModel(config, add_pooling_layer=False)
 
 
-def _needed(tensors: dict[str, torch.Tensor], kind: str, of_model: Callable[[dict], dict]) -> dict[str, torch.Tensor]:
+def _needed(
+    tensors: dict[str, torch.Tensor], kind: str, of_model: Callable[[dict], dict]
+) -> dict[str, torch.Tensor]:
     """The tensors of one tower; of its inner model, those that `of_model` picks and names."""
-    tower = {name.removeprefix(f"{kind}."): t for name, t in tensors.items() if name.startswith(f"{kind}.")}
-    model = {name.removeprefix("model."): t for name, t in tower.items() if name.startswith("model.")}
-    latents = {name.removeprefix(f"{kind}_"): t for name, t in tensors.items() if name.startswith(f"{kind}_to_latents")}
-    rest = {name: t for name, t in tower.items() if name.startswith(("proj.", "transformer."))}
+    tower = {
+        name.removeprefix(f"{kind}."): t
+        for name, t in tensors.items()
+        if name.startswith(f"{kind}.")
+    }
+    model = {
+        name.removeprefix("model."): t
+        for name, t in tower.items()
+        if name.startswith("model.")
+    }
+    latents = {
+        name.removeprefix(f"{kind}_"): t
+        for name, t in tensors.items()
+        if name.startswith(f"{kind}_to_latents")
+    }
+    rest = {
+        name: t
+        for name, t in tower.items()
+        if name.startswith(("proj.", "transformer."))
+    }
     return {f"model.{name}": t for name, t in of_model(model).items()} | rest | latents
 
 
@@ -162,7 +240,13 @@ def _whole_windows(spec: EncoderSpec) -> Callable[[str], np.ndarray]:
     def prepare(path: str) -> np.ndarray:
         samples = read(path)
         windows = consecutive_windows(samples, WINDOW)
-        filled = np.resize(np.concatenate([windows[-1], samples]), WINDOW) if len(windows) > 1 else None
-        return np.stack([*windows[:-1], np.resize(samples, WINDOW) if filled is None else filled])
+        filled = (
+            np.resize(np.concatenate([windows[-1], samples]), WINDOW)
+            if len(windows) > 1
+            else None
+        )
+        return np.stack(
+            [*windows[:-1], np.resize(samples, WINDOW) if filled is None else filled]
+        )
 
     return prepare

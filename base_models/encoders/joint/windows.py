@@ -9,7 +9,9 @@ from __future__ import annotations
 import numpy as np
 
 
-def consecutive_windows(samples: np.ndarray, length: int, least: int = 1) -> list[np.ndarray]:
+def consecutive_windows(
+    samples: np.ndarray, length: int, least: int = 1
+) -> list[np.ndarray]:
     """Windows that follow one another without overlap; the last may be shorter.
 
     Parameters
@@ -24,5 +26,7 @@ def consecutive_windows(samples: np.ndarray, length: int, least: int = 1) -> lis
     >>> [len(window) for window in consecutive_windows(np.zeros(22), 10, least=3)]
     [10, 10]
     """
-    windows = [samples[start : start + length] for start in range(0, len(samples), length)]
+    windows = [
+        samples[start : start + length] for start in range(0, len(samples), length)
+    ]
     return windows[:-1] if len(windows) > 1 and len(windows[-1]) < least else windows

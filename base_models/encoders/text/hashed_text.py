@@ -28,7 +28,13 @@ LONGEST = 64
 
 def build(spec: EncoderSpec, files: WeightFiles, device: str) -> Encoder:
     """The encoder; `files` is empty. All work is in `prepare`."""
-    return Encoder(**vars(spec), module=nn.Identity(), prepare=word_vectors, pieces=pieces, device=device)
+    return Encoder(
+        **vars(spec),
+        module=nn.Identity(),
+        prepare=word_vectors,
+        pieces=pieces,
+        device=device,
+    )
 
 
 def word_vectors(prompt: str) -> np.ndarray:
@@ -51,7 +57,10 @@ def pieces(prompt: str) -> list[Piece]:
     """The words, and where in the prompt they stand: nowhere, in the rare case that folding changes its length."""
     folded = _folded(prompt)
     same = len(folded) == len(prompt)
-    return [Piece(word[0], *(word.span() if same else (0, 0))) for word in _words(folded)[:MAX_TOKENS]]
+    return [
+        Piece(word[0], *(word.span() if same else (0, 0)))
+        for word in _words(folded)[:MAX_TOKENS]
+    ]
 
 
 def _folded(prompt: str) -> str:
@@ -65,11 +74,17 @@ def _words(folded: str) -> list[re.Match]:
 @functools.lru_cache(maxsize=16_384)
 def _vector(word: str) -> np.ndarray:
     marked = f"<{word}>"  # so that the ends of a word count as letters
-    pieces = {marked} | {marked[i : i + n] for n in (3, 4, 5) for i in range(len(marked) - n + 1)}
+    pieces = {marked} | {
+        marked[i : i + n] for n in (3, 4, 5) for i in range(len(marked) - n + 1)
+    }
     total = sum(_signs(piece) for piece in sorted(pieces))
-    return (total * np.sqrt(len(total)) / max(np.linalg.norm(total), 1)).astype(np.float32)
+    return (total * np.sqrt(len(total)) / max(np.linalg.norm(total), 1)).astype(
+        np.float32
+    )
 
 
 def _signs(piece: str) -> np.ndarray:
-    digest = hashlib.blake2b(piece.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+    digest = hashlib.blake2b(
+        piece.encode("utf-8", "surrogatepass"), digest_size=16
+    ).digest()
     return np.unpackbits(np.frombuffer(digest, dtype=np.uint8)) * 2.0 - 1.0

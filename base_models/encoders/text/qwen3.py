@@ -9,7 +9,12 @@ from __future__ import annotations
 
 from base_models.encoders.base import Encoder, assembled
 from base_models.encoders.specs import EncoderSpec
-from base_models.encoders.text.transformer import MAX_TOKENS, LastHiddenState, below, make_tokenizer
+from base_models.encoders.text.transformer import (
+    MAX_TOKENS,
+    LastHiddenState,
+    below,
+    make_tokenizer,
+)
 from base_models.encoders.weights import WeightFiles
 
 
@@ -22,11 +27,19 @@ def build(spec: EncoderSpec, files: WeightFiles, device: str) -> Encoder:
         when the config is not Qwen3's, or the tensors or the tokenizer do not fit it.
     """
     model = assembled(files, "Qwen3", assemble_qwen3)
-    files.fill(model, below(files.tensors(), "model.", ("embed_tokens.", "layers.", "norm.")))
+    files.fill(
+        model, below(files.tensors(), "model.", ("embed_tokens.", "layers.", "norm."))
+    )
     longest = min(MAX_TOKENS, model.config.max_position_embeddings)
     prepare = make_tokenizer(files, "Qwen3", longest, model.config.vocab_size)
-    facts = vars(spec) | {"dim": model.config.hidden_size, "digest": files.digest, "device": device}
-    return Encoder(**facts, module=LastHiddenState(model), prepare=prepare, pieces=prepare.pieces)
+    facts = vars(spec) | {
+        "dim": model.config.hidden_size,
+        "digest": files.digest,
+        "device": device,
+    }
+    return Encoder(
+        **facts, module=LastHiddenState(model), prepare=prepare, pieces=prepare.pieces
+    )
 
 
 def assemble_qwen3(config: dict):

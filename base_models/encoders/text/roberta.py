@@ -8,7 +8,12 @@ from __future__ import annotations
 
 from base_models.encoders.base import Encoder, assembled
 from base_models.encoders.specs import EncoderSpec
-from base_models.encoders.text.transformer import MAX_TOKENS, LastHiddenState, below, make_tokenizer
+from base_models.encoders.text.transformer import (
+    MAX_TOKENS,
+    LastHiddenState,
+    below,
+    make_tokenizer,
+)
 from base_models.encoders.weights import WeightFiles
 
 
@@ -27,8 +32,14 @@ def build(spec: EncoderSpec, files: WeightFiles, device: str) -> Encoder:
     longest = min(MAX_TOKENS, config.max_position_embeddings - config.pad_token_id - 1)
     ends = (config.bos_token_id, config.eos_token_id)
     prepare = make_tokenizer(files, "RoBERTa", longest, config.vocab_size, ends)
-    facts = vars(spec) | {"dim": config.hidden_size, "digest": files.digest, "device": device}
-    return Encoder(**facts, module=LastHiddenState(model), prepare=prepare, pieces=prepare.pieces)
+    facts = vars(spec) | {
+        "dim": config.hidden_size,
+        "digest": files.digest,
+        "device": device,
+    }
+    return Encoder(
+        **facts, module=LastHiddenState(model), prepare=prepare, pieces=prepare.pieces
+    )
 
 
 def assemble_roberta(config: dict):

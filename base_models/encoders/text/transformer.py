@@ -33,18 +33,30 @@ class LastHiddenState(nn.Module):
         self.transformer = transformer
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
-        return self.transformer(ids, attention_mask=torch.ones_like(ids)).last_hidden_state
+        return self.transformer(
+            ids, attention_mask=torch.ones_like(ids)
+        ).last_hidden_state
 
 
-def below(tensors: Mapping[str, torch.Tensor], prefix: str, wanted: Sequence[str] = ("",)) -> dict[str, torch.Tensor]:
+def below(
+    tensors: Mapping[str, torch.Tensor], prefix: str, wanted: Sequence[str] = ("",)
+) -> dict[str, torch.Tensor]:
     """The tensors named ``prefix + wanted…``, without the prefix, and without position ids, which are not weights.
 
     A checkpoint of the bare transformer has no prefix: then all names are taken as they are.
     """
     prefix = prefix if any(name.startswith(prefix) for name in tensors) else ""
-    bare = {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
+    bare = {
+        name.removeprefix(prefix): t
+        for name, t in tensors.items()
+        if name.startswith(prefix)
+    }
     ids = ("position_ids", "token_type_ids")
-    return {name: t for name, t in bare.items() if name.startswith(tuple(wanted)) and not name.endswith(ids)}
+    return {
+        name: t
+        for name, t in bare.items()
+        if name.startswith(tuple(wanted)) and not name.endswith(ids)
+    }
 
 
 class PromptTokens:
@@ -62,7 +74,9 @@ class PromptTokens:
 
     def __call__(self, prompt: str) -> np.ndarray:
         try:
-            ids = self.tokenizer(check_prompt(prompt), truncation=True, max_length=self.longest)["input_ids"]
+            ids = self.tokenizer(
+                check_prompt(prompt), truncation=True, max_length=self.longest
+            )["input_ids"]
         except (UnicodeEncodeError, TypeError) as error:
             raise ClipError(f"its prompt is not valid text ({error})") from error
         if len(ids) == self.longest < len(self.tokenizer(prompt)["input_ids"]):
@@ -73,11 +87,18 @@ class PromptTokens:
 
     def pieces(self, prompt: str) -> list[Piece]:
         """The text of each token and where in the prompt it stands; a special token has its name, and no place."""
-        options = {"truncation": True, "max_length": self.longest, "return_offsets_mapping": True}
+        options = {
+            "truncation": True,
+            "max_length": self.longest,
+            "return_offsets_mapping": True,
+        }
         found = self.tokenizer(prompt, **options)
         names = self.tokenizer.convert_ids_to_tokens(found["input_ids"])
         spans = found["offset_mapping"]
-        return [Piece(prompt[a:b].strip() or name, a, b) for name, (a, b) in zip(names, spans, strict=True)]
+        return [
+            Piece(prompt[a:b].strip() or name, a, b)
+            for name, (a, b) in zip(names, spans, strict=True)
+        ]
 
 
 def make_tokenizer(
@@ -112,8 +133,12 @@ def make_tokenizer(
         tokenizer = PreTrainedTokenizerFast(tokenizer_object=parsed)
     except (KeyboardInterrupt, SystemExit):
         raise
-    except BaseException as error:  # the Rust reader may panic, and a panic is not an Exception
-        raise DamagedArtifact(f"{path} is not a readable tokenizer ({error}).") from error
+    except (
+        BaseException
+    ) as error:  # the Rust reader may panic, and a panic is not an Exception
+        raise DamagedArtifact(
+            f"{path} is not a readable tokenizer ({error})."
+        ) from error
 
     prepare = PromptTokens(tokenizer, longest)
     ids = prepare("music")

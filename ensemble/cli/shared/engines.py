@@ -10,7 +10,9 @@ from ensemble.engine import LOCAL, check_engine
 
 def add_engine_option(parser: Options) -> None:
     """The option that says where to compute."""
-    about = "local, or dask://HOST:PORT of a scheduler whose workers see the same folders"
+    about = (
+        "local, or dask://HOST:PORT of a scheduler whose workers see the same folders"
+    )
     parser.add_argument("--engine", type=str, default=LOCAL, help=about)
 
 
@@ -29,7 +31,11 @@ def locate(options) -> bool:
             options[name] = os.path.abspath(options[name])
     for name in ("audio_encoder", "text_encoder"):
         given = getattr(options, name, None)
-        options[name] = _located(given) if given is None or isinstance(given, str) else [*map(_located, given)]
+        options[name] = (
+            _located(given)
+            if given is None or isinstance(given, str)
+            else [*map(_located, given)]
+        )
     return True
 
 

@@ -23,17 +23,23 @@ NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 RESTORE = "Restore it, or delete it (its whole folder, if that has a manifest.json) and run what made it again."
 
 
-def run(command: Callable[[Sequence[str] | None], int], argv: Sequence[str] | None = None) -> int:
+def run(
+    command: Callable[[Sequence[str] | None], int], argv: Sequence[str] | None = None
+) -> int:
     """Run a command and turn whatever goes wrong into one clear line and a documented exit code.
 
     Set ``STACKEDMOS_DEBUG=1`` to see the traceback of an unexpected failure.
     """
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s", stream=sys.stderr)
+    logging.basicConfig(
+        level=logging.WARNING, format="%(levelname)s %(message)s", stream=sys.stderr
+    )
     # Encoders are frozen and pinned: what their libraries say on loading is noise to the caller.
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, _stop)  # as Ctrl-C, or worker processes would train on without us
+        signal.signal(
+            signal.SIGTERM, _stop
+        )  # as Ctrl-C, or worker processes would train on without us
     try:
         code = command(argv)
         sys.stdout.flush()
@@ -43,7 +49,10 @@ def run(command: Callable[[Sequence[str] | None], int], argv: Sequence[str] | No
     except StackedMOSError as error:
         return fail(str(error), error.exit_code)
     except KeyboardInterrupt as stopped:
-        return fail("Interrupted. Finished work is kept; run the same command to go on.", *(stopped.args or (130,)))
+        return fail(
+            "Interrupted. Finished work is kept; run the same command to go on.",
+            *(stopped.args or (130,)),
+        )
     except BrokenPipeError:
         # the reader went away (`| head`): not our failure, and nothing more can be written
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -70,9 +79,15 @@ def _unexpected(error: Exception) -> int:
     """The line and exit code of an error that no module foresaw; most come from the file system."""
     if isinstance(error, OSError) and error.errno in NO_SPACE:
         where = f" to write {error.filename}" if error.filename else ""
-        return fail(f"No space left{where}. Finished work is kept; free some and run the same command again.", 5)
+        return fail(
+            f"No space left{where}. Finished work is kept; free some and run the same command again.",
+            5,
+        )
     if isinstance(error, OSError) and error.filename:
-        return fail(f"{error.filename}: {error.strerror}. Name another file or folder, or change its permissions.", 2)
+        return fail(
+            f"{error.filename}: {error.strerror}. Name another file or folder, or change its permissions.",
+            2,
+        )
     return fail(f"{type(error).__name__}: {error} (STACKEDMOS_DEBUG=1 shows where)", 1)
 
 

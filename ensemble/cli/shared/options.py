@@ -40,20 +40,30 @@ class Options(ArgumentParser):
     """
 
     def __init__(self, command: str = "", about: str = "", **others):
-        given = {"prog": command, "description": about, "epilog": EXIT_CODES, "formatter_class": _Help}
+        given = {
+            "prog": command,
+            "description": about,
+            "epilog": EXIT_CODES,
+            "formatter_class": _Help,
+        }
         super().__init__(**(given | {"allow_abbrev": False} | others))
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Say what is wrong with the command line and leave with exit code 2."""
         words = " ".join(message.split())
-        wrong = re.match(r'Parser key "(\w+)": Expected an? <class \'(\w+)\'>\. Got value: ?(.*)', words)
+        wrong = re.match(
+            r'Parser key "(\w+)": Expected an? <class \'(\w+)\'>\. Got value: ?(.*)',
+            words,
+        )
         if wrong:
             option, kind, value = wrong.groups()
             kind = {"int": "a whole number", "float": "a number"}.get(kind, kind)
             words = f"--{option.replace('_', '-')} takes {kind}; got '{value}'"
         unknown = re.match(r"unrecognized arguments: (--[\w-]+)", words)
         if unknown:
-            close = difflib.get_close_matches(unknown[1], self._option_string_actions, n=1, cutoff=0.5)
+            close = difflib.get_close_matches(
+                unknown[1], self._option_string_actions, n=1, cutoff=0.5
+            )
             words += f". Did you mean {close[0]}?" if close else ""
         fail(words, 2)
         say(f"usage: {self.prog} --help lists the options")
@@ -67,7 +77,11 @@ def choose_encoders(audio: str | None, text: str | None, demo: bool) -> tuple[st
     """
     from base_models.encoders import check_kind
 
-    chosen = (audio or "logmel", text or "hashed_text") if demo else (audio or "muq", text or "roberta")
+    chosen = (
+        (audio or "logmel", text or "hashed_text")
+        if demo
+        else (audio or "muq", text or "roberta")
+    )
     for word, kind in zip(chosen, ("audio", "text"), strict=True):
         check_kind(word, kind)
     return chosen
@@ -83,7 +97,9 @@ def parse_settings(words: Sequence[str] | None) -> dict[str, Any]:
     for word in words or ():
         key, equals, value = word.partition("=")
         if not (key and equals and value):
-            raise UsageError(f"--set takes KEY=VALUE, e.g. max_epochs=20; got '{word}'.")
+            raise UsageError(
+                f"--set takes KEY=VALUE, e.g. max_epochs=20; got '{word}'."
+            )
         try:
             settings[key] = tomllib.loads(f"value = {value}")["value"]
         except tomllib.TOMLDecodeError:

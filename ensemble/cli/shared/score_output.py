@@ -20,9 +20,16 @@ def output_format(out: str | None, name: str | None) -> str | None:
         return one_of(name, FORMATS, "output format")
     if out is None:
         return None
-    by_suffix = {".csv": "csv", ".jsonl": "jsonl", ".parquet": "parquet", ".txt": "answer"}
+    by_suffix = {
+        ".csv": "csv",
+        ".jsonl": "jsonl",
+        ".parquet": "parquet",
+        ".txt": "answer",
+    }
     if Path(out).suffix not in by_suffix:
-        raise UsageError(f"{out}: name a .csv, .jsonl, .parquet or .txt file, or pass --format.")
+        raise UsageError(
+            f"{out}: name a .csv, .jsonl, .parquet or .txt file, or pass --format."
+        )
     return by_suffix[Path(out).suffix]
 
 
@@ -41,11 +48,17 @@ def put_scores(scores, out: str | None, form: str | None, level: float) -> None:
 
 def score_table(scores, level: float) -> Table:
     """Scores for a terminal: one row per clip, one column per aspect."""
-    table = Table(title=f"mean opinion scores, 1 to 5, with {level:.0%} intervals", title_justify="left")
+    table = Table(
+        title=f"mean opinion scores, 1 to 5, with {level:.0%} intervals",
+        title_justify="left",
+    )
     table.add_column("clip")
     for aspect in scores.aspects:
         table.add_column(aspect, justify="right")
     for row in scores.frame.to_dict("records"):
-        cells = [f"{row[a]:.2f} [{row[f'{a}_low']:.2f}, {row[f'{a}_high']:.2f}]" for a in scores.aspects]
+        cells = [
+            f"{row[a]:.2f} [{row[f'{a}_low']:.2f}, {row[f'{a}_high']:.2f}]"
+            for a in scores.aspects
+        ]
         table.add_row(row["clip_id"], *cells)
     return table

@@ -16,7 +16,12 @@ def add_stack_options(parser: Options) -> None:
     add("--audio-encoder", type=str, help="where the weights lie now, as NAME=FOLDER")
     add("--text-encoder", type=str, help="likewise")
     add("--device", type=str, default="auto", help="auto, cpu, cuda or mps")
-    add("--artifacts", type=str, default="artifacts", help="where fit_meta wrote, and embeddings are kept")
+    add(
+        "--artifacts",
+        type=str,
+        default="artifacts",
+        help="where fit_meta wrote, and embeddings are kept",
+    )
 
 
 def load_stack(options):
@@ -25,7 +30,9 @@ def load_stack(options):
     from ensemble.estimator.stacked_mos import StackedMOS
 
     folder, overrides = _chosen(options)
-    return StackedMOS.load(folder, **overrides), EmbeddingStore(Workspace(Path(options.artifacts)).embeddings)
+    return StackedMOS.load(folder, **overrides), EmbeddingStore(
+        Workspace(Path(options.artifacts)).embeddings
+    )
 
 
 def stack_source(options):
@@ -35,12 +42,21 @@ def stack_source(options):
     from ensemble.scoring.stack_source import StackSource
 
     folder, overrides = _chosen(options)
-    return StackSource.of(folder, Workspace(Path(options.artifacts)).embeddings, **overrides)
+    return StackSource.of(
+        folder, Workspace(Path(options.artifacts)).embeddings, **overrides
+    )
 
 
 def _chosen(options):
     """Folder of the stack, and what is other than its base models say."""
     workspace = Workspace(Path(options.artifacts))
-    folder = options.stack or workspace.root / workspace.latest("stack", "fit_meta")["folder"]
-    given = {"audio_encoder": options.audio_encoder, "text_encoder": options.text_encoder, "device": options.device}
+    folder = (
+        options.stack
+        or workspace.root / workspace.latest("stack", "fit_meta")["folder"]
+    )
+    given = {
+        "audio_encoder": options.audio_encoder,
+        "text_encoder": options.text_encoder,
+        "device": options.device,
+    }
     return folder, {name: value for name, value in given.items() if value}

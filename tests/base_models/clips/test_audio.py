@@ -22,8 +22,15 @@ LOSSY = [("OGG", "VORBIS"), ("OGG", "OPUS"), ("MP3", None)]
 
 
 def tone(seconds=1.0, rate=RATE, channels=1, seed=0):
-    samples = np.random.default_rng(seed).normal(size=(round(seconds * rate), channels)).astype(np.float32) * 0.05
-    return samples + 0.3 * np.sin(2 * np.pi * 440 * np.arange(len(samples)) / rate)[:, None].astype(np.float32)
+    samples = (
+        np.random.default_rng(seed)
+        .normal(size=(round(seconds * rate), channels))
+        .astype(np.float32)
+        * 0.05
+    )
+    return samples + 0.3 * np.sin(2 * np.pi * 440 * np.arange(len(samples)) / rate)[
+        :, None
+    ].astype(np.float32)
 
 
 def encode(samples, rate=RATE, kind="WAV", subtype=None) -> bytes:
@@ -52,7 +59,9 @@ def test_lossless_kinds_return_the_samples_that_were_written(save, kind, subtype
 
 @pytest.mark.parametrize(("kind", "subtype"), LOSSY)
 def test_lossy_kinds_are_read(save, kind, subtype):
-    audio = load_audio(save(tone(rate=48_000), rate=48_000, kind=kind, subtype=subtype), 24_000)
+    audio = load_audio(
+        save(tone(rate=48_000), rate=48_000, kind=kind, subtype=subtype), 24_000
+    )
     assert abs(len(audio) - 24_000) <= 1
     assert 0.1 < np.sqrt(np.mean(audio**2)) < 0.4
 
@@ -67,7 +76,12 @@ def test_channels_are_averaged_before_resampling(save):
 
 def test_opposite_channels_cancel(save):
     samples = tone()
-    assert np.abs(load_audio(save(np.hstack([samples, -samples]), subtype="FLOAT"), 24_000)).max() < 1e-6
+    assert (
+        np.abs(
+            load_audio(save(np.hstack([samples, -samples]), subtype="FLOAT"), 24_000)
+        ).max()
+        < 1e-6
+    )
 
 
 def test_the_cut_is_the_start_of_the_whole_clip_exactly_as_long_as_asked(save):
@@ -81,11 +95,21 @@ def test_the_cut_is_the_start_of_the_whole_clip_exactly_as_long_as_asked(save):
 
 def test_a_clip_longer_than_one_portion_is_read_in_order(save):
     samples = tone(9.0)
-    np.testing.assert_array_equal(load_audio(save(samples, subtype="FLOAT"), RATE), samples[:, 0])
+    np.testing.assert_array_equal(
+        load_audio(save(samples, subtype="FLOAT"), RATE), samples[:, 0]
+    )
 
 
 @pytest.mark.parametrize(
-    ("kind", "subtype"), [*KINDS, *LOSSY, ("WAV", "FLOAT"), ("WAV", "PCM_24"), ("WAV", "PCM_U8"), ("FLAC", "PCM_24")]
+    ("kind", "subtype"),
+    [
+        *KINDS,
+        *LOSSY,
+        ("WAV", "FLOAT"),
+        ("WAV", "PCM_24"),
+        ("WAV", "PCM_U8"),
+        ("FLAC", "PCM_24"),
+    ],
 )
 @pytest.mark.parametrize("left", [0.25, 0.5, 0.97])
 def test_a_file_that_was_cut_off_is_refused(save, kind, subtype, left):
@@ -98,7 +122,9 @@ def test_a_file_that_was_cut_off_is_refused(save, kind, subtype, left):
 
 def test_a_cut_between_two_pages_of_an_ogg_is_noticed(save):
     data = encode(tone(4.0), kind="OGG", subtype="VORBIS")
-    with pytest.raises(ClipError, match="cut off: an OGG file ends with a page marked as the last"):
+    with pytest.raises(
+        ClipError, match="cut off: an OGG file ends with a page marked as the last"
+    ):
         load_audio(save(data[: data.rfind(b"OggS")]), RATE)
 
 
@@ -117,7 +143,10 @@ def test_chunks_of_odd_length_are_followed_by_a_pad_byte(save):
         (b"\x89PNG\r\n\x1a\n" * 9, "not audio of a known kind"),
         (b"\xff\xff\xff\xff" * 9, "not audio of a known kind"),
         (b"RIFF\x24\0\0\0WAVE", "header is cut off"),
-        (b"RIFF\x24\0\0\0WAVE" + b"JUNK\0\0\0\0" * 2000, "no samples among its first 1000 chunks"),
+        (
+            b"RIFF\x24\0\0\0WAVE" + b"JUNK\0\0\0\0" * 2000,
+            "no samples among its first 1000 chunks",
+        ),
         (b"ID3\x03\0\0\0\0\0\0", "cannot be decoded"),
         (b"fLaC" + bytes(90), "cannot be decoded"),
         (b"OggS" + bytes(90), "cut off"),
@@ -139,21 +168,27 @@ def test_rare_codecs_are_refused_before_the_decoder_sees_them(save, codec):
 def test_samples_that_are_no_sound_are_refused(save, value, place):
     samples = tone()
     samples[place] = value
-    with pytest.raises(ClipError, match=r"NaN or infinite samples near|sample values up to 3e"):
+    with pytest.raises(
+        ClipError, match=r"NaN or infinite samples near|sample values up to 3e"
+    ):
         load_audio(save(samples, subtype="FLOAT"), RATE)
 
 
 def test_samples_that_are_not_used_are_not_judged(save):
     samples = tone(3.0)
     samples[-1] = np.nan
-    assert len(load_audio(save(samples, subtype="FLOAT"), RATE, max_seconds=1.0)) == RATE
+    assert (
+        len(load_audio(save(samples, subtype="FLOAT"), RATE, max_seconds=1.0)) == RATE
+    )
 
 
 @pytest.mark.parametrize("length", [0, 1, round(MIN_SECONDS * RATE) - 1])
 def test_a_clip_that_is_too_short_is_refused(save, length):
     with pytest.raises(ClipError, match=r"too short|no samples"):
         load_audio(save(tone()[:length]), RATE)
-    assert len(load_audio(save(tone()[: round(MIN_SECONDS * RATE)]), RATE)) == round(MIN_SECONDS * RATE)
+    assert len(load_audio(save(tone()[: round(MIN_SECONDS * RATE)]), RATE)) == round(
+        MIN_SECONDS * RATE
+    )
 
 
 @pytest.mark.parametrize(
@@ -165,7 +200,12 @@ def test_a_clip_that_is_too_short_is_refused(save, length):
         (24, "<I", 999, "sample rate of 999 Hz"),
         (24, "<I", 2**31 - 1, "sample rate of 2147483647 Hz"),
         (40, "<I", 0, "no samples"),
-        (40, "<I", 64_000, "cut off: it declares 64,000 bytes of samples and holds 32,000"),
+        (
+            40,
+            "<I",
+            64_000,
+            "cut off: it declares 64,000 bytes of samples and holds 32,000",
+        ),
         (40, "<I", 0xFFFFFFF0, "cut off"),
     ],
 )
@@ -223,7 +263,9 @@ def test_what_is_no_file_is_refused_at_once(tmp_path, save):
             load_audio(name, RATE)
 
 
-@pytest.mark.parametrize("name", ["a b.wav", "-x.wav", "naïve é.wav", "%s.wav", "*.wav", "x", "flac.wav"])
+@pytest.mark.parametrize(
+    "name", ["a b.wav", "-x.wav", "naïve é.wav", "%s.wav", "*.wav", "x", "flac.wav"]
+)
 def test_names_do_not_matter(save, name):
     kind = "FLAC" if name.startswith("flac") else "WAV"
     assert len(load_audio(save(tone(), name, kind=kind), RATE)) == RATE
@@ -252,7 +294,9 @@ def test_clipping_is_runs_at_full_scale_not_a_lone_peak(save):
     samples[100:102] = 1.0
     assert probe(save(samples, subtype="FLOAT")).clipped_fraction == 0
     samples[500:540] = -1.0
-    assert probe(save(samples, subtype="FLOAT")).clipped_fraction == pytest.approx(40 / RATE)
+    assert probe(save(samples, subtype="FLOAT")).clipped_fraction == pytest.approx(
+        40 / RATE
+    )
 
 
 def test_a_long_file_is_probed_in_part_and_its_length_is_told(save, monkeypatch):

@@ -12,7 +12,12 @@ import pytest
 import soundfile
 from builders import SHARED_DATA
 
-from base_models.clips.check import inspect_clips, probe_clips, score_step, summarise_clips
+from base_models.clips.check import (
+    inspect_clips,
+    probe_clips,
+    score_step,
+    summarise_clips,
+)
 from base_models.clips.read_clips import read_clips
 from base_models.errors import UsageError
 from ensemble.cli.check_clips import _main, main
@@ -22,7 +27,9 @@ RATE = 8_000
 
 
 def noise(seed, seconds=2.0, channels=1, level=0.1):
-    return np.random.default_rng(seed).uniform(-level, level, size=(round(seconds * RATE), channels))
+    return np.random.default_rng(seed).uniform(
+        -level, level, size=(round(seconds * RATE), channels)
+    )
 
 
 @pytest.fixture
@@ -33,7 +40,13 @@ def table(tmp_path):
         soundfile.write(tmp_path / f"{k}.wav", noise(k), RATE)
         split = ("train", "train", "train", "train", "dev", "test")[k % 6]
         rows.append(
-            {"audio": f"{k}.wav", "system": f"S{k // 6}", "split": split, "prompt": "x", "mos": 1 + k % 4 * 0.2}
+            {
+                "audio": f"{k}.wav",
+                "system": f"S{k // 6}",
+                "split": split,
+                "prompt": "x",
+                "mos": 1 + k % 4 * 0.2,
+            }
         )
     pd.DataFrame(rows).to_csv(tmp_path / "t.csv", index=False)
     return tmp_path / "t.csv"
@@ -47,7 +60,9 @@ def edit(table, row, **cells):
 
 
 def findings(table) -> dict[str, tuple[str, ...]]:
-    return {finding.kind: finding.examples for finding in inspect_clips(read_clips(table))}
+    return {
+        finding.kind: finding.examples for finding in inspect_clips(read_clips(table))
+    }
 
 
 def test_a_sound_table_has_no_findings(table):
@@ -59,7 +74,11 @@ def test_a_sound_table_has_no_findings(table):
     [
         ("silence", np.zeros(2 * RATE), RATE),
         ("silence", noise(1, level=0.001), RATE),
-        ("clipping", np.clip(noise(1, level=3), -1, 1).repeat(3, axis=0)[: 2 * RATE], RATE),
+        (
+            "clipping",
+            np.clip(noise(1, level=3), -1, 1).repeat(3, axis=0)[: 2 * RATE],
+            RATE,
+        ),
         ("odd_channels", noise(1, channels=2), RATE),
         ("odd_rate", noise(1, 4), 2 * RATE),
         ("short", noise(1, 0.9), RATE),
@@ -84,14 +103,22 @@ def test_missing_and_unreadable_audio_are_told_apart(table):
     frame = pd.read_csv(table, dtype=str, keep_default_na=False)
     frame.assign(clip_id=[str(k) for k in range(12)]).to_csv(table, index=False)
     found = inspect_clips(read_clips(table))
-    assert {f.kind: f.examples for f in found} == {"missing_audio": ("3", "5"), "unreadable_audio": ("4",)}
+    assert {f.kind: f.examples for f in found} == {
+        "missing_audio": ("3", "5"),
+        "unreadable_audio": ("4",),
+    }
     assert "not audio of a known kind" in found[1].message
 
 
 def test_the_same_recording_within_and_across_splits(table):
     for source, copy in ((0, 1), (2, 4)):
-        (table.parent / f"{copy}.wav").write_bytes((table.parent / f"{source}.wav").read_bytes())
-    assert findings(table) == {"audio_across_splits": ("2", "4"), "duplicate_audio": ("0", "1")}
+        (table.parent / f"{copy}.wav").write_bytes(
+            (table.parent / f"{source}.wav").read_bytes()
+        )
+    assert findings(table) == {
+        "audio_across_splits": ("2", "4"),
+        "duplicate_audio": ("0", "1"),
+    }
 
 
 def test_prompts_and_systems_that_are_missing(table):
@@ -102,7 +129,11 @@ def test_prompts_and_systems_that_are_missing(table):
 def test_systems_that_a_split_lacks(table):
     edit(table, 5, system="S1")
     (found,) = inspect_clips(read_clips(table))
-    assert (found.kind, found.count, found.message) == ("absent_systems", 1, "Systems without a clip in test: 'S0'.")
+    assert (found.kind, found.count, found.message) == (
+        "absent_systems",
+        1,
+        "Systems without a clip in test: 'S0'.",
+    )
 
 
 def test_labels_that_are_all_equal(table):
@@ -111,7 +142,10 @@ def test_labels_that_are_all_equal(table):
 
 
 def test_a_list_of_labels_is_told_to_have_no_audio_once(tmp_path):
-    lines = [f"audiomos2025-track1-S{k % 3:03d}_P{k:03d}.wav,{1 + k % 5}.2,3\n" for k in range(3, 30)]
+    lines = [
+        f"audiomos2025-track1-S{k % 3:03d}_P{k:03d}.wav,{1 + k % 5}.2,3\n"
+        for k in range(3, 30)
+    ]
     (tmp_path / "train_mos_list.txt").write_text("".join(lines).replace("5.2", "5.0"))
     found = inspect_clips(read_clips(tmp_path))
     assert [f.kind for f in found if "audio" in f.kind] == ["no_audio"]
@@ -119,7 +153,14 @@ def test_a_list_of_labels_is_told_to_have_no_audio_once(tmp_path):
 
 @pytest.mark.parametrize(
     ("scores", "step"),
-    [([1, 3, 5], 1), ([1.5, 2], 0.5), ([1.2, 3.4, 5.0], 0.2), ([1.125, 2], 0.125), ([1.37], 0.01), ([np.pi], None)],
+    [
+        ([1, 3, 5], 1),
+        ([1.5, 2], 0.5),
+        ([1.2, 3.4, 5.0], 0.2),
+        ([1.125, 2], 0.125),
+        ([1.37], 0.01),
+        ([np.pi], None),
+    ],
 )
 def test_the_step_of_scores_is_the_coarsest_that_fits(scores, step):
     assert score_step(scores) == step
@@ -130,7 +171,13 @@ def test_facts_are_counts_ranges_and_rates(table):
     facts = summarise_clips(clips, probe_clips(clips))
     assert facts["clips_per_split"] == {"train": 8, "dev": 2, "test": 2}
     assert facts["clips_per_system"]["S0"] == {"train": 4, "dev": 1, "test": 1}
-    assert facts["scores"]["mos"] == {"labelled": 12, "min": 1.0, "max": 1.6, "mean": pytest.approx(1.3), "step": 0.2}
+    assert facts["scores"]["mos"] == {
+        "labelled": 12,
+        "min": 1.0,
+        "max": 1.6,
+        "mean": pytest.approx(1.3),
+        "step": 0.2,
+    }
     assert facts["sample_rates"] == {"8000": 12}
     assert facts["seconds"] == {"min": 2.0, "median": 2.0, "max": 2.0}
     json.dumps(facts, allow_nan=False)
@@ -140,7 +187,10 @@ def test_the_command_ends_with_0_when_clean_and_3_with_findings(table, capsys):
     assert _main([str(table)]) == 0
     assert "No findings" in capsys.readouterr().out
     soundfile.write(table.parent / "3.wav", np.zeros(RATE * 2), RATE)
-    assert _main([str(table), "--json", str(table.parent / "o.json"), "--aspects", "mos"]) == 3
+    assert (
+        _main([str(table), "--json", str(table.parent / "o.json"), "--aspects", "mos"])
+        == 3
+    )
     assert "silence" in capsys.readouterr().out
     written = json.loads((table.parent / "o.json").read_text())
     assert [finding["kind"] for finding in written["findings"]] == ["silence"]

@@ -28,14 +28,25 @@ def root(tmp_path_factory):
 @pytest.fixture(scope="module")
 def labels(root):
     columns = ["file", "mi", "ta"]
-    parts = [pd.read_csv(root / "sets" / f"{s}_mos_list.txt", names=columns).assign(split=s) for s in SPLITS]
+    parts = [
+        pd.read_csv(root / "sets" / f"{s}_mos_list.txt", names=columns).assign(split=s)
+        for s in SPLITS
+    ]
     frame = pd.concat(parts, ignore_index=True)
-    return frame.assign(system=frame.file.str.extract(r"-(S\d{3})_")[0], prompt=frame.file.str.extract(r"_(P\d{3})")[0])
+    return frame.assign(
+        system=frame.file.str.extract(r"-(S\d{3})_")[0],
+        prompt=frame.file.str.extract(r"_(P\d{3})")[0],
+    )
 
 
 def digest(folder):
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(
+            path.read_bytes()
+        ).hexdigest()
+        for path in files
+    }
 
 
 def test_each_system_plays_each_prompt_once_and_every_clip_is_labelled(root, labels):
@@ -52,7 +63,9 @@ def test_every_system_is_in_every_split(labels):
 
 def test_no_system_bears_the_name_of_one_whose_prompts_musiceval_keeps_elsewhere():
     systems, prompts = demo.make_systems(0, 40), demo.make_prompts(0, 3)
-    names = {clip.name.split("-S")[1][:3] for clip in demo.make_clips(0, systems, prompts)}
+    names = {
+        clip.name.split("-S")[1][:3] for clip in demo.make_clips(0, systems, prompts)
+    }
     assert len(names) == 40
     assert not names & {"001", "006", "013", "017", "018", "033"}
     assert min(names) == "002"
@@ -60,12 +73,17 @@ def test_no_system_bears_the_name_of_one_whose_prompts_musiceval_keeps_elsewhere
 
 def test_labels_are_the_means_of_five_different_raters(root, labels):
     columns = ["file", "rater", "mi", "ta"]
-    people = pd.concat(pd.read_csv(root / "person_mos" / f"{s}_person_mos.txt", names=columns) for s in SPLITS)
+    people = pd.concat(
+        pd.read_csv(root / "person_mos" / f"{s}_person_mos.txt", names=columns)
+        for s in SPLITS
+    )
     assert people[["mi", "ta"]].isin([1, 2, 3, 4, 5]).all().all()
     assert (people.groupby("file").rater.nunique() == 5).all()
     assert (people.groupby("file").size() == 5).all()
     means = people.groupby("file")[["mi", "ta"]].mean().loc[labels.file]
-    np.testing.assert_allclose(means.to_numpy(), labels[["mi", "ta"]].to_numpy(), atol=1e-9)
+    np.testing.assert_allclose(
+        means.to_numpy(), labels[["mi", "ta"]].to_numpy(), atol=1e-9
+    )
 
 
 def test_labels_lie_on_the_grid_of_fifths_within_the_scale(labels):
@@ -76,11 +94,17 @@ def test_labels_lie_on_the_grid_of_fifths_within_the_scale(labels):
 
 
 def test_system_scores_are_the_means_of_their_clips(root, labels):
-    table = pd.read_csv(root / "system_mos" / "system_mos.csv", names=["system", "mi", "ta"]).set_index("system")
-    pd.testing.assert_frame_equal(table, labels.groupby("system")[["mi", "ta"]].mean(), atol=1e-4)
+    table = pd.read_csv(
+        root / "system_mos" / "system_mos.csv", names=["system", "mi", "ta"]
+    ).set_index("system")
+    pd.testing.assert_frame_equal(
+        table, labels.groupby("system")[["mi", "ta"]].mean(), atol=1e-4
+    )
 
 
-def test_clips_are_about_five_seconds_of_16_khz_mono_pcm_and_never_silent_or_clipped(root):
+def test_clips_are_about_five_seconds_of_16_khz_mono_pcm_and_never_silent_or_clipped(
+    root,
+):
     seconds = []
     for path in (root / "wav").iterdir():
         info = soundfile.info(path)
@@ -106,7 +130,11 @@ def test_every_text_and_every_clip_says_demo(root, labels):
     prompts = pd.read_csv(root / "prompt_info.txt", sep="\t")
     assert set(prompts.id) == set(labels.prompt)
     assert prompts.text.str.contains("demo").all()
-    for path in [root / "README.txt", root / "demo.json", *root.glob("person_mos/*.txt")]:
+    for path in [
+        root / "README.txt",
+        root / "demo.json",
+        *root.glob("person_mos/*.txt"),
+    ]:
         assert "demo" in path.read_text()
     assert "simulated" in (root / "README.txt").read_text()
     for path in (root / "wav").iterdir():
@@ -118,18 +146,29 @@ def test_prompts_name_what_is_asked_in_words():
     for prompt in demo.make_prompts(0, 40):
         piece, text = prompt.piece, prompt.text.lower()
         mood = {"major": "happy", "minor": "sad"}[piece.mode]
-        for word in (piece.instrument, piece.tempo, piece.mode, piece.density, mood, str(prompt.bpm)):
+        for word in (
+            piece.instrument,
+            piece.tempo,
+            piece.mode,
+            piece.density,
+            mood,
+            str(prompt.bpm),
+        ):
             assert word in text
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(root, tmp_path):
     assert digest(write_demo(tmp_path / "again", **TINY)) == digest(root)
     other = digest(write_demo(tmp_path / "other", **TINY | {"seed": 4}))
-    assert not set(other.values()) & {value for name, value in digest(root).items() if name.startswith("wav")}
+    assert not set(other.values()) & {
+        value for name, value in digest(root).items() if name.startswith("wav")
+    }
 
 
 def test_a_finished_corpus_is_returned_at_once(root, monkeypatch):
-    monkeypatch.setattr(demo, "_write_tree", lambda *a, **k: pytest.fail("it was written again"))
+    monkeypatch.setattr(
+        demo, "_write_tree", lambda *a, **k: pytest.fail("it was written again")
+    )
     assert write_demo(root, **TINY) == root
 
 
@@ -160,9 +199,15 @@ def test_a_foreign_folder_or_file_is_refused_and_kept(tmp_path, name):
 
 @pytest.mark.parametrize(
     ("wrong", "message"),
-    [({"n_systems": 1}, "n_systems is 1"), ({"n_prompts": 2}, "n_prompts is 2"), ({"seed": -1}, "seed is -1")],
+    [
+        ({"n_systems": 1}, "n_systems is 1"),
+        ({"n_prompts": 2}, "n_prompts is 2"),
+        ({"seed": -1}, "seed is -1"),
+    ],
 )
-def test_sizes_out_of_range_are_refused_before_anything_is_written(tmp_path, wrong, message):
+def test_sizes_out_of_range_are_refused_before_anything_is_written(
+    tmp_path, wrong, message
+):
     with pytest.raises(UsageError, match=message):
         write_demo(tmp_path / "demo", **wrong)
     with pytest.raises(UsageError, match=r"seed is 0\.5; pass a whole number"):
@@ -204,22 +249,31 @@ def test_quality_and_obedience_are_spread_and_nearly_independent():
         labels = demo.rate(clips, seed)[1].mean(axis=1)
         assert np.ptp(labels.reshape(14, 30, 2).mean(axis=1), axis=0).min() > 2.2
         assert 0.3 < np.corrcoef(labels.T)[0, 1] < 0.65
-        assert [np.corrcoef(labels[:, k], latent[:, k])[0, 1] > 0.85 for k in (0, 1)] == [True, True]
+        assert [
+            np.corrcoef(labels[:, k], latent[:, k])[0, 1] > 0.85 for k in (0, 1)
+        ] == [True, True]
 
 
 @pytest.mark.parametrize("fault", [*demo_synth.FAULTS, demo_synth.UNSTEADY])
 def test_each_fault_changes_the_sound_more_as_it_grows(fault):
-    piece, band = demo_synth.Piece("piano", "moderate", "major", "dense"), demo_synth.Band()
+    piece, band = (
+        demo_synth.Piece("piano", "moderate", "major", "dense"),
+        demo_synth.Band(),
+    )
     house = demo_synth.House(tilt=0, resonance=1000, line=2000, level=1)
 
     def spectrum(severity):
         rng = np.random.default_rng(0)
-        audio = demo_synth.perform(piece, 100, 4.5, house, {fault: (severity, 0.5)}, rng, band)
+        audio = demo_synth.perform(
+            piece, 100, 4.5, house, {fault: (severity, 0.5)}, rng, band
+        )
         frames = np.abs(np.fft.rfft(audio[: audio.size // 512 * 512].reshape(-1, 512)))
         return np.log(frames + 1e-3)
 
     clean = spectrum(0.0)
-    distance = [np.abs(spectrum(severity) - clean).mean() for severity in (0.15, 0.5, 1.0)]
+    distance = [
+        np.abs(spectrum(severity) - clean).mean() for severity in (0.15, 0.5, 1.0)
+    ]
     assert 0 < distance[0] < distance[1] < distance[2]
 
 

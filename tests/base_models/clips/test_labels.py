@@ -28,7 +28,9 @@ def test_every_form_of_labels_becomes_a_named_float_frame_in_row_order(y, names)
     assert labels.columns.tolist() == names
     assert (labels.dtypes == np.float64).all()
     assert labels.index.tolist() == [0, 1]
-    expected = np.array(pd.DataFrame(y).to_numpy(dtype=np.float64, na_value=np.nan)).reshape(2, -1)
+    expected = np.array(
+        pd.DataFrame(y).to_numpy(dtype=np.float64, na_value=np.nan)
+    ).reshape(2, -1)
     np.testing.assert_array_equal(labels.to_numpy(), expected)
 
 
@@ -41,7 +43,10 @@ def test_every_form_of_labels_becomes_a_named_float_frame_in_row_order(y, names)
         (None, r"the shape \(n,\) or \(n, aspects\); got \(\)"),
         (np.zeros((2, 2, 2)), r"the shape \(n,\) or \(n, aspects\); got \(2, 2, 2\)"),
         (np.zeros((2, 0)), "one column per aspect, each with a name of its own"),
-        (pd.DataFrame([[1, 2], [3, 4]], columns=["mi", "mi"]), r"of its own; got \['mi', 'mi'\]"),
+        (
+            pd.DataFrame([[1, 2], [3, 4]], columns=["mi", "mi"]),
+            r"of its own; got \['mi', 'mi'\]",
+        ),
     ],
 )
 def test_labels_that_do_not_fit_are_refused(y, message):
@@ -79,7 +84,10 @@ def test_text_aspects_are_those_named_or_those_known():
     assert judged_by_text(["mi", "TA", "quality"]) == (False, True, False)
     assert judged_by_text(["mi", "ta"], ["mi"]) == (True, False)
     assert judged_by_text(["mi", "ta"], []) == (False, False)
-    with pytest.raises(UsageError, match=r"text_aspects names \['tb'\], but the aspects are \['mi', 'ta'\]"):
+    with pytest.raises(
+        UsageError,
+        match=r"text_aspects names \['tb'\], but the aspects are \['mi', 'ta'\]",
+    ):
         judged_by_text(["mi", "ta"], ["tb"])
 
 

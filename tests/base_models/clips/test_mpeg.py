@@ -18,10 +18,16 @@ RATES = [8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000]
 
 def mp3(seconds, level, rate=44_100, channels=1) -> bytes:
     """Noise at a constant bit rate; soundfile's level 0 is the highest rate."""
-    samples = np.random.default_rng(0).normal(size=(round(seconds * rate), channels)) * 0.1
+    samples = (
+        np.random.default_rng(0).normal(size=(round(seconds * rate), channels)) * 0.1
+    )
     with io.BytesIO() as file:
         try:
-            options = {"format": "MP3", "compression_level": level, "bitrate_mode": "CONSTANT"}
+            options = {
+                "format": "MP3",
+                "compression_level": level,
+                "bitrate_mode": "CONSTANT",
+            }
             soundfile.write(file, samples.astype(np.float32), rate, **options)
         except (TypeError, ValueError, soundfile.SoundFileError) as error:
             pytest.skip(f"this soundfile writes no MP3 of a chosen bit rate ({error})")
@@ -30,7 +36,11 @@ def mp3(seconds, level, rate=44_100, channels=1) -> bytes:
 
 def frames(data: bytes, rate=44_100) -> bytes:
     """The frames without the first, which may declare the length."""
-    return data[mpeg._frame_size(data)[0] :] if any(tag in data[:64] for tag in (b"Info", b"Xing")) else data
+    return (
+        data[mpeg._frame_size(data)[0] :]
+        if any(tag in data[:64] for tag in (b"Info", b"Xing"))
+        else data
+    )
 
 
 def measured(path, limit=10**9):
@@ -57,7 +67,9 @@ def test_counted_frames_hold_the_samples_that_were_written(save, rate, level):
     assert found.whole
     assert found.per_frame == (1152 if rate >= 32_000 else 576)
     assert 0 <= found.samples - rate <= 6 * found.per_frame
-    assert len(load_audio(save(mp3(1.0, level, rate, channels=2)), rate)) == pytest.approx(rate, abs=6 * 1152)
+    assert len(
+        load_audio(save(mp3(1.0, level, rate, channels=2)), rate)
+    ) == pytest.approx(rate, abs=6 * 1152)
 
 
 def test_tags_before_and_after_are_no_samples_and_other_bytes_end_the_count(save):
@@ -78,7 +90,10 @@ def test_variable_bit_rate_without_a_length_is_refused(save, first, second, read
     """Estimated from the start, such a file is cut, or taken for one that was cut off."""
     path = save(frames(mp3(4.0, first)) + frames(mp3(4.0, second)))
     assert measured(path).samples == pytest.approx(8.0 * 44_100, abs=8 * 1152)
-    with pytest.raises(ClipError, match=r"variable bit rate without a length header; re-encode it, e.g. as FLAC"):
+    with pytest.raises(
+        ClipError,
+        match=r"variable bit rate without a length header; re-encode it, e.g. as FLAC",
+    ):
         read(path)
 
 
@@ -94,7 +109,9 @@ def test_constant_bit_rate_needs_no_length(save, level):
 
 
 def test_joined_files_of_which_only_the_first_would_be_read_are_refused(save):
-    with pytest.raises(ClipError, match="holds more than its header declares, as joined files do"):
+    with pytest.raises(
+        ClipError, match="holds more than its header declares, as joined files do"
+    ):
         load_audio(save(mp3(2.0, 0.5) + mp3(2.0, 0.5)), 16_000)
 
 

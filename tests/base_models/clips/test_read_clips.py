@@ -28,27 +28,40 @@ def write(path: Path, text: str | bytes) -> Path:
 @pytest.fixture
 def tree(tmp_path):
     root = tmp_path / "MusicEval"
-    write(root / "sets/train_mos_list.txt", f"{PREFIX}S002_P044.wav,1.4,1.8\n{PREFIX}S013_P044.wav,3.6,4.4,extra\n")
+    write(
+        root / "sets/train_mos_list.txt",
+        f"{PREFIX}S002_P044.wav,1.4,1.8\n{PREFIX}S013_P044.wav,3.6,4.4,extra\n",
+    )
     write(root / "sets/dev_mos_list.txt", f"{PREFIX}S002_P001.wav,5.0,1.0\r\n\r\n")
     write(root / "sets/test_mos_list.txt", f"{PREFIX}S033_P001.wav,2.0,2.2\n")
     write(root / "sets/total_mos_list.txt", "not read at all\n")
     write(root / "sets/train_inner_mos_list.txt", "not read either\n")
     write(root / "sets/eval_list.txt", f"{PREFIX}S033_P001\n{PREFIX}S004_P044\n")
     write(root / "prompt_info.txt", 'id\ttext\nP001\ta "quoted\nP044\tpiano, slow\n')
-    write(root / "demo_prompt_info.txt", f"id\ttext\n{PREFIX}S013_P044.wav\tits own prompt\n")
+    write(
+        root / "demo_prompt_info.txt",
+        f"id\ttext\n{PREFIX}S013_P044.wav\tits own prompt\n",
+    )
     write(root / f"wav/{PREFIX}S002_P044.wav", b"RIFF")
-    write(root / "person_mos/train_person_mos.txt", f"{PREFIX}S002_P044.wav,R1,1,2\n{PREFIX}S002_P044.wav,R2,2,2\n")
+    write(
+        root / "person_mos/train_person_mos.txt",
+        f"{PREFIX}S002_P044.wav,R1,1,2\n{PREFIX}S002_P044.wav,R2,2,2\n",
+    )
     return root
 
 
 def test_a_musiceval_tree_is_read_whole(tree):
     clips = read_clips(tree).set_index("clip_id")
     assert clips.attrs["aspects"] == ["mi", "ta"]
-    assert clips.loc[f"{PREFIX}S002_P044", ["system_id", "prompt", "split", "mi", "ta", "prompt_id"]].tolist() == [
+    assert clips.loc[
+        f"{PREFIX}S002_P044", ["system_id", "prompt", "split", "mi", "ta", "prompt_id"]
+    ].tolist() == [
         *("S002", "piano, slow", "train", 1.4, 1.8, "P044"),
     ]
     assert clips["split"].tolist() == ["train", "train", "dev", "test", "test"]
-    assert clips.loc[f"{PREFIX}S002_P044", "audio"] == str(tree / "wav" / f"{PREFIX}S002_P044.wav")
+    assert clips.loc[f"{PREFIX}S002_P044", "audio"] == str(
+        tree / "wav" / f"{PREFIX}S002_P044.wav"
+    )
 
 
 def test_a_demo_system_has_its_own_prompt_or_none(tree):
@@ -106,7 +119,10 @@ def test_a_single_list_of_a_tree_finds_wavs_and_prompts(tree):
     ],
 )
 def test_a_bad_line_of_a_list_is_an_error_that_says_where(tmp_path, line, message):
-    path = write(tmp_path / "train_mos_list.txt", f"{PREFIX}S2_P2.wav,3,3\n" + line.format(p=PREFIX) + "\n")
+    path = write(
+        tmp_path / "train_mos_list.txt",
+        f"{PREFIX}S2_P2.wav,3,3\n" + line.format(p=PREFIX) + "\n",
+    )
     with pytest.raises(UsageError, match=message):
         read_clips(path)
 
@@ -142,8 +158,22 @@ ROWS = [
         "split": "training",
         "mos": "3.5",
     },
-    {"clip_id": "NA", "audio": "/abs/b.wav", "prompt": "NA", "system_id": "NA", "split": "valid", "mos": "1e0"},
-    {"clip_id": "1e5", "audio": "", "prompt": "", "system_id": "nan", "split": "Evaluation", "mos": ""},
+    {
+        "clip_id": "NA",
+        "audio": "/abs/b.wav",
+        "prompt": "NA",
+        "system_id": "NA",
+        "split": "valid",
+        "mos": "1e0",
+    },
+    {
+        "clip_id": "1e5",
+        "audio": "",
+        "prompt": "",
+        "system_id": "nan",
+        "split": "Evaluation",
+        "mos": "",
+    },
 ]
 
 
@@ -152,15 +182,27 @@ def as_table(path: Path, rows=ROWS) -> Path:
     if path.suffix == ".parquet":
         frame.assign(mos=pd.to_numeric(frame["mos"])).to_parquet(path)
     elif path.suffix == ".jsonl":
-        lines = [json.dumps({k: float(v) if k == "mos" and v else v or None for k, v in row.items()}) for row in rows]
+        lines = [
+            json.dumps(
+                {k: float(v) if k == "mos" and v else v or None for k, v in row.items()}
+            )
+            for row in rows
+        ]
         path.write_text("\n".join(lines))
     else:
-        frame.to_csv(path, index=False, sep="\t" if path.suffix == ".tsv" else ",", lineterminator="\r\n")
+        frame.to_csv(
+            path,
+            index=False,
+            sep="\t" if path.suffix == ".tsv" else ",",
+            lineterminator="\r\n",
+        )
     return path
 
 
 @pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl", "parquet"])
-def test_the_same_table_in_any_format_is_the_same_clips_and_names_stay_names(tmp_path, suffix):
+def test_the_same_table_in_any_format_is_the_same_clips_and_names_stay_names(
+    tmp_path, suffix
+):
     clips = read_clips(as_table(tmp_path / f"t.{suffix}"))
     assert clips["clip_id"].tolist() == ["001", "NA", "1e5"]
     assert clips["system_id"].tolist() == ["06", "NA", "nan"]
@@ -174,16 +216,34 @@ def test_the_same_table_in_any_format_is_the_same_clips_and_names_stay_names(tmp
 def test_column_order_and_row_index_are_the_convention(tmp_path):
     path = write(tmp_path / "t.csv", "extra,mos,clip_id\nx,3,a\n")
     clips = read_clips(path)
-    assert clips.columns.tolist() == ["clip_id", "system_id", "prompt", "audio", "split", "mos", "extra"]
+    assert clips.columns.tolist() == [
+        "clip_id",
+        "system_id",
+        "prompt",
+        "audio",
+        "split",
+        "mos",
+        "extra",
+    ]
     assert clips.index.equals(pd.RangeIndex(1))
     assert (clips["system_id"] == "").all()
 
 
-@pytest.mark.parametrize("name", ["path", "wav_path", "data_path", "file_path", "filename", "FILE", "wav"])
+@pytest.mark.parametrize(
+    "name", ["path", "wav_path", "data_path", "file_path", "filename", "FILE", "wav"]
+)
 def test_usual_column_names_are_known_and_ids_come_from_file_names(tmp_path, name):
-    path = write(tmp_path / "t.csv", f"\ufeff{name},sysID,caption,subset,quality\nx/a.b.wav,s,words,val,4\n")
+    path = write(
+        tmp_path / "t.csv",
+        f"\ufeff{name},sysID,caption,subset,quality\nx/a.b.wav,s,words,val,4\n",
+    )
     (clip,) = read_clips(path).to_dict("records")
-    assert (clip["clip_id"], clip["system_id"], clip["prompt"], clip["split"]) == ("a.b", "s", "words", "dev")
+    assert (clip["clip_id"], clip["system_id"], clip["prompt"], clip["split"]) == (
+        "a.b",
+        "s",
+        "words",
+        "dev",
+    )
 
 
 @pytest.mark.parametrize(
@@ -191,8 +251,14 @@ def test_usual_column_names_are_known_and_ids_come_from_file_names(tmp_path, nam
     [
         ("clip_id,mos\na,3\nb\n", "line 3: 1 cells; the header has 2"),
         ("clip_id,mos\na,3,4\n", "line 2: 3 cells"),
-        ('clip_id,prompt,mos\na,"loud,3\nb,quiet,4\n', r"line 2: .*(runs on|well-formed)"),
-        ('clip_id,prompt,mos\na,"loud,3\nb,quiet",4\n', "line 2: a quoted cell runs on to line 3"),
+        (
+            'clip_id,prompt,mos\na,"loud,3\nb,quiet,4\n',
+            r"line 2: .*(runs on|well-formed)",
+        ),
+        (
+            'clip_id,prompt,mos\na,"loud,3\nb,quiet",4\n',
+            "line 2: a quoted cell runs on to line 3",
+        ),
         ('clip_id,prompt,mos\na,"lo"ud,3\n', "line 2: not a well-formed row"),
         ("clip_id,mos,mos\na,3,4\n", "two columns named 'mos'"),
         ("id,utterance,mos\na,b,3\n", "columns 'id' and 'utterance' both mean clip_id"),
@@ -204,14 +270,26 @@ def test_usual_column_names_are_known_and_ids_come_from_file_names(tmp_path, nam
         ("clip_id,mos\na\x01,3\n", "line 2: clip id .* control character"),
         ("clip_id,mos\na\x00,3\n", "NUL"),
         ("clip_id,split,mos\na,held,3\n", "line 2: unknown split 'held'"),
-        ("clip_id,split,mos\na,test,3\nb,,3\n", "'b' have no split while other clips have"),
-        ("clip_id,split,mos\na,train,\nb,train,2\n", "'a' are in train or dev and have no label"),
+        (
+            "clip_id,split,mos\na,test,3\nb,,3\n",
+            "'b' have no split while other clips have",
+        ),
+        (
+            "clip_id,split,mos\na,train,\nb,train,2\n",
+            "'a' are in train or dev and have no label",
+        ),
         ("clip_id,split,note\na,train,x\n", "No rated column was found"),
         ("clip_id,mos\n", "holds no clips"),
         ("", "is empty"),
         (" \n\n", "is empty"),
-        ("clip_id;mos\na;3,5\n", r"t.csv is separated by ';'; save it with commas, or as .tsv"),
-        ("clip_id\tmos\na\t3\n", r"t.csv is separated by tabs; save it with commas, or as .tsv"),
+        (
+            "clip_id;mos\na;3,5\n",
+            r"t.csv is separated by ';'; save it with commas, or as .tsv",
+        ),
+        (
+            "clip_id\tmos\na\t3\n",
+            r"t.csv is separated by tabs; save it with commas, or as .tsv",
+        ),
     ],
 )
 def test_a_bad_table_is_an_error_that_says_where(tmp_path, text, message):
@@ -220,29 +298,58 @@ def test_a_bad_table_is_an_error_that_says_where(tmp_path, text, message):
 
 
 @pytest.mark.parametrize(
-    "cell", ["nan", "inf", "1e400", "-1", "0", "0.999", "5.001", "50", '"3,5"', "four", "True", "٣", "1_0", "0x3", "3."]
+    "cell",
+    [
+        "nan",
+        "inf",
+        "1e400",
+        "-1",
+        "0",
+        "0.999",
+        "5.001",
+        "50",
+        '"3,5"',
+        "four",
+        "True",
+        "٣",
+        "1_0",
+        "0x3",
+        "3.",
+    ],
 )
 def test_a_label_is_a_plain_number_on_the_scale_or_an_error(tmp_path, cell):
     path = write(tmp_path / "t.csv", f"clip_id,mos\na,{cell}\n")
     if cell == "3.":
         assert read_clips(path)["mos"].tolist() == [3.0]
         return
-    with pytest.raises(UsageError, match=r"t.csv, line 2: mos is .*a label is a number in 1..5"):
+    with pytest.raises(
+        UsageError, match=r"t.csv, line 2: mos is .*a label is a number in 1..5"
+    ):
         read_clips(path)
 
 
 def test_a_tsv_with_commas_is_told_its_separator(tmp_path):
-    with pytest.raises(UsageError, match=r"t.tsv is separated by commas; save it with tabs, or as .csv"):
+    with pytest.raises(
+        UsageError, match=r"t.tsv is separated by commas; save it with tabs, or as .csv"
+    ):
         read_clips(write(tmp_path / "t.tsv", "clip_id,mos\na,3\n"))
 
 
 @pytest.mark.parametrize(
     "text",
-    ["clip_id,split,note\na,train,x\nb,dev,y\n", "clip_id,quality\na,80\nb,60\n", "clip_id,mos\na,good\nb,\n"],
+    [
+        "clip_id,split,note\na,train,x\nb,dev,y\n",
+        "clip_id,quality\na,80\nb,60\n",
+        "clip_id,mos\na,good\nb,\n",
+    ],
 )
-def test_a_table_to_be_scored_needs_no_ratings_and_what_looks_like_one_stays_text(tmp_path, text):
+def test_a_table_to_be_scored_needs_no_ratings_and_what_looks_like_one_stays_text(
+    tmp_path, text
+):
     path = write(tmp_path / "t.csv", text)
-    with pytest.raises(UsageError, match=r"No rated column was found|is '80'|is 'good'"):
+    with pytest.raises(
+        UsageError, match=r"No rated column was found|is '80'|is 'good'"
+    ):
         read_clips(path)
     clips = read_clips(path, labels=False)
     assert clips["clip_id"].tolist() == ["a", "b"]
@@ -256,7 +363,12 @@ def test_a_tree_and_a_list_to_be_scored_may_have_any_labels(tree):
         clips = read_clips(source, labels=False)
         assert len(clips) == n
         assert clips.attrs["aspects"] == []
-        assert clips.loc[0, ["split", "prompt", "mi", "ta"]].tolist() == ["train", "piano, slow", "80", "none"]
+        assert clips.loc[0, ["split", "prompt", "mi", "ta"]].tolist() == [
+            "train",
+            "piano, slow",
+            "80",
+            "none",
+        ]
 
 
 def test_another_scale_can_be_told(tmp_path):
@@ -272,10 +384,18 @@ def test_another_scale_can_be_told(tmp_path):
         ("clip_id,mos\na,3\n".encode("utf-16"), "t.csv", "UTF-8"),
         ("clip_id,mos\né,3\n".encode("latin-1"), "t.csv", "not UTF-8 text .byte 12"),
         (b"not parquet", "t.parquet", "not a readable Parquet file"),
-        (b'{"clip_id": "a", "clip_id": "b"}', "t.jsonl", "line 1 is not valid JSON .a key stands twice"),
+        (
+            b'{"clip_id": "a", "clip_id": "b"}',
+            "t.jsonl",
+            "line 1 is not valid JSON .a key stands twice",
+        ),
         (b'{"clip_id": "a", "mos": NaN}', "t.jsonl", "line 1 is not valid JSON"),
         (b'\n["a", 3]', "t.jsonl", "line 2: expected an object"),
-        (b'{"clip_id": "a", "prompt": "\\ud800"}', "t.jsonl", "line 1: the prompt holds"),
+        (
+            b'{"clip_id": "a", "prompt": "\\ud800"}',
+            "t.jsonl",
+            "line 1: the prompt holds",
+        ),
         (b'{"clip_id": "a", "mos": [3, 4]}', "t.jsonl", r"line 1: mos is '\[3, 4\]'"),
         (b"clip_id,mos\na,3\n", "t.xlsx", "clips are read from"),
     ],
@@ -290,7 +410,9 @@ def test_what_is_not_there_is_named(tmp_path):
         read_clips(tmp_path / "none.csv")
     with pytest.raises(UsageError, match="no file or folder"):
         read_clips(tmp_path / "none")
-    with pytest.raises(UsageError, match=r"holds no clips: looked for sets/train_mos_list\.txt"):
+    with pytest.raises(
+        UsageError, match=r"holds no clips: looked for sets/train_mos_list\.txt"
+    ):
         read_clips(tmp_path)
     write(tmp_path / "x.csv", "clip_id\na\n")
     with pytest.raises(UsageError, match=r"It does hold x.csv: pass that file"):
@@ -304,14 +426,23 @@ def test_a_fifo_does_not_hang(tmp_path):
 
 
 def test_aspects_are_those_named_as_ratings_first(tmp_path):
-    path = write(tmp_path / "t.csv", "clip_id,MOS,Textual Alignment,other,mos_std,n_ratings\na,3,4,2,1.2,4\n")
+    path = write(
+        tmp_path / "t.csv",
+        "clip_id,MOS,Textual Alignment,other,mos_std,n_ratings\na,3,4,2,1.2,4\n",
+    )
     assert read_clips(path).attrs["aspects"] == ["MOS", "Textual Alignment"]
-    assert read_clips(path, aspects=["other", "MOS"]).attrs["aspects"] == ["other", "MOS"]
+    assert read_clips(path, aspects=["other", "MOS"]).attrs["aspects"] == [
+        "other",
+        "MOS",
+    ]
 
 
 def test_without_a_known_name_numeric_columns_on_the_scale_are_aspects(tmp_path):
     head = ",groove,swing,rating_std,n_x,fold,seed,duration,rater_1,year,content_id,bpm,half,pred_mos"
-    path = write(tmp_path / "t.csv", f"clip_id{head}\na,3,4,1,1,1,1,2,3,4,5,3,x,2\nb,3,9,1,1,1,1,2,3,4,5,3,2,2\n")
+    path = write(
+        tmp_path / "t.csv",
+        f"clip_id{head}\na,3,4,1,1,1,1,2,3,4,5,3,x,2\nb,3,9,1,1,1,1,2,3,4,5,3,2,2\n",
+    )
     assert read_clips(path).attrs["aspects"] == ["groove"]
 
 
@@ -322,7 +453,11 @@ def test_a_table_without_ratings_is_unlabelled(tmp_path):
 
 @pytest.mark.parametrize(
     ("asked", "message"),
-    [(["loudnes"], "no rated columns 'loudnes'"), (["mos", "mos"], "each once"), ([], "each once")],
+    [
+        (["loudnes"], "no rated columns 'loudnes'"),
+        (["mos", "mos"], "each once"),
+        ([], "each once"),
+    ],
 )
 def test_an_asked_aspect_must_be_there(tmp_path, asked, message):
     with pytest.raises(UsageError, match=message):
@@ -330,12 +465,20 @@ def test_an_asked_aspect_must_be_there(tmp_path, asked, message):
 
 
 def test_text_aspects_are_known_in_every_spelling():
-    assert {"ta", "TA", "text_alignment", "textual alignment", "Textual Alignment"} <= TEXT_ASPECTS
+    assert {
+        "ta",
+        "TA",
+        "text_alignment",
+        "textual alignment",
+        "Textual Alignment",
+    } <= TEXT_ASPECTS
     assert "mi" not in TEXT_ASPECTS
 
 
 def test_parquet_with_embedded_audio_is_refused(tmp_path):
-    pd.DataFrame({"clip_id": ["a"], "audio": [{"bytes": b"RIFF", "path": "a.wav"}]}).to_parquet(tmp_path / "t.parquet")
+    pd.DataFrame(
+        {"clip_id": ["a"], "audio": [{"bytes": b"RIFF", "path": "a.wav"}]}
+    ).to_parquet(tmp_path / "t.parquet")
     with pytest.raises(UsageError, match="'audio' hold embedded data"):
         read_clips(tmp_path / "t.parquet")
 
@@ -366,7 +509,11 @@ def test_real_tables_are_read_as_their_authors_meant():
     if not DATA.is_dir():
         pytest.skip("the shared data folder is not here")
     codec = read_clips(DATA / "codec-listening-test" / "clips.csv")
-    assert (len(codec), codec.attrs["aspects"], codec["system_id"].nunique()) == (128, ["quality"], 8)
+    assert (len(codec), codec.attrs["aspects"], codec["system_id"].nunique()) == (
+        128,
+        ["quality"],
+        8,
+    )
     assert all(Path(audio).is_file() for audio in codec["audio"])
     labels = read_clips(DATA / "musiceval-labels")
     assert labels["split"].value_counts().to_dict() == {"train": 1634, "dev": 289}

@@ -14,7 +14,9 @@ def clips(counts, seed=0, **columns):
     """A clip table with ``counts[i]`` clips of system i."""
     rng = np.random.default_rng(seed)
     system = np.repeat([f"S{i:02d}" for i in range(len(counts))], counts)
-    frame = pd.DataFrame({"clip_id": [f"c{i:04d}" for i in range(len(system))], "system_id": system})
+    frame = pd.DataFrame(
+        {"clip_id": [f"c{i:04d}" for i in range(len(system))], "system_id": system}
+    )
     frame["mos"] = np.round(np.clip(rng.normal(3, 1, len(system)), 1, 5), 1)
     for name, values in columns.items():
         frame[name] = values
@@ -23,7 +25,9 @@ def clips(counts, seed=0, **columns):
 
 
 @pytest.mark.parametrize("seed", range(5))
-@pytest.mark.parametrize("counts", [[40] * 6, [100, 3, 1, 1, 2, 57], [1] * 30, [2] * 20])
+@pytest.mark.parametrize(
+    "counts", [[40] * 6, [100, 3, 1, 1, 2, 57], [1] * 30, [2] * 20]
+)
 def test_shares_hold_overall_and_within_each_system_within_two_clips(counts, seed):
     frame = clips(counts)
     split = assign_splits(frame, (0.7, 0.15, 0.15), seed=seed)
@@ -43,11 +47,15 @@ def test_score_bands_are_alike_in_every_split():
 
 
 def test_row_order_does_not_matter_and_a_seed_is_a_split():
-    frame = clips([50, 30, 2, 1, 37], prompt_id=[f"p{i % 15}" for i in range(120)])  # many equal scores
+    frame = clips(
+        [50, 30, 2, 1, 37], prompt_id=[f"p{i % 15}" for i in range(120)]
+    )  # many equal scores
     shuffled = frame.sample(frac=1, random_state=1)
     for group in (None, "prompt_id"):
         split = assign_splits(frame, seed=5, group=group)
-        pd.testing.assert_series_equal(split, assign_splits(shuffled, seed=5, group=group).sort_index())
+        pd.testing.assert_series_equal(
+            split, assign_splits(shuffled, seed=5, group=group).sort_index()
+        )
     assert (assign_splits(frame, seed=5) != assign_splits(frame, seed=6)).any()
 
 
@@ -82,16 +90,26 @@ def test_one_clip_trains_and_no_clips_are_no_splits():
 def test_every_clip_of_a_small_system_is_as_likely_to_be_tested_as_another():
     frame = clips([2] * 30)
     lower = frame.groupby("system_id")["mos"].transform("min") == frame["mos"]
-    share = np.mean([lower[assign_splits(frame, seed=s) == "test"].mean() for s in range(60)])
+    share = np.mean(
+        [lower[assign_splits(frame, seed=s) == "test"].mean() for s in range(60)]
+    )
     assert abs(share - lower.mean()) < 0.06
 
 
 def test_unlabelled_clips_and_clips_without_a_system_are_split_too():
     frame = clips([10, 10], mos=[np.nan] * 15 + [3.0] * 5).assign(system_id="")
     frame.attrs["aspects"] = ["mos"]
-    assert assign_splits(frame).value_counts().to_dict() == {"train": 14, "dev": 3, "test": 3}
+    assert assign_splits(frame).value_counts().to_dict() == {
+        "train": 14,
+        "dev": 3,
+        "test": 3,
+    }
     frame.attrs["aspects"] = []
-    assert assign_splits(frame).value_counts().to_dict() == {"train": 14, "dev": 3, "test": 3}
+    assert assign_splits(frame).value_counts().to_dict() == {
+        "train": 14,
+        "dev": 3,
+        "test": 3,
+    }
 
 
 def test_a_holdout_is_a_share_of_each_system():
@@ -104,7 +122,9 @@ def test_a_holdout_is_a_share_of_each_system():
 def test_a_holdout_keeps_groups_whole():
     frame = clips([20, 20])
     groups = np.arange(40) % 10
-    held = stratified_holdout(frame["system_id"], frame["mos"], 0.3, seed=1, groups=groups)
+    held = stratified_holdout(
+        frame["system_id"], frame["mos"], 0.3, seed=1, groups=groups
+    )
     assert sorted(pd.Series(held).groupby(groups).mean()) == [0.0] * 7 + [1.0] * 3
 
 
@@ -114,7 +134,9 @@ def test_folds_are_equal_within_one_and_cover_each_system():
     assert np.ptp(np.bincount(fold, minlength=5)) <= 1
     per_system = pd.crosstab(frame["system_id"], fold)
     assert (per_system.max(axis=1) - per_system.min(axis=1)).max() <= 1
-    grouped = folds(frame["system_id"], frame["mos"], 3, seed=0, groups=frame["system_id"])
+    grouped = folds(
+        frame["system_id"], frame["mos"], 3, seed=0, groups=frame["system_id"]
+    )
     assert pd.Series(grouped).groupby(frame["system_id"]).nunique().max() == 1
     assert set(grouped) == {0, 1, 2}
 
@@ -124,7 +146,10 @@ def test_what_was_reached_is_told():
     assert reached(frame) == "train 14 (70.0 %), dev 3 (15.0 %), test 3 (15.0 %)"
 
 
-@pytest.mark.parametrize("sizes", [(0.7, 0.3), (0.5, 0.2, 0.2), (1.2, -0.1, -0.1), (0, 0.5, 0.5), (np.nan, 0.5, 0.5)])
+@pytest.mark.parametrize(
+    "sizes",
+    [(0.7, 0.3), (0.5, 0.2, 0.2), (1.2, -0.1, -0.1), (0, 0.5, 0.5), (np.nan, 0.5, 0.5)],
+)
 def test_sizes_are_shares(sizes):
     with pytest.raises(UsageError, match="three shares"):
         assign_splits(clips([10]), sizes)

@@ -16,7 +16,13 @@ import torch
 from tiny_encoders import PROMPTS
 
 from base_models import encoders
-from base_models.encoders import ENCODERS, load_encoder, parse_encoder, state_digest, weights
+from base_models.encoders import (
+    ENCODERS,
+    load_encoder,
+    parse_encoder,
+    state_digest,
+    weights,
+)
 from base_models.errors import ClipError, DamagedArtifact, UsageError
 from base_models.files import sha256
 
@@ -36,7 +42,9 @@ def encoder(request, folders):
 def music(seconds=1.0, seed=0):
     t = np.arange(int(seconds * RATE)) / RATE
     tune = sum(np.sin(2 * np.pi * 110 * (seed + 1) * k * t) / k for k in range(1, 9))
-    return (0.1 * tune * (1 + np.sin(2 * np.pi * 2 * t)) + 0.003 * np.sin(1e5 * t**2)).astype(np.float32)
+    return (
+        0.1 * tune * (1 + np.sin(2 * np.pi * 2 * t)) + 0.003 * np.sin(1e5 * t**2)
+    ).astype(np.float32)
 
 
 @pytest.fixture
@@ -96,8 +104,12 @@ def test_muq_agrees_with_its_own_package(folders):
     oracle.model.conformer.config._attn_implementation = "eager"
     samples = torch.from_numpy(music(1.5))[None]
     with torch.inference_mode():
-        mel = oracle.model.normalize(oracle.model.preprocessing(samples, ["melspec_2048"]))["melspec_2048"]
-        expected = oracle.model.conformer(oracle.model.conv(mel)).last_hidden_state.numpy()
+        mel = oracle.model.normalize(
+            oracle.model.preprocessing(samples, ["melspec_2048"])
+        )["melspec_2048"]
+        expected = oracle.model.conformer(
+            oracle.model.conv(mel)
+        ).last_hidden_state.numpy()
     ours = load_encoder("muq", folders["muq"]).encode(samples.numpy())
     np.testing.assert_allclose(ours, expected, atol=1e-6)
 
@@ -106,12 +118,18 @@ def test_roberta_agrees_with_from_pretrained(folders):
     from transformers import RobertaModel, RobertaTokenizerFast
 
     tokenizer = RobertaTokenizerFast.from_pretrained(folders["roberta"])
-    oracle = RobertaModel.from_pretrained(folders["roberta"], add_pooling_layer=False).eval()
+    oracle = RobertaModel.from_pretrained(
+        folders["roberta"], add_pooling_layer=False
+    ).eval()
     ours = load_encoder("roberta", folders["roberta"])
     for prompt in PROMPTS:
         with torch.inference_mode():
-            expected = oracle(**tokenizer(prompt, return_tensors="pt")).last_hidden_state.numpy()
-        np.testing.assert_allclose(ours.encode([ours.prepare(prompt)]), expected, atol=1e-5)
+            expected = oracle(
+                **tokenizer(prompt, return_tensors="pt")
+            ).last_hidden_state.numpy()
+        np.testing.assert_allclose(
+            ours.encode([ours.prepare(prompt)]), expected, atol=1e-5
+        )
 
 
 def test_roberta_keeps_both_ends_and_at_most_128_tokens(folders):
@@ -123,7 +141,10 @@ def test_roberta_keeps_both_ends_and_at_most_128_tokens(folders):
 
 def test_logmel_of_music_and_of_silence_is_of_moderate_size():
     encoder = load_encoder("logmel")
-    tune, silence = encoder.encode([music(3)])[0], encoder.encode([np.zeros(3 * RATE, np.float32)])[0]
+    tune, silence = (
+        encoder.encode([music(3)])[0],
+        encoder.encode([np.zeros(3 * RATE, np.float32)])[0],
+    )
     assert (np.abs(tune) < 3).mean() > 0.95
     assert 0.2 < tune[:, :64].std() < 2
     np.testing.assert_allclose(silence[:, :64], -2.5)
@@ -133,26 +154,37 @@ def test_logmel_of_music_and_of_silence_is_of_moderate_size():
 def test_logmel_hears_pitch_and_a_change_of_loudness():
     encoder = load_encoder("logmel")
     t = np.arange(RATE) / RATE
-    low, high = (0.5 * np.sin(2 * np.pi * hertz * t).astype(np.float32) for hertz in (220, 3520))
+    low, high = (
+        0.5 * np.sin(2 * np.pi * hertz * t).astype(np.float32) for hertz in (220, 3520)
+    )
     level = encoder.encode([low, high])[:, 5, :64]
     assert level[0].argmax() < level[1].argmax()
     softer = encoder.encode([low / 10])[0, 5, :64]
-    np.testing.assert_allclose(level[0].max() - softer.max(), 1.0, atol=1e-3)  # 20 dB is one unit
-    slope = encoder.encode([np.concatenate([low / 100, low])])[0, :, 64 + level[0].argmax()]
+    np.testing.assert_allclose(
+        level[0].max() - softer.max(), 1.0, atol=1e-3
+    )  # 20 dB is one unit
+    slope = encoder.encode([np.concatenate([low / 100, low])])[
+        0, :, 64 + level[0].argmax()
+    ]
     assert slope.argmax() in (11, 12, 13)
 
 
 def test_hashed_words_have_unit_variance_and_relatives_are_alike():
     encoder = load_encoder("hashed_text")
     drum, drums, piano = encoder.encode([encoder.prepare("Drum drums, PIANO!")])[0]
-    np.testing.assert_allclose(np.linalg.norm([drum, drums, piano], axis=1), np.sqrt(128), rtol=1e-5)
+    np.testing.assert_allclose(
+        np.linalg.norm([drum, drums, piano], axis=1), np.sqrt(128), rtol=1e-5
+    )
     assert drum @ drums / 128 > 0.3 > abs(drum @ piano / 128)
     assert len(encoder.prepare("la " * 500)) == 128
 
 
 def test_hashed_words_are_the_same_in_every_process():
     vectors = load_encoder("hashed_text").prepare("A slow piano tune")
-    assert sha256(vectors.tobytes()) == "1e6f46ab845163139aff0eba744a03cf8589daa6c89df37993f6b8f600915797"
+    assert (
+        sha256(vectors.tobytes())
+        == "1e6f46ab845163139aff0eba744a03cf8589daa6c89df37993f6b8f600915797"
+    )
 
 
 # frozen
@@ -193,9 +225,13 @@ def test_loading_moves_no_random_generator(folders, tmp_path):
 
 def test_the_signature_is_that_of_the_weights_not_of_the_folder(folders, tmp_path):
     here = load_encoder("roberta", folders["roberta"])
-    there = load_encoder(f"roberta={shutil.copytree(folders['roberta'], tmp_path / 'b')}")
+    there = load_encoder(
+        f"roberta={shutil.copytree(folders['roberta'], tmp_path / 'b')}"
+    )
     bias = "roberta.encoder.layer.0.output.dense.bias"
-    other = load_encoder("roberta", copy_with(folders, "roberta", tmp_path, **{bias: lambda t: t + 1e-6}))
+    other = load_encoder(
+        "roberta", copy_with(folders, "roberta", tmp_path, **{bias: lambda t: t + 1e-6})
+    )
     assert here.signature == there.signature != other.signature
     assert load_encoder("roberta", folders["roberta"]) is here
 
@@ -230,7 +266,9 @@ def test_a_batch_of_unequal_lengths_is_refused():
 
 
 def test_a_misspelt_name_is_answered_with_the_nearest():
-    with pytest.raises(UsageError, match=r"Unknown encoder 'logmell'. Did you mean 'logmel'\?"):
+    with pytest.raises(
+        UsageError, match=r"Unknown encoder 'logmell'. Did you mean 'logmel'\?"
+    ):
         load_encoder("logmell")
     with pytest.raises(UsageError, match="Did you mean 'muq'"):
         parse_encoder("mug=/data/muq")
@@ -246,15 +284,24 @@ def test_a_device_that_is_not_there_is_refused():
 
 
 @pytest.mark.parametrize("name", ["muq", "roberta"])
-def test_weights_in_the_cache_are_found_without_a_network(name, folders, tmp_path, monkeypatch):
+def test_weights_in_the_cache_are_found_without_a_network(
+    name, folders, tmp_path, monkeypatch
+):
     from huggingface_hub import constants
 
     spec = ENCODERS[name]
-    snapshot = tmp_path / f"models--{spec.repository.replace('/', '--')}" / "snapshots" / spec.revision
+    snapshot = (
+        tmp_path
+        / f"models--{spec.repository.replace('/', '--')}"
+        / "snapshots"
+        / spec.revision
+    )
     shutil.copytree(folders[name], snapshot)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr(encoders, "_loaded", {})
-    monkeypatch.setattr(socket.socket, "connect", lambda *_: pytest.fail("asked the network"))
+    monkeypatch.setattr(
+        socket.socket, "connect", lambda *_: pytest.fail("asked the network")
+    )
     assert load_encoder(name).signature == load_encoder(name, folders[name]).signature
 
 
@@ -268,8 +315,12 @@ def test_a_revision_without_safetensors_is_refused_with_the_cure(monkeypatch, tm
 
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr("huggingface_hub.get_hf_file_metadata", answer)
-    monkeypatch.setattr("huggingface_hub.hf_hub_download", _download_config_only(tmp_path))
-    with pytest.raises(UsageError, match=r"no such file at that revision \(a pickle is never loaded"):
+    monkeypatch.setattr(
+        "huggingface_hub.hf_hub_download", _download_config_only(tmp_path)
+    )
+    with pytest.raises(
+        UsageError, match=r"no such file at that revision \(a pickle is never loaded"
+    ):
         weights.WeightFiles.find(ENCODERS["muq"])
 
 
@@ -279,7 +330,10 @@ def test_a_download_that_breaks_off_is_one_readable_error(monkeypatch):
 
     monkeypatch.setattr("huggingface_hub.get_hf_file_metadata", lambda *_, **__: None)
     monkeypatch.setattr("huggingface_hub.hf_hub_download", broken)
-    with pytest.raises(UsageError, match=r"downloading config.json failed \(OSError: connection reset\)"):
+    with pytest.raises(
+        UsageError,
+        match=r"downloading config.json failed \(OSError: connection reset\)",
+    ):
         weights.WeightFiles.find(ENCODERS["muq"])
 
 
@@ -293,7 +347,9 @@ def _download_config_only(folder):
 
 
 @pytest.mark.parametrize(("name", "way"), [("muq", "refused"), ("roberta", "silent")])
-def test_without_weights_and_network_the_error_names_everything_in_time(name, way, tmp_path, monkeypatch):
+def test_without_weights_and_network_the_error_names_everything_in_time(
+    name, way, tmp_path, monkeypatch
+):
     from huggingface_hub import constants
 
     def unreachable(*args, **kwargs):
@@ -313,14 +369,24 @@ def test_without_weights_and_network_the_error_names_everything_in_time(name, wa
     spec = ENCODERS[name]
     embedded = {"muq": "logmel", "roberta": "hashed_text"}[name]
     command = f"hf download {spec.repository} {' '.join(spec.files)} --revision {spec.revision}"
-    for part in (f"'{name}'", spec.revision, str(tmp_path / "cache"), command, f"'{name}=FOLDER'", f"'{embedded}'"):
+    for part in (
+        f"'{name}'",
+        spec.revision,
+        str(tmp_path / "cache"),
+        command,
+        f"'{name}=FOLDER'",
+        f"'{embedded}'",
+    ):
         assert part in str(caught.value)
 
 
 def test_a_folder_with_only_a_pickle_is_refused_with_the_cure(folders, tmp_path):
     folder = shutil.copytree(folders["muq"], tmp_path / "muq")
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
-    with pytest.raises(UsageError, match=r"lacks model.safetensors \(a pickle is never loaded.*weights_only=True"):
+    with pytest.raises(
+        UsageError,
+        match=r"lacks model.safetensors \(a pickle is never loaded.*weights_only=True",
+    ):
         load_encoder("muq", folder)
     with pytest.raises(UsageError, match="is not a folder"):
         load_encoder("muq", tmp_path / "absent")
@@ -328,17 +394,30 @@ def test_a_folder_with_only_a_pickle_is_refused_with_the_cure(folders, tmp_path)
 
 @pytest.mark.parametrize(
     ("name", "tensor"),
-    [("muq", "model.conv.linear.weight"), ("roberta", "roberta.encoder.layer.1.output.dense.weight")],
+    [
+        ("muq", "model.conv.linear.weight"),
+        ("roberta", "roberta.encoder.layer.1.output.dense.weight"),
+    ],
 )
-def test_weights_that_do_not_fit_are_refused_by_file_name(name, tensor, folders, tmp_path):
+def test_weights_that_do_not_fit_are_refused_by_file_name(
+    name, tensor, folders, tmp_path
+):
     missing = copy_with(folders, name, tmp_path / "a", **{tensor: None})
-    with pytest.raises(UsageError, match=r"model.safetensors does not hold the weights.*Missing key"):
+    with pytest.raises(
+        UsageError, match=r"model.safetensors does not hold the weights.*Missing key"
+    ):
         load_encoder(name, missing)
     reshaped = copy_with(folders, name, tmp_path / "b", **{tensor: lambda t: t[:-1]})
-    with pytest.raises(UsageError, match=r"model.safetensors does not hold the weights.*size mismatch"):
+    with pytest.raises(
+        UsageError, match=r"model.safetensors does not hold the weights.*size mismatch"
+    ):
         load_encoder(name, reshaped)
-    spoilt = copy_with(folders, name, tmp_path / "c", **{tensor: lambda t: t * float("nan")})
-    with pytest.raises(DamagedArtifact, match=r"model.safetensors.*hold NaN or infinity"):
+    spoilt = copy_with(
+        folders, name, tmp_path / "c", **{tensor: lambda t: t * float("nan")}
+    )
+    with pytest.raises(
+        DamagedArtifact, match=r"model.safetensors.*hold NaN or infinity"
+    ):
         load_encoder(name, spoilt)
 
 
@@ -360,20 +439,32 @@ def test_unreadable_weight_files_are_refused_by_name(name, folders, tmp_path):
 def test_a_config_of_something_else_is_refused(folders, tmp_path):
     folder = shutil.copytree(folders["muq"], tmp_path / "muq")
     config = json.loads((folder / "config.json").read_text())
-    for change in ({"stat": {}}, {"label_rate": 50}, {"w2v2_config": {"hidden_act": "nothing"}}):
+    for change in (
+        {"stat": {}},
+        {"label_rate": 50},
+        {"w2v2_config": {"hidden_act": "nothing"}},
+    ):
         (folder / "config.json").write_text(json.dumps(config | change))
-        with pytest.raises(UsageError, match=r"config.json does not describe a MuQ model"):
+        with pytest.raises(
+            UsageError, match=r"config.json does not describe a MuQ model"
+        ):
             load_encoder("muq", folder)
 
 
 def test_a_tokenizer_of_something_else_is_refused(folders, tmp_path):
     folder = shutil.copytree(folders["roberta"], tmp_path / "roberta")
     tokenizer = json.loads((folder / "tokenizer.json").read_text())
-    (folder / "tokenizer.json").write_text(json.dumps(tokenizer | {"post_processor": None}))
-    with pytest.raises(UsageError, match=r"tokenizer.json does not belong to this RoBERTa"):
+    (folder / "tokenizer.json").write_text(
+        json.dumps(tokenizer | {"post_processor": None})
+    )
+    with pytest.raises(
+        UsageError, match=r"tokenizer.json does not belong to this RoBERTa"
+    ):
         load_encoder("roberta", folder)
     (folder / "tokenizer.json").write_text("{}")
-    with pytest.raises(DamagedArtifact, match=r"tokenizer.json is not a readable tokenizer"):
+    with pytest.raises(
+        DamagedArtifact, match=r"tokenizer.json is not a readable tokenizer"
+    ):
         load_encoder("roberta", folder)
 
 
@@ -382,9 +473,14 @@ def test_a_path_in_the_config_is_never_unpickled(folders, tmp_path):
     folder = shutil.copytree(folders["muq"], tmp_path / "muq")
     config = json.loads((folder / "config.json").read_text())
     (tmp_path / "bomb").write_bytes(b"not even a pickle")
-    changed = config | {"use_rvq_target": True, "rvq_ckpt_path": str(tmp_path / "bomb"), "unknown": 1}
+    changed = config | {
+        "use_rvq_target": True,
+        "rvq_ckpt_path": str(tmp_path / "bomb"),
+        "unknown": 1,
+    }
     (folder / "config.json").write_text(json.dumps(changed))
     item = [music()]
     np.testing.assert_array_equal(
-        load_encoder("muq", folder).encode(item), load_encoder("muq", folders["muq"]).encode(item)
+        load_encoder("muq", folder).encode(item),
+        load_encoder("muq", folders["muq"]).encode(item),
     )

@@ -27,7 +27,9 @@ def clips(tmp_path):
     """Two clips of noise, of one second and of two."""
     paths = [str(tmp_path / f"{seconds}.wav") for seconds in (1, 2)]
     for seconds, path in enumerate(paths, start=1):
-        soundfile.write(path, np.random.default_rng(0).normal(size=seconds * 16_000) * 0.1, 16_000)
+        soundfile.write(
+            path, np.random.default_rng(0).normal(size=seconds * 16_000) * 0.1, 16_000
+        )
     return paths
 
 
@@ -70,7 +72,9 @@ def test_conformance_names_the_fault(fault, said):
         return np.array([ord(letter) for letter in check_prompt(prompt)])
 
     spec = vars(ENCODERS["hashed_text"]) | {"name": "bad", "dim": 2}
-    problems = check_encoder(Encoder(**spec, module=Bad(fault), prepare=prepare), ["ab", "ba", "abc"])
+    problems = check_encoder(
+        Encoder(**spec, module=Bad(fault), prepare=prepare), ["ab", "ba", "abc"]
+    )
     if said is None:
         assert problems == []
     else:
@@ -108,9 +112,13 @@ def install(tmp_path, monkeypatch):
         (tmp_path / f"{module}.py").write_text(source)
         info = tmp_path / f"{module}-1.0.dist-info"
         info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1.0\n")
+        (info / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: {module}\nVersion: 1.0\n"
+        )
         lines = [f"{name} = {module}:{value}" for name, value in points.items()]
-        (info / "entry_points.txt").write_text("\n".join(["[stackedmos.encoders]", *lines, ""]))
+        (info / "entry_points.txt").write_text(
+            "\n".join(["[stackedmos.encoders]", *lines, ""])
+        )
         encoders.known_encoders.cache_clear()
 
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -124,8 +132,12 @@ def install(tmp_path, monkeypatch):
 
 def documented_example():
     """The package in the docstring of `base_models.encoders`."""
-    start = encoders.__doc__.index("    from base_models.encoders.specs import EncoderSpec")
-    return textwrap.dedent(encoders.__doc__[start : encoders.__doc__.index("\nand in its")])
+    start = encoders.__doc__.index(
+        "    from base_models.encoders.specs import EncoderSpec"
+    )
+    return textwrap.dedent(
+        encoders.__doc__[start : encoders.__doc__.index("\nand in its")]
+    )
 
 
 def test_the_documented_example_is_an_encoder_of_about_30_lines(install, clips):
@@ -139,12 +151,17 @@ def test_the_documented_example_is_an_encoder_of_about_30_lines(install, clips):
     assert encoder.encode([encoder.prepare(clips[0])]).shape == (1, 10, 1)
 
 
-def test_a_package_that_imports_ours_first_is_found_and_torch_is_not_loaded(install, tmp_path):
+def test_a_package_that_imports_ours_first_is_found_and_torch_is_not_loaded(
+    install, tmp_path
+):
     install("loudness", documented_example(), loudness="SPEC")
     code = "import loudness, sys, base_models.encoders as e; assert 'loudness' in e.ENCODERS; "
     code += "sys.exit('torch' in sys.modules)"
     path = {"PYTHONPATH": f"{tmp_path}:{ROOT}"}
-    assert subprocess.run([sys.executable, "-c", code], env=path, check=False).returncode == 0
+    assert (
+        subprocess.run([sys.executable, "-c", code], env=path, check=False).returncode
+        == 0
+    )
 
 
 BROKEN = """

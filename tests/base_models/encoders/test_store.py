@@ -17,7 +17,12 @@ from base_models.encoders.store import WINDOW, EmbeddingStore
 from base_models.errors import ClipError, DamagedArtifact, UsageError
 
 RATE = 24_000
-PROMPTS = {"a": "slow piano", "b": "fast drums", "c": "slow piano", "d": "a sad violin in the rain"}
+PROMPTS = {
+    "a": "slow piano",
+    "b": "fast drums",
+    "c": "slow piano",
+    "d": "a sad violin in the rain",
+}
 
 
 class Scale(nn.Module):
@@ -62,7 +67,11 @@ def wavs(tmp_path):
     copy.write_bytes((tmp_path / "clip0.wav").read_bytes())
     broken = tmp_path / "broken.wav"
     broken.write_text("no audio")
-    return paths | {"copy": str(copy), "broken": str(broken), "absent": str(tmp_path / "absent.wav")}
+    return paths | {
+        "copy": str(copy),
+        "broken": str(broken),
+        "absent": str(tmp_path / "absent.wav"),
+    }
 
 
 def entries(store):
@@ -88,7 +97,11 @@ def test_each_content_is_encoded_once_ever(store):
     encoder, calls = toy()
     first, _ = store.fill(encoder, PROMPTS)
     assert sorted(calls) == sorted(set(PROMPTS.values()))
-    again, _ = EmbeddingStore(store.folder).fill(encoder, PROMPTS) if store.folder else store.fill(encoder, PROMPTS)
+    again, _ = (
+        EmbeddingStore(store.folder).fill(encoder, PROMPTS)
+        if store.folder
+        else store.fill(encoder, PROMPTS)
+    )
     assert again == first
     assert len(calls) == 3
     store.fill(encoder, {"e": "new", "f": "fast drums"})
@@ -123,7 +136,9 @@ def test_batches_hold_one_length_and_few_items_wait():
             return batch
 
     encoder = Encoder(
-        **vars(ENCODERS["hashed_text"]) | {"name": "toy", "dim": 4, "batch_size": 3}, module=Count(), prepare=prepare
+        **vars(ENCODERS["hashed_text"]) | {"name": "toy", "dim": 4, "batch_size": 3},
+        module=Count(),
+        prepare=prepare,
     )
     items = {str(i): "x" * (1 + i * 7 % 100) + str(i) for i in range(500)}
     keys, aside = EmbeddingStore().fill(encoder, items)
@@ -136,7 +151,10 @@ def test_a_clip_that_cannot_be_prepared_is_set_aside_with_all_its_copies(store):
     items = {"x": "broken", "y": "fine", "z": "broken", "w": "\ud800"}
     keys, aside = store.fill(encoder, items)
     assert list(keys) == ["y"]
-    assert [(clip.clip_id, clip.reason) for clip in aside[:2]] == [("x", "it is broken"), ("z", "it is broken")]
+    assert [(clip.clip_id, clip.reason) for clip in aside[:2]] == [
+        ("x", "it is broken"),
+        ("z", "it is broken"),
+    ]
     assert aside[2].clip_id == "w"
     assert "not valid text" in aside[2].reason
 
@@ -163,7 +181,10 @@ def test_other_weights_and_other_precision_are_other_entries(tmp_path):
     EmbeddingStore(tmp_path).fill(other, {"x": "drum"})
     EmbeddingStore(tmp_path, dtype="float32").fill(encoder, {"x": "drum"})
     assert len(calls) == 3
-    assert EmbeddingStore(tmp_path, dtype="float32").get(encoder, keys["x"]).dtype == np.float32
+    assert (
+        EmbeddingStore(tmp_path, dtype="float32").get(encoder, keys["x"]).dtype
+        == np.float32
+    )
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "toy-v1-0123456789abcdef.float16",
         "toy-v1.float16",
@@ -204,7 +225,11 @@ def test_a_damaged_entry_is_computed_again_and_logged(damage, tmp_path, caplog):
     path = store.path(encoder.signature, keys["a"])
     whole = path.read_bytes()
     other = store.path(encoder.signature, keys["b"]).read_bytes()
-    path.write_bytes({"flip": whole[:-1] + b"\xff", "cut": whole[:-5], "empty": b"", "swap": other}[damage])
+    path.write_bytes(
+        {"flip": whole[:-1] + b"\xff", "cut": whole[:-5], "empty": b"", "swap": other}[
+            damage
+        ]
+    )
     with pytest.raises(DamagedArtifact, match=path.name):
         store.get(encoder, keys["a"])
     with caplog.at_level(logging.WARNING):
@@ -227,7 +252,9 @@ def test_progress_counts_contents_from_what_is_there_to_all(store):
     store.fill(encoder, {"x": "drum"}, on_progress=lambda *step: seen.append(step))
     assert seen == [("toy", 0, 1), ("toy", 1, 1)]
     seen.clear()
-    store.fill(encoder, {"x": "drum", "y": "bass"}, on_progress=lambda *step: seen.append(step))
+    store.fill(
+        encoder, {"x": "drum", "y": "bass"}, on_progress=lambda *step: seen.append(step)
+    )
     assert seen == [("toy", 1, 2), ("toy", 2, 2)]
 
 
@@ -246,7 +273,9 @@ def test_what_is_finished_stays_when_the_run_is_stopped(store):
     assert before == len(calls) - 2
     assert list(keys) == list(items)
     if store.folder:
-        assert not [path for path in store.folder.rglob("*") if path.name.endswith(".tmp")]
+        assert not [
+            path for path in store.folder.rglob("*") if path.name.endswith(".tmp")
+        ]
 
 
 def test_an_array_in_memory_cannot_be_changed_by_a_reader():
@@ -282,9 +311,18 @@ print(len(keys), len(aside), sum(float(store.get(encoder, key).sum()) for key in
 
 
 def test_two_processes_may_fill_one_folder_at_once(tmp_path):
-    flags, store = [tmp_path / "one", tmp_path / "two"], EmbeddingStore(tmp_path / "embeddings")
-    commands = [[sys.executable, "-c", WORKER, store.folder, *order] for order in (flags, flags[::-1])]
-    workers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for command in commands]
+    flags, store = (
+        [tmp_path / "one", tmp_path / "two"],
+        EmbeddingStore(tmp_path / "embeddings"),
+    )
+    commands = [
+        [sys.executable, "-c", WORKER, store.folder, *order]
+        for order in (flags, flags[::-1])
+    ]
+    workers = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        for command in commands
+    ]
     answers = [worker.communicate(timeout=60)[0] for worker in workers]
     assert answers[0] == answers[1]
     assert answers[0].startswith("100 0 ")

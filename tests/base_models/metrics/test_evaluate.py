@@ -26,7 +26,11 @@ from base_models.metrics.evaluate import (
 def listening_test(n=60, systems=6, aspects=1, seed=0):
     rng = np.random.default_rng(seed)
     truth = np.round(rng.uniform(1, 5, (n, aspects)), 1)
-    return truth, np.clip(truth + rng.normal(0, 0.6, truth.shape), 1, 5), rng.integers(systems, size=n).astype(str)
+    return (
+        truth,
+        np.clip(truth + rng.normal(0, 0.6, truth.shape), 1, 5),
+        rng.integers(systems, size=n).astype(str),
+    )
 
 
 def cell(table, **facts):
@@ -37,9 +41,16 @@ def cell(table, **facts):
     return row
 
 
-@given(st.integers(0, 10_000), st.integers(2, 30), st.integers(1, 6), st.sampled_from([0, 1, 8]))
+@given(
+    st.integers(0, 10_000),
+    st.integers(2, 30),
+    st.integers(1, 6),
+    st.sampled_from([0, 1, 8]),
+)
 @settings(max_examples=40, deadline=None)
-def test_resampling_by_weights_is_the_metric_of_physically_repeated_rows(seed, n, systems, decimals):
+def test_resampling_by_weights_is_the_metric_of_physically_repeated_rows(
+    seed, n, systems, decimals
+):
     rng = np.random.default_rng(seed)
     x, y = (np.round(rng.uniform(1, 5, n), decimals) for _ in range(2))
     _, cluster = np.unique(rng.integers(systems, size=n), return_inverse=True)
@@ -48,14 +59,18 @@ def test_resampling_by_weights_is_the_metric_of_physically_repeated_rows(seed, n
     for b, drawn in enumerate(weights.astype(int)):
         rows = np.repeat(np.arange(n), drawn[cluster])
         for name, metric in METRICS.items():
-            np.testing.assert_allclose(fast[name][b], metric(x[rows], y[rows]), atol=1e-10, rtol=0)
+            np.testing.assert_allclose(
+                fast[name][b], metric(x[rows], y[rows]), atol=1e-10, rtol=0
+            )
 
 
 def test_blocks_do_not_change_resampled_metrics(monkeypatch):
     truth, prediction, systems = listening_test()
     whole = evaluate(truth, prediction, systems, ["mi"], n_bootstrap=50)
     monkeypatch.setattr("base_models.metrics.evaluate._BLOCK_NUMBERS", 1000)
-    np.testing.assert_allclose(evaluate(truth, prediction, systems, ["mi"], 50).low, whole.low, rtol=1e-12)
+    np.testing.assert_allclose(
+        evaluate(truth, prediction, systems, ["mi"], 50).low, whole.low, rtol=1e-12
+    )
 
 
 def test_metrics_are_those_of_scipy():
@@ -68,7 +83,13 @@ def test_metrics_are_those_of_scipy():
 
 
 @pytest.mark.parametrize(
-    "pair", [([1.0, 1.0, 1.0], [1.0, 2.0, 3.0]), ([2.0, 1.0], [3.0, 3.0]), ([1.0], [1.0]), ([], [])]
+    "pair",
+    [
+        ([1.0, 1.0, 1.0], [1.0, 2.0, 3.0]),
+        ([2.0, 1.0], [3.0, 3.0]),
+        ([1.0], [1.0]),
+        ([], []),
+    ],
 )
 def test_a_correlation_with_a_constant_or_a_single_point_is_nan_without_a_warning(pair):
     assert all(np.isnan(METRICS[name](*pair)) for name in ("lcc", "srcc", "ktau"))
@@ -81,17 +102,22 @@ def test_nearly_constant_scores_do_not_warn():
 def test_an_order_preserving_map_keeps_rank_metrics():
     truth, prediction, systems = listening_test()
     before, after = (
-        evaluate(truth, p, systems, ["mi"], 100).set_index(["level", "metric"]) for p in (prediction, prediction**3)
+        evaluate(truth, p, systems, ["mi"], 100).set_index(["level", "metric"])
+        for p in (prediction, prediction**3)
     )
     for metric in ("srcc", "ktau"):
-        np.testing.assert_array_equal(before.loc[("utterance", metric)], after.loc[("utterance", metric)])
+        np.testing.assert_array_equal(
+            before.loc[("utterance", metric)], after.loc[("utterance", metric)]
+        )
 
 
 def test_system_level_is_the_metric_of_unweighted_means():
     truth, prediction, systems = listening_test(aspects=2)
     table = evaluate(truth, prediction, systems, ["mi", "ta"], n_bootstrap=0)
     names = sorted(set(systems))
-    means = [[v[systems == name, 1].mean() for name in names] for v in (truth, prediction)]
+    means = [
+        [v[systems == name, 1].mean() for name in names] for v in (truth, prediction)
+    ]
     row = cell(table, aspect="ta", level="system", metric="lcc")
     assert row["value"] == pytest.approx(lcc(*means))
     assert row["n"] == len(names)
@@ -101,14 +127,18 @@ def test_system_level_is_the_metric_of_unweighted_means():
 def test_equal_scores_in_systems_of_unequal_size_tie():
     system = np.repeat([0, 1, 2], [3, 7, 1])
     assert np.ptp(system_means(np.full(11, 3.3), system)) == 0
-    assert np.ptp(system_means([3.1, 3.2, 3.3, 3.3, 3.1, 3.2], np.repeat([0, 1], 3))) == 0
+    assert (
+        np.ptp(system_means([3.1, 3.2, 3.3, 3.3, 3.1, 3.2], np.repeat([0, 1], 3))) == 0
+    )
 
 
 def test_unlabelled_rows_are_left_out_per_aspect():
     truth, prediction, systems = listening_test(aspects=2)
     truth[:10, 0] = np.nan
     table = evaluate(truth, prediction, systems, ["mi", "ta"], n_bootstrap=20)
-    alone = evaluate(truth[10:, :1], prediction[10:, :1], systems[10:], ["mi"], n_bootstrap=20)
+    alone = evaluate(
+        truth[10:, :1], prediction[10:, :1], systems[10:], ["mi"], n_bootstrap=20
+    )
     np.testing.assert_array_equal(table[table.aspect == "mi"].low, alone.low)
     assert cell(table, aspect="mi", level="utterance", metric="mse")["n"] == 50
     assert cell(table, aspect="ta", level="utterance", metric="mse")["n"] == 60
@@ -119,7 +149,9 @@ def test_an_interval_holds_its_value_and_the_same_seed_gives_the_same_table():
     table = evaluate(truth, prediction, systems, ["mi"], seed=3)
     assert ((table.low <= table.value) & (table.value <= table.high)).all()
     assert table.equals(evaluate(truth, prediction, systems, ["mi"], seed=3))
-    assert not table.low.equals(evaluate(truth, prediction, systems, ["mi"], seed=4).low)
+    assert not table.low.equals(
+        evaluate(truth, prediction, systems, ["mi"], seed=4).low
+    )
 
 
 def test_clips_that_follow_their_system_widen_the_interval():
@@ -128,7 +160,8 @@ def test_clips_that_follow_their_system_widen_the_interval():
     truth = rng.uniform(1, 5, 400)
     prediction = truth + rng.normal(0, 1, 10)[system]  # each system has its own bias
     width = [
-        np.ptp(evaluate(truth, prediction, ids, ["mi"]).loc[0, ["low", "high"]]) for ids in (system.astype(str), None)
+        np.ptp(evaluate(truth, prediction, ids, ["mi"]).loc[0, ["low", "high"]])
+        for ids in (system.astype(str), None)
     ]
     assert width[0] > 2 * width[1]
 
@@ -144,13 +177,21 @@ def test_without_several_systems_clips_are_resampled_and_the_system_level_is_nan
 
 
 def test_mostly_degenerate_resamples_have_no_interval():
-    row = cell(evaluate([[1.0], [2.0]], [[1.0], [2.0]], ["a", "b"], ["mi"], seed=1), level="system", metric="mse")
+    row = cell(
+        evaluate([[1.0], [2.0]], [[1.0], [2.0]], ["a", "b"], ["mi"], seed=1),
+        level="system",
+        metric="mse",
+    )
     assert (row["low"], row["high"]) == (0, 0)
     one_differs = np.array([[1.0]] * 9 + [[2.0]])
     table = evaluate(one_differs, one_differs, list("aaaaaaaaab"), ["mi"])
     assert cell(table, level="utterance", metric="lcc")["value"] == 1
     constant = evaluate(one_differs, np.full((10, 1), 3.3), list("aaabbbcccc"), ["mi"])
-    assert constant[constant.metric != "mse"][["value", "low", "high"]].isna().all(axis=None)
+    assert (
+        constant[constant.metric != "mse"][["value", "low", "high"]]
+        .isna()
+        .all(axis=None)
+    )
 
 
 def test_an_aspect_without_labels_is_nan_with_n_0():
@@ -162,11 +203,21 @@ def test_an_aspect_without_labels_is_nan_with_n_0():
 
 def test_a_difference_is_paired():
     truth, prediction, systems = listening_test(n=200, systems=20)
-    shifted = prediction + 1e-3  # hardly another model: the paired interval is narrow, the single one is not
-    paired = cell(evaluate_difference(truth, shifted, prediction, systems, ["mi"]), level="utterance", metric="mse")
-    single = cell(evaluate(truth, prediction, systems, ["mi"]), level="utterance", metric="mse")
+    shifted = (
+        prediction + 1e-3
+    )  # hardly another model: the paired interval is narrow, the single one is not
+    paired = cell(
+        evaluate_difference(truth, shifted, prediction, systems, ["mi"]),
+        level="utterance",
+        metric="mse",
+    )
+    single = cell(
+        evaluate(truth, prediction, systems, ["mi"]), level="utterance", metric="mse"
+    )
     assert paired["high"] - paired["low"] < 0.1 * (single["high"] - single["low"])
-    assert paired["value"] == pytest.approx(mse(truth[:, 0], shifted[:, 0]) - single["value"])
+    assert paired["value"] == pytest.approx(
+        mse(truth[:, 0], shifted[:, 0]) - single["value"]
+    )
     same = evaluate_difference(truth, prediction, prediction, systems, ["mi"])
     assert (same[["value", "low", "high"]] == 0).all(axis=None)
 
@@ -184,7 +235,10 @@ def test_the_default_report_is_quick():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"y_pred": [[1.0], [np.nan]]}, r"Prediction of row 1, aspect 'mi' is nan; 1 such"),
+        (
+            {"y_pred": [[1.0], [np.nan]]},
+            r"Prediction of row 1, aspect 'mi' is nan; 1 such",
+        ),
         ({"y_true": [[np.inf], [1.0]]}, r"Truth of row 0, aspect 'mi' is inf"),
         ({"y_pred": [[1.0]]}, r"shape \(n, 1\); got \(2, 1\) and \(1, 1\)"),
         ({"aspects": ["mi", "ta"]}, r"shape \(n, 2\)"),
@@ -195,7 +249,12 @@ def test_the_default_report_is_quick():
     ],
 )
 def test_evaluate_refuses_what_it_cannot_measure(change, message):
-    good = {"y_true": [[1.0], [2.0]], "y_pred": [[1.0], [2.0]], "system_ids": ["a", "b"], "aspects": ["mi"]}
+    good = {
+        "y_true": [[1.0], [2.0]],
+        "y_pred": [[1.0], [2.0]],
+        "system_ids": ["a", "b"],
+        "aspects": ["mi"],
+    }
     with pytest.raises(UsageError, match=message):
         evaluate(**good | change)
 
@@ -211,8 +270,13 @@ def test_the_mean_over_repetitions_has_the_interval_of_the_mean():
     rng = np.random.default_rng(0)
     truth, systems = rng.uniform(1, 5, (40, 2)), [f"s{k % 8}" for k in range(40)]
     repeated = [truth + rng.normal(0, noise, truth.shape) for noise in (0.3, 1.0, 2.0)]
-    found = evaluate_mean(truth, repeated, systems, ["mi", "ta"], n_bootstrap=50, seed=3)
-    alone = [evaluate(truth, each, systems, ["mi", "ta"], n_bootstrap=50, seed=3) for each in repeated]
+    found = evaluate_mean(
+        truth, repeated, systems, ["mi", "ta"], n_bootstrap=50, seed=3
+    )
+    alone = [
+        evaluate(truth, each, systems, ["mi", "ta"], n_bootstrap=50, seed=3)
+        for each in repeated
+    ]
     values = np.stack([one["value"] for one in alone])
     np.testing.assert_allclose(found["value"], values.mean(0))
     np.testing.assert_allclose(found["least"], values.min(0))
@@ -220,28 +284,51 @@ def test_the_mean_over_repetitions_has_the_interval_of_the_mean():
     names = np.array(systems)
     codes = np.unique(names)
     weights = bootstrap_weights(len(codes), 50, 3)
-    rows = [np.repeat(np.arange(40), draw[np.searchsorted(codes, names)].astype(int)) for draw in weights]
-    drawn = [np.mean([srcc(truth[row, 0], each[row, 0]) for each in repeated]) for row in rows]
+    rows = [
+        np.repeat(np.arange(40), draw[np.searchsorted(codes, names)].astype(int))
+        for draw in weights
+    ]
+    drawn = [
+        np.mean([srcc(truth[row, 0], each[row, 0]) for each in repeated])
+        for row in rows
+    ]
     (line,) = found[
-        (found["aspect"] == "mi") & (found["level"] == "utterance") & (found["metric"] == "srcc")
+        (found["aspect"] == "mi")
+        & (found["level"] == "utterance")
+        & (found["metric"] == "srcc")
     ].itertuples()
-    np.testing.assert_allclose([line.low, line.high], np.quantile(drawn, [0.025, 0.975]), atol=1e-12)
-    one = evaluate_mean(truth, repeated[:1], systems, ["mi", "ta"], n_bootstrap=50, seed=3)
+    np.testing.assert_allclose(
+        [line.low, line.high], np.quantile(drawn, [0.025, 0.975]), atol=1e-12
+    )
+    one = evaluate_mean(
+        truth, repeated[:1], systems, ["mi", "ta"], n_bootstrap=50, seed=3
+    )
     pd.testing.assert_frame_equal(one.drop(columns=["least", "most"]), alone[0])
 
 
 def crossed_test(seed=0, systems=6, prompts=7, share=0.8):
     rng = np.random.default_rng(seed)
-    pairs = [(s, p) for s in range(systems) for p in range(prompts) if rng.random() < share]
+    pairs = [
+        (s, p) for s in range(systems) for p in range(prompts) if rng.random() < share
+    ]
     system, prompt = np.array(pairs).T
     truth = np.round(rng.uniform(1, 5, (len(pairs), 1)), 1)
-    return truth, np.round(truth + rng.normal(0, 0.6, truth.shape), 1), system.astype(str), prompt.astype(str)
+    return (
+        truth,
+        np.round(truth + rng.normal(0, 0.6, truth.shape), 1),
+        system.astype(str),
+        prompt.astype(str),
+    )
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_crossed_resampling_is_the_metric_of_physically_repeated_systems_and_prompts(seed):
+def test_crossed_resampling_is_the_metric_of_physically_repeated_systems_and_prompts(
+    seed,
+):
     truth, prediction, system, prompt = crossed_test(seed)
-    draws = dict.fromkeys([(level, m) for level in ("utterance", "system") for m in METRICS], ())
+    draws = dict.fromkeys(
+        [(level, m) for level in ("utterance", "system") for m in METRICS], ()
+    )
     code = pd.factorize(prompt)[0]  # prompts are numbered as they come
     of_system = bootstrap_weights(len(set(system)), 30, 5).astype(int)
     of_prompt = bootstrap_weights(len(set(prompt)), 30, [5, 1]).astype(int)
@@ -249,13 +336,19 @@ def test_crossed_resampling_is_the_metric_of_physically_repeated_systems_and_pro
         times = ws[system.astype(int)] * wp[code]
         rows = np.repeat(np.arange(len(system)), times)
         for metric, function in METRICS.items():
-            draws["utterance", metric] += (function(truth[rows, 0], prediction[rows, 0]),)
+            draws["utterance", metric] += (
+                function(truth[rows, 0], prediction[rows, 0]),
+            )
             means = []
             for s in np.unique(system[rows]):
                 inside = np.repeat(np.flatnonzero(system == s), wp[code[system == s]])
-                means += [[np.round(v[inside, 0].mean(), 10) for v in (truth, prediction)]] * ws[int(s)]
+                means += [
+                    [np.round(v[inside, 0].mean(), 10) for v in (truth, prediction)]
+                ] * ws[int(s)]
             draws["system", metric] += (function(*np.transpose(means)),)
-    table = evaluate(truth, prediction, system, ["mi"], n_bootstrap=30, seed=5, prompt_ids=prompt)
+    table = evaluate(
+        truth, prediction, system, ["mi"], n_bootstrap=30, seed=5, prompt_ids=prompt
+    )
     for row in table.to_dict("records"):
         expected = np.nanquantile(draws[row["level"], row["metric"]], [0.025, 0.975])
         np.testing.assert_allclose([row["low"], row["high"]], expected, atol=1e-9)
@@ -264,8 +357,14 @@ def test_crossed_resampling_is_the_metric_of_physically_repeated_systems_and_pro
 def test_prompts_that_no_systems_share_change_nothing():
     truth, prediction, system, _ = crossed_test()
     alone = evaluate(truth, prediction, system, ["mi"], n_bootstrap=50)
-    for prompts in ([""] * len(system), [f"{s}-{i}" for i, s in enumerate(system)], system):
-        assert evaluate(truth, prediction, system, ["mi"], n_bootstrap=50, prompt_ids=prompts).equals(alone)
+    for prompts in (
+        [""] * len(system),
+        [f"{s}-{i}" for i, s in enumerate(system)],
+        system,
+    ):
+        assert evaluate(
+            truth, prediction, system, ["mi"], n_bootstrap=50, prompt_ids=prompts
+        ).equals(alone)
 
 
 def test_errors_that_follow_the_prompt_widen_the_interval():
@@ -274,7 +373,11 @@ def test_errors_that_follow_the_prompt_widen_the_interval():
     truth = rng.uniform(1, 5, len(system))
     prediction = truth + rng.normal(0, 1, 8)[prompt]
     width = [
-        np.ptp(evaluate(truth, prediction, system, ["mi"], prompt_ids=ids).loc[0, ["low", "high"]])
+        np.ptp(
+            evaluate(truth, prediction, system, ["mi"], prompt_ids=ids).loc[
+                0, ["low", "high"]
+            ]
+        )
         for ids in (prompt.astype(str), None)
     ]
     assert width[0] > 2 * width[1]
@@ -287,6 +390,15 @@ def test_each_clip_needs_a_prompt():
 
 def test_the_mean_over_repetitions_resamples_shared_prompts_too():
     truth, prediction, system, prompt = crossed_test()
-    found = evaluate_mean(truth, [prediction, prediction], system, ["mi"], n_bootstrap=50, prompt_ids=prompt)
-    alone = evaluate(truth, prediction, system, ["mi"], n_bootstrap=50, prompt_ids=prompt)
+    found = evaluate_mean(
+        truth,
+        [prediction, prediction],
+        system,
+        ["mi"],
+        n_bootstrap=50,
+        prompt_ids=prompt,
+    )
+    alone = evaluate(
+        truth, prediction, system, ["mi"], n_bootstrap=50, prompt_ids=prompt
+    )
     pd.testing.assert_frame_equal(found.drop(columns=["least", "most"]), alone)

@@ -17,7 +17,11 @@ IDS = [f"c{k}" for k in range(N)]
 @pytest.fixture
 def ratings():
     rng = np.random.default_rng(0)
-    rows = [(clip, f"R{r}", float(rng.integers(1, 6))) for k, clip in enumerate(IDS) for r in range(1 + k % 4)]
+    rows = [
+        (clip, f"R{r}", float(rng.integers(1, 6)))
+        for k, clip in enumerate(IDS)
+        for r in range(1 + k % 4)
+    ]
     return pd.DataFrame(rows, columns=["clip_id", "rater_id", "mos"])
 
 
@@ -33,12 +37,17 @@ def only(frame):
 
 def test_it_is_the_mean_over_ratings_of_the_shared_log_probability(ratings):
     p = np.random.default_rng(1).dirichlet(np.ones(20), N)
-    logs = [BINS.split(r.mos) @ np.log(p[IDS.index(r.clip_id)]) for r in ratings.itertuples()]
+    logs = [
+        BINS.split(r.mos) @ np.log(p[IDS.index(r.clip_id)])
+        for r in ratings.itertuples()
+    ]
     found = only(likelihood(table(p), ratings))
     assert found.value == pytest.approx(np.mean(logs))
     assert (found.ratings, found.clips) == (len(ratings), N)
     assert found.low < found.value < found.high
-    assert only(likelihood(table(np.full(20, 0.05)), ratings)).value == pytest.approx(-np.log(20))
+    assert only(likelihood(table(np.full(20, 0.05)), ratings)).value == pytest.approx(
+        -np.log(20)
+    )
 
 
 def test_no_predictions_are_likelier_than_the_raters_own_histograms(ratings):
@@ -59,23 +68,36 @@ def test_an_impossible_rating_costs_the_floor():
 def test_whole_systems_are_resampled_and_one_system_means_clips(ratings):
     p = table(np.random.default_rng(1).dirichlet(np.ones(20), N))
     systems = [f"s{k // 4}" for k in range(N)]
-    by_clip, by_system = only(likelihood(p, ratings)), only(likelihood(p, ratings, systems))
+    by_clip, by_system = (
+        only(likelihood(p, ratings)),
+        only(likelihood(p, ratings, systems)),
+    )
     assert by_clip.value == by_system.value
     assert (by_clip.low, by_clip.high) != (by_system.low, by_system.high)
-    pd.testing.assert_frame_equal(likelihood(p, ratings, ["one"] * N), likelihood(p, ratings))
+    pd.testing.assert_frame_equal(
+        likelihood(p, ratings, ["one"] * N), likelihood(p, ratings)
+    )
     logs = {}
     for name in set(systems):
-        clips = [clip for clip, system in zip(IDS, systems, strict=True) if system == name]
+        clips = [
+            clip for clip, system in zip(IDS, systems, strict=True) if system == name
+        ]
         logs[name] = only(likelihood(p, ratings[ratings["clip_id"].isin(clips)])).value
-    assert (by_system.low, by_system.high) == pytest.approx((min(logs.values()), max(logs.values())))
-    pd.testing.assert_frame_equal(likelihood(p, ratings.sample(frac=1, random_state=0)), likelihood(p, ratings))
+    assert (by_system.low, by_system.high) == pytest.approx(
+        (min(logs.values()), max(logs.values()))
+    )
+    pd.testing.assert_frame_equal(
+        likelihood(p, ratings.sample(frac=1, random_state=0)), likelihood(p, ratings)
+    )
 
 
 def test_a_difference_is_paired_by_clip_whatever_the_order(ratings):
     rng = np.random.default_rng(3)
     one, two = (table(rng.dirichlet(np.ones(20), N)) for _ in range(2))
     found = only(likelihood_difference(one, two.take(IDS[::-1]), ratings))
-    assert found.value == pytest.approx(only(likelihood(one, ratings)).value - only(likelihood(two, ratings)).value)
+    assert found.value == pytest.approx(
+        only(likelihood(one, ratings)).value - only(likelihood(two, ratings)).value
+    )
     nothing = only(likelihood_difference(one, one, ratings))
     assert (nothing.value, nothing.low, nothing.high) == (0, 0, 0)
 
@@ -84,9 +106,17 @@ def test_what_cannot_be_measured_is_refused(ratings):
     uniform = np.full(20, 0.05)
     with pytest.raises(UsageError, match="Clips 'c3' were used to train 'm'"):
         likelihood(table(uniform, selected_on=frozenset({"c3"})), ratings)
-    with pytest.raises(UsageError, match=r"None of the 12 clips has a single rating of 'mos'"):
-        likelihood(table(uniform), ratings.assign(clip_id="x" + ratings["clip_id"] + ratings["rater_id"]))
-    with pytest.raises(UsageError, match=r"There are predictions of 'mos', and ratings of 'clip_id', 'rater_id', 'mi'"):
+    with pytest.raises(
+        UsageError, match=r"None of the 12 clips has a single rating of 'mos'"
+    ):
+        likelihood(
+            table(uniform),
+            ratings.assign(clip_id="x" + ratings["clip_id"] + ratings["rater_id"]),
+        )
+    with pytest.raises(
+        UsageError,
+        match=r"There are predictions of 'mos', and ratings of 'clip_id', 'rater_id', 'mi'",
+    ):
         likelihood(table(uniform), ratings.rename(columns={"mos": "mi"}))
     with pytest.raises(UsageError, match="2 system ids for 12 clips"):
         likelihood(table(uniform), ratings, ["a", "b"])

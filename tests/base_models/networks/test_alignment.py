@@ -5,7 +5,13 @@ import ot
 import pytest
 import torch
 
-from base_models.networks.alignment import Transport, _thinned, contrastive, gromov_wasserstein_cost, sinkhorn_cost
+from base_models.networks.alignment import (
+    Transport,
+    _thinned,
+    contrastive,
+    gromov_wasserstein_cost,
+    sinkhorn_cost,
+)
 
 
 def points(n, dim=3, seed=0, shift=0.0):
@@ -23,11 +29,17 @@ def uniform(n):
 def entropic(x, y, epsilon):
     """Regularised cost by POT: transport plus epsilon times the divergence of the plan from independence."""
     a, b, cost = uniform(len(x)), uniform(len(y)), half_squares(x, y)
-    plan = ot.sinkhorn(a, b, cost, epsilon, method="sinkhorn_log", numItermax=100_000, stopThr=1e-10)
-    return (plan * cost).sum() + epsilon * (plan * np.log(np.maximum(plan, 1e-300) / np.outer(a, b))).sum()
+    plan = ot.sinkhorn(
+        a, b, cost, epsilon, method="sinkhorn_log", numItermax=100_000, stopThr=1e-10
+    )
+    return (plan * cost).sum() + epsilon * (
+        plan * np.log(np.maximum(plan, 1e-300) / np.outer(a, b))
+    ).sum()
 
 
-@pytest.mark.parametrize(("n", "m", "shift"), [(6, 4, 1.0), (9, 9, 0.3), (20, 3, 3.0), (1, 5, 0.0)])
+@pytest.mark.parametrize(
+    ("n", "m", "shift"), [(6, 4, 1.0), (9, 9, 0.3), (20, 3, 3.0), (1, 5, 0.0)]
+)
 def test_sinkhorn_agrees_with_exact_transport_on_small_cases(n, m, shift):
     """Nearly, with geomloss' hasty default; closely, when it takes its time."""
     x, y = points(n), points(m, seed=1, shift=shift)
@@ -39,7 +51,10 @@ def test_sinkhorn_agrees_with_exact_transport_on_small_cases(n, m, shift):
 def test_sinkhorn_agrees_with_the_debiased_divergence_of_pot():
     x, y, blur = points(6), points(5, seed=1, shift=1.0), 0.5
     epsilon = blur**2
-    theirs = entropic(x, y, epsilon) - (entropic(x, x, epsilon) + entropic(y, y, epsilon)) / 2
+    theirs = (
+        entropic(x, y, epsilon)
+        - (entropic(x, x, epsilon) + entropic(y, y, epsilon)) / 2
+    )
     ours = sinkhorn_cost(blur, scaling=0.99)(x, y)
     assert ours.item() == pytest.approx(theirs, rel=1e-3)
 
@@ -63,11 +78,17 @@ def test_the_gradient_of_gromov_wasserstein_is_that_of_small_steps():
     gromov_wasserstein_cost(x, y).backward()
     step = torch.zeros_like(y)
     step[1, 2] = 1e-5
-    rise = gromov_wasserstein_cost(x, y.detach() + step) - gromov_wasserstein_cost(x, y.detach() - step)
+    rise = gromov_wasserstein_cost(x, y.detach() + step) - gromov_wasserstein_cost(
+        x, y.detach() - step
+    )
     assert y.grad[1, 2].item() == pytest.approx(rise.item() / 2e-5, rel=1e-3)
 
 
-@pytest.mark.parametrize("cost", [sinkhorn_cost(), gromov_wasserstein_cost], ids=["sinkhorn", "gromov_wasserstein"])
+@pytest.mark.parametrize(
+    "cost",
+    [sinkhorn_cost(), gromov_wasserstein_cost],
+    ids=["sinkhorn", "gromov_wasserstein"],
+)
 def test_transport_is_the_mean_over_clips_at_their_true_lengths(cost):
     lengths = [(5, 3), (2, 4), (1, 1)]
     pairs = [(points(n, seed=n), points(m, seed=10 + m, shift=1.0)) for n, m in lengths]
@@ -77,7 +98,9 @@ def test_transport_is_the_mean_over_clips_at_their_true_lengths(cost):
     n, m = torch.tensor(lengths).T
     masks = torch.arange(5) < n[:, None], torch.arange(4) < m[:, None]
     expected = sum(cost(x, y).item() for x, y in pairs) / 3
-    assert Transport(cost)(frames, masks[0], tokens, masks[1]).item() == pytest.approx(expected, rel=1e-5)
+    assert Transport(cost)(frames, masks[0], tokens, masks[1]).item() == pytest.approx(
+        expected, rel=1e-5
+    )
 
 
 def test_a_stride_averages_neighbouring_frames_and_the_rest():

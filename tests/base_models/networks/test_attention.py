@@ -8,7 +8,12 @@ from torch import nn
 
 from base_models.config import BaseConfig
 from base_models.networks.alignment import sinkhorn_plan
-from base_models.networks.attention import AXES, attention_maps, explain_network, recorded
+from base_models.networks.attention import (
+    AXES,
+    attention_maps,
+    explain_network,
+    recorded,
+)
 from base_models.networks.batches import Embedded
 from base_models.networks.models import build_model
 from base_models.training.loop import seeded
@@ -47,7 +52,11 @@ def network(preset):
 def clips(rows=range(4)):
     rng = np.random.default_rng(0)
     made = [
-        (rng.normal(size=(t, 16)).astype(np.float16), rng.normal(size=(w, 8)).astype(np.float16)) for t, w in LENGTHS
+        (
+            rng.normal(size=(t, 16)).astype(np.float16),
+            rng.normal(size=(w, 8)).astype(np.float16),
+        )
+        for t, w in LENGTHS
     ]
     return Embedded([made[row][0] for row in rows], [made[row][1] for row in rows])
 
@@ -56,13 +65,21 @@ def explained(preset, rows=range(4), size=4):
     return explain_network(network(preset), clips(rows), ASPECTS, TEXT, size, "cpu")
 
 
-def test_each_model_has_the_maps_that_it_has_attention_for_and_says_what_is_absent(preset):
+def test_each_model_has_the_maps_that_it_has_attention_for_and_says_what_is_absent(
+    preset,
+):
     for clip in explained(preset):
         for one, aspect, names in zip(clip, ASPECTS, PRESETS[preset], strict=True):
             assert one.aspect == aspect
             assert set(one.maps) == names
-            absent = ({"tokens": "words", "time": "over time"} if aspect == "ta" else {"time": "over time"}).items()
-            assert [words in one.note for name, words in absent] == [name not in names for name, words in absent]
+            absent = (
+                {"tokens": "words", "time": "over time"}
+                if aspect == "ta"
+                else {"time": "over time"}
+            ).items()
+            assert [words in one.note for name, words in absent] == [
+                name not in names for name, words in absent
+            ]
 
 
 def test_rows_sum_to_1_over_the_true_length_and_the_shapes_are_the_clips(preset):
@@ -72,8 +89,12 @@ def test_rows_sum_to_1_over_the_true_length_and_the_shapes_are_the_clips(preset)
             for name, found in one.maps.items():
                 assert found.dtype == np.float32
                 assert (found >= 0).all()
-                assert found.shape == tuple(sizes[axis] for axis in AXES.get(name, ("tokens", "frames")))
-                np.testing.assert_allclose(found.sum() if name == "plan" else found.sum(-1), 1, atol=1e-5)
+                assert found.shape == tuple(
+                    sizes[axis] for axis in AXES.get(name, ("tokens", "frames"))
+                )
+                np.testing.assert_allclose(
+                    found.sum() if name == "plan" else found.sum(-1), 1, atol=1e-5
+                )
 
 
 def test_padding_gets_exactly_nothing(preset):
@@ -93,7 +114,9 @@ def test_a_clip_alone_attends_to_what_it_attends_to_in_any_batch(preset):
         for a in range(2):
             for name, found in together[row][a].maps.items():
                 np.testing.assert_allclose(alone[row][a].maps[name], found, atol=1e-6)
-                np.testing.assert_allclose(turned[[2, 0, 3, 1].index(row)][a].maps[name], found, atol=1e-6)
+                np.testing.assert_allclose(
+                    turned[[2, 0, 3, 1].index(row)][a].maps[name], found, atol=1e-6
+                )
 
 
 def test_watching_changes_no_bit_of_the_scores_and_leaves_no_hook(preset):
@@ -124,7 +147,9 @@ def test_over_time_dora_weighs_as_its_pooling_does_by_hand():
         frames = torch.tensor(data.frames[row]).float()[None]
         context = model.temporal(frames, torch.ones(frames.shape[:2], dtype=bool))
         score = model.branches[0].pool.score(context)[0, :, 0]
-        np.testing.assert_allclose(mi.maps["time"], (score.exp() / score.exp().sum()).detach(), atol=1e-6)
+        np.testing.assert_allclose(
+            mi.maps["time"], (score.exp() / score.exp().sum()).detach(), atol=1e-6
+        )
 
 
 def test_of_the_text_a_frame_weighs_what_the_tokens_looking_at_it_weigh():
@@ -141,17 +166,25 @@ def test_attention_by_hand_is_the_mean_over_heads_of_softmax():
     for row, (_, ta) in enumerate(explained("whisq_no_ot")):
         x = torch.tensor(data.frames[row]).float()
         y = model.projection(torch.tensor(data.tokens[row]).float())
-        q = (y @ head.in_proj_weight[:16].T + head.in_proj_bias[:16]).reshape(-1, 4, width)
-        k = (x @ head.in_proj_weight[16:32].T + head.in_proj_bias[16:32]).reshape(-1, 4, width)
+        q = (y @ head.in_proj_weight[:16].T + head.in_proj_bias[:16]).reshape(
+            -1, 4, width
+        )
+        k = (x @ head.in_proj_weight[16:32].T + head.in_proj_bias[16:32]).reshape(
+            -1, 4, width
+        )
         weights = torch.einsum("shd,thd->hst", q, k).div(width**0.5).softmax(-1).mean(0)
-        np.testing.assert_allclose(ta.maps["tokens_by_time"], weights.detach(), atol=1e-5)
+        np.testing.assert_allclose(
+            ta.maps["tokens_by_time"], weights.detach(), atol=1e-5
+        )
 
 
 # the transport plan
 
 
 def cloud(n, seed, scale=1.0):
-    return scale * torch.randn(n, 6, generator=torch.Generator().manual_seed(seed)) + seed
+    return (
+        scale * torch.randn(n, 6, generator=torch.Generator().manual_seed(seed)) + seed
+    )
 
 
 @pytest.mark.parametrize(("n", "m"), [(12, 4), (7, 7), (5, 1), (1, 5)])
@@ -159,7 +192,9 @@ def test_the_plan_is_that_of_pot(n, m):
     x, y = cloud(n, 1), cloud(m, 2)
     cost = ot.dist(y.double().numpy(), x.double().numpy()) / 2
     shares = np.full(m, 1 / m), np.full(n, 1 / n)
-    theirs = ot.sinkhorn(*shares, cost, 0.5**2, method="sinkhorn_log", numItermax=100_000, stopThr=1e-10)
+    theirs = ot.sinkhorn(
+        *shares, cost, 0.5**2, method="sinkhorn_log", numItermax=100_000, stopThr=1e-10
+    )
     ours = sinkhorn_plan(x, y, blur=0.5).numpy()
     np.testing.assert_allclose(ours, theirs, atol=0.02 / max(n, m))
 
@@ -177,11 +212,15 @@ def test_the_plan_of_sharp_transport_moves_nearly_at_the_least_cost():
 
 def test_moving_a_cloud_changes_no_plan():
     x, y = cloud(9, 1), cloud(4, 2)
-    np.testing.assert_allclose(sinkhorn_plan(x + 100, y, 0.5), sinkhorn_plan(x, y - 7, 0.5), atol=1e-4)
+    np.testing.assert_allclose(
+        sinkhorn_plan(x + 100, y, 0.5), sinkhorn_plan(x, y - 7, 0.5), atol=1e-4
+    )
 
 
 def test_a_thinned_plan_has_a_column_for_each_group_of_frames():
     config = BaseConfig.preset("whisq").updated({"alignment_stride": 4}, "test")
     model = build_model(config, TEXT, 16, 8).eval()
-    for (frames, tokens), clip in zip(LENGTHS, explain_network(model, clips(), ASPECTS, TEXT, 4, "cpu"), strict=True):
+    for (frames, tokens), clip in zip(
+        LENGTHS, explain_network(model, clips(), ASPECTS, TEXT, 4, "cpu"), strict=True
+    ):
         assert clip[1].maps["plan"].shape == (tokens, -(-frames // 4))

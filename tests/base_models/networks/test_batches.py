@@ -15,7 +15,9 @@ def clips():
     frames = [rng.normal(size=(t, 6)).astype(np.float16) for t in LENGTHS]
     for array in frames:
         array.flags.writeable = False  # as an embedding store hands them out
-    return Embedded(frames, [rng.normal(size=(t + 1, 2)).astype(np.float32) for t in LENGTHS])
+    return Embedded(
+        frames, [rng.normal(size=(t + 1, 2)).astype(np.float32) for t in LENGTHS]
+    )
 
 
 def test_what_the_mask_keeps_is_the_embedding_and_the_rest_is_zero(clips):
@@ -28,7 +30,9 @@ def test_what_the_mask_keeps_is_the_embedding_and_the_rest_is_zero(clips):
     ]:
         assert (padded.dtype, mask.dtype) == (torch.float32, torch.bool)
         assert (padded[~mask] == 0).all()
-        for row, kept, array in zip(padded, mask, [arrays[2], arrays[0], arrays[1]], strict=True):
+        for row, kept, array in zip(
+            padded, mask, [arrays[2], arrays[0], arrays[1]], strict=True
+        ):
             np.testing.assert_array_equal(row[kept].numpy(), array.astype(np.float32))
 
 

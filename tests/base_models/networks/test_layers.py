@@ -6,7 +6,12 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from base_models.networks import layers
-from base_models.networks.layers import MeanPooling, TemporalBiLSTM, TemporalMamba, TemporalTransformer
+from base_models.networks.layers import (
+    MeanPooling,
+    TemporalBiLSTM,
+    TemporalMamba,
+    TemporalTransformer,
+)
 
 LENGTHS = torch.tensor([9, 1, 5, 12])
 MASK = torch.arange(12) < LENGTHS[:, None]
@@ -19,7 +24,11 @@ def frames():
 
 def made(block):
     torch.manual_seed(0)
-    return {"transformer": TemporalTransformer, "mamba": TemporalMamba, "bilstm": TemporalBiLSTM}[block](8).eval()
+    return {
+        "transformer": TemporalTransformer,
+        "mamba": TemporalMamba,
+        "bilstm": TemporalBiLSTM,
+    }[block](8).eval()
 
 
 @pytest.mark.parametrize("name", ["transformer", "mamba", "bilstm"])
@@ -36,7 +45,9 @@ def test_a_block_gives_every_clip_what_it_gives_it_alone_and_unpadded(name, fram
 def test_the_first_frame_hears_of_the_last(name, frames):
     block, other = made(name), frames.clone()
     other[0, LENGTHS[0] - 1] += 1
-    assert not torch.allclose(block(other, MASK)[0, 0], block(frames, MASK)[0, 0], atol=1e-5)
+    assert not torch.allclose(
+        block(other, MASK)[0, 0], block(frames, MASK)[0, 0], atol=1e-5
+    )
 
 
 def test_mamba_hears_only_what_came_before(frames):
@@ -49,9 +60,13 @@ def test_mamba_hears_only_what_came_before(frames):
 
 def test_the_lstm_is_torchs_on_packed_sequences(frames):
     ours, theirs = made("bilstm"), nn.LSTM(8, 4, batch_first=True, bidirectional=True)
-    weights = dict(ours.ahead.named_parameters()) | {f"{k}_reverse": v for k, v in ours.back.named_parameters()}
+    weights = dict(ours.ahead.named_parameters()) | {
+        f"{k}_reverse": v for k, v in ours.back.named_parameters()
+    }
     theirs.load_state_dict(weights)
-    packed = pack_padded_sequence(frames, LENGTHS, batch_first=True, enforce_sorted=False)
+    packed = pack_padded_sequence(
+        frames, LENGTHS, batch_first=True, enforce_sorted=False
+    )
     expected = pad_packed_sequence(theirs(packed)[0], batch_first=True)[0]
     assert torch.allclose(ours(frames, MASK)[MASK], expected[MASK], atol=1e-6)
 
@@ -63,7 +78,9 @@ def test_the_fast_scan_is_the_recurrence(frames):
     assert torch.allclose(block(frames, MASK), fast, atol=1e-5)
 
 
-def test_scanning_a_few_clips_at_a_time_changes_neither_output_nor_gradient(frames, monkeypatch):
+def test_scanning_a_few_clips_at_a_time_changes_neither_output_nor_gradient(
+    frames, monkeypatch
+):
     outcomes = []
     for budget in (2**26, 1):
         monkeypatch.setattr(layers, "SCAN_BUDGET", budget)
@@ -71,7 +88,10 @@ def test_scanning_a_few_clips_at_a_time_changes_neither_output_nor_gradient(fram
         output = block(frames, MASK)
         output[MASK].square().sum().backward()
         outcomes.append([output.detach(), *(p.grad for p in block.parameters())])
-    assert all(torch.allclose(one, two, atol=1e-4, rtol=1e-4) for one, two in zip(*outcomes, strict=True))
+    assert all(
+        torch.allclose(one, two, atol=1e-4, rtol=1e-4)
+        for one, two in zip(*outcomes, strict=True)
+    )
 
 
 def test_no_notice_of_missing_kernels_is_logged(frames, caplog):

@@ -16,7 +16,9 @@ CPU = torch.device("cpu")
 
 
 def parameters(config, audio=1024, text=768):
-    return sum(p.numel() for p in build_model(config, [False, True], audio, text).parameters())
+    return sum(
+        p.numel() for p in build_model(config, [False, True], audio, text).parameters()
+    )
 
 
 @pytest.fixture
@@ -24,19 +26,26 @@ def clips():
     rng = np.random.default_rng(0)
     lengths = [(9, 4), (3, 1), (14, 7), (1, 2), (6, 6)]
     frames = [rng.normal(size=(t, 16)).astype(np.float16) for t, _ in lengths]
-    return Embedded(frames, [rng.normal(size=(s, 8)).astype(np.float16) for _, s in lengths])
+    return Embedded(
+        frames, [rng.normal(size=(s, 8)).astype(np.float16) for _, s in lengths]
+    )
 
 
 def model(name="dora", **changes):
     torch.manual_seed(0)
-    return build_model(BaseConfig.preset(name).updated(changes, "test"), [False, True], 16, 8)
+    return build_model(
+        BaseConfig.preset(name).updated(changes, "test"), [False, True], 16, 8
+    )
 
 
 def test_sizes_are_those_counted_in_the_published_code():
     assert parameters(BaseConfig.preset("dora")) == 13_177_706
     assert parameters(BaseConfig.preset("dora_decoupled")) == 13_177_706
     assert parameters(BaseConfig.preset("dora_l1")) == 13_169_156
-    assert parameters(BaseConfig.preset("dora_coral").updated({"coral_ranks": 5}, "test")) == 13_326_602
+    assert (
+        parameters(BaseConfig.preset("dora_coral").updated({"coral_ranks": 5}, "test"))
+        == 13_326_602
+    )
     assert parameters(BaseConfig.preset("whisq"), 512, 1024) == 3_052_802
     assert parameters(BaseConfig.preset("clap_baseline"), 512, 512) == 426_754
     assert parameters(BaseConfig.preset("muq_mulan"), 512, 512) == 426_754
@@ -86,14 +95,23 @@ def test_gradients_of_a_decoupled_text_branch_never_reach_the_temporal_block(cli
 def test_five_audio_aspects_need_no_text(name, clips):
     config = BaseConfig.preset(name)
     network, alone = build_model(config, [False] * 5, 16, None), Embedded(clips.frames)
-    assert raw_outputs(network, alone, 2, CPU).shape == (5, 5, build_criterion(config).outputs)
+    assert raw_outputs(network, alone, 2, CPU).shape == (
+        5,
+        5,
+        build_criterion(config).outputs,
+    )
     assert network.auxiliary(alone.batch([0, 1])) is None
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_every_head_ends_in_a_bias_per_output_and_no_weight_is_clipped_twice_or_never(name):
+def test_every_head_ends_in_a_bias_per_output_and_no_weight_is_clipped_twice_or_never(
+    name,
+):
     network = model(name)
-    assert all(head[-1].bias.shape == (build_criterion(BaseConfig.preset(name)).outputs,) for head in network.heads)
+    assert all(
+        head[-1].bias.shape == (build_criterion(BaseConfig.preset(name)).outputs,)
+        for head in network.heads
+    )
     clipped = [id(p) for part in network.independent_parts() for p in part.parameters()]
     assert sorted(clipped) == sorted(id(p) for p in network.parameters())
 

@@ -58,14 +58,23 @@ for k, plan in enumerate(plans):
 
 @pytest.fixture
 def saved(tmp_path):
-    tensors = {"model.w": torch.randn(3, 4), "model.b": torch.tensor([1.5]), "empty": torch.zeros(0, 2)}
-    state = {"identity": "run", "history": [{"epoch": 1, "loss": 0.1 + 0.2, "srcc": [None, -1.0]}]}
+    tensors = {
+        "model.w": torch.randn(3, 4),
+        "model.b": torch.tensor([1.5]),
+        "empty": torch.zeros(0, 2),
+    }
+    state = {
+        "identity": "run",
+        "history": [{"epoch": 1, "loss": 0.1 + 0.2, "srcc": [None, -1.0]}],
+    }
     save_checkpoint(tmp_path / "c.safetensors", tensors, state)
     return tmp_path / "c.safetensors", tensors, state
 
 
 def equal(first, second):
-    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+    return first.keys() == second.keys() and all(
+        torch.equal(first[name], second[name]) for name in first
+    )
 
 
 def test_what_is_read_is_what_was_written_bit_for_bit(saved):
@@ -148,12 +157,36 @@ def run(tmp_path_factory):
     rows = []
     for k in range(10):
         path = folder / f"{k}.wav"
-        soundfile.write(path, 0.02 * (k + 1) * rng.uniform(-1, 1, int(RATE * (0.5 + 0.05 * k))), RATE)
-        rows.append((f"c{k}", f"s{k % 2}", f"tune {k} of a piano", str(path), 1.2 + 0.3 * k, 4.5 - 0.3 * k))
-    pd.DataFrame(rows, columns=["clip_id", "system_id", "prompt", "audio", "mi", "ta"]).to_csv(folder / "t.csv")
+        soundfile.write(
+            path,
+            0.02 * (k + 1) * rng.uniform(-1, 1, int(RATE * (0.5 + 0.05 * k))),
+            RATE,
+        )
+        rows.append(
+            (
+                f"c{k}",
+                f"s{k % 2}",
+                f"tune {k} of a piano",
+                str(path),
+                1.2 + 0.3 * k,
+                4.5 - 0.3 * k,
+            )
+        )
+    pd.DataFrame(
+        rows, columns=["clip_id", "system_id", "prompt", "audio", "mi", "ta"]
+    ).to_csv(folder / "t.csv")
     settings = {"max_epochs": EPOCHS, "learning_rate": 1e-3, "batch_size": 4}
-    params = {"settings": settings, "audio_encoder": "logmel", "text_encoder": "hashed_text", "device": "cpu"}
-    return folder / "t.csv", folder, params | {"store": str(folder / "store"), "random_state": 3}
+    params = {
+        "settings": settings,
+        "audio_encoder": "logmel",
+        "text_encoder": "hashed_text",
+        "device": "cpu",
+    }
+    return (
+        folder / "t.csv",
+        folder,
+        params | {"store": str(folder / "store"), "random_state": 3},
+    )
 
 
 @pytest.fixture(scope="module")
@@ -169,8 +202,15 @@ def outcome(run, **params):
     """Weights as bytes, history without its seconds, predictions."""
     clips = pd.read_csv(run[0])
     model = NeuralMOS(**run[2] | params).fit(clips, clips[["mi", "ta"]])
-    history = [{key: value for key, value in record.items() if key != "seconds"} for record in model.history_]
-    return model.to_files()["weights.safetensors"], history, model.predict_distribution(clips).tobytes()
+    history = [
+        {key: value for key, value in record.items() if key != "seconds"}
+        for record in model.history_
+    ]
+    return (
+        model.to_files()["weights.safetensors"],
+        history,
+        model.predict_distribution(clips).tobytes(),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -179,21 +219,31 @@ def uninterrupted(run):
 
 
 @pytest.mark.parametrize("k", range(len(KILLS)), ids=str)
-def test_a_run_killed_after_any_epoch_and_resumed_equals_the_uninterrupted_one(k, run, killed, uninterrupted):
+def test_a_run_killed_after_any_epoch_and_resumed_equals_the_uninterrupted_one(
+    k, run, killed, uninterrupted
+):
     seen, path = [], killed / f"{k}.safetensors"
     assert len(load_history(path)) == KILLS[k][-1]
     assert outcome(run, checkpoint=path, on_epoch=seen.append) == uninterrupted
-    assert [record["epoch"] for record in seen] == list(range(KILLS[k][-1] + 1, EPOCHS + 1))
+    assert [record["epoch"] for record in seen] == list(
+        range(KILLS[k][-1] + 1, EPOCHS + 1)
+    )
 
 
 def load_history(path):
-    return from_json(parse_tensors(path.read_bytes(), "c")["state"].tobytes(), "c")["history"]
+    return from_json(parse_tensors(path.read_bytes(), "c")["state"].tobytes(), "c")[
+        "history"
+    ]
 
 
-def test_writing_checkpoints_changes_no_number_and_a_finished_run_trains_no_more(run, uninterrupted, tmp_path):
+def test_writing_checkpoints_changes_no_number_and_a_finished_run_trains_no_more(
+    run, uninterrupted, tmp_path
+):
     checkpoint, seen = tmp_path / "c", []
     assert outcome(run, checkpoint=str(checkpoint)) == uninterrupted
-    assert outcome(run, checkpoint=str(checkpoint), on_epoch=seen.append) == uninterrupted
+    assert (
+        outcome(run, checkpoint=str(checkpoint), on_epoch=seen.append) == uninterrupted
+    )
     assert seen == []
     assert [file.name for file in tmp_path.iterdir()] == ["c"]
 
@@ -205,13 +255,17 @@ def test_a_run_whose_checkpoint_is_damaged_starts_again_with_the_same_result(
     data, seen = bytearray((killed / "1.safetensors").read_bytes()), []
     data[int(where * len(data))] ^= 16
     (tmp_path / "c").write_bytes(data)
-    assert outcome(run, checkpoint=tmp_path / "c", on_epoch=seen.append) == uninterrupted
+    assert (
+        outcome(run, checkpoint=tmp_path / "c", on_epoch=seen.append) == uninterrupted
+    )
     assert len(seen) == EPOCHS
     assert "Training starts from the beginning" in caplog.text
 
 
 @pytest.mark.parametrize("change", ["seed", "labels", "prompt", "settings", "weights"])
-def test_a_checkpoint_of_other_seeds_data_or_settings_is_not_resumed(change, run, tmp_path, caplog):
+def test_a_checkpoint_of_other_seeds_data_or_settings_is_not_resumed(
+    change, run, tmp_path, caplog
+):
     outcome(run, checkpoint=tmp_path / "c")
     clips, seen, weights = pd.read_csv(run[0]), [], None
     params = run[2] | {"checkpoint": tmp_path / "c", "on_epoch": seen.append}

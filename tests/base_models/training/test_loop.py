@@ -25,10 +25,21 @@ def make_task(noise=0.0, **changes):
     rng = np.random.default_rng(1)
     level = rng.uniform(-1, 1, (N, 2))
     lengths = rng.integers(1, 7, N)
-    frames = [(level[i, 0] + 0.3 * rng.normal(size=(lengths[i], 16))).astype(np.float16) for i in range(N)]
-    tokens = [(level[i, 1] + 0.3 * rng.normal(size=(3 + i % 3, 8))).astype(np.float16) for i in range(N)]
+    frames = [
+        (level[i, 0] + 0.3 * rng.normal(size=(lengths[i], 16))).astype(np.float16)
+        for i in range(N)
+    ]
+    tokens = [
+        (level[i, 1] + 0.3 * rng.normal(size=(3 + i % 3, 8))).astype(np.float16)
+        for i in range(N)
+    ]
     scores = np.clip(3 + 1.8 * level + noise * rng.normal(size=(N, 2)), 1, 5)
-    parts = {"scores": scores, "weights": np.ones(N), "train": list(range(12)), "validation": list(range(12, N))}
+    parts = {
+        "scores": scores,
+        "weights": np.ones(N),
+        "train": list(range(12)),
+        "validation": list(range(12, N)),
+    }
     return Task(Embedded(frames, tokens), **(parts | changes))
 
 
@@ -38,7 +49,9 @@ def train(task, preset="dora", seed=0, criterion=None, **settings):
     config = BaseConfig.preset(preset).updated(settings, "test")
     torch.manual_seed(seed)
     model = build_model(config, [False, True], 16, 8)
-    history = train_network(model, criterion or build_criterion(config), task, config, seed, CPU)
+    history = train_network(
+        model, criterion or build_criterion(config), task, config, seed, CPU
+    )
     for record in history:
         del record["seconds"]
     return model, history
@@ -47,7 +60,9 @@ def train(task, preset="dora", seed=0, criterion=None, **settings):
 def same(first, second):
     (one, history), (other, histories) = first, second
     states = one.state_dict(), other.state_dict()
-    return history == histories and all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+    return history == histories and all(
+        torch.equal(states[0][name], states[1][name]) for name in states[0]
+    )
 
 
 # the seed
@@ -69,14 +84,24 @@ def test_the_callers_generators_are_neither_read_nor_moved(monkeypatch):
         torch.manual_seed(seed)
         np.random.seed(seed)  # noqa: NPY002 - the global generator is what must not be touched
         random.seed(seed)
-        states = torch.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate()  # noqa: NPY002
-        monkeypatch.setattr(torch, "manual_seed", None)  # it would move the generators of every GPU
-        history = train_network(model, build_criterion(config), make_task(), config, 7, CPU)
+        states = (
+            torch.get_rng_state(),
+            np.random.get_state()[1].tolist(),
+            random.getstate(),
+        )  # noqa: NPY002
+        monkeypatch.setattr(
+            torch, "manual_seed", None
+        )  # it would move the generators of every GPU
+        history = train_network(
+            model, build_criterion(config), make_task(), config, 7, CPU
+        )
         monkeypatch.undo()
         assert torch.equal(torch.get_rng_state(), states[0])
         assert np.random.get_state()[1].tolist() == states[1]  # noqa: NPY002
         assert random.getstate() == states[2]
-        outcomes.append((history[-1]["loss"], model.temporal.layer.linear1.weight.detach().clone()))
+        outcomes.append(
+            (history[-1]["loss"], model.temporal.layer.linear1.weight.detach().clone())
+        )
     assert outcomes[0][0] == outcomes[1][0]
     assert torch.equal(outcomes[0][1], outcomes[1][1])
 
@@ -89,10 +114,15 @@ class Blind:
 
     def __init__(self, criterion, instead):
         self.criterion, self.instead = criterion, instead
-        self.distribution, self.raw = criterion.distribution, getattr(criterion, "raw", None)
+        self.distribution, self.raw = (
+            criterion.distribution,
+            getattr(criterion, "raw", None),
+        )
 
     def loss(self, logits, scores):
-        return self.criterion.loss(logits, torch.where(scores == 0, self.instead, scores))
+        return self.criterion.loss(
+            logits, torch.where(scores == 0, self.instead, scores)
+        )
 
 
 @pytest.mark.parametrize("preset", MODELS)
@@ -100,7 +130,10 @@ def test_whatever_stands_in_for_a_missing_label_has_no_influence(preset):
     scores = make_task().scores.copy()
     scores[[0, 3, 4, 13], 0] = np.nan
     scores[[1, 4, 5, 14, 15], 1] = np.nan
-    task, criterion = make_task(scores=scores), build_criterion(BaseConfig.preset(preset))
+    task, criterion = (
+        make_task(scores=scores),
+        build_criterion(BaseConfig.preset(preset)),
+    )
     expected = train(task, preset)
     for instead in (1.0, 4.2):
         assert same(train(task, preset, criterion=Blind(criterion, instead)), expected)
@@ -119,8 +152,13 @@ def test_the_training_loss_is_the_weighted_mean_over_what_is_labelled():
         for aspect in range(2):
             if not math.isnan(task.scores[row, aspect]):
                 target = config.bins.soften(task.scores[row, aspect], config.sigma)
-                loss = -(target * logits[row, aspect].double().log_softmax(-1).numpy()).sum()
-                total, weight = total + task.weights[row] * loss, weight + task.weights[row]
+                loss = -(
+                    target * logits[row, aspect].double().log_softmax(-1).numpy()
+                ).sum()
+                total, weight = (
+                    total + task.weights[row] * loss,
+                    weight + task.weights[row],
+                )
     assert history[0]["train_loss"] == pytest.approx(total / weight, abs=1e-5)
 
 
@@ -133,13 +171,19 @@ def test_a_clip_that_nobody_rated_could_as_well_be_left_out():
     scores = make_task().scores.copy()
     scores[[2, 14]] = np.nan
     (_, one), (_, two) = (
-        train(make_task(scores=scores, train=rows, validation=held), batch_size=N, dropout=0.0)
+        train(
+            make_task(scores=scores, train=rows, validation=held),
+            batch_size=N,
+            dropout=0.0,
+        )
         for rows, held in [
             (range(12), range(12, N)),
             ([row for row in range(12) if row != 2], [12, 13, 15]),
         ]
     )
-    assert [record["train_loss"] for record in one] == pytest.approx([record["train_loss"] for record in two], abs=1e-5)
+    assert [record["train_loss"] for record in one] == pytest.approx(
+        [record["train_loss"] for record in two], abs=1e-5
+    )
     assert one[-1]["loss"] == pytest.approx(two[-1]["loss"], abs=1e-5)
     assert one[-1]["srcc"] == two[-1]["srcc"]
 
@@ -154,19 +198,29 @@ def mean_srcc(record):
 def measured(model, task, config):
     """Loss and SRCC per aspect on the validation clips, the slow way."""
     criterion, rows = build_criterion(config), list(task.validation)
-    held = Embedded([task.clips.frames[r] for r in rows], [task.clips.tokens[r] for r in rows])
+    held = Embedded(
+        [task.clips.frames[r] for r in rows], [task.clips.tokens[r] for r in rows]
+    )
     logits = raw_outputs(model, held, config.batch_size, CPU)
     scores = torch.tensor(task.scores[rows], dtype=torch.float32)
     losses = [criterion.loss(logits[:, a], scores[:, a]) for a in range(2)]
-    expected = [config.bins.expected(criterion.distribution(logits[:, a]).numpy()) for a in range(2)]
-    return float(torch.stack(losses).mean()), [srcc(task.scores[rows, a], expected[a]) for a in range(2)]
+    expected = [
+        config.bins.expected(criterion.distribution(logits[:, a]).numpy())
+        for a in range(2)
+    ]
+    return float(torch.stack(losses).mean()), [
+        srcc(task.scores[rows, a], expected[a]) for a in range(2)
+    ]
 
 
 @pytest.mark.parametrize("select_on", ["loss", "srcc"])
 def test_the_declared_metric_stops_training_and_picks_the_epoch_that_is_kept(select_on):
     task = make_task(noise=1.5)
     model, history = train(task, max_epochs=40, patience=4, select_on=select_on)
-    keys = {"loss": lambda record: -record["loss"], "srcc": lambda record: (mean_srcc(record), -record["loss"])}
+    keys = {
+        "loss": lambda record: -record["loss"],
+        "srcc": lambda record: (mean_srcc(record), -record["loss"]),
+    }
     best = 1
     for number, record in enumerate(history, 1):
         if keys[select_on](record) > keys[select_on](history[best - 1]):
@@ -196,9 +250,16 @@ def test_where_no_rank_is_defined_the_loss_decides():
 def test_clips_held_out_for_selection_are_never_trained_on():
     other = make_task().scores.copy()
     other[12:] = 6 - other[12:]
-    one, two = train(make_task(), patience=9), train(make_task(scores=other), patience=9)
-    assert [record["train_loss"] for record in one[1]] == [record["train_loss"] for record in two[1]]
-    assert [record["loss"] for record in one[1]] != [record["loss"] for record in two[1]]
+    one, two = (
+        train(make_task(), patience=9),
+        train(make_task(scores=other), patience=9),
+    )
+    assert [record["train_loss"] for record in one[1]] == [
+        record["train_loss"] for record in two[1]
+    ]
+    assert [record["loss"] for record in one[1]] != [
+        record["loss"] for record in two[1]
+    ]
 
 
 # numbers
@@ -206,7 +267,10 @@ def test_clips_held_out_for_selection_are_never_trained_on():
 
 @pytest.mark.parametrize("preset", MODELS)
 def test_training_that_diverges_says_so(preset):
-    with pytest.raises(StackedMOSError, match=r"Training diverged: .* after epoch \d+; lower learning_rate"):
+    with pytest.raises(
+        StackedMOSError,
+        match=r"Training diverged: .* after epoch \d+; lower learning_rate",
+    ):
         train(make_task(), preset, learning_rate=1e20, max_epochs=30)
 
 
@@ -214,7 +278,9 @@ def test_a_loss_that_is_not_finite_is_never_kept_as_a_checkpoint(tmp_path):
     config = BaseConfig().updated({"learning_rate": 1e20}, "test")
     model = build_model(config, [False, True], 16, 8)
     with pytest.raises(StackedMOSError, match="Training diverged"):
-        train_network(model, build_criterion(config), make_task(), config, 0, CPU, tmp_path / "c")
+        train_network(
+            model, build_criterion(config), make_task(), config, 0, CPU, tmp_path / "c"
+        )
     assert not (tmp_path / "c").exists()
 
 
@@ -230,10 +296,15 @@ def test_outputs_come_back_in_row_order_whatever_the_batch():
     task = make_task()
     model, _ = train(task, max_epochs=1)
     alone = torch.cat(
-        [raw_outputs(model, Embedded([f], [t]), 1, CPU) for f, t in zip(*vars(task.clips).values(), strict=True)]
+        [
+            raw_outputs(model, Embedded([f], [t]), 1, CPU)
+            for f, t in zip(*vars(task.clips).values(), strict=True)
+        ]
     )
     for size in (1, 4, 99):
-        assert torch.allclose(raw_outputs(model, task.clips, size, CPU), alone, atol=2e-6)
+        assert torch.allclose(
+            raw_outputs(model, task.clips, size, CPU), alone, atol=2e-6
+        )
 
 
 # devices
@@ -242,7 +313,9 @@ def test_outputs_come_back_in_row_order_whatever_the_batch():
 def test_a_device_that_is_not_there_is_refused_by_name():
     assert resolve_device("cpu") == CPU
     assert resolve_device("auto").type in ("cpu", "cuda", "mps")
-    with pytest.raises(UsageError, match=r"Device 'tpu' is not available here. Present: auto, .*cpu"):
+    with pytest.raises(
+        UsageError, match=r"Device 'tpu' is not available here. Present: auto, .*cpu"
+    ):
         resolve_device("tpu")
 
 
@@ -254,9 +327,16 @@ def test_cuda_where_there_is_none_is_refused():
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
 def test_a_network_trained_on_a_gpu_scores_alike_on_the_cpu_and_leaves_the_generators_alone():
-    task, config, cuda = make_task(), BaseConfig().updated({"max_epochs": 3}, "test"), torch.device("cuda")
+    task, config, cuda = (
+        make_task(),
+        BaseConfig().updated({"max_epochs": 3}, "test"),
+        torch.device("cuda"),
+    )
     model, state = build_model(config, [False, True], 16, 8), torch.cuda.get_rng_state()
     train_network(model, build_criterion(config), task, config, 0, cuda)
     assert torch.equal(torch.cuda.get_rng_state(), state)
-    there, here = raw_outputs(model, task.clips, 5, cuda), raw_outputs(model.cpu(), task.clips, 5, CPU)
+    there, here = (
+        raw_outputs(model, task.clips, 5, cuda),
+        raw_outputs(model.cpu(), task.clips, 5, CPU),
+    )
     assert torch.allclose(there, here, atol=1e-4)

@@ -41,10 +41,19 @@ def clips(folder):
     rng, rows = np.random.default_rng(0), []
     for k in range(12):
         path = folder / f"{k}.wav"
-        soundfile.write(path, 10 ** (0.2 * k - 2.4) * rng.uniform(-1, 1, int(RATE * (0.5 + 0.04 * (5 * k % 12)))), RATE)
+        soundfile.write(
+            path,
+            10 ** (0.2 * k - 2.4)
+            * rng.uniform(-1, 1, int(RATE * (0.5 + 0.04 * (5 * k % 12)))),
+            RATE,
+        )
         prompt = "slow piano and drums" if k % 2 else "a sad violin"
-        rows.append((f"c{k}", f"s{k % 3}", prompt, str(path), 1.3 + 0.3 * k, 4.7 - 0.3 * k))
-    return pd.DataFrame(rows, columns=["clip_id", "system_id", "prompt", "audio", *ASPECTS])
+        rows.append(
+            (f"c{k}", f"s{k % 3}", prompt, str(path), 1.3 + 0.3 * k, 4.7 - 0.3 * k)
+        )
+    return pd.DataFrame(
+        rows, columns=["clip_id", "system_id", "prompt", "audio", *ASPECTS]
+    )
 
 
 @pytest.fixture(scope="module")
@@ -52,8 +61,15 @@ def model(folder):
     """A maker of small, quick models on the embedded encoders."""
 
     def make(preset="dora", changes=(), **params):
-        settings = {"max_epochs": 2, "learning_rate": 1e-3, "batch_size": 4} | dict(changes)
-        small = {"audio_encoder": "logmel", "text_encoder": "hashed_text", "device": "cpu", "store": folder / "store"}
+        settings = {"max_epochs": 2, "learning_rate": 1e-3, "batch_size": 4} | dict(
+            changes
+        )
+        small = {
+            "audio_encoder": "logmel",
+            "text_encoder": "hashed_text",
+            "device": "cpu",
+            "store": folder / "store",
+        }
         return NeuralMOS(preset, settings, **small | params)
 
     return make
@@ -73,7 +89,9 @@ def weights(fitted):
 
 @pytest.mark.parametrize("preset", MODELS)
 def test_predictions_are_distributions_and_scores_on_the_scale(preset, model, clips):
-    fitted = model(preset).fit(clips, clips[ASPECTS], ratings=ratings_for(preset, clips, ASPECTS))
+    fitted = model(preset).fit(
+        clips, clips[ASPECTS], ratings=ratings_for(preset, clips, ASPECTS)
+    )
     distributions, scores = fitted.predict_distribution(clips), fitted.predict(clips)
     assert (distributions.shape, distributions.dtype) == ((12, 2, 20), np.float64)
     np.testing.assert_allclose(distributions.sum(-1), 1, atol=1e-12)
@@ -84,18 +102,26 @@ def test_predictions_are_distributions_and_scores_on_the_scale(preset, model, cl
 
 def test_a_clip_alone_predicts_what_it_predicts_in_any_company_and_order(fitted, clips):
     together = fitted.predict_distribution(clips)
-    alone = np.concatenate([fitted.predict_distribution(clips.iloc[[row]]) for row in range(12)])
+    alone = np.concatenate(
+        [fitted.predict_distribution(clips.iloc[[row]]) for row in range(12)]
+    )
     order = np.random.default_rng(0).permutation(12)
     np.testing.assert_allclose(alone, together, atol=2e-6)
-    np.testing.assert_allclose(fitted.predict_distribution(clips.iloc[order]), together[order], atol=2e-6)
+    np.testing.assert_allclose(
+        fitted.predict_distribution(clips.iloc[order]), together[order], atol=2e-6
+    )
     assert fitted.predict(clips.iloc[:0]).shape == (0, 2)
 
 
 @pytest.mark.parametrize("preset", ["dora", "dora_coral"])
 def test_the_network_can_learn_twelve_clips(preset, model, clips):
-    fitted = model(preset, {"max_epochs": 40, "patience": 40}).fit(clips, clips[ASPECTS])
+    fitted = model(preset, {"max_epochs": 40, "patience": 40}).fit(
+        clips, clips[ASPECTS]
+    )
     scores = fitted.predict(clips)
-    assert min(srcc(clips[aspect], scores[:, a]) for a, aspect in enumerate(ASPECTS)) > 0.9
+    assert (
+        min(srcc(clips[aspect], scores[:, a]) for a, aspect in enumerate(ASPECTS)) > 0.9
+    )
     assert np.ptp(scores, axis=0).min() > 1
 
 
@@ -103,7 +129,10 @@ def test_a_prediction_table_remembers_what_the_model_has_seen(fitted, clips):
     table = fitted.prediction_table("dora-s0", clips["clip_id"], fitted.embed(clips)[1])
     assert table.aspects == ("mi", "ta")
     np.testing.assert_array_equal(table.scores, fitted.predict(clips))
-    assert (table.trained_on, table.selected_on) == (fitted.trained_on_, fitted.selected_on_)
+    assert (table.trained_on, table.selected_on) == (
+        fitted.trained_on_,
+        fitted.selected_on_,
+    )
 
 
 # what a fit depends on
@@ -114,17 +143,24 @@ def test_the_seed_decides_and_nothing_else(model, clips, fitted):
     state = torch.get_rng_state()
     assert weights(model().fit(clips, clips[ASPECTS])) == weights(fitted)
     assert torch.equal(torch.get_rng_state(), state)
-    assert weights(model(random_state=np.int64(0), store=None).fit(clips, clips[ASPECTS])) == weights(fitted)
+    assert weights(
+        model(random_state=np.int64(0), store=None).fit(clips, clips[ASPECTS])
+    ) == weights(fitted)
     assert weights(model(random_state=1).fit(clips, clips[ASPECTS])) != weights(fitted)
 
 
-def test_held_out_clips_are_those_of_the_labelled_and_disjoint_from_the_trained(model, clips):
+def test_held_out_clips_are_those_of_the_labelled_and_disjoint_from_the_trained(
+    model, clips
+):
     y = clips[ASPECTS].copy()
     y.iloc[[0, 7]] = np.nan
     y.iloc[3, 1] = np.nan
     fitted = model(changes={"inner_validation": 0.3}).fit(clips, y)
     assert not fitted.trained_on_ & fitted.selected_on_
-    assert fitted.trained_on_ | fitted.selected_on_ == set(clips["clip_id"]) - {"c0", "c7"}
+    assert fitted.trained_on_ | fitted.selected_on_ == set(clips["clip_id"]) - {
+        "c0",
+        "c7",
+    }
     assert len(fitted.selected_on_) == 3
 
 
@@ -146,7 +182,9 @@ def test_an_aspect_that_some_clips_lack_is_trained_on_the_others(model, clips):
 
 @pytest.mark.parametrize("kind", ["list", "Series", "column"])
 def test_one_aspect_gives_one_dimension(kind, model, clips):
-    y = {"list": clips["mi"].tolist(), "Series": clips["mi"], "column": clips[["mi"]]}[kind]
+    y = {"list": clips["mi"].tolist(), "Series": clips["mi"], "column": clips[["mi"]]}[
+        kind
+    ]
     fitted = model().fit(clips.drop(columns="prompt"), y)
     assert fitted.aspects_ == ("mos" if kind == "list" else "mi",)
     assert fitted.predict(clips).shape == (12,)
@@ -170,7 +208,9 @@ def test_text_aspects_may_be_named(model, clips):
 
 
 def test_another_scale_is_kept_to(model, clips):
-    fitted = model(changes={"bins": {"low": 0, "high": 100, "count": 10}, "sigma": 5.0}).fit(clips, clips["mi"] * 20)
+    fitted = model(
+        changes={"bins": {"low": 0, "high": 100, "count": 10}, "sigma": 5.0}
+    ).fit(clips, clips["mi"] * 20)
     assert fitted.config_.bins == ScoreBins(0, 100, 10)
     assert fitted.predict_distribution(clips).shape == (12, 1, 10)
     assert 10 < fitted.predict(clips).mean() < 90
@@ -179,7 +219,8 @@ def test_another_scale_is_kept_to(model, clips):
 @pytest.fixture(scope="module")
 def specs(tiny_encoders):
     return {
-        f"{kind}_encoder": f"{name}={tiny_encoders[name]}" for kind, name in [("audio", "muq"), ("text", "roberta")]
+        f"{kind}_encoder": f"{name}={tiny_encoders[name]}"
+        for kind, name in [("audio", "muq"), ("text", "roberta")]
     }
 
 
@@ -191,21 +232,33 @@ def test_encoders_stay_as_they_are_through_fit_and_predict(model, clips, specs):
     fitted = model(store=None, **specs).fit(clips, clips[ASPECTS])
     fitted.predict(clips)
     assert [state_digest(encoder) for encoder in encoders] == before
-    assert not any(p.requires_grad for encoder in encoders for p in encoder.module.parameters())
+    assert not any(
+        p.requires_grad for encoder in encoders for p in encoder.module.parameters()
+    )
     assert {facts["dim"] for facts in fitted.encoders_.values()} == {16, 32}
 
 
-def test_other_encoder_weights_than_those_trained_with_are_refused(model, clips, specs, tiny_encoders, tmp_path):
+def test_other_encoder_weights_than_those_trained_with_are_refused(
+    model, clips, specs, tiny_encoders, tmp_path
+):
     model(**specs).fit(clips, clips[ASPECTS]).save(tmp_path / "m")
     moved = f"muq={shutil.copytree(tiny_encoders['muq'], tmp_path / 'muq')}"
     options = {"store": tmp_path / "s", "device": "cpu"}
-    assert NeuralMOS.load(tmp_path / "m", audio_encoder=moved, **options).predict(clips).shape == (12, 2)
+    assert NeuralMOS.load(tmp_path / "m", audio_encoder=moved, **options).predict(
+        clips
+    ).shape == (12, 2)
     other = shutil.copytree(tiny_encoders["muq"], tmp_path / "other")
     tensors = safetensors.torch.load_file(other / "model.safetensors")
-    name = next(name for name in tensors if name.endswith("conv.conv.0.bn1.running_mean"))
-    safetensors.torch.save_file(tensors | {name: tensors[name] + 1e-6}, other / "model.safetensors")
+    name = next(
+        name for name in tensors if name.endswith("conv.conv.0.bn1.running_mean")
+    )
+    safetensors.torch.save_file(
+        tensors | {name: tensors[name] + 1e-6}, other / "model.safetensors"
+    )
     for spec in (f"muq={other}", "logmel"):
-        with pytest.raises(UsageError, match=r"trained with muq-v1-\w+, but audio encoder"):
+        with pytest.raises(
+            UsageError, match=r"trained with muq-v1-\w+, but audio encoder"
+        ):
             NeuralMOS.load(tmp_path / "m", audio_encoder=spec, **options).predict(clips)
 
 
@@ -219,17 +272,35 @@ def test_a_loaded_model_predicts_the_same_bit_for_bit_and_nothing_is_unpickled(
     fitted.save(tmp_path / "m")
     names = {"config.json", "weights.safetensors", "history.json", "manifest.json"}
     assert {path.name for path in (tmp_path / "m").iterdir()} == names
-    for module, name in [(pickle, "load"), (pickle, "loads"), (pickle, "Unpickler"), (torch, "load")]:
+    for module, name in [
+        (pickle, "load"),
+        (pickle, "loads"),
+        (pickle, "Unpickler"),
+        (torch, "load"),
+    ]:
         monkeypatch.setattr(module, name, None)
     loaded = NeuralMOS.load(tmp_path / "m", store=folder / "store", device="cpu")
-    assert loaded.predict_distribution(clips).tobytes() == fitted.predict_distribution(clips).tobytes()
+    assert (
+        loaded.predict_distribution(clips).tobytes()
+        == fitted.predict_distribution(clips).tobytes()
+    )
     assert loaded.to_files() == fitted.to_files()
-    for name in ("config_", "aspects_", "needs_text_", "trained_on_", "selected_on_", "history_", "encoders_"):
+    for name in (
+        "config_",
+        "aspects_",
+        "needs_text_",
+        "trained_on_",
+        "selected_on_",
+        "history_",
+        "encoders_",
+    ):
         assert getattr(loaded, name) == getattr(fitted, name)
 
 
 def test_a_loaded_model_can_be_fitted_again_as_it_was(model, clips, folder, tmp_path):
-    fitted = model("dora_coral", text_aspects=["mi"], random_state=5).fit(clips, clips[ASPECTS])
+    fitted = model("dora_coral", text_aspects=["mi"], random_state=5).fit(
+        clips, clips[ASPECTS]
+    )
     fitted.save(tmp_path / "m")
     again = clone(NeuralMOS.load(tmp_path / "m", store=folder / "store", device="cpu"))
     assert weights(again.fit(clips, clips[ASPECTS])) == weights(fitted)
@@ -241,11 +312,15 @@ def test_a_changed_byte_is_a_damaged_artifact(name, fitted, tmp_path):
     data = bytearray((tmp_path / name).read_bytes())
     data[len(data) // 2] ^= 1
     (tmp_path / name).write_bytes(data)
-    with pytest.raises(DamagedArtifact, match=rf"{name} was changed after it was written"):
+    with pytest.raises(
+        DamagedArtifact, match=rf"{name} was changed after it was written"
+    ):
         NeuralMOS.load(tmp_path)
 
 
-def test_files_that_do_not_fit_each_other_are_a_damaged_artifact(fitted, model, clips, tmp_path):
+def test_files_that_do_not_fit_each_other_are_a_damaged_artifact(
+    fitted, model, clips, tmp_path
+):
     fitted.save(tmp_path)
     one_aspect = model().fit(clips, clips["mi"])
     (tmp_path / "weights.safetensors").write_bytes(weights(one_aspect))
@@ -255,10 +330,15 @@ def test_files_that_do_not_fit_each_other_are_a_damaged_artifact(fitted, model, 
 
 
 def test_a_folder_without_a_model_and_an_unknown_override_are_refused(fitted, tmp_path):
-    with pytest.raises(UsageError, match="does not exist; expected the folder of a finished base model"):
+    with pytest.raises(
+        UsageError, match="does not exist; expected the folder of a finished base model"
+    ):
         NeuralMOS.load(tmp_path / "none")
     fitted.save(tmp_path)
-    with pytest.raises(UsageError, match=r"Unknown parameter of NeuralMOS 'devise'\. Did you mean 'device'"):
+    with pytest.raises(
+        UsageError,
+        match=r"Unknown parameter of NeuralMOS 'devise'\. Did you mean 'device'",
+    ):
         NeuralMOS.load(tmp_path, devise="cpu")
 
 
@@ -271,7 +351,9 @@ def test_weights_that_became_nan_are_never_predicted_with(model, clips):
 
 def test_a_clone_is_unfitted_and_fits_the_same(fitted, clips):
     fresh = clone(fitted)
-    with pytest.raises(NotFittedError, match="This NeuralMOS instance is not fitted yet"):
+    with pytest.raises(
+        NotFittedError, match="This NeuralMOS instance is not fitted yet"
+    ):
         check_is_fitted(fresh)
     assert fresh.get_params() == fitted.get_params()
     assert weights(fresh.fit(clips, clips[ASPECTS])) == weights(fitted)
@@ -288,11 +370,17 @@ def test_parameters_go_round():
 
 def test_a_config_and_a_store_may_be_passed_as_objects(model, clips, fitted):
     store = EmbeddingStore(None)
-    config = BaseConfig().updated({"max_epochs": 2, "learning_rate": 1e-3, "batch_size": 4}, "test")
-    assert weights(model(config, store=store).fit(clips, clips[ASPECTS])) == weights(fitted)
+    config = BaseConfig().updated(
+        {"max_epochs": 2, "learning_rate": 1e-3, "batch_size": 4}, "test"
+    )
+    assert weights(model(config, store=store).fit(clips, clips[ASPECTS])) == weights(
+        fitted
+    )
 
 
-@pytest.mark.parametrize("method", ["predict", "predict_distribution", "embed", "save", "predict_embedded"])
+@pytest.mark.parametrize(
+    "method", ["predict", "predict_distribution", "embed", "save", "predict_embedded"]
+)
 def test_before_a_fit_nothing_can_be_predicted_or_saved(method, model, clips):
     with pytest.raises(NotFittedError, match="not fitted yet"):
         getattr(model(), method)(clips)
@@ -312,12 +400,17 @@ def test_a_fit_that_was_interrupted_leaves_nothing_to_predict_with(model, clips)
 # what is refused
 
 
-def test_labels_that_cannot_be_trained_on_are_refused_before_anything_is_embedded(model, clips):
+def test_labels_that_cannot_be_trained_on_are_refused_before_anything_is_embedded(
+    model, clips
+):
     clips = clips.assign(audio="/nowhere")
     nan, y = np.nan, clips[ASPECTS]
     for labels, message in [
         (y[:3].reindex(range(12)), "Training needs at least 4 labelled clips; got 3"),
-        (y.replace(1.3, 0.9), "Label 0.9 of aspect 'mi' in row 0 is off the scale 1..5"),
+        (
+            y.replace(1.3, 0.9),
+            "Label 0.9 of aspect 'mi' in row 0 is off the scale 1..5",
+        ),
         (y[:11], "There are 12 clips but 11 rows of labels"),
         (y.assign(ta=nan), "Aspect 'ta' has no label at all"),
         (y.astype(str).replace("1.3", "loud"), "Labels must be numbers"),
@@ -327,14 +420,23 @@ def test_labels_that_cannot_be_trained_on_are_refused_before_anything_is_embedde
     refused = 0
     for row in range(12):
         once = y.assign(ta=y["ta"].where(y.index == row))
-        if stratified_holdout(clips["system_id"], mean_label(once.to_numpy()), 0.5, seed=0)[row]:
-            with pytest.raises(UsageError, match="Aspect 'ta' has too few labels: with 6 of 12 clips held out"):
+        if stratified_holdout(
+            clips["system_id"], mean_label(once.to_numpy()), 0.5, seed=0
+        )[row]:
+            with pytest.raises(
+                UsageError,
+                match="Aspect 'ta' has too few labels: with 6 of 12 clips held out",
+            ):
                 model(changes={"inner_validation": 0.5}).fit(clips, once)
             refused += 1
     assert refused
     with pytest.raises(UsageError, match="at least 4 labelled clips; got 2"):
         model().fit(clips, y, sample_weight=[1, 1] + [0] * 10)
-    for bad, message in [(-np.ones(12), "Negative values"), (np.ones(3), "sample_weight.shape"), ([nan] * 12, "NaN")]:
+    for bad, message in [
+        (-np.ones(12), "Negative values"),
+        (np.ones(3), "sample_weight.shape"),
+        ([nan] * 12, "NaN"),
+    ]:
         with pytest.raises(ValueError, match=message):
             model().fit(clips, y, sample_weight=bad)
 
@@ -351,7 +453,10 @@ def test_labels_that_cannot_be_trained_on_are_refused_before_anything_is_embedde
 def test_a_clip_that_cannot_be_used_is_named(cells, message, model, fitted, clips):
     broken = clips.astype(object)
     broken.loc[5, list(cells)] = list(cells.values())
-    for run in (lambda: model().fit(broken, clips[ASPECTS]), lambda: fitted.predict(broken)):
+    for run in (
+        lambda: model().fit(broken, clips[ASPECTS]),
+        lambda: fitted.predict(broken),
+    ):
         with pytest.raises(ClipError, match=message):
             run()
 
@@ -375,17 +480,34 @@ def test_tables_that_are_none_are_refused(model, fitted, clips):
     ("params", "message"),
     [
         ({"preset": "dorra"}, "Unknown preset 'dorra'. Did you mean 'dora'"),
-        ({"settings": "embeded"}, "Unknown training settings 'embeded'. Did you mean 'embedded'"),
+        (
+            {"settings": "embeded"},
+            "Unknown training settings 'embeded'. Did you mean 'embedded'",
+        ),
         ({"settings": {"epochs": 3}}, "settings: unknown key 'epochs'"),
-        ({"audio_encoder": "logmell"}, "Unknown encoder 'logmell'. Did you mean 'logmel'"),
-        ({"text_aspects": ["alignment"]}, r"text_aspects names \['alignment'\], but the aspects are \['mi', 'ta'\]"),
+        (
+            {"audio_encoder": "logmell"},
+            "Unknown encoder 'logmell'. Did you mean 'logmel'",
+        ),
+        (
+            {"text_aspects": ["alignment"]},
+            r"text_aspects names \['alignment'\], but the aspects are \['mi', 'ta'\]",
+        ),
         ({"device": "tpu"}, "Device 'tpu' is not available"),
-        ({"random_state": None}, r"random_state must be an integer in 0..2\*\*32 - 1; got None"),
+        (
+            {"random_state": None},
+            r"random_state must be an integer in 0..2\*\*32 - 1; got None",
+        ),
         ({"random_state": -1}, "random_state must be an integer"),
-        ({"settings": {"attention_heads": 5}}, "width 128 cannot be split into 5 attention heads"),
+        (
+            {"settings": {"attention_heads": 5}},
+            "width 128 cannot be split into 5 attention heads",
+        ),
     ],
 )
-def test_parameters_that_cannot_be_used_are_refused_by_fit(params, message, model, clips):
+def test_parameters_that_cannot_be_used_are_refused_by_fit(
+    params, message, model, clips
+):
     estimator = model().set_params(**params)
     with pytest.raises(UsageError, match=message):
         estimator.fit(clips, clips[ASPECTS])
@@ -394,6 +516,9 @@ def test_parameters_that_cannot_be_used_are_refused_by_fit(params, message, mode
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
 def test_cuda_where_there_is_none_is_refused(fitted, clips):
     absent = copy.copy(fitted).set_params(device="cuda")
-    for run in (lambda: absent.predict(clips), lambda: absent.fit(clips, clips[ASPECTS])):
+    for run in (
+        lambda: absent.predict(clips),
+        lambda: absent.fit(clips, clips[ASPECTS]),
+    ):
         with pytest.raises(UsageError, match="Device 'cuda' is not available"):
             run()

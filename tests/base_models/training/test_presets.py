@@ -15,8 +15,18 @@ from ensemble.estimator.stacked_mos import StackedMOS
 ASPECTS = ["mi", "ta"]
 TABLES = {
     "DORA-MOS, Table I": ["dora_l1", "dora_ce", "dora"],
-    "DORA-MOS, Table II": [f"dora{temporal}{mean}" for temporal in ("", "_mamba", "_bilstm") for mean in ("", "_mean")],
-    "DORA-MOS, Table III": ["clap_baseline", "muq_mulan", "dora", "dora_coral", "dora_decoupled"],
+    "DORA-MOS, Table II": [
+        f"dora{temporal}{mean}"
+        for temporal in ("", "_mamba", "_bilstm")
+        for mean in ("", "_mean")
+    ],
+    "DORA-MOS, Table III": [
+        "clap_baseline",
+        "muq_mulan",
+        "dora",
+        "dora_coral",
+        "dora_decoupled",
+    ],
     "WhisQ, Table II": [
         "whisq",
         "whisq_no_ot",
@@ -34,14 +44,19 @@ def demo(tmp_path_factory):
     """The 30 first clips of each split of a small demo corpus, and a store for their embeddings."""
     folder = tmp_path_factory.mktemp("demo")
     clips = read_clips(write_demo(folder / "corpus", n_systems=6, n_prompts=12))
-    parts = {split: clips[clips["split"] == split].head(30).reset_index(drop=True) for split in ("train", "dev")}
+    parts = {
+        split: clips[clips["split"] == split].head(30).reset_index(drop=True)
+        for split in ("train", "dev")
+    }
     return parts, EmbeddingStore(folder / "embeddings")
 
 
 def fit(preset, demo, **settings):
     parts, store = demo
     settings = {"max_epochs": 2, "batch_size": 10} | settings
-    model = NeuralMOS(preset, settings, "logmel", "hashed_text", device="cpu", store=store)
+    model = NeuralMOS(
+        preset, settings, "logmel", "hashed_text", device="cpu", store=store
+    )
     ratings = ratings_for(preset, parts["train"], ASPECTS)
     return model.fit(parts["train"], parts["train"][ASPECTS], ratings=ratings)
 
@@ -71,7 +86,8 @@ def test_every_preset_comes_back_from_its_files(preset, models, demo, tmp_path):
     models[preset].save(tmp_path / "m")
     again = NeuralMOS.load(tmp_path / "m", store=store, device="cpu")
     np.testing.assert_array_equal(
-        again.predict_distribution(parts["dev"]), models[preset].predict_distribution(parts["dev"])
+        again.predict_distribution(parts["dev"]),
+        models[preset].predict_distribution(parts["dev"]),
     )
 
 
@@ -88,30 +104,50 @@ class Stop(Exception):
     pass
 
 
-@pytest.mark.parametrize("preset", ["whisq", "dora_mamba", "dora_bilstm", "clap_baseline"])
-def test_a_run_cut_off_after_an_epoch_and_resumed_ends_as_if_it_never_had_been(preset, demo, tmp_path):
+@pytest.mark.parametrize(
+    "preset", ["whisq", "dora_mamba", "dora_bilstm", "clap_baseline"]
+)
+def test_a_run_cut_off_after_an_epoch_and_resumed_ends_as_if_it_never_had_been(
+    preset, demo, tmp_path
+):
     def stop(record):
         if record["epoch"] == 1:
             raise Stop
 
     parts, store = demo
     settings = {"max_epochs": 3, "batch_size": 10}
-    fixed = {"audio_encoder": "logmel", "text_encoder": "hashed_text", "device": "cpu", "store": store}
-    first = NeuralMOS(preset, settings, **fixed, checkpoint=tmp_path / "c", on_epoch=stop)
+    fixed = {
+        "audio_encoder": "logmel",
+        "text_encoder": "hashed_text",
+        "device": "cpu",
+        "store": store,
+    }
+    first = NeuralMOS(
+        preset, settings, **fixed, checkpoint=tmp_path / "c", on_epoch=stop
+    )
     with pytest.raises(Stop):
         first.fit(parts["train"], parts["train"][ASPECTS])
     seen = []
-    resumed = NeuralMOS(preset, settings, **fixed, checkpoint=tmp_path / "c", on_epoch=seen.append)
+    resumed = NeuralMOS(
+        preset, settings, **fixed, checkpoint=tmp_path / "c", on_epoch=seen.append
+    )
     resumed.fit(parts["train"], parts["train"][ASPECTS])
     assert [record["epoch"] for record in seen] == [2, 3]
     whole = fit(preset, demo, max_epochs=3).model_.state_dict()
-    assert all(torch.equal(tensor, whole[name]) for name, tensor in resumed.model_.state_dict().items())
+    assert all(
+        torch.equal(tensor, whole[name])
+        for name, tensor in resumed.model_.state_dict().items()
+    )
 
 
 def test_whisq_on_music_quality_alone_needs_no_prompt(demo):
     parts, store = demo
     train = parts["train"].drop(columns=["prompt", "ta"])
     settings = {"max_epochs": 2, "batch_size": 10}
-    model = NeuralMOS("whisq", settings, "logmel", "nonsense", device="cpu", store=store).fit(train, train[["mi"]])
+    model = NeuralMOS(
+        "whisq", settings, "logmel", "nonsense", device="cpu", store=store
+    ).fit(train, train[["mi"]])
     assert model.predict_distribution(train).shape == (len(train), 1, 20)
-    assert BaseConfig.preset("whisq").alignment == "sinkhorn"  # there is nothing to align, and that is no error
+    assert (
+        BaseConfig.preset("whisq").alignment == "sinkhorn"
+    )  # there is nothing to align, and that is no error

@@ -20,7 +20,12 @@ from base_models.encoders.text.hashed_text import word_vectors
 from base_models.errors import UsageError
 from base_models.networks.co_attention import SequenceCoAttention
 from base_models.networks.layers import AttentionPooling
-from base_models.networks.models import AudioBranch, CoAttention, DualBranch, PooledHeads
+from base_models.networks.models import (
+    AudioBranch,
+    CoAttention,
+    DualBranch,
+    PooledHeads,
+)
 from base_models.training.neural_mos import NeuralMOS
 from ensemble.attention.deletion_test import (
     EVEN,
@@ -44,7 +49,9 @@ def clips(tmp_path_factory):
         soundfile.write(folder / f"{k}.wav", sound, RATE)
         words = rng.permutation(WORDS)[:6].tolist()
         words.insert(rng.integers(7), "loud")
-        rows.append((f"c{k}", f"s{k % SYSTEMS}", " ".join(words), str(folder / f"{k}.wav")))
+        rows.append(
+            (f"c{k}", f"s{k % SYSTEMS}", " ".join(words), str(folder / f"{k}.wav"))
+        )
     return pd.DataFrame(rows, columns=["clip_id", "system_id", "prompt", "audio"])
 
 
@@ -54,7 +61,9 @@ def even_clips(tmp_path_factory):
     folder, rng, rows = tmp_path_factory.mktemp("even"), np.random.default_rng(1), []
     for k in range(N):
         soundfile.write(folder / f"{k}.wav", 0.05 * rng.normal(size=2 * RATE), RATE)
-        prompt = " ".join("".join(rng.choice(list("abcdefghijklmnop"), 6)) for _ in range(7))
+        prompt = " ".join(
+            "".join(rng.choice(list("abcdefghijklmnop"), 6)) for _ in range(7)
+        )
         rows.append((f"c{k}", f"s{k % SYSTEMS}", prompt, str(folder / f"{k}.wav")))
     return pd.DataFrame(rows, columns=["clip_id", "system_id", "prompt", "audio"])
 
@@ -73,23 +82,35 @@ class AsTheyAre(nn.Module):
 
 def model(network, aspect, text):
     """A base model around a network made by hand, whose one output is the score minus 3."""
-    made = NeuralMOS(BaseConfig(criterion="l1"), None, "logmel", "hashed_text", device="cpu")
+    made = NeuralMOS(
+        BaseConfig(criterion="l1"), None, "logmel", "hashed_text", device="cpu"
+    )
     made.config_, made.aspects_, made.needs_text_ = made.preset, (aspect,), (text,)
     made.encoders_ = {"audio": {"signature": load_encoder("logmel").signature}}
     made.encoders_ |= {"text": {"signature": load_encoder("hashed_text").signature}}
-    made.model_, made.trained_on_, made.selected_on_ = network.eval(), frozenset(), frozenset()
+    made.model_, made.trained_on_, made.selected_on_ = (
+        network.eval(),
+        frozenset(),
+        frozenset(),
+    )
     return made
 
 
 def stack(**models):
     made = StackedMOS()
-    made.estimators_, made.aspects_ = list(models.items()), tuple(dict.fromkeys(m.aspects_[0] for m in models.values()))
+    made.estimators_, made.aspects_ = (
+        list(models.items()),
+        tuple(dict.fromkeys(m.aspects_[0] for m in models.values())),
+    )
     return made
 
 
 def linear(weight):
     made = nn.Linear(len(weight), 1)
-    made.weight.data, made.bias.data = torch.as_tensor(weight).float()[None], torch.zeros(1)
+    made.weight.data, made.bias.data = (
+        torch.as_tensor(weight).float()[None],
+        torch.zeros(1),
+    )
     return made
 
 
@@ -99,10 +120,21 @@ def loudness(scale):
 
 def of_seconds(planted, seed=0):
     """Scores the level of what it attends to: the burst, or frames of random slopes."""
-    slopes = torch.cat([torch.zeros(64), torch.randn(64, generator=torch.Generator().manual_seed(seed)) / 20])
+    slopes = torch.cat(
+        [
+            torch.zeros(64),
+            torch.randn(64, generator=torch.Generator().manual_seed(seed)) / 20,
+        ]
+    )
     pool = AttentionPooling(128)
     pool.score = linear(loudness(8.0) if planted else slopes)
-    return model(DualBranch(AsTheyAre(), [AudioBranch(pool, nn.Sequential(linear(loudness(0.7))))]), "mi", False)
+    return model(
+        DualBranch(
+            AsTheyAre(), [AudioBranch(pool, nn.Sequential(linear(loudness(0.7))))]
+        ),
+        "mi",
+        False,
+    )
 
 
 def of_words(planted, seed=0):
@@ -132,7 +164,9 @@ def row(found, name):
 # what it finds
 
 
-@pytest.mark.parametrize(("make", "removed"), [(of_seconds, "seconds"), (of_words, "words")])
+@pytest.mark.parametrize(
+    ("make", "removed"), [(of_seconds, "seconds"), (of_words, "words")]
+)
 def test_planted_attention_is_found(make, removed, clips, store):
     found = row(run(clips, store, {"planted": make(True)}), "planted")
     assert found["verdict"] == "more"
@@ -145,7 +179,10 @@ def test_planted_attention_is_found(make, removed, clips, store):
 
 @pytest.mark.parametrize("make", [of_seconds, of_words])
 def test_attention_that_means_nothing_is_not(make, even_clips, store):
-    verdicts = [row(run(even_clips, store, {"idle": make(False, seed)}), "idle")["verdict"] for seed in range(5)]
+    verdicts = [
+        row(run(even_clips, store, {"idle": make(False, seed)}), "idle")["verdict"]
+        for seed in range(5)
+    ]
     assert not {"more", "less"} & set(verdicts), verdicts
 
 
@@ -160,19 +197,33 @@ def test_attention_beside_the_point_moves_the_score_less(clips, store):
 
 
 def test_the_models_have_a_mean_over_the_clips_of_all(clips, store):
-    found = run(clips, store, {"a": of_seconds(True), "b": of_seconds(False), "c": of_words(True)})
+    found = run(
+        clips,
+        store,
+        {"a": of_seconds(True), "b": of_seconds(False), "c": of_words(True)},
+    )
     seconds = found.table[found.table["removed"] == "seconds"].set_index("model")
     assert list(seconds.index) == ["a", "b", MEAN]
-    assert seconds.loc[MEAN, "attended"] == pytest.approx(seconds.loc[["a", "b"], "attended"].mean())
-    assert MEAN not in found.table.loc[found.table["removed"] == "words", "model"].tolist()
+    assert seconds.loc[MEAN, "attended"] == pytest.approx(
+        seconds.loc[["a", "b"], "attended"].mean()
+    )
+    assert (
+        MEAN not in found.table.loc[found.table["removed"] == "words", "model"].tolist()
+    )
 
 
 def test_a_model_without_attention_is_left_out_by_name(clips, store):
-    plain = model(PooledHeads([nn.Sequential(linear(loudness(1.0)))], [False]), "mi", False)
+    plain = model(
+        PooledHeads([nn.Sequential(linear(loudness(1.0)))], [False]), "mi", False
+    )
     found = run(clips, store, {"plain": plain, "planted": of_seconds(True)})
-    assert found.left_out == ("plain, mi: the frames are averaged: no attention over time",)
+    assert found.left_out == (
+        "plain, mi: the frames are averaged: no attention over time",
+    )
     assert found.table["model"].tolist() == ["planted"]
-    with pytest.raises(UsageError, match="Nothing to remove: plain, mi: the frames are averaged"):
+    with pytest.raises(
+        UsageError, match="Nothing to remove: plain, mi: the frames are averaged"
+    ):
         run(clips, store, {"plain": plain})
 
 
@@ -193,7 +244,10 @@ def test_a_change_is_that_of_the_score_without_the_stretch(clips, store):
 
     weights = np.exp(frames[:, :64].mean(1) * 8)
     starts = range(len(frames) - length + 1)
-    moved = [abs(score(np.delete(frames, range(s, s + length), 0)) - score(frames)) for s in starts]
+    moved = [
+        abs(score(np.delete(frames, range(s, s + length), 0)) - score(frames))
+        for s in starts
+    ]
     most = int(np.argmax([weights[s : s + length].sum() for s in starts]))
     assert found["attended"] == pytest.approx(moved[most], abs=1e-4)
     assert found["random"] == pytest.approx(np.mean(np.delete(moved, most)), abs=1e-4)
@@ -201,7 +255,9 @@ def test_a_change_is_that_of_the_score_without_the_stretch(clips, store):
     assert found["verdict"] == "no difference shown"
 
 
-def test_the_numbers_depend_neither_on_the_order_of_clips_nor_on_who_else_is_there(clips, store):
+def test_the_numbers_depend_neither_on_the_order_of_clips_nor_on_who_else_is_there(
+    clips, store
+):
     models = {"a": of_seconds(True), "b": of_words(False)}
     first = run(clips, store, models).table
     turned = run(clips.iloc[::-1], store, models).table
@@ -226,26 +282,39 @@ def test_clips_of_even_attention_are_left_out_and_counted(clips, store):
     even.model_.branches[0].pool.score = linear(loudness(0.0))
     found = run(clips, store, {"even": even, "planted": of_seconds(True)})
     assert row(found, "even")[["verdict", "clips", "flat"]].tolist() == [EVEN, 0, N]
-    assert row(found, "even")["attended_share"] == pytest.approx(row(found, "even")["even_share"])
+    assert row(found, "even")["attended_share"] == pytest.approx(
+        row(found, "even")["even_share"]
+    )
     assert row(found, MEAN)["clips"] == 0
-    assert row(found, "planted")["attended_share"] > 2 * row(found, "planted")["even_share"]
+    assert (
+        row(found, "planted")["attended_share"]
+        > 2 * row(found, "planted")["even_share"]
+    )
     said = list(found.sentences())
-    assert said[0].startswith(f"even, mi: {EVEN} (0 clips, 24 of even attention left out, attention on the ")
+    assert said[0].startswith(
+        f"even, mi: {EVEN} (0 clips, 24 of even attention left out, attention on the "
+    )
 
 
 # what cannot be used
 
 
-def test_clips_that_are_broken_too_short_or_without_prompt_are_set_aside(clips, store, tmp_path):
+def test_clips_that_are_broken_too_short_or_without_prompt_are_set_aside(
+    clips, store, tmp_path
+):
     broken = clips.iloc[:5].copy()
     (tmp_path / "no.wav").write_bytes(b"no")
-    soundfile.write(tmp_path / "tick.wav", 0.01 * np.random.default_rng(0).normal(size=2_600), RATE)  # one frame
+    soundfile.write(
+        tmp_path / "tick.wav", 0.01 * np.random.default_rng(0).normal(size=2_600), RATE
+    )  # one frame
     broken.iloc[0, 3] = str(tmp_path / "no.wav")
     broken.iloc[1, 3] = str(tmp_path / "tick.wav")
     broken.iloc[2, 2] = "loud"
     broken.iloc[3, 2] = " "
     found = run(broken, store, {"a": of_seconds(True), "b": of_words(True)})
-    assert {clip.clip_id: clip.reason.split(":")[-1].strip() for clip in found.set_aside} == {
+    assert {
+        clip.clip_id: clip.reason.split(":")[-1].strip() for clip in found.set_aside
+    } == {
         "c0": "not audio of a known kind (WAV, FLAC, OGG, MP3, AIFF), by its first bytes",
         "c1": "too short to remove seconds for mi",
         "c2": "too short to remove words for ta",
@@ -285,22 +354,44 @@ def place(finished, tmp_path):
 
 def test_the_command_says_it_in_words_and_in_json(place):
     report, options = place.tmp / "d.json", ["--split", "test", "--draws", "3"]
-    words = ["evaluate_mos", "--deletion", "--clips", place.tree, "--artifacts", place.art, *options]
+    words = [
+        "evaluate_mos",
+        "--deletion",
+        "--clips",
+        place.tree,
+        "--artifacts",
+        place.art,
+        *options,
+    ]
     code, out, err = call(*words, "--json", report, "--csv", place.tmp / "d.csv")
     assert code == 0, err
-    assert [line.split(":")[0] for line in out.splitlines()] == ["dora-s0, mi", "dora-s0, ta"]
+    assert [line.split(":")[0] for line in out.splitlines()] == [
+        "dora-s0, mi",
+        "dora-s0, ta",
+    ]
     assert "removing the most attended 20% of the seconds moves the score by " in out
     assert "left out: dora_mean-s0, ta: the tokens are averaged" in err
     facts = json.loads(report.read_text())
     table = pd.read_csv(place.tmp / "d.csv")
-    assert [r["aspect"] for r in facts["deletion"]] == table["aspect"].tolist() == ["mi", "ta"]
+    assert (
+        [r["aspect"] for r in facts["deletion"]]
+        == table["aspect"].tolist()
+        == ["mi", "ta"]
+    )
     assert facts["deletion"][0]["clips"] == 8
-    assert (facts["draws"], facts["share"], facts["split"], facts["trained_on"]) == (3, 0.2, "test", 0)
+    assert (facts["draws"], facts["share"], facts["split"], facts["trained_on"]) == (
+        3,
+        0.2,
+        "test",
+        0,
+    )
     assert "trained on" not in err
 
 
 def test_unlabelled_clips_will_do(place):
-    table = place.csv(lambda t: t[["clip_id", "audio"]].head(4).assign(prompt="slow piano with drums"))
+    table = place.csv(
+        lambda t: t[["clip_id", "audio"]].head(4).assign(prompt="slow piano with drums")
+    )
     words = ["evaluate_mos", "--deletion", "--clips", table, "--artifacts", place.art]
     code, out, err = call(*words)
     assert code == 0, err
@@ -313,11 +404,26 @@ def test_unlabelled_clips_will_do(place):
     ("words", "message"),
     [
         (["--deletion"], "--deletion takes a table with --clips"),
-        (["--deletion", "p.csv", "l.csv", "--clips", "c.csv"], "and no predictions or labels"),
-        (["--deletion", "--clips", "c.csv", "--ratings", "r.csv"], "--ratings, --rating-scale and --bootstrap are for"),
-        (["--deletion", "--clips", "c.csv", "--rating-scale", "1", "5"], "leave them out of --deletion"),
-        (["--deletion", "--clips", "c.csv", "--bootstrap", "50"], "leave them out of --deletion"),
-        (["p.csv", "l.csv", "--clips", "c.csv"], "--clips is for --deletion; leave it out"),
+        (
+            ["--deletion", "p.csv", "l.csv", "--clips", "c.csv"],
+            "and no predictions or labels",
+        ),
+        (
+            ["--deletion", "--clips", "c.csv", "--ratings", "r.csv"],
+            "--ratings, --rating-scale and --bootstrap are for",
+        ),
+        (
+            ["--deletion", "--clips", "c.csv", "--rating-scale", "1", "5"],
+            "leave them out of --deletion",
+        ),
+        (
+            ["--deletion", "--clips", "c.csv", "--bootstrap", "50"],
+            "leave them out of --deletion",
+        ),
+        (
+            ["p.csv", "l.csv", "--clips", "c.csv"],
+            "--clips is for --deletion; leave it out",
+        ),
         (["p.csv", "l.csv", "--share", "0.2"], "--share is for --deletion"),
         (["p.csv", "l.csv", "--draws", "10"], "--draws is for --deletion"),
         (["p.csv", "l.csv", "--stack", "s"], "--stack is for --deletion"),

@@ -32,11 +32,18 @@ def place(finished, tmp_path):
 
 def read_maps(path):
     with safe_open(path, "numpy") as file:
-        return json.loads(file.metadata()["about"]), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        return json.loads(file.metadata()["about"]), {
+            name: file.get_tensor(name) for name in file.keys()
+        }  # noqa: SIM118
 
 
-def test_every_scored_clip_has_its_maps_and_its_picture_and_the_scores_do_not_change(place):
-    out, table = place.tmp / "out", place.csv(lambda t: t.head(3).assign(prompt="slow piano"))
+def test_every_scored_clip_has_its_maps_and_its_picture_and_the_scores_do_not_change(
+    place,
+):
+    out, table = (
+        place.tmp / "out",
+        place.csv(lambda t: t.head(3).assign(prompt="slow piano")),
+    )
     plain = call(*place.predict("--clips", table))
     code, scores, err = call(*place.predict("--clips", table, "--explain", out))
     assert (code, scores) == (0, plain[1])
@@ -47,8 +54,15 @@ def test_every_scored_clip_has_its_maps_and_its_picture_and_the_scores_do_not_ch
     }
     about, maps = read_maps(out / f"{file_name(ids[0])}.safetensors")
     assert about["clip_id"] == ids[0]
-    assert set(about["models"]) == {"dora-s0", "dora_mean-s0", "whisq-s0", "clap_baseline-s0"}
-    assert {"dora-s0/mi/time", "dora-s0/ta/tokens_by_time", "whisq-s0/ta/plan"} <= set(maps)
+    assert set(about["models"]) == {
+        "dora-s0",
+        "dora_mean-s0",
+        "whisq-s0",
+        "clap_baseline-s0",
+    }
+    assert {"dora-s0/mi/time", "dora-s0/ta/tokens_by_time", "whisq-s0/ta/plan"} <= set(
+        maps
+    )
     assert not any(name.startswith("clap_baseline-s0") for name in maps)
     for name, found in maps.items():
         model, aspect, kind = name.split("/")
@@ -85,7 +99,9 @@ def test_without_a_prompt_only_the_audio_is_explained(place):
 def test_a_broken_clip_is_set_aside_and_the_rest_is_explained(place):
     broken, out = place.tmp / "broken.wav", place.tmp / "out"
     broken.write_bytes(b"RIFF")
-    code, _, err = call(*place.predict(place.wav, broken, "--prompt", "piano", "--explain", out))
+    code, _, err = call(
+        *place.predict(place.wav, broken, "--prompt", "piano", "--explain", out)
+    )
     assert code == 3
     assert "1 clip set aside:\n  broken: " in err
     assert [path.stem for path in out.glob("*.png")] == [file_name(place.wav.stem)]
@@ -97,29 +113,45 @@ def test_a_folder_that_cannot_be_written_is_one_clear_line(place):
     result = call(*place.predict(place.wav, "--explain", taken))
     refused(2, result, r"taken.*Name another file or folder")
     assert result[1] == ""  # before anything is scored
-    refused(2, call(*place.predict(place.wav, "--explain", "")), "--explain takes the folder to write to; got ''")
+    refused(
+        2,
+        call(*place.predict(place.wav, "--explain", "")),
+        "--explain takes the folder to write to; got ''",
+    )
 
 
 def test_where_no_clip_can_be_used_nothing_is_said_to_be_explained(place):
     (place.tmp / "broken.wav").write_bytes(b"RIFF")
-    code, _, err = call(*place.predict(place.tmp / "broken.wav", "--explain", place.tmp / "out"))
+    code, _, err = call(
+        *place.predict(place.tmp / "broken.wav", "--explain", place.tmp / "out")
+    )
     assert code == 3
     assert "attended to" not in err
 
 
 def test_what_is_cut_off_a_long_clip_is_said(place, monkeypatch):
     titles = []
-    monkeypatch.setattr("matplotlib.figure.Figure.suptitle", lambda self, text, **_: titles.append(text))
+    monkeypatch.setattr(
+        "matplotlib.figure.Figure.suptitle", lambda self, text, **_: titles.append(text)
+    )
     long = place.tmp / "long.wav"
     soundfile.write(long, 0.1 * np.random.default_rng(0).normal(size=95 * 4_000), 4_000)
-    _, _, err = call(*place.predict(long, place.wav, "--prompt", "piano", "--explain", place.tmp / "out"))
-    assert "note: 1 of 2 clips is longer than 30 s; only the first 30 s are scored" in err
+    _, _, err = call(
+        *place.predict(
+            long, place.wav, "--prompt", "piano", "--explain", place.tmp / "out"
+        )
+    )
+    assert (
+        "note: 1 of 2 clips is longer than 30 s; only the first 30 s are scored" in err
+    )
     assert titles == ["long (first 30 s of 95 s)", place.wav.stem]
     assert "longer than" not in call(*place.predict(place.wav, "--prompt", "piano"))[2]
 
 
 def test_nothing_explains_itself_unasked(place, monkeypatch):
-    monkeypatch.setattr("base_models.training.neural_mos.NeuralMOS.explain_embedded", None)
+    monkeypatch.setattr(
+        "base_models.training.neural_mos.NeuralMOS.explain_embedded", None
+    )
     monkeypatch.setattr("base_models.networks.attention.recorded", None)
     assert call(*place.predict(place.wav, "--prompt", "piano"))[0] == 0
 
@@ -157,10 +189,18 @@ def test_names_never_collide_and_suit_any_file_system():
 # labels of tokens
 
 
-@pytest.mark.parametrize("name", [name for name, spec in ENCODERS.items() if spec.kind == "text"])
+@pytest.mark.parametrize(
+    "name", [name for name, spec in ENCODERS.items() if spec.kind == "text"]
+)
 def test_every_row_of_a_prompts_embedding_has_a_label(name, tiny_encoders):
     encoder = load_encoder(name, tiny_encoders.get(name))
-    for prompt in ("slow piano", "sad violin, rain & fast drums", "x", "drums " * 300, "ﬁne İstanbul 音楽"):
+    for prompt in (
+        "slow piano",
+        "sad violin, rain & fast drums",
+        "x",
+        "drums " * 300,
+        "ﬁne İstanbul 音楽",
+    ):
         rows = len(encoder.encode([encoder.prepare(prompt)])[0])
         labels = token_labels(encoder, prompt, rows)
         assert len(labels) == rows
@@ -175,7 +215,9 @@ def test_every_row_of_a_prompts_embedding_has_a_label(name, tiny_encoders):
 
 def test_a_piece_stands_where_it_says_or_nowhere():
     prompt = "Slow PIANO, soft"
-    assert [prompt[p.start : p.end].lower() for p in pieces(prompt)] == [p.text for p in pieces(prompt)]
+    assert [prompt[p.start : p.end].lower() for p in pieces(prompt)] == [
+        p.text for p in pieces(prompt)
+    ]
     assert {(p.start, p.end) for p in pieces("ﬁne piano")} == {(0, 0)}
 
 

@@ -14,7 +14,14 @@ from dataclasses import replace
 import pytest
 from commands import LAUNCH, call, finish, listed, read, refused, start, two_epochs
 
-COMMANDS = ("fit_base", "fit_meta", "predict_mos", "evaluate_mos", "check_clips", "reproduce")
+COMMANDS = (
+    "fit_base",
+    "fit_meta",
+    "predict_mos",
+    "evaluate_mos",
+    "check_clips",
+    "reproduce",
+)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -35,22 +42,35 @@ def place(finished, tmp_path):
 
 def sub(pattern, to, split="train"):
     """An edit of one list: the first match is replaced."""
-    return lambda tree: listed(tree, split).write_text(re.sub(pattern, to, read(tree, split), count=1))
+    return lambda tree: listed(tree, split).write_text(
+        re.sub(pattern, to, read(tree, split), count=1)
+    )
 
 
 def again(split):
     """An edit of one list: the first clip of the train list stands in it, too."""
-    return lambda tree: listed(tree, split).write_text(read(tree, split) + read(tree, "train").splitlines()[0] + "\n")
+    return lambda tree: listed(tree, split).write_text(
+        read(tree, split) + read(tree, "train").splitlines()[0] + "\n"
+    )
 
 
 def without_one_prompt(tree):
     prompts = tree / "prompt_info.txt"
-    prompts.write_text("".join(line for line in prompts.read_text().splitlines(True) if not line.startswith("P008")))
+    prompts.write_text(
+        "".join(
+            line
+            for line in prompts.read_text().splitlines(True)
+            if not line.startswith("P008")
+        )
+    )
 
 
 def one_system_in_dev(table):
     """All clips of one system make up the dev split."""
-    return table.assign(prompt="music", split=["dev" if s == "S003" else "train" for s in table["system_id"]])
+    return table.assign(
+        prompt="music",
+        split=["dev" if s == "S003" else "train" for s in table["system_id"]],
+    )
 
 
 OPTIONS = {
@@ -58,16 +78,46 @@ OPTIONS = {
         lambda p: p.fit_base(p.tree, "--models", "dorra"),
         "Unknown preset 'dorra'. Did you mean 'dora'",
     ),
-    "count of models": (lambda p: p.fit_base(p.tree, "--models", "dora:1_0"), "NAME:COUNT with a count of at least 1"),
-    "models twice": (lambda p: p.fit_base(p.tree, "--models", "dora:1", "dora:2"), "asked for twice"),
-    "seeds 0": (lambda p: p.fit_base(p.tree, "--seeds", 0), "--seeds must be at least 1; got 0"),
-    "seeds 5.5": (lambda p: p.fit_base(p.tree, "--seeds", "5.5"), "--seeds takes a whole number; got '5.5'"),
-    "seeds empty": (lambda p: p.fit_base(p.tree, "--seeds", ""), "--seeds takes a whole number; got ''"),
-    "seed for seeds": (lambda p: p.fit_base(p.tree, "--seed", 3), "unrecognized arguments: --seed 3. .*--seeds"),
-    "jobs": (lambda p: p.fit_base(p.tree, "--jobs", -1), "--jobs must be 0 or more.* got --jobs -1"),
-    "folds": (lambda p: p.fit_base(p.tree, "--folds", 1), "--folds 0 or at least 2.* got .*--folds 1"),
-    "settings": (lambda p: p.fit_base(p.tree, "--settings", "embeded"), "mean 'embedded'. Known: paper, embedded"),
-    "encoder": (lambda p: p.fit_base(p.tree, "--audio-encoder", "logmell"), "Unknown encoder 'logmell'. .*'logmel'"),
+    "count of models": (
+        lambda p: p.fit_base(p.tree, "--models", "dora:1_0"),
+        "NAME:COUNT with a count of at least 1",
+    ),
+    "models twice": (
+        lambda p: p.fit_base(p.tree, "--models", "dora:1", "dora:2"),
+        "asked for twice",
+    ),
+    "seeds 0": (
+        lambda p: p.fit_base(p.tree, "--seeds", 0),
+        "--seeds must be at least 1; got 0",
+    ),
+    "seeds 5.5": (
+        lambda p: p.fit_base(p.tree, "--seeds", "5.5"),
+        "--seeds takes a whole number; got '5.5'",
+    ),
+    "seeds empty": (
+        lambda p: p.fit_base(p.tree, "--seeds", ""),
+        "--seeds takes a whole number; got ''",
+    ),
+    "seed for seeds": (
+        lambda p: p.fit_base(p.tree, "--seed", 3),
+        "unrecognized arguments: --seed 3. .*--seeds",
+    ),
+    "jobs": (
+        lambda p: p.fit_base(p.tree, "--jobs", -1),
+        "--jobs must be 0 or more.* got --jobs -1",
+    ),
+    "folds": (
+        lambda p: p.fit_base(p.tree, "--folds", 1),
+        "--folds 0 or at least 2.* got .*--folds 1",
+    ),
+    "settings": (
+        lambda p: p.fit_base(p.tree, "--settings", "embeded"),
+        "mean 'embedded'. Known: paper, embedded",
+    ),
+    "encoder": (
+        lambda p: p.fit_base(p.tree, "--audio-encoder", "logmell"),
+        "Unknown encoder 'logmell'. .*'logmel'",
+    ),
     "encoder kind": (
         lambda p: p.fit_base(p.tree, "--audio-encoder", "hashed_text"),
         "'hashed_text' encodes text, and an audio encoder is needed, such as 'muq'",
@@ -96,61 +146,159 @@ OPTIONS = {
         lambda p: p.fit_base(p.tree, "--set", "temporal=transfomer"),
         "Unknown temporal block 'transfomer'. Did you mean 'transformer'",
     ),
-    "encoder folder": (lambda p: p.fit_base(p.tree, "--audio-encoder", f"muq={p.tmp}"), "lacks config.json, model.saf"),
-    "dtype": (lambda p: p.fit_base(p.tree, "--store-dtype", "float8"), "--store-dtype 'float8'. Did you mean"),
+    "encoder folder": (
+        lambda p: p.fit_base(p.tree, "--audio-encoder", f"muq={p.tmp}"),
+        "lacks config.json, model.saf",
+    ),
+    "dtype": (
+        lambda p: p.fit_base(p.tree, "--store-dtype", "float8"),
+        "--store-dtype 'float8'. Did you mean",
+    ),
     "device": (
         lambda p: p.fit_base(p.tree, "--device", "cudda"),
         "Device 'cudda' is not available.*Present: auto, cpu",
     ),
-    "aspect": (lambda p: p.fit_base(p.tree, "--aspects", "mos"), "no rated columns 'mos' .* it has 'mi', 'ta'"),
-    "two shares": (lambda p: p.fit_base(p.tree, "--split", "0.7", "0.3"), "--split: expected 3 arguments"),
-    "config": (lambda p: p.fit_base(p.tree, "--config", p.tmp / "none.yaml"), "does not exist.*none.yaml"),
-    "artifacts is a file": (lambda p: p.fit_base(p.tree, "--artifacts", p.wav), "S002_P001.wav.*: Not a directory"),
-    "flag": (lambda p: p.fit_meta("--lerner", "mean"), "--lerner mean. Did you mean --learner"),
-    "learner": (lambda p: p.fit_meta("--learner", "rigde"), "Unknown learner 'rigde'. Did you mean 'ridge'"),
-    "base model": (lambda p: p.fit_meta("--models", "dora-s7"), "Unknown base model 'dora-s7'. Did you mean 'dora-s0'"),
-    "validation": (lambda p: p.fit_meta("--validation", "1.5"), "--validation must lie between 0 and 1; got 1.5"),
-    "fit_meta first": (lambda p: ["fit_meta", "--artifacts", p.tmp], "no level0.json: run `fit_base` first"),
-    "predict first": (lambda p: ["predict_mos", p.wav, "--artifacts", p.tmp], "no stack.json: run `fit_meta` first"),
-    "nothing to score": (lambda p: p.predict(), "Name audio files, or a table with --clips"),
-    "both to score": (lambda p: p.predict(p.wav, "--clips", p.tree), "Name audio files, or a table with --clips"),
-    "prompt and table": (lambda p: p.predict("--clips", p.tree, "--prompt", "x"), "a table brings its own prompts"),
-    "level": (lambda p: p.predict(p.wav, "--level", 2), "level must lie between 0 and 1; got 2"),
-    "format": (lambda p: p.predict(p.wav, "--format", "cvs"), "Unknown output format 'cvs'. Did you mean 'csv'"),
-    "suffix": (lambda p: p.predict(p.wav, "--out", p.tmp / "x.xls"), "x.xls: name a .csv, .jsonl, .parquet or .txt"),
-    "out below a file": (lambda p: p.predict(p.wav, "--out", p.wav / "x.csv"), "S002_P001.wav: File exists"),
+    "aspect": (
+        lambda p: p.fit_base(p.tree, "--aspects", "mos"),
+        "no rated columns 'mos' .* it has 'mi', 'ta'",
+    ),
+    "two shares": (
+        lambda p: p.fit_base(p.tree, "--split", "0.7", "0.3"),
+        "--split: expected 3 arguments",
+    ),
+    "config": (
+        lambda p: p.fit_base(p.tree, "--config", p.tmp / "none.yaml"),
+        "does not exist.*none.yaml",
+    ),
+    "artifacts is a file": (
+        lambda p: p.fit_base(p.tree, "--artifacts", p.wav),
+        "S002_P001.wav.*: Not a directory",
+    ),
+    "flag": (
+        lambda p: p.fit_meta("--lerner", "mean"),
+        "--lerner mean. Did you mean --learner",
+    ),
+    "learner": (
+        lambda p: p.fit_meta("--learner", "rigde"),
+        "Unknown learner 'rigde'. Did you mean 'ridge'",
+    ),
+    "base model": (
+        lambda p: p.fit_meta("--models", "dora-s7"),
+        "Unknown base model 'dora-s7'. Did you mean 'dora-s0'",
+    ),
+    "validation": (
+        lambda p: p.fit_meta("--validation", "1.5"),
+        "--validation must lie between 0 and 1; got 1.5",
+    ),
+    "fit_meta first": (
+        lambda p: ["fit_meta", "--artifacts", p.tmp],
+        "no level0.json: run `fit_base` first",
+    ),
+    "predict first": (
+        lambda p: ["predict_mos", p.wav, "--artifacts", p.tmp],
+        "no stack.json: run `fit_meta` first",
+    ),
+    "nothing to score": (
+        lambda p: p.predict(),
+        "Name audio files, or a table with --clips",
+    ),
+    "both to score": (
+        lambda p: p.predict(p.wav, "--clips", p.tree),
+        "Name audio files, or a table with --clips",
+    ),
+    "prompt and table": (
+        lambda p: p.predict("--clips", p.tree, "--prompt", "x"),
+        "a table brings its own prompts",
+    ),
+    "level": (
+        lambda p: p.predict(p.wav, "--level", 2),
+        "level must lie between 0 and 1; got 2",
+    ),
+    "format": (
+        lambda p: p.predict(p.wav, "--format", "cvs"),
+        "Unknown output format 'cvs'. Did you mean 'csv'",
+    ),
+    "suffix": (
+        lambda p: p.predict(p.wav, "--out", p.tmp / "x.xls"),
+        "x.xls: name a .csv, .jsonl, .parquet or .txt",
+    ),
+    "out below a file": (
+        lambda p: p.predict(p.wav, "--out", p.wav / "x.csv"),
+        "S002_P001.wav: File exists",
+    ),
     "no stack": (
         lambda p: p.predict(p.wav, "--stack", p.tmp),
         "never finished; expected the folder of a finished stack",
     ),
-    "not a stack": (lambda p: p.predict(p.wav, "--stack", p.only("base/*")), "is a 'base model', not a 'stack'"),
+    "not a stack": (
+        lambda p: p.predict(p.wav, "--stack", p.only("base/*")),
+        "is a 'base model', not a 'stack'",
+    ),
     "empty folder": (lambda p: p.predict(p.tmp), "holds no audio file"),
     "twice": (lambda p: p.predict(p.wav, p.wav), "An audio file is given twice"),
-    "no table": (lambda p: p.predict("--clips", p.tmp / "none.csv"), "There is no file or folder .*none.csv"),
-    "no predictions": (lambda p: ["evaluate_mos", p.tmp / "none.csv", p.tree], "There is no file .*none.csv"),
-    "check nothing": (lambda p: ["check_clips", p.tmp / "none"], "There is no file or folder .*none"),
+    "no table": (
+        lambda p: p.predict("--clips", p.tmp / "none.csv"),
+        "There is no file or folder .*none.csv",
+    ),
+    "no predictions": (
+        lambda p: ["evaluate_mos", p.tmp / "none.csv", p.tree],
+        "There is no file .*none.csv",
+    ),
+    "check nothing": (
+        lambda p: ["check_clips", p.tmp / "none"],
+        "There is no file or folder .*none",
+    ),
 }
 LABELS = {
     "missing folder": (lambda p: p.tmp / "none", "There is no file or folder .*none"),
-    "empty folder": (lambda p: p.tmp, "holds no clips: looked for sets/train_mos_list.txt"),
-    "no lists": (lambda p: p.edited(lambda tree: shutil.rmtree(tree / "sets")), "holds no clips"),
+    "empty folder": (
+        lambda p: p.tmp,
+        "holds no clips: looked for sets/train_mos_list.txt",
+    ),
+    "no lists": (
+        lambda p: p.edited(lambda tree: shutil.rmtree(tree / "sets")),
+        "holds no clips",
+    ),
     "off the scale": (
         lambda p: p.edited(sub(r",[\d.]+\n", ",5.8\n")),
         "train_mos_list.txt, line 1: ta is '5.8'; .*1..5",
     ),
-    "not a number": (lambda p: p.edited(sub(r",[\d.]+\n", ",four\n")), "train_mos_list.txt, line 1: ta is 'four'"),
-    "a field short": (lambda p: p.edited(sub(r",[\d.]+\n", "\n")), "line 1: expected file.wav,MI,TA"),
-    "duplicate": (lambda p: p.edited(again("train")), "Duplicate clip ids: 'audiomos2025-track1-S0"),
-    "leak": (lambda p: p.edited(again("dev")), "more than one split; a clip that is trained on cannot test"),
-    "no dev": (lambda p: p.edited(lambda tree: listed(tree, "dev").unlink()), "has no dev clips"),
+    "not a number": (
+        lambda p: p.edited(sub(r",[\d.]+\n", ",four\n")),
+        "train_mos_list.txt, line 1: ta is 'four'",
+    ),
+    "a field short": (
+        lambda p: p.edited(sub(r",[\d.]+\n", "\n")),
+        "line 1: expected file.wav,MI,TA",
+    ),
+    "duplicate": (
+        lambda p: p.edited(again("train")),
+        "Duplicate clip ids: 'audiomos2025-track1-S0",
+    ),
+    "leak": (
+        lambda p: p.edited(again("dev")),
+        "more than one split; a clip that is trained on cannot test",
+    ),
+    "no dev": (
+        lambda p: p.edited(lambda tree: listed(tree, "dev").unlink()),
+        "has no dev clips",
+    ),
     "no prompts": (
         lambda p: p.edited(lambda t: (t / "prompt_info.txt").unlink()),
         "No train clip.*no prompt. Add prompts",
     ),
-    "no audio": (lambda p: p.edited(lambda t: shutil.rmtree(t / "wav")), "No train clip can be used; .*no audio file"),
-    "no ratings": (lambda p: p.csv(lambda t: t.drop(columns=["mi", "ta"])), "No rated column was found"),
+    "no audio": (
+        lambda p: p.edited(lambda t: shutil.rmtree(t / "wav")),
+        "No train clip can be used; .*no audio file",
+    ),
+    "no ratings": (
+        lambda p: p.csv(lambda t: t.drop(columns=["mi", "ta"])),
+        "No rated column was found",
+    ),
     "no header": (
-        lambda p: p.csv(lambda t: t.rename(columns=str.swapcase).drop(columns=["CLIP_ID", "AUDIO"])),
+        lambda p: p.csv(
+            lambda t: t.rename(columns=str.swapcase).drop(columns=["CLIP_ID", "AUDIO"])
+        ),
         "neither",
     ),
 }
@@ -174,12 +322,22 @@ def test_a_device_that_is_not_here_is_refused(place):
 
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
-    refused(2, call(*place.fit_base(place.tree, "--device", "cuda")), "Device 'cuda' is not available here. Present")
-    refused(2, call(*place.predict(place.wav, "--device", "cuda")), "Device 'cuda' is not available here. Present")
+    refused(
+        2,
+        call(*place.fit_base(place.tree, "--device", "cuda")),
+        "Device 'cuda' is not available here. Present",
+    )
+    refused(
+        2,
+        call(*place.predict(place.wav, "--device", "cuda")),
+        "Device 'cuda' is not available here. Present",
+    )
 
 
 def test_clips_without_prompt_are_set_aside_by_name(place):
-    code, out, err = call(*place.fit_base(place.edited(without_one_prompt), "--jobs", 1))
+    code, out, err = call(
+        *place.fit_base(place.edited(without_one_prompt), "--jobs", 1)
+    )
     assert code == 3
     assert out == f"{place.tmp / 'new' / 'level0.json'}\n"
     assert "4 clips set aside:" in err
@@ -188,7 +346,11 @@ def test_clips_without_prompt_are_set_aside_by_name(place):
 
 def test_a_dev_split_of_one_system_cannot_measure_a_stack(place):
     assert call(*place.fit_base(place.csv(one_system_in_dev), "--jobs", 1))[0] == 0
-    refused(2, call("fit_meta", "--artifacts", place.tmp / "new"), "one system|at least two systems|2 systems")
+    refused(
+        2,
+        call("fit_meta", "--artifacts", place.tmp / "new"),
+        "one system|at least two systems|2 systems",
+    )
 
 
 def test_split_options_that_change_nothing_are_said_to(place):
@@ -215,10 +377,18 @@ def test_a_changed_or_missing_file_is_named(place, pattern, words):
     path = place.only(pattern)
     data = path.read_bytes()
     path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
-    refused(4, call(*words(place)), f"{re.escape(str(path))} .*(changed|not valid).* Restore it, or delete it")
+    refused(
+        4,
+        call(*words(place)),
+        f"{re.escape(str(path))} .*(changed|not valid).* Restore it, or delete it",
+    )
     if path.name not in ("manifest.json", "stack.json", "level0.json"):
         path.unlink()
-        refused(4, call(*words(place)), f"{re.escape(str(path))} cannot be read: No such file")
+        refused(
+            4,
+            call(*words(place)),
+            f"{re.escape(str(path))} cannot be read: No such file",
+        )
     path.write_bytes(data)
     assert call(*words(place))[0] == 0
 
@@ -226,24 +396,40 @@ def test_a_changed_or_missing_file_is_named(place, pattern, words):
 def test_unreadable_audio_is_set_aside(place):
     bad = place.tmp / "bad.wav"
     bad.write_bytes(b"not audio at all")
-    code, out, err = call(*place.predict(bad, place.wav, place.tmp / "none.wav", "--prompt", "slow piano"))
+    code, out, err = call(
+        *place.predict(bad, place.wav, place.tmp / "none.wav", "--prompt", "slow piano")
+    )
     assert code == 3
-    assert [line.split(",")[0] for line in out.splitlines()] == ["clip_id", place.wav.stem]
+    assert [line.split(",")[0] for line in out.splitlines()] == [
+        "clip_id",
+        place.wav.stem,
+    ]
     assert "2 clips set aside:" in err
     assert "  bad: " in err
     assert "  none: there is no file" in err
 
 
 def test_real_data_without_weights_says_where_to_get_them(place):
-    hub = {"HF_HUB_CACHE": str(place.tmp / "hub"), "HF_ENDPOINT": "http://127.0.0.1:9", "HF_HUB_OFFLINE": "0"}
+    hub = {
+        "HF_HUB_CACHE": str(place.tmp / "hub"),
+        "HF_ENDPOINT": "http://127.0.0.1:9",
+        "HF_HUB_OFFLINE": "0",
+    }
     started = time.monotonic()
-    running = start("fit_base", "--data", place.tree, "--artifacts", place.tmp / "new", env=os.environ | hub)
-    out, err = running.communicate(timeout=60)
-    message = (
-        "Encoder 'muq' needs the weights of OpenMuQ/MuQ-large-msd-iter at revision 0562a578.* cache .*hub.* hf download"
+    running = start(
+        "fit_base",
+        "--data",
+        place.tree,
+        "--artifacts",
+        place.tmp / "new",
+        env=os.environ | hub,
     )
+    out, err = running.communicate(timeout=60)
+    message = "Encoder 'muq' needs the weights of OpenMuQ/MuQ-large-msd-iter at revision 0562a578.* cache .*hub.* hf download"
     refused(2, (running.returncode, out, err), message)
-    assert time.monotonic() - started < 20  # under 5 s where the machine is not busy with other tests
+    assert (
+        time.monotonic() - started < 20
+    )  # under 5 s where the machine is not busy with other tests
     assert not (place.tmp / "new").exists()
 
 
@@ -252,13 +438,25 @@ def test_help_is_quick_and_complete(command):
     look = "import atexit; atexit.register(lambda: sys.stderr.write(str('torch' in sys.modules))); "
     script = "import sys; " + look + LAUNCH.format(command)
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run([sys.executable, "-c", script, "--help"], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", script, "--help"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert done.returncode == 0
     assert done.stderr == "False"
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 1.5
     words = " ".join(done.stdout.split())
-    for code in ("0 all well", "2 usage", "3 some clips set aside", "4 damaged artifact", "5 disk full", "130 interr"):
+    for code in (
+        "0 all well",
+        "2 usage",
+        "3 some clips set aside",
+        "4 damaged artifact",
+        "5 disk full",
+        "130 interr",
+    ):
         assert code in words
     assert "null" not in words
     assert "default: " in words

@@ -24,45 +24,76 @@ def files(tmp_path):
     """Labels of 24 clips, four systems and two splits, and predictions of all of them."""
     rng = np.random.default_rng(0)
     system = np.repeat(["A", "B", "C", "D"], 6)
-    truth = pd.DataFrame({"clip_id": [f"c{k}.wav" for k in range(24)], "system_id": system})
+    truth = pd.DataFrame(
+        {"clip_id": [f"c{k}.wav" for k in range(24)], "system_id": system}
+    )
     truth["split"] = np.tile(["train", "train", "train", "train", "test", "test"], 4)
     for aspect in ("mi", "ta"):
-        truth[aspect] = np.clip(np.repeat([1.5, 2.5, 3.5, 4.5], 6) + rng.normal(0, 0.5, 24), 1, 5).round(1)
-    given = truth[["clip_id", "mi", "ta"]].assign(mi=truth["mi"] + rng.normal(0, 0.4, 24), ta=truth["ta"] - 0.2)
+        truth[aspect] = np.clip(
+            np.repeat([1.5, 2.5, 3.5, 4.5], 6) + rng.normal(0, 0.5, 24), 1, 5
+        ).round(1)
+    given = truth[["clip_id", "mi", "ta"]].assign(
+        mi=truth["mi"] + rng.normal(0, 0.4, 24), ta=truth["ta"] - 0.2
+    )
     truth.to_csv(tmp_path / "labels.csv", index=False)
     given.iloc[::-1].to_csv(tmp_path / "predictions.csv", index=False)
     return tmp_path, truth, given
 
 
 def call(folder, *options, given="predictions.csv", truth="labels.csv"):
-    return _main([str(folder / given), str(folder / truth), "--bootstrap", "50", *options])
+    return _main(
+        [str(folder / given), str(folder / truth), "--bootstrap", "50", *options]
+    )
 
 
 def test_the_sixteen_metrics_are_those_of_the_library(files, capsys):
     folder, truth, given = files
-    assert call(folder, "--json", str(folder / "m.json"), "--csv", str(folder / "m.csv")) == 0
+    assert (
+        call(folder, "--json", str(folder / "m.json"), "--csv", str(folder / "m.csv"))
+        == 0
+    )
     aspects = ["mi", "ta"]
-    expected = evaluate(truth[aspects], given[aspects], truth["system_id"], aspects, 50, 0)
+    expected = evaluate(
+        truth[aspects], given[aspects], truth["system_id"], aspects, 50, 0
+    )
     assert len(expected) == 16
     pd.testing.assert_frame_equal(pd.read_csv(folder / "m.csv"), expected)
     report = json.loads((folder / "m.json").read_text())
-    pd.testing.assert_frame_equal(pd.DataFrame(report["metrics"])[list(expected)], expected)
+    pd.testing.assert_frame_equal(
+        pd.DataFrame(report["metrics"])[list(expected)], expected
+    )
     assert report["not_predicted"] == report["not_labelled"] == []
     out, err = capsys.readouterr()
     first = expected.iloc[2]
     assert f"{first['value']:.3f} [{first['low']:.2f}, {first['high']:.2f}]" in out
     assert "24 clips" in out
     assert "4 systems" in out
-    assert "24 labelled clips of all splits (16 train, 8 test); mi from 'mi', ta from 'ta'" in err
+    assert (
+        "24 labelled clips of all splits (16 train, 8 test); mi from 'mi', ta from 'ta'"
+        in err
+    )
 
 
 def test_a_split_is_measured_alone(files, capsys):
     folder, truth, given = files
-    assert call(folder, "--split", "test", "--aspects", "ta", "--json", str(folder / "m.json")) == 0
+    assert (
+        call(
+            folder,
+            "--split",
+            "test",
+            "--aspects",
+            "ta",
+            "--json",
+            str(folder / "m.json"),
+        )
+        == 0
+    )
     report = json.loads((folder / "m.json").read_text())
     kept = truth["split"] == "test"
     assert report["metrics"][0]["n"] == 8
-    assert report["metrics"][0]["value"] == pytest.approx(np.mean((truth["ta"] - given["ta"])[kept] ** 2))
+    assert report["metrics"][0]["value"] == pytest.approx(
+        np.mean((truth["ta"] - given["ta"])[kept] ** 2)
+    )
     out, err = capsys.readouterr()
     assert "8 labelled clips of the split test" in err
     assert "predicted but not labelled here, left aside: 16" in err
@@ -81,11 +112,25 @@ def test_a_labelled_clip_without_prediction_is_named_and_exits_3(files, capsys):
     assert report["metrics"][0]["n"] == 17
 
 
-def test_the_answer_file_of_the_challenge_is_measured_against_a_label_list(tmp_path, capsys):
-    ids = [f"audiomos2025-track1-S00{k}_P00{j}" for k in range(2, 5) for j in range(1, 4)]
-    (tmp_path / "test_mos_list.txt").write_text("".join(f"{c}.wav,{1 + k * 0.4},3.0\n" for k, c in enumerate(ids)))
-    (tmp_path / "answer.txt").write_text("".join(f"{c},{10 + k * 0.4},{k}\n" for k, c in enumerate(ids)))
-    code = call(tmp_path, "--json", str(tmp_path / "m.json"), given="answer.txt", truth="test_mos_list.txt")
+def test_the_answer_file_of_the_challenge_is_measured_against_a_label_list(
+    tmp_path, capsys
+):
+    ids = [
+        f"audiomos2025-track1-S00{k}_P00{j}" for k in range(2, 5) for j in range(1, 4)
+    ]
+    (tmp_path / "test_mos_list.txt").write_text(
+        "".join(f"{c}.wav,{1 + k * 0.4},3.0\n" for k, c in enumerate(ids))
+    )
+    (tmp_path / "answer.txt").write_text(
+        "".join(f"{c},{10 + k * 0.4},{k}\n" for k, c in enumerate(ids))
+    )
+    code = call(
+        tmp_path,
+        "--json",
+        str(tmp_path / "m.json"),
+        given="answer.txt",
+        truth="test_mos_list.txt",
+    )
     assert code == 0
     values = {
         (m["aspect"], m["level"], m["metric"]): m["value"]
@@ -94,7 +139,10 @@ def test_the_answer_file_of_the_challenge_is_measured_against_a_label_list(tmp_p
     assert values["mi", "utterance", "mse"] == pytest.approx(81)
     assert values["mi", "system", "srcc"] == pytest.approx(1)
     assert values["ta", "utterance", "lcc"] is None
-    assert "9 of 9 predictions of 'mi' lie off the scale 1..5 (10..13.2)" in capsys.readouterr().err
+    assert (
+        "9 of 9 predictions of 'mi' lie off the scale 1..5 (10..13.2)"
+        in capsys.readouterr().err
+    )
 
 
 def test_labels_without_systems_have_no_system_level(tmp_path, capsys):
@@ -121,7 +169,10 @@ def test_the_report_fits_a_terminal_of_80_columns(files, capsys, monkeypatch):
     [
         (["--level", "95"], "between 0 and 1; got 95"),
         (["--bootstrap", "-1"], "n_bootstrap counts resamples"),
-        (["--split", "dev"], "No clip of the labels is in split 'dev': it has 'train', 'test'"),
+        (
+            ["--split", "dev"],
+            "No clip of the labels is in split 'dev': it has 'train', 'test'",
+        ),
         (["--aspects", "quality"], "no rated columns 'quality'"),
     ],
 )
@@ -131,7 +182,10 @@ def test_an_option_that_cannot_be_used_is_refused(files, options, message):
 
 
 def test_the_command_ends_with_its_exit_code(files, monkeypatch, capsys):
-    monkeypatch.setattr("sys.argv", ["evaluate_mos", str(files[0] / "none.csv"), str(files[0] / "labels.csv")])
+    monkeypatch.setattr(
+        "sys.argv",
+        ["evaluate_mos", str(files[0] / "none.csv"), str(files[0] / "labels.csv")],
+    )
     with pytest.raises(SystemExit) as ended:
         evaluate_mos.main()
     assert ended.value.code == 2
@@ -143,16 +197,38 @@ def test_real_predictions_have_the_metrics_that_scipy_gives(tmp_path):
     if not source.exists():
         pytest.skip("the published predictions on BVCC are not here")
     frame = pd.read_csv(source)
-    given = frame[["utterance", "utmos22_fold0"]].rename(columns={"utmos22_fold0": "predicted_mos"})
+    given = frame[["utterance", "utmos22_fold0"]].rename(
+        columns={"utmos22_fold0": "predicted_mos"}
+    )
     given.sample(frac=1, random_state=0).to_csv(tmp_path / "p.csv", index=False)
-    code = _main([str(tmp_path / "p.csv"), str(source), "--bootstrap", "20", "--json", str(tmp_path / "m.json")])
+    code = _main(
+        [
+            str(tmp_path / "p.csv"),
+            str(source),
+            "--bootstrap",
+            "20",
+            "--json",
+            str(tmp_path / "m.json"),
+        ]
+    )
     assert code == 0
     report = json.loads((tmp_path / "m.json").read_text())
     values = {(m["level"], m["metric"]): m["value"] for m in report["metrics"]}
     means = frame.groupby("system")[["mos", "utmos22_fold0"]].mean()
-    pairs = {"utterance": (frame["mos"], frame["utmos22_fold0"]), "system": (means["mos"], means["utmos22_fold0"])}
+    pairs = {
+        "utterance": (frame["mos"], frame["utmos22_fold0"]),
+        "system": (means["mos"], means["utmos22_fold0"]),
+    }
     for level, pair in pairs.items():
-        assert values[level, "srcc"] == pytest.approx(stats.spearmanr(*pair).statistic, abs=1e-12)
-        assert values[level, "ktau"] == pytest.approx(stats.kendalltau(*pair).statistic, abs=1e-12)
-        assert values[level, "lcc"] == pytest.approx(stats.pearsonr(*pair).statistic, abs=1e-9)
-        assert values[level, "mse"] == pytest.approx(np.mean((pair[0] - pair[1]) ** 2), abs=1e-9)
+        assert values[level, "srcc"] == pytest.approx(
+            stats.spearmanr(*pair).statistic, abs=1e-12
+        )
+        assert values[level, "ktau"] == pytest.approx(
+            stats.kendalltau(*pair).statistic, abs=1e-12
+        )
+        assert values[level, "lcc"] == pytest.approx(
+            stats.pearsonr(*pair).statistic, abs=1e-9
+        )
+        assert values[level, "mse"] == pytest.approx(
+            np.mean((pair[0] - pair[1]) ** 2), abs=1e-9
+        )

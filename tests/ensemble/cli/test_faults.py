@@ -44,7 +44,10 @@ def test_a_full_disk_is_one_line_and_the_rerun_finishes(place, monkeypatch):
     out, err = running.communicate(timeout=100)
     assert running.returncode == 5
     assert out == ""
-    assert re.search("error: No space left to write .*checkpoint.safetensors: .* run the same command again", err)
+    assert re.search(
+        "error: No space left to write .*checkpoint.safetensors: .* run the same command again",
+        err,
+    )
     assert "Traceback" not in err
     assert not list((place.tmp / "new").rglob("*.tmp"))
     code, _, err = call(*words)
@@ -61,13 +64,19 @@ def test_scores_that_do_not_fit_on_the_disk_leave_the_old_file(place, monkeypatc
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
-        refused(5, call(*place.predict(place.wav, "--out", target)), "No space left to write .*scores.csv")
+        refused(
+            5,
+            call(*place.predict(place.wav, "--out", target)),
+            "No space left to write .*scores.csv",
+        )
     assert target.read_text() == "old"
 
 
 @pytest.mark.parametrize("command", ["fit_meta", "check_clips"])
 def test_a_reader_that_goes_away_is_no_failure(place, command):
-    running = start(*(place.fit_meta() if command == "fit_meta" else [command, place.tree]))
+    running = start(
+        *(place.fit_meta() if command == "fit_meta" else [command, place.tree])
+    )
     with running, running.stderr:
         running.stdout.close()
         err = running.stderr.read()
@@ -81,7 +90,9 @@ def test_sigterm_ends_a_command_as_ctrl_c_does(capsys):
     code = common.run(lambda _: signal.raise_signal(signal.SIGTERM))
     signal.signal(signal.SIGTERM, before)
     assert code == 143
-    assert capsys.readouterr().err.startswith("error: Interrupted. Finished work is kept")
+    assert capsys.readouterr().err.startswith(
+        "error: Interrupted. Finished work is kept"
+    )
 
 
 def wait_for(running, path, pattern):
@@ -98,16 +109,24 @@ def uninterrupted(finished):
     """Prediction tables of a run that nobody stopped."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(BaseConfig, "preset", PRESET)
-        assert call(*finished.fit_base(finished.tree, "--aspects", "mi", "--jobs", 1))[0] == 0
+        assert (
+            call(*finished.fit_base(finished.tree, "--aspects", "mi", "--jobs", 1))[0]
+            == 0
+        )
     return tables(finished.tmp / "new")
 
 
 def tables(folder):
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.glob("base/*/predictions-*.parquet")}
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.glob("base/*/predictions-*.parquet")
+    }
 
 
 @pytest.mark.parametrize(("number", "code"), [("SIGINT", 130), ("SIGKILL", -9)])
-def test_a_stopped_run_goes_on_to_the_same_bytes(place, uninterrupted, monkeypatch, number, code):
+def test_a_stopped_run_goes_on_to_the_same_bytes(
+    place, uninterrupted, monkeypatch, number, code
+):
     monkeypatch.setattr(BaseConfig, "preset", PRESET)
     words = place.fit_base(place.tree, "--aspects", "mi", "--jobs", 1)
     running = start(*words)
@@ -118,7 +137,9 @@ def test_a_stopped_run_goes_on_to_the_same_bytes(place, uninterrupted, monkeypat
     assert out == ""
     assert "Traceback" not in err
     if code > 0:
-        assert err.endswith("error: Interrupted. Finished work is kept; run the same command to go on.\n")
+        assert err.endswith(
+            "error: Interrupted. Finished work is kept; run the same command to go on.\n"
+        )
     assert list((place.tmp / "new").glob("base/*/checkpoint.safetensors"))
     code, _, err = call(*words)
     assert (code, "trained 1 of 1" in err) == (0, True)
@@ -135,8 +156,13 @@ def test_ctrl_c_with_worker_processes_keeps_what_is_finished(place, monkeypatch)
     _, err = running.communicate(timeout=60)
     assert running.returncode == 130
     assert "Traceback" not in err
-    assert err.endswith("error: Interrupted. Finished work is kept; run the same command to go on.\n")
-    kept = {path: path.stat().st_mtime_ns for path in (place.tmp / "new").glob("base/*/manifest.json")}
+    assert err.endswith(
+        "error: Interrupted. Finished work is kept; run the same command to go on.\n"
+    )
+    kept = {
+        path: path.stat().st_mtime_ns
+        for path in (place.tmp / "new").glob("base/*/manifest.json")
+    }
     code, _, err = call(*words, "--jobs", 1)
     assert (code, f"trained {3 - len(kept)} of 3" in err) == (0, True)
     assert kept == {path: path.stat().st_mtime_ns for path in kept}

@@ -30,7 +30,9 @@ def call(command, *argv):
     """Exit code, standard output as bytes, and standard error of a command."""
     out, err = io.TextIOWrapper(io.BytesIO(), "utf-8"), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        code = importlib.import_module(f"ensemble.cli.{command}")._main([str(word) for word in argv])
+        code = importlib.import_module(f"ensemble.cli.{command}")._main(
+            [str(word) for word in argv]
+        )
     out.flush()
     return code, out.buffer.getvalue(), err.getvalue()
 
@@ -45,7 +47,14 @@ class Flow:
     stacks: dict[str, Path]
 
     def predict(self, *argv, learner="ridge"):
-        return call("predict_mos", *argv, "--stack", self.stacks[learner], "--artifacts", self.art)
+        return call(
+            "predict_mos",
+            *argv,
+            "--stack",
+            self.stacks[learner],
+            "--artifacts",
+            self.art,
+        )
 
     @property
     def wavs(self):
@@ -60,10 +69,24 @@ class Flow:
 def flow(tmp_path_factory):
     root, preset = tmp_path_factory.mktemp("flow"), BaseConfig.preset
     tree, art = write_demo(root / "tree", n_systems=4, n_prompts=8), root / "art"
-    words = ["--data", tree, "--audio-encoder", "logmel", "--text-encoder", "hashed_text", "--artifacts", art]
+    words = [
+        "--data",
+        tree,
+        "--audio-encoder",
+        "logmel",
+        "--text-encoder",
+        "hashed_text",
+        "--artifacts",
+        art,
+    ]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(BaseConfig, "preset", lambda *names: replace(preset(*names), max_epochs=3))
-        said = [call("fit_base", *words, "--jobs", 1, "--models", "dora:1", "dora_coral:1") for _ in range(2)]
+        patch.setattr(
+            BaseConfig, "preset", lambda *names: replace(preset(*names), max_epochs=3)
+        )
+        said = [
+            call("fit_base", *words, "--jobs", 1, "--models", "dora:1", "dora_coral:1")
+            for _ in range(2)
+        ]
     stacks = {}
     for learner in ("lightgbm", "mean", "ridge"):
         code, out, _ = call("fit_meta", "--learner", learner, "--artifacts", art)
@@ -93,14 +116,22 @@ def test_the_report_is_whole_and_consistent(flow, learner):
     metrics = pd.read_csv(folder / "metrics.csv")
     for rows, board in report["leaderboards"].items():
         board = pd.DataFrame(board)
-        assert board.groupby("model", sort=False).size().to_dict() == dict.fromkeys(MODELS, 16)
-        same = metrics[metrics["rows"] == rows].drop(columns="rows").reset_index(drop=True)
-        pd.testing.assert_frame_equal(board.astype(same.dtypes.to_dict()), same, rtol=1e-12, check_like=True)
+        assert board.groupby("model", sort=False).size().to_dict() == dict.fromkeys(
+            MODELS, 16
+        )
+        same = (
+            metrics[metrics["rows"] == rows].drop(columns="rows").reset_index(drop=True)
+        )
+        pd.testing.assert_frame_equal(
+            board.astype(same.dtypes.to_dict()), same, rtol=1e-12, check_like=True
+        )
     page = (folder / "report.html").read_text()
     assert all(model in page for model in MODELS)
     assert page.count("<svg") == 8
     predictions = pd.read_csv(folder / "predictions-test.csv")
-    prompts = read_clips(flow.tree).set_index("clip_id").loc[predictions["clip_id"], "prompt"]
+    prompts = (
+        read_clips(flow.tree).set_index("clip_id").loc[predictions["clip_id"], "prompt"]
+    )
     both = predictions[["mi_true", "ta_true"]], predictions[ASPECTS]
     again = evaluate(*both, predictions["system_id"], ASPECTS, prompt_ids=prompts)
     stack = metrics[(metrics["rows"] == "test") & (metrics["model"] == "stack")]
@@ -112,15 +143,21 @@ def assert_same_metrics(found, expected, tolerance):
     both = found.merge(expected, on=key, suffixes=("", "_expected"))
     assert len(both) == len(found) == 16
     for name in numbers:
-        np.testing.assert_allclose(both[name], both[f"{name}_expected"], atol=tolerance, rtol=0)
+        np.testing.assert_allclose(
+            both[name], both[f"{name}_expected"], atol=tolerance, rtol=0
+        )
 
 
 def test_the_submission_has_a_line_per_test_clip(flow):
     clips = read_clips(flow.tree)
     lines = (flow.stacks["ridge"] / "answer.txt").read_text().splitlines()
-    assert [line.split(",")[0] for line in lines] == sorted(clips["clip_id"][clips["split"] == "test"])
+    assert [line.split(",")[0] for line in lines] == sorted(
+        clips["clip_id"][clips["split"] == "test"]
+    )
     assert all(".wav" not in line and len(line.split(",")) == 3 for line in lines)
-    assert all(1 <= float(score) <= 5 for line in lines for score in line.split(",")[1:])
+    assert all(
+        1 <= float(score) <= 5 for line in lines for score in line.split(",")[1:]
+    )
 
 
 def test_files_are_scored_in_the_order_given(flow):
@@ -130,7 +167,11 @@ def test_files_are_scored_in_the_order_given(flow):
     assert code == 0
     assert "set aside" not in err
     assert frame["clip_id"].tolist() == [path.stem for path in files]
-    assert list(frame) == ["clip_id", "audio", *(a + end for a in ASPECTS for end in ("", "_low", "_high"))]
+    assert list(frame) == [
+        "clip_id",
+        "audio",
+        *(a + end for a in ASPECTS for end in ("", "_low", "_high")),
+    ]
     for aspect in ASPECTS:
         assert (frame[f"{aspect}_low"] <= frame[aspect]).all()
         assert (frame[aspect] <= frame[f"{aspect}_high"]).all()
@@ -142,26 +183,36 @@ def test_without_a_prompt_its_aspects_are_left_out(flow):
     assert "no prompt: ta left out; pass --prompt" in err
     record = json.loads(out)
     assert set(record) == {"clip_id", "audio", "mi", "mi_low", "mi_high"}
-    with_prompt = json.loads(flow.predict(flow.wavs[0], "--prompt", flow.prompt, "--format", "jsonl")[1])
+    with_prompt = json.loads(
+        flow.predict(flow.wavs[0], "--prompt", flow.prompt, "--format", "jsonl")[1]
+    )
     assert record["mi"] == with_prompt["mi"]
 
 
 def test_the_answer_format_is_refused_where_an_aspect_is_left_out(flow, tmp_path):
     target = tmp_path / "answer.txt"
     for words in (["--out", target], ["--format", "answer"]):
-        with pytest.raises(UsageError, match=r"answer format needs every aspect, and ta is judged .* pass --prompt"):
+        with pytest.raises(
+            UsageError,
+            match=r"answer format needs every aspect, and ta is judged .* pass --prompt",
+        ):
             flow.predict(flow.wavs[0], *words)
     assert not target.exists()
 
 
 def test_scores_of_a_demo_stack_are_said_to_be_of_no_meaning(flow, tmp_path):
     said = "demo corpus: this stack learnt synthetic music and simulated raters; its scores say nothing"
-    stack, words = shutil.copytree(flow.stacks["mean"], tmp_path / "stack"), [flow.wavs[0], "--prompt", "slow piano"]
+    stack, words = (
+        shutil.copytree(flow.stacks["mean"], tmp_path / "stack"),
+        [flow.wavs[0], "--prompt", "slow piano"],
+    )
     for demo in (True, False):
         facts = read_json(stack / "stack.json") | {"demo": demo}
         write_json(stack / "stack.json", facts)
         seal(stack, "stack")
-        code, _, err = call("predict_mos", *words, "--stack", stack, "--artifacts", flow.art)
+        code, _, err = call(
+            "predict_mos", *words, "--stack", stack, "--artifacts", flow.art
+        )
         assert code == 0
         assert (said in err) == demo
 
@@ -170,7 +221,10 @@ def test_a_table_without_ratings_or_on_another_scale_is_scored(flow, tmp_path):
     """What stands in it is neither read as a rating nor missed as one."""
     for head, cells in (("split,note", "train,x"), ("quality", "80"), ("mi", "good")):
         table = tmp_path / "clips.csv"
-        table.write_text(f"audio,prompt,{head}\n" + "".join(f"{wav},slow piano,{cells}\n" for wav in flow.wavs[:2]))
+        table.write_text(
+            f"audio,prompt,{head}\n"
+            + "".join(f"{wav},slow piano,{cells}\n" for wav in flow.wavs[:2])
+        )
         code, out, err = flow.predict("--clips", table)
         assert code == 0, err
         assert len(pd.read_csv(io.BytesIO(out))) == 2
@@ -179,12 +233,19 @@ def test_a_table_without_ratings_or_on_another_scale_is_scored(flow, tmp_path):
 def test_every_format_holds_the_same_scores(flow, tmp_path):
     for suffix in ("csv", "jsonl", "parquet", "txt"):
         target = tmp_path / f"scores.{suffix}"
-        assert flow.predict("--clips", flow.tree, "--out", target)[:2] == (0, f"{target}\n".encode())
+        assert flow.predict("--clips", flow.tree, "--out", target)[:2] == (
+            0,
+            f"{target}\n".encode(),
+        )
     exact = pd.read_parquet(tmp_path / "scores.parquet")
     assert exact["clip_id"].tolist() == read_clips(flow.tree)["clip_id"].tolist()
     lines = pd.read_json(tmp_path / "scores.jsonl", lines=True, precise_float=True)
-    pd.testing.assert_frame_equal(lines, exact, check_dtype=False)  # pandas reads a column of 1.0 as whole numbers
-    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "scores.csv"), exact, atol=1e-6, rtol=0)
+    pd.testing.assert_frame_equal(
+        lines, exact, check_dtype=False
+    )  # pandas reads a column of 1.0 as whole numbers
+    pd.testing.assert_frame_equal(
+        pd.read_csv(tmp_path / "scores.csv"), exact, atol=1e-6, rtol=0
+    )
     answer = pd.read_csv(tmp_path / "scores.txt", names=["clip_id", *ASPECTS])
     ordered = exact.sort_values("clip_id", ignore_index=True)[["clip_id", *ASPECTS]]
     pd.testing.assert_frame_equal(answer, ordered, atol=1e-8, rtol=0)
@@ -197,26 +258,48 @@ def test_a_corrupt_file_changes_no_other_score(flow, tmp_path):
     code, out, err = flow.predict(tmp_path, "--prompt", flow.prompt)
     assert code == 3
     assert "1 clip set aside:\n  a-bad: " in err
-    found, alone = pd.read_csv(io.BytesIO(out)), flow.predict(*flow.wavs[:4], "--prompt", flow.prompt)[1]
+    found, alone = (
+        pd.read_csv(io.BytesIO(out)),
+        flow.predict(*flow.wavs[:4], "--prompt", flow.prompt)[1],
+    )
     columns = [name for name in found if name != "audio"]
-    pd.testing.assert_frame_equal(found[columns], pd.read_csv(io.BytesIO(alone))[columns])
+    pd.testing.assert_frame_equal(
+        found[columns], pd.read_csv(io.BytesIO(alone))[columns]
+    )
 
 
 @pytest.mark.parametrize("learner", ["ridge", "lightgbm", "mean"])
-def test_scores_of_the_test_clips_have_the_metrics_of_the_report(flow, tmp_path, learner):
-    report, metrics = pd.read_csv(flow.stacks[learner] / "metrics.csv"), tmp_path / "metrics.csv"
+def test_scores_of_the_test_clips_have_the_metrics_of_the_report(
+    flow, tmp_path, learner
+):
+    report, metrics = (
+        pd.read_csv(flow.stacks[learner] / "metrics.csv"),
+        tmp_path / "metrics.csv",
+    )
     stack = report[(report["rows"] == "test") & (report["model"] == "stack")]
-    for suffix, rounding in (("parquet", 1e-9), ("csv", 1e-4)):  # csv: six decimals of a score
+    for suffix, rounding in (
+        ("parquet", 1e-9),
+        ("csv", 1e-4),
+    ):  # csv: six decimals of a score
         scores = tmp_path / f"scores.{suffix}"
-        assert flow.predict("--clips", flow.tree, "--out", scores, learner=learner)[0] == 0
-        assert call("evaluate_mos", scores, flow.tree, "--split", "test", "--csv", metrics)[0] == 0
+        assert (
+            flow.predict("--clips", flow.tree, "--out", scores, learner=learner)[0] == 0
+        )
+        assert (
+            call(
+                "evaluate_mos", scores, flow.tree, "--split", "test", "--csv", metrics
+            )[0]
+            == 0
+        )
         assert_same_metrics(pd.read_csv(metrics), stack, rounding)
 
 
 def test_a_stack_can_be_moved(flow, tmp_path):
     moved = shutil.copytree(flow.stacks["ridge"], tmp_path / "stack")
     words = [flow.wavs[0], "--prompt", flow.prompt]
-    elsewhere = call("predict_mos", *words, "--stack", moved, "--artifacts", tmp_path / "new")
+    elsewhere = call(
+        "predict_mos", *words, "--stack", moved, "--artifacts", tmp_path / "new"
+    )
     assert elsewhere[1] == flow.predict(*words)[1]
 
 
@@ -239,8 +322,12 @@ def test_fit_base_alone_is_the_demo_with_the_nine_of_the_paper(tmp_path, monkeyp
     assert level0.rated.demo
     assert [run.name for run in level0.runs] == [
         *(f"dora-s{seed}" for seed in range(5)),
-        *(f"dora_{kind}-s{seed}" for kind in ("coral", "decoupled") for seed in range(2)),
+        *(
+            f"dora_{kind}-s{seed}"
+            for kind in ("coral", "decoupled")
+            for seed in range(2)
+        ),
     ]
-    assert {(run.audio_encoder, run.text_encoder, run.settings) for run in level0.runs} == {
-        ("logmel", "hashed_text", "embedded")
-    }
+    assert {
+        (run.audio_encoder, run.text_encoder, run.settings) for run in level0.runs
+    } == {("logmel", "hashed_text", "embedded")}

@@ -27,7 +27,11 @@ def listed(capsys, tmp_path, monkeypatch):
         with pytest.raises(SystemExit) as ended:
             list_encoders.main([*argv, "--json", str(tmp_path / "out.json")])
         out, err = capsys.readouterr()
-        rows = json.loads((tmp_path / "out.json").read_text())["encoders"] if ended.value.code == 0 else []
+        rows = (
+            json.loads((tmp_path / "out.json").read_text())["encoders"]
+            if ended.value.code == 0
+            else []
+        )
         return ended.value.code, out + err, rows
 
     return call
@@ -47,7 +51,9 @@ def test_every_encoder_is_listed_with_how_to_get_it_in_80_columns(listed):
 
 def test_only_those_of_commercial_use_are_listed_on_request(listed):
     rows = listed("--commercial-ok")[2]
-    assert {row["name"] for row in rows} == {spec.name for spec in ENCODERS.values() if spec.commercial}
+    assert {row["name"] for row in rows} == {
+        spec.name for spec in ENCODERS.values() if spec.commercial
+    }
     assert "muq" not in {row["name"] for row in rows}
     assert all("NC" not in row["licence"] for row in rows)
 
@@ -61,7 +67,11 @@ def test_what_to_know_before_use_is_said(listed):
 def test_a_folder_that_holds_the_weights_lacks_nothing(listed, tiny_encoders):
     code, printed, rows = listed(f"clap={tiny_encoders['clap']}", "whisper", "logmel")
     assert code == 0
-    assert [row["missing"] for row in rows] == [[], ["config.json", "model.safetensors"], []]
+    assert [row["missing"] for row in rows] == [
+        [],
+        ["config.json", "model.safetensors"],
+        [],
+    ]
     assert "here" in printed
     assert "hf download openai/whisper-base" in printed
 
@@ -71,7 +81,9 @@ def test_an_unknown_name_is_refused(listed):
     assert "Did you mean 'whisper'?" in listed("wisper")[1]
 
 
-def test_weights_in_the_cache_are_seen_with_those_of_the_inner_models(tmp_path, monkeypatch):
+def test_weights_in_the_cache_are_seen_with_those_of_the_inner_models(
+    tmp_path, monkeypatch
+):
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
@@ -79,7 +91,12 @@ def test_weights_in_the_cache_are_seen_with_those_of_the_inner_models(tmp_path, 
     assert missing_files(spec) == list(spec.files)
     for file in spec.files:
         repository, revision, name = spec.source(file)
-        snapshot = tmp_path / f"models--{repository.replace('/', '--')}" / "snapshots" / revision
+        snapshot = (
+            tmp_path
+            / f"models--{repository.replace('/', '--')}"
+            / "snapshots"
+            / revision
+        )
         snapshot.mkdir(parents=True, exist_ok=True)
         (snapshot / name).write_text("{}")
     assert missing_files(spec) == []
@@ -103,12 +120,19 @@ def test_the_converter_in_the_command_makes_safetensors_of_a_pickle(tmp_path):
 
     shared = torch.ones(3)
     torch.save({"a": shared, "b": shared}, tmp_path / "pytorch_model.bin")
-    code = fetch_command(ENCODERS["clap"]).rpartition('python -c "')[2].removesuffix('")')
+    code = (
+        fetch_command(ENCODERS["clap"]).rpartition('python -c "')[2].removesuffix('")')
+    )
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
-    assert set(safetensors.torch.load_file(tmp_path / "model.safetensors")) == {"a", "b"}
+    assert set(safetensors.torch.load_file(tmp_path / "model.safetensors")) == {
+        "a",
+        "b",
+    }
 
 
 def test_the_list_loads_no_torch():
     code = "import sys; from ensemble.cli.list_encoders import _main; _main([]); sys.exit('torch' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False, capture_output=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, check=False, capture_output=True
+    )
     assert done.returncode == 0, done.stderr

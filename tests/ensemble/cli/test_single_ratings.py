@@ -28,10 +28,25 @@ def folder(tmp_path_factory):
     folder, rows = tmp_path_factory.mktemp("rated"), []
     rng, time = np.random.default_rng(0), np.arange(RATE // 5) / RATE
     for k in range(24):
-        soundfile.write(folder / f"{k}.wav", 0.1 * np.sin(2 * np.pi * 220 * (1 + k % 4) * time), RATE)
+        soundfile.write(
+            folder / f"{k}.wav",
+            0.1 * np.sin(2 * np.pi * 220 * (1 + k % 4) * time),
+            RATE,
+        )
         split = "train" if k < 14 else "dev" if k < 19 else "test"
-        rows.append((f"c{k:02d}", f"s{k % 4}", "piano", f"{k}.wav", split, *rng.uniform(1.5, 4.5, 2).round(1)))
-    table = pd.DataFrame(rows, columns=["clip_id", "system_id", "prompt", "audio", "split", *ASPECTS])
+        rows.append(
+            (
+                f"c{k:02d}",
+                f"s{k % 4}",
+                "piano",
+                f"{k}.wav",
+                split,
+                *rng.uniform(1.5, 4.5, 2).round(1),
+            )
+        )
+    table = pd.DataFrame(
+        rows, columns=["clip_id", "system_id", "prompt", "audio", "split", *ASPECTS]
+    )
     table.to_csv(folder / "clips.csv", index=False)
     ratings_of(table, ASPECTS).to_csv(folder / "ratings.csv", index=False)
     return folder
@@ -56,8 +71,15 @@ def fit(folder, rated):
 
     def make(preset="dora_beta", given=None, **params):
         settings = {"max_epochs": 1, "batch_size": 8, "learning_rate": 1e-3}
-        small = {"audio_encoder": "logmel", "text_encoder": "hashed_text", "device": "cpu", "store": folder / "store"}
-        return NeuralMOS(preset, settings, **small | params).fit(clips, clips[ASPECTS], ratings=given)
+        small = {
+            "audio_encoder": "logmel",
+            "text_encoder": "hashed_text",
+            "device": "cpu",
+            "store": folder / "store",
+        }
+        return NeuralMOS(preset, settings, **small | params).fit(
+            clips, clips[ASPECTS], ratings=given
+        )
 
     return make
 
@@ -73,7 +95,9 @@ def test_ratings_decide_what_is_learnt_and_their_order_does_not(fit, ratings):
     assert weights(fit(given=shuffled)) == weights(model)
     assert weights(fit(given=ratings.assign(mi=6 - ratings["mi"]))) != weights(model)
     unknown = ratings.assign(clip_id="x" + ratings["clip_id"])
-    assert weights(fit(given=pd.concat([ratings, unknown], ignore_index=True))) == weights(model)
+    assert weights(
+        fit(given=pd.concat([ratings, unknown], ignore_index=True))
+    ) == weights(model)
 
 
 def test_clips_without_ratings_are_learnt_from_their_means(fit, ratings):
@@ -92,11 +116,17 @@ def test_a_checkpoint_of_other_ratings_is_not_resumed(fit, ratings, tmp_path):
 
 
 def test_ratings_are_neither_missed_nor_ignored_without_a_word(fit, ratings):
-    with pytest.raises(UsageError, match="'beta' learns from single ratings; pass them as ratings"):
+    with pytest.raises(
+        UsageError, match="'beta' learns from single ratings; pass them as ratings"
+    ):
         fit()
-    with pytest.raises(UsageError, match="'gaussian' learns from means; it would not read the ratings"):
+    with pytest.raises(
+        UsageError, match="'gaussian' learns from means; it would not read the ratings"
+    ):
         fit("dora", ratings)
-    with pytest.raises(UsageError, match="No training clip has a single rating of 'ta'"):
+    with pytest.raises(
+        UsageError, match="No training clip has a single rating of 'ta'"
+    ):
         fit(given=ratings.assign(ta=np.nan))
     with pytest.raises(UsageError, match="Ratings lack the columns 'ta'"):
         fit(given=ratings.drop(columns="ta"))
@@ -105,29 +135,46 @@ def test_ratings_are_neither_missed_nor_ignored_without_a_word(fit, ratings):
 # ---- the clips
 
 
-def test_ratings_are_kept_beside_their_clips_in_an_order_of_their_own(rated, ratings, tmp_path):
-    more = pd.concat([ratings, ratings.assign(clip_id="x" + ratings["clip_id"])], ignore_index=True)
+def test_ratings_are_kept_beside_their_clips_in_an_order_of_their_own(
+    rated, ratings, tmp_path
+):
+    more = pd.concat(
+        [ratings, ratings.assign(clip_id="x" + ratings["clip_id"])], ignore_index=True
+    )
     kept = rated.with_ratings(more.sample(frac=1, random_state=0))
     pd.testing.assert_frame_equal(kept.ratings, rated.with_ratings(ratings).ratings)
     kept.save(tmp_path / "data")
-    pd.testing.assert_frame_equal(RatedClips.load(tmp_path / "data").ratings, kept.ratings)
+    pd.testing.assert_frame_equal(
+        RatedClips.load(tmp_path / "data").ratings, kept.ratings
+    )
     assert set(kept.take(range(3)).ratings["clip_id"]) == {"c00", "c01", "c02"}
     content = ["k"] * 24
-    assert kept.fingerprint(content) == rated.fingerprint(content) == rated.fingerprint(content, ratings=True)
+    assert (
+        kept.fingerprint(content)
+        == rated.fingerprint(content)
+        == rated.fingerprint(content, ratings=True)
+    )
     assert kept.fingerprint(content, ratings=True) != kept.fingerprint(content)
-    with pytest.raises(UsageError, match=r"No rating is of a clip in .*: one is of 'xc00'.* a clip there is 'c00'"):
+    with pytest.raises(
+        UsageError,
+        match=r"No rating is of a clip in .*: one is of 'xc00'.* a clip there is 'c00'",
+    ):
         rated.with_ratings(ratings.assign(clip_id="x" + ratings["clip_id"]))
 
 
 def prepare(rated, workspace, models=BOTH, **options):
     defaults = {"settings": "embedded", "device": "cpu", "jobs": 1}
-    return prepare_level0(rated, models, workspace, "logmel", "hashed_text", **defaults | options)
+    return prepare_level0(
+        rated, models, workspace, "logmel", "hashed_text", **defaults | options
+    )
 
 
 def test_ratings_rename_only_the_runs_that_learn_from_them(rated, ratings, tmp_path):
     workspace, other = Workspace(tmp_path), ratings.assign(mi=6 - ratings["mi"])
     plain = prepare(rated, workspace, BOTH[:1]).runs[0].folder
-    one, two = (prepare(rated.with_ratings(given), workspace).runs for given in (ratings, other))
+    one, two = (
+        prepare(rated.with_ratings(given), workspace).runs for given in (ratings, other)
+    )
     assert one[0].folder == two[0].folder == plain
     assert one[1].folder != two[1].folder
     assert one[1].data != two[1].data
@@ -135,44 +182,91 @@ def test_ratings_rename_only_the_runs_that_learn_from_them(rated, ratings, tmp_p
 
 def test_ratings_come_from_a_file_or_nowhere_and_are_described(rated, folder):
     found, said = add_ratings(rated, BOTH, path=folder / "ratings.csv")
-    assert said == "dora_beta: 96 single ratings by 4 raters of 24 of 24 clips, their means 0.32 from the labels"
+    assert (
+        said
+        == "dora_beta: 96 single ratings by 4 raters of 24 of 24 clips, their means 0.32 from the labels"
+    )
     assert len(found.ratings) == 96
     _, said = add_ratings(rated.take(range(20)), BOTH, path=folder / "ratings.csv")
     assert said.startswith("dora_beta: 80 single ratings by 4 raters of 20 of 20 clips")
     assert said.endswith("; 16 of clips that are not in the table are left out")
     assert add_ratings(rated, BOTH) == (rated, "")
-    assert add_ratings(rated, [("dora", 0)], overrides={"criterion": "beta"}, path=folder / "ratings.csv")[1]
+    assert add_ratings(
+        rated,
+        [("dora", 0)],
+        overrides={"criterion": "beta"},
+        path=folder / "ratings.csv",
+    )[1]
     _, said = add_ratings(rated, BOTH[:1], path=folder / "ratings.csv")
-    assert said.startswith("for the noise ceiling: 96 single ratings by 4 raters of 24 of 24 clips")
+    assert said.startswith(
+        "for the noise ceiling: 96 single ratings by 4 raters of 24 of 24 clips"
+    )
     wide = read_ratings(folder / "ratings.csv", ASPECTS, (0, 1000))
-    with pytest.raises(UsageError, match=r"mean ratings of .* lie \d.\d+ points from its labels .*--rating-scale"):
+    with pytest.raises(
+        UsageError,
+        match=r"mean ratings of .* lie \d.\d+ points from its labels .*--rating-scale",
+    ):
         check_against_labels(wide, rated.frame, ASPECTS)
 
 
 # ---- the commands
 
 
-def test_models_of_raters_are_trained_and_measured_from_the_command_line(folder, tmp_path):
-    words = ["fit_base", "--data", folder / "clips.csv", *EMBEDDED, "--artifacts", tmp_path / "art", "--jobs", 1]
+def test_models_of_raters_are_trained_and_measured_from_the_command_line(
+    folder, tmp_path
+):
+    words = [
+        "fit_base",
+        "--data",
+        folder / "clips.csv",
+        *EMBEDDED,
+        "--artifacts",
+        tmp_path / "art",
+        "--jobs",
+        1,
+    ]
     words += ["--set", "max_epochs=1"]
-    refused(2, call(*words, "--models", "dora_beta:1"), "'dora_beta' learns from single ratings, and there are none")
+    refused(
+        2,
+        call(*words, "--models", "dora_beta:1"),
+        "'dora_beta' learns from single ratings, and there are none",
+    )
     models = ["--models", "dora:1", "dora_beta:1", "dora_raters:1", "--folds", 2]
     code, _, said = call(*words, *models, "--ratings", folder / "ratings.csv")
     assert code == 0, said
-    assert "dora_beta, dora_raters: 96 single ratings by 4 raters of 24 of 24 clips" in said
-    (path,) = (tmp_path / "art" / "base").glob("dora_beta-s0-*[0-9a-f]/predictions-test.parquet")
-    measure = ["evaluate_mos", path, folder / "clips.csv", "--split", "test", "--bootstrap", 50]
-    code, out, said = call(*measure, "--ratings", folder / "ratings.csv", "--json", tmp_path / "m.json")
+    assert (
+        "dora_beta, dora_raters: 96 single ratings by 4 raters of 24 of 24 clips"
+        in said
+    )
+    (path,) = (tmp_path / "art" / "base").glob(
+        "dora_beta-s0-*[0-9a-f]/predictions-test.parquet"
+    )
+    measure = [
+        "evaluate_mos",
+        path,
+        folder / "clips.csv",
+        "--split",
+        "test",
+        "--bootstrap",
+        50,
+    ]
+    code, out, said = call(
+        *measure, "--ratings", folder / "ratings.csv", "--json", tmp_path / "m.json"
+    )
     assert code == 0, said
     assert "log p, 20 ratings" in out
     table = PredictionTable.read(path)
     systems = [f"s{int(clip[1:]) % 4}" for clip in table.clip_ids]
-    expected = likelihood(table, read_ratings(folder / "ratings.csv", ASPECTS), systems, 50)
+    expected = likelihood(
+        table, read_ratings(folder / "ratings.csv", ASPECTS), systems, 50
+    )
     found = pd.DataFrame(read_json(tmp_path / "m.json")["likelihood"])
     pd.testing.assert_frame_equal(found[list(expected)], expected)
     assert "log p" not in call(*measure)[1]
     refused(
-        2, call(*measure, "--ratings", folder / "ratings.csv", "--rating-scale", 0, 3), r"line \d+: mi is .* 0\.\.3"
+        2,
+        call(*measure, "--ratings", folder / "ratings.csv", "--rating-scale", 0, 3),
+        r"line \d+: mi is .* 0\.\.3",
     )
     scores = pd.DataFrame({"clip_id": table.clip_ids, "mi": 3.0, "ta": 3.0})
     scores.to_parquet(tmp_path / "scores.parquet")
@@ -181,4 +275,6 @@ def test_models_of_raters_are_trained_and_measured_from_the_command_line(folder,
     assert code == 0
     assert "ceiling SRCC" in out
     assert "log p" not in out
-    assert "The file holds scores: the probability of a rating needs distributions" in err
+    assert (
+        "The file holds scores: the probability of a rating needs distributions" in err
+    )

@@ -36,7 +36,9 @@ def test_a_classifier_of_ratings_gives_a_mixture_of_softened_classes():
     assert np.corrcoef(stack.predict(X), Y[:, 0])[0, 1] > 0.8
 
 
-@pytest.mark.parametrize("model", [DecisionTreeClassifier(max_depth=3), LogisticRegression(), LinearSVC()])
+@pytest.mark.parametrize(
+    "model", [DecisionTreeClassifier(max_depth=3), LogisticRegression(), LinearSVC()]
+)
 def test_classifiers_predict_several_aspects_even_with_gaps_in_their_labels(model):
     gaps = np.where(RNG.random(Y.shape) < 0.2, np.nan, Y)
     for labels in (Y, gaps):
@@ -47,7 +49,9 @@ def test_classifiers_predict_several_aspects_even_with_gaps_in_their_labels(mode
 
 def test_labels_of_a_classifier_without_probabilities_are_softened():
     stack = StackedMOS([("c", LinearSVC())], cv=2).fit(X, Y[:, 0])
-    np.testing.assert_allclose(stack.transform(X), ScoreBins().soften(stack.estimators_[0][1].predict(X), 0.35))
+    np.testing.assert_allclose(
+        stack.transform(X), ScoreBins().soften(stack.estimators_[0][1].predict(X), 0.35)
+    )
 
 
 class Words(ClassifierMixin, BaseEstimator):
@@ -73,7 +77,9 @@ def test_classes_that_are_no_ratings_and_too_few_aspects_are_refused():
 
 
 def stored(rows=slice(None), **options):
-    return PredictionTable.from_scores("anything", IDS[rows], ("y0", "y1"), Y[rows], **options)
+    return PredictionTable.from_scores(
+        "anything", IDS[rows], ("y0", "y1"), Y[rows], **options
+    )
 
 
 def test_a_table_stands_beside_models_that_are_fitted():
@@ -97,15 +103,22 @@ def test_a_table_must_hold_every_clip_and_have_seen_none():
     with pytest.raises(UsageError, match="'held' has no prediction for 'c50'"):
         StackedMOS([("held", stored(slice(50)))], cv="prefit").fit(clips(), Y)
     for cv in (3, "prefit"):
-        with pytest.raises(UsageError, match="'c05' were used to train 'held'; meta-training on them leaks"):
-            StackedMOS([("held", stored(trained_on=frozenset({"c05"})))], cv=cv).fit(clips(), Y)
+        with pytest.raises(
+            UsageError,
+            match="'c05' were used to train 'held'; meta-training on them leaks",
+        ):
+            StackedMOS([("held", stored(trained_on=frozenset({"c05"})))], cv=cv).fit(
+                clips(), Y
+            )
     stack = StackedMOS([("held", stored())], cv="prefit").fit(clips(), Y)
     with pytest.raises(UsageError, match="'held' has no prediction for 'new'"):
         stack.predict(pd.DataFrame({"clip_id": ["new"]}))
 
 
 def test_the_scale_of_a_table_is_that_of_the_stack():
-    wide = PredictionTable.from_scores("m", IDS, ("mos",), 20 * Y[:, 0], bins=ScoreBins(0, 100))
+    wide = PredictionTable.from_scores(
+        "m", IDS, ("mos",), 20 * Y[:, 0], bins=ScoreBins(0, 100)
+    )
     stack = StackedMOS([("held", wide)], cv="prefit").fit(clips(), 20 * Y[:, 0])
     assert stack.bins_ == ScoreBins(0, 100)
     assert np.corrcoef(stack.predict(clips()), Y[:, 0])[0, 1] > 0.99
@@ -125,7 +138,17 @@ def test_nested_parameters_reach_base_models_and_the_final_estimator():
 
 
 def test_the_html_shows_every_base_model():
-    html = StackedMOS([("first", Ridge()), ("held", stored()), ("gone", "drop")], LinearRegression())._repr_html_()
-    for part in ("first", "Ridge", "held", "60 predictions", "gone", "final_estimator", "LinearRegression"):
+    html = StackedMOS(
+        [("first", Ridge()), ("held", stored()), ("gone", "drop")], LinearRegression()
+    )._repr_html_()
+    for part in (
+        "first",
+        "Ridge",
+        "held",
+        "60 predictions",
+        "gone",
+        "final_estimator",
+        "LinearRegression",
+    ):
         assert part in html
     assert "ridge" in StackedMOS()._repr_html_()

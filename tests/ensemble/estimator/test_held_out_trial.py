@@ -17,7 +17,9 @@ GROUPS = np.repeat(np.arange(15), 8)
 def noise(seed):
     """Features that tell nothing of the labels, which are alike within a group."""
     rng = np.random.default_rng(seed)
-    return rng.normal(size=(120, 5)), np.clip(rng.normal(3, 0.7, 15)[GROUPS] + rng.normal(0, 0.4, 120), 1, 5)
+    return rng.normal(size=(120, 5)), np.clip(
+        rng.normal(3, 0.7, 15)[GROUPS] + rng.normal(0, 0.4, 120), 1, 5
+    )
 
 
 def stack(**parameters):
@@ -30,11 +32,18 @@ def held(fitted, side="meta-validation"):
 
 
 def test_on_noise_nothing_correlates_and_nothing_beats():
-    fits = [stack(random_state=seed).fit(*noise(seed), groups=GROUPS) for seed in range(12)]
+    fits = [
+        stack(random_state=seed).fit(*noise(seed), groups=GROUPS) for seed in range(12)
+    ]
     judged = [held(fitted) for fitted in fits]
-    found = [np.corrcoef(j.stack[:, 0], j.y[:, 0])[0, 1] if np.ptp(j.stack) > 1e-9 else 0.0 for j in judged]
+    found = [
+        np.corrcoef(j.stack[:, 0], j.y[:, 0])[0, 1] if np.ptp(j.stack) > 1e-9 else 0.0
+        for j in judged
+    ]
     assert abs(np.mean(found)) < 0.1
-    assert sum(" beats " in fitted.verdict_ for fitted in fits) <= 2  # a twentieth of 24 comparisons, give or take
+    assert (
+        sum(" beats " in fitted.verdict_ for fitted in fits) <= 2
+    )  # a twentieth of 24 comparisons, give or take
 
 
 @pytest.mark.parametrize("cv", [5, None, GroupKFold(4)])
@@ -42,7 +51,9 @@ def test_labels_of_held_out_rows_move_nothing_that_is_judged(cv):
     X, y = noise(0)
     out = meta_split([""] * 120, y[:, None], 0.4, 0, GROUPS)
     one = stack(cv=cv).fit(X, y, groups=GROUPS)
-    other = stack(cv=cv, validation=Fixed(out)).fit(X, np.where(out, 6 - y, y), groups=GROUPS)
+    other = stack(cv=cv, validation=Fixed(out)).fit(
+        X, np.where(out, 6 - y, y), groups=GROUPS
+    )
     for side in ("meta-training", "meta-validation"):
         assert held(one, side).clip_ids == held(other, side).clip_ids
         np.testing.assert_array_equal(held(one, side).bases, held(other, side).bases)
@@ -55,7 +66,9 @@ def test_the_trial_is_the_stack_of_the_other_rows():
     out = GROUPS % 3 == 0
     fitted = stack(validation=Fixed(out)).fit(X, y, groups=GROUPS)
     alone = stack(validation=None).fit(X[~out], y[~out], groups=GROUPS[~out])
-    np.testing.assert_allclose(held(fitted).stack[:, 0], alone.predict(X[out]), rtol=1e-12)
+    np.testing.assert_allclose(
+        held(fitted).stack[:, 0], alone.predict(X[out]), rtol=1e-12
+    )
     pd.testing.assert_frame_equal(fitted.validation_scores_, held(fitted).board())
     assert fitted.final_estimator_.calibrations_[0] is not None
 
@@ -67,14 +80,19 @@ def test_weights_reach_the_trial():
     fitted = stack(validation=Fixed(out[known])).fit(X, y, weight, GROUPS)
     kept = known & ~out
     alone = stack(validation=None).fit(X[kept], y[kept], weight[kept], GROUPS[kept])
-    np.testing.assert_allclose(held(fitted).stack[:, 0], alone.predict(X[known & out]), rtol=1e-12)
+    np.testing.assert_allclose(
+        held(fitted).stack[:, 0], alone.predict(X[known & out]), rtol=1e-12
+    )
 
 
 def test_few_groups_make_fewer_folds_and_a_splitter_that_has_too_many_is_refused():
     X, y = noise(0)
     few = GROUPS % 5
     assert stack(cv=5).fit(X, y, groups=few).validation_scores_["n"].max() == 48
-    with pytest.raises(UsageError, match=r"cv cannot split the 72 rows that validation leaves .* validation=None"):
+    with pytest.raises(
+        UsageError,
+        match=r"cv cannot split the 72 rows that validation leaves .* validation=None",
+    ):
         stack(cv=GroupKFold(5)).fit(X, y, groups=few)
 
 

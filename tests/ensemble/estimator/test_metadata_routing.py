@@ -45,9 +45,14 @@ def test_weights_go_to_those_that_asked():
 
 
 def test_weights_that_nobody_decided_about_are_refused():
-    with pytest.raises(UnsetMetadataPassedError, match="not explicitly set as requested or not requested for Ridge"):
+    with pytest.raises(
+        UnsetMetadataPassedError,
+        match="not explicitly set as requested or not requested for Ridge",
+    ):
         StackedMOS([("a", Ridge())], cv=2).fit(X, Y, WEIGHT)
-    assert StackedMOS(cv=2).fit(X, Y, WEIGHT).predict(X).shape == (40,)  # default base models take them
+    assert StackedMOS(cv=2).fit(X, Y, WEIGHT).predict(X).shape == (
+        40,
+    )  # default base models take them
 
 
 def test_metadata_of_any_name_is_cut_to_the_rows_of_a_fold():
@@ -58,7 +63,11 @@ def test_metadata_of_any_name_is_cut_to_the_rows_of_a_fold():
             seen.append((X, mood))
             return super().fit(X, y, sample_weight)
 
-    stack = StackedMOS([("a", Watching().set_fit_request(mood=True, sample_weight=False))], cv=2, validation=None)
+    stack = StackedMOS(
+        [("a", Watching().set_fit_request(mood=True, sample_weight=False))],
+        cv=2,
+        validation=None,
+    )
     stack.fit(X, Y, np.where(np.arange(40) < 4, 0, 1.0), mood=X[:, 0] * 2)
     assert len(seen) == 3
     for rows, mood in seen:
@@ -68,14 +77,22 @@ def test_metadata_of_any_name_is_cut_to_the_rows_of_a_fold():
 
 def test_single_target_models_get_theirs_for_every_aspect():
     with_gaps = np.column_stack([Y, np.where(np.arange(40) % 4, Y, np.nan)])
-    stack = StackedMOS([("a", Recorder().set_fit_request(sample_weight=True))], cv=2).fit(X, with_gaps, WEIGHT)
+    stack = StackedMOS(
+        [("a", Recorder().set_fit_request(sample_weight=True))], cv=2
+    ).fit(X, with_gaps, WEIGHT)
     first, second = stack.estimators_[0][1].estimators_
     np.testing.assert_array_equal(first.given_["sample_weight"], WEIGHT)
-    np.testing.assert_array_equal(second.given_["sample_weight"], WEIGHT[np.arange(40) % 4 > 0])
+    np.testing.assert_array_equal(
+        second.given_["sample_weight"], WEIGHT[np.arange(40) % 4 > 0]
+    )
 
 
 def test_splitters_of_groups_ask_by_themselves():
-    stack = StackedMOS([("a", Ridge())], cv=GroupKFold(4), validation=GroupShuffleSplit(1, random_state=0))
+    stack = StackedMOS(
+        [("a", Ridge())],
+        cv=GroupKFold(4),
+        validation=GroupShuffleSplit(1, random_state=0),
+    )
     with_folds = StackedMOS([("a", Ridge())], cv=4)
     for one in (stack, with_folds):
         fold_of = one.fit(X, Y, groups=GROUPS).final_estimator_.fitted_on_
@@ -85,21 +102,33 @@ def test_splitters_of_groups_ask_by_themselves():
 def test_a_foreign_final_estimator_has_to_ask():
     def predict(final):
         base = [("a", Ridge().set_fit_request(sample_weight=False))]
-        return StackedMOS(base, final, cv=2, validation=None).fit(X, Y, WEIGHT).predict(X)
+        return (
+            StackedMOS(base, final, cv=2, validation=None).fit(X, Y, WEIGHT).predict(X)
+        )
 
-    plain = StackedMOS([("a", Ridge())], Ridge(), cv=2, validation=None).fit(X, Y).predict(X)
-    np.testing.assert_array_equal(predict(Ridge().set_fit_request(sample_weight=False)), plain)
+    plain = (
+        StackedMOS([("a", Ridge())], Ridge(), cv=2, validation=None)
+        .fit(X, Y)
+        .predict(X)
+    )
+    np.testing.assert_array_equal(
+        predict(Ridge().set_fit_request(sample_weight=False)), plain
+    )
     assert (predict(Ridge().set_fit_request(sample_weight=True)) != plain).any()
     with pytest.raises(UnsetMetadataPassedError, match=r"for Ridge\.fit"):
         predict(Ridge())
     moody = StackedMOS([("a", Ridge())], Recorder().set_fit_request(mood=True), cv=2)
-    with pytest.raises(UsageError, match="Only sample_weight can reach the final estimator; got 'mood'"):
+    with pytest.raises(
+        UsageError, match="Only sample_weight can reach the final estimator; got 'mood'"
+    ):
         moody.fit(X, Y, mood=WEIGHT)
 
 
 def test_a_stack_asks_for_its_own_metadata_within_others():
     base = Recorder().set_fit_request(sample_weight=True)
-    stack = StackedMOS([("a", base)], cv=2, validation=None).set_fit_request(sample_weight=True, groups=True)
+    stack = StackedMOS([("a", base)], cv=2, validation=None).set_fit_request(
+        sample_weight=True, groups=True
+    )
     found = cross_validate(
         make_pipeline(StandardScaler().set_fit_request(sample_weight=False), stack),
         X,
@@ -111,7 +140,9 @@ def test_a_stack_asks_for_its_own_metadata_within_others():
         return_indices=True,
         error_score="raise",
     )
-    for pipeline, train in zip(found["estimator"], found["indices"]["train"], strict=True):
+    for pipeline, train in zip(
+        found["estimator"], found["indices"]["train"], strict=True
+    ):
         given = pipeline[-1].estimators_[0][1].given_["sample_weight"]
         np.testing.assert_array_equal(given, WEIGHT[train])
 
@@ -119,6 +150,8 @@ def test_a_stack_asks_for_its_own_metadata_within_others():
 def test_without_routing_other_metadata_is_refused():
     with (
         sklearn.config_context(enable_metadata_routing=False),
-        pytest.raises(ValueError, match="only supported if enable_metadata_routing=True"),
+        pytest.raises(
+            ValueError, match="only supported if enable_metadata_routing=True"
+        ),
     ):
         StackedMOS([("a", Recorder())]).fit(X, Y, mood=WEIGHT)

@@ -21,12 +21,16 @@ from meta.regressor import MetaRegressor
 RNG = np.random.default_rng(0)
 IDS = [f"c{k:02d}" for k in range(30)]
 TRUTH = RNG.uniform(1.2, 4.8, (30, 2))
-SCORES = pd.DataFrame({"a": TRUTH[:, 0], "b": 6 - TRUTH[:, 0]}, index=IDS) + RNG.normal(0, 0.1, (30, 2))
+SCORES = pd.DataFrame({"a": TRUTH[:, 0], "b": 6 - TRUTH[:, 0]}, index=IDS) + RNG.normal(
+    0, 0.1, (30, 2)
+)
 MOS = pd.Series(TRUTH[:, 0], index=IDS, name="mos")
 
 
 def tables(ids=IDS, aspects=("mi", "ta"), names=("a", "b")):
-    values = np.stack([TRUTH[[IDS.index(clip) for clip in ids]]] * 2) + RNG.normal(0, 0.1, (2, len(ids), 2))
+    values = np.stack([TRUTH[[IDS.index(clip) for clip in ids]]] * 2) + RNG.normal(
+        0, 0.1, (2, len(ids), 2)
+    )
     return [
         PredictionTable.from_scores(name, ids, aspects, scores[:, : len(aspects)])
         for name, scores in zip(names, values, strict=True)
@@ -37,15 +41,23 @@ def test_a_frame_of_scores_and_labels_of_any_order_give_one_stack():
     expected = StackedMOS.from_predictions(SCORES, MOS)
     assert np.mean((expected.predict(SCORES) - MOS) ** 2) < 0.05
     shuffled = SCORES.iloc[::-1].rename_axis("clip_id").reset_index()
-    for labels in (MOS, MOS.rename_axis("clip_id").reset_index().iloc[:, [1, 0]], MOS.to_frame().assign(system_id="s")):
+    for labels in (
+        MOS,
+        MOS.rename_axis("clip_id").reset_index().iloc[:, [1, 0]],
+        MOS.to_frame().assign(system_id="s"),
+    ):
         again = StackedMOS.from_predictions(shuffled, labels, validation=None)
-        np.testing.assert_allclose(again.predict(SCORES).ravel(), expected.predict(SCORES), rtol=1e-9)
+        np.testing.assert_allclose(
+            again.predict(SCORES).ravel(), expected.predict(SCORES), rtol=1e-9
+        )
     array = StackedMOS.from_predictions(SCORES, MOS.to_numpy())
     np.testing.assert_array_equal(array.predict(SCORES), expected.predict(SCORES))
 
 
 def test_tables_give_a_stack_of_several_aspects_that_predicts_from_new_tables():
-    stack = StackedMOS.from_predictions(tables(), pd.DataFrame(TRUTH, index=IDS, columns=["mi", "ta"]))
+    stack = StackedMOS.from_predictions(
+        tables(), pd.DataFrame(TRUTH, index=IDS, columns=["mi", "ta"])
+    )
     new = tables(IDS[5:9])[::-1]
     assert stack.predict(new).shape == (4, 2)
     assert stack.aspects_ == ("mi", "ta")
@@ -72,7 +84,9 @@ def test_the_join_says_what_did_not_join():
 def test_weights_and_groups_follow_the_labels():
     weights = np.where(np.arange(30) < 10, 0, 1.0)
     order = RNG.permutation(30)
-    stack = StackedMOS.from_predictions(SCORES[:25], MOS.iloc[order], weights[order], groups=np.arange(30)[order] // 3)
+    stack = StackedMOS.from_predictions(
+        SCORES[:25], MOS.iloc[order], weights[order], groups=np.arange(30)[order] // 3
+    )
     assert set(stack.final_estimator_.fitted_on_) == set(IDS[10:25])
     with pytest.raises(UsageError, match="30 rows but 29 groups"):
         StackedMOS.from_predictions(SCORES, MOS, groups=np.arange(29))
@@ -82,7 +96,11 @@ def test_a_missing_prediction_is_an_error_that_names_the_model_and_the_clip():
     holes = SCORES.copy()
     holes.loc["c03", "b"] = np.nan
     for predictions in (holes, [tables()[0], replace(tables(IDS[:3] + IDS[4:])[1])]):
-        labels = MOS if predictions is holes else pd.DataFrame(TRUTH, index=IDS, columns=["mi", "ta"])
+        labels = (
+            MOS
+            if predictions is holes
+            else pd.DataFrame(TRUTH, index=IDS, columns=["mi", "ta"])
+        )
         with pytest.raises(UsageError, match="'b' has no prediction for 'c03'"):
             StackedMOS.from_predictions(predictions, labels)
     stack = StackedMOS.from_predictions(SCORES, MOS)
@@ -93,7 +111,9 @@ def test_a_missing_prediction_is_an_error_that_names_the_model_and_the_clip():
 def test_a_final_estimator_that_fills_gaps_takes_them():
     holes = SCORES.copy()
     holes.loc["c03", "b"] = holes.loc[["c10", "c11"], "a"] = np.nan
-    stack = StackedMOS.from_predictions(holes, MOS, final_estimator=Simplex(missing="pool"), validation=0.4)
+    stack = StackedMOS.from_predictions(
+        holes, MOS, final_estimator=Simplex(missing="pool"), validation=0.4
+    )
     assert stack.join_.missing == {"a": ("c10", "c11"), "b": ("c03",)}
     assert np.isfinite(stack.predict(holes)).all()
     assert np.isnan(stack.transform(holes).loc["c03"]).sum() == 20
@@ -105,12 +125,18 @@ def test_a_final_estimator_that_fills_gaps_takes_them():
 
 def test_clips_that_a_base_model_was_trained_on_are_refused():
     seen = replace(tables()[0], trained_on=frozenset({"c07"}))
-    with pytest.raises(UsageError, match="'c07' were used to train 'a'; meta-training on them leaks"):
-        StackedMOS.from_predictions([seen], pd.DataFrame(TRUTH, index=IDS, columns=["mi", "ta"]))
+    with pytest.raises(
+        UsageError, match="'c07' were used to train 'a'; meta-training on them leaks"
+    ):
+        StackedMOS.from_predictions(
+            [seen], pd.DataFrame(TRUTH, index=IDS, columns=["mi", "ta"])
+        )
 
 
 def test_another_scale_has_to_be_named(caplog):
-    with pytest.raises(UsageError, match=r"Label .* of clip 'c00' is off the scale 1\.\.5"):
+    with pytest.raises(
+        UsageError, match=r"Label .* of clip 'c00' is off the scale 1\.\.5"
+    ):
         StackedMOS.from_predictions(20 * SCORES, 20 * MOS)
     assert "30 scores of 'a' moved to the nearer end of 1..5" in caplog.text
     named = StackedMOS.from_predictions(20 * SCORES, 20 * MOS, bins=ScoreBins(0, 100))
@@ -127,23 +153,36 @@ def test_a_stack_of_predictions_comes_back_from_disk(tmp_path):
 
 
 def test_a_frame_that_lacks_a_model_is_never_answered_from_what_is_stored():
-    stack, new = StackedMOS.from_predictions(SCORES, MOS), SCORES[["a"]].rename_axis("clip_id").reset_index()
+    stack, new = (
+        StackedMOS.from_predictions(SCORES, MOS),
+        SCORES[["a"]].rename_axis("clip_id").reset_index(),
+    )
     with pytest.raises(UsageError, match="fitted with 'b', which is missing here"):
         stack.predict(new)
-    np.testing.assert_array_equal(stack.predict(new[["clip_id"]]), stack.predict(SCORES))
-    pooled = StackedMOS.from_predictions(SCORES, MOS, final_estimator=Simplex(missing="pool"))
-    np.testing.assert_array_equal(pooled.predict(new), pooled.predict(SCORES.assign(b=np.nan)))
+    np.testing.assert_array_equal(
+        stack.predict(new[["clip_id"]]), stack.predict(SCORES)
+    )
+    pooled = StackedMOS.from_predictions(
+        SCORES, MOS, final_estimator=Simplex(missing="pool")
+    )
+    np.testing.assert_array_equal(
+        pooled.predict(new), pooled.predict(SCORES.assign(b=np.nan))
+    )
     assert not np.allclose(pooled.predict(new), pooled.predict(new[["clip_id"]]))
 
 
 @pytest.mark.parametrize("gap", [None, np.nan, pd.NA])
 def test_a_missing_system_has_no_name(gap):
-    stack = StackedMOS.from_predictions(SCORES, MOS.to_frame().assign(system_id=pd.Series([gap] * 30, IDS, object)))
+    stack = StackedMOS.from_predictions(
+        SCORES, MOS.to_frame().assign(system_id=pd.Series([gap] * 30, IDS, object))
+    )
     assert set(stack.final_estimator_.validation_["meta-validation"].system_ids) == {""}
     some = pd.Series(["s"] * 15 + [gap] * 15, IDS, object)
     clips = pd.DataFrame({"clip_id": IDS, "system_id": some.to_numpy()})
     assert FitRows.of(clips, MOS.to_frame()).systems.tolist() == ["s"] * 15 + [""] * 15
-    with pytest.raises(UsageError, match="have no system id, others have; name all systems or none"):
+    with pytest.raises(
+        UsageError, match="have no system id, others have; name all systems or none"
+    ):
         StackedMOS.from_predictions(SCORES, MOS.to_frame().assign(system_id=some))
 
 
@@ -155,10 +194,17 @@ def test_a_stack_from_disk_is_fitted_again_as_it_was(tmp_path):
     gaps = MetaRegressor("simplex", missing="pool").fit(asked, MOS.to_frame(), IDS)
     tuned = MetaRegressor(Simplex(missing="pool")).fit(asked, MOS.to_frame(), IDS)
     for name, regressor in {"plain": plain, "gaps": gaps, "tuned": tuned}.items():
-        bases = {table.model: files_of(table.model, table) for table in asked[: len(regressor.layout_.models)]}
+        bases = {
+            table.model: files_of(table.model, table)
+            for table in asked[: len(regressor.layout_.models)]
+        }
         write_stack(tmp_path / name, regressor, bases, {"flat": True})
         loaded = StackedMOS.load(tmp_path / name)
-        again = clone(loaded).set_params(validation=None).fit(pd.DataFrame({"clip_id": IDS}), MOS.to_numpy())
+        again = (
+            clone(loaded)
+            .set_params(validation=None)
+            .fit(pd.DataFrame({"clip_id": IDS}), MOS.to_numpy())
+        )
         np.testing.assert_array_equal(again.predict(holes), loaded.predict(holes))
         assert (loaded.final_estimator == "simplex") == (name == "plain")
 
@@ -174,8 +220,16 @@ def test_a_stack_from_disk_is_fitted_again_as_it_was(tmp_path):
         (SCORES, pd.concat([MOS, MOS[:1]]), "Labels hold clip 'c00' twice"),
         (pd.concat([SCORES, SCORES[:1]]), MOS, "Predictions hold clip 'c00' twice"),
         (SCORES, MOS.to_numpy()[:-1], "There are 30 clips but 29 rows of labels"),
-        (SCORES, pd.DataFrame(TRUTH, index=IDS, columns=["mi", "ta"]), "A frame of scores is of one aspect"),
-        (SCORES.to_numpy(), MOS, "list of PredictionTables or a DataFrame; got ndarray"),
+        (
+            SCORES,
+            pd.DataFrame(TRUTH, index=IDS, columns=["mi", "ta"]),
+            "A frame of scores is of one aspect",
+        ),
+        (
+            SCORES.to_numpy(),
+            MOS,
+            "list of PredictionTables or a DataFrame; got ndarray",
+        ),
         ([], MOS, "list of PredictionTables or a DataFrame; got list"),
         (SCORES.assign(c="high"), MOS, "must be numbers"),
     ],

@@ -29,7 +29,9 @@ GROUPS = np.repeat(np.arange(8), 5)
 
 
 def stack(**parameters):
-    return StackedMOS([("a", Ridge()), ("b", Ridge(alpha=50))], **({"cv": 3} | parameters))
+    return StackedMOS(
+        [("a", Ridge()), ("b", Ridge(alpha=50))], **({"cv": 3} | parameters)
+    )
 
 
 # ---- rows that do not count
@@ -55,12 +57,18 @@ def test_a_row_of_weight_0_or_without_a_label_changes_nothing(cv, validation):
     weight = np.concatenate([np.ones(40), np.zeros(5), np.ones(5)])[order]
     groups = np.concatenate([GROUPS, np.arange(90, 100)])[order]
     real = order < 40
-    grouped = {} if isinstance(cv, KFold | TimeSeriesSplit | StratifiedKFold) else {"groups": groups}
+    grouped = (
+        {}
+        if isinstance(cv, KFold | TimeSeriesSplit | StratifiedKFold)
+        else {"groups": groups}
+    )
     alone = {name: values[real] for name, values in grouped.items()}
     more = stack(cv=cv, validation=validation).fit(more_X, more_y, weight, **grouped)
     fewer = stack(cv=cv, validation=validation).fit(more_X[real], more_y[real], **alone)
     np.testing.assert_allclose(more.predict(X), fewer.predict(X), rtol=1e-9)
-    np.testing.assert_allclose(more.predict_distribution(X), fewer.predict_distribution(X), atol=1e-9)
+    np.testing.assert_allclose(
+        more.predict_distribution(X), fewer.predict_distribution(X), atol=1e-9
+    )
     if validation is not None:
         pd.testing.assert_frame_equal(more.validation_scores_, fewer.validation_scores_)
 
@@ -72,7 +80,9 @@ def test_splits_given_by_number_count_all_rows_and_leave_out_those_of_weight_0()
     real = np.flatnonzero(weight)
     expected = stack(cv=PredefinedSplit(fold[real])).fit(X[real], Y[real]).predict(X)
     for cv in (splits, PredefinedSplit(fold), iter(splits)):
-        np.testing.assert_allclose(stack(cv=cv).fit(X, Y, weight).predict(X), expected, rtol=1e-9)
+        np.testing.assert_allclose(
+            stack(cv=cv).fit(X, Y, weight).predict(X), expected, rtol=1e-9
+        )
     fitted = stack(cv=splits).fit(X, Y, weight).final_estimator_.fitted_on_
     assert sorted(map(int, fitted)) == real.tolist()
 
@@ -81,19 +91,32 @@ def test_weights_reach_base_models_and_the_final_estimator():
     weight = RNG.integers(1, 4, 40)
     splits = [(np.arange(20), np.arange(20, 40)), (np.arange(20, 40), np.arange(20))]
     fold = (np.arange(40) < 20).repeat(weight)
-    again = [(np.flatnonzero(fold), np.flatnonzero(~fold)), (np.flatnonzero(~fold), np.flatnonzero(fold))]
+    again = [
+        (np.flatnonzero(fold), np.flatnonzero(~fold)),
+        (np.flatnonzero(~fold), np.flatnonzero(fold)),
+    ]
     for final in ("mean", Ridge()):
         weighted = stack(final_estimator=final, cv=splits).fit(X, Y, weight)
-        repeated = stack(final_estimator=final, cv=again).fit(X.repeat(weight, axis=0), Y.repeat(weight))
+        repeated = stack(final_estimator=final, cv=again).fit(
+            X.repeat(weight, axis=0), Y.repeat(weight)
+        )
         np.testing.assert_allclose(weighted.predict(X), repeated.predict(X), rtol=1e-7)
-        assert not np.allclose(weighted.predict(X), stack(final_estimator=final, cv=splits).fit(X, Y).predict(X))
+        assert not np.allclose(
+            weighted.predict(X),
+            stack(final_estimator=final, cv=splits).fit(X, Y).predict(X),
+        )
 
 
 def test_a_model_that_takes_no_weights_is_refused_by_name():
     bases = [("a", Ridge()), ("near", KNeighborsRegressor())]
-    with pytest.raises(UsageError, match=r"'near' \(KNeighborsRegressor\) takes no sample_weight"):
+    with pytest.raises(
+        UsageError, match=r"'near' \(KNeighborsRegressor\) takes no sample_weight"
+    ):
         StackedMOS(bases).fit(X, Y, np.ones(40))
-    with pytest.raises(UsageError, match=r"'final_estimator' \(KNeighborsRegressor\) takes no sample_weight"):
+    with pytest.raises(
+        UsageError,
+        match=r"'final_estimator' \(KNeighborsRegressor\) takes no sample_weight",
+    ):
         StackedMOS(bases[:1], KNeighborsRegressor()).fit(X, Y, np.ones(40))
     with pytest.raises(ValueError, match="at least one non-zero"):
         stack().fit(X, Y, np.zeros(40))
@@ -102,7 +125,9 @@ def test_a_model_that_takes_no_weights_is_refused_by_name():
 
 
 def test_weights_of_a_pipeline_go_to_its_last_step():
-    piped = StackedMOS([("p", make_pipeline(StandardScaler(), Ridge()))], cv=KFold(2)).fit(X, Y, np.arange(1, 41))
+    piped = StackedMOS(
+        [("p", make_pipeline(StandardScaler(), Ridge()))], cv=KFold(2)
+    ).fit(X, Y, np.arange(1, 41))
     last = Ridge().fit(StandardScaler().fit_transform(X), Y, np.arange(1, 41))
     np.testing.assert_allclose(piped.estimators_[0][1][-1].coef_, last.coef_)
 
@@ -112,13 +137,18 @@ def test_weights_of_a_pipeline_go_to_its_last_step():
 
 def test_rows_before_the_first_test_rows_of_a_time_series_are_left_out_of_the_meta_level():
     fitted = stack(cv=TimeSeriesSplit(3), validation=TimeSeriesSplit(2)).fit(X, Y)
-    assert fitted.final_estimator_.fitted_on_ == tuple(str(row) for row in range(10, 40))
+    assert fitted.final_estimator_.fitted_on_ == tuple(
+        str(row) for row in range(10, 40)
+    )
     assert fitted.validation_scores_["n"].max() == 13  # the latest third of all rows
 
 
 def test_the_last_split_of_a_splitter_measures_and_changes_no_prediction():
     plain = stack(validation=None).fit(X, Y, groups=GROUPS)
-    for splitter, n in ((GroupShuffleSplit(1, test_size=2, random_state=0), 10), (LeaveOneGroupOut(), 5)):
+    for splitter, n in (
+        (GroupShuffleSplit(1, test_size=2, random_state=0), 10),
+        (LeaveOneGroupOut(), 5),
+    ):
         fitted = stack(validation=splitter).fit(X, Y, groups=GROUPS)
         assert fitted.validation_scores_["n"].max() == n
         np.testing.assert_array_equal(fitted.predict(X), plain.predict(X))
@@ -138,7 +168,9 @@ def test_a_splitter_that_leaves_nothing_to_measure_is_refused():
 
 
 def test_processes_give_the_same_stack():
-    one, two = (stack(cv=2, n_jobs=n, validation=None).fit(X, Y).predict(X) for n in (1, 2))
+    one, two = (
+        stack(cv=2, n_jobs=n, validation=None).fit(X, Y).predict(X) for n in (1, 2)
+    )
     np.testing.assert_array_equal(one, two)
 
 
@@ -152,7 +184,9 @@ def test_a_matrix_with_labels_off_the_scale_gets_the_scale_that_they_span(caplog
     assert "Labels lie off the scale 1..5; taking 10..90" in caplog.text
     near = stack(bins=ScoreBins(Y.min(), Y.max())).fit(X, Y)
     np.testing.assert_allclose(fitted.predict(X), 20 * near.predict(X) - 10, rtol=1e-6)
-    np.testing.assert_allclose(fitted.predict_distribution(X), near.predict_distribution(X), atol=1e-6)
+    np.testing.assert_allclose(
+        fitted.predict_distribution(X), near.predict_distribution(X), atol=1e-6
+    )
     narrow = stack(validation=None).fit(X, far).final_estimator_.residual_sigma_
     np.testing.assert_allclose(narrow, 0.35 * np.ptp(far) / 4)
 
@@ -165,10 +199,17 @@ def test_labels_on_the_scale_and_constant_labels_off_it():
 
 
 def test_a_named_scale_and_a_table_of_clips_refuse_labels_off_the_scale():
-    with pytest.raises(UsageError, match=r"Label 90 of aspect 'mos' in row 3 is off the scale 0\.\.50"):
+    with pytest.raises(
+        UsageError, match=r"Label 90 of aspect 'mos' in row 3 is off the scale 0\.\.50"
+    ):
         stack(bins=ScoreBins(0, 50)).fit(X, np.where(np.arange(40) == 3, 90, Y))
-    clips = pd.DataFrame(X, columns=list("pqr")).assign(clip_id=[f"c{k}" for k in range(40)])
-    with pytest.raises(UsageError, match=r"Label 45 of aspect 'mos' of clip 'c3' is off the scale 1\.\.5"):
+    clips = pd.DataFrame(X, columns=list("pqr")).assign(
+        clip_id=[f"c{k}" for k in range(40)]
+    )
+    with pytest.raises(
+        UsageError,
+        match=r"Label 45 of aspect 'mos' of clip 'c3' is off the scale 1\.\.5",
+    ):
         stack().fit(clips, np.where(np.arange(40) == 3, 45, Y))
 
 

@@ -9,18 +9,26 @@ from base_models.predictions import PredictionTable
 from ensemble.estimator.save_and_load import read_stack, write_stack
 from meta.regressor import MetaRegressor
 
-BASES = {"dora-s0": {"config.json": b"{}", "weights.safetensors": b"w0"}, "dora-s1": {"config.json": b"{}"}}
+BASES = {
+    "dora-s0": {"config.json": b"{}", "weights.safetensors": b"w0"},
+    "dora-s1": {"config.json": b"{}"},
+}
 
 
 def tables(n=30):
     rng = np.random.default_rng(0)
     ids = [f"c{k}" for k in range(n)]
-    return [PredictionTable.from_scores(name, ids, ["mi"], rng.uniform(1, 5, (n, 1))) for name in BASES]
+    return [
+        PredictionTable.from_scores(name, ids, ["mi"], rng.uniform(1, 5, (n, 1)))
+        for name in BASES
+    ]
 
 
 @pytest.fixture(params=["ridge", "lightgbm", "mean"])
 def regressor(request):
-    return MetaRegressor(request.param).fit(tables(), np.random.default_rng(1).uniform(1, 5, (30, 1)))
+    return MetaRegressor(request.param).fit(
+        tables(), np.random.default_rng(1).uniform(1, 5, (30, 1))
+    )
 
 
 def test_what_is_written_is_read_back(regressor, tmp_path):
@@ -36,7 +44,9 @@ def test_what_is_written_is_read_back(regressor, tmp_path):
 def test_a_second_write_of_the_same_stack_has_the_same_bytes(regressor, tmp_path):
     for name in ("one", "two"):
         write_stack(tmp_path / name, regressor, BASES, {})
-    assert read_json(tmp_path / "one" / "manifest.json") == read_json(tmp_path / "two" / "manifest.json")
+    assert read_json(tmp_path / "one" / "manifest.json") == read_json(
+        tmp_path / "two" / "manifest.json"
+    )
 
 
 @pytest.mark.parametrize("name", ["../up", "a/b", "a\\b", ".hidden", "", "new\nline"])
@@ -61,7 +71,9 @@ def test_a_folder_that_is_no_stack_is_refused(tmp_path):
         read_stack(tmp_path)
 
 
-def test_a_file_that_does_not_fit_the_facts_is_noticed_even_when_sealed(regressor, tmp_path):
+def test_a_file_that_does_not_fit_the_facts_is_noticed_even_when_sealed(
+    regressor, tmp_path
+):
     write_stack(tmp_path, regressor, BASES, {})
     facts = read_json(tmp_path / "stack.json")
     facts["meta"]["residual_sigma"] = [0.0]

@@ -31,16 +31,24 @@ def three():
 def asking():
     """The same three, each asking for weights."""
     with sklearn.config_context(enable_metadata_routing=True):
-        return [(name, model.set_fit_request(sample_weight=True)) for name, model in three()]
+        return [
+            (name, model.set_fit_request(sample_weight=True)) for name, model in three()
+        ]
 
 
 QUICK = {"cv": 2, "validation": None}
-SINGLE = [("glm", TweedieRegressor(power=0, solver="newton-cholesky")), ("gone", "drop"), three()[0]]
+SINGLE = [
+    ("glm", TweedieRegressor(power=0, solver="newton-cholesky")),
+    ("gone", "drop"),
+    three()[0],
+]
 PLAIN = {
     "bare": StackedMOS(),
     "three bases": StackedMOS(three(), **QUICK),
     "bases of one target each, and their mean": StackedMOS(SINGLE, "mean", **QUICK),
-    "a share, and a foreign final estimator": StackedMOS(three()[:2], Ridge(), cv=0.5, validation=ShuffleSplit(1)),
+    "a share, and a foreign final estimator": StackedMOS(
+        three()[:2], Ridge(), cv=0.5, validation=ShuffleSplit(1)
+    ),
 }
 ROUTED = {"three bases that ask": StackedMOS(asking(), **QUICK)}
 
@@ -76,5 +84,12 @@ def test_checks_of_scikit_learns_own_suite_pass_too(name):
 
 @pytest.mark.parametrize("stack", list(PLAIN.values()), ids=list(PLAIN))
 def test_checks_of_weights_and_of_several_targets_are_among_them(stack):
-    names = {check.func.__name__ for _, check in estimator_checks_generator(stack) if hasattr(check.func, "__name__")}
-    assert {"check_sample_weight_equivalence_on_dense_data", "check_regressor_multioutput"} <= names
+    names = {
+        check.func.__name__
+        for _, check in estimator_checks_generator(stack)
+        if hasattr(check.func, "__name__")
+    }
+    assert {
+        "check_sample_weight_equivalence_on_dense_data",
+        "check_regressor_multioutput",
+    } <= names

@@ -20,7 +20,9 @@ def test_intervals_widen_with_their_level_and_hold_the_score():
     rng = np.random.default_rng(0)
     y = rng.uniform(1, 5, (40, 1))
     ids = [f"c{k}" for k in range(40)]
-    table = PredictionTable.from_scores("m", ids, ["mos"], np.clip(y + rng.normal(0, 0.3, y.shape), 1, 5))
+    table = PredictionTable.from_scores(
+        "m", ids, ["mos"], np.clip(y + rng.normal(0, 0.3, y.shape), 1, 5)
+    )
     stack = MetaRegressor("mean").fit([table], y)
     scores, before = stack.predict([table]), (np.full((40, 1), 3.0),) * 2
     for k, level in enumerate((0.5, 0.8, 0.9, 0.99)):
@@ -39,15 +41,21 @@ def test_intervals_widen_with_their_level_and_hold_the_score():
         pytest.param(4.7, 5, 0.95, id="high-end-where-only-the-lower-bound-can-fail"),
     ],
 )
-def test_ninety_percent_intervals_hold_ninety_percent_of_ratings_cut_to_the_scale(lowest, highest, share):
+def test_ninety_percent_intervals_hold_ninety_percent_of_ratings_cut_to_the_scale(
+    lowest, highest, share
+):
     rng, sigma, n = np.random.default_rng(0), 0.4, 20_000
     scores = rng.uniform(lowest, highest, (n, 1))
     ratings = np.clip(scores + rng.normal(0, sigma, (n, 1)), 1, 5)
-    table = PredictionTable.from_scores("m", [f"c{k}" for k in range(n)], ["mos"], scores)
+    table = PredictionTable.from_scores(
+        "m", [f"c{k}" for k in range(n)], ["mos"], scores
+    )
     stack = MetaRegressor("mean").fit([table], ratings)
     stack.residual_sigma_ = np.array([sigma])
     low, high = stack.predict_interval([table])
-    assert ((low <= ratings) & (ratings <= high)).mean() == pytest.approx(share, abs=0.02)
+    assert ((low <= ratings) & (ratings <= high)).mean() == pytest.approx(
+        share, abs=0.02
+    )
     assert 1 <= low.min() <= high.max() <= 5
     assert (low[scores < 1.6] == 1).all()
     assert (high[scores > 4.4] == 5).all()
@@ -59,9 +67,14 @@ def of_systems(seed, systems=60, clips=5, models=4):
     n = len(system)
     ids = [f"c{k:04d}" for k in range(n)]
     y = np.clip(rng.normal(3, 0.7, systems)[system] + rng.normal(0, 0.15, n), 1, 5)
-    off = rng.normal(0, 0.6, (models, systems))[:, system] + rng.normal(0, 0.1, (models, n))
+    off = rng.normal(0, 0.6, (models, systems))[:, system] + rng.normal(
+        0, 0.1, (models, n)
+    )
     scores = np.clip(y + off, 1, 5)[:, :, None]
-    tables = [PredictionTable.from_scores(f"m{k}", ids, ["mos"], score) for k, score in enumerate(scores)]
+    tables = [
+        PredictionTable.from_scores(f"m{k}", ids, ["mos"], score)
+        for k, score in enumerate(scores)
+    ]
     return tables, y[:, None], np.array([f"s{k:02d}" for k in system])
 
 
@@ -70,9 +83,16 @@ def test_intervals_hold_their_share_on_systems_that_nobody_has_rated(grouped):
     held = []
     for seed in range(6):
         tables, y, systems = of_systems(seed)
-        ids, new = tables[0].clip_ids, slice(200, None)  # 40 systems are rated, 20 are not
+        ids, new = (
+            tables[0].clip_ids,
+            slice(200, None),
+        )  # 40 systems are rated, 20 are not
         model = MetaRegressor(KNeighborsRegressor(3))
-        named = {"system_ids": None, "groups": systems[:200]} if grouped else {"system_ids": systems[:200]}
+        named = (
+            {"system_ids": None, "groups": systems[:200]}
+            if grouped
+            else {"system_ids": systems[:200]}
+        )
         model.validate(tables, y[:200], clip_ids=ids[:200], n_bootstrap=0, **named)
         low, high = model.predict_interval(tables, ids[new])
         held.append(((low <= y[new]) & (y[new] <= high)).mean())

@@ -8,7 +8,14 @@ from sklearn.compose import make_column_transformer
 from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestRegressor
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LinearRegression, Ridge
-from sklearn.model_selection import GridSearchCV, GroupKFold, KFold, LeaveOneGroupOut, RepeatedKFold, cross_val_score
+from sklearn.model_selection import (
+    GridSearchCV,
+    GroupKFold,
+    KFold,
+    LeaveOneGroupOut,
+    RepeatedKFold,
+    cross_val_score,
+)
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -42,7 +49,10 @@ def fitted(matrix):
 
 def test_one_dimensional_labels_give_one_dimensional_predictions(matrix):
     X, y, _ = matrix
-    flat, table = StackedMOS(ridges()).fit(X, y[:, 0]), StackedMOS(ridges()).fit(X, y[:, :1])
+    flat, table = (
+        StackedMOS(ridges()).fit(X, y[:, 0]),
+        StackedMOS(ridges()).fit(X, y[:, :1]),
+    )
     assert flat.predict(X).shape == (60,)
     assert table.predict(X).shape == (60, 1)
     np.testing.assert_array_equal(flat.predict(X), table.predict(X)[:, 0])
@@ -53,8 +63,14 @@ def test_one_dimensional_labels_give_one_dimensional_predictions(matrix):
 def test_labels_may_come_in_any_container(matrix, kind):
     X, y, _ = matrix
     expected = StackedMOS(ridges()).fit(X, y[:, 0]).predict(X)
-    labels = kind(y[:, 0]) if kind in (list, np.float32) else kind(y[:, 0], index=range(100, 160))
-    np.testing.assert_allclose(StackedMOS(ridges()).fit(X, labels).predict(X).ravel(), expected, atol=1e-5)
+    labels = (
+        kind(y[:, 0])
+        if kind in (list, np.float32)
+        else kind(y[:, 0], index=range(100, 160))
+    )
+    np.testing.assert_allclose(
+        StackedMOS(ridges()).fit(X, labels).predict(X).ravel(), expected, atol=1e-5
+    )
 
 
 def test_scores_lie_on_the_scale_and_decode_from_their_distributions(fitted, matrix):
@@ -67,8 +83,12 @@ def test_scores_lie_on_the_scale_and_decode_from_their_distributions(fitted, mat
     means = fitted.final_estimator_.layout_.bins.decode(distributions, 0)
     calibrations = fitted.final_estimator_.calibrations_
     for mean, score, calibration in zip(means.T, scores.T, calibrations, strict=True):
-        expected = calibration.expected(score)  # near the ends a wide distribution cannot reach it
-        np.testing.assert_allclose(mean, np.clip(expected, mean.min(), mean.max()), atol=1e-9)
+        expected = calibration.expected(
+            score
+        )  # near the ends a wide distribution cannot reach it
+        np.testing.assert_allclose(
+            mean, np.clip(expected, mean.min(), mean.max()), atol=1e-9
+        )
     assert means.min() < 1.3 < 4.7 < means.max()
 
 
@@ -79,13 +99,20 @@ def test_the_stack_predicts_new_rows_well(matrix):
 
 
 def test_a_row_scores_the_same_alone_and_in_any_order(fitted, matrix):
-    X, order, whole = matrix[0], np.random.default_rng(1).permutation(60), fitted.predict(matrix[0])
+    X, order, whole = (
+        matrix[0],
+        np.random.default_rng(1).permutation(60),
+        fitted.predict(matrix[0]),
+    )
     np.testing.assert_allclose(fitted.predict(X[order]), whole[order], atol=1e-12)
     np.testing.assert_allclose(fitted.predict(X[7:8]), whole[7:8], atol=1e-12)
 
 
 def test_transform_has_the_columns_that_it_names(fitted, matrix):
-    array, features = fitted.transform(matrix[0][:4]), clone(fitted).set_output(transform="pandas")
+    array, features = (
+        fitted.transform(matrix[0][:4]),
+        clone(fitted).set_output(transform="pandas"),
+    )
     features = features.fit(*matrix[:2]).transform(matrix[0][:4])
     assert array.shape == features.shape == (4, 2 * 2 * 20)
     assert list(features.columns) == list(fitted.get_feature_names_out())
@@ -96,14 +123,19 @@ def test_transform_has_the_columns_that_it_names(fitted, matrix):
 
 def test_the_same_seed_gives_the_same_stack(matrix):
     X, y, _ = matrix
-    one, two, other = (StackedMOS(ridges(), random_state=seed).fit(X, y).predict(X) for seed in (0, 0, 1))
+    one, two, other = (
+        StackedMOS(ridges(), random_state=seed).fit(X, y).predict(X)
+        for seed in (0, 0, 1)
+    )
     np.testing.assert_array_equal(one, two)
     assert (one != other).any()
 
 
 def test_point_predictions_do_not_depend_on_the_validation_share(matrix):
     X, y, _ = matrix
-    none, three, four = (StackedMOS(ridges(), validation=share).fit(X, y) for share in (None, 0.3, 0.4))
+    none, three, four = (
+        StackedMOS(ridges(), validation=share).fit(X, y) for share in (None, 0.3, 0.4)
+    )
     for other in (three, four):
         np.testing.assert_array_equal(none.predict(X), other.predict(X))
     assert none.validation_scores_ is None
@@ -115,7 +147,9 @@ def test_the_meta_level_sees_predictions_of_unseen_rows():
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(300, 4)), rng.uniform(1, 5, 300)
     stack = StackedMOS([("memory", KNeighborsRegressor(1))]).fit(X, y)
-    np.testing.assert_allclose(stack.estimators_[0][1].predict(X), y)  # it knows every training row by heart
+    np.testing.assert_allclose(
+        stack.estimators_[0][1].predict(X), y
+    )  # it knows every training row by heart
     board = stack.validation_scores_.set_index(["model", "level", "metric"])["value"]
     assert abs(board["memory", "utterance", "srcc"]) < 0.25
     assert np.ptp(stack.predict(X)) < 1  # so the stack does not trust it
@@ -126,7 +160,13 @@ def test_the_meta_level_sees_predictions_of_unseen_rows():
 
 def test_an_unfitted_stack_says_so(matrix):
     stack = StackedMOS(ridges())
-    for use in (stack.predict, stack.predict_distribution, stack.transform, stack.save, stack.get_feature_names_out):
+    for use in (
+        stack.predict,
+        stack.predict_distribution,
+        stack.transform,
+        stack.save,
+        stack.get_feature_names_out,
+    ):
         with pytest.raises(NotFittedError):
             use(matrix[0])
 
@@ -155,15 +195,22 @@ def test_fit_leaves_the_given_base_models_alone(matrix):
 
 def test_cross_validation_and_pipelines_work(matrix):
     X, y, _ = matrix
-    assert cross_val_score(StackedMOS(ridges(), cv=3, validation=None), X, y, cv=3).min() > 0.8
-    pipeline = Pipeline([("scale", StandardScaler()), ("stack", StackedMOS(ridges(), cv=3))]).fit(X, y)
+    assert (
+        cross_val_score(StackedMOS(ridges(), cv=3, validation=None), X, y, cv=3).min()
+        > 0.8
+    )
+    pipeline = Pipeline(
+        [("scale", StandardScaler()), ("stack", StackedMOS(ridges(), cv=3))]
+    ).fit(X, y)
     assert pipeline.predict(X[:5]).shape == (5, 2)
 
 
 def test_a_grid_reaches_base_models_and_the_final_estimator(matrix):
     X, y, _ = matrix
     grid = {"a__alpha": [1.0, 1e6], "final_estimator": ["mean", "ridge"]}
-    search = GridSearchCV(StackedMOS([("a", Ridge())], cv=3, validation=None), grid, cv=3).fit(X, y)
+    search = GridSearchCV(
+        StackedMOS([("a", Ridge())], cv=3, validation=None), grid, cv=3
+    ).fit(X, y)
     assert len(search.cv_results_["params"]) == 4
     assert search.best_params_["a__alpha"] == 1.0
 
@@ -180,18 +227,25 @@ def test_a_base_model_can_be_dropped_and_replaced(matrix):
 @pytest.mark.parametrize("final", ["ridge", "lightgbm", "mean", Ridge(alpha=0.1)])
 def test_final_estimators_by_name_or_as_a_regressor(matrix, final):
     X, y, _ = matrix
-    assert np.mean((StackedMOS(ridges(), final, cv=3).fit(X, y).predict(X) - y) ** 2) < 0.3
+    assert (
+        np.mean((StackedMOS(ridges(), final, cv=3).fit(X, y).predict(X) - y) ** 2) < 0.3
+    )
 
 
 @pytest.mark.parametrize("base", [SVR(), make_pipeline(StandardScaler(), SVR())])
 def test_base_models_that_know_one_target_get_one_clone_per_aspect(matrix, base):
     X, y, _ = matrix
-    assert StackedMOS([("svr", base), ("a", Ridge())], cv=3).fit(X, y).predict(X).shape == (60, 2)
+    assert StackedMOS([("svr", base), ("a", Ridge())], cv=3).fit(X, y).predict(
+        X
+    ).shape == (60, 2)
 
 
 def test_default_base_models_fit_the_kind_of_data(matrix):
     X, y, _ = matrix
-    assert [name for name, _ in StackedMOS(cv=2).fit(X, y[:, 0]).estimators_] == ["ridge", "tree"]
+    assert [name for name, _ in StackedMOS(cv=2).fit(X, y[:, 0]).estimators_] == [
+        "ridge",
+        "tree",
+    ]
     clips = pd.DataFrame({"clip_id": ["x"], "audio": ["x.wav"]})
     names = [name for name, _ in default_estimators(clips)]
     assert (len(names), names[0], len(set(names))) == (9, "dora-s0", 9)
@@ -207,7 +261,9 @@ def test_a_table_of_numbers_keeps_its_column_names_for_the_base_models(matrix):
     with pytest.raises(ValueError, match="feature names"):
         stack.predict(frame[["r", "q", "p"]])
     np.testing.assert_allclose(
-        StackedMOS(ridges()).fit(frame, y).predict(frame), StackedMOS(ridges()).fit(X, y).predict(X), atol=1e-9
+        StackedMOS(ridges()).fit(frame, y).predict(frame),
+        StackedMOS(ridges()).fit(X, y).predict(X),
+        atol=1e-9,
     )
 
 
@@ -215,7 +271,9 @@ def test_base_models_that_take_missing_values_get_them(matrix):
     X, y, _ = matrix
     holes = np.where(np.random.default_rng(0).random(X.shape) < 0.1, np.nan, X)
     trees = HistGradientBoostingRegressor(max_iter=5, min_samples_leaf=5)
-    assert StackedMOS([("trees", trees)], cv=2).fit(holes, y[:, 0]).predict(holes).shape == (60,)
+    assert StackedMOS([("trees", trees)], cv=2).fit(holes, y[:, 0]).predict(
+        holes
+    ).shape == (60,)
     with pytest.raises(ValueError, match="NaN"):
         StackedMOS(ridges()).fit(holes, y)
 
@@ -240,7 +298,9 @@ def test_each_aspect_may_miss_labels_of_its_own(matrix):
     X, y, groups = matrix
     gaps = y.copy()
     gaps[::4, 0], gaps[1::4, 1], gaps[2::12] = np.nan, np.nan, np.nan
-    stack = StackedMOS([*ridges(), ("forest", RandomForestRegressor(10, random_state=0))], cv=3)
+    stack = StackedMOS(
+        [*ridges(), ("forest", RandomForestRegressor(10, random_state=0))], cv=3
+    )
     assert np.nanmean((stack.fit(X, gaps, groups=groups).predict(X) - y) ** 2) < 0.1
     assert set(stack.validation_scores_["aspect"]) == {"y0", "y1"}
 
@@ -250,7 +310,9 @@ def test_a_split_that_leaves_an_aspect_unlabelled_is_refused(matrix):
     gaps = y.copy()
     gaps[10:, 1] = np.nan
     splits = [(np.arange(10, 60), np.arange(10))]
-    with pytest.raises(UsageError, match=r"leaves no label of aspect 'y1' to fit 'a' on"):
+    with pytest.raises(
+        UsageError, match=r"leaves no label of aspect 'y1' to fit 'a' on"
+    ):
         StackedMOS(ridges(), cv=splits).fit(X, gaps)
 
 
@@ -262,15 +324,23 @@ def test_folds_of_groups_keep_groups_together(matrix):
     named = StackedMOS(ridges(), cv=5, random_state=3).fit(X, y, groups=groups)
     splitter = GroupKFold(5, shuffle=True, random_state=3)
     np.testing.assert_array_equal(
-        named.predict(X), StackedMOS(ridges(), cv=splitter, random_state=3).fit(X, y, groups=groups.tolist()).predict(X)
+        named.predict(X),
+        StackedMOS(ridges(), cv=splitter, random_state=3)
+        .fit(X, y, groups=groups.tolist())
+        .predict(X),
     )
-    assert StackedMOS(ridges(), cv=LeaveOneGroupOut()).fit(X, y, groups=groups).predict(X).shape == (60, 2)
+    assert StackedMOS(ridges(), cv=LeaveOneGroupOut()).fit(X, y, groups=groups).predict(
+        X
+    ).shape == (60, 2)
 
 
 def test_numpy_numbers_count_as_folds_and_shares(matrix):
     X, y, groups = matrix
     for ours, theirs in ((4, np.int64(4)), (0.5, np.float32(0.5)), (5, None)):
-        a, b = (StackedMOS(ridges(), cv=cv).fit(X, y, groups=groups).predict(X) for cv in (ours, theirs))
+        a, b = (
+            StackedMOS(ridges(), cv=cv).fit(X, y, groups=groups).predict(X)
+            for cv in (ours, theirs)
+        )
         np.testing.assert_array_equal(a, b)
 
 
@@ -279,7 +349,9 @@ def test_a_holdout_keeps_the_base_models_that_never_saw_it(matrix):
     stack = StackedMOS([("memory", KNeighborsRegressor(1))], cv=0.5).fit(X, y)
     known = stack.estimators_[0][1].predict(X) == y
     assert known.sum() == 30
-    assert set(stack.final_estimator_.fitted_on_) == {str(row) for row in np.flatnonzero(~known)}
+    assert set(stack.final_estimator_.fitted_on_) == {
+        str(row) for row in np.flatnonzero(~known)
+    }
 
 
 def test_splits_given_as_rows_or_masks_mean_the_same(matrix):
@@ -288,7 +360,9 @@ def test_splits_given_as_rows_or_masks_mean_the_same(matrix):
     masks = [(np.isin(np.arange(60), a), np.isin(np.arange(60), b)) for a, b in splits]
     expected = StackedMOS(ridges(), cv=KFold(3)).fit(X, y).predict(X)
     for cv in (splits, masks, [(a.tolist(), b.tolist()) for a, b in splits]):
-        np.testing.assert_array_equal(StackedMOS(ridges(), cv=cv).fit(X, y).predict(X), expected)
+        np.testing.assert_array_equal(
+            StackedMOS(ridges(), cv=cv).fit(X, y).predict(X), expected
+        )
 
 
 def test_rows_that_no_split_predicts_do_not_reach_the_meta_level(matrix):
@@ -304,20 +378,31 @@ def test_prefit_base_models_are_taken_as_they_are(matrix):
     assert stack.estimators_[0][1] is bases[0][1]
     with pytest.raises(NotFittedError):
         StackedMOS(ridges(), cv="prefit").fit(X, y)
-    with pytest.raises(UsageError, match=r"'a' predicts shape \(30, 2\); expected \(30, 1\)"):
+    with pytest.raises(
+        UsageError, match=r"'a' predicts shape \(30, 2\); expected \(30, 1\)"
+    ):
         StackedMOS(bases, cv="prefit").fit(X[30:], y[30:, 0])
 
 
-def test_prefit_base_models_that_list_no_training_clips_are_named_in_the_log(matrix, caplog):
+def test_prefit_base_models_that_list_no_training_clips_are_named_in_the_log(
+    matrix, caplog
+):
     X, y, _ = matrix
-    bases = [(name, model.fit(X[:30], y[:30])) for name, model in (*ridges(), ("listed", Ridge()))]
+    bases = [
+        (name, model.fit(X[:30], y[:30]))
+        for name, model in (*ridges(), ("listed", Ridge()))
+    ]
     bases[2][1].trained_on_ = frozenset()
     stack = StackedMOS(bases, cv="prefit").fit(X[30:], y[30:])
     stack.predict(X)
     (message,) = [
-        record.getMessage() for record in caplog.records if record.name == "ensemble.estimator.predict_base_models"
+        record.getMessage()
+        for record in caplog.records
+        if record.name == "ensemble.estimator.predict_base_models"
     ]
-    assert message.startswith("Prefit base models 'a', 'b' carry no ids of their training clips")
+    assert message.startswith(
+        "Prefit base models 'a', 'b' carry no ids of their training clips"
+    )
     assert "cannot be checked for leaks" in message
     caplog.clear()
     StackedMOS(bases[2:], cv="prefit").fit(X[30:], y[30:])
@@ -325,9 +410,15 @@ def test_prefit_base_models_that_list_no_training_clips_are_named_in_the_log(mat
     assert not caplog.records
 
 
-@pytest.mark.parametrize("cv", [1, 0, -3, True, False, "prefitt", 0.0, 1.0, 1.5, float("nan")])
+@pytest.mark.parametrize(
+    "cv", [1, 0, -3, True, False, "prefitt", 0.0, 1.0, 1.5, float("nan")]
+)
 def test_a_number_of_folds_or_a_share_that_is_none_is_refused(matrix, cv):
-    said = "lies between 0 and 1" if isinstance(cv, float) else f"cv is a number of folds .* got {cv!r}"
+    said = (
+        "lies between 0 and 1"
+        if isinstance(cv, float)
+        else f"cv is a number of folds .* got {cv!r}"
+    )
     with pytest.raises(UsageError, match=said):
         StackedMOS(ridges(), cv=cv).fit(*matrix[:2])
 
@@ -377,9 +468,13 @@ def test_a_base_model_that_predicts_nan_is_refused_by_name(matrix):
         ({"validation": 0}, "validation is a share"),
     ],
 )
-def test_parameters_that_cannot_be_meant_are_refused_before_anything_is_fitted(matrix, parameters, message):
+def test_parameters_that_cannot_be_meant_are_refused_before_anything_is_fitted(
+    matrix, parameters, message
+):
     with pytest.raises(UsageError, match=message):
-        StackedMOS(**({"estimators": [("bad", Broken())]} | parameters)).fit(matrix[0], matrix[1][:, 0])
+        StackedMOS(**({"estimators": [("bad", Broken())]} | parameters)).fit(
+            matrix[0], matrix[1][:, 0]
+        )
 
 
 @pytest.mark.parametrize("names", [("a", "a"), ("a__b", "c"), ("cv", "c")])
@@ -389,6 +484,9 @@ def test_names_that_scikit_learn_refuses_are_refused(matrix, names):
 
 
 def test_a_stack_with_scikit_learn_parts_is_not_saved(fitted, tmp_path):
-    with pytest.raises(UsageError, match="Base model 'a' is a scikit-learn estimator, which could only be stored as a"):
+    with pytest.raises(
+        UsageError,
+        match="Base model 'a' is a scikit-learn estimator, which could only be stored as a",
+    ):
         fitted.save(tmp_path)
     assert not list(tmp_path.iterdir())

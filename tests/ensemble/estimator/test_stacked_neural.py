@@ -24,8 +24,19 @@ RATE = 24_000
 
 def neural(store, seed=0, **changes):
     settings = {"max_epochs": 2, "learning_rate": 1e-3}
-    encoders = {"audio_encoder": "logmel", "text_encoder": "hashed_text", "device": "cpu"}
-    return NeuralMOS("dora", **({"settings": settings, "store": store, "random_state": seed} | encoders | changes))
+    encoders = {
+        "audio_encoder": "logmel",
+        "text_encoder": "hashed_text",
+        "device": "cpu",
+    }
+    return NeuralMOS(
+        "dora",
+        **(
+            {"settings": settings, "store": store, "random_state": seed}
+            | encoders
+            | changes
+        ),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -35,18 +46,30 @@ def clips(tmp_path_factory):
     time, rows = np.arange(RATE // 2) / RATE, []
     for k in range(36):
         path = folder / f"c{k:02d}.wav"
-        soundfile.write(path, 0.1 * np.sin(2 * np.pi * 200 * (1 + k % 6) * time) + 0.01 * rng.normal(size=12_000), RATE)
+        soundfile.write(
+            path,
+            0.1 * np.sin(2 * np.pi * 200 * (1 + k % 6) * time)
+            + 0.01 * rng.normal(size=12_000),
+            RATE,
+        )
         prompt = ("slow piano", "fast drums")[k % 2]
         rows.append((f"c{k:02d}", f"s{k % 6}", prompt, str(path), float(k % 6)))
     X = pd.DataFrame(rows, columns=["clip_id", "system_id", "prompt", "audio", "pitch"])
-    y = pd.DataFrame({"mi": 1.5 + 0.5 * X["pitch"] + rng.uniform(0, 0.4, 36), "ta": 2 + rng.uniform(0, 2, 36)})
+    y = pd.DataFrame(
+        {
+            "mi": 1.5 + 0.5 * X["pitch"] + rng.uniform(0, 0.4, 36),
+            "ta": 2 + rng.uniform(0, 2, 36),
+        }
+    )
     return X, y, folder / "embeddings"
 
 
 @pytest.fixture(scope="module")
 def bases(clips):
     X, y, store = clips
-    return [(f"dora-s{seed}", neural(store, seed).fit(X[:18], y[:18])) for seed in (0, 1)]
+    return [
+        (f"dora-s{seed}", neural(store, seed).fit(X[:18], y[:18])) for seed in (0, 1)
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -57,17 +80,26 @@ def stack(clips, bases):
 
 def test_neural_base_models_are_stacked_on_a_holdout(clips):
     X, y, store = clips
-    stack = StackedMOS([("one", neural(store)), ("two", neural(store, 1))], cv=0.5).fit(X, y)
+    stack = StackedMOS([("one", neural(store)), ("two", neural(store, 1))], cv=0.5).fit(
+        X, y
+    )
     seen = stack.estimators_[0][1]
     assert stack.predict(X).shape == (36, 2)
     assert stack.aspects_ == ("mi", "ta")
     assert len(stack.final_estimator_.fitted_on_) == 18
-    assert not set(stack.final_estimator_.fitted_on_) & (seen.trained_on_ | seen.selected_on_)
+    assert not set(stack.final_estimator_.fitted_on_) & (
+        seen.trained_on_ | seen.selected_on_
+    )
 
 
-def test_prefit_models_are_not_stacked_on_the_clips_that_they_were_trained_on(clips, bases):
+def test_prefit_models_are_not_stacked_on_the_clips_that_they_were_trained_on(
+    clips, bases
+):
     X, y, _ = clips
-    with pytest.raises(UsageError, match=r"Clips 'c\d\d'.* were used to train 'dora-s0'; meta-training on them leaks"):
+    with pytest.raises(
+        UsageError,
+        match=r"Clips 'c\d\d'.* were used to train 'dora-s0'; meta-training on them leaks",
+    ):
         StackedMOS(bases, cv="prefit").fit(X, y)
 
 
@@ -90,7 +122,8 @@ def test_a_table_without_clip_ids_goes_by_its_index(clips):
     X, y, store = clips
     bare = X.drop(columns="clip_id").set_index(X["clip_id"])
     with_ids, without = (
-        StackedMOS([("one", neural(store))], cv=2, validation=None).fit(table, y) for table in (X, bare)
+        StackedMOS([("one", neural(store))], cv=2, validation=None).fit(table, y)
+        for table in (X, bare)
     )
     np.testing.assert_array_equal(with_ids.predict(X), without.predict(bare))
     prefit = [("one", neural(store).fit(bare[:18], y[:18]))]
@@ -99,17 +132,24 @@ def test_a_table_without_clip_ids_goes_by_its_index(clips):
         StackedMOS(prefit, cv="prefit").fit(bare[10:], y[10:])
 
 
-def test_a_stack_comes_back_from_disk_bit_for_bit_even_after_a_move(clips, stack, tmp_path):
+def test_a_stack_comes_back_from_disk_bit_for_bit_even_after_a_move(
+    clips, stack, tmp_path
+):
     X, _, store = clips
     stack.save(tmp_path / "here")
     shutil.move(tmp_path / "here", tmp_path / "there")
     again = StackedMOS.load(tmp_path / "there", store=store, device="cpu")
     np.testing.assert_array_equal(again.predict(X), stack.predict(X))
-    np.testing.assert_array_equal(again.predict_distribution(X), stack.predict_distribution(X))
+    np.testing.assert_array_equal(
+        again.predict_distribution(X), stack.predict_distribution(X)
+    )
     assert list(again.get_feature_names_out()) == list(stack.get_feature_names_out())
     again.save(tmp_path / "again")
     for path in (tmp_path / "there").rglob("*.*"):
-        assert path.read_bytes() == (tmp_path / "again" / path.relative_to(tmp_path / "there")).read_bytes()
+        assert (
+            path.read_bytes()
+            == (tmp_path / "again" / path.relative_to(tmp_path / "there")).read_bytes()
+        )
 
 
 def test_a_flat_stack_stays_flat_on_disk(clips, tmp_path):
@@ -134,7 +174,9 @@ def test_any_changed_byte_is_noticed(stack, tmp_path):
     StackedMOS.load(tmp_path)
 
 
-def test_a_missing_file_is_noticed_and_an_added_one_changes_nothing(clips, stack, tmp_path):
+def test_a_missing_file_is_noticed_and_an_added_one_changes_nothing(
+    clips, stack, tmp_path
+):
     X, _, store = clips
     stack.save(tmp_path)
     (tmp_path / "base" / "notes.txt").write_text("mine")
@@ -145,7 +187,9 @@ def test_a_missing_file_is_noticed_and_an_added_one_changes_nothing(clips, stack
         StackedMOS.load(tmp_path)
 
 
-def test_only_the_parameters_of_base_models_can_be_overridden_on_loading(stack, tmp_path):
+def test_only_the_parameters_of_base_models_can_be_overridden_on_loading(
+    stack, tmp_path
+):
     stack.save(tmp_path)
     with pytest.raises(UsageError, match="Did you mean 'device'"):
         StackedMOS.load(tmp_path, devise="cpu")
@@ -160,7 +204,9 @@ def test_a_foreign_final_estimator_is_not_saved(clips, bases, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["folder", "memory", "none"])
-def test_each_clip_is_encoded_once_however_many_base_models_and_folds(clips, tmp_path, monkeypatch, kind):
+def test_each_clip_is_encoded_once_however_many_base_models_and_folds(
+    clips, tmp_path, monkeypatch, kind
+):
     X, y, _ = clips
     encoded = {"logmel": 0, "hashed_text": 0}
     encode = Encoder.encode
@@ -171,16 +217,24 @@ def test_each_clip_is_encoded_once_however_many_base_models_and_folds(clips, tmp
 
     monkeypatch.setattr(Encoder, "encode", counted)
     store = {"folder": tmp_path, "memory": EmbeddingStore(), "none": None}[kind]
-    stack = StackedMOS([(f"m{seed}", neural(store, seed)) for seed in range(3)], cv=2).fit(X, y)
+    stack = StackedMOS(
+        [(f"m{seed}", neural(store, seed)) for seed in range(3)], cv=2
+    ).fit(X, y)
     assert encoded == {"logmel": 36, "hashed_text": 2}
     assert all(model.store is store for _, model in stack.estimators_)
     stack.predict(X)
-    assert encoded == ({"logmel": 72, "hashed_text": 4} if kind == "none" else {"logmel": 36, "hashed_text": 2})
+    assert encoded == (
+        {"logmel": 72, "hashed_text": 4}
+        if kind == "none"
+        else {"logmel": 36, "hashed_text": 2}
+    )
 
 
 def test_base_models_of_different_encoders_or_text_aspects_stand_side_by_side(clips):
     X, y, store = clips
-    stack = StackedMOS([("text", neural(store)), ("audio", neural(store, text_aspects=[]))], cv=2).fit(X, y)
+    stack = StackedMOS(
+        [("text", neural(store)), ("audio", neural(store, text_aspects=[]))], cv=2
+    ).fit(X, y)
     assert [any(model.needs_text_) for _, model in stack.estimators_] == [True, False]
     assert stack.predict(X).shape == (36, 2)
 
@@ -191,21 +245,35 @@ def test_a_regressor_on_columns_of_the_clip_table_stacks_with_neural_models(clip
     gaps = y.copy()
     gaps.loc[::7, "ta"] = np.nan
     for labels in (y, gaps):
-        stack = StackedMOS([("neural", neural(store)), ("pitch", picks)], cv=2).fit(X, labels)
+        stack = StackedMOS([("neural", neural(store)), ("pitch", picks)], cv=2).fit(
+            X, labels
+        )
         assert stack.predict(X).shape == (36, 2)
-    board = stack.validation_scores_.set_index(["model", "aspect", "level", "metric"])["value"]
+    board = stack.validation_scores_.set_index(["model", "aspect", "level", "metric"])[
+        "value"
+    ]
     assert board["pitch", "mi", "utterance", "srcc"] > 0.9
 
 
 def test_a_clip_that_cannot_be_decoded_is_named(clips, stack):
     X, _, _ = clips
     with pytest.raises(ClipError, match="'gone'"):
-        stack.predict(pd.concat([X[:2], X[2:3].assign(clip_id="gone", audio="nowhere.wav")]))
+        stack.predict(
+            pd.concat([X[:2], X[2:3].assign(clip_id="gone", audio="nowhere.wav")])
+        )
 
 
 def test_a_nested_grid_reaches_neural_models(clips):
     X, y, store = clips
     stack = StackedMOS([("one", neural(store))], cv=2, validation=None)
-    grid = {"one__settings": [{"max_epochs": 1, "learning_rate": 1e-3}, {"max_epochs": 2, "learning_rate": 1e-3}]}
+    grid = {
+        "one__settings": [
+            {"max_epochs": 1, "learning_rate": 1e-3},
+            {"max_epochs": 2, "learning_rate": 1e-3},
+        ]
+    }
     search = GridSearchCV(stack, grid, cv=2).fit(X, y)
-    assert len(search.best_estimator_.estimators_[0][1].history_) == search.best_params_["one__settings"]["max_epochs"]
+    assert (
+        len(search.best_estimator_.estimators_[0][1].history_)
+        == search.best_params_["one__settings"]["max_epochs"]
+    )

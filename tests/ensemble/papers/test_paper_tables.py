@@ -9,7 +9,13 @@ from base_models.metrics.evaluate import METRICS
 from ensemble.papers.paper_tables import TABLES, Column, PaperTable
 from ensemble.training.train_base_models import plan_models
 
-SHAPES = {"table1": (3, 4), "table2": (6, 4), "table3": (7, 4), "table4": (9, 4), "whisq2": (7, 16)}
+SHAPES = {
+    "table1": (3, 4),
+    "table2": (6, 4),
+    "table3": (7, 4),
+    "table4": (9, 4),
+    "whisq2": (7, 16),
+}
 BY_HAND = [  # read from the papers, here and there
     ("table1", "L1 Loss", "ta system ktau", 0.733),
     ("table1", "Gaussian", "mi system srcc", 0.991),
@@ -64,20 +70,34 @@ def test_every_number_is_possible_and_has_the_decimals_printed(tables):
 @pytest.mark.parametrize(("name", "row", "column", "number"), BY_HAND)
 def test_numbers_are_those_of_the_paper(tables, name, row, column, number):
     table = tables[name]
-    assert row_of(table, row).paper[table.columns.index(Column(*column.split()))] == number
+    assert (
+        row_of(table, row).paper[table.columns.index(Column(*column.split()))] == number
+    )
 
 
 def test_what_two_tables_print_of_one_model_is_the_same(tables):
-    dora = [("table1", "Gaussian"), ("table2", "Attention Pooling, Transformer"), ("table3", "DORA-MOS")]
+    dora = [
+        ("table1", "Gaussian"),
+        ("table2", "Attention Pooling, Transformer"),
+        ("table3", "DORA-MOS"),
+    ]
     for same in (dora, [("table3", "Ensemble Ridge"), ("table4", "Ours")]):
         rows = [row_of(tables[name], row) for name, row in same]
-        assert len({(row.paper, row.preset, row.learner, row.stack, row.audio, row.text) for row in rows}) == 1
+        assert (
+            len(
+                {
+                    (row.paper, row.preset, row.learner, row.stack, row.audio, row.text)
+                    for row in rows
+                }
+            )
+            == 1
+        )
 
 
 def test_the_papers_measure_on_different_splits(tables):
-    assert {name: table.split for name, table in tables.items()} == dict.fromkeys(TABLES[:4], "test") | {
-        "whisq2": "dev"
-    }
+    assert {name: table.split for name, table in tables.items()} == dict.fromkeys(
+        TABLES[:4], "test"
+    ) | {"whisq2": "dev"}
 
 
 def test_behind_every_row_is_a_model_or_a_reason(tables):
@@ -87,18 +107,32 @@ def test_behind_every_row_is_a_model_or_a_reason(tables):
         if not row.reason:
             assert row.learner in ("", "ridge", "lightgbm")
             assert {name for name, _ in row.models(0)} <= set(MODELS)
-            assert (ENCODERS[row.audio].kind, ENCODERS[row.text].kind) == ("audio", "text")
+            assert (ENCODERS[row.audio].kind, ENCODERS[row.text].kind) == (
+                "audio",
+                "text",
+            )
             assert row.quick in SETTINGS
 
 
 def test_quick_settings_suit_the_optimizer(tables):
-    for row in (row for table in tables.values() for row in table.rows if not row.reason):
+    for row in (
+        row for table in tables.values() for row in table.rows if not row.reason
+    ):
         for name, _ in row.models(0):
-            assert (BaseConfig.preset(name, row.quick).optimizer == "sgd") == (row.quick == "embedded_sgd")
+            assert (BaseConfig.preset(name, row.quick).optimizer == "sgd") == (
+                row.quick == "embedded_sgd"
+            )
 
 
-def test_the_official_baseline_hears_what_it_heard_when_its_numbers_were_published(tables):
-    rows = [row for table in tables.values() for row in table.rows if row.preset == "clap_baseline"]
+def test_the_official_baseline_hears_what_it_heard_when_its_numbers_were_published(
+    tables,
+):
+    rows = [
+        row
+        for table in tables.values()
+        for row in table.rows
+        if row.preset == "clap_baseline"
+    ]
     assert [row.name for row in rows] == ["CLAP", "Official Baseline"]
     for row in rows:
         assert (row.audio, row.text) == ("clap_slip", "clap_text")
@@ -107,12 +141,26 @@ def test_the_official_baseline_hears_what_it_heard_when_its_numbers_were_publish
 
 
 def test_whisq_says_what_its_paper_contradicts_or_leaves_out(tables):
-    first, *rest = (row for row in tables["whisq2"].rows if row.preset.startswith("whisq"))
-    assert first.encoding == "feature dimension 512, as in the paper's equations; its Table I says 1280"
+    first, *rest = (
+        row for row in tables["whisq2"].rows if row.preset.startswith("whisq")
+    )
+    assert (
+        first.encoding
+        == "feature dimension 512, as in the paper's equations; its Table I says 1280"
+    )
     config = BaseConfig.preset(first.preset)
-    assert (config.criterion, config.clip_norm, config.start_at_mean) == ("huber", 1.0, True)
+    assert (config.criterion, config.clip_norm, config.start_at_mean) == (
+        "huber",
+        1.0,
+        True,
+    )
     assert (config.weight_decay, config.dropout) == (0.0, 0.0)
-    for words in ("delta 1", "norm 1", "start at the training mean", "no weight decay, no dropout"):
+    for words in (
+        "delta 1",
+        "norm 1",
+        "start at the training mean",
+        "no weight decay, no dropout",
+    ):
         assert words in first.note
     assert all(row.note.endswith("choices as for the first row") for row in rest)
 
@@ -137,12 +185,17 @@ def test_rows_that_differ_by_encoder_alone_are_one_on_the_embedded_encoders(tabl
         for row in table.rows
         if table.twin(row) is not row
     }
-    assert pairs == {("MuQ-Mulan", "CLAP"), ("Wav2Vec2 + ModernBERT", "WhisQ w/ OT (Proposed)")}
+    assert pairs == {
+        ("MuQ-Mulan", "CLAP"),
+        ("Wav2Vec2 + ModernBERT", "WhisQ w/ OT (Proposed)"),
+    }
     assert tables["table3"].count(1, quick=True) == 1 + 9
     assert tables["whisq2"].count(5, quick=True) == tables["whisq2"].count(5) - 5
     assert tables["table1"].count(2, quick=True) == tables["table1"].count(2)
 
 
 def test_an_unknown_table_is_refused():
-    with pytest.raises(UsageError, match=r"Unknown table 'table5'\. Did you mean 'table4'"):
+    with pytest.raises(
+        UsageError, match=r"Unknown table 'table5'\. Did you mean 'table4'"
+    ):
         PaperTable.of("table5")

@@ -18,7 +18,14 @@ from base_models.metrics.evaluate import evaluate, evaluate_mean
 from base_models.predictions import PredictionTable
 from ensemble.papers import reproduce as module
 from ensemble.papers.paper_tables import Column, PaperTable, Row
-from ensemble.papers.reproduce import FAILED, MEASURED, NOT_RUN, Request, measure, reproduce
+from ensemble.papers.reproduce import (
+    FAILED,
+    MEASURED,
+    NOT_RUN,
+    Request,
+    measure,
+    reproduce,
+)
 from ensemble.papers.table_files import blocks, remarks, render_files, summary
 from ensemble.training.base_model_run import BaseRun
 from ensemble.training.rated_clips import RatedClips
@@ -29,11 +36,29 @@ EPOCH = {"max_epochs": 1}
 HERE = {"audio": "logmel", "text": "hashed_text", "quick": "embedded"}
 PAPER = (0.9, 0.8, 0.7, 0.6)
 BASE = Row("base", PAPER, preset="dora_mean", **HERE)
-OTHER = Row("other", PAPER, preset="clap_baseline", **(HERE | {"quick": "embedded_sgd"}))
-STACK = Row("stacked", PAPER, learner="ridge", stack=("dora_mean:1", "clap_baseline:1"), **HERE)
-TWIN = replace(OTHER, name="twin", preset="muq_mulan", audio="muq_mulan", note="the same heads", encoding="frozen")
+OTHER = Row(
+    "other", PAPER, preset="clap_baseline", **(HERE | {"quick": "embedded_sgd"})
+)
+STACK = Row(
+    "stacked", PAPER, learner="ridge", stack=("dora_mean:1", "clap_baseline:1"), **HERE
+)
+TWIN = replace(
+    OTHER,
+    name="twin",
+    preset="muq_mulan",
+    audio="muq_mulan",
+    note="the same heads",
+    encoding="frozen",
+)
 FOREIGN = Row("foreign", PAPER, reason="another team's system")
-WEIGHTS = Row("weights", PAPER, preset="dora_mean", audio="muq", text="hashed_text", quick="embedded")
+WEIGHTS = Row(
+    "weights",
+    PAPER,
+    preset="dora_mean",
+    audio="muq",
+    text="hashed_text",
+    quick="embedded",
+)
 
 
 def table_of(*rows, name="table1", **changes):
@@ -42,7 +67,9 @@ def table_of(*rows, name="table1", **changes):
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory):
-    return write_demo(tmp_path_factory.mktemp("reproduce") / "tree", n_systems=4, n_prompts=8)
+    return write_demo(
+        tmp_path_factory.mktemp("reproduce") / "tree", n_systems=4, n_prompts=8
+    )
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +84,14 @@ def workspace(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def request_(rated):
-    return Request(table_of(BASE, OTHER, STACK, FOREIGN), rated, 2, device="cpu", jobs=1, overrides=EPOCH)
+    return Request(
+        table_of(BASE, OTHER, STACK, FOREIGN),
+        rated,
+        2,
+        device="cpu",
+        jobs=1,
+        overrides=EPOCH,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -76,16 +110,22 @@ def trained(monkeypatch):
 # ---- what is trained
 
 
-def test_a_second_run_trains_nothing_and_says_the_same(made, request_, workspace, trained):
+def test_a_second_run_trains_nothing_and_says_the_same(
+    made, request_, workspace, trained
+):
     again = reproduce(request_, workspace)
     assert trained == []
     assert (again.outcomes, again.signature) == (made.outcomes, made.signature)
 
 
-def test_runs_are_those_of_fit_base_and_its_pointer_is_left_alone(made, rated, workspace):
+def test_runs_are_those_of_fit_base_and_its_pointer_is_left_alone(
+    made, rated, workspace
+):
     models = [("dora_mean", 0), ("dora_mean", 1)]
     options = {"device": "cpu", "jobs": 1, "overrides": EPOCH}
-    assert not prepare_level0(rated, models, workspace, "logmel", "hashed_text", **options).unfinished
+    assert not prepare_level0(
+        rated, models, workspace, "logmel", "hashed_text", **options
+    ).unfinished
     assert not (workspace.root / "level0.json").exists()
 
 
@@ -101,13 +141,22 @@ def test_a_table_that_was_stopped_goes_on(request_, tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         reproduce(replace(request_, table=table_of(OTHER)), Workspace(tmp_path))
     monkeypatch.setattr(BaseRun, "train", lambda run: names.append(train(run)))
-    assert reproduce(replace(request_, table=table_of(OTHER)), Workspace(tmp_path)).outcomes[0].status == MEASURED
+    assert (
+        reproduce(replace(request_, table=table_of(OTHER)), Workspace(tmp_path))
+        .outcomes[0]
+        .status
+        == MEASURED
+    )
     assert names == ["clap_baseline-s0", "clap_baseline-s1"]
 
 
-def test_a_row_without_weights_is_reported_and_the_rest_goes_on(made, request_, workspace, tmp_path, trained):
+def test_a_row_without_weights_is_reported_and_the_rest_goes_on(
+    made, request_, workspace, tmp_path, trained
+):
     table = table_of(WEIGHTS, BASE, FOREIGN)
-    found = reproduce(replace(request_, table=table, encoders={"muq": f"muq={tmp_path}"}), workspace)
+    found = reproduce(
+        replace(request_, table=table, encoders={"muq": f"muq={tmp_path}"}), workspace
+    )
     assert [outcome.status for outcome in found.outcomes] == [FAILED, MEASURED, NOT_RUN]
     assert found.failed == [found.outcomes[0]]
     assert "lacks config.json" in found.outcomes[0].reason
@@ -117,8 +166,13 @@ def test_a_row_without_weights_is_reported_and_the_rest_goes_on(made, request_, 
     assert found.signature != made.signature
 
 
-@pytest.mark.parametrize("error", [StackedMOSError("Training diverged:\nlower it"), RuntimeError("out of memory")])
-def test_a_run_that_fails_costs_its_row_and_the_stacks_on_it_only(error, request_, workspace, monkeypatch):
+@pytest.mark.parametrize(
+    "error",
+    [StackedMOSError("Training diverged:\nlower it"), RuntimeError("out of memory")],
+)
+def test_a_run_that_fails_costs_its_row_and_the_stacks_on_it_only(
+    error, request_, workspace, monkeypatch
+):
     def fail(run):
         raise error
 
@@ -127,21 +181,34 @@ def test_a_run_that_fails_costs_its_row_and_the_stacks_on_it_only(error, request
     monkeypatch.setattr(BaseRun, "train", fail)
     found = reproduce(replace(request_, table=table_of(broken, stack, BASE)), workspace)
     assert [outcome.status for outcome in found.outcomes] == [FAILED, FAILED, MEASURED]
-    assert {outcome.reason for outcome in found.failed} == {f"muq_mulan-s0: {' '.join(str(error).split())}"}
+    assert {outcome.reason for outcome in found.failed} == {
+        f"muq_mulan-s0: {' '.join(str(error).split())}"
+    }
 
 
 def test_a_stack_without_enough_dev_clips_costs_no_other_row(request_, tmp_path):
     frame = request_.rated.frame
-    one = frame[(frame["split"] != "dev") | (frame["system_id"] == frame["system_id"].iloc[0])].reset_index(drop=True)
-    request = replace(request_, rated=replace(request_.rated, frame=one), table=table_of(STACK, BASE), seeds=1)
+    one = frame[
+        (frame["split"] != "dev") | (frame["system_id"] == frame["system_id"].iloc[0])
+    ].reset_index(drop=True)
+    request = replace(
+        request_,
+        rated=replace(request_.rated, frame=one),
+        table=table_of(STACK, BASE),
+        seeds=1,
+    )
     stacked, base = reproduce(request, Workspace(tmp_path)).outcomes
     assert (stacked.status, base.status) == (FAILED, MEASURED)
     assert "A stack needs at least 5" in stacked.reason
 
 
-def test_an_engine_that_does_not_answer_is_one_error_before_anything_is_done(request_, tmp_path, trained, monkeypatch):
+def test_an_engine_that_does_not_answer_is_one_error_before_anything_is_done(
+    request_, tmp_path, trained, monkeypatch
+):
     monkeypatch.setattr("ensemble.engine.TIMEOUT", "1s")
-    with pytest.raises(StackedMOSError, match=r"No Dask scheduler answers at 127\.0\.0\.1:9"):
+    with pytest.raises(
+        StackedMOSError, match=r"No Dask scheduler answers at 127\.0\.0\.1:9"
+    ):
         reproduce(request_, Workspace(tmp_path), engine="dask://127.0.0.1:9")
     assert (trained, list(tmp_path.iterdir())) == ([], [])
 
@@ -152,28 +219,57 @@ def test_a_full_disk_stops_everything(request_, workspace, monkeypatch):
 
     monkeypatch.setattr(BaseRun, "train", fail)
     with pytest.raises(OutOfSpace, match="No space left"):
-        reproduce(replace(request_, table=table_of(replace(OTHER, preset="muq_mulan"))), workspace)
+        reproduce(
+            replace(request_, table=table_of(replace(OTHER, preset="muq_mulan"))),
+            workspace,
+        )
 
 
 # ---- what is measured
 
 
-def test_a_cell_is_the_mean_and_range_of_its_seeds_on_the_split_of_the_table(made, rated, workspace):
-    for split, found in (("test", made), ("dev", reproduce(dev_request(made), workspace))):
+def test_a_cell_is_the_mean_and_range_of_its_seeds_on_the_split_of_the_table(
+    made, rated, workspace
+):
+    for split, found in (
+        ("test", made),
+        ("dev", reproduce(dev_request(made), workspace)),
+    ):
         values = []
         for seed in range(2):
             (folder,) = workspace.root.glob(f"base/dora_mean-s{seed}-*")
             name = f"predictions-{split}.parquet"
-            table = PredictionTable.parse(Artifact(folder, "base model").read(name), name)
+            table = PredictionTable.parse(
+                Artifact(folder, "base model").read(name), name
+            )
             rows = rated.rows(split)
             scores = table.take(rows["clip_id"].tolist()).scores
-            board = evaluate(rated.labels(split), scores, rows["system_id"], ["mi", "ta"], n_bootstrap=0)
-            values.append(board[(board["level"] == "system") & board["metric"].isin(["srcc", "ktau"])]["value"])
+            board = evaluate(
+                rated.labels(split),
+                scores,
+                rows["system_id"],
+                ["mi", "ta"],
+                n_bootstrap=0,
+            )
+            values.append(
+                board[
+                    (board["level"] == "system")
+                    & board["metric"].isin(["srcc", "ktau"])
+                ]["value"]
+            )
         cells = found.outcomes[0].cells
-        assert [cell.column[::2] for cell in cells] == [(a, m) for a in ("mi", "ta") for m in ("srcc", "ktau")]
-        np.testing.assert_allclose([cell.value for cell in cells], np.mean(values, axis=0))
-        np.testing.assert_allclose([cell.least for cell in cells], np.min(values, axis=0))
-        np.testing.assert_allclose([cell.most for cell in cells], np.max(values, axis=0))
+        assert [cell.column[::2] for cell in cells] == [
+            (a, m) for a in ("mi", "ta") for m in ("srcc", "ktau")
+        ]
+        np.testing.assert_allclose(
+            [cell.value for cell in cells], np.mean(values, axis=0)
+        )
+        np.testing.assert_allclose(
+            [cell.least for cell in cells], np.min(values, axis=0)
+        )
+        np.testing.assert_allclose(
+            [cell.most for cell in cells], np.max(values, axis=0)
+        )
 
 
 def test_intervals_resample_the_prompts_that_systems_share(made, rated, workspace):
@@ -181,14 +277,25 @@ def test_intervals_resample_the_prompts_that_systems_share(made, rated, workspac
     for seed in range(2):
         (folder,) = workspace.root.glob(f"base/dora_mean-s{seed}-*")
         data = Artifact(folder, "base model").read("predictions-test.parquet")
-        read.append(PredictionTable.parse(data, "test").take(rows["clip_id"].tolist()).scores)
+        read.append(
+            PredictionTable.parse(data, "test").take(rows["clip_id"].tolist()).scores
+        )
     truth, columns = rated.labels("test"), ("low", "high")
     expected, without = (
-        evaluate_mean(truth, read, rows["system_id"], ["mi", "ta"], module.N_BOOTSTRAP, prompt_ids=prompts)
+        evaluate_mean(
+            truth,
+            read,
+            rows["system_id"],
+            ["mi", "ta"],
+            module.N_BOOTSTRAP,
+            prompt_ids=prompts,
+        )
         for prompts in (rows["prompt"], None)
     )
     kept = (expected["level"] == "system") & expected["metric"].isin(["srcc", "ktau"])
-    found = [[getattr(cell, name) for name in columns] for cell in made.outcomes[0].cells]
+    found = [
+        [getattr(cell, name) for name in columns] for cell in made.outcomes[0].cells
+    ]
     np.testing.assert_allclose(found, expected.loc[kept, list(columns)])
     assert not np.allclose(found, without.loc[kept, list(columns)], equal_nan=True)
 
@@ -212,15 +319,37 @@ def test_stacks_have_the_published_learners(rated, workspace, made):
     folders = [next(workspace.root.glob(f"base/{name}-*")) for name in names]
     blocks = {}
     for split in ("dev", "test"):
-        read = [Artifact(folder, "base model").read(f"predictions-{split}.parquet") for folder in folders]
-        tables = [PredictionTable.parse(data, split).take(rated.rows(split)["clip_id"].tolist()) for data in read]
+        read = [
+            Artifact(folder, "base model").read(f"predictions-{split}.parquet")
+            for folder in folders
+        ]
+        tables = [
+            PredictionTable.parse(data, split).take(
+                rated.rows(split)["clip_id"].tolist()
+            )
+            for data in read
+        ]
         blocks[split] = np.concatenate([table.of("ta") for table in tables], axis=1)
     truth = rated.labels("dev")["ta"].to_numpy()
-    bases = module._Bases.train(made.request, workspace, ("logmel", "hashed_text", None), STACK.models(0), None, None)
-    theirs = {"ridge": linear_model.Ridge(alpha=1.0), "lightgbm": LGBMRegressor(random_state=0, verbosity=-1)}
+    bases = module._Bases.train(
+        made.request,
+        workspace,
+        ("logmel", "hashed_text", None),
+        STACK.models(0),
+        None,
+        None,
+    )
+    theirs = {
+        "ridge": linear_model.Ridge(alpha=1.0),
+        "lightgbm": LGBMRegressor(random_state=0, verbosity=-1),
+    }
     for name, learner in theirs.items():
-        expected = np.clip(learner.fit(blocks["dev"], truth).predict(blocks["test"]), 1, 5)
-        found, fits = module._stack(name, 0, bases, STACK.models(0), ["mi", "ta"], "test")
+        expected = np.clip(
+            learner.fit(blocks["dev"], truth).predict(blocks["test"]), 1, 5
+        )
+        found, fits = module._stack(
+            name, 0, bases, STACK.models(0), ["mi", "ta"], "test"
+        )
         np.testing.assert_allclose(found[:, 1], expected, atol=1e-9)
         assert set(fits) == {"meta-training", "meta-validation"}
 
@@ -228,8 +357,15 @@ def test_stacks_have_the_published_learners(rated, workspace, made):
 def test_inside_is_what_the_interval_would_print_as():
     rng = np.random.default_rng(0)
     truth, systems = rng.uniform(1, 5, (60, 1)), np.arange(60) % 12
-    table = table_of(columns=(Column("mi", "system", "srcc"), Column("mi", "system", "mse")), decimals=1)
-    for paper, inside in ((1.0, True), (0.96, True), (0.94, False)):  # a perfect prediction: the interval is [1, 1]
+    table = table_of(
+        columns=(Column("mi", "system", "srcc"), Column("mi", "system", "mse")),
+        decimals=1,
+    )
+    for paper, inside in (
+        (1.0, True),
+        (0.96, True),
+        (0.94, False),
+    ):  # a perfect prediction: the interval is [1, 1]
         cell = measure(table, Row("", (paper, 0.0)), truth, [truth], systems)[0]
         assert (cell.value, cell.low, cell.high, cell.n) == pytest.approx((1, 1, 1, 12))
         assert cell.inside is inside
@@ -243,7 +379,9 @@ def test_inside_is_what_the_interval_would_print_as():
 def test_constant_predictions_are_undefined_and_neither_in_nor_out():
     truth = np.linspace(1, 5, 20)[:, None]
     table = table_of(columns=(Column("mi", "system", "srcc"),))
-    (cell,) = measure(table, Row("", (0.5,)), truth, [np.full_like(truth, 3.0)], np.arange(20) % 5)
+    (cell,) = measure(
+        table, Row("", (0.5,)), truth, [np.full_like(truth, 3.0)], np.arange(20) % 5
+    )
     assert cell.inside is None
     assert np.isnan(cell.value)
 
@@ -252,12 +390,22 @@ def test_constant_predictions_are_undefined_and_neither_in_nor_out():
 
 
 def test_what_cannot_be_reproduced_is_refused(rated, request_):
-    with pytest.raises(UsageError, match="--seeds must be at least 1 and --jobs 0 or more; got 0 and 0"):
+    with pytest.raises(
+        UsageError, match="--seeds must be at least 1 and --jobs 0 or more; got 0 and 0"
+    ):
         Request(table_of(BASE), rated, 0)
-    with pytest.raises(UsageError, match=r"Unknown encoder of table1 'muk'\. Did you mean 'muq'"):
+    with pytest.raises(
+        UsageError, match=r"Unknown encoder of table1 'muk'\. Did you mean 'muq'"
+    ):
         Request.of(table_of(WEIGHTS), rated, words=["muk=/weights"])
-    with pytest.raises(UsageError, match="no labelled clips in the split 'test', on which table1 is measured"):
-        Request(table_of(BASE), replace(rated, frame=rated.frame[rated.frame["split"] != "test"]))
+    with pytest.raises(
+        UsageError,
+        match="no labelled clips in the split 'test', on which table1 is measured",
+    ):
+        Request(
+            table_of(BASE),
+            replace(rated, frame=rated.frame[rated.frame["split"] != "test"]),
+        )
     with pytest.raises(UsageError, match="has no ratings of 'ta', which table1 needs"):
         Request(table_of(BASE), replace(rated, aspects=("mi",), needs_text=(False,)))
 
@@ -267,7 +415,15 @@ def test_what_cannot_be_reproduced_is_refused(rated, request_):
 
 @pytest.fixture(scope="module")
 def quick(rated, workspace, made):
-    request = Request.of(table_of(BASE, OTHER, TWIN, FOREIGN), rated, 1, True, device="cpu", jobs=1, overrides=EPOCH)
+    request = Request.of(
+        table_of(BASE, OTHER, TWIN, FOREIGN),
+        rated,
+        1,
+        True,
+        device="cpu",
+        jobs=1,
+        overrides=EPOCH,
+    )
     return reproduce(request, workspace)
 
 
@@ -275,9 +431,15 @@ def test_a_quick_table_says_so_wherever_it_is_written(quick):
     files = render_files(quick)
     facts = json.loads(files["table.json"])
     assert facts["quick"] is facts["demo"] is True
-    assert facts["heading"][0].startswith("QUICK RUN with the embedded encoders logmel and hashed_text")
-    assert facts["heading"][1].startswith("DEMO CORPUS: synthetic music and simulated raters")
-    assert files["table.md"].decode().splitlines()[2:4] == [f"> {line}  " for line in facts["heading"][:2]]
+    assert facts["heading"][0].startswith(
+        "QUICK RUN with the embedded encoders logmel and hashed_text"
+    )
+    assert facts["heading"][1].startswith(
+        "DEMO CORPUS: synthetic music and simulated raters"
+    )
+    assert files["table.md"].decode().splitlines()[2:4] == [
+        f"> {line}  " for line in facts["heading"][:2]
+    ]
     lines = pd.read_csv(io.BytesIO(files["table.csv"]))
     assert lines["measured"].str.startswith(" ".join(facts["heading"][:2])).all()
     assert "says nothing about the paper" in summary(quick)
@@ -291,38 +453,68 @@ def test_a_trial_is_not_compared_with_the_paper(quick, made, rated):
         assert any(np.isfinite(cell.low) for cell in cells)
         text = files["table.md"].decode()
         assert "are not compared with them" in text
-        assert not any(word in text for word in (" in |", " out |", "lie inside our intervals", "'reproduced'"))
+        assert not any(
+            word in text
+            for word in (" in |", " out |", "lie inside our intervals", "'reproduced'")
+        )
         assert summary(trial) == "This is a trial, and says nothing about the paper."
     assert not Request(table_of(BASE), replace(rated, demo=False), quick=True).compared
 
 
-def test_numbers_of_real_clips_are_compared_and_in_is_not_called_reproduced(request_, workspace):
-    real = reproduce(replace(request_, rated=replace(request_.rated, demo=False)), workspace)
-    judged = [cell.inside for outcome in real.outcomes for cell in outcome.cells if cell.inside is not None]
-    assert len(judged) == sum(np.isfinite(cell.low) for outcome in real.outcomes for cell in outcome.cells) > 0
-    assert summary(real) == f"{sum(judged)} of {len(judged)} of the paper's numbers lie inside our intervals."
+def test_numbers_of_real_clips_are_compared_and_in_is_not_called_reproduced(
+    request_, workspace
+):
+    real = reproduce(
+        replace(request_, rated=replace(request_.rated, demo=False)), workspace
+    )
+    judged = [
+        cell.inside
+        for outcome in real.outcomes
+        for cell in outcome.cells
+        if cell.inside is not None
+    ]
+    assert (
+        len(judged)
+        == sum(
+            np.isfinite(cell.low) for outcome in real.outcomes for cell in outcome.cells
+        )
+        > 0
+    )
+    assert (
+        summary(real)
+        == f"{sum(judged)} of {len(judged)} of the paper's numbers lie inside our intervals."
+    )
     text = render_files(real)["table.md"].decode()
     assert "only that the paper's number is compatible with our interval" in text
     assert "it does not mean 'reproduced'" in text
     assert " in |" in text or " out |" in text
 
 
-def test_rows_that_coincide_on_the_embedded_encoders_are_trained_once_and_say_so(quick, workspace):
+def test_rows_that_coincide_on_the_embedded_encoders_are_trained_once_and_say_so(
+    quick, workspace
+):
     other, twin = quick.outcomes[1:3]
     assert other.status == MEASURED
-    assert [cell._replace(paper=0) for cell in twin.cells] == [cell._replace(paper=0) for cell in other.cells]
+    assert [cell._replace(paper=0) for cell in twin.cells] == [
+        cell._replace(paper=0) for cell in other.cells
+    ]
     assert not list(workspace.root.glob("base/muq_mulan-*"))
     said = dict(remarks(quick))["twin"]
     assert said == (
         "'other' again: the two rows differ by encoder alone, and coincide on the embedded ones; the same heads"
     )
     whole = replace(quick, request=replace(quick.request, quick=False))
-    assert dict(remarks(whole))["twin"].endswith("settings of the paper; frozen; the same heads")
+    assert dict(remarks(whole))["twin"].endswith(
+        "settings of the paper; frozen; the same heads"
+    )
 
 
 def test_quick_stands_for_embedded_encoders_and_settings(rated):
     request = Request.of(table_of(WEIGHTS, OTHER), rated, quick=True)
-    assert (request.seeds, request.overrides) == (module.QUICK_SEEDS, module.QUICK_SETTINGS)
+    assert (request.seeds, request.overrides) == (
+        module.QUICK_SEEDS,
+        module.QUICK_SETTINGS,
+    )
     assert request.setup(WEIGHTS) == ("logmel", "hashed_text", "embedded")
     assert request.setup(OTHER)[2] == "embedded_sgd"
     whole = Request.of(table_of(WEIGHTS), rated, words=["muq=/weights"])
@@ -339,7 +531,9 @@ def test_all_files_hold_every_number(made):
     for row in facts["rows"]:
         mine = lines[lines["row"] == row["name"]]
         for name in ("paper", "value", "least", "most", "low", "high"):
-            values = [np.nan if cell[name] is None else cell[name] for cell in row["cells"]]
+            values = [
+                np.nan if cell[name] is None else cell[name] for cell in row["cells"]
+            ]
             np.testing.assert_allclose(mine[name], values)
     text = files["table.md"].decode()
     assert "QUICK" not in text
@@ -365,8 +559,21 @@ def test_the_folder_is_sealed_and_written_again_alike(made, workspace):
 # ---- the command
 
 
-def test_the_command_prints_the_table_and_its_folder(tree, workspace, made, quick, monkeypatch):
-    words = ("--data", tree, "--device", "cpu", "--jobs", 1, "--set", "max_epochs=1", "--artifacts", workspace.root)
+def test_the_command_prints_the_table_and_its_folder(
+    tree, workspace, made, quick, monkeypatch
+):
+    words = (
+        "--data",
+        tree,
+        "--device",
+        "cpu",
+        "--jobs",
+        1,
+        "--set",
+        "max_epochs=1",
+        "--artifacts",
+        workspace.root,
+    )
     failing = table_of(WEIGHTS, BASE)
     monkeypatch.setattr(PaperTable, "of", lambda name: quick.request.table)
     code, out, err = call("reproduce", "table1", "--quick", "--seeds", 1, *words)
@@ -376,10 +583,14 @@ def test_the_command_prints_the_table_and_its_folder(tree, workspace, made, quic
     assert any(line.split()[1:2] == ["base"] for line in lines)
     assert lines[-1] == str(workspace.table("table1", quick.signature))
     assert "base: dora_mean on logmel and hashed_text, settings embedded\n" in err
-    assert "other: clap_baseline on logmel and hashed_text, settings embedded_sgd\n" in err
+    assert (
+        "other: clap_baseline on logmel and hashed_text, settings embedded_sgd\n" in err
+    )
     monkeypatch.setattr(PaperTable, "of", lambda name: failing)
     encoder = f"muq={workspace.root}"
-    code, out, err = call("reproduce", "table1", *words, "--seeds", 2, "--audio-encoder", encoder)
+    code, out, err = call(
+        "reproduce", "table1", *words, "--seeds", 2, "--audio-encoder", encoder
+    )
     assert code == 3
     assert "failed: Encoder 'muq'" in err
     assert "Failed: weights." in out
@@ -388,11 +599,21 @@ def test_the_command_prints_the_table_and_its_folder(tree, workspace, made, quic
 def test_the_command_lists_the_tables():
     code, out, _ = call("reproduce", "--list")
     assert code == 0
-    assert all(name in out for name in ("table1", "table2", "table3", "table4", "whisq2"))
+    assert all(
+        name in out for name in ("table1", "table2", "table3", "table4", "whisq2")
+    )
 
 
 def test_the_command_refuses_what_it_cannot_do(tmp_path):
     refused(2, call("reproduce"), "Name a table: table1")
     refused(2, call("reproduce", "table9", "--quick"), "Unknown table 'table9'")
-    refused(2, call("reproduce", "table1"), "Name the clips with --data, or try the command .* with --quick")
-    refused(2, call("reproduce", "table1", "--data", tmp_path / "none"), "There is no file or folder")
+    refused(
+        2,
+        call("reproduce", "table1"),
+        "Name the clips with --data, or try the command .* with --quick",
+    )
+    refused(
+        2,
+        call("reproduce", "table1", "--data", tmp_path / "none"),
+        "There is no file or folder",
+    )

@@ -14,7 +14,13 @@ import pytest
 from base_models.bins import ScoreBins
 from base_models.predictions import PredictionTable
 from ensemble.reporting.report import Report, answer, render_files
-from ensemble.reporting.report_tables import CEILING, best_first, board_rows, figure, tables
+from ensemble.reporting.report_tables import (
+    CEILING,
+    best_first,
+    board_rows,
+    figure,
+    tables,
+)
 from ensemble.stacking.assessment import Judgement
 from meta.comparison.compared_rows import Judged
 from meta.uncertainty.calibration import Calibration
@@ -28,17 +34,24 @@ TABLES = ("leaderboards", "learners", "contributions", "calibration", "noise_cei
 def made():
     """A report of two base models and a stack on 24 clips of 4 systems; the last clip lacks its labels."""
     rng, n = np.random.default_rng(0), 24
-    ids, systems = [f"clip{k}" for k in rng.permutation(n)], [f"s{k % 4}" for k in range(n)]
+    ids, systems = (
+        [f"clip{k}" for k in rng.permutation(n)],
+        [f"s{k % 4}" for k in range(n)],
+    )
     truth = rng.uniform(1, 5, (n, 2))
     stack = np.clip(truth + rng.normal(0, 0.3, (n, 2)), 1, 5)
     tables = [
-        PredictionTable.from_scores(name, ids, ASPECTS, np.clip(truth + rng.normal(0, 0.6, (n, 2)), 1, 5))
+        PredictionTable.from_scores(
+            name, ids, ASPECTS, np.clip(truth + rng.normal(0, 0.6, (n, 2)), 1, 5)
+        )
         for name in MODELS
     ]
     truth[-1] = np.nan
     judged = Judged.of(tables, truth, ids, systems, ASPECTS, stack)
     board = judged.board(50)
-    frame = pd.DataFrame({"clip_id": ids, "system_id": systems, "mi": stack[:, 0], "ta": stack[:, 1]})
+    frame = pd.DataFrame(
+        {"clip_id": ids, "system_id": systems, "mi": stack[:, 0], "ta": stack[:, 1]}
+    )
     return Report(
         source="listening <b>test</b> & co.csv",
         demo=False,
@@ -51,7 +64,9 @@ def made():
             rows="test",
             judged=judged,
             verdict=replace(judged.verdict(judged), sentence="no <difference> shown"),
-            learners=board[board["model"] == "stack"].assign(model="crps", fit_seconds=1.5, predict_seconds=0.25),
+            learners=board[board["model"] == "stack"].assign(
+                model="crps", fit_seconds=1.5, predict_seconds=0.25
+            ),
             contributions=shapley(),
             calibration={aspect: kept(judged, k) for k, aspect in enumerate(ASPECTS)},
             ceiling=ceiling(board),
@@ -63,20 +78,33 @@ def made():
 
 
 def shapley(models=MODELS, exact=True):
-    rows = [(a, m, g, 0.01 * k, 0.3 - 0.1 * k) for a in ASPECTS for k, m in enumerate(models) for g in ("mse", "srcc")]
-    frame = pd.DataFrame(rows, columns=["aspect", "model", "metric", "drop_one", "shapley"])
+    rows = [
+        (a, m, g, 0.01 * k, 0.3 - 0.1 * k)
+        for a in ASPECTS
+        for k, m in enumerate(models)
+        for g in ("mse", "srcc")
+    ]
+    frame = pd.DataFrame(
+        rows, columns=["aspect", "model", "metric", "drop_one", "shapley"]
+    )
     return frame.assign(standard_error=0.0 if exact else 0.02, exact=exact)
 
 
 def kept(judged, k):
     known = ~np.isnan(judged.y[:, k])
-    calibration = Calibration.fit(judged.stack[known, k], judged.y[known, k], ScoreBins())
+    calibration = Calibration.fit(
+        judged.stack[known, k], judged.y[known, k], ScoreBins()
+    )
     systems = np.array(judged.system_ids)[known]
-    return calibration_report(calibration, judged.stack[known, k], judged.y[known, k], systems)
+    return calibration_report(
+        calibration, judged.stack[known, k], judged.y[known, k], systems
+    )
 
 
 def ceiling(board):
-    frame = board.loc[board["model"] == "mean", ["aspect", "level", "metric", "low", "high", "n"]]
+    frame = board.loc[
+        board["model"] == "mean", ["aspect", "level", "metric", "low", "high", "n"]
+    ]
     return frame.assign(ceiling=0.987, reliability=0.975, raters=4.0)
 
 
@@ -143,8 +171,16 @@ def test_a_figure_is_a_number_with_its_interval():
 
 
 def test_answers_have_eight_decimals_sorted_ids_and_no_suffix():
-    frame = pd.DataFrame({"clip_id": ["b.wav", "a", "B"], "ta": [1, 2.5, 5], "mi": [3.123456789, 1.0, 4.5]})
-    expected = "B,4.50000000,5.00000000\na,1.00000000,2.50000000\nb,3.12345679,1.00000000\n"
+    frame = pd.DataFrame(
+        {
+            "clip_id": ["b.wav", "a", "B"],
+            "ta": [1, 2.5, 5],
+            "mi": [3.123456789, 1.0, 4.5],
+        }
+    )
+    expected = (
+        "B,4.50000000,5.00000000\na,1.00000000,2.50000000\nb,3.12345679,1.00000000\n"
+    )
     assert answer(frame, ("mi", "ta")) == expected
     assert answer(frame, ("ta",)).splitlines()[0] == "B,5.00000000"
     assert answer(frame[:0], ("mi", "ta")) == ""
@@ -154,10 +190,15 @@ def test_a_board_becomes_one_row_per_aspect_and_model(made):
     board = made.judgement.boards["test"].to_dict("records")
     rows = list(board_rows(board))
     models = ["stack", "mean", "dora-s0", "dora-s1"]
-    assert [(aspect, model) for aspect, model, _ in rows] == [(a, m) for a in ASPECTS for m in models]
+    assert [(aspect, model) for aspect, model, _ in rows] == [
+        (a, m) for a in ASPECTS for m in models
+    ]
     assert all(len(cells) == 8 for _, _, cells in rows)
     first = next(
-        r for r in board if (r["model"], r["aspect"], r["level"], r["metric"]) == ("stack", "mi", "utterance", "mse")
+        r
+        for r in board
+        if (r["model"], r["aspect"], r["level"], r["metric"])
+        == ("stack", "mi", "utterance", "mse")
     )
     assert rows[0][2][0] == figure(first["value"], first["low"], first["high"])
 
@@ -167,33 +208,57 @@ def test_the_ceiling_stands_below_the_models_of_its_aspect(made):
     rows = list(board_rows(board, made.judgement.ceiling.to_dict("records")))
     assert [model for _, model, _ in rows] == 2 * ["stack", "mean", *MODELS, CEILING]
     assert all(cell.startswith("0.987 [") for cell in rows[4][2])
-    only = made.judgement.ceiling[made.judgement.ceiling["aspect"] == "ta"].to_dict("records")
-    assert [aspect for aspect, model, _ in board_rows(board, only) if model == CEILING] == ["ta"]
+    only = made.judgement.ceiling[made.judgement.ceiling["aspect"] == "ta"].to_dict(
+        "records"
+    )
+    assert [
+        aspect for aspect, model, _ in board_rows(board, only) if model == CEILING
+    ] == ["ta"]
 
 
 def test_the_best_models_are_those_of_highest_system_correlation_or_else_of_utterances():
     cells = {"a": (0.9, 0.1), "stack": (0.5, 0.5), "b": (0.1, None), "c": (0.2, 0.3)}
     board = [
-        {"aspect": "mi", "model": model, "level": level, "metric": "srcc", "value": value}
+        {
+            "aspect": "mi",
+            "model": model,
+            "level": level,
+            "metric": "srcc",
+            "value": value,
+        }
         for model, values in cells.items()
         for level, value in zip(("utterance", "system"), values, strict=True)
     ]
     assert best_first(board, "mi", ("stack",), 2) == ["stack", "c", "a"]
-    without = [row | {"value": None} if row["level"] == "system" else row for row in board]
+    without = [
+        row | {"value": None} if row["level"] == "system" else row for row in board
+    ]
     assert best_first(without, "mi", ("stack", "mean"), 2) == ["stack", "a", "c"]
 
 
 def test_every_small_table_has_readable_titles_and_names_its_rows(made):
     found = tables(made.judgement)
-    assert [title.partition(": ")[0] for title in found] == ["test", "meta-validation", *5 * ["test"]]
-    assert not any("_" in column for table in found.values() for column in table.columns)
-    assert all(len(row) == len(table.columns) for table in found.values() for row in table.rows)
+    assert [title.partition(": ")[0] for title in found] == [
+        "test",
+        "meta-validation",
+        *5 * ["test"],
+    ]
+    assert not any(
+        "_" in column for table in found.values() for column in table.columns
+    )
+    assert all(
+        len(row) == len(table.columns) for table in found.values() for row in table.rows
+    )
     shapley_of = found["meta-validation: contributions"]
     assert shapley_of.columns[2:4] == ("Shapley, utterance MSE", "Shapley, system SRCC")
     assert [row[:3] for row in shapley_of.rows] == [
-        [a, m, v] for a in ASPECTS for m, v in zip(MODELS, ("0.300", "0.200"), strict=True)
+        [a, m, v]
+        for a in ASPECTS
+        for m, v in zip(MODELS, ("0.300", "0.200"), strict=True)
     ]
-    drawn = tables(replace(made.judgement, contributions=shapley(exact=False)))["meta-validation: contributions"]
+    drawn = tables(replace(made.judgement, contributions=shapley(exact=False)))[
+        "meta-validation: contributions"
+    ]
     assert drawn.rows[0][2] == "0.300 ± 0.040"
     assert "orders are drawn" in drawn.said
     assert "orders are drawn" not in shapley_of.said
@@ -203,9 +268,21 @@ def test_every_small_table_has_readable_titles_and_names_its_rows(made):
 
 
 def test_all_files_are_there(files, slim):
-    names = {"report.json", "metrics.csv", "report.html", "answer.txt", "predictions-test.csv"}
+    names = {
+        "report.json",
+        "metrics.csv",
+        "report.html",
+        "answer.txt",
+        "predictions-test.csv",
+    }
     assert set(files) == names
-    without = render_files(changed(slim, predictions=pd.DataFrame(), boards={"dev": slim.judgement.boards["test"]}))
+    without = render_files(
+        changed(
+            slim,
+            predictions=pd.DataFrame(),
+            boards={"dev": slim.judgement.boards["test"]},
+        )
+    )
     assert set(without) == names - {"answer.txt", "predictions-test.csv"}
 
 
@@ -267,7 +344,9 @@ def test_the_page_names_every_model_and_every_kind_of_rows(files):
 
 def test_the_page_says_demo_when_it_is_one(files, slim):
     assert b"Demo corpus" not in files["report.html"]
-    assert "these numbers say nothing about real music" in page(changed(slim, demo=True))
+    assert "these numbers say nothing about real music" in page(
+        changed(slim, demo=True)
+    )
 
 
 def test_names_from_the_data_cannot_become_markup(files):
@@ -279,9 +358,14 @@ def test_names_from_the_data_cannot_become_markup(files):
     assert "<difference>" not in source
 
 
-@pytest.mark.parametrize("name", ["<script>alert(1)</script>", "cost $x^$", "$\\bad{$", "quality & co"])
+@pytest.mark.parametrize(
+    "name", ["<script>alert(1)</script>", "cost $x^$", "$\\bad{$", "quality & co"]
+)
 def test_an_aspect_or_a_model_may_be_called_anything(made, name):
-    found, renamed = made.judgement, {"aspect": {"mi": name}, "model": {"dora-s1": name}}
+    found, renamed = (
+        made.judgement,
+        {"aspect": {"mi": name}, "model": {"dora-s1": name}},
+    )
     frame = found.predictions.rename(columns={"mi": name, "mi_true": f"{name}_true"})
     made = changed(
         made,
@@ -302,8 +386,16 @@ def test_every_labelled_aspect_has_its_pictures(made, files, slim):
     """Predicted against rated, Shapley values, what intervals kept, and PIT."""
     assert files["report.html"].count(b"<svg") == 8
     assert page(slim).count("<svg") == 1
-    assert page(changed(slim, contributions=made.judgement.contributions)).count("<svg") == 3
-    assert page(changed(slim, calibration={"mi": made.judgement.calibration["mi"]})).count("<svg") == 3
+    assert (
+        page(changed(slim, contributions=made.judgement.contributions)).count("<svg")
+        == 3
+    )
+    assert (
+        page(changed(slim, calibration={"mi": made.judgement.calibration["mi"]})).count(
+            "<svg"
+        )
+        == 3
+    )
 
 
 def test_of_many_models_the_picture_has_the_dozen_that_give_most(slim):
@@ -317,7 +409,10 @@ def test_of_many_models_the_picture_has_the_dozen_that_give_most(slim):
 def test_the_page_stands_alone(files):
     source = files["report.html"].decode()
     assert not {"script", "link", "img", "iframe"} & set(Page(source).tags)
-    assert not re.search(r"(src|href)=.(?!#)(?!http://www.w3.org|http://purl.org|http://creativecommons.org)", source)
+    assert not re.search(
+        r"(src|href)=.(?!#)(?!http://www.w3.org|http://purl.org|http://creativecommons.org)",
+        source,
+    )
 
 
 def test_other_learners_stand_with_their_times(files, slim):
@@ -330,15 +425,27 @@ def test_other_learners_stand_with_their_times(files, slim):
 def test_a_leak_marks_the_title_of_every_table_and_the_verdict(made, files):
     assert b"LEAKY" not in files["report.html"]
     assert json.loads(files["report.json"])["leaks"] == []
-    leaky = replace(made, judgement=made.judgement.marked(["leaky: 3 clips of test were used to train 'dora-s0'"]))
+    leaky = replace(
+        made,
+        judgement=made.judgement.marked(
+            ["leaky: 3 clips of test were used to train 'dora-s0'"]
+        ),
+    )
     files = render_files(leaky)
     report = json.loads(files["report.json"])
     assert report["leaks"] == ["leaky: 3 clips of test were used to train 'dora-s0'"]
     assert report["verdict"]["sentence"].startswith("LEAKY: ")
     names = [name for table in TABLES for name in report[table]]
-    names += [report["verdict"]["rows"], report["interval_coverage"]["rows"], *report["order"]]
+    names += [
+        report["verdict"]["rows"],
+        report["interval_coverage"]["rows"],
+        *report["order"],
+    ]
     assert all(name.startswith("LEAKY ") for name in names)
-    assert set(pd.read_csv(io.BytesIO(files["metrics.csv"]))["rows"]) == {"LEAKY test", "LEAKY meta-validation"}
+    assert set(pd.read_csv(io.BytesIO(files["metrics.csv"]))["rows"]) == {
+        "LEAKY test",
+        "LEAKY meta-validation",
+    }
     parsed = Page(files["report.html"].decode())
     assert len(report["calibration"]["LEAKY test"]["mi"]["pit"]) == 10
     assert len(parsed.titles) == parsed.tags.count("h2") > 10

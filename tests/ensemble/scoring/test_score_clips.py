@@ -14,7 +14,12 @@ from base_models.errors import UsageError
 from base_models.training.neural_mos import NeuralMOS
 from ensemble.estimator.stacked_mos import StackedMOS
 from ensemble.scoring import score_clips as scoring
-from ensemble.scoring.score_clips import FORMATS, clips_from_files, encode_scores, score_clips
+from ensemble.scoring.score_clips import (
+    FORMATS,
+    clips_from_files,
+    encode_scores,
+    score_clips,
+)
 
 RATE = 24_000
 
@@ -26,17 +31,40 @@ def clips(tmp_path_factory):
     time, rows = np.arange(RATE // 2) / RATE, []
     for k in range(24):
         path = folder / f"c{k:02d}.wav"
-        soundfile.write(path, 0.1 * np.sin(2 * np.pi * 200 * (1 + k % 6) * time) + 0.01 * rng.normal(size=12_000), RATE)
-        rows.append((f"c{k:02d}", f"s{k % 4}", ("slow piano", "fast drums")[k % 2], str(path)))
+        soundfile.write(
+            path,
+            0.1 * np.sin(2 * np.pi * 200 * (1 + k % 6) * time)
+            + 0.01 * rng.normal(size=12_000),
+            RATE,
+        )
+        rows.append(
+            (f"c{k:02d}", f"s{k % 4}", ("slow piano", "fast drums")[k % 2], str(path))
+        )
     return pd.DataFrame(rows, columns=["clip_id", "system_id", "prompt", "audio"])
 
 
 def fit(clips, store, text_aspects=None):
-    y = pd.DataFrame(np.random.default_rng(1).uniform(1, 5, (24, 2)), columns=["mi", "ta"])
+    y = pd.DataFrame(
+        np.random.default_rng(1).uniform(1, 5, (24, 2)), columns=["mi", "ta"]
+    )
     settings = {"max_epochs": 2, "learning_rate": 1e-3}
-    encoders = {"audio_encoder": "logmel", "text_encoder": "hashed_text", "device": "cpu", "store": store}
+    encoders = {
+        "audio_encoder": "logmel",
+        "text_encoder": "hashed_text",
+        "device": "cpu",
+        "store": store,
+    }
     bases = [
-        (f"dora-s{seed}", NeuralMOS("dora", settings, text_aspects=text_aspects, random_state=seed, **encoders))
+        (
+            f"dora-s{seed}",
+            NeuralMOS(
+                "dora",
+                settings,
+                text_aspects=text_aspects,
+                random_state=seed,
+                **encoders,
+            ),
+        )
         for seed in (0, 1)
     ]
     return StackedMOS(bases, cv=0.5).fit(clips, y)
@@ -60,7 +88,9 @@ def scores(stack, clips, store):
 # ---- scores
 
 
-def test_scores_are_those_of_the_stack_in_the_order_asked_for(stack, clips, store, scores, monkeypatch):
+def test_scores_are_those_of_the_stack_in_the_order_asked_for(
+    stack, clips, store, scores, monkeypatch
+):
     order = np.random.default_rng(2).permutation(24)[:7]
     asked = clips.iloc[order]
     np.testing.assert_array_equal(scores.frame[["mi", "ta"]], stack.predict(clips))
@@ -68,13 +98,21 @@ def test_scores_are_those_of_the_stack_in_the_order_asked_for(stack, clips, stor
     chunked = score_clips(stack, asked, store)
     assert chunked.frame["clip_id"].tolist() == asked["clip_id"].tolist()
     assert chunked.frame["audio"].tolist() == asked["audio"].tolist()
-    np.testing.assert_allclose(chunked.frame[["mi", "ta"]], stack.predict(clips)[order], atol=1e-6)
+    np.testing.assert_allclose(
+        chunked.frame[["mi", "ta"]], stack.predict(clips)[order], atol=1e-6
+    )
 
 
-def test_each_clip_is_encoded_once_and_the_store_is_used_again(stack, clips, tmp_path, monkeypatch):
+def test_each_clip_is_encoded_once_and_the_store_is_used_again(
+    stack, clips, tmp_path, monkeypatch
+):
     encoded = []
     encode = Encoder.encode
-    monkeypatch.setattr(Encoder, "encode", lambda self, batch: encoded.extend(batch) or encode(self, batch))
+    monkeypatch.setattr(
+        Encoder,
+        "encode",
+        lambda self, batch: encoded.extend(batch) or encode(self, batch),
+    )
     for _ in range(2):
         score_clips(stack, clips, EmbeddingStore(tmp_path))
     assert len(encoded) == 24 + 2
@@ -103,54 +141,85 @@ def test_a_level_that_is_no_coverage_is_refused(stack, clips, store, level):
 
 
 @pytest.mark.parametrize("prompt", ["", "  ", None, np.nan, "no column"])
-def test_without_any_prompt_the_aspects_judged_by_it_are_left_out(stack, clips, store, scores, prompt):
-    bare = clips.drop(columns="prompt") if prompt == "no column" else clips.assign(prompt=prompt)
+def test_without_any_prompt_the_aspects_judged_by_it_are_left_out(
+    stack, clips, store, scores, prompt
+):
+    bare = (
+        clips.drop(columns="prompt")
+        if prompt == "no column"
+        else clips.assign(prompt=prompt)
+    )
     found = score_clips(stack, bare, store)
     assert (found.aspects, found.left_out, found.set_aside) == (("mi",), ("ta",), ())
     assert not any(column.startswith("ta") for column in found.frame)
-    np.testing.assert_allclose(found.frame["mi"], scores.frame["mi"], atol=1e-6)  # as with prompts
+    np.testing.assert_allclose(
+        found.frame["mi"], scores.frame["mi"], atol=1e-6
+    )  # as with prompts
 
 
-def test_where_some_clips_have_no_prompt_these_are_set_aside(stack, clips, store, scores, monkeypatch):
-    monkeypatch.setattr(scoring, "CHUNK", 4)  # the first chunk has no prompt at all, the table has some
+def test_where_some_clips_have_no_prompt_these_are_set_aside(
+    stack, clips, store, scores, monkeypatch
+):
+    monkeypatch.setattr(
+        scoring, "CHUNK", 4
+    )  # the first chunk has no prompt at all, the table has some
     some = clips.assign(prompt=clips["prompt"].where(clips.index >= 5, ""))
     found = score_clips(stack, some, store)
-    assert [(bad.clip_id, bad.reason) for bad in found.set_aside] == [(f"c{k:02d}", "no prompt") for k in range(5)]
+    assert [(bad.clip_id, bad.reason) for bad in found.set_aside] == [
+        (f"c{k:02d}", "no prompt") for k in range(5)
+    ]
     assert found.aspects == ("mi", "ta")
-    np.testing.assert_allclose(found.frame[["mi", "ta"]], scores.frame[["mi", "ta"]][5:], atol=1e-6)
+    np.testing.assert_allclose(
+        found.frame[["mi", "ta"]], scores.frame[["mi", "ta"]][5:], atol=1e-6
+    )
 
 
 def test_a_stack_of_text_aspects_alone_asks_for_prompts(clips, store):
     stack = fit(clips, store, text_aspects=["mi", "ta"])
-    with pytest.raises(UsageError, match="mi, ta is judged against the prompt; pass --prompt"):
+    with pytest.raises(
+        UsageError, match="mi, ta is judged against the prompt; pass --prompt"
+    ):
         score_clips(stack, clips.assign(prompt=""), store)
 
 
 def test_a_stack_without_text_aspects_needs_no_prompts(clips, store):
-    found = score_clips(fit(clips, store, text_aspects=[]), clips.drop(columns="prompt"), store)
+    found = score_clips(
+        fit(clips, store, text_aspects=[]), clips.drop(columns="prompt"), store
+    )
     assert (found.aspects, found.left_out) == (("mi", "ta"), ())
 
 
 # ---- clips that cannot be used
 
 
-def test_a_damaged_file_is_set_aside_and_the_rest_score_the_same(stack, clips, store, scores, tmp_path, monkeypatch):
+def test_a_damaged_file_is_set_aside_and_the_rest_score_the_same(
+    stack, clips, store, scores, tmp_path, monkeypatch
+):
     (tmp_path / "bad.wav").write_bytes(b"RIFF")
-    audio = clips["audio"].where(~clips.index.isin([3, 10]), [str(tmp_path / "bad.wav")] * 24)
+    audio = clips["audio"].where(
+        ~clips.index.isin([3, 10]), [str(tmp_path / "bad.wav")] * 24
+    )
     audio[20] = "nowhere.wav"
     monkeypatch.setattr(scoring, "CHUNK", 10)
     found = score_clips(stack, clips.assign(audio=audio), store)
     assert [bad.clip_id for bad in found.set_aside] == ["c03", "c10", "c20"]
     kept = [k for k in range(24) if k not in (3, 10, 20)]
     assert found.frame["clip_id"].tolist() == [f"c{k:02d}" for k in kept]
-    np.testing.assert_allclose(found.frame[["mi", "ta"]], scores.frame[["mi", "ta"]].iloc[kept], atol=1e-6)
+    np.testing.assert_allclose(
+        found.frame[["mi", "ta"]], scores.frame[["mi", "ta"]].iloc[kept], atol=1e-6
+    )
 
 
-def test_when_no_clip_can_be_used_the_table_is_empty_but_whole(stack, clips, store, scores):
+def test_when_no_clip_can_be_used_the_table_is_empty_but_whole(
+    stack, clips, store, scores
+):
     found = score_clips(stack, clips.assign(audio="nowhere.wav"), store)
     assert len(found.set_aside) == 24
     assert list(found.frame.columns) == list(scores.frame.columns)
-    assert [len(encode_scores(found, name).splitlines()) for name in ("csv", "jsonl", "answer")] == [1, 0, 0]
+    assert [
+        len(encode_scores(found, name).splitlines())
+        for name in ("csv", "jsonl", "answer")
+    ] == [1, 0, 0]
 
 
 def test_a_stack_with_other_base_models_is_refused_by_name(clips, store):
@@ -179,7 +248,9 @@ def test_every_format_holds_the_same_scores(scores):
         assert list(frame.columns) == list(scores.frame.columns)
         pd.testing.assert_frame_equal(frame, scores.frame, atol=1e-6, check_dtype=False)
     answers = pd.read_csv(files["answer"], names=["clip_id", "mi", "ta"])
-    np.testing.assert_allclose(answers[["mi", "ta"]], scores.frame[["mi", "ta"]], atol=1e-8)
+    np.testing.assert_allclose(
+        answers[["mi", "ta"]], scores.frame[["mi", "ta"]], atol=1e-8
+    )
     assert answers["clip_id"].tolist() == sorted(scores.frame["clip_id"])
 
 
@@ -211,7 +282,9 @@ def test_the_same_file_twice_or_a_folder_without_audio_is_refused(tmp_path):
     with pytest.raises(UsageError, match="An audio file is given twice"):
         clips_from_files(["a.wav", "./a.wav"], None)
     (tmp_path / "notes.txt").touch()
-    with pytest.raises(UsageError, match=r"holds no audio file \(\.aif, \.aiff, \.flac"):
+    with pytest.raises(
+        UsageError, match=r"holds no audio file \(\.aif, \.aiff, \.flac"
+    ):
         clips_from_files([str(tmp_path)], None)
 
 

@@ -37,7 +37,13 @@ def place(tmp_path_factory):
     root = tmp_path_factory.mktemp("stack")
     ratings(60, "old").to_csv(root / "old.csv", index=False)
     code, out, err = call(
-        "fit_meta", "--predictions", root / "old.csv", "--artifacts", root / "art", "--rivals", "mean"
+        "fit_meta",
+        "--predictions",
+        root / "old.csv",
+        "--artifacts",
+        root / "art",
+        "--rivals",
+        "mean",
     )
     assert code == 0, err
     return root, out.split()[-1]
@@ -48,31 +54,54 @@ def written(folder, name="new.csv", table=NEW):
     return folder / name
 
 
-def test_the_command_scores_what_the_loaded_stack_scores_with_intervals(place, tmp_path):
+def test_the_command_scores_what_the_loaded_stack_scores_with_intervals(
+    place, tmp_path
+):
     root, folder = place
     stack = StackedMOS.load(folder)
     scores = np.ravel(stack.predict(NEW))
-    assert np.ravel(stack.predict(NEW.set_index("clip_id")[["two", "one"]])) == pytest.approx(scores)
+    assert np.ravel(
+        stack.predict(NEW.set_index("clip_id")[["two", "one"]])
+    ) == pytest.approx(scores)
     tables = [
-        PredictionTable.from_scores(m, NEW["clip_id"].tolist(), ["mos"], NEW[m].to_numpy()) for m in ("two", "one")
+        PredictionTable.from_scores(
+            m, NEW["clip_id"].tolist(), ["mos"], NEW[m].to_numpy()
+        )
+        for m in ("two", "one")
     ]
     assert np.ravel(stack.predict(tables)) == pytest.approx(scores)
     assert stack.predict_distribution(NEW).shape == (9, 1, 20)
-    code, out, err = call("predict_mos", "--predictions", written(tmp_path), "--artifacts", root / "art")
+    code, out, err = call(
+        "predict_mos", "--predictions", written(tmp_path), "--artifacts", root / "art"
+    )
     assert code == 0, err
     table = pd.read_csv(io.StringIO(out), keep_default_na=False)
     assert list(table) == ["clip_id", "audio", "mos", "mos_low", "mos_high"]
     assert table["clip_id"].tolist() == NEW["clip_id"].tolist()
     np.testing.assert_allclose(table["mos"], scores, atol=1e-6)
-    assert ((table["mos_low"] <= table["mos"]) & (table["mos"] <= table["mos_high"])).all()
+    assert (
+        (table["mos_low"] <= table["mos"]) & (table["mos"] <= table["mos_high"])
+    ).all()
 
 
 @pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet", "txt"])
 def test_every_format_is_written(place, tmp_path, suffix):
     out = tmp_path / f"scores.{suffix}"
-    code, said, err = call("predict_mos", "--predictions", written(tmp_path), "--stack", place[1], "--out", out)
+    code, said, err = call(
+        "predict_mos",
+        "--predictions",
+        written(tmp_path),
+        "--stack",
+        place[1],
+        "--out",
+        out,
+    )
     assert (code, said.strip()) == (0, str(out)), err
-    lines = len(pd.read_parquet(out)) if suffix == "parquet" else len(out.read_text().splitlines()) - (suffix == "csv")
+    lines = (
+        len(pd.read_parquet(out))
+        if suffix == "parquet"
+        else len(out.read_text().splitlines()) - (suffix == "csv")
+    )
     assert lines == 9
 
 
@@ -88,17 +117,32 @@ def test_labels_beside_the_predictions_are_never_taken_for_predictions(place, tm
 def test_one_file_per_model_is_joined_whatever_its_form(place, tmp_path):
     stack = StackedMOS.load(place[1])
     expected = score_predictions(stack, [written(tmp_path)])[0].frame
-    paths = pd.DataFrame({"file_path": [f"wav/{clip}.wav" for clip in NEW["clip_id"]], "pred_mos": NEW["one"]})
-    lines = [json.dumps({"key": clip, "mos": score}) for clip, score in zip(NEW.clip_id, NEW.two, strict=True)]
+    paths = pd.DataFrame(
+        {
+            "file_path": [f"wav/{clip}.wav" for clip in NEW["clip_id"]],
+            "pred_mos": NEW["one"],
+        }
+    )
+    lines = [
+        json.dumps({"key": clip, "mos": score})
+        for clip, score in zip(NEW.clip_id, NEW.two, strict=True)
+    ]
     (tmp_path / "two.jsonl").write_text("\n".join(lines[::-1]))
     files = [written(tmp_path, "one.csv", paths), tmp_path / "two.jsonl"]
     found = score_predictions(stack, files)[0].frame
     pd.testing.assert_frame_equal(found, expected)
     (tmp_path / "two.txt").write_text(
-        "".join(f"{clip},{score}\n" for clip, score in zip(NEW.clip_id, NEW.two, strict=True))
+        "".join(
+            f"{clip},{score}\n"
+            for clip, score in zip(NEW.clip_id, NEW.two, strict=True)
+        )
     )
-    PredictionTable.from_scores("one", NEW.clip_id.tolist(), ["mos"], NEW.one).write(tmp_path / "ours.parquet")
-    found = score_predictions(stack, [tmp_path / "ours.parquet", tmp_path / "two.txt"])[0].frame
+    PredictionTable.from_scores("one", NEW.clip_id.tolist(), ["mos"], NEW.one).write(
+        tmp_path / "ours.parquet"
+    )
+    found = score_predictions(stack, [tmp_path / "ours.parquet", tmp_path / "two.txt"])[
+        0
+    ].frame
     pd.testing.assert_frame_equal(found, expected)
 
 
@@ -111,8 +155,18 @@ def test_what_is_missing_is_an_error_that_names_it(place, tmp_path):
         score_predictions(stack, [written(tmp_path, table=NEW.drop(columns="two"))])
     with pytest.raises(UsageError, match="fitted with 'two', which is missing here"):
         stack.predict(NEW.drop(columns="two"))
-    with pytest.raises(UsageError, match=r"other.csv predicts nothing of the stack's base models 'one', 'two'"):
-        score_predictions(stack, [written(tmp_path, "other.csv", NEW.rename(columns={"one": "a", "two": "b"}))])
+    with pytest.raises(
+        UsageError,
+        match=r"other.csv predicts nothing of the stack's base models 'one', 'two'",
+    ):
+        score_predictions(
+            stack,
+            [
+                written(
+                    tmp_path, "other.csv", NEW.rename(columns={"one": "a", "two": "b"})
+                )
+            ],
+        )
     with pytest.raises(UsageError, match=r"There is no file .*none.csv"):
         score_predictions(stack, [tmp_path / "none.csv"])
     with pytest.raises(UsageError, match="'one', 'two' is given more than once"):
@@ -121,34 +175,59 @@ def test_what_is_missing_is_an_error_that_names_it(place, tmp_path):
 
 def test_a_stack_fitted_to_fill_gaps_fills_them(tmp_path):
     old = ratings(40, "old").set_index("clip_id")
-    stack = StackedMOS.from_predictions(old[["one", "two"]], old["mos"], final_estimator=Simplex(missing="pool"))
+    stack = StackedMOS.from_predictions(
+        old[["one", "two"]], old["mos"], final_estimator=Simplex(missing="pool")
+    )
     stack.save(tmp_path / "stack")
     gaps = NEW.assign(two=NEW["two"].where(NEW.index != 3))
     again = StackedMOS.load(tmp_path / "stack")
     scores, notes = score_predictions(again, [written(tmp_path, table=gaps)])
     assert notes == ("clips not predicted: '1 of two'",)
     np.testing.assert_allclose(scores.frame["mos"], again.predict(gaps))
-    alone = score_predictions(again, [written(tmp_path, table=NEW.drop(columns="two"))])[0].frame
+    alone = score_predictions(
+        again, [written(tmp_path, table=NEW.drop(columns="two"))]
+    )[0].frame
     assert alone["mos"][3] == pytest.approx(scores.frame["mos"][3])
     np.testing.assert_allclose(alone["mos"], again.predict(NEW.drop(columns="two")))
 
 
 def test_several_aspects_and_another_scale_are_read(tmp_path):
-    table = pd.DataFrame({"clip_id": ["x", "y"], "mi__a": [10.0, 20], "ta__a": [30.0, 120], "mi__b": [1.0, 2]})
-    external = read_new([written(tmp_path, table=table)], ["a"], ("mi", "ta"), ScoreBins(0, 100))
+    table = pd.DataFrame(
+        {
+            "clip_id": ["x", "y"],
+            "mi__a": [10.0, 20],
+            "ta__a": [30.0, 120],
+            "mi__b": [1.0, 2],
+        }
+    )
+    external = read_new(
+        [written(tmp_path, table=table)], ["a"], ("mi", "ta"), ScoreBins(0, 100)
+    )
     assert external.clips["clip_id"].tolist() == ["x", "y"]
-    np.testing.assert_allclose(external.tables[0].scores, [[10, 30], [20, 100]], atol=1e-6)
+    np.testing.assert_allclose(
+        external.tables[0].scores, [[10, 30], [20, 100]], atol=1e-6
+    )
     assert external.notes == ("scores moved to the nearer end of 0..100: '1 of a'",)
     with pytest.raises(UsageError, match="models 'b' lack an aspect"):
         read_new([written(tmp_path, table=table)], ["b"], ("mi", "ta"))
 
 
 def test_without_base_models_clips_cannot_be_scored(place, tmp_path):
-    with pytest.raises(UsageError, match=r"holds no base models: pass what 'one', 'two' predict"):
+    with pytest.raises(
+        UsageError, match=r"holds no base models: pass what 'one', 'two' predict"
+    ):
         StackedMOS.load(place[1]).predict(NEW[["clip_id"]])
     (tmp_path / "a.wav").write_bytes(b"")
-    refused(2, call("predict_mos", tmp_path / "a.wav", "--stack", place[1]), "holds no base models: .*--predictions")
+    refused(
+        2,
+        call("predict_mos", tmp_path / "a.wav", "--stack", place[1]),
+        "holds no base models: .*--predictions",
+    )
     both = "--predictions", written(tmp_path), "--stack", place[1]
     refused(2, call("predict_mos", tmp_path / "a.wav", *both), "one of the three")
-    refused(2, call("predict_mos", *both, "--explain", tmp_path / "why"), "has only what they said")
+    refused(
+        2,
+        call("predict_mos", *both, "--explain", tmp_path / "why"),
+        "has only what they said",
+    )
     refused(2, call("predict_mos", *both, "--prompt", "slow"), "predictions need none")

@@ -12,7 +12,13 @@ from base_models.errors import UsageError
 from base_models.files import read_json
 from base_models.predictions import PredictionTable
 from ensemble.stacking import assessment as module
-from ensemble.stacking.assessment import RELATIVE_ALPHA, TRAINING, VALIDATION, audit_of, judge
+from ensemble.stacking.assessment import (
+    RELATIVE_ALPHA,
+    TRAINING,
+    VALIDATION,
+    audit_of,
+    judge,
+)
 from ensemble.stacking.fit_stack import Settings, fit_level1
 from ensemble.stacking.stack_data import Rows, StackData
 from ensemble.workspace import Workspace
@@ -26,20 +32,36 @@ ASPECTS = ("mos",)
 def rows_of(n, seed, prefix, noises=(0.3, 0.45, 0.8), systems=5, left_out=(), seen=()):
     """Clips of one split and what three base models say of them; the last leaves some out."""
     rng = np.random.default_rng(seed)
-    frame = pd.DataFrame({"clip_id": [f"{prefix}{k}" for k in range(n)], "mos": rng.uniform(1.5, 4.5, n)})
+    frame = pd.DataFrame(
+        {"clip_id": [f"{prefix}{k}" for k in range(n)], "mos": rng.uniform(1.5, 4.5, n)}
+    )
     frame["system_id"] = [f"s{k % systems}" for k in range(n)]
     tables = []
     for k, noise in enumerate(noises):
         scores = np.clip(frame["mos"] + rng.normal(0, noise, n), 1, 5).to_numpy()
         kept = [row for row in range(n) if k < len(noises) - 1 or row not in left_out]
         ids, own = frame["clip_id"].to_numpy()[kept].tolist(), scores[kept, None]
-        tables.append(PredictionTable.from_scores(f"m{k}", ids, ASPECTS, own, trained_on=frozenset(seen)))
+        tables.append(
+            PredictionTable.from_scores(
+                f"m{k}", ids, ASPECTS, own, trained_on=frozenset(seen)
+            )
+        )
     return Rows(frame, tuple(tables))
 
 
 def data_of(judges=(), seed=0, **options):
-    judging = {name: rows_of(40, seed + 1 + k, name, noises=(0.8, 0.45, 0.3)) for k, name in enumerate(judges)}
-    return StackData(rows_of(60, seed, "fit", **options), judging, ASPECTS, (False,), "a.csv", "a note")
+    judging = {
+        name: rows_of(40, seed + 1 + k, name, noises=(0.8, 0.45, 0.3))
+        for k, name in enumerate(judges)
+    }
+    return StackData(
+        rows_of(60, seed, "fit", **options),
+        judging,
+        ASPECTS,
+        (False,),
+        "a.csv",
+        "a note",
+    )
 
 
 def unlabelled(rows):
@@ -49,7 +71,15 @@ def unlabelled(rows):
 def validated(data, missing="refuse", learner="ridge"):
     fit = data.fit
     regressor = MetaRegressor(learner, 0, missing)
-    regressor.validate(fit.tables, fit.labels(ASPECTS), fit.systems, 0.4, fit.ids, ASPECTS, n_bootstrap=0)
+    regressor.validate(
+        fit.tables,
+        fit.labels(ASPECTS),
+        fit.systems,
+        0.4,
+        fit.ids,
+        ASPECTS,
+        n_bootstrap=0,
+    )
     return regressor
 
 
@@ -66,7 +96,9 @@ def tested():
 # ---- the rows of the verdict
 
 
-def test_the_verdict_is_of_the_labelled_test_rows_and_the_best_base_is_that_of_the_rows_that_fitted(tested):
+def test_the_verdict_is_of_the_labelled_test_rows_and_the_best_base_is_that_of_the_rows_that_fitted(
+    tested,
+):
     """The test rows know another best base model; it is not the one that the stack meets."""
     data, regressor, found = tested
     assert found.rows == "test"
@@ -76,9 +108,13 @@ def test_the_verdict_is_of_the_labelled_test_rows_and_the_best_base_is_that_of_t
     best = {}
     for name, rows in (("fit", data.fit), ("test", data.judges["test"])):
         bases = {table.model: table.take(rows.ids).scores for table in rows.tables}
-        best[name] = best_bases(bases, rows.labels(ASPECTS), rows.systems, ASPECTS)["mos", "utterance", "mse"]
+        best[name] = best_bases(bases, rows.labels(ASPECTS), rows.systems, ASPECTS)[
+            "mos", "utterance", "mse"
+        ]
     assert best == {"fit": "m0", "test": "m2"}
-    assert met.query("level == 'utterance' and metric == 'mse'")["model"].tolist() == ["m0"]
+    assert met.query("level == 'utterance' and metric == 'mse'")["model"].tolist() == [
+        "m0"
+    ]
     scores = regressor.predict(data.judges["test"].tables, data.judges["test"].ids)
     np.testing.assert_array_equal(found.judged.stack, scores)
 
@@ -91,14 +127,21 @@ def test_without_labelled_test_rows_meta_validation_judges_what_meta_training_ch
         assert found.rows == VALIDATION
         assert list(found.boards) == [VALIDATION, TRAINING]
         sides = regressor.validation_
-        pd.testing.assert_frame_equal(found.verdict.table, sides[VALIDATION].verdict(sides[TRAINING]).table)
+        pd.testing.assert_frame_equal(
+            found.verdict.table, sides[VALIDATION].verdict(sides[TRAINING]).table
+        )
         assert ("mos_true" in found.predictions) is False
         assert len(found.predictions) == (40 if judges else 0)
 
 
 def test_where_the_test_split_is_unlabelled_the_labelled_dev_split_judges():
     data = data_of(["test", "dev"])
-    found = judged(replace(data, judges={"test": unlabelled(data.judges["test"]), "dev": data.judges["dev"]}))
+    found = judged(
+        replace(
+            data,
+            judges={"test": unlabelled(data.judges["test"]), "dev": data.judges["dev"]},
+        )
+    )
     assert found.rows == "dev"
     assert len(found.predictions) == 40
     assert found.predictions["clip_id"].tolist() == data.judges["test"].ids
@@ -107,7 +150,10 @@ def test_where_the_test_split_is_unlabelled_the_labelled_dev_split_judges():
 def test_prompts_that_systems_share_make_the_intervals_more_cautious_on_every_row():
     data = data_of()
     crossed = data.fit.frame.assign(prompt=[f"p{k // 20}" for k in range(60)])
-    plain, shared = judged(data), judged(replace(data, fit=replace(data.fit, frame=crossed)))
+    plain, shared = (
+        judged(data),
+        judged(replace(data, fit=replace(data.fit, frame=crossed))),
+    )
     assert shared.judged.prompt_ids is not None
     p = [found.verdict.table["p"].to_numpy() for found in (plain, shared)]
     assert (p[1] >= p[0] - 1e-12).all()
@@ -131,9 +177,19 @@ def test_the_calibration_that_is_judged_was_learnt_on_other_rows(monkeypatch):
     judge(regressor, data, 0.9, ())
     train = regressor.validation_[TRAINING]
     honest = MetaRegressor("ridge")
-    honest.validate(data.fit.tables, train.y, train.system_ids, 0.4, train.clip_ids, ASPECTS, n_bootstrap=0)
+    honest.validate(
+        data.fit.tables,
+        train.y,
+        train.system_ids,
+        0.4,
+        train.clip_ids,
+        ASPECTS,
+        n_bootstrap=0,
+    )
     scores = np.linspace(1, 5, 9)
-    np.testing.assert_array_equal(used[0][0].interval(scores, 0.9), honest.calibrations_[0].interval(scores, 0.9))
+    np.testing.assert_array_equal(
+        used[0][0].interval(scores, 0.9), honest.calibrations_[0].interval(scores, 0.9)
+    )
     assert used[0][1] == 24
     tested = replace(data, judges={"test": rows_of(40, 9, "test")})
     judge(regressor, tested, 0.9, ())
@@ -151,7 +207,9 @@ def test_where_too_few_rows_are_left_for_a_calibration_nothing_is_said_of_one():
 # ---- what base models and other learners give
 
 
-def test_contributions_sum_to_the_gain_of_the_ridge_stack_over_the_training_mean(tested):
+def test_contributions_sum_to_the_gain_of_the_ridge_stack_over_the_training_mean(
+    tested,
+):
     data, regressor, found = tested
     sides = [regressor.validation_[name] for name in (TRAINING, VALIDATION)]
     X, held = (feature_array(data.fit.tables, "mos", side.clip_ids) for side in sides)
@@ -170,7 +228,9 @@ def test_other_learners_stand_on_the_meta_validation_rows_with_their_times(teste
     assert (found.learners[["fit_seconds", "predict_seconds"]] > 0).all(axis=None)
     assert set(found.learners.query("level == 'utterance'")["n"]) == {24}
     board = found.boards[VALIDATION].query("model == 'mean'")
-    np.testing.assert_allclose(found.learners.query("model == 'mean'")["value"], board["value"], atol=1e-9)
+    np.testing.assert_allclose(
+        found.learners.query("model == 'mean'")["value"], board["value"], atol=1e-9
+    )
     assert judged(data).learners.empty
 
 
@@ -181,8 +241,14 @@ def test_there_is_a_ceiling_only_where_the_rows_of_the_verdict_have_single_ratin
     data = data_of(["test"])
     regressor, test = validated(data), data.judges["test"]
     ratings = ratings_of(test.frame, list(ASPECTS))
-    for given, rows in ((None, 0), (ratings, 8), (ratings_of(data.fit.frame, list(ASPECTS)), 0)):
-        assert len(judge(regressor, replace(data, ratings=given), 0.9, ()).ceiling) == rows
+    for given, rows in (
+        (None, 0),
+        (ratings, 8),
+        (ratings_of(data.fit.frame, list(ASPECTS)), 0),
+    ):
+        assert (
+            len(judge(regressor, replace(data, ratings=given), 0.9, ()).ceiling) == rows
+        )
     single = ratings.drop_duplicates("clip_id")
     one = pd.concat([single, ratings[1:2]])
     for given in (single, one):
@@ -195,23 +261,40 @@ def test_there_is_a_ceiling_only_where_the_rows_of_the_verdict_have_single_ratin
 def test_the_audit_names_clips_of_two_uses_by_role():
     data = data_of(["test"], seen=["fit3", "fit4", "test1"])
     assert [(o.model, o.role, o.clip_ids) for o in audit_of(data).overlaps] == [
-        (f"m{k}", *found) for k in range(3) for found in (("meta-training", ("fit3", "fit4")), ("test", ("test1",)))
+        (f"m{k}", *found)
+        for k in range(3)
+        for found in (("meta-training", ("fit3", "fit4")), ("test", ("test1",)))
     ]
     own = replace(data, judges={"test": data.fit})
-    assert [(o.use, o.role) for o in audit_of(own).overlaps if o.model == "stack"] == [("meta-training", "test")]
+    assert [(o.use, o.role) for o in audit_of(own).overlaps if o.model == "stack"] == [
+        ("meta-training", "test")
+    ]
     regressor = validated(data_of(["test"]))
     assert audit_of(data_of(["test"]), regressor).overlaps == ()
-    assert set(audit_of(data_of(["test"]), regressor).counts["stack"]) == {TRAINING, VALIDATION, "test"}
+    assert set(audit_of(data_of(["test"]), regressor).counts["stack"]) == {
+        TRAINING,
+        VALIDATION,
+        "test",
+    }
 
 
 def test_a_leak_is_refused_or_marks_every_name_of_rows_and_the_verdict(tmp_path):
     data, workspace = data_of(seen=["fit3", "fit4"]), Workspace(tmp_path)
-    with pytest.raises(UsageError, match=r"Clips 'fit3', 'fit4' were used to train 'm0'; .*2 more such overlaps"):
+    with pytest.raises(
+        UsageError,
+        match=r"Clips 'fit3', 'fit4' were used to train 'm0'; .*2 more such overlaps",
+    ):
         fit_level1(workspace, data)
     assert not list(tmp_path.rglob("*.json"))
-    report = read_json(fit_level1(workspace, data, Settings(allow_leak=True, rivals=())) / "report.json")
+    report = read_json(
+        fit_level1(workspace, data, Settings(allow_leak=True, rivals=()))
+        / "report.json"
+    )
     assert report["audit"]["leaks"] is True
-    assert all("were used to train" in mark or "was used to train" in mark for mark in report["leaks"])
+    assert all(
+        "were used to train" in mark or "was used to train" in mark
+        for mark in report["leaks"]
+    )
     assert set(report["leaderboards"]) == {f"LEAKY {VALIDATION}", f"LEAKY {TRAINING}"}
     assert report["verdict"]["sentence"].startswith("LEAKY: ")
     assert report["warnings"][: len(report["leaks"])] == report["leaks"]
@@ -229,7 +312,12 @@ def test_a_clip_that_a_base_model_left_out_counts_for_the_stack_and_not_for_that
     with pytest.raises(UsageError, match=r"'m2' has no prediction for"):
         judged(data)
     found = judged(data, missing="pool")
-    counts = found.boards[VALIDATION].query("level == 'utterance'").groupby("model")["n"].first()
+    counts = (
+        found.boards[VALIDATION]
+        .query("level == 'utterance'")
+        .groupby("model")["n"]
+        .first()
+    )
     assert counts["stack"] == counts["mean"] == counts["m0"] == 24
     assert counts["m2"] < 24
     assert np.isfinite(found.judged.stack).all()

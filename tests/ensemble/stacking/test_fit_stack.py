@@ -16,18 +16,30 @@ def table(tmp_path):
     """Labels and 14 models of 60 clips, each noisier than the one before."""
     rng, n = np.random.default_rng(0), 60
     mos = rng.uniform(1.5, 4.5, n)
-    frame = pd.DataFrame({"utterance": [f"u{k}" for k in range(n)], "system": [f"s{k % 6}" for k in range(n)]})
-    noisy = {f"m{k:02}": np.clip(mos + rng.normal(0, 0.2 + 0.15 * k, n), 1, 5) for k in range(14)}
+    frame = pd.DataFrame(
+        {
+            "utterance": [f"u{k}" for k in range(n)],
+            "system": [f"s{k % 6}" for k in range(n)],
+        }
+    )
+    noisy = {
+        f"m{k:02}": np.clip(mos + rng.normal(0, 0.2 + 0.15 * k, n), 1, 5)
+        for k in range(14)
+    }
     frame = frame.assign(mos=mos, **noisy)
     frame.to_csv(tmp_path / "all.csv", index=False)
     return frame
 
 
 def fit_meta(tmp_path, *words):
-    return call("fit_meta", "--predictions", *words, "--rivals", "--artifacts", tmp_path / "art")
+    return call(
+        "fit_meta", "--predictions", *words, "--rivals", "--artifacts", tmp_path / "art"
+    )
 
 
-def test_of_many_models_the_ten_best_are_shown_and_the_others_are_said_to_be_in_the_report(table, tmp_path):
+def test_of_many_models_the_ten_best_are_shown_and_the_others_are_said_to_be_in_the_report(
+    table, tmp_path
+):
     code, out, err = fit_meta(tmp_path, tmp_path / "all.csv")
     assert code == 0
     first, second = out.split("meta-training: ")
@@ -38,7 +50,9 @@ def test_of_many_models_the_ten_best_are_shown_and_the_others_are_said_to_be_in_
         assert " mean " in text
         assert "the 10 best of 14 base models by SRCC; the report has 4 more" in text
     report = json.loads(next(tmp_path.glob("art/meta/*/report.json")).read_text())
-    assert len({row["model"] for row in report["leaderboards"]["meta-validation"]}) == 16
+    assert (
+        len({row["model"] for row in report["leaderboards"]["meta-validation"]}) == 16
+    )
     assert err.splitlines()[-1] == report["verdict"]["sentence"]
     assert "next: predict_mos --predictions FILE" in err
     assert out.splitlines()[-1] == str(next(tmp_path.glob("art/meta/*")))
@@ -51,17 +65,26 @@ def test_the_models_that_are_named_are_stacked_and_few_are_all_shown(table, tmp_
     assert "2 base models, 60 clips" in err
 
 
-def test_a_leak_is_refused_and_when_allowed_said_first_and_on_every_table(table, tmp_path):
+def test_a_leak_is_refused_and_when_allowed_said_first_and_on_every_table(
+    table, tmp_path
+):
     table[["utterance", "system", "mos"]].to_csv(tmp_path / "labels.csv", index=False)
     ids, seen = table["utterance"].tolist(), frozenset(table["utterance"][:9])
     for name, trained_on in (("knows", seen), ("clean", frozenset())):
         scores = table[["m03"]].to_numpy()
-        PredictionTable.from_scores(name, ids, ["mos"], scores, trained_on=trained_on).write(
-            tmp_path / f"{name}.parquet"
-        )
-    words = [tmp_path / "knows.parquet", tmp_path / "clean.parquet", "--labels", tmp_path / "labels.csv"]
+        PredictionTable.from_scores(
+            name, ids, ["mos"], scores, trained_on=trained_on
+        ).write(tmp_path / f"{name}.parquet")
+    words = [
+        tmp_path / "knows.parquet",
+        tmp_path / "clean.parquet",
+        "--labels",
+        tmp_path / "labels.csv",
+    ]
     refused(
-        2, fit_meta(tmp_path, *words), r"'u0', .* and 4 more were used to train 'knows'; meta-training on them leaks"
+        2,
+        fit_meta(tmp_path, *words),
+        r"'u0', .* and 4 more were used to train 'knows'; meta-training on them leaks",
     )
     assert not list(tmp_path.glob("art/meta/*"))
     code, out, err = fit_meta(tmp_path, *words, "--allow-leak")
@@ -77,10 +100,22 @@ def test_a_leak_is_refused_and_when_allowed_said_first_and_on_every_table(table,
 
 def test_options_that_do_not_go_together_are_refused(table, tmp_path):
     path = tmp_path / "all.csv"
-    refused(2, fit_meta(tmp_path, path, "--cv", "oof"), "--cv belongs to the base models of fit_base")
+    refused(
+        2,
+        fit_meta(tmp_path, path, "--cv", "oof"),
+        "--cv belongs to the base models of fit_base",
+    )
     refused(2, fit_meta(tmp_path, path, "--models", "m99"), "Unknown model 'm99'")
-    refused(2, fit_meta(tmp_path, path, "--missing", "pol"), "Unknown --missing 'pol'. Did you mean 'pool'")
-    refused(2, call("fit_meta", "--labels", path, "--artifacts", tmp_path), "--labels and --aspects belong to --pred")
+    refused(
+        2,
+        fit_meta(tmp_path, path, "--missing", "pol"),
+        "Unknown --missing 'pol'. Did you mean 'pool'",
+    )
+    refused(
+        2,
+        call("fit_meta", "--labels", path, "--artifacts", tmp_path),
+        "--labels and --aspects belong to --pred",
+    )
 
 
 # ---- the words around the tables
@@ -95,15 +130,32 @@ def facts(**changes):
         "warnings": ["w"],
         "noise_ceiling": {"test": []},
     }
-    return whole | {"interval_coverage": {"nominal": 0.9, "rows": "test", "shares": {"mos": 0.88}}} | changes
+    return (
+        whole
+        | {
+            "interval_coverage": {
+                "nominal": 0.9,
+                "rows": "test",
+                "shares": {"mos": 0.88},
+            }
+        }
+        | changes
+    )
 
 
 def test_leaks_are_counted_and_not_said_twice():
     marks = [f"leaky: {k} clips" for k in range(4)]
     said = facts(leaks=marks, warnings=[*marks, "w"], demo=True)
     lines = list(opening(said))
-    assert lines[0] == "LEAKY, every number below: 0 clips; 1 clips; and 2 more such overlaps"
-    assert [line.partition(":")[0] for line in lines] == ["LEAKY, every number below", "demo corpus", "a.csv"]
+    assert (
+        lines[0]
+        == "LEAKY, every number below: 0 clips; 1 clips; and 2 more such overlaps"
+    )
+    assert [line.partition(":")[0] for line in lines] == [
+        "LEAKY, every number below",
+        "demo corpus",
+        "a.csv",
+    ]
     assert list(closing(said)) == [
         "warning: w",
         "predicted 90% intervals hold the rating of 88% (mos) of the test clips",
@@ -113,10 +165,18 @@ def test_leaks_are_counted_and_not_said_twice():
 
 def test_names_with_brackets_are_shown_as_they_are_and_the_ceiling_below_them():
     row = {"aspect": "[b]", "n": 9, "value": 0.5, "low": 0.4, "high": 0.6}
-    cells = [{"level": level, "metric": m} for level in ("utterance", "system") for m in ("mse", "lcc", "srcc", "ktau")]
-    board = [row | {"model": model} | cell for model in ("stack", "[red]") for cell in cells]
+    cells = [
+        {"level": level, "metric": m}
+        for level in ("utterance", "system")
+        for m in ("mse", "lcc", "srcc", "ktau")
+    ]
+    board = [
+        row | {"model": model} | cell for model in ("stack", "[red]") for cell in cells
+    ]
     ceiling = [row | {"ceiling": 0.9} | cell for cell in cells]
-    said = facts(order=["test"], leaderboards={"test": board}, noise_ceiling={"test": ceiling})
+    said = facts(
+        order=["test"], leaderboards={"test": board}, noise_ceiling={"test": ceiling}
+    )
     (table,) = board_tables(said)
     shown = [[str(cell) for cell in column.cells] for column in table.columns]
     assert shown[0] == ["[b]"] * 3

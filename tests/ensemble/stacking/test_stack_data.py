@@ -34,18 +34,32 @@ def workspace(tmp_path):
         train = rated.rows("train")["clip_id"].to_numpy()
         for split in ("dev", "test"):
             named = rated.rows(split)["clip_id"].tolist()
-            files[f"predictions-{split}.parquet"] = table(model, named, scores, train).to_bytes()
+            files[f"predictions-{split}.parquet"] = table(
+                model, named, scores, train
+            ).to_bytes()
         write(folder, files, "base model")
-        parts = [(train[k::FOLDS], np.setdiff1d(train, train[k::FOLDS])) for k in range(FOLDS)]
-        files = {f"oof-{k}.parquet": table(model, own, scores, rest).to_bytes() for k, (own, rest) in enumerate(parts)}
-        write(folder.with_name(f"{folder.name}-oof{FOLDS}"), files, "out-of-fold predictions")
+        parts = [
+            (train[k::FOLDS], np.setdiff1d(train, train[k::FOLDS]))
+            for k in range(FOLDS)
+        ]
+        files = {
+            f"oof-{k}.parquet": table(model, own, scores, rest).to_bytes()
+            for k, (own, rest) in enumerate(parts)
+        }
+        write(
+            folder.with_name(f"{folder.name}-oof{FOLDS}"),
+            files,
+            "out-of-fold predictions",
+        )
         runs.append({"name": model, "folder": str(folder.relative_to(made.root))})
     made.point("level0", {"data": "data/d", "runs": runs, "folds": FOLDS})
     return made
 
 
 def table(model, ids, scores, trained_on):
-    return PredictionTable.from_scores(model, ids, ["mi"], scores[ids].to_numpy(), trained_on=frozenset(trained_on))
+    return PredictionTable.from_scores(
+        model, ids, ["mi"], scores[ids].to_numpy(), trained_on=frozenset(trained_on)
+    )
 
 
 def write(folder, files, role):
@@ -69,21 +83,37 @@ def test_out_of_fold_the_training_split_fits_and_both_others_judge(workspace):
     assert sorted(data.fit.tables[0].clip_ids) == sorted(data.fit.ids)
     folder = fit_level1(workspace, data, Settings(rivals=("mean",)))
     report = read_json(folder / "report.json")
-    assert set(report["leaderboards"]) == {"test", "dev", "meta-training", "meta-validation"}
-    assert folder != fit_level1(workspace, StackData.from_level0(workspace), Settings(rivals=("mean",)))
+    assert set(report["leaderboards"]) == {
+        "test",
+        "dev",
+        "meta-training",
+        "meta-validation",
+    }
+    assert folder != fit_level1(
+        workspace, StackData.from_level0(workspace), Settings(rivals=("mean",))
+    )
 
 
 def test_without_folds_there_is_nothing_out_of_fold(workspace):
     pointer = read_json(workspace.root / "level0.json")
-    workspace.point("level0", {name: value for name, value in pointer.items() if name != "folds"})
-    with pytest.raises(UsageError, match="made no out-of-fold predictions; run it again with --folds 5"):
+    workspace.point(
+        "level0", {name: value for name, value in pointer.items() if name != "folds"}
+    )
+    with pytest.raises(
+        UsageError, match="made no out-of-fold predictions; run it again with --folds 5"
+    ):
         StackData.from_level0(workspace, cv="oof")
     with pytest.raises(UsageError, match=r"cv.*'off'"):
         StackData.from_level0(workspace, cv="off")
 
 
 def test_of_files_of_predictions_those_that_are_named_are_stacked(tmp_path):
-    table = {"clip_id": [f"u{k}" for k in range(8)], "mos": np.linspace(1, 5, 8), "one": 3.0, "two": 2.0}
+    table = {
+        "clip_id": [f"u{k}" for k in range(8)],
+        "mos": np.linspace(1, 5, 8),
+        "one": 3.0,
+        "two": 2.0,
+    }
     pd.DataFrame(table).to_csv(tmp_path / "all.csv", index=False)
     external = read_external([tmp_path / "all.csv"])
     data = StackData.from_external(external, "all.csv", ["two"])
@@ -97,8 +127,15 @@ def test_of_files_of_predictions_those_that_are_named_are_stacked(tmp_path):
 def test_files_of_predictions_are_stacked_and_grouped(tmp_path):
     rng, n = np.random.default_rng(0), 60
     mos = rng.uniform(1.5, 4.5, n)
-    frame = pd.DataFrame({"utterance": [f"u{k}" for k in range(n)], "system": [f"s{k % 6}" for k in range(n)]})
-    frame = frame.assign(mos=mos, one=mos + rng.normal(0, 0.3, n), two=mos + rng.normal(0, 0.3, n))
+    frame = pd.DataFrame(
+        {
+            "utterance": [f"u{k}" for k in range(n)],
+            "system": [f"s{k % 6}" for k in range(n)],
+        }
+    )
+    frame = frame.assign(
+        mos=mos, one=mos + rng.normal(0, 0.3, n), two=mos + rng.normal(0, 0.3, n)
+    )
     frame.to_csv(tmp_path / "all.csv", index=False)
     data = StackData.from_external(read_external([tmp_path / "all.csv"]), "all.csv")
     assert data.judges == {}
@@ -106,8 +143,18 @@ def test_files_of_predictions_are_stacked_and_grouped(tmp_path):
     assert data.fit.groups("") is None
     with pytest.raises(UsageError, match=r"column for --groups.*'sistem'"):
         data.fit.groups("sistem")
-    frame.assign(split=["test"] * 20 + ["dev"] * 40).to_csv(tmp_path / "split.csv", index=False)
+    frame.assign(split=["test"] * 20 + ["dev"] * 40).to_csv(
+        tmp_path / "split.csv", index=False
+    )
     data = StackData.from_external(read_external([tmp_path / "split.csv"]), "split.csv")
     assert (len(data.fit.frame), len(data.judges["test"].frame)) == (40, 20)
-    report = read_json(fit_level1(Workspace(tmp_path / "art"), data, Settings(rivals=())) / "report.json")
-    assert [row["model"] for row in report["leaderboards"]["test"]][::8] == ["stack", "mean", "one", "two"]
+    report = read_json(
+        fit_level1(Workspace(tmp_path / "art"), data, Settings(rivals=()))
+        / "report.json"
+    )
+    assert [row["model"] for row in report["leaderboards"]["test"]][::8] == [
+        "stack",
+        "mean",
+        "one",
+        "two",
+    ]

@@ -16,7 +16,13 @@ from base_models.errors import DamagedArtifact
 from base_models.files import Artifact, is_sealed, locked, read_json
 from base_models.predictions import PredictionTable
 from base_models.training.neural_mos import NeuralMOS
-from ensemble.training.base_model_run import CHECKPOINT, FOLD_ROLE, PROGRESS, ROLE, BaseRun
+from ensemble.training.base_model_run import (
+    CHECKPOINT,
+    FOLD_ROLE,
+    PROGRESS,
+    ROLE,
+    BaseRun,
+)
 from ensemble.training.rated_clips import RatedClips
 from ensemble.training.train_base_models import prepare_level0
 from ensemble.workspace import Workspace
@@ -31,7 +37,11 @@ def few_epochs():
     """The embedded settings with 4 epochs."""
     with pytest.MonkeyPatch.context() as patch:
         read, short = config._read_toml, {"max_epochs": 4}
-        patch.setattr(config, "_read_toml", lambda p: read(p) | (short if p.stem == "embedded" else {}))
+        patch.setattr(
+            config,
+            "_read_toml",
+            lambda p: read(p) | (short if p.stem == "embedded" else {}),
+        )
         yield
 
 
@@ -41,15 +51,32 @@ def run(tmp_path_factory):
     folder, rng = tmp_path_factory.mktemp("data"), np.random.default_rng(0)
     seconds, rows = np.arange(RATE // 2) / RATE, []
     for k in range(24):
-        soundfile.write(folder / f"{k}.wav", 0.1 * np.sin(2 * np.pi * 220 * (1 + k % 4) * seconds), RATE)
+        soundfile.write(
+            folder / f"{k}.wav",
+            0.1 * np.sin(2 * np.pi * 220 * (1 + k % 4) * seconds),
+            RATE,
+        )
         split = "train" if k < 14 else "dev" if k < 20 else "test"
-        rows.append((f"c{k:02d}", f"s{k % 4}", ("piano", "drums")[k % 2], f"{k}.wav", split, *rng.uniform(1, 5, 2)))
-    table = pd.DataFrame(rows, columns=["clip_id", "system_id", "prompt", "audio", "split", "mi", "ta"])
+        rows.append(
+            (
+                f"c{k:02d}",
+                f"s{k % 4}",
+                ("piano", "drums")[k % 2],
+                f"{k}.wav",
+                split,
+                *rng.uniform(1, 5, 2),
+            )
+        )
+    table = pd.DataFrame(
+        rows, columns=["clip_id", "system_id", "prompt", "audio", "split", "mi", "ta"]
+    )
     table.to_csv(folder / "clips.csv", index=False)
     options = {"settings": "embedded", "device": "cpu", "jobs": 1, "folds": 2}
     workspace = Workspace(folder / "artifacts")
     rated = RatedClips.read(folder / "clips.csv")
-    return prepare_level0(rated, [("dora", 0)], workspace, "logmel", "hashed_text", **options).runs[0]
+    return prepare_level0(
+        rated, [("dora", 0)], workspace, "logmel", "hashed_text", **options
+    ).runs[0]
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +97,10 @@ def bytes_of(folder, files):
 
 def test_a_finished_run_holds_the_model_and_its_tables_and_no_litter(finished):
     files = TABLES | {"config.json", "weights.safetensors", "history.json", "run.json"}
-    for folder, role, wanted in [(finished.folder, ROLE, files), (finished.fold_folder, FOLD_ROLE, FOLDS)]:
+    for folder, role, wanted in [
+        (finished.folder, ROLE, files),
+        (finished.fold_folder, FOLD_ROLE, FOLDS),
+    ]:
         assert names(folder) == wanted | {"manifest.json"}
         artifact = Artifact(folder, role, folder.name)
         artifact.verify()
@@ -80,7 +110,9 @@ def test_a_finished_run_holds_the_model_and_its_tables_and_no_litter(finished):
 
 def test_a_run_under_the_name_of_another_is_refused(finished, tmp_path):
     shutil.copytree(finished.folder, tmp_path / "dora-s0-0123456789")
-    moved = dataclasses.replace(finished, folder=tmp_path / "dora-s0-0123456789", folds=0)
+    moved = dataclasses.replace(
+        finished, folder=tmp_path / "dora-s0-0123456789", folds=0
+    )
     with pytest.raises(DamagedArtifact, match="it was copied or renamed"):
         moved.is_finished()
 
@@ -89,7 +121,9 @@ def test_the_saved_model_predicts_the_saved_tables(finished):
     rated = RatedClips.load(finished.data)
     model = NeuralMOS.load(finished.folder, store=finished.embeddings, device="cpu")
     table = PredictionTable.read(finished.folder / "predictions-dev.parquet")
-    np.testing.assert_array_equal(model.predict_distribution(rated.rows("dev")), table.distributions)
+    np.testing.assert_array_equal(
+        model.predict_distribution(rated.rows("dev")), table.distributions
+    )
     assert table.model == "dora-s0"
 
 
@@ -97,13 +131,27 @@ def test_a_finished_run_is_left_as_it_is(finished, monkeypatch):
     monkeypatch.setattr(BaseRun, "_model", None)
     before = {path: path.stat().st_mtime_ns for path in finished.folder.iterdir()}
     assert finished.train() == "dora-s0"
-    assert {path: path.stat().st_mtime_ns for path in finished.folder.iterdir()} == before
+    assert {
+        path: path.stat().st_mtime_ns for path in finished.folder.iterdir()
+    } == before
 
 
-@pytest.mark.parametrize(("part", "epoch"), [("", 1), ("", 3), ("fold 1/2", 1), ("fold 2/2", 2)])
-def test_a_killed_run_goes_on_and_ends_with_the_same_tables(finished, tmp_path, monkeypatch, part, epoch):
-    run, note, epochs = dataclasses.replace(finished, folder=tmp_path / finished.folder.name), BaseRun._note, []
-    folder, original = (run.fold_folder, finished.fold_folder) if part else (run.folder, finished.folder)
+@pytest.mark.parametrize(
+    ("part", "epoch"), [("", 1), ("", 3), ("fold 1/2", 1), ("fold 2/2", 2)]
+)
+def test_a_killed_run_goes_on_and_ends_with_the_same_tables(
+    finished, tmp_path, monkeypatch, part, epoch
+):
+    run, note, epochs = (
+        dataclasses.replace(finished, folder=tmp_path / finished.folder.name),
+        BaseRun._note,
+        [],
+    )
+    folder, original = (
+        (run.fold_folder, finished.fold_folder)
+        if part
+        else (run.folder, finished.folder)
+    )
 
     def killed(self, into, of, record):
         note(self, into, of, record)
@@ -117,7 +165,11 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_tables(finished, tmp_path, 
     assert read_json(folder / PROGRESS)["epoch"] == epoch
     assert any(name.endswith(CHECKPOINT) for name in names(folder))
     (folder / ".weights.safetensors.0123.tmp").write_bytes(b"half")
-    monkeypatch.setattr(BaseRun, "_note", lambda self, into, of, record: epochs.append((of, record["epoch"])))
+    monkeypatch.setattr(
+        BaseRun,
+        "_note",
+        lambda self, into, of, record: epochs.append((of, record["epoch"])),
+    )
     run.train()
     assert epochs[0] == (part, epoch + 1)
     same = FOLDS if part else TABLES | {"weights.safetensors"}
@@ -125,7 +177,9 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_tables(finished, tmp_path, 
     assert names(folder) == names(original)
 
 
-def test_folds_are_added_to_a_finished_run_without_training_it_again(finished, tmp_path, monkeypatch):
+def test_folds_are_added_to_a_finished_run_without_training_it_again(
+    finished, tmp_path, monkeypatch
+):
     run = dataclasses.replace(finished, folder=tmp_path / finished.folder.name)
     shutil.copytree(finished.folder, run.folder)
     assert not run.is_finished()
@@ -155,18 +209,32 @@ def test_the_callers_number_of_threads_comes_back(finished):
     assert torch.get_num_threads() == before
 
 
-def test_without_folds_and_without_test_clips_there_are_only_dev_predictions(finished, tmp_path):
+def test_without_folds_and_without_test_clips_there_are_only_dev_predictions(
+    finished, tmp_path
+):
     rated = RatedClips.load(finished.data)
     rows = np.flatnonzero(rated.frame["split"] != "test")
     rated.take(rows).save(tmp_path / "data")
-    run = dataclasses.replace(finished, folder=tmp_path / "run", data=tmp_path / "data", folds=0)
+    run = dataclasses.replace(
+        finished, folder=tmp_path / "run", data=tmp_path / "data", folds=0
+    )
     run.folder.mkdir()
     run.train()
-    assert [name for name in sorted(names(run.folder)) if name.endswith(".parquet")] == ["predictions-dev.parquet"]
+    assert [
+        name for name in sorted(names(run.folder)) if name.endswith(".parquet")
+    ] == ["predictions-dev.parquet"]
 
 
 def test_progress_tells_the_part_and_the_most_epochs(finished, tmp_path):
     run = dataclasses.replace(finished, folder=tmp_path)
-    run._note(tmp_path, "fold 1/2", {"epoch": 3, "loss": 2.0, "srcc": [None, 0.5], "best": 2, "seconds": 0.1})
+    run._note(
+        tmp_path,
+        "fold 1/2",
+        {"epoch": 3, "loss": 2.0, "srcc": [None, 0.5], "best": 2, "seconds": 0.1},
+    )
     record = read_json(tmp_path / PROGRESS)
-    assert (record["part"], record["epoch"], record["max_epochs"]) == ("fold 1/2", 3, run.config.max_epochs)
+    assert (record["part"], record["epoch"], record["max_epochs"]) == (
+        "fold 1/2",
+        3,
+        run.config.max_epochs,
+    )

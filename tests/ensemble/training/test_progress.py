@@ -12,7 +12,14 @@ from ensemble.training.base_model_run import PROGRESS, BaseRun
 
 
 def record(epoch=3, **changes):
-    figures = {"loss": 2.5, "srcc": [0.51234, None], "best": 2, "seconds": 2.0, "max_epochs": 10, "part": ""}
+    figures = {
+        "loss": 2.5,
+        "srcc": [0.51234, None],
+        "best": 2,
+        "seconds": 2.0,
+        "max_epochs": 10,
+        "part": "",
+    }
     return {"epoch": epoch} | figures | changes
 
 
@@ -23,7 +30,18 @@ def runs(tmp_path):
         folder = tmp_path / f"dora-s{seed}"
         folder.mkdir()
         where = {"data": tmp_path, "folder": folder, "embeddings": tmp_path}
-        made.append(BaseRun(f"dora-s{seed}", "dora", None, seed, "logmel", "hashed_text", "cpu", **where))
+        made.append(
+            BaseRun(
+                f"dora-s{seed}",
+                "dora",
+                None,
+                seed,
+                "logmel",
+                "hashed_text",
+                "cpu",
+                **where,
+            )
+        )
     return made
 
 
@@ -39,7 +57,9 @@ def finish(run):
     seal(run.folder, "base model")
 
 
-def test_without_a_terminal_each_run_says_how_far_it_is_once_and_ends_with_done(runs, capsys, stays_dark):
+def test_without_a_terminal_each_run_says_how_far_it_is_once_and_ends_with_done(
+    runs, capsys, stays_dark
+):
     with progress.watch(runs):
         for epoch in (1, 2, 3):
             for run in runs:
@@ -51,7 +71,8 @@ def test_without_a_terminal_each_run_says_how_far_it_is_once_and_ends_with_done(
             finish(run)
     lines = [line for line in capsys.readouterr().err.splitlines() if "epoch" in line]
     assert lines == [
-        f"dora-s{seed}: epoch 3/10 loss 2.500 SRCC 0.512 - (best: epoch 2), at most 14 s left" for seed in range(3)
+        f"dora-s{seed}: epoch 3/10 loss 2.500 SRCC 0.512 - (best: epoch 2), at most 14 s left"
+        for seed in range(3)
     ]
 
 
@@ -59,7 +80,10 @@ def test_the_end_of_each_run_is_told_once(runs, capsys, stays_dark):
     with progress.watch(runs):
         finish(runs[1])
         finish(runs[0])
-    assert capsys.readouterr().err.splitlines() == ["dora-s0: done (1 of 3)", "dora-s1: done (2 of 3)"]
+    assert capsys.readouterr().err.splitlines() == [
+        "dora-s0: done (1 of 3)",
+        "dora-s1: done (2 of 3)",
+    ]
 
 
 def test_a_line_comes_again_only_after_a_while(runs, capsys, stays_dark, monkeypatch):
@@ -81,7 +105,9 @@ def test_a_long_line_is_not_broken(runs, capsys, stays_dark):
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
-def test_a_progress_file_that_vanishes_or_is_damaged_is_no_matter(runs, monkeypatch, capsys, stays_dark):
+def test_a_progress_file_that_vanishes_or_is_damaged_is_no_matter(
+    runs, monkeypatch, capsys, stays_dark
+):
     (runs[0].folder / PROGRESS).write_text('{"epoch"')
     write_json(runs[1].folder / PROGRESS, record())
     read = progress.read_json
@@ -104,18 +130,24 @@ def test_a_run_that_fails_is_not_hidden(runs, stays_dark):
 
 
 def test_on_a_terminal_there_is_a_bar_per_run_that_fills(runs):
-    bars = Progress("{task.description} {task.fields[figures]}", console=Console(file=io.StringIO()))
+    bars = Progress(
+        "{task.description} {task.fields[figures]}", console=Console(file=io.StringIO())
+    )
     view = progress._Bars(bars)
     view.show(runs)
     assert not bars.tasks
     write_json(runs[1].folder / PROGRESS, record())
     view.show(runs)
-    assert [(task.description, task.completed, task.total) for task in bars.tasks] == [("dora-s1", 3, 10)]
+    assert [(task.description, task.completed, task.total) for task in bars.tasks] == [
+        ("dora-s1", 3, 10)
+    ]
     assert bars.tasks[0].fields["figures"] == "loss 2.500 SRCC 0.512 - (best: epoch 2)"
     for run in runs:
         finish(run)
         view.show(runs)
-    assert [(task.completed, task.total, task.finished) for task in bars.tasks] == [(3, 3, True)]
+    assert [(task.completed, task.total, task.finished) for task in bars.tasks] == [
+        (3, 3, True)
+    ]
 
 
 @pytest.mark.parametrize("terminal", [True, False])

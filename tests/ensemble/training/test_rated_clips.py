@@ -45,16 +45,25 @@ def test_given_splits_are_used_as_they_are(tmp_path):
     given = ["train"] * 20 + ["dev"] * 15 + ["test"] * 5
     rated = read(table(tmp_path, split=given), seed=7)
     assert rated.frame["split"].tolist() == given
-    assert rated.note == "splits as given: train 20 (50.0 %), dev 15 (37.5 %), test 5 (12.5 %)"
+    assert (
+        rated.note
+        == "splits as given: train 20 (50.0 %), dev 15 (37.5 %), test 5 (12.5 %)"
+    )
     assert rated.rows("dev")["clip_id"].tolist() == [f"{k:03d}" for k in range(20, 35)]
     assert rated.rows("dev").index.tolist() == list(range(15))
-    np.testing.assert_array_equal(rated.labels("dev")["mi"], np.linspace(1, 5, 40)[20:35])
+    np.testing.assert_array_equal(
+        rated.labels("dev")["mi"], np.linspace(1, 5, 40)[20:35]
+    )
 
 
 def test_splits_are_made_where_the_data_gives_none(tmp_path):
     path = table(tmp_path)
     one, two, other = read(path), read(path), read(path, seed=1)
-    assert one.frame["split"].tolist() == two.frame["split"].tolist() != other.frame["split"].tolist()
+    assert (
+        one.frame["split"].tolist()
+        == two.frame["split"].tolist()
+        != other.frame["split"].tolist()
+    )
     assert one.note.startswith("splits made with seed 0: train 28 (70.0 %)")
     halves = read(path, sizes=(0.5, 0.5, 0.0))
     assert halves.frame["split"].value_counts().to_dict() == {"train": 20, "dev": 20}
@@ -63,7 +72,9 @@ def test_splits_are_made_where_the_data_gives_none(tmp_path):
 def test_made_splits_keep_groups_whole(tmp_path):
     rated = read(table(tmp_path), group="song")
     assert (rated.frame.groupby("song")["split"].nunique() == 1).all()
-    with pytest.raises(UsageError, match=r"Unknown column for --group 'sing'\. Did you mean 'song'"):
+    with pytest.raises(
+        UsageError, match=r"Unknown column for --group 'sing'\. Did you mean 'song'"
+    ):
         read(table(tmp_path), group="sing")
 
 
@@ -78,9 +89,14 @@ def test_aspects_judged_by_text_are_recognised_or_named(tmp_path):
 
 
 def test_a_table_that_cannot_train_is_refused(tmp_path):
-    bare = pd.DataFrame({"clip_id": ["a", "b"], "audio": ["a.wav", "b.wav"], "words": ["x", "y"]})
+    bare = pd.DataFrame(
+        {"clip_id": ["a", "b"], "audio": ["a.wav", "b.wav"], "words": ["x", "y"]}
+    )
     bare.to_csv(tmp_path / "bare.csv", index=False)
-    with pytest.raises(UsageError, match=r"has no column of ratings; name one with --aspects\. Columns: .*'words'"):
+    with pytest.raises(
+        UsageError,
+        match=r"has no column of ratings; name one with --aspects\. Columns: .*'words'",
+    ):
         read(tmp_path / "bare.csv")
     for split, given in (("train", "dev"), ("dev", "train")):
         message = f"has no {split} clips; base models train .* Name some clips '{split}', or leave the split column out"
@@ -91,7 +107,9 @@ def test_a_table_that_cannot_train_is_refused(tmp_path):
 
 
 def test_a_table_comes_back_from_disk_as_it_was(tmp_path):
-    rated = dataclasses.replace(read(table(tmp_path, mi=[""] * 4 + ["3.5"] * 36), group="song"), demo=True)
+    rated = dataclasses.replace(
+        read(table(tmp_path, mi=[""] * 4 + ["3.5"] * 36), group="song"), demo=True
+    )
     rated.save(tmp_path / "data")
     again = RatedClips.load(tmp_path / "data")
     same(rated, again)
@@ -99,7 +117,10 @@ def test_a_table_comes_back_from_disk_as_it_was(tmp_path):
     assert again.frame["system_id"].tolist()[:4] == ["06", "NA", "S3", "null"]
     assert again.frame["prompt"].tolist()[:3] == ["slow piano", "NA", ""]
     assert again.frame["clip_id"][7] == "007"
-    assert again.labels("train")["mi"].isna().sum() == rated.labels("train")["mi"].isna().sum()
+    assert (
+        again.labels("train")["mi"].isna().sum()
+        == rated.labels("train")["mi"].isna().sum()
+    )
 
 
 def test_saving_again_writes_nothing_unless_the_audio_has_moved(tmp_path):
@@ -178,7 +199,9 @@ def test_the_fingerprint_changes_with_what_training_sees(tmp_path):
         "split": read(table(tmp_path), seed=1),
         "aspects": read(table(tmp_path), aspects=["mi"]),
         "text aspects": read(table(tmp_path), text_aspects=["mi"]),
-        "group": read(table(tmp_path, split=read(table(tmp_path)).frame["split"]), group="song"),
+        "group": read(
+            table(tmp_path, split=read(table(tmp_path)).frame["split"]), group="song"
+        ),
         "demo": dataclasses.replace(read(table(tmp_path)), demo=True),
     }
     prints = {name: rated.fingerprint(content) for name, rated in changed.items()}

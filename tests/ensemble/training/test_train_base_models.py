@@ -15,7 +15,11 @@ from base_models.files import is_sealed, read_json
 from base_models.predictions import PredictionTable
 from ensemble.training import train_base_models as level0
 from ensemble.training.rated_clips import RatedClips
-from ensemble.training.train_base_models import plan_models, prepare_level0, train_level0
+from ensemble.training.train_base_models import (
+    plan_models,
+    prepare_level0,
+    train_level0,
+)
 from ensemble.workspace import Workspace
 
 RATE = 24_000
@@ -27,7 +31,11 @@ def few_epochs():
     """The embedded settings with 3 epochs."""
     with pytest.MonkeyPatch.context() as patch:
         short = {"max_epochs": 3}
-        patch.setattr(config, "_read_toml", lambda p: READ_TOML(p) | (short if p.stem == "embedded" else {}))
+        patch.setattr(
+            config,
+            "_read_toml",
+            lambda p: READ_TOML(p) | (short if p.stem == "embedded" else {}),
+        )
         yield
 
 
@@ -37,12 +45,27 @@ def data(tmp_path_factory):
     folder, rng = tmp_path_factory.mktemp("data"), np.random.default_rng(0)
     time, rows = np.arange(RATE // 2) / RATE, []
     for k in range(32):
-        soundfile.write(folder / f"{k}.wav", 0.1 * np.sin(2 * np.pi * 220 * (1 + k % 4) * time), RATE)
+        soundfile.write(
+            folder / f"{k}.wav",
+            0.1 * np.sin(2 * np.pi * 220 * (1 + k % 4) * time),
+            RATE,
+        )
         split = "train" if k < 18 else "dev" if k < 27 else "test"
         labels = 1.5 + 0.8 * (k % 4) + rng.uniform(0, 0.5), rng.uniform(1, 5)
-        rows.append((f"c{k:02d}", f"s{k % 4}", ("piano", "drums")[k % 2], f"{k}.wav", split, *labels))
+        rows.append(
+            (
+                f"c{k:02d}",
+                f"s{k % 4}",
+                ("piano", "drums")[k % 2],
+                f"{k}.wav",
+                split,
+                *labels,
+            )
+        )
     (folder / "3.wav").write_bytes(b"RIFF, and no more")
-    table = pd.DataFrame(rows, columns=["clip_id", "system_id", "prompt", "audio", "split", "mi", "ta"])
+    table = pd.DataFrame(
+        rows, columns=["clip_id", "system_id", "prompt", "audio", "split", "mi", "ta"]
+    )
     table.loc[20, "prompt"] = ""
     table.to_csv(folder / "clips.csv", index=False)
     return folder / "clips.csv"
@@ -50,7 +73,14 @@ def data(tmp_path_factory):
 
 def prepare(data, workspace, models=(("dora", 0),), **options):
     defaults = {"settings": "embedded", "device": "cpu", "jobs": 1}
-    return prepare_level0(RatedClips.read(data), models, workspace, "logmel", "hashed_text", **(defaults | options))
+    return prepare_level0(
+        RatedClips.read(data),
+        models,
+        workspace,
+        "logmel",
+        "hashed_text",
+        **(defaults | options),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -68,20 +98,43 @@ def trained(data, tmp_path_factory):
 def test_the_default_plan_is_the_papers():
     plan = plan_models(None, 5)
     names = [name for name, _ in plan]
-    assert {name: names.count(name) for name in names} == {"dora": 5, "dora_coral": 2, "dora_decoupled": 2}
+    assert {name: names.count(name) for name in names} == {
+        "dora": 5,
+        "dora_coral": 2,
+        "dora_decoupled": 2,
+    }
     assert len(set(plan)) == 9
-    assert plan_models(None, 1) == [("dora", 0), ("dora_coral", 0), ("dora_decoupled", 0)]
+    assert plan_models(None, 1) == [
+        ("dora", 0),
+        ("dora_coral", 0),
+        ("dora_decoupled", 0),
+    ]
 
 
 def test_a_count_goes_before_the_number_of_seeds():
-    assert plan_models(["dora_ce:3", "dora"], 1) == [("dora_ce", 0), ("dora_ce", 1), ("dora_ce", 2), ("dora", 0)]
+    assert plan_models(["dora_ce:3", "dora"], 1) == [
+        ("dora_ce", 0),
+        ("dora_ce", 1),
+        ("dora_ce", 2),
+        ("dora", 0),
+    ]
 
 
 def test_words_that_are_no_plan_are_refused():
-    for word in ("dora:0", "dora:-1", "dora:two", "dora:1.5", "dora:", "dora:²", "dora:1:2"):
+    for word in (
+        "dora:0",
+        "dora:-1",
+        "dora:two",
+        "dora:1.5",
+        "dora:",
+        "dora:²",
+        "dora:1:2",
+    ):
         with pytest.raises(UsageError, match="write NAME or NAME:COUNT"):
             plan_models([word], 2)
-    with pytest.raises(UsageError, match=r"Unknown preset 'dorra'\. Did you mean 'dora'\?"):
+    with pytest.raises(
+        UsageError, match=r"Unknown preset 'dorra'\. Did you mean 'dora'\?"
+    ):
         plan_models(["dorra"], 2)
     with pytest.raises(UsageError, match="A model is asked for twice in dora:1 dora"):
         plan_models(["dora:1", "dora"], 2)
@@ -106,28 +159,52 @@ def test_without_a_usable_clip_in_a_split_the_first_reason_is_said(data, tmp_pat
     table["audio"] = [str(data.parent / name) for name in table["audio"]]
     table.loc[table["split"] == "dev", "prompt"] = " "
     table.to_csv(tmp_path / "clips.csv", index=False)
-    with pytest.raises(UsageError, match=r"No dev clip can be used; the first one set aside is 'c\d\d': "):
+    with pytest.raises(
+        UsageError,
+        match=r"No dev clip can be used; the first one set aside is 'c\d\d': ",
+    ):
         prepare(tmp_path / "clips.csv", Workspace(tmp_path))
 
 
 def test_a_wrong_name_is_refused_before_anything_is_embedded(data, tmp_path):
-    for options in ({"settings": "embeded"}, {"models": [("dora", 0), ("dorra", 0)]}, {"device": "gpu"}):
+    for options in (
+        {"settings": "embeded"},
+        {"models": [("dora", 0), ("dorra", 0)]},
+        {"device": "gpu"},
+    ):
         with pytest.raises(UsageError, match=r"Did you mean|not available"):
             prepare(data, Workspace(tmp_path), **options)
     with pytest.raises(UsageError, match="Did you mean 'logmel'"):
-        prepare_level0(RatedClips.read(data), [("dora", 0)], Workspace(tmp_path), "logmell", "hashed_text")
+        prepare_level0(
+            RatedClips.read(data),
+            [("dora", 0)],
+            Workspace(tmp_path),
+            "logmell",
+            "hashed_text",
+        )
     assert not list(tmp_path.iterdir())
 
 
-def test_each_content_is_encoded_once_for_all_models_and_commands(data, tmp_path, monkeypatch):
+def test_each_content_is_encoded_once_for_all_models_and_commands(
+    data, tmp_path, monkeypatch
+):
     encoded = []
     encode = Encoder.encode
     monkeypatch.setattr(
-        Encoder, "encode", lambda self, batch: encoded.extend([self.name] * len(batch)) or encode(self, batch)
+        Encoder,
+        "encode",
+        lambda self, batch: (
+            encoded.extend([self.name] * len(batch)) or encode(self, batch)
+        ),
     )
     seen = []
     for models in ([("dora", 0), ("dora", 1)], [("dora_ce", 0)]):
-        prepare(data, Workspace(tmp_path), models, on_embed=lambda *progress: seen.append(progress))
+        prepare(
+            data,
+            Workspace(tmp_path),
+            models,
+            on_embed=lambda *progress: seen.append(progress),
+        )
     distinct = 4  # the 32 clips are four sounds
     assert (encoded.count("logmel"), encoded.count("hashed_text")) == (distinct, 2)
     assert {name for name, _, _ in seen} == {"logmel", "hashed_text"}
@@ -135,10 +212,21 @@ def test_each_content_is_encoded_once_for_all_models_and_commands(data, tmp_path
 
 def test_a_run_is_named_by_all_that_decides_it(data, tmp_path):
     workspace = Workspace(tmp_path)
-    variants = [{}, {"threads": 2}, {"settings": None}, {"dtype": "float32"}, {"models": [("dora", 1)]}]
-    folders = [prepare(data, workspace, **options).runs[0].folder for options in variants]
+    variants = [
+        {},
+        {"threads": 2},
+        {"settings": None},
+        {"dtype": "float32"},
+        {"models": [("dora", 1)]},
+    ]
+    folders = [
+        prepare(data, workspace, **options).runs[0].folder for options in variants
+    ]
     assert len(set(folders)) == len(variants)
-    for rest in ({"jobs": 2}, {"folds": 3}):  # what runs beside it, or is added to it, is no part of it
+    for rest in (
+        {"jobs": 2},
+        {"folds": 3},
+    ):  # what runs beside it, or is added to it, is no part of it
         assert prepare(data, workspace, **rest).runs[0].folder == folders[0]
 
 
@@ -151,18 +239,26 @@ def test_every_run_ends_sealed_and_is_pointed_at(trained):
     assert not ready.unfinished
     pointer = workspace.latest("level0", "fit_base")
     assert [run["name"] for run in pointer["runs"]] == ["dora-s0", "dora_coral-s1"]
-    assert not any(Path(run["folder"]).is_absolute() for run in pointer["runs"])  # so that the folder can be moved
-    assert RatedClips.load(workspace.root / pointer["data"]).frame.equals(ready.rated.frame)
+    assert not any(
+        Path(run["folder"]).is_absolute() for run in pointer["runs"]
+    )  # so that the folder can be moved
+    assert RatedClips.load(workspace.root / pointer["data"]).frame.equals(
+        ready.rated.frame
+    )
 
 
 def test_a_second_run_trains_nothing_and_changes_nothing(trained, data, monkeypatch):
     workspace, ready = trained
-    before = {path: path.stat().st_mtime_ns for path in (workspace.root / "base").rglob("*")}
+    before = {
+        path: path.stat().st_mtime_ns for path in (workspace.root / "base").rglob("*")
+    }
     monkeypatch.setattr("ensemble.training.base_model_run.BaseRun._model", None)
     again = prepare(data, workspace, [("dora", 0), ("dora_coral", 1)], folds=3)
     assert [run.folder for run in again.runs] == [run.folder for run in ready.runs]
     assert train_level0(again, workspace, watch=None) == []
-    assert {path: path.stat().st_mtime_ns for path in (workspace.root / "base").rglob("*")} == before
+    assert {
+        path: path.stat().st_mtime_ns for path in (workspace.root / "base").rglob("*")
+    } == before
 
 
 def test_moved_audio_is_found_where_it_is_now(trained, data, tmp_path):
@@ -173,13 +269,17 @@ def test_moved_audio_is_found_where_it_is_now(trained, data, tmp_path):
     prepare(data, workspace)
     moved = prepare(tmp_path / "clips.csv", workspace)
     assert moved.runs[0].data == workspace.root / "data" / ready.runs[0].data.name
-    assert RatedClips.load(moved.runs[0].data).frame["audio"][0] == str(tmp_path / "0.wav")
+    assert RatedClips.load(moved.runs[0].data).frame["audio"][0] == str(
+        tmp_path / "0.wav"
+    )
 
 
 def test_each_training_clip_is_predicted_once_by_a_model_that_never_saw_it(trained):
     _, ready = trained
     for run in ready.runs:
-        tables = [PredictionTable.read(run.fold_folder / f"oof-{k}.parquet") for k in range(3)]
+        tables = [
+            PredictionTable.read(run.fold_folder / f"oof-{k}.parquet") for k in range(3)
+        ]
         predicted = [clip for table in tables for clip in table.clip_ids]
         assert sorted(predicted) == sorted(ready.rated.rows("train")["clip_id"])
         for table in tables:
@@ -194,12 +294,16 @@ def test_predictions_cover_dev_and_test_and_list_what_was_seen(trained):
         for split in ("dev", "test"):
             table = PredictionTable.read(run.folder / f"predictions-{split}.parquet")
             assert list(table.clip_ids) == ready.rated.rows(split)["clip_id"].tolist()
-            assert table.trained_on | table.selected_on == set(ready.rated.rows("train")["clip_id"])
+            assert table.trained_on | table.selected_on == set(
+                ready.rated.rows("train")["clip_id"]
+            )
             assert not table.trained_on & table.selected_on
 
 
 def test_two_processes_give_the_numbers_of_one(data, tmp_path, monkeypatch):
-    monkeypatch.setattr(config, "_read_toml", READ_TOML)  # the workers read the true settings
+    monkeypatch.setattr(
+        config, "_read_toml", READ_TOML
+    )  # the workers read the true settings
     runs = []
     for jobs in (1, 2):
         workspace = Workspace(tmp_path / str(jobs))
@@ -208,7 +312,11 @@ def test_two_processes_give_the_numbers_of_one(data, tmp_path, monkeypatch):
         runs.append(ready.runs)
     for one, two in zip(*runs, strict=True):
         assert read_json(two.folder / "run.json")["threads"] == 1
-        for name in ("predictions-dev.parquet", "predictions-test.parquet", "weights.safetensors"):
+        for name in (
+            "predictions-dev.parquet",
+            "predictions-test.parquet",
+            "weights.safetensors",
+        ):
             assert (one.folder / name).read_bytes() == (two.folder / name).read_bytes()
 
 
@@ -217,7 +325,11 @@ def test_the_cores_are_shared_out_as_far_as_memory_goes(monkeypatch):
     assert level0._share_out(9, "cuda", 0, 1) == 1
     assert level0._share_out(1, "cpu", 0, 1) == 1
     assert level0._share_out(9, "cpu", 2**50, 1) == 1
-    monkeypatch.setattr(level0.os, "sysconf", lambda name: {"SC_AVPHYS_PAGES": 2**24, "SC_PAGE_SIZE": 2**12}[name])
+    monkeypatch.setattr(
+        level0.os,
+        "sysconf",
+        lambda name: {"SC_AVPHYS_PAGES": 2**24, "SC_PAGE_SIZE": 2**12}[name],
+    )
     assert level0._share_out(9, "cpu", 0, 1) == 4
     assert level0._share_out(2, "cpu", 0, 1) == 2
     assert level0._share_out(9, "cpu", 0, 2) == 2
@@ -241,7 +353,9 @@ def test_a_watcher_sees_only_what_is_to_be_trained(data, tmp_path, monkeypatch):
     ready = prepare(data, workspace)
     train_level0(ready, workspace, watch)
     more = prepare(data, workspace, [("dora", 0), ("dora", 1)])
-    monkeypatch.setattr("ensemble.training.base_model_run.BaseRun.train", lambda run: run.name)
+    monkeypatch.setattr(
+        "ensemble.training.base_model_run.BaseRun.train", lambda run: run.name
+    )
     assert train_level0(more, workspace, watch) == ["dora-s1"]
     train_level0(ready, workspace, watch)
     assert watched == [["dora-s0"], ["dora-s1"]]

@@ -6,7 +6,13 @@ import pytest
 from base_models.bins import ScoreBins
 from base_models.errors import DamagedArtifact, UsageError
 from base_models.predictions import PredictionTable
-from meta.columns.feature_table import Layout, feature_array, feature_table, layout_of, refuse_leaks
+from meta.columns.feature_table import (
+    Layout,
+    feature_array,
+    feature_table,
+    layout_of,
+    refuse_leaks,
+)
 
 CLIPS = ("c1", "c2", "c3")
 
@@ -52,9 +58,21 @@ def test_with_gaps_a_clip_left_out_is_nan_and_an_absent_model_all_nan():
     [
         ([], {}, "at least one base model"),
         ([table("a"), table("a")], {}, "Model 'a' is given more than once"),
-        ([table("a-1"), table("a_1")], {}, "Models 'a-1', 'a_1' would share column names"),
-        ([table("a"), table("b", bins=ScoreBins(count=10))], {}, "'b' predicts on .*a stack needs one scale"),
-        ([table("a"), table("b")], {"clip_ids": ["c1", "c9"]}, "'a' has no prediction for 'c9'"),
+        (
+            [table("a-1"), table("a_1")],
+            {},
+            "Models 'a-1', 'a_1' would share column names",
+        ),
+        (
+            [table("a"), table("b", bins=ScoreBins(count=10))],
+            {},
+            "'b' predicts on .*a stack needs one scale",
+        ),
+        (
+            [table("a"), table("b")],
+            {"clip_ids": ["c1", "c9"]},
+            "'a' has no prediction for 'c9'",
+        ),
         ([table("a")], {"aspect": "quality"}, "no predictions for aspect 'quality'"),
     ],
 )
@@ -72,22 +90,32 @@ def test_clips_that_a_model_was_trained_on_are_refused_by_name():
 
 
 def test_clips_that_chose_a_checkpoint_are_refused_too():
-    with pytest.raises(UsageError, match=r"Clips 'c2' were used to select a checkpoint of 'a'; .*leaks"):
+    with pytest.raises(
+        UsageError, match=r"Clips 'c2' were used to select a checkpoint of 'a'; .*leaks"
+    ):
         refuse_leaks([table("a", selected_on=frozenset({"c2"}))], CLIPS)
 
 
 def test_seen_clips_that_are_not_asked_for_do_no_harm():
-    refuse_leaks([table("a", trained_on=frozenset({"c1"}), selected_on=frozenset({"zz"}))], ["c2", "c3"])
+    refuse_leaks(
+        [table("a", trained_on=frozenset({"c1"}), selected_on=frozenset({"zz"}))],
+        ["c2", "c3"],
+    )
 
 
 def test_a_layout_orders_tables_as_at_the_fit_and_leaves_others_out():
     layout = layout_of([table("b"), table("a")])
-    assert [t.model for t in layout.align([table("a"), table("new"), table("b")])] == ["b", "a"]
+    assert [t.model for t in layout.align([table("a"), table("new"), table("b")])] == [
+        "b",
+        "a",
+    ]
 
 
 def test_a_layout_refuses_a_missing_or_changed_model():
     layout = layout_of([table("a"), table("b")])
-    with pytest.raises(UsageError, match=r"fitted with 'b', which is missing here \(given: 'a'\)"):
+    with pytest.raises(
+        UsageError, match=r"fitted with 'b', which is missing here \(given: 'a'\)"
+    ):
         layout.align([table("a")])
     with pytest.raises(UsageError, match=r"'b' now predicts on .* with sigma 0\.1"):
         layout.align([table("a"), table("b", sigma=0.1)])

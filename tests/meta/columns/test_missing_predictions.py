@@ -3,7 +3,11 @@ import pytest
 
 from base_models.bins import ScoreBins
 from meta.columns.feature_table import Layout
-from meta.columns.missing_predictions import fill_missing, present_models, present_weights
+from meta.columns.missing_predictions import (
+    fill_missing,
+    present_models,
+    present_weights,
+)
 
 BINS = ScoreBins()
 LAYOUT = Layout(("a", "b", "c"), (0.35, 0.35, 0.35), BINS)
@@ -22,7 +26,9 @@ def test_a_missing_model_is_filled_with_the_mean_of_the_others():
     filled = LAYOUT.blocks(fill_missing(LAYOUT, gaps, "pool"))
     np.testing.assert_allclose(filled[2, 1], (X[2, :20] + X[2, 40:]) / 2)
     np.testing.assert_allclose(filled.sum(axis=2), 1, atol=1e-12)
-    np.testing.assert_array_equal(np.delete(filled, 2, axis=0), np.delete(LAYOUT.blocks(X), 2, axis=0))
+    np.testing.assert_array_equal(
+        np.delete(filled, 2, axis=0), np.delete(LAYOUT.blocks(X), 2, axis=0)
+    )
     np.testing.assert_array_equal(gaps, given)  # the caller's array stays
 
 
@@ -40,5 +46,11 @@ def test_a_block_is_missing_when_all_of_it_is_nan():
 
 def test_weights_are_shared_out_among_the_models_that_are_there():
     present = np.array([[1, 1, 1], [1, 0, 1], [0, 0, 1]], dtype=bool)
-    expected = [[0.5, 0.5, 0], [1, 0, 0], [0, 0, 1]]  # the last has no weight of its own
-    np.testing.assert_allclose(present_weights(np.array([0.5, 0.5, 0]), present), expected)
+    expected = [
+        [0.5, 0.5, 0],
+        [1, 0, 0],
+        [0, 0, 1],
+    ]  # the last has no weight of its own
+    np.testing.assert_allclose(
+        present_weights(np.array([0.5, 0.5, 0]), present), expected
+    )

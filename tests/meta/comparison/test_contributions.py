@@ -22,7 +22,9 @@ def meta_rows(models=4, n=120, systems=6, seed=0, bins=5):
     grid = ScoreBins(count=bins)
     system = np.arange(n) % systems
     y = np.clip(3 + rng.normal(0, 0.7, systems)[system] + rng.normal(0, 0.5, n), 1, 5)
-    scores = [np.clip(y + rng.normal(0, 0.3 + 0.3 * k, n), 1, 5) for k in range(models - 1)] + [rng.uniform(1, 5, n)]
+    scores = [
+        np.clip(y + rng.normal(0, 0.3 + 0.3 * k, n), 1, 5) for k in range(models - 1)
+    ] + [rng.uniform(1, 5, n)]
     X = np.concatenate([grid.soften(s, 0.35) for s in scores], axis=1)
     names = tuple(f"m{k}" for k in range(models))
     return X, y, system, np.arange(n) >= n // 2, Layout(names, (0.35,) * models, grid)
@@ -30,7 +32,10 @@ def meta_rows(models=4, n=120, systems=6, seed=0, bins=5):
 
 def measured(models=4, seed=0, **options):
     X, y, system, held, layout = meta_rows(models, seed=seed)
-    train, test = Gram.from_rows(X[~held], y[~held]), Gram.from_rows(X[held], y[held], groups=system[held].astype(str))
+    train, test = (
+        Gram.from_rows(X[~held], y[~held]),
+        Gram.from_rows(X[held], y[held], groups=system[held].astype(str)),
+    )
     return contributions(train, test, layout, ALPHA, **options)
 
 
@@ -38,12 +43,24 @@ def refitted(models=4, seed=0):
     """Gain of every subset of models, fitted anew by scikit-learn."""
     X, y, system, held, layout = meta_rows(models, seed=seed)
     gains = {}
-    for subset in itertools.chain.from_iterable(itertools.combinations(range(models), k) for k in range(models + 1)):
+    for subset in itertools.chain.from_iterable(
+        itertools.combinations(range(models), k) for k in range(models + 1)
+    ):
         X_of = layout.blocks(X)[:, list(subset)].reshape(len(X), -1)
         scores = np.full(held.sum(), y[~held].mean())
         if subset:
-            scores = Ridge(alpha=ALPHA, solver="cholesky").fit(X_of[~held], y[~held]).predict(X_of[held])
-        ranks = srcc(system_means(y[held], system[held]), system_means(scores, system[held])) if subset else 0.0
+            scores = (
+                Ridge(alpha=ALPHA, solver="cholesky")
+                .fit(X_of[~held], y[~held])
+                .predict(X_of[held])
+            )
+        ranks = (
+            srcc(
+                system_means(y[held], system[held]), system_means(scores, system[held])
+            )
+            if subset
+            else 0.0
+        )
         gains[frozenset(subset)] = np.array([-mse(y[held], scores), ranks])
     return gains
 
@@ -52,11 +69,17 @@ def test_drop_one_and_shapley_are_those_of_refitting_every_subset():
     found, gains, m = measured(), refitted(), 4
     everyone = frozenset(range(m))
     for k in range(m):
-        orders = [set(order[: order.index(k)]) for order in itertools.permutations(range(m))]
-        expected = np.mean([gains[frozenset(s | {k})] - gains[frozenset(s)] for s in orders], axis=0)
+        orders = [
+            set(order[: order.index(k)]) for order in itertools.permutations(range(m))
+        ]
+        expected = np.mean(
+            [gains[frozenset(s | {k})] - gains[frozenset(s)] for s in orders], axis=0
+        )
         rows = found[found["model"] == f"m{k}"]
         np.testing.assert_allclose(rows["shapley"], expected, atol=1e-8)
-        np.testing.assert_allclose(rows["drop_one"], gains[everyone] - gains[everyone - {k}], atol=1e-8)
+        np.testing.assert_allclose(
+            rows["drop_one"], gains[everyone] - gains[everyone - {k}], atol=1e-8
+        )
     assert found["exact"].all()
     assert (found["standard_error"] == 0).all()
 
@@ -79,7 +102,10 @@ def test_two_models_that_say_the_same_share_what_drop_one_denies_both():
     blocks = layout.blocks(X).copy()
     blocks[:, 1] = blocks[:, 0]
     X = blocks.reshape(len(X), -1)
-    grams = [Gram.from_rows(X[rows], y[rows], groups=system[rows].astype(str)) for rows in (~held, held)]
+    grams = [
+        Gram.from_rows(X[rows], y[rows], groups=system[rows].astype(str))
+        for rows in (~held, held)
+    ]
     found = contributions(*grams, layout, 1e-3)
     found = found[found["metric"] == "mse"].set_index("model")
     assert found.loc["m0", "shapley"] == pytest.approx(found.loc["m1", "shapley"])
@@ -92,7 +118,9 @@ def test_drawn_orders_agree_with_all_subsets_within_their_error(monkeypatch):
     drawn = measured(n_orders=400)
     assert not drawn["exact"].any()
     assert (drawn["standard_error"] > 0).all()
-    assert (np.abs(drawn["shapley"] - exact["shapley"]) <= 4 * drawn["standard_error"]).all()
+    assert (
+        np.abs(drawn["shapley"] - exact["shapley"]) <= 4 * drawn["standard_error"]
+    ).all()
     np.testing.assert_allclose(drawn["drop_one"], exact["drop_one"])
     assert math.isclose(drawn["shapley"].sum(), exact["shapley"].sum(), rel_tol=1e-9)
 
@@ -100,7 +128,10 @@ def test_drawn_orders_agree_with_all_subsets_within_their_error(monkeypatch):
 def test_what_does_not_fit_is_refused(monkeypatch):
     X, y, _, _, layout = meta_rows()
     gram = Gram.from_rows(X, y)
-    with pytest.raises(UsageError, match=r"as many features for each of the 4 models and 1 target; got 15 features"):
+    with pytest.raises(
+        UsageError,
+        match=r"as many features for each of the 4 models and 1 target; got 15 features",
+    ):
         contributions(gram.take(range(15)), gram, layout, ALPHA)
     with pytest.raises(UsageError, match="above 0; got 0"):
         contributions(gram, gram, layout, 0.0)

@@ -17,12 +17,20 @@ FIRST = {("mi", level, metric): "b0" for level in LEVELS for metric in METRICS}
 def listening_test(seed, systems=8, clips=8, models=4, own=0.3, stack_own=None):
     """Labels, a stack and base models that share errors; each has errors of its own, per system and per clip."""
     rng = np.random.default_rng(seed)
-    system = np.repeat(np.arange(systems), rng.integers(max(2, clips // 2), clips + 1, systems))
+    system = np.repeat(
+        np.arange(systems), rng.integers(max(2, clips // 2), clips + 1, systems)
+    )
 
     def noise(width):
         return rng.normal(0, width, systems)[system] + rng.normal(0, width, len(system))
 
-    truth = np.clip(np.round(3 + rng.normal(0, 0.8, systems)[system] + rng.normal(0, 0.5, len(system)), 1), 1, 5)
+    truth = np.clip(
+        np.round(
+            3 + rng.normal(0, 0.8, systems)[system] + rng.normal(0, 0.5, len(system)), 1
+        ),
+        1,
+        5,
+    )
     shared = 3 + 0.7 * (truth - 3) + noise(0.25)
     bases = {f"b{k}": (shared + noise(own))[:, None] for k in range(models)}
     stack = shared + noise(own if stack_own is None else stack_own)
@@ -44,7 +52,9 @@ def row(found, **facts):
 
 
 def test_equal_models_are_called_different_in_at_most_five_of_a_hundred_listening_tests():
-    claims = sum((judged(seed, own=0.01).table["said"] != "").any() for seed in range(300))
+    claims = sum(
+        (judged(seed, own=0.01).table["said"] != "").any() for seed in range(300)
+    )
     assert claims <= stats.binom.ppf(0.999, 300, 0.05)  # 28
 
 
@@ -61,9 +71,13 @@ def test_a_stack_like_any_base_is_not_called_better_and_intervals_hold_the_true_
 
 
 def test_a_stack_truly_better_is_found_in_most_listening_tests():
-    found = [judged(seed, systems=15, clips=15, own=0.4, stack_own=0.0) for seed in range(25)]
+    found = [
+        judged(seed, systems=15, clips=15, own=0.4, stack_own=0.0) for seed in range(25)
+    ]
     cells = [row(v, rival=BEST, level="utterance", metric="mse") for v in found]
-    assert np.mean([cell["difference"] for cell in cells]) == pytest.approx(-0.32, abs=0.05)  # of 0.5
+    assert np.mean([cell["difference"] for cell in cells]) == pytest.approx(
+        -0.32, abs=0.05
+    )  # of 0.5
     assert np.mean([cell["said"] == "better" for cell in cells]) > 0.8
 
 
@@ -71,13 +85,24 @@ def test_the_sign_flip_p_value_of_mse_is_that_of_every_swap_of_the_two_predictio
     y, stack, bases, system = listening_test(3, systems=6)
     same_size = np.concatenate([np.flatnonzero(system == s)[:3] for s in "012345"])
     y, stack, other, system = (v[same_size] for v in (y, stack, bases["b0"], system))
-    found = verdict(y, stack, {"b0": other}, best_bases({"b0": other}, y, system, ASPECTS), system, ASPECTS)
+    found = verdict(
+        y,
+        stack,
+        {"b0": other},
+        best_bases({"b0": other}, y, system, ASPECTS),
+        system,
+        ASPECTS,
+    )
     errors = ((stack - y) ** 2 - (other - y) ** 2)[:, 0]
     per_system = [errors[system == s].mean() for s in "012345"]
-    swaps = [abs(np.dot(signs, per_system)) for signs in itertools.product([1, -1], repeat=6)]
+    swaps = [
+        abs(np.dot(signs, per_system)) for signs in itertools.product([1, -1], repeat=6)
+    ]
     expected = np.mean(np.array(swaps) >= abs(sum(per_system)) - 1e-12)
     for rival in (BEST, MEAN):
-        assert row(found, rival=rival, level="utterance", metric="mse")["p"] == pytest.approx(expected)
+        assert row(found, rival=rival, level="utterance", metric="mse")[
+            "p"
+        ] == pytest.approx(expected)
 
 
 def test_values_and_differences_are_those_of_the_metrics():
@@ -85,7 +110,9 @@ def test_values_and_differences_are_those_of_the_metrics():
     best = best_bases(bases, y, system, ASPECTS)
     mean = np.mean(list(bases.values()), axis=0)
     codes = system.astype(int)
-    for cell in verdict(y, stack, bases, best, system, ASPECTS).table.to_dict("records"):
+    for cell in verdict(y, stack, bases, best, system, ASPECTS).table.to_dict(
+        "records"
+    ):
         other = mean if cell["rival"] == MEAN else bases[cell["model"]]
         triple = [values[:, 0] for values in (y, stack, other)]
         if cell["level"] == "system":
@@ -103,7 +130,10 @@ def test_the_interval_leaves_zero_out_exactly_where_p_is_below_five_percent(syst
         table = judged(seed, systems=systems, stack_own=0.1).table
         outside = (table["low"] > 1e-9) | (table["high"] < -1e-9)
         assert (outside == (table["p"] <= 0.05)).all()
-        assert ((table["low"] <= table["difference"]) & (table["difference"] <= table["high"])).all()
+        assert (
+            (table["low"] <= table["difference"])
+            & (table["difference"] <= table["high"])
+        ).all()
 
 
 def test_an_offset_of_a_base_does_not_change_what_is_said_of_its_ranks():
@@ -120,9 +150,14 @@ def test_the_best_base_is_chosen_per_metric_on_the_rows_given():
     bases = {"exact": y + 0.0, "ranks": np.clip(3 * y, 1, 50), "bad": -y}
     best = best_bases(bases, y, system, ASPECTS)
     assert best["mi", "utterance", "mse"] == "exact"
-    assert best["mi", "system", "srcc"] == "exact"  # as good as "ranks", nearer to the labels
+    assert (
+        best["mi", "system", "srcc"] == "exact"
+    )  # as good as "ranks", nearer to the labels
     best = best_bases({"far": y + 2, "near": np.full_like(y, 3.0)}, y, system, ASPECTS)
-    assert (best["mi", "utterance", "mse"], best["mi", "system", "srcc"]) == ("near", "far")
+    assert (best["mi", "utterance", "mse"], best["mi", "system", "srcc"]) == (
+        "near",
+        "far",
+    )
 
 
 def test_the_same_predictions_show_no_difference():
@@ -130,17 +165,27 @@ def test_the_same_predictions_show_no_difference():
     found = verdict(y, bases["b0"], {"b0": bases["b0"]}, FIRST, system, ASPECTS)
     assert (found.table["p"] == 1).all()
     assert (found.table["p_better"] == 0.5).all()
-    assert found.sentence.startswith("No difference shown between the stack and the best base model or the mean")
+    assert found.sentence.startswith(
+        "No difference shown between the stack and the best base model or the mean"
+    )
 
 
 def test_the_sentence_says_by_how_much_and_how_sure():
     found = judged(0, systems=31, clips=20, own=0.5, stack_own=0.02)
     cell = row(found, rival=BEST, level="utterance", metric="mse")
-    assert found.sentence.startswith(f"On {cell['n']} clips of 31 systems, the stack beats the best base model in mi ")
+    assert found.sentence.startswith(
+        f"On {cell['n']} clips of 31 systems, the stack beats the best base model in mi "
+    )
     interval = f"[{cell['low']:+.3f}, {cell['high']:+.3f}]"
-    assert f"utterance MSE ({cell['difference']:+.3f} {interval} against b0" in found.sentence
+    assert (
+        f"utterance MSE ({cell['difference']:+.3f} {interval} against b0"
+        in found.sentence
+    )
     worse = judged(1, systems=31, clips=20, own=0.1, stack_own=1.0)
-    assert "is worse than the mean of the base models in mi utterance MSE" in worse.sentence
+    assert (
+        "is worse than the mean of the base models in mi utterance MSE"
+        in worse.sentence
+    )
 
 
 def test_too_few_systems_are_said_to_be_too_few():
@@ -151,28 +196,44 @@ def test_too_few_systems_are_said_to_be_too_few():
 
 @pytest.mark.parametrize("names", [None, "one"])
 def test_without_systems_clips_take_their_place(names):
-    y, stack, bases, _ = listening_test(0, systems=12, clips=30, own=0.5, stack_own=0.02)
+    y, stack, bases, _ = listening_test(
+        0, systems=12, clips=30, own=0.5, stack_own=0.02
+    )
     system = None if names is None else [names] * len(y)
-    found = verdict(y, stack, bases, best_bases(bases, y, system, ASPECTS), system, ASPECTS)
+    found = verdict(
+        y, stack, bases, best_bases(bases, y, system, ASPECTS), system, ASPECTS
+    )
     assert set(found.table["level"]) == {"utterance"}
     assert "the stack beats the best base model" in found.sentence
 
 
 def test_prompts_that_systems_share_make_the_verdict_more_cautious():
     rng, systems, prompts = np.random.default_rng(0), 20, 6
-    system, prompt = np.repeat(np.arange(systems), prompts), np.tile(np.arange(prompts), systems)
+    system, prompt = (
+        np.repeat(np.arange(systems), prompts),
+        np.tile(np.arange(prompts), systems),
+    )
     y = rng.uniform(1, 5, (len(system), 1))
-    error = rng.normal(0, 1, (2, prompts))  # each model errs by prompt alone, alike for every system
+    error = rng.normal(
+        0, 1, (2, prompts)
+    )  # each model errs by prompt alone, alike for every system
     stack, base = (y + e[prompt][:, None] for e in error)
     bases = {"b": base}
     best = best_bases(bases, y, system, ASPECTS)
-    alone, both = (verdict(y, stack, bases, best, system, ASPECTS, ids) for ids in (None, prompt.astype(str)))
+    alone, both = (
+        verdict(y, stack, bases, best, system, ASPECTS, ids)
+        for ids in (None, prompt.astype(str))
+    )
     cell = {"rival": BEST, "level": "utterance", "metric": "mse"}
     assert row(alone, **cell)["p"] < 0.001
     assert row(both, **cell)["p"] > 0.05
     assert row(both, **cell)["low"] <= row(alone, **cell)["low"]
-    own = [f"{s} {p}" for s, p in zip(system, prompt, strict=True)]  # prompts that no systems share change nothing
-    assert verdict(y, stack, bases, best, system, ASPECTS, own).table.equals(alone.table)
+    own = [
+        f"{s} {p}" for s, p in zip(system, prompt, strict=True)
+    ]  # prompts that no systems share change nothing
+    assert verdict(y, stack, bases, best, system, ASPECTS, own).table.equals(
+        alone.table
+    )
 
 
 def test_unlabelled_rows_and_aspects_are_left_out():
@@ -180,16 +241,38 @@ def test_unlabelled_rows_and_aspects_are_left_out():
     aspects, nothing = ["mi", "ta"], np.full_like(y, np.nan)
     two = {name: np.hstack([scores, scores]) for name, scores in bases.items()}
     best = best_bases(two, np.hstack([y, y]), system, aspects)
-    found = verdict(np.hstack([y, nothing]), np.hstack([stack, stack]), two, best, system, aspects)
-    assert found.table.equals(verdict(y, stack, bases, best_bases(bases, y, system, ASPECTS), system, ASPECTS).table)
-    empty = verdict(np.hstack([nothing, nothing]), np.hstack([stack, stack]), two, best, system, aspects)
-    assert empty.sentence == "There are no labelled clips to compare on: nothing is known."
+    found = verdict(
+        np.hstack([y, nothing]), np.hstack([stack, stack]), two, best, system, aspects
+    )
+    assert found.table.equals(
+        verdict(
+            y, stack, bases, best_bases(bases, y, system, ASPECTS), system, ASPECTS
+        ).table
+    )
+    empty = verdict(
+        np.hstack([nothing, nothing]),
+        np.hstack([stack, stack]),
+        two,
+        best,
+        system,
+        aspects,
+    )
+    assert (
+        empty.sentence == "There are no labelled clips to compare on: nothing is known."
+    )
     assert empty.to_json()["comparisons"] == []
 
 
 def test_a_constant_prediction_has_no_correlation_to_compare():
     y, stack, bases, system = listening_test(0)
-    found = verdict(y, np.full_like(stack, 3.0), bases, best_bases(bases, y, system, ASPECTS), system, ASPECTS)
+    found = verdict(
+        y,
+        np.full_like(stack, 3.0),
+        bases,
+        best_bases(bases, y, system, ASPECTS),
+        system,
+        ASPECTS,
+    )
     undefined = row(found, rival=MEAN, level="system", metric="srcc")
     assert np.isnan([undefined["p"], undefined["difference"]]).all()
     assert undefined["said"] == ""
@@ -210,13 +293,22 @@ def test_holm_is_the_step_down_of_its_definition():
 
 
 @pytest.mark.parametrize("prompts", [False, True])
-def test_the_sign_flip_of_differences_per_clip_is_that_of_the_verdict_on_their_mean(prompts):
+def test_the_sign_flip_of_differences_per_clip_is_that_of_the_verdict_on_their_mean(
+    prompts,
+):
     y, stack, bases, system = listening_test(3)
     names = [f"p{k % 5}" for k in range(len(y))] if prompts else None
-    found = row(verdict(y, stack, bases, FIRST, system, ASPECTS, names), level="utterance", metric="mse", rival=MEAN)
+    found = row(
+        verdict(y, stack, bases, FIRST, system, ASPECTS, names),
+        level="utterance",
+        metric="mse",
+        rival=MEAN,
+    )
     mean = np.mean(list(bases.values()), axis=0)
     values = ((stack - y) ** 2 - (mean - y) ** 2)[:, 0]
-    np.testing.assert_allclose(sign_flip(values, system, names), [found["p"], found["low"], found["high"]])
+    np.testing.assert_allclose(
+        sign_flip(values, system, names), [found["p"], found["low"], found["high"]]
+    )
 
 
 def test_drawn_sign_flips_agree_with_all_of_them(monkeypatch):
@@ -235,7 +327,14 @@ def test_what_cannot_be_compared_is_refused():
     with pytest.raises(UsageError, match="no base model for aspect 'mi'"):
         verdict(y, stack, bases, {}, system, ASPECTS)
     with pytest.raises(UsageError, match="Unknown base model 'gone'"):
-        verdict(y, stack, bases, best | {("mi", "utterance", "mse"): "gone"}, system, ASPECTS)
+        verdict(
+            y,
+            stack,
+            bases,
+            best | {("mi", "utterance", "mse"): "gone"},
+            system,
+            ASPECTS,
+        )
     with pytest.raises(UsageError, match="shape"):
         verdict(y, stack[1:], bases, best, system, ASPECTS)
 
@@ -244,14 +343,21 @@ def test_the_stack_is_measured_once_whatever_the_number_of_rivals(monkeypatch):
     y, stack, bases, system = listening_test(0)
     best = {cell: f"b{k % 4}" for k, cell in enumerate(FIRST)}
     calls, measured = [], module.resample
-    monkeypatch.setattr(module, "resample", lambda *given: calls.append(given) or measured(*given))
+    monkeypatch.setattr(
+        module, "resample", lambda *given: calls.append(given) or measured(*given)
+    )
     verdict(y, stack, bases, best, system, ASPECTS)
-    assert len(calls) == 2 * (1 + 4 + 1)  # two levels: the stack, four base models and the mean
+    assert len(calls) == 2 * (
+        1 + 4 + 1
+    )  # two levels: the stack, four base models and the mean
 
 
 def test_labels_that_are_all_equal_are_said_to_be_and_compared_with_nothing():
     y, stack, bases, system = listening_test(0)
     found = verdict(np.full_like(y, 2.5), stack, bases, FIRST, system, ASPECTS)
-    assert found.sentence == f"All {len(y)} labels of 'mi' are 2.5: nothing can be compared."
+    assert (
+        found.sentence
+        == f"All {len(y)} labels of 'mi' are 2.5: nothing can be compared."
+    )
     assert found.table.empty
     assert json.loads(json.dumps(found.to_json()))["comparisons"] == []

@@ -17,7 +17,9 @@ def stacked(n, noise=(0.5, 0.5, 0.5), bias=0.0, seed=0):
     y = rng.uniform(1.5, 4.5, n)
     scores = y[:, None] + bias + rng.normal(0, noise, (n, len(noise)))
     X = np.concatenate([BINS.soften(s, 0.35) for s in scores.T], axis=1)
-    layout = Layout(tuple(f"m{k}" for k in range(len(noise))), (0.35,) * len(noise), BINS)
+    layout = Layout(
+        tuple(f"m{k}" for k in range(len(noise))), (0.35,) * len(noise), BINS
+    )
     return X, y, layout, np.array([f"s{k % 20}" for k in range(n)])
 
 
@@ -30,7 +32,9 @@ def test_a_shared_bias_makes_it_leave_the_mean_and_say_so():
     assert "more than one, so the mixture is taken" in facts["why"]
     assert sum(facts["weights"].values()) == pytest.approx(1)
     unseen, truth, *_ = stacked(200, bias=-0.8, seed=1)
-    assert mse(truth, learner.predict(unseen)) < 0.6 * mse(truth, Mean().fit(X, y, layout).predict(unseen))
+    assert mse(truth, learner.predict(unseen)) < 0.6 * mse(
+        truth, Mean().fit(X, y, layout).predict(unseen)
+    )
 
 
 def test_equally_good_models_keep_the_plain_mean():
@@ -38,20 +42,27 @@ def test_equally_good_models_keep_the_plain_mean():
     learner = Auto().fit(X, y, layout, groups=groups)
     assert learner.facts_["chosen"] == "mean"
     assert "so the mean stays" in learner.describe()["why"]
-    np.testing.assert_array_equal(learner.predict(X), Mean().fit(X, y, layout).predict(X))
+    np.testing.assert_array_equal(
+        learner.predict(X), Mean().fit(X, y, layout).predict(X)
+    )
 
 
 @pytest.mark.parametrize(("n", "groups"), [(10, None), (40, ["a", "b"] * 20)])
 def test_too_few_rows_or_groups_get_the_plain_mean(n, groups):
     X, y, layout, _ = stacked(n, bias=-1.0)
-    assert "too few to judge on" in Auto().fit(X, y, layout, groups=groups).describe()["why"]
+    assert (
+        "too few to judge on"
+        in Auto().fit(X, y, layout, groups=groups).describe()["why"]
+    )
 
 
 def test_trees_join_in_when_there_are_enough_rows_and_the_mixture_is_kept_as_arrays():
     X, y, layout, groups = stacked(240, bias=-0.8)
     learner = Auto().fit(X, y, layout, groups=groups)
     assert "lightgbm" in learner.facts_["mse_out_of_fold"]
-    again = Auto.from_arrays(learner.to_arrays(), layout, learner.facts_, learner.get_params())
+    again = Auto.from_arrays(
+        learner.to_arrays(), layout, learner.facts_, learner.get_params()
+    )
     np.testing.assert_array_equal(again.predict(X), learner.predict(X))
 
 

@@ -4,7 +4,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from base_models.bins import ScoreBins
-from meta.learners.convex_weights import crps_weights, greedy_weights, least_squares_weights, log_score_weights
+from meta.learners.convex_weights import (
+    crps_weights,
+    greedy_weights,
+    least_squares_weights,
+    log_score_weights,
+)
 from meta.uncertainty.distribution_scores import crps, log_score, place
 
 BINS = ScoreBins()
@@ -18,7 +23,9 @@ def models(n=80, seed=0, noise=(0.4, 0.6, 1.0, 2.0)):
 
 def corners_and_steps(steps=40):
     """All weights of 3 models on a grid."""
-    grid = [(a, b, steps - a - b) for a in range(steps + 1) for b in range(steps + 1 - a)]
+    grid = [
+        (a, b, steps - a - b) for a in range(steps + 1) for b in range(steps + 1 - a)
+    ]
     return np.array(grid) / steps
 
 
@@ -32,9 +39,18 @@ def test_no_weights_on_a_fine_grid_are_better(what, seed):
     scores, y = models(seed=seed, noise=(0.5, 0.6, 0.8))
     p = np.stack([BINS.soften(s, 0.35) for s in scores.T], axis=1)
     loss, (weights, gap) = {
-        "squares": (lambda w: np.mean((scores @ w - y) ** 2), least_squares_weights(scores, y)),
-        "crps": (lambda w: crps(pooled(p, w), y, BINS).mean(), crps_weights(p, BINS, y)),
-        "log": (lambda w: log_score(pooled(p, w), y, BINS).mean(), log_score_weights(p, BINS, y)),
+        "squares": (
+            lambda w: np.mean((scores @ w - y) ** 2),
+            least_squares_weights(scores, y),
+        ),
+        "crps": (
+            lambda w: crps(pooled(p, w), y, BINS).mean(),
+            crps_weights(p, BINS, y),
+        ),
+        "log": (
+            lambda w: log_score(pooled(p, w), y, BINS).mean(),
+            log_score_weights(p, BINS, y),
+        ),
     }[what]
     assert 0 <= gap < 1e-8
     assert loss(weights) <= min(loss(w) for w in corners_and_steps()) + gap
@@ -45,7 +61,11 @@ def test_no_weights_on_a_fine_grid_are_better(what, seed):
 def test_weights_are_convex_and_their_gap_is_closed_for_any_shape(seed, count, n):
     scores, y = models(n, seed, np.random.default_rng(seed).uniform(0, 2, count))
     p = np.stack([BINS.soften(s, 0.35) for s in scores.T], axis=1)
-    for weights, gap in (least_squares_weights(scores, y), crps_weights(p, BINS, y), log_score_weights(p, BINS, y)):
+    for weights, gap in (
+        least_squares_weights(scores, y),
+        crps_weights(p, BINS, y),
+        log_score_weights(p, BINS, y),
+    ):
         assert (weights >= 0).all()
         assert weights.sum() == pytest.approx(1, abs=1e-12)
         assert 0 <= gap < 1e-8
@@ -70,7 +90,10 @@ def test_newton_steps_end_where_em_alone_goes():
 
 
 def test_a_truth_that_no_model_allows_favours_nobody():
-    p, y = np.tile(np.eye(20)[[3, 7]], (3, 1, 1)), np.array([BINS.centers[3], BINS.centers[7], 5.0])
+    p, y = (
+        np.tile(np.eye(20)[[3, 7]], (3, 1, 1)),
+        np.array([BINS.centers[3], BINS.centers[7], 5.0]),
+    )
     weights, _ = log_score_weights(p, BINS, y)
     np.testing.assert_allclose(weights, 0.5, atol=1e-9)
 
@@ -80,7 +103,11 @@ def test_equal_models_share_their_weight():
     twice = scores[:, [0, 1, 0, 2]]
     weights, _ = least_squares_weights(twice, y)
     assert weights[0] == pytest.approx(weights[2], abs=1e-6)
-    np.testing.assert_allclose(twice @ weights, scores[:, :3] @ least_squares_weights(scores[:, :3], y)[0], atol=1e-6)
+    np.testing.assert_allclose(
+        twice @ weights,
+        scores[:, :3] @ least_squares_weights(scores[:, :3], y)[0],
+        atol=1e-6,
+    )
 
 
 def test_greedy_selection_is_the_slow_one():
@@ -110,5 +137,7 @@ def test_greedy_selection_is_never_worse_than_the_best_model_or_their_mean():
 def test_a_perfect_model_gets_all_weight():
     scores, y = models()
     scores[:, 2] = y
-    np.testing.assert_allclose(least_squares_weights(scores, y)[0], [0, 0, 1, 0], atol=1e-6)
+    np.testing.assert_allclose(
+        least_squares_weights(scores, y)[0], [0, 0, 1, 0], atol=1e-6
+    )
     np.testing.assert_allclose(least_squares_weights(scores[:, [2]], y)[0], [1])

@@ -12,7 +12,16 @@ from meta.learners.registry import LEARNERS
 
 BINS = ScoreBins()
 LAYOUT = Layout(("good", "noisy", "biased", "opposed"), (0.25, 0.35, 0.35, 0.0), BINS)
-BLEND = ["mean", "best", "simplex", "greedy", "linear_pool", "log_pool", "crps", "log_score"]
+BLEND = [
+    "mean",
+    "best",
+    "simplex",
+    "greedy",
+    "linear_pool",
+    "log_pool",
+    "crps",
+    "log_score",
+]
 POOLS = ["linear_pool", "log_pool", "crps", "log_score"]
 MINE = [name for name in LEARNERS if name != "ridge"]
 FILLS = [name for name in LEARNERS if "missing" in LEARNERS[name]().get_params()]
@@ -26,8 +35,15 @@ def stacked(n=60, seed=0, layout=LAYOUT):
     """Features of a good, a noisy, a biased and an opposed model, the truth, and 12 systems."""
     rng = np.random.default_rng(seed)
     y = rng.uniform(1, 5, n)
-    scores = y + rng.normal(0, 0.3, n), y + rng.normal(0, 1.0, n), y - 1 + rng.normal(0, 0.3, n), 6 - y
-    X = np.concatenate([soften(s, w) for s, w in zip(scores, layout.sigmas, strict=True)], axis=1)
+    scores = (
+        y + rng.normal(0, 0.3, n),
+        y + rng.normal(0, 1.0, n),
+        y - 1 + rng.normal(0, 0.3, n),
+        6 - y,
+    )
+    X = np.concatenate(
+        [soften(s, w) for s, w in zip(scores, layout.sigmas, strict=True)], axis=1
+    )
     return X, y, np.array([f"s{k % 12:02d}" for k in range(n)])
 
 
@@ -44,7 +60,9 @@ def test_a_whole_weight_is_a_row_repeated_and_none_is_a_row_left_out(name, group
     weighted = fitted(name, X, y, weight=weight, groups=systems if grouped else None)
     repeated = fitted(name, X[rows], y[rows], groups=systems[rows] if grouped else None)
     unseen = stacked(seed=5)[0]
-    np.testing.assert_allclose(weighted.predict(unseen), repeated.predict(unseen), rtol=1e-7)
+    np.testing.assert_allclose(
+        weighted.predict(unseen), repeated.predict(unseen), rtol=1e-7
+    )
 
 
 @pytest.mark.parametrize("name", MINE)
@@ -54,7 +72,9 @@ def test_what_stands_in_a_row_of_weight_0_does_not_matter(name):
     weight = np.r_[np.zeros(6), np.ones(54)]
     kept = fitted(name, X[6:], y[6:], groups=systems[6:])
     np.testing.assert_allclose(
-        fitted(name, X, y, weight=weight, groups=systems).predict(X[6:]), kept.predict(X[6:]), rtol=1e-9
+        fitted(name, X, y, weight=weight, groups=systems).predict(X[6:]),
+        kept.predict(X[6:]),
+        rtol=1e-9,
     )
 
 
@@ -62,7 +82,10 @@ def test_what_stands_in_a_row_of_weight_0_does_not_matter(name):
 def test_the_order_of_rows_does_not_matter(name):
     X, y, systems = stacked()
     order = np.random.default_rng(2).permutation(len(y))
-    straight, shuffled = (fitted(name, X[k], y[k], groups=systems[k]).predict(X) for k in (np.arange(len(y)), order))
+    straight, shuffled = (
+        fitted(name, X[k], y[k], groups=systems[k]).predict(X)
+        for k in (np.arange(len(y)), order)
+    )
     np.testing.assert_allclose(shuffled, straight, rtol=1e-7)
 
 
@@ -70,10 +93,18 @@ def test_the_order_of_rows_does_not_matter(name):
 def test_the_order_of_models_does_not_matter(name):
     X, y, systems = stacked()
     order = [2, 0, 3, 1]
-    other = Layout(tuple(LAYOUT.models[k] for k in order), tuple(LAYOUT.sigmas[k] for k in order), BINS)
+    other = Layout(
+        tuple(LAYOUT.models[k] for k in order),
+        tuple(LAYOUT.sigmas[k] for k in order),
+        BINS,
+    )
     turned = LAYOUT.blocks(X)[:, order].reshape(len(X), -1)
     straight = fitted(name, X, y, groups=systems).predict(X)
-    np.testing.assert_allclose(fitted(name, turned, y, other, groups=systems).predict(turned), straight, rtol=1e-7)
+    np.testing.assert_allclose(
+        fitted(name, turned, y, other, groups=systems).predict(turned),
+        straight,
+        rtol=1e-7,
+    )
 
 
 @pytest.mark.parametrize("name", LEARNERS)
@@ -82,12 +113,17 @@ def test_a_learner_comes_back_from_a_file_bit_for_bit(name, tmp_path):
     learner = fitted(name, X, y, groups=systems)
     write_tensors(tmp_path / "learner.safetensors", learner.to_arrays())
     arrays = parse_tensors((tmp_path / "learner.safetensors").read_bytes(), "learner")
-    facts, params = (from_json(to_json(what), "facts") for what in (learner.facts_, learner.get_params(deep=False)))
+    facts, params = (
+        from_json(to_json(what), "facts")
+        for what in (learner.facts_, learner.get_params(deep=False))
+    )
     again = LEARNERS[name].from_arrays(arrays, LAYOUT, facts, params)
     np.testing.assert_array_equal(again.predict(X), learner.predict(X))
     assert to_json(again.describe()) == to_json(learner.describe())
     if hasattr(learner, "predict_distribution"):
-        np.testing.assert_array_equal(again.predict_distribution(X), learner.predict_distribution(X))
+        np.testing.assert_array_equal(
+            again.predict_distribution(X), learner.predict_distribution(X)
+        )
 
 
 @pytest.mark.parametrize("name", LEARNERS)
@@ -108,7 +144,12 @@ def odd(kind, n=40):
         "opposed": X[:, ::-1],
         "broken": np.eye(20)[np.random.default_rng(3).integers(0, 20, n)],
     }[kind]
-    return np.concatenate([X, other], axis=1), y, Layout(("good", "odd"), (0.25, 0.25), BINS), systems
+    return (
+        np.concatenate([X, other], axis=1),
+        y,
+        Layout(("good", "odd"), (0.25, 0.25), BINS),
+        systems,
+    )
 
 
 @pytest.mark.parametrize("kind", ["constant", "duplicate", "opposed", "broken"])
@@ -171,14 +212,18 @@ def test_missing_models_are_refused_unless_the_learner_is_told_to_pool(name):
     assert learner.accepts_missing
     assert np.isfinite(learner.predict(gaps)).all()
     whole = ~np.isnan(gaps).any(axis=1)
-    np.testing.assert_array_equal(learner.predict(gaps)[whole], learner.predict(X)[whole])
+    np.testing.assert_array_equal(
+        learner.predict(gaps)[whole], learner.predict(X)[whole]
+    )
 
 
 @pytest.mark.parametrize("name", FILLS)
 def test_a_row_without_any_model_is_refused_by_number(name):
     gaps, _, y, _ = with_gaps()
     gaps[[4, 8]] = np.nan
-    with pytest.raises(UsageError, match="Rows '4', '8' have no prediction of any model"):
+    with pytest.raises(
+        UsageError, match="Rows '4', '8' have no prediction of any model"
+    ):
         fitted(name, gaps, y, missing="pool")
 
 
@@ -199,14 +244,26 @@ def test_without_a_model_a_combiner_is_its_exact_sub_stack(name):
     gaps = X.copy()
     gaps[:, 20:40] = np.nan  # the noisy model
     kept = [0, 2, 3]
-    weights = learner.weights_[kept] / learner.weights_[kept].sum() if learner.weights_[kept].any() else np.ones(3) / 3
-    sub = Layout(tuple(LAYOUT.models[k] for k in kept), tuple(LAYOUT.sigmas[k] for k in kept), BINS)
+    weights = (
+        learner.weights_[kept] / learner.weights_[kept].sum()
+        if learner.weights_[kept].any()
+        else np.ones(3) / 3
+    )
+    sub = Layout(
+        tuple(LAYOUT.models[k] for k in kept),
+        tuple(LAYOUT.sigmas[k] for k in kept),
+        BINS,
+    )
     params = learner.get_params()
     small = type(learner).from_arrays({"weights": weights}, sub, {}, params)
     rest = LAYOUT.blocks(X)[:, kept].reshape(len(X), -1)
     np.testing.assert_allclose(learner.predict(gaps), small.predict(rest), rtol=1e-12)
     if name in POOLS:
-        np.testing.assert_allclose(learner.predict_distribution(gaps), small.predict_distribution(rest), rtol=1e-12)
+        np.testing.assert_allclose(
+            learner.predict_distribution(gaps),
+            small.predict_distribution(rest),
+            rtol=1e-12,
+        )
 
 
 @pytest.mark.parametrize("name", POOLS)
@@ -219,7 +276,9 @@ def test_pools_emit_distributions(name):
 
 
 @pytest.mark.parametrize("name", BLEND)
-@pytest.mark.parametrize("weights", [[0.5, 0.5, 0.5, -0.5], [0.5, 0.0, 0.0, 0.0], [1.0, 0.0, 0.0]])
+@pytest.mark.parametrize(
+    "weights", [[0.5, 0.5, 0.5, -0.5], [0.5, 0.0, 0.0, 0.0], [1.0, 0.0, 0.0]]
+)
 def test_stored_weights_that_are_not_convex_are_refused(name, weights):
     with pytest.raises(DamagedArtifact, match="'weights'"):
         LEARNERS[name].from_arrays({"weights": np.array(weights)}, LAYOUT, {}, {})

@@ -20,8 +20,14 @@ def stacked(n=150, seed=0):
     """Features of three models and the truth: one good, one noisy, one biased."""
     rng = np.random.default_rng(seed)
     y = rng.uniform(1, 5, n)
-    scores = y + rng.normal(0, 0.3, n), y + rng.normal(0, 1.0, n), y - 1 + rng.normal(0, 0.3, n)
-    X = np.concatenate([BINS.soften(s, w) for s, w in zip(scores, LAYOUT.sigmas, strict=True)], axis=1)
+    scores = (
+        y + rng.normal(0, 0.3, n),
+        y + rng.normal(0, 1.0, n),
+        y - 1 + rng.normal(0, 0.3, n),
+    )
+    X = np.concatenate(
+        [BINS.soften(s, w) for s, w in zip(scores, LAYOUT.sigmas, strict=True)], axis=1
+    )
     return X, y
 
 
@@ -34,7 +40,9 @@ def error(learner, seed=1):
 def test_a_learner_kept_as_arrays_predicts_bit_for_bit(name):
     X, y = stacked()
     fitted = LEARNERS[name]().fit(X, y, LAYOUT)
-    again = LEARNERS[name].from_arrays(fitted.to_arrays(), LAYOUT, fitted.facts_, fitted.get_params())
+    again = LEARNERS[name].from_arrays(
+        fitted.to_arrays(), LAYOUT, fitted.facts_, fitted.get_params()
+    )
     np.testing.assert_array_equal(again.predict(X), fitted.predict(X))
     assert to_json(again.describe()) == to_json(fitted.describe())
 
@@ -44,7 +52,9 @@ def test_a_row_is_predicted_alike_whatever_stands_beside_it(name):
     X, y = stacked()
     fitted = LEARNERS[name]().fit(X, y, LAYOUT)
     alone = np.concatenate([fitted.predict(X[k : k + 1]) for k in range(9)])
-    np.testing.assert_allclose(alone, fitted.predict(X)[:9], rtol=0 if name in ("ridge", "lightgbm") else 1e-12)
+    np.testing.assert_allclose(
+        alone, fitted.predict(X)[:9], rtol=0 if name in ("ridge", "lightgbm") else 1e-12
+    )
 
 
 @pytest.mark.parametrize("name", LEARNERS)
@@ -66,14 +76,20 @@ def test_a_row_of_weight_0_is_a_row_left_out(name):
     X, y = stacked()
     weight = np.r_[np.ones(100), np.zeros(50)]
     kept = LEARNERS[name]().fit(X[:100], y[:100], LAYOUT, np.ones(100))
-    np.testing.assert_allclose(LEARNERS[name]().fit(X, y, LAYOUT, weight).predict(X), kept.predict(X), rtol=1e-9)
+    np.testing.assert_allclose(
+        LEARNERS[name]().fit(X, y, LAYOUT, weight).predict(X),
+        kept.predict(X),
+        rtol=1e-9,
+    )
 
 
 @pytest.mark.parametrize("learner", [Ridge("ridge"), LightGBM()])
 @pytest.mark.parametrize("what", ["features", "scores"])
 def test_constant_input_answers_the_mean_score(learner, what):
     X, y = stacked()
-    X, y = (np.tile(X[:1], (150, 1)), y) if what == "features" else (X, np.full(150, 3.25))
+    X, y = (
+        (np.tile(X[:1], (150, 1)), y) if what == "features" else (X, np.full(150, 3.25))
+    )
     fitted = learner.fit(X, y, LAYOUT)
     np.testing.assert_allclose(fitted.predict(stacked(20, 5)[0]), y.mean(), atol=1e-6)
     if what == "features":
@@ -108,7 +124,8 @@ def test_a_foreign_estimator_is_cloned_and_cannot_be_saved():
     assert fitted.predict(X).shape == (150,)
     assert fitted.describe()["estimator"] == "LinearRegression()"
     with pytest.raises(
-        UsageError, match=r"LinearRegression cannot be saved: .*pickle.* Use one of the learners that have a name"
+        UsageError,
+        match=r"LinearRegression cannot be saved: .*pickle.* Use one of the learners that have a name",
     ):
         fitted.to_arrays()
 
@@ -117,8 +134,14 @@ def test_a_foreign_estimator_is_cloned_and_cannot_be_saved():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"X": np.zeros((5, 40))}, r"shape \(5, 40\); expected \(n, 60\): 3 models of 20 bins"),
-        ({"X": np.where(np.arange(60) == 7, np.nan, stacked(5)[0])}, "Features must be finite"),
+        (
+            {"X": np.zeros((5, 40))},
+            r"shape \(5, 40\); expected \(n, 60\): 3 models of 20 bins",
+        ),
+        (
+            {"X": np.where(np.arange(60) == 7, np.nan, stacked(5)[0])},
+            "Features must be finite",
+        ),
         ({"y": np.zeros(4)}, "5 rows of features need as many scores"),
         ({"y": np.full(5, np.nan)}, "leave unlabelled rows out"),
         ({"sample_weight": np.zeros(5)}, "not all 0"),
@@ -135,7 +158,11 @@ def test_damaged_arrays_are_refused():
     X, y = stacked()
     fitted = Ridge(features="bins").fit(X, y, LAYOUT)
     ridge, trees = fitted.to_arrays(), LightGBM().fit(X, y, LAYOUT).to_arrays()
-    for change in ({"coef": np.zeros(59)}, {"coef": np.full(60, np.nan)}, {"intercept": np.zeros(1, np.float32)}):
+    for change in (
+        {"coef": np.zeros(59)},
+        {"coef": np.full(60, np.nan)},
+        {"intercept": np.zeros(1, np.float32)},
+    ):
         with pytest.raises(DamagedArtifact, match=next(iter(change))):
             Ridge.from_arrays(ridge | change, LAYOUT, fitted.facts_, {})
     with pytest.raises(DamagedArtifact, match="'coef'"):

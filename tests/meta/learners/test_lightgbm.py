@@ -12,14 +12,19 @@ LAYOUT = Layout(("b", "a"), (0.35, 0.35), BINS)
 def stacked(n=120, noise=0.3, seed=0):
     rng = np.random.default_rng(seed)
     y = rng.uniform(1, 5, n)
-    return np.concatenate([BINS.soften(y + rng.normal(0, noise, n), 0.35) for _ in range(2)], axis=1), y
+    return np.concatenate(
+        [BINS.soften(y + rng.normal(0, noise, n), 0.35) for _ in range(2)], axis=1
+    ), y
 
 
 def test_fewer_trees_are_grown_where_there_is_nothing_to_learn():
     X, y = stacked()
     unrelated = np.random.default_rng(9).uniform(1, 5, 120)
     groups = np.arange(120) % 12
-    learnt, noise = (LightGBM().fit(X, scores, LAYOUT, groups=groups).facts_ for scores in (y, unrelated))
+    learnt, noise = (
+        LightGBM().fit(X, scores, LAYOUT, groups=groups).facts_
+        for scores in (y, unrelated)
+    )
     assert noise["trees"] < 30 < learnt["trees"] <= MOST_TREES
     assert learnt["held_out"] == 30
 

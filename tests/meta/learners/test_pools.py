@@ -3,7 +3,13 @@ import pytest
 
 from base_models.bins import ScoreBins
 from meta.columns.feature_table import Layout
-from meta.learners.pools import LinearPool, LogPool, linear_pool, log_pool, log_pool_sigma
+from meta.learners.pools import (
+    LinearPool,
+    LogPool,
+    linear_pool,
+    log_pool,
+    log_pool_sigma,
+)
 
 BINS = ScoreBins()
 SIGMAS = (0.25, 0.35, 0.5)
@@ -12,8 +18,12 @@ LAYOUT = Layout(("a", "b", "c"), SIGMAS, BINS)
 
 def rows(n=200, spread=2.0, seed=0):
     rng = np.random.default_rng(seed)
-    scores = np.clip(rng.uniform(1, 5, (n, 1)) + rng.uniform(-spread / 2, spread / 2, (n, 3)), 1, 5)
-    return scores, np.concatenate([BINS.soften(scores[:, k], sigma) for k, sigma in enumerate(SIGMAS)], axis=1)
+    scores = np.clip(
+        rng.uniform(1, 5, (n, 1)) + rng.uniform(-spread / 2, spread / 2, (n, 3)), 1, 5
+    )
+    return scores, np.concatenate(
+        [BINS.soften(scores[:, k], sigma) for k, sigma in enumerate(SIGMAS)], axis=1
+    )
 
 
 def test_a_log_pool_of_softened_scores_is_a_softened_score():
@@ -21,20 +31,26 @@ def test_a_log_pool_of_softened_scores_is_a_softened_score():
     weights = np.array([0.2, 0.5, 0.3])
     precision = weights / np.square(SIGMAS)
     mean, sigma = scores @ precision / precision.sum(), log_pool_sigma(SIGMAS, weights)
-    np.testing.assert_allclose(log_pool(LAYOUT.blocks(X), weights), BINS.soften(mean, sigma), atol=1e-9)
+    np.testing.assert_allclose(
+        log_pool(LAYOUT.blocks(X), weights), BINS.soften(mean, sigma), atol=1e-9
+    )
 
 
 def test_the_scores_of_pools_do_not_lean_inwards():
     X = np.concatenate([BINS.soften([1.0, 5.0], sigma) for sigma in SIGMAS], axis=1)
     for pool in (LinearPool(), LogPool()):
-        np.testing.assert_allclose(pool.fit(X, [1, 5], LAYOUT).predict(X), [1, 5], atol=1e-9)
+        np.testing.assert_allclose(
+            pool.fit(X, [1, 5], LAYOUT).predict(X), [1, 5], atol=1e-9
+        )
 
 
 def test_a_log_pool_s_score_is_the_precision_weighted_mean():
     scores, X = rows()
     precision = 1 / np.square(SIGMAS)
     predicted = LogPool().fit(X, scores[:, 0], LAYOUT).predict(X)
-    np.testing.assert_allclose(predicted, scores @ precision / precision.sum(), atol=1e-6)
+    np.testing.assert_allclose(
+        predicted, scores @ precision / precision.sum(), atol=1e-6
+    )
 
 
 def test_a_linear_pool_keeps_what_any_model_holds_possible_and_a_log_pool_what_all_do():
@@ -54,14 +70,18 @@ def test_a_model_of_weight_0_says_nothing():
     _, X = rows(20)
     blocks = LAYOUT.blocks(X)
     for pool in (linear_pool, log_pool):
-        np.testing.assert_allclose(pool(blocks, np.array([0, 1, 0])), blocks[:, 1], atol=1e-12)
+        np.testing.assert_allclose(
+            pool(blocks, np.array([0, 1, 0])), blocks[:, 1], atol=1e-12
+        )
 
 
 def test_weights_may_differ_from_row_to_row():
     _, X = rows(3)
     blocks, weights = LAYOUT.blocks(X), np.eye(3)
     for pool in (linear_pool, log_pool):
-        np.testing.assert_allclose(pool(blocks, weights), blocks[np.arange(3), np.arange(3)], atol=1e-12)
+        np.testing.assert_allclose(
+            pool(blocks, weights), blocks[np.arange(3), np.arange(3)], atol=1e-12
+        )
 
 
 def test_a_log_pool_with_an_unsoftened_model_is_decoded_by_its_plain_mean():

@@ -17,9 +17,18 @@ def test_the_best_model_is_best_over_systems_when_there_are_groups():
     often = np.r_[np.full(10, 3.1), 4.0, 4.0]  # good on the large system alone
     X = features(often, np.full(12, 3.5))
     systems = ["large"] * 10 + ["small", "tiny"]
-    by_clip, by_group = Best().fit(X, y, LAYOUT), Best().fit(X, y, LAYOUT, groups=systems)
-    assert (by_clip.describe()["model"], by_clip.facts_["counted_by"]) == ("often", "clip")
-    assert (by_group.describe()["model"], by_group.facts_["counted_by"]) == ("everywhere", "group")
+    by_clip, by_group = (
+        Best().fit(X, y, LAYOUT),
+        Best().fit(X, y, LAYOUT, groups=systems),
+    )
+    assert (by_clip.describe()["model"], by_clip.facts_["counted_by"]) == (
+        "often",
+        "clip",
+    )
+    assert (by_group.describe()["model"], by_group.facts_["counted_by"]) == (
+        "everywhere",
+        "group",
+    )
     np.testing.assert_allclose(by_group.predict(X), 3.5, atol=1e-6)
 
 
@@ -32,7 +41,10 @@ def test_learnt_weights_are_no_worse_than_the_mean_where_they_were_learnt():
     rng = np.random.default_rng(0)
     y = rng.uniform(1.5, 4.5, 80)
     X = features(y + rng.normal(0, 0.2, 80), y + rng.normal(0, 0.9, 80))
-    errors = {kind: np.mean((kind().fit(X, y, LAYOUT).predict(X) - y) ** 2) for kind in (Mean, Best, Greedy, Simplex)}
+    errors = {
+        kind: np.mean((kind().fit(X, y, LAYOUT).predict(X) - y) ** 2)
+        for kind in (Mean, Best, Greedy, Simplex)
+    }
     assert errors[Simplex] <= errors[Greedy] + 1e-9 <= errors[Best] + 2e-9
     assert errors[Greedy] < errors[Mean]
 
@@ -41,6 +53,9 @@ def test_more_rounds_come_closer_to_the_best_weights():
     rng = np.random.default_rng(1)
     y = rng.uniform(1.5, 4.5, 80)
     X = features(y + rng.normal(0, 0.4, 80), y + rng.normal(0, 0.7, 80))
-    gaps = [Greedy(rounds=rounds).fit(X, y, LAYOUT).describe()["gap"] for rounds in (1, 10, 300)]
+    gaps = [
+        Greedy(rounds=rounds).fit(X, y, LAYOUT).describe()["gap"]
+        for rounds in (1, 10, 300)
+    ]
     assert gaps == sorted(gaps, reverse=True)
     assert gaps[-1] < 1e-3

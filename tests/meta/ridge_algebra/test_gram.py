@@ -20,7 +20,11 @@ def moments(gram):
     found = {}
     for k, name in enumerate(gram.names):
         mean = gram.sums[k] / gram.weight[k]
-        found[name] = gram.weight[k], mean + gram.shift, gram.outer[k] - gram.weight[k] * np.outer(mean, mean)
+        found[name] = (
+            gram.weight[k],
+            mean + gram.shift,
+            gram.outer[k] - gram.weight[k] * np.outer(mean, mean),
+        )
     return found
 
 
@@ -39,7 +43,9 @@ def test_blocks_hold_the_weighted_moments_of_their_rows():
         Z, w = np.hstack([X, Y])[of], WEIGHT[of]
         assert weight == w.sum()
         np.testing.assert_allclose(mean, np.average(Z, axis=0, weights=w), rtol=1e-13)
-        np.testing.assert_allclose(central, (w[:, None] * (Z - mean)).T @ (Z - mean), rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose(
+            central, (w[:, None] * (Z - mean)).T @ (Z - mean), rtol=1e-9, atol=1e-9
+        )
 
 
 def test_rows_of_weight_0_change_nothing():
@@ -54,7 +60,9 @@ def test_a_row_of_weight_3_is_three_rows():
     times = WEIGHT.astype(int)
     assert_same(
         Gram.from_rows(X, Y, WEIGHT, GROUPS),
-        Gram.from_rows(X.repeat(times, axis=0), Y.repeat(times, axis=0), None, GROUPS.repeat(times)),
+        Gram.from_rows(
+            X.repeat(times, axis=0), Y.repeat(times, axis=0), None, GROUPS.repeat(times)
+        ),
     )
 
 
@@ -66,21 +74,34 @@ def test_the_size_of_chunks_does_not_matter(rows, monkeypatch):
 
 
 def test_blocks_of_two_tables_add_up_whatever_their_shifts():
-    parts = [Gram.from_rows(X[part], Y[part], WEIGHT[part], GROUPS[part]) for part in np.split(np.arange(90), [20, 50])]
+    parts = [
+        Gram.from_rows(X[part], Y[part], WEIGHT[part], GROUPS[part])
+        for part in np.split(np.arange(90), [20, 50])
+    ]
     assert_same(parts[0] + parts[1] + parts[2], Gram.from_rows(X, Y, WEIGHT, GROUPS))
     assert_same(parts[2] + parts[0] + parts[1], Gram.from_rows(X, Y, WEIGHT, GROUPS))
 
 
 def test_rows_and_groups_that_are_taken_away_were_never_there():
-    gram, some = Gram.from_rows(X, Y, WEIGHT, GROUPS), (np.arange(90) % 3 == 0) | (GROUPS == "c")
+    gram, some = (
+        Gram.from_rows(X, Y, WEIGHT, GROUPS),
+        (np.arange(90) % 3 == 0) | (GROUPS == "c"),
+    )
     left = gram - Gram.from_rows(X[some], Y[some], WEIGHT[some], GROUPS[some])
     assert_same(left, Gram.from_rows(X[~some], Y[~some], WEIGHT[~some], GROUPS[~some]))
     assert "c" not in left.names
     assert_same(
         gram.without(["c"]),
-        Gram.from_rows(X[GROUPS != "c"], Y[GROUPS != "c"], WEIGHT[GROUPS != "c"], GROUPS[GROUPS != "c"]),
+        Gram.from_rows(
+            X[GROUPS != "c"],
+            Y[GROUPS != "c"],
+            WEIGHT[GROUPS != "c"],
+            GROUPS[GROUPS != "c"],
+        ),
     )
-    with pytest.raises(UsageError, match="Blocks 'd' have fewer rows than are to be taken away"):
+    with pytest.raises(
+        UsageError, match="Blocks 'd' have fewer rows than are to be taken away"
+    ):
         gram - Gram.from_rows(X, Y, None, ["d"] * 90)
 
 
@@ -94,7 +115,8 @@ def test_regrouped_blocks_are_those_of_the_new_groups():
     gram = Gram.from_rows(X, Y, WEIGHT, GROUPS)
     fold = {"a": "0", "b": "1", "c": "0"}
     assert_same(
-        gram.regrouped([fold[name] for name in gram.names]), Gram.from_rows(X, Y, WEIGHT, [fold[g] for g in GROUPS])
+        gram.regrouped([fold[name] for name in gram.names]),
+        Gram.from_rows(X, Y, WEIGHT, [fold[g] for g in GROUPS]),
     )
     assert_same(gram.total(), Gram.from_rows(X, Y, WEIGHT))
 
@@ -102,19 +124,28 @@ def test_regrouped_blocks_are_those_of_the_new_groups():
 def test_float32_input_is_summed_in_float64():
     wide = (X * 1e3).astype(np.float32)
     assert_same(
-        Gram.from_rows(wide, Y, WEIGHT, GROUPS), Gram.from_rows(wide.astype(np.float64), Y, WEIGHT, GROUPS), 1e-13
+        Gram.from_rows(wide, Y, WEIGHT, GROUPS),
+        Gram.from_rows(wide.astype(np.float64), Y, WEIGHT, GROUPS),
+        1e-13,
     )
 
 
 def test_a_parquet_table_gives_the_blocks_of_the_table_in_memory(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "CHUNK_ROWS", 16)
-    columns = {f"x{k}": X[:, k].astype(np.float32) for k in range(6)} | {"mi": Y[:, 0], "ta": Y[:, 1]}
+    columns = {f"x{k}": X[:, k].astype(np.float32) for k in range(6)} | {
+        "mi": Y[:, 0],
+        "ta": Y[:, 1],
+    }
     table = pa.table(columns | {"system": GROUPS, "w": WEIGHT})
     pq.write_table(table, tmp_path / "table.parquet", row_group_size=32)
     names = [f"x{k}" for k in range(6)]
-    streamed = Gram.from_parquet(tmp_path / "table.parquet", names, ["mi", "ta"], "system", "w")
+    streamed = Gram.from_parquet(
+        tmp_path / "table.parquet", names, ["mi", "ta"], "system", "w"
+    )
     assert_same(streamed, Gram.from_rows(X.astype(np.float32), Y, WEIGHT, GROUPS), 1e-8)
-    assert Gram.from_parquet(tmp_path / "table.parquet", names, ["mi"]).rows.tolist() == [90]
+    assert Gram.from_parquet(
+        tmp_path / "table.parquet", names, ["mi"]
+    ).rows.tolist() == [90]
     with pytest.raises(UsageError, match="has no column 'x7'; it has 'x0'"):
         Gram.from_parquet(tmp_path / "table.parquet", ["x7"], ["mi"])
     (tmp_path / "text").write_text("not Parquet")
@@ -137,10 +168,14 @@ def test_stored_blocks_come_back_bit_for_bit_and_damaged_ones_do_not():
     }
     changes |= {"n_targets": np.array([9]), "shift": gram.shift.astype(np.float32)}
     for field, value in changes.items():
-        with pytest.raises(DamagedArtifact, match=r"Gram blocks are damaged|names of blocks"):
+        with pytest.raises(
+            DamagedArtifact, match=r"Gram blocks are damaged|names of blocks"
+        ):
             Gram.from_arrays(arrays | {field: value})
     with pytest.raises(DamagedArtifact, match="'rows'"):
-        Gram.from_arrays({name: value for name, value in arrays.items() if name != "rows"})
+        Gram.from_arrays(
+            {name: value for name, value in arrays.items() if name != "rows"}
+        )
 
 
 @pytest.mark.parametrize(
@@ -160,7 +195,9 @@ def test_rows_that_do_not_add_up_are_refused(change, message):
 
 def test_blocks_that_do_not_fit_are_refused():
     gram = Gram.from_rows(X, Y, None, GROUPS)
-    with pytest.raises(UsageError, match=r"Grams of 6 \+ 2 and 5 \+ 2 columns do not add up"):
+    with pytest.raises(
+        UsageError, match=r"Grams of 6 \+ 2 and 5 \+ 2 columns do not add up"
+    ):
         gram + gram.take(range(5))
     with pytest.raises(UsageError, match="No block is called 'z'; there are"):
         gram.select(["z"])

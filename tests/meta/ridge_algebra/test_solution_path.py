@@ -4,7 +4,13 @@ import sklearn.linear_model
 
 from base_models.errors import UsageError
 from meta.ridge_algebra.gram import Gram
-from meta.ridge_algebra.solution_path import RidgePath, centred, holdout_mse, leave_blocks_out, relative_alphas
+from meta.ridge_algebra.solution_path import (
+    RidgePath,
+    centred,
+    holdout_mse,
+    leave_blocks_out,
+    relative_alphas,
+)
 
 RNG = np.random.default_rng(0)
 RELATIVE = np.array([1e-6, 1e-2, 1.0, 1e3])
@@ -36,7 +42,13 @@ def refit(X, Y, weight, alpha):
 
 KINDS = pytest.mark.parametrize(
     ("kind", "n", "p"),
-    [("plain", 80, 12), ("constant", 80, 12), ("duplicated", 80, 12), ("sums to 1", 80, 12), ("plain", 20, 40)],
+    [
+        ("plain", 80, 12),
+        ("constant", 80, 12),
+        ("duplicated", 80, 12),
+        ("sums to 1", 80, 12),
+        ("plain", 20, 40),
+    ],
 )
 
 
@@ -48,9 +60,13 @@ def test_the_path_is_each_penalty_refitted(kind, n, p):
     kept = weight > 0
     for k, alpha in enumerate(alphas):
         coef, intercept = refit(X[kept], Y[kept], weight[kept], alpha)
-        np.testing.assert_allclose(path.predict(X, alphas)[:, k], X @ coef + intercept, rtol=1e-8, atol=1e-8)
+        np.testing.assert_allclose(
+            path.predict(X, alphas)[:, k], X @ coef + intercept, rtol=1e-8, atol=1e-8
+        )
         model = sklearn.linear_model.Ridge(alpha, solver="svd").fit(X, Y, weight)
-        np.testing.assert_allclose(path.predict(X, alphas)[:, k], model.predict(X), rtol=1e-6, atol=1e-6)
+        np.testing.assert_allclose(
+            path.predict(X, alphas)[:, k], model.predict(X), rtol=1e-6, atol=1e-6
+        )
         by_hand = X @ path.coef(alphas)[k] + path.intercept(alphas)[k]
         np.testing.assert_allclose(by_hand, path.predict(X, alphas)[:, k], atol=1e-9)
 
@@ -66,17 +82,28 @@ def test_leaving_each_group_out_is_refitting_without_it(kind, n, p):
         for a, alpha in enumerate(alphas):
             rest = ~held & (weight > 0)
             coef, intercept = refit(X[rest], Y[rest], weight[rest], alpha)
-            squares = (weight[held, None] * (Y[held] - X[held] @ coef - intercept) ** 2).sum(axis=0)
-            np.testing.assert_allclose(left.squares[k, a], squares, rtol=1e-8, atol=1e-8)
+            squares = (
+                weight[held, None] * (Y[held] - X[held] @ coef - intercept) ** 2
+            ).sum(axis=0)
+            np.testing.assert_allclose(
+                left.squares[k, a], squares, rtol=1e-8, atol=1e-8
+            )
     np.testing.assert_allclose(left.mse * weight.sum(), left.squares.sum(axis=0))
 
 
 def test_folds_of_groups_are_groups_added_up():
     X, Y, weight, groups = table()
-    gram, fold = Gram.from_rows(X, Y, weight, groups), {"0": "a", "1": "b", "2": "a", "3": "b", "4": "a"}
+    gram, fold = (
+        Gram.from_rows(X, Y, weight, groups),
+        {"0": "a", "1": "b", "2": "a", "3": "b", "4": "a"},
+    )
     alphas = relative_alphas(gram, RELATIVE)
-    by_fold = leave_blocks_out(gram.regrouped([fold[name] for name in gram.names]), alphas)
-    from_rows = leave_blocks_out(Gram.from_rows(X, Y, weight, [fold[name] for name in groups]), alphas)
+    by_fold = leave_blocks_out(
+        gram.regrouped([fold[name] for name in gram.names]), alphas
+    )
+    from_rows = leave_blocks_out(
+        Gram.from_rows(X, Y, weight, [fold[name] for name in groups]), alphas
+    )
     np.testing.assert_allclose(by_fold.mse, from_rows.mse, rtol=1e-9)
 
 
@@ -90,7 +117,9 @@ def test_a_holdout_of_fewer_columns_is_a_refit_on_them():
         rest = ~held & (weight > 0)
         coef, intercept = refit(X[rest][:, columns], Y[rest], weight[rest], alpha)
         errors = Y[held] - X[held][:, columns] @ coef - intercept
-        np.testing.assert_allclose(found[a], np.average(errors**2, axis=0, weights=weight[held]), rtol=1e-8)
+        np.testing.assert_allclose(
+            found[a], np.average(errors**2, axis=0, weights=weight[held]), rtol=1e-8
+        )
 
 
 @KINDS
@@ -104,9 +133,16 @@ def test_leaving_one_row_out_is_refitting_without_it(kind, n, p, grip):
         rest = (np.arange(n) != row) & (weight > 0)
         for a, alpha in enumerate(alphas):
             coef, _ = refit(X[rest], Y[rest], weight[rest], alpha)
-            mean_x, mean_y = (np.average(v[rest], axis=0, weights=weight[rest]) for v in (X, Y))
+            mean_x, mean_y = (
+                np.average(v[rest], axis=0, weights=weight[rest]) for v in (X, Y)
+            )
             level = mean_y * weight[rest].sum() / (weight[rest].sum() + alpha * grip)
-            np.testing.assert_allclose(found[row, a], Y[row] - level - (X[row] - mean_x) @ coef, rtol=1e-7, atol=1e-8)
+            np.testing.assert_allclose(
+                found[row, a],
+                Y[row] - level - (X[row] - mean_x) @ coef,
+                rtol=1e-7,
+                atol=1e-8,
+            )
 
 
 @pytest.mark.parametrize("grip", [0.0, 0.7])
@@ -117,9 +153,15 @@ def test_gcv_is_the_error_over_the_squared_share_of_free_rows(n, p, grip):
     alphas = relative_alphas(gram, RELATIVE)
     for a, alpha in enumerate(alphas):
         C = X - X.mean(axis=0)
-        H = np.full((n, n), 1 / (n + alpha * grip)) + C @ np.linalg.solve(C.T @ C + alpha * np.eye(p), C.T)
+        H = np.full((n, n), 1 / (n + alpha * grip)) + C @ np.linalg.solve(
+            C.T @ C + alpha * np.eye(p), C.T
+        )
         expected = np.mean((Y - H @ Y) ** 2, axis=0) / (1 - np.trace(H) / n) ** 2
-        np.testing.assert_allclose(RidgePath.of(gram, grip).gcv(alphas)[a], expected, rtol=1e-4 if p > n else 1e-8)
+        np.testing.assert_allclose(
+            RidgePath.of(gram, grip).gcv(alphas)[a],
+            expected,
+            rtol=1e-4 if p > n else 1e-8,
+        )
     twice = Gram.from_rows(np.vstack([X, X]), np.vstack([Y, Y]))
     double = RidgePath.of(Gram.from_rows(X, Y, 2 * weight), grip).gcv(alphas)
     np.testing.assert_allclose(double, RidgePath.of(twice, grip).gcv(alphas), rtol=1e-7)
@@ -133,16 +175,26 @@ def test_each_target_may_have_a_penalty_of_its_own():
     assert own.shape == (1, 2)
     for t, a in enumerate((2, 0)):
         np.testing.assert_allclose(path.coef(own)[0, :, t], path.coef(alphas)[a, :, t])
-        np.testing.assert_allclose(path.intercept(own)[0, t], path.intercept(alphas)[a, t])
+        np.testing.assert_allclose(
+            path.intercept(own)[0, t], path.intercept(alphas)[a, t]
+        )
         np.testing.assert_allclose(path.gcv(own)[0, t], path.gcv(alphas)[a, t])
-        np.testing.assert_allclose(path.squared_error(gram, own)[0, t], path.squared_error(gram, alphas)[a, t])
-        whole, single = path.leave_one_out(X, Y, alphas, weight), path.leave_one_out(X, Y, own, weight)
+        np.testing.assert_allclose(
+            path.squared_error(gram, own)[0, t], path.squared_error(gram, alphas)[a, t]
+        )
+        whole, single = (
+            path.leave_one_out(X, Y, alphas, weight),
+            path.leave_one_out(X, Y, own, weight),
+        )
         np.testing.assert_allclose(single[:, 0, t], whole[:, a, t])
 
 
 def test_the_error_is_exact_with_a_penalised_level_too():
     X, Y, weight, _ = table()
-    gram, path = Gram.from_rows(X, Y, weight), RidgePath.of(Gram.from_rows(X[:30], Y[:30], weight[:30]), 0.3)
+    gram, path = (
+        Gram.from_rows(X, Y, weight),
+        RidgePath.of(Gram.from_rows(X[:30], Y[:30], weight[:30]), 0.3),
+    )
     alphas = relative_alphas(gram, RELATIVE)
     direct = np.einsum("n,nat->at", weight, (Y[:, None] - path.predict(X, alphas)) ** 2)
     np.testing.assert_allclose(path.squared_error(gram, alphas), direct, rtol=1e-10)
@@ -153,7 +205,9 @@ def test_a_penalty_that_grows_leaves_nothing_of_a_penalised_level():
     gram = Gram.from_rows(X, Y)
     last = relative_alphas(gram, [1e15])
     np.testing.assert_allclose(RidgePath.of(gram, 0.01).predict(X, last), 0, atol=1e-9)
-    np.testing.assert_allclose(RidgePath.of(gram).predict(X, last)[:, 0], Y.mean(axis=0) + 0 * Y, atol=1e-9)
+    np.testing.assert_allclose(
+        RidgePath.of(gram).predict(X, last)[:, 0], Y.mean(axis=0) + 0 * Y, atol=1e-9
+    )
 
 
 def test_no_penalty_is_the_solution_of_least_norm():
@@ -170,7 +224,9 @@ def test_rows_added_and_taken_away_leave_the_path_of_the_rest():
     updated = updated - Gram.from_rows(X[:10], Y[:10], weight[:10], groups[:10])
     alphas = relative_alphas(updated, RELATIVE)
     fresh = RidgePath.of(Gram.from_rows(X[10:], Y[10:], weight[10:]))
-    np.testing.assert_allclose(RidgePath.of(updated).predict(X, alphas), fresh.predict(X, alphas), rtol=1e-8)
+    np.testing.assert_allclose(
+        RidgePath.of(updated).predict(X, alphas), fresh.predict(X, alphas), rtol=1e-8
+    )
 
 
 def test_bins_in_float32_cost_no_accuracy():
@@ -179,7 +235,9 @@ def test_bins_in_float32_cost_no_accuracy():
     grams = [Gram.from_rows(x, Y, weight, groups) for x in (X, X.astype(np.float64))]
     alphas = relative_alphas(grams[0], RELATIVE)
     np.testing.assert_allclose(
-        leave_blocks_out(grams[0], alphas).mse, leave_blocks_out(grams[1], alphas).mse, rtol=1e-9
+        leave_blocks_out(grams[0], alphas).mse,
+        leave_blocks_out(grams[1], alphas).mse,
+        rtol=1e-9,
     )
 
 
@@ -188,7 +246,9 @@ def test_constant_features_and_equal_labels_leave_the_mean():
     flat = Gram.from_rows(np.full_like(X, 0.1), Y, weight, groups)
     path = RidgePath.of(flat)
     assert len(path.values) == 0
-    np.testing.assert_allclose(path.predict(X, [1.0])[:, 0], np.average(Y, axis=0, weights=weight) + 0 * Y)
+    np.testing.assert_allclose(
+        path.predict(X, [1.0])[:, 0], np.average(Y, axis=0, weights=weight) + 0 * Y
+    )
     same = Gram.from_rows(X, np.full_like(Y, 2.5), weight, groups)
     alphas = relative_alphas(same, RELATIVE)
     np.testing.assert_allclose(RidgePath.of(same).predict(X, alphas), 2.5)

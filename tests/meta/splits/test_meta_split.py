@@ -16,8 +16,12 @@ def test_forty_percent_of_each_system_is_held_out():
 
 
 def test_the_same_seed_splits_alike_and_another_does_not():
-    np.testing.assert_array_equal(meta_split(SYSTEMS, SCORES, seed=1), meta_split(SYSTEMS, SCORES, seed=1))
-    assert (meta_split(SYSTEMS, SCORES, seed=1) != meta_split(SYSTEMS, SCORES, seed=2)).any()
+    np.testing.assert_array_equal(
+        meta_split(SYSTEMS, SCORES, seed=1), meta_split(SYSTEMS, SCORES, seed=1)
+    )
+    assert (
+        meta_split(SYSTEMS, SCORES, seed=1) != meta_split(SYSTEMS, SCORES, seed=2)
+    ).any()
 
 
 def test_groups_stay_on_one_side():
@@ -34,7 +38,10 @@ def test_validation_must_be_a_share(validation):
 
 
 def test_rows_of_one_system_cannot_answer_for_systems():
-    with pytest.raises(UsageError, match=r"The 9 labelled clips are of one system \('s1'\); .* need at least 2"):
+    with pytest.raises(
+        UsageError,
+        match=r"The 9 labelled clips are of one system \('s1'\); .* need at least 2",
+    ):
         check_meta_rows(["s1"] * 9)
 
 

@@ -46,9 +46,13 @@ def test_intervals_hold_the_share_they_promise_whatever_the_errors(n, errors):
         assert level - 0.015 < np.mean(found) < level + 1 / (n + 1) + 0.02, level
 
 
-@pytest.mark.parametrize(("n", "level"), [(30, 0.9), (50, 0.9), (99, 0.95), (20, 0.5), (12, 0.9), (8, 0.9)])
+@pytest.mark.parametrize(
+    ("n", "level"), [(30, 0.9), (50, 0.9), (99, 0.95), (20, 0.5), (12, 0.9), (8, 0.9)]
+)
 def test_a_new_rank_is_held_in_exactly_the_promised_share_of_ways(n, level):
-    rows = np.random.default_rng(n).permutation(np.linspace(-0.9, 1.1, n + 1))  # any of n + 1 may be the new one
+    rows = np.random.default_rng(n).permutation(
+        np.linspace(-0.9, 1.1, n + 1)
+    )  # any of n + 1 may be the new one
     held = 0
     for new in range(n + 1):
         low, high = Calibration(BINS, np.delete(rows, new)).interval([3.0], level)
@@ -75,7 +79,13 @@ def test_intervals_lie_on_the_scale_and_nest(bins):
     calibration, scores = fitted(bins=bins), np.linspace(bins.low, bins.high, 50)
     bounds = [calibration.interval(scores, level) for level in (0.95, 0.9, 0.5)]
     for (low, high), (lower, upper) in zip(bounds[1:], bounds[:-1], strict=True):
-        assert ((bins.low <= lower) & (lower <= low) & (low <= high) & (high <= upper) & (upper <= bins.high)).all()
+        assert (
+            (bins.low <= lower)
+            & (lower <= low)
+            & (low <= high)
+            & (high <= upper)
+            & (upper <= bins.high)
+        ).all()
     assert bounds[0][1][-1] == bins.high
 
 
@@ -86,18 +96,24 @@ def test_a_group_with_enough_rows_has_intervals_of_its_own_and_any_other_those_o
     truth = np.clip(score + rng.normal(0, np.where(groups == "wild", 0.8, 0.2)), 1, 5)
     calibration = Calibration.fit(score, truth, BINS, groups)
     assert calibration.own_groups == {"sure", "wild"}
-    low, high = calibration.interval([3.0] * 4, 0.9, ["sure", "wild", "few", "never seen"])
+    low, high = calibration.interval(
+        [3.0] * 4, 0.9, ["sure", "wild", "few", "never seen"]
+    )
     alone = Calibration(BINS, calibration.residuals[groups == "wild"]).interval([3.0])
     assert (low[1], high[1]) == (alone[0][0], alone[1][0])
     overall = calibration.interval([3.0])
     assert low[2] == low[3] == overall[0][0]
     assert high[2] == high[3] == overall[1][0]
     assert high[0] - low[0] < high[2] - low[2] < high[1] - low[1]
-    assert calibration.warnings() == ["'few' have fewer than 30 clips each; their intervals are those of all clips."]
+    assert calibration.warnings() == [
+        "'few' have fewer than 30 clips each; their intervals are those of all clips."
+    ]
     for name in ("sure", "wild"):
         new = rng.normal(0, 0.8 if name == "wild" else 0.2, 4000)
         low, high = calibration.interval([3.0], 0.9, [name])
-        assert np.mean((low - 3 <= new) & (new <= high - 3)) == pytest.approx(0.9, abs=0.06)
+        assert np.mean((low - 3 <= new) & (new <= high - 3)) == pytest.approx(
+            0.9, abs=0.06
+        )
 
 
 @grids
@@ -120,7 +136,9 @@ def test_rows_sum_to_one_rise_with_the_score_and_have_its_mean(n, errors, bins):
 
 def test_one_row_is_a_gaussian_and_many_are_their_own_shape():
     bimodal = np.tile([-0.6, 0.6], 2000)
-    few, many = (Calibration(BINS, bimodal[:n]).distribution([2.9])[0] for n in (2, 4000))
+    few, many = (
+        Calibration(BINS, bimodal[:n]).distribution([2.9])[0] for n in (2, 4000)
+    )
     centre = int(np.argmin(np.abs(BINS.centers - 2.9)))
     assert few[centre] > few[centre + 3]
     assert many[centre] < 0.7 * many[centre + 3]
@@ -135,8 +153,16 @@ def test_the_table_is_the_plain_sum_of_kernels():
     for row, location in ((0, 1.0), (67, 1 + 67 * 0.025), (160, 5.0)):
         below = [0.0]
         for edge in np.arange(1.2, 4.9, 0.2) - location:
-            below.append((sum(ndtr((edge - point) / kernel) for point in points) + ndtr(edge / 2)) / 10)
-        np.testing.assert_allclose(calibration._table[row], np.diff([*below, 1]), atol=1e-12)
+            below.append(
+                (
+                    sum(ndtr((edge - point) / kernel) for point in points)
+                    + ndtr(edge / 2)
+                )
+                / 10
+            )
+        np.testing.assert_allclose(
+            calibration._table[row], np.diff([*below, 1]), atol=1e-12
+        )
 
 
 @pytest.mark.parametrize("errors", ERRORS)
@@ -149,10 +175,13 @@ def test_distributions_are_calibrated_and_better_than_one_fixed_width(errors):
     np.testing.assert_allclose(counts / 600, 1, atol=0.4)
     assert np.abs(counts / 600 - 1).mean() < 0.2
     found, best, fixed = (
-        crps(r, truth, BINS).mean() for r in (rows, BINS.soften(score, calibration.rms), BINS.soften(score, 0.35))
+        crps(r, truth, BINS).mean()
+        for r in (rows, BINS.soften(score, calibration.rms), BINS.soften(score, 0.35))
     )
     assert found < fixed
-    assert found < best * 1.003  # of Gaussian errors a Gaussian knows the shape beforehand
+    assert (
+        found < best * 1.003
+    )  # of Gaussian errors a Gaussian knows the shape beforehand
     assert log_score(rows, truth, BINS).max() < 12
 
 
@@ -163,12 +192,20 @@ def test_scores_that_are_off_on_average_are_set_right_and_others_are_left_alone(
     assert (fitted(400).slope, fitted(400).intercept) == (1, 0)
     shrunk = 3.5 + 0.4 * (truth - 3) + rng.normal(0, 0.1, 400)
     calibration = Calibration.fit(shrunk, truth, BINS)
-    assert np.abs(calibration.expected(shrunk) - truth).mean() < 0.25 < np.abs(shrunk - truth).mean()
+    assert (
+        np.abs(calibration.expected(shrunk) - truth).mean()
+        < 0.25
+        < np.abs(shrunk - truth).mean()
+    )
     assert "stand around" in calibration.warnings()[0]
     low, high = calibration.interval(shrunk)
     assert np.mean((low <= truth) & (truth <= high)) == pytest.approx(0.9, abs=0.02)
-    np.testing.assert_allclose(BINS.expected(calibration.distribution([3.0])), calibration.expected([3.0]))
-    turned = Calibration.fit(6 - right, truth, BINS)  # a line downwards would turn the ranks round
+    np.testing.assert_allclose(
+        BINS.expected(calibration.distribution([3.0])), calibration.expected([3.0])
+    )
+    turned = Calibration.fit(
+        6 - right, truth, BINS
+    )  # a line downwards would turn the ranks round
     assert (turned.slope, turned.intercept) == (1, 0)
     assert Calibration.fit(np.full(400, 3.0), truth, BINS).slope == 1
 
@@ -179,12 +216,17 @@ def test_a_saved_calibration_answers_bit_for_bit(groups, tmp_path):
     facts, arrays = saved.to_state()
     write_tensors(tmp_path / "a", arrays)
     again = Calibration.from_state(
-        from_json(to_json(facts), "facts"), parse_tensors((tmp_path / "a").read_bytes(), "a")
+        from_json(to_json(facts), "facts"),
+        parse_tensors((tmp_path / "a").read_bytes(), "a"),
     )
     scores = np.linspace(1, 5, 40)
-    np.testing.assert_array_equal(again.distribution(scores), saved.distribution(scores))
+    np.testing.assert_array_equal(
+        again.distribution(scores), saved.distribution(scores)
+    )
     names = None if groups is None else groups[:40]
-    np.testing.assert_array_equal(again.interval(scores, groups=names), saved.interval(scores, groups=names))
+    np.testing.assert_array_equal(
+        again.interval(scores, groups=names), saved.interval(scores, groups=names)
+    )
     assert (again.describe(), again.warnings()) == (saved.describe(), saved.warnings())
 
 
@@ -215,7 +257,11 @@ def test_a_damaged_calibration_is_refused(facts, arrays):
 
 
 def test_what_cannot_be_calibrated_is_refused():
-    for scores, truth, groups in (([], [], None), ([3.0], [3.0, 4.0], None), ([3.0], [3.0], ["a", "b"])):
+    for scores, truth, groups in (
+        ([], [], None),
+        ([3.0], [3.0, 4.0], None),
+        ([3.0], [3.0], ["a", "b"]),
+    ):
         with pytest.raises(UsageError, match="as many truths"):
             Calibration.fit(scores, truth, BINS, groups)
     with pytest.raises(UsageError, match="NaN or off the scale"):

@@ -38,7 +38,9 @@ def test_crps_is_the_integral_over_the_scale(bins):
         def squared(x, row=row, truth=truth):
             return (row[bins.centers <= x].sum() - (truth <= x)) ** 2
 
-        parts = [integrate.quad(squared, *pair)[0] for pair in itertools.pairwise(points)]
+        parts = [
+            integrate.quad(squared, *pair)[0] for pair in itertools.pairwise(points)
+        ]
         assert crps(row[None], [truth], bins) == pytest.approx(sum(parts), abs=1e-9)
 
 
@@ -46,17 +48,25 @@ def test_crps_is_the_integral_over_the_scale(bins):
 def test_certainty_costs_its_absolute_error(bins):
     truth = np.linspace(bins.low, bins.high, 33)
     certain = np.eye(bins.count)[np.full(33, 7)]
-    np.testing.assert_allclose(crps(certain, truth, bins), np.abs(truth - bins.centers[7]), atol=1e-12)
+    np.testing.assert_allclose(
+        crps(certain, truth, bins), np.abs(truth - bins.centers[7]), atol=1e-12
+    )
 
 
 @grids
-def test_for_truths_on_centres_the_ranked_probability_score_is_crps_in_other_units(bins):
+def test_for_truths_on_centres_the_ranked_probability_score_is_crps_in_other_units(
+    bins,
+):
     rows, _ = drawn(bins)
     truth = np.random.default_rng(1).choice(bins.centers, len(rows))
     in_steps = crps(rows, truth, bins) / (bins.centers[-1] - bins.centers[0])
-    np.testing.assert_allclose(ranked_probability_score(rows, truth, bins), in_steps, atol=1e-12)
+    np.testing.assert_allclose(
+        ranked_probability_score(rows, truth, bins), in_steps, atol=1e-12
+    )
     ends = np.eye(bins.count)[[0, 0]]
-    np.testing.assert_allclose(ranked_probability_score(ends, [bins.low, bins.high], bins), [0, 1])
+    np.testing.assert_allclose(
+        ranked_probability_score(ends, [bins.low, bins.high], bins), [0, 1]
+    )
 
 
 @grids
@@ -65,18 +75,25 @@ def test_a_placed_truth_keeps_its_mean_between_the_outer_centres(bins):
     placed = place(truth, bins)
     np.testing.assert_allclose(placed.sum(axis=1), 1)
     assert ((placed > 0).sum(axis=1) <= 2).all()
-    np.testing.assert_allclose(bins.expected(placed), np.clip(truth, bins.centers[0], bins.centers[-1]))
+    np.testing.assert_allclose(
+        bins.expected(placed), np.clip(truth, bins.centers[0], bins.centers[-1])
+    )
 
 
 @grids
 def test_the_log_score_is_that_of_a_density(bins):
     rows, truth = drawn(bins)
     fine = np.linspace(bins.centers[0], bins.centers[-1], 20001)
-    density = np.exp(-log_score(np.repeat(rows[:1], len(fine), axis=0), fine, bins)) / bins.width
+    density = (
+        np.exp(-log_score(np.repeat(rows[:1], len(fine), axis=0), fine, bins))
+        / bins.width
+    )
     outer = (rows[0, 0] + rows[0, -1]) / 2  # constant over the outer half bins
     assert integrate.trapezoid(density, fine) + outer == pytest.approx(1, abs=1e-6)
     certain = np.eye(bins.count)[[3, 3]]
-    assert log_score(certain, [bins.centers[3], bins.high], bins) == pytest.approx([0, np.inf])
+    assert log_score(certain, [bins.centers[3], bins.high], bins) == pytest.approx(
+        [0, np.inf]
+    )
     assert np.isfinite(log_score(rows, truth, bins)).all()
 
 
@@ -96,7 +113,9 @@ def test_pit_is_flat_for_true_distributions_and_not_for_narrow_ones():
     bins, rng = ScoreBins(), np.random.default_rng(0)
     scores = rng.uniform(1, 5, 20000)
     rows = bins.soften(scores, 0.5)
-    truth = bins.centers[(rows.cumsum(axis=1) < rng.uniform(size=(20000, 1))).sum(axis=1)]
+    truth = bins.centers[
+        (rows.cumsum(axis=1) < rng.uniform(size=(20000, 1))).sum(axis=1)
+    ]
     counts = pit_histogram(rows, truth, bins)
     assert counts.sum() == pytest.approx(20000)
     np.testing.assert_allclose(counts / 2000, 1, atol=0.06)
@@ -118,7 +137,11 @@ def test_the_histogram_is_the_average_over_randomised_pits(bins):
 @grids
 def test_truths_without_probability_are_counted_in_the_outer_cells(bins):
     certain = np.eye(bins.count)[[8, 8]]
-    assert pit_histogram(certain, [bins.low, bins.high], bins).tolist() == [1, *[0] * 8, 1]
+    assert pit_histogram(certain, [bins.low, bins.high], bins).tolist() == [
+        1,
+        *[0] * 8,
+        1,
+    ]
 
 
 def test_ratings_on_the_end_of_the_scale_are_not_surprising_by_themselves():
@@ -128,13 +151,20 @@ def test_ratings_on_the_end_of_the_scale_are_not_surprising_by_themselves():
 
 
 def test_coverage_counts_bounds_and_names_the_groups():
-    truth, low, high = np.array([1.0, 2.0, 3.0, 4.0]), np.array([1.0, 2.5, 2.0, 3.0]), np.array([2.0, 3.0, 3.0, 5.0])
+    truth, low, high = (
+        np.array([1.0, 2.0, 3.0, 4.0]),
+        np.array([1.0, 2.5, 2.0, 3.0]),
+        np.array([2.0, 3.0, 3.0, 5.0]),
+    )
     found = coverage(truth, low, high, ["b", "b", "a", "a"])
     assert (found["share"], found["n"], found["mean_width"]) == (0.75, 4, 1.125)
     assert found["per_group"]["group"].tolist() == ["b", "a"]
     assert found["per_group"]["share"].tolist() == [0.5, 1]
     wilson = stats.binomtest(1, 2).proportion_ci(method="wilson")
-    assert found["per_group"].loc[0, ["share_low", "share_high"]].tolist() == [wilson.low, wilson.high]
+    assert found["per_group"].loc[0, ["share_low", "share_high"]].tolist() == [
+        wilson.low,
+        wilson.high,
+    ]
     alone = coverage(truth, low, high)
     wilson = stats.binomtest(3, 4).proportion_ci(method="wilson")
     assert (alone["share_low"], alone["share_high"]) == (wilson.low, wilson.high)
@@ -145,22 +175,33 @@ def test_coverage_counts_bounds_and_names_the_groups():
 def test_resampled_groups_widen_the_interval_when_clips_follow_their_system():
     held = np.repeat([0.0, 1.0, 1.0, 1.0], 50)
     systems = np.repeat(list("abcd"), 50)
-    by_system, by_clip = (coverage(held, held * 0 + 0.5, held * 0 + 1, groups) for groups in (systems, None))
+    by_system, by_clip = (
+        coverage(held, held * 0 + 0.5, held * 0 + 1, groups)
+        for groups in (systems, None)
+    )
     assert by_system["share"] == by_clip["share"] == 0.75
-    assert by_system["share_high"] - by_system["share_low"] > 3 * (by_clip["share_high"] - by_clip["share_low"])
+    assert by_system["share_high"] - by_system["share_low"] > 3 * (
+        by_clip["share_high"] - by_clip["share_low"]
+    )
     assert isinstance(by_system["per_group"], pd.DataFrame)
 
 
 @pytest.mark.parametrize(
     ("rows", "truth", "message"),
     [
-        (np.full((1, 20), 0.05), [1.0, 2.0], r"truth \(n,\) and distributions \(n, 20\)"),
+        (
+            np.full((1, 20), 0.05),
+            [1.0, 2.0],
+            r"truth \(n,\) and distributions \(n, 20\)",
+        ),
         (np.full((1, 20), 0.05), [np.nan], "NaN or off the scale"),
         (np.full((1, 20), 0.05), [5.1], "NaN or off the scale"),
         (np.full((1, 20), 0.5), [5.0], "must sum to 1"),
     ],
 )
-@pytest.mark.parametrize("score", [crps, ranked_probability_score, log_score, pit, pit_histogram])
+@pytest.mark.parametrize(
+    "score", [crps, ranked_probability_score, log_score, pit, pit_histogram]
+)
 def test_what_cannot_be_scored_is_refused(score, rows, truth, message):
     with pytest.raises(UsageError, match=message):
         score(rows, truth, ScoreBins())
