@@ -187,7 +187,7 @@ def _refusals(encoder: Encoder, arrays: list[np.ndarray]) -> list[str]:
 
 
 def _generators() -> tuple:
-    legacy = np.random.get_state()  # noqa: NPY002, it is numpy's global generator that must not move
+    legacy = np.random.get_state()
     return (
         torch.get_rng_state().numpy().tobytes(),
         random.getstate(),

@@ -6,8 +6,6 @@ out of fold. Intervals of differences resample systems; the same resamples for b
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from builders import SHARED_DATA

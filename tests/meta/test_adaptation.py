@@ -171,7 +171,7 @@ def test_an_adapted_stack_is_saved_and_adapted_again(tmp_path):
     assert not hasattr(adapted, "join_")
     assert stack.validation_scores_ is not None
     with pytest.raises(AttributeError, match="needs meta-validation rows"):
-        adapted.verdict_  # noqa: B018
+        adapted.verdict_
     adapted.save(tmp_path / "stack")
     again = StackedMOS.load(tmp_path / "stack")
     np.testing.assert_array_equal(again.predict(UNSEEN), adapted.predict(UNSEEN))

@@ -198,7 +198,7 @@ def test_a_new_fit_forgets_what_was_validated_and_a_verdict_is_made_once():
     model.fit(TABLES, Y)
     assert not hasattr(model, "validation_")
     with pytest.raises(AttributeError, match="needs meta-validation rows"):
-        model.verdict_  # noqa: B018
+        model.verdict_
 
 
 class OwnMean(Mean):

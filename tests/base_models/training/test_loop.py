@@ -82,13 +82,13 @@ def test_the_callers_generators_are_neither_read_nor_moved(monkeypatch):
         torch.manual_seed(0)
         model = build_model(config, [False, True], 16, 8)
         torch.manual_seed(seed)
-        np.random.seed(seed)  # noqa: NPY002 - the global generator is what must not be touched
+        np.random.seed(seed)
         random.seed(seed)
         states = (
             torch.get_rng_state(),
             np.random.get_state()[1].tolist(),
             random.getstate(),
-        )  # noqa: NPY002
+        )
         monkeypatch.setattr(
             torch, "manual_seed", None
         )  # it would move the generators of every GPU
@@ -97,7 +97,7 @@ def test_the_callers_generators_are_neither_read_nor_moved(monkeypatch):
         )
         monkeypatch.undo()
         assert torch.equal(torch.get_rng_state(), states[0])
-        assert np.random.get_state()[1].tolist() == states[1]  # noqa: NPY002
+        assert np.random.get_state()[1].tolist() == states[1]
         assert random.getstate() == states[2]
         outcomes.append(
             (history[-1]["loss"], model.temporal.layer.linear1.weight.detach().clone())

@@ -34,7 +34,7 @@ def read_maps(path):
     with safe_open(path, "numpy") as file:
         return json.loads(file.metadata()["about"]), {
             name: file.get_tensor(name) for name in file.keys()
-        }  # noqa: SIM118
+        }
 
 
 def test_every_scored_clip_has_its_maps_and_its_picture_and_the_scores_do_not_change(
