@@ -156,6 +156,8 @@ def load_encoder(name: str, folder: Path | str | None = None, device: str = "cpu
     from base_models.devices import resolve_device
 
     resolve_device(device)
-    builder = importlib.import_module(spec.builder or f"base_models.encoders.{name}")
+    builder = importlib.import_module(
+        spec.builder or f"base_models.encoders.{spec.kind}.{name}"
+    )
     _loaded[key] = builder.build(spec, files, str(device))
     return _loaded[key]

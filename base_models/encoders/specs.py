@@ -43,7 +43,7 @@ class EncoderSpec:
     batch_size : int, items encoded together by default
     version : int, raised whenever our own preprocessing changes what comes out
     caution : what to know before using it, said wherever encoders are listed
-    builder : module with ``build(spec, files, device)``; default is the file of this package named after the encoder
+    builder : module with ``build(spec, files, device)``; default is the file named after the encoder in the folder of its kind
     """
 
     name: str

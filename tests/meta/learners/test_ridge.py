@@ -1,6 +1,5 @@
 """The ridge learner: what its penalties mean, how it chooses, and how it adapts."""
 
-
 import numpy as np
 import pytest
 import sklearn.linear_model
