@@ -1,242 +1,307 @@
-"""The rows that a stack is fitted on: names, labels, weights and groups, checked against each other and the scale.
+"""Rows: some clips of a listening test, with everything that is known of each.
 
-The trap: splits, folds and resamples are dealt by row number, so the same clips in another order would be split, judged
-and calibrated otherwise. Here rows stand in the order of their clip ids, whatever order they came in.
+Every function that needs more than the labels takes a `Rows`: ids, labels, systems,
+groups, prompts and weights are checked against each other once, in `Rows.of`, and
+stay together from then on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
+from base_models.bins import ScoreBins
 from base_models.errors import UsageError, some
-from base_models.predictions import PredictionTable
-from meta.columns.feature_table import layout_of
-from meta.splits.meta_split import meta_split
 
 
 @dataclass(frozen=True, eq=False)
-class LabelledRows:
-    """n clips in the order of their ids; made by `of`.
+class Rows:
+    """n clips; made by `of` or `from_clips`.
 
     Parameters
     ----------
-    clip_ids : object array (n,)
-    aspects : names of the columns of y
-    y : float64 array (n, aspects), on the scale; NaN where unlabelled, or of weight 0
-    weight : float64 array (n,), or None
-    groups : object array of n names, or None
-    systems : object array of n names, "" where a clip has none
-    number : int array (n,), the row that each was given as
+    ids : object array of shape (n,), clip ids
+    labels : float64 array of shape (n, aspects), on the rating scale; NaN where a clip
+        is unlabelled or has weight 0
+    aspects : names of the columns of `labels`
+    systems : object array of shape (n,), "" where a clip names no system
+    number : int array of shape (n,), the place of each clip among all that were given
+        to `of`; `take` keeps it, so that whatever else belongs to those clips (a matrix
+        of features, say) can be found
+    groups : object array of shape (n,) of any values, or None; clips of equal groups
+        stay together in every split
+    prompts : object array of shape (n,), or None
+    weights : float64 array of shape (n,), or None
     """
 
-    clip_ids: np.ndarray
+    ids: np.ndarray
+    labels: np.ndarray
     aspects: tuple[str, ...]
-    y: np.ndarray
-    weight: np.ndarray | None
-    groups: np.ndarray | None
     systems: np.ndarray
     number: np.ndarray
+    groups: np.ndarray | None = None
+    prompts: np.ndarray | None = None
+    weights: np.ndarray | None = None
 
     @classmethod
     def of(
         cls,
-        tables: Sequence[PredictionTable],
-        y,
-        clip_ids: Sequence[str] | None,
-        aspects: Sequence[str] | None,
-        sample_weight=None,
-        groups: Sequence[str] | None = None,
-        system_ids: Sequence[str] | None = None,
-    ) -> LabelledRows:
-        """Check what `meta.regressor.MetaRegressor.fit` was given.
-
-        Raises
-        ------
-        UsageError
-            when lengths disagree, a label is off the scale, or a weight is negative or not finite.
-        """
-        clip_ids, aspects, y = _labels(tables, y, clip_ids, aspects)
-        n, weight = len(clip_ids), _weights(sample_weight, clip_ids)
-        y = y if weight is None else np.where(weight[:, None] > 0, y, np.nan)
-        groups = None if groups is None else _names(groups, n, "groups")
-        systems = _names(
-            [""] * n if system_ids is None else system_ids, n, "system ids"
-        )
-        ids = np.array(clip_ids, dtype=object)
-        return cls(ids, aspects, y, weight, groups, systems, np.arange(n)).take(
-            id_order(ids)
-        )
-
-    def take(self, rows) -> LabelledRows:
-        """Some of the rows, by place or by a mask."""
-        parts = {
-            field.name: getattr(self, field.name)
-            for field in fields(self)
-            if field.name != "aspects"
-        }
-        return replace(
-            self,
-            **{
-                name: part if part is None else part[rows]
-                for name, part in parts.items()
-            },
-        )
-
-    @property
-    def labelled(self) -> np.ndarray:
-        """Which rows have a label of any aspect, bool array (n,)."""
-        return ~np.isnan(self.y).all(axis=1)
-
-    @property
-    def together(self) -> np.ndarray | None:
-        """What folds keep together: the groups, else the systems where every clip names one."""
-        return (
-            self.groups
-            if self.groups is not None
-            else self.systems
-            if (self.systems != "").all()
-            else None
-        )
-
-    def refuse_unnamed(self) -> None:
-        """Refuse labelled clips without a system among others that name theirs."""
-        unnamed = (self.systems == "") & self.labelled
-        if 0 < unnamed.sum() < self.labelled.sum():
-            raise UsageError(
-                f"Clips {some(self.clip_ids[unnamed])} have no system id, others have; name all systems or none."
-            )
-
-    def split(self, validation, seed: int) -> tuple[np.ndarray, np.ndarray]:
-        """Places of the labelled rows to fit on and of those to measure on.
+        ids: Sequence[str] | np.ndarray,
+        labels: ArrayLike | pd.DataFrame,
+        aspects: Sequence[str],
+        *,
+        systems: Sequence[str] | np.ndarray | None = None,
+        groups: Sequence[Any] | np.ndarray | None = None,
+        prompts: Sequence[str] | np.ndarray | None = None,
+        weights: ArrayLike | None = None,
+    ) -> Rows:
+        """Check that everything belongs to the same n clips.
 
         Parameters
         ----------
-        validation : share held out, or two lists of row numbers, as the rows were given
-        seed : int
+        ids : n clip ids
+        labels : array of shape (n, aspects), or (n,) for a single aspect
+        aspects : names of the columns of `labels`
+        systems, prompts : n names; None and NaN name nothing
+        groups : n values of any kind
+        weights : n weights, finite and not negative. A row of weight 0 counts as
+            unlabelled
 
         Raises
         ------
         UsageError
-            when the lists overlap, leave the rows, or hold no labelled row; or as in `meta.splits.meta_split.meta_split`.
+            when the lengths differ, or a weight is negative or not finite.
         """
-        rows = np.flatnonzero(self.labelled)
-        if not isinstance(validation, tuple | list):
-            groups = None if self.groups is None else self.groups[rows]
-            held = meta_split(
-                self.systems[rows], self.y[rows], validation, seed, groups
-            )
-            return rows[~held], rows[held]
-        if len(validation) != 2:
+        clip_ids = _object_array([str(clip) for clip in ids])
+        n = len(clip_ids)
+
+        values = _label_array(labels, n, tuple(aspects))
+        checked_weights = _weight_array(weights, clip_ids)
+        if checked_weights is not None:
+            values = np.where(checked_weights[:, None] > 0, values, np.nan)
+
+        no_systems = [""] * n
+        return cls(
+            ids=clip_ids,
+            labels=values,
+            aspects=tuple(aspects),
+            systems=_names(no_systems if systems is None else systems, n, "system ids"),
+            number=np.arange(n),
+            groups=None if groups is None else _values(groups, n, "groups"),
+            prompts=None if prompts is None else _names(prompts, n, "prompts"),
+            weights=checked_weights,
+        )
+
+    @classmethod
+    def from_clips(
+        cls, clips: pd.DataFrame, aspects: Sequence[str], group_column: str = ""
+    ) -> Rows:
+        """The rows of a clip table, see `base_models.clips.read_clips.read_clips`.
+
+        Parameters
+        ----------
+        clips : table with ``clip_id``, ``system_id``, the aspects, and ``prompt`` where
+            prompts are known
+        aspects : rated columns
+        group_column : column of clips that every split keeps together, or ""
+        """
+        groups = clips[group_column].astype(str).tolist() if group_column else None
+        return cls.of(
+            clips["clip_id"].tolist(),
+            clips[list(aspects)].to_numpy(dtype=np.float64),
+            aspects,
+            systems=clips["system_id"].tolist(),
+            groups=groups,
+            prompts=clips["prompt"].tolist() if "prompt" in clips else None,
+        )
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def take(self, rows: ArrayLike | slice) -> Rows:
+        """Some of the rows, by place or by a mask of shape (n,)."""
+        places = rows if isinstance(rows, slice) else np.asarray(rows)
+        return replace(
+            self,
+            ids=self.ids[places],
+            labels=self.labels[places],
+            systems=self.systems[places],
+            number=self.number[places],
+            groups=None if self.groups is None else self.groups[places],
+            prompts=None if self.prompts is None else self.prompts[places],
+            weights=None if self.weights is None else self.weights[places],
+        )
+
+    def in_id_order(self) -> Rows:
+        """The same rows in the order of their ids, see `id_order`.
+
+        Splits, folds and resamples are dealt by place. In this order they do not depend
+        on the order in which clips were given.
+        """
+        return self.take(id_order(self.ids))
+
+    def without_weights(self) -> Rows:
+        """The same rows, each of which counts alike."""
+        return replace(self, weights=None)
+
+    @property
+    def labelled(self) -> np.ndarray:
+        """Bool array of shape (n,): rows with a label of some aspect and a weight."""
+        return ~np.isnan(self.labels).all(axis=1)
+
+    def counted(self) -> Rows:
+        """The labelled rows: all others must not move folds, shares or the scale."""
+        return self.take(np.flatnonzero(self.labelled))
+
+    def of_aspect(self, aspect: int) -> Rows:
+        """The rows that are labelled for one aspect, given by its column."""
+        return self.take(~np.isnan(self.labels[:, aspect]))
+
+    @property
+    def together(self) -> np.ndarray | None:
+        """Names of what folds keep together, object array of shape (n,) or None.
+
+        The groups; else the systems, where every clip names one.
+        """
+        if self.groups is not None:
+            return self.group_names
+        return self.systems if self.all_systems_named else None
+
+    @property
+    def group_names(self) -> np.ndarray | None:
+        """The groups as text, "" for a missing one; None without groups."""
+        return None if self.groups is None else _names(self.groups, len(self), "groups")
+
+    @property
+    def all_systems_named(self) -> bool:
+        """Whether every clip names its system."""
+        return bool((self.systems != "").all())
+
+    @property
+    def label_frame(self) -> pd.DataFrame:
+        """The labels as a DataFrame with one column per aspect and a RangeIndex."""
+        return pd.DataFrame(self.labels, columns=list(self.aspects))
+
+    def check_scale(self, bins: ScoreBins) -> None:
+        """Refuse labels off the rating scale, naming the first.
+
+        Raises
+        ------
+        UsageError
+            when a label lies off the scale.
+        """
+        on_scale = (self.labels >= bins.low) & (self.labels <= bins.high)
+        off_scale = ~np.isnan(self.labels) & ~on_scale
+        if off_scale.any():
+            row, column = np.argwhere(off_scale)[0]
             raise UsageError(
-                f"validation takes two lists of row numbers, to fit and to measure; got {len(validation)}."
+                f"Label of clip '{self.ids[row]}', aspect '{self.aspects[column]}' is "
+                f"{self.labels[row, column]}; the scale is {bins.low:g}..{bins.high:g}."
             )
-        sides = [_row_numbers(side, len(self.y)) for side in validation]
-        both = np.intersect1d(*sides)
-        if len(both):
+
+    def check_systems(self) -> None:
+        """Refuse labelled clips without a system among others that name theirs.
+
+        Raises
+        ------
+        UsageError
+            when some labelled clips name a system and others do not.
+        """
+        unnamed = (self.systems == "") & self.labelled
+        if 0 < unnamed.sum() < self.labelled.sum():
             raise UsageError(
-                f"Rows {some(both)} are on both sides of validation; a row that fits cannot measure."
+                f"Clips {some(self.ids[unnamed])} have no system id, others have; name "
+                "all systems or none."
             )
-        train, test = (rows[np.isin(self.number[rows], side)] for side in sides)
-        for part, what in ((train, "fit on"), (test, "measure on")):
-            if not len(part):
-                raise UsageError(
-                    f"validation has no labelled row to {what}; give each side some."
-                )
-        return train, test
 
 
-def id_order(clip_ids: Sequence[str]) -> np.ndarray:
-    """Places of n ids, shorter ones first, in the order of the alphabet among those of a length.
+def id_order(ids: Sequence[str] | np.ndarray) -> np.ndarray:
+    """Places of n ids in order: shorter ones first, alphabetically within a length.
 
-    Numbers thus stand in their own order, which a number left out does not change.
+    Numbers thus stand in their own order, which leaving one out does not change.
+
+    Returns
+    -------
+    order : int64 array of shape (n,)
 
     >>> id_order(["clip10", "clip9", "clip11"]).tolist()
     [1, 0, 2]
     """
-    ids = [str(clip) for clip in clip_ids]
-    return np.array(
-        sorted(range(len(ids)), key=lambda row: (len(ids[row]), ids[row])),
-        dtype=np.int64,
-    )
+    texts = [str(clip) for clip in ids]
+    places = sorted(range(len(texts)), key=lambda row: (len(texts[row]), texts[row]))
+    return np.array(places, dtype=np.int64)
 
 
-def _labels(
-    tables, y, clip_ids, aspects
-) -> tuple[list[str], tuple[str, ...], np.ndarray]:
-    """Row ids, column names and labels, checked against each other and against the scale."""
-    bins = layout_of(tables).bins
-    clip_ids = list(tables[0].clip_ids if clip_ids is None else clip_ids)
-    aspects = tuple(tables[0].aspects if aspects is None else aspects)
-    y = np.asarray(y, dtype=np.float64)
-    y = y[:, None] if y.ndim == 1 and len(aspects) == 1 else y
-    if y.shape != (len(clip_ids), len(aspects)):
+def equal_labels_warning(aspect: str, labels: np.ndarray) -> list[str]:
+    """The one warning about labels that are all equal; an empty list for others."""
+    if len(labels) < 2 or (labels != labels[0]).any():
+        return []
+    return [
+        f"all {len(labels)} labels of '{aspect}' are {labels[0]:g}: nothing can be "
+        "learnt or compared."
+    ]
+
+
+def _label_array(
+    labels: ArrayLike | pd.DataFrame, n: int, aspects: tuple[str, ...]
+) -> np.ndarray:
+    """Labels as a float64 array of shape (n, aspects)."""
+    values = np.asarray(labels, dtype=np.float64)
+    if values.ndim == 1 and len(aspects) == 1:
+        values = values[:, None]
+    if values.shape != (n, len(aspects)):
         raise UsageError(
-            f"Labels have shape {y.shape}; expected ({len(clip_ids)}, {len(aspects)}): clips by aspects."
+            f"Labels have shape {values.shape}; expected ({n}, {len(aspects)}): clips "
+            "by aspects."
         )
-    off = ~np.isnan(y) & ~((y >= bins.low) & (y <= bins.high))
-    if off.any():
-        row, column = np.argwhere(off)[0]
-        raise UsageError(
-            f"Label of clip '{clip_ids[row]}', aspect '{aspects[column]}' is {y[row, column]}; "
-            f"the scale is {bins.low:g}..{bins.high:g}."
-        )
-    return clip_ids, aspects, y
+    return values
 
 
-def _weights(sample_weight, clip_ids) -> np.ndarray | None:
-    if sample_weight is None:
+def _weight_array(weights: ArrayLike | None, ids: np.ndarray) -> np.ndarray | None:
+    """Weights as a float64 array of shape (n,), finite and not negative."""
+    if weights is None:
         return None
-    weight = np.asarray(sample_weight, dtype=np.float64)
-    if weight.shape != (len(clip_ids),):
+    values = np.asarray(weights, dtype=np.float64)
+    if values.shape != (len(ids),):
         raise UsageError(
-            f"{len(clip_ids)} clips need as many sample weights; got shape {weight.shape}."
+            f"{len(ids)} clips need as many sample weights; got shape {values.shape}."
         )
-    wrong = np.flatnonzero(~(np.isfinite(weight) & (weight >= 0)))
+    wrong = np.flatnonzero(~(np.isfinite(values) & (values >= 0)))
     if len(wrong):
-        clip, value = clip_ids[wrong[0]], weight[wrong[0]]
+        first = wrong[0]
         raise UsageError(
-            f"Sample weights must be finite and not negative; that of clip '{clip}' is {value}."
+            "Sample weights must be finite and not negative; that of clip "
+            f"'{ids[first]}' is {values[first]}."
         )
-    return weight
+    return values
 
 
-def _names(values, n: int, what: str) -> np.ndarray:
-    """n names as text, "" for None and NaN."""
+def _values(values: Sequence[Any] | np.ndarray, n: int, what: str) -> np.ndarray:
+    """n values of any kind in an object array."""
     given = np.array(list(values), dtype=object)
     if given.shape != (n,):
         raise UsageError(f"{n} clips need as many {what}; got shape {given.shape}.")
-    return np.array(
+    return given
+
+
+def _names(values: Sequence[Any] | np.ndarray, n: int, what: str) -> np.ndarray:
+    """n names as text in an object array, "" for None and NaN."""
+    given = _values(values, n, what)
+    missing = pd.isna(given)
+    return _object_array(
         [
-            "" if lacks else str(name)
-            for name, lacks in zip(given, pd.isna(given), strict=True)
-        ],
-        object,
+            "" if is_missing else str(name)
+            for name, is_missing in zip(given, missing, strict=True)
+        ]
     )
 
 
-def _row_numbers(side, n: int) -> np.ndarray:
-    """One side of a given split; UsageError unless it is a list of whole numbers 0..n - 1."""
-    numbers = np.asarray(side)
-    if numbers.ndim != 1 or (numbers.size and numbers.dtype.kind not in "iu"):
-        raise UsageError(
-            f"A side of validation is a list of row numbers; got {numbers.dtype} of shape {numbers.shape}."
-        )
-    off = numbers[(numbers < 0) | (numbers >= n)]
-    if len(off):
-        raise UsageError(
-            f"Row {some(off)} of validation is not among the {n} rows 0..{n - 1}."
-        )
-    return numbers
-
-
-def equal_labels(aspect: str, y) -> list[str]:
-    """The one warning of labels that are all equal; nothing for others."""
-    if len(y) < 2 or (y != y[0]).any():
-        return []
-    return [
-        f"all {len(y)} labels of '{aspect}' are {y[0]:g}: nothing can be learnt or compared."
-    ]
+def _object_array(values: list[str]) -> np.ndarray:
+    array = np.empty(len(values), dtype=object)
+    array[:] = values
+    return array

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from base_models.errors import UsageError
@@ -95,7 +94,7 @@ def _main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     from ensemble.cli.shared.boards import board_tables, closing, opening
     from ensemble.estimator.save_and_load import ROLE
-    from ensemble.stacking.fit_stack import Settings, fit_level1, stack_facts
+    from ensemble.stacking.fit_stack import Settings, fit_stack, stack_facts
 
     given = {
         name: getattr(options, name)
@@ -106,7 +105,7 @@ def _main(argv: Sequence[str] | None = None) -> int:
         **given, **({} if options.rivals is None else {"rivals": tuple(options.rivals)})
     )
     workspace = Workspace(Path(options.artifacts))
-    folder = fit_level1(workspace, _data(options, workspace), settings)
+    folder = fit_stack(workspace, _data(options, workspace), settings)
     facts = stack_facts(Artifact(folder, ROLE))
     for line in opening(facts):
         say(line)
@@ -137,15 +136,19 @@ def _data(options, workspace: Workspace):
             raise UsageError(
                 "--labels and --aspects belong to --predictions; fit_base has the others already."
             )
-        data = StackData.from_level0(workspace, options.models, options.cv)
+        return StackData.from_runs(
+            workspace, options.models, options.cv, group=options.groups
+        )
     else:
         external = read_external(options.predictions, options.labels, options.aspects)
         for note in external.notes:
             say(f"note: {note}")
-        data = StackData.from_external(
-            external, options.labels or options.predictions[0], options.models
+        return StackData.from_predictions(
+            external,
+            options.labels or options.predictions[0],
+            options.models,
+            group=options.groups or "",
         )
-    return replace(data, group=options.groups) if options.groups else data
 
 
 def main() -> None:

@@ -1,11 +1,12 @@
-"""Base models of any kind fitted: once per split for unseen predictions, and once for the rows to come.
+"""Base models of any kind fitted: per split for unseen predictions, and on all rows.
 
-The trap: what a model says of a row that it was fitted on tells nothing; the meta level must never be shown it.
+The meta level only ever sees predictions for rows that a base model was not fitted on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,19 +16,28 @@ from sklearn.utils import get_tags
 from sklearn.utils.metadata_routing import get_routing_for_object
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.parallel import Parallel, delayed
-from sklearn.utils.validation import _check_method_params
 
+from base_models.bins import ScoreBins
 from base_models.encoders.store import EmbeddingStore
 from base_models.errors import UsageError, some
 from base_models.predictions import PredictionTable
-from ensemble.estimator.input_rows import FitRows, take
-from ensemble.estimator.predict_base_models import is_neural, predict_bases
+from ensemble.estimator.input_rows import take_rows
+from ensemble.estimator.predict_base_models import (
+    NamedModels,
+    is_neural,
+    predict_base_models,
+)
+from ensemble.estimator.row_splits import Split
+from ensemble.estimator.sklearn_compat import params_of_rows
+from meta.rows import Rows
 
 
-def default_estimators(X, with_text: bool = True) -> list[tuple[str, Any]]:
-    """The paper's level 0 for clips (`ensemble.training.train_base_models.plan_models`); for a matrix, a ridge and a tree.
+def default_estimators(X: Any, with_text: bool = True) -> list[tuple[str, Any]]:
+    """The base models of a stack that names none.
 
-    Both of the latter take a row of weight 2 for two rows, which forests, for one, do not.
+    For clips the paper's level 0, see `ensemble.training.train_base_models.plan_models`
+    (`with_text` tells whether an aspect is judged by the prompt); for a matrix a ridge
+    and a tree, which both take a row of weight 2 for two rows, unlike forests.
     """
     if not (isinstance(X, pd.DataFrame) and "audio" in X):
         from sklearn.linear_model import Ridge
@@ -37,42 +47,50 @@ def default_estimators(X, with_text: bool = True) -> list[tuple[str, Any]]:
             ("ridge", Ridge()),
             ("tree", DecisionTreeRegressor(max_depth=4, random_state=0)),
         ]
+
     from base_models.training.neural_mos import NeuralMOS
     from ensemble.training.train_base_models import plan_models
 
-    planned = plan_models(None, 5, with_text)
     return [
         (f"{preset}-s{seed}", NeuralMOS(preset, random_state=seed))
-        for preset, seed in planned
+        for preset, seed in plan_models(None, 5, with_text)
     ]
 
 
 class PerAspect(MetaEstimatorMixin, BaseEstimator):
-    """One clone of an estimator per aspect, each fitted on the rows that are labelled for it.
+    """One clone of an estimator per aspect, fitted on the rows labelled for it.
 
-    For estimators that know a single target, and for labels with gaps, which scikit-learn refuses.
+    For estimators that know a single target, and for labels with gaps, which
+    scikit-learn refuses.
+
+    Parameters
+    ----------
+    estimator : regressor or classifier
     """
 
-    def __init__(self, estimator):
+    def __init__(self, estimator: BaseEstimator) -> None:
         self.estimator = estimator
 
-    def fit(self, X, y, **params) -> PerAspect:
+    def fit(
+        self, X: pd.DataFrame | np.ndarray, y: np.ndarray, **params: Any
+    ) -> PerAspect:
         """Fit on labels of shape (n, aspects), NaN where unlabelled."""
-        rows = [np.flatnonzero(np.isfinite(column)) for column in y.T]
-        self.estimators_ = [
-            clone(self.estimator).fit(
-                take(X, r), y[r, k], **_check_method_params(X, params, indices=r)
+        self.estimators_ = []
+        for column in y.T:
+            labelled = np.flatnonzero(np.isfinite(column))
+            own_params = params_of_rows(X, params, indices=labelled)
+            fitted = clone(self.estimator).fit(
+                take_rows(X, labelled), column[labelled], **own_params
             )
-            for k, r in enumerate(rows)
-        ]
+            self.estimators_.append(fitted)
         return self
 
-    def predict(self, X) -> np.ndarray:
+    def predict(self, X: pd.DataFrame | np.ndarray) -> np.ndarray:
         """Scores of shape (n, aspects)."""
         return np.column_stack([model.predict(X) for model in self.estimators_])
 
     @available_if(lambda self: hasattr(self.estimator, "predict_proba"))
-    def predict_proba(self, X) -> list[np.ndarray]:
+    def predict_proba(self, X: pd.DataFrame | np.ndarray) -> list[np.ndarray]:
         """Of a classifier: one array of shape (n, classes) per aspect."""
         return [model.predict_proba(X) for model in self.estimators_]
 
@@ -81,127 +99,159 @@ class PerAspect(MetaEstimatorMixin, BaseEstimator):
         """Of a classifier: the classes of each aspect."""
         return [model.classes_ for model in self.estimators_]
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.estimator_type = get_tags(self.estimator).estimator_type
         return tags
 
-    def get_metadata_routing(self):
+    def get_metadata_routing(self) -> Any:
         """That of the estimator: metadata goes to every clone."""
         return get_routing_for_object(self.estimator)
 
 
-def fit_bases(
-    named,
-    rows: FitRows,
-    splits,
-    params: Mapping[str, Mapping[str, Any]],
-    keep: bool = False,
-    n_jobs: int | None = None,
-    memory: EmbeddingStore | None = None,
-    **options,
-) -> tuple[list[tuple[str, Any]], list[PredictionTable]]:
-    """Base models for new rows, and tables of what their like said of the test rows of each split.
+@dataclass(frozen=True, eq=False)
+class BaseModelFits:
+    """The rows and options with which base models are fitted, whatever the splits.
 
     Parameters
     ----------
-    named : (name, base model) pairs; a table stands as it is
-    splits : (train, test) row numbers
-    params : arguments of each base model's ``fit``, as long as `rows` where they belong to rows
-    keep : whether the models of the first split stay, instead of being fitted on all rows
+    named : (name, base model) pairs; a `PredictionTable` is looked up, not fitted
+    X : what all rows of the fit were given as
+    rows : the n rows that count; `Rows.number` says where they stand in `X`
+    metadata : further arguments of each base model's ``fit``, as long as `X` where they
+        belong to rows, see `ensemble.estimator.metadata_routing.metadata_of`
+    bins : the rating scale
+    missing : whether a model may have no prediction for some rows
+    memory : embeddings of neural models that have no store, so that no clip is encoded
+        twice
     n_jobs : processes, see joblib
-    memory : embeddings of neural models that have no store; None keeps them for these fits alone
-    options : see `predict_bases`
-
-    Returns
-    -------
-    fitted : (name, fitted model) pairs
-    tables : one per base model, over the test rows of all splits
     """
-    memory, parallel = (
-        EmbeddingStore() if memory is None else memory,
-        Parallel(n_jobs=n_jobs),
-    )
-    live = [
-        (name, model) for name, model in named if not isinstance(model, PredictionTable)
-    ]
-    done = parallel(
-        delayed(_fit_fold)(
-            name, model, rows, split, params[name], memory, keep, options
-        )
-        for name, model in live
-        for split in splits
-    )
-    folds = {
-        name: done[k * len(splits) : (k + 1) * len(splits)]
-        for k, (name, _) in enumerate(live)
-    }
-    if keep:
-        fitted = {name: parts[0][0] for name, parts in folds.items()}
-    else:
-        all_rows = parallel(
-            delayed(_fit_base)(name, model, rows, params[name], memory)
+
+    named: NamedModels
+    X: pd.DataFrame | np.ndarray
+    rows: Rows
+    metadata: Mapping[str, Mapping[str, Any]]
+    bins: ScoreBins
+    missing: bool
+    memory: EmbeddingStore
+    n_jobs: int | None = None
+
+    def unseen_predictions(
+        self, splits: Sequence[Split], keep_first: bool
+    ) -> tuple[list[tuple[str, Any]], list[PredictionTable]]:
+        """Fit base models on one side of each split and predict the other.
+
+        Parameters
+        ----------
+        splits : (train, test) places within `rows`
+        keep_first : whether the models of the first split stay, instead of being fitted
+            on all rows
+
+        Returns
+        -------
+        fitted : (name, fitted model) pairs, for new rows
+        tables : one per base model, over the test rows of all splits
+        """
+        live = [
+            (name, model)
+            for name, model in self.named
+            if not isinstance(model, PredictionTable)
+        ]
+        parallel = Parallel(n_jobs=self.n_jobs)
+        done = parallel(
+            delayed(_fit_and_predict)(self, name, model, split, keep_first)
             for name, model in live
+            for split in splits
         )
-        fitted = {name: model for (name, _), model in zip(live, all_rows, strict=True)}
-    for name, given in live:
-        if is_neural(given):
-            fitted[name].store = given.store  # the shared memory ends here
-    asked = rows.take(np.concatenate([test for _, test in splits]))
-    tables = [
-        PredictionTable.join([table for _, table in folds[name]])
-        if name in folds
-        else predict_bases([(name, model)], asked, tuple(rows.labels), **options)[0]
-        for name, model in named
-    ]
-    return [(name, fitted.get(name, model)) for name, model in named], tables
+
+        fitted: dict[str, Any] = {}
+        of_splits: dict[str, list[PredictionTable]] = {}
+        for k, (name, _) in enumerate(live):
+            results = done[k * len(splits) : (k + 1) * len(splits)]
+            fitted[name] = results[0][0]
+            of_splits[name] = [table for _, table in results]
+        if not keep_first:
+            everywhere = np.arange(len(self.rows))
+            of_all_rows = parallel(
+                delayed(_fit_base_model)(self, name, model, everywhere)
+                for name, model in live
+            )
+            fitted = {
+                name: model for (name, _), model in zip(live, of_all_rows, strict=True)
+            }
+
+        # The shared memory belongs to this fit; models keep the store they were given.
+        for name, model in live:
+            if is_neural(model):
+                fitted[name].store = model.store
+
+        tested = np.concatenate([test for _, test in splits])
+        tables = []
+        for name, model in self.named:
+            if name in of_splits:
+                tables.append(PredictionTable.join(of_splits[name]))
+            else:
+                tables += self.predictions([(name, model)], tested)
+        return [(name, fitted.get(name, model)) for name, model in self.named], tables
+
+    def predictions(
+        self, fitted: NamedModels, places: np.ndarray
+    ) -> list[PredictionTable]:
+        """Predictions of fitted base models for some of the rows."""
+        rows = self.rows.take(places)
+        return predict_base_models(
+            fitted,
+            take_rows(self.X, rows.number),
+            rows.ids.tolist(),
+            aspects=rows.aspects,
+            bins=self.bins,
+            missing=self.missing,
+        )
 
 
-def _fit_fold(
-    name,
-    model,
-    rows: FitRows,
-    split,
-    params,
-    memory: EmbeddingStore,
-    keep: bool,
-    options,
-):
-    """Fit on one side of a split and predict the other: the fitted model (None unless kept) and its table."""
+def _fit_and_predict(
+    fits: BaseModelFits, name: str, model: Any, split: Split, keep: bool
+) -> tuple[Any, PredictionTable]:
+    """The model fitted on one side of a split (None unless kept), and its table."""
     train, test = split
-    inside = _check_method_params(rows.X, params, indices=train)
-    fitted = _fit_base(name, model, rows.take(train), inside, memory)
-    (table,) = predict_bases(
-        [(name, fitted)], rows.take(test), tuple(rows.labels), **options
-    )
+    fitted = _fit_base_model(fits, name, model, train)
+    (table,) = fits.predictions([(name, fitted)], test)
     return (fitted if keep else None), table
 
 
-def _fit_base(
-    name: str, model, rows: FitRows, params: Mapping[str, Any], memory: EmbeddingStore
-):
-    """A clone fitted on all rows; neural models that have no store keep embeddings in `memory`."""
-    fitted, y = clone(model), rows.labels.to_numpy()
+def _fit_base_model(
+    fits: BaseModelFits, name: str, model: Any, places: np.ndarray
+) -> Any:
+    """A clone of a base model, fitted on some of the rows."""
+    rows = fits.rows.take(places)
+    X = take_rows(fits.X, rows.number)
+    params = params_of_rows(fits.X, fits.metadata[name], indices=rows.number)
+    fitted = clone(model)
+
     if is_neural(model):
-        if (
-            model.store is None
-        ):  # one memory for all folds, so that no clip is encoded twice
-            fitted.store = memory
-        return fitted.fit(rows.X, rows.labels, **params)
+        if model.store is None:
+            fitted.store = fits.memory
+        return fitted.fit(X, rows.label_frame, **params)
+
+    y = rows.labels
     if is_classifier(fitted):
         y = np.floor(y + 0.5)  # its classes are whole ratings
     known = np.isfinite(y)
-    if not known.any(0).all():
-        empty = some(rows.labels.columns[~known.any(0)])
+    labelled_aspects = known.any(axis=0)
+    if not labelled_aspects.all():
+        empty = [
+            aspect
+            for aspect, has_label in zip(rows.aspects, labelled_aspects, strict=True)
+            if not has_label
+        ]
         raise UsageError(
-            f"A split of cv leaves no label of aspect {empty} to fit '{name}' on; use fewer folds."
+            f"A split of cv leaves no label of aspect {some(empty)} to fit '{name}' on; "
+            "use fewer folds."
         )
     if y.shape[1] == 1:
-        there = np.flatnonzero(known)
-        return fitted.fit(
-            take(rows.X, there),
-            y[there, 0],
-            **_check_method_params(rows.X, params, indices=there),
-        )
-    at_once = known.all() and get_tags(fitted).target_tags.multi_output
-    return (fitted if at_once else PerAspect(fitted)).fit(rows.X, y, **params)
+        labelled = np.flatnonzero(known)
+        own_params = params_of_rows(X, params, indices=labelled)
+        return fitted.fit(take_rows(X, labelled), y[labelled, 0], **own_params)
+    if known.all() and get_tags(fitted).target_tags.multi_output:
+        return fitted.fit(X, y, **params)
+    return PerAspect(fitted).fit(X, y, **params)

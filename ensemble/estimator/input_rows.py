@@ -1,136 +1,134 @@
-"""The rows that a stack is fitted on: clips of a listening test, which have names, or anonymous rows of a matrix.
+"""What a stack is given to fit or to predict: a clip table, another frame, or a matrix.
 
-The trap: a row of weight 0, or without any label, must not be there at all: left in, it would move folds, shares and
-the scale, and so every prediction, without a word.
+Clips have ids and systems of their own; rows of other frames and of matrices are named
+by their numbers.
 """
 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from base_models.bins import ScoreBins
-from base_models.errors import UsageError
+from ensemble.estimator.sklearn_compat import check_sample_weight
+from meta.rows import Rows
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class FitRows:
-    """Rows of X with all that belongs to them.
+def is_clips(X: Any) -> bool:
+    """Whether X is a clip table: a DataFrame with ``audio`` or ``clip_id``."""
+    if not isinstance(X, pd.DataFrame):
+        return False
+    return "audio" in X.columns or "clip_id" in X.columns
+
+
+def row_ids(X: pd.DataFrame | np.ndarray) -> list[str]:
+    """``clip_id`` of a clip table, else the number of each row."""
+    if is_clips(X):
+        return [str(clip) for clip in X["clip_id"]]
+    return [str(number) for number in range(len(X))]
+
+
+def rows_of(
+    X: pd.DataFrame | np.ndarray,
+    labels: pd.DataFrame,
+    sample_weight: ArrayLike | None = None,
+    groups: Sequence[Any] | None = None,
+) -> Rows:
+    """The n rows of a fit, with what X says of their systems and prompts.
 
     Parameters
     ----------
-    X : clip table, other DataFrame, or matrix, of n rows
-    labels : DataFrame of shape (n, aspects), NaN where unlabelled
-    ids, systems : object arrays of shape (n,), names of each row and of its system ("" where there is none)
-    weights : float64 array of shape (n,), or None
-    groups : object array of shape (n,), or None
+    X : clip table, other frame, or matrix of n rows
+    labels : frame of shape (n, aspects), NaN where unlabelled
+    sample_weight : array of shape (n,), or None
+    groups : n values, or None
+
+    Raises
+    ------
+    ValueError
+        when a weight is negative or not finite, or all are 0.
+    UsageError
+        when there are not as many groups.
     """
-
-    X: Any
-    labels: pd.DataFrame
-    ids: np.ndarray
-    systems: np.ndarray
-    weights: np.ndarray | None = None
-    groups: np.ndarray | None = None
-
-    @classmethod
-    def of(cls, X, labels: pd.DataFrame, weights=None, groups=None) -> FitRows:
-        """Rows named by X; UsageError when there are not as many groups."""
-        systems = (
-            X["system_id"] if is_clips(X) and "system_id" in X else [""] * len(labels)
-        )
-        if groups is not None and len(groups) != len(labels):
-            raise UsageError(f"There are {len(labels)} rows but {len(groups)} groups.")
-        return cls(
-            X,
-            labels,
-            _names(row_ids(X)),
-            system_names(systems),
-            weights,
-            None if groups is None else _objects(groups),
-        )
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    @property
-    def used(self) -> np.ndarray:
-        """Numbers of the rows that count: those with a label and a positive weight."""
-        labelled = self.labels.notna().to_numpy().any(axis=1)
-        return np.flatnonzero(
-            labelled if self.weights is None else labelled & (self.weights > 0)
-        )
-
-    def take(self, rows) -> FitRows:
-        """These rows, in this order; they keep their names."""
-        picked = [
-            None if part is None else part[rows]
-            for part in (self.ids, self.systems, self.weights, self.groups)
-        ]
-        return FitRows(
-            take(self.X, rows), self.labels.iloc[rows].reset_index(drop=True), *picked
-        )
-
-
-def is_clips(X) -> bool:
-    """Whether X is a table of clips: a DataFrame with ``audio`` or ``clip_id``."""
-    return isinstance(X, pd.DataFrame) and not {"audio", "clip_id"}.isdisjoint(
-        X.columns
+    weights = checked_weights(sample_weight, labels)
+    systems = None
+    prompts = None
+    if is_clips(X):
+        systems = X["system_id"].tolist() if "system_id" in X else None
+        prompts = X["prompt"].tolist() if "prompt" in X else None
+    return Rows.of(
+        row_ids(X),
+        labels,
+        tuple(labels.columns),
+        systems=systems,
+        groups=groups,
+        prompts=prompts,
+        weights=weights,
     )
 
 
-def row_ids(X) -> list[str]:
-    """``clip_id`` of a clip table, else the number of each row."""
-    return [str(clip) for clip in (X["clip_id"] if is_clips(X) else range(len(X)))]
+def checked_weights(
+    sample_weight: ArrayLike | None, labels: pd.DataFrame
+) -> np.ndarray | None:
+    """Weights as float64 array of shape (n,), or None.
 
-
-def system_names(values) -> np.ndarray:
-    """Names of systems, "" where one is missing."""
-    return _names(pd.Series(list(values), dtype=object).fillna(""))
-
-
-def take(X, rows):
-    """Rows of a DataFrame or matrix."""
-    return (
-        X.iloc[rows].reset_index(drop=True) if isinstance(X, pd.DataFrame) else X[rows]
+    Raises
+    ------
+    ValueError
+        when one is negative or not finite, or all are 0.
+    """
+    if sample_weight is None:
+        return None
+    return check_sample_weight(
+        sample_weight, labels, dtype=np.float64, ensure_non_negative=True
     )
 
 
-def _names(values) -> np.ndarray:
-    return _objects([str(value) for value in values])
+def take_rows(
+    X: pd.DataFrame | np.ndarray, places: np.ndarray
+) -> pd.DataFrame | np.ndarray:
+    """Rows of a frame, which are numbered anew, or of a matrix."""
+    if isinstance(X, pd.DataFrame):
+        return X.iloc[places].reset_index(drop=True)
+    return X[places]
 
 
-def _objects(values) -> np.ndarray:
-    array = np.empty(len(values), dtype=object)
-    array[:] = list(values)
-    return array
+def rating_scale(labels: np.ndarray, clips: bool) -> ScoreBins:
+    """The scale of ratings that nobody named: 1..5, unless anonymous rows leave it.
 
+    Clips come from a listening test, whose scale is known: a label off it is a mistake,
+    for `check_labels` to refuse. A matrix may be anything; its scale spans its labels,
+    and the log says so.
 
-def rating_scale(labels: pd.DataFrame, clips: bool) -> ScoreBins:
-    """The scale of ratings that nobody named: 1..5, unless anonymous rows have labels off it.
-
-    Clips come from a listening test, whose scale is known: a label off it is a mistake, for `check_labels` to refuse.
-    A matrix may be anything; its scale spans its labels, and the log says so.
+    Parameters
+    ----------
+    labels : array of shape (n, aspects), NaN where unlabelled
+    clips : whether the rows are clips
     """
-    values = labels.to_numpy()
-    known, bins = values[np.isfinite(values)], ScoreBins()
-    if (
-        clips
-        or not known.size
-        or (known.min() >= bins.low and known.max() <= bins.high)
-    ):
+    bins = ScoreBins()
+    known = labels[np.isfinite(labels)]
+    if clips or not known.size:
         return bins
-    low, high = float(known.min()), float(known.max())
-    spread = (low, high) if low < high else (low - 0.5, high + 0.5)
+    low = float(known.min())
+    high = float(known.max())
+    if low >= bins.low and high <= bins.high:
+        return bins
+
+    if low == high:  # a scale needs a width
+        low -= 0.5
+        high += 0.5
     log.warning(
-        "Labels lie off the scale 1..5; taking %g..%g, which they span. Pass bins=ScoreBins(low, high) for the scale "
-        "of the listening test: nothing outside of it is ever predicted.",
-        *spread,
+        "Labels lie off the scale 1..5; taking %g..%g, which they span. Pass "
+        "bins=ScoreBins(low, high) for the scale of the listening test: nothing "
+        "outside of it is ever predicted.",
+        low,
+        high,
     )
-    return ScoreBins(*spread)
+    return ScoreBins(low, high)

@@ -1,7 +1,8 @@
-"""What base models of any kind say of some rows, as prediction tables.
+"""Predictions of base models of any kind, as prediction tables.
 
-Neural models give distributions, regressors scalars, which are softened, classifiers probabilities of whole ratings,
-and a stored table what it holds. The trap: a clip without a prediction must stay a gap, never become a row of zeros.
+Neural models give distributions, regressors scores, which are softened, classifiers
+probabilities of whole ratings, and a stored table what it holds. A clip without a
+prediction is missing from the table; it is never a row of zeros.
 """
 
 from __future__ import annotations
@@ -11,34 +12,38 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from sklearn.base import is_classifier
 
 from base_models.bins import ScoreBins
 from base_models.errors import UsageError, some
 from base_models.predictions import PredictionTable
-from ensemble.estimator.input_rows import FitRows
 
 log = logging.getLogger(__name__)
 
+NamedModels = Sequence[tuple[str, Any]]
+"""(name, base model) pairs."""
 
-def is_neural(model) -> bool:
+
+def is_neural(model: Any) -> bool:
     """Whether a base model is a `NeuralMOS`, told without importing torch."""
     return hasattr(model, "predict_embedded")
 
 
-def scale_of(model) -> ScoreBins | None:
+def scale_of(model: Any) -> ScoreBins | None:
     """The scale that a stored table or a fitted neural model already has, or None."""
     if isinstance(model, PredictionTable):
         return model.bins
-    return (
-        getattr(getattr(model, "config_", None), "bins", None)
-        if is_neural(model)
-        else None
-    )
+    if not is_neural(model):
+        return None
+    return getattr(getattr(model, "config_", None), "bins", None)
 
 
-def log_unchecked(named) -> None:
-    """Name the prefit models that list no training clips, for which `meta.columns.feature_table.refuse_leaks` is blind."""
+def log_unchecked(named: NamedModels) -> None:
+    """Name the prefit models that list no training clips.
+
+    `meta.columns.feature_table.refuse_leaks` cannot check these.
+    """
     unchecked = [
         name
         for name, model in named
@@ -46,94 +51,133 @@ def log_unchecked(named) -> None:
     ]
     if unchecked:
         log.warning(
-            "Prefit base models %s carry no ids of their training clips and cannot be checked for leaks; "
-            "fit the stack on rows that they have not seen.",
+            "Prefit base models %s carry no ids of their training clips and cannot be "
+            "checked for leaks; fit the stack on rows that they have not seen.",
             some(unchecked, 20),
         )
 
 
-def predict_bases(
-    named, rows: FitRows, aspects: Sequence[str], bins: ScoreBins, missing: bool = False
+def predict_base_models(
+    named: NamedModels,
+    X: pd.DataFrame | np.ndarray,
+    ids: Sequence[str],
+    *,
+    aspects: Sequence[str],
+    bins: ScoreBins,
+    missing: bool = False,
 ) -> list[PredictionTable]:
-    """Every base model's predictions; neural models of the same encoders share one embedding of the clips.
+    """Every base model's predictions.
+
+    Neural models of the same encoders share one embedding of the clips.
 
     Parameters
     ----------
     named : (name, fitted model) pairs
-    rows : what to predict; their labels are not looked at
+    X : clip table, other frame or matrix of n rows
+    ids : n names of the rows
     aspects : names of the predicted columns
     bins : the scale
-    missing : whether a model may have no prediction for some rows; its table then lacks them
+    missing : whether a model may have no prediction for some rows; its table then lacks
+        them
 
     Raises
     ------
     UsageError
         when a model predicts NaN, another shape, or classes that are no ratings.
     """
-    embedded: dict[tuple, Any] = {}
-    asked = rows.X, list(rows.ids), tuple(aspects)
-    return [
-        _table(name, model, *asked, bins, missing, embedded) for name, model in named
-    ]
+    # Embeddings by what decides them: the two encoders, their use, and the store.
+    embedded: dict[tuple[str, str, bool, str], Any] = {}
+    tables = []
+    for name, model in named:
+        if isinstance(model, PredictionTable):
+            held = set(model.clip_ids)
+            table = model.take([clip for clip in ids if clip in held or not missing])
+        elif is_neural(model):
+            key = (
+                str(model.audio_encoder),
+                str(model.text_encoder),
+                any(model.needs_text_),
+                str(model.store),
+            )
+            if key not in embedded:
+                _, embedded[key] = model.embed(X)
+            table = model.prediction_table(name, list(ids), embedded[key])
+        elif is_classifier(model):
+            table = _table_of_classes(
+                name, model, X, ids=ids, aspects=aspects, bins=bins
+            )
+        else:
+            scores = _checked_scores(name, model.predict(X), (len(ids), len(aspects)))
+            known = np.isfinite(scores).all(axis=1)
+            if not (missing or known.all()):
+                raise UsageError(f"Base model '{name}' predicted NaN or infinity.")
+            predicted = [
+                clip for clip, is_known in zip(ids, known, strict=True) if is_known
+            ]
+            table = PredictionTable.from_scores(
+                name, predicted, tuple(aspects), scores[known], bins=bins
+            )
+        tables.append(table)
+    return tables
 
 
-def _table(
-    name, model, X, ids, aspects, bins, missing: bool, embedded: dict[tuple, Any]
-) -> PredictionTable:
-    if isinstance(model, PredictionTable):
-        held = set(model.clip_ids)
-        return model.take([clip for clip in ids if clip in held or not missing])
-    if is_neural(model):
-        key = (
-            str(model.audio_encoder),
-            str(model.text_encoder),
-            any(model.needs_text_),
-            str(model.store),
-        )
-        if key not in embedded:
-            embedded[key] = model.embed(X)[1]
-        return model.prediction_table(name, ids, embedded[key])
-    if is_classifier(model):
-        return _of_classes(name, model, X, ids, aspects, bins)
-    scores = np.asarray(model.predict(X), dtype=np.float64)
-    if scores.shape not in {
-        (len(ids), len(aspects)),
-        *([(len(ids),)] if len(aspects) == 1 else []),
-    }:
+def _checked_scores(name: str, predicted: Any, shape: tuple[int, int]) -> np.ndarray:
+    """Predicted scores as float64 array of that shape, (rows, aspects)."""
+    scores = np.asarray(predicted, dtype=np.float64)
+    flat = shape[1] == 1 and scores.shape == (shape[0],)
+    if scores.shape != shape and not flat:
         raise UsageError(
-            f"Base model '{name}' predicts shape {scores.shape}; expected {(len(ids), len(aspects))}: rows by aspects."
+            f"Base model '{name}' predicts shape {scores.shape}; expected {shape}: rows "
+            "by aspects."
         )
-    known = np.isfinite(scores.reshape(len(ids), len(aspects))).all(axis=1)
-    if not (missing or known.all()):
-        raise UsageError(f"Base model '{name}' predicted NaN or infinity.")
-    there = [clip for clip, is_known in zip(ids, known, strict=True) if is_known]
-    return PredictionTable.from_scores(name, there, aspects, scores[known], bins=bins)
+    return scores.reshape(shape)
 
 
-def _of_classes(name, model, X, ids, aspects, bins: ScoreBins) -> PredictionTable:
-    """A classifier of ratings: each class softened, in proportion to its probability."""
+def _table_of_classes(
+    name: str,
+    model: Any,
+    X: pd.DataFrame | np.ndarray,
+    *,
+    ids: Sequence[str],
+    aspects: Sequence[str],
+    bins: ScoreBins,
+) -> PredictionTable:
+    """Predictions of a classifier of whole ratings.
+
+    Each class is softened and weighs as much as its probability.
+    """
     if not hasattr(model, "predict_proba"):
         labels = np.asarray(model.predict(X), dtype=np.float64)
         return PredictionTable.from_scores(name, ids, aspects, labels, bins=bins)
-    shares, classes = model.predict_proba(X), model.classes_
-    shares, classes = (
-        (shares, classes) if isinstance(shares, list) else ([shares], [classes])
-    )
-    if len(shares) != len(aspects):
+
+    # A classifier of several aspects gives lists, of one aspect an array.
+    probabilities = model.predict_proba(X)
+    classes = model.classes_
+    if not isinstance(probabilities, list):
+        probabilities = [probabilities]
+        classes = [classes]
+    if len(probabilities) != len(aspects):
         raise UsageError(
-            f"Base model '{name}' predicts {len(shares)} aspects; expected {len(aspects)}."
+            f"Base model '{name}' predicts {len(probabilities)} aspects; expected "
+            f"{len(aspects)}."
         )
     try:
-        ratings = [np.asarray(of_one, dtype=np.float64) for of_one in classes]
+        ratings = [np.asarray(of_aspect, dtype=np.float64) for of_aspect in classes]
     except (TypeError, ValueError) as error:
         raise UsageError(
             f"The classes of base model '{name}' must be ratings (numbers); {error}."
         ) from error
+
     sigma = bins.soften_sigma
     distributions = [
         share @ bins.soften(rating, sigma)
-        for share, rating in zip(shares, ratings, strict=True)
+        for share, rating in zip(probabilities, ratings, strict=True)
     ]
     return PredictionTable(
-        name, tuple(ids), aspects, np.stack(distributions, axis=1), bins, sigma
+        model=name,
+        clip_ids=tuple(ids),
+        aspects=tuple(aspects),
+        distributions=np.stack(distributions, axis=1),
+        bins=bins,
+        sigma=sigma,
     )

@@ -1,6 +1,6 @@
-"""Predictions as all there is of the base models: tables or a frame of scores, joined with labels by clip id.
+"""Predictions in place of base models: tables or a frame of scores, joined by clip id.
 
-The trap: a join that loses clips loses them without a word; `Join` says which, and why.
+A join that loses clips says which, and why, in a `Join`.
 """
 
 from __future__ import annotations
@@ -8,17 +8,26 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from base_models.bins import ScoreBins
 from base_models.clips.labels import as_labels
 from base_models.errors import UsageError, some
 from base_models.predictions import PredictionTable
-from ensemble.estimator.input_rows import is_clips, system_names
+from ensemble.estimator.input_rows import is_clips
+
+if TYPE_CHECKING:
+    from ensemble.estimator.stacked_mos import StackedMOS
 
 log = logging.getLogger(__name__)
+
+Predictions = Sequence[PredictionTable] | pd.DataFrame
+"""Prediction tables, one per base model, or a frame with one column of scores each."""
+Labels = pd.Series | pd.DataFrame | ArrayLike
 
 
 @dataclass(frozen=True)
@@ -39,41 +48,44 @@ class Join:
     missing: dict[str, tuple[str, ...]]
 
 
-def is_tables(X) -> bool:
+def is_tables(X: Any) -> bool:
     """Whether X is a list of prediction tables."""
-    return (
-        isinstance(X, list | tuple)
-        and len(X) > 0
-        and all(isinstance(table, PredictionTable) for table in X)
-    )
+    if not isinstance(X, list | tuple) or not X:
+        return False
+    return all(isinstance(table, PredictionTable) for table in X)
 
 
-def takes_predictions(stack, X) -> bool:
-    """Whether X is predictions of the base models themselves: tables, or a frame with a column of scores of any.
+def takes_predictions(stack: StackedMOS, X: Any) -> bool:
+    """Whether X is predictions of the base models themselves.
 
-    A column that is missing is for `meta.columns.feature_table.Layout.align` to name or to fill, lest stored predictions stand in
-    for the frame without a word. Of a `StackedMOS` that holds live base models, a frame is clips or rows for these.
+    These are tables, or a frame with a column of scores of any base model: a column
+    that is missing is for `meta.columns.feature_table.Layout.align` to name or to fill,
+    so that stored predictions never stand in for the frame. Of a stack that holds live
+    base models, a frame is clips or rows for these.
 
     Raises
     ------
     UsageError
-        when X is no predictions, and the stack holds nothing else that could make or look them up.
+        when X is no predictions, and the stack holds nothing else that could make or
+        look them up.
     """
-    regressor, bases = stack.final_estimator_, [model for _, model in stack.estimators_]
     if is_tables(X):
         return True
-    models = set(regressor.layout_.models)
-    named = models & set(X.columns) if isinstance(X, pd.DataFrame) else set()
-    if not bases and not named:
+    base_models = [model for _, model in stack.estimators_]
+    names = stack.final_estimator_.layout_.models
+    has_scores = isinstance(X, pd.DataFrame) and not set(names).isdisjoint(X.columns)
+    if not base_models and not has_scores:
         raise UsageError(
-            f"This stack holds no base models: pass what {some(regressor.layout_.models)} predict, as PredictionTables "
-            "or as a DataFrame with clip_id and one column of scores each (predict_mos --predictions FILE)."
+            f"This stack holds no base models: pass what {some(names)} predict, as "
+            "PredictionTables or as a DataFrame with clip_id and one column of scores "
+            "each (predict_mos --predictions FILE)."
         )
-    return bool(named) and all(isinstance(model, PredictionTable) for model in bases)
+    only_tables = all(isinstance(model, PredictionTable) for model in base_models)
+    return has_scores and only_tables
 
 
-def own_columns(stack, X):
-    """Of a frame of scores those of the stack's base models, with their clips; tables as they are."""
+def own_columns(stack: StackedMOS, X: Predictions) -> Predictions:
+    """Of a frame the scores of the stack's base models, with clip ids; else X itself."""
     if not isinstance(X, pd.DataFrame):
         return X
     wanted = {"clip_id", *stack.final_estimator_.layout_.models}
@@ -81,37 +93,46 @@ def own_columns(stack, X):
 
 
 def as_tables(
-    predictions, aspects: Sequence[str], bins: ScoreBins | None = None
+    predictions: Predictions, aspects: Sequence[str], bins: ScoreBins | None = None
 ) -> list[PredictionTable]:
     """Predictions as tables, one per base model.
 
     Parameters
     ----------
-    predictions : list of tables, as they are, or a DataFrame with one column of scores per base model and clip ids in
-        ``clip_id`` or the index; scores are softened (those off the scale at its nearer end), NaN is none
+    predictions : list of tables, as they are, or a DataFrame with one column of scores
+        per base model and clip ids in ``clip_id`` or the index; scores are softened
+        (those off the scale at its nearer end), NaN is no prediction
     aspects : names of what is predicted; a frame holds one aspect
     bins : the scale of the scores of a frame; None takes 1..5
 
     Raises
     ------
     UsageError
-        when `predictions` is neither, holds a clip twice, or scores that are no numbers.
+        when `predictions` is neither, holds a clip twice, or scores that are no
+        numbers.
     """
     if is_tables(predictions):
         return list(predictions)
     if not isinstance(predictions, pd.DataFrame):
         raise UsageError(
-            f"Predictions are a list of PredictionTables or a DataFrame; got {type(predictions).__name__}."
+            "Predictions are a list of PredictionTables or a DataFrame; got "
+            f"{type(predictions).__name__}."
         )
     if len(aspects) != 1:
         raise UsageError(
-            f"A frame of scores is of one aspect; the labels have {some(aspects)}. Pass PredictionTables."
+            f"A frame of scores is of one aspect; the labels have {some(aspects)}. Pass "
+            "PredictionTables."
         )
-    bins, frame = bins or ScoreBins(), _by_clip(predictions, "Predictions")
+
+    if bins is None:
+        bins = ScoreBins()
+    frame = _by_clip(predictions, "Predictions")
+    ids = frame.index.to_numpy()
     scores = as_labels(frame, len(frame))  # numbers, one named column per model
-    ids, tables = frame.index.to_numpy(), []
+    tables = []
     for model in scores:
-        off_scale = ((scores[model] < bins.low) | (scores[model] > bins.high)).sum()
+        column = scores[model]
+        off_scale = ((column < bins.low) | (column > bins.high)).sum()
         if off_scale:
             log.warning(
                 "%d scores of '%s' moved to the nearer end of %g..%g.",
@@ -120,29 +141,32 @@ def as_tables(
                 bins.low,
                 bins.high,
             )
-        known = scores[model].notna().to_numpy()
-        column = scores[model].to_numpy()[known]
-        tables.append(
-            PredictionTable.from_scores(
-                str(model), ids[known].tolist(), tuple(aspects), column, bins=bins
-            )
+        known = column.notna().to_numpy()
+        table = PredictionTable.from_scores(
+            str(model),
+            ids[known].tolist(),
+            tuple(aspects),
+            column.to_numpy()[known],
+            bins=bins,
         )
+        tables.append(table)
     return tables
 
 
-def ids_of(predictions, tables: Sequence[PredictionTable]) -> list[str]:
-    """Every clip of the predictions once: the rows of a frame, or those of the tables as they first come."""
+def ids_of(predictions: Predictions, tables: Sequence[PredictionTable]) -> list[str]:
+    """Every predicted clip once, in the order of the frame, or as tables name them."""
     if isinstance(predictions, pd.DataFrame):
         return _by_clip(predictions, "Predictions").index.tolist()
     return list(dict.fromkeys(clip for table in tables for clip in table.clip_ids))
 
 
-def labels_of(y, predictions) -> pd.DataFrame:
+def labels_of(y: Labels, predictions: Predictions) -> pd.DataFrame:
     """Labels by clip id: a frame indexed by it, one column per aspect.
 
     Parameters
     ----------
-    y : Series indexed by clip id, DataFrame (ids in ``clip_id`` or the index), or array in the order of `predictions`
+    y : Series indexed by clip id, DataFrame (ids in ``clip_id`` or the index), or array
+        in the order of `predictions`
     predictions : see `as_tables`
 
     Raises
@@ -150,70 +174,114 @@ def labels_of(y, predictions) -> pd.DataFrame:
     UsageError
         when a clip is labelled twice, or an array has another number of rows.
     """
-    if isinstance(y, pd.Series | pd.DataFrame):
-        frame = _by_clip(
-            y.to_frame(y.name if y.name is not None else "mos")
-            if isinstance(y, pd.Series)
-            else y,
-            "Labels",
-        )
-        return as_labels(
-            frame.drop(columns="system_id", errors="ignore"), len(frame)
-        ).set_index(frame.index)
+    if isinstance(y, pd.Series):
+        y = y.to_frame("mos" if y.name is None else y.name)
+    if isinstance(y, pd.DataFrame):
+        frame = _by_clip(y, "Labels")
+        rated = frame.drop(columns="system_id", errors="ignore")
+        return as_labels(rated, len(frame)).set_index(frame.index)
+
     ids = ids_of(predictions, predictions)
-    labels = as_labels(y, len(ids)).set_index(
-        pd.Index(ids, name="clip_id", dtype=object)
-    )
+    index = pd.Index(ids, name="clip_id", dtype=object)
+    labels = as_labels(y, len(ids)).set_index(index)
     if is_tables(predictions) and len(labels.columns) == len(predictions[0].aspects):
-        labels.columns = list(predictions[0].aspects)  # an array names no aspect
+        # An array names no aspect; the tables do.
+        labels.columns = list(predictions[0].aspects)
     return labels
 
 
 def joined(
     tables: Sequence[PredictionTable], predicted: Sequence[str], labels: pd.DataFrame
 ) -> Join:
-    """Which clips have a label and a prediction; UsageError when none has both."""
-    held = {table.model: set(table.clip_ids) for table in tables}
-    anywhere, labelled = (
-        set().union(*held.values()),
-        labels.index[labels.notna().any(axis=1)],
-    )
-    known = set(labelled)
+    """Which clips have a label and a prediction.
+
+    Parameters
+    ----------
+    tables : predictions
+    predicted : ids of all clips of the predictions, see `ids_of`
+    labels : see `labels_of`
+
+    Raises
+    ------
+    UsageError
+        when no clip has both.
+    """
+    ids_of_model = {table.model: set(table.clip_ids) for table in tables}
+    anywhere: set[str] = set().union(*ids_of_model.values())
+    labelled = labels.index[labels.notna().any(axis=1)]
     clips = tuple(clip for clip in labelled if clip in anywhere)
     if not clips:
         raise UsageError(
-            f"No clip has both a label and a prediction: labels are of {some(labels.index, 3)}, predictions of "
-            f"{some(predicted, 3)}. Index both by clip id, or give both a column clip_id."
+            "No clip has both a label and a prediction: labels are of "
+            f"{some(labels.index, 3)}, predictions of {some(predicted, 3)}. Index both "
+            "by clip id, or give both a column clip_id."
         )
-    missing = {
-        model: tuple(clip for clip in clips if clip not in ids)
-        for model, ids in held.items()
-    }
+
+    missing = {}
+    for model, ids in ids_of_model.items():
+        without = tuple(clip for clip in clips if clip not in ids)
+        if without:
+            missing[model] = without
+    known = set(labelled)
     return Join(
-        clips,
-        tuple(clip for clip in predicted if clip not in known),
-        tuple(clip for clip in labelled if clip not in anywhere),
-        {model: ids for model, ids in missing.items() if ids},
+        clips=clips,
+        without_label=tuple(clip for clip in predicted if clip not in known),
+        without_prediction=tuple(clip for clip in labelled if clip not in anywhere),
+        missing=missing,
     )
 
 
-def clips_of(join: Join, y: Any) -> pd.DataFrame:
-    """A clip table of the joined clips, with their systems when the labels name them."""
-    clips = pd.DataFrame({"clip_id": list(join.clips)})
-    if isinstance(y, pd.DataFrame) and "system_id" in y:
-        clips["system_id"] = system_names(
-            _by_clip(y, "Labels").loc[list(join.clips), "system_id"]
+def systems_of(y: Labels, clip_ids: Sequence[str]) -> list[Any] | None:
+    """Systems of some clips, where the labels are a frame that names them."""
+    if not isinstance(y, pd.DataFrame) or "system_id" not in y:
+        return None
+    return _by_clip(y, "Labels")["system_id"].reindex(list(clip_ids)).tolist()
+
+
+def labels_to_adapt(
+    stack: StackedMOS, X: Any, y: Labels, by_clip: bool
+) -> pd.DataFrame:
+    """Labels of a new corpus, one column for each aspect of the stack, in its order.
+
+    Parameters
+    ----------
+    X : what `StackedMOS.adapt` was given
+    y : labels, rows as in `X`; or by clip id
+    by_clip : whether `X` is predictions
+
+    Raises
+    ------
+    UsageError
+        when the labels are of other aspects.
+    """
+    labels = labels_of(y, X) if by_clip else as_labels(y, len(X))
+    aspects = list(stack.aspects_)
+    if set(aspects) <= set(labels.columns):
+        return labels[aspects]
+    # An array names no aspects: its columns are those of the stack, in order.
+    if isinstance(y, pd.DataFrame) or len(labels.columns) != len(aspects):
+        raise UsageError(
+            f"The labels are of {some(labels.columns)}; the stack predicts "
+            f"{some(aspects)}. Name one column for each, NaN where a clip has no label."
         )
-    return clips
+    return labels
 
 
 def _by_clip(frame: pd.DataFrame, what: str) -> pd.DataFrame:
-    ids = [str(clip) for clip in (frame["clip_id"] if is_clips(frame) else frame.index)]
-    twice = pd.Index(ids)[pd.Index(ids).duplicated()]
+    """The frame indexed by clip id as text, each clip once."""
+    given = frame["clip_id"] if is_clips(frame) else frame.index
+    ids = pd.Index([str(clip) for clip in given], name="clip_id", dtype=object)
+    twice = ids[ids.duplicated()]
     if len(twice):
         raise UsageError(
             f"{what} hold clip '{twice[0]}' twice; every clip needs one row."
         )
-    return frame.drop(columns="clip_id", errors="ignore").set_axis(
-        pd.Index(ids, name="clip_id", dtype=object)
-    )
+    return frame.drop(columns="clip_id", errors="ignore").set_axis(ids)
+
+
+def labelled_places(labels: pd.DataFrame, weights: np.ndarray | None) -> np.ndarray:
+    """Places of the rows with a label of any aspect and a positive weight."""
+    labelled = labels.notna().to_numpy().any(axis=1)
+    if weights is not None:
+        labelled = labelled & (weights > 0)
+    return np.flatnonzero(labelled)

@@ -1,7 +1,8 @@
-"""A stack on disk: the meta level as JSON and arrays, each base model's files beside it, sealed by one manifest.
+"""A stack on disk: its meta level as JSON and arrays, its base models' files beside it.
 
-Self-contained, so the folder can be moved or sent. The trap: one changed file would change scores without a word, so
-every file is checked against the manifest before anything is predicted.
+A folder is self-contained, so it can be moved or sent, and sealed by a manifest against
+which every file is checked before anything is predicted: one changed file would
+otherwise change scores unnoticed.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ from base_models.files import (
 from meta.regressor import MetaRegressor
 
 ROLE = "stack"
+"""What the manifest of a stack's folder calls it."""
+_FOLDER_NAME = re.compile(r"[^./\\\x00-\x1f][^/\\\x00-\x1f]*")
+"""Names that can name a folder inside another one, and only there."""
 
 
 def write_stack(
@@ -40,57 +44,54 @@ def write_stack(
 
     Parameters
     ----------
+    folder : an older stack there stays until the new one is complete
     regressor : the fitted meta level
-    bases : name of each base model to its files, as `NeuralMOS.to_files` gives them
-    facts : anything JSON that a reader of the stack needs
+    bases : name of each base model to its files, see
+        `ensemble.estimator.base_model_files.files_of`
+    facts : JSON values that a reader of the stack needs
     extra : further files, such as a report
 
     Raises
     ------
     UsageError
-        when the name of a base model cannot name its folder.
+        when the name of a base model cannot name its folder, or `folder` holds other
+        files.
     """
-    folder = Path(folder)
-    bad = [
-        name
-        for name in bases
-        if not re.fullmatch(r"[^./\\\x00-\x1f][^/\\\x00-\x1f]*", name)
-    ]
+    folder = Path(folder).absolute()
+    bad = [name for name in bases if not _FOLDER_NAME.fullmatch(name)]
     if bad:
         raise UsageError(
-            f"Base models {some(bad)} cannot be saved under these names; use letters, digits, - and _."
+            f"Base models {some(bad)} cannot be saved under these names; use letters, "
+            "digits, - and _."
         )
-    state, arrays = regressor.state()
-    files = {
-        "stack.json": to_json({"bases": list(bases), "meta": state, **facts}),
-        "meta.safetensors": safetensors.numpy.save(arrays),
-        **{
-            f"base/{name}/{file}": data
-            for name, contents in bases.items()
-            for file, data in contents.items()
-        },
-        **(extra or {}),
-    }
     if folder.exists() and not is_sealed(folder) and any(folder.iterdir()):
         raise UsageError(
             f"{folder} holds other files; name a new folder, or that of an older stack."
         )
-    made = folder.absolute().with_name(
-        f".{folder.absolute().name}.{uuid.uuid4().hex}.tmp"
-    )
+
+    state, arrays = regressor.state()
+    files = {
+        "stack.json": to_json({"bases": list(bases), "meta": state, **facts}),
+        "meta.safetensors": safetensors.numpy.save(arrays),
+    }
+    for name, contents in bases.items():
+        for file, data in contents.items():
+            files[f"base/{name}/{file}"] = data
+    files |= extra or {}
+
+    # Written beside the folder and moved as a whole, so that there never is half of one.
+    unfinished = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.tmp")
     try:
         for name, data in files.items():
-            atomic_write(made / name, data)
-        seal(made, ROLE, files)
-        put_in_place(
-            made, folder.absolute()
-        )  # whole: an older stack of this name stays until the new one is complete
+            atomic_write(unfinished / name, data)
+        seal(unfinished, ROLE, files)
+        put_in_place(unfinished, folder)
     finally:
-        shutil.rmtree(made, ignore_errors=True)
+        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def read_stack(folder: Path | str) -> tuple[Artifact, dict[str, Any], MetaRegressor]:
-    """The verified artifact, its facts and its meta level.
+    """The verified artefact, its facts and its meta level.
 
     Raises
     ------
@@ -104,10 +105,7 @@ def read_stack(folder: Path | str) -> tuple[Artifact, dict[str, Any], MetaRegres
     facts = artifact.json("stack.json")
     if not isinstance(facts, dict) or not {"bases", "meta"} <= set(facts):
         raise DamagedArtifact(
-            f"{artifact.folder}/stack.json is not a stack of this version."
+            f"{artifact.folder}/stack.json is not a stack of this version; fit it again."
         )
-    return (
-        artifact,
-        facts,
-        MetaRegressor.from_state(facts["meta"], artifact.tensors("meta.safetensors")),
-    )
+    arrays = artifact.tensors("meta.safetensors")
+    return artifact, facts, MetaRegressor.from_state(facts["meta"], arrays)

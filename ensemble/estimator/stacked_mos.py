@@ -1,91 +1,116 @@
 """StackedMOS: base models and a meta-learner as one scikit-learn estimator.
 
-Base models predict clips that they were not trained on; the meta-learner is fitted on those predictions. The trap is
-to fit it on rows that a base model has seen: `cv` says how unseen predictions are made. Of prefit models, `NeuralMOS`
-and prediction tables alone carry the ids of their training clips, which are refused; others cannot be checked, and the
-log names them.
+Base models predict clips that they were not trained on, and the meta-learner is fitted
+on those predictions; ``cv`` says how they are made. Of prefit models, `NeuralMOS` and
+prediction tables alone carry the ids of their training clips, which are refused in a
+fit; others cannot be checked, and the log names them.
 """
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from sklearn.base import MultiOutputMixin, RegressorMixin, TransformerMixin
 from sklearn.utils import get_tags
-from sklearn.utils._repr_html.estimator import _VisualBlock
 from sklearn.utils.metadata_routing import MetadataRouter
-from sklearn.utils.metaestimators import _BaseComposition
-from sklearn.utils.validation import (
-    _check_feature_names_in,
-    _check_method_params,
-    check_is_fitted,
-    validate_data,
-)
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from base_models.bins import ScoreBins
 from base_models.clips.labels import as_labels, check_labels, judged_by_text
 from base_models.encoders.store import EmbeddingStore
 from base_models.errors import UsageError, some
 from base_models.predictions import PredictionTable
-from ensemble.estimator.adapt_stack import adapted_level1
-from ensemble.estimator.base_model_files import base_from, files_of
-from ensemble.estimator.fit_base_models import default_estimators, fit_bases
-from ensemble.estimator.held_out_trial import judged_trial
-from ensemble.estimator.input_rows import FitRows, is_clips, rating_scale
-from ensemble.estimator.metadata_routing import checked_weights, metadata_of, router_of
+from ensemble.estimator.base_model_files import base_model_from, files_of
+from ensemble.estimator.fit_base_models import BaseModelFits, default_estimators
+from ensemble.estimator.held_out_trial import trial_with_base_models
+from ensemble.estimator.input_rows import (
+    checked_weights,
+    is_clips,
+    rating_scale,
+    row_ids,
+    rows_of,
+)
+from ensemble.estimator.metadata_routing import metadata_of, router_of
 from ensemble.estimator.predict_base_models import (
     log_unchecked,
-    predict_bases,
+    predict_base_models,
     scale_of,
 )
 from ensemble.estimator.prediction_inputs import (
+    Labels,
+    Predictions,
     as_tables,
-    clips_of,
     ids_of,
     joined,
+    labelled_places,
     labels_of,
+    labels_to_adapt,
     own_columns,
+    systems_of,
     takes_predictions,
 )
-from ensemble.estimator.row_splits import (
-    is_share,
-    makes_folds,
-    unseen_splits,
-    validation_split,
-)
+from ensemble.estimator.row_splits import is_prefit, is_share, plan_splits
 from ensemble.estimator.save_and_load import read_stack, write_stack
+from ensemble.estimator.sklearn_compat import (
+    BaseComposition,
+    VisualBlock,
+    check_feature_names_in,
+    take_rows_of_anything,
+)
+from meta.assessment import INTERVAL_LEVEL, RIVALS, assess, audit_rows
 from meta.columns.feature_table import feature_table
 from meta.comparison.compared_rows import MEAN, STACK
+from meta.predicted_rows import PredictedRows
 from meta.regressor import MetaRegressor
+from meta.rows import Rows
+from meta.splits.held_out_rows import VALIDATION_SHARE
+
+if TYPE_CHECKING:
+    from ensemble.reporting.report import Report
+
+Input = pd.DataFrame | np.ndarray
+"""A clip table, another frame, or a matrix of shape (n, features)."""
 
 
-class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, _BaseComposition):
+class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposition):
     """Stack of base models that predicts mean opinion scores (DORA-MOS, section III.D).
 
     Parameters
     ----------
-    estimators : list of (name, base model), each a `NeuralMOS`; any scikit-learn regressor, whose scalars are softened;
-        a classifier of whole ratings, to which labels are rounded; a `PredictionTable`, looked up by clip id; or
-        ``"drop"``. None takes the paper's nine for a clip table, and a ridge and a tree for a matrix
-    final_estimator : name of a learner (``"ridge"``, ``"lightgbm"``, ``"mean"`` …), a `meta.learners.base.Learner`, or a
-        scikit-learn regressor (which cannot be saved)
-    cv : how base predictions for the meta level are made: int folds, one hold-out fraction (base models stay as
-        fitted on the rest), a splitter, an iterable of (train, test) rows, or ``"prefit"``, for base models that
-        have not seen the rows of `fit` (verified where they list their clips; the log names those taken on trust).
-        Rows that no split predicts are left out of the meta level
-    validation : how a first fit is measured: share of the rows, in proportion within systems and score bands, or a
-        splitter, whose last split counts. Where `cv` is folds or a splitter, base models are fitted once more without
-        these rows (without encoding any clip again); None, which measures nothing, halves the work. Splits given as
-        row numbers stay as they are: the board of such a fit shares their folds. What stays is fitted on all rows
-    bins : ScoreBins, the rating scale; None takes that of prefit base models, else 1..5, unless X is a matrix with
-        labels off it: then the scale is what they span, and the log says so
+    estimators : list of (name, base model), each a `NeuralMOS`; any scikit-learn
+        regressor, whose scores are softened; a classifier of whole ratings, to which
+        labels are rounded; a `PredictionTable`, looked up by clip id; or ``"drop"``.
+        None takes the paper's nine for a clip table, and a ridge and a tree for a
+        matrix
+    final_estimator : name of a learner (``"ridge"``, ``"lightgbm"``, ``"mean"`` …), a
+        `meta.learners.base.Learner`, or a scikit-learn regressor (which cannot be
+        saved)
+    cv : how base predictions for the meta level are made: int folds, one hold-out
+        fraction (base models stay as fitted on the rest), a splitter, an iterable of
+        (train, test) rows, or ``"prefit"``, for base models that have not seen the rows
+        of `fit` (verified where they list their clips; the log names those taken on
+        trust). Rows that no split predicts are left out of the meta level
+    validation : how a first fit is measured: share of the rows, in proportion within
+        systems and score bands, or a splitter, whose last split counts. Where `cv` is
+        folds or a splitter, base models are fitted once more without these rows
+        (without encoding any clip again); None, which measures nothing, halves the
+        work. Splits given as row numbers stay as they are: the board of such a fit
+        shares their folds. What stays is fitted on all rows
+    bins : ScoreBins, the rating scale; None takes that of prefit base models, else
+        1..5, unless X is a matrix with labels off it: then the scale is what they span,
+        and the log says so
     n_jobs : processes that fit base models, see joblib
     random_state : int, of folds, hold-outs and the learner
+    missing : what happens where a base model has no prediction for a clip:
+        ``"refuse"``, or ``"pool"``, which fills it from the others; of a `Learner`
+        given as `final_estimator` its own ``missing`` counts
 
     Attributes
     ----------
@@ -93,9 +118,13 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, _BaseCompos
     bins_ : ScoreBins, the scale; nothing outside of it is predicted
     estimators_ : list of (name, fitted estimator)
     final_estimator_ : MetaRegressor
-    validation_scores_ : DataFrame, the leaderboard on the meta-validation rows, or None
-    verdict_ : str, whether the stack beat the best base model and the mean on those rows
-    join_ : `ensemble.estimator.prediction_inputs.Join`, what joined and what did not (after `from_predictions` only)
+    trial_ : HeldOutTrial, a stack compared on rows held out of it, or None
+    validation_scores_ : DataFrame, the leaderboard on the held-out rows, or None
+    verdict_ : str, whether the stack beat the best base model and the mean on them
+    meta_rows_ : PredictedRows, what the meta level was fitted on; not saved
+    report_ : `ensemble.reporting.report.Report`, after `assess`
+    join_ : `ensemble.estimator.prediction_inputs.Join`, what joined and what did not
+        (after `from_predictions` only)
 
     Examples
     --------
@@ -113,10 +142,11 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, _BaseCompos
         estimators=None,
         final_estimator="ridge",
         cv=5,
-        validation=0.4,
+        validation=VALIDATION_SHARE,
         bins=None,
         n_jobs=None,
         random_state=0,
+        missing="refuse",
     ):
         self.estimators = estimators
         self.final_estimator = final_estimator
@@ -125,253 +155,219 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, _BaseCompos
         self.bins = bins
         self.n_jobs = n_jobs
         self.random_state = random_state
+        self.missing = missing
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Parameters, with those of the base models as ``name__parameter``."""
         return self._get_params("estimators", deep=deep)
 
     def set_params(self, **params: Any) -> StackedMOS:
-        """Set parameters; ``name=estimator`` replaces a base model, ``name__parameter`` one of its own."""
+        """Set parameters.
+
+        ``name=estimator`` replaces a base model, ``name__parameter`` one of its own.
+        """
         return self._set_params("estimators", **params)
 
     def get_metadata_routing(self) -> MetadataRouter:
-        """Who may ask for metadata of `fit`: see `ensemble.estimator.metadata_routing.router_of`."""
+        """Who may ask for metadata of `fit`."""
         return router_of(self)
 
-    def fit(self, X, y, sample_weight=None, groups=None, **fit_params) -> StackedMOS:
+    def fit(
+        self,
+        X: Input,
+        y: ArrayLike | pd.DataFrame,
+        sample_weight: ArrayLike | None = None,
+        groups: Sequence[Any] | None = None,
+        **fit_params: Any,
+    ) -> StackedMOS:
         """Fit base models and the meta-learner.
 
         Parameters
         ----------
-        X : clip table (a DataFrame with ``audio`` or ``clip_id``), or matrix of shape (n, features)
-        y : array or DataFrame of shape (n,) or (n, aspects), on the scale; NaN is unlabelled
-        sample_weight : array of shape (n,) for base models and the final estimator, or None; a row of weight 0 is a
-            row left out. A base model that takes no weights is refused
-        groups : array of shape (n,), kept together in folds and in the meta-validation split, or None
-        fit_params : other metadata, for those who requested it (with scikit-learn's metadata routing enabled only)
+        X : clip table (a DataFrame with ``audio`` or ``clip_id``), or matrix of shape
+            (n, features)
+        y : array or DataFrame of shape (n,) or (n, aspects), on the scale; NaN is
+            unlabelled
+        sample_weight : array of shape (n,) for base models and the final estimator, or
+            None; a row of weight 0 is a row left out. A base model that takes no
+            weights is refused
+        groups : array of shape (n,), kept together in folds and in the meta-validation
+            split, or None
+        fit_params : other metadata, for those who requested it (with scikit-learn's
+            metadata routing enabled only)
 
         Raises
         ------
         UsageError
             when labels are off the scale, rows leak, or there are too few of them.
         """
-        vars(self).pop(
-            "final_estimator_", None
-        )  # a fit that fails leaves nothing to predict with
+        # A fit that fails leaves nothing to predict with.
+        vars(self).pop("final_estimator_", None)
         self._check_parameters()
         if y is None:
             raise UsageError(
                 "StackedMOS requires y to be passed, but the target y is None."
             )
+
+        # The rows, their scale, and who gets which metadata.
         X = self._validated(X, reset=True)
         labels = as_labels(y, len(X))
-        rows = FitRows.of(X, labels, checked_weights(sample_weight, labels), groups)
-        used = rows.used
-        self.aspects_, self._flat = tuple(labels.columns), np.asarray(y).ndim == 1
-        named = self._named(X)
-        self.bins_ = self._scale(named, rows.take(used))
-        check_labels(rows.labels, self.bins_, rows.ids if is_clips(X) else None)
-        metadata = metadata_of(self, named, rows.weights, rows.groups, fit_params)
-        asked = metadata["final_estimator"]
-        if set(asked) - {"sample_weight", "groups"}:
-            raise UsageError(
-                f"Only sample_weight can reach the final estimator; got {some(asked)}."
-            )
-        memory = EmbeddingStore()  # no clip is encoded twice, be it for the trial
-        self.estimators_, tables, meta = self._level0(
-            named, rows, used, metadata, memory
+        rows = rows_of(X, labels, sample_weight, groups)
+        counted = rows.counted()
+        self.aspects_ = rows.aspects
+        self._flat = np.asarray(y).ndim == 1
+        named = self._named_base_models(X)
+        self.bins_ = self._scale(named, counted.labels, is_clips(X))
+        check_labels(labels, self.bins_, rows.ids.tolist() if is_clips(X) else None)
+        metadata = metadata_of(self, named, rows, fit_params)
+        splits = plan_splits(
+            rows, self.cv, self.validation, metadata, self.random_state
         )
-        validation = self._measured(named, rows, used, meta, metadata, memory)
-        return self._level1(tables, rows, used, meta, metadata, validation)
+
+        # Base models, and their predictions for rows that they have not seen.
+        regressor = self._new_regressor()
+        fits = BaseModelFits(
+            named=named,
+            X=X,
+            rows=counted,
+            metadata=metadata,
+            bins=self.bins_,
+            missing=regressor.accepts_missing,
+            memory=EmbeddingStore(),
+            n_jobs=self.n_jobs,
+        )
+        if is_prefit(self.cv):
+            log_unchecked(named)
+            self.estimators_ = named
+            tables = fits.predictions(named, splits.meta_places)
+        else:
+            self.estimators_, tables = fits.unseen_predictions(
+                splits.folds, splits.keeps_first
+            )
+
+        # The meta level: measured on rows held out of it, then fitted on all.
+        if "sample_weight" not in metadata["final_estimator"]:
+            counted = counted.without_weights()
+        meta_rows = counted.take(splits.meta_places)
+        if splits.trial is not None:
+            self.trial_ = trial_with_base_models(
+                fits, self._new_regressor(), splits.trial, counted
+            )
+        elif splits.validation is not None:
+            self.trial_ = regressor.held_out_trial(tables, meta_rows, splits.validation)
+        else:
+            self.trial_ = None
+        regressor.fit(tables, meta_rows)
+        if self.trial_ is not None:
+            regressor.calibrate(tables, meta_rows)
+        self.meta_rows_ = PredictedRows(meta_rows, tuple(tables))
+        self.final_estimator_ = regressor
+        return self
 
     @classmethod
     def from_predictions(
-        cls, predictions, y, sample_weight=None, groups=None, **parameters: Any
+        cls,
+        predictions: Predictions,
+        y: Labels,
+        sample_weight: ArrayLike | None = None,
+        groups: Sequence[Any] | None = None,
+        **parameters: Any,
     ) -> StackedMOS:
-        """A stack fitted on predictions alone; it predicts from new ones of the same base models.
+        """A stack fitted on predictions alone, which predicts from new ones.
 
         Parameters
         ----------
-        predictions : list of PredictionTables, or a DataFrame of scores, one column per base model, with clip ids in
-            ``clip_id`` or the index. No base model may have seen the labels of these clips
-        y : labels by clip id: a Series, a DataFrame with one column per aspect (and ``system_id``, if known), or an
-            array in the order of `predictions`
+        predictions : list of PredictionTables, or a DataFrame of scores, one column per
+            base model, with clip ids in ``clip_id`` or the index. No base model may
+            have seen the labels of these clips
+        y : labels by clip id: a Series, a DataFrame with one column per aspect (and
+            ``system_id``, if known), or an array in the order of `predictions`
         sample_weight, groups : arrays, rows as in `y`, see `fit`
         parameters : of `StackedMOS`, but for ``estimators`` and ``cv``
 
         Raises
         ------
         UsageError
-            when no clip joins, or a base model has no prediction for one that does and the final estimator needs it.
+            when no clip joins, or a base model has no prediction for one that does and
+            the final estimator needs it.
 
         Examples
         --------
-        >>> scores = pd.DataFrame({"a": [1.0, 2, 3, 4, 5, 4], "b": [1.5, 2, 2.5, 4, 4.5, 3]}, index=list("uvwxyz"))
-        >>> stack = StackedMOS.from_predictions(scores, pd.Series([1, 2, 3, 4, 5, 3.0], index=list("zyxwvu")))
+        >>> clips = list("uvwxyz")
+        >>> a = [1.0, 2, 3, 4, 5, 4]
+        >>> b = [1.5, 2, 2.5, 4, 4.5, 3]
+        >>> scores = pd.DataFrame({"a": a, "b": b}, index=clips)
+        >>> mos = pd.Series([1, 2, 3, 4, 5, 3.0], index=clips[::-1])
+        >>> stack = StackedMOS.from_predictions(scores, mos)
         >>> stack.predict(scores[:2]).shape, stack.join_.without_label
         ((2,), ())
         """
         labels = labels_of(y, predictions)
         tables = as_tables(predictions, labels.columns, parameters.get("bins"))
         join = joined(tables, ids_of(predictions, tables), labels)
-        weights = checked_weights(sample_weight, labels)
-        groups = FitRows.of(labels, labels, groups=groups).groups
-        place = labels.index.get_indexer(list(join.clips))
-        weights, groups = (
-            None if part is None else part[place] for part in (weights, groups)
+
+        given = Rows.of(
+            labels.index.tolist(),
+            labels,
+            tuple(labels.columns),
+            groups=groups,
+            weights=checked_weights(sample_weight, labels),
         )
-        known = labels.iloc[place].reset_index(drop=True)
-        stack = cls(
-            [(table.model, table) for table in tables], cv="prefit", **parameters
-        )
+        places = labels.index.get_indexer(list(join.clips))
+        known = given.take(places)
+        joined_labels = labels.iloc[places].reset_index(drop=True)
+
+        clips = pd.DataFrame({"clip_id": list(join.clips)})
+        systems = systems_of(y, join.clips)
+        if systems is not None:
+            clips["system_id"] = systems
+        estimators = [(table.model, table) for table in tables]
+        stack = cls(estimators, cv="prefit", **parameters)
         stack.fit(
-            clips_of(join, y),
-            known.iloc[:, 0] if np.ndim(y) == 1 else known,
-            weights,
-            groups,
+            clips,
+            joined_labels.iloc[:, 0] if np.ndim(y) == 1 else joined_labels,
+            sample_weight=known.weights,
+            groups=known.groups,
         )
         stack.join_ = join
         return stack
 
-    def _level0(
-        self, named, rows: FitRows, used: np.ndarray, metadata, memory: EmbeddingStore
-    ):
-        """Base models for new rows, tables of what they (or their like) say of unseen rows, and which of `used`."""
-        counted = rows.take(used)
-        options = {
-            "bins": self.bins_,
-            "missing": MetaRegressor(self.final_estimator).accepts_missing,
-        }
-        if isinstance(self.cv, str) and self.cv == "prefit":
-            log_unchecked(named)
-            return (
-                named,
-                predict_bases(named, counted, self.aspects_, **options),
-                np.arange(len(used)),
-            )
-        splits = unseen_splits(self.cv, rows, used, self.random_state, metadata["cv"])
-        params = {
-            name: _check_method_params(rows.labels, metadata[name], indices=used)
-            for name, _ in named
-        }
-        fitted, tables = fit_bases(
-            named,
-            counted,
-            splits,
-            params,
-            is_share(self.cv),
-            self.n_jobs,
-            memory,
-            **options,
-        )
-        return fitted, tables, np.concatenate([test for _, test in splits])
-
-    def _measured(
-        self, named, rows: FitRows, used: np.ndarray, meta: np.ndarray, metadata, memory
-    ):
-        """What `MetaRegressor.validate` takes: a share or a split of the meta rows, what a trial said, or None."""
-        drawn = self.validation, rows, metadata["validation"], self.random_state
-        if self.validation is not None and makes_folds(self.cv):
-            return judged_trial(
-                self,
-                named,
-                rows,
-                used,
-                validation_split(*drawn, among=used),
-                metadata,
-                memory,
-            )
-        is_splitter = self.validation is not None and not is_share(self.validation)
-        return (
-            validation_split(*drawn, among=used[meta])
-            if is_splitter
-            else self.validation
-        )
-
-    def _level1(
-        self,
-        tables,
-        rows: FitRows,
-        used: np.ndarray,
-        meta: np.ndarray,
-        metadata,
-        validation,
-    ) -> StackedMOS:
-        """The meta-learner, measured as `validation` says and fitted on all meta rows."""
-        asked = metadata["final_estimator"]
-        level1, regressor, board = (
-            rows.take(used[meta]),
-            MetaRegressor(self.final_estimator, self.random_state),
-            None,
-        )
-        weights = level1.weights if "sample_weight" in asked else None
-        options = {
-            "clip_ids": level1.ids,
-            "aspects": self.aspects_,
-            "sample_weight": weights,
-            "groups": level1.groups,
-        }
-        y = level1.labels.to_numpy()
-        if validation is None:
-            regressor.fit(tables, y, system_ids=level1.systems, **options)
-        else:
-            board = regressor.validate(
-                tables, y, level1.systems, validation, **options
-            )["meta-validation"]
-        self.final_estimator_, self.validation_scores_ = regressor, board
-        return self
-
-    def predict(self, X) -> np.ndarray:
+    def predict(self, X: Input | Predictions) -> np.ndarray:
         """Scores on the scale: shape (n, aspects), or (n,) when y was one-dimensional.
 
         Parameters
         ----------
-        X : as in `fit`. After `from_predictions`, predictions of new clips: a list of tables or a frame of scores
+        X : as in `fit`. After `from_predictions`, predictions of new clips: a list of
+            tables or a frame of scores
         """
-        asked = self._predicted(X)
-        scores = self.final_estimator_.predict(*asked)
+        tables, ids = self._tables_and_ids(X)
+        scores = self.final_estimator_.predict(tables, ids)
         return scores[:, 0] if self._flat else scores
 
-    def adapt(self, X, y, sample_weight=None) -> StackedMOS:
-        """A stack whose meta level has also learnt from a few rated clips of a new corpus; this one stays as it is.
+    def predict_distribution(self, X: Input | Predictions) -> np.ndarray:
+        """Distribution over the score bins around each prediction.
 
-        Base models are shared. Nothing was held out of it, so ``validation_scores_`` is None and there is no verdict.
-        Without a label it predicts what this one does, bit for bit; see `meta.adaptation.adapt` for all else.
-
-        Parameters
-        ----------
-        X : as in `predict`
-        y : labels on the scale, NaN where unlabelled, as in `fit`; of predictions by clip id, as in `from_predictions`
-        sample_weight : array, rows as in `y`, or None
+        Returns
+        -------
+        distributions : float64 array of shape (n, aspects, bins), last axis sums to 1
         """
-        check_is_fitted(self, "final_estimator_")
-        adapted = copy.copy(self)
-        vars(adapted).pop("join_", None)
-        adapted.validation_scores_, adapted.final_estimator_ = (
-            None,
-            adapted_level1(self, X, y, sample_weight),
-        )
-        return adapted
+        tables, ids = self._tables_and_ids(X)
+        return self.final_estimator_.predict_distribution(tables, ids)
 
-    @property
-    def verdict_(self) -> str:
-        """One sentence: whether the stack beat the best base model and the mean on the meta-validation rows."""
-        check_is_fitted(self, "final_estimator_")
-        return self.final_estimator_.verdict_.sentence
+    def transform(self, X: Input | Predictions) -> np.ndarray | pd.DataFrame:
+        """The feature table: what the meta-learner sees, all aspects side by side.
 
-    def predict_distribution(self, X) -> np.ndarray:
-        """Distribution over the score bins around each prediction, shape (n, aspects, bins), last axis sums to 1."""
-        asked = self._predicted(X)
-        return self.final_estimator_.predict_distribution(*asked)
+        One row per clip, columns such as ``mi__dora_s0__b07``. `fit_transform` is
+        `fit`, then this: as in scikit-learn's stacks it holds what the base models that
+        stay predict for the rows that they were fitted on, not the unseen predictions
+        that the meta-learner was fitted on.
 
-    def transform(self, X) -> np.ndarray | pd.DataFrame:
-        """The feature table: one row per clip, columns such as ``mi__dora_s0__b07`` for every aspect side by side.
-
-        A DataFrame indexed by ``clip_id`` where the rows are clips; for a matrix an array, or what `set_output` asks
-        for. `fit_transform` is `fit`, then this: what the base models that stay say of the rows that they were fitted
-        on, as in scikit-learn's stacks, and not the unseen predictions that the meta-learner was fitted on.
+        Returns
+        -------
+        features : DataFrame indexed by ``clip_id`` where the rows are clips; for a
+            matrix an array, or what `set_output` asks for
         """
-        tables, ids = self._predicted(X)
+        tables, ids = self._tables_and_ids(X)
         gaps = self.final_estimator_.accepts_missing
         features = pd.concat(
             [feature_table(tables, aspect, ids, gaps) for aspect in self.aspects_],
@@ -379,27 +375,176 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, _BaseCompos
         )
         return features.to_numpy() if hasattr(self, "n_features_in_") else features
 
-    def get_feature_names_out(self, input_features=None) -> np.ndarray:
+    def get_feature_names_out(
+        self, input_features: Sequence[str] | None = None
+    ) -> np.ndarray:
         """Names of the columns of `transform`."""
         check_is_fitted(self, "final_estimator_")
         if hasattr(self, "n_features_in_"):
-            _check_feature_names_in(self, input_features, generate_names=False)
-        empty = self.final_estimator_.layout_.empty(self.aspects_)
-        return np.concatenate(
-            [feature_table(empty, aspect).columns for aspect in self.aspects_]
-        ).astype(object)
+            check_feature_names_in(self, input_features, generate_names=False)
+        no_clips = self.final_estimator_.layout_.empty(self.aspects_)
+        names = [feature_table(no_clips, aspect).columns for aspect in self.aspects_]
+        return np.concatenate(names).astype(object)
 
-    def prediction_tables(self, X) -> list[PredictionTable]:
+    def prediction_tables(self, X: Input | Predictions) -> list[PredictionTable]:
         """What each fitted base model predicts for `X`, one table per model."""
-        return self._predicted(X)[0]
+        tables, _ = self._tables_and_ids(X)
+        return tables
 
-    def save(self, folder: Path | str) -> None:
-        """Write the stack and its base models to `folder`; no pickle.
+    @property
+    def validation_scores_(self) -> pd.DataFrame | None:
+        """Leaderboard on the rows held out of the trial, or None without a trial."""
+        check_is_fitted(self, "final_estimator_")
+        return None if self.trial_ is None else self.trial_.board
+
+    @property
+    def verdict_(self) -> str:
+        """One sentence: whether the stack beat the best base model and the mean.
+
+        Raises
+        ------
+        AttributeError
+            when nothing was held out to compare on.
+        """
+        check_is_fitted(self, "final_estimator_")
+        if self.trial_ is None:
+            raise AttributeError(
+                "verdict_ needs meta-validation rows: fit with a validation share."
+            )
+        return self.trial_.verdict.sentence
+
+    def assess(
+        self,
+        judges: Mapping[str, Any] | None = None,
+        *,
+        ratings: pd.DataFrame | None = None,
+        contents: Mapping[str, str] | None = None,
+        level: float = INTERVAL_LEVEL,
+        rivals: Sequence[str] = RIVALS,
+    ) -> Report:
+        """Measure the stack on every row that it was not fitted on: what a report shows.
+
+        Parameters
+        ----------
+        judges : name to labelled rows that no fit has seen, ``(X, y)`` as in `predict`
+            and `fit`, or `PredictedRows`. The verdict is about the first of them, or
+            about the held-out rows of the fit; those named ``"test"`` are listed clip
+            by clip
+        ratings : single ratings of these clips (``clip_id``, ``rater_id`` and one
+            column per aspect), for the noise ceiling
+        contents : clip id to what its audio hashes to; the audit then knows a clip
+            under two names
+        level : nominal coverage of the predicted intervals
+        rivals : names of learners that are fitted to be put beside the stack's
+
+        Returns
+        -------
+        report : `ensemble.reporting.report.Report`, also ``report_``: its
+            ``assessment`` has the tables, ``write(folder)`` makes the files
 
         Raises
         ------
         UsageError
-            when a base model or the final estimator is a scikit-learn estimator, which only pickle could store.
+            when the stack was not measured at `fit`, or was loaded from a folder, which
+            keeps no rows.
+        """
+        from ensemble.reporting.report import Report
+
+        check_is_fitted(self, "final_estimator_")
+        if self.trial_ is None:
+            raise UsageError(
+                "assess needs a stack that was fitted in this process with a "
+                "validation share; fit it again with validation=0.4."
+            )
+        judge_rows = {}
+        for name, given in (judges or {}).items():
+            if isinstance(given, PredictedRows):
+                judge_rows[name] = given
+            else:
+                judge_rows[name] = self._predicted_rows(name, *given)
+
+        assessment = assess(
+            self.final_estimator_,
+            self.trial_,
+            self.meta_rows_,
+            judge_rows,
+            ratings=ratings,
+            level=level,
+            rivals=rivals,
+        )
+        self.report_ = Report(
+            learner=str(self.final_estimator),
+            facts=self.final_estimator_.describe(),
+            warnings=tuple(self.final_estimator_.warnings_),
+            measured=assessment,
+            audit=audit_rows(self.meta_rows_, judge_rows, contents, self.trial_),
+            aspects=self.aspects_,
+        )
+        return self.report_
+
+    def adapt(
+        self,
+        X: Input | Predictions,
+        y: Labels,
+        sample_weight: ArrayLike | None = None,
+    ) -> StackedMOS:
+        """A stack whose meta level has also learnt from a few rated clips.
+
+        The clips are of a new corpus; this stack stays as it is, and base models are
+        shared. Nothing was held out of the new stack, so ``validation_scores_`` is None
+        and there is no verdict. Without a label it predicts what this one does, bit for
+        bit; see `meta.adaptation.adapt` for all else.
+
+        Parameters
+        ----------
+        X : as in `predict`
+        y : labels on the scale, NaN where unlabelled, as in `fit`; of predictions by
+            clip id, as in `from_predictions`
+        sample_weight : array, rows as in `y`, or None
+
+        Raises
+        ------
+        UsageError
+            when the labels are of other aspects, or as in `meta.adaptation.adapt`.
+        """
+        check_is_fitted(self, "final_estimator_")
+        by_clip = len(X) > 0 and takes_predictions(self, X)
+        labels = labels_to_adapt(self, X, y, by_clip)
+        weights = checked_weights(sample_weight, labels) if len(labels) else None
+        counted = labelled_places(labels, weights)
+
+        # Every one of a handful of clips counts: a label without a prediction is an
+        # error, so only labelled clips are predicted.
+        if not len(counted):
+            tables = self.final_estimator_.layout_.empty(self.aspects_)
+            ids: list[str] = []
+        elif by_clip:
+            tables = self.prediction_tables(X)
+            ids = labels.index[counted].tolist()
+        else:
+            tables, ids = self._tables_and_ids(take_rows_of_anything(X, counted))
+        rows = Rows.of(
+            ids,
+            labels.to_numpy()[counted],
+            self.aspects_,
+            weights=None if weights is None else weights[counted],
+        )
+
+        adapted = copy.copy(self)
+        for name in ("join_", "meta_rows_", "report_"):
+            vars(adapted).pop(name, None)
+        adapted.trial_ = None
+        adapted.final_estimator_ = self.final_estimator_.adapt(tables, rows)
+        return adapted
+
+    def save(self, folder: Path | str) -> None:
+        """Write the stack and its base models to `folder`, without pickle.
+
+        Raises
+        ------
+        UsageError
+            when a base model or the final estimator is a scikit-learn estimator, which
+            only pickle could store.
         """
         check_is_fitted(self, "final_estimator_")
         bases = {name: files_of(name, model) for name, model in self.estimators_}
@@ -411,7 +556,8 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, _BaseCompos
 
         Parameters
         ----------
-        overrides : parameters of the base models to change: ``device``, ``store``, ``audio_encoder`` …
+        overrides : parameters of the base models to change: ``device``, ``store``,
+            ``audio_encoder`` …
 
         Raises
         ------
@@ -420,101 +566,152 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, _BaseCompos
         """
         artifact, facts, regressor = read_stack(folder)
         bases = [
-            (name, base_from(artifact, name, **overrides)) for name in facts["bases"]
+            (name, base_model_from(artifact, name, **overrides))
+            for name in facts["bases"]
         ]
-        bins = regressor.layout_.bins
-        learner, seed = regressor.new_learner(), regressor.random_state
-        named = MetaRegressor(
-            regressor.learner, seed
-        ).new_learner()  # what its name alone would give
-        final = (
-            regressor.learner if named.get_params() == learner.get_params() else learner
+        stack = cls(
+            bases,
+            regressor.learner,
+            cv="prefit",
+            bins=regressor.layout_.bins,
+            random_state=regressor.random_state,
+            missing=regressor.missing,
         )
-        self = cls(bases, final, "prefit", bins=bins, random_state=seed)
-        self.estimators_, self.final_estimator_, self.bins_ = bases, regressor, bins
-        self.aspects_, self._flat = regressor.aspects_, bool(facts.get("flat", False))
-        self.validation_scores_, self.demo_ = None, bool(facts.get("demo", False))
-        return self
+        stack.estimators_ = bases
+        stack.final_estimator_ = regressor
+        stack.bins_ = regressor.layout_.bins
+        stack.aspects_ = regressor.aspects_
+        stack.trial_ = None
+        stack.demo_ = bool(facts.get("demo", False))
+        stack._flat = bool(facts.get("flat", False))
+        return stack
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "final_estimator_")
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         given = self.estimators if isinstance(self.estimators, list) else []
-        live = [m for _, m in given if not isinstance(m, str | PredictionTable)]
+        live = [
+            model for _, model in given if not isinstance(model, str | PredictionTable)
+        ]
         tags.input_tags.allow_nan = bool(live) and all(
             get_tags(model).input_tags.allow_nan for model in live
         )
         return tags
 
-    def _sk_visual_block_(self) -> _VisualBlock:
-        given = self.estimators or []
-        models = [
-            f"{len(m)} predictions" if isinstance(m, PredictionTable) else m
-            for _, m in given
-        ]
-        bases = _VisualBlock(
-            "parallel", models, names=[name for name, _ in given], dash_wrapped=False
-        )
-        final = _VisualBlock(
+    def _sk_visual_block_(self) -> VisualBlock:
+        final = VisualBlock(
             "parallel",
             [self.final_estimator],
             names=["final_estimator"],
             dash_wrapped=False,
         )
-        return _VisualBlock(
-            "serial", (bases, final) if given else (final,), dash_wrapped=False
+        given = self.estimators or []
+        if not given:
+            return VisualBlock("serial", (final,), dash_wrapped=False)
+        shown = [
+            f"{len(model)} predictions" if isinstance(model, PredictionTable) else model
+            for _, model in given
+        ]
+        bases = VisualBlock(
+            "parallel", shown, names=[name for name, _ in given], dash_wrapped=False
         )
+        return VisualBlock("serial", (bases, final), dash_wrapped=False)
 
-    def _predicted(self, X) -> tuple[list[PredictionTable], list[str]]:
-        """Tables of the base models, and the ids of the rows of X."""
+    def _new_regressor(self) -> MetaRegressor:
+        """The meta level, not fitted."""
+        return MetaRegressor(self.final_estimator, self.random_state, self.missing)
+
+    def _tables_and_ids(
+        self, X: Input | Predictions, prefix: str = ""
+    ) -> tuple[list[PredictionTable], list[str]]:
+        """Tables of the base models, and the ids of the rows of X.
+
+        Rows that are no clips are named by the prefix and their number.
+        """
         check_is_fitted(self, "final_estimator_")
+        regressor = self.final_estimator_
         if takes_predictions(self, X):
             tables = as_tables(own_columns(self, X), self.aspects_, self.bins_)
-            return self.final_estimator_.layout_.align(
-                tables, self.final_estimator_.accepts_missing
-            ), ids_of(X, tables)
+            aligned = regressor.layout_.align(tables, regressor.accepts_missing)
+            return aligned, ids_of(X, tables)
+
         X = self._validated(X, reset=False)
-        rows = FitRows.of(X, pd.DataFrame(index=range(len(X))))
-        missing = self.final_estimator_.accepts_missing
-        tables = predict_bases(
-            self.estimators_, rows, self.aspects_, self.bins_, missing
+        ids = row_ids(X)
+        if not is_clips(X):
+            ids = [f"{prefix}{number}" for number in ids]
+        tables = predict_base_models(
+            self.estimators_,
+            X,
+            ids,
+            aspects=self.aspects_,
+            bins=self.bins_,
+            missing=regressor.accepts_missing,
         )
-        return tables, list(rows.ids)
+        return tables, ids
+
+    def _predicted_rows(
+        self, name: str, X: Input | Predictions, y: Labels
+    ) -> PredictedRows:
+        """Labelled rows with the predictions of the base models, to judge the stack."""
+        # Row 3 of a test matrix is not row 3 of the matrix that was fitted on.
+        tables, ids = self._tables_and_ids(X, prefix=f"{name}-")
+        systems = None
+        prompts = None
+        if takes_predictions(self, X):
+            labels = labels_of(y, X).reindex(ids)
+            systems = systems_of(y, ids)
+        else:
+            labels = as_labels(y, len(X))
+            if is_clips(X):
+                systems = X["system_id"].tolist() if "system_id" in X else None
+                prompts = X["prompt"].tolist() if "prompt" in X else None
+        rows = Rows.of(
+            ids,
+            labels,
+            tuple(labels.columns),
+            systems=systems,
+            prompts=prompts,
+        )
+        return PredictedRows(rows, tuple(tables))
 
     def _check_parameters(self) -> None:
-        """Refuse what would only fail once the base models are fitted, which may take hours."""
-        MetaRegressor(self.final_estimator).new_learner()
-        is_split = self.validation is None or hasattr(self.validation, "split")
-        if not is_split and not (is_share(self.validation) and 0 < self.validation < 1):
+        """Refuse what would fail only after base models were fitted for hours."""
+        self._new_regressor().new_learner()
+        if self.validation is None or hasattr(self.validation, "split"):
+            return
+        if not is_share(self.validation) or not 0 < self.validation < 1:
             raise UsageError(
-                f"validation is a share between 0 and 1, a splitter, or None; got {self.validation}."
+                "validation is a share between 0 and 1, a splitter, or None; got "
+                f"{self.validation}."
             )
 
-    def _validated(self, X, reset: bool):
+    def _validated(self, X: Input, reset: bool) -> Input:
+        """X as base models take it: a clip table with ids, a frame, or an array."""
         if is_clips(X):
-            if reset:  # an earlier fit may have been on a matrix
+            if reset:
+                # An earlier fit may have been on a matrix.
                 for name in ("n_features_in_", "feature_names_in_"):
                     vars(self).pop(name, None)
-            X = X if "clip_id" in X else X.assign(clip_id=X.index.astype(str))
+            if "clip_id" not in X:
+                X = X.assign(clip_id=X.index.astype(str))
             return X.reset_index(drop=True)
-        if isinstance(
-            X, pd.DataFrame
-        ):  # stays one: base models may pick columns by name
-            return validate_data(
-                self, X, reset=reset, skip_check_array=True
-            ).reset_index(drop=True)
-        finite = "allow-nan" if get_tags(self).input_tags.allow_nan else True
+        if isinstance(X, pd.DataFrame):
+            # It stays a frame: base models may pick columns by name.
+            checked = validate_data(self, X, reset=reset, skip_check_array=True)
+            return checked.reset_index(drop=True)
+        allow_nan = get_tags(self).input_tags.allow_nan
         return validate_data(
             self,
             X,
             reset=reset,
-            ensure_all_finite=finite,
+            ensure_all_finite="allow-nan" if allow_nan else True,
             ensure_min_samples=2 if reset else 1,
         )
 
-    def _named(self, X) -> list[tuple[str, Any]]:
+    def _named_base_models(self, X: Input) -> list[tuple[str, Any]]:
+        """(name, base model) pairs without those dropped; tables bear their name."""
         if self.estimators is None:
             return default_estimators(X, any(judged_by_text(self.aspects_)))
         named = [
@@ -527,19 +724,31 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, _BaseCompos
                 "estimators is empty; a stack needs at least one base model."
             )
         names = [name for name, _ in named]
-        self._validate_names(names)
+        if len(set(names)) != len(names):
+            raise UsageError(f"Names of base models are not unique: {some(names, 20)}.")
+        # Tables have no parameters, so they may be called almost anything.
+        live = [name for name, model in named if not isinstance(model, PredictionTable)]
+        self._validate_names(live)
         if {STACK, MEAN} & set(names):
             raise UsageError(
-                f"No base model may be called '{STACK}' or '{MEAN}': both are rows of the leaderboard."
+                f"No base model may be called '{STACK}' or '{MEAN}': both are rows of "
+                "the leaderboard."
             )
         return [
-            (name, replace(m, model=name) if isinstance(m, PredictionTable) else m)
-            for name, m in named
+            (name, replace(model, model=name))
+            if isinstance(model, PredictionTable)
+            else (name, model)
+            for name, model in named
         ]
 
-    def _scale(self, named, rows: FitRows) -> ScoreBins:
-        """The scale: that of `bins`, of the base models that have one, or of the labels."""
+    def _scale(
+        self, named: Sequence[tuple[str, Any]], labels: np.ndarray, clips: bool
+    ) -> ScoreBins:
+        """The scale of `bins`, of the base models that have one, or of the labels."""
         if self.bins is not None:
             return self.bins
-        given = [bins for _, model in named if (bins := scale_of(model)) is not None]
-        return given[0] if given else rating_scale(rows.labels, is_clips(rows.X))
+        for _, model in named:
+            bins = scale_of(model)
+            if bins is not None:
+                return bins
+        return rating_scale(labels, clips)

@@ -436,27 +436,23 @@ def _stack(
 
     As in DORA-MOS, section III.D: 60 % of dev to fit, 40 % to validate, a fit on all of dev.
     """
+    from meta.comparison.held_out_trial import TRAINING, VALIDATION
     from meta.regressor import MetaRegressor
+    from meta.rows import Rows
 
-    rated, tables = bases.level0.rated, bases.tables(models, "dev")
-    dev = rated.rows("dev")
-    labels, systems = rated.labels("dev")[aspects].to_numpy(), dev["system_id"].tolist()
+    rated = bases.level0.rated
+    tables = bases.tables(models, "dev")
+    rows = Rows.from_clips(rated.rows("dev"), aspects, rated.group)
     regressor = MetaRegressor(_learner(learner, seed), seed)
-    boards = regressor.validate(
-        tables,
-        labels,
-        systems,
-        0.4,
-        dev["clip_id"].tolist(),
-        aspects,
-        rated.groups("dev"),
-        n_bootstrap=0,
-    )
+    trial = regressor.held_out_trial(tables, rows)
+    regressor.fit(tables, rows.counted())
     scores = regressor.predict(
         bases.tables(models, split), rated.rows(split)["clip_id"].tolist()
     )
+
     fits = {}
-    for name, board in boards.items():
+    for name in (TRAINING, VALIDATION):
+        board = trial.sides[name].board(n_bootstrap=0)
         kept = board[
             (board["model"] == "stack")
             & (board["level"] == "utterance")

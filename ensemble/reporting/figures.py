@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ensemble.stacking.assessment import Judgement
+from meta.assessment import Assessment
 
 BLUE, RED, GREY = "#4472a8", "#c8553d", "#bbbbbb"
 BARS = 12
@@ -21,20 +21,20 @@ MANY = 5000
 """From so many clips on, their dots are one image: as vectors they would take megabytes."""
 
 
-def figures(found: Judgement) -> dict[str, list[str]]:
+def figures(found: Assessment) -> dict[str, list[str]]:
     """Per aspect that is labelled in the rows of the verdict: its pictures, in order of reading."""
-    judged, made = found.judged, {}
-    for k, aspect in enumerate(judged.aspects):
-        known = np.flatnonzero(~np.isnan(judged.y[:, k]))
+    compared, made = found.compared, {}
+    for k, aspect in enumerate(compared.rows.aspects):
+        known = np.flatnonzero(~np.isnan(compared.rows.labels[:, k]))
         drawn = []
-        if len(known) and judged.stack is not None:
-            systems = np.array(judged.system_ids, dtype=object)[known]
+        if len(known) and compared.stack_scores is not None:
+            systems = compared.rows.systems[known]
             drawn.append(
                 _svg(
                     aspect,
                     _scatter,
-                    judged.y[known, k],
-                    judged.stack[known, k],
+                    compared.rows.labels[known, k],
+                    compared.stack_scores[known, k],
                     systems,
                 )
             )

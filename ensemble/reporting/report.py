@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from base_models.files import to_json
+from base_models.files import atomic_write, to_json
 from base_models.metrics.evaluate import LEVELS, METRICS
 from ensemble.reporting.figures import figures
 from ensemble.reporting.report_tables import (
@@ -24,51 +25,71 @@ from ensemble.reporting.report_tables import (
     records,
     tables,
 )
-from ensemble.stacking.assessment import Judgement
-
-LEVEL = 0.9
-"""Nominal coverage of the intervals of predicted scores."""
+from meta.assessment import INTERVAL_LEVEL, Assessment
+from meta.splits.leak_audit import Audit
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Report:
     """All that is reported of one stack.
 
     Parameters
     ----------
-    source, demo, note : of the clip table
     learner, facts, warnings : of the meta-learner
-    judgement : leaderboards, verdict, contributions and the rest
-    audit : which clips have two uses, as `meta.splits.leak_audit.Audit.to_json` gives it
+    measured : leaderboards, verdict, contributions and the rest, without marks
+    audit : which clips have two uses
     aspects : names
+    source, demo, note : of the clip table
     """
 
-    source: str
-    demo: bool
-    note: str
     learner: str
     facts: Mapping[str, Any]
     warnings: tuple[str, ...]
-    judgement: Judgement
-    audit: Mapping[str, Any]
+    measured: Assessment
+    audit: Audit
     aspects: tuple[str, ...]
+    source: str = ""
+    demo: bool = False
+    note: str = ""
 
+    @property
+    def assessment(self) -> Assessment:
+        """What was measured, marked wherever the audit found that something leaks."""
+        return self.measured.marked(self.audit.marks)
 
-def render_files(report: Report) -> dict[str, bytes]:
-    """The report as named files: report.json, metrics.csv, report.html; for a test split answer.txt and predictions."""
-    found = report.judgement
-    rows = pd.concat([board.assign(rows=name) for name, board in found.boards.items()])
-    made = {
-        "report.json": to_json(_values(report)),
-        "metrics.csv": rows[["rows", *rows.columns.drop("rows")]]
-        .to_csv(index=False)
-        .encode(),
-        "report.html": _html(report).encode(),
-    }
-    if len(found.predictions):
-        made["answer.txt"] = answer(found.predictions, report.aspects).encode()
-        made["predictions-test.csv"] = found.predictions.to_csv(index=False).encode()
-    return made
+    @property
+    def all_warnings(self) -> tuple[str, ...]:
+        """What leaks, and what the meta-learner warns of."""
+        return (*self.audit.marks, *self.warnings)
+
+    def files(self) -> dict[str, bytes]:
+        """report.json, metrics.csv and report.html.
+
+        With a test split also answer.txt and predictions-test.csv.
+        """
+        assessment = self.assessment
+        boards = [board.assign(rows=name) for name, board in assessment.boards.items()]
+        metrics = pd.concat(boards)
+        columns = ["rows", *metrics.columns.drop("rows")]
+        made = {
+            "report.json": to_json(_values(self)),
+            "metrics.csv": metrics[columns].to_csv(index=False).encode(),
+            "report.html": _html(self).encode(),
+        }
+        if len(assessment.predictions):
+            predictions = assessment.predictions
+            made["answer.txt"] = answer(predictions, self.aspects).encode()
+            made["predictions-test.csv"] = predictions.to_csv(index=False).encode()
+        return made
+
+    def write(self, folder: Path | str) -> None:
+        """Write the files of the report to `folder`, each atomically."""
+        for name, data in self.files().items():
+            atomic_write(Path(folder) / name, data)
+
+    def _repr_html_(self) -> str:
+        """The report in a notebook."""
+        return _html(self)
 
 
 def answer(predictions: pd.DataFrame, aspects: tuple[str, ...]) -> str:
@@ -88,17 +109,19 @@ def answer(predictions: pd.DataFrame, aspects: tuple[str, ...]) -> str:
 
 
 def coverage(report: Report) -> dict[str, float]:
-    """Share of the labelled clips whose rating lies in its predicted interval of `LEVEL`, per aspect."""
+    """Share of the labelled clips whose rating lies in its predicted interval of `INTERVAL_LEVEL`, per aspect."""
     shares = {}
-    for aspect, found in report.judgement.calibration.items():
+    for aspect, found in report.assessment.calibration.items():
         table = found["coverage"]
-        shares[aspect] = float(table.loc[table["level"] == LEVEL, "share"].iloc[0])
+        shares[aspect] = float(
+            table.loc[table["level"] == INTERVAL_LEVEL, "share"].iloc[0]
+        )
     return shares
 
 
 def _values(report: Report) -> dict[str, Any]:
     """The report as JSON values; artifacts/README.md says what stands where. Every table is named by its rows."""
-    found = report.judgement
+    found = report.assessment
     return {
         "source": report.source,
         "demo": report.demo,
@@ -106,13 +129,13 @@ def _values(report: Report) -> dict[str, Any]:
         "leaks": list(found.marks),
         "learner": report.learner,
         "learner_facts": dict(report.facts),
-        "warnings": list(report.warnings),
+        "warnings": list(report.all_warnings),
         "verdict": {"rows": found.rows} | found.verdict.to_json(),
         "aspects": list(report.aspects),
         "order": list(found.boards),
         "leaderboards": {name: records(board) for name, board in found.boards.items()},
-        "learners": {found.held: records(found.learners)},
-        "contributions": {found.held: records(found.contributions)},
+        "learners": {found.held_out_name: records(found.learners)},
+        "contributions": {found.held_out_name: records(found.contributions)},
         "calibration": {
             found.rows: {
                 aspect: {
@@ -123,12 +146,12 @@ def _values(report: Report) -> dict[str, Any]:
             }
         },
         "interval_coverage": {
-            "nominal": LEVEL,
+            "nominal": INTERVAL_LEVEL,
             "rows": found.rows,
             "shares": coverage(report),
         },
         "noise_ceiling": {found.rows: records(found.ceiling)},
-        "audit": dict(report.audit),
+        "audit": report.audit.to_json(),
     }
 
 
@@ -143,7 +166,7 @@ def _html(report: Report) -> str:
     template = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True
     ).from_string(source)
-    found = report.judgement
+    found = report.assessment
     return template.render(
         report=report,
         found=found,
@@ -155,12 +178,12 @@ def _html(report: Report) -> str:
         ceiling=CEILING,
         metrics=METRICS,
         levels=LEVELS,
-        nominal=LEVEL,
+        nominal=INTERVAL_LEVEL,
         covered=coverage(report),
     )
 
 
-def _boards(found: Judgement) -> dict[str, list[tuple[str, str, list[str]]]]:
+def _boards(found: Assessment) -> dict[str, list[tuple[str, str, list[str]]]]:
     """Leaderboards as text by title; the noise ceiling stands below the models of the verdict's rows."""
     of_rows = {name: records(board) for name, board in found.boards.items()}
     return {

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from base_models.metrics.evaluate import LEVELS, METRICS
-from ensemble.stacking.assessment import Judgement
+from meta.assessment import Assessment
 
 CEILING = "noise ceiling"
 TITLES = {
@@ -165,7 +165,7 @@ def counts(board: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
-def tables(found: Judgement) -> dict[str, TextTable]:
+def tables(found: Assessment) -> dict[str, TextTable]:
     """The smaller tables by title, in order of reading; those without rows are left out."""
     made = {
         f"{found.rows}: comparisons": (
@@ -173,7 +173,7 @@ def tables(found: Judgement) -> dict[str, TextTable]:
             "over the rows that the verdict draws on.",
             _comparisons(found.verdict.table),
         ),
-        f"{found.held}: contributions": (
+        f"{found.held_out_name}: contributions": (
             _said_of(found.contributions),
             _contributions(found.contributions),
         ),

@@ -1,33 +1,41 @@
-"""Level 1: the base models' predictions for the dev split, a meta-learner fitted on them, and everything measured.
+"""fit_meta as a function: a stack fitted on predictions, measured, and written.
 
-As in DORA-MOS, section III.D: 60 % of the dev split to fit, 40 % to measure, then a fit on the whole of it. The trap
-is the verdict: on the rows that fitted it a stack always looks good, so the meta-training numbers only show how far it
-over-fits; the verdict is of the test split, or of meta-validation where no test clip is labelled.
+As in DORA-MOS, section III.D: 60 % of the dev split to fit, 40 % to measure, then a fit
+on the whole of it. The stack is a `StackedMOS` on prediction tables. Its verdict is
+about the test split, or about the meta-validation rows where no test clip is labelled:
+on the rows that fitted it a stack always looks good, so the numbers of the
+meta-training rows only show how far it over-fits.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
+from sklearn.model_selection import PredefinedSplit
 
 from base_models.errors import UsageError, one_of
 from base_models.files import Artifact, is_sealed, sha256, to_json
 from ensemble.estimator.save_and_load import ROLE, write_stack
-from ensemble.reporting.report import LEVEL, Report, render_files
-from ensemble.stacking.assessment import RIVALS, audit_of, judge
+from ensemble.estimator.stacked_mos import StackedMOS
 from ensemble.stacking.stack_data import StackData
 from ensemble.workspace import Workspace
+from meta.assessment import RIVALS, audit_rows
 from meta.columns.missing_predictions import MISSING
+from meta.learners.base import Learner
 from meta.learners.registry import LEARNERS
 from meta.regressor import MetaRegressor
+from meta.rows import Rows
+from meta.splits.held_out_rows import VALIDATION_SHARE
 from meta.splits.meta_split import meta_split
 
 META_VERSION = 3
-"""Raised whenever the same base models would give another stack or report: older stacks are then made anew."""
+"""Raised whenever the same base models would give another stack or report: older stacks
+are then made anew."""
 
 
 @dataclass(frozen=True)
@@ -39,21 +47,29 @@ class Settings:
     learner : a name in `LEARNERS`
     validation : share of the rows to fit on that measure
     seed : of the split and the learner
-    missing : what happens to clips that a base model has no prediction for, see `meta.columns.missing_predictions.MISSING`
-    allow_leak : whether clips that a base model has seen may be stacked on; every number is then marked
+    missing : what happens to clips that a base model has no prediction for, see
+        `meta.columns.missing_predictions.MISSING`
+    allow_leak : whether clips that a base model has seen may be stacked on; every
+        number is then marked
     rivals : learners that the report puts beside the chosen one
-    params : parameters of the learner, e.g. ``{"penalty": "ridge", "features": "bins", "alpha": 1.0}`` as in the paper
+    params : parameters of the learner, e.g. ``{"penalty": "ridge", "features": "bins",
+        "alpha": 1.0}`` as in the paper
+
+    Raises
+    ------
+    UsageError
+        when one of these is not legal.
     """
 
     learner: str = "ridge"
-    validation: float = 0.4
+    validation: float = VALIDATION_SHARE
     seed: int = 0
     missing: str = "refuse"
     allow_leak: bool = False
     rivals: tuple[str, ...] = RIVALS
     params: Mapping[str, Any] = field(default_factory=dict)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in (self.learner, *self.rivals):
             one_of(name, LEARNERS, "learner")
         one_of(self.missing, MISSING, "--missing")
@@ -65,24 +81,29 @@ class Settings:
         for name in self.params:
             one_of(name, legal, f"parameter of {self.learner}")
 
-    def regressor(self) -> MetaRegressor:
-        """The meta level, not fitted."""
+    def final_estimator(self) -> str | Learner:
+        """What `StackedMOS` takes: the learner's name, or a learner with `params`."""
+        if not self.params:
+            return self.learner
         named = MetaRegressor(self.learner, self.seed, self.missing)
-        return (
-            named.set_params(learner=named.new_learner().set_params(**self.params))
-            if self.params
-            else named
-        )
+        return named.new_learner().set_params(**self.params)
 
 
-def fit_level1(
+def fit_stack(
     workspace: Workspace, data: StackData, settings: Settings | None = None
 ) -> Path:
-    """Fit, measure and write one stack; a stack that is there already is left as it is.
+    """Fit, measure and write one stack; a stack that is there already stays as it is.
+
+    Parameters
+    ----------
+    workspace : where the stack goes, and where it is remembered as the last one
+    data : the rows and the predictions for them
+    settings : None takes the defaults
 
     Returns
     -------
-    folder : of the stack, with report.html, report.json, metrics.csv and answer.txt
+    folder : of the stack, with report.html, report.json, metrics.csv and, for a test
+        split, answer.txt
 
     Raises
     ------
@@ -90,74 +111,79 @@ def fit_level1(
         when clips leak, or there are too few rows or systems.
     """
     settings = settings or Settings()
-    signature = sha256(
-        to_json([META_VERSION, asdict(settings), data.group, *data.identity])
-    )[:10]
+    decided_by = [META_VERSION, asdict(settings), data.group, *data.identity]
+    signature = sha256(to_json(decided_by))[:10]
     folder = workspace.meta_run(settings.learner, signature)
     if is_sealed(folder):
         Artifact(folder, ROLE).verify()
     else:
-        _fit(folder, data, settings)
-    workspace.point(
-        "stack", {"folder": str(folder.relative_to(workspace.root)), "demo": data.demo}
-    )
+        _fit_and_write(folder, data, settings)
+
+    relative = str(folder.relative_to(workspace.root))
+    workspace.point("stack", {"folder": relative, "demo": data.demo})
     return folder
 
 
-def _fit(folder: Path, data: StackData, settings: Settings) -> None:
-    marks = audit_of(data).refuse(settings.allow_leak)
-    rows, aspects, told = (
-        data.fit,
-        list(data.aspects),
-        data.forgetful() if marks else data,
+def _fit_and_write(folder: Path, data: StackData, settings: Settings) -> None:
+    marks = audit_rows(data.fit, data.judges, data.contents).refuse(settings.allow_leak)
+    used = data.without_provenance() if marks else data
+
+    rows = used.fit.rows
+    stack = StackedMOS(
+        [(table.model, table) for table in used.fit.tables],
+        final_estimator=settings.final_estimator(),
+        cv="prefit",
+        validation=_validation(data, settings),
+        random_state=settings.seed,
+        missing=settings.missing,
     )
-    regressor = settings.regressor()
-    regressor.validate(
-        told.fit.tables, rows.labels(aspects), rows.systems, _validation(data, settings), rows.ids, aspects,
-        rows.groups(data.group), n_bootstrap=0,
-    )  # fmt: skip
-    found = audit_of(data, regressor)
-    marks = found.refuse(allow_leak=True)
-    report = Report(
+    stack.fit(_clip_table(rows), rows.label_frame, groups=rows.groups)
+    report = replace(
+        stack.assess(used.judges, ratings=data.ratings, rivals=settings.rivals),
+        # Of the tables as they came: those of a leaky fit do not say what was seen.
+        audit=audit_rows(data.fit, data.judges, data.contents, stack.trial_),
+        learner=settings.learner,
         source=data.source,
         demo=data.demo,
         note=data.note,
-        learner=settings.learner,
-        facts=regressor.describe(),
-        warnings=(*marks, *regressor.warnings_),
-        judgement=judge(regressor, told, LEVEL, settings.rivals).marked(marks),
-        audit=found.to_json(),
-        aspects=tuple(aspects),
     )
+
     facts = {
-        "aspects": aspects,
+        "aspects": list(data.aspects),
         "needs_text": list(data.needs_text),
         "source": data.source,
         "demo": data.demo,
+        "flat": False,
     }
-    write_stack(
-        folder, regressor, data.bases, facts | {"flat": False}, render_files(report)
-    )
+    write_stack(folder, stack.final_estimator_, data.bases, facts, report.files())
 
 
-def _validation(
-    data: StackData, settings: Settings
-) -> float | tuple[np.ndarray, np.ndarray]:
-    """The share that measures; where clips share their audio, the rows of both sides, such clips on one of them."""
-    rows, audio = (
-        data.fit,
-        [data.contents.get(clip) or f"clip {clip}" for clip in data.fit.ids],
-    )
+def _clip_table(rows: Rows) -> pd.DataFrame:
+    """The rows as a clip table for `StackedMOS.fit`."""
+    clips = pd.DataFrame({"clip_id": rows.ids, "system_id": rows.systems})
+    if rows.prompts is not None:
+        clips["prompt"] = rows.prompts
+    return clips
+
+
+def _validation(data: StackData, settings: Settings) -> float | PredefinedSplit:
+    """The share that measures, or a split that keeps clips of equal audio together.
+
+    A clip under two names would otherwise fit the stack and measure it too.
+    """
+    rows = data.fit.rows
+    audio = [data.contents.get(clip) or f"clip {clip}" for clip in rows.ids]
     if data.group or len(set(audio)) == len(audio):
         return settings.validation
-    held = meta_split(
+    held_out = meta_split(
         rows.systems,
-        rows.labels(data.aspects),
+        rows.labels,
         settings.validation,
-        settings.seed,
-        audio,
+        seed=settings.seed,
+        groups=audio,
     )
-    return np.flatnonzero(~held), np.flatnonzero(held)
+    fold = np.where(held_out, 0, -1)  # scikit-learn's -1: never in a test set
+    return PredefinedSplit(fold)
 
 
 def stack_facts(artifact: Artifact) -> dict[str, Any]:

@@ -1,8 +1,8 @@
-"""StackData: the rows that a stack is fitted on and those that judge it, with what every base model says of them.
+"""StackData: the rows that a stack is fitted on and those that judge it.
 
-From the base models of the last ``fit_base``, their out-of-fold predictions, or anybody's files. The trap: the
-rows that fit and the rows that judge must be strangers to the base models in the same way, or the stack learns to trust
-the model that knew the answers.
+From the base models of the last ``fit_base``, their out-of-fold predictions, or
+anybody's prediction files. The rows that fit and the rows that judge must be new to the
+base models in the same way, or the stack learns to trust a model that knew the answers.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from base_models.clips.labels import judged_by_text
@@ -23,73 +22,39 @@ from ensemble.training.base_model_run import FOLD_ROLE
 from ensemble.training.base_model_run import ROLE as BASE_ROLE
 from ensemble.training.rated_clips import CONTENT, RatedClips
 from ensemble.workspace import Workspace
+from meta.predicted_rows import PredictedRows
+from meta.rows import Rows
 
 MODEL_FILES = ("config.json", "weights.safetensors", "history.json")
+"""Files of a base model that a stack carries along."""
+_OUT_OF_FOLD_NOTE = (
+    "; out of fold, base models of meta-training rows have seen labels of "
+    "meta-validation rows: judge by dev and test"
+)
 
 
-_SHARED = "; out of fold, base models of meta-training rows have seen labels of meta-validation rows: judge by dev and test"
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Some clips of a table, labelled or not.
-
-    Parameters
-    ----------
-    frame : n rows of a clip table
-    tables : one prediction table per base model, over these clips
-    """
-
-    frame: pd.DataFrame
-    tables: tuple[PredictionTable, ...]
-
-    @property
-    def ids(self) -> list[str]:
-        """The n clip ids."""
-        return self.frame["clip_id"].tolist()
-
-    @property
-    def systems(self) -> list[str]:
-        """The n system names."""
-        return self.frame["system_id"].tolist()
-
-    def labels(self, aspects: Sequence[str]) -> np.ndarray:
-        """Labels of shape (n, aspects), NaN where unlabelled."""
-        return self.frame[list(aspects)].to_numpy(dtype=np.float64)
-
-    def groups(self, column: str) -> list[str] | None:
-        """The n groups that a column names; None without a column."""
-        if not column:
-            return None
-        column = (
-            "system_id" if column == "system" and "system" not in self.frame else column
-        )
-        return (
-            self.frame[one_of(column, self.frame.columns, "column for --groups")]
-            .astype(str)
-            .tolist()
-        )
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class StackData:
     """All that one stack is made from.
 
     Parameters
     ----------
-    fit : the rows of the meta level, split into meta-training and meta-validation later
+    fit : the rows of the meta level, which are split into meta-training and
+        meta-validation later
     judges : rows that no fit has seen, by name: ``"test"``, ``"dev"``
     aspects, needs_text : names, and whether each is judged against the prompt
     source, note, demo : of the clip table, for people
     group : column whose clips stay on one side of every split, or ""
-    bases : files of each base model, which the stack carries along; empty where only predictions are known
+    bases : files of each base model, which the stack carries along; empty where only
+        predictions are known
     identity : what decides all this, for the stack's name
-    contents : clip id to what its audio hashes to, also of clips that only a base model has seen; empty when unknown
+    contents : clip id to what its audio hashes to, also of clips that only a base model
+        has seen; empty when unknown
     ratings : single ratings, see `base_models.clips.ratings.read_ratings`, or None
     """
 
-    fit: Rows
-    judges: Mapping[str, Rows]
+    fit: PredictedRows
+    judges: Mapping[str, PredictedRows]
     aspects: tuple[str, ...]
     needs_text: tuple[bool, ...]
     source: str
@@ -102,20 +67,29 @@ class StackData:
     ratings: pd.DataFrame | None = None
 
     @classmethod
-    def from_level0(
-        cls, workspace: Workspace, only: Sequence[str] | None = None, cv: str = "dev"
+    def from_runs(
+        cls,
+        workspace: Workspace,
+        only: Sequence[str] | None = None,
+        cv: str = "dev",
+        group: str | None = None,
     ) -> StackData:
         """The base models of the last ``fit_base``, or those of them that are named.
 
         Parameters
         ----------
-        cv : ``"dev"`` fits the meta level on the dev split (DORA-MOS, section III.D); ``"oof"`` on the out-of-fold
-            predictions of the training split, and then the dev split judges too
+        workspace : where ``fit_base`` wrote
+        only : names of base models
+        cv : ``"dev"`` fits the meta level on the dev split (DORA-MOS, section III.D);
+            ``"oof"`` on the out-of-fold predictions of the training split, and then the
+            dev split judges too
+        group : column whose clips stay together; None takes that of ``fit_base``
 
         Raises
         ------
         UsageError
-            when there are none, one is unfinished or has no out-of-fold predictions, or a name is unknown.
+            when there are none, one is unfinished or has no out-of-fold predictions, or
+            a name is unknown.
         """
         one_of(cv, ("dev", "oof"), "--cv")
         pointer = workspace.latest("level0", "fit_base")
@@ -124,116 +98,168 @@ class StackData:
         }
         for name in only or ():
             one_of(name, folders, "base model")
-        folders = {
-            name: folder for name, folder in folders.items() if not only or name in only
-        }
+        if only:
+            folders = {name: path for name, path in folders.items() if name in only}
         artifacts = {
             name: _sealed(name, folder, BASE_ROLE) for name, folder in folders.items()
         }
+
         rated = RatedClips.load(workspace.root / pointer["data"])
-        splits = {
-            name: rated.rows(name) for name in ("dev", "test") if len(rated.rows(name))
-        }
-        judges = {
-            name: Rows(frame, _tables(artifacts, f"predictions-{name}"))
-            for name, frame in splits.items()
-        }
+        group = group or rated.group
+        folds = pointer.get("folds", 0)
+
+        # Of the judges, test comes first: the verdict is about the first with labels.
+        judges = {}
+        for split in ("test", "dev"):
+            clips = rated.rows(split)
+            if len(clips):
+                judges[split] = PredictedRows(
+                    _rows(clips, rated.aspects, group),
+                    _stored_tables(artifacts, f"predictions-{split}"),
+                )
         if cv == "oof":
-            fit = Rows(
-                rated.rows("train"), _out_of_fold(folders, pointer.get("folds", 0))
+            training_clips = rated.rows("train")
+            fit = PredictedRows(
+                _rows(training_clips, rated.aspects, group),
+                _out_of_fold_tables(folders, folds),
             )
         else:
             fit = judges.pop("dev")
-        return cls(
-            fit,
-            dict(sorted(judges.items(), reverse=True)),
-            rated.aspects,
-            rated.needs_text,
-            rated.source,
-            rated.note + (_SHARED if cv == "oof" else ""),
-            rated.demo,
-            rated.group,
-            {
-                name: {file: base.read(file) for file in MODEL_FILES}
-                for name, base in artifacts.items()
-            },
-            (
-                cv,
-                str(pointer.get("folds", 0) if cv == "oof" else 0),
-                pointer["data"],
-                *(f.name for f in folders.values()),
-            ),
-            dict(
-                zip(rated.frame["clip_id"], rated.frame.get(CONTENT, ()), strict=False)
-            ),
-            rated.ratings,
-        )
 
-    def forgetful(self) -> StackData:
-        """The same, with tables that do not say what their models have seen: for a stack that may leak."""
-        rows = {
-            name: replace(rows, tables=tuple(map(_forgetful, rows.tables)))
-            for name, rows in self.judges.items()
+        bases = {
+            name: {file: artifact.read(file) for file in MODEL_FILES}
+            for name, artifact in artifacts.items()
         }
-        return replace(
-            self,
-            fit=replace(self.fit, tables=tuple(map(_forgetful, self.fit.tables))),
-            judges=rows,
+        identity = (
+            cv,
+            str(folds if cv == "oof" else 0),
+            pointer["data"],
+            *(folder.name for folder in folders.values()),
+        )
+        contents = dict(
+            zip(rated.frame["clip_id"], rated.frame.get(CONTENT, ()), strict=False)
+        )
+        return cls(
+            fit=fit,
+            judges=judges,
+            aspects=rated.aspects,
+            needs_text=rated.needs_text,
+            source=rated.source,
+            note=rated.note + (_OUT_OF_FOLD_NOTE if cv == "oof" else ""),
+            demo=rated.demo,
+            group=group,
+            bases=bases,
+            identity=identity,
+            contents=contents,
+            ratings=rated.ratings,
         )
 
     @classmethod
-    def from_external(
-        cls, external: External, source: str, only: Sequence[str] | None = None
+    def from_predictions(
+        cls,
+        joined: External,
+        source: str,
+        only: Sequence[str] | None = None,
+        group: str = "",
     ) -> StackData:
         """Predictions from files, or those of the models that are named.
 
-        Rows that the labels call ``test`` judge; those called ``dev`` fit, or all others where none is called so.
+        Rows that the labels call ``test`` judge; those called ``dev`` fit, or all
+        others where none is called so.
+
+        Parameters
+        ----------
+        joined : labelled clips and their predictions
+        source : where the labels came from, for people
+        only : names of models
+        group : column whose clips stay together, or ""
 
         Raises
         ------
         UsageError
-            when a name is unknown, or a model predicts none of the rows that fit or judge.
+            when a name is unknown, or a model predicts none of the rows that fit or
+            judge.
         """
-        clips, known = external.clips, {table.model: table for table in external.tables}
-        tables = [
-            known[one_of(name, known, "model")] for name in dict.fromkeys(only or known)
-        ]
-        test = (clips["split"] == "test").to_numpy()
-        fit = (
-            ~test & (clips["split"] != "train").to_numpy()
-            if (clips["split"] == "dev").any()
-            else ~test
-        )
-        parts = {"fit": fit} | ({"test": test} if test.any() else {})
-        rows = {
-            name: Rows(
-                clips[part].reset_index(drop=True),
-                tuple(_within(table, clips[part]) for table in tables),
-            )
-            for name, part in parts.items()
-        }
+        clips = joined.clips
         aspects = tuple(clips.attrs["aspects"])
+        known = {table.model: table for table in joined.tables}
+        tables = [known[one_of(name, known, "model")] for name in only or known]
+        tables = list({table.model: table for table in tables}.values())
+
+        is_test = (clips["split"] == "test").to_numpy()
+        fits = ~is_test
+        if (clips["split"] == "dev").any():
+            fits &= (clips["split"] != "train").to_numpy()
+        fit_clips = clips[fits].reset_index(drop=True)
+        test_clips = clips[is_test].reset_index(drop=True)
+
+        note = (
+            f"{len(tables)} base model{'s' * (len(tables) != 1)}, {len(fit_clips)} clips "
+            "to fit and validate on"
+        )
+        if (fit_clips["split"] == "train").any():
+            note += (
+                "; there is no dev split, so train rows are among them, which the "
+                "models may have been trained on"
+            )
+        judges = {}
+        fit = _predicted_rows(fit_clips, tables, aspects, group)
+        if len(test_clips):
+            judges["test"] = _predicted_rows(test_clips, tables, aspects, group)
         data = clips.to_csv().encode() + b"".join(table.to_bytes() for table in tables)
-        models = f"{len(tables)} base model{'s' * (len(tables) != 1)}"
-        note = f"{models}, {len(rows['fit'].frame)} clips to fit and validate on"
-        if (rows["fit"].frame["split"] == "train").any():
-            note += "; there is no dev split, so train rows are among them, which the models may have been trained on"
         return cls(
-            rows.pop("fit"),
-            rows,
-            aspects,
-            judged_by_text(aspects, None),
-            source,
-            note,
+            fit=fit,
+            judges=judges,
+            aspects=aspects,
+            needs_text=judged_by_text(aspects, None),
+            source=source,
+            note=note,
+            group=group,
             identity=(sha256(data),),
         )
 
+    def without_provenance(self) -> StackData:
+        """The same, for a stack that may leak: tables forget what models have seen."""
+        return replace(
+            self,
+            fit=self.fit.without_provenance(),
+            judges={
+                name: judge.without_provenance() for name, judge in self.judges.items()
+            },
+        )
 
-def _forgetful(table: PredictionTable) -> PredictionTable:
-    return replace(table, trained_on=frozenset(), selected_on=frozenset())
+
+def _rows(clips: pd.DataFrame, aspects: Sequence[str], group: str) -> Rows:
+    """The rows of a clip table; UsageError when there is no such column of groups."""
+    if group == "system" and "system" not in clips:
+        group = "system_id"
+    if group:
+        one_of(group, clips.columns, "column for --groups")
+    return Rows.from_clips(clips, aspects, group)
+
+
+def _predicted_rows(
+    clips: pd.DataFrame,
+    tables: Sequence[PredictionTable],
+    aspects: Sequence[str],
+    group: str,
+) -> PredictedRows:
+    """Clips with the part of each table that is about them."""
+    own_tables = []
+    for table in tables:
+        predicted = set(table.clip_ids)
+        ids = [clip for clip in clips["clip_id"] if clip in predicted]
+        if not ids:
+            raise UsageError(
+                f"'{table.model}' predicts none of {some(clips['clip_id'])}; leave that "
+                "model out."
+            )
+        own_tables.append(table.take(ids))
+    return PredictedRows(_rows(clips, aspects, group), tuple(own_tables))
 
 
 def _sealed(name: str, folder: Path, role: str) -> Artifact:
+    """The folder of a finished base model, or of its out-of-fold predictions."""
     if not is_sealed(folder):
         raise UsageError(
             f"Base model '{name}' is not finished; run the same fit_base again first."
@@ -241,39 +267,32 @@ def _sealed(name: str, folder: Path, role: str) -> Artifact:
     return Artifact(folder, role, folder.name)
 
 
-def _tables(
+def _stored_tables(
     artifacts: Mapping[str, Artifact], name: str
 ) -> tuple[PredictionTable, ...]:
+    """The prediction tables of that name, one per base model."""
     file = f"{name}.parquet"
     return tuple(
-        PredictionTable.parse(base.read(file), str(base.folder / file))
-        for base in artifacts.values()
+        PredictionTable.parse(artifact.read(file), str(artifact.folder / file))
+        for artifact in artifacts.values()
     )
 
 
-def _out_of_fold(
+def _out_of_fold_tables(
     folders: Mapping[str, Path], folds: int
 ) -> tuple[PredictionTable, ...]:
-    """One table per model over the training split, each row by a model that did not see it."""
+    """Predictions of the training split, each row by a model that did not see it."""
     if not folds:
         raise UsageError(
-            "The last fit_base made no out-of-fold predictions; run it again with --folds 5."
+            "The last fit_base made no out-of-fold predictions; run it again with "
+            "--folds 5."
         )
     tables = []
     for name, folder in folders.items():
-        of_folds = _sealed(
-            name, folder.with_name(f"{folder.name}-oof{folds}"), FOLD_ROLE
-        )
-        parts = [_tables({name: of_folds}, f"oof-{k}")[0] for k in range(folds)]
+        fold_folder = folder.with_name(f"{folder.name}-oof{folds}")
+        artifact = _sealed(name, fold_folder, FOLD_ROLE)
+        parts = []
+        for k in range(folds):
+            parts += _stored_tables({name: artifact}, f"oof-{k}")
         tables.append(PredictionTable.join(parts))
     return tuple(tables)
-
-
-def _within(table: PredictionTable, clips: pd.DataFrame) -> PredictionTable:
-    known = set(table.clip_ids)
-    kept = [clip for clip in clips["clip_id"] if clip in known]
-    if not kept:
-        raise UsageError(
-            f"'{table.model}' predicts none of {some(clips['clip_id'])}; leave that model out."
-        )
-    return table.take(kept)

@@ -1,7 +1,8 @@
-"""Labelled rows, and what a stack, each of its base models and their plain mean say of them: the material of a verdict.
+"""ComparedRows: labelled rows with the scores of a stack, its base models and their mean.
 
-The trap: the published stack was chosen over its bases on the rows it was built from, and lost to the best one on the
-test set. Here the rows that chose and the rows that judge are two objects.
+Leaderboards and verdicts are made from these. The rows on which the best base model is
+chosen and those on which it is compared are two objects, so that no model is chosen on
+the rows that judge it.
 """
 
 from __future__ import annotations
@@ -18,180 +19,197 @@ from base_models.predictions import PredictionTable
 from meta.columns.feature_table import feature_array, layout_of
 from meta.columns.missing_predictions import fill_missing, present_models
 from meta.comparison.verdict import Verdict, best_bases, verdict
-from meta.rows import id_order
+from meta.rows import Rows, id_order
 
-STACK, MEAN = "stack", "mean"
-PRESENT = 0.9
-"""Share of the compared clips that a base model predicts itself, from which on it may be the best one: below, the pool
-that stands in for it would be judged under its name."""
+STACK = "stack"
+MEAN = "mean"
+"""Names of the two rows of a leaderboard that are not base models."""
+PRESENT_SHARE = 0.9
+"""A base model can be the best one where it predicts at least this share of the clips
+itself: below, the mean of the others, which stands in for it, would be judged under its
+name."""
 
 
 @dataclass(frozen=True, eq=False)
-class Judged:
-    """n rows, scored by m base models.
+class ComparedRows:
+    """n rows, scored by m base models and, possibly, by a stack.
 
     Parameters
     ----------
-    aspects, models : names
-    clip_ids, system_ids : n names
-    prompt_ids : n names, or None
-    y : array of shape (n, aspects), NaN where unlabelled
-    bases : array of shape (n, aspects, m), decoded scores; what a model left out is the mean of the others
-    present : bool array of shape (n, aspects, m), where the model has a prediction of its own
-    stack : array of shape (n, aspects), or None
+    rows : the labelled clips
+    models : names of the base models
+    base_scores : float64 array of shape (n, aspects, m), decoded scores; where a model
+        has no prediction, the mean distribution of the others is decoded
+    present : bool array of shape (n, aspects, m), whether the model itself predicts
+    stack_scores : float64 array of shape (n, aspects), or None
     """
 
-    aspects: tuple[str, ...]
+    rows: Rows
     models: tuple[str, ...]
-    clip_ids: tuple[str, ...]
-    system_ids: tuple[str, ...]
-    prompt_ids: tuple[str, ...] | None
-    y: np.ndarray
-    bases: np.ndarray
+    base_scores: np.ndarray
     present: np.ndarray
-    stack: np.ndarray | None = None
+    stack_scores: np.ndarray | None = None
 
     @classmethod
     def of(
         cls,
         tables: Sequence[PredictionTable],
-        y,
-        clip_ids: Sequence[str],
-        system_ids: Sequence[str] | None,
-        aspects: Sequence[str],
-        stack=None,
-        prompt_ids: Sequence[str] | None = None,
-    ) -> Judged:
-        """Decode what every table says of the rows; a clip that a table leaves out is filled from the others.
+        rows: Rows,
+        stack_scores: np.ndarray | None = None,
+    ) -> ComparedRows:
+        """Decode what every table predicts for the rows.
 
         Raises
         ------
         UsageError
-            when a base model is itself called ``"stack"`` or ``"mean"``, or no model predicts a clip.
+            when a base model is itself called ``"stack"`` or ``"mean"``, or no model
+            predicts a clip.
         """
         layout = layout_of(tables)
         taken = sorted({STACK, MEAN} & set(layout.models))
         if taken:
             raise UsageError(
-                f"A base model is called {some(taken)}, which names a row of its own; rename the model."
+                f"A base model is called {some(taken)}, which names a row of its own; "
+                "rename the model."
             )
-        arrays = [
-            feature_array(tables, aspect, clip_ids, gaps=True) for aspect in aspects
-        ]
+
+        base_scores = []
+        present = []
+        for aspect in rows.aspects:
+            features = feature_array(tables, aspect, rows.ids.tolist(), gaps=True)
+            present.append(present_models(layout, features))
+            base_scores.append(layout.scores(fill_missing(layout, features, "pool")))
+
+        if stack_scores is not None:
+            stack_scores = np.asarray(stack_scores, dtype=np.float64)
         return cls(
-            tuple(aspects),
-            layout.models,
-            tuple(clip_ids),
-            tuple([""] * len(clip_ids) if system_ids is None else map(str, system_ids)),
-            None if prompt_ids is None else tuple(map(str, prompt_ids)),
-            np.asarray(y, dtype=np.float64).reshape(len(clip_ids), len(aspects)),
-            np.stack(
-                [layout.scores(fill_missing(layout, X, "pool")) for X in arrays], axis=1
-            ),
-            np.stack([present_models(layout, X) for X in arrays], axis=1),
-            None if stack is None else np.asarray(stack, dtype=np.float64),
+            rows=rows,
+            models=layout.models,
+            base_scores=np.stack(base_scores, axis=1),
+            present=np.stack(present, axis=1),
+            stack_scores=stack_scores,
         )
 
     @property
-    def mean(self) -> np.ndarray:
-        """Plain mean of the base models that are there, shape (n, aspects): what a stack has to beat."""
-        return np.average(self.bases, axis=2, weights=self.present)
+    def mean_scores(self) -> np.ndarray:
+        """Plain mean of the base models that predict a clip, shape (n, aspects)."""
+        return np.average(self.base_scores, axis=2, weights=self.present)
 
     def board(self, n_bootstrap: int = 1000, seed: int = 0) -> pd.DataFrame:
-        """Leaderboard: ``"stack"`` first, then ``"mean"``, then the base models, each on the clips that it predicts.
+        """Leaderboard of the stack, the mean, and each model on the clips it predicts.
+
+        Parameters
+        ----------
+        n_bootstrap, seed : see `base_models.metrics.evaluate.evaluate`; one seed
+            resamples the same systems for every model
 
         Returns
         -------
-        leaderboard : DataFrame with columns model, aspect, level, metric, value, low, high, n; one seed resamples the
-            same systems for every model. It does not depend on the order of the rows
+        leaderboard : DataFrame with the columns model, aspect, level, metric, value,
+            low, high, n, in the order ``"stack"``, ``"mean"``, base models. It does not
+            depend on the order of the rows
         """
-        rows = self.in_order()
-        shown = ({} if rows.stack is None else {STACK: (rows.stack, rows.y)}) | {
-            MEAN: (rows.mean, rows.y)
-        }
-        for k, model in enumerate(rows.models):
-            shown[model] = (
-                rows.bases[:, :, k],
-                np.where(rows.present[:, :, k], rows.y, np.nan),
-            )
-        return leaderboard(
-            shown, rows.system_ids, rows.aspects, rows.prompt_ids, n_bootstrap, seed
-        )
+        ordered = self.in_id_order()
+        labels = ordered.rows.labels
 
-    def verdict(self, chosen_on: Judged) -> Verdict:
-        """Whether the stack beats the best base model, chosen on other rows, and the mean; see `meta.comparison.verdict`.
+        compared = {}
+        if ordered.stack_scores is not None:
+            compared[STACK] = (ordered.stack_scores, labels)
+        compared[MEAN] = (ordered.mean_scores, labels)
+        for k, model in enumerate(ordered.models):
+            own_labels = np.where(ordered.present[:, :, k], labels, np.nan)
+            compared[model] = (ordered.base_scores[:, :, k], own_labels)
+        return leaderboard(compared, ordered.rows, n_bootstrap=n_bootstrap, seed=seed)
 
-        The best base model of an aspect is one of those that predict at least `PRESENT` of its labelled clips both here
-        and on the rows that choose; of all of them, when none does.
+    def verdict(self, chosen_on: ComparedRows) -> Verdict:
+        """Whether the stack beats the best base model and the mean.
+
+        Parameters
+        ----------
+        chosen_on : other rows, on which the best base model of each aspect is chosen.
+            It is one of those that predict at least `PRESENT_SHARE` of the labelled
+            clips both here and there; any model, where none does
         """
-        rows, before = self.in_order(), chosen_on.in_order()
-        best, scores = {}, before._named()
-        for k, aspect in enumerate(rows.aspects):
-            here, there = rows._present_share(k), before._present_share(k)
+        here = self.in_id_order()
+        there = chosen_on.in_id_order()
+        labels = there.rows.labels
+        scores_there = there._scores_by_model()
+
+        best: dict[tuple[str, ...], str] = {}
+        for k, aspect in enumerate(here.rows.aspects):
+            share_here = here._present_share(k)
+            share_there = there._present_share(k)
             able = [
-                model for model in scores if min(here[model], there[model]) >= PRESENT
-            ] or list(scores)
-            rivals = {model: scores[model][:, [k]] for model in able}
-            best |= best_bases(rivals, before.y[:, [k]], before.system_ids, [aspect])
+                model
+                for model in scores_there
+                if min(share_here[model], share_there[model]) >= PRESENT_SHARE
+            ]
+            rivals = {
+                model: scores_there[model][:, [k]] for model in able or scores_there
+            }
+            best |= best_bases(rivals, labels[:, [k]], there.rows.systems, [aspect])
+
         return verdict(
-            rows.y,
-            rows.stack,
-            rows._named(),
-            best,
-            rows.system_ids,
-            rows.aspects,
-            rows.prompt_ids,
+            here.rows.labels,
+            here.stack_scores,
+            here._scores_by_model(),
+            best=best,
+            system_ids=here.rows.systems,
+            aspects=here.rows.aspects,
+            prompt_ids=here.rows.prompts,
         )
 
-    def in_order(self) -> Judged:
-        """The same rows, in the order of their clip ids: resamples and blocks of clips go by row number."""
-        order = id_order(self.clip_ids)
-        names, arrays = (
-            ("clip_ids", "system_ids", "prompt_ids"),
-            ("y", "bases", "present", "stack"),
+    def in_id_order(self) -> ComparedRows:
+        """The same rows in the order of their ids, see `Rows.in_id_order`."""
+        order = id_order(self.rows.ids)
+        stack_scores = self.stack_scores
+        return replace(
+            self,
+            rows=self.rows.take(order),
+            base_scores=self.base_scores[order],
+            present=self.present[order],
+            stack_scores=None if stack_scores is None else stack_scores[order],
         )
-        there = {
-            name: part
-            for name in (*names, *arrays)
-            if (part := getattr(self, name)) is not None
-        }
-        turned = {name: there[name][order] for name in arrays if name in there}
-        turned |= {
-            name: tuple(there[name][row] for row in order)
-            for name in names
-            if name in there
-        }
-        return replace(self, **turned)
 
-    def _present_share(self, k: int) -> dict[str, float]:
+    def _present_share(self, aspect: int) -> dict[str, float]:
         """Share of the labelled clips of one aspect that each model predicts itself."""
-        present = self.present[~np.isnan(self.y[:, k]), k]
-        return dict(
-            zip(self.models, present.sum(axis=0) / max(len(present), 1), strict=True)
-        )
+        labelled = ~np.isnan(self.rows.labels[:, aspect])
+        present = self.present[labelled, aspect]
+        shares = present.sum(axis=0) / max(len(present), 1)
+        return dict(zip(self.models, shares, strict=True))
 
-    def _named(self) -> dict[str, np.ndarray]:
-        return {model: self.bases[:, :, k] for k, model in enumerate(self.models)}
+    def _scores_by_model(self) -> dict[str, np.ndarray]:
+        return {model: self.base_scores[:, :, k] for k, model in enumerate(self.models)}
 
 
 def leaderboard(
-    shown: Mapping[str, tuple[np.ndarray, np.ndarray]],
-    system_ids,
-    aspects: Sequence[str],
-    prompt_ids=None,
+    compared: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    rows: Rows,
     n_bootstrap: int = 1000,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """`evaluate` for several models of the same rows, with the name of each in a first column ``model``.
+    """`evaluate` for several models of the same rows, named in a first column.
 
     Parameters
     ----------
-    shown : name to scores and labels, both of shape (n, aspects)
+    compared : name to scores and labels, both of shape (n, aspects)
+    rows : the n rows; their labels are not looked at
+    n_bootstrap, seed : see `base_models.metrics.evaluate.evaluate`
+
+    Returns
+    -------
+    leaderboard : DataFrame, see `ComparedRows.board`
     """
     parts = []
-    for model, (scores, y) in shown.items():
+    for model, (scores, labels) in compared.items():
         part = evaluate(
-            y, scores, system_ids, aspects, n_bootstrap, seed, prompt_ids=prompt_ids
+            labels,
+            scores,
+            rows.systems,
+            rows.aspects,
+            n_bootstrap=n_bootstrap,
+            seed=seed,
+            prompt_ids=rows.prompts,
         )
         part.insert(0, "model", model)
         parts.append(part)

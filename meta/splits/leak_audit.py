@@ -82,6 +82,11 @@ class Audit:
     unhashed: int
     counts: Mapping[str, Mapping[str, int]]
 
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """What to print beside every number of a stack that leaks; see `refuse`."""
+        return tuple(self.refuse(allow_leak=True))
+
     def refuse(self, allow_leak: bool = False) -> list[str]:
         """Marks to print beside every number; without `allow_leak` there are none, or else an error.
 

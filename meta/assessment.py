@@ -1,0 +1,325 @@
+"""Everything that is measured of a stack: leaderboards, verdict, contributions.
+
+Each measure needs rows that nothing before it was fitted or chosen on. Which rows those
+are is decided here alone.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.base import clone
+
+from base_models.errors import UsageError
+from base_models.metrics.noise_ceiling import noise_ceiling
+from meta.columns.feature_table import feature_array
+from meta.columns.missing_predictions import fill_missing
+from meta.columns.reductions import reduce
+from meta.comparison.compared_rows import ComparedRows, leaderboard
+from meta.comparison.contributions import EXACT_MODELS, contributions
+from meta.comparison.held_out_trial import TRAINING, VALIDATION, HeldOutTrial
+from meta.comparison.verdict import Verdict
+from meta.predicted_rows import PredictedRows
+from meta.regressor import MetaRegressor
+from meta.ridge_algebra.gram import Gram
+from meta.ridge_algebra.solution_path import mean_eigenvalue
+from meta.rows import Rows
+from meta.splits.leak_audit import Audit, audit
+from meta.uncertainty.coverage import calibration_report
+
+RIVALS = (
+    "ridge",
+    "simplex",
+    "greedy",
+    "best",
+    "log_pool",
+    "crps",
+    "log_score",
+    "lightgbm",
+)
+"""Learners that a report puts beside the chosen one; ``auto``, which takes as long as
+several of them, is not among them."""
+INTERVAL_LEVEL = 0.9
+"""Nominal coverage of the intervals of predicted scores."""
+LEAKY = "LEAKY"
+"""Mark of rows whose labels had another use already."""
+RELATIVE_ALPHA = 0.1
+"""Penalty of the stacks of subsets of base models, in units of the mean eigenvalue of
+their features; all subsets share one."""
+
+
+@dataclass(frozen=True, eq=False)
+class Assessment:
+    """All that is measured of one stack.
+
+    Parameters
+    ----------
+    boards : leaderboards by name of the rows, those of the verdict first and those that
+        fitted last
+    rows : name of the rows that the verdict is about
+    compared : those rows
+    verdict : the stack against the best base model and the mean
+    learners : other learners, fitted and measured like the trial of the chosen one: a
+        leaderboard with the columns ``fit_seconds`` and ``predict_seconds``
+    contributions : what each base model contributes, per aspect
+    calibration : per aspect, the tables of
+        `meta.uncertainty.coverage.calibration_report` for the rows of the verdict
+    ceiling : what a perfect predictor would score; empty without single ratings
+    predictions : clips of the test split, with scores, intervals and labels
+    marks : what leaks, see `meta.splits.leak_audit.Audit.refuse`; with any, no number
+        here may be shown without a mark
+    """
+
+    boards: Mapping[str, pd.DataFrame]
+    rows: str
+    compared: ComparedRows
+    verdict: Verdict
+    learners: pd.DataFrame
+    contributions: pd.DataFrame
+    calibration: Mapping[str, Mapping[str, Any]]
+    ceiling: pd.DataFrame = field(default_factory=pd.DataFrame)
+    predictions: pd.DataFrame = field(default_factory=pd.DataFrame)
+    marks: tuple[str, ...] = ()
+
+    def marked(self, marks: Sequence[str]) -> Assessment:
+        """The same assessment of a stack that leaks, marked wherever it is shown."""
+        if not marks:
+            return self
+        return replace(
+            self,
+            boards={f"{LEAKY} {name}": board for name, board in self.boards.items()},
+            rows=f"{LEAKY} {self.rows}",
+            verdict=replace(self.verdict, sentence=f"{LEAKY}: {self.verdict.sentence}"),
+            marks=tuple(marks),
+        )
+
+    @property
+    def held_out_name(self) -> str:
+        """Name of the rows that learners and contributions are measured on."""
+        return f"{LEAKY} {VALIDATION}" if self.marks else VALIDATION
+
+
+def assess(
+    regressor: MetaRegressor,
+    trial: HeldOutTrial,
+    fitted: PredictedRows,
+    judges: Mapping[str, PredictedRows] | None = None,
+    *,
+    ratings: pd.DataFrame | None = None,
+    level: float = INTERVAL_LEVEL,
+    rivals: Sequence[str] = RIVALS,
+) -> Assessment:
+    """Measure a stack on every row that it was not fitted on.
+
+    Parameters
+    ----------
+    regressor : the stack, fitted and calibrated on `fitted`
+    trial : such a stack, compared on rows held out of it
+    fitted : the rows of the meta level
+    judges : rows that no fit has seen, by name; the verdict is about the first of them
+        that has labels, or else about the meta-validation rows of the trial
+    ratings : single ratings, see `base_models.clips.ratings.read_ratings`, for the
+        noise ceiling
+    level : nominal coverage of the intervals in ``predictions``
+    rivals : names of learners to put beside the chosen one
+    """
+    judges = judges or {}
+    labelled = {}
+    for name, judge in judges.items():
+        if np.isfinite(judge.rows.labels).any():
+            labelled[name] = _compared(judge, regressor)
+
+    if labelled:
+        name = next(iter(labelled))
+        compared = labelled[name]
+        chosen_on = _compared(fitted, regressor)
+        calibrated: MetaRegressor | None = regressor
+    else:
+        name = VALIDATION
+        compared = trial.validation
+        chosen_on = trial.training
+        # The stack itself was calibrated on these rows, so its promises cannot be
+        # checked on them.
+        calibrated = _calibrated_on_training(regressor, trial)
+
+    test = judges.get("test")
+    return Assessment(
+        boards={
+            board_name: rows.board()
+            for board_name, rows in (labelled | trial.sides).items()
+        },
+        rows=name,
+        compared=compared,
+        verdict=compared.verdict(chosen_on),
+        learners=_learners_board(regressor, trial, rivals),
+        contributions=_contributions(regressor, trial),
+        calibration=_calibration_tables(calibrated, compared),
+        ceiling=_noise_ceiling(ratings, compared.rows),
+        predictions=(
+            pd.DataFrame() if test is None else _predictions(test, regressor, level)
+        ),
+    )
+
+
+def audit_rows(
+    fitted: PredictedRows,
+    judges: Mapping[str, PredictedRows],
+    contents: Mapping[str, str] | None = None,
+    trial: HeldOutTrial | None = None,
+) -> Audit:
+    """Which clips have two uses, by id and, where it is known, by the audio's content.
+
+    Parameters
+    ----------
+    fitted, judges : see `assess`
+    contents : clip id to what its audio hashes to
+    trial : tells the meta-training rows from the meta-validation rows; without it, all
+        of `fitted` counts as meta-training
+    """
+    roles: dict[str, Sequence[str]] = {}
+    if trial is None:
+        roles[TRAINING] = fitted.rows.ids.tolist()
+    else:
+        roles[TRAINING] = trial.training.rows.ids.tolist()
+        roles[VALIDATION] = trial.validation.rows.ids.tolist()
+    if judges:
+        judge_ids = [clip for judge in judges.values() for clip in judge.rows.ids]
+        roles["test"] = judge_ids
+    return audit(fitted.tables, roles, contents or {})
+
+
+def _compared(predicted: PredictedRows, regressor: MetaRegressor) -> ComparedRows:
+    stack_scores = regressor.predict(predicted.tables, predicted.rows.ids.tolist())
+    return ComparedRows.of(predicted.tables, predicted.rows, stack_scores)
+
+
+def _calibrated_on_training(
+    regressor: MetaRegressor, trial: HeldOutTrial
+) -> MetaRegressor | None:
+    """A stack of the meta-training rows, calibrated there; None where they are few."""
+    rows = trial.training.rows
+    calibrated: MetaRegressor = clone(regressor)
+    try:
+        calibrated.check_rows(rows)
+        calibrated.fit(trial.tables, rows)
+        calibrated.calibrate(trial.tables, rows)
+    except UsageError:
+        return None
+    return calibrated
+
+
+def _learners_board(
+    regressor: MetaRegressor, trial: HeldOutTrial, rivals: Sequence[str]
+) -> pd.DataFrame:
+    """Every rival, fitted on meta-training rows and measured on meta-validation."""
+    training = trial.training.rows
+    held_out = trial.validation.rows
+    parts = []
+    for name in rivals:
+        learner = clone(regressor).set_params(learner=name)
+        started = time.perf_counter()
+        learner.fit(trial.tables, training)
+        fit_ended = time.perf_counter()
+        scores = learner.predict(trial.tables, held_out.ids.tolist())
+        predict_ended = time.perf_counter()
+
+        # These intervals resample systems alone, without their prompts.
+        board = leaderboard(
+            {name: (scores, held_out.labels)}, replace(held_out, prompts=None)
+        )
+        board["fit_seconds"] = fit_ended - started
+        board["predict_seconds"] = predict_ended - fit_ended
+        parts.append(board)
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+
+def _contributions(regressor: MetaRegressor, trial: HeldOutTrial) -> pd.DataFrame:
+    """What each base model contributes to a ridge stack on the meta-validation rows."""
+    layout = regressor.layout_
+    # With many models there are thousands of solves, too slow with all their bins.
+    columns = "bins" if len(layout.models) <= EXACT_MODELS else "score"
+
+    parts = []
+    for k, aspect in enumerate(trial.training.rows.aspects):
+        grams = []
+        for side in (trial.training, trial.validation):
+            labelled = side.rows.of_aspect(k)
+            features = feature_array(
+                trial.tables, aspect, labelled.ids.tolist(), gaps=True
+            )
+            features = fill_missing(layout, features, "pool")
+            features = reduce(layout, features, columns)
+            grams.append(
+                Gram.from_rows(features, labelled.labels[:, k], groups=labelled.systems)
+            )
+        training, held_out = grams
+        alpha = RELATIVE_ALPHA * mean_eigenvalue(training)
+        # Features that are all alike have no eigenvalue above 0, and nothing to give.
+        if alpha > 0:
+            table = contributions(training, held_out, layout, alpha)
+            parts.append(table.assign(aspect=aspect))
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+
+def _calibration_tables(
+    regressor: MetaRegressor | None, compared: ComparedRows
+) -> dict[str, dict[str, Any]]:
+    """What intervals and distributions promised, and what they kept, per aspect."""
+    tables: dict[str, dict[str, Any]] = {}
+    if regressor is None or compared.stack_scores is None:
+        return tables
+    rows = compared.rows
+    for k, aspect in enumerate(rows.aspects):
+        calibration = regressor.calibrations_[k]
+        labelled = np.flatnonzero(~np.isnan(rows.labels[:, k]))
+        if calibration is None or not len(labelled):
+            continue
+        systems = rows.systems[labelled].tolist() if rows.all_systems_named else None
+        tables[aspect] = calibration_report(
+            calibration,
+            compared.stack_scores[labelled, k],
+            rows.labels[labelled, k],
+            systems,
+        )
+    return tables
+
+
+def _noise_ceiling(ratings: pd.DataFrame | None, rows: Rows) -> pd.DataFrame:
+    """What a perfect predictor would score, where the rows have single ratings."""
+    if ratings is None:
+        return pd.DataFrame()
+    own = ratings[ratings["clip_id"].isin(rows.ids)]
+    counts = own.groupby("clip_id")[list(rows.aspects)].count()
+    # Agreement needs at least two clips that two raters heard.
+    aspects = [aspect for aspect in rows.aspects if (counts[aspect] > 1).sum() > 1]
+    if not aspects:
+        return pd.DataFrame()
+    systems = None
+    if rows.all_systems_named:
+        systems = dict(zip(rows.ids, rows.systems, strict=True))
+    return noise_ceiling(own, aspects, systems)
+
+
+def _predictions(
+    judge: PredictedRows, regressor: MetaRegressor, level: float
+) -> pd.DataFrame:
+    """Scores, bounds of their intervals, and labels (``<aspect>_true``) if any."""
+    rows = judge.rows
+    ids = rows.ids.tolist()
+    scores = regressor.predict(judge.tables, ids)
+    low, high = regressor.predict_interval(judge.tables, ids, level)
+
+    columns: dict[str, Any] = {"clip_id": ids, "system_id": rows.systems.tolist()}
+    for k, aspect in enumerate(rows.aspects):
+        columns[aspect] = scores[:, k]
+        columns[f"{aspect}_low"] = low[:, k]
+        columns[f"{aspect}_high"] = high[:, k]
+    if np.isfinite(rows.labels).any():
+        for k, aspect in enumerate(rows.aspects):
+            columns[f"{aspect}_true"] = rows.labels[:, k]
+    return pd.DataFrame(columns)
