@@ -415,7 +415,7 @@ class MetaRegressor(BaseEstimator):
     def _calibrate_aspect(
         self, tables: Sequence[PredictionTable], labelled: Rows, k: int
     ) -> None:
-        """Calibration of one aspect from scores that cross-validation gives each row."""
+        """Calibrate one aspect by the scores that cross-validation gives each row."""
         aspect = self.aspects_[k]
         bins = self.layout_.bins
         together = labelled.together
@@ -465,7 +465,7 @@ class MetaRegressor(BaseEstimator):
             raise ValueError("one positive sigma per aspect is needed")
         self.residual_sigma_ = sigmas
 
-        calibrations = []
+        calibrations: list[Calibration | None] = []
         for k, of_one in enumerate(facts["calibrations"]):
             if of_one is None:
                 calibrations.append(None)
@@ -517,6 +517,6 @@ def _registered_name(learner: Learner) -> str:
         if type(learner) is kind:
             return name
     raise UsageError(
-        f"A learner of class '{type(learner).__name__}' cannot be saved; those that can "
-        f"are {some(LEARNERS, 20)}."
+        f"A learner of class '{type(learner).__name__}' cannot be saved; those that "
+        f"can are {some(LEARNERS, 20)}."
     )

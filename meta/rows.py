@@ -56,7 +56,7 @@ class Rows:
         aspects: Sequence[str],
         *,
         systems: Sequence[str] | np.ndarray | None = None,
-        groups: Sequence[Any] | np.ndarray | None = None,
+        groups: ArrayLike | None = None,
         prompts: Sequence[str] | np.ndarray | None = None,
         weights: ArrayLike | None = None,
     ) -> Rows:
@@ -281,7 +281,7 @@ def _weight_array(weights: ArrayLike | None, ids: np.ndarray) -> np.ndarray | No
     return values
 
 
-def _values(values: Sequence[Any] | np.ndarray, n: int, what: str) -> np.ndarray:
+def _values(values: Any, n: int, what: str) -> np.ndarray:
     """n values of any kind in an object array."""
     given = np.array(list(values), dtype=object)
     if given.shape != (n,):
@@ -289,7 +289,7 @@ def _values(values: Sequence[Any] | np.ndarray, n: int, what: str) -> np.ndarray
     return given
 
 
-def _names(values: Sequence[Any] | np.ndarray, n: int, what: str) -> np.ndarray:
+def _names(values: Any, n: int, what: str) -> np.ndarray:
     """n names as text in an object array, "" for None and NaN."""
     given = _values(values, n, what)
     missing = pd.isna(given)

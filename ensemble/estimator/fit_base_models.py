@@ -245,8 +245,8 @@ def _fit_base_model(
             if not has_label
         ]
         raise UsageError(
-            f"A split of cv leaves no label of aspect {some(empty)} to fit '{name}' on; "
-            "use fewer folds."
+            f"A split of cv leaves no label of aspect {some(empty)} to fit '{name}' "
+            "on; use fewer folds."
         )
     if y.shape[1] == 1:
         labelled = np.flatnonzero(known)

@@ -1,7 +1,10 @@
-"""A trial stack whose base models, too, were fitted without the rows that measure it."""
+"""A trial stack whose base models, too, were fitted without the measuring rows."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from base_models.predictions import PredictionTable
 from ensemble.estimator.fit_base_models import BaseModelFits
 from ensemble.estimator.row_splits import TrialSplits
 from meta.comparison.compared_rows import ComparedRows
@@ -45,6 +48,8 @@ def trial_with_base_models(
     )
 
 
-def _compared(regressor: MetaRegressor, tables, rows: Rows) -> ComparedRows:
+def _compared(
+    regressor: MetaRegressor, tables: Sequence[PredictionTable], rows: Rows
+) -> ComparedRows:
     stack_scores = regressor.predict(tables, rows.ids.tolist())
     return ComparedRows.of(tables, rows, stack_scores)

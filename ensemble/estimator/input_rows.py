@@ -7,7 +7,6 @@ by their numbers.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -39,7 +38,7 @@ def rows_of(
     X: pd.DataFrame | np.ndarray,
     labels: pd.DataFrame,
     sample_weight: ArrayLike | None = None,
-    groups: Sequence[Any] | None = None,
+    groups: ArrayLike | None = None,
 ) -> Rows:
     """The n rows of a fit, with what X says of their systems and prompts.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -21,7 +21,7 @@ from base_models.predictions import PredictionTable
 
 log = logging.getLogger(__name__)
 
-NamedModels = Sequence[tuple[str, Any]]
+NamedModels: TypeAlias = Sequence[tuple[str, Any]]
 """(name, base model) pairs."""
 
 
@@ -127,8 +127,8 @@ def _checked_scores(name: str, predicted: Any, shape: tuple[int, int]) -> np.nda
     flat = shape[1] == 1 and scores.shape == (shape[0],)
     if scores.shape != shape and not flat:
         raise UsageError(
-            f"Base model '{name}' predicts shape {scores.shape}; expected {shape}: rows "
-            "by aspects."
+            f"Base model '{name}' predicts shape {scores.shape}; expected {shape}: "
+            "rows by aspects."
         )
     return scores.reshape(shape)
 

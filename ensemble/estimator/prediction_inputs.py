@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-Predictions = Sequence[PredictionTable] | pd.DataFrame
+Predictions: TypeAlias = Sequence[PredictionTable] | pd.DataFrame
 """Prediction tables, one per base model, or a frame with one column of scores each."""
-Labels = pd.Series | pd.DataFrame | ArrayLike
+Labels: TypeAlias = pd.Series | pd.DataFrame | ArrayLike
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def takes_predictions(stack: StackedMOS, X: Any) -> bool:
 
 
 def own_columns(stack: StackedMOS, X: Predictions) -> Predictions:
-    """Of a frame the scores of the stack's base models, with clip ids; else X itself."""
+    """Of a frame the clip ids and the scores of the stack's models; else X itself."""
     if not isinstance(X, pd.DataFrame):
         return X
     wanted = {"clip_id", *stack.final_estimator_.layout_.models}
@@ -120,8 +120,8 @@ def as_tables(
         )
     if len(aspects) != 1:
         raise UsageError(
-            f"A frame of scores is of one aspect; the labels have {some(aspects)}. Pass "
-            "PredictionTables."
+            f"A frame of scores is of one aspect; the labels have {some(aspects)}. "
+            "Pass PredictionTables."
         )
 
     if bins is None:

@@ -205,8 +205,8 @@ def unseen_splits(
         both = np.intersect1d(train, test)
         if len(both):
             raise UsageError(
-                f"Row {chosen.number[both[0]]} is in both sides of a split of cv; every "
-                "row needs an unseen prediction."
+                f"Row {chosen.number[both[0]]} is in both sides of a split of cv; "
+                "every row needs an unseen prediction."
             )
     tested = [row for _, test in splits for row in test.tolist()]
     if not tested:

@@ -79,7 +79,7 @@ def write_stack(
             files[f"base/{name}/{file}"] = data
     files |= extra or {}
 
-    # Written beside the folder and moved as a whole, so that there never is half of one.
+    # Written beside the folder and moved as a whole: there never is half a stack.
     unfinished = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.tmp")
     try:
         for name, data in files.items():
@@ -105,7 +105,8 @@ def read_stack(folder: Path | str) -> tuple[Artifact, dict[str, Any], MetaRegres
     facts = artifact.json("stack.json")
     if not isinstance(facts, dict) or not {"bases", "meta"} <= set(facts):
         raise DamagedArtifact(
-            f"{artifact.folder}/stack.json is not a stack of this version; fit it again."
+            f"{artifact.folder}/stack.json is not a stack of this version; fit it "
+            "again."
         )
     arrays = artifact.tensors("meta.safetensors")
     return artifact, facts, MetaRegressor.from_state(facts["meta"], arrays)

@@ -12,7 +12,7 @@ import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -67,6 +67,7 @@ from ensemble.estimator.sklearn_compat import (
 from meta.assessment import INTERVAL_LEVEL, RIVALS, assess, audit_rows
 from meta.columns.feature_table import feature_table
 from meta.comparison.compared_rows import MEAN, STACK
+from meta.comparison.held_out_trial import HeldOutTrial
 from meta.predicted_rows import PredictedRows
 from meta.regressor import MetaRegressor
 from meta.rows import Rows
@@ -75,7 +76,7 @@ from meta.splits.held_out_rows import VALIDATION_SHARE
 if TYPE_CHECKING:
     from ensemble.reporting.report import Report
 
-Input = pd.DataFrame | np.ndarray
+Input: TypeAlias = pd.DataFrame | np.ndarray
 """A clip table, another frame, or a matrix of shape (n, features)."""
 
 
@@ -139,15 +140,15 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
 
     def __init__(
         self,
-        estimators=None,
-        final_estimator="ridge",
-        cv=5,
-        validation=VALIDATION_SHARE,
-        bins=None,
-        n_jobs=None,
-        random_state=0,
-        missing="refuse",
-    ):
+        estimators: list[tuple[str, Any]] | None = None,
+        final_estimator: Any = "ridge",
+        cv: Any = 5,
+        validation: Any = VALIDATION_SHARE,
+        bins: ScoreBins | None = None,
+        n_jobs: int | None = None,
+        random_state: int = 0,
+        missing: str = "refuse",
+    ) -> None:
         self.estimators = estimators
         self.final_estimator = final_estimator
         self.cv = cv
@@ -177,7 +178,7 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
         X: Input,
         y: ArrayLike | pd.DataFrame,
         sample_weight: ArrayLike | None = None,
-        groups: Sequence[Any] | None = None,
+        groups: ArrayLike | None = None,
         **fit_params: Any,
     ) -> StackedMOS:
         """Fit base models and the meta-learner.
@@ -202,7 +203,7 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
             when labels are off the scale, rows leak, or there are too few of them.
         """
         # A fit that fails leaves nothing to predict with.
-        vars(self).pop("final_estimator_", None)
+        self.__dict__.pop("final_estimator_", None)
         self._check_parameters()
         if y is None:
             raise UsageError(
@@ -249,14 +250,13 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
         if "sample_weight" not in metadata["final_estimator"]:
             counted = counted.without_weights()
         meta_rows = counted.take(splits.meta_places)
+        self.trial_: HeldOutTrial | None = None
         if splits.trial is not None:
             self.trial_ = trial_with_base_models(
                 fits, self._new_regressor(), splits.trial, counted
             )
         elif splits.validation is not None:
             self.trial_ = regressor.held_out_trial(tables, meta_rows, splits.validation)
-        else:
-            self.trial_ = None
         regressor.fit(tables, meta_rows)
         if self.trial_ is not None:
             regressor.calibrate(tables, meta_rows)
@@ -270,7 +270,7 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
         predictions: Predictions,
         y: Labels,
         sample_weight: ArrayLike | None = None,
-        groups: Sequence[Any] | None = None,
+        groups: ArrayLike | None = None,
         **parameters: Any,
     ) -> StackedMOS:
         """A stack fitted on predictions alone, which predicts from new ones.
@@ -422,7 +422,7 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
         level: float = INTERVAL_LEVEL,
         rivals: Sequence[str] = RIVALS,
     ) -> Report:
-        """Measure the stack on every row that it was not fitted on: what a report shows.
+        """Measure the stack on every row that it was not fitted on, for a report.
 
         Parameters
         ----------
@@ -532,7 +532,7 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
 
         adapted = copy.copy(self)
         for name in ("join_", "meta_rows_", "report_"):
-            vars(adapted).pop(name, None)
+            adapted.__dict__.pop(name, None)
         adapted.trial_ = None
         adapted.final_estimator_ = self.final_estimator_.adapt(tables, rows)
         return adapted
@@ -693,7 +693,7 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
             if reset:
                 # An earlier fit may have been on a matrix.
                 for name in ("n_features_in_", "feature_names_in_"):
-                    vars(self).pop(name, None)
+                    self.__dict__.pop(name, None)
             if "clip_id" not in X:
                 X = X.assign(clip_id=X.index.astype(str))
             return X.reset_index(drop=True)

@@ -194,8 +194,8 @@ class StackData:
         test_clips = clips[is_test].reset_index(drop=True)
 
         note = (
-            f"{len(tables)} base model{'s' * (len(tables) != 1)}, {len(fit_clips)} clips "
-            "to fit and validate on"
+            f"{len(tables)} base model{'s' * (len(tables) != 1)}, {len(fit_clips)} "
+            "clips to fit and validate on"
         )
         if (fit_clips["split"] == "train").any():
             note += (
@@ -251,8 +251,8 @@ def _predicted_rows(
         ids = [clip for clip in clips["clip_id"] if clip in predicted]
         if not ids:
             raise UsageError(
-                f"'{table.model}' predicts none of {some(clips['clip_id'])}; leave that "
-                "model out."
+                f"'{table.model}' predicts none of {some(clips['clip_id'])}; leave "
+                "that model out."
             )
         own_tables.append(table.take(ids))
     return PredictedRows(_rows(clips, aspects, group), tuple(own_tables))
@@ -291,7 +291,7 @@ def _out_of_fold_tables(
     for name, folder in folders.items():
         fold_folder = folder.with_name(f"{folder.name}-oof{folds}")
         artifact = _sealed(name, fold_folder, FOLD_ROLE)
-        parts = []
+        parts: list[PredictionTable] = []
         for k in range(folds):
             parts += _stored_tables({name: artifact}, f"oof-{k}")
         tables.append(PredictionTable.join(parts))

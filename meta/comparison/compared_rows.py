@@ -1,4 +1,4 @@
-"""ComparedRows: labelled rows with the scores of a stack, its base models and their mean.
+"""ComparedRows: labelled rows with scores of a stack, its base models and their mean.
 
 Leaderboards and verdicts are made from these. The rows on which the best base model is
 chosen and those on which it is compared are two objects, so that no model is chosen on

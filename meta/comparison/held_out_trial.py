@@ -1,4 +1,4 @@
-"""HeldOutTrial: a stack fitted on some rows and compared on rows it was not fitted on."""
+"""HeldOutTrial: a stack fitted on some rows, compared on these and on others."""
 
 from __future__ import annotations
 

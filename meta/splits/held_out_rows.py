@@ -60,8 +60,8 @@ def _given_split(rows: Rows, sides: Sequence[ArrayLike]) -> tuple[Rows, Rows]:
     both = np.intersect1d(training, held_out)
     if len(both):
         raise UsageError(
-            f"Rows {some(both)} are on both sides of validation; a row that fits cannot "
-            "measure."
+            f"Rows {some(both)} are on both sides of validation; a row that fits "
+            "cannot measure."
         )
 
     training_rows = rows.take(training).in_id_order().counted()
