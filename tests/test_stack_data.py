@@ -116,6 +116,20 @@ def test_files_of_predictions_are_stacked_and_grouped(tmp_path):
     assert [row["model"] for row in report["leaderboards"]["test"]][::8] == ["stack", "mean", "one", "two"]
 
 
+@pytest.mark.parametrize("fits", ["dev", "train"])
+def test_train_rows_of_files_fit_only_where_there_is_no_dev_split(tmp_path, fits):
+    mos = np.linspace(1, 5, 12)
+    split = ["train", fits, "test"] * 4
+    ids = [f"u{k}" for k in range(12)]
+    table = pd.DataFrame({"clip_id": ids, "mos": mos, "one": 3.0, "split": split})
+    table.to_csv(tmp_path / "all.csv", index=False)
+    data = StackData.from_external(read_external([tmp_path / "all.csv"]), "all.csv")
+    assert set(data.fit.frame["split"]) == {fits}
+    assert set(data.judges["test"].frame["split"]) == {"test"}
+    warned = "which the models may have been trained on" in data.note
+    assert warned == (fits == "train")
+
+
 # ---- clips of the same audio
 
 PAIRS = 8
