@@ -83,6 +83,15 @@ def test_equal_values_have_equal_bytes():
     assert to_json({"b": 1, "a": 2}) == to_json({"a": 2, "b": 1})
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_number_that_is_not_finite_is_never_written_as_json(value, tmp_path):
+    path = tmp_path / "x.json"
+    write_json(path, {"a": 1.5})
+    with pytest.raises(ValueError, match="JSON compliant"):
+        write_json(path, {"a": [value]})
+    assert from_json(path.read_bytes(), "x.json") == {"a": 1.5}
+
+
 def test_tensors_that_are_not_finite_or_not_tensors_are_refused(tmp_path):
     write_tensors(tmp_path / "x", {"w": np.array([1.0, np.nan])})
     with pytest.raises(DamagedArtifact, match="holds NaN"):

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 import soundfile
 from commands import call, finish, refused, two_epochs
+from matplotlib.figure import Figure
 from safetensors import safe_open
 
+from base_models.networks.attention import Attention
 from base_models.encoders import ENCODERS, load_encoder
 from base_models.encoders.text.hashed_text import pieces
-from ensemble.attention.explain import file_name, token_labels
+from ensemble.attention.explain import ModelAttention, file_name, token_labels
 from ensemble.attention.picture import picture
 
 MODELS = ("dora:1", "dora_mean:1", "whisq:1", "clap_baseline:1")
@@ -223,3 +225,57 @@ def test_a_piece_stands_where_it_says_or_nowhere():
 
 def test_a_picture_is_drawn_of_any_text_and_of_models_without_attention(place):
     assert picture("$\\frac{$ \ud800\x07", str(place.wav), []).startswith(b"\x89PNG")
+
+
+# what is drawn
+
+
+def over_time(model, weights, seconds):
+    """A model that attended with these weights over a clip of that length."""
+    maps = {"time": np.asarray(weights, dtype=np.float32)}
+    frame_rate = len(weights) / seconds
+    facts = {"stride": 1, "tokens": (), "aspects": (Attention("mi", maps, ""),)}
+    return ModelAttention(model, frame_rate, **facts)
+
+
+@pytest.fixture
+def drawn(tmp_path, monkeypatch):
+    """The curves of a picture over a clip of 2 s: label to times and heights."""
+    audio = tmp_path / "clip.wav"
+    soundfile.write(audio, np.zeros(16_000), 8_000)
+    figures = []
+    save = Figure.savefig
+
+    def keep(figure, *args, **options):
+        figures.append(figure)
+        save(figure, *args, **options)
+
+    monkeypatch.setattr(Figure, "savefig", keep)
+
+    def curves(models):
+        picture("clip", str(audio), models)
+        lines = figures[-1].axes[0].get_lines()
+        return {line.get_label(): np.array(line.get_data()) for line in lines}
+
+    return curves
+
+
+@pytest.mark.parametrize("frames", [7, 50, 300])
+def test_even_attention_is_drawn_as_one_at_any_frame_rate(drawn, frames):
+    even = over_time("even", np.full(frames, 1 / frames), seconds=2.0)
+    _, heights = drawn([even])["even"]
+    np.testing.assert_allclose(heights, 1.0, rtol=1e-5)
+
+
+def test_attention_of_twice_the_even_share_is_drawn_as_two(drawn):
+    weights = np.repeat([2.0, 0.5, 0.5, 1.0], 10) / 40
+    times, heights = drawn([over_time("first", weights, seconds=2.0)])["first"]
+    expected = np.select([times < 0.5, times < 1.5], [2.0, 0.5], default=1.0)
+    np.testing.assert_allclose(heights, expected, rtol=1e-5)
+
+
+def test_the_mean_of_models_is_that_of_their_multiples_of_an_even_share(drawn):
+    early = over_time("early", np.repeat([1.5, 0.5], 5) / 10, seconds=2.0)
+    late = over_time("late", np.repeat([0.0, 2.0], 100) / 200, seconds=2.0)
+    times, heights = drawn([early, late])["mean"]
+    np.testing.assert_allclose(heights, np.where(times < 1, 0.75, 1.25), rtol=1e-5)

@@ -119,6 +119,20 @@ def test_the_verdict_is_of_the_labelled_test_rows_and_the_best_base_is_that_of_t
     np.testing.assert_array_equal(found.judged.stack, scores)
 
 
+def test_a_rival_of_the_learner_itself_keeps_the_same_groups_together_as_the_stack():
+    data = data_of()
+    names = np.random.default_rng(0).permutation([f"p{k % 12}" for k in range(60)])
+    fit = replace(data.fit, frame=data.fit.frame.assign(prompt_id=names))
+    data = replace(data, fit=fit, group="prompt_id")
+    regressor = MetaRegressor("ridge")
+    facts = {"clip_ids": fit.ids, "aspects": ASPECTS, "groups": names, "n_bootstrap": 0}
+    regressor.validate(fit.tables, fit.labels(ASPECTS), fit.systems, **facts)
+
+    found = judge(regressor, data, 0.9, ("ridge",))
+    stack = found.boards[VALIDATION].query("model == 'stack'")
+    np.testing.assert_allclose(found.learners["value"], stack["value"])
+
+
 def test_without_labelled_test_rows_meta_validation_judges_what_meta_training_chose():
     for judges in ({}, {"test": unlabelled(rows_of(40, 9, "test"))}):
         data = replace(data_of(), judges=judges)

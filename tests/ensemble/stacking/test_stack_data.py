@@ -1,15 +1,18 @@
 import numpy as np
 import pandas as pd
 import pytest
+import soundfile
+from commands import EMBEDDED, call, two_epochs
 
 from base_models.errors import UsageError
 from base_models.files import atomic_write, read_json, seal
 from base_models.predictions import PredictionTable
+from ensemble.workspace import Workspace
 from ensemble.prediction_files.stack_inputs import read_external
 from ensemble.stacking.fit_stack import Settings, fit_level1
-from ensemble.stacking.stack_data import MODEL_FILES, StackData
 from ensemble.training.rated_clips import RatedClips
-from ensemble.workspace import Workspace
+from ensemble.stacking.stack_data import MODEL_FILES, StackData
+from meta.regressor import MetaRegressor
 
 FOLDS = 3
 
@@ -148,13 +151,78 @@ def test_files_of_predictions_are_stacked_and_grouped(tmp_path):
     )
     data = StackData.from_external(read_external([tmp_path / "split.csv"]), "split.csv")
     assert (len(data.fit.frame), len(data.judges["test"].frame)) == (40, 20)
-    report = read_json(
-        fit_level1(Workspace(tmp_path / "art"), data, Settings(rivals=()))
-        / "report.json"
-    )
-    assert [row["model"] for row in report["leaderboards"]["test"]][::8] == [
-        "stack",
-        "mean",
-        "one",
-        "two",
-    ]
+    report = read_json(fit_level1(Workspace(tmp_path / "art"), data, Settings(rivals=())) / "report.json")
+    assert [row["model"] for row in report["leaderboards"]["test"]][::8] == ["stack", "mean", "one", "two"]
+
+
+@pytest.mark.parametrize("fits", ["dev", "train"])
+def test_train_rows_of_files_fit_only_where_there_is_no_dev_split(tmp_path, fits):
+    mos = np.linspace(1, 5, 12)
+    split = ["train", fits, "test"] * 4
+    ids = [f"u{k}" for k in range(12)]
+    table = pd.DataFrame({"clip_id": ids, "mos": mos, "one": 3.0, "split": split})
+    table.to_csv(tmp_path / "all.csv", index=False)
+    data = StackData.from_external(read_external([tmp_path / "all.csv"]), "all.csv")
+    assert set(data.fit.frame["split"]) == {fits}
+    assert set(data.judges["test"].frame["split"]) == {"test"}
+    warned = "which the models may have been trained on" in data.note
+    assert warned == (fits == "train")
+
+
+# ---- clips of the same audio
+
+PAIRS = 8
+
+
+@pytest.fixture(scope="module")
+def twins(tmp_path_factory):
+    """Base models of clips, some of the dev split in pairs of one audio, of two systems."""
+    root = tmp_path_factory.mktemp("twins")
+    rng = np.random.default_rng(0)
+    rows = []
+
+    def add(split, clip, system, samples):
+        soundfile.write(root / f"{clip}.wav", samples, 24_000)
+        ratings = rng.uniform(1.5, 4.5, 2).round(1)
+        rows.append((clip, system, "piano", f"{clip}.wav", split, *ratings))
+
+    for k in range(12):
+        add("train", f"t{k}", f"s{k % 4}", rng.normal(0, 0.1, 4_800))
+    for k in range(PAIRS):
+        samples = rng.normal(0, 0.1, 4_800)
+        add("dev", f"first{k}", f"s{k % 4}", samples)
+        add("dev", f"second{k}", f"s{(k + 1) % 4}", samples)
+    for k in range(12):
+        add("dev", f"single{k}", f"s{k % 4}", rng.normal(0, 0.1, 4_800))
+    columns = ["clip_id", "system_id", "prompt", "audio", "split", "mi", "ta"]
+    pd.DataFrame(rows, columns=columns).to_csv(root / "clips.csv", index=False)
+    words = ["--data", root / "clips.csv", *EMBEDDED, "--models", "dora:1", "--jobs", 1]
+    with two_epochs():
+        code, _, err = call("fit_base", *words, "--artifacts", root / "art")
+    assert code == 0, err
+    return root / "art"
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_clips_of_one_audio_are_on_one_side_of_the_meta_split(twins, seed, monkeypatch):
+    fitted = []
+    validate = MetaRegressor.validate
+
+    def keep(regressor, *args, **options):
+        boards = validate(regressor, *args, **options)
+        fitted.append(regressor)
+        return boards
+
+    monkeypatch.setattr(MetaRegressor, "validate", keep)
+    words = ["--learner", "mean", "--rivals", "--seed", seed]
+    code, _, err = call("fit_meta", "--artifacts", twins, *words)
+    assert code == 0, err
+    assert "LEAKY" not in err
+
+    sides = {name: set(side.clip_ids) for name, side in fitted[0].validation_.items()}
+    train = sides["meta-training"]
+    held = sides["meta-validation"]
+    assert len(train | held) == 2 * PAIRS + 12
+    assert 0.3 < len(held) / (2 * PAIRS + 12) < 0.5
+    for k in range(PAIRS):
+        assert (f"first{k}" in train) == (f"second{k}" in train)

@@ -124,6 +124,17 @@ def test_values_and_differences_are_those_of_the_metrics():
         assert cell["n"] == len(triple[0])
 
 
+def test_nothing_is_said_that_only_an_unadjusted_p_value_would_say():
+    held_back = 0
+    for seed in range(20):
+        table = judged(seed, systems=10, stack_own=0.2).table
+        head = table[table["p_holm"].notna()]
+        np.testing.assert_allclose(head["p_holm"], holm(head["p"]))
+        assert ((table["said"] != "") == (table["p_holm"] <= 0.05)).all()
+        held_back += ((head["p"] <= 0.05) & (head["said"] == "")).sum()
+    assert held_back > 0
+
+
 @pytest.mark.parametrize("systems", [7, 20])
 def test_the_interval_leaves_zero_out_exactly_where_p_is_below_five_percent(systems):
     for seed in range(8):

@@ -47,6 +47,40 @@ def test_equally_good_models_keep_the_plain_mean():
     )
 
 
+def shifted(shift, seed):
+    """Two models, off by `shift`, and by 0.2 more or less on each of 20 systems."""
+    rng = np.random.default_rng(seed)
+    system = np.repeat(np.arange(20), 6)
+    y = rng.uniform(1.6, 4.4, 120)
+    off = shift + np.where(system % 2, 0.2, -0.2)
+    scores = (y + off)[:, None] + rng.normal(0, 0.05, (120, 2))
+    X = np.concatenate([BINS.soften(column, 0.35) for column in scores.T], axis=1)
+    return X, y, Layout(("one", "other"), (0.35, 0.35), BINS), [f"s{k}" for k in system]
+
+
+@pytest.mark.parametrize("seed", [1, 3])
+@pytest.mark.parametrize("shift", [0.05, 0.07])
+def test_a_gain_of_less_than_one_standard_error_keeps_the_plain_mean(shift, seed):
+    X, y, layout, groups = shifted(shift, seed)
+    learner = Auto().fit(X, y, layout, groups=groups)
+    facts = learner.describe()
+    assert 0.2 < facts["gain_over_mean"] / facts["standard_error"] < 0.8
+    assert facts["chosen"] == "mean"
+    mean = Mean().fit(X, y, layout)
+    np.testing.assert_array_equal(learner.predict(X), mean.predict(X))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_gain_of_clearly_more_than_one_standard_error_leaves_the_plain_mean(seed):
+    X, y, layout, groups = shifted(0.3, seed)
+    learner = Auto().fit(X, y, layout, groups=groups)
+    facts = learner.describe()
+    assert facts["gain_over_mean"] / facts["standard_error"] > 2
+    assert facts["chosen"] == "mixture"
+    mean = Mean().fit(X, y, layout)
+    assert np.mean(learner.predict(X) - mean.predict(X)) == pytest.approx(-0.3, abs=0.1)
+
+
 @pytest.mark.parametrize(("n", "groups"), [(10, None), (40, ["a", "b"] * 20)])
 def test_too_few_rows_or_groups_get_the_plain_mean(n, groups):
     X, y, layout, _ = stacked(n, bias=-1.0)

@@ -48,3 +48,13 @@ def test_a_row_given_twice_is_a_weight_of_two_bit_for_bit():
     weighted = LightGBM().fit(X, y, LAYOUT, np.full(120, 2.0))
     repeated = LightGBM().fit(np.tile(X, (2, 1)), np.tile(y, 2), LAYOUT)
     np.testing.assert_array_equal(weighted.predict(X), repeated.predict(X))
+
+
+def test_the_rows_that_choose_the_number_of_trees_count_by_their_weights():
+    X, y = stacked(240)
+    groups = np.arange(240) % 24
+    light = np.arange(240) % 48 >= 24  # half of each group
+    weight = np.where(light, 1e-3, 1.0)
+    reversed_labels = np.where(light, 6 - y, y)
+    facts = LightGBM().fit(X, reversed_labels, LAYOUT, weight, groups).facts_
+    assert facts["trees"] > 30  # were all rows to count alike, nothing could be gained

@@ -263,6 +263,16 @@ def test_one_standard_error_never_penalises_less():
     assert Losses(np.array([1.0, np.nan, 1.0, 3.0])).best() == 2
 
 
+def test_the_standard_error_is_that_of_a_mean_from_its_parts_or_from_leaving_each_out():
+    values = np.random.default_rng(0).normal(size=20)
+    expected = values.std(ddof=1) / np.sqrt(20)
+    without = (values.sum() - values) / 19
+    whole = np.array([values.mean()])
+    for parts, jackknife in ((values, False), (without, True)):
+        losses = Losses(whole, parts[:, None], jackknife)
+        assert losses.error_beside(np.zeros(20)) == pytest.approx(expected)
+
+
 def test_folds_hold_whole_groups_of_about_equal_weight_whatever_the_order_of_rows():
     rng = np.random.default_rng(0)
     groups, weight = (

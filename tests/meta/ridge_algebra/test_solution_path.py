@@ -2,9 +2,13 @@ import numpy as np
 import pytest
 import sklearn.linear_model
 
+from base_models.bins import ScoreBins
 from base_models.errors import UsageError
+from meta.columns.feature_table import Layout
 from meta.ridge_algebra.gram import Gram
+from meta.learners.ridge import Ridge
 from meta.ridge_algebra.solution_path import (
+    GRID,
     RidgePath,
     centred,
     holdout_mse,
@@ -262,3 +266,53 @@ def test_folds_need_two_groups_and_a_fit_needs_rows():
         leave_blocks_out(Gram.from_rows(X, Y), [1.0])
     with pytest.raises(UsageError, match="No row of positive weight"):
         centred(Gram.from_rows(X[:0], Y[:0]))
+
+
+# ---- the ends of the grid
+
+
+def one_model(bins):
+    """A single model over the middle of a scale: its features, layout and scores."""
+    share = np.random.default_rng(0).uniform(0.25, 0.75, 60)
+    sigma = bins.soften_sigma
+    X = bins.soften(bins.low + share * (bins.high - bins.low), sigma)
+    layout = Layout(("only",), (sigma,), bins)
+    return X, layout, layout.scores(X)[:, 0]
+
+
+def test_the_grid_runs_from_1e_minus_8_to_1e3_with_four_penalties_a_decade():
+    assert GRID[0] == pytest.approx(1e-8)
+    assert GRID[-1] == pytest.approx(1e3)
+    np.testing.assert_allclose(GRID[4:] / GRID[:-4], 10)
+
+
+@pytest.mark.parametrize("penalty", ["ridge", "to_mean", "banded"])
+@pytest.mark.parametrize("grouped", [False, True], ids=["no groups", "groups"])
+def test_of_noise_a_thousandth_is_learnt_by_the_upper_end_of_the_grid(penalty, grouped):
+    X, layout, scores = one_model(ScoreBins())
+    centred_scores = scores - scores.mean()
+    noise = np.random.default_rng(1).normal(0, 0.4, 60)
+    noise -= noise.mean()
+    noise -= centred_scores * (centred_scores @ noise) / np.sum(centred_scores**2)
+    slope = -0.03  # a chance slope, far below what noise gives as a rule
+    limit = scores if penalty == "to_mean" else np.full(60, 3.0)
+    y = limit + noise + slope * centred_scores
+    groups = [f"s{k % 12}" for k in range(60)] if grouped else None
+    model = Ridge(penalty, features="score", group_weight=0)
+    model.fit(X, y, layout, groups=groups)
+    assert model.facts_["relative_alpha"] == pytest.approx(1e3)
+    assert model.facts_["at_edge"]
+    assert "upper end of its penalty grid" in model.warnings_[0]
+    # with a single column, the unit of the grid is the one eigenvalue
+    expected = slope * centred_scores / 1001
+    np.testing.assert_allclose(model.predict(X) - limit, expected, rtol=1e-3, atol=1e-9)
+
+
+def test_what_is_exact_is_learnt_by_the_lower_end_of_the_grid():
+    wide = ScoreBins(0.0, 100.0)  # on 1..5, rounding sets a higher end
+    X, layout, scores = one_model(wide)
+    model = Ridge("ridge", features="score", group_weight=0)
+    model.fit(X, 10 + 0.8 * scores, layout)
+    assert model.facts_["relative_alpha"] == pytest.approx(1e-8)
+    assert "lower end of its penalty grid" in model.warnings_[0]
+    np.testing.assert_allclose(model.predict(X), 10 + 0.8 * scores, rtol=1e-7)
