@@ -72,6 +72,7 @@ def adapt(
     counted = rows.in_id_order().counted()
     refuse_leaks(tables, counted.ids.tolist())
 
+    # Lists are copied, what is in them is replaced, never changed.
     adapted = copy(regressor)
     adapted.learners_ = list(regressor.learners_)
     adapted.calibrations_ = list(regressor.calibrations_)
@@ -115,6 +116,7 @@ def _adapt_aspect(
     bins = adapted.layout_.bins
     adapted.learners_[k] = learner.adapt(X, y, weights)
 
+    # Scores of the new clips by learners that were not adapted to them.
     unseen_scores = np.empty(len(y))
     fold = np.arange(len(y)) % FOLDS
     for number in np.unique(fold):
@@ -145,5 +147,6 @@ def _pooled_spread(errors: np.ndarray, old_rms: float) -> float:
 def _stretched(old: Calibration, rms: float) -> Calibration:
     """Residuals of the same shape with another root mean square, in score points."""
     reach = old.bins.high - old.bins.low
+    # Errors of a perfect stack cannot be stretched.
     factor = rms / old.rms if old.rms > 0 else 1.0
     return replace(old, residuals=np.clip(factor * old.residuals, -reach, reach))

@@ -128,6 +128,7 @@ def assess(
     level : nominal coverage of the intervals in ``predictions``
     rivals : names of learners to put beside the chosen one
     """
+    # A judge without labels is predicted, but measures nothing.
     judges = judges or {}
     labelled = {}
     for name, judge in judges.items():
@@ -137,6 +138,7 @@ def assess(
     if labelled:
         name = next(iter(labelled))
         compared = labelled[name]
+        # The best base model is chosen where the stack was fitted, never on the judge.
         chosen_on = _compared(fitted, regressor)
         calibrated: MetaRegressor | None = regressor
     else:
@@ -217,6 +219,7 @@ def _learners_board(
     regressor: MetaRegressor, trial: HeldOutTrial, rivals: Sequence[str]
 ) -> pd.DataFrame:
     """Every rival, fitted on meta-training rows and measured on meta-validation."""
+    # Timed on the clock: what matters is how long somebody would wait.
     training = trial.training.rows
     held_out = trial.validation.rows
     parts = []
@@ -244,6 +247,7 @@ def _contributions(regressor: MetaRegressor, trial: HeldOutTrial) -> pd.DataFram
     # With many models there are thousands of solves, too slow with all their bins.
     columns = "bins" if len(layout.models) <= EXACT_MODELS else "score"
 
+    # Gram blocks by system: all sub-stacks are solved from them, without the rows.
     parts = []
     for k, aspect in enumerate(trial.training.rows.aspects):
         grams = []
@@ -279,6 +283,7 @@ def _calibration_tables(
         labelled = np.flatnonzero(~np.isnan(rows.labels[:, k]))
         if calibration is None or not len(labelled):
             continue
+        # Coverage is resampled by systems, or by clips where these name none.
         systems = rows.systems[labelled].tolist() if rows.all_systems_named else None
         tables[aspect] = calibration_report(
             calibration,

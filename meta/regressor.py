@@ -94,6 +94,7 @@ class MetaRegressor(BaseEstimator):
         """
         layout = layout_of(tables)
         rows.check_scale(layout.bins)
+        # Inner folds are dealt by place: in id order they do not depend on the table.
         ordered = rows.in_id_order()
         refuse_leaks(tables, ordered.ids.tolist())
 
@@ -115,11 +116,13 @@ class MetaRegressor(BaseEstimator):
                 groups=labelled.together,
             )
             learners.append(learner)
+            # Where labels are all equal, what a learner warns of follows from that.
             equal_labels = equal_labels_warning(aspect, labelled.labels[:, k])
             warnings += equal_labels or [
                 f"{aspect}: {warning}" for warning in learner.warnings_
             ]
 
+        # Set together at the end: a fit that fails leaves the regressor as it was.
         self.layout_ = layout
         self.aspects_ = rows.aspects
         self.learners_ = learners
@@ -193,6 +196,7 @@ class MetaRegressor(BaseEstimator):
         self.check_rows(rows)
         training, held_out = split_rows(rows, validation, self.random_state)
 
+        # Settings are chosen anew on the training side, as they will be on all rows.
         trial: MetaRegressor = clone(self)
         trial.fit(tables, training)
         compared = []
@@ -240,6 +244,7 @@ class MetaRegressor(BaseEstimator):
         for aspect, learner in zip(self.aspects_, self.learners_, strict=True):
             features = feature_array(aligned, aspect, clip_ids, gaps=gaps)
             columns.append(learner.predict(features))
+        # A linear learner may leave the scale, on which no rating ever lies.
         scores = np.column_stack(columns)
         return np.clip(scores, self.layout_.bins.low, self.layout_.bins.high)
 
@@ -305,6 +310,7 @@ class MetaRegressor(BaseEstimator):
             )
         scores = self.predict(tables, clip_ids)
         bins = self.layout_.bins
+        # Gaussian bounds first, replaced aspect by aspect where there is more to know.
         reach = stats.norm.ppf((1 + level) / 2) * self.residual_sigma_
         low = np.clip(scores - reach, bins.low, bins.high)
         high = np.clip(scores + reach, bins.low, bins.high)
@@ -333,6 +339,7 @@ class MetaRegressor(BaseEstimator):
             by pickle only.
         """
         check_is_fitted(self, "learners_")
+        # Arrays of aspect k: "a<k>." of its learner, "c<k>." of its calibration.
         arrays: dict[str, np.ndarray] = {}
         for k, learner in enumerate(self.learners_):
             arrays |= _with_prefix(f"a{k}.", learner.to_arrays())
@@ -372,6 +379,7 @@ class MetaRegressor(BaseEstimator):
         DamagedArtifact
             when a fact or array is missing or does not fit the others.
         """
+        # Whatever is wrong inside, a reader needs to know one thing: it is damaged.
         try:
             model = cls(facts["learner"], int(facts["random_state"]), facts["missing"])
             model._restore(facts, arrays)
@@ -426,6 +434,7 @@ class MetaRegressor(BaseEstimator):
             )
             return
 
+        # Learners in the folds keep the same groups together in folds of their own.
         labels = labelled.labels[:, k]
         fold = meta_folds(labelled.systems, labels, self.random_state, together)
         unseen_scores = out_of_fold(
@@ -438,6 +447,7 @@ class MetaRegressor(BaseEstimator):
             groups=together,
         )
 
+        # Systems with many clips may get bounds of their own, if all are named.
         systems = labelled.systems if labelled.all_systems_named else None
         calibration = Calibration.fit(unseen_scores, labels, bins, systems)
         self.calibrations_[k] = calibration

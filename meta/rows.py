@@ -82,6 +82,7 @@ class Rows:
 
         values = _label_array(labels, n, tuple(aspects))
         checked_weights = _weight_array(weights, clip_ids)
+        # A row of weight 0 is a row left out: nothing may learn or be judged by it.
         if checked_weights is not None:
             values = np.where(checked_weights[:, None] > 0, values, np.nan)
 
@@ -125,6 +126,7 @@ class Rows:
 
     def take(self, rows: ArrayLike | slice) -> Rows:
         """Some of the rows, by place or by a mask of shape (n,)."""
+        # A slice stays one: as an array it would be an object.
         places = rows if isinstance(rows, slice) else np.asarray(rows)
         return replace(
             self,
@@ -195,6 +197,7 @@ class Rows:
         UsageError
             when a label lies off the scale.
         """
+        # Infinity is off every scale; NaN marks an unlabelled clip and is on none.
         on_scale = (self.labels >= bins.low) & (self.labels <= bins.high)
         off_scale = ~np.isnan(self.labels) & ~on_scale
         if off_scale.any():
@@ -251,6 +254,7 @@ def _label_array(
     labels: ArrayLike | pd.DataFrame, n: int, aspects: tuple[str, ...]
 ) -> np.ndarray:
     """Labels as a float64 array of shape (n, aspects)."""
+    # Labels of a single aspect may come flat, as scikit-learn's y does.
     values = np.asarray(labels, dtype=np.float64)
     if values.ndim == 1 and len(aspects) == 1:
         values = values[:, None]
@@ -302,6 +306,7 @@ def _names(values: Any, n: int, what: str) -> np.ndarray:
 
 
 def _object_array(values: list[str]) -> np.ndarray:
+    # np.array would make fixed-width text, which cuts longer names put in later.
     array = np.empty(len(values), dtype=object)
     array[:] = values
     return array

@@ -42,6 +42,7 @@ def base_model_from(artifact: Artifact, name: str, **overrides: Any) -> Any:
     table = f"base/{name}/{TABLE}"
     if table in artifact.names:
         return PredictionTable.parse(artifact.read(table), f"{artifact.folder}/{table}")
+    # Imported here: a stack of tables alone needs no torch.
     from base_models.training.neural_mos import NeuralMOS
 
     return NeuralMOS.from_artifact(artifact, f"base/{name}/", **overrides)

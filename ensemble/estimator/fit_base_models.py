@@ -48,6 +48,7 @@ def default_estimators(X: Any, with_text: bool = True) -> list[tuple[str, Any]]:
             ("tree", DecisionTreeRegressor(max_depth=4, random_state=0)),
         ]
 
+    # Imported here, since torch takes seconds to load and matrices need none of it.
     from base_models.training.neural_mos import NeuralMOS
     from ensemble.training.train_base_models import plan_models
 
@@ -157,6 +158,7 @@ class BaseModelFits:
             for name, model in self.named
             if not isinstance(model, PredictionTable)
         ]
+        # One job per model and split, so that a slow model does not hold up the others.
         parallel = Parallel(n_jobs=self.n_jobs)
         done = parallel(
             delayed(_fit_and_predict)(self, name, model, split, keep_first)
@@ -164,12 +166,14 @@ class BaseModelFits:
             for split in splits
         )
 
+        # Results come in the order of the jobs: all splits of a model, then the next.
         fitted: dict[str, Any] = {}
         of_splits: dict[str, list[PredictionTable]] = {}
         for k, (name, _) in enumerate(live):
             results = done[k * len(splits) : (k + 1) * len(splits)]
             fitted[name] = results[0][0]
             of_splits[name] = [table for _, table in results]
+        # For new rows, a model of all rows is better than one of a part of them.
         if not keep_first:
             everywhere = np.arange(len(self.rows))
             of_all_rows = parallel(
@@ -185,6 +189,7 @@ class BaseModelFits:
             if is_neural(model):
                 fitted[name].store = model.store
 
+        # Stored tables have nothing to fit: they are looked up for the same rows.
         tested = np.concatenate([test for _, test in splits])
         tables = []
         for name, model in self.named:
@@ -228,6 +233,7 @@ def _fit_base_model(
     params = params_of_rows(fits.X, fits.metadata[name], indices=rows.number)
     fitted = clone(model)
 
+    # Neural models take clips, labels with gaps, and a shared memory of embeddings.
     if is_neural(model):
         if model.store is None:
             fitted.store = fits.memory
@@ -248,6 +254,7 @@ def _fit_base_model(
             f"A split of cv leaves no label of aspect {some(empty)} to fit '{name}' "
             "on; use fewer folds."
         )
+    # Scikit-learn refuses NaN labels: unlabelled rows are left out, per aspect.
     if y.shape[1] == 1:
         labelled = np.flatnonzero(known)
         own_params = params_of_rows(X, params, indices=labelled)

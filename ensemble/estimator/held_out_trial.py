@@ -38,6 +38,7 @@ def trial_with_base_models(
     last = (splits.training, splits.validation)
     _, tables = fits.unseen_predictions([*splits.folds, last], keep_first=True)
 
+    # A splitter may leave some training rows unpredicted; the meta level skips them.
     training = meta_rows.take(splits.predicted)
     held_out = meta_rows.take(splits.validation)
     regressor.fit(tables, training)

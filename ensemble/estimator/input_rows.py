@@ -57,6 +57,8 @@ def rows_of(
         when there are not as many groups.
     """
     weights = checked_weights(sample_weight, labels)
+
+    # Rows of a matrix name no system, so that nothing is stratified by systems.
     systems = None
     prompts = None
     if is_clips(X):
@@ -111,6 +113,7 @@ def rating_scale(labels: np.ndarray, clips: bool) -> ScoreBins:
     labels : array of shape (n, aspects), NaN where unlabelled
     clips : whether the rows are clips
     """
+    # NaN marks a clip without a label, which says nothing about the scale.
     bins = ScoreBins()
     known = labels[np.isfinite(labels)]
     if clips or not known.size:

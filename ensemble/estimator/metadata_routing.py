@@ -88,6 +88,7 @@ def metadata_of(
         when weights are given and a model takes none, or the final estimator asks for
         other metadata than weights and groups.
     """
+    # Without routing, further arguments could reach nobody, which would go unnoticed.
     raise_for_params(fit_params, stack, "fit")
     given: dict[str, Any] = {}
     if rows.weights is not None:
@@ -97,6 +98,7 @@ def metadata_of(
 
     metadata: dict[str, dict[str, Any]] = {name: {} for name, _ in named}
     metadata |= {name: {} for name in SPLITTERS}
+    # Default base models were not there to request anything.
     if routing_enabled() and stack.estimators is not None:
         metadata |= _requested(stack, named, given, fit_params)
     else:
@@ -141,6 +143,7 @@ def _by_default(
     found["final_estimator"] = _for_model(
         "final_estimator", stack.final_estimator, given
     )
+    # Splitters are given groups, never weights: none of scikit-learn's takes them.
     groups = {"groups": given["groups"]} if "groups" in given else {}
     for name in SPLITTERS:
         found[name] = groups
@@ -177,6 +180,7 @@ def _for_model(name: str, model: Any, given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _takes_weights(model: Any) -> bool:
+    # scikit-learn's `has_fit_parameter` does not see weights taken through **kwargs.
     parameters = signature(model.fit).parameters.values()
     return any(
         parameter.name == "sample_weight" or parameter.kind is parameter.VAR_KEYWORD

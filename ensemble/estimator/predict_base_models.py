@@ -89,6 +89,7 @@ def predict_base_models(
     embedded: dict[tuple[str, str, bool, str], Any] = {}
     tables = []
     for name, model in named:
+        # A table without a clip raises in `take`, unless clips may be missing.
         if isinstance(model, PredictionTable):
             held = set(model.clip_ids)
             table = model.take([clip for clip in ids if clip in held or not missing])
@@ -168,6 +169,7 @@ def _table_of_classes(
             f"The classes of base model '{name}' must be ratings (numbers); {error}."
         ) from error
 
+    # (rows, classes) @ (classes, bins): a mixture of softened ratings for each row.
     sigma = bins.soften_sigma
     distributions = [
         share @ bins.soften(rating, sigma)

@@ -71,6 +71,7 @@ def takes_predictions(stack: StackedMOS, X: Any) -> bool:
     """
     if is_tables(X):
         return True
+    # A stack that fit_meta made of files holds no base models at all.
     base_models = [model for _, model in stack.estimators_]
     names = stack.final_estimator_.layout_.models
     has_scores = isinstance(X, pd.DataFrame) and not set(names).isdisjoint(X.columns)
@@ -129,6 +130,7 @@ def as_tables(
     frame = _by_clip(predictions, "Predictions")
     ids = frame.index.to_numpy()
     scores = as_labels(frame, len(frame))  # numbers, one named column per model
+    # Clipping is for the table to do; people hear how many scores it concerns.
     tables = []
     for model in scores:
         column = scores[model]
@@ -217,6 +219,7 @@ def joined(
             "by clip id, or give both a column clip_id."
         )
 
+    # What is joined may still lack single models, which the learner may not accept.
     missing = {}
     for model, ids in ids_of_model.items():
         without = tuple(clip for clip in clips if clip not in ids)

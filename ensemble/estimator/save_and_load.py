@@ -58,12 +58,14 @@ def write_stack(
         files.
     """
     folder = Path(folder).absolute()
+    # The name of a base model becomes a folder, and must not lead out of this one.
     bad = [name for name in bases if not _FOLDER_NAME.fullmatch(name)]
     if bad:
         raise UsageError(
             f"Base models {some(bad)} cannot be saved under these names; use letters, "
             "digits, - and _."
         )
+    # Only a folder that is a stack is replaced, never somebody's other files.
     if folder.exists() and not is_sealed(folder) and any(folder.iterdir()):
         raise UsageError(
             f"{folder} holds other files; name a new folder, or that of an older stack."

@@ -302,10 +302,12 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
         >>> stack.predict(scores[:2]).shape, stack.join_.without_label
         ((2,), ())
         """
+        # Labels come first: they name the aspects that the predictions are of.
         labels = labels_of(y, predictions)
         tables = as_tables(predictions, labels.columns, parameters.get("bins"))
         join = joined(tables, ids_of(predictions, tables), labels)
 
+        # Weights and groups are rows of y, of which only the joined ones stay.
         given = Rows.of(
             labels.index.tolist(),
             labels,
@@ -342,6 +344,7 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
         """
         tables, ids = self._tables_and_ids(X)
         scores = self.final_estimator_.predict(tables, ids)
+        # As scikit-learn's regressors: the shape of predictions is that of y.
         return scores[:, 0] if self._flat else scores
 
     def predict_distribution(self, X: Input | Predictions) -> np.ndarray:
@@ -369,6 +372,7 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
         """
         tables, ids = self._tables_and_ids(X)
         gaps = self.final_estimator_.accepts_missing
+        # A matrix has no clip ids to index by, and scikit-learn expects an array.
         features = pd.concat(
             [feature_table(tables, aspect, ids, gaps) for aspect in self.aspects_],
             axis=1,
@@ -448,6 +452,7 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
             when the stack was not measured at `fit`, or was loaded from a folder, which
             keeps no rows.
         """
+        # Imported here: reports draw figures, which no fit or prediction needs.
         from ensemble.reporting.report import Report
 
         check_is_fitted(self, "final_estimator_")
@@ -530,6 +535,7 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
             weights=None if weights is None else weights[counted],
         )
 
+        # A shallow copy shares the base models; what belongs to the old fit goes.
         adapted = copy.copy(self)
         for name in ("join_", "meta_rows_", "report_"):
             adapted.__dict__.pop(name, None)
@@ -547,6 +553,7 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
             only pickle could store.
         """
         check_is_fitted(self, "final_estimator_")
+        # Refused before anything is written, where a base model cannot be stored.
         bases = {name: files_of(name, model) for name, model in self.estimators_}
         write_stack(folder, self.final_estimator_, bases, {"flat": self._flat})
 
@@ -577,6 +584,7 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
             random_state=regressor.random_state,
             missing=regressor.missing,
         )
+        # As after `fit`, but for the rows, which are not saved.
         stack.estimators_ = bases
         stack.final_estimator_ = regressor
         stack.bins_ = regressor.layout_.bins
@@ -591,6 +599,7 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
+        # NaN in X is for the base models to take, so all of them must.
         given = self.estimators if isinstance(self.estimators, list) else []
         live = [
             model for _, model in given if not isinstance(model, str | PredictionTable)
@@ -610,6 +619,7 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
         given = self.estimators or []
         if not given:
             return VisualBlock("serial", (final,), dash_wrapped=False)
+        # A table is shown by its size: its content would fill the page.
         shown = [
             f"{len(model)} predictions" if isinstance(model, PredictionTable) else model
             for _, model in given
@@ -701,6 +711,7 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
             # It stays a frame: base models may pick columns by name.
             checked = validate_data(self, X, reset=reset, skip_check_array=True)
             return checked.reset_index(drop=True)
+        # A prediction may be of a single row, a fit needs two.
         allow_nan = get_tags(self).input_tags.allow_nan
         return validate_data(
             self,

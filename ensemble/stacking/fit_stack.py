@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import PredefinedSplit
 
 from base_models.errors import UsageError, one_of
@@ -85,6 +87,7 @@ class Settings:
         """What `StackedMOS` takes: the learner's name, or a learner with `params`."""
         if not self.params:
             return self.learner
+        # Seed and missing are parameters of the learner too, set as for a bare name.
         named = MetaRegressor(self.learner, self.seed, self.missing)
         return named.new_learner().set_params(**self.params)
 
@@ -111,6 +114,7 @@ def fit_stack(
         when clips leak, or there are too few rows or systems.
     """
     settings = settings or Settings()
+    # The folder is named by everything that decides what is in it.
     decided_by = [META_VERSION, asdict(settings), data.group, *data.identity]
     signature = sha256(to_json(decided_by))[:10]
     folder = workspace.meta_run(settings.learner, signature)
@@ -125,6 +129,7 @@ def fit_stack(
 
 
 def _fit_and_write(folder: Path, data: StackData, settings: Settings) -> None:
+    # Refused before anything is fitted, unless leaks are allowed, and then marked.
     marks = audit_rows(data.fit, data.judges, data.contents).refuse(settings.allow_leak)
     used = data.without_provenance() if marks else data
 
@@ -172,18 +177,41 @@ def _validation(data: StackData, settings: Settings) -> float | PredefinedSplit:
     A clip under two names would otherwise fit the stack and measure it too.
     """
     rows = data.fit.rows
+    # A clip of unknown audio is like no other.
     audio = [data.contents.get(clip) or f"clip {clip}" for clip in rows.ids]
-    if data.group or len(set(audio)) == len(audio):
+    if len(set(audio)) == len(audio):
         return settings.validation
+
+    together = np.array(audio, dtype=object)
+    if rows.group_names is not None:
+        together = _joined_groups(together, rows.group_names)
     held_out = meta_split(
         rows.systems,
         rows.labels,
         settings.validation,
         seed=settings.seed,
-        groups=audio,
+        groups=together,
     )
     fold = np.where(held_out, 0, -1)  # scikit-learn's -1: never in a test set
     return PredefinedSplit(fold)
+
+
+def _joined_groups(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """A group per row, equal wherever rows are linked by either of two groupings.
+
+    >>> _joined_groups(np.array(["a", "a", "b", "c"]), np.array([1, 2, 2, 3])).tolist()
+    [0, 0, 0, 1]
+    """
+    first_codes, first_names = pd.factorize(first)
+    second_codes, second_names = pd.factorize(second)
+    n_groups = len(first_names) + len(second_names)
+    # Every row links its two groups; linked groups are one component of the graph.
+    links = coo_array(
+        (np.ones(len(first)), (first_codes, second_codes + len(first_names))),
+        shape=(n_groups, n_groups),
+    )
+    _, component = connected_components(links, directed=False)
+    return component[first_codes]
 
 
 def stack_facts(artifact: Artifact) -> dict[str, Any]:

@@ -96,6 +96,7 @@ class StackData:
         folders = {
             run["name"]: workspace.root / run["folder"] for run in pointer["runs"]
         }
+        # A misspelt name would otherwise leave its model out without a word.
         for name in only or ():
             one_of(name, folders, "base model")
         if only:
@@ -117,6 +118,7 @@ class StackData:
                     _rows(clips, rated.aspects, group),
                     _stored_tables(artifacts, f"predictions-{split}"),
                 )
+        # Out of fold, no model has seen the dev split, which then judges as well.
         if cv == "oof":
             training_clips = rated.rows("train")
             fit = PredictedRows(
@@ -130,12 +132,14 @@ class StackData:
             name: {file: artifact.read(file) for file in MODEL_FILES}
             for name, artifact in artifacts.items()
         }
+        # Names of folders hold a hash of what decides a run, so they stand for it.
         identity = (
             cv,
             str(folds if cv == "oof" else 0),
             pointer["data"],
             *(folder.name for folder in folders.values()),
         )
+        # Tables of older runs have no column of audio contents: then none is known.
         contents = dict(
             zip(rated.frame["clip_id"], rated.frame.get(CONTENT, ()), strict=False)
         )
@@ -184,8 +188,10 @@ class StackData:
         aspects = tuple(clips.attrs["aspects"])
         known = {table.model: table for table in joined.tables}
         tables = [known[one_of(name, known, "model")] for name in only or known]
+        # A model that is named twice counts once.
         tables = list({table.model: table for table in tables}.values())
 
+        # Without a dev split, all rows but the test split fit the meta level.
         is_test = (clips["split"] == "test").to_numpy()
         fits = ~is_test
         if (clips["split"] == "dev").any():
@@ -206,6 +212,7 @@ class StackData:
         fit = _predicted_rows(fit_clips, tables, aspects, group)
         if len(test_clips):
             judges["test"] = _predicted_rows(test_clips, tables, aspects, group)
+        # Files have no signature of their own; their content stands for them.
         data = clips.to_csv().encode() + b"".join(table.to_bytes() for table in tables)
         return cls(
             fit=fit,
@@ -231,6 +238,7 @@ class StackData:
 
 def _rows(clips: pd.DataFrame, aspects: Sequence[str], group: str) -> Rows:
     """The rows of a clip table; UsageError when there is no such column of groups."""
+    # Tables are read with their standard names; people ask for the one they wrote.
     if group == "system" and "system" not in clips:
         group = "system_id"
     if group:
@@ -245,6 +253,7 @@ def _predicted_rows(
     group: str,
 ) -> PredictedRows:
     """Clips with the part of each table that is about them."""
+    # A file may hold clips that are not labelled: a table is cut to the rows at hand.
     own_tables = []
     for table in tables:
         predicted = set(table.clip_ids)

@@ -65,6 +65,7 @@ class ComparedRows:
             when a base model is itself called ``"stack"`` or ``"mean"``, or no model
             predicts a clip.
         """
+        # Both names are rows of every board, and would hide the model.
         layout = layout_of(tables)
         taken = sorted({STACK, MEAN} & set(layout.models))
         if taken:
@@ -73,6 +74,7 @@ class ComparedRows:
                 "rename the model."
             )
 
+        # A model without a prediction is filled from the others, and noted as absent.
         base_scores = []
         present = []
         for aspect in rows.aspects:
@@ -112,6 +114,7 @@ class ComparedRows:
         ordered = self.in_id_order()
         labels = ordered.rows.labels
 
+        # Each base model is measured on the clips that it predicts itself.
         compared = {}
         if ordered.stack_scores is not None:
             compared[STACK] = (ordered.stack_scores, labels)
@@ -135,6 +138,7 @@ class ComparedRows:
         labels = there.rows.labels
         scores_there = there._scores_by_model()
 
+        # The best model may differ by aspect, level and metric.
         best: dict[tuple[str, ...], str] = {}
         for k, aspect in enumerate(here.rows.aspects):
             share_here = here._present_share(k)
@@ -173,6 +177,7 @@ class ComparedRows:
 
     def _present_share(self, aspect: int) -> dict[str, float]:
         """Share of the labelled clips of one aspect that each model predicts itself."""
+        # Without a labelled clip every share is 0, not a division by zero.
         labelled = ~np.isnan(self.rows.labels[:, aspect])
         present = self.present[labelled, aspect]
         shares = present.sum(axis=0) / max(len(present), 1)

@@ -37,6 +37,7 @@ def split_rows(
     if isinstance(validation, tuple | list):
         return _given_split(rows, validation)
 
+    # In id order, so that the same clips are held out whatever the table's order.
     counted = rows.in_id_order().counted()
     held_out = meta_split(
         counted.systems,
@@ -87,4 +88,5 @@ def _places(side: ArrayLike, n: int) -> np.ndarray:
         raise UsageError(
             f"Row {some(outside)} of validation is not among the {n} rows 0..{n - 1}."
         )
+    # Which rows stand on a side counts, not how often or in which order.
     return np.unique(places.astype(np.int64))
