@@ -77,7 +77,7 @@ class Rows:
         UsageError
             when the lengths differ, or a weight is negative or not finite.
         """
-        clip_ids = _object_array([str(clip) for clip in ids])
+        clip_ids = np.array([str(clip) for clip in ids], dtype=object)
         n = len(clip_ids)
 
         values = _label_array(labels, n, tuple(aspects))
@@ -297,16 +297,8 @@ def _names(values: Any, n: int, what: str) -> np.ndarray:
     """n names as text in an object array, "" for None and NaN."""
     given = _values(values, n, what)
     missing = pd.isna(given)
-    return _object_array(
-        [
-            "" if is_missing else str(name)
-            for name, is_missing in zip(given, missing, strict=True)
-        ]
-    )
-
-
-def _object_array(values: list[str]) -> np.ndarray:
-    # np.array would make fixed-width text, which cuts longer names put in later.
-    array = np.empty(len(values), dtype=object)
-    array[:] = values
-    return array
+    names = [
+        "" if is_missing else str(name)
+        for name, is_missing in zip(given, missing, strict=True)
+    ]
+    return np.array(names, dtype=object)

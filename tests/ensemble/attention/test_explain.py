@@ -12,9 +12,9 @@ from commands import call, finish, refused, two_epochs
 from matplotlib.figure import Figure
 from safetensors import safe_open
 
-from base_models.networks.attention import Attention
 from base_models.encoders import ENCODERS, load_encoder
 from base_models.encoders.text.hashed_text import pieces
+from base_models.networks.attention import Attention
 from ensemble.attention.explain import ModelAttention, file_name, token_labels
 from ensemble.attention.picture import picture
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from ensemble.stacking.assessment import Judgement
 
 from base_models.bins import ScoreBins
 from base_models.predictions import PredictionTable
@@ -21,7 +22,6 @@ from ensemble.reporting.report_tables import (
     figure,
     tables,
 )
-from ensemble.stacking.assessment import Judgement
 from meta.comparison.compared_rows import Judged
 from meta.uncertainty.calibration import Calibration
 from meta.uncertainty.coverage import calibration_report

@@ -5,13 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from raters import ratings_of
-from sklearn.linear_model import Ridge
-
-from base_models.errors import UsageError
-from base_models.files import read_json
-from base_models.predictions import PredictionTable
-from ensemble.stacking import assessment as module
 from ensemble.stacking.assessment import (
     RELATIVE_ALPHA,
     TRAINING,
@@ -19,6 +12,13 @@ from ensemble.stacking.assessment import (
     audit_of,
     judge,
 )
+from raters import ratings_of
+from sklearn.linear_model import Ridge
+
+from base_models.errors import UsageError
+from base_models.files import read_json
+from base_models.predictions import PredictionTable
+from ensemble.stacking import assessment as module
 from ensemble.stacking.fit_stack import Settings, fit_level1
 from ensemble.stacking.stack_data import Rows, StackData
 from ensemble.workspace import Workspace

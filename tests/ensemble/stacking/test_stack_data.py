@@ -7,11 +7,11 @@ from commands import EMBEDDED, call, two_epochs
 from base_models.errors import UsageError
 from base_models.files import atomic_write, read_json, seal
 from base_models.predictions import PredictionTable
-from ensemble.workspace import Workspace
 from ensemble.prediction_files.stack_inputs import read_external
 from ensemble.stacking.fit_stack import Settings, fit_level1
-from ensemble.training.rated_clips import RatedClips
 from ensemble.stacking.stack_data import MODEL_FILES, StackData
+from ensemble.training.rated_clips import RatedClips
+from ensemble.workspace import Workspace
 from meta.regressor import MetaRegressor
 
 FOLDS = 3
@@ -151,8 +151,16 @@ def test_files_of_predictions_are_stacked_and_grouped(tmp_path):
     )
     data = StackData.from_external(read_external([tmp_path / "split.csv"]), "split.csv")
     assert (len(data.fit.frame), len(data.judges["test"].frame)) == (40, 20)
-    report = read_json(fit_level1(Workspace(tmp_path / "art"), data, Settings(rivals=())) / "report.json")
-    assert [row["model"] for row in report["leaderboards"]["test"]][::8] == ["stack", "mean", "one", "two"]
+    report = read_json(
+        fit_level1(Workspace(tmp_path / "art"), data, Settings(rivals=()))
+        / "report.json"
+    )
+    assert [row["model"] for row in report["leaderboards"]["test"]][::8] == [
+        "stack",
+        "mean",
+        "one",
+        "two",
+    ]
 
 
 @pytest.mark.parametrize("fits", ["dev", "train"])

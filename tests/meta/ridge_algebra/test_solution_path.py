@@ -5,8 +5,8 @@ import sklearn.linear_model
 from base_models.bins import ScoreBins
 from base_models.errors import UsageError
 from meta.columns.feature_table import Layout
-from meta.ridge_algebra.gram import Gram
 from meta.learners.ridge import Ridge
+from meta.ridge_algebra.gram import Gram
 from meta.ridge_algebra.solution_path import (
     GRID,
     RidgePath,
