@@ -17,6 +17,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from base_models.clips.audio import USED_SECONDS, AudioInfo, probe
+from base_models.clips.musiceval import SPLITS
 from base_models.clips.read_clips import TEXT_ASPECTS, SetAside
 from base_models.errors import ClipError, some
 
@@ -31,7 +32,8 @@ CLIPPED_SHARE = 1e-3
 # A length is odd when it is this many times above or below the median.
 OUTLIER = 5.0
 
-SPLIT_ORDER = ("train", "dev", "test", "(none)")
+# How splits are listed; "(none)" stands for clips without a split.
+SPLIT_ORDER = (*SPLITS, "(none)")
 
 # Steps of scores, from coarse to fine: a mean of n integer ratings has the step 1 / n.
 _RATINGS_PER_MEAN = (2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 40, 50, 100, 1000)

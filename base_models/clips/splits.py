@@ -19,9 +19,9 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from base_models.clips.labels import mean_label
+from base_models.clips.musiceval import SPLITS
 from base_models.errors import UsageError, some
 
-SPLITS = ("train", "dev", "test")
 BANDS = 3
 
 # The stratum of units that span several systems, or are the only one of their system.
