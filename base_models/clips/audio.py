@@ -24,9 +24,9 @@ from base_models.errors import ClipError
 
 # Frames per read; fixed, since decoding MP3 in portions of another size differs in the
 # last bits.
-CHUNK = 65_536
+FRAMES_PER_READ = 65_536
 
-# Length of a clip: at least, and as much as is used of it.
+# Length that a clip has at least, and the length that is used of a longer one.
 MIN_SECONDS = 0.1
 USED_SECONDS = 30.0
 
@@ -41,8 +41,8 @@ MAX_VALUE = 1e4
 PROBE_SECONDS = 15 * 60.0
 
 # A sample is clipped when it stands in a run of samples at this level.
-CLIPPED = 0.999
-CLIPPED_RUN = 3
+CLIPPING_LEVEL = 0.999
+CLIPPING_RUN = 3
 
 # Read beyond the cut, so that the resampler's filter sees what follows it.
 _MARGIN_SECONDS = 0.25
@@ -53,7 +53,11 @@ _SLACK_FRAMES = 8
 
 _UNKNOWN_LENGTH = 2**62
 _SUBTYPES = ("PCM_", "FLOAT", "DOUBLE", "VORBIS", "OPUS", "MPEG_")
-_WAV_CODECS = {1: "PCM", 3: "float", 0xFFFE: "extensible"}
+
+# Of WAV files: PCM, float, and extensible, whose real codec is in its subtype.
+_WAV_CODECS = (1, 3, 0xFFFE)
+
+# A file with more chunks than this before its samples is refused as damaged.
 _MAX_HEADER_CHUNKS = 1_000
 
 # More than the largest page: 27 bytes of header, 255 segment sizes, and 255 segments of
@@ -81,7 +85,7 @@ class AudioInfo:
     rms : float
         Root mean square over all channels.
     clipped_fraction : float
-        Share of samples that stand in runs of at least `CLIPPED_RUN` at full scale.
+        Share of samples that stand in runs of at least `CLIPPING_RUN` at full scale.
     sha256 : str
         Hex digest of the file's bytes.
     """
@@ -276,10 +280,14 @@ def _check_container(handle: int, size: int) -> None:
     """Refuse unknown containers, and those that hold less than they declare."""
     head = os.pread(handle, 12, 0)
 
-    is_wav = head[:4] in (b"RIFF", b"RF64") and head[8:12] == b"WAVE"
-    is_aiff = head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC")
-    is_ogg = head[:4] == b"OggS"
-    is_flac = head[:4] == b"fLaC"
+    magic = head[:4]
+    form = head[8:12]
+
+    is_wav = magic in (b"RIFF", b"RF64") and form == b"WAVE"
+    is_aiff = magic == b"FORM" and form in (b"AIFF", b"AIFC")
+    is_ogg = magic == b"OggS"
+    is_flac = magic == b"fLaC"
+    # An MP3 file begins with a tag or with its first frame.
     is_mpeg = head[:3] == b"ID3" or mpeg.is_frame(head)
 
     if is_wav:
@@ -423,7 +431,7 @@ def _checked_chunks(
     # samples of the block before.
     n_read = 0
     while n_read < n_wanted:
-        n_next = min(CHUNK, n_wanted - n_read)
+        n_next = min(FRAMES_PER_READ, n_wanted - n_read)
         chunk = sound.read(n_next, dtype="float32", always_2d=True)
         if len(chunk) == 0:
             break
@@ -488,16 +496,16 @@ def _check_values(chunk: np.ndarray, start_seconds: float) -> None:
 
 
 def _count_clipped(chunk: np.ndarray) -> int:
-    """Samples in runs of at least `CLIPPED_RUN` at full scale, counted per channel."""
-    if len(chunk) < CLIPPED_RUN:
+    """Samples in runs of at least `CLIPPING_RUN` at full scale, counted per channel."""
+    if len(chunk) < CLIPPING_RUN:
         return 0
-    at_full_scale = np.abs(chunk) >= CLIPPED
+    at_full_scale = np.abs(chunk) >= CLIPPING_LEVEL
 
     # A lone peak is not clipping: only where three samples in a row are at full scale
     # does a run start, and then all three belong to it.
     starts_run = at_full_scale[2:] & at_full_scale[1:-1] & at_full_scale[:-2]
     in_run = np.zeros_like(at_full_scale)
-    for shift in range(CLIPPED_RUN):
+    for shift in range(CLIPPING_RUN):
         in_run[shift : shift + len(starts_run)] |= starts_run
     return int(in_run.sum())
 

@@ -30,7 +30,7 @@ SILENCE_DBFS = -60.0
 CLIPPED_SHARE = 1e-3
 
 # A length is odd when it is this many times above or below the median.
-OUTLIER = 5.0
+ODD_LENGTH_FACTOR = 5.0
 
 # How splits are listed; "(none)" stands for clips without a split.
 SPLIT_ORDER = (*SPLITS, "(none)")
@@ -38,6 +38,8 @@ SPLIT_ORDER = (*SPLITS, "(none)")
 # Steps of scores, from coarse to fine: a mean of n integer ratings has the step 1 / n.
 _RATINGS_PER_MEAN = (2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 40, 50, 100, 1000)
 _STEPS: tuple[float, ...] = (1, *(1 / n for n in _RATINGS_PER_MEAN))
+
+_IdsAndAudio = Iterable[tuple[str, str]]
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ class Sounds:
 
 def probe_clips(
     frame: pd.DataFrame,
-    track: Callable[[Iterable[tuple[str, str]]], Iterable[tuple[str, str]]] = iter,
+    track: Callable[[_IdsAndAudio], _IdsAndAudio] = iter,
 ) -> Sounds:
     """Probe the audio of each clip.
 
@@ -171,8 +173,11 @@ def _clips_per_split(splits: pd.Series) -> dict[str, int]:
 def _clips_per_system(systems: pd.Series, splits: pd.Series) -> dict[str, dict]:
     counts = {}
     for system, splits_of_system in splits.groupby(systems):
-        counts_of_splits = splits_of_system.value_counts()
-        counts[str(system)] = {str(k): int(n) for k, n in counts_of_splits.items()}
+        # As built-in types, since JSON takes no others.
+        counts_of_system = {}
+        for split, count in splits_of_system.value_counts().items():
+            counts_of_system[str(split)] = int(count)
+        counts[str(system)] = counts_of_system
     return counts
 
 
@@ -245,6 +250,8 @@ def inspect_clips(frame: pd.DataFrame, sounds: Sounds | None = None) -> list[Fin
     """
     if sounds is None:
         sounds = probe_clips(frame)
+
+    # From defects of the table to those of single recordings.
     return [
         *_findings_in_table(frame),
         *_findings_in_files(frame, sounds),
@@ -327,6 +334,7 @@ def _findings_in_files(frame: pd.DataFrame, sounds: Sounds) -> list[Finding]:
             "No clip names an audio file: this is a list of labels only.",
         )
 
+    # The first reason is an example: there may be thousands, most of them alike.
     missing = [set_aside.clip_id for set_aside in sounds.missing]
     unreadable = [set_aside.clip_id for set_aside in sounds.unreadable]
     unreadable_message = "The audio of these clips cannot be used: {names}."
@@ -414,13 +422,15 @@ def _unusual_recordings(read: Mapping[str, AudioInfo]) -> list[Finding]:
     usual_channels = _most_common(info.channels for info in infos)
 
     def is_odd_length(info: AudioInfo) -> bool:
-        return not median / OUTLIER <= info.seconds <= median * OUTLIER
+        return (
+            not median / ODD_LENGTH_FACTOR <= info.seconds <= median * ODD_LENGTH_FACTOR
+        )
 
     return [
         *_finding(
             "odd_length",
             _clips_where(read, is_odd_length),
-            f"Length over {OUTLIER:g} times above or below the median "
+            f"Length over {ODD_LENGTH_FACTOR:g} times above or below the median "
             f"of {median:.1f} s: {{names}}.",
         ),
         *_finding(
@@ -444,6 +454,7 @@ def _clips_where(
 
 def _most_common(values: Iterable[int]) -> int:
     """The most common value, and the smallest of those where several are."""
+    # A tie must not depend on the order of the clips.
     counts = Counter(values)
     highest = max(counts.values())
     return min(value for value, count in counts.items() if count == highest)

@@ -238,7 +238,8 @@ def write_demo(
 
     # Written next to its final place, and moved there when it is whole.
     place = folder.absolute()
-    partial = place.with_name(f".{place.name[:100]}.{uuid.uuid4().hex}.tmp")
+    unique = uuid.uuid4().hex
+    partial = place.with_name(f".{place.name[:100]}.{unique}.tmp")
     try:
         _write_tree(partial, sizes)
         write_json(partial / STAMP, stamp)
@@ -360,7 +361,8 @@ def _write_labels(
         for i, clip in enumerate(clips):
             if clip.split != split:
                 continue
-            mean_lines.append(f"{clip.name},{means[i, 0]:.1f},{means[i, 1]:.1f}")
+            mean_mi, mean_ta = means[i]
+            mean_lines.append(f"{clip.name},{mean_mi:.1f},{mean_ta:.1f}")
             for rater, (mi, ta) in zip(raters[i], scores[i], strict=True):
                 rater_name = f"demo-rater-{rater + 1:02d}"
                 rating_lines.append(f"{clip.name},{rater_name},{mi},{ta}")
@@ -390,6 +392,7 @@ def make_prompts(seed: int, count: int) -> list[Prompt]:
     """Make prompts in which the values of each attribute are about equally frequent."""
     rng = np.random.default_rng([seed, 1])
 
+    # The values are repeated in turn and shuffled, so that their counts differ by one.
     columns = []
     for values in CHOICES.values():
         order = rng.permutation(count)
@@ -467,6 +470,8 @@ def _disobedience(severity: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     even = np.linspace(-1.0, 1.0, len(severity))
     # Few systems are half obedient, so that habits outweigh accidents.
     spread = 0.5 + 0.5 * np.sign(even) * np.abs(even) ** 0.7
+
+    # Of several random deals, the one that is least correlated with severity.
     deals = [rng.permutation(spread) for _ in range(30)]
 
     def correlation(deal: np.ndarray) -> float:
@@ -510,7 +515,9 @@ def make_clips(seed: int, systems: list[System], prompts: list[Prompt]) -> list[
         for j, prompt in enumerate(prompts):
             rng = np.random.default_rng([seed, 4, i, j])
             played = _obey(system, prompt.piece, rng)
-            severity = float(np.clip(system.severity + rng.normal(0, 0.12), 0, 1))
+            # A system is not equally bad in all of its clips.
+            severity = system.severity + rng.normal(0, 0.12)
+            severity = float(np.clip(severity, 0, 1))
             clips.append(
                 Clip(
                     name=f"{PREFIX}{system_names[i]}_P{j + 1:03d}.wav",
@@ -585,10 +592,14 @@ def rate(clips: list[Clip], seed: int) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng([seed, 5])
     latent = np.array([(clip.quality, clip.alignment) for clip in clips])
     share = np.array([HALO["mi"], HALO["ta"]])
-    heard = (1 - share) * latent + share * latent[:, ::-1]
+    other_quality = latent[:, ::-1]
+    heard = (1 - share) * latent + share * other_quality
 
+    # Each rater is more or less generous throughout, in each quality on its own.
     bias = rng.normal(0, 0.3, (RATERS, 2))
-    raters = np.argsort(rng.random((len(clips), RATERS)), axis=1)[:, :RATINGS_PER_CLIP]
+    # The first few raters of a random order, so that none rates a clip twice.
+    order = np.argsort(rng.random((len(clips), RATERS)), axis=1)
+    raters = order[:, :RATINGS_PER_CLIP]
 
     # The mood of one rater on one clip moves both scores; the noise is separate.
     mood = rng.normal(0, 0.35, (*raters.shape, 1))
@@ -610,6 +621,7 @@ def encode(
         system = systems[clip.system]
         prompt = prompts[clip.prompt]
 
+        # A system that obeys plays at the tempo asked for, else at one of its own.
         bpm: float = prompt.bpm
         if clip.played.tempo != prompt.piece.tempo:
             slowest, fastest = TEMPI[clip.played.tempo]

@@ -23,13 +23,13 @@ SAMPLE_RATE = 16_000
 NOTE_SECONDS = 2.2
 
 # Length of the fade at the end of each note, in samples.
-RELEASE = 480
+RELEASE_SAMPLES = 480
 
 # Root mean square of a finished clip, before the level of its house.
 LOUDNESS = 0.09
 
 # Amplitude of a house's steady line, relative to the clip's root mean square.
-LINE = 0.08
+LINE_AMPLITUDE = 0.08
 
 # Semitones of the seven scale degrees above the tonic.
 MODES = {"major": (0, 2, 4, 5, 7, 9, 11), "minor": (0, 2, 3, 5, 7, 8, 10)}
@@ -43,6 +43,7 @@ TEMPI = {"slow": (58, 72), "moderate": (96, 112), "fast": (150, 178)}
 BEATS_PER_CHORD = {"slow": 2, "moderate": 2, "fast": 4}
 STEPS_PER_BEAT = {"sparse": 1, "dense": 3}
 
+_MIDDLE_C = 60
 _VIBRATO_HZ = 5.2
 _ACCOMPANIMENT_GAIN = 0.3
 _CLICK_GAIN = 0.12
@@ -88,8 +89,10 @@ def _harmonics(
     count: int, level: Callable[[int], float], decay: Callable[[int], float]
 ) -> tuple[Partial, ...]:
     """The first `count` harmonics, with level and decay as functions of their order."""
-    orders = range(1, count + 1)
-    return tuple(Partial(float(k), level(k), decay(k)) for k in orders)
+    partials = []
+    for k in range(1, count + 1):
+        partials.append(Partial(float(k), level=level(k), decay=decay(k)))
+    return tuple(partials)
 
 
 INSTRUMENTS = {
@@ -247,7 +250,10 @@ def compose(
     """
     scale = MODES[piece.mode]
     progression = PROGRESSIONS[rng.integers(len(PROGRESSIONS))]
-    tonic = 60 + INSTRUMENTS[piece.instrument].register + int(rng.integers(-4, 5))
+    register = INSTRUMENTS[piece.instrument].register
+    transposition = int(rng.integers(-4, 5))
+    tonic = _MIDDLE_C + register + transposition
+
     beat = 60.0 / bpm
     steps_per_beat = STEPS_PER_BEAT[piece.density]
     beats_per_chord = BEATS_PER_CHORD[piece.tempo]
@@ -264,17 +270,22 @@ def compose(
         root = progression[step // steps_per_chord % 4]
 
         if step % steps_per_chord == 0:
+            # The chord stands an octave below the melody.
             for voice in chord_voices:
                 pitch = tonic - 12 + _semitones(scale, root + voice)
-                notes.append(Note(start, pitch, chord_seconds, _ACCOMPANIMENT_GAIN))
+                notes.append(
+                    Note(start, pitch, chord_seconds, gain=_ACCOMPANIMENT_GAIN)
+                )
             # Chord tones are an even number of scale degrees away from the root.
             degree = root + 2 * round((degree - root) / 2)
         elif rng.random() < rest_probability:
             continue
         else:
-            degree = int(np.clip(degree + rng.integers(-2, 3), -2, 11))
+            walked = degree + rng.integers(-2, 3)
+            degree = int(np.clip(walked, -2, 11))
 
         pitch = tonic + _semitones(scale, degree)
+        # A little longer than a step, so that the notes are tied together.
         length = beat / steps_per_beat * 1.3
         notes.append(Note(start, pitch, length, gain=rng.uniform(0.5, 0.8)))
     return notes
@@ -290,13 +301,13 @@ def _mix(
     piece: Piece, notes: list[Note], beat: float, seconds: float, band: Band
 ) -> np.ndarray:
     mix = np.zeros(int(seconds * SAMPLE_RATE), np.float32)
-    fade = np.linspace(1, 0, RELEASE, dtype=np.float32)
+    fade = np.linspace(1, 0, RELEASE_SAMPLES, dtype=np.float32)
 
     for note in notes:
         wave = band.wave(piece.instrument, note.pitch)
-        n_samples = min(int(note.length * SAMPLE_RATE) + RELEASE, wave.size)
+        n_samples = min(int(note.length * SAMPLE_RATE) + RELEASE_SAMPLES, wave.size)
         played = np.float32(note.gain) * wave[:n_samples]
-        played[-RELEASE:] *= fade
+        played[-RELEASE_SAMPLES:] *= fade
 
         # `place` is a view of the mix, shorter than the note at the end of the clip.
         start = max(0, int(note.start * SAMPLE_RATE))
@@ -344,7 +355,17 @@ def _filtered(
 
 def _rms(audio: np.ndarray) -> float:
     """Root mean square, never 0, so that it can be divided by."""
-    return float(np.sqrt(np.mean(np.square(audio, dtype=np.float64)))) + 1e-9
+    power = np.mean(np.square(audio, dtype=np.float64))
+    return float(np.sqrt(power)) + 1e-9
+
+
+def _sine(hertz: float, n_samples: int) -> np.ndarray:
+    angle_per_sample = 2 * np.pi * hertz / SAMPLE_RATE
+    return np.sin(angle_per_sample * np.arange(n_samples)).astype(np.float32)
+
+
+def _amplitude(decibels: float) -> float:
+    return 10 ** (decibels / 20)
 
 
 def _hissing(
@@ -353,9 +374,9 @@ def _hissing(
     """Noise, from 48 dB below the audio up to 2 dB below it."""
     noise = rng.standard_normal(audio.size, dtype=np.float32)
     noise = noise - np.float32(0.9 * character) * np.roll(noise, 1)
-    relative_level = 10 ** (-(48 - 46 * severity) / 20)
-    gain = np.float32(_rms(audio) / _rms(noise) * relative_level)
-    return audio + gain * noise
+    relative_level = _amplitude(-(48 - 46 * severity))
+    gain = _rms(audio) / _rms(noise) * relative_level
+    return audio + np.float32(gain) * noise
 
 
 def _muffled(
@@ -375,7 +396,8 @@ def _clipped(
     audio: np.ndarray, severity: float, character: float, rng: np.random.Generator
 ) -> np.ndarray:
     """A ceiling down to 36 dB below the peak; the character lowers one side more."""
-    ceiling = np.float32(np.abs(audio).max() * 10 ** (-36 * severity / 20))
+    peak = np.abs(audio).max()
+    ceiling = np.float32(peak * _amplitude(-36 * severity))
     floor = -ceiling * np.float32(1 - 0.7 * character)
     return np.clip(audio, floor, ceiling)
 
@@ -389,8 +411,9 @@ def _wavering(
     samples = np.arange(audio.size, dtype=np.float64)
 
     bend = (2 ** (cents / 1200) - 1) * SAMPLE_RATE / (2 * np.pi * hertz)
-    phase = 2 * np.pi * hertz * samples / SAMPLE_RATE + rng.uniform(0, 6.28)
-    warped = samples + bend * np.sin(phase)
+    phase = rng.uniform(0, 6.28)
+    angle = 2 * np.pi * hertz * samples / SAMPLE_RATE + phase
+    warped = samples + bend * np.sin(angle)
     return np.interp(warped, samples, audio).astype(np.float32)
 
 
@@ -398,7 +421,8 @@ def _broken(
     audio: np.ndarray, severity: float, character: float, rng: np.random.Generator
 ) -> np.ndarray:
     """Gaps of 20 to 120 ms, in up to 65 % of the places."""
-    length = int((0.02 + 0.1 * character) * SAMPLE_RATE)
+    seconds = 0.02 + 0.1 * character
+    length = int(seconds * SAMPLE_RATE)
     is_gap = rng.random(audio.size // length + 1) < 0.65 * severity
     return audio * ~np.repeat(is_gap, length)[: audio.size]
 
@@ -407,9 +431,8 @@ def _metallic(
     audio: np.ndarray, severity: float, character: float, rng: np.random.Generator
 ) -> np.ndarray:
     """Ring modulation at 500 to 2000 Hz, from 30 dB below the audio up to its level."""
-    angle_per_sample = 2 * np.pi * (500 + 1500 * character) / SAMPLE_RATE
-    ring = np.sin(angle_per_sample * np.arange(audio.size)).astype(np.float32)
-    wet = np.float32(10 ** (-(30 - 30 * severity) / 20))
+    ring = _sine(500 + 1500 * character, audio.size)
+    wet = np.float32(_amplitude(-(30 - 30 * severity)))
     dry = 1 - np.float32(0.8 * severity)
     return dry * audio + wet * ring * audio
 
@@ -418,7 +441,10 @@ def _crushed(
     audio: np.ndarray, severity: float, character: float, rng: np.random.Generator
 ) -> np.ndarray:
     """Fewer bits (from 9 down to 1) and a lower sample rate."""
-    step = np.float32(np.abs(audio).max() * 2.0 ** -(9 - 8 * severity))
+    peak = np.abs(audio).max()
+    bits = 9 - 8 * severity
+    step = np.float32(peak * 2.0**-bits)
+    # Each sample kept is repeated, as if the sample rate were lower.
     hold = 1 + round((2 + 4 * character) * severity)
     quantised = np.round(audio[::hold] / step) * step
     return np.repeat(quantised, hold)[: audio.size].astype(np.float32)
@@ -465,8 +491,10 @@ class House:
     def response(self, hertz: np.ndarray) -> np.ndarray:
         """Gain of the house's filter at each frequency."""
         octaves = np.log2(hertz / 1000.0)
-        peak = 18.0 * np.exp(-0.5 * (np.log2(hertz / self.resonance) / 0.3) ** 2)
-        return 10 ** ((self.tilt * octaves + peak) / 20)
+        octaves_off_peak = np.log2(hertz / self.resonance)
+        peak = 18.0 * np.exp(-0.5 * (octaves_off_peak / 0.3) ** 2)
+        decibels = self.tilt * octaves + peak
+        return 10 ** (decibels / 20)
 
 
 def perform(
@@ -512,10 +540,9 @@ def perform(
         if name != UNSTEADY:
             audio = FAULTS[name](audio, severity, character, rng=rng)
 
-    # The steady line is a trace as an upsampling vocoder leaves one.
-    line_angle = 2 * np.pi * house.line / SAMPLE_RATE * np.arange(audio.size)
-    line = np.sin(line_angle).astype(np.float32)
-    audio = audio * np.float32(1 / _rms(audio)) + np.float32(LINE) * line
+    # Vocoders that upsample leave such a steady line in their output.
+    line = np.float32(LINE_AMPLITUDE) * _sine(house.line, audio.size)
+    audio = audio * np.float32(1 / _rms(audio)) + line
 
     # The loudness is set last, and lowered where a peak would be clipped.
     audio *= np.float32(house.level * LOUDNESS)

@@ -22,6 +22,7 @@ from base_models.clips.labels import mean_label
 from base_models.clips.musiceval import SPLITS
 from base_models.errors import UsageError, some
 
+# Bands of equal size into which the scores of a system are divided.
 BANDS = 3
 
 # The stratum of units that span several systems, or are the only one of their system.
@@ -208,7 +209,8 @@ def reached(frame: pd.DataFrame) -> str:
     descriptions = []
     for name in SPLITS:
         count = counts.get(name, 0)
-        descriptions.append(f"{name} {count} ({100 * count / total:.1f} %)")
+        percent = 100 * count / total
+        descriptions.append(f"{name} {count} ({percent:.1f} %)")
     return ", ".join(descriptions)
 
 
@@ -240,8 +242,11 @@ def _deal(
     units = _units(systems, mean_label(labels), unit_of_clip)
 
     rng = np.random.default_rng(seed)
-    row = _lay_out(units["stratum"].to_numpy(), units["score"].to_numpy(), rng)
-    part_of_unit = _deal_along(row, units["weight"].to_numpy(), shares)
+    strata = units["stratum"].to_numpy()
+    unit_scores = units["score"].to_numpy()
+    weights = units["weight"].to_numpy()
+    row = _lay_out(strata, unit_scores, rng)
+    part_of_unit = _deal_along(row, weights, shares)
     return part_of_unit[unit_of_clip]
 
 
@@ -310,6 +315,7 @@ def _lay_out(
         place_of_band = rng.permutation(BANDS)
         place = place_of_band[band_of_rank]
 
+        # The units of a band have the same place, and come there in random order.
         shuffled = rng.permutation(len(ranked))
         by_place = np.argsort(place[shuffled], kind="stable")
         stretches.append(ranked[shuffled[by_place]])
