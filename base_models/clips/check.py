@@ -1,8 +1,8 @@
-"""What to know of a clip table before anything is trained on it: facts to read, and findings to act on.
+"""Check a clip table before training: facts to read, and findings to act on.
 
-A fact is what any table has (counts, range, step, rates); a finding is what would spoil training or evaluation without
-an error: silent clips, wrong rates, one recording in two splits. The trap: two ids do not make two recordings, so audio
-is compared by the hash of its bytes.
+A fact is what every table has: counts, score ranges and steps, sample rates. A finding
+is what would spoil training or evaluation without an error: silent clips, a wrong
+sample rate, one recording in two splits.
 """
 
 from __future__ import annotations
@@ -14,44 +14,48 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from base_models.clips.audio import USED_SECONDS, AudioInfo, probe
+from base_models.clips.musiceval import SPLITS
 from base_models.clips.read_clips import TEXT_ASPECTS, SetAside
 from base_models.errors import ClipError, some
 
 SHORT_SECONDS = 1.0
-SILENCE_DBFS, CLIPPED_SHARE = -60.0, 1e-3
-OUTLIER = 5.0  # times the median length, either way
-SPLIT_ORDER = ("train", "dev", "test", "(none)")
-_STEPS = (
-    1,
-    1 / 2,
-    1 / 3,
-    1 / 4,
-    1 / 5,
-    1 / 6,
-    1 / 8,
-    1 / 10,
-    1 / 12,
-    1 / 16,
-    1 / 20,
-    1 / 40,
-    1 / 50,
-    1 / 100,
-    1 / 1000,
-)
+
+# Root mean square over the whole clip; digital full scale is 0.
+SILENCE_DBFS = -60.0
+
+# Above this share of clipped samples, a clip is reported.
+CLIPPED_SHARE = 1e-3
+
+# A length is odd when it is this many times above or below the median.
+ODD_LENGTH_FACTOR = 5.0
+
+# How splits are listed; "(none)" stands for clips without a split.
+SPLIT_ORDER = (*SPLITS, "(none)")
+
+# Steps of scores, from coarse to fine: a mean of n integer ratings has the step 1 / n.
+_RATINGS_PER_MEAN = (2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 40, 50, 100, 1000)
+_STEPS: tuple[float, ...] = (1, *(1 / n for n in _RATINGS_PER_MEAN))
+
+_IdsAndAudio = Iterable[tuple[str, str]]
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that needs the user's attention.
+    """A defect of a clip table that needs the user's attention.
 
     Parameters
     ----------
-    kind : str, one word for programs, e.g. ``"silence"``
-    count : how many clips (or systems, for ``"absent_systems"``)
-    examples : all of them, by id
-    message : str, one sentence for people
+    kind : str
+        One word for programs, such as ``"silence"``.
+    count : int
+        Number of clips, or of systems for ``"absent_systems"``.
+    examples : tuple of str
+        All of them, by id.
+    message : str
+        One sentence for people.
     """
 
     kind: str
@@ -62,7 +66,17 @@ class Finding:
 
 @dataclass(frozen=True)
 class Sounds:
-    """Results of probing: what was read, by clip id, and what could not be."""
+    """Results of probing the audio of a clip table.
+
+    Parameters
+    ----------
+    read : mapping of clip id to AudioInfo
+        The clips whose audio could be read.
+    missing : tuple of SetAside
+        The clips that name no audio file, or one that does not exist.
+    unreadable : tuple of SetAside
+        The clips whose audio file exists and cannot be used.
+    """
 
     read: Mapping[str, AudioInfo]
     missing: tuple[SetAside, ...] = ()
@@ -70,248 +84,377 @@ class Sounds:
 
 
 def probe_clips(
-    frame: pd.DataFrame, track: Callable[[Iterable], Iterable] = iter
+    frame: pd.DataFrame,
+    track: Callable[[_IdsAndAudio], _IdsAndAudio] = iter,
 ) -> Sounds:
-    """Probe the audio of each clip that names a file.
+    """Probe the audio of each clip.
 
     Parameters
     ----------
-    frame : clip table
-    track : wraps the loop, e.g. to show progress
+    frame : DataFrame
+        Clip table.
+    track : callable
+        Wraps the list of (clip id, audio) pairs that is iterated over, for instance to
+        show progress.
     """
-    read, missing, unreadable = {}, [], []
-    for clip_id, audio in track(
-        list(zip(frame["clip_id"], frame["audio"], strict=True))
-    ):
+    read: dict[str, AudioInfo] = {}
+    missing: list[SetAside] = []
+    unreadable: list[SetAside] = []
+
+    pairs = list(zip(frame["clip_id"], frame["audio"], strict=True))
+    for clip_id, audio in track(pairs):
         try:
             read[clip_id] = probe(audio)
         except ClipError as error:
-            gone = not audio or isinstance(
-                error.__cause__ or error.__context__, FileNotFoundError
-            )
-            (missing if gone else unreadable).append(SetAside(clip_id, str(error)))
+            set_aside = SetAside(clip_id, str(error))
+            if not audio or _is_file_missing(error):
+                missing.append(set_aside)
+            else:
+                unreadable.append(set_aside)
     return Sounds(read, tuple(missing), tuple(unreadable))
 
 
-def inspect_clips(frame: pd.DataFrame, sounds: Sounds | None = None) -> list[Finding]:
-    """What is wrong, or odd, with a clip table and its audio.
+def _is_file_missing(error: ClipError) -> bool:
+    # The context is still there where an error is raised ``from None``.
+    origin = error.__cause__ or error.__context__
+    return isinstance(origin, FileNotFoundError)
 
-    Parameters
-    ----------
-    frame : clip table (ids are unique already: `read_clips` sees to that)
-    sounds : of `probe_clips`; probed here when absent
 
-    Returns
-    -------
-    findings : list, empty when all is well
-    """
-    sounds = probe_clips(frame) if sounds is None else sounds
-    return [
-        *_in_table(frame),
-        *_in_files(frame, sounds),
-        *_doubles(frame, sounds),
-        *_in_sounds(sounds.read),
-    ]
+# ---- facts
 
 
 def summarise_clips(frame: pd.DataFrame, sounds: Sounds) -> dict[str, Any]:
-    """Facts of a clip table, fit for JSON: counts, score range and step per aspect, lengths, rates, channels."""
-    infos = list(sounds.read.values())
+    """Summarise a clip table and its audio as facts, fit for JSON.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Clip table.
+    sounds : Sounds
+        Of `probe_clips`.
+
+    Returns
+    -------
+    facts : dict
+        Counts of clips, systems and prompts; the range and step of the scores of each
+        aspect; lengths, sample rates and channels where audio was read.
+    """
+    systems = frame["system_id"]
+    prompts = frame["prompt"]
     splits = frame["split"].where(frame["split"] != "", "(none)")
+
+    scores = {}
+    for aspect in frame.attrs["aspects"]:
+        scores[aspect] = _score_facts(frame[aspect].to_numpy(np.float64))
+
     facts: dict[str, Any] = {
         "clips": len(frame),
-        "systems": int(frame["system_id"][frame["system_id"] != ""].nunique()),
-        "prompts": int(frame["prompt"][frame["prompt"] != ""].nunique()),
-        "clips_per_split": {
-            name: int((splits == name).sum())
-            for name in SPLIT_ORDER
-            if (splits == name).any()
-        },
-        "clips_per_system": {
-            str(system): {
-                str(name): int(count) for name, count in part.value_counts().items()
-            }
-            for system, part in splits.groupby(frame["system_id"])
-        },
-        "scores": {
-            aspect: _score_facts(frame[aspect].to_numpy(np.float64))
-            for aspect in frame.attrs["aspects"]
-        },
-        "audio_read": len(infos),
+        "systems": int(systems[systems != ""].nunique()),
+        "prompts": int(prompts[prompts != ""].nunique()),
+        "clips_per_split": _clips_per_split(splits),
+        "clips_per_system": _clips_per_system(systems, splits),
+        "scores": scores,
+        "audio_read": len(sounds.read),
     }
-    if infos:
-        seconds = np.array([info.seconds for info in infos])
-        facts |= {
-            "hours": float(seconds.sum() / 3600),
-            "seconds": {
-                "min": float(seconds.min()),
-                "median": float(np.median(seconds)),
-                "max": float(seconds.max()),
-            },
-            "sample_rates": {
-                str(rate): n
-                for rate, n in Counter(info.sample_rate for info in infos).most_common()
-            },
-            "channels": {
-                str(count): n
-                for count, n in Counter(info.channels for info in infos).most_common()
-            },
-        }
+    if sounds.read:
+        facts.update(_audio_facts(list(sounds.read.values())))
     return facts
 
 
-def _score_facts(scores: np.ndarray) -> dict[str, Any]:
-    scores = scores[~np.isnan(scores)]
-    if not len(scores):
-        return {"labelled": 0}
-    low, high, mean = (float(f(scores)) for f in (np.min, np.max, np.mean))
+def _clips_per_split(splits: pd.Series) -> dict[str, int]:
+    counts = {}
+    for name in SPLIT_ORDER:
+        count = int((splits == name).sum())
+        if count > 0:
+            counts[name] = count
+    return counts
+
+
+def _clips_per_system(systems: pd.Series, splits: pd.Series) -> dict[str, dict]:
+    counts = {}
+    for system, splits_of_system in splits.groupby(systems):
+        # As built-in types, since JSON takes no others.
+        counts_of_system = {}
+        for split, count in splits_of_system.value_counts().items():
+            counts_of_system[str(split)] = int(count)
+        counts[str(system)] = counts_of_system
+    return counts
+
+
+def _audio_facts(infos: list[AudioInfo]) -> dict[str, Any]:
+    seconds = np.array([info.seconds for info in infos])
     return {
-        "labelled": len(scores),
-        "min": low,
-        "max": high,
-        "mean": mean,
-        "step": score_step(scores),
+        "hours": float(seconds.sum() / 3600),
+        "seconds": {
+            "min": float(seconds.min()),
+            "median": float(np.median(seconds)),
+            "max": float(seconds.max()),
+        },
+        "sample_rates": _counts(info.sample_rate for info in infos),
+        "channels": _counts(info.channels for info in infos),
     }
 
 
-def score_step(scores) -> float | None:
-    """The coarsest step whose multiples all scores are, or None: 0.2 for means of 5 integer ratings.
+def _counts(values: Iterable[int]) -> dict[str, int]:
+    """Number of occurrences of each value, the most common first."""
+    return {str(value): n for value, n in Counter(values).most_common()}
+
+
+def _score_facts(scores: np.ndarray) -> dict[str, Any]:
+    labelled = scores[~np.isnan(scores)]
+    if len(labelled) == 0:
+        return {"labelled": 0}
+    return {
+        "labelled": len(labelled),
+        "min": float(np.min(labelled)),
+        "max": float(np.max(labelled)),
+        "mean": float(np.mean(labelled)),
+        "step": score_step(labelled),
+    }
+
+
+def score_step(scores: ArrayLike) -> float | None:
+    """The coarsest known step of which all scores are multiples, or None.
+
+    Means of 5 integer ratings, for instance, are multiples of 0.2.
 
     >>> score_step([1.2, 3.0, 4.8])
     0.2
     """
-    scores = np.asarray(scores, dtype=np.float64)
-    whole = (
-        step
-        for step in _STEPS
-        if np.abs(scores / step - np.round(scores / step)).max() < 1e-6
-    )
-    return next(whole, None)
+    values = np.asarray(scores, dtype=np.float64)
+    for step in _STEPS:
+        # Decimal scores are not exact in binary, so a multiple is one to a tolerance.
+        n_steps = values / step
+        if np.abs(n_steps - np.round(n_steps)).max() < 1e-6:
+            return step
+    return None
+
+
+# ---- findings
+
+
+def inspect_clips(frame: pd.DataFrame, sounds: Sounds | None = None) -> list[Finding]:
+    """Find what is wrong, or odd, with a clip table and its audio.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Clip table. Its ids are unique, as `read_clips` ensures.
+    sounds : Sounds, optional
+        Of `probe_clips`; probed here when not given.
+
+    Returns
+    -------
+    findings : list of Finding
+        Empty when all is well.
+    """
+    if sounds is None:
+        sounds = probe_clips(frame)
+
+    # From defects of the table to those of single recordings.
+    return [
+        *_findings_in_table(frame),
+        *_findings_in_files(frame, sounds),
+        *_duplicate_recordings(frame, sounds),
+        *_unfit_recordings(sounds.read),
+        *_unusual_recordings(sounds.read),
+    ]
 
 
 def _finding(kind: str, names: Iterable[str], message: str) -> list[Finding]:
-    """One finding about `names`, or none; ``{}`` in the message stands for a few of them."""
-    names = tuple(dict.fromkeys(names))
-    return (
-        [Finding(kind, len(names), names, message.replace("{}", some(names), 1))]
-        if names
-        else []
-    )
+    """A list with one finding about `names`, or an empty list where there are none.
+
+    In the message, ``{names}`` stands for a few of them.
+    """
+    # Each name once, in order.
+    examples = tuple(dict.fromkeys(names))
+    if not examples:
+        return []
+    text = message.replace("{names}", some(examples), 1)
+    return [Finding(kind, len(examples), examples, message=text)]
 
 
-def _in_table(frame: pd.DataFrame) -> list[Finding]:
-    ids, prompts, systems = frame["clip_id"], frame["prompt"], frame["system_id"]
-    findings = []
-    if (prompts != "").any() or TEXT_ASPECTS & set(frame.attrs["aspects"]):
+def _findings_in_table(frame: pd.DataFrame) -> list[Finding]:
+    aspects = frame.attrs["aspects"]
+    clip_ids = frame["clip_id"]
+    prompts = frame["prompt"]
+    systems = frame["system_id"]
+    findings: list[Finding] = []
+
+    # A table without any prompt is complete unless an aspect is rated against prompts.
+    needs_prompts = not TEXT_ASPECTS.isdisjoint(aspects)
+    if needs_prompts or (prompts != "").any():
+        without_prompt = clip_ids[prompts == ""]
         findings += _finding(
-            "missing_prompts", ids[prompts == ""], "Clips without a prompt: {}."
+            "missing_prompts", without_prompt, "Clips without a prompt: {names}."
         )
+
     if (systems != "").any():
+        without_system = clip_ids[systems == ""]
         findings += _finding(
-            "missing_systems", ids[systems == ""], "Clips without a system: {}."
+            "missing_systems", without_system, "Clips without a system: {names}."
         )
-        for split in [name for name in SPLIT_ORDER if (frame["split"] == name).any()]:
-            absent = sorted(set(systems) - set(systems[frame["split"] == split]) - {""})
+        findings += _absent_systems(systems, frame["split"])
+
+    for aspect in aspects:
+        # One label alone is few, but not suspicious.
+        is_labelled = frame[aspect].notna()
+        if is_labelled.sum() > 1 and frame[aspect].nunique() == 1:
             findings += _finding(
-                "absent_systems", absent, f"Systems without a clip in {split}: {{}}."
+                "constant_scores",
+                clip_ids[is_labelled],
+                f"Every label of {aspect} is the same; "
+                "there is nothing to learn or rank.",
             )
-    for aspect in frame.attrs["aspects"]:
-        labelled = frame[aspect].notna()
-        if labelled.sum() > 1 and frame[aspect].nunique() == 1:
-            message = f"Every label of {aspect} is the same; there is nothing to learn or rank."
-            findings += _finding("constant_scores", ids[labelled], message)
     return findings
 
 
-def _in_files(frame: pd.DataFrame, sounds: Sounds) -> list[Finding]:
-    ids = frame["clip_id"]
+def _absent_systems(systems: pd.Series, splits: pd.Series) -> list[Finding]:
+    """Systems that have clips, but none in one of the splits in use."""
+    named = set(systems) - {""}
+    findings: list[Finding] = []
+    for split in SPLIT_ORDER:
+        in_split = splits == split
+        if in_split.any():
+            absent = sorted(named - set(systems[in_split]))
+            findings += _finding(
+                "absent_systems",
+                absent,
+                f"Systems without a clip in {split}: {{names}}.",
+            )
+    return findings
+
+
+def _findings_in_files(frame: pd.DataFrame, sounds: Sounds) -> list[Finding]:
+    clip_ids = frame["clip_id"]
     if (frame["audio"] == "").all():
         return _finding(
             "no_audio",
-            ids,
+            clip_ids,
             "No clip names an audio file: this is a list of labels only.",
         )
-    missing = [aside.clip_id for aside in sounds.missing]
-    unreadable = [aside.clip_id for aside in sounds.unreadable]
-    why = f" First reason: {sounds.unreadable[0].reason}." if unreadable else ""
-    return _finding(
-        "missing_audio", missing, "Audio files are not there for {}."
-    ) + _finding("unreadable_audio", unreadable, "Audio cannot be used of {}." + why)
+
+    # The first reason is an example: there may be thousands, most of them alike.
+    missing = [set_aside.clip_id for set_aside in sounds.missing]
+    unreadable = [set_aside.clip_id for set_aside in sounds.unreadable]
+    unreadable_message = "The audio of these clips cannot be used: {names}."
+    if sounds.unreadable:
+        unreadable_message += f" First reason: {sounds.unreadable[0].reason}."
+    return [
+        *_finding("missing_audio", missing, "Clips without their audio file: {names}."),
+        *_finding("unreadable_audio", unreadable, unreadable_message),
+    ]
 
 
-def _doubles(frame: pd.DataFrame, sounds: Sounds) -> list[Finding]:
-    """Clips with the same bytes, apart as to whether they stand in one split or in several."""
-    split = dict(zip(frame["clip_id"], frame["split"], strict=True))
-    same: dict[str, list[str]] = {}
+def _duplicate_recordings(frame: pd.DataFrame, sounds: Sounds) -> list[Finding]:
+    """Clips with the same audio file contents, in several splits or within one.
+
+    Clips with different ids may hold one recording, so the hashes are compared.
+    """
+    split_of = dict(zip(frame["clip_id"], frame["split"], strict=True))
+
+    clips_of_hash: dict[str, list[str]] = {}
     for clip_id, info in sounds.read.items():
-        same.setdefault(info.sha256, []).append(clip_id)
-    groups = [clips for clips in same.values() if len(clips) > 1]
-    across = [
-        clip for clips in groups if len({split[c] for c in clips}) > 1 for clip in clips
+        clips_of_hash.setdefault(info.sha256, []).append(clip_id)
+
+    across_splits: list[str] = []
+    within_split: list[str] = []
+    for clip_ids in clips_of_hash.values():
+        if len(clip_ids) == 1:
+            continue
+        splits = {split_of[clip_id] for clip_id in clip_ids}
+        if len(splits) > 1:
+            across_splits += clip_ids
+        else:
+            within_split += clip_ids
+
+    return [
+        *_finding(
+            "audio_across_splits",
+            across_splits,
+            "The same recording is in more than one split, under several ids: "
+            "{names}. A clip that a model was trained on cannot test it.",
+        ),
+        *_finding(
+            "duplicate_audio",
+            within_split,
+            "The same recording is listed under several ids: {names}.",
+        ),
     ]
-    within = [
-        clip
-        for clips in groups
-        if len({split[c] for c in clips}) == 1
-        for clip in clips
-    ]
-    leak = "The same recording is in more than one split, under several ids: {}. What is trained on cannot test."
-    return _finding("audio_across_splits", across, leak) + _finding(
-        "duplicate_audio",
-        within,
-        "The same recording stands there under several ids: {}.",
-    )
 
 
-def _in_sounds(read: Mapping[str, AudioInfo]) -> list[Finding]:
+def _unfit_recordings(read: Mapping[str, AudioInfo]) -> list[Finding]:
+    """Clips that are silent, clipped, very short, or longer than what is used."""
+    quiet = 10 ** (SILENCE_DBFS / 20)
+    return [
+        *_finding(
+            "silence",
+            _clips_where(read, lambda info: info.rms < quiet),
+            f"Silent (below {SILENCE_DBFS:g} dBFS): {{names}}.",
+        ),
+        *_finding(
+            "clipping",
+            _clips_where(read, lambda info: info.clipped_fraction > CLIPPED_SHARE),
+            f"Clipped (over {CLIPPED_SHARE:.1%} of samples in runs at full scale): "
+            "{names}.",
+        ),
+        *_finding(
+            "short",
+            _clips_where(read, lambda info: info.seconds < SHORT_SECONDS),
+            f"Shorter than {SHORT_SECONDS:g} s: {{names}}.",
+        ),
+        *_finding(
+            "long",
+            _clips_where(read, lambda info: info.seconds > USED_SECONDS),
+            f"Longer than {USED_SECONDS:g} s, of which only the first "
+            f"{USED_SECONDS:g} s are used: {{names}}.",
+        ),
+    ]
+
+
+def _unusual_recordings(read: Mapping[str, AudioInfo]) -> list[Finding]:
+    """Clips whose length, sample rate or channels differ from those of the others."""
     if not read:
         return []
-    seconds = {clip: info.seconds for clip, info in read.items()}
-    median = float(np.median(list(seconds.values())))
-    rate, channels = (
-        _majority(getattr(info, name) for info in read.values())
-        for name in ("sample_rate", "channels")
-    )
-    quiet = 10 ** (SILENCE_DBFS / 20)
-    tests = {
-        "silence": (
-            lambda i: i.rms < quiet,
-            f"Silent (below {SILENCE_DBFS:g} dBFS): {{}}.",
-        ),
-        "clipping": (
-            lambda i: i.clipped_fraction > CLIPPED_SHARE,
-            f"Clipped (over {CLIPPED_SHARE:.1%} of samples in runs at full scale): {{}}.",
-        ),
-        "short": (
-            lambda i: i.seconds < SHORT_SECONDS,
-            f"Shorter than {SHORT_SECONDS:g} s: {{}}.",
-        ),
-        "long": (
-            lambda i: i.seconds > USED_SECONDS,
-            f"Longer than {USED_SECONDS:g} s, of which only the first {USED_SECONDS:g} s are used: {{}}.",
-        ),
-        "odd_length": (
-            lambda i: not median / OUTLIER <= i.seconds <= median * OUTLIER,
-            f"Length over {OUTLIER:g} times off the median of {median:.1f} s: {{}}.",
-        ),
-        "odd_rate": (
-            lambda i: i.sample_rate != rate,
-            f"Sample rate other than {rate} Hz, which most have: {{}}.",
-        ),
-        "odd_channels": (
-            lambda i: i.channels != channels,
-            f"Channels other than {channels}, which most have: {{}}.",
-        ),
-    }
-    found = []
-    for kind, (is_so, message) in tests.items():
-        found += _finding(
-            kind, [clip for clip, info in read.items() if is_so(info)], message
+    infos = read.values()
+    median = float(np.median([info.seconds for info in infos]))
+    usual_rate = _most_common(info.sample_rate for info in infos)
+    usual_channels = _most_common(info.channels for info in infos)
+
+    def is_odd_length(info: AudioInfo) -> bool:
+        return (
+            not median / ODD_LENGTH_FACTOR <= info.seconds <= median * ODD_LENGTH_FACTOR
         )
-    return found
+
+    return [
+        *_finding(
+            "odd_length",
+            _clips_where(read, is_odd_length),
+            f"Length over {ODD_LENGTH_FACTOR:g} times above or below the median "
+            f"of {median:.1f} s: {{names}}.",
+        ),
+        *_finding(
+            "odd_rate",
+            _clips_where(read, lambda info: info.sample_rate != usual_rate),
+            f"Sample rate other than the usual {usual_rate} Hz: {{names}}.",
+        ),
+        *_finding(
+            "odd_channels",
+            _clips_where(read, lambda info: info.channels != usual_channels),
+            f"Number of channels other than the usual {usual_channels}: {{names}}.",
+        ),
+    ]
 
 
-def _majority(values: Iterable[int]) -> int:
-    """The commonest value, the smallest of equals."""
+def _clips_where(
+    read: Mapping[str, AudioInfo], condition: Callable[[AudioInfo], bool]
+) -> list[str]:
+    return [clip_id for clip_id, info in read.items() if condition(info)]
+
+
+def _most_common(values: Iterable[int]) -> int:
+    """The most common value, and the smallest of those where several are."""
+    # A tie must not depend on the order of the clips.
     counts = Counter(values)
-    return min(counts, key=lambda value: (-counts[value], value))
+    highest = max(counts.values())
+    return min(value for value, count in counts.items() if count == highest)

@@ -1,22 +1,32 @@
-"""Seeded splits that keep systems and score bands in proportion, and keep groups whole.
+"""Seeded splits that keep systems and score bands in proportion, and groups whole.
 
-Units (clips, or groups of clips) are laid out system by system, band by band, in random order within a band, and dealt
-along that walk: each goes to the part that is furthest behind its share. So every stretch of the walk, each system and
-each band, holds each part within about one unit of its share, and what is left over in a tiny system carries on to the
-next. The trap: clips that share a prompt or a source are not independent; without `group` they end up on both sides.
+What is dealt is a unit: a clip, or a group of clips that stay together. The units are
+laid out in a row, system by system and band by band, in random order within a band.
+Along this row each unit goes to the part that is furthest behind its share. Every
+stretch of the row, and so each system and each band, holds each part within about one
+unit of its share, and what is left over in a tiny system carries on to the next.
+
+Clips that share a prompt or a source are not independent: unless they are grouped, they
+end up in several parts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
+from base_models.clips.labels import mean_label
+from base_models.clips.musiceval import SPLITS
 from base_models.errors import UsageError, some
 
-SPLITS = ("train", "dev", "test")
+# Bands of equal size into which the scores of a system are divided.
 BANDS = 3
+
+# The stratum of units that span several systems, or are the only one of their system.
+_SHARED_STRATUM = -1
 
 
 def assign_splits(
@@ -25,83 +35,118 @@ def assign_splits(
     seed: int = 0,
     group: str | None = None,
 ) -> pd.Series:
-    """A split for each clip, in proportion within each system and score band.
+    """Assign each clip to a split, in proportion within each system and score band.
 
     Parameters
     ----------
-    frame : clip table of n rows; bands are thirds of a system's clips by mean label (unlabelled clips come last)
-    sizes : shares of train, dev and test; they sum to 1, and a share may be 0
-    seed : int, not negative
-    group : column whose equal values stay together (``"prompt_id"``, ``"system_id"`` …)
+    frame : DataFrame of n rows
+        Clip table. The bands are thirds of a system's clips by mean label; clips
+        without a label come last.
+    sizes : sequence of 3 floats
+        Shares of train, dev and test. They sum to 1; a share of dev or test may be 0.
+    seed : int
+        Not negative.
+    group : str, optional
+        Column whose equal values stay together, such as ``"prompt_id"``.
 
     Returns
     -------
-    splits : Series of n ``"train"``, ``"dev"`` or ``"test"`` with the index of `frame`. It depends on the clips, not on
-        the order of rows; no split with a share is empty as long as there are enough clips (or groups).
+    splits : Series of shape (n,)
+        ``"train"``, ``"dev"`` or ``"test"``, with the index of `frame`. It depends on
+        the clips, not on the order of the rows. No split with a share is empty as long
+        as there are enough clips (or groups).
 
     Raises
     ------
     UsageError
-        when the sizes are not shares, or there is no such column.
+        When the sizes are not shares, there is no such column, or the seed is not a
+        non-negative integer.
 
     Notes
     -----
-    DORA-MOS, section III.B, splits by system and score distribution; its published code by system alone.
+    DORA-MOS, section III.B, splits by system and score distribution; its published code
+    splits by system alone.
     """
-    sizes = np.asarray(sizes, dtype=np.float64)
-    if (
-        sizes.shape != (3,)
-        or not (sizes >= 0).all()
-        or abs(sizes.sum() - 1) > 1e-6
-        or sizes[0] == 0
-    ):
-        raise UsageError(
-            f"Split sizes are three shares (train > 0) that sum to 1; got {tuple(sizes.tolist())}."
-        )
+    shares = _checked_shares(sizes)
     if group is not None and group not in frame.columns:
-        raise UsageError(
-            f"No column '{group}' to group by; there are {some(frame.columns, 20)}."
-        )
-    rows = np.argsort(frame["clip_id"].to_numpy(dtype=object), kind="stable")
-    ordered = frame.iloc[rows]
-    groups = None if group is None else ordered[group].to_numpy(dtype=object)
+        columns = some(frame.columns, 20)
+        raise UsageError(f"No column '{group}' to group by; there are {columns}.")
+
+    # Sorted by id, so that the result does not depend on the order of the rows.
+    order = np.argsort(frame["clip_id"].to_numpy(dtype=object), kind="stable")
+    ordered = frame.iloc[order]
+    aspects = frame.attrs.get("aspects", [])
     part = _deal(
-        ordered["system_id"],
-        ordered[frame.attrs.get("aspects", [])],
-        groups,
-        sizes,
-        seed,
+        system_ids=ordered["system_id"],
+        scores=ordered[aspects],
+        groups=None if group is None else ordered[group].to_numpy(dtype=object),
+        shares=shares,
+        seed=seed,
     )
+
     splits = np.empty(len(frame), dtype=object)
-    splits[rows] = np.array(SPLITS, dtype=object)[part]
+    splits[order] = np.array(SPLITS, dtype=object)[part]
     return pd.Series(splits, index=frame.index, name="split")
 
 
+def _checked_shares(sizes: Sequence[float]) -> np.ndarray:
+    shares = np.asarray(sizes, dtype=np.float64)
+    is_legal = (
+        shares.shape == (len(SPLITS),)
+        and (shares >= 0).all()
+        and abs(shares.sum() - 1) <= 1e-6
+        and shares[0] > 0
+    )
+    if not is_legal:
+        raise UsageError(
+            "Split sizes are three shares (train > 0) that sum to 1; "
+            f"got {tuple(shares.tolist())}."
+        )
+    return shares
+
+
 def stratified_holdout(
-    system_ids, scores, fraction: float, seed: int, groups=None
+    system_ids: Iterable[object],
+    scores: ArrayLike,
+    fraction: float,
+    seed: int,
+    groups: Iterable[object] | None = None,
 ) -> np.ndarray:
-    """Which clips to hold out, in proportion within each system and score band.
+    """Choose clips to hold out, in proportion within each system and score band.
 
     Parameters
     ----------
-    system_ids : n names
-    scores : array of shape (n,) or (n, aspects); NaN where unlabelled
-    fraction : float in (0, 1), the share held out
-    seed : int, not negative
-    groups : n values; clips with equal values stay together
+    system_ids : array-like of shape (n,)
+        Names of the systems.
+    scores : array-like of shape (n,) or (n, aspects)
+        NaN where a clip has no label.
+    fraction : float
+        Share to hold out, between 0 and 1 (both excluded).
+    seed : int
+        Not negative.
+    groups : array-like of shape (n,), optional
+        Clips with equal values stay together.
 
     Returns
     -------
-    held_out : bool array of shape (n,), with both values in it
+    held_out : bool array of shape (n,)
+        Contains both values.
 
     Raises
     ------
     UsageError
-        when the fraction is not in (0, 1), or there are fewer than 2 clips (or groups).
+        When the fraction is not between 0 and 1, there are fewer than 2 clips (or
+        groups), or the seed is not a non-negative integer.
     """
     if not 0 < fraction < 1:
         raise UsageError(f"The share to hold out lies between 0 and 1; got {fraction}.")
-    part = _deal(system_ids, scores, groups, np.array([1 - fraction, fraction]), seed)
+    part = _deal(
+        system_ids=system_ids,
+        scores=scores,
+        groups=groups,
+        shares=np.array([1 - fraction, fraction]),
+        seed=seed,
+    )
     if len(set(part.tolist())) < 2:
         raise UsageError(
             "Holding out needs at least 2 clips (or groups); there are fewer."
@@ -109,26 +154,42 @@ def stratified_holdout(
     return part == 1
 
 
-def folds(system_ids, scores, k: int, seed: int, groups=None) -> np.ndarray:
-    """A fold number for each clip, in proportion within each system and score band.
+def folds(
+    system_ids: Iterable[object],
+    scores: ArrayLike,
+    k: int,
+    seed: int,
+    groups: Iterable[object] | None = None,
+) -> np.ndarray:
+    """Assign each clip to a fold, in proportion within each system and score band.
 
     Parameters
     ----------
-    system_ids, scores, seed, groups : see `stratified_holdout`
-    k : int, at least 2
+    system_ids, scores, seed, groups
+        As in `stratified_holdout`.
+    k : int
+        Number of folds, at least 2.
 
     Returns
     -------
-    fold : int array of shape (n,), values 0 … k - 1, each of them used
+    fold : int array of shape (n,)
+        Values 0 to k - 1, each of them used.
 
     Raises
     ------
     UsageError
-        when k is below 2, or there are fewer than k clips (or groups).
+        When k is below 2, there are fewer than k clips (or groups), or the seed is not
+        a non-negative integer.
     """
     if k < 2:
         raise UsageError(f"At least 2 folds are needed; got {k}.")
-    part = _deal(system_ids, scores, groups, np.full(k, 1 / k), seed)
+    part = _deal(
+        system_ids=system_ids,
+        scores=scores,
+        groups=groups,
+        shares=np.full(k, 1 / k),
+        seed=seed,
+    )
     if len(set(part.tolist())) < k:
         raise UsageError(
             f"{k} folds need at least {k} clips (or groups); there are fewer."
@@ -137,97 +198,148 @@ def folds(system_ids, scores, k: int, seed: int, groups=None) -> np.ndarray:
 
 
 def reached(frame: pd.DataFrame) -> str:
-    """The proportions that a split has reached, for people.
+    """Describe the proportions of a split, for people to read.
 
     >>> reached(pd.DataFrame({"split": ["train", "train", "train", "dev"]}))
     'train 3 (75.0 %), dev 1 (25.0 %), test 0 (0.0 %)'
     """
     counts = frame["split"].value_counts()
     total = max(len(frame), 1)
-    return ", ".join(
-        f"{name} {counts.get(name, 0)} ({100 * counts.get(name, 0) / total:.1f} %)"
-        for name in SPLITS
-    )
+
+    descriptions = []
+    for name in SPLITS:
+        count = counts.get(name, 0)
+        percent = 100 * count / total
+        descriptions.append(f"{name} {count} ({percent:.1f} %)")
+    return ", ".join(descriptions)
 
 
-def _deal(system_ids, scores, groups, sizes: np.ndarray, seed: int) -> np.ndarray:
-    """Part of each clip, shape (n,): the whole method, for any number of parts."""
-    systems = np.array(list(system_ids), dtype=object)
-    n = len(systems)
-    scores = (
-        np.asarray(scores, dtype=np.float64).reshape(n, -1) if n else np.empty((0, 0))
-    )
-    if groups is not None and len(groups) != n:
-        raise UsageError(f"{len(groups)} groups for {n} clips.")
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-        raise UsageError(f"A seed is an integer, not negative; got {seed!r}.")
-    unit = (
-        np.arange(n)
-        if groups is None
-        else pd.factorize(np.array(list(groups), dtype=object), use_na_sentinel=False)[
-            0
-        ]
-    )
-    rng = np.random.default_rng(seed)
-    table = _units(systems, _row_means(scores), unit)
-    walk = _walk(table["stratum"].to_numpy(), table["score"].to_numpy(), rng)
-    part = _along(walk, table["weight"].to_numpy(), sizes)
-    return part[unit]
+def _deal(
+    system_ids: Iterable[object],
+    scores: ArrayLike,
+    groups: Iterable[object] | None,
+    shares: np.ndarray,
+    seed: int,
+) -> np.ndarray:
+    """Deal clips to parts of the given shares, in any number.
 
-
-def _row_means(scores: np.ndarray) -> np.ndarray:
-    """Mean of the labels that are there, NaN where there is none: shape (n, aspects) to (n,)."""
-    there = ~np.isnan(scores)
-    sums = np.where(there, scores, 0).sum(axis=1)
-    return np.where(there.any(axis=1), sums / np.maximum(there.sum(axis=1), 1), np.nan)
-
-
-def _units(systems: np.ndarray, scores: np.ndarray, unit: np.ndarray) -> pd.DataFrame:
-    """Weight, stratum and mean score of each unit.
-
-    The stratum is the unit's system; units that span systems, and those that are the only one of theirs, share one.
+    Returns
+    -------
+    part : int array of shape (n,)
+        Index into `shares` for each clip.
     """
+    systems = _object_array(system_ids)
+    n_clips = len(systems)
+    unit_of_clip = _unit_of_clip(groups, n_clips)
+
+    is_integer = isinstance(seed, int | np.integer) and not isinstance(seed, bool)
+    if not is_integer or seed < 0:
+        raise UsageError(f"A seed is an integer, not negative; got {seed!r}.")
+    if n_clips == 0:
+        return np.zeros(0, dtype=np.int64)
+
+    labels = np.asarray(scores, dtype=np.float64).reshape(n_clips, -1)
+    units = _units(systems, mean_label(labels), unit_of_clip)
+
+    rng = np.random.default_rng(seed)
+    strata = units["stratum"].to_numpy()
+    unit_scores = units["score"].to_numpy()
+    weights = units["weight"].to_numpy()
+    row = _lay_out(strata, unit_scores, rng)
+    part_of_unit = _deal_along(row, weights, shares)
+    return part_of_unit[unit_of_clip]
+
+
+def _object_array(values: Iterable[object]) -> np.ndarray:
+    """Values as a one-dimensional array that keeps their types."""
+    return np.array(list(values), dtype=object)
+
+
+def _unit_of_clip(groups: Iterable[object] | None, n_clips: int) -> np.ndarray:
+    """Number of the unit of each clip: its group, or the clip alone."""
+    if groups is None:
+        return np.arange(n_clips)
+
+    group_values = _object_array(groups)
+    if len(group_values) != n_clips:
+        raise UsageError(f"{len(group_values)} groups for {n_clips} clips.")
+    unit_of_clip, _ = pd.factorize(group_values, use_na_sentinel=False)
+    return unit_of_clip
+
+
+def _units(
+    systems: np.ndarray, scores: np.ndarray, unit_of_clip: np.ndarray
+) -> pd.DataFrame:
+    """Weight (number of clips), stratum and mean score of each unit.
+
+    The stratum of a unit is its system. Units that span several systems, and units that
+    are the only one of their system, share one stratum: there is nothing to keep in
+    proportion within a stratum of one.
+    """
+    system_codes, _ = pd.factorize(systems)
     clips = pd.DataFrame(
-        {"unit": unit, "system": pd.factorize(systems)[0], "score": scores}
+        {"unit": unit_of_clip, "system": system_codes, "score": scores}
     )
-    table = clips.groupby("unit").agg(
+    units = clips.groupby("unit").agg(
         weight=("unit", "size"),
         first=("system", "min"),
         last=("system", "max"),
         score=("score", "mean"),
     )
-    table["stratum"] = table["first"].where(table["first"] == table["last"], -1)
-    alone = table.groupby("stratum")["weight"].transform("size") == 1
-    table["stratum"] = table["stratum"].where(~alone, -1)
-    return table
+
+    is_of_one_system = units["first"] == units["last"]
+    stratum = units["first"].where(is_of_one_system, _SHARED_STRATUM)
+
+    is_alone = stratum.map(stratum.value_counts()) == 1
+    units["stratum"] = stratum.where(~is_alone, _SHARED_STRATUM)
+    return units
 
 
-def _walk(
+def _lay_out(
     strata: np.ndarray, scores: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    """Units in the order in which they are dealt: strata, bands within one, and units within a band, each shuffled."""
-    walk = []
+    """Units in the order in which they are dealt.
+
+    The strata, the bands within a stratum and the units within a band are shuffled.
+    """
+    # The empty stretch makes the result an array of integers where there are no units.
+    stretches = [np.empty(0, dtype=np.int64)]
     for stratum in rng.permutation(np.unique(strata)):
+        # Shuffled before the stable sort, so that equal scores come in random order.
+        # NaN, the score of units without a label, sorts last.
         members = rng.permutation(np.flatnonzero(strata == stratum))
-        ranked = members[
-            np.argsort(scores[members], kind="stable")
-        ]  # NaN last; equal scores in random order
-        band = rng.permutation(BANDS)[np.arange(len(ranked)) * BANDS // len(ranked)]
+        ranked = members[np.argsort(scores[members], kind="stable")]
+
+        # Bands of equal size (to within one unit), in a random order of their own.
+        band_of_rank = np.arange(len(ranked)) * BANDS // len(ranked)
+        place_of_band = rng.permutation(BANDS)
+        place = place_of_band[band_of_rank]
+
+        # The units of a band have the same place, and come there in random order.
         shuffled = rng.permutation(len(ranked))
-        walk.append(ranked[shuffled[np.argsort(band[shuffled], kind="stable")]])
-    return np.concatenate(walk) if walk else np.empty(0, dtype=np.int64)
+        by_place = np.argsort(place[shuffled], kind="stable")
+        stretches.append(ranked[shuffled[by_place]])
+    return np.concatenate(stretches)
 
 
-def _along(walk: np.ndarray, weights: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """Deal the units of `walk`, each to the part that is furthest behind its share of the clips so far."""
-    part = np.zeros(len(walk), dtype=np.int64)
-    behind = np.zeros(len(sizes))
-    for unit in walk:
-        behind += sizes * weights[unit]
-        part[unit] = np.argmax(np.where(sizes > 0, np.round(behind, 9), -np.inf))
+def _deal_along(row: np.ndarray, weights: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """Deal the units of `row`, each to the part that is furthest behind its share."""
+    part = np.zeros(len(row), dtype=np.int64)
+    has_share = shares > 0
+
+    behind = np.zeros(len(shares))
+    for unit in row:
+        behind += shares * weights[unit]
+        # Rounded, so that ties do not hang on the last bits of a sum.
+        lag = np.where(has_share, np.round(behind, 9), -np.inf)
+        part[unit] = np.argmax(lag)
         behind[part[unit]] -= weights[unit]
-    for empty in np.flatnonzero(sizes > 0):
-        counts = np.bincount(part, minlength=len(sizes))
+
+    # With few units a part may be left empty: the largest part gives it its last unit.
+    for empty in np.flatnonzero(has_share):
+        counts = np.bincount(part, minlength=len(shares))
         if counts[empty] == 0 and counts.max(initial=0) > 1:
-            part[walk[part[walk] == counts.argmax()][-1]] = empty
+            largest = counts.argmax()
+            last_of_largest = row[part[row] == largest][-1]
+            part[last_of_largest] = empty
     return part

@@ -1,4 +1,4 @@
-"""Laws of reading audio: what is returned is what was recorded, and whatever is not whole is refused with a reason."""
+"""Audio is read as it was recorded, and what is not whole is refused with a reason."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ def test_what_is_no_audio_is_refused(save, data, reason):
 
 @pytest.mark.parametrize("codec", ["ULAW", "ALAW", "IMA_ADPCM", "MS_ADPCM", "GSM610"])
 def test_rare_codecs_are_refused_before_the_decoder_sees_them(save, codec):
-    with pytest.raises(ClipError, match=r"WAV codec \d+ is not read"):
+    with pytest.raises(ClipError, match=r"WAV codec \d+ is not supported"):
         load_audio(save(tone(), subtype=codec), RATE)
 
 
@@ -217,7 +217,7 @@ def test_a_header_that_lies_is_refused(save, offset, form, value, reason):
 
 
 def flac_claiming(frames: int) -> bytes:
-    """A FLAC of one second whose header declares `frames` (36 bits across bytes 21..25)."""
+    """A FLAC of 1 s whose header declares `frames` (36 bits across bytes 21..25)."""
     data = bytearray(encode(tone(), kind="FLAC"))
     data[21:26] = ((data[21] >> 4 << 36) | frames).to_bytes(5, "big")
     return bytes(data)
@@ -233,7 +233,7 @@ def test_nothing_is_allocated_by_a_declared_length(save):
 
 
 def test_a_flac_of_undeclared_length_is_refused_with_its_cure(save):
-    with pytest.raises(ClipError, match=r"does not declare a length, .* write it anew"):
+    with pytest.raises(ClipError, match=r"does not declare a length, .* save it again"):
         load_audio(save(flac_claiming(0)), RATE)
 
 
@@ -255,7 +255,7 @@ def test_what_is_no_file_is_refused_at_once(tmp_path, save):
             with pytest.raises(ClipError, match=reason):
                 read(tmp_path / name)
     for name, reason in [
-        (f"{real}\0.wav", "holds a NUL"),
+        (f"{real}\0.wav", "contains a NUL"),
         ("", "no audio file"),
         (f"{real}\ud800", "cannot be opened"),
     ]:

@@ -1,4 +1,4 @@
-"""Laws of the check: each flaw is found by its kind, a sound table has no findings, and facts are told as they are."""
+"""Flaws are found by their kind, a sound table has none, and facts are right."""
 
 from __future__ import annotations
 

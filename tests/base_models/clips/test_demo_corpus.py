@@ -1,4 +1,4 @@
-"""The demo corpus is a whole, consistent MusicEval tree, the same bytes each time, and it never hides what it is."""
+"""The demo corpus is a consistent MusicEval tree, of the same bytes each time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ import soundfile
 
 from base_models.clips import demo_corpus as demo
 from base_models.clips import demo_synthesis as demo_synth
-from base_models.clips.demo_corpus import SPLITS, write_demo
+from base_models.clips.demo_corpus import write_demo
+from base_models.clips.musiceval import SPLITS
 from base_models.clips.read_clips import read_clips
 from base_models.errors import OutOfSpace, UsageError
 
@@ -62,7 +63,8 @@ def test_every_system_is_in_every_split(labels):
 
 
 def test_no_system_bears_the_name_of_one_whose_prompts_musiceval_keeps_elsewhere():
-    systems, prompts = demo.make_systems(0, 40), demo.make_prompts(0, 3)
+    systems = demo.make_systems(0, 40)
+    prompts = demo.make_prompts(0, 3)
     names = {
         clip.name.split("-S")[1][:3] for clip in demo.make_clips(0, systems, prompts)
     }
@@ -217,7 +219,7 @@ def test_sizes_out_of_range_are_refused_before_anything_is_written(
 
 @pytest.mark.parametrize(("number", "kind"), [(28, OutOfSpace), (5, OSError)])
 def test_a_failed_write_leaves_nothing_behind(tmp_path, monkeypatch, number, kind):
-    def fail(*_):
+    def fail(*_, **__):
         raise OSError(number, "no")
 
     monkeypatch.setattr(demo, "_write_labels", fail)
@@ -229,8 +231,8 @@ def test_a_failed_write_leaves_nothing_behind(tmp_path, monkeypatch, number, kin
 def test_two_writers_of_the_same_corpus_agree(tmp_path, monkeypatch):
     write_tree = demo._write_tree
 
-    def beaten(partial, **sizes):
-        write_tree(partial, **sizes)
+    def beaten(partial, sizes):
+        write_tree(partial, sizes)
         monkeypatch.setattr(demo, "_write_tree", write_tree)
         write_demo(tmp_path / "demo", 0, 2, 3)
 
@@ -241,7 +243,8 @@ def test_two_writers_of_the_same_corpus_agree(tmp_path, monkeypatch):
 
 def test_quality_and_obedience_are_spread_and_nearly_independent():
     for seed in range(5):
-        systems, prompts = demo.make_systems(seed, 14), demo.make_prompts(seed, 30)
+        systems = demo.make_systems(seed, 14)
+        prompts = demo.make_prompts(seed, 30)
         clips = demo.make_clips(seed, systems, prompts)
         latent = np.array([(clip.quality, clip.alignment) for clip in clips])
         system = latent.reshape(14, 30, 2).mean(axis=1)
@@ -256,16 +259,20 @@ def test_quality_and_obedience_are_spread_and_nearly_independent():
 
 @pytest.mark.parametrize("fault", [*demo_synth.FAULTS, demo_synth.UNSTEADY])
 def test_each_fault_changes_the_sound_more_as_it_grows(fault):
-    piece, band = (
-        demo_synth.Piece("piano", "moderate", "major", "dense"),
-        demo_synth.Band(),
-    )
+    piece = demo_synth.Piece("piano", "moderate", "major", "dense")
+    band = demo_synth.Band()
     house = demo_synth.House(tilt=0, resonance=1000, line=2000, level=1)
 
     def spectrum(severity):
         rng = np.random.default_rng(0)
         audio = demo_synth.perform(
-            piece, 100, 4.5, house, {fault: (severity, 0.5)}, rng, band
+            piece,
+            bpm=100,
+            seconds=4.5,
+            house=house,
+            faults={fault: (severity, 0.5)},
+            rng=rng,
+            band=band,
         )
         frames = np.abs(np.fft.rfft(audio[: audio.size // 512 * 512].reshape(-1, 512)))
         return np.log(frames + 1e-3)

@@ -1,4 +1,4 @@
-"""Laws of MPEG files: a length is counted, never guessed, and a file that would be cut without a word is refused."""
+"""The length of an MPEG file is counted, and a file that would be cut is refused."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_tags_before_and_after_are_no_samples_and_other_bytes_end_the_count(save
 @pytest.mark.parametrize(("first", "second"), [(0.0, 0.99), (0.99, 0.0)])
 @pytest.mark.parametrize("read", [lambda path: load_audio(path, 16_000), probe])
 def test_variable_bit_rate_without_a_length_is_refused(save, first, second, read):
-    """Estimated from the start, such a file is cut, or taken for one that was cut off."""
+    """By an estimate from its start, such a file is cut, or seems to be cut off."""
     path = save(frames(mp3(4.0, first)) + frames(mp3(4.0, second)))
     assert measured(path).samples == pytest.approx(8.0 * 44_100, abs=8 * 1152)
     with pytest.raises(

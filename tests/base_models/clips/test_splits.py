@@ -1,4 +1,4 @@
-"""Laws of splitting: shares hold overall and within systems, groups stay whole, and row order does not matter."""
+"""Shares hold overall and within systems, groups stay whole, and row order is moot."""
 
 from __future__ import annotations
 
@@ -157,7 +157,8 @@ def test_sizes_are_shares(sizes):
 
 def test_what_cannot_be_split_is_refused():
     frame = clips([3])
-    systems, scores = frame["system_id"], frame["mos"]
+    systems = frame["system_id"]
+    scores = frame["mos"]
     with pytest.raises(UsageError, match="No column 'prompt_id'"):
         assign_splits(frame, group="prompt_id")
     with pytest.raises(UsageError, match="A seed is an integer, not negative; got -1"):
