@@ -15,7 +15,7 @@ from builders import ROOT
 from torch import nn
 
 from base_models import encoders
-from base_models.encoders import ENCODERS, load_encoder, parse_encoder
+from base_models.encoders import ENCODERS, load_encoder, outside, parse_encoder
 from base_models.encoders.base import Encoder, check_prompt
 from base_models.encoders.conformance import check_encoder
 from base_models.errors import UsageError
@@ -59,7 +59,7 @@ class Bad(nn.Module):
         (None, None),
         ("batch", "a batch changes its members by up to 1"),
         ("random", "again gives other numbers"),
-        ("random", "moved a global random generator"),
+        ("random", "changed the state of a global random generator"),
         ("wide", r"has shape \(1, 2, 4\), not \(1, T, 2\)"),
         ("pooled", r"has shape \(1, 2\)"),
         ("nan", "is not finite"),
@@ -90,7 +90,7 @@ def test_conformance_names_a_prepare_that_takes_nothing_or_fails():
     encoder = Encoder(**spec, module=Bad(None), prepare=prepare)
     problems = check_encoder(encoder, ["a", "b"])
     assert any("prepare fails on 'b' (KeyError" in it for it in problems)
-    assert "prepare takes ''" in problems
+    assert "prepare accepts ''" in problems
     with pytest.raises(UsageError, match="at least two items"):
         check_encoder(encoder, ["a"])
 
@@ -130,13 +130,10 @@ def install(tmp_path, monkeypatch):
 
 
 def documented_example():
-    """The package in the docstring of `base_models.encoders`."""
-    start = encoders.__doc__.index(
-        "    from base_models.encoders.specs import EncoderSpec"
-    )
-    return textwrap.dedent(
-        encoders.__doc__[start : encoders.__doc__.index("\nand in its")]
-    )
+    """The package in the docstring of `base_models.encoders.outside`."""
+    text = outside.__doc__
+    start = text.index("    from base_models.encoders.specs import EncoderSpec")
+    return textwrap.dedent(text[start : text.index("\nand in its")])
 
 
 def test_the_documented_example_is_an_encoder_of_about_30_lines(install, clips):
@@ -177,14 +174,14 @@ OTHER = EncoderSpec(name="other", kind="text", dim=1, licence="MIT")
     ("name", "value", "said"),
     [
         ("rateless", "RATELESS", "states its sample_rate and frame_rate"),
-        ("kindless", "KINDLESS", "legal are 'audio' or 'text'"),
+        ("kindless", "KINDLESS", "kind must be 'audio' or 'text'"),
         ("no_config", "NO_CONFIG", "files lack 'config.json'"),
         ("named", "OTHER", "its spec is named 'other'"),
         ("text", "__name__", "it is a str, not an EncoderSpec"),
         ("absent", "NOTHING", "AttributeError in 'broken:NOTHING' of package 'broken'"),
     ],
 )
-def test_a_broken_package_is_told_and_takes_nobody_with_it(name, value, said, install):
+def test_a_broken_package_is_named_and_the_others_stay_usable(name, value, said, install):
     install("broken", BROKEN, **{name: value})
     with pytest.raises(UsageError, match=f"Encoder '{name}' cannot be used: .*{said}"):
         load_encoder(name)
