@@ -137,6 +137,7 @@ def load_encoder(
     folder = folder or written_folder
     spec = known_encoders().specs[name]
 
+    # One folder, however it is written, is one key.
     weights_folder = None
     if folder:
         weights_folder = str(Path(folder).expanduser().absolute())
@@ -156,6 +157,7 @@ def load_encoder(
 
     from base_models.devices import resolve_device
 
+    # A device that is not present is refused before the weights are read.
     resolve_device(device)
     builder_name = spec.builder or f"base_models.encoders.{spec.kind}.{name}"
     builder = importlib.import_module(builder_name)

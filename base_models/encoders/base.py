@@ -104,6 +104,7 @@ class Encoder(EncoderSpec):
 
         Two encoders with the same signature give the same embeddings.
         """
+        # It names folders of stored embeddings: a change would orphan all of them.
         parts = [self.name, f"v{self.version}"]
         if self.digest:
             parts.append(self.digest[:16])
@@ -165,6 +166,7 @@ def state_digest(encoder: Encoder) -> str:
         encoder.module.named_parameters(), encoder.module.named_buffers()
     )
     for name, tensor in named_tensors:
+        # The name and shape too, so that tensors cannot change places unnoticed.
         array = tensor.detach().cpu().contiguous().numpy()
         header = f"{name} {array.dtype} {array.shape} "
         digest.update(header.encode() + array.tobytes())
@@ -255,6 +257,7 @@ def check_prompt(prompt: str) -> str:
 
 def warn_of_cut(prompt: str, limit: int, unit: str) -> None:
     """Log that only the first `limit` units (tokens, words) of a prompt are read."""
+    # On one line, however the prompt is broken up.
     start = " ".join(prompt[:36].split())
     log.warning(
         "The prompt '%s…' has more than %d %s; the rest is ignored.",

@@ -71,9 +71,8 @@ def check_encoder(encoder: Encoder, items: Sequence[str]) -> list[str]:
             prepared[item] = encoder.prepare(item)
         # An encoder of another package may raise anything.
         except Exception as error:
-            problems.append(
-                f"prepare fails on {item!r} ({type(error).__name__}: {error})"
-            )
+            reason = f"{type(error).__name__}: {error}"
+            problems.append(f"prepare fails on {item!r} ({reason})")
             continue
         problems += _check_prepared(encoder, item, prepared[item])
 
@@ -110,7 +109,7 @@ def _check_facts(encoder: Encoder) -> list[str]:
 
 
 def _check_prepared(encoder: Encoder, item: str, array: object) -> list[str]:
-    if not isinstance(array, np.ndarray) or array.ndim < 1 or len(array) < 1:
+    if not isinstance(array, np.ndarray) or array.ndim == 0 or len(array) == 0:
         return [f"prepare gives no array of at least one element for {item!r}"]
     if not np.isfinite(array).all():
         return [f"prepare gives numbers that are not finite for {item!r}"]
@@ -129,6 +128,7 @@ def _check_embeddings(
         problems += _check_shape(encoder, item, embedding)
         problems += _check_repeatable(encoder, item, prepared[item], embedding)
 
+    # Batches and frame rates say nothing about an encoder whose shapes are wrong.
     if not problems:
         problems += _check_batches(encoder, prepared, alone)
     if encoder.kind == "audio" and not problems:
@@ -142,7 +142,8 @@ def _check_shape(encoder: Encoder, item: str, embedding: np.ndarray) -> list[str
         problems.append(f"embeddings are {embedding.dtype}, not float32")
 
     shape = embedding.shape
-    if embedding.ndim != 3 or shape[::2] != (1, encoder.dim) or shape[1] < 1:
+    has_frames = len(shape) == 3 and shape[1] > 0
+    if not has_frames or shape[::2] != (1, encoder.dim):
         problems.append(
             f"the embedding of {item!r} has shape {shape}, not (1, T, {encoder.dim}), "
             "T > 0"
@@ -177,24 +178,29 @@ def _check_batches(
     for group in groups.values():
         # An item that no other equals in length makes a batch with itself.
         names = group if len(group) > 1 else group * 2
+        batch = [prepared[item] for item in names]
         try:
-            together = encoder.encode([prepared[item] for item in names])
+            together = encoder.encode(batch)
+        # An encoder of another package may raise anything.
         except Exception as error:
-            problems.append(
-                f"a batch of {len(names)} fails ({type(error).__name__}: {error})"
-            )
+            reason = f"{type(error).__name__}: {error}"
+            problems.append(f"a batch of {len(batch)} fails ({reason})")
             continue
 
-        problems += _compare_with_alone(together, [alone[item] for item in names])
+        each_alone = [alone[item] for item in names]
+        problems += _compare_with_alone(together, each_alone)
     return problems
 
 
 def _compare_with_alone(together: np.ndarray, alone: list[np.ndarray]) -> list[str]:
+    problem = "items of one length do not give embeddings of one shape"
     shapes = {embedding.shape for embedding in alone}
-    if len(shapes) != 1 or together.shape != np.concatenate(alone).shape:
-        return ["items of one length do not give embeddings of one shape"]
-
+    if len(shapes) > 1:
+        return [problem]
     apart = np.concatenate(alone)
+    if together.shape != apart.shape:
+        return [problem]
+
     change = np.abs(together - apart).max()
     if change > TOLERANCE * np.abs(apart).max():
         return [f"a batch changes its members by up to {change:.2g}"]
@@ -235,12 +241,14 @@ def _check_refusal_of_bad_item(encoder: Encoder) -> list[str]:
 def _check_refusal_of_uneven_batch(
     encoder: Encoder, arrays: Sequence[np.ndarray]
 ) -> list[str]:
+    # Items that all have one length cannot show it.
     others = [array for array in arrays if len(array) != len(arrays[0])]
     if not others:
         return []
 
+    uneven_batch = [arrays[0], others[0]]
     try:
-        encoder.encode([arrays[0], others[0]])
+        encoder.encode(uneven_batch)
     except UsageError:
         return []
     return ["it accepts a batch of two lengths"]

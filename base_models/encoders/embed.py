@@ -6,7 +6,7 @@ label: `fill_clips` names such clips, and `load_clips` reads only what was fille
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,12 +14,9 @@ import pandas as pd
 
 from base_models.clips.read_clips import SetAside
 from base_models.encoders import Encoder
-from base_models.encoders.store import EmbeddingStore
+from base_models.encoders.store import EmbeddingStore, Progress
 from base_models.errors import ClipError, UsageError
 from base_models.networks.batches import Embedded
-
-Progress = Callable[[str, int, int], None]
-"""Called with the encoder's name, the contents that are done, and all contents."""
 
 
 @dataclass(frozen=True)
@@ -85,36 +82,42 @@ def fill_clips(
             f"{list(clips.columns)}."
         )
 
-    paths = dict(zip(ids, map(_cell_text, clips["audio"]), strict=True))
+    paths = _items_by_clip(ids, clips["audio"])
     audio_keys, set_aside = store.fill(audio, paths, on_progress=on_progress)
 
     # A clip whose audio was set aside needs no text embedding.
     text_keys: dict[str, str] = {}
     if text:
-        prompts = dict(zip(ids, map(_cell_text, clips["prompt"]), strict=True))
+        prompts = _items_by_clip(ids, clips["prompt"])
         usable_prompts = {clip: prompts[clip] for clip in ids if clip in audio_keys}
         text_keys, text_set_aside = store.fill(
             text, usable_prompts, on_progress=on_progress
         )
         set_aside = [*set_aside, *text_set_aside]
 
+    # Only a clip whose audio is usable can have a key for its text.
     usable = text_keys if text else audio_keys
     kept = [row for row, clip in enumerate(ids) if clip in usable]
+    kept_ids = [ids[row] for row in kept]
     return FilledClips(
         kept=tuple(kept),
-        audio_keys=tuple(audio_keys[ids[row]] for row in kept),
-        text_keys=tuple(text_keys[ids[row]] for row in kept) if text else None,
+        audio_keys=tuple(audio_keys[clip] for clip in kept_ids),
+        text_keys=tuple(text_keys[clip] for clip in kept_ids) if text else None,
         set_aside=tuple(set_aside),
     )
 
 
-def _cell_text(cell: object) -> str:
+def _items_by_clip(ids: list[str], cells: Iterable[object]) -> dict[str, str]:
     # A missing cell (None, NaN, NA) becomes "", which encoders refuse with a reason.
-    return "" if pd.isna(cell) else str(cell)
+    items = ["" if pd.isna(cell) else str(cell) for cell in cells]
+    return dict(zip(ids, items, strict=True))
 
 
 def load_clips(
-    filled: FilledClips, store: EmbeddingStore, audio: Encoder, text: Encoder | None
+    filled: FilledClips,
+    store: EmbeddingStore,
+    audio: Encoder,
+    text: Encoder | None,
 ) -> Embedded:
     """Read the embeddings of the kept rows; clips of equal content share one array."""
     frames = _read_embeddings(store, audio, filled.audio_keys)
@@ -127,6 +130,7 @@ def load_clips(
 def _read_embeddings(
     store: EmbeddingStore, encoder: Encoder, keys: tuple[str, ...]
 ) -> list[np.ndarray]:
+    # An array may be large, so that equal clips share it.
     arrays: dict[str, np.ndarray] = {}
     for key in keys:
         if key not in arrays:
@@ -135,7 +139,10 @@ def _read_embeddings(
 
 
 def embed_all(
-    clips: pd.DataFrame, store: EmbeddingStore, audio: Encoder, text: Encoder | None
+    clips: pd.DataFrame,
+    store: EmbeddingStore,
+    audio: Encoder,
+    text: Encoder | None,
 ) -> tuple[FilledClips, Embedded]:
     """Embed every row of a clip table.
 
@@ -168,6 +175,7 @@ def clip_ids(clips: pd.DataFrame) -> list[str]:
             "Neural base models need a table of clips (a DataFrame); got "
             f"{type(clips).__name__}."
         )
+    # As text, so that ids read as numbers match those of other tables.
     ids = [str(clip) for clip in clips.get("clip_id", clips.index)]
     if len(set(ids)) != len(ids):
         raise UsageError("Clip ids must be unique; some stand twice in the table.")

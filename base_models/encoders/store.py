@@ -27,7 +27,17 @@ if TYPE_CHECKING:
 WINDOW = 64
 """Number of prepared items in memory while they wait for others of their length."""
 
+Progress = Callable[[str, int, int], None]
+"""Called with the encoder's name, the contents that are done, and all contents."""
+
 log = logging.getLogger(__name__)
+
+
+class _PreparedItem(NamedTuple):
+    """What an encoder takes for one item, and the key of its content."""
+
+    key: str
+    array: np.ndarray
 
 
 class _Contents(NamedTuple):
@@ -74,7 +84,7 @@ class EmbeddingStore:
         self,
         encoder: Encoder,
         items: Mapping[str, str],
-        on_progress: Callable[[str, int, int], None] | None = None,
+        on_progress: Progress | None = None,
         batch_size: int | None = None,
     ) -> tuple[dict[str, str], list[SetAside]]:
         """Make sure that the store has the embedding of every usable item.
@@ -103,38 +113,32 @@ class EmbeddingStore:
         prepared items are in memory at a time.
         """
         contents = _distinct_contents(encoder, items)
-        missing = [key for key in contents.items if not self._is_intact(encoder, key)]
+        missing = {
+            key: item
+            for key, item in contents.items.items()
+            if not self._is_intact(encoder, key)
+        }
 
         total = len(contents.items)
         done = total - len(missing)
         report = on_progress or _ignore_progress
         report(encoder.name, done, total)
 
-        # Files of one format and equal length have equal sizes, so that this puts
-        # items that can share a batch next to each other.
-        missing.sort(key=lambda key: (_item_size(encoder, contents.items[key]), key))
-        missing_items = {key: contents.items[key] for key in missing}
-
         unusable: dict[str, str] = {}
         batches = _prepared_batches(
             encoder,
-            missing_items,
+            _sorted_by_size(encoder, missing),
             batch_size=batch_size or encoder.batch_size,
             unusable=unusable,
         )
         for batch in batches:
-            embeddings = encoder.encode([array for _, array in batch])
-            for (key, _), embedding in zip(batch, embeddings, strict=True):
-                if np.isfinite(embedding).all():
-                    self._put(encoder, key, embedding)
-                else:
-                    unusable[key] = f"its embedding by '{encoder.name}' is not finite"
+            self._encode(encoder, batch, unusable)
             done += len(batch)
             report(encoder.name, done, total)
-        if unusable:
-            # Contents that cannot be used are done with, too.
-            report(encoder.name, total, total)
 
+        # Contents that cannot be used are done with, too.
+        if unusable:
+            report(encoder.name, total, total)
         return _split_by_use(items, contents, unusable)
 
     def get(self, encoder: Encoder | str, key: str) -> np.ndarray:
@@ -204,8 +208,24 @@ class EmbeddingStore:
             return False
         return True
 
+    def _encode(
+        self,
+        encoder: Encoder,
+        batch: list[_PreparedItem],
+        unusable: dict[str, str],
+    ) -> None:
+        """Encode and keep a batch; a bad embedding is added to `unusable` instead."""
+        embeddings = encoder.encode([item.array for item in batch])
+        for item, embedding in zip(batch, embeddings, strict=True):
+            if np.isfinite(embedding).all():
+                self._put(encoder, item.key, embedding)
+            else:
+                unusable[item.key] = f"its embedding by '{encoder.name}' is not finite"
+
     def _put(self, encoder: Encoder, key: str, embedding: np.ndarray) -> None:
-        fits_float16 = np.abs(embedding).max(initial=0) <= np.finfo(np.float16).max
+        # A number beyond float16 would become infinity.
+        largest = np.abs(embedding).max(initial=0)
+        fits_float16 = largest <= np.finfo(np.float16).max
         dtype = self.dtype if fits_float16 else np.float32
         embedding = np.ascontiguousarray(embedding, dtype=dtype)
 
@@ -237,6 +257,8 @@ def _distinct_contents(encoder: Encoder, items: Mapping[str, str]) -> _Contents:
     contents = _Contents(items={}, keys={}, reasons={})
     for clip, item in items.items():
         try:
+            # Of the file as it is, undecoded: this is quick, and does not change with
+            # the version of a decoder.
             key = content_hash(item) if encoder.kind == "audio" else _text_hash(item)
         except ClipError as error:
             contents.reasons[clip] = str(error)
@@ -254,13 +276,24 @@ def _text_hash(prompt: str) -> str:
     return sha256(data)
 
 
+def _sorted_by_size(encoder: Encoder, items: Mapping[str, str]) -> dict[str, str]:
+    """Sort items so that those that can share a batch stand next to each other.
+
+    Files of one format and equal length have equal sizes.
+    """
+    sizes = {key: _item_size(encoder, item) for key, item in items.items()}
+    # Then by key, so that batches do not depend on the order of the clips.
+    order = sorted(items, key=lambda key: (sizes[key], key))
+    return {key: items[key] for key in order}
+
+
 def _item_size(encoder: Encoder, item: str) -> int:
     if encoder.kind != "audio":
         return len(item)
     try:
         return Path(item).stat().st_size
+    # A file that has gone is set aside, with the reason, when it is decoded.
     except OSError:
-        # The clip is set aside, with the reason, when it is decoded.
         return 0
 
 
@@ -270,24 +303,26 @@ def _prepared_batches(
     *,
     batch_size: int,
     unusable: dict[str, str],
-) -> Iterator[list[tuple[str, np.ndarray]]]:
+) -> Iterator[list[_PreparedItem]]:
     """Prepare items and yield them in batches of one length.
 
     An item that cannot be prepared is added to `unusable`, with the reason.
     """
-    waiting: dict[int, list[tuple[str, np.ndarray]]] = defaultdict(list)
+    # Length → items of that length which wait for others.
+    waiting: dict[int, list[_PreparedItem]] = defaultdict(list)
     for key, item in items.items():
         try:
-            prepared = encoder.prepare(item)
+            array = encoder.prepare(item)
         except ClipError as error:
             unusable[key] = str(error)
             continue
 
-        length = len(prepared)
-        waiting[length].append((key, prepared))
+        length = len(array)
+        waiting[length].append(_PreparedItem(key, array))
+        n_waiting = sum(len(group) for group in waiting.values())
         if len(waiting[length]) == batch_size:
             yield waiting.pop(length)
-        elif sum(len(group) for group in waiting.values()) >= WINDOW:
+        elif n_waiting >= WINDOW:
             # Memory is full: the fullest batch goes, though it is not complete.
             fullest = max(waiting, key=lambda length: len(waiting[length]))
             yield waiting.pop(fullest)
@@ -295,7 +330,9 @@ def _prepared_batches(
 
 
 def _split_by_use(
-    items: Mapping[str, str], contents: _Contents, unusable: Mapping[str, str]
+    items: Mapping[str, str],
+    contents: _Contents,
+    unusable: Mapping[str, str],
 ) -> tuple[dict[str, str], list[SetAside]]:
     """Split clips into the keys of the usable ones, and the others with their reasons.
 
@@ -306,8 +343,12 @@ def _split_by_use(
     for clip in items:
         if clip in contents.reasons:
             set_aside.append(SetAside(clip, contents.reasons[clip]))
-        elif contents.keys[clip] in unusable:
-            set_aside.append(SetAside(clip, unusable[contents.keys[clip]]))
+            continue
+
+        # Clips of one content are set aside together.
+        key = contents.keys[clip]
+        if key in unusable:
+            set_aside.append(SetAside(clip, unusable[key]))
         else:
-            keys[clip] = contents.keys[clip]
+            keys[clip] = key
     return keys, set_aside

@@ -88,8 +88,10 @@ class WeightFiles:
         if not self.paths:
             return ""
 
-        lines = [f"{name} {sha256(data)}\n" for name, data in self.contents.items()]
-        return sha256("".join(lines).encode())
+        listing = ""
+        for name, data in self.contents.items():
+            listing += f"{name} {sha256(data)}\n"
+        return sha256(listing.encode())
 
     def json(self, name: str) -> dict[str, Any]:
         """Parse one JSON file, which must hold an object."""
@@ -118,6 +120,7 @@ class WeightFiles:
                 f"{self.paths[WEIGHTS]} is not a readable safetensors file ({error})."
             ) from error
 
+        # Half precision would give NaN in some encoders, and less exact numbers in all.
         tensors = {}
         for name, tensor in stored.items():
             tensors[name] = tensor.float() if tensor.is_floating_point() else tensor
@@ -163,7 +166,9 @@ class WeightFiles:
 
 
 def select_tensors(
-    tensors: Mapping[str, torch.Tensor], prefix: str, parts: Sequence[str] = ("",)
+    tensors: Mapping[str, torch.Tensor],
+    prefix: str,
+    parts: Sequence[str] = ("",),
 ) -> dict[str, torch.Tensor]:
     """Pick the tensors of one module of a checkpoint, under the module's own names.
 
@@ -181,7 +186,8 @@ def select_tensors(
     selected : dict from str to tensor
         Position and token type ids are left out: they are not weights.
     """
-    if not any(name.startswith(prefix) for name in tensors):
+    has_prefix = any(name.startswith(prefix) for name in tensors)
+    if not has_prefix:
         prefix = ""
 
     selected = {}
@@ -213,6 +219,7 @@ def fetch_command(spec: EncoderSpec) -> str:
             name = PICKLE
         downloads.setdefault((repository, revision, subfolder), []).append(name)
 
+    # A pickle goes to a folder, where the converter finds it.
     commands = []
     for (repository, revision, subfolder), names in downloads.items():
         command = f"hf download {repository} {' '.join(names)} --revision {revision}"

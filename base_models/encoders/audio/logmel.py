@@ -77,8 +77,10 @@ class LogMel(nn.Module):
         neighbours = nn.functional.pad(level, (1, 1), mode="replicate")
         slope = (neighbours[..., 2:] - neighbours[..., :-2]) / 2
 
-        bands = [(level - CENTER) / SPREAD, slope / DELTA_SPREAD]
-        return torch.cat(bands, dim=-2).transpose(-1, -2)
+        scaled_level = (level - CENTER) / SPREAD
+        scaled_slope = slope / DELTA_SPREAD
+        features = torch.cat([scaled_level, scaled_slope], dim=-2)
+        return features.transpose(-1, -2)
 
 
 def build(spec: EncoderSpec, files: WeightFiles, device: str) -> Encoder:

@@ -115,6 +115,8 @@ def assemble_muq(config: dict[str, Any]) -> tuple[MuQConformer, int]:
 
     names = [field.name for field in fields(MuQConfig)]
     muq_config = MuQConfig(**{name: config[name] for name in names if name in config})
+
+    # The spectrogram and the lengths that this module states hold for these alone.
     rates = (muq_config.label_rate, muq_config.hop_length, muq_config.n_mels)
     if rates != (25, 240, 128):
         raise ValueError("label_rate, hop_length and n_mels must be 25, 240 and 128")

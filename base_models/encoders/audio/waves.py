@@ -84,6 +84,7 @@ def wave_encoder(
     UsageError
         If the tensors do not fit, or the front end is for another sample rate.
     """
+    # Whatever else a checkpoint holds would be refused as left over.
     used = {}
     for name, tensor in tensors.items():
         if name.startswith(PARTS):
@@ -108,6 +109,7 @@ def shortest_input(kernels: Sequence[int], strides: Sequence[int]) -> int:
     >>> shortest_input([10, 3, 3, 3, 3, 2, 2], [5, 2, 2, 2, 2, 2, 2])
     400
     """
+    # From the last convolution, whose output is one frame, back to the samples.
     length = 1
     for kernel, stride in zip(reversed(kernels), reversed(strides), strict=True):
         length = (length - 1) * stride + kernel

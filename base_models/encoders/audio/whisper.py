@@ -66,11 +66,13 @@ class WhisperFrames(nn.Module):
             samples, N_FFT, HOP, window=self.window, return_complex=True
         )
         # Without the last frame, which Whisper's own front end drops too.
-        power = self.mel @ spectrum[..., :-1].abs().square().contiguous()
-        level = power.clamp_min(1e-10).log10()
+        spectral_power = spectrum[..., :-1].abs().square().contiguous()
+        mel_power = self.mel @ spectral_power
+        level = mel_power.clamp_min(1e-10).log10()
 
         floor = level.amax((1, 2), keepdim=True) - 8.0
-        return (torch.maximum(level, floor) + 4.0) / 4.0
+        limited = torch.maximum(level, floor)
+        return (limited + 4.0) / 4.0
 
 
 def build(spec: EncoderSpec, files: WeightFiles, device: str) -> Encoder:
@@ -114,4 +116,5 @@ def assemble_whisper(config: dict[str, Any]) -> tuple[WhisperFrames, int]:
         feature_size=whisper_config.num_mel_bins, n_fft=N_FFT, hop_length=HOP
     )
     mel = torch.tensor(extractor.mel_filters.T, dtype=torch.float32)
-    return WhisperFrames(WhisperEncoder(whisper_config), mel), whisper_config.d_model
+    module = WhisperFrames(WhisperEncoder(whisper_config), mel)
+    return module, whisper_config.d_model

@@ -77,6 +77,7 @@ class ClapAudio(nn.Module):
         self.tower = tower
 
     def forward(self, mel: torch.Tensor) -> torch.Tensor:
+        # The tower takes one window of a clip for one item of a batch.
         vectors = self.tower(mel.flatten(0, 1)).audio_embeds
         return nn.functional.normalize(vectors, dim=-1).unflatten(0, mel.shape[:2])
 
@@ -180,6 +181,7 @@ def _tower_config(
 
 def _fill_tower(files: WeightFiles, tower: nn.Module, kind: str) -> None:
     parts = (f"{kind}_model.", f"{kind}_projection.")
+    # The checkpoint holds both towers.
     weights = {
         name: tensor
         for name, tensor in files.tensors().items()

@@ -198,6 +198,7 @@ def assemble_mulan(config: dict[str, Any], kind: str, width: int) -> MuLanHead:
     """
     from muq.muq_mulan.modules.transformer import Transformer
 
+    # The config has a section for each part of the whole model.
     joint_config = config["mulan"]
     head_config = config[f"{kind}_transformer"]
     inner_config = config[f"{kind}_model"]
@@ -224,6 +225,7 @@ def assemble_mulan(config: dict[str, Any], kind: str, width: int) -> MuLanHead:
 
 
 def _check_inner_config(inner_config: dict[str, Any], kind: str, width: int) -> None:
+    # Released configs name the repository or folder of the inner model.
     family = FAMILIES[kind]
     has_family = family in inner_config["name"].lower()
     if not has_family or inner_config.get("model_dim") not in (None, width):

@@ -61,7 +61,8 @@ def word_vectors(prompt: str) -> np.ndarray:
     if len(words) > MAX_WORDS:
         warn_of_cut(prompt, MAX_WORDS, "words")
 
-    return np.stack([_word_vector(word[:MAX_CHARACTERS]) for word in words[:MAX_WORDS]])
+    vectors = [_word_vector(word[:MAX_CHARACTERS]) for word in words[:MAX_WORDS]]
+    return np.stack(vectors)
 
 
 def pieces(prompt: str) -> list[Piece]:
@@ -101,7 +102,8 @@ def _word_vector(word: str) -> np.ndarray:
 
     # All words get the same norm, the one of a vector of signs.
     norm = max(np.linalg.norm(total), 1)
-    return (total * np.sqrt(len(total)) / norm).astype(np.float32)
+    vector = total * np.sqrt(len(total)) / norm
+    return vector.astype(np.float32)
 
 
 def _signs(gram: str) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What the conformance checks find, and encoders that other packages add by an entry point."""
+"""What the conformance checks find, and encoders that other packages add."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_conformance_names_a_wrong_rate(clips):
 
 @pytest.fixture
 def install(tmp_path, monkeypatch):
-    """Function that installs a module and its entry points: module name, source, entry points by name."""
+    """Function that installs a module: its name, source, and entry points by name."""
 
     def put(module, source, **points):
         (tmp_path / f"{module}.py").write_text(source)
@@ -151,8 +151,8 @@ def test_a_package_that_imports_ours_first_is_found_and_torch_is_not_loaded(
     install, tmp_path
 ):
     install("loudness", documented_example(), loudness="SPEC")
-    code = "import loudness, sys, base_models.encoders as e; assert 'loudness' in e.ENCODERS; "
-    code += "sys.exit('torch' in sys.modules)"
+    code = "import loudness, sys, base_models.encoders as e; "
+    code += "assert 'loudness' in e.ENCODERS; sys.exit('torch' in sys.modules)"
     path = {"PYTHONPATH": f"{tmp_path}:{ROOT}"}
     assert (
         subprocess.run([sys.executable, "-c", code], env=path, check=False).returncode
@@ -162,11 +162,14 @@ def test_a_package_that_imports_ours_first_is_found_and_torch_is_not_loaded(
 
 BROKEN = """
 from base_models.encoders.specs import EncoderSpec
-MUQ = EncoderSpec(name="muq", kind="audio", dim=1, licence="MIT", sample_rate=8000, frame_rate=1.0)
-RATELESS = EncoderSpec(name="rateless", kind="audio", dim=1, licence="MIT")
-KINDLESS = EncoderSpec(name="kindless", kind="video", dim=1, licence="MIT")
-NO_CONFIG = EncoderSpec(name="no_config", kind="text", dim=1, licence="MIT", files=("model.safetensors",))
-OTHER = EncoderSpec(name="other", kind="text", dim=1, licence="MIT")
+FACTS = {"dim": 1, "licence": "MIT"}
+RATES = {"sample_rate": 8000, "frame_rate": 1.0}
+WEIGHTS = ("model.safetensors",)
+MUQ = EncoderSpec(name="muq", kind="audio", **RATES, **FACTS)
+RATELESS = EncoderSpec(name="rateless", kind="audio", **FACTS)
+KINDLESS = EncoderSpec(name="kindless", kind="video", **FACTS)
+NO_CONFIG = EncoderSpec(name="no_config", kind="text", files=WEIGHTS, **FACTS)
+OTHER = EncoderSpec(name="other", kind="text", **FACTS)
 """
 
 
@@ -181,7 +184,9 @@ OTHER = EncoderSpec(name="other", kind="text", dim=1, licence="MIT")
         ("absent", "NOTHING", "AttributeError in 'broken:NOTHING' of package 'broken'"),
     ],
 )
-def test_a_broken_package_is_named_and_the_others_stay_usable(name, value, said, install):
+def test_a_broken_package_is_named_and_the_others_stay_usable(
+    name, value, said, install
+):
     install("broken", BROKEN, **{name: value})
     with pytest.raises(UsageError, match=f"Encoder '{name}' cannot be used: .*{said}"):
         load_encoder(name)
