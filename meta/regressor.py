@@ -17,7 +17,6 @@ from sklearn.utils.validation import check_is_fitted
 
 from base_models.errors import DamagedArtifact, UsageError, one_of, some
 from base_models.predictions import PredictionTable
-from meta.adaptation import adapt
 from meta.columns.feature_table import Layout, feature_array, layout_of, refuse_leaks
 from meta.comparison.compared_rows import ComparedRows
 from meta.comparison.held_out_trial import HeldOutTrial
@@ -206,13 +205,6 @@ class MetaRegressor(BaseEstimator):
         return HeldOutTrial(
             training=compared[0], validation=compared[1], tables=tuple(tables)
         )
-
-    def adapt(self, tables: Sequence[PredictionTable], rows: Rows) -> MetaRegressor:
-        """A copy that has also learnt from some rated clips of another corpus.
-
-        See `meta.adaptation.adapt`.
-        """
-        return adapt(self, tables, rows)
 
     def predict(
         self, tables: Sequence[PredictionTable], clip_ids: Sequence[str] | None = None
