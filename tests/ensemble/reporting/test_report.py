@@ -1,4 +1,4 @@
-"""A report tells every number with its interval, in files that other programs can read, and never hides a demo."""
+"""A report gives every number with its interval, and never hides a demo or a leak."""
 
 import html.parser
 import io
@@ -10,11 +10,11 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from ensemble.stacking.assessment import Judgement
+from builders import rows_of_tables
 
 from base_models.bins import ScoreBins
 from base_models.predictions import PredictionTable
-from ensemble.reporting.report import Report, answer, render_files
+from ensemble.reporting.report import Report, answer
 from ensemble.reporting.report_tables import (
     CEILING,
     best_first,
@@ -22,17 +22,23 @@ from ensemble.reporting.report_tables import (
     figure,
     tables,
 )
-from meta.comparison.compared_rows import Judged
+from meta.assessment import Assessment
+from meta.comparison.compared_rows import ComparedRows
+from meta.splits.leak_audit import Audit, Overlap
 from meta.uncertainty.calibration import Calibration
 from meta.uncertainty.coverage import calibration_report
 
 ASPECTS, MODELS = ("mi", "ta"), ("dora-s0", "dora-s1")
+NO_LEAK = Audit(overlaps=(), unlisted=(), unhashed=0, counts={})
 TABLES = ("leaderboards", "learners", "contributions", "calibration", "noise_ceiling")
 
 
 @pytest.fixture(scope="module")
 def made():
-    """A report of two base models and a stack on 24 clips of 4 systems; the last clip lacks its labels."""
+    """A report of two base models and a stack on 24 clips of 4 systems.
+
+    The last clip lacks its labels.
+    """
     rng, n = np.random.default_rng(0), 24
     ids, systems = (
         [f"clip{k}" for k in rng.permutation(n)],
@@ -47,8 +53,9 @@ def made():
         for name in MODELS
     ]
     truth[-1] = np.nan
-    judged = Judged.of(tables, truth, ids, systems, ASPECTS, stack)
-    board = judged.board(50)
+    rows = rows_of_tables(tables, truth, ids, ASPECTS, systems=systems)
+    compared = ComparedRows.of(tables, rows, stack)
+    board = compared.board(50)
     frame = pd.DataFrame(
         {"clip_id": ids, "system_id": systems, "mi": stack[:, 0], "ta": stack[:, 1]}
     )
@@ -59,20 +66,22 @@ def made():
         learner="ridge",
         facts={"mi": {"alpha": 1.0}, "ta": {"alpha": None}},
         warnings=("mi: ridge chose the <lower> end",),
-        judgement=Judgement(
+        measured=Assessment(
             boards={"test": board, "meta-validation": board},
             rows="test",
-            judged=judged,
-            verdict=replace(judged.verdict(judged), sentence="no <difference> shown"),
+            compared=compared,
+            verdict=replace(
+                compared.verdict(compared), sentence="no <difference> shown"
+            ),
             learners=board[board["model"] == "stack"].assign(
                 model="crps", fit_seconds=1.5, predict_seconds=0.25
             ),
             contributions=shapley(),
-            calibration={aspect: kept(judged, k) for k, aspect in enumerate(ASPECTS)},
+            calibration={aspect: kept(compared, k) for k, aspect in enumerate(ASPECTS)},
             ceiling=ceiling(board),
             predictions=frame.assign(mi_true=truth[:, 0], ta_true=truth[:, 1]),
         ),
-        audit={"leaks": False, "overlaps": []},
+        audit=NO_LEAK,
         aspects=ASPECTS,
     )
 
@@ -90,15 +99,13 @@ def shapley(models=MODELS, exact=True):
     return frame.assign(standard_error=0.0 if exact else 0.02, exact=exact)
 
 
-def kept(judged, k):
-    known = ~np.isnan(judged.y[:, k])
-    calibration = Calibration.fit(
-        judged.stack[known, k], judged.y[known, k], ScoreBins()
-    )
-    systems = np.array(judged.system_ids)[known]
-    return calibration_report(
-        calibration, judged.stack[known, k], judged.y[known, k], systems
-    )
+def kept(compared, k):
+    labels = compared.rows.labels[:, k]
+    known = ~np.isnan(labels)
+    scores = compared.stack_scores[known, k]
+    calibration = Calibration.fit(scores, labels[known], ScoreBins())
+    systems = compared.rows.systems[known]
+    return calibration_report(calibration, scores, labels[known], systems)
 
 
 def ceiling(board):
@@ -109,10 +116,15 @@ def ceiling(board):
 
 
 def changed(report, **changes):
-    """The report after changes to itself or to what it says of the stack."""
+    """The report after changes to itself or to what was measured of the stack."""
     own = {name: value for name, value in changes.items() if name in vars(report)}
-    of_judgement = {name: value for name, value in changes.items() if name not in own}
-    return replace(report, judgement=replace(report.judgement, **of_judgement), **own)
+    measured = {name: value for name, value in changes.items() if name not in own}
+    return replace(report, measured=replace(report.measured, **measured), **own)
+
+
+def relabelled(compared, labels):
+    """The same compared rows with other labels."""
+    return replace(compared, rows=replace(compared.rows, labels=labels))
 
 
 class Page(html.parser.HTMLParser):
@@ -142,20 +154,21 @@ class Page(html.parser.HTMLParser):
 
 
 def page(report):
-    return render_files(report)["report.html"].decode()
+    return report.files()["report.html"].decode()
 
 
 @pytest.fixture(scope="module")
 def files(made):
-    return render_files(made)
+    return made.files()
 
 
 @pytest.fixture
 def slim(made):
     """The report with one picture only, which is drawn in less time."""
-    judged = made.judgement.judged
-    one = replace(judged, y=np.where([True, False], judged.y, np.nan))
-    return changed(made, judged=one, contributions=pd.DataFrame(), calibration={})
+    compared = made.measured.compared
+    labels = np.where([True, False], compared.rows.labels, np.nan)
+    one = relabelled(compared, labels)
+    return changed(made, compared=one, contributions=pd.DataFrame(), calibration={})
 
 
 # ---- numbers as text
@@ -187,7 +200,7 @@ def test_answers_have_eight_decimals_sorted_ids_and_no_suffix():
 
 
 def test_a_board_becomes_one_row_per_aspect_and_model(made):
-    board = made.judgement.boards["test"].to_dict("records")
+    board = made.measured.boards["test"].to_dict("records")
     rows = list(board_rows(board))
     models = ["stack", "mean", "dora-s0", "dora-s1"]
     assert [(aspect, model) for aspect, model, _ in rows] == [
@@ -204,11 +217,11 @@ def test_a_board_becomes_one_row_per_aspect_and_model(made):
 
 
 def test_the_ceiling_stands_below_the_models_of_its_aspect(made):
-    board = made.judgement.boards["test"].to_dict("records")
-    rows = list(board_rows(board, made.judgement.ceiling.to_dict("records")))
+    board = made.measured.boards["test"].to_dict("records")
+    rows = list(board_rows(board, made.measured.ceiling.to_dict("records")))
     assert [model for _, model, _ in rows] == 2 * ["stack", "mean", *MODELS, CEILING]
     assert all(cell.startswith("0.987 [") for cell in rows[4][2])
-    only = made.judgement.ceiling[made.judgement.ceiling["aspect"] == "ta"].to_dict(
+    only = made.measured.ceiling[made.measured.ceiling["aspect"] == "ta"].to_dict(
         "records"
     )
     assert [
@@ -237,7 +250,7 @@ def test_the_best_models_are_those_of_highest_system_correlation_or_else_of_utte
 
 
 def test_every_small_table_has_readable_titles_and_names_its_rows(made):
-    found = tables(made.judgement)
+    found = tables(made.measured)
     assert [title.partition(": ")[0] for title in found] == [
         "test",
         "meta-validation",
@@ -256,7 +269,7 @@ def test_every_small_table_has_readable_titles_and_names_its_rows(made):
         for a in ASPECTS
         for m, v in zip(MODELS, ("0.300", "0.200"), strict=True)
     ]
-    drawn = tables(replace(made.judgement, contributions=shapley(exact=False)))[
+    drawn = tables(replace(made.measured, contributions=shapley(exact=False)))[
         "meta-validation: contributions"
     ]
     assert drawn.rows[0][2] == "0.300 ± 0.040"
@@ -276,13 +289,11 @@ def test_all_files_are_there(files, slim):
         "predictions-test.csv",
     }
     assert set(files) == names
-    without = render_files(
-        changed(
-            slim,
-            predictions=pd.DataFrame(),
-            boards={"dev": slim.judgement.boards["test"]},
-        )
-    )
+    without = changed(
+        slim,
+        predictions=pd.DataFrame(),
+        boards={"dev": slim.measured.boards["test"]},
+    ).files()
     assert set(without) == names - {"answer.txt", "predictions-test.csv"}
 
 
@@ -296,9 +307,9 @@ def test_the_table_of_metrics_is_whole(files):
 
 
 def test_the_json_is_strict_and_undefined_numbers_are_null(slim):
-    board = slim.judgement.boards["test"].copy()
+    board = slim.measured.boards["test"].copy()
     board.loc[0, ["value", "low", "high"]] = np.nan
-    data = render_files(changed(slim, boards={"test": board}))["report.json"]
+    data = changed(slim, boards={"test": board}).files()["report.json"]
 
     def refuse(constant):
         raise AssertionError(constant)
@@ -316,13 +327,13 @@ def test_the_json_is_strict_and_undefined_numbers_are_null(slim):
 
 def test_the_predictions_keep_their_order_and_their_labels(made, files):
     frame = pd.read_csv(io.BytesIO(files["predictions-test.csv"]))
-    assert list(frame["clip_id"]) == list(made.judgement.predictions["clip_id"])
-    np.testing.assert_allclose(frame["mi"], made.judgement.predictions["mi"])
+    assert list(frame["clip_id"]) == list(made.measured.predictions["clip_id"])
+    np.testing.assert_allclose(frame["mi"], made.measured.predictions["mi"])
     assert frame["ta_true"].isna().sum() == 1
 
 
 def test_the_same_report_has_the_same_bytes(made, files):
-    assert render_files(made) == files
+    assert made.files() == files
 
 
 # ---- the page
@@ -362,10 +373,8 @@ def test_names_from_the_data_cannot_become_markup(files):
     "name", ["<script>alert(1)</script>", "cost $x^$", "$\\bad{$", "quality & co"]
 )
 def test_an_aspect_or_a_model_may_be_called_anything(made, name):
-    found, renamed = (
-        made.judgement,
-        {"aspect": {"mi": name}, "model": {"dora-s1": name}},
-    )
+    found = made.measured
+    renamed = {"aspect": {"mi": name}, "model": {"dora-s1": name}}
     frame = found.predictions.rename(columns={"mi": name, "mi_true": f"{name}_true"})
     made = changed(
         made,
@@ -373,7 +382,9 @@ def test_an_aspect_or_a_model_may_be_called_anything(made, name):
         contributions=found.contributions.replace(renamed),
         ceiling=found.ceiling.replace(renamed),
         calibration={name: found.calibration["mi"]},
-        judged=replace(found.judged, aspects=(name, "ta")),
+        compared=replace(
+            found.compared, rows=replace(found.compared.rows, aspects=(name, "ta"))
+        ),
         predictions=frame,
         aspects=(name, "ta"),
     )
@@ -387,11 +398,11 @@ def test_every_labelled_aspect_has_its_pictures(made, files, slim):
     assert files["report.html"].count(b"<svg") == 8
     assert page(slim).count("<svg") == 1
     assert (
-        page(changed(slim, contributions=made.judgement.contributions)).count("<svg")
+        page(changed(slim, contributions=made.measured.contributions)).count("<svg")
         == 3
     )
     assert (
-        page(changed(slim, calibration={"mi": made.judgement.calibration["mi"]})).count(
+        page(changed(slim, calibration={"mi": made.measured.calibration["mi"]})).count(
             "<svg"
         )
         == 3
@@ -425,13 +436,9 @@ def test_other_learners_stand_with_their_times(files, slim):
 def test_a_leak_marks_the_title_of_every_table_and_the_verdict(made, files):
     assert b"LEAKY" not in files["report.html"]
     assert json.loads(files["report.json"])["leaks"] == []
-    leaky = replace(
-        made,
-        judgement=made.judgement.marked(
-            ["leaky: 3 clips of test were used to train 'dora-s0'"]
-        ),
-    )
-    files = render_files(leaky)
+    clips = ("clip1", "clip2", "clip3")
+    overlap = Overlap("dora-s0", "training", "test", clips, clips)
+    files = replace(made, audit=replace(NO_LEAK, overlaps=(overlap,))).files()
     report = json.loads(files["report.json"])
     assert report["leaks"] == ["leaky: 3 clips of test were used to train 'dora-s0'"]
     assert report["verdict"]["sentence"].startswith("LEAKY: ")
@@ -454,7 +461,7 @@ def test_a_leak_marks_the_title_of_every_table_and_the_verdict(made, files):
 
 
 def test_a_test_split_without_labels_still_gives_a_page_and_an_answer(slim):
-    found = slim.judgement
+    found = slim.measured
     bare = replace(
         found,
         boards={"meta-validation": found.boards["test"]},
@@ -463,7 +470,7 @@ def test_a_test_split_without_labels_still_gives_a_page_and_an_answer(slim):
         learners=pd.DataFrame(),
         ceiling=pd.DataFrame(),
     )
-    files = render_files(replace(slim, judgement=bare))
+    files = replace(slim, measured=bare).files()
     Page(files["report.html"].decode())
     report = json.loads(files["report.json"])
     assert report["learners"] == report["contributions"] == {"meta-validation": []}
