@@ -129,7 +129,7 @@ def _main(argv: Sequence[str] | None = None) -> int:
 
 
 def _table(found, level: float) -> Table:
-    from ensemble.reporting.report_tables import figure
+    from ensemble.reporting.number_text import number_text
 
     table = Table(
         title=f"{level * 100:g} % intervals over systems", title_justify="left"
@@ -164,7 +164,7 @@ def _table(found, level: float) -> Table:
                     "",
                     name,
                     *(
-                        figure(getattr(cell, value), cell.low, cell.high)
+                        number_text(getattr(cell, value), cell.low, cell.high)
                         for cell in cells
                     ),
                 )
@@ -176,7 +176,7 @@ def _table(found, level: float) -> Table:
             table.add_row(
                 "",
                 f"log p, {row.ratings} ratings",
-                figure(row.value, row.low, row.high),
+                number_text(row.value, row.low, row.high),
                 "",
             )
         table.add_section()

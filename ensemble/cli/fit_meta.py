@@ -92,8 +92,14 @@ def _parser() -> Options:
 
 def _main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
-    from ensemble.cli.shared.boards import board_tables, closing, opening
     from ensemble.estimator.save_and_load import ROLE
+    from ensemble.reporting.section import ReportContent
+    from ensemble.reporting.sections import sections_of
+    from ensemble.reporting.terminal import (
+        closing_lines,
+        opening_lines,
+        screen_tables,
+    )
     from ensemble.stacking.fit_stack import Settings, fit_stack, stack_facts
 
     given = {
@@ -106,19 +112,21 @@ def _main(argv: Sequence[str] | None = None) -> int:
     )
     workspace = Workspace(Path(options.artifacts))
     folder = fit_stack(workspace, _data(options, workspace), settings)
-    facts = stack_facts(Artifact(folder, ROLE))
-    for line in opening(facts):
+    sections = sections_of(ReportContent(stack_facts(Artifact(folder, ROLE))))
+    for line in opening_lines(sections):
         say(line)
     console = Screen(width=None if Screen().is_terminal else 200)
-    for table in board_tables(facts):
+    for table in screen_tables(sections):
         console.print(table)
-    for line in closing(facts):
+    # The verdict is the last of the closing lines, and of all that is said.
+    *remarks, verdict = closing_lines(sections)
+    for line in remarks:
         say(line)
     say(f"report: {folder / 'report.html'}")
     say(
         f"next: predict_mos {'--predictions ' * bool(options.predictions)}FILE... --artifacts {workspace.root}"
     )
-    say(facts["verdict"]["sentence"])
+    say(verdict)
     print(folder)
     return 0
 
