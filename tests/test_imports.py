@@ -1,4 +1,4 @@
-"""Imports point back along the data flow: base_models, meta, ensemble; the ground and the doors are free of torch."""
+"""Imports point back along the data flow, and no module imports in a circle."""
 
 import ast
 import subprocess
@@ -38,7 +38,7 @@ LEVELS = {
         {"cli"},
     ],
 }
-"""Wings and files of each package. One may import those of the levels before its own."""
+"""Wings and files of each package, which may import those of the levels before."""
 GROUND = [
     "bins.py",
     "config.py",
