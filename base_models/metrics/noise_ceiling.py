@@ -16,13 +16,8 @@ import numpy as np
 import pandas as pd
 
 from base_models.errors import UsageError, some
-from base_models.metrics.evaluate import (
-    LEVELS,
-    METRICS,
-    bootstrap_weights,
-    resample,
-    system_means,
-)
+from base_models.metrics.bootstrap import bootstrap_weights, resample, system_means
+from base_models.metrics.evaluate import LEVELS, METRICS
 
 
 def noise_ceiling(

@@ -14,7 +14,7 @@ from scipy import stats
 
 from base_models.bins import ScoreBins
 from base_models.errors import UsageError
-from base_models.metrics.evaluate import bootstrap_weights
+from base_models.metrics.bootstrap import bootstrap_weights
 
 
 def place(truth, bins: ScoreBins) -> np.ndarray:
