@@ -60,7 +60,8 @@ class ScoreBins:
         """Bin centres, shape (count,)."""
         if self.grid == "endpoints":
             return np.linspace(self.low, self.high, self.count)
-        return self.low + self.width * (np.arange(self.count) + 0.5)
+        steps_from_low = np.arange(self.count) + 0.5
+        return self.low + self.width * steps_from_low
 
     @property
     def width(self) -> float:
@@ -97,12 +98,14 @@ class ScoreBins:
         if not sigma > 0:
             raise UsageError(f"sigma must be positive; got {sigma}.")
 
-        distance = np.clip(scores, self.low, self.high)[..., None] - self.centers
+        clipped = np.clip(scores, self.low, self.high)
+        distance = clipped[..., None] - self.centers
         exponent = -0.5 * (distance / sigma) ** 2
 
         # With the largest exponent moved to 0, a tiny sigma cannot turn all weights
         # of a row into 0.
-        weights = np.exp(exponent - exponent.max(axis=-1, keepdims=True))
+        largest = exponent.max(axis=-1, keepdims=True)
+        weights = np.exp(exponent - largest)
         return weights / weights.sum(axis=-1, keepdims=True)
 
     def split(self, ratings: ArrayLike) -> np.ndarray:
@@ -133,7 +136,10 @@ class ScoreBins:
                [0.  , 1.  , 0.  , 0.  ],
                [0.  , 0.75, 0.25, 0.  ]])
         """
-        offset = np.asarray(ratings, dtype=np.float64) - self.centers[0]
+        ratings = np.asarray(ratings, dtype=np.float64)
+        offset = ratings - self.centers[0]
+
+        # In bins from the first centre; beyond the outermost ones nothing is nearer.
         position = np.clip(offset / self.width, 0, self.count - 1)
         distance = np.abs(position[..., None] - np.arange(self.count))
         return np.clip(1 - distance, 0, 1)
@@ -207,11 +213,16 @@ class ScoreBins:
                 f"{what}: expected {self.count} bins on the last axis; "
                 f"got shape {distributions.shape}."
             )
-        if not np.isfinite(distributions).all() or (distributions < 0).any():
+        is_finite = np.isfinite(distributions).all()
+        has_negative = (distributions < 0).any()
+        if not is_finite or has_negative:
             raise UsageError(
                 f"{what}: a distribution holds NaN, infinity or a negative probability."
             )
-        error = np.abs(distributions.sum(axis=-1) - 1).max(initial=0)
+
+        # `initial` because there may be no distribution at all.
+        sums = distributions.sum(axis=-1)
+        error = np.abs(sums - 1).max(initial=0)
         if error > 1e-5:
             raise UsageError(
                 f"{what}: probabilities must sum to 1; one is off by {error:.2g}."

@@ -180,6 +180,7 @@ class BaseConfig:
                 raise UsageError(f"{name} must be positive; got {value}.")
         if not 0 <= self.dropout < 1:
             raise UsageError(f"dropout must lie in 0..1; got {self.dropout}.")
+        # One rank has no threshold.
         if self.coral_ranks == 1 or self.coral_ranks < 0:
             raise UsageError(
                 "coral_ranks must be 0 (every bin) or at least 2; "
@@ -189,11 +190,13 @@ class BaseConfig:
             value = getattr(self, name)
             if not value >= 0:
                 raise UsageError(f"{name} must not be negative; got {value}.")
+        # With a momentum of 1 old gradients would never fade.
         if not 0 <= self.momentum < 1:
             raise UsageError(f"momentum must lie in 0..1; got {self.momentum}.")
 
     def _check_unread_keys(self) -> None:
         """Refuse a key that nothing reads: it would look like a setting that works."""
+        # Fields made by a factory have no default here, but READ_BY names none of them.
         defaults = {item.name: item.default for item in fields(self)}
         for key, architecture in READ_BY.items():
             value = getattr(self, key)
@@ -243,6 +246,7 @@ class BaseConfig:
 
         values = dict(changes)
         if isinstance(values.get("bins"), Mapping):
+            # An unknown key is a TypeError of the constructor.
             try:
                 values["bins"] = ScoreBins(**values["bins"])
             except TypeError as error:
@@ -303,6 +307,7 @@ class BaseConfig:
             for key, value in self.to_dict().items()
             if key != "name" and value != defaults[key]
         }
+        # Names and layout are part of the signature of every run that was trained.
         hashed = {"version": TRAINING_VERSION, "config": changed, "context": context}
         return sha256(to_json(hashed))[:10]
 
@@ -323,5 +328,6 @@ def _read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}.") from error
+    # Wrong TOML and bytes that are not UTF-8 are both ValueErrors.
     except ValueError as error:
         raise UsageError(f"{path} is not valid TOML: {error}.") from error

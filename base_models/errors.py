@@ -65,6 +65,7 @@ def one_of(name: str, legal: Iterable[str], what: str) -> str:
     if name in known:
         return name
 
+    # A hint that is far from the name would mislead.
     nearest = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
     hint = f" Did you mean '{nearest[0]}'?" if nearest else ""
     raise UsageError(f"Unknown {what} '{name}'.{hint} Known: {', '.join(known)}.")

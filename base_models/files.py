@@ -76,6 +76,7 @@ def nan_to_none(values: Any) -> Any:
     if isinstance(values, list | tuple):
         return [nan_to_none(value) for value in values]
 
+    # numpy's float64 is a float; integers, strings and booleans stay as they are.
     if values is pd.NA or values is pd.NaT:
         return None
     if isinstance(values, float) and not math.isfinite(values):
@@ -103,6 +104,7 @@ def from_json(data: bytes, name: str) -> Any:
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    # json itself keeps the last of two equal keys silently.
     values = dict(pairs)
     if len(values) != len(pairs):
         raise ValueError("a key stands twice in one object")
@@ -110,6 +112,7 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _finite_number(text: str) -> float:
+    # json itself accepts NaN, and reads 1e999 as infinity.
     number = float(text)
     if not math.isfinite(number):
         raise ValueError(f"{text} is not a finite number")
@@ -126,12 +129,15 @@ def atomic_write(path: Path | str, data: bytes) -> None:
     """
     path = Path(path)
 
-    # The name is cut because a file name may have at most 255 bytes.
+    # A name of its own keeps two writers apart; it is cut because a file name may have
+    # at most 255 bytes.
     partial = path.with_name(f".{path.name[:100]}.{uuid.uuid4().hex}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("xb") as file:
             file.write(data)
+
+            # Without this a power cut may leave the new name on missing data.
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, path)
@@ -141,6 +147,7 @@ def atomic_write(path: Path | str, data: bytes) -> None:
             raise _out_of_space(path, len(data)) from error
         raise
     finally:
+        # After the rename there is nothing left to remove.
         with contextlib.suppress(OSError):
             partial.unlink()
 
@@ -247,6 +254,7 @@ def seal(
     if names is None:
         names = sorted(_finished_files(folder))
 
+    # The manifest is written last: a folder without one was never finished.
     hashes = {name: sha256((folder / name).read_bytes()) for name in names}
     manifest = {"format": 1, "role": role, "identity": identity, "files": hashes}
     write_json(folder / MANIFEST, manifest)
@@ -273,6 +281,7 @@ def locked(folder: Path | str) -> Iterator[None]:
     path = Path(folder) / ".lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab") as file:
+        # fcntl is missing on Windows, and some network file systems refuse locks.
         with contextlib.suppress(ImportError, OSError):
             import fcntl
 
@@ -291,6 +300,7 @@ def put_in_place(made: Path, folder: Path) -> None:
     A process that is killed between the two renames leaves the older folder beside its
     name, whole.
     """
+    # A rename cannot replace a folder that is not empty.
     old = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.tmp")
     if folder.exists():
         os.rename(folder, old)

@@ -64,7 +64,7 @@ class PredictionTable:
         what = f"Predictions of '{self.model}'"
         distributions = self.bins.check(self.distributions, what)
 
-        # A frozen dataclass allows no plain assignment.
+        # Callers may pass lists; a frozen dataclass allows no plain assignment.
         object.__setattr__(self, "clip_ids", tuple(self.clip_ids))
         object.__setattr__(self, "aspects", tuple(self.aspects))
         object.__setattr__(self, "distributions", distributions)
@@ -103,9 +103,11 @@ class PredictionTable:
         """
         if bins is None:
             bins = ScoreBins()
+        # The published width is meant for 1..5; on other scales it is in proportion.
         if sigma is None:
             sigma = bins.soften_sigma
 
+        # The scores of a single aspect may come as a flat list.
         shape = (len(clip_ids), len(aspects))
         scores = np.asarray(scores, dtype=np.float64).reshape(shape)
         return cls(
@@ -147,9 +149,11 @@ class PredictionTable:
                     f"The folds of '{fold.model}' differ in scale or aspects."
                 )
 
+        # Lists no clip as seen: every row was checked against its own model above.
+        clip_ids = [clip for fold in folds for clip in fold.clip_ids]
         return cls(
             model=first.model,
-            clip_ids=tuple(clip for fold in folds for clip in fold.clip_ids),
+            clip_ids=tuple(clip_ids),
             aspects=first.aspects,
             distributions=np.concatenate([fold.distributions for fold in folds]),
             bins=first.bins,
@@ -221,6 +225,7 @@ class PredictionTable:
         for k in range(self.bins.count):
             columns[_bin_column(k)] = pa.array(probabilities[:, k], pa.float64())
 
+        # Sets are sorted so that equal tables have equal bytes.
         about = {
             "model": self.model,
             "bins": asdict(self.bins),
@@ -233,6 +238,7 @@ class PredictionTable:
             {_METADATA_KEY: to_json(about)}
         )
 
+        # A table may be read without a manifest, so its pages carry checksums.
         buffer = io.BytesIO()
         pq.write_table(table, buffer, write_page_checksum=True)
         return buffer.getvalue()
@@ -262,6 +268,7 @@ class PredictionTable:
             metadata = table.schema.metadata or {}
             about = from_json(metadata[_METADATA_KEY], name)
             return cls._from_parquet(table, about)
+        # Damaged bytes raise whatever the reader meets first.
         except (pa.ArrowException, ValueError, KeyError, TypeError, OSError) as error:
             raise DamagedArtifact(
                 f"{name} is not a readable prediction table ({error})."
@@ -273,6 +280,7 @@ class PredictionTable:
         bins = ScoreBins(**about["bins"])
         aspects = tuple(about["aspects"])
 
+        # Rows in another order would give clips the predictions of others.
         id_column = table.column("clip_id").to_pylist()
         aspect_column = table.column("aspect").to_pylist()
         clip_ids = tuple(id_column[:: len(aspects)])

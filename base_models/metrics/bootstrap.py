@@ -8,7 +8,7 @@ comes from sums over pairs of clips: nothing is approximated.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -131,7 +131,7 @@ def resample_crossed(
     cells, cell = np.unique(pairs, axis=0, return_inverse=True)
     cell_weights = weights[:, cells[:, 0]] * prompt_weights[:, cells[:, 1]]
     return {
-        "utterance": resample(y_true, y_pred, cell_weights, cell),
+        "utterance": resample(y_true, y_pred, cell_weights, cluster=cell),
         "system": resample_means(
             y_true,
             y_pred,
@@ -171,37 +171,18 @@ def resample(
     matrices (of pairs, columns too) are first added up per cluster, whose clips share a
     weight.
     """
-    if cluster is None:
-        cluster = np.arange(len(np.asarray(y_true)))
-    cluster = np.asarray(cluster)
-
-    # Sorted by cluster, the points of each are neighbours, as `reduceat` needs.
-    order = np.argsort(cluster, kind="stable")
-    x = np.asarray(y_true)[order]
-    y = np.asarray(y_pred)[order]
-    cluster = cluster[order]
-    counts = np.bincount(cluster, minlength=weights.shape[1])
-    starts = np.cumsum(counts) - counts
-
-    # A resample that draws nothing has no metric.
-    total = weights @ counts
-    total = np.where(total > 0, total, np.nan)
-    points = _SortedPoints(
-        x=x,
-        y=y,
-        cluster=cluster,
-        starts=starts,
-        mean_x=weights @ np.add.reduceat(x, starts) / total,
-        mean_y=weights @ np.add.reduceat(y, starts) / total,
-    )
+    points = _SortedPoints.of(y_true, y_pred, weights, cluster=cluster)
 
     # The sign matrices have n² entries, so they are made for some columns at a time.
     sums = np.zeros((9, len(weights)))
-    step = max(1, _BLOCK_NUMBERS // (len(x) + len(weights)))
-    for first in range(0, len(x), step):
+    n = len(points.x)
+    step = max(1, _BLOCK_NUMBERS // (n + len(weights)))
+    for first in range(0, n, step):
         _add_block(sums, points, weights, block=slice(first, first + step))
 
-    squared_error = weights @ np.add.reduceat((x - y) ** 2, starts) / total
+    squared_errors = (points.x - points.y) ** 2
+    cluster_errors = np.add.reduceat(squared_errors, points.starts)
+    squared_error = weights @ cluster_errors / points.total
     return _metrics_from_sums(squared_error, sums)
 
 
@@ -214,6 +195,7 @@ class _SortedPoints:
     x, y : arrays of shape (n,)
     cluster : (n,) codes, ascending
     starts : (clusters,) the first point of each cluster
+    total : (resamples,) number of points drawn; NaN for none
     mean_x, mean_y : arrays of shape (resamples,), weighted means
     """
 
@@ -221,8 +203,42 @@ class _SortedPoints:
     y: np.ndarray
     cluster: np.ndarray
     starts: np.ndarray
+    total: np.ndarray
     mean_x: np.ndarray
     mean_y: np.ndarray
+
+    @classmethod
+    def of(
+        cls,
+        y_true: ArrayLike,
+        y_pred: ArrayLike,
+        weights: np.ndarray,
+        cluster: ArrayLike | None,
+    ) -> _SortedPoints:
+        """Sort the arguments of `resample`."""
+        x = np.asarray(y_true)
+        y = np.asarray(y_pred)
+        cluster = np.arange(len(x)) if cluster is None else np.asarray(cluster)
+
+        # Sorted by cluster, the points of each are neighbours, as `reduceat` needs.
+        order = np.argsort(cluster, kind="stable")
+        x = x[order]
+        y = y[order]
+        counts = np.bincount(cluster, minlength=weights.shape[1])
+        starts = np.cumsum(counts) - counts
+
+        # A resample that draws nothing has no metric.
+        total = weights @ counts
+        total = np.where(total > 0, total, np.nan)
+        return cls(
+            x=x,
+            y=y,
+            cluster=cluster[order],
+            starts=starts,
+            total=total,
+            mean_x=weights @ np.add.reduceat(x, starts) / total,
+            mean_y=weights @ np.add.reduceat(y, starts) / total,
+        )
 
 
 def _add_block(
@@ -231,9 +247,9 @@ def _add_block(
     """Add the terms of the points in `block` to `sums`, of shape (9, resamples)."""
     sign_x = _signs(points.x, block)
     sign_y = _signs(points.y, block)
-    signs = (sign_x, sign_y, sign_x * sign_y, np.abs(sign_x), np.abs(sign_y))
     rank_x, rank_y, *pairs = (
-        np.add.reduceat(sign, points.starts, axis=0, dtype=np.float64) for sign in signs
+        np.add.reduceat(sign, points.starts, axis=0, dtype=np.float64)
+        for sign in _rank_and_pair_signs(sign_x, sign_y)
     )
 
     # For pairs, columns are added up per cluster too.
@@ -251,12 +267,13 @@ def _add_block(
         centred_x = points.x[block] - points.mean_x[rows, None]
         centred_y = points.y[block] - points.mean_y[rows, None]
         sums[:3, rows] += _moments(point_weights, centred_x, centred_y)
-        sums[3:6, rows] += _moments(
-            point_weights, some_weights @ rank_x, some_weights @ rank_y
-        )
-        sums[6:, rows] += [
-            _row_sums(cluster_weights, some_weights @ pair) for pair in pairs
-        ]
+
+        centred_rank_x = some_weights @ rank_x
+        centred_rank_y = some_weights @ rank_y
+        sums[3:6, rows] += _moments(point_weights, centred_rank_x, centred_rank_y)
+
+        for row, pair in enumerate(pairs, start=6):
+            sums[row, rows] += _row_sums(cluster_weights, some_weights @ pair)
 
 
 def resample_means(
@@ -295,8 +312,10 @@ def resample_means(
         divisor = np.where(counts > 0, counts, 1)
 
         # Rounded as in `system_means`, so that equal means tie.
-        means_true = np.round((within * y_true) @ member / divisor, 10)
-        means_pred = np.round((within * y_pred) @ member / divisor, 10)
+        means_true = (within * y_true) @ member / divisor
+        means_pred = (within * y_pred) @ member / divisor
+        means_true = np.round(means_true, 10)
+        means_pred = np.round(means_pred, 10)
         used_weights = np.where(counts > 0, weights[first : first + step], 0)
         parts.append(_metrics_of_rows(means_true, means_pred, used_weights))
 
@@ -317,11 +336,15 @@ def _metrics_of_rows(
 
     sign_x = np.sign(x[:, None, :] - x[:, :, None])
     sign_y = np.sign(y[:, None, :] - y[:, :, None])
-    signs = (sign_x, sign_y, sign_x * sign_y, np.abs(sign_x), np.abs(sign_y))
-    rank_x, rank_y, *pairs = ((weights[:, None, :] @ sign)[:, 0] for sign in signs)
+    row_weights = weights[:, None, :]
+    rank_x, rank_y, *pairs = (
+        (row_weights @ sign)[:, 0] for sign in _rank_and_pair_signs(sign_x, sign_y)
+    )
 
-    centred_x = x - ((weights * x).sum(axis=1) / total)[:, None]
-    centred_y = y - ((weights * y).sum(axis=1) / total)[:, None]
+    mean_x = (weights * x).sum(axis=1) / total
+    mean_y = (weights * y).sum(axis=1) / total
+    centred_x = x - mean_x[:, None]
+    centred_y = y - mean_y[:, None]
     sums = np.concatenate(
         [
             _moments(weights, centred_x, centred_y),
@@ -331,6 +354,18 @@ def _metrics_of_rows(
     )
     squared_error = (weights * (x - y) ** 2).sum(axis=1) / total
     return _metrics_from_sums(squared_error, sums)
+
+
+def _rank_and_pair_signs(
+    sign_x: np.ndarray, sign_y: np.ndarray
+) -> Iterator[np.ndarray]:
+    """Matrices whose sums give the ranks of x and y, and the three sums of tau-b."""
+    # One at a time, since each is as large as a block.
+    yield sign_x
+    yield sign_y
+    yield sign_x * sign_y
+    yield np.abs(sign_x)
+    yield np.abs(sign_y)
 
 
 def _moments(weights: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -356,7 +391,11 @@ def _metrics_from_sums(
         scale_x = np.sqrt(np.where(defined, square_x, 1))
         scale_y = np.sqrt(np.where(defined, square_y, 1))
         scale = scale_x * scale_y
-        correlation = np.clip(cross / np.where(scale > 0, scale, np.inf), -1, 1)
+
+        # The scale of values may underflow to 0 although the values differ; rounding
+        # may put a correlation just beyond 1.
+        positive_scale = np.where(scale > 0, scale, np.inf)
+        correlation = np.clip(cross / positive_scale, -1, 1)
         metrics[metric] = np.where(defined, correlation, np.nan)
     return metrics
 

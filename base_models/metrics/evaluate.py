@@ -8,6 +8,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -45,7 +46,8 @@ def _checked_pair(
 
 def _correlation(coefficient: Callable, y_true: ArrayLike, y_pred: ArrayLike) -> float:
     y_true, y_pred = _checked_pair(y_true, y_pred)
-    if len(y_true) < 2 or np.ptp(y_true) == 0 or np.ptp(y_pred) == 0:
+    constant = len(y_true) < 2 or np.ptp(y_true) == 0 or np.ptp(y_pred) == 0
+    if constant:
         return float("nan")
 
     # scipy warns of nearly constant input, but its result is usable.
@@ -157,14 +159,22 @@ def evaluate(
         seed=seed,
         prompt_ids=prompt_ids,
     )
-    rows = []
-    for cell in cells:
-        low, high = percentiles(cell.resampled, level)
-        rows.append(
-            (cell.aspect, cell.level, cell.metric, cell.value, low, high, cell.n)
-        )
     columns = ["aspect", "level", "metric", "value", "low", "high", "n"]
+    rows = [_row_with_interval(cell, level) for cell in cells]
     return pd.DataFrame(rows, columns=columns)
+
+
+def _row_with_interval(cell: MeasuredMetric, level: float) -> dict[str, Any]:
+    low, high = percentiles(cell.resampled, level)
+    return {
+        "aspect": cell.aspect,
+        "level": cell.level,
+        "metric": cell.metric,
+        "value": cell.value,
+        "low": low,
+        "high": high,
+        "n": cell.n,
+    }
 
 
 def evaluate_mean(
@@ -190,6 +200,7 @@ def evaluate_mean(
         Columns aspect, level, metric, value, least, most, low, high, n; least and most
         are the smallest and the largest value of a repetition.
     """
+    # An iterator would be used up by the first repetition.
     if system_ids is not None:
         system_ids = list(system_ids)
     measured = [
@@ -208,6 +219,7 @@ def evaluate_mean(
     rows = []
     for repetitions in zip(*measured, strict=True):
         first = repetitions[0]
+        # Averaged within each resample, so that the interval is that of the average.
         values = np.array([cell.value for cell in repetitions])
         resampled = np.mean([cell.resampled for cell in repetitions], axis=0)
         low, high = percentiles(resampled, level)
@@ -261,9 +273,10 @@ def measure(
 
     Parameters are those of `evaluate`.
     """
-    truths, predictions, names = validated(y_true, y_pred, system_ids, aspects)
+    truths, predictions, names = validated(y_true, y_pred, system_ids, aspects=aspects)
     prompts = prompt_codes(prompt_ids, len(truths))
     for column, aspect in enumerate(aspects):
+        # System means are over the labelled clips alone.
         labelled = ~np.isnan(truths[:, column])
         truth = truths[labelled, column]
         prediction = predictions[labelled, column]
@@ -318,9 +331,10 @@ def _resampled_levels(
             seed=seed,
         )
 
+    # A single point has no correlation, so nothing to resample.
     levels = {}
     if len(truth) > 1:
-        levels["utterance"] = resample(truth, prediction, weights, cluster)
+        levels["utterance"] = resample(truth, prediction, weights, cluster=cluster)
     if n_systems > 1:
         levels["system"] = resample(mean_truth, mean_prediction, weights)
     return levels
@@ -346,6 +360,7 @@ def validated(
     """
     y_true = np.asarray(y_true, dtype=np.float64)
     y_pred = np.asarray(y_pred, dtype=np.float64)
+    # A single aspect may come as flat arrays.
     if len(aspects) == 1 and y_true.ndim == y_pred.ndim == 1:
         y_true = y_true[:, None]
         y_pred = y_pred[:, None]
@@ -356,8 +371,10 @@ def validated(
             f"Expected truth and prediction of shape (n, {len(aspects)}); "
             f"got {y_true.shape} and {y_pred.shape}."
         )
-    _refuse_values("Truth", y_true, np.isinf(y_true), aspects)
-    _refuse_values("Prediction", y_pred, ~np.isfinite(y_pred), aspects)
+
+    # A truth that is NaN is an unlabelled clip; a prediction must be there.
+    _refuse_values("Truth", y_true, np.isinf(y_true), aspects=aspects)
+    _refuse_values("Prediction", y_pred, ~np.isfinite(y_pred), aspects=aspects)
     return y_true, y_pred, _system_names(system_ids, len(y_true))
 
 
@@ -382,6 +399,7 @@ def _system_names(system_ids: Iterable[str] | None, n: int) -> np.ndarray:
     names = np.array([str(name) for name in system_ids], dtype=object)
     if len(names) != n:
         raise UsageError(f"{len(names)} system ids for {n} clips; give one per clip.")
+    # Clips without a name would count as one more system.
     unnamed = np.flatnonzero(names == "")
     if 0 < len(unnamed) < len(names):
         raise UsageError(

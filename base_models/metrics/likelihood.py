@@ -61,30 +61,18 @@ def likelihood(
             f"{len(system_ids)} system ids for {n} clips; give one per clip."
         )
     _check_held_out(table)
-    aspects = [aspect for aspect in table.aspects if aspect in ratings]
-    if not aspects:
-        raise UsageError(
-            f"There are predictions of {some(table.aspects)}, "
-            f"and ratings of {some(ratings.columns)}."
-        )
 
     rows = []
-    for aspect in aspects:
+    for aspect in _rated_aspects(table, ratings):
         check_ratings(ratings, [aspect], table.bins)
         counts, sums = log_probabilities(table, ratings, aspect)
-        rated = counts > 0
-        if not rated.any():
+        if not counts.any():
             raise UsageError(
                 f"None of the {n} clips has a single rating of '{aspect}'."
             )
-
-        # Ratings of one clip share their clip, and clips of one system their system.
-        cluster = _clusters(system_ids, rated)
-        weights = bootstrap_weights(cluster.max() + 1, n_bootstrap, seed)
-        cluster_sums = np.bincount(cluster, sums[rated])
-        cluster_counts = np.bincount(cluster, counts[rated])
-        resampled = weights @ cluster_sums / (weights @ cluster_counts)
-
+        resampled = _resampled(
+            counts, sums, system_ids, n_bootstrap=n_bootstrap, seed=seed
+        )
         low, high = percentiles(resampled, level)
         rows.append(
             {
@@ -93,10 +81,40 @@ def likelihood(
                 "low": low,
                 "high": high,
                 "ratings": int(counts.sum()),
-                "clips": int(rated.sum()),
+                "clips": int((counts > 0).sum()),
             }
         )
     return pd.DataFrame(rows)
+
+
+def _rated_aspects(table: PredictionTable, ratings: pd.DataFrame) -> list[str]:
+    aspects = [aspect for aspect in table.aspects if aspect in ratings]
+    if not aspects:
+        raise UsageError(
+            f"There are predictions of {some(table.aspects)}, "
+            f"and ratings of {some(ratings.columns)}."
+        )
+    return aspects
+
+
+def _resampled(
+    counts: np.ndarray,
+    sums: np.ndarray,
+    system_ids: Sequence[str] | None,
+    n_bootstrap: int,
+    seed: int,
+) -> np.ndarray:
+    """Mean log-probability of a rating on each resample of systems (or clips)."""
+    # Ratings of one clip share their clip, and clips of one system their system, so
+    # single ratings are never resampled.
+    rated = counts > 0
+    cluster = _clusters(system_ids, rated)
+    weights = bootstrap_weights(cluster.max() + 1, n_bootstrap, seed)
+
+    # A ratio of sums: a cluster counts in proportion to its ratings.
+    cluster_sums = np.bincount(cluster, sums[rated])
+    cluster_counts = np.bincount(cluster, counts[rated])
+    return weights @ cluster_sums / (weights @ cluster_counts)
 
 
 def _clusters(system_ids: Sequence[str] | None, rated: np.ndarray) -> np.ndarray:
@@ -113,12 +131,13 @@ def log_probabilities(
     table: PredictionTable, ratings: pd.DataFrame, aspect: str
 ) -> tuple[np.ndarray, np.ndarray]:
     """Number of ratings per clip, and the sum of their log-probabilities: (n,) each."""
-    counts, shares = count_ratings(ratings, table.clip_ids, aspect, table.bins)
+    counts, shares = count_ratings(ratings, table.clip_ids, aspect, bins=table.bins)
     log_probability = np.log(np.maximum(table.of(aspect), FLOOR))
     return counts, (shares * log_probability).sum(axis=-1)
 
 
 def _check_held_out(table: PredictionTable) -> None:
+    # Distributions of clips that the model has seen are too sure of their ratings.
     seen_clips = table.trained_on | table.selected_on
     seen = [clip for clip in table.clip_ids if clip in seen_clips]
     if seen:

@@ -15,9 +15,11 @@ ceiling is too good to be true.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -69,6 +71,43 @@ def noise_ceiling(
         when a column is missing, a clip has no system, a rater rates a clip twice, a
         rating is infinite, or no two clips have two ratings.
     """
+    _check_columns(ratings, aspects)
+    if n_splits < 1 or not 0 < level < 1:
+        raise UsageError(
+            "A ceiling needs at least 1 split and a level between 0 and 1; "
+            f"got {n_splits} and {level}."
+        )
+
+    rows: list[dict[str, Any]] = []
+    for aspect in aspects:
+        panel = _Panel.of(ratings, aspect, systems)
+        ceilings = panel.ceilings(n_splits, n_bootstrap, seed)
+        rows.extend(_ceiling_rows(aspect, panel, ceilings, level=level))
+    return pd.DataFrame(rows)
+
+
+def _ceiling_rows(
+    aspect: str,
+    panel: _Panel,
+    ceilings: Mapping[tuple[str, str], _Ceiling],
+    level: float,
+) -> Iterator[dict[str, Any]]:
+    """Rows of the table for one aspect: every metric at both levels."""
+    for level_name, metric in itertools.product(LEVELS, METRICS):
+        # Without systems the system level has no ceiling, but a row all the same.
+        ceiling = ceilings.get((level_name, metric), _Ceiling.undefined())
+        row: dict[str, Any] = {
+            "aspect": aspect,
+            "level": level_name,
+            "metric": metric,
+        }
+        row.update(ceiling.describe(level))
+        row["n"] = panel.n_points(level_name)
+        row["raters"] = float(panel.counts.mean())
+        yield row
+
+
+def _check_columns(ratings: pd.DataFrame, aspects: Sequence[str]) -> None:
     required = ("clip_id", "rater_id", *aspects)
     missing = [name for name in required if name not in ratings.columns]
     if missing:
@@ -76,34 +115,6 @@ def noise_ceiling(
             f"The ratings lack the columns {some(missing)}; "
             f"they have {some(map(str, ratings.columns))}."
         )
-    if n_splits < 1 or not 0 < level < 1:
-        raise UsageError(
-            "A ceiling needs at least 1 split and a level between 0 and 1; "
-            f"got {n_splits} and {level}."
-        )
-
-    rows = []
-    for aspect in aspects:
-        panel = _Panel.of(ratings, aspect, systems)
-        ceilings = panel.ceilings(n_splits, n_bootstrap, seed)
-        for level_name in LEVELS:
-            for metric in METRICS:
-                ceiling = ceilings.get((level_name, metric), _Ceiling.undefined())
-                low, high = ceiling.interval(level)
-                rows.append(
-                    {
-                        "aspect": aspect,
-                        "level": level_name,
-                        "metric": metric,
-                        "reliability": float(ceiling.reliability[0]),
-                        "ceiling": float(ceiling.ceiling[0]),
-                        "low": low,
-                        "high": high,
-                        "n": panel.n_points(level_name),
-                        "raters": float(panel.counts.mean()),
-                    }
-                )
-    return pd.DataFrame(rows)
 
 
 @dataclass(frozen=True)
@@ -121,6 +132,17 @@ class _Ceiling:
     @classmethod
     def undefined(cls) -> _Ceiling:
         return cls(reliability=np.full(1, np.nan), ceiling=np.full(1, np.nan))
+
+    def describe(self, level: float) -> dict[str, float]:
+        """Point estimates and the interval of the ceiling, as cells of the table."""
+        # The first entry is of all clips, unresampled.
+        low, high = self.interval(level)
+        return {
+            "reliability": float(self.reliability[0]),
+            "ceiling": float(self.ceiling[0]),
+            "low": low,
+            "high": high,
+        }
 
     def interval(self, level: float) -> tuple[float, float]:
         """Percentiles of the resamples; NaN when fewer than half are defined."""
@@ -157,7 +179,8 @@ class _Panel:
         cls, ratings: pd.DataFrame, aspect: str, systems: Mapping[str, str] | None
     ) -> _Panel:
         """The panel of one aspect, without clips that have a single rating of it."""
-        rated = ratings.loc[ratings[aspect].notna(), ["clip_id", "rater_id", aspect]]
+        columns = ["clip_id", "rater_id", aspect]
+        rated = ratings.loc[ratings[aspect].notna(), columns]
         if np.isinf(rated[aspect].to_numpy(np.float64)).any():
             raise UsageError(f"A rating of '{aspect}' is infinite.")
         repeated = rated[rated.duplicated(["clip_id", "rater_id"])]
@@ -167,6 +190,8 @@ class _Panel:
                 "rater; keep one rating."
             )
 
+        # A clip with one rating cannot be halved. The sort is stable, so that a seed
+        # draws the same halves from the same table.
         ratings_of_clip = rated.groupby("clip_id")["clip_id"].transform("size")
         rated = rated[ratings_of_clip > 1].sort_values("clip_id", kind="stable")
         clip_ids = rated["clip_id"].to_numpy(str)
@@ -204,14 +229,14 @@ class _Panel:
         weights = np.vstack([everything, resamples])
 
         ceilings = {}
-        for cell, agreement in self._agreement(
-            cluster, weights, n_splits, seed
-        ).items():
+        agreements = self._agreement(cluster, weights, n_splits=n_splits, seed=seed)
+        for cell, agreement in agreements.items():
             _, metric = cell
             if metric != "mse":
                 ceilings[cell] = _full_length(
                     np.mean(agreement, axis=0), metric, self._length
                 )
+        # The MSE needs no halves: its floor follows from the variances.
         for level_name, floor in self._mse_floors(cluster, weights).items():
             ceilings[level_name, "mse"] = _Ceiling(
                 reliability=np.full(len(floor), np.nan), ceiling=floor
@@ -222,11 +247,13 @@ class _Panel:
         self, cluster: np.ndarray, weights: np.ndarray, n_splits: int, seed: int
     ) -> dict[tuple[str, str], list[np.ndarray]]:
         """Metrics between the two half means, by level and metric, of each halving."""
+        # Apart from the generator of the resamples, so that their number does not
+        # change the halves.
         rng = np.random.default_rng([seed, 1])
         agreement: dict[tuple[str, str], list[np.ndarray]] = {}
         for _ in range(n_splits):
             first, second = self.halves(rng)
-            levels = {"utterance": resample(first, second, weights, cluster)}
+            levels = {"utterance": resample(first, second, weights, cluster=cluster)}
             if self.n_systems > 1:
                 first_means = system_means(first, self.system)
                 second_means = system_means(second, self.system)
@@ -242,7 +269,8 @@ class _Panel:
         # Random fractions shuffle the ratings within each clip, never between clips.
         order = np.argsort(self.clip + rng.random(len(self.clip)), kind="stable")
         shuffled = self.scores[order]
-        place_in_clip = np.arange(len(self.clip)) - self.starts[self.clip]
+        first_row = self.starts[self.clip]
+        place_in_clip = np.arange(len(self.clip)) - first_row
         in_first_half = place_in_clip < self.half[self.clip]
 
         first_sum = np.add.reduceat(shuffled * in_first_half, self.starts)
@@ -261,9 +289,12 @@ class _Panel:
 
     def noise(self) -> np.ndarray:
         """Variance of each clip's mean rating, shape (clips,)."""
+        # The unbiased variance of one rating, divided by the number of raters.
         mean = np.add.reduceat(self.scores, self.starts) / self.counts
-        squares = np.add.reduceat((self.scores - mean[self.clip]) ** 2, self.starts)
-        return squares / (self.counts - 1) / self.counts
+        deviation = self.scores - mean[self.clip]
+        squares = np.add.reduceat(deviation**2, self.starts)
+        variance = squares / (self.counts - 1)
+        return variance / self.counts
 
     def _mse_floors(
         self, cluster: np.ndarray, weights: np.ndarray
@@ -316,7 +347,8 @@ def _full_length(half_agreement: np.ndarray, metric: str, length: float) -> _Cei
     """
     # Halves that agree less than by chance show no reliability: 0.
     half = np.clip(_to_correlation(half_agreement, metric), 0, 1)
-    full = np.clip(length * half / (1 + (length - 1) * half), 0, 1)
+    full = length * half / (1 + (length - 1) * half)
+    full = np.clip(full, 0, 1)
     return _Ceiling(
         reliability=_from_correlation(full, metric),
         ceiling=_from_correlation(np.sqrt(full), metric),

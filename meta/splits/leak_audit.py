@@ -8,6 +8,7 @@ under another name, so both ids and content hashes are compared.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -131,6 +132,7 @@ class Audit:
         UsageError
             naming clips, when something leaks and `allow_leak` is False.
         """
+        # One overlap explains the problem; the message stays on one line.
         if self.overlaps and not allow_leak:
             message = f"{self.overlaps[0]}. Pass clips of another split."
             if len(self.overlaps) > 1:
@@ -179,42 +181,61 @@ def audit(
         one_of(role, ROLES, "role")
     role_clips = {role: list(rows[role]) for role in ROLES if role in rows}
 
+    # All of training before any of selection: overlaps are reported in this order.
     base_uses: dict[tuple[str, str], Iterable[str]] = {}
     for table in tables:
         base_uses[table.model, "training"] = table.trained_on
     for table in tables:
         base_uses[table.model, "selection"] = table.selected_on
+    overlaps = _overlaps(base_uses, role_clips, contents)
 
-    # Every use of a base model comes before any of the stack's, whose roles come in
-    # their own order.
-    overlaps = []
-    for (model, use), seen in base_uses.items():
-        for role, clips in role_clips.items():
-            again = _used_again(seen, clips, contents)
-            overlaps.append(_overlap(model, use, role, again))
-    roles = list(role_clips)
-    for k, role in enumerate(roles):
-        for earlier in roles[:k]:
-            again = _used_again(role_clips[earlier], role_clips[role], contents)
-            overlaps.append(_overlap(STACK, earlier, role, again))
-
+    # A model that lists nothing may have seen anything, or be out of fold.
+    unlisted = [
+        table.model
+        for table in tables
+        if not table.trained_on and not table.selected_on
+    ]
     counts: dict[str, dict[str, int]] = {}
     for (model, use), seen in base_uses.items():
         counts.setdefault(model, {})[use] = len(set(seen))
     for role, clips in role_clips.items():
         counts.setdefault(STACK, {})[role] = len(set(clips))
 
+    # Clips without known audio may hide a leak, so a report says how many there are.
     all_clips = set().union(*base_uses.values(), *role_clips.values())
     return Audit(
         overlaps=tuple(overlap for overlap in overlaps if overlap.clip_ids),
-        unlisted=tuple(
-            table.model
-            for table in tables
-            if not table.trained_on and not table.selected_on
-        ),
+        unlisted=tuple(unlisted),
         unhashed=sum(contents.get(clip) is None for clip in all_clips),
         counts=counts,
     )
+
+
+def _overlaps(
+    base_uses: Mapping[tuple[str, str], Iterable[str]],
+    role_clips: Mapping[str, Sequence[str]],
+    contents: Mapping[str, str | None],
+) -> list[Overlap]:
+    """Compare each use with each later one; pairs that share no clip are included.
+
+    Parameters
+    ----------
+    base_uses : model and use to ids
+    role_clips : role to ids, in the order of `ROLES`
+    contents : as in `audit`
+    """
+    # Every use of a base model comes before any of the stack's.
+    overlaps = []
+    for (model, use), seen in base_uses.items():
+        for role, clips in role_clips.items():
+            again = _used_again(seen, clips, contents)
+            overlaps.append(_overlap(model, use, role, again=again))
+
+    # Roles come in the order of time: of two, the later one leaks.
+    for earlier, later in itertools.combinations(role_clips, 2):
+        again = _used_again(role_clips[earlier], role_clips[later], contents)
+        overlaps.append(_overlap(STACK, earlier, later, again=again))
+    return overlaps
 
 
 def _used_again(

@@ -42,6 +42,8 @@ def check_meta_rows(system_ids: Sequence[str], what: str = "labelled clips") -> 
             f"A stack needs at least {MIN_ROWS} {what}; got {len(systems)}. "
             "Label more clips."
         )
+
+    # The name "" stands for no system at all, not for a single one.
     if len(set(systems)) == 1 and systems[0]:
         raise UsageError(
             f"The {len(systems)} {what} are of one system ('{systems[0]}'); "
@@ -78,7 +80,7 @@ def meta_split(
         when `validation` is not such a share, or there are fewer than 2 rows (or
         groups).
     """
-    return stratified_holdout(system_ids, scores, validation, seed, groups=groups)
+    return stratified_holdout(system_ids, scores, validation, seed=seed, groups=groups)
 
 
 def meta_folds(
@@ -108,7 +110,7 @@ def meta_folds(
 
     # Never fewer than 2 folds: `folds` then says why a single row cannot be divided.
     n_folds = max(2, min(MAX_FOLDS, n_units))
-    return folds(system_ids, scores, n_folds, seed, groups=groups)
+    return folds(system_ids, scores, n_folds, seed=seed, groups=groups)
 
 
 def count_groups(groups: Sequence[str]) -> int:

@@ -93,12 +93,15 @@ class Calibration:
                 "Calibration takes as many truths (and groups) as scores, at least one;"
                 f" got {len(scores)} scores and truths of shape {truth.shape}."
             )
-        if not ((truth >= bins.low) & (truth <= bins.high)).all():
+        on_scale = (truth >= bins.low) & (truth <= bins.high)
+        if not on_scale.all():
             raise UsageError(
                 f"A truth is NaN or off the scale {bins.low}..{bins.high}; "
                 "leave unlabelled clips out."
             )
 
+        # With a line, residuals are those of rows that the line was not fitted on:
+        # those of its own rows would be too small.
         names = None
         if groups is not None:
             names = tuple(str(group) for group in groups)
@@ -228,6 +231,7 @@ class Calibration:
         means = self.bins.expected(table)
         position = np.interp(self.expected(scores), means, np.arange(len(table)))
 
+        # Means rise along the table, so the position of a mean is found by inversion.
         # Mixtures of neighbouring rows keep the mean and the order of distributions.
         row = np.minimum(position.astype(int), len(table) - 2)
         share = (position - row)[:, None]
@@ -251,7 +255,8 @@ class Calibration:
         centred = self.residuals - self.residuals.mean()
         spread = max(centred.std(), bins.width / 2)
         kernel = np.clip(1.06 * spread * n**-0.2, bins.width / 2, spread)
-        kernel_centres = centred * np.sqrt(1 - (kernel / spread) ** 2)
+        shrinkage = np.sqrt(1 - (kernel / spread) ** 2)
+        kernel_centres = centred * shrinkage
 
         # The cumulative distribution, at every distance that an edge may have from a
         # location: both lie on one grid of width `step`.
@@ -401,17 +406,20 @@ def _worthwhile_line(
     deviation = scores - scores.mean()
     if n < MIN_ROWS or not deviation.any():
         return None
-    slope = float(deviation @ truth / (deviation @ deviation))
+    squares = deviation @ deviation
+    slope = float(deviation @ truth / squares)
     intercept = float(truth.mean() - slope * scores.mean())
 
     # Leave-one-out errors of least squares in closed form, from the leverages.
-    leverage = 1 / n + deviation**2 / (deviation @ deviation)
-    error = (truth - intercept - slope * scores) / np.maximum(1 - leverage, 1 / n)
+    leverage = 1 / n + deviation**2 / squares
+    residual = truth - intercept - slope * scores
+    error = residual / np.maximum(1 - leverage, 1 / n)
     left_out_scores = np.clip(truth - error, bins.low, bins.high)
 
     # A falling line would reverse the ranks.
     gain = (truth - scores) ** 2 - (truth - left_out_scores) ** 2
-    if slope <= 0 or gain.mean() <= 2 * gain.std() / np.sqrt(n):
+    standard_error_twice = 2 * gain.std() / np.sqrt(n)
+    if slope <= 0 or gain.mean() <= standard_error_twice:
         return None
     return _Line(slope=slope, intercept=intercept, left_out_scores=left_out_scores)
 

@@ -61,6 +61,8 @@ def calibration_report(
     """
     bins = calibration.bins
     distributions = calibration.distribution(scores)
+
+    # A Gaussian of fixed width is what a stack without calibration would predict.
     compared = {
         "stack": distributions,
         f"gaussian {SOFTEN_SIGMA}": bins.soften(scores, SOFTEN_SIGMA),
@@ -118,6 +120,7 @@ def coverage_table(
             "n": facts["n"],
         }
 
+        # By the bounds that are certain, not by the shares: of few clips any is likely.
         if "per_group" in facts:
             systems = facts["per_group"]
             worst = systems.loc[systems["share_high"].idxmin()]

@@ -9,6 +9,7 @@ would have a PIT of exactly 0 or 1, however well they were predicted.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,8 @@ def crps(distributions: ArrayLike, truth: ArrayLike, bins: ScoreBins) -> np.ndar
 
     # E|X - X'| / 2 on ordered points: the integral of F (1 - F).
     cumulative = np.cumsum(distributions, axis=1)
-    half_spread = bins.width * (cumulative * (1 - cumulative))[:, :-1].sum(axis=1)
+    spread_of_step = cumulative * (1 - cumulative)
+    half_spread = bins.width * spread_of_step[:, :-1].sum(axis=1)
     return expected_error - half_spread
 
 
@@ -78,6 +80,8 @@ def log_score(
     """
     distributions, truth = _checked(distributions, truth, bins)
     probability = (distributions * bins.split(truth)).sum(axis=1)
+
+    # Infinity is the intended score of a truth without probability.
     with np.errstate(divide="ignore"):
         return -np.log(probability)
 
@@ -95,7 +99,8 @@ def pit_span(
     # A mass lies below the truth as far as the truth lies beyond its bin.
     share_beyond = 1 - np.cumsum(shares, axis=1)
     low = (distributions * share_beyond).sum(axis=1)
-    return low, low + (distributions * shares).sum(axis=1)
+    probability = (distributions * shares).sum(axis=1)
+    return low, low + probability
 
 
 def pit_histogram(
@@ -125,6 +130,7 @@ def pit_histogram(
     ends[0] = -np.inf
     ends[-1] = np.inf
 
+    # A truth without probability has a span of length 0.
     share_below = (ends[:, None] - low) / np.maximum(high - low, 1e-9)
     return np.diff(np.clip(share_below, 0, 1).sum(axis=1))
 
@@ -162,6 +168,80 @@ def coverage(
     UsageError
         when shapes disagree, or there is no truth.
     """
+    truth, low, high = _checked_bounds(truth, low, high)
+    inside = (low <= truth) & (truth <= high)
+    share_low, share_high = _wilson(inside.sum(), len(inside), level)
+    facts: dict[str, Any] = {
+        "share": float(inside.mean()),
+        "mean_width": float(np.mean(high - low)),
+        "n": len(inside),
+    }
+    if groups is not None and len({str(group) for group in groups}) > 1:
+        counts = _GroupCounts.of(groups, inside)
+        facts["per_group"] = counts.table(level)
+
+        # Clips of one group are not independent; Wilson's interval takes them so.
+        if n_bootstrap:
+            weights = bootstrap_weights(len(counts.names), n_bootstrap, seed)
+            share_low, share_high = counts.resampled_interval(weights, level)
+
+    facts["share_low"] = share_low
+    facts["share_high"] = share_high
+    return facts
+
+
+@dataclass(frozen=True)
+class _GroupCounts:
+    """How many truths of each group lie inside their interval.
+
+    Parameters
+    ----------
+    names : (groups,) in order
+    inside : (groups,) truths inside their interval
+    size : (groups,) truths
+    """
+
+    names: np.ndarray
+    inside: np.ndarray
+    size: np.ndarray
+
+    @classmethod
+    def of(cls, groups: Sequence[str] | np.ndarray, inside: np.ndarray) -> _GroupCounts:
+        if len(groups) != len(inside):
+            raise UsageError(
+                f"{len(groups)} groups for {len(inside)} truths; give one per truth."
+            )
+        names, code = np.unique([str(group) for group in groups], return_inverse=True)
+        return cls(
+            names=names,
+            inside=np.bincount(code, weights=inside),
+            size=np.bincount(code),
+        )
+
+    def table(self, level: float) -> pd.DataFrame:
+        """Share of each group with its Wilson interval, from least share to most."""
+        rows = []
+        for name, inside, n in zip(self.names, self.inside, self.size, strict=True):
+            share_low, share_high = _wilson(inside, n, level)
+            rows.append((str(name), inside / n, share_low, share_high, int(n)))
+        columns = ["group", "share", "share_low", "share_high", "n"]
+        table = pd.DataFrame(rows, columns=columns)
+        return table.sort_values(
+            ["share", "n"], ascending=[True, False], ignore_index=True
+        )
+
+    def resampled_interval(
+        self, weights: np.ndarray, level: float
+    ) -> tuple[float, float]:
+        """Percentiles of the share over resamples of groups."""
+        shares = (weights @ self.inside) / (weights @ self.size)
+        low, high = np.quantile(shares, [(1 - level) / 2, (1 + level) / 2])
+        return float(low), float(high)
+
+
+def _checked_bounds(
+    truth: ArrayLike, low: ArrayLike, high: ArrayLike
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     truth = np.asarray(truth, dtype=np.float64)
     low = np.asarray(low, dtype=np.float64)
     high = np.asarray(high, dtype=np.float64)
@@ -171,46 +251,7 @@ def coverage(
             "Coverage compares lists of one length; "
             f"got {truth.shape}, {low.shape} and {high.shape}."
         )
-
-    inside = (low <= truth) & (truth <= high)
-    share_low, share_high = _wilson(inside.sum(), len(inside), level)
-    facts: dict[str, Any] = {
-        "share": float(inside.mean()),
-        "mean_width": float(np.mean(high - low)),
-        "n": len(inside),
-    }
-    if groups is not None:
-        names, code = np.unique([str(group) for group in groups], return_inverse=True)
-        if len(names) > 1:
-            if len(code) != len(truth):
-                raise UsageError(
-                    f"{len(code)} groups for {len(truth)} truths; give one per truth."
-                )
-            held = np.bincount(code, weights=inside)
-            size = np.bincount(code)
-            if n_bootstrap:
-                weights = bootstrap_weights(len(names), n_bootstrap, seed)
-                shares = (weights @ held) / (weights @ size)
-                ends = [(1 - level) / 2, (1 + level) / 2]
-                share_low, share_high = np.quantile(shares, ends).tolist()
-            facts["per_group"] = _per_group(names, held, size, level)
-
-    facts["share_low"] = share_low
-    facts["share_high"] = share_high
-    return facts
-
-
-def _per_group(
-    names: np.ndarray, held: np.ndarray, size: np.ndarray, level: float
-) -> pd.DataFrame:
-    """Share of each group with its Wilson interval, from least share to most."""
-    rows = []
-    for name, n_held, n in zip(names, held, size, strict=True):
-        share_low, share_high = _wilson(n_held, n, level)
-        rows.append((str(name), n_held / n, share_low, share_high, int(n)))
-    columns = ["group", "share", "share_low", "share_high", "n"]
-    table = pd.DataFrame(rows, columns=columns)
-    return table.sort_values(["share", "n"], ascending=[True, False], ignore_index=True)
+    return truth, low, high
 
 
 def _wilson(held: float, n: int, level: float) -> tuple[float, float]:
@@ -229,7 +270,8 @@ def _checked(
             f"Expected truth (n,) and distributions (n, {bins.count}); "
             f"got {truth.shape} and {distributions.shape}."
         )
-    if not ((truth >= bins.low) & (truth <= bins.high)).all():
+    on_scale = (truth >= bins.low) & (truth <= bins.high)
+    if not on_scale.all():
         raise UsageError(
             f"A truth is NaN or off the scale {bins.low}..{bins.high}; "
             "leave unlabelled clips out."
