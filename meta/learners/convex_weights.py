@@ -12,7 +12,6 @@ import numpy as np
 from scipy.optimize import nnls
 
 from base_models.bins import ScoreBins
-from meta.uncertainty.distribution_scores import place
 
 MASS_FLOOR = 1e-12
 """Least mass that a model is taken to give the truth: a row on which every model has none favours nobody."""
@@ -103,7 +102,7 @@ def crps_weights(
     gap : float, no convex weights have a CRPS lower by more than this, in score points
     """
     shares = _shares(len(y), sample_weight)
-    off = np.cumsum(distributions, axis=2) - np.cumsum(place(y, bins), axis=1)[:, None]
+    off = np.cumsum(distributions, axis=2) - np.cumsum(bins.split(y), axis=1)[:, None]
     columns = np.sqrt(bins.width) * off.transpose(0, 2, 1).reshape(-1, off.shape[1])
     triangle = _triangle(columns, np.repeat(shares, bins.count))
     weights = _nearest(triangle)
@@ -132,7 +131,7 @@ def log_score_weights(
     """
     shares = _shares(len(y), sample_weight)
     masses = np.maximum(
-        np.einsum("nkb,nb->nk", distributions, place(y, bins)), MASS_FLOOR
+        np.einsum("nkb,nb->nk", distributions, bins.split(y)), MASS_FLOOR
     )
     masses = masses / masses.max(axis=1, keepdims=True)
     weights = np.full(masses.shape[1], 1 / masses.shape[1])

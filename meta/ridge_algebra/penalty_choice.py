@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from base_models.metrics.evaluate import METRICS, resample
+from base_models.metrics.bootstrap import resample
+from base_models.metrics.evaluate import METRICS
 from meta.ridge_algebra.gram import Gram
 from meta.ridge_algebra.solution_path import RidgePath, leave_blocks_out
 

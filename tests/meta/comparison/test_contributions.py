@@ -7,7 +7,8 @@ from sklearn.linear_model import Ridge
 
 from base_models.bins import ScoreBins
 from base_models.errors import UsageError
-from base_models.metrics.evaluate import mse, srcc, system_means
+from base_models.metrics.bootstrap import system_means
+from base_models.metrics.evaluate import mse, srcc
 from meta.columns.feature_table import Layout
 from meta.comparison import contributions as module
 from meta.comparison.contributions import contributions
