@@ -16,7 +16,8 @@ import numpy as np
 import pandas as pd
 
 from base_models.clips.audio import USED_SECONDS, AudioInfo, probe
-from base_models.clips.read_clips import TEXT_ASPECTS, SetAside
+from base_models.clips.columns import TEXT_ASPECTS
+from base_models.clips.read_clips import SetAside
 from base_models.errors import ClipError, some
 
 SHORT_SECONDS = 1.0

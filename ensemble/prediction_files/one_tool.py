@@ -19,13 +19,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from base_models.bins import ScoreBins
-from base_models.clips.musiceval import ASPECTS, TextTable, check_name, read_text
-from base_models.clips.read_clips import ALIASES, READERS, SCALE
+from base_models.clips.columns import ALIASES
+from base_models.clips.musiceval import ASPECTS
+from base_models.clips.read_clips import SCALE
+from base_models.clips.text_table import READERS, TextTable, check_name, read_text
 from base_models.errors import UsageError, one_of, some
 from base_models.predictions import PredictionTable
 
-ID_COLUMNS = (*ALIASES["clip_id"].split(), "wav_id", "wavid", "utt")
-PATH_COLUMNS = (*ALIASES["audio"].split(), "wav_file", "deg", "filepath_deg")
+ID_COLUMNS = (*ALIASES["clip_id"], "wav_id", "wavid", "utt")
+PATH_COLUMNS = (*ALIASES["audio"], "wav_file", "deg", "filepath_deg")
 PREDICTED = (
     "answer",
     "prediction",
@@ -41,7 +43,7 @@ SCORES = ("score", "scores", "mos")
 _ABOUT_CLIPS = {
     *ID_COLUMNS,
     *PATH_COLUMNS,
-    *(n for key in ("prompt", "system_id", "split") for n in ALIASES[key].split()),
+    *(n for key in ("prompt", "system_id", "split") for n in ALIASES[key]),
 }
 _AUDIO_SUFFIX = re.compile(
     r"\.(wav|flac|mp3|ogg|oga|opus|m4a|mp4|aac|aiff?|wma|webm|sph)$", re.IGNORECASE
@@ -92,7 +94,7 @@ def read_predictions(path: str | os.PathLike, aspects: Iterable[str]) -> pd.Data
             aspect: _score_column(table, aspect, len(aspects) == 1, path)
             for aspect in aspects
         }
-    if not table.places:
+    if not table.locations:
         raise UsageError(f"{path} holds no predictions.")
     scores = {aspect: _scores(table, column) for aspect, column in columns.items()}
     frame = pd.DataFrame({"clip_id": _clip_ids(table, path), **scores})
@@ -351,13 +353,13 @@ def _clip_ids(table: TextTable, path: Path) -> list[str]:
     first: dict[str, int] = {}
     for row, cell in enumerate(table.columns[found[0]]):
         clip = cell.strip() if legal is ID_COLUMNS else _short(cell.strip(), True)
-        check_name(clip, table.place(row), "clip id")
+        check_name(clip, table.location(row), "clip id")
         if not clip:
-            raise UsageError(f"{table.place(row)}: the clip id is empty.")
+            raise UsageError(f"{table.location(row)}: the clip id is empty.")
         if first.setdefault(clip, row) != row:
-            before = f"{table.unit} {table.places[first[clip]][1]}"
+            before = f"{table.unit} {table.locations[first[clip]][1]}"
             raise UsageError(
-                f"{table.place(row)}: '{clip}' is predicted twice, first in {before}."
+                f"{table.location(row)}: '{clip}' is predicted twice, first in {before}."
             )
     return list(first)
 
@@ -373,7 +375,7 @@ def _scores(table: TextTable, column: str) -> np.ndarray:
             else "missing"
         )
         raise UsageError(
-            f"{table.place(row)}: {column} is {seen}; a prediction is a finite number."
+            f"{table.location(row)}: {column} is {seen}; a prediction is a finite number."
         )
     return np.array(scores, dtype=np.float64)
 

@@ -15,7 +15,8 @@ import numpy as np
 import pandas as pd
 
 from base_models.bins import TARGET_SIGMA, ScoreBins
-from base_models.clips.read_clips import ALIASES, read_clips
+from base_models.clips.columns import STANDARD_NAMES
+from base_models.clips.read_clips import read_clips
 from base_models.errors import DamagedArtifact, UsageError, some
 from base_models.files import from_json, read_bytes
 from base_models.predictions import PredictionTable
@@ -52,9 +53,6 @@ _ABOUT = {
     *(f"{n}_{what}" for n in ("n", "num") for what in ("ratings", "raters")),
 }
 """Columns that are no model's, beside ``<aspect>_std`` and the like; those left out are named in the notes."""
-_STANDARD = {name for names in ALIASES.values() for name in names.split()} | set(
-    ALIASES
-)
 
 
 @dataclass(frozen=True)
@@ -326,7 +324,7 @@ def _wide(
     legal = [
         name
         for name in frame.columns
-        if name not in aspects and name.strip().lower() not in _STANDARD
+        if name not in aspects and name.strip().lower() not in STANDARD_NAMES
     ]
     numbers = {
         name: _numbers(frame[name])

@@ -159,7 +159,7 @@ def test_the_usual_names_of_columns_are_recognised(tmp_path, name):
             r"r\.csv, line 2: quality is '0'; .* 1\.\.5, or empty\. Ratings on another scale .*--rating-scale",
         ),
         (TABLE, (0, 99), r"line 3: quality is '100'.* 0\.\.99"),
-        (TABLE, (5, 1), "a lowest and a higher highest rating; got 5 1"),
+        (TABLE, (5, 1), "must be below the highest, and both finite; got 5 1"),
         (TABLE, (0, np.inf), "got 0 inf"),
         (TABLE + "a,L1,3\n", (0, 100), r"line 6: rater 'L1' rates 'a' twice"),
         ("clip_id,quality\na,3\n", None, r"no column of raters \(rater_id, "),

@@ -12,7 +12,8 @@ import pytest
 from builders import SHARED_DATA
 
 from base_models.bins import ScoreBins
-from base_models.clips.read_clips import TEXT_ASPECTS, read_clips, validate_clips
+from base_models.clips.columns import TEXT_ASPECTS
+from base_models.clips.read_clips import read_clips, validate_clips
 from base_models.errors import UsageError
 
 DATA = SHARED_DATA
@@ -138,7 +139,7 @@ def test_a_clip_in_two_splits_is_refused(tree):
     [
         ("P1\tpiano\n", "line 1: expected a header"),
         ("id\ttext\nP044\n", "line 2: expected 2 fields"),
-        ("id\ttext\nP044\ta\nP044\tb\n", "line 3: prompt 'P044' stands there twice"),
+        ("id\ttext\nP044\ta\nP044\tb\n", "line 3: prompt 'P044' is defined twice"),
     ],
 )
 def test_a_bad_prompt_file_is_an_error_that_says_where(tree, text, message):
@@ -415,7 +416,7 @@ def test_what_is_not_there_is_named(tmp_path):
     ):
         read_clips(tmp_path)
     write(tmp_path / "x.csv", "clip_id\na\n")
-    with pytest.raises(UsageError, match=r"It does hold x.csv: pass that file"):
+    with pytest.raises(UsageError, match=r"It contains x.csv: pass that file"):
         read_clips(tmp_path)
 
 
