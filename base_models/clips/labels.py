@@ -63,7 +63,8 @@ def as_labels(y: ArrayLike | pd.Series | pd.DataFrame, n: int) -> pd.DataFrame:
 def _frame_of_array(y: ArrayLike) -> pd.DataFrame:
     try:
         values = np.asarray(y)
-    except ValueError as error:  # rows of unequal length
+    except ValueError as error:
+        # Rows of unequal length.
         raise UsageError(f"Labels must be numbers: {error}.") from error
     if values.ndim not in (1, 2):
         raise UsageError(
@@ -72,9 +73,11 @@ def _frame_of_array(y: ArrayLike) -> pd.DataFrame:
     if values.ndim == 1:
         values = values[:, None]
 
+    # A single column needs no number to tell it from others.
     n_aspects = values.shape[1]
-    names = ["mos"] if n_aspects == 1 else [f"y{k}" for k in range(n_aspects)]
-    return pd.DataFrame(values, columns=names)
+    if n_aspects == 1:
+        return pd.DataFrame(values, columns=["mos"])
+    return pd.DataFrame(values, columns=[f"y{k}" for k in range(n_aspects)])
 
 
 def check_labels(
@@ -94,13 +97,16 @@ def check_labels(
         when a label is infinite or off the scale, or an aspect has no label.
     """
     values = labels.to_numpy()
-    is_off_scale = np.isinf(values) | (values < bins.low) | (values > bins.high)
+    # Comparisons with NaN are false, so that a missing label is on the scale.
+    is_off_scale = (values < bins.low) | (values > bins.high) | np.isinf(values)
     if is_off_scale.any():
         row, column = np.argwhere(is_off_scale)[0]
+        value = values[row, column]
+        aspect = labels.columns[column]
         clip = f"in row {row}" if clip_ids is None else f"of clip '{clip_ids[row]}'"
         raise UsageError(
-            f"Label {values[row, column]:g} of aspect '{labels.columns[column]}' "
-            f"{clip} is off the scale {bins.low:g}..{bins.high:g}."
+            f"Label {value:g} of aspect '{aspect}' {clip} is off the scale "
+            f"{bins.low:g}..{bins.high:g}."
         )
 
     for aspect in labels:
@@ -147,4 +153,7 @@ def mean_label(scores: np.ndarray) -> np.ndarray:
     is_labelled = np.isfinite(scores)
     counts = is_labelled.sum(1)
     sums = np.where(is_labelled, scores, 0).sum(1)
-    return np.where(counts, sums / np.maximum(counts, 1), np.nan)
+
+    # Both branches of np.where are computed, so the division must be safe everywhere.
+    means = sums / np.maximum(counts, 1)
+    return np.where(counts, means, np.nan)

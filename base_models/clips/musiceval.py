@@ -249,6 +249,7 @@ def _read_list(path: Path) -> list[_ListedClip]:
     clips = []
     for number, fields in _numbered_fields(path):
         location = f"{path}, line {number}"
+        # The eval list names clips only; whatever follows is not a label.
         if is_eval_list:
             fields = [fields[0], "", ""]
         if len(fields) < 3:
@@ -268,6 +269,7 @@ def _read_list(path: Path) -> list[_ListedClip]:
 
 def _split_of_list(path: Path) -> str:
     """The split that the name of a list says, or ""."""
+    # A list may have any name when it is passed alone.
     match = re.fullmatch(r"(train|dev|test)(_inner)?_mos_list\.txt", path.name)
     return match.group(1) if match else ""
 

@@ -72,9 +72,9 @@ def read_ratings(
     is_repeated = ratings.duplicated()
     if is_repeated.any():
         row = int(is_repeated.to_numpy().argmax())
+        clip, rater = ratings.iloc[row]
         raise UsageError(
-            f"{table.location(row)}: rater '{ratings['rater_id'][row]}' rates "
-            f"'{ratings['clip_id'][row]}' twice."
+            f"{table.location(row)}: rater '{rater}' rates '{clip}' twice."
         )
     if ratings.empty:
         raise UsageError(f"{path} holds no ratings.")
@@ -82,7 +82,7 @@ def read_ratings(
     own_scale = bins if scale is None else _check_scale(scale)
     cure = "Ratings on another scale need its ends (--rating-scale LOW HIGH)."
     for aspect, column in column_of.items():
-        values = read_scores(table, column, own_scale, cure)
+        values = read_scores(table, column, own_scale, cure=cure)
         # Ratings on the scale of the labels stay as they were read, to the last bit.
         if scale is not None:
             share = (values - own_scale.low) / (own_scale.high - own_scale.low)
@@ -99,6 +99,7 @@ def find_ratings(data: str | os.PathLike) -> Path | None:
     data : a folder that holds the tree, or one of its label lists
     """
     data = Path(data)
+    # A list stands in the root of its tree, or in its folder "sets".
     if data.is_dir():
         roots = [musiceval.find_tree(data)]
     else:
@@ -175,7 +176,9 @@ def check_against_labels(
     """
     mean_labels = labels.set_index("clip_id")[list(aspects)]
     mean_ratings = ratings.groupby("clip_id")[list(aspects)].mean()
-    gaps = (mean_labels - mean_ratings.reindex(mean_labels.index)).abs().mean()
+    # Clips without ratings become NaN, which the mean leaves out.
+    differences = mean_labels - mean_ratings.reindex(mean_labels.index)
+    gaps = differences.abs().mean()
     if not gaps.notna().any():
         return 0.0
 
@@ -211,8 +214,10 @@ def histograms(
         names of the raters, to the last bit.
     """
     counts, sums = count_ratings(ratings, clip_ids, aspect, bins=bins)
+    # A clip without ratings is divided by 1, then set to NaN.
+    divisors = np.maximum(counts, 1)[:, None]
     has_ratings = counts[:, None] > 0
-    return np.where(has_ratings, sums / np.maximum(counts, 1)[:, None], np.nan)
+    return np.where(has_ratings, sums / divisors, np.nan)
 
 
 def count_ratings(
@@ -282,6 +287,7 @@ def _read_table(path: Path, aspects: Sequence[str]) -> tuple[TextTable, dict[str
 
 def _with_ids(table: TextTable, path: Path) -> TextTable:
     """The same table with checked ``clip_id`` and ``rater_id``."""
+    # Audio files are looked at only where there are no ids, as in a clip table.
     clip_column = _find_column(table, ALIASES["clip_id"], what="clip id", path=path)
     audio_column = None
     if clip_column is None:
@@ -298,7 +304,8 @@ def _with_ids(table: TextTable, path: Path) -> TextTable:
     if clip_column is not None:
         clip_ids = [cell.strip() for cell in table.columns[clip_column]]
     elif audio_column is not None:
-        clip_ids = [Path(cell.strip()).stem for cell in table.columns[audio_column]]
+        files = [cell.strip() for cell in table.columns[audio_column]]
+        clip_ids = [Path(file).stem for file in files]
     else:
         raise UsageError(
             f"{path} has no column of clip ids (clip_id, or audio); "

@@ -150,13 +150,12 @@ def validate_clips(
 
     aspects = frame.attrs["aspects"]
     scores = _score_matrix(frame, aspects)
+    # Comparisons with NaN are false, so that a missing label is on the scale.
     is_off_scale = (scores < bins.low) | (scores > bins.high) | np.isinf(scores)
     off_scale_rows = is_off_scale.any(axis=1)
     if off_scale_rows.any():
-        raise UsageError(
-            f"Labels of {some(frame['clip_id'][off_scale_rows])} are off the scale "
-            f"{_range(bins)}."
-        )
+        clips = frame["clip_id"][off_scale_rows]
+        raise UsageError(f"Labels of {some(clips)} are off the scale {_range(bins)}.")
 
     # A table that is to be scored may have clips of any split without a label.
     if labels:
@@ -210,10 +209,10 @@ def _check_splits(frame: pd.DataFrame) -> None:
             f"Unknown split {some(unknown)}; legal are train, dev and test."
         )
     has_no_split = frame["split"] == ""
-    if 0 < has_no_split.sum() < len(frame):
+    if has_no_split.any() and not has_no_split.all():
+        clips = frame["clip_id"][has_no_split]
         raise UsageError(
-            f"{some(frame['clip_id'][has_no_split])} have no split while other clips "
-            "have; fill in all or none."
+            f"{some(clips)} have no split while other clips have; fill in all or none."
         )
 
 
@@ -222,10 +221,8 @@ def _check_training_clips_are_labelled(frame: pd.DataFrame, scores: np.ndarray) 
     unlabelled = is_trained_on & np.isnan(scores).all(axis=1)
     if not unlabelled.any():
         return
-    message = (
-        f"Clips {some(frame['clip_id'][unlabelled])} are in train or dev and have no "
-        "label."
-    )
+    clips = frame["clip_id"][unlabelled]
+    message = f"Clips {some(clips)} are in train or dev and have no label."
     if not frame.attrs["aspects"]:
         message += " No rated column was found; name it with aspects."
     raise UsageError(message)
@@ -378,6 +375,7 @@ def _with_standard_columns(table: TextTable, path: Path) -> TextTable:
     An absent column is filled with "", and absent clip ids with the names of the audio
     files.
     """
+    # The columns of a clip table come first, in their order.
     columns: dict[str, list[str]] = {name: [] for name in CLIP_COLUMNS}
     original_names: dict[str, str] = {}
     for name, cells in table.columns.items():
@@ -404,6 +402,7 @@ def _with_standard_columns(table: TextTable, path: Path) -> TextTable:
             columns[name] = [""] * table.n_rows
     if "clip_id" not in original_names:
         columns["clip_id"] = _ids_from_audio(columns["audio"], path)
+    # Paths are relative to the table, so that a data set can be moved as a whole.
     columns["audio"] = [
         str(path.parent / audio) if audio else "" for audio in columns["audio"]
     ]

@@ -210,6 +210,7 @@ def _check_header(header: Sequence[str], path: Path) -> list[str]:
 
 def _check_delimiter(names: Sequence[str], delimiter: str, path: Path) -> None:
     """Refuse a header whose only name holds another separator."""
+    # Several names show that the header was cut at the right separator.
     if len(names) != 1:
         return
     cure = "tabs, or as .csv" if delimiter == "\t" else "commas, or as .tsv"
@@ -222,6 +223,7 @@ def _check_delimiter(names: Sequence[str], delimiter: str, path: Path) -> None:
 
 
 def _read_jsonl(path: Path) -> TextTable:
+    # Only "\n" ends a line of JSON: other line separators may stand inside a text.
     records: list[dict[str, object]] = []
     locations: list[tuple[str, int]] = []
     # Records may lack keys; a dict keeps the names in order of first appearance.
@@ -251,6 +253,7 @@ def _read_parquet(path: Path) -> TextTable:
         raise UsageError(f"There is no file {path}.")
     try:
         file = pq.ParquetFile(path, page_checksum_verification=True)
+        # A small file can declare more rows than fit in memory.
         if file.metadata.num_rows > MAX_ROWS:
             raise UsageError(
                 f"{path} declares {file.metadata.num_rows:,} rows; "
@@ -263,6 +266,8 @@ def _read_parquet(path: Path) -> TextTable:
             f"{path} is not a readable Parquet file ({first_line})."
         ) from error
 
+    # Data sets of audio often hold the encoded files themselves; as text they would be
+    # taken for names.
     embedded = [
         field.name
         for field in table.schema

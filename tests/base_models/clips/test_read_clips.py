@@ -1,4 +1,7 @@
-"""Laws of the clip table: text stays text, labels are numbers on the scale or errors, and no row is lost or shifted."""
+"""Laws of the clip table: text stays text, and labels are numbers on the scale.
+
+No row is lost or shifted; what cannot be read is an error that says where.
+"""
 
 from __future__ import annotations
 
@@ -281,6 +284,7 @@ def test_usual_column_names_are_known_and_ids_come_from_file_names(tmp_path, nam
         ),
         ("clip_id,split,note\na,train,x\n", "No rated column was found"),
         ("clip_id,mos\n", "holds no clips"),
+        ('""\n', "neither a clip_id nor an audio column"),
         ("", "is empty"),
         (" \n\n", "is empty"),
         (
@@ -439,7 +443,10 @@ def test_aspects_are_those_named_as_ratings_first(tmp_path):
 
 
 def test_without_a_known_name_numeric_columns_on_the_scale_are_aspects(tmp_path):
-    head = ",groove,swing,rating_std,n_x,fold,seed,duration,rater_1,year,content_id,bpm,half,pred_mos"
+    head = (
+        ",groove,swing,rating_std,n_x,fold,seed,duration,rater_1,year,content_id,bpm,half"
+        ",pred_mos"
+    )
     path = write(
         tmp_path / "t.csv",
         f"clip_id{head}\na,3,4,1,1,1,1,2,3,4,5,3,x,2\nb,3,9,1,1,1,1,2,3,4,5,3,2,2\n",
