@@ -22,8 +22,6 @@ from base_models.bins import TARGET_SIGMA, ScoreBins
 from base_models.errors import DamagedArtifact, UsageError, some
 from base_models.files import atomic_write, from_json, read_bytes, to_json
 
-SPLITS = ("train", "dev", "test")
-"""Splits of a clip table: base models learn on the first, stacks on the second."""
 _METADATA_KEY = b"stackedmos"
 
 
