@@ -85,7 +85,7 @@ def adapt(
             weights = labelled.weights
             if weights is None:
                 weights = np.ones(len(labelled))
-            _adapt_aspect(adapted, k, features, labelled.labels[:, k], weights)
+            _adapt_aspect(adapted, k, features, labelled.labels[:, 0], weights)
     return adapted
 
 

@@ -72,7 +72,7 @@ from meta.comparison.held_out_trial import HeldOutTrial
 from meta.predicted_rows import PredictedRows
 from meta.regressor import MetaRegressor
 from meta.rows import Rows
-from meta.splits.held_out_rows import VALIDATION_SHARE
+from meta.splits.meta_split import VALIDATION_SHARE
 
 if TYPE_CHECKING:
     from ensemble.reporting.report import Report
