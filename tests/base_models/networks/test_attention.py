@@ -1,4 +1,5 @@
-"""Laws of recorded attention: it sums to 1 over what is there, is 0 on padding, and watching changes no score."""
+"""Laws of recorded attention: it sums to 1 over what is there and is 0 on padding;
+watching changes no score."""
 
 import numpy as np
 import ot
@@ -30,7 +31,8 @@ PRESETS = {
     "whisq_mlp": (set(), set()),
     "clap_baseline": (set(), set()),
 }
-"""Which maps a model has: of an aspect of the audio alone, and of one judged against the prompt."""
+"""Which maps a model has: of an aspect of the audio alone, and of one judged against
+the prompt."""
 ASPECTS, TEXT = ("mi", "ta"), (False, True)
 LENGTHS = ((5, 3), (9, 1), (1, 6), (7, 4))
 

@@ -1,4 +1,5 @@
-"""Laws of batches: every clip once, the mask says what is padding, and the seed alone decides the order."""
+"""Laws of batches: every clip once, the mask says what is padding, and the seed alone
+decides the order."""
 
 import numpy as np
 import pytest

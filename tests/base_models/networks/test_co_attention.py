@@ -1,4 +1,5 @@
-"""Laws of WhisQ: the audio path shares nothing with the text path, and the text path reads only what is real."""
+"""Laws of WhisQ: the audio path shares nothing with the text path, and the text path
+reads only what is real."""
 
 import numpy as np
 import pytest
@@ -17,7 +18,9 @@ QUICK = {"max_epochs": 3, "batch_size": 5, "learning_rate": 0.05, "clip_norm": 0
 
 
 def task(**changes):
-    """12 clips of 1..6 frames of width 16 and 2..4 tokens of width 8; scores follow their levels."""
+    """12 clips of 1..6 frames of width 16 and 2..4 tokens of width 8.
+
+    Scores follow their levels."""
     rng = np.random.default_rng(1)
     level = rng.uniform(-1, 1, (N, 2))
     frames = [

@@ -1,4 +1,5 @@
-"""Laws of checkpoints: read is what was written, or nothing; a run killed at any epoch ends as if it never had been."""
+"""Laws of checkpoints: read is what was written, or nothing; a run killed at any epoch
+ends as if it never had been."""
 
 import json
 import logging
@@ -33,7 +34,8 @@ from base_models.encoders import load_encoder
 from base_models.files import from_json, parse_tensors
 from base_models.training.neural_mos import NeuralMOS
 
-load_encoder("logmel"), torch.optim.AdamW([torch.zeros(1)])  # their slow imports, once for all children
+# their slow imports, once for all children
+load_encoder("logmel"), torch.optim.AdamW([torch.zeros(1)])
 table, folder, params, plans = json.loads(sys.argv[1])
 clips = pd.read_csv(table)
 
@@ -41,7 +43,8 @@ def train(checkpoint, last):
     def die(record):
         if record["epoch"] == last:
             os.kill(os.getpid(), signal.SIGKILL)
-    NeuralMOS(**params, checkpoint=checkpoint, on_epoch=die).fit(clips, clips[["mi", "ta"]])
+    model = NeuralMOS(**params, checkpoint=checkpoint, on_epoch=die)
+    model.fit(clips, clips[["mi", "ta"]])
 
 for k, plan in enumerate(plans):
     for last in plan:
@@ -191,7 +194,8 @@ def run(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def killed(run):
-    """Checkpoints of the runs that were killed as `KILLS` says, each by itself, with SIGKILL."""
+    """Checkpoints of the runs that were killed as `KILLS` says, each by itself, with
+    SIGKILL."""
     table, folder, params = run
     plan = json.dumps([str(table), str(folder), params, KILLS])
     subprocess.run([sys.executable, "-c", DRIVER, plan], check=True, timeout=120)
