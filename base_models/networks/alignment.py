@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -17,14 +18,24 @@ from torch import Tensor
 from base_models.config import BaseConfig
 from base_models.networks.layers import masked_mean
 
-Alignment = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
-"""frames (B, T, D), frame_mask (B, T), tokens (B, T', D), token_mask (B, T') → ()."""
 SINKHORN_BLUR = 0.05
 """Square root of the entropic regularisation of Sinkhorn's transport (geomloss'
 default)."""
 TEMPERATURE = 0.07
 """Temperature of the contrastive loss (Radford et al., "Learning Transferable Visual
 Models", 2021)."""
+
+
+class Alignment(Protocol):
+    """A loss that draws tokens towards frames.
+
+    Shape: frames (B, T, D), frame_mask (B, T), tokens (B, T', D), token_mask (B, T')
+    → ()
+    """
+
+    def __call__(
+        self, frames: Tensor, frame_mask: Tensor, tokens: Tensor, token_mask: Tensor
+    ) -> Tensor: ...
 
 
 class Transport:

@@ -71,7 +71,7 @@ class Attention:
 
 
 @contextlib.contextmanager
-def recorded(network: nn.Module) -> Iterator[dict[nn.Module, list[Tensor]]]:
+def record_attention(network: nn.Module) -> Iterator[dict[nn.Module, list[Tensor]]]:
     """Record the weights of each attention while `network` runs in this context.
 
     Yields
@@ -129,7 +129,7 @@ def attention_maps(network: Network, batch: Batch) -> list[dict[str, Tensor]]:
     They are exactly 0 at padding on an attended axis.
     """
     network.eval()
-    with recorded(network) as weights:
+    with record_attention(network) as weights:
         network(batch)
 
     if isinstance(network, DualBranch):
@@ -235,7 +235,9 @@ def explain_network(
                 "frames": len(clips.frames[row]),
                 "tokens": len(clips.tokens[row]) if clips.tokens else 0,
             }
-            of_clip = []
+            # Padding of the batch is cut off, so a clip's maps are those of the clip
+            # alone.
+            clip_attention = []
             for maps, aspect, text in zip(
                 aspect_maps, aspects, needs_text, strict=True
             ):
@@ -243,8 +245,8 @@ def explain_network(
                 note = _note(text, own_maps)
                 if text and plans is not None:
                     own_maps[PLAN] = plans[position]
-                of_clip.append(Attention(aspect, own_maps, note))
-            explained[row] = tuple(of_clip)
+                clip_attention.append(Attention(aspect, own_maps, note))
+            explained[row] = tuple(clip_attention)
     return explained
 
 
@@ -267,8 +269,8 @@ def _note(text: bool, maps: Mapping[str, np.ndarray]) -> str:
     if text and "tokens" not in maps:
         absent.append("the tokens are averaged: no attention over words")
 
-    # With both maps there is attention, but only vanilla co-attention has no map of
-    # tokens by time beside them.
+    # In vanilla co-attention single vectors, the means, query each sequence, so there
+    # is no token that looks at a frame.
     if text and {"time", "tokens"} <= set(maps) and "tokens_by_time" not in maps:
         absent.append("the means of both query once: no map of tokens by time")
     return "; ".join(absent)

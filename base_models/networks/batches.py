@@ -1,4 +1,4 @@
-"""Embedded clips, and the padded batches made of them.
+"""Clips as embeddings, and the padded batches made of them.
 
 Embeddings keep their true lengths; only a batch is padded, and its masks say where.
 What is computed for a clip must not depend on the other clips of its batch, so nothing
@@ -55,7 +55,12 @@ class Embedded:
 
         Clips of similar length share a batch, so that little is padded.
         """
-        order = sorted(range(len(self)), key=lambda row: -len(self.frames[row]))
+
+        def length(row: int) -> int:
+            return len(self.frames[row])
+
+        # Sorting is stable: clips of equal length stay in row order.
+        order = sorted(range(len(self)), key=length, reverse=True)
         for start in range(0, len(order), size):
             yield order[start : start + size]
 
@@ -78,7 +83,7 @@ def _pad(arrays: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
     return padded, mask
 
 
-def shuffled(rows: Sequence[int], size: int, seed: int) -> Iterator[list[int]]:
+def shuffled_batches(rows: Sequence[int], size: int, seed: int) -> Iterator[list[int]]:
     """Yield `rows` in a seeded random order, in batches of `size`.
 
     The last batch may be smaller. Torch's global generator is neither read nor moved.

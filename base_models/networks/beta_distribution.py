@@ -88,7 +88,9 @@ class BetaBins:
         # In the logit of the position the density is smooth, even where it is infinite
         # at an end of the scale, and it falls like a power beyond the last node. That
         # tail has a closed form.
-        within = a * F.logsigmoid(nodes) + b * F.logsigmoid(-nodes) + log_weights
+        log_position = F.logsigmoid(nodes)
+        log_remainder = F.logsigmoid(-nodes)
+        within = a * log_position + b * log_remainder + log_weights
         left_tail = -REACH * a - a.log()
         right_tail = -REACH * b - b.log()
 
@@ -103,9 +105,11 @@ def _quadrature(bins: ScoreBins) -> tuple[np.ndarray, np.ndarray]:
     long beside the narrowest peak.
     """
     kinks = (bins.centers - bins.low) / (bins.high - bins.low)
+    # Centres at the very ends of the scale have an infinite logit and split nothing.
     kinks = kinks[(kinks > 0) & (kinks < 1)]
     kink_logits = np.log(kinks) - np.log1p(-kinks)
-    breaks = np.union1d(kink_logits, [-REACH, *np.linspace(-5, 5, 21), REACH])
+    grid = [-REACH, *np.linspace(-5, 5, 21), REACH]
+    breaks = np.union1d(kink_logits, grid)
 
     intervals = [_gauss_legendre(start, end) for start, end in pairwise(breaks)]
     nodes = np.concatenate([interval_nodes for interval_nodes, _ in intervals])

@@ -55,6 +55,7 @@ class VanillaCoAttention(nn.Module):
     def forward(
         self, frames: Tensor, frame_mask: Tensor, tokens: Tensor, token_mask: Tensor
     ) -> Tensor:
+        # A sequence of one query each.
         mean_frame = masked_mean(frames, frame_mask)[:, None]
         mean_token = masked_mean(tokens, token_mask)[:, None]
 

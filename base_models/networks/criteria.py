@@ -58,6 +58,12 @@ def _exact(values: Tensor) -> Tensor:
     return values.cpu().double()
 
 
+def _soften(bins: ScoreBins, scores: Tensor, sigma: float) -> Tensor:
+    """Gaussian-softened scores: (n,) → (n, bins.count), float64 on the CPU."""
+    exact_scores = _exact(scores).numpy()
+    return torch.from_numpy(bins.soften(exact_scores, sigma))
+
+
 class SoftBins:
     """Cross-entropy against Gaussian-softened targets (DORA-MOS, Eq. 1).
 
@@ -78,8 +84,7 @@ class SoftBins:
 
     def targets(self, scores: Tensor) -> Tensor:
         """Soft targets. Shape: scores (n,) → (n, bins.count)."""
-        soft = self.bins.soften(_exact(scores).numpy(), self.sigma)
-        return torch.from_numpy(soft).to(scores)
+        return _soften(self.bins, scores, self.sigma).to(scores)
 
     def loss(self, logits: Tensor, scores: Tensor) -> Tensor:
         log_bins = F.log_softmax(logits.float(), -1)
@@ -103,12 +108,14 @@ class NearestBin(SoftBins):
     def targets(self, scores: Tensor) -> Tensor:
         centers = torch.from_numpy(self.bins.centers)
         distance = (_exact(scores).unsqueeze(-1) - centers).abs()
+        smallest = distance.amin(-1, keepdim=True)
 
         # Labels in steps of 0.2 all lie midway between two bins, and rounding noise
         # would choose one. The tolerance is wider than the rounding of float32.
         tie = 1e-6 * (self.bins.high - self.bins.low)
-        nearest = (distance <= distance.amin(-1, keepdim=True) + tie).double()
-        return (nearest / nearest.sum(-1, keepdim=True)).to(scores)
+        nearest = (distance <= smallest + tie).double()
+        shares = nearest / nearest.sum(-1, keepdim=True)
+        return shares.to(scores)
 
 
 class Scalar:
@@ -140,8 +147,8 @@ class Scalar:
         return (self.score(logits) - scores).abs()
 
     def distribution(self, logits: Tensor) -> Tensor:
-        scores = _exact(self.score(logits)).numpy()
-        return torch.from_numpy(self.bins.soften(scores, self.sigma))
+        # A distribution, so that scalar criteria join a stack like all others.
+        return _soften(self.bins, self.score(logits), self.sigma)
 
 
 class Huber(Scalar):
@@ -199,6 +206,8 @@ class Coral:
         return torch.cat([first, first - gaps.cumsum(-1)], -1)
 
     def loss(self, logits: Tensor, scores: Tensor) -> Tensor:
+        # Scores are compared in float64, or a label on a threshold could fall on either
+        # side of it.
         cumulative = self.cumulative_logits(logits)
         above = (_exact(scores).unsqueeze(-1) > self.thresholds).to(cumulative)
         losses = F.binary_cross_entropy_with_logits(cumulative, above, reduction="none")
@@ -210,8 +219,7 @@ class Coral:
         return self.bins.low + self.step * probabilities.sum(-1)
 
     def distribution(self, logits: Tensor) -> Tensor:
-        scores = self.score(logits).numpy()
-        return torch.from_numpy(self.bins.soften(scores, self.sigma))
+        return _soften(self.bins, self.score(logits), self.sigma)
 
 
 class Histogram(SoftBins):
@@ -250,8 +258,7 @@ class Histogram(SoftBins):
         -------
         targets : Tensor of shape (n, bins.count)
         """
-        soft = self.bins.soften(_exact(scores).numpy(), self.spread)
-        softened = torch.from_numpy(soft).to(scores)
+        softened = _soften(self.bins, scores, self.spread).to(scores)
         if histograms is None:
             return softened
         return torch.where(histograms.isnan(), softened, histograms)

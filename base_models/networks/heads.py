@@ -31,6 +31,8 @@ def mlp_head(
 
     Shape: (B, dim) → (B, outputs), raw: no softmax inside
     """
+    # Layers are built in the order of the data flow, which is also the order in which
+    # their initial weights are drawn.
     first, second = hidden
     layers: list[nn.Module] = [
         nn.Linear(dim, first),

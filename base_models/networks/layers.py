@@ -130,6 +130,7 @@ class TemporalMamba(nn.Module):
     def forward(self, frames: Tensor, mask: Tensor) -> Tensor:
         frames = self.dropout(frames).masked_fill(~mask.unsqueeze(-1), 0.0)
 
+        # At least one clip is scanned at a time, however long it is.
         states_per_clip = self.states_per_frame * frames.shape[1]
         clips_per_scan = max(1, SCAN_BUDGET // states_per_clip)
         recompute = len(frames) > clips_per_scan
@@ -162,6 +163,7 @@ def _is_not_about_kernels(record: logging.LogRecord) -> bool:
 
 def masked_mean(x: Tensor, mask: Tensor) -> Tensor:
     """Mean over the real positions. Shape: x (B, T, D), mask (B, T) → (B, D)."""
+    # Filled rather than multiplied: a NaN in the padding times 0 is NaN.
     total = x.masked_fill(~mask.unsqueeze(-1), 0.0).sum(1)
     return total / mask.sum(1, keepdim=True)
 

@@ -136,6 +136,8 @@ class TextBranch(Branch):
 
     def forward(self, batch: Batch, context: Tensor) -> Tensor:
         tokens, token_mask = batch.text()
+        # From the encoder's own frames no gradient of this branch can reach the
+        # temporal block.
         frames = batch.frames if self.decoupled else context
         attended = self.cross(frames, batch.frame_mask, tokens)
         return self.head(self.pool(attended, token_mask))
@@ -223,10 +225,13 @@ class CoAttention(Network):
 
     def forward(self, batch: Batch) -> Tensor:
         audio = masked_mean(batch.frames, batch.frame_mask)
+        # Text aspects share one attention, which is computed once.
         both = None
         if self.attention is not None:
             tokens, token_mask = self.projected_text(batch)
-            both = self.attention(batch.frames, batch.frame_mask, tokens, token_mask)
+            both = self.attention(
+                batch.frames, batch.frame_mask, tokens, token_mask=token_mask
+            )
 
         logits = []
         for head, text in zip(self.heads, self.needs_text, strict=True):
@@ -251,7 +256,7 @@ class CoAttention(Network):
         if self.align is None:
             return None
         tokens, token_mask = self.projected_text(batch)
-        return self.align(batch.frames, batch.frame_mask, tokens, token_mask)
+        return self.align(batch.frames, batch.frame_mask, tokens, token_mask=token_mask)
 
     def aspect_heads(self) -> list[nn.Module]:
         return list(self.heads)
@@ -286,6 +291,7 @@ class PooledHeads(Network):
 
     def forward(self, batch: Batch) -> Tensor:
         audio = masked_mean(batch.frames, batch.frame_mask)
+        # Without text aspects a batch holds no tokens.
         both = None
         if any(self.needs_text):
             tokens, token_mask = batch.text()

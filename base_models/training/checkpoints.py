@@ -108,17 +108,17 @@ def load_checkpoint(path: Path, identity: str) -> tuple[dict[str, Tensor], Any] 
     return tensors, state
 
 
-def prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def add_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Put the names of `tensors` under a prefix.
 
-    >>> prefixed("best", {"w": 1})
+    >>> add_prefix("best", {"w": 1})
     {'best.w': 1}
     """
     return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
 
 
-def under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the tensors below a prefix, by their own names; undoes `prefixed`."""
+def strip_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors below a prefix, by their own names; undoes `add_prefix`."""
     start = f"{prefix}."
     return {
         name.removeprefix(start): tensor

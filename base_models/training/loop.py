@@ -22,27 +22,27 @@ from torch import Tensor, nn
 from base_models.config import BaseConfig
 from base_models.errors import StackedMOSError
 from base_models.metrics.evaluate import METRICS
-from base_models.networks.batches import Embedded, shuffled
+from base_models.networks.batches import Embedded, shuffled_batches
 from base_models.networks.criteria import Criterion, Histogram, Invertible
 from base_models.networks.heads import output_layer
 from base_models.networks.models import Network
 from base_models.training.checkpoints import (
     CheckpointFile,
+    add_prefix,
     load_checkpoint,
     optimizer_tensors,
-    prefixed,
     restore_optimizer,
     save_checkpoint,
-    under,
+    strip_prefix,
 )
 
 Record = dict[str, Any]
 """What is known of one epoch: plain JSON values by name."""
-Progress = Callable[[Record], None]
+EpochCallback = Callable[[Record], None]
 
 
 @dataclass(frozen=True)
-class Task:
+class TrainingTask:
     """What a network is trained on.
 
     Parameters
@@ -73,7 +73,7 @@ class _Run:
 
     model: Network
     criterion: Criterion
-    task: Task
+    task: TrainingTask
     config: BaseConfig
     optimizer: torch.optim.Optimizer
     seed: int
@@ -110,12 +110,12 @@ def _precision(device: torch.device) -> contextlib.AbstractContextManager[Any]:
 def train_network(
     model: Network,
     criterion: Criterion,
-    task: Task,
+    task: TrainingTask,
     config: BaseConfig,
     seed: int,
     device: torch.device,
     checkpoint: CheckpointFile | None = None,
-    on_epoch: Progress | None = None,
+    on_epoch: EpochCallback | None = None,
 ) -> list[Record]:
     """Train `model` in place and leave the weights of the chosen epoch in it.
 
@@ -125,7 +125,7 @@ def train_network(
     ----------
     model : Network
     criterion : Criterion
-    task : Task
+    task : TrainingTask
     config : BaseConfig
     seed : int
         Decides the order of clips and dropout.
@@ -166,7 +166,7 @@ def train_network(
 
 
 def _run_epochs(
-    run: _Run, checkpoint: CheckpointFile | None, on_epoch: Progress | None
+    run: _Run, checkpoint: CheckpointFile | None, on_epoch: EpochCallback | None
 ) -> list[Record]:
     """Train until the run is finished and load the weights of the best epoch."""
     history, best_weights = _resume(run, checkpoint)
@@ -222,18 +222,18 @@ def _resume(
         return [], _copy_weights(run.model)
 
     tensors, state = restored
-    run.model.load_state_dict(under("model", tensors))
-    restore_optimizer(run.optimizer, under("optimizer", tensors))
-    return state["history"], under("best", tensors)
+    run.model.load_state_dict(strip_prefix("model", tensors))
+    restore_optimizer(run.optimizer, strip_prefix("optimizer", tensors))
+    return state["history"], strip_prefix("best", tensors)
 
 
 def _checkpoint_tensors(
     run: _Run, best_weights: dict[str, Tensor]
 ) -> dict[str, Tensor]:
     return {
-        **prefixed("best", best_weights),
-        **prefixed("model", run.model.state_dict()),
-        **prefixed("optimizer", optimizer_tensors(run.optimizer)),
+        **add_prefix("best", best_weights),
+        **add_prefix("model", run.model.state_dict()),
+        **add_prefix("optimizer", optimizer_tensors(run.optimizer)),
     }
 
 
@@ -298,7 +298,7 @@ OPTIMIZERS: dict[
 
 
 @torch.no_grad()
-def _start_at_mean(model: Network, criterion: Criterion, task: Task) -> None:
+def _start_at_mean(model: Network, criterion: Criterion, task: TrainingTask) -> None:
     """Set the last bias of every head to its aspect's weighted mean training score."""
     if not isinstance(criterion, Invertible):
         raise TypeError(
@@ -314,18 +314,20 @@ def _start_at_mean(model: Network, criterion: Criterion, task: Task) -> None:
 
 def _train_epoch(run: _Run, epoch_seed: int) -> dict[str, float]:
     """Train on every clip once and return the losses of the epoch."""
-    run.model.train()
+    model = run.model
+    task = run.task
     config = run.config
+    model.train()
     loss_sum = 0.0
     weight_sum = 0.0
     auxiliary_losses: list[float] = []
 
     with seeded(epoch_seed, run.device):
-        for rows in shuffled(run.task.train, config.batch_size, epoch_seed):
-            batch = run.task.clips.batch(rows).to(run.device)
+        for rows in shuffled_batches(task.train, config.batch_size, epoch_seed):
+            batch = task.clips.batch(rows).to(run.device)
             with _precision(run.device):
-                logits = run.model(batch)
-            losses, weights = _losses(run.criterion, logits, run.task, rows=rows)
+                logits = model(batch)
+            losses, weights = _losses(run.criterion, logits, task, rows=rows)
 
             # The floor keeps an aspect without a label in this batch at a loss of 0.
             total_weights = weights.sum(0).clamp_min(1e-12)
@@ -336,7 +338,7 @@ def _train_epoch(run: _Run, epoch_seed: int) -> dict[str, float]:
                 loss = aspect_losses.mean()
 
             # Outside autocast, so that the auxiliary loss has full precision.
-            auxiliary = run.model.auxiliary(batch)
+            auxiliary = model.auxiliary(batch)
             if auxiliary is not None:
                 loss = loss + config.alignment_weight * auxiliary
                 auxiliary_losses.append(float(auxiliary.detach()))
@@ -364,7 +366,7 @@ def _step(run: _Run, loss: Tensor) -> None:
 
 
 def _losses(
-    criterion: Criterion, logits: Tensor, task: Task, rows: Sequence[int]
+    criterion: Criterion, logits: Tensor, task: TrainingTask, rows: Sequence[int]
 ) -> tuple[Tensor, Tensor]:
     """Compute the loss and the weight of each clip and aspect.
 
@@ -432,13 +434,15 @@ def raw_outputs(
 
 def _validate(run: _Run) -> Record:
     """Loss over the validation clips, and SRCC of each aspect (None if undefined)."""
-    rows = list(run.task.validation)
-    n_aspects = run.task.scores.shape[1]
+    task = run.task
+    config = run.config
+    rows = list(task.validation)
+    n_aspects = task.scores.shape[1]
     logits = raw_outputs(
-        run.model, run.task.clips.take(rows), run.config.batch_size, device=run.device
+        run.model, task.clips.take(rows), config.batch_size, device=run.device
     )
 
-    losses, weights = _losses(run.criterion, logits, run.task, rows=rows)
+    losses, weights = _losses(run.criterion, logits, task, rows=rows)
     loss = float((losses * weights).sum() / weights.sum().clamp_min(1e-12))
     if not math.isfinite(loss):
         # A diverged network has no scores to rank.
@@ -446,12 +450,12 @@ def _validate(run: _Run) -> Record:
 
     correlations = []
     for aspect in range(n_aspects):
-        # The ranks of the expected score are those of the decoded one, since decoding
-        # is monotone.
-        truth = run.task.scores[rows, aspect]
+        # The expected score ranks clips as the decoded one does, without its clipping
+        # at the ends of the scale.
+        truth = task.scores[rows, aspect]
         known = np.isfinite(truth)
         distributions = run.criterion.distribution(logits[:, aspect]).numpy()
-        expected = run.config.bins.expected(distributions)
+        expected = config.bins.expected(distributions)
         srcc = METRICS["srcc"](truth[known], expected[known])
         correlations.append(round(float(srcc), 6) if math.isfinite(srcc) else None)
     return {"loss": loss, "srcc": correlations}

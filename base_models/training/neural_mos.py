@@ -32,7 +32,13 @@ from base_models.networks.criteria import build_criterion
 from base_models.networks.models import Network, build_model
 from base_models.predictions import PredictionTable
 from base_models.training.checkpoints import CheckpointFile
-from base_models.training.loop import Progress, Task, raw_outputs, seeded, train_network
+from base_models.training.loop import (
+    EpochCallback,
+    TrainingTask,
+    raw_outputs,
+    seeded,
+    train_network,
+)
 from base_models.training.training_data import TrainingData, check_training_data
 
 DEFAULT_STORE = "artifacts/embeddings"
@@ -92,7 +98,7 @@ class NeuralMOS(RegressorMixin, BaseEstimator):
         store: str | Path | EmbeddingStore | None = DEFAULT_STORE,
         checkpoint: str | Path | None = None,
         random_state: int = 0,
-        on_epoch: Progress | None = None,
+        on_epoch: EpochCallback | None = None,
     ) -> None:
         self.preset = preset
         self.settings = settings
@@ -166,7 +172,7 @@ class NeuralMOS(RegressorMixin, BaseEstimator):
         device = resolve_device(self.device)
         self.device_ = str(device)
 
-        task = Task(
+        task = TrainingTask(
             clips=clips,
             scores=data.scores,
             weights=data.weights,

@@ -119,6 +119,7 @@ def _inner_split(
     groups: Sequence[object] | None,
 ) -> tuple[list[int], list[int]]:
     """Split the rows that have a label and a weight into training and selection."""
+    # A clip of weight 0 could as well be absent.
     scores = labels.to_numpy()
     usable = np.isfinite(scores).any(1) & (weights > 0)
     rows = np.flatnonzero(usable)

@@ -13,7 +13,7 @@ from base_models.networks.attention import (
     AXES,
     attention_maps,
     explain_network,
-    recorded,
+    record_attention,
 )
 from base_models.networks.batches import Embedded
 from base_models.networks.models import build_model
@@ -125,7 +125,7 @@ def test_watching_changes_no_bit_of_the_scores_and_leaves_no_hook(preset):
     model, batch = network(preset), clips().batch(range(4))
     with torch.inference_mode():
         before = model(batch)
-        with recorded(model):
+        with record_attention(model):
             watched = model(batch)
         after = model(batch)
     assert torch.equal(before, watched)
@@ -135,7 +135,7 @@ def test_watching_changes_no_bit_of_the_scores_and_leaves_no_hook(preset):
 
 def test_the_hooks_go_when_the_network_fails():
     model = network("dora")
-    with pytest.raises(ValueError, match="stop"), recorded(model):
+    with pytest.raises(ValueError, match="stop"), record_attention(model):
         raise ValueError("stop")
     assert not any(part._forward_hooks for part in model.modules())
 

@@ -10,7 +10,7 @@ from base_models.networks.batches import Embedded
 from base_models.networks.co_attention import CO_ATTENTION
 from base_models.networks.criteria import build_criterion
 from base_models.networks.models import build_model
-from base_models.training.loop import Task, raw_outputs, seeded, train_network
+from base_models.training.loop import TrainingTask, raw_outputs, seeded, train_network
 
 CPU = torch.device("cpu")
 N = 12
@@ -37,7 +37,7 @@ def task(**changes):
         "train": range(9),
         "validation": range(9, N),
     }
-    return Task(Embedded(frames, tokens), **(parts | changes))
+    return TrainingTask(Embedded(frames, tokens), **(parts | changes))
 
 
 def build(needs_text=(False, True), **changes):
@@ -98,7 +98,7 @@ def test_the_order_of_the_aspects_changes_no_head():
 
 def test_without_text_music_quality_is_trained_alone_and_nothing_else_exists():
     data = task()
-    alone = Task(
+    alone = TrainingTask(
         Embedded(data.clips.frames),
         data.scores[:, :1],
         data.weights,

@@ -14,12 +14,12 @@ import torch
 
 from base_models.files import from_json, parse_tensors
 from base_models.training.checkpoints import (
+    add_prefix,
     load_checkpoint,
     optimizer_tensors,
-    prefixed,
     restore_optimizer,
     save_checkpoint,
-    under,
+    strip_prefix,
 )
 from base_models.training.neural_mos import NeuralMOS
 
@@ -125,8 +125,8 @@ def test_a_truncated_checkpoint_is_dropped(saved):
 
 def test_names_go_under_a_prefix_and_back():
     tensors = {"a.b": torch.ones(1), "c": torch.zeros(2)}
-    both = prefixed("best", tensors) | prefixed("model", {"c": torch.ones(2)})
-    assert equal(under("best", both), tensors)
+    both = add_prefix("best", tensors) | add_prefix("model", {"c": torch.ones(2)})
+    assert equal(strip_prefix("best", both), tensors)
 
 
 def test_a_restored_optimizer_takes_the_same_steps(tmp_path):

@@ -16,7 +16,7 @@ from base_models.networks.batches import Embedded
 from base_models.networks.criteria import build_criterion
 from base_models.networks.models import build_model
 from base_models.training.checkpoints import CheckpointFile
-from base_models.training.loop import Task, raw_outputs, train_network
+from base_models.training.loop import TrainingTask, raw_outputs, train_network
 
 CPU = torch.device("cpu")
 N = 16
@@ -44,7 +44,7 @@ def make_task(noise=0.0, **changes):
         "train": list(range(12)),
         "validation": list(range(12, N)),
     }
-    return Task(Embedded(frames, tokens), **(parts | changes))
+    return TrainingTask(Embedded(frames, tokens), **(parts | changes))
 
 
 def train(task, preset="dora", seed=0, criterion=None, **settings):
