@@ -23,8 +23,8 @@ from meta.adaptation import adapt
 from meta.columns.feature_table import Layout, feature_array, layout_of, refuse_leaks
 from meta.comparison.compared_rows import Judged
 from meta.comparison.verdict import Verdict
+from meta.learners import LEARNERS
 from meta.learners.base import Learner, out_of_fold
-from meta.learners.registry import LEARNERS
 from meta.learners.sklearn_learner import Wrapped, sklearn_regressor
 from meta.rows import LabelledRows, equal_labels
 from meta.splits.meta_split import check_meta_rows, count_groups, meta_folds

@@ -22,7 +22,7 @@ from ensemble.stacking.assessment import RIVALS, audit_of, judge
 from ensemble.stacking.stack_data import StackData
 from ensemble.workspace import Workspace
 from meta.columns.missing_predictions import MISSING
-from meta.learners.registry import LEARNERS
+from meta.learners import LEARNERS
 from meta.regressor import MetaRegressor
 from meta.splits.meta_split import meta_split
 

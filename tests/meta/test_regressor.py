@@ -12,7 +12,7 @@ from base_models.errors import DamagedArtifact, UsageError
 from base_models.files import from_json, parse_tensors, to_json, write_tensors
 from base_models.predictions import PredictionTable
 from meta.comparison.compared_rows import Judged
-from meta.learners.registry import LEARNERS
+from meta.learners import LEARNERS
 from meta.learners.ridge import Ridge
 from meta.regressor import MetaRegressor
 
