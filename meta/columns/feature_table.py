@@ -46,7 +46,8 @@ class Layout:
     def blocks(self, X: ArrayLike) -> np.ndarray:
         """Features as distributions: (n, models·bins) to (n, models, bins)."""
         X = np.asarray(X)
-        return X.reshape(len(X), len(self.models), self.bins.count)
+        n_models = len(self.models)
+        return X.reshape(len(X), n_models, self.bins.count)
 
     def scores(self, X: ArrayLike) -> np.ndarray:
         """Decoded score of each model: (n, models·bins) to (n, models)."""
@@ -62,7 +63,9 @@ class Layout:
         return scores
 
     def align(
-        self, tables: Sequence[PredictionTable], gaps: bool = False
+        self,
+        tables: Sequence[PredictionTable],
+        gaps: bool = False,
     ) -> list[PredictionTable]:
         """Return the tables of this layout's models, in its order.
 
@@ -93,6 +96,7 @@ class Layout:
             for empty_table in self.empty(tables[0].aspects):
                 by_model.setdefault(empty_table.model, empty_table)
 
+        # A model that was trained anew may have kept its name.
         aligned = [by_model[model] for model in self.models]
         for table, sigma in zip(aligned, self.sigmas, strict=True):
             if table.bins != self.bins or table.sigma != sigma:
@@ -180,6 +184,7 @@ def _check_tables(tables: Sequence[PredictionTable]) -> list[PredictionTable]:
             "its own name."
         )
 
+    # Bins of different scales have different centres: they cannot share a learner.
     first = tables[0]
     for table in tables[1:]:
         if table.bins != first.bins:
@@ -212,18 +217,22 @@ def feature_array(
 
 
 def _row_order(
-    tables: Sequence[PredictionTable], clip_ids: Sequence[str] | None
+    tables: Sequence[PredictionTable],
+    clip_ids: Sequence[str] | None,
 ) -> list[str]:
     return list(tables[0].clip_ids if clip_ids is None else clip_ids)
 
 
 def _block_with_gaps(
-    table: PredictionTable, aspect: str, clip_ids: Sequence[str]
+    table: PredictionTable,
+    aspect: str,
+    clip_ids: Sequence[str],
 ) -> np.ndarray:
     """One model's distributions (n, bins), NaN for clips that it did not predict."""
     # A clip that the table does not have gets row -1.
     row_of_clip = {clip: row for row, clip in enumerate(table.clip_ids)}
-    rows = np.array([row_of_clip.get(clip, -1) for clip in clip_ids], dtype=np.int64)
+    found = [row_of_clip.get(clip, -1) for clip in clip_ids]
+    rows = np.array(found, dtype=np.int64)
     predicted = rows >= 0
 
     block = np.full((len(rows), table.bins.count), np.nan)
@@ -285,7 +294,8 @@ def feature_table(
 
 def _column_prefix(aspect: str, model: str) -> str:
     """The names as a plain identifier: everything but letters and digits is ``_``."""
-    return re.sub(r"\W", "_", f"{aspect}__{model}", flags=re.ASCII)
+    name = f"{aspect}__{model}"
+    return re.sub(r"\W", "_", name, flags=re.ASCII)
 
 
 def refuse_leaks(tables: Iterable[PredictionTable], clip_ids: Iterable[str]) -> None:

@@ -83,7 +83,8 @@ def fill_missing(layout: Layout, X: np.ndarray, missing: str = "refuse") -> np.n
     is_present = present[:, :, None]
     totals = np.where(is_present, blocks, 0).sum(axis=1)
     pool = totals / present.sum(axis=1)[:, None]
-    return np.where(is_present, blocks, pool[:, None]).reshape(len(X), -1)
+    filled = np.where(is_present, blocks, pool[:, None])
+    return filled.reshape(len(X), -1)
 
 
 def present_weights(weights: np.ndarray, present: np.ndarray) -> np.ndarray:

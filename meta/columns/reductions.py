@@ -61,8 +61,8 @@ def _moments(layout: Layout, X: ArrayLike) -> np.ndarray:
     blocks = layout.blocks(X)
     bins = layout.bins
 
-    # About the plain mean, which is not the decoded score: decoding corrects the pull
-    # of the scale's ends.
+    # About the plain mean. The decoded score differs from it near the ends of the
+    # scale, where softening pulls the mean inwards.
     means = (blocks * bins.centers).sum(axis=-1, keepdims=True)
     deviations = bins.centers - means
     variance = (blocks * deviations**2).sum(axis=-1)

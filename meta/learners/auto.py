@@ -135,7 +135,9 @@ class Auto(Learner):
         return self
 
     def _choose(
-        self, rows: MergedRows, grouped: bool
+        self,
+        rows: MergedRows,
+        grouped: bool,
     ) -> tuple[dict[str, float], dict[str, Any]]:
         """Return the weights of the candidates to use, and the grounds."""
         names = [
@@ -151,7 +153,10 @@ class Auto(Learner):
         squares = (unseen - rows.y[:, None]) ** 2
         mixed_squares = (mixed - rows.y) ** 2
         gain, standard_error = paired_gain(
-            squares[:, 0], mixed_squares, rows.weight, rows.group
+            squares[:, 0],
+            mixed_squares,
+            weight=rows.weight,
+            group=rows.group,
         )
         errors = np.average(squares, axis=0, weights=rows.weight).tolist()
         grounds = {
@@ -174,7 +179,11 @@ class Auto(Learner):
         return weights, {**grounds, "chosen": "mixture", "why": why}
 
     def _out_of_fold_scores(
-        self, names: list[str], rows: MergedRows, fold: np.ndarray, grouped: bool
+        self,
+        names: list[str],
+        rows: MergedRows,
+        fold: np.ndarray,
+        grouped: bool,
     ) -> np.ndarray:
         """Scores (n, candidates), each by a learner fitted on the other folds."""
         unseen = np.empty((len(rows), len(names)))
@@ -191,8 +200,8 @@ class Auto(Learner):
             rows.X,
             rows.y,
             self.layout_,
-            # Without groups, each row's code is its own, and no candidate needs it.
             sample_weight=rows.weight,
+            # Without groups, the codes only number the rows.
             groups=rows.group if grouped else None,
         )
 
@@ -255,12 +264,17 @@ class Auto(Learner):
             params = self._new_candidate(name).get_params(deep=False)
             self.weights_[name] = float(weight[0])
             self.learners_[name] = CANDIDATES[name].from_arrays(
-                own_arrays, self.layout_, facts, params=params
+                own_arrays,
+                self.layout_,
+                facts,
+                params=params,
             )
 
 
 def _out_of_fold_mixture(
-    unseen: np.ndarray, rows: MergedRows, fold: np.ndarray
+    unseen: np.ndarray,
+    rows: MergedRows,
+    fold: np.ndarray,
 ) -> np.ndarray:
     """Mixed scores (n,), each fold with the best weights for the other folds.
 
@@ -273,27 +287,37 @@ def _out_of_fold_mixture(
     mixed = np.empty(len(rows))
     for number in np.unique(fold):
         test = fold == number
+        train = ~test
         weights, _ = least_squares_weights(
-            unseen[~test], rows.y[~test], rows.weight[~test]
+            unseen[train],
+            rows.y[train],
+            rows.weight[train],
         )
         mixed[test] = (unseen[test] * weights).sum(axis=1)
     return mixed
 
 
 def _mixture_weights(
-    names: list[str], unseen: np.ndarray, rows: MergedRows
+    names: list[str],
+    unseen: np.ndarray,
+    rows: MergedRows,
 ) -> dict[str, float]:
     """Best convex weights on all rows, without candidates of next to no weight."""
     weights, _ = least_squares_weights(unseen, rows.y, rows.weight)
     in_use = weights > _LEAST_WEIGHT
-    shares = np.where(in_use, weights, 0) / weights[in_use].sum()
+    total = weights[in_use].sum()
     return {
-        name: float(share) for name, share in zip(names, shares, strict=True) if share
+        name: float(weight / total)
+        for name, weight in zip(names, weights, strict=True)
+        if weight > _LEAST_WEIGHT
     }
 
 
 def paired_gain(
-    first: np.ndarray, second: np.ndarray, weight: np.ndarray, group: np.ndarray
+    first: np.ndarray,
+    second: np.ndarray,
+    weight: np.ndarray,
+    group: np.ndarray,
 ) -> tuple[float, float]:
     """By how much the mean of `first` exceeds that of `second`.
 

@@ -171,7 +171,8 @@ def check_fit_inputs(
         raise UsageError(
             "Scores to learn from must be finite; leave unlabelled rows out."
         )
-    if not np.isfinite(weight).all() or (weight < 0).any() or not (weight > 0).any():
+    kept = weight > 0
+    if not np.isfinite(weight).all() or (weight < 0).any() or not kept.any():
         raise UsageError("Sample weights must be finite, not negative, and not all 0.")
     if groups is not None and len(groups) != len(X):
         raise UsageError(
@@ -179,10 +180,10 @@ def check_fit_inputs(
         )
 
     # Names become text: groups may be numbers in one table and text in another.
-    kept = weight > 0
     kept_groups = None
     if groups is not None:
-        kept_groups = np.array([str(group) for group in groups], dtype=object)[kept]
+        names = np.array([str(group) for group in groups], dtype=object)
+        kept_groups = names[kept]
 
     # Features are checked last: a row of weight 0 may hold anything.
     return FitInputs(
@@ -261,7 +262,9 @@ def out_of_fold(
 
 
 def read_stored_array(
-    arrays: Mapping[str, np.ndarray], name: str, shape: tuple[int, ...]
+    arrays: Mapping[str, np.ndarray],
+    name: str,
+    shape: tuple[int, ...],
 ) -> np.ndarray:
     """Return one array of a stored learner.
 

@@ -34,7 +34,9 @@ _STEP_SIZES = np.append(0.5 ** np.arange(12), 0)
 
 
 def least_squares_weights(
-    scores: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+    scores: ArrayLike,
+    y: ArrayLike,
+    sample_weight: ArrayLike | None = None,
 ) -> tuple[np.ndarray, float]:
     """Find the weights with the least mean squared error.
 
@@ -82,23 +84,28 @@ def greedy_weights(
     triangle = _residual_triangle(scores, y, sample_weight)
     gram = triangle.T @ triangle
 
+    n_models = len(gram)
+
     # Rounded errors, so that equal models keep their order.
     errors = np.diag(gram)
-    relative_errors = np.round(errors / max(errors.max(), 1e-300), 12)
+    largest_error = max(errors.max(), 1e-300)
+    relative_errors = np.round(errors / largest_error, 12)
     ranked = np.argsort(relative_errors, kind="stable")
 
     # Row k of `starts` counts the k + 1 best models, each once.
     rank_of_model = np.argsort(ranked)
-    starts = np.tril(np.ones((len(ranked), len(ranked))))[:, rank_of_model]
-    counts = starts[_first_least(_ensemble_errors(gram, starts))]
+    by_rank = np.tril(np.ones((n_models, n_models)))
+    starts = by_rank[:, rank_of_model]
+    counts = _first_best_ensemble(gram, starts)
 
+    # An ensemble is kept as how often it has each model.
     ensembles = [counts]
     for _ in range(rounds):
-        candidates = counts + np.eye(len(counts))
-        counts = candidates[_first_least(_ensemble_errors(gram, candidates))]
+        one_more = counts + np.eye(n_models)
+        counts = _first_best_ensemble(gram, one_more)
         ensembles.append(counts)
 
-    best = ensembles[_first_least(_ensemble_errors(gram, np.array(ensembles)))]
+    best = _first_best_ensemble(gram, np.array(ensembles))
     weights = best / best.sum()
     return weights, _optimality_gap(triangle, weights)
 
@@ -129,14 +136,14 @@ def crps_weights(
     """
     shares = _shares(len(distributions), sample_weight)
     cumulative_truth = np.cumsum(place(y, bins), axis=1)
-    differences = np.cumsum(distributions, axis=2) - cumulative_truth[:, None]
+    cumulative = np.cumsum(distributions, axis=2)
+    differences = cumulative - cumulative_truth[:, None]
 
     # One row per clip and bin, one column per model.
     n_models = differences.shape[1]
     by_bin = differences.transpose(0, 2, 1).reshape(-1, n_models)
-    triangle = _triangle(
-        np.sqrt(bins.width) * by_bin, shares=np.repeat(shares, bins.count)
-    )
+    bin_shares = np.repeat(shares, bins.count)
+    triangle = _triangle(np.sqrt(bins.width) * by_bin, bin_shares)
     weights = _weights_of_least_norm(triangle)
     return weights, _optimality_gap(triangle, weights)
 
@@ -177,7 +184,8 @@ def log_score_weights(
     # Only ratios of a row's masses matter.
     masses = masses / masses.max(axis=1, keepdims=True)
 
-    weights = np.full(masses.shape[1], 1 / masses.shape[1])
+    n_models = masses.shape[1]
+    weights = np.full(n_models, 1 / n_models)
     for _ in range(_MOST_STEPS):
         gains = shares @ _relative_masses(masses, weights)
         if gains.max() - 1 < _LOG_SCORE_TOLERANCE:
@@ -213,11 +221,15 @@ def _shares(n: int, sample_weight: ArrayLike | None) -> np.ndarray:
 
 
 def _residual_triangle(
-    scores: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None
+    scores: ArrayLike,
+    y: ArrayLike,
+    sample_weight: ArrayLike | None,
 ) -> np.ndarray:
     """`_triangle` of the models' residuals."""
-    residuals = np.asarray(scores) - np.asarray(y)[:, None]
-    return _triangle(residuals, _shares(len(residuals), sample_weight))
+    truth = np.asarray(y)[:, None]
+    residuals = np.asarray(scores) - truth
+    shares = _shares(len(residuals), sample_weight)
+    return _triangle(residuals, shares)
 
 
 def _triangle(columns: np.ndarray, shares: np.ndarray) -> np.ndarray:
@@ -225,7 +237,9 @@ def _triangle(columns: np.ndarray, shares: np.ndarray) -> np.ndarray:
 
     A factor keeps the digits that the product E'E would lose.
     """
-    return np.linalg.qr(np.sqrt(shares)[:, None] * columns, mode="r")
+    weighted = np.sqrt(shares)[:, None] * columns
+    # numpy's types do not know that mode="r" returns the array alone.
+    return np.asarray(np.linalg.qr(weighted, mode="r"))
 
 
 def _weights_of_least_norm(triangle: np.ndarray) -> np.ndarray:
@@ -243,7 +257,8 @@ def _weights_of_least_norm(triangle: np.ndarray) -> np.ndarray:
     pull_to_equal = np.sqrt(_TIE_PULL) * np.eye(n_models)
     sum_to_one = np.ones(n_models)
     system = np.vstack([triangle / scale, pull_to_equal, sum_to_one])
-    target = np.append(np.zeros(len(system) - 1), 1.0)
+    target = np.zeros(len(system))
+    target[-1] = 1.0
     weights, _ = nnls(system, target, maxiter=100 * n_models)
     return weights / weights.sum()
 
@@ -254,8 +269,8 @@ def _optimality_gap(triangle: np.ndarray, weights: np.ndarray) -> float:
     return max(float(gradient @ weights - gradient.min()), 0.0)
 
 
-def _ensemble_errors(gram: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Mean squared errors of ensembles.
+def _first_best_ensemble(gram: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """The ensemble with the least mean squared error, the first of equals.
 
     Parameters
     ----------
@@ -264,12 +279,13 @@ def _ensemble_errors(gram: np.ndarray, counts: np.ndarray) -> np.ndarray:
 
     Returns
     -------
-    errors : array of shape (ensembles,)
+    counts : array of shape (models,), of the best ensemble
     """
-    return ((counts @ gram) * counts).sum(axis=1) / counts.sum(axis=1) ** 2
+    squares = ((counts @ gram) * counts).sum(axis=1)
+    sizes = counts.sum(axis=1)
+    errors = squares / sizes**2
 
-
-def _first_least(values: np.ndarray) -> int:
-    """Index of the first value that is least, up to rounding."""
-    tolerance = 1e-12 * np.abs(values).max()
-    return int(np.argmax(values <= values.min() + tolerance))
+    # Errors that differ by rounding count as equal.
+    tolerance = 1e-12 * np.abs(errors).max()
+    is_least = errors <= errors.min() + tolerance
+    return counts[np.argmax(is_least)]

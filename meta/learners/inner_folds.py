@@ -58,18 +58,19 @@ def merged_rows(layout: Layout, inputs: FitInputs) -> MergedRows:
     inputs : rows to fit on, from `meta.learners.base.check_fit_inputs`
     """
     n = len(inputs.y)
-    if inputs.groups is None:
-        code = np.zeros(n)
-    else:
-        code = np.unique(inputs.groups, return_inverse=True)[1]
+    code: np.ndarray = np.zeros(n)
+    if inputs.groups is not None:
+        _, code = np.unique(inputs.groups, return_inverse=True)
 
     by_name = np.argsort(layout.models)
-    features = layout.blocks(inputs.X)[:, by_name].reshape(n, -1)
+    blocks = layout.blocks(inputs.X)
+    features = blocks[:, by_name].reshape(n, -1)
     # Adding 0 turns -0 into 0: they are equal, but their bytes are not.
     keys = np.column_stack([inputs.y, code, features]) + 0.0
 
     # A row as one opaque value of bytes: many times faster than np.unique(axis=0).
-    row_bytes = keys.view(f"V{keys.strides[0]}").reshape(-1)
+    bytes_per_row = keys.strides[0]
+    row_bytes = keys.view(f"V{bytes_per_row}").reshape(-1)
     _, first, merged_into = np.unique(row_bytes, return_index=True, return_inverse=True)
 
     if inputs.groups is None:
@@ -106,8 +107,9 @@ def grouped_folds(rows: MergedRows, n_folds: int = 5) -> np.ndarray:
     # Means are rounded so that how they were summed does not decide between equals.
     order = np.argsort(np.round(means, 9), kind="stable")
     n_folds = min(n_folds, len(names))
-    position = np.arange(len(names)) % (2 * n_folds)
+    forth = np.arange(len(names)) % (2 * n_folds)
+    back = 2 * n_folds - 1 - forth
 
     fold_of_group = np.empty(len(names), dtype=np.int64)
-    fold_of_group[order] = np.minimum(position, 2 * n_folds - 1 - position)
+    fold_of_group[order] = np.minimum(forth, back)
     return fold_of_group[code]

@@ -82,14 +82,16 @@ class LightGBM(Learner):
         # Trees are grown on columns in order of the models' names, since bags of bins
         # are drawn by column number.
         columns = _columns_by_model_name(layout)
-        rows = replace(rows, X=np.ascontiguousarray(rows.X[:, columns]))
+        by_name = np.ascontiguousarray(rows.X[:, columns])
+        rows = replace(rows, X=by_name)
 
         held = grouped_folds(rows, n_folds=4) == 0
         can_hold_out = len(rows) >= FEWEST_ROWS and not held.all()
         n_trees = self._choose_n_trees(rows, held) if can_hold_out else FIXED_TREES
 
         trees = self._grow(rows, n_trees)
-        in_layout_order = np.where(trees.feature < 0, -1, columns[trees.feature])
+        is_leaf = trees.feature < 0
+        in_layout_order = np.where(is_leaf, -1, columns[trees.feature])
         self.layout_ = layout
         self.trees_ = replace(trees, feature=in_layout_order)
         self.facts_ = {
@@ -100,8 +102,7 @@ class LightGBM(Learner):
         self.warnings_ = []
 
         # Every tree is a single leaf.
-        n_leaves = (trees.feature < 0).sum()
-        if n_leaves == len(trees.roots):
+        if is_leaf.sum() == len(trees.roots):
             self.warnings_.append(
                 f"lightgbm found nothing to split in {len(rows)} clips; it predicts "
                 "their mean."
@@ -113,7 +114,7 @@ class LightGBM(Learner):
         train = rows.take(~held)
         validation = rows.take(held)
         booster = self._train(train, MOST_TREES, validation=validation)
-        # A booster without a single useful tree counts 0.
+        # Not above 0 when training ended before any tree helped.
         return max(booster.best_iteration, 1)
 
     def _grow(self, rows: MergedRows, n_trees: int) -> TreeArrays:
@@ -121,7 +122,8 @@ class LightGBM(Learner):
         # the very rows of the fit.
         booster = self._train(rows, n_trees)
         trees = TreeArrays.from_booster(booster)
-        if not np.array_equal(trees.predict(rows.X), booster.predict(rows.X)):
+        expected = booster.predict(rows.X)
+        if not np.array_equal(trees.predict(rows.X), expected):
             raise StackedMOSError(
                 "LightGBM's trees predict otherwise as arrays; models of this version "
                 "of LightGBM cannot be kept."
@@ -129,7 +131,10 @@ class LightGBM(Learner):
         return trees
 
     def _train(
-        self, rows: MergedRows, n_trees: int, validation: MergedRows | None = None
+        self,
+        rows: MergedRows,
+        n_trees: int,
+        validation: MergedRows | None = None,
     ) -> Booster:
         """Train a booster of `n_trees`; with validation rows, it may stop earlier."""
         # Imported here because it is slow, and most learners do without it.
@@ -141,7 +146,10 @@ class LightGBM(Learner):
             return lightgbm.train(params, data, num_boost_round=n_trees)
 
         validation_data = lightgbm.Dataset(
-            validation.X, validation.y, weight=validation.weight, reference=data
+            validation.X,
+            validation.y,
+            weight=validation.weight,
+            reference=data,
         )
         return lightgbm.train(
             params,
@@ -152,7 +160,8 @@ class LightGBM(Learner):
         )
 
     def _booster_params(self, rows: MergedRows) -> dict[str, Any]:
-        smallest_leaf = float(np.clip(rows.weight.sum() / 15, 2, 20))
+        total_weight = rows.weight.sum()
+        smallest_leaf = float(np.clip(total_weight / 15, 2, 20))
         return {
             "objective": "regression",
             "metric": "l2",
@@ -206,5 +215,7 @@ class LightGBM(Learner):
 
 def _columns_by_model_name(layout: Layout) -> np.ndarray:
     """Column numbers (models·bins,), blocks in order of the models' names."""
-    column_numbers = layout.blocks(np.arange(layout.n_features)[None])[0]
-    return column_numbers[np.argsort(layout.models)].reshape(-1)
+    one_row = np.arange(layout.n_features)[None]
+    column_numbers = layout.blocks(one_row)[0]
+    by_name = np.argsort(layout.models)
+    return column_numbers[by_name].reshape(-1)

@@ -9,14 +9,16 @@ is a softened score again, of known width, so its own decoding is exact.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import ArrayLike
 
 from meta.learners.base import FitInputs
 from meta.learners.convex_weights import crps_weights, log_score_weights
-from meta.learners.weighted_scores import ConvexWeightsLearner, equal_weights
+from meta.learners.weighted_scores import (
+    ConvexWeightsLearner,
+    WeightsAndFacts,
+    equal_weights,
+)
 
 # Least probability in a log pool: no single zero is a veto of more than 69 nats times
 # its model's weight. Softened scores (sigma 0.35) stay above it over the whole scale.
@@ -37,10 +39,12 @@ def log_pool(distributions: np.ndarray, weights: np.ndarray) -> np.ndarray:
     pooled : float64 array of shape (n, bins), rows sum to 1
     """
     logs = np.log(np.maximum(distributions, LOG_FLOOR))
-    pooled_logs = (logs * weights[..., None]).sum(axis=-2)
+    weighted_logs = logs * weights[..., None]
+    pooled_logs = weighted_logs.sum(axis=-2)
 
     # Relative to the largest, so that not all probabilities of a row underflow.
-    pooled = np.exp(pooled_logs - pooled_logs.max(axis=-1, keepdims=True))
+    largest = pooled_logs.max(axis=-1, keepdims=True)
+    pooled = np.exp(pooled_logs - largest)
     return pooled / pooled.sum(axis=-1, keepdims=True)
 
 
@@ -70,9 +74,14 @@ def log_pool_sigma(sigmas: ArrayLike, weights: ArrayLike) -> np.ndarray:
 
     # A variance of 1 stands in for 0 so as not to divide by it; where such a model has
     # weight, the result is replaced below.
-    precision = (weights / np.where(unsoftened, 1, variances)).sum(axis=-1)
-    has_unsoftened = (unsoftened & (weights > 0)).any(axis=-1)
-    return np.where(has_unsoftened, 0.0, np.sqrt(1 / precision))[()]
+    nonzero_variances = np.where(unsoftened, 1, variances)
+    precision = (weights / nonzero_variances).sum(axis=-1)
+    sigma = np.sqrt(1 / precision)
+
+    counts = weights > 0
+    has_unsoftened = (unsoftened & counts).any(axis=-1)
+    # The empty index turns an array of no dimensions into a number.
+    return np.where(has_unsoftened, 0.0, sigma)[()]
 
 
 class CRPSPool(ConvexWeightsLearner):
@@ -81,10 +90,13 @@ class CRPSPool(ConvexWeightsLearner):
     See `meta.learners.convex_weights.crps_weights`.
     """
 
-    def _find_weights(self, inputs: FitInputs) -> tuple[np.ndarray, dict[str, Any]]:
+    def _find_weights(self, inputs: FitInputs) -> WeightsAndFacts:
         distributions = self.layout_.blocks(inputs.X)
         weights, gap = crps_weights(
-            distributions, self.layout_.bins, inputs.y, sample_weight=inputs.weight
+            distributions,
+            self.layout_.bins,
+            inputs.y,
+            sample_weight=inputs.weight,
         )
         return weights, {"gap": gap}
 
@@ -95,10 +107,13 @@ class LogScorePool(ConvexWeightsLearner):
     See `meta.learners.convex_weights.log_score_weights`.
     """
 
-    def _find_weights(self, inputs: FitInputs) -> tuple[np.ndarray, dict[str, Any]]:
+    def _find_weights(self, inputs: FitInputs) -> WeightsAndFacts:
         distributions = self.layout_.blocks(inputs.X)
         weights, gap = log_score_weights(
-            distributions, self.layout_.bins, inputs.y, sample_weight=inputs.weight
+            distributions,
+            self.layout_.bins,
+            inputs.y,
+            sample_weight=inputs.weight,
         )
         return weights, {"gap": gap}
 
@@ -106,7 +121,7 @@ class LogScorePool(ConvexWeightsLearner):
 class LogPool(ConvexWeightsLearner):
     """Log pool with equal weights: sharper models count for more."""
 
-    def _find_weights(self, inputs: FitInputs) -> tuple[np.ndarray, dict[str, Any]]:
+    def _find_weights(self, inputs: FitInputs) -> WeightsAndFacts:
         return equal_weights(self.layout_), {}
 
     def predict(self, X: ArrayLike) -> np.ndarray:

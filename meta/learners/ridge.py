@@ -274,7 +274,10 @@ class Ridge(Learner):
         return bands
 
     def _loss_of_bands(
-        self, inputs: FitInputs, reduction: str, bands: Mapping[str, float]
+        self,
+        inputs: FitInputs,
+        reduction: str,
+        bands: Mapping[str, float],
     ) -> float:
         """Loss of the best alpha."""
         problem = self._problem(inputs, reduction, bands)
@@ -282,7 +285,10 @@ class Ridge(Learner):
         return losses.loss[losses.best()]
 
     def _losses(
-        self, problem: RidgeProblem, select: str, most: int | None = None
+        self,
+        problem: RidgeProblem,
+        select: str,
+        most: int | None = None,
     ) -> Losses:
         """Losses of the penalties; `most` is the largest number of folds."""
         # One decomposition per fold serves all penalties.
@@ -305,7 +311,10 @@ class Ridge(Learner):
         )
 
     def _folds(
-        self, groups: np.ndarray, problem: RidgeProblem, most: int | None = None
+        self,
+        groups: np.ndarray,
+        problem: RidgeProblem,
+        most: int | None = None,
     ) -> np.ndarray:
         return fold_of_groups(
             groups,
@@ -342,7 +351,8 @@ class Ridge(Learner):
         if self.facts_["features"] == "bins":
             # Bins sum to 1, so that a model's coefficients should sum to 0: the largest
             # sum shows how much rounding has leaked into the intercept's direction.
-            sums = self.coef_.reshape(len(self.layout_.models), -1).sum(axis=1)
+            n_models = len(self.layout_.models)
+            sums = self.coef_.reshape(n_models, -1).sum(axis=1)
             largest = float(np.abs(sums).max())
             self.facts_["largest_sum_of_a_models_coefficients"] = largest
 
@@ -361,7 +371,11 @@ class Ridge(Learner):
         )
 
     def _report_choice(
-        self, problem: RidgeProblem, alphas: np.ndarray, losses: Losses, chosen: int
+        self,
+        problem: RidgeProblem,
+        alphas: np.ndarray,
+        losses: Losses,
+        chosen: int,
     ) -> None:
         """Write the chosen penalty, and how it was chosen, to the facts."""
         # The folds are dealt again; the seed makes them those of the choice.
@@ -417,7 +431,10 @@ class Ridge(Learner):
         return slopes + self.intercept_ + self._offset(X)
 
     def adapt(
-        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
     ) -> Ridge:
         """Return a copy that has also learnt from some rated clips of another corpus.
 
@@ -437,12 +454,17 @@ class Ridge(Learner):
         adapted.facts_ = dict(self.facts_)
         adapted.warnings_ = list(self.warnings_)
 
-        n_new = len(np.asarray(X))
-        if n_new == 0 or (sample_weight is not None and not np.any(sample_weight)):
+        has_rows = len(np.asarray(X)) > 0
+        has_weight = sample_weight is None or np.any(sample_weight)
+        if not (has_rows and has_weight):
             return adapted
 
         inputs = check_fit_inputs(
-            self.layout_, X, y, sample_weight=sample_weight, missing=self.missing
+            self.layout_,
+            X,
+            y,
+            sample_weight=sample_weight,
+            missing=self.missing,
         )
         columns = reduce(self.layout_, inputs.X, self.facts_["features"])
         problem = RidgeProblem.of(columns, self.predict(inputs.X), inputs)
@@ -454,8 +476,10 @@ class Ridge(Learner):
         path = RidgePath.of(problem.gram(), level_penalty)
 
         if self.spread_ > 0:
-            adapted.coef_ = self.coef_ + problem.back @ path.coef(alpha)[0, :, 0]
-        adapted.intercept_ = self.intercept_ + float(path.intercept(alpha)[0, 0])
+            coef_move = path.coef(alpha)[0, :, 0]
+            adapted.coef_ = self.coef_ + problem.back @ coef_move
+        intercept_move = float(path.intercept(alpha)[0, 0])
+        adapted.intercept_ = self.intercept_ + intercept_move
         n_before = self.facts_.get("adapted_to", 0)
         adapted.facts_["adapted_to"] = n_before + len(inputs.X)
         return adapted
@@ -465,10 +489,11 @@ class Ridge(Learner):
 
         The penalty is given absolutely, and in units of the grid.
         """
-        coef = self.coef_.reshape(len(self.layout_.models), -1).copy()
+        n_models = len(self.layout_.models)
+        coef = self.coef_.reshape(n_models, -1).copy()
         if self.penalty == "to_mean" and self.facts_["features"] != "bins":
             # The first column is the decoded score, which the offset has the mean of.
-            coef[:, 0] += 1 / len(coef)
+            coef[:, 0] += 1 / n_models
         weights = np.abs(coef).sum(axis=1).tolist()
         weight_of = dict(zip(self.layout_.models, weights, strict=True))
         return {**self.facts_, "weight_of": weight_of}

@@ -127,12 +127,17 @@ class RidgeProblem:
     def gram(self, fold: np.ndarray | None = None) -> Gram:
         """Return the Gram blocks of the rows: one per fold, or one in all."""
         return Gram.from_rows(
-            self.columns, self.target, sample_weight=self.weight, groups=fold
+            self.columns,
+            self.target,
+            sample_weight=self.weight,
+            groups=fold,
         )
 
 
 def _plain_coordinates(
-    columns: np.ndarray, weight: np.ndarray, scale: np.ndarray | None
+    columns: np.ndarray,
+    weight: np.ndarray,
+    scale: np.ndarray | None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Columns (n, r) on which the penalty is plain ridge, and the way back (p, r)."""
     n_columns = columns.shape[1]
@@ -150,7 +155,8 @@ def _plain_coordinates(
 
     # More columns than rows: directions that the centred rows do not span are left out.
     mean = np.average(columns, axis=0, weights=weight)
-    _, spans, directions = np.linalg.svd(scaled - mean @ back, full_matrices=False)
+    centred = scaled - mean @ back
+    _, spans, directions = np.linalg.svd(centred, full_matrices=False)
     spanned = spans > 1e-7 * spans.max(initial=0)
     back = back @ directions[spanned].T
     return columns @ back, back
@@ -159,13 +165,17 @@ def _plain_coordinates(
 def _mean_variance(columns: np.ndarray, weight: np.ndarray) -> float:
     """Mean of the columns' variances; those that only vary by rounding count as 0."""
     mean = np.average(columns, axis=0, weights=weight)
-    variance = np.average((columns - mean) ** 2, axis=0, weights=weight)
-    variance = np.where(variance > 1e-24 * mean**2, variance, 0.0)
+    squares = (columns - mean) ** 2
+    variance = np.average(squares, axis=0, weights=weight)
+    rounding = 1e-24 * mean**2
+    variance = np.where(variance > rounding, variance, 0.0)
     return float(variance.mean())
 
 
 def _group_means(
-    columns: np.ndarray, offset: np.ndarray, inputs: FitInputs
+    columns: np.ndarray,
+    offset: np.ndarray,
+    inputs: FitInputs,
 ) -> GroupMeans:
     """Weighted means of each group's rows; without groups, all rows are one group."""
     group_of_row = np.full(len(columns), "")
@@ -175,24 +185,28 @@ def _group_means(
 
     # Weights of rows within their group, which sum to 1.
     group_weight = np.bincount(code, weights=inputs.weight)
-    share = (inputs.weight / group_weight[code])[:, None]
+    share = inputs.weight / group_weight[code]
     return GroupMeans(
         names=names,
-        columns=_sums_by_code(share * columns, code),
-        offset=_sums_by_code(share * offset[:, None], code)[:, 0],
-        score=_sums_by_code(share * inputs.y[:, None], code)[:, 0],
+        columns=_sums_by_code(share[:, None] * columns, code),
+        offset=_sums_by_code(share * offset, code),
+        score=_sums_by_code(share * inputs.y, code),
     )
 
 
 def _sums_by_code(values: np.ndarray, code: np.ndarray) -> np.ndarray:
-    """Rows (n, c) added up per code: (codes, c)."""
-    totals = np.zeros((code.max() + 1, values.shape[1]))
+    """Rows (n, ...) added up per code: (codes, ...)."""
+    n_codes = code.max() + 1
+    totals = np.zeros((n_codes, *values.shape[1:]))
     np.add.at(totals, code, values)
     return totals
 
 
 def penalty_scale(
-    layout: Layout, width: int, smooth: bool, bands: Mapping[str, float] | None
+    layout: Layout,
+    width: int,
+    smooth: bool,
+    bands: Mapping[str, float] | None,
 ) -> np.ndarray | None:
     """Return the scale T of a penalty.
 
@@ -212,9 +226,11 @@ def penalty_scale(
     if smooth:
         # With P = V diag(values) V', T = V diag(values)^-1/2 has (T T')^-1 = P.
         second_differences = np.diff(np.eye(width), n=2, axis=0)
-        penalty = second_differences.T @ second_differences
-        values, vectors = np.linalg.eigh(penalty + SMOOTH_RIDGE * np.eye(width))
-        return np.kron(np.eye(len(layout.models)), vectors / np.sqrt(values))
+        roughness = second_differences.T @ second_differences
+        penalty = roughness + SMOOTH_RIDGE * np.eye(width)
+        values, vectors = np.linalg.eigh(penalty)
+        scale_of_model = vectors / np.sqrt(values)
+        return np.kron(np.eye(len(layout.models)), scale_of_model)
     if bands:
         # A penalty of k times the others is a column divided by the root of k.
         scales = [bands[model] ** -0.5 for model in layout.models]

@@ -96,6 +96,7 @@ class Wrapped(Learner):
 
 def _whole_weights(weight: np.ndarray, estimator: BaseEstimator) -> np.ndarray:
     """Weights as how often each row is repeated; UsageError unless they are whole."""
+    # Repeating rows can only stand for a count.
     if (weight != np.round(weight)).any():
         raise UsageError(
             f"{type(estimator).__name__} takes no sample weights; only whole ones can "

@@ -69,11 +69,11 @@ class TreeArrays:
     def _problem_of_arrays(self) -> str | None:
         """What is wrong with types, lengths or values of the arrays, if anything."""
         integers = (self.roots, self.feature, self.left, self.right)
-        if any(array.ndim != 1 or array.dtype != np.int64 for array in integers):
+        if not all(_is_list_of(np.int64, array) for array in integers):
             return "node indices must be lists of 64-bit integers"
 
         floats = (self.threshold, self.value)
-        if any(array.ndim != 1 or array.dtype != np.float64 for array in floats):
+        if not all(_is_list_of(np.float64, array) for array in floats):
             return "thresholds and values must be lists of 64-bit floats"
 
         n_nodes = len(self.feature)
@@ -101,8 +101,9 @@ class TreeArrays:
             return "a leaf has children"
 
         # Children that come after their parents rule out circles: every walk ends.
-        parents = np.tile(index[~is_leaf], 2)
-        children = np.concatenate([self.left[~is_leaf], self.right[~is_leaf]])
+        is_split = ~is_leaf
+        parents = np.tile(index[is_split], 2)
+        children = np.concatenate([self.left[is_split], self.right[is_split]])
         if (children <= parents).any() or (children >= n_nodes).any():
             return "a child stands before its parent or outside the list"
 
@@ -134,7 +135,7 @@ class TreeArrays:
                 "Only one-output regression without link can be kept as arrays; got "
                 f"objective '{objective}'."
             )
-        # Stands behind the objective's name, which is that of a plain regression.
+        # LightGBM writes reg_sqrt behind the name of the objective.
         if "sqrt" in objective:
             raise UsageError(
                 "LightGBM's reg_sqrt transforms its predictions; train without it."
@@ -187,7 +188,8 @@ class TreeArrays:
 
     def _predict_chunk(self, X: np.ndarray) -> np.ndarray:
         # The current node of each row in each tree, shape (rows, trees).
-        node = np.broadcast_to(self.roots, (len(X), len(self.roots)))
+        n_trees = len(self.roots)
+        node = np.broadcast_to(self.roots, (len(X), n_trees))
         rows = np.arange(len(X))[:, None]
 
         # A leaf points at itself on both sides, so it may look at any column: rows that
@@ -199,7 +201,7 @@ class TreeArrays:
 
         # One tree after the other: numpy's pairwise sum would round differently.
         total = np.zeros(len(X))
-        for tree in range(len(self.roots)):
+        for tree in range(n_trees):
             total += self.value[node[:, tree]]
         return total
 
@@ -241,6 +243,10 @@ class TreeArrays:
             ) from error
 
 
+def _is_list_of(kind: type[np.generic], array: np.ndarray) -> bool:
+    return array.ndim == 1 and array.dtype == kind
+
+
 @dataclass
 class _Node:
     """A node while trees are read; fields as in `TreeArrays`."""
@@ -255,7 +261,8 @@ class _Node:
 def _append_tree(structure: dict[str, Any], nodes: list[_Node]) -> None:
     """Add one tree of ``dump_model`` to `nodes`, parents before their children."""
     # A stack instead of recursion: chains of splits may be deeper than Python allows.
-    waiting: list[tuple[dict[str, Any], _Node | None, str]] = [(structure, None, "")]
+    waiting: list[tuple[dict[str, Any], _Node | None, str]] = []
+    waiting.append((structure, None, ""))
     while waiting:
         dumped, parent, side = waiting.pop()
         index = len(nodes)

@@ -27,6 +27,9 @@ from meta.learners.base import (
 )
 from meta.learners.convex_weights import greedy_weights, least_squares_weights
 
+# Weights of shape (models,), and facts about them for a report.
+WeightsAndFacts = tuple[np.ndarray, dict[str, Any]]
+
 
 class ConvexWeightsLearner(Learner):
     """Base of the learners that weigh the models' decoded scores.
@@ -71,7 +74,7 @@ class ConvexWeightsLearner(Learner):
         return self
 
     @abstractmethod
-    def _find_weights(self, inputs: FitInputs) -> tuple[np.ndarray, dict[str, Any]]:
+    def _find_weights(self, inputs: FitInputs) -> WeightsAndFacts:
         """Return weights of shape (models,), and facts about them for a report."""
 
     def predict(self, X: ArrayLike) -> np.ndarray:
@@ -100,7 +103,8 @@ class ConvexWeightsLearner(Learner):
         """Set the weights; see `Learner.restore`."""
         weights = read_stored_array(arrays, "weights", (len(self.layout_.models),))
         # Stored weights sum to 1 up to rounding.
-        if (weights < 0).any() or abs(weights.sum() - 1) > 1e-9:
+        sum_error = abs(weights.sum() - 1)
+        if (weights < 0).any() or sum_error > 1e-9:
             raise DamagedArtifact(
                 "The stored learner is damaged: 'weights' are negative or do not sum "
                 "to 1."
@@ -117,7 +121,7 @@ def equal_weights(layout: Layout) -> np.ndarray:
 class Mean(ConvexWeightsLearner):
     """Plain mean of the models' decoded scores: the baseline, nothing is fitted."""
 
-    def _find_weights(self, inputs: FitInputs) -> tuple[np.ndarray, dict[str, Any]]:
+    def _find_weights(self, inputs: FitInputs) -> WeightsAndFacts:
         return equal_weights(self.layout_), {}
 
 
@@ -129,14 +133,15 @@ class Best(ConvexWeightsLearner):
     the first is taken.
     """
 
-    def _find_weights(self, inputs: FitInputs) -> tuple[np.ndarray, dict[str, Any]]:
+    def _find_weights(self, inputs: FitInputs) -> WeightsAndFacts:
         # Weights that sum to 1 within each group.
         row_weight = inputs.weight
         if inputs.groups is not None:
             _, code = np.unique(inputs.groups, return_inverse=True)
             row_weight = row_weight / np.bincount(code, weights=row_weight)[code]
 
-        squares = (self.layout_.scores(inputs.X) - inputs.y[:, None]) ** 2
+        scores = self.layout_.scores(inputs.X)
+        squares = (scores - inputs.y[:, None]) ** 2
         errors = np.average(squares, axis=0, weights=row_weight)
 
         # Rounded, so that summation order does not choose between equal models.
@@ -155,7 +160,7 @@ class Simplex(ConvexWeightsLearner):
     See `meta.learners.convex_weights.least_squares_weights`.
     """
 
-    def _find_weights(self, inputs: FitInputs) -> tuple[np.ndarray, dict[str, Any]]:
+    def _find_weights(self, inputs: FitInputs) -> WeightsAndFacts:
         scores = self.layout_.scores(inputs.X)
         weights, gap = least_squares_weights(scores, inputs.y, inputs.weight)
         return weights, {"gap": gap}
@@ -174,9 +179,12 @@ class Greedy(ConvexWeightsLearner):
         self.rounds = rounds
         self.missing = missing
 
-    def _find_weights(self, inputs: FitInputs) -> tuple[np.ndarray, dict[str, Any]]:
+    def _find_weights(self, inputs: FitInputs) -> WeightsAndFacts:
         scores = self.layout_.scores(inputs.X)
         weights, gap = greedy_weights(
-            scores, inputs.y, inputs.weight, rounds=self.rounds
+            scores,
+            inputs.y,
+            inputs.weight,
+            rounds=self.rounds,
         )
         return weights, {"gap": gap}

@@ -29,8 +29,6 @@ from base_models.errors import UsageError, some
 # Rows that are converted to float64 at once: 24 MB for 180 columns.
 CHUNK_ROWS = 16_384
 
-_SUMMED_FIELDS = ("rows", "weight", "sums", "outer")
-
 
 @dataclass(frozen=True, eq=False)
 class Gram:
@@ -80,47 +78,27 @@ class Gram:
         UsageError
             when shapes disagree, a value is not finite, or a weight is negative.
         """
-        X = np.asarray(X)
-        y = np.asarray(y)
-        if y.ndim == 1:
-            y = y[:, None]
-        if X.ndim != 2 or y.ndim != 2 or len(X) != len(y):
-            raise UsageError(
-                f"Expected features (n, p) and scores (n, t); got shapes {X.shape} and "
-                f"{y.shape}."
-            )
+        rows = _check_rows(X, y, sample_weight=sample_weight, groups=groups)
+        n_features = rows.X.shape[1]
+        sums = _RunningSums(
+            n_features=n_features,
+            n_targets=rows.y.shape[1],
+            shift=shift,
+        )
 
-        weight = np.ones(len(X))
-        if sample_weight is not None:
-            weight = np.asarray(sample_weight, dtype=np.float64)
-        group_of_row = np.full(len(X), "")
-        if groups is not None:
-            group_of_row = np.asarray(groups).astype(str)
-        if weight.shape != (len(X),) or group_of_row.shape != weight.shape:
-            raise UsageError(
-                f"{len(X)} rows need as many weights and groups; got {weight.shape}, "
-                f"{group_of_row.shape}."
-            )
-
-        # Codes number the names in the order in which they first appear.
-        codes, names = pd.factorize(group_of_row)
-        if not (weight > 0).all():
-            # Negative weights stay in, to be refused where rows are added.
-            kept = weight != 0
-            X = X[kept]
-            y = y[kept]
-            weight = weight[kept]
-            codes = codes[kept]
-
-        sums = _RunningSums(n_features=X.shape[1], n_targets=y.shape[1], shift=shift)
-        for first in range(0, len(X), CHUNK_ROWS):
+        for first in range(0, len(rows.X), CHUNK_ROWS):
             # Sorted by group, so that each group's rows are one matrix product.
-            chunk_codes = codes[first : first + CHUNK_ROWS]
-            rows = first + np.argsort(chunk_codes, kind="stable")
-            Z = np.empty((len(rows), sums.n_columns))
-            Z[:, : X.shape[1]] = X[rows]
-            Z[:, X.shape[1] :] = y[rows]
-            sums.add(Z, weight[rows], codes[rows], names=names)
+            codes = rows.codes[first : first + CHUNK_ROWS]
+            chunk = first + np.argsort(codes, kind="stable")
+            Z = np.empty((len(chunk), sums.n_columns))
+            Z[:, :n_features] = rows.X[chunk]
+            Z[:, n_features:] = rows.y[chunk]
+            sums.add(
+                Z,
+                weight=rows.weight[chunk],
+                codes=rows.codes[chunk],
+                names=rows.names,
+            )
         return sums.to_gram()
 
     @property
@@ -160,12 +138,13 @@ class Gram:
         # Sums can be subtracted only about the same shift.
         other = other.shifted(self.shift)
         blocks = [self.names.index(name) for name in other.names]
-        fields = {}
-        for field in _SUMMED_FIELDS:
-            difference = getattr(self, field).copy()
-            difference[blocks] -= getattr(other, field)
-            fields[field] = difference
-        rest = replace(self, **fields)
+        rest = replace(
+            self,
+            rows=_take_away(self.rows, blocks, other.rows),
+            weight=_take_away(self.weight, blocks, other.weight),
+            sums=_take_away(self.sums, blocks, other.sums),
+            outer=_take_away(self.outer, blocks, other.outer),
+        )
         return rest.take_blocks(np.flatnonzero(rest.rows))
 
     def shifted(self, shift: ArrayLike) -> Gram:
@@ -189,9 +168,14 @@ class Gram:
     def take_blocks(self, numbers: ArrayLike) -> Gram:
         """Return some of the blocks, by number."""
         numbers = np.asarray(numbers, dtype=np.int64)
-        fields = {field: getattr(self, field)[numbers] for field in _SUMMED_FIELDS}
-        names = tuple(self.names[number] for number in numbers)
-        return replace(self, names=names, **fields)
+        return replace(
+            self,
+            names=tuple(self.names[number] for number in numbers),
+            rows=self.rows[numbers],
+            weight=self.weight[numbers],
+            sums=self.sums[numbers],
+            outer=self.outer[numbers],
+        )
 
     def regrouped(self, names: Sequence[str]) -> Gram:
         """Add blocks up under new names, one name per block.
@@ -203,18 +187,96 @@ class Gram:
             raise UsageError(
                 f"{len(self.names)} blocks need as many new names; got {len(codes)}."
             )
-
-        fields = {}
-        for field in _SUMMED_FIELDS:
-            values = getattr(self, field)
-            totals = np.zeros((len(new_names), *values.shape[1:]), dtype=values.dtype)
-            np.add.at(totals, codes, values)
-            fields[field] = totals
-        return replace(self, names=tuple(map(str, new_names)), **fields)
+        return replace(
+            self,
+            names=tuple(map(str, new_names)),
+            rows=_add_up(self.rows, codes, len(new_names)),
+            weight=_add_up(self.weight, codes, len(new_names)),
+            sums=_add_up(self.sums, codes, len(new_names)),
+            outer=_add_up(self.outer, codes, len(new_names)),
+        )
 
     def total(self) -> Gram:
         """Return one block of all rows, called ""."""
         return self.regrouped([""] * len(self.names))
+
+
+def _take_away(
+    values: np.ndarray,
+    blocks: Sequence[int],
+    other: np.ndarray,
+) -> np.ndarray:
+    """Values per block (B, ...) minus those of other blocks, by number."""
+    difference = values.copy()
+    difference[blocks] -= other
+    return difference
+
+
+def _add_up(values: np.ndarray, codes: np.ndarray, n_codes: int) -> np.ndarray:
+    """Values per block (B, ...) added up per code: (n_codes, ...)."""
+    totals = np.zeros((n_codes, *values.shape[1:]), dtype=values.dtype)
+    np.add.at(totals, codes, values)
+    return totals
+
+
+@dataclass(frozen=True, eq=False)
+class _Rows:
+    """Checked rows: features (n, p), scores (n, t), weights and groups (n,).
+
+    `codes` are places in `names`, which stand in the order of their first rows.
+    """
+
+    X: np.ndarray
+    y: np.ndarray
+    weight: np.ndarray
+    codes: np.ndarray
+    names: Sequence[str]
+
+
+def _check_rows(
+    X: ArrayLike,
+    y: ArrayLike,
+    sample_weight: ArrayLike | None,
+    groups: ArrayLike | None,
+) -> _Rows:
+    """Check shapes, and leave rows of weight 0 out."""
+    features = np.asarray(X)
+    scores = np.asarray(y)
+    if scores.ndim == 1:
+        scores = scores[:, None]
+    tables = features.ndim == 2 and scores.ndim == 2
+    if not tables or len(features) != len(scores):
+        raise UsageError(
+            f"Expected features (n, p) and scores (n, t); got shapes {features.shape} "
+            f"and {scores.shape}."
+        )
+
+    n = len(features)
+    weight = np.ones(n)
+    if sample_weight is not None:
+        weight = np.asarray(sample_weight, dtype=np.float64)
+    group_of_row = np.full(n, "")
+    if groups is not None:
+        group_of_row = np.asarray(groups).astype(str)
+    if weight.shape != (n,) or group_of_row.shape != (n,):
+        raise UsageError(
+            f"{n} rows need as many weights and groups; got {weight.shape}, "
+            f"{group_of_row.shape}."
+        )
+
+    # Names are of all rows; those of rows of weight 0 alone make no block.
+    codes, names = pd.factorize(group_of_row)
+    # Negative weights stay in, to be refused where rows are added.
+    kept = weight != 0
+    if kept.all():
+        return _Rows(features, scores, weight, codes=codes, names=names)
+    return _Rows(
+        X=features[kept],
+        y=scores[kept],
+        weight=weight[kept],
+        codes=codes[kept],
+        names=names,
+    )
 
 
 class _BlockSums:
@@ -295,12 +357,15 @@ class _RunningSums:
         """Return the sums as they stand."""
         q = self.n_columns
         blocks = list(self.blocks.values())
+        # Shapes are given because there may be no block at all.
+        sums = np.array([block.sums for block in blocks])
+        outer = np.array([block.outer for block in blocks])
         return Gram(
             names=tuple(self.blocks),
             n_targets=self.n_targets,
             shift=np.zeros(q) if self.shift is None else self.shift,
             rows=np.array([block.rows for block in blocks], dtype=np.int64),
             weight=np.array([block.weight for block in blocks], dtype=np.float64),
-            sums=np.array([block.sums for block in blocks]).reshape(-1, q),
-            outer=np.array([block.outer for block in blocks]).reshape(-1, q, q),
+            sums=sums.reshape(-1, q),
+            outer=outer.reshape(-1, q, q),
         )

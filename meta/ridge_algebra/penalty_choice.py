@@ -52,13 +52,16 @@ class Losses:
         """
         # A penalty without a loss (NaN) is never chosen.
         loss = np.where(np.isnan(self.loss), np.inf, self.loss)
-        tolerance = 1e-12 * np.nan_to_num(np.abs(loss.min()))
-        best = int(np.flatnonzero(loss <= loss.min() + tolerance)[-1])
+        least = loss.min()
+        tolerance = 1e-12 * np.nan_to_num(np.abs(least))
+        ties = np.flatnonzero(loss <= least + tolerance)
+        best = int(ties[-1])
         if rule == "min" or not len(self.parts):
             return best
 
         standard_errors = self.error_beside(self.parts[:, best])
-        return int(np.flatnonzero(loss - loss[best] <= standard_errors)[-1])
+        not_worse = np.flatnonzero(loss - loss[best] <= standard_errors)
+        return int(not_worse[-1])
 
     def error_beside(self, reference: np.ndarray) -> np.ndarray:
         """Return the standard error of each loss minus a reference loss.
@@ -140,7 +143,9 @@ def fold_of_groups(
 
 
 def gcv_losses(
-    gram: Gram, alphas: np.ndarray, intercept_penalty: float = 0.0
+    gram: Gram,
+    alphas: np.ndarray,
+    intercept_penalty: float = 0.0,
 ) -> Losses:
     """Generalised cross-validation of the first target."""
     path = RidgePath.of(gram, intercept_penalty)
@@ -148,13 +153,14 @@ def gcv_losses(
 
 
 def fold_losses(
-    gram: Gram, alphas: np.ndarray, intercept_penalty: float = 0.0
+    gram: Gram,
+    alphas: np.ndarray,
+    intercept_penalty: float = 0.0,
 ) -> Losses:
     """Mean squared error of the first target, each block predicted without it."""
     left = leave_blocks_out(gram, alphas, intercept_penalty)
-    return Losses(
-        loss=left.mse[:, 0], parts=left.squares[:, :, 0] / left.weight[:, None]
-    )
+    squares = left.squares[:, :, 0]
+    return Losses(loss=left.mse[:, 0], parts=squares / left.weight[:, None])
 
 
 def rank_losses(
@@ -184,19 +190,23 @@ def rank_losses(
     predicted = np.empty((len(means.names), len(alphas)))
     for fold, path in zip(gram.names, left.paths, strict=True):
         held_out = folds == fold
-        slopes = path.predict(means.columns[held_out], alphas)[:, :, 0]
-        predicted[held_out] = slopes + means.offset[held_out, None]
+        residuals = path.predict(means.columns[held_out], alphas)[:, :, 0]
+        predicted[held_out] = residuals + means.offset[held_out, None]
 
     # Rounded as in `base_models.metrics.evaluate.system_means`, so that ties stay ties.
     predicted = np.round(predicted, 10)
     truth = np.round(means.score, 10)
-    loss = np.array([-METRICS[metric](truth, scores) for scores in predicted.T])
+    correlation = METRICS[metric]
+    loss = np.array([-correlation(truth, scores) for scores in predicted.T])
     if not jackknife:
         return Losses(loss)
 
     # Row k of the resampling weights leaves out group k.
     without_one = 1.0 - np.eye(len(truth))
-    parts = [-resample(truth, scores, without_one)[metric] for scores in predicted.T]
+    parts = []
+    for scores in predicted.T:
+        correlations = resample(truth, scores, without_one)
+        parts.append(-correlations[metric])
     return Losses(loss, np.array(parts).T, jackknife=True)
 
 

@@ -75,13 +75,15 @@ class RidgePath:
 
         # Constant columns leave rounding errors of this size instead of 0.
         rounding = 1e-28 * weight * np.square(mean_x).max(initial=0)
-        kept = values > max(CUT * values.max(initial=0), rounding)
+        smallest = max(CUT * values.max(initial=0), rounding)
+        kept = values > smallest
         values = values[kept]
         vectors = vectors[:, kept]
 
         cross = vectors.T @ moments[:p, p:]
         total = np.diag(moments)[p:]
-        unexplained = total - (cross**2 / values[:, None]).sum(axis=0)
+        explained = (cross**2 / values[:, None]).sum(axis=0)
+        unexplained = total - explained
         # A remainder in the size of rounding is 0.
         unexplained = np.where(unexplained > CUT * total, unexplained, 0.0)
         return cls(
@@ -117,12 +119,14 @@ class RidgePath:
         """Predict rows, or means of rows, X (n, p): shape (n, A, t)."""
         centred_X = np.asarray(X, dtype=np.float64) - self.mean_x
         rotated_X = centred_X @ self.vectors
-        slopes = np.tensordot(rotated_X, self._rotated_coef(alphas), axes=(1, 1))
+        coef = self._rotated_coef(alphas)
+        slopes = np.tensordot(rotated_X, coef, axes=(1, 1))
         return self._level(alphas) + slopes
 
     def _rotated_coef(self, alphas: ArrayLike) -> np.ndarray:
         """Coefficients in the basis of the eigenvectors, (A, r, t)."""
-        return self.cross / (self.values[:, None] + _per_target(alphas)[:, None, :])
+        penalties = _per_target(alphas)[:, None, :]
+        return self.cross / (self.values[:, None] + penalties)
 
     def _kept_level(self, alphas: ArrayLike) -> np.ndarray:
         """Share of the mean score that the penalised level keeps, (A, 1 or t)."""
@@ -154,8 +158,10 @@ class RidgePath:
 
         # What a penalised level adds; its offset is 0 for a free intercept.
         level_offset = self._level(alphas) - self.mean_y
-        slope_sums = np.einsum("r,art->at", sums[:p] @ self.vectors, coef)
-        error += level_offset * (weight * level_offset - 2 * sums[p:] + 2 * slope_sums)
+        rotated_sums = sums[:p] @ self.vectors
+        slope_sums = np.einsum("r,art->at", rotated_sums, coef)
+        residual_sums = weight * level_offset - 2 * sums[p:] + 2 * slope_sums
+        error += level_offset * residual_sums
         return np.maximum(error, 0.0)
 
     def gcv(self, alphas: ArrayLike) -> np.ndarray:
@@ -166,19 +172,19 @@ class RidgePath:
         """
         # Written without differences of nearly equal numbers: `shrunk` is the share of
         # each direction that the penalty takes away, not 1 minus the share it leaves.
-        alphas = _per_target(alphas)
-        shrunk = alphas[:, None] / (self.values[:, None] + alphas[:, None])
+        penalties = _per_target(alphas)[:, None]
+        shrunk = penalties / (self.values[:, None] + penalties)
         level_lost = 1 - self._kept_level(alphas)
 
-        free_rows = (
-            np.maximum(self.weight - 1 - len(self.values), 0)
-            + level_lost
-            + shrunk.sum(axis=1)
-        )
-        squares = self.unexplained + self.weight * (level_lost * self.mean_y) ** 2
+        surplus_rows = np.maximum(self.weight - 1 - len(self.values), 0)
+        free_rows = surplus_rows + level_lost + shrunk.sum(axis=1)
+        free_rows = np.where(free_rows > 0, free_rows, np.nan)
+
+        level_squares = self.weight * (level_lost * self.mean_y) ** 2
         explained = self.cross**2 / self.values[:, None]
-        squares = squares + (shrunk**2 * explained).sum(axis=1)
-        return self.weight * squares / np.where(free_rows > 0, free_rows, np.nan) ** 2
+        lost_squares = (shrunk**2 * explained).sum(axis=1)
+        squares = self.unexplained + level_squares + lost_squares
+        return self.weight * squares / free_rows**2
 
 
 def _per_target(alphas: ArrayLike) -> np.ndarray:
@@ -227,8 +233,9 @@ def mean_eigenvalue(gram: Gram, columns: int | None = None) -> float:
     p = gram.n_features
     _, _, moments = centred(gram)
     # Rounding may leave the trace of constant columns below 0.
-    trace = max(float(np.trace(moments[:p, :p])), 0.0)
-    return trace / max(p if columns is None else columns, 1)
+    trace = float(np.trace(moments[:p, :p]))
+    n_columns = p if columns is None else columns
+    return max(trace, 0.0) / max(n_columns, 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -253,7 +260,9 @@ class LeftOut:
 
 
 def leave_blocks_out(
-    gram: Gram, alphas: ArrayLike, intercept_penalty: float = 0.0
+    gram: Gram,
+    alphas: ArrayLike,
+    intercept_penalty: float = 0.0,
 ) -> LeftOut:
     """Run exact cross-validation in which each block is a fold.
 

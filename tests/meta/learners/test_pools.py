@@ -3,6 +3,7 @@ import pytest
 
 from base_models.bins import ScoreBins
 from meta.columns.feature_table import Layout
+from meta.learners import LEARNERS
 from meta.learners.pools import LogPool, log_pool, log_pool_sigma
 from meta.learners.weighted_scores import Mean
 
@@ -37,6 +38,16 @@ def test_the_scores_of_pools_do_not_lean_inwards():
         np.testing.assert_allclose(
             pool.fit(X, [1, 5], LAYOUT).predict(X), [1, 5], atol=1e-9
         )
+
+
+def test_a_linear_pool_with_equal_weights_is_the_mean_under_another_name():
+    assert LEARNERS["linear_pool"] is LEARNERS["mean"] is Mean
+    scores, X = rows()
+    fitted = LEARNERS["linear_pool"]().fit(X, scores[:, 0], LAYOUT)
+    stored = {"weights": np.full(3, 1 / 3)}
+    again = LEARNERS["linear_pool"].from_arrays(stored, LAYOUT, {"n": 200}, {})
+    np.testing.assert_array_equal(again.predict(X), fitted.predict(X))
+    np.testing.assert_allclose(fitted.predict(X), scores.mean(axis=1), atol=1e-6)
 
 
 def test_a_log_pool_s_score_is_the_precision_weighted_mean():
