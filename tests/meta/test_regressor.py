@@ -37,7 +37,9 @@ def corpus(n=120, systems=10, seed=0, models=("good", "noisy", "biased")):
 TABLES, Y, SYSTEMS = corpus()
 
 
-@pytest.mark.parametrize("learner", [name for name in LEARNERS if name != "linear_pool"])
+@pytest.mark.parametrize(
+    "learner", [name for name in LEARNERS if name != "linear_pool"]
+)
 def test_a_saved_stack_predicts_bit_for_bit(learner, tmp_path):
     fitted = MetaRegressor(learner, random_state=7)
     fitted.validate(TABLES, Y, SYSTEMS, n_bootstrap=10)
