@@ -20,8 +20,8 @@ from base_models.predictions import PredictionTable
 from meta.columns.feature_table import Layout, feature_array, layout_of, refuse_leaks
 from meta.comparison.compared_rows import ComparedRows
 from meta.comparison.held_out_trial import HeldOutTrial
+from meta.learners import LEARNERS
 from meta.learners.base import Learner, out_of_fold
-from meta.learners.registry import LEARNERS
 from meta.learners.sklearn_learner import Wrapped, sklearn_regressor
 from meta.rows import Rows, equal_labels_warning
 from meta.splits.held_out_rows import split_rows

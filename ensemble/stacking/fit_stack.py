@@ -28,8 +28,8 @@ from ensemble.stacking.stack_data import StackData
 from ensemble.workspace import Workspace
 from meta.assessment import RIVALS, audit_rows
 from meta.columns.missing_predictions import MISSING
+from meta.learners import LEARNERS
 from meta.learners.base import Learner
-from meta.learners.registry import LEARNERS
 from meta.regressor import MetaRegressor
 from meta.rows import Rows
 from meta.splits.meta_split import VALIDATION_SHARE, meta_split
