@@ -152,7 +152,7 @@ def test_fit_meta_on_files_is_fit_on_the_same_tables(groups, tmp_path):
     ]
     fitted = StackedMOS([(table.model, table) for table in tables], cv="prefit")
     of_groups = read[groups].tolist() if groups else None
-    fitted.fit(read.drop(columns=MODELS), read[["mos"]], groups=of_groups)
+    fitted.fit(read.drop(columns=list(MODELS)), read[["mos"]], groups=of_groups)
     np.testing.assert_array_equal(loaded.predict(tables), fitted.predict(tables))
     np.testing.assert_array_equal(
         loaded.predict_distribution(tables), fitted.predict_distribution(tables)
@@ -189,7 +189,7 @@ def test_a_fit_has_no_report_and_an_adapted_stack_none_of_the_old_one():
     assert not hasattr(again, "report_")
     again.assess(rivals=())
     assert hasattr(again, "report_")
-    few = again.adapt(TEST_TABLES, TEST_LABELS)
+    few = again.adapt(TEST_TABLES, TEST_LABELS.to_numpy())
     for name in ("report_", "meta_rows_"):
         assert hasattr(again, name)
         assert not hasattr(few, name)
@@ -295,8 +295,17 @@ def test_judges_may_be_matrices_whose_rows_are_those_of_no_fit(aspects):
     np.testing.assert_allclose(errors["value"], np.mean((scores - y[60:]) ** 2, axis=0))
     # Trials with base models of their own are assessed like any other.
     assert list(found.assessment.boards) == ["test", VALIDATION, TRAINING]
-    assert set(found.assessment.learners["n"]) == {24}
+    assert set(found.assessment.learners.query("level == 'utterance'")["n"]) == {24}
     assert set(found.assessment.contributions["model"]) == {"a", "b"}
+
+
+def test_labels_beyond_those_that_a_matrix_was_fitted_on_still_judge():
+    X, y = matrix(n=60)
+    bases = [("a", Ridge()), ("b", Ridge(alpha=50))]
+    fitted = StackedMOS(bases, cv=3).fit(X, 20 * y)
+    beyond = fitted.bins_.high + 5
+    found = fitted.assess({"test": (X[:30], np.full(30, beyond))}, rivals=())
+    assert found.assessment.predictions["mos_true"].tolist() == 30 * [beyond]
 
 
 def test_labels_of_one_dimension_judge_a_matrix():
@@ -389,7 +398,7 @@ def test_what_was_not_measured_cannot_be_assessed(fitted, tmp_path):
     unmeasured = stack(validation=None).fit(CLIPS, LABELS)
     fitted.save(tmp_path / "stack")
     loaded = StackedMOS.load(tmp_path / "stack")
-    adapted = fitted.adapt(TEST_TABLES, TEST_LABELS)
+    adapted = fitted.adapt(TEST_TABLES, TEST_LABELS.to_numpy())
     for one in (unmeasured, loaded, adapted):
         with pytest.raises(UsageError, match=message):
             one.assess({"test": (TEST_CLIPS, TEST_LABELS)}, rivals=())
@@ -402,7 +411,10 @@ def test_judges_that_do_not_fit_the_stack_are_refused(fitted):
         ((TEST_CLIPS, TEST_LABELS[["mi"]]), "the stack predicts 'mi', 'ta'"),
         ((TEST_CLIPS, TEST_LABELS.rename(columns={"ta": "x"})), "stack predicts 'mi'"),
         ((TEST_CLIPS, 20 * TEST_LABELS), r"the scale is 1\.\.5"),
-        ((TEST_TABLES[:2], TEST_LABELS), "fitted with 'three', which is missing here"),
+        (
+            (TEST_TABLES[:2], TEST_LABELS.to_numpy()),
+            "fitted with 'three', which is missing here",
+        ),
     ):
         with pytest.raises(UsageError, match=message):
             fitted.assess({"test": given}, rivals=())
