@@ -1,4 +1,4 @@
-"""A report gives every number with its interval, and never hides a demo or a leak."""
+"""A report tells every number with its interval, and never hides a demo."""
 
 import html.parser
 import io
@@ -10,7 +10,6 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from builders import rows_of_tables
 
 from base_models.bins import ScoreBins
 from base_models.predictions import PredictionTable
@@ -22,26 +21,33 @@ from ensemble.reporting.sections import sections_of
 from ensemble.reporting.sections.leaderboards import best_first
 from meta.assessment import Assessment
 from meta.comparison.compared_rows import ComparedRows
+from meta.rows import Rows
 from meta.splits.leak_audit import Audit, Overlap
 from meta.uncertainty.calibration import Calibration
 from meta.uncertainty.coverage import calibration_report
 
-ASPECTS, MODELS = ("mi", "ta"), ("dora-s0", "dora-s1")
-NO_LEAK = Audit(overlaps=(), unlisted=(), unhashed=0, counts={})
+ASPECTS = ("mi", "ta")
+MODELS = ("dora-s0", "dora-s1")
 TABLES = ("leaderboards", "learners", "contributions", "calibration", "noise_ceiling")
+
+
+SEEN = ("clip1", "clip2", "clip3")
+LEAKY = Audit(
+    overlaps=(Overlap("dora-s0", "training", "test", SEEN, SEEN),),
+    unlisted=(),
+    unhashed=0,
+    counts={"dora-s0": {"training": 3}, "stack": {"test": 24}},
+)
+"""An audit that found three clips of two uses."""
 
 
 @pytest.fixture(scope="module")
 def made():
-    """A report of two base models and a stack on 24 clips of 4 systems.
-
-    The last clip lacks its labels.
-    """
-    rng, n = np.random.default_rng(0), 24
-    ids, systems = (
-        [f"clip{k}" for k in rng.permutation(n)],
-        [f"s{k % 4}" for k in range(n)],
-    )
+    """A report of a stack of two models on 24 clips of 4 systems, one unlabelled."""
+    rng = np.random.default_rng(0)
+    n = 24
+    ids = [f"clip{k}" for k in rng.permutation(n)]
+    systems = [f"s{k % 4}" for k in range(n)]
     truth = rng.uniform(1, 5, (n, 2))
     stack = np.clip(truth + rng.normal(0, 0.3, (n, 2)), 1, 5)
     tables = [
@@ -51,7 +57,7 @@ def made():
         for name in MODELS
     ]
     truth[-1] = np.nan
-    rows = rows_of_tables(tables, truth, ids, ASPECTS, systems=systems)
+    rows = Rows.of(ids, truth, ASPECTS, systems=systems)
     compared = ComparedRows.of(tables, rows, stack)
     board = compared.board(50)
     frame = pd.DataFrame(
@@ -79,7 +85,7 @@ def made():
             ceiling=ceiling(board),
             predictions=frame.assign(mi_true=truth[:, 0], ta_true=truth[:, 1]),
         ),
-        audit=NO_LEAK,
+        audit=Audit(overlaps=(), unlisted=(), unhashed=0, counts={"stack": {}}),
         aspects=ASPECTS,
     )
 
@@ -98,12 +104,12 @@ def shapley(models=MODELS, exact=True):
 
 
 def kept(compared, k):
-    labels = compared.rows.labels[:, k]
-    known = ~np.isnan(labels)
+    rows = compared.rows
+    known = ~np.isnan(rows.labels[:, k])
     scores = compared.stack_scores[known, k]
-    calibration = Calibration.fit(scores, labels[known], ScoreBins())
-    systems = compared.rows.systems[known]
-    return calibration_report(calibration, scores, labels[known], systems)
+    labels = rows.labels[known, k]
+    calibration = Calibration.fit(scores, labels, ScoreBins())
+    return calibration_report(calibration, scores, labels, rows.systems[known])
 
 
 def ceiling(board):
@@ -114,15 +120,10 @@ def ceiling(board):
 
 
 def changed(report, **changes):
-    """The report after changes to itself or to what was measured of the stack."""
+    """The report after changes to itself or to what it says of the stack."""
     own = {name: value for name, value in changes.items() if name in vars(report)}
-    measured = {name: value for name, value in changes.items() if name not in own}
-    return replace(report, measured=replace(report.measured, **measured), **own)
-
-
-def relabelled(compared, labels):
-    """The same compared rows with other labels."""
-    return replace(compared, rows=replace(compared.rows, labels=labels))
+    of_stack = {name: value for name, value in changes.items() if name not in own}
+    return replace(report, measured=replace(report.measured, **of_stack), **own)
 
 
 class Page(html.parser.HTMLParser):
@@ -165,7 +166,7 @@ def slim(made):
     """The report with one picture only, which is drawn in less time."""
     compared = made.measured.compared
     labels = np.where([True, False], compared.rows.labels, np.nan)
-    one = relabelled(compared, labels)
+    one = replace(compared, rows=replace(compared.rows, labels=labels))
     return changed(made, compared=one, contributions=pd.DataFrame(), calibration={})
 
 
@@ -225,7 +226,7 @@ def test_the_ceiling_stands_below_the_models_of_its_aspect(made):
     assert [row.cells[0] for row in rows if row.cells[1] == CEILING] == ["ta"]
 
 
-def test_the_best_models_have_the_highest_srcc_of_systems_or_else_of_utterances():
+def test_the_best_models_have_the_highest_system_correlation_or_else_of_utterances():
     cells = {"a": (0.9, 0.1), "stack": (0.5, 0.5), "b": (0.1, None), "c": (0.2, 0.3)}
     board = [
         {
@@ -306,11 +307,8 @@ def test_all_files_are_there(files, slim):
         "predictions-test.csv",
     }
     assert set(files) == names
-    without = changed(
-        slim,
-        predictions=pd.DataFrame(),
-        boards={"dev": slim.measured.boards["test"]},
-    ).files()
+    boards = {"dev": slim.measured.boards["test"]}
+    without = changed(slim, predictions=pd.DataFrame(), boards=boards).files()
     assert set(without) == names - {"answer.txt", "predictions-test.csv"}
 
 
@@ -393,15 +391,14 @@ def test_an_aspect_or_a_model_may_be_called_anything(made, name):
     found = made.measured
     renamed = {"aspect": {"mi": name}, "model": {"dora-s1": name}}
     frame = found.predictions.rename(columns={"mi": name, "mi_true": f"{name}_true"})
+    rows = replace(found.compared.rows, aspects=(name, "ta"))
     made = changed(
         made,
         boards={"test": found.boards["test"].replace(renamed)},
         contributions=found.contributions.replace(renamed),
         ceiling=found.ceiling.replace(renamed),
         calibration={name: found.calibration["mi"]},
-        compared=replace(
-            found.compared, rows=replace(found.compared.rows, aspects=(name, "ta"))
-        ),
+        compared=replace(found.compared, rows=rows),
         predictions=frame,
         aspects=(name, "ta"),
     )
@@ -453,11 +450,11 @@ def test_other_learners_stand_with_their_times(files, slim):
 def test_a_leak_marks_the_title_of_every_table_and_the_verdict(made, files):
     assert b"LEAKY" not in files["report.html"]
     assert json.loads(files["report.json"])["leaks"] == []
-    clips = ("clip1", "clip2", "clip3")
-    overlap = Overlap("dora-s0", "training", "test", clips, clips)
-    files = replace(made, audit=replace(NO_LEAK, overlaps=(overlap,))).files()
+    files = replace(made, audit=LEAKY).files()
     report = json.loads(files["report.json"])
     assert report["leaks"] == ["leaky: 3 clips of test were used to train 'dora-s0'"]
+    assert report["warnings"] == [*report["leaks"], *made.warnings]
+    assert report["audit"]["leaks"] is True
     assert report["verdict"]["sentence"].startswith("LEAKY: ")
     names = [name for table in TABLES for name in report[table]]
     names += [
@@ -493,3 +490,21 @@ def test_a_test_split_without_labels_still_gives_a_page_and_an_answer(slim):
     assert report["learners"] == report["contributions"] == {"meta-validation": []}
     assert report["interval_coverage"]["shares"] == {}
     assert len(files["answer.txt"].splitlines()) == 24
+
+
+def test_what_was_measured_stays_unmarked_and_the_assessment_bears_the_marks(made):
+    assert made.assessment is made.measured
+    assert made.all_warnings == made.warnings
+    leaky = replace(made, audit=LEAKY)
+    assert leaky.measured is made.measured
+    assert leaky.assessment.marks == LEAKY.marks
+    assert leaky.assessment.rows == "LEAKY test"
+    assert leaky.all_warnings == (*LEAKY.marks, *made.warnings)
+
+
+def test_the_files_that_are_written_are_those_of_the_report(made, files, tmp_path):
+    made.write(tmp_path / "new" / "folder")
+    written = {path.name: path.read_bytes() for path in tmp_path.rglob("*.*")}
+    assert written == files
+    made.write(str(tmp_path / "new" / "folder"))
+    assert made._repr_html_().encode() == files["report.html"]
