@@ -27,7 +27,7 @@ from base_models.networks.batches import Embedded
 from base_models.training.neural_mos import NeuralMOS
 from ensemble.estimator.stacked_mos import StackedMOS
 from ensemble.scoring.score_clips import PLACEHOLDER, embedded_once, prepared, usable
-from meta.comparison.verdict import holm, sign_flip
+from meta.comparison.sign_flip import holm, sign_flip
 
 CHUNK = 8
 """Clips handled together; each stands there once per removal."""
@@ -56,7 +56,7 @@ class Deletion:
     ----------
     table : one row per model and aspect, and per aspect the mean of the models: model, aspect, removed (``"seconds"``
         or ``"words"``); ``attended``, ``random`` and their ``difference``, in score points, each with ``_low`` and
-        ``_high``; ``p`` of the sign-flip test of the difference over systems (`meta.comparison.verdict.sign_flip`) and ``p_holm``,
+        ``_high``; ``p`` of the sign-flip test of the difference over systems (`meta.comparison.sign_flip.sign_flip`) and ``p_holm``,
         adjusted over all rows; verdict; clips and systems; ``flat``, how many further clips were left out because the
         attention is even; ``attended_share`` of the attention on the removed stretch, beside its ``even_share``
     share, draws : of the frames or words that was removed; random stretches per clip
