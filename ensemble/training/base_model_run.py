@@ -153,6 +153,7 @@ class BaseRun:
         """Files of the model of the whole training split, with dev and test tables."""
         clips = rated.rows("train")
         rows = Rows.from_clips(clips, rated.aspects, rated.group)
+        # The part is "" where the whole split is trained on, and a fold otherwise.
         model = self._new_model(rated, self.folder / CHECKPOINT, part="")
         model.fit(
             clips,
@@ -174,6 +175,7 @@ class BaseRun:
         """Prediction tables of each training fold, by a model that has not seen it."""
         clips = rated.rows("train")
         rows = Rows.from_clips(clips, rated.aspects, rated.group)
+        # A seed of its own: models of any seed are compared on the same folds.
         fold_of_clip = split_folds(
             rows.systems,
             mean_label(rows.labels),

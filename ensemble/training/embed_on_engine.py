@@ -89,6 +89,7 @@ def embed_chunks(
         (clips.iloc[start : start + CLIPS_PER_PIECE], embedding)
         for start in range(0, len(clips), CLIPS_PER_PIECE)
     ]
+    # The results are in the store; going through them waits for the workers.
     for _ in spread(_embed_piece, pieces, engine, shared=store.folder):
         pass
 

@@ -108,24 +108,13 @@ class RatedClips:
             one_of(group, frame.columns, "column for --group")
 
         has_split = frame["split"] != ""
-        if not has_split.any():
-            splits = assign_splits(frame, sizes=tuple(sizes), seed=seed, group=group)
-            frame["split"] = splits.to_numpy()
-        elif not has_split.all():
-            raise UsageError(
-                f"{path}: some clips have a split and some have none; give all or none."
-            )
-        for split in ("train", "dev"):
-            if not (frame["split"] == split).any():
-                raise UsageError(
-                    f"{path} has no {split} clips; base models train on 'train', "
-                    f"stacks on 'dev'. Name some clips '{split}', or leave the split "
-                    "column out to have splits made."
-                )
-
-        made = f"splits made with seed {seed}"
         if has_split.any():
             made = "splits as given"
+        else:
+            made = f"splits made with seed {seed}"
+            splits = assign_splits(frame, sizes=tuple(sizes), seed=seed, group=group)
+            frame["split"] = splits.to_numpy()
+        _check_splits(frame, path)
         return cls(
             frame,
             aspects=names,
@@ -222,11 +211,12 @@ class RatedClips:
         return sha256(to_json(hashed))[:10]
 
     def save(self, folder: Path) -> None:
-        """Write the table to `folder`, unless it is there with these paths of the audio.
+        """Write the table to `folder`, unless it is there with these audio paths.
 
         The name of the folder does not depend on where the audio lies, so a table whose
         audio has moved is written again.
         """
+        # Of equal tables the bytes are equal, so bytes can be compared below.
         buffer = io.BytesIO()
         self.frame.to_parquet(buffer, index=False)
         bins = ScoreBins()
@@ -264,6 +254,7 @@ class RatedClips:
         facts = artifact.json(FACTS)
         try:
             frame = pd.read_parquet(io.BytesIO(artifact.read(CLIPS)))
+            # Tables without single ratings have no such file.
             ratings = None
             if RATINGS in artifact.names:
                 ratings = pd.read_parquet(io.BytesIO(artifact.read(RATINGS)))
@@ -282,6 +273,21 @@ class RatedClips:
             raise DamagedArtifact(
                 f"{folder} is not a clip table of this version ({error})."
             ) from error
+
+
+def _check_splits(frame: pd.DataFrame, path: Path | str) -> None:
+    """Refuse a table with missing splits, or without clips to train or stack on."""
+    if (frame["split"] == "").any():
+        raise UsageError(
+            f"{path}: some clips have a split and some have none; give all or none."
+        )
+    for split in ("train", "dev"):
+        if not (frame["split"] == split).any():
+            raise UsageError(
+                f"{path} has no {split} clips; base models train on 'train', stacks on "
+                f"'dev'. Name some clips '{split}', or leave the split column out to "
+                "have splits made."
+            )
 
 
 def _holds(path: Path, content: bytes) -> bool:

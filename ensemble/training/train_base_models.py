@@ -21,7 +21,7 @@ from ensemble.engine import LOCAL, spread
 from ensemble.training.base_model_run import BaseRun
 from ensemble.training.embed_on_engine import embed_chunks
 from ensemble.training.rated_clips import CONTENT, RatedClips
-from ensemble.workspace import Workspace
+from ensemble.workspace import BASE_MODELS, Workspace
 
 if TYPE_CHECKING:
     from base_models.encoders.base import Encoder
@@ -33,8 +33,6 @@ Watch = Callable[[Sequence[BaseRun]], contextlib.AbstractContextManager[Any]]
 
 PAPER = ("dora", "dora_coral:2", "dora_decoupled:2")
 PAPER_WITHOUT_TEXT = ("dora", "dora_coral:2")
-POINTER = "level0"
-"""Name of the workspace's pointer to the base models that were planned last."""
 
 _PROMPT_CURE = (
     ". Add prompts, or name only aspects that are judged without one (--aspects mi)."
@@ -195,6 +193,7 @@ def choose_settings(name: str | None, audio: str) -> str | None:
     from base_models.encoders import ENCODERS, parse_encoder
 
     encoder_name, _ = parse_encoder(audio)
+    # The paper's settings are for its large encoders; small embedded ones need others.
     usual = "embedded" if ENCODERS[encoder_name].embedded else "paper"
     chosen = one_of(name or usual, ("paper", *SETTINGS), "training settings")
     return None if chosen == "paper" else chosen
@@ -233,6 +232,7 @@ def add_ratings(
     UsageError
         When ratings that are named, or that a model learns from, cannot be read.
     """
+    # Models that learn from single ratings, and cannot do without them.
     readers = [
         preset
         for preset in dict(models)
@@ -255,10 +255,11 @@ def add_ratings(
         return rated, f"single ratings left aside: {error}"
 
     purpose = ", ".join(readers) or "for the noise ceiling"
+    n_raters = kept["rater_id"].nunique()
+    n_clips = kept["clip_id"].nunique()
     sentence = (
-        f"{purpose}: {len(kept)} single ratings by {kept['rater_id'].nunique()} raters "
-        f"of {kept['clip_id'].nunique()} of {len(rated.frame)} clips, their means "
-        f"{gap:.2f} from the labels"
+        f"{purpose}: {len(kept)} single ratings by {n_raters} raters of {n_clips} of "
+        f"{len(rated.frame)} clips, their means {gap:.2f} from the labels"
     )
     unknown = len(ratings) - len(kept)
     if unknown:
@@ -309,6 +310,7 @@ def plan_training(
         text = load_encoder(setup.text_encoder, device=device)
 
     store = EmbeddingStore(workspace.embeddings, dtype=setup.dtype)
+    # On an engine many workers fill the store that they share.
     if compute.engine != LOCAL:
         embed_chunks(
             rated.frame,
@@ -317,33 +319,20 @@ def plan_training(
             device=compute.device,
             engine=compute.engine,
         )
-    # After an engine this encodes nothing, but names the clips that cannot be used.
+    # Here, too: after an engine nothing is left to encode, but this names the clips that
+    # cannot be used.
     filled = fill_clips(rated.frame, store, audio, text, on_progress=on_embed)
     usable = _usable_clips(rated, filled)
 
-    # Runs are named by a hash of what decides them. Threads move no digits on a GPU,
-    # and a single one, the usual number, is not hashed.
-    threads = compute.threads if device == "cpu" else 0
-    context: dict[str, Any] = {
-        "audio": audio.signature,
-        "text": text.signature if text else None,
-        "dtype": setup.dtype,
-    }
-    if device == "cpu" and threads != 1:
-        context["threads"] = threads
     data = _store_clips(usable, filled.content, workspace)
-    runs = tuple(
-        _new_run(
-            preset,
-            seed,
-            workspace=workspace,
-            data=data,
-            setup=setup,
-            device=compute.device,
-            threads=threads,
-            context=context,
-        )
-        for preset, seed in models
+    runs = _lay_out_runs(
+        models,
+        workspace,
+        data,
+        setup=setup,
+        compute=compute,
+        device=device,
+        encoders=(audio, text),
     )
 
     jobs = compute.jobs
@@ -396,7 +385,7 @@ def train_base_models(
         "runs": entries,
         "folds": first.folds,
     }
-    workspace.point(POINTER, pointer)
+    workspace.point(BASE_MODELS, pointer)
 
     with watch(unfinished) if watch and unfinished else contextlib.nullcontext():
         names = spread(
@@ -457,40 +446,55 @@ def _store_clips(
     return _StoredClips(folder, usable.fingerprint(content), with_ratings)
 
 
-def _new_run(
-    preset: str,
-    seed: int,
-    *,
+def _lay_out_runs(
+    models: Sequence[tuple[str, int]],
     workspace: Workspace,
     data: _StoredClips,
+    *,
     setup: TrainingSetup,
+    compute: Compute,
     device: str,
-    threads: int,
-    context: Mapping[str, Any],
-) -> BaseRun:
-    """A run, in a folder that is named by what decides it."""
-    config = setup.config(preset)
-    # Single ratings rename only the runs that learn from them.
-    fingerprint = data.without_ratings
-    if config.reads_ratings:
-        fingerprint = data.with_ratings
-    signature = config.signature(seed=seed, data=fingerprint, **context)
-    return BaseRun(
-        name=f"{preset}-s{seed}",
-        preset=preset,
-        settings=setup.settings,
-        seed=seed,
-        audio_encoder=setup.audio_encoder,
-        text_encoder=setup.text_encoder,
-        device=device,
-        data=data.folder,
-        folder=workspace.base_run(preset, seed, signature),
-        embeddings=workspace.embeddings,
-        dtype=setup.dtype,
-        folds=setup.folds,
-        threads=threads,
-        overrides=dict(setup.overrides),
-    )
+    encoders: tuple[Encoder, Encoder | None],
+) -> tuple[BaseRun, ...]:
+    """One run per model, each in a folder that is named by what decides it."""
+    audio, text = encoders
+    threads = compute.threads if device == "cpu" else 0
+    context: dict[str, Any] = {
+        "audio": audio.signature,
+        "text": text.signature if text else None,
+        "dtype": setup.dtype,
+    }
+    # Threads move no digits on a GPU, and the usual single thread is not hashed.
+    if device == "cpu" and threads != 1:
+        context["threads"] = threads
+
+    runs = []
+    for preset, seed in models:
+        config = setup.config(preset)
+        # Single ratings rename only the runs that learn from them.
+        fingerprint = data.without_ratings
+        if config.reads_ratings:
+            fingerprint = data.with_ratings
+        signature = config.signature(seed=seed, data=fingerprint, **context)
+        run = BaseRun(
+            name=f"{preset}-s{seed}",
+            preset=preset,
+            settings=setup.settings,
+            seed=seed,
+            audio_encoder=setup.audio_encoder,
+            text_encoder=setup.text_encoder,
+            # As it was given: on an engine, each worker resolves "auto" for itself.
+            device=compute.device,
+            data=data.folder,
+            folder=workspace.base_run(preset, seed, signature),
+            embeddings=workspace.embeddings,
+            dtype=setup.dtype,
+            folds=setup.folds,
+            threads=threads,
+            overrides=dict(setup.overrides),
+        )
+        runs.append(run)
+    return tuple(runs)
 
 
 def _config(

@@ -313,7 +313,7 @@ def place(tmp_path_factory):
 def test_scores_of_a_cluster_are_the_bytes_of_one_machine(
     cluster, place, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(scoring, "CHUNK", 3)
+    monkeypatch.setattr(scoring, "CLIPS_PER_CHUNK", 3)
     monkeypatch.chdir(place.tree)
     (tmp_path / "bad.wav").write_bytes(b"RIFF")
     wavs = [

@@ -16,8 +16,8 @@ from ensemble.prediction_files.one_tool import (
     read_predictions,
     remarks,
 )
-from ensemble.reporting.report import answer
-from ensemble.scoring.score_clips import Scores, encode_scores
+from ensemble.scoring.formats import answer, encode_scores
+from ensemble.scoring.scores import Scores
 
 FRAME = pd.DataFrame(
     {"clip_id": ["a", "b", "NA"], "mi": [1.25, 5.5, 3.0], "ta": [2.0, 2.5, 4.75]}
