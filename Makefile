@@ -1,12 +1,12 @@
-# make demo   nine base models trained, stacked, measured, one clip scored: on the demo corpus, offline
-# make test   lint, tests, coverage
-# make bench  ratios of speed and memory, into tests/benchmarks/RESULTS.md
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 BENCH ?= tests/benchmarks
 
-.PHONY: demo test bench clean
+.PHONY: help demo test bench hooks clean
 .DELETE_ON_ERROR:
+
+help:  ## what there is to make
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' Makefile
 
 .venv/.installed: pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -18,24 +18,29 @@ BENCH ?= tests/benchmarks
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable . --group dev
 	touch $@
 
-demo: .venv/.installed
+demo: .venv/.installed  ## nine base models trained, stacked and measured on the demo corpus, offline
 	$(BIN)/fit_base --seeds 5
 	$(BIN)/fit_meta --learner ridge
 	$(BIN)/predict_mos artifacts/demo/wav/audiomos2025-track1-S002_P001.wav \
 		--prompt "$$(awk -F'\t' '$$1 == "P001" {print $$2}' artifacts/demo/prompt_info.txt)"
 
-test: .venv/.developing
+test: .venv/.developing  ## lint, types, tests with coverage, and figures of readability
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python tests/readability.py
 	$(BIN)/python -m coverage erase
 	$(BIN)/python -m coverage run -m pytest
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report
 
-bench: .venv/.developing
+bench: .venv/.developing  ## ratios of speed and memory, into tests/benchmarks/RESULTS.md
 	OMP_NUM_THREADS=$$(nproc) $(BIN)/python -m pytest -q -o addopts=--import-mode=importlib \
 		-o python_files='bench_*.py' -o python_functions='bench_*' -o pythonpath='tests tests/benchmarks' \
 		-rP --show-capture=stdout $(BENCH)
 
-clean:
-	rm -rf .venv .pytest_cache .ruff_cache .coverage*
+hooks: .venv/.developing  ## lint and types before every commit (wants the tool pre-commit)
+	pre-commit install
+
+clean:  ## remove the environment and all caches
+	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache .coverage*

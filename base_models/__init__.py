@@ -1,4 +1,6 @@
-"""Base models: from a table of clips to one 20-bin score distribution per clip and aspect.
+"""Base models: each turns clips into one score distribution per clip and aspect.
 
-This floor imports nothing of the floors above it, and its ground (``bins`` to ``config``) never imports torch.
+In: a table of clips with audio and prompts. Out: `predictions.PredictionTable`.
+Read `bins` first, then `predictions`. Nothing here imports ``meta`` or ``ensemble``,
+and the ground (``bins`` to ``config``, without ``devices``) never imports torch.
 """

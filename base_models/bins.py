@@ -1,7 +1,7 @@
-"""A rating scale cut into bins, and the way across it in both directions: the one home of scale and sigma.
+"""A rating scale cut into bins, and the conversions between scores and distributions.
 
-The trap: the expectation of a softened score leans inwards near the ends of the scale, since the kernel is cut off
-there. `decode` inverts that monotone map; `expected` is the plain mean.
+`ScoreBins` is the only place that defines the scale, the bin grid and the widths of
+the softening kernel.
 """
 
 from __future__ import annotations
@@ -10,13 +10,15 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from base_models.errors import UsageError, one_of
 
+# The paper of DORA-MOS states neither width; both are those of its published code.
 TARGET_SIGMA = 0.25
-"""Kernel width of training targets, in score points (published code of DORA-MOS; the paper leaves it out)."""
+"""Kernel width of training targets, in score points."""
 SOFTEN_SIGMA = 0.35
-"""Kernel width that turns a scalar prediction into a distribution, in score points (same source)."""
+"""Kernel width that turns a scalar prediction into a distribution, in score points."""
 
 
 @dataclass(frozen=True)
@@ -27,9 +29,13 @@ class ScoreBins:
     ----------
     low, high : float, ends of the scale
     count : int, number of bins
-    grid : ``"midpoints"``, the centres of `count` equal-width bins that span the scale (DORA-MOS, section II.C), or
-        ``"endpoints"``, `count` points from `low` to `high` inclusive (its published code)
+    grid : ``"midpoints"`` or ``"endpoints"``
+        ``"midpoints"`` are the centres of `count` equal-width bins that span the scale
+        (DORA-MOS, section II.C); ``"endpoints"`` are `count` points from `low` to
+        `high` inclusive (its published code).
 
+    Examples
+    --------
     >>> ScoreBins(count=4).centers
     array([1.5, 2.5, 3.5, 4.5])
     >>> ScoreBins(count=5, grid="endpoints").centers
@@ -41,11 +47,12 @@ class ScoreBins:
     count: int = 20
     grid: str = "midpoints"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         one_of(self.grid, ("midpoints", "endpoints"), "bin grid")
         if not self.low < self.high or self.count < 2:
             raise UsageError(
-                f"A scale needs low < high and at least 2 bins; got {self.low}..{self.high}, {self.count}."
+                "A scale needs low < high and at least 2 bins; "
+                f"got {self.low}..{self.high}, {self.count}."
             )
 
     @cached_property
@@ -53,24 +60,27 @@ class ScoreBins:
         """Bin centres, shape (count,)."""
         if self.grid == "endpoints":
             return np.linspace(self.low, self.high, self.count)
-        return self.low + self.width * (np.arange(self.count) + 0.5)
+        steps_from_low = np.arange(self.count) + 0.5
+        return self.low + self.width * steps_from_low
 
     @property
     def width(self) -> float:
         """Distance between neighbouring centres, in score points."""
-        return (self.high - self.low) / (self.count - (self.grid == "endpoints"))
+        steps = self.count - 1 if self.grid == "endpoints" else self.count
+        return (self.high - self.low) / steps
 
     @property
     def soften_sigma(self) -> float:
-        """Kernel width that softens a scalar prediction on this scale: 0.35 on 1..5, in proportion on others."""
+        """Kernel width for scalar predictions: 0.35 on 1..5, proportional elsewhere."""
         return SOFTEN_SIGMA * (self.high - self.low) / 4
 
-    def soften(self, scores, sigma: float = SOFTEN_SIGMA) -> np.ndarray:
+    def soften(self, scores: ArrayLike, sigma: float = SOFTEN_SIGMA) -> np.ndarray:
         """Gaussian label softening (DORA-MOS, Eq. 1).
 
         Parameters
         ----------
-        scores : array of any shape (...), on the scale; values outside are moved to its nearer end
+        scores : array of any shape (...)
+            Scores on the scale; those outside are moved to its nearer end.
         sigma : float, kernel width in score points
 
         Returns
@@ -87,16 +97,22 @@ class ScoreBins:
             raise UsageError("Scores to soften must be finite; found NaN or infinity.")
         if not sigma > 0:
             raise UsageError(f"sigma must be positive; got {sigma}.")
-        distance = np.clip(scores, self.low, self.high)[..., None] - self.centers
+
+        clipped = np.clip(scores, self.low, self.high)
+        distance = clipped[..., None] - self.centers
         exponent = -0.5 * (distance / sigma) ** 2
-        weights = np.exp(exponent - exponent.max(axis=-1, keepdims=True))
+
+        # With the largest exponent moved to 0, a tiny sigma cannot turn all weights
+        # of a row into 0.
+        largest = exponent.max(axis=-1, keepdims=True)
+        weights = np.exp(exponent - largest)
         return weights / weights.sum(axis=-1, keepdims=True)
 
-    def split(self, ratings) -> np.ndarray:
-        """Single ratings as bins: each is shared out between the two nearest centres, in proportion to its nearness.
+    def split(self, ratings: ArrayLike) -> np.ndarray:
+        """Share each rating out between its two nearest bin centres.
 
-        The mean is kept (but for ratings beyond the outermost centres, which go to these), and no other split that
-        keeps it spreads less. A softening kernel would lean inwards at the ends, where raters like to be.
+        The shares are in proportion to nearness, so that the mean of each row is the
+        rating itself. Ratings beyond the outermost centres go wholly to those.
 
         Parameters
         ----------
@@ -106,49 +122,107 @@ class ScoreBins:
         -------
         shares : float64 array of shape (..., count), last axis sums to 1
 
+        Notes
+        -----
+        No other split that keeps the mean spreads less. A softening kernel would lean
+        inwards at the ends of the scale, where many ratings lie; and with the whole
+        rating in its nearest bin, whole-number ratings on the edge between two bins
+        would fall to either side by rounding.
+
+        Examples
+        --------
         >>> ScoreBins(count=4).split([1.0, 2.5, 2.75])
         array([[1.  , 0.  , 0.  , 0.  ],
                [0.  , 1.  , 0.  , 0.  ],
                [0.  , 0.75, 0.25, 0.  ]])
         """
-        position = np.clip(
-            (np.asarray(ratings, dtype=np.float64) - self.centers[0]) / self.width,
-            0,
-            self.count - 1,
-        )
-        return np.clip(1 - np.abs(position[..., None] - np.arange(self.count)), 0, 1)
+        ratings = np.asarray(ratings, dtype=np.float64)
+        offset = ratings - self.centers[0]
 
-    def expected(self, distributions) -> np.ndarray:
-        """Mean score of each distribution: shape (..., count) to (...); bit for bit the same in any company."""
-        return (np.asarray(distributions, dtype=np.float64) * self.centers).sum(axis=-1)
+        # In bins from the first centre; beyond the outermost ones nothing is nearer.
+        position = np.clip(offset / self.width, 0, self.count - 1)
+        distance = np.abs(position[..., None] - np.arange(self.count))
+        return np.clip(1 - distance, 0, 1)
 
-    def decode(self, distributions, sigma: float = TARGET_SIGMA) -> np.ndarray:
-        """Score whose softened distribution has the same mean: undoes the inward lean of `expected` at the ends.
+    def expected(self, distributions: ArrayLike) -> np.ndarray:
+        """Mean score of each distribution: shape (..., count) to (...)."""
+        distributions = np.asarray(distributions, dtype=np.float64)
 
-        ``decode(soften(s, sigma), sigma) == s`` for every s on the scale. The map is monotone, so ranks are those of
-        `expected`; a mean beyond what a softened score can have decodes to the end of the scale. A sigma of 0 says
-        that nothing was softened: the plain mean, clipped to the scale.
+        # Not a matrix product: its order of summation depends on the number of rows,
+        # while this gives a row the same bits whatever rows stand beside it.
+        return (distributions * self.centers).sum(axis=-1)
 
+    def decode(
+        self, distributions: ArrayLike, sigma: float = TARGET_SIGMA
+    ) -> np.ndarray:
+        """Score whose softened distribution has the same mean.
+
+        This inverts `soften`: ``decode(soften(s, sigma), sigma) == s`` for every s on
+        the scale. The map is monotone, so ranks are those of `expected`.
+
+        Parameters
+        ----------
+        distributions : array of shape (..., count)
+        sigma : float
+            Width of the kernel that softened the scores. 0 means that nothing was
+            softened: the result is the plain mean, clipped to the scale.
+
+        Returns
+        -------
+        scores : float64 array of shape (...)
+            A mean beyond what a softened score can have decodes to the end of the
+            scale.
+
+        Notes
+        -----
+        The kernel is cut off at the ends of the scale, so `expected` of a softened
+        score leans inwards there.
+
+        Examples
+        --------
         >>> bins = ScoreBins()
-        >>> bins.expected(bins.soften(5.0, 0.25)).round(2), bins.decode(bins.soften(5.0, 0.25), 0.25).round(6)
-        (np.float64(4.79), np.float64(5.0))
+        >>> bins.expected(bins.soften(5.0, 0.25)).round(2)
+        np.float64(4.79)
+        >>> bins.decode(bins.soften(5.0, 0.25), 0.25).round(6)
+        np.float64(5.0)
         """
+        mean = self.expected(distributions)
         if sigma == 0:
-            return np.clip(self.expected(distributions), self.low, self.high)
-        return np.interp(self.expected(distributions), *_softened_means(self, sigma))
+            return np.clip(mean, self.low, self.high)
 
-    def check(self, distributions, what: str) -> np.ndarray:
-        """`distributions` as float64, or a refusal: last axis of length count, finite, not negative, sum 1 ± 1e-5."""
+        softened_means, scores = _softened_means(self, sigma)
+        return np.interp(mean, softened_means, scores)
+
+    def check(self, distributions: ArrayLike, what: str) -> np.ndarray:
+        """Validate distributions and return them as float64.
+
+        Parameters
+        ----------
+        distributions : array of shape (..., count)
+        what : str, how a message calls them
+
+        Raises
+        ------
+        UsageError
+            when the last axis has another length, a value is not finite or is
+            negative, or a sum is further from 1 than 1e-5.
+        """
         distributions = np.asarray(distributions, dtype=np.float64)
         if distributions.shape[-1:] != (self.count,):
             raise UsageError(
-                f"{what}: expected {self.count} bins on the last axis; got shape {distributions.shape}."
+                f"{what}: expected {self.count} bins on the last axis; "
+                f"got shape {distributions.shape}."
             )
-        if not np.isfinite(distributions).all() or (distributions < 0).any():
+        is_finite = np.isfinite(distributions).all()
+        has_negative = (distributions < 0).any()
+        if not is_finite or has_negative:
             raise UsageError(
                 f"{what}: a distribution holds NaN, infinity or a negative probability."
             )
-        error = np.abs(distributions.sum(axis=-1) - 1).max(initial=0)
+
+        # `initial` because there may be no distribution at all.
+        sums = distributions.sum(axis=-1)
+        error = np.abs(sums - 1).max(initial=0)
         if error > 1e-5:
             raise UsageError(
                 f"{what}: probabilities must sum to 1; one is off by {error:.2g}."
@@ -158,6 +232,6 @@ class ScoreBins:
 
 @lru_cache(maxsize=64)
 def _softened_means(bins: ScoreBins, sigma: float) -> tuple[np.ndarray, np.ndarray]:
-    """Means of softened scores along the scale, and those scores: what `decode` inverts."""
-    grid = np.linspace(bins.low, bins.high, 8001)
-    return bins.expected(bins.soften(grid, sigma)), grid
+    """Tabulate the means of softened scores, and those scores, for `decode`."""
+    scores = np.linspace(bins.low, bins.high, 8001)
+    return bins.expected(bins.soften(scores, sigma)), scores

@@ -1,4 +1,4 @@
-"""Where torch computes: the device that a name stands for on this machine, and how many of its CPU's threads."""
+"""Where torch computes: the device that a name stands for, and the CPU's threads."""
 
 from __future__ import annotations
 
@@ -19,25 +19,32 @@ def resolve_device(name: str = "auto") -> torch.device:
         when the named device is not present.
     """
     present = {
-        "cpu": True,
         "cuda": torch.cuda.is_available(),
         "mps": torch.backends.mps.is_available(),
+        "cpu": True,
     }
     if name == "auto":
-        return torch.device(
-            next(device for device in ("cuda", "mps", "cpu") if present[device])
-        )
-    if not present.get(name.split(":")[0], False):
-        known = ", ".join(device for device, there in present.items() if there)
+        fastest = next(device for device, available in present.items() if available)
+        return torch.device(fastest)
+
+    # A name may carry an index, as in "cuda:1".
+    kind = name.split(":")[0]
+    if not present.get(kind, False):
+        known = [device for device in ("cpu", "cuda", "mps") if present[device]]
         raise UsageError(
-            f"Device '{name}' is not available here. Present: auto, {known}."
+            f"Device '{name}' is not available here. Present: auto, {', '.join(known)}."
         )
     return torch.device(name)
 
 
 @contextlib.contextmanager
 def cpu_threads(count: int) -> Iterator[None]:
-    """As many CPU threads, for a while; 0 leaves them alone. The number moves the last digits of sums."""
+    """Compute with `count` CPU threads inside the block; 0 leaves their number alone.
+
+    Notes
+    -----
+    The number of threads changes the last digits of sums.
+    """
     before = torch.get_num_threads()
     torch.set_num_threads(count or before)
     try:

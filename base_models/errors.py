@@ -1,4 +1,4 @@
-"""What can go wrong, as types: each carries the exit code that a command ends with.
+"""The exceptions of this project; each carries the exit code that a command ends with.
 
 A message says what is wrong with the value seen, what is legal, and the likely cure.
 """
@@ -10,25 +10,25 @@ from collections.abc import Iterable
 
 
 class StackedMOSError(Exception):
-    """Anything that this project refuses, in one readable line."""
+    """Base class of all errors that this project raises on purpose."""
 
     exit_code = 1
 
 
 class UsageError(StackedMOSError, ValueError):
-    """The caller passed something that cannot be used: a wrong name, a bad label, a missing folder."""
+    """An input cannot be used: a wrong name, a bad label, a missing folder."""
 
     exit_code = 2
 
 
 class ClipError(StackedMOSError):
-    """One clip cannot be used, and why; whoever walks over many clips sets it aside and goes on."""
+    """One clip cannot be used; code that reads many clips sets it aside and goes on."""
 
     exit_code = 3
 
 
 class DamagedArtifact(StackedMOSError):
-    """A file that we wrote no longer holds what its manifest says, or was never finished."""
+    """A file of an artifact differs from its manifest, or was never finished."""
 
     exit_code = 4
 
@@ -40,29 +40,45 @@ class OutOfSpace(StackedMOSError, OSError):
 
 
 def one_of(name: str, legal: Iterable[str], what: str) -> str:
-    """Return `name` if it is legal, else refuse it and suggest the nearest legal name.
+    """Return `name` if it is legal; otherwise raise and suggest the nearest legal name.
 
+    Parameters
+    ----------
+    name : str
+    legal : legal names, in the order in which the message lists them
+    what : str, what the names stand for, as the message calls it
+
+    Raises
+    ------
+    UsageError
+        when `name` is not among `legal`.
+
+    Examples
+    --------
     >>> one_of("dora", ["dora", "whisq"], "preset")
     'dora'
-    >>> one_of("dorra", ["dora", "whisq"], "preset")
+    >>> one_of("dorra", ["dora", "whisq"], "preset")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    base_models.errors.UsageError: Unknown preset 'dorra'. Did you mean 'dora'? Known: dora, whisq.
+    base_models.errors.UsageError: ... Did you mean 'dora'? Known: dora, whisq.
     """
-    legal = list(legal)
-    if name in legal:
+    known = list(legal)
+    if name in known:
         return name
-    close = difflib.get_close_matches(str(name), legal, n=1, cutoff=0.5)
-    hint = f" Did you mean '{close[0]}'?" if close else ""
-    raise UsageError(f"Unknown {what} '{name}'.{hint} Known: {', '.join(legal)}.")
+
+    # A hint that is far from the name would mislead.
+    nearest = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
+    hint = f" Did you mean '{nearest[0]}'?" if nearest else ""
+    raise UsageError(f"Unknown {what} '{name}'.{hint} Known: {', '.join(known)}.")
 
 
 def some(names: Iterable[str], limit: int = 5) -> str:
-    """A few names for a message, and how many more there are.
+    """The first `limit` names, quoted for a message, and how many more there are.
 
     >>> some(["a", "b", "c"], limit=2)
     "'a', 'b' and 1 more"
     """
-    names = [f"'{name}'" for name in names]
-    return ", ".join(names[:limit]) + (
-        f" and {len(names) - limit} more" if len(names) > limit else ""
-    )
+    quoted = [f"'{name}'" for name in names]
+    text = ", ".join(quoted[:limit])
+    if len(quoted) > limit:
+        text += f" and {len(quoted) - limit} more"
+    return text

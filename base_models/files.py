@@ -1,9 +1,14 @@
 """Files that are either whole or absent, and that are checked when read.
 
-A writer that is killed, or a disk that fills up, leaves the previous file in place: bytes go to a temporary sibling,
-are flushed to disk, then renamed over the target. A folder becomes an artifact when its ``manifest.json``, written
-last, lists the SHA-256 of every file; it is verified on read. The trap: a hash stops accidents, not an attacker who
-can also rewrite the manifest; that is why nothing here is ever unpickled.
+A write that is interrupted leaves the previous file in place: bytes go to a temporary
+sibling, are flushed to disk, then renamed over the target. A folder becomes an artifact
+when its ``manifest.json``, written last, lists the SHA-256 of every file; the hashes
+are verified on read.
+
+Notes
+-----
+A hash detects accidents, not an attacker who can also rewrite the manifest. That is why
+nothing here is ever unpickled.
 """
 
 from __future__ import annotations
@@ -21,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import safetensors.numpy
 
 from base_models.errors import DamagedArtifact, OutOfSpace, UsageError
@@ -34,45 +40,87 @@ def sha256(data: bytes) -> str:
 
 
 def to_json(value: Any) -> bytes:
-    """Canonical JSON (sorted keys, no NaN), so that equal values have equal bytes and equal hashes."""
-    return json.dumps(
+    """Canonical JSON (sorted keys, no NaN): equal values have equal bytes and hashes.
+
+    See `nan_to_none` for values that may hold NaN.
+    """
+    text = json.dumps(
         value, sort_keys=True, indent=1, allow_nan=False, ensure_ascii=False
-    ).encode()
+    )
+    return text.encode()
+
+
+def nan_to_none(values: Any) -> Any:
+    """Values for `to_json`: None in place of NaN and infinity, which JSON cannot hold.
+
+    Parameters
+    ----------
+    values : DataFrame, mapping, list, tuple, or a single value
+
+    Returns
+    -------
+    known : list of one dict per row for a DataFrame, dict for a mapping, list for a
+        list or tuple; any other value as it is, unless it is a missing one
+
+    Examples
+    --------
+    >>> nan_to_none({"value": 0.5, "low": float("nan"), "n": [1, float("inf")]})
+    {'value': 0.5, 'low': None, 'n': [1, None]}
+    >>> nan_to_none(pd.DataFrame({"model": ["a", "b"], "mse": [0.5, np.nan]}))
+    [{'model': 'a', 'mse': 0.5}, {'model': 'b', 'mse': None}]
+    """
+    if isinstance(values, pd.DataFrame):
+        return nan_to_none(values.to_dict("records"))
+    if isinstance(values, Mapping):
+        return {key: nan_to_none(value) for key, value in values.items()}
+    if isinstance(values, list | tuple):
+        return [nan_to_none(value) for value in values]
+
+    # numpy's float64 is a float; integers, strings and booleans stay as they are.
+    if values is pd.NA or values is pd.NaT:
+        return None
+    if isinstance(values, float) and not math.isfinite(values):
+        return None
+    return values
 
 
 def from_json(data: bytes, name: str) -> Any:
-    """Parse strict JSON: no duplicate keys, no NaN or infinity, no text that is not UTF-8.
+    """Parse strict JSON: UTF-8, no duplicate keys, no NaN or infinity.
 
     Raises
     ------
     DamagedArtifact
         naming `name`, when `data` is not strict JSON.
     """
-
-    def unique(pairs):
-        keys = [key for key, _ in pairs]
-        if len(set(keys)) != len(keys):
-            raise ValueError("a key stands twice in one object")
-        return dict(pairs)
-
-    def finite(text):
-        if not math.isfinite(float(text)):
-            raise ValueError(f"{text} is not a finite number")
-        return float(text)
-
     try:
         return json.loads(
             data.decode(),
-            object_pairs_hook=unique,
-            parse_constant=finite,
-            parse_float=finite,
+            object_pairs_hook=_unique_keys,
+            parse_constant=_finite_number,
+            parse_float=_finite_number,
         )
     except (ValueError, RecursionError) as error:
         raise DamagedArtifact(f"{name} is not valid JSON ({error}).") from error
 
 
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    # json itself keeps the last of two equal keys silently.
+    values = dict(pairs)
+    if len(values) != len(pairs):
+        raise ValueError("a key stands twice in one object")
+    return values
+
+
+def _finite_number(text: str) -> float:
+    # json itself accepts NaN, and reads 1e999 as infinity.
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is not a finite number")
+    return number
+
+
 def atomic_write(path: Path | str, data: bytes) -> None:
-    """Write `data` to `path` so that any reader, at any moment, sees the old bytes or the new ones.
+    """Write `data` so that any reader, at any moment, sees the old bytes or the new.
 
     Raises
     ------
@@ -80,11 +128,16 @@ def atomic_write(path: Path | str, data: bytes) -> None:
         when the disk or quota is full; the old file is intact.
     """
     path = Path(path)
+
+    # A name of its own keeps two writers apart; it is cut because a file name may have
+    # at most 255 bytes.
     partial = path.with_name(f".{path.name[:100]}.{uuid.uuid4().hex}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("xb") as file:
             file.write(data)
+
+            # Without this a power cut may leave the new name on missing data.
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, path)
@@ -94,16 +147,17 @@ def atomic_write(path: Path | str, data: bytes) -> None:
             raise _out_of_space(path, len(data)) from error
         raise
     finally:
+        # After the rename there is nothing left to remove.
         with contextlib.suppress(OSError):
             partial.unlink()
 
 
 def _sync_folder(folder: Path) -> None:
+    """Flush the folder's entries: without it a power cut may undo the rename."""
     handle = os.open(folder, os.O_RDONLY)
     try:
-        with contextlib.suppress(
-            OSError
-        ):  # some network file systems refuse to sync a folder
+        # Some network file systems refuse to sync a folder.
+        with contextlib.suppress(OSError):
             os.fsync(handle)
     finally:
         os.close(handle)
@@ -113,18 +167,18 @@ def _out_of_space(path: Path, needed: int) -> OutOfSpace:
     folder = next(parent for parent in path.absolute().parents if parent.exists())
     free = shutil.disk_usage(folder).free
     return OutOfSpace(
-        f"No space left to write {path}: {needed:,} bytes needed, {free:,} free. Finished work is kept; "
-        "free some space and run the same command again."
+        f"No space left to write {path}: {needed:,} bytes needed, {free:,} free. "
+        "Finished work is kept; free some space and run the same command again."
     )
 
 
 def write_json(path: Path | str, value: Any) -> None:
-    """`to_json`, written atomically."""
+    """Write `to_json` of `value`, atomically."""
     atomic_write(path, to_json(value))
 
 
 def read_json(path: Path | str) -> Any:
-    """Strict JSON from a file.
+    """Read strict JSON from a file.
 
     Raises
     ------
@@ -135,7 +189,13 @@ def read_json(path: Path | str) -> Any:
 
 
 def read_bytes(path: Path | str) -> bytes:
-    """All bytes of a regular file; a missing or unreadable one is a damaged artifact, by name."""
+    """Read all bytes of a regular file.
+
+    Raises
+    ------
+    DamagedArtifact
+        naming the file, when it is missing or cannot be read.
+    """
     try:
         return Path(path).read_bytes()
     except OSError as error:
@@ -143,17 +203,14 @@ def read_bytes(path: Path | str) -> bytes:
 
 
 def write_tensors(path: Path | str, arrays: Mapping[str, np.ndarray]) -> None:
-    """Named arrays as safetensors, atomically."""
-    atomic_write(
-        path,
-        safetensors.numpy.save(
-            {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-        ),
-    )
+    """Write named arrays as safetensors, atomically."""
+    # safetensors expects row-major arrays.
+    contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    atomic_write(path, safetensors.numpy.save(contiguous))
 
 
 def parse_tensors(data: bytes, name: str) -> dict[str, np.ndarray]:
-    """Named arrays from safetensors bytes; every float must be finite.
+    """Parse named arrays from safetensors bytes; every float must be finite.
 
     Raises
     ------
@@ -164,12 +221,12 @@ def parse_tensors(data: bytes, name: str) -> dict[str, np.ndarray]:
         arrays = safetensors.numpy.load(data)
     except (KeyboardInterrupt, SystemExit):
         raise
-    except (
-        BaseException
-    ) as error:  # the Rust reader may panic, and a panic is not an Exception
+    # The Rust reader may panic, and a panic is not an Exception.
+    except BaseException as error:
         raise DamagedArtifact(
             f"{name} is not a readable safetensors file ({error})."
         ) from error
+
     for key, array in arrays.items():
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise DamagedArtifact(f"{name}: tensor '{key}' holds NaN or infinity.")
@@ -182,41 +239,49 @@ def seal(
     names: Iterable[str] | None = None,
     identity: str = "",
 ) -> None:
-    """Write the manifest that makes `folder` an artifact: its role, and the hash of files `names` (None: of all).
+    """Make `folder` an artifact by writing its manifest.
 
     Parameters
     ----------
-    identity : what the contents are, where a folder of other contents could be taken for this one
+    folder : path of a folder whose files are complete
+    role : str, what the artifact is, e.g. ``"base model"``
+    names : files to list with their hashes, relative to the folder; None lists all
+    identity : str
+        What the contents are, where a folder of other contents could be mistaken for
+        this one.
     """
     folder = Path(folder)
     if names is None:
-        inside = (
-            path
-            for path in folder.rglob("*")
-            if path.is_file() and not path.name.endswith(".tmp")
-        )
-        names = sorted(
-            path.relative_to(folder).as_posix()
-            for path in inside
-            if path != folder / MANIFEST
-        )
-    files = {name: sha256((folder / name).read_bytes()) for name in names}
-    write_json(
-        folder / MANIFEST,
-        {"format": 1, "role": role, "identity": identity, "files": files},
-    )
+        names = sorted(_finished_files(folder))
+
+    # The manifest is written last: a folder without one was never finished.
+    hashes = {name: sha256((folder / name).read_bytes()) for name in names}
+    manifest = {"format": 1, "role": role, "identity": identity, "files": hashes}
+    write_json(folder / MANIFEST, manifest)
+
+
+def _finished_files(folder: Path) -> Iterator[str]:
+    """Relative names of all files, without the manifest and interrupted writes."""
+    for path in folder.rglob("*"):
+        interrupted = path.name.endswith(".tmp")
+        if path.is_file() and path != folder / MANIFEST and not interrupted:
+            yield path.relative_to(folder).as_posix()
 
 
 @contextlib.contextmanager
 def locked(folder: Path | str) -> Iterator[None]:
-    """Wait until no other process works in `folder`, then hold it.
+    """Wait until no other process works in `folder`, then hold it inside the block.
 
-    It only saves work: where the file system has no locks the work is done twice, with the same result. A process that
-    is killed lets go.
+    Notes
+    -----
+    The lock only saves work: on a file system without locks the work is done twice,
+    with the same result. The operating system releases the lock of a process that is
+    killed.
     """
     path = Path(folder) / ".lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab") as file:
+        # fcntl is missing on Windows, and some network file systems refuse locks.
         with contextlib.suppress(ImportError, OSError):
             import fcntl
 
@@ -228,10 +293,14 @@ def locked(folder: Path | str) -> Iterator[None]:
 
 
 def put_in_place(made: Path, folder: Path) -> None:
-    """Move a finished folder to its name; an older artifact of that name gives way.
+    """Move the finished folder `made` to the name `folder`, replacing what is there.
 
-    Between the two renames a kill leaves the older one beside its name, whole.
+    Notes
+    -----
+    A process that is killed between the two renames leaves the older folder beside its
+    name, whole.
     """
+    # A rename cannot replace a folder that is not empty.
     old = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.tmp")
     if folder.exists():
         os.rename(folder, old)
@@ -240,18 +309,18 @@ def put_in_place(made: Path, folder: Path) -> None:
 
 
 def is_sealed(folder: Path | str) -> bool:
-    """Whether `folder` holds a finished artifact (its contents are checked on reading, by `Artifact`)."""
+    """Whether `folder` holds a finished artifact; `Artifact` checks its contents."""
     return (Path(folder) / MANIFEST).is_file()
 
 
 class Artifact:
-    """A sealed folder, opened for reading: each file is read once and must match the manifest.
+    """A sealed folder, opened for reading: every file read must match the manifest.
 
     Parameters
     ----------
     folder : path of a folder that `seal` closed
     role : what it must be, e.g. ``"base model"``
-    identity : which one it must be, as given to `seal`; "" takes any
+    identity : which one it must be, as given to `seal`; "" accepts any
 
     Raises
     ------
@@ -261,37 +330,39 @@ class Artifact:
         when the manifest cannot be parsed, a file is missing, or its bytes changed.
     """
 
-    def __init__(self, folder: Path | str, role: str, identity: str = ""):
+    def __init__(self, folder: Path | str, role: str, identity: str = "") -> None:
         self.folder = Path(folder)
         if not is_sealed(self.folder):
-            state = (
-                "has no manifest.json: it was never finished"
-                if self.folder.is_dir()
-                else "does not exist"
-            )
+            if self.folder.is_dir():
+                state = "has no manifest.json: it was never finished"
+            else:
+                state = "does not exist"
             raise UsageError(
                 f"{self.folder} {state}; expected the folder of a finished {role}."
             )
+
         self.facts = read_json(self.folder / MANIFEST)
-        if not isinstance(self.facts, dict) or not isinstance(
-            self.facts.get("files"), dict
-        ):
+        self._check_manifest(role, identity)
+
+    def _check_manifest(self, role: str, identity: str) -> None:
+        facts = self.facts
+        if not isinstance(facts, dict) or not isinstance(facts.get("files"), dict):
             raise DamagedArtifact(f"{self.folder / MANIFEST} is not a manifest.")
-        if self.facts.get("format") != 1:
+        if facts.get("format") != 1:
             raise UsageError(
-                f"{self.folder} has manifest format {self.facts.get('format')!r}; this version reads 1."
+                f"{self.folder} has manifest format {facts.get('format')!r}; "
+                "this version reads 1."
             )
-        if self.facts.get("role") != role:
+        if facts.get("role") != role:
             raise UsageError(
-                f"{self.folder} is a {self.facts.get('role')!r}, not a {role!r}."
+                f"{self.folder} is a {facts.get('role')!r}, not a {role!r}."
             )
-        if self.facts.get("identity") not in (
-            "",
-            None,
-            identity or self.facts.get("identity"),
-        ):
+
+        # Artifacts without an identity, and callers that ask for none, match any.
+        stored = facts.get("identity")
+        if identity and stored not in ("", None, identity):
             raise DamagedArtifact(
-                f"{self.folder} holds '{self.facts['identity']}': it was copied or renamed."
+                f"{self.folder} holds '{stored}': it was copied or renamed."
             )
 
     @property
@@ -300,22 +371,23 @@ class Artifact:
         return list(self.facts["files"])
 
     def read(self, name: str) -> bytes:
-        """Bytes of one file, checked against the manifest."""
+        """Read one file and check its bytes against the manifest."""
         if name not in self.facts["files"]:
             raise DamagedArtifact(f"{self.folder} has no file {name} in its manifest.")
         data = read_bytes(self.folder / name)
         if sha256(data) != self.facts["files"][name]:
             raise DamagedArtifact(
-                f"{self.folder / name} was changed after it was written (SHA-256 differs)."
+                f"{self.folder / name} was changed after it was written "
+                "(SHA-256 differs)."
             )
         return data
 
     def json(self, name: str) -> Any:
-        """Strict JSON of one file."""
+        """Read one file as strict JSON."""
         return from_json(self.read(name), str(self.folder / name))
 
     def tensors(self, name: str) -> dict[str, np.ndarray]:
-        """Arrays of one safetensors file."""
+        """Read the arrays of one safetensors file."""
         return parse_tensors(self.read(name), str(self.folder / name))
 
     def verify(self) -> None:

@@ -1,23 +1,28 @@
-"""PredictionTable: what one base model says of many clips, and which clips it must not be stacked on.
+"""PredictionTable: one base model's distributions of many clips.
 
-It is the only thing that passes from the base floor to the meta floor: clip × aspect × bins. The ids that the model was
-trained on and selected on travel with it, so that a stack can refuse rows that would leak.
+It is the only thing that passes from the base models to a stack: clip × aspect × bins.
+The ids of the clips that the model was trained and selected on travel with it, so that
+a stack can refuse rows that would leak.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import ArrayLike
 
 from base_models.bins import TARGET_SIGMA, ScoreBins
 from base_models.errors import DamagedArtifact, UsageError, some
 from base_models.files import atomic_write, from_json, read_bytes, to_json
+
+_METADATA_KEY = b"stackedmos"
 
 
 @dataclass(frozen=True)
@@ -31,13 +36,17 @@ class PredictionTable:
     aspects : names of the rated qualities
     distributions : float64 array of shape (n, aspects, bins.count), last axis sums to 1
     bins : the scale
-    sigma : float, kernel width with which `scores` decodes the distributions; 0 where nothing was softened
-    trained_on, selected_on : ids of clips whose labels the model has seen, in training or in choosing a checkpoint
+    sigma : float
+        Kernel width with which `scores` decodes the distributions; 0 where nothing was
+        softened.
+    trained_on, selected_on : ids of clips
+        Clips whose labels the model has seen, in training or in choosing a checkpoint.
 
     Raises
     ------
     UsageError
-        when ids repeat, shapes disagree, a row is not a distribution, or sigma is negative or not finite.
+        when ids repeat, shapes disagree, a row is not a distribution, or sigma is
+        negative or not finite.
     """
 
     model: str
@@ -49,25 +58,24 @@ class PredictionTable:
     trained_on: frozenset[str] = frozenset()
     selected_on: frozenset[str] = frozenset()
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
+        what = f"Predictions of '{self.model}'"
+        distributions = self.bins.check(self.distributions, what)
+
+        # Callers may pass lists; a frozen dataclass allows no plain assignment.
         object.__setattr__(self, "clip_ids", tuple(self.clip_ids))
         object.__setattr__(self, "aspects", tuple(self.aspects))
-        object.__setattr__(
-            self,
-            "distributions",
-            self.bins.check(self.distributions, f"Predictions of '{self.model}'"),
-        )
+        object.__setattr__(self, "distributions", distributions)
+
         expected = (len(self.clip_ids), len(self.aspects), self.bins.count)
-        if self.distributions.shape != expected:
+        if distributions.shape != expected:
             raise UsageError(
-                f"Predictions of '{self.model}' have shape {self.distributions.shape}, not {expected}."
+                f"{what} have shape {distributions.shape}, not {expected}."
             )
         if not 0 <= self.sigma < np.inf:
-            raise UsageError(
-                f"Predictions of '{self.model}': sigma must be 0 or more; got {self.sigma}."
-            )
+            raise UsageError(f"{what}: sigma must be 0 or more; got {self.sigma}.")
         if len(set(self.clip_ids)) != len(self.clip_ids):
-            raise UsageError(f"Predictions of '{self.model}' hold a clip id twice.")
+            raise UsageError(f"{what} hold a clip id twice.")
 
     @classmethod
     def from_scores(
@@ -75,60 +83,80 @@ class PredictionTable:
         model: str,
         clip_ids: Sequence[str],
         aspects: Sequence[str],
-        scores,
-        **options,
-    ):
-        """A table from scalar predictions, Gaussian-softened (DORA-MOS, section III.D).
+        scores: ArrayLike,
+        *,
+        bins: ScoreBins | None = None,
+        sigma: float | None = None,
+        trained_on: Collection[str] = frozenset(),
+        selected_on: Collection[str] = frozenset(),
+    ) -> PredictionTable:
+        """Make a table from scalar predictions (DORA-MOS, section III.D).
 
         Parameters
         ----------
-        scores : array of shape (n, aspects), on the scale
-        options : ``bins``, ``sigma`` (default `ScoreBins.soften_sigma`, 0.35 on 1..5), ``trained_on``, ``selected_on``
+        model, clip_ids, aspects, trained_on, selected_on : as in the class
+        scores : array of shape (n, aspects), on the scale; they are Gaussian-softened
+        bins : the scale; None takes the default one
+        sigma : float, or None for `ScoreBins.soften_sigma` (0.35 on 1..5)
         """
-        options = {"bins": ScoreBins()} | options
-        options = {"sigma": options["bins"].soften_sigma} | options
-        scores = np.asarray(scores, dtype=np.float64).reshape(
-            len(clip_ids), len(aspects)
-        )
+        if bins is None:
+            bins = ScoreBins()
+        # The published width is meant for 1..5; on other scales it is in proportion.
+        if sigma is None:
+            sigma = bins.soften_sigma
+
+        # The scores of a single aspect may come as a flat list.
+        shape = (len(clip_ids), len(aspects))
+        scores = np.asarray(scores, dtype=np.float64).reshape(shape)
         return cls(
-            model,
-            clip_ids,
-            aspects,
-            options["bins"].soften(scores, options["sigma"]),
-            **options,
+            model=model,
+            clip_ids=tuple(clip_ids),
+            aspects=tuple(aspects),
+            distributions=bins.soften(scores, sigma),
+            bins=bins,
+            sigma=sigma,
+            trained_on=frozenset(trained_on),
+            selected_on=frozenset(selected_on),
         )
 
     @classmethod
     def join(cls, folds: Sequence[PredictionTable]) -> PredictionTable:
-        """Out-of-fold predictions as one table: each row is by a model that did not see it, so none is listed as seen.
+        """Join out-of-fold predictions into one table.
+
+        Each row is predicted by a model that did not see it, so the result lists no
+        clip as seen.
 
         Raises
         ------
         UsageError
-            when a fold predicts a clip that its own model has seen, a clip stands in two folds, or scales differ.
+            when a fold predicts a clip that its own model has seen, a clip is in two
+            folds, or scales or aspects differ.
         """
         first = folds[0]
         for fold in folds:
-            seen = [
-                clip
-                for clip in fold.clip_ids
-                if clip in fold.trained_on | fold.selected_on
-            ]
-            if seen:
+            seen_clips = fold.trained_on | fold.selected_on
+            leaked = [clip for clip in fold.clip_ids if clip in seen_clips]
+            if leaked:
                 raise UsageError(
-                    f"A fold of '{fold.model}' predicts {some(seen)}, which its model was trained on."
+                    f"A fold of '{fold.model}' predicts {some(leaked)}, "
+                    "which its model was trained on."
                 )
-            if (fold.bins, fold.sigma, fold.aspects) != (
-                first.bins,
-                first.sigma,
-                first.aspects,
-            ):
+            same_scale = fold.bins == first.bins and fold.sigma == first.sigma
+            if not same_scale or fold.aspects != first.aspects:
                 raise UsageError(
                     f"The folds of '{fold.model}' differ in scale or aspects."
                 )
-        ids = tuple(clip for fold in folds for clip in fold.clip_ids)
-        values = np.concatenate([fold.distributions for fold in folds])
-        return cls(first.model, ids, first.aspects, values, first.bins, first.sigma)
+
+        # Lists no clip as seen: every row was checked against its own model above.
+        clip_ids = [clip for fold in folds for clip in fold.clip_ids]
+        return cls(
+            model=first.model,
+            clip_ids=tuple(clip_ids),
+            aspects=first.aspects,
+            distributions=np.concatenate([fold.distributions for fold in folds]),
+            bins=first.bins,
+            sigma=first.sigma,
+        )
 
     def __len__(self) -> int:
         return len(self.clip_ids)
@@ -142,7 +170,8 @@ class PredictionTable:
         """Distributions of one aspect, shape (n, bins.count)."""
         if aspect not in self.aspects:
             raise UsageError(
-                f"'{self.model}' has no predictions for aspect '{aspect}'; it has {some(self.aspects)}."
+                f"'{self.model}' has no predictions for aspect '{aspect}'; "
+                f"it has {some(self.aspects)}."
             )
         return self.distributions[:, self.aspects.index(aspect)]
 
@@ -154,41 +183,47 @@ class PredictionTable:
         UsageError
             naming the model and the clips that it has no prediction for.
         """
-        row = {clip: i for i, clip in enumerate(self.clip_ids)}
-        missing = [clip for clip in clip_ids if clip not in row]
+        row_of = {clip: row for row, clip in enumerate(self.clip_ids)}
+        missing = [clip for clip in clip_ids if clip not in row_of]
         if missing:
             raise UsageError(
-                f"'{self.model}' has no prediction for {some(missing)}; a stack needs every model's prediction for "
-                "every clip. Predict the missing clips, leave the model or the clips out, or let the other models "
-                'stand in (missing="pool"; --missing pool).'
+                f"'{self.model}' has no prediction for {some(missing)}; a stack needs "
+                "every model's prediction for every clip. Predict the missing clips, "
+                "leave the model or the clips out, or let the other models stand in "
+                '(missing="pool"; --missing pool).'
             )
-        chosen = self.distributions[[row[clip] for clip in clip_ids]].reshape(
-            -1, *self.distributions.shape[1:]
-        )
-        return PredictionTable(
-            self.model,
-            tuple(clip_ids),
-            self.aspects,
-            chosen,
-            self.bins,
-            self.sigma,
-            self.trained_on,
-            self.selected_on,
+
+        # The dtype matters for an empty list, which numpy would take for floats.
+        rows = np.array([row_of[clip] for clip in clip_ids], dtype=np.intp)
+        return replace(
+            self, clip_ids=tuple(clip_ids), distributions=self.distributions[rows]
         )
 
     def write(self, path: Path | str) -> None:
-        """Write `to_bytes` to a file."""
+        """Write `to_bytes` to a file, atomically."""
         atomic_write(path, self.to_bytes())
 
     def to_bytes(self) -> bytes:
-        """As Parquet: one row per clip and aspect (``clip_id, aspect, b00 … b19``), page checksums on."""
-        n, aspects = len(self), len(self.aspects)
+        """Serialise as Parquet: one row per clip and aspect, page checksums on.
+
+        The columns are ``clip_id, aspect, b00 … b19``; all else is JSON in the schema's
+        metadata.
+        """
+        n_clips = len(self.clip_ids)
+        n_aspects = len(self.aspects)
+        clip_ids = np.repeat(np.array(self.clip_ids, dtype=object), n_aspects)
+        aspects = np.tile(np.array(self.aspects, dtype=object), n_clips)
+        probabilities = self.distributions.reshape(n_clips * n_aspects, self.bins.count)
+
+        # With the types stated, a table without rows has the same schema.
         columns = {
-            "clip_id": np.repeat(np.array(self.clip_ids, dtype=object), aspects),
-            "aspect": np.tile(np.array(self.aspects, dtype=object), n),
+            "clip_id": pa.array(clip_ids, pa.string()),
+            "aspect": pa.array(aspects, pa.string()),
         }
-        flat = self.distributions.reshape(n * aspects, self.bins.count)
-        columns |= {f"b{k:02d}": flat[:, k] for k in range(self.bins.count)}
+        for k in range(self.bins.count):
+            columns[_bin_column(k)] = pa.array(probabilities[:, k], pa.float64())
+
+        # Sets are sorted so that equal tables have equal bytes.
         about = {
             "model": self.model,
             "bins": asdict(self.bins),
@@ -197,17 +232,13 @@ class PredictionTable:
             "trained_on": sorted(self.trained_on),
             "selected_on": sorted(self.selected_on),
         }
-        table = pa.table(
-            {name: pa.array(values) for name, values in columns.items()}
-            if n
-            else _empty(columns)
+        table = pa.table(columns).replace_schema_metadata(
+            {_METADATA_KEY: to_json(about)}
         )
+
+        # A table may be read without a manifest, so its pages carry checksums.
         buffer = io.BytesIO()
-        pq.write_table(
-            table.replace_schema_metadata({b"stackedmos": to_json(about)}),
-            buffer,
-            write_page_checksum=True,
-        )
+        pq.write_table(table, buffer, write_page_checksum=True)
         return buffer.getvalue()
 
     @classmethod
@@ -223,44 +254,55 @@ class PredictionTable:
 
     @classmethod
     def parse(cls, data: bytes, name: str) -> PredictionTable:
-        """As `read`, from bytes already verified; `name` stands in messages."""
+        """As `read`, from bytes; `name` identifies them in messages.
+
+        Raises
+        ------
+        DamagedArtifact
+            when `data` is not such a table.
+        """
         try:
             table = pq.read_table(io.BytesIO(data), page_checksum_verification=True)
-            about = from_json((table.schema.metadata or {})[b"stackedmos"], name)
-            bins, aspects = ScoreBins(**about["bins"]), tuple(about["aspects"])
-            flat = np.column_stack(
-                [table.column(f"b{k:02d}").to_numpy() for k in range(bins.count)]
-            )
-            ids, of = (
-                table.column("clip_id").to_pylist(),
-                table.column("aspect").to_pylist(),
-            )
-            clip_ids = tuple(ids[:: len(aspects)])
-            if of != list(aspects) * len(clip_ids) or ids != [
-                c for c in clip_ids for _ in aspects
-            ]:
-                raise ValueError("rows are not ordered by clip and aspect")
-            distributions = flat.reshape(len(clip_ids), len(aspects), bins.count)
-            seen = frozenset(about["trained_on"]), frozenset(about["selected_on"])
-            return cls(
-                about["model"],
-                clip_ids,
-                aspects,
-                distributions,
-                bins,
-                about["sigma"],
-                *seen,
-            )
+            metadata = table.schema.metadata or {}
+            about = from_json(metadata[_METADATA_KEY], name)
+            return cls._from_parquet(table, about)
+        # Damaged bytes raise whatever the reader meets first.
         except (pa.ArrowException, ValueError, KeyError, TypeError, OSError) as error:
             raise DamagedArtifact(
                 f"{name} is not a readable prediction table ({error})."
             ) from error
 
+    @classmethod
+    def _from_parquet(cls, table: pa.Table, about: dict[str, Any]) -> PredictionTable:
+        """Invert `to_bytes`; raise ValueError, KeyError or TypeError if it cannot."""
+        bins = ScoreBins(**about["bins"])
+        aspects = tuple(about["aspects"])
 
-def _empty(columns) -> dict[str, pa.Array]:
-    return {
-        name: pa.array(
-            [], pa.string() if name in ("clip_id", "aspect") else pa.float64()
+        # Rows in another order would give clips the predictions of others.
+        id_column = table.column("clip_id").to_pylist()
+        aspect_column = table.column("aspect").to_pylist()
+        clip_ids = tuple(id_column[:: len(aspects)])
+        expected_ids = [clip for clip in clip_ids for _ in aspects]
+        expected_aspects = list(aspects) * len(clip_ids)
+        if aspect_column != expected_aspects or id_column != expected_ids:
+            raise ValueError("rows are not ordered by clip and aspect")
+
+        names = [_bin_column(k) for k in range(bins.count)]
+        probabilities = np.column_stack([table.column(n).to_numpy() for n in names])
+        return cls(
+            model=about["model"],
+            clip_ids=clip_ids,
+            aspects=aspects,
+            distributions=probabilities.reshape(
+                len(clip_ids), len(aspects), bins.count
+            ),
+            bins=bins,
+            sigma=about["sigma"],
+            trained_on=frozenset(about["trained_on"]),
+            selected_on=frozenset(about["selected_on"]),
         )
-        for name in columns
-    }
+
+
+def _bin_column(k: int) -> str:
+    """Name of the Parquet column that holds the probability of bin `k`."""
+    return f"b{k:02d}"

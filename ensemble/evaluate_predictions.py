@@ -16,7 +16,8 @@ import pandas as pd
 from base_models.clips.ratings import check_against_labels, read_ratings
 from base_models.clips.read_clips import read_clips
 from base_models.errors import UsageError
-from base_models.metrics.evaluate import crossed, evaluate, prompt_codes
+from base_models.metrics.bootstrap import crossed, prompt_codes
+from base_models.metrics.evaluate import evaluate
 from base_models.metrics.likelihood import likelihood
 from base_models.metrics.noise_ceiling import noise_ceiling
 from ensemble.prediction_files.one_tool import (

@@ -1,5 +1,7 @@
-"""The meta floor: from the distributions of several base models to one score and one distribution per clip and aspect.
+"""The meta floor: base models' distributions become one score and one distribution.
 
-It imports the ground of ``base_models`` (bins, clips, splits, predictions, metrics) and never torch. Nothing is
-imported here, so that ``import meta`` stays light.
+In: `base_models.predictions.PredictionTable`, one per base model, and the labels.
+Out: a fitted `meta.regressor.MetaRegressor`. Read ``rows``, then ``regressor``.
+It uses the ground of ``base_models`` and never torch; nothing is imported here, so
+that ``import meta`` stays light.
 """

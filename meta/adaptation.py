@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
@@ -21,13 +20,11 @@ from sklearn.utils.validation import check_is_fitted
 from base_models.errors import UsageError, some
 from base_models.predictions import PredictionTable
 from meta.columns.feature_table import feature_array, refuse_leaks
+from meta.learners import LEARNERS
 from meta.learners.base import Learner
-from meta.learners.registry import LEARNERS
+from meta.regressor import MetaRegressor
 from meta.rows import Rows
 from meta.uncertainty.calibration import MIN_ROWS, Calibration
-
-if TYPE_CHECKING:
-    from meta.regressor import MetaRegressor
 
 FOLDS = 20
 """Parts in which the new clips are left out; up to so many clips, each by itself."""
@@ -88,7 +85,7 @@ def adapt(
             weights = labelled.weights
             if weights is None:
                 weights = np.ones(len(labelled))
-            _adapt_aspect(adapted, k, features, labelled.labels[:, k], weights)
+            _adapt_aspect(adapted, k, features, labelled.labels[:, 0], weights)
     return adapted
 
 

@@ -260,7 +260,7 @@ def _contributions(regressor: MetaRegressor, trial: HeldOutTrial) -> pd.DataFram
             features = fill_missing(layout, features, "pool")
             features = reduce(layout, features, columns)
             grams.append(
-                Gram.from_rows(features, labelled.labels[:, k], groups=labelled.systems)
+                Gram.from_rows(features, labelled.labels[:, 0], groups=labelled.systems)
             )
         training, held_out = grams
         alpha = RELATIVE_ALPHA * mean_eigenvalue(training)

@@ -1,8 +1,9 @@
-"""Imports point back along the data flow: base_models, meta, ensemble; the ground and the doors are free of torch."""
+"""Imports point back along the data flow, and no module imports in a circle."""
 
 import ast
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 
 import pytest
 from builders import ROOT
@@ -12,6 +13,32 @@ MAY_IMPORT = {
     "meta": {"meta", "base_models"},
     "ensemble": {"ensemble", "meta", "base_models"},
 }
+LEVELS = {
+    "base_models": [
+        {"errors"},
+        {"bins", "files", "devices"},
+        {"predictions", "config", "clips"},
+        {"metrics", "networks"},
+        {"encoders"},
+        {"training"},
+    ],
+    "meta": [
+        {"rows", "columns"},
+        {"splits", "uncertainty", "ridge_algebra", "predicted_rows"},
+        {"learners", "comparison"},
+        {"regressor"},
+        {"adaptation", "assessment"},
+    ],
+    "ensemble": [
+        {"engine", "workspace", "formats", "prediction_files"},
+        {"training", "reporting", "evaluate_predictions"},
+        {"estimator"},
+        {"scoring", "stacking", "papers"},
+        {"attention"},
+        {"cli"},
+    ],
+}
+"""Wings and files of each package, which may import those of the levels before."""
 GROUND = [
     "bins.py",
     "config.py",
@@ -65,6 +92,45 @@ def test_the_meta_floor_uses_only_the_ground_of_base_models():
         }
         assert used <= META_MAY_USE, path
         assert not any(name.split(".")[0] == "torch" for name in imported(path)), path
+
+
+def wing_of(name):
+    """The wing or file, right below its package, that a module belongs to."""
+    return name.split(".")[1] if "." in name else ""
+
+
+@pytest.mark.parametrize("package", LEVELS)
+def test_wings_import_only_wings_of_the_levels_before_their_own(package):
+    level_of = {
+        wing: level for level, wings in enumerate(LEVELS[package]) for wing in wings
+    }
+    places = {
+        path.stem if path.is_file() else path.name
+        for path in (ROOT / package).iterdir()
+        if path.suffix == ".py" or (path / "__init__.py").is_file()
+    }
+    assert places - {"__init__"} == set(level_of)
+    for path in modules(package):
+        own = path.relative_to(ROOT / package).with_suffix("").parts[0]
+        for name in imported(path):
+            if own == "__init__" or name.split(".")[0] != package:
+                continue
+            other = wing_of(name)
+            if other != own:
+                assert level_of[other] < level_of[own], f"{path} imports {name}"
+
+
+@pytest.mark.parametrize("package", LEVELS)
+def test_no_module_imports_in_a_circle(package):
+    imports = {}
+    for path in modules(package):
+        name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        names = set(imported(path))
+        names |= {other.rpartition(".")[0] for other in names}
+        imports[name.removesuffix(".__init__")] = names
+    graph = {name: others & set(imports) - {name} for name, others in imports.items()}
+    order = list(TopologicalSorter(graph).static_order())  # CycleError in a circle
+    assert set(order) == set(imports)
 
 
 @pytest.mark.parametrize("place", GROUND)

@@ -1,4 +1,4 @@
-"""Tiny random-weight models of the real encoder classes, written as folders of weights."""
+"""Tiny random-weight models of the real encoder classes, as folders of weights."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ PROMPTS = ["a slow piano tune", "fast drums", "sad violin, rain"]
 
 
 def write_muq(folder):
-    """A tiny MuQ, written by its own package; BatchNorm statistics as if it had been trained."""
+    """A tiny MuQ of its own package, with BatchNorm statistics as after training."""
     from muq import MuQ, MuQConfig
     from transformers import Wav2Vec2ConformerConfig
 
@@ -184,7 +184,7 @@ WAVES = {
 
 
 def write_mert(folder):
-    """A tiny HuBERT under MERT's name, the positional convolution's weights named as in the released file."""
+    """A tiny HuBERT under MERT's name, with tensors named as in the released file."""
     from transformers import HubertConfig, HubertModel, Wav2Vec2FeatureExtractor
 
     torch.manual_seed(0)
@@ -300,7 +300,7 @@ def write_modernbert(folder):
 
 
 def _loud(model):
-    """Weights large enough that a mistake shows: transformers draws them so small that layers hardly act."""
+    """Enlarge weights: transformers draws them so small that no mistake would show."""
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if parameter.dim() > 1 and "original" not in name:
@@ -318,7 +318,7 @@ WRITERS = {
     "qwen3": write_qwen3,
     "modernbert": write_modernbert,
 }
-"""Encoder name → function that writes a folder of its weights; some encoders share a folder."""
+"""Encoder name → function that writes its weights; some encoders share a folder."""
 
 
 def write_all(root):

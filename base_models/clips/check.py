@@ -17,8 +17,8 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from base_models.clips.audio import USED_SECONDS, AudioInfo, probe
-from base_models.clips.musiceval import SPLITS
-from base_models.clips.read_clips import TEXT_ASPECTS, SetAside
+from base_models.clips.columns import SPLITS, TEXT_ASPECTS
+from base_models.clips.read_clips import SetAside
 from base_models.errors import ClipError, some
 
 SHORT_SECONDS = 1.0

@@ -31,6 +31,7 @@ from typing import Any
 import numpy as np
 import soundfile
 
+from base_models.clips.columns import SPLITS
 from base_models.clips.demo_synthesis import (
     FAULTS,
     INSTRUMENTS,
@@ -44,7 +45,7 @@ from base_models.clips.demo_synthesis import (
     Piece,
     perform,
 )
-from base_models.clips.musiceval import DEMO_SYSTEMS, PREFIX, SPLITS, system_of
+from base_models.clips.musiceval import DEMO_SYSTEMS, PREFIX, system_of
 from base_models.errors import DamagedArtifact, OutOfSpace, UsageError
 from base_models.files import read_json, write_json
 

@@ -1,87 +1,137 @@
-"""Labels as every estimator here takes them: one named float column per aspect, NaN where a clip is unlabelled."""
+"""Labels as every estimator takes them: one float column per aspect."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from base_models.bins import ScoreBins
-from base_models.clips.read_clips import TEXT_ASPECTS
+from base_models.clips.columns import TEXT_ASPECTS
 from base_models.errors import UsageError
 
 
-def as_labels(y: Any, n: int) -> pd.DataFrame:
+def as_labels(y: ArrayLike | pd.Series | pd.DataFrame, n: int) -> pd.DataFrame:
     """Labels as a float64 frame of n rows, one column per aspect.
 
     Parameters
     ----------
-    y : DataFrame (columns are the aspects), Series, or array of shape (n,) or (n, aspects)
+    y : DataFrame (columns are the aspects), Series, or array of shape (n,) or
+        (n, aspects)
     n : rows expected
 
     Raises
     ------
     UsageError
-        when the number of rows differs, a value is not a number, or an aspect is named twice.
+        when the number of rows differs, a value is not a number, or an aspect is named
+        twice.
 
-    >>> as_labels([1.0, 2.0], 2).columns.tolist(), as_labels([[1, 2]], 1).columns.tolist()
-    (['mos'], ['y0', 'y1'])
+    Examples
+    --------
+    >>> as_labels([1.0, 2.0], 2).columns.tolist()
+    ['mos']
+    >>> as_labels([[1, 2]], 1).columns.tolist()
+    ['y0', 'y1']
     """
-    if isinstance(y, pd.Series):
-        y = y.to_frame(y.name if y.name is not None else "mos")
-    if not isinstance(y, pd.DataFrame):
-        y = _columns(y)
-    if len(y) != n:
-        raise UsageError(f"There are {n} clips but {len(y)} rows of labels.")
+    if isinstance(y, pd.DataFrame):
+        frame = y
+    elif isinstance(y, pd.Series):
+        frame = y.to_frame("mos" if y.name is None else y.name)
+    else:
+        frame = _frame_of_array(y)
+
+    if len(frame) != n:
+        raise UsageError(f"There are {n} clips but {len(frame)} rows of labels.")
     try:
-        labels = y.astype(np.float64).rename(columns=str).reset_index(drop=True)
+        labels = frame.astype(np.float64)
     except (TypeError, ValueError) as error:
         raise UsageError(f"Labels must be numbers: {error}.") from error
+
+    # As text, the column names 1 and "1" are the same aspect, so they become text
+    # before the check for duplicates.
+    labels = labels.rename(columns=str).reset_index(drop=True)
     if labels.columns.empty or labels.columns.has_duplicates:
         raise UsageError(
-            f"Labels need one column per aspect, each with a name of its own; got {list(labels.columns)}."
+            "Labels need one column per aspect, each with a name of its own; got "
+            f"{list(labels.columns)}."
         )
     return labels
 
 
-def _columns(y: Any) -> pd.DataFrame:
+def _frame_of_array(y: ArrayLike) -> pd.DataFrame:
     try:
-        y = np.asarray(y)
-    except ValueError as error:  # rows of unequal length
+        values = np.asarray(y)
+    except ValueError as error:
+        # Rows of unequal length.
         raise UsageError(f"Labels must be numbers: {error}.") from error
-    if y.ndim not in (1, 2):
-        raise UsageError(f"Labels have the shape (n,) or (n, aspects); got {y.shape}.")
-    y = y[:, None] if y.ndim == 1 else y
-    return pd.DataFrame(
-        y, columns=["mos"] if y.shape[1] == 1 else [f"y{k}" for k in range(y.shape[1])]
-    )
+    if values.ndim not in (1, 2):
+        raise UsageError(
+            f"Labels have the shape (n,) or (n, aspects); got {values.shape}."
+        )
+    if values.ndim == 1:
+        values = values[:, None]
+
+    # A single column needs no number to tell it from others.
+    n_aspects = values.shape[1]
+    if n_aspects == 1:
+        return pd.DataFrame(values, columns=["mos"])
+    return pd.DataFrame(values, columns=[f"y{k}" for k in range(n_aspects)])
 
 
 def check_labels(
     labels: pd.DataFrame, bins: ScoreBins, clip_ids: Sequence[str] | None = None
 ) -> None:
-    """Refuse labels off the scale (naming the clip where ids are given), and an aspect without any label."""
+    """Refuse labels off the scale, and an aspect without any label.
+
+    Parameters
+    ----------
+    labels : n rows, one column per aspect
+    bins : the scale
+    clip_ids : n ids that name the clip in a message, where they are known
+
+    Raises
+    ------
+    UsageError
+        when a label is infinite or off the scale, or an aspect has no label.
+    """
     values = labels.to_numpy()
-    outside = np.isinf(values) | (values < bins.low) | (values > bins.high)
-    if outside.any():
-        row, column = np.argwhere(outside)[0]
-        where = f"in row {row}" if clip_ids is None else f"of clip '{clip_ids[row]}'"
+    # Comparisons with NaN are false, so that a missing label is on the scale.
+    is_off_scale = (values < bins.low) | (values > bins.high) | np.isinf(values)
+    if is_off_scale.any():
+        row, column = np.argwhere(is_off_scale)[0]
+        value = values[row, column]
+        aspect = labels.columns[column]
+        clip = f"in row {row}" if clip_ids is None else f"of clip '{clip_ids[row]}'"
         raise UsageError(
-            f"Label {values[row, column]:g} of aspect '{labels.columns[column]}' {where} is off the scale "
+            f"Label {value:g} of aspect '{aspect}' {clip} is off the scale "
             f"{bins.low:g}..{bins.high:g}."
         )
-    empty = [aspect for aspect in labels if not np.isfinite(labels[aspect]).any()]
-    if empty:
-        raise UsageError(f"Aspect '{empty[0]}' has no label at all.")
+
+    for aspect in labels:
+        if not np.isfinite(labels[aspect]).any():
+            raise UsageError(f"Aspect '{aspect}' has no label at all.")
 
 
 def judged_by_text(
     aspects: Sequence[str], text_aspects: Sequence[str] | None = None
 ) -> tuple[bool, ...]:
-    """For each aspect, whether it is judged against the prompt: those named, or by default the known names (``ta`` …).
+    """Whether each aspect is judged against the prompt.
 
+    Parameters
+    ----------
+    aspects : names
+    text_aspects : those judged against the prompt; by default the aspects with a known
+        name, such as ``ta``
+
+    Raises
+    ------
+    UsageError
+        when `text_aspects` names an unknown aspect.
+
+    Examples
+    --------
     >>> judged_by_text(["mi", "ta"])
     (False, True)
     """
@@ -96,9 +146,14 @@ def judged_by_text(
 
 
 def mean_label(scores: np.ndarray) -> np.ndarray:
-    """Mean over the labelled aspects of each clip: shape (n, aspects) to (n,); NaN where none is labelled."""
-    known = np.isfinite(scores)
-    count = known.sum(1)
-    return np.where(
-        count, np.where(known, scores, 0).sum(1) / np.maximum(count, 1), np.nan
-    )
+    """Mean over the labelled aspects of each clip: shape (n, aspects) to (n,).
+
+    The mean of a clip without any label is NaN; ``np.nanmean`` would warn about it.
+    """
+    is_labelled = np.isfinite(scores)
+    counts = is_labelled.sum(1)
+    sums = np.where(is_labelled, scores, 0).sum(1)
+
+    # Both branches of np.where are computed, so the division must be safe everywhere.
+    means = sums / np.maximum(counts, 1)
+    return np.where(counts, means, np.nan)

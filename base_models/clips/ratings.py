@@ -1,7 +1,8 @@
-"""Single ratings: one row per clip and rater, one column per aspect; read, checked, and counted into histograms.
+"""Single ratings: one row per clip and rater, one column per aspect.
 
-A mean opinion score hides whether raters agreed; their ratings do not. The trap: a rating that is read on the wrong
-scale, twice, or for a clip that nobody knows changes what is learnt without a word, so each is refused or counted.
+A mean opinion score hides whether raters agreed; their ratings do not. A rating that is
+read on the wrong scale, or twice, would change what is learnt unnoticed, so each is
+refused.
 """
 
 from __future__ import annotations
@@ -15,34 +16,17 @@ import pandas as pd
 
 from base_models.bins import ScoreBins
 from base_models.clips import musiceval
-from base_models.clips.musiceval import TextTable, check_name
-from base_models.clips.read_clips import ALIASES, READERS, SCALE, read_scores
+from base_models.clips.columns import (
+    ALIASES,
+    RATER_COLUMNS,
+    RATING_COLUMNS,
+    STANDARD_NAMES,
+    normalize,
+)
+from base_models.clips.read_clips import SCALE, read_scores
+from base_models.clips.text_table import READERS, TextTable, check_name
 from base_models.errors import UsageError, some
 
-_RATERS = (
-    "rater",
-    "listener",
-    "annotator",
-    "judge",
-    "subject",
-    "participant",
-    "worker",
-    "assessor",
-    "user",
-)
-RATER_COLUMNS = (*(f"{name}_id" for name in _RATERS), *_RATERS)
-RATING_COLUMNS = (
-    "rating",
-    "ratings",
-    "score",
-    "scores",
-    "mos",
-    "opinion_score",
-    "vote",
-    "votes",
-    "mushra",
-)
-"""What the column of ratings may also be called when there is one aspect."""
 FARTHEST = 1.0
 """Mean distance of labels from mean ratings that is refused, in score points."""
 
@@ -57,238 +41,122 @@ def read_ratings(
 
     Parameters
     ----------
-    path : a MusicEval tree (its ``person_mos`` lists) or one such list (.txt); or a table (.csv, .tsv, .jsonl,
-        .parquet) with a column of clip ids or audio files (`ALIASES`), one of raters (`RATER_COLUMNS`) and one per
-        aspect; for a single aspect also one of `RATING_COLUMNS`, or the only column left
+    path : a MusicEval tree (its ``person_mos`` lists) or one such list (.txt); or a
+        table (.csv, .tsv, .jsonl, .parquet) with a column of clip ids or audio files,
+        one of raters and one per aspect; for a single aspect also one of the usual
+        names of ratings, or the only column left. The names that are recognised are
+        listed in `base_models.clips.columns`.
     aspects : names
-    scale : lowest and highest rating of a table, mapped onto `bins` by a straight line; None when they are the same
+    scale : lowest and highest rating of a table, mapped onto `bins` by a straight line;
+        None when they are the same
     bins : the scale of the labels
 
     Returns
     -------
-    ratings : DataFrame with columns ``clip_id, rater_id`` (text) and one float64 column per aspect, NaN where the rater
-        left it out
+    ratings : DataFrame with columns ``clip_id, rater_id`` (text) and one float64 column
+        per aspect, NaN where the rater left it out
 
     Raises
     ------
     UsageError
-        when there is nothing to read, a column is missing, a row cannot be used, or a rater rates a clip twice.
+        when there is nothing to read, a column is missing, a row cannot be used, or a
+        rater rates a clip twice.
     """
-    path, aspects = Path(path), [aspects] if isinstance(aspects, str) else list(aspects)
-    if path.is_dir() or path.suffix.lower() == ".txt":
-        table = musiceval.read_rating_lists(path)
-        columns = {aspect: aspect.lower() for aspect in aspects}
-        foreign = [
-            aspect for aspect in aspects if aspect.lower() not in musiceval.ASPECTS
-        ]
-        if foreign:
-            raise UsageError(
-                f"{path} rates {some(musiceval.ASPECTS)}, not {some(foreign)}."
-            )
-    elif path.suffix.lower() in READERS:
-        table = READERS[path.suffix.lower()](path)
-        columns = {
-            aspect: _rating_column(table, aspect, len(aspects) == 1, path)
-            for aspect in aspects
-        }
-        table = _with_ids(table, path)
-    elif path.exists():
-        raise UsageError(
-            f"{path}: ratings are read from a MusicEval folder, a .txt list, or {', '.join(READERS)}."
-        )
-    else:
-        raise UsageError(f"There is no file or folder {path}.")
-    frame = pd.DataFrame(
+    path = Path(path)
+    aspects = [aspects] if isinstance(aspects, str) else list(aspects)
+    table, column_of = _read_table(path, aspects)
+
+    ratings = pd.DataFrame(
         {name: table.columns[name] for name in ("clip_id", "rater_id")}
     )
-    twice = frame.duplicated()
-    if twice.any():
-        row = int(twice.to_numpy().argmax())
+    is_repeated = ratings.duplicated()
+    if is_repeated.any():
+        row = int(is_repeated.to_numpy().argmax())
+        clip, rater = ratings.iloc[row]
         raise UsageError(
-            f"{table.place(row)}: rater '{frame['rater_id'][row]}' rates '{frame['clip_id'][row]}' twice."
+            f"{table.location(row)}: rater '{rater}' rates '{clip}' twice."
         )
-    if frame.empty:
+    if ratings.empty:
         raise UsageError(f"{path} holds no ratings.")
-    given = bins if scale is None else _scale(scale)
+
+    own_scale = bins if scale is None else _check_scale(scale)
     cure = "Ratings on another scale need its ends (--rating-scale LOW HIGH)."
-    values = {
-        aspect: read_scores(table, column, given, cure)
-        for aspect, column in columns.items()
-    }
-    if scale is None:
-        return frame.assign(**values)
-    share = {
-        aspect: (column - given.low) / (given.high - given.low)
-        for aspect, column in values.items()
-    }
-    return frame.assign(
-        **{
-            aspect: bins.low + (bins.high - bins.low) * column
-            for aspect, column in share.items()
-        }
-    )
+    for aspect, column in column_of.items():
+        values = read_scores(table, column, own_scale, cure=cure)
+        # Ratings on the scale of the labels stay as they were read, to the last bit.
+        if scale is not None:
+            share = (values - own_scale.low) / (own_scale.high - own_scale.low)
+            values = bins.low + (bins.high - bins.low) * share
+        ratings[aspect] = values
+    return ratings
 
 
 def find_ratings(data: str | os.PathLike) -> Path | None:
-    """The MusicEval tree of `data` (a folder, or one of its label lists) that holds single ratings too, or None."""
+    """The MusicEval tree that holds single ratings beside its labels, or None.
+
+    Parameters
+    ----------
+    data : a folder that holds the tree, or one of its label lists
+    """
     data = Path(data)
-    roots = (
-        [musiceval.find_tree(data)]
-        if data.is_dir()
-        else [data.parent, data.parent.parent]
-    )
-    return next(
-        (root for root in roots if root and (root / "person_mos").is_dir()), None
-    )
+    # A list stands in the root of its tree, or in its folder "sets".
+    if data.is_dir():
+        roots = [musiceval.find_tree(data)]
+    else:
+        roots = [data.parent, data.parent.parent]
+    for root in roots:
+        if root is not None and (root / "person_mos").is_dir():
+            return root
+    return None
+
+
+# ---- checks
 
 
 def check_ratings(
     ratings: pd.DataFrame, aspects: Sequence[str], bins: ScoreBins = SCALE
 ) -> None:
-    """Check that `ratings` is a table of single ratings of these aspects, wherever it came from.
+    """Check that `ratings` is a table of single ratings, wherever it came from.
 
     Raises
     ------
     UsageError
-        when a column is missing or not numeric, a rating is off the scale, or a rater rates a clip twice.
+        when a column is missing or not numeric, a rating is off the scale, or a rater
+        rates a clip twice.
     """
-    missing = [
-        name for name in ("clip_id", "rater_id", *aspects) if name not in ratings
-    ]
+    required = ("clip_id", "rater_id", *aspects)
+    missing = [name for name in required if name not in ratings]
     if missing:
         raise UsageError(
-            f"Ratings lack the columns {some(missing)}; they have {some(ratings.columns, 20)}."
+            f"Ratings lack the columns {some(missing)}; they have "
+            f"{some(ratings.columns, 20)}."
         )
-    twice = ratings.duplicated(["clip_id", "rater_id"])
-    if twice.any():
-        clip, rater = ratings.loc[twice, ["clip_id", "rater_id"]].iloc[0]
+
+    is_repeated = ratings.duplicated(["clip_id", "rater_id"])
+    if is_repeated.any():
+        clip, rater = ratings.loc[is_repeated, ["clip_id", "rater_id"]].iloc[0]
         raise UsageError(f"Rater '{rater}' rates '{clip}' twice.")
+
     for aspect in aspects:
-        if ratings[aspect].dtype.kind not in "fiu":
+        values = ratings[aspect]
+        if values.dtype.kind not in "fiu":
             raise UsageError(f"Ratings of '{aspect}' are not numbers.")
-        off = ratings[aspect].notna() & ~ratings[aspect].between(bins.low, bins.high)
-        if off.any():
-            clip, value = ratings.loc[off, ["clip_id", aspect]].iloc[0]
+        is_off_scale = values.notna() & ~values.between(bins.low, bins.high)
+        if is_off_scale.any():
+            clip, value = ratings.loc[is_off_scale, ["clip_id", aspect]].iloc[0]
             raise UsageError(
-                f"Rating {value:g} of '{clip}', '{aspect}' is off the scale {bins.low:g}..{bins.high:g}."
+                f"Rating {value:g} of '{clip}', '{aspect}' is off the scale "
+                f"{bins.low:g}..{bins.high:g}."
             )
-
-
-def histograms(
-    ratings: pd.DataFrame, clip_ids: Sequence[str], aspect: str, bins: ScoreBins
-) -> np.ndarray:
-    """The raters of each clip as a distribution over bins: the mean of their ratings, each split between two bins.
-
-    Parameters
-    ----------
-    ratings : as `check_ratings` takes them; those of other clips are not read
-    clip_ids : n unique ids
-
-    Returns
-    -------
-    histograms : float64 array of shape (n, bins.count), rows sum to 1; NaN where a clip has no rating of the aspect.
-        Neither the order of the rows nor the names of the raters change a bit of it.
-    """
-    counts, sums = count_ratings(ratings, clip_ids, aspect, bins)
-    return np.where(counts[:, None] > 0, sums / np.maximum(counts, 1)[:, None], np.nan)
-
-
-def count_ratings(
-    ratings: pd.DataFrame, clip_ids: Sequence[str], aspect: str, bins: ScoreBins
-):
-    """How many ratings each clip has, (n,), and what falls into its bins, (n, bins.count): not yet divided."""
-    row_of = {clip: row for row, clip in enumerate(clip_ids)}
-    rows = ratings["clip_id"].map(row_of).to_numpy(dtype=np.float64)
-    values = ratings[aspect].to_numpy(dtype=np.float64)
-    used = np.isfinite(rows) & np.isfinite(values)
-    rows, values = rows[used].astype(np.int64), values[used]
-    order = np.lexsort((values, rows))  # sums of one order, whatever that of the table
-    sums = np.zeros((len(row_of), bins.count))
-    np.add.at(sums, rows[order], bins.split(values[order]))
-    return np.bincount(rows, minlength=len(row_of)), sums
-
-
-# ---- columns
-
-
-def _plain(name: str) -> str:
-    return name.strip().lower().replace(" ", "_").replace("-", "_")
-
-
-def _one_column(
-    table: TextTable, legal: Sequence[str], what: str, path: Path
-) -> str | None:
-    found = [name for name in table.columns if _plain(name) in legal]
-    if len(found) > 1:
-        raise UsageError(
-            f"{path}: columns {some(found)} may all be the {what}; drop or rename all but one."
-        )
-    return found[0] if found else None
-
-
-def _with_ids(table: TextTable, path: Path) -> TextTable:
-    """The same table with checked ``clip_id`` and ``rater_id``."""
-    clip = _one_column(table, ALIASES["clip_id"].split(), "clip id", path)
-    audio = (
-        None
-        if clip
-        else _one_column(table, ALIASES["audio"].split(), "audio file", path)
-    )
-    rater = _one_column(table, RATER_COLUMNS, "rater", path)
-    if not (clip or audio) or not rater:
-        what = (
-            "clip ids (clip_id, or audio)"
-            if rater
-            else f"raters ({', '.join(RATER_COLUMNS[:4])} …)"
-        )
-        raise UsageError(
-            f"{path} has no column of {what}; it has {some(table.columns, 20)}."
-        )
-    ids = [cell.strip() for cell in table.columns[clip or audio]]
-    named = {"clip_id": ids if clip else [Path(cell).stem for cell in ids]}
-    named["rater_id"] = [cell.strip() for cell in table.columns[rater]]
-    for what, cells in (("clip id", named["clip_id"]), ("rater", named["rater_id"])):
-        for row, cell in enumerate(cells):
-            check_name(cell, table.place(row), what)
-            if not cell:
-                raise UsageError(f"{table.place(row)}: the {what} is empty.")
-    return TextTable(table.columns | named, table.places, table.unit)
-
-
-def _rating_column(table: TextTable, aspect: str, alone: bool, path: Path) -> str:
-    """The column that rates `aspect`: of its name, or, of a single aspect, of a usual name, or the only one left."""
-    about = {
-        *RATER_COLUMNS,
-        *(name for names in ALIASES.values() for name in names.split()),
-    }
-    free = [name for name in table.columns if _plain(name) not in about]
-    for legal in ((_plain(aspect),), RATING_COLUMNS if alone else ()):
-        found = _one_column(table, legal, f"ratings of '{aspect}'", path)
-        if found:
-            return found
-    if alone and len(free) == 1:
-        return free[0]
-    raise UsageError(
-        f"{path} has no ratings of '{aspect}': no column of that name; it has {some(table.columns, 20)}."
-    )
-
-
-def _scale(scale: Sequence[float]) -> ScoreBins:
-    low, high = scale
-    if not (np.isfinite([low, high]).all() and low < high):
-        raise UsageError(
-            f"A rating scale has a lowest and a higher highest rating; got {low:g} {high:g}."
-        )
-    return ScoreBins(low, high)
 
 
 def check_against_labels(
     ratings: pd.DataFrame, labels: pd.DataFrame, aspects: Sequence[str]
 ) -> float:
-    """How far the means of single ratings lie from the labels: the mean distance in score points, of the worst aspect.
+    """Check that the means of single ratings lie near the labels.
 
-    Labels are such means, of all raters or of those that were kept, so a large distance means that the ratings were
-    read on a wrong scale.
+    Labels are such means, of all raters or of those that were kept, so a large distance
+    shows that the ratings were read on a wrong scale.
 
     Parameters
     ----------
@@ -296,21 +164,209 @@ def check_against_labels(
     labels : table with ``clip_id`` and one column per aspect, NaN where unlabelled
     aspects : names
 
+    Returns
+    -------
+    distance : mean distance in score points, of the aspect where it is largest; 0 where
+        no clip has both
+
     Raises
     ------
     UsageError
         when the distance is above `FARTHEST`.
     """
-    both = (
-        labels.set_index("clip_id")[list(aspects)],
-        ratings.groupby("clip_id")[list(aspects)].mean(),
-    )
-    gaps = (both[0] - both[1].reindex(both[0].index)).abs().mean()
-    gap = float(gaps.max()) if gaps.notna().any() else 0.0
-    if gap > FARTHEST:
-        aspect = gaps.idxmax()
+    mean_labels = labels.set_index("clip_id")[list(aspects)]
+    mean_ratings = ratings.groupby("clip_id")[list(aspects)].mean()
+    # Clips without ratings become NaN, which the mean leaves out.
+    differences = mean_labels - mean_ratings.reindex(mean_labels.index)
+    gaps = differences.abs().mean()
+    if not gaps.notna().any():
+        return 0.0
+
+    largest = float(gaps.max())
+    if largest > FARTHEST:
         raise UsageError(
-            f"The mean ratings of '{aspect}' lie {gap:.2f} points from its labels on average, and labels are such "
-            "means: were they read on their own scale? Name its ends (--rating-scale LOW HIGH)."
+            f"The mean ratings of '{gaps.idxmax()}' lie {largest:.2f} points from its "
+            "labels on average, and labels are such means: were they read on their own "
+            "scale? Name its ends (--rating-scale LOW HIGH)."
         )
-    return gap
+    return largest
+
+
+# ---- histograms
+
+
+def histograms(
+    ratings: pd.DataFrame, clip_ids: Sequence[str], aspect: str, bins: ScoreBins
+) -> np.ndarray:
+    """The ratings of each clip as a distribution over bins.
+
+    Parameters
+    ----------
+    ratings : a table that `check_ratings` accepts; ratings of other clips are not used
+    clip_ids : n unique ids
+    aspect : the rated column
+    bins : the scale; a rating is split between the two nearest bins
+
+    Returns
+    -------
+    histograms : float64 array of shape (n, bins.count), rows sum to 1; NaN where a clip
+        has no rating of the aspect. It does not depend on the order of the rows or the
+        names of the raters, to the last bit.
+    """
+    counts, sums = count_ratings(ratings, clip_ids, aspect, bins=bins)
+    # A clip without ratings is divided by 1, then set to NaN.
+    divisors = np.maximum(counts, 1)[:, None]
+    has_ratings = counts[:, None] > 0
+    return np.where(has_ratings, sums / divisors, np.nan)
+
+
+def count_ratings(
+    ratings: pd.DataFrame, clip_ids: Sequence[str], aspect: str, bins: ScoreBins
+) -> tuple[np.ndarray, np.ndarray]:
+    """Count the ratings of each clip, in all and by bin.
+
+    Parameters
+    ----------
+    ratings, clip_ids, aspect, bins : see `histograms`
+
+    Returns
+    -------
+    counts : int64 array of shape (n,), the number of ratings of each clip
+    sums : float64 array of shape (n, bins.count), the ratings in each bin; a rating is
+        split between the two nearest bins, so rows sum to `counts`
+    """
+    row_of = {clip: row for row, clip in enumerate(clip_ids)}
+    rows = ratings["clip_id"].map(row_of).to_numpy(dtype=np.float64)
+    values = ratings[aspect].to_numpy(dtype=np.float64)
+
+    # Clips that are not asked for map to NaN.
+    is_used = np.isfinite(rows) & np.isfinite(values)
+    rows = rows[is_used].astype(np.int64)
+    values = values[is_used]
+
+    # Sums in floating point depend on the order of their terms: sort, so that they do
+    # not depend on the order of the table.
+    order = np.lexsort((values, rows))
+    sums = np.zeros((len(row_of), bins.count))
+    np.add.at(sums, rows[order], bins.split(values[order]))
+    counts = np.bincount(rows, minlength=len(row_of))
+    return counts, sums
+
+
+# ---- tables
+
+
+def _read_table(path: Path, aspects: Sequence[str]) -> tuple[TextTable, dict[str, str]]:
+    """The cells with ``clip_id`` and ``rater_id``, and the column of each aspect."""
+    suffix = path.suffix.lower()
+    if path.is_dir() or suffix == ".txt":
+        table = musiceval.read_rating_lists(path)
+        unknown = [name for name in aspects if name.lower() not in musiceval.ASPECTS]
+        if unknown:
+            raise UsageError(
+                f"{path} rates {some(musiceval.ASPECTS)}, not {some(unknown)}."
+            )
+        return table, {aspect: aspect.lower() for aspect in aspects}
+
+    if suffix in READERS:
+        table = READERS[suffix](path)
+        is_only = len(aspects) == 1
+        column_of = {
+            aspect: _rating_column(table, aspect, is_only=is_only, path=path)
+            for aspect in aspects
+        }
+        return _with_ids(table, path), column_of
+
+    if path.exists():
+        raise UsageError(
+            f"{path}: ratings are read from a MusicEval folder, a .txt list, or "
+            f"{', '.join(READERS)}."
+        )
+    raise UsageError(f"There is no file or folder {path}.")
+
+
+def _with_ids(table: TextTable, path: Path) -> TextTable:
+    """The same table with checked ``clip_id`` and ``rater_id``."""
+    # Audio files are looked at only where there are no ids, as in a clip table.
+    clip_column = _find_column(table, ALIASES["clip_id"], what="clip id", path=path)
+    audio_column = None
+    if clip_column is None:
+        audio_column = _find_column(
+            table, ALIASES["audio"], what="audio file", path=path
+        )
+    rater_column = _find_column(table, RATER_COLUMNS, what="rater", path=path)
+
+    if rater_column is None:
+        raise UsageError(
+            f"{path} has no column of raters ({', '.join(RATER_COLUMNS[:4])} …); "
+            f"it has {some(table.columns, 20)}."
+        )
+    if clip_column is not None:
+        clip_ids = [cell.strip() for cell in table.columns[clip_column]]
+    elif audio_column is not None:
+        files = [cell.strip() for cell in table.columns[audio_column]]
+        clip_ids = [Path(file).stem for file in files]
+    else:
+        raise UsageError(
+            f"{path} has no column of clip ids (clip_id, or audio); "
+            f"it has {some(table.columns, 20)}."
+        )
+    rater_ids = [cell.strip() for cell in table.columns[rater_column]]
+
+    for what, cells in (("clip id", clip_ids), ("rater", rater_ids)):
+        for row, cell in enumerate(cells):
+            check_name(cell, table.location(row), what)
+            if not cell:
+                raise UsageError(f"{table.location(row)}: the {what} is empty.")
+
+    columns = {**table.columns, "clip_id": clip_ids, "rater_id": rater_ids}
+    return TextTable(columns, table.locations, table.unit)
+
+
+def _rating_column(table: TextTable, aspect: str, *, is_only: bool, path: Path) -> str:
+    """The column that rates `aspect`.
+
+    It has the aspect's name; for a single aspect also a usual name of ratings, or it is
+    the only column that is not known to hold something else.
+    """
+    what = f"ratings of '{aspect}'"
+    column = _find_column(table, (normalize(aspect),), what=what, path=path)
+    if column is not None:
+        return column
+
+    if is_only:
+        column = _find_column(table, RATING_COLUMNS, what=what, path=path)
+        if column is not None:
+            return column
+        described = {*RATER_COLUMNS, *STANDARD_NAMES}
+        remaining = [name for name in table.columns if normalize(name) not in described]
+        if len(remaining) == 1:
+            return remaining[0]
+
+    raise UsageError(
+        f"{path} has no ratings of '{aspect}': no column of that name; "
+        f"it has {some(table.columns, 20)}."
+    )
+
+
+def _find_column(
+    table: TextTable, legal: Sequence[str], *, what: str, path: Path
+) -> str | None:
+    """The one column with a legal name, or None."""
+    matches = [name for name in table.columns if normalize(name) in legal]
+    if len(matches) > 1:
+        raise UsageError(
+            f"{path}: columns {some(matches)} may all be the {what}; "
+            "drop or rename all but one."
+        )
+    return matches[0] if matches else None
+
+
+def _check_scale(scale: Sequence[float]) -> ScoreBins:
+    low, high = scale
+    if not (np.isfinite([low, high]).all() and low < high):
+        raise UsageError(
+            "The lowest rating of a scale must be below the highest, and both finite; "
+            f"got {low:g} {high:g}."
+        )
+    return ScoreBins(low, high)

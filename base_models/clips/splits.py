@@ -18,8 +18,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from base_models.clips.columns import SPLITS
 from base_models.clips.labels import mean_label
-from base_models.clips.musiceval import SPLITS
 from base_models.errors import UsageError, some
 
 # Bands of equal size into which the scores of a system are divided.

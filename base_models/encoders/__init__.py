@@ -1,38 +1,7 @@
-"""The frozen encoders, by name: `ENCODERS` says what each one is, `load_encoder` builds it.
+"""Frozen encoders: from a clip's audio or prompt to an embedding.
 
-An encoder turns a clip's audio, or its prompt, into an embedding: a float32 array (T, dim). It only ever sees whole
-items of equal length, never padding, so a clip's embedding cannot depend on the clips beside it. The trap: this table
-is data and loads neither torch nor any weights; each encoder's own file does, when asked for.
-
-Another package adds an encoder by an entry point that names an `EncoderSpec`; whoever has it installed can write its
-name wherever ours go. All of it, as ``loudness.py``:
-
-    from base_models.encoders.specs import EncoderSpec
-
-    SPEC = EncoderSpec(
-        name="loudness", kind="audio", dim=1, licence="MIT", sample_rate=16_000, frame_rate=10.0,
-        # with weights: repository, revision and files=("config.json", "model.safetensors")
-    )
-
-
-    def build(spec, files, device):
-        from torch import nn
-
-        from base_models.encoders.base import Encoder, prepare_audio
-
-        class Loudness(nn.Module):
-            def forward(self, samples):  # (B, L) to (B, T, dim); B items of one length
-                return samples.unfold(-1, 1600, 1600).square().mean(-1, keepdim=True)
-
-        # with weights: files.json("config.json"), files.fill(module, files.tensors()), and digest=files.digest
-        return Encoder(**vars(spec), module=Loudness(), prepare=prepare_audio(spec, 1600), device=device)
-
-and in its ``pyproject.toml``:
-
-    [project.entry-points."stackedmos.encoders"]
-    loudness = "loudness:SPEC"
-
-Its tests call `base_models.encoders.conformance.check_encoder`, which finds what an encoder gets wrong.
+An audio path or a prompt comes in; a float32 array of shape (T, dim) goes out.
+Read `specs` first, which lists the encoders, then `base`, which runs them.
 """
 
 from __future__ import annotations
@@ -40,13 +9,16 @@ from __future__ import annotations
 import functools
 import importlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from base_models.encoders.outside import outside_encoders
+from base_models.encoders.outside import KnownEncoders, outside_encoders
 from base_models.encoders.specs import SPECS, EncoderSpec
 from base_models.errors import UsageError, one_of
 
-_loaded: dict = {}
-_LAZY = ("Encoder", "state_digest")
+if TYPE_CHECKING:
+    from base_models.encoders.base import Encoder, state_digest
+
+    ENCODERS: dict[str, EncoderSpec]
 
 __all__ = [
     "ENCODERS",
@@ -56,108 +28,138 @@ __all__ = [
     "known_encoders",
     "load_encoder",
     "parse_encoder",
+    "state_digest",
 ]
-__all__ += ["state_digest"]
+
+_NEEDS = {
+    "audio": "an audio encoder is needed, such as 'muq' or 'logmel'",
+    "text": "a text encoder is needed, such as 'roberta' or 'hashed_text'",
+}
+
+_loaded: dict[tuple[str, str | None, str], Encoder] = {}
 
 
-def __getattr__(name: str):
-    if (
-        name == "ENCODERS"
-    ):  # looked up late: a package that offers an encoder imports this one first
-        return known_encoders()[0]
-    if name not in _LAZY:
-        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
-    return getattr(importlib.import_module("base_models.encoders.base"), name)
+def __getattr__(name: str) -> object:
+    # Looked up late, because a package that offers an encoder imports this one first.
+    if name == "ENCODERS":
+        return known_encoders().specs
+    # Imported late, because listing the encoders must not import torch.
+    if name in ("Encoder", "state_digest"):
+        return getattr(importlib.import_module("base_models.encoders.base"), name)
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
 
 
 @functools.cache
-def known_encoders() -> tuple[dict[str, EncoderSpec], dict[str, str]]:
-    """Every encoder by name, ours and those of installed packages; and the names that cannot be used, with reasons."""
-    ours = {spec.name: spec for spec in SPECS}
-    others, refused = outside_encoders(ours)
-    return ours | others, refused
+def known_encoders() -> KnownEncoders:
+    """List every encoder by name: the built-in ones and those of installed packages."""
+    built_in = {spec.name: spec for spec in SPECS}
+    outside = outside_encoders(taken=built_in)
+    return KnownEncoders({**built_in, **outside.specs}, outside.refused)
 
 
 def parse_encoder(text: str) -> tuple[str, str | None]:
-    """Name and weights folder from what a user writes.
+    """Split what a user writes into the encoder's name and its weights folder.
 
+    Raises
+    ------
+    UsageError
+        If the encoder is unknown or cannot be used, or the folder is empty.
+
+    Examples
+    --------
     >>> parse_encoder("logmel"), parse_encoder("muq=/data/muq")
     (('logmel', None), ('muq', '/data/muq'))
     """
     name, equals, folder = text.partition("=")
-    known, refused = known_encoders()
-    if name in refused:
+    known = known_encoders()
+    if name in known.refused:
         raise UsageError(
-            f"Encoder '{name}' cannot be used: {refused[name]}. Repair or remove that package."
+            f"Encoder '{name}' cannot be used: {known.refused[name]}. "
+            "Repair or remove that package."
         )
-    one_of(name, known, "encoder")
+    one_of(name, known.specs, "encoder")
     if equals and not folder:
         raise UsageError(
-            f"Encoder '{text}' names no folder; write '{name}=FOLDER', or just '{name}'."
+            f"Encoder '{text}' names no folder; write '{name}=FOLDER', or just "
+            f"'{name}'."
         )
     return name, folder or None
 
 
 def check_kind(text: str, kind: str) -> None:
-    """Refuse what a user writes for an encoder of `kind` when it is unknown or of the other kind.
-
-    >>> check_kind("roberta", "audio")
-    Traceback (most recent call last):
-    base_models.errors.UsageError: 'roberta' encodes text, and an audio encoder is needed, such as 'muq' or 'logmel'.
-    """
-    name, _ = parse_encoder(text)
-    found = known_encoders()[0][name].kind
-    if found != kind:
-        such = {"audio": "an audio encoder is needed, such as 'muq' or 'logmel'"}
-        such |= {"text": "a text encoder is needed, such as 'roberta' or 'hashed_text'"}
-        raise UsageError(f"'{name}' encodes {found}, and {such[kind]}.")
-
-
-def load_encoder(name: str, folder: Path | str | None = None, device: str = "cpu"):
-    """The frozen encoder `name`, ready to use; asked for twice in one process, it is built once.
-
-    Parameters
-    ----------
-    name : a name in `ENCODERS`, or ``"name=FOLDER"``
-    folder : local folder with the weight files; default is the Hugging Face cache, then the network
-    device : ``"cpu"``, ``"cuda"`` or ``"mps"``
-
-    Returns
-    -------
-    encoder : `base_models.encoders.base.Encoder`
+    """Check that what a user writes is a known encoder of `kind`.
 
     Raises
     ------
     UsageError
-        when the name is unknown, the device is not there, the weights are not those of this architecture, or they
-        cannot be found (in under 5 s, with the command that fetches them).
-    DamagedArtifact
-        when a weight file cannot be parsed, or holds NaN or infinity.
+        If the encoder is unknown or of the other kind.
+
+    Examples
+    --------
+    >>> check_kind("roberta", "audio")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    base_models.errors.UsageError: 'roberta' encodes text, and an audio encoder is ...
     """
-    name, written = parse_encoder(name)
-    spec, folder = known_encoders()[0][name], folder or written
-    key = (
-        name,
-        str(Path(folder).expanduser().absolute()) if folder else None,
-        str(device),
-    )
+    name, _ = parse_encoder(text)
+    actual_kind = known_encoders().specs[name].kind
+    if actual_kind != kind:
+        raise UsageError(f"'{name}' encodes {actual_kind}, and {_NEEDS[kind]}.")
+
+
+def load_encoder(
+    name: str, folder: Path | str | None = None, device: str = "cpu"
+) -> Encoder:
+    """Load a frozen encoder; within one process each is built once.
+
+    Parameters
+    ----------
+    name : str
+        A name in `ENCODERS`, or ``"name=FOLDER"``.
+    folder : path or None
+        Local folder with the weight files. By default they are taken from the Hugging
+        Face cache, and fetched from the hub if they are not there.
+    device : {"cpu", "cuda", "mps"}
+
+    Returns
+    -------
+    encoder : base_models.encoders.base.Encoder
+
+    Raises
+    ------
+    UsageError
+        If the name is unknown, the device is not present, the weights are not those of
+        this architecture, or they cannot be found. The last takes less than 5 s, and
+        the message has the command that fetches them.
+    DamagedArtifact
+        If a weight file cannot be parsed, or holds NaN or infinity.
+    """
+    name, written_folder = parse_encoder(name)
+    folder = folder or written_folder
+    spec = known_encoders().specs[name]
+
+    # One folder, however it is written, is one key.
+    weights_folder = None
+    if folder:
+        weights_folder = str(Path(folder).expanduser().absolute())
+    key = (name, weights_folder, str(device))
     if key in _loaded:
         return _loaded[key]
+
     if folder is not None and spec.embedded:
         raise UsageError(
             f"Encoder '{name}' needs no weights; leave the folder {folder} out."
         )
 
+    # Weights are sought before torch is imported, so that a refusal is quick.
     from base_models.encoders.weights import WeightFiles
 
-    files = WeightFiles.find(
-        spec, key[1]
-    )  # before torch is loaded, so that a refusal is quick
+    files = WeightFiles.find(spec, weights_folder)
+
     from base_models.devices import resolve_device
 
+    # A device that is not present is refused before the weights are read.
     resolve_device(device)
-    builder = importlib.import_module(
-        spec.builder or f"base_models.encoders.{spec.kind}.{name}"
-    )
+    builder_name = spec.builder or f"base_models.encoders.{spec.kind}.{name}"
+    builder = importlib.import_module(builder_name)
     _loaded[key] = builder.build(spec, files, str(device))
     return _loaded[key]

@@ -1,18 +1,18 @@
-"""Encoder: an encoder's facts, its weights and its two steps, `prepare` and `encode`.
+"""A loaded encoder: facts, weights, and the two steps `prepare` and `encode`.
 
-The trap it guards against: a module whose gradients are off is not yet frozen. In train mode dropout is random and
-BatchNorm moves its running statistics at every call (as in DORA-MOS's published code). So every call goes back to
-eval mode first, and computes in full float32 whatever the caller has switched on.
+Nothing about a loaded encoder changes: its weights are frozen, it always runs in
+evaluation mode, and it computes in full float32 whatever the caller has switched on.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -24,11 +24,16 @@ from base_models.encoders.specs import EncoderSpec
 from base_models.encoders.weights import WeightFiles
 from base_models.errors import ClipError, UsageError
 
+Model = TypeVar("Model")
+
 log = logging.getLogger(__name__)
 
 
 class Piece(NamedTuple):
-    """What one row of a prompt's embedding stands for: its text, and where in the prompt; an empty span is nowhere."""
+    """The part of a prompt that one row of its embedding stands for.
+
+    The row of a special token stands for no part of the prompt: its span is empty.
+    """
 
     text: str
     start: int
@@ -41,12 +46,18 @@ class Encoder(EncoderSpec):
 
     Parameters
     ----------
-    module : torch module, a batch (B, L, ...) to embeddings (B, T, dim)
-    prepare : function from one item (path or prompt) to the array (L, ...) that `module` takes; raises `ClipError`
-    pieces : function from a prompt to the `Piece` of each row of its embedding, of a text encoder that has one row per
-        token or word; None where a row stands for the whole prompt
-    digest : str, SHA-256 of the weight files; empty for an embedded encoder
-    device : str, where it computes
+    module : torch module
+        Maps a batch (B, L, ...) to embeddings (B, T, dim).
+    prepare : callable
+        Maps one item (path or prompt) to the array (L, ...) that `module` takes. It
+        raises `ClipError` for an item that cannot be used.
+    pieces : callable or None
+        Maps a prompt to the `Piece` of each row of its embedding. None for an audio
+        encoder, and for a text encoder whose one row stands for the whole prompt.
+    digest : str
+        SHA-256 of the weight files; empty for an embedded encoder.
+    device : str
+        Device that computes.
     """
 
     module: nn.Module
@@ -55,109 +66,173 @@ class Encoder(EncoderSpec):
     digest: str = ""
     device: str = "cpu"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self.module.requires_grad_(False).eval().to(self.device)
+
+    @classmethod
+    def from_spec(
+        cls,
+        spec: EncoderSpec,
+        *,
+        module: nn.Module,
+        prepare: Callable[[str], np.ndarray],
+        pieces: Callable[[str], list[Piece]] | None = None,
+        dim: int | None = None,
+        digest: str = "",
+        device: str = "cpu",
+    ) -> Encoder:
+        """Build the encoder that a spec describes.
+
+        `dim` is the width that the weights really have; by default that of the spec.
+        The other parameters are those of the class.
+        """
+        facts = dict(vars(spec))
+        if dim is not None:
+            facts["dim"] = dim
+        return cls(
+            **facts,
+            module=module,
+            prepare=prepare,
+            pieces=pieces,
+            digest=digest,
+            device=device,
+        )
 
     @property
     def signature(self) -> str:
-        """Names the outputs: two encoders with the same signature give the same embeddings. Fit for a folder name."""
-        return "-".join(filter(None, [self.name, f"v{self.version}", self.digest[:16]]))
+        """Name of the outputs, fit for a folder name.
+
+        Two encoders with the same signature give the same embeddings.
+        """
+        # It names folders of stored embeddings: a change would orphan all of them.
+        parts = [self.name, f"v{self.version}"]
+        if self.digest:
+            parts.append(self.digest[:16])
+        return "-".join(parts)
 
     def encode(self, batch: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
-        """Embeddings of prepared items.
+        """Embed prepared items.
 
         Parameters
         ----------
-        batch : B prepared items, all of the same length
+        batch : sequence of B arrays of shape (L, ...)
+            Prepared items of one length.
 
         Returns
         -------
         embeddings : float32 array of shape (B, T, dim)
+
+        Raises
+        ------
+        UsageError
+            If the items differ in length.
         """
-        lengths = {len(item) for item in batch}
+        items = list(batch)
+        lengths = {len(item) for item in items}
         if len(lengths) != 1:
             raise UsageError(
-                f"A batch holds items of one length, so that none is padded; got {sorted(lengths)}."
+                "A batch must hold items of one length, since none is padded; "
+                f"got lengths {sorted(lengths)}."
             )
+
+        # Gradients being off does not freeze a module: in training mode dropout is
+        # random and BatchNorm moves its statistics, and a caller may have set it.
         self.module.eval()
+        inputs = torch.from_numpy(np.stack(items)).to(self.device)
         with torch.inference_mode(), full_precision(self.device):
-            return (
-                self.module(torch.from_numpy(np.stack(batch)).to(self.device))
-                .float()
-                .cpu()
-                .numpy()
-            )
+            embeddings = self.module(inputs)
+        return embeddings.float().cpu().numpy()
 
 
 @contextlib.contextmanager
-def full_precision(device: str):
-    """Float32 throughout: no autocast, no TF32 convolutions (which torch allows by default), repeatable kernels."""
+def full_precision(device: str) -> Iterator[None]:
+    """Compute in float32 with repeatable kernels, whatever the caller has set."""
+    device_type = torch.device(device).type
     with contextlib.ExitStack() as stack:
-        stack.enter_context(torch.autocast(torch.device(device).type, enabled=False))
-        if torch.device(device).type == "cuda":
-            stack.enter_context(
-                torch.backends.cudnn.flags(
-                    enabled=True, deterministic=True, allow_tf32=False
-                )
+        stack.enter_context(torch.autocast(device_type, enabled=False))
+        if device_type == "cuda":
+            # By default torch allows TF32 in convolutions.
+            cudnn_flags = torch.backends.cudnn.flags(
+                enabled=True, deterministic=True, allow_tf32=False
             )
+            stack.enter_context(cudnn_flags)
         yield
 
 
 def state_digest(encoder: Encoder) -> str:
-    """SHA-256 over every parameter and buffer, to show that nothing moved."""
+    """SHA-256 over every parameter and buffer, to show that none has changed."""
     digest = hashlib.sha256(encoder.signature.encode())
-    for name, tensor in [
-        *encoder.module.named_parameters(),
-        *encoder.module.named_buffers(),
-    ]:
+    named_tensors = itertools.chain(
+        encoder.module.named_parameters(), encoder.module.named_buffers()
+    )
+    for name, tensor in named_tensors:
+        # The name and shape too, so that tensors cannot change places unnoticed.
         array = tensor.detach().cpu().contiguous().numpy()
-        digest.update(f"{name} {array.dtype} {array.shape} ".encode() + array.tobytes())
+        header = f"{name} {array.dtype} {array.shape} "
+        digest.update(header.encode() + array.tobytes())
     return digest.hexdigest()
 
 
 def prepare_audio(spec: EncoderSpec, shortest: int) -> Callable[[str], np.ndarray]:
-    """The `prepare` of an audio encoder: path to samples (L,), at least `shortest` of them."""
+    """Build the `prepare` of an audio encoder.
+
+    Parameters
+    ----------
+    spec : EncoderSpec
+    shortest : int
+        Least number of samples that the encoder can take.
+
+    Returns
+    -------
+    prepare : callable
+        Maps a path to samples (L,), float32.
+    """
+    sample_rate = spec.required_sample_rate()
 
     def prepare(path: str) -> np.ndarray:
-        samples = load_audio(path, spec.sample_rate)
+        samples = load_audio(path, sample_rate)
         if len(samples) < shortest:
-            seconds, least = (
-                len(samples) / spec.sample_rate,
-                shortest / spec.sample_rate,
-            )
+            seconds = len(samples) / sample_rate
+            least_seconds = shortest / sample_rate
             raise ClipError(
-                f"too short: {seconds:.3f} s, and '{spec.name}' needs at least {least:.3f} s"
+                f"too short: {seconds:.3f} s, and '{spec.name}' needs at least "
+                f"{least_seconds:.3f} s"
             )
         return samples
 
     return prepare
 
 
-def assembled(
+def assemble_from_config(
     files: WeightFiles,
-    what: str,
-    make: Callable[[dict], Any],
+    architecture: str,
+    assemble: Callable[[dict[str, Any]], Model],
     name: str = "config.json",
-) -> Any:
-    """What `make` builds from a config, its random initial weights drawn without moving torch's generator.
+) -> Model:
+    """Build a model with random weights from its config.
 
     Parameters
     ----------
-    what : the architecture, for the message
-    make : function of the parsed config
-    name : which config
+    files : WeightFiles
+    architecture : str
+        Name of the architecture, for the error message.
+    assemble : callable
+        Maps the parsed config to the model.
+    name : str
+        File name of the config.
 
     Raises
     ------
     UsageError
-        when the config is not one of this architecture.
+        If the config is not one of this architecture.
     """
     config = files.json(name)
     try:
-        with torch.random.fork_rng(
-            devices=[]
-        ):  # random initial weights, replaced at once
-            return make(config)
+        # The random weights are replaced at once; drawing them must not move the
+        # generator of the caller.
+        with torch.random.fork_rng(devices=[]):
+            return assemble(config)
+    # What the libraries raise for a config that they cannot use.
     except (
         TypeError,
         KeyError,
@@ -168,23 +243,25 @@ def assembled(
     ) as error:
         reason = " ".join(str(error).split())[:300]
         raise UsageError(
-            f"{files.paths[name]} does not describe a {what} model ({type(error).__name__}: {reason})."
+            f"{files.paths[name]} does not describe a {architecture} model "
+            f"({type(error).__name__}: {reason})."
         ) from error
 
 
 def check_prompt(prompt: str) -> str:
-    """`prompt` itself, or why it cannot be used."""
+    """Return `prompt`; raise `ClipError` if there is none."""
     if not isinstance(prompt, str) or not prompt.strip():
         raise ClipError("no prompt")
     return prompt
 
 
-def say_cut(prompt: str, limit: int, what: str) -> None:
-    """Log that only the start of a prompt is read."""
+def warn_of_cut(prompt: str, limit: int, unit: str) -> None:
+    """Log that only the first `limit` units (tokens, words) of a prompt are read."""
+    # On one line, however the prompt is broken up.
     start = " ".join(prompt[:36].split())
     log.warning(
-        "The prompt '%s…' has more than %d %s; what follows them is not read.",
+        "The prompt '%s…' has more than %d %s; the rest is ignored.",
         start,
         limit,
-        what,
+        unit,
     )

@@ -1,14 +1,16 @@
-"""What every encoder must do, checked on one that is loaded; for ours, and for those of other packages.
+"""Checks of what every encoder must do, on one that is loaded.
 
-The trap is that an encoder may look right on one clip: a layer left in train mode, a statistic over the batch, or a
-random crop only shows when the same thing is asked twice, in other company.
+They serve the built-in encoders and those of other packages. An encoder may look right
+on one clip: a layer left in training mode, a statistic over the batch or a random crop
+shows only when the same item is encoded twice, beside different others.
 """
 
 from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,50 +20,77 @@ from base_models.encoders.base import Encoder, state_digest
 from base_models.errors import ClipError, UsageError
 
 TOLERANCE = 1e-4
-"""Of the embedding's largest number: how much company may change, by other sums in other orders."""
+"""How much a batch may change an embedding, as a share of its largest number.
+
+Kernels for other batch sizes add up in other orders.
+"""
 MAX_SECONDS = 30.0
+"""Seconds that are read of a clip."""
+
+
+class _GeneratorStates(NamedTuple):
+    """States of the global random generators."""
+
+    torch_state: bytes
+    python_state: tuple[object, ...]
+    numpy_key: bytes
+    numpy_position: int
 
 
 def check_encoder(encoder: Encoder, items: Sequence[str]) -> list[str]:
-    """Problems of an encoder, each in one sentence; none when it is fit for use.
+    """List the problems of an encoder.
 
     Parameters
     ----------
-    encoder : as `base_models.encoders.load_encoder` returns it
-    items : at least two usable items of its kind, paths or prompts, best of several lengths and some of one length
+    encoder : Encoder
+        As returned by `base_models.encoders.load_encoder`.
+    items : sequence of str
+        At least two usable paths or prompts, best of several lengths, and some of one
+        length.
+
+    Returns
+    -------
+    problems : list of str
+        A sentence for each; empty if the encoder is fit for use.
+
+    Raises
+    ------
+    UsageError
+        If there are fewer than two items.
     """
     if len(items) < 2:
         raise UsageError("Checking an encoder takes at least two items.")
-    problems = _facts(encoder)
-    state, seeds = state_digest(encoder), _generators()
-    prepared = {}
+
+    problems = _check_facts(encoder)
+    digest_before = state_digest(encoder)
+    generators_before = _generator_states()
+
+    prepared: dict[str, np.ndarray] = {}
     for item in items:
         try:
             prepared[item] = encoder.prepare(item)
+        # An encoder of another package may raise anything.
         except Exception as error:
-            problems.append(
-                f"prepare fails on {item!r} ({type(error).__name__}: {error})"
-            )
+            reason = f"{type(error).__name__}: {error}"
+            problems.append(f"prepare fails on {item!r} ({reason})")
             continue
-        problems += _prepared(encoder, item, prepared[item])
+        problems += _check_prepared(encoder, item, prepared[item])
+
+    # Items that are not prepared well would only hide the cause in later problems.
     if not problems:
-        alone = {item: encoder.encode([array]) for item, array in prepared.items()}
-        for item, embedding in alone.items():
-            problems += _embedding(encoder, item, embedding) + _repeats(
-                encoder, prepared[item], embedding, item
-            )
-        problems += [] if problems else _company(encoder, prepared, alone)
-        problems += (
-            _rate(encoder, alone) if encoder.kind == "audio" and not problems else []
-        )
-    if state_digest(encoder) != state:
+        problems += _check_embeddings(encoder, prepared)
+
+    if state_digest(encoder) != digest_before:
         problems.append("its parameters or buffers changed")
-    if _generators() != seeds:
-        problems.append("it moved a global random generator")
-    return problems + _refusals(encoder, list(prepared.values()))
+    if _generator_states() != generators_before:
+        problems.append("it changed the state of a global random generator")
+
+    problems += _check_refusal_of_bad_item(encoder)
+    problems += _check_refusal_of_uneven_batch(encoder, list(prepared.values()))
+    return problems
 
 
-def _facts(encoder: Encoder) -> list[str]:
+def _check_facts(encoder: Encoder) -> list[str]:
     problems = []
     if encoder.kind not in ("audio", "text"):
         problems.append(f"its kind is '{encoder.kind}', neither 'audio' nor 'text'")
@@ -71,126 +100,166 @@ def _facts(encoder: Encoder) -> list[str]:
         problems.append("it states no licence")
     if not encoder.embedded and len(encoder.digest) != 64:
         problems.append(
-            "it has weights and no digest of them, so embeddings of other weights would pass as its own"
+            "it has weights and no digest of them, so embeddings of other weights "
+            "would pass as its own"
         )
     if any(parameter.requires_grad for parameter in encoder.module.parameters()):
         problems.append("some of its parameters can be trained")
     return problems
 
 
-def _prepared(encoder: Encoder, item: str, array) -> list[str]:
-    if not isinstance(array, np.ndarray) or array.ndim < 1 or len(array) < 1:
+def _check_prepared(encoder: Encoder, item: str, array: object) -> list[str]:
+    if not isinstance(array, np.ndarray) or array.ndim == 0 or len(array) == 0:
         return [f"prepare gives no array of at least one element for {item!r}"]
     if not np.isfinite(array).all():
         return [f"prepare gives numbers that are not finite for {item!r}"]
     if encoder.prepare(item).tobytes() != array.tobytes():
-        return [f"prepare gives something else when asked again for {item!r}"]
+        return [f"prepare gives different arrays for {item!r} when called twice"]
     return []
 
 
-def _embedding(encoder: Encoder, item: str, embedding: np.ndarray) -> list[str]:
+def _check_embeddings(
+    encoder: Encoder, prepared: Mapping[str, np.ndarray]
+) -> list[str]:
+    alone = {item: encoder.encode([array]) for item, array in prepared.items()}
+
+    problems = []
+    for item, embedding in alone.items():
+        problems += _check_shape(encoder, item, embedding)
+        problems += _check_repeatable(encoder, item, prepared[item], embedding)
+
+    # Batches and frame rates say nothing about an encoder whose shapes are wrong.
+    if not problems:
+        problems += _check_batches(encoder, prepared, alone)
+    if encoder.kind == "audio" and not problems:
+        problems += _check_frame_rate(encoder, alone)
+    return problems
+
+
+def _check_shape(encoder: Encoder, item: str, embedding: np.ndarray) -> list[str]:
     problems = []
     if embedding.dtype != np.float32:
         problems.append(f"embeddings are {embedding.dtype}, not float32")
-    if (
-        embedding.ndim != 3
-        or embedding.shape[::2] != (1, encoder.dim)
-        or embedding.shape[1] < 1
-    ):
+
+    shape = embedding.shape
+    has_frames = len(shape) == 3 and shape[1] > 0
+    if not has_frames or shape[::2] != (1, encoder.dim):
         problems.append(
-            f"the embedding of {item!r} has shape {embedding.shape}, not (1, T, {encoder.dim}), T > 0"
+            f"the embedding of {item!r} has shape {shape}, not (1, T, {encoder.dim}), "
+            "T > 0"
         )
     elif not np.isfinite(embedding).all():
         problems.append(f"the embedding of {item!r} is not finite")
     return problems
 
 
-def _repeats(
-    encoder: Encoder, array: np.ndarray, embedding: np.ndarray, item: str
+def _check_repeatable(
+    encoder: Encoder, item: str, array: np.ndarray, embedding: np.ndarray
 ) -> list[str]:
-    encoder.module.train()  # as somebody might who trains a head on top
+    # Somebody who trains a head on top of the encoder may switch all to training mode.
+    encoder.module.train()
     again = encoder.encode([array])
-    return (
-        []
-        if again.tobytes() == embedding.tobytes()
-        else [f"encoding {item!r} again gives other numbers"]
-    )
+    if again.tobytes() != embedding.tobytes():
+        return [f"encoding {item!r} again gives other numbers"]
+    return []
 
 
-def _company(
-    encoder: Encoder, prepared: dict[str, np.ndarray], alone: dict[str, np.ndarray]
+def _check_batches(
+    encoder: Encoder,
+    prepared: Mapping[str, np.ndarray],
+    alone: Mapping[str, np.ndarray],
 ) -> list[str]:
-    """Items of one length, in a batch and each alone."""
-    groups = defaultdict(list)
+    """Compare the embeddings of items in a batch with those of each item alone."""
+    groups: dict[int, list[str]] = defaultdict(list)
     for item, array in prepared.items():
         groups[len(array)].append(item)
+
     problems = []
     for group in groups.values():
+        # An item that no other equals in length makes a batch with itself.
         names = group if len(group) > 1 else group * 2
+        batch = [prepared[item] for item in names]
         try:
-            together = encoder.encode([prepared[item] for item in names])
+            together = encoder.encode(batch)
+        # An encoder of another package may raise anything.
         except Exception as error:
-            problems.append(
-                f"a batch of {len(names)} fails ({type(error).__name__}: {error})"
-            )
+            reason = f"{type(error).__name__}: {error}"
+            problems.append(f"a batch of {len(batch)} fails ({reason})")
             continue
-        apart = (
-            np.concatenate([alone[item] for item in names])
-            if len({alone[i].shape for i in names}) == 1
-            else None
-        )
-        if apart is None or together.shape != apart.shape:
-            problems.append("items of one length do not give embeddings of one shape")
-        elif np.abs(together - apart).max() > TOLERANCE * np.abs(apart).max():
-            problems.append(
-                f"a batch changes its members by up to {np.abs(together - apart).max():.2g}"
-            )
+
+        each_alone = [alone[item] for item in names]
+        problems += _compare_with_alone(together, each_alone)
     return problems
 
 
-def _rate(encoder: Encoder, alone: dict[str, np.ndarray]) -> list[str]:
+def _compare_with_alone(together: np.ndarray, alone: list[np.ndarray]) -> list[str]:
+    problem = "items of one length do not give embeddings of one shape"
+    shapes = {embedding.shape for embedding in alone}
+    if len(shapes) > 1:
+        return [problem]
+    apart = np.concatenate(alone)
+    if together.shape != apart.shape:
+        return [problem]
+
+    change = np.abs(together - apart).max()
+    if change > TOLERANCE * np.abs(apart).max():
+        return [f"a batch changes its members by up to {change:.2g}"]
+    return []
+
+
+def _check_frame_rate(encoder: Encoder, alone: Mapping[str, np.ndarray]) -> list[str]:
+    if encoder.frame_rate is None:
+        return ["it states no frame_rate"]
+
     problems = []
     for path, embedding in alone.items():
+        frames = embedding.shape[1]
         seconds = min(probe(path).seconds, MAX_SECONDS)
-        if abs(embedding.shape[1] - seconds * encoder.frame_rate) > 1:
+        # Encoders round the number of frames up or down.
+        if abs(frames - seconds * encoder.frame_rate) > 1:
             problems.append(
-                f"{seconds:.2f} s give {embedding.shape[1]} frames; it states {encoder.frame_rate:g} a second"
+                f"{seconds:.2f} s give {frames} frames; it states "
+                f"{encoder.frame_rate:g} a second"
             )
     return problems
 
 
-def _refusals(encoder: Encoder, arrays: list[np.ndarray]) -> list[str]:
-    """What must be refused: an item that cannot be used, and a batch of several lengths."""
-    problems = []
-    bad = "\0" if encoder.kind == "audio" else ""
+def _check_refusal_of_bad_item(encoder: Encoder) -> list[str]:
+    # No path may hold a null character, and an empty prompt is none.
+    bad_item = "\0" if encoder.kind == "audio" else ""
     try:
-        encoder.prepare(bad)
-        problems.append(f"prepare takes {bad!r}")
+        encoder.prepare(bad_item)
     except ClipError:
-        pass
+        return []
     except Exception as error:
-        problems.append(
-            f"prepare answers {bad!r} with {type(error).__name__}, not with ClipError"
-        )
-    uneven = [
-        array
-        for i, array in enumerate(arrays)
-        if i == 0 or len(array) != len(arrays[0])
-    ][:2]
-    if len(uneven) == 2:
-        try:
-            encoder.encode(uneven)
-            problems.append("it takes a batch of two lengths")
-        except UsageError:
-            pass
-    return problems
+        return [
+            f"prepare raises {type(error).__name__} for {bad_item!r}, not ClipError"
+        ]
+    return [f"prepare accepts {bad_item!r}"]
 
 
-def _generators() -> tuple:
-    legacy = np.random.get_state()
-    return (
-        torch.get_rng_state().numpy().tobytes(),
-        random.getstate(),
-        legacy[1].tobytes(),
-        legacy[2],
+def _check_refusal_of_uneven_batch(
+    encoder: Encoder, arrays: Sequence[np.ndarray]
+) -> list[str]:
+    # Items that all have one length cannot show it.
+    others = [array for array in arrays if len(array) != len(arrays[0])]
+    if not others:
+        return []
+
+    uneven_batch = [arrays[0], others[0]]
+    try:
+        encoder.encode(uneven_batch)
+    except UsageError:
+        return []
+    return ["it accepts a batch of two lengths"]
+
+
+def _generator_states() -> _GeneratorStates:
+    # The legacy generator is exactly the one that a careless encoder would use.
+    numpy_state = np.random.get_state(legacy=False)["state"]  # noqa: NPY002
+    return _GeneratorStates(
+        torch_state=torch.get_rng_state().numpy().tobytes(),
+        python_state=random.getstate(),
+        numpy_key=numpy_state["key"].tobytes(),
+        numpy_position=numpy_state["pos"],
     )

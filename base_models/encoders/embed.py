@@ -1,12 +1,12 @@
-"""From a table of clips to their stored embeddings: fill the store, set bad clips aside, read the rest.
+"""From a table of clips to their embeddings in a store.
 
-The trap: a clip that cannot be decoded must not become silence with a label. `fill_clips` names such clips;
-`load_clips` reads only what was filled.
+A clip that cannot be used is set aside by name, so that it never becomes silence with a
+label: `fill_clips` names such clips, and `load_clips` reads only what was filled.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,22 +14,23 @@ import pandas as pd
 
 from base_models.clips.read_clips import SetAside
 from base_models.encoders import Encoder
-from base_models.encoders.store import EmbeddingStore
+from base_models.encoders.store import EmbeddingStore, Progress
 from base_models.errors import ClipError, UsageError
 from base_models.networks.batches import Embedded
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
 class FilledClips:
-    """Which rows of a clip table have embeddings in a store, and under which keys.
+    """Rows of a clip table that have embeddings in a store, with their keys.
 
     Parameters
     ----------
-    kept : row numbers that can be used
-    audio_keys, text_keys : content keys of the kept rows; `text_keys` is None without text
-    set_aside : clips that cannot be used, with the reason
+    kept : tuple of int
+        Numbers of the rows that can be used.
+    audio_keys, text_keys : tuple of str
+        Content keys of the kept rows; `text_keys` is None without text.
+    set_aside : tuple of SetAside
+        Clips that cannot be used, with the reason.
     """
 
     kept: tuple[int, ...]
@@ -40,12 +41,10 @@ class FilledClips:
     @property
     def content(self) -> tuple[str, ...]:
         """One key per kept row, equal for clips of equal audio and prompt."""
-        return tuple(
-            a + t
-            for a, t in zip(
-                self.audio_keys, self.text_keys or [""] * len(self.kept), strict=True
-            )
-        )
+        if self.text_keys is None:
+            return self.audio_keys
+        pairs = zip(self.audio_keys, self.text_keys, strict=True)
+        return tuple(audio_key + text_key for audio_key, text_key in pairs)
 
 
 def fill_clips(
@@ -55,81 +54,112 @@ def fill_clips(
     text: Encoder | None,
     on_progress: Progress | None = None,
 ) -> FilledClips:
-    """Make sure that every usable clip has its embeddings in the store; each distinct content is encoded once, ever.
+    """Make sure that the store has the embeddings of every usable clip.
 
     Parameters
     ----------
-    clips : table with ``clip_id`` (else the index serves), ``audio`` and, when `text` is given, ``prompt``
-    audio, text : encoders; `text` is None when no aspect needs the prompt
-    on_progress : called as ``on_progress(encoder_name, done, total)``
+    clips : DataFrame
+        Columns ``audio``, ``prompt`` if `text` is given, and ``clip_id``, in whose
+        place the index is used if it is missing.
+    store : EmbeddingStore
+        What it has already is not computed again.
+    audio, text : Encoder
+        `text` is None if no aspect needs the prompt.
+    on_progress : callable or None
+        Called as ``on_progress(encoder_name, done, total)``.
+
+    Raises
+    ------
+    UsageError
+        If a column is missing, or a clip id is not unique.
     """
     ids = clip_ids(clips)
-    missing = {"audio", *(["prompt"] if text else [])} - set(clips.columns)
+    needed = {"audio", "prompt"} if text else {"audio"}
+    missing = needed - set(clips.columns)
     if missing:
         raise UsageError(
-            f"The table of clips has no column {sorted(missing)}; its columns are {list(clips.columns)}."
+            f"The table of clips has no column {sorted(missing)}; its columns are "
+            f"{list(clips.columns)}."
         )
-    paths = dict(zip(ids, map(_text, clips["audio"]), strict=True))
-    audio_keys, aside = store.fill(audio, paths, on_progress=on_progress)
+
+    paths = _items_by_clip(ids, clips["audio"])
+    audio_keys, set_aside = store.fill(audio, paths, on_progress=on_progress)
+
+    # A clip whose audio was set aside needs no text embedding.
     text_keys: dict[str, str] = {}
     if text:
-        prompts = {
-            clip: _text(prompt)
-            for clip, prompt in zip(ids, clips["prompt"], strict=True)
-            if clip in audio_keys
-        }
-        text_keys, text_aside = store.fill(text, prompts, on_progress=on_progress)
-        aside = [*aside, *text_aside]
-    kept = [
-        i
-        for i, clip in enumerate(ids)
-        if clip in audio_keys and (text is None or clip in text_keys)
-    ]
+        prompts = _items_by_clip(ids, clips["prompt"])
+        usable_prompts = {clip: prompts[clip] for clip in ids if clip in audio_keys}
+        text_keys, text_set_aside = store.fill(
+            text, usable_prompts, on_progress=on_progress
+        )
+        set_aside = [*set_aside, *text_set_aside]
+
+    # Only a clip whose audio is usable can have a key for its text.
+    usable = text_keys if text else audio_keys
+    kept = [row for row, clip in enumerate(ids) if clip in usable]
+    kept_ids = [ids[row] for row in kept]
     return FilledClips(
-        tuple(kept),
-        tuple(audio_keys[ids[i]] for i in kept),
-        tuple(text_keys[ids[i]] for i in kept) if text else None,
-        tuple(aside),
+        kept=tuple(kept),
+        audio_keys=tuple(audio_keys[clip] for clip in kept_ids),
+        text_keys=tuple(text_keys[clip] for clip in kept_ids) if text else None,
+        set_aside=tuple(set_aside),
     )
 
 
-def _text(cell) -> str:
-    """A cell of the table as text; a missing one (None, NaN, NA) is "", which the encoders refuse with a reason."""
-    return "" if pd.isna(cell) else str(cell)
+def _items_by_clip(ids: list[str], cells: Iterable[object]) -> dict[str, str]:
+    # A missing cell (None, NaN, NA) becomes "", which encoders refuse with a reason.
+    items = ["" if pd.isna(cell) else str(cell) for cell in cells]
+    return dict(zip(ids, items, strict=True))
 
 
 def load_clips(
-    filled: FilledClips, store: EmbeddingStore, audio: Encoder, text: Encoder | None
+    filled: FilledClips,
+    store: EmbeddingStore,
+    audio: Encoder,
+    text: Encoder | None,
 ) -> Embedded:
     """Read the embeddings of the kept rows; clips of equal content share one array."""
+    frames = _read_embeddings(store, audio, filled.audio_keys)
+    tokens = None
+    if text and filled.text_keys is not None:
+        tokens = _read_embeddings(store, text, filled.text_keys)
+    return Embedded(frames, tokens)
 
-    def read(encoder: Encoder, keys: tuple[str, ...]) -> list[np.ndarray]:
-        arrays = {key: store.get(encoder, key) for key in dict.fromkeys(keys)}
-        return [arrays[key] for key in keys]
 
-    return Embedded(
-        read(audio, filled.audio_keys), read(text, filled.text_keys) if text else None
-    )
+def _read_embeddings(
+    store: EmbeddingStore, encoder: Encoder, keys: tuple[str, ...]
+) -> list[np.ndarray]:
+    # An array may be large, so that equal clips share it.
+    arrays: dict[str, np.ndarray] = {}
+    for key in keys:
+        if key not in arrays:
+            arrays[key] = store.get(encoder, key)
+    return [arrays[key] for key in keys]
 
 
 def embed_all(
-    clips: pd.DataFrame, store: EmbeddingStore, audio: Encoder, text: Encoder | None
+    clips: pd.DataFrame,
+    store: EmbeddingStore,
+    audio: Encoder,
+    text: Encoder | None,
 ) -> tuple[FilledClips, Embedded]:
-    """Embeddings of every row.
+    """Embed every row of a clip table.
 
     Raises
     ------
     ClipError
-        when a clip cannot be used, with its id and the reason.
+        If a clip cannot be used; the message has its id and the reason.
     """
-    filled = fill_clips(clips, store, audio, text)
+    filled = fill_clips(clips, store, audio, text=text)
     if filled.set_aside:
-        first, others = filled.set_aside[0], len(filled.set_aside) - 1
-        raise ClipError(
-            f"Clip '{first.clip_id}': {first.reason}"
-            + (f" (and {others} more clips)" if others else "")
-        )
-    return filled, load_clips(filled, store, audio, text)
+        first = filled.set_aside[0]
+        message = f"Clip '{first.clip_id}': {first.reason}"
+        others = len(filled.set_aside) - 1
+        if others:
+            message += f" (and {others} more clips)"
+        raise ClipError(message)
+    return filled, load_clips(filled, store, audio, text=text)
 
 
 def clip_ids(clips: pd.DataFrame) -> list[str]:
@@ -138,12 +168,14 @@ def clip_ids(clips: pd.DataFrame) -> list[str]:
     Raises
     ------
     UsageError
-        when `clips` is not a DataFrame or an id stands twice.
+        If `clips` is not a DataFrame, or an id is not unique.
     """
     if not isinstance(clips, pd.DataFrame):
         raise UsageError(
-            f"Neural base models need a table of clips (a DataFrame); got {type(clips).__name__}."
+            "Neural base models need a table of clips (a DataFrame); got "
+            f"{type(clips).__name__}."
         )
+    # As text, so that ids read as numbers match those of other tables.
     ids = [str(clip) for clip in clips.get("clip_id", clips.index)]
     if len(set(ids)) != len(ids):
         raise UsageError("Clip ids must be unique; some stand twice in the table.")
@@ -151,9 +183,7 @@ def clip_ids(clips: pd.DataFrame) -> list[str]:
 
 
 def system_ids(clips: pd.DataFrame) -> list[str]:
-    """Systems of the clips; one nameless system when the table has no column ``system_id``."""
-    return (
-        [str(system) for system in clips["system_id"]]
-        if "system_id" in clips
-        else [""] * len(clips)
-    )
+    """Systems of the clips, all "" if the table has no column ``system_id``."""
+    if "system_id" not in clips:
+        return [""] * len(clips)
+    return [str(system) for system in clips["system_id"]]

@@ -1,7 +1,45 @@
-"""Encoders of other packages, found by entry point.
+"""Encoders that other installed packages offer, found by entry point.
 
-The trap: one broken package must not take the others with it, so each is loaded by itself, and one that fails is kept
-with the reason, to be told when it is asked for.
+Another package adds an encoder by an entry point that names an `EncoderSpec`. Once it
+is installed, the encoder's name can be used wherever the built-in names can. A whole
+package, as ``loudness.py``:
+
+    from base_models.encoders.specs import EncoderSpec
+
+    SPEC = EncoderSpec(
+        name="loudness",
+        kind="audio",
+        dim=1,
+        licence="MIT",
+        sample_rate=16_000,
+        frame_rate=10.0,
+        # with weights: repository, revision, files=("config.json", "model.safetensors")
+    )
+
+
+    def build(spec, files, device):
+        from torch import nn
+
+        from base_models.encoders.base import Encoder, prepare_audio
+
+        class Loudness(nn.Module):
+            def forward(self, samples):  # (B, L) to (B, T, dim), no item padded
+                return samples.unfold(-1, 1600, 1600).square().mean(-1, keepdim=True)
+
+        # with weights: files.json("config.json"), files.fill(module, files.tensors()),
+        # and digest=files.digest
+        prepare = prepare_audio(spec, shortest=1600)
+        return Encoder.from_spec(
+            spec, module=Loudness(), prepare=prepare, device=device
+        )
+
+and in its ``pyproject.toml``:
+
+    [project.entry-points."stackedmos.encoders"]
+    loudness = "loudness:SPEC"
+
+Its tests call `base_models.encoders.conformance.check_encoder`, which lists what an
+encoder gets wrong.
 """
 
 from __future__ import annotations
@@ -10,59 +48,69 @@ import re
 from collections.abc import Container
 from dataclasses import replace
 from importlib.metadata import EntryPoint, entry_points
+from typing import NamedTuple
 
 from base_models.encoders.specs import EncoderSpec
 
 GROUP = "stackedmos.encoders"
 
 
-def outside_encoders(
-    taken: Container[str],
-) -> tuple[dict[str, EncoderSpec], dict[str, str]]:
-    """The encoders that installed packages offer.
+class KnownEncoders(NamedTuple):
+    """Encoders by name, and the names that cannot be used, each with the reason."""
+
+    specs: dict[str, EncoderSpec]
+    refused: dict[str, str]
+
+
+def outside_encoders(taken: Container[str]) -> KnownEncoders:
+    """Find the encoders that installed packages offer.
 
     Parameters
     ----------
-    taken : names that are ours
-
-    Returns
-    -------
-    specs : name → spec
-    refused : name → why it cannot be used
+    taken : container of str
+        Names of the built-in encoders, which a package cannot replace.
     """
     specs: dict[str, EncoderSpec] = {}
     refused: dict[str, str] = {}
-    for point in sorted(entry_points(group=GROUP), key=lambda it: (it.name, it.value)):
-        if (
-            point.name in taken
-        ):  # ours stays, or an installed package could change what a preset means
+    points = entry_points(group=GROUP)
+    for point in sorted(points, key=lambda point: (point.name, point.value)):
+        # Otherwise an installed package could change what a preset means.
+        if point.name in taken:
             continue
+
         try:
-            specs[point.name] = _load(point)
-        except (
-            Exception
-        ) as error:  # whatever a package raises, it is told and not spread
+            specs[point.name] = _load_spec(point)
+        # Importing a package runs its code, which may raise anything. One broken
+        # package must not make the others unusable.
+        except Exception as error:
             package = point.dist.name if point.dist else point.module
             refused[point.name] = (
-                f"{type(error).__name__} in '{point.value}' of package '{package}': {error}"
+                f"{type(error).__name__} in '{point.value}' of package '{package}': "
+                f"{error}"
             )
-    return specs, refused
+    return KnownEncoders(specs, refused)
 
 
-def _load(point: EntryPoint) -> EncoderSpec:
+def _load_spec(point: EntryPoint) -> EncoderSpec:
     spec = point.load()
     if not isinstance(spec, EncoderSpec):
         raise TypeError(f"it is a {type(spec).__name__}, not an EncoderSpec")
+
+    # Names become folder names and stand before '=' on the command line.
     if spec.name != point.name or not re.fullmatch(r"\w[\w.]*", spec.name):
         raise ValueError(
-            f"its spec is named '{spec.name}'; the entry point's name, of letters, digits, '_' and '.'"
+            f"its spec is named '{spec.name}'; it must be named like the entry point, "
+            "with letters, digits, '_' and '.' only"
         )
     if spec.kind not in ("audio", "text") or spec.dim < 1:
         raise ValueError(
-            f"kind '{spec.kind}' and dim {spec.dim}; legal are 'audio' or 'text', and at least 1"
+            f"kind is '{spec.kind}' and dim is {spec.dim}; kind must be 'audio' or "
+            "'text', and dim at least 1"
         )
     if spec.kind == "audio" and not (spec.sample_rate and spec.frame_rate):
         raise ValueError("an audio encoder states its sample_rate and frame_rate")
     if spec.files and "config.json" not in spec.files:
         raise ValueError("files lack 'config.json'")
+
+    # A package usually has its `build` beside its spec.
     return spec if spec.builder else replace(spec, builder=point.module)

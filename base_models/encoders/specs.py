@@ -1,13 +1,16 @@
-"""What is known of each encoder before it is loaded: the table behind `base_models.encoders.ENCODERS`.
+"""Facts about each encoder that are known before it is loaded.
 
-Revisions are pinned: the same name means the same weights for ever. The trap: a licence is that of the weights, not of
-the code around them, and one that is not known to allow commercial use counts as one that does not.
+The tuple `SPECS` is the table behind `base_models.encoders.ENCODERS`. Revisions are
+pinned, so that a name always stands for the same weights.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple, TypedDict
+
+from base_models.errors import UsageError
 
 COMMERCIAL = {
     "mit",
@@ -19,31 +22,57 @@ COMMERCIAL = {
     "cc-by-4.0",
     "unlicense",
 }
-"""Licences, written as in `EncoderSpec.commercial`, that are known to allow commercial use."""
-WEIGHTS, PICKLE = "model.safetensors", "pytorch_model.bin"
+"""Licences that allow commercial use, spelled as `EncoderSpec.commercial` compares."""
+
+WEIGHTS = "model.safetensors"
+PICKLE = "pytorch_model.bin"
+
+
+class HubFile(NamedTuple):
+    """Where a file is on the Hugging Face hub."""
+
+    repository: str
+    revision: str
+    name: str
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class EncoderSpec:
-    """What is known of an encoder before it is loaded.
+    """Facts about an encoder that are known before it is loaded.
 
     Parameters
     ----------
     name : str
-    kind : ``"audio"`` (items are paths) or ``"text"`` (items are prompts)
-    dim : int, width of an embedding
-    licence : of the weights
-    sample_rate : int, Hz, audio only
-    frame_rate : float, embedding frames per second, audio only
-    repository, revision : where the weights are on the Hugging Face hub; none for an embedded encoder
-    files : names of the weight files, ``config.json`` first
-    elsewhere : subfolder → (repository, revision) of those files named ``subfolder/file``
-    pickled : whether the hub has these weights only as a pickle, which must be converted before they can be loaded
-    megabytes : int, to download; 0 when not known
-    batch_size : int, items encoded together by default
-    version : int, raised whenever our own preprocessing changes what comes out
-    caution : what to know before using it, said wherever encoders are listed
-    builder : module with ``build(spec, files, device)``; default is the file named after the encoder in the folder of its kind
+    kind : {"audio", "text"}
+        Items of an audio encoder are paths, those of a text encoder are prompts.
+    dim : int
+        Width of an embedding.
+    licence : str
+        Licence of the weights, which may differ from that of the code around them.
+    sample_rate : int or None
+        In Hz, audio encoders only.
+    frame_rate : float or None
+        Embedding frames per second, audio encoders only.
+    repository, revision : str or None
+        Where the weights are on the Hugging Face hub; None for an embedded encoder.
+    files : tuple of str
+        Names of the weight files, ``config.json`` first.
+    elsewhere : mapping from str to (str, str)
+        Subfolder → (repository, revision) of the files named ``subfolder/file``.
+    pickled : bool
+        Whether the hub offers these weights only as a pickle, which must be
+        converted before they can be loaded.
+    megabytes : int
+        Size of the download; 0 if unknown.
+    batch_size : int
+        Number of items that are encoded together by default.
+    version : int
+        To be raised whenever a change of our own preprocessing changes embeddings.
+    caution : str
+        What to know before using the encoder, shown wherever encoders are listed.
+    builder : str
+        Module with ``build(spec, files, device)``; by default the file named after
+        the encoder in the folder of its kind.
     """
 
     name: str
@@ -65,31 +94,78 @@ class EncoderSpec:
 
     @property
     def embedded(self) -> bool:
-        """Whether it needs no weights."""
+        """Whether the encoder needs no weights."""
         return not self.files
 
     @property
     def commercial(self) -> bool:
         """Whether the licence of the weights is known to allow commercial use.
 
-        >>> [EncoderSpec(name="x", kind="text", dim=1, licence=it).commercial for it in ("MIT", "CC BY-NC 4.0", "?")]
+        A licence that is not known to allow it counts as one that does not.
+
+        >>> licences = ("MIT", "CC BY-NC 4.0", "?")
+        >>> facts = dict(name="x", kind="text", dim=1)
+        >>> [EncoderSpec(licence=licence, **facts).commercial for licence in licences]
         [True, False, False]
         """
-        return self.licence.strip().lower().replace(" ", "-") in COMMERCIAL
+        spelling = self.licence.strip().lower().replace(" ", "-")
+        return spelling in COMMERCIAL
 
-    def source(self, file: str) -> tuple[str | None, str | None, str]:
-        """Repository, revision and name there of one of `files`."""
+    def required_sample_rate(self) -> int:
+        """Sample rate of an audio encoder, in Hz.
+
+        Raises
+        ------
+        UsageError
+            If the spec states none.
+        """
+        if self.sample_rate is None:
+            raise UsageError(
+                f"Encoder '{self.name}' states no sample_rate; an audio encoder needs "
+                "one in its EncoderSpec."
+            )
+        return self.sample_rate
+
+    def source(self, file: str) -> HubFile:
+        """Where one of `files` is on the hub.
+
+        Raises
+        ------
+        UsageError
+            If the spec states no repository and revision for it.
+        """
         folder, slash, name = file.partition("/")
         if slash and folder in self.elsewhere:
-            return (*self.elsewhere[folder], name)
-        return self.repository, self.revision, file
+            repository, revision = self.elsewhere[folder]
+            return HubFile(repository, revision, name)
+
+        if self.repository is None or self.revision is None:
+            raise UsageError(
+                f"Encoder '{self.name}' states no repository and revision for its file "
+                f"'{file}'; add both to its EncoderSpec."
+            )
+        return HubFile(self.repository, self.revision, file)
 
 
-_MULAN = {
+class _Checkpoint(TypedDict):
+    """What the encoders that share one checkpoint have in common."""
+
+    licence: str
+    dim: int
+    repository: str
+    revision: str
+    elsewhere: Mapping[str, tuple[str, str]]
+    pickled: bool
+    megabytes: int
+    builder: str
+
+
+_MUQ_MULAN: _Checkpoint = {
     "licence": "CC BY-NC 4.0",
     "dim": 512,
     "repository": "OpenMuQ/MuQ-MuLan-large",
     "revision": "2e01c796b71dca71b45251384c04cd7b237c9020",
+    # The checkpoint has its inner models' weights, but not their configs.
     "elsewhere": {
         "muq": (
             "OpenMuQ/MuQ-large-msd-iter",
@@ -104,19 +180,21 @@ _MULAN = {
     "megabytes": 2654,
     "builder": "base_models.encoders.joint.muq_mulan",
 }
-_CLAP = {
-    # LAION's checkpoint of music alone, larger_clap_music, gives nearly the same vector for every text
-    # (embeddings-benchmark/mteb#5069), so it is not used.
+_CLAP: _Checkpoint = {
+    # LAION's checkpoint for music alone, larger_clap_music, is not used: it gives
+    # nearly the same vector for every text (embeddings-benchmark/mteb#5069).
     "licence": "Apache-2.0",
     "dim": 512,
     "repository": "laion/larger_clap_music_and_speech",
     "revision": "195c3a3e68faebb3e2088b9a79e79b43ddbda76b",
+    "elsewhere": {},
     "pickled": True,
     "megabytes": 776,
     "builder": "base_models.encoders.joint.clap",
 }
 
 SPECS = (
+    # Audio encoders
     EncoderSpec(
         name="muq",
         kind="audio",
@@ -128,8 +206,10 @@ SPECS = (
         revision="0562a57814f6f8bbd9fdea0a25921a2fce1a841a",
         files=("config.json", WEIGHTS),
         megabytes=1300,
-        batch_size=2,  # the convolutions need about 0.8 GB for each 30 s clip
+        # The convolutions need about 0.8 GB for each 30 s clip.
+        batch_size=2,
     ),
+    # The joint models give one vector per window of ten seconds.
     EncoderSpec(
         name="muq_mulan",
         kind="audio",
@@ -137,7 +217,7 @@ SPECS = (
         frame_rate=0.1,
         files=("config.json", WEIGHTS, "muq/config.json"),
         batch_size=2,
-        **_MULAN,
+        **_MUQ_MULAN,
     ),
     EncoderSpec(
         name="clap",
@@ -148,6 +228,7 @@ SPECS = (
         batch_size=4,
         **_CLAP,
     ),
+    # One frame per 30 s: the slip makes CLAP take them for ten seconds.
     EncoderSpec(
         name="clap_slip",
         kind="audio",
@@ -155,8 +236,11 @@ SPECS = (
         frame_rate=1 / 30,
         files=("config.json", WEIGHTS, "preprocessor_config.json"),
         batch_size=4,
-        caution="the official baseline's mistake, kept for comparison: 16 kHz samples are passed to CLAP as 48 kHz, so "
-        "it hears 30 s of music in 10 s, three times too fast and too high; use 'clap' for anything else",
+        caution=(
+            "the official baseline's mistake, kept for comparison: 16 kHz samples are "
+            "passed to CLAP as 48 kHz, so it hears 30 s of music in 10 s, three times "
+            "too fast and too high; use 'clap' for anything else"
+        ),
         **_CLAP,
     ),
     EncoderSpec(
@@ -171,7 +255,8 @@ SPECS = (
         files=("config.json", WEIGHTS, "preprocessor_config.json"),
         pickled=True,
         megabytes=378,
-        batch_size=2,  # attention over 2249 frames needs about 0.25 GB for each 30 s clip
+        # Attention over 2249 frames needs about 0.25 GB for each 30 s clip.
+        batch_size=2,
     ),
     EncoderSpec(
         name="wav2vec2",
@@ -200,6 +285,7 @@ SPECS = (
         megabytes=290,
         batch_size=4,
     ),
+    # Text encoders
     EncoderSpec(
         name="roberta",
         kind="text",
@@ -221,7 +307,7 @@ SPECS = (
             "xlm-roberta/tokenizer.json",
         ),
         batch_size=16,
-        **_MULAN,
+        **_MUQ_MULAN,
     ),
     EncoderSpec(
         name="clap_text",
@@ -251,6 +337,7 @@ SPECS = (
         megabytes=599,
         batch_size=16,
     ),
+    # Embedded encoders, which need no weights
     EncoderSpec(
         name="logmel",
         kind="audio",

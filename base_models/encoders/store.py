@@ -1,9 +1,8 @@
-"""EmbeddingStore: what a frozen encoder says of each clip, computed once, kept, and verified on every read.
+"""A store of embeddings: each is computed once, kept, and verified on every read.
 
-An entry is named by the encoder's signature and the content: SHA-256 of the audio file's bytes, or of the prompt.
-Renamed, repeated and shared clips cost nothing, and nothing can be stale. The trap: a flipped bit in a stored tensor
-is still a valid tensor to safetensors, so each entry carries a hash over its name, dtype, shape and numbers;
-one that does not match is damaged, and `fill` computes it again.
+An entry is named by the encoder's signature and by the content: the SHA-256 of the
+audio file's bytes, or of the prompt. So renamed, repeated and shared clips cost
+nothing, and no entry can be out of date.
 """
 
 from __future__ import annotations
@@ -13,19 +12,50 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from base_models.clips.audio import content_hash
 from base_models.clips.read_clips import SetAside
-from base_models.encoders import EncoderSpec
 from base_models.errors import ClipError, DamagedArtifact, UsageError, one_of
 from base_models.files import parse_tensors, read_bytes, sha256, write_tensors
 
+if TYPE_CHECKING:
+    from base_models.encoders.base import Encoder
+
 WINDOW = 64
-"""Prepared items held in memory while waiting for others of their length."""
+"""Number of prepared items in memory while they wait for others of their length."""
+
+Progress = Callable[[str, int, int], None]
+"""Called with the encoder's name, the contents that are done, and all contents."""
 
 log = logging.getLogger(__name__)
+
+
+class _PreparedItem(NamedTuple):
+    """What an encoder takes for one item, and the key of its content."""
+
+    key: str
+    array: np.ndarray
+
+
+class _Contents(NamedTuple):
+    """The distinct contents of some clips.
+
+    Parameters
+    ----------
+    items : dict from str to str
+        Key → one item (path or prompt) of that content.
+    keys : dict from str to str
+        Clip id → key.
+    reasons : dict from str to str
+        Clip id → why there is no key.
+    """
+
+    items: dict[str, str]
+    keys: dict[str, str]
+    reasons: dict[str, str]
 
 
 class EmbeddingStore:
@@ -33,9 +63,12 @@ class EmbeddingStore:
 
     Parameters
     ----------
-    folder : where entries are kept, ``<signature>.<dtype>/<2 hex>/<key>.safetensors``; None keeps them in memory.
-        Several processes may share it: an entry appears whole
-    dtype : ``"float16"`` or ``"float32"``, as stored; numbers beyond float16 make their entry float32
+    folder : path or None
+        Where entries are kept, as ``<signature>.<dtype>/<2 hex>/<key>.safetensors``;
+        None keeps them in memory. Several processes may share a folder, since an entry
+        appears whole.
+    dtype : {"float16", "float32"}
+        Type of the stored numbers. An entry with numbers beyond float16 is float32.
     """
 
     def __init__(self, folder: Path | str | None = None, dtype: str = "float16"):
@@ -43,110 +76,129 @@ class EmbeddingStore:
         self.dtype = one_of(dtype, ("float16", "float32"), "dtype of stored embeddings")
         self._memory: dict[tuple[str, str], np.ndarray] = {}
 
-    def __deepcopy__(self, memo) -> EmbeddingStore:
-        """Itself: a store is shared, also by the clones of an estimator."""
+    def __deepcopy__(self, memo: dict[int, object]) -> EmbeddingStore:
+        """Return the store itself: the clones of an estimator share it."""
         return self
 
     def fill(
         self,
-        encoder,
+        encoder: Encoder,
         items: Mapping[str, str],
-        on_progress: Callable[[str, int, int], None] | None = None,
+        on_progress: Progress | None = None,
         batch_size: int | None = None,
     ) -> tuple[dict[str, str], list[SetAside]]:
-        """Make sure that the embedding of every usable item is there; each distinct content is encoded once, ever.
-
-        Whatever is finished stays when the run is stopped. Memory is flat: at most `WINDOW` decoded items at a time.
+        """Make sure that the store has the embedding of every usable item.
 
         Parameters
         ----------
-        encoder : `base_models.encoders.Encoder`
-        items : clip id → path (audio) or prompt (text)
-        on_progress : called as ``on_progress(encoder name, contents done, contents in all)``
-        batch_size : items encoded together; default is the encoder's own
+        encoder : base_models.encoders.Encoder
+        items : mapping from str to str
+            Clip id → path (audio) or prompt (text).
+        on_progress : callable or None
+            Called as ``on_progress(encoder_name, contents_done, contents_in_all)``.
+        batch_size : int or None
+            Number of items that are encoded together; by default the encoder's own.
 
         Returns
         -------
-        keys : clip id → key for `get`, in the order of `items`
-        set_aside : clips that cannot be used, and why
+        keys : dict from str to str
+            Clip id → key for `get`, in the order of `items`.
+        set_aside : list of SetAside
+            Clips that cannot be used, with the reason.
+
+        Notes
+        -----
+        Each distinct content is encoded once, and never again while its entry is
+        intact. What is finished stays when the run is stopped. At most `WINDOW`
+        prepared items are in memory at a time.
         """
-        sources, key_of, reasons = _by_content(encoder, items)
-        missing = [key for key in sources if not self._intact(encoder, key)]
-        done, total = len(sources) - len(missing), len(sources)
-        report = on_progress or (lambda *_: None)
+        contents = _distinct_contents(encoder, items)
+        missing = {
+            key: item
+            for key, item in contents.items.items()
+            if not self._is_intact(encoder, key)
+        }
+
+        total = len(contents.items)
+        done = total - len(missing)
+        report = on_progress or _ignore_progress
         report(encoder.name, done, total)
-        failed: dict[str, str] = {}
-        # files of one format and equal length have equal sizes: neighbours can share a batch
-        missing.sort(key=lambda key: (_size(encoder, sources[key]), key))
-        for batch in _batches(
+
+        unusable: dict[str, str] = {}
+        batches = _prepared_batches(
             encoder,
-            {key: sources[key] for key in missing},
-            batch_size or encoder.batch_size,
-            failed,
-        ):
-            for (key, _), embedding in zip(
-                batch, encoder.encode([array for _, array in batch]), strict=True
-            ):
-                if np.isfinite(embedding).all():
-                    self._put(encoder, key, embedding)
-                else:
-                    failed[key] = f"its embedding by '{encoder.name}' is not finite"
+            _sorted_by_size(encoder, missing),
+            batch_size=batch_size or encoder.batch_size,
+            unusable=unusable,
+        )
+        for batch in batches:
+            self._encode(encoder, batch, unusable)
             done += len(batch)
             report(encoder.name, done, total)
-        if failed:
-            report(
-                encoder.name, total, total
-            )  # those that cannot be used are done with, too
-        reasons |= {clip: failed[key] for clip, key in key_of.items() if key in failed}
-        keys = {clip: key for clip, key in key_of.items() if key not in failed}
-        return keys, [
-            SetAside(clip, reasons[clip]) for clip in items if clip in reasons
-        ]
 
-    def get(self, encoder, key: str) -> np.ndarray:
-        """One embedding, array of shape (T, dim), float16 or float32 as stored; bytes are checked.
+        # Contents that cannot be used are done with, too.
+        if unusable:
+            report(encoder.name, total, total)
+        return _split_by_use(items, contents, unusable)
+
+    def get(self, encoder: Encoder | str, key: str) -> np.ndarray:
+        """Read one embedding, and verify that it is what was written.
 
         Parameters
         ----------
-        encoder : the encoder, or its signature
-        key : as `fill` returned it
+        encoder : base_models.encoders.Encoder or str
+            The encoder, or its signature.
+        key : str
+            As returned by `fill`.
+
+        Returns
+        -------
+        embedding : array of shape (T, dim), float16 or float32 as stored
 
         Raises
         ------
         UsageError
-            when it was never filled.
+            If the store was not filled with it.
         DamagedArtifact
-            when its bytes changed; `fill` computes it again.
+            If its bytes have changed; `fill` computes it again.
         """
         signature = encoder if isinstance(encoder, str) else encoder.signature
         if self.folder is None:
             if (signature, key) not in self._memory:
                 raise UsageError(
-                    f"No embedding of {key[:12]}… by {signature} in memory; fill the store first."
+                    f"No embedding of {key[:12]}… by {signature} in memory; fill the "
+                    "store first."
                 )
             return self._memory[signature, key]
+
         path = self.path(signature, key)
         if not path.is_file():
             raise UsageError(f"No embedding {path}; fill the store first.")
+
+        # To safetensors a flipped bit in a tensor is still a valid tensor, so an entry
+        # has a digest of its own.
         tensors = parse_tensors(read_bytes(path), str(path))
-        embedding, stated = tensors.get("embedding"), tensors.get("sha256")
+        embedding = tensors.get("embedding")
+        stored_digest = tensors.get("sha256")
         if (
             embedding is None
-            or stated is None
-            or stated.tobytes() != _digest(signature, key, embedding)
+            or stored_digest is None
+            or stored_digest.tobytes() != _digest(signature, key, embedding)
         ):
             raise DamagedArtifact(
-                f"{path} was changed after it was written; filling the store computes it again."
+                f"{path} was changed after it was written; filling the store computes "
+                "it again."
             )
         return embedding
 
     def path(self, signature: str, key: str) -> Path:
-        """Where an entry is kept."""
-        return (
-            self.folder / f"{signature}.{self.dtype}" / key[:2] / f"{key}.safetensors"
-        )
+        """Path of an entry, of a store that has a folder."""
+        if self.folder is None:
+            raise UsageError("A store in memory has no paths; give it a folder.")
+        subfolder = self.folder / f"{signature}.{self.dtype}" / key[:2]
+        return subfolder / f"{key}.safetensors"
 
-    def _intact(self, encoder, key: str) -> bool:
+    def _is_intact(self, encoder: Encoder, key: str) -> bool:
         try:
             self.get(encoder, key)
         except UsageError:
@@ -156,78 +208,147 @@ class EmbeddingStore:
             return False
         return True
 
-    def _put(self, encoder, key: str, embedding: np.ndarray) -> None:
-        fits = np.abs(embedding).max(initial=0) <= np.finfo(np.float16).max
-        embedding = np.ascontiguousarray(
-            embedding, dtype=self.dtype if fits else np.float32
-        )
+    def _encode(
+        self,
+        encoder: Encoder,
+        batch: list[_PreparedItem],
+        unusable: dict[str, str],
+    ) -> None:
+        """Encode and keep a batch; a bad embedding is added to `unusable` instead."""
+        embeddings = encoder.encode([item.array for item in batch])
+        for item, embedding in zip(batch, embeddings, strict=True):
+            if np.isfinite(embedding).all():
+                self._put(encoder, item.key, embedding)
+            else:
+                unusable[item.key] = f"its embedding by '{encoder.name}' is not finite"
+
+    def _put(self, encoder: Encoder, key: str, embedding: np.ndarray) -> None:
+        # A number beyond float16 would become infinity.
+        largest = np.abs(embedding).max(initial=0)
+        fits_float16 = largest <= np.finfo(np.float16).max
+        dtype = self.dtype if fits_float16 else np.float32
+        embedding = np.ascontiguousarray(embedding, dtype=dtype)
+
         if self.folder is None:
+            # Readers share the array itself, so none of them may change it.
             embedding.flags.writeable = False
             self._memory[encoder.signature, key] = embedding
             return
-        digest = np.frombuffer(
-            _digest(encoder.signature, key, embedding), dtype=np.uint8
-        )
-        write_tensors(
-            self.path(encoder.signature, key),
-            {"embedding": embedding, "sha256": digest},
-        )
+
+        digest = _digest(encoder.signature, key, embedding)
+        tensors = {
+            "embedding": embedding,
+            "sha256": np.frombuffer(digest, dtype=np.uint8),
+        }
+        write_tensors(self.path(encoder.signature, key), tensors)
+
+
+def _ignore_progress(name: str, done: int, total: int) -> None:
+    """Default of `on_progress`."""
 
 
 def _digest(signature: str, key: str, embedding: np.ndarray) -> bytes:
     """SHA-256 over which entry it is and all that it holds."""
-    head = f"{signature} {key} {embedding.dtype} {embedding.shape} "
-    digest = hashlib.sha256(head.encode())
-    digest.update(np.ascontiguousarray(embedding))
-    return digest.digest()
+    header = f"{signature} {key} {embedding.dtype} {embedding.shape} "
+    return hashlib.sha256(header.encode() + embedding.tobytes()).digest()
 
 
-def _by_content(encoder: EncoderSpec, items: Mapping[str, str]):
-    """The distinct contents: key → one item, clip id → key, and clip id → reason where there is none."""
-    sources: dict[str, str] = {}
-    key_of: dict[str, str] = {}
-    reasons: dict[str, str] = {}
+def _distinct_contents(encoder: Encoder, items: Mapping[str, str]) -> _Contents:
+    contents = _Contents(items={}, keys={}, reasons={})
     for clip, item in items.items():
         try:
-            key_of[clip] = (
-                content_hash(item) if encoder.kind == "audio" else _text_hash(item)
-            )
+            # Of the file as it is, undecoded: this is quick, and does not change with
+            # the version of a decoder.
+            key = content_hash(item) if encoder.kind == "audio" else _text_hash(item)
         except ClipError as error:
-            reasons[clip] = str(error)
-        else:
-            sources.setdefault(key_of[clip], item)
-    return sources, key_of, reasons
+            contents.reasons[clip] = str(error)
+            continue
+        contents.keys[clip] = key
+        contents.items.setdefault(key, item)
+    return contents
 
 
 def _text_hash(prompt: str) -> str:
     try:
-        return sha256(prompt.encode())
+        data = prompt.encode()
     except UnicodeEncodeError as error:
         raise ClipError(f"its prompt is not valid text ({error})") from error
+    return sha256(data)
 
 
-def _size(encoder: EncoderSpec, item: str) -> int:
+def _sorted_by_size(encoder: Encoder, items: Mapping[str, str]) -> dict[str, str]:
+    """Sort items so that those that can share a batch stand next to each other.
+
+    Files of one format and equal length have equal sizes.
+    """
+    sizes = {key: _item_size(encoder, item) for key, item in items.items()}
+    # Then by key, so that batches do not depend on the order of the clips.
+    order = sorted(items, key=lambda key: (sizes[key], key))
+    return {key: items[key] for key in order}
+
+
+def _item_size(encoder: Encoder, item: str) -> int:
+    if encoder.kind != "audio":
+        return len(item)
     try:
-        return Path(item).stat().st_size if encoder.kind == "audio" else len(item)
-    except OSError:  # it will be set aside, with the reason, when it is decoded
+        return Path(item).stat().st_size
+    # A file that has gone is set aside, with the reason, when it is decoded.
+    except OSError:
         return 0
 
 
-def _batches(
-    encoder, sources: Mapping[str, str], batch_size: int, failed: dict[str, str]
-) -> Iterator[list[tuple[str, np.ndarray]]]:
-    """Prepared items in batches of one length; an item that cannot be prepared goes to `failed` with the reason."""
-    waiting: dict[int, list[tuple[str, np.ndarray]]] = defaultdict(list)
-    for key, item in sources.items():
+def _prepared_batches(
+    encoder: Encoder,
+    items: Mapping[str, str],
+    *,
+    batch_size: int,
+    unusable: dict[str, str],
+) -> Iterator[list[_PreparedItem]]:
+    """Prepare items and yield them in batches of one length.
+
+    An item that cannot be prepared is added to `unusable`, with the reason.
+    """
+    # Length → items of that length which wait for others.
+    waiting: dict[int, list[_PreparedItem]] = defaultdict(list)
+    for key, item in items.items():
         try:
-            prepared = encoder.prepare(item)
+            array = encoder.prepare(item)
         except ClipError as error:
-            failed[key] = str(error)
+            unusable[key] = str(error)
             continue
-        group = waiting[len(prepared)]
-        group.append((key, prepared))
-        if len(group) == batch_size:
-            yield waiting.pop(len(prepared))
-        elif sum(map(len, waiting.values())) >= WINDOW:
-            yield waiting.pop(max(waiting, key=lambda length: len(waiting[length])))
+
+        length = len(array)
+        waiting[length].append(_PreparedItem(key, array))
+        n_waiting = sum(len(group) for group in waiting.values())
+        if len(waiting[length]) == batch_size:
+            yield waiting.pop(length)
+        elif n_waiting >= WINDOW:
+            # Memory is full: the fullest batch goes, though it is not complete.
+            fullest = max(waiting, key=lambda length: len(waiting[length]))
+            yield waiting.pop(fullest)
     yield from waiting.values()
+
+
+def _split_by_use(
+    items: Mapping[str, str],
+    contents: _Contents,
+    unusable: Mapping[str, str],
+) -> tuple[dict[str, str], list[SetAside]]:
+    """Split clips into the keys of the usable ones, and the others with their reasons.
+
+    Both are in the order of `items`.
+    """
+    keys: dict[str, str] = {}
+    set_aside: list[SetAside] = []
+    for clip in items:
+        if clip in contents.reasons:
+            set_aside.append(SetAside(clip, contents.reasons[clip]))
+            continue
+
+        # Clips of one content are set aside together.
+        key = contents.keys[clip]
+        if key in unusable:
+            set_aside.append(SetAside(clip, unusable[key]))
+        else:
+            keys[clip] = key
+    return keys, set_aside

@@ -1,21 +1,19 @@
-"""Weight files of an encoder: found, read once, hashed, and loaded without ever being unpickled.
+"""Weight files of an encoder: found, read once, hashed, and loaded without unpickling.
 
-They come from a folder, else from the Hugging Face cache, else from the network at a pinned revision. The traps: the
-hub client answers a dead network with 23 s of retries, so one request with a time limit goes first; and
-``from_pretrained`` falls back to a pickle, and to random numbers for a tensor that is missing, so tensors are loaded
-here, all or none.
+The files come from a folder, else from the Hugging Face cache, else from the network at
+a pinned revision.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from base_models.encoders.specs import PICKLE, SPECS, WEIGHTS, EncoderSpec
+from base_models.encoders.specs import PICKLE, SPECS, WEIGHTS, EncoderSpec, HubFile
 from base_models.errors import DamagedArtifact, UsageError, some
 from base_models.files import from_json, read_bytes, sha256
 
@@ -23,230 +21,313 @@ if TYPE_CHECKING:
     import torch
 
 NETWORK_SECONDS = 3.0
-"""How long the hub may take to answer at all."""
+"""Time that the hub has to answer a first request."""
+
+_CONVERTER = (
+    'python -c "import torch, safetensors.torch as s; w = torch.load('
+    "'pytorch_model.bin', weights_only=True); "
+    "s.save_file({k: v.clone() for k, v in w.items()}, 'model.safetensors')\""
+)
+_CONVERT_HINT = (
+    f" (a pickle is never loaded here; in a folder with {PICKLE}, convert it once: "
+    f"{_CONVERTER})"
+)
 
 
 @dataclass(frozen=True)
 class WeightFiles:
-    """The files of one encoder, read: what is hashed is what is parsed.
+    """The files of one encoder, read once, so that the bytes hashed are those parsed.
 
     Parameters
     ----------
-    paths : file name → path; empty for an embedded encoder
+    paths : mapping from str to Path
+        File name → path; empty for an embedded encoder.
     """
 
     paths: Mapping[str, Path]
+
+    @classmethod
+    def find(cls, spec: EncoderSpec, folder: Path | str | None = None) -> WeightFiles:
+        """Find the files of an encoder, and fetch those that are not on this machine.
+
+        Parameters
+        ----------
+        spec : EncoderSpec
+        folder : path or None
+            Folder with the files; None looks in the hub's cache, then asks the hub.
+
+        Raises
+        ------
+        UsageError
+            If a file is missing. The message names the encoder, the repository, the
+            revision, where the file was sought and the command that fetches it.
+        """
+        if folder is not None:
+            missing = missing_files(spec, folder)
+            if missing:
+                shortage = _describe_missing(Path(folder), missing)
+                raise _missing_weights_error(spec, f"{folder} {shortage}")
+            return cls({name: Path(folder) / name for name in spec.files})
+
+        # Asking the hub for a file that it does not have would only cost time.
+        if spec.pickled and _cached_path(spec, WEIGHTS) is None:
+            raise _missing_weights_error(
+                spec,
+                "the hub has them only as a pickle, and a pickle is never loaded here",
+            )
+        return cls({name: _fetched_path(spec, name) for name in spec.files})
 
     @cached_property
     def contents(self) -> dict[str, bytes]:
         """File name → its bytes."""
         return {name: read_bytes(path) for name, path in self.paths.items()}
 
-    @classmethod
-    def find(cls, spec: EncoderSpec, folder: Path | str | None = None) -> WeightFiles:
-        """The files of `spec` in `folder`, or in the hub's cache, or fetched at the pinned revision.
-
-        Raises
-        ------
-        UsageError
-            naming the encoder, repository, revision, where was looked and the command that fetches the weights.
-        """
-        if folder is None:
-            if spec.pickled and _cached(spec, WEIGHTS) is None:
-                raise _absent(
-                    spec,
-                    "the hub has them only as a pickle, and a pickle is never loaded here",
-                )
-            return cls({name: _from_hub(spec, name) for name in spec.files})
-        missing = missing_files(spec, folder)
-        if missing:
-            raise _absent(spec, f"{folder} {_lacks(Path(folder), missing)}")
-        return cls({name: Path(folder) / name for name in spec.files})
-
     @cached_property
     def digest(self) -> str:
-        """SHA-256 over names and contents; the same weights have the same digest wherever they lie."""
+        """SHA-256 over names and contents, the same wherever the files are kept."""
         if not self.paths:
             return ""
-        return sha256(
-            "".join(
-                f"{name} {sha256(data)}\n" for name, data in self.contents.items()
-            ).encode()
-        )
+
+        listing = ""
+        for name, data in self.contents.items():
+            listing += f"{name} {sha256(data)}\n"
+        return sha256(listing.encode())
 
     def json(self, name: str) -> dict[str, Any]:
-        """One JSON file."""
+        """Parse one JSON file, which must hold an object."""
         value = from_json(self.contents[name], str(self.paths[name]))
         if not isinstance(value, dict):
             raise DamagedArtifact(f"{self.paths[name]} is not a JSON object.")
         return value
 
     def tensors(self) -> dict[str, torch.Tensor]:
-        """Every tensor of ``model.safetensors``, floats as float32."""
+        """Parse ``model.safetensors``; floating point tensors become float32.
+
+        Raises
+        ------
+        DamagedArtifact
+            If the file cannot be parsed.
+        """
         import safetensors.torch
 
-        path = self.paths[WEIGHTS]
         try:
-            tensors = safetensors.torch.load(self.contents[WEIGHTS])
+            stored = safetensors.torch.load(self.contents[WEIGHTS])
         except (KeyboardInterrupt, SystemExit):
             raise
-        except (
-            BaseException
-        ) as error:  # the Rust reader may panic, and a panic is not an Exception
+        # The reader is written in Rust and may panic; a panic is not an Exception.
+        except BaseException as error:
             raise DamagedArtifact(
-                f"{path} is not a readable safetensors file ({error})."
+                f"{self.paths[WEIGHTS]} is not a readable safetensors file ({error})."
             ) from error
-        return {
-            name: t.float() if t.is_floating_point() else t
-            for name, t in tensors.items()
-        }
+
+        # Half precision would give NaN in some encoders, and less exact numbers in all.
+        tensors = {}
+        for name, tensor in stored.items():
+            tensors[name] = tensor.float() if tensor.is_floating_point() else tensor
+        return tensors
 
     def fill(
         self, module: torch.nn.Module, tensors: Mapping[str, torch.Tensor]
     ) -> None:
-        """Put `tensors` into `module`: every one that it has, none that it has not.
+        """Load `tensors` into `module`: all that it needs and no others.
 
         Raises
         ------
         UsageError
-            naming the file, when tensors are missing, left over or of another shape.
+            If tensors are missing, left over or of another shape.
         DamagedArtifact
-            naming the file, when a tensor holds NaN or infinity.
+            If a tensor holds NaN or infinity.
+
+        Notes
+        -----
+        ``from_pretrained`` is not used: it falls back to a pickle, and fills a tensor
+        that is missing with random numbers.
         """
         path = self.paths[WEIGHTS]
-        bad = [
-            name
-            for name, t in tensors.items()
-            if t.is_floating_point() and not t.isfinite().all()
-        ]
-        if bad:
+
+        damaged = []
+        for name, tensor in tensors.items():
+            if tensor.is_floating_point() and not tensor.isfinite().all():
+                damaged.append(name)
+        if damaged:
             raise DamagedArtifact(
-                f"{path}: {some(bad)} of its tensors hold NaN or infinity."
+                f"{path}: {some(damaged)} of its tensors hold NaN or infinity."
             )
+
         try:
             module.load_state_dict(dict(tensors), strict=True)
         except RuntimeError as error:
+            # torch lists every tensor on lines of its own; a message is one line.
             reason = " ".join(str(error).split())[:400]
             raise UsageError(
-                f"{path} does not hold the weights that its config.json describes: {reason}"
+                f"{path} does not hold the weights that its config.json describes: "
+                f"{reason}"
             ) from error
 
 
+def select_tensors(
+    tensors: Mapping[str, torch.Tensor],
+    prefix: str,
+    parts: Sequence[str] = ("",),
+) -> dict[str, torch.Tensor]:
+    """Pick the tensors of one module of a checkpoint, under the module's own names.
+
+    Parameters
+    ----------
+    tensors : mapping from str to tensor
+    prefix : str
+        Name of the module in the checkpoint, with its dot. Where no tensor has it, the
+        checkpoint is that of the bare module, and names are taken as they are.
+    parts : sequence of str
+        Starts of the names to pick, without the prefix.
+
+    Returns
+    -------
+    selected : dict from str to tensor
+        Position and token type ids are left out: they are not weights.
+    """
+    has_prefix = any(name.startswith(prefix) for name in tensors)
+    if not has_prefix:
+        prefix = ""
+
+    selected = {}
+    for name, tensor in tensors.items():
+        own_name = name.removeprefix(prefix)
+        is_inside = name.startswith(prefix) and own_name.startswith(tuple(parts))
+        if is_inside and not own_name.endswith(("position_ids", "token_type_ids")):
+            selected[own_name] = tensor
+    return selected
+
+
 def missing_files(spec: EncoderSpec, folder: Path | str | None = None) -> list[str]:
-    """The weight files that are not in `folder`, or not in the hub's cache; no network is asked."""
+    """Weight files that `folder`, or the hub's cache, lacks; asks no network."""
     if folder is not None:
         return [name for name in spec.files if not (Path(folder) / name).is_file()]
-    return [name for name in spec.files if _cached(spec, name) is None]
+    return [name for name in spec.files if _cached_path(spec, name) is None]
 
 
 def fetch_command(spec: EncoderSpec) -> str:
-    """What to type, where there is a network, to get the weights; empty when it needs none."""
-    groups: dict[tuple, list[str]] = {}
+    """Shell command that fetches the weights; empty if the encoder needs none."""
+    # One download fetches all files of a repository that go into the same subfolder.
+    downloads: dict[tuple[str, str, str], list[str]] = {}
     for file in spec.files:
         repository, revision, name = spec.source(file)
-        below = (
-            file.removesuffix(name).rstrip("/") if repository != spec.repository else ""
-        )
-        groups.setdefault((repository, revision, below), []).append(
-            PICKLE if spec.pickled and name == WEIGHTS else name
-        )
+        subfolder = ""
+        if repository != spec.repository:
+            subfolder = file.removesuffix(name).rstrip("/")
+        if spec.pickled and name == WEIGHTS:
+            name = PICKLE
+        downloads.setdefault((repository, revision, subfolder), []).append(name)
+
+    # A pickle goes to a folder, where the converter finds it.
     commands = []
-    for (repository, revision, below), names in groups.items():
-        into = (
-            f" --local-dir {spec.name}{below and '/' + below}" if spec.pickled else ""
-        )
-        commands.append(
-            f"hf download {repository} {' '.join(names)} --revision {revision}{into}"
-        )
+    for (repository, revision, subfolder), names in downloads.items():
+        command = f"hf download {repository} {' '.join(names)} --revision {revision}"
+        if spec.pickled:
+            target = f"{spec.name}/{subfolder}" if subfolder else spec.name
+            command += f" --local-dir {target}"
+        commands.append(command)
     if spec.pickled:
         commands.append(f"(cd {spec.name} && {_CONVERTER})")
     return " && ".join(commands)
 
 
-def _cached(spec: EncoderSpec, file: str) -> Path | None:
+def _cached_path(spec: EncoderSpec, file: str) -> Path | None:
     from huggingface_hub import constants, try_to_load_from_cache
 
-    repository, revision, name = spec.source(file)
-    found = try_to_load_from_cache(
-        repository, name, cache_dir=constants.HF_HUB_CACHE, revision=revision
+    source = spec.source(file)
+    cached = try_to_load_from_cache(
+        source.repository,
+        source.name,
+        cache_dir=constants.HF_HUB_CACHE,
+        revision=source.revision,
     )
-    return Path(found) if isinstance(found, str) else None
+    # A file known not to exist is answered with a marker, which is not a string.
+    return Path(cached) if isinstance(cached, str) else None
 
 
-def _from_hub(spec: EncoderSpec, file: str) -> Path:
+def _fetched_path(spec: EncoderSpec, file: str) -> Path:
     from huggingface_hub import constants, hf_hub_download
 
-    if found := _cached(spec, file):
-        return found
-    repository, revision, name = spec.source(file)
-    refusal = _refusal(repository, revision, name)
+    cached = _cached_path(spec, file)
+    if cached is not None:
+        return cached
+
+    source = spec.source(file)
+    refusal = _hub_refusal(source)
     if refusal:
-        raise _absent(
-            spec, f"{file} is not in the cache {constants.HF_HUB_CACHE}, and {refusal}"
+        cache = constants.HF_HUB_CACHE
+        raise _missing_weights_error(
+            spec, f"{file} is not in the cache {cache}, and {refusal}"
         )
+
     try:
-        return Path(
-            hf_hub_download(repo_id=repository, filename=name, revision=revision)
+        path = hf_hub_download(
+            repo_id=source.repository, filename=source.name, revision=source.revision
         )
-    except Exception as error:  # whatever the client raises, the cure is the same
-        raise _absent(
-            spec,
-            f"downloading {file} failed ({type(error).__name__}: {str(error)[:200]})",
+    # Whatever the client raises, the cure is the same.
+    except Exception as error:
+        reason = f"{type(error).__name__}: {str(error)[:200]}"
+        raise _missing_weights_error(
+            spec, f"downloading {file} failed ({reason})"
         ) from error
+    return Path(path)
 
 
-def _refusal(repository: str, revision: str, name: str) -> str:
-    """Why the hub will not give the file; empty when it will. One request, answered or given up in time."""
+def _hub_refusal(source: HubFile) -> str:
+    """Why the hub will not provide a file; empty if it will.
+
+    The client answers a dead network with 23 s of retries, so one request with a time
+    limit goes ahead of the download.
+    """
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
     from huggingface_hub.errors import EntryNotFoundError
 
+    # A list, so that the thread can replace the answer.
     answer = [f"the hub did not answer within {NETWORK_SECONDS:.0f} s"]
 
-    def ask():
+    def ask() -> None:
         try:
-            get_hf_file_metadata(
-                hf_hub_url(repository, name, revision=revision), timeout=NETWORK_SECONDS
-            )
+            url = hf_hub_url(source.repository, source.name, revision=source.revision)
+            get_hf_file_metadata(url, timeout=NETWORK_SECONDS)
             answer[0] = ""
         except EntryNotFoundError:
-            answer[0] = "the hub has no such file at that revision" + (
-                _CONVERT if name.endswith(".safetensors") else ""
-            )
-        except Exception as error:  # whatever the client raises, the cure is the same
-            answer[0] = (
-                f"the hub refused or cannot be reached ({type(error).__name__}: {str(error)[:120]})"
-            )
+            hint = _CONVERT_HINT if source.name.endswith(".safetensors") else ""
+            answer[0] = f"the hub has no such file at that revision{hint}"
+        # Whatever the client raises, the cure is the same.
+        except Exception as error:
+            reason = f"{type(error).__name__}: {str(error)[:120]}"
+            answer[0] = f"the hub refused or cannot be reached ({reason})"
 
-    asking = threading.Thread(
-        target=ask, daemon=True
-    )  # a name server that never answers ignores the time limit
-    asking.start()
-    asking.join(NETWORK_SECONDS + 0.5)
+    # In a thread: a name server that never answers ignores the request's time limit.
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(NETWORK_SECONDS + 0.5)
     return answer[0]
 
 
-_CONVERTER = (
-    "python -c \"import torch, safetensors.torch as s; w = torch.load('pytorch_model.bin', weights_only=True); "
-    "s.save_file({k: v.clone() for k, v in w.items()}, 'model.safetensors')\""
-)
-_CONVERT = f" (a pickle is never loaded here; in a folder with {PICKLE}, convert it once: {_CONVERTER})"
-
-
-def _lacks(folder: Path, missing: list[str]) -> str:
+def _describe_missing(folder: Path, missing: list[str]) -> str:
     if not folder.is_dir():
         return "is not a folder"
-    pickled = WEIGHTS in missing and (folder / PICKLE).exists()
-    return f"lacks {', '.join(missing)}" + (_CONVERT if pickled else "")
+
+    description = f"lacks {', '.join(missing)}"
+    if WEIGHTS in missing and (folder / PICKLE).exists():
+        description += _CONVERT_HINT
+    return description
 
 
-def _absent(spec: EncoderSpec, why: str) -> UsageError:
+def _missing_weights_error(spec: EncoderSpec, reason: str) -> UsageError:
     embedded = next(
         other.name for other in SPECS if other.kind == spec.kind and other.embedded
     )
-    into = f"'{spec.name}={spec.name}'" if spec.pickled else f"'{spec.name}=FOLDER'"
+    # The command for a pickle writes to a folder, the other one to the hub's cache.
+    if spec.pickled:
+        cure = f"then write '{spec.name}={spec.name}'"
+    else:
+        cure = f"or pass a folder with those files as '{spec.name}=FOLDER'"
     return UsageError(
-        f"Encoder '{spec.name}' needs the weights of {spec.repository} at revision {spec.revision}; {why}. "
-        f"Fetch them where there is a network: {fetch_command(spec)}; "
-        f"{'then write' if spec.pickled else 'or pass a folder with those files as'} {into}. "
+        f"Encoder '{spec.name}' needs the weights of {spec.repository} at revision "
+        f"{spec.revision}; {reason}. Fetch them where there is a network: "
+        f"{fetch_command(spec)}; {cure}. "
         f"The embedded encoder '{embedded}' needs no weights."
     )

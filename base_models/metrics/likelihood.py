@@ -1,8 +1,8 @@
-"""How probable single ratings are under predicted distributions: what a mean opinion score alone cannot be asked.
+"""How probable single ratings are under the predicted distributions.
 
-A rating counts for the two bins that it is split between (`ScoreBins.split`), as in training, with the logarithm of
-their probability; the mean over ratings is largest for the distribution that raters have. The trap: ratings of one clip
-share their clip, and clips of one system their system, so intervals resample whole systems (or clips), not ratings.
+A rating counts for the two bins that it is split between (`ScoreBins.split`), as in
+training, with the logarithm of their probability. The mean over ratings is largest for
+the distribution that the raters have.
 """
 
 from __future__ import annotations
@@ -14,11 +14,14 @@ import pandas as pd
 
 from base_models.clips.ratings import check_ratings, count_ratings
 from base_models.errors import UsageError, some
-from base_models.metrics.evaluate import bootstrap_weights, percentiles
+from base_models.metrics.bootstrap import bootstrap_weights, percentiles
 from base_models.predictions import PredictionTable
 
 FLOOR = 1e-6
-"""Least probability of a bin: one rating where a model allows none costs 13.8 nats, not infinitely many."""
+"""Least probability of a bin: a rating that a model rules out costs 13.8 nats.
+
+Without it a single such rating would cost infinitely many.
+"""
 
 
 def likelihood(
@@ -29,123 +32,116 @@ def likelihood(
     seed: int = 0,
     level: float = 0.95,
 ) -> pd.DataFrame:
-    """Mean log-probability of a single rating, in nats, with a percentile interval from resampled systems.
+    """Mean log-probability of a single rating, in nats, with a percentile interval.
 
     Parameters
     ----------
     table : predictions of n clips
-    ratings : as `read_ratings` returns them, with a column for every aspect to be measured; those of other clips are
-        not read
-    system_ids : n names of systems (or of any other groups), resampled whole; with one name, or None, clips are
-    n_bootstrap, seed, level : as in `metrics.evaluate`
+    ratings : DataFrame
+        As `read_ratings` returns it, with a column for every aspect to be measured;
+        ratings of other clips are ignored.
+    system_ids : n names of systems (or of any other groups), or None
+        Systems are resampled whole; with one name, or None, clips are.
+    n_bootstrap, seed, level : as in `base_models.metrics.evaluate.evaluate`
 
     Returns
     -------
-    table : DataFrame with columns aspect, value, low, high, ratings, clips (those with a rating); higher is better.
-        A uniform distribution over 20 bins has -3.00
+    table : DataFrame
+        Columns aspect, value, low, high, ratings, clips (those with a rating); higher
+        is better. A uniform distribution over 20 bins has -3.00.
 
     Raises
     ------
     UsageError
         when an aspect has no ratings, or the model was trained or selected on a clip.
     """
-    return _measured([table], ratings, system_ids, n_bootstrap, seed, level)
-
-
-def likelihood_difference(
-    first: PredictionTable,
-    second: PredictionTable,
-    ratings: pd.DataFrame,
-    system_ids: Sequence[str] | None = None,
-    n_bootstrap: int = 1000,
-    seed: int = 0,
-    level: float = 0.95,
-) -> pd.DataFrame:
-    """Likelihood of `first` minus that of `second`, on the same ratings and the same resamples.
-
-    Parameters and returns are those of `likelihood`; both tables are of the same clips, in the order of `first`.
-    """
-    return _measured(
-        [first, second.take(first.clip_ids)],
-        ratings,
-        system_ids,
-        n_bootstrap,
-        seed,
-        level,
-    )
-
-
-def _measured(
-    tables, ratings, system_ids, n_bootstrap: int, seed: int, level: float
-) -> pd.DataFrame:
-    """The first table's likelihood, less the second's where there are two."""
-    ids, rows = tables[0].clip_ids, []
-    if system_ids is not None and len(system_ids) != len(ids):
+    n = len(table.clip_ids)
+    if system_ids is not None and len(system_ids) != n:
         raise UsageError(
-            f"{len(system_ids)} system ids for {len(ids)} clips; give one per clip."
+            f"{len(system_ids)} system ids for {n} clips; give one per clip."
         )
-    for table in tables:
-        _check_held_out(table)
-    for aspect in [name for name in tables[0].aspects if name in ratings]:
-        check_ratings(ratings, [aspect], tables[0].bins)
-        counts, sums = zip(
-            *(log_probabilities(table, ratings, aspect) for table in tables),
-            strict=True,
-        )
-        counts, sums = counts[0], sums[0] - (sums[1] if len(sums) > 1 else 0)
-        rated = counts > 0
-        if not rated.any():
+    _check_held_out(table)
+
+    rows = []
+    for aspect in _rated_aspects(table, ratings):
+        check_ratings(ratings, [aspect], table.bins)
+        counts, sums = log_probabilities(table, ratings, aspect)
+        if not counts.any():
             raise UsageError(
-                f"None of the {len(ids)} clips has a single rating of '{aspect}'."
+                f"None of the {n} clips has a single rating of '{aspect}'."
             )
-        system = (
-            np.arange(len(ids))
-            if system_ids is None
-            else np.unique(list(system_ids), return_inverse=True)[1]
+        resampled = _resampled(
+            counts, sums, system_ids, n_bootstrap=n_bootstrap, seed=seed
         )
-        system = np.arange(len(ids)) if len(set(system[rated])) < 2 else system
-        _, system = np.unique(system[rated], return_inverse=True)
-        weights = bootstrap_weights(system.max() + 1, n_bootstrap, seed)
-        drawn = (
-            weights
-            @ np.bincount(system, sums[rated])
-            / (weights @ np.bincount(system, counts[rated]))
-        )
-        value = sums.sum() / counts.sum()
+        low, high = percentiles(resampled, level)
         rows.append(
-            (
-                aspect,
-                value,
-                *percentiles(drawn, level),
-                int(counts.sum()),
-                int(rated.sum()),
-            )
+            {
+                "aspect": aspect,
+                "value": sums.sum() / counts.sum(),
+                "low": low,
+                "high": high,
+                "ratings": int(counts.sum()),
+                "clips": int((counts > 0).sum()),
+            }
         )
-    if not rows:
+    return pd.DataFrame(rows)
+
+
+def _rated_aspects(table: PredictionTable, ratings: pd.DataFrame) -> list[str]:
+    aspects = [aspect for aspect in table.aspects if aspect in ratings]
+    if not aspects:
         raise UsageError(
-            f"There are predictions of {some(tables[0].aspects)}, and ratings of {some(ratings.columns)}."
+            f"There are predictions of {some(table.aspects)}, "
+            f"and ratings of {some(ratings.columns)}."
         )
-    return pd.DataFrame(
-        rows, columns=["aspect", "value", "low", "high", "ratings", "clips"]
-    )
+    return aspects
+
+
+def _resampled(
+    counts: np.ndarray,
+    sums: np.ndarray,
+    system_ids: Sequence[str] | None,
+    n_bootstrap: int,
+    seed: int,
+) -> np.ndarray:
+    """Mean log-probability of a rating on each resample of systems (or clips)."""
+    # Ratings of one clip share their clip, and clips of one system their system, so
+    # single ratings are never resampled.
+    rated = counts > 0
+    cluster = _clusters(system_ids, rated)
+    weights = bootstrap_weights(cluster.max() + 1, n_bootstrap, seed)
+
+    # A ratio of sums: a cluster counts in proportion to its ratings.
+    cluster_sums = np.bincount(cluster, sums[rated])
+    cluster_counts = np.bincount(cluster, counts[rated])
+    return weights @ cluster_sums / (weights @ cluster_counts)
+
+
+def _clusters(system_ids: Sequence[str] | None, rated: np.ndarray) -> np.ndarray:
+    """Code of each rated clip's system; a code per clip where fewer than 2 have one."""
+    clips = np.arange(int(rated.sum()))
+    if system_ids is None:
+        return clips
+    names = np.array(list(system_ids))[rated]
+    unique_names, codes = np.unique(names, return_inverse=True)
+    return codes if len(unique_names) > 1 else clips
 
 
 def log_probabilities(
     table: PredictionTable, ratings: pd.DataFrame, aspect: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """How many ratings each clip has, (n,), and the sum of their log-probabilities, (n,)."""
-    counts, shares = count_ratings(ratings, table.clip_ids, aspect, table.bins)
-    return counts, (shares * np.log(np.maximum(table.of(aspect), FLOOR))).sum(-1)
+    """Number of ratings per clip, and the sum of their log-probabilities: (n,) each."""
+    counts, shares = count_ratings(ratings, table.clip_ids, aspect, bins=table.bins)
+    log_probability = np.log(np.maximum(table.of(aspect), FLOOR))
+    return counts, (shares * log_probability).sum(axis=-1)
 
 
 def _check_held_out(table: PredictionTable) -> None:
-    seen = [
-        clip
-        for clip in table.clip_ids
-        if clip in table.trained_on or clip in table.selected_on
-    ]
+    # Distributions of clips that the model has seen are too sure of their ratings.
+    seen_clips = table.trained_on | table.selected_on
+    seen = [clip for clip in table.clip_ids if clip in seen_clips]
     if seen:
         raise UsageError(
-            f"Clips {some(seen)} were used to train '{table.model}'; the likelihood of their ratings says nothing. "
-            "Measure on clips of another split."
+            f"Clips {some(seen)} were used to train '{table.model}', so the likelihood "
+            "of their ratings is biased. Measure on clips of another split."
         )

@@ -1,28 +1,32 @@
-"""The noise ceiling: what a perfect predictor would score against labels that are means of a few raters.
+"""The noise ceiling: what a perfect predictor would score against noisy labels.
 
-Raters of each clip are halved at random, again and again. How the two half means agree, brought to the full number of
-raters (Spearman 1910, Brown 1910), is the labels' reliability; its square root is how the true scores would correlate
-with the labels. The floor of the MSE is the variance of a mean of raters.
+Labels are means of a few raters. The raters of each clip are halved at random, many
+times. How well the two half means agree, brought to the full number of raters (Spearman
+1910, Brown 1910), is the labels' reliability; its square root is how the true scores
+would correlate with the labels. The floor of the MSE is the variance of a mean of
+raters.
 
-The trap: a reliability is not a ceiling. Two panels of raters agree less than the truth agrees with one of them, so a
-model may score above the reliability, and only a score above the ceiling is too good to be true.
+Notes
+-----
+A reliability is not a ceiling. Two panels of raters agree less than the truth agrees
+with one of them, so a model may score above the reliability; only a score above the
+ceiling is too good to be true.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from base_models.errors import UsageError, some
-from base_models.metrics.evaluate import (
-    LEVELS,
-    METRICS,
-    bootstrap_weights,
-    resample,
-    system_means,
-)
+from base_models.metrics.bootstrap import bootstrap_weights, resample, system_means
+from base_models.metrics.evaluate import LEVELS, METRICS
 
 
 def noise_ceiling(
@@ -34,209 +38,334 @@ def noise_ceiling(
     seed: int = 0,
     level: float = 0.95,
 ) -> pd.DataFrame:
-    """Reliability and ceiling of every metric at both levels, with percentile intervals from resampled systems.
+    """Reliability and ceiling of every metric at both levels, with intervals.
 
-    Spearman's and Kendall's coefficients are turned into the correlation of two normal variables (Greiner's relation)
-    before they are brought to full length, and back after it: the formula of Spearman and Brown is one of correlations.
-    An interval speaks of other systems (of other clips, where none are named), rated by as many raters.
+    An interval covers other systems (other clips, where none are named), rated by as
+    many raters.
 
     Parameters
     ----------
-    ratings : DataFrame with ``clip_id``, ``rater_id`` and one float column per aspect, a row per clip and rater; see
-        `base_models.clips.read_clips.read_ratings`. Clips with a single rating of an aspect tell nothing and are left out.
+    ratings : DataFrame
+        ``clip_id``, ``rater_id`` and one float column per aspect, a row per clip and
+        rater; see `base_models.clips.ratings.read_ratings`. Clips with a single
+        rating of an aspect are left out, since they cannot be halved.
     aspects : names of the rated columns
-    systems : clip id to system, or None; without several systems the system level is NaN
+    systems : clip id to system, or None
+        Without several systems the system level is NaN.
     n_splits : int, random halvings
     n_bootstrap : int, number of resamples
     seed : int
-    level : float, coverage of the intervals
+    level : float, coverage of the percentile intervals
 
     Returns
     -------
-    table : DataFrame with columns aspect, level, metric, reliability, ceiling, low, high, n, raters. ``ceiling`` with
-        its interval ``low, high`` is what the true scores would reach (of the MSE: not fall below); ``reliability``
-        that of the labels (NaN for the MSE); ``n`` clips or systems; ``raters`` the mean number per clip
+    table : DataFrame
+        Columns aspect, level, metric, reliability, ceiling, low, high, n, raters.
+        ``ceiling`` with its interval ``low, high`` is what the true scores would reach
+        (for the MSE: not fall below); ``reliability`` is that of the labels (NaN for
+        the MSE); ``n`` counts clips or systems; ``raters`` is the mean number per clip.
 
     Raises
     ------
     UsageError
-        when a column is missing, a clip has no system, a rater rates a clip twice, a rating is infinite, or no two
-        clips have two ratings.
+        when a column is missing, a clip has no system, a rater rates a clip twice, a
+        rating is infinite, or no two clips have two ratings.
     """
-    missing = [
-        name
-        for name in ("clip_id", "rater_id", *aspects)
-        if name not in ratings.columns
-    ]
-    if missing:
-        raise UsageError(
-            f"The ratings lack the columns {some(missing)}; they have {some(map(str, ratings.columns))}."
-        )
+    _check_columns(ratings, aspects)
     if n_splits < 1 or not 0 < level < 1:
         raise UsageError(
-            f"A ceiling needs at least 1 split and a level between 0 and 1; got {n_splits} and {level}."
+            "A ceiling needs at least 1 split and a level between 0 and 1; "
+            f"got {n_splits} and {level}."
         )
-    rows = []
+
+    rows: list[dict[str, Any]] = []
     for aspect in aspects:
         panel = _Panel.of(ratings, aspect, systems)
-        rows += panel.rows(aspect, n_splits, n_bootstrap, seed, level)
+        ceilings = panel.ceilings(n_splits, n_bootstrap, seed)
+        rows.extend(_ceiling_rows(aspect, panel, ceilings, level=level))
     return pd.DataFrame(rows)
 
 
-class _Panel:
-    """The ratings of one aspect, sorted by clip."""
+def _ceiling_rows(
+    aspect: str,
+    panel: _Panel,
+    ceilings: Mapping[tuple[str, str], _Ceiling],
+    level: float,
+) -> Iterator[dict[str, Any]]:
+    """Rows of the table for one aspect: every metric at both levels."""
+    for level_name, metric in itertools.product(LEVELS, METRICS):
+        # Without systems the system level has no ceiling, but a row all the same.
+        ceiling = ceilings.get((level_name, metric), _Ceiling.undefined())
+        row: dict[str, Any] = {
+            "aspect": aspect,
+            "level": level_name,
+            "metric": metric,
+        }
+        row.update(ceiling.describe(level))
+        row["n"] = panel.n_points(level_name)
+        row["raters"] = float(panel.counts.mean())
+        yield row
 
-    def __init__(self, scores, clip, system):
-        self.scores, self.clip, self.system = scores, clip, system
+
+def _check_columns(ratings: pd.DataFrame, aspects: Sequence[str]) -> None:
+    required = ("clip_id", "rater_id", *aspects)
+    missing = [name for name in required if name not in ratings.columns]
+    if missing:
+        raise UsageError(
+            f"The ratings lack the columns {some(missing)}; "
+            f"they have {some(map(str, ratings.columns))}."
+        )
+
+
+@dataclass(frozen=True)
+class _Ceiling:
+    """Reliability and ceiling of one metric, of all clips and then of each resample.
+
+    Parameters
+    ----------
+    reliability, ceiling : float64 arrays of shape (1 + resamples,)
+    """
+
+    reliability: np.ndarray
+    ceiling: np.ndarray
+
+    @classmethod
+    def undefined(cls) -> _Ceiling:
+        return cls(reliability=np.full(1, np.nan), ceiling=np.full(1, np.nan))
+
+    def describe(self, level: float) -> dict[str, float]:
+        """Point estimates and the interval of the ceiling, as cells of the table."""
+        # The first entry is of all clips, unresampled.
+        low, high = self.interval(level)
+        return {
+            "reliability": float(self.reliability[0]),
+            "ceiling": float(self.ceiling[0]),
+            "low": low,
+            "high": high,
+        }
+
+    def interval(self, level: float) -> tuple[float, float]:
+        """Percentiles of the resamples; NaN when fewer than half are defined."""
+        resampled = self.ceiling[1:]
+        defined = resampled[np.isfinite(resampled)]
+        if len(defined) == 0 or 2 * len(defined) < len(resampled):
+            return float("nan"), float("nan")
+        low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
+        return float(low), float(high)
+
+
+class _Panel:
+    """The ratings of one aspect, sorted by clip.
+
+    Parameters
+    ----------
+    scores : array of shape (ratings,)
+    clip : (ratings,) codes 0..clips - 1, ascending
+    system : (clips,) codes 0..systems - 1
+    """
+
+    def __init__(
+        self, scores: np.ndarray, clip: np.ndarray, system: np.ndarray
+    ) -> None:
+        self.scores = scores
+        self.clip = clip
+        self.system = system
         self.counts = np.bincount(clip)
         self.starts = np.cumsum(self.counts) - self.counts
         self.half = self.counts // 2
-        self.several = system.max() > 0
 
     @classmethod
     def of(
         cls, ratings: pd.DataFrame, aspect: str, systems: Mapping[str, str] | None
     ) -> _Panel:
-        known = ratings.loc[ratings[aspect].notna(), ["clip_id", "rater_id", aspect]]
-        if np.isinf(known[aspect].to_numpy(np.float64)).any():
+        """The panel of one aspect, without clips that have a single rating of it."""
+        columns = ["clip_id", "rater_id", aspect]
+        rated = ratings.loc[ratings[aspect].notna(), columns]
+        if np.isinf(rated[aspect].to_numpy(np.float64)).any():
             raise UsageError(f"A rating of '{aspect}' is infinite.")
-        twice = known[known.duplicated(["clip_id", "rater_id"])]
-        if len(twice):
+        repeated = rated[rated.duplicated(["clip_id", "rater_id"])]
+        if len(repeated):
             raise UsageError(
-                f"Clips {some(twice['clip_id'].unique())} are rated twice by one rater; keep one rating."
+                f"Clips {some(repeated['clip_id'].unique())} are rated twice by one "
+                "rater; keep one rating."
             )
-        known = known[
-            known.groupby("clip_id")["clip_id"].transform("size") > 1
-        ].sort_values("clip_id", kind="stable")
-        names, clip = np.unique(known["clip_id"].to_numpy(str), return_inverse=True)
+
+        # A clip with one rating cannot be halved. The sort is stable, so that a seed
+        # draws the same halves from the same table.
+        ratings_of_clip = rated.groupby("clip_id")["clip_id"].transform("size")
+        rated = rated[ratings_of_clip > 1].sort_values("clip_id", kind="stable")
+        clip_ids = rated["clip_id"].to_numpy(str)
+        names, clip = np.unique(clip_ids, return_inverse=True)
         if len(names) < 2:
             raise UsageError(
-                f"Fewer than 2 clips have 2 ratings of '{aspect}': the raters' noise cannot be told."
+                f"Fewer than 2 clips have 2 ratings of '{aspect}': the raters' noise "
+                "cannot be estimated."
             )
-        unknown = [
-            name for name in names if systems is not None and not systems.get(name)
-        ]
-        if unknown:
-            raise UsageError(
-                f"Rated clips {some(unknown)} have no system; name all systems or none."
-            )
-        of_clip = (
-            [""] * len(names)
-            if systems is None
-            else [str(systems[name]) for name in names]
+        return cls(
+            scores=rated[aspect].to_numpy(np.float64),
+            clip=clip,
+            system=_system_codes(names, systems),
         )
-        _, system = np.unique(np.array(of_clip), return_inverse=True)
-        return cls(known[aspect].to_numpy(np.float64), clip, system)
 
-    def halves(self, rng) -> tuple[np.ndarray, np.ndarray]:
-        """Mean score of each clip by two random halves of its raters, shapes (clips,)."""
-        shuffled = self.scores[
-            np.argsort(self.clip + rng.random(len(self.clip)), kind="stable")
-        ]
-        place = np.arange(len(self.clip)) - self.starts[self.clip]
-        first = np.add.reduceat(shuffled * (place < self.half[self.clip]), self.starts)
-        rest = np.add.reduceat(self.scores, self.starts) - first
-        means = np.round(
-            [first / self.half, rest / (self.counts - self.half)], 10
-        )  # equal means tie
-        return means[0], means[1]
+    @cached_property
+    def n_systems(self) -> int:
+        return int(self.system.max()) + 1
+
+    def n_points(self, level_name: str) -> int:
+        """How many clips or systems the metrics of a level compare."""
+        return len(self.counts) if level_name == "utterance" else self.n_systems
+
+    def ceilings(
+        self, n_splits: int, n_bootstrap: int, seed: int
+    ) -> dict[tuple[str, str], _Ceiling]:
+        """Reliability and ceiling of every level and metric that is defined."""
+        several_systems = self.n_systems > 1
+        cluster = self.system if several_systems else np.arange(len(self.counts))
+        n_clusters = int(cluster.max()) + 1
+
+        # The first row weighs all clips alike: its metrics are the point estimates.
+        everything = np.ones(n_clusters)
+        resamples = bootstrap_weights(n_clusters, n_bootstrap, seed)
+        weights = np.vstack([everything, resamples])
+
+        ceilings = {}
+        agreements = self._agreement(cluster, weights, n_splits=n_splits, seed=seed)
+        for cell, agreement in agreements.items():
+            _, metric = cell
+            if metric != "mse":
+                ceilings[cell] = _full_length(
+                    np.mean(agreement, axis=0), metric, self._length
+                )
+        # The MSE needs no halves: its floor follows from the variances.
+        for level_name, floor in self._mse_floors(cluster, weights).items():
+            ceilings[level_name, "mse"] = _Ceiling(
+                reliability=np.full(len(floor), np.nan), ceiling=floor
+            )
+        return ceilings
+
+    def _agreement(
+        self, cluster: np.ndarray, weights: np.ndarray, n_splits: int, seed: int
+    ) -> dict[tuple[str, str], list[np.ndarray]]:
+        """Metrics between the two half means, by level and metric, of each halving."""
+        # Apart from the generator of the resamples, so that their number does not
+        # change the halves.
+        rng = np.random.default_rng([seed, 1])
+        agreement: dict[tuple[str, str], list[np.ndarray]] = {}
+        for _ in range(n_splits):
+            first, second = self.halves(rng)
+            levels = {"utterance": resample(first, second, weights, cluster=cluster)}
+            if self.n_systems > 1:
+                first_means = system_means(first, self.system)
+                second_means = system_means(second, self.system)
+                levels["system"] = resample(first_means, second_means, weights)
+
+            for level_name, metrics in levels.items():
+                for metric, values in metrics.items():
+                    agreement.setdefault((level_name, metric), []).append(values)
+        return agreement
+
+    def halves(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Mean score of each clip by two random halves of its raters: (clips,) each."""
+        # Random fractions shuffle the ratings within each clip, never between clips.
+        order = np.argsort(self.clip + rng.random(len(self.clip)), kind="stable")
+        shuffled = self.scores[order]
+        first_row = self.starts[self.clip]
+        place_in_clip = np.arange(len(self.clip)) - first_row
+        in_first_half = place_in_clip < self.half[self.clip]
+
+        first_sum = np.add.reduceat(shuffled * in_first_half, self.starts)
+        second_sum = np.add.reduceat(self.scores, self.starts) - first_sum
+        means = [first_sum / self.half, second_sum / (self.counts - self.half)]
+
+        # Rounded so that equal means tie, whatever the order of their sums.
+        first, second = np.round(means, 10)
+        return first, second
+
+    @cached_property
+    def _length(self) -> float:
+        """How many times the raters of a half all raters are."""
+        geometric_mean = np.sqrt(self.half * (self.counts - self.half))
+        return float(np.mean(self.counts / geometric_mean))
 
     def noise(self) -> np.ndarray:
         """Variance of each clip's mean rating, shape (clips,)."""
+        # The unbiased variance of one rating, divided by the number of raters.
         mean = np.add.reduceat(self.scores, self.starts) / self.counts
-        squares = np.add.reduceat((self.scores - mean[self.clip]) ** 2, self.starts)
-        return squares / (self.counts - 1) / self.counts
+        deviation = self.scores - mean[self.clip]
+        squares = np.add.reduceat(deviation**2, self.starts)
+        variance = squares / (self.counts - 1)
+        return variance / self.counts
 
-    def rows(
-        self, aspect: str, n_splits: int, n_bootstrap: int, seed: int, level: float
-    ) -> list[dict]:
-        unit = self.system if self.several else np.arange(len(self.counts))
-        n = unit.max() + 1
-        weights = np.vstack([np.ones(n), bootstrap_weights(n, n_bootstrap, seed)])
-        agreement, rng = {}, np.random.default_rng([seed, 1])
-        for _ in range(n_splits):
-            halves = self.halves(rng)
-            parts = {"utterance": resample(*halves, weights, unit)}
-            if self.several:
-                parts["system"] = resample(
-                    *(system_means(half, self.system) for half in halves), weights
-                )
-            for name, part in parts.items():
-                for metric, values in part.items():
-                    agreement.setdefault((name, metric), []).append(values)
-        length = float(
-            np.mean(self.counts / np.sqrt(self.half * (self.counts - self.half)))
-        )
-        found = {
-            cell: _longer(np.mean(v, axis=0), cell[1], length)
-            for cell, v in agreement.items()
-            if cell[1] != "mse"
-        }
-        found |= {
-            (name, "mse"): (np.full(len(v), np.nan), v)
-            for name, v in self._floors(unit, weights).items()
-        }
-        return [
-            self._row(aspect, name, metric, found, level)
-            for name in LEVELS
-            for metric in METRICS
-        ]
-
-    def _floors(self, unit, weights) -> dict[str, np.ndarray]:
-        """Floor of the MSE under each row of weights, at utterance level and, with several systems, at theirs."""
+    def _mse_floors(
+        self, cluster: np.ndarray, weights: np.ndarray
+    ) -> dict[str, np.ndarray]:
+        """Floor of the MSE under each row of weights, by level."""
         noise = self.noise()
+        cluster_noise = np.bincount(cluster, weights=noise)
         floors = {
-            "utterance": weights
-            @ np.bincount(unit, weights=noise)
-            / (weights @ np.bincount(unit))
+            "utterance": weights @ cluster_noise / (weights @ np.bincount(cluster))
         }
-        if self.several:
-            of_system = (
-                np.bincount(self.system, weights=noise) / np.bincount(self.system) ** 2
-            )
-            floors["system"] = weights @ of_system / weights.sum(axis=1)
+        if self.n_systems > 1:
+            # The variance of a mean over m clips is their summed variance over m².
+            n_clips = np.bincount(self.system)
+            system_noise = np.bincount(self.system, weights=noise) / n_clips**2
+            floors["system"] = weights @ system_noise / weights.sum(axis=1)
         return floors
 
-    def _row(
-        self, aspect: str, level_name: str, metric: str, found, level: float
-    ) -> dict:
-        nothing = (np.full(1, np.nan), np.full(1, np.nan))
-        reliability, ceiling = found.get((level_name, metric), nothing)
-        drawn = ceiling[1:][np.isfinite(ceiling[1:])]
-        usable = len(drawn) > 0 and 2 * len(drawn) >= len(ceiling) - 1
-        low, high = (
-            np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
-            if usable
-            else (np.nan, np.nan)
+
+def _system_codes(
+    clip_ids: np.ndarray, systems: Mapping[str, str] | None
+) -> np.ndarray:
+    """Code of each clip's system, shape (clips,); one code where none are named."""
+    if systems is None:
+        return np.zeros(len(clip_ids), dtype=np.intp)
+
+    unknown = [clip for clip in clip_ids if not systems.get(clip)]
+    if unknown:
+        raise UsageError(
+            f"Rated clips {some(unknown)} have no system; name all systems or none."
         )
-        facts = {
-            "aspect": aspect,
-            "level": level_name,
-            "metric": metric,
-            "reliability": float(reliability[0]),
-        }
-        facts |= {"ceiling": float(ceiling[0]), "low": float(low), "high": float(high)}
-        n = (
-            len(self.counts)
-            if level_name == "utterance"
-            else int(self.system.max()) + 1
-        )
-        return facts | {"n": n, "raters": float(self.counts.mean())}
+    names = np.array([str(systems[clip]) for clip in clip_ids])
+    _, codes = np.unique(names, return_inverse=True)
+    return codes
 
 
-def _longer(agreement, metric: str, length: float) -> tuple[np.ndarray, np.ndarray]:
-    """Reliability and ceiling from the agreement of half means, where all raters are `length` times a half.
+def _full_length(half_agreement: np.ndarray, metric: str, length: float) -> _Ceiling:
+    """Bring the agreement of half means to all raters (Spearman and Brown).
 
-    Halves that agree less than by chance tell of no reliability: 0.
+    Parameters
+    ----------
+    half_agreement : array of any shape, coefficients between two half means
+    metric : ``"lcc"``, ``"srcc"`` or ``"ktau"``
+    length : float, how many times the raters of a half all raters are
+
+    Notes
+    -----
+    The formula holds for linear correlations. Spearman's and Kendall's coefficients are
+    therefore turned into the correlation of two normal variables (Greiner's relation)
+    before it, and back after it.
     """
-    to_normal, back = {
-        "lcc": (lambda r: r, lambda r: r),
-        "srcc": (
-            lambda r: 2 * np.sin(np.pi * r / 6),
-            lambda r: 6 / np.pi * np.arcsin(r / 2),
-        ),
-        "ktau": (lambda r: np.sin(np.pi * r / 2), lambda r: 2 / np.pi * np.arcsin(r)),
-    }[metric]
-    half = np.clip(to_normal(agreement), 0, 1)
-    full = np.clip(length * half / (1 + (length - 1) * half), 0, 1)
-    return back(full), back(np.sqrt(full))
+    # Halves that agree less than by chance show no reliability: 0.
+    half = np.clip(_to_correlation(half_agreement, metric), 0, 1)
+    full = length * half / (1 + (length - 1) * half)
+    full = np.clip(full, 0, 1)
+    return _Ceiling(
+        reliability=_from_correlation(full, metric),
+        ceiling=_from_correlation(np.sqrt(full), metric),
+    )
+
+
+def _to_correlation(coefficient: np.ndarray, metric: str) -> np.ndarray:
+    if metric == "srcc":
+        return 2 * np.sin(np.pi * coefficient / 6)
+    if metric == "ktau":
+        return np.sin(np.pi * coefficient / 2)
+    return coefficient
+
+
+def _from_correlation(correlation: np.ndarray, metric: str) -> np.ndarray:
+    if metric == "srcc":
+        return 6 / np.pi * np.arcsin(correlation / 2)
+    if metric == "ktau":
+        return 2 / np.pi * np.arcsin(correlation)
+    return correlation

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from inspect import signature
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
@@ -27,14 +27,11 @@ from ensemble.estimator.sklearn_compat import raise_for_params, routing_enabled
 from meta.learners.base import Learner
 from meta.rows import Rows
 
-if TYPE_CHECKING:
-    from ensemble.estimator.stacked_mos import StackedMOS
-
 SPLITTERS = ("cv", "validation")
 """Parameters of `StackedMOS` that may be splitters, which may ask for metadata."""
 
 
-def router_of(stack: StackedMOS) -> MetadataRouter:
+def router_of(stack: BaseEstimator) -> MetadataRouter:
     """Who may ask for metadata.
 
     The stack itself, its base models and its final estimator for `fit`, and its
@@ -64,7 +61,7 @@ def is_foreign(final_estimator: Any) -> bool:
 
 
 def metadata_of(
-    stack: StackedMOS,
+    stack: BaseEstimator,
     named: Sequence[tuple[str, Any]],
     rows: Rows,
     fit_params: Mapping[str, Any],
@@ -114,7 +111,7 @@ def metadata_of(
 
 
 def _requested(
-    stack: StackedMOS,
+    stack: BaseEstimator,
     named: Sequence[tuple[str, Any]],
     given: dict[str, Any],
     fit_params: Mapping[str, Any],
@@ -136,7 +133,7 @@ def _requested(
 
 
 def _by_default(
-    stack: StackedMOS, named: Sequence[tuple[str, Any]], given: dict[str, Any]
+    stack: BaseEstimator, named: Sequence[tuple[str, Any]], given: dict[str, Any]
 ) -> dict[str, dict[str, Any]]:
     """Metadata without routing."""
     found = {name: _for_model(name, model, given) for name, model in named}

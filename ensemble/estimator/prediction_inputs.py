@@ -8,20 +8,18 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
 
 from base_models.bins import ScoreBins
 from base_models.clips.labels import as_labels
 from base_models.errors import UsageError, some
 from base_models.predictions import PredictionTable
 from ensemble.estimator.input_rows import is_clips
-
-if TYPE_CHECKING:
-    from ensemble.estimator.stacked_mos import StackedMOS
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +53,7 @@ def is_tables(X: Any) -> bool:
     return all(isinstance(table, PredictionTable) for table in X)
 
 
-def takes_predictions(stack: StackedMOS, X: Any) -> bool:
+def takes_predictions(stack: BaseEstimator, X: Any) -> bool:
     """Whether X is predictions of the base models themselves.
 
     These are tables, or a frame with a column of scores of any base model: a column
@@ -85,7 +83,7 @@ def takes_predictions(stack: StackedMOS, X: Any) -> bool:
     return has_scores and only_tables
 
 
-def own_columns(stack: StackedMOS, X: Predictions) -> Predictions:
+def own_columns(stack: BaseEstimator, X: Predictions) -> Predictions:
     """Of a frame the clip ids and the scores of the stack's models; else X itself."""
     if not isinstance(X, pd.DataFrame):
         return X
@@ -242,7 +240,7 @@ def systems_of(y: Labels, clip_ids: Sequence[str]) -> list[Any] | None:
 
 
 def labels_to_adapt(
-    stack: StackedMOS, X: Any, y: Labels, by_clip: bool
+    stack: BaseEstimator, X: Any, y: Labels, by_clip: bool
 ) -> pd.DataFrame:
     """Labels of a new corpus, one column for each aspect of the stack, in its order.
 

@@ -64,6 +64,7 @@ from ensemble.estimator.sklearn_compat import (
     check_feature_names_in,
     take_rows_of_anything,
 )
+from meta.adaptation import adapt
 from meta.assessment import INTERVAL_LEVEL, RIVALS, assess, audit_rows
 from meta.columns.feature_table import feature_table
 from meta.comparison.compared_rows import MEAN, STACK
@@ -71,7 +72,7 @@ from meta.comparison.held_out_trial import HeldOutTrial
 from meta.predicted_rows import PredictedRows
 from meta.regressor import MetaRegressor
 from meta.rows import Rows
-from meta.splits.held_out_rows import VALIDATION_SHARE
+from meta.splits.meta_split import VALIDATION_SHARE
 
 if TYPE_CHECKING:
     from ensemble.reporting.report import Report
@@ -540,7 +541,7 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
         for name in ("join_", "meta_rows_", "report_"):
             adapted.__dict__.pop(name, None)
         adapted.trial_ = None
-        adapted.final_estimator_ = self.final_estimator_.adapt(tables, rows)
+        adapted.final_estimator_ = adapt(self.final_estimator_, tables, rows)
         return adapted
 
     def save(self, folder: Path | str) -> None:

@@ -1,16 +1,17 @@
-"""Anybody's predictions: which column is the score, which clip a row is about, and which clips it leaves out.
+"""Predicted scores of one tool: its columns, its clip ids, and their labels.
 
-The traps: a predictions file is often the label table with one column added, so that the column named like the aspect
-holds the truth (a column that says it is a prediction goes first); and a clip that a file leaves out must not be
-dropped or filled in without a word, for a predictor that skips the hard clips would look better than it is.
+A file of predictions is often the label table with one column added, so that the
+column named like the aspect holds the truth; a column that says it is a prediction is
+therefore preferred. A clip that a file leaves out is named, never dropped or filled in
+unnoticed: a predictor that skips the hard clips would look better than it is.
 """
 
 from __future__ import annotations
 
-import math
 import os
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,34 +20,36 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from base_models.bins import ScoreBins
-from base_models.clips.musiceval import ASPECTS, TextTable, check_name, read_text
-from base_models.clips.read_clips import ALIASES, READERS, SCALE
+from base_models.clips.columns import (
+    ID_COLUMNS,
+    PATH_COLUMNS,
+    PREDICTION_COLUMNS,
+    SCORE_COLUMNS,
+    SPLITS,
+    STANDARD_NAMES,
+    normalize_loosely,
+)
+from base_models.clips.musiceval import ASPECTS
+from base_models.clips.read_clips import SCALE
+from base_models.clips.text_table import (
+    READERS,
+    TextTable,
+    check_name,
+    parse_number,
+    read_text,
+    split_lines,
+)
 from base_models.errors import UsageError, one_of, some
 from base_models.predictions import PredictionTable
 
-ID_COLUMNS = (*ALIASES["clip_id"].split(), "wav_id", "wavid", "utt")
-PATH_COLUMNS = (*ALIASES["audio"].split(), "wav_file", "deg", "filepath_deg")
-PREDICTED = (
-    "answer",
-    "prediction",
-    "predictions",
-    "predicted",
-    "pred",
-    "predicted_mos",
-    "mos_pred",
-    "pred_mos",
-)
-PREDICTED += ("predicted_score", "pred_score", "score_pred")
-SCORES = ("score", "scores", "mos")
-_ABOUT_CLIPS = {
-    *ID_COLUMNS,
-    *PATH_COLUMNS,
-    *(n for key in ("prompt", "system_id", "split") for n in ALIASES[key].split()),
-}
 _AUDIO_SUFFIX = re.compile(
     r"\.(wav|flac|mp3|ogg|oga|opus|m4a|mp4|aac|aiff?|wma|webm|sph)$", re.IGNORECASE
 )
-_FOLDER = re.compile(r"[/\\]")
+_FOLDER_SEPARATOR = re.compile(r"[/\\]")
+
+
+class NoPredictionColumn(UsageError):
+    """A table has no column that is known to predict an aspect."""
 
 
 def read_predictions(path: str | os.PathLike, aspects: Iterable[str]) -> pd.DataFrame:
@@ -54,71 +57,82 @@ def read_predictions(path: str | os.PathLike, aspects: Iterable[str]) -> pd.Data
 
     Parameters
     ----------
-    path : .csv, .tsv, .jsonl or .parquet table with a column of clip ids (`ID_COLUMNS`) or else of paths whose stem is
-        the id (`PATH_COLUMNS`), and per aspect a column ``pred_<aspect>``, ``<aspect>_pred``, ``predicted_<aspect>``
-        or ``<aspect>``, in this order, in any case. For a single aspect also one of `PREDICTED` (before ``<aspect>``)
-        or `SCORES` (after it), or the only column left. Or lines ``id,score,score…`` without a header, as in the
-        challenge's ``answer.txt``: one score per aspect, in the order of `aspects` (mi and ta: always in this one). Or
-        the distributions of a base model (``predictions-test.parquet`` in its folder), which are decoded.
+    path : one of
+
+        - a table (.csv, .tsv, .jsonl, .parquet) with a column of clip ids
+          (`ID_COLUMNS`) or else of paths whose stem is the id (`PATH_COLUMNS`), and per
+          aspect a column ``pred_<aspect>``, ``<aspect>_pred``, ``predicted_<aspect>``
+          or ``<aspect>``, in this order, in any case. For a single aspect also one of
+          `PREDICTION_COLUMNS` (before ``<aspect>``) or `SCORE_COLUMNS` (after it), or
+          the only column left.
+        - lines ``id,score,score…`` without a header, as in the challenge's
+          ``answer.txt``: one score per aspect, in the order of `aspects` (mi and ta:
+          always in this one)
+        - the distributions of a base model (``predictions-test.parquet`` in its
+          folder), which are decoded
     aspects : names
 
     Returns
     -------
-    predictions : DataFrame of n rows with ``clip_id`` (text) and one float64 column per aspect, finite, on any scale;
-        ``attrs["columns"]`` says which column of the file each aspect was read from
+    predictions : DataFrame of n rows with ``clip_id`` (text) and one float64 column per
+        aspect, finite, on any scale; ``attrs["columns"]`` names the column of the file
+        that each aspect was read from
 
     Raises
     ------
     UsageError
-        when there is nothing to read, no column or more than one fits, an id is empty or stands twice, or a score is
-        missing or not a finite number (naming file and line).
+        when there is nothing to read, no column or more than one fits, an id is empty
+        or repeats, or a score is missing or not a finite number (naming file and line).
     """
-    path, aspects = Path(path), [aspects] if isinstance(aspects, str) else list(aspects)
+    path = Path(path)
+    aspects = [aspects] if isinstance(aspects, str) else list(aspects)
+
     distributions = read_distributions(path)
     if distributions is not None:
-        return _decoded(distributions, aspects)
-    bare, separator = _layout(path)
-    if bare:
-        table, columns = _read_bare(path, separator, aspects)
+        return _decode(distributions, aspects)
+
+    layout = _detect_layout(path)
+    if not layout.has_header:
+        table, column_of = _read_without_header(path, layout.separator, aspects)
     else:
-        table = READERS[
-            ".tsv"
-            if separator == "\t"
-            else ".csv"
-            if separator
-            else path.suffix.lower()
-        ](path)
-        columns = {
-            aspect: _score_column(table, aspect, len(aspects) == 1, path)
+        table = READERS[layout.suffix](path)
+        is_only = len(aspects) == 1
+        column_of = {
+            aspect: _score_column(table, aspect, is_only=is_only, path=path)
             for aspect in aspects
         }
-    if not table.places:
+    if table.n_rows == 0:
         raise UsageError(f"{path} holds no predictions.")
-    scores = {aspect: _scores(table, column) for aspect, column in columns.items()}
+
+    scores = {aspect: _scores(table, column) for aspect, column in column_of.items()}
     frame = pd.DataFrame({"clip_id": _clip_ids(table, path), **scores})
-    frame.attrs["columns"] = columns
+    frame.attrs["columns"] = column_of
     return frame
 
 
 def read_distributions(path: str | os.PathLike) -> PredictionTable | None:
-    """The table of distributions that a base model wrote, or None when the file is anything else."""
+    """The distributions that a base model wrote, or None for any other file."""
     path = Path(path)
     if path.suffix.lower() != ".parquet" or not path.is_file():
         return None
     try:
-        written = pq.read_schema(path).metadata or {}
+        metadata = pq.read_schema(path).metadata or {}
     except (pa.ArrowException, OSError):
-        return None  # whoever reads it as a plain table says what is wrong
-    return PredictionTable.read(path) if b"stackedmos" in written else None
+        # The reader of plain tables will say what is wrong with the file.
+        return None
+    return PredictionTable.read(path) if b"stackedmos" in metadata else None
 
 
-def _decoded(table: PredictionTable, aspects: Sequence[str]) -> pd.DataFrame:
-    scores = {}
-    for aspect in aspects:
-        scores[aspect] = table.bins.decode(table.of(aspect), table.sigma)
+def _decode(table: PredictionTable, aspects: Sequence[str]) -> pd.DataFrame:
+    scores = {
+        aspect: table.bins.decode(table.of(aspect), table.sigma) for aspect in aspects
+    }
     frame = pd.DataFrame({"clip_id": table.clip_ids, **scores})
     frame.attrs["columns"] = dict.fromkeys(aspects, f"{table.model}, distributions")
     return frame
+
+
+# ---- predictions beside labels
 
 
 def of_split(clips: pd.DataFrame, split: str | None) -> pd.DataFrame:
@@ -131,14 +145,13 @@ def of_split(clips: pd.DataFrame, split: str | None) -> pd.DataFrame:
     """
     if split is None:
         return clips
-    kept = clips[clips["split"] == one_of(split, ("train", "dev", "test"), "split")]
+    kept = clips[clips["split"] == one_of(split, SPLITS, "split")]
     if kept.empty:
-        has = [name for name in clips["split"].unique() if name]
-        cure = (
-            f"it has {some(has)}"
-            if has
-            else "the labels name no splits; leave the split out to take all clips"
-        )
+        splits = [name for name in clips["split"].unique() if name]
+        if splits:
+            cure = f"it has {some(splits)}"
+        else:
+            cure = "the labels name no splits; leave the split out to take all clips"
         raise UsageError(f"No clip of the labels is in split '{split}': {cure}.")
     return kept
 
@@ -148,274 +161,389 @@ def join_predictions(
 ) -> tuple[pd.DataFrame, list[str], list[str]]:
     """Put each label beside its prediction.
 
-    Ids are compared without the suffix of an audio file, and without folders where only one side has them; unless two
-    labelled clips would then be one.
+    Ids are compared as `common_form` writes them.
 
     Parameters
     ----------
-    predictions : as `read_predictions` returns it
-    labels : a clip table; its clips without any label are left aside
+    predictions : a table as `read_predictions` returns it
+    labels : a clip table; its clips without any label are not used
 
     Returns
     -------
-    joined : the labelled and predicted rows of `labels`, in their order: ``clip_id, system_id, prompt, split``, one
-        column per aspect with the label, and ``pred_<aspect>``
+    joined : the labelled and predicted rows of `labels`, in their order: ``clip_id,
+        system_id, prompt, split``, one column per aspect with the label, and
+        ``pred_<aspect>``
     not_predicted : ids that are labelled but not predicted
     not_labelled : ids that are predicted but not labelled
 
     Raises
     ------
     UsageError
-        when no clip is labelled, none is on both sides, or two predictions are for one clip.
+        when no clip is labelled, none is on both sides, or two predictions are for one
+        clip.
     """
     aspects = labels.attrs["aspects"]
-    labelled = labels[labels[aspects].notna().any(axis=1)]
-    if labelled.empty:
+    labelled = _labelled_rows(labels, aspects)
+
+    labelled_ids = list(labelled["clip_id"])
+    predicted_ids = list(predictions["clip_id"])
+    labelled_forms, predicted_forms = common_form(labelled_ids, predicted_ids)
+    row_of = _rows_by_id(predicted_forms, predicted_ids)
+
+    # The row of each labelled clip among the predictions, -1 where it has none.
+    rows = np.array([row_of.get(clip, -1) for clip in labelled_forms])
+    is_predicted = rows >= 0
+    if not is_predicted.any():
         raise UsageError(
-            f"The labels rate no clip ({', '.join(aspects) or 'no rated column was found'})."
+            "No prediction is for a labelled clip: a label is for "
+            f"'{labelled_ids[0]}', a prediction for '{predicted_ids[0]}'. "
+            "Give both the same ids."
         )
-    wanted, given = common_form(list(labelled["clip_id"]), list(predictions["clip_id"]))
-    row_of = _rows_of(given, predictions["clip_id"])
-    rows = np.array([row_of.get(clip, -1) for clip in wanted])
-    if (rows < 0).all():
-        raise UsageError(
-            f"No prediction is for a labelled clip: a label is for '{labelled['clip_id'].iloc[0]}', a prediction for "
-            f"'{predictions['clip_id'].iloc[0]}'. Give both the same ids."
-        )
-    joined = labelled.loc[
-        rows >= 0, ["clip_id", "system_id", "prompt", "split", *aspects]
-    ].reset_index(drop=True)
-    for aspect in aspects:
-        if f"pred_{aspect}" in aspects:
-            raise UsageError(
-                f"Both '{aspect}' and 'pred_{aspect}' are rated columns; name one with aspects."
-            )
-        joined[f"pred_{aspect}"] = predictions[aspect].to_numpy()[rows[rows >= 0]]
-    known = set(wanted)
-    extra = [
-        name
-        for name, short in zip(predictions["clip_id"], given, strict=True)
-        if short not in known
+
+    joined = _side_by_side(
+        labelled[is_predicted], predictions.iloc[rows[is_predicted]], aspects
+    )
+    known = set(labelled_forms)
+    not_predicted = list(labelled["clip_id"][~is_predicted])
+    not_labelled = [
+        clip
+        for clip, form in zip(predicted_ids, predicted_forms, strict=True)
+        if form not in known
     ]
-    return joined, list(labelled["clip_id"][rows < 0]), extra
+    return joined, not_predicted, not_labelled
+
+
+def _side_by_side(
+    labelled: pd.DataFrame, predicted: pd.DataFrame, aspects: Sequence[str]
+) -> pd.DataFrame:
+    """Labels and predictions of the same clips, in the same order, as one table."""
+    names = ["clip_id", "system_id", "prompt", "split", *aspects]
+    joined = labelled[names].reset_index(drop=True)
+    for aspect in aspects:
+        predicted_name = f"pred_{aspect}"
+        # The prediction would overwrite the label of the other column.
+        if predicted_name in aspects:
+            raise UsageError(
+                f"Both '{aspect}' and '{predicted_name}' are rated columns; name one "
+                "with aspects."
+            )
+        joined[predicted_name] = predicted[aspect].to_numpy()
+    return joined
+
+
+def _labelled_rows(labels: pd.DataFrame, aspects: Sequence[str]) -> pd.DataFrame:
+    is_labelled = labels[list(aspects)].notna().any(axis=1)
+    if not is_labelled.any():
+        columns = ", ".join(aspects) or "no rated column was found"
+        raise UsageError(f"The labels rate no clip ({columns}).")
+    return labels[is_labelled]
 
 
 def remarks(
     joined: pd.DataFrame, aspects: Sequence[str], bins: ScoreBins = SCALE
 ) -> list[str]:
-    """What a reader of the metrics must know: predictions off the scale, all equal, or equal to the labels; no systems.
+    """What a reader of the metrics must know about the predictions and systems.
 
-    >>> remarks(pd.DataFrame({"system_id": ["A", "B"], "mos": [1.0, 2.0], "pred_mos": [55.0, 4.0]}), ["mos"])
-    ["1 of 2 predictions of 'mos' lie off the scale 1..5 (4..55): correlations do not mind, the MSE does."]
+    Predictions off the scale, all equal, or equal to the labels make a metric mislead;
+    so does a table of a single system.
+
+    Examples
+    --------
+    >>> joined = pd.DataFrame({"system_id": ["A", "B"], "mos": [1.0, 2.0]})
+    >>> (remark,) = remarks(joined.assign(pred_mos=[55.0, 4.0]), ["mos"])
+    >>> remark.partition(": ")[0]
+    "1 of 2 predictions of 'mos' lie off the scale 1..5 (4..55)"
     """
-    said = []
+    notes = []
     for aspect in aspects:
-        truth, score = (
-            joined.loc[joined[aspect].notna(), name]
-            for name in (aspect, f"pred_{aspect}")
+        is_labelled = joined[aspect].notna()
+        labels = joined.loc[is_labelled, aspect]
+        scores = joined.loc[is_labelled, f"pred_{aspect}"]
+        n_scores = len(scores)
+
+        is_off_scale = (scores < bins.low) | (scores > bins.high)
+        if is_off_scale.any():
+            scale = f"{bins.low:g}..{bins.high:g}"
+            seen = f"{scores.min():.4g}..{scores.max():.4g}"
+            notes.append(
+                f"{is_off_scale.sum()} of {n_scores} predictions of '{aspect}' lie off "
+                f"the scale {scale} ({seen}): this affects the MSE, but not the "
+                "correlations."
+            )
+        # A single prediction is constant and may well equal its label.
+        if n_scores > 1 and scores.nunique() == 1:
+            notes.append(
+                f"The predictions of '{aspect}' are all {scores.iloc[0]:g}: "
+                "correlations are undefined."
+            )
+        elif n_scores > 1 and (scores == labels).all():
+            notes.append(
+                f"The predictions of '{aspect}' equal the labels in every clip: is "
+                "their column the labels?"
+            )
+
+    if joined["system_id"].nunique() == 1:
+        has_name = joined["system_id"].iloc[0] != ""
+        cause = (
+            "All clips are of one system" if has_name else "The labels name no systems"
         )
-        off = int(((score < bins.low) | (score > bins.high)).sum())
-        if off:
-            said.append(
-                f"{off} of {len(score)} predictions of '{aspect}' lie off the scale {bins.low:g}..{bins.high:g} "
-                f"({score.min():.4g}..{score.max():.4g}): correlations do not mind, the MSE does."
-            )
-        if len(score) > 1 and score.nunique() == 1:
-            said.append(
-                f"The predictions of '{aspect}' are all {score.iloc[0]:g}: correlations are undefined."
-            )
-        elif len(score) > 1 and (score == truth).all():
-            said.append(
-                f"The predictions of '{aspect}' equal the labels in every clip: is their column the labels?"
-            )
-    systems = joined["system_id"].nunique()
-    if systems == 1:
-        what = (
-            "All clips are of one system"
-            if joined["system_id"].iloc[0]
-            else "The labels name no systems"
+        notes.append(
+            f"{cause}: there is no system level, and intervals resample clips."
         )
-        said.append(f"{what}: there is no system level, and intervals resample clips.")
-    return said
+    return notes
 
 
-# ---- columns and rows
+# ---- files without a header
 
 
-def _layout(path: Path) -> tuple[bool, str]:
-    """Whether a file is lines without a header, and what separates its fields ("" when it is no text table)."""
+@dataclass(frozen=True)
+class _Layout:
+    """How a file is laid out.
+
+    Parameters
+    ----------
+    has_header : whether the first line names the columns
+    separator : what separates the fields of a line; "" when the file is no text table
+    suffix : the key of its reader in `READERS`
+    """
+
+    has_header: bool
+    separator: str
+    suffix: str
+
+
+def _detect_layout(path: Path) -> _Layout:
     suffix = path.suffix.lower()
     if suffix not in {*READERS, ".txt"}:
-        if not path.is_file():
+        if path.is_file():
             raise UsageError(
-                f"{path} is not a file."
-                if path.exists()
-                else f"There is no file {path}."
+                f"{path}: predictions are read from {', '.join(READERS)}, or a .txt of "
+                "lines id,score."
             )
-        raise UsageError(
-            f"{path}: predictions are read from {', '.join(READERS)}, or a .txt of lines id,score."
-        )
+        if path.exists():
+            raise UsageError(f"{path} is not a file.")
+        raise UsageError(f"There is no file {path}.")
     if suffix not in {".csv", ".tsv", ".txt"}:
-        return False, ""
-    first = next(line for line in _lines(path) if line.strip())
-    separator = (
-        "\t" if suffix == ".tsv" or (suffix == ".txt" and "\t" in first) else ","
+        return _Layout(has_header=True, separator="", suffix=suffix)
+
+    lines = split_lines(read_text(path))
+    first_line = next(line for line in lines if line.strip())
+    is_tabbed = suffix == ".tsv" or (suffix == ".txt" and "\t" in first_line)
+    separator = "\t" if is_tabbed else ","
+    cells = _fields(first_line, separator)
+
+    has_id_name = any(
+        normalize_loosely(cell) in {*ID_COLUMNS, *PATH_COLUMNS} for cell in cells
     )
-    cells = _fields(first, separator)
-    if any(_plain(cell) in {*ID_COLUMNS, *PATH_COLUMNS} for cell in cells):
-        return False, separator
-    return suffix == ".txt" or any(
-        _number(cell) is not None for cell in cells[1:]
-    ), separator
-
-
-def _lines(path: Path) -> list[str]:
-    return re.split(r"\r\n|\n|\r", read_text(path))
+    numbers = [parse_number(cell.strip()) for cell in cells[1:]]
+    has_number = any(number is not None for number in numbers)
+    # Without the name of an id, a .txt is a list as in the challenge; of any other file
+    # a number in the first line shows that it is data.
+    return _Layout(
+        has_header=has_id_name or not (suffix == ".txt" or has_number),
+        separator=separator,
+        suffix=".tsv" if is_tabbed else ".csv",
+    )
 
 
 def _fields(line: str, separator: str) -> list[str]:
     return [cell.strip().strip('"') for cell in line.split(separator)]
 
 
-def _read_bare(
+def _read_without_header(
     path: Path, separator: str, aspects: Sequence[str]
 ) -> tuple[TextTable, dict[str, str]]:
-    """Lines ``id,score,score…`` as columns ``clip_id``, ``field 2``, ``field 3``…, and the column of each aspect."""
-    lines = [
-        (number, line)
-        for number, line in enumerate(_lines(path), start=1)
-        if line.strip()
-    ]
-    rows = [_fields(line, separator) for _, line in lines]
+    """Lines ``id,score,score…`` as a table, and the column of each aspect.
+
+    The columns are named ``clip_id``, ``field 2``, ``field 3`` and so on.
+    """
+    numbers = []
+    lines = []
+    for number, line in enumerate(split_lines(read_text(path)), start=1):
+        if line.strip():
+            numbers.append(number)
+            lines.append(line)
+    rows = [_fields(line, separator) for line in lines]
+
     order = [aspect.lower() for aspect in aspects]
-    if len(rows[0]) == 1 + len(ASPECTS) and set(order) <= set(ASPECTS):
-        order = list(
-            ASPECTS
-        )  # the challenge fixes id,MI,TA, whichever of the two are asked for and in which order
-    for (number, line), cells in zip(lines, rows, strict=True):
-        if len(cells) != 1 + len(order):
+    # The challenge fixes id,MI,TA, whichever of the two are asked for, in any order.
+    has_two_scores = len(rows[0]) == 1 + len(ASPECTS)
+    if has_two_scores and set(order) <= set(ASPECTS):
+        order = list(ASPECTS)
+
+    n_scores = len(order)
+    for number, line, cells in zip(numbers, lines, rows, strict=True):
+        if len(cells) != 1 + n_scores:
+            plural = "s" if n_scores > 1 else ""
             raise UsageError(
-                f"{path}, line {number}: expected an id and {len(order)} score{'s' * (len(order) > 1)} "
-                f"({', '.join(order)}); got {line[:80]!r}. Without a header there must be one score per aspect."
+                f"{path}, line {number}: expected an id and {n_scores} score{plural} "
+                f"({', '.join(order)}); got {line[:80]!r}. Without a header there must "
+                "be one score per aspect."
             )
-    names = [f"field {k + 2}" for k in range(len(order))]
-    columns = {aspect: names[order.index(aspect.lower())] for aspect in aspects}
-    return TextTable.from_rows(
-        ["clip_id", *names], rows, [(str(path), number) for number, _ in lines]
-    ), columns
+
+    # Numbered as in the file, where the id is field 1.
+    names = [f"field {position}" for position in range(2, 2 + n_scores)]
+    column_of = {aspect: names[order.index(aspect.lower())] for aspect in aspects}
+    locations = [(str(path), number) for number in numbers]
+    return TextTable.from_rows(["clip_id", *names], rows, locations), column_of
 
 
-def _plain(name: str) -> str:
-    return re.sub(r"[\s-]+", "_", name.strip().lower())
+# ---- columns and rows
 
 
-def _score_column(table: TextTable, aspect: str, alone: bool, path: Path) -> str:
-    """The column that predicts `aspect`; the first group of names of which the table has any decides."""
-    free = [name for name in table.columns if _plain(name) not in _ABOUT_CLIPS]
-    own = _plain(aspect)
-    named, general = (
-        (f"pred_{own}", f"{own}_pred", f"predicted_{own}"),
-        PREDICTED if alone else (),
-    )
-    for legal in (named, general, (own,), SCORES if alone else ()):
-        found = [name for name in free if _plain(name) in legal]
-        if len(found) > 1:
+def _score_column(table: TextTable, aspect: str, *, is_only: bool, path: Path) -> str:
+    """The column that predicts `aspect`.
+
+    Names are tried in groups, from those that say they are predictions to those that
+    may be labels; the first group of which the table has any name decides.
+    """
+    own_name = normalize_loosely(aspect)
+    predicted_names = (f"pred_{own_name}", f"{own_name}_pred", f"predicted_{own_name}")
+    groups: list[tuple[str, ...]] = [predicted_names, (own_name,)]
+    # A name such as "score" does not say which of several aspects it is of.
+    if is_only:
+        groups = [predicted_names, PREDICTION_COLUMNS, (own_name,), SCORE_COLUMNS]
+
+    describes_clips = {*STANDARD_NAMES, *ID_COLUMNS, *PATH_COLUMNS}
+    candidates = [
+        name for name in table.columns if normalize_loosely(name) not in describes_clips
+    ]
+    for group in groups:
+        matches = [name for name in candidates if normalize_loosely(name) in group]
+        if len(matches) > 1:
             raise UsageError(
-                f"{path}: columns {some(found)} may all be the predictions of '{aspect}'; rename one to 'pred_{own}'."
+                f"{path}: columns {some(matches)} may all be the predictions of "
+                f"'{aspect}'; rename one to 'pred_{own_name}'."
             )
-        if found:
-            return found[0]
-    if alone and len(free) == 1:
-        return free[0]
-    raise UsageError(
-        f"{path} has no predictions of '{aspect}': no column '{own}', {some(named)}; it has {some(table.columns, 20)}. "
-        "Rename the column, or name the aspects that it does have."
+        if matches:
+            return matches[0]
+
+    # The only column left needs no known name.
+    if is_only and len(candidates) == 1:
+        return candidates[0]
+    raise NoPredictionColumn(
+        f"{path} has no predictions of '{aspect}': no column '{own_name}', "
+        f"{some(predicted_names)}; it has {some(table.columns, 20)}. Rename the "
+        "column, or name the aspects that it does have."
     )
 
 
 def _clip_ids(table: TextTable, path: Path) -> list[str]:
     """One id per row, each once: as written, or the stem where there are only paths."""
-    for legal in (ID_COLUMNS, PATH_COLUMNS):
-        found = [name for name in table.columns if _plain(name) in legal]
-        if len(found) > 1:
-            raise UsageError(
-                f"{path}: columns {some(found)} may all be the clip id; drop or rename all but one."
-            )
-        if found:
-            break
-    else:
+    column = _id_column(table, ID_COLUMNS, path)
+    is_path = column is None
+    # A table may have both; its paths are then of no interest.
+    if column is None:
+        column = _id_column(table, PATH_COLUMNS, path)
+    if column is None:
+        also_legal = ", ".join((*ID_COLUMNS[1:], *PATH_COLUMNS))
         raise UsageError(
-            f"{path} has no clip ids; it has {some(table.columns, 20)}. Name their column clip_id (also legal: "
-            f"{', '.join((*ID_COLUMNS[1:], *PATH_COLUMNS))})."
+            f"{path} has no clip ids; it has {some(table.columns, 20)}. Name their "
+            f"column clip_id (also legal: {also_legal})."
         )
-    first: dict[str, int] = {}
-    for row, cell in enumerate(table.columns[found[0]]):
-        clip = cell.strip() if legal is ID_COLUMNS else _short(cell.strip(), True)
-        check_name(clip, table.place(row), "clip id")
+
+    first_row: dict[str, int] = {}
+    for row, cell in enumerate(table.columns[column]):
+        clip = cell.strip()
+        if is_path:
+            clip = _shorten(clip, without_folder=True)
+        check_name(clip, table.location(row), "clip id")
         if not clip:
-            raise UsageError(f"{table.place(row)}: the clip id is empty.")
-        if first.setdefault(clip, row) != row:
-            before = f"{table.unit} {table.places[first[clip]][1]}"
+            raise UsageError(f"{table.location(row)}: the clip id is empty.")
+        if clip in first_row:
+            _, number = table.locations[first_row[clip]]
             raise UsageError(
-                f"{table.place(row)}: '{clip}' is predicted twice, first in {before}."
+                f"{table.location(row)}: '{clip}' is predicted twice, first in "
+                f"{table.unit} {number}."
             )
-    return list(first)
+        first_row[clip] = row
+    return list(first_row)
+
+
+def _id_column(table: TextTable, legal: Sequence[str], path: Path) -> str | None:
+    matches = [name for name in table.columns if normalize_loosely(name) in legal]
+    if len(matches) > 1:
+        raise UsageError(
+            f"{path}: columns {some(matches)} may all be the clip id; drop or rename "
+            "all but one."
+        )
+    return matches[0] if matches else None
 
 
 def _scores(table: TextTable, column: str) -> np.ndarray:
     """Scores of one column, shape (n,), all finite."""
-    scores = [_number(cell.strip()) for cell in table.columns[column]]
-    if None in scores:
-        row = scores.index(None)
-        seen = (
-            repr(table.columns[column][row])
-            if table.columns[column][row].strip()
-            else "missing"
-        )
-        raise UsageError(
-            f"{table.place(row)}: {column} is {seen}; a prediction is a finite number."
-        )
+    scores = []
+    for row, cell in enumerate(table.columns[column]):
+        number = parse_number(cell.strip())
+        if number is None:
+            value = repr(cell) if cell.strip() else "missing"
+            raise UsageError(
+                f"{table.location(row)}: {column} is {value}; a prediction is a finite "
+                "number."
+            )
+        scores.append(number)
     return np.array(scores, dtype=np.float64)
-
-
-def _number(cell: str) -> float | None:
-    """The finite number that a cell writes in plain ASCII, or None."""
-    try:
-        number = float(cell)
-    except ValueError:
-        return None
-    return (
-        number if math.isfinite(number) and cell.isascii() and "_" not in cell else None
-    )
 
 
 # ---- ids
 
 
-def _short(clip: str, without_folder: bool) -> str:
-    return _AUDIO_SUFFIX.sub("", _FOLDER.split(clip)[-1] if without_folder else clip)
-
-
 def common_form(wanted: list[str], given: list[str]) -> tuple[list[str], list[str]]:
-    """Both lists of ids written alike, without making one clip of two that are wanted."""
-    without_folder = not all(
-        any(map(_FOLDER.search, names)) for names in (wanted, given)
-    )
-    shortened = [_short(clip, without_folder) for clip in wanted]
-    if len(set(shortened)) < len(wanted):
+    """Write two lists of ids alike, so that they can be compared.
+
+    The suffix of an audio file is cut off, and so are folders where only one list has
+    them. Both lists stay as they are where that would make one clip of two in `wanted`.
+
+    Parameters
+    ----------
+    wanted : unique ids, such as those of the labels
+    given : ids of the predictions
+
+    Returns
+    -------
+    wanted, given : the two lists, in their order
+
+    Examples
+    --------
+    >>> common_form(["a", "b"], ["wavs/b.wav"])
+    (['a', 'b'], ['b'])
+    >>> common_form(["a.wav", "a.mp3"], ["a.wav"])
+    (['a.wav', 'a.mp3'], ['a.wav'])
+    """
+    # Folders tell clips apart only where both sides write them.
+    both_have_folders = _any_has_folder(wanted) and _any_has_folder(given)
+    without_folder = not both_have_folders
+    short_wanted = [_shorten(clip, without_folder=without_folder) for clip in wanted]
+
+    # a.wav and a.mp3, or x/a and y/a, may be two clips.
+    if len(set(short_wanted)) < len(wanted):
         return wanted, given
-    return shortened, [_short(clip, without_folder) for clip in given]
+    short_given = [_shorten(clip, without_folder=without_folder) for clip in given]
+    return short_wanted, short_given
 
 
-def _rows_of(given: list[str], as_written: Iterable[str]) -> dict[str, int]:
-    """Where each predicted clip stands."""
-    row_of = {clip: row for row, clip in enumerate(given)}
-    if len(row_of) < len(given):
-        clip = next(clip for row, clip in enumerate(given) if row_of[clip] != row)
-        same = [
-            name for name, short in zip(as_written, given, strict=True) if short == clip
-        ]
-        raise UsageError(
-            f"Predictions {some(same)} are all for the clip '{clip}'; keep one."
-        )
-    return row_of
+def _any_has_folder(clip_ids: Iterable[str]) -> bool:
+    return any(_FOLDER_SEPARATOR.search(clip) for clip in clip_ids)
+
+
+def _shorten(clip: str, *, without_folder: bool) -> str:
+    """An id without the suffix of an audio file; other dots are part of the id."""
+    if without_folder:
+        clip = _FOLDER_SEPARATOR.split(clip)[-1]
+    return _AUDIO_SUFFIX.sub("", clip)
+
+
+def _rows_by_id(forms: list[str], as_written: list[str]) -> dict[str, int]:
+    """The row of each predicted clip, by the common form of its id."""
+    row_of = {form: row for row, form in enumerate(forms)}
+    if len(row_of) == len(forms):
+        return row_of
+
+    # Different ids may have one form: a and a.wav.
+    repeated = next(form for form in forms if forms.count(form) > 1)
+    same = [
+        clip for clip, form in zip(as_written, forms, strict=True) if form == repeated
+    ]
+    raise UsageError(
+        f"Predictions {some(same)} are all for the clip '{repeated}'; keep one."
+    )

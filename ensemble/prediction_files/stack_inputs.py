@@ -1,71 +1,59 @@
-"""Anybody's predictions as base models: files of scores or distributions, joined to the labels by clip id.
+"""Predictions of any tools as the base models of a stack, joined to labels by clip id.
 
-A file is one model (a score column such as other tools write, a prediction table of ours, the published system's
-records with their distributions) or many: a table whose other numeric columns are one model each. The trap: a clip that
-a model leaves out must stay left out, named and counted; nothing is filled in here.
+A file is one model (a score column such as other tools write, a prediction table of a
+base model, the published system's records with their distributions) or many: a table
+whose other numeric columns are one model each. A clip that a model leaves out stays
+left out and is counted in the notes; nothing is filled in here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from base_models.bins import TARGET_SIGMA, ScoreBins
-from base_models.clips.read_clips import ALIASES, read_clips
+from base_models.clips.columns import STANDARD_NAMES, is_bookkeeping_of_models
+from base_models.clips.read_clips import SCALE, read_clips
 from base_models.errors import DamagedArtifact, UsageError, some
 from base_models.files import from_json, read_bytes
 from base_models.predictions import PredictionTable
 from ensemble.prediction_files.one_tool import (
+    NoPredictionColumn,
     common_form,
     read_distributions,
     read_predictions,
 )
 
-SCALE = ScoreBins()
 PUBLISHED = {
     "mi": ("overall_dist", "overall_score"),
     "ta": ("textual_dist", "textual_score"),
 }
 """Fields of a clip's record in the published system's prediction files, by aspect."""
-_SPREAD = (
-    "std",
-    "sd",
-    "stdev",
-    "var",
-    "variance",
-    "sem",
-    "ci",
-    "low",
-    "high",
-    "count",
-    "n",
-)
-_ABOUT = {
-    *_SPREAD,
-    "fold",
-    "index",
-    "seed",
-    *(f"{n}_{what}" for n in ("n", "num") for what in ("ratings", "raters")),
-}
-"""Columns that are no model's, beside ``<aspect>_std`` and the like; those left out are named in the notes."""
-_STANDARD = {name for names in ALIASES.values() for name in names.split()} | set(
-    ALIASES
+
+_COLUMNS_OF_ONE_ASPECT = "a table of several models has one numeric column for each."
+_COLUMNS_OF_SEVERAL_ASPECTS = (
+    "a table of several models has one numeric column for each aspect and model, named "
+    "as mi__name."
 )
 
 
 @dataclass(frozen=True)
 class External:
-    """Clips, and what each base model says of them.
+    """Clips, and the predictions of each base model for them.
 
     Parameters
     ----------
-    clips : clip table of the labelled clips, ``attrs["aspects"]`` naming the rated columns; of new ones their ids
-    tables : one prediction table per base model; a model that leaves clips out has no rows for them
-    notes : what did not join, what was left out or moved, for people
+    clips : clip table of the labelled clips, ``attrs["aspects"]`` naming the rated
+        columns; of new clips their ids
+    tables : one prediction table per base model; a model that leaves clips out has no
+        rows for them
+    notes : messages on what did not join, what was not used and what was moved
     """
 
     clips: pd.DataFrame
@@ -73,56 +61,85 @@ class External:
     notes: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class _Model:
+    """The predictions of one model, as read.
+
+    Parameters
+    ----------
+    name : the model's name
+    ids : n clip ids, as its file writes them
+    values : scores of shape (n, aspects), or distributions of shape (n, aspects, bins)
+    sigma : kernel width of the distributions; None where `values` are scores
+    trained_on, selected_on : ids of clips whose labels the model has seen
+    """
+
+    name: str
+    ids: list[str]
+    values: np.ndarray
+    sigma: float | None = None
+    trained_on: frozenset[str] = frozenset()
+    selected_on: frozenset[str] = frozenset()
+
+
 def read_external(
     files: Sequence[Path | str],
     labels: Path | str | None = None,
     aspects: Sequence[str] | None = None,
 ) -> External:
-    """Read predictions of any number of models, and the labels that they are stacked on.
+    """Read predictions of any number of models, and the labels they are stacked on.
 
     Parameters
     ----------
-    files : tables (csv, tsv, jsonl, parquet), answer files (txt), prediction tables of ours (parquet), or the
-        published system's records as JSON, ``{clip: {"overall_dist": [20 numbers], "overall_score": x, …}}``. A table
-        with one model's score is named by its file; in any other, each numeric column that is neither a label nor
-        bookkeeping is a model (with several aspects: ``<aspect>__<model>``)
-    labels : clip table with the ratings; None takes the first file, which then holds both
+    files : tables (csv, tsv, jsonl, parquet), answer files (txt), prediction tables of
+        base models (parquet), or the published system's records as JSON, ``{clip:
+        {"overall_dist": [20 numbers], "overall_score": x, …}}``. A table with one
+        model's score is named by its file; in any other, each numeric column that is
+        neither a label nor bookkeeping is a model (with several aspects:
+        ``<aspect>__<model>``)
+    labels : clip table with the ratings; None takes the first file, which then holds
+        both
     aspects : the rated columns; None takes those with a known name
 
     Raises
     ------
     UsageError
-        when a file holds no predictions, none of a model's clips is labelled, or two models share a name.
+        when a file holds no predictions, none of a model's clips is labelled, or two
+        models share a name.
     """
     if not files:
         raise UsageError("Name at least one file of predictions.")
-    clips = read_clips(labels or files[0], aspects=aspects)
+    source = labels or files[0]
+    clips = read_clips(source, aspects=aspects)
     names = list(clips.attrs["aspects"])
-    if not names:
-        raise UsageError(
-            f"{labels or files[0]} rates no clip; name the file of ratings with --labels."
-        )
-    clips = clips[clips[names].notna().any(axis=1)].reset_index(drop=True)
+    is_labelled = clips[names].notna().any(axis=1)
+    clips = clips[is_labelled].reset_index(drop=True)
     clips.attrs["aspects"] = names
-    own = [(Path(file), Path(file) == Path(labels or files[0])) for file in files]
-    found = _each_once(
-        [
-            model
-            for file, labelled in own
-            for model in _models(file, clips, names, labelled)
-        ]
-    )
-    tables, notes = _joined(found, clips["clip_id"].tolist(), names, SCALE)
-    left = [
+    if clips.empty:
+        raise UsageError(
+            f"{source} has no rated clips; name the file of ratings with --labels."
+        )
+
+    models: list[_Model] = []
+    for file in files:
+        holds_labels = Path(file) == Path(source)
+        models += _read_models(Path(file), clips, names, holds_labels=holds_labels)
+    _check_names_are_unique(models)
+
+    clip_ids = clips["clip_id"].tolist()
+    tables, notes = _join(models, clip_ids, names, bins=SCALE)
+
+    # Numeric columns that might have been meant as models are named to the user.
+    bookkeeping = [
         name
         for name in clips.columns
-        if _is_bookkeeping(name, names) and _numbers(clips[name]) is not None
+        if name not in names
+        and is_bookkeeping_of_models(name, names)
+        and _numbers(clips[name]) is not None
     ]
-    return External(
-        clips,
-        tables,
-        (*([f"columns that are no model: {some(left)}"] if left else []), *notes),
-    )
+    if bookkeeping:
+        notes.insert(0, f"columns that are not models: {some(bookkeeping)}")
+    return External(clips=clips, tables=tables, notes=tuple(notes))
 
 
 def read_new(
@@ -131,321 +148,392 @@ def read_new(
     aspects: Sequence[str],
     bins: ScoreBins = SCALE,
 ) -> External:
-    """Read what the base models of a fitted stack predict of new clips, with or without labels beside it.
+    """Read predictions of new clips by the base models of a fitted stack.
 
     Parameters
     ----------
-    files : as `read_external` takes them
-    models : names of the base models; what else the files hold is not read, so labels are never taken for predictions
-    aspects : what is predicted
+    files : see `read_external`; labels may stand beside the predictions
+    models : names of the base models; nothing else in the files is read, so labels are
+        never taken for predictions
+    aspects : the predicted qualities
     bins : the scale
 
     Returns
     -------
-    external : its clips are all that any model predicts, as ``clip_id`` in the order of the files
+    external : its clips are all that any model predicts, as ``clip_id`` in the order of
+        the files
 
     Raises
     ------
     UsageError
-        when a file predicts nothing of these models, or one of them stands in two files.
+        when a file has no predictions of these models, or two files have the same one.
     """
-    found = _each_once(
-        [
-            model
-            for file in files
-            for model in _known(Path(file), models, list(aspects), bins)
-        ]
-    )
+    aspects = list(aspects)
+    found: list[_Model] = []
+    for file in files:
+        found += _read_known_models(Path(file), models, aspects, bins=bins)
+    _check_names_are_unique(found)
+
+    # The clips are those that any model predicts; another spelling of an id that is
+    # there already is not a new clip.
     ids: list[str] = []
     for model in found:
-        wanted, given = common_form(ids, model.ids)
-        known = set(wanted)
-        ids += [
-            own for own, form in zip(model.ids, given, strict=True) if form not in known
-        ]
-    return External(
-        pd.DataFrame({"clip_id": ids}), *_joined(found, ids, list(aspects), bins)
-    )
+        known_forms, model_forms = common_form(ids, model.ids)
+        known = set(known_forms)
+        for clip, form in zip(model.ids, model_forms, strict=True):
+            if form not in known:
+                ids.append(clip)
+
+    tables, notes = _join(found, ids, aspects, bins=bins)
+    clips = pd.DataFrame({"clip_id": ids})
+    return External(clips=clips, tables=tables, notes=tuple(notes))
 
 
-@dataclass(frozen=True)
-class _Model:
-    """One model's predictions as read: ids, and scores (n, aspects) or distributions (n, aspects, bins)."""
-
-    name: str
-    ids: list[str]
-    values: np.ndarray
-    sigma: float | None = None
-    seen: tuple[frozenset[str], frozenset[str]] = (frozenset(), frozenset())
-
-
-def _each_once(found: list[_Model]) -> list[_Model]:
-    twice = sorted(
-        {
-            model.name
-            for model in found
-            if sum(model.name == other.name for other in found) > 1
-        }
-    )
-    if twice:
+def _check_names_are_unique(models: Sequence[_Model]) -> None:
+    counts = Counter(model.name for model in models)
+    repeated = sorted(name for name, count in counts.items() if count > 1)
+    if repeated:
         raise UsageError(
-            f"Model {some(twice)} is given more than once; rename the file or the column."
+            f"Model {some(repeated)} is given more than once; rename the file or the "
+            "column."
         )
-    return found
 
 
-def _models(
-    path: Path, clips: pd.DataFrame, aspects: list[str], labelled: bool
-) -> Iterator[_Model]:
-    records = _records(path, aspects, SCALE)
-    yield from _scores(path, clips, aspects, labelled) if records is None else [records]
+# ---- the models of one file
 
 
-def _known(
-    path: Path, models: Sequence[str], aspects: list[str], bins: ScoreBins
+def _read_models(
+    path: Path, clips: pd.DataFrame, aspects: list[str], *, holds_labels: bool
 ) -> list[_Model]:
-    """What a file says of some known models: as columns of these names, or as the file of this name."""
-    records = _records(path, aspects, bins)
-    found = [model for model in (records,) if model and model.name in models]
-    if records is None:
-        try:
-            frame = read_clips(path, labels=False)
-        except UsageError:
-            if path.stem not in models:
-                raise
-        else:
-            found = _wide(path, frame, aspects, models)
-        if path.stem in models and path.stem not in {model.name for model in found}:
+    """All models of a file: a table of distributions, one score column, or many."""
+    record = _read_record(path, aspects, SCALE)
+    if record is not None:
+        return [record]
+
+    frame = _read_one_tool(path, aspects, holds_labels=holds_labels)
+    # A column that is named like the aspect may hold the labels; the models are then
+    # the other columns.
+    if frame is not None and not _are_labels(frame, clips, aspects):
+        return [_model_of_frame(path, frame, aspects)]
+
+    models = _models_of_columns(path, read_clips(path, labels=False), aspects)
+    if not models:
+        expected = (
+            _COLUMNS_OF_SEVERAL_ASPECTS if len(aspects) > 1 else _COLUMNS_OF_ONE_ASPECT
+        )
+        raise UsageError(f"{path}: no column of predictions was found; {expected}")
+    return models
+
+
+def _read_one_tool(
+    path: Path, aspects: list[str], *, holds_labels: bool
+) -> pd.DataFrame | None:
+    """The scores of a file in which a column says that it is the score, else None."""
+    try:
+        return read_predictions(path, aspects)
+    except NoPredictionColumn:
+        return None
+    except UsageError:
+        # In a file of labels, a score that cannot be read may be a missing label.
+        if holds_labels:
+            return None
+        raise
+
+
+def _read_known_models(
+    path: Path, models: Sequence[str], aspects: list[str], *, bins: ScoreBins
+) -> list[_Model]:
+    """Known models of a file: the columns with their names, or the file as a whole."""
+    record = _read_record(path, aspects, bins)
+    if record is not None:
+        found = [record] if record.name in models else []
+    else:
+        found = _read_known_columns(path, models, aspects)
+        is_named_by_file = path.stem in models
+        if is_named_by_file and path.stem not in {model.name for model in found}:
             frame = read_predictions(path, aspects)
-            found = [
-                _Model(path.stem, frame["clip_id"].tolist(), frame[aspects].to_numpy())
-            ]
+            found = [_model_of_frame(path, frame, aspects)]
+
     if not found:
         raise UsageError(
-            f"{path} predicts nothing of the stack's base models {some(models, 5)}: name its columns after them, or "
-            "the file after the one that it is of."
+            f"{path} has no predictions of the stack's base models {some(models, 5)}: "
+            "name its columns after them, or the file after the one model in it."
         )
     return found
 
 
-def _records(path: Path, aspects: list[str], bins: ScoreBins) -> _Model | None:
-    """The one model of a file that is no table of scores; None when it is."""
+def _read_known_columns(
+    path: Path, models: Sequence[str], aspects: list[str]
+) -> list[_Model]:
+    try:
+        frame = read_clips(path, labels=False)
+    except UsageError:
+        # A file of one model need not be a clip table: it may have no header.
+        if path.stem in models:
+            return []
+        raise
+    return _models_of_columns(path, frame, aspects, only=models)
+
+
+def _model_of_frame(path: Path, frame: pd.DataFrame, aspects: list[str]) -> _Model:
+    """The one model of a file, named by the file."""
+    ids = frame["clip_id"].tolist()
+    return _Model(path.stem, ids, values=frame[aspects].to_numpy())
+
+
+# ---- distributions and records
+
+
+def _read_record(path: Path, aspects: list[str], bins: ScoreBins) -> _Model | None:
+    """The one model of a file that is not a table of scores; None when it is one."""
     suffix = path.suffix.lower()
     if suffix == ".json":
-        return _published(path, aspects)
+        return _read_published(path, aspects)
     if suffix in {".pt", ".pth", ".pkl"}:
         raise UsageError(
             f"{path} may run code when it is loaded; write its records as JSON first."
         )
+
     table = read_distributions(path)
     if table is None:
         return None
     if table.bins != bins:
-        raise UsageError(f"{path} predicts on {table.bins}; a stack here has {bins}.")
-    values = np.stack([table.of(aspect) for aspect in aspects], axis=1)
+        raise UsageError(
+            f"{path} predicts on {table.bins}; the bins of the stack are {bins}."
+        )
     return _Model(
-        table.model,
-        list(table.clip_ids),
-        values,
-        table.sigma,
-        (table.trained_on, table.selected_on),
+        name=table.model,
+        ids=list(table.clip_ids),
+        values=np.stack([table.of(aspect) for aspect in aspects], axis=1),
+        sigma=table.sigma,
+        trained_on=table.trained_on,
+        selected_on=table.selected_on,
     )
 
 
-def _published(path: Path, aspects: list[str]) -> _Model:
-    """The published system's records, as scores: its distributions stand on 20 points from 1 to 5, not on our bins."""
+def _read_published(path: Path, aspects: list[str]) -> _Model:
+    """The published system's records, as scores.
+
+    Its distributions stand on 20 points from 1 to 5 (`ScoreBins` with
+    ``grid="endpoints"``), not on the bins used here, so they are decoded to scores.
+    """
     try:
         records = from_json(read_bytes(path), str(path))
-    except DamagedArtifact as error:  # somebody else's file: nothing of ours to restore
+    except DamagedArtifact as error:
+        # The file is another project's, so the cure is not to restore an artefact.
         raise UsageError(f"{error} Write its records as JSON again.") from error
-    absent = [aspect for aspect in aspects if aspect.lower() not in PUBLISHED]
-    if (
-        absent
-        or not isinstance(records, dict)
-        or not all(isinstance(record, dict) for record in records.values())
-    ):
+
+    has_aspects = all(aspect.lower() in PUBLISHED for aspect in aspects)
+    if not has_aspects or not _are_records(records):
+        fields = [field for pair in PUBLISHED.values() for field in pair]
         raise UsageError(
-            f"{path}: expected records of clips with {some(sum(PUBLISHED.values(), ()))}; aspects mi, ta."
+            f"{path}: expected records of clips with {some(fields)}; aspects mi, ta."
         )
-    points = ScoreBins(grid="endpoints")
+
     scores = np.full((len(records), len(aspects)), np.nan)
     for row, (clip, record) in enumerate(records.items()):
-        for k, (of_bins, of_score) in enumerate(
-            PUBLISHED[aspect.lower()] for aspect in aspects
-        ):
-            if record.get(of_bins) is not None:
-                what = f"{path}, clip '{clip}', {of_bins}"
-                scores[row, k] = points.decode(
-                    points.check(np.atleast_2d(record[of_bins]), what), TARGET_SIGMA
-                )[0]
-            elif record.get(of_score) is not None:
-                scores[row, k] = float(record[of_score])
+        for column, aspect in enumerate(aspects):
+            what = f"{path}, clip '{clip}'"
+            scores[row, column] = _published_score(record, aspect, what)
     return _Model(path.stem, list(records), scores)
 
 
-def _scores(
-    path: Path, clips: pd.DataFrame, aspects: list[str], labelled: bool
-) -> Iterator[_Model]:
-    """One model where a column says that it is the score; else one model per numeric column.
-
-    In a file that is `labelled` too, a score that cannot be read may be a label that is not known.
-    """
-    try:
-        frame = read_predictions(path, aspects)
-    except UsageError as error:
-        if not labelled and "has no predictions of" not in str(error):
-            raise
-    else:
-        if not _are_labels(frame, clips, aspects):
-            yield _Model(
-                path.stem, frame["clip_id"].tolist(), frame[aspects].to_numpy()
-            )
-            return
-    found = _wide(path, read_clips(path, labels=False), aspects)
-    if not found:
-        raise UsageError(
-            f"{path}: no column of predictions was found; {_LEGAL[len(aspects) > 1]}"
-        )
-    yield from found
+def _are_records(records: object) -> bool:
+    if not isinstance(records, dict):
+        return False
+    return all(isinstance(record, dict) for record in records.values())
 
 
-_LEGAL = (
-    "a table of several models has one numeric column for each.",
-    "a table of several models has one numeric column for each aspect and model, named as mi__name.",
-)
-"""How a table says what it predicts, for one aspect and for several."""
+def _published_score(record: dict[str, Any], aspect: str, what: str) -> float:
+    """The score of one aspect, from its distribution if there is one; NaN if absent."""
+    distribution_field, score_field = PUBLISHED[aspect.lower()]
+    distribution = record.get(distribution_field)
+    if distribution is not None:
+        points = ScoreBins(grid="endpoints")
+        row = np.atleast_2d(distribution)
+        checked = points.check(row, f"{what}, {distribution_field}")
+        score = points.decode(checked, TARGET_SIGMA)
+        return float(score[0])
+    if record.get(score_field) is not None:
+        return float(record[score_field])
+    return np.nan
 
 
-def _wide(
+# ---- columns
+
+
+def _models_of_columns(
     path: Path,
     frame: pd.DataFrame,
     aspects: list[str],
-    models: Sequence[str] | None = None,
+    only: Sequence[str] | None = None,
 ) -> list[_Model]:
-    """One model per numeric column (``<aspect>__<model>`` for several aspects), or those of them that are named."""
-    legal = [
-        name
-        for name in frame.columns
-        if name not in aspects and name.strip().lower() not in _STANDARD
-    ]
-    numbers = {
-        name: _numbers(frame[name])
-        for name in legal
-        if models or not _is_bookkeeping(name, aspects)
-    }
-    chosen: dict[str, dict[str, np.ndarray]] = {}
-    for name, values in numbers.items():
-        aspect, _, model = (
-            (aspects[0], "", name) if len(aspects) == 1 else name.partition("__")
-        )
-        if (
-            values is not None
-            and aspect in aspects
-            and model
-            and (models is None or model in models)
-        ):
-            chosen.setdefault(model, {})[aspect] = values
-    partial = [model for model, of in chosen.items() if len(of) < len(aspects)]
+    """One model per numeric column of a table.
+
+    For several aspects the columns are named ``<aspect>__<model>``.
+
+    Parameters
+    ----------
+    path : the file, for messages
+    frame : its columns as text
+    aspects : names
+    only : names of models; None takes every column that is not bookkeeping. A column
+        that is asked for by name is taken even if it looks like bookkeeping.
+    """
+    values_of: dict[str, dict[str, np.ndarray]] = {}
+    for name in frame.columns:
+        if name in aspects or name.strip().lower() in STANDARD_NAMES:
+            continue
+        if only is None and is_bookkeeping_of_models(name, aspects):
+            continue
+        aspect, model = _split_column_name(name, aspects)
+        # With several aspects a column without "__" belongs to no model.
+        if aspect not in aspects or not model:
+            continue
+        if only is not None and model not in only:
+            continue
+        values = _numbers(frame[name])
+        if values is not None:
+            values_of.setdefault(model, {})[aspect] = values
+
+    n_aspects = len(aspects)
+    partial = [model for model, known in values_of.items() if len(known) < n_aspects]
     if partial:
-        raise UsageError(f"{path}: models {some(partial)} lack an aspect; {_LEGAL[1]}")
+        raise UsageError(
+            f"{path}: models {some(partial)} lack an aspect; "
+            f"{_COLUMNS_OF_SEVERAL_ASPECTS}"
+        )
+
     ids = frame["clip_id"].tolist()
-    return [
-        _Model(model, ids, np.column_stack([of[aspect] for aspect in aspects]))
-        for model, of in chosen.items()
-    ]
+    models = []
+    for model, known in values_of.items():
+        scores = np.column_stack([known[aspect] for aspect in aspects])
+        models.append(_Model(model, ids, scores))
+    return models
+
+
+def _split_column_name(name: str, aspects: list[str]) -> tuple[str, str]:
+    """The aspect and the model that a column is of."""
+    if len(aspects) == 1:
+        return aspects[0], name
+    aspect, _, model = name.partition("__")
+    return aspect, model
 
 
 def _are_labels(frame: pd.DataFrame, clips: pd.DataFrame, aspects: list[str]) -> bool:
-    """Whether what looks like predictions is the column of labels, in a file that holds both."""
+    """Whether scores that were read are the labels, in a file that holds both."""
     both = clips.merge(frame, on="clip_id", suffixes=("", " predicted"))
-    truth, score = (
-        both[[f"{aspect}{end}" for aspect in aspects]].to_numpy()
-        for end in ("", " predicted")
-    )
-    return len(both) > 0 and bool((np.isnan(truth) | (truth == score)).all())
-
-
-def _is_bookkeeping(name: str, aspects: Sequence[str]) -> bool:
-    return name.strip().lower() in _ABOUT | {
-        f"{aspect.lower()}_{what}" for aspect in aspects for what in _SPREAD
-    }
+    if both.empty:
+        return False
+    labels = both[aspects].to_numpy()
+    scores = both[[f"{aspect} predicted" for aspect in aspects]].to_numpy()
+    # A missing label says nothing about the column.
+    is_equal = np.isnan(labels) | (labels == scores)
+    return bool(is_equal.all())
 
 
 def _numbers(cells: pd.Series) -> np.ndarray | None:
-    """A column as float64, NaN where empty or not finite; None when it holds words or nothing."""
-    values = pd.to_numeric(cells.replace("", "nan"), errors="coerce").to_numpy(
-        dtype=np.float64
-    )
-    words = (
-        np.isnan(values)
-        & ~cells.str.strip()
-        .str.lower()
-        .isin(["", "nan", "na", "null", "none"])
-        .to_numpy()
-    )
-    return (
-        None
-        if words.any() or not np.isfinite(values).any()
-        else np.where(np.isfinite(values), values, np.nan)
-    )
+    """A column as float64, NaN where a cell is empty or not finite.
+
+    None when the column holds words or no finite number at all.
+    """
+    numbers = pd.to_numeric(cells, errors="coerce")
+    values = numbers.to_numpy(dtype=np.float64)
+
+    # Words become NaN as missing values do; only the text tells them apart.
+    text = cells.str.strip().str.lower()
+    is_missing = text.isin(["", "nan", "na", "null", "none"]).to_numpy()
+    has_words = (np.isnan(values) & ~is_missing).any()
+    if has_words or not np.isfinite(values).any():
+        return None
+    return np.where(np.isfinite(values), values, np.nan)
 
 
-def _joined(
-    found: Sequence[_Model], ids: list[str], aspects: list[str], bins: ScoreBins
-) -> tuple[tuple[PredictionTable, ...], tuple[str, ...]]:
-    """Every model's table over those of the clips that it predicts, in their order and under their ids, and notes."""
-    counts: dict[str, dict[str, int]] = {}
-    tables = tuple(_join(model, ids, aspects, bins, counts) for model in found)
-    notes = (
-        f"{what}: {some([f'{n} of {model}' for model, n in of.items()], 10)}"
-        for what, of in counts.items()
-    )
-    return tables, tuple(notes)
+# ---- joining models to clips
 
 
 def _join(
-    model: _Model,
-    ids: list[str],
-    aspects: list[str],
-    bins: ScoreBins,
-    counts: dict[str, dict[str, int]],
-) -> PredictionTable:
-    wanted, given = common_form(ids, model.ids)
-    row_of = {clip: row for row, clip in enumerate(given)}
-    if len(row_of) < len(given):
+    models: Sequence[_Model], ids: list[str], aspects: list[str], *, bins: ScoreBins
+) -> tuple[tuple[PredictionTable, ...], list[str]]:
+    """The table of each model over the clips it predicts, and notes on the rest."""
+    tables = []
+    counts_by_note: dict[str, list[str]] = {}
+    for model in models:
+        table, counts = _join_one(model, ids, aspects, bins=bins)
+        tables.append(table)
+        for note, count in counts.items():
+            if count:
+                models_of_note = counts_by_note.setdefault(note, [])
+                models_of_note.append(f"{count} of {model.name}")
+    notes = [f"{note}: {some(names, 10)}" for note, names in counts_by_note.items()]
+    return tuple(tables), notes
+
+
+def _join_one(
+    model: _Model, ids: list[str], aspects: list[str], *, bins: ScoreBins
+) -> tuple[PredictionTable, dict[str, int]]:
+    """One model's table, in the order of `ids` and under them, and counts for notes."""
+    wanted_forms, model_forms = common_form(ids, model.ids)
+    row_of = {form: row for row, form in enumerate(model_forms)}
+    # Ids that differ as written may have one form, so this is checked here.
+    if len(row_of) < len(model_forms):
+        repeated = [form for form in row_of if model_forms.count(form) > 1]
+        raise UsageError(f"'{model.name}' predicts a clip twice ({some(repeated)}).")
+
+    # A clip without a score for every aspect counts as one that the model leaves out.
+    n_given = len(model_forms)
+    value_axes = tuple(range(1, model.values.ndim))
+    is_complete = np.isfinite(model.values).all(axis=value_axes)
+    clip_ids = []
+    rows = []
+    n_matched = 0
+    for clip, form in zip(ids, wanted_forms, strict=True):
+        if form not in row_of:
+            continue
+        n_matched += 1
+        row = row_of[form]
+        if is_complete[row]:
+            clip_ids.append(clip)
+            rows.append(row)
+    if not rows:
+        first_wanted = ids[0] if ids else ""
+        first_own = model.ids[0] if model.ids else ""
         raise UsageError(
-            f"'{model.name}' predicts a clip twice ({some([c for c in row_of if given.count(c) > 1])})."
+            f"'{model.name}' predicts none of the {len(ids)} clips (the first is "
+            f"'{first_wanted}', its own '{first_own}'). Give both the same ids, and "
+            "finite scores."
         )
-    whole = np.isfinite(model.values.reshape(len(given), -1)).all(axis=1)
-    pairs = [
-        (own, row_of[clip])
-        for own, clip in zip(ids, wanted, strict=True)
-        if clip in row_of
-    ]
-    pairs = [(own, row) for own, row in pairs if whole[row]]
-    if not pairs:
-        raise UsageError(
-            f"'{model.name}' predicts none of the {len(ids)} clips (the first is '{ids[0]}', its own "
-            f"'{model.ids[0] if model.ids else ''}'). Give both the same ids, and finite scores."
-        )
-    scores = (
-        model.values if model.sigma is None else np.full((len(given), 1), bins.low)
-    )  # distributions are on it
-    off_scale = ((scores < bins.low) | (scores > bins.high)).any(axis=1)
-    found = {
-        "clips not predicted": len(ids) - len(pairs),
-        "predicted clips without a label, left aside": len(given)
-        - sum(clip in row_of for clip in wanted),
-        f"scores moved to the nearer end of {bins.low:g}..{bins.high:g}": int(
-            off_scale[[row for _, row in pairs]].sum()
-        ),
+
+    kept = replace(model, ids=clip_ids, values=model.values[rows])
+    table, n_off_scale = _to_table(kept, aspects, bins)
+    counts = {
+        "clips not predicted": len(ids) - len(rows),
+        "predicted clips without a label, left aside": n_given - n_matched,
+        f"scores moved to the nearer end of {bins.low:g}..{bins.high:g}": n_off_scale,
     }
-    for what, n in found.items():
-        if n:
-            counts.setdefault(what, {})[model.name] = n
-    ids, values = [own for own, _ in pairs], model.values[[row for _, row in pairs]]
-    if model.sigma is not None:
-        return PredictionTable(
-            model.name, ids, aspects, values, bins, model.sigma, *model.seen
+    return table, counts
+
+
+def _to_table(
+    model: _Model, aspects: list[str], bins: ScoreBins
+) -> tuple[PredictionTable, int]:
+    """The prediction table of a model, and its number of clips scored off the scale."""
+    if model.sigma is None:
+        is_off_scale = (model.values < bins.low) | (model.values > bins.high)
+        # Softening moves a score that is off the scale to its nearer end.
+        table = PredictionTable.from_scores(
+            model.name, model.ids, aspects, scores=model.values, bins=bins
         )
-    return PredictionTable.from_scores(model.name, ids, aspects, values, bins=bins)
+        return table, int(is_off_scale.any(axis=1).sum())
+
+    table = PredictionTable(
+        model=model.name,
+        clip_ids=tuple(model.ids),
+        aspects=tuple(aspects),
+        distributions=model.values,
+        bins=bins,
+        sigma=model.sigma,
+        trained_on=model.trained_on,
+        selected_on=model.selected_on,
+    )
+    return table, 0

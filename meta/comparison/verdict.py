@@ -19,17 +19,14 @@ import numpy as np
 import pandas as pd
 
 from base_models.errors import UsageError, one_of, some
-from base_models.metrics.evaluate import (
-    LEVELS,
-    METRICS,
+from base_models.metrics.bootstrap import (
     crossed,
-    evaluate,
     prompt_codes,
     resample,
     resample_means,
     system_means,
-    validated,
 )
+from base_models.metrics.evaluate import LEVELS, METRICS, evaluate, validated
 
 HEADLINE = (("utterance", "mse"), ("system", "srcc"))
 """What the sentence draws on: how far off a clip's score is, and whether systems are ranked rightly."""

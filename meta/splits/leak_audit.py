@@ -1,12 +1,14 @@
-"""Who has seen which clip: training, checkpoint selection, meta-training and meta-validation of every base model.
+"""Which clips' labels were used before, by base models or by the stack itself.
 
-The traps: the published stack chose the checkpoints of its base models on the same dev clips that fitted the stack, and
-reported in-sample scores as those of the dev set; and a clip may come back under another name, so that ids differ while
-the audio is the same. Ids and content hashes are both compared here.
+A stack's numbers are only honest on clips whose labels nothing has used. The published
+stack chose the checkpoints of its base models on the same dev clips that fitted the
+stack, and reported in-sample scores as those of the dev set. A clip may also come back
+under another name, so both ids and content hashes are compared.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,10 +17,19 @@ from base_models.errors import UsageError, one_of, some
 from base_models.predictions import PredictionTable
 
 SEEN = {"training": "train", "selection": "select a checkpoint of"}
-"""What a base model does with labels, and how a message says it."""
+"""What a base model does with labels, and the words of a message for it."""
 ROLES = ("meta-training", "meta-validation", "test")
-"""What a stack does with labels: fit, choose, and report; of two roles of one clip, the later is the leaky one."""
+"""What a stack does with labels: fit, choose, and report.
+
+A clip in two roles leaks in the later one.
+"""
 STACK = "stack"
+"""The name of the stack where others have the name of a base model."""
+_DOING = {
+    "meta-training": "meta-training",
+    "meta-validation": "validating",
+    "test": "testing",
+}
 
 
 @dataclass(frozen=True)
@@ -31,7 +42,9 @@ class Overlap:
     use : ``"training"``, ``"selection"``, or an earlier role of the stack
     role : where they are used again
     clip_ids : clips of `role`, in its order
-    same_audio_as : for each, the id under which its audio was used before; its own id where the ids agree
+    same_audio_as : ids
+        For each clip, the id under which its audio was used before; its own id where
+        the ids agree.
     """
 
     model: str
@@ -42,38 +55,61 @@ class Overlap:
 
     @property
     def by_content(self) -> int:
-        """How many are known by their audio alone."""
-        return sum(
-            a != b for a, b in zip(self.clip_ids, self.same_audio_as, strict=True)
-        )
+        """Number of clips that were recognised by their audio alone."""
+        pairs = zip(self.clip_ids, self.same_audio_as, strict=True)
+        return sum(clip != other for clip, other in pairs)
 
     def __str__(self) -> str:
-        pairs = zip(self.clip_ids, self.same_audio_as, strict=True)
-        clips = some(
-            clip if clip == other else f"{clip} (the audio of {other})"
-            for clip, other in pairs
-        )
+        names = []
+        for clip, other in zip(self.clip_ids, self.same_audio_as, strict=True):
+            same_id = clip == other
+            names.append(clip if same_id else f"{clip} (the audio of {other})")
+        clips = some(names)
+
         if self.model == STACK:
             return f"Clips {clips} are in {self.use} and in {self.role}"
-        return f"Clips {clips} were used to {SEEN[self.use]} '{self.model}'; {_DOING[self.role]} on them leaks"
+        return (
+            f"Clips {clips} were used to {SEEN[self.use]} '{self.model}'; "
+            f"{_DOING[self.role]} on them leaks"
+        )
 
+    def mark(self) -> str:
+        """A short warning to print beside every number."""
+        n = len(self.clip_ids)
+        one = n == 1
+        clips = f"{n} clip of {self.role}" if one else f"{n} clips of {self.role}"
+        known_by = f", {self.by_content} by their audio" if self.by_content else ""
+        if self.model == STACK:
+            verb = "is" if one else "are"
+            return f"leaky: {clips} {verb} in {self.use} too{known_by}"
+        verb = "was" if one else "were"
+        return (
+            f"leaky: {clips} {verb} used to {SEEN[self.use]} '{self.model}'{known_by}"
+        )
 
-_DOING = {
-    "meta-training": "meta-training",
-    "meta-validation": "validating",
-    "test": "testing",
-}
+    def to_json(self) -> dict[str, Any]:
+        """The overlap as JSON values."""
+        return {
+            "model": self.model,
+            "use": self.use,
+            "role": self.role,
+            "clip_ids": list(self.clip_ids),
+            "same_audio_as": list(self.same_audio_as),
+            "by_content": self.by_content,
+        }
 
 
 @dataclass(frozen=True)
 class Audit:
-    """What was found.
+    """The result of `audit`.
 
     Parameters
     ----------
     overlaps : every pair of uses that share clips; empty when nothing leaks
-    unlisted : base models that name no clip that they were trained on, and so cannot be checked
-    unhashed : clips whose audio is not known, so that only their ids were compared
+    unlisted : base models
+        They name no clip that they were trained on, and so cannot be checked.
+    unhashed : int
+        Number of clips whose audio is not known, so that only their ids were compared.
     counts : model to use, and ``"stack"`` to role, to the number of clips
     """
 
@@ -88,58 +124,35 @@ class Audit:
         return tuple(self.refuse(allow_leak=True))
 
     def refuse(self, allow_leak: bool = False) -> list[str]:
-        """Marks to print beside every number; without `allow_leak` there are none, or else an error.
+        """Raise when something leaks; with `allow_leak`, return marks instead.
 
         Returns
         -------
-        marks : e.g. ``"leaky: 412 clips of meta-training were used to select a checkpoint of 'dora-s0'"``
+        marks : list of str
+            To print beside every number, e.g. ``"leaky: 412 clips of meta-training were
+            used to select a checkpoint of 'dora-s0'"``; empty when nothing leaks.
 
         Raises
         ------
         UsageError
             naming clips, when something leaks and `allow_leak` is False.
         """
+        # One overlap explains the problem; the message stays on one line.
         if self.overlaps and not allow_leak:
-            more = (
-                f" ({len(self.overlaps) - 1} more such overlaps.)"
-                if len(self.overlaps) > 1
-                else ""
-            )
-            raise UsageError(f"{self.overlaps[0]}. Pass clips of another split.{more}")
-        return [self._mark(overlap) for overlap in self.overlaps]
-
-    @staticmethod
-    def _mark(overlap: Overlap) -> str:
-        n, known = (
-            len(overlap.clip_ids),
-            f", {overlap.by_content} by their audio" if overlap.by_content else "",
-        )
-        clips = f"leaky: {n} clip{'s' if n > 1 else ''} of {overlap.role}"
-        if overlap.model == STACK:
-            return f"{clips} {'is' if n == 1 else 'are'} in {overlap.use} too{known}"
-        return f"{clips} {'was' if n == 1 else 'were'} used to {SEEN[overlap.use]} '{overlap.model}'{known}"
+            message = f"{self.overlaps[0]}. Pass clips of another split."
+            if len(self.overlaps) > 1:
+                message += f" ({len(self.overlaps) - 1} more such overlaps.)"
+            raise UsageError(message)
+        return [overlap.mark() for overlap in self.overlaps]
 
     def to_json(self) -> dict[str, Any]:
         """The record as JSON values."""
-        overlaps = [
-            {
-                "model": overlap.model,
-                "use": overlap.use,
-                "role": overlap.role,
-                "clip_ids": list(overlap.clip_ids),
-                "same_audio_as": list(overlap.same_audio_as),
-                "by_content": overlap.by_content,
-            }
-            for overlap in self.overlaps
-        ]
-        facts = {
-            "leaks": bool(overlaps),
-            "overlaps": overlaps,
+        return {
+            "leaks": bool(self.overlaps),
+            "overlaps": [overlap.to_json() for overlap in self.overlaps],
             "unlisted": list(self.unlisted),
-        }
-        return facts | {
             "unhashed": self.unhashed,
-            "counts": {name: dict(of) for name, of in self.counts.items()},
+            "counts": {name: dict(counts) for name, counts in self.counts.items()},
         }
 
 
@@ -148,71 +161,116 @@ def audit(
     rows: Mapping[str, Sequence[str]],
     contents: Mapping[str, str | None] | None = None,
 ) -> Audit:
-    """Compare the clips of every use of labels with those of every later one, by id and by audio.
+    """Compare the clips of every use of labels with those of every later one.
 
-    Out-of-fold predictions do not leak: such a table lists no clip that it predicts as trained on. Training and
-    selection are not compared with each other: whether a base model chose its checkpoint well is its own affair.
+    Out-of-fold predictions do not leak: such a table lists no clip that it predicts as
+    trained on. Training and selection are not compared with each other: whether a base
+    model chose its checkpoint well does not affect the stack.
 
     Parameters
     ----------
-    tables : predictions of the base models, which list what each was trained and selected on
+    tables : predictions of the base models, which list their training clips
     rows : role (of `ROLES`) to the ids of its clips
-    contents : clip id to the SHA-256 of its audio (of the decoded samples, where containers may differ), or to None
-        where that is not known; None compares ids alone
+    contents : clip id to the SHA-256 of its audio, or None
+        Hash the decoded samples where containers may differ. An id that is missing or
+        maps to None has unknown audio; None compares ids alone.
 
     Raises
     ------
     UsageError
         when a role is unknown.
     """
-    tables, contents = list(tables), contents or {}
+    tables = list(tables)
+    contents = contents or {}
     for role in rows:
         one_of(role, ROLES, "role")
-    later = {role: list(rows[role]) for role in ROLES if role in rows}
-    earlier = {(table.model, "training"): table.trained_on for table in tables}
-    earlier |= {(table.model, "selection"): table.selected_on for table in tables}
-    overlaps = []
-    for (model, use), seen in earlier.items():
-        overlaps += [
-            _overlap(model, use, seen, role, clips, contents)
-            for role, clips in later.items()
-        ]
-    for k, role in enumerate(later):
-        overlaps += [
-            _overlap(STACK, before, later[before], role, later[role], contents)
-            for before in list(later)[:k]
-        ]
-    counts: dict[str, dict[str, int]] = {}
-    for (model, use), seen in [
-        *earlier.items(),
-        *(((STACK, role), clips) for role, clips in later.items()),
-    ]:
-        counts.setdefault(model, {})[use] = len(set(seen))
-    clips = set().union(*earlier.values(), *later.values())
-    unlisted = tuple(
+    role_clips = {role: list(rows[role]) for role in ROLES if role in rows}
+
+    # All of training before any of selection: overlaps are reported in this order.
+    base_uses: dict[tuple[str, str], Iterable[str]] = {}
+    for table in tables:
+        base_uses[table.model, "training"] = table.trained_on
+    for table in tables:
+        base_uses[table.model, "selection"] = table.selected_on
+    overlaps = _overlaps(base_uses, role_clips, contents)
+
+    # A model that lists nothing may have seen anything, or be out of fold.
+    unlisted = [
         table.model
         for table in tables
         if not table.trained_on and not table.selected_on
-    )
-    unhashed = sum(contents.get(clip) is None for clip in clips)
+    ]
+    counts: dict[str, dict[str, int]] = {}
+    for (model, use), seen in base_uses.items():
+        counts.setdefault(model, {})[use] = len(set(seen))
+    for role, clips in role_clips.items():
+        counts.setdefault(STACK, {})[role] = len(set(clips))
+
+    # Clips without known audio may hide a leak, so a report says how many there are.
+    all_clips = set().union(*base_uses.values(), *role_clips.values())
     return Audit(
-        tuple(overlap for overlap in overlaps if overlap.clip_ids),
-        unlisted,
-        unhashed,
-        counts,
+        overlaps=tuple(overlap for overlap in overlaps if overlap.clip_ids),
+        unlisted=tuple(unlisted),
+        unhashed=sum(contents.get(clip) is None for clip in all_clips),
+        counts=counts,
     )
 
 
-def _overlap(
-    model: str, use: str, seen: Iterable[str], role: str, clips: Sequence[str], contents
-) -> Overlap:
-    seen, audio = set(seen), {}
+def _overlaps(
+    base_uses: Mapping[tuple[str, str], Iterable[str]],
+    role_clips: Mapping[str, Sequence[str]],
+    contents: Mapping[str, str | None],
+) -> list[Overlap]:
+    """Compare each use with each later one; pairs that share no clip are included.
+
+    Parameters
+    ----------
+    base_uses : model and use to ids
+    role_clips : role to ids, in the order of `ROLES`
+    contents : as in `audit`
+    """
+    # Every use of a base model comes before any of the stack's.
+    overlaps = []
+    for (model, use), seen in base_uses.items():
+        for role, clips in role_clips.items():
+            again = _used_again(seen, clips, contents)
+            overlaps.append(_overlap(model, use, role, again=again))
+
+    # Roles come in the order of time: of two, the later one leaks.
+    for earlier, later in itertools.combinations(role_clips, 2):
+        again = _used_again(role_clips[earlier], role_clips[later], contents)
+        overlaps.append(_overlap(STACK, earlier, later, again=again))
+    return overlaps
+
+
+def _used_again(
+    seen: Iterable[str], clips: Sequence[str], contents: Mapping[str, str | None]
+) -> dict[str, str]:
+    """Those of `clips` whose id or audio is in `seen`, and the id it has there."""
+    seen = set(seen)
+
+    # Sorted, so that of several clips with one audio always the same is named.
+    id_of_audio: dict[str, str] = {}
     for clip in sorted(seen):
-        audio.setdefault(contents.get(clip), clip)
-    audio.pop(None, None)
-    found = {
-        clip: clip if clip in seen else audio.get(contents.get(clip))
-        for clip in dict.fromkeys(clips)
-    }
-    again = {clip: other for clip, other in found.items() if other is not None}
-    return Overlap(model, use, role, tuple(again), tuple(again.values()))
+        audio = contents.get(clip)
+        if audio is not None:
+            id_of_audio.setdefault(audio, clip)
+
+    again = {}
+    for clip in clips:
+        audio = contents.get(clip)
+        if clip in seen:
+            again[clip] = clip
+        elif audio in id_of_audio:
+            again[clip] = id_of_audio[audio]
+    return again
+
+
+def _overlap(model: str, use: str, role: str, again: Mapping[str, str]) -> Overlap:
+    return Overlap(
+        model=model,
+        use=use,
+        role=role,
+        clip_ids=tuple(again),
+        same_audio_as=tuple(again.values()),
+    )

@@ -1,12 +1,18 @@
-"""How far off a stack's scores are, learnt from rows that it was not fitted on: intervals and distributions.
+"""How far off a stack's scores are, learnt from rows on which it was not fitted.
 
-Intervals are split-conformal (Vovk, Gammerman and Shafer 2005, ch. 2): quantiles of signed residuals with the
-finite-sample correction hold a new rating with the probability asked for, whatever the errors look like, as long as
-the rating comes about as those of the calibration rows did. Of out-of-fold rows that is true but for the final learner,
-fitted on a few rows more, being a little better than those of the folds. Distributions are the same residuals,
-smoothed, moved along the scale and cut into bins. The trap: residuals of rows that a learner was fitted on are too
-small; those of other clips of a system that it was fitted on are too small for new systems, so the folds have to leave
-out whole systems. And a share of all clips is no promise about each system: `groups` is for that.
+Intervals are split-conformal (Vovk, Gammerman and Shafer 2005, ch. 2): quantiles of
+signed residuals with the finite-sample correction hold a new rating with the requested
+probability, whatever the distribution of errors, as long as the rating arises as those
+of the calibration rows did. For out-of-fold rows this holds except that the final
+learner, fitted on slightly more rows, is slightly better than those of the folds.
+Distributions are the same residuals, smoothed, moved along the scale and cut into bins.
+
+Notes
+-----
+Residuals of rows on which a learner was fitted are too small. So are, for new systems,
+those of other clips of a system on which it was fitted: the folds have to leave out
+whole systems. And the share that holds for all clips need not hold for each system;
+`groups` is for that.
 """
 
 from __future__ import annotations
@@ -14,16 +20,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import special
 
 from base_models.bins import ScoreBins
 from base_models.errors import DamagedArtifact, UsageError, some
 
 MIN_ROWS = 30
-"""Rows from which on a group has intervals of its own, and a line is tried: fewer tell of chance."""
+"""Least number of rows for a group's own intervals, and for trying a line."""
 STEPS = 8
 """Tabulated locations per bin; between two of them a distribution is their mixture."""
 
@@ -41,7 +48,7 @@ class Calibration:
 
     Attributes
     ----------
-    sigma : 0.0, with which `ScoreBins.decode` reads the distributions: as their plain mean
+    sigma : 0.0, with which `ScoreBins.decode` reads the distributions: as plain means
     rms : float, root mean square of the residuals, in score points
     """
 
@@ -50,58 +57,76 @@ class Calibration:
     groups: tuple[str, ...] | None = None
     slope: float = 1.0
     intercept: float = 0.0
-    sigma = 0.0
+    sigma: ClassVar[float] = 0.0
 
     @classmethod
     def fit(
-        cls, scores, truth, bins: ScoreBins, groups: Sequence[str] | None = None
+        cls,
+        scores: ArrayLike,
+        truth: ArrayLike,
+        bins: ScoreBins,
+        groups: Sequence[str] | np.ndarray | None = None,
     ) -> Calibration:
-        """Learn from rows that the learner was not fitted on.
+        """Learn from rows on which the learner was not fitted.
 
         Parameters
         ----------
-        scores : array of shape (n,), out-of-fold or of held-out rows; moved to the nearer end when off the scale. From
-            folds that leave out whole systems, intervals are about systems that nobody has rated, and wider than the
-            rated ones need
+        scores : array of shape (n,), out-of-fold or of held-out rows
+            Moved to the nearer end when off the scale. From folds that leave out whole
+            systems, intervals are about systems that nobody has rated, and wider than
+            the rated ones need.
         truth : array of shape (n,), on the scale
+        bins : the scale
         groups : n names (systems) that may get intervals of their own, or None
 
         Raises
         ------
         UsageError
-            when shapes disagree, a score is not finite, a truth is off the scale, or there is no row.
+            when shapes disagree, a score is not finite, a truth is off the scale, or
+            there is no row.
         """
-        scores, truth = _score_list(scores, bins), np.asarray(truth, dtype=np.float64)
-        if (
-            not len(scores)
-            or truth.shape != scores.shape
-            or (groups is not None and len(groups) != len(truth))
-        ):
+        scores = _checked_scores(scores, bins)
+        truth = np.asarray(truth, dtype=np.float64)
+        same_length = truth.shape == scores.shape and len(scores) > 0
+        if not same_length or (groups is not None and len(groups) != len(truth)):
             raise UsageError(
-                f"Calibration takes as many truths (and groups) as scores, at least one; got {len(scores)} scores and "
-                f"truths of shape {truth.shape}."
+                "Calibration takes as many truths (and groups) as scores, at least one;"
+                f" got {len(scores)} scores and truths of shape {truth.shape}."
             )
-        if not ((truth >= bins.low) & (truth <= bins.high)).all():
+        on_scale = (truth >= bins.low) & (truth <= bins.high)
+        if not on_scale.all():
             raise UsageError(
-                f"A truth is NaN or off the scale {bins.low}..{bins.high}; leave unlabelled clips out."
+                f"A truth is NaN or off the scale {bins.low}..{bins.high}; "
+                "leave unlabelled clips out."
             )
-        names = None if groups is None else tuple(str(group) for group in groups)
+
+        # With a line, residuals are those of rows that the line was not fitted on:
+        # those of its own rows would be too small.
+        names = None
+        if groups is not None:
+            names = tuple(str(group) for group in groups)
         line = _worthwhile_line(scores, truth, bins)
         if line is None:
-            return cls(bins, truth - scores, names)
-        slope, intercept, unseen = line
-        return cls(bins, truth - unseen, names, slope, intercept)
+            return cls(bins=bins, residuals=truth - scores, groups=names)
+        return cls(
+            bins=bins,
+            residuals=truth - line.left_out_scores,
+            groups=names,
+            slope=line.slope,
+            intercept=line.intercept,
+        )
 
     @property
     def rms(self) -> float:
         """Root mean square of the residuals, in score points."""
         return float(np.sqrt(np.mean(self.residuals**2)))
 
-    def expected(self, scores) -> np.ndarray:
-        """Mean truth for a score: the score itself, or a line through it where that is clearly nearer the truth.
+    def expected(self, scores: ArrayLike) -> np.ndarray:
+        """Mean truth for a score: the score itself, or a point on the fitted line.
 
-        A line was worthwhile at `fit` when its leave-one-out squared error was smaller by two standard errors, as for
-        an unfitted mean of biased models; regressions are right on average already.
+        `fit` keeps a line only when its leave-one-out squared error is smaller by two
+        standard errors, as for an unfitted mean of biased models. Scores of regressions
+        are right on average already.
 
         Parameters
         ----------
@@ -111,72 +136,80 @@ class Calibration:
         -------
         means : float64 array of shape (n,), on the scale
         """
-        scores = _score_list(scores, self.bins)
-        return np.clip(
-            self.intercept + self.slope * scores, self.bins.low, self.bins.high
-        )
+        scores = _checked_scores(scores, self.bins)
+        means = self.intercept + self.slope * scores
+        return np.clip(means, self.bins.low, self.bins.high)
 
     def interval(
-        self, scores, level: float = 0.9, groups: Sequence[str] | None = None
+        self,
+        scores: ArrayLike,
+        level: float = 0.9,
+        groups: Sequence[str] | np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Bounds that hold a share `level` of new truths, bounds included; cut to the scale, where truths lie anyway.
-
-        Signed residuals, so that tails may differ: about as many truths lie above as below, and with too few rows for
-        both tails (fewer than 19 at 0.9) absolute ones; with too few for one (fewer than 9 at 0.9) the whole scale.
+        """Bounds that hold a share `level` of new truths, bounds included.
 
         Parameters
         ----------
         scores : array of shape (n,)
         level : float in (0, 1)
-        groups : n names, or None. A group with `MIN_ROWS` rows at `fit` gets bounds from those rows alone, for which
-            the promise then holds by itself (Mondrian; Vovk et al. 2005, ch. 4.5); any other those of all rows
+        groups : n names, or None
+            A group with `MIN_ROWS` rows at `fit` gets bounds from those rows alone, for
+            which the share then holds by itself (Mondrian; Vovk et al. 2005, ch. 4.5);
+            any other group gets those of all rows.
 
         Returns
         -------
-        low, high : float64 arrays of shape (n,), on the scale
+        low, high : float64 arrays of shape (n,), cut to the scale, where all truths lie
 
         Raises
         ------
         UsageError
-            when `level` is not between 0 and 1, a score is not finite, or there is another number of groups.
+            when `level` is not between 0 and 1, a score is not finite, or there is
+            another number of groups.
+
+        Notes
+        -----
+        Residuals are signed, so that tails may differ: about as many truths lie above
+        as below. With too few rows for both tails (fewer than 19 at 0.9) absolute
+        residuals are used; with too few for one (fewer than 9 at 0.9) the whole scale.
         """
         if not 0 < level < 1:
             raise UsageError(
                 f"The interval's level must lie between 0 and 1; got {level}."
             )
         middle = self.expected(scores)
-        below, above = (
-            np.full(len(middle), bound) for bound in _bounds(self.residuals, level)
-        )
+        least, largest = _residual_bounds(self.residuals, level)
+        below = np.full(len(middle), least)
+        above = np.full(len(middle), largest)
+
         if groups is not None:
             names = np.array([str(group) for group in groups], dtype=object)
             if len(names) != len(middle):
                 raise UsageError(
                     f"{len(names)} groups for {len(middle)} scores; give one per score."
                 )
+            fitted_names = np.array(self.groups, dtype=object)
             for name in self.own_groups & set(names):
-                here = names == name
-                below[here], above[here] = _bounds(
-                    self.residuals[np.array(self.groups, dtype=object) == name], level
-                )
-        low, high = self.bins.low, self.bins.high
-        return np.clip(middle + below, low, high), np.clip(middle + above, low, high)
+                own_residuals = self.residuals[fitted_names == name]
+                least, largest = _residual_bounds(own_residuals, level)
+                below[names == name] = least
+                above[names == name] = largest
+
+        low = np.clip(middle + below, self.bins.low, self.bins.high)
+        high = np.clip(middle + above, self.bins.low, self.bins.high)
+        return low, high
 
     @cached_property
     def own_groups(self) -> set[str]:
         """Groups with enough rows for intervals of their own."""
-        names, counts = np.unique(
-            np.array(self.groups or (), dtype=str), return_counts=True
-        )
+        groups = np.array(self.groups or (), dtype=str)
+        names, counts = np.unique(groups, return_counts=True)
         return set(names[counts >= MIN_ROWS].tolist())
 
-    def distribution(self, scores) -> np.ndarray:
-        """Probability of each bin: smoothed residuals around a location, what is beyond an end counted to its last bin.
+    def distribution(self, scores: ArrayLike) -> np.ndarray:
+        """Probability of each bin, from smoothed residuals around a location.
 
-        The location is chosen for the mean: ``bins.decode(distribution(scores), 0)`` is `expected`, exactly, where
-        a distribution located on the scale can have such a mean; nearer an end it is that located on the end, whose
-        ratings off the end fell back onto it. A higher score never has a lower distribution: its cumulative
-        probabilities are at most those of a lower score.
+        Probability beyond an end of the scale counts to its last bin.
 
         Parameters
         ----------
@@ -185,78 +218,98 @@ class Calibration:
         Returns
         -------
         distributions : float64 array of shape (n, bins), rows sum to 1
+
+        Notes
+        -----
+        The location is chosen for the mean: ``bins.decode(distribution(scores), 0)`` is
+        `expected`, exactly, where a distribution located on the scale can have such a
+        mean; nearer an end it is that located on the end. A higher score never has a
+        lower distribution: its cumulative probabilities are at most those of a lower
+        score.
         """
         table = self._table
-        row = np.interp(
-            self.expected(scores), self.bins.expected(table), np.arange(len(table))
-        )
-        below = np.minimum(row.astype(int), len(table) - 2)
-        share = (row - below)[:, None]
-        return (1 - share) * table[below] + share * table[below + 1]
+        means = self.bins.expected(table)
+        position = np.interp(self.expected(scores), means, np.arange(len(table)))
+
+        # Means rise along the table, so the position of a mean is found by inversion.
+        # Mixtures of neighbouring rows keep the mean and the order of distributions.
+        row = np.minimum(position.astype(int), len(table) - 2)
+        share = (position - row)[:, None]
+        return (1 - share) * table[row] + share * table[row + 1]
 
     @cached_property
     def _table(self) -> np.ndarray:
-        """Distributions located at `STEPS` points per bin from end to end of the scale: (locations, bins).
+        """Distributions at `STEPS` locations per bin of the scale: (locations, bins).
 
-        Gaussian kernels stand on the residuals, as wide as Scott's rule says and at least half a bin, and residuals are
-        drawn in so that the spread stays theirs: one row is a plain Gaussian, many are their own histogram. The share
-        1 / (n + 1) that conformal ranks leave open is spread over half the scale, so that nothing is impossible.
+        Gaussian kernels stand on the residuals, as wide as Scott's rule gives and at
+        least half a bin. One row yields a plain Gaussian, many their own histogram.
         """
-        bins, n = self.bins, len(self.residuals)
+        bins = self.bins
+        n = len(self.residuals)
+        scale_width = bins.high - bins.low
         step = bins.width / STEPS
-        locations = np.linspace(
-            bins.low, bins.high, round((bins.high - bins.low) / step) + 1
-        )
+        locations = np.linspace(bins.low, bins.high, round(scale_width / step) + 1)
         edges = (bins.centers[1:] + bins.centers[:-1]) / 2
+
+        # The kernel adds to the spread, so residuals are drawn in to keep it.
         centred = self.residuals - self.residuals.mean()
         spread = max(centred.std(), bins.width / 2)
         kernel = np.clip(1.06 * spread * n**-0.2, bins.width / 2, spread)
-        away = step * np.arange(-len(locations), len(locations) + 1)
-        below = special.ndtr(
-            (away[:, None] - centred * np.sqrt(1 - (kernel / spread) ** 2)) / kernel
-        ).mean(axis=1)
-        below = (n * below + special.ndtr(2 * away / (bins.high - bins.low))) / (n + 1)
-        below = below[
-            np.rint((edges - locations[:, None]) / step).astype(int) + len(locations)
-        ]
-        return np.diff(below, axis=1, prepend=0, append=1)
+        shrinkage = np.sqrt(1 - (kernel / spread) ** 2)
+        kernel_centres = centred * shrinkage
+
+        # The cumulative distribution, at every distance that an edge may have from a
+        # location: both lie on one grid of width `step`.
+        distance = step * np.arange(-len(locations), len(locations) + 1)
+        standardised = (distance[:, None] - kernel_centres) / kernel
+        cumulative = special.ndtr(standardised).mean(axis=1)
+
+        # The share 1 / (n + 1) that conformal ranks leave open is spread over half the
+        # scale, so that nothing is impossible.
+        wide = special.ndtr(2 * distance / scale_width)
+        cumulative = (n * cumulative + wide) / (n + 1)
+
+        steps_to_edge = np.rint((edges - locations[:, None]) / step).astype(int)
+        below_edge = cumulative[steps_to_edge + len(locations)]
+        return np.diff(below_edge, axis=1, prepend=0, append=1)
 
     def describe(self) -> dict[str, Any]:
-        """Facts for a report: rows, width, the line of `expected`, and how many groups stand on their own."""
-        facts = {
+        """Facts for a report: rows, spread, the line of `expected`, and own groups."""
+        facts: dict[str, Any] = {
             "n": len(self.residuals),
             "rms": self.rms,
             "slope": self.slope,
             "intercept": self.intercept,
         }
         if self.groups is not None:
-            facts |= {
-                "groups": len(set(self.groups)),
-                "groups_with_own_intervals": sorted(self.own_groups),
-            }
+            facts["groups"] = len(set(self.groups))
+            facts["groups_with_own_intervals"] = sorted(self.own_groups)
         return facts
 
     def warnings(self) -> list[str]:
         """What a reader of the intervals should know, as sentences."""
-        found, n = [], len(self.residuals)
+        sentences = []
+        n = len(self.residuals)
         if n < 19:
-            found.append(
-                f"intervals are learnt from {n} clips; those of 90 % need 19 to tell both tails apart."
+            sentences.append(
+                f"intervals are learnt from {n} clips; those of 90 % need 19 to treat "
+                "the two tails separately."
             )
         if (self.slope, self.intercept) != (1, 0):
-            found.append(
-                f"scores are off on average; intervals and distributions stand around {self.intercept:.2f} + "
-                f"{self.slope:.2f} * score."
+            sentences.append(
+                "scores are off on average; intervals and distributions stand around "
+                f"{self.intercept:.2f} + {self.slope:.2f} * score."
             )
-        small = sorted(set(self.groups or ()) - self.own_groups)
-        if small and self.own_groups:
-            found.append(
-                f"{some(small)} have fewer than {MIN_ROWS} clips each; their intervals are those of all clips."
+        small_groups = sorted(set(self.groups or ()) - self.own_groups)
+        if small_groups and self.own_groups:
+            sentences.append(
+                f"{some(small_groups)} have fewer than {MIN_ROWS} clips each; "
+                "their intervals are those of all clips."
             )
-        return found
+        return sentences
 
     def to_state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        """All that `from_state` needs: facts for JSON, and named arrays."""
+        """What `from_state` needs: facts for JSON, and named arrays."""
         facts = {
             "bins": asdict(self.bins),
             "groups": None if self.groups is None else list(self.groups),
@@ -269,7 +322,7 @@ class Calibration:
     def from_state(
         cls, facts: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
     ) -> Calibration:
-        """A calibration that answers as the saved one did, bit for bit.
+        """Restore a calibration that answers as the saved one did, bit for bit.
 
         Raises
         ------
@@ -277,74 +330,105 @@ class Calibration:
             when a fact or array is missing or does not fit the others.
         """
         try:
-            bins, groups = ScoreBins(**facts["bins"]), facts["groups"]
-            residuals, line = (
-                np.asarray(arrays["residuals"]),
-                (float(facts["slope"]), float(facts["intercept"])),
+            groups = facts["groups"]
+            restored = cls(
+                bins=ScoreBins(**facts["bins"]),
+                residuals=np.asarray(arrays["residuals"]),
+                groups=None if groups is None else tuple(groups),
+                slope=float(facts["slope"]),
+                intercept=float(facts["intercept"]),
             )
-            if (
-                residuals.dtype != np.float64
-                or residuals.ndim != 1
-                or not len(residuals)
-            ):
-                raise ValueError(
-                    f"residuals are {residuals.dtype} of shape {residuals.shape}"
-                )
-            if (
-                not (np.abs(residuals) <= bins.high - bins.low).all()
-                or not np.isfinite(line).all()
-                or line[0] <= 0
-            ):
-                raise ValueError("residuals or the line are impossible on this scale")
-            if groups is not None and not (
-                len(groups) == len(residuals)
-                and all(isinstance(g, str) for g in groups)
-            ):
-                raise ValueError("groups and residuals disagree")
-            return cls(
-                bins, residuals, None if groups is None else tuple(groups), *line
-            )
+            restored._check_state()
         except (KeyError, TypeError, ValueError) as error:
             raise DamagedArtifact(
                 f"The stored calibration is damaged ({error!r})."
             ) from error
+        return restored
+
+    def _check_state(self) -> None:
+        """Raise ValueError where `from_state` restored what `fit` cannot have made."""
+        residuals = self.residuals
+        is_list = residuals.ndim == 1 and len(residuals) > 0
+        if residuals.dtype != np.float64 or not is_list:
+            raise ValueError(
+                f"residuals are {residuals.dtype} of shape {residuals.shape}"
+            )
+        scale_width = self.bins.high - self.bins.low
+        line_is_finite = np.isfinite([self.slope, self.intercept]).all()
+        possible_line = line_is_finite and self.slope > 0
+        if not (np.abs(residuals) <= scale_width).all() or not possible_line:
+            raise ValueError("residuals or the line are impossible on this scale")
+        if self.groups is not None:
+            are_names = all(isinstance(group, str) for group in self.groups)
+            if len(self.groups) != len(residuals) or not are_names:
+                raise ValueError("groups and residuals disagree")
 
 
-def _bounds(residuals: np.ndarray, level: float) -> tuple[float, float]:
-    """Least and largest residual of the interval: of n + 1 ranks, equally likely for a new one, it holds the share."""
+def _residual_bounds(residuals: np.ndarray, level: float) -> tuple[float, float]:
+    """Least and largest residual of the interval that holds the share `level`."""
+    # A new residual takes each of n + 1 ranks with the same probability. Outside are
+    # n + 1 less the ceil((n + 1) * level) ranks inside.
     n = len(residuals)
-    outside = int(
-        np.floor((n + 1) * (1 - level) + 1e-9)
-    )  # n + 1 less the ceil((n + 1) * level) ranks inside
-    if outside < 2:
-        reach = np.abs(residuals).max() if outside else np.inf
+    outside = int(np.floor((n + 1) * (1 - level) + 1e-9))
+    if outside == 0:
+        return -np.inf, np.inf
+    if outside == 1:
+        reach = np.abs(residuals).max()
         return -reach, reach
-    ordered, under = np.sort(residuals), outside // 2
-    return ordered[under - 1], ordered[n - (outside - under)]
+
+    ordered = np.sort(residuals)
+    n_below = outside // 2
+    n_above = outside - n_below
+    return ordered[n_below - 1], ordered[n - n_above]
+
+
+@dataclass(frozen=True)
+class _Line:
+    """A line of truth on score.
+
+    Parameters
+    ----------
+    slope, intercept : float
+    left_out_scores : array of shape (n,)
+        For each row, the point on the line that is fitted without it.
+    """
+
+    slope: float
+    intercept: float
+    left_out_scores: np.ndarray
 
 
 def _worthwhile_line(
-    scores, truth, bins: ScoreBins
-) -> tuple[float, float, np.ndarray] | None:
-    """Slope, intercept and leave-one-out scores of truth on score; None where the score itself does about as well."""
-    n, apart = len(scores), scores - scores.mean()
-    if n < MIN_ROWS or not apart.any():
+    scores: np.ndarray, truth: np.ndarray, bins: ScoreBins
+) -> _Line | None:
+    """Fit a line of truth on score; None where the score does about as well."""
+    n = len(scores)
+    deviation = scores - scores.mean()
+    if n < MIN_ROWS or not deviation.any():
         return None
-    slope = float(apart @ truth / (apart @ apart))
+    squares = deviation @ deviation
+    slope = float(deviation @ truth / squares)
     intercept = float(truth.mean() - slope * scores.mean())
-    leverage = 1 / n + apart**2 / (apart @ apart)
-    error = (truth - intercept - slope * scores) / np.maximum(1 - leverage, 1 / n)
-    unseen = np.clip(truth - error, bins.low, bins.high)
-    gain = (truth - scores) ** 2 - (truth - unseen) ** 2
-    if slope <= 0 or gain.mean() <= 2 * gain.std() / np.sqrt(n):
+
+    # Leave-one-out errors of least squares in closed form, from the leverages.
+    leverage = 1 / n + deviation**2 / squares
+    residual = truth - intercept - slope * scores
+    error = residual / np.maximum(1 - leverage, 1 / n)
+    left_out_scores = np.clip(truth - error, bins.low, bins.high)
+
+    # A falling line would reverse the ranks.
+    gain = (truth - scores) ** 2 - (truth - left_out_scores) ** 2
+    standard_error_twice = 2 * gain.std() / np.sqrt(n)
+    if slope <= 0 or gain.mean() <= standard_error_twice:
         return None
-    return slope, intercept, unseen
+    return _Line(slope=slope, intercept=intercept, left_out_scores=left_out_scores)
 
 
-def _score_list(scores, bins: ScoreBins) -> np.ndarray:
+def _checked_scores(scores: ArrayLike, bins: ScoreBins) -> np.ndarray:
     scores = np.asarray(scores, dtype=np.float64)
     if scores.ndim != 1 or not np.isfinite(scores).all():
         raise UsageError(
-            f"Scores to calibrate are a list of finite numbers; got shape {scores.shape}, or NaN in it."
+            "Scores to calibrate are a list of finite numbers; "
+            f"got shape {scores.shape}, or NaN in it."
         )
     return np.clip(scores, bins.low, bins.high)

@@ -1,6 +1,6 @@
-"""Whether predicted intervals and distributions keep their word, as tables for a report.
+"""Tables for a report: do intervals and distributions hold what they promise?
 
-The trap: rows that the calibration was learnt on keep every promise; only others can tell.
+Rows that the calibration was learnt on keep every promise; only other rows can test it.
 """
 
 from __future__ import annotations
@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from base_models.bins import SOFTEN_SIGMA
 from meta.uncertainty.calibration import Calibration
@@ -26,10 +28,10 @@ LEVELS = (0.5, 0.8, 0.9, 0.95)
 
 def calibration_report(
     calibration: Calibration,
-    scores,
-    truth,
-    system_ids: Sequence[str] | None = None,
-    others: Mapping[str, Any] | None = None,
+    scores: ArrayLike,
+    truth: ArrayLike,
+    system_ids: Sequence[str] | np.ndarray | None = None,
+    others: Mapping[str, ArrayLike] | None = None,
     by_group: bool = False,
 ) -> dict[str, Any]:
     """Coverage, scores of distributions and PIT of one aspect.
@@ -40,77 +42,93 @@ def calibration_report(
     scores : array of shape (n,), the stack's
     truth : array of shape (n,), on the scale
     system_ids : n names, or None
-    others : distributions (n, bins) to compare with by name, e.g. the mean of the base models'; a Gaussian around the
-        score, 0.35 wide, is always there
+    others : name to distributions of shape (n, bins), or None
+        To compare with, e.g. the mean of the base models'; a Gaussian around the score,
+        0.35 wide, is always compared.
     by_group : whether systems with enough rows get intervals of their own
 
     Returns
     -------
-    tables : dict of ``"coverage"``, see `coverage_table`; ``"scores"``, a DataFrame with columns model, crps, rps,
-        log_score (means; smaller is better); ``"pit"``, 10 counts, see `pit_histogram`
+    tables : dict
+        ``"coverage"``, see `coverage_table`; ``"scores"``, a DataFrame with columns
+        model, crps, rps, log_score (means; smaller is better); ``"pit"``, 10 counts,
+        see `pit_histogram`.
 
     Raises
     ------
     UsageError
         when shapes disagree, a truth is NaN or off the scale, or there is no row.
     """
-    bins, rows = calibration.bins, calibration.distribution(scores)
-    fixed = bins.soften(scores, SOFTEN_SIGMA)
-    compared = {"stack": rows, f"gaussian {SOFTEN_SIGMA}": fixed} | dict(others or {})
-    measures = {"crps": crps, "rps": ranked_probability_score, "log_score": log_score}
-    lines = [
-        {"model": name}
-        | {
-            measure: float(function(given, truth, bins).mean())
-            for measure, function in measures.items()
+    bins = calibration.bins
+    distributions = calibration.distribution(scores)
+
+    # A Gaussian of fixed width is what a stack without calibration would predict.
+    compared = {
+        "stack": distributions,
+        f"gaussian {SOFTEN_SIGMA}": bins.soften(scores, SOFTEN_SIGMA),
+        **(others or {}),
+    }
+    rows = [
+        {
+            "model": name,
+            "crps": float(crps(predicted, truth, bins).mean()),
+            "rps": float(ranked_probability_score(predicted, truth, bins).mean()),
+            "log_score": float(log_score(predicted, truth, bins).mean()),
         }
-        for name, given in compared.items()
+        for name, predicted in compared.items()
     ]
     return {
-        "coverage": coverage_table(calibration, scores, truth, system_ids, by_group),
-        "scores": pd.DataFrame(lines),
-        "pit": pit_histogram(rows, truth, bins).tolist(),
+        "coverage": coverage_table(
+            calibration, scores, truth, system_ids=system_ids, by_group=by_group
+        ),
+        "scores": pd.DataFrame(rows),
+        "pit": pit_histogram(distributions, truth, bins).tolist(),
     }
 
 
 def coverage_table(
     calibration: Calibration,
-    scores,
-    truth,
-    system_ids: Sequence[str] | None = None,
+    scores: ArrayLike,
+    truth: ArrayLike,
+    system_ids: Sequence[str] | np.ndarray | None = None,
     by_group: bool = False,
 ) -> pd.DataFrame:
-    """Share of truths that intervals hold, promised and kept, with the systems that fare worst and best.
+    """Share of truths inside their intervals, with the worst and the best system.
 
-    In a system of few clips any share is likely: the worst is the one whose share is surely lowest (least upper Wilson
-    bound), the best the one whose share is surely highest. Parameters as in `calibration_report`.
+    In a system of few clips any share is likely, so the worst system is the one with
+    the least upper Wilson bound, and the best the one with the largest lower bound.
+    Parameters as in `calibration_report`.
 
     Returns
     -------
-    table : DataFrame with a row per level of `LEVELS` and columns level, share, share_low, share_high, mean_width, n,
-        and for two systems or more worst, worst_share, best, best_share, and below: in how many systems the share is
-        surely lower than promised (its 95 % Wilson interval lies below the level)
+    table : DataFrame, one row per level of `LEVELS`
+        Columns level, share, share_low, share_high, mean_width, n, and for two systems
+        or more worst, worst_share, best, best_share, and below: in how many systems the
+        95 % Wilson interval of the share lies below the level.
     """
-    lines = []
+    rows = []
     for level in LEVELS:
-        bounds = calibration.interval(scores, level, system_ids if by_group else None)
-        line = {"level": level} | coverage(truth, *bounds, system_ids)
-        systems = line.pop("per_group", None)
-        if systems is not None:
-            worst, best = (
-                systems.loc[systems["share_high"].idxmin()],
-                systems.loc[systems["share_low"].idxmax()],
-            )
-            line |= {
-                "worst": worst["group"],
-                "worst_share": worst["share"],
-                "best": best["group"],
-            }
-            line |= {
-                "best_share": best["share"],
-                "below": int((systems["share_high"] < level).sum()),
-            }
-        lines.append(line)
-    order = ["level", "share", "share_low", "share_high", "mean_width", "n"]
-    table = pd.DataFrame(lines)
-    return table[order + [name for name in table if name not in order]]
+        groups = system_ids if by_group else None
+        low, high = calibration.interval(scores, level, groups)
+        facts = coverage(truth, low, high, groups=system_ids)
+        row = {
+            "level": level,
+            "share": facts["share"],
+            "share_low": facts["share_low"],
+            "share_high": facts["share_high"],
+            "mean_width": facts["mean_width"],
+            "n": facts["n"],
+        }
+
+        # By the bounds that are certain, not by the shares: of few clips any is likely.
+        if "per_group" in facts:
+            systems = facts["per_group"]
+            worst = systems.loc[systems["share_high"].idxmin()]
+            best = systems.loc[systems["share_low"].idxmax()]
+            row["worst"] = worst["group"]
+            row["worst_share"] = worst["share"]
+            row["best"] = best["group"]
+            row["best_share"] = best["share"]
+            row["below"] = int((systems["share_high"] < level).sum())
+        rows.append(row)
+    return pd.DataFrame(rows)

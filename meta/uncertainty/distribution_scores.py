@@ -1,56 +1,39 @@
-"""How good predicted distributions are (CRPS, ranked probability and log score, PIT), and how much intervals hold.
+"""Scores of predicted distributions (CRPS, RPS, log score, PIT), and coverage.
 
-A distribution is point masses at the bin centres, as `ScoreBins.expected` reads it. A truth rarely lies on a centre: it
-counts partly to each of its two neighbours, in proportion to its nearness (`place`). The trap: with the whole truth in
-its nearest bin, whole-number ratings on the edge between two bins would fall to either side by rounding, and ratings
-of exactly 1 or 5 would have a PIT of exactly 0 or 1, however well they were predicted.
+A distribution is point masses at the bin centres, as `ScoreBins.expected` reads it. A
+true rating rarely lies on a centre, so it is split between its two neighbours
+(`ScoreBins.split`). With the whole rating in its nearest bin, ratings of exactly 1 or 5
+would have a PIT of exactly 0 or 1, however well they were predicted.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from scipy import stats
 
 from base_models.bins import ScoreBins
 from base_models.errors import UsageError
-from base_models.metrics.evaluate import bootstrap_weights
+from base_models.metrics.bootstrap import bootstrap_weights
 
 
-def place(truth, bins: ScoreBins) -> np.ndarray:
-    """A truth as a distribution: split between the two nearest centres so that its mean is the truth.
+def crps(distributions: ArrayLike, truth: ArrayLike, bins: ScoreBins) -> np.ndarray:
+    """Continuous ranked probability score, in score points; smaller is better.
 
-    Truths beyond the outermost centres count wholly to those.
-
-    Parameters
-    ----------
-    truth : array of shape (n,), on the scale
-
-    Returns
-    -------
-    placed : float64 array of shape (n, count), rows sum to 1
-
-    >>> place([1.0, 1.7, 2.0], ScoreBins(count=4))
-    array([[1. , 0. , 0. , 0. ],
-           [0.8, 0.2, 0. , 0. ],
-           [0.5, 0.5, 0. , 0. ]])
-    """
-    along = (
-        np.clip(truth, bins.centers[0], bins.centers[-1]) - bins.centers[0]
-    ) / bins.width
-    return np.clip(1 - np.abs(along[:, None] - np.arange(bins.count)), 0, 1)
-
-
-def crps(distributions, truth, bins: ScoreBins) -> np.ndarray:
-    """Continuous ranked probability score of point masses at the centres, in score points; smaller is better.
-
-    The integral of (F(x) - [truth <= x])² over x, from its other form E|X - truth| - E|X - X'| / 2 (Gneiting and
-    Raftery 2007, Eq. 21). Of a distribution in one point it is the absolute error.
+    The integral of (F(x) - [truth <= x])² over x for point masses at the centres, from
+    its other form E|X - truth| - E|X - X'| / 2 (Gneiting and Raftery 2007, Eq. 21). For
+    a distribution in one point it is the absolute error.
 
     Parameters
     ----------
     distributions : array of shape (n, count)
     truth : array of shape (n,), on the scale
+    bins : the scale
 
     Returns
     -------
@@ -62,152 +45,235 @@ def crps(distributions, truth, bins: ScoreBins) -> np.ndarray:
         when shapes disagree, a row is no distribution or a truth is off the scale.
     """
     distributions, truth = _checked(distributions, truth, bins)
-    below = np.cumsum(distributions, axis=1)
-    half_spread = bins.width * (below * (1 - below))[:, :-1].sum(axis=1)
-    return (distributions * np.abs(truth[:, None] - bins.centers)).sum(
-        axis=1
-    ) - half_spread
+    distance = np.abs(truth[:, None] - bins.centers)
+    expected_error = (distributions * distance).sum(axis=1)
+
+    # E|X - X'| / 2 on ordered points: the integral of F (1 - F).
+    cumulative = np.cumsum(distributions, axis=1)
+    spread_of_step = cumulative * (1 - cumulative)
+    half_spread = bins.width * spread_of_step[:, :-1].sum(axis=1)
+    return expected_error - half_spread
 
 
-def ranked_probability_score(distributions, truth, bins: ScoreBins) -> np.ndarray:
-    """Mean squared difference between the cumulative distribution and that of the placed truth, over count - 1 steps.
+def ranked_probability_score(
+    distributions: ArrayLike, truth: ArrayLike, bins: ScoreBins
+) -> np.ndarray:
+    """Mean squared difference of cumulative probabilities, over count - 1 steps.
 
-    0 for certainty in the right bin, 1 for certainty at the wrong end of the scale. For a truth on a centre it is the
-    `crps` in units of the distance between the outermost centres. Parameters as in `crps`.
+    0 for certainty in the right bin, 1 for certainty at the wrong end of the scale. For
+    a truth on a centre it is the `crps` in units of the distance between the outermost
+    centres. Parameters as in `crps`.
     """
     distributions, truth = _checked(distributions, truth, bins)
-    gap = np.cumsum(distributions - place(truth, bins), axis=1)
-    return (gap[:, :-1] ** 2).sum(axis=1) / (bins.count - 1)
+    difference = np.cumsum(distributions - bins.split(truth), axis=1)
+    return (difference[:, :-1] ** 2).sum(axis=1) / (bins.count - 1)
 
 
-def log_score(distributions, truth, bins: ScoreBins) -> np.ndarray:
-    """Minus the log of the probability of the truth's bin, in nats: infinite where that is 0. Parameters as in `crps`.
+def log_score(
+    distributions: ArrayLike, truth: ArrayLike, bins: ScoreBins
+) -> np.ndarray:
+    """Minus the log of the probability of the truth's bin, in nats.
 
-    Between two centres the probability is interpolated, so that this is a log density up to the log of the bin width.
+    Infinite where that probability is 0. Between two centres the probability is
+    interpolated, so that this is a log density up to the log of the bin width.
+    Parameters as in `crps`.
     """
     distributions, truth = _checked(distributions, truth, bins)
+    probability = (distributions * bins.split(truth)).sum(axis=1)
+
+    # Infinity is the intended score of a truth without probability.
     with np.errstate(divide="ignore"):
-        return -np.log((distributions * place(truth, bins)).sum(axis=1))
+        return -np.log(probability)
 
 
-def pit_span(distributions, truth, bins: ScoreBins) -> tuple[np.ndarray, np.ndarray]:
-    """Probability below the truth's bin, and up to its end: two arrays of shape (n,). Parameters as in `crps`."""
+def pit_span(
+    distributions: ArrayLike, truth: ArrayLike, bins: ScoreBins
+) -> tuple[np.ndarray, np.ndarray]:
+    """Cumulative probability at the lower and at the upper end of the truth's bin.
+
+    Two arrays of shape (n,). Parameters as in `crps`.
+    """
     distributions, truth = _checked(distributions, truth, bins)
-    placed = place(truth, bins)
-    above = 1 - np.cumsum(
-        placed, axis=1
-    )  # share of the truth that lies beyond each bin
-    low = (distributions * above).sum(axis=1)
-    return low, low + (distributions * placed).sum(axis=1)
+    shares = bins.split(truth)
+
+    # A mass lies below the truth as far as the truth lies beyond its bin.
+    share_beyond = 1 - np.cumsum(shares, axis=1)
+    low = (distributions * share_beyond).sum(axis=1)
+    probability = (distributions * shares).sum(axis=1)
+    return low, low + probability
 
 
-def pit(distributions, truth, bins: ScoreBins) -> np.ndarray:
-    """Mid-PIT of each truth: probability below its bin plus half of its bin's. Parameters as in `crps`.
+def pit_histogram(
+    distributions: ArrayLike, truth: ArrayLike, bins: ScoreBins, cells: int = 10
+) -> np.ndarray:
+    """Histogram of the probability integral transform (PIT) of the truths.
 
-    Near 0.5 on average, and spread evenly over 0..1, when the distributions are calibrated.
+    Parameters
+    ----------
+    distributions, truth, bins : as in `crps`
+    cells : int, number of equal cells from 0 to 1
+
+    Returns
+    -------
+    counts : float64 array of shape (cells,), flat when distributions are calibrated
+
+    Notes
+    -----
+    Each truth is spread evenly over its `pit_span`, as is right for discrete
+    distributions (Czado, Gneiting and Held 2009, Eq. 2). A histogram of the middles of
+    the spans would be uneven for calibrated distributions too.
     """
     low, high = pit_span(distributions, truth, bins)
-    return (low + high) / 2
 
-
-def pit_histogram(distributions, truth, bins: ScoreBins, cells: int = 10) -> np.ndarray:
-    """Truths per cell of the PIT, float64 of shape (cells,), flat when the distributions are calibrated.
-
-    Each truth is spread evenly over its `pit_span`, as is right for discrete distributions (Czado, Gneiting and Held
-    2009, Eq. 2): a histogram of mid-PITs would be lumpy for calibrated ones too. Other parameters as in `crps`.
-    """
-    low, high = pit_span(distributions, truth, bins)
+    # Rounding may put an end of a span just outside 0..1.
     ends = np.linspace(0, 1, cells + 1)
-    ends[0], ends[-1] = -np.inf, np.inf  # whatever rounding does, no truth is lost
-    share = (ends[:, None] - low) / np.maximum(high - low, 1e-9)
-    return np.diff(np.clip(share, 0, 1).sum(axis=1))
+    ends[0] = -np.inf
+    ends[-1] = np.inf
+
+    # A truth without probability has a span of length 0.
+    share_below = (ends[:, None] - low) / np.maximum(high - low, 1e-9)
+    return np.diff(np.clip(share_below, 0, 1).sum(axis=1))
 
 
 def coverage(
-    truth,
-    low,
-    high,
-    groups=None,
+    truth: ArrayLike,
+    low: ArrayLike,
+    high: ArrayLike,
+    groups: Sequence[str] | np.ndarray | None = None,
     n_bootstrap: int = 1000,
     seed: int = 0,
     level: float = 0.95,
-) -> dict:
-    """Share of truths in their intervals, bounds included, overall and in the groups where it is least and most.
+) -> dict[str, Any]:
+    """Share of truths inside their intervals, bounds included, overall and per group.
 
     Parameters
     ----------
     truth, low, high : arrays of shape (n,), on the scale
     groups : n names (systems), or None
-    n_bootstrap, seed : resamples of groups, as clips of one are not independent; see `base_models.metrics.evaluate.evaluate`
-    level : of the intervals around the shares
+    n_bootstrap, seed : int
+        Resamples of groups, as clips of one are not independent; see
+        `base_models.metrics.evaluate.evaluate`.
+    level : float, of the intervals around the shares
 
     Returns
     -------
-    found : dict of share, share_low, share_high (bounds from resampled groups; Wilson's without groups), mean_width,
-        n, and for two groups or more per_group, a DataFrame with columns group, share, share_low, share_high (Wilson),
-        n, from least share to most
+    facts : dict
+        share, share_low, share_high (bounds from resampled groups; Wilson's without
+        groups), mean_width, n; and for two groups or more per_group, a DataFrame with
+        columns group, share, share_low, share_high (Wilson), n, from least share to
+        most.
 
     Raises
     ------
     UsageError
         when shapes disagree, or there is no truth.
     """
-    truth, low, high = (np.asarray(v, dtype=np.float64) for v in (truth, low, high))
-    if truth.ndim != 1 or not truth.shape == low.shape == high.shape or not len(truth):
-        raise UsageError(
-            f"Coverage compares lists of one length; got {truth.shape}, {low.shape} and {high.shape}."
-        )
+    truth, low, high = _checked_bounds(truth, low, high)
     inside = (low <= truth) & (truth <= high)
     share_low, share_high = _wilson(inside.sum(), len(inside), level)
-    found = {
+    facts: dict[str, Any] = {
         "share": float(inside.mean()),
         "mean_width": float(np.mean(high - low)),
         "n": len(inside),
     }
-    names, code = (
-        (np.empty(0), None)
-        if groups is None
-        else np.unique([str(g) for g in groups], return_inverse=True)
-    )
-    if len(names) > 1:
-        if len(code) != len(truth):
-            raise UsageError(
-                f"{len(code)} groups for {len(truth)} truths; give one per truth."
-            )
-        held, size = np.bincount(code, weights=inside), np.bincount(code)
-        weights = bootstrap_weights(len(names), n_bootstrap, seed)
+    if groups is not None and len({str(group) for group in groups}) > 1:
+        counts = _GroupCounts.of(groups, inside)
+        facts["per_group"] = counts.table(level)
+
+        # Clips of one group are not independent; Wilson's interval takes them so.
         if n_bootstrap:
-            ends = [(1 - level) / 2, (1 + level) / 2]
-            share_low, share_high = np.quantile(
-                (weights @ held) / (weights @ size), ends
-            ).tolist()
-        rows = [
-            (str(g), h / n, *_wilson(h, n, level), int(n))
-            for g, h, n in zip(names, held, size, strict=True)
-        ]
-        per_group = pd.DataFrame(
-            rows, columns=["group", "share", "share_low", "share_high", "n"]
+            weights = bootstrap_weights(len(counts.names), n_bootstrap, seed)
+            share_low, share_high = counts.resampled_interval(weights, level)
+
+    facts["share_low"] = share_low
+    facts["share_high"] = share_high
+    return facts
+
+
+@dataclass(frozen=True)
+class _GroupCounts:
+    """How many truths of each group lie inside their interval.
+
+    Parameters
+    ----------
+    names : (groups,) in order
+    inside : (groups,) truths inside their interval
+    size : (groups,) truths
+    """
+
+    names: np.ndarray
+    inside: np.ndarray
+    size: np.ndarray
+
+    @classmethod
+    def of(cls, groups: Sequence[str] | np.ndarray, inside: np.ndarray) -> _GroupCounts:
+        if len(groups) != len(inside):
+            raise UsageError(
+                f"{len(groups)} groups for {len(inside)} truths; give one per truth."
+            )
+        names, code = np.unique([str(group) for group in groups], return_inverse=True)
+        return cls(
+            names=names,
+            inside=np.bincount(code, weights=inside),
+            size=np.bincount(code),
         )
-        found["per_group"] = per_group.sort_values(
+
+    def table(self, level: float) -> pd.DataFrame:
+        """Share of each group with its Wilson interval, from least share to most."""
+        rows = []
+        for name, inside, n in zip(self.names, self.inside, self.size, strict=True):
+            share_low, share_high = _wilson(inside, n, level)
+            rows.append((str(name), inside / n, share_low, share_high, int(n)))
+        columns = ["group", "share", "share_low", "share_high", "n"]
+        table = pd.DataFrame(rows, columns=columns)
+        return table.sort_values(
             ["share", "n"], ascending=[True, False], ignore_index=True
         )
-    return found | {"share_low": share_low, "share_high": share_high}
+
+    def resampled_interval(
+        self, weights: np.ndarray, level: float
+    ) -> tuple[float, float]:
+        """Percentiles of the share over resamples of groups."""
+        shares = (weights @ self.inside) / (weights @ self.size)
+        low, high = np.quantile(shares, [(1 - level) / 2, (1 + level) / 2])
+        return float(low), float(high)
 
 
-def _wilson(held, n, level: float) -> tuple[float, float]:
-    interval = stats.binomtest(int(held), int(n)).proportion_ci(level, method="wilson")
+def _checked_bounds(
+    truth: ArrayLike, low: ArrayLike, high: ArrayLike
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    truth = np.asarray(truth, dtype=np.float64)
+    low = np.asarray(low, dtype=np.float64)
+    high = np.asarray(high, dtype=np.float64)
+    same_shape = truth.shape == low.shape == high.shape
+    if truth.ndim != 1 or not same_shape or not len(truth):
+        raise UsageError(
+            "Coverage compares lists of one length; "
+            f"got {truth.shape}, {low.shape} and {high.shape}."
+        )
+    return truth, low, high
+
+
+def _wilson(held: float, n: int, level: float) -> tuple[float, float]:
+    test = stats.binomtest(int(held), int(n))
+    interval = test.proportion_ci(level, method="wilson")
     return float(interval.low), float(interval.high)
 
 
-def _checked(distributions, truth, bins: ScoreBins) -> tuple[np.ndarray, np.ndarray]:
+def _checked(
+    distributions: ArrayLike, truth: ArrayLike, bins: ScoreBins
+) -> tuple[np.ndarray, np.ndarray]:
     truth = np.asarray(truth, dtype=np.float64)
     distributions = bins.check(distributions, "Predicted distributions")
     if truth.ndim != 1 or distributions.shape != (len(truth), bins.count):
         raise UsageError(
-            f"Expected truth (n,) and distributions (n, {bins.count}); got {truth.shape} and {distributions.shape}."
+            f"Expected truth (n,) and distributions (n, {bins.count}); "
+            f"got {truth.shape} and {distributions.shape}."
         )
-    if not ((truth >= bins.low) & (truth <= bins.high)).all():
+    on_scale = (truth >= bins.low) & (truth <= bins.high)
+    if not on_scale.all():
         raise UsageError(
-            f"A truth is NaN or off the scale {bins.low}..{bins.high}; leave unlabelled clips out."
+            f"A truth is NaN or off the scale {bins.low}..{bins.high}; "
+            "leave unlabelled clips out."
         )
     return distributions, truth

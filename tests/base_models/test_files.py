@@ -2,6 +2,7 @@ import errno
 import os
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from base_models import files
@@ -10,6 +11,7 @@ from base_models.files import (
     Artifact,
     atomic_write,
     from_json,
+    nan_to_none,
     parse_tensors,
     seal,
     to_json,
@@ -90,6 +92,27 @@ def test_a_number_that_is_not_finite_is_never_written_as_json(value, tmp_path):
     with pytest.raises(ValueError, match="JSON compliant"):
         write_json(path, {"a": [value]})
     assert from_json(path.read_bytes(), "x.json") == {"a": 1.5}
+
+
+def test_values_that_json_cannot_hold_become_none_and_others_stay():
+    frame = pd.DataFrame(
+        {
+            "name": ["a", None],
+            "value": [np.nan, 1.5],
+            "bound": [np.inf, -np.inf],
+            "n": [1, 2],
+        }
+    )
+    rows = nan_to_none({"rows": frame, "pair": (np.float64("nan"), True)})
+    assert rows == {
+        "rows": [
+            {"name": "a", "value": None, "bound": None, "n": 1},
+            {"name": None, "value": 1.5, "bound": None, "n": 2},
+        ],
+        "pair": [None, True],
+    }
+    assert from_json(to_json(rows), "x.json") == rows
+    assert nan_to_none(pd.NA) is None
 
 
 def test_tensors_that_are_not_finite_or_not_tensors_are_refused(tmp_path):

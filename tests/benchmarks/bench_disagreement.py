@@ -12,7 +12,8 @@ from base_models.bins import ScoreBins
 from base_models.clips.ratings import histograms, read_ratings
 from base_models.clips.read_clips import read_clips
 from base_models.files import read_json
-from base_models.metrics.evaluate import bootstrap_weights, percentiles, srcc
+from base_models.metrics.bootstrap import bootstrap_weights, percentiles
+from base_models.metrics.evaluate import srcc
 from base_models.metrics.likelihood import log_probabilities
 from base_models.predictions import PredictionTable
 

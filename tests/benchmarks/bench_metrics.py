@@ -7,12 +7,8 @@ import time
 import numpy as np
 import pytest
 
-from base_models.metrics.evaluate import (
-    METRICS,
-    bootstrap_weights,
-    evaluate,
-    system_means,
-)
+from base_models.metrics.bootstrap import bootstrap_weights, system_means
+from base_models.metrics.evaluate import METRICS, evaluate
 
 CLIPS, SYSTEMS, PROMPTS, RESAMPLES, LOOPED = 413, 31, 60, 10_000, 40
 ASPECTS = ["mi", "ta"]

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from benchmarks.paired_difference import evaluate_difference
 from builders import SHARED_DATA
 from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import GroupKFold
 
-from base_models.metrics.evaluate import evaluate, evaluate_difference
+from base_models.metrics.evaluate import evaluate
 from ensemble.prediction_files.stack_inputs import read_external
 from meta.columns.feature_table import feature_array, layout_of
+from meta.learners import LEARNERS
 from meta.learners.base import Learner
-from meta.learners.registry import LEARNERS
 
 REAL = SHARED_DATA / "bvcc-predictions" / "val_half.csv"
 REPEATS, FOLDS = 5, 5
@@ -93,7 +94,12 @@ def _difference(y, ours, theirs, systems):
     """Mean over repeats of the difference and of the ends of its interval."""
     tables = [
         evaluate_difference(
-            y[:, None], a[:, None], b[:, None], systems, ["mos"], 1000
+            y[:, None],
+            a[:, None],
+            b[:, None],
+            system_ids=systems,
+            aspects=["mos"],
+            n_bootstrap=1000,
         ).set_index(["level", "metric"])
         for a, b in zip(ours, theirs, strict=True)
     ]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from benchmarks.paired_difference import evaluate_difference
 
-from base_models.metrics.evaluate import LEVELS, METRICS, evaluate_difference
+from base_models.metrics.evaluate import LEVELS, METRICS
 from meta.comparison.verdict import BEST, best_bases, verdict
 
 TESTS, ASPECTS = 1000, ["mi"]
@@ -108,7 +109,7 @@ def bench_percentiles_claim_too_often():
             rng, False, systems=8, own=0.3, stack_own=0.3
         )
         cell = evaluate_difference(
-            y, stack, base, system, ASPECTS, n_bootstrap=500
+            y, stack, base, system_ids=system, aspects=ASPECTS, n_bootstrap=500
         ).iloc[0]
         outside.append(not cell["low"] <= 0 <= cell["high"])
     print(

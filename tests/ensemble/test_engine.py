@@ -11,17 +11,15 @@ import time
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pieces
 import pytest
 from commands import call, finish, refused, two_epochs
 
 from base_models.errors import DamagedArtifact, StackedMOSError, UsageError
 from base_models.files import read_json
-from ensemble import engine, gram_files
+from ensemble import engine
 from ensemble.cli.shared import exit_codes as common
 from ensemble.engine import check_engine, spread
-from ensemble.gram_files import gram_of_files
 from ensemble.scoring import score_clips as scoring
 from ensemble.scoring.stack_source import StackSource, load_stack
 from ensemble.training.rated_clips import RatedClips
@@ -32,7 +30,6 @@ from ensemble.training.train_base_models import (
     train_base_models,
 )
 from ensemble.workspace import Workspace
-from meta.ridge_algebra.gram import Gram
 
 MODELS = [("dora", 0), ("dora_l1", 0)]
 
@@ -153,63 +150,29 @@ def test_a_scheduler_that_does_not_answer_is_named(monkeypatch):
         list(spread(np.power, [(1, 2)], "dask://127.0.0.1:9"))
 
 
-# ---- Gram blocks
+# ---- pieces of work
 
 
-@pytest.fixture
-def tables(tmp_path):
-    """Three Parquet files of several row groups each, the last without a row."""
-    rng = np.random.default_rng(0)
-    for k, n in enumerate((700, 300, 0)):
-        frame = pd.DataFrame(rng.normal(3, 1, (n, 5)), columns=list("abcxy"))
-        frame.assign(s=rng.choice(["s1", "s2"], n)).to_parquet(
-            tmp_path / f"{k}.parquet", row_group_size=50
-        )
-    return [tmp_path / f"{k}.parquet" for k in range(3)]
-
-
-def test_gram_blocks_of_files_have_the_same_bytes_wherever_they_were_accumulated(
-    cluster, tables, tmp_path, monkeypatch
+def test_results_have_the_same_bytes_wherever_and_when_a_worker_is_killed(
+    cluster, tmp_path
 ):
-    monkeypatch.setattr(gram_files, "PIECE_ROWS", 80)
-    columns = tables, ["a", "b", "c"], ["x", "y"], "s"
-    alone = gram_of_files(*columns)
+    rng = np.random.default_rng(0)
+    pieces_of_work = [(rng.normal(3, 1, (50, k)), 2) for k in range(1, 8)]
+    alone = list(spread(np.power, pieces_of_work, "local"))
+    marker = tmp_path / "died"
     found = {
-        "processes": gram_of_files(*columns, jobs=2),
-        "cluster": gram_of_files(*columns, engine=cluster.address),
-    }
-    accumulate, marker = gram_files._accumulate, tmp_path / "died"
-    monkeypatch.setattr(
-        gram_files,
-        "spread",
-        lambda work, parts, *where, **options: spread(
+        "processes": spread(np.power, pieces_of_work, "local", 2),
+        "cluster": spread(np.power, pieces_of_work, cluster.address),
+        "a worker killed": spread(
             pieces.die_once,
-            [(marker, accumulate, part) for part in parts],
-            *where,
-            **options,
+            [(marker, np.power, piece) for piece in pieces_of_work],
+            cluster.address,
         ),
-    )
-    found["a worker killed"] = gram_of_files(*columns, engine=cluster.address)
+    }
+    for where, results in found.items():
+        expected = [array.tobytes() for array in alone]
+        assert [array.tobytes() for array in results] == expected, where
     assert marker.exists()
-    for where, gram in found.items():
-        assert gram.names == alone.names, where
-        for name, array in alone.to_arrays().items():
-            assert gram.to_arrays()[name].tobytes() == array.tobytes(), (where, name)
-    frame = pd.concat(map(pd.read_parquet, tables))
-    whole = Gram.from_rows(
-        frame[["a", "b", "c"]], frame[["x", "y"]], groups=frame["s"], shift=alone.shift
-    )
-    np.testing.assert_allclose(alone.select(whole.names).outer, whole.outer, rtol=1e-10)
-
-
-def test_gram_blocks_of_no_file_or_of_another_file_are_refused(tmp_path):
-    with pytest.raises(UsageError, match="at least one Parquet file; got none"):
-        gram_of_files([], ["a"], ["x"])
-    (tmp_path / "notes.txt").write_text("a,x")
-    with pytest.raises(
-        DamagedArtifact, match=r"notes.txt is not a readable Parquet table"
-    ):
-        gram_of_files([tmp_path / "notes.txt"], ["a"], ["x"])
 
 
 # ---- what goes wrong

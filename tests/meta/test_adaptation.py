@@ -1,15 +1,17 @@
-"""A fitted stack taught by rated clips of another corpus: from nothing changed to a fresh fit."""
+"""A stack taught by rated clips of another corpus: from no change to a fresh fit."""
 
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
+from builders import fit_measured, rows_of_tables
 from sklearn.linear_model import Ridge as PlainRidge
 
 from base_models.errors import UsageError
 from base_models.predictions import PredictionTable
 from ensemble.estimator.stacked_mos import StackedMOS
+from meta.adaptation import adapt
 from meta.learners.ridge import Ridge
 from meta.regressor import MetaRegressor
 from meta.uncertainty.calibration import MIN_ROWS
@@ -18,9 +20,10 @@ ASPECTS = ("mi", "ta")
 
 
 def corpus(n, seed, offset=0.0, gains=(1, 1), noise=(0.3, 0.6)):
-    """Labels (n, 2), and the tables of two base models that have `gains` and are off by `offset`."""
+    """Tables of two base models that have `gains` and are off by `offset`, labels."""
     rng = np.random.default_rng(seed)
-    y, ids = rng.uniform(1.5, 4.5, (n, 2)), [f"{seed}-{k}" for k in range(n)]
+    y = rng.uniform(1.5, 4.5, (n, 2))
+    ids = [f"{seed}-{k}" for k in range(n)]
     tables = []
     for name, gain, sigma in zip("ab", gains, noise, strict=True):
         scores = np.clip(
@@ -30,10 +33,17 @@ def corpus(n, seed, offset=0.0, gains=(1, 1), noise=(0.3, 0.6)):
     return tables, y
 
 
+def known(*args, **options):
+    """The tables and the rows of a `corpus`."""
+    tables, y = corpus(*args, **options)
+    return tables, rows_of_tables(tables, y)
+
+
 def fitted(learner="ridge", n=120):
     tables, y = corpus(n, 0)
+    systems = [f"s{k % 8}" for k in range(n)]
     regressor = MetaRegressor(learner)
-    regressor.validate(tables, y, [f"s{k % 8}" for k in range(n)], n_bootstrap=0)
+    fit_measured(regressor, tables, rows_of_tables(tables, y, systems=systems))
     return regressor
 
 
@@ -53,9 +63,9 @@ def test_no_labels_change_nothing_bit_for_bit():
     tables, y = corpus(6, 1, **NEW)
     none = [table.take([]) for table in tables]
     for adapted in (
-        OLD.adapt(none, np.empty((0, 2))),
-        OLD.adapt(tables, np.full((6, 2), np.nan)),
-        OLD.adapt(tables, y, sample_weight=np.zeros(6)),
+        adapt(OLD, none, rows_of_tables(none, np.empty((0, 2)))),
+        adapt(OLD, tables, rows_of_tables(tables, np.full((6, 2), np.nan))),
+        adapt(OLD, tables, rows_of_tables(tables, y, weights=np.zeros(6))),
     ):
         assert adapted is not OLD
         assert adapted.fitted_on_ == OLD.fitted_on_
@@ -64,7 +74,7 @@ def test_no_labels_change_nothing_bit_for_bit():
 
 def test_the_fitted_one_is_never_touched():
     before = OLD.state()
-    OLD.adapt(*corpus(40, 1, **NEW))
+    adapt(OLD, *known(40, 1, **NEW))
     after = OLD.state()
     assert before[0] == after[0]
     for name, array in before[1].items():
@@ -72,14 +82,14 @@ def test_the_fitted_one_is_never_touched():
 
 
 def test_more_clips_come_nearer_to_a_fresh_fit_and_to_the_truth():
-    learner = Ridge(
-        features="score"
-    )  # with others to choose from, the fresh fit may have other columns
-    old, apart = fitted(learner), []
+    # With others to choose from, the fresh fit may have other columns.
+    learner = Ridge(features="score")
+    old = fitted(learner)
+    apart = []
     errors = [np.mean((old.predict(UNSEEN) - TRUTH) ** 2)]
     for n in (4, 30, 300, 10_000):
-        new = corpus(n, 5, **NEW)
-        scores = old.adapt(*new).predict(UNSEEN)
+        new = known(n, 5, **NEW)
+        scores = adapt(old, *new).predict(UNSEEN)
         apart.append(
             np.abs(scores - MetaRegressor(learner).fit(*new).predict(UNSEEN)).mean()
         )
@@ -92,7 +102,7 @@ def test_more_clips_come_nearer_to_a_fresh_fit_and_to_the_truth():
 @pytest.mark.parametrize("n", [3, 10, MIN_ROWS - 1, MIN_ROWS, 200])
 def test_intervals_of_the_new_corpus_hold_what_they_say_and_the_old_ones_do_not(n):
     assert held(OLD) < 0.4
-    shares = [held(OLD.adapt(*corpus(n, seed, **NEW))) for seed in range(1, 9)]
+    shares = [held(adapt(OLD, *known(n, seed, **NEW))) for seed in range(1, 9)]
     assert (0.8 if n < MIN_ROWS - 1 else 0.87) < np.mean(shares) < 0.94
 
 
@@ -102,19 +112,19 @@ def held(regressor):
 
 
 def test_few_clips_stretch_the_old_residuals_and_keep_their_shape():
-    few = OLD.adapt(*corpus(10, 1, **NEW))
+    few = adapt(OLD, *known(10, 1, **NEW))
     for old, new in zip(OLD.calibrations_, few.calibrations_, strict=True):
         assert new.rms > 1.2 * old.rms
         np.testing.assert_allclose(new.residuals / new.rms, old.residuals / old.rms)
     assert [
-        len(found.residuals) for found in OLD.adapt(*corpus(64, 1)).calibrations_
+        len(found.residuals) for found in adapt(OLD, *known(64, 1)).calibrations_
     ] == [64, 64]
 
 
 def test_each_aspect_learns_from_its_own_labels():
     tables, y = corpus(20, 1, **NEW)
     y[:, 1] = np.nan
-    half = OLD.adapt(tables, y)
+    half = adapt(OLD, tables, rows_of_tables(tables, y))
     np.testing.assert_array_equal(half.predict(UNSEEN)[:, 1], OLD.predict(UNSEEN)[:, 1])
     assert (half.predict(UNSEEN)[:, 0] != OLD.predict(UNSEEN)[:, 0]).any()
 
@@ -122,10 +132,9 @@ def test_each_aspect_learns_from_its_own_labels():
 def test_a_row_of_weight_zero_is_a_row_left_out():
     tables, y = corpus(12, 1, **NEW)
     weights = np.repeat([1.0, 0.0], 6)
-    assert_same(
-        OLD.adapt(tables, y, sample_weight=weights),
-        OLD.adapt(tables, y[:6], tables[0].clip_ids[:6], np.ones(6)),
-    )
+    weighed = rows_of_tables(tables, y, weights=weights)
+    half = rows_of_tables(tables, y, weights=np.ones(12)).take(slice(6))
+    assert_same(adapt(OLD, tables, weighed), adapt(OLD, tables, half))
 
 
 def test_clips_that_a_base_model_has_seen_are_refused():
@@ -134,18 +143,18 @@ def test_clips_that_a_base_model_has_seen_are_refused():
     with pytest.raises(
         UsageError, match=r"'1-3' were used to train 'a'; meta-training on them leaks"
     ):
-        OLD.adapt(seen, y)
+        adapt(OLD, seen, rows_of_tables(seen, y))
     y[3] = np.nan
-    OLD.adapt(seen, y)
+    adapt(OLD, seen, rows_of_tables(seen, y))
 
 
 def test_learners_that_cannot_adapt_say_which_can():
-    tables, y = corpus(5, 1)
+    tables, rows = known(5, 1)
     for learner, name in (("mean", "Mean"), (PlainRidge(), "Wrapped")):
         with pytest.raises(
             UsageError, match=rf"{name} cannot be adapted; of the learners, 'ridge' can"
         ):
-            MetaRegressor(learner).fit(*corpus(30, 0)).adapt(tables, y)
+            adapt(MetaRegressor(learner).fit(*known(30, 0)), tables, rows)
 
 
 def test_shapes_and_scale_are_checked():
@@ -153,13 +162,15 @@ def test_shapes_and_scale_are_checked():
     with pytest.raises(
         UsageError, match=r"Labels have shape \(4, 2\); expected \(5, 2\)"
     ):
-        OLD.adapt(tables, y[:4])
+        rows_of_tables(tables, y[:4])
     with pytest.raises(UsageError, match="5 clips need as many sample weights"):
-        OLD.adapt(tables, y, sample_weight=[1.0])
+        rows_of_tables(tables, y, weights=[1.0])
     with pytest.raises(UsageError, match=r"the scale is 1\.\.5"):
-        OLD.adapt(tables, 10 * y)
+        adapt(OLD, tables, rows_of_tables(tables, 10 * y))
     with pytest.raises(UsageError, match="fitted with 'b', which is missing here"):
-        OLD.adapt(tables[:1], y)
+        adapt(OLD, tables[:1], rows_of_tables(tables, y))
+    with pytest.raises(UsageError, match="no prediction for 'nobody'"):
+        adapt(OLD, tables, rows_of_tables(tables, y[:1], ids=["nobody"]))
 
 
 def test_an_adapted_stack_is_saved_and_adapted_again(tmp_path):
@@ -171,7 +182,7 @@ def test_an_adapted_stack_is_saved_and_adapted_again(tmp_path):
     assert not hasattr(adapted, "join_")
     assert stack.validation_scores_ is not None
     with pytest.raises(AttributeError, match="needs meta-validation rows"):
-        adapted.verdict_
+        _ = adapted.verdict_
     adapted.save(tmp_path / "stack")
     again = StackedMOS.load(tmp_path / "stack")
     np.testing.assert_array_equal(again.predict(UNSEEN), adapted.predict(UNSEEN))

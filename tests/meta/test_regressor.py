@@ -2,6 +2,7 @@ import inspect
 
 import numpy as np
 import pytest
+from builders import fit_measured, rows_of_tables
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LinearRegression
 from sklearn.neighbors import KNeighborsRegressor
@@ -11,10 +12,12 @@ from base_models.clips.splits import folds
 from base_models.errors import DamagedArtifact, UsageError
 from base_models.files import from_json, parse_tensors, to_json, write_tensors
 from base_models.predictions import PredictionTable
-from meta.comparison.compared_rows import Judged
-from meta.learners.registry import LEARNERS
+from meta.comparison.compared_rows import ComparedRows
+from meta.comparison.held_out_trial import TRAINING, VALIDATION
+from meta.learners import LEARNERS
 from meta.learners.ridge import Ridge
 from meta.regressor import MetaRegressor
+from meta.rows import Rows
 
 ASPECTS = ("mi", "ta")
 
@@ -35,12 +38,21 @@ def corpus(n=120, systems=10, seed=0, models=("good", "noisy", "biased")):
 
 
 TABLES, Y, SYSTEMS = corpus()
+UNNAMED = rows_of_tables(TABLES, Y)
+ROWS = rows_of_tables(TABLES, Y, systems=SYSTEMS)
 
 
-@pytest.mark.parametrize("learner", LEARNERS)
+def rows_with(labels, **known):
+    """Rows of the tables with these labels; their systems are named."""
+    return rows_of_tables(TABLES, labels, **({"systems": SYSTEMS} | known))
+
+
+@pytest.mark.parametrize(
+    "learner", [name for name in LEARNERS if name != "linear_pool"]
+)
 def test_a_saved_stack_predicts_bit_for_bit(learner, tmp_path):
     fitted = MetaRegressor(learner, random_state=7)
-    fitted.validate(TABLES, Y, SYSTEMS, n_bootstrap=10)
+    fit_measured(fitted, TABLES, ROWS)
     facts, arrays = fitted.state()
     write_tensors(tmp_path / "a", arrays)
     again = MetaRegressor.from_state(
@@ -59,10 +71,29 @@ def test_a_saved_stack_predicts_bit_for_bit(learner, tmp_path):
     assert (again.fitted_on_, again.warnings_) == (fitted.fitted_on_, fitted.warnings_)
 
 
+def test_a_stack_stored_as_linear_pool_is_loaded_and_saved_as_mean():
+    fitted = MetaRegressor("linear_pool", random_state=7)
+    fitted.validate(TABLES, Y, SYSTEMS, n_bootstrap=10)
+    facts, arrays = fitted.state()
+    assert facts["learner"] == "mean"
+    stored = {**facts, "learner": "linear_pool"}
+    again = MetaRegressor.from_state(from_json(to_json(stored), "facts"), arrays)
+    mean = MetaRegressor("mean", random_state=7)
+    mean.validate(TABLES, Y, SYSTEMS, n_bootstrap=10)
+    for method in ("predict", "predict_distribution", "predict_interval"):
+        expected = getattr(fitted, method)(TABLES)
+        np.testing.assert_array_equal(getattr(again, method)(TABLES), expected)
+        np.testing.assert_array_equal(getattr(mean, method)(TABLES), expected)
+    assert again.get_params() == fitted.get_params()
+    assert again.describe() == fitted.describe()
+    assert (again.fitted_on_, again.warnings_) == (fitted.fitted_on_, fitted.warnings_)
+
+
 def test_the_distribution_decodes_to_the_score():
-    fitted = MetaRegressor().fit(TABLES, Y)
+    fitted = MetaRegressor().fit(TABLES, UNNAMED)
     fitted.residual_sigma_ = np.array([0.1, 0.9])  # the narrowest and a wide one
-    scores, distributions = fitted.predict(TABLES), fitted.predict_distribution(TABLES)
+    scores = fitted.predict(TABLES)
+    distributions = fitted.predict_distribution(TABLES)
     assert distributions.shape == (120, 2, 20)
     np.testing.assert_allclose(distributions.sum(axis=-1), 1)
     for k, sigma in enumerate(fitted.residual_sigma_):
@@ -75,18 +106,17 @@ def test_the_distribution_decodes_to_the_score():
 
 def test_predictions_stay_on_the_scale():
     tables, y, _ = corpus(60, seed=4)
-    fitted = MetaRegressor(LinearRegression()).fit(tables, y)
+    rows = rows_of_tables(tables, y)
+    fitted = MetaRegressor(LinearRegression()).fit(tables, rows)
     raw = fitted.learners_[0].predict(np.random.default_rng(0).normal(0, 50, (20, 60)))
     assert (np.abs(raw - 3) > 2).any()
-    wild = (
-        MetaRegressor(LinearRegression()).fit(tables, y).predict(corpus(300, seed=5)[0])
-    )
+    wild = fitted.predict(corpus(300, seed=5)[0])
     assert wild.min() >= 1
     assert wild.max() <= 5
 
 
 def test_tables_and_rows_may_come_in_any_order():
-    fitted = MetaRegressor().fit(TABLES, Y)
+    fitted = MetaRegressor().fit(TABLES, UNNAMED)
     ids = list(TABLES[0].clip_ids)
     turned = fitted.predict([TABLES[2].take(ids[::-1]), TABLES[0], TABLES[1]], ids)
     np.testing.assert_array_equal(turned, fitted.predict(TABLES))
@@ -97,7 +127,7 @@ def test_tables_and_rows_may_come_in_any_order():
 
 
 def test_a_missing_model_is_named_and_an_extra_one_is_left_out():
-    fitted = MetaRegressor().fit(TABLES[:2], Y)
+    fitted = MetaRegressor().fit(TABLES[:2], UNNAMED)
     np.testing.assert_array_equal(fitted.predict(TABLES), fitted.predict(TABLES[:2]))
     with pytest.raises(UsageError, match="fitted with 'noisy', which is missing here"):
         fitted.predict(TABLES[::2])
@@ -114,10 +144,8 @@ def test_each_aspect_sees_only_its_own_bins():
         )
         for t in TABLES
     ]
-    before, after = (
-        MetaRegressor().fit(TABLES, Y).predict(TABLES),
-        MetaRegressor().fit(changed, Y).predict(changed),
-    )
+    before = MetaRegressor().fit(TABLES, UNNAMED).predict(TABLES)
+    after = MetaRegressor().fit(changed, UNNAMED).predict(changed)
     np.testing.assert_allclose(after[:, 0], before[:, 0], atol=2e-3)
     assert np.abs(after[:, 1] - before[:, 1]).max() > 0.5
 
@@ -125,10 +153,13 @@ def test_each_aspect_sees_only_its_own_bins():
 def test_unlabelled_rows_are_left_out_per_aspect():
     y = Y.copy()
     y[:30, 0] = np.nan
-    ids = list(TABLES[0].clip_ids)
     partly, alone, whole = (
-        MetaRegressor().fit(TABLES, labels, clips).predict(TABLES)
-        for labels, clips in ((y, ids), (Y[30:], ids[30:]), (Y, ids))
+        MetaRegressor().fit(TABLES, rows).predict(TABLES)
+        for rows in (
+            rows_of_tables(TABLES, y),
+            UNNAMED.take(slice(30, None)),
+            UNNAMED,
+        )
     )
     np.testing.assert_array_equal(partly[:, 0], alone[:, 0])
     np.testing.assert_array_equal(partly[:, 1], whole[:, 1])
@@ -136,32 +167,34 @@ def test_unlabelled_rows_are_left_out_per_aspect():
 
 @pytest.mark.parametrize("learner", LEARNERS)
 def test_the_validation_split_never_touches_point_predictions(learner):
-    plain = MetaRegressor(learner).fit(TABLES, Y, system_ids=SYSTEMS).predict(TABLES)
+    plain = MetaRegressor(learner).fit(TABLES, ROWS).predict(TABLES)
     for share in (0.2, 0.4):
         model = MetaRegressor(learner)
-        model.validate(TABLES, Y, SYSTEMS, validation=share, n_bootstrap=0)
+        fit_measured(model, TABLES, ROWS, share)
         np.testing.assert_array_equal(model.predict(TABLES), plain)
         assert model.fitted_on_ == TABLES[0].clip_ids
 
 
 def test_the_width_is_the_error_on_every_clip_by_learners_that_were_not_fitted_on_it():
-    y, ids, unseen = Y.copy(), np.array(TABLES[0].clip_ids), np.full(Y.shape, np.nan)
+    y = Y.copy()
     y[:30, 0] = np.nan
+    unseen = np.full(Y.shape, np.nan)
     model = MetaRegressor(random_state=3)
-    assert (model.fit(TABLES, y).residual_sigma_ == SOFTEN_SIGMA).all()
+    assert (
+        model.fit(TABLES, rows_of_tables(TABLES, y)).residual_sigma_ == SOFTEN_SIGMA
+    ).all()
     for k, aspect in enumerate(ASPECTS):
         kept = np.flatnonzero(~np.isnan(y[:, k]))
         fold = folds(SYSTEMS[kept], y[kept, k], 5, 3, groups=SYSTEMS[kept])
+        # Systems are named, so that the learner leaves them out in turn.
+        of_aspect = rows_with(y[:, [k]], aspects=[aspect])
         for number in range(5):
-            rows, test = kept[fold != number], kept[fold == number]
-            options = {
-                "system_ids": SYSTEMS[rows]
-            }  # which the learner leaves out in turn
-            other = MetaRegressor(random_state=3).fit(
-                TABLES, y[rows][:, [k]], ids[rows], [aspect], **options
-            )
-            unseen[test, k] = other.predict(TABLES, ids[test])[:, 0]
-    model.validate(TABLES, y, SYSTEMS, n_bootstrap=0)
+            test = kept[fold == number]
+            other = MetaRegressor(random_state=3)
+            other.fit(TABLES, of_aspect.take(kept[fold != number]))
+            ids = of_aspect.ids[test].tolist()
+            unseen[test, k] = other.predict(TABLES, ids)[:, 0]
+    fit_measured(model, TABLES, rows_with(y))
     np.testing.assert_allclose(
         model.residual_sigma_, np.sqrt(np.nanmean((y - unseen) ** 2, axis=0))
     )
@@ -169,15 +202,13 @@ def test_the_width_is_the_error_on_every_clip_by_learners_that_were_not_fitted_o
 
 def test_a_learner_that_knows_its_rows_by_heart_is_exposed():
     model = MetaRegressor(KNeighborsRegressor(1))
-    boards = model.validate(TABLES, Y, SYSTEMS, n_bootstrap=0)
-    assert list(boards) == ["meta-training", "meta-validation"]
-    seen, unseen = (
-        board[
-            (board.model == "stack")
-            & (board.level == "utterance")
-            & (board.metric == "mse")
-        ]
-        for board in boards.values()
+    trial = fit_measured(model, TABLES, ROWS)
+    assert list(trial.sides) == [VALIDATION, TRAINING]
+    unseen, seen = (
+        side.board(0).query(
+            "model == 'stack' and level == 'utterance' and metric == 'mse'"
+        )
+        for side in trial.sides.values()
     )
     assert (seen.n.tolist(), unseen.n.tolist()) == ([72, 72], [48, 48])
     assert seen.value.max() < 1e-6 < 0.01 < unseen.value.min()
@@ -190,43 +221,42 @@ def test_clips_of_one_group_do_not_vouch_for_each_other():
         PredictionTable(t.model, ids, ASPECTS, np.concatenate([t.distributions] * 2))
         for t in TABLES
     ]
-    apart, together = (
-        MetaRegressor(KNeighborsRegressor(1)),
-        MetaRegressor(KNeighborsRegressor(1)),
+    apart = MetaRegressor(KNeighborsRegressor(1))
+    together = MetaRegressor(KNeighborsRegressor(1))
+    y = np.concatenate([Y, Y])
+    fit_measured(apart, twins, rows_of_tables(twins, y))
+    named = rows_of_tables(
+        twins,
+        y,
+        systems=np.concatenate([SYSTEMS, SYSTEMS]),
+        groups=[name[:-1] for name in ids],
     )
-    y, systems = np.concatenate([Y, Y]), np.concatenate([SYSTEMS, SYSTEMS])
-    apart.validate(twins, y, None, n_bootstrap=0)
-    together.validate(
-        twins, y, systems, n_bootstrap=0, groups=[name[:-1] for name in ids]
-    )
+    fit_measured(together, twins, named)
     assert (together.residual_sigma_ > 1.3 * apart.residual_sigma_).all()
 
 
 def test_few_rows_or_groups_make_do_with_fewer_folds():
-    model, y = MetaRegressor("mean"), Y.copy()
+    model = MetaRegressor("mean")
+    y = Y.copy()
     y[5:] = np.nan
-    model.validate(TABLES, y, SYSTEMS, n_bootstrap=0)
+    fit_measured(model, TABLES, rows_with(y))
     error = model.predict(TABLES)[:5] - Y[:5]
     np.testing.assert_allclose(model.residual_sigma_, np.sqrt((error**2).mean(axis=0)))
-    model.validate(TABLES, Y, SYSTEMS, groups=["a", "b"] * 60, n_bootstrap=0)
+    fit_measured(model, TABLES, rows_with(Y, groups=["a", "b"] * 60))
     np.testing.assert_allclose(
         model.residual_sigma_, np.sqrt(((model.predict(TABLES) - Y) ** 2).mean(axis=0))
     )
 
 
-def test_an_aspect_labelled_in_one_group_only_keeps_the_conventional_width_and_says_so():
+def test_an_aspect_labelled_in_one_group_keeps_the_conventional_width_and_says_so():
     y = Y.copy()
     y[60:, 0] = np.nan
     order = np.random.default_rng(0).permutation(120)
     groups = np.repeat(["a", "b"], 60)
     model = MetaRegressor("mean")
-    model.validate(
-        [t.take([t.clip_ids[r] for r in order]) for t in TABLES],
-        y[order],
-        SYSTEMS[order],
-        groups=groups[order],
-        n_bootstrap=0,
-    )
+    rows = rows_with(y, groups=groups).take(order)
+    tables = [t.take([t.clip_ids[r] for r in order]) for t in TABLES]
+    fit_measured(model, tables, rows)
     assert model.residual_sigma_[0] == SOFTEN_SIGMA != model.residual_sigma_[1]
     assert (
         model.warnings_[0]
@@ -240,7 +270,8 @@ def test_a_perfect_stack_keeps_half_a_bin_of_width():
     y = np.random.default_rng(0).uniform(1, 5, (60, 1))
     exact = PredictionTable.from_scores("exact", ids, ("mi",), y)
     model = MetaRegressor("mean")
-    model.validate([exact], y, ["a", "b", "c"] * 20, n_bootstrap=0)
+    rows = rows_of_tables([exact], y, systems=["a", "b", "c"] * 20)
+    fit_measured(model, [exact], rows)
     assert model.residual_sigma_ == pytest.approx([0.1])
 
 
@@ -248,18 +279,18 @@ def test_validation_leaves_out_clips_without_any_label_and_keeps_groups_together
     y = Y.copy()
     y[:20] = np.nan
     model = MetaRegressor()
-    boards = model.validate(
-        TABLES, y, SYSTEMS, groups=[f"g{k // 2}" for k in range(120)], n_bootstrap=0
-    )
+    groups = [f"g{k // 2}" for k in range(120)]
+    trial = fit_measured(model, TABLES, rows_with(y, groups=groups))
     assert model.fitted_on_ == TABLES[0].clip_ids[20:]
-    assert [board.n.max() for board in boards.values()] == [
-        pytest.approx(60, abs=2),
-        pytest.approx(40, abs=2),
-    ]
+    for side, most in ((trial.training, 60), (trial.validation, 40)):
+        assert side.board(0).n.max() == pytest.approx(most, abs=2)
+    assert not set(trial.training.rows.groups) & set(trial.validation.rows.groups)
 
 
 def test_the_stack_stands_beside_its_models_and_their_mean():
-    for board in MetaRegressor().validate(TABLES, Y, SYSTEMS, n_bootstrap=50).values():
+    trial = MetaRegressor().held_out_trial(TABLES, ROWS)
+    for side in trial.sides.values():
+        board = side.board(50)
         assert list(board.columns) == [
             "model",
             "aspect",
@@ -287,38 +318,38 @@ def test_the_stack_stands_beside_its_models_and_their_mean():
 
 
 def test_a_leaderboard_works_without_a_stack_and_refuses_a_model_called_mean():
-    board = Judged.of(TABLES, Y, TABLES[0].clip_ids, SYSTEMS, ASPECTS).board(0)
+    board = ComparedRows.of(TABLES, ROWS).board(0)
     assert list(board.model.unique()) == ["mean", "good", "noisy", "biased"]
     named = PredictionTable(
         "mean", TABLES[0].clip_ids, ASPECTS, TABLES[0].distributions
     )
     with pytest.raises(UsageError, match="base model is called 'mean'"):
-        Judged.of([named], Y, named.clip_ids, SYSTEMS, ASPECTS)
+        ComparedRows.of([named], ROWS)
 
 
 def test_learner_names_and_estimators_are_both_taken():
-    foreign = MetaRegressor(LinearRegression()).fit(TABLES, Y)
+    foreign = MetaRegressor(LinearRegression()).fit(TABLES, UNNAMED)
     assert foreign.predict(TABLES).shape == (120, 2)
     np.testing.assert_array_equal(
-        MetaRegressor("LinearRegression").fit(TABLES, Y).predict(TABLES),
+        MetaRegressor("LinearRegression").fit(TABLES, UNNAMED).predict(TABLES),
         foreign.predict(TABLES),
     )
     with pytest.raises(
         UsageError, match=r"Unknown scikit-learn regressor 'LinearRegresion'"
     ):
-        MetaRegressor("LinearRegresion").fit(TABLES, Y)
+        MetaRegressor("LinearRegresion").fit(TABLES, UNNAMED)
     with pytest.raises(UsageError, match="LinearRegression cannot be saved"):
         foreign.state()
     with pytest.raises(
         UsageError, match=r"Unknown learner 'rigde'\. Did you mean 'ridge'"
     ):
-        MetaRegressor("rigde").fit(TABLES, Y)
+        MetaRegressor("rigde").fit(TABLES, UNNAMED)
 
 
 def test_warnings_name_the_aspect():
     y = Y.copy()
     y[:, 1] = np.random.default_rng(1).normal(3, 0.1, 120)
-    fitted = MetaRegressor(Ridge("ridge")).fit(TABLES, y)
+    fitted = MetaRegressor(Ridge("ridge")).fit(TABLES, rows_of_tables(TABLES, y))
     assert fitted.warnings_
     assert all(
         text.startswith("ta: ridge chose the upper end") for text in fitted.warnings_
@@ -345,47 +376,74 @@ def test_leaking_clips_are_refused_at_the_fit():
         trained_on=frozenset({"c003"}),
     )
     with pytest.raises(UsageError, match="'c003' were used to train 'leaky'"):
-        MetaRegressor().fit([*TABLES, leaky], Y)
-    MetaRegressor().fit([*TABLES, leaky], Y[4:], TABLES[0].clip_ids[4:])
+        MetaRegressor().fit([*TABLES, leaky], UNNAMED)
+    MetaRegressor().fit([*TABLES, leaky], UNNAMED.take(slice(4, None)))
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"y": Y[:5]}, r"shape \(5, 2\); expected \(120, 2\)"),
-        ({"y": Y * 20}, r"Label of clip 'c000', aspect 'mi' is .*; the scale is 1..5"),
-        ({"y": Y * [1, np.nan]}, "No clip has a label for aspect 'ta'"),
+        ({"labels": Y[:5]}, r"shape \(5, 2\); expected \(120, 2\)"),
+        (
+            {"labels": Y * 20},
+            r"Label of clip 'c000', aspect 'mi' is .*; the scale is 1..5",
+        ),
+        ({"labels": Y * [1, np.nan]}, "No clip has a label for aspect 'ta'"),
         ({"aspects": ["mi", "quality"]}, "no predictions for aspect 'quality'"),
-        ({"sample_weight": [1.0]}, "120 clips need as many sample weights"),
+        ({"weights": [1.0]}, "120 clips need as many sample weights"),
         ({"tables": []}, "at least one base model"),
     ],
 )
 def test_fit_refuses_labels_that_do_not_fit(change, message):
+    given = {"tables": TABLES, "labels": Y, "aspects": ASPECTS} | change
+    tables = given.pop("tables")
     with pytest.raises(UsageError, match=message):
-        MetaRegressor().fit(**{"tables": TABLES, "y": Y} | change)
+        MetaRegressor().fit(tables, Rows.of(TABLES[0].clip_ids, **given))
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         (
-            {"system_ids": ["s"] * 120},
+            {"systems": ["s"] * 120},
             "120 clips labelled for aspect 'mi' are of one system",
         ),
-        ({"system_ids": ["s"]}, "120 clips need as many system ids"),
+        ({"systems": ["s"]}, "120 clips need as many system ids"),
         (
-            {"y": np.where(np.arange(120)[:, None] < 4, Y, np.nan)},
+            {"labels": np.where(np.arange(120)[:, None] < 4, Y, np.nan)},
             "at least 5 clips labelled for aspect 'mi'; got 4",
         ),
         ({"validation": 1.5}, "between 0 and 1; got 1.5"),
         ({"tables": []}, "at least one base model"),
     ],
 )
-def test_validate_refuses_rows_that_cannot_judge(change, message):
+def test_a_trial_refuses_rows_that_cannot_judge(change, message):
+    given = {"tables": TABLES, "validation": 0.4, "labels": Y} | change
+    tables = given.pop("tables")
+    validation = given.pop("validation")
     with pytest.raises(UsageError, match=message):
-        MetaRegressor().validate(
-            **{"tables": TABLES, "y": Y, "system_ids": SYSTEMS} | change
-        )
+        MetaRegressor().held_out_trial(tables, rows_with(**given), validation)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"systems": ["s"] * 120},
+            "120 clips labelled for aspect 'mi' are of one system",
+        ),
+        (
+            {"labels": np.where(np.arange(120)[:, None] < 4, Y, np.nan)},
+            "at least 5 clips labelled for aspect 'mi'; got 4",
+        ),
+    ],
+)
+def test_a_calibration_refuses_the_same_rows_and_needs_a_fit(change, message):
+    rows = rows_with(**({"labels": Y} | change))
+    with pytest.raises(NotFittedError):
+        MetaRegressor().calibrate(TABLES, rows)
+    with pytest.raises(UsageError, match=message):
+        MetaRegressor().fit(TABLES, rows).calibrate(TABLES, rows)
 
 
 @pytest.mark.parametrize(
@@ -407,7 +465,7 @@ def test_validate_refuses_rows_that_cannot_judge(change, message):
     ],
 )
 def test_a_damaged_state_is_refused(change):
-    facts, arrays = MetaRegressor().fit(TABLES, Y).state()
+    facts, arrays = MetaRegressor().fit(TABLES, UNNAMED).state()
     with pytest.raises(DamagedArtifact, match="damaged"):
         MetaRegressor.from_state(facts | change, arrays)
     with pytest.raises(DamagedArtifact, match="damaged"):
@@ -418,19 +476,20 @@ def test_a_damaged_state_is_refused(change):
         MetaRegressor.from_state(facts, {})
 
 
-def test_intervals_and_distributions_are_learnt_from_clips_that_a_learner_was_not_fitted_on():
+def test_intervals_and_distributions_are_learnt_from_clips_outside_the_fit():
     by_heart = MetaRegressor(KNeighborsRegressor(1))
-    by_heart.validate(TABLES, Y, SYSTEMS, n_bootstrap=0)
+    fit_measured(by_heart, TABLES, ROWS)
     low, high = by_heart.predict_interval(TABLES)
     assert (high - low).mean() > 0.5
     tables, y, _ = corpus(2000, seed=9)
     model = MetaRegressor()
-    model.validate(TABLES, Y, SYSTEMS, n_bootstrap=0)
+    fit_measured(model, TABLES, ROWS)
     low, high = model.predict_interval(tables)
     assert ((low <= y) & (y <= high)).mean(axis=0) == pytest.approx(
         [0.9, 0.9], abs=0.06
     )
-    scores, distributions = model.predict(tables), model.predict_distribution(tables)
+    scores = model.predict(tables)
+    distributions = model.predict_distribution(tables)
     inside = (scores > 1.4) & (scores < 4.6)
     np.testing.assert_allclose(
         model.layout_.bins.expected(distributions)[inside], scores[inside], atol=1e-9
@@ -443,24 +502,23 @@ def test_a_system_with_many_clips_has_intervals_of_its_own():
     noise = np.where(systems == "wild", 0.8, 0.0)[:, None] * np.random.default_rng(
         0
     ).normal(size=y.shape)
+    ratings = np.clip(y + noise, 1, 5)
     model = MetaRegressor()
-    model.validate(tables, np.clip(y + noise, 1, 5), systems, n_bootstrap=0)
+    fit_measured(model, tables, rows_of_tables(tables, ratings, systems=systems))
     low, high = model.predict_interval(tables, system_ids=systems)
     widths = (high - low)[(low > 1).all(axis=1) & (high < 5).all(axis=1)]
-    ratings = np.clip(y + noise, 1, 5)
     held = [
         ((low <= ratings) & (ratings <= high))[systems == s].mean()
         for s in ("sure", "wild")
     ]
-    assert (
-        min(held) > 0.85
-    )  # and more, since each system's errors are those of a learner of the other
+    # And more, since each system's errors are those of a learner of the other.
+    assert min(held) > 0.85
     assert widths.max() > 2 * widths.min()
 
 
 def test_a_calibration_of_another_scale_is_refused():
     model = MetaRegressor()
-    model.validate(TABLES, Y, SYSTEMS, n_bootstrap=0)
+    fit_measured(model, TABLES, ROWS)
     facts, arrays = model.state()
     facts["calibrations"][0]["bins"]["count"] = 10
     with pytest.raises(DamagedArtifact, match="another scale"):

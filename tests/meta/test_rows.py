@@ -1,14 +1,20 @@
+from dataclasses import fields
+
 import numpy as np
 import pandas as pd
 import pytest
+from builders import fit_measured
 
+from base_models.bins import ScoreBins
 from base_models.errors import UsageError
 from base_models.predictions import PredictionTable
-from meta.comparison.compared_rows import Judged
+from ensemble.estimator.stacked_mos import StackedMOS
+from meta.comparison.compared_rows import ComparedRows
 from meta.comparison.verdict import BEST
 from meta.learners.weighted_scores import Mean
 from meta.regressor import MetaRegressor
-from meta.rows import id_order
+from meta.rows import Rows, id_order
+from meta.splits.meta_split import VALIDATION_SHARE
 
 ASPECTS = ("mi", "ta")
 RNG = np.random.default_rng(0)
@@ -24,53 +30,51 @@ TABLES = [
 ]
 
 
-def validated(order=None, systems=SYSTEMS, **options):
-    """A validated stack and its boards, from rows in some order."""
+def given(order=None, labels=Y, **known):
+    """All rows, or those of some order, with what is known of each."""
+    known = {"systems": SYSTEMS} | known
     order = np.arange(N) if order is None else order
-    model = MetaRegressor(options.pop("learner", "ridge"))
-    rows = {
-        name: np.asarray(options.pop(name))[order]
-        for name in ("groups", "sample_weight")
-        if name in options
+    of_order = {
+        name: None if values is None else np.asarray(values)[order]
+        for name, values in known.items()
     }
-    systems = None if systems is None else systems[order]
-    boards = model.validate(
-        TABLES,
-        Y[order],
-        systems,
-        clip_ids=IDS[order],
-        n_bootstrap=50,
-        **rows,
-        **options,
-    )
-    return model, boards
+    return Rows.of(IDS[order], labels[order], ASPECTS, **of_order)
+
+
+def measured(rows, learner="ridge", validation=VALIDATION_SHARE):
+    """A fitted and calibrated stack, and its trial."""
+    model = MetaRegressor(learner)
+    return model, fit_measured(model, TABLES, rows, validation)
 
 
 @pytest.mark.parametrize("learner", ["ridge", "mean", "LinearRegression"])
 @pytest.mark.parametrize("named", [True, False])
 def test_the_order_of_rows_changes_nothing(named, learner):
-    options = {
+    known = {
         "systems": SYSTEMS if named else None,
-        "learner": learner,
-        "sample_weight": 1 + np.arange(N) % 3,
+        "weights": 1 + np.arange(N) % 3,
     }
-    first, boards = validated(**options)
+    first, trial = measured(given(**known), learner)
     for seed in range(2):
-        again, same = validated(np.random.default_rng(seed).permutation(N), **options)
-        for name, board in boards.items():
-            pd.testing.assert_frame_equal(same[name], board, check_exact=True)
+        order = np.random.default_rng(seed).permutation(N)
+        again, same = measured(given(order, **known), learner)
+        for name, side in trial.sides.items():
+            pd.testing.assert_frame_equal(
+                same.sides[name].board(50), side.board(50), check_exact=True
+            )
         np.testing.assert_array_equal(again.predict(TABLES), first.predict(TABLES))
         np.testing.assert_array_equal(
             again.predict_interval(TABLES), first.predict_interval(TABLES)
         )
-        assert again.verdict_.sentence == first.verdict_.sentence
+        assert same.verdict.sentence == trial.verdict.sentence
         pd.testing.assert_frame_equal(
-            again.verdict_.table, first.verdict_.table, check_exact=True
+            same.verdict.table, trial.verdict.table, check_exact=True
         )
 
 
-def test_a_verdict_over_blocks_of_clips_without_systems_does_not_depend_on_their_order():
-    rng, n = np.random.default_rng(3), 450
+def test_a_verdict_over_blocks_of_clips_without_systems_ignores_their_order():
+    rng = np.random.default_rng(3)
+    n = 450
     ids = np.array([f"c{k:03d}" for k in range(n)])
     y = rng.uniform(1, 5, (n, 1))
     tables = [
@@ -79,13 +83,13 @@ def test_a_verdict_over_blocks_of_clips_without_systems_does_not_depend_on_their
         )
         for m in "ab"
     ]
-    stack, order = np.clip(y + rng.normal(0, 0.7, y.shape), 1, 5), rng.permutation(n)
+    stack = np.clip(y + rng.normal(0, 0.7, y.shape), 1, 5)
     sides = [
-        Judged.of(tables, y[o], ids[o], None, ["mos"], stack[o])
-        for o in (np.arange(n), order)
+        ComparedRows.of(tables, Rows.of(ids[o], y[o], ["mos"]), stack[o])
+        for o in (np.arange(n), rng.permutation(n))
     ]
-    tables = [side.verdict(side).table for side in sides]
-    pd.testing.assert_frame_equal(*tables, check_exact=True)
+    found = [side.verdict(side).table for side in sides]
+    pd.testing.assert_frame_equal(*found, check_exact=True)
     pd.testing.assert_frame_equal(*(side.board(20) for side in sides), check_exact=True)
 
 
@@ -100,13 +104,12 @@ def test_numbers_for_ids_keep_their_order_when_there_are_fewer_or_more():
 
 def test_the_rows_of_a_given_split_are_those_given_whatever_their_order():
     order = np.random.default_rng(1).permutation(N)
-    model, _ = validated(order, validation=(np.arange(70), np.arange(70, 110)))
+    model, trial = measured(
+        given(order), validation=(np.arange(70), np.arange(70, 110))
+    )
     assert model.fitted_on_ == tuple(IDS[order])
-    sides = [
-        set(model.validation_[name].clip_ids)
-        for name in ("meta-training", "meta-validation")
-    ]
-    assert sides == [set(IDS[order[:70]]), set(IDS[order[70:110]])]
+    assert set(trial.training.rows.ids) == set(IDS[order[:70]])
+    assert set(trial.validation.rows.ids) == set(IDS[order[70:110]])
 
 
 @pytest.mark.parametrize(
@@ -130,75 +133,94 @@ def test_the_rows_of_a_given_split_are_those_given_whatever_their_order():
 )
 def test_a_given_split_has_two_sides_apart_and_among_the_rows(validation, message):
     with pytest.raises(UsageError, match=message):
-        validated(validation=validation)
+        MetaRegressor().held_out_trial(TABLES, given(), validation)
 
 
-@pytest.mark.parametrize("method", ["fit", "validate"])
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         (
-            {"sample_weight": np.r_[-1.0, np.ones(N - 1)]},
+            {"weights": np.r_[-1.0, np.ones(N - 1)]},
             "finite and not negative; that of clip 'c000' is -1.0",
         ),
+        ({"weights": np.r_[1.0, np.nan, np.ones(N - 2)]}, "that of clip 'c001' is nan"),
+        ({"weights": np.r_[np.inf, np.ones(N - 1)]}, "that of clip 'c000' is inf"),
         (
-            {"sample_weight": np.r_[1.0, np.nan, np.ones(N - 2)]},
-            "that of clip 'c001' is nan",
-        ),
-        (
-            {"sample_weight": np.r_[np.inf, np.ones(N - 1)]},
-            "that of clip 'c000' is inf",
-        ),
-        (
-            {"sample_weight": np.ones(3)},
+            {"weights": np.ones(3)},
             r"120 clips need as many sample weights; got shape \(3,\)",
         ),
         (
-            {"sample_weight": np.ones((N, 1))},
+            {"weights": np.ones((N, 1))},
             r"as many sample weights; got shape \(120, 1\)",
         ),
         ({"groups": ["a", "b"]}, r"120 clips need as many groups; got shape \(2,\)"),
         (
-            {"system_ids": ["a"] * 121},
+            {"systems": ["a"] * 121},
             r"120 clips need as many system ids; got shape \(121,\)",
         ),
-        ({"system_ids": SYSTEMS[:, None]}, r"as many system ids; got shape \(120, 1\)"),
+        ({"systems": SYSTEMS[:, None]}, r"as many system ids; got shape \(120, 1\)"),
+        ({"prompts": ["a"] * 7}, r"120 clips need as many prompts; got shape \(7,\)"),
+        ({"labels": Y[:5]}, r"shape \(5, 2\); expected \(120, 2\): clips by aspects"),
+        ({"labels": Y[:, 0]}, r"shape \(120,\); expected \(120, 2\)"),
+        ({"labels": Y[:, :, None]}, r"shape \(120, 2, 1\); expected \(120, 2\)"),
+        ({"aspects": ("mi",)}, r"shape \(120, 2\); expected \(120, 1\)"),
+        ({"ids": IDS[1:]}, r"shape \(120, 2\); expected \(119, 2\)"),
     ],
 )
-def test_weights_groups_and_systems_are_one_per_clip_everywhere(
-    method, change, message
-):
+def test_everything_that_is_known_of_clips_is_one_per_clip(change, message):
     with pytest.raises(UsageError, match=message):
-        getattr(MetaRegressor("mean"), method)(
-            **{"tables": TABLES, "y": Y, "system_ids": SYSTEMS} | change
-        )
+        Rows.of(**{"ids": IDS, "labels": Y, "aspects": ASPECTS} | change)
 
 
 @pytest.mark.parametrize("nothing", ["", None, np.nan])
-def test_clips_without_a_system_among_named_ones_are_refused_by_name_unless_unlabelled(
+def test_clips_without_a_system_among_named_ones_are_refused_unless_unlabelled(
     nothing,
 ):
-    systems, y = SYSTEMS.astype(object), Y.copy()
+    systems = SYSTEMS.astype(object)
     systems[[7, 30]] = nothing
-    with pytest.raises(
-        UsageError, match="Clips 'c007', 'c030' have no system id, others have"
-    ):
-        MetaRegressor("mean").validate(TABLES, y, systems)
+    message = "Clips 'c007', 'c030' have no system id, others have"
+    model = MetaRegressor("mean")
+    with pytest.raises(UsageError, match=message):
+        model.held_out_trial(TABLES, given(systems=systems))
+    model.fit(TABLES, given(systems=systems))
+    with pytest.raises(UsageError, match=message):
+        model.calibrate(TABLES, given(systems=systems))
+    y = Y.copy()
     y[[7, 30]] = np.nan
-    MetaRegressor("mean").validate(TABLES, y, systems, n_bootstrap=0)
-    MetaRegressor("mean").validate(TABLES, y, [nothing] * N, n_bootstrap=0)
+    measured(given(labels=y, systems=systems), "mean")
+    measured(given(systems=[nothing] * N), "mean")
 
 
-def test_a_new_fit_forgets_what_was_validated_and_a_verdict_is_made_once():
-    model, _ = validated()
-    assert model.verdict_ is model.verdict_
-    before = model.verdict_
-    model.validate(TABLES, Y, SYSTEMS, n_bootstrap=0, validation=0.3)
-    assert model.verdict_ is not before
-    model.fit(TABLES, Y)
-    assert not hasattr(model, "validation_")
+def test_a_verdict_is_made_once_and_a_new_fit_has_one_of_its_own():
+    _, trial = measured(given())
+    assert trial.verdict is trial.verdict
+    assert trial.board is trial.board
+    clips = pd.DataFrame({"clip_id": IDS, "system_id": SYSTEMS})
+    stack = StackedMOS([(t.model, t) for t in TABLES], cv="prefit")
+    labels = pd.DataFrame(Y, columns=ASPECTS)
+    stack.fit(clips, labels)
+    before = stack.trial_
+    assert stack.trial_.verdict.sentence == stack.verdict_ == trial.verdict.sentence
+    stack.set_params(validation=0.3).fit(clips, labels)
+    assert stack.trial_ is not before
+    assert len(stack.trial_.validation.rows) == 36
+    stack.set_params(validation=None).fit(clips, labels)
+    assert stack.trial_ is None
+    assert stack.validation_scores_ is None
     with pytest.raises(AttributeError, match="needs meta-validation rows"):
-        model.verdict_
+        _ = stack.verdict_
+
+
+def test_a_trial_leaves_the_regressor_as_it_was():
+    model = MetaRegressor()
+    model.held_out_trial(TABLES, given())
+    assert not hasattr(model, "learners_")
+    model.fit(TABLES, given())
+    before = model.predict(TABLES)
+    facts = model.state()[0]
+    model.held_out_trial(TABLES, given(), 0.3)
+    assert model.state()[0] == facts
+    np.testing.assert_array_equal(model.predict(TABLES), before)
 
 
 class OwnMean(Mean):
@@ -209,7 +231,7 @@ def test_a_class_of_ones_own_is_named_when_it_cannot_be_saved():
     with pytest.raises(
         UsageError, match="class 'OwnMean' cannot be saved; those that can are 'ridge'"
     ):
-        MetaRegressor(OwnMean()).fit(TABLES, Y).state()
+        MetaRegressor(OwnMean()).fit(TABLES, given()).state()
 
 
 def test_a_model_that_predicts_few_of_the_clips_is_not_the_best_base_model():
@@ -218,46 +240,161 @@ def test_a_model_that_predicts_few_of_the_clips_is_not_the_best_base_model():
         ([*TABLES, seldom], "m0"),
         ([seldom.take(seldom.clip_ids), TABLES[2]], "m2"),
     ):
-        judged = Judged.of(tables, Y, IDS, SYSTEMS, ASPECTS, stack=Y)
-        found = judged.verdict(judged).table
+        compared = ComparedRows.of(tables, given(), Y)
+        found = compared.verdict(compared).table
         assert set(found.loc[found["rival"] == BEST, "model"]) == {best}
+    # Where no model is there often, all may be the best.
     halves = [t.take(IDS[k::2]) for k, t in enumerate((TABLES[2], TABLES[0]))]
-    judged = Judged.of(halves, Y, IDS, SYSTEMS, ASPECTS, stack=Y)
-    assert set(judged.verdict(judged).table["model"]) <= {
-        "m0",
-        "m2",
-        "mean",
-    }  # no model is there often: all may be
+    compared = ComparedRows.of(halves, given(), Y)
+    assert set(compared.verdict(compared).table["model"]) <= {"m0", "m2", "mean"}
 
 
 @pytest.mark.parametrize("learner", ["ridge", "lightgbm", "auto"])
 def test_equal_labels_give_one_warning_and_no_triumph(learner):
     y = Y.copy()
     y[:, 1] = 3
-    model = MetaRegressor(learner)
-    model.validate(TABLES, y, SYSTEMS, n_bootstrap=0)
+    model, trial = measured(given(labels=y), learner)
     said = "all 120 labels of 'ta' are 3: nothing can be learnt or compared."
     assert [w for w in model.warnings_ if "ta" in w.split(":")[0]] == [said]
-    assert model.verdict_.sentence.endswith(
+    assert trial.verdict.sentence.endswith(
         "All 48 labels of 'ta' are 3: nothing can be compared."
     )
-    assert set(model.verdict_.table["aspect"]) == {"mi"}
-    model.validate(TABLES, np.full_like(y, 3), SYSTEMS, n_bootstrap=0)
+    assert set(trial.verdict.table["aspect"]) == {"mi"}
+    model, trial = measured(given(labels=np.full_like(y, 3)), learner)
     assert model.warnings_ == [said.replace("'ta'", "'mi'"), said]
-    assert "beats" not in model.verdict_.sentence
+    assert "beats" not in trial.verdict.sentence
     assert (
         "All 48 labels of 'mi' are 3: nothing can be compared."
-        in model.verdict_.sentence
+        in trial.verdict.sentence
     )
 
 
 def test_weights_fit_and_do_not_calibrate():
-    weight = np.where(np.arange(N) < 60, 1.0, 7.0)
-    plain, weighed = (
-        validated(learner="mean", **options)[0]
-        for options in ({}, {"sample_weight": weight})
-    )
+    weights = np.where(np.arange(N) < 60, 1.0, 7.0)
+    plain, _ = measured(given(), "mean")
+    weighed, _ = measured(given(weights=weights), "mean")
     np.testing.assert_array_equal(weighed.residual_sigma_, plain.residual_sigma_)
     np.testing.assert_array_equal(
         weighed.predict_interval(TABLES), plain.predict_interval(TABLES)
     )
+
+
+# ---- what belongs to a row goes with it
+
+PER_ROW = [field.name for field in fields(Rows) if field.name != "aspects"]
+
+
+def known_rows():
+    """Six rows of which everything is known, given in the order of no id."""
+    return Rows.of(
+        ["c10", "c9", "c2", "c30", "c1", "c11"],
+        [[1, 2], [np.nan, np.nan], [3, np.nan], [4, 5], [np.nan, 3], [2, 2]],
+        ASPECTS,
+        systems=["x", None, "y", np.nan, "x", "z"],
+        groups=[1, 2, 1, None, 3, 2],
+        prompts=["p", "q", "p", None, "q", "r"],
+        weights=[1, 1, 0.5, 0, 2, 3],
+    )
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        [4, 0],
+        np.array([5, 1, 2]),
+        slice(1, 4),
+        np.array([True, False, True, False, False, True]),
+        np.array([], dtype=np.int64),
+    ],
+)
+def test_taking_rows_takes_everything_that_belongs_to_them(chosen):
+    rows = known_rows()
+    taken = rows.take(chosen)
+    places = np.arange(6)[chosen]
+    assert taken.number.tolist() == places.tolist()
+    assert len(taken) == len(places)
+    assert taken.aspects == ASPECTS
+    for name in PER_ROW:
+        np.testing.assert_array_equal(
+            getattr(taken, name), getattr(rows, name)[places], err_msg=name
+        )
+
+
+def test_the_number_of_a_row_stays_with_it_however_often_rows_are_taken():
+    rows = known_rows()
+    assert rows.number.tolist() == [0, 1, 2, 3, 4, 5]
+    ordered = rows.in_id_order()
+    assert ordered.ids.tolist() == ["c1", "c2", "c9", "c10", "c11", "c30"]
+    assert ordered.number.tolist() == [4, 2, 1, 0, 5, 3]
+    assert ordered.take([1, 3]).counted().number.tolist() == [2, 0]
+    np.testing.assert_array_equal(rows.ids[ordered.number], ordered.ids)
+    np.testing.assert_array_equal(rows.labels[ordered.number], ordered.labels)
+
+
+def test_what_is_not_known_of_rows_stays_unknown():
+    rows = Rows.of(range(3), [1, 2, 3], ("mos",)).take([2, 0]).in_id_order()
+    assert rows.ids.tolist() == ["0", "2"]
+    assert rows.labels.tolist() == [[1.0], [3.0]]
+    assert rows.systems.tolist() == ["", ""]
+    assert rows.groups is rows.prompts is rows.weights is None
+    assert rows.together is rows.group_names is None
+
+
+def test_rows_count_where_they_have_a_label_and_a_weight():
+    rows = known_rows()
+    assert rows.labelled.tolist() == [True, False, True, False, True, True]
+    assert rows.counted().ids.tolist() == ["c10", "c2", "c1", "c11"]
+    assert rows.of_aspect(0).ids.tolist() == ["c10", "c2", "c11"]
+    assert rows.of_aspect(1).ids.tolist() == ["c10", "c1", "c11"]
+    assert np.isnan(rows.labels[3]).all()
+    alike = rows.without_weights()
+    assert alike.weights is None
+    assert alike.counted().ids.tolist() == ["c10", "c2", "c1", "c11"]
+
+
+def test_folds_keep_groups_together_or_else_systems_where_every_clip_names_one():
+    rows = known_rows()
+    assert rows.together.tolist() == ["1", "2", "1", "", "3", "2"]
+    assert rows.systems.tolist() == ["x", "", "y", "", "x", "z"]
+    assert rows.prompts.tolist() == ["p", "q", "p", "", "q", "r"]
+    assert given().together.tolist() == SYSTEMS.tolist()
+    assert given(systems=["", *SYSTEMS[1:]]).together is None
+
+
+def test_rows_of_a_clip_table_have_its_columns():
+    clips = pd.DataFrame(
+        {
+            "clip_id": ["a", "b"],
+            "system_id": ["s", ""],
+            "mi": [1.0, 2.0],
+            "ta": [3.0, np.nan],
+            "album": [7, 8],
+        }
+    )
+    rows = Rows.from_clips(clips, ["ta", "mi"], "album")
+    assert rows.aspects == ("ta", "mi")
+    np.testing.assert_array_equal(rows.labels, [[3, 1], [np.nan, 2]])
+    assert rows.groups.tolist() == ["7", "8"]
+    assert rows.prompts is None
+    named = Rows.from_clips(clips.assign(prompt=["p", None]), ["mi"])
+    assert named.prompts.tolist() == ["p", ""]
+    assert named.groups is None
+    pd.testing.assert_frame_equal(named.label_frame, clips[["mi"]])
+
+
+@pytest.mark.parametrize("label", [0.5, 5.1, np.inf])
+def test_a_label_off_the_scale_is_named(label):
+    y = Y.copy()
+    y[3, 1] = label
+    message = rf"Label of clip 'c003', aspect 'ta' is {label}; the scale is 1\.\.5"
+    for refuse in (
+        lambda rows: rows.check_scale(ScoreBins()),
+        lambda rows: MetaRegressor("mean").fit(TABLES, rows),
+        lambda rows: MetaRegressor("mean").held_out_trial(TABLES, rows),
+    ):
+        with pytest.raises(UsageError, match=message):
+            refuse(given(labels=y))
+    # A row of weight 0 is a row left out.
+    weights = np.ones(N)
+    weights[3] = 0
+    MetaRegressor("mean").fit(TABLES, given(labels=y, weights=weights))

@@ -1,0 +1,4 @@
+"""Audio encoders: samples of a clip come in, one vector per frame goes out.
+
+Read `logmel` first, which is the simplest; `waves` has what mert and wav2vec2 share.
+"""

@@ -1,12 +1,12 @@
-"""What the encoders that read raw samples share: wav2vec 2.0 and HuBERT, convolutions and then a transformer.
+"""What the encoders of raw samples share: wav2vec 2.0 and HuBERT.
 
-The traps: a clip is made zero-mean and of unit variance over its own samples alone, before anything could pad it; and
-the weight-normalised positional convolution is named differently from torch to torch.
+Both are convolutions over the samples followed by a transformer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
@@ -17,113 +17,135 @@ from base_models.encoders.specs import EncoderSpec
 from base_models.encoders.weights import WeightFiles
 from base_models.errors import UsageError
 
+if TYPE_CHECKING:
+    from transformers import HubertModel, PreTrainedConfig, Wav2Vec2Model
+
+Config = TypeVar("Config", bound="PreTrainedConfig")
+
 PARTS = ("feature_extractor.", "feature_projection.", "encoder.")
-"""What of a checkpoint is used; quantisers, heads and the mask vector are for training."""
+"""The parts of a checkpoint that are used.
+
+Its quantisers, its heads and its mask vector are for training.
+"""
+
+_WEIGHT_NORM_NAMES = {
+    "conv.weight_g": "conv.parametrizations.weight.original0",
+    "conv.weight_v": "conv.parametrizations.weight.original1",
+}
+"""Names of the positional convolution's weights: in older torch → in this one."""
 
 
 class WaveHiddenState(nn.Module):
-    """The last hidden state of a wav2vec 2.0 or HuBERT, without an attention mask: nothing is padded.
+    """The last hidden state of a wav2vec 2.0 or HuBERT.
 
     Shape
     -----
-    input (B, L) samples; output (B, T, dim), T as in `frames`
+    input (B, L) samples; output (B, T, dim), one frame per stride of the convolutions
     """
 
-    def __init__(self, transformer: nn.Module):
+    def __init__(self, transformer: nn.Module) -> None:
         super().__init__()
         self.transformer = transformer
 
     def forward(self, samples: torch.Tensor) -> torch.Tensor:
+        # Without an attention mask, since nothing is padded.
         return self.transformer(samples).last_hidden_state
 
 
-def wave_config(config_class, config: dict):
-    """A config of transformers without what is for training: masking in time and frequency, dropped layers."""
-    still = {
+def wave_config(config_class: type[Config], config: Mapping[str, Any]) -> Config:
+    """Build a config of transformers without what is for training.
+
+    That is masking in time and frequency, and dropped layers.
+    """
+    inference_config = {
+        **config,
         "apply_spec_augment": False,
         "mask_time_prob": 0.0,
         "mask_feature_prob": 0.0,
         "layerdrop": 0.0,
     }
-    made = config_class.from_dict(config | still)
-    made._attn_implementation = "eager"
-    return made
+    built = config_class.from_dict(inference_config)
+    built._attn_implementation = "eager"
+    return built
 
 
 def wave_encoder(
     spec: EncoderSpec,
     files: WeightFiles,
     device: str,
-    model: nn.Module,
+    *,
+    model: HubertModel | Wav2Vec2Model,
     tensors: Mapping[str, torch.Tensor],
 ) -> Encoder:
-    """An encoder from a model with random weights and the tensors that belong in it.
+    """Build an encoder from a model with random weights and the tensors to load.
 
     Raises
     ------
     UsageError
-        when the tensors do not fit, or the front end is for another sample rate.
+        If the tensors do not fit, or the front end is for another sample rate.
     """
-    files.fill(
-        model,
-        _renamed({name: t for name, t in tensors.items() if name.startswith(PARTS)}),
-    )
-    facts = vars(spec) | {
-        "dim": model.config.hidden_size,
-        "digest": files.digest,
-        "device": device,
-    }
-    return Encoder(
-        **facts,
+    # Whatever else a checkpoint holds would be refused as left over.
+    used = {}
+    for name, tensor in tensors.items():
+        if name.startswith(PARTS):
+            used[_current_name(name)] = tensor
+    files.fill(model, used)
+
+    config = model.config
+    shortest = shortest_input(config.conv_kernel, config.conv_stride)
+    return Encoder.from_spec(
+        spec,
         module=WaveHiddenState(model),
-        prepare=_prepare(spec, files, shortest(model.config)),
+        prepare=_make_prepare(spec, files, shortest),
+        dim=config.hidden_size,
+        digest=files.digest,
+        device=device,
     )
 
 
-def shortest(config) -> int:
-    """Samples that give one frame: the receptive field of the convolutions.
+def shortest_input(kernels: Sequence[int], strides: Sequence[int]) -> int:
+    """Number of samples that give one frame: the receptive field of the convolutions.
 
-    >>> from types import SimpleNamespace
-    >>> shortest(SimpleNamespace(conv_kernel=[10, 3, 3, 3, 3, 2, 2], conv_stride=[5, 2, 2, 2, 2, 2, 2]))
+    >>> shortest_input([10, 3, 3, 3, 3, 2, 2], [5, 2, 2, 2, 2, 2, 2])
     400
     """
+    # From the last convolution, whose output is one frame, back to the samples.
     length = 1
-    for kernel, stride in zip(
-        reversed(config.conv_kernel), reversed(config.conv_stride), strict=True
-    ):
+    for kernel, stride in zip(reversed(kernels), reversed(strides), strict=True):
         length = (length - 1) * stride + kernel
     return length
 
 
 def standardised(samples: np.ndarray) -> np.ndarray:
-    """Samples of zero mean and unit variance, as the feature extractor of wav2vec 2.0 makes them."""
-    return ((samples - samples.mean()) / np.sqrt(samples.var() + 1e-7)).astype(
-        np.float32
-    )
+    """Samples of zero mean and unit variance.
+
+    The formula is that of wav2vec 2.0's feature extractor, over the clip's own samples
+    alone: there is no padding yet that could enter the mean.
+    """
+    centred = samples - samples.mean()
+    return (centred / np.sqrt(samples.var() + 1e-7)).astype(np.float32)
 
 
-def _prepare(
-    spec: EncoderSpec, files: WeightFiles, least: int
+def _make_prepare(
+    spec: EncoderSpec, files: WeightFiles, shortest: int
 ) -> Callable[[str], np.ndarray]:
-    front = files.json("preprocessor_config.json")
-    if front.get("sampling_rate") != spec.sample_rate:
+    front_end = files.json("preprocessor_config.json")
+    if front_end.get("sampling_rate") != spec.sample_rate:
         path = files.paths["preprocessor_config.json"]
         raise UsageError(
-            f"{path}: sampling_rate is {front.get('sampling_rate')}; '{spec.name}' is {spec.sample_rate}."
+            f"{path}: sampling_rate is {front_end.get('sampling_rate')}; "
+            f"'{spec.name}' is {spec.sample_rate}."
         )
-    read = prepare_audio(spec, least)
-    if not front.get("do_normalize", True):
+
+    read = prepare_audio(spec, shortest)
+    if not front_end.get("do_normalize", True):
         return read
     return lambda path: standardised(read(path))
 
 
-def _renamed(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """With the names that weight normalisation has in this torch."""
-    ours = {"conv.weight_g": "conv.parametrizations.weight.original0"}
-    ours["conv.weight_v"] = "conv.parametrizations.weight.original1"
-    renamed = {}
-    for name, tensor in tensors.items():
-        for old, new in ours.items():
-            name = name.removesuffix(old) + new if name.endswith(old) else name
-        renamed[name] = tensor
-    return renamed
+def _current_name(name: str) -> str:
+    # Checkpoints keep the names that weight normalisation had when they were saved.
+    for old, new in _WEIGHT_NORM_NAMES.items():
+        if name.endswith(old):
+            return name.removesuffix(old) + new
+    return name

@@ -1,23 +1,27 @@
-"""Whisper: the encoder of a speech recogniser over log-mel spectrograms, 50 frames of 512 numbers a second.
+"""Whisper: the encoder of a speech recogniser, 50 frames of 512 numbers a second.
 
-Source: Radford et al., 2022; the weights of ``whisper-base`` are Apache-2.0 (the code is MIT); WhisQ's audio encoder.
-The trap: Whisper always sees 30 s, so a shorter clip is followed by silence, and its frames of silence would be pooled
-as music; here the frames beyond the clip's end are dropped, so its length in frames is its true one.
+Source: Radford et al., "Robust Speech Recognition via Large-Scale Weak Supervision",
+2022; the weights of ``whisper-base`` are Apache-2.0, the code is MIT. It is WhisQ's
+audio encoder.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 
-from base_models.encoders.base import Encoder, assembled, prepare_audio
+from base_models.encoders.base import Encoder, assemble_from_config, prepare_audio
 from base_models.encoders.specs import EncoderSpec
-from base_models.encoders.text.transformer import below
-from base_models.encoders.weights import WeightFiles
+from base_models.encoders.weights import WeightFiles, select_tensors
 
-N_FFT, HOP = 400, 160
-"""Samples at 16 kHz (25 and 10 ms). One embedding frame is two hops."""
+# Samples at 16 kHz: 25 and 10 ms. One embedding frame is two hops.
+N_FFT = 400
+HOP = 160
+
 WINDOW = 30 * 16_000
+"""Samples that Whisper always reads."""
 
 
 class WhisperFrames(nn.Module):
@@ -25,7 +29,8 @@ class WhisperFrames(nn.Module):
 
     Parameters
     ----------
-    encoder : Whisper's encoder
+    encoder : torch module
+        Whisper's encoder.
     mel : float32 tensor of shape (bands, N_FFT // 2 + 1)
 
     Shape
@@ -33,66 +38,83 @@ class WhisperFrames(nn.Module):
     input (B, L), 16 kHz, L ≤ 480,000; output (B, ceil(L / 320), dim)
     """
 
-    def __init__(self, encoder: nn.Module, mel: torch.Tensor):
+    mel: torch.Tensor
+    window: torch.Tensor
+
+    def __init__(self, encoder: nn.Module, mel: torch.Tensor) -> None:
         super().__init__()
         self.encoder = encoder
         self.register_buffer("mel", mel)
         self.register_buffer("window", torch.hann_window(N_FFT))
 
     def forward(self, samples: torch.Tensor) -> torch.Tensor:
-        frames = -(-samples.shape[-1] // (2 * HOP))
-        whole = nn.functional.pad(samples, (0, WINDOW - samples.shape[-1]))
-        return self.encoder(self.log_mel(whole)).last_hidden_state[:, :frames]
+        length = samples.shape[-1]
+        padded = nn.functional.pad(samples, (0, WINDOW - length))
+        hidden = self.encoder(self.log_mel(padded)).last_hidden_state
+
+        # Frames of the silence after the clip would be pooled as if they were music.
+        frames = -(-length // (2 * HOP))
+        return hidden[:, :frames]
 
     def log_mel(self, samples: torch.Tensor) -> torch.Tensor:
-        """As Whisper was trained: log10 of mel power, at most 8 below its largest, then scaled; (B, bands, T)."""
+        """Log-mel spectrogram (B, bands, T) as Whisper was trained with.
+
+        That is log10 of the mel power, raised to at least 8 below its maximum, then
+        scaled.
+        """
         spectrum = torch.stft(
             samples, N_FFT, HOP, window=self.window, return_complex=True
         )
-        power = self.mel @ spectrum[..., :-1].abs().square().contiguous()
-        level = power.clamp_min(1e-10).log10()
-        return (
-            torch.maximum(level, level.amax((1, 2), keepdim=True) - 8.0) + 4.0
-        ) / 4.0
+        # Without the last frame, which Whisper's own front end drops too.
+        spectral_power = spectrum[..., :-1].abs().square().contiguous()
+        mel_power = self.mel @ spectral_power
+        level = mel_power.clamp_min(1e-10).log10()
+
+        floor = level.amax((1, 2), keepdim=True) - 8.0
+        limited = torch.maximum(level, floor)
+        return (limited + 4.0) / 4.0
 
 
 def build(spec: EncoderSpec, files: WeightFiles, device: str) -> Encoder:
-    """Whisper's encoder from ``config.json`` and ``model.safetensors``.
+    """Load Whisper's encoder from ``config.json`` and ``model.safetensors``.
 
     Raises
     ------
     UsageError
-        when the config is not Whisper's, or the tensors do not fit it.
+        If the config is not Whisper's, or the tensors do not fit it.
     """
-    module, dim = assembled(files, "Whisper", assemble_whisper)
-    files.fill(module.encoder, below(below(files.tensors(), "model."), "encoder."))
-    prepare = prepare_audio(spec, 2 * HOP)
-    return Encoder(
-        **vars(spec) | {"dim": dim},
+    module, dim = assemble_from_config(files, "Whisper", assemble_whisper)
+
+    # The prefix "model." is there only if the checkpoint was saved with its head.
+    tensors = select_tensors(files.tensors(), "model.")
+    files.fill(module.encoder, select_tensors(tensors, "encoder."))
+
+    return Encoder.from_spec(
+        spec,
         module=module,
-        prepare=prepare,
+        prepare=prepare_audio(spec, shortest=2 * HOP),
+        dim=dim,
         digest=files.digest,
         device=device,
     )
 
 
-def assemble_whisper(config: dict) -> tuple[WhisperFrames, int]:
-    """Whisper's encoder with random weights, and its width."""
+def assemble_whisper(config: dict[str, Any]) -> tuple[WhisperFrames, int]:
+    """Build Whisper's encoder with random weights; return it and its width."""
     from transformers import WhisperConfig, WhisperFeatureExtractor
     from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
-    if (
-        config.get("model_type") != "whisper"
-        or config.get("max_source_positions", 1500) != 1500
-    ):
+    is_whisper = config.get("model_type") == "whisper"
+    if not is_whisper or config.get("max_source_positions", 1500) != 1500:
         raise ValueError(
             "model_type must be 'whisper', and max_source_positions 1500, which is 30 s"
         )
-    config = WhisperConfig.from_dict(config)
-    config._attn_implementation = "eager"
-    mel = WhisperFeatureExtractor(
-        feature_size=config.num_mel_bins, n_fft=N_FFT, hop_length=HOP
-    ).mel_filters
-    return WhisperFrames(
-        WhisperEncoder(config), torch.tensor(mel.T, dtype=torch.float32)
-    ), config.d_model
+    whisper_config = WhisperConfig.from_dict(config)
+    whisper_config._attn_implementation = "eager"
+
+    extractor = WhisperFeatureExtractor(
+        feature_size=whisper_config.num_mel_bins, n_fft=N_FFT, hop_length=HOP
+    )
+    mel = torch.tensor(extractor.mel_filters.T, dtype=torch.float32)
+    module = WhisperFrames(WhisperEncoder(whisper_config), mel)
+    return module, whisper_config.d_model

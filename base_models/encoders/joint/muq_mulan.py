@@ -1,15 +1,22 @@
-"""MuQ-MuLan: music and text in one space of 512 dimensions; one vector for each ten seconds, and one for a prompt.
+"""MuQ-MuLan: music and text in one space of 512 dimensions.
 
-Source: Zhu et al., "MuQ", 2025; the ``muq`` package, whose parts are used here. The weights are CC BY-NC 4.0. The
-traps: the package fetches two more models, pickles allowed, only to overwrite them; its MuQ fails in transformers 5
-(see `base_models.encoders.audio.muq`); and it averages over padded text tokens, so a prompt's vector depends on its company.
-A last window is completed from the clip's start, as the package does; a clip under five seconds, which the package
-leaves at twice its length, is repeated to ten.
+There is one vector for each ten seconds of a clip, and one for a prompt. Source: Zhu et
+al., "MuQ: Self-Supervised Music Representation Learning with Mel Residual Vector
+Quantization", 2025; the parts are those of the ``muq`` package. The weights are
+CC BY-NC 4.0.
+
+Notes
+-----
+The package's own class is not used: it fetches two more models, pickles allowed, only
+to overwrite them; its MuQ fails in transformers 5 (see
+`base_models.encoders.audio.muq`); and it averages over padded text tokens, so that a
+prompt's vector depends on the other prompts of its batch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 import torch
@@ -21,15 +28,31 @@ from base_models.encoders.audio.muq import (
     assemble_muq,
     muq_tensors,
 )
-from base_models.encoders.base import Encoder, assembled, prepare_audio
+from base_models.encoders.base import Encoder, assemble_from_config, prepare_audio
 from base_models.encoders.joint.windows import consecutive_windows
 from base_models.encoders.specs import EncoderSpec
-from base_models.encoders.text.transformer import below, make_tokenizer
-from base_models.encoders.weights import WeightFiles
+from base_models.encoders.text.transformer import make_roberta_tokenizer
+from base_models.encoders.weights import WeightFiles, select_tensors
+
+if TYPE_CHECKING:
+    from transformers import XLMRobertaModel
+    from transformers.models.wav2vec2_conformer.modeling_wav2vec2_conformer import (
+        Wav2Vec2ConformerEncoder,
+    )
 
 WINDOW = 240_000
 """Samples at 24 kHz: ten seconds."""
 MAX_TOKENS = 512
+FAMILIES = {"audio": "muq", "text": "xlm-roberta"}
+"""Kind of a tower → family of its inner model."""
+
+
+class MuLanHead(TypedDict):
+    """What follows the inner model of a tower."""
+
+    proj: nn.Module
+    transformer: nn.Module
+    to_latents: nn.Linear
 
 
 class MuLanAudio(nn.Module):
@@ -45,28 +68,31 @@ class MuLanAudio(nn.Module):
         model: MuQConformer,
         proj: nn.Module,
         transformer: nn.Module,
-        to_latents: nn.Module,
-    ):
+        to_latents: nn.Linear,
+    ) -> None:
         super().__init__()
         self.model = model
-        self.proj, self.transformer, self.to_latents = proj, transformer, to_latents
+        self.proj = proj
+        self.transformer = transformer
+        self.to_latents = to_latents
 
     def forward(self, samples: torch.Tensor) -> torch.Tensor:
-        # one window at a time, as the package does: MuQ's convolutions need much memory
-        each = [self._vectors(samples[:, i]) for i in range(samples.shape[1])]
-        return torch.stack(each, dim=1)
+        # One window at a time, as the package does: MuQ's convolutions need much
+        # memory.
+        vectors = [self._embed(samples[:, i]) for i in range(samples.shape[1])]
+        return torch.stack(vectors, dim=1)
 
-    def _vectors(self, window: torch.Tensor) -> torch.Tensor:
+    def _embed(self, window: torch.Tensor) -> torch.Tensor:
         hidden = self.transformer(self.proj(self.model(window)))
         return nn.functional.normalize(self.to_latents(hidden.mean(-2)), dim=-1)
 
 
 class MuLanText(nn.Module):
-    """XLM-RoBERTa, a transformer over its tokens, their mean, and a projection of norm 1.
+    """XLM-RoBERTa, a transformer over its tokens, their mean, and a projection.
 
     Shape
     -----
-    input (B, L) token ids; output (B, 1, dim)
+    input (B, L) token ids; output (B, 1, dim), of norm 1
     """
 
     def __init__(
@@ -74,179 +100,230 @@ class MuLanText(nn.Module):
         model: nn.Module,
         proj: nn.Module,
         transformer: nn.Module,
-        to_latents: nn.Module,
-    ):
+        to_latents: nn.Linear,
+    ) -> None:
         super().__init__()
         self.model = model
-        self.proj, self.transformer, self.to_latents = proj, transformer, to_latents
+        self.proj = proj
+        self.transformer = transformer
+        self.to_latents = to_latents
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
         hidden = self.model(ids, attention_mask=torch.ones_like(ids)).last_hidden_state
         hidden = self.transformer(self.proj(hidden))
-        return nn.functional.normalize(self.to_latents(hidden.mean(-2)), dim=-1)[
-            :, None
-        ]
+        vectors = nn.functional.normalize(self.to_latents(hidden.mean(-2)), dim=-1)
+        return vectors[:, None]
 
 
 def build(spec: EncoderSpec, files: WeightFiles, device: str) -> Encoder:
-    """One tower of MuQ-MuLan, with ``muq/config.json`` or ``xlm-roberta/{config,tokenizer}.json`` for its inner model.
+    """Load one tower of MuQ-MuLan.
+
+    Its inner model needs ``muq/config.json``, or ``xlm-roberta/config.json`` and
+    ``xlm-roberta/tokenizer.json``.
 
     Raises
     ------
     UsageError
-        when a config is not MuQ-MuLan's, or the tensors or the tokenizer do not fit it.
+        If a config is not MuQ-MuLan's, or the tensors or the tokenizer do not fit it.
     """
-    tower = _audio_tower if spec.kind == "audio" else _text_tower
-    module, prepare = tower(
+    if spec.kind == "audio":
+        return _build_audio(spec, files, device)
+    return _build_text(spec, files, device)
+
+
+def _build_audio(spec: EncoderSpec, files: WeightFiles, device: str) -> Encoder:
+    muq, width = assemble_from_config(
+        files, "MuQ", assemble_muq, name="muq/config.json"
+    )
+    head = _assemble_head(files, kind="audio", width=width)
+
+    # The checkpoint knows only those parts of MuQ that hold weights.
+    tensors = _tower_tensors(files, kind="audio", select=muq_tensors)
+    files.fill(_loadable(muq.weighted_parts, head), tensors)
+
+    audio_config = files.json("config.json")["audio_model"]
+    _keep_layers(muq.conformer, audio_config.get("use_layer_idx", -1))
+
+    return Encoder.from_spec(
         spec,
+        module=MuLanAudio(muq, **head),
+        prepare=_make_audio_prepare(spec),
+        dim=head["to_latents"].out_features,
+        digest=files.digest,
+        device=device,
+    )
+
+
+def _build_text(spec: EncoderSpec, files: WeightFiles, device: str) -> Encoder:
+    roberta = assemble_from_config(
+        files, "XLM-RoBERTa", assemble_xlm_roberta, name="xlm-roberta/config.json"
+    )
+    config = roberta.config
+    head = _assemble_head(files, kind="text", width=config.hidden_size)
+
+    tensors = _tower_tensors(files, kind="text", select=_roberta_tensors)
+    files.fill(_loadable(roberta, head), tensors)
+
+    prepare = make_roberta_tokenizer(
         files,
-        {name.removeprefix("mulan."): t for name, t in files.tensors().items()},
+        "XLM-RoBERTa",
+        config,
+        longest=MAX_TOKENS,
+        name="xlm-roberta/tokenizer.json",
     )
-    facts = vars(spec) | {
-        "dim": module.to_latents.out_features,
-        "digest": files.digest,
-        "device": device,
-    }
-    return Encoder(**facts, module=module, prepare=prepare)
+    return Encoder.from_spec(
+        spec,
+        module=MuLanText(roberta, **head),
+        prepare=prepare,
+        dim=head["to_latents"].out_features,
+        digest=files.digest,
+        device=device,
+    )
 
 
-def _audio_tower(
-    spec: EncoderSpec, files: WeightFiles, tensors: dict[str, torch.Tensor]
-):
-    inner, width = assembled(files, "MuQ", assemble_muq, "muq/config.json")
-    parts = assembled(
-        files, "MuQ-MuLan", lambda config: assemble_mulan(config, "audio", width)
-    )
-    layer = files.json("config.json")["audio_model"].get("use_layer_idx", -1)
-    muq = nn.ModuleDict({"conv": inner.conv, "conformer": inner.conformer})
-    files.fill(
-        nn.ModuleDict({"model": muq, **parts}), _needed(tensors, "audio", muq_tensors)
-    )
-    _stop_at(inner.conformer, layer)
-    return MuLanAudio(inner, **parts), _whole_windows(spec)
+def assemble_mulan(config: dict[str, Any], kind: str, width: int) -> MuLanHead:
+    """Build what follows the inner model of one tower, with random weights.
 
+    Parameters
+    ----------
+    config : dict
+        The config of MuQ-MuLan.
+    kind : {"audio", "text"}
+    width : int
+        Width of the inner model's vectors.
 
-def _text_tower(
-    spec: EncoderSpec, files: WeightFiles, tensors: dict[str, torch.Tensor]
-):
-    inner = assembled(
-        files, "XLM-RoBERTa", assemble_xlm_roberta, "xlm-roberta/config.json"
-    )
-    parts = assembled(
-        files,
-        "MuQ-MuLan",
-        lambda config: assemble_mulan(config, "text", inner.config.hidden_size),
-    )
-    wanted = ("embeddings.", "encoder.")  # without the pooler
-    files.fill(
-        nn.ModuleDict({"model": inner, **parts}),
-        _needed(tensors, "text", lambda named: below(named, "", wanted)),
-    )
-    config = inner.config
-    longest = min(MAX_TOKENS, config.max_position_embeddings - config.pad_token_id - 1)
-    ends, name = (
-        (config.bos_token_id, config.eos_token_id),
-        "xlm-roberta/tokenizer.json",
-    )
-    prepare = make_tokenizer(
-        files, "XLM-RoBERTa", longest, config.vocab_size, ends, name
-    )
-    return MuLanText(inner, **parts), prepare
-
-
-def assemble_mulan(config: dict, kind: str, width: int) -> dict[str, nn.Module]:
-    """What follows the inner model of one tower, with random weights; the inner model's vectors are of `width`."""
+    Returns
+    -------
+    head : MuLanHead
+    """
     from muq.muq_mulan.modules.transformer import Transformer
 
-    joint, sizes, inner = (
-        config["mulan"],
-        config[f"{kind}_transformer"],
-        config[f"{kind}_model"],
-    )
-    if (joint.get("sr", 24_000), joint.get("clip_secs", 10)) != (24_000, 10):
+    # The config has a section for each part of the whole model.
+    joint_config = config["mulan"]
+    head_config = config[f"{kind}_transformer"]
+    inner_config = config[f"{kind}_model"]
+    window = (joint_config.get("sr", 24_000), joint_config.get("clip_secs", 10))
+    if window != (24_000, 10):
         raise ValueError("sr and clip_secs must be 24000 and 10")
-    family = {"audio": "muq", "text": "xlm-roberta"}[kind]
-    if family not in inner["name"].lower() or inner.get("model_dim") not in (
-        None,
-        width,
-    ):
-        raise ValueError(
-            f"{kind}_model is {inner}; it must be a {family} of width {width}"
-        )
-    if not isinstance(inner.get("use_layer_idx", -1), int):
-        raise TypeError(
-            f"use_layer_idx is {inner['use_layer_idx']!r}, not a whole number"
-        )
-    dim = sizes["dim"]
-    options = {
-        key: sizes[key] for key in ("dim_head", "heads", "ff_mult") if key in sizes
-    }
-    projected = kind == "audio" or inner.get("model_dim") not in (None, dim)
+    _check_inner_config(inner_config, kind, width)
+
+    dim = head_config["dim"]
+    options = ("dim_head", "heads", "ff_mult")
+    transformer = Transformer(
+        dim=dim,
+        depth=head_config["tf_depth"],
+        **{name: head_config[name] for name in options if name in head_config},
+    )
+
+    # As in the package: audio is always projected, text only from another width.
+    is_projected = kind == "audio" or inner_config.get("model_dim") not in (None, dim)
     return {
-        "proj": nn.Linear(width, dim) if projected else nn.Identity(),
-        "transformer": Transformer(dim=dim, depth=sizes["tf_depth"], **options),
-        "to_latents": nn.Linear(dim, joint.get("dim_latent", 512)),
+        "proj": nn.Linear(width, dim) if is_projected else nn.Identity(),
+        "transformer": transformer,
+        "to_latents": nn.Linear(dim, joint_config.get("dim_latent", 512)),
     }
 
 
-def assemble_xlm_roberta(config: dict):
-    """XLM-RoBERTa with random weights, without a pooler."""
+def _check_inner_config(inner_config: dict[str, Any], kind: str, width: int) -> None:
+    # Released configs name the repository or folder of the inner model.
+    family = FAMILIES[kind]
+    has_family = family in inner_config["name"].lower()
+    if not has_family or inner_config.get("model_dim") not in (None, width):
+        raise ValueError(
+            f"{kind}_model is {inner_config}; it must be a {family} of width {width}"
+        )
+    if not isinstance(inner_config.get("use_layer_idx", -1), int):
+        raise TypeError(
+            f"use_layer_idx is {inner_config['use_layer_idx']!r}, not a whole number"
+        )
+
+
+def assemble_xlm_roberta(config: dict[str, Any]) -> XLMRobertaModel:
+    """Build XLM-RoBERTa with random weights, without a pooler."""
     from transformers import XLMRobertaConfig, XLMRobertaModel
 
-    config = XLMRobertaConfig.from_dict(config)
-    config._attn_implementation = "eager"
-    return XLMRobertaModel(config, add_pooling_layer=False)
+    roberta_config = XLMRobertaConfig.from_dict(config)
+    roberta_config._attn_implementation = "eager"
+    return XLMRobertaModel(roberta_config, add_pooling_layer=False)
 
 
-def _needed(
-    tensors: dict[str, torch.Tensor], kind: str, of_model: Callable[[dict], dict]
+def _assemble_head(files: WeightFiles, kind: str, width: int) -> MuLanHead:
+    return assemble_from_config(
+        files, "MuQ-MuLan", lambda config: assemble_mulan(config, kind, width)
+    )
+
+
+def _loadable(model: nn.Module, head: MuLanHead) -> nn.ModuleDict:
+    """The modules of a tower, under the names that `_tower_tensors` gives."""
+    return nn.ModuleDict(
+        {
+            "model": model,
+            "proj": head["proj"],
+            "transformer": head["transformer"],
+            "to_latents": head["to_latents"],
+        }
+    )
+
+
+def _tower_tensors(
+    files: WeightFiles,
+    kind: str,
+    select: Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]],
 ) -> dict[str, torch.Tensor]:
-    """The tensors of one tower; of its inner model, those that `of_model` picks and names."""
-    tower = {
-        name.removeprefix(f"{kind}."): t
-        for name, t in tensors.items()
-        if name.startswith(f"{kind}.")
-    }
-    model = {
-        name.removeprefix("model."): t
-        for name, t in tower.items()
-        if name.startswith("model.")
-    }
-    latents = {
-        name.removeprefix(f"{kind}_"): t
-        for name, t in tensors.items()
-        if name.startswith(f"{kind}_to_latents")
-    }
-    rest = {
-        name: t
-        for name, t in tower.items()
-        if name.startswith(("proj.", "transformer."))
-    }
-    return {f"model.{name}": t for name, t in of_model(model).items()} | rest | latents
+    """Pick the tensors of one tower; `select` picks and names those of its inner model.
+
+    In the checkpoint a tower's tensors are named ``audio.…`` or ``text.…``, except for
+    its last projection, which is ``audio_to_latents.…`` or ``text_to_latents.…``.
+    """
+    inner: dict[str, torch.Tensor] = {}
+    head: dict[str, torch.Tensor] = {}
+    for full_name, tensor in files.tensors().items():
+        name = full_name.removeprefix("mulan.")
+        own_name = name.removeprefix(f"{kind}.")
+        if name.startswith(f"{kind}_to_latents"):
+            head[name.removeprefix(f"{kind}_")] = tensor
+        elif name.startswith(f"{kind}.model."):
+            inner[own_name.removeprefix("model.")] = tensor
+        elif name.startswith((f"{kind}.proj.", f"{kind}.transformer.")):
+            head[own_name] = tensor
+
+    selected = {f"model.{name}": tensor for name, tensor in select(inner).items()}
+    return {**selected, **head}
 
 
-def _stop_at(conformer: nn.Module, layer: int) -> None:
-    """Make the output of `conformer` its hidden state number `layer`, counted as transformers does."""
+def _roberta_tensors(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    # Without the pooler.
+    return select_tensors(tensors, "", parts=("embeddings.", "encoder."))
+
+
+def _keep_layers(conformer: Wav2Vec2ConformerEncoder, layer: int) -> None:
+    """Make the output of `conformer` its hidden state number `layer`.
+
+    Hidden states are counted as transformers does: 0 is what enters the first layer,
+    and -1 is the last one.
+    """
     depth = len(conformer.layers)
-    if layer % (depth + 1) != depth:  # only the last is normalised
-        conformer.layers = conformer.layers[: layer % (depth + 1)]
-        conformer.layer_norm = nn.Identity()
+    kept = layer % (depth + 1)
+    # Only the last hidden state is normalised.
+    if kept != depth:
+        conformer.layers = conformer.layers[:kept]
+        conformer.register_module("layer_norm", nn.Identity())
 
 
-def _whole_windows(spec: EncoderSpec) -> Callable[[str], np.ndarray]:
-    """Function from a path to windows of ten seconds, float32 array of shape (windows, WINDOW)."""
+def _make_audio_prepare(spec: EncoderSpec) -> Callable[[str], np.ndarray]:
+    """Build the function from a path to windows of ten seconds (windows, WINDOW)."""
     read = prepare_audio(spec, SHORTEST)
 
     def prepare(path: str) -> np.ndarray:
         samples = read(path)
         windows = consecutive_windows(samples, WINDOW)
-        filled = (
-            np.resize(np.concatenate([windows[-1], samples]), WINDOW)
-            if len(windows) > 1
-            else None
-        )
-        return np.stack(
-            [*windows[:-1], np.resize(samples, WINDOW) if filled is None else filled]
-        )
+        if len(windows) == 1:
+            # The package leaves a clip under five seconds at twice its length; here it
+            # is repeated until the window is full.
+            windows[-1] = np.resize(samples, WINDOW)
+        else:
+            # A last window is completed from the clip's start, as in the package.
+            windows[-1] = np.resize(np.concatenate([windows[-1], samples]), WINDOW)
+        return np.stack(windows)
 
     return prepare

@@ -1,58 +1,71 @@
-"""ModernBERT: a prompt as up to 128 contextual token vectors of 768 numbers, ``[CLS]`` and ``[SEP]`` included.
+"""ModernBERT: a prompt as up to 128 contextual token vectors of 768 numbers.
 
-Source: Warner et al., "Smarter, Better, Faster, Longer", 2024; the weights of ``ModernBERT-base`` are Apache-2.0; the
-text side of one of WhisQ's ablations. The trap: its own code compiles itself and unpads batches where it can, which
-changes the last bits; plain attention does neither.
+The tokens ``[CLS]`` and ``[SEP]`` are included. Source: Warner et al., "Smarter,
+Better, Faster, Longer", 2024; the weights of ``ModernBERT-base`` are Apache-2.0. It is
+the text encoder of one of WhisQ's ablations.
 """
 
 from __future__ import annotations
 
-from base_models.encoders.base import Encoder, assembled
+from typing import TYPE_CHECKING, Any
+
+from base_models.encoders.base import Encoder, assemble_from_config
 from base_models.encoders.specs import EncoderSpec
 from base_models.encoders.text.transformer import (
     MAX_TOKENS,
     LastHiddenState,
-    below,
     make_tokenizer,
 )
-from base_models.encoders.weights import WeightFiles
+from base_models.encoders.weights import WeightFiles, select_tensors
+
+if TYPE_CHECKING:
+    from transformers import ModernBertModel
 
 
 def build(spec: EncoderSpec, files: WeightFiles, device: str) -> Encoder:
-    """ModernBERT from ``config.json``, ``model.safetensors`` and ``tokenizer.json``.
+    """Load ModernBERT from its config, ``model.safetensors`` and ``tokenizer.json``.
 
     Raises
     ------
     UsageError
-        when the config is not ModernBERT's, or the tensors or the tokenizer do not fit it.
+        If the config is not ModernBERT's, or the tensors or the tokenizer do not fit
+        it.
     """
-    model = assembled(files, "ModernBERT", assemble_modernbert)
-    files.fill(
-        model,
-        below(files.tensors(), "model.", ("embeddings.", "layers.", "final_norm.")),
-    )
+    model = assemble_from_config(files, "ModernBERT", assemble_modernbert)
     config = model.config
-    longest = min(MAX_TOKENS, config.max_position_embeddings)
-    ends = (config.cls_token_id, config.sep_token_id)
-    prepare = make_tokenizer(files, "ModernBERT", longest, config.vocab_size, ends)
-    facts = vars(spec) | {
-        "dim": config.hidden_size,
-        "digest": files.digest,
-        "device": device,
-    }
-    return Encoder(
-        **facts, module=LastHiddenState(model), prepare=prepare, pieces=prepare.pieces
+
+    # Without the masked-language head.
+    parts = ("embeddings.", "layers.", "final_norm.")
+    files.fill(model, select_tensors(files.tensors(), "model.", parts))
+
+    prepare = make_tokenizer(
+        files,
+        "ModernBERT",
+        longest=min(MAX_TOKENS, config.max_position_embeddings),
+        vocabulary_size=config.vocab_size,
+        ends=(config.cls_token_id, config.sep_token_id),
+    )
+    return Encoder.from_spec(
+        spec,
+        module=LastHiddenState(model),
+        prepare=prepare,
+        pieces=prepare.pieces,
+        dim=config.hidden_size,
+        digest=files.digest,
+        device=device,
     )
 
 
-def assemble_modernbert(config: dict):
-    """ModernBERT with random weights, without its head."""
+def assemble_modernbert(config: dict[str, Any]) -> ModernBertModel:
+    """Build ModernBERT with random weights, without its head."""
     from transformers import ModernBertConfig, ModernBertModel
 
     if config.get("model_type") != "modernbert":
         raise ValueError(
             f"model_type is {config.get('model_type')!r}, not 'modernbert'"
         )
-    config = ModernBertConfig.from_dict(config)
-    config._attn_implementation = "eager"
-    return ModernBertModel(config)
+    bert_config = ModernBertConfig.from_dict(config)
+    # Its other kinds of attention compile themselves and remove padding where they
+    # can, which changes the last bits.
+    bert_config._attn_implementation = "eager"
+    return ModernBertModel(bert_config)

@@ -1,51 +1,58 @@
-"""RoBERTa: a prompt as up to 128 contextual token vectors of 768 numbers, ``<s>`` and ``</s>`` included.
+"""RoBERTa: a prompt as up to 128 contextual token vectors of 768 numbers.
 
-Source: Liu et al., 2019; the weights of ``roberta-base`` are MIT. The trap: its positions count from the padding id,
-so of 514 position vectors only 512 are for tokens.
+The tokens ``<s>`` and ``</s>`` are included. Source: Liu et al., "RoBERTa: A Robustly
+Optimized BERT Pretraining Approach", 2019; the weights of ``roberta-base`` are MIT.
 """
 
 from __future__ import annotations
 
-from base_models.encoders.base import Encoder, assembled
+from typing import TYPE_CHECKING, Any
+
+from base_models.encoders.base import Encoder, assemble_from_config
 from base_models.encoders.specs import EncoderSpec
 from base_models.encoders.text.transformer import (
     MAX_TOKENS,
     LastHiddenState,
-    below,
-    make_tokenizer,
+    make_roberta_tokenizer,
 )
-from base_models.encoders.weights import WeightFiles
+from base_models.encoders.weights import WeightFiles, select_tensors
+
+if TYPE_CHECKING:
+    from transformers import RobertaModel
 
 
 def build(spec: EncoderSpec, files: WeightFiles, device: str) -> Encoder:
-    """RoBERTa from ``config.json``, ``model.safetensors`` and ``tokenizer.json``.
+    """Load RoBERTa from ``config.json``, ``model.safetensors`` and ``tokenizer.json``.
 
     Raises
     ------
     UsageError
-        when the config is not RoBERTa's, or the tensors or the tokenizer do not fit it.
+        If the config is not RoBERTa's, or the tensors or the tokenizer do not fit it.
     """
-    model = assembled(files, "RoBERTa", assemble_roberta)
-    # without the language model's head and pooler
-    files.fill(model, below(files.tensors(), "roberta.", ("embeddings.", "encoder.")))
+    model = assemble_from_config(files, "RoBERTa", assemble_roberta)
     config = model.config
-    longest = min(MAX_TOKENS, config.max_position_embeddings - config.pad_token_id - 1)
-    ends = (config.bos_token_id, config.eos_token_id)
-    prepare = make_tokenizer(files, "RoBERTa", longest, config.vocab_size, ends)
-    facts = vars(spec) | {
-        "dim": config.hidden_size,
-        "digest": files.digest,
-        "device": device,
-    }
-    return Encoder(
-        **facts, module=LastHiddenState(model), prepare=prepare, pieces=prepare.pieces
+
+    # Without the pooler and the language model's head.
+    parts = ("embeddings.", "encoder.")
+    files.fill(model, select_tensors(files.tensors(), "roberta.", parts))
+
+    prepare = make_roberta_tokenizer(files, "RoBERTa", config, longest=MAX_TOKENS)
+    return Encoder.from_spec(
+        spec,
+        module=LastHiddenState(model),
+        prepare=prepare,
+        pieces=prepare.pieces,
+        dim=config.hidden_size,
+        digest=files.digest,
+        device=device,
     )
 
 
-def assemble_roberta(config: dict):
-    """RoBERTa with random weights, without a pooler."""
+def assemble_roberta(config: dict[str, Any]) -> RobertaModel:
+    """Build RoBERTa with random weights, without a pooler."""
     from transformers import RobertaConfig, RobertaModel
 
-    config = RobertaConfig.from_dict(config)
-    config._attn_implementation = "eager"
-    return RobertaModel(config, add_pooling_layer=False)
+    roberta_config = RobertaConfig.from_dict(config)
+    # Fused attention kernels may differ in the last bits.
+    roberta_config._attn_implementation = "eager"
+    return RobertaModel(roberta_config, add_pooling_layer=False)

@@ -1,4 +1,4 @@
-"""Laws of labels: whatever their form, one named float column per aspect, on the scale, NaN where nobody rated."""
+"""Laws of labels: one named float column per aspect, on the scale, or NaN."""
 
 import numpy as np
 import pandas as pd

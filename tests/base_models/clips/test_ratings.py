@@ -1,4 +1,4 @@
-"""Laws of single ratings: read on their scale or refused, counted into histograms that keep the mean."""
+"""Laws of single ratings: on their scale or refused; histograms keep their mean."""
 
 import numpy as np
 import pandas as pd
@@ -156,10 +156,11 @@ def test_the_usual_names_of_columns_are_recognised(tmp_path, name):
         (
             TABLE,
             None,
-            r"r\.csv, line 2: quality is '0'; .* 1\.\.5, or empty\. Ratings on another scale .*--rating-scale",
+            r"r\.csv, line 2: quality is '0'; .* 1\.\.5, or empty\. "
+            r"Ratings on another scale .*--rating-scale",
         ),
         (TABLE, (0, 99), r"line 3: quality is '100'.* 0\.\.99"),
-        (TABLE, (5, 1), "a lowest and a higher highest rating; got 5 1"),
+        (TABLE, (5, 1), "must be below the highest, and both finite; got 5 1"),
         (TABLE, (0, np.inf), "got 0 inf"),
         (TABLE + "a,L1,3\n", (0, 100), r"line 6: rater 'L1' rates 'a' twice"),
         ("clip_id,quality\na,3\n", None, r"no column of raters \(rater_id, "),

@@ -1,4 +1,7 @@
-"""Laws of the clip table: text stays text, labels are numbers on the scale or errors, and no row is lost or shifted."""
+"""Laws of the clip table: text stays text, and labels are numbers on the scale.
+
+No row is lost or shifted; what cannot be read is an error that says where.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,8 @@ import pytest
 from builders import SHARED_DATA
 
 from base_models.bins import ScoreBins
-from base_models.clips.read_clips import TEXT_ASPECTS, read_clips, validate_clips
+from base_models.clips.columns import TEXT_ASPECTS
+from base_models.clips.read_clips import read_clips, validate_clips
 from base_models.errors import UsageError
 
 DATA = SHARED_DATA
@@ -138,7 +142,7 @@ def test_a_clip_in_two_splits_is_refused(tree):
     [
         ("P1\tpiano\n", "line 1: expected a header"),
         ("id\ttext\nP044\n", "line 2: expected 2 fields"),
-        ("id\ttext\nP044\ta\nP044\tb\n", "line 3: prompt 'P044' stands there twice"),
+        ("id\ttext\nP044\ta\nP044\tb\n", "line 3: prompt 'P044' is defined twice"),
     ],
 )
 def test_a_bad_prompt_file_is_an_error_that_says_where(tree, text, message):
@@ -280,6 +284,7 @@ def test_usual_column_names_are_known_and_ids_come_from_file_names(tmp_path, nam
         ),
         ("clip_id,split,note\na,train,x\n", "No rated column was found"),
         ("clip_id,mos\n", "holds no clips"),
+        ('""\n', "neither a clip_id nor an audio column"),
         ("", "is empty"),
         (" \n\n", "is empty"),
         (
@@ -415,7 +420,7 @@ def test_what_is_not_there_is_named(tmp_path):
     ):
         read_clips(tmp_path)
     write(tmp_path / "x.csv", "clip_id\na\n")
-    with pytest.raises(UsageError, match=r"It does hold x.csv: pass that file"):
+    with pytest.raises(UsageError, match=r"It contains x.csv: pass that file"):
         read_clips(tmp_path)
 
 
@@ -438,7 +443,10 @@ def test_aspects_are_those_named_as_ratings_first(tmp_path):
 
 
 def test_without_a_known_name_numeric_columns_on_the_scale_are_aspects(tmp_path):
-    head = ",groove,swing,rating_std,n_x,fold,seed,duration,rater_1,year,content_id,bpm,half,pred_mos"
+    head = (
+        ",groove,swing,rating_std,n_x,fold,seed,duration,rater_1,year,content_id,bpm,half"
+        ",pred_mos"
+    )
     path = write(
         tmp_path / "t.csv",
         f"clip_id{head}\na,3,4,1,1,1,1,2,3,4,5,3,x,2\nb,3,9,1,1,1,1,2,3,4,5,3,2,2\n",

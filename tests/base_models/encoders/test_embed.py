@@ -1,4 +1,8 @@
-"""Laws of embedding a table: rows in order, equal content once, and a clip that cannot be used is named, not silent."""
+"""Laws of embedding a table of clips.
+
+Rows stay in order, equal content is encoded once, and a clip that cannot be used is
+named.
+"""
 
 import numpy as np
 import pandas as pd

@@ -61,7 +61,10 @@ def items(encoder, tmp_path):
 
 
 def copy_with(folders, name, tmp_path, **changes):
-    """A copy of a weights folder with tensors changed: name → function of the tensor, or None to leave it out."""
+    """Copy a weights folder with tensors changed.
+
+    `changes` maps a name to a function of the tensor, or to None to leave it out.
+    """
     folder = shutil.copytree(folders[name], tmp_path / name)
     tensors = safetensors.torch.load_file(folder / "model.safetensors")
     for key, change in changes.items():
@@ -368,7 +371,8 @@ def test_without_weights_and_network_the_error_names_everything_in_time(
     assert time.perf_counter() - start < 1 + 1
     spec = ENCODERS[name]
     embedded = {"muq": "logmel", "roberta": "hashed_text"}[name]
-    command = f"hf download {spec.repository} {' '.join(spec.files)} --revision {spec.revision}"
+    names = " ".join(spec.files)
+    command = f"hf download {spec.repository} {names} --revision {spec.revision}"
     for part in (
         f"'{name}'",
         spec.revision,

@@ -1,4 +1,4 @@
-"""Each further encoder against its own library, and the conformance checks on every one."""
+"""Encoders against their own libraries, and the conformance checks on each."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PARTS = {
     "whisper": "encoder.layers",
 }
 PARTS |= {"muq_mulan": "mulan.audio.proj", "muq_mulan_text": "mulan.text.transformer"}
-"""What the names of an encoder's own tensors hold, where it shares its file with others."""
+"""Part of the names of an encoder's own tensors, if it shares a file with others."""
 AUDIO = [name for name, spec in ENCODERS.items() if spec.kind == "audio"]
 TEXT = [name for name, spec in ENCODERS.items() if spec.kind == "text"]
 
@@ -45,7 +45,7 @@ def music(seconds, rate, seed=0):
 
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory):
-    """Clips by name: two of one length, one shorter, one of more than a window, at another rate."""
+    """Clips by name, at another rate: two of one length, a shorter and a long one."""
     folder = tmp_path_factory.mktemp("clips")
     made = {"a": (1.5, 0), "b": (1.5, 1), "short": (0.8, 2), "long": (12.3, 3)}
     for name, (seconds, seed) in made.items():
@@ -280,7 +280,7 @@ def test_a_rest_of_less_than_half_a_second_gets_no_window_of_its_own(load, tmp_p
 
 
 def test_the_slip_of_the_official_baseline_plays_16_khz_as_48(load, tmp_path):
-    """As published: the samples of the file, cut at 480,000, and the front end none the wiser."""
+    """As published: the file's samples, cut at 480,000, are taken to be 48 kHz."""
     oracle, slip = WRITERS["clap"](tmp_path / "clap"), load("clap_slip")
     extractor = transformers.ClapFeatureExtractor.from_pretrained(tmp_path / "clap")
     for seconds in (4, 31):
@@ -340,7 +340,7 @@ def test_a_clap_that_cuts_at_random_is_refused(tiny_encoders, tmp_path):
 
 @pytest.fixture
 def mulan(tmp_path):
-    """The package's own MuQMuLan; its MuQ is replaced by ours, since it fails in transformers 5."""
+    """The package's own MuQMuLan, without its MuQ, which fails in transformers 5."""
     model = WRITERS["muq_mulan"](tmp_path / "muq_mulan")
     inner = model.mulan.audio.model.model
     inner.conformer.config._attn_implementation = "eager"

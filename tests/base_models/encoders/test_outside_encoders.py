@@ -1,4 +1,4 @@
-"""What the conformance checks find, and encoders that other packages add by an entry point."""
+"""What the conformance checks find, and encoders that other packages add."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from builders import ROOT
 from torch import nn
 
 from base_models import encoders
-from base_models.encoders import ENCODERS, load_encoder, parse_encoder
+from base_models.encoders import ENCODERS, load_encoder, outside, parse_encoder
 from base_models.encoders.base import Encoder, check_prompt
 from base_models.encoders.conformance import check_encoder
 from base_models.errors import UsageError
@@ -59,7 +59,7 @@ class Bad(nn.Module):
         (None, None),
         ("batch", "a batch changes its members by up to 1"),
         ("random", "again gives other numbers"),
-        ("random", "moved a global random generator"),
+        ("random", "changed the state of a global random generator"),
         ("wide", r"has shape \(1, 2, 4\), not \(1, T, 2\)"),
         ("pooled", r"has shape \(1, 2\)"),
         ("nan", "is not finite"),
@@ -90,7 +90,7 @@ def test_conformance_names_a_prepare_that_takes_nothing_or_fails():
     encoder = Encoder(**spec, module=Bad(None), prepare=prepare)
     problems = check_encoder(encoder, ["a", "b"])
     assert any("prepare fails on 'b' (KeyError" in it for it in problems)
-    assert "prepare takes ''" in problems
+    assert "prepare accepts ''" in problems
     with pytest.raises(UsageError, match="at least two items"):
         check_encoder(encoder, ["a"])
 
@@ -105,7 +105,7 @@ def test_conformance_names_a_wrong_rate(clips):
 
 @pytest.fixture
 def install(tmp_path, monkeypatch):
-    """Function that installs a module and its entry points: module name, source, entry points by name."""
+    """Function that installs a module: its name, source, and entry points by name."""
 
     def put(module, source, **points):
         (tmp_path / f"{module}.py").write_text(source)
@@ -130,13 +130,10 @@ def install(tmp_path, monkeypatch):
 
 
 def documented_example():
-    """The package in the docstring of `base_models.encoders`."""
-    start = encoders.__doc__.index(
-        "    from base_models.encoders.specs import EncoderSpec"
-    )
-    return textwrap.dedent(
-        encoders.__doc__[start : encoders.__doc__.index("\nand in its")]
-    )
+    """The package in the docstring of `base_models.encoders.outside`."""
+    text = outside.__doc__
+    start = text.index("    from base_models.encoders.specs import EncoderSpec")
+    return textwrap.dedent(text[start : text.index("\nand in its")])
 
 
 def test_the_documented_example_is_an_encoder_of_about_30_lines(install, clips):
@@ -154,8 +151,8 @@ def test_a_package_that_imports_ours_first_is_found_and_torch_is_not_loaded(
     install, tmp_path
 ):
     install("loudness", documented_example(), loudness="SPEC")
-    code = "import loudness, sys, base_models.encoders as e; assert 'loudness' in e.ENCODERS; "
-    code += "sys.exit('torch' in sys.modules)"
+    code = "import loudness, sys, base_models.encoders as e; "
+    code += "assert 'loudness' in e.ENCODERS; sys.exit('torch' in sys.modules)"
     path = {"PYTHONPATH": f"{tmp_path}:{ROOT}"}
     assert (
         subprocess.run([sys.executable, "-c", code], env=path, check=False).returncode
@@ -165,11 +162,14 @@ def test_a_package_that_imports_ours_first_is_found_and_torch_is_not_loaded(
 
 BROKEN = """
 from base_models.encoders.specs import EncoderSpec
-MUQ = EncoderSpec(name="muq", kind="audio", dim=1, licence="MIT", sample_rate=8000, frame_rate=1.0)
-RATELESS = EncoderSpec(name="rateless", kind="audio", dim=1, licence="MIT")
-KINDLESS = EncoderSpec(name="kindless", kind="video", dim=1, licence="MIT")
-NO_CONFIG = EncoderSpec(name="no_config", kind="text", dim=1, licence="MIT", files=("model.safetensors",))
-OTHER = EncoderSpec(name="other", kind="text", dim=1, licence="MIT")
+FACTS = {"dim": 1, "licence": "MIT"}
+RATES = {"sample_rate": 8000, "frame_rate": 1.0}
+WEIGHTS = ("model.safetensors",)
+MUQ = EncoderSpec(name="muq", kind="audio", **RATES, **FACTS)
+RATELESS = EncoderSpec(name="rateless", kind="audio", **FACTS)
+KINDLESS = EncoderSpec(name="kindless", kind="video", **FACTS)
+NO_CONFIG = EncoderSpec(name="no_config", kind="text", files=WEIGHTS, **FACTS)
+OTHER = EncoderSpec(name="other", kind="text", **FACTS)
 """
 
 
@@ -177,14 +177,16 @@ OTHER = EncoderSpec(name="other", kind="text", dim=1, licence="MIT")
     ("name", "value", "said"),
     [
         ("rateless", "RATELESS", "states its sample_rate and frame_rate"),
-        ("kindless", "KINDLESS", "legal are 'audio' or 'text'"),
+        ("kindless", "KINDLESS", "kind must be 'audio' or 'text'"),
         ("no_config", "NO_CONFIG", "files lack 'config.json'"),
         ("named", "OTHER", "its spec is named 'other'"),
         ("text", "__name__", "it is a str, not an EncoderSpec"),
         ("absent", "NOTHING", "AttributeError in 'broken:NOTHING' of package 'broken'"),
     ],
 )
-def test_a_broken_package_is_told_and_takes_nobody_with_it(name, value, said, install):
+def test_a_broken_package_is_named_and_the_others_stay_usable(
+    name, value, said, install
+):
     install("broken", BROKEN, **{name: value})
     with pytest.raises(UsageError, match=f"Encoder '{name}' cannot be used: .*{said}"):
         load_encoder(name)

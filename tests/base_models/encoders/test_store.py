@@ -57,7 +57,7 @@ def store(request, tmp_path):
 
 @pytest.fixture
 def wavs(tmp_path):
-    """Five clips of two lengths, the last a copy of the first under another name, and one that is no audio."""
+    """Clips of two lengths, a copy under another name, and two that cannot be used."""
     paths = {}
     for i, seconds in enumerate([0.5, 0.5, 1.0, 1.0]):
         samples = 0.1 * np.sin(np.arange(int(seconds * RATE)) * 0.05 * (i + 1))
@@ -301,12 +301,15 @@ class Letters(EncoderSpec):
         return np.stack(batch).astype(np.float32)
 
 folder, mine, other = map(Path, sys.argv[1:])
-store, encoder = EmbeddingStore(folder), Letters(name="letters", kind="text", dim=1, licence="MIT")
+store = EmbeddingStore(folder)
+encoder = Letters(name="letters", kind="text", dim=1, licence="MIT")
 mine.touch()
 while not other.exists():
     pass
-keys, aside = store.fill(encoder, {str(i): f"drum number {i}" for i in range(100)}, batch_size=4)
-print(len(keys), len(aside), sum(float(store.get(encoder, key).sum()) for key in keys.values()))
+items = {str(i): f"drum number {i}" for i in range(100)}
+keys, aside = store.fill(encoder, items, batch_size=4)
+total = sum(float(store.get(encoder, key).sum()) for key in keys.values())
+print(len(keys), len(aside), total)
 """
 
 

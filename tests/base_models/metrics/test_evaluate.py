@@ -3,23 +3,26 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
+from benchmarks.paired_difference import evaluate_difference
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
 from base_models.errors import UsageError
+from base_models.metrics.bootstrap import (
+    RESAMPLED_METRICS,
+    bootstrap_weights,
+    resample,
+    system_means,
+)
 from base_models.metrics.evaluate import (
     METRICS,
-    bootstrap_weights,
     evaluate,
-    evaluate_difference,
     evaluate_mean,
     ktau,
     lcc,
     mse,
-    resample,
     srcc,
-    system_means,
 )
 
 
@@ -67,10 +70,14 @@ def test_resampling_by_weights_is_the_metric_of_physically_repeated_rows(
 def test_blocks_do_not_change_resampled_metrics(monkeypatch):
     truth, prediction, systems = listening_test()
     whole = evaluate(truth, prediction, systems, ["mi"], n_bootstrap=50)
-    monkeypatch.setattr("base_models.metrics.evaluate._BLOCK_NUMBERS", 1000)
+    monkeypatch.setattr("base_models.metrics.bootstrap._BLOCK_NUMBERS", 1000)
     np.testing.assert_allclose(
         evaluate(truth, prediction, systems, ["mi"], 50).low, whole.low, rtol=1e-12
     )
+
+
+def test_the_resampled_metrics_are_those_of_the_table():
+    assert tuple(METRICS) == RESAMPLED_METRICS
 
 
 def test_metrics_are_those_of_scipy():
@@ -207,7 +214,9 @@ def test_a_difference_is_paired():
         prediction + 1e-3
     )  # hardly another model: the paired interval is narrow, the single one is not
     paired = cell(
-        evaluate_difference(truth, shifted, prediction, systems, ["mi"]),
+        evaluate_difference(
+            truth, shifted, prediction, system_ids=systems, aspects=["mi"]
+        ),
         level="utterance",
         metric="mse",
     )
@@ -218,7 +227,9 @@ def test_a_difference_is_paired():
     assert paired["value"] == pytest.approx(
         mse(truth[:, 0], shifted[:, 0]) - single["value"]
     )
-    same = evaluate_difference(truth, prediction, prediction, systems, ["mi"])
+    same = evaluate_difference(
+        truth, prediction, prediction, system_ids=systems, aspects=["mi"]
+    )
     assert (same[["value", "low", "high"]] == 0).all(axis=None)
 
 

@@ -3,7 +3,8 @@ import pandas as pd
 import pytest
 
 from base_models.errors import UsageError
-from base_models.metrics.evaluate import METRICS, system_means
+from base_models.metrics.bootstrap import system_means
+from base_models.metrics.evaluate import METRICS
 from base_models.metrics.noise_ceiling import _Panel, noise_ceiling
 
 

@@ -155,7 +155,7 @@ def test_nothing_explains_itself_unasked(place, monkeypatch):
     monkeypatch.setattr(
         "base_models.training.neural_mos.NeuralMOS.explain_embedded", None
     )
-    monkeypatch.setattr("base_models.networks.attention.recorded", None)
+    monkeypatch.setattr("base_models.networks.attention.record_attention", None)
     assert call(*place.predict(place.wav, "--prompt", "piano"))[0] == 0
 
 

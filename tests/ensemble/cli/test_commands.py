@@ -277,7 +277,7 @@ LABELS = {
     ),
     "leak": (
         lambda p: p.edited(again("dev")),
-        "more than one split; a clip that is trained on cannot test",
+        "more than one split; a clip used for training cannot be used for testing",
     ),
     "no dev": (
         lambda p: p.edited(lambda tree: listed(tree, "dev").unlink()),

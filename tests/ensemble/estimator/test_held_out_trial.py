@@ -1,4 +1,4 @@
-"""The board of a stack of folds is held out: no label of a row that measures has moved what is measured."""
+"""The board of a stack of folds is held out: no label of its rows has moved it."""
 
 import numpy as np
 import pandas as pd
@@ -9,6 +9,8 @@ from sklearn.model_selection import GroupKFold
 
 from base_models.errors import UsageError
 from ensemble.estimator.stacked_mos import StackedMOS
+from meta.comparison.held_out_trial import TRAINING, VALIDATION
+from meta.rows import Rows
 from meta.splits.meta_split import meta_split
 
 GROUPS = np.repeat(np.arange(15), 8)
@@ -17,9 +19,9 @@ GROUPS = np.repeat(np.arange(15), 8)
 def noise(seed):
     """Features that tell nothing of the labels, which are alike within a group."""
     rng = np.random.default_rng(seed)
-    return rng.normal(size=(120, 5)), np.clip(
-        rng.normal(3, 0.7, 15)[GROUPS] + rng.normal(0, 0.4, 120), 1, 5
-    )
+    X = rng.normal(size=(120, 5))
+    y = rng.normal(3, 0.7, 15)[GROUPS] + rng.normal(0, 0.4, 120)
+    return X, np.clip(y, 1, 5)
 
 
 def stack(**parameters):
@@ -27,38 +29,41 @@ def stack(**parameters):
     return StackedMOS(bases, **({"cv": 5} | parameters))
 
 
-def held(fitted, side="meta-validation"):
-    return fitted.final_estimator_.validation_[side]
+def held(fitted, side=VALIDATION):
+    return fitted.trial_.sides[side]
 
 
 def test_on_noise_nothing_correlates_and_nothing_beats():
     fits = [
         stack(random_state=seed).fit(*noise(seed), groups=GROUPS) for seed in range(12)
     ]
-    judged = [held(fitted) for fitted in fits]
-    found = [
-        np.corrcoef(j.stack[:, 0], j.y[:, 0])[0, 1] if np.ptp(j.stack) > 1e-9 else 0.0
-        for j in judged
-    ]
+    found = []
+    for fitted in fits:
+        compared = held(fitted)
+        scores = compared.stack_scores[:, 0]
+        labels = compared.rows.labels[:, 0]
+        varied = np.ptp(scores) > 1e-9
+        found.append(np.corrcoef(scores, labels)[0, 1] if varied else 0.0)
     assert abs(np.mean(found)) < 0.1
-    assert (
-        sum(" beats " in fitted.verdict_ for fitted in fits) <= 2
-    )  # a twentieth of 24 comparisons, give or take
+    # A twentieth of 24 comparisons, give or take.
+    assert sum(" beats " in fitted.verdict_ for fitted in fits) <= 2
 
 
 @pytest.mark.parametrize("cv", [5, None, GroupKFold(4)])
 def test_labels_of_held_out_rows_move_nothing_that_is_judged(cv):
     X, y = noise(0)
-    out = meta_split([""] * 120, y[:, None], 0.4, 0, GROUPS)
+    out = meta_split(Rows.of(range(120), y, ["mos"], groups=GROUPS))
     one = stack(cv=cv).fit(X, y, groups=GROUPS)
     other = stack(cv=cv, validation=Fixed(out)).fit(
         X, np.where(out, 6 - y, y), groups=GROUPS
     )
-    for side in ("meta-training", "meta-validation"):
-        assert held(one, side).clip_ids == held(other, side).clip_ids
-        np.testing.assert_array_equal(held(one, side).bases, held(other, side).bases)
-        np.testing.assert_array_equal(held(one, side).stack, held(other, side).stack)
-    assert sorted(map(int, held(one).clip_ids)) == np.flatnonzero(out).tolist()
+    for side in (TRAINING, VALIDATION):
+        first = held(one, side)
+        second = held(other, side)
+        assert first.rows.ids.tolist() == second.rows.ids.tolist()
+        np.testing.assert_array_equal(first.base_scores, second.base_scores)
+        np.testing.assert_array_equal(first.stack_scores, second.stack_scores)
+    assert sorted(map(int, held(one).rows.ids)) == np.flatnonzero(out).tolist()
 
 
 def test_the_trial_is_the_stack_of_the_other_rows():
@@ -67,7 +72,7 @@ def test_the_trial_is_the_stack_of_the_other_rows():
     fitted = stack(validation=Fixed(out)).fit(X, y, groups=GROUPS)
     alone = stack(validation=None).fit(X[~out], y[~out], groups=GROUPS[~out])
     np.testing.assert_allclose(
-        held(fitted).stack[:, 0], alone.predict(X[out]), rtol=1e-12
+        held(fitted).stack_scores[:, 0], alone.predict(X[out]), rtol=1e-12
     )
     pd.testing.assert_frame_equal(fitted.validation_scores_, held(fitted).board())
     assert fitted.final_estimator_.calibrations_[0] is not None
@@ -75,13 +80,14 @@ def test_the_trial_is_the_stack_of_the_other_rows():
 
 def test_weights_reach_the_trial():
     X, y = noise(2)
-    out, weight = GROUPS % 3 == 0, np.random.default_rng(0).integers(0, 3, 120)
+    out = GROUPS % 3 == 0
+    weight = np.random.default_rng(0).integers(0, 3, 120)
     known = weight > 0
     fitted = stack(validation=Fixed(out[known])).fit(X, y, weight, GROUPS)
     kept = known & ~out
     alone = stack(validation=None).fit(X[kept], y[kept], weight[kept], GROUPS[kept])
     np.testing.assert_allclose(
-        held(fitted).stack[:, 0], alone.predict(X[known & out]), rtol=1e-12
+        held(fitted).stack_scores[:, 0], alone.predict(X[known & out]), rtol=1e-12
     )
 
 

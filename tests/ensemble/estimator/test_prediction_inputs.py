@@ -1,17 +1,18 @@
-"""A stack from predictions alone: what joins by clip id, what is said of the rest, and what new predictions need."""
+"""A stack from predictions alone: what joins by clip id, and what new ones need."""
 
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
+from builders import rows_of_tables
 from sklearn.base import clone
 
 from base_models.bins import ScoreBins
 from base_models.errors import UsageError
 from base_models.predictions import PredictionTable
 from ensemble.estimator.base_model_files import files_of
-from ensemble.estimator.input_rows import FitRows
+from ensemble.estimator.input_rows import rows_of
 from ensemble.estimator.prediction_inputs import as_tables
 from ensemble.estimator.save_and_load import write_stack
 from ensemble.estimator.stacked_mos import StackedMOS
@@ -88,7 +89,9 @@ def test_weights_and_groups_follow_the_labels():
         SCORES[:25], MOS.iloc[order], weights[order], groups=np.arange(30)[order] // 3
     )
     assert set(stack.final_estimator_.fitted_on_) == set(IDS[10:25])
-    with pytest.raises(UsageError, match="30 rows but 29 groups"):
+    with pytest.raises(
+        UsageError, match=r"30 clips need as many groups; got shape \(29,\)"
+    ):
         StackedMOS.from_predictions(SCORES, MOS, groups=np.arange(29))
 
 
@@ -110,7 +113,8 @@ def test_a_missing_prediction_is_an_error_that_names_the_model_and_the_clip():
 
 def test_a_final_estimator_that_fills_gaps_takes_them():
     holes = SCORES.copy()
-    holes.loc["c03", "b"] = holes.loc[["c10", "c11"], "a"] = np.nan
+    holes.loc["c03", "b"] = np.nan
+    holes.loc[["c10", "c11"], "a"] = np.nan
     stack = StackedMOS.from_predictions(
         holes, MOS, final_estimator=Simplex(missing="pool"), validation=0.4
     )
@@ -153,10 +157,8 @@ def test_a_stack_of_predictions_comes_back_from_disk(tmp_path):
 
 
 def test_a_frame_that_lacks_a_model_is_never_answered_from_what_is_stored():
-    stack, new = (
-        StackedMOS.from_predictions(SCORES, MOS),
-        SCORES[["a"]].rename_axis("clip_id").reset_index(),
-    )
+    stack = StackedMOS.from_predictions(SCORES, MOS)
+    new = SCORES[["a"]].rename_axis("clip_id").reset_index()
     with pytest.raises(UsageError, match="fitted with 'b', which is missing here"):
         stack.predict(new)
     np.testing.assert_array_equal(
@@ -176,10 +178,11 @@ def test_a_missing_system_has_no_name(gap):
     stack = StackedMOS.from_predictions(
         SCORES, MOS.to_frame().assign(system_id=pd.Series([gap] * 30, IDS, object))
     )
-    assert set(stack.final_estimator_.validation_["meta-validation"].system_ids) == {""}
+    assert set(stack.trial_.validation.rows.systems) == {""}
     some = pd.Series(["s"] * 15 + [gap] * 15, IDS, object)
     clips = pd.DataFrame({"clip_id": IDS, "system_id": some.to_numpy()})
-    assert FitRows.of(clips, MOS.to_frame()).systems.tolist() == ["s"] * 15 + [""] * 15
+    found = rows_of(clips, MOS.to_frame())
+    assert found.systems.tolist() == ["s"] * 15 + [""] * 15
     with pytest.raises(
         UsageError, match="have no system id, others have; name all systems or none"
     ):
@@ -190,9 +193,10 @@ def test_a_stack_from_disk_is_fitted_again_as_it_was(tmp_path):
     holes = SCORES.copy()
     holes.loc["c03", "b"] = np.nan
     asked = as_tables(holes, ["mos"])
-    plain = MetaRegressor("simplex").fit(asked[:1], MOS.to_frame(), IDS)
-    gaps = MetaRegressor("simplex", missing="pool").fit(asked, MOS.to_frame(), IDS)
-    tuned = MetaRegressor(Simplex(missing="pool")).fit(asked, MOS.to_frame(), IDS)
+    rows = rows_of_tables(asked, MOS.to_frame(), ids=IDS)
+    plain = MetaRegressor("simplex").fit(asked[:1], rows)
+    gaps = MetaRegressor("simplex", missing="pool").fit(asked, rows)
+    tuned = MetaRegressor(Simplex(missing="pool")).fit(asked, rows)
     for name, regressor in {"plain": plain, "gaps": gaps, "tuned": tuned}.items():
         bases = {
             table.model: files_of(table.model, table)
@@ -206,7 +210,12 @@ def test_a_stack_from_disk_is_fitted_again_as_it_was(tmp_path):
             .fit(pd.DataFrame({"clip_id": IDS}), MOS.to_numpy())
         )
         np.testing.assert_array_equal(again.predict(holes), loaded.predict(holes))
-        assert (loaded.final_estimator == "simplex") == (name == "plain")
+        if name == "tuned":
+            assert isinstance(loaded.final_estimator, Simplex)
+            assert loaded.final_estimator.missing == "pool"
+        else:
+            assert loaded.final_estimator == "simplex"
+            assert loaded.missing == {"plain": "refuse", "gaps": "pool"}[name]
 
 
 @pytest.mark.parametrize(

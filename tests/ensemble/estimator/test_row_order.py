@@ -192,10 +192,11 @@ def test_a_matrix_with_labels_off_the_scale_gets_the_scale_that_they_span(caplog
 
 
 def test_labels_on_the_scale_and_constant_labels_off_it():
-    frame = pd.DataFrame({"mos": [2.0, np.nan, 5.0]})
-    assert rating_scale(frame, clips=False) == ScoreBins()
-    assert rating_scale(frame * 0 + 7, clips=False) == ScoreBins(6.5, 7.5)
-    assert rating_scale(frame + 7, clips=True) == ScoreBins()
+    labels = np.array([[2.0], [np.nan], [5.0]])
+    assert rating_scale(labels, clips=False) == ScoreBins()
+    assert rating_scale(labels * 0 + 7, clips=False) == ScoreBins(6.5, 7.5)
+    assert rating_scale(labels + 7, clips=True) == ScoreBins()
+    assert rating_scale(labels * np.nan, clips=False) == ScoreBins()
 
 
 def test_a_named_scale_and_a_table_of_clips_refuse_labels_off_the_scale():
@@ -218,7 +219,7 @@ def test_labels_and_groups_that_do_not_fit_are_refused():
     for given, message in (
         ((X, Y + np.inf), "off the scale"),
         ((X, Y[:-1]), "There are 40 clips but 39 rows of labels"),
-        ((X, Y, None, GROUPS[:-1]), "40 rows but 39 groups"),
+        ((X, Y, None, GROUPS[:-1]), r"40 clips need as many groups; got shape \(39,\)"),
         ((X, two * [1, np.nan]), "Aspect 'y1' has no label"),
         ((X[:4], Y[:4]), "needs at least 5"),
     ):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from builders import rows_of_tables
 
 from base_models.errors import DamagedArtifact, UsageError
 from base_models.files import read_json, seal, write_json
@@ -26,9 +27,9 @@ def tables(n=30):
 
 @pytest.fixture(params=["ridge", "lightgbm", "mean"])
 def regressor(request):
-    return MetaRegressor(request.param).fit(
-        tables(), np.random.default_rng(1).uniform(1, 5, (30, 1))
-    )
+    labels = np.random.default_rng(1).uniform(1, 5, (30, 1))
+    rows = rows_of_tables(tables(), labels)
+    return MetaRegressor(request.param).fit(tables(), rows)
 
 
 def test_what_is_written_is_read_back(regressor, tmp_path):
@@ -51,7 +52,8 @@ def test_a_second_write_of_the_same_stack_has_the_same_bytes(regressor, tmp_path
 
 @pytest.mark.parametrize("name", ["../up", "a/b", "a\\b", ".hidden", "", "new\nline"])
 def test_a_base_model_whose_name_is_no_folder_is_refused(name, tmp_path):
-    regressor = MetaRegressor("mean").fit(tables(), np.full((30, 1), 3.0))
+    rows = rows_of_tables(tables(), np.full((30, 1), 3.0))
+    regressor = MetaRegressor("mean").fit(tables(), rows)
     with pytest.raises(UsageError, match="cannot be saved under these names"):
         write_stack(tmp_path / "stack", regressor, {name: {"config.json": b"{}"}}, {})
     assert not list(tmp_path.iterdir())

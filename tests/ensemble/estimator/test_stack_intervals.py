@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from builders import fit_measured, rows_of_tables
 from sklearn.neighbors import KNeighborsRegressor
 
 from base_models.errors import UsageError
@@ -12,8 +13,9 @@ def test_an_interval_needs_a_level_between_0_and_1(level):
     rng = np.random.default_rng(0)
     y = rng.uniform(1, 5, (12, 1))
     table = PredictionTable.from_scores("m", [f"c{k}" for k in range(12)], ["mos"], y)
+    stack = MetaRegressor("mean").fit([table], rows_of_tables([table], y))
     with pytest.raises(UsageError, match="level must lie between 0 and 1"):
-        MetaRegressor("mean").fit([table], y).predict_interval([table], level=level)
+        stack.predict_interval([table], level=level)
 
 
 def test_intervals_widen_with_their_level_and_hold_the_score():
@@ -23,8 +25,9 @@ def test_intervals_widen_with_their_level_and_hold_the_score():
     table = PredictionTable.from_scores(
         "m", ids, ["mos"], np.clip(y + rng.normal(0, 0.3, y.shape), 1, 5)
     )
-    stack = MetaRegressor("mean").fit([table], y)
-    scores, before = stack.predict([table]), (np.full((40, 1), 3.0),) * 2
+    stack = MetaRegressor("mean").fit([table], rows_of_tables([table], y))
+    scores = stack.predict([table])
+    before = (np.full((40, 1), 3.0),) * 2
     for k, level in enumerate((0.5, 0.8, 0.9, 0.99)):
         low, high = stack.predict_interval([table], level=level)
         assert ((low <= scores) & (scores <= high)).all()
@@ -50,7 +53,7 @@ def test_ninety_percent_intervals_hold_ninety_percent_of_ratings_cut_to_the_scal
     table = PredictionTable.from_scores(
         "m", [f"c{k}" for k in range(n)], ["mos"], scores
     )
-    stack = MetaRegressor("mean").fit([table], ratings)
+    stack = MetaRegressor("mean").fit([table], rows_of_tables([table], ratings))
     stack.residual_sigma_ = np.array([sigma])
     low, high = stack.predict_interval([table])
     assert ((low <= ratings) & (ratings <= high)).mean() == pytest.approx(
@@ -62,7 +65,7 @@ def test_ninety_percent_intervals_hold_ninety_percent_of_ratings_cut_to_the_scal
 
 
 def of_systems(seed, systems=60, clips=5, models=4):
-    """Labels and errors of base models that clips of a system share for the most part: whoever has heard one knows."""
+    """Labels and errors of base models that clips of a system share for the most part."""
     rng, system = np.random.default_rng(seed), np.repeat(np.arange(systems), clips)
     n = len(system)
     ids = [f"c{k:04d}" for k in range(n)]
@@ -83,17 +86,14 @@ def test_intervals_hold_their_share_on_systems_that_nobody_has_rated(grouped):
     held = []
     for seed in range(6):
         tables, y, systems = of_systems(seed)
-        ids, new = (
-            tables[0].clip_ids,
-            slice(200, None),
-        )  # 40 systems are rated, 20 are not
+        # 40 systems are rated, 20 are not.
+        new = slice(200, None)
+        ids = tables[0].clip_ids
+        of_rated = systems[:200]
+        named = {"groups": of_rated} if grouped else {"systems": of_rated}
+        rows = rows_of_tables(tables, y[:200], ids=ids[:200], **named)
         model = MetaRegressor(KNeighborsRegressor(3))
-        named = (
-            {"system_ids": None, "groups": systems[:200]}
-            if grouped
-            else {"system_ids": systems[:200]}
-        )
-        model.validate(tables, y[:200], clip_ids=ids[:200], n_bootstrap=0, **named)
+        fit_measured(model, tables, rows)
         low, high = model.predict_interval(tables, ids[new])
         held.append(((low <= y[new]) & (y[new] <= high)).mean())
     assert np.mean(held) > 0.86  # 0.4 with folds that mix the clips of a system

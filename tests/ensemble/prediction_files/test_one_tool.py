@@ -1,4 +1,4 @@
-"""Laws of predictions files: the right column meets the right clip, and nothing goes missing unsaid."""
+"""Laws of files of predictions: the right column meets the right clip, none is lost."""
 
 from __future__ import annotations
 

@@ -42,7 +42,9 @@ def test_every_numeric_column_that_is_no_bookkeeping_is_a_model(tmp_path):
     assert [table.model for table in found.tables] == ["one", "two"]
     assert found.clips["mos"].tolist() == MOS.tolist()
     np.testing.assert_allclose(found.tables[0].scores[:, 0], MOS + 0.1, atol=1e-3)
-    assert found.notes == ("columns that are no model: 'mos_std', 'n_ratings', 'fold'",)
+    assert found.notes == (
+        "columns that are not models: 'mos_std', 'n_ratings', 'fold'",
+    )
 
 
 def test_a_model_may_be_called_almost_anything(tmp_path):
@@ -174,6 +176,14 @@ def test_what_cannot_be_joined_is_refused_with_the_cure(tmp_path):
             UsageError, match=rf"{name} is not (valid JSON|a readable Parquet file)"
         ):
             read_external([tmp_path / name], given)
+    unlabelled = wide(tmp_path / "unlabelled.csv", mos=np.nan)
+    with pytest.raises(UsageError, match=r"unlabelled.csv has no rated clips"):
+        read_external([unlabelled])
+    (tmp_path / "none.json").write_text("{}")
+    pair = tmp_path / "pair.csv"
+    pair.write_text("clip_id,mi,ta\na,1,2\n")
+    with pytest.raises(UsageError, match=r"'none' predicts none of the 1 clips"):
+        read_external([tmp_path / "none.json"], pair)
     with pytest.raises(UsageError, match="at least one file"):
         read_external([])
 

@@ -157,7 +157,7 @@ def test_what_is_missing_is_an_error_that_names_it(place, tmp_path):
         stack.predict(NEW.drop(columns="two"))
     with pytest.raises(
         UsageError,
-        match=r"other.csv predicts nothing of the stack's base models 'one', 'two'",
+        match=r"other.csv has no predictions of the stack's base models 'one', 'two'",
     ):
         score_predictions(
             stack,

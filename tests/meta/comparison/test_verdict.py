@@ -6,7 +6,8 @@ import pytest
 from scipy import stats
 
 from base_models.errors import UsageError
-from base_models.metrics.evaluate import LEVELS, METRICS, system_means
+from base_models.metrics.bootstrap import system_means
+from base_models.metrics.evaluate import LEVELS, METRICS
 from meta.comparison import verdict as module
 from meta.comparison.verdict import BEST, MEAN, best_bases, holm, sign_flip, verdict
 

@@ -10,7 +10,7 @@ from meta.learners.convex_weights import (
     least_squares_weights,
     log_score_weights,
 )
-from meta.uncertainty.distribution_scores import crps, log_score, place
+from meta.uncertainty.distribution_scores import crps, log_score
 
 BINS = ScoreBins()
 
@@ -82,7 +82,7 @@ def test_the_gap_bounds_what_other_weights_gain():
 def test_newton_steps_end_where_em_alone_goes():
     scores, y = models(60)
     p = np.stack([BINS.soften(s, 0.35) for s in scores.T], axis=1)
-    masses = np.einsum("nkb,nb->nk", p, place(y, BINS))
+    masses = np.einsum("nkb,nb->nk", p, BINS.split(y))
     slow = np.full(4, 0.25)
     for _ in range(20000):
         slow = slow * np.mean(masses / (masses @ slow)[:, None], axis=0)
@@ -120,7 +120,7 @@ def test_greedy_selection_is_the_slow_one():
     chosen = min((ranked[: k + 1] for k in range(5)), key=error)
     path = [chosen]
     for _ in range(25):
-        chosen = min((chosen + [k] for k in range(5)), key=error)
+        chosen = min(([*chosen, k] for k in range(5)), key=error)
         path.append(chosen)
     best = min(path, key=error)
     weights, _ = greedy_weights(scores, y, rounds=25)

@@ -40,13 +40,13 @@ def test_checkpoints_chosen_on_the_dev_split_that_fits_the_stack_are_caught():
     ]
     with pytest.raises(
         UsageError,
-        match=r"'c0', .* were used to select a checkpoint of 'dora-s0'; meta-training on",
+        match=r"'c0', .* were used to select a checkpoint of 'dora-s0'; "
+        r"meta-training on",
     ):
         found.refuse()
     marks = found.refuse(allow_leak=True)
-    assert (
-        marks[0]
-        == "leaky: 6 clips of meta-training were used to select a checkpoint of 'dora-s0'"
+    assert marks[0] == (
+        "leaky: 6 clips of meta-training were used to select a checkpoint of 'dora-s0'"
     )
     assert len(marks) == 10
 

@@ -54,7 +54,7 @@ def test_promises_are_kept_on_new_rows_and_the_stack_beats_a_fixed_width():
     assert sum(found["pit"]) == pytest.approx(3000)
 
 
-def test_a_system_that_is_predicted_badly_is_named_and_gets_its_own_intervals_when_asked():
+def test_a_badly_predicted_system_is_named_and_gets_its_own_intervals_when_asked():
     def drawn(seed):
         score, truth, systems = rated(seed, 2000)
         noise = np.random.default_rng(seed + 10).normal(0, 1, 2000)

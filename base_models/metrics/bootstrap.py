@@ -1,0 +1,429 @@
+"""Metrics of resampled clips, systems and prompts, without repeating any row.
+
+Clips of one system are not independent, so an interval from resampled clips would be
+too narrow. Whole systems are resampled instead and, where systems share prompts,
+prompts too. A resample is a row of integer weights, and every metric of all resamples
+comes from sums over pairs of clips: nothing is approximated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from base_models.errors import UsageError
+
+RESAMPLED_METRICS = ("mse", "lcc", "srcc", "ktau")
+"""What `resample` and `resample_means` return, in this order."""
+
+# About ten arrays of this many float64 exist at once: below 200 MB.
+_BLOCK_NUMBERS = 2_000_000
+# Resamples whose arrays stay in the processor's cache.
+_CACHED_ROWS = 128
+
+
+def prompt_codes(prompt_ids: Sequence[str] | None, n: int) -> np.ndarray:
+    """A code per prompt, shape (n,); each clip without a prompt has a code of its own.
+
+    Raises
+    ------
+    UsageError
+        when there is not one prompt per clip.
+    """
+    if prompt_ids is None:
+        return np.arange(n)
+    names = [str(name) for name in prompt_ids]
+    if len(names) != n:
+        raise UsageError(f"{len(names)} prompts for {n} clips; give one per clip.")
+
+    # A tuple is no string, so it cannot collide with the name of a prompt.
+    unique_names = [name or ("", row) for row, name in enumerate(names)]
+    codes, _ = pd.factorize(pd.Series(unique_names, dtype=object))
+    return codes
+
+
+def crossed(system: ArrayLike, prompt: ArrayLike) -> bool:
+    """Whether some prompt is shared by systems, which then are not independent."""
+    systems_per_prompt = pd.Series(system).groupby(np.asarray(prompt)).nunique()
+    return bool((systems_per_prompt > 1).any())
+
+
+def system_means(values: np.ndarray, system: np.ndarray) -> np.ndarray:
+    """Unweighted mean over the clips of each system.
+
+    Parameters
+    ----------
+    values : array of shape (n,)
+    system : (n,) codes 0..systems - 1
+
+    Returns
+    -------
+    means : array of shape (systems,), rounded to 10 decimals
+    """
+    means = np.bincount(system, weights=values) / np.bincount(system)
+
+    # Sums of equal scores in another order or number differ in the last bit; rank
+    # metrics would take that for a difference.
+    return np.round(means, 10)
+
+
+def bootstrap_weights(
+    n_clusters: int, n_bootstrap: int, seed: int | Sequence[int]
+) -> np.ndarray:
+    """How often each cluster is drawn in each resample.
+
+    Returns
+    -------
+    weights : float64 array of shape (n_bootstrap, n_clusters), rows sum to n_clusters
+
+    Raises
+    ------
+    UsageError
+        when `n_bootstrap` is negative.
+    """
+    if n_bootstrap < 0:
+        raise UsageError(f"n_bootstrap counts resamples; got {n_bootstrap}.")
+    if n_clusters < 1 or n_bootstrap < 1:
+        return np.zeros((n_bootstrap, n_clusters))
+
+    rng = np.random.default_rng(seed)
+    probabilities = np.full(n_clusters, 1 / n_clusters)
+    weights = rng.multinomial(n_clusters, probabilities, size=n_bootstrap)
+    return weights.astype(np.float64)
+
+
+def resample_crossed(
+    y_true: np.ndarray,
+    y_pred: np.ndarray,
+    system: np.ndarray,
+    prompt: np.ndarray,
+    weights: np.ndarray,
+    seed: int,
+) -> dict[str, dict[str, np.ndarray]]:
+    """Every metric at both levels, on resamples of systems and of prompts.
+
+    Systems and prompts are drawn independently, and a clip counts as often as its
+    system times its prompt (the pigeonhole bootstrap: Owen 2007, Annals of Applied
+    Statistics 1).
+
+    Parameters
+    ----------
+    y_true, y_pred : finite arrays of shape (n,)
+    system : (n,) codes 0..systems - 1
+    prompt : (n,) codes of any kind
+    weights : array of shape (resamples, systems), from `bootstrap_weights`
+    seed : int, from which prompts are drawn
+
+    Returns
+    -------
+    metrics : level, to name, to array of shape (resamples,)
+    """
+    # Codes of prompts may have gaps, as some clips are unlabelled.
+    _, prompt = np.unique(prompt, return_inverse=True)
+    prompt_weights = bootstrap_weights(prompt.max() + 1, len(weights), [seed, 1])
+
+    # Clips of one system and one prompt share their weight: one cluster per cell.
+    pairs = np.column_stack([system, prompt])
+    cells, cell = np.unique(pairs, axis=0, return_inverse=True)
+    cell_weights = weights[:, cells[:, 0]] * prompt_weights[:, cells[:, 1]]
+    return {
+        "utterance": resample(y_true, y_pred, cell_weights, cluster=cell),
+        "system": resample_means(
+            y_true,
+            y_pred,
+            system,
+            weights=weights,
+            clip_weights=prompt_weights[:, prompt],
+        ),
+    }
+
+
+def resample(
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    weights: np.ndarray,
+    cluster: ArrayLike | None = None,
+) -> dict[str, np.ndarray]:
+    """Every metric on every resample, equal to that of the physically repeated rows.
+
+    Parameters
+    ----------
+    y_true, y_pred : finite arrays of shape (n,)
+    weights : array of shape (resamples, clusters)
+        Whole numbers >= 0 from `bootstrap_weights`, or any others >= 0.
+    cluster : (n,) codes 0..clusters - 1, each present, or None
+        None when every point is its own cluster.
+
+    Returns
+    -------
+    metrics : name to array of shape (resamples,); NaN where undefined
+
+    Notes
+    -----
+    With weights w and signs s_ij = sign(x_i - x_j), the centred mid-rank of a clip is
+    half of sum_j w_j s_ij, which gives Spearman; tau-b is sum_ij w_i w_j sx_ij sy_ij
+    over the root of the same sums of abs(sx) and abs(sy). These sums are whole numbers,
+    hence exact, and a constant resample is one whose denominator is 0. Rows of the sign
+    matrices (of pairs, columns too) are first added up per cluster, whose clips share a
+    weight.
+    """
+    points = _SortedPoints.of(y_true, y_pred, weights, cluster=cluster)
+
+    # The sign matrices have n² entries, so they are made for some columns at a time.
+    sums = np.zeros((9, len(weights)))
+    n = len(points.x)
+    step = max(1, _BLOCK_NUMBERS // (n + len(weights)))
+    for first in range(0, n, step):
+        _add_block(sums, points, weights, block=slice(first, first + step))
+
+    squared_errors = (points.x - points.y) ** 2
+    cluster_errors = np.add.reduceat(squared_errors, points.starts)
+    squared_error = weights @ cluster_errors / points.total
+    return _metrics_from_sums(squared_error, sums)
+
+
+@dataclass(frozen=True)
+class _SortedPoints:
+    """The points of `resample`, sorted by cluster.
+
+    Parameters
+    ----------
+    x, y : arrays of shape (n,)
+    cluster : (n,) codes, ascending
+    starts : (clusters,) the first point of each cluster
+    total : (resamples,) number of points drawn; NaN for none
+    mean_x, mean_y : arrays of shape (resamples,), weighted means
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    cluster: np.ndarray
+    starts: np.ndarray
+    total: np.ndarray
+    mean_x: np.ndarray
+    mean_y: np.ndarray
+
+    @classmethod
+    def of(
+        cls,
+        y_true: ArrayLike,
+        y_pred: ArrayLike,
+        weights: np.ndarray,
+        cluster: ArrayLike | None,
+    ) -> _SortedPoints:
+        """Sort the arguments of `resample`."""
+        x = np.asarray(y_true)
+        y = np.asarray(y_pred)
+        cluster = np.arange(len(x)) if cluster is None else np.asarray(cluster)
+
+        # Sorted by cluster, the points of each are neighbours, as `reduceat` needs.
+        order = np.argsort(cluster, kind="stable")
+        x = x[order]
+        y = y[order]
+        counts = np.bincount(cluster, minlength=weights.shape[1])
+        starts = np.cumsum(counts) - counts
+
+        # A resample that draws nothing has no metric.
+        total = weights @ counts
+        total = np.where(total > 0, total, np.nan)
+        return cls(
+            x=x,
+            y=y,
+            cluster=cluster[order],
+            starts=starts,
+            total=total,
+            mean_x=weights @ np.add.reduceat(x, starts) / total,
+            mean_y=weights @ np.add.reduceat(y, starts) / total,
+        )
+
+
+def _add_block(
+    sums: np.ndarray, points: _SortedPoints, weights: np.ndarray, block: slice
+) -> None:
+    """Add the terms of the points in `block` to `sums`, of shape (9, resamples)."""
+    sign_x = _signs(points.x, block)
+    sign_y = _signs(points.y, block)
+    rank_x, rank_y, *pairs = (
+        np.add.reduceat(sign, points.starts, axis=0, dtype=np.float64)
+        for sign in _rank_and_pair_signs(sign_x, sign_y)
+    )
+
+    # For pairs, columns are added up per cluster too.
+    cluster = points.cluster[block]
+    first_of_cluster = np.flatnonzero(np.diff(cluster, prepend=-1))
+    pairs = [np.add.reduceat(pair, first_of_cluster, axis=1) for pair in pairs]
+    block_clusters = cluster[first_of_cluster]
+
+    for start in range(0, len(weights), _CACHED_ROWS):
+        rows = slice(start, start + _CACHED_ROWS)
+        some_weights = weights[rows]
+        point_weights = some_weights[:, cluster]
+        cluster_weights = some_weights[:, block_clusters]
+
+        centred_x = points.x[block] - points.mean_x[rows, None]
+        centred_y = points.y[block] - points.mean_y[rows, None]
+        sums[:3, rows] += _moments(point_weights, centred_x, centred_y)
+
+        centred_rank_x = some_weights @ rank_x
+        centred_rank_y = some_weights @ rank_y
+        sums[3:6, rows] += _moments(point_weights, centred_rank_x, centred_rank_y)
+
+        for row, pair in enumerate(pairs, start=6):
+            sums[row, rows] += _row_sums(cluster_weights, some_weights @ pair)
+
+
+def resample_means(
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    system: ArrayLike,
+    weights: np.ndarray,
+    clip_weights: np.ndarray,
+) -> dict[str, np.ndarray]:
+    """Every metric of system means, on resamples that change the means themselves.
+
+    Parameters
+    ----------
+    y_true, y_pred : finite arrays of shape (n,)
+    system : (n,) codes 0..systems - 1
+    weights : array of shape (resamples, systems), how often each system counts
+    clip_weights : array of shape (resamples, n)
+        How often each clip counts within its system. A system of which no clip counts
+        is left out of that resample.
+
+    Returns
+    -------
+    metrics : name to array of shape (resamples,); NaN where undefined
+    """
+    y_true = np.asarray(y_true)
+    y_pred = np.asarray(y_pred)
+    n_systems = weights.shape[1]
+    member = np.eye(n_systems)[np.asarray(system)]
+
+    # Each resample has sign matrices of its own, so few are computed at a time.
+    step = max(1, min(_CACHED_ROWS, _BLOCK_NUMBERS // n_systems**2))
+    parts = []
+    for first in range(0, len(weights), step):
+        within = clip_weights[first : first + step]
+        counts = within @ member
+        divisor = np.where(counts > 0, counts, 1)
+
+        # Rounded as in `system_means`, so that equal means tie.
+        means_true = (within * y_true) @ member / divisor
+        means_pred = (within * y_pred) @ member / divisor
+        means_true = np.round(means_true, 10)
+        means_pred = np.round(means_pred, 10)
+        used_weights = np.where(counts > 0, weights[first : first + step], 0)
+        parts.append(_metrics_of_rows(means_true, means_pred, used_weights))
+
+    if not parts:
+        return {metric: np.empty(0) for metric in RESAMPLED_METRICS}
+    return {
+        metric: np.concatenate([part[metric] for part in parts])
+        for metric in RESAMPLED_METRICS
+    }
+
+
+def _metrics_of_rows(
+    x: np.ndarray, y: np.ndarray, weights: np.ndarray
+) -> dict[str, np.ndarray]:
+    """`resample` where each resample has its own x, y and weights: (resamples, n)."""
+    total = weights.sum(axis=1)
+    total = np.where(total > 0, total, np.nan)
+
+    sign_x = np.sign(x[:, None, :] - x[:, :, None])
+    sign_y = np.sign(y[:, None, :] - y[:, :, None])
+    row_weights = weights[:, None, :]
+    rank_x, rank_y, *pairs = (
+        (row_weights @ sign)[:, 0] for sign in _rank_and_pair_signs(sign_x, sign_y)
+    )
+
+    mean_x = (weights * x).sum(axis=1) / total
+    mean_y = (weights * y).sum(axis=1) / total
+    centred_x = x - mean_x[:, None]
+    centred_y = y - mean_y[:, None]
+    sums = np.concatenate(
+        [
+            _moments(weights, centred_x, centred_y),
+            _moments(weights, rank_x, rank_y),
+            [_row_sums(weights, pair) for pair in pairs],
+        ]
+    )
+    squared_error = (weights * (x - y) ** 2).sum(axis=1) / total
+    return _metrics_from_sums(squared_error, sums)
+
+
+def _rank_and_pair_signs(
+    sign_x: np.ndarray, sign_y: np.ndarray
+) -> Iterator[np.ndarray]:
+    """Matrices whose sums give the ranks of x and y, and the three sums of tau-b."""
+    # One at a time, since each is as large as a block.
+    yield sign_x
+    yield sign_y
+    yield sign_x * sign_y
+    yield np.abs(sign_x)
+    yield np.abs(sign_y)
+
+
+def _moments(weights: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Weighted cross product and the two squares: (3, resamples)."""
+    return np.array([_row_sums(weights, term) for term in (x * y, x**2, y**2)])
+
+
+def _row_sums(weights: np.ndarray, terms: np.ndarray) -> np.ndarray:
+    """Weighted sum of each row: (resamples, points) to (resamples,)."""
+    return np.einsum("ij,ij->i", weights, terms)
+
+
+def _metrics_from_sums(
+    squared_error: np.ndarray, sums: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Metrics from cross product and two squares of values, ranks and pairs."""
+    # The squares of pairs count the pairs that differ: whole numbers, so that 0 is
+    # exact, which the squares of values are not.
+    defined = (sums[7] > 0) & (sums[8] > 0)
+    metrics = {"mse": squared_error}
+    of_correlations = zip(("lcc", "srcc", "ktau"), sums.reshape(3, 3, -1), strict=True)
+    for metric, (cross, square_x, square_y) in of_correlations:
+        scale_x = np.sqrt(np.where(defined, square_x, 1))
+        scale_y = np.sqrt(np.where(defined, square_y, 1))
+        scale = scale_x * scale_y
+
+        # The scale of values may underflow to 0 although the values differ; rounding
+        # may put a correlation just beyond 1.
+        positive_scale = np.where(scale > 0, scale, np.inf)
+        correlation = np.clip(cross / positive_scale, -1, 1)
+        metrics[metric] = np.where(defined, correlation, np.nan)
+    return metrics
+
+
+def _signs(values: np.ndarray, columns: slice) -> np.ndarray:
+    """sign(values[j] - values[i]) for all rows i and the columns j, as int8."""
+    # Comparisons viewed as int8 are several times faster than `np.sign`.
+    row_values = values[:, None]
+    column_values = values[columns]
+    greater = (column_values > row_values).view(np.int8)
+    return greater - (column_values < row_values).view(np.int8)
+
+
+def percentiles(values: np.ndarray, level: float) -> tuple[float, float]:
+    """Ends of the interval that holds the share `level` of resampled values.
+
+    Undefined values are left out. The ends are NaN when all are undefined, or more than
+    half.
+
+    Raises
+    ------
+    UsageError
+        when `level` does not lie between 0 and 1.
+    """
+    if not 0 < level < 1:
+        raise UsageError(f"The level of an interval lies between 0 and 1; got {level}.")
+    usable = values[~np.isnan(values)]
+    if len(usable) == 0 or len(usable) * 2 < len(values):
+        return float("nan"), float("nan")
+    low, high = np.quantile(usable, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
