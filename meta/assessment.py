@@ -29,7 +29,7 @@ from meta.regressor import MetaRegressor
 from meta.ridge_algebra.gram import Gram
 from meta.ridge_algebra.solution_path import mean_eigenvalue
 from meta.rows import Rows
-from meta.scored_table import scored_table
+from meta.score_columns import scored_table
 from meta.splits.leak_audit import Audit, audit
 from meta.uncertainty.coverage import calibration_report
 

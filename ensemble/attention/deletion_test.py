@@ -121,7 +121,10 @@ def deletion_test(
             findings.set_aside[clip.clip_id] = clip.reason
         if rows:
             kept = encodable.iloc[rows].reset_index(drop=True)
-            findings.add(stack, kept, chunk["prompt"].iloc[rows].tolist())
+            prompts = chunk["prompt"].iloc[rows].tolist()
+            # Shortened prompts are nobody's: they are kept in memory, for one chunk.
+            memory = EmbeddingStore(dtype=store.dtype)
+            findings.add(stack, kept, prompts, memory)
 
     unit_names = zip(system_ids(clips), clips["prompt"], strict=True)
     units = dict(zip(clips["clip_id"], unit_names, strict=True))
@@ -228,7 +231,11 @@ class _Findings:
     set_aside: dict[str, str] = field(default_factory=dict)
 
     def add(
-        self, stack: StackedMOS, clips: pd.DataFrame, prompts: Sequence[str]
+        self,
+        stack: StackedMOS,
+        clips: pd.DataFrame,
+        prompts: Sequence[str],
+        memory: EmbeddingStore,
     ) -> None:
         """Test every model on a few clips.
 
@@ -240,9 +247,9 @@ class _Findings:
             All of which can be embedded.
         prompts : n str
             As given, "" where there is none.
+        memory : EmbeddingStore
+            For shortened prompts.
         """
-        # Shortened prompts are nobody's: they are kept in memory, for this call.
-        memory = EmbeddingStore(dtype=neural_models(stack)[0].store.dtype)
         for name, model, embedded in embedded_once(stack, clips):
             explained = model.explain_embedded(embedded)
             scores = _scores(model, embedded)

@@ -105,6 +105,8 @@ def _explain_chunk(
     by_clip: list[list[ModelAttention]] = [[] for _ in range(len(chunk))]
     for name, model, embedded in embedded_once(stack, chunk):
         audio, text = model.encoders()
+        # Text encoders alone have no frames.
+        assert audio.frame_rate is not None
         for row, explained in enumerate(model.explain_embedded(embedded)):
             tokens: tuple[str, ...] = ()
             if text is not None and embedded.tokens is not None:

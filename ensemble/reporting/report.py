@@ -17,6 +17,7 @@ import pandas as pd
 
 from base_models.files import atomic_write, to_json
 from base_models.metrics.evaluate import LEVELS, METRICS
+from ensemble.formats import answer
 from ensemble.reporting.figures import figures
 from ensemble.reporting.report_tables import (
     CEILING,
@@ -25,7 +26,6 @@ from ensemble.reporting.report_tables import (
     records,
     tables,
 )
-from ensemble.scoring.formats import answer
 from meta.assessment import INTERVAL_LEVEL, Assessment
 from meta.splits.leak_audit import Audit
 

@@ -18,6 +18,7 @@ from base_models.encoders.store import EmbeddingStore
 from base_models.errors import UsageError
 from ensemble.engine import LOCAL, spread
 from ensemble.estimator.stacked_mos import StackedMOS
+from ensemble.formats import Scores
 from ensemble.scoring.prepared_stack import (
     PLACEHOLDER,
     clip_chunks,
@@ -25,9 +26,8 @@ from ensemble.scoring.prepared_stack import (
     prepared,
     usable,
 )
-from ensemble.scoring.scores import Scores
 from ensemble.scoring.stack_source import StackSource, load_stack
-from meta.scored_table import scored_table
+from meta.score_columns import score_columns, scored_table
 
 CLIPS_PER_CHUNK = 256
 """Clips that are embedded and scored together."""
@@ -113,9 +113,7 @@ def _join(
         return pd.concat(frames, ignore_index=True), tuple(set_aside)
 
     # Without any usable clip the table is empty, but it has its columns.
-    columns = ["clip_id", "audio"]
-    for aspect in aspects:
-        columns += [aspect, f"{aspect}_low", f"{aspect}_high"]
+    columns = ["clip_id", "audio", *score_columns(aspects)]
     return pd.DataFrame(columns=columns), tuple(set_aside)
 
 

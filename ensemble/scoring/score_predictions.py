@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ensemble.estimator.stacked_mos import StackedMOS
+from ensemble.formats import Scores
 from ensemble.prediction_files.stack_inputs import read_new
-from ensemble.scoring.scores import Scores
-from meta.scored_table import scored_table
+from meta.score_columns import scored_table
 
 
 def score_predictions(

@@ -158,7 +158,7 @@ class BaseRun:
         model.fit(
             clips,
             rows.label_frame,
-            groups=rows.groups,
+            groups=_group_list(rows),
             ratings=self._ratings_to_learn(rated),
         )
 
@@ -197,7 +197,7 @@ class BaseRun:
             model.fit(
                 clips.iloc[inside].reset_index(drop=True),
                 training.label_frame,
-                groups=training.groups,
+                groups=_group_list(training),
                 ratings=self._ratings_to_learn(rated),
             )
             files[f"oof-{k}.parquet"] = self._table(model, clips[fold_of_clip == k])
@@ -238,3 +238,8 @@ class BaseRun:
     def _write_progress(self, folder: Path, part: str, record: dict[str, Any]) -> None:
         facts = {"part": part, "max_epochs": self.config.max_epochs}
         write_json(folder / PROGRESS, record | facts)
+
+
+def _group_list(rows: Rows) -> list[object] | None:
+    """The groups of rows as `NeuralMOS` takes them."""
+    return None if rows.groups is None else rows.groups.tolist()

@@ -41,7 +41,7 @@ class Embedding:
         CPU threads of each worker.
     """
 
-    folder: Path
+    folder: Path | None
     dtype: str
     audio_encoder: str
     text_encoder: str | None

@@ -319,8 +319,7 @@ def plan_training(
             device=compute.device,
             engine=compute.engine,
         )
-    # Here, too: after an engine nothing is left to encode, but this names the clips that
-    # cannot be used.
+    # After an engine this encodes nothing, but it names the clips that cannot be used.
     filled = fill_clips(rated.frame, store, audio, text, on_progress=on_embed)
     usable = _usable_clips(rated, filled)
 

@@ -13,7 +13,7 @@ from ensemble.cli.shared.exit_codes import Screen
 
 def output_format(out: str | None, name: str | None) -> str | None:
     """The output format: named, or by the suffix of the file, or None to suit standard output."""
-    from ensemble.scoring.formats import FORMATS, format_of_file
+    from ensemble.formats import FORMATS, format_of_file
 
     if name:
         return one_of(name, FORMATS, "output format")
@@ -22,7 +22,7 @@ def output_format(out: str | None, name: str | None) -> str | None:
 
 def put_scores(scores, out: str | None, form: str | None, level: float) -> None:
     """Write scores to the file `out` and print its name, or write them to standard output."""
-    from ensemble.scoring.formats import encode_scores
+    from ensemble.formats import encode_scores
 
     if out:
         atomic_write(out, encode_scores(scores, form))

@@ -13,9 +13,9 @@ from base_models.encoders.store import EmbeddingStore
 from base_models.errors import UsageError
 from base_models.training.neural_mos import NeuralMOS
 from ensemble.estimator.stacked_mos import StackedMOS
+from ensemble.formats import FORMATS, encode_scores
 from ensemble.scoring import score_clips as scoring
 from ensemble.scoring.audio_files import clips_from_files
-from ensemble.scoring.formats import FORMATS, encode_scores
 from ensemble.scoring.score_clips import score_clips
 
 RATE = 24_000

@@ -1,4 +1,4 @@
-"""Every output format of scores: its name, the suffix of its files, and its encoder.
+"""Scores, and every format that they are written in: name, suffix and encoder.
 
 To add a format, write its encoder and an entry of `FORMATS`; the commands take it from
 there.
@@ -13,8 +13,31 @@ from pathlib import Path
 
 import pandas as pd
 
+from base_models.clips.read_clips import SetAside
 from base_models.errors import UsageError, one_of
-from ensemble.scoring.scores import Scores
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Scores of the clips that could be used, in the order in which they were given.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        ``clip_id``, ``audio``, and per aspect ``<aspect>``, ``<aspect>_low`` and
+        ``<aspect>_high`` (bounds of the interval).
+    aspects : tuple of str
+        Scored aspects.
+    left_out : tuple of str
+        Aspects that need a prompt, when no clip has one.
+    set_aside : tuple of SetAside
+        Clips that could not be used.
+    """
+
+    frame: pd.DataFrame
+    aspects: tuple[str, ...]
+    left_out: tuple[str, ...]
+    set_aside: tuple[SetAside, ...]
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Scores of a stack beside the clips that they are of."""
+"""The columns of scores: per aspect, the score and the bounds of its interval."""
 
 from __future__ import annotations
 
@@ -8,6 +8,20 @@ import pandas as pd
 
 from base_models.predictions import PredictionTable
 from meta.regressor import MetaRegressor
+
+
+def score_columns(aspects: Sequence[str]) -> list[str]:
+    """Names of the columns of scores, in order.
+
+    Examples
+    --------
+    >>> score_columns(["mi"])
+    ['mi', 'mi_low', 'mi_high']
+    """
+    columns = []
+    for aspect in aspects:
+        columns += [aspect, f"{aspect}_low", f"{aspect}_high"]
+    return columns
 
 
 def scored_table(
@@ -35,8 +49,7 @@ def scored_table(
     Returns
     -------
     scored : DataFrame of n rows
-        The columns of `clips`, and per aspect ``<aspect>``, ``<aspect>_low`` and
-        ``<aspect>_high``.
+        The columns of `clips`, and those of `score_columns`.
     """
     ids = clips["clip_id"].tolist()
     scores = regressor.predict(tables, ids)
@@ -44,8 +57,8 @@ def scored_table(
 
     columns = {}
     for aspect in aspects:
+        # The regressor may know more aspects than are scored.
         k = regressor.aspects_.index(aspect)
-        columns[aspect] = scores[:, k]
-        columns[f"{aspect}_low"] = low[:, k]
-        columns[f"{aspect}_high"] = high[:, k]
+        values = (scores[:, k], low[:, k], high[:, k])
+        columns |= dict(zip(score_columns([aspect]), values, strict=True))
     return clips.assign(**columns)
