@@ -10,6 +10,7 @@ from commands import call
 from raters import ratings_of
 from sklearn.linear_model import Ridge
 
+from base_models.bins import ScoreBins
 from base_models.errors import UsageError
 from base_models.files import from_json, read_json
 from base_models.predictions import PredictionTable
@@ -18,6 +19,7 @@ from ensemble.stacking.fit_stack import Settings, fit_stack
 from ensemble.stacking.stack_data import StackData
 from ensemble.workspace import Workspace
 from meta.comparison.held_out_trial import TRAINING, VALIDATION
+from meta.learners.weighted_scores import Simplex
 from meta.predicted_rows import PredictedRows
 from meta.rows import Rows
 
@@ -152,7 +154,7 @@ def test_fit_meta_on_files_is_fit_on_the_same_tables(groups, tmp_path):
     ]
     fitted = StackedMOS([(table.model, table) for table in tables], cv="prefit")
     of_groups = read[groups].tolist() if groups else None
-    fitted.fit(read.drop(columns=MODELS), read[["mos"]], groups=of_groups)
+    fitted.fit(read.drop(columns=list(MODELS)), read[["mos"]], groups=of_groups)
     np.testing.assert_array_equal(loaded.predict(tables), fitted.predict(tables))
     np.testing.assert_array_equal(
         loaded.predict_distribution(tables), fitted.predict_distribution(tables)
@@ -160,7 +162,9 @@ def test_fit_meta_on_files_is_fit_on_the_same_tables(groups, tmp_path):
     assert told["verdict"]["sentence"] == fitted.verdict_
     board = fitted.validation_scores_
     of_meta = pd.DataFrame(told["leaderboards"][VALIDATION])
-    pd.testing.assert_frame_equal(of_meta, board, check_dtype=False, rtol=1e-12)
+    pd.testing.assert_frame_equal(
+        of_meta, board, check_like=True, check_dtype=False, rtol=1e-12
+    )
     assert values(fitted.assess(rivals=())) == without_times(told)
 
 
@@ -189,7 +193,7 @@ def test_a_fit_has_no_report_and_an_adapted_stack_none_of_the_old_one():
     assert not hasattr(again, "report_")
     again.assess(rivals=())
     assert hasattr(again, "report_")
-    few = again.adapt(TEST_TABLES, TEST_LABELS)
+    few = again.adapt(TEST_TABLES, TEST_LABELS.to_numpy())
     for name in ("report_", "meta_rows_"):
         assert hasattr(again, name)
         assert not hasattr(few, name)
@@ -295,8 +299,21 @@ def test_judges_may_be_matrices_whose_rows_are_those_of_no_fit(aspects):
     np.testing.assert_allclose(errors["value"], np.mean((scores - y[60:]) ** 2, axis=0))
     # Trials with base models of their own are assessed like any other.
     assert list(found.assessment.boards) == ["test", VALIDATION, TRAINING]
-    assert set(found.assessment.learners["n"]) == {24}
+    assert set(found.assessment.learners.query("level == 'utterance'")["n"]) == {24}
     assert set(found.assessment.contributions["model"]) == {"a", "b"}
+
+
+def test_labels_beyond_the_scale_of_a_matrix_need_a_named_scale():
+    X, y = matrix(n=60)
+    bases = [("a", Ridge()), ("b", Ridge(alpha=50))]
+    beyond = 20 * y[:30] + 5
+    spanned = StackedMOS(bases, cv=3).fit(X, 20 * y)
+    with pytest.raises(UsageError, match=r"Label of clip 'test-.* the scale is 20\.\."):
+        spanned.assess({"test": (X[:30], beyond)}, rivals=())
+    named = StackedMOS(bases, cv=3, bins=ScoreBins(0, 120)).fit(X, 20 * y)
+    found = named.assess({"test": (X[:30], beyond)}, rivals=())
+    labels = found.assessment.predictions["mos_true"]
+    np.testing.assert_array_equal(labels, beyond[:, 0])
 
 
 def test_labels_of_one_dimension_judge_a_matrix():
@@ -389,7 +406,7 @@ def test_what_was_not_measured_cannot_be_assessed(fitted, tmp_path):
     unmeasured = stack(validation=None).fit(CLIPS, LABELS)
     fitted.save(tmp_path / "stack")
     loaded = StackedMOS.load(tmp_path / "stack")
-    adapted = fitted.adapt(TEST_TABLES, TEST_LABELS)
+    adapted = fitted.adapt(TEST_TABLES, TEST_LABELS.to_numpy())
     for one in (unmeasured, loaded, adapted):
         with pytest.raises(UsageError, match=message):
             one.assess({"test": (TEST_CLIPS, TEST_LABELS)}, rivals=())
@@ -402,7 +419,10 @@ def test_judges_that_do_not_fit_the_stack_are_refused(fitted):
         ((TEST_CLIPS, TEST_LABELS[["mi"]]), "the stack predicts 'mi', 'ta'"),
         ((TEST_CLIPS, TEST_LABELS.rename(columns={"ta": "x"})), "stack predicts 'mi'"),
         ((TEST_CLIPS, 20 * TEST_LABELS), r"the scale is 1\.\.5"),
-        ((TEST_TABLES[:2], TEST_LABELS), "fitted with 'three', which is missing here"),
+        (
+            (TEST_TABLES[:2], TEST_LABELS.to_numpy()),
+            "fitted with 'three', which is missing here",
+        ),
     ):
         with pytest.raises(UsageError, match=message):
             fitted.assess({"test": given}, rivals=())
@@ -428,8 +448,6 @@ def test_missing_predictions_are_refused_or_pooled():
 
 
 def test_pooled_predictions_are_those_of_a_learner_that_pools(tmp_path):
-    from meta.learners.weighted_scores import Simplex
-
     truth = pd.Series(LABELS["mi"].to_numpy(), index=CLIPS["clip_id"], name="mos")
     scores = pd.DataFrame(
         {table.model: table.scores[:, 0] for table in TABLES}, index=truth.index
