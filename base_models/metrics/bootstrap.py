@@ -8,7 +8,7 @@ comes from sums over pairs of clips: nothing is approximated.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,7 +26,7 @@ _BLOCK_NUMBERS = 2_000_000
 _CACHED_ROWS = 128
 
 
-def prompt_codes(prompt_ids: Sequence[str] | None, n: int) -> np.ndarray:
+def prompt_codes(prompt_ids: Iterable[str] | None, n: int) -> np.ndarray:
     """A code per prompt, shape (n,); each clip without a prompt has a code of its own.
 
     Raises

@@ -110,7 +110,7 @@ def evaluate(
     n_bootstrap: int = 1000,
     seed: int = 0,
     level: float = 0.95,
-    prompt_ids: Sequence[str] | None = None,
+    prompt_ids: Iterable[str] | None = None,
 ) -> pd.DataFrame:
     """Every metric of every aspect at both levels, with intervals over systems.
 
@@ -185,7 +185,7 @@ def evaluate_mean(
     n_bootstrap: int = 1000,
     seed: int = 0,
     level: float = 0.95,
-    prompt_ids: Sequence[str] | None = None,
+    prompt_ids: Iterable[str] | None = None,
 ) -> pd.DataFrame:
     """Metrics averaged over repetitions of one model, with an interval of the average.
 
@@ -267,7 +267,7 @@ def measure(
     aspects: Sequence[str],
     n_bootstrap: int = 1000,
     seed: int = 0,
-    prompt_ids: Sequence[str] | None = None,
+    prompt_ids: Iterable[str] | None = None,
 ) -> Iterator[MeasuredMetric]:
     """Every metric with its resampled values, from which `evaluate` makes intervals.
 

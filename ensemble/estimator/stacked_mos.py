@@ -680,9 +680,7 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
             systems = X["system_id"].tolist() if "system_id" in X else None
             prompts = X["prompt"].tolist() if "prompt" in X else None
         rows = Rows.of(ids, labels, self.aspects_, systems=systems, prompts=prompts)
-        # The scale of a matrix may only be what its labels spanned: others may leave it.
-        if by_clip or is_clips(X):
-            rows.check_scale(self.bins_)
+        rows.check_scale(self.bins_)
         return PredictedRows(rows, tuple(tables))
 
     def _check_parameters(self) -> None:

@@ -6,7 +6,6 @@ AudioMOS challenge.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,8 @@ from typing import Any
 
 import pandas as pd
 
-from base_models.files import atomic_write, to_json
+from base_models.files import atomic_write, nan_to_none, to_json
+from ensemble.formats import answer
 from ensemble.reporting.page import page
 from ensemble.reporting.section import ReportContent
 from ensemble.reporting.sections import sections_of
@@ -74,18 +74,16 @@ class Report:
             "verdict": {"rows": rows, **assessment.verdict.to_json()},
             "aspects": list(self.aspects),
             "order": list(assessment.boards),
-            "leaderboards": {
-                name: records(board) for name, board in assessment.boards.items()
-            },
-            "learners": {held_out_rows: records(assessment.learners)},
-            "contributions": {held_out_rows: records(assessment.contributions)},
-            "calibration": {rows: _calibration(assessment)},
+            "leaderboards": nan_to_none(assessment.boards),
+            "learners": {held_out_rows: nan_to_none(assessment.learners)},
+            "contributions": {held_out_rows: nan_to_none(assessment.contributions)},
+            "calibration": {rows: nan_to_none(assessment.calibration)},
             "interval_coverage": {
                 "nominal": INTERVAL_LEVEL,
                 "rows": rows,
                 "shares": _interval_shares(assessment),
             },
-            "noise_ceiling": {rows: records(assessment.ceiling)},
+            "noise_ceiling": {rows: nan_to_none(assessment.ceiling)},
             "audit": self.audit.to_json(),
         }
 
@@ -115,57 +113,6 @@ class Report:
     def _repr_html_(self) -> str:
         """The report in a notebook."""
         return _html(self.values(), self.assessment)
-
-
-def answer(predictions: pd.DataFrame, aspects: tuple[str, ...]) -> str:
-    """A submission to track 1 of the AudioMOS challenge 2025.
-
-    Parameters
-    ----------
-    predictions : table with ``clip_id`` and one column per aspect
-    aspects : the columns, in the order of the submission
-
-    Returns
-    -------
-    text : ``id,MI,TA`` per line with 8 decimals, sorted by id, without ``.wav`` and
-        without a header
-
-    >>> scores = {"clip_id": ["b", "a.wav"], "mi": [3.0, 4.5], "ta": [1.0, 2.0]}
-    >>> answer(pd.DataFrame(scores), ("mi", "ta"))
-    'a,4.50000000,2.00000000\\nb,3.00000000,1.00000000\\n'
-    """
-    ids = [clip.removesuffix(".wav") for clip in predictions["clip_id"]]
-    scores = predictions[list(aspects)].to_numpy(dtype=float)
-    lines = []
-    for clip, clip_scores in sorted(zip(ids, scores.tolist(), strict=True)):
-        decimals = [f"{score:.8f}" for score in clip_scores]
-        lines.append(",".join([clip, *decimals]) + "\n")
-    return "".join(lines)
-
-
-def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """The rows of a table as JSON values; NaN and infinity become None."""
-    return [
-        {
-            name: None
-            if isinstance(value, float) and not math.isfinite(value)
-            else value
-            for name, value in row.items()
-        }
-        for row in frame.to_dict("records")
-    ]
-
-
-def _calibration(assessment: Assessment) -> dict[str, dict[str, Any]]:
-    """The tables and the PIT counts of each aspect as JSON values."""
-    return {
-        aspect: {
-            "coverage": records(tables["coverage"]),
-            "scores": records(tables["scores"]),
-            "pit": tables["pit"],
-        }
-        for aspect, tables in assessment.calibration.items()
-    }
 
 
 def _interval_shares(assessment: Assessment) -> dict[str, float]:

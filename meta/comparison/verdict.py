@@ -16,6 +16,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from base_models.errors import UsageError, one_of, some
+from base_models.files import nan_to_none
 from base_models.metrics.bootstrap import (
     prompt_codes,
     resample,
@@ -83,8 +84,7 @@ class Verdict:
 
     def to_json(self) -> dict[str, Any]:
         """Sentence and rows as JSON values; NaN becomes None."""
-        values = self.table.astype(object).where(self.table.notna(), None)
-        return {"sentence": self.sentence, "comparisons": values.to_dict("records")}
+        return {"sentence": self.sentence, "comparisons": nan_to_none(self.table)}
 
 
 def best_bases(

@@ -10,6 +10,7 @@ from commands import call
 from raters import ratings_of
 from sklearn.linear_model import Ridge
 
+from base_models.bins import ScoreBins
 from base_models.errors import UsageError
 from base_models.files import from_json, read_json
 from base_models.predictions import PredictionTable
@@ -18,6 +19,7 @@ from ensemble.stacking.fit_stack import Settings, fit_stack
 from ensemble.stacking.stack_data import StackData
 from ensemble.workspace import Workspace
 from meta.comparison.held_out_trial import TRAINING, VALIDATION
+from meta.learners.weighted_scores import Simplex
 from meta.predicted_rows import PredictedRows
 from meta.rows import Rows
 
@@ -160,7 +162,9 @@ def test_fit_meta_on_files_is_fit_on_the_same_tables(groups, tmp_path):
     assert told["verdict"]["sentence"] == fitted.verdict_
     board = fitted.validation_scores_
     of_meta = pd.DataFrame(told["leaderboards"][VALIDATION])
-    pd.testing.assert_frame_equal(of_meta, board, check_dtype=False, rtol=1e-12)
+    pd.testing.assert_frame_equal(
+        of_meta, board, check_like=True, check_dtype=False, rtol=1e-12
+    )
     assert values(fitted.assess(rivals=())) == without_times(told)
 
 
@@ -299,13 +303,17 @@ def test_judges_may_be_matrices_whose_rows_are_those_of_no_fit(aspects):
     assert set(found.assessment.contributions["model"]) == {"a", "b"}
 
 
-def test_labels_beyond_those_that_a_matrix_was_fitted_on_still_judge():
+def test_labels_beyond_the_scale_of_a_matrix_need_a_named_scale():
     X, y = matrix(n=60)
     bases = [("a", Ridge()), ("b", Ridge(alpha=50))]
-    fitted = StackedMOS(bases, cv=3).fit(X, 20 * y)
-    beyond = fitted.bins_.high + 5
-    found = fitted.assess({"test": (X[:30], np.full(30, beyond))}, rivals=())
-    assert found.assessment.predictions["mos_true"].tolist() == 30 * [beyond]
+    beyond = 20 * y[:30] + 5
+    spanned = StackedMOS(bases, cv=3).fit(X, 20 * y)
+    with pytest.raises(UsageError, match=r"Label of clip 'test-.* the scale is 20\.\."):
+        spanned.assess({"test": (X[:30], beyond)}, rivals=())
+    named = StackedMOS(bases, cv=3, bins=ScoreBins(0, 120)).fit(X, 20 * y)
+    found = named.assess({"test": (X[:30], beyond)}, rivals=())
+    labels = found.assessment.predictions["mos_true"]
+    np.testing.assert_array_equal(labels, beyond[:, 0])
 
 
 def test_labels_of_one_dimension_judge_a_matrix():
@@ -440,8 +448,6 @@ def test_missing_predictions_are_refused_or_pooled():
 
 
 def test_pooled_predictions_are_those_of_a_learner_that_pools(tmp_path):
-    from meta.learners.weighted_scores import Simplex
-
     truth = pd.Series(LABELS["mi"].to_numpy(), index=CLIPS["clip_id"], name="mos")
     scores = pd.DataFrame(
         {table.model: table.scores[:, 0] for table in TABLES}, index=truth.index

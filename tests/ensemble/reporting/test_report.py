@@ -13,9 +13,10 @@ import pytest
 
 from base_models.bins import ScoreBins
 from base_models.predictions import PredictionTable
+from ensemble.formats import answer
 from ensemble.reporting.board_table import CEILING, board_table
 from ensemble.reporting.number_text import number_text
-from ensemble.reporting.report import Report, answer
+from ensemble.reporting.report import Report
 from ensemble.reporting.section import ReportContent
 from ensemble.reporting.sections import sections_of
 from ensemble.reporting.sections.leaderboards import best_first
