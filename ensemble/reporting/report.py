@@ -92,6 +92,7 @@ class Report:
 
         With a test split also answer.txt and predictions-test.csv.
         """
+        # Both hold the marks of leaks: no file may show a number without them.
         assessment = self.assessment
         values = self.values()
         contents = {
@@ -99,6 +100,7 @@ class Report:
             "metrics.csv": _metrics(assessment).to_csv(index=False).encode(),
             "report.html": _html(values, assessment).encode(),
         }
+        # The test clips may be without labels; they are predicted all the same.
         predictions = assessment.predictions
         if len(predictions):
             contents["answer.txt"] = answer(predictions, self.aspects).encode()

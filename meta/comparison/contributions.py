@@ -78,23 +78,20 @@ def contributions(
         shapley, standard_error = _all_subsets(stacks, n_models)
     else:
         shapley, standard_error = _drawn_orders(stacks, n_models, n_orders, seed=seed)
+    drop_one = _drop_one(stacks, n_models)
 
-    rows = []
-    everyone = np.ones(n_models, dtype=bool)
-    for k, model in enumerate(layout.models):
-        others = everyone & (np.arange(n_models) != k)
-        drop_one = stacks.gain(everyone) - stacks.gain(others)
-        for g, metric in enumerate(GAINS):
-            rows.append(
-                {
-                    "model": model,
-                    "metric": metric,
-                    "drop_one": drop_one[g],
-                    "shapley": shapley[k, g],
-                    "standard_error": standard_error[k, g],
-                    "exact": exact,
-                }
-            )
+    rows = [
+        {
+            "model": model,
+            "metric": metric,
+            "drop_one": drop_one[k, g],
+            "shapley": shapley[k, g],
+            "standard_error": standard_error[k, g],
+            "exact": exact,
+        }
+        for k, model in enumerate(layout.models)
+        for g, metric in enumerate(GAINS)
+    ]
     return pd.DataFrame(rows)
 
 
@@ -173,6 +170,17 @@ class _Stacks:
         if len(scores) > 1 and np.ptp(scores) > 0 and np.ptp(self.system_ranks) > 0:
             srcc = np.corrcoef(stats.rankdata(scores), self.system_ranks)[0, 1]
         return np.array([-mse, srcc])
+
+
+def _drop_one(stacks: _Stacks, n_models: int) -> np.ndarray:
+    """What each model adds to all others, array of shape (m, 2)."""
+    everyone = np.ones(n_models, dtype=bool)
+    gains = []
+    for k in range(n_models):
+        others = everyone.copy()
+        others[k] = False
+        gains.append(stacks.gain(everyone) - stacks.gain(others))
+    return np.array(gains)
 
 
 def _all_subsets(stacks: _Stacks, n_models: int) -> tuple[np.ndarray, np.ndarray]:

@@ -7,7 +7,7 @@ winner's curse), so it has to be chosen on others, with `best_bases`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +26,6 @@ from base_models.metrics.bootstrap import (
 from base_models.metrics.evaluate import LEVELS, METRICS, evaluate, validated
 from meta.comparison.sign_flip import (
     LEVEL,
-    FlipAnswer,
     FlippedUnits,
     flipped_units,
     holm,
@@ -36,6 +35,8 @@ from meta.rows import Rows
 
 Cell = tuple[str, str]
 """A level and a metric."""
+Rival = tuple[str, str]
+"""`BEST` with the name of a base model, or `MEAN` twice."""
 CELLS: tuple[Cell, ...] = tuple(
     (level, metric) for level in LEVELS for metric in METRICS
 )
@@ -162,13 +163,8 @@ def verdict(
     _refuse_no_bases(bases)
     _check_best(best, bases, rows.aspects)
     labels, stack_scores, system_ids = _validated(rows, stack)
+    rival_scores = _rival_scores(rows, bases)
     prompts = prompt_codes(rows.prompts, len(rows))
-
-    # Scores of every rival: each base model, and the mean of all of them.
-    rival_scores = {}
-    for name, scores in bases.items():
-        _, rival_scores[BEST, name], _ = _validated(rows, scores)
-    rival_scores[MEAN, MEAN] = np.mean(list(rival_scores.values()), axis=0)
 
     comparisons: list[dict[str, Any]] = []
     numbers_of_systems = []
@@ -186,18 +182,15 @@ def verdict(
             continue
 
         _, system = np.unique(system_ids[kept], return_inverse=True)
-        aspect_rows = _AspectRows(truth, system, prompts[kept], seed)
+        aspect_rows = _AspectRows(truth, system, prompts[kept], seed=seed)
         numbers_of_systems.append(aspect_rows.n_systems)
-        # The stack is measured once, whatever the number of its rivals.
-        of_stack = aspect_rows.measure(stack_scores[kept, k])
-        for rival, cells in _rivals(best, aspect).items():
-            of_rival = aspect_rows.measure(rival_scores[rival][kept, k])
-            for cell in cells:
-                # A single system has no metrics of systems.
-                if cell in of_stack[0]:
-                    compared = aspect_rows.compare(cell, of_stack, of_rival)
-                    names = _names(aspect, cell, rival)
-                    comparisons.append({**names, **compared})
+        rivals = _rivals(best, aspect)
+        compared = aspect_rows.comparisons(
+            stack_scores[kept, k],
+            {rival: rival_scores[rival][kept, k] for rival in rivals},
+            rivals,
+        )
+        comparisons += [{"aspect": aspect, **columns} for columns in compared]
 
     if not comparisons:
         nothing_known = (
@@ -253,23 +246,23 @@ def _validated(
     return validated(rows.labels, scores, rows.systems, aspects=rows.aspects)
 
 
-def _names(aspect: str, cell: Cell, rival: tuple[str, str]) -> dict[str, str]:
-    """The columns that say what a comparison is of."""
-    return {
-        "aspect": aspect,
-        "level": cell[0],
-        "metric": cell[1],
-        "rival": rival[0],
-        "model": rival[1],
-    }
+def _rival_scores(
+    rows: Rows, bases: Mapping[str, np.ndarray]
+) -> dict[Rival, np.ndarray]:
+    """Scores of each base model and of the mean of all, of shape (n, aspects)."""
+    scores_of: dict[Rival, np.ndarray] = {}
+    for name, scores in bases.items():
+        _, scores_of[BEST, name], _ = _validated(rows, scores)
+    scores_of[MEAN, MEAN] = np.mean(list(scores_of.values()), axis=0)
+    return scores_of
 
 
 def _rivals(
     best: Mapping[tuple[str, ...], str], aspect: str
-) -> dict[tuple[str, str], list[Cell]]:
-    """(rival, model) to the cells in which the stack meets it."""
+) -> dict[Rival, list[Cell]]:
+    """Each rival with the cells in which the stack meets it."""
     # The best model may differ from cell to cell; the mean is met in all of them.
-    rivals: dict[tuple[str, str], list[Cell]] = {}
+    rivals: dict[Rival, list[Cell]] = {}
     for cell in CELLS:
         model = best[(aspect, *cell)]
         rivals.setdefault((BEST, model), []).append(cell)
@@ -295,26 +288,56 @@ class _AspectRows:
         self.n_systems = int(system.max()) + 1
         self.kinds = flipped_units(system, prompt, seed)
 
-    def measure(self, prediction: np.ndarray) -> list[dict[Cell, np.ndarray]]:
+    def comparisons(
+        self,
+        stack: np.ndarray,
+        rival_scores: Mapping[Rival, np.ndarray],
+        rivals: Mapping[Rival, Sequence[Cell]],
+    ) -> Iterator[dict[str, Any]]:
+        """The columns of each comparison of the stack with a rival.
+
+        Parameters
+        ----------
+        stack : array of shape (n,), scores
+        rival_scores : rival to its scores, of shape (n,)
+        rivals : rival to the cells to compare
+        """
+        # The stack is measured once, whatever the number of its rivals.
+        of_stack = self._measures(stack)
+        for rival, cells in rivals.items():
+            of_rival = self._measures(rival_scores[rival])
+            for cell in cells:
+                # A single system has no metrics of systems.
+                if cell in of_stack[0]:
+                    names = {
+                        "level": cell[0],
+                        "metric": cell[1],
+                        "rival": rival[0],
+                        "model": rival[1],
+                    }
+                    yield names | self._compare(cell, of_stack, of_rival)
+
+    def _measures(self, prediction: np.ndarray) -> list[dict[Cell, np.ndarray]]:
         """For each kind of units, cell to its metric under each row of weights."""
         return [self._measure(prediction, units) for units in self.kinds]
 
-    def compare(
+    def _compare(
         self,
         cell: Cell,
         stack: Sequence[Mapping[Cell, np.ndarray]],
         other: Sequence[Mapping[Cell, np.ndarray]],
     ) -> dict[str, Any]:
-        """The columns of one comparison.
+        """Both metrics, their difference and what the test says of it.
 
         Parameters
         ----------
         cell : level and metric
-        stack, other : from `measure`
+        stack, other : from `_measures`
         """
-        answers: list[FlipAnswer] = []
-        for units, of_stack, of_other in zip(self.kinds, stack, other, strict=True):
-            answers.append(units.answer(of_stack[cell] - of_other[cell]))
+        answers = [
+            units.answer(of_stack[cell] - of_other[cell])
+            for units, of_stack, of_other in zip(self.kinds, stack, other, strict=True)
+        ]
         answer = most_cautious(answers)
 
         # The first row of weights leaves all units as they are.
