@@ -77,14 +77,10 @@ def _main(argv: Sequence[str] | None = None) -> int:
         raise UsageError(
             "Name the clips with --data, or try the command on the demo corpus with --quick."
         )
-    from ensemble.papers.reproduce import Request, reproduce
-    from ensemble.papers.table_files import (
-        blocks,
-        heading,
-        remarks,
-        render_files,
-        summary,
-    )
+    from ensemble.papers.reproduce import reproduce
+    from ensemble.papers.request import Request
+    from ensemble.papers.table_files import render_files
+    from ensemble.papers.table_text import blocks, heading, remarks, summary
     from ensemble.training.progress import encoding, watch
     from ensemble.training.rated_clips import RatedClips
 
