@@ -116,12 +116,14 @@ def measure_row(request: Request, row: Row, trained: TrainedModels | None) -> Ou
         system_ids=clips["system_id"],
         prompt_ids=clips["prompt"],
     )
+    # Numbers of a trial say nothing about the paper's, however near they are.
     if not request.compared:
         cells = tuple(cell._replace(inside=None) for cell in cells)
     return Outcome(row, MEASURED, reason="", facts=facts, cells=cells)
 
 
 def _not_measured(request: Request, row: Row, status: str, reason: str) -> Outcome:
+    # The paper's numbers are shown all the same.
     numbers = zip(request.table.columns, row.paper, strict=True)
     cells = tuple(Cell(column, paper) for column, paper in numbers)
     return Outcome(row, status, reason, facts="", cells=cells)
@@ -158,10 +160,12 @@ def measure(
         (line.aspect, line.level, line.metric): line for line in metrics.itertuples()
     }
 
+    # The printed number stands for all that round to it.
     half_digit = 0.5 * 10**-table.decimals
     cells = []
     for column, paper in zip(table.columns, row.paper, strict=True):
         line = measured[column.aspect, column.level, column.metric]
+        # An interval is NaN where a metric is undefined, as for constant predictions.
         inside = None
         if math.isfinite(line.low) and math.isfinite(line.high):
             inside = bool(line.low - half_digit <= paper <= line.high + half_digit)
@@ -222,6 +226,7 @@ def _stacked_scores(
 ) -> tuple[list[np.ndarray], str]:
     """Scores of every repetition of a stack, and how well the stacks fit, in words."""
     stacks = []
+    # Repetitions differ in their base models and in how the dev clips are split.
     for seed, models in enumerate(request.models(row)):
         regressor = MetaRegressor(published_learner(row.learner, seed), seed)
         stacks.append(fit_published_stack(regressor, request.table, trained, models))
@@ -244,6 +249,7 @@ def fit_published_stack(
     rated = trained.rated
     rows = Rows.from_clips(rated.rows("dev"), table.aspects, rated.group)
     dev_tables = trained.tables(models, "dev")
+    # The trial only shows how far such a stack over-fits; scores come from the other.
     trial = regressor.held_out_trial(dev_tables, rows)
     regressor.fit(dev_tables, rows.counted())
 
@@ -275,11 +281,13 @@ def published_learner(name: str, seed: int) -> Any:
         )
     import lightgbm
 
+    # One thread, so that sums are taken in the same order on every machine.
     return lightgbm.LGBMRegressor(random_state=seed, n_jobs=1, verbosity=-1)
 
 
 def _utterance_srcc(compared: ComparedRows) -> np.ndarray:
     """Utterance SRCC of the stack, one number per aspect."""
+    # No interval is shown, so nothing is resampled.
     board = compared.board(n_bootstrap=0)
     is_wanted = (
         (board["model"] == STACK)

@@ -150,6 +150,7 @@ class PaperTable:
         seeds : repetitions of every row
         quick : count those on the embedded encoders, where some rows coincide
         """
+        # Rows share base models, and so do the repetitions of a stack.
         trained = set()
         for row in self.rows:
             used_row = self.twin(row) if quick else row
@@ -162,6 +163,7 @@ class PaperTable:
 
 def _on_embedded_encoders(row: Row) -> tuple[str, str]:
     """What distinguishes one row from another on the embedded encoders."""
+    # A stack, and a row that cannot be run, equals no other row.
     if not row.preset:
         return row.name, row.quick
     return BaseConfig.preset(row.preset, row.quick).signature(), row.quick
@@ -174,7 +176,7 @@ def _column(words: str) -> Column:
 
 def _row(facts: Mapping[str, Any]) -> Row:
     # TOML has lists where a row, which must be hashable, has tuples.
-    fields = {
+    fields: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in facts.items()
     }

@@ -57,6 +57,7 @@ class Reproduction:
         with locked(folder):
             for name, content in files.items():
                 atomic_write(folder / name, content)
+            # Last, so that a folder with a manifest is whole.
             seal(folder, "table", files, identity=folder.name)
         return folder
 
@@ -87,8 +88,10 @@ def reproduce(
     training = Training(workspace, engine, watch=watch, on_embed=on_embed)
     _check_engine_works(training)
 
+    # Rows that share encoders and settings share embeddings and most base models.
     rows_of_setup: dict[RowSetup, list[Row]] = {}
     for row in request.table.rows:
+        # A row with a reason cannot be run here, such as another team's system.
         if not row.reason:
             rows_of_setup.setdefault(request.setup(row), []).append(row)
     trained = {
@@ -144,6 +147,7 @@ def _signature(request: Request, trained: Iterable[TrainedModels]) -> str:
         for model in each.models.values():
             runs.append(f"{model.run.folder.name} {model.failure}")
 
+    # Failures count too: once a row can be trained, the table is another one.
     decided_by = [
         TABLES_VERSION,
         request.table.name,

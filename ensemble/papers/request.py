@@ -100,6 +100,7 @@ class Request:
             overrides=settings,
         )
 
+    # Checked here and not on reproducing, so that a wrong option is refused at once.
     def __post_init__(self) -> None:
         if self.seeds < 1 or self.jobs < 0:
             raise UsageError(
@@ -120,6 +121,7 @@ class Request:
                     "needs."
                 )
 
+        # Each aspect needs some labels, though not of every clip.
         measured = self.rated.rows(self.table.split)[list(self.table.aspects)]
         is_labelled = np.isfinite(measured.to_numpy(dtype=float))
         if not is_labelled.any(axis=0).all():

@@ -42,11 +42,13 @@ def _markdown(made: Reproduction) -> str:
 
 
 def _markdown_row(cells: Iterable[str]) -> str:
+    # A bar would begin another cell.
     escaped = [cell.replace("|", "\\|") for cell in cells]
     return f"| {' | '.join(escaped)} |"
 
 
 def _csv(made: Reproduction) -> str:
+    # In every line, or lines that are copied out would pass for the paper's.
     measured_on = " ".join(origin(made))
     lines = []
     for outcome in made.outcomes:
@@ -84,6 +86,7 @@ def _json_values(made: Reproduction) -> dict[str, Any]:
             "status": outcome.status,
             "reason": outcome.reason,
             "remark": remark_on[outcome.row.name],
+            # A cell that was not measured has no numbers, and JSON has no NaN.
             "cells": [nan_to_none(_cell_values(cell)) for cell in outcome.cells],
         }
         rows.append(row)

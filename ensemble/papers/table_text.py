@@ -92,6 +92,7 @@ def origin(made: Reproduction) -> list[str]:
 def _counts(made: Reproduction) -> str:
     """How many clips and systems were measured."""
     unit = {"utterance": "clips", "system": "systems"}
+    # The same for every measured row, since all are measured on the same clips.
     for outcome in made.outcomes:
         if outcome.status == MEASURED:
             counts = [f"{cell.n} {unit[cell.column.level]}" for cell in outcome.cells]
@@ -166,6 +167,7 @@ def our_number(outcome: Outcome, cell: Cell, decimals: int) -> str:
     if not math.isfinite(cell.value):
         return "undefined"
 
+    # A range needs several repetitions, an interval several systems.
     text = f"{cell.value:.{decimals}f}"
     if cell.least < cell.most:
         text += f" ({cell.least:.{decimals}f} to {cell.most:.{decimals}f})"
@@ -205,12 +207,14 @@ def _models_behind(made: Reproduction, outcome: Outcome) -> str:
     row = outcome.row
     request = made.request
     if request.quick:
+        # Training it would give the same numbers once more.
         twin = request.table.twin(row)
         if twin is not row:
             return _TWIN.format(twin.name)
 
     setup = request.setup(row)
     models = f"{row.learner} over {' '.join(row.stack)}" if row.stack else row.preset
+    # The folder of the weights is no part of what was reproduced.
     encoders = [word.partition("=")[0] for word in (setup.audio, setup.text)]
     settings = setup.settings or "of the paper"
     text = f"{models} on {' and '.join(encoders)}, settings {settings}"

@@ -115,6 +115,7 @@ def train_models(
     except ROW_ERRORS as error:
         return TrainedModels(request.rated, failure=in_one_line(error))
 
+    # Runs are in the order of the models; only unfinished ones can fail.
     failures = _train(plan, training)
     trained = {
         model: TrainedModel(run, failures.get(run.name, ""))
@@ -156,6 +157,7 @@ def _train(plan: Level0, training: Training) -> dict[str, str]:
                 [(run,) for run in unfinished],
                 engine=training.engine,
                 jobs=min(plan.jobs, len(unfinished)),
+                # The same for all runs of a plan.
                 threads=unfinished[0].threads,
                 shared=training.workspace.root,
             )
