@@ -19,7 +19,7 @@ from commands import call, finish, refused, two_epochs
 from base_models.errors import DamagedArtifact, StackedMOSError, UsageError
 from base_models.files import read_json
 from ensemble import engine, gram_files
-from ensemble.cli.shared import exit_codes as common
+from ensemble.cli.shared.exit_codes import run_command
 from ensemble.engine import check_engine, spread
 from ensemble.gram_files import gram_of_files
 from ensemble.scoring import score_clips as scoring
@@ -213,7 +213,7 @@ def test_gram_blocks_of_no_file_or_of_another_file_are_refused(tmp_path):
 
 def test_what_a_worker_refuses_reaches_the_user_as_one_line(cluster, capsys):
     assert (
-        common.run(
+        run_command(
             lambda argv: len(list(spread(pieces.refuse, [(7,), (8,)], cluster.address)))
         )
         == 2
@@ -257,7 +257,7 @@ def test_ctrl_c_keeps_finished_work_and_takes_back_what_was_not_begun(
     stop = threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT))
     stop.start()
     assert (
-        common.run(
+        run_command(
             lambda argv: len(list(spread(pieces.leave_a_file, work, cluster.address)))
         )
         == 130
