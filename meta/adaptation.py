@@ -20,8 +20,8 @@ from sklearn.utils.validation import check_is_fitted
 from base_models.errors import UsageError, some
 from base_models.predictions import PredictionTable
 from meta.columns.feature_table import feature_array, refuse_leaks
+from meta.learners import LEARNERS
 from meta.learners.base import Learner
-from meta.learners.registry import LEARNERS
 from meta.regressor import MetaRegressor
 from meta.rows import Rows
 from meta.uncertainty.calibration import MIN_ROWS, Calibration
@@ -85,7 +85,7 @@ def adapt(
             weights = labelled.weights
             if weights is None:
                 weights = np.ones(len(labelled))
-            _adapt_aspect(adapted, k, features, labelled.labels[:, k], weights)
+            _adapt_aspect(adapted, k, features, labelled.labels[:, 0], weights)
     return adapted
 
 

@@ -20,12 +20,17 @@ from base_models.predictions import PredictionTable
 from meta.columns.feature_table import Layout, feature_array, layout_of, refuse_leaks
 from meta.comparison.compared_rows import ComparedRows
 from meta.comparison.held_out_trial import HeldOutTrial
+from meta.learners import LEARNERS
 from meta.learners.base import Learner, out_of_fold
-from meta.learners.registry import LEARNERS
 from meta.learners.sklearn_learner import Wrapped, sklearn_regressor
 from meta.rows import Rows, equal_labels_warning
-from meta.splits.held_out_rows import VALIDATION_SHARE, split_rows
-from meta.splits.meta_split import check_meta_rows, count_groups, meta_folds
+from meta.splits.held_out_rows import split_rows
+from meta.splits.meta_split import (
+    VALIDATION_SHARE,
+    check_meta_rows,
+    count_groups,
+    meta_folds,
+)
 from meta.uncertainty.calibration import Calibration
 
 
@@ -108,15 +113,15 @@ class MetaRegressor(BaseEstimator):
                 )
             learner = self.new_learner()
             learner.fit(
-                self._features(tables, labelled, k),
-                labelled.labels[:, k],
+                self._features(tables, labelled),
+                labelled.labels[:, 0],
                 layout,
                 sample_weight=labelled.weights,
                 groups=labelled.together,
             )
             learners.append(learner)
             # Where labels are all equal, what a learner warns of follows from that.
-            equal_labels = equal_labels_warning(aspect, labelled.labels[:, k])
+            equal_labels = equal_labels_warning(aspect, labelled.labels[:, 0])
             warnings += equal_labels or [
                 f"{aspect}: {warning}" for warning in learner.warnings_
             ]
@@ -165,9 +170,7 @@ class MetaRegressor(BaseEstimator):
         """
         rows.check_systems()
         for k, aspect in enumerate(rows.aspects):
-            check_meta_rows(
-                rows.of_aspect(k).systems, f"clips labelled for aspect '{aspect}'"
-            )
+            check_meta_rows(rows.of_aspect(k), f"clips labelled for aspect '{aspect}'")
 
     def held_out_trial(
         self,
@@ -404,12 +407,10 @@ class MetaRegressor(BaseEstimator):
             **{name: value for name, value in given.items() if name in known}
         )
 
-    def _features(
-        self, tables: Sequence[PredictionTable], rows: Rows, aspect: int
-    ) -> np.ndarray:
-        """Feature array of the rows for one aspect, given by its column."""
+    def _features(self, tables: Sequence[PredictionTable], rows: Rows) -> np.ndarray:
+        """Feature array of the rows of a single aspect."""
         return feature_array(
-            tables, rows.aspects[aspect], rows.ids.tolist(), gaps=self.accepts_missing
+            tables, rows.aspects[0], rows.ids.tolist(), gaps=self.accepts_missing
         )
 
     def _calibrate_aspect(
@@ -427,11 +428,11 @@ class MetaRegressor(BaseEstimator):
             return
 
         # Learners in the folds keep the same groups together in folds of their own.
-        labels = labelled.labels[:, k]
-        fold = meta_folds(labelled.systems, labels, self.random_state, together)
+        labels = labelled.labels[:, 0]
+        fold = meta_folds(labelled, self.random_state)
         unseen_scores = out_of_fold(
             self.new_learner,
-            self._features(tables, labelled, k),
+            self._features(tables, labelled),
             labels,
             layout=self.layout_,
             fold=fold,

@@ -161,8 +161,15 @@ class Rows:
         return self.take(np.flatnonzero(self.labelled))
 
     def of_aspect(self, aspect: int) -> Rows:
-        """The rows that are labelled for one aspect, given by its column."""
-        return self.take(~np.isnan(self.labels[:, aspect]))
+        """The rows labelled for one aspect, given by its column, without the others."""
+        rows = self.take(~np.isnan(self.labels[:, aspect]))
+        return replace(
+            rows, aspects=(self.aspects[aspect],), labels=rows.labels[:, [aspect]]
+        )
+
+    def keeping_together(self, groups: np.ndarray) -> Rows:
+        """The same rows with other groups."""
+        return replace(self, groups=_values(groups, len(self), "groups"))
 
     @property
     def together(self) -> np.ndarray | None:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from meta.rows import Rows
-from meta.splits.held_out_rows import VALIDATION_SHARE
+from meta.splits.meta_split import VALIDATION_SHARE
 
 ROOT = Path(__file__).parents[1]
 SHARED_DATA = ROOT.parent / "shared" / "data"

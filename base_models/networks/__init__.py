@@ -1,0 +1,5 @@
+"""The networks that are trained on stored embeddings.
+
+In: padded batches of frames and tokens. Out: raw outputs (B, aspects, outputs) and,
+through a criterion, score distributions. Read `models.py` first, then `layers.py`.
+"""

@@ -1,13 +1,15 @@
-"""Losses that draw a clip's projected tokens towards its frames: optimal transport, and a contrastive one.
+"""Losses that draw a clip's projected tokens towards its frames.
 
-Each takes the padded sequences of a batch and returns one number, the mean over its clips. The trap is the padding:
-a transport plan would carry mass to it, so every clip is transported alone, at its true lengths, in float32.
+Two are transport costs, one is contrastive. Each takes the padded sequences of a batch
+and returns the mean over its clips. Padding must carry no mass in a transport plan, so
+every clip is transported alone, at its true lengths and in float32.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -16,64 +18,109 @@ from torch import Tensor
 from base_models.config import BaseConfig
 from base_models.networks.layers import masked_mean
 
-Alignment = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
-"""frames (B, T, D), frame_mask (B, T), tokens (B, T', D), token_mask (B, T') → a number."""
+SINKHORN_BLUR = 0.05
+"""Square root of the entropic regularisation of Sinkhorn's transport (geomloss'
+default)."""
 TEMPERATURE = 0.07
-"""Of the contrastive loss (Radford et al., "Learning Transferable Visual Models", 2021)."""
+"""Temperature of the contrastive loss (Radford et al., "Learning Transferable Visual
+Models", 2021)."""
+
+
+class Alignment(Protocol):
+    """A loss that draws tokens towards frames.
+
+    Shape: frames (B, T, D), frame_mask (B, T), tokens (B, T', D), token_mask (B, T')
+    → ()
+    """
+
+    def __call__(
+        self, frames: Tensor, frame_mask: Tensor, tokens: Tensor, token_mask: Tensor
+    ) -> Tensor: ...
 
 
 class Transport:
-    """Mean over clips of a transport cost between frames and tokens, all of equal weight (WhisQ, Eq. 10).
+    """Mean over clips of a transport cost between frames and tokens (WhisQ, Eq. 10).
+
+    All frames of a clip have equal weight, and so have all its tokens.
 
     Parameters
     ----------
-    cost : from frames (T, D) and tokens (T', D) to a number
-    stride : int, so many frames are averaged into one first
+    cost : callable
+        From frames (T, D) and tokens (T', D) to a scalar tensor.
+    stride : int
+        Number of frames that are averaged into one first.
+    plan_blur : float or None
+        Blur at which `sinkhorn_plan` gives the transport plan behind `cost`; None for
+        a cost without such a plan.
 
-    Shape: frames (B, T, D), frame_mask (B, T), tokens (B, T', D), token_mask (B, T') → ()
+    Shape: frames (B, T, D), frame_mask (B, T), tokens (B, T', D), token_mask (B, T')
+    → ()
     """
 
-    def __init__(self, cost: Callable[[Tensor, Tensor], Tensor], stride: int = 1):
-        self.cost, self.stride = cost, stride
+    def __init__(
+        self,
+        cost: Callable[[Tensor, Tensor], Tensor],
+        stride: int = 1,
+        plan_blur: float | None = None,
+    ) -> None:
+        self.cost = cost
+        self.stride = stride
+        self.plan_blur = plan_blur
 
     def __call__(
         self, frames: Tensor, frame_mask: Tensor, tokens: Tensor, token_mask: Tensor
     ) -> Tensor:
-        frames, tokens = frames.float(), tokens.float()
+        frames = frames.float()
+        tokens = tokens.float()
+
+        # A diverged projection yields NaN here, which the training loop reports; the
+        # solvers would fail with errors of their own.
         if not tokens.square().sum().isfinite():
-            return tokens.new_tensor(
-                float("nan")
-            )  # diverged; the solvers would stumble over it in words of their own
-        pairs = self.pairs(frames, frame_mask, tokens, token_mask)
-        return torch.stack([self.cost(x, y) for x, y in pairs]).mean()
+            return tokens.new_tensor(float("nan"))
+
+        clouds = self.pairs(frames, frame_mask, tokens, token_mask=token_mask)
+        costs = [self.cost(x, y) for x, y in clouds]
+        return torch.stack(costs).mean()
 
     def pairs(
         self, frames: Tensor, frame_mask: Tensor, tokens: Tensor, token_mask: Tensor
-    ) -> Iterator[tuple]:
-        """The two clouds of each clip at their true lengths, float32: (ceil(T / stride), D) and (T', D)."""
-        for x, x_mask, y, y_mask in zip(
-            frames, frame_mask, tokens, token_mask, strict=True
-        ):
-            yield _thinned(x[x_mask].float(), self.stride), y[y_mask].float()
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the frames and tokens of each clip at their true lengths, in float32.
+
+        Shape: as the class → per clip (ceil(T / stride), D) and (T', D)
+        """
+        clips = zip(frames, frame_mask, tokens, token_mask, strict=True)
+        for clip_frames, clip_frame_mask, clip_tokens, clip_token_mask in clips:
+            real_frames = clip_frames[clip_frame_mask].float()
+            real_tokens = clip_tokens[clip_token_mask].float()
+            yield _average_frames(real_frames, self.stride), real_tokens
 
 
-def _thinned(frames: Tensor, stride: int) -> Tensor:
-    """Every `stride` frames averaged, a shorter rest as well. Shape: (T, D) → (ceil(T / stride), D)."""
+def _average_frames(frames: Tensor, stride: int) -> Tensor:
+    """Average every `stride` frames; a shorter remainder is averaged as well.
+
+    Shape: (T, D) → (ceil(T / stride), D)
+    """
     if stride == 1:
         return frames
     return F.avg_pool1d(frames.T[None], stride, ceil_mode=True)[0].T
 
 
 def sinkhorn_cost(
-    blur: float = 0.05, scaling: float = 0.5
+    blur: float = SINKHORN_BLUR, scaling: float = 0.5
 ) -> Callable[[Tensor, Tensor], Tensor]:
-    """The debiased Sinkhorn divergence for the cost |x - y|² / 2 (WhisQ, Table I, in geomloss' words).
+    """Build the debiased Sinkhorn divergence for the cost |x - y|² / 2.
+
+    WhisQ, Table I, gives its settings in the terms of geomloss.
 
     Parameters
     ----------
-    blur : float, square root of the entropic regularisation
-    scaling : float, how fast it is approached. geomloss' default of 0.5 stops within some percent of the exact value;
-        0.99 within a thousandth, at 70 times the iterations
+    blur : float
+        Square root of the entropic regularisation.
+    scaling : float
+        How fast the regularisation is approached. geomloss' default of 0.5 stops within
+        some percent of the exact value; 0.99 within a thousandth, at 70 times the
+        iterations.
     """
     from geomloss import SamplesLoss
 
@@ -82,22 +129,25 @@ def sinkhorn_cost(
     )
 
 
-def sinkhorn_plan(frames: Tensor, tokens: Tensor, blur: float = 0.05) -> Tensor:
-    """The plan of the entropic transport behind `sinkhorn_cost`: how much of each token goes to each frame.
+def sinkhorn_plan(
+    frames: Tensor, tokens: Tensor, blur: float = SINKHORN_BLUR
+) -> Tensor:
+    """Compute the entropic transport plan behind `sinkhorn_cost`.
 
-    geomloss comes near, then POT iterates at most 100 times more. Each token sends out exactly 1 / T'; what a frame
-    receives is 1 / T as nearly as they came. In float64: to float32 costs of thousands are coarser than ``blur²``,
-    which decides. Moving a cloud as a whole changes no plan, so both are centred.
+    It says how much of each token goes to each frame. Each token sends out exactly
+    1 / T'; what a frame receives is 1 / T up to the solver's tolerance.
 
     Shape: frames (T, D), tokens (T', D) → (T', T), float32, sums to 1
     """
     import ot
     from geomloss import SamplesLoss
 
-    x, y = (
-        points.cpu().double() - points.cpu().double().mean(0)
-        for points in (frames, tokens)
-    )
+    # Shifting a cloud as a whole changes no plan, so both are centred. In float32,
+    # costs of thousands would be coarser than blur², which decides.
+    x = _centred(frames)
+    y = _centred(tokens)
+
+    # geomloss comes near the solution in few steps; POT then iterates from there.
     solve = SamplesLoss(
         "sinkhorn",
         p=2,
@@ -107,75 +157,120 @@ def sinkhorn_plan(frames: Tensor, tokens: Tensor, blur: float = 0.05) -> Tensor:
         potentials=True,
         backend="tensorized",
     )
-    start = [
-        prices.flatten() / blur**2 - math.log(len(prices.flatten()))
-        for prices in solve(y, x)
-    ]
-    shares = [
-        torch.full((len(points),), 1 / len(points), dtype=x.dtype) for points in (y, x)
-    ]
-    options = {"numItermax": 100, "stopThr": 1e-6, "warn": False, "warmstart": start}
-    return ot.bregman.sinkhorn_log(
-        *shares, _distances(y, x).square() / 2, blur**2, **options
-    ).float()
+    start = [_log_scaling(potential, blur) for potential in solve(y, x)]
+
+    plan = ot.bregman.sinkhorn_log(
+        _equal_shares(y),
+        _equal_shares(x),
+        _distances(y, x).square() / 2,
+        reg=blur**2,
+        numItermax=100,
+        stopThr=1e-6,
+        warn=False,
+        warmstart=start,
+    )
+    return plan.float()
+
+
+def _centred(points: Tensor) -> Tensor:
+    exact = points.cpu().double()
+    return exact - exact.mean(0)
+
+
+def _log_scaling(potential: Tensor, blur: float) -> Tensor:
+    """Convert a dual potential of geomloss to the scaling that POT iterates on.
+
+    geomloss' potentials are relative to the weights of the points, POT's are not.
+    """
+    potential = potential.flatten()
+    return potential / blur**2 - math.log(len(potential))
+
+
+def _equal_shares(points: Tensor) -> Tensor:
+    return torch.full((len(points),), 1 / len(points), dtype=points.dtype)
 
 
 def gromov_wasserstein_cost(frames: Tensor, tokens: Tensor) -> Tensor:
-    """Squared Gromov-Wasserstein discrepancy of the distances within each sequence (WhisQ, section V; Peyré et al.,
-    2016). It compares shapes, not places: no rotation or shift of the tokens changes it.
+    """Squared Gromov-Wasserstein discrepancy of the distances within each sequence.
 
-    Exact flow steps, solved on the CPU in float64 whatever the device. Shape: (T, D), (T', D) → ()
+    It compares shapes, not places: no rotation or shift of the tokens changes it.
+    Source: WhisQ, section V; Peyré et al., 2016.
+
+    Shape: frames (T, D), tokens (T', D) → ()
     """
     import ot
 
-    distances = [
-        _distances(points, points)
-        for points in (frames.cpu().double(), tokens.cpu().double())
-    ]
-    weights = [torch.full((len(d),), 1 / len(d), dtype=d.dtype) for d in distances]
-    return ot.gromov.gromov_wasserstein2(
-        *distances, *weights, loss_fun="square_loss"
-    ).to(tokens)
+    # The exact flow steps are solved on the CPU in float64, whatever the device.
+    frames_exact = frames.cpu().double()
+    tokens_exact = tokens.cpu().double()
+    frame_distances = _distances(frames_exact, frames_exact)
+    token_distances = _distances(tokens_exact, tokens_exact)
+
+    cost = ot.gromov.gromov_wasserstein2(
+        frame_distances,
+        token_distances,
+        p=_equal_shares(frame_distances),
+        q=_equal_shares(token_distances),
+        loss_fun="square_loss",
+    )
+    return cost.to(tokens)
 
 
 def _distances(points: Tensor, others: Tensor) -> Tensor:
+    # The form by matrix product cancels for points that lie near each other.
     return torch.cdist(points, others, compute_mode="donot_use_mm_for_euclid_dist")
 
 
 def contrastive(
     frames: Tensor, frame_mask: Tensor, tokens: Tensor, token_mask: Tensor
 ) -> Tensor:
-    """Symmetric InfoNCE between the means of frames and tokens of the clips of a batch (WhisQ, section V; van den Oord
-    et al., 2018).
+    """Symmetric InfoNCE between the mean frames and mean tokens of a batch.
 
-    Clips of one and the same prompt are not each other's negatives: whichever is taken, the text fits.
+    Source: WhisQ, section V; van den Oord et al., 2018.
 
-    Shape: frames (B, T, D), frame_mask (B, T), tokens (B, T', D), token_mask (B, T') → ()
+    Shape: frames (B, T, D), frame_mask (B, T), tokens (B, T', D), token_mask (B, T')
+    → ()
     """
-    audio, text = (
-        masked_mean(frames.float(), frame_mask),
-        masked_mean(tokens.float(), token_mask),
-    )
-    audio, text = F.normalize(audio, dim=-1), F.normalize(text, dim=-1)
-    # equal prompts have equal means but for rounding
-    same = (_distances(text.detach(), text.detach()) < 1e-4).fill_diagonal_(False)
-    similarity = (audio @ text.T / TEMPERATURE).masked_fill(same, float("-inf"))
+    audio = F.normalize(masked_mean(frames.float(), frame_mask), dim=-1)
+    text = F.normalize(masked_mean(tokens.float(), token_mask), dim=-1)
+
+    # Clips of one prompt are not negatives of each other, since the text fits either.
+    # Equal prompts have equal means up to rounding.
+    fixed_text = text.detach()
+    same_prompt = _distances(fixed_text, fixed_text) < 1e-4
+    same_prompt = same_prompt.fill_diagonal_(False)
+
+    similarity = audio @ text.T / TEMPERATURE
+    similarity = similarity.masked_fill(same_prompt, float("-inf"))
+
     target = torch.arange(len(similarity), device=similarity.device)
-    return (
-        F.cross_entropy(similarity, target) + F.cross_entropy(similarity.T, target)
-    ) / 2
+    audio_to_text = F.cross_entropy(similarity, target)
+    text_to_audio = F.cross_entropy(similarity.T, target)
+    return (audio_to_text + text_to_audio) / 2
+
+
+def _sinkhorn(config: BaseConfig) -> Transport:
+    return Transport(
+        sinkhorn_cost(SINKHORN_BLUR),
+        stride=config.alignment_stride,
+        plan_blur=SINKHORN_BLUR,
+    )
+
+
+def _gromov_wasserstein(config: BaseConfig) -> Transport:
+    return Transport(gromov_wasserstein_cost, stride=config.alignment_stride)
 
 
 ALIGNMENTS: dict[str, Callable[[BaseConfig], Alignment | None]] = {
     "none": lambda config: None,
-    "sinkhorn": lambda config: Transport(sinkhorn_cost(), config.alignment_stride),
-    "gromov_wasserstein": lambda config: Transport(
-        gromov_wasserstein_cost, config.alignment_stride
-    ),
+    "sinkhorn": _sinkhorn,
+    "gromov_wasserstein": _gromov_wasserstein,
     "contrastive": lambda config: contrastive,
 }
 
 
 def build_alignment(config: BaseConfig) -> Alignment | None:
-    """The alignment that a config names, or None when it names none or its weight is 0."""
-    return ALIGNMENTS[config.alignment](config) if config.alignment_weight else None
+    """Build the alignment that a config names; None without one or at weight 0."""
+    if not config.alignment_weight:
+        return None
+    return ALIGNMENTS[config.alignment](config)

@@ -1,8 +1,12 @@
-"""What a network attended to: the weights of its learnt attentions, read off while it runs.
+"""What a network attended to: the weights of its attentions, recorded as it runs.
 
-Forward hooks watch and change nothing, so the scores stay bit for bit what they are. Where a network averages, there
-is no attention, and the note says so. The trap: a weight says where a vector came from, not what the score depends
-on; that is measured by taking the attended away (`ensemble.attention.deletion_test`).
+Forward hooks watch without changing anything, so the scores stay the same bit for bit.
+Where a network averages, there is no attention, and a note says so.
+
+Notes
+-----
+A weight says where a vector came from, not what the score depends on. The latter is
+measured by removing what was attended to (`ensemble.attention.deletion_test`).
 """
 
 from __future__ import annotations
@@ -10,6 +14,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,6 +30,7 @@ from base_models.networks.co_attention import (
 from base_models.networks.layers import AttentionPooling, masked_mean
 from base_models.networks.models import (
     Batch,
+    Branch,
     CoAttention,
     DualBranch,
     Network,
@@ -39,7 +45,7 @@ AXES = {
 }
 """Every kind of map and what its axes count; rows sum to 1."""
 PLAN = "plan"
-"""Transport plan: tokens by (thinned) frames, sums to 1 over all."""
+"""Transport plan: tokens by (averaged) frames; sums to 1 over all."""
 
 
 @dataclass(frozen=True)
@@ -49,11 +55,14 @@ class Attention:
     Parameters
     ----------
     aspect : str
-    maps : by the names in `AXES`, float32 arrays at the clip's true length: ``time`` (T,) and ``tokens`` (T',) are what
-        each frame and token weighs in the end; ``tokens_by_time`` (T', T) where each token looked, the mean over
-        heads; ``time_by_tokens`` (T, T') where each frame looked; and ``plan`` (T', ceil(T / stride)) how optimal
-        transport joins them
-    note : what is absent, and why; "" when nothing is
+    maps : mapping of str to float32 array
+        At the clip's true length, by the names in `AXES`. ``time`` (T,) and ``tokens``
+        (T',) are the total weight of each frame and token; ``tokens_by_time`` (T', T)
+        where each token looked, the mean over heads; ``time_by_tokens`` (T, T') where
+        each frame looked; ``plan`` (T', ceil(T / stride)) how optimal transport joins
+        them.
+    note : str
+        What is absent, and why; empty when nothing is.
     """
 
     aspect: str
@@ -62,100 +71,126 @@ class Attention:
 
 
 @contextlib.contextmanager
-def recorded(network: nn.Module) -> Iterator[dict[nn.Module, list[Tensor]]]:
-    """What each attention weighed with while `network` runs inside: module → one tensor per call.
+def record_attention(network: nn.Module) -> Iterator[dict[nn.Module, list[Tensor]]]:
+    """Record the weights of each attention while `network` runs in this context.
 
-    Of several heads, the mean. A temporal block's self-attention is left alone: a hook would turn off torch's fast
-    path for the whole layer, and its last bits with it.
-
-    Shape: pooling (B, T); queries by keys (B, T', T), 0 on every padded key
+    Yields
+    ------
+    weights : dict of nn.Module to list of Tensor
+        One tensor per call of the module: of a pooling (B, T); of queries by keys
+        (B, T', T), the mean over heads. Weights are 0 on every padded key.
     """
-    found: dict[nn.Module, list[Tensor]] = {}
+    weights: dict[nn.Module, list[Tensor]] = {}
 
-    def keep(module, args, kwargs, output):
+    def record(
+        module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any
+    ) -> None:
         if isinstance(module, AttentionPooling):
-            weights = module.weights(*args, **kwargs)
+            module_weights = module.weights(*args, **kwargs)
         else:
-            weights = module.forward(*args, **kwargs | {"need_weights": True})[1]
-        found.setdefault(module, []).append(weights)
+            # `forward` is called directly, since calling the module would run this
+            # hook again.
+            with_weights = {**kwargs, "need_weights": True}
+            _, module_weights = module.forward(*args, **with_weights)
+        weights.setdefault(module, []).append(module_weights)
 
-    layers = [
-        layer
-        for layer in network.modules()
-        if isinstance(layer, nn.TransformerEncoderLayer)
-    ]
-    inside = {part for layer in layers for part in layer.modules()}
-    watched = (
-        part
-        for part in network.modules()
-        if isinstance(part, AttentionPooling | nn.MultiheadAttention)
-    )
     handles = [
-        part.register_forward_hook(keep, with_kwargs=True)
-        for part in watched
-        if part not in inside
+        module.register_forward_hook(record, with_kwargs=True)
+        for module in _attentions(network)
     ]
     try:
-        yield found
+        yield weights
     finally:
         for handle in handles:
             handle.remove()
 
 
+def _attentions(network: nn.Module) -> list[nn.Module]:
+    """Attention modules that can be watched, in the network's order."""
+    # A hook inside a temporal block would turn off torch's fast path for the whole
+    # layer and change the last bits of its output, so its self-attention is left out.
+    inside_blocks: set[nn.Module] = set()
+    for module in network.modules():
+        if isinstance(module, nn.TransformerEncoderLayer):
+            inside_blocks.update(module.modules())
+
+    return [
+        module
+        for module in network.modules()
+        if isinstance(module, AttentionPooling | nn.MultiheadAttention)
+        and module not in inside_blocks
+    ]
+
+
 @torch.inference_mode()
 def attention_maps(network: Network, batch: Batch) -> list[dict[str, Tensor]]:
-    """The maps of a padded batch, one dict per aspect, exactly 0 wherever there is padding on an attended axis."""
+    """Compute the maps of a padded batch, one dict per aspect.
+
+    They are exactly 0 at padding on an attended axis.
+    """
     network.eval()
-    with recorded(network) as found:
+    with record_attention(network) as weights:
         network(batch)
+
     if isinstance(network, DualBranch):
-        return [_of_branch(branch, batch, found) for branch in network.branches]
+        branches = network.aspect_branches()
+        return [_branch_maps(branch, batch, weights) for branch in branches]
     if isinstance(network, CoAttention):
-        maps = _of_co_attention(network.attention, batch, found)
+        maps = _co_attention_maps(network.attention, batch, weights)
         return [maps if text else {} for text in network.needs_text]
-    return [{} for _ in network.heads]
+    return [{} for _ in network.aspect_heads()]
 
 
-def _of_branch(
-    branch: nn.Module, batch: Batch, found: Mapping[nn.Module, list[Tensor]]
+def _branch_maps(
+    branch: Branch, batch: Batch, weights: Mapping[nn.Module, list[Tensor]]
 ) -> dict[str, Tensor]:
-    """Of a text branch, a frame weighs what the tokens that look at it weigh in the pooling (or alike, if averaged)."""
-    pooled = found.get(branch.pool, [None])[0]
+    """Maps of one branch of DORA-MOS, with "time" as the total weight of a frame."""
+    pooling = weights[branch.pool][0] if branch.pool in weights else None
     if not isinstance(branch, TextBranch):
-        return {} if pooled is None else {"time": pooled}
-    by_time = found[branch.cross.attention][0]
-    shares = (
-        batch.token_mask / batch.token_mask.sum(1, keepdim=True)
-        if pooled is None
-        else pooled
-    )
-    maps = {
-        "tokens_by_time": by_time,
-        "time": (shares.unsqueeze(1) @ by_time).squeeze(1),
-    }
-    return maps if pooled is None else maps | {"tokens": pooled}
+        return {} if pooling is None else {"time": pooling}
+
+    # A frame weighs what the tokens that look at it weigh in the pooling; tokens that
+    # are averaged weigh the same.
+    tokens_by_time = weights[branch.cross.attention][0]
+    _, token_mask = batch.text()
+    if pooling is None:
+        token_weights = token_mask / token_mask.sum(1, keepdim=True)
+    else:
+        token_weights = pooling
+    time = (token_weights.unsqueeze(1) @ tokens_by_time).squeeze(1)
+
+    maps = {"tokens_by_time": tokens_by_time, "time": time}
+    if pooling is not None:
+        maps["tokens"] = pooling
+    return maps
 
 
-def _of_co_attention(
-    attention: nn.Module | None, batch: Batch, found
+def _co_attention_maps(
+    attention: nn.Module | None,
+    batch: Batch,
+    weights: Mapping[nn.Module, list[Tensor]],
 ) -> dict[str, Tensor]:
+    """Maps of WhisQ's text aspects; they are the same for all of them."""
     if isinstance(attention, SequenceCoAttention):
-        by_tokens, by_time = found[attention.audio][0], found[attention.text][0]
-        means = {
-            "time": masked_mean(by_time, batch.token_mask),
-            "tokens": masked_mean(by_tokens, batch.frame_mask),
+        _, token_mask = batch.text()
+        time_by_tokens = weights[attention.audio][0]
+        tokens_by_time = weights[attention.text][0]
+        return {
+            "tokens_by_time": tokens_by_time,
+            "time_by_tokens": time_by_tokens,
+            "time": masked_mean(tokens_by_time, token_mask),
+            "tokens": masked_mean(time_by_tokens, batch.frame_mask),
         }
-        return {"tokens_by_time": by_time, "time_by_tokens": by_tokens} | means
-    if isinstance(
-        attention, VanillaCoAttention
-    ):  # called twice: the pooled audio first, then the pooled text
-        tokens, time = found[attention.both]
+    if isinstance(attention, VanillaCoAttention):
+        # One module is called twice: the pooled audio queries first, then the text.
+        tokens, time = weights[attention.both]
         return {"time": time.squeeze(1), "tokens": tokens.squeeze(1)}
     if isinstance(attention, CrossOnly):
-        by_time = found[attention.text][0]
+        _, token_mask = batch.text()
+        tokens_by_time = weights[attention.text][0]
         return {
-            "tokens_by_time": by_time,
-            "time": masked_mean(by_time, batch.token_mask),
+            "tokens_by_time": tokens_by_time,
+            "time": masked_mean(tokens_by_time, token_mask),
         }
     return {}
 
@@ -166,84 +201,94 @@ def explain_network(
     aspects: Sequence[str],
     needs_text: Sequence[bool],
     size: int,
-    device,
+    device: torch.device | str,
 ) -> list[tuple[Attention, ...]]:
-    """What `network` attended to, for every clip in row order and every aspect; in full precision.
+    """Compute what `network` attended to, for every clip and aspect.
 
     Parameters
     ----------
-    needs_text : for each aspect, whether it is judged against the prompt
-    size : clips computed together
+    network : Network
+    clips : Embedded
+    aspects : sequence of str
+    needs_text : sequence of bool
+        For each aspect, whether it is judged against the prompt.
+    size : int
+        Clips computed together.
+    device : torch.device or str
+
+    Returns
+    -------
+    explained : list of tuple of Attention
+        One tuple per clip in row order, one item per aspect.
     """
     network.to(device)
     explained: list[tuple[Attention, ...]] = [()] * len(clips)
     for rows in clips.by_length(size):
         batch = clips.batch(rows).to(device)
+        # Full precision, so that a clip is explained alike on every device.
         with torch.autocast(torch.device(device).type, enabled=False):
-            maps, plans = attention_maps(network, batch), _plans(network, batch)
-        for k, row in enumerate(rows):
+            aspect_maps = attention_maps(network, batch)
+            plans = _transport_plans(network, batch)
+
+        for position, row in enumerate(rows):
             lengths = {
                 "frames": len(clips.frames[row]),
                 "tokens": len(clips.tokens[row]) if clips.tokens else 0,
             }
-            explained[row] = tuple(
-                _of_clip(
-                    aspect,
-                    text,
-                    maps[a],
-                    k,
-                    lengths,
-                    plans[k] if text and plans else None,
-                )
-                for a, (aspect, text) in enumerate(
-                    zip(aspects, needs_text, strict=True)
-                )
-            )
+            # Padding of the batch is cut off, so a clip's maps are those of the clip
+            # alone.
+            clip_attention = []
+            for maps, aspect, text in zip(
+                aspect_maps, aspects, needs_text, strict=True
+            ):
+                own_maps = _unpadded(maps, position, lengths)
+                note = _note(text, own_maps)
+                if text and plans is not None:
+                    own_maps[PLAN] = plans[position]
+                clip_attention.append(Attention(aspect, own_maps, note))
+            explained[row] = tuple(clip_attention)
     return explained
 
 
-def _of_clip(
-    aspect: str,
-    text: bool,
-    maps,
-    k: int,
-    lengths: Mapping[str, int],
-    plan: np.ndarray | None,
-) -> Attention:
-    """One clip's share of a batch, without the padding."""
-    own = {}
+def _unpadded(
+    maps: Mapping[str, Tensor], position: int, lengths: Mapping[str, int]
+) -> dict[str, np.ndarray]:
+    """Take one clip out of the maps of a batch, without the padding."""
+    own_maps = {}
     for name, padded in maps.items():
-        own[name] = (
-            padded[k][tuple(slice(lengths[axis]) for axis in AXES[name])]
-            .float()
-            .cpu()
-            .numpy()
-        )
-    return Attention(
-        aspect, own if plan is None else own | {PLAN: plan}, _note(text, own)
-    )
+        true_lengths = tuple(slice(lengths[axis]) for axis in AXES[name])
+        own_maps[name] = padded[position][true_lengths].float().cpu().numpy()
+    return own_maps
 
 
 def _note(text: bool, maps: Mapping[str, np.ndarray]) -> str:
-    absent = {"time": "the frames are averaged: no attention over time"}
-    if text:
-        absent |= {"tokens": "the tokens are averaged: no attention over words"}
-        if {"time", "tokens"} <= set(maps):
-            absent |= {
-                "tokens_by_time": "the means of both query once: no map of tokens by time"
-            }
-    return "; ".join(words for name, words in absent.items() if name not in maps)
+    """Say which maps an aspect lacks, and why."""
+    absent = []
+    if "time" not in maps:
+        absent.append("the frames are averaged: no attention over time")
+    if text and "tokens" not in maps:
+        absent.append("the tokens are averaged: no attention over words")
+
+    # In vanilla co-attention single vectors, the means, query each sequence, so there
+    # is no token that looks at a frame.
+    if text and {"time", "tokens"} <= set(maps) and "tokens_by_time" not in maps:
+        absent.append("the means of both query once: no map of tokens by time")
+    return "; ".join(absent)
 
 
 @torch.inference_mode()
-def _plans(network: Network, batch: Batch) -> list[np.ndarray] | None:
-    """Each clip's transport plan where the network was trained with Sinkhorn's; None where it was not."""
-    align = getattr(network, "align", None)
-    if (
-        not isinstance(align, Transport)
-        or getattr(align.cost, "loss", "") != "sinkhorn"
-    ):
+def _transport_plans(network: Network, batch: Batch) -> list[np.ndarray] | None:
+    """Each clip's transport plan; None unless trained with Sinkhorn's transport."""
+    if not isinstance(network, CoAttention):
         return None
-    tokens = network.projection(batch.tokens)
-    pairs = align.pairs(batch.frames, batch.frame_mask, tokens, batch.token_mask)
-    return [sinkhorn_plan(x, y, align.cost.blur).cpu().numpy() for x, y in pairs]
+    align = network.align
+    if not isinstance(align, Transport) or align.plan_blur is None:
+        return None
+
+    tokens, token_mask = network.projected_text(batch)
+    clouds = align.pairs(batch.frames, batch.frame_mask, tokens, token_mask=token_mask)
+    plans = []
+    for clip_frames, clip_tokens in clouds:
+        plan = sinkhorn_plan(clip_frames, clip_tokens, align.plan_blur)
+        plans.append(plan.cpu().numpy())
+    return plans

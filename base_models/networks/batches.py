@@ -1,7 +1,8 @@
-"""Embedded clips and the padded batches made of them.
+"""Clips as embeddings, and the padded batches made of them.
 
-Embeddings keep their true lengths; only a batch is padded, and its masks say where. The trap: whatever is computed
-from a batch must not depend on which clips share it, so nothing outside the masks may be read.
+Embeddings keep their true lengths; only a batch is padded, and its masks say where.
+What is computed for a clip must not depend on the other clips of its batch, so nothing
+outside the masks may be read.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from base_models.networks.models import Batch
 
@@ -21,8 +23,9 @@ class Embedded:
 
     Parameters
     ----------
-    frames : n arrays of shape (T, D)
-    tokens : n arrays of shape (T', D'), or None when no aspect needs text
+    frames : sequence of n arrays of shape (T, D)
+    tokens : sequence of n arrays of shape (T', D'), or None
+        None when no aspect needs text.
     """
 
     frames: Sequence[np.ndarray]
@@ -32,39 +35,60 @@ class Embedded:
         return len(self.frames)
 
     def batch(self, rows: Sequence[int]) -> Batch:
-        """The clips `rows`, padded to the longest of them."""
-        frames = _pad([self.frames[row] for row in rows])
-        return Batch(
-            *frames,
-            *(
-                _pad([self.tokens[row] for row in rows])
-                if self.tokens is not None
-                else (None, None)
-            ),
-        )
+        """Pad the clips `rows` to the longest of them."""
+        frames, frame_mask = _pad([self.frames[row] for row in rows])
+        if self.tokens is None:
+            return Batch(frames, frame_mask)
+
+        tokens, token_mask = _pad([self.tokens[row] for row in rows])
+        return Batch(frames, frame_mask, tokens=tokens, token_mask=token_mask)
+
+    def take(self, rows: Sequence[int]) -> Embedded:
+        """Return the clips `rows`, in that order."""
+        frames = [self.frames[row] for row in rows]
+        if self.tokens is None:
+            return Embedded(frames)
+        return Embedded(frames, [self.tokens[row] for row in rows])
 
     def by_length(self, size: int) -> Iterator[list[int]]:
-        """Rows in batches of `size`, longest together, so that little is padded; every row once."""
-        order = sorted(range(len(self)), key=lambda row: -len(self.frames[row]))
-        return (order[start : start + size] for start in range(0, len(order), size))
+        """Yield every row once, in batches of `size`, from the longest clip down.
+
+        Clips of similar length share a batch, so that little is padded.
+        """
+
+        def length(row: int) -> int:
+            return len(self.frames[row])
+
+        # Sorting is stable: clips of equal length stay in row order.
+        order = sorted(range(len(self)), key=length, reverse=True)
+        for start in range(0, len(order), size):
+            yield order[start : start + size]
 
 
-def _pad(arrays: Sequence[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor]:
+def _pad(arrays: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
+    """Pad arrays with zeros on the right and return them with their mask.
+
+    Shape: B arrays (T, D) → (B, max T, D) float32, (B, max T) bool
+    """
     lengths = torch.tensor([len(array) for array in arrays])
-    padded = torch.zeros(len(arrays), int(lengths.max()), arrays[0].shape[1])
+    longest = int(lengths.max())
+
+    padded = torch.zeros(len(arrays), longest, arrays[0].shape[1])
     for row, array in zip(padded, arrays, strict=True):
-        row[: len(array)] = torch.tensor(
-            array
-        )  # a copy: stored embeddings are read-only, which from_numpy warns of
-    return padded, torch.arange(padded.shape[1]) < lengths[:, None]
+        # Stored embeddings are read-only, which `torch.from_numpy` warns about, so
+        # they are copied.
+        row[: len(array)] = torch.tensor(array)
+
+    mask = torch.arange(longest) < lengths[:, None]
+    return padded, mask
 
 
-def shuffled(rows: Sequence[int], size: int, seed: int) -> Iterator[list[int]]:
-    """`rows` in a seeded random order, in batches of `size`; the last may be smaller."""
-    order = torch.randperm(
-        len(rows), generator=torch.Generator().manual_seed(seed)
-    ).tolist()
-    return (
-        [rows[i] for i in order[start : start + size]]
-        for start in range(0, len(order), size)
-    )
+def shuffled_batches(rows: Sequence[int], size: int, seed: int) -> Iterator[list[int]]:
+    """Yield `rows` in a seeded random order, in batches of `size`.
+
+    The last batch may be smaller. Torch's global generator is neither read nor moved.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    order = torch.randperm(len(rows), generator=generator).tolist()
+    for start in range(0, len(order), size):
+        yield [rows[position] for position in order[start : start + size]]

@@ -1,13 +1,14 @@
-"""The networks over stored embeddings, assembled from built parts by `build_model`: DualBranch is DORA-MOS, CoAttention
-is WhisQ, PooledHeads the official CLAP baseline.
+"""The networks over stored embeddings, assembled from built parts by `build_model`.
 
-Each has one head per aspect: audio aspects see the frames, text aspects the prompt's tokens as well. The frozen
-encoders are not part of any, so nothing that trains can move them.
+`DualBranch` is DORA-MOS, `CoAttention` is WhisQ and `PooledHeads` is the official CLAP
+baseline of MusicEval. Each has one head per aspect: audio aspects read the frames, text
+aspects the prompt's tokens as well. The frozen encoders are not part of any network, so
+training cannot change them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -35,9 +36,14 @@ NARROW = (256, 64)
 
 @dataclass(frozen=True)
 class Batch:
-    """Padded embeddings of B clips; masks are True where there is something.
+    """Padded embeddings of B clips; masks are True at real frames and tokens.
 
-    Shape: frames (B, T, D), frame_mask (B, T), tokens (B, T', D') and token_mask (B, T') or None without text.
+    Parameters
+    ----------
+    frames : Tensor of shape (B, T, D)
+    frame_mask : bool Tensor of shape (B, T)
+    tokens : Tensor of shape (B, T', D'), or None without text
+    token_mask : bool Tensor of shape (B, T'), or None without text
     """
 
     frames: Tensor
@@ -45,74 +51,114 @@ class Batch:
     tokens: Tensor | None = None
     token_mask: Tensor | None = None
 
-    def to(self, device: torch.device | str) -> Batch:
-        """The same batch on another device."""
-        parts = (self.frames, self.frame_mask, self.tokens, self.token_mask)
-        return Batch(
-            *(
-                part if part is None else part.to(device, non_blocking=True)
-                for part in parts
+    def text(self) -> tuple[Tensor, Tensor]:
+        """Return the tokens and their mask.
+
+        Raises
+        ------
+        ValueError
+            when the batch holds no text.
+        """
+        if self.tokens is None or self.token_mask is None:
+            raise ValueError(
+                "This batch holds no tokens, but the network has an aspect that is "
+                "judged against the prompt."
             )
-        )
+        return self.tokens, self.token_mask
+
+    def to(self, device: torch.device | str) -> Batch:
+        """Copy the batch to another device."""
+        frames = self.frames.to(device, non_blocking=True)
+        frame_mask = self.frame_mask.to(device, non_blocking=True)
+        if self.tokens is None or self.token_mask is None:
+            return Batch(frames, frame_mask)
+
+        tokens = self.tokens.to(device, non_blocking=True)
+        token_mask = self.token_mask.to(device, non_blocking=True)
+        return Batch(frames, frame_mask, tokens=tokens, token_mask=token_mask)
 
 
-class AudioBranch(nn.Module):
+class Branch(nn.Module):
+    """The part of `DualBranch` that belongs to one aspect: pooling, then a head.
+
+    Shape: Batch, context (B, T, D) → (B, outputs)
+    """
+
+    pool: nn.Module
+    head: nn.Module
+
+
+class AudioBranch(Branch):
     """Pool the frames, then a head (DORA-MOS, Fig. 1, music impression).
 
     Shape: Batch, context (B, T, D) → (B, outputs)
     """
 
-    def __init__(self, pool: nn.Module, head: nn.Module):
+    def __init__(self, pool: nn.Module, head: nn.Module) -> None:
         super().__init__()
-        self.pool, self.head = pool, head
+        self.pool = pool
+        self.head = head
 
     def forward(self, batch: Batch, context: Tensor) -> Tensor:
         return self.head(self.pool(context, batch.frame_mask))
 
 
-class TextBranch(nn.Module):
-    """Tokens query the frames, are pooled, then a head (DORA-MOS, Fig. 1, text alignment).
+class TextBranch(Branch):
+    """Tokens query the frames and are pooled, then a head (DORA-MOS, Fig. 1).
 
-    With ``decoupled`` the frames are the encoder's own, untouched by the temporal block.
+    This is the branch of text alignment.
+
+    Parameters
+    ----------
+    cross : nn.Module
+        The cross-attention of tokens to frames.
+    pool, head : nn.Module
+    decoupled : bool
+        Whether the frames are the encoder's own, untouched by the temporal block.
 
     Shape: Batch, context (B, T, D) → (B, outputs)
     """
 
     def __init__(
         self,
-        cross: nn.Module,
+        cross: CrossAttention,
         pool: nn.Module,
         head: nn.Module,
         decoupled: bool = False,
-    ):
+    ) -> None:
         super().__init__()
-        self.cross, self.pool, self.head, self.decoupled = cross, pool, head, decoupled
+        # The optimizer numbers its state in the order of these assignments, and
+        # checkpoints keep those numbers.
+        self.cross = cross
+        self.pool = pool
+        self.head = head
+        self.decoupled = decoupled
 
     def forward(self, batch: Batch, context: Tensor) -> Tensor:
+        tokens, token_mask = batch.text()
+        # From the encoder's own frames no gradient of this branch can reach the
+        # temporal block.
         frames = batch.frames if self.decoupled else context
-        return self.head(
-            self.pool(
-                self.cross(frames, batch.frame_mask, batch.tokens), batch.token_mask
-            )
-        )
+        attended = self.cross(frames, batch.frame_mask, tokens)
+        return self.head(self.pool(attended, token_mask))
 
 
 class Network(nn.Module):
-    """What training asks of a network beyond its logits.
-
-    ``heads`` holds one head per aspect, whose last layer is linear.
+    """What training needs of a network beyond its logits.
 
     Shape: Batch → (B, aspects, outputs), raw logits
     """
 
-    heads: Sequence[nn.Sequential]
+    def aspect_heads(self) -> list[nn.Module]:
+        """Return one head per aspect, each ending in a linear layer."""
+        raise NotImplementedError
 
     def auxiliary(self, batch: Batch) -> Tensor | None:
-        """A loss of the network's own, before its weight, shape (); None where there is none."""
+        """Compute the network's own loss, before its weight: shape (), or None."""
         return None
 
     def independent_parts(self) -> list[nn.Module]:
-        """Parts that share no weight: clipping the gradient of one does not touch another."""
+        """Return parts that share no weight, whose gradients are clipped separately."""
         return [self]
 
 
@@ -122,7 +168,7 @@ class DualBranch(Network):
     Shape: Batch → (B, aspects, outputs), raw logits
     """
 
-    def __init__(self, temporal: nn.Module, branches: Sequence[nn.Module]):
+    def __init__(self, temporal: nn.Module, branches: Sequence[Branch]) -> None:
         super().__init__()
         self.temporal = temporal
         self.branches = nn.ModuleList(branches)
@@ -131,24 +177,33 @@ class DualBranch(Network):
         context = self.temporal(batch.frames, batch.frame_mask)
         return torch.stack([branch(batch, context) for branch in self.branches], 1)
 
-    @property
-    def heads(self) -> list[nn.Sequential]:
-        """The heads of the branches."""
-        return [branch.head for branch in self.branches]
+    def aspect_branches(self) -> list[Branch]:
+        """Return one branch per aspect."""
+        # A ModuleList does not keep the type of its items.
+        return [branch for branch in self.branches if isinstance(branch, Branch)]
+
+    def aspect_heads(self) -> list[nn.Module]:
+        return [branch.head for branch in self.aspect_branches()]
 
 
 class CoAttention(Network):
-    """Audio aspects from the mean of the encoder's frames, text aspects from frames and tokens (WhisQ, Fig. 1).
+    """Co-attention for text aspects, the mean frame for audio aspects (WhisQ, Fig. 1).
 
-    An audio aspect shares no weight with anything, so neither the form of attention nor the alignment can change it.
+    An audio aspect shares no weight with anything else, so neither the form of
+    attention nor the alignment can change it.
 
     Parameters
     ----------
-    heads : one per aspect, of D inputs for an audio aspect, 2 D for a text aspect
-    needs_text : for each aspect, whether it is judged against the prompt
-    projection : tokens to the frames' width D (Eq. 2), or None without text aspects
-    attention : a module of `base_models.networks.co_attention`, or None without text aspects
-    align : the loss of `auxiliary`, or None
+    heads : sequence of nn.Sequential
+        One per aspect, of D inputs for an audio aspect and 2 D for a text aspect.
+    needs_text : sequence of bool
+        For each aspect, whether it is judged against the prompt.
+    projection : nn.Module or None
+        From tokens to the frames' width D (Eq. 2); None without text aspects.
+    attention : nn.Module or None
+        A module of `base_models.networks.co_attention`; None without text aspects.
+    align : Alignment or None
+        The loss of `auxiliary`.
 
     Shape: Batch → (B, aspects, outputs), raw logits
     """
@@ -160,176 +215,248 @@ class CoAttention(Network):
         projection: nn.Module | None = None,
         attention: nn.Module | None = None,
         align: Alignment | None = None,
-    ):
+    ) -> None:
         super().__init__()
         self.heads = nn.ModuleList(heads)
-        self.projection, self.attention = projection, attention
-        self.needs_text, self.align = tuple(needs_text), align
+        self.projection = projection
+        self.attention = attention
+        self.needs_text = tuple(needs_text)
+        self.align = align
 
     def forward(self, batch: Batch) -> Tensor:
         audio = masked_mean(batch.frames, batch.frame_mask)
+        # Text aspects share one attention, which is computed once.
         both = None
         if self.attention is not None:
-            tokens = self.projection(batch.tokens)
+            tokens, token_mask = self.projected_text(batch)
             both = self.attention(
-                batch.frames, batch.frame_mask, tokens, batch.token_mask
+                batch.frames, batch.frame_mask, tokens, token_mask=token_mask
             )
-        pairs = zip(self.heads, self.needs_text, strict=True)
-        return torch.stack([head(both if text else audio) for head, text in pairs], 1)
+
+        logits = []
+        for head, text in zip(self.heads, self.needs_text, strict=True):
+            logits.append(head(both if text else audio))
+        return torch.stack(logits, 1)
+
+    def projected_text(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Project the tokens to the frames' width; return them with their mask.
+
+        Shape: Batch → (B, T', D), (B, T')
+        """
+        if self.projection is None:
+            raise ValueError("A network without text aspects has no projection.")
+        tokens, token_mask = batch.text()
+        return self.projection(tokens), token_mask
 
     def auxiliary(self, batch: Batch) -> Tensor | None:
-        """The alignment of projected tokens and frames (WhisQ, Eq. 10); its gradient reaches the projection only."""
+        """Align projected tokens and frames (WhisQ, Eq. 10).
+
+        Its gradient reaches the projection only.
+        """
         if self.align is None:
             return None
-        return self.align(
-            batch.frames,
-            batch.frame_mask,
-            self.projection(batch.tokens),
-            batch.token_mask,
-        )
+        tokens, token_mask = self.projected_text(batch)
+        return self.align(batch.frames, batch.frame_mask, tokens, token_mask=token_mask)
+
+    def aspect_heads(self) -> list[nn.Module]:
+        return list(self.heads)
 
     def independent_parts(self) -> list[nn.Module]:
         pairs = list(zip(self.heads, self.needs_text, strict=True))
-        together = [
-            self.projection,
-            self.attention,
-            *(head for head, text in pairs if text),
-        ]
-        alone = [head for head, text in pairs if not text]
-        return alone if self.attention is None else [*alone, nn.ModuleList(together)]
+        audio_heads = [head for head, text in pairs if not text]
+        if self.projection is None or self.attention is None:
+            return audio_heads
+
+        # All that text aspects read is one part, since they share projection and
+        # attention.
+        text_heads = [head for head, text in pairs if text]
+        text_path = nn.ModuleList([self.projection, self.attention, *text_heads])
+        return [*audio_heads, text_path]
 
 
 class PooledHeads(Network):
-    """Heads on clip-level embeddings: the mean of the frames, with that of the tokens beside it for a text aspect
-    (official CLAP baseline of MusicEval).
+    """Heads on clip-level embeddings (the official CLAP baseline of MusicEval).
+
+    An aspect reads the mean of the frames; a text aspect that of the tokens as well.
 
     Shape: Batch → (B, aspects, outputs), raw logits
     """
 
-    def __init__(self, heads: Sequence[nn.Sequential], needs_text: Sequence[bool]):
+    def __init__(
+        self, heads: Sequence[nn.Sequential], needs_text: Sequence[bool]
+    ) -> None:
         super().__init__()
         self.heads = nn.ModuleList(heads)
         self.needs_text = tuple(needs_text)
 
     def forward(self, batch: Batch) -> Tensor:
         audio = masked_mean(batch.frames, batch.frame_mask)
-        both = (
-            torch.cat([audio, masked_mean(batch.tokens, batch.token_mask)], -1)
-            if any(self.needs_text)
-            else None
-        )
-        pairs = zip(self.heads, self.needs_text, strict=True)
-        return torch.stack([head(both if text else audio) for head, text in pairs], 1)
+        # Without text aspects a batch holds no tokens.
+        both = None
+        if any(self.needs_text):
+            tokens, token_mask = batch.text()
+            both = torch.cat([audio, masked_mean(tokens, token_mask)], -1)
+
+        logits = []
+        for head, text in zip(self.heads, self.needs_text, strict=True):
+            logits.append(head(both if text else audio))
+        return torch.stack(logits, 1)
+
+    def aspect_heads(self) -> list[nn.Module]:
+        return list(self.heads)
+
+
+@dataclass(frozen=True)
+class _Inputs:
+    """What a network reads: whether each aspect needs text, and the widths."""
+
+    needs_text: tuple[bool, ...]
+    audio_dim: int
+    text_dim: int
+    """0 without a text encoder."""
 
 
 def build_model(
     config: BaseConfig, needs_text: Sequence[bool], audio_dim: int, text_dim: int | None
 ) -> Network:
-    """Assemble the network of a config; sizes follow the encoders (MuQ and RoBERTa give the paper's).
+    """Assemble the network of a config.
+
+    Sizes follow the encoders; MuQ and RoBERTa give those of the paper.
 
     Parameters
     ----------
-    needs_text : for each aspect, whether it is judged against the prompt
-    audio_dim, text_dim : widths of the embeddings; `text_dim` may be None when no aspect needs text
+    config : BaseConfig
+    needs_text : sequence of bool
+        For each aspect, whether it is judged against the prompt.
+    audio_dim : int
+        Width of the frames.
+    text_dim : int or None
+        Width of the tokens; may be None when no aspect needs text.
 
     Raises
     ------
     UsageError
-        when a width cannot be split into the attention heads or the LSTM's directions, or a text aspect has no text
-        encoder.
+        when a width cannot be split into the attention heads or the LSTM's directions,
+        or a text aspect has no text encoder.
     """
     if any(needs_text) and text_dim is None:
         raise UsageError(
             "An aspect is judged against the prompt, so a text encoder is needed."
         )
-    return ARCHITECTURES[config.architecture](config, needs_text, audio_dim, text_dim)
+    inputs = _Inputs(tuple(needs_text), audio_dim=audio_dim, text_dim=text_dim or 0)
+    return ARCHITECTURES[config.architecture](config, inputs)
 
 
-def _splits(dim: int, parts: int, what: str) -> None:
+def _check_divisible(dim: int, parts: int, what: str) -> None:
     if dim % parts:
         raise UsageError(
             f"Embeddings of width {dim} cannot be split into {parts} {what}."
         )
 
 
-def _dual_branch(
-    config: BaseConfig, needs_text: Sequence[bool], audio_dim: int, text_dim: int | None
-) -> DualBranch:
-    if any(needs_text):
-        _splits(text_dim, config.attention_heads, "attention heads")
-    temporal = TEMPORAL[config.temporal](config, audio_dim)
-    return DualBranch(
-        temporal, [_branch(config, text, audio_dim, text_dim) for text in needs_text]
+# The order in which the parts are built is the order in which their initial weights
+# are drawn; another order would train other networks from the same seed.
+
+
+def _dual_branch(config: BaseConfig, inputs: _Inputs) -> DualBranch:
+    if any(inputs.needs_text):
+        _check_divisible(inputs.text_dim, config.attention_heads, "attention heads")
+    temporal = TEMPORAL[config.temporal](config, inputs.audio_dim)
+    branches = [_branch(config, inputs, text) for text in inputs.needs_text]
+    return DualBranch(temporal, branches)
+
+
+def _branch(config: BaseConfig, inputs: _Inputs, text: bool) -> Branch:
+    dim = inputs.text_dim if text else inputs.audio_dim
+    outputs = build_criterion(config).outputs
+
+    # The published CORAL heads have the same hidden widths in both branches.
+    coral = config.criterion == "coral"
+    widest = inputs.audio_dim if coral else dim
+    head = mlp_head(
+        dim,
+        hidden=(widest // 2, widest // 4),
+        outputs=outputs,
+        dropout=config.dropout,
+        drop_last=coral,
     )
+
+    pool: nn.Module
+    if config.pooling == "attention":
+        pool = AttentionPooling(dim)
+    else:
+        pool = MeanPooling()
+    if not text:
+        return AudioBranch(pool, head)
+
+    cross = CrossAttention(
+        inputs.audio_dim,
+        inputs.text_dim,
+        heads=config.attention_heads,
+        dropout=config.dropout,
+    )
+    return TextBranch(cross, pool, head, decoupled=config.decoupled)
 
 
 def _transformer(config: BaseConfig, dim: int) -> nn.Module:
-    _splits(dim, config.attention_heads, "attention heads")
+    _check_divisible(dim, config.attention_heads, "attention heads")
     return TemporalTransformer(dim, config.attention_heads, config.dropout)
 
 
 def _bilstm(config: BaseConfig, dim: int) -> nn.Module:
-    _splits(dim, 2, "directions of an LSTM")
+    _check_divisible(dim, 2, "directions of an LSTM")
     return TemporalBiLSTM(dim, config.dropout)
 
 
-def _branch(
-    config: BaseConfig, text: bool, audio_dim: int, text_dim: int | None
-) -> nn.Module:
-    dim = text_dim if text else audio_dim
-    coral = config.criterion == "coral"
-    widest = (
-        audio_dim if coral else dim
-    )  # the published CORAL heads have the same hidden widths in both branches
-    outputs = build_criterion(config).outputs
-    head = mlp_head(
-        dim, (widest // 2, widest // 4), outputs, config.dropout, drop_last=coral
-    )
-    pool = AttentionPooling(dim) if config.pooling == "attention" else MeanPooling()
-    if not text:
-        return AudioBranch(pool, head)
-    cross = CrossAttention(audio_dim, text_dim, config.attention_heads, config.dropout)
-    return TextBranch(cross, pool, head, config.decoupled)
-
-
-def _co_attention(
-    config: BaseConfig, needs_text: Sequence[bool], audio_dim: int, text_dim: int | None
-) -> CoAttention:
-    """Heads of audio aspects are drawn first, then the projection: they start alike under every form of attention."""
+def _co_attention(config: BaseConfig, inputs: _Inputs) -> CoAttention:
     outputs = build_criterion(config).outputs
 
-    def heads(of_text: bool, width: int) -> dict[int, nn.Sequential]:
-        rows = [row for row, text in enumerate(needs_text) if text == of_text]
-        return {row: mlp_head(width, NARROW, outputs, config.dropout) for row in rows}
+    def build_heads(of_text: bool, width: int) -> dict[int, nn.Sequential]:
+        """Heads of the audio or of the text aspects, by the number of the aspect."""
+        return {
+            aspect: mlp_head(width, NARROW, outputs, dropout=config.dropout)
+            for aspect, text in enumerate(inputs.needs_text)
+            if text == of_text
+        }
 
-    made, text_parts = heads(False, audio_dim), ()
-    if any(needs_text):
-        _splits(audio_dim, config.attention_heads, "attention heads")
-        projection = nn.Linear(text_dim, audio_dim)
-        made |= heads(True, 2 * audio_dim)
-        attention = CO_ATTENTION[config.co_attention](audio_dim, config.attention_heads)
-        text_parts = projection, attention, build_alignment(config)
+    # Heads of audio aspects are drawn first, then the projection: they start alike
+    # under every form of attention.
+    heads = build_heads(False, inputs.audio_dim)
+    projection = None
+    attention = None
+    align = None
+    if any(inputs.needs_text):
+        _check_divisible(inputs.audio_dim, config.attention_heads, "attention heads")
+        projection = nn.Linear(inputs.text_dim, inputs.audio_dim)
+        heads.update(build_heads(True, 2 * inputs.audio_dim))
+        build_attention = CO_ATTENTION[config.co_attention]
+        attention = build_attention(inputs.audio_dim, config.attention_heads)
+        align = build_alignment(config)
+
     return CoAttention(
-        [made[row] for row in range(len(needs_text))], needs_text, *text_parts
+        [heads[aspect] for aspect in range(len(inputs.needs_text))],
+        inputs.needs_text,
+        projection=projection,
+        attention=attention,
+        align=align,
     )
 
 
-def _pooled(
-    config: BaseConfig, needs_text: Sequence[bool], audio_dim: int, text_dim: int | None
-) -> PooledHeads:
+def _pooled(config: BaseConfig, inputs: _Inputs) -> PooledHeads:
     outputs = build_criterion(config).outputs
-    widths = [audio_dim + text_dim if text else audio_dim for text in needs_text]
-    return PooledHeads(
-        [linear_head(width, NARROW, outputs) for width in widths], needs_text
-    )
+    heads = []
+    for text in inputs.needs_text:
+        width = inputs.audio_dim + inputs.text_dim if text else inputs.audio_dim
+        heads.append(linear_head(width, NARROW, outputs))
+    return PooledHeads(heads, inputs.needs_text)
 
 
-TEMPORAL = {
+TEMPORAL: dict[str, Callable[[BaseConfig, int], nn.Module]] = {
     "transformer": _transformer,
     "mamba": lambda config, dim: TemporalMamba(dim, config.dropout),
     "bilstm": _bilstm,
 }
-ARCHITECTURES = {
+ARCHITECTURES: dict[str, Callable[[BaseConfig, _Inputs], Network]] = {
     "dual_branch": _dual_branch,
     "co_attention": _co_attention,
     "pooled": _pooled,

@@ -1,0 +1,5 @@
+"""Training of one base model over a table of clips.
+
+In: clips and their mean opinion scores. Out: a fitted `NeuralMOS`, which predicts score
+distributions. Read `neural_mos.py` first, then `loop.py`.
+"""

@@ -1,7 +1,8 @@
-"""Training checkpoints: tensors and a little JSON in one safetensors file, with a digest over both.
+"""Training checkpoints: tensors and a little JSON in one safetensors file.
 
-One file, so that weights, optimizer and history can never be of different epochs. A damaged checkpoint is not
-repaired: it is dropped, and training starts again from the beginning, with the same result.
+One file, so that weights, optimizer and history can never be of different epochs; a
+digest covers both. A damaged checkpoint is not repaired: it is dropped, and training
+starts again from the beginning, with the same result.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +30,30 @@ from base_models.files import (
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class CheckpointFile:
+    """Where a training run keeps its checkpoint, and which run it is.
+
+    Parameters
+    ----------
+    path : Path
+        File that is written after every epoch and that training resumes from.
+    identity : str
+        What the run is (data, config, seed). A checkpoint of another identity is
+        ignored.
+    """
+
+    path: Path
+    identity: str = ""
+
+
 def _digest(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+    """SHA-256 over names, types, shapes and numbers, as an array of bytes."""
     digest = hashlib.sha256()
     for name in sorted(arrays):
         array = np.ascontiguousarray(arrays[name])
         digest.update(f"{name} {array.dtype} {array.shape}".encode())
+        # An empty array has no buffer that could be read.
         digest.update(array.data if array.size else b"")
     return np.frombuffer(digest.digest(), np.uint8)
 
@@ -41,18 +62,29 @@ def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], state: Any) -> No
     """Write `tensors` and the JSON value `state` atomically to `path`."""
     arrays = {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}
     arrays["state"] = np.frombuffer(to_json(state), np.uint8)
-    write_tensors(path, arrays | {"digest": _digest(arrays)})
+    # The digest is computed last, over the state as well.
+    arrays["digest"] = _digest(arrays)
+    write_tensors(path, arrays)
 
 
 def load_checkpoint(path: Path, identity: str) -> tuple[dict[str, Tensor], Any] | None:
-    """Tensors and state, or None when there is no checkpoint, it is damaged, or it belongs to another run.
+    """Read the tensors and the state that `save_checkpoint` wrote.
 
     Parameters
     ----------
-    identity : str, must equal ``state["identity"]``: what the run was (data, config, seed)
+    path : Path
+    identity : str
+        What the run is (data, config, seed); must equal ``state["identity"]``.
+
+    Returns
+    -------
+    tensors, state : dict of str to Tensor and a JSON value, or None
+        None when there is no checkpoint, it is damaged, or it belongs to another run;
+        the last two are logged.
     """
     if not path.exists():
         return None
+
     try:
         arrays = parse_tensors(read_bytes(path), str(path))
         digest = arrays.pop("digest", None)
@@ -62,53 +94,58 @@ def load_checkpoint(path: Path, identity: str) -> tuple[dict[str, Tensor], Any] 
     except DamagedArtifact as error:
         log.warning("%s Training starts from the beginning.", error)
         return None
+
     if state["identity"] != identity:
         log.warning(
-            "%s belongs to another run (data, config or seed differ); training starts from the beginning.",
+            "%s belongs to another run (data, config or seed differ); training starts "
+            "from the beginning.",
             path,
         )
         return None
-    return {
-        name: torch.from_numpy(array.copy()) for name, array in arrays.items()
-    }, state
+
+    # The arrays are views of the file's bytes, which cannot be written to.
+    tensors = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
+    return tensors, state
 
 
-def prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Names under a prefix.
+def add_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Put the names of `tensors` under a prefix.
 
-    >>> prefixed("best", {"w": 1})
+    >>> add_prefix("best", {"w": 1})
     {'best.w': 1}
     """
     return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
 
 
-def under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The inverse of `prefixed`: the tensors below a prefix, by their own names."""
+def strip_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors below a prefix, by their own names; undoes `add_prefix`."""
+    start = f"{prefix}."
     return {
-        name.removeprefix(f"{prefix}."): tensor
+        name.removeprefix(start): tensor
         for name, tensor in tensors.items()
-        if name.startswith(f"{prefix}.")
+        if name.startswith(start)
     }
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The state of an optimizer as flat named tensors."""
-    state = optimizer.state_dict()["state"]
-    return {
-        f"{index}.{key}": value
-        for index, values in state.items()
-        for key, value in values.items()
-    }
+    """Return the state of an optimizer as tensors named ``<parameter>.<key>``."""
+    tensors = {}
+    for index, values in optimizer.state_dict()["state"].items():
+        for key, value in values.items():
+            tensors[f"{index}.{key}"] = value
+    return tensors
 
 
 def restore_optimizer(
     optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]
 ) -> None:
-    """Put back what `optimizer_tensors` gave."""
+    """Put back the state that `optimizer_tensors` returned."""
     state: dict[int, dict[str, Tensor]] = {}
+    # State is kept by the parameter's number, which is an int to torch.
     for name, tensor in tensors.items():
         index, key = name.split(".")
         state.setdefault(int(index), {})[key] = tensor
-    optimizer.load_state_dict(
-        {"state": state, "param_groups": optimizer.state_dict()["param_groups"]}
-    )
+
+    # Learning rate and the like come from the config, so the optimizer's own stay.
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": state, "param_groups": groups})

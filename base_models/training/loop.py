@@ -1,8 +1,9 @@
 """The training loop of a base model over embedded clips.
 
-Every epoch draws its order and its dropout from a seed of its own, so a run that was killed and resumed after any
-epoch repeats the uninterrupted one bit for bit from weights, optimizer and history alone. The trap is selection: one
-declared metric, on clips held out of the training split, decides both when to stop and which epoch is kept.
+Every epoch draws its order and its dropout from a seed of its own. A run that was
+killed and resumed after any epoch therefore repeats the uninterrupted run bit for bit,
+from weights, optimizer and history alone. One declared metric, on clips held out of the
+training split, decides both when to stop and which epoch is kept.
 """
 
 from __future__ import annotations
@@ -10,9 +11,8 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,33 +22,41 @@ from torch import Tensor, nn
 from base_models.config import BaseConfig
 from base_models.errors import StackedMOSError
 from base_models.metrics.evaluate import METRICS
-from base_models.networks.batches import Embedded, shuffled
-from base_models.networks.criteria import Criterion
+from base_models.networks.batches import Embedded, shuffled_batches
+from base_models.networks.criteria import Criterion, Histogram, Invertible
+from base_models.networks.heads import output_layer
 from base_models.networks.models import Network
 from base_models.training.checkpoints import (
+    CheckpointFile,
+    add_prefix,
     load_checkpoint,
     optimizer_tensors,
-    prefixed,
     restore_optimizer,
     save_checkpoint,
-    under,
+    strip_prefix,
 )
 
-Progress = Callable[[dict[str, Any]], None]
+Record = dict[str, Any]
+"""What is known of one epoch: plain JSON values by name."""
+EpochCallback = Callable[[Record], None]
 
 
 @dataclass(frozen=True)
-class Task:
+class TrainingTask:
     """What a network is trained on.
 
     Parameters
     ----------
-    clips : Embedded, n clips
-    scores : float64 array (n, aspects); NaN is unlabelled and counts nowhere
-    weights : float64 array (n,)
-    train, validation : row numbers; the network sees the first and is selected on the second
-    histograms : float64 array (n, aspects, bins) of single ratings, NaN where a clip has none; None for a criterion
-        that does not read them
+    clips : Embedded
+        n clips.
+    scores : float64 array of shape (n, aspects)
+        NaN is unlabelled and counts nowhere.
+    weights : float64 array of shape (n,)
+    train, validation : sequence of int
+        Row numbers; the network is trained on the first and selected on the second.
+    histograms : float64 array of shape (n, aspects, bins), or None
+        Histograms of single ratings, NaN where a clip has none. None for a criterion
+        that does not read them.
     """
 
     clips: Embedded
@@ -59,13 +67,28 @@ class Task:
     histograms: np.ndarray | None = None
 
 
-@contextlib.contextmanager
-def seeded(seed: int, device: torch.device):
-    """The generators of the CPU and of `device` start from `seed` inside, and are as they were afterwards.
+@dataclass(frozen=True)
+class _Run:
+    """What stays the same through all epochs of one training run."""
 
-    Not `torch.manual_seed`: it would also move those of every other GPU.
+    model: Network
+    criterion: Criterion
+    task: TrainingTask
+    config: BaseConfig
+    optimizer: torch.optim.Optimizer
+    seed: int
+    device: torch.device
+
+
+@contextlib.contextmanager
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Start the generators of the CPU and of `device` from `seed` in this context.
+
+    Afterwards they are as they were before.
     """
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    forked = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=forked):
+        # `torch.manual_seed` would also move the generators of every other GPU.
         torch.default_generator.manual_seed(seed)
         if device.type == "cuda":
             with torch.cuda.device(device):
@@ -75,141 +98,193 @@ def seeded(seed: int, device: torch.device):
         yield
 
 
-def _precision(device: torch.device):
-    return (
-        torch.autocast(device.type, torch.bfloat16)
-        if device.type == "cuda"
-        else contextlib.nullcontext()
-    )
+def _precision(device: torch.device) -> contextlib.AbstractContextManager[Any]:
+    """Precision of the network's forward pass in training."""
+    # Losses are computed in float32 and need no scaling, as bfloat16 has the range of
+    # float32.
+    if device.type == "cuda":
+        return torch.autocast(device.type, torch.bfloat16)
+    return contextlib.nullcontext()
 
 
 def train_network(
     model: Network,
     criterion: Criterion,
-    task: Task,
+    task: TrainingTask,
     config: BaseConfig,
     seed: int,
     device: torch.device,
-    checkpoint: Path | None = None,
-    identity: str = "",
-    on_epoch: Progress | None = None,
-) -> list[dict[str, Any]]:
-    """Train `model` in place and leave the weights of the chosen epoch in it (DORA-MOS, section II; no schedule).
+    checkpoint: CheckpointFile | None = None,
+    on_epoch: EpochCallback | None = None,
+) -> list[Record]:
+    """Train `model` in place and leave the weights of the chosen epoch in it.
+
+    There is no schedule of the learning rate. Source: DORA-MOS, section II.
 
     Parameters
     ----------
-    checkpoint : file to write after every epoch and to resume from, or None
-    identity : what the run is; a checkpoint of another identity is ignored
-    on_epoch : called after every epoch with its record
+    model : Network
+    criterion : Criterion
+    task : TrainingTask
+    config : BaseConfig
+    seed : int
+        Decides the order of clips and dropout.
+    device : torch.device
+    checkpoint : CheckpointFile or None
+        Where to write after every epoch and to resume from.
+    on_epoch : callable or None
+        Called after every epoch with its record.
 
     Returns
     -------
-    history : one record per epoch: epoch, train_loss (the criterion's), loss and srcc on the validation clips, best
-        (epoch so far), seconds; where the network has a loss of its own, also auxiliary (its mean over the batches)
-        and weighted_auxiliary (the same times its weight, as it is optimised)
+    history : list of dict
+        One record per epoch: epoch, train_loss (the criterion's), loss and srcc on the
+        validation clips, best (epoch so far), seconds. Where the network has a loss of
+        its own, also auxiliary (its mean over the batches) and weighted_auxiliary (the
+        same times its weight, as it is optimised).
 
     Raises
     ------
     StackedMOSError
         when the loss is no longer finite.
     """
+    # Before the optimizer is built: it keeps references to the parameters.
     model.to(device)
     if config.start_at_mean:
         _start_at_mean(model, criterion, task)
     optimizer = OPTIMIZERS[config.optimizer](model.parameters(), config)
-    history, best = _resume(model, optimizer, checkpoint, identity)
-    while not _finished(history, config):
-        epoch = len(history) + 1
+    run = _Run(
+        model=model,
+        criterion=criterion,
+        task=task,
+        config=config,
+        optimizer=optimizer,
+        seed=seed,
+        device=device,
+    )
+    return _run_epochs(run, checkpoint, on_epoch)
+
+
+def _run_epochs(
+    run: _Run, checkpoint: CheckpointFile | None, on_epoch: EpochCallback | None
+) -> list[Record]:
+    """Train until the run is finished and load the weights of the best epoch."""
+    history, best_weights = _resume(run, checkpoint)
+    while not _finished(history, run.config):
         started = time.monotonic()
-        trained = _one_epoch(
-            model, criterion, task, config, seed * 100_003 + epoch, optimizer, device
-        )
-        record = (
-            {"epoch": epoch}
-            | trained
-            | _validate(model, criterion, task, config, device)
-        )
-        if not all(
-            math.isfinite(value) for value in (*trained.values(), record["loss"])
-        ):
-            raise StackedMOSError(
-                f"Training diverged: the loss is not finite after epoch {epoch}; lower learning_rate."
-            )
-        record["best"] = history[-1]["best"] if history else epoch
-        if not history or _better(
-            record, history[record["best"] - 1], config.select_on
-        ):
-            best, record["best"] = _copy(model), epoch
+        record = _train_and_validate(run, epoch=len(history) + 1)
+
+        record["best"] = _best_epoch(history, record, run.config.select_on)
+        if record["best"] == record["epoch"]:
+            best_weights = _copy_weights(run.model)
+
         record["seconds"] = round(time.monotonic() - started, 3)
         history.append(record)
-        if checkpoint:
-            save_checkpoint(
-                checkpoint,
-                _tensors(model, best, optimizer),
-                {"identity": identity, "history": history},
-            )
-        if on_epoch:
+        if checkpoint is not None:
+            tensors = _checkpoint_tensors(run, best_weights)
+            state = {"identity": checkpoint.identity, "history": history}
+            save_checkpoint(checkpoint.path, tensors, state)
+        # The caller may raise to stop; the epoch is on disk by then.
+        if on_epoch is not None:
             on_epoch(record)
-    model.load_state_dict(best)
+
+    run.model.load_state_dict(best_weights)
     return history
 
 
+def _train_and_validate(run: _Run, epoch: int) -> Record:
+    """Run one epoch and return its record, refusing a loss that is not finite."""
+    # An epoch's seed depends on nothing that came before, so that a resumed run draws
+    # the same numbers. The prime keeps epochs of neighbouring seeds apart.
+    trained = _train_epoch(run, run.seed * 100_003 + epoch)
+    validated = _validate(run)
+
+    losses = [*trained.values(), validated["loss"]]
+    if not all(math.isfinite(loss) for loss in losses):
+        raise StackedMOSError(
+            f"Training diverged: the loss is not finite after epoch {epoch}; lower "
+            "learning_rate."
+        )
+    return {"epoch": epoch, **trained, **validated}
+
+
 def _resume(
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    checkpoint: Path | None,
-    identity: str,
-) -> tuple[list[dict[str, Any]], dict[str, Tensor]]:
-    """History and best weights so far; the model and the optimizer stand where the checkpoint left them."""
-    restored = load_checkpoint(checkpoint, identity) if checkpoint else None
-    if not restored:
-        return [], _copy(model)
+    run: _Run, checkpoint: CheckpointFile | None
+) -> tuple[list[Record], dict[str, Tensor]]:
+    """Return the history and the best weights so far.
+
+    Model and optimizer are left in the state of the checkpoint.
+    """
+    restored = None
+    if checkpoint is not None:
+        restored = load_checkpoint(checkpoint.path, checkpoint.identity)
+    if restored is None:
+        return [], _copy_weights(run.model)
+
     tensors, state = restored
-    model.load_state_dict(under("model", tensors))
-    restore_optimizer(optimizer, under("optimizer", tensors))
-    return state["history"], under("best", tensors)
+    run.model.load_state_dict(strip_prefix("model", tensors))
+    restore_optimizer(run.optimizer, strip_prefix("optimizer", tensors))
+    return state["history"], strip_prefix("best", tensors)
 
 
-def _tensors(
-    model: nn.Module, best: dict[str, Tensor], optimizer: torch.optim.Optimizer
+def _checkpoint_tensors(
+    run: _Run, best_weights: dict[str, Tensor]
 ) -> dict[str, Tensor]:
-    parts = (
-        prefixed("model", model.state_dict()),
-        prefixed("optimizer", optimizer_tensors(optimizer)),
-    )
-    return prefixed("best", best) | parts[0] | parts[1]
-
-
-def _copy(model: nn.Module) -> dict[str, Tensor]:
     return {
-        name: tensor.detach().clone() for name, tensor in model.state_dict().items()
+        **add_prefix("best", best_weights),
+        **add_prefix("model", run.model.state_dict()),
+        **add_prefix("optimizer", optimizer_tensors(run.optimizer)),
     }
 
 
-def _finished(history: list[dict[str, Any]], config: BaseConfig) -> bool:
-    return bool(history) and (
-        len(history) >= config.max_epochs
-        or len(history) - history[-1]["best"] >= config.patience
-    )
+def _copy_weights(model: nn.Module) -> dict[str, Tensor]:
+    state = model.state_dict()
+    return {name: tensor.detach().clone() for name, tensor in state.items()}
 
 
-def _better(record: dict[str, Any], best: dict[str, Any], select_on: str) -> bool:
+def _finished(history: list[Record], config: BaseConfig) -> bool:
+    epochs = len(history)
+    if epochs == 0:
+        return False
+    if epochs >= config.max_epochs:
+        return True
+    return epochs - history[-1]["best"] >= config.patience
+
+
+def _best_epoch(history: list[Record], record: Record, select_on: str) -> int:
+    """Number of the best epoch once `record` follows `history`."""
+    if not history:
+        return record["epoch"]
+    best_so_far = history[-1]["best"]
+    if _is_better(record, history[best_so_far - 1], select_on):
+        return record["epoch"]
+    return best_so_far
+
+
+def _is_better(record: Record, best: Record, select_on: str) -> bool:
     if select_on == "last":
         return True
     if select_on == "loss":
         return record["loss"] < best["loss"]
-    return (_mean_srcc(record), -record["loss"]) > (
-        _mean_srcc(best),
-        -best["loss"],
-    )  # few clips: ties, so the loss too
+
+    # On few clips rank correlations are often equal; the loss then decides.
+    rank = (_mean_srcc(record), -record["loss"])
+    best_rank = (_mean_srcc(best), -best["loss"])
+    return rank > best_rank
 
 
-def _mean_srcc(record: dict[str, Any]) -> float:
-    """Mean over aspects; an undefined one (a single clip, constant scores) counts 0, so that epochs stay comparable."""
+def _mean_srcc(record: Record) -> float:
+    """Mean SRCC over aspects, where an undefined one counts 0.
+
+    It is undefined for a single clip and for constant scores. Leaving it out would make
+    epochs incomparable.
+    """
     return sum(value or 0.0 for value in record["srcc"]) / len(record["srcc"])
 
 
-OPTIMIZERS: dict[str, Callable[[Any, BaseConfig], torch.optim.Optimizer]] = {
+OPTIMIZERS: dict[
+    str, Callable[[Iterable[nn.Parameter], BaseConfig], torch.optim.Optimizer]
+] = {
     "adamw": lambda weights, config: torch.optim.AdamW(
         weights, lr=config.learning_rate, weight_decay=config.weight_decay
     ),
@@ -223,70 +298,104 @@ OPTIMIZERS: dict[str, Callable[[Any, BaseConfig], torch.optim.Optimizer]] = {
 
 
 @torch.no_grad()
-def _start_at_mean(model: Network, criterion: Criterion, task: Task) -> None:
-    """Set the last bias of every head to the weighted mean of its aspect's training scores."""
-    scores, weights = task.scores[task.train], task.weights[task.train]
-    for head, column in zip(model.heads, scores.T, strict=True):
-        known = np.isfinite(column) & (weights > 0)
-        head[-1].bias.fill_(
-            criterion.raw(float(np.average(column[known], weights=weights[known])))
+def _start_at_mean(model: Network, criterion: Criterion, task: TrainingTask) -> None:
+    """Set the last bias of every head to its aspect's weighted mean training score."""
+    if not isinstance(criterion, Invertible):
+        raise TypeError(
+            f"start_at_mean needs a scalar criterion; got {type(criterion).__name__}."
         )
+    scores = task.scores[task.train]
+    weights = task.weights[task.train]
+    for head, column in zip(model.aspect_heads(), scores.T, strict=True):
+        known = np.isfinite(column) & (weights > 0)
+        mean = float(np.average(column[known], weights=weights[known]))
+        output_layer(head).bias.fill_(criterion.raw(mean))
 
 
-def _one_epoch(
-    model, criterion, task, config, seed, optimizer, device
-) -> dict[str, float]:
+def _train_epoch(run: _Run, epoch_seed: int) -> dict[str, float]:
+    """Train on every clip once and return the losses of the epoch."""
+    model = run.model
+    task = run.task
+    config = run.config
     model.train()
-    total = weight = 0.0
-    own: list[float] = []
-    with seeded(seed, device):
-        for rows in shuffled(task.train, config.batch_size, seed):
-            batch = task.clips.batch(rows).to(device)
-            with _precision(device):
+    loss_sum = 0.0
+    weight_sum = 0.0
+    auxiliary_losses: list[float] = []
+
+    with seeded(epoch_seed, run.device):
+        for rows in shuffled_batches(task.train, config.batch_size, epoch_seed):
+            batch = task.clips.batch(rows).to(run.device)
+            with _precision(run.device):
                 logits = model(batch)
-            losses, weights = _losses(criterion, logits, task, rows)
-            share = (losses * weights).sum(0) / weights.sum(0).clamp_min(1e-12)
-            loss = share.sum() if config.aspect_loss == "sum" else share.mean()
-            auxiliary = model.auxiliary(batch)  # outside autocast: in full precision
+            losses, weights = _losses(run.criterion, logits, task, rows=rows)
+
+            # The floor keeps an aspect without a label in this batch at a loss of 0.
+            total_weights = weights.sum(0).clamp_min(1e-12)
+            aspect_losses = (losses * weights).sum(0) / total_weights
+            if config.aspect_loss == "sum":
+                loss = aspect_losses.sum()
+            else:
+                loss = aspect_losses.mean()
+
+            # Outside autocast, so that the auxiliary loss has full precision.
+            auxiliary = model.auxiliary(batch)
             if auxiliary is not None:
                 loss = loss + config.alignment_weight * auxiliary
-                own.append(float(auxiliary.detach()))
-            _step(model, optimizer, loss, config.clip_norm)
-            total += float((losses.detach() * weights).sum())
-            weight += float(weights.sum())
-    record = {"train_loss": total / max(weight, 1e-12)}
-    if own:
-        record["auxiliary"] = sum(own) / len(own)
-        record["weighted_auxiliary"] = config.alignment_weight * record["auxiliary"]
+                auxiliary_losses.append(float(auxiliary.detach()))
+
+            _step(run, loss)
+            loss_sum += float((losses.detach() * weights).sum())
+            weight_sum += float(weights.sum())
+
+    record = {"train_loss": loss_sum / max(weight_sum, 1e-12)}
+    if auxiliary_losses:
+        mean_auxiliary = sum(auxiliary_losses) / len(auxiliary_losses)
+        record["auxiliary"] = mean_auxiliary
+        record["weighted_auxiliary"] = config.alignment_weight * mean_auxiliary
     return record
 
 
-def _step(
-    model: Network, optimizer: torch.optim.Optimizer, loss: Tensor, clip_norm: float
-) -> None:
-    optimizer.zero_grad(set_to_none=True)
+def _step(run: _Run, loss: Tensor) -> None:
+    """Take one step of the optimizer down the gradient of `loss`."""
+    run.optimizer.zero_grad(set_to_none=True)
     loss.backward()
-    if clip_norm:
-        for part in model.independent_parts():
-            nn.utils.clip_grad_norm_(part.parameters(), clip_norm)
-    optimizer.step()
+    if run.config.clip_norm:
+        for part in run.model.independent_parts():
+            nn.utils.clip_grad_norm_(part.parameters(), run.config.clip_norm)
+    run.optimizer.step()
 
 
 def _losses(
-    criterion: Criterion, logits: Tensor, task: Task, rows: Sequence[int]
+    criterion: Criterion, logits: Tensor, task: TrainingTask, rows: Sequence[int]
 ) -> tuple[Tensor, Tensor]:
-    """Loss and weight of each clip and aspect, both (B, aspects); the weight of an unlabelled one is 0."""
+    """Compute the loss and the weight of each clip and aspect.
+
+    The weight of an unlabelled one is 0.
+
+    Shape: logits (B, aspects, outputs) → (B, aspects) and (B, aspects)
+    """
     scores = torch.from_numpy(task.scores[rows]).to(logits.device, torch.float32)
     labelled = ~scores.isnan()
-    scores = scores.nan_to_num(0.0)  # any finite value: its weight is 0
-    learnt = [scores]
-    if task.histograms is not None:
-        learnt.append(torch.from_numpy(task.histograms[rows]).to(scores))
-    losses = [
-        criterion.loss(logits[:, a], *(given[:, a] for given in learnt))
-        for a in range(scores.shape[1])
-    ]
-    losses = torch.stack(losses, 1)
+    # Any finite value serves in place of a missing score, since its weight is 0.
+    scores = scores.nan_to_num(0.0)
+
+    if task.histograms is None:
+        aspect_losses = [
+            criterion.loss(logits[:, aspect], scores[:, aspect])
+            for aspect in range(scores.shape[1])
+        ]
+    else:
+        if not isinstance(criterion, Histogram):
+            raise TypeError(
+                f"{type(criterion).__name__} does not read histograms of ratings."
+            )
+        histograms = torch.from_numpy(task.histograms[rows]).to(scores)
+        aspect_losses = [
+            criterion.loss(logits[:, aspect], scores[:, aspect], histograms[:, aspect])
+            for aspect in range(scores.shape[1])
+        ]
+
+    losses = torch.stack(aspect_losses, 1)
     weights = torch.from_numpy(task.weights[rows]).to(losses)
     return losses, labelled * weights[:, None]
 
@@ -295,35 +404,58 @@ def _losses(
 def raw_outputs(
     model: nn.Module, clips: Embedded, size: int, device: torch.device
 ) -> Tensor:
-    """Logits of every clip, in row order, float32 on the CPU. Shape: (n, aspects, outputs).
+    """Compute the logits of every clip, in row order, as float32 on the CPU.
 
-    Always in full precision, so that a clip scores alike on every device and in every batch.
+    They are computed in full precision, so that a clip scores alike on every device and
+    in every batch.
+
+    Parameters
+    ----------
+    model : nn.Module
+    clips : Embedded
+    size : int
+        Clips computed together.
+    device : torch.device
+
+    Shape: n clips → (n, aspects, outputs)
     """
     model.eval()
-    parts, order = [], []
+    logits = []
+    order: list[int] = []
     for rows in clips.by_length(size):
         with torch.autocast(device.type, enabled=False):
-            parts.append(model(clips.batch(rows).to(device)).cpu())
-        order += rows
-    return torch.cat(parts)[torch.argsort(torch.tensor(order))]
+            logits.append(model(clips.batch(rows).to(device)).cpu())
+        order.extend(rows)
+
+    # `order` says which row each output belongs to; its inverse sorts them by row.
+    position_of_row = torch.argsort(torch.tensor(order))
+    return torch.cat(logits)[position_of_row]
 
 
-def _validate(model, criterion, task, config, device) -> dict[str, Any]:
+def _validate(run: _Run) -> Record:
+    """Loss over the validation clips, and SRCC of each aspect (None if undefined)."""
+    task = run.task
+    config = run.config
     rows = list(task.validation)
-    held_out = Embedded(
-        [task.clips.frames[row] for row in rows],
-        None if task.clips.tokens is None else [task.clips.tokens[row] for row in rows],
+    n_aspects = task.scores.shape[1]
+    logits = raw_outputs(
+        run.model, task.clips.take(rows), config.batch_size, device=run.device
     )
-    logits = raw_outputs(model, held_out, config.batch_size, device)
-    losses, weights = _losses(criterion, logits, task, rows)
+
+    losses, weights = _losses(run.criterion, logits, task, rows=rows)
     loss = float((losses * weights).sum() / weights.sum().clamp_min(1e-12))
-    if not math.isfinite(loss):  # diverged: there are no scores to rank
-        return {"loss": loss, "srcc": [None] * task.scores.shape[1]}
-    srcc = []
-    for a in range(task.scores.shape[1]):
-        truth = task.scores[rows, a]
+    if not math.isfinite(loss):
+        # A diverged network has no scores to rank.
+        return {"loss": loss, "srcc": [None] * n_aspects}
+
+    correlations = []
+    for aspect in range(n_aspects):
+        # The expected score ranks clips as the decoded one does, without its clipping
+        # at the ends of the scale.
+        truth = task.scores[rows, aspect]
         known = np.isfinite(truth)
-        expected = config.bins.expected(criterion.distribution(logits[:, a]).numpy())
-        value = METRICS["srcc"](truth[known], expected[known])
-        srcc.append(round(float(value), 6) if math.isfinite(value) else None)
-    return {"loss": loss, "srcc": srcc}
+        distributions = run.criterion.distribution(logits[:, aspect]).numpy()
+        expected = config.bins.expected(distributions)
+        srcc = METRICS["srcc"](truth[known], expected[known])
+        correlations.append(round(float(srcc), 6) if math.isfinite(srcc) else None)
+    return {"loss": loss, "srcc": correlations}

@@ -1,8 +1,7 @@
 """NeuralMOS: one base model as a scikit-learn style estimator over a table of clips.
 
-Frozen encoders run once per clip, through an `EmbeddingStore`; `fit` trains only the network on top of them. The
-trap: scores mean nothing under other encoder weights than those trained with, so a model keeps its encoders'
-signatures and refuses any other.
+Frozen encoders run once per clip, through an `EmbeddingStore`; `fit` trains only the
+network on top of them.
 """
 
 from __future__ import annotations
@@ -15,12 +14,11 @@ import numpy as np
 import pandas as pd
 import safetensors.torch
 import torch
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, RegressorMixin
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
-from base_models.clips.labels import as_labels, check_labels, judged_by_text, mean_label
-from base_models.clips.ratings import check_ratings, histograms
-from base_models.clips.splits import stratified_holdout
+from base_models.clips.labels import as_labels, judged_by_text
 from base_models.config import BaseConfig
 from base_models.devices import resolve_device
 from base_models.encoders import Encoder, check_kind, load_encoder
@@ -33,49 +31,75 @@ from base_models.networks.batches import Embedded
 from base_models.networks.criteria import build_criterion
 from base_models.networks.models import Network, build_model
 from base_models.predictions import PredictionTable
-from base_models.training.loop import Progress, Task, raw_outputs, seeded, train_network
+from base_models.training.checkpoints import CheckpointFile
+from base_models.training.loop import (
+    EpochCallback,
+    TrainingTask,
+    raw_outputs,
+    seeded,
+    train_network,
+)
+from base_models.training.training_data import TrainingData, check_training_data
 
 DEFAULT_STORE = "artifacts/embeddings"
 
 
 class NeuralMOS(RegressorMixin, BaseEstimator):
-    """One base model: frozen encoders, a small network, a distribution over score bins per clip and aspect.
+    """One base model: frozen encoders, a small network, and score distributions.
+
+    Source: DORA-MOS, section II.
 
     Parameters
     ----------
-    preset : name of a preset (``"dora"``, ``"dora_coral"`` …), or a BaseConfig
-    settings : name of training settings laid over the preset (``"embedded"``), or a dict of changes, or None
-    audio_encoder, text_encoder : a registered name, or ``"name=folder"`` for local weights
-    text_aspects : aspects judged against the prompt; None takes the known names (``ta`` …)
-    device : ``"auto"``, ``"cpu"``, ``"cuda"``, ``"mps"``
-    store : folder of stored embeddings, an EmbeddingStore, or None to keep them in memory only
-    checkpoint : file that training writes after every epoch and resumes from, or None
-    random_state : int, seeds the weights, the order of clips and dropout
-    on_epoch : called with the record of every epoch
+    preset : str or BaseConfig
+        Name of a preset (``"dora"``, ``"dora_coral"`` …), or a config.
+    settings : str, mapping or None
+        Name of training settings laid over the preset (``"embedded"``), or a dict of
+        changes.
+    audio_encoder, text_encoder : str
+        A registered name, or ``"name=folder"`` for local weights.
+    text_aspects : sequence of str or None
+        Aspects judged against the prompt; None takes the known names (``ta`` …).
+    device : {"auto", "cpu", "cuda", "mps"}
+    store : str, Path, EmbeddingStore or None
+        Folder of stored embeddings; None keeps them in memory only.
+    checkpoint : str, Path or None
+        File that training writes after every epoch and resumes from.
+    random_state : int
+        Seeds the weights, the order of clips and dropout.
+    on_epoch : callable or None
+        Called with the record of every epoch.
 
     Attributes
     ----------
     aspects_ : tuple of str
+    needs_text_ : tuple of bool
+        For each aspect, whether it is judged against the prompt.
     config_ : BaseConfig
-    history_ : list of one record per epoch
-    trained_on_, selected_on_ : frozenset of clip ids
-
-    Source: DORA-MOS, section II.
+    encoders_ : dict
+        Name, signature, width and licence of each encoder, by its kind.
+    model_ : Network
+    history_ : list of dict
+        One record per epoch.
+    trained_on_, selected_on_ : frozenset of str
+        Ids of clips.
+    sigma_ : float
+        Kernel width that decodes the distributions.
     """
 
     def __init__(
         self,
-        preset="dora",
-        settings=None,
-        audio_encoder="muq",
-        text_encoder="roberta",
-        text_aspects=None,
-        device="auto",
-        store=DEFAULT_STORE,
-        checkpoint=None,
-        random_state=0,
-        on_epoch: Progress | None = None,
-    ):
+        preset: str | BaseConfig = "dora",
+        settings: str | Mapping[str, Any] | None = None,
+        audio_encoder: str = "muq",
+        text_encoder: str = "roberta",
+        text_aspects: Sequence[str] | None = None,
+        device: str = "auto",
+        store: str | Path | EmbeddingStore | None = DEFAULT_STORE,
+        checkpoint: str | Path | None = None,
+        random_state: int = 0,
+        on_epoch: EpochCallback | None = None,
+    ) -> None:
         self.preset = preset
         self.settings = settings
         self.audio_encoder = audio_encoder
@@ -88,73 +112,113 @@ class NeuralMOS(RegressorMixin, BaseEstimator):
         self.on_epoch = on_epoch
 
     def fit(
-        self, X: pd.DataFrame, y, sample_weight=None, groups=None, ratings=None
+        self,
+        X: pd.DataFrame,
+        y: ArrayLike | pd.DataFrame,
+        sample_weight: ArrayLike | None = None,
+        groups: Sequence[object] | None = None,
+        ratings: pd.DataFrame | None = None,
     ) -> NeuralMOS:
         """Train on clips and their mean opinion scores.
 
         Parameters
         ----------
-        X : clip table: ``clip_id``, ``audio``, ``prompt`` for text aspects, ``system_id`` for the stratified inner
-            split
-        y : array or DataFrame of shape (n,) or (n, aspects), on the scale; NaN is unlabelled. Column names are the
-            aspects
+        X : DataFrame
+            Clip table: ``clip_id``, ``audio``, ``prompt`` for text aspects,
+            ``system_id`` for the stratified inner split.
+        y : array or DataFrame of shape (n,) or (n, aspects)
+            Labels on the scale; NaN is unlabelled. Column names are the aspects.
         sample_weight : array of shape (n,), or None
-        groups : n names whose clips stay on one side of the inner split (prompts, contents), or None
-        ratings : single ratings, as `read_ratings` gives them, for a criterion that learns from them, else None. Those
-            of other clips are not read; a labelled clip without any is learnt from its mean
+        groups : sequence of n names, or None
+            Clips of equal names (prompts, contents) stay on one side of the inner
+            split.
+        ratings : DataFrame or None
+            Single ratings, as `read_ratings` returns them, for a criterion that learns
+            from them. Ratings of other clips are not read; a labelled clip without any
+            is learnt from its mean.
 
         Raises
         ------
         ClipError
             when a clip cannot be decoded or has no prompt, with its id and the reason.
         UsageError
-            when labels are off the scale, too few, or do not fit the clips; when ratings are missing, or given to a
-            criterion that would not read them.
+            when labels are off the scale, too few, or do not fit the clips; when
+            ratings are missing, or given to a criterion that does not read them.
         """
-        vars(self).pop(
-            "model_", None
-        )  # a fit that fails leaves nothing to predict with
-        ids, systems = clip_ids(X), system_ids(X)
+        # A fit that fails must leave nothing to predict with.
+        self.__dict__.pop("model_", None)
+
+        ids = clip_ids(X)
         labels = as_labels(y, len(ids))
-        self.config_ = self._config()
-        check_labels(labels, self.config_.bins)
-        scores = labels.to_numpy()
-        weights = _check_sample_weight(
-            sample_weight, scores, dtype=np.float64, ensure_non_negative=True
+        self.config_ = self._resolve_config()
+        data = check_training_data(
+            self.config_,
+            ids=ids,
+            systems=system_ids(X),
+            labels=labels,
+            sample_weight=sample_weight,
+            groups=groups,
+            ratings=ratings,
         )
-        train, validation = _inner_split(
-            systems, labels, weights, self.config_.inner_validation, groups
-        )
-        counted = self._count_ratings(
-            ratings, [ids[row] for row in train], ids, labels.columns
-        )
-        self.aspects_, self.needs_text_ = (
-            tuple(labels.columns),
-            judged_by_text(labels.columns, self.text_aspects),
-        )
+        self.aspects_ = tuple(labels.columns)
+        self.needs_text_ = judged_by_text(labels.columns, self.text_aspects)
+        return self._fit_network(X, data)
+
+    def _fit_network(self, X: pd.DataFrame, data: TrainingData) -> NeuralMOS:
+        """Embed the clips and train the network on checked data."""
         self.encoders_ = self._encoder_facts()
         model = self._build()
         filled, clips = self.embed(X)
         device = resolve_device(self.device)
         self.device_ = str(device)
+
+        task = TrainingTask(
+            clips=clips,
+            scores=data.scores,
+            weights=data.weights,
+            train=data.train,
+            validation=data.validation,
+            histograms=data.histograms,
+        )
+        checkpoint = None
+        if self.checkpoint is not None:
+            identity = self._identity(filled, data)
+            checkpoint = CheckpointFile(Path(self.checkpoint), identity)
+
+        # `model_` is set last: it is what marks a finished fit.
         self.history_ = train_network(
             model,
-            build_criterion(self.config_),
-            Task(clips, scores, weights, train, validation, counted),
-            self.config_,
-            self._seed(),
-            device,
-            None if self.checkpoint is None else Path(self.checkpoint),
-            self._identity(filled, scores, weights, ids, validation, counted),
-            self.on_epoch,
+            criterion=build_criterion(self.config_),
+            task=task,
+            config=self.config_,
+            seed=self._seed(),
+            device=device,
+            checkpoint=checkpoint,
+            on_epoch=self.on_epoch,
         )
         self.model_ = model
-        self.trained_on_ = frozenset(ids[row] for row in train)
-        self.selected_on_ = frozenset(ids[row] for row in validation)
+        self.trained_on_ = data.ids_of(data.train)
+        self.selected_on_ = data.ids_of(data.validation)
         return self
 
+    def predict(self, X: pd.DataFrame) -> np.ndarray:
+        """Predict scores on the scale.
+
+        Returns
+        -------
+        scores : float64 array of shape (n, aspects), or (n,) with one aspect
+        """
+        distributions = self.predict_distribution(X)
+        scores = self.config_.bins.decode(distributions, self.sigma_)
+        return scores[:, 0] if len(self.aspects_) == 1 else scores
+
     def predict_distribution(self, X: pd.DataFrame) -> np.ndarray:
-        """Distribution over score bins of every clip, shape (n, aspects, bins), float64, last axis sums to 1.
+        """Predict the distribution over score bins of every clip.
+
+        Returns
+        -------
+        distributions : float64 array of shape (n, aspects, bins)
+            The last axis sums to 1.
 
         Raises
         ------
@@ -162,10 +226,79 @@ class NeuralMOS(RegressorMixin, BaseEstimator):
             when a clip cannot be decoded or has no prompt.
         """
         check_is_fitted(self, "model_")
-        return self.predict_embedded(self.embed(X)[1])
+        _, clips = self.embed(X)
+        return self.predict_embedded(clips)
+
+    def predict_embedded(self, clips: Embedded) -> np.ndarray:
+        """Predict distributions of clips embedded with this model's encoders.
+
+        Returns
+        -------
+        distributions : float64 array of shape (n, aspects, bins)
+            As `predict_distribution` returns.
+        """
+        check_is_fitted(self, "model_")
+        bins = self.config_.bins
+        if len(clips) == 0:
+            return np.zeros((0, len(self.aspects_), bins.count))
+
+        device = resolve_device(self.device)
+        model = self.model_.to(device)
+        logits = raw_outputs(model, clips, self.config_.batch_size, device=device)
+        if not torch.isfinite(logits).all():
+            raise DamagedArtifact(
+                "The network gave NaN or infinity; its weights or the stored "
+                "embeddings are damaged."
+            )
+
+        # Distributions are in float64 on the CPU, whatever the device.
+        criterion = build_criterion(self.config_)
+        distributions = [
+            criterion.distribution(logits[:, aspect]).numpy()
+            for aspect in range(len(self.aspects_))
+        ]
+        return np.stack(distributions, 1)
+
+    def explain_embedded(self, clips: Embedded) -> list[tuple[Attention, ...]]:
+        """Compute what the model attended to in clips embedded with its encoders.
+
+        Returns
+        -------
+        explained : list of tuple of Attention
+            One tuple per clip, one item per aspect.
+        """
+        check_is_fitted(self, "model_")
+        return explain_network(
+            self.model_,
+            clips=clips,
+            aspects=self.aspects_,
+            needs_text=self.needs_text_,
+            size=self.config_.batch_size,
+            device=resolve_device(self.device),
+        )
+
+    def prediction_table(
+        self, name: str, ids: Sequence[str], clips: Embedded
+    ) -> PredictionTable:
+        """Predict a table that also names the clips the model has seen."""
+        return PredictionTable(
+            model=name,
+            clip_ids=tuple(ids),
+            aspects=self.aspects_,
+            distributions=self.predict_embedded(clips),
+            bins=self.config_.bins,
+            sigma=self.sigma_,
+            trained_on=self.trained_on_,
+            selected_on=self.selected_on_,
+        )
+
+    @property
+    def sigma_(self) -> float:
+        """Kernel width that decodes this model's distributions."""
+        return build_criterion(self.config_).sigma
 
     def embed(self, X: pd.DataFrame) -> tuple[FilledClips, Embedded]:
-        """Embeddings of every clip under this model's encoders, from the store.
+        """Read the embeddings of every clip from the store, computing missing ones.
 
         Raises
         ------
@@ -173,107 +306,57 @@ class NeuralMOS(RegressorMixin, BaseEstimator):
             when a clip cannot be used.
         """
         check_is_fitted(self, "encoders_")
-        store = (
-            self.store
-            if isinstance(self.store, EmbeddingStore)
-            else EmbeddingStore(self.store)
-        )
-        return embed_all(X, store, *self.encoders())
-
-    def predict_embedded(self, clips: Embedded) -> np.ndarray:
-        """As `predict_distribution`, for clips already embedded with this model's encoders."""
-        check_is_fitted(self, "model_")
-        bins = self.config_.bins
-        if not len(clips):
-            return np.zeros((0, len(self.aspects_), bins.count))
-        device = resolve_device(self.device)
-        logits = raw_outputs(
-            self.model_.to(device), clips, self.config_.batch_size, device
-        )
-        if not torch.isfinite(logits).all():
-            raise DamagedArtifact(
-                "The network gave NaN or infinity; its weights or the stored embeddings are damaged."
-            )
-        criterion = build_criterion(self.config_)
-        return np.stack(
-            [
-                criterion.distribution(logits[:, a]).numpy()
-                for a in range(len(self.aspects_))
-            ],
-            1,
-        )
-
-    def explain_embedded(self, clips: Embedded) -> list[tuple[Attention, ...]]:
-        """What the model attended to in clips embedded with its encoders: one `Attention` per clip and aspect."""
-        check_is_fitted(self, "model_")
-        device = resolve_device(self.device)
-        return explain_network(
-            self.model_,
-            clips,
-            self.aspects_,
-            self.needs_text_,
-            self.config_.batch_size,
-            device,
-        )
-
-    def predict(self, X: pd.DataFrame) -> np.ndarray:
-        """Scores on the scale: shape (n, aspects), or (n,) with one aspect."""
-        distributions = self.predict_distribution(X)
-        scores = self.config_.bins.decode(distributions, self.sigma_)
-        return scores[:, 0] if len(self.aspects_) == 1 else scores
-
-    @property
-    def sigma_(self) -> float:
-        """Kernel width that decodes this model's distributions."""
-        return build_criterion(self.config_).sigma
-
-    def prediction_table(
-        self, name: str, ids: Sequence[str], clips: Embedded
-    ) -> PredictionTable:
-        """Predictions as a table that remembers what the model was trained and selected on."""
-        distributions = self.predict_embedded(clips)
-        seen = self.trained_on_, self.selected_on_
-        return PredictionTable(
-            name,
-            tuple(ids),
-            self.aspects_,
-            distributions,
-            self.config_.bins,
-            self.sigma_,
-            *seen,
-        )
+        if isinstance(self.store, EmbeddingStore):
+            store = self.store
+        else:
+            store = EmbeddingStore(self.store)
+        audio, text = self.encoders()
+        return embed_all(X, store, audio, text=text)
 
     def encoders(self) -> tuple[Encoder, Encoder | None]:
-        """The frozen encoders; no text encoder when no aspect needs one.
+        """Load the frozen audio and text encoders.
+
+        The second is None when no aspect needs text.
 
         Raises
         ------
         UsageError
-            when an encoder is of the other kind, or its weights are missing, or differ from those that the model was
-            trained with.
+            when an encoder is of the other kind, its weights are missing, or they
+            differ from those that the model was trained with.
         """
         device = str(resolve_device(self.device))
-        specs = [
-            self.audio_encoder,
-            *([self.text_encoder] if any(self.needs_text_) else []),
-        ]
-        for spec, kind in zip(specs, ("audio", "text"), strict=False):
-            check_kind(
-                spec, kind
-            )  # a text encoder would take the paths for prompts, and train on them
-        loaded = [load_encoder(spec, device=device) for spec in specs]
-        for kind, encoder in zip(("audio", "text"), loaded, strict=False):
-            trained = getattr(self, "encoders_", {}).get(kind)
+        specs = {"audio": self.audio_encoder}
+        if any(self.needs_text_):
+            specs["text"] = self.text_encoder
+
+        # A text encoder in place of an audio encoder would take the paths for prompts,
+        # and the network would be trained on them.
+        for kind, spec in specs.items():
+            check_kind(spec, kind)
+        loaded = {
+            kind: load_encoder(spec, device=device) for kind, spec in specs.items()
+        }
+
+        # Scores are only valid with the encoder weights of the training. In a new fit
+        # there are none yet.
+        trained_encoders = getattr(self, "encoders_", {})
+        for kind, encoder in loaded.items():
+            trained = trained_encoders.get(kind)
             if trained and trained["signature"] != encoder.signature:
                 raise UsageError(
-                    f"The model was trained with {trained['signature']}, but {kind} encoder '{encoder.name}' is now "
-                    f"{encoder.signature}; its scores would mean nothing. Load the weights it was trained with."
+                    f"The model was trained with {trained['signature']}, but {kind} "
+                    f"encoder '{encoder.name}' is now {encoder.signature}; its scores "
+                    "would be meaningless. Load the weights it was trained with."
                 )
-        return loaded[0], loaded[1] if len(loaded) == 2 else None
+        return loaded["audio"], loaded.get("text")
 
     def to_files(self) -> dict[str, bytes]:
-        """Config, weights (safetensors) and history as named files: what `save` writes and a stack carries along."""
+        """Return config, weights (safetensors) and history as named files.
+
+        These are what `save` writes and what a saved stack contains.
+        """
         check_is_fitted(self, "model_")
+        # Weights are written from the CPU, so the bytes do not depend on the device.
         weights = {
             name: tensor.detach().cpu().contiguous()
             for name, tensor in self.model_.state_dict().items()
@@ -296,7 +379,10 @@ class NeuralMOS(RegressorMixin, BaseEstimator):
 
         Parameters
         ----------
-        overrides : parameters to change, such as ``device``, ``store`` or where the encoder's weights lie
+        folder : Path or str
+        **overrides
+            Parameters to change, such as ``device``, ``store`` or the encoders, where
+            their weights are in another folder.
 
         Raises
         ------
@@ -309,53 +395,53 @@ class NeuralMOS(RegressorMixin, BaseEstimator):
     def from_artifact(
         cls, artifact: Artifact, prefix: str = "", **overrides: Any
     ) -> NeuralMOS:
-        """As `load`, from files below `prefix` in an artifact that may hold more."""
+        """Read a model from files below `prefix` in an artifact that may hold more.
+
+        Parameters and errors are those of `load`.
+        """
         for name in overrides:
             one_of(name, cls._get_param_names(), "parameter of NeuralMOS")
+
+        source = f"{artifact.folder}/{prefix}"
         facts = artifact.json(f"{prefix}config.json")
         try:
-            config = BaseConfig.from_dict(
-                facts["config"], f"{artifact.folder}/{prefix}config.json"
-            )
-            self = cls(**({"preset": config} | facts["params"] | overrides))
-            self.config_ = config
-            self.aspects_, self.needs_text_ = (
-                tuple(facts["aspects"]),
-                tuple(facts["needs_text"]),
-            )
-            self.encoders_ = facts["encoders"]
-            self.trained_on_, self.selected_on_ = (
-                frozenset(facts["trained_on"]),
-                frozenset(facts["selected_on"]),
-            )
-            self.history_ = artifact.json(f"{prefix}history.json")
-            self.model_ = self._build()
-            tensors = artifact.tensors(f"{prefix}weights.safetensors")
-            self.model_.load_state_dict(
-                {name: torch.from_numpy(array) for name, array in tensors.items()}
-            )
+            config = BaseConfig.from_dict(facts["config"], f"{source}config.json")
+            # The whole config stands in for the preset, so that a clone of the loaded
+            # model can be fitted again even where presets have changed since.
+            params = {"preset": config, **facts["params"], **overrides}
+            estimator = cls(**params)
+            estimator.config_ = config
+            estimator.aspects_ = tuple(facts["aspects"])
+            estimator.needs_text_ = tuple(facts["needs_text"])
+            estimator.encoders_ = facts["encoders"]
+            estimator.trained_on_ = frozenset(facts["trained_on"])
+            estimator.selected_on_ = frozenset(facts["selected_on"])
+            estimator.history_ = artifact.json(f"{prefix}history.json")
+
+            # The initial weights are replaced at once; names or shapes that differ
+            # raise a RuntimeError.
+            estimator.model_ = estimator._build()
+            arrays = artifact.tensors(f"{prefix}weights.safetensors")
+            tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+            estimator.model_.load_state_dict(tensors)
         except (KeyError, TypeError, RuntimeError) as error:
             raise DamagedArtifact(
-                f"{artifact.folder}/{prefix}: not a base model of this version ({error})."
+                f"{source}: not a base model of this version ({error})."
             ) from error
-        return self
+        return estimator
 
     def _facts(self) -> dict[str, Any]:
-        text = [
-            aspect
-            for aspect, needed in zip(self.aspects_, self.needs_text_, strict=True)
-            if needed
-        ]
-        params = {
-            "audio_encoder": self.audio_encoder,
-            "text_encoder": self.text_encoder,
-            "text_aspects": text,
-        }
+        """Everything in ``config.json``: parameters, config and what was seen."""
+        pairs = zip(self.aspects_, self.needs_text_, strict=True)
+        text_aspects = [aspect for aspect, needs_text in pairs if needs_text]
         return {
-            "params": params
-            | {
-                "random_state": self._seed()
-            },  # with the config, all that a new fit would need
+            # With the config, these are all that a new fit needs.
+            "params": {
+                "audio_encoder": self.audio_encoder,
+                "text_encoder": self.text_encoder,
+                "text_aspects": text_aspects,
+                "random_state": self._seed(),
+            },
             "config": self.config_.to_dict(),
             "aspects": list(self.aspects_),
             "needs_text": list(self.needs_text_),
@@ -364,48 +450,25 @@ class NeuralMOS(RegressorMixin, BaseEstimator):
             "selected_on": sorted(self.selected_on_),
         }
 
-    def _config(self) -> BaseConfig:
+    def _resolve_config(self) -> BaseConfig:
+        """The preset with the settings laid over it."""
         if isinstance(self.preset, BaseConfig):
             config = self.preset
         else:
-            config = BaseConfig.preset(
-                self.preset, self.settings if isinstance(self.settings, str) else None
-            )
-        return (
-            config.updated(self.settings, "settings")
-            if isinstance(self.settings, Mapping)
-            else config
-        )
-
-    def _count_ratings(
-        self, ratings: pd.DataFrame | None, train, ids, aspects
-    ) -> np.ndarray | None:
-        """Histograms of single ratings, (n, aspects, bins), for a criterion that reads them."""
-        criterion, bins = self.config_.criterion, self.config_.bins
-        if not self.config_.reads_ratings:
-            if ratings is not None:
-                raise UsageError(
-                    f"The criterion '{criterion}' learns from means; it would not read the ratings."
-                )
-            return None
-        if ratings is None:
-            raise UsageError(
-                f"The criterion '{criterion}' learns from single ratings; pass them as ratings."
-            )
-        check_ratings(ratings, aspects, bins)
-        for aspect in aspects:
-            if not ratings.loc[ratings["clip_id"].isin(train), aspect].notna().any():
-                raise UsageError(
-                    f"No training clip has a single rating of '{aspect}', from which the criterion '{criterion}' "
-                    "learns. Give such ratings, or use a criterion that learns from means."
-                )
-        return np.stack(
-            [histograms(ratings, ids, aspect, bins) for aspect in aspects], 1
-        )
+            named_settings = self.settings if isinstance(self.settings, str) else None
+            config = BaseConfig.preset(self.preset, named_settings)
+        if isinstance(self.settings, Mapping):
+            config = config.updated(self.settings, "settings")
+        return config
 
     def _encoder_facts(self) -> dict[str, dict[str, Any]]:
-        self.__dict__.pop("encoders_", None)  # a new fit may use other encoders
-        pairs = zip(("audio", "text"), self.encoders(), strict=True)
+        """Name, signature, width and licence of each encoder, by its kind."""
+        # A new fit may use other encoders than the last one.
+        self.__dict__.pop("encoders_", None)
+        audio, text = self.encoders()
+        loaded = {"audio": audio}
+        if text is not None:
+            loaded["text"] = text
         return {
             kind: {
                 "name": encoder.name,
@@ -413,72 +476,53 @@ class NeuralMOS(RegressorMixin, BaseEstimator):
                 "dim": encoder.dim,
                 "licence": encoder.licence,
             }
-            for kind, encoder in pairs
-            if encoder is not None
+            for kind, encoder in loaded.items()
         }
 
     def _build(self) -> Network:
-        dims = {kind: facts["dim"] for kind, facts in self.encoders_.items()}
+        """Build the network with initial weights drawn from the seed."""
+        text_facts = self.encoders_.get("text")
         with seeded(self._seed(), torch.device("cpu")):
             return build_model(
-                self.config_, self.needs_text_, dims["audio"], dims.get("text")
+                self.config_,
+                self.needs_text_,
+                audio_dim=self.encoders_["audio"]["dim"],
+                text_dim=None if text_facts is None else text_facts["dim"],
             )
 
     def _seed(self) -> int:
         seed = self.random_state
-        if (
-            isinstance(seed, bool)
-            or not isinstance(seed, int | np.integer)
-            or not 0 <= seed < 2**32
-        ):
+        # True is an int to Python, but not a seed that anybody means.
+        is_integer = isinstance(seed, int | np.integer) and not isinstance(seed, bool)
+        if not is_integer or not 0 <= seed < 2**32:
             raise UsageError(
                 f"random_state must be an integer in 0..2**32 - 1; got {seed!r}."
             )
         return int(seed)
 
-    def _identity(
-        self, filled: FilledClips, scores, weights, ids, validation, counted
-    ) -> str:
-        """What this training run is; a checkpoint of anything else is not resumed."""
-        rows = [
+    def _identity(self, filled: FilledClips, data: TrainingData) -> str:
+        """Hash what this training run is: data, encoders, config and seed.
+
+        A checkpoint of another run is not resumed. The order of the items is part of
+        the hash.
+        """
+        # The arrays are hashed bit by bit: labels that differ by rounding are other
+        # labels.
+        described = [
+            self.aspects_,
+            self.needs_text_,
             filled.content,
-            ids,
-            validation,
-            scores.tobytes().hex(),
-            weights.tobytes().hex(),
+            data.ids,
+            data.validation,
+            data.scores.tobytes().hex(),
+            data.weights.tobytes().hex(),
         ]
-        rows += [] if counted is None else [counted.tobytes().hex()]
-        data = sha256(
-            to_json([self.aspects_, self.needs_text_, *map(list, rows[:3]), *rows[3:]])
-        )
+        if data.histograms is not None:
+            described.append(data.histograms.tobytes().hex())
+
         signatures = {
             kind: facts["signature"] for kind, facts in self.encoders_.items()
         }
-        return self.config_.signature(data=data, encoders=signatures, seed=self._seed())
-
-
-def _inner_split(
-    systems, labels: pd.DataFrame, weights, fraction, groups=None
-) -> tuple[list[int], list[int]]:
-    """Rows to train on and rows to select on: those with a label and a weight."""
-    scores = labels.to_numpy()
-    rows = np.flatnonzero(np.isfinite(scores).any(1) & (weights > 0))
-    if len(rows) < 4:
-        raise UsageError(f"Training needs at least 4 labelled clips; got {len(rows)}.")
-    if groups is not None and len(groups) != len(scores):
-        raise UsageError(f"There are {len(scores)} clips but {len(groups)} groups.")
-    together = None if groups is None else [str(list(groups)[row]) for row in rows]
-    held = stratified_holdout(
-        [systems[row] for row in rows], mean_label(scores[rows]), fraction, 0, together
-    )
-    if held.all() or not held.any():
-        raise UsageError(
-            "All clips are of one group; the inner split needs at least 2."
+        return self.config_.signature(
+            data=sha256(to_json(described)), encoders=signatures, seed=self._seed()
         )
-    for aspect in labels:
-        if not np.isfinite(labels[aspect].to_numpy()[rows[~held]]).any():
-            raise UsageError(
-                f"Aspect '{aspect}' has too few labels: with {held.sum()} of {len(rows)} clips held out to select on, "
-                "none is left to train on. Label more clips, or leave the aspect out."
-            )
-    return rows[~held].tolist(), rows[held].tolist()

@@ -7,9 +7,8 @@ option cannot be used.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jsonargparse import Namespace
 
@@ -26,7 +25,7 @@ from ensemble.workspace import Workspace
 
 if TYPE_CHECKING:
     from ensemble.training.rated_clips import RatedClips
-    from ensemble.training.train_base_models import Level0
+    from ensemble.training.train_base_models import TrainingPlan, TrainingSetup
 
 STORE_DTYPES = ("float16", "float32")
 
@@ -161,7 +160,7 @@ def _main(argv: Sequence[str] | None = None) -> int:
     # Paths become absolute before anything reads or writes them.
     locate(options)
     _check_options(options)
-    setup = _Setup.of(options)
+    setup = _choose_setup(options)
     workspace = Workspace(Path(options.artifacts))
 
     rated = _read_clips(options, workspace)
@@ -200,36 +199,21 @@ def _check_options(options: Namespace) -> None:
     one_of(options.store_dtype, STORE_DTYPES, "--store-dtype")
 
 
-@dataclass(frozen=True)
-class _Setup:
-    """What the base models are trained with.
+def _choose_setup(options: Namespace) -> TrainingSetup:
+    """What the base models are trained with, apart from the clips."""
+    from ensemble.training.train_base_models import TrainingSetup, choose_settings
 
-    Parameters
-    ----------
-    audio_encoder, text_encoder : names or ``"name=folder"``
-    settings : training settings laid over every preset, or None for the paper's
-    overrides : single settings, laid over the rest
-    """
-
-    audio_encoder: str
-    text_encoder: str
-    settings: str | None
-    overrides: dict[str, Any]
-
-    @classmethod
-    def of(cls, options: Namespace) -> _Setup:
-        from ensemble.training.train_base_models import choose_settings
-
-        is_demo = options.data is None
-        audio, text = choose_encoders(
-            options.audio_encoder, options.text_encoder, is_demo
-        )
-        return cls(
-            audio_encoder=audio,
-            text_encoder=text,
-            settings=choose_settings(options.settings, audio),
-            overrides=parse_settings(options.set),
-        )
+    audio, text = choose_encoders(
+        options.audio_encoder, options.text_encoder, demo=options.data is None
+    )
+    return TrainingSetup(
+        audio_encoder=audio,
+        text_encoder=text,
+        settings=choose_settings(options.settings, audio),
+        overrides=parse_settings(options.set),
+        folds=options.folds,
+        dtype=options.store_dtype,
+    )
 
 
 def _read_clips(options: Namespace, workspace: Workspace) -> RatedClips:
@@ -273,7 +257,7 @@ def _add_ratings(
     options: Namespace,
     rated: RatedClips,
     models: Sequence[tuple[str, int]],
-    setup: _Setup,
+    setup: TrainingSetup,
 ) -> tuple[RatedClips, str]:
     """The clips with their single ratings, where there are any, and a note on them."""
     from ensemble.training.train_base_models import add_ratings
@@ -289,7 +273,7 @@ def _add_ratings(
 
 
 def _say_how_models_are_trained(
-    options: Namespace, rated: RatedClips, setup: _Setup
+    options: Namespace, rated: RatedClips, setup: TrainingSetup
 ) -> None:
     # Options that change nothing are not passed over in silence.
     if rated.made == "splits as given" and (options.split or options.split_seed):
@@ -307,40 +291,33 @@ def _say_how_models_are_trained(
 
 def _plan(
     options: Namespace,
-    setup: _Setup,
+    setup: TrainingSetup,
     rated: RatedClips,
     models: Sequence[tuple[str, int]],
     workspace: Workspace,
-) -> Level0:
+) -> TrainingPlan:
     """Embed the clips and lay out the runs."""
     from ensemble.training.progress import encoding
-    from ensemble.training.train_base_models import prepare_level0
+    from ensemble.training.train_base_models import Compute, plan_training
 
+    compute = Compute(
+        device=options.device,
+        jobs=options.jobs,
+        threads=options.threads,
+        engine=options.engine,
+    )
     with encoding() as on_embed:
-        return prepare_level0(
-            rated,
-            models,
-            workspace,
-            audio_encoder=setup.audio_encoder,
-            text_encoder=setup.text_encoder,
-            settings=setup.settings,
-            device=options.device,
-            jobs=options.jobs,
-            threads=options.threads,
-            folds=options.folds,
-            dtype=options.store_dtype,
-            overrides=setup.overrides,
-            on_embed=on_embed,
-            engine=options.engine,
+        return plan_training(
+            rated, models, workspace, setup=setup, compute=compute, on_embed=on_embed
         )
 
 
-def _train(options: Namespace, plan: Level0, workspace: Workspace) -> None:
+def _train(options: Namespace, plan: TrainingPlan, workspace: Workspace) -> None:
     """Train what is not finished."""
     from ensemble.training.progress import watch
-    from ensemble.training.train_base_models import train_level0
+    from ensemble.training.train_base_models import train_base_models
 
-    n_trained = len(train_level0(plan, workspace, watch, engine=options.engine))
+    n_trained = len(train_base_models(plan, workspace, watch, engine=options.engine))
     n_models = len(plan.runs)
     if n_trained:
         say(

@@ -115,7 +115,8 @@ def _score_predictions(options: Namespace, form: str | None) -> int:
 def _score_clips(options: Namespace, form: str | None) -> int:
     """Score audio files or a clip table."""
     from base_models.clips.read_clips import read_clips
-    from ensemble.scoring.score_clips import clips_from_files, length_note, score_clips
+    from ensemble.scoring.audio_files import clips_from_files, length_note
+    from ensemble.scoring.score_clips import score_clips
     from ensemble.training.progress import encoding
 
     if options.clips:

@@ -240,13 +240,7 @@ def _validation_split(
         when one side is empty.
     """
     if is_share(validation):
-        held_out = meta_split(
-            chosen.systems,
-            chosen.labels,
-            float(validation),
-            seed=random_state,
-            groups=chosen.groups,
-        )
+        held_out = meta_split(chosen, float(validation), random_state)
         return np.flatnonzero(~held_out), np.flatnonzero(held_out)
 
     # Folds have shuffled the rows; a splitter sees them in the order of the table.
@@ -280,7 +274,7 @@ def _trial_splits(
     UsageError
         when there are too few rows to hold any out.
     """
-    check_meta_rows(counted.systems)
+    check_meta_rows(counted)
     train, test = sides
     training = counted.take(train)
     try:

@@ -20,7 +20,12 @@ from ensemble.engine import LOCAL, spread
 from ensemble.papers.request import Request, RowSetup
 from ensemble.training.base_model_run import ROLE, BaseRun
 from ensemble.training.rated_clips import RatedClips
-from ensemble.training.train_base_models import Level0, prepare_level0
+from ensemble.training.train_base_models import (
+    Compute,
+    TrainingPlan,
+    TrainingSetup,
+    plan_training,
+)
 from ensemble.workspace import Workspace
 
 # What a single row may fail with, while the others go on: our own errors, and torch's,
@@ -126,24 +131,26 @@ def train_models(
 
 def _plan(
     request: Request, setup: RowSetup, models: Sequence[Model], training: Training
-) -> Level0:
+) -> TrainingPlan:
     """Embed the clips and lay out one run per model, as `fit_base` does."""
-    return prepare_level0(
-        request.rated,
-        models,
-        training.workspace,
+    training_setup = TrainingSetup(
         audio_encoder=setup.audio,
         text_encoder=setup.text,
         settings=setup.settings,
-        device=request.device,
-        jobs=request.jobs,
         overrides=request.overrides,
+    )
+    compute = Compute(device=request.device, jobs=request.jobs, engine=training.engine)
+    return plan_training(
+        request.rated,
+        models,
+        training.workspace,
+        setup=training_setup,
+        compute=compute,
         on_embed=training.on_embed,
-        engine=training.engine,
     )
 
 
-def _train(plan: Level0, training: Training) -> dict[str, str]:
+def _train(plan: TrainingPlan, training: Training) -> dict[str, str]:
     """Train what is not finished; name of each run to why it failed, or ""."""
     unfinished = plan.unfinished
     if not unfinished:

@@ -28,12 +28,11 @@ from ensemble.stacking.stack_data import StackData
 from ensemble.workspace import Workspace
 from meta.assessment import RIVALS, audit_rows
 from meta.columns.missing_predictions import MISSING
+from meta.learners import LEARNERS
 from meta.learners.base import Learner
-from meta.learners.registry import LEARNERS
 from meta.regressor import MetaRegressor
 from meta.rows import Rows
-from meta.splits.held_out_rows import VALIDATION_SHARE
-from meta.splits.meta_split import meta_split
+from meta.splits.meta_split import VALIDATION_SHARE, meta_split
 
 META_VERSION = 3
 """Raised whenever the same base models would give another stack or report: older stacks
@@ -186,11 +185,7 @@ def _validation(data: StackData, settings: Settings) -> float | PredefinedSplit:
     if rows.group_names is not None:
         together = _joined_groups(together, rows.group_names)
     held_out = meta_split(
-        rows.systems,
-        rows.labels,
-        settings.validation,
-        seed=settings.seed,
-        groups=together,
+        rows.keeping_together(together), settings.validation, settings.seed
     )
     fold = np.where(held_out, 0, -1)  # scikit-learn's -1: never in a test set
     return PredefinedSplit(fold)

@@ -1,8 +1,8 @@
-"""Prediction tables side by side: the one place where base models become the columns of a meta table.
+"""Prediction tables side by side: where base models become columns of features.
 
-The trap: a clip whose label a base model has seen looks better predicted there than it ever will be again, and a
-learner fitted on it trusts that model too much. `refuse_leaks` is the gate. A missing prediction is an error, never a
-row of zeros.
+This is the one place where predictions are joined. `refuse_leaks` guards it: a base
+model predicts the clips whose labels it has seen better than it will predict any
+other clip, so a learner fitted on those trusts the model too much.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from base_models.bins import ScoreBins
 from base_models.errors import DamagedArtifact, UsageError, some
@@ -23,13 +24,14 @@ from meta.splits.leak_audit import audit
 
 @dataclass(frozen=True)
 class Layout:
-    """What the columns of a feature array are: one block of `bins.count` probabilities per model.
+    """The columns of a feature array: a block of `bins.count` probabilities per model.
 
     Parameters
     ----------
     models : names of the base models, in column order
-    sigmas : kernel width with which each model's distributions are decoded, in score points; 0 for none
-    bins : the scale that all share
+    sigmas : kernel width with which each model's distributions are decoded, in score
+        points; 0 for none
+    bins : the rating scale that all models share
     """
 
     models: tuple[str, ...]
@@ -41,66 +43,88 @@ class Layout:
         """Number of columns: models × bins."""
         return len(self.models) * self.bins.count
 
-    def blocks(self, X) -> np.ndarray:
+    def blocks(self, X: ArrayLike) -> np.ndarray:
         """Features as distributions: (n, models·bins) to (n, models, bins)."""
-        return np.asarray(X).reshape(len(X), len(self.models), self.bins.count)
+        X = np.asarray(X)
+        n_models = len(self.models)
+        return X.reshape(len(X), n_models, self.bins.count)
 
-    def scores(self, X) -> np.ndarray:
+    def scores(self, X: ArrayLike) -> np.ndarray:
         """Decoded score of each model: (n, models·bins) to (n, models)."""
-        blocks, sigmas = self.blocks(X), np.array(self.sigmas)
+        blocks = self.blocks(X)
+        sigmas = np.array(self.sigmas)
         scores = np.empty(blocks.shape[:2])
-        for sigma in np.unique(
-            sigmas
-        ):  # a decoding costs a grid of softened scores, whatever it decodes
-            scores[:, sigmas == sigma] = self.bins.decode(
-                blocks[:, sigmas == sigma], sigma
-            )
+
+        # Each call of `decode` softens a whole grid of scores first, however few
+        # distributions it decodes: all models of one kernel width share a call.
+        for sigma in np.unique(sigmas):
+            of_sigma = sigmas == sigma
+            scores[:, of_sigma] = self.bins.decode(blocks[:, of_sigma], sigma)
         return scores
 
     def align(
-        self, tables: Sequence[PredictionTable], gaps: bool = False
+        self,
+        tables: Sequence[PredictionTable],
+        gaps: bool = False,
     ) -> list[PredictionTable]:
-        """The tables of this layout's models, in its order; other tables are left out.
+        """Return the tables of this layout's models, in its order.
 
-        With `gaps`, a model that is not there is a table of no clips.
+        Parameters
+        ----------
+        tables : predictions; tables of other models are left out
+        gaps : whether a model without a table gets a table of no clips; otherwise it
+            is an error
 
         Raises
         ------
         UsageError
-            when a model is missing (without `gaps`), or its scale or kernel width is not that of this layout.
+            when a model is missing (without `gaps`), or its scale or kernel width is
+            not that of this layout.
         """
-        found = {table.model: table for table in _checked(tables)}
-        missing = [model for model in self.models if model not in found]
-        if gaps and found:
-            found = {
-                table.model: table
-                for table in self.empty(next(iter(found.values())).aspects)
-            } | found
-        elif missing:
+        tables = _check_tables(tables)
+        by_model = {table.model: table for table in tables}
+        missing = [model for model in self.models if model not in by_model]
+
+        if missing and not gaps:
+            verb = "is" if len(missing) == 1 else "are"
             raise UsageError(
-                f"The stack was fitted with {some(missing)}, which {'is' if len(missing) == 1 else 'are'} missing here "
-                f"(given: {some(found)}). Predict with the missing model too, or refit the stack without it."
+                f"The stack was fitted with {some(missing)}, which {verb} missing here "
+                f"(given: {some(by_model)}). Predict with the missing model too, or "
+                "refit the stack without it."
             )
-        aligned = [found[model] for model in self.models]
+        if missing:
+            for empty_table in self.empty(tables[0].aspects):
+                by_model.setdefault(empty_table.model, empty_table)
+
+        # A model that was trained anew may have kept its name.
+        aligned = [by_model[model] for model in self.models]
         for table, sigma in zip(aligned, self.sigmas, strict=True):
             if table.bins != self.bins or table.sigma != sigma:
                 raise UsageError(
-                    f"'{table.model}' now predicts on {table.bins} with sigma {table.sigma}; the stack was fitted on "
-                    f"{self.bins} with sigma {sigma}. Use the model that the stack was fitted with, or refit."
+                    f"'{table.model}' now predicts on {table.bins} with sigma "
+                    f"{table.sigma}; the stack was fitted on {self.bins} with sigma "
+                    f"{sigma}. Use the model that the stack was fitted with, or refit."
                 )
         return aligned
 
     def empty(self, aspects: Sequence[str]) -> list[PredictionTable]:
-        """A table of no clips for each model."""
-        none = np.zeros((0, len(aspects), self.bins.count))
-        pairs = zip(self.models, self.sigmas, strict=True)
+        """Return a table of no clips for each model."""
+        # Three dimensions even without clips, as checked by the table.
+        no_clips = np.zeros((0, len(aspects), self.bins.count))
         return [
-            PredictionTable(model, (), tuple(aspects), none, self.bins, sigma)
-            for model, sigma in pairs
+            PredictionTable(
+                model,
+                clip_ids=(),
+                aspects=tuple(aspects),
+                distributions=no_clips,
+                bins=self.bins,
+                sigma=sigma,
+            )
+            for model, sigma in zip(self.models, self.sigmas, strict=True)
         ]
 
     def to_json(self) -> dict[str, Any]:
-        """Facts that `from_json` reads back."""
+        """Return JSON values that `from_json` reads back."""
         return {
             "models": list(self.models),
             "sigmas": list(self.sigmas),
@@ -109,52 +133,65 @@ class Layout:
 
     @classmethod
     def from_json(cls, facts: Mapping[str, Any]) -> Layout:
-        """A layout from its facts; DamagedArtifact when they do not fit together."""
+        """Build a layout from what `to_json` returned.
+
+        Raises
+        ------
+        DamagedArtifact
+            when a value is missing, or the values do not fit together.
+        """
         try:
-            models, sigmas = (
-                tuple(facts["models"]),
-                tuple(float(sigma) for sigma in facts["sigmas"]),
-            )
+            models = tuple(facts["models"])
+            sigmas = tuple(float(sigma) for sigma in facts["sigmas"])
             layout = cls(models, sigmas, ScoreBins(**facts["bins"]))
-            well = len(models) == len(sigmas) == len(set(models)) > 0 and all(
-                isinstance(name, str) for name in models
-            )
-            if not well or not all(0 <= sigma < np.inf for sigma in sigmas):
+
+            # The JSON is well-formed, but may have been edited by hand.
+            named = all(isinstance(name, str) for name in models)
+            unique = len(set(models)) == len(models) > 0
+            finite = all(0 <= sigma < np.inf for sigma in sigmas)
+            if not (named and unique and finite and len(sigmas) == len(models)):
                 raise ValueError("models and sigmas disagree")
-            return layout
         except (KeyError, TypeError, ValueError) as error:
             raise DamagedArtifact(
                 f"The stack's list of base models is damaged ({error})."
             ) from error
+        return layout
 
 
 def layout_of(tables: Sequence[PredictionTable]) -> Layout:
-    """The layout of some tables, checked as in `feature_table`."""
-    tables = _checked(tables)
+    """Return the layout of some tables, checked as in `feature_table`."""
+    tables = _check_tables(tables)
     return Layout(
-        tuple(t.model for t in tables),
-        tuple(float(t.sigma) for t in tables),
-        tables[0].bins,
+        models=tuple(table.model for table in tables),
+        sigmas=tuple(float(table.sigma) for table in tables),
+        bins=tables[0].bins,
     )
 
 
-def _checked(tables: Sequence[PredictionTable]) -> list[PredictionTable]:
+def _check_tables(tables: Sequence[PredictionTable]) -> list[PredictionTable]:
+    """Return the tables as a list; refuse none, repeated names and several scales."""
     tables = list(tables)
     if not tables:
         raise UsageError(
             "A stack needs predictions of at least one base model; got none."
         )
+
     names = [table.model for table in tables]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
         raise UsageError(
-            f"Model {some(twice)} is given more than once; each base model needs its own name."
+            f"Model {some(repeated)} is given more than once; each base model needs "
+            "its own name."
         )
+
+    # Bins of different scales have different centres: they cannot share a learner.
+    first = tables[0]
     for table in tables[1:]:
-        if table.bins != tables[0].bins:
+        if table.bins != first.bins:
             raise UsageError(
-                f"'{table.model}' predicts on {table.bins}, '{names[0]}' on {tables[0].bins}; "
-                "a stack needs one scale. Predict again with the same bins."
+                f"'{table.model}' predicts on {table.bins}, '{first.model}' on "
+                f"{first.bins}; a stack needs one scale. Predict again with the same "
+                "bins."
             )
     return tables
 
@@ -167,24 +204,39 @@ def feature_array(
 ) -> np.ndarray:
     """`feature_table` without names: float64 array of shape (n, models·bins).
 
-    With `gaps`, a clip that a model has no prediction for is a block of NaN there instead of an error.
+    With `gaps`, a clip that a model has no prediction for is a block of NaN there
+    instead of an error.
     """
-    tables = _checked(tables)
-    clip_ids = tables[0].clip_ids if clip_ids is None else list(clip_ids)
+    tables = _check_tables(tables)
+    clip_ids = _row_order(tables, clip_ids)
     if gaps:
-        return np.concatenate(
-            [_with_gaps(table, aspect, clip_ids) for table in tables], axis=1
-        )
-    return np.concatenate([table.take(clip_ids).of(aspect) for table in tables], axis=1)
+        blocks = [_block_with_gaps(table, aspect, clip_ids) for table in tables]
+    else:
+        blocks = [table.take(clip_ids).of(aspect) for table in tables]
+    return np.concatenate(blocks, axis=1)
 
 
-def _with_gaps(
-    table: PredictionTable, aspect: str, clip_ids: Sequence[str]
+def _row_order(
+    tables: Sequence[PredictionTable],
+    clip_ids: Sequence[str] | None,
+) -> list[str]:
+    return list(tables[0].clip_ids if clip_ids is None else clip_ids)
+
+
+def _block_with_gaps(
+    table: PredictionTable,
+    aspect: str,
+    clip_ids: Sequence[str],
 ) -> np.ndarray:
-    row = {clip: i for i, clip in enumerate(table.clip_ids)}
-    rows = np.array([row.get(clip, -1) for clip in clip_ids], dtype=np.int64)
+    """One model's distributions (n, bins), NaN for clips that it did not predict."""
+    # A clip that the table does not have gets row -1.
+    row_of_clip = {clip: row for row, clip in enumerate(table.clip_ids)}
+    found = [row_of_clip.get(clip, -1) for clip in clip_ids]
+    rows = np.array(found, dtype=np.int64)
+    predicted = rows >= 0
+
     block = np.full((len(rows), table.bins.count), np.nan)
-    block[rows >= 0] = table.of(aspect)[rows[rows >= 0]]
+    block[predicted] = table.of(aspect)[rows[predicted]]
     return block
 
 
@@ -194,56 +246,63 @@ def feature_table(
     clip_ids: Sequence[str] | None = None,
     gaps: bool = False,
 ) -> pd.DataFrame:
-    """Distributions of all models side by side (DORA-MOS, section III.D): one row per clip, named columns.
+    """Distributions of all models side by side (DORA-MOS, section III.D).
 
     Parameters
     ----------
     tables : predictions, one table per base model
     aspect : the rated quality
     clip_ids : n ids, the row order; None takes that of the first table
-    gaps : whether a clip that a model has no prediction for is NaN there; otherwise it is an error
+    gaps : whether a clip that a model has no prediction for is NaN there; otherwise it
+        is an error
 
     Returns
     -------
-    features : float64 DataFrame of shape (n, models·bins), index ``clip_id``, columns such as ``mi__dora_s0__b07``
+    features : float64 DataFrame of shape (n, models·bins), index ``clip_id``, columns
+        such as ``mi__dora_s0__b07``
 
     Raises
     ------
     UsageError
-        when no table is given, a model is given twice or two share a column name, scales differ, or a model has no
-        prediction for a clip or the aspect.
+        when no table is given, a model is given twice or two share a column name,
+        scales differ, or a model has no prediction for a clip or the aspect.
     """
-    tables = _checked(tables)
-    clip_ids = tables[0].clip_ids if clip_ids is None else list(clip_ids)
-    prefixes = [_plain(f"{aspect}__{table.model}") for table in tables]
-    if len(set(prefixes)) < len(prefixes):
-        same = [
-            t.model
-            for t, prefix in zip(tables, prefixes, strict=True)
-            if prefixes.count(prefix) > 1
-        ]
-        raise UsageError(
-            f"Models {some(same)} would share column names; rename one (only letters and digits count)."
-        )
-    columns = [
-        f"{prefix}__b{k:02d}"
-        for prefix in prefixes
-        for k in range(tables[0].bins.count)
+    tables = _check_tables(tables)
+    clip_ids = _row_order(tables, clip_ids)
+
+    # Different names may become the same identifier.
+    prefixes = [_column_prefix(aspect, table.model) for table in tables]
+    clashing = [
+        table.model
+        for table, prefix in zip(tables, prefixes, strict=True)
+        if prefixes.count(prefix) > 1
     ]
-    index = pd.Index(clip_ids, name="clip_id", dtype=object)
+    if clashing:
+        raise UsageError(
+            f"Models {some(clashing)} would share column names; rename one (only "
+            "letters and digits count)."
+        )
+
+    bin_numbers = range(tables[0].bins.count)
+    columns = [f"{prefix}__b{k:02d}" for prefix in prefixes for k in bin_numbers]
     return pd.DataFrame(
-        feature_array(tables, aspect, clip_ids, gaps), index=index, columns=columns
+        feature_array(tables, aspect, clip_ids, gaps=gaps),
+        index=pd.Index(clip_ids, name="clip_id", dtype=object),
+        columns=columns,
     )
 
 
-def _plain(name: str) -> str:
+def _column_prefix(aspect: str, model: str) -> str:
+    """The names as a plain identifier: everything but letters and digits is ``_``."""
+    name = f"{aspect}__{model}"
     return re.sub(r"\W", "_", name, flags=re.ASCII)
 
 
 def refuse_leaks(tables: Iterable[PredictionTable], clip_ids: Iterable[str]) -> None:
     """Refuse clips whose labels a base model has seen.
 
-    Out-of-fold predictions do not leak: such a table lists no clip that it predicts as trained on.
+    Out-of-fold predictions do not leak: such a table does not list the clips that it
+    predicts as trained on.
 
     Raises
     ------

@@ -1,75 +1,97 @@
-"""Clips for which a base model has no prediction: a block of NaN, filled from the other models, or refused.
+"""Clips for which a base model has no prediction: filled from other models, or refused.
 
-The trap: a row of zeros is no distribution, and a learner reads it as a very odd clip. What stands in for a model is
-the mean of the distributions of those that are there.
+A missing prediction is a block of NaN. It is never replaced by zeros: a row of zeros
+is no distribution, and a learner would read it as a very odd clip.
 """
 
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from base_models.errors import UsageError, one_of, some
 from meta.columns.feature_table import Layout
 
+# What a learner may do with a block of NaN: refuse it, or fill it with the pool (mean)
+# of the models that are present.
 MISSING = ("refuse", "pool")
-"""What a learner may do with a block of NaN: refuse it, or fill it with the pool (mean) of the present models."""
 
 
-def present_models(layout: Layout, X) -> np.ndarray:
-    """Which models have a prediction: (n, models·bins) to bool (n, models), False where a whole block is NaN."""
-    return ~np.isnan(layout.blocks(X)).all(axis=2)
-
-
-def fill_missing(layout: Layout, X, missing: str = "refuse") -> np.ndarray:
-    """Features in which every model has a prediction.
+def present_models(layout: Layout, X: ArrayLike) -> np.ndarray:
+    """Return which models have a prediction for which row.
 
     Parameters
     ----------
-    layout : the columns
+    layout : the columns of X
+    X : float array of shape (n, models·bins)
+
+    Returns
+    -------
+    present : bool array of shape (n, models), False where a whole block is NaN
+    """
+    return ~np.isnan(layout.blocks(X)).all(axis=2)
+
+
+def fill_missing(layout: Layout, X: np.ndarray, missing: str = "refuse") -> np.ndarray:
+    """Return features in which every model has a prediction.
+
+    Parameters
+    ----------
+    layout : the columns of X
     X : float64 array of shape (n, models·bins); a model's block may be NaN
     missing : one of `MISSING`
 
     Returns
     -------
-    X : the same array when no block is NaN, else a copy in which each such block is the mean of that row's others
+    X : the same array when no block is NaN, else a copy in which each such block is
+        the mean of that row's other blocks
 
     Raises
     ------
     UsageError
-        naming the models and how many rows they miss, when `missing` is ``"refuse"``; or the rows without any model.
+        when `missing` is ``"refuse"`` and there are gaps, naming the models and how
+        many rows they miss; or when a row has no model at all, naming the rows.
     """
-    one_of(missing, MISSING, "way with missing predictions")
+    one_of(missing, MISSING, "treatment of missing predictions")
     present = present_models(layout, X)
+    # The usual case returns the array itself: features are large.
     if present.all():
         return X
+
     if missing == "refuse":
-        gaps = (~present).sum(axis=0)
-        named = [
+        n_missing = (~present).sum(axis=0)
+        counts = [
             f"{model}: {count}"
-            for model, count in zip(layout.models, gaps, strict=True)
+            for model, count in zip(layout.models, n_missing, strict=True)
             if count
         ]
         raise UsageError(
-            f"Predictions are missing: {some(named)} of {len(X)} rows. Predict them, leave the models or the rows out, "
-            "or use missing='pool', which fills them from the other models."
+            f"Predictions are missing: {some(counts)} of {len(X)} rows. Predict them, "
+            "leave the models or the rows out, or use missing='pool', which fills them "
+            "from the other models."
         )
-    empty = np.flatnonzero(~present.any(axis=1))
-    if len(empty):
+
+    without_model = np.flatnonzero(~present.any(axis=1))
+    if len(without_model):
         raise UsageError(
-            f"Rows {some(map(str, empty))} have no prediction of any model; leave them out."
+            f"Rows {some(map(str, without_model))} have no prediction of any model; "
+            "leave them out."
         )
+
+    # The mean of distributions is a distribution again: its bins sum to 1.
     blocks = layout.blocks(X)
-    pool = (
-        np.where(present[:, :, None], blocks, 0).sum(axis=1)
-        / present.sum(axis=1)[:, None]
-    )
-    return np.where(present[:, :, None], blocks, pool[:, None]).reshape(len(X), -1)
+    is_present = present[:, :, None]
+    totals = np.where(is_present, blocks, 0).sum(axis=1)
+    pool = totals / present.sum(axis=1)[:, None]
+    filled = np.where(is_present, blocks, pool[:, None])
+    return filled.reshape(len(X), -1)
 
 
 def present_weights(weights: np.ndarray, present: np.ndarray) -> np.ndarray:
-    """The exact sub-stack of convex weights: shared out anew among the models that are there, row by row.
+    """Share convex weights out anew among the models that are present, row by row.
 
-    A row whose models all have weight 0 weighs them equally.
+    The result is exactly the combination that only has these models. A row whose
+    present models all have weight 0 weighs them equally.
 
     Parameters
     ----------
@@ -80,6 +102,8 @@ def present_weights(weights: np.ndarray, present: np.ndarray) -> np.ndarray:
     -------
     weights : array of shape (n, models), 0 where absent, rows sum to 1
     """
+    # Rows of which no present model has a weight would divide by 0.
     kept = np.where(present, weights, 0)
-    kept = np.where(kept.any(axis=1, keepdims=True), kept, present)
+    has_weight = kept.any(axis=1, keepdims=True)
+    kept = np.where(has_weight, kept, present)
     return kept / kept.sum(axis=1, keepdims=True)

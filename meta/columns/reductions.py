@@ -1,54 +1,75 @@
-"""What a linear learner sees of each base model: all its bins, its decoded score, or its moments.
+"""What a linear learner sees of each base model: bins, decoded score, or moments.
 
-The trap: a score that was softened into 20 bins is still one number, and 20 coefficients for it are 19 too many; a
-distribution that a model emits itself may say more than its mean. Which holds is for cross-validation to say.
+A score that was softened into 20 bins is still one number, and 20 coefficients for it
+are 19 too many. A distribution that a model predicts itself may say more than its mean.
+Which of the two holds is decided by cross-validation.
 """
 
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from base_models.errors import one_of
 from meta.columns.feature_table import Layout
 
+# Columns per model, fewest first; "bins" has as many as the scale.
 WIDTHS = {"score": 1, "moments": 3}
-"""Columns per model, fewest first; ``"bins"`` has as many as the scale."""
 REDUCTIONS = (*WIDTHS, "bins")
 
 
 def width(layout: Layout, reduction: str) -> int:
-    """Columns per model; UsageError for an unknown reduction."""
-    return WIDTHS.get(
-        one_of(reduction, REDUCTIONS, "reduction of a distribution"), layout.bins.count
-    )
+    """Return the number of columns per model; UsageError for an unknown reduction."""
+    one_of(reduction, REDUCTIONS, "reduction of a distribution")
+    return WIDTHS.get(reduction, layout.bins.count)
 
 
-def reduce(layout: Layout, X, reduction: str) -> np.ndarray:
-    """Columns of a linear learner, side by side for all models.
+def reduce(layout: Layout, X: ArrayLike, reduction: str) -> np.ndarray:
+    """Return the columns of a linear learner, side by side for all models.
 
     Parameters
     ----------
     layout : what the columns of X are
     X : array of shape (n, models·bins)
-    reduction : ``"bins"``, X itself; ``"score"``, each model's decoded score; ``"moments"``, decoded score, standard
-        deviation and skew, all in score points
+    reduction : ``"bins"``, X itself; ``"score"``, each model's decoded score;
+        ``"moments"``, decoded score, standard deviation and skew, all in score points
 
     Returns
     -------
-    columns : float64 array of shape (n, models·width), a model's columns beside each other
+    columns : float64 array of shape (n, models·width), a model's columns adjacent
+
+    Raises
+    ------
+    UsageError
+        when the reduction is unknown.
     """
-    if one_of(reduction, REDUCTIONS, "reduction of a distribution") == "bins":
+    one_of(reduction, REDUCTIONS, "reduction of a distribution")
+    if reduction == "bins":
         return np.asarray(X, dtype=np.float64)
+    if reduction == "score":
+        return layout.scores(X)
+    return _moments(layout, X)
+
+
+def _moments(layout: Layout, X: ArrayLike) -> np.ndarray:
+    """Score, standard deviation, and third central moment over variance: (n, 3·models).
+
+    The variance of one bin's width is added under the skew, so that a distribution as
+    narrow as a bin has a skew near 0 instead of a quotient of rounding errors.
+    """
     scores = layout.scores(X)
-    return scores if reduction == "score" else _moments(layout, X, scores)
+    blocks = layout.blocks(X)
+    bins = layout.bins
 
+    # About the plain mean. The decoded score differs from it near the ends of the
+    # scale, where softening pulls the mean inwards.
+    means = (blocks * bins.centers).sum(axis=-1, keepdims=True)
+    deviations = bins.centers - means
+    variance = (blocks * deviations**2).sum(axis=-1)
+    third_moment = (blocks * deviations**3).sum(axis=-1)
+    skew = third_moment / (variance + bins.width**2 / 12)
 
-def _moments(layout: Layout, X, scores) -> np.ndarray:
-    """Score, deviation, and third central moment over variance; a width within one bin is not told apart from 0."""
-    blocks, bins = layout.blocks(X), layout.bins
-    away = bins.centers - (blocks * bins.centers).sum(axis=-1, keepdims=True)
-    variance, third = ((blocks * away**k).sum(axis=-1) for k in (2, 3))
-    skew = third / (variance + bins.width**2 / 12)
-    return np.stack([scores, np.sqrt(np.maximum(variance, 0)), skew], axis=-1).reshape(
-        len(scores), 3 * scores.shape[1]
-    )
+    # Rounding may leave a variance of 0 slightly negative.
+    standard_deviation = np.sqrt(np.maximum(variance, 0))
+    moments = np.stack([scores, standard_deviation, skew], axis=-1)
+    return moments.reshape(len(scores), 3 * scores.shape[1])

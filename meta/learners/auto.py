@@ -1,10 +1,15 @@
-"""`auto`: several learners judged on rows that they were not fitted on, and mixed, or left for the plain mean.
+"""`auto`: several learners compared on held-out rows and mixed, or the plain mean.
 
-A super learner (van der Laan, Polley and Hubbard 2007) with one rule: the mixture is taken only when it beats the plain
-mean of the base models by more than one standard error over held-out groups. The trap: weights chosen on out-of-fold
-predictions look better there than they are, so each fold is judged with weights from the other folds' predictions.
-That is not wholly blind: the candidates that made those were fitted on rows of the judged fold among others, and what
-guards against the rest is the standard error that the gain must exceed.
+A super learner (van der Laan, Polley and Hubbard 2007) with one rule: the mixture is
+taken only when it beats the plain mean of the base models by more than one standard
+error over held-out groups.
+
+Notes
+-----
+Weights chosen on out-of-fold predictions look better there than they are, so each fold
+is predicted with weights from the other folds' predictions. That is not wholly blind:
+the candidates that made those were fitted on rows of the predicted fold among others.
+What guards against the rest is the standard error that the gain must exceed.
 """
 
 from __future__ import annotations
@@ -13,16 +18,24 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from base_models.errors import DamagedArtifact
 from meta.columns.feature_table import Layout
-from meta.learners.base import Learner, checked, features, stored
+from meta.learners.base import (
+    GroupNames,
+    Learner,
+    check_features,
+    check_fit_inputs,
+    read_stored_array,
+)
 from meta.learners.convex_weights import least_squares_weights
-from meta.learners.inner_folds import grouped_folds, merged_rows
+from meta.learners.inner_folds import MergedRows, grouped_folds, merged_rows
 from meta.learners.lightgbm import LightGBM
 from meta.learners.ridge import Ridge
 from meta.learners.weighted_scores import Best, Mean, Simplex
 
+# The plain mean, which the mixture must beat, comes first.
 CANDIDATES: dict[str, type[Learner]] = {
     "mean": Mean,
     "best": Best,
@@ -30,20 +43,27 @@ CANDIDATES: dict[str, type[Learner]] = {
     "ridge": Ridge,
     "lightgbm": LightGBM,
 }
+# With fewer rows, trees are no candidate.
 ROWS_FOR_TREES = 200
-FEWEST_ROWS, FEWEST_GROUPS = 20, 8
-"""Below, the plain mean stays: with 6 systems of real listening tests, one standard error still let in mixtures that
-were worse on the other systems; with 8 and more, next to none."""
-_NOTHING = 1e-6  # a candidate of less weight is left out
+# With fewer rows or groups, the plain mean stays. With 6 systems of real listening
+# tests, one standard error still let in mixtures that were worse on the other systems;
+# with 8 and more, next to none.
+FEWEST_ROWS = 20
+FEWEST_GROUPS = 8
+# A candidate of less weight is left out.
+_LEAST_WEIGHT = 1e-6
 
 
 class Auto(Learner):
-    """Convex mixture of learners with their default parameters, or the plain mean when that is as good.
+    """Convex mixture of learners, or the plain mean when that is as good.
+
+    The learners have their default parameters.
 
     Parameters
     ----------
     random_state : int, seed of the candidates that have one
-    missing : one of `meta.columns.missing_predictions.MISSING`; gaps are filled once, for all candidates
+    missing : one of `meta.columns.missing_predictions.MISSING`; gaps are filled once,
+        for all candidates
 
     Attributes
     ----------
@@ -51,147 +71,259 @@ class Auto(Learner):
     learners_ : dict of name to fitted learner, the same
     """
 
+    weights_: dict[str, float]
+    learners_: dict[str, Learner]
+
     def __init__(self, random_state: int = 0, missing: str = "refuse"):
         self.random_state = random_state
         self.missing = missing
 
-    def fit(self, X, y, layout: Layout, sample_weight=None, groups=None) -> Auto:
-        """Judge the candidates on held-out groups (5 folds), choose, and fit on all rows; see `Learner.fit`."""
-        rows = merged_rows(
-            layout, *checked(layout, X, y, sample_weight, groups, self.missing)
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        layout: Layout,
+        sample_weight: ArrayLike | None = None,
+        groups: GroupNames | None = None,
+    ) -> Auto:
+        """Compare the candidates on held-out groups (5 folds), and fit on all rows.
+
+        See `Learner.fit`.
+        """
+        inputs = check_fit_inputs(
+            layout,
+            X,
+            y,
+            sample_weight=sample_weight,
+            groups=groups,
+            missing=self.missing,
         )
+        # Equal rows are merged: a row of weight 2 must not be fitted on in one fold and
+        # predicted in another.
+        rows = merged_rows(layout, inputs)
+        grouped = groups is not None
+        n_groups = len(np.unique(rows.group))
+
         self.layout_ = layout
-        n, n_groups, grouped = len(rows[0]), len(np.unique(rows[3])), groups is not None
-        if n < FEWEST_ROWS or n_groups < FEWEST_GROUPS:
-            why = f"{n} clips in {n_groups} groups are too few to judge on; they get the plain mean."
-            weights, facts = {"mean": 1.0}, {"chosen": "mean", "why": why}
+        if len(rows) < FEWEST_ROWS or n_groups < FEWEST_GROUPS:
+            weights = {"mean": 1.0}
+            choice = {
+                "chosen": "mean",
+                "why": (
+                    f"{len(rows)} clips in {n_groups} groups are too few to compare "
+                    "learners on, so the plain mean stays."
+                ),
+            }
         else:
-            weights, facts = self._choose(*rows, grouped)
+            weights, choice = self._choose(rows, grouped)
+
         self.weights_ = weights
-        self.learners_ = {name: self._fitted(name, *rows, grouped) for name in weights}
-        self.warnings_ = [
-            w for learner in self.learners_.values() for w in learner.warnings_
-        ]
-        fitted = {name: learner.facts_ for name, learner in self.learners_.items()}
-        self.facts_ = {"n": n, "groups": n_groups} | facts | {"fitted": fitted}
+        self.learners_ = {
+            name: self._fit_candidate(name, rows, grouped) for name in weights
+        }
+        self.warnings_ = []
+        for learner in self.learners_.values():
+            self.warnings_ += learner.warnings_
+        self.facts_ = {
+            "n": len(rows),
+            "groups": n_groups,
+            **choice,
+            "fitted": {
+                name: learner.facts_ for name, learner in self.learners_.items()
+            },
+        }
         return self
 
     def _choose(
-        self, X, y, weight, group, grouped: bool
+        self,
+        rows: MergedRows,
+        grouped: bool,
     ) -> tuple[dict[str, float], dict[str, Any]]:
-        """Weights of the candidates to use, and the grounds."""
-        fold = grouped_folds(y, weight, group)
+        """Return the weights of the candidates to use, and the grounds."""
         names = [
             name
             for name in CANDIDATES
-            if name != "lightgbm" or len(y) >= ROWS_FOR_TREES
+            if name != "lightgbm" or len(rows) >= ROWS_FOR_TREES
         ]
-        unseen, mixed = np.empty((len(y), len(names))), np.empty(len(y))
-        for test in (fold == number for number in np.unique(fold)):
-            seen = X[~test], y[~test], weight[~test], group[~test], grouped
-            unseen[test] = np.column_stack(
-                [self._fitted(name, *seen).predict(X[test]) for name in names]
-            )
-        for test in (fold == number for number in np.unique(fold)):
-            shares, _ = least_squares_weights(unseen[~test], y[~test], weight[~test])
-            mixed[test] = (unseen[test] * shares).sum(axis=1)
-        squares = (unseen - y[:, None]) ** 2
-        gain, error = paired_gain(squares[:, 0], (mixed - y) ** 2, weight, group)
-        facts = {
-            "mse_out_of_fold": dict(
-                zip(
-                    names,
-                    np.average(squares, axis=0, weights=weight).tolist(),
-                    strict=True,
-                )
-            ),
+        # Both the candidates' scores and their mixture are of held-out groups.
+        fold = grouped_folds(rows)
+        unseen = self._out_of_fold_scores(names, rows, fold, grouped=grouped)
+        mixed = _out_of_fold_mixture(unseen, rows, fold)
+
+        squares = (unseen - rows.y[:, None]) ** 2
+        mixed_squares = (mixed - rows.y) ** 2
+        gain, standard_error = paired_gain(
+            squares[:, 0],
+            mixed_squares,
+            weight=rows.weight,
+            group=rows.group,
+        )
+        errors = np.average(squares, axis=0, weights=rows.weight).tolist()
+        grounds = {
+            "mse_out_of_fold": dict(zip(names, errors, strict=True)),
             "gain_over_mean": gain,
-            "standard_error": error,
+            "standard_error": standard_error,
         }
-        taken = gain > error
-        said = f"On held-out groups the mixture's MSE is {gain:.4g} below the plain mean's, standard error {error:.4g}:"
-        if not taken:
-            return {"mean": 1.0}, facts | {
-                "chosen": "mean",
-                "why": f"{said} not more than one, so the mean stays.",
-            }
-        shares, _ = least_squares_weights(unseen, y, weight)
-        used = np.where(shares > _NOTHING, shares, 0) / shares[shares > _NOTHING].sum()
-        weights = {
-            name: float(share) for name, share in zip(names, used, strict=True) if share
-        }
-        return weights, facts | {
-            "chosen": "mixture",
-            "why": f"{said} more than one, so the mixture is taken.",
-        }
-
-    def _fitted(self, name: str, X, y, weight, group, grouped: bool) -> Learner:
-        return self._new(name).fit(
-            X, y, self.layout_, weight, group if grouped else None
+        comparison = (
+            f"On held-out groups the mixture's MSE is {gain:.4g} below the plain "
+            f"mean's, standard error {standard_error:.4g}:"
         )
 
-    def _new(self, name: str) -> Learner:
+        # Simplicity wins unless the gain is clear; a gain of NaN is none.
+        if not gain > standard_error:
+            why = f"{comparison} not more than one, so the mean stays."
+            return {"mean": 1.0}, {**grounds, "chosen": "mean", "why": why}
+
+        why = f"{comparison} more than one, so the mixture is taken."
+        weights = _mixture_weights(names, unseen, rows)
+        return weights, {**grounds, "chosen": "mixture", "why": why}
+
+    def _out_of_fold_scores(
+        self,
+        names: list[str],
+        rows: MergedRows,
+        fold: np.ndarray,
+        grouped: bool,
+    ) -> np.ndarray:
+        """Scores (n, candidates), each by a learner fitted on the other folds."""
+        unseen = np.empty((len(rows), len(names)))
+        for number in np.unique(fold):
+            test = fold == number
+            train = rows.take(~test)
+            for column, name in enumerate(names):
+                learner = self._fit_candidate(name, train, grouped)
+                unseen[test, column] = learner.predict(rows.X[test])
+        return unseen
+
+    def _fit_candidate(self, name: str, rows: MergedRows, grouped: bool) -> Learner:
+        return self._new_candidate(name).fit(
+            rows.X,
+            rows.y,
+            self.layout_,
+            sample_weight=rows.weight,
+            # Without groups, the codes only number the rows.
+            groups=rows.group if grouped else None,
+        )
+
+    def _new_candidate(self, name: str) -> Learner:
         learner = CANDIDATES[name]()
-        return (
+        if "random_state" in learner.get_params():
             learner.set_params(random_state=self.random_state)
-            if "random_state" in learner.get_params()
-            else learner
-        )
+        return learner
 
-    def predict(self, X) -> np.ndarray:
-        """Scores of shape (n,), unclipped."""
-        X = features(self.layout_, X, self.missing)
-        return sum(
-            weight * self.learners_[name].predict(X)
-            for name, weight in self.weights_.items()
-        )
+    def predict(self, X: ArrayLike) -> np.ndarray:
+        """Predict scores of shape (n,), unclipped."""
+        X = check_features(self.layout_, X, self.missing)
+        scores = np.zeros(len(X))
+        for name, weight in self.weights_.items():
+            scores = scores + weight * self.learners_[name].predict(X)
+        return scores
 
     def describe(self) -> dict[str, Any]:
-        """Which candidates are in use and why, and what each says of itself."""
-        about = {name: learner.describe() for name, learner in self.learners_.items()}
-        return self.facts_ | {"weights": self.weights_, "fitted": about}
+        """Return which candidates are in use and why, and a description of each."""
+        descriptions = {
+            name: learner.describe() for name, learner in self.learners_.items()
+        }
+        return {**self.facts_, "fitted": descriptions, "weights": self.weights_}
 
     def to_arrays(self) -> dict[str, np.ndarray]:
-        """The weight of each candidate in use, and its own arrays."""
+        """Return the weight of each candidate in use, and its own arrays."""
         arrays = {
             f"{name}.weight": np.array([weight])
             for name, weight in self.weights_.items()
         }
         for name, learner in self.learners_.items():
-            arrays |= {
-                f"{name}.{key}": array for key, array in learner.to_arrays().items()
-            }
+            for key, array in learner.to_arrays().items():
+                arrays[f"{name}.{key}"] = array
         return arrays
 
     def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Set the mixed learners and their weights; see `Learner.restore`."""
         fitted = self.facts_.get("fitted")
+        # The names select classes, so they are checked before they are used.
         if (
             not isinstance(fitted, Mapping)
             or not fitted
             or not set(fitted) <= set(CANDIDATES)
         ):
             raise DamagedArtifact(
-                "The stored learner is damaged: it does not say which learners it mixes."
+                "The stored learner is damaged: it does not say which learners it "
+                "mixes."
             )
-        self.weights_, self.learners_ = {}, {}
+
+        self.weights_ = {}
+        self.learners_ = {}
         for name, facts in fitted.items():
-            own = {
-                key.removeprefix(f"{name}."): array
+            prefix = f"{name}."
+            own_arrays = {
+                key.removeprefix(prefix): array
                 for key, array in arrays.items()
-                if key.startswith(f"{name}.")
+                if key.startswith(prefix)
             }
-            self.weights_[name] = float(stored(own, "weight", (1,))[0])
-            params = self._new(name).get_params(deep=False)
+            weight = read_stored_array(own_arrays, "weight", (1,))
+            params = self._new_candidate(name).get_params(deep=False)
+            self.weights_[name] = float(weight[0])
             self.learners_[name] = CANDIDATES[name].from_arrays(
-                own, self.layout_, facts, params
+                own_arrays,
+                self.layout_,
+                facts,
+                params=params,
             )
 
 
-def paired_gain(first, second, weight, group) -> tuple[float, float]:
-    """By how much the mean of `first` exceeds that of `second`, and its standard error over groups.
+def _out_of_fold_mixture(
+    unseen: np.ndarray,
+    rows: MergedRows,
+    fold: np.ndarray,
+) -> np.ndarray:
+    """Mixed scores (n,), each fold with the best weights for the other folds.
 
-    The mean difference is the ratio of group sums ``sum(d_g) / sum(w_g)``, and its standard error that of a ratio:
-    ``sqrt(G / (G - 1) * sum((d_g - mean w_g)^2)) / sum(w_g)`` (Cochran 1977, section 6.3).
+    Parameters
+    ----------
+    unseen : array of shape (n, candidates), out-of-fold scores
+    rows : the n rows
+    fold : int array of shape (n,)
+    """
+    mixed = np.empty(len(rows))
+    for number in np.unique(fold):
+        test = fold == number
+        train = ~test
+        weights, _ = least_squares_weights(
+            unseen[train],
+            rows.y[train],
+            rows.weight[train],
+        )
+        mixed[test] = (unseen[test] * weights).sum(axis=1)
+    return mixed
+
+
+def _mixture_weights(
+    names: list[str],
+    unseen: np.ndarray,
+    rows: MergedRows,
+) -> dict[str, float]:
+    """Best convex weights on all rows, without candidates of next to no weight."""
+    weights, _ = least_squares_weights(unseen, rows.y, rows.weight)
+    in_use = weights > _LEAST_WEIGHT
+    total = weights[in_use].sum()
+    return {
+        name: float(weight / total)
+        for name, weight in zip(names, weights, strict=True)
+        if weight > _LEAST_WEIGHT
+    }
+
+
+def paired_gain(
+    first: np.ndarray,
+    second: np.ndarray,
+    weight: np.ndarray,
+    group: np.ndarray,
+) -> tuple[float, float]:
+    """By how much the mean of `first` exceeds that of `second`.
+
+    The mean difference is the ratio of group sums ``sum(d_g) / sum(w_g)``, and its
+    standard error that of a ratio: ``sqrt(G / (G - 1) * sum((d_g - mean w_g)^2)) /
+    sum(w_g)`` (Cochran 1977, section 6.3).
 
     Parameters
     ----------
@@ -200,13 +332,16 @@ def paired_gain(first, second, weight, group) -> tuple[float, float]:
 
     Returns
     -------
-    gain, standard_error : floats
+    gain : float
+    standard_error : float, over groups
     """
     _, code = np.unique(group, return_inverse=True)
-    total, losses = (
-        np.bincount(code, weights=weight),
-        np.bincount(code, weights=weight * (first - second)),
-    )
-    gain, groups = losses.sum() / total.sum(), len(total)
-    spread = groups / (groups - 1) * ((losses - gain * total) ** 2).sum()
-    return float(gain), float(np.sqrt(spread) / total.sum())
+    group_weights = np.bincount(code, weights=weight)
+    group_gains = np.bincount(code, weights=weight * (first - second))
+    total_weight = group_weights.sum()
+    gain = group_gains.sum() / total_weight
+
+    n_groups = len(group_weights)
+    deviations = group_gains - gain * group_weights
+    spread = n_groups / (n_groups - 1) * (deviations**2).sum()
+    return float(gain), float(np.sqrt(spread) / total_weight)

@@ -1,21 +1,27 @@
-"""Learner: what every meta-learner has in common, from the distributions of the base models to one aspect's score.
+"""Learner: from the distributions of all base models to one aspect's score.
 
-Parameters are JSON values, so a fitted learner is parameters, arrays and facts, and nothing is pickled. The trap: each
-model's bins sum to 1, so features are collinear with the intercept; nothing here may standardise them.
+Parameters are JSON values, and a fitted learner is its parameters, arrays and facts,
+so that nothing is pickled. Learners do not standardise features: each model's bins sum
+to 1, so features are collinear with the intercept.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 
 from base_models.errors import DamagedArtifact, UsageError
 from meta.columns.feature_table import Layout
 from meta.columns.missing_predictions import fill_missing
+
+# Names of groups, one per row; inner folds keep the rows of a group together.
+GroupNames = Sequence[str] | np.ndarray
 
 
 class Learner(BaseEstimator, ABC):
@@ -25,16 +31,27 @@ class Learner(BaseEstimator, ABC):
     ----------
     layout_ : Layout, what the columns are
     facts_ : dict of JSON values, for a report
-    warnings_ : list of str, for people
+    warnings_ : list of str, for the user
     """
+
+    layout_: Layout
+    facts_: dict[str, Any]
+    warnings_: list[str]
 
     @property
     def accepts_missing(self) -> bool:
-        """Whether a block of NaN may stand where a base model has no prediction: the parameter missing="pool"."""
+        """Whether a base model may lack predictions: the parameter missing="pool"."""
         return getattr(self, "missing", "refuse") == "pool"
 
     @abstractmethod
-    def fit(self, X, y, layout: Layout, sample_weight=None, groups=None) -> Learner:
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        layout: Layout,
+        sample_weight: ArrayLike | None = None,
+        groups: GroupNames | None = None,
+    ) -> Learner:
         """Learn one aspect.
 
         Parameters
@@ -42,24 +59,33 @@ class Learner(BaseEstimator, ABC):
         X : array of shape (n, models·bins), columns as `layout` says
         y : array of shape (n,), scores
         layout : the columns
-        sample_weight : array of shape (n,), or None; a row of weight 0 is a row left out
-        groups : n names kept together in inner folds, or None
+        sample_weight : array of shape (n,), or None; rows of weight 0 are left out
+        groups : n names of groups that inner folds keep together, or None
         """
 
     @abstractmethod
-    def predict(self, X) -> np.ndarray:
-        """Scores of shape (n,), unclipped; the same for a row whatever stands beside it."""
+    def predict(self, X: ArrayLike) -> np.ndarray:
+        """Predict scores of shape (n,), unclipped.
+
+        The score of a row does not depend on the other rows.
+        """
 
     def describe(self) -> dict[str, Any]:
-        """Facts about the fit, for a report."""
+        """Return facts about the fit, for a report."""
         return dict(self.facts_)
 
     def to_arrays(self) -> dict[str, np.ndarray]:
-        """All that was learnt, by name."""
+        """Return all that was learnt, by name."""
         return {}
 
     def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """Take back what `to_arrays` gave; DamagedArtifact when it does not fit the layout."""
+        """Set what was learnt from the arrays that `to_arrays` returned.
+
+        Raises
+        ------
+        DamagedArtifact
+            when the arrays do not fit the layout.
+        """
 
     @classmethod
     def from_arrays(
@@ -69,7 +95,7 @@ class Learner(BaseEstimator, ABC):
         facts: Mapping[str, Any],
         params: Mapping[str, Any],
     ) -> Learner:
-        """A fitted learner that predicts what the saved one did, bit for bit.
+        """Build a fitted learner that predicts what the saved one did, bit for bit.
 
         Raises
         ------
@@ -82,104 +108,171 @@ class Learner(BaseEstimator, ABC):
             raise DamagedArtifact(
                 f"The stored learner's parameters are damaged ({error})."
             ) from error
-        learner.layout_, learner.facts_, learner.warnings_ = layout, dict(facts), []
+
+        # Warnings are of the fit, and are stored with the whole stack.
+        learner.layout_ = layout
+        learner.facts_ = dict(facts)
+        learner.warnings_ = []
         learner.restore(arrays)
         return learner
 
 
-def features(layout: Layout, X, missing: str = "refuse") -> np.ndarray:
-    """Features as a contiguous float64 array without gaps (see `meta.columns.missing_predictions.fill_missing`).
+@dataclass(frozen=True, eq=False)
+class FitInputs:
+    """The checked rows of positive weight that a learner is fitted on.
+
+    Parameters
+    ----------
+    X : float64 array of shape (n, models·bins), finite
+    y : float64 array of shape (n,), scores
+    weight : float64 array of shape (n,), above 0
+    groups : array of n names (str), or None
+    """
+
+    X: np.ndarray
+    y: np.ndarray
+    weight: np.ndarray
+    groups: np.ndarray | None
+
+
+def check_fit_inputs(
+    layout: Layout,
+    X: ArrayLike,
+    y: ArrayLike,
+    sample_weight: ArrayLike | None = None,
+    groups: GroupNames | None = None,
+    missing: str = "refuse",
+) -> FitInputs:
+    """Check what a learner is fitted on, and keep the rows of positive weight.
+
+    Parameters
+    ----------
+    layout, X, y, sample_weight, groups : see `Learner.fit`
+    missing : one of `meta.columns.missing_predictions.MISSING`
 
     Raises
     ------
     UsageError
-        when they do not fit the layout, are not finite, or hold gaps that may not be filled.
+        when the inputs do not fit each other, or a value is not finite.
     """
-    X = fill_missing(layout, _shaped(layout, X), missing)
-    if not np.isfinite(X).all():
-        raise UsageError("Features must be finite; found NaN or infinity.")
-    return X
+    X = _check_shape(layout, X)
+    y = np.asarray(y, dtype=np.float64)
+    if sample_weight is None:
+        weight = np.ones(len(X))
+    else:
+        weight = np.asarray(sample_weight, dtype=np.float64)
 
-
-def _shaped(layout: Layout, X) -> np.ndarray:
-    X = np.ascontiguousarray(X, dtype=np.float64)
-    if X.ndim != 2 or X.shape[1] != layout.n_features:
-        raise UsageError(
-            f"Features have shape {X.shape}; expected (n, {layout.n_features}): {len(layout.models)} models of "
-            f"{layout.bins.count} bins."
-        )
-    return X
-
-
-def checked(
-    layout: Layout, X, y, sample_weight=None, groups=None, missing: str = "refuse"
-):
-    """Features, scores, weights (ones for None) and groups (or None): the rows of a positive weight.
-
-    Raises
-    ------
-    UsageError
-        when they do not fit each other, or hold what is not finite.
-    """
-    X, y = _shaped(layout, X), np.asarray(y, dtype=np.float64)
-    weight = (
-        np.ones(len(X))
-        if sample_weight is None
-        else np.asarray(sample_weight, dtype=np.float64)
-    )
     if y.shape != (len(X),) or weight.shape != y.shape:
         raise UsageError(
-            f"{len(X)} rows of features need as many scores and weights; got {y.shape}, {weight.shape}."
+            f"{len(X)} rows of features need as many scores and weights; got "
+            f"{y.shape}, {weight.shape}."
         )
     if not np.isfinite(y).all():
         raise UsageError(
             "Scores to learn from must be finite; leave unlabelled rows out."
         )
-    if not np.isfinite(weight).all() or (weight < 0).any() or not (weight > 0).any():
+    kept = weight > 0
+    if not np.isfinite(weight).all() or (weight < 0).any() or not kept.any():
         raise UsageError("Sample weights must be finite, not negative, and not all 0.")
     if groups is not None and len(groups) != len(X):
         raise UsageError(
             f"{len(X)} rows of features need as many groups; got {len(groups)}."
         )
-    kept = weight > 0
-    groups = (
-        None
-        if groups is None
-        else np.array([str(group) for group in groups], dtype=object)[kept]
+
+    # Names become text: groups may be numbers in one table and text in another.
+    kept_groups = None
+    if groups is not None:
+        names = np.array([str(group) for group in groups], dtype=object)
+        kept_groups = names[kept]
+
+    # Features are checked last: a row of weight 0 may hold anything.
+    return FitInputs(
+        X=check_features(layout, X[kept], missing),
+        y=y[kept],
+        weight=weight[kept],
+        groups=kept_groups,
     )
-    return features(layout, X[kept], missing), y[kept], weight[kept], groups
+
+
+def check_features(layout: Layout, X: ArrayLike, missing: str = "refuse") -> np.ndarray:
+    """Return features as a contiguous float64 array without gaps.
+
+    Parameters
+    ----------
+    layout, X, missing : see `meta.columns.missing_predictions.fill_missing`
+
+    Raises
+    ------
+    UsageError
+        when the features do not fit the layout, are not finite, or have gaps that may
+        not be filled.
+    """
+    # Gaps are filled first: what is NaN after that is damage, not a missing model.
+    X = fill_missing(layout, _check_shape(layout, X), missing)
+    if not np.isfinite(X).all():
+        raise UsageError("Features must be finite; found NaN or infinity.")
+    return X
+
+
+def _check_shape(layout: Layout, X: ArrayLike) -> np.ndarray:
+    X = np.ascontiguousarray(X, dtype=np.float64)
+    if X.ndim != 2 or X.shape[1] != layout.n_features:
+        raise UsageError(
+            f"Features have shape {X.shape}; expected (n, {layout.n_features}): "
+            f"{len(layout.models)} models of {layout.bins.count} bins."
+        )
+    return X
 
 
 def out_of_fold(
     new: Callable[[], Learner],
-    X,
-    y,
+    X: np.ndarray,
+    y: np.ndarray,
     layout: Layout,
-    fold,
-    sample_weight=None,
-    groups=None,
+    fold: np.ndarray,
+    sample_weight: np.ndarray | None = None,
+    groups: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Scores of shape (n,), each by a learner that was fitted on the other folds.
+    """Predict each row by a learner that was fitted on the other folds.
 
     Parameters
     ----------
     new : makes an unfitted learner
-    X, y, sample_weight, groups : see `Learner.fit`
+    X, y, layout, sample_weight, groups : see `Learner.fit`
     fold : int array of shape (n,)
+
+    Returns
+    -------
+    scores : array of shape (n,), unclipped
     """
     scores = np.empty(len(y))
-    for test in (fold == number for number in np.unique(fold)):
-        inside = (
-            None if part is None else part[~test] for part in (sample_weight, groups)
+    for number in np.unique(fold):
+        test = fold == number
+        train = ~test
+
+        learner = new().fit(
+            X[train],
+            y[train],
+            layout,
+            sample_weight=None if sample_weight is None else sample_weight[train],
+            groups=None if groups is None else groups[train],
         )
-        scores[test] = new().fit(X[~test], y[~test], layout, *inside).predict(X[test])
+        scores[test] = learner.predict(X[test])
     return scores
 
 
-def stored(
-    arrays: Mapping[str, np.ndarray], name: str, shape: tuple[int, ...]
+def read_stored_array(
+    arrays: Mapping[str, np.ndarray],
+    name: str,
+    shape: tuple[int, ...],
 ) -> np.ndarray:
-    """One array of a stored learner; DamagedArtifact when it is not finite float64 of that shape."""
+    """Return one array of a stored learner.
+
+    Raises
+    ------
+    DamagedArtifact
+        when it is missing, or is not a finite float64 array of that shape.
+    """
     array = arrays.get(name)
     if (
         array is None
@@ -188,6 +281,7 @@ def stored(
         or not np.isfinite(array).all()
     ):
         raise DamagedArtifact(
-            f"The stored learner is damaged: '{name}' is not a finite float64 array of shape {shape}."
+            f"The stored learner is damaged: '{name}' is not a finite float64 array of "
+            f"shape {shape}."
         )
     return array

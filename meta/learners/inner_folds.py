@@ -1,66 +1,115 @@
-"""What learners need for decisions of their own: rows in one canonical order, and folds that keep groups whole.
+"""Inner folds: rows in one canonical order, dealt to folds that keep groups whole.
 
-The trap: a fold or a bag drawn by row number changes with the order of rows, and with a row given twice instead of a
-weight of 2. Here equal rows are merged and all rows sorted first, so that both give the same fit, bit for bit.
+A fold or a bag drawn by row number would change with the order of rows, and with a row
+given twice instead of a weight of 2. Learners that draw therefore merge equal rows and
+sort them first, so that both give the same fit, bit for bit.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from meta.columns.feature_table import Layout
+from meta.learners.base import FitInputs
 
 
-def merged_rows(
-    layout: Layout, X, y, weight, groups
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Distinct rows, in the order of their bytes: score, group, and features model by model in order of names.
+@dataclass(frozen=True, eq=False)
+class MergedRows:
+    """Distinct rows in canonical order.
 
     Parameters
     ----------
-    layout, X, y, weight, groups : as `meta.learners.base.checked` gives them
-
-    Returns
-    -------
-    X, y, weight : the distinct rows, weights of equal ones added up
-    group : int array, codes in order of group names; each distinct row its own when `groups` is None
+    X : float64 array of shape (n, models·bins)
+    y : float64 array of shape (n,), scores
+    weight : float64 array of shape (n,), weights of equal rows added up
+    group : int array of shape (n,), codes in order of group names; each row its own
+        group where rows have none
     """
-    by_name = np.argsort(layout.models)
-    code = (
-        np.zeros(len(y))
-        if groups is None
-        else np.unique(groups, return_inverse=True)[1]
-    )
-    keys = (
-        np.column_stack([y, code, layout.blocks(X)[:, by_name].reshape(len(X), -1)])
-        + 0.0
-    )  # -0 becomes 0
-    whole = keys.view(f"V{keys.strides[0]}").reshape(
-        -1
-    )  # many times faster than np.unique(keys, axis=0)
-    _, first, row = np.unique(whole, return_index=True, return_inverse=True)
-    group = np.arange(len(first)) if groups is None else code[first].astype(np.int64)
-    return X[first], y[first], np.bincount(row, weights=weight), group
+
+    X: np.ndarray
+    y: np.ndarray
+    weight: np.ndarray
+    group: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def take(self, rows: np.ndarray) -> MergedRows:
+        """Return some of the rows, by mask or by index."""
+        return MergedRows(
+            X=self.X[rows],
+            y=self.y[rows],
+            weight=self.weight[rows],
+            group=self.group[rows],
+        )
 
 
-def grouped_folds(y, weight, group, k: int = 5) -> np.ndarray:
-    """Fold of each row, groups whole: sorted by mean score, groups are dealt 0 … k - 1, k - 1 … 0, and so on.
+def merged_rows(layout: Layout, inputs: FitInputs) -> MergedRows:
+    """Merge equal rows, and sort rows by score, group and features.
+
+    Features are compared model by model in order of the models' names, so that the
+    order of models does not matter either.
 
     Parameters
     ----------
-    y, weight, group : arrays of shape (n,), from `merged_rows`
-    k : int, number of folds; fewer when there are fewer groups
+    layout : the columns
+    inputs : rows to fit on, from `meta.learners.base.check_fit_inputs`
+    """
+    n = len(inputs.y)
+    code: np.ndarray = np.zeros(n)
+    if inputs.groups is not None:
+        _, code = np.unique(inputs.groups, return_inverse=True)
+
+    by_name = np.argsort(layout.models)
+    blocks = layout.blocks(inputs.X)
+    features = blocks[:, by_name].reshape(n, -1)
+    # Adding 0 turns -0 into 0: they are equal, but their bytes are not.
+    keys = np.column_stack([inputs.y, code, features]) + 0.0
+
+    # A row as one opaque value of bytes: many times faster than np.unique(axis=0).
+    bytes_per_row = keys.strides[0]
+    row_bytes = keys.view(f"V{bytes_per_row}").reshape(-1)
+    _, first, merged_into = np.unique(row_bytes, return_index=True, return_inverse=True)
+
+    if inputs.groups is None:
+        group = np.arange(len(first))
+    else:
+        group = code[first].astype(np.int64)
+    return MergedRows(
+        X=inputs.X[first],
+        y=inputs.y[first],
+        weight=np.bincount(merged_into, weights=inputs.weight),
+        group=group,
+    )
+
+
+def grouped_folds(rows: MergedRows, n_folds: int = 5) -> np.ndarray:
+    """Return the fold of each row; groups stay whole, and folds have similar scores.
+
+    Sorted by mean score, groups are dealt to folds 0 … k - 1, then k - 1 … 0, and so
+    on.
+
+    Parameters
+    ----------
+    rows : n distinct rows
+    n_folds : number of folds; there are fewer when there are fewer groups
 
     Returns
     -------
     fold : int array of shape (n,)
     """
-    codes, code = np.unique(group, return_inverse=True)
-    means = np.bincount(code, weights=weight * y) / np.bincount(code, weights=weight)
-    k = min(k, len(codes))
-    turn = np.arange(len(codes)) % (2 * k)
-    dealt = np.empty(len(codes), dtype=np.int64)
-    dealt[np.argsort(np.round(means, 9), kind="stable")] = np.minimum(
-        turn, 2 * k - 1 - turn
-    )
-    return dealt[code]
+    names, code = np.unique(rows.group, return_inverse=True)
+    totals = np.bincount(code, weights=rows.weight * rows.y)
+    means = totals / np.bincount(code, weights=rows.weight)
+
+    # Means are rounded so that how they were summed does not decide between equals.
+    order = np.argsort(np.round(means, 9), kind="stable")
+    n_folds = min(n_folds, len(names))
+    forth = np.arange(len(names)) % (2 * n_folds)
+    back = 2 * n_folds - 1 - forth
+
+    fold_of_group = np.empty(len(names), dtype=np.int64)
+    fold_of_group[order] = np.minimum(forth, back)
+    return fold_of_group[code]

@@ -1,109 +1,183 @@
 """LightGBM on the bins of all base models, kept as arrays.
 
-The trap: boosted trees fit a few hundred rows by heart; these are small, and stop where held-out groups stop gaining.
-Rows are merged and sorted first (`meta.learners.inner_folds`), and leaves are limited by weight and not by rows, so that a weight of 2
-is a row given twice.
+Boosted trees easily fit a few hundred rows by heart, so these are small, and stop
+growing where held-out groups stop gaining. Rows are merged and sorted first (see
+`meta.learners.inner_folds`), and leaves are limited by weight and not by rows, so that
+a weight of 2 is a row given twice.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from base_models.errors import DamagedArtifact, StackedMOSError
 from meta.columns.feature_table import Layout
-from meta.learners.base import Learner, checked, features
-from meta.learners.inner_folds import grouped_folds, merged_rows
+from meta.learners.base import GroupNames, Learner, check_features, check_fit_inputs
+from meta.learners.inner_folds import MergedRows, grouped_folds, merged_rows
 from meta.learners.tree_arrays import TreeArrays
 
+if TYPE_CHECKING:
+    from lightgbm import Booster
+
 MOST_TREES = 300
+# With fewer distinct rows, or a single group, none are held out to choose the number of
+# trees, and a fixed number is grown.
 FEWEST_ROWS = 20
-"""Fewer distinct rows, or a single group, leave none to hold out: then 50 trees are grown."""
+FIXED_TREES = 50
+# Trees that are grown without a gain on the held-out rows before growing stops.
 _PATIENCE = 30
 
 
 class LightGBM(Learner):
-    """Boosted trees of 7 leaves, each on 30 % of the bins and 80 % of the rows, their number chosen on held-out groups.
+    """Boosted trees of 7 leaves, their number chosen on held-out groups.
 
-    A quarter of the groups is held out; the number of trees with the least error there (at most 300) is grown on all
-    rows. The published system ran LightGBM's defaults, which reached 0.999 SRCC on the rows it was fitted on (DORA-MOS,
-    section III.D). The trees are kept as `TreeArrays`; fitting fails if those do not answer as LightGBM does, bit for
-    bit.
+    Each tree sees 30 % of the bins and 80 % of the rows. A quarter of the groups is
+    held out; the number of trees with the least error there (at most 300) is grown on
+    all rows. The published system ran LightGBM's defaults, which reached 0.999 SRCC on
+    the rows it was fitted on (DORA-MOS, section III.D).
+
+    The trees are kept as `TreeArrays`; fitting fails if those do not predict as
+    LightGBM does, bit for bit.
 
     Parameters
     ----------
     random_state : int, seed of the bags of rows and bins
     missing : one of `meta.columns.missing_predictions.MISSING`
+
+    Attributes
+    ----------
+    trees_ : TreeArrays
     """
+
+    trees_: TreeArrays
 
     def __init__(self, random_state: int = 0, missing: str = "refuse"):
         self.random_state = random_state
         self.missing = missing
 
-    def fit(self, X, y, layout: Layout, sample_weight=None, groups=None) -> LightGBM:
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        layout: Layout,
+        sample_weight: ArrayLike | None = None,
+        groups: GroupNames | None = None,
+    ) -> LightGBM:
         """Choose the number of trees, and grow them on all rows; see `Learner.fit`."""
-        rows = merged_rows(
-            layout, *checked(layout, X, y, sample_weight, groups, self.missing)
+        inputs = check_fit_inputs(
+            layout,
+            X,
+            y,
+            sample_weight=sample_weight,
+            groups=groups,
+            missing=self.missing,
         )
-        X, y, weight, group = rows
-        columns = _columns_by_name(layout)
-        X = np.ascontiguousarray(X[:, columns])
-        self.layout_, self.warnings_ = layout, []
-        held = grouped_folds(y, weight, group, 4) == 0
-        choosable = len(y) >= FEWEST_ROWS and not held.all()
-        count = self._count(X, y, weight, held) if choosable else 50
-        booster = self._train(X, y, weight, count)
-        trees = TreeArrays.from_booster(booster)
-        if not np.array_equal(trees.predict(X), booster.predict(X)):
-            raise StackedMOSError(
-                "LightGBM's trees answer otherwise as arrays; this version of LightGBM cannot be kept."
-            )
-        self.trees_ = replace(
-            trees, feature=np.where(trees.feature < 0, -1, columns[trees.feature])
-        )
+        rows = merged_rows(layout, inputs)
+
+        # Trees are grown on columns in order of the models' names, since bags of bins
+        # are drawn by column number.
+        columns = _columns_by_model_name(layout)
+        by_name = np.ascontiguousarray(rows.X[:, columns])
+        rows = replace(rows, X=by_name)
+
+        held = grouped_folds(rows, n_folds=4) == 0
+        can_hold_out = len(rows) >= FEWEST_ROWS and not held.all()
+        n_trees = self._choose_n_trees(rows, held) if can_hold_out else FIXED_TREES
+
+        trees = self._grow(rows, n_trees)
+        is_leaf = trees.feature < 0
+        in_layout_order = np.where(is_leaf, -1, columns[trees.feature])
+        self.layout_ = layout
+        self.trees_ = replace(trees, feature=in_layout_order)
         self.facts_ = {
             "trees": len(trees.roots),
-            "held_out": int(held.sum()) if choosable else 0,
-            "n": len(X),
+            "held_out": int(held.sum()) if can_hold_out else 0,
+            "n": len(rows),
         }
-        if (trees.feature < 0).sum() == len(trees.roots):
+        self.warnings_ = []
+
+        # Every tree is a single leaf.
+        if is_leaf.sum() == len(trees.roots):
             self.warnings_.append(
-                f"lightgbm found nothing to split in {len(X)} clips; it answers their mean."
+                f"lightgbm found nothing to split in {len(rows)} clips; it predicts "
+                "their mean."
             )
         return self
 
-    def _count(self, X, y, weight, held) -> int:
-        """Number of trees with the least error on the rows held out."""
-        booster = self._train(
-            X[~held],
-            y[~held],
-            weight[~held],
-            MOST_TREES,
-            (X[held], y[held], weight[held]),
-        )
+    def _choose_n_trees(self, rows: MergedRows, held: np.ndarray) -> int:
+        """Return the number of trees with the least error on the rows held out."""
+        train = rows.take(~held)
+        validation = rows.take(held)
+        booster = self._train(train, MOST_TREES, validation=validation)
+        # Not above 0 when training ended before any tree helped.
         return max(booster.best_iteration, 1)
 
-    def _train(self, X, y, weight, count: int, judge=None):
-        """A booster of `count` trees; with rows to judge on, it may stop before."""
+    def _grow(self, rows: MergedRows, n_trees: int) -> TreeArrays:
+        # The arrays are what predicts from now on; that they are right is checked on
+        # the very rows of the fit.
+        booster = self._train(rows, n_trees)
+        trees = TreeArrays.from_booster(booster)
+        expected = booster.predict(rows.X)
+        if not np.array_equal(trees.predict(rows.X), expected):
+            raise StackedMOSError(
+                "LightGBM's trees predict otherwise as arrays; models of this version "
+                "of LightGBM cannot be kept."
+            )
+        return trees
+
+    def _train(
+        self,
+        rows: MergedRows,
+        n_trees: int,
+        validation: MergedRows | None = None,
+    ) -> Booster:
+        """Train a booster of `n_trees`; with validation rows, it may stop earlier."""
+        # Imported here because it is slow, and most learners do without it.
         import lightgbm
 
-        smallest_leaf = float(np.clip(weight.sum() / 15, 2, 20))
-        params = {
+        params = self._booster_params(rows)
+        data = lightgbm.Dataset(rows.X, rows.y, weight=rows.weight)
+        if validation is None:
+            return lightgbm.train(params, data, num_boost_round=n_trees)
+
+        validation_data = lightgbm.Dataset(
+            validation.X,
+            validation.y,
+            weight=validation.weight,
+            reference=data,
+        )
+        return lightgbm.train(
+            params,
+            data,
+            num_boost_round=n_trees,
+            valid_sets=[validation_data],
+            callbacks=[lightgbm.early_stopping(_PATIENCE, verbose=False)],
+        )
+
+    def _booster_params(self, rows: MergedRows) -> dict[str, Any]:
+        total_weight = rows.weight.sum()
+        smallest_leaf = float(np.clip(total_weight / 15, 2, 20))
+        return {
             "objective": "regression",
             "metric": "l2",
             "num_leaves": 7,
             "min_data_in_leaf": 1,
-            "min_sum_hessian_in_leaf": smallest_leaf,  # for squared error, the weight of a leaf's rows
+            # For squared error, the Hessian of a leaf is the weight of its rows.
+            "min_sum_hessian_in_leaf": smallest_leaf,
             "min_data_in_bin": 1,
-            "max_bin": 63,  # as good as 255 for probabilities, and twice as fast
+            # As good as 255 for probabilities, and twice as fast.
+            "max_bin": 63,
             "learning_rate": 0.05,
             "lambda_l2": 1.0,
             "feature_fraction": 0.3,
             "bagging_fraction": 0.8,
-            "bagging_freq": 1 if len(X) >= 10 else 0,  # a bag of fewer may be empty
+            # A bag of fewer than 10 rows may be empty.
+            "bagging_freq": 1 if len(rows) >= 10 else 0,
             "seed": self.random_state,
             "deterministic": True,
             "force_row_wise": True,
@@ -111,41 +185,37 @@ class LightGBM(Learner):
             "num_threads": 1,
             "verbosity": -1,
         }
-        data = lightgbm.Dataset(X, y, weight=weight)
-        if judge is None:
-            return lightgbm.train(params, data, num_boost_round=count)
-        judged = lightgbm.Dataset(judge[0], judge[1], weight=judge[2], reference=data)
-        stop = lightgbm.early_stopping(_PATIENCE, verbose=False)
-        return lightgbm.train(
-            params, data, num_boost_round=count, valid_sets=[judged], callbacks=[stop]
-        )
 
-    def predict(self, X) -> np.ndarray:
-        """Scores of shape (n,), unclipped."""
-        return self.trees_.predict(features(self.layout_, X, self.missing))
+    def predict(self, X: ArrayLike) -> np.ndarray:
+        """Predict scores of shape (n,), unclipped."""
+        return self.trees_.predict(check_features(self.layout_, X, self.missing))
 
     def describe(self) -> dict[str, Any]:
-        """Number of trees, rows held out to choose it, and how many splits look at each model."""
-        used = self.trees_.feature[self.trees_.feature >= 0] // self.layout_.bins.count
-        splits = np.bincount(used, minlength=len(self.layout_.models))
-        return self.facts_ | {
-            "splits_on": dict(zip(self.layout_.models, splits.tolist(), strict=True))
-        }
+        """Return facts about the fit, and how many splits look at each model."""
+        split_columns = self.trees_.feature[self.trees_.feature >= 0]
+        split_models = split_columns // self.layout_.bins.count
+        counts = np.bincount(split_models, minlength=len(self.layout_.models))
+        splits_on = dict(zip(self.layout_.models, counts.tolist(), strict=True))
+        return {**self.facts_, "splits_on": splits_on}
 
     def to_arrays(self) -> dict[str, np.ndarray]:
-        """The trees."""
+        """Return the trees."""
         return self.trees_.to_arrays()
 
     def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
-        self.trees_ = TreeArrays.from_arrays(arrays)
-        if self.trees_.n_features != self.layout_.n_features:
+        """Set the trees; see `Learner.restore`."""
+        trees = TreeArrays.from_arrays(arrays)
+        if trees.n_features != self.layout_.n_features:
             raise DamagedArtifact(
-                f"The stored trees look at {self.trees_.n_features} features; the stack has {self.layout_.n_features}."
+                f"The stored trees look at {trees.n_features} features; the stack has "
+                f"{self.layout_.n_features}."
             )
+        self.trees_ = trees
 
 
-def _columns_by_name(layout: Layout) -> np.ndarray:
-    """Columns in order of the models' names, since bags of bins are drawn by column number."""
-    return layout.blocks(np.arange(layout.n_features)[None])[
-        0, np.argsort(layout.models)
-    ].reshape(-1)
+def _columns_by_model_name(layout: Layout) -> np.ndarray:
+    """Column numbers (models·bins,), blocks in order of the models' names."""
+    one_row = np.arange(layout.n_features)[None]
+    column_numbers = layout.blocks(one_row)[0]
+    by_name = np.argsort(layout.models)
+    return column_numbers[by_name].reshape(-1)

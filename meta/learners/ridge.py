@@ -1,22 +1,32 @@
-"""Ridge regression on the distributions of all base models, its columns and penalty chosen by exact cross-validation.
+"""Ridge regression on the distributions of all base models.
 
-All of it comes from Gram blocks (`meta.ridge_algebra.gram`, `meta.ridge_algebra.solution_path`). The trap: a penalty's size means nothing by itself;
-candidates follow the weighted spread of the features, and so repeat nothing about how many rows there are.
+Columns and penalty are chosen by exact cross-validation, computed from Gram blocks
+(`meta.ridge_algebra`). The size of a penalty means nothing by itself: candidates follow
+the weighted spread of the features, and so do not depend on the number of rows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import copy
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from base_models.errors import DamagedArtifact, UsageError, one_of
 from meta.columns.feature_table import Layout
 from meta.columns.reductions import REDUCTIONS, reduce, width
-from meta.learners.base import Learner, checked, features, stored
-from meta.learners.linear_table import LinearTable, penalty_scale
+from meta.learners.base import (
+    FitInputs,
+    GroupNames,
+    Learner,
+    check_features,
+    check_fit_inputs,
+    read_stored_array,
+)
+from meta.learners.ridge_problem import RidgeProblem, penalty_scale
 from meta.ridge_algebra.penalty_choice import (
     FOLDS,
     RULES,
@@ -24,55 +34,80 @@ from meta.ridge_algebra.penalty_choice import (
     Losses,
     clearly_better,
     fold_losses,
+    fold_of_groups,
     gcv_losses,
     rank_losses,
 )
 from meta.ridge_algebra.solution_path import GRID, RidgePath
 
 PENALTIES = ("ridge", "to_mean", "smooth", "banded")
-BAND_STEP, BAND_SWEEPS, BAND_GAIN = 10.0, 2, 1e-3
-"""Search for bands: factor that is tried up and down, rounds over the models, relative gain that keeps a step."""
+
+# The search for bands tries each model's penalty times and over this factor, in so many
+# rounds over the models, and keeps a step of at least this relative gain.
+BAND_STEP = 10.0
+BAND_SWEEPS = 2
+BAND_GAIN = 1e-3
+
+# Differences between predictions that mean nothing, in score points. The penalty that
+# noise of this size amounts to is the least that is tried: models that hardly differ
+# would otherwise be weighed by how they round.
 RESOLUTION = 1e-3
-"""Differences between predictions that mean nothing, in score points: the penalty that noise of this size amounts to is
-the least that is tried, lest models that hardly differ are told apart by how they round."""
+
+# With more bins of all models than this, features="auto" does not try bins: each fold
+# is an eigendecomposition of as many columns.
 MOST_COLUMNS = 500
-"""Bins of all models from which on ``features="auto"`` leaves bins out: each fold is an eigendecomposition of them."""
-ADAPT_CLIPS, LEVEL_CLIPS = 10.0, 5.0
-"""Clips that fitted coefficients, and the fitted level, are worth when they are adapted."""
+
+# Clips that the fitted coefficients, and the fitted level, are worth when they are
+# adapted.
+ADAPT_CLIPS = 10.0
+LEVEL_CLIPS = 5.0
 
 
 class Ridge(Learner):
-    """Linear regression, its penalty chosen along the whole path (DORA-MOS, III.D, has ridge on bins with alpha = 1).
+    """Linear regression with a penalty that is chosen along the whole path.
 
-    With `groups`, the penalty is the best at predicting groups left out: each in turn, or 10 folds of them when there
-    are many. Without, generalised cross-validation judges, since it does not depend on how rows of weight 2 are
-    written. Each group's mean counts as one more clip, in fitting and in choosing: a system with two clips is as much
-    of a question as one with twenty, and a mean's rating is less noisy.
+    DORA-MOS (section III.D) has ridge on bins with alpha = 1.
+
+    With `groups`, the penalty is the best at predicting groups left out: each in turn,
+    or 10 folds of them when there are many. Without groups, generalised
+    cross-validation chooses, since it does not depend on how rows of weight 2 are
+    written. Each group's mean counts as one more clip, in fitting and in choosing: a
+    system with two clips matters as much as one with twenty, and a mean's rating is
+    less noisy.
 
     Parameters
     ----------
-    penalty : ``"ridge"``, the coefficients' squares; ``"to_mean"``, squares of what is added to the plain mean of the
-        models' decoded scores, the intercept's too (1e-4 as much), so that the limit of a large penalty is that mean;
-        ``"smooth"``, squared second differences of neighbouring bins; ``"banded"``, ridge with a penalty of its own for
-        each base model, found by a search over factors of 10
-    features : ``"bins"``, ``"score"``, ``"moments"`` (see `meta.columns.reductions`) or ``"auto"``: the fewest columns that no
-        other beats by more than a standard error in cross-validation; scores where there are no groups to leave out.
-        Bins are no candidate when there are more than `MOST_COLUMNS` of them, which ``facts_["left_out"]`` then says
+    penalty : ``"ridge"``, the coefficients' squares; ``"to_mean"``, squares of what is
+        added to the plain mean of the models' decoded scores, the intercept's too (1e-4
+        as much), so that the limit of a large penalty is that mean; ``"smooth"``,
+        squared second differences of neighbouring bins; ``"banded"``, ridge with a
+        penalty of its own for each base model, found by a search over factors of 10
+    features : ``"bins"``, ``"score"``, ``"moments"`` (see `meta.columns.reductions`) or
+        ``"auto"``: the fewest columns that no other beats by more than a standard error
+        in cross-validation; scores where there are no groups to leave out. Bins are not
+        tried when there are more than `MOST_COLUMNS` of them, which
+        ``facts_["left_out"]`` then reports
     select : ``"mse"``, or ``"srcc"`` or ``"ktau"`` of group means (which need groups)
-    rule : ``"min"``, the best penalty; ``"1se"``, the largest that is not worse by more than one standard error of the
-        difference
-    alpha : float, a penalty beside the weighted sum of squares, instead of a choice; None chooses
+    rule : ``"min"``, the best penalty; ``"1se"``, the largest that is not worse by more
+        than one standard error of the difference
+    alpha : float, a penalty beside the weighted sum of squares, instead of a choice;
+        None chooses
     group_weight : weight of each group's mean as a row, in clips; 0 for none
     random_state : int, the order in which groups of equal weight are dealt to folds
     missing : one of `meta.columns.missing_predictions.MISSING`
 
     Attributes
     ----------
-    coef_ : array of shape (models·width,), of the columns that `meta.columns.reductions` makes
+    coef_ : array of shape (models·width,), of the columns that
+        `meta.columns.reductions` makes
     intercept_ : float
     spread_ : float, mean variance of those columns
     warnings_ : list of str, e.g. when the choice lies at an end of the grid
     """
+
+    coef_: np.ndarray
+    intercept_: float
+    spread_: float
 
     def __init__(
         self,
@@ -94,41 +129,65 @@ class Ridge(Learner):
         self.random_state = random_state
         self.missing = missing
 
-    def fit(self, X, y, layout: Layout, sample_weight=None, groups=None) -> Ridge:
-        """Choose columns and penalty on (n, models·bins) features and (n,) scores, and fit on all of them.
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        layout: Layout,
+        sample_weight: ArrayLike | None = None,
+        groups: GroupNames | None = None,
+    ) -> Ridge:
+        """Choose columns and penalty, and fit on all rows; see `Learner.fit`.
 
         Raises
         ------
         UsageError
-            when a parameter is none of those listed, columns other than bins are to be smooth, or a rank correlation of
-            group means is to be best where there are no groups.
+            when a parameter is none of those listed, columns other than bins are to be
+            smooth, or a rank correlation of group means is to be best where there are
+            no groups.
         """
-        X, y, weight, groups = checked(
-            layout, X, y, sample_weight, groups, self.missing
+        inputs = check_fit_inputs(
+            layout,
+            X,
+            y,
+            sample_weight=sample_weight,
+            groups=groups,
+            missing=self.missing,
         )
-        groups = None if groups is None or len(set(groups)) < 2 else groups
-        self._check_parameters(groups)
-        self.layout_, self.warnings_ = layout, []
-        self.facts_ = {"n": len(X), "penalty": self.penalty}
-        rows = X, y, weight, groups
-        self.facts_["features"] = reduction = self._choose_features(rows)
+        # A single group cannot be left out: it is as good as none.
+        if inputs.groups is not None and len(set(inputs.groups)) < 2:
+            inputs = replace(inputs, groups=None)
+        self._check_parameters(has_groups=inputs.groups is not None)
+
+        self.layout_ = layout
+        self.warnings_ = []
+        self.facts_ = {"n": len(inputs.X), "penalty": self.penalty}
+
+        reduction = self._choose_features(inputs)
+        self.facts_["features"] = reduction
+        bands = None
         if self.penalty == "banded":
-            self.facts_["bands"] = self._search_bands(rows, reduction)
-        self._fit_table(self._table(rows, reduction))
+            bands = self._search_bands(inputs, reduction)
+            self.facts_["bands"] = bands
+
+        self._fit_problem(self._problem(inputs, reduction, bands))
         return self
 
-    def _check_parameters(self, groups) -> None:
+    def _check_parameters(self, has_groups: bool) -> None:
         one_of(self.penalty, PENALTIES, "penalty")
         one_of(self.features, ("auto", *REDUCTIONS), "features")
         one_of(self.select, SELECT, "criterion for the penalty")
         one_of(self.rule, RULES, "rule for the penalty")
+
         if self.penalty == "smooth" and self.features not in ("auto", "bins"):
             raise UsageError(
-                f"Only bins have neighbours to be smooth with; got features '{self.features}', not 'bins'."
+                "Only bins have neighbours to be smooth with; got features "
+                f"'{self.features}', not 'bins'."
             )
-        if self.select != "mse" and groups is None:
+        if self.select != "mse" and not has_groups:
             raise UsageError(
-                f"'{self.select}' of group means needs at least 2 groups; pass groups, or select 'mse'."
+                f"'{self.select}' of group means needs at least 2 groups; pass groups, "
+                "or select 'mse'."
             )
         if self.alpha is not None and not 0 <= self.alpha < np.inf:
             raise UsageError(
@@ -139,201 +198,308 @@ class Ridge(Learner):
                 f"group_weight must be 0 or more; got {self.group_weight}."
             )
 
-    def _table(self, rows, reduction: str, bands=None) -> LinearTable:
-        X, y, weight, groups = rows
-        bands = self.facts_.get("bands") if bands is None else bands
+    def _problem(
+        self,
+        inputs: FitInputs,
+        reduction: str,
+        bands: Mapping[str, float] | None = None,
+    ) -> RidgeProblem:
+        """The regression on these columns, with the penalty of this learner."""
         scale = penalty_scale(
             self.layout_,
             width(self.layout_, reduction),
-            self.penalty == "smooth",
-            bands,
+            smooth=self.penalty == "smooth",
+            bands=bands,
         )
-        offset = self._offset(X)
-        columns = reduce(self.layout_, X, reduction)
-        return LinearTable.of(
-            columns,
-            y,
-            offset,
-            weight,
-            groups,
-            self.group_weight,
-            scale,
-            self.penalty == "to_mean",
+        return RidgeProblem.of(
+            reduce(self.layout_, inputs.X, reduction),
+            self._offset(inputs.X),
+            inputs,
+            group_weight=self.group_weight,
+            scale=scale,
+            penalises_level=self.penalty == "to_mean",
         )
 
-    def _offset(self, X) -> np.ndarray:
-        """What predictions are without coefficients and intercept, (n,)."""
-        return (
-            self.layout_.scores(X).mean(axis=1)
-            if self.penalty == "to_mean"
-            else np.zeros(len(X))
-        )
+    def _offset(self, X: np.ndarray) -> np.ndarray:
+        """Predictions (n,) without coefficients and intercept."""
+        # Regressing what is left after the plain mean makes that mean the limit of a
+        # large penalty.
+        if self.penalty == "to_mean":
+            return self.layout_.scores(X).mean(axis=1)
+        return np.zeros(len(X))
 
-    def _choose_features(self, rows) -> str:
-        """The columns to use; for ``"auto"``, the error of each candidate goes to the facts."""
-        if self.features != "auto" or self.penalty == "smooth":
-            return "bins" if self.features == "auto" else self.features
-        if rows[-1] is None:
+    def _choose_features(self, inputs: FitInputs) -> str:
+        """Return the columns to use; what was compared goes to the facts."""
+        if self.features != "auto":
+            return self.features
+        if self.penalty == "smooth":
+            return "bins"
+        if inputs.groups is None:
             return REDUCTIONS[0]
-        chosen, best, errors = REDUCTIONS[0], None, {}
-        candidates = [
-            name
-            for name in REDUCTIONS
-            if name != "bins" or self.layout_.n_features <= MOST_COLUMNS
-        ]
-        if "bins" not in candidates:
-            columns = f"{self.layout_.n_features} columns, more than {MOST_COLUMNS}"
-            self.facts_["left_out"] = {"bins": columns}
+
+        candidates = list(REDUCTIONS)
+        n_bins = self.layout_.n_features
+        if n_bins > MOST_COLUMNS:
+            candidates.remove("bins")
+            reason = f"{n_bins} columns, more than {MOST_COLUMNS}"
+            self.facts_["left_out"] = {"bins": reason}
+
+        # Fewest columns first: more columns must be clearly better to be chosen.
+        errors: dict[str, float] = {}
+        chosen = candidates[0]
+        chosen_losses: Losses | None = None
         for candidate in candidates:
-            losses = self._losses(self._table(rows, candidate, {}), "mse", FOLDS)
+            losses = self._losses(self._problem(inputs, candidate), "mse", most=FOLDS)
             errors[candidate] = float(losses.loss[losses.best()])
-            if best is None or clearly_better(losses, best):
-                chosen, best = candidate, losses
+            if chosen_losses is None or clearly_better(losses, chosen_losses):
+                chosen = candidate
+                chosen_losses = losses
         self.facts_["compared"] = errors
         return chosen
 
-    def _search_bands(self, rows, reduction: str) -> dict[str, float]:
-        """Penalty of each model beside the others', by coordinate search on the loss of the best alpha."""
-
-        def loss(bands):
-            losses = self._losses(self._table(rows, reduction, bands), "mse", FOLDS)
-            return losses.loss[losses.best()]
-
+    def _search_bands(self, inputs: FitInputs, reduction: str) -> dict[str, float]:
+        """Penalty of each model beside the others', by coordinate search."""
+        # Penalties relative to each other: alpha is chosen anew for each trial.
         bands = dict.fromkeys(self.layout_.models, 1.0)
-        least = loss(bands)
+        least = self._loss_of_bands(inputs, reduction, bands)
         for model in list(bands) * BAND_SWEEPS:
             for factor in (BAND_STEP, 1 / BAND_STEP):
-                trial = bands | {model: bands[model] * factor}
-                found = loss(trial)
-                if found < (1 - BAND_GAIN) * least:
-                    bands, least = trial, found
+                candidate = {**bands, model: bands[model] * factor}
+                loss = self._loss_of_bands(inputs, reduction, candidate)
+                # A raised penalty that helps is kept, without a try at lowering it.
+                if loss < (1 - BAND_GAIN) * least:
+                    bands = candidate
+                    least = loss
                     break
         return bands
 
-    def _losses(
-        self, table: LinearTable, select: str, most: int | None = None
-    ) -> Losses:
-        alphas = self._alphas(table)
-        if table.groups is None:
-            return gcv_losses(table.gram(), alphas, table.level_penalty)
-        fold = table.folds(self.random_state, most)
-        if select == "mse":
-            return fold_losses(table.gram(fold), alphas, table.level_penalty)
-        return rank_losses(table, fold, alphas, select, self.rule == "1se")
+    def _loss_of_bands(
+        self,
+        inputs: FitInputs,
+        reduction: str,
+        bands: Mapping[str, float],
+    ) -> float:
+        """Loss of the best alpha."""
+        problem = self._problem(inputs, reduction, bands)
+        losses = self._losses(problem, "mse", most=FOLDS)
+        return losses.loss[losses.best()]
 
-    def _alphas(self, table: LinearTable) -> np.ndarray:
+    def _losses(
+        self,
+        problem: RidgeProblem,
+        select: str,
+        most: int | None = None,
+    ) -> Losses:
+        """Losses of the penalties; `most` is the largest number of folds."""
+        # One decomposition per fold serves all penalties.
+        alphas = self._alphas(problem)
+        if problem.groups is None:
+            return gcv_losses(problem.gram(), alphas, problem.level_penalty)
+
+        fold = self._folds(problem.groups, problem, most)
+        gram = problem.gram(fold)
+        if select == "mse":
+            return fold_losses(gram, alphas, problem.level_penalty)
+        return rank_losses(
+            gram,
+            alphas,
+            problem.group_means,
+            fold_of_group=dict(zip(problem.groups, fold, strict=True)),
+            metric=select,
+            jackknife=self.rule == "1se",
+            intercept_penalty=problem.level_penalty,
+        )
+
+    def _folds(
+        self,
+        groups: np.ndarray,
+        problem: RidgeProblem,
+        most: int | None = None,
+    ) -> np.ndarray:
+        return fold_of_groups(
+            groups,
+            problem.weight,
+            problem.columns.shape[1],
+            seed=self.random_state,
+            most=most,
+        )
+
+    def _alphas(self, problem: RidgeProblem) -> np.ndarray:
+        """Absolute penalties that are tried, ascending."""
         if self.alpha is not None:
             return np.array([float(self.alpha)])
-        return np.maximum(table.unit * GRID, table.weight.sum() * RESOLUTION**2)
+        least = problem.weight.sum() * RESOLUTION**2
+        return np.maximum(problem.unit * GRID, least)
 
-    def _fit_table(self, table: LinearTable) -> None:
-        self.spread_ = table.spread
-        path = RidgePath.of(table.gram(), table.level_penalty)
-        if table.n < 3 or not table.spread > 0:
-            self.coef_, self.intercept_ = (
-                np.zeros(len(table.back)),
-                float(path.mean_y[0]),
-            )
-            self.facts_["alpha"] = None
-            self.warnings_.append(
-                f"ridge saw {table.n} clips whose predictions tell nothing apart; it answers "
-                + (
-                    "the models' mean, moved by its error."
-                    if self.penalty == "to_mean"
-                    else "their mean."
-                )
-            )
+    def _fit_problem(self, problem: RidgeProblem) -> None:
+        """Choose the penalty, and set the coefficients of the original columns."""
+        self.spread_ = problem.spread
+        path = RidgePath.of(problem.gram(), problem.level_penalty)
+        if problem.n_rows < 3 or not problem.spread > 0:
+            self._fit_level_only(problem, level=float(path.mean_y[0]))
             return
-        alphas, losses = self._alphas(table), self._losses(table, self.select)
-        step = losses.best(self.rule)
-        self._report(table, alphas, losses, step)
-        self.coef_ = table.back @ path.coef(alphas[[step]])[0, :, 0]
-        self.intercept_ = float(path.intercept(alphas[[step]])[0, 0])
+
+        alphas = self._alphas(problem)
+        losses = self._losses(problem, self.select)
+        chosen = losses.best(self.rule)
+        self._report_choice(problem, alphas, losses, chosen=chosen)
+        self._warn_at_edge(alphas, chosen)
+
+        alpha = alphas[[chosen]]
+        self.coef_ = problem.back @ path.coef(alpha)[0, :, 0]
+        self.intercept_ = float(path.intercept(alpha)[0, 0])
         if self.facts_["features"] == "bins":
-            sums = self.coef_.reshape(len(self.layout_.models), -1).sum(axis=1)
-            self.facts_["largest_sum_of_a_models_coefficients"] = float(
-                np.abs(sums).max()
-            )
+            # Bins sum to 1, so that a model's coefficients should sum to 0: the largest
+            # sum shows how much rounding has leaked into the intercept's direction.
+            n_models = len(self.layout_.models)
+            sums = self.coef_.reshape(n_models, -1).sum(axis=1)
+            largest = float(np.abs(sums).max())
+            self.facts_["largest_sum_of_a_models_coefficients"] = largest
 
-    def _report(self, table: LinearTable, alphas, losses: Losses, step: int) -> None:
-        low = alphas[step] == alphas[0]
-        edge = self.alpha is None and bool(low or step == len(alphas) - 1)
-        folds = 0 if table.groups is None else len(set(table.folds(self.random_state)))
-        every = (
-            "each group left out"
-            if folds == len(table.names)
-            else f"{folds} folds of groups"
+    def _fit_level_only(self, problem: RidgeProblem, level: float) -> None:
+        """Without rows or columns that vary, there are no coefficients to learn."""
+        self.coef_ = np.zeros(len(problem.back))
+        self.intercept_ = level
+        self.facts_["alpha"] = None
+
+        prediction = "their mean rating"
+        if self.penalty == "to_mean":
+            prediction = "the models' mean, moved by its error"
+        self.warnings_.append(
+            f"ridge had {problem.n_rows} clips, too few or with constant predictions, "
+            f"so it learnt no coefficients; it predicts {prediction}."
         )
-        self.facts_ |= {
-            "alpha": float(alphas[step]),
-            "relative_alpha": float(alphas[step] / table.unit),
-            "at_edge": edge,
-            "judged_by": every if folds else "generalised cross-validation",
-            "select": self.select,
-            "loss": float(losses.loss[step]),
-        }
-        if edge and low:
-            self.warnings_.append(
-                "ridge chose the lower end of its penalty grid (hardly any penalty); distrust the fit."
-            )
-        elif edge and self.penalty == "to_mean":
-            self.warnings_.append(
-                "ridge chose the upper end of its penalty grid: little but the plain mean of the models."
-            )
-        elif edge:
-            self.warnings_.append(
-                "ridge chose the upper end of its penalty grid (nearly a constant answer); distrust the fit."
-            )
 
-    def predict(self, X) -> np.ndarray:
-        """Scores of shape (n,), unclipped; the same for a row whatever stands beside it."""
-        X = features(self.layout_, X, self.missing)
+    def _report_choice(
+        self,
+        problem: RidgeProblem,
+        alphas: np.ndarray,
+        losses: Losses,
+        chosen: int,
+    ) -> None:
+        """Write the chosen penalty, and how it was chosen, to the facts."""
+        # The folds are dealt again; the seed makes them those of the choice.
+        judged_by = "generalised cross-validation"
+        if problem.groups is not None:
+            n_folds = len(set(self._folds(problem.groups, problem)))
+            judged_by = f"{n_folds} folds of groups"
+            if n_folds == len(problem.group_means.names):
+                judged_by = "each group left out"
+
+        self.facts_["alpha"] = float(alphas[chosen])
+        self.facts_["relative_alpha"] = float(alphas[chosen] / problem.unit)
+        self.facts_["at_edge"] = self._edge(alphas, chosen) is not None
+        self.facts_["judged_by"] = judged_by
+        self.facts_["select"] = self.select
+        self.facts_["loss"] = float(losses.loss[chosen])
+
+    def _edge(self, alphas: np.ndarray, chosen: int) -> str | None:
+        """Which end of the grid was chosen, ``"lower"`` or ``"upper"``, if any."""
+        if self.alpha is not None:
+            return None
+        # By value: the least penalties of the grid may all be raised to the same.
+        if alphas[chosen] == alphas[0]:
+            return "lower"
+        if chosen == len(alphas) - 1:
+            return "upper"
+        return None
+
+    def _warn_at_edge(self, alphas: np.ndarray, chosen: int) -> None:
+        edge = self._edge(alphas, chosen)
+        if edge is None:
+            return
+
+        if edge == "lower":
+            meaning = "(hardly any penalty); distrust the fit"
+        elif self.penalty == "to_mean":
+            meaning = "(little but the plain mean of the models)"
+        else:
+            meaning = "(nearly a constant prediction); distrust the fit"
+        self.warnings_.append(
+            f"ridge chose the {edge} end of its penalty grid {meaning}."
+        )
+
+    def predict(self, X: ArrayLike) -> np.ndarray:
+        """Predict scores of shape (n,), unclipped.
+
+        The score of a row does not depend on the other rows.
+        """
+        X = check_features(self.layout_, X, self.missing)
         columns = reduce(self.layout_, X, self.facts_["features"])
-        return (columns * self.coef_).sum(axis=1) + self.intercept_ + self._offset(X)
+        # Not a matrix product, whose summation order depends on the number of rows.
+        slopes = (columns * self.coef_).sum(axis=1)
+        return slopes + self.intercept_ + self._offset(X)
 
-    def adapt(self, X, y, sample_weight=None) -> Ridge:
-        """A copy that has also learnt from some rated clips of another corpus, drawn to the coefficients fitted here.
+    def adapt(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+    ) -> Ridge:
+        """Return a copy that has also learnt from some rated clips of another corpus.
 
-        Minimises the weighted squares on the new rows, plus squares of how far the coefficients move, worth
-        `ADAPT_CLIPS` clips of all that the fitted columns vary, and of how far the prediction at the new rows' mean
-        moves, worth `LEVEL_CLIPS`: a handful of clips moves the level, dozens the weights of models, hundreds make a
-        fresh fit of which nothing is left of the old. No rows (or only rows of weight 0) change nothing. All that they
-        vary, not the mean of a column: models that agree vary together, and of fifty of them one clip would otherwise
-        outweigh the old fit.
+        It minimises the weighted squares on the new rows, plus squares of how far the
+        coefficients move, worth `ADAPT_CLIPS` clips of the variance of all fitted
+        columns together, and of how far the prediction at the new rows' mean moves,
+        worth `LEVEL_CLIPS`. A handful of clips moves the level, dozens the weights of
+        models, and hundreds make a fresh fit that owes nothing to the old one. No rows
+        (or only rows of weight 0) change nothing.
 
         Parameters
         ----------
         X, y, sample_weight : as for `fit`, n >= 0 rows
         """
+        # A shallow copy: arrays are replaced below, never written to.
         adapted = copy(self)
-        adapted.facts_, adapted.warnings_ = dict(self.facts_), list(self.warnings_)
-        if len(X) == 0 or (sample_weight is not None and not np.any(sample_weight)):
+        adapted.facts_ = dict(self.facts_)
+        adapted.warnings_ = list(self.warnings_)
+
+        has_rows = len(np.asarray(X)) > 0
+        has_weight = sample_weight is None or np.any(sample_weight)
+        if not (has_rows and has_weight):
             return adapted
-        X, y, weight, _ = checked(self.layout_, X, y, sample_weight, None, self.missing)
-        columns = reduce(self.layout_, X, self.facts_["features"])
-        table = LinearTable.of(columns, y, self.predict(X), weight)
-        alpha = np.array([ADAPT_CLIPS * self.spread_ * len(self.coef_)])
-        path = RidgePath.of(
-            table.gram(), LEVEL_CLIPS / alpha[0] if self.spread_ > 0 else 0.0
+
+        inputs = check_fit_inputs(
+            self.layout_,
+            X,
+            y,
+            sample_weight=sample_weight,
+            missing=self.missing,
         )
+        columns = reduce(self.layout_, inputs.X, self.facts_["features"])
+        problem = RidgeProblem.of(columns, self.predict(inputs.X), inputs)
+
+        # The sum of the columns' variances, not their mean: models that agree vary
+        # together, and one clip of fifty such models would outweigh the old fit.
+        alpha = np.array([ADAPT_CLIPS * self.spread_ * len(self.coef_)])
+        level_penalty = LEVEL_CLIPS / alpha[0] if self.spread_ > 0 else 0.0
+        path = RidgePath.of(problem.gram(), level_penalty)
+
         if self.spread_ > 0:
-            adapted.coef_ = self.coef_ + table.back @ path.coef(alpha)[0, :, 0]
-        adapted.intercept_ = self.intercept_ + float(path.intercept(alpha)[0, 0])
-        adapted.facts_["adapted_to"] = self.facts_.get("adapted_to", 0) + len(X)
+            coef_move = path.coef(alpha)[0, :, 0]
+            adapted.coef_ = self.coef_ + problem.back @ coef_move
+        intercept_move = float(path.intercept(alpha)[0, 0])
+        adapted.intercept_ = self.intercept_ + intercept_move
+        n_before = self.facts_.get("adapted_to", 0)
+        adapted.facts_["adapted_to"] = n_before + len(inputs.X)
         return adapted
 
     def describe(self) -> dict[str, Any]:
-        """The penalty (absolute, and in units of the grid), its error, and the absolute coefficients per model."""
-        coef = self.coef_.reshape(len(self.layout_.models), -1).copy()
+        """Return facts about the choice, and the absolute coefficients per model.
+
+        The penalty is given absolutely, and in units of the grid.
+        """
+        n_models = len(self.layout_.models)
+        coef = self.coef_.reshape(n_models, -1).copy()
         if self.penalty == "to_mean" and self.facts_["features"] != "bins":
-            coef[:, 0] += 1 / len(coef)
+            # The first column is the decoded score, which the offset has the mean of.
+            coef[:, 0] += 1 / n_models
         weights = np.abs(coef).sum(axis=1).tolist()
-        return self.facts_ | {
-            "weight_of": dict(zip(self.layout_.models, weights, strict=True))
-        }
+        weight_of = dict(zip(self.layout_.models, weights, strict=True))
+        return {**self.facts_, "weight_of": weight_of}
 
     def to_arrays(self) -> dict[str, np.ndarray]:
-        """Coefficients, intercept and spread."""
+        """Return coefficients, intercept and spread."""
         return {
             "coef": self.coef_,
             "intercept": np.array([self.intercept_]),
@@ -341,14 +507,15 @@ class Ridge(Learner):
         }
 
     def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Set coefficients, intercept and spread; see `Learner.restore`."""
+        # Both select how columns are made, so they are checked before they are used.
         reduction = self.facts_.get("features")
         if reduction not in REDUCTIONS or self.penalty not in PENALTIES:
             raise DamagedArtifact(
-                f"The stored ridge has features '{reduction}' and penalty '{self.penalty}'."
+                f"The stored ridge has features '{reduction}' and penalty "
+                f"'{self.penalty}'."
             )
-        self.coef_ = stored(
-            arrays, "coef", (len(self.layout_.models) * width(self.layout_, reduction),)
-        )
-        self.intercept_, self.spread_ = (
-            float(stored(arrays, name, (1,))[0]) for name in ("intercept", "spread")
-        )
+        n_columns = len(self.layout_.models) * width(self.layout_, reduction)
+        self.coef_ = read_stored_array(arrays, "coef", (n_columns,))
+        self.intercept_ = float(read_stored_array(arrays, "intercept", (1,))[0])
+        self.spread_ = float(read_stored_array(arrays, "spread", (1,))[0])

@@ -1,79 +1,112 @@
-"""A scikit-learn regressor as a learner, by instance or by class name: cloned, fitted on the bins; in memory only."""
+"""A scikit-learn regressor as a learner, by instance or by class name.
+
+It is cloned and fitted on the bins, and lives in memory only: it cannot be saved.
+"""
 
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import numpy as np
-from sklearn.base import RegressorMixin, clone
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.utils.validation import has_fit_parameter
 
 from base_models.errors import UsageError, one_of
 from meta.columns.feature_table import Layout
-from meta.learners.base import Learner, checked, features
+from meta.learners.base import GroupNames, Learner, check_features, check_fit_inputs
 
 
 class Wrapped(Learner):
-    """A scikit-learn regressor as a learner: cloned, fitted on the bins; it lives in memory only.
+    """A scikit-learn regressor as a learner.
 
-    Rows of weight 0 are left out. A regressor that takes no sample weights sees a row of weight k, if that is whole,
-    k times.
+    Rows of weight 0 are left out. A regressor that takes no sample weights sees a row
+    of weight k, for a whole k, k times.
 
     Parameters
     ----------
-    estimator : regressor
+    estimator : regressor, stays as it is; a clone is fitted
     missing : one of `meta.columns.missing_predictions.MISSING`
+
+    Attributes
+    ----------
+    estimator_ : the fitted clone
     """
 
-    def __init__(self, estimator, missing: str = "refuse"):
+    estimator_: Any
+
+    def __init__(self, estimator: BaseEstimator, missing: str = "refuse"):
         self.estimator = estimator
         self.missing = missing
 
-    def fit(self, X, y, layout: Layout, sample_weight=None, groups=None) -> Wrapped:
-        """Fit a clone on (n, p) features and (n,) scores.
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        layout: Layout,
+        sample_weight: ArrayLike | None = None,
+        groups: GroupNames | None = None,
+    ) -> Wrapped:
+        """Fit a clone of the regressor; see `Learner.fit`.
 
         Raises
         ------
         UsageError
             when there are weights that are not whole, and the regressor takes none.
         """
-        X, y, weight, _ = checked(layout, X, y, sample_weight, groups, self.missing)
-        self.layout_ = layout
-        self.facts_, self.warnings_ = (
-            {"n": len(X), "estimator": repr(self.estimator)},
-            [],
+        inputs = check_fit_inputs(
+            layout,
+            X,
+            y,
+            sample_weight=sample_weight,
+            groups=groups,
+            missing=self.missing,
         )
-        options = {}
-        if sample_weight is not None and has_fit_parameter(
-            self.estimator, "sample_weight"
-        ):
-            options["sample_weight"] = weight
-        elif (weight != np.round(weight)).any():
-            raise UsageError(
-                f"{type(self.estimator).__name__} takes no sample weights; only whole ones can stand for repeated rows."
-            )
+        self.layout_ = layout
+        self.facts_ = {"n": len(inputs.X), "estimator": repr(self.estimator)}
+        self.warnings_ = []
+
+        # Regressors that take no weights see repeated rows instead.
+        takes_weights = has_fit_parameter(self.estimator, "sample_weight")
+        estimator = clone(self.estimator)
+        if sample_weight is not None and takes_weights:
+            estimator.fit(inputs.X, inputs.y, sample_weight=inputs.weight)
         else:
-            X, y = (
-                np.repeat(values, weight.astype(np.int64), axis=0) for values in (X, y)
-            )
-        self.estimator_ = clone(self.estimator).fit(X, y, **options)
+            repeats = _whole_weights(inputs.weight, estimator)
+            rows = np.repeat(np.arange(len(inputs.y)), repeats)
+            estimator.fit(inputs.X[rows], inputs.y[rows])
+        self.estimator_ = estimator
         return self
 
-    def predict(self, X) -> np.ndarray:
-        """Scores of shape (n,), unclipped."""
-        X = features(self.layout_, X, self.missing)
-        return np.asarray(self.estimator_.predict(X), dtype=np.float64).reshape(len(X))
+    def predict(self, X: ArrayLike) -> np.ndarray:
+        """Predict scores of shape (n,), unclipped."""
+        X = check_features(self.layout_, X, self.missing)
+        scores = np.asarray(self.estimator_.predict(X), dtype=np.float64)
+        return scores.reshape(len(X))
 
     def to_arrays(self) -> dict[str, np.ndarray]:
-        """Always refused."""
+        """Refuse to save, whatever the regressor."""
         raise UsageError(
-            f"{type(self.estimator).__name__} cannot be saved: this project loads no pickle, and knows no other way "
-            "for a foreign estimator. Use one of the learners that have a name."
+            f"{type(self.estimator).__name__} cannot be saved: a scikit-learn "
+            "estimator could only be stored as a pickle, which is never loaded here. "
+            "Use one of the learners that have a name."
         )
+
+
+def _whole_weights(weight: np.ndarray, estimator: BaseEstimator) -> np.ndarray:
+    """Weights as how often each row is repeated; UsageError unless they are whole."""
+    # Repeating rows can only stand for a count.
+    if (weight != np.round(weight)).any():
+        raise UsageError(
+            f"{type(estimator).__name__} takes no sample weights; only whole ones can "
+            "stand for repeated rows."
+        )
+    return weight.astype(np.int64)
 
 
 def sklearn_regressor(name: str) -> RegressorMixin:
-    """A scikit-learn regressor by its class name, with default parameters.
+    """Return a scikit-learn regressor with default parameters, by its class name.
 
     >>> sklearn_regressor("HuberRegressor")
     HuberRegressor()
@@ -83,14 +116,17 @@ def sklearn_regressor(name: str) -> RegressorMixin:
     UsageError
         when there is no such regressor, or it cannot be built without parameters.
     """
-    from sklearn.utils.discovery import all_estimators  # imports all of scikit-learn
+    # Imported here because the listing below imports all of scikit-learn.
+    from sklearn.utils.discovery import all_estimators
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of modules that are on their way out
-        known = dict(all_estimators(type_filter="regressor"))
-    kind = known[one_of(name, known, "scikit-learn regressor")]
+        # Deprecated modules of scikit-learn warn when they are imported.
+        warnings.simplefilter("ignore")
+        regressors = dict(all_estimators(type_filter="regressor"))
+
+    regressor_class = regressors[one_of(name, regressors, "scikit-learn regressor")]
     try:
-        return kind()
+        return regressor_class()
     except TypeError as error:
         raise UsageError(
             f"{name} cannot be built by name ({error}); pass an instance."

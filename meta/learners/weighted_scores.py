@@ -1,7 +1,8 @@
-"""Combiners of the base models' decoded scores: one convex weight per model, and nothing else is learnt.
+"""Weighted means of the base models' decoded scores: one convex weight per model.
 
-The trap: without an intercept these cannot mend a bias that all models share; they cannot make up a score outside the
-models' range either, which is why broken, constant and opposed models do little harm.
+Without an intercept, these learners cannot correct a bias that all models share. Nor
+can they predict a score outside the models' range, so that broken, constant and opposed
+models do little harm.
 """
 
 from __future__ import annotations
@@ -11,128 +12,179 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from base_models.errors import DamagedArtifact
 from meta.columns.feature_table import Layout
 from meta.columns.missing_predictions import present_models, present_weights
-from meta.learners.base import Learner, checked, features, stored
+from meta.learners.base import (
+    FitInputs,
+    GroupNames,
+    Learner,
+    check_features,
+    check_fit_inputs,
+    read_stored_array,
+)
 from meta.learners.convex_weights import greedy_weights, least_squares_weights
 
+# Weights of shape (models,), and facts about them for a report.
+WeightsAndFacts = tuple[np.ndarray, dict[str, Any]]
 
-class Combiner(Learner):
-    """Weighted mean of decoded scores.
+
+class ConvexWeightsLearner(Learner):
+    """Base of the learners that weigh the models' decoded scores.
 
     Parameters
     ----------
-    missing : one of `meta.columns.missing_predictions.MISSING`. With ``"pool"``, gaps are filled to find the weights; a prediction is the
-        exact sub-stack, the weights of the models that are there shared out anew.
+    missing : one of `meta.columns.missing_predictions.MISSING`. With ``"pool"``, gaps
+        are filled to find the weights; a prediction takes the models that are present,
+        with the weights shared out anew among them
 
     Attributes
     ----------
     weights_ : array of shape (models,), not negative, sum 1
     """
 
+    weights_: np.ndarray
+
     def __init__(self, missing: str = "refuse"):
         self.missing = missing
 
-    def fit(self, X, y, layout: Layout, sample_weight=None, groups=None) -> Combiner:
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        layout: Layout,
+        sample_weight: ArrayLike | None = None,
+        groups: GroupNames | None = None,
+    ) -> ConvexWeightsLearner:
         """Find the weights; see `Learner.fit`."""
-        X, y, weight, groups = checked(
-            layout, X, y, sample_weight, groups, self.missing
+        inputs = check_fit_inputs(
+            layout,
+            X,
+            y,
+            sample_weight=sample_weight,
+            groups=groups,
+            missing=self.missing,
         )
-        self.layout_, self.warnings_ = layout, []
-        self.weights_, facts = self._weigh(X, y, weight, groups)
-        self.facts_ = {"n": len(X)} | facts
+        self.layout_ = layout
+        self.warnings_ = []
+        self.weights_, facts = self._find_weights(inputs)
+        self.facts_ = {"n": len(inputs.X), **facts}
         return self
 
     @abstractmethod
-    def _weigh(self, X, y, weight, groups) -> tuple[np.ndarray, dict[str, Any]]:
-        """Weights of shape (models,), and what there is to say about them."""
+    def _find_weights(self, inputs: FitInputs) -> WeightsAndFacts:
+        """Return weights of shape (models,), and facts about them for a report."""
 
-    def predict(self, X) -> np.ndarray:
-        """Scores of shape (n,), on the scale."""
-        X, weights = self._complete(X)
+    def predict(self, X: ArrayLike) -> np.ndarray:
+        """Predict scores of shape (n,), on the scale."""
+        X, weights = self._features_and_weights(X)
         return (self.layout_.scores(X) * weights).sum(axis=1)
 
-    def _complete(self, X) -> tuple[np.ndarray, np.ndarray]:
-        """Features without gaps, and the weights of each row, 0 for models that were missing."""
-        whole = features(self.layout_, X, self.missing)
-        return whole, present_weights(
-            self.weights_, present_models(self.layout_, np.asarray(X, dtype=np.float64))
-        )
+    def _features_and_weights(self, X: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+        """Features without gaps, and weights (n, models), 0 for models not present."""
+        # Which models are present is read from X itself, before gaps are filled.
+        complete = check_features(self.layout_, X, self.missing)
+        present = present_models(self.layout_, np.asarray(X, dtype=np.float64))
+        return complete, present_weights(self.weights_, present)
 
     def describe(self) -> dict[str, Any]:
-        """Facts about the fit, and the weight of each model."""
-        return self.facts_ | {
-            "weight_of": dict(
-                zip(self.layout_.models, self.weights_.tolist(), strict=True)
-            )
-        }
+        """Return facts about the fit, and the weight of each model."""
+        weights = self.weights_.tolist()
+        weight_of = dict(zip(self.layout_.models, weights, strict=True))
+        return {**self.facts_, "weight_of": weight_of}
 
     def to_arrays(self) -> dict[str, np.ndarray]:
-        """The weights."""
+        """Return the weights."""
         return {"weights": self.weights_}
 
     def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
-        self.weights_ = stored(arrays, "weights", (len(self.layout_.models),))
-        if (self.weights_ < 0).any() or abs(self.weights_.sum() - 1) > 1e-9:
+        """Set the weights; see `Learner.restore`."""
+        weights = read_stored_array(arrays, "weights", (len(self.layout_.models),))
+        # Stored weights sum to 1 up to rounding.
+        sum_error = abs(weights.sum() - 1)
+        if (weights < 0).any() or sum_error > 1e-9:
             raise DamagedArtifact(
-                "The stored learner is damaged: 'weights' are negative or do not sum to 1."
+                "The stored learner is damaged: 'weights' are negative or do not sum "
+                "to 1."
             )
+        self.weights_ = weights
 
 
-class Mean(Combiner):
-    """Plain mean of the models' decoded scores: nothing is fitted, and it is the bar to beat."""
+def equal_weights(layout: Layout) -> np.ndarray:
+    """Return the same weight for every model of a layout: shape (models,)."""
+    n_models = len(layout.models)
+    return np.full(n_models, 1 / n_models)
 
-    def _weigh(self, X, y, weight, groups):
-        return np.full(len(self.layout_.models), 1 / len(self.layout_.models)), {}
+
+class Mean(ConvexWeightsLearner):
+    """Plain mean of the models' decoded scores: the baseline, nothing is fitted."""
+
+    def _find_weights(self, inputs: FitInputs) -> WeightsAndFacts:
+        return equal_weights(self.layout_), {}
 
 
-class Best(Combiner):
-    """The single base model with the least squared error on the rows to learn from.
+class Best(ConvexWeightsLearner):
+    """The single base model with the least squared error on the rows of the fit.
 
-    With groups (systems, say), each group's mean squared error counts alike, however many clips it has; without, each
-    clip does. Of equally good models the first is taken.
+    With groups (such as systems), each group's mean squared error counts the same,
+    however many clips it has; without groups, each clip does. Of equally good models
+    the first is taken.
     """
 
-    def _weigh(self, X, y, weight, groups):
-        squares = (self.layout_.scores(X) - y[:, None]) ** 2
-        errors = np.average(squares, axis=0, weights=weight)
-        if groups is not None:
-            _, code = np.unique(groups, return_inverse=True)
-            errors = np.average(
-                squares,
-                axis=0,
-                weights=weight / np.bincount(code, weights=weight)[code],
-            )
+    def _find_weights(self, inputs: FitInputs) -> WeightsAndFacts:
+        # Weights that sum to 1 within each group.
+        row_weight = inputs.weight
+        if inputs.groups is not None:
+            _, code = np.unique(inputs.groups, return_inverse=True)
+            row_weight = row_weight / np.bincount(code, weights=row_weight)[code]
+
+        scores = self.layout_.scores(inputs.X)
+        squares = (scores - inputs.y[:, None]) ** 2
+        errors = np.average(squares, axis=0, weights=row_weight)
+
+        # Rounded, so that summation order does not choose between equal models.
         chosen = int(np.argmin(np.round(errors, 12)))
-        facts = {"model": self.layout_.models[chosen], "error": float(errors[chosen])}
-        return np.eye(len(errors))[chosen], facts | {
-            "counted_by": "clip" if groups is None else "group"
+        facts = {
+            "model": self.layout_.models[chosen],
+            "error": float(errors[chosen]),
+            "counted_by": "clip" if inputs.groups is None else "group",
         }
+        return np.eye(len(errors))[chosen], facts
 
 
-class Simplex(Combiner):
-    """Convex weights with the least squared error, see `meta.learners.convex_weights.least_squares_weights`."""
+class Simplex(ConvexWeightsLearner):
+    """Convex weights with the least squared error.
 
-    def _weigh(self, X, y, weight, groups):
-        weights, gap = least_squares_weights(self.layout_.scores(X), y, weight)
+    See `meta.learners.convex_weights.least_squares_weights`.
+    """
+
+    def _find_weights(self, inputs: FitInputs) -> WeightsAndFacts:
+        scores = self.layout_.scores(inputs.X)
+        weights, gap = least_squares_weights(scores, inputs.y, inputs.weight)
         return weights, {"gap": gap}
 
 
-class Greedy(Combiner):
+class Greedy(ConvexWeightsLearner):
     """Greedy ensemble selection, see `meta.learners.convex_weights.greedy_weights`.
 
     Parameters
     ----------
     rounds : int, models added after the sorted start
-    missing : see `Combiner`
+    missing : see `ConvexWeightsLearner`
     """
 
     def __init__(self, rounds: int = 100, missing: str = "refuse"):
         self.rounds = rounds
         self.missing = missing
 
-    def _weigh(self, X, y, weight, groups):
-        weights, gap = greedy_weights(self.layout_.scores(X), y, weight, self.rounds)
+    def _find_weights(self, inputs: FitInputs) -> WeightsAndFacts:
+        scores = self.layout_.scores(inputs.X)
+        weights, gap = greedy_weights(
+            scores,
+            inputs.y,
+            inputs.weight,
+            rounds=self.rounds,
+        )
         return weights, {"gap": gap}

@@ -1,12 +1,14 @@
-"""Which penalty: folds of groups, losses along the grid, and the rule that picks from them.
+"""Which penalty: folds of groups, losses along the grid, and the rule that picks one.
 
-The trap: folds that depend on the number of rows break what weights mean, a row of weight 2 being two rows. Folds here
-are dealt by groups and their weights; without groups there are none, and generalised cross-validation judges.
+Folds that depended on the number of rows would break what weights mean, a row of weight
+2 being two rows. Here they are made of whole groups and their weights. Without groups
+there are no folds, and generalised cross-validation takes their place.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -16,127 +18,207 @@ from meta.ridge_algebra.gram import Gram
 from meta.ridge_algebra.solution_path import RidgePath, leave_blocks_out
 
 FOLDS = 10
+# Groups times columns cubed up to which each group is a fold of its own: that many
+# operations take about a second.
 FULL_BUDGET = 1e9
-"""Groups times columns cubed up to which each group is a fold of its own: about a second."""
 SELECT = ("mse", "srcc", "ktau")
 RULES = ("min", "1se")
 
 
 @dataclass(frozen=True, eq=False)
 class Losses:
-    """Loss of each penalty, ascending, and how sure one may be of their differences.
+    """Loss of each penalty, ascending, and what tells how sure the differences are.
 
     Parameters
     ----------
-    loss : array (A,), less is better
-    parts : array (parts, A): losses of the folds, or of the table without one group; None when there are none
-    jackknife : whether `parts` are leave-one-out values of the whole, not parts of a mean
+    loss : array (A,), less is better; NaN where there is none
+    parts : array (parts, A): losses of the folds, or of the table without one group;
+        empty when there are none
+    jackknife : whether `parts` are leave-one-out values of the whole, not parts of a
+        mean
     """
 
     loss: np.ndarray
-    parts: np.ndarray | None = None
+    parts: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
     jackknife: bool = False
 
     def best(self, rule: str = "min") -> int:
-        """Index of the chosen penalty: of the least loss (the larger penalty on a tie), or by ``"1se"`` of the largest
-        penalty that is worse by no more than one standard error of that very difference.
-        """
-        loss = np.where(np.isnan(self.loss), np.inf, self.loss)
-        best = int(
-            np.flatnonzero(
-                loss <= loss.min() + 1e-12 * np.nan_to_num(np.abs(loss.min()))
-            )[-1]
-        )
-        if rule == "min" or self.parts is None:
-            return best
-        return int(
-            np.flatnonzero(loss - loss[best] <= self.error_beside(self.parts[:, best]))[
-                -1
-            ]
-        )
+        """Return the index of the chosen penalty.
 
-    def error_beside(self, reference) -> np.ndarray:
-        """Standard error of each loss minus a reference loss, given by its parts (parts,): shape (A,)."""
-        difference = self.parts - reference[:, None]
-        spread, n = np.nanstd(difference, axis=0), len(difference)
-        return (
-            spread * np.sqrt(n - 1)
-            if self.jackknife
-            else spread / np.sqrt(max(n - 1, 1))
-        )
+        Parameters
+        ----------
+        rule : ``"min"``, the penalty of the least loss, the larger one on a tie;
+            ``"1se"``, the largest penalty that is worse by no more than one standard
+            error of that difference (as ``"min"`` when there are no parts)
+        """
+        # A penalty without a loss (NaN) is never chosen.
+        loss = np.where(np.isnan(self.loss), np.inf, self.loss)
+        least = loss.min()
+        tolerance = 1e-12 * np.nan_to_num(np.abs(least))
+        ties = np.flatnonzero(loss <= least + tolerance)
+        best = int(ties[-1])
+        if rule == "min" or not len(self.parts):
+            return best
+
+        standard_errors = self.error_beside(self.parts[:, best])
+        not_worse = np.flatnonzero(loss - loss[best] <= standard_errors)
+        return int(not_worse[-1])
+
+    def error_beside(self, reference: np.ndarray) -> np.ndarray:
+        """Return the standard error of each loss minus a reference loss.
+
+        Parameters
+        ----------
+        reference : array (parts,), the parts of the reference loss
+
+        Returns
+        -------
+        standard_errors : array (A,)
+        """
+        differences = self.parts - reference[:, None]
+        spread = np.nanstd(differences, axis=0)
+        n_parts = len(differences)
+        # A jackknife's parts differ little, since each has nearly all of the table.
+        if self.jackknife:
+            return spread * np.sqrt(n_parts - 1)
+        return spread / np.sqrt(max(n_parts - 1, 1))
+
+
+@dataclass(frozen=True, eq=False)
+class GroupMeans:
+    """Mean of each group's rows.
+
+    Parameters
+    ----------
+    names : array of S names, sorted
+    columns : array (S, r), of the columns of a linear model
+    offset : array (S,), of what predictions are without coefficients
+    score : array (S,)
+    """
+
+    names: np.ndarray
+    columns: np.ndarray
+    offset: np.ndarray
+    score: np.ndarray
 
 
 def fold_of_groups(
-    groups, weight, columns: int, seed: int, most: int | None = None
+    groups: np.ndarray,
+    weight: np.ndarray,
+    n_columns: int,
+    seed: int,
+    most: int | None = None,
 ) -> np.ndarray:
-    """Fold of each row, as text: whole groups, dealt so that folds weigh about the same.
+    """Deal whole groups to folds that weigh about the same.
 
     Parameters
     ----------
-    groups, weight : (n,) names and weights
-    columns : of the features, for what leaving out every group would cost
+    groups, weight : arrays (n,) of names and of weights
+    n_columns : of the features; leaving out every group costs its cube per group
     seed : int, order of groups that weigh the same
-    most : folds at most; None lets each group be a fold while `FULL_BUDGET` allows, else makes 10
+    most : folds at most; None lets each group be a fold while `FULL_BUDGET` allows,
+        else makes `FOLDS`
+
+    Returns
+    -------
+    fold : array of n texts, the fold of each row
     """
     names, code = np.unique(groups, return_inverse=True)
     if most is None:
-        most = len(names) if len(names) * float(columns) ** 3 <= FULL_BUDGET else FOLDS
-    total = np.round(np.bincount(code, weights=weight), 9)
-    order = np.random.default_rng(seed).permutation(len(names))
-    load, fold = np.zeros(min(most, len(names))), np.empty(len(names), dtype=np.int64)
-    for group in order[np.argsort(-total[order], kind="stable")]:
-        fold[group] = np.argmin(np.round(load, 9))
-        load[fold[group]] += total[group]
+        affordable = len(names) * float(n_columns) ** 3 <= FULL_BUDGET
+        most = len(names) if affordable else FOLDS
+
+    # Rounded weights, so that how they were summed does not decide between equals.
+    group_weight = np.round(np.bincount(code, weights=weight), 9)
+    shuffled = np.random.default_rng(seed).permutation(len(names))
+    heaviest_first = shuffled[np.argsort(-group_weight[shuffled], kind="stable")]
+
+    # Each group goes to the fold that weighs least so far.
+    load = np.zeros(min(most, len(names)))
+    fold = np.empty(len(names), dtype=np.int64)
+    for group in heaviest_first:
+        lightest = np.argmin(np.round(load, 9))
+        fold[group] = lightest
+        load[lightest] += group_weight[group]
     return fold[code].astype(str)
 
 
-def gcv_losses(gram: Gram, alphas, intercept_penalty: float = 0.0) -> Losses:
+def gcv_losses(
+    gram: Gram,
+    alphas: np.ndarray,
+    intercept_penalty: float = 0.0,
+) -> Losses:
     """Generalised cross-validation of the first target."""
-    return Losses(RidgePath.of(gram, intercept_penalty).gcv(alphas)[:, 0])
+    path = RidgePath.of(gram, intercept_penalty)
+    return Losses(path.gcv(alphas)[:, 0])
 
 
-def fold_losses(gram: Gram, alphas, intercept_penalty: float = 0.0) -> Losses:
-    """Mean squared error of the first target, each block of `gram` predicted without it."""
+def fold_losses(
+    gram: Gram,
+    alphas: np.ndarray,
+    intercept_penalty: float = 0.0,
+) -> Losses:
+    """Mean squared error of the first target, each block predicted without it."""
     left = leave_blocks_out(gram, alphas, intercept_penalty)
-    return Losses(left.mse[:, 0], left.squares[:, :, 0] / left.weight[:, None])
+    squares = left.squares[:, :, 0]
+    return Losses(loss=left.mse[:, 0], parts=squares / left.weight[:, None])
 
 
-def rank_losses(table, fold, alphas, metric: str, jackknife: bool) -> Losses:
-    """Negative rank correlation of group means, each group predicted without its fold.
+def rank_losses(
+    gram: Gram,
+    alphas: np.ndarray,
+    means: GroupMeans,
+    fold_of_group: Mapping[str, str],
+    metric: str,
+    jackknife: bool,
+    intercept_penalty: float = 0.0,
+) -> Losses:
+    """Negative rank correlation of group means, each predicted without its fold.
 
     Parameters
     ----------
-    table : `meta.learners.linear_table.LinearTable` with groups
-    fold : (m,) fold of each row
+    gram : blocks of the rows, one per fold
+    alphas : array (A,), absolute penalties
+    means : means of the S groups
+    fold_of_group : name of each group to name of its fold
     metric : ``"srcc"`` or ``"ktau"``
-    jackknife : whether to measure how sure the differences are, which takes as many correlations as groups
+    jackknife : whether to measure how sure the differences are, which takes as many
+        correlations as groups
+    intercept_penalty : see `RidgePath.of`
     """
-    gram, fold_of = table.gram(fold), dict(zip(table.groups, fold, strict=True))
-    left = leave_blocks_out(gram, alphas, table.level_penalty)
-    fold_of_name = np.array([fold_of[name] for name in table.names])
-    predicted = np.empty((len(table.names), len(alphas)))
-    for name, path in zip(gram.names, left.paths, strict=True):
-        held = fold_of_name == name
-        predicted[held] = (
-            path.predict(table.means[held], alphas)[:, :, 0]
-            + table.mean_offset[held, None]
-        )
-    predicted, truth = (
-        np.round(predicted, 10),
-        np.round(table.mean_score, 10),
-    )  # as system_means: ties stay ties
-    loss = np.array([-METRICS[metric](truth, scores) for scores in predicted.T])
+    left = leave_blocks_out(gram, alphas, intercept_penalty)
+    folds = np.array([fold_of_group[name] for name in means.names])
+    predicted = np.empty((len(means.names), len(alphas)))
+    for fold, path in zip(gram.names, left.paths, strict=True):
+        held_out = folds == fold
+        residuals = path.predict(means.columns[held_out], alphas)[:, :, 0]
+        predicted[held_out] = residuals + means.offset[held_out, None]
+
+    # Rounded as in `base_models.metrics.evaluate.system_means`, so that ties stay ties.
+    predicted = np.round(predicted, 10)
+    truth = np.round(means.score, 10)
+    correlation = METRICS[metric]
+    loss = np.array([-correlation(truth, scores) for scores in predicted.T])
     if not jackknife:
         return Losses(loss)
-    without = 1.0 - np.eye(len(truth))
-    parts = np.array(
-        [-resample(truth, scores, without)[metric] for scores in predicted.T]
-    ).T
-    return Losses(loss, parts, jackknife=True)
+
+    # Row k of the resampling weights leaves out group k.
+    without_one = 1.0 - np.eye(len(truth))
+    parts = []
+    for scores in predicted.T:
+        correlations = resample(truth, scores, without_one)
+        parts.append(-correlations[metric])
+    return Losses(loss, np.array(parts).T, jackknife=True)
 
 
-def clearly_better(losses: Losses, than: Losses) -> bool:
-    """Whether the best of some losses is below the best of others by more than one standard error of the difference."""
-    mine, theirs = losses.best(), than.best()
-    gain = than.loss[theirs] - losses.loss[mine]
-    return bool(gain > losses.error_beside(than.parts[:, theirs])[mine])
+def clearly_better(losses: Losses, others: Losses) -> bool:
+    """Whether the best loss is clearly below the best of others.
+
+    Clearly is by more than one standard error of the difference.
+    """
+    best = losses.best()
+    best_other = others.best()
+    # The error is that of the difference, on the same folds, not of either loss.
+    gain = others.loss[best_other] - losses.loss[best]
+    standard_errors = losses.error_beside(others.parts[:, best_other])
+    return bool(gain > standard_errors[best])

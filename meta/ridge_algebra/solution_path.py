@@ -1,11 +1,13 @@
-"""Every ridge solution of some Gram blocks from one eigendecomposition, and its exact error on rows left out.
+"""Every ridge solution of some Gram blocks, and its exact error on rows left out.
 
-Penalties are absolute here, alpha ||w||^2 beside a weighted sum of squares, so that folds share one; `relative_alphas`
-says which are sensible for given rows. The intercept is free unless said otherwise.
+One eigendecomposition gives the solutions of all penalties. Penalties are absolute
+here, alpha ||w||^2 beside a weighted sum of squares, so that folds share one;
+`mean_eigenvalue` is the unit that makes them comparable between tables. The intercept
+is free unless said otherwise.
 
-The trap: each model's bins sum to 1, so the Gram matrix is singular, and what rounding leaves of its null directions
-explodes for small alpha. Directions below 1e-12 of the largest eigenvalue are cut: alpha = 0 is the solution of least
-norm.
+Each model's bins sum to 1, so the Gram matrix is singular, and what rounding leaves of
+its null directions would explode for a small alpha. Directions below 1e-12 of the
+largest eigenvalue are cut: alpha = 0 gives the solution of least norm.
 """
 
 from __future__ import annotations
@@ -13,13 +15,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from base_models.errors import UsageError
-from meta.ridge_algebra.gram import CHUNK_ROWS, Gram
+from meta.ridge_algebra.gram import Gram
 
+# Relative penalties, 1e-8 to 1e3 with four a decade, in units of the mean eigenvalue
+# of the centred Gram matrix.
 GRID = np.logspace(-8, 3, 45)
-"""Relative penalties, 1e-8 to 1e3 with four a decade, in units of the mean eigenvalue
-of the centred Gram matrix."""
+
+# Eigenvalues, and sums of squares, of less than this share of the largest are rounding.
 CUT = 1e-12
 
 
@@ -31,10 +36,11 @@ class RidgePath:
     ----------
     weight : float, W, sum of the rows' weights
     mean_x, mean_y : arrays (p,) and (t,)
-    values : array (r,), eigenvalues l of the centred Gram matrix that are not cut, ascending
+    values : array (r,), eigenvalues l of the centred Gram matrix that are not cut,
+        ascending
     vectors : array (p, r), V, their eigenvectors
     cross : array (r, t), ``V' Xc' W Yc``
-    left : array (t,), sum of squares that no coefficients explain
+    unexplained : array (t,), sum of squares that no coefficients explain
     intercept_penalty : float, see `of`
     """
 
@@ -44,195 +50,198 @@ class RidgePath:
     values: np.ndarray
     vectors: np.ndarray
     cross: np.ndarray
-    left: np.ndarray
+    unexplained: np.ndarray
     intercept_penalty: float = 0.0
 
     @classmethod
     def of(cls, gram: Gram, intercept_penalty: float = 0.0) -> RidgePath:
-        """The path on all blocks together.
+        """Solve all blocks together.
 
         Parameters
         ----------
         gram : the blocks
-        intercept_penalty : r, which adds ``alpha r level^2`` for the level, the prediction at the mean of these rows;
-            0 leaves the intercept free. For r > 0, predictions tend to 0 as alpha grows.
+        intercept_penalty : r, which adds ``alpha r level^2`` for the level, the
+            prediction at the mean of these rows; 0 leaves the intercept free. For
+            r > 0, predictions tend to 0 as alpha grows
 
         Raises
         ------
         UsageError
             when the blocks hold no row.
         """
-        p, (weight, mean, C) = gram.n_features, centred(gram)
-        values, vectors = np.linalg.eigh(C[:p, :p])
-        rounding = (
-            1e-28 * weight * np.square(mean[:p]).max(initial=0)
-        )  # what constant columns leave
-        kept = values > max(CUT * values.max(initial=0), rounding)
-        values, vectors = values[kept], vectors[:, kept]
-        cross, total = vectors.T @ C[:p, p:], np.diag(C)[p:]
-        left = total - (cross**2 / values[:, None]).sum(axis=0)
-        left = np.where(left > CUT * total, left, 0.0)
+        p = gram.n_features
+        weight, mean, moments = centred(gram)
+        mean_x = mean[:p]
+        values, vectors = np.linalg.eigh(moments[:p, :p])
+
+        # Constant columns leave rounding errors of this size instead of 0.
+        rounding = 1e-28 * weight * np.square(mean_x).max(initial=0)
+        smallest = max(CUT * values.max(initial=0), rounding)
+        kept = values > smallest
+        values = values[kept]
+        vectors = vectors[:, kept]
+
+        cross = vectors.T @ moments[:p, p:]
+        total = np.diag(moments)[p:]
+        explained = (cross**2 / values[:, None]).sum(axis=0)
+        unexplained = total - explained
+        # A remainder in the size of rounding is 0.
+        unexplained = np.where(unexplained > CUT * total, unexplained, 0.0)
         return cls(
-            weight, mean[:p], mean[p:], values, vectors, cross, left, intercept_penalty
+            weight=weight,
+            mean_x=mean_x,
+            mean_y=mean[p:],
+            values=values,
+            vectors=vectors,
+            cross=cross,
+            unexplained=unexplained,
+            intercept_penalty=intercept_penalty,
         )
 
-    def coef(self, alphas) -> np.ndarray:
-        """Coefficients for penalties (A,), shape (A, p, t); for one penalty per target, shape (1, t): (1, p, t)."""
-        return self.vectors @ self._rotated(alphas)
+    def coef(self, alphas: ArrayLike) -> np.ndarray:
+        """Return the coefficients of some penalties.
 
-    def intercept(self, alphas) -> np.ndarray:
-        """Intercepts, shape (A, t)."""
-        return self._level(alphas) - np.einsum(
-            "p,apt->at", self.mean_x, self.coef(alphas)
-        )
+        Parameters
+        ----------
+        alphas : array (A,), or (1, t) for a penalty of its own for each target
 
-    def predict(self, X, alphas) -> np.ndarray:
-        """Predictions for rows, or for means of rows, X (n, p): shape (n, A, t)."""
-        turned = (np.asarray(X, dtype=np.float64) - self.mean_x) @ self.vectors
-        return self._level(alphas) + np.tensordot(turned, self._rotated(alphas), (1, 1))
+        Returns
+        -------
+        coef : array (A, p, t)
+        """
+        return self.vectors @ self._rotated_coef(alphas)
 
-    def _rotated(self, alphas) -> np.ndarray:
+    def intercept(self, alphas: ArrayLike) -> np.ndarray:
+        """Return the intercepts of some penalties, shape (A, t)."""
+        slopes_at_mean = np.einsum("p,apt->at", self.mean_x, self.coef(alphas))
+        return self._level(alphas) - slopes_at_mean
+
+    def predict(self, X: ArrayLike, alphas: ArrayLike) -> np.ndarray:
+        """Predict rows, or means of rows, X (n, p): shape (n, A, t)."""
+        centred_X = np.asarray(X, dtype=np.float64) - self.mean_x
+        rotated_X = centred_X @ self.vectors
+        coef = self._rotated_coef(alphas)
+        slopes = np.tensordot(rotated_X, coef, axes=(1, 1))
+        return self._level(alphas) + slopes
+
+    def _rotated_coef(self, alphas: ArrayLike) -> np.ndarray:
         """Coefficients in the basis of the eigenvectors, (A, r, t)."""
-        return self.cross / (self.values[:, None] + _columns(alphas)[:, None, :])
+        penalties = _per_target(alphas)[:, None, :]
+        return self.cross / (self.values[:, None] + penalties)
 
-    def _kept_level(self, alphas) -> np.ndarray:
-        return self.weight / (self.weight + self.intercept_penalty * _columns(alphas))
+    def _kept_level(self, alphas: ArrayLike) -> np.ndarray:
+        """Share of the mean score that the penalised level keeps, (A, 1 or t)."""
+        penalty = self.intercept_penalty * _per_target(alphas)
+        return self.weight / (self.weight + penalty)
 
-    def _level(self, alphas) -> np.ndarray:
+    def _level(self, alphas: ArrayLike) -> np.ndarray:
         """Predictions at the mean of the rows, (A, t)."""
         return self._kept_level(alphas) * self.mean_y
 
-    def squared_error(self, gram: Gram, alphas) -> np.ndarray:
+    def squared_error(self, gram: Gram, alphas: ArrayLike) -> np.ndarray:
         """Weighted sum of squared errors on the rows of other blocks: shape (A, t)."""
-        p, gram = (
-            len(self.mean_x),
-            gram.total().shifted(np.concatenate([self.mean_x, self.mean_y])),
-        )
-        sums, outer = gram.sums[0], gram.outer[0]
-        u, off = (
-            self._rotated(alphas),
-            self._level(alphas) - self.mean_y,
-        )  # off is 0 for a free intercept
-        inner, turned = (
-            self.vectors.T @ outer[:p, :p] @ self.vectors,
-            self.vectors.T @ outer[:p, p:],
-        )
+        p = len(self.mean_x)
+        fitted_mean = np.concatenate([self.mean_x, self.mean_y])
+        rows = gram.total().shifted(fitted_mean)
+        weight = rows.weight[0]
+        sums = rows.sums[0]
+        outer = rows.outer[0]
+
+        # |y - X b|^2 expanded, about the means that the path was fitted on.
+        coef = self._rotated_coef(alphas)
+        moments_x = self.vectors.T @ outer[:p, :p] @ self.vectors
+        moments_xy = self.vectors.T @ outer[:p, p:]
         error = (
             np.diag(outer)[p:]
-            - 2 * (u * turned).sum(axis=1)
-            + (u * (inner @ u)).sum(axis=1)
+            - 2 * (coef * moments_xy).sum(axis=1)
+            + (coef * (moments_x @ coef)).sum(axis=1)
         )
-        error += off * (
-            gram.weight[0] * off
-            - 2 * sums[p:]
-            + 2 * np.einsum("r,art->at", sums[:p] @ self.vectors, u)
-        )
+
+        # What a penalised level adds; its offset is 0 for a free intercept.
+        level_offset = self._level(alphas) - self.mean_y
+        rotated_sums = sums[:p] @ self.vectors
+        slope_sums = np.einsum("r,art->at", rotated_sums, coef)
+        residual_sums = weight * level_offset - 2 * sums[p:] + 2 * slope_sums
+        error += level_offset * residual_sums
         return np.maximum(error, 0.0)
 
-    def gcv(self, alphas) -> np.ndarray:
-        """Generalised cross-validation (Golub, Heath & Wahba, 1979), a mean squared error: shape (A, t).
+    def gcv(self, alphas: ArrayLike) -> np.ndarray:
+        """Generalised cross-validation, a mean squared error: shape (A, t).
 
-        Rows count by their weights, so that a row of weight 2 is two rows. Written without differences of near-equal
-        numbers; NaN where as many parameters as rows are free.
+        Golub, Heath and Wahba (1979). Rows count by their weights, so that a row of
+        weight 2 is two rows. NaN where as many parameters as rows are free.
         """
-        alphas = _columns(alphas)
-        shrunk, lost = (
-            alphas[:, None] / (self.values[:, None] + alphas[:, None]),
-            1 - self._kept_level(alphas),
-        )
-        free = (
-            np.maximum(self.weight - 1 - len(self.values), 0)
-            + lost
-            + shrunk.sum(axis=1)
-        )
-        squares = self.left + self.weight * (lost * self.mean_y) ** 2
-        squares = squares + (shrunk**2 * (self.cross**2 / self.values[:, None])).sum(
-            axis=1
-        )
-        return self.weight * squares / np.where(free > 0, free, np.nan) ** 2
+        # Written without differences of nearly equal numbers: `shrunk` is the share of
+        # each direction that the penalty takes away, not 1 minus the share it leaves.
+        penalties = _per_target(alphas)[:, None]
+        shrunk = penalties / (self.values[:, None] + penalties)
+        level_lost = 1 - self._kept_level(alphas)
 
-    def leave_one_out(self, X, y, alphas, sample_weight=None) -> np.ndarray:
-        """Error on each row of the path when it is left out, in a second pass over those rows: (n, A, t).
+        surplus_rows = np.maximum(self.weight - 1 - len(self.values), 0)
+        free_rows = surplus_rows + level_lost + shrunk.sum(axis=1)
+        free_rows = np.where(free_rows > 0, free_rows, np.nan)
 
-        ``e_i / (1 - h_i)`` with ``h_i = w_i (1 / W + sum_k z_ik^2 / (l_k + alpha))`` is exact for a free intercept, and
-        a penalised one adds what it takes from the mean of the other rows. NaN where nothing else would be left.
-        """
-        X, y = np.asarray(X), np.asarray(y, dtype=np.float64).reshape(len(X), -1)
-        weight = (
-            np.ones(len(X))
-            if sample_weight is None
-            else np.asarray(sample_weight, dtype=np.float64)
-        )
-        alphas = _columns(alphas)
-        errors = np.empty((len(X), len(alphas), y.shape[1]))
-        damped = 1 / (self.values[:, None] + alphas[:, None])  # (A, r, 1 or t)
-        for first in range(0, len(X), CHUNK_ROWS):
-            part = slice(first, first + CHUNK_ROWS)
-            w, turned = weight[part, None, None], (X[part] - self.mean_x) @ self.vectors
-            away = 1 - w * (1 / self.weight + np.tensordot(turned**2, damped, (1, 1)))
-            residual = (y[part] - self.mean_y)[:, None] - np.tensordot(
-                turned, self._rotated(alphas), (1, 1)
-            )
-            errors[part] = residual / np.where(away > CUT, away, np.nan)
-            if self.intercept_penalty:
-                others = self.weight - w
-                mean = (self.weight * self.mean_y - w * y[part, None]) / np.where(
-                    others > 0, others, np.nan
-                )
-                grip = self.intercept_penalty * alphas
-                errors[part] += mean * grip / (others + grip)
-        return errors
+        level_squares = self.weight * (level_lost * self.mean_y) ** 2
+        explained = self.cross**2 / self.values[:, None]
+        lost_squares = (shrunk**2 * explained).sum(axis=1)
+        squares = self.unexplained + level_squares + lost_squares
+        return self.weight * squares / free_rows**2
 
 
-def _columns(alphas) -> np.ndarray:
-    """Penalties (A,) as (A, 1): one for all targets."""
+def _per_target(alphas: ArrayLike) -> np.ndarray:
+    """Penalties (A,) as (A, 1), one for all targets; (1, t) stays."""
     alphas = np.asarray(alphas, dtype=np.float64)
     return alphas[:, None] if alphas.ndim == 1 else alphas
 
 
 def centred(gram: Gram) -> tuple[float, np.ndarray, np.ndarray]:
-    """Sum of weights, mean (q,) and centred second moments (q, q) of all blocks together."""
-    gram = gram.total()
-    if not len(gram.names) or gram.weight[0] <= 0:
+    """Return the centred moments of all blocks together.
+
+    Returns
+    -------
+    weight : float, sum of weights
+    mean : array (q,)
+    moments : array (q, q), weighted sums of squares and products about the mean
+
+    Raises
+    ------
+    UsageError
+        when the blocks hold no row of positive weight.
+    """
+    total = gram.total()
+    if not len(total.names) or total.weight[0] <= 0:
         raise UsageError(
             "No row of positive weight is left to fit on; keep some rows in."
         )
-    weight, mean = float(gram.weight[0]), gram.sums[0] / gram.weight[0]
-    return weight, mean + gram.shift, gram.outer[0] - weight * np.outer(mean, mean)
+    # The mean about the shift: its square is small beside the moments.
+    weight = float(total.weight[0])
+    shifted_mean = total.sums[0] / total.weight[0]
+    moments = total.outer[0] - weight * np.outer(shifted_mean, shifted_mean)
+    return weight, shifted_mean + total.shift, moments
 
 
 def mean_eigenvalue(gram: Gram, columns: int | None = None) -> float:
-    """``trace(centred Gram) / p``, the unit of relative penalties: it follows the rows and the features' spread.
+    """Return ``trace(centred Gram) / p``, the unit of relative penalties.
+
+    It follows the number of rows and the spread of the features.
 
     Parameters
     ----------
     gram : the blocks
-    columns : p; None takes that of the blocks, which may be fewer columns that span the same
+    columns : p; None takes that of the blocks, which may be fewer columns that span the
+        same
     """
-    p, (_, _, C) = gram.n_features, centred(gram)
-    return max(float(np.trace(C[:p, :p])), 0.0) / max(
-        p if columns is None else columns, 1
-    )
-
-
-def relative_alphas(gram: Gram, relative=GRID) -> np.ndarray:
-    """Penalties, multiples `relative` of the `mean_eigenvalue`."""
-    return np.asarray(relative, dtype=np.float64) * mean_eigenvalue(gram)
-
-
-def holdout_mse(train: Gram, test: Gram, alphas) -> np.ndarray:
-    """Mean squared error on the blocks of `test` of the solutions on those of `train`: shape (A, t).
-
-    >>> gram = Gram.from_rows([[1.0], [2.0], [3.0], [5.0]], [1.0, 2.0, 3.0, 7.0], groups=["a", "a", "a", "b"])
-    >>> holdout_mse(gram.without(["b"]), gram.select(["b"]), [0.0]).round(9).tolist()
-    [[4.0]]
-    """
-    return RidgePath.of(train).squared_error(test, alphas) / test.weight.sum()
+    p = gram.n_features
+    _, _, moments = centred(gram)
+    # Rounding may leave the trace of constant columns below 0.
+    trace = float(np.trace(moments[:p, :p]))
+    n_columns = p if columns is None else columns
+    return max(trace, 0.0) / max(n_columns, 1)
 
 
 @dataclass(frozen=True, eq=False)
 class LeftOut:
-    """What leaving out each block in turn tells of every penalty.
+    """The errors of every penalty when each block in turn is left out.
 
     Parameters
     ----------
@@ -247,12 +256,24 @@ class LeftOut:
 
     @property
     def mse(self) -> np.ndarray:
-        """Mean squared error over all rows, each predicted without its block: shape (A, t)."""
+        """Mean squared error, each row predicted without its block: shape (A, t)."""
         return self.squares.sum(axis=0) / self.weight.sum()
 
 
-def leave_blocks_out(gram: Gram, alphas, intercept_penalty: float = 0.0) -> LeftOut:
-    """Exact cross-validation in which each block is a fold; `Gram.regrouped` makes folds of groups.
+def leave_blocks_out(
+    gram: Gram,
+    alphas: ArrayLike,
+    intercept_penalty: float = 0.0,
+) -> LeftOut:
+    """Run exact cross-validation in which each block is a fold.
+
+    `Gram.regrouped` makes folds of groups.
+
+    Parameters
+    ----------
+    gram : the blocks
+    alphas : array (A,), absolute penalties
+    intercept_penalty : see `RidgePath.of`
 
     Raises
     ------
@@ -263,9 +284,14 @@ def leave_blocks_out(gram: Gram, alphas, intercept_penalty: float = 0.0) -> Left
         raise UsageError(
             f"Leaving groups out needs at least 2 of them; got {len(gram.names)}."
         )
-    whole, paths, squares = gram.total(), [], []
-    for k in range(len(gram.names)):
-        held = gram._pick([k]).total()
-        paths.append(RidgePath.of(whole - held, intercept_penalty))
-        squares.append(paths[-1].squared_error(held, alphas))
-    return LeftOut(gram.weight, np.stack(squares), paths)
+
+    # Each block is taken away from the sum of all, instead of adding up the others.
+    whole = gram.total()
+    paths = []
+    squares = []
+    for number in range(len(gram.names)):
+        held_out = gram.take_blocks([number]).total()
+        path = RidgePath.of(whole - held_out, intercept_penalty)
+        paths.append(path)
+        squares.append(path.squared_error(held_out, alphas))
+    return LeftOut(weight=gram.weight, squares=np.stack(squares), paths=paths)

@@ -11,10 +11,6 @@ from base_models.errors import UsageError, some
 from meta.rows import Rows
 from meta.splits.meta_split import meta_split
 
-VALIDATION_SHARE = 0.4
-"""Share of the rows that measure (DORA-MOS, section III.D: 60 % to fit, 40 % to
-measure)."""
-
 
 def split_rows(
     rows: Rows, validation: float | tuple[ArrayLike, ArrayLike], seed: int
@@ -39,13 +35,7 @@ def split_rows(
 
     # In id order, so that the same clips are held out whatever the table's order.
     counted = rows.in_id_order().counted()
-    held_out = meta_split(
-        counted.systems,
-        counted.labels,
-        validation,
-        seed=seed,
-        groups=counted.group_names,
-    )
+    held_out = meta_split(counted, validation, seed)
     return counted.take(~held_out), counted.take(held_out)
 
 

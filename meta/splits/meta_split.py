@@ -6,29 +6,32 @@ stratified by both.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
 
 from base_models.clips.splits import folds, stratified_holdout
 from base_models.errors import UsageError
+from meta.rows import Rows
 
+VALIDATION_SHARE = 0.4
+"""Share of the rows that measure (DORA-MOS, section III.D: 60 % to fit, 40 % to
+measure, there at random)."""
 MIN_ROWS = 5
 """Least number of rows on which a stack is fitted."""
 MAX_FOLDS = 5
 """Number of folds, where there are as many rows or groups."""
 
 
-def check_meta_rows(system_ids: Sequence[str], what: str = "labelled clips") -> None:
+def check_meta_rows(rows: Rows, what: str = "labelled clips") -> None:
     """Refuse rows on which a stack cannot be fitted and judged.
 
     Clips without any system id pass: they can be judged at utterance level only.
 
     Parameters
     ----------
-    system_ids : n system names
+    rows : labelled clips
     what : str, how a message calls the rows
 
     Raises
@@ -36,39 +39,32 @@ def check_meta_rows(system_ids: Sequence[str], what: str = "labelled clips") -> 
     UsageError
         when there are fewer than 5 rows, or all are of one named system.
     """
-    systems = [str(name) for name in system_ids]
-    if len(systems) < MIN_ROWS:
+    if len(rows) < MIN_ROWS:
         raise UsageError(
-            f"A stack needs at least {MIN_ROWS} {what}; got {len(systems)}. "
+            f"A stack needs at least {MIN_ROWS} {what}; got {len(rows)}. "
             "Label more clips."
         )
 
     # The name "" stands for no system at all, not for a single one.
-    if len(set(systems)) == 1 and systems[0]:
+    if len(set(rows.systems)) == 1 and rows.systems[0]:
         raise UsageError(
-            f"The {len(systems)} {what} are of one system ('{systems[0]}'); "
+            f"The {len(rows)} {what} are of one system ('{rows.systems[0]}'); "
             "system-level correlations need at least 2. "
             "Pass a split with clips of several systems."
         )
 
 
 def meta_split(
-    system_ids: Sequence[str] | np.ndarray,
-    scores: ArrayLike,
-    validation: float = 0.4,
-    seed: int = 0,
-    groups: Sequence[str] | None = None,
+    rows: Rows, validation: float = VALIDATION_SHARE, seed: int = 0
 ) -> np.ndarray:
-    """Which rows are meta-validation (DORA-MOS, section III.D: 60/40, there at random).
+    """Which rows are meta-validation.
 
     Parameters
     ----------
-    system_ids : n system names
-    scores : array of shape (n,) or (n, aspects), NaN where unlabelled
-        The split is balanced over them.
+    rows : n clips; the split is balanced over their systems and labels, and their
+        groups stay on one side
     validation : float in (0, 1), share of the rows held out
     seed : int
-    groups : n names whose rows must stay on one side (e.g. prompts), or None
 
     Returns
     -------
@@ -80,22 +76,20 @@ def meta_split(
         when `validation` is not such a share, or there are fewer than 2 rows (or
         groups).
     """
-    return stratified_holdout(system_ids, scores, validation, seed=seed, groups=groups)
+    return stratified_holdout(
+        rows.systems, rows.labels, validation, seed=seed, groups=rows.group_names
+    )
 
 
-def meta_folds(
-    system_ids: Sequence[str] | np.ndarray,
-    scores: ArrayLike,
-    seed: int = 0,
-    groups: Sequence[str] | None = None,
-) -> np.ndarray:
-    """Fold of each row, balanced as in `meta_split`.
+def meta_folds(rows: Rows, seed: int = 0) -> np.ndarray:
+    """Fold of each row, balanced as in `meta_split`, by which `Rows.together` stays.
 
     There are 5 folds, or as many as rows (or groups) when these are fewer.
 
     Parameters
     ----------
-    system_ids, scores, seed, groups : see `meta_split`
+    rows : n clips
+    seed : int
 
     Returns
     -------
@@ -106,14 +100,15 @@ def meta_folds(
     UsageError
         when there are fewer than 2 rows (or groups).
     """
-    n_units = len(np.asarray(scores)) if groups is None else count_groups(groups)
+    together = rows.together
+    n_units = len(rows) if together is None else count_groups(together)
 
     # Never fewer than 2 folds: `folds` then says why a single row cannot be divided.
     n_folds = max(2, min(MAX_FOLDS, n_units))
-    return folds(system_ids, scores, n_folds, seed=seed, groups=groups)
+    return folds(rows.systems, rows.labels, n_folds, seed=seed, groups=together)
 
 
-def count_groups(groups: Sequence[str]) -> int:
+def count_groups(groups: Iterable[object]) -> int:
     """Number of different groups; a missing name counts as one of them."""
     names = np.array(list(groups), dtype=object)
     _, unique_names = pd.factorize(names, use_na_sentinel=False)

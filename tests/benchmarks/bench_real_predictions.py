@@ -16,8 +16,8 @@ from sklearn.model_selection import GroupKFold
 from base_models.metrics.evaluate import evaluate
 from ensemble.prediction_files.stack_inputs import read_external
 from meta.columns.feature_table import feature_array, layout_of
+from meta.learners import LEARNERS
 from meta.learners.base import Learner
-from meta.learners.registry import LEARNERS
 
 REAL = SHARED_DATA / "bvcc-predictions" / "val_half.csv"
 REPEATS, FOLDS = 5, 5

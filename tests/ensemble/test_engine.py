@@ -11,23 +11,25 @@ import time
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pieces
 import pytest
 from commands import call, finish, refused, two_epochs
 
 from base_models.errors import DamagedArtifact, StackedMOSError, UsageError
 from base_models.files import read_json
-from ensemble import engine, gram_files
+from ensemble import engine
 from ensemble.cli.shared.exit_codes import run_command
 from ensemble.engine import check_engine, spread
-from ensemble.gram_files import gram_of_files
 from ensemble.scoring import score_clips as scoring
 from ensemble.scoring.stack_source import StackSource, load_stack
 from ensemble.training.rated_clips import RatedClips
-from ensemble.training.train_base_models import prepare_level0, train_level0
+from ensemble.training.train_base_models import (
+    Compute,
+    TrainingSetup,
+    plan_training,
+    train_base_models,
+)
 from ensemble.workspace import Workspace
-from meta.ridge_algebra.gram import Gram
 
 MODELS = [("dora", 0), ("dora_l1", 0)]
 
@@ -100,17 +102,16 @@ def _until(true, process=None, seconds=90):
 
 
 def prepare(tree, root, engine):
-    rated, workspace = RatedClips.read(tree), Workspace(root)
-    options = {
-        "settings": "embedded",
-        "device": "cpu",
-        "jobs": 1,
-        "overrides": {"max_epochs": 8, "patience": 8},
-    }
-    level0 = prepare_level0(
-        rated, MODELS, workspace, "logmel", "hashed_text", engine=engine, **options
+    workspace = Workspace(root)
+    setup = TrainingSetup(
+        "logmel",
+        "hashed_text",
+        settings="embedded",
+        overrides={"max_epochs": 8, "patience": 8},
     )
-    return level0, workspace
+    compute = Compute(device="cpu", jobs=1, engine=engine)
+    rated = RatedClips.read(tree)
+    return plan_training(rated, MODELS, workspace, setup, compute), workspace
 
 
 def contents(folder):
@@ -149,63 +150,29 @@ def test_a_scheduler_that_does_not_answer_is_named(monkeypatch):
         list(spread(np.power, [(1, 2)], "dask://127.0.0.1:9"))
 
 
-# ---- Gram blocks
+# ---- pieces of work
 
 
-@pytest.fixture
-def tables(tmp_path):
-    """Three Parquet files of several row groups each, the last without a row."""
-    rng = np.random.default_rng(0)
-    for k, n in enumerate((700, 300, 0)):
-        frame = pd.DataFrame(rng.normal(3, 1, (n, 5)), columns=list("abcxy"))
-        frame.assign(s=rng.choice(["s1", "s2"], n)).to_parquet(
-            tmp_path / f"{k}.parquet", row_group_size=50
-        )
-    return [tmp_path / f"{k}.parquet" for k in range(3)]
-
-
-def test_gram_blocks_of_files_have_the_same_bytes_wherever_they_were_accumulated(
-    cluster, tables, tmp_path, monkeypatch
+def test_results_have_the_same_bytes_wherever_and_when_a_worker_is_killed(
+    cluster, tmp_path
 ):
-    monkeypatch.setattr(gram_files, "PIECE_ROWS", 80)
-    columns = tables, ["a", "b", "c"], ["x", "y"], "s"
-    alone = gram_of_files(*columns)
+    rng = np.random.default_rng(0)
+    pieces_of_work = [(rng.normal(3, 1, (50, k)), 2) for k in range(1, 8)]
+    alone = list(spread(np.power, pieces_of_work, "local"))
+    marker = tmp_path / "died"
     found = {
-        "processes": gram_of_files(*columns, jobs=2),
-        "cluster": gram_of_files(*columns, engine=cluster.address),
-    }
-    accumulate, marker = gram_files._accumulate, tmp_path / "died"
-    monkeypatch.setattr(
-        gram_files,
-        "spread",
-        lambda work, parts, *where, **options: spread(
+        "processes": spread(np.power, pieces_of_work, "local", 2),
+        "cluster": spread(np.power, pieces_of_work, cluster.address),
+        "a worker killed": spread(
             pieces.die_once,
-            [(marker, accumulate, part) for part in parts],
-            *where,
-            **options,
+            [(marker, np.power, piece) for piece in pieces_of_work],
+            cluster.address,
         ),
-    )
-    found["a worker killed"] = gram_of_files(*columns, engine=cluster.address)
+    }
+    for where, results in found.items():
+        expected = [array.tobytes() for array in alone]
+        assert [array.tobytes() for array in results] == expected, where
     assert marker.exists()
-    for where, gram in found.items():
-        assert gram.names == alone.names, where
-        for name, array in alone.to_arrays().items():
-            assert gram.to_arrays()[name].tobytes() == array.tobytes(), (where, name)
-    frame = pd.concat(map(pd.read_parquet, tables))
-    whole = Gram.from_rows(
-        frame[["a", "b", "c"]], frame[["x", "y"]], groups=frame["s"], shift=alone.shift
-    )
-    np.testing.assert_allclose(alone.select(whole.names).outer, whole.outer, rtol=1e-10)
-
-
-def test_gram_blocks_of_no_file_or_of_another_file_are_refused(tmp_path):
-    with pytest.raises(UsageError, match="at least one Parquet file; got none"):
-        gram_of_files([], ["a"], ["x"])
-    (tmp_path / "notes.txt").write_text("a,x")
-    with pytest.raises(
-        DamagedArtifact, match=r"notes.txt is not a readable Parquet table"
-    ):
-        gram_of_files([tmp_path / "notes.txt"], ["a"], ["x"])
 
 
 # ---- what goes wrong
@@ -309,7 +276,7 @@ def place(tmp_path_factory):
 def test_scores_of_a_cluster_are_the_bytes_of_one_machine(
     cluster, place, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(scoring, "CHUNK", 3)
+    monkeypatch.setattr(scoring, "CLIPS_PER_CHUNK", 3)
     monkeypatch.chdir(place.tree)
     (tmp_path / "bad.wav").write_bytes(b"RIFF")
     wavs = [
@@ -377,13 +344,13 @@ def test_a_cluster_that_loses_a_worker_trains_the_same_bytes_as_one_machine(
 ):
     address, workers = cluster.address, cluster.workers
     alone, workspace = prepare(place.tree, tmp_path / "alone", "local")
-    train_level0(alone, workspace)
-    level0, workspace = prepare(place.tree, tmp_path / "together", address)
+    train_base_models(alone, workspace)
+    plan, workspace = prepare(place.tree, tmp_path / "together", address)
     done = threading.Thread(
-        target=train_level0, args=(level0, workspace), kwargs={"engine": address}
+        target=train_base_models, args=(plan, workspace), kwargs={"engine": address}
     )
     done.start()
-    _until(lambda: any((run.folder / "progress.json").is_file() for run in level0.runs))
+    _until(lambda: any((run.folder / "progress.json").is_file() for run in plan.runs))
     workers[0].send_signal(signal.SIGKILL)
     done.join(timeout=120)
     assert not done.is_alive()

@@ -14,7 +14,7 @@ from meta.comparison.verdict import BEST
 from meta.learners.weighted_scores import Mean
 from meta.regressor import MetaRegressor
 from meta.rows import Rows, id_order
-from meta.splits.held_out_rows import VALIDATION_SHARE
+from meta.splits.meta_split import VALIDATION_SHARE
 
 ASPECTS = ("mi", "ta")
 RNG = np.random.default_rng(0)

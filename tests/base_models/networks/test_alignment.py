@@ -7,7 +7,7 @@ import torch
 
 from base_models.networks.alignment import (
     Transport,
-    _thinned,
+    _average_frames,
     contrastive,
     gromov_wasserstein_cost,
     sinkhorn_cost,
@@ -27,7 +27,8 @@ def uniform(n):
 
 
 def entropic(x, y, epsilon):
-    """Regularised cost by POT: transport plus epsilon times the divergence of the plan from independence."""
+    """Regularised cost by POT: transport plus epsilon times the divergence of the plan
+    from independence."""
     a, b, cost = uniform(len(x)), uniform(len(y)), half_squares(x, y)
     plan = ot.sinkhorn(
         a, b, cost, epsilon, method="sinkhorn_log", numItermax=100_000, stopThr=1e-10
@@ -105,9 +106,9 @@ def test_transport_is_the_mean_over_clips_at_their_true_lengths(cost):
 
 def test_a_stride_averages_neighbouring_frames_and_the_rest():
     frames = torch.arange(10.0).reshape(5, 2)
-    assert _thinned(frames, 1) is frames
-    assert _thinned(frames, 2).tolist() == [[1, 2], [5, 6], [8, 9]]
-    assert _thinned(frames, 7).tolist() == [[4, 5]]
+    assert _average_frames(frames, 1) is frames
+    assert _average_frames(frames, 2).tolist() == [[1, 2], [5, 6], [8, 9]]
+    assert _average_frames(frames, 7).tolist() == [[4, 5]]
 
 
 def infonce(frames, tokens):

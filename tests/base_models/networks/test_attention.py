@@ -1,4 +1,5 @@
-"""Laws of recorded attention: it sums to 1 over what is there, is 0 on padding, and watching changes no score."""
+"""Laws of recorded attention: it sums to 1 over what is there and is 0 on padding;
+watching changes no score."""
 
 import numpy as np
 import ot
@@ -12,7 +13,7 @@ from base_models.networks.attention import (
     AXES,
     attention_maps,
     explain_network,
-    recorded,
+    record_attention,
 )
 from base_models.networks.batches import Embedded
 from base_models.networks.models import build_model
@@ -30,7 +31,8 @@ PRESETS = {
     "whisq_mlp": (set(), set()),
     "clap_baseline": (set(), set()),
 }
-"""Which maps a model has: of an aspect of the audio alone, and of one judged against the prompt."""
+"""Which maps a model has: of an aspect of the audio alone, and of one judged against
+the prompt."""
 ASPECTS, TEXT = ("mi", "ta"), (False, True)
 LENGTHS = ((5, 3), (9, 1), (1, 6), (7, 4))
 
@@ -123,7 +125,7 @@ def test_watching_changes_no_bit_of_the_scores_and_leaves_no_hook(preset):
     model, batch = network(preset), clips().batch(range(4))
     with torch.inference_mode():
         before = model(batch)
-        with recorded(model):
+        with record_attention(model):
             watched = model(batch)
         after = model(batch)
     assert torch.equal(before, watched)
@@ -133,7 +135,7 @@ def test_watching_changes_no_bit_of_the_scores_and_leaves_no_hook(preset):
 
 def test_the_hooks_go_when_the_network_fails():
     model = network("dora")
-    with pytest.raises(ValueError, match="stop"), recorded(model):
+    with pytest.raises(ValueError, match="stop"), record_attention(model):
         raise ValueError("stop")
     assert not any(part._forward_hooks for part in model.modules())
 

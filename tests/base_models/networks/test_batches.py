@@ -1,10 +1,11 @@
-"""Laws of batches: every clip once, the mask says what is padding, and the seed alone decides the order."""
+"""Laws of batches: every clip once, the mask says what is padding, and the seed alone
+decides the order."""
 
 import numpy as np
 import pytest
 import torch
 
-from base_models.networks.batches import Embedded, shuffled
+from base_models.networks.batches import Embedded, shuffled_batches
 
 LENGTHS = [4, 1, 7, 3, 7]
 
@@ -60,16 +61,16 @@ def test_by_length_gives_every_row_once_and_the_longest_first(clips, size):
 
 def test_shuffled_gives_every_row_once_in_an_order_of_the_seed():
     rows = [3, 5, 8, 13, 21, 34, 55]
-    batches = list(shuffled(rows, 3, seed=1))
+    batches = list(shuffled_batches(rows, 3, seed=1))
     assert [len(batch) for batch in batches] == [3, 3, 1]
     assert sorted(row for batch in batches for row in batch) == rows
-    assert batches == list(shuffled(rows, 3, seed=1))
-    assert len({str(list(shuffled(rows, 3, seed))) for seed in range(5)}) == 5
+    assert batches == list(shuffled_batches(rows, 3, seed=1))
+    assert len({str(list(shuffled_batches(rows, 3, seed))) for seed in range(5)}) == 5
 
 
 def test_shuffling_neither_reads_nor_moves_the_global_generator():
     torch.manual_seed(5)
-    state, order = torch.get_rng_state(), list(shuffled(range(9), 2, seed=1))
+    state, order = torch.get_rng_state(), list(shuffled_batches(range(9), 2, seed=1))
     assert torch.equal(torch.get_rng_state(), state)
     torch.manual_seed(6)
-    assert list(shuffled(range(9), 2, seed=1)) == order
+    assert list(shuffled_batches(range(9), 2, seed=1)) == order

@@ -1,4 +1,5 @@
-"""Laws of the criteria that learn from single ratings: histograms of raters, and a Beta distribution as bins."""
+"""Laws of the criteria that learn from single ratings: histograms of raters, and a
+Beta distribution as bins."""
 
 import numpy as np
 import pytest
@@ -38,7 +39,8 @@ def raw(dtype=torch.float64):
 
 
 def by_incomplete_beta(bins, a, b):
-    """What falls to each bin of ratings drawn from Beta(a, b), each split between two centres: in closed form."""
+    """What falls to each bin of ratings drawn from Beta(a, b), each split between two
+    centres: in closed form."""
     centers = (bins.centers - bins.low) / (bins.high - bins.low)
     below = stats.beta.cdf(centers, a, b)
     inside, mean = (
@@ -85,10 +87,10 @@ def test_the_gradient_of_a_beta_is_that_of_finite_differences():
     assert torch.autograd.gradcheck(BetaBins(ScoreBins()), outputs)
 
 
-def test_the_mean_of_the_bins_is_the_score_and_the_mean_of_the_beta_but_for_half_a_bin_at_the_ends():
+def test_the_mean_of_the_bins_is_the_score_and_that_of_the_beta_but_for_the_ends():
     beta, bins = criterion("beta"), ScoreBins()
     outputs = raw()
-    a, b = beta.log_bins.shapes(outputs)
+    a, b = beta.beta_bins.shapes(outputs)
     mean = (bins.low + (bins.high - bins.low) * a / (a + b)).squeeze(1).numpy()
     scores = bins.decode(beta.distribution(outputs).numpy(), beta.sigma)
     np.testing.assert_allclose(
@@ -129,7 +131,7 @@ def test_the_loss_is_least_at_the_raters_own_distribution(name):
     )
     assert bins.decode(found, learner.sigma) == pytest.approx(ratings.mean(), abs=0.01)
     if name == "beta":
-        a, b = learner.log_bins.shapes(logits.detach())
+        a, b = learner.beta_bins.shapes(logits.detach())
         assert (a.item(), b.item()) == pytest.approx((2.0, 5.0), rel=0.06)
 
 

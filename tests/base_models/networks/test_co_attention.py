@@ -1,4 +1,5 @@
-"""Laws of WhisQ: the audio path shares nothing with the text path, and the text path reads only what is real."""
+"""Laws of WhisQ: the audio path shares nothing with the text path, and the text path
+reads only what is real."""
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from base_models.networks.batches import Embedded
 from base_models.networks.co_attention import CO_ATTENTION
 from base_models.networks.criteria import build_criterion
 from base_models.networks.models import build_model
-from base_models.training.loop import Task, raw_outputs, seeded, train_network
+from base_models.training.loop import TrainingTask, raw_outputs, seeded, train_network
 
 CPU = torch.device("cpu")
 N = 12
@@ -17,7 +18,9 @@ QUICK = {"max_epochs": 3, "batch_size": 5, "learning_rate": 0.05, "clip_norm": 0
 
 
 def task(**changes):
-    """12 clips of 1..6 frames of width 16 and 2..4 tokens of width 8; scores follow their levels."""
+    """12 clips of 1..6 frames of width 16 and 2..4 tokens of width 8.
+
+    Scores follow their levels."""
     rng = np.random.default_rng(1)
     level = rng.uniform(-1, 1, (N, 2))
     frames = [
@@ -34,7 +37,7 @@ def task(**changes):
         "train": range(9),
         "validation": range(9, N),
     }
-    return Task(Embedded(frames, tokens), **(parts | changes))
+    return TrainingTask(Embedded(frames, tokens), **(parts | changes))
 
 
 def build(needs_text=(False, True), **changes):
@@ -95,7 +98,7 @@ def test_the_order_of_the_aspects_changes_no_head():
 
 def test_without_text_music_quality_is_trained_alone_and_nothing_else_exists():
     data = task()
-    alone = Task(
+    alone = TrainingTask(
         Embedded(data.clips.frames),
         data.scores[:, :1],
         data.weights,

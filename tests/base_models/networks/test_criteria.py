@@ -32,7 +32,8 @@ def test_every_criterion_emits_distributions_and_a_loss_per_clip(name):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_gradient_descent_on_the_logits_recovers_the_scores(name):
-    """The coarse criteria recover them to within their own resolution; a softened mean leans inwards at the ends."""
+    """The coarse criteria recover them to within their own resolution; a softened mean
+    leans inwards at the ends."""
     criterion = build_criterion(BaseConfig.preset(name))
     logits = torch.zeros(5, criterion.outputs, requires_grad=True)
     optimizer = torch.optim.Adam([logits], lr=0.1)

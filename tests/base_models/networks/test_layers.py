@@ -1,4 +1,5 @@
-"""Laws of the temporal blocks and of pooling: each equals its slow obvious version, clip by clip at its true length."""
+"""Laws of the temporal blocks and of pooling: each equals its slow obvious version,
+clip by clip at its true length."""
 
 import pytest
 import torch

@@ -1,4 +1,5 @@
-"""Laws of the network: sizes as published, padding and company change nothing, masks point the right way."""
+"""Laws of the network: sizes as published, padding and company change nothing, masks
+point the right way."""
 
 import numpy as np
 import pytest
@@ -110,7 +111,7 @@ def test_every_head_ends_in_a_bias_per_output_and_no_weight_is_clipped_twice_or_
     network = model(name)
     assert all(
         head[-1].bias.shape == (build_criterion(BaseConfig.preset(name)).outputs,)
-        for head in network.heads
+        for head in network.aspect_heads()
     )
     clipped = [id(p) for part in network.independent_parts() for p in part.parameters()]
     assert sorted(clipped) == sorted(id(p) for p in network.parameters())

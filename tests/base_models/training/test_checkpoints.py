@@ -1,4 +1,5 @@
-"""Laws of checkpoints: read is what was written, or nothing; a run killed at any epoch ends as if it never had been."""
+"""Laws of checkpoints: read is what was written, or nothing; a run killed at any epoch
+ends as if it never had been."""
 
 import json
 import logging
@@ -13,12 +14,12 @@ import torch
 
 from base_models.files import from_json, parse_tensors
 from base_models.training.checkpoints import (
+    add_prefix,
     load_checkpoint,
     optimizer_tensors,
-    prefixed,
     restore_optimizer,
     save_checkpoint,
-    under,
+    strip_prefix,
 )
 from base_models.training.neural_mos import NeuralMOS
 
@@ -33,7 +34,8 @@ from base_models.encoders import load_encoder
 from base_models.files import from_json, parse_tensors
 from base_models.training.neural_mos import NeuralMOS
 
-load_encoder("logmel"), torch.optim.AdamW([torch.zeros(1)])  # their slow imports, once for all children
+# their slow imports, once for all children
+load_encoder("logmel"), torch.optim.AdamW([torch.zeros(1)])
 table, folder, params, plans = json.loads(sys.argv[1])
 clips = pd.read_csv(table)
 
@@ -41,7 +43,8 @@ def train(checkpoint, last):
     def die(record):
         if record["epoch"] == last:
             os.kill(os.getpid(), signal.SIGKILL)
-    NeuralMOS(**params, checkpoint=checkpoint, on_epoch=die).fit(clips, clips[["mi", "ta"]])
+    model = NeuralMOS(**params, checkpoint=checkpoint, on_epoch=die)
+    model.fit(clips, clips[["mi", "ta"]])
 
 for k, plan in enumerate(plans):
     for last in plan:
@@ -122,8 +125,8 @@ def test_a_truncated_checkpoint_is_dropped(saved):
 
 def test_names_go_under_a_prefix_and_back():
     tensors = {"a.b": torch.ones(1), "c": torch.zeros(2)}
-    both = prefixed("best", tensors) | prefixed("model", {"c": torch.ones(2)})
-    assert equal(under("best", both), tensors)
+    both = add_prefix("best", tensors) | add_prefix("model", {"c": torch.ones(2)})
+    assert equal(strip_prefix("best", both), tensors)
 
 
 def test_a_restored_optimizer_takes_the_same_steps(tmp_path):
@@ -191,7 +194,8 @@ def run(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def killed(run):
-    """Checkpoints of the runs that were killed as `KILLS` says, each by itself, with SIGKILL."""
+    """Checkpoints of the runs that were killed as `KILLS` says, each by itself, with
+    SIGKILL."""
     table, folder, params = run
     plan = json.dumps([str(table), str(folder), params, KILLS])
     subprocess.run([sys.executable, "-c", DRIVER, plan], check=True, timeout=120)

@@ -1,4 +1,5 @@
-"""Laws of the training loop: the seed alone decides, missing labels count nowhere, one declared metric selects."""
+"""Laws of the training loop: the seed alone decides, missing labels count nowhere, one
+declared metric selects."""
 
 import math
 import random
@@ -14,14 +15,17 @@ from base_models.metrics.evaluate import srcc
 from base_models.networks.batches import Embedded
 from base_models.networks.criteria import build_criterion
 from base_models.networks.models import build_model
-from base_models.training.loop import Task, raw_outputs, train_network
+from base_models.training.checkpoints import CheckpointFile
+from base_models.training.loop import TrainingTask, raw_outputs, train_network
 
 CPU = torch.device("cpu")
 N = 16
 
 
 def make_task(noise=0.0, **changes):
-    """16 clips of 1..6 frames; the first aspect follows the level of the frames, the second the level of the tokens."""
+    """16 clips of 1..6 frames.
+
+    The first aspect follows the level of the frames, the second that of the tokens."""
     rng = np.random.default_rng(1)
     level = rng.uniform(-1, 1, (N, 2))
     lengths = rng.integers(1, 7, N)
@@ -40,7 +44,7 @@ def make_task(noise=0.0, **changes):
         "train": list(range(12)),
         "validation": list(range(12, N)),
     }
-    return Task(Embedded(frames, tokens), **(parts | changes))
+    return TrainingTask(Embedded(frames, tokens), **(parts | changes))
 
 
 def train(task, preset="dora", seed=0, criterion=None, **settings):
@@ -82,11 +86,12 @@ def test_the_callers_generators_are_neither_read_nor_moved(monkeypatch):
         torch.manual_seed(0)
         model = build_model(config, [False, True], 16, 8)
         torch.manual_seed(seed)
-        np.random.seed(seed)
+        # The global generator is the one that must not be touched.
+        np.random.seed(seed)  # noqa: NPY002
         random.seed(seed)
         states = (
             torch.get_rng_state(),
-            np.random.get_state()[1].tolist(),
+            np.random.get_state()[1].tolist(),  # noqa: NPY002
             random.getstate(),
         )
         monkeypatch.setattr(
@@ -97,7 +102,7 @@ def test_the_callers_generators_are_neither_read_nor_moved(monkeypatch):
         )
         monkeypatch.undo()
         assert torch.equal(torch.get_rng_state(), states[0])
-        assert np.random.get_state()[1].tolist() == states[1]
+        assert np.random.get_state()[1].tolist() == states[1]  # noqa: NPY002
         assert random.getstate() == states[2]
         outcomes.append(
             (history[-1]["loss"], model.temporal.layer.linear1.weight.detach().clone())
@@ -110,7 +115,8 @@ def test_the_callers_generators_are_neither_read_nor_moved(monkeypatch):
 
 
 class Blind:
-    """A criterion that is shown another score wherever one is missing (a missing one arrives as 0)."""
+    """A criterion that is shown another score wherever one is missing (a missing one
+    arrives as 0)."""
 
     def __init__(self, criterion, instead):
         self.criterion, self.instead = criterion, instead
@@ -279,7 +285,13 @@ def test_a_loss_that_is_not_finite_is_never_kept_as_a_checkpoint(tmp_path):
     model = build_model(config, [False, True], 16, 8)
     with pytest.raises(StackedMOSError, match="Training diverged"):
         train_network(
-            model, build_criterion(config), make_task(), config, 0, CPU, tmp_path / "c"
+            model,
+            build_criterion(config),
+            make_task(),
+            config,
+            seed=0,
+            device=CPU,
+            checkpoint=CheckpointFile(tmp_path / "c"),
         )
     assert not (tmp_path / "c").exists()
 
@@ -326,7 +338,7 @@ def test_cuda_where_there_is_none_is_refused():
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
-def test_a_network_trained_on_a_gpu_scores_alike_on_the_cpu_and_leaves_the_generators_alone():
+def test_a_network_trained_on_a_gpu_scores_alike_on_the_cpu_and_moves_no_generator():
     task, config, cuda = (
         make_task(),
         BaseConfig().updated({"max_epochs": 3}, "test"),

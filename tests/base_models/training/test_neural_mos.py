@@ -1,4 +1,5 @@
-"""Laws of NeuralMOS: distributions of the clip alone, encoders that never move, files that say what they are."""
+"""Laws of NeuralMOS: distributions of the clip alone, encoders that never move, files
+that say what they are."""
 
 import copy
 import pickle
@@ -37,7 +38,8 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def clips(folder):
-    """12 clips of noise, 0.5 to 1 s; ``mi`` follows their loudness, ``ta`` runs the other way."""
+    """12 clips of noise, 0.5 to 1 s; ``mi`` follows their loudness, ``ta`` runs the
+    other way."""
     rng, rows = np.random.default_rng(0), []
     for k in range(12):
         path = folder / f"{k}.wav"

@@ -1,4 +1,5 @@
-"""Every preset by name: trained on the demo corpus for two epochs, it joins one stack with all the others."""
+"""Every preset by name: trained on the demo corpus for two epochs, it joins one stack
+with all the others."""
 
 import numpy as np
 import pytest
@@ -41,7 +42,8 @@ TABLES = {
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
-    """The 30 first clips of each split of a small demo corpus, and a store for their embeddings."""
+    """The 30 first clips of each split of a small demo corpus, and a store for their
+    embeddings."""
     folder = tmp_path_factory.mktemp("demo")
     clips = read_clips(write_demo(folder / "corpus", n_systems=6, n_prompts=12))
     parts = {

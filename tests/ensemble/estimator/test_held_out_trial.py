@@ -10,6 +10,7 @@ from sklearn.model_selection import GroupKFold
 from base_models.errors import UsageError
 from ensemble.estimator.stacked_mos import StackedMOS
 from meta.comparison.held_out_trial import TRAINING, VALIDATION
+from meta.rows import Rows
 from meta.splits.meta_split import meta_split
 
 GROUPS = np.repeat(np.arange(15), 8)
@@ -51,7 +52,7 @@ def test_on_noise_nothing_correlates_and_nothing_beats():
 @pytest.mark.parametrize("cv", [5, None, GroupKFold(4)])
 def test_labels_of_held_out_rows_move_nothing_that_is_judged(cv):
     X, y = noise(0)
-    out = meta_split([""] * 120, y[:, None], 0.4, 0, GROUPS)
+    out = meta_split(Rows.of(range(120), y, ["mos"], groups=GROUPS))
     one = stack(cv=cv).fit(X, y, groups=GROUPS)
     other = stack(cv=cv, validation=Fixed(out)).fit(
         X, np.where(out, 6 - y, y), groups=GROUPS

@@ -1,4 +1,4 @@
-"""A report tells every number with its interval, in files that other programs can read, and never hides a demo."""
+"""A report tells every number with its interval, and never hides a demo."""
 
 import html.parser
 import io
@@ -10,11 +10,10 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from ensemble.stacking.assessment import Judgement
 
 from base_models.bins import ScoreBins
 from base_models.predictions import PredictionTable
-from ensemble.reporting.report import Report, answer, render_files
+from ensemble.reporting.report import Report, answer
 from ensemble.reporting.report_tables import (
     CEILING,
     best_first,
@@ -22,22 +21,35 @@ from ensemble.reporting.report_tables import (
     figure,
     tables,
 )
-from meta.comparison.compared_rows import Judged
+from meta.assessment import Assessment
+from meta.comparison.compared_rows import ComparedRows
+from meta.rows import Rows
+from meta.splits.leak_audit import Audit, Overlap
 from meta.uncertainty.calibration import Calibration
 from meta.uncertainty.coverage import calibration_report
 
-ASPECTS, MODELS = ("mi", "ta"), ("dora-s0", "dora-s1")
+ASPECTS = ("mi", "ta")
+MODELS = ("dora-s0", "dora-s1")
 TABLES = ("leaderboards", "learners", "contributions", "calibration", "noise_ceiling")
+
+
+SEEN = ("clip1", "clip2", "clip3")
+LEAKY = Audit(
+    overlaps=(Overlap("dora-s0", "training", "test", SEEN, SEEN),),
+    unlisted=(),
+    unhashed=0,
+    counts={"dora-s0": {"training": 3}, "stack": {"test": 24}},
+)
+"""An audit that found three clips of two uses."""
 
 
 @pytest.fixture(scope="module")
 def made():
-    """A report of two base models and a stack on 24 clips of 4 systems; the last clip lacks its labels."""
-    rng, n = np.random.default_rng(0), 24
-    ids, systems = (
-        [f"clip{k}" for k in rng.permutation(n)],
-        [f"s{k % 4}" for k in range(n)],
-    )
+    """A report of a stack of two models on 24 clips of 4 systems, one unlabelled."""
+    rng = np.random.default_rng(0)
+    n = 24
+    ids = [f"clip{k}" for k in rng.permutation(n)]
+    systems = [f"s{k % 4}" for k in range(n)]
     truth = rng.uniform(1, 5, (n, 2))
     stack = np.clip(truth + rng.normal(0, 0.3, (n, 2)), 1, 5)
     tables = [
@@ -47,8 +59,9 @@ def made():
         for name in MODELS
     ]
     truth[-1] = np.nan
-    judged = Judged.of(tables, truth, ids, systems, ASPECTS, stack)
-    board = judged.board(50)
+    rows = Rows.of(ids, truth, ASPECTS, systems=systems)
+    compared = ComparedRows.of(tables, rows, stack)
+    board = compared.board(50)
     frame = pd.DataFrame(
         {"clip_id": ids, "system_id": systems, "mi": stack[:, 0], "ta": stack[:, 1]}
     )
@@ -59,20 +72,22 @@ def made():
         learner="ridge",
         facts={"mi": {"alpha": 1.0}, "ta": {"alpha": None}},
         warnings=("mi: ridge chose the <lower> end",),
-        judgement=Judgement(
+        measured=Assessment(
             boards={"test": board, "meta-validation": board},
             rows="test",
-            judged=judged,
-            verdict=replace(judged.verdict(judged), sentence="no <difference> shown"),
+            compared=compared,
+            verdict=replace(
+                compared.verdict(compared), sentence="no <difference> shown"
+            ),
             learners=board[board["model"] == "stack"].assign(
                 model="crps", fit_seconds=1.5, predict_seconds=0.25
             ),
             contributions=shapley(),
-            calibration={aspect: kept(judged, k) for k, aspect in enumerate(ASPECTS)},
+            calibration={aspect: kept(compared, k) for k, aspect in enumerate(ASPECTS)},
             ceiling=ceiling(board),
             predictions=frame.assign(mi_true=truth[:, 0], ta_true=truth[:, 1]),
         ),
-        audit={"leaks": False, "overlaps": []},
+        audit=Audit(overlaps=(), unlisted=(), unhashed=0, counts={"stack": {}}),
         aspects=ASPECTS,
     )
 
@@ -90,15 +105,13 @@ def shapley(models=MODELS, exact=True):
     return frame.assign(standard_error=0.0 if exact else 0.02, exact=exact)
 
 
-def kept(judged, k):
-    known = ~np.isnan(judged.y[:, k])
-    calibration = Calibration.fit(
-        judged.stack[known, k], judged.y[known, k], ScoreBins()
-    )
-    systems = np.array(judged.system_ids)[known]
-    return calibration_report(
-        calibration, judged.stack[known, k], judged.y[known, k], systems
-    )
+def kept(compared, k):
+    rows = compared.rows
+    known = ~np.isnan(rows.labels[:, k])
+    scores = compared.stack_scores[known, k]
+    labels = rows.labels[known, k]
+    calibration = Calibration.fit(scores, labels, ScoreBins())
+    return calibration_report(calibration, scores, labels, rows.systems[known])
 
 
 def ceiling(board):
@@ -111,8 +124,8 @@ def ceiling(board):
 def changed(report, **changes):
     """The report after changes to itself or to what it says of the stack."""
     own = {name: value for name, value in changes.items() if name in vars(report)}
-    of_judgement = {name: value for name, value in changes.items() if name not in own}
-    return replace(report, judgement=replace(report.judgement, **of_judgement), **own)
+    of_stack = {name: value for name, value in changes.items() if name not in own}
+    return replace(report, measured=replace(report.measured, **of_stack), **own)
 
 
 class Page(html.parser.HTMLParser):
@@ -142,20 +155,21 @@ class Page(html.parser.HTMLParser):
 
 
 def page(report):
-    return render_files(report)["report.html"].decode()
+    return report.files()["report.html"].decode()
 
 
 @pytest.fixture(scope="module")
 def files(made):
-    return render_files(made)
+    return made.files()
 
 
 @pytest.fixture
 def slim(made):
     """The report with one picture only, which is drawn in less time."""
-    judged = made.judgement.judged
-    one = replace(judged, y=np.where([True, False], judged.y, np.nan))
-    return changed(made, judged=one, contributions=pd.DataFrame(), calibration={})
+    compared = made.measured.compared
+    labels = np.where([True, False], compared.rows.labels, np.nan)
+    one = replace(compared, rows=replace(compared.rows, labels=labels))
+    return changed(made, compared=one, contributions=pd.DataFrame(), calibration={})
 
 
 # ---- numbers as text
@@ -187,7 +201,7 @@ def test_answers_have_eight_decimals_sorted_ids_and_no_suffix():
 
 
 def test_a_board_becomes_one_row_per_aspect_and_model(made):
-    board = made.judgement.boards["test"].to_dict("records")
+    board = made.measured.boards["test"].to_dict("records")
     rows = list(board_rows(board))
     models = ["stack", "mean", "dora-s0", "dora-s1"]
     assert [(aspect, model) for aspect, model, _ in rows] == [
@@ -204,11 +218,11 @@ def test_a_board_becomes_one_row_per_aspect_and_model(made):
 
 
 def test_the_ceiling_stands_below_the_models_of_its_aspect(made):
-    board = made.judgement.boards["test"].to_dict("records")
-    rows = list(board_rows(board, made.judgement.ceiling.to_dict("records")))
+    board = made.measured.boards["test"].to_dict("records")
+    rows = list(board_rows(board, made.measured.ceiling.to_dict("records")))
     assert [model for _, model, _ in rows] == 2 * ["stack", "mean", *MODELS, CEILING]
     assert all(cell.startswith("0.987 [") for cell in rows[4][2])
-    only = made.judgement.ceiling[made.judgement.ceiling["aspect"] == "ta"].to_dict(
+    only = made.measured.ceiling[made.measured.ceiling["aspect"] == "ta"].to_dict(
         "records"
     )
     assert [
@@ -216,7 +230,7 @@ def test_the_ceiling_stands_below_the_models_of_its_aspect(made):
     ] == ["ta"]
 
 
-def test_the_best_models_are_those_of_highest_system_correlation_or_else_of_utterances():
+def test_the_best_models_have_the_highest_system_correlation_or_else_of_utterances():
     cells = {"a": (0.9, 0.1), "stack": (0.5, 0.5), "b": (0.1, None), "c": (0.2, 0.3)}
     board = [
         {
@@ -237,7 +251,7 @@ def test_the_best_models_are_those_of_highest_system_correlation_or_else_of_utte
 
 
 def test_every_small_table_has_readable_titles_and_names_its_rows(made):
-    found = tables(made.judgement)
+    found = tables(made.measured)
     assert [title.partition(": ")[0] for title in found] == [
         "test",
         "meta-validation",
@@ -256,7 +270,7 @@ def test_every_small_table_has_readable_titles_and_names_its_rows(made):
         for a in ASPECTS
         for m, v in zip(MODELS, ("0.300", "0.200"), strict=True)
     ]
-    drawn = tables(replace(made.judgement, contributions=shapley(exact=False)))[
+    drawn = tables(replace(made.measured, contributions=shapley(exact=False)))[
         "meta-validation: contributions"
     ]
     assert drawn.rows[0][2] == "0.300 ± 0.040"
@@ -276,13 +290,8 @@ def test_all_files_are_there(files, slim):
         "predictions-test.csv",
     }
     assert set(files) == names
-    without = render_files(
-        changed(
-            slim,
-            predictions=pd.DataFrame(),
-            boards={"dev": slim.judgement.boards["test"]},
-        )
-    )
+    boards = {"dev": slim.measured.boards["test"]}
+    without = changed(slim, predictions=pd.DataFrame(), boards=boards).files()
     assert set(without) == names - {"answer.txt", "predictions-test.csv"}
 
 
@@ -296,9 +305,9 @@ def test_the_table_of_metrics_is_whole(files):
 
 
 def test_the_json_is_strict_and_undefined_numbers_are_null(slim):
-    board = slim.judgement.boards["test"].copy()
+    board = slim.measured.boards["test"].copy()
     board.loc[0, ["value", "low", "high"]] = np.nan
-    data = render_files(changed(slim, boards={"test": board}))["report.json"]
+    data = changed(slim, boards={"test": board}).files()["report.json"]
 
     def refuse(constant):
         raise AssertionError(constant)
@@ -316,13 +325,13 @@ def test_the_json_is_strict_and_undefined_numbers_are_null(slim):
 
 def test_the_predictions_keep_their_order_and_their_labels(made, files):
     frame = pd.read_csv(io.BytesIO(files["predictions-test.csv"]))
-    assert list(frame["clip_id"]) == list(made.judgement.predictions["clip_id"])
-    np.testing.assert_allclose(frame["mi"], made.judgement.predictions["mi"])
+    assert list(frame["clip_id"]) == list(made.measured.predictions["clip_id"])
+    np.testing.assert_allclose(frame["mi"], made.measured.predictions["mi"])
     assert frame["ta_true"].isna().sum() == 1
 
 
 def test_the_same_report_has_the_same_bytes(made, files):
-    assert render_files(made) == files
+    assert made.files() == files
 
 
 # ---- the page
@@ -362,18 +371,17 @@ def test_names_from_the_data_cannot_become_markup(files):
     "name", ["<script>alert(1)</script>", "cost $x^$", "$\\bad{$", "quality & co"]
 )
 def test_an_aspect_or_a_model_may_be_called_anything(made, name):
-    found, renamed = (
-        made.judgement,
-        {"aspect": {"mi": name}, "model": {"dora-s1": name}},
-    )
+    found = made.measured
+    renamed = {"aspect": {"mi": name}, "model": {"dora-s1": name}}
     frame = found.predictions.rename(columns={"mi": name, "mi_true": f"{name}_true"})
+    rows = replace(found.compared.rows, aspects=(name, "ta"))
     made = changed(
         made,
         boards={"test": found.boards["test"].replace(renamed)},
         contributions=found.contributions.replace(renamed),
         ceiling=found.ceiling.replace(renamed),
         calibration={name: found.calibration["mi"]},
-        judged=replace(found.judged, aspects=(name, "ta")),
+        compared=replace(found.compared, rows=rows),
         predictions=frame,
         aspects=(name, "ta"),
     )
@@ -387,11 +395,11 @@ def test_every_labelled_aspect_has_its_pictures(made, files, slim):
     assert files["report.html"].count(b"<svg") == 8
     assert page(slim).count("<svg") == 1
     assert (
-        page(changed(slim, contributions=made.judgement.contributions)).count("<svg")
+        page(changed(slim, contributions=made.measured.contributions)).count("<svg")
         == 3
     )
     assert (
-        page(changed(slim, calibration={"mi": made.judgement.calibration["mi"]})).count(
+        page(changed(slim, calibration={"mi": made.measured.calibration["mi"]})).count(
             "<svg"
         )
         == 3
@@ -425,15 +433,11 @@ def test_other_learners_stand_with_their_times(files, slim):
 def test_a_leak_marks_the_title_of_every_table_and_the_verdict(made, files):
     assert b"LEAKY" not in files["report.html"]
     assert json.loads(files["report.json"])["leaks"] == []
-    leaky = replace(
-        made,
-        judgement=made.judgement.marked(
-            ["leaky: 3 clips of test were used to train 'dora-s0'"]
-        ),
-    )
-    files = render_files(leaky)
+    files = replace(made, audit=LEAKY).files()
     report = json.loads(files["report.json"])
     assert report["leaks"] == ["leaky: 3 clips of test were used to train 'dora-s0'"]
+    assert report["warnings"] == [*report["leaks"], *made.warnings]
+    assert report["audit"]["leaks"] is True
     assert report["verdict"]["sentence"].startswith("LEAKY: ")
     names = [name for table in TABLES for name in report[table]]
     names += [
@@ -454,7 +458,7 @@ def test_a_leak_marks_the_title_of_every_table_and_the_verdict(made, files):
 
 
 def test_a_test_split_without_labels_still_gives_a_page_and_an_answer(slim):
-    found = slim.judgement
+    found = slim.measured
     bare = replace(
         found,
         boards={"meta-validation": found.boards["test"]},
@@ -463,9 +467,27 @@ def test_a_test_split_without_labels_still_gives_a_page_and_an_answer(slim):
         learners=pd.DataFrame(),
         ceiling=pd.DataFrame(),
     )
-    files = render_files(replace(slim, judgement=bare))
+    files = replace(slim, measured=bare).files()
     Page(files["report.html"].decode())
     report = json.loads(files["report.json"])
     assert report["learners"] == report["contributions"] == {"meta-validation": []}
     assert report["interval_coverage"]["shares"] == {}
     assert len(files["answer.txt"].splitlines()) == 24
+
+
+def test_what_was_measured_stays_unmarked_and_the_assessment_bears_the_marks(made):
+    assert made.assessment is made.measured
+    assert made.all_warnings == made.warnings
+    leaky = replace(made, audit=LEAKY)
+    assert leaky.measured is made.measured
+    assert leaky.assessment.marks == LEAKY.marks
+    assert leaky.assessment.rows == "LEAKY test"
+    assert leaky.all_warnings == (*LEAKY.marks, *made.warnings)
+
+
+def test_the_files_that_are_written_are_those_of_the_report(made, files, tmp_path):
+    made.write(tmp_path / "new" / "folder")
+    written = {path.name: path.read_bytes() for path in tmp_path.rglob("*.*")}
+    assert written == files
+    made.write(str(tmp_path / "new" / "folder"))
+    assert made._repr_html_().encode() == files["report.html"]

@@ -7,20 +7,21 @@ from commands import EMBEDDED, call, two_epochs
 from base_models.errors import UsageError
 from base_models.files import atomic_write, read_json, seal
 from base_models.predictions import PredictionTable
+from ensemble.estimator.stacked_mos import StackedMOS
 from ensemble.prediction_files.stack_inputs import read_external
-from ensemble.stacking.fit_stack import Settings, fit_level1
+from ensemble.stacking.fit_stack import Settings, fit_stack
 from ensemble.stacking.stack_data import MODEL_FILES, StackData
 from ensemble.training.rated_clips import RatedClips
 from ensemble.workspace import Workspace
-from meta.regressor import MetaRegressor
 
 FOLDS = 3
 
 
 @pytest.fixture
 def workspace(tmp_path):
-    """Two finished base models with predictions of dev and test, and of train out of fold."""
-    rng, n = np.random.default_rng(0), 90
+    """Two finished base models that predict dev and test, and train out of fold."""
+    rng = np.random.default_rng(0)
+    n = 90
     ids = [f"clip{k}" for k in range(n)]
     frame = pd.DataFrame({"clip_id": ids, "system_id": [f"s{k % 5}" for k in range(n)]})
     frame["mi"] = rng.uniform(1.5, 4.5, n)
@@ -71,20 +72,28 @@ def write(folder, files, role):
     seal(folder, role, files, identity=folder.name)
 
 
+def ids_of(workspace, split):
+    frame = pd.read_csv(workspace.root.parent / "clips.csv")
+    return frame.loc[frame["split"] == split, "clip_id"].tolist()
+
+
 def test_the_dev_split_fits_and_the_test_split_judges(workspace):
-    data = StackData.from_level0(workspace)
-    assert set(data.fit.frame["split"]) == {"dev"}
+    data = StackData.from_runs(workspace)
+    assert sorted(data.fit.rows.ids) == sorted(ids_of(workspace, "dev"))
     assert list(data.judges) == ["test"]
+    test = data.judges["test"]
+    assert sorted(test.rows.ids) == sorted(ids_of(workspace, "test"))
+    assert [table.model for table in test.tables] == ["a", "b"]
     assert list(data.bases) == ["a", "b"]
-    assert list(StackData.from_level0(workspace, only=["b"]).bases) == ["b"]
+    assert list(StackData.from_runs(workspace, only=["b"]).bases) == ["b"]
 
 
 def test_out_of_fold_the_training_split_fits_and_both_others_judge(workspace):
-    data = StackData.from_level0(workspace, cv="oof")
-    assert set(data.fit.frame["split"]) == {"train"}
+    data = StackData.from_runs(workspace, cv="oof")
+    assert sorted(data.fit.rows.ids) == sorted(ids_of(workspace, "train"))
     assert list(data.judges) == ["test", "dev"]
-    assert sorted(data.fit.tables[0].clip_ids) == sorted(data.fit.ids)
-    folder = fit_level1(workspace, data, Settings(rivals=("mean",)))
+    assert sorted(data.fit.tables[0].clip_ids) == sorted(data.fit.rows.ids)
+    folder = fit_stack(workspace, data, Settings(rivals=("mean",)))
     report = read_json(folder / "report.json")
     assert set(report["leaderboards"]) == {
         "test",
@@ -92,8 +101,8 @@ def test_out_of_fold_the_training_split_fits_and_both_others_judge(workspace):
         "meta-training",
         "meta-validation",
     }
-    assert folder != fit_level1(
-        workspace, StackData.from_level0(workspace), Settings(rivals=("mean",))
+    assert folder != fit_stack(
+        workspace, StackData.from_runs(workspace), Settings(rivals=("mean",))
     )
 
 
@@ -105,9 +114,9 @@ def test_without_folds_there_is_nothing_out_of_fold(workspace):
     with pytest.raises(
         UsageError, match="made no out-of-fold predictions; run it again with --folds 5"
     ):
-        StackData.from_level0(workspace, cv="oof")
+        StackData.from_runs(workspace, cv="oof")
     with pytest.raises(UsageError, match=r"cv.*'off'"):
-        StackData.from_level0(workspace, cv="off")
+        StackData.from_runs(workspace, cv="off")
 
 
 def test_of_files_of_predictions_those_that_are_named_are_stacked(tmp_path):
@@ -119,16 +128,17 @@ def test_of_files_of_predictions_those_that_are_named_are_stacked(tmp_path):
     }
     pd.DataFrame(table).to_csv(tmp_path / "all.csv", index=False)
     external = read_external([tmp_path / "all.csv"])
-    data = StackData.from_external(external, "all.csv", ["two"])
+    data = StackData.from_predictions(external, "all.csv", ["two"])
     assert [table.model for table in data.fit.tables] == ["two"]
     assert data.note == "1 base model, 8 clips to fit and validate on"
-    assert data.identity != StackData.from_external(external, "all.csv").identity
+    assert data.identity != StackData.from_predictions(external, "all.csv").identity
     with pytest.raises(UsageError, match=r"Unknown model .tow.\. Did you mean .two."):
-        StackData.from_external(external, "all.csv", ["tow"])
+        StackData.from_predictions(external, "all.csv", ["tow"])
 
 
 def test_files_of_predictions_are_stacked_and_grouped(tmp_path):
-    rng, n = np.random.default_rng(0), 60
+    rng = np.random.default_rng(0)
+    n = 60
     mos = rng.uniform(1.5, 4.5, n)
     frame = pd.DataFrame(
         {
@@ -140,19 +150,25 @@ def test_files_of_predictions_are_stacked_and_grouped(tmp_path):
         mos=mos, one=mos + rng.normal(0, 0.3, n), two=mos + rng.normal(0, 0.3, n)
     )
     frame.to_csv(tmp_path / "all.csv", index=False)
-    data = StackData.from_external(read_external([tmp_path / "all.csv"]), "all.csv")
+    external = read_external([tmp_path / "all.csv"])
+    data = StackData.from_predictions(external, "all.csv")
     assert data.judges == {}
-    assert data.fit.groups("system") == frame["system"].tolist()
-    assert data.fit.groups("") is None
+    assert data.group == ""
+    assert data.fit.rows.groups is None
+    grouped = StackData.from_predictions(external, "all.csv", group="system")
+    assert grouped.group == "system"
+    assert grouped.fit.rows.groups.tolist() == frame["system"].tolist()
     with pytest.raises(UsageError, match=r"column for --groups.*'sistem'"):
-        data.fit.groups("sistem")
+        StackData.from_predictions(external, "all.csv", group="sistem")
     frame.assign(split=["test"] * 20 + ["dev"] * 40).to_csv(
         tmp_path / "split.csv", index=False
     )
-    data = StackData.from_external(read_external([tmp_path / "split.csv"]), "split.csv")
-    assert (len(data.fit.frame), len(data.judges["test"].frame)) == (40, 20)
+    external = read_external([tmp_path / "split.csv"])
+    data = StackData.from_predictions(external, "split.csv")
+    assert data.fit.rows.ids.tolist() == frame["utterance"][20:].tolist()
+    assert data.judges["test"].rows.ids.tolist() == frame["utterance"][:20].tolist()
     report = read_json(
-        fit_level1(Workspace(tmp_path / "art"), data, Settings(rivals=()))
+        fit_stack(Workspace(tmp_path / "art"), data, Settings(rivals=()))
         / "report.json"
     )
     assert [row["model"] for row in report["leaderboards"]["test"]][::8] == [
@@ -170,9 +186,10 @@ def test_train_rows_of_files_fit_only_where_there_is_no_dev_split(tmp_path, fits
     ids = [f"u{k}" for k in range(12)]
     table = pd.DataFrame({"clip_id": ids, "mos": mos, "one": 3.0, "split": split})
     table.to_csv(tmp_path / "all.csv", index=False)
-    data = StackData.from_external(read_external([tmp_path / "all.csv"]), "all.csv")
-    assert set(data.fit.frame["split"]) == {fits}
-    assert set(data.judges["test"].frame["split"]) == {"test"}
+    data = StackData.from_predictions(read_external([tmp_path / "all.csv"]), "all.csv")
+    own = [clip for clip, of_split in zip(ids, split, strict=True) if of_split == fits]
+    assert data.fit.rows.ids.tolist() == own
+    assert data.judges["test"].rows.ids.tolist() == ids[2::3]
     warned = "which the models may have been trained on" in data.note
     assert warned == (fits == "train")
 
@@ -184,7 +201,7 @@ PAIRS = 8
 
 @pytest.fixture(scope="module")
 def twins(tmp_path_factory):
-    """Base models of clips, some of the dev split in pairs of one audio, of two systems."""
+    """Base models of clips, some dev clips in pairs of one audio, of two systems."""
     root = tmp_path_factory.mktemp("twins")
     rng = np.random.default_rng(0)
     rows = []
@@ -214,22 +231,20 @@ def twins(tmp_path_factory):
 @pytest.mark.parametrize("seed", range(6))
 def test_clips_of_one_audio_are_on_one_side_of_the_meta_split(twins, seed, monkeypatch):
     fitted = []
-    validate = MetaRegressor.validate
+    fit = StackedMOS.fit
 
-    def keep(regressor, *args, **options):
-        boards = validate(regressor, *args, **options)
-        fitted.append(regressor)
-        return boards
+    def keep(stack, *args, **options):
+        fitted.append(fit(stack, *args, **options))
+        return stack
 
-    monkeypatch.setattr(MetaRegressor, "validate", keep)
+    monkeypatch.setattr(StackedMOS, "fit", keep)
     words = ["--learner", "mean", "--rivals", "--seed", seed]
     code, _, err = call("fit_meta", "--artifacts", twins, *words)
     assert code == 0, err
     assert "LEAKY" not in err
 
-    sides = {name: set(side.clip_ids) for name, side in fitted[0].validation_.items()}
-    train = sides["meta-training"]
-    held = sides["meta-validation"]
+    train = set(fitted[0].trial_.training.rows.ids)
+    held = set(fitted[0].trial_.validation.rows.ids)
     assert len(train | held) == 2 * PAIRS + 12
     assert 0.3 < len(held) / (2 * PAIRS + 12) < 0.5
     for k in range(PAIRS):

@@ -83,7 +83,10 @@ def test_tables_that_do_not_fit_together_are_refused(tables, options, message):
 
 def test_clips_that_a_model_was_trained_on_are_refused_by_name():
     leaky = table("dora-s0", trained_on=frozenset({"c1", "c3"}))
-    message = "Clips 'c1', 'c3' were used to train 'dora-s0'; meta-training on them leaks. Pass clips of another split."
+    message = (
+        "Clips 'c1', 'c3' were used to train 'dora-s0'; meta-training on them leaks. "
+        "Pass clips of another split."
+    )
     with pytest.raises(UsageError) as refusal:
         refuse_leaks([table("fine"), leaky], CLIPS)
     assert str(refusal.value) == message

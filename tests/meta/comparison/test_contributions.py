@@ -133,7 +133,7 @@ def test_what_does_not_fit_is_refused(monkeypatch):
         UsageError,
         match=r"as many features for each of the 4 models and 1 target; got 15 features",
     ):
-        contributions(gram.take(range(15)), gram, layout, ALPHA)
+        contributions(Gram.from_rows(X[:, :15], y), gram, layout, ALPHA)
     with pytest.raises(UsageError, match="above 0; got 0"):
         contributions(gram, gram, layout, 0.0)
     monkeypatch.setattr(module, "EXACT_MODELS", 3)

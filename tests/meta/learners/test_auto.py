@@ -6,7 +6,8 @@ from base_models.errors import DamagedArtifact
 from base_models.metrics.evaluate import mse
 from meta.columns.feature_table import Layout
 from meta.learners.auto import Auto, paired_gain
-from meta.learners.inner_folds import grouped_folds, merged_rows
+from meta.learners.base import FitInputs
+from meta.learners.inner_folds import MergedRows, grouped_folds, merged_rows
 from meta.learners.weighted_scores import Mean
 
 BINS = ScoreBins()
@@ -85,7 +86,7 @@ def test_a_gain_of_clearly_more_than_one_standard_error_leaves_the_plain_mean(se
 def test_too_few_rows_or_groups_get_the_plain_mean(n, groups):
     X, y, layout, _ = stacked(n, bias=-1.0)
     assert (
-        "too few to judge on"
+        "too few to compare"
         in Auto().fit(X, y, layout, groups=groups).describe()["why"]
     )
 
@@ -121,17 +122,20 @@ def test_the_standard_error_of_equal_groups_is_that_of_their_means():
 def test_equal_rows_are_merged_and_the_order_is_canonical():
     X, y, layout, groups = stacked(20)
     order = np.random.default_rng(1).permutation(np.repeat(np.arange(20), 2))
-    once = merged_rows(layout, X, y, np.full(20, 2.0), groups)
-    twice = merged_rows(layout, X[order], y[order], np.ones(40), groups[order])
-    for first, second in zip(once, twice, strict=True):
-        np.testing.assert_array_equal(first, second)
+    once = merged_rows(layout, FitInputs(X, y, np.full(20, 2.0), groups))
+    repeated = FitInputs(X[order], y[order], np.ones(40), groups[order])
+    twice = merged_rows(layout, repeated)
+    assert len(once) == len(twice) == 20
+    for field in ("X", "y", "weight", "group"):
+        np.testing.assert_array_equal(getattr(once, field), getattr(twice, field))
 
 
 def test_folds_keep_groups_whole_and_scores_alike():
     _, y, _, groups = stacked(200)
     code = np.unique(groups, return_inverse=True)[1]
-    fold = grouped_folds(y, np.ones(200), code)
+    fold = grouped_folds(MergedRows(np.empty((200, 0)), y, np.ones(200), code))
     assert all(len(set(fold[code == g])) == 1 for g in range(20))
     assert np.ptp(np.bincount(fold)) == 0
     assert np.ptp([y[fold == k].mean() for k in range(5)]) < 0.15
-    assert set(grouped_folds(y[:3], np.ones(3), np.arange(3))) == {0, 1, 2}
+    three = MergedRows(np.empty((3, 0)), y[:3], np.ones(3), np.arange(3))
+    assert set(grouped_folds(three)) == {0, 1, 2}

@@ -120,7 +120,7 @@ def test_greedy_selection_is_the_slow_one():
     chosen = min((ranked[: k + 1] for k in range(5)), key=error)
     path = [chosen]
     for _ in range(25):
-        chosen = min((chosen + [k] for k in range(5)), key=error)
+        chosen = min(([*chosen, k] for k in range(5)), key=error)
         path.append(chosen)
     best = min(path, key=error)
     weights, _ = greedy_weights(scores, y, rounds=25)

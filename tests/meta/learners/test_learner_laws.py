@@ -1,4 +1,7 @@
-"""Laws that every learner keeps, whatever it is: weights, order, missing models, odd models, a way to disk and back."""
+"""Laws that every learner keeps.
+
+They are about weights, order, missing models, odd models, and a way to disk and back.
+"""
 
 import numpy as np
 import pytest
@@ -8,7 +11,8 @@ from base_models.bins import ScoreBins
 from base_models.errors import DamagedArtifact, UsageError
 from base_models.files import from_json, parse_tensors, to_json, write_tensors
 from meta.columns.feature_table import Layout
-from meta.learners.registry import LEARNERS
+from meta.learners import LEARNERS
+from meta.learners.pools import log_pool
 
 BINS = ScoreBins()
 LAYOUT = Layout(("good", "noisy", "biased", "opposed"), (0.25, 0.35, 0.35, 0.0), BINS)
@@ -22,7 +26,6 @@ BLEND = [
     "crps",
     "log_score",
 ]
-POOLS = ["linear_pool", "log_pool", "crps", "log_score"]
 MINE = [name for name in LEARNERS if name != "ridge"]
 FILLS = [name for name in LEARNERS if "missing" in LEARNERS[name]().get_params()]
 
@@ -32,7 +35,7 @@ def soften(scores, sigma):
 
 
 def stacked(n=60, seed=0, layout=LAYOUT):
-    """Features of a good, a noisy, a biased and an opposed model, the truth, and 12 systems."""
+    """Features of a good, a noisy, a biased and an opposed model, truth, 12 systems."""
     rng = np.random.default_rng(seed)
     y = rng.uniform(1, 5, n)
     scores = (
@@ -120,10 +123,6 @@ def test_a_learner_comes_back_from_a_file_bit_for_bit(name, tmp_path):
     again = LEARNERS[name].from_arrays(arrays, LAYOUT, facts, params)
     np.testing.assert_array_equal(again.predict(X), learner.predict(X))
     assert to_json(again.describe()) == to_json(learner.describe())
-    if hasattr(learner, "predict_distribution"):
-        np.testing.assert_array_equal(
-            again.predict_distribution(X), learner.predict_distribution(X)
-        )
 
 
 @pytest.mark.parametrize("name", LEARNERS)
@@ -203,7 +202,10 @@ def with_gaps(n=60):
 def test_missing_models_are_refused_unless_the_learner_is_told_to_pool(name):
     gaps, X, y, systems = with_gaps()
     assert not LEARNERS[name]().accepts_missing
-    message = r"Predictions are missing: 'good: 12', 'biased: 9' of 60 rows\. .* missing='pool'"
+    message = (
+        r"Predictions are missing: 'good: 12', 'biased: 9' of 60 rows\. "
+        r".* missing='pool'"
+    )
     with pytest.raises(UsageError, match=message):
         fitted(name, gaps, y)
     with pytest.raises(UsageError, match=message):
@@ -233,7 +235,8 @@ def test_half_a_block_is_not_a_missing_model(name):
     X[2, 5] = np.nan
     with pytest.raises(UsageError, match="must be finite"):
         fitted(name, X, y, missing="pool")
-    with pytest.raises(UsageError, match="Unknown way with missing predictions 'zero'"):
+    message = "Unknown treatment of missing predictions 'zero'"
+    with pytest.raises(UsageError, match=message):
         fitted(name, X, y, missing="zero")
 
 
@@ -258,19 +261,12 @@ def test_without_a_model_a_combiner_is_its_exact_sub_stack(name):
     small = type(learner).from_arrays({"weights": weights}, sub, {}, params)
     rest = LAYOUT.blocks(X)[:, kept].reshape(len(X), -1)
     np.testing.assert_allclose(learner.predict(gaps), small.predict(rest), rtol=1e-12)
-    if name in POOLS:
-        np.testing.assert_allclose(
-            learner.predict_distribution(gaps),
-            small.predict_distribution(rest),
-            rtol=1e-12,
-        )
 
 
-@pytest.mark.parametrize("name", POOLS)
-def test_pools_emit_distributions(name):
-    X, y, systems = stacked()
+def test_a_log_pool_of_distributions_is_a_distribution():
+    X, _, _ = stacked()
     X[:, 60:] = np.eye(20)[np.arange(60) % 20]  # zeros in a block
-    pooled = fitted(name, X, y, groups=systems).predict_distribution(X)
+    pooled = log_pool(LAYOUT.blocks(X), np.full(4, 0.25))
     assert (pooled >= 0).all()
     np.testing.assert_allclose(pooled.sum(axis=1), 1, rtol=0, atol=1e-12)
 

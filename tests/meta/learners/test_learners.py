@@ -6,8 +6,8 @@ from base_models.bins import ScoreBins
 from base_models.errors import DamagedArtifact, UsageError
 from base_models.files import to_json
 from meta.columns.feature_table import Layout
+from meta.learners import LEARNERS
 from meta.learners.lightgbm import LightGBM
-from meta.learners.registry import LEARNERS
 from meta.learners.ridge import Ridge
 from meta.learners.sklearn_learner import Wrapped
 from meta.learners.weighted_scores import Mean
@@ -93,7 +93,7 @@ def test_constant_input_answers_the_mean_score(learner, what):
     fitted = learner.fit(X, y, LAYOUT)
     np.testing.assert_allclose(fitted.predict(stacked(20, 5)[0]), y.mean(), atol=1e-6)
     if what == "features":
-        assert "answers their mean" in fitted.warnings_[0]
+        assert "predicts their mean" in fitted.warnings_[0]
 
 
 def test_fitted_learners_beat_the_mean_when_a_model_is_biased():
@@ -125,7 +125,8 @@ def test_a_foreign_estimator_is_cloned_and_cannot_be_saved():
     assert fitted.describe()["estimator"] == "LinearRegression()"
     with pytest.raises(
         UsageError,
-        match=r"LinearRegression cannot be saved: .*pickle.* Use one of the learners that have a name",
+        match=r"LinearRegression cannot be saved: .*pickle.* "
+        r"Use one of the learners that have a name",
     ):
         fitted.to_arrays()
 

@@ -3,13 +3,9 @@ import pytest
 
 from base_models.bins import ScoreBins
 from meta.columns.feature_table import Layout
-from meta.learners.pools import (
-    LinearPool,
-    LogPool,
-    linear_pool,
-    log_pool,
-    log_pool_sigma,
-)
+from meta.learners import LEARNERS
+from meta.learners.pools import LogPool, log_pool, log_pool_sigma
+from meta.learners.weighted_scores import Mean
 
 BINS = ScoreBins()
 SIGMAS = (0.25, 0.35, 0.5)
@@ -38,10 +34,20 @@ def test_a_log_pool_of_softened_scores_is_a_softened_score():
 
 def test_the_scores_of_pools_do_not_lean_inwards():
     X = np.concatenate([BINS.soften([1.0, 5.0], sigma) for sigma in SIGMAS], axis=1)
-    for pool in (LinearPool(), LogPool()):
+    for pool in (Mean(), LogPool()):
         np.testing.assert_allclose(
             pool.fit(X, [1, 5], LAYOUT).predict(X), [1, 5], atol=1e-9
         )
+
+
+def test_a_linear_pool_with_equal_weights_is_the_mean_under_another_name():
+    assert LEARNERS["linear_pool"] is LEARNERS["mean"] is Mean
+    scores, X = rows()
+    fitted = LEARNERS["linear_pool"]().fit(X, scores[:, 0], LAYOUT)
+    stored = {"weights": np.full(3, 1 / 3)}
+    again = LEARNERS["linear_pool"].from_arrays(stored, LAYOUT, {"n": 200}, {})
+    np.testing.assert_array_equal(again.predict(X), fitted.predict(X))
+    np.testing.assert_allclose(fitted.predict(X), scores.mean(axis=1), atol=1e-6)
 
 
 def test_a_log_pool_s_score_is_the_precision_weighted_mean():
@@ -53,11 +59,10 @@ def test_a_log_pool_s_score_is_the_precision_weighted_mean():
     )
 
 
-def test_a_linear_pool_keeps_what_any_model_holds_possible_and_a_log_pool_what_all_do():
+def test_a_log_pool_keeps_what_all_models_hold_possible():
     wide, narrow = np.full(20, 0.05), np.r_[np.zeros(10), np.full(10, 0.1)]
     both = np.stack([wide, narrow])[None]
     half = np.array([0.5, 0.5])
-    np.testing.assert_allclose(linear_pool(both, half)[0], [0.025] * 10 + [0.075] * 10)
     np.testing.assert_allclose(log_pool(both, half)[0], narrow, atol=1e-13)
 
 
@@ -69,19 +74,17 @@ def test_models_that_exclude_each_other_still_have_a_log_pool():
 def test_a_model_of_weight_0_says_nothing():
     _, X = rows(20)
     blocks = LAYOUT.blocks(X)
-    for pool in (linear_pool, log_pool):
-        np.testing.assert_allclose(
-            pool(blocks, np.array([0, 1, 0])), blocks[:, 1], atol=1e-12
-        )
+    np.testing.assert_allclose(
+        log_pool(blocks, np.array([0, 1, 0])), blocks[:, 1], atol=1e-12
+    )
 
 
 def test_weights_may_differ_from_row_to_row():
     _, X = rows(3)
     blocks, weights = LAYOUT.blocks(X), np.eye(3)
-    for pool in (linear_pool, log_pool):
-        np.testing.assert_allclose(
-            pool(blocks, weights), blocks[np.arange(3), np.arange(3)], atol=1e-12
-        )
+    np.testing.assert_allclose(
+        log_pool(blocks, weights), blocks[np.arange(3), np.arange(3)], atol=1e-12
+    )
 
 
 def test_a_log_pool_with_an_unsoftened_model_is_decoded_by_its_plain_mean():

@@ -13,8 +13,9 @@ from base_models.metrics.evaluate import ktau, srcc
 from meta.columns.feature_table import Layout
 from meta.columns.reductions import REDUCTIONS, reduce, width
 from meta.learners import ridge as module
-from meta.learners.linear_table import LinearTable, penalty_scale
+from meta.learners.base import FitInputs
 from meta.learners.ridge import PENALTIES, Ridge
+from meta.learners.ridge_problem import RidgeProblem, penalty_scale
 from meta.ridge_algebra.penalty_choice import Losses, fold_of_groups
 from meta.ridge_algebra.solution_path import GRID
 
@@ -24,7 +25,7 @@ BVCC = SHARED_DATA / "bvcc-predictions" / "val_half.csv"
 
 
 def stacked(n=150, seed=0, systems=12):
-    """Bins of three models, the truth, and systems: one model good, one noisy, one biased."""
+    """Bins of a good, a noisy and a biased model, the truth, and systems."""
     rng = np.random.default_rng(seed)
     system = rng.integers(0, systems, n)
     y = np.clip(1.5 + 2.5 * system / systems + rng.normal(0, 0.5, n), 1, 5)
@@ -164,9 +165,8 @@ def test_a_row_of_weight_0_is_a_row_left_out_and_one_of_weight_3_is_three(
 ):
     options = {"features": {"smooth": "bins", "banded": "score"}.get(penalty, "auto")}
     if penalty == "smooth" and groups is None:
-        options["alpha"] = (
-            0.1  # rows repeated are rows that predict each other: next to no penalty is chosen
-        )
+        # Repeated rows predict each other: next to no penalty would be chosen.
+        options["alpha"] = 0.1
     times = np.random.default_rng(0).integers(0, 4, len(Y))
     weighted = fitted(penalty, groups=groups, weight=times.astype(float), **options)
     repeated = fitted(
@@ -311,7 +311,7 @@ def test_one_group_equal_labels_and_twins_are_learnt_from(penalty):
 def test_constant_predictions_leave_the_mean_of_models_moved_by_its_error():
     model = Ridge().fit(np.tile(X[:1], (20, 1)), Y[:20], LAYOUT)
     np.testing.assert_allclose(model.predict(X[:1]), Y[:20].mean())
-    assert "answers the models' mean, moved by its error" in model.warnings_[0]
+    assert "predicts the models' mean, moved by its error" in model.warnings_[0]
     plain = Ridge("ridge").fit(np.tile(X[:1], (20, 1)), Y[:20], LAYOUT)
     np.testing.assert_allclose(plain.predict(NEW), Y[:20].mean())
 
@@ -325,7 +325,8 @@ def test_a_choice_at_the_edge_of_the_grid_warns():
     model = Ridge("ridge", features="bins").fit(X, unrelated, LAYOUT)
     assert model.describe()["at_edge"]
     assert (
-        "upper end of its penalty grid (nearly a constant answer)" in model.warnings_[0]
+        "upper end of its penalty grid (nearly a constant prediction)"
+        in model.warnings_[0]
     )
     exact = Ridge("ridge", features="score").fit(
         X, LAYOUT.scores(X) @ [0.2, 0.5, 0.3], LAYOUT
@@ -469,10 +470,11 @@ def test_parameters_that_mean_nothing_are_refused(options, message):
 
 def test_more_columns_than_rows_give_the_same_as_without_turning_them():
     columns, y = np.random.default_rng(0).normal(size=(30, 80)), np.arange(30.0)
-    table = LinearTable.of(columns, y, np.zeros(30), np.ones(30))
-    assert table.Z.shape == (30, 29)
+    inputs = FitInputs(columns, y, np.ones(30), groups=None)
+    problem = RidgeProblem.of(columns, np.zeros(30), inputs)
+    assert problem.columns.shape == (30, 29)
     centred = columns - columns.mean(axis=0)
-    assert table.unit == pytest.approx((centred**2).sum() / 80)
+    assert problem.unit == pytest.approx((centred**2).sum() / 80)
 
 
 @pytest.mark.skipif(
