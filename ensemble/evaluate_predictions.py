@@ -120,12 +120,10 @@ def evaluate_file(
     Raises
     ------
     UsageError
-        when a file cannot be read, no clip is in both, or there are no ratings of the
-        clips that are in both.
+        when a file cannot be read, no clip is in both, or none of these is rated.
     """
     resampling = resampling or Resampling()
     clips = of_split(read_clips(labels, aspects=aspects), split)
-    # The names as the table spells them, also where none were asked for.
     names = clips.attrs["aspects"]
     predicted = read_predictions(predictions, names)
     joined, not_predicted, not_labelled = join_predictions(predicted, clips)
@@ -239,7 +237,7 @@ def _systems_if_all_are_named(joined: pd.DataFrame) -> list[str] | None:
 
 
 def describe_clips(joined: pd.DataFrame, split: str | None) -> str:
-    """Which clips were measured, in words.
+    """Describe which clips were measured.
 
     Parameters
     ----------

@@ -16,7 +16,7 @@ from base_models.files import Artifact
 from ensemble.cli.shared.exit_codes import ALL_WELL, Screen, run_command, say
 from ensemble.cli.shared.options import Options, parse_settings
 from ensemble.workspace import Workspace
-from meta.splits.held_out_rows import VALIDATION_SHARE
+from meta.splits.meta_split import VALIDATION_SHARE
 
 if TYPE_CHECKING:
     from ensemble.stacking.fit_stack import Settings

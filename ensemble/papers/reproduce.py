@@ -16,13 +16,8 @@ from ensemble.engine import LOCAL, spread
 from ensemble.papers.measure_rows import FAILED, Outcome, measure_row
 from ensemble.papers.paper_tables import Row
 from ensemble.papers.request import Request, RowSetup
-from ensemble.papers.train_rows import (
-    OnEmbed,
-    TrainedModels,
-    Training,
-    Watch,
-    train_models,
-)
+from ensemble.papers.train_rows import TrainedModels, Training, train_models
+from ensemble.training.train_base_models import OnEmbed, Watch
 from ensemble.workspace import Workspace
 
 TABLES_VERSION = 2

@@ -7,7 +7,7 @@ and a table that was stopped continues where it was.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
@@ -22,8 +22,10 @@ from ensemble.training.base_model_run import ROLE, BaseRun
 from ensemble.training.rated_clips import RatedClips
 from ensemble.training.train_base_models import (
     Compute,
+    OnEmbed,
     TrainingPlan,
     TrainingSetup,
+    Watch,
     plan_training,
 )
 from ensemble.workspace import Workspace
@@ -34,13 +36,6 @@ ROW_ERRORS = (StackedMOSError, RuntimeError)
 
 # A base model by preset and seed.
 Model: TypeAlias = tuple[str, int]
-
-# A context manager factory that shows the progress of runs while its body trains them.
-Watch: TypeAlias = Callable[
-    [Sequence[BaseRun]], contextlib.AbstractContextManager[None]
-]
-
-OnEmbed: TypeAlias = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
