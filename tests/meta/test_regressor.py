@@ -79,7 +79,7 @@ def test_a_stack_stored_as_linear_pool_is_loaded_and_saved_as_mean():
     stored = {**facts, "learner": "linear_pool"}
     again = MetaRegressor.from_state(from_json(to_json(stored), "facts"), arrays)
     mean = MetaRegressor("mean", random_state=7)
-    mean.validate(TABLES, Y, SYSTEMS, n_bootstrap=10)
+    fit_measured(mean, TABLES, ROWS)
     for method in ("predict", "predict_distribution", "predict_interval"):
         expected = getattr(fitted, method)(TABLES)
         np.testing.assert_array_equal(getattr(again, method)(TABLES), expected)
