@@ -72,7 +72,9 @@ def system_means(values: np.ndarray, system: np.ndarray) -> np.ndarray:
 
 
 def bootstrap_weights(
-    n_clusters: int, n_bootstrap: int, seed: int | Sequence[int]
+    n_clusters: int,
+    n_bootstrap: int,
+    seed: int | Sequence[int],
 ) -> np.ndarray:
     """How often each cluster is drawn in each resample.
 
@@ -242,7 +244,10 @@ class _SortedPoints:
 
 
 def _add_block(
-    sums: np.ndarray, points: _SortedPoints, weights: np.ndarray, block: slice
+    sums: np.ndarray,
+    points: _SortedPoints,
+    weights: np.ndarray,
+    block: slice,
 ) -> None:
     """Add the terms of the points in `block` to `sums`, of shape (9, resamples)."""
     sign_x = _signs(points.x, block)
@@ -328,7 +333,9 @@ def resample_means(
 
 
 def _metrics_of_rows(
-    x: np.ndarray, y: np.ndarray, weights: np.ndarray
+    x: np.ndarray,
+    y: np.ndarray,
+    weights: np.ndarray,
 ) -> dict[str, np.ndarray]:
     """`resample` where each resample has its own x, y and weights: (resamples, n)."""
     total = weights.sum(axis=1)
@@ -368,7 +375,11 @@ def _rank_and_pair_signs(
     yield np.abs(sign_y)
 
 
-def _moments(weights: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+def _moments(
+    weights: np.ndarray,
+    x: np.ndarray,
+    y: np.ndarray,
+) -> np.ndarray:
     """Weighted cross product and the two squares: (3, resamples)."""
     return np.array([_row_sums(weights, term) for term in (x * y, x**2, y**2)])
 

@@ -44,7 +44,11 @@ def _checked_pair(
     return y_true, y_pred
 
 
-def _correlation(coefficient: Callable, y_true: ArrayLike, y_pred: ArrayLike) -> float:
+def _correlation(
+    coefficient: Callable,
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+) -> float:
     y_true, y_pred = _checked_pair(y_true, y_pred)
     constant = len(y_true) < 2 or np.ptp(y_true) == 0 or np.ptp(y_pred) == 0
     if constant:
@@ -379,7 +383,10 @@ def validated(
 
 
 def _refuse_values(
-    what: str, values: np.ndarray, bad: np.ndarray, aspects: Sequence[str]
+    what: str,
+    values: np.ndarray,
+    bad: np.ndarray,
+    aspects: Sequence[str],
 ) -> None:
     if bad.any():
         row, column = np.argwhere(bad)[0]

@@ -165,7 +165,10 @@ class _Panel:
     """
 
     def __init__(
-        self, scores: np.ndarray, clip: np.ndarray, system: np.ndarray
+        self,
+        scores: np.ndarray,
+        clip: np.ndarray,
+        system: np.ndarray,
     ) -> None:
         self.scores = scores
         self.clip = clip
@@ -176,7 +179,10 @@ class _Panel:
 
     @classmethod
     def of(
-        cls, ratings: pd.DataFrame, aspect: str, systems: Mapping[str, str] | None
+        cls,
+        ratings: pd.DataFrame,
+        aspect: str,
+        systems: Mapping[str, str] | None,
     ) -> _Panel:
         """The panel of one aspect, without clips that have a single rating of it."""
         columns = ["clip_id", "rater_id", aspect]
@@ -216,7 +222,10 @@ class _Panel:
         return len(self.counts) if level_name == "utterance" else self.n_systems
 
     def ceilings(
-        self, n_splits: int, n_bootstrap: int, seed: int
+        self,
+        n_splits: int,
+        n_bootstrap: int,
+        seed: int,
     ) -> dict[tuple[str, str], _Ceiling]:
         """Reliability and ceiling of every level and metric that is defined."""
         several_systems = self.n_systems > 1
@@ -244,7 +253,11 @@ class _Panel:
         return ceilings
 
     def _agreement(
-        self, cluster: np.ndarray, weights: np.ndarray, n_splits: int, seed: int
+        self,
+        cluster: np.ndarray,
+        weights: np.ndarray,
+        n_splits: int,
+        seed: int,
     ) -> dict[tuple[str, str], list[np.ndarray]]:
         """Metrics between the two half means, by level and metric, of each halving."""
         # Apart from the generator of the resamples, so that their number does not
@@ -330,7 +343,11 @@ def _system_codes(
     return codes
 
 
-def _full_length(half_agreement: np.ndarray, metric: str, length: float) -> _Ceiling:
+def _full_length(
+    half_agreement: np.ndarray,
+    metric: str,
+    length: float,
+) -> _Ceiling:
     """Bring the agreement of half means to all raters (Spearman and Brown).
 
     Parameters

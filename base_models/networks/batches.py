@@ -83,7 +83,11 @@ def _pad(arrays: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
     return padded, mask
 
 
-def shuffled_batches(rows: Sequence[int], size: int, seed: int) -> Iterator[list[int]]:
+def shuffled_batches(
+    rows: Sequence[int],
+    size: int,
+    seed: int,
+) -> Iterator[list[int]]:
     """Yield `rows` in a seeded random order, in batches of `size`.
 
     The last batch may be smaller. Torch's global generator is neither read nor moved.

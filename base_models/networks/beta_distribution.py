@@ -118,7 +118,9 @@ def _quadrature(bins: ScoreBins) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _gauss_legendre(
-    start: float, end: float, count: int = 12
+    start: float,
+    end: float,
+    count: int = 12,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Gauss-Legendre nodes and weights on an interval, both of shape (count,)."""
     x, weights = leggauss(count)

@@ -58,7 +58,11 @@ def _exact(values: Tensor) -> Tensor:
     return values.cpu().double()
 
 
-def _soften(bins: ScoreBins, scores: Tensor, sigma: float) -> Tensor:
+def _soften(
+    bins: ScoreBins,
+    scores: Tensor,
+    sigma: float,
+) -> Tensor:
     """Gaussian-softened scores: (n,) → (n, bins.count), float64 on the CPU."""
     exact_scores = _exact(scores).numpy()
     return torch.from_numpy(bins.soften(exact_scores, sigma))
@@ -268,7 +272,10 @@ class Histogram(SoftBins):
         return logits.log_softmax(-1)
 
     def loss(
-        self, logits: Tensor, scores: Tensor, histograms: Tensor | None = None
+        self,
+        logits: Tensor,
+        scores: Tensor,
+        histograms: Tensor | None = None,
     ) -> Tensor:
         targets = self.targets(scores, histograms)
         return -(targets * self.log_bins(logits.float())).sum(-1)

@@ -32,7 +32,11 @@ def present_models(layout: Layout, X: ArrayLike) -> np.ndarray:
     return ~np.isnan(layout.blocks(X)).all(axis=2)
 
 
-def fill_missing(layout: Layout, X: np.ndarray, missing: str = "refuse") -> np.ndarray:
+def fill_missing(
+    layout: Layout,
+    X: np.ndarray,
+    missing: str = "refuse",
+) -> np.ndarray:
     """Return features in which every model has a prediction.
 
     Parameters

@@ -24,7 +24,11 @@ def width(layout: Layout, reduction: str) -> int:
     return WIDTHS.get(reduction, layout.bins.count)
 
 
-def reduce(layout: Layout, X: ArrayLike, reduction: str) -> np.ndarray:
+def reduce(
+    layout: Layout,
+    X: ArrayLike,
+    reduction: str,
+) -> np.ndarray:
     """Return the columns of a linear learner, side by side for all models.
 
     Parameters

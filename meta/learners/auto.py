@@ -195,7 +195,12 @@ class Auto(Learner):
                 unseen[test, column] = learner.predict(rows.X[test])
         return unseen
 
-    def _fit_candidate(self, name: str, rows: MergedRows, grouped: bool) -> Learner:
+    def _fit_candidate(
+        self,
+        name: str,
+        rows: MergedRows,
+        grouped: bool,
+    ) -> Learner:
         return self._new_candidate(name).fit(
             rows.X,
             rows.y,

@@ -163,7 +163,12 @@ class Gram:
             + self.weight[:, None, None] * np.outer(move, move)
         )
         sums = self.sums + self.weight[:, None] * move
-        return replace(self, shift=shift, sums=sums, outer=outer)
+        return replace(
+            self,
+            shift=shift,
+            sums=sums,
+            outer=outer,
+        )
 
     def take_blocks(self, numbers: ArrayLike) -> Gram:
         """Return some of the blocks, by number."""
@@ -212,7 +217,11 @@ def _take_away(
     return difference
 
 
-def _add_up(values: np.ndarray, codes: np.ndarray, n_codes: int) -> np.ndarray:
+def _add_up(
+    values: np.ndarray,
+    codes: np.ndarray,
+    n_codes: int,
+) -> np.ndarray:
     """Values per block (B, ...) added up per code: (n_codes, ...)."""
     totals = np.zeros((n_codes, *values.shape[1:]), dtype=values.dtype)
     np.add.at(totals, codes, values)
@@ -311,7 +320,12 @@ class _BlockSums:
 class _RunningSums:
     """The sums of a `Gram` while rows are added, in the order given."""
 
-    def __init__(self, n_features: int, n_targets: int, shift: ArrayLike | None):
+    def __init__(
+        self,
+        n_features: int,
+        n_targets: int,
+        shift: ArrayLike | None,
+    ):
         self.n_targets = n_targets
         self.n_columns = n_features + n_targets
         self.shift: np.ndarray | None = None

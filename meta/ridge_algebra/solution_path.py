@@ -294,4 +294,8 @@ def leave_blocks_out(
         path = RidgePath.of(whole - held_out, intercept_penalty)
         paths.append(path)
         squares.append(path.squared_error(held_out, alphas))
-    return LeftOut(weight=gram.weight, squares=np.stack(squares), paths=paths)
+    return LeftOut(
+        weight=gram.weight,
+        squares=np.stack(squares),
+        paths=paths,
+    )

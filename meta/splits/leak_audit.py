@@ -244,7 +244,9 @@ def _overlaps(
 
 
 def _used_again(
-    seen: Iterable[str], clips: Sequence[str], contents: Mapping[str, str | None]
+    seen: Iterable[str],
+    clips: Sequence[str],
+    contents: Mapping[str, str | None],
 ) -> dict[str, str]:
     """Those of `clips` whose id or audio is in `seen`, and the id it has there."""
     seen = set(seen)
@@ -266,7 +268,12 @@ def _used_again(
     return again
 
 
-def _overlap(model: str, use: str, role: str, again: Mapping[str, str]) -> Overlap:
+def _overlap(
+    model: str,
+    use: str,
+    role: str,
+    again: Mapping[str, str],
+) -> Overlap:
     return Overlap(
         model=model,
         use=use,

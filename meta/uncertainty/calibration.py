@@ -107,7 +107,11 @@ class Calibration:
             names = tuple(str(group) for group in groups)
         line = _worthwhile_line(scores, truth, bins)
         if line is None:
-            return cls(bins=bins, residuals=truth - scores, groups=names)
+            return cls(
+                bins=bins,
+                residuals=truth - scores,
+                groups=names,
+            )
         return cls(
             bins=bins,
             residuals=truth - line.left_out_scores,
@@ -271,7 +275,12 @@ class Calibration:
 
         steps_to_edge = np.rint((edges - locations[:, None]) / step).astype(int)
         below_edge = cumulative[steps_to_edge + len(locations)]
-        return np.diff(below_edge, axis=1, prepend=0, append=1)
+        return np.diff(
+            below_edge,
+            axis=1,
+            prepend=0,
+            append=1,
+        )
 
     def describe(self) -> dict[str, Any]:
         """Facts for a report: rows, spread, the line of `expected`, and own groups."""
@@ -399,7 +408,9 @@ class _Line:
 
 
 def _worthwhile_line(
-    scores: np.ndarray, truth: np.ndarray, bins: ScoreBins
+    scores: np.ndarray,
+    truth: np.ndarray,
+    bins: ScoreBins,
 ) -> _Line | None:
     """Fit a line of truth on score; None where the score does about as well."""
     n = len(scores)
@@ -421,7 +432,11 @@ def _worthwhile_line(
     standard_error_twice = 2 * gain.std() / np.sqrt(n)
     if slope <= 0 or gain.mean() <= standard_error_twice:
         return None
-    return _Line(slope=slope, intercept=intercept, left_out_scores=left_out_scores)
+    return _Line(
+        slope=slope,
+        intercept=intercept,
+        left_out_scores=left_out_scores,
+    )
 
 
 def _checked_scores(scores: ArrayLike, bins: ScoreBins) -> np.ndarray:

@@ -22,7 +22,11 @@ from base_models.errors import UsageError
 from base_models.metrics.bootstrap import bootstrap_weights
 
 
-def crps(distributions: ArrayLike, truth: ArrayLike, bins: ScoreBins) -> np.ndarray:
+def crps(
+    distributions: ArrayLike,
+    truth: ArrayLike,
+    bins: ScoreBins,
+) -> np.ndarray:
     """Continuous ranked probability score, in score points; smaller is better.
 
     The integral of (F(x) - [truth <= x])² over x for point masses at the centres, from
@@ -56,7 +60,9 @@ def crps(distributions: ArrayLike, truth: ArrayLike, bins: ScoreBins) -> np.ndar
 
 
 def ranked_probability_score(
-    distributions: ArrayLike, truth: ArrayLike, bins: ScoreBins
+    distributions: ArrayLike,
+    truth: ArrayLike,
+    bins: ScoreBins,
 ) -> np.ndarray:
     """Mean squared difference of cumulative probabilities, over count - 1 steps.
 
@@ -70,7 +76,9 @@ def ranked_probability_score(
 
 
 def log_score(
-    distributions: ArrayLike, truth: ArrayLike, bins: ScoreBins
+    distributions: ArrayLike,
+    truth: ArrayLike,
+    bins: ScoreBins,
 ) -> np.ndarray:
     """Minus the log of the probability of the truth's bin, in nats.
 
@@ -87,7 +95,9 @@ def log_score(
 
 
 def pit_span(
-    distributions: ArrayLike, truth: ArrayLike, bins: ScoreBins
+    distributions: ArrayLike,
+    truth: ArrayLike,
+    bins: ScoreBins,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Cumulative probability at the lower and at the upper end of the truth's bin.
 
@@ -104,7 +114,10 @@ def pit_span(
 
 
 def pit_histogram(
-    distributions: ArrayLike, truth: ArrayLike, bins: ScoreBins, cells: int = 10
+    distributions: ArrayLike,
+    truth: ArrayLike,
+    bins: ScoreBins,
+    cells: int = 10,
 ) -> np.ndarray:
     """Histogram of the probability integral transform (PIT) of the truths.
 
@@ -240,7 +253,9 @@ class _GroupCounts:
 
 
 def _checked_bounds(
-    truth: ArrayLike, low: ArrayLike, high: ArrayLike
+    truth: ArrayLike,
+    low: ArrayLike,
+    high: ArrayLike,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     truth = np.asarray(truth, dtype=np.float64)
     low = np.asarray(low, dtype=np.float64)
@@ -254,14 +269,20 @@ def _checked_bounds(
     return truth, low, high
 
 
-def _wilson(held: float, n: int, level: float) -> tuple[float, float]:
+def _wilson(
+    held: float,
+    n: int,
+    level: float,
+) -> tuple[float, float]:
     test = stats.binomtest(int(held), int(n))
     interval = test.proportion_ci(level, method="wilson")
     return float(interval.low), float(interval.high)
 
 
 def _checked(
-    distributions: ArrayLike, truth: ArrayLike, bins: ScoreBins
+    distributions: ArrayLike,
+    truth: ArrayLike,
+    bins: ScoreBins,
 ) -> tuple[np.ndarray, np.ndarray]:
     truth = np.asarray(truth, dtype=np.float64)
     distributions = bins.check(distributions, "Predicted distributions")
