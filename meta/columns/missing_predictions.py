@@ -29,7 +29,8 @@ def present_models(layout: Layout, X: ArrayLike) -> np.ndarray:
     -------
     present : bool array of shape (n, models), False where a whole block is NaN
     """
-    return ~np.isnan(layout.blocks(X)).all(axis=2)
+    is_nan = np.isnan(layout.blocks(X))
+    return ~is_nan.all(axis=2)
 
 
 def fill_missing(
@@ -75,7 +76,8 @@ def fill_missing(
             "from the other models."
         )
 
-    without_model = np.flatnonzero(~present.any(axis=1))
+    has_model = present.any(axis=1)
+    without_model = np.flatnonzero(~has_model)
     if len(without_model):
         raise UsageError(
             f"Rows {some(map(str, without_model))} have no prediction of any model; "
@@ -85,8 +87,12 @@ def fill_missing(
     # The mean of distributions is a distribution again: its bins sum to 1.
     blocks = layout.blocks(X)
     is_present = present[:, :, None]
-    totals = np.where(is_present, blocks, 0).sum(axis=1)
-    pool = totals / present.sum(axis=1)[:, None]
+    without_gaps = np.where(is_present, blocks, 0)
+    totals = without_gaps.sum(axis=1)
+    n_present = present.sum(axis=1)
+    pool = totals / n_present[:, None]
+
+    # (n, bins) pools beside (n, models, bins) blocks.
     filled = np.where(is_present, blocks, pool[:, None])
     return filled.reshape(len(X), -1)
 
@@ -110,4 +116,5 @@ def present_weights(weights: np.ndarray, present: np.ndarray) -> np.ndarray:
     kept = np.where(present, weights, 0)
     has_weight = kept.any(axis=1, keepdims=True)
     kept = np.where(has_weight, kept, present)
-    return kept / kept.sum(axis=1, keepdims=True)
+    totals = kept.sum(axis=1, keepdims=True)
+    return kept / totals

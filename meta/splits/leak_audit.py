@@ -216,6 +216,21 @@ def audit(
     )
 
 
+def refuse_leaks(tables: Iterable[PredictionTable], clip_ids: Iterable[str]) -> None:
+    """Refuse clips whose labels a base model has seen.
+
+    Out-of-fold predictions do not leak: such a table does not list the clips that it
+    predicts as trained on.
+
+    Raises
+    ------
+    UsageError
+        naming the clips and the model, for training and for selection.
+    """
+    fitted_on = {"meta-training": list(clip_ids)}
+    audit(tables, fitted_on).refuse()
+
+
 def _overlaps(
     base_uses: Mapping[tuple[str, str], Iterable[str]],
     role_clips: Mapping[str, Sequence[str]],
