@@ -64,17 +64,7 @@ def fill_missing(
         return X
 
     if missing == "refuse":
-        n_missing = (~present).sum(axis=0)
-        counts = [
-            f"{model}: {count}"
-            for model, count in zip(layout.models, n_missing, strict=True)
-            if count
-        ]
-        raise UsageError(
-            f"Predictions are missing: {some(counts)} of {len(X)} rows. Predict them, "
-            "leave the models or the rows out, or use missing='pool', which fills them "
-            "from the other models."
-        )
+        raise UsageError(_message_of_gaps(layout, present))
 
     has_model = present.any(axis=1)
     without_model = np.flatnonzero(~has_model)
@@ -95,6 +85,22 @@ def fill_missing(
     # (n, bins) pools beside (n, models, bins) blocks.
     filled = np.where(is_present, blocks, pool[:, None])
     return filled.reshape(len(X), -1)
+
+
+def _message_of_gaps(layout: Layout, present: np.ndarray) -> str:
+    """Which models lack predictions of how many rows, and what to do about it."""
+    absent = ~present
+    n_missing = absent.sum(axis=0)
+    counts = [
+        f"{model}: {count}"
+        for model, count in zip(layout.models, n_missing, strict=True)
+        if count
+    ]
+    return (
+        f"Predictions are missing: {some(counts)} of {len(present)} rows. Predict "
+        "them, leave the models or the rows out, or use missing='pool', which fills "
+        "them from the other models."
+    )
 
 
 def present_weights(weights: np.ndarray, present: np.ndarray) -> np.ndarray:

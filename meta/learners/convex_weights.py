@@ -206,21 +206,37 @@ def log_score_weights(
         # EM step.
         weights = weights * gains / (weights @ gains)
 
-        # Newton step: the weights of the least squares in the Notes.
-        residuals = 2 - _relative_masses(masses, weights)
-        triangle = _triangle(residuals, shares)
-        newton = _weights_of_least_norm(triangle)
-
-        # Shortened to the length that gains most; candidates are (steps, models).
-        step = newton - weights
-        candidates = weights + _STEP_SIZES[:, None] * step
-        pooled_masses = masses @ candidates.T
-        log_scores = shares @ np.log(pooled_masses)
-        weights = candidates[np.argmax(log_scores)]
+        weights = _newton_step(masses, shares, weights)
 
     gains = shares @ _relative_masses(masses, weights)
     gap = float(gains.max() - 1)
     return weights, max(gap, 0.0)
+
+
+def _newton_step(
+    masses: np.ndarray,
+    shares: np.ndarray,
+    weights: np.ndarray,
+) -> np.ndarray:
+    """Weights (models,) after one Newton step of `log_score_weights`.
+
+    Parameters
+    ----------
+    masses : array of shape (n, models)
+    shares : array of shape (n,), sum 1
+    weights : array of shape (models,), where the step starts
+    """
+    residuals = 2 - _relative_masses(masses, weights)
+    triangle = _triangle(residuals, shares)
+    newton = _weights_of_least_norm(triangle)
+
+    # Shortened to the length that gains most; candidates are (steps, models).
+    step = newton - weights
+    candidates = weights + _STEP_SIZES[:, None] * step
+    pooled_masses = masses @ candidates.T
+    log_scores = shares @ np.log(pooled_masses)
+    best = np.argmax(log_scores)
+    return candidates[best]
 
 
 def _relative_masses(masses: np.ndarray, weights: np.ndarray) -> np.ndarray:

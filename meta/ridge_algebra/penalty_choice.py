@@ -91,7 +91,7 @@ class Losses:
         -----
         With K parts of standard deviation s about their mean, the standard error of a
         mean is ``s / sqrt(K - 1)``, and that of the jackknife ``s sqrt(K - 1)`` (Efron
-        and Tibshirani 1993, section 11.1).
+        and Tibshirani 1993, chapter 11).
         """
         differences = self.parts - reference[:, None]
         spread = np.nanstd(differences, axis=0)

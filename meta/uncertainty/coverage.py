@@ -68,21 +68,31 @@ def calibration_report(
         f"gaussian {SOFTEN_SIGMA}": bins.soften(scores, SOFTEN_SIGMA),
         **(others or {}),
     }
-    rows = [
-        {
+    rows = []
+    for name, predicted in compared.items():
+        mean_crps = crps(predicted, truth, bins).mean()
+        mean_rps = ranked_probability_score(predicted, truth, bins).mean()
+        mean_log_score = log_score(predicted, truth, bins).mean()
+        row = {
             "model": name,
-            "crps": float(crps(predicted, truth, bins).mean()),
-            "rps": float(ranked_probability_score(predicted, truth, bins).mean()),
-            "log_score": float(log_score(predicted, truth, bins).mean()),
+            "crps": float(mean_crps),
+            "rps": float(mean_rps),
+            "log_score": float(mean_log_score),
         }
-        for name, predicted in compared.items()
-    ]
+        rows.append(row)
+
+    coverages = coverage_table(
+        calibration,
+        scores,
+        truth,
+        system_ids=system_ids,
+        by_group=by_group,
+    )
+    pit_counts = pit_histogram(distributions, truth, bins)
     return {
-        "coverage": coverage_table(
-            calibration, scores, truth, system_ids=system_ids, by_group=by_group
-        ),
+        "coverage": coverages,
         "scores": pd.DataFrame(rows),
-        "pit": pit_histogram(distributions, truth, bins).tolist(),
+        "pit": pit_counts.tolist(),
     }
 
 
@@ -106,9 +116,10 @@ def coverage_table(
         or more worst, worst_share, best, best_share, and below: in how many systems the
         95 % Wilson interval of the share lies below the level.
     """
+    # Coverage is counted per system in any case; intervals of their own are optional.
+    groups = system_ids if by_group else None
     rows = []
     for level in LEVELS:
-        groups = system_ids if by_group else None
         low, high = calibration.interval(scores, level, groups)
         facts = coverage(truth, low, high, groups=system_ids)
         row = {
@@ -129,6 +140,7 @@ def coverage_table(
             row["worst_share"] = worst["share"]
             row["best"] = best["group"]
             row["best_share"] = best["share"]
-            row["below"] = int((systems["share_high"] < level).sum())
+            is_below = systems["share_high"] < level
+            row["below"] = int(is_below.sum())
         rows.append(row)
     return pd.DataFrame(rows)
