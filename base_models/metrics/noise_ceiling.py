@@ -252,7 +252,7 @@ class _Panel:
         for (level_name, metric), agreement in agreements.items():
             if metric == "mse":
                 continue
-            # Averaged over the halvings first: the formula for all raters is not linear.
+            # Averaged over the halvings first: the formula is not linear.
             mean_agreement = np.mean(agreement, axis=0)
             ceilings[level_name, metric] = _full_length(
                 mean_agreement,
