@@ -45,7 +45,8 @@ def prompt_codes(
 
     # A tuple is no string, so it cannot collide with the name of a prompt.
     unique_names = [name or ("", row) for row, name in enumerate(names)]
-    codes, _ = pd.factorize(pd.Series(unique_names, dtype=object))
+    keys = pd.Series(unique_names, dtype=object)
+    codes, _ = pd.factorize(keys)
     return codes
 
 
@@ -431,9 +432,10 @@ def _moments(
     y: np.ndarray,
 ) -> np.ndarray:
     """Weighted cross product and the two squares: (3, resamples)."""
-    terms = (x * y, x**2, y**2)
-    sums = [_row_sums(weights, term) for term in terms]
-    return np.array(sums)
+    cross = _row_sums(weights, x * y)
+    square_x = _row_sums(weights, x**2)
+    square_y = _row_sums(weights, y**2)
+    return np.array([cross, square_x, square_y])
 
 
 def _row_sums(weights: np.ndarray, terms: np.ndarray) -> np.ndarray:
@@ -451,7 +453,11 @@ def _metrics_from_sums(
     -----
     Each correlation is its cross product over the root of the product of its squares.
     """
-    sums_of_metric = {"lcc": sums[:3], "srcc": sums[3:6], "ktau": sums[6:]}
+    sums_of_metric = {
+        "lcc": sums[:3],
+        "srcc": sums[3:6],
+        "ktau": sums[6:],
+    }
 
     # The squares of pairs count the pairs that differ: whole numbers, so that 0 is
     # exact, which the squares of values are not.

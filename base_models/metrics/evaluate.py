@@ -231,31 +231,39 @@ def evaluate_mean(
         for y_pred in predictions
     ]
 
-    rows = []
-    for repetitions in zip(*measured, strict=True):
-        first = repetitions[0]
-        values = np.array([cell.value for cell in repetitions])
-
-        # Averaged within each resample, so that the interval is that of the average.
-        resampled = [cell.resampled for cell in repetitions]
-        mean_resampled = np.mean(resampled, axis=0)
-        low, high = percentiles(mean_resampled, level)
-        row = {
-            "aspect": first.aspect,
-            "level": first.level,
-            "metric": first.metric,
-            "value": values.mean(),
-            "least": values.min(),
-            "most": values.max(),
-            "low": low,
-            "high": high,
-            "n": first.n,
-        }
-        rows.append(row)
-
+    # The n-th metric of every repetition, beside each other.
+    rows = [
+        _row_of_repetitions(repetitions, level)
+        for repetitions in zip(*measured, strict=True)
+    ]
     # Named because there may be no row at all.
     columns = ["aspect", "level", "metric", "value", "least", "most", "low", "high"]
     return pd.DataFrame(rows, columns=[*columns, "n"])
+
+
+def _row_of_repetitions(
+    repetitions: Sequence[MeasuredMetric],
+    level: float,
+) -> dict[str, Any]:
+    """One metric of every repetition, as a row of `evaluate_mean`."""
+    first = repetitions[0]
+    values = np.array([cell.value for cell in repetitions])
+
+    # Averaged within each resample, so that the interval is that of the average.
+    resampled = [cell.resampled for cell in repetitions]
+    mean_resampled = np.mean(resampled, axis=0)
+    low, high = percentiles(mean_resampled, level)
+    return {
+        "aspect": first.aspect,
+        "level": first.level,
+        "metric": first.metric,
+        "value": values.mean(),
+        "least": values.min(),
+        "most": values.max(),
+        "low": low,
+        "high": high,
+        "n": first.n,
+    }
 
 
 @dataclass(frozen=True)

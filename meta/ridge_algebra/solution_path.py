@@ -173,16 +173,19 @@ class RidgePath:
         coef = self._rotated_coef(alphas)
         moments_x = self.vectors.T @ outer_x @ self.vectors
         moments_xy = self.vectors.T @ outer_xy
-        products = (coef * moments_xy).sum(axis=1)
-        predicted_squares = (coef * (moments_x @ coef)).sum(axis=1)
-        error = squares_y - 2 * products + predicted_squares
+        rotated_products = coef * moments_xy
+        rotated_squares = coef * (moments_x @ coef)
+        products = rotated_products.sum(axis=1)
+        squares = rotated_squares.sum(axis=1)
+        error = squares_y - 2 * products + squares
 
         # What a penalised level adds: d (W d - 2 sum(r) + 2 sum(z'b)).
         level_offset = self._level(alphas) - self.mean_y
         rotated_sums = sums_x @ self.vectors
         slope_sums = np.einsum("r,art->at", rotated_sums, coef)
         offset_sums = weight * level_offset
-        error += level_offset * (offset_sums - 2 * sums_y + 2 * slope_sums)
+        offset_terms = offset_sums - 2 * sums_y + 2 * slope_sums
+        error += level_offset * offset_terms
 
         # Rounding may leave an error of 0 slightly negative.
         return np.maximum(error, 0.0)

@@ -28,6 +28,7 @@ from scipy import special
 
 from base_models.bins import ScoreBins
 from base_models.errors import DamagedArtifact, UsageError, some
+from meta.uncertainty.distribution_scores import refuse_off_scale
 
 MIN_ROWS = 30
 """Least number of rows for a group's own intervals, and for trying a line."""
@@ -94,13 +95,7 @@ class Calibration:
                 "Calibration takes as many truths (and groups) as scores, at least one;"
                 f" got {len(scores)} scores and truths of shape {truth.shape}."
             )
-        # Comparisons with NaN are false, so that it is refused as well.
-        on_scale = (truth >= bins.low) & (truth <= bins.high)
-        if not on_scale.all():
-            raise UsageError(
-                f"A truth is NaN or off the scale {bins.low}..{bins.high}; "
-                "leave unlabelled clips out."
-            )
+        refuse_off_scale(truth, bins)
 
         names = None
         if groups is not None:
@@ -193,17 +188,14 @@ class Calibration:
 
         if groups is not None:
             name_of_score = [str(group) for group in groups]
-            names = np.array(name_of_score, dtype=object)
-            if len(names) != n:
+            if len(name_of_score) != n:
                 raise UsageError(
-                    f"{len(names)} groups for {n} scores; give one per score."
+                    f"{len(name_of_score)} groups for {n} scores; give one per score."
                 )
-
-            fitted_names = np.array(self.groups, dtype=object)
-            for name in self.own_groups & set(names):
-                own_residuals = self.residuals[fitted_names == name]
-                least, largest = _residual_bounds(own_residuals, level)
+            names = np.array(name_of_score, dtype=object)
+            for name in self.own_groups & set(name_of_score):
                 in_group = names == name
+                least, largest = _residual_bounds(self._residuals_of(name), level)
                 below[in_group] = least
                 above[in_group] = largest
 
@@ -212,6 +204,11 @@ class Calibration:
         low = np.clip(middle + below, bins.low, bins.high)
         high = np.clip(middle + above, bins.low, bins.high)
         return low, high
+
+    def _residuals_of(self, group: str) -> np.ndarray:
+        """Residuals of the rows of one group."""
+        names = np.array(self.groups, dtype=object)
+        return self.residuals[names == group]
 
     @cached_property
     def own_groups(self) -> set[str]:
@@ -269,11 +266,15 @@ class Calibration:
         step = bins.width / STEPS
         n_locations = round(scale_width / step) + 1
         locations = np.linspace(bins.low, bins.high, n_locations)
-        edges = (bins.centers[1:] + bins.centers[:-1]) / 2
+        # Midway between neighbouring centres (bins - 1,).
+        upper_centers = bins.centers[1:]
+        lower_centers = bins.centers[:-1]
+        edges = (upper_centers + lower_centers) / 2
 
         # The cumulative distribution, at every distance that an edge may have from a
         # location: both lie on one grid of width `step`.
-        distance = step * np.arange(-n_locations, n_locations + 1)
+        steps = np.arange(-n_locations, n_locations + 1)
+        distance = step * steps
         cumulative = self._smoothed_cumulative(distance)
 
         # Probability below each edge (locations, bins - 1). Distance 0 stands in the
@@ -308,7 +309,8 @@ class Calibration:
         half_bin = self.bins.width / 2
         centred = self.residuals - self.residuals.mean()
         spread = max(centred.std(), half_bin)
-        kernel_width = np.clip(1.06 * spread * n**-0.2, half_bin, spread)
+        scott_width = 1.06 * spread * n**-0.2
+        kernel_width = np.clip(scott_width, half_bin, spread)
 
         # The kernel adds to the spread, so residuals are drawn in to keep it.
         share_of_kernel = (kernel_width / spread) ** 2
@@ -322,7 +324,8 @@ class Calibration:
         # scale, so that nothing is impossible.
         scale_width = self.bins.high - self.bins.low
         wide = special.ndtr(2 * distance / scale_width)
-        return (n * cumulative + wide) / (n + 1)
+        counted = n * cumulative + wide
+        return counted / (n + 1)
 
     def describe(self) -> dict[str, Any]:
         """Facts for a report: rows, spread, the line of `expected`, and own groups."""
@@ -436,7 +439,8 @@ def _residual_bounds(residuals: np.ndarray, level: float) -> tuple[float, float]
     n = len(residuals)
     n_ranks = n + 1
     # The summand is for products such as 10 * (1 - 0.9), just below a whole number.
-    n_outside = int(np.floor(n_ranks * (1 - level) + 1e-9))
+    ranks_outside = n_ranks * (1 - level)
+    n_outside = int(np.floor(ranks_outside + 1e-9))
     if n_outside == 0:
         return -np.inf, np.inf
 
@@ -488,7 +492,8 @@ def _worthwhile_line(
         return None
     squares = deviation @ deviation
     slope = float(deviation @ truth / squares)
-    intercept = float(truth.mean() - slope * scores.mean())
+    mean_on_slope = slope * scores.mean()
+    intercept = float(truth.mean() - mean_on_slope)
 
     # A row that alone decides the slope has a leverage of 1: its error would be 0 / 0.
     leverage = 1 / n + deviation**2 / squares
@@ -500,11 +505,12 @@ def _worthwhile_line(
     score_squares = (truth - scores) ** 2
     line_squares = (truth - left_out_scores) ** 2
     gain = score_squares - line_squares
-    standard_error_twice = 2 * gain.std() / np.sqrt(n)
+    two_standard_errors = 2 * gain.std() / np.sqrt(n)
 
     # A falling line would reverse the ranks.
     is_falling = slope <= 0
-    if is_falling or gain.mean() <= standard_error_twice:
+    is_unclear = gain.mean() <= two_standard_errors
+    if is_falling or is_unclear:
         return None
     return _Line(
         slope=slope,
@@ -514,8 +520,11 @@ def _worthwhile_line(
 
 
 def _checked_scores(scores: ArrayLike, bins: ScoreBins) -> np.ndarray:
+    """Scores as a float64 array (n,), moved to the nearer end when off the scale."""
     scores = np.asarray(scores, dtype=np.float64)
-    if scores.ndim != 1 or not np.isfinite(scores).all():
+    is_list = scores.ndim == 1
+    is_finite = np.isfinite(scores).all()
+    if not (is_list and is_finite):
         raise UsageError(
             "Scores to calibrate are a list of finite numbers; "
             f"got shape {scores.shape}, or NaN in it."

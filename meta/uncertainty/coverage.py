@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from base_models.bins import SOFTEN_SIGMA
+from base_models.bins import SOFTEN_SIGMA, ScoreBins
 from meta.uncertainty.calibration import Calibration
 from meta.uncertainty.distribution_scores import (
     coverage,
@@ -68,18 +68,10 @@ def calibration_report(
         f"gaussian {SOFTEN_SIGMA}": bins.soften(scores, SOFTEN_SIGMA),
         **(others or {}),
     }
-    rows = []
-    for name, predicted in compared.items():
-        mean_crps = crps(predicted, truth, bins).mean()
-        mean_rps = ranked_probability_score(predicted, truth, bins).mean()
-        mean_log_score = log_score(predicted, truth, bins).mean()
-        row = {
-            "model": name,
-            "crps": float(mean_crps),
-            "rps": float(mean_rps),
-            "log_score": float(mean_log_score),
-        }
-        rows.append(row)
+    rows = [
+        {"model": name, **_mean_scores(predicted, truth, bins)}
+        for name, predicted in compared.items()
+    ]
 
     coverages = coverage_table(
         calibration,
@@ -93,6 +85,22 @@ def calibration_report(
         "coverage": coverages,
         "scores": pd.DataFrame(rows),
         "pit": pit_counts.tolist(),
+    }
+
+
+def _mean_scores(
+    distributions: ArrayLike,
+    truth: ArrayLike,
+    bins: ScoreBins,
+) -> dict[str, float]:
+    """Mean of each score of distributions (n, bins) over the clips."""
+    mean_crps = crps(distributions, truth, bins).mean()
+    mean_rps = ranked_probability_score(distributions, truth, bins).mean()
+    mean_log_score = log_score(distributions, truth, bins).mean()
+    return {
+        "crps": float(mean_crps),
+        "rps": float(mean_rps),
+        "log_score": float(mean_log_score),
     }
 
 

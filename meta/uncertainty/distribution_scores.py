@@ -217,9 +217,9 @@ def coverage(
     }
 
     # A single group is all clips once more.
-    names = set() if groups is None else {str(group) for group in groups}
-    if groups is not None and len(names) > 1:
-        counts = _GroupCounts.of(groups, inside)
+    names = [] if groups is None else [str(group) for group in groups]
+    if len(set(names)) > 1:
+        counts = _GroupCounts.of(names, inside)
         facts["per_group"] = counts.table(level)
 
         # Clips of one group are not independent; Wilson's interval takes them so.
@@ -248,12 +248,13 @@ class _GroupCounts:
     size: np.ndarray
 
     @classmethod
-    def of(cls, groups: Sequence[str] | np.ndarray, inside: np.ndarray) -> _GroupCounts:
-        if len(groups) != len(inside):
+    def of(cls, name_of_truth: list[str], inside: np.ndarray) -> _GroupCounts:
+        """Count per group, from each truth's group and whether its interval holds."""
+        n_names = len(name_of_truth)
+        if n_names != len(inside):
             raise UsageError(
-                f"{len(groups)} groups for {len(inside)} truths; give one per truth."
+                f"{n_names} groups for {len(inside)} truths; give one per truth."
             )
-        name_of_truth = [str(group) for group in groups]
         names, code = np.unique(name_of_truth, return_inverse=True)
         return cls(
             names=names,
@@ -346,11 +347,18 @@ def _checked(
             f"Expected truth (n,) and distributions (n, {bins.count}); "
             f"got {truth.shape} and {distributions.shape}."
         )
-    # Comparisons with NaN are false, so that it is refused as well.
-    on_scale = (truth >= bins.low) & (truth <= bins.high)
+    refuse_off_scale(truth, bins)
+    return distributions, truth
+
+
+def refuse_off_scale(truth: np.ndarray, bins: ScoreBins) -> None:
+    """Refuse truths (n,) that are NaN or off the scale, with a UsageError."""
+    # Comparisons with NaN are false.
+    above_low_end = truth >= bins.low
+    below_high_end = truth <= bins.high
+    on_scale = above_low_end & below_high_end
     if not on_scale.all():
         raise UsageError(
             f"A truth is NaN or off the scale {bins.low}..{bins.high}; "
             "leave unlabelled clips out."
         )
-    return distributions, truth
