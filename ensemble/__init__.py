@@ -1,4 +1,8 @@
-"""The public door: ``StackedMOS``, ``NeuralMOS``, ``read_clips``, ``evaluate``; loaded when first asked for.
+"""StackedMOS, NeuralMOS, read_clips and evaluate: what users of the library import.
+
+In: clips and ratings. Out: scores with intervals, and what they are worth. Each name is
+loaded when it is first used, so that importing ``ensemble`` does not import torch. Read
+`ensemble.estimator.stacked_mos` first.
 
 >>> import ensemble
 >>> "StackedMOS" in dir(ensemble)
@@ -8,7 +12,7 @@ True
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from base_models.clips.read_clips import read_clips
@@ -16,7 +20,7 @@ if TYPE_CHECKING:
     from base_models.training.neural_mos import NeuralMOS
     from ensemble.estimator.stacked_mos import StackedMOS
 
-_HOME = {
+_MODULE_OF_NAME = {
     "StackedMOS": "ensemble.estimator.stacked_mos",
     "NeuralMOS": "base_models.training.neural_mos",
     "read_clips": "base_models.clips.read_clips",
@@ -26,11 +30,12 @@ _HOME = {
 __all__ = ["NeuralMOS", "StackedMOS", "evaluate", "read_clips"]
 
 
-def __getattr__(name: str):
-    if name in _HOME:
-        return getattr(importlib.import_module(_HOME[name]), name)
-    raise AttributeError(f"module 'ensemble' has no attribute '{name}'")
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF_NAME:
+        raise AttributeError(f"module 'ensemble' has no attribute '{name}'")
+    module = importlib.import_module(_MODULE_OF_NAME[name])
+    return getattr(module, name)
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOME])
+    return sorted([*globals(), *_MODULE_OF_NAME])

@@ -1,9 +1,12 @@
-"""Where independent pieces of work run: in processes of this machine, or on the workers of a Dask cluster.
+"""Where independent pieces of work run: processes of this machine, or a Dask cluster.
 
-Pieces read and write files under one folder, so a cluster needs a file system that all its workers see under the same
-path. A worker that dies takes nothing along: its pieces are run again elsewhere and go on from what they had written.
-The traps: results must not depend on who computed them, so every piece sets its own number of threads; and workers may
-join late, so each piece first asks its worker for this version of the code and for the folder.
+Pieces read and write files under one folder, so a cluster needs a file system that all
+its workers see under the same path. When a worker dies nothing is lost: its pieces are
+run again elsewhere, and go on from what they had written.
+
+Results must not depend on who computed them, so every piece sets its own number of
+threads. Workers may join late, so each piece first asks its worker whether it runs this
+version of the code and sees the folder.
 """
 
 from __future__ import annotations
@@ -16,93 +19,108 @@ import socket
 import tempfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import joblib
 
 from base_models.errors import StackedMOSError, UsageError
 
+if TYPE_CHECKING:
+    from distributed import Client
+
 LOCAL = "local"
+DASK = "dask"
 TIMEOUT = "10s"
 """How long a scheduler may take to answer."""
 PATIENCE = "120s"
-"""How long the first worker may take to join; batch systems start them when there is work."""
+"""How long the first worker may take to join; batch systems start workers when there is
+work."""
 
 
 def check_engine(name: str) -> str:
-    """`name`, when it is ``"local"`` or ``"dask://HOST:PORT"``.
+    """Return `name` if it is ``"local"`` or ``"dask://HOST:PORT"``.
 
     Raises
     ------
     UsageError
-        when it is neither, or Dask is not installed.
+        When it is neither, or Dask is not installed.
     """
     if name == LOCAL:
         return name
-    scheme, found, address = name.partition("://")
+    scheme, separator, address = name.partition("://")
     host, colon, port = address.rpartition(":")
-    if (
-        scheme != "dask"
-        or not found
-        or not (host and colon and port.isdigit() and int(port) < 2**16)
-    ):
+    is_address = host and colon and port.isdigit() and int(port) < 2**16
+    if scheme != DASK or not separator or not is_address:
         raise UsageError(
-            f"--engine is local, or dask://HOST:PORT of a running scheduler; got '{name}'."
+            "--engine is local, or dask://HOST:PORT of a running scheduler; got "
+            f"'{name}'."
         )
     try:
         import distributed  # noqa: F401
     except ImportError as error:
         raise UsageError(
-            "Dask is not installed; pip install 'stackedmos[dask]', on every worker too."
+            "Dask is not installed; pip install 'stackedmos[dask]', on every worker "
+            "too."
         ) from error
     return name
 
 
 def spread(
     work: Callable[..., Any],
-    pieces: Iterable[tuple],
+    pieces: Iterable[tuple[Any, ...]],
     engine: str = LOCAL,
     jobs: int = 1,
     threads: int = 0,
     shared: Path | None = None,
 ) -> Iterator[Any]:
-    """``work(*piece)`` for every piece, one result after another in the order of the pieces.
+    """Yield ``work(*piece)`` for every piece, in the order of the pieces.
 
-    All pieces are under way from the first result that is asked for; what nobody asks for any more is not begun.
+    All pieces are under way once the first result is asked for. When no more results
+    are asked for, pieces that were not begun are dropped.
 
     Parameters
     ----------
-    engine : see `check_engine`
-    jobs : worker processes of the local engine; 1 runs in this one
-    threads : CPU threads of the libraries in each local worker; 0 leaves them alone
-    shared : absolute path of the folder that the pieces read and write, and all workers must see; or None
+    work : callable
+        A function that can be imported where it runs.
+    pieces : iterable of tuples
+        Arguments of `work`.
+    engine : str
+        See `check_engine`.
+    jobs : int
+        Worker processes of the local engine; with 1, the work is done in this process.
+    threads : int
+        CPU threads of the libraries in each local worker; 0 leaves them alone.
+    shared : Path, optional
+        Absolute path of the folder that the pieces read and write, and that all workers
+        must see.
 
     Raises
     ------
     UsageError
-        when a worker does not see the folder, or runs another version of this package.
+        When a worker does not see the folder, or runs another version of this package.
     StackedMOSError
-        when workers died too often, most likely for memory, or the scheduler does not answer. What `work` raises
-        arrives as it is.
+        When workers died too often, most likely for memory, or the scheduler does not
+        answer. What `work` raises is raised as it is.
     """
     pieces = list(pieces)
     if engine != LOCAL:
-        yield from _on_cluster(
-            work, pieces, check_engine(engine).partition("://")[2], shared
-        )
+        _, _, address = check_engine(engine).partition("://")
+        yield from _on_cluster(work, pieces, address, shared)
     elif jobs <= 1 or len(pieces) < 2:
-        yield from (work(*piece) for piece in pieces)
+        for piece in pieces:
+            yield work(*piece)
     else:
         with _processes(threads):
-            tasks = (joblib.delayed(work)(*piece) for piece in pieces)
-            yield from joblib.Parallel(
-                n_jobs=jobs, batch_size=1, return_as="generator"
-            )(tasks)
+            # One piece at a time: pieces are long, and some are longer than others.
+            parallel = joblib.Parallel(n_jobs=jobs, batch_size=1, return_as="generator")
+            yield from parallel(joblib.delayed(work)(*piece) for piece in pieces)
 
 
 @contextlib.contextmanager
 def _processes(threads: int) -> Iterator[None]:
+    """Let joblib use processes, and name the cause when one of them is killed."""
     from concurrent.futures.process import BrokenProcessPool
 
     try:
@@ -112,47 +130,69 @@ def _processes(threads: int) -> Iterator[None]:
             yield
     except BrokenProcessPool as error:
         raise StackedMOSError(
-            "A worker process was killed, most likely for memory. Finished runs are kept; run the same command with "
-            "fewer --jobs."
+            "A worker process was killed, most likely for memory. Finished runs are "
+            "kept; run the same command with fewer --jobs."
         ) from error
 
 
+@dataclass(frozen=True)
+class _Demands:
+    """What a worker must meet before it works.
+
+    Parameters
+    ----------
+    version : str
+        Of this package.
+    probe : str
+        A file in the shared folder that it must see, or "".
+    """
+
+    version: str
+    probe: str
+
+
 def _on_cluster(
-    work: Callable[..., Any], pieces: list[tuple], address: str, shared: Path | None
+    work: Callable[..., Any],
+    pieces: list[tuple[Any, ...]],
+    address: str,
+    shared: Path | None,
 ) -> Iterator[Any]:
-    # not joblib's Dask backend: it gives None for what was under way when the scheduler went away
+    """As `spread`, on the workers of a scheduler."""
+    # Not joblib's Dask backend: it returns None for pieces that were under way when the
+    # scheduler went away.
     from distributed import CancelledError, KilledWorker
 
     if not pieces:
         return
     with _client(address) as client, _probe(shared) as probe:
-        asked = _version(), probe
-        _ask(client, address, asked)
+        demands = _Demands(_version(), probe)
+        _check_workers(client, address, demands)
+        run_piece = functools.partial(_run_piece, demands, work)
         try:
-            futures = deque(
-                client.map(functools.partial(_piece, asked, work), pieces, pure=False)
-            )
+            # Not pure: equal pieces of two commands are not one piece.
+            futures = deque(client.map(run_piece, pieces, pure=False))
             while futures:
-                yield futures.popleft().result()  # and the cluster forgets it
+                # Once a future is dropped, the cluster forgets its result.
+                yield futures.popleft().result()
         except KilledWorker as error:
             raise StackedMOSError(
-                f"Workers at {address} died again and again, most likely for memory. Finished work is kept; run the "
-                "same command with larger workers."
+                f"Workers at {address} died again and again, most likely for memory. "
+                "Finished work is kept; run the same command with larger workers."
             ) from error
         except CancelledError as error:
             raise StackedMOSError(
-                f"The scheduler at {address} went away. Finished work is kept; run the same command to go on."
+                f"The scheduler at {address} went away. Finished work is kept; run the "
+                "same command to go on."
             ) from error
 
 
 @contextlib.contextmanager
-def _client(address: str) -> Iterator[Any]:
+def _client(address: str) -> Iterator[Client]:
+    """A client of the scheduler at `address`."""
     from distributed import Client
 
-    for name in (
-        "distributed",
-        "distributed.client",
-    ):  # what goes wrong is told here, in one line
+    # What goes wrong is reported here, in one line, and not in Dask's log.
+    for name in ("distributed", "distributed.client"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         client = Client(f"tcp://{address}", timeout=TIMEOUT, set_as_default=False)
@@ -160,13 +200,17 @@ def _client(address: str) -> Iterator[Any]:
         raise StackedMOSError(
             f"No Dask scheduler answers at {address}; start one, or use --engine local."
         ) from error
-    with client:  # on leaving, pieces that no worker has begun are taken back
+    # On leaving, pieces that no worker has begun are taken back.
+    with client:
         yield client
 
 
 @contextlib.contextmanager
 def _probe(shared: Path | None) -> Iterator[str]:
-    """A new file in the folder, for workers to look for: one by a known name might be that of another machine."""
+    """Make a new file in the shared folder, for workers to look for.
+
+    A file of a known name could be that of another machine's folder.
+    """
     if shared is None:
         yield ""
         return
@@ -181,41 +225,50 @@ def _probe(shared: Path | None) -> Iterator[str]:
         yield file.name
 
 
-def _ask(client, address: str, asked: tuple[str, str]) -> None:
+def _check_workers(client: Client, address: str, demands: _Demands) -> None:
     """Wait for a worker, and refuse to begin with one that is not fit to work."""
     try:
-        client.submit(_answer, *asked, pure=False).result(timeout=PATIENCE)
+        answer = client.submit(
+            _check_this_worker, demands.version, demands.probe, pure=False
+        )
+        answer.result(timeout=PATIENCE)
     except TimeoutError as error:
         raise StackedMOSError(
-            f"No worker has joined the scheduler at {address} in {PATIENCE}; start some."
+            f"No worker has joined the scheduler at {address} in {PATIENCE}; start "
+            "some."
         ) from error
-    except (
-        ImportError,
-        AttributeError,
-        RuntimeError,
-    ) as error:  # what Dask makes of code that is not there
+    # Dask raises these for code that it cannot load.
+    except (ImportError, AttributeError, RuntimeError) as error:
         raise StackedMOSError(
-            f"The scheduler at {address} or a worker cannot load this code; install stackedmos {asked[0]} on each of "
-            "them and start them again."
+            f"The scheduler at {address} or a worker cannot load this code; install "
+            f"stackedmos {demands.version} on each of them and start them again."
         ) from error
 
 
-def _answer(version: str, probe: str) -> None:
-    """A worker's answer to what it is asked before it works: that it is fit to, or why not."""
+def _check_this_worker(version: str, probe: str) -> None:
+    """Refuse to work here with another version, or without sight of the folder.
+
+    It takes plain text, so that a worker of another version can read what is asked.
+    """
     if _version() != version:
         raise UsageError(
-            f"A worker on {socket.gethostname()} runs stackedmos {_version()}, and this command {version}; install the "
-            "same version everywhere and start the workers again."
+            f"A worker on {socket.gethostname()} runs stackedmos {_version()}, and "
+            f"this command {version}; install the same version everywhere and start "
+            "the workers again."
         )
     if probe and not Path(probe).is_file():
         raise UsageError(
-            f"A worker on {socket.gethostname()} does not see {Path(probe).parent} as it is here; a cluster needs a "
-            "file system that all machines share, under the same path."
+            f"A worker on {socket.gethostname()} does not see {Path(probe).parent} as "
+            "it is here; a cluster needs a file system that all machines share, under "
+            "the same path."
         )
 
 
-def _piece(asked: tuple[str, str], work: Callable[..., Any], piece: tuple) -> Any:
-    _answer(*asked)
+def _run_piece(
+    demands: _Demands, work: Callable[..., Any], piece: tuple[Any, ...]
+) -> Any:
+    """Run one piece on a worker that may have joined since the check."""
+    _check_this_worker(demands.version, demands.probe)
     return work(*piece)
 
 

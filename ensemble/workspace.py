@@ -1,15 +1,24 @@
-"""Where everything that a run makes lies, below one folder (``artifacts/`` unless told otherwise).
+"""Where everything that a run makes lies, below one folder, by default ``artifacts/``.
 
-    embeddings/<signature>.<dtype>/…  frozen encoders' outputs, one file per content
-    data/<fingerprint>/               the clip table that models were trained on: ids, splits, labels (no audio)
-    base/<preset>-s<seed>-<signature>/   one base model: config, weights, history, prediction tables
-    base/…-oof<K>/                    its predictions of the training split, out of fold
-    meta/<learner>-<signature>/       one stack: learner, copies of its base models, report, answer.txt
-    tables/<table>-<signature>/       a table of a paper beside our numbers: table.md, table.csv, table.json
-    level0.json, stack.json           which base models and which stack were made last
+::
 
-The trap: the two pointers are only a convenience for the next command; everything else goes by a hash of what decides
-it, which its manifest repeats, so that one run cannot pass for another.
+    embeddings/<signature>.<dtype>/...
+        outputs of frozen encoders, one file per content
+    data/<fingerprint>/
+        the clip table that models were trained on: ids, splits, labels (no audio)
+    base/<preset>-s<seed>-<signature>/
+        one base model: config, weights, history, prediction tables
+    base/...-oof<K>/
+        its predictions of the training split, out of fold
+    meta/<learner>-<signature>/
+        one stack: learner, copies of its base models, report, answer.txt
+    tables/<table>-<signature>/
+        a table of a paper beside our numbers: table.md, table.csv, table.json
+    level0.json, stack.json
+        which base models and which stack were made last
+
+The two pointers serve the next command alone. Everything else goes by a hash of what
+decides it, which its manifest repeats, so that one run cannot pass for another.
 """
 
 from __future__ import annotations
@@ -21,14 +30,21 @@ from typing import Any
 from base_models.errors import DamagedArtifact, UsageError
 from base_models.files import read_json, write_json
 
-POINTERS = {"level0": {"data", "runs"}, "stack": {"folder", "demo"}}
-"""What each pointer file says."""
+BASE_MODELS = "level0"
+"""Pointer to the base models that were planned last; older workspaces have a file of
+this name."""
+STACK = "stack"
+"""Pointer to the stack that was fitted last."""
+POINTERS = {BASE_MODELS: {"data", "runs"}, STACK: {"folder", "demo"}}
+"""Keys that each pointer must have."""
 
 
 @dataclass(frozen=True)
 class Workspace:
     """The layout of an artifacts folder.
 
+    Examples
+    --------
     >>> Workspace(Path("artifacts")).base_run("dora", 0, "0123456789").as_posix()
     'artifacts/base/dora-s0-0123456789'
     """
@@ -61,27 +77,40 @@ class Workspace:
         """One table of a paper, measured anew."""
         return self.root / "tables" / f"{name}-{signature}"
 
-    def point(self, name: str, value: Any) -> None:
-        """Remember what was made last."""
-        write_json(self.root / f"{name}.json", value)
+    def point(self, name: str, value: dict[str, Any]) -> None:
+        """Note what was made last, under the name of a pointer."""
+        write_json(self._pointer(name), value)
 
-    def latest(self, name: str, command: str) -> Any:
-        """What was made last; `command` is the one to run when nothing was.
+    def latest(self, name: str, command: str) -> dict[str, Any]:
+        """What was made last.
+
+        Parameters
+        ----------
+        name : str
+            Of the pointer.
+        command : str
+            The command to run where nothing was made, for the message.
 
         Raises
         ------
         UsageError
-            when there is no such pointer.
+            When there is no such pointer.
         DamagedArtifact
-            when it holds something else.
+            When it holds something else.
         """
-        if not (self.root / f"{name}.json").is_file():
+        path = self._pointer(name)
+        if not path.is_file():
             raise UsageError(
-                f"{self.root} holds no {name}.json: run `{command}` first, or name another --artifacts folder."
+                f"{self.root} holds no {path.name}: run `{command}` first, or name "
+                "another --artifacts folder."
             )
-        pointer = read_json(self.root / f"{name}.json")
+        # Keys that were added later may be missing; those below always were there.
+        pointer = read_json(path)
         if not isinstance(pointer, dict) or not POINTERS[name] <= set(pointer):
             raise DamagedArtifact(
-                f"{self.root / name}.json does not say what was made last; run `{command}` again."
+                f"{path} does not say what was made last; run `{command}` again."
             )
         return pointer
+
+    def _pointer(self, name: str) -> Path:
+        return self.root / f"{name}.json"

@@ -29,6 +29,7 @@ from meta.regressor import MetaRegressor
 from meta.ridge_algebra.gram import Gram
 from meta.ridge_algebra.solution_path import mean_eigenvalue
 from meta.rows import Rows
+from meta.score_columns import scored_table
 from meta.splits.leak_audit import Audit, audit
 from meta.uncertainty.coverage import calibration_report
 
@@ -315,16 +316,11 @@ def _predictions(
 ) -> pd.DataFrame:
     """Scores, bounds of their intervals, and labels (``<aspect>_true``) if any."""
     rows = judge.rows
-    ids = rows.ids.tolist()
-    scores = regressor.predict(judge.tables, ids)
-    low, high = regressor.predict_interval(judge.tables, ids, level)
-
-    columns: dict[str, Any] = {"clip_id": ids, "system_id": rows.systems.tolist()}
-    for k, aspect in enumerate(rows.aspects):
-        columns[aspect] = scores[:, k]
-        columns[f"{aspect}_low"] = low[:, k]
-        columns[f"{aspect}_high"] = high[:, k]
+    clips = pd.DataFrame(
+        {"clip_id": rows.ids.tolist(), "system_id": rows.systems.tolist()}
+    )
+    predictions = scored_table(regressor, judge.tables, clips, rows.aspects, level)
     if np.isfinite(rows.labels).any():
         for k, aspect in enumerate(rows.aspects):
-            columns[f"{aspect}_true"] = rows.labels[:, k]
-    return pd.DataFrame(columns)
+            predictions[f"{aspect}_true"] = rows.labels[:, k]
+    return predictions

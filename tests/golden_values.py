@@ -24,6 +24,7 @@ from pathlib import Path
 import lightgbm
 import numpy as np
 import pandas as pd
+import pytest
 import scipy
 import sklearn
 import threadpoolctl
@@ -34,10 +35,13 @@ FOLDER = Path(__file__).parent / "golden"
 EXACT = 1e-9
 """Tolerance on the platform that stored values are from."""
 
-# On other kernels, training and trees carry other last digits on, and embeddings are
-# stored as float16, where one of them may tip a rounding. What is solved in closed form
-# or to a tight tolerance stays closer.
+# Tolerances on other platforms, as measured with other kernels on one processor. Training
+# carries other last digits on: AdamW divides a gradient by its size, so where that is
+# nearly zero its first steps turn rounding into as much as 1e-3 of a distribution. What
+# is solved in closed form or to a tight tolerance stays closer. Stacks of networks
+# trained for some epochs choose and split elsewhere, which no tolerance covers (None).
 TRAINED = 1e-4
+TRAINED_LONGER = 1e-2
 SOLVED = 1e-6
 
 NUMBER = re.compile(r"(?<![\w.])[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?(?!\w)")
@@ -199,8 +203,8 @@ def check(name, found, loose):
     ----------
     found : dict of anything made of dicts, lists, arrays, numbers and texts
     loose : tolerance on another platform than the stored values are from. There, other
-        kernels round other last digits, and training, boosting and iterative solvers
-        carry these on. On the same platform the tolerance is `EXACT`
+        kernels round other last digits, and training and iterative solvers carry these
+        on. None skips there. On the same platform the tolerance is `EXACT`
     """
     path = FOLDER / f"{name}.json"
     found = plain(found)
@@ -211,6 +215,9 @@ def check(name, found, loose):
 
     stored = json.loads(path.read_text())
     same = stored.pop("platform") == here
+    if not same and loose is None:
+        pytest.skip("stored on another platform, whose kernels give another stack")
+
     tolerance = EXACT if same else loose
     wrong = list(differences(stored, found, tolerance, ""))
     where = "this platform" if same else "another platform"
@@ -230,7 +237,8 @@ def platform_facts():
 
     simd = np.show_config(mode="dicts")["SIMD Extensions"]
     return {
-        "machine": platform.machine(),
+        "processor": processor(),
+        "mkl": os.environ.get("MKL_CBWR", ""),
         "torch kernels": torch.backends.cpu.get_cpu_capability(),
         "numpy kernels": simd.get("found", []),
         "blas": sorted(blas),
@@ -241,6 +249,19 @@ def platform_facts():
         "torch": torch.__version__,
         "lightgbm": lightgbm.__version__,
     }
+
+
+def processor():
+    """Its make and model, by which MKL, inside torch, chooses kernels unasked."""
+    facts = {"architecture": platform.machine()}
+    file = Path("/proc/cpuinfo")
+    if file.is_file():
+        first = file.read_text().split("\n\n")[0]
+        for line in first.splitlines():
+            name, _, value = line.partition(":")
+            if name.strip() in ("vendor_id", "cpu family", "model"):
+                facts[name.strip()] = value.strip()
+    return facts
 
 
 def write(path, values):

@@ -27,7 +27,8 @@ LEVELS = {
         {"splits", "uncertainty", "ridge_algebra", "predicted_rows"},
         {"learners", "comparison"},
         {"regressor"},
-        {"adaptation", "assessment"},
+        {"adaptation", "score_columns"},
+        {"assessment"},
     ],
     "ensemble": [
         {"engine", "workspace", "formats", "prediction_files"},

@@ -1,8 +1,8 @@
-"""What the base models of a stack attended to, per clip: the maps as safetensors, and a picture of them.
+"""Write what the base models of a stack attended to in each clip: maps and a picture.
 
-The trap: models average where others attend, and an average drawn as a flat line would pass for attention. Only
-learnt attention, and the transport plan that a model was trained with, is written and drawn; what is absent is named,
-in the file and under the picture.
+Only learnt attention, and the transport plan that a model was trained with, is written
+and drawn. A model that averages attends to nothing, and a flat line would pass for
+attention; so what is absent is named, in the file and under the picture.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,33 +20,19 @@ import safetensors.numpy
 from base_models.encoders.base import Encoder
 from base_models.encoders.store import EmbeddingStore
 from base_models.files import atomic_write, sha256
-from base_models.networks.attention import AXES, PLAN, Attention
+from base_models.networks.attention import AXES, PLAN
+from ensemble.attention.model_attention import ModelAttention
 from ensemble.attention.picture import picture
 from ensemble.estimator.stacked_mos import StackedMOS
-from ensemble.scoring.score_clips import PLACEHOLDER, embedded_once, prepared
+from ensemble.scoring.prepared_stack import (
+    clip_chunks,
+    embedded_once,
+    prepared,
+    with_placeholder,
+)
 
-CHUNK = 16
-"""Clips explained together, so that memory does not grow with the list."""
-
-
-@dataclass(frozen=True)
-class ModelAttention:
-    """One base model's attention in one clip.
-
-    Parameters
-    ----------
-    model : its name
-    frame_rate : embedding frames per second
-    stride : frames that the transport plan averaged into one
-    tokens : label of each row of the prompt's embedding
-    aspects : one `Attention` per aspect asked for
-    """
-
-    model: str
-    frame_rate: float
-    stride: int
-    tokens: tuple[str, ...]
-    aspects: tuple[Attention, ...]
+CLIPS_PER_CHUNK = 16
+"""Clips whose attention is held in memory together."""
 
 
 def explain_clips(
@@ -57,106 +43,151 @@ def explain_clips(
     aspects: Sequence[str],
     on_clip: Callable[[Path], None] | None = None,
 ) -> list[str]:
-    """Write ``<name>.safetensors`` and ``<name>.png`` for every clip of a table that `score_clips` could score.
+    """Write ``<name>.safetensors`` and ``<name>.png`` for every clip of a table.
 
     Parameters
     ----------
-    clips : table with ``clip_id``, ``audio`` and, for aspects judged against it, ``prompt``
-    folder : where the files go; those of an earlier call are overwritten
-    aspects : those to explain, as `Scores.aspects`
-    on_clip : called with the path of each picture
+    stack : StackedMOS
+        Fitted, of neural base models.
+    clips : DataFrame
+        ``clip_id``, ``audio`` and, for aspects judged against it, ``prompt``; clips
+        that `score_clips` could score.
+    store : EmbeddingStore
+        Where embeddings are kept.
+    folder : path
+        Where the files go; those of an earlier call are overwritten.
+    aspects : sequence of str
+        Those to explain, as `Scores.aspects`.
+    on_clip : callable, optional
+        Called with the path of each picture.
 
     Returns
     -------
-    notes : one sentence for each model and aspect whose attention is not there, or not all
+    notes : list of str
+        One sentence for each model and aspect whose attention is not there, or not all.
     """
     stack, clips = prepared(stack, clips, store)
-    clips = clips.assign(
-        prompt=clips["prompt"].where(clips["prompt"].str.strip() != "", PLACEHOLDER)
-    )
+    # Networks with a text branch take tokens, whether or not its aspects are explained.
+    clips = with_placeholder(clips)
+
+    # A dict, to keep each note once and in order.
     notes: dict[str, None] = {}
-    for start in range(0, len(clips), CHUNK):
-        chunk = clips.iloc[start : start + CHUNK].reset_index(drop=True)
-        found = _explained(stack, chunk, aspects)
-        for row, models in zip(chunk.to_dict("records"), found, strict=True):
-            base = Path(folder) / file_name(row["clip_id"])
-            atomic_write(
-                base.with_name(f"{base.name}.safetensors"),
-                to_tensors(row["clip_id"], models),
-            )
-            drawn = base.with_name(f"{base.name}.png")
-            atomic_write(drawn, picture(row["clip_id"], row["audio"], models))
-            notes |= {
-                f"{m.model}, {a.aspect}: {a.note}": None
-                for m in models
-                for a in m.aspects
-                if a.note
-            }
+    for chunk in clip_chunks(clips, CLIPS_PER_CHUNK):
+        explained = _explain_chunk(stack, chunk, aspects)
+        for clip, models in zip(chunk.to_dict("records"), explained, strict=True):
+            clip_id = clip["clip_id"]
+            base = Path(folder) / file_name(clip_id)
+            # Not with_suffix: a name may hold dots of its own.
+            maps_path = base.with_name(f"{base.name}.safetensors")
+            picture_path = base.with_name(f"{base.name}.png")
+            atomic_write(maps_path, to_tensors(clip_id, models))
+            atomic_write(picture_path, picture(clip_id, clip["audio"], models))
+            notes |= dict.fromkeys(_notes(models))
             if on_clip:
-                on_clip(drawn)
+                on_clip(picture_path)
     return list(notes)
 
 
-def _explained(
+def _notes(models: Sequence[ModelAttention]) -> list[str]:
+    """What is absent, by model and aspect."""
+    return [
+        f"{model.model}, {attention.aspect}: {attention.note}"
+        for model in models
+        for attention in model.aspects
+        if attention.note
+    ]
+
+
+def _explain_chunk(
     stack: StackedMOS, chunk: pd.DataFrame, aspects: Sequence[str]
 ) -> list[list[ModelAttention]]:
     """Every base model's attention, clip by clip."""
-    found: list[list[ModelAttention]] = [[] for _ in range(len(chunk))]
+    by_clip: list[list[ModelAttention]] = [[] for _ in range(len(chunk))]
     for name, model, embedded in embedded_once(stack, chunk):
         audio, text = model.encoders()
+        # Text encoders alone have no frames.
+        assert audio.frame_rate is not None
         for row, explained in enumerate(model.explain_embedded(embedded)):
-            tokens = (
-                token_labels(text, chunk["prompt"][row], len(embedded.tokens[row]))
-                if text
-                else ()
+            tokens: tuple[str, ...] = ()
+            if text is not None and embedded.tokens is not None:
+                n_tokens = len(embedded.tokens[row])
+                tokens = token_labels(text, chunk["prompt"][row], n_tokens)
+            kept = [attention for attention in explained if attention.aspect in aspects]
+            found = ModelAttention(
+                model=name,
+                frame_rate=audio.frame_rate,
+                stride=model.config_.alignment_stride,
+                tokens=tokens,
+                aspects=tuple(kept),
             )
-            wanted = tuple(one for one in explained if one.aspect in aspects)
-            facts = (audio.frame_rate, model.config_.alignment_stride, tokens, wanted)
-            found[row].append(ModelAttention(name, *facts))
-    return found
+            by_clip[row].append(found)
+    return by_clip
 
 
 def token_labels(text: Encoder, prompt: str, rows: int) -> tuple[str, ...]:
-    """A label for each row of a prompt's embedding; numbers where the encoder cannot name them."""
-    labels = [piece.text for piece in text.pieces(prompt)] if text.pieces else [prompt]
-    return tuple(labels) if len(labels) == rows else tuple(map(str, range(rows)))
+    """Label each row of a prompt's embedding.
+
+    An encoder without tokens has a single row, labelled by the prompt. Rows that the
+    encoder cannot name are numbered.
+    """
+    labels = [prompt]
+    if text.pieces:
+        labels = [piece.text for piece in text.pieces(prompt)]
+    if len(labels) != rows:
+        labels = [str(row) for row in range(rows)]
+    return tuple(labels)
 
 
 def file_name(clip_id: str) -> str:
-    """A name that any file system takes, never the same for two clips: what can be read of the id, and its hash.
+    """Name the files of a clip so that any file system takes them.
 
-    >>> file_name("a/b")[:-16], file_name("A/b") != file_name("a/b"), len(file_name("x" * 999))
-    ('a_b-', True, 77)
+    The name is what can be read of the id, and its hash: two clips never share a name,
+    not even on a file system that ignores case.
+
+    Examples
+    --------
+    >>> file_name("a/b")[:-16]
+    'a_b-'
+    >>> file_name("A/b") != file_name("a/b"), len(file_name("x" * 999))
+    (True, 77)
     """
     readable = re.sub(r"[^A-Za-z0-9._-]+", "_", clip_id).lstrip("._-")[:60] or "clip"
-    return f"{readable}-{sha256(clip_id.encode('utf-8', 'surrogatepass'))[:16]}"
+    # Ids read from broken file names may hold lone surrogates, which UTF-8 refuses.
+    digest = sha256(clip_id.encode("utf-8", "surrogatepass"))
+    return f"{readable}-{digest[:16]}"
 
 
 def to_tensors(clip_id: str, models: Sequence[ModelAttention]) -> bytes:
-    """Arrays named ``model/aspect/map`` as safetensors; the metadata ``about`` is JSON that says what they are."""
-    arrays, about = {}, {}
+    """Encode the maps of a clip as safetensors.
+
+    Returns
+    -------
+    data : bytes
+        Arrays named ``model/aspect/map``. The metadata ``about`` is JSON that says what
+        they are.
+    """
+    arrays = {}
+    about: dict[str, Any] = {}
     for model in models:
-        aspects = {}
-        for one in model.aspects:
-            arrays |= {
-                f"{model.model}/{one.aspect}/{name}": np.ascontiguousarray(m)
-                for name, m in one.maps.items()
-            }
-            maps = {
-                name: {"shape": list(m.shape), "axes": _axes(name)}
-                for name, m in one.maps.items()
-            }
-            aspects[one.aspect] = {"maps": maps, "note": one.note}
-        facts = {
+        aspects: dict[str, Any] = {}
+        for attention in model.aspects:
+            maps = {}
+            for name, weights in attention.maps.items():
+                key = f"{model.model}/{attention.aspect}/{name}"
+                arrays[key] = np.ascontiguousarray(weights)
+                maps[name] = {"shape": list(weights.shape), "axes": _axes(name)}
+            aspects[attention.aspect] = {"maps": maps, "note": attention.note}
+        about[model.model] = {
             "frames_per_second": model.frame_rate,
             "plan_stride": model.stride,
             "tokens": list(model.tokens),
+            "aspects": aspects,
         }
-        about[model.model] = facts | {"aspects": aspects}
-    return safetensors.numpy.save(
-        arrays, metadata={"about": json.dumps({"clip_id": clip_id, "models": about})}
-    )
+    metadata = {"about": json.dumps({"clip_id": clip_id, "models": about})}
+    data: bytes = safetensors.numpy.save(arrays, metadata=metadata)
+    return data
 
 
 def _axes(name: str) -> list[str]:
+    """What the axes of a map count."""
     return ["tokens", "plan_stride frames"] if name == PLAN else list(AXES[name])

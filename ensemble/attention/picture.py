@@ -1,36 +1,62 @@
-"""One clip's attention as a picture: over time per model and their mean, tokens by time, and the waveform beneath.
+"""Draw one clip's attention: over time, tokens by time, and the waveform beneath.
 
-Models differ in frame rate, so attention over time is drawn as a multiple of an even share: 1 is what a plain mean
-would give every frame.
+Models differ in frame rate, so attention over time is drawn as a multiple of an even
+share: 1 is what a plain mean would give every frame.
 """
 
 from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from base_models.clips.audio import USED_SECONDS, declared_seconds, load_audio
 from base_models.networks.attention import PLAN
+from ensemble.attention.model_attention import ModelAttention
 
 if TYPE_CHECKING:
-    from ensemble.attention.explain import ModelAttention
+    from matplotlib.axes import Axes
 
-RATE, POINTS = 8_000, 1_500
-"""Hz of the waveform, and how many of its peaks are drawn."""
+RATE = 8_000
+"""Sampling rate of the drawn waveform in Hz."""
+POINTS = 1_500
+"""How many points a curve or the waveform has across the picture."""
 LONGEST_LABEL = 24
+MOST_LEGIBLE_TOKENS = 60
+"""Rows of tokens from which on a panel grows no higher, and its letters smaller."""
+MAP_TITLES = {"tokens_by_time": "tokens by time", PLAN: "transport plan"}
+# Keeps rows without any weight from being divided by 0.
+_TINY = 1e-30
+
+Panel = tuple[float, Callable[["Axes"], None]]
+"""Height in inches, and the function that draws it."""
+
+
+@dataclass
+class _MapGroup:
+    """Maps with the same tokens and frames, by model: they have a mean."""
+
+    tokens: tuple[str, ...]
+    seconds_per_column: float
+    maps: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 def picture(clip_id: str, audio: str, models: Sequence[ModelAttention]) -> bytes:
-    """The picture as PNG.
+    """Draw the picture as PNG.
 
     Parameters
     ----------
-    audio : path of the clip
-    models : what each base model attended to
+    clip_id : str
+        For the title.
+    audio : str
+        Path of the clip.
+    models : sequence of ModelAttention
+        What each base model attended to.
     """
     from matplotlib.figure import Figure
 
@@ -38,122 +64,102 @@ def picture(clip_id: str, audio: str, models: Sequence[ModelAttention]) -> bytes
     seconds = len(samples) / RATE
     panels = _panels(models, seconds)
     heights = [height for height, _ in panels]
-    canvas = Figure(figsize=(9, 1.6 + sum(heights)), dpi=110, layout="constrained")
-    grid = np.atleast_1d(
-        canvas.subplots(len(panels) + 1, 1, height_ratios=[*heights, 1.0])
-    )
-    for axes, (_, draw) in zip(grid, panels, strict=False):
+
+    figure = Figure(figsize=(9, 1.6 + sum(heights)), dpi=110, layout="constrained")
+    subplots = figure.subplots(len(panels) + 1, 1, height_ratios=[*heights, 1.0])
+    # Without panels there is a single one, which comes alone.
+    all_axes = np.atleast_1d(subplots)
+    for axes, (_, draw) in zip(all_axes[:-1], panels, strict=True):
         draw(axes)
         axes.set_xlim(0, seconds)
-    _draw_waveform(grid[-1], samples, seconds)
-    canvas.suptitle(_title(clip_id, declared_seconds(audio)), parse_math=False)
-    canvas.supxlabel("\n".join(_absent(models)), fontsize=7, parse_math=False)
+    _draw_waveform(all_axes[-1], samples, seconds)
+
+    # Names are data: without parse_math=False, a "$" would start a formula.
+    figure.suptitle(_title(clip_id, declared_seconds(audio)), parse_math=False)
+    figure.supxlabel("\n".join(_absent(models)), fontsize=7, parse_math=False)
     buffer = io.BytesIO()
     with warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", "Glyph"
-        )  # a prompt may be in any script; what the font lacks is a box
-        canvas.savefig(buffer, format="png")
+        # A prompt may be in any script; what the font lacks is drawn as a box.
+        warnings.filterwarnings("ignore", "Glyph")
+        figure.savefig(buffer, format="png")
     return buffer.getvalue()
 
 
 def _title(clip_id: str, seconds: float) -> str:
-    """The clip's name, and where it is cut, how much of it is heard and drawn.
+    """The clip's name and, where it is cut, how much of it is heard and drawn.
 
     >>> _title("song", 95.2)
     'song (first 30 s of 95 s)'
     """
-    cut = seconds >= USED_SECONDS + 0.5
-    return _short(clip_id, 90) + (
-        f" (first {USED_SECONDS:g} s of {seconds:.0f} s)" if cut else ""
+    title = _short(clip_id, 90)
+    # Below half a second more, both lengths would round to the same number.
+    if seconds >= USED_SECONDS + 0.5:
+        title += f" (first {USED_SECONDS:g} s of {seconds:.0f} s)"
+    return title
+
+
+def _panels(models: Sequence[ModelAttention], seconds: float) -> list[Panel]:
+    """Panels in order: per aspect its time, its tokens by time, and its plan."""
+    aspects = dict.fromkeys(
+        attention.aspect for model in models for attention in model.aspects
     )
-
-
-def _panels(
-    models: Sequence[ModelAttention], seconds: float
-) -> list[tuple[float, object]]:
-    """Height in inches and drawing function of every panel: per aspect its time, its tokens by time, its plan."""
-    panels = []
-    for aspect in dict.fromkeys(
-        one.aspect for model in models for one in model.aspects
-    ):
-        lines = {
-            model.model: (model, found)
-            for model in models
-            if (found := _map(model, aspect, "time")) is not None
-        }
-        if lines:
-            panels.append(
-                (
-                    1.7,
-                    lambda axes, aspect=aspect, lines=lines: _draw_time(
-                        axes, aspect, lines, seconds
-                    ),
-                )
+    panels: list[Panel] = []
+    for aspect in aspects:
+        if any(model.map(aspect, "time") is not None for model in models):
+            draw_time = partial(
+                _draw_time, aspect=aspect, models=models, seconds=seconds
             )
-        for name, what in (
-            ("tokens_by_time", "tokens by time"),
-            (PLAN, "transport plan"),
-        ):
-            for (tokens, _), maps in _alike(models, aspect, name).items():
-                height = 0.7 + 0.16 * min(len(tokens), 60)
-                title = f"{aspect}: {what}, " + (
-                    f"mean of {len(maps)} models" if len(maps) > 1 else next(iter(maps))
-                )
-                drawn = (
-                    tokens,
-                    np.mean([found for _, found in maps.values()], 0),
-                    title,
-                )
-                step = next(iter(maps.values()))[0]
-                panels.append(
-                    (
-                        height,
-                        lambda axes, drawn=drawn, step=step: _draw_map(
-                            axes, *drawn, step
-                        ),
-                    )
-                )
+            panels.append((1.7, draw_time))
+        for name, title in MAP_TITLES.items():
+            for group in _map_groups(models, aspect, name):
+                height = 0.7 + 0.16 * min(len(group.tokens), MOST_LEGIBLE_TOKENS)
+                draw_map = partial(_draw_map, group=group, title=f"{aspect}: {title}, ")
+                panels.append((height, draw_map))
     return panels
 
 
-def _map(model: ModelAttention, aspect: str, name: str) -> np.ndarray | None:
-    return next(
-        (one.maps.get(name) for one in model.aspects if one.aspect == aspect), None
-    )
-
-
-def _alike(
+def _map_groups(
     models: Sequence[ModelAttention], aspect: str, name: str
-) -> dict[tuple, dict[str, tuple]]:
-    """The maps of one kind that have the same tokens and frames, and so a mean: seconds per column, and the map."""
-    groups: dict[tuple, dict[str, tuple]] = {}
+) -> list[_MapGroup]:
+    """The maps of one kind, grouped by tokens, frames and frame rate."""
+    groups: dict[object, _MapGroup] = {}
     for model in models:
-        found = _map(model, aspect, name)
-        if found is not None:
-            step = (model.stride if name == PLAN else 1) / model.frame_rate
-            groups.setdefault((model.tokens, (step, found.shape)), {})[model.model] = (
-                step,
-                found,
-            )
-    return groups
+        weights = model.map(aspect, name)
+        if weights is None:
+            continue
+        frames_per_column = model.stride if name == PLAN else 1
+        seconds_per_column = frames_per_column / model.frame_rate
+        key = (model.tokens, seconds_per_column, weights.shape)
+        if key not in groups:
+            groups[key] = _MapGroup(model.tokens, seconds_per_column)
+        groups[key].maps[model.model] = weights
+    return list(groups.values())
 
 
-def _draw_time(axes, aspect: str, lines: dict[str, tuple], seconds: float) -> None:
-    grid = (np.arange(POINTS) + 0.5) * seconds / POINTS
-    drawn = []
-    for name, (model, weights) in lines.items():
-        frame = np.minimum((grid * model.frame_rate).astype(int), len(weights) - 1)
-        drawn.append(weights[frame] * len(weights))
-        axes.plot(grid, drawn[-1], linewidth=0.8, alpha=0.6, label=_short(name))
-    if len(drawn) > 1:
-        axes.plot(grid, np.mean(drawn, 0), color="black", linewidth=1.6, label="mean")
+def _draw_time(
+    axes: Axes, aspect: str, models: Sequence[ModelAttention], seconds: float
+) -> None:
+    """Draw the attention of each model over time, and the mean of several models."""
+    times = (np.arange(POINTS) + 0.5) * seconds / POINTS
+    curves = []
+    for model in models:
+        weights = model.map(aspect, "time")
+        if weights is None:
+            continue
+        frame = np.minimum((times * model.frame_rate).astype(int), len(weights) - 1)
+        # Weights sum to 1, so an even share is one over the number of frames.
+        curve = weights[frame] * len(weights)
+        curves.append(curve)
+        axes.plot(times, curve, linewidth=0.8, alpha=0.6, label=_short(model.model))
+    if len(curves) > 1:
+        mean = np.mean(curves, 0)
+        axes.plot(times, mean, color="black", linewidth=1.6, label="mean")
+
     axes.axhline(1, color="#bbbbbb", linewidth=0.8, zorder=0)
     axes.set_ylim(bottom=0)
     axes.set_ylabel("x even share", fontsize=7)
-    axes.set_title(
-        f"{aspect}: attention over time", fontsize=9, loc="left", parse_math=False
-    )
+    title = f"{aspect}: attention over time"
+    axes.set_title(title, fontsize=9, loc="left", parse_math=False)
     legend = axes.legend(
         fontsize=6, frameon=False, loc="upper left", bbox_to_anchor=(1, 1)
     )
@@ -161,55 +167,61 @@ def _draw_time(axes, aspect: str, lines: dict[str, tuple], seconds: float) -> No
         label.set_parse_math(False)
 
 
-def _draw_map(
-    axes, tokens: Sequence[str], weights: np.ndarray, title: str, step: float
-) -> None:
-    """Each token's row divided by its largest weight, or one sharp row would hide the others."""
-    shown = weights / np.maximum(weights.max(1, keepdims=True), 1e-30)
-    extent = (0, weights.shape[1] * step, len(tokens), 0)
+def _draw_map(axes: Axes, group: _MapGroup, title: str) -> None:
+    """Draw the mean map of a group."""
+    maps = list(group.maps.values())
+    weights = np.mean(maps, 0)
+    # Each row is divided by its largest weight, or one sharp row would hide the others.
+    shown = weights / np.maximum(weights.max(1, keepdims=True), _TINY)
+    n_tokens = len(group.tokens)
+    seconds = weights.shape[1] * group.seconds_per_column
     axes.imshow(
         shown,
         aspect="auto",
-        extent=extent,
+        extent=(0, seconds, n_tokens, 0),
         interpolation="nearest",
         cmap="magma",
         vmin=0,
         vmax=1,
     )
-    labels = [_short(token, LONGEST_LABEL) for token in tokens]
-    size = 7 if len(tokens) <= 60 else 4
-    axes.set_yticks(
-        np.arange(len(tokens)) + 0.5, labels, fontsize=size, parse_math=False
-    )
+
+    labels = [_short(token, LONGEST_LABEL) for token in group.tokens]
+    size = 7 if n_tokens <= MOST_LEGIBLE_TOKENS else 4
+    rows = np.arange(n_tokens) + 0.5
+    axes.set_yticks(rows, labels, fontsize=size, parse_math=False)
+    if len(maps) > 1:
+        title += f"mean of {len(maps)} models"
+    else:
+        title += next(iter(group.maps))
     axes.set_title(title, fontsize=9, loc="left", parse_math=False)
 
 
-def _draw_waveform(axes, samples: np.ndarray, seconds: float) -> None:
+def _draw_waveform(axes: Axes, samples: np.ndarray, seconds: float) -> None:
+    """Draw the least and the greatest sample of each short stretch."""
     parts = np.array_split(samples, min(POINTS, len(samples)))
-    time = (np.arange(len(parts)) + 0.5) * seconds / len(parts)
-    axes.fill_between(
-        time,
-        [part.min() for part in parts],
-        [part.max() for part in parts],
-        color="#4472a8",
-    )
+    times = (np.arange(len(parts)) + 0.5) * seconds / len(parts)
+    lows = [part.min() for part in parts]
+    highs = [part.max() for part in parts]
+    axes.fill_between(times, lows, highs, color="#4472a8")
     axes.set(xlim=(0, seconds), xlabel="seconds")
     axes.set_yticks([])
 
 
 def _absent(models: Sequence[ModelAttention]) -> list[str]:
     """What is not drawn, and why: one line for each reason."""
-    reasons: dict[str, list[str]] = {}
+    models_of_reason: dict[str, list[str]] = {}
     for model in models:
-        for one in model.aspects:
-            if one.note:
-                reasons.setdefault(f"{one.aspect}: {one.note}", []).append(model.model)
+        for attention in model.aspects:
+            if attention.note:
+                reason = f"{attention.aspect}: {attention.note}"
+                models_of_reason.setdefault(reason, []).append(model.model)
     return [
         _short(f"{', '.join(names)} - {reason}", 150)
-        for reason, names in reasons.items()
+        for reason, names in models_of_reason.items()
     ]
 
 
 def _short(text: str, longest: int = 30) -> str:
-    text = "".join(c if c.isprintable() else " " for c in text)
+    """Text cut to a length, without characters that cannot be drawn."""
+    text = "".join(char if char.isprintable() else " " for char in text)
     return text if len(text) <= longest else f"{text[: longest - 1]}…"

@@ -1,4 +1,4 @@
-"""fit_base: train the base models of level 0 on a listening test, or on the demo corpus when none is named."""
+"""fit_base: train base models on a listening test, or on the demo corpus when none is named."""
 
 from __future__ import annotations
 
@@ -117,11 +117,13 @@ def _main(argv: Sequence[str] | None = None) -> int:
     from ensemble.training.progress import encoding, watch
     from ensemble.training.rated_clips import RatedClips
     from ensemble.training.train_base_models import (
+        Compute,
+        TrainingSetup,
         add_ratings,
         choose_settings,
         plan_models,
-        prepare_level0,
-        train_level0,
+        plan_training,
+        train_base_models,
     )
 
     locate(options)
@@ -178,15 +180,26 @@ def _main(argv: Sequence[str] | None = None) -> int:
         )
     also = f" and {text}" if any(rated.needs_text) else ""
     say(f"encoders {audio}{also}; training settings {settings or 'paper'}")
-    with encoding() as on_embed:
-        level0 = prepare_level0(
-            rated, models, workspace, audio, text, settings, options.device, options.jobs, options.threads,
-            options.folds, options.store_dtype, overrides, on_embed, options.engine,
-        )  # fmt: skip
-    total, trained = (
-        len(level0.runs),
-        len(train_level0(level0, workspace, watch, options.engine)),
+    setup = TrainingSetup(
+        audio_encoder=audio,
+        text_encoder=text,
+        settings=settings,
+        overrides=overrides,
+        folds=options.folds,
+        dtype=options.store_dtype,
     )
+    compute = Compute(
+        device=options.device,
+        jobs=options.jobs,
+        threads=options.threads,
+        engine=options.engine,
+    )
+    with encoding() as on_embed:
+        plan = plan_training(
+            rated, models, workspace, setup=setup, compute=compute, on_embed=on_embed
+        )
+    total = len(plan.runs)
+    trained = len(train_base_models(plan, workspace, watch, options.engine))
     if trained:
         say(
             f"trained {trained} of {total} base models ({total - trained} were there already)"
@@ -195,7 +208,7 @@ def _main(argv: Sequence[str] | None = None) -> int:
         say(f"nothing to do: all {total} base models are finished")
     say(f"next: fit_meta --artifacts {workspace.root}")
     print(workspace.root / "level0.json")
-    return say_set_aside(level0.set_aside)
+    return say_set_aside(plan.set_aside)
 
 
 def main() -> None:

@@ -93,7 +93,8 @@ def _of_predictions(options):
 
 def _of_clips(options, form: str | None):
     from base_models.clips.read_clips import read_clips
-    from ensemble.scoring.score_clips import clips_from_files, length_note, score_clips
+    from ensemble.scoring.audio_files import clips_from_files, length_note
+    from ensemble.scoring.score_clips import score_clips
     from ensemble.training.progress import encoding
 
     table = options.clips

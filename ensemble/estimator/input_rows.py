@@ -7,7 +7,7 @@ by their numbers.
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import pandas as pd
@@ -20,7 +20,7 @@ from meta.rows import Rows
 log = logging.getLogger(__name__)
 
 
-def is_clips(X: Any) -> bool:
+def is_clips(X: Any) -> TypeGuard[pd.DataFrame]:
     """Whether X is a clip table: a DataFrame with ``audio`` or ``clip_id``."""
     if not isinstance(X, pd.DataFrame):
         return False

@@ -239,14 +239,14 @@ def systems_of(y: Labels, clip_ids: Sequence[str]) -> list[Any] | None:
     return _by_clip(y, "Labels")["system_id"].reindex(list(clip_ids)).tolist()
 
 
-def labels_to_adapt(
+def labels_of_aspects(
     stack: BaseEstimator, X: Any, y: Labels, by_clip: bool
 ) -> pd.DataFrame:
-    """Labels of a new corpus, one column for each aspect of the stack, in its order.
+    """Labels of new clips, one column for each aspect of the stack, in its order.
 
     Parameters
     ----------
-    X : what `StackedMOS.adapt` was given
+    X : what `StackedMOS.adapt` or `StackedMOS.assess` was given
     y : labels, rows as in `X`; or by clip id
     by_clip : whether `X` is predictions
 

@@ -51,7 +51,7 @@ from ensemble.estimator.prediction_inputs import (
     joined,
     labelled_places,
     labels_of,
-    labels_to_adapt,
+    labels_of_aspects,
     own_columns,
     systems_of,
     takes_predictions,
@@ -203,8 +203,9 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
         UsageError
             when labels are off the scale, rows leak, or there are too few of them.
         """
-        # A fit that fails leaves nothing to predict with.
-        self.__dict__.pop("final_estimator_", None)
+        # A fit that fails leaves nothing to predict with, and nothing of an older one.
+        for name in ("final_estimator_", "join_", "report_"):
+            self.__dict__.pop(name, None)
         self._check_parameters()
         if y is None:
             raise UsageError(
@@ -515,7 +516,7 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
         """
         check_is_fitted(self, "final_estimator_")
         by_clip = len(X) > 0 and takes_predictions(self, X)
-        labels = labels_to_adapt(self, X, y, by_clip)
+        labels = labels_of_aspects(self, X, y, by_clip)
         weights = checked_weights(sample_weight, labels) if len(labels) else None
         counted = labelled_places(labels, weights)
 
@@ -668,23 +669,18 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
         """Labelled rows with the predictions of the base models, to judge the stack."""
         # Row 3 of a test matrix is not row 3 of the matrix that was fitted on.
         tables, ids = self._tables_and_ids(X, prefix=f"{name}-")
+        by_clip = takes_predictions(self, X)
+        labels = labels_of_aspects(self, X, y, by_clip)
         systems = None
         prompts = None
-        if takes_predictions(self, X):
-            labels = labels_of(y, X).reindex(ids)
+        if by_clip:
+            labels = labels.reindex(ids)
             systems = systems_of(y, ids)
-        else:
-            labels = as_labels(y, len(X))
-            if is_clips(X):
-                systems = X["system_id"].tolist() if "system_id" in X else None
-                prompts = X["prompt"].tolist() if "prompt" in X else None
-        rows = Rows.of(
-            ids,
-            labels,
-            tuple(labels.columns),
-            systems=systems,
-            prompts=prompts,
-        )
+        elif is_clips(X):
+            systems = X["system_id"].tolist() if "system_id" in X else None
+            prompts = X["prompt"].tolist() if "prompt" in X else None
+        rows = Rows.of(ids, labels, self.aspects_, systems=systems, prompts=prompts)
+        rows.check_scale(self.bins_)
         return PredictedRows(rows, tuple(tables))
 
     def _check_parameters(self) -> None:

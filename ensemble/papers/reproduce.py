@@ -25,7 +25,12 @@ from ensemble.engine import LOCAL, spread
 from ensemble.papers.paper_tables import Column, PaperTable, Row
 from ensemble.training.base_model_run import ROLE, BaseRun
 from ensemble.training.rated_clips import RatedClips
-from ensemble.training.train_base_models import Level0, prepare_level0
+from ensemble.training.train_base_models import (
+    Compute,
+    TrainingPlan,
+    TrainingSetup,
+    plan_training,
+)
 from ensemble.workspace import Workspace
 
 TABLES_VERSION = 2
@@ -50,7 +55,7 @@ class Request:
     seeds : repetitions of every row
     quick : embedded encoders and settings instead of the published ones
     encoders : where the weights of an encoder lie, name to ``"name=folder"``
-    device, jobs : see `prepare_level0`
+    device, jobs : see `ensemble.training.train_base_models.Compute`
     overrides : single settings of `BaseConfig`, laid over every row
     """
 
@@ -107,7 +112,7 @@ class Request:
             )
         if (
             not np.isfinite(
-                self.rated.labels(split)[list(self.table.aspects)].to_numpy(dtype=float)
+                self.rated.rows(split)[list(self.table.aspects)].to_numpy(dtype=float)
             )
             .any(axis=0)
             .all()
@@ -201,7 +206,7 @@ def reproduce(
 
     Parameters
     ----------
-    watch, on_embed, engine : see `train_level0` and `prepare_level0`
+    watch, on_embed, engine : see `train_base_models` and `plan_training`
 
     Raises
     ------
@@ -228,8 +233,8 @@ def reproduce(
     aside = {
         bad.clip_id: bad
         for each in bases.values()
-        if each.level0
-        for bad in each.level0.set_aside
+        if each.plan
+        for bad in each.plan.set_aside
     }
     runs = sorted(
         f"{run.folder.name} {reason}"
@@ -254,7 +259,7 @@ def reproduce(
 class _Bases:
     """The base models that share encoders and settings, by preset and seed, each with why it failed, or ""."""
 
-    level0: Level0 | None
+    plan: TrainingPlan | None
     trained: Mapping[tuple[str, int], tuple[BaseRun, str]]
     reason: str = ""
 
@@ -271,21 +276,32 @@ class _Bases:
     ) -> _Bases:
         audio, text, settings = setup
         try:
-            level0 = prepare_level0(
-                request.rated, models, workspace, audio, text, settings, request.device, request.jobs,
-                overrides=request.overrides, on_embed=on_embed, engine=engine,
-            )  # fmt: skip
+            plan = plan_training(
+                request.rated,
+                models,
+                workspace,
+                setup=TrainingSetup(
+                    audio_encoder=audio,
+                    text_encoder=text,
+                    settings=settings,
+                    overrides=request.overrides,
+                ),
+                compute=Compute(
+                    device=request.device, jobs=request.jobs, engine=engine
+                ),
+                on_embed=on_embed,
+            )
         except OutOfSpace:
             raise
         except ROW_ERRORS as error:
             return cls(None, {}, _line(error))
-        unfinished = level0.unfinished
+        unfinished = plan.unfinished
         pieces, threads = (
             [(run,) for run in unfinished],
             unfinished[0].threads if unfinished else 0,
         )
         with watch(unfinished) if watch and unfinished else contextlib.nullcontext():
-            jobs = min(level0.jobs, len(pieces))
+            jobs = min(plan.jobs, len(pieces))
             attempts = list(
                 spread(_attempt, pieces, engine, jobs, threads, workspace.root)
             )
@@ -293,10 +309,10 @@ class _Bases:
             run.name: reason for run, reason in zip(unfinished, attempts, strict=True)
         }
         return cls(
-            level0,
+            plan,
             {
                 m: (run, reasons.get(run.name, ""))
-                for m, run in zip(models, level0.runs, strict=True)
+                for m, run in zip(models, plan.runs, strict=True)
             },
         )
 
@@ -308,7 +324,7 @@ class _Bases:
                 for run, reason in map(self.trained.get, models)
                 if reason
             ]
-            if self.level0
+            if self.plan
             else []
         )
         return self.reason or (f"{failed[0][0]}: {failed[0][1]}" if failed else "")
@@ -357,7 +373,7 @@ def _outcome(request: Request, row: Row, bases: _Bases | None) -> Outcome:
         scores, facts = _scores(request, row, bases, wanted)
     except UsageError as error:  # the dev clips do not suffice for a stack
         return Outcome(row, FAILED, _line(error), "", blank)
-    clips = bases.level0.rated.rows(request.table.split)
+    clips = bases.plan.rated.rows(request.table.split)
     cells = measure(
         request.table,
         row,
@@ -384,7 +400,7 @@ def _scores(
         return [scores for scores, _ in made], _fit_facts(
             aspects, [fits for _, fits in made]
         )
-    ids = bases.level0.rated.rows(split)["clip_id"].tolist()
+    ids = bases.plan.rated.rows(split)["clip_id"].tolist()
     tables = [bases.tables(models, split)[0].take(ids) for models in wanted]
     return [
         table.scores[:, [table.aspects.index(aspect) for aspect in aspects]]
@@ -440,7 +456,7 @@ def _stack(
     from meta.regressor import MetaRegressor
     from meta.rows import Rows
 
-    rated = bases.level0.rated
+    rated = bases.plan.rated
     tables = bases.tables(models, "dev")
     rows = Rows.from_clips(rated.rows("dev"), aspects, rated.group)
     regressor = MetaRegressor(_learner(learner, seed), seed)

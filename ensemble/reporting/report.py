@@ -17,6 +17,7 @@ import pandas as pd
 
 from base_models.files import atomic_write, to_json
 from base_models.metrics.evaluate import LEVELS, METRICS
+from ensemble.formats import answer
 from ensemble.reporting.figures import figures
 from ensemble.reporting.report_tables import (
     CEILING,
@@ -90,22 +91,6 @@ class Report:
     def _repr_html_(self) -> str:
         """The report in a notebook."""
         return _html(self)
-
-
-def answer(predictions: pd.DataFrame, aspects: tuple[str, ...]) -> str:
-    """The submission of AudioMOS 2025 track 1: ``id,MI,TA`` per line, 8 decimals, sorted by id, no ``.wav``,
-    no header.
-
-    >>> answer(pd.DataFrame({"clip_id": ["b", "a"], "mi": [3.0, 4.5], "ta": [1.0, 2.0]}), ("mi", "ta"))
-    'a,4.50000000,2.00000000\\nb,3.00000000,1.00000000\\n'
-    """
-    ids = [clip.removesuffix(".wav") for clip in predictions["clip_id"]]
-    scores = predictions[list(aspects)].to_numpy(dtype=float)
-    lines = [
-        ",".join([clip, *(f"{score:.8f}" for score in row)]) + "\n"
-        for clip, row in sorted(zip(ids, scores.tolist(), strict=True))
-    ]
-    return "".join(lines)
 
 
 def coverage(report: Report) -> dict[str, float]:

@@ -1,57 +1,39 @@
-"""Scores for new clips: embed what can be embedded, set the rest aside, predict with every base model and the stack.
+"""Score new clips: embed them, predict with every base model, and stack.
 
-Each encoder runs once per clip however many base models there are, and what it computed is stored, so a scoring run
-that was stopped goes on where it was. The trap: results must come back in the order asked for, keyed by clip,
-whatever order was best for computing.
+Each encoder runs once per clip, whatever the number of base models. What it computed is
+stored, so a scoring run that was stopped goes on where it was. Clips that cannot be
+used are set aside; the others come back in the order in which they were given.
 """
 
 from __future__ import annotations
 
-import copy
-import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Iterable, Sequence
 
 import pandas as pd
 
-from base_models.clips.audio import USED_SECONDS, declared_seconds
 from base_models.clips.read_clips import SetAside
 from base_models.devices import cpu_threads
-from base_models.encoders.embed import clip_ids, fill_clips
 from base_models.encoders.store import EmbeddingStore
-from base_models.errors import UsageError, one_of
-from base_models.networks.batches import Embedded
-from base_models.training.neural_mos import NeuralMOS
+from base_models.errors import UsageError
 from ensemble.engine import LOCAL, spread
 from ensemble.estimator.stacked_mos import StackedMOS
-from ensemble.reporting.report import answer
+from ensemble.formats import Scores
+from ensemble.scoring.prepared_stack import (
+    PLACEHOLDER,
+    clip_chunks,
+    neural_models,
+    prepared,
+    usable,
+)
 from ensemble.scoring.stack_source import StackSource, load_stack
+from meta.score_columns import score_columns, scored_table
 
-CHUNK = 256
-"""Clips scored together, so that memory does not grow with the list."""
-PLACEHOLDER = "music"
-"""Prompt of clips that have none, for networks whose text aspects are left out."""
-FORMATS = ("csv", "jsonl", "parquet", "answer")
+CLIPS_PER_CHUNK = 256
+"""Clips that are embedded and scored together."""
 
-
-@dataclass(frozen=True)
-class Scores:
-    """Scores of the clips that could be used, in the order asked for.
-
-    Parameters
-    ----------
-    frame : clip_id, audio, and per aspect ``<aspect>``, ``<aspect>_low``, ``<aspect>_high`` (bounds of the interval)
-    aspects : scored aspects
-    left_out : aspects that need a prompt when no clip has one
-    set_aside : clips that could not be used
-    """
-
-    frame: pd.DataFrame
-    aspects: tuple[str, ...]
-    left_out: tuple[str, ...]
-    set_aside: tuple[SetAside, ...]
+ScoredChunk = tuple[pd.DataFrame, list[SetAside]]
+"""Scores of the usable clips of a chunk, and the clips that are not usable."""
 
 
 def score_clips(
@@ -67,67 +49,95 @@ def score_clips(
 
     Parameters
     ----------
-    clips : table with ``clip_id``, ``audio`` and, for aspects judged against it, ``prompt``. When no clip has a
-        prompt those aspects are left out; when some have none, those clips are set aside
-    store : where embeddings are kept
-    level : coverage of the interval, see `MetaRegressor.predict_interval`
-    engine : where clips are scored, see `ensemble.engine.check_engine`
-    source : where workers of another engine than the local one find the stack and the store
+    stack : StackedMOS
+        Fitted.
+    clips : DataFrame of n rows
+        With ``clip_id``, ``audio`` and, for aspects judged against it, ``prompt``. When
+        no clip has a prompt those aspects are left out; when some have none, those
+        clips are set aside.
+    store : EmbeddingStore
+        Where embeddings are kept.
+    level : float
+        Coverage of the interval, see `MetaRegressor.predict_interval`.
+    on_progress : callable, optional
+        Called as ``on_progress(encoder, done, total)``.
+    engine : str
+        Where clips are scored, see `ensemble.engine.check_engine`.
+    source : StackSource, optional
+        Where workers of another engine than the local one find the stack and the store.
+
+    Raises
+    ------
+    UsageError
+        When the level is not between 0 and 1, a base model is not neural, an id is
+        given twice, or every aspect needs a prompt and no clip has one.
     """
     if not 0 < level < 1:
         raise UsageError(f"The interval's level must lie between 0 and 1; got {level}.")
     stack, clips = prepared(stack, clips, store)
-    kept, left_out = _aspects(stack, clips)
-    if left_out:  # the text branch still wants tokens; its output is dropped below
+    kept, left_out = _choose_aspects(stack, clips)
+    # The text branch takes tokens even where its output is dropped.
+    if left_out:
         clips = clips.assign(prompt=PLACEHOLDER)
-    chunks = [
-        clips.iloc[start : start + CHUNK].reset_index(drop=True)
-        for start in range(0, len(clips), CHUNK)
-    ]
+
+    chunks = list(clip_chunks(clips, CLIPS_PER_CHUNK))
+    scored: Iterable[ScoredChunk]
     if engine == LOCAL:
-        scored: Iterable = (
-            score_chunk(stack, chunk, store, kept, level, on_progress)
+        scored = (
+            score_chunk(stack, chunk, store, kept, level=level, on_progress=on_progress)
             for chunk in chunks
         )
+    elif source is None:
+        raise UsageError(f"Workers of {engine} need a source to read the stack from.")
     else:
-        pieces = [(source, os.getcwd(), chunk, kept, level) for chunk in chunks]
-        scored = spread(_score_there, pieces, engine, shared=source.embeddings)
-    frames, aside = zip(*scored, strict=True) if chunks else ((), ())
-    columns = [
-        "clip_id",
-        "audio",
-        *(f"{aspect}{end}" for aspect in kept for end in ("", "_low", "_high")),
-    ]
-    frames = [frame for frame in frames if len(frame)]
-    frame = (
-        pd.concat(frames, ignore_index=True)
-        if frames
-        else pd.DataFrame(columns=columns)
-    )
-    return Scores(
-        frame, kept, left_out, tuple(bad for several in aside for bad in several)
-    )
+        folder = os.getcwd()
+        pieces = [(source, folder, chunk, kept, level) for chunk in chunks]
+        scored = spread(_score_in_worker, pieces, engine, shared=source.embeddings)
+
+    frame, set_aside = _join(scored, kept)
+    return Scores(frame, kept, left_out, set_aside=set_aside)
 
 
-def _aspects(
+def _join(
+    scored: Iterable[ScoredChunk], aspects: Sequence[str]
+) -> tuple[pd.DataFrame, tuple[SetAside, ...]]:
+    """One table of all chunks, in their order, and all clips that were set aside."""
+    frames = []
+    set_aside: list[SetAside] = []
+    for frame, unusable in scored:
+        set_aside += unusable
+        # An empty frame has none of the columns and would spoil their types.
+        if len(frame):
+            frames.append(frame)
+    if frames:
+        return pd.concat(frames, ignore_index=True), tuple(set_aside)
+
+    # Without any usable clip the table is empty, but it has its columns.
+    columns = ["clip_id", "audio", *score_columns(aspects)]
+    return pd.DataFrame(columns=columns), tuple(set_aside)
+
+
+def _choose_aspects(
     stack: StackedMOS, clips: pd.DataFrame
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Aspects to score, and those left out: decided for the whole table, not chunk by chunk."""
-    models = [model for _, model in stack.estimators_]
+    """Aspects to score, and those to leave out for want of any prompt.
+
+    It is decided for the whole table: chunk by chunk, columns would differ.
+    """
     by_text = {
-        a
-        for model in models
-        for a, text in zip(model.aspects_, model.needs_text_, strict=True)
-        if text
+        aspect
+        for model in neural_models(stack)
+        for aspect, needs_text in zip(model.aspects_, model.needs_text_, strict=True)
+        if needs_text
     }
-    without_prompts = not clips["prompt"].str.strip().any()
-    left_out = tuple(
-        aspect for aspect in stack.aspects_ if aspect in by_text and without_prompts
-    )
+    left_out: tuple[str, ...] = ()
+    if not clips["prompt"].str.strip().any():
+        left_out = tuple(aspect for aspect in stack.aspects_ if aspect in by_text)
     kept = tuple(aspect for aspect in stack.aspects_ if aspect not in left_out)
     if not kept:
         raise UsageError(
-            f"{', '.join(left_out)} is judged against the prompt; pass --prompt, or a table with prompts."
+            f"{', '.join(left_out)} is judged against the prompt; pass --prompt, or a "
+            "table with prompts."
         )
     return kept, left_out
 
@@ -137,188 +147,58 @@ def score_chunk(
     chunk: pd.DataFrame,
     store: EmbeddingStore,
     aspects: Sequence[str],
+    *,
     level: float,
     on_progress: Callable[[str, int, int], None] | None = None,
-) -> tuple[pd.DataFrame, list[SetAside]]:
-    """Scores of the clips of a prepared table that can be used, all at once, and the clips that cannot."""
-    rows, aside = usable(
-        [model for _, model in stack.estimators_], chunk, store, on_progress
-    )
+) -> ScoredChunk:
+    """Score the usable clips of a prepared table, all at once.
+
+    Returns
+    -------
+    frame : DataFrame
+        Scores of the clips that can be used.
+    set_aside : list of SetAside
+        The clips that cannot.
+    """
+    rows, set_aside = usable(neural_models(stack), chunk, store, on_progress)
     if not rows:
-        return pd.DataFrame(), aside
-    return _score(stack, chunk.iloc[rows].reset_index(drop=True), aspects, level), aside
+        return pd.DataFrame(), set_aside
+    clips = chunk.iloc[rows].reset_index(drop=True)
+    frame = scored_table(
+        stack.final_estimator_,
+        stack.prediction_tables(clips),
+        clips[["clip_id", "audio"]],
+        aspects=aspects,
+        level=level,
+    )
+    return frame, set_aside
 
 
-def _score_there(
+def _score_in_worker(
     source: StackSource,
     folder: str,
     chunk: pd.DataFrame,
     aspects: Sequence[str],
     level: float,
-):
-    """`score_chunk` in a worker process, which stands in another folder than the one that audio is relative to."""
-    asked = dict(zip(chunk["clip_id"], chunk["audio"], strict=True))
-    paths = [
-        os.path.join(folder, path) if isinstance(path, str) and path else path
-        for path in chunk["audio"]
-    ]
+) -> ScoredChunk:
+    """Score a chunk in a worker process; `folder` is what paths are relative to."""
+    # The worker's own folder may be another one. Paths are read as absolute ones, and
+    # come back as they were given. A missing path stays missing, to be set aside.
+    paths_given = dict(zip(chunk["clip_id"], chunk["audio"], strict=True))
+    absolute_paths = []
+    for path in chunk["audio"]:
+        if isinstance(path, str) and path:
+            path = os.path.join(folder, path)
+        absolute_paths.append(path)
+
     with cpu_threads(source.threads):
-        stack = load_stack(source)
-        frame, aside = score_chunk(
-            stack, chunk.assign(audio=paths), source.store, aspects, level
+        frame, set_aside = score_chunk(
+            load_stack(source),
+            chunk.assign(audio=absolute_paths),
+            source.store,
+            aspects,
+            level=level,
         )
-    return frame.assign(audio=frame["clip_id"].map(asked)) if len(
-        frame
-    ) else frame, aside
-
-
-def prepared(
-    stack: StackedMOS, clips: pd.DataFrame, store: EmbeddingStore
-) -> tuple[StackedMOS, pd.DataFrame]:
-    """The same stack, its base models reading from `store` (the caller's own is not touched), and the clips with ids
-    and prompts as text, "" where there is none.
-
-    Raises
-    ------
-    UsageError
-        when a base model is not neural.
-    """
-    foreign = [
-        name for name, model in stack.estimators_ if not hasattr(model, "encoders")
-    ]
-    if foreign:
-        raise UsageError(
-            f"Base model '{foreign[0]}' is not neural; score such a stack with its own predict."
-        )
-    stack = copy.copy(stack)
-    stack.estimators_ = [(name, copy.copy(model)) for name, model in stack.estimators_]
-    for _, model in stack.estimators_:
-        model.store = store
-    prompts = (
-        clips["prompt"].astype(object).where(clips["prompt"].notna(), "").astype(str)
-        if "prompt" in clips
-        else ""
-    )
-    return stack, clips.assign(clip_id=clip_ids(clips), prompt=prompts)
-
-
-def usable(models, chunk, store, on_progress=None) -> tuple[list[int], list[SetAside]]:
-    """Rows that every encoder of the stack could embed, and the clips that some could not."""
-    encoders = {
-        tuple(e.signature if e else "" for e in pair): pair
-        for pair in (model.encoders() for model in models)
-    }
-    rows, aside = set(range(len(chunk))), {}
-    for pair in encoders.values():
-        filled = fill_clips(chunk, store, *pair, on_progress=on_progress)
-        rows &= set(filled.kept)
-        aside |= {bad.clip_id: bad for bad in filled.set_aside}
-    return sorted(rows), list(aside.values())
-
-
-def embedded_once(
-    stack: StackedMOS, clips: pd.DataFrame
-) -> Iterator[tuple[str, NeuralMOS, Embedded]]:
-    """Every base model with the clips as its encoders embed them; models of the same encoders share one reading."""
-    known: dict[tuple, Embedded] = {}
-    for name, model in stack.estimators_:
-        key = tuple(
-            encoder.signature if encoder else "" for encoder in model.encoders()
-        )
-        if key not in known:
-            known[key] = model.embed(clips)[1]
-        yield name, model, known[key]
-
-
-def _score(
-    stack: StackedMOS, chunk: pd.DataFrame, aspects: Sequence[str], level: float
-) -> pd.DataFrame:
-    return score_tables(
-        stack,
-        stack.prediction_tables(chunk),
-        chunk[["clip_id", "audio"]],
-        aspects,
-        level,
-    )
-
-
-def score_tables(
-    stack: StackedMOS, tables, clips: pd.DataFrame, aspects: Sequence[str], level: float
-) -> pd.DataFrame:
-    """`clips`, and beside them per aspect the stacked score of the tables and the bounds of its interval."""
-    regressor, ids, columns = stack.final_estimator_, clips["clip_id"].tolist(), {}
-    scores, (low, high) = (
-        regressor.predict(tables, ids),
-        regressor.predict_interval(tables, ids, level),
-    )
-    for aspect in aspects:
-        k = stack.aspects_.index(aspect)
-        columns |= {
-            aspect: scores[:, k],
-            f"{aspect}_low": low[:, k],
-            f"{aspect}_high": high[:, k],
-        }
-    return clips.assign(**columns)
-
-
-def length_note(audio: Sequence[str]) -> str:
-    """How many of these files are longer than what is scored of them, in words; "" where none is."""
-    longer = sum(declared_seconds(path) > USED_SECONDS for path in audio)
-    if not longer:
-        return ""
-    which = (
-        f"{longer} of {len(audio)} clips {'is' if longer == 1 else 'are'}"
-        if len(audio) > 1
-        else "the clip is"
-    )
-    return f"{which} longer than {USED_SECONDS:g} s; only the first {USED_SECONDS:g} s are scored"
-
-
-def clips_from_files(audio: Sequence[str], prompt: str | None) -> pd.DataFrame:
-    """A clip table from audio files (or folders of them) and one prompt for all; ids are file names without suffix.
-
-    Raises
-    ------
-    UsageError
-        when a folder holds no audio.
-    """
-    paths: list[Path] = []
-    for name in audio:
-        path = Path(name)
-        inside = (
-            sorted(p for p in path.rglob("*") if p.suffix.lower() in AUDIO_SUFFIXES)
-            if path.is_dir()
-            else [path]
-        )
-        if not inside:
-            raise UsageError(
-                f"{path} holds no audio file ({', '.join(sorted(AUDIO_SUFFIXES))})."
-            )
-        paths += inside
-    stems = [path.stem for path in paths]
-    ids = stems if len(set(stems)) == len(stems) else [str(path) for path in paths]
-    if len(set(ids)) != len(ids):
-        raise UsageError("An audio file is given twice.")
-    return pd.DataFrame(
-        {"clip_id": ids, "audio": [str(path) for path in paths], "prompt": prompt or ""}
-    )
-
-
-AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif"}
-
-
-def encode_scores(scores: Scores, name: str) -> bytes:
-    """Scores as bytes of one of `FORMATS`; ``answer`` is the challenge's submission format."""
-    one_of(name, FORMATS, "output format")
-    frame = scores.frame
-    if name == "answer":
-        return answer(frame, scores.aspects).encode()
-    if name == "csv":
-        return frame.to_csv(index=False, float_format="%.6f").encode()
-    if name == "jsonl":
-        records = frame.to_dict("records")
-        return "".join(
-            json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n"
-            for record in records
-        ).encode()
-    return frame.to_parquet(index=False)
+    if len(frame):
+        frame = frame.assign(audio=frame["clip_id"].map(paths_given))
+    return frame, set_aside

@@ -1,7 +1,7 @@
-"""Scores from what the base models predicted elsewhere: a fitted stack over files of predictions, without any audio.
+"""Score clips from files of predictions: a fitted stack, without any audio.
 
-The trap: a clip that one model left out must not be scored as if it had been there; it is an error, or filled from the
-other models where the stack was fitted to do so.
+A clip that one base model lacks is not scored as if it had been predicted: it is an
+error, or filled from the other models where the stack was fitted to do so.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ensemble.estimator.stacked_mos import StackedMOS
+from ensemble.formats import Scores
 from ensemble.prediction_files.stack_inputs import read_new
-from ensemble.scoring.score_clips import Scores, score_tables
+from meta.score_columns import scored_table
 
 
 def score_predictions(
@@ -21,24 +22,33 @@ def score_predictions(
 
     Parameters
     ----------
-    stack : a fitted stack, with or without base models of its own
-    files : predictions of its base models, see `ensemble.prediction_files.stack_inputs.read_new`
-    level : coverage of the interval
+    stack : StackedMOS
+        Fitted, with or without base models of its own.
+    files : sequence of paths
+        Predictions of its base models, see
+        `ensemble.prediction_files.stack_inputs.read_new`.
+    level : float
+        Coverage of the interval.
 
     Returns
     -------
-    scores : as of `ensemble.scoring.score_clips.score_clips`; ``audio`` is empty
-    notes : what was left out or moved, for people
+    scores : Scores
+        As of `ensemble.scoring.score_clips.score_clips`; ``audio`` is empty.
+    notes : tuple of str
+        What was left out or moved, for people.
 
     Raises
     ------
     UsageError
-        when a base model, or its prediction for a clip, is missing and the stack does not fill gaps.
+        When a base model, or its prediction for a clip, is missing and the stack does
+        not fill gaps.
     """
-    layout = stack.final_estimator_.layout_
+    regressor = stack.final_estimator_
+    layout = regressor.layout_
     new = read_new(files, layout.models, stack.aspects_, layout.bins)
-    tables = layout.align(new.tables, stack.final_estimator_.accepts_missing)
-    frame = score_tables(
-        stack, tables, new.clips.assign(audio=""), stack.aspects_, level
-    )
-    return Scores(frame, stack.aspects_, (), ()), new.notes
+    tables = layout.align(new.tables, regressor.accepts_missing)
+
+    # Where clips have audio files, these stand here; predictions come without any.
+    clips = new.clips.assign(audio="")
+    frame = scored_table(regressor, tables, clips, aspects=stack.aspects_, level=level)
+    return Scores(frame, stack.aspects_, left_out=(), set_aside=()), new.notes

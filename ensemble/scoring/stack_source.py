@@ -1,7 +1,6 @@
-"""Where a fitted stack comes from: what a worker process is sent instead of the stack itself.
+"""Where a fitted stack comes from: what a worker process is sent instead of the stack.
 
-Weights stay on the shared file system, and each process reads them once. The trap: a worker outlives the stack in a
-folder, so the one to use goes by its manifest, too, and a stack that was fitted anew is read anew.
+Weights stay on the shared file system, and each process reads them once.
 """
 
 from __future__ import annotations
@@ -22,11 +21,17 @@ class StackSource:
 
     Parameters
     ----------
-    folder : of the stack, absolute
-    embeddings : folder of the store, absolute
-    overrides : parameters of the base models to change, as (name, value) pairs
-    manifest : SHA-256 of the manifest
-    threads : CPU threads to score with; another number moves the last digits
+    folder : Path
+        Of the stack, absolute.
+    embeddings : Path
+        Folder of the store, absolute.
+    overrides : tuple of (str, str)
+        Parameters of the base models to change, as names and values.
+    manifest : str
+        SHA-256 of the manifest. A worker may outlive the stack in a folder: with the
+        manifest, a stack that was fitted anew is another source, and is read anew.
+    threads : int
+        CPU threads to score with; another number moves the last digits.
     """
 
     folder: Path
@@ -39,12 +44,12 @@ class StackSource:
     def of(
         cls, folder: Path | str, embeddings: Path | str, **overrides: str
     ) -> StackSource:
-        """The stack that lies there now, to be scored with as many threads as this process has.
+        """The stack that is there now, to be scored with this process's threads.
 
         Raises
         ------
         UsageError
-            when there is none.
+            When there is none.
         """
         import torch
 
@@ -53,14 +58,13 @@ class StackSource:
             raise UsageError(
                 f"{folder} is not the folder of a stack; name one that fit_meta wrote."
             )
-        manifest = sha256(read_bytes(folder / MANIFEST))
-        given = tuple(sorted(overrides.items()))
         return cls(
-            folder,
-            Path(embeddings).absolute(),
-            given,
-            manifest,
-            torch.get_num_threads(),
+            folder=folder,
+            embeddings=Path(embeddings).absolute(),
+            # Sorted pairs: equal sources must be equal keys of the cache below.
+            overrides=tuple(sorted(overrides.items())),
+            manifest=sha256(read_bytes(folder / MANIFEST)),
+            threads=torch.get_num_threads(),
         )
 
     @property
@@ -71,5 +75,6 @@ class StackSource:
 
 @functools.lru_cache(maxsize=2)
 def load_stack(source: StackSource) -> StackedMOS:
-    """The stack, read and verified once per process; its base models read from the store."""
-    return StackedMOS.load(source.folder, store=source.store, **dict(source.overrides))
+    """Read and verify a stack, once per process."""
+    overrides = dict(source.overrides)
+    return StackedMOS.load(source.folder, store=source.store, **overrides)

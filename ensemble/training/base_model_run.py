@@ -1,7 +1,7 @@
-"""One base model, from stored embeddings to a sealed folder; what a worker process is given.
+"""One base model, from stored embeddings to a sealed folder: a worker's piece of work.
 
-A run is finished when its folder has a manifest. One that was killed leaves a checkpoint, and the same call goes on
-from there.
+A run is finished when its folder has a manifest. A run that was killed leaves a
+checkpoint, and the same call goes on from there.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from base_models.clips.labels import mean_label
 from base_models.clips.splits import folds as split_folds
@@ -27,10 +28,15 @@ from base_models.files import (
     write_json,
 )
 from ensemble.training.rated_clips import RatedClips
+from meta.rows import Rows
+
+if TYPE_CHECKING:
+    from base_models.training.neural_mos import NeuralMOS
 
 PROGRESS = "progress.json"
 CHECKPOINT = "checkpoint.safetensors"
-ROLE, FOLD_ROLE = "base model", "out-of-fold predictions"
+ROLE = "base model"
+FOLD_ROLE = "out-of-fold predictions"
 
 
 @dataclass(frozen=True)
@@ -39,16 +45,25 @@ class BaseRun:
 
     Parameters
     ----------
-    name : str, e.g. ``"dora-s0"``
-    preset, settings, seed : of the NeuralMOS
-    audio_encoder, text_encoder : names or ``"name=folder"``
+    name : str
+        For example ``"dora-s0"``.
+    preset, settings, seed
+        Of the NeuralMOS.
+    audio_encoder, text_encoder : str
+        Registered names, or ``"name=folder"``.
     device : str
-    data, folder, embeddings : folders of the clip table, of this run and of the stored embeddings
-    dtype : of the stored embeddings
-    folds : int, how many folds of the training split are predicted out of fold; 0 for none
-    threads : int, CPU threads of this run, or 0 to leave them alone; another number moves the last digits, so it is
-        part of what the run is
-    overrides : single settings, laid over the rest
+        ``"auto"`` or the name of a device.
+    data, folder, embeddings : Path
+        Folders of the clip table, of this run and of the stored embeddings.
+    dtype : str
+        Of the stored embeddings.
+    folds : int
+        How many folds of the training split are predicted out of fold; 0 for none.
+    threads : int
+        CPU threads of this run; 0 leaves them alone. Another number moves the last
+        digits of the results, so it is part of what the run is.
+    overrides : mapping of str to value
+        Single settings, laid over preset and settings.
     """
 
     name: str
@@ -69,9 +84,8 @@ class BaseRun:
     @property
     def config(self) -> BaseConfig:
         """The config that preset, settings and overrides stand for."""
-        return BaseConfig.preset(self.preset, self.settings).updated(
-            self.overrides, "--set"
-        )
+        config = BaseConfig.preset(self.preset, self.settings)
+        return config.updated(self.overrides, "--set")
 
     @property
     def fold_folder(self) -> Path:
@@ -79,126 +93,153 @@ class BaseRun:
         return self.folder.with_name(f"{self.folder.name}-oof{self.folds}")
 
     def is_finished(self) -> bool:
-        """Whether the model, and the out-of-fold predictions asked for, are there.
+        """Whether the model exists, with its out-of-fold predictions if there are any.
 
         Raises
         ------
         DamagedArtifact
-            when a folder holds another run than its name says.
+            When a folder holds another run than its name says.
         """
-        wanted = {self.folder: ROLE} | (
-            {self.fold_folder: FOLD_ROLE} if self.folds else {}
-        )
-        return all(
-            is_sealed(folder) and bool(Artifact(folder, role, folder.name))
-            for folder, role in wanted.items()
-        )
+        role_of_folder = {self.folder: ROLE}
+        if self.folds:
+            role_of_folder[self.fold_folder] = FOLD_ROLE
+
+        for folder, role in role_of_folder.items():
+            if not is_sealed(folder):
+                return False
+            # Opening it checks that the run inside is the one that the name says.
+            Artifact(folder, role, folder.name)
+        return True
 
     def train(self) -> str:
-        """Train, predict, seal; what is finished is left as it is. Returns the run's name."""
+        """Train, predict and seal, except for what is finished already.
+
+        Returns
+        -------
+        name : str
+            Name of the run.
+        """
         from base_models.devices import cpu_threads
 
         with cpu_threads(self.threads):
-            self._once(self.folder, ROLE, self._whole)
+            self._make_once(self.folder, ROLE, self._train_on_all)
             if self.folds:
-                self._once(self.fold_folder, FOLD_ROLE, self._out_of_fold)
+                self._make_once(self.fold_folder, FOLD_ROLE, self._predict_out_of_fold)
         return self.name
 
-    def _once(
+    def _make_once(
         self, folder: Path, role: str, make: Callable[[RatedClips], dict[str, bytes]]
     ) -> None:
+        """Write the files that `make` returns to `folder` and seal it, if it is not."""
         with locked(folder):
+            # Another process may have finished it while this one waited for the lock.
             if is_sealed(folder):
                 return
-            for litter in folder.glob(".*.tmp"):
-                litter.unlink(missing_ok=True)
-            files = make(RatedClips.load(self.data))
-            for name, data in files.items():
-                atomic_write(folder / name, data)
-            seal(folder, role, files, identity=folder.name)
-            for rest in (folder / PROGRESS, *folder.glob(f"*{CHECKPOINT}")):
-                rest.unlink(
-                    missing_ok=True
-                )  # only now: a run that is killed before goes on from its checkpoint
+            # A writer that was killed leaves partial files.
+            for partial in folder.glob(".*.tmp"):
+                partial.unlink(missing_ok=True)
 
-    def _whole(self, rated: RatedClips) -> dict[str, bytes]:
-        """The model trained on the whole training split, and its predictions for the others."""
-        model = self._model(rated, self.folder / CHECKPOINT, "")
-        ratings = rated.ratings if self.config.reads_ratings else None
+            files = make(RatedClips.load(self.data))
+            for name, content in files.items():
+                atomic_write(folder / name, content)
+            seal(folder, role, files, identity=folder.name)
+
+            # Only now: a run that is killed before goes on from its checkpoint.
+            (folder / PROGRESS).unlink(missing_ok=True)
+            for checkpoint in folder.glob(f"*{CHECKPOINT}"):
+                checkpoint.unlink(missing_ok=True)
+
+    def _train_on_all(self, rated: RatedClips) -> dict[str, bytes]:
+        """Files of the model of the whole training split, with dev and test tables."""
+        clips = rated.rows("train")
+        rows = Rows.from_clips(clips, rated.aspects, rated.group)
+        # The part is "" where the whole split is trained on, and a fold otherwise.
+        model = self._new_model(rated, self.folder / CHECKPOINT, part="")
         model.fit(
-            rated.rows("train"),
-            rated.labels("train"),
-            groups=rated.groups("train"),
-            ratings=ratings,
+            clips,
+            rows.label_frame,
+            groups=_group_list(rows),
+            ratings=self._ratings_to_learn(rated),
         )
-        about = {"name": self.name, "device": model.device_, "threads": self.threads}
-        files = model.to_files() | {"run.json": to_json(about)}
+
+        facts = {"name": self.name, "device": model.device_, "threads": self.threads}
+        files = model.to_files()
+        files["run.json"] = to_json(facts)
         for split in ("dev", "test"):
-            rows = rated.rows(split)
-            if len(rows):
-                table = model.prediction_table(
-                    self.name, rows["clip_id"].tolist(), model.embed(rows)[1]
-                )
-                files[f"predictions-{split}.parquet"] = table.to_bytes()
+            clips = rated.rows(split)
+            if len(clips):
+                files[f"predictions-{split}.parquet"] = self._table(model, clips)
         return files
 
-    def _out_of_fold(self, rated: RatedClips) -> dict[str, bytes]:
-        """Predictions of each training fold by a model that never saw it; each fold has a checkpoint of its own."""
-        rows, labels, groups = (
-            rated.rows("train"),
-            rated.labels("train"),
-            rated.groups("train"),
+    def _predict_out_of_fold(self, rated: RatedClips) -> dict[str, bytes]:
+        """Prediction tables of each training fold, by a model that has not seen it."""
+        clips = rated.rows("train")
+        rows = Rows.from_clips(clips, rated.aspects, rated.group)
+        # A seed of its own: models of any seed are compared on the same folds.
+        fold_of_clip = split_folds(
+            rows.systems,
+            mean_label(rows.labels),
+            self.folds,
+            seed=0,
+            groups=rows.groups,
         )
-        target, ratings = (
-            mean_label(labels.to_numpy()),
-            rated.ratings if self.config.reads_ratings else None,
-        )
-        fold_of = split_folds(
-            rows["system_id"].tolist(), target, self.folds, seed=0, groups=groups
-        )
+
         files = {}
         for k in range(self.folds):
-            inside, outside = np.flatnonzero(fold_of != k), rows[fold_of == k]
-            model = self._model(
+            inside = np.flatnonzero(fold_of_clip != k)
+            training = rows.take(inside)
+            # Each fold has a checkpoint of its own, to go on from after a kill.
+            model = self._new_model(
                 rated,
                 self.fold_folder / f"{k}.{CHECKPOINT}",
-                f"fold {k + 1}/{self.folds}",
+                part=f"fold {k + 1}/{self.folds}",
             )
-            kept = None if groups is None else [groups[row] for row in inside]
             model.fit(
-                rows.iloc[inside].reset_index(drop=True),
-                labels.iloc[inside],
-                groups=kept,
-                ratings=ratings,
+                clips.iloc[inside].reset_index(drop=True),
+                training.label_frame,
+                groups=_group_list(training),
+                ratings=self._ratings_to_learn(rated),
             )
-            table = model.prediction_table(
-                self.name, outside["clip_id"].tolist(), model.embed(outside)[1]
-            )
-            files[f"oof-{k}.parquet"] = table.to_bytes()
+            files[f"oof-{k}.parquet"] = self._table(model, clips[fold_of_clip == k])
         return files
 
-    def _model(self, rated: RatedClips, checkpoint: Path, part: str):
+    def _ratings_to_learn(self, rated: RatedClips) -> pd.DataFrame | None:
+        """The single ratings, for a criterion that learns from them."""
+        return rated.ratings if self.config.reads_ratings else None
+
+    def _table(self, model: NeuralMOS, clips: pd.DataFrame) -> bytes:
+        """The file of the model's predictions for some clips."""
+        _, embedded = model.embed(clips)
+        ids = clips["clip_id"].tolist()
+        return model.prediction_table(self.name, ids, embedded).to_bytes()
+
+    def _new_model(self, rated: RatedClips, checkpoint: Path, part: str) -> NeuralMOS:
+        """An untrained model; `part` names what its progress file says is trained."""
         from base_models.encoders.store import EmbeddingStore
         from base_models.training.neural_mos import NeuralMOS
 
+        text_aspects = [
+            aspect
+            for aspect, needs_text in zip(rated.aspects, rated.needs_text, strict=True)
+            if needs_text
+        ]
         return NeuralMOS(
             preset=self.config,
             audio_encoder=self.audio_encoder,
             text_encoder=self.text_encoder,
-            text_aspects=[
-                a
-                for a, text in zip(rated.aspects, rated.needs_text, strict=True)
-                if text
-            ],
+            text_aspects=text_aspects,
             device=self.device,
             store=EmbeddingStore(self.embeddings, dtype=self.dtype),
             checkpoint=checkpoint,
             random_state=self.seed,
-            on_epoch=functools.partial(self._note, checkpoint.parent, part),
+            on_epoch=functools.partial(self._write_progress, checkpoint.parent, part),
         )
 
-    def _note(self, folder: Path, part: str, record: dict[str, Any]) -> None:
-        write_json(
-            folder / PROGRESS,
-            record | {"part": part, "max_epochs": self.config.max_epochs},
-        )
+    def _write_progress(self, folder: Path, part: str, record: dict[str, Any]) -> None:
+        facts = {"part": part, "max_epochs": self.config.max_epochs}
+        write_json(folder / PROGRESS, record | facts)
+
+
+def _group_list(rows: Rows) -> list[object] | None:
+    """The groups of rows as `NeuralMOS` takes them."""
+    return None if rows.groups is None else rows.groups.tolist()

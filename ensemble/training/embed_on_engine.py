@@ -1,65 +1,117 @@
-"""Embeddings of many clips, computed on an engine: a chunk of clips is a piece of work.
+"""Embeddings of many clips, computed on an engine, a few clips per piece of work.
 
-Workers write into the store that all of them share. The trap would be two that write one entry; but an entry appears
+All workers write to the store that they share. Two may write the same entry: it appears
 whole, and both write the same.
 """
 
 from __future__ import annotations
 
 import functools
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from ensemble.engine import spread
 
-CHUNK = 64
-"""Clips embedded by one piece of work."""
+if TYPE_CHECKING:
+    from base_models.encoders.base import Encoder
+    from base_models.encoders.store import EmbeddingStore
+
+CLIPS_PER_PIECE = 64
+"""Clips that one piece of work embeds."""
 
 
-def embed_chunks(
-    clips, store, specs: tuple[str, str | None], device: str, engine: str
-) -> None:
-    """Fill `store` with the embeddings of a clip table; the caller finds the clips that cannot be used again.
+@dataclass(frozen=True)
+class Embedding:
+    """How a worker embeds clips, and where the embeddings go.
 
     Parameters
     ----------
-    clips : clip table of n rows
-    store : an EmbeddingStore in a folder
-    specs : audio encoder, and text encoder or None
-    device : each worker takes its own for ``"auto"``
-    engine : see `ensemble.engine.check_engine`
+    folder, dtype
+        Of the store.
+    audio_encoder : str
+        Registered name, or ``"name=folder"``.
+    text_encoder : str or None
+        None embeds no prompts.
+    device : str
+        Each worker takes its own for ``"auto"``.
+    threads : int
+        CPU threads of each worker.
+    """
+
+    folder: Path | None
+    dtype: str
+    audio_encoder: str
+    text_encoder: str | None
+    device: str
+    threads: int
+
+
+def embed_chunks(
+    clips: pd.DataFrame,
+    store: EmbeddingStore,
+    specs: tuple[str, str | None],
+    *,
+    device: str,
+    engine: str,
+) -> None:
+    """Fill a store with the embeddings of a clip table.
+
+    Clips that cannot be used are left out; filling the store once more names them.
+
+    Parameters
+    ----------
+    clips : DataFrame of n rows
+        Clip table.
+    store : EmbeddingStore
+        In a folder.
+    specs : tuple of str and (str or None)
+        Audio encoder, and text encoder or None.
+    device : str
+        Each worker takes its own for ``"auto"``.
+    engine : str
+        See `ensemble.engine.check_engine`.
     """
     import torch
 
-    parts = [clips.iloc[first : first + CHUNK] for first in range(0, len(clips), CHUNK)]
-    given = store.folder, store.dtype, specs, device, torch.get_num_threads()
-    for _ in spread(
-        _embed, [(part, *given) for part in parts], engine, shared=store.folder
-    ):
+    audio_encoder, text_encoder = specs
+    embedding = Embedding(
+        folder=store.folder,
+        dtype=store.dtype,
+        audio_encoder=audio_encoder,
+        text_encoder=text_encoder,
+        device=device,
+        threads=torch.get_num_threads(),
+    )
+    pieces = [
+        (clips.iloc[start : start + CLIPS_PER_PIECE], embedding)
+        for start in range(0, len(clips), CLIPS_PER_PIECE)
+    ]
+    # The results are in the store; going through them waits for the workers.
+    for _ in spread(_embed_piece, pieces, engine, shared=store.folder):
         pass
 
 
-def _embed(
-    clips,
-    folder: Path,
-    dtype: str,
-    specs: tuple[str, str | None],
-    device: str,
-    threads: int,
-) -> None:
+def _embed_piece(clips: pd.DataFrame, embedding: Embedding) -> None:
+    """Embed some clips; runs in a worker."""
     from base_models.devices import cpu_threads, resolve_device
     from base_models.encoders.embed import fill_clips
     from base_models.encoders.store import EmbeddingStore
 
-    with cpu_threads(threads):
-        audio, text = (
-            None if spec is None else _encoder(spec, str(resolve_device(device)))
-            for spec in specs
-        )
-        fill_clips(clips, EmbeddingStore(folder, dtype=dtype), audio, text)
+    with cpu_threads(embedding.threads):
+        device = str(resolve_device(embedding.device))
+        audio = _encoder(embedding.audio_encoder, device)
+        text = None
+        if embedding.text_encoder is not None:
+            text = _encoder(embedding.text_encoder, device)
+        store = EmbeddingStore(embedding.folder, dtype=embedding.dtype)
+        fill_clips(clips, store, audio, text)
 
 
 @functools.lru_cache(maxsize=4)
-def _encoder(spec: str, device: str):
+def _encoder(spec: str, device: str) -> Encoder:
     """A frozen encoder, loaded once per process."""
     from base_models.encoders import load_encoder
 

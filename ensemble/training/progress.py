@@ -1,7 +1,7 @@
-"""Progress of training runs, read from the small files that they write: bars on a terminal, plain lines in a log.
+"""Progress of training runs: bars on a terminal, plain lines in a log.
 
-Runs may live in other processes; a file per run is all they share, so a watcher can come and go without disturbing
-them.
+It is read from the small file that each run writes, since runs may live in other
+processes. Watching can start and stop without disturbing them.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -17,6 +17,7 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -27,75 +28,97 @@ from base_models.files import read_json
 from ensemble.training.base_model_run import PROGRESS, BaseRun
 
 PLAIN_SECONDS = 20.0
-"""Without a terminal, at most one line per run in so many seconds."""
+"""Without a terminal, seconds between two lines about the same run."""
+LOOK_SECONDS = 0.5
+"""Seconds between two looks at the progress files."""
 
 
-def _record(run: BaseRun) -> dict[str, Any] | None:
-    for folder in (run.folder, *([run.fold_folder] if run.folds else [])):
-        with contextlib.suppress(
-            DamagedArtifact
-        ):  # not there, or removed between two looks: that part has ended
-            return read_json(folder / PROGRESS)
+def _read_progress(run: BaseRun) -> dict[str, Any] | None:
+    """The last record of a run, or None where it is not training."""
+    folders = [run.folder]
+    if run.folds:
+        folders.append(run.fold_folder)
+    for folder in folders:
+        # The file may be missing, or be removed while it is read, when a part ends.
+        with contextlib.suppress(DamagedArtifact):
+            record: dict[str, Any] = read_json(folder / PROGRESS)
+            return record
     return None
 
 
 def _figures(record: dict[str, Any]) -> str:
-    srcc = " ".join(
+    """Loss, rank correlation per aspect and the best epoch so far."""
+    correlations = [
         "-" if value is None else f"{value:.3f}" for value in record["srcc"]
+    ]
+    figures = (
+        f"loss {record['loss']:.3f} SRCC {' '.join(correlations)} "
+        f"(best: epoch {record['best']})"
     )
-    part = f"{record['part']} " if record["part"] else ""
-    return f"{part}loss {record['loss']:.3f} SRCC {srcc} (best: epoch {record['best']})"
+    return f"{record['part']} {figures}" if record["part"] else figures
 
 
-class _Plain:
-    def __init__(self, console: Console):
-        self.console, self.told, self.ended = console, {}, set()
+class _PlainLines:
+    """Progress as lines: one per run every `PLAIN_SECONDS`, and one when it ends."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.shown_at: dict[str, float] = {}
+        self.ended: set[str] = set()
 
     def show(self, runs: Sequence[BaseRun]) -> None:
         for run in runs:
-            record = _record(run)
+            record = _read_progress(run)
             if run.name in self.ended:
                 continue
             if run.is_finished():
                 self.ended.add(run.name)
-                self.console.print(
-                    f"{run.name}: done ({len(self.ended)} of {len(runs)})",
-                    highlight=False,
-                    soft_wrap=True,
-                )
-            elif (
-                record
-                and time.monotonic() - self.told.get(run.name, -PLAIN_SECONDS)
-                >= PLAIN_SECONDS
-            ):
-                self.told[run.name] = time.monotonic()
-                left = record["seconds"] * (record["max_epochs"] - record["epoch"])
-                epoch = f"epoch {record['epoch']}/{record['max_epochs']}"
-                self.console.print(
-                    f"{run.name}: {epoch} {_figures(record)}, at most {left:.0f} s left",
-                    highlight=False,
-                    soft_wrap=True,
-                )
+                self._print(f"{run.name}: done ({len(self.ended)} of {len(runs)})")
+            elif record and self._is_due(run.name):
+                self.shown_at[run.name] = time.monotonic()
+                self._print(f"{run.name}: {self._describe(record)}")
+
+    def _is_due(self, name: str) -> bool:
+        shown_at = self.shown_at.get(name, -PLAIN_SECONDS)
+        return time.monotonic() - shown_at >= PLAIN_SECONDS
+
+    def _describe(self, record: dict[str, Any]) -> str:
+        epochs_left = record["max_epochs"] - record["epoch"]
+        seconds_left = record["seconds"] * epochs_left
+        return (
+            f"epoch {record['epoch']}/{record['max_epochs']} {_figures(record)}, "
+            f"at most {seconds_left:.0f} s left"
+        )
+
+    def _print(self, line: str) -> None:
+        self.console.print(line, highlight=False, soft_wrap=True)
 
 
 class _Bars:
-    def __init__(self, progress: Progress):
-        self.progress, self.tasks = progress, {}
+    """Progress as one bar per run."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+        self.tasks: dict[str, TaskID] = {}
 
     def show(self, runs: Sequence[BaseRun]) -> None:
         for run in runs:
-            record, sealed = _record(run), run.is_finished()
-            if record is None and not (sealed and run.name in self.tasks):
-                continue
+            record = _read_progress(run)
+            is_finished = run.is_finished()
             if run.name not in self.tasks:
+                # A run that has not begun has no bar yet.
+                if record is None:
+                    continue
                 self.tasks[run.name] = self.progress.add_task(
                     run.name, total=record["max_epochs"], figures=""
                 )
+
             task = self.tasks[run.name]
-            if sealed:
-                total = self.progress.tasks[task].completed
-                self.progress.update(task, total=total)
-            else:
+            if is_finished:
+                # Training may stop before the last epoch, and its bar is full then.
+                completed = self.progress.tasks[task].completed
+                self.progress.update(task, total=completed)
+            elif record is not None:
                 self.progress.update(
                     task,
                     completed=record["epoch"],
@@ -118,11 +141,11 @@ def watch(runs: Sequence[BaseRun]) -> Iterator[None]:
         console=console,
     )
     with bars if console.is_terminal else contextlib.nullcontext():
-        view = _Bars(bars) if console.is_terminal else _Plain(console)
-        over = threading.Event()
+        view = _Bars(bars) if console.is_terminal else _PlainLines(console)
+        ended = threading.Event()
 
         def look() -> None:
-            while not over.wait(0.5):
+            while not ended.wait(LOOK_SECONDS):
                 view.show(runs)
 
         thread = threading.Thread(target=look, daemon=True)
@@ -130,14 +153,21 @@ def watch(runs: Sequence[BaseRun]) -> Iterator[None]:
         try:
             yield
         finally:
-            over.set()
+            ended.set()
             thread.join()
+            # Once more, for what ended since the last look.
             view.show(runs)
 
 
 @contextlib.contextmanager
-def encoding() -> Iterator[Any]:
-    """Yield an ``on_progress(encoder, done, total)`` that shows how far each frozen encoder is, on standard error."""
+def encoding() -> Iterator[Callable[[str, int, int], None]]:
+    """Show on standard error how far each frozen encoder is.
+
+    Yields
+    ------
+    on_progress : callable
+        Called as ``on_progress(encoder, done, total)``.
+    """
     console = Console(stderr=True)
     bars = Progress(
         TextColumn("embedding with {task.description}"),
@@ -146,25 +176,23 @@ def encoding() -> Iterator[Any]:
         TimeRemainingColumn(),
         console=console,
     )
-    tasks: dict[str, Any] = {}
-    told: dict[str, float] = {}
+    tasks: dict[str, TaskID] = {}
+    shown_at: dict[str, float] = {}
     started = time.monotonic()
 
-    def on_terminal(encoder: str, done: int, total: int) -> None:
+    def update_bar(encoder: str, done: int, total: int) -> None:
         if encoder not in tasks:
             tasks[encoder] = bars.add_task(encoder, total=total)
         bars.update(tasks[encoder], completed=done)
 
-    def in_a_log(encoder: str, done: int, total: int) -> None:
-        if (done == total and encoder not in told) or time.monotonic() - told.get(
-            encoder, started
-        ) >= PLAIN_SECONDS:
-            told[encoder] = time.monotonic()
-            console.print(
-                f"embedding with {encoder}: {done} of {total}",
-                highlight=False,
-                soft_wrap=True,
-            )
+    def print_line(encoder: str, done: int, total: int) -> None:
+        # Short work is reported once, when it ends.
+        is_first_and_last = done == total and encoder not in shown_at
+        seconds = time.monotonic() - shown_at.get(encoder, started)
+        if is_first_and_last or seconds >= PLAIN_SECONDS:
+            shown_at[encoder] = time.monotonic()
+            line = f"embedding with {encoder}: {done} of {total}"
+            console.print(line, highlight=False, soft_wrap=True)
 
     with bars if console.is_terminal else contextlib.nullcontext():
-        yield on_terminal if console.is_terminal else in_a_log
+        yield update_bar if console.is_terminal else print_line

@@ -1,7 +1,8 @@
-"""RatedClips: a clip table made ready for training, and kept beside the models that were trained on it.
+"""RatedClips: a clip table made ready for training, kept beside the trained models.
 
-Splits are those of the data; where it gives none they are made once, seeded, and stored, so that every later command
-means the same clips by "dev". The trap: a demo must never pass for real data, so the table remembers which it is.
+Splits are those of the data. Where it gives none they are made once, seeded, and
+stored, so that every later command means the same clips by "dev". The table remembers
+whether it is the demo corpus, which must never pass for real data.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ from base_models.clips.splits import assign_splits, reached
 from base_models.errors import DamagedArtifact, UsageError, one_of, some
 from base_models.files import Artifact, atomic_write, is_sealed, seal, sha256, to_json
 
-SPLITS = ("train", "dev", "test")
+ROLE = "clip table"
+CLIPS = "clips.parquet"
+FACTS = "facts.json"
 RATINGS = "ratings.parquet"
 CONTENT = "audio_content"
 """Column of what the audio of each clip hashes to, known once it was embedded."""
@@ -36,15 +39,24 @@ class RatedClips:
 
     Parameters
     ----------
-    frame : clip table, RangeIndex; ``split`` is filled
-    aspects : rated qualities, columns of the frame
-    needs_text : for each aspect, whether it is judged against the prompt
-    source : where the table came from, for people
-    demo : whether it is the demo corpus
-    made : how the splits came about
-    group : column whose clips are kept on one side of every split, or ""
-    set_aside : how many clips of the source are left out
-    ratings : single ratings of these clips (``clip_id, rater_id`` and the aspects), or None
+    frame : DataFrame
+        Clip table with a RangeIndex; ``split`` is filled.
+    aspects : tuple of str
+        Rated qualities, columns of `frame`.
+    needs_text : tuple of bool
+        For each aspect, whether it is judged against the prompt.
+    source : str
+        Where the table came from, for people to read.
+    demo : bool
+        Whether it is the demo corpus.
+    made : str
+        How the splits came about, for people to read.
+    group : str
+        Column whose clips are kept on one side of every split, or "".
+    set_aside : int
+        How many clips of the source are left out.
+    ratings : DataFrame or None
+        Single ratings of these clips: ``clip_id``, ``rater_id`` and the aspects.
     """
 
     frame: pd.DataFrame
@@ -71,97 +83,87 @@ class RatedClips:
 
         Parameters
         ----------
-        path : anything that `read_clips` reads
-        aspects, text_aspects : names, or None for the recognised ones
-        sizes, seed : of the splits, used only when the data gives none
-        group : column whose clips are kept together, in these splits and in all later ones
+        path
+            Anything that `read_clips` reads.
+        aspects, text_aspects : sequence of str, optional
+            Names; by default the recognised ones.
+        sizes, seed
+            Of the splits, used only when the data gives none.
+        group : str, optional
+            Column whose clips are kept together, in these splits and in all later ones.
 
         Raises
         ------
         UsageError
-            when there is no aspect, or a split that training needs is empty.
+            When there is no aspect, or a split that training needs is empty.
         """
         frame = read_clips(path, aspects=aspects)
         names = tuple(frame.attrs["aspects"])
         if not names:
             raise UsageError(
-                f"{path} has no column of ratings; name one with --aspects. Columns: {list(frame.columns)}."
+                f"{path} has no column of ratings; name one with --aspects. Columns: "
+                f"{list(frame.columns)}."
             )
         if group is not None:
             one_of(group, frame.columns, "column for --group")
-        given = (frame["split"] != "").any()
-        if not given:
-            frame["split"] = assign_splits(
-                frame, sizes=tuple(sizes), seed=seed, group=group
-            ).to_numpy()
-        elif (frame["split"] == "").any():
-            raise UsageError(
-                f"{path}: some clips have a split and some have none; give all or none."
-            )
-        for split in ("train", "dev"):
-            if not (frame["split"] == split).any():
-                raise UsageError(
-                    f"{path} has no {split} clips; base models train on 'train', stacks on 'dev'. Name some clips "
-                    f"'{split}', or leave the split column out to have splits made."
-                )
-        made = "splits as given" if given else f"splits made with seed {seed}"
+
+        has_split = frame["split"] != ""
+        if has_split.any():
+            made = "splits as given"
+        else:
+            made = f"splits made with seed {seed}"
+            splits = assign_splits(frame, sizes=tuple(sizes), seed=seed, group=group)
+            frame["split"] = splits.to_numpy()
+        _check_splits(frame, path)
         return cls(
             frame,
-            names,
-            judged_by_text(names, text_aspects),
-            str(path),
-            is_demo(path),
-            made,
-            group or "",
+            aspects=names,
+            needs_text=judged_by_text(names, text_aspects),
+            source=str(path),
+            demo=is_demo(path),
+            made=made,
+            group=group or "",
         )
 
     def with_ratings(self, ratings: pd.DataFrame) -> RatedClips:
-        """The same clips with their single ratings, in an order of their own; those of other clips are left out.
+        """The same clips with their single ratings; those of other clips are left out.
 
         Raises
         ------
         UsageError
-            when the table is not one of single ratings, or none is of a clip here.
+            When the table is not one of single ratings, or none is of a clip here.
         """
         check_ratings(ratings, self.aspects)
         kept = ratings[ratings["clip_id"].isin(self.frame["clip_id"])]
         if kept.empty:
             raise UsageError(
-                f"No rating is of a clip in {self.source}: one is of {some(ratings['clip_id'], 1)}, a clip there is "
+                f"No rating is of a clip in {self.source}: one is of "
+                f"{some(ratings['clip_id'], 1)}, a clip there is "
                 f"{some(self.frame['clip_id'], 1)}. Give both the same ids."
             )
-        names = ["clip_id", "rater_id"]
-        return replace(
-            self,
-            ratings=kept[[*names, *self.aspects]].sort_values(names, ignore_index=True),
-        )
+        # In an order of their own: what is learnt, and the fingerprint, must not depend
+        # on the order in which ratings were given.
+        keys = ["clip_id", "rater_id"]
+        kept = kept[[*keys, *self.aspects]].sort_values(keys, ignore_index=True)
+        return replace(self, ratings=kept)
 
     @property
     def note(self) -> str:
-        """How the splits came about, with the proportions reached, and how many clips are left out."""
-        rest = f"; {self.set_aside} clips set aside" if self.set_aside else ""
-        return f"{self.made}: {reached(self.frame)}{rest}"
+        """How the splits came about, their proportions, and how many are left out."""
+        left_out = f"; {self.set_aside} clips set aside" if self.set_aside else ""
+        return f"{self.made}: {reached(self.frame)}{left_out}"
 
     def rows(self, split: str) -> pd.DataFrame:
-        """The clips of one split, in table order."""
+        """The clips of one split, in table order, with a RangeIndex."""
         return self.frame[self.frame["split"] == split].reset_index(drop=True)
-
-    def labels(self, split: str) -> pd.DataFrame:
-        """Labels of one split, one column per aspect."""
-        return self.rows(split)[list(self.aspects)]
-
-    def groups(self, split: str) -> list[str] | None:
-        """Groups of the clips of one split, or None when none are kept together."""
-        return self.rows(split)[self.group].astype(str).tolist() if self.group else None
 
     def take(self, rows: Sequence[int]) -> RatedClips:
         """Only these rows; the others are set aside."""
         kept = self.frame.iloc[list(rows)].reset_index(drop=True)
         ratings = self.ratings
         if ratings is not None:
-            ratings = ratings[ratings["clip_id"].isin(kept["clip_id"])].reset_index(
-                drop=True
-            )
+            is_kept = ratings["clip_id"].isin(kept["clip_id"])
+            ratings = ratings[is_kept].reset_index(drop=True)
         return replace(
             self,
             frame=kept,
@@ -170,20 +172,31 @@ class RatedClips:
         )
 
     def fingerprint(self, content: Sequence[str], ratings: bool = False) -> str:
-        """Ten hex digits of what training can see: ids, splits, systems, prompts, labels, audio content; and `demo`.
+        """Ten hex digits of everything that training can see.
 
-        With ratings=True also of the single ratings, for a model that reads them; where there are none it is the same.
+        Parameters
+        ----------
+        content : sequence of n str
+            What audio and prompt of each clip hash to.
+        ratings : bool
+            Whether to include the single ratings, for a model that reads them. Where
+            there are none the fingerprint is the same.
+
+        Returns
+        -------
+        fingerprint : str
+            Of ids, splits, systems, prompts, groups, labels, content and `demo`; not of
+            where the audio lies.
         """
-        columns = [
-            "clip_id",
-            "split",
-            "system_id",
-            "prompt",
-            *([self.group] if self.group else []),
+        # The order of what is hashed names existing runs, so it must not change.
+        columns = ["clip_id", "split", "system_id", "prompt"]
+        if self.group:
+            columns.append(self.group)
+        hashed: list[object] = [
+            self.frame[column].astype(str).tolist() for column in columns
         ]
         labels = self.frame[list(self.aspects)].to_numpy(dtype=np.float64)
-        parts = [self.frame[column].astype(str).tolist() for column in columns]
-        facts = [
+        hashed += [
             list(content),
             list(self.aspects),
             list(self.needs_text),
@@ -191,36 +204,42 @@ class RatedClips:
             self.demo,
         ]
         if ratings and self.ratings is not None:
-            facts.append(
-                self.ratings.astype(object)
-                .where(self.ratings.notna(), None)
-                .to_numpy()
-                .tolist()
-            )
-        return sha256(to_json([*parts, *facts]))[:10]
+            # JSON has no NaN: a rating that a rater left out becomes null.
+            known = self.ratings.notna()
+            values = self.ratings.astype(object).where(known, None)
+            hashed.append(values.to_numpy().tolist())
+        return sha256(to_json(hashed))[:10]
 
     def save(self, folder: Path) -> None:
-        """Write the table to `folder`, unless it is there already, with the audio where it is now."""
+        """Write the table to `folder`, unless it is there with these audio paths.
+
+        The name of the folder does not depend on where the audio lies, so a table whose
+        audio has moved is written again.
+        """
+        # Of equal tables the bytes are equal, so bytes can be compared below.
         buffer = io.BytesIO()
         self.frame.to_parquet(buffer, index=False)
+        bins = ScoreBins()
         facts = {
             "aspects": self.aspects,
             "needs_text": self.needs_text,
             "source": self.source,
             "demo": self.demo,
+            "made": self.made,
+            "group": self.group,
+            "set_aside": self.set_aside,
+            "scale": [bins.low, bins.high],
         }
-        facts |= {"made": self.made, "group": self.group, "set_aside": self.set_aside}
-        facts |= {"scale": [ScoreBins().low, ScoreBins().high]}
-        files = {"clips.parquet": buffer.getvalue(), "facts.json": to_json(facts)}
+        files = {CLIPS: buffer.getvalue(), FACTS: to_json(facts)}
         if self.ratings is not None:
             files[RATINGS] = self.ratings.to_parquet(index=False)
-        if is_sealed(folder) and all(
-            _holds(folder / name, data) for name, data in files.items()
-        ):
+
+        are_equal = [_holds(folder / name, content) for name, content in files.items()]
+        if is_sealed(folder) and all(are_equal):
             return
-        for name, data in files.items():
-            atomic_write(folder / name, data)
-        seal(folder, "clip table", files, identity=folder.name)
+        for name, content in files.items():
+            atomic_write(folder / name, content)
+        seal(folder, ROLE, files, identity=folder.name)
 
     @classmethod
     def load(cls, folder: Path) -> RatedClips:
@@ -229,27 +248,48 @@ class RatedClips:
         Raises
         ------
         DamagedArtifact
-            when a file changed.
+            When a file changed.
         """
-        artifact = Artifact(folder, "clip table", Path(folder).name)
-        facts = artifact.json("facts.json")
+        artifact = Artifact(folder, ROLE, Path(folder).name)
+        facts = artifact.json(FACTS)
         try:
-            frame = pd.read_parquet(io.BytesIO(artifact.read("clips.parquet")))
-            aspects, text = tuple(facts["aspects"]), tuple(facts["needs_text"])
-            rest = (
-                facts[name] for name in ("source", "demo", "made", "group", "set_aside")
+            frame = pd.read_parquet(io.BytesIO(artifact.read(CLIPS)))
+            # Tables without single ratings have no such file.
+            ratings = None
+            if RATINGS in artifact.names:
+                ratings = pd.read_parquet(io.BytesIO(artifact.read(RATINGS)))
+            return cls(
+                frame,
+                aspects=tuple(facts["aspects"]),
+                needs_text=tuple(facts["needs_text"]),
+                source=facts["source"],
+                demo=facts["demo"],
+                made=facts["made"],
+                group=facts["group"],
+                set_aside=facts["set_aside"],
+                ratings=ratings,
             )
-            ratings = (
-                pd.read_parquet(io.BytesIO(artifact.read(RATINGS)))
-                if RATINGS in artifact.names
-                else None
-            )
-            return cls(frame, aspects, text, *rest, ratings)
         except (KeyError, ValueError, pa.ArrowException) as error:
             raise DamagedArtifact(
                 f"{folder} is not a clip table of this version ({error})."
             ) from error
 
 
-def _holds(path: Path, data: bytes) -> bool:
-    return path.is_file() and path.read_bytes() == data
+def _check_splits(frame: pd.DataFrame, path: Path | str) -> None:
+    """Refuse a table with missing splits, or without clips to train or stack on."""
+    if (frame["split"] == "").any():
+        raise UsageError(
+            f"{path}: some clips have a split and some have none; give all or none."
+        )
+    for split in ("train", "dev"):
+        if not (frame["split"] == split).any():
+            raise UsageError(
+                f"{path} has no {split} clips; base models train on 'train', stacks on "
+                f"'dev'. Name some clips '{split}', or leave the split column out to "
+                "have splits made."
+            )
+
+
+def _holds(path: Path, content: bytes) -> bool:
+    """Whether a file exists and holds exactly these bytes."""
+    return path.is_file() and path.read_bytes() == content

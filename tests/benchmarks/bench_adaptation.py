@@ -1,9 +1,10 @@
-"""What a few rated clips of another corpus are worth to a fitted stack, on real ratings.
+"""What a few rated clips of another corpus are worth to a fitted stack.
 
-The published predictors: the stack is fitted on half of the systems, adapted on clips of a quarter, and judged on the
-last quarter; once with the ratings as they are, once as another listening test might have given them. The codec test:
-fitted on four conditions, adapted on the other four and judged on these with contents that nothing had seen; there the
-held-out likelihood of single ratings too. Averages over repeats.
+The published predictors: the stack is fitted on half of the systems, adapted on clips
+of a quarter, and judged on the last quarter; once with the ratings as they are, once as
+another listening test might have given them. The codec test: fitted on four conditions,
+adapted on the other four and judged on these with contents that nothing had seen; there
+the held-out likelihood of single ratings too. Averages over repeats.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import pytest
 from bench_disagreement import DATA as CODEC
 from bench_disagreement import held_out, with_interval
 from bench_real_predictions import REAL
+from builders import fit_measured
 from commands import call
 
 from base_models.bins import ScoreBins
@@ -26,9 +28,12 @@ from base_models.metrics.evaluate import srcc
 from base_models.metrics.likelihood import log_probabilities
 from base_models.predictions import PredictionTable
 from ensemble.prediction_files.stack_inputs import read_external
+from meta.adaptation import adapt
 from meta.regressor import MetaRegressor
+from meta.rows import Rows
 
-BINS, REPEATS = ScoreBins(), 10
+BINS = ScoreBins()
+REPEATS = 10
 SHIFTS = {"no shift": (3.0, 1.0), "3 -> 3.4, spread x 0.7": (3.4, 0.7)}
 
 
@@ -50,58 +55,43 @@ def bench_adaptation_to_another_listening_test():
 
 def _real(tables, clips, y, rng):
     """Measures of one split of the systems into fit, adapt and test."""
-    ids, systems = (
-        clips["clip_id"].to_numpy(dtype=object),
-        clips["system_id"].to_numpy(),
-    )
+    ids = clips["clip_id"].to_numpy(dtype=object)
+    systems = clips["system_id"].to_numpy()
     order = rng.permutation(np.unique(systems))
     part = dict(
         zip(order, np.minimum(4 * np.arange(len(order)) // len(order), 3), strict=True)
     )
     part = np.array([part[system] for system in systems])
-    fit, pool, test = part < 2, rng.permutation(np.flatnonzero(part == 2)), part == 3
-    old = MetaRegressor().fit(
-        tables, y[0][fit][:, None], ids[fit], system_ids=systems[fit]
-    )
-    old.validate(
-        tables, y[0][fit][:, None], systems[fit], clip_ids=ids[fit], n_bootstrap=0
-    )
-    yield from _adapted(old, tables, y[1], ids, pool, test, (0, 3, 10, 30, 100))
+    test = part == 3
+    pool = rng.permutation(np.flatnonzero(part == 2))
+    as_rated, as_of_another_test = y
+    rated = Rows.of(ids, as_rated, ("mos",), systems=systems)
+    old = MetaRegressor()
+    fit_measured(old, tables, rated.take(part < 2))
+    shifted = Rows.of(ids, as_of_another_test, ("mos",))
+    yield from _adapted(old, tables, shifted, pool, test, (0, 3, 10, 30, 100))
 
 
-def _adapted(old, tables, y, ids, pool, test, counts):
+def _adapted(old, tables, rows, pool, test, counts):
+    judged = rows.take(test)
     for k in counts:
-        rows = pool[:k]
-        yield (
-            k,
-            "adapted",
-            *_measures(
-                old.adapt(tables, y[rows][:, None], ids[rows]),
-                tables,
-                y[test],
-                ids[test],
-            ),
-        )
+        rated = rows.take(pool[:k])
+        adapted = adapt(old, tables, rated)
+        yield k, "adapted", *_measures(adapted, tables, judged)
+        fresh = MetaRegressor()
         try:
-            fresh = MetaRegressor()
-            fresh.validate(
-                tables,
-                y[rows][:, None],
-                [""] * len(rows),
-                clip_ids=ids[rows],
-                n_bootstrap=0,
-            )
+            fit_measured(fresh, tables, rated)
         except UsageError:  # too few clips to fit a stack on
             continue
-        yield k, "fitted anew", *_measures(fresh, tables, y[test], ids[test])
+        yield k, "fitted anew", *_measures(fresh, tables, judged)
 
 
-def _measures(regressor, tables, y, ids):
-    """MSE and SRCC of clips, the share of ratings in the 90 % interval, and its mean width."""
-    scores, (low, high) = (
-        regressor.predict(tables, ids)[:, 0],
-        regressor.predict_interval(tables, ids),
-    )
+def _measures(regressor, tables, rows):
+    """MSE and SRCC, the share of ratings in the 90 % interval, and its mean width."""
+    ids = rows.ids.tolist()
+    y = rows.labels[:, 0]
+    scores = regressor.predict(tables, ids)[:, 0]
+    low, high = regressor.predict_interval(tables, ids)
     held = (low[:, 0] <= y) & (y <= high[:, 0])
     return np.mean((scores - y) ** 2), srcc(y, scores), held.mean(), (high - low).mean()
 
@@ -158,25 +148,23 @@ def codec(folder):
         held_out(folder, name, clips.index)
         for name in ("dora-s0", "dora-s1", "dora_raters-s0", "dora_beta-s0")
     ]
-    y, ids = clips["quality"].to_numpy(), clips["clip_id"].to_numpy(dtype=object)
+    ids = clips["clip_id"].to_numpy(dtype=object)
     systems, contents = (clips[name].to_numpy() for name in ("system_id", "content_id"))
-    found, single = [], {}
+    named = Rows.of(ids, clips["quality"].to_numpy(), ("quality",), systems=systems)
+    unnamed = Rows.of(ids, clips["quality"].to_numpy(), ("quality",))
+    found = []
+    single = {}
     for seed, fold in product(range(REPEATS), range(4)):
         rng = np.random.default_rng(seed)
         known = np.isin(systems, rng.permutation(np.unique(systems))[:4])
         unseen = np.isin(contents, rng.permutation(np.unique(contents))[fold::4])
-        fit, pool, test = (
-            known & ~unseen,
-            rng.permutation(np.flatnonzero(~known & ~unseen)),
-            ~known & unseen,
-        )
+        pool = rng.permutation(np.flatnonzero(~known & ~unseen))
+        test = ~known & unseen
         old = MetaRegressor()
-        old.validate(
-            tables, y[fit][:, None], systems[fit], clip_ids=ids[fit], n_bootstrap=0
-        )
-        found += list(_adapted(old, tables, y, ids, pool, test, (0, 3, 10, 30)))
+        fit_measured(old, tables, named.take(known & ~unseen))
+        found += list(_adapted(old, tables, unnamed, pool, test, (0, 3, 10, 30)))
         for k in (0, 10, 30):
-            adapted = old.adapt(tables, y[pool[:k]][:, None], ids[pool[:k]])
+            adapted = adapt(old, tables, unnamed.take(pool[:k]))
             scores = adapted.predict(tables, ids[test])
             asked = {
                 f"adapted to {k}, its distribution": adapted.predict_distribution(
@@ -199,7 +187,7 @@ def codec(folder):
 
 
 def _single(table, ratings, test):
-    """Number and log-probability of each clip's ratings, (2, clips); 0 where it is not in the test."""
+    """Number and log-probability of each clip's ratings; 0 outside the test."""
     both = np.zeros((2, len(test)))
     both[:, test] = log_probabilities(table, ratings, "quality")
     return both

@@ -23,7 +23,12 @@ from ensemble.engine import check_engine, spread
 from ensemble.scoring import score_clips as scoring
 from ensemble.scoring.stack_source import StackSource, load_stack
 from ensemble.training.rated_clips import RatedClips
-from ensemble.training.train_base_models import prepare_level0, train_level0
+from ensemble.training.train_base_models import (
+    Compute,
+    TrainingSetup,
+    plan_training,
+    train_base_models,
+)
 from ensemble.workspace import Workspace
 
 MODELS = [("dora", 0), ("dora_l1", 0)]
@@ -97,17 +102,16 @@ def _until(true, process=None, seconds=90):
 
 
 def prepare(tree, root, engine):
-    rated, workspace = RatedClips.read(tree), Workspace(root)
-    options = {
-        "settings": "embedded",
-        "device": "cpu",
-        "jobs": 1,
-        "overrides": {"max_epochs": 8, "patience": 8},
-    }
-    level0 = prepare_level0(
-        rated, MODELS, workspace, "logmel", "hashed_text", engine=engine, **options
+    workspace = Workspace(root)
+    setup = TrainingSetup(
+        "logmel",
+        "hashed_text",
+        settings="embedded",
+        overrides={"max_epochs": 8, "patience": 8},
     )
-    return level0, workspace
+    compute = Compute(device="cpu", jobs=1, engine=engine)
+    rated = RatedClips.read(tree)
+    return plan_training(rated, MODELS, workspace, setup, compute), workspace
 
 
 def contents(folder):
@@ -272,7 +276,7 @@ def place(tmp_path_factory):
 def test_scores_of_a_cluster_are_the_bytes_of_one_machine(
     cluster, place, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(scoring, "CHUNK", 3)
+    monkeypatch.setattr(scoring, "CLIPS_PER_CHUNK", 3)
     monkeypatch.chdir(place.tree)
     (tmp_path / "bad.wav").write_bytes(b"RIFF")
     wavs = [
@@ -340,13 +344,13 @@ def test_a_cluster_that_loses_a_worker_trains_the_same_bytes_as_one_machine(
 ):
     address, workers = cluster.address, cluster.workers
     alone, workspace = prepare(place.tree, tmp_path / "alone", "local")
-    train_level0(alone, workspace)
-    level0, workspace = prepare(place.tree, tmp_path / "together", address)
+    train_base_models(alone, workspace)
+    plan, workspace = prepare(place.tree, tmp_path / "together", address)
     done = threading.Thread(
-        target=train_level0, args=(level0, workspace), kwargs={"engine": address}
+        target=train_base_models, args=(plan, workspace), kwargs={"engine": address}
     )
     done.start()
-    _until(lambda: any((run.folder / "progress.json").is_file() for run in level0.runs))
+    _until(lambda: any((run.folder / "progress.json").is_file() for run in plan.runs))
     workers[0].send_signal(signal.SIGKILL)
     done.join(timeout=120)
     assert not done.is_alive()

@@ -3,39 +3,26 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 from rich.table import Table
 
-from base_models.errors import UsageError, one_of
+from base_models.errors import one_of
 from base_models.files import atomic_write
 from ensemble.cli.shared.exit_codes import Screen
 
 
 def output_format(out: str | None, name: str | None) -> str | None:
     """The output format: named, or by the suffix of the file, or None to suit standard output."""
-    from ensemble.scoring.score_clips import FORMATS
+    from ensemble.formats import FORMATS, format_of_file
 
     if name:
         return one_of(name, FORMATS, "output format")
-    if out is None:
-        return None
-    by_suffix = {
-        ".csv": "csv",
-        ".jsonl": "jsonl",
-        ".parquet": "parquet",
-        ".txt": "answer",
-    }
-    if Path(out).suffix not in by_suffix:
-        raise UsageError(
-            f"{out}: name a .csv, .jsonl, .parquet or .txt file, or pass --format."
-        )
-    return by_suffix[Path(out).suffix]
+    return None if out is None else format_of_file(out)
 
 
 def put_scores(scores, out: str | None, form: str | None, level: float) -> None:
     """Write scores to the file `out` and print its name, or write them to standard output."""
-    from ensemble.scoring.score_clips import encode_scores
+    from ensemble.formats import encode_scores
 
     if out:
         atomic_write(out, encode_scores(scores, form))

@@ -11,16 +11,15 @@ from scipy import stats
 
 from base_models.encoders import load_encoder
 from base_models.encoders.base import Piece
-from ensemble.attention.deletion_test import (
+from ensemble.attention.deletion_table import (
     STILL,
     TOO_FEW,
+    Comparison,
     Deletion,
-    _Run,
     judged,
     summary,
-    without_words,
-    word_weights,
 )
+from ensemble.attention.removal import Removal, without_words, word_weights
 
 # what is compared
 
@@ -46,7 +45,7 @@ def test_even_attention_takes_as_many_tokens_as_chance_does():
         prompt = " ".join("x" * n for n in rng.integers(1, 13, rng.integers(8, 20)))
         weights = 1 + 0.01 * rng.normal(size=len(splitter(prompt)))
         _, sums, counts = word_weights(encoder, prompt, weights)
-        (first, *others), _, _ = _Run(0.2, 10, 0)._stretches(sums, counts, f"c{k}")
+        (first, *others), _, _ = Removal(0.2, 10, 0).stretches(sums, counts, f"c{k}")
         attended.append(counts[slice(*first)].sum())
         random.append(np.mean([counts[slice(*run)].sum() for run in others]))
     assert np.mean(attended) == pytest.approx(np.mean(random), rel=0.03)
@@ -54,7 +53,7 @@ def test_even_attention_takes_as_many_tokens_as_chance_does():
 
 def test_random_stretches_are_never_the_attended_one():
     weights = np.array([0.1, 0.1, 0.5, 0.1, 0.1, 0.1])
-    (first, *others), attended, even = _Run(0.2, 99, 0)._stretches(
+    (first, *others), attended, even = Removal(0.2, 99, 0).stretches(
         weights, np.ones(6), "c"
     )
     assert (first, sorted(others)) == ((2, 3), [(0, 1), (1, 2), (3, 4), (4, 5), (5, 6)])
@@ -63,7 +62,7 @@ def test_random_stretches_are_never_the_attended_one():
 
 def test_a_long_word_is_compared_with_the_longest_of_the_others():
     counts = np.array([1, 4, 1, 3, 1])
-    (first, *others), _, _ = _Run(0.2, 10, 0)._stretches(
+    (first, *others), _, _ = Removal(0.2, 10, 0).stretches(
         counts * [1, 9, 1, 1, 1], counts, "c"
     )
     assert (first, others) == ((1, 2), [(3, 4)])
@@ -76,14 +75,15 @@ def rows_of(changes, systems, prompts=None):
     """Rows of the table from changes (rows, clips, 2), and what is said of them."""
     names = [f"c{k}" for k in range(len(systems))]
     units = dict(zip(names, zip(systems, prompts or names, strict=True), strict=True))
-    facts = ("mi", "seconds")
     known = [
         {c: (*v, 0.3, 0.2) for c, v in zip(names, each, strict=True)}
         for each in changes
     ]
     return judged(
         [
-            summary(f"m{k}", *facts, each, units, 0, 0.95)
+            summary(
+                Comparison(f"m{k}", "mi", "seconds"), each, units, seed=0, level=0.95
+            )
             for k, each in enumerate(known)
         ],
         0.95,

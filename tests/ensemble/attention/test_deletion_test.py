@@ -27,11 +27,8 @@ from base_models.networks.models import (
     PooledHeads,
 )
 from base_models.training.neural_mos import NeuralMOS
-from ensemble.attention.deletion_test import (
-    EVEN,
-    MEAN,
-    deletion_test,
-)
+from ensemble.attention.deletion_table import EVEN
+from ensemble.attention.deletion_test import MEAN, deletion_test
 from ensemble.estimator.stacked_mos import StackedMOS
 
 RATE, N, SYSTEMS = 24_000, 24, 6

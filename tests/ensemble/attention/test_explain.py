@@ -15,7 +15,8 @@ from safetensors import safe_open
 from base_models.encoders import ENCODERS, load_encoder
 from base_models.encoders.text.hashed_text import pieces
 from base_models.networks.attention import Attention
-from ensemble.attention.explain import ModelAttention, file_name, token_labels
+from ensemble.attention.explain import file_name, token_labels
+from ensemble.attention.model_attention import ModelAttention
 from ensemble.attention.picture import picture
 
 MODELS = ("dora:1", "dora_mean:1", "whisq:1", "clap_baseline:1")

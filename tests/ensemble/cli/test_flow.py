@@ -309,18 +309,20 @@ def test_fit_base_alone_is_the_demo_with_the_nine_of_the_paper(tmp_path, monkeyp
     def small(folder):
         return write_demo(folder, n_systems=4, n_prompts=8)
 
-    def plan_only(level0, workspace, watch, engine):
-        planned["level0"] = level0
+    def plan_only(plan, workspace, watch, engine):
+        planned["plan"] = plan
         return []
 
     monkeypatch.setattr("base_models.clips.demo_corpus.write_demo", small)
-    monkeypatch.setattr("ensemble.training.train_base_models.train_level0", plan_only)
+    monkeypatch.setattr(
+        "ensemble.training.train_base_models.train_base_models", plan_only
+    )
     code, out, err = call("fit_base", "--artifacts", tmp_path)
     assert (code, out) == (0, f"{tmp_path / 'level0.json'}\n".encode())
     assert "its numbers say nothing about real music" in err
-    level0 = planned["level0"]
-    assert level0.rated.demo
-    assert [run.name for run in level0.runs] == [
+    plan = planned["plan"]
+    assert plan.rated.demo
+    assert [run.name for run in plan.runs] == [
         *(f"dora-s{seed}" for seed in range(5)),
         *(
             f"dora_{kind}-s{seed}"
@@ -329,5 +331,5 @@ def test_fit_base_alone_is_the_demo_with_the_nine_of_the_paper(tmp_path, monkeyp
         ),
     ]
     assert {
-        (run.audio_encoder, run.text_encoder, run.settings) for run in level0.runs
+        (run.audio_encoder, run.text_encoder, run.settings) for run in plan.runs
     } == {("logmel", "hashed_text", "embedded")}

@@ -14,7 +14,12 @@ from base_models.metrics.likelihood import likelihood
 from base_models.predictions import PredictionTable
 from base_models.training.neural_mos import NeuralMOS
 from ensemble.training.rated_clips import RatedClips
-from ensemble.training.train_base_models import add_ratings, prepare_level0
+from ensemble.training.train_base_models import (
+    Compute,
+    TrainingSetup,
+    add_ratings,
+    plan_training,
+)
 from ensemble.workspace import Workspace
 
 RATE = 24_000
@@ -162,11 +167,10 @@ def test_ratings_are_kept_beside_their_clips_in_an_order_of_their_own(
         rated.with_ratings(ratings.assign(clip_id="x" + ratings["clip_id"]))
 
 
-def prepare(rated, workspace, models=BOTH, **options):
-    defaults = {"settings": "embedded", "device": "cpu", "jobs": 1}
-    return prepare_level0(
-        rated, models, workspace, "logmel", "hashed_text", **defaults | options
-    )
+def prepare(rated, workspace, models=BOTH):
+    setup = TrainingSetup("logmel", "hashed_text", settings="embedded")
+    compute = Compute(device="cpu", jobs=1)
+    return plan_training(rated, models, workspace, setup, compute)
 
 
 def test_ratings_rename_only_the_runs_that_learn_from_them(rated, ratings, tmp_path):

@@ -29,7 +29,11 @@ from ensemble.papers.reproduce import (
 from ensemble.papers.table_files import blocks, remarks, render_files, summary
 from ensemble.training.base_model_run import BaseRun
 from ensemble.training.rated_clips import RatedClips
-from ensemble.training.train_base_models import prepare_level0
+from ensemble.training.train_base_models import (
+    Compute,
+    TrainingSetup,
+    plan_training,
+)
 from ensemble.workspace import Workspace
 
 EPOCH = {"max_epochs": 1}
@@ -122,10 +126,9 @@ def test_runs_are_those_of_fit_base_and_its_pointer_is_left_alone(
     made, rated, workspace
 ):
     models = [("dora_mean", 0), ("dora_mean", 1)]
-    options = {"device": "cpu", "jobs": 1, "overrides": EPOCH}
-    assert not prepare_level0(
-        rated, models, workspace, "logmel", "hashed_text", **options
-    ).unfinished
+    setup = TrainingSetup("logmel", "hashed_text", overrides=EPOCH)
+    compute = Compute(device="cpu", jobs=1)
+    assert not plan_training(rated, models, workspace, setup, compute).unfinished
     assert not (workspace.root / "level0.json").exists()
 
 

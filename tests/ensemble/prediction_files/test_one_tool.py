@@ -10,14 +10,13 @@ import pytest
 
 from base_models.clips.read_clips import read_clips
 from base_models.errors import UsageError
+from ensemble.formats import Scores, answer, encode_scores
 from ensemble.prediction_files.one_tool import (
     join_predictions,
     of_split,
     read_predictions,
     remarks,
 )
-from ensemble.reporting.report import answer
-from ensemble.scoring.score_clips import Scores, encode_scores
 
 FRAME = pd.DataFrame(
     {"clip_id": ["a", "b", "NA"], "mi": [1.25, 5.5, 3.0], "ta": [2.0, 2.5, 4.75]}

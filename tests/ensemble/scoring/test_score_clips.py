@@ -13,13 +13,10 @@ from base_models.encoders.store import EmbeddingStore
 from base_models.errors import UsageError
 from base_models.training.neural_mos import NeuralMOS
 from ensemble.estimator.stacked_mos import StackedMOS
+from ensemble.formats import FORMATS, encode_scores
 from ensemble.scoring import score_clips as scoring
-from ensemble.scoring.score_clips import (
-    FORMATS,
-    clips_from_files,
-    encode_scores,
-    score_clips,
-)
+from ensemble.scoring.audio_files import clips_from_files
+from ensemble.scoring.score_clips import score_clips
 
 RATE = 24_000
 
@@ -94,7 +91,7 @@ def test_scores_are_those_of_the_stack_in_the_order_asked_for(
     order = np.random.default_rng(2).permutation(24)[:7]
     asked = clips.iloc[order]
     np.testing.assert_array_equal(scores.frame[["mi", "ta"]], stack.predict(clips))
-    monkeypatch.setattr(scoring, "CHUNK", 2)
+    monkeypatch.setattr(scoring, "CLIPS_PER_CHUNK", 2)
     chunked = score_clips(stack, asked, store)
     assert chunked.frame["clip_id"].tolist() == asked["clip_id"].tolist()
     assert chunked.frame["audio"].tolist() == asked["audio"].tolist()
@@ -161,7 +158,7 @@ def test_where_some_clips_have_no_prompt_these_are_set_aside(
     stack, clips, store, scores, monkeypatch
 ):
     monkeypatch.setattr(
-        scoring, "CHUNK", 4
+        scoring, "CLIPS_PER_CHUNK", 4
     )  # the first chunk has no prompt at all, the table has some
     some = clips.assign(prompt=clips["prompt"].where(clips.index >= 5, ""))
     found = score_clips(stack, some, store)
@@ -200,7 +197,7 @@ def test_a_damaged_file_is_set_aside_and_the_rest_score_the_same(
         ~clips.index.isin([3, 10]), [str(tmp_path / "bad.wav")] * 24
     )
     audio[20] = "nowhere.wav"
-    monkeypatch.setattr(scoring, "CHUNK", 10)
+    monkeypatch.setattr(scoring, "CLIPS_PER_CHUNK", 10)
     found = score_clips(stack, clips.assign(audio=audio), store)
     assert [bad.clip_id for bad in found.set_aside] == ["c03", "c10", "c20"]
     kept = [k for k in range(24) if k not in (3, 10, 20)]
@@ -230,7 +227,7 @@ def test_a_stack_with_other_base_models_is_refused_by_name(clips, store):
 
 
 def test_an_id_that_stands_twice_is_refused(stack, clips, store, monkeypatch):
-    monkeypatch.setattr(scoring, "CHUNK", 2)
+    monkeypatch.setattr(scoring, "CLIPS_PER_CHUNK", 2)
     with pytest.raises(UsageError, match="Clip ids must be unique"):
         score_clips(stack, pd.concat([clips[:3], clips[:1]]), store)
 

@@ -1,4 +1,4 @@
-"""Laws of what fit_meta shows: the best of many models, the verdict last, a leak before all."""
+"""Laws of what fit_meta shows: the best models, the verdict last, a leak first."""
 
 import json
 
@@ -7,14 +7,23 @@ import pandas as pd
 import pytest
 from commands import call, refused
 
+from base_models.errors import UsageError
+from base_models.files import read_json
 from base_models.predictions import PredictionTable
 from ensemble.cli.shared.boards import board_tables, closing, opening
+from ensemble.stacking.fit_stack import Settings, fit_stack
+from ensemble.stacking.stack_data import StackData
+from ensemble.workspace import Workspace
+from meta.comparison.held_out_trial import TRAINING, VALIDATION
+from meta.predicted_rows import PredictedRows
+from meta.rows import Rows
 
 
 @pytest.fixture
 def table(tmp_path):
     """Labels and 14 models of 60 clips, each noisier than the one before."""
-    rng, n = np.random.default_rng(0), 60
+    rng = np.random.default_rng(0)
+    n = 60
     mos = rng.uniform(1.5, 4.5, n)
     frame = pd.DataFrame(
         {
@@ -37,7 +46,7 @@ def fit_meta(tmp_path, *words):
     )
 
 
-def test_of_many_models_the_ten_best_are_shown_and_the_others_are_said_to_be_in_the_report(
+def test_of_many_models_the_ten_best_are_shown_and_the_report_has_the_others(
     table, tmp_path
 ):
     code, out, err = fit_meta(tmp_path, tmp_path / "all.csv")
@@ -96,6 +105,49 @@ def test_a_leak_is_refused_and_when_allowed_said_first_and_on_every_table(
     titles = [line for line in out.splitlines() if "intervals beside" in line]
     assert len(titles) == 2
     assert all(title.startswith("LEAKY meta-") for title in titles)
+
+
+def test_a_leak_is_refused_or_marks_every_name_of_rows_and_the_verdict(tmp_path):
+    rng = np.random.default_rng(0)
+    ids = [f"fit{k}" for k in range(60)]
+    labels = rng.uniform(1.5, 4.5, (60, 1))
+    tables = [
+        PredictionTable.from_scores(
+            f"m{k}",
+            ids,
+            ("mos",),
+            np.clip(labels + rng.normal(0, noise, (60, 1)), 1, 5),
+            trained_on=frozenset({"fit3", "fit4"}),
+        )
+        for k, noise in enumerate((0.3, 0.45, 0.8))
+    ]
+    rows = Rows.of(ids, labels, ("mos",), systems=[f"s{k % 5}" for k in range(60)])
+    data = StackData(
+        fit=PredictedRows(rows, tuple(tables)),
+        judges={},
+        aspects=("mos",),
+        needs_text=(False,),
+        source="a.csv",
+        note="a note",
+    )
+    workspace = Workspace(tmp_path)
+    with pytest.raises(
+        UsageError,
+        match=r"Clips 'fit3', 'fit4' were used to train 'm0'; .*2 more such overlaps",
+    ):
+        fit_stack(workspace, data)
+    assert not list(tmp_path.rglob("*.json"))
+
+    folder = fit_stack(workspace, data, Settings(allow_leak=True, rivals=()))
+    report = read_json(folder / "report.json")
+    assert report["audit"]["leaks"] is True
+    assert all(
+        "were used to train" in mark or "was used to train" in mark
+        for mark in report["leaks"]
+    )
+    assert set(report["leaderboards"]) == {f"LEAKY {VALIDATION}", f"LEAKY {TRAINING}"}
+    assert report["verdict"]["sentence"].startswith("LEAKY: ")
+    assert report["warnings"][: len(report["leaks"])] == report["leaks"]
 
 
 def test_options_that_do_not_go_together_are_refused(table, tmp_path):

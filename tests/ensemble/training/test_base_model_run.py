@@ -24,7 +24,11 @@ from ensemble.training.base_model_run import (
     BaseRun,
 )
 from ensemble.training.rated_clips import RatedClips
-from ensemble.training.train_base_models import prepare_level0
+from ensemble.training.train_base_models import (
+    Compute,
+    TrainingSetup,
+    plan_training,
+)
 from ensemble.workspace import Workspace
 
 RATE = 24_000
@@ -71,12 +75,11 @@ def run(tmp_path_factory):
         rows, columns=["clip_id", "system_id", "prompt", "audio", "split", "mi", "ta"]
     )
     table.to_csv(folder / "clips.csv", index=False)
-    options = {"settings": "embedded", "device": "cpu", "jobs": 1, "folds": 2}
+    setup = TrainingSetup("logmel", "hashed_text", settings="embedded", folds=2)
+    compute = Compute(device="cpu", jobs=1)
     workspace = Workspace(folder / "artifacts")
     rated = RatedClips.read(folder / "clips.csv")
-    return prepare_level0(
-        rated, [("dora", 0)], workspace, "logmel", "hashed_text", **options
-    ).runs[0]
+    return plan_training(rated, [("dora", 0)], workspace, setup, compute).runs[0]
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +131,7 @@ def test_the_saved_model_predicts_the_saved_tables(finished):
 
 
 def test_a_finished_run_is_left_as_it_is(finished, monkeypatch):
-    monkeypatch.setattr(BaseRun, "_model", None)
+    monkeypatch.setattr(BaseRun, "_new_model", None)
     before = {path: path.stat().st_mtime_ns for path in finished.folder.iterdir()}
     assert finished.train() == "dora-s0"
     assert {
@@ -144,7 +147,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_tables(
 ):
     run, note, epochs = (
         dataclasses.replace(finished, folder=tmp_path / finished.folder.name),
-        BaseRun._note,
+        BaseRun._write_progress,
         [],
     )
     folder, original = (
@@ -158,7 +161,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_tables(
         if (of, record["epoch"]) == (part, epoch):
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(BaseRun, "_note", killed)
+    monkeypatch.setattr(BaseRun, "_write_progress", killed)
     with pytest.raises(KeyboardInterrupt):
         run.train()
     assert not is_sealed(folder)
@@ -167,7 +170,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_tables(
     (folder / ".weights.safetensors.0123.tmp").write_bytes(b"half")
     monkeypatch.setattr(
         BaseRun,
-        "_note",
+        "_write_progress",
         lambda self, into, of, record: epochs.append((of, record["epoch"])),
     )
     run.train()
@@ -183,7 +186,7 @@ def test_folds_are_added_to_a_finished_run_without_training_it_again(
     run = dataclasses.replace(finished, folder=tmp_path / finished.folder.name)
     shutil.copytree(finished.folder, run.folder)
     assert not run.is_finished()
-    monkeypatch.setattr(BaseRun, "_whole", None)
+    monkeypatch.setattr(BaseRun, "_train_on_all", None)
     run.train()
     assert run.is_finished()
 
@@ -227,7 +230,7 @@ def test_without_folds_and_without_test_clips_there_are_only_dev_predictions(
 
 def test_progress_tells_the_part_and_the_most_epochs(finished, tmp_path):
     run = dataclasses.replace(finished, folder=tmp_path)
-    run._note(
+    run._write_progress(
         tmp_path,
         "fold 1/2",
         {"epoch": 3, "loss": 2.0, "srcc": [None, 0.5], "best": 2, "seconds": 0.1},

@@ -64,7 +64,7 @@ def test_without_a_terminal_each_run_says_how_far_it_is_once_and_ends_with_done(
         for epoch in (1, 2, 3):
             for run in runs:
                 write_json(run.folder / PROGRESS, record(epoch))
-        view = progress._Plain(Console(stderr=True))
+        view = progress._PlainLines(Console(stderr=True))
         for _ in range(3):
             view.show(runs)
         for run in runs:
@@ -89,7 +89,7 @@ def test_the_end_of_each_run_is_told_once(runs, capsys, stays_dark):
 def test_a_line_comes_again_only_after_a_while(runs, capsys, stays_dark, monkeypatch):
     now = [100.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
-    view = progress._Plain(Console(stderr=True))
+    view = progress._PlainLines(Console(stderr=True))
     write_json(runs[0].folder / PROGRESS, record(part="fold 2/3"))
     for seconds in (0, 1, progress.PLAIN_SECONDS - 2, 1, 1):
         now[0] += seconds
@@ -101,7 +101,7 @@ def test_a_line_comes_again_only_after_a_while(runs, capsys, stays_dark, monkeyp
 
 def test_a_long_line_is_not_broken(runs, capsys, stays_dark):
     write_json(runs[0].folder / PROGRESS, record(part="fold 2/3", srcc=[0.5] * 20))
-    progress._Plain(Console(stderr=True, width=40)).show(runs)
+    progress._PlainLines(Console(stderr=True, width=40)).show(runs)
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
@@ -116,9 +116,9 @@ def test_a_progress_file_that_vanishes_or_is_damaged_is_no_matter(
         path.unlink(missing_ok=True)
         return read(path)
 
-    assert progress._record(runs[0]) is None
+    assert progress._read_progress(runs[0]) is None
     monkeypatch.setattr(progress, "read_json", vanishing)
-    assert progress._record(runs[1]) is None
+    assert progress._read_progress(runs[1]) is None
     with progress.watch(runs):
         pass
     assert capsys.readouterr().err == ""

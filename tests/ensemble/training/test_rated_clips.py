@@ -10,6 +10,7 @@ from base_models.clips.demo_corpus import write_demo
 from base_models.errors import DamagedArtifact, UsageError
 from base_models.files import read_json, write_json
 from ensemble.training.rated_clips import RatedClips
+from meta.rows import Rows
 
 
 def table(tmp_path, name="clips.csv", n=40, **columns):
@@ -51,9 +52,7 @@ def test_given_splits_are_used_as_they_are(tmp_path):
     )
     assert rated.rows("dev")["clip_id"].tolist() == [f"{k:03d}" for k in range(20, 35)]
     assert rated.rows("dev").index.tolist() == list(range(15))
-    np.testing.assert_array_equal(
-        rated.labels("dev")["mi"], np.linspace(1, 5, 40)[20:35]
-    )
+    np.testing.assert_array_equal(rated.rows("dev")["mi"], np.linspace(1, 5, 40)[20:35])
 
 
 def test_splits_are_made_where_the_data_gives_none(tmp_path):
@@ -118,8 +117,7 @@ def test_a_table_comes_back_from_disk_as_it_was(tmp_path):
     assert again.frame["prompt"].tolist()[:3] == ["slow piano", "NA", ""]
     assert again.frame["clip_id"][7] == "007"
     assert (
-        again.labels("train")["mi"].isna().sum()
-        == rated.labels("train")["mi"].isna().sum()
+        again.rows("train")["mi"].isna().sum() == rated.rows("train")["mi"].isna().sum()
     )
 
 
@@ -149,8 +147,10 @@ def test_saving_mends_a_damaged_table(tmp_path):
 
 def test_groups_go_with_their_split(tmp_path):
     rated = read(table(tmp_path), group="song")
-    assert rated.groups("dev") == rated.rows("dev")["song"].tolist()
-    assert read(table(tmp_path)).groups("dev") is None
+    rows = Rows.from_clips(rated.rows("dev"), rated.aspects, rated.group)
+    assert rows.groups.tolist() == rated.rows("dev")["song"].tolist()
+    bare = read(table(tmp_path))
+    assert Rows.from_clips(bare.rows("dev"), bare.aspects, bare.group).groups is None
 
 
 def test_the_demo_corpus_is_known_whoever_names_it(tmp_path):

@@ -1,4 +1,4 @@
-"""Level 0: planned by name, embedded once, trained once, and the same whatever the number of processes."""
+"""Base models: planned by name, embedded once, trained once, and the same whatever the number of processes."""
 
 import contextlib
 from pathlib import Path
@@ -13,17 +13,20 @@ from base_models.encoders.base import Encoder
 from base_models.errors import UsageError
 from base_models.files import is_sealed, read_json
 from base_models.predictions import PredictionTable
-from ensemble.training import train_base_models as level0
+from ensemble.training import train_base_models as training
 from ensemble.training.rated_clips import RatedClips
 from ensemble.training.train_base_models import (
+    Compute,
+    TrainingSetup,
     plan_models,
-    prepare_level0,
-    train_level0,
+    plan_training,
+    train_base_models,
 )
 from ensemble.workspace import Workspace
 
 RATE = 24_000
 READ_TOML = config._read_toml
+COMPUTE = {"device", "jobs", "threads", "engine"}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -71,15 +74,17 @@ def data(tmp_path_factory):
     return folder / "clips.csv"
 
 
-def prepare(data, workspace, models=(("dora", 0),), **options):
-    defaults = {"settings": "embedded", "device": "cpu", "jobs": 1}
-    return prepare_level0(
+def prepare(data, workspace, models=(("dora", 0),), on_embed=None, **options):
+    """A plan; options are those of `Compute` and, for the rest, of `TrainingSetup`."""
+    given = {"settings": "embedded", "device": "cpu", "jobs": 1} | options
+    compute = {name: given.pop(name) for name in set(given) & COMPUTE}
+    return plan_training(
         RatedClips.read(data),
         models,
         workspace,
-        "logmel",
-        "hashed_text",
-        **(defaults | options),
+        TrainingSetup("logmel", "hashed_text", **given),
+        Compute(**compute),
+        on_embed,
     )
 
 
@@ -88,7 +93,7 @@ def trained(data, tmp_path_factory):
     """Two base models with out-of-fold predictions, trained one after the other."""
     workspace = Workspace(tmp_path_factory.mktemp("artifacts"))
     ready = prepare(data, workspace, [("dora", 0), ("dora_coral", 1)], folds=3)
-    assert train_level0(ready, workspace) == ["dora-s0", "dora_coral-s1"]
+    assert train_base_models(ready, workspace) == ["dora-s0", "dora_coral-s1"]
     return workspace, ready
 
 
@@ -175,12 +180,12 @@ def test_a_wrong_name_is_refused_before_anything_is_embedded(data, tmp_path):
         with pytest.raises(UsageError, match=r"Did you mean|not available"):
             prepare(data, Workspace(tmp_path), **options)
     with pytest.raises(UsageError, match="Did you mean 'logmel'"):
-        prepare_level0(
+        plan_training(
             RatedClips.read(data),
             [("dora", 0)],
             Workspace(tmp_path),
-            "logmell",
-            "hashed_text",
+            TrainingSetup("logmell", "hashed_text"),
+            Compute(),
         )
     assert not list(tmp_path.iterdir())
 
@@ -252,10 +257,10 @@ def test_a_second_run_trains_nothing_and_changes_nothing(trained, data, monkeypa
     before = {
         path: path.stat().st_mtime_ns for path in (workspace.root / "base").rglob("*")
     }
-    monkeypatch.setattr("ensemble.training.base_model_run.BaseRun._model", None)
+    monkeypatch.setattr("ensemble.training.base_model_run.BaseRun._new_model", None)
     again = prepare(data, workspace, [("dora", 0), ("dora_coral", 1)], folds=3)
     assert [run.folder for run in again.runs] == [run.folder for run in ready.runs]
-    assert train_level0(again, workspace, watch=None) == []
+    assert train_base_models(again, workspace, watch=None) == []
     assert {
         path: path.stat().st_mtime_ns for path in (workspace.root / "base").rglob("*")
     } == before
@@ -308,7 +313,7 @@ def test_two_processes_give_the_numbers_of_one(data, tmp_path, monkeypatch):
     for jobs in (1, 2):
         workspace = Workspace(tmp_path / str(jobs))
         ready = prepare(data, workspace, [("dora", 0), ("dora_coral", 1)], jobs=jobs)
-        train_level0(ready, workspace)
+        train_base_models(ready, workspace)
         runs.append(ready.runs)
     for one, two in zip(*runs, strict=True):
         assert read_json(two.folder / "run.json")["threads"] == 1
@@ -321,24 +326,24 @@ def test_two_processes_give_the_numbers_of_one(data, tmp_path, monkeypatch):
 
 
 def test_the_cores_are_shared_out_as_far_as_memory_goes(monkeypatch):
-    monkeypatch.setattr(level0, "_cores", lambda: 4)
-    assert level0._share_out(9, "cuda", 0, 1) == 1
-    assert level0._share_out(1, "cpu", 0, 1) == 1
-    assert level0._share_out(9, "cpu", 2**50, 1) == 1
+    monkeypatch.setattr(training, "_n_cores", lambda: 4)
+    assert training._share_out(9, "cuda", 0, 1) == 1
+    assert training._share_out(1, "cpu", 0, 1) == 1
+    assert training._share_out(9, "cpu", 2**50, 1) == 1
     monkeypatch.setattr(
-        level0.os,
+        training.os,
         "sysconf",
         lambda name: {"SC_AVPHYS_PAGES": 2**24, "SC_PAGE_SIZE": 2**12}[name],
     )
-    assert level0._share_out(9, "cpu", 0, 1) == 4
-    assert level0._share_out(2, "cpu", 0, 1) == 2
-    assert level0._share_out(9, "cpu", 0, 2) == 2
+    assert training._share_out(9, "cpu", 0, 1) == 4
+    assert training._share_out(2, "cpu", 0, 1) == 2
+    assert training._share_out(9, "cpu", 0, 2) == 2
 
     def unknown(name):
         raise ValueError("unrecognized configuration name")
 
-    monkeypatch.setattr(level0.os, "sysconf", unknown)
-    assert level0._share_out(9, "cpu", 2**30, 1) == 2
+    monkeypatch.setattr(training.os, "sysconf", unknown)
+    assert training._share_out(9, "cpu", 2**30, 1) == 2
 
 
 def test_a_watcher_sees_only_what_is_to_be_trained(data, tmp_path, monkeypatch):
@@ -351,11 +356,11 @@ def test_a_watcher_sees_only_what_is_to_be_trained(data, tmp_path, monkeypatch):
 
     workspace = Workspace(tmp_path)
     ready = prepare(data, workspace)
-    train_level0(ready, workspace, watch)
+    train_base_models(ready, workspace, watch)
     more = prepare(data, workspace, [("dora", 0), ("dora", 1)])
     monkeypatch.setattr(
         "ensemble.training.base_model_run.BaseRun.train", lambda run: run.name
     )
-    assert train_level0(more, workspace, watch) == ["dora-s1"]
-    train_level0(ready, workspace, watch)
+    assert train_base_models(more, workspace, watch) == ["dora-s1"]
+    train_base_models(ready, workspace, watch)
     assert watched == [["dora-s0"], ["dora-s1"]]

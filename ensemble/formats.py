@@ -1,0 +1,156 @@
+"""Scores, and every format that they are written in: name, suffix and encoder.
+
+To add a format, write its encoder and an entry of `FORMATS`; the commands take it from
+there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from base_models.clips.read_clips import SetAside
+from base_models.errors import UsageError, one_of
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Scores of the clips that could be used, in the order in which they were given.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        ``clip_id``, ``audio``, and per aspect ``<aspect>``, ``<aspect>_low`` and
+        ``<aspect>_high`` (bounds of the interval).
+    aspects : tuple of str
+        Scored aspects.
+    left_out : tuple of str
+        Aspects that need a prompt, when no clip has one.
+    set_aside : tuple of SetAside
+        Clips that could not be used.
+    """
+
+    frame: pd.DataFrame
+    aspects: tuple[str, ...]
+    left_out: tuple[str, ...]
+    set_aside: tuple[SetAside, ...]
+
+
+@dataclass(frozen=True)
+class OutputFormat:
+    """How scores are written.
+
+    Parameters
+    ----------
+    suffix : str
+        Of files in this format, with its dot.
+    encode : callable
+        Takes a table of scores and the scored aspects; returns the bytes of a file.
+    """
+
+    suffix: str
+    encode: Callable[[pd.DataFrame, Sequence[str]], bytes]
+
+
+def csv_table(frame: pd.DataFrame, decimals: int | None = None) -> bytes:
+    """Encode any table as csv, with a header and without the index.
+
+    Parameters
+    ----------
+    frame : DataFrame
+    decimals : int, optional
+        Of floating-point columns; by default as many as tell them apart.
+    """
+    float_format = None if decimals is None else f"%.{decimals}f"
+    text: str = frame.to_csv(index=False, float_format=float_format)
+    return text.encode()
+
+
+def answer(predictions: pd.DataFrame, aspects: Sequence[str]) -> str:
+    """Write scores as the ``answer.txt`` of AudioMOS 2025 track 1.
+
+    One line ``id,MI,TA`` per clip, sorted by id, with 8 decimals, without a header and
+    without the ``.wav`` that some ids end in.
+
+    Examples
+    --------
+    >>> scores = {"clip_id": ["b", "a"], "mi": [3.0, 4.5], "ta": [1.0, 2.0]}
+    >>> answer(pd.DataFrame(scores), ("mi", "ta"))
+    'a,4.50000000,2.00000000\\nb,3.00000000,1.00000000\\n'
+    """
+    # Sorted by the id that is written, not by the one with a suffix.
+    ids = [clip.removesuffix(".wav") for clip in predictions["clip_id"]]
+    scores = predictions[list(aspects)].to_numpy(dtype=float).tolist()
+    lines = []
+    for clip, clip_scores in sorted(zip(ids, scores, strict=True)):
+        cells = [f"{score:.8f}" for score in clip_scores]
+        lines.append(",".join([clip, *cells]) + "\n")
+    return "".join(lines)
+
+
+def _encode_csv(frame: pd.DataFrame, aspects: Sequence[str]) -> bytes:
+    return csv_table(frame, decimals=6)
+
+
+def _encode_jsonl(frame: pd.DataFrame, aspects: Sequence[str]) -> bytes:
+    # Strict JSON: NaN is refused rather than written as a word that few can read.
+    lines = [
+        json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n"
+        for record in frame.to_dict("records")
+    ]
+    return "".join(lines).encode()
+
+
+def _encode_parquet(frame: pd.DataFrame, aspects: Sequence[str]) -> bytes:
+    encoded: bytes = frame.to_parquet(index=False)
+    return encoded
+
+
+def _encode_answer(frame: pd.DataFrame, aspects: Sequence[str]) -> bytes:
+    return answer(frame, aspects).encode()
+
+
+FORMATS = {
+    "csv": OutputFormat(".csv", _encode_csv),
+    "jsonl": OutputFormat(".jsonl", _encode_jsonl),
+    "parquet": OutputFormat(".parquet", _encode_parquet),
+    "answer": OutputFormat(".txt", _encode_answer),
+}
+
+
+def encode_scores(scores: Scores, name: str) -> bytes:
+    """Encode scores in one of `FORMATS`.
+
+    Raises
+    ------
+    UsageError
+        When there is no such format.
+    """
+    one_of(name, FORMATS, "output format")
+    return FORMATS[name].encode(scores.frame, scores.aspects)
+
+
+def format_of_file(path: str | Path) -> str:
+    """Name of the format that the suffix of a file stands for.
+
+    Raises
+    ------
+    UsageError
+        When it stands for none.
+
+    Examples
+    --------
+    >>> format_of_file("scores.txt")
+    'answer'
+    """
+    for name, output_format in FORMATS.items():
+        if Path(path).suffix == output_format.suffix:
+            return name
+    *others, last = [output_format.suffix for output_format in FORMATS.values()]
+    raise UsageError(
+        f"{path}: name a {', '.join(others)} or {last} file, or pass --format."
+    )

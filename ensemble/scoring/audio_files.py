@@ -1,0 +1,72 @@
+"""Audio files to score: a clip table of them, and a note about those that are cut."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from base_models.clips.audio import USED_SECONDS, declared_seconds
+from base_models.errors import UsageError
+
+AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif"}
+
+
+def clips_from_files(audio: Sequence[str], prompt: str | None) -> pd.DataFrame:
+    """Make a clip table from audio files, or folders of them, and one prompt for all.
+
+    Returns
+    -------
+    clips : DataFrame
+        ``clip_id``, ``audio`` and ``prompt``. Ids are file names without suffix; where
+        two files have the same name, ids are paths.
+
+    Raises
+    ------
+    UsageError
+        When a folder holds no audio, or a file is given twice.
+    """
+    paths: list[Path] = []
+    for name in audio:
+        paths += _audio_files(Path(name))
+
+    ids = [path.stem for path in paths]
+    # Two folders may hold files of one name; their paths tell them apart.
+    if len(set(ids)) != len(ids):
+        ids = [str(path) for path in paths]
+    if len(set(ids)) != len(ids):
+        raise UsageError("An audio file is given twice.")
+    return pd.DataFrame(
+        {"clip_id": ids, "audio": [str(path) for path in paths], "prompt": prompt or ""}
+    )
+
+
+def _audio_files(path: Path) -> list[Path]:
+    """The audio files below a folder, or the file itself."""
+    # A single file is not judged by its suffix: decoding goes by its first bytes.
+    if not path.is_dir():
+        return [path]
+    inside = sorted(
+        file for file in path.rglob("*") if file.suffix.lower() in AUDIO_SUFFIXES
+    )
+    if not inside:
+        suffixes = ", ".join(sorted(AUDIO_SUFFIXES))
+        raise UsageError(f"{path} holds no audio file ({suffixes}).")
+    return inside
+
+
+def length_note(audio: Sequence[str]) -> str:
+    """Say how many files are longer than what is scored of them; "" where none is."""
+    n_longer = sum(declared_seconds(path) > USED_SECONDS for path in audio)
+    if not n_longer:
+        return ""
+    if len(audio) > 1:
+        verb = "is" if n_longer == 1 else "are"
+        subject = f"{n_longer} of {len(audio)} clips {verb}"
+    else:
+        subject = "the clip is"
+    return (
+        f"{subject} longer than {USED_SECONDS:g} s; only the first {USED_SECONDS:g} s "
+        "are scored"
+    )

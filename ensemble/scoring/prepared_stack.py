@@ -1,0 +1,132 @@
+"""A stack of neural base models made ready to read clips: for scoring and explaining.
+
+Base models may share their encoders. Each pair of encoders runs once over the clips,
+whatever the number of models.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+
+import pandas as pd
+
+from base_models.clips.read_clips import SetAside
+from base_models.encoders.base import Encoder
+from base_models.encoders.embed import clip_ids, fill_clips
+from base_models.encoders.store import EmbeddingStore
+from base_models.errors import UsageError
+from base_models.networks.batches import Embedded
+from base_models.training.neural_mos import NeuralMOS
+from ensemble.estimator.stacked_mos import StackedMOS
+
+PLACEHOLDER = "music"
+"""Prompt of clips that have none, for networks whose text aspects are left out."""
+
+EncoderPair = tuple[Encoder, Encoder | None]
+
+
+def prepared(
+    stack: StackedMOS, clips: pd.DataFrame, store: EmbeddingStore
+) -> tuple[StackedMOS, pd.DataFrame]:
+    """Let a stack read from a store, and complete the table of clips.
+
+    Returns
+    -------
+    stack : StackedMOS
+        A copy whose base models read from `store`; the caller's own is not touched.
+    clips : DataFrame
+        With ids, and with prompts as text, "" where there is none.
+
+    Raises
+    ------
+    UsageError
+        When a base model is not neural.
+    """
+    for name, model in stack.estimators_:
+        if not hasattr(model, "encoders"):
+            raise UsageError(
+                f"Base model '{name}' is not neural; score such a stack with its own "
+                "predict."
+            )
+    # Shallow copies: weights are shared, and only the store is another one.
+    stack = copy.copy(stack)
+    stack.estimators_ = [(name, copy.copy(model)) for name, model in stack.estimators_]
+    for _, model in stack.estimators_:
+        model.store = store
+
+    prompts: pd.Series | str = ""
+    if "prompt" in clips:
+        given = clips["prompt"]
+        # As objects first: a column of None alone would not take text.
+        prompts = given.astype(object).where(given.notna(), "").astype(str)
+    return stack, clips.assign(clip_id=clip_ids(clips), prompt=prompts)
+
+
+def neural_models(stack: StackedMOS) -> list[NeuralMOS]:
+    """The base models of a prepared stack."""
+    return [model for _, model in stack.estimators_]
+
+
+def with_placeholder(clips: pd.DataFrame) -> pd.DataFrame:
+    """The same clips, with `PLACEHOLDER` where the prompt is blank."""
+    has_prompt = clips["prompt"].str.strip() != ""
+    return clips.assign(prompt=clips["prompt"].where(has_prompt, PLACEHOLDER))
+
+
+def clip_chunks(clips: pd.DataFrame, size: int) -> Iterator[pd.DataFrame]:
+    """Divide a table of clips, so that memory does not grow with its length.
+
+    Each chunk has at most `size` rows and a RangeIndex.
+    """
+    for start in range(0, len(clips), size):
+        yield clips.iloc[start : start + size].reset_index(drop=True)
+
+
+def usable(
+    models: Sequence[NeuralMOS],
+    clips: pd.DataFrame,
+    store: EmbeddingStore,
+    on_progress: Callable[[str, int, int], None] | None = None,
+) -> tuple[list[int], list[SetAside]]:
+    """Embed clips, and find those that all encoders of the models can embed.
+
+    Returns
+    -------
+    rows : list of int
+        Rows that can be used, in order.
+    set_aside : list of SetAside
+        The other clips, each once.
+    """
+    # One pair of encoders for all models that share it.
+    pairs = {_signatures(pair): pair for pair in (m.encoders() for m in models)}
+    rows = set(range(len(clips)))
+    set_aside: dict[str, SetAside] = {}
+    for audio, text in pairs.values():
+        filled = fill_clips(clips, store, audio, text, on_progress=on_progress)
+        # A clip must have embeddings of all encoders.
+        rows &= set(filled.kept)
+        for clip in filled.set_aside:
+            set_aside[clip.clip_id] = clip
+    return sorted(rows), list(set_aside.values())
+
+
+def embedded_once(
+    stack: StackedMOS, clips: pd.DataFrame
+) -> Iterator[tuple[str, NeuralMOS, Embedded]]:
+    """Yield every base model with the clips as its encoders embed them.
+
+    Models with the same encoders share one reading of the store.
+    """
+    embedded_by: dict[tuple[str, str], Embedded] = {}
+    for name, model in stack.estimators_:
+        key = _signatures(model.encoders())
+        if key not in embedded_by:
+            _, embedded_by[key] = model.embed(clips)
+        yield name, model, embedded_by[key]
+
+
+def _signatures(pair: EncoderPair) -> tuple[str, str]:
+    """What two pairs of equal encoders have in common."""
+    audio, text = pair
+    return audio.signature, text.signature if text else ""
