@@ -55,7 +55,7 @@ def scored_table(
     scores = regressor.predict(tables, ids)
     low, high = regressor.predict_interval(tables, ids, level)
 
-    columns = {}
+    columns: dict[str, np.ndarray] = {}
     for aspect in aspects:
         # The regressor may know more aspects than are scored.
         k = regressor.aspects_.index(aspect)
