@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import sklearn.linear_model
-from builders import SHARED_DATA
+from builders import PREDICTORS, SHARED_DATA, Predictor, feature_matrix
 from sklearn.model_selection import LeaveOneGroupOut
 
 from base_models.bins import ScoreBins
@@ -24,26 +24,18 @@ LAYOUT = Layout(("good", "noisy", "biased"), (0.25, 0.35, 0.0), BINS)
 BVCC = SHARED_DATA / "bvcc-predictions" / "val_half.csv"
 
 
-def stacked(n=150, seed=0, systems=12):
-    """Bins of a good, a noisy and a biased model, the truth, and systems."""
+def rated_systems(n=150, seed=0, systems=12):
+    """Bins of the models, labels that differ by system, and the systems."""
     rng = np.random.default_rng(seed)
     system = rng.integers(0, systems, n)
     y = np.clip(1.5 + 2.5 * system / systems + rng.normal(0, 0.5, n), 1, 5)
-    scores = (
-        y + rng.normal(0, 0.3, n),
-        y + rng.normal(0, 1.0, n),
-        y - 1 + rng.normal(0, 0.3, n),
-    )
-    X = np.concatenate(
-        [BINS.soften(s, w or 0.25) for s, w in zip(scores, LAYOUT.sigmas, strict=True)],
-        axis=1,
-    )
-    return X, y, [f"s{k}" for k in system]
+    scores = [PREDICTORS[name].scores(y, rng) for name in LAYOUT.models]
+    return feature_matrix(scores, LAYOUT.sigmas), y, [f"s{k}" for k in system]
 
 
 TWINS = Layout(("one", "twin", "biased"), (0.25, 0.25, 0.0), BINS)
-X, Y, SYSTEMS = stacked()
-NEW = stacked(40, 1)[0]
+X, Y, SYSTEMS = rated_systems()
+NEW = rated_systems(40, 1)[0]
 
 
 def fitted(penalty="to_mean", rows=slice(None), groups=SYSTEMS, weight=None, **options):
@@ -374,15 +366,13 @@ def foreign(n, seed):
     """Another corpus: other raters, and the noisy model is now the good one."""
     rng = np.random.default_rng(seed)
     y = rng.uniform(1.5, 4.5, n)
-    scores = (
-        y + 0.5 + rng.normal(0, 0.8, n),
-        y + rng.normal(0, 0.2, n),
-        y - 0.5 + rng.normal(0, 0.8, n),
+    predictors = (
+        Predictor(noise=0.8, bias=0.5),
+        Predictor(noise=0.2),
+        Predictor(noise=0.8, bias=-0.5),
     )
-    return np.concatenate(
-        [BINS.soften(s, w or 0.25) for s, w in zip(scores, LAYOUT.sigmas, strict=True)],
-        axis=1,
-    ), y
+    scores = [predictor.scores(y, rng) for predictor in predictors]
+    return feature_matrix(scores, LAYOUT.sigmas), y
 
 
 @pytest.mark.parametrize("penalty", PENALTIES)
