@@ -1,8 +1,8 @@
 """MetaRegressor: one learner per aspect, from all base models' bins to a score.
 
 Distributions and intervals around the score come from errors on clips that a learner
-was not fitted on, see `meta.uncertainty.calibration`. Splits only measure: the learners
-that predict are fitted on all clips.
+was not fitted on, see `meta.uncertainty.calibration`. The 60/40 only measures: the
+learners that predict are fitted on all clips.
 """
 
 from __future__ import annotations

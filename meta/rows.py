@@ -156,8 +156,8 @@ class Rows:
         """Bool array of shape (n,): rows with a label of some aspect and a weight."""
         return ~np.isnan(self.labels).all(axis=1)
 
-    def counted(self) -> Rows:
-        """The labelled rows: all others must not move folds, shares or the scale."""
+    def usable(self) -> Rows:
+        """Rows with a label and a positive weight; others must move no fold or scale."""
         return self.take(np.flatnonzero(self.labelled))
 
     def of_aspect(self, aspect: int) -> Rows:

@@ -118,7 +118,7 @@ class BaseModelFits:
     ----------
     named : (name, base model) pairs; a `PredictionTable` is looked up, not fitted
     X : what all rows of the fit were given as
-    rows : the n rows that count; `Rows.number` says where they stand in `X`
+    rows : the n usable rows; `Rows.number` says where they stand in `X`
     metadata : further arguments of each base model's ``fit``, as long as `X` where they
         belong to rows, see `ensemble.estimator.metadata_routing.metadata_of`
     bins : the rating scale

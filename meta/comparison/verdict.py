@@ -36,7 +36,8 @@ from meta.rows import Rows
 Cell = tuple[str, str]
 """A level and a metric."""
 Rival = tuple[str, str]
-"""`BEST` with the name of a base model, or `MEAN` twice."""
+"""Kind and name of what the stack is compared with: (`BEST`, a base model), or
+(`MEAN`, `MEAN`)."""
 CELLS: tuple[Cell, ...] = tuple(
     (level, metric) for level in LEVELS for metric in METRICS
 )

@@ -1,4 +1,7 @@
-"""The 60/40: which rows a trial stack is fitted on and which rows measure it."""
+"""Rows of a trial that refits the meta level alone: by share, or as given.
+
+Trials that refit base models are split in `ensemble.estimator.row_splits`.
+"""
 
 from __future__ import annotations
 
@@ -34,9 +37,9 @@ def split_rows(
         return _given_split(rows, validation)
 
     # In id order, so that the same clips are held out whatever the table's order.
-    counted = rows.in_id_order().counted()
-    held_out = meta_split(counted, validation, seed)
-    return counted.take(~held_out), counted.take(held_out)
+    usable = rows.in_id_order().usable()
+    held_out = meta_split(usable, validation, seed)
+    return usable.take(~held_out), usable.take(held_out)
 
 
 def _given_split(rows: Rows, sides: Sequence[ArrayLike]) -> tuple[Rows, Rows]:
@@ -55,8 +58,8 @@ def _given_split(rows: Rows, sides: Sequence[ArrayLike]) -> tuple[Rows, Rows]:
             "cannot measure."
         )
 
-    training_rows = rows.take(training).in_id_order().counted()
-    held_out_rows = rows.take(held_out).in_id_order().counted()
+    training_rows = rows.take(training).in_id_order().usable()
+    held_out_rows = rows.take(held_out).in_id_order().usable()
     for side, purpose in ((training_rows, "fit on"), (held_out_rows, "measure on")):
         if not len(side):
             raise UsageError(
