@@ -43,8 +43,8 @@ RIVALS = (
     "log_score",
     "lightgbm",
 )
-"""Other learners that a report puts beside the chosen one; ``auto``, which takes as long as
-several of them, is not among them."""
+"""Other learners that a report puts beside the chosen one; ``auto`` is not among them,
+since it takes as long as several of them."""
 INTERVAL_LEVEL = 0.9
 """Nominal coverage of the intervals of predicted scores."""
 LEAKY = "LEAKY"
@@ -123,7 +123,8 @@ def assess(
     trial : such a stack, compared on rows held out of it
     fitted : the rows of the meta level
     judges : rows that no fit has seen, by name, such as the test split; the verdict is
-        about the first of them that has labels, or else about the meta-validation rows of the trial
+        about the first of them that has labels, or else about the meta-validation rows
+        of the trial
     ratings : single ratings, see `base_models.clips.ratings.read_ratings`, for the
         noise ceiling
     level : nominal coverage of the intervals in ``predictions``

@@ -157,7 +157,7 @@ class Rows:
         return ~np.isnan(self.labels).all(axis=1)
 
     def usable(self) -> Rows:
-        """Rows with a label and a positive weight; others must move no fold or scale."""
+        """Rows with a label and a positive weight."""
         return self.take(np.flatnonzero(self.labelled))
 
     def of_aspect(self, aspect: int) -> Rows:
