@@ -35,7 +35,9 @@ promise precision, and a stack that is far off on the first few must say so at o
 
 
 def adapt(
-    regressor: MetaRegressor, tables: Sequence[PredictionTable], rows: Rows
+    regressor: MetaRegressor,
+    tables: Sequence[PredictionTable],
+    rows: Rows,
 ) -> MetaRegressor:
     """A `MetaRegressor` that has also learnt from some rated clips of another corpus.
 

@@ -218,7 +218,9 @@ def _calibrated_on_training(
 
 
 def _learners_board(
-    regressor: MetaRegressor, trial: HeldOutTrial, rivals: Sequence[str]
+    regressor: MetaRegressor,
+    trial: HeldOutTrial,
+    rivals: Sequence[str],
 ) -> pd.DataFrame:
     """Every rival, fitted on meta-training rows and measured on meta-validation."""
     # Timed on the clock: what matters is how long somebody would wait.
@@ -313,7 +315,9 @@ def _noise_ceiling(ratings: pd.DataFrame | None, rows: Rows) -> pd.DataFrame:
 
 
 def _predictions(
-    judge: PredictedRows, regressor: MetaRegressor, level: float
+    judge: PredictedRows,
+    regressor: MetaRegressor,
+    level: float,
 ) -> pd.DataFrame:
     """Scores, bounds of their intervals, and labels (``<aspect>_true``) if any."""
     rows = judge.rows

@@ -16,7 +16,9 @@ from meta.splits.meta_split import meta_split
 
 
 def split_rows(
-    rows: Rows, validation: float | tuple[ArrayLike, ArrayLike], seed: int
+    rows: Rows,
+    validation: float | tuple[ArrayLike, ArrayLike],
+    seed: int,
 ) -> tuple[Rows, Rows]:
     """The labelled rows to fit on and those to measure on, each in the order of ids.
 
