@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
 from base_models.predictions import PredictionTable
@@ -55,7 +56,7 @@ def scored_table(
     scores = regressor.predict(tables, ids)
     low, high = regressor.predict_interval(tables, ids, level)
 
-    columns = {}
+    columns: dict[str, np.ndarray] = {}
     for aspect in aspects:
         # The regressor may know more aspects than are scored.
         k = regressor.aspects_.index(aspect)

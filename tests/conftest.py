@@ -1,4 +1,7 @@
-"""One thread for torch in tests: small networks, and numbers that do not depend on the machine's cores."""
+"""One thread for torch in tests, and the weights of tiny encoders.
+
+With one thread, small networks are quick, and numbers do not depend on the cores.
+"""
 
 import os
 

@@ -1,4 +1,7 @@
-"""Pieces of work that go wrong on a worker; a module of its own, so that workers can import it."""
+"""Pieces of work that go wrong on a worker.
+
+They stand in a module of their own, so that workers can import them.
+"""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Simulated single ratings around the labels of a clip table, for the models that learn from them."""
+"""Simulated single ratings around the labels of a table of clips."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from base_models.config import BaseConfig
 
 def ratings_of(clips, aspects, raters=4):
     """Whole ratings by so many raters of every clip."""
-    rng, rows = np.random.default_rng(0), []
+    rng = np.random.default_rng(0)
+    rows = []
     for clip, *labels in clips[["clip_id", *aspects]].itertuples(index=False):
         for rater in range(raters):
             heard = np.array(labels, dtype=float) + rng.normal(0, 0.7, len(aspects))
@@ -20,6 +21,6 @@ def ratings_of(clips, aspects, raters=4):
 
 def ratings_for(preset, clips, aspects):
     """What `fit` is to be given: ratings where the preset reads them, else None."""
-    return (
-        ratings_of(clips, aspects) if BaseConfig.preset(preset).reads_ratings else None
-    )
+    if BaseConfig.preset(preset).reads_ratings:
+        return ratings_of(clips, aspects)
+    return None

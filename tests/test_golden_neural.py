@@ -20,8 +20,9 @@ from golden_values import (
     report,
     scores,
 )
+from tiny_networks import embedded_model
 
-from ensemble import NeuralMOS, StackedMOS, read_clips
+from ensemble import StackedMOS, read_clips
 
 ONE_CPU = ["--jobs", 1, "--device", "cpu"]
 BASE_MODELS = ("dora:1", "dora_coral:1", "dora_decoupled:1", "dora_beta:1", "whisq:1")
@@ -81,14 +82,8 @@ def of_systems(frame, count):
 
 def small_model(preset, demo):
     """A base model on the embedded encoders that is trained for one epoch."""
-    return NeuralMOS(
-        preset,
-        settings={"max_epochs": 1, "batch_size": 8, "learning_rate": 0.003},
-        audio_encoder="logmel",
-        text_encoder="hashed_text",
-        device="cpu",
-        store=str(demo / "embeddings"),
-    )
+    settings = {"max_epochs": 1, "batch_size": 8, "learning_rate": 0.003}
+    return embedded_model(preset, settings, store=str(demo / "embeddings"))
 
 
 def single_ratings(demo):

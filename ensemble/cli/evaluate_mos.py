@@ -246,9 +246,9 @@ def _add_likelihood(table: Table, rows: list[dict[str, Any]]) -> None:
 
 def _number(row: dict[str, Any], column: str) -> str:
     """The number in a column, with its interval."""
-    from ensemble.reporting.report_tables import figure
+    from ensemble.reporting.number_text import number_text
 
-    return figure(row[column], row["low"], row["high"])
+    return number_text(row[column], row["low"], row["high"])
 
 
 def _say_unmatched(not_predicted: Sequence[str], not_labelled: Sequence[str]) -> int:

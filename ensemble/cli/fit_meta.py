@@ -198,19 +198,29 @@ def _data_of_predictions(options: Namespace) -> StackData:
 
 def _show_report(folder: Path) -> str:
     """Print the leaderboards of a stack and notes on them; returns the verdict."""
-    from ensemble.cli.shared.boards import board_tables, closing, opening
     from ensemble.estimator.save_and_load import ROLE
+    from ensemble.reporting.section import ReportContent
+    from ensemble.reporting.sections import sections_of
+    from ensemble.reporting.terminal import (
+        closing_lines,
+        opening_lines,
+        screen_tables,
+    )
     from ensemble.stacking.fit_stack import stack_facts
 
-    facts = stack_facts(Artifact(folder, ROLE))
-    for line in opening(facts):
+    # The sections of the page, as far as they have something for a terminal.
+    sections = sections_of(ReportContent(stack_facts(Artifact(folder, ROLE))))
+    for line in opening_lines(sections):
         say(line)
     screen = Screen(width=None if Screen().is_terminal else _WIDTH_WITHOUT_TERMINAL)
-    for table in board_tables(facts):
+    for table in screen_tables(sections):
         screen.print(table)
-    for line in closing(facts):
+
+    # The verdict is the last of the closing lines.
+    *remarks, verdict = closing_lines(sections)
+    for line in remarks:
         say(line)
-    return str(facts["verdict"]["sentence"])
+    return verdict
 
 
 def main() -> None:

@@ -35,7 +35,7 @@ from meta.rows import Rows
 def default_estimators(X: Any, with_text: bool = True) -> list[tuple[str, Any]]:
     """The base models of a stack that names none.
 
-    For clips the paper's base models, see `ensemble.training.train_base_models.plan_models`
+    For clips those of the paper, see `ensemble.training.train_base_models.plan_models`
     (`with_text` tells whether an aspect is judged by the prompt); for a matrix a ridge
     and a tree, which both take a row of weight 2 for two rows, unlike forests.
     """

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
-import pandas as pd
 import pytest
 import soundfile
+from builders import clip_table, noises
+from timing import timed
 
 from base_models import encoders
 from base_models.encoders import load_encoder
@@ -22,34 +21,14 @@ EPOCHS, CLIPS, SECONDS = 20, 48, 5
 RATE = 16_000  # as MusicEval
 
 
-def seconds(work):
-    """Wall time of one call."""
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
-
-
 @pytest.fixture
 def clips(tmp_path):
-    """Noise of falling loudness by eight systems, and labels that follow it."""
-    rng, rows = np.random.default_rng(0), []
-    for i in range(CLIPS):
-        path = tmp_path / f"{i}.wav"
-        soundfile.write(
-            path, rng.normal(size=SECONDS * RATE) * 0.3 * (i + 1) / CLIPS, RATE
-        )
-        rows.append(
-            (
-                f"c{i}",
-                f"s{i % 8}",
-                str(path),
-                "a quiet tune" if i % 2 else "loud drums",
-                1 + 4 * i / CLIPS,
-            )
-        )
-    return pd.DataFrame(
-        rows, columns=["clip_id", "system_id", "audio", "prompt", "mos"]
-    )
+    """Noise of rising loudness by eight systems, and labels that follow it."""
+    step = np.arange(CLIPS)
+    sounds = noises(0.5 * (step + 1) / CLIPS, SECONDS, rate=RATE)
+    prompts = ("loud drums", "a quiet tune")
+    options = {"systems": 8, "prompts": prompts, "rate": RATE}
+    return clip_table(tmp_path, sounds, **options, mos=1 + 4 * step / CLIPS)
 
 
 @pytest.mark.parametrize("full_size", [False, True], ids=["tiny", "muq"])
@@ -85,7 +64,8 @@ def bench_training_from_stored_embeddings(
         model.fit(clips, clips["mos"])
 
     stored()  # fills the store; imports and first-call costs
-    fast, slow = seconds(stored), seconds(recomputed)
+    fast, _ = timed(stored)
+    slow, _ = timed(recomputed)
     size = "full-size" if full_size else "tiny"
     print(
         f"\n{len(clips)} clips, {size} MuQ, {epochs} epochs: stored embeddings {slow / fast:.1f} x as fast"
@@ -126,7 +106,7 @@ def bench_nine_base_models_against_one(clips, tmp_path, full_size, monkeypatch):
 
     score(1)
     one, nine = (
-        min(seconds(lambda c=count: score(c)) for _ in range(1 if full_size else 3))
+        min(timed(lambda c=count: score(c))[0] for _ in range(1 if full_size else 3))
         for count in (1, 9)
     )
     print(

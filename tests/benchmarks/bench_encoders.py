@@ -5,12 +5,11 @@ Run: pytest -s -o addopts=--import-mode=importlib -o python_files="bench_*.py" -
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import pytest
 import soundfile
 import torch
+from timing import timed
 
 from base_models.encoders import ENCODERS, load_encoder
 from base_models.encoders.audio.mert import assemble_mert
@@ -40,13 +39,6 @@ from base_models.encoders.text.transformer import LastHiddenState
 RATE = 24_000
 
 
-def seconds(work):
-    """Wall time of one call, and what it returned."""
-    start = time.perf_counter()
-    answer = work()
-    return time.perf_counter() - start, answer
-
-
 CONFORMER = {
     "num_attention_heads": 16,
     "intermediate_size": 4096,
@@ -71,8 +63,8 @@ def full_size_muq():
 def bench_muq_of_full_size():
     encoder = full_size_muq()
     clip = (0.1 * np.sin(np.arange(30 * RATE) * 0.05)).astype(np.float32)
-    once, embedding = seconds(lambda: encoder.encode([clip]))
-    pair, _ = seconds(lambda: encoder.encode([clip, clip]))
+    once, embedding = timed(lambda: encoder.encode([clip]))
+    pair, _ = timed(lambda: encoder.encode([clip, clip]))
     assert embedding.shape == (1, 750, 1024)
     size = sum(parameter.numel() for parameter in encoder.module.parameters()) / 1e6
     print(
@@ -162,7 +154,7 @@ def bench_full_size(name):
         "muq_mulan": lambda: noise.reshape(3, -1),
     }.get(name, lambda: noise if encoder.kind == "audio" else np.arange(5, 37))()
     encoder.encode([item[:1] if name in ("clap", "muq_mulan") else item])
-    spent, embedding = seconds(lambda: encoder.encode([item]))
+    spent, embedding = timed(lambda: encoder.encode([item]))
     assert embedding.shape[2] == encoder.dim
     assert np.isfinite(embedding).all()
     size = sum(parameter.numel() for parameter in encoder.module.parameters()) / 1e6
@@ -179,7 +171,7 @@ def bench_the_front_end_of_clap():
     windows = list(
         np.random.default_rng(0).normal(size=(3, 480_000)).astype(np.float32) * 0.1
     )
-    spent, _ = seconds(lambda: extractor(windows, sampling_rate=48_000))
+    spent, _ = timed(lambda: extractor(windows, sampling_rate=48_000))
     print(f"\nCLAP's log-mel of 30 s: {spent:.2f} s")
 
 
@@ -198,11 +190,11 @@ def bench_the_store_against_a_plain_loop(tmp_path):
         keys, _ = store.fill(encoder, items)
         return [store.get(encoder, key) for key in keys.values()]
 
-    loop, _ = seconds(
+    loop, _ = timed(
         lambda: [encoder.encode([encoder.prepare(path)])[0] for path in items.values()]
     )
-    cold, _ = seconds(through_the_store)
-    warm, again = seconds(through_the_store)
+    cold, _ = timed(through_the_store)
+    warm, again = timed(through_the_store)
     print(
         f"\nlogmel, {len(items)} clips of 30 s, each content twice: {len(items) / loop:.0f} embeddings/s in a loop"
     )
@@ -219,10 +211,10 @@ def bench_reading_against_muq(tmp_path):
     """Reading one embedding of MuQ's size against computing it, in the same run."""
     encoder, store = full_size_muq(), EmbeddingStore(tmp_path)
     clip = (0.1 * np.sin(np.arange(10 * RATE) * 0.05)).astype(np.float32)
-    compute, embedding = seconds(lambda: encoder.encode([clip])[0])
+    compute, embedding = timed(lambda: encoder.encode([clip])[0])
     for i in range(50):
         store._put(encoder, f"{i:064d}", embedding)
-    read, _ = seconds(lambda: [store.get(encoder, f"{i:064d}") for i in range(50)])
+    read, _ = timed(lambda: [store.get(encoder, f"{i:064d}") for i in range(50)])
     print(
         f"\nMuQ, 10 s clip: reading its embedding, verified, is {50 * compute / read:.0f} x as fast as computing it"
     )

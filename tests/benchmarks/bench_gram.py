@@ -7,12 +7,14 @@ threads that wait for each other count as busy.
 from __future__ import annotations
 
 import time
+from functools import partial
 
 import numpy as np
 import pytest
 from sklearn.linear_model import Ridge, RidgeCV
 from sklearn.model_selection import GridSearchCV, PredefinedSplit
 from threadpoolctl import threadpool_limits
+from timing import timed
 
 from meta.ridge_algebra.gram import Gram
 from meta.ridge_algebra.solution_path import RidgePath, leave_blocks_out
@@ -23,11 +25,7 @@ ALPHAS = np.logspace(-4, 4, 21)
 N_FEATURES = MODELS * BINS
 
 
-def seconds(work):
-    """CPU time of one call, and what it returned."""
-    start = time.process_time()
-    answer = work()
-    return time.process_time() - start, answer
+cpu_timed = partial(timed, clock=time.process_time)
 
 
 def rows(n, seed):
@@ -65,12 +63,12 @@ def bench_the_same_penalty_as_scikit_learn():
         )  # scikit-learn averages folds equally
 
     with threadpool_limits(1, "blas"):
-        gcv, picked = seconds(
+        gcv, picked = cpu_timed(
             lambda: RidgePath.of(Gram.from_rows(X, y)).gcv(ALPHAS).mean(axis=1)
         )
-        kfold, by_fold = seconds(left_out_folds)
-        ridge_cv, best = seconds(lambda: RidgeCV(ALPHAS).fit(X, y).alpha_)
-        grid, chosen = seconds(lambda: search.fit(X, y).best_params_["alpha"])
+        kfold, by_fold = cpu_timed(left_out_folds)
+        ridge_cv, best = cpu_timed(lambda: RidgeCV(ALPHAS).fit(X, y).alpha_)
+        grid, chosen = cpu_timed(lambda: search.fit(X, y).best_params_["alpha"])
     assert ALPHAS[picked.argmin()] == pytest.approx(best)
     assert ALPHAS[by_fold.argmin()] == pytest.approx(chosen)
     many = ROWS // SUBSET

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from builders import write_file
 
 from base_models.bins import ScoreBins
 from base_models.clips.musiceval import PREFIX
@@ -24,12 +25,6 @@ RATINGS = pd.DataFrame(
     ],
     columns=["clip_id", "rater_id", "mi", "ta"],
 )
-
-
-def write(path, text):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
-    return path
 
 
 # ---- bins
@@ -87,8 +82,8 @@ def test_neither_the_order_of_ratings_nor_the_names_of_raters_change_a_bit():
 @pytest.fixture
 def tree(tmp_path):
     line = f"{PREFIX}S002_P044.wav"
-    write(tmp_path / "sets" / "train_mos_list.txt", f"{line},1.5,2\n")
-    write(
+    write_file(tmp_path / "sets" / "train_mos_list.txt", f"{line},1.5,2\n")
+    write_file(
         tmp_path / "person_mos" / "train_person_mos.txt",
         f"{line},R1,1,2\n{line},R2,2,2\n",
     )
@@ -102,13 +97,15 @@ def test_ratings_of_a_tree_are_one_row_per_clip_and_rater(tree):
         [f"{PREFIX}S002_P044", "R2", 2, 2],
     ]
     assert list(read_ratings(tree, ["TA"])) == ["clip_id", "rater_id", "TA"]
-    write(tree / "person_mos/dev_person_mos.txt", f"{PREFIX}S002_P044.wav,R2,1,2\n")
+    write_file(
+        tree / "person_mos/dev_person_mos.txt", f"{PREFIX}S002_P044.wav,R2,1,2\n"
+    )
     with pytest.raises(
         UsageError, match=r"dev_person_mos\.txt, line 1: rater 'R2' rates .* twice"
     ):
         read_ratings(tree)
     with pytest.raises(UsageError, match=r"expected file\.wav,rater,MI,TA"):
-        read_ratings(write(tree / "x.txt", f"{PREFIX}S002_P044.wav,R1,1\n"))
+        read_ratings(write_file(tree / "x.txt", f"{PREFIX}S002_P044.wav,R1,1\n"))
     with pytest.raises(UsageError, match="no single ratings"):
         read_ratings(tree / "sets")
     with pytest.raises(UsageError, match="rates 'mi', 'ta', not 'quality'"):
@@ -128,7 +125,7 @@ TABLE = "clip_id,listener,quality\na,L1,0\na,L2,100\nb,L1,62.5\nb,L2,\n"
 
 
 def test_a_table_on_another_scale_is_mapped_by_a_straight_line(tmp_path):
-    ratings = read_ratings(write(tmp_path / "r.csv", TABLE), "quality", (0, 100))
+    ratings = read_ratings(write_file(tmp_path / "r.csv", TABLE), "quality", (0, 100))
     assert list(ratings) == ["clip_id", "rater_id", "quality"]
     assert ratings["quality"].tolist() == pytest.approx(
         [1, 5, 3.5, np.nan], nan_ok=True
@@ -180,14 +177,14 @@ def test_a_table_that_cannot_be_used_is_refused_by_place(
     tmp_path, text, scale, message
 ):
     with pytest.raises(UsageError, match=message):
-        read_ratings(write(tmp_path / "r.csv", text), ["quality"], scale)
+        read_ratings(write_file(tmp_path / "r.csv", text), ["quality"], scale)
 
 
 def test_what_is_no_table_is_refused(tmp_path):
     with pytest.raises(UsageError, match="There is no file or folder"):
         read_ratings(tmp_path / "none.csv")
     with pytest.raises(UsageError, match="ratings are read from a MusicEval folder"):
-        read_ratings(write(tmp_path / "r.xlsx", "x"))
+        read_ratings(write_file(tmp_path / "r.xlsx", "x"))
 
 
 @pytest.mark.parametrize(

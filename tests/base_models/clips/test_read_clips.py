@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from builders import SHARED_DATA
+from builders import SHARED_DATA, write_file
 
 from base_models.bins import ScoreBins
 from base_models.clips.columns import TEXT_ASPECTS
@@ -23,31 +23,27 @@ DATA = SHARED_DATA
 PREFIX = "audiomos2025-track1-"
 
 
-def write(path: Path, text: str | bytes) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return path
-
-
 @pytest.fixture
 def tree(tmp_path):
     root = tmp_path / "MusicEval"
-    write(
+    write_file(
         root / "sets/train_mos_list.txt",
         f"{PREFIX}S002_P044.wav,1.4,1.8\n{PREFIX}S013_P044.wav,3.6,4.4,extra\n",
     )
-    write(root / "sets/dev_mos_list.txt", f"{PREFIX}S002_P001.wav,5.0,1.0\r\n\r\n")
-    write(root / "sets/test_mos_list.txt", f"{PREFIX}S033_P001.wav,2.0,2.2\n")
-    write(root / "sets/total_mos_list.txt", "not read at all\n")
-    write(root / "sets/train_inner_mos_list.txt", "not read either\n")
-    write(root / "sets/eval_list.txt", f"{PREFIX}S033_P001\n{PREFIX}S004_P044\n")
-    write(root / "prompt_info.txt", 'id\ttext\nP001\ta "quoted\nP044\tpiano, slow\n')
-    write(
+    write_file(root / "sets/dev_mos_list.txt", f"{PREFIX}S002_P001.wav,5.0,1.0\r\n\r\n")
+    write_file(root / "sets/test_mos_list.txt", f"{PREFIX}S033_P001.wav,2.0,2.2\n")
+    write_file(root / "sets/total_mos_list.txt", "not read at all\n")
+    write_file(root / "sets/train_inner_mos_list.txt", "not read either\n")
+    write_file(root / "sets/eval_list.txt", f"{PREFIX}S033_P001\n{PREFIX}S004_P044\n")
+    write_file(
+        root / "prompt_info.txt", 'id\ttext\nP001\ta "quoted\nP044\tpiano, slow\n'
+    )
+    write_file(
         root / "demo_prompt_info.txt",
         f"id\ttext\n{PREFIX}S013_P044.wav\tits own prompt\n",
     )
-    write(root / f"wav/{PREFIX}S002_P044.wav", b"RIFF")
-    write(
+    write_file(root / f"wav/{PREFIX}S002_P044.wav", b"RIFF")
+    write_file(
         root / "person_mos/train_person_mos.txt",
         f"{PREFIX}S002_P044.wav,R1,1,2\n{PREFIX}S002_P044.wav,R2,2,2\n",
     )
@@ -84,8 +80,8 @@ def test_the_eval_list_adds_unlabelled_test_clips_that_no_other_list_names(tree)
 @pytest.mark.parametrize("given", ["", "DATA", ".."])
 def test_the_eval_package_is_read_from_each_of_its_folders(tmp_path, given):
     package = tmp_path / "audiomos2025-track1-eval-phase"
-    write(package / "DATA/sets/eval_list.txt", f"{PREFIX}S030_P050\n")
-    write(package / "prompt_info.txt", "id\ttext\nP050\tdrums\n")
+    write_file(package / "DATA/sets/eval_list.txt", f"{PREFIX}S030_P050\n")
+    write_file(package / "prompt_info.txt", "id\ttext\nP050\tdrums\n")
     (package / "DATA/wav").mkdir()
     (clip,) = read_clips(package / given).to_dict("records")
     assert clip["split"] == "test"
@@ -94,8 +90,10 @@ def test_the_eval_package_is_read_from_each_of_its_folders(tmp_path, given):
 
 
 def test_inner_lists_and_single_lists_are_read_without_audio(tmp_path):
-    write(tmp_path / "train_inner_mos_list.txt", f"{PREFIX}S008_P008.wav,1.4,1.8\n")
-    write(tmp_path / "dev_inner_mos_list.txt", f"{PREFIX}S008_P020.wav,2.4,3.4\n")
+    write_file(
+        tmp_path / "train_inner_mos_list.txt", f"{PREFIX}S008_P008.wav,1.4,1.8\n"
+    )
+    write_file(tmp_path / "dev_inner_mos_list.txt", f"{PREFIX}S008_P020.wav,2.4,3.4\n")
     assert read_clips(tmp_path)["split"].tolist() == ["train", "dev"]
     single = read_clips(tmp_path / "dev_inner_mos_list.txt")
     assert single[["split", "audio", "prompt"]].to_numpy().tolist() == [["dev", "", ""]]
@@ -123,7 +121,7 @@ def test_a_single_list_of_a_tree_finds_wavs_and_prompts(tree):
     ],
 )
 def test_a_bad_line_of_a_list_is_an_error_that_says_where(tmp_path, line, message):
-    path = write(
+    path = write_file(
         tmp_path / "train_mos_list.txt",
         f"{PREFIX}S2_P2.wav,3,3\n" + line.format(p=PREFIX) + "\n",
     )
@@ -132,7 +130,7 @@ def test_a_bad_line_of_a_list_is_an_error_that_says_where(tmp_path, line, messag
 
 
 def test_a_clip_in_two_splits_is_refused(tree):
-    write(tree / "sets/dev_mos_list.txt", f"{PREFIX}S002_P044.wav,1.4,1.8\n")
+    write_file(tree / "sets/dev_mos_list.txt", f"{PREFIX}S002_P044.wav,1.4,1.8\n")
     with pytest.raises(UsageError, match="S002_P044' are in more than one split"):
         read_clips(tree)
 
@@ -146,7 +144,7 @@ def test_a_clip_in_two_splits_is_refused(tree):
     ],
 )
 def test_a_bad_prompt_file_is_an_error_that_says_where(tree, text, message):
-    write(tree / "prompt_info.txt", text)
+    write_file(tree / "prompt_info.txt", text)
     with pytest.raises(UsageError, match=message):
         read_clips(tree)
 
@@ -218,7 +216,7 @@ def test_the_same_table_in_any_format_is_the_same_clips_and_names_stay_names(
 
 
 def test_column_order_and_row_index_are_the_convention(tmp_path):
-    path = write(tmp_path / "t.csv", "extra,mos,clip_id\nx,3,a\n")
+    path = write_file(tmp_path / "t.csv", "extra,mos,clip_id\nx,3,a\n")
     clips = read_clips(path)
     assert clips.columns.tolist() == [
         "clip_id",
@@ -237,7 +235,7 @@ def test_column_order_and_row_index_are_the_convention(tmp_path):
     "name", ["path", "wav_path", "data_path", "file_path", "filename", "FILE", "wav"]
 )
 def test_usual_column_names_are_known_and_ids_come_from_file_names(tmp_path, name):
-    path = write(
+    path = write_file(
         tmp_path / "t.csv",
         f"\ufeff{name},sysID,caption,subset,quality\nx/a.b.wav,s,words,val,4\n",
     )
@@ -299,7 +297,7 @@ def test_usual_column_names_are_known_and_ids_come_from_file_names(tmp_path, nam
 )
 def test_a_bad_table_is_an_error_that_says_where(tmp_path, text, message):
     with pytest.raises(UsageError, match=message):
-        read_clips(write(tmp_path / "t.csv", text))
+        read_clips(write_file(tmp_path / "t.csv", text))
 
 
 @pytest.mark.parametrize(
@@ -323,7 +321,7 @@ def test_a_bad_table_is_an_error_that_says_where(tmp_path, text, message):
     ],
 )
 def test_a_label_is_a_plain_number_on_the_scale_or_an_error(tmp_path, cell):
-    path = write(tmp_path / "t.csv", f"clip_id,mos\na,{cell}\n")
+    path = write_file(tmp_path / "t.csv", f"clip_id,mos\na,{cell}\n")
     if cell == "3.":
         assert read_clips(path)["mos"].tolist() == [3.0]
         return
@@ -337,7 +335,7 @@ def test_a_tsv_with_commas_is_told_its_separator(tmp_path):
     with pytest.raises(
         UsageError, match=r"t.tsv is separated by commas; save it with tabs, or as .csv"
     ):
-        read_clips(write(tmp_path / "t.tsv", "clip_id,mos\na,3\n"))
+        read_clips(write_file(tmp_path / "t.tsv", "clip_id,mos\na,3\n"))
 
 
 @pytest.mark.parametrize(
@@ -351,7 +349,7 @@ def test_a_tsv_with_commas_is_told_its_separator(tmp_path):
 def test_a_table_to_be_scored_needs_no_ratings_and_what_looks_like_one_stays_text(
     tmp_path, text
 ):
-    path = write(tmp_path / "t.csv", text)
+    path = write_file(tmp_path / "t.csv", text)
     with pytest.raises(
         UsageError, match=r"No rated column was found|is '80'|is 'good'"
     ):
@@ -363,7 +361,9 @@ def test_a_table_to_be_scored_needs_no_ratings_and_what_looks_like_one_stays_tex
 
 
 def test_a_tree_and_a_list_to_be_scored_may_have_any_labels(tree):
-    path = write(tree / "sets/train_mos_list.txt", f"{PREFIX}S002_P044.wav,80,none\n")
+    path = write_file(
+        tree / "sets/train_mos_list.txt", f"{PREFIX}S002_P044.wav,80,none\n"
+    )
     for source, n in ((tree, 4), (path, 1)):
         clips = read_clips(source, labels=False)
         assert len(clips) == n
@@ -377,7 +377,7 @@ def test_a_tree_and_a_list_to_be_scored_may_have_any_labels(tree):
 
 
 def test_another_scale_can_be_told(tmp_path):
-    path = write(tmp_path / "t.csv", "clip_id,mos\na,80\nb,0\n")
+    path = write_file(tmp_path / "t.csv", "clip_id,mos\na,80\nb,0\n")
     assert read_clips(path, bins=ScoreBins(0, 100))["mos"].tolist() == [80.0, 0.0]
     with pytest.raises(UsageError, match="is '80'"):
         read_clips(path)
@@ -407,7 +407,7 @@ def test_another_scale_can_be_told(tmp_path):
 )
 def test_a_file_of_the_wrong_kind_is_refused(tmp_path, data, name, message):
     with pytest.raises(UsageError, match=message):
-        read_clips(write(tmp_path / name, data))
+        read_clips(write_file(tmp_path / name, data))
 
 
 def test_what_is_not_there_is_named(tmp_path):
@@ -419,7 +419,7 @@ def test_what_is_not_there_is_named(tmp_path):
         UsageError, match=r"holds no clips: looked for sets/train_mos_list\.txt"
     ):
         read_clips(tmp_path)
-    write(tmp_path / "x.csv", "clip_id\na\n")
+    write_file(tmp_path / "x.csv", "clip_id\na\n")
     with pytest.raises(UsageError, match=r"It contains x.csv: pass that file"):
         read_clips(tmp_path)
 
@@ -431,7 +431,7 @@ def test_a_fifo_does_not_hang(tmp_path):
 
 
 def test_aspects_are_those_named_as_ratings_first(tmp_path):
-    path = write(
+    path = write_file(
         tmp_path / "t.csv",
         "clip_id,MOS,Textual Alignment,other,mos_std,n_ratings\na,3,4,2,1.2,4\n",
     )
@@ -447,7 +447,7 @@ def test_without_a_known_name_numeric_columns_on_the_scale_are_aspects(tmp_path)
         ",groove,swing,rating_std,n_x,fold,seed,duration,rater_1,year,content_id,bpm,half"
         ",pred_mos"
     )
-    path = write(
+    path = write_file(
         tmp_path / "t.csv",
         f"clip_id{head}\na,3,4,1,1,1,1,2,3,4,5,3,x,2\nb,3,9,1,1,1,1,2,3,4,5,3,2,2\n",
     )
@@ -455,7 +455,7 @@ def test_without_a_known_name_numeric_columns_on_the_scale_are_aspects(tmp_path)
 
 
 def test_a_table_without_ratings_is_unlabelled(tmp_path):
-    clips = read_clips(write(tmp_path / "t.csv", "path,prompt\na.wav,words\n"))
+    clips = read_clips(write_file(tmp_path / "t.csv", "path,prompt\na.wav,words\n"))
     assert clips.attrs["aspects"] == []
 
 
@@ -469,7 +469,7 @@ def test_a_table_without_ratings_is_unlabelled(tmp_path):
 )
 def test_an_asked_aspect_must_be_there(tmp_path, asked, message):
     with pytest.raises(UsageError, match=message):
-        read_clips(write(tmp_path / "t.csv", "clip_id,mos\na,3\n"), aspects=asked)
+        read_clips(write_file(tmp_path / "t.csv", "clip_id,mos\na,3\n"), aspects=asked)
 
 
 def test_text_aspects_are_known_in_every_spelling():

@@ -4,10 +4,12 @@ Rows stay in order, equal content is encoded once, and a clip that cannot be use
 named.
 """
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
-import soundfile
+from builders import clip_table, noises
 
 from base_models.encoders import load_encoder
 from base_models.encoders.embed import (
@@ -30,23 +32,12 @@ def encoders():
 
 @pytest.fixture
 def table(tmp_path):
-    rng = np.random.default_rng(0)
-    paths = [tmp_path / f"{k}.wav" for k in range(4)]
-    for k, path in enumerate(paths):
-        soundfile.write(
-            path, 0.1 * rng.uniform(-1, 1, int(RATE * (0.5 + 0.1 * k))), RATE
-        )
-    paths[2].write_bytes(
-        paths[0].read_bytes()
-    )  # the audio of clip a, under another name
+    """Four clips, of which the first and the third are equal."""
+    sounds = noises([0.1] * 4, [0.5, 0.6, 0.7, 0.8])
+    sounds[2] = sounds[0]
     prompts = ["slow piano", "fast drums", "slow piano", "a sad violin"]
-    return pd.DataFrame(
-        {
-            "clip_id": list("abcd"),
-            "audio": [str(path) for path in paths],
-            "prompt": prompts,
-        }
-    )
+    made = clip_table(tmp_path, sounds, prompts=prompts, clip_id=list("abcd"))
+    return made[["clip_id", "audio", "prompt"]]
 
 
 def test_rows_come_back_in_the_order_of_the_table(table, encoders):
@@ -135,8 +126,8 @@ def test_a_missing_cell_is_a_clip_error_that_names_the_clip(
         embed_all(table.assign(**{column: cells}), EmbeddingStore(None), *encoders)
 
 
-def test_paths_may_be_path_objects(table, encoders, tmp_path):
-    table["audio"] = [tmp_path / f"{k}.wav" for k in range(4)]
+def test_paths_may_be_path_objects(table, encoders):
+    table["audio"] = [Path(path) for path in table["audio"]]
     assert len(embed_all(table, EmbeddingStore(None), *encoders)[1]) == 4
 
 

@@ -13,6 +13,7 @@ import pytest
 import safetensors.torch
 import soundfile
 import torch
+from builders import RATE, music
 from tiny_encoders import PROMPTS
 
 from base_models import encoders
@@ -26,8 +27,6 @@ from base_models.encoders import (
 from base_models.errors import ClipError, DamagedArtifact, UsageError
 from base_models.files import sha256
 
-RATE = 24_000
-
 
 @pytest.fixture(scope="module")
 def folders(tiny_encoders):
@@ -37,14 +36,6 @@ def folders(tiny_encoders):
 @pytest.fixture(params=list(ENCODERS))
 def encoder(request, folders):
     return load_encoder(request.param, folders.get(request.param))
-
-
-def music(seconds=1.0, seed=0):
-    t = np.arange(int(seconds * RATE)) / RATE
-    tune = sum(np.sin(2 * np.pi * 110 * (seed + 1) * k * t) / k for k in range(1, 9))
-    return (
-        0.1 * tune * (1 + np.sin(2 * np.pi * 2 * t)) + 0.003 * np.sin(1e5 * t**2)
-    ).astype(np.float32)
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import safetensors.torch
 import soundfile
 import torch
 import transformers
+from builders import music
 from tiny_encoders import PROMPTS, WRITERS
 
 from base_models.encoders import ENCODERS, load_encoder
@@ -33,14 +34,6 @@ PARTS |= {"muq_mulan": "mulan.audio.proj", "muq_mulan_text": "mulan.text.transfo
 """Part of the names of an encoder's own tensors, if it shares a file with others."""
 AUDIO = [name for name, spec in ENCODERS.items() if spec.kind == "audio"]
 TEXT = [name for name, spec in ENCODERS.items() if spec.kind == "text"]
-
-
-def music(seconds, rate, seed=0):
-    t = np.arange(round(seconds * rate)) / rate
-    tune = sum(np.sin(2 * np.pi * 110 * (seed + 1) * k * t) / k for k in range(1, 9))
-    return (
-        0.1 * tune * (1 + np.sin(2 * np.pi * 2 * t)) + 0.003 * np.sin(1e5 * t**2)
-    ).astype(np.float32)
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from benchmarks.paired_difference import evaluate_difference
+from builders import only_row
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
@@ -34,14 +35,6 @@ def listening_test(n=60, systems=6, aspects=1, seed=0):
         np.clip(truth + rng.normal(0, 0.6, truth.shape), 1, 5),
         rng.integers(systems, size=n).astype(str),
     )
-
-
-def cell(table, **facts):
-    rows = table
-    for column, value in facts.items():
-        rows = rows[rows[column] == value]
-    (row,) = rows.to_dict("records")
-    return row
 
 
 @given(
@@ -125,7 +118,7 @@ def test_system_level_is_the_metric_of_unweighted_means():
     means = [
         [v[systems == name, 1].mean() for name in names] for v in (truth, prediction)
     ]
-    row = cell(table, aspect="ta", level="system", metric="lcc")
+    row = only_row(table, aspect="ta", level="system", metric="lcc")
     assert row["value"] == pytest.approx(lcc(*means))
     assert row["n"] == len(names)
     assert np.isnan(row["low"])
@@ -147,8 +140,8 @@ def test_unlabelled_rows_are_left_out_per_aspect():
         truth[10:, :1], prediction[10:, :1], systems[10:], ["mi"], n_bootstrap=20
     )
     np.testing.assert_array_equal(table[table.aspect == "mi"].low, alone.low)
-    assert cell(table, aspect="mi", level="utterance", metric="mse")["n"] == 50
-    assert cell(table, aspect="ta", level="utterance", metric="mse")["n"] == 60
+    assert only_row(table, aspect="mi", level="utterance", metric="mse")["n"] == 50
+    assert only_row(table, aspect="ta", level="utterance", metric="mse")["n"] == 60
 
 
 def test_an_interval_holds_its_value_and_the_same_seed_gives_the_same_table():
@@ -184,7 +177,7 @@ def test_without_several_systems_clips_are_resampled_and_the_system_level_is_nan
 
 
 def test_mostly_degenerate_resamples_have_no_interval():
-    row = cell(
+    row = only_row(
         evaluate([[1.0], [2.0]], [[1.0], [2.0]], ["a", "b"], ["mi"], seed=1),
         level="system",
         metric="mse",
@@ -192,7 +185,7 @@ def test_mostly_degenerate_resamples_have_no_interval():
     assert (row["low"], row["high"]) == (0, 0)
     one_differs = np.array([[1.0]] * 9 + [[2.0]])
     table = evaluate(one_differs, one_differs, list("aaaaaaaaab"), ["mi"])
-    assert cell(table, level="utterance", metric="lcc")["value"] == 1
+    assert only_row(table, level="utterance", metric="lcc")["value"] == 1
     constant = evaluate(one_differs, np.full((10, 1), 3.3), list("aaabbbcccc"), ["mi"])
     assert (
         constant[constant.metric != "mse"][["value", "low", "high"]]
@@ -213,14 +206,14 @@ def test_a_difference_is_paired():
     shifted = (
         prediction + 1e-3
     )  # hardly another model: the paired interval is narrow, the single one is not
-    paired = cell(
+    paired = only_row(
         evaluate_difference(
             truth, shifted, prediction, system_ids=systems, aspects=["mi"]
         ),
         level="utterance",
         metric="mse",
     )
-    single = cell(
+    single = only_row(
         evaluate(truth, prediction, systems, ["mi"]), level="utterance", metric="mse"
     )
     assert paired["high"] - paired["low"] < 0.1 * (single["high"] - single["low"])

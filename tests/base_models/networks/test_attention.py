@@ -5,6 +5,7 @@ import numpy as np
 import ot
 import pytest
 import torch
+from tiny_networks import embedded_clips
 from torch import nn
 
 from base_models.config import BaseConfig
@@ -15,7 +16,6 @@ from base_models.networks.attention import (
     explain_network,
     record_attention,
 )
-from base_models.networks.batches import Embedded
 from base_models.networks.models import build_model
 from base_models.training.loop import seeded
 
@@ -42,6 +42,9 @@ def preset(request):
     return request.param
 
 
+CLIPS = embedded_clips(LENGTHS)
+
+
 def network(preset):
     with seeded(0, torch.device("cpu")):
         model = build_model(BaseConfig.preset(preset), TEXT, 16, 8)
@@ -51,20 +54,9 @@ def network(preset):
     return model.eval()
 
 
-def clips(rows=range(4)):
-    rng = np.random.default_rng(0)
-    made = [
-        (
-            rng.normal(size=(t, 16)).astype(np.float16),
-            rng.normal(size=(w, 8)).astype(np.float16),
-        )
-        for t, w in LENGTHS
-    ]
-    return Embedded([made[row][0] for row in rows], [made[row][1] for row in rows])
-
-
 def explained(preset, rows=range(4), size=4):
-    return explain_network(network(preset), clips(rows), ASPECTS, TEXT, size, "cpu")
+    clips = CLIPS.take(rows)
+    return explain_network(network(preset), clips, ASPECTS, TEXT, size, "cpu")
 
 
 def test_each_model_has_the_maps_that_it_has_attention_for_and_says_what_is_absent(
@@ -100,7 +92,7 @@ def test_rows_sum_to_1_over_the_true_length_and_the_shapes_are_the_clips(preset)
 
 
 def test_padding_gets_exactly_nothing(preset):
-    batch = clips().batch(range(4))
+    batch = CLIPS.batch(range(4))
     masks = {"frames": ~batch.frame_mask, "tokens": ~batch.token_mask}
     for maps in attention_maps(network(preset), batch):
         for name, found in maps.items():
@@ -122,7 +114,7 @@ def test_a_clip_alone_attends_to_what_it_attends_to_in_any_batch(preset):
 
 
 def test_watching_changes_no_bit_of_the_scores_and_leaves_no_hook(preset):
-    model, batch = network(preset), clips().batch(range(4))
+    model, batch = network(preset), CLIPS.batch(range(4))
     with torch.inference_mode():
         before = model(batch)
         with record_attention(model):
@@ -144,7 +136,7 @@ def test_the_hooks_go_when_the_network_fails():
 
 
 def test_over_time_dora_weighs_as_its_pooling_does_by_hand():
-    model, data = network("dora"), clips()
+    model, data = network("dora"), CLIPS
     for row, (mi, _) in enumerate(explained("dora")):
         frames = torch.tensor(data.frames[row]).float()[None]
         context = model.temporal(frames, torch.ones(frames.shape[:2], dtype=bool))
@@ -163,7 +155,7 @@ def test_of_the_text_a_frame_weighs_what_the_tokens_looking_at_it_weigh():
 
 
 def test_attention_by_hand_is_the_mean_over_heads_of_softmax():
-    model, data = network("whisq_no_ot"), clips()
+    model, data = network("whisq_no_ot"), CLIPS
     head, width = model.attention.text, 4
     for row, (_, ta) in enumerate(explained("whisq_no_ot")):
         x = torch.tensor(data.frames[row]).float()
@@ -223,6 +215,6 @@ def test_a_thinned_plan_has_a_column_for_each_group_of_frames():
     config = BaseConfig.preset("whisq").updated({"alignment_stride": 4}, "test")
     model = build_model(config, TEXT, 16, 8).eval()
     for (frames, tokens), clip in zip(
-        LENGTHS, explain_network(model, clips(), ASPECTS, TEXT, 4, "cpu"), strict=True
+        LENGTHS, explain_network(model, CLIPS, ASPECTS, TEXT, 4, "cpu"), strict=True
     ):
         assert clip[1].maps["plan"].shape == (tokens, -(-frames // 4))

@@ -4,6 +4,7 @@ decides the order."""
 import numpy as np
 import pytest
 import torch
+from tiny_networks import embedded_clips
 
 from base_models.networks.batches import Embedded, shuffled_batches
 
@@ -12,13 +13,10 @@ LENGTHS = [4, 1, 7, 3, 7]
 
 @pytest.fixture
 def clips():
-    rng = np.random.default_rng(0)
-    frames = [rng.normal(size=(t, 6)).astype(np.float16) for t in LENGTHS]
-    for array in frames:
-        array.flags.writeable = False  # as an embedding store hands them out
-    return Embedded(
-        frames, [rng.normal(size=(t + 1, 2)).astype(np.float32) for t in LENGTHS]
-    )
+    """Frames in half precision, tokens in single precision."""
+    made = embedded_clips([(t, t + 1) for t in LENGTHS], widths=(6, 2))
+    tokens = [array.astype(np.float32) for array in made.tokens]
+    return Embedded(made.frames, tokens)
 
 
 def test_what_the_mask_keeps_is_the_embedding_and_the_rest_is_zero(clips):

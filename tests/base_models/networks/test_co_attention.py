@@ -4,6 +4,7 @@ reads only what is real."""
 import numpy as np
 import pytest
 import torch
+from tiny_networks import training_task
 
 from base_models.config import BaseConfig
 from base_models.networks.batches import Embedded
@@ -17,29 +18,6 @@ N = 12
 QUICK = {"max_epochs": 3, "batch_size": 5, "learning_rate": 0.05, "clip_norm": 0.1}
 
 
-def task(**changes):
-    """12 clips of 1..6 frames of width 16 and 2..4 tokens of width 8.
-
-    Scores follow their levels."""
-    rng = np.random.default_rng(1)
-    level = rng.uniform(-1, 1, (N, 2))
-    frames = [
-        level[i, 0] + rng.normal(size=(1 + i % 6, 16)).astype(np.float32)
-        for i in range(N)
-    ]
-    tokens = [
-        level[i, 1] + rng.normal(size=(2 + i % 3, 8)).astype(np.float32)
-        for i in range(N)
-    ]
-    parts = {
-        "scores": 3 + 1.8 * level,
-        "weights": np.ones(N),
-        "train": range(9),
-        "validation": range(9, N),
-    }
-    return TrainingTask(Embedded(frames, tokens), **(parts | changes))
-
-
 def build(needs_text=(False, True), **changes):
     config = BaseConfig.preset("whisq").updated(changes, "test")
     with seeded(0, CPU):
@@ -49,13 +27,13 @@ def build(needs_text=(False, True), **changes):
 def trained(data=None, needs_text=(False, True), **changes):
     config, network = build(needs_text, **QUICK | changes)
     history = train_network(
-        network, build_criterion(config), data or task(), config, 0, CPU
+        network, build_criterion(config), data or training_task(N), config, 0, CPU
     )
     return network, history
 
 
 def test_without_transport_the_music_quality_is_the_same_whatever_the_attention():
-    data = task()
+    data = training_task(N)
     outputs = [
         raw_outputs(
             trained(data, co_attention=kind, alignment_weight=0.0)[0],
@@ -71,7 +49,7 @@ def test_without_transport_the_music_quality_is_the_same_whatever_the_attention(
 
 
 def test_transport_changes_text_alignment_and_nothing_else():
-    data = task()
+    data = training_task(N)
     without, with_it = (
         raw_outputs(trained(data, alignment_weight=weight)[0], data.clips, 4, CPU)
         for weight in (0.0, 0.1)
@@ -89,15 +67,15 @@ def test_a_weight_of_zero_is_no_transport():
 
 
 def test_the_order_of_the_aspects_changes_no_head():
-    scores = task().scores
-    one = trained(task(), (False, True))[0]
-    two = trained(task(scores=scores[:, ::-1].copy()), (True, False))[0]
+    scores = training_task(N).scores
+    one = trained(training_task(N), (False, True))[0]
+    two = trained(training_task(N, scores=scores[:, ::-1].copy()), (True, False))[0]
     assert torch.equal(one.heads[0][-1].weight, two.heads[1][-1].weight)
     assert torch.equal(one.heads[1][-1].weight, two.heads[0][-1].weight)
 
 
 def test_without_text_music_quality_is_trained_alone_and_nothing_else_exists():
-    data = task()
+    data = training_task(N)
     alone = TrainingTask(
         Embedded(data.clips.frames),
         data.scores[:, :1],
@@ -115,7 +93,7 @@ def test_without_text_music_quality_is_trained_alone_and_nothing_else_exists():
 @pytest.mark.parametrize("alignment", ["sinkhorn", "gromov_wasserstein", "contrastive"])
 def test_the_alignment_reaches_the_projection_and_only_it(alignment):
     _, network = build(alignment=alignment)
-    network.auxiliary(task().clips.batch(range(6))).backward()
+    network.auxiliary(training_task(N).clips.batch(range(6))).backward()
     reached = {
         name
         for name, p in network.named_parameters()
@@ -140,10 +118,12 @@ def test_every_alignment_trains_falls_and_is_recorded_with_its_weight(alignment)
 
 
 def test_heads_start_at_the_weighted_training_mean_of_their_aspect():
-    scores, weights = task().scores.copy(), np.linspace(0.5, 2, N)
+    scores, weights = training_task(N).scores.copy(), np.linspace(0.5, 2, N)
     scores[[0, 4], 1] = np.nan
     network, _ = trained(
-        task(scores=scores, weights=weights), learning_rate=1e-12, max_epochs=1
+        training_task(N, scores=scores, weights=weights),
+        learning_rate=1e-12,
+        max_epochs=1,
     )
     for a, head in enumerate(network.heads):
         known = np.isfinite(scores[:9, a])
@@ -152,9 +132,11 @@ def test_heads_start_at_the_weighted_training_mean_of_their_aspect():
 
 
 def test_the_last_epoch_is_kept_whatever_the_validation_clips_say():
-    network, history = trained(task(validation=[9]), max_epochs=5, patience=1)
+    network, history = trained(
+        training_task(N, validation=[9]), max_epochs=5, patience=1
+    )
     assert [record["best"] for record in history] == [1, 2, 3, 4, 5]
-    again, _ = trained(task(validation=[10, 11]), max_epochs=5, patience=1)
+    again, _ = trained(training_task(N, validation=[10, 11]), max_epochs=5, patience=1)
     assert all(
         torch.equal(a, b)
         for a, b in zip(network.parameters(), again.parameters(), strict=True)
@@ -171,7 +153,7 @@ def test_a_step_is_bounded_by_the_norm_of_each_part():
     )
     before = {name: p.detach().clone() for name, p in network.named_parameters()}
     train_network(
-        network, build_criterion(config), task(), config, 0, CPU
+        network, build_criterion(config), training_task(N), config, 0, CPU
     )  # one batch, one step
     moved = {
         name: (p.detach() - before[name]).square().sum()
@@ -183,7 +165,7 @@ def test_a_step_is_bounded_by_the_norm_of_each_part():
 
 
 def test_the_means_of_both_are_what_no_attention_gives():
-    batch = task().clips.batch([1, 4])
+    batch = training_task(N).clips.batch([1, 4])
     tokens = torch.randn(2, batch.tokens.shape[1], 16)
     pooled = CO_ATTENTION["none"](16, 4)(
         batch.frames, batch.frame_mask, tokens, batch.token_mask

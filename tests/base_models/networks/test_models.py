@@ -1,9 +1,9 @@
 """Laws of the network: sizes as published, padding and company change nothing, masks
 point the right way."""
 
-import numpy as np
 import pytest
 import torch
+from tiny_networks import embedded_clips
 
 from base_models.config import MODELS, BaseConfig
 from base_models.errors import UsageError
@@ -24,12 +24,7 @@ def parameters(config, audio=1024, text=768):
 
 @pytest.fixture
 def clips():
-    rng = np.random.default_rng(0)
-    lengths = [(9, 4), (3, 1), (14, 7), (1, 2), (6, 6)]
-    frames = [rng.normal(size=(t, 16)).astype(np.float16) for t, _ in lengths]
-    return Embedded(
-        frames, [rng.normal(size=(s, 8)).astype(np.float16) for _, s in lengths]
-    )
+    return embedded_clips([(9, 4), (3, 1), (14, 7), (1, 2), (6, 6)])
 
 
 def model(name="dora", **changes):

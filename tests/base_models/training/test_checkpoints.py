@@ -9,8 +9,9 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-import soundfile
 import torch
+from builders import clip_table, noises
+from tiny_networks import weights_of
 
 from base_models.files import from_json, parse_tensors
 from base_models.training.checkpoints import (
@@ -156,40 +157,22 @@ def test_a_restored_optimizer_takes_the_same_steps(tmp_path):
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """A table on disk and the parameters of a run over it."""
-    folder, rng = tmp_path_factory.mktemp("run"), np.random.default_rng(0)
-    rows = []
-    for k in range(10):
-        path = folder / f"{k}.wav"
-        soundfile.write(
-            path,
-            0.02 * (k + 1) * rng.uniform(-1, 1, int(RATE * (0.5 + 0.05 * k))),
-            RATE,
-        )
-        rows.append(
-            (
-                f"c{k}",
-                f"s{k % 2}",
-                f"tune {k} of a piano",
-                str(path),
-                1.2 + 0.3 * k,
-                4.5 - 0.3 * k,
-            )
-        )
-    pd.DataFrame(
-        rows, columns=["clip_id", "system_id", "prompt", "audio", "mi", "ta"]
-    ).to_csv(folder / "t.csv")
-    settings = {"max_epochs": EPOCHS, "learning_rate": 1e-3, "batch_size": 4}
+    folder = tmp_path_factory.mktemp("run")
+    k = np.arange(10)
+    sounds = noises(0.02 * (k + 1), 0.5 + 0.05 * k)
+    prompts = [f"tune {number} of a piano" for number in k]
+    labels = {"mi": 1.2 + 0.3 * k, "ta": 4.5 - 0.3 * k}
+    table = clip_table(folder, sounds, systems=2, prompts=prompts, **labels)
+    table.to_csv(folder / "t.csv")
     params = {
-        "settings": settings,
+        "settings": {"max_epochs": EPOCHS, "learning_rate": 1e-3, "batch_size": 4},
         "audio_encoder": "logmel",
         "text_encoder": "hashed_text",
         "device": "cpu",
+        "store": str(folder / "store"),
+        "random_state": 3,
     }
-    return (
-        folder / "t.csv",
-        folder,
-        params | {"store": str(folder / "store"), "random_state": 3},
-    )
+    return folder / "t.csv", folder, params
 
 
 @pytest.fixture(scope="module")
@@ -211,7 +194,7 @@ def outcome(run, **params):
         for record in model.history_
     ]
     return (
-        model.to_files()["weights.safetensors"],
+        weights_of(model),
         history,
         model.predict_distribution(clips).tobytes(),
     )

@@ -7,6 +7,7 @@ import random
 import numpy as np
 import pytest
 import torch
+from tiny_networks import training_task
 
 from base_models.config import MODELS, BaseConfig
 from base_models.devices import resolve_device
@@ -16,35 +17,10 @@ from base_models.networks.batches import Embedded
 from base_models.networks.criteria import build_criterion
 from base_models.networks.models import build_model
 from base_models.training.checkpoints import CheckpointFile
-from base_models.training.loop import TrainingTask, raw_outputs, train_network
+from base_models.training.loop import raw_outputs, train_network
 
 CPU = torch.device("cpu")
 N = 16
-
-
-def make_task(noise=0.0, **changes):
-    """16 clips of 1..6 frames.
-
-    The first aspect follows the level of the frames, the second that of the tokens."""
-    rng = np.random.default_rng(1)
-    level = rng.uniform(-1, 1, (N, 2))
-    lengths = rng.integers(1, 7, N)
-    frames = [
-        (level[i, 0] + 0.3 * rng.normal(size=(lengths[i], 16))).astype(np.float16)
-        for i in range(N)
-    ]
-    tokens = [
-        (level[i, 1] + 0.3 * rng.normal(size=(3 + i % 3, 8))).astype(np.float16)
-        for i in range(N)
-    ]
-    scores = np.clip(3 + 1.8 * level + noise * rng.normal(size=(N, 2)), 1, 5)
-    parts = {
-        "scores": scores,
-        "weights": np.ones(N),
-        "train": list(range(12)),
-        "validation": list(range(12, N)),
-    }
-    return TrainingTask(Embedded(frames, tokens), **(parts | changes))
 
 
 def train(task, preset="dora", seed=0, criterion=None, **settings):
@@ -73,7 +49,7 @@ def same(first, second):
 
 
 def test_the_same_seed_gives_the_same_numbers_and_another_seed_others():
-    task = make_task()
+    task = training_task()
     first = train(task)
     assert same(first, train(task))
     assert not same(first, train(task, seed=1))
@@ -98,7 +74,7 @@ def test_the_callers_generators_are_neither_read_nor_moved(monkeypatch):
             torch, "manual_seed", None
         )  # it would move the generators of every GPU
         history = train_network(
-            model, build_criterion(config), make_task(), config, 7, CPU
+            model, build_criterion(config), training_task(), config, 7, CPU
         )
         monkeypatch.undo()
         assert torch.equal(torch.get_rng_state(), states[0])
@@ -133,11 +109,11 @@ class Blind:
 
 @pytest.mark.parametrize("preset", MODELS)
 def test_whatever_stands_in_for_a_missing_label_has_no_influence(preset):
-    scores = make_task().scores.copy()
+    scores = training_task().scores.copy()
     scores[[0, 3, 4, 13], 0] = np.nan
     scores[[1, 4, 5, 14, 15], 1] = np.nan
     task, criterion = (
-        make_task(scores=scores),
+        training_task(scores=scores),
         build_criterion(BaseConfig.preset(preset)),
     )
     expected = train(task, preset)
@@ -146,7 +122,7 @@ def test_whatever_stands_in_for_a_missing_label_has_no_influence(preset):
 
 
 def test_the_training_loss_is_the_weighted_mean_over_what_is_labelled():
-    task = make_task()
+    task = training_task()
     task.scores[[0, 3], 0] = np.nan
     task.weights[:] = np.linspace(0.5, 2, N)
     _, history = train(task, max_epochs=1, batch_size=N, dropout=0.0)
@@ -169,16 +145,17 @@ def test_the_training_loss_is_the_weighted_mean_over_what_is_labelled():
 
 
 def test_weights_that_are_all_doubled_change_next_to_nothing():
-    (_, one), (_, two) = train(make_task()), train(make_task(weights=np.full(N, 2.0)))
+    _, one = train(training_task())
+    _, two = train(training_task(weights=np.full(N, 2.0)))
     assert one[-1]["loss"] == pytest.approx(two[-1]["loss"], abs=1e-5)
 
 
 def test_a_clip_that_nobody_rated_could_as_well_be_left_out():
-    scores = make_task().scores.copy()
+    scores = training_task().scores.copy()
     scores[[2, 14]] = np.nan
     (_, one), (_, two) = (
         train(
-            make_task(scores=scores, train=rows, validation=held),
+            training_task(scores=scores, train=rows, validation=held),
             batch_size=N,
             dropout=0.0,
         )
@@ -204,9 +181,7 @@ def mean_srcc(record):
 def measured(model, task, config):
     """Loss and SRCC per aspect on the validation clips, the slow way."""
     criterion, rows = build_criterion(config), list(task.validation)
-    held = Embedded(
-        [task.clips.frames[r] for r in rows], [task.clips.tokens[r] for r in rows]
-    )
+    held = task.clips.take(rows)
     logits = raw_outputs(model, held, config.batch_size, CPU)
     scores = torch.tensor(task.scores[rows], dtype=torch.float32)
     losses = [criterion.loss(logits[:, a], scores[:, a]) for a in range(2)]
@@ -221,7 +196,7 @@ def measured(model, task, config):
 
 @pytest.mark.parametrize("select_on", ["loss", "srcc"])
 def test_the_declared_metric_stops_training_and_picks_the_epoch_that_is_kept(select_on):
-    task = make_task(noise=1.5)
+    task = training_task(noise=1.5)
     model, history = train(task, max_epochs=40, patience=4, select_on=select_on)
     keys = {
         "loss": lambda record: -record["loss"],
@@ -241,12 +216,12 @@ def test_the_declared_metric_stops_training_and_picks_the_epoch_that_is_kept(sel
 
 
 def test_training_ends_at_max_epochs_when_it_keeps_getting_better():
-    _, history = train(make_task(), max_epochs=3, patience=1, learning_rate=1e-4)
+    _, history = train(training_task(), max_epochs=3, patience=1, learning_rate=1e-4)
     assert [record["best"] for record in history] == [1, 2, 3]
 
 
 def test_where_no_rank_is_defined_the_loss_decides():
-    task = make_task(validation=[13])
+    task = training_task(validation=[13])
     _, history = train(task, max_epochs=8, patience=4, select_on="srcc")
     assert all(record["srcc"] == [None, None] for record in history)
     losses = [record["loss"] for record in history]
@@ -254,11 +229,11 @@ def test_where_no_rank_is_defined_the_loss_decides():
 
 
 def test_clips_held_out_for_selection_are_never_trained_on():
-    other = make_task().scores.copy()
+    other = training_task().scores.copy()
     other[12:] = 6 - other[12:]
     one, two = (
-        train(make_task(), patience=9),
-        train(make_task(scores=other), patience=9),
+        train(training_task(), patience=9),
+        train(training_task(scores=other), patience=9),
     )
     assert [record["train_loss"] for record in one[1]] == [
         record["train_loss"] for record in two[1]
@@ -277,7 +252,7 @@ def test_training_that_diverges_says_so(preset):
         StackedMOSError,
         match=r"Training diverged: .* after epoch \d+; lower learning_rate",
     ):
-        train(make_task(), preset, learning_rate=1e20, max_epochs=30)
+        train(training_task(), preset, learning_rate=1e20, max_epochs=30)
 
 
 def test_a_loss_that_is_not_finite_is_never_kept_as_a_checkpoint(tmp_path):
@@ -287,7 +262,7 @@ def test_a_loss_that_is_not_finite_is_never_kept_as_a_checkpoint(tmp_path):
         train_network(
             model,
             build_criterion(config),
-            make_task(),
+            training_task(),
             config,
             seed=0,
             device=CPU,
@@ -297,7 +272,7 @@ def test_a_loss_that_is_not_finite_is_never_kept_as_a_checkpoint(tmp_path):
 
 
 def test_the_callers_autocast_does_not_reach_the_outputs():
-    task = make_task()
+    task = training_task()
     model, _ = train(task, max_epochs=1)
     expected = raw_outputs(model, task.clips, 5, CPU)
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -305,7 +280,7 @@ def test_the_callers_autocast_does_not_reach_the_outputs():
 
 
 def test_outputs_come_back_in_row_order_whatever_the_batch():
-    task = make_task()
+    task = training_task()
     model, _ = train(task, max_epochs=1)
     alone = torch.cat(
         [
@@ -340,7 +315,7 @@ def test_cuda_where_there_is_none_is_refused():
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
 def test_a_network_trained_on_a_gpu_scores_alike_on_the_cpu_and_moves_no_generator():
     task, config, cuda = (
-        make_task(),
+        training_task(),
         BaseConfig().updated({"max_epochs": 3}, "test"),
         torch.device("cuda"),
     )

@@ -6,15 +6,15 @@ import pickle
 import shutil
 
 import numpy as np
-import pandas as pd
 import pytest
 import safetensors.torch
-import soundfile
 import torch
+from builders import clip_table, noises
 from raters import ratings_for
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
+from tiny_networks import embedded_model, weights_of
 
 from base_models.bins import ScoreBins
 from base_models.clips.labels import mean_label
@@ -40,22 +40,11 @@ def folder(tmp_path_factory):
 def clips(folder):
     """12 clips of noise, 0.5 to 1 s; ``mi`` follows their loudness, ``ta`` runs the
     other way."""
-    rng, rows = np.random.default_rng(0), []
-    for k in range(12):
-        path = folder / f"{k}.wav"
-        soundfile.write(
-            path,
-            10 ** (0.2 * k - 2.4)
-            * rng.uniform(-1, 1, int(RATE * (0.5 + 0.04 * (5 * k % 12)))),
-            RATE,
-        )
-        prompt = "slow piano and drums" if k % 2 else "a sad violin"
-        rows.append(
-            (f"c{k}", f"s{k % 3}", prompt, str(path), 1.3 + 0.3 * k, 4.7 - 0.3 * k)
-        )
-    return pd.DataFrame(
-        rows, columns=["clip_id", "system_id", "prompt", "audio", *ASPECTS]
-    )
+    k = np.arange(12)
+    sounds = noises(10 ** (0.2 * k - 2.4), 0.5 + 0.04 * (5 * k % 12))
+    prompts = ("a sad violin", "slow piano and drums")
+    labels = {"mi": 1.3 + 0.3 * k, "ta": 4.7 - 0.3 * k}
+    return clip_table(folder, sounds, systems=3, prompts=prompts, **labels)
 
 
 @pytest.fixture(scope="module")
@@ -63,16 +52,8 @@ def model(folder):
     """A maker of small, quick models on the embedded encoders."""
 
     def make(preset="dora", changes=(), **params):
-        settings = {"max_epochs": 2, "learning_rate": 1e-3, "batch_size": 4} | dict(
-            changes
-        )
-        small = {
-            "audio_encoder": "logmel",
-            "text_encoder": "hashed_text",
-            "device": "cpu",
-            "store": folder / "store",
-        }
-        return NeuralMOS(preset, settings, **small | params)
+        settings = {"learning_rate": 1e-3, "batch_size": 4} | dict(changes)
+        return embedded_model(preset, settings, **{"store": folder / "store"} | params)
 
     return make
 
@@ -80,10 +61,6 @@ def model(folder):
 @pytest.fixture(scope="module")
 def fitted(model, clips):
     return model().fit(clips, clips[ASPECTS])
-
-
-def weights(fitted):
-    return fitted.to_files()["weights.safetensors"]
 
 
 # predictions
@@ -143,12 +120,14 @@ def test_a_prediction_table_remembers_what_the_model_has_seen(fitted, clips):
 def test_the_seed_decides_and_nothing_else(model, clips, fitted):
     torch.manual_seed(99)
     state = torch.get_rng_state()
-    assert weights(model().fit(clips, clips[ASPECTS])) == weights(fitted)
+    assert weights_of(model().fit(clips, clips[ASPECTS])) == weights_of(fitted)
     assert torch.equal(torch.get_rng_state(), state)
-    assert weights(
+    assert weights_of(
         model(random_state=np.int64(0), store=None).fit(clips, clips[ASPECTS])
-    ) == weights(fitted)
-    assert weights(model(random_state=1).fit(clips, clips[ASPECTS])) != weights(fitted)
+    ) == weights_of(fitted)
+    assert weights_of(model(random_state=1).fit(clips, clips[ASPECTS])) != weights_of(
+        fitted
+    )
 
 
 def test_held_out_clips_are_those_of_the_labelled_and_disjoint_from_the_trained(
@@ -160,8 +139,8 @@ def test_held_out_clips_are_those_of_the_labelled_and_disjoint_from_the_trained(
     fitted = model(changes={"inner_validation": 0.3}).fit(clips, y)
     assert not fitted.trained_on_ & fitted.selected_on_
     assert fitted.trained_on_ | fitted.selected_on_ == set(clips["clip_id"]) - {
-        "c0",
-        "c7",
+        "c00",
+        "c07",
     }
     assert len(fitted.selected_on_) == 3
 
@@ -171,8 +150,8 @@ def test_a_clip_of_weight_zero_could_as_well_be_absent(model, clips):
     zero[4] = 0
     with_it = model().fit(clips, clips[ASPECTS], sample_weight=zero)
     without = model().fit(clips.iloc[others], clips[ASPECTS].iloc[others])
-    assert weights(with_it) == weights(without)
-    assert "c4" not in with_it.trained_on_ | with_it.selected_on_
+    assert weights_of(with_it) == weights_of(without)
+    assert "c04" not in with_it.trained_on_ | with_it.selected_on_
 
 
 def test_an_aspect_that_some_clips_lack_is_trained_on_the_others(model, clips):
@@ -305,7 +284,7 @@ def test_a_loaded_model_can_be_fitted_again_as_it_was(model, clips, folder, tmp_
     )
     fitted.save(tmp_path / "m")
     again = clone(NeuralMOS.load(tmp_path / "m", store=folder / "store", device="cpu"))
-    assert weights(again.fit(clips, clips[ASPECTS])) == weights(fitted)
+    assert weights_of(again.fit(clips, clips[ASPECTS])) == weights_of(fitted)
 
 
 @pytest.mark.parametrize("name", ["weights.safetensors", "config.json", "history.json"])
@@ -325,7 +304,7 @@ def test_files_that_do_not_fit_each_other_are_a_damaged_artifact(
 ):
     fitted.save(tmp_path)
     one_aspect = model().fit(clips, clips["mi"])
-    (tmp_path / "weights.safetensors").write_bytes(weights(one_aspect))
+    (tmp_path / "weights.safetensors").write_bytes(weights_of(one_aspect))
     seal(tmp_path, "base model")
     with pytest.raises(DamagedArtifact, match="not a base model of this version"):
         NeuralMOS.load(tmp_path)
@@ -358,7 +337,7 @@ def test_a_clone_is_unfitted_and_fits_the_same(fitted, clips):
     ):
         check_is_fitted(fresh)
     assert fresh.get_params() == fitted.get_params()
-    assert weights(fresh.fit(clips, clips[ASPECTS])) == weights(fitted)
+    assert weights_of(fresh.fit(clips, clips[ASPECTS])) == weights_of(fitted)
 
 
 def test_parameters_go_round():
@@ -375,9 +354,9 @@ def test_a_config_and_a_store_may_be_passed_as_objects(model, clips, fitted):
     config = BaseConfig().updated(
         {"max_epochs": 2, "learning_rate": 1e-3, "batch_size": 4}, "test"
     )
-    assert weights(model(config, store=store).fit(clips, clips[ASPECTS])) == weights(
-        fitted
-    )
+    assert weights_of(
+        model(config, store=store).fit(clips, clips[ASPECTS])
+    ) == weights_of(fitted)
 
 
 @pytest.mark.parametrize(
@@ -446,10 +425,13 @@ def test_labels_that_cannot_be_trained_on_are_refused_before_anything_is_embedde
 @pytest.mark.parametrize(
     ("cells", "message"),
     [
-        ({"audio": "/nowhere/c5.wav"}, "Clip 'c5': there is no file '/nowhere/c5.wav'"),
-        ({"audio": ""}, "Clip 'c5': it has no audio file"),
-        ({"prompt": "  "}, "Clip 'c5': no prompt"),
-        ({"prompt": None}, "Clip 'c5': no prompt"),
+        (
+            {"audio": "/nowhere/c05.wav"},
+            "Clip 'c05': there is no file '/nowhere/c05.wav'",
+        ),
+        ({"audio": ""}, "Clip 'c05': it has no audio file"),
+        ({"prompt": "  "}, "Clip 'c05': no prompt"),
+        ({"prompt": None}, "Clip 'c05': no prompt"),
     ],
 )
 def test_a_clip_that_cannot_be_used_is_named(cells, message, model, fitted, clips):

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from raters import ratings_for
+from tiny_networks import embedded_model
 
 from base_models.clips.demo_corpus import write_demo
 from base_models.clips.read_clips import read_clips
@@ -55,10 +56,7 @@ def demo(tmp_path_factory):
 
 def fit(preset, demo, **settings):
     parts, store = demo
-    settings = {"max_epochs": 2, "batch_size": 10} | settings
-    model = NeuralMOS(
-        preset, settings, "logmel", "hashed_text", device="cpu", store=store
-    )
+    model = embedded_model(preset, {"batch_size": 10} | settings, store=store)
     ratings = ratings_for(preset, parts["train"], ASPECTS)
     return model.fit(parts["train"], parts["train"][ASPECTS], ratings=ratings)
 

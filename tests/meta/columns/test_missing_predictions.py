@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from builders import feature_matrix
 
 from base_models.bins import ScoreBins
 from meta.columns.feature_table import Layout
@@ -13,13 +14,13 @@ BINS = ScoreBins()
 LAYOUT = Layout(("a", "b", "c"), (0.35, 0.35, 0.35), BINS)
 
 
-def rows(n=6):
+def random_features(n=6):
     scores = np.random.default_rng(0).uniform(1, 5, (3, n))
-    return np.concatenate([BINS.soften(s, 0.35) for s in scores], axis=1)
+    return feature_matrix(scores, LAYOUT.sigmas)
 
 
 def test_a_missing_model_is_filled_with_the_mean_of_the_others():
-    X = rows()
+    X = random_features()
     gaps = X.copy()
     gaps[2, 20:40] = np.nan
     given = gaps.copy()
@@ -34,12 +35,12 @@ def test_a_missing_model_is_filled_with_the_mean_of_the_others():
 
 @pytest.mark.parametrize("missing", ["refuse", "pool"])
 def test_features_without_gaps_are_left_alone(missing):
-    X = rows()
+    X = random_features()
     assert fill_missing(LAYOUT, X, missing) is X
 
 
 def test_a_block_is_missing_when_all_of_it_is_nan():
-    X = rows()
+    X = random_features()
     X[1, 40:], X[3, 5] = np.nan, np.nan
     np.testing.assert_array_equal(np.argwhere(~present_models(LAYOUT, X)), [[1, 2]])
 

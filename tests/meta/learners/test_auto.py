@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from builders import Predictor, feature_matrix, labelled_features
 
 from base_models.bins import ScoreBins
 from base_models.errors import DamagedArtifact
@@ -11,40 +12,37 @@ from meta.learners.inner_folds import MergedRows, grouped_folds, merged_rows
 from meta.learners.weighted_scores import Mean
 
 BINS = ScoreBins()
+LAYOUT = Layout(("m0", "m1", "m2"), (0.35, 0.35, 0.35), BINS)
 
 
-def stacked(n, noise=(0.5, 0.5, 0.5), bias=0.0, seed=0):
-    rng = np.random.default_rng(seed)
-    y = rng.uniform(1.5, 4.5, n)
-    scores = y[:, None] + bias + rng.normal(0, noise, (n, len(noise)))
-    X = np.concatenate([BINS.soften(s, 0.35) for s in scores.T], axis=1)
-    layout = Layout(
-        tuple(f"m{k}" for k in range(len(noise))), (0.35,) * len(noise), BINS
-    )
-    return X, y, layout, np.array([f"s{k % 20}" for k in range(n)])
+def equally_good(n, *, bias=0.0, seed=0):
+    """Features of three models that are alike, labels, and 20 systems."""
+    predictors = dict.fromkeys(LAYOUT.models, Predictor(noise=0.5, bias=bias))
+    options = {"seed": seed, "systems": 20, "predictors": predictors}
+    return labelled_features(LAYOUT, n, **options)
 
 
 def test_a_shared_bias_makes_it_leave_the_mean_and_say_so():
-    X, y, layout, groups = stacked(150, bias=-0.8)
-    learner = Auto().fit(X, y, layout, groups=groups)
+    X, y, groups = equally_good(150, bias=-0.8)
+    learner = Auto().fit(X, y, LAYOUT, groups=groups)
     facts = learner.describe()
     assert facts["chosen"] == "mixture"
     assert facts["gain_over_mean"] > facts["standard_error"] > 0
     assert "more than one, so the mixture is taken" in facts["why"]
     assert sum(facts["weights"].values()) == pytest.approx(1)
-    unseen, truth, *_ = stacked(200, bias=-0.8, seed=1)
+    unseen, truth, _ = equally_good(200, bias=-0.8, seed=1)
     assert mse(truth, learner.predict(unseen)) < 0.6 * mse(
-        truth, Mean().fit(X, y, layout).predict(unseen)
+        truth, Mean().fit(X, y, LAYOUT).predict(unseen)
     )
 
 
 def test_equally_good_models_keep_the_plain_mean():
-    X, y, layout, groups = stacked(60)
-    learner = Auto().fit(X, y, layout, groups=groups)
+    X, y, groups = equally_good(60)
+    learner = Auto().fit(X, y, LAYOUT, groups=groups)
     assert learner.facts_["chosen"] == "mean"
     assert "so the mean stays" in learner.describe()["why"]
     np.testing.assert_array_equal(
-        learner.predict(X), Mean().fit(X, y, layout).predict(X)
+        learner.predict(X), Mean().fit(X, y, LAYOUT).predict(X)
     )
 
 
@@ -55,7 +53,7 @@ def shifted(shift, seed):
     y = rng.uniform(1.6, 4.4, 120)
     off = shift + np.where(system % 2, 0.2, -0.2)
     scores = (y + off)[:, None] + rng.normal(0, 0.05, (120, 2))
-    X = np.concatenate([BINS.soften(column, 0.35) for column in scores.T], axis=1)
+    X = feature_matrix(scores.T)
     return X, y, Layout(("one", "other"), (0.35, 0.35), BINS), [f"s{k}" for k in system]
 
 
@@ -84,30 +82,30 @@ def test_a_gain_of_clearly_more_than_one_standard_error_leaves_the_plain_mean(se
 
 @pytest.mark.parametrize(("n", "groups"), [(10, None), (40, ["a", "b"] * 20)])
 def test_too_few_rows_or_groups_get_the_plain_mean(n, groups):
-    X, y, layout, _ = stacked(n, bias=-1.0)
+    X, y, _ = equally_good(n, bias=-1.0)
     assert (
         "too few to compare"
-        in Auto().fit(X, y, layout, groups=groups).describe()["why"]
+        in Auto().fit(X, y, LAYOUT, groups=groups).describe()["why"]
     )
 
 
 def test_trees_join_in_when_there_are_enough_rows_and_the_mixture_is_kept_as_arrays():
-    X, y, layout, groups = stacked(240, bias=-0.8)
-    learner = Auto().fit(X, y, layout, groups=groups)
+    X, y, groups = equally_good(240, bias=-0.8)
+    learner = Auto().fit(X, y, LAYOUT, groups=groups)
     assert "lightgbm" in learner.facts_["mse_out_of_fold"]
     again = Auto.from_arrays(
-        learner.to_arrays(), layout, learner.facts_, learner.get_params()
+        learner.to_arrays(), LAYOUT, learner.facts_, learner.get_params()
     )
     np.testing.assert_array_equal(again.predict(X), learner.predict(X))
 
 
 def test_a_damaged_mixture_is_refused():
-    X, y, layout, groups = stacked(60, bias=-0.8)
-    learner = Auto().fit(X, y, layout, groups=groups)
+    X, y, groups = equally_good(60, bias=-0.8)
+    learner = Auto().fit(X, y, LAYOUT, groups=groups)
     with pytest.raises(DamagedArtifact, match="which learners it mixes"):
-        Auto.from_arrays(learner.to_arrays(), layout, {"fitted": {"oracle": {}}}, {})
+        Auto.from_arrays(learner.to_arrays(), LAYOUT, {"fitted": {"oracle": {}}}, {})
     with pytest.raises(DamagedArtifact, match="'weight'"):
-        Auto.from_arrays({}, layout, learner.facts_, {})
+        Auto.from_arrays({}, LAYOUT, learner.facts_, {})
 
 
 def test_the_standard_error_of_equal_groups_is_that_of_their_means():
@@ -120,18 +118,18 @@ def test_the_standard_error_of_equal_groups_is_that_of_their_means():
 
 
 def test_equal_rows_are_merged_and_the_order_is_canonical():
-    X, y, layout, groups = stacked(20)
+    X, y, groups = equally_good(20)
     order = np.random.default_rng(1).permutation(np.repeat(np.arange(20), 2))
-    once = merged_rows(layout, FitInputs(X, y, np.full(20, 2.0), groups))
+    once = merged_rows(LAYOUT, FitInputs(X, y, np.full(20, 2.0), groups))
     repeated = FitInputs(X[order], y[order], np.ones(40), groups[order])
-    twice = merged_rows(layout, repeated)
+    twice = merged_rows(LAYOUT, repeated)
     assert len(once) == len(twice) == 20
     for field in ("X", "y", "weight", "group"):
         np.testing.assert_array_equal(getattr(once, field), getattr(twice, field))
 
 
 def test_folds_keep_groups_whole_and_scores_alike():
-    _, y, _, groups = stacked(200)
+    _, y, groups = equally_good(200)
     code = np.unique(groups, return_inverse=True)[1]
     fold = grouped_folds(MergedRows(np.empty((200, 0)), y, np.ones(200), code))
     assert all(len(set(fold[code == g])) == 1 for g in range(20))

@@ -5,6 +5,7 @@ They are about weights, order, missing models, odd models, and a way to disk and
 
 import numpy as np
 import pytest
+from builders import labelled_features
 from sklearn.base import clone
 
 from base_models.bins import ScoreBins
@@ -30,26 +31,6 @@ MINE = [name for name in LEARNERS if name != "ridge"]
 FILLS = [name for name in LEARNERS if "missing" in LEARNERS[name]().get_params()]
 
 
-def soften(scores, sigma):
-    return BINS.soften(scores, sigma or 0.3)
-
-
-def stacked(n=60, seed=0, layout=LAYOUT):
-    """Features of a good, a noisy, a biased and an opposed model, truth, 12 systems."""
-    rng = np.random.default_rng(seed)
-    y = rng.uniform(1, 5, n)
-    scores = (
-        y + rng.normal(0, 0.3, n),
-        y + rng.normal(0, 1.0, n),
-        y - 1 + rng.normal(0, 0.3, n),
-        6 - y,
-    )
-    X = np.concatenate(
-        [soften(s, w) for s, w in zip(scores, layout.sigmas, strict=True)], axis=1
-    )
-    return X, y, np.array([f"s{k % 12:02d}" for k in range(n)])
-
-
 def fitted(name, X, y, layout=LAYOUT, weight=None, groups=None, **params):
     return LEARNERS[name](**params).fit(X, y, layout, weight, groups)
 
@@ -57,12 +38,12 @@ def fitted(name, X, y, layout=LAYOUT, weight=None, groups=None, **params):
 @pytest.mark.parametrize("grouped", [False, True])
 @pytest.mark.parametrize("name", MINE)
 def test_a_whole_weight_is_a_row_repeated_and_none_is_a_row_left_out(name, grouped):
-    X, y, systems = stacked()
+    X, y, systems = labelled_features(LAYOUT, 60)
     weight = np.random.default_rng(1).integers(0, 4, len(y))
     rows = np.repeat(np.arange(len(y)), weight)
     weighted = fitted(name, X, y, weight=weight, groups=systems if grouped else None)
     repeated = fitted(name, X[rows], y[rows], groups=systems[rows] if grouped else None)
-    unseen = stacked(seed=5)[0]
+    unseen = labelled_features(LAYOUT, 60, seed=5)[0]
     np.testing.assert_allclose(
         weighted.predict(unseen), repeated.predict(unseen), rtol=1e-7
     )
@@ -70,7 +51,7 @@ def test_a_whole_weight_is_a_row_repeated_and_none_is_a_row_left_out(name, group
 
 @pytest.mark.parametrize("name", MINE)
 def test_what_stands_in_a_row_of_weight_0_does_not_matter(name):
-    X, y, systems = stacked()
+    X, y, systems = labelled_features(LAYOUT, 60)
     X[:3], y[3:6] = np.nan, 1e6
     weight = np.r_[np.zeros(6), np.ones(54)]
     kept = fitted(name, X[6:], y[6:], groups=systems[6:])
@@ -83,7 +64,7 @@ def test_what_stands_in_a_row_of_weight_0_does_not_matter(name):
 
 @pytest.mark.parametrize("name", LEARNERS)
 def test_the_order_of_rows_does_not_matter(name):
-    X, y, systems = stacked()
+    X, y, systems = labelled_features(LAYOUT, 60)
     order = np.random.default_rng(2).permutation(len(y))
     straight, shuffled = (
         fitted(name, X[k], y[k], groups=systems[k]).predict(X)
@@ -94,7 +75,7 @@ def test_the_order_of_rows_does_not_matter(name):
 
 @pytest.mark.parametrize("name", LEARNERS)
 def test_the_order_of_models_does_not_matter(name):
-    X, y, systems = stacked()
+    X, y, systems = labelled_features(LAYOUT, 60)
     order = [2, 0, 3, 1]
     other = Layout(
         tuple(LAYOUT.models[k] for k in order),
@@ -112,7 +93,7 @@ def test_the_order_of_models_does_not_matter(name):
 
 @pytest.mark.parametrize("name", LEARNERS)
 def test_a_learner_comes_back_from_a_file_bit_for_bit(name, tmp_path):
-    X, y, systems = stacked()
+    X, y, systems = labelled_features(LAYOUT, 60)
     learner = fitted(name, X, y, groups=systems)
     write_tensors(tmp_path / "learner.safetensors", learner.to_arrays())
     arrays = parse_tensors((tmp_path / "learner.safetensors").read_bytes(), "learner")
@@ -135,7 +116,7 @@ def test_a_learner_is_its_parameters_until_it_is_fitted(name):
 
 def odd(kind, n=40):
     """A good model and one that is odd."""
-    X, y, systems = stacked(n)
+    X, y, systems = labelled_features(LAYOUT, n)
     X = X[:, :20]
     other = {
         "constant": np.tile(X[:1], (n, 1)),
@@ -167,7 +148,7 @@ def test_odd_models_are_no_error_and_learnt_weights_pass_over_them(name, kind):
 
 @pytest.mark.parametrize("name", LEARNERS)
 def test_one_row_one_model_and_equal_labels_can_be_learnt_from(name):
-    X, y, systems = stacked(30)
+    X, y, systems = labelled_features(LAYOUT, 30)
     one = Layout(("good",), (0.25,), BINS)
     assert np.isfinite(fitted(name, X[:1], y[:1]).predict(X)).all()
     alone = fitted(name, X[:, :20], y, one, groups=systems).predict(X[:, :20])
@@ -179,20 +160,20 @@ def test_one_row_one_model_and_equal_labels_can_be_learnt_from(name):
 
 @pytest.mark.parametrize("name", LEARNERS)
 def test_no_rows_have_no_predictions(name):
-    X, y, _ = stacked(30)
+    X, y, _ = labelled_features(LAYOUT, 30)
     assert fitted(name, X, y).predict(X[:0]).shape == (0,)
 
 
 @pytest.mark.parametrize("name", BLEND)
 def test_combiners_stay_within_the_models_scores(name):
-    X, y, systems = stacked()
+    X, y, systems = labelled_features(LAYOUT, 60)
     scores, predicted = LAYOUT.scores(X), fitted(name, X, y, groups=systems).predict(X)
     assert (predicted >= scores.min(axis=1) - 1e-9).all() or name == "log_pool"
     assert (predicted <= scores.max(axis=1) + 1e-9).all() or name == "log_pool"
 
 
 def with_gaps(n=60):
-    X, y, systems = stacked(n)
+    X, y, systems = labelled_features(LAYOUT, n)
     blocks = LAYOUT.blocks(X).copy()
     blocks[::5, 0], blocks[1::7, 2] = np.nan, np.nan
     return blocks.reshape(n, -1), X, y, systems
@@ -231,7 +212,7 @@ def test_a_row_without_any_model_is_refused_by_number(name):
 
 @pytest.mark.parametrize("name", FILLS)
 def test_half_a_block_is_not_a_missing_model(name):
-    X, y, _ = stacked()
+    X, y, _ = labelled_features(LAYOUT, 60)
     X[2, 5] = np.nan
     with pytest.raises(UsageError, match="must be finite"):
         fitted(name, X, y, missing="pool")
@@ -242,7 +223,7 @@ def test_half_a_block_is_not_a_missing_model(name):
 
 @pytest.mark.parametrize("name", BLEND)
 def test_without_a_model_a_combiner_is_its_exact_sub_stack(name):
-    X, y, _ = stacked()
+    X, y, _ = labelled_features(LAYOUT, 60)
     learner = fitted(name, X, y, missing="pool")
     gaps = X.copy()
     gaps[:, 20:40] = np.nan  # the noisy model
@@ -264,7 +245,7 @@ def test_without_a_model_a_combiner_is_its_exact_sub_stack(name):
 
 
 def test_a_log_pool_of_distributions_is_a_distribution():
-    X, _, _ = stacked()
+    X, _, _ = labelled_features(LAYOUT, 60)
     X[:, 60:] = np.eye(20)[np.arange(60) % 20]  # zeros in a block
     pooled = log_pool(LAYOUT.blocks(X), np.full(4, 0.25))
     assert (pooled >= 0).all()

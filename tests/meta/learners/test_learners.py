@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import sklearn.linear_model
+from builders import feature_matrix, labelled_features
 
 from base_models.bins import ScoreBins
 from base_models.errors import DamagedArtifact, UsageError
@@ -16,29 +17,14 @@ BINS = ScoreBins()
 LAYOUT = Layout(("good", "noisy", "biased"), (0.25, 0.35, 0.35), BINS)
 
 
-def stacked(n=150, seed=0):
-    """Features of three models and the truth: one good, one noisy, one biased."""
-    rng = np.random.default_rng(seed)
-    y = rng.uniform(1, 5, n)
-    scores = (
-        y + rng.normal(0, 0.3, n),
-        y + rng.normal(0, 1.0, n),
-        y - 1 + rng.normal(0, 0.3, n),
-    )
-    X = np.concatenate(
-        [BINS.soften(s, w) for s, w in zip(scores, LAYOUT.sigmas, strict=True)], axis=1
-    )
-    return X, y
-
-
 def error(learner, seed=1):
-    X, y = stacked(400, seed)
+    X, y, _ = labelled_features(LAYOUT, 400, seed=seed)
     return np.mean((learner.predict(X) - y) ** 2)
 
 
 @pytest.mark.parametrize("name", LEARNERS)
 def test_a_learner_kept_as_arrays_predicts_bit_for_bit(name):
-    X, y = stacked()
+    X, y, _ = labelled_features(LAYOUT, 150)
     fitted = LEARNERS[name]().fit(X, y, LAYOUT)
     again = LEARNERS[name].from_arrays(
         fitted.to_arrays(), LAYOUT, fitted.facts_, fitted.get_params()
@@ -49,7 +35,7 @@ def test_a_learner_kept_as_arrays_predicts_bit_for_bit(name):
 
 @pytest.mark.parametrize("name", LEARNERS)
 def test_a_row_is_predicted_alike_whatever_stands_beside_it(name):
-    X, y = stacked()
+    X, y, _ = labelled_features(LAYOUT, 150)
     fitted = LEARNERS[name]().fit(X, y, LAYOUT)
     alone = np.concatenate([fitted.predict(X[k : k + 1]) for k in range(9)])
     np.testing.assert_allclose(
@@ -60,20 +46,20 @@ def test_a_row_is_predicted_alike_whatever_stands_beside_it(name):
 @pytest.mark.parametrize("name", LEARNERS)
 @pytest.mark.parametrize("n", [1, 2, 3, 11])
 def test_a_handful_of_rows_can_be_learnt_from(name, n):
-    X, y = stacked(n)
+    X, y, _ = labelled_features(LAYOUT, n)
     assert np.isfinite(LEARNERS[name]().fit(X, y, LAYOUT).predict(X)).all()
 
 
 @pytest.mark.parametrize("name", LEARNERS)
 def test_the_same_seed_learns_the_same(name):
-    X, y = stacked()
+    X, y, _ = labelled_features(LAYOUT, 150)
     first, second = (LEARNERS[name]().fit(X, y, LAYOUT).predict(X) for _ in range(2))
     np.testing.assert_array_equal(first, second)
 
 
 @pytest.mark.parametrize("name", ["ridge", "lightgbm"])
 def test_a_row_of_weight_0_is_a_row_left_out(name):
-    X, y = stacked()
+    X, y, _ = labelled_features(LAYOUT, 150)
     weight = np.r_[np.ones(100), np.zeros(50)]
     kept = LEARNERS[name]().fit(X[:100], y[:100], LAYOUT, np.ones(100))
     np.testing.assert_allclose(
@@ -86,25 +72,26 @@ def test_a_row_of_weight_0_is_a_row_left_out(name):
 @pytest.mark.parametrize("learner", [Ridge("ridge"), LightGBM()])
 @pytest.mark.parametrize("what", ["features", "scores"])
 def test_constant_input_answers_the_mean_score(learner, what):
-    X, y = stacked()
+    X, y, _ = labelled_features(LAYOUT, 150)
     X, y = (
         (np.tile(X[:1], (150, 1)), y) if what == "features" else (X, np.full(150, 3.25))
     )
     fitted = learner.fit(X, y, LAYOUT)
-    np.testing.assert_allclose(fitted.predict(stacked(20, 5)[0]), y.mean(), atol=1e-6)
+    unseen = labelled_features(LAYOUT, 20, seed=5)[0]
+    np.testing.assert_allclose(fitted.predict(unseen), y.mean(), atol=1e-6)
     if what == "features":
         assert "predicts their mean" in fitted.warnings_[0]
 
 
 def test_fitted_learners_beat_the_mean_when_a_model_is_biased():
-    X, y = stacked(300)
+    X, y, _ = labelled_features(LAYOUT, 300)
     plain = error(Mean().fit(X, y, LAYOUT))
     assert error(Ridge().fit(X, y, LAYOUT)) < 0.5 * plain
     assert error(LightGBM().fit(X, y, LAYOUT)) < 0.5 * plain
 
 
 def test_the_good_model_gets_the_most_splits_and_weight():
-    X, y = stacked(300)
+    X, y, _ = labelled_features(LAYOUT, 300)
     assert LightGBM().fit(X, y, LAYOUT).describe()["splits_on"]["noisy"] == min(
         LightGBM().fit(X, y, LAYOUT).describe()["splits_on"].values()
     )
@@ -112,12 +99,12 @@ def test_the_good_model_gets_the_most_splits_and_weight():
 
 
 def test_the_mean_decodes_each_model_with_its_own_sigma():
-    X = np.concatenate([BINS.soften([4.9], sigma) for sigma in LAYOUT.sigmas], axis=1)
+    X = feature_matrix([[4.9]] * 3, LAYOUT.sigmas)
     assert Mean().fit(X, [1.0], LAYOUT).predict(X) == pytest.approx([4.9], abs=1e-3)
 
 
 def test_a_foreign_estimator_is_cloned_and_cannot_be_saved():
-    X, y = stacked()
+    X, y, _ = labelled_features(LAYOUT, 150)
     given = sklearn.linear_model.LinearRegression()
     fitted = Wrapped(given).fit(X, y, LAYOUT, np.ones(150))
     assert not hasattr(given, "coef_")
@@ -140,7 +127,7 @@ def test_a_foreign_estimator_is_cloned_and_cannot_be_saved():
             r"shape \(5, 40\); expected \(n, 60\): 3 models of 20 bins",
         ),
         (
-            {"X": np.where(np.arange(60) == 7, np.nan, stacked(5)[0])},
+            {"X": np.where([[k == 7 for k in range(60)]] * 5, np.nan, 0.05)},
             "Features must be finite",
         ),
         ({"y": np.zeros(4)}, "5 rows of features need as many scores"),
@@ -150,13 +137,13 @@ def test_a_foreign_estimator_is_cloned_and_cannot_be_saved():
     ],
 )
 def test_rows_that_cannot_be_learnt_from_are_refused(name, change, message):
-    X, y = stacked(5)
+    X, y, _ = labelled_features(LAYOUT, 5)
     with pytest.raises(UsageError, match=message):
         LEARNERS[name]().fit(**{"X": X, "y": y, "layout": LAYOUT} | change)
 
 
 def test_damaged_arrays_are_refused():
-    X, y = stacked()
+    X, y, _ = labelled_features(LAYOUT, 150)
     fitted = Ridge(features="bins").fit(X, y, LAYOUT)
     ridge, trees = fitted.to_arrays(), LightGBM().fit(X, y, LAYOUT).to_arrays()
     for change in (

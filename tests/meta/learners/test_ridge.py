@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import sklearn.linear_model
-from builders import SHARED_DATA
+from builders import PREDICTORS, SHARED_DATA, Predictor, feature_matrix
 from sklearn.model_selection import LeaveOneGroupOut
 
 from base_models.bins import ScoreBins
@@ -11,7 +11,7 @@ from base_models.clips.splits import folds
 from base_models.errors import UsageError
 from base_models.metrics.evaluate import ktau, srcc
 from meta.columns.feature_table import Layout
-from meta.columns.reductions import REDUCTIONS, reduce, width
+from meta.columns.reductions import REDUCTIONS, columns_per_model, reduced_columns
 from meta.learners import ridge as module
 from meta.learners.base import FitInputs
 from meta.learners.ridge import PENALTIES, Ridge
@@ -24,26 +24,18 @@ LAYOUT = Layout(("good", "noisy", "biased"), (0.25, 0.35, 0.0), BINS)
 BVCC = SHARED_DATA / "bvcc-predictions" / "val_half.csv"
 
 
-def stacked(n=150, seed=0, systems=12):
-    """Bins of a good, a noisy and a biased model, the truth, and systems."""
+def rated_systems(n=150, seed=0, systems=12):
+    """Bins of the models, labels that differ by system, and the systems."""
     rng = np.random.default_rng(seed)
     system = rng.integers(0, systems, n)
     y = np.clip(1.5 + 2.5 * system / systems + rng.normal(0, 0.5, n), 1, 5)
-    scores = (
-        y + rng.normal(0, 0.3, n),
-        y + rng.normal(0, 1.0, n),
-        y - 1 + rng.normal(0, 0.3, n),
-    )
-    X = np.concatenate(
-        [BINS.soften(s, w or 0.25) for s, w in zip(scores, LAYOUT.sigmas, strict=True)],
-        axis=1,
-    )
-    return X, y, [f"s{k}" for k in system]
+    scores = [PREDICTORS[name].scores(y, rng) for name in LAYOUT.models]
+    return feature_matrix(scores, LAYOUT.sigmas), y, [f"s{k}" for k in system]
 
 
 TWINS = Layout(("one", "twin", "biased"), (0.25, 0.25, 0.0), BINS)
-X, Y, SYSTEMS = stacked()
-NEW = stacked(40, 1)[0]
+X, Y, SYSTEMS = rated_systems()
+NEW = rated_systems(40, 1)[0]
 
 
 def fitted(penalty="to_mean", rows=slice(None), groups=SYSTEMS, weight=None, **options):
@@ -74,10 +66,12 @@ def test_towards_the_mean_a_small_penalty_gives_least_squares():
 def test_plain_ridge_on_chosen_columns_is_scikit_learns(features):
     model = fitted("ridge", features=features, group_weight=0)
     theirs = sklearn.linear_model.Ridge(model.facts_["alpha"], solver="svd").fit(
-        reduce(LAYOUT, X, features), Y
+        reduced_columns(LAYOUT, X, features), Y
     )
     np.testing.assert_allclose(
-        model.predict(NEW), theirs.predict(reduce(LAYOUT, NEW, features)), atol=1e-8
+        model.predict(NEW),
+        theirs.predict(reduced_columns(LAYOUT, NEW, features)),
+        atol=1e-8,
     )
 
 
@@ -348,12 +342,12 @@ def test_describe_weighs_each_model_the_mean_included():
 
 @pytest.mark.parametrize("features", REDUCTIONS)
 def test_reductions_have_the_width_they_say_and_score_points_as_unit(features):
-    columns = reduce(LAYOUT, X, features)
-    assert columns.shape == (150, 3 * width(LAYOUT, features))
+    columns = reduced_columns(LAYOUT, X, features)
+    assert columns.shape == (150, 3 * columns_per_model(LAYOUT, features))
     if features == "moments":
         blocks = columns.reshape(150, 3, 3)
         np.testing.assert_array_equal(blocks[:, :, 0], LAYOUT.scores(X))
-        mirrored = reduce(
+        mirrored = reduced_columns(
             LAYOUT, LAYOUT.blocks(X)[:, :, ::-1].reshape(150, 60), "moments"
         ).reshape(150, 3, 3)
         np.testing.assert_allclose(mirrored[:, :, 1], blocks[:, :, 1], atol=1e-9)
@@ -372,15 +366,13 @@ def foreign(n, seed):
     """Another corpus: other raters, and the noisy model is now the good one."""
     rng = np.random.default_rng(seed)
     y = rng.uniform(1.5, 4.5, n)
-    scores = (
-        y + 0.5 + rng.normal(0, 0.8, n),
-        y + rng.normal(0, 0.2, n),
-        y - 0.5 + rng.normal(0, 0.8, n),
+    predictors = (
+        Predictor(noise=0.8, bias=0.5),
+        Predictor(noise=0.2),
+        Predictor(noise=0.8, bias=-0.5),
     )
-    return np.concatenate(
-        [BINS.soften(s, w or 0.25) for s, w in zip(scores, LAYOUT.sigmas, strict=True)],
-        axis=1,
-    ), y
+    scores = [predictor.scores(y, rng) for predictor in predictors]
+    return feature_matrix(scores, LAYOUT.sigmas), y
 
 
 @pytest.mark.parametrize("penalty", PENALTIES)

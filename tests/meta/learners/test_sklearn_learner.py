@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from builders import Predictor, labelled_features
 from sklearn.linear_model import LinearRegression
 from sklearn.neighbors import KNeighborsRegressor
 
@@ -10,21 +11,14 @@ from meta.learners.sklearn_learner import Wrapped, sklearn_regressor
 
 BINS = ScoreBins()
 LAYOUT = Layout(("a", "b"), (0.35, 0.35), BINS)
-
-
-def stacked(n=40, seed=0):
-    rng = np.random.default_rng(seed)
-    y = rng.uniform(1, 5, n)
-    return np.concatenate(
-        [BINS.soften(y + rng.normal(0, 0.5, n), 0.35) for _ in range(2)], axis=1
-    ), y
+PREDICTORS = dict.fromkeys(LAYOUT.models, Predictor(noise=0.5))
 
 
 @pytest.mark.parametrize("estimator", [LinearRegression(), KNeighborsRegressor(3)])
 def test_a_whole_weight_is_a_row_repeated_whether_or_not_the_regressor_takes_weights(
     estimator,
 ):
-    X, y = stacked()
+    X, y, _ = labelled_features(LAYOUT, 40, predictors=PREDICTORS)
     weight = np.random.default_rng(1).integers(0, 3, 40)
     rows = np.repeat(np.arange(40), weight)
     weighted = Wrapped(estimator).fit(X, y, LAYOUT, weight)
@@ -36,7 +30,7 @@ def test_a_whole_weight_is_a_row_repeated_whether_or_not_the_regressor_takes_wei
 
 
 def test_weights_that_are_not_whole_need_a_regressor_that_takes_them():
-    X, y = stacked()
+    X, y, _ = labelled_features(LAYOUT, 40, predictors=PREDICTORS)
     with pytest.raises(
         UsageError, match="KNeighborsRegressor takes no sample weights; only whole ones"
     ):
@@ -44,7 +38,7 @@ def test_weights_that_are_not_whole_need_a_regressor_that_takes_them():
 
 
 def test_missing_models_can_be_filled_for_any_regressor():
-    X, y = stacked()
+    X, y, _ = labelled_features(LAYOUT, 40, predictors=PREDICTORS)
     X[:5, :20] = np.nan
     with pytest.raises(UsageError, match="'a: 5' of 40 rows"):
         Wrapped(LinearRegression()).fit(X, y, LAYOUT)

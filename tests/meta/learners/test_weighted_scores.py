@@ -1,4 +1,5 @@
 import numpy as np
+from builders import feature_matrix
 
 from base_models.bins import ScoreBins
 from meta.columns.feature_table import Layout
@@ -8,14 +9,10 @@ BINS = ScoreBins()
 LAYOUT = Layout(("often", "everywhere"), (0.35, 0.35), BINS)
 
 
-def features(*scores):
-    return np.concatenate([BINS.soften(np.array(s), 0.35) for s in scores], axis=1)
-
-
 def test_the_best_model_is_best_over_systems_when_there_are_groups():
     y = np.full(12, 3.0)
     often = np.r_[np.full(10, 3.1), 4.0, 4.0]  # good on the large system alone
-    X = features(often, np.full(12, 3.5))
+    X = feature_matrix([often, np.full(12, 3.5)])
     systems = ["large"] * 10 + ["small", "tiny"]
     by_clip, by_group = (
         Best().fit(X, y, LAYOUT),
@@ -33,14 +30,14 @@ def test_the_best_model_is_best_over_systems_when_there_are_groups():
 
 
 def test_of_equally_good_models_the_first_is_the_best():
-    X = features([2, 3, 4], [2, 3, 4])
+    X = feature_matrix([[2, 3, 4], [2, 3, 4]])
     assert Best().fit(X, [2.1, 3, 4], LAYOUT).facts_["model"] == "often"
 
 
 def test_learnt_weights_are_no_worse_than_the_mean_where_they_were_learnt():
     rng = np.random.default_rng(0)
     y = rng.uniform(1.5, 4.5, 80)
-    X = features(y + rng.normal(0, 0.2, 80), y + rng.normal(0, 0.9, 80))
+    X = feature_matrix([y + rng.normal(0, 0.2, 80), y + rng.normal(0, 0.9, 80)])
     errors = {
         kind: np.mean((kind().fit(X, y, LAYOUT).predict(X) - y) ** 2)
         for kind in (Mean, Best, Greedy, Simplex)
@@ -52,7 +49,7 @@ def test_learnt_weights_are_no_worse_than_the_mean_where_they_were_learnt():
 def test_more_rounds_come_closer_to_the_best_weights():
     rng = np.random.default_rng(1)
     y = rng.uniform(1.5, 4.5, 80)
-    X = features(y + rng.normal(0, 0.4, 80), y + rng.normal(0, 0.7, 80))
+    X = feature_matrix([y + rng.normal(0, 0.4, 80), y + rng.normal(0, 0.7, 80)])
     gaps = [
         Greedy(rounds=rounds).fit(X, y, LAYOUT).describe()["gap"]
         for rounds in (1, 10, 300)

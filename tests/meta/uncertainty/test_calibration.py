@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from builders import scores_and_labels
 from scipy.special import ndtr
 
 from base_models.bins import ScoreBins
@@ -12,23 +13,24 @@ BINS = ScoreBins()
 GRIDS = [BINS, ScoreBins(grid="endpoints"), ScoreBins(0, 100, 11)]
 grids = pytest.mark.parametrize("bins", GRIDS)
 ERRORS = {
-    "gaussian": lambda rng, score: rng.normal(0, 0.5, len(score)),
+    "gaussian": None,
     "skewed": lambda rng, score: 0.6 - rng.gamma(1.5, 0.4, len(score)),
     "wider above": lambda rng, score: rng.normal(0, 0.15 + 0.25 * (score - 1)),
     "heavy": lambda rng, score: 0.35 * rng.standard_t(3, len(score)),
 }
 
 
-def rated(rng, n, errors="gaussian", bins=BINS):
-    """Scores, and truths around them that fall back onto the ends of the scale."""
-    score = rng.uniform(1.2, 4.8, n)
-    truth = np.clip(score + ERRORS[errors](rng, score), 1, 5)
+def on_scale(rng, n, errors="gaussian", bins=BINS):
+    """Scores and labels on the scale of the bins."""
+    score, truth = scores_and_labels(n, rng, errors=ERRORS[errors])
     onto = (bins.high - bins.low) / 4
     return bins.low + onto * (score - 1), bins.low + onto * (truth - 1)
 
 
 def fitted(n=200, errors="gaussian", bins=BINS, seed=0):
-    return Calibration.fit(*rated(np.random.default_rng(seed), n, errors, bins), bins)
+    return Calibration.fit(
+        *on_scale(np.random.default_rng(seed), n, errors, bins), bins
+    )
 
 
 @pytest.mark.parametrize("errors", ERRORS)
@@ -37,8 +39,8 @@ def test_intervals_hold_the_share_they_promise_whatever_the_errors(n, errors):
     rng = np.random.default_rng(n)
     shares = {0.5: [], 0.9: [], 0.95: []}
     for _ in range(150):
-        calibration = Calibration.fit(*rated(rng, n, errors), BINS)
-        score, truth = rated(rng, 200, errors)
+        calibration = Calibration.fit(*on_scale(rng, n, errors), BINS)
+        score, truth = on_scale(rng, 200, errors)
         for level, found in shares.items():
             low, high = calibration.interval(score, level)
             found.append(np.mean((low <= truth) & (truth <= high)))
@@ -168,7 +170,7 @@ def test_the_table_is_the_plain_sum_of_kernels():
 @pytest.mark.parametrize("errors", ERRORS)
 def test_distributions_are_calibrated_and_better_than_one_fixed_width(errors):
     rng = np.random.default_rng(3)
-    score, truth = rated(rng, 6000, errors)
+    score, truth = on_scale(rng, 6000, errors)
     calibration = fitted(400, errors)
     rows = calibration.distribution(score)
     counts = pit_histogram(rows, truth, BINS)
@@ -212,7 +214,7 @@ def test_scores_that_are_off_on_average_are_set_right_and_others_are_left_alone(
 
 @pytest.mark.parametrize("groups", [None, ["06", "é"] * 100])
 def test_a_saved_calibration_answers_bit_for_bit(groups, tmp_path):
-    saved = Calibration.fit(*rated(np.random.default_rng(1), 200), BINS, groups)
+    saved = Calibration.fit(*on_scale(np.random.default_rng(1), 200), BINS, groups)
     facts, arrays = saved.to_state()
     write_tensors(tmp_path / "a", arrays)
     again = Calibration.from_state(

@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from builders import SHARED_DATA
+from builders import SHARED_DATA, scores_and_labels
 from scipy import stats
 from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import GroupKFold
@@ -16,19 +16,17 @@ BINS = ScoreBins()
 REAL = SHARED_DATA / "bvcc-predictions" / "val_half.csv"
 
 
-def rated(seed, n=600, systems=12):
+def scored_systems(seed, n=600, systems=12):
+    """Scores, labels and the systems that they are of."""
     rng = np.random.default_rng(seed)
-    score = rng.uniform(1.3, 4.7, n)
-    return (
-        score,
-        np.clip(score + rng.normal(0, 0.5, n), 1, 5),
-        np.array([f"s{k}" for k in rng.integers(systems, size=n)]),
-    )
+    scores, labels = scores_and_labels(n, rng, span=(1.3, 4.7))
+    system = np.array([f"s{k}" for k in rng.integers(systems, size=n)])
+    return scores, labels, system
 
 
 def test_promises_are_kept_on_new_rows_and_the_stack_beats_a_fixed_width():
-    score, truth, systems = rated(1, 3000)
-    calibration = Calibration.fit(*rated(0)[:2], BINS)
+    score, truth, systems = scored_systems(1, 3000)
+    calibration = Calibration.fit(*scored_systems(0)[:2], BINS)
     found = calibration_report(
         calibration, score, truth, systems, {"flat": np.full((3000, 20), 0.05)}
     )
@@ -56,7 +54,7 @@ def test_promises_are_kept_on_new_rows_and_the_stack_beats_a_fixed_width():
 
 def test_a_badly_predicted_system_is_named_and_gets_its_own_intervals_when_asked():
     def drawn(seed):
-        score, truth, systems = rated(seed, 2000)
+        score, truth, systems = scored_systems(seed, 2000)
         noise = np.random.default_rng(seed + 10).normal(0, 1, 2000)
         return (
             score,
@@ -76,7 +74,7 @@ def test_a_badly_predicted_system_is_named_and_gets_its_own_intervals_when_asked
 
 
 def test_without_systems_nobody_is_worst():
-    score, truth, _ = rated(0)
+    score, truth, _ = scored_systems(0)
     table = coverage_table(Calibration.fit(score, truth, BINS), score, truth)
     assert list(table) == [
         "level",
