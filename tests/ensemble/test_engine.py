@@ -1,4 +1,6 @@
-"""Real schedulers and workers: the same bytes as one machine, also when a worker is killed half-way."""
+"""Real schedulers and workers: the same bytes as one machine, also when a worker is
+killed half-way.
+"""
 
 import contextlib
 import os

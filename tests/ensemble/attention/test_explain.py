@@ -1,4 +1,6 @@
-"""Laws of the explanations: files that say what they hold, names that never collide, scores that stay as they are."""
+"""Laws of the explanations: files that say what they hold, names that never collide,
+scores that stay as they are.
+"""
 
 from __future__ import annotations
 

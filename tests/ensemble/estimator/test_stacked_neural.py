@@ -41,7 +41,9 @@ def neural(store, seed=0, **changes):
 
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory):
-    """36 clips of half a second by 6 systems, labels for mi and ta, and a folder for embeddings."""
+    """36 clips of half a second by 6 systems, labels for mi and ta, and a folder for
+    embeddings.
+    """
     folder, rng = tmp_path_factory.mktemp("clips"), np.random.default_rng(0)
     time, rows = np.arange(RATE // 2) / RATE, []
     for k in range(36):
@@ -98,7 +100,7 @@ def test_prefit_models_are_not_stacked_on_the_clips_that_they_were_trained_on(
     X, y, _ = clips
     with pytest.raises(
         UsageError,
-        match=r"Clips 'c\d\d'.* were used to train 'dora-s0'; meta-training on them leaks",
+        match=r"Clips 'c\d\d'.* were used to train 'dora-s0'; meta-training on them",
     ):
         StackedMOS(bases, cv="prefit").fit(X, y)
 

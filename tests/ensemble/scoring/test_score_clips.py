@@ -1,4 +1,6 @@
-"""Scores come back in the order asked for, keyed by clip, and a bad clip changes nothing but itself."""
+"""Scores come back in the order asked for, keyed by clip, and a bad clip changes
+nothing but itself.
+"""
 
 import io
 
@@ -23,7 +25,9 @@ RATE = 24_000
 
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory):
-    """24 clips of half a second by 4 systems, with prompts and a label table for mi and ta."""
+    """24 clips of half a second by 4 systems, with prompts and a label table for mi and
+    ta.
+    """
     folder, rng = tmp_path_factory.mktemp("clips"), np.random.default_rng(0)
     time, rows = np.arange(RATE // 2) / RATE, []
     for k in range(24):

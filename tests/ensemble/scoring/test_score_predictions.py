@@ -1,4 +1,6 @@
-"""A stack of predictions alone scores new predictions: the command, the files it takes, and what it refuses."""
+"""A stack of predictions alone scores new predictions: the command, the files it takes,
+and what it refuses.
+"""
 
 import io
 import json

@@ -1,4 +1,6 @@
-"""Base models: planned by name, embedded once, trained once, and the same whatever the number of processes."""
+"""Base models: planned by name, embedded once, trained once, and the same whatever the
+number of processes.
+"""
 
 import contextlib
 from pathlib import Path
@@ -44,7 +46,9 @@ def few_epochs():
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """A table of 32 clips of half a second; one file is damaged and one clip has no prompt."""
+    """A table of 32 clips of half a second; one file is damaged and one clip has no
+    prompt.
+    """
     folder, rng = tmp_path_factory.mktemp("data"), np.random.default_rng(0)
     time, rows = np.arange(RATE // 2) / RATE, []
     for k in range(32):
