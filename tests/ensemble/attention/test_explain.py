@@ -37,9 +37,9 @@ def place(finished, tmp_path):
 
 def read_maps(path):
     with safe_open(path, "numpy") as file:
-        return json.loads(file.metadata()["about"]), {
-            name: file.get_tensor(name) for name in file.keys()
-        }
+        about = json.loads(file.metadata()["about"])
+        names = file.keys()  # a method of the reader, which is no dict
+        return about, {name: file.get_tensor(name) for name in names}
 
 
 def test_every_scored_clip_has_its_maps_and_its_picture_and_the_scores_do_not_change(

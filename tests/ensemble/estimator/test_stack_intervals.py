@@ -65,7 +65,7 @@ def test_ninety_percent_intervals_hold_ninety_percent_of_ratings_cut_to_the_scal
 
 
 def of_systems(seed, systems=60, clips=5, models=4):
-    """Labels and errors of base models that clips of a system share for the most part."""
+    """Labels and errors of base models, mostly shared by the clips of a system."""
     rng, system = np.random.default_rng(seed), np.repeat(np.arange(systems), clips)
     n = len(system)
     ids = [f"c{k:04d}" for k in range(n)]
