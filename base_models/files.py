@@ -296,7 +296,7 @@ def locked(folder: Path | str) -> Iterator[None]:
             path.unlink(missing_ok=True)
 
 
-def put_in_place(made: Path, folder: Path) -> None:
+def replace_folder(made: Path, folder: Path) -> None:
     """Move the finished folder `made` to the name `folder`, replacing what is there.
 
     Notes

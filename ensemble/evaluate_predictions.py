@@ -22,9 +22,9 @@ from base_models.metrics.evaluate import evaluate
 from base_models.metrics.likelihood import likelihood
 from base_models.metrics.noise_ceiling import noise_ceiling
 from base_models.predictions import PredictionTable
-from ensemble.prediction_files.one_tool import (
+from ensemble.prediction_files.read_predictions import (
+    clips_of_split,
     join_predictions,
-    of_split,
     read_distributions,
     read_predictions,
     remarks,
@@ -123,7 +123,7 @@ def evaluate_file(
         when a file cannot be read, no clip is in both, or none of these is rated.
     """
     resampling = resampling or Resampling()
-    clips = of_split(read_clips(labels, aspects=aspects), split)
+    clips = clips_of_split(read_clips(labels, aspects=aspects), split)
     names = clips.attrs["aspects"]
     predicted = read_predictions(predictions, names)
     joined, not_predicted, not_labelled = join_predictions(predicted, clips)

@@ -22,7 +22,7 @@ from meta.comparison.compared_rows import ComparedRows
 from meta.comparison.held_out_trial import HeldOutTrial
 from meta.learners import LEARNERS
 from meta.learners.base import Learner, out_of_fold
-from meta.learners.sklearn_learner import Wrapped, sklearn_regressor
+from meta.learners.sklearn_learner import SklearnLearner, sklearn_regressor
 from meta.rows import Rows, equal_labels_warning
 from meta.splits.held_out_rows import split_rows
 from meta.splits.leak_audit import refuse_leaks
@@ -398,10 +398,10 @@ class MetaRegressor(BaseEstimator):
         if isinstance(self.learner, Learner):
             return clone(self.learner)
         if isinstance(self.learner, BaseEstimator):
-            return Wrapped(self.learner, self.missing)
+            return SklearnLearner(self.learner, self.missing)
         # Class names of scikit-learn start with a capital, names of learners do not.
         if isinstance(self.learner, str) and self.learner[:1].isupper():
-            return Wrapped(sklearn_regressor(self.learner), self.missing)
+            return SklearnLearner(sklearn_regressor(self.learner), self.missing)
 
         learner = LEARNERS[one_of(self.learner, LEARNERS, "learner")]()
         given = {"random_state": self.random_state, "missing": self.missing}

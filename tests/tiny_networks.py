@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from base_models.networks.batches import Embedded
+from base_models.networks.batches import EmbeddedClips
 from base_models.training.loop import TrainingTask
 from base_models.training.neural_mos import NeuralMOS
 
@@ -22,7 +22,7 @@ def embedded_clips(lengths, *, widths=(AUDIO_WIDTH, TEXT_WIDTH), seed=0):
     audio_width, text_width = widths
     frames = [rng.normal(size=(length, audio_width)) for length, _ in lengths]
     tokens = [rng.normal(size=(length, text_width)) for _, length in lengths]
-    return Embedded(_stored(frames), _stored(tokens))
+    return EmbeddedClips(_stored(frames), _stored(tokens))
 
 
 def training_task(n=16, noise=0.0, **changes):
@@ -53,7 +53,7 @@ def training_task(n=16, noise=0.0, **changes):
         "train": list(range(trained_on)),
         "validation": list(range(trained_on, n)),
     }
-    clips = Embedded(_stored(frames), _stored(tokens))
+    clips = EmbeddedClips(_stored(frames), _stored(tokens))
     return TrainingTask(clips, **(parts | changes))
 
 

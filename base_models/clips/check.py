@@ -65,7 +65,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Sounds:
+class ProbedAudio:
     """Results of probing the audio of a clip table.
 
     Parameters
@@ -86,7 +86,7 @@ class Sounds:
 def probe_clips(
     frame: pd.DataFrame,
     track: Callable[[_IdsAndAudio], _IdsAndAudio] = iter,
-) -> Sounds:
+) -> ProbedAudio:
     """Probe the audio of each clip.
 
     Parameters
@@ -111,7 +111,7 @@ def probe_clips(
                 missing.append(set_aside)
             else:
                 unreadable.append(set_aside)
-    return Sounds(read, tuple(missing), tuple(unreadable))
+    return ProbedAudio(read, tuple(missing), tuple(unreadable))
 
 
 def _is_file_missing(error: ClipError) -> bool:
@@ -123,14 +123,14 @@ def _is_file_missing(error: ClipError) -> bool:
 # ---- facts
 
 
-def summarise_clips(frame: pd.DataFrame, sounds: Sounds) -> dict[str, Any]:
+def summarise_clips(frame: pd.DataFrame, sounds: ProbedAudio) -> dict[str, Any]:
     """Summarise a clip table and its audio as facts, fit for JSON.
 
     Parameters
     ----------
     frame : DataFrame
         Clip table.
-    sounds : Sounds
+    sounds : ProbedAudio
         Of `probe_clips`.
 
     Returns
@@ -233,14 +233,16 @@ def score_step(scores: ArrayLike) -> float | None:
 # ---- findings
 
 
-def inspect_clips(frame: pd.DataFrame, sounds: Sounds | None = None) -> list[Finding]:
+def inspect_clips(
+    frame: pd.DataFrame, sounds: ProbedAudio | None = None
+) -> list[Finding]:
     """Find what is wrong, or odd, with a clip table and its audio.
 
     Parameters
     ----------
     frame : DataFrame
         Clip table. Its ids are unique, as `read_clips` ensures.
-    sounds : Sounds, optional
+    sounds : ProbedAudio, optional
         Of `probe_clips`; probed here when not given.
 
     Returns
@@ -329,7 +331,7 @@ def _absent_systems(systems: pd.Series, splits: pd.Series) -> list[Finding]:
     return findings
 
 
-def _findings_in_files(frame: pd.DataFrame, sounds: Sounds) -> list[Finding]:
+def _findings_in_files(frame: pd.DataFrame, sounds: ProbedAudio) -> list[Finding]:
     clip_ids = frame["clip_id"]
     if (frame["audio"] == "").all():
         return _finding(
@@ -350,7 +352,7 @@ def _findings_in_files(frame: pd.DataFrame, sounds: Sounds) -> list[Finding]:
     ]
 
 
-def _duplicate_recordings(frame: pd.DataFrame, sounds: Sounds) -> list[Finding]:
+def _duplicate_recordings(frame: pd.DataFrame, sounds: ProbedAudio) -> list[Finding]:
     """Clips with the same audio file contents, in several splits or within one.
 
     Clips with different ids may hold one recording, so the hashes are compared.

@@ -27,7 +27,7 @@ from base_models.clips.read_clips import SCALE, read_scores
 from base_models.clips.text_table import READERS, TextTable, check_name
 from base_models.errors import UsageError, some
 
-FARTHEST = 1.0
+MAX_DISTANCE_FROM_LABELS = 1.0
 """Mean distance of labels from mean ratings that is refused, in score points."""
 
 
@@ -176,7 +176,7 @@ def check_against_labels(
     Raises
     ------
     UsageError
-        when the distance is above `FARTHEST`.
+        when the distance is above `MAX_DISTANCE_FROM_LABELS`.
     """
     mean_labels = labels.set_index("clip_id")[list(aspects)]
     mean_ratings = ratings.groupby("clip_id")[list(aspects)].mean()
@@ -187,7 +187,7 @@ def check_against_labels(
         return 0.0
 
     largest = float(gaps.max())
-    if largest > FARTHEST:
+    if largest > MAX_DISTANCE_FROM_LABELS:
         raise UsageError(
             f"The mean ratings of '{gaps.idxmax()}' lie {largest:.2f} points from its "
             "labels on average, and labels are such means: were they read on their own "

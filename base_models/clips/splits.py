@@ -23,7 +23,7 @@ from base_models.clips.labels import mean_label
 from base_models.errors import UsageError, some
 
 # Bands of equal size into which the scores of a system are divided.
-BANDS = 3
+SCORE_BANDS = 3
 
 # The stratum of units that span several systems, or are the only one of their system.
 _SHARED_STRATUM = -1
@@ -315,8 +315,8 @@ def _lay_out(
         ranked = members[np.argsort(scores[members], kind="stable")]
 
         # Bands of equal size (to within one unit), in a random order of their own.
-        band_of_rank = np.arange(len(ranked)) * BANDS // len(ranked)
-        place_of_band = rng.permutation(BANDS)
+        band_of_rank = np.arange(len(ranked)) * SCORE_BANDS // len(ranked)
+        place_of_band = rng.permutation(SCORE_BANDS)
         place = place_of_band[band_of_rank]
 
         # The units of a band have the same place, and come there in random order.

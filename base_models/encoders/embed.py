@@ -16,7 +16,7 @@ from base_models.clips.read_clips import SetAside
 from base_models.encoders import Encoder
 from base_models.encoders.store import EmbeddingStore, Progress
 from base_models.errors import ClipError, UsageError
-from base_models.networks.batches import Embedded
+from base_models.networks.batches import EmbeddedClips
 
 
 @dataclass(frozen=True)
@@ -118,13 +118,13 @@ def load_clips(
     store: EmbeddingStore,
     audio: Encoder,
     text: Encoder | None,
-) -> Embedded:
+) -> EmbeddedClips:
     """Read the embeddings of the kept rows; clips of equal content share one array."""
     frames = _read_embeddings(store, audio, filled.audio_keys)
     tokens = None
     if text and filled.text_keys is not None:
         tokens = _read_embeddings(store, text, filled.text_keys)
-    return Embedded(frames, tokens)
+    return EmbeddedClips(frames, tokens)
 
 
 def _read_embeddings(
@@ -140,12 +140,12 @@ def _read_embeddings(
     return [arrays[key] for key in keys]
 
 
-def embed_all(
+def embed_clips(
     clips: pd.DataFrame,
     store: EmbeddingStore,
     audio: Encoder,
     text: Encoder | None,
-) -> tuple[FilledClips, Embedded]:
+) -> tuple[FilledClips, EmbeddedClips]:
     """Embed every row of a clip table.
 
     Raises

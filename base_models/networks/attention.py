@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from base_models.networks.alignment import Transport, sinkhorn_plan
-from base_models.networks.batches import Embedded
+from base_models.networks.batches import EmbeddedClips
 from base_models.networks.co_attention import (
     CrossOnly,
     SequenceCoAttention,
@@ -202,7 +202,7 @@ def _co_attention_maps(
 
 def explain_network(
     network: Network,
-    clips: Embedded,
+    clips: EmbeddedClips,
     aspects: Sequence[str],
     needs_text: Sequence[bool],
     size: int,
@@ -213,7 +213,7 @@ def explain_network(
     Parameters
     ----------
     network : Network
-    clips : Embedded
+    clips : EmbeddedClips
     aspects : sequence of str
     needs_text : sequence of bool
         For each aspect, whether it is judged against the prompt.

@@ -18,7 +18,7 @@ from base_models.networks.models import Batch
 
 
 @dataclass(frozen=True)
-class Embedded:
+class EmbeddedClips:
     """Embeddings of n clips, in row order, at their true lengths.
 
     Parameters
@@ -49,14 +49,14 @@ class Embedded:
             token_mask=token_mask,
         )
 
-    def take(self, rows: Sequence[int]) -> Embedded:
+    def take(self, rows: Sequence[int]) -> EmbeddedClips:
         """Return the clips `rows`, in that order."""
         frames = [self.frames[row] for row in rows]
         if self.tokens is None:
-            return Embedded(frames)
+            return EmbeddedClips(frames)
 
         tokens = [self.tokens[row] for row in rows]
-        return Embedded(frames, tokens)
+        return EmbeddedClips(frames, tokens)
 
     def by_length(self, size: int) -> Iterator[list[int]]:
         """Yield every row once, in batches of `size`, from the longest clip down.

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from base_models.config import BaseConfig
 from base_models.errors import StackedMOSError
 from base_models.metrics.evaluate import METRICS
-from base_models.networks.batches import Embedded, shuffled_batches
+from base_models.networks.batches import EmbeddedClips, shuffled_batches
 from base_models.networks.criteria import Criterion, Histogram, Invertible
 from base_models.networks.heads import output_layer
 from base_models.networks.models import Network
@@ -47,7 +47,7 @@ class TrainingTask:
 
     Parameters
     ----------
-    clips : Embedded
+    clips : EmbeddedClips
         n clips.
     scores : float64 array of shape (n, aspects)
         NaN is unlabelled and counts nowhere.
@@ -59,7 +59,7 @@ class TrainingTask:
         that does not read them.
     """
 
-    clips: Embedded
+    clips: EmbeddedClips
     scores: np.ndarray
     weights: np.ndarray
     train: Sequence[int]
@@ -420,7 +420,7 @@ def _losses(
 @torch.inference_mode()
 def raw_outputs(
     model: nn.Module,
-    clips: Embedded,
+    clips: EmbeddedClips,
     size: int,
     device: torch.device,
 ) -> Tensor:
@@ -432,7 +432,7 @@ def raw_outputs(
     Parameters
     ----------
     model : nn.Module
-    clips : Embedded
+    clips : EmbeddedClips
     size : int
         Clips computed together.
     device : torch.device

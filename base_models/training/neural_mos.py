@@ -22,12 +22,12 @@ from base_models.clips.labels import as_labels, judged_by_text
 from base_models.config import BaseConfig
 from base_models.devices import resolve_device
 from base_models.encoders import Encoder, check_kind, load_encoder
-from base_models.encoders.embed import FilledClips, clip_ids, embed_all, system_ids
+from base_models.encoders.embed import FilledClips, clip_ids, embed_clips, system_ids
 from base_models.encoders.store import EmbeddingStore
 from base_models.errors import DamagedArtifact, UsageError, one_of
 from base_models.files import Artifact, atomic_write, seal, sha256, to_json
 from base_models.networks.attention import Attention, explain_network
-from base_models.networks.batches import Embedded
+from base_models.networks.batches import EmbeddedClips
 from base_models.networks.criteria import build_criterion
 from base_models.networks.models import Network, build_model
 from base_models.predictions import PredictionTable
@@ -230,7 +230,7 @@ class NeuralMOS(RegressorMixin, BaseEstimator):
         _, clips = self.embed(X)
         return self.predict_embedded(clips)
 
-    def predict_embedded(self, clips: Embedded) -> np.ndarray:
+    def predict_embedded(self, clips: EmbeddedClips) -> np.ndarray:
         """Predict distributions of clips embedded with this model's encoders.
 
         Returns
@@ -260,7 +260,7 @@ class NeuralMOS(RegressorMixin, BaseEstimator):
         ]
         return np.stack(distributions, 1)
 
-    def explain_embedded(self, clips: Embedded) -> list[tuple[Attention, ...]]:
+    def explain_embedded(self, clips: EmbeddedClips) -> list[tuple[Attention, ...]]:
         """Compute what the model attended to in clips embedded with its encoders.
 
         Returns
@@ -282,7 +282,7 @@ class NeuralMOS(RegressorMixin, BaseEstimator):
         self,
         name: str,
         ids: Sequence[str],
-        clips: Embedded,
+        clips: EmbeddedClips,
     ) -> PredictionTable:
         """Predict a table that also names the clips the model has seen."""
         return PredictionTable(
@@ -301,7 +301,7 @@ class NeuralMOS(RegressorMixin, BaseEstimator):
         """Kernel width that decodes this model's distributions."""
         return build_criterion(self.config_).sigma
 
-    def embed(self, X: pd.DataFrame) -> tuple[FilledClips, Embedded]:
+    def embed(self, X: pd.DataFrame) -> tuple[FilledClips, EmbeddedClips]:
         """Read the embeddings of every clip from the store, computing missing ones.
 
         Raises
@@ -315,7 +315,7 @@ class NeuralMOS(RegressorMixin, BaseEstimator):
         else:
             store = EmbeddingStore(self.store)
         audio, text = self.encoders()
-        return embed_all(X, store, audio, text=text)
+        return embed_clips(X, store, audio, text=text)
 
     def encoders(self) -> tuple[Encoder, Encoder | None]:
         """Load the frozen audio and text encoders.

@@ -22,7 +22,7 @@ from base_models.encoders.embed import system_ids
 from base_models.encoders.store import EmbeddingStore
 from base_models.errors import UsageError
 from base_models.networks.attention import Attention
-from base_models.networks.batches import Embedded
+from base_models.networks.batches import EmbeddedClips
 from base_models.training.neural_mos import NeuralMOS
 from ensemble.attention.deletion_table import (
     Change,
@@ -57,7 +57,7 @@ attention."""
 UNITS = {False: "seconds", True: "words"}
 """What is removed, by whether the aspect is judged against the prompt."""
 
-Shorten = Callable[[Sequence[Span]], Embedded | None]
+Shorten = Callable[[Sequence[Span]], EmbeddedClips | None]
 """Makes one shortened clip per stretch; None where one cannot be encoded."""
 
 
@@ -174,7 +174,7 @@ class _Case:
 
     clip: str
     prompt: str
-    embedded: Embedded
+    embedded: EmbeddedClips
     row: int
     model: NeuralMOS
     aspect: int
@@ -330,21 +330,23 @@ class _Findings:
             yield Comparison(MEAN, aspect, removed), means
 
 
-def _scores(model: NeuralMOS, clips: Embedded) -> np.ndarray:
+def _scores(model: NeuralMOS, clips: EmbeddedClips) -> np.ndarray:
     """Scores of embedded clips, shape (n, aspects)."""
     distributions = model.predict_embedded(clips)
     scores: np.ndarray = model.config_.bins.decode(distributions, model.sigma_)
     return scores
 
 
-def _without_frames(embedded: Embedded, row: int, runs: Sequence[Span]) -> Embedded:
+def _without_frames(
+    embedded: EmbeddedClips, row: int, runs: Sequence[Span]
+) -> EmbeddedClips:
     """One clip without each of the stretches of frames."""
     frames = embedded.frames[row]
     shortened = [np.delete(frames, slice(start, end), axis=0) for start, end in runs]
     tokens = None
     if embedded.tokens is not None:
         tokens = [embedded.tokens[row]] * len(shortened)
-    return Embedded(shortened, tokens)
+    return EmbeddedClips(shortened, tokens)
 
 
 def _without_words(
@@ -353,7 +355,7 @@ def _without_words(
     words: Sequence[Span],
     memory: EmbeddingStore,
     runs: Sequence[Span],
-) -> Embedded | None:
+) -> EmbeddedClips | None:
     """One clip with its prompt, encoded anew, without each of the runs of words."""
     prompts = [without_words(case.prompt, words, first, last) for first, last in runs]
     keys, failed = memory.fill(encoder, {prompt: prompt for prompt in prompts})
@@ -361,4 +363,4 @@ def _without_words(
         return None
     tokens = [memory.get(encoder, keys[prompt]) for prompt in prompts]
     frames = [case.embedded.frames[case.row]] * len(prompts)
-    return Embedded(frames, tokens)
+    return EmbeddedClips(frames, tokens)

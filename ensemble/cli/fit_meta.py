@@ -177,7 +177,7 @@ def _data_of_base_models(options: Namespace, workspace: Workspace) -> StackData:
 
 def _data_of_predictions(options: Namespace) -> StackData:
     """Anybody's predictions, from files."""
-    from ensemble.prediction_files.stack_inputs import read_external
+    from ensemble.prediction_files.stack_inputs import read_stack_inputs
     from ensemble.stacking.stack_data import StackData
 
     if options.cv != "dev":
@@ -185,7 +185,7 @@ def _data_of_predictions(options: Namespace) -> StackData:
             "--cv belongs to the base models of fit_base; --predictions are taken as "
             "they are."
         )
-    external = read_external(options.predictions, options.labels, options.aspects)
+    external = read_stack_inputs(options.predictions, options.labels, options.aspects)
     for note in external.notes:
         say(f"note: {note}")
     return StackData.from_predictions(

@@ -25,7 +25,7 @@ from sklearn.model_selection import (
 )
 
 from base_models.clips.labels import mean_label
-from base_models.clips.splits import BANDS, stratified_holdout
+from base_models.clips.splits import SCORE_BANDS, stratified_holdout
 from base_models.errors import UsageError
 from ensemble.estimator.sklearn_compat import params_of_rows
 from meta.rows import Rows
@@ -337,7 +337,7 @@ def _draw(
     ):
         # These stratify by classes: bands of the score stand in for them.
         rank = np.argsort(np.argsort(target, kind="stable"), kind="stable")
-        target = rank * BANDS // len(target)
+        target = rank * SCORE_BANDS // len(target)
 
     places = np.arange(len(among))
     splits = [

@@ -21,7 +21,7 @@ from base_models.files import (
     Artifact,
     atomic_write,
     is_sealed,
-    put_in_place,
+    replace_folder,
     seal,
     to_json,
 )
@@ -87,7 +87,7 @@ def write_stack(
         for name, data in files.items():
             atomic_write(unfinished / name, data)
         seal(unfinished, ROLE, files)
-        put_in_place(unfinished, folder)
+        replace_folder(unfinished, folder)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
 

@@ -23,9 +23,9 @@ from base_models.clips.read_clips import SCALE, read_clips
 from base_models.errors import DamagedArtifact, UsageError, some
 from base_models.files import from_json, read_bytes
 from base_models.predictions import PredictionTable
-from ensemble.prediction_files.one_tool import (
+from ensemble.prediction_files.read_predictions import (
     NoPredictionColumn,
-    common_form,
+    comparable_ids,
     read_distributions,
     read_predictions,
 )
@@ -44,7 +44,7 @@ _COLUMNS_OF_SEVERAL_ASPECTS = (
 
 
 @dataclass(frozen=True)
-class External:
+class StackInputs:
     """Clips, and the predictions of each base model for them.
 
     Parameters
@@ -82,11 +82,11 @@ class _Model:
     selected_on: frozenset[str] = frozenset()
 
 
-def read_external(
+def read_stack_inputs(
     files: Sequence[Path | str],
     labels: Path | str | None = None,
     aspects: Sequence[str] | None = None,
-) -> External:
+) -> StackInputs:
     """Read predictions of any number of models, and the labels they are stacked on.
 
     Parameters
@@ -139,20 +139,20 @@ def read_external(
     ]
     if bookkeeping:
         notes.insert(0, f"columns that are not models: {some(bookkeeping)}")
-    return External(clips=clips, tables=tables, notes=tuple(notes))
+    return StackInputs(clips=clips, tables=tables, notes=tuple(notes))
 
 
-def read_new(
+def read_new_stack_inputs(
     files: Sequence[Path | str],
     models: Sequence[str],
     aspects: Sequence[str],
     bins: ScoreBins = SCALE,
-) -> External:
+) -> StackInputs:
     """Read predictions of new clips by the base models of a fitted stack.
 
     Parameters
     ----------
-    files : see `read_external`; labels may stand beside the predictions
+    files : see `read_stack_inputs`; labels may stand beside the predictions
     models : names of the base models; nothing else in the files is read, so labels are
         never taken for predictions
     aspects : the predicted qualities
@@ -178,7 +178,7 @@ def read_new(
     # there already is not a new clip.
     ids: list[str] = []
     for model in found:
-        known_forms, model_forms = common_form(ids, model.ids)
+        known_forms, model_forms = comparable_ids(ids, model.ids)
         known = set(known_forms)
         for clip, form in zip(model.ids, model_forms, strict=True):
             if form not in known:
@@ -186,7 +186,7 @@ def read_new(
 
     tables, notes = _join(found, ids, aspects, bins=bins)
     clips = pd.DataFrame({"clip_id": ids})
-    return External(clips=clips, tables=tables, notes=tuple(notes))
+    return StackInputs(clips=clips, tables=tables, notes=tuple(notes))
 
 
 def _check_names_are_unique(models: Sequence[_Model]) -> None:
@@ -473,7 +473,7 @@ def _join_one(
     model: _Model, ids: list[str], aspects: list[str], *, bins: ScoreBins
 ) -> tuple[PredictionTable, dict[str, int]]:
     """One model's table, in the order of `ids` and under them, and counts for notes."""
-    wanted_forms, model_forms = common_form(ids, model.ids)
+    wanted_forms, model_forms = comparable_ids(ids, model.ids)
     row_of = {form: row for row, form in enumerate(model_forms)}
     # Ids that differ as written may have one form, so this is checked here.
     if len(row_of) < len(model_forms):

@@ -16,7 +16,7 @@ from base_models.encoders.base import Encoder
 from base_models.encoders.embed import clip_ids, fill_clips
 from base_models.encoders.store import EmbeddingStore
 from base_models.errors import UsageError
-from base_models.networks.batches import Embedded
+from base_models.networks.batches import EmbeddedClips
 from base_models.training.neural_mos import NeuralMOS
 from ensemble.estimator.stacked_mos import StackedMOS
 
@@ -113,12 +113,12 @@ def usable(
 
 def embedded_once(
     stack: StackedMOS, clips: pd.DataFrame
-) -> Iterator[tuple[str, NeuralMOS, Embedded]]:
+) -> Iterator[tuple[str, NeuralMOS, EmbeddedClips]]:
     """Yield every base model with the clips as its encoders embed them.
 
     Models with the same encoders share one reading of the store.
     """
-    embedded_by: dict[tuple[str, str], Embedded] = {}
+    embedded_by: dict[tuple[str, str], EmbeddedClips] = {}
     for name, model in stack.estimators_:
         key = _signatures(model.encoders())
         if key not in embedded_by:

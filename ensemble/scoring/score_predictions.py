@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ensemble.estimator.stacked_mos import StackedMOS
 from ensemble.formats import Scores
-from ensemble.prediction_files.stack_inputs import read_new
+from ensemble.prediction_files.stack_inputs import read_new_stack_inputs
 from meta.score_columns import scored_table
 
 
@@ -26,7 +26,7 @@ def score_predictions(
         Fitted, with or without base models of its own.
     files : sequence of paths
         Predictions of its base models, see
-        `ensemble.prediction_files.stack_inputs.read_new`.
+        `ensemble.prediction_files.stack_inputs.read_new_stack_inputs`.
     level : float
         Coverage of the interval.
 
@@ -45,7 +45,7 @@ def score_predictions(
     """
     regressor = stack.final_estimator_
     layout = regressor.layout_
-    new = read_new(files, layout.models, stack.aspects_, layout.bins)
+    new = read_new_stack_inputs(files, layout.models, stack.aspects_, layout.bins)
     tables = layout.align(new.tables, regressor.accepts_missing)
 
     # Where clips have audio files, these stand here; predictions come without any.

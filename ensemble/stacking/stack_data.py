@@ -17,7 +17,7 @@ from base_models.clips.labels import judged_by_text
 from base_models.errors import UsageError, one_of, some
 from base_models.files import Artifact, is_sealed, sha256
 from base_models.predictions import PredictionTable
-from ensemble.prediction_files.stack_inputs import External
+from ensemble.prediction_files.stack_inputs import StackInputs
 from ensemble.training.base_model_run import FOLD_ROLE
 from ensemble.training.base_model_run import ROLE as BASE_ROLE
 from ensemble.training.rated_clips import CONTENT, RatedClips
@@ -161,7 +161,7 @@ class StackData:
     @classmethod
     def from_predictions(
         cls,
-        joined: External,
+        joined: StackInputs,
         source: str,
         only: Sequence[str] | None = None,
         group: str = "",

@@ -18,7 +18,7 @@ from meta.columns.feature_table import Layout
 from meta.learners.base import GroupNames, Learner, check_features, check_fit_inputs
 
 
-class Wrapped(Learner):
+class SklearnLearner(Learner):
     """A scikit-learn regressor as a learner.
 
     Rows of weight 0 are left out. A regressor that takes no sample weights sees a row
@@ -47,7 +47,7 @@ class Wrapped(Learner):
         layout: Layout,
         sample_weight: ArrayLike | None = None,
         groups: GroupNames | None = None,
-    ) -> Wrapped:
+    ) -> SklearnLearner:
         """Fit a clone of the regressor; see `Learner.fit`.
 
         Raises

@@ -27,7 +27,7 @@ from base_models.errors import UsageError
 from base_models.metrics.evaluate import srcc
 from base_models.metrics.likelihood import log_probabilities
 from base_models.predictions import PredictionTable
-from ensemble.prediction_files.stack_inputs import read_external
+from ensemble.prediction_files.stack_inputs import read_stack_inputs
 from meta.adaptation import adapt
 from meta.regressor import MetaRegressor
 from meta.rows import Rows
@@ -39,7 +39,7 @@ SHIFTS = {"no shift": (3.0, 1.0), "3 -> 3.4, spread x 0.7": (3.4, 0.7)}
 
 @pytest.mark.skipif(not REAL.is_file(), reason="the real predictions are not here")
 def bench_adaptation_to_another_listening_test():
-    external = read_external([REAL])
+    external = read_stack_inputs([REAL])
     clips, tables = external.clips, external.tables
     for what, (middle, gain) in SHIFTS.items():
         y = clips["mos"].to_numpy(), middle + gain * (clips["mos"].to_numpy() - 3)

@@ -14,7 +14,7 @@ from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import GroupKFold
 
 from base_models.metrics.evaluate import evaluate
-from ensemble.prediction_files.stack_inputs import read_external
+from ensemble.prediction_files.stack_inputs import read_stack_inputs
 from meta.columns.feature_table import feature_array, layout_of
 from meta.learners import LEARNERS
 from meta.learners.base import Learner
@@ -38,7 +38,7 @@ class PlainRidge(Learner):
 
 @pytest.mark.skipif(not REAL.is_file(), reason="the real predictions are not here")
 def bench_learners_on_real_predictions():
-    external = read_external([REAL])
+    external = read_stack_inputs([REAL])
     layout = layout_of(external.tables)
     X = feature_array(external.tables, "mos", external.clips["clip_id"].tolist())
     y, systems = (

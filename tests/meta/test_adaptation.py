@@ -150,7 +150,7 @@ def test_clips_that_a_base_model_has_seen_are_refused():
 
 def test_learners_that_cannot_adapt_say_which_can():
     tables, rows = known(5, 1)
-    for learner, name in (("mean", "Mean"), (PlainRidge(), "Wrapped")):
+    for learner, name in (("mean", "Mean"), (PlainRidge(), "SklearnLearner")):
         with pytest.raises(
             UsageError, match=rf"{name} cannot be adapted; of the learners, 'ridge' can"
         ):

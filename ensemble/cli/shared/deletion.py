@@ -58,10 +58,10 @@ def run_deletion(options: Namespace) -> int:
     _check_options(options)
     from base_models.clips.read_clips import read_clips
     from ensemble.attention.deletion_test import deletion_test
-    from ensemble.prediction_files.one_tool import of_split
+    from ensemble.prediction_files.read_predictions import clips_of_split
     from ensemble.training.progress import encoding
 
-    clips = of_split(read_clips(options.clips, labels=False), options.split)
+    clips = clips_of_split(read_clips(options.clips, labels=False), options.split)
     stack, store = load_stack(options)
     # What is not given is left to the defaults of the test.
     names = ("share", "draws", "seed", "level")

@@ -14,7 +14,7 @@ from builders import clip_table, noises
 from base_models.encoders import load_encoder
 from base_models.encoders.embed import (
     clip_ids,
-    embed_all,
+    embed_clips,
     fill_clips,
     load_clips,
     system_ids,
@@ -42,8 +42,8 @@ def table(tmp_path):
 
 def test_rows_come_back_in_the_order_of_the_table(table, encoders):
     store = EmbeddingStore(None)
-    _, forward = embed_all(table, store, *encoders)
-    _, backward = embed_all(table[::-1], store, *encoders)
+    _, forward = embed_clips(table, store, *encoders)
+    _, backward = embed_clips(table[::-1], store, *encoders)
     assert len(forward) == 4
     for row, (frames, tokens) in enumerate(
         zip(forward.frames, forward.tokens, strict=True)
@@ -110,7 +110,7 @@ def test_a_clip_that_cannot_be_used_is_set_aside_by_name_and_the_others_are_kept
     assert [aside.clip_id for aside in filled.set_aside] == ["b", "d"]
     assert len(load_clips(filled, store, *encoders)) == 2
     with pytest.raises(ClipError, match=r"Clip 'b': .*\(and 1 more clips\)"):
-        embed_all(table, store, *encoders)
+        embed_clips(table, store, *encoders)
 
 
 @pytest.mark.parametrize("nothing", ["", None, np.nan, pd.NA])
@@ -123,18 +123,18 @@ def test_a_missing_cell_is_a_clip_error_that_names_the_clip(
     cells = table[column].astype(object)
     cells[2] = nothing
     with pytest.raises(ClipError, match=f"Clip 'c': {reason}"):
-        embed_all(table.assign(**{column: cells}), EmbeddingStore(None), *encoders)
+        embed_clips(table.assign(**{column: cells}), EmbeddingStore(None), *encoders)
 
 
 def test_paths_may_be_path_objects(table, encoders):
     table["audio"] = [Path(path) for path in table["audio"]]
-    assert len(embed_all(table, EmbeddingStore(None), *encoders)[1]) == 4
+    assert len(embed_clips(table, EmbeddingStore(None), *encoders)[1]) == 4
 
 
 def test_a_missing_file_names_the_clip_and_the_file(table, encoders):
     table.loc[3, "audio"] = "/nowhere/d.wav"
     with pytest.raises(ClipError, match=r"Clip 'd': there is no file '/nowhere/d.wav'"):
-        embed_all(table, EmbeddingStore(None), *encoders)
+        embed_clips(table, EmbeddingStore(None), *encoders)
 
 
 @pytest.mark.parametrize("column", ["audio", "prompt"])
@@ -142,7 +142,7 @@ def test_a_missing_column_is_named(table, encoders, column):
     with pytest.raises(
         UsageError, match=rf"has no column \['{column}'\]; its columns are \['clip_id'"
     ):
-        embed_all(table.drop(columns=column), EmbeddingStore(None), *encoders)
+        embed_clips(table.drop(columns=column), EmbeddingStore(None), *encoders)
 
 
 def test_ids_are_the_column_else_the_index_and_stand_once(table):
@@ -159,6 +159,6 @@ def test_ids_are_the_column_else_the_index_and_stand_once(table):
 
 
 def test_an_empty_table_has_no_embeddings(table, encoders):
-    filled, clips = embed_all(table.iloc[:0], EmbeddingStore(None), *encoders)
+    filled, clips = embed_clips(table.iloc[:0], EmbeddingStore(None), *encoders)
     assert filled.content == ()
     assert len(clips) == 0

@@ -6,7 +6,7 @@ import pytest
 import torch
 from tiny_networks import embedded_clips
 
-from base_models.networks.batches import Embedded, shuffled_batches
+from base_models.networks.batches import EmbeddedClips, shuffled_batches
 
 LENGTHS = [4, 1, 7, 3, 7]
 
@@ -16,7 +16,7 @@ def clips():
     """Frames in half precision, tokens in single precision."""
     made = embedded_clips([(t, t + 1) for t in LENGTHS], widths=(6, 2))
     tokens = [array.astype(np.float32) for array in made.tokens]
-    return Embedded(made.frames, tokens)
+    return EmbeddedClips(made.frames, tokens)
 
 
 def test_what_the_mask_keeps_is_the_embedding_and_the_rest_is_zero(clips):
@@ -42,7 +42,7 @@ def test_a_batch_is_a_copy_and_leaves_the_embeddings_alone(clips):
 
 
 def test_without_text_there_are_no_tokens(clips):
-    batch = Embedded(clips.frames).batch([1])
+    batch = EmbeddedClips(clips.frames).batch([1])
     assert batch.tokens is None
     assert batch.token_mask is None
     assert batch.to("cpu").tokens is None

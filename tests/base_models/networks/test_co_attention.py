@@ -7,7 +7,7 @@ import torch
 from tiny_networks import training_task
 
 from base_models.config import BaseConfig
-from base_models.networks.batches import Embedded
+from base_models.networks.batches import EmbeddedClips
 from base_models.networks.co_attention import CO_ATTENTION
 from base_models.networks.criteria import build_criterion
 from base_models.networks.models import build_model
@@ -77,7 +77,7 @@ def test_the_order_of_the_aspects_changes_no_head():
 def test_without_text_music_quality_is_trained_alone_and_nothing_else_exists():
     data = training_task(N)
     alone = TrainingTask(
-        Embedded(data.clips.frames),
+        EmbeddedClips(data.clips.frames),
         data.scores[:, :1],
         data.weights,
         data.train,

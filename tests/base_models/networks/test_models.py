@@ -7,7 +7,7 @@ from tiny_networks import embedded_clips
 
 from base_models.config import MODELS, BaseConfig
 from base_models.errors import UsageError
-from base_models.networks.batches import Embedded
+from base_models.networks.batches import EmbeddedClips
 from base_models.networks.criteria import build_criterion
 from base_models.networks.layers import AttentionPooling
 from base_models.networks.models import build_model
@@ -90,7 +90,10 @@ def test_gradients_of_a_decoupled_text_branch_never_reach_the_temporal_block(cli
 @pytest.mark.parametrize("name", ["dora", "whisq", "clap_baseline"])
 def test_five_audio_aspects_need_no_text(name, clips):
     config = BaseConfig.preset(name)
-    network, alone = build_model(config, [False] * 5, 16, None), Embedded(clips.frames)
+    network, alone = (
+        build_model(config, [False] * 5, 16, None),
+        EmbeddedClips(clips.frames),
+    )
     assert raw_outputs(network, alone, 2, CPU).shape == (
         5,
         5,

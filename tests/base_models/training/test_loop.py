@@ -13,7 +13,7 @@ from base_models.config import MODELS, BaseConfig
 from base_models.devices import resolve_device
 from base_models.errors import StackedMOSError, UsageError
 from base_models.metrics.evaluate import srcc
-from base_models.networks.batches import Embedded
+from base_models.networks.batches import EmbeddedClips
 from base_models.networks.criteria import build_criterion
 from base_models.networks.models import build_model
 from base_models.training.checkpoints import CheckpointFile
@@ -284,7 +284,7 @@ def test_outputs_come_back_in_row_order_whatever_the_batch():
     model, _ = train(task, max_epochs=1)
     alone = torch.cat(
         [
-            raw_outputs(model, Embedded([f], [t]), 1, CPU)
+            raw_outputs(model, EmbeddedClips([f], [t]), 1, CPU)
             for f, t in zip(*vars(task.clips).values(), strict=True)
         ]
     )

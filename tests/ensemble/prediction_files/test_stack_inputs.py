@@ -7,7 +7,7 @@ from builders import SHARED_DATA
 
 from base_models.errors import UsageError
 from base_models.predictions import PredictionTable
-from ensemble.prediction_files.stack_inputs import read_external
+from ensemble.prediction_files.stack_inputs import read_stack_inputs
 
 CLIPS = [f"sys{k % 3}-utt{k}" for k in range(12)]
 MOS = np.linspace(1.5, 4.5, 12).round(2)
@@ -38,7 +38,7 @@ def labels(path):
 
 
 def test_every_numeric_column_that_is_no_bookkeeping_is_a_model(tmp_path):
-    found = read_external([wide(tmp_path / "all.csv")])
+    found = read_stack_inputs([wide(tmp_path / "all.csv")])
     assert [table.model for table in found.tables] == ["one", "two"]
     assert found.clips["mos"].tolist() == MOS.tolist()
     np.testing.assert_allclose(found.tables[0].scores[:, 0], MOS + 0.1, atol=1e-3)
@@ -49,7 +49,7 @@ def test_every_numeric_column_that_is_no_bookkeeping_is_a_model(tmp_path):
 
 def test_a_model_may_be_called_almost_anything(tmp_path):
     names = ("no_ot", "w2v_seed", "net_low", "n_best", "system_fold", "num_7")
-    found = read_external(
+    found = read_stack_inputs(
         [wide(tmp_path / "all.csv", **dict.fromkeys(names, MOS + 0.1))]
     )
     assert {table.model for table in found.tables} == {"one", "two", *names}
@@ -58,13 +58,13 @@ def test_a_model_may_be_called_almost_anything(tmp_path):
 def test_a_clip_that_a_model_leaves_out_stays_left_out_and_is_counted(tmp_path):
     gaps = MOS.copy()
     gaps[[2, 7]] = np.nan, np.inf
-    found = read_external([wide(tmp_path / "all.csv", one=gaps)])
+    found = read_stack_inputs([wide(tmp_path / "all.csv", one=gaps)])
     assert found.tables[0].clip_ids == tuple(np.delete(CLIPS, [2, 7]))
     assert found.notes[1:] == ("clips not predicted: '2 of one'",)
 
 
 def test_scores_off_the_scale_are_moved_and_counted(tmp_path):
-    found = read_external([wide(tmp_path / "all.csv", one=MOS + 2)])
+    found = read_stack_inputs([wide(tmp_path / "all.csv", one=MOS + 2)])
     assert found.tables[0].scores.max() == pytest.approx(5)
     assert found.notes[1:] == (
         f"scores moved to the nearer end of 1..5: '{(MOS > 3).sum()} of one'",
@@ -73,7 +73,7 @@ def test_scores_off_the_scale_are_moved_and_counted(tmp_path):
 
 def test_a_clip_without_a_label_is_left_aside_though_its_file_holds_both(tmp_path):
     unknown = np.where(np.arange(12) < 3, np.nan, MOS)
-    found = read_external([wide(tmp_path / "all.csv", mos=unknown)])
+    found = read_stack_inputs([wide(tmp_path / "all.csv", mos=unknown)])
     assert [len(table) for table in found.tables] == [9, 9]
     assert found.notes[1:] == (
         "predicted clips without a label, left aside: '3 of one', '3 of two'",
@@ -105,7 +105,7 @@ def test_files_of_one_model_each_are_joined_whatever_their_form(tmp_path):
         tmp_path / name
         for name in ("utmos.csv", "versa.jsonl", "answer.txt", "ours.parquet")
     ]
-    found = read_external(files, labels(tmp_path / "labels.csv"))
+    found = read_stack_inputs(files, labels(tmp_path / "labels.csv"))
     assert [table.model for table in found.tables] == [
         "utmos",
         "versa",
@@ -130,7 +130,7 @@ def test_several_aspects_are_columns_of_aspect_and_model_or_published_records(tm
     uniform = [0.05] * 20
     records = {clip: {"overall_dist": uniform, "textual_score": 2.5} for clip in CLIPS}
     (tmp_path / "winner.json").write_text(json.dumps(records))
-    found = read_external([tmp_path / "all.csv", tmp_path / "winner.json"])
+    found = read_stack_inputs([tmp_path / "all.csv", tmp_path / "winner.json"])
     assert [(table.model, table.aspects) for table in found.tables] == [
         ("a", ("mi", "ta")),
         ("winner", ("mi", "ta")),
@@ -144,52 +144,52 @@ def test_several_aspects_are_columns_of_aspect_and_model_or_published_records(tm
     with pytest.raises(
         UsageError, match=r"half.csv: models 'a' lack an aspect; .* mi__name"
     ):
-        read_external([tmp_path / "half.csv"])
+        read_stack_inputs([tmp_path / "half.csv"])
 
 
 def test_what_cannot_be_joined_is_refused_with_the_cure(tmp_path):
     own, given = wide(tmp_path / "all.csv"), labels(tmp_path / "labels.csv")
     with pytest.raises(UsageError, match=r"Model 'one', 'two' is given more than once"):
-        read_external([own, own], given)
+        read_stack_inputs([own, own], given)
     pd.DataFrame({"clip_id": ["x", "y"], "pred_mos": [1, 2]}).to_csv(
         tmp_path / "other.csv", index=False
     )
     with pytest.raises(
         UsageError, match=r"'other' predicts none of the 12 clips .*'sys0-utt0'.*'x'"
     ):
-        read_external([tmp_path / "other.csv"], given)
+        read_stack_inputs([tmp_path / "other.csv"], given)
     with pytest.raises(
         UsageError, match=r"labels.csv: no column of predictions was found"
     ):
-        read_external([given])
+        read_stack_inputs([given])
     (tmp_path / "winner.pt").write_bytes(b"")
     with pytest.raises(
         UsageError, match=r"may run code when it is loaded; write its records as JSON"
     ):
-        read_external([tmp_path / "winner.pt"], given)
+        read_stack_inputs([tmp_path / "winner.pt"], given)
     (tmp_path / "broken.json").write_text('{"a": 3}')
     with pytest.raises(UsageError, match=r"broken.json: expected records"):
-        read_external([tmp_path / "broken.json"], given)
+        read_stack_inputs([tmp_path / "broken.json"], given)
     for name in ("torn.json", "torn.parquet"):
         (tmp_path / name).write_bytes(b"\xc0\xff" * 20)
         with pytest.raises(
             UsageError, match=rf"{name} is not (valid JSON|a readable Parquet file)"
         ):
-            read_external([tmp_path / name], given)
+            read_stack_inputs([tmp_path / name], given)
     unlabelled = wide(tmp_path / "unlabelled.csv", mos=np.nan)
     with pytest.raises(UsageError, match=r"unlabelled.csv has no rated clips"):
-        read_external([unlabelled])
+        read_stack_inputs([unlabelled])
     (tmp_path / "none.json").write_text("{}")
     pair = tmp_path / "pair.csv"
     pair.write_text("clip_id,mi,ta\na,1,2\n")
     with pytest.raises(UsageError, match=r"'none' predicts none of the 1 clips"):
-        read_external([tmp_path / "none.json"], pair)
+        read_stack_inputs([tmp_path / "none.json"], pair)
     with pytest.raises(UsageError, match="at least one file"):
-        read_external([])
+        read_stack_inputs([])
 
 
 @pytest.mark.skipif(not REAL.is_file(), reason="the real predictions are not here")
 def test_the_51_published_predictors_are_read():
-    found = read_external([REAL])
+    found = read_stack_inputs([REAL])
     assert len(found.tables) == 51
     assert {len(table) for table in found.tables} == {428}

@@ -14,7 +14,7 @@ from base_models.bins import ScoreBins
 from base_models.errors import UsageError
 from base_models.predictions import PredictionTable
 from ensemble.estimator.stacked_mos import StackedMOS
-from ensemble.prediction_files.stack_inputs import read_new
+from ensemble.prediction_files.stack_inputs import read_new_stack_inputs
 from ensemble.scoring.score_predictions import score_predictions
 from meta.learners.weighted_scores import Simplex
 
@@ -202,7 +202,7 @@ def test_several_aspects_and_another_scale_are_read(tmp_path):
             "mi__b": [1.0, 2],
         }
     )
-    external = read_new(
+    external = read_new_stack_inputs(
         [written(tmp_path, table=table)], ["a"], ("mi", "ta"), ScoreBins(0, 100)
     )
     assert external.clips["clip_id"].tolist() == ["x", "y"]
@@ -211,7 +211,7 @@ def test_several_aspects_and_another_scale_are_read(tmp_path):
     )
     assert external.notes == ("scores moved to the nearer end of 0..100: '1 of a'",)
     with pytest.raises(UsageError, match="models 'b' lack an aspect"):
-        read_new([written(tmp_path, table=table)], ["b"], ("mi", "ta"))
+        read_new_stack_inputs([written(tmp_path, table=table)], ["b"], ("mi", "ta"))
 
 
 def test_without_base_models_clips_cannot_be_scored(place, tmp_path):

@@ -8,7 +8,7 @@ from base_models.errors import UsageError
 from base_models.files import atomic_write, read_json, seal
 from base_models.predictions import PredictionTable
 from ensemble.estimator.stacked_mos import StackedMOS
-from ensemble.prediction_files.stack_inputs import read_external
+from ensemble.prediction_files.stack_inputs import read_stack_inputs
 from ensemble.stacking.fit_stack import Settings, fit_stack
 from ensemble.stacking.stack_data import MODEL_FILES, StackData
 from ensemble.training.rated_clips import RatedClips
@@ -127,7 +127,7 @@ def test_of_files_of_predictions_those_that_are_named_are_stacked(tmp_path):
         "two": 2.0,
     }
     pd.DataFrame(table).to_csv(tmp_path / "all.csv", index=False)
-    external = read_external([tmp_path / "all.csv"])
+    external = read_stack_inputs([tmp_path / "all.csv"])
     data = StackData.from_predictions(external, "all.csv", ["two"])
     assert [table.model for table in data.fit.tables] == ["two"]
     assert data.note == "1 base model, 8 clips to fit and validate on"
@@ -150,7 +150,7 @@ def test_files_of_predictions_are_stacked_and_grouped(tmp_path):
         mos=mos, one=mos + rng.normal(0, 0.3, n), two=mos + rng.normal(0, 0.3, n)
     )
     frame.to_csv(tmp_path / "all.csv", index=False)
-    external = read_external([tmp_path / "all.csv"])
+    external = read_stack_inputs([tmp_path / "all.csv"])
     data = StackData.from_predictions(external, "all.csv")
     assert data.judges == {}
     assert data.group == ""
@@ -163,7 +163,7 @@ def test_files_of_predictions_are_stacked_and_grouped(tmp_path):
     frame.assign(split=["test"] * 20 + ["dev"] * 40).to_csv(
         tmp_path / "split.csv", index=False
     )
-    external = read_external([tmp_path / "split.csv"])
+    external = read_stack_inputs([tmp_path / "split.csv"])
     data = StackData.from_predictions(external, "split.csv")
     assert data.fit.rows.ids.tolist() == frame["utterance"][20:].tolist()
     assert data.judges["test"].rows.ids.tolist() == frame["utterance"][:20].tolist()
@@ -186,8 +186,14 @@ def test_train_rows_of_files_fit_only_where_there_is_no_dev_split(tmp_path, fits
     ids = [f"u{k}" for k in range(12)]
     table = pd.DataFrame({"clip_id": ids, "mos": mos, "one": 3.0, "split": split})
     table.to_csv(tmp_path / "all.csv", index=False)
-    data = StackData.from_predictions(read_external([tmp_path / "all.csv"]), "all.csv")
-    own = [clip for clip, of_split in zip(ids, split, strict=True) if of_split == fits]
+    data = StackData.from_predictions(
+        read_stack_inputs([tmp_path / "all.csv"]), "all.csv"
+    )
+    own = [
+        clip
+        for clip, clips_of_split in zip(ids, split, strict=True)
+        if clips_of_split == fits
+    ]
     assert data.fit.rows.ids.tolist() == own
     assert data.judges["test"].rows.ids.tolist() == ids[2::3]
     warned = "which the models may have been trained on" in data.note

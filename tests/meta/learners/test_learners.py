@@ -10,7 +10,7 @@ from meta.columns.feature_table import Layout
 from meta.learners import LEARNERS
 from meta.learners.lightgbm import LightGBM
 from meta.learners.ridge import Ridge
-from meta.learners.sklearn_learner import Wrapped
+from meta.learners.sklearn_learner import SklearnLearner
 from meta.learners.weighted_scores import Mean
 
 BINS = ScoreBins()
@@ -106,7 +106,7 @@ def test_the_mean_decodes_each_model_with_its_own_sigma():
 def test_a_foreign_estimator_is_cloned_and_cannot_be_saved():
     X, y, _ = labelled_features(LAYOUT, 150)
     given = sklearn.linear_model.LinearRegression()
-    fitted = Wrapped(given).fit(X, y, LAYOUT, np.ones(150))
+    fitted = SklearnLearner(given).fit(X, y, LAYOUT, np.ones(150))
     assert not hasattr(given, "coef_")
     assert fitted.predict(X).shape == (150,)
     assert fitted.describe()["estimator"] == "LinearRegression()"

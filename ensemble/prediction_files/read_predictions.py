@@ -135,7 +135,7 @@ def _decode(table: PredictionTable, aspects: Sequence[str]) -> pd.DataFrame:
 # ---- predictions beside labels
 
 
-def of_split(clips: pd.DataFrame, split: str | None) -> pd.DataFrame:
+def clips_of_split(clips: pd.DataFrame, split: str | None) -> pd.DataFrame:
     """The clips of one split of a clip table; all of them when `split` is None.
 
     Raises
@@ -161,7 +161,7 @@ def join_predictions(
 ) -> tuple[pd.DataFrame, list[str], list[str]]:
     """Put each label beside its prediction.
 
-    Ids are compared as `common_form` writes them.
+    Ids are compared as `comparable_ids` writes them.
 
     Parameters
     ----------
@@ -187,7 +187,7 @@ def join_predictions(
 
     labelled_ids = list(labelled["clip_id"])
     predicted_ids = list(predictions["clip_id"])
-    labelled_forms, predicted_forms = common_form(labelled_ids, predicted_ids)
+    labelled_forms, predicted_forms = comparable_ids(labelled_ids, predicted_ids)
     row_of = _rows_by_id(predicted_forms, predicted_ids)
 
     # The row of each labelled clip among the predictions, -1 where it has none.
@@ -488,7 +488,7 @@ def _scores(table: TextTable, column: str) -> np.ndarray:
 # ---- ids
 
 
-def common_form(wanted: list[str], given: list[str]) -> tuple[list[str], list[str]]:
+def comparable_ids(wanted: list[str], given: list[str]) -> tuple[list[str], list[str]]:
     """Write two lists of ids alike, so that they can be compared.
 
     The suffix of an audio file is cut off, and so are folders where only one list has
@@ -505,9 +505,9 @@ def common_form(wanted: list[str], given: list[str]) -> tuple[list[str], list[st
 
     Examples
     --------
-    >>> common_form(["a", "b"], ["wavs/b.wav"])
+    >>> comparable_ids(["a", "b"], ["wavs/b.wav"])
     (['a', 'b'], ['b'])
-    >>> common_form(["a.wav", "a.mp3"], ["a.wav"])
+    >>> comparable_ids(["a.wav", "a.mp3"], ["a.wav"])
     (['a.wav', 'a.mp3'], ['a.wav'])
     """
     # Folders tell clips apart only where both sides write them.

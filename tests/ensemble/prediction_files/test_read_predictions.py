@@ -11,9 +11,9 @@ import pytest
 from base_models.clips.read_clips import read_clips
 from base_models.errors import UsageError
 from ensemble.formats import Scores, answer, encode_scores
-from ensemble.prediction_files.one_tool import (
+from ensemble.prediction_files.read_predictions import (
+    clips_of_split,
     join_predictions,
-    of_split,
     read_predictions,
     remarks,
 )
@@ -299,20 +299,20 @@ def test_what_cannot_be_joined_is_refused():
 def test_a_split_is_kept_alone_and_an_absent_one_is_refused(tmp_path):
     write(tmp_path, "clip_id,split,mos\na,train,1\nb,valid,2\n", "l.csv")
     clips = read_clips(tmp_path / "l.csv")
-    assert of_split(clips, "dev")["clip_id"].tolist() == ["b"]
-    assert of_split(clips, "dev").attrs["aspects"] == ["mos"]
-    assert of_split(clips, None) is clips
+    assert clips_of_split(clips, "dev")["clip_id"].tolist() == ["b"]
+    assert clips_of_split(clips, "dev").attrs["aspects"] == ["mos"]
+    assert clips_of_split(clips, None) is clips
     with pytest.raises(
         UsageError,
         match="No clip of the labels is in split 'test': it has 'train', 'dev'",
     ):
-        of_split(clips, "test")
+        clips_of_split(clips, "test")
     with pytest.raises(
         UsageError, match="the labels name no splits; leave the split out"
     ):
-        of_split(labels(), "test")
+        clips_of_split(labels(), "test")
     with pytest.raises(UsageError, match=r"Unknown split 'tset'\. Did you mean 'test'"):
-        of_split(clips, "tset")
+        clips_of_split(clips, "tset")
 
 
 def test_remarks_name_what_makes_a_metric_mislead():
