@@ -49,7 +49,9 @@ class ScoreBins:
 
     def __post_init__(self) -> None:
         one_of(self.grid, ("midpoints", "endpoints"), "bin grid")
-        if not self.low < self.high or self.count < 2:
+        # Comparisons with NaN are false, so that it is refused as well.
+        ascends = self.low < self.high
+        if not ascends or self.count < 2:
             raise UsageError(
                 "A scale needs low < high and at least 2 bins; "
                 f"got {self.low}..{self.high}, {self.count}."
@@ -66,7 +68,10 @@ class ScoreBins:
     @property
     def width(self) -> float:
         """Distance between neighbouring centres, in score points."""
-        steps = self.count - 1 if self.grid == "endpoints" else self.count
+        # With endpoints, half a bin at each end lies beyond the scale.
+        steps = self.count
+        if self.grid == "endpoints":
+            steps = self.count - 1
         return (self.high - self.low) / steps
 
     @property
@@ -98,15 +103,18 @@ class ScoreBins:
         if not sigma > 0:
             raise UsageError(f"sigma must be positive; got {sigma}.")
 
+        # Distance of each score to each centre: (..., count).
         clipped = np.clip(scores, self.low, self.high)
         distance = clipped[..., None] - self.centers
-        exponent = -0.5 * (distance / sigma) ** 2
+        standardised = distance / sigma
+        exponent = -0.5 * standardised**2
 
         # With the largest exponent moved to 0, a tiny sigma cannot turn all weights
         # of a row into 0.
         largest = exponent.max(axis=-1, keepdims=True)
         weights = np.exp(exponent - largest)
-        return weights / weights.sum(axis=-1, keepdims=True)
+        totals = weights.sum(axis=-1, keepdims=True)
+        return weights / totals
 
     def split(self, ratings: ArrayLike) -> np.ndarray:
         """Share each rating out between its two nearest bin centres.
@@ -137,11 +145,16 @@ class ScoreBins:
                [0.  , 0.75, 0.25, 0.  ]])
         """
         ratings = np.asarray(ratings, dtype=np.float64)
-        offset = ratings - self.centers[0]
+        first_center = self.centers[0]
+        offset = ratings - first_center
 
         # In bins from the first centre; beyond the outermost ones nothing is nearer.
-        position = np.clip(offset / self.width, 0, self.count - 1)
-        distance = np.abs(position[..., None] - np.arange(self.count))
+        last_bin = self.count - 1
+        position = np.clip(offset / self.width, 0, last_bin)
+
+        # A rating gives to the centres that are less than one bin away (..., count).
+        bin_numbers = np.arange(self.count)
+        distance = np.abs(position[..., None] - bin_numbers)
         return np.clip(1 - distance, 0, 1)
 
     def expected(self, distributions: ArrayLike) -> np.ndarray:
@@ -150,10 +163,13 @@ class ScoreBins:
 
         # Not a matrix product: its order of summation depends on the number of rows,
         # while this gives a row the same bits whatever rows stand beside it.
-        return (distributions * self.centers).sum(axis=-1)
+        weighted_centers = distributions * self.centers
+        return weighted_centers.sum(axis=-1)
 
     def decode(
-        self, distributions: ArrayLike, sigma: float = TARGET_SIGMA
+        self,
+        distributions: ArrayLike,
+        sigma: float = TARGET_SIGMA,
     ) -> np.ndarray:
         """Score whose softened distribution has the same mean.
 
@@ -190,6 +206,7 @@ class ScoreBins:
         if sigma == 0:
             return np.clip(mean, self.low, self.high)
 
+        # The map from score to mean rises, so that interpolation inverts it.
         softened_means, scores = _softened_means(self, sigma)
         return np.interp(mean, softened_means, scores)
 
@@ -208,7 +225,9 @@ class ScoreBins:
             negative, or a sum is further from 1 than 1e-5.
         """
         distributions = np.asarray(distributions, dtype=np.float64)
-        if distributions.shape[-1:] != (self.count,):
+        # A slice, because a single number has no last axis.
+        last_axis = distributions.shape[-1:]
+        if last_axis != (self.count,):
             raise UsageError(
                 f"{what}: expected {self.count} bins on the last axis; "
                 f"got shape {distributions.shape}."
@@ -222,16 +241,23 @@ class ScoreBins:
 
         # `initial` because there may be no distribution at all.
         sums = distributions.sum(axis=-1)
-        error = np.abs(sums - 1).max(initial=0)
-        if error > 1e-5:
+        sum_errors = np.abs(sums - 1)
+        largest_error = sum_errors.max(initial=0)
+        if largest_error > 1e-5:
             raise UsageError(
-                f"{what}: probabilities must sum to 1; one is off by {error:.2g}."
+                f"{what}: probabilities must sum to 1; one is off by "
+                f"{largest_error:.2g}."
             )
         return distributions
 
 
 @lru_cache(maxsize=64)
-def _softened_means(bins: ScoreBins, sigma: float) -> tuple[np.ndarray, np.ndarray]:
+def _softened_means(
+    bins: ScoreBins,
+    sigma: float,
+) -> tuple[np.ndarray, np.ndarray]:
     """Tabulate the means of softened scores, and those scores, for `decode`."""
+    # Half a thousandth of a score point apart on 1..5.
     scores = np.linspace(bins.low, bins.high, 8001)
-    return bins.expected(bins.soften(scores, sigma)), scores
+    softened = bins.soften(scores, sigma)
+    return bins.expected(softened), scores

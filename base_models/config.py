@@ -253,7 +253,12 @@ class BaseConfig:
                 raise UsageError(f"{source}: [bins] {error}.") from error
         return replace(self, **values)
 
-    def _check_type(self, key: str, value: Any, source: str) -> None:
+    def _check_type(
+        self,
+        key: str,
+        value: Any,
+        source: str,
+    ) -> None:
         current = getattr(self, key)
 
         # The exact type, because isinstance would take True for an integer.

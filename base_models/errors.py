@@ -39,7 +39,11 @@ class OutOfSpace(StackedMOSError, OSError):
     exit_code = 5
 
 
-def one_of(name: str, legal: Iterable[str], what: str) -> str:
+def one_of(
+    name: str,
+    legal: Iterable[str],
+    what: str,
+) -> str:
     """Return `name` if it is legal; otherwise raise and suggest the nearest legal name.
 
     Parameters

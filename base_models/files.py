@@ -45,7 +45,11 @@ def to_json(value: Any) -> bytes:
     See `nan_to_none` for values that may hold NaN.
     """
     text = json.dumps(
-        value, sort_keys=True, indent=1, allow_nan=False, ensure_ascii=False
+        value,
+        sort_keys=True,
+        indent=1,
+        allow_nan=False,
+        ensure_ascii=False,
     )
     return text.encode()
 
@@ -330,7 +334,12 @@ class Artifact:
         when the manifest cannot be parsed, a file is missing, or its bytes changed.
     """
 
-    def __init__(self, folder: Path | str, role: str, identity: str = "") -> None:
+    def __init__(
+        self,
+        folder: Path | str,
+        role: str,
+        identity: str = "",
+    ) -> None:
         self.folder = Path(folder)
         if not is_sealed(self.folder):
             if self.folder.is_dir():

@@ -1,8 +1,8 @@
-"""Anybody's predictions against the labels: metrics with intervals, and where single ratings are known, the ceiling of
-every metric and how probable the ratings were.
+"""Measure anybody's predictions against labels, every number with its interval.
 
-The trap: labels are means of a few raters, so that no predictor reaches 1; a correlation says little without the one
-that the truth itself would have.
+Labels are means of a few raters, so that no predictor reaches a correlation of 1. Where
+single ratings are known, the noise ceiling says what the true scores would reach, and
+the likelihood how probable the ratings are under predicted distributions.
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ import pandas as pd
 from base_models.clips.ratings import check_against_labels, read_ratings
 from base_models.clips.read_clips import read_clips
 from base_models.errors import UsageError
+from base_models.files import nan_to_none
 from base_models.metrics.bootstrap import crossed, prompt_codes
 from base_models.metrics.evaluate import evaluate
 from base_models.metrics.likelihood import likelihood
 from base_models.metrics.noise_ceiling import noise_ceiling
+from base_models.predictions import PredictionTable
 from ensemble.prediction_files.one_tool import (
     join_predictions,
     of_split,
@@ -28,10 +30,32 @@ from ensemble.prediction_files.one_tool import (
     remarks,
 )
 
+_NO_DISTRIBUTIONS = (
+    "The file holds scores: the probability of a rating needs distributions."
+)
+
+
+@dataclass(frozen=True)
+class Resampling:
+    """How intervals are made.
+
+    Systems are resampled, and prompts too where systems share them.
+
+    Parameters
+    ----------
+    n_bootstrap : resamples; 0 for no intervals
+    seed : of the resamples
+    level : coverage of the intervals
+    """
+
+    n_bootstrap: int = 1000
+    seed: int = 0
+    level: float = 0.95
+
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What came out.
+    """Metrics of a file of predictions.
 
     Parameters
     ----------
@@ -39,9 +63,12 @@ class Evaluation:
     columns : aspect to the column of the file that predicts it
     joined : labelled and predicted clips, see `join_predictions`
     metrics : see `base_models.metrics.evaluate.evaluate`
-    ceiling : see `base_models.metrics.noise_ceiling.noise_ceiling`; empty without single ratings
-    likely : see `base_models.metrics.likelihood.likelihood`; empty without single ratings or distributions
-    not_predicted, not_labelled : ids that stand on one side only
+    ceiling : see `base_models.metrics.noise_ceiling.noise_ceiling`; empty without
+        single ratings
+    likely : see `base_models.metrics.likelihood.likelihood`; empty without single
+        ratings or distributions
+    not_predicted : ids that are labelled but not predicted
+    not_labelled : ids that are predicted but not labelled
     notes : what a reader of the metrics must know
     """
 
@@ -57,26 +84,17 @@ class Evaluation:
 
     def to_json(self) -> dict[str, Any]:
         """All of it as JSON values; NaN becomes null."""
-        tables = {
-            "metrics": self.metrics,
-            "noise_ceiling": self.ceiling,
-            "likelihood": self.likely,
-        }
-        known = {
-            name: table.astype(object).where(table.notna(), None)
-            for name, table in tables.items()
-        }
-        facts = {
+        return {
             "aspects": list(self.aspects),
             "columns": self.columns,
             "clips": len(self.joined),
-        }
-        facts |= {
             "notes": list(self.notes),
             "not_predicted": self.not_predicted,
             "not_labelled": self.not_labelled,
+            "metrics": nan_to_none(self.metrics),
+            "noise_ceiling": nan_to_none(self.ceiling),
+            "likelihood": nan_to_none(self.likely),
         }
-        return facts | {name: table.to_dict("records") for name, table in known.items()}
 
 
 def evaluate_file(
@@ -86,9 +104,7 @@ def evaluate_file(
     split: str | None = None,
     ratings: str | None = None,
     rating_scale: Sequence[float] | None = None,
-    n_bootstrap: int = 1000,
-    seed: int = 0,
-    level: float = 0.95,
+    resampling: Resampling | None = None,
 ) -> Evaluation:
     """Measure a file of predictions.
 
@@ -99,74 +115,141 @@ def evaluate_file(
     aspects : rated columns, and the order of scores in a file without a header
     split : only clips of train, dev or test
     ratings, rating_scale : single ratings, as `read_ratings` takes them
-    n_bootstrap, seed, level : of the intervals, which resample systems, and prompts too where systems share them
+    resampling : how intervals are made; None takes the defaults
 
     Raises
     ------
     UsageError
-        when a file cannot be read, nothing joins, or there are no ratings of the joined clips.
+        when a file cannot be read, no clip is in both, or none of these is rated.
     """
+    resampling = resampling or Resampling()
     clips = of_split(read_clips(labels, aspects=aspects), split)
-    names, given = (
-        clips.attrs["aspects"],
-        read_predictions(predictions, clips.attrs["aspects"]),
-    )
-    joined, not_predicted, not_labelled = join_predictions(given, clips)
-    truth, scores = joined[names], joined[[f"pred_{aspect}" for aspect in names]]
-    systems, drawn = joined["system_id"].tolist(), (n_bootstrap, seed, level)
-    metrics = evaluate(
-        truth, scores, systems, names, *drawn, prompt_ids=joined["prompt"]
-    )
-    notes, ceiling, likely = remarks(joined, names), pd.DataFrame(), pd.DataFrame()
-    if crossed(
-        pd.factorize(joined["system_id"])[0],
-        prompt_codes(joined["prompt"], len(joined)),
-    ):
+    names = clips.attrs["aspects"]
+    predicted = read_predictions(predictions, names)
+    joined, not_predicted, not_labelled = join_predictions(predicted, clips)
+
+    metrics = _metrics(joined, names, resampling)
+    notes = remarks(joined, names)
+    if _share_prompts(joined):
         notes.append("Systems share prompts: intervals resample both.")
+
+    ceiling = pd.DataFrame()
+    likely = pd.DataFrame()
     if ratings:
-        single, table = (
-            read_ratings(ratings, names, rating_scale),
-            read_distributions(predictions),
-        )
-        own = single[single["clip_id"].isin(joined["clip_id"])]
-        if own.empty:
-            raise UsageError(
-                f"{ratings} rates none of the {len(joined)} clips; give both the same ids."
-            )
-        check_against_labels(own, joined, names)
-        named = (
-            dict(zip(joined["clip_id"], systems, strict=True)) if all(systems) else None
-        )
-        ceiling = noise_ceiling(
-            own, names, named, n_bootstrap=n_bootstrap, seed=seed, level=level
-        )
-        if table is None:
-            notes.append(
-                "The file holds scores: the probability of a rating needs distributions."
-            )
+        all_ratings = read_ratings(ratings, names, rating_scale)
+        rated = _ratings_of(joined, all_ratings, ratings)
+        check_against_labels(rated, joined, names)
+        ceiling = _noise_ceiling(rated, joined, names, resampling=resampling)
+        # Any table has scores; only that of one of our base models has distributions.
+        distributions = read_distributions(predictions)
+        if distributions is None:
+            notes.append(_NO_DISTRIBUTIONS)
         else:
-            likely = likelihood(
-                table.take(joined["clip_id"].tolist()),
-                single,
-                systems if named else None,
-                *drawn,
-            )
-    sides = not_predicted, not_labelled, tuple(notes)
+            likely = _likelihood(distributions, joined, all_ratings, resampling)
+
     return Evaluation(
-        tuple(names), given.attrs["columns"], joined, metrics, ceiling, likely, *sides
+        aspects=tuple(names),
+        columns=predicted.attrs["columns"],
+        joined=joined,
+        metrics=metrics,
+        ceiling=ceiling,
+        likely=likely,
+        not_predicted=not_predicted,
+        not_labelled=not_labelled,
+        notes=tuple(notes),
     )
 
 
-def described(rows: pd.DataFrame, split: str | None) -> str:
-    """Which clips were measured, in words."""
-    splits = ", ".join(
-        f"{n} {name}" for name, n in rows["split"].value_counts().items() if name
+def _metrics(
+    joined: pd.DataFrame, aspects: list[str], resampling: Resampling
+) -> pd.DataFrame:
+    return evaluate(
+        joined[aspects],
+        joined[[f"pred_{aspect}" for aspect in aspects]],
+        joined["system_id"].tolist(),
+        aspects=aspects,
+        n_bootstrap=resampling.n_bootstrap,
+        seed=resampling.seed,
+        level=resampling.level,
+        prompt_ids=joined["prompt"],
     )
-    which = (
-        f"the split {split}"
-        if split
-        else f"all splits ({splits})"
-        if splits
-        else "the whole table"
+
+
+def _share_prompts(joined: pd.DataFrame) -> bool:
+    """Whether systems were given the same prompts."""
+    systems, _ = pd.factorize(joined["system_id"])
+    return crossed(systems, prompt_codes(joined["prompt"], len(joined)))
+
+
+def _ratings_of(
+    joined: pd.DataFrame, all_ratings: pd.DataFrame, source: str
+) -> pd.DataFrame:
+    """The single ratings of the joined clips."""
+    ratings = all_ratings[all_ratings["clip_id"].isin(joined["clip_id"])]
+    if ratings.empty:
+        raise UsageError(
+            f"{source} rates none of the {len(joined)} clips; give both the same ids."
+        )
+    return ratings
+
+
+def _noise_ceiling(
+    ratings: pd.DataFrame,
+    joined: pd.DataFrame,
+    aspects: Sequence[str],
+    resampling: Resampling,
+) -> pd.DataFrame:
+    systems = _systems_if_all_are_named(joined)
+    system_of = None
+    if systems is not None:
+        system_of = dict(zip(joined["clip_id"], systems, strict=True))
+    return noise_ceiling(
+        ratings,
+        aspects,
+        system_of,
+        n_bootstrap=resampling.n_bootstrap,
+        seed=resampling.seed,
+        level=resampling.level,
     )
-    return f"{len(rows)} labelled clips of {which}"
+
+
+def _likelihood(
+    distributions: PredictionTable,
+    joined: pd.DataFrame,
+    all_ratings: pd.DataFrame,
+    resampling: Resampling,
+) -> pd.DataFrame:
+    return likelihood(
+        distributions.take(joined["clip_id"].tolist()),
+        all_ratings,
+        system_ids=_systems_if_all_are_named(joined),
+        n_bootstrap=resampling.n_bootstrap,
+        seed=resampling.seed,
+        level=resampling.level,
+    )
+
+
+def _systems_if_all_are_named(joined: pd.DataFrame) -> list[str] | None:
+    # Clips without a system would be taken for one more system; without any systems
+    # clips are resampled instead.
+    systems = joined["system_id"].tolist()
+    return systems if all(systems) else None
+
+
+def describe_clips(joined: pd.DataFrame, split: str | None) -> str:
+    """Describe which clips were measured.
+
+    Parameters
+    ----------
+    joined : labelled and predicted clips, see `join_predictions`
+    split : the only split that was measured, or None
+    """
+    counts = joined["split"].value_counts()
+    named = [f"{count} {name}" for name, count in counts.items() if name]
+    if split:
+        measured = f"the split {split}"
+    elif named:
+        measured = f"all splits ({', '.join(named)})"
+    else:
+        measured = "the whole table"
+    return f"{len(joined)} labelled clips of {measured}"

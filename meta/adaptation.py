@@ -19,11 +19,12 @@ from sklearn.utils.validation import check_is_fitted
 
 from base_models.errors import UsageError, some
 from base_models.predictions import PredictionTable
-from meta.columns.feature_table import feature_array, refuse_leaks
+from meta.columns.feature_table import feature_array
 from meta.learners import LEARNERS
 from meta.learners.base import Learner
 from meta.regressor import MetaRegressor
 from meta.rows import Rows
+from meta.splits.leak_audit import refuse_leaks
 from meta.uncertainty.calibration import MIN_ROWS, Calibration
 
 FOLDS = 20

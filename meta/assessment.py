@@ -19,7 +19,7 @@ from base_models.errors import UsageError
 from base_models.metrics.noise_ceiling import noise_ceiling
 from meta.columns.feature_table import feature_array
 from meta.columns.missing_predictions import fill_missing
-from meta.columns.reductions import reduce
+from meta.columns.reductions import reduced_columns
 from meta.comparison.compared_rows import ComparedRows, leaderboard
 from meta.comparison.contributions import EXACT_MODELS, contributions
 from meta.comparison.held_out_trial import TRAINING, VALIDATION, HeldOutTrial
@@ -258,7 +258,7 @@ def _contributions(regressor: MetaRegressor, trial: HeldOutTrial) -> pd.DataFram
                 trial.tables, aspect, labelled.ids.tolist(), gaps=True
             )
             features = fill_missing(layout, features, "pool")
-            features = reduce(layout, features, columns)
+            features = reduced_columns(layout, features, columns)
             grams.append(
                 Gram.from_rows(features, labelled.labels[:, 0], groups=labelled.systems)
             )

@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from base_models.errors import DamagedArtifact, UsageError, one_of, some
 from base_models.predictions import PredictionTable
-from meta.columns.feature_table import Layout, feature_array, layout_of, refuse_leaks
+from meta.columns.feature_table import Layout, feature_array, layout_of
 from meta.comparison.compared_rows import ComparedRows
 from meta.comparison.held_out_trial import HeldOutTrial
 from meta.learners import LEARNERS
@@ -25,6 +25,7 @@ from meta.learners.base import Learner, out_of_fold
 from meta.learners.sklearn_learner import Wrapped, sklearn_regressor
 from meta.rows import Rows, equal_labels_warning
 from meta.splits.held_out_rows import split_rows
+from meta.splits.leak_audit import refuse_leaks
 from meta.splits.meta_split import (
     VALIDATION_SHARE,
     check_meta_rows,

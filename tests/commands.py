@@ -1,4 +1,4 @@
-"""The commands as tests call them, and a small corpus with its finished base models and stack to call them on."""
+"""The commands as tests call them, and a small corpus with a finished stack."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ import pytest
 from base_models import config
 from base_models.clips.demo_corpus import write_demo
 from base_models.config import BaseConfig
-from ensemble.cli.shared import exit_codes as common
+from ensemble.cli.shared.exit_codes import run_command
 from ensemble.training.train_base_models import Compute, TrainingSetup, plan_training
 
 EMBEDDED = ("--audio-encoder", "logmel", "--text-encoder", "hashed_text")
@@ -39,7 +39,7 @@ def call(command, *argv):
     )
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
-            code = common.run(module._main, [str(word) for word in argv])
+            code = run_command(module._main, [str(word) for word in argv])
         except SystemExit as ended:
             code = ended.code
         finally:
@@ -62,7 +62,7 @@ def start(command, *argv, **options):
 
 @dataclass(frozen=True)
 class Place:
-    """A small corpus as tree and as table, its finished base models and stack, and a folder to write to."""
+    """A small corpus as tree and as table, its artifacts, and a folder to write to."""
 
     tree: Path
     table: pd.DataFrame

@@ -35,11 +35,12 @@ FOLDER = Path(__file__).parent / "golden"
 EXACT = 1e-9
 """Tolerance on the platform that stored values are from."""
 
-# Tolerances on other platforms, as measured with other kernels on one processor. Training
-# carries other last digits on: AdamW divides a gradient by its size, so where that is
-# nearly zero its first steps turn rounding into as much as 1e-3 of a distribution. What
-# is solved in closed form or to a tight tolerance stays closer. Stacks of networks
-# trained for some epochs choose and split elsewhere, which no tolerance covers (None).
+# Tolerances on other platforms, as measured with other kernels on one processor.
+# Training carries other last digits on: AdamW divides a gradient by its size, so where
+# that is nearly zero its first steps turn rounding into as much as 1e-3 of a
+# distribution. What is solved in closed form or to a tight tolerance stays closer.
+# Stacks of networks trained for some epochs choose and split elsewhere, which no
+# tolerance covers (None).
 TRAINED = 1e-4
 TRAINED_LONGER = 1e-2
 SOLVED = 1e-6

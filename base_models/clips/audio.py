@@ -302,7 +302,12 @@ def _check_container(handle: int, size: int) -> None:
         )
 
 
-def _check_chunks(handle: int, size: int, byte_order: str, samples_name: bytes) -> None:
+def _check_chunks(
+    handle: int,
+    size: int,
+    byte_order: str,
+    samples_name: bytes,
+) -> None:
     """Compare the declared size of a RIFF or AIFF file's samples with the file's size.
 
     libsndfile shortens a chunk of samples that runs past the end of the file, without
@@ -417,7 +422,9 @@ def _check_format(sound: soundfile.SoundFile) -> None:
 
 
 def _checked_chunks(
-    handle: int, sound: soundfile.SoundFile, n_wanted: int
+    handle: int,
+    sound: soundfile.SoundFile,
+    n_wanted: int,
 ) -> Iterator[np.ndarray]:
     """Yield float32 portions of shape (n_frames, channels), each of them checked.
 
@@ -452,7 +459,11 @@ def _checked_chunks(
         )
 
 
-def _length_tolerance(handle: int, sound: soundfile.SoundFile, n_wanted: int) -> int:
+def _length_tolerance(
+    handle: int,
+    sound: soundfile.SoundFile,
+    n_wanted: int,
+) -> int:
     """Frames by which the decoded length may fall short of the declared one.
 
     Where an MPEG file declares no length, soundfile estimates one and does not read

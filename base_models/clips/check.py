@@ -261,7 +261,11 @@ def inspect_clips(frame: pd.DataFrame, sounds: Sounds | None = None) -> list[Fin
     ]
 
 
-def _finding(kind: str, names: Iterable[str], message: str) -> list[Finding]:
+def _finding(
+    kind: str,
+    names: Iterable[str],
+    message: str,
+) -> list[Finding]:
     """A list with one finding about `names`, or an empty list where there are none.
 
     In the message, ``{names}`` stands for a few of them.

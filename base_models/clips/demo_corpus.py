@@ -195,7 +195,10 @@ class _Sizes:
 
 
 def write_demo(
-    folder: Path | str, seed: int = 0, n_systems: int = 14, n_prompts: int = 30
+    folder: Path | str,
+    seed: int = 0,
+    n_systems: int = 14,
+    n_prompts: int = 30,
 ) -> Path:
     """Write the demo corpus, whole or not at all.
 
@@ -266,7 +269,12 @@ def is_demo(path: Path | str) -> bool:
     return (Path(path) / STAMP).is_file()
 
 
-def _checked_integer(name: str, value: int, low: int, high: int) -> int:
+def _checked_integer(
+    name: str,
+    value: int,
+    low: int,
+    high: int,
+) -> int:
     try:
         number = operator.index(value)
     except TypeError:
@@ -302,7 +310,11 @@ def _is_finished(folder: Path, stamp: dict[str, Any]) -> bool:
     )
 
 
-def _move(partial: Path, folder: Path, stamp: dict[str, Any]) -> None:
+def _move(
+    partial: Path,
+    folder: Path,
+    stamp: dict[str, Any],
+) -> None:
     # An empty folder may be in the place.
     with contextlib.suppress(OSError):
         folder.rmdir()
@@ -346,7 +358,10 @@ def _write_prompts(root: Path, prompts: list[Prompt]) -> None:
 
 
 def _write_labels(
-    root: Path, clips: list[Clip], raters: np.ndarray, scores: np.ndarray
+    root: Path,
+    clips: list[Clip],
+    raters: np.ndarray,
+    scores: np.ndarray,
 ) -> None:
     """Write the mean and the single ratings of the clips of each split.
 
@@ -372,7 +387,11 @@ def _write_labels(
         _write_lines(root / "person_mos" / f"{split}_person_mos.txt", rating_lines)
 
 
-def _write_system_scores(root: Path, clips: list[Clip], scores: np.ndarray) -> None:
+def _write_system_scores(
+    root: Path,
+    clips: list[Clip],
+    scores: np.ndarray,
+) -> None:
     means = scores.mean(axis=1)
     system_of_clip = np.array([system_of(clip.name) for clip in clips])
 
@@ -504,7 +523,11 @@ def _habits(disobedience: float, rng: np.random.Generator) -> dict[str, float]:
     return probabilities
 
 
-def make_clips(seed: int, systems: list[System], prompts: list[Prompt]) -> list[Clip]:
+def make_clips(
+    seed: int,
+    systems: list[System],
+    prompts: list[Prompt],
+) -> list[Clip]:
     """Make one clip for each system and prompt, in order of name.
 
     Each clip has a split and latent scores; it is not synthesised yet.
@@ -552,7 +575,11 @@ def _deal_splits(count: int, rng: np.random.Generator) -> list[str]:
     return rng.permutation(splits).tolist()
 
 
-def _obey(system: System, asked: Piece, rng: np.random.Generator) -> Piece:
+def _obey(
+    system: System,
+    asked: Piece,
+    rng: np.random.Generator,
+) -> Piece:
     """What the system plays when it is asked for a piece."""
     habit = asdict(system.favourite)
     # These have two values: a system that ignores the prompt plays the opposite.
@@ -610,7 +637,10 @@ def rate(clips: list[Clip], seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def encode(
-    clips: list[Clip], systems: list[System], prompts: list[Prompt], seed: int
+    clips: list[Clip],
+    systems: list[System],
+    prompts: list[Prompt],
+    seed: int,
 ) -> Iterator[bytes]:
     """Synthesise the clips and yield each as a WAV file (16 kHz, mono, PCM_16).
 

@@ -86,7 +86,9 @@ class Timbre:
 
 
 def _harmonics(
-    count: int, level: Callable[[int], float], decay: Callable[[int], float]
+    count: int,
+    level: Callable[[int], float],
+    decay: Callable[[int], float],
 ) -> tuple[Partial, ...]:
     """The first `count` harmonics, with level and decay as functions of their order."""
     partials = []
@@ -229,7 +231,10 @@ class Note:
 
 
 def compose(
-    piece: Piece, bpm: float, seconds: float, rng: np.random.Generator
+    piece: Piece,
+    bpm: float,
+    seconds: float,
+    rng: np.random.Generator,
 ) -> list[Note]:
     """Compose chords and a melody that walks along the scale.
 
@@ -298,7 +303,11 @@ def _semitones(scale: tuple[int, ...], degree: int) -> int:
 
 
 def _mix(
-    piece: Piece, notes: list[Note], beat: float, seconds: float, band: Band
+    piece: Piece,
+    notes: list[Note],
+    beat: float,
+    seconds: float,
+    band: Band,
 ) -> np.ndarray:
     mix = np.zeros(int(seconds * SAMPLE_RATE), np.float32)
     fade = np.linspace(1, 0, RELEASE_SAMPLES, dtype=np.float32)
@@ -369,7 +378,10 @@ def _amplitude(decibels: float) -> float:
 
 
 def _hissing(
-    audio: np.ndarray, severity: float, character: float, rng: np.random.Generator
+    audio: np.ndarray,
+    severity: float,
+    character: float,
+    rng: np.random.Generator,
 ) -> np.ndarray:
     """Noise, from 48 dB below the audio up to 2 dB below it."""
     noise = rng.standard_normal(audio.size, dtype=np.float32)
@@ -380,7 +392,10 @@ def _hissing(
 
 
 def _muffled(
-    audio: np.ndarray, severity: float, character: float, rng: np.random.Generator
+    audio: np.ndarray,
+    severity: float,
+    character: float,
+    rng: np.random.Generator,
 ) -> np.ndarray:
     """A low-pass filter, from 7 kHz down to 350 Hz; the character makes it steeper."""
     cutoff = 7000.0 * (350.0 / 7000.0) ** severity
@@ -393,7 +408,10 @@ def _muffled(
 
 
 def _clipped(
-    audio: np.ndarray, severity: float, character: float, rng: np.random.Generator
+    audio: np.ndarray,
+    severity: float,
+    character: float,
+    rng: np.random.Generator,
 ) -> np.ndarray:
     """A ceiling down to 36 dB below the peak; the character lowers one side more."""
     peak = np.abs(audio).max()
@@ -403,7 +421,10 @@ def _clipped(
 
 
 def _wavering(
-    audio: np.ndarray, severity: float, character: float, rng: np.random.Generator
+    audio: np.ndarray,
+    severity: float,
+    character: float,
+    rng: np.random.Generator,
 ) -> np.ndarray:
     """A vibrato of the whole clip of up to 180 cents, at 2 to 6 Hz."""
     hertz = 2.0 + 4.0 * character
@@ -418,7 +439,10 @@ def _wavering(
 
 
 def _broken(
-    audio: np.ndarray, severity: float, character: float, rng: np.random.Generator
+    audio: np.ndarray,
+    severity: float,
+    character: float,
+    rng: np.random.Generator,
 ) -> np.ndarray:
     """Gaps of 20 to 120 ms, in up to 65 % of the places."""
     seconds = 0.02 + 0.1 * character
@@ -428,7 +452,10 @@ def _broken(
 
 
 def _metallic(
-    audio: np.ndarray, severity: float, character: float, rng: np.random.Generator
+    audio: np.ndarray,
+    severity: float,
+    character: float,
+    rng: np.random.Generator,
 ) -> np.ndarray:
     """Ring modulation at 500 to 2000 Hz, from 30 dB below the audio up to its level."""
     ring = _sine(500 + 1500 * character, audio.size)
@@ -438,7 +465,10 @@ def _metallic(
 
 
 def _crushed(
-    audio: np.ndarray, severity: float, character: float, rng: np.random.Generator
+    audio: np.ndarray,
+    severity: float,
+    character: float,
+    rng: np.random.Generator,
 ) -> np.ndarray:
     """Fewer bits (from 9 down to 1) and a lower sample rate."""
     peak = np.abs(audio).max()
@@ -533,7 +563,13 @@ def perform(
     notes = compose(piece, bpm, seconds, rng=rng)
     jitter_severity, _ = faults.get(UNSTEADY, (0.0, 0.0))
     notes = _jittered(notes, jitter_seconds=0.12 * jitter_severity, rng=rng)
-    audio = _mix(piece, notes, beat=60.0 / bpm, seconds=seconds, band=band)
+    audio = _mix(
+        piece,
+        notes,
+        beat=60.0 / bpm,
+        seconds=seconds,
+        band=band,
+    )
 
     audio = _filtered(audio, house.response)
     for name, (severity, character) in faults.items():
@@ -551,7 +587,9 @@ def perform(
 
 
 def _jittered(
-    notes: list[Note], jitter_seconds: float, rng: np.random.Generator
+    notes: list[Note],
+    jitter_seconds: float,
+    rng: np.random.Generator,
 ) -> list[Note]:
     """Notes whose onsets are moved by normal noise of this standard deviation."""
     moved = []

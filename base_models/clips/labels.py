@@ -81,7 +81,9 @@ def _frame_of_array(y: ArrayLike) -> pd.DataFrame:
 
 
 def check_labels(
-    labels: pd.DataFrame, bins: ScoreBins, clip_ids: Sequence[str] | None = None
+    labels: pd.DataFrame,
+    bins: ScoreBins,
+    clip_ids: Sequence[str] | None = None,
 ) -> None:
     """Refuse labels off the scale, and an aspect without any label.
 

@@ -114,7 +114,9 @@ def find_ratings(data: str | os.PathLike) -> Path | None:
 
 
 def check_ratings(
-    ratings: pd.DataFrame, aspects: Sequence[str], bins: ScoreBins = SCALE
+    ratings: pd.DataFrame,
+    aspects: Sequence[str],
+    bins: ScoreBins = SCALE,
 ) -> None:
     """Check that `ratings` is a table of single ratings, wherever it came from.
 
@@ -151,7 +153,9 @@ def check_ratings(
 
 
 def check_against_labels(
-    ratings: pd.DataFrame, labels: pd.DataFrame, aspects: Sequence[str]
+    ratings: pd.DataFrame,
+    labels: pd.DataFrame,
+    aspects: Sequence[str],
 ) -> float:
     """Check that the means of single ratings lie near the labels.
 
@@ -196,7 +200,10 @@ def check_against_labels(
 
 
 def histograms(
-    ratings: pd.DataFrame, clip_ids: Sequence[str], aspect: str, bins: ScoreBins
+    ratings: pd.DataFrame,
+    clip_ids: Sequence[str],
+    aspect: str,
+    bins: ScoreBins,
 ) -> np.ndarray:
     """The ratings of each clip as a distribution over bins.
 
@@ -221,7 +228,10 @@ def histograms(
 
 
 def count_ratings(
-    ratings: pd.DataFrame, clip_ids: Sequence[str], aspect: str, bins: ScoreBins
+    ratings: pd.DataFrame,
+    clip_ids: Sequence[str],
+    aspect: str,
+    bins: ScoreBins,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Count the ratings of each clip, in all and by bin.
 
@@ -323,7 +333,13 @@ def _with_ids(table: TextTable, path: Path) -> TextTable:
     return TextTable(columns, table.locations, table.unit)
 
 
-def _rating_column(table: TextTable, aspect: str, *, is_only: bool, path: Path) -> str:
+def _rating_column(
+    table: TextTable,
+    aspect: str,
+    *,
+    is_only: bool,
+    path: Path,
+) -> str:
     """The column that rates `aspect`.
 
     It has the aspect's name; for a single aspect also a usual name of ratings, or it is
@@ -350,7 +366,11 @@ def _rating_column(table: TextTable, aspect: str, *, is_only: bool, path: Path) 
 
 
 def _find_column(
-    table: TextTable, legal: Sequence[str], *, what: str, path: Path
+    table: TextTable,
+    legal: Sequence[str],
+    *,
+    what: str,
+    path: Path,
 ) -> str | None:
     """The one column with a legal name, or None."""
     matches = [name for name in table.columns if normalize(name) in legal]

@@ -124,7 +124,9 @@ def _read_table(path: Path) -> TextTable:
 
 
 def validate_clips(
-    frame: pd.DataFrame, bins: ScoreBins = SCALE, labels: bool = True
+    frame: pd.DataFrame,
+    bins: ScoreBins = SCALE,
+    labels: bool = True,
 ) -> None:
     """Check that `frame` is a clip table, wherever it came from.
 
@@ -246,7 +248,10 @@ def _score_matrix(frame: pd.DataFrame, aspects: Sequence[str]) -> np.ndarray:
 
 
 def read_scores(
-    table: TextTable, name: str, bins: ScoreBins, cure: str = ""
+    table: TextTable,
+    name: str,
+    bins: ScoreBins,
+    cure: str = "",
 ) -> np.ndarray:
     """Labels or ratings of one column, shape (n,); an empty cell is NaN.
 
@@ -320,7 +325,11 @@ def _check_names(table: TextTable) -> None:
 
 
 def _choose_aspects(
-    table: TextTable, requested: Iterable[str] | None, *, bins: ScoreBins, path: Path
+    table: TextTable,
+    requested: Iterable[str] | None,
+    *,
+    bins: ScoreBins,
+    path: Path,
 ) -> list[str]:
     """The rated columns: those requested, else those that are recognised."""
     not_rated = {*CLIP_COLUMNS, "prompt_id"}
@@ -342,7 +351,9 @@ def _choose_aspects(
 
 
 def _check_requested(
-    requested: Iterable[str], candidates: Sequence[str], path: Path
+    requested: Iterable[str],
+    candidates: Sequence[str],
+    path: Path,
 ) -> list[str]:
     aspects = [requested] if isinstance(requested, str) else list(requested)
     absent = [name for name in aspects if name not in candidates]

@@ -268,7 +268,9 @@ def _unit_of_clip(groups: Iterable[object] | None, n_clips: int) -> np.ndarray:
 
 
 def _units(
-    systems: np.ndarray, scores: np.ndarray, unit_of_clip: np.ndarray
+    systems: np.ndarray,
+    scores: np.ndarray,
+    unit_of_clip: np.ndarray,
 ) -> pd.DataFrame:
     """Weight (number of clips), stratum and mean score of each unit.
 
@@ -296,7 +298,9 @@ def _units(
 
 
 def _lay_out(
-    strata: np.ndarray, scores: np.ndarray, rng: np.random.Generator
+    strata: np.ndarray,
+    scores: np.ndarray,
+    rng: np.random.Generator,
 ) -> np.ndarray:
     """Units in the order in which they are dealt.
 
@@ -322,7 +326,11 @@ def _lay_out(
     return np.concatenate(stretches)
 
 
-def _deal_along(row: np.ndarray, weights: np.ndarray, shares: np.ndarray) -> np.ndarray:
+def _deal_along(
+    row: np.ndarray,
+    weights: np.ndarray,
+    shares: np.ndarray,
+) -> np.ndarray:
     """Deal the units of `row`, each to the part that is furthest behind its share."""
     part = np.zeros(len(row), dtype=np.int64)
     has_share = shares > 0

@@ -88,7 +88,11 @@ def parse_number(cell: str) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def check_name(name: str, location: str, what: str) -> None:
+def check_name(
+    name: str,
+    location: str,
+    what: str,
+) -> None:
     """Refuse a name with a NUL, a control character or a line separator.
 
     A file system or a log would mangle such a name.
@@ -208,7 +212,11 @@ def _check_header(header: Sequence[str], path: Path) -> list[str]:
     return names
 
 
-def _check_delimiter(names: Sequence[str], delimiter: str, path: Path) -> None:
+def _check_delimiter(
+    names: Sequence[str],
+    delimiter: str,
+    path: Path,
+) -> None:
     """Refuse a header whose only name holds another separator."""
     # Several names show that the header was cut at the right separator.
     if len(names) != 1:

@@ -107,7 +107,9 @@ def check_kind(text: str, kind: str) -> None:
 
 
 def load_encoder(
-    name: str, folder: Path | str | None = None, device: str = "cpu"
+    name: str,
+    folder: Path | str | None = None,
+    device: str = "cpu",
 ) -> Encoder:
     """Load a frozen encoder; within one process each is built once.
 

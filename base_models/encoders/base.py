@@ -40,7 +40,11 @@ class Piece(NamedTuple):
     end: int
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(
+    frozen=True,
+    kw_only=True,
+    eq=False,
+)
 class Encoder(EncoderSpec):
     """A loaded encoder: its spec, and what is needed to run it.
 
@@ -153,7 +157,9 @@ def full_precision(device: str) -> Iterator[None]:
         if device_type == "cuda":
             # By default torch allows TF32 in convolutions.
             cudnn_flags = torch.backends.cudnn.flags(
-                enabled=True, deterministic=True, allow_tf32=False
+                enabled=True,
+                deterministic=True,
+                allow_tf32=False,
             )
             stack.enter_context(cudnn_flags)
         yield
@@ -255,7 +261,11 @@ def check_prompt(prompt: str) -> str:
     return prompt
 
 
-def warn_of_cut(prompt: str, limit: int, unit: str) -> None:
+def warn_of_cut(
+    prompt: str,
+    limit: int,
+    unit: str,
+) -> None:
     """Log that only the first `limit` units (tokens, words) of a prompt are read."""
     # On one line, however the prompt is broken up.
     start = " ".join(prompt[:36].split())

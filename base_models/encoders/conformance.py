@@ -108,7 +108,11 @@ def _check_facts(encoder: Encoder) -> list[str]:
     return problems
 
 
-def _check_prepared(encoder: Encoder, item: str, array: object) -> list[str]:
+def _check_prepared(
+    encoder: Encoder,
+    item: str,
+    array: object,
+) -> list[str]:
     if not isinstance(array, np.ndarray) or array.ndim == 0 or len(array) == 0:
         return [f"prepare gives no array of at least one element for {item!r}"]
     if not np.isfinite(array).all():
@@ -136,7 +140,11 @@ def _check_embeddings(
     return problems
 
 
-def _check_shape(encoder: Encoder, item: str, embedding: np.ndarray) -> list[str]:
+def _check_shape(
+    encoder: Encoder,
+    item: str,
+    embedding: np.ndarray,
+) -> list[str]:
     problems = []
     if embedding.dtype != np.float32:
         problems.append(f"embeddings are {embedding.dtype}, not float32")
@@ -154,7 +162,10 @@ def _check_shape(encoder: Encoder, item: str, embedding: np.ndarray) -> list[str
 
 
 def _check_repeatable(
-    encoder: Encoder, item: str, array: np.ndarray, embedding: np.ndarray
+    encoder: Encoder,
+    item: str,
+    array: np.ndarray,
+    embedding: np.ndarray,
 ) -> list[str]:
     # Somebody who trains a head on top of the encoder may switch all to training mode.
     encoder.module.train()

@@ -128,7 +128,9 @@ def load_clips(
 
 
 def _read_embeddings(
-    store: EmbeddingStore, encoder: Encoder, keys: tuple[str, ...]
+    store: EmbeddingStore,
+    encoder: Encoder,
+    keys: tuple[str, ...],
 ) -> list[np.ndarray]:
     # An array may be large, so that equal clips share it.
     arrays: dict[str, np.ndarray] = {}

@@ -36,7 +36,11 @@ class HubFile(NamedTuple):
     name: str
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(
+    frozen=True,
+    kw_only=True,
+    eq=False,
+)
 class EncoderSpec:
     """Facts about an encoder that are known before it is loaded.
 
@@ -346,5 +350,11 @@ SPECS = (
         sample_rate=24_000,
         frame_rate=12.5,
     ),
-    EncoderSpec(name="hashed_text", kind="text", dim=128, licence="MIT", batch_size=64),
+    EncoderSpec(
+        name="hashed_text",
+        kind="text",
+        dim=128,
+        licence="MIT",
+        batch_size=64,
+    ),
 )

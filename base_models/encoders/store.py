@@ -222,7 +222,12 @@ class EmbeddingStore:
             else:
                 unusable[item.key] = f"its embedding by '{encoder.name}' is not finite"
 
-    def _put(self, encoder: Encoder, key: str, embedding: np.ndarray) -> None:
+    def _put(
+        self,
+        encoder: Encoder,
+        key: str,
+        embedding: np.ndarray,
+    ) -> None:
         # A number beyond float16 would become infinity.
         largest = np.abs(embedding).max(initial=0)
         fits_float16 = largest <= np.finfo(np.float16).max
@@ -243,18 +248,30 @@ class EmbeddingStore:
         write_tensors(self.path(encoder.signature, key), tensors)
 
 
-def _ignore_progress(name: str, done: int, total: int) -> None:
+def _ignore_progress(
+    name: str,
+    done: int,
+    total: int,
+) -> None:
     """Default of `on_progress`."""
 
 
-def _digest(signature: str, key: str, embedding: np.ndarray) -> bytes:
+def _digest(
+    signature: str,
+    key: str,
+    embedding: np.ndarray,
+) -> bytes:
     """SHA-256 over which entry it is and all that it holds."""
     header = f"{signature} {key} {embedding.dtype} {embedding.shape} "
     return hashlib.sha256(header.encode() + embedding.tobytes()).digest()
 
 
 def _distinct_contents(encoder: Encoder, items: Mapping[str, str]) -> _Contents:
-    contents = _Contents(items={}, keys={}, reasons={})
+    contents = _Contents(
+        items={},
+        keys={},
+        reasons={},
+    )
     for clip, item in items.items():
         try:
             # Of the file as it is, undecoded: this is quick, and does not change with

@@ -263,7 +263,9 @@ def _fetched_path(spec: EncoderSpec, file: str) -> Path:
 
     try:
         path = hf_hub_download(
-            repo_id=source.repository, filename=source.name, revision=source.revision
+            repo_id=source.repository,
+            filename=source.name,
+            revision=source.revision,
         )
     # Whatever the client raises, the cure is the same.
     except Exception as error:

@@ -8,7 +8,7 @@ comes from sums over pairs of clips: nothing is approximated.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,7 +26,10 @@ _BLOCK_NUMBERS = 2_000_000
 _CACHED_ROWS = 128
 
 
-def prompt_codes(prompt_ids: Sequence[str] | None, n: int) -> np.ndarray:
+def prompt_codes(
+    prompt_ids: Iterable[str] | None,
+    n: int,
+) -> np.ndarray:
     """A code per prompt, shape (n,); each clip without a prompt has a code of its own.
 
     Raises
@@ -42,14 +45,16 @@ def prompt_codes(prompt_ids: Sequence[str] | None, n: int) -> np.ndarray:
 
     # A tuple is no string, so it cannot collide with the name of a prompt.
     unique_names = [name or ("", row) for row, name in enumerate(names)]
-    codes, _ = pd.factorize(pd.Series(unique_names, dtype=object))
+    keys = pd.Series(unique_names, dtype=object)
+    codes, _ = pd.factorize(keys)
     return codes
 
 
 def crossed(system: ArrayLike, prompt: ArrayLike) -> bool:
     """Whether some prompt is shared by systems, which then are not independent."""
-    systems_per_prompt = pd.Series(system).groupby(np.asarray(prompt)).nunique()
-    return bool((systems_per_prompt > 1).any())
+    by_prompt = pd.Series(system).groupby(np.asarray(prompt))
+    is_shared = by_prompt.nunique() > 1
+    return bool(is_shared.any())
 
 
 def system_means(values: np.ndarray, system: np.ndarray) -> np.ndarray:
@@ -64,7 +69,9 @@ def system_means(values: np.ndarray, system: np.ndarray) -> np.ndarray:
     -------
     means : array of shape (systems,), rounded to 10 decimals
     """
-    means = np.bincount(system, weights=values) / np.bincount(system)
+    sums = np.bincount(system, weights=values)
+    n_clips = np.bincount(system)
+    means = sums / n_clips
 
     # Sums of equal scores in another order or number differ in the last bit; rank
     # metrics would take that for a difference.
@@ -72,7 +79,9 @@ def system_means(values: np.ndarray, system: np.ndarray) -> np.ndarray:
 
 
 def bootstrap_weights(
-    n_clusters: int, n_bootstrap: int, seed: int | Sequence[int]
+    n_clusters: int,
+    n_bootstrap: int,
+    seed: int | Sequence[int],
 ) -> np.ndarray:
     """How often each cluster is drawn in each resample.
 
@@ -90,6 +99,7 @@ def bootstrap_weights(
     if n_clusters < 1 or n_bootstrap < 1:
         return np.zeros((n_bootstrap, n_clusters))
 
+    # As many draws as clusters, with replacement: only how often each is drawn counts.
     rng = np.random.default_rng(seed)
     probabilities = np.full(n_clusters, 1 / n_clusters)
     weights = rng.multinomial(n_clusters, probabilities, size=n_bootstrap)
@@ -124,22 +134,26 @@ def resample_crossed(
     """
     # Codes of prompts may have gaps, as some clips are unlabelled.
     _, prompt = np.unique(prompt, return_inverse=True)
-    prompt_weights = bootstrap_weights(prompt.max() + 1, len(weights), [seed, 1])
+    n_prompts = prompt.max() + 1
+    # Of a generator of their own: prompts must not be drawn as the systems are.
+    prompt_weights = bootstrap_weights(n_prompts, len(weights), [seed, 1])
 
     # Clips of one system and one prompt share their weight: one cluster per cell.
     pairs = np.column_stack([system, prompt])
-    cells, cell = np.unique(pairs, axis=0, return_inverse=True)
-    cell_weights = weights[:, cells[:, 0]] * prompt_weights[:, cells[:, 1]]
-    return {
-        "utterance": resample(y_true, y_pred, cell_weights, cluster=cell),
-        "system": resample_means(
-            y_true,
-            y_pred,
-            system,
-            weights=weights,
-            clip_weights=prompt_weights[:, prompt],
-        ),
-    }
+    cells, cell_of_clip = np.unique(pairs, axis=0, return_inverse=True)
+    system_of_cell = cells[:, 0]
+    prompt_of_cell = cells[:, 1]
+    cell_weights = weights[:, system_of_cell] * prompt_weights[:, prompt_of_cell]
+
+    utterance = resample(y_true, y_pred, cell_weights, cluster=cell_of_clip)
+    system_level = resample_means(
+        y_true,
+        y_pred,
+        system,
+        weights=weights,
+        clip_weights=prompt_weights[:, prompt],
+    )
+    return {"utterance": utterance, "system": system_level}
 
 
 def resample(
@@ -172,18 +186,20 @@ def resample(
     weight.
     """
     points = _SortedPoints.of(y_true, y_pred, weights, cluster=cluster)
+    n = len(points.x)
+    n_resamples = len(weights)
 
     # The sign matrices have n² entries, so they are made for some columns at a time.
-    sums = np.zeros((9, len(weights)))
-    n = len(points.x)
-    step = max(1, _BLOCK_NUMBERS // (n + len(weights)))
+    sums = np.zeros((9, n_resamples))
+    step = max(1, _BLOCK_NUMBERS // (n + n_resamples))
     for first in range(0, n, step):
-        _add_block(sums, points, weights, block=slice(first, first + step))
+        block = slice(first, first + step)
+        _add_block(sums, points, weights, block=block)
 
     squared_errors = (points.x - points.y) ** 2
     cluster_errors = np.add.reduceat(squared_errors, points.starts)
-    squared_error = weights @ cluster_errors / points.total
-    return _metrics_from_sums(squared_error, sums)
+    mean_squared_error = weights @ cluster_errors / points.total
+    return _metrics_from_sums(mean_squared_error, sums)
 
 
 @dataclass(frozen=True)
@@ -218,7 +234,9 @@ class _SortedPoints:
         """Sort the arguments of `resample`."""
         x = np.asarray(y_true)
         y = np.asarray(y_pred)
-        cluster = np.arange(len(x)) if cluster is None else np.asarray(cluster)
+        if cluster is None:
+            cluster = np.arange(len(x))
+        cluster = np.asarray(cluster)
 
         # Sorted by cluster, the points of each are neighbours, as `reduceat` needs.
         order = np.argsort(cluster, kind="stable")
@@ -230,21 +248,32 @@ class _SortedPoints:
         # A resample that draws nothing has no metric.
         total = weights @ counts
         total = np.where(total > 0, total, np.nan)
+
+        cluster_sums_x = np.add.reduceat(x, starts)
+        cluster_sums_y = np.add.reduceat(y, starts)
         return cls(
             x=x,
             y=y,
             cluster=cluster[order],
             starts=starts,
             total=total,
-            mean_x=weights @ np.add.reduceat(x, starts) / total,
-            mean_y=weights @ np.add.reduceat(y, starts) / total,
+            mean_x=weights @ cluster_sums_x / total,
+            mean_y=weights @ cluster_sums_y / total,
         )
 
 
 def _add_block(
-    sums: np.ndarray, points: _SortedPoints, weights: np.ndarray, block: slice
+    sums: np.ndarray,
+    points: _SortedPoints,
+    weights: np.ndarray,
+    block: slice,
 ) -> None:
-    """Add the terms of the points in `block` to `sums`, of shape (9, resamples)."""
+    """Add the terms of the points in `block` to `sums`, of shape (9, resamples).
+
+    Rows of `sums` are the cross product and the two squares of the values, the same of
+    the ranks, and the three sums over pairs of tau-b.
+    """
+    # Rows of the sign matrices added up per cluster: (clusters, points of the block).
     sign_x = _signs(points.x, block)
     sign_y = _signs(points.y, block)
     rank_x, rank_y, *pairs = (
@@ -252,28 +281,37 @@ def _add_block(
         for sign in _rank_and_pair_signs(sign_x, sign_y)
     )
 
-    # For pairs, columns are added up per cluster too.
+    # For pairs, columns are added up per cluster too. No code is -1, so the block's
+    # first point begins a cluster.
     cluster = points.cluster[block]
-    first_of_cluster = np.flatnonzero(np.diff(cluster, prepend=-1))
+    steps = np.diff(cluster, prepend=-1)
+    first_of_cluster = np.flatnonzero(steps)
     pairs = [np.add.reduceat(pair, first_of_cluster, axis=1) for pair in pairs]
     block_clusters = cluster[first_of_cluster]
 
+    block_x = points.x[block]
+    block_y = points.y[block]
     for start in range(0, len(weights), _CACHED_ROWS):
         rows = slice(start, start + _CACHED_ROWS)
         some_weights = weights[rows]
         point_weights = some_weights[:, cluster]
         cluster_weights = some_weights[:, block_clusters]
 
-        centred_x = points.x[block] - points.mean_x[rows, None]
-        centred_y = points.y[block] - points.mean_y[rows, None]
-        sums[:3, rows] += _moments(point_weights, centred_x, centred_y)
+        # Values about the weighted means of each resample: (rows, points).
+        centred_x = block_x - points.mean_x[rows, None]
+        centred_y = block_y - points.mean_y[rows, None]
+        value_moments = _moments(point_weights, centred_x, centred_y)
+        sums[:3, rows] += value_moments
 
+        # Weighted sums of signs are twice the centred mid-ranks.
         centred_rank_x = some_weights @ rank_x
         centred_rank_y = some_weights @ rank_y
-        sums[3:6, rows] += _moments(point_weights, centred_rank_x, centred_rank_y)
+        rank_moments = _moments(point_weights, centred_rank_x, centred_rank_y)
+        sums[3:6, rows] += rank_moments
 
         for row, pair in enumerate(pairs, start=6):
-            sums[row, rows] += _row_sums(cluster_weights, some_weights @ pair)
+            pair_terms = some_weights @ pair
+            sums[row, rows] += _row_sums(cluster_weights, pair_terms)
 
 
 def resample_means(
@@ -301,24 +339,30 @@ def resample_means(
     y_true = np.asarray(y_true)
     y_pred = np.asarray(y_pred)
     n_systems = weights.shape[1]
-    member = np.eye(n_systems)[np.asarray(system)]
+    # Which clip is of which system (n, systems): a product with it sums per system.
+    one_hot = np.eye(n_systems)
+    member = one_hot[np.asarray(system)]
 
     # Each resample has sign matrices of its own, so few are computed at a time.
-    step = max(1, min(_CACHED_ROWS, _BLOCK_NUMBERS // n_systems**2))
+    affordable = _BLOCK_NUMBERS // n_systems**2
+    step = max(1, min(_CACHED_ROWS, affordable))
     parts = []
     for first in range(0, len(weights), step):
-        within = clip_weights[first : first + step]
+        rows = slice(first, first + step)
+        within = clip_weights[rows]
         counts = within @ member
-        divisor = np.where(counts > 0, counts, 1)
+        is_counted = counts > 0
+        divisor = np.where(is_counted, counts, 1)
 
         # Rounded as in `system_means`, so that equal means tie.
         means_true = (within * y_true) @ member / divisor
         means_pred = (within * y_pred) @ member / divisor
         means_true = np.round(means_true, 10)
         means_pred = np.round(means_pred, 10)
-        used_weights = np.where(counts > 0, weights[first : first + step], 0)
+        used_weights = np.where(is_counted, weights[rows], 0)
         parts.append(_metrics_of_rows(means_true, means_pred, used_weights))
 
+    # No resamples have metrics all the same, of shape (0,).
     if not parts:
         return {metric: np.empty(0) for metric in RESAMPLED_METRICS}
     return {
@@ -328,36 +372,50 @@ def resample_means(
 
 
 def _metrics_of_rows(
-    x: np.ndarray, y: np.ndarray, weights: np.ndarray
+    x: np.ndarray,
+    y: np.ndarray,
+    weights: np.ndarray,
 ) -> dict[str, np.ndarray]:
     """`resample` where each resample has its own x, y and weights: (resamples, n)."""
     total = weights.sum(axis=1)
     total = np.where(total > 0, total, np.nan)
 
-    sign_x = np.sign(x[:, None, :] - x[:, :, None])
-    sign_y = np.sign(y[:, None, :] - y[:, :, None])
+    # Sign matrices (resamples, n, n), whose weighted sums over rows are (resamples, n).
+    sign_x = _pair_signs(x)
+    sign_y = _pair_signs(y)
     row_weights = weights[:, None, :]
     rank_x, rank_y, *pairs = (
         (row_weights @ sign)[:, 0] for sign in _rank_and_pair_signs(sign_x, sign_y)
     )
 
-    mean_x = (weights * x).sum(axis=1) / total
-    mean_y = (weights * y).sum(axis=1) / total
+    sum_x = (weights * x).sum(axis=1)
+    sum_y = (weights * y).sum(axis=1)
+    mean_x = sum_x / total
+    mean_y = sum_y / total
     centred_x = x - mean_x[:, None]
     centred_y = y - mean_y[:, None]
-    sums = np.concatenate(
-        [
-            _moments(weights, centred_x, centred_y),
-            _moments(weights, rank_x, rank_y),
-            [_row_sums(weights, pair) for pair in pairs],
-        ]
-    )
-    squared_error = (weights * (x - y) ** 2).sum(axis=1) / total
-    return _metrics_from_sums(squared_error, sums)
+
+    # In the order of `_add_block`: values, ranks, pairs.
+    value_moments = _moments(weights, centred_x, centred_y)
+    rank_moments = _moments(weights, rank_x, rank_y)
+    pair_sums = [_row_sums(weights, pair) for pair in pairs]
+    sums = np.concatenate([value_moments, rank_moments, pair_sums])
+
+    weighted_squares = weights * (x - y) ** 2
+    mean_squared_error = weighted_squares.sum(axis=1) / total
+    return _metrics_from_sums(mean_squared_error, sums)
+
+
+def _pair_signs(values: np.ndarray) -> np.ndarray:
+    """sign(values[j] - values[i]) of each resample: (resamples, n) to (…, n, n)."""
+    column_values = values[:, None, :]
+    row_values = values[:, :, None]
+    return np.sign(column_values - row_values)
 
 
 def _rank_and_pair_signs(
-    sign_x: np.ndarray, sign_y: np.ndarray
+    sign_x: np.ndarray,
+    sign_y: np.ndarray,
 ) -> Iterator[np.ndarray]:
     """Matrices whose sums give the ranks of x and y, and the three sums of tau-b."""
     # One at a time, since each is as large as a block.
@@ -368,9 +426,16 @@ def _rank_and_pair_signs(
     yield np.abs(sign_y)
 
 
-def _moments(weights: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+def _moments(
+    weights: np.ndarray,
+    x: np.ndarray,
+    y: np.ndarray,
+) -> np.ndarray:
     """Weighted cross product and the two squares: (3, resamples)."""
-    return np.array([_row_sums(weights, term) for term in (x * y, x**2, y**2)])
+    cross = _row_sums(weights, x * y)
+    square_x = _row_sums(weights, x**2)
+    square_y = _row_sums(weights, y**2)
+    return np.array([cross, square_x, square_y])
 
 
 def _row_sums(weights: np.ndarray, terms: np.ndarray) -> np.ndarray:
@@ -379,15 +444,29 @@ def _row_sums(weights: np.ndarray, terms: np.ndarray) -> np.ndarray:
 
 
 def _metrics_from_sums(
-    squared_error: np.ndarray, sums: np.ndarray
+    mean_squared_error: np.ndarray,
+    sums: np.ndarray,
 ) -> dict[str, np.ndarray]:
-    """Metrics from cross product and two squares of values, ranks and pairs."""
+    """Metrics of each resample, from the sums of `_add_block`.
+
+    Notes
+    -----
+    Each correlation is its cross product over the root of the product of its squares.
+    """
+    sums_of_metric = {
+        "lcc": sums[:3],
+        "srcc": sums[3:6],
+        "ktau": sums[6:],
+    }
+
     # The squares of pairs count the pairs that differ: whole numbers, so that 0 is
     # exact, which the squares of values are not.
-    defined = (sums[7] > 0) & (sums[8] > 0)
-    metrics = {"mse": squared_error}
-    of_correlations = zip(("lcc", "srcc", "ktau"), sums.reshape(3, 3, -1), strict=True)
-    for metric, (cross, square_x, square_y) in of_correlations:
+    _, differing_x, differing_y = sums_of_metric["ktau"]
+    defined = (differing_x > 0) & (differing_y > 0)
+
+    metrics = {"mse": mean_squared_error}
+    for metric, (cross, square_x, square_y) in sums_of_metric.items():
+        # 1 stands in where there is no correlation, so as not to divide by 0.
         scale_x = np.sqrt(np.where(defined, square_x, 1))
         scale_y = np.sqrt(np.where(defined, square_y, 1))
         scale = scale_x * scale_y
@@ -423,7 +502,11 @@ def percentiles(values: np.ndarray, level: float) -> tuple[float, float]:
     if not 0 < level < 1:
         raise UsageError(f"The level of an interval lies between 0 and 1; got {level}.")
     usable = values[~np.isnan(values)]
-    if len(usable) == 0 or len(usable) * 2 < len(values):
+    is_minority = len(usable) * 2 < len(values)
+    if len(usable) == 0 or is_minority:
         return float("nan"), float("nan")
-    low, high = np.quantile(usable, [(1 - level) / 2, (1 + level) / 2])
+
+    lower_tail = (1 - level) / 2
+    upper_tail = (1 + level) / 2
+    low, high = np.quantile(usable, [lower_tail, upper_tail])
     return float(low), float(high)

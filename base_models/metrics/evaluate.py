@@ -30,24 +30,38 @@ LEVELS = ("utterance", "system")
 
 
 def _checked_pair(
-    y_true: ArrayLike, y_pred: ArrayLike
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
 ) -> tuple[np.ndarray, np.ndarray]:
+    """The two as finite float64 arrays of shape (n,)."""
     y_true = np.asarray(y_true, dtype=np.float64)
     y_pred = np.asarray(y_pred, dtype=np.float64)
-    if y_true.ndim != 1 or y_true.shape != y_pred.shape:
+    is_list = y_true.ndim == 1
+    same_shape = y_true.shape == y_pred.shape
+    if not (is_list and same_shape):
         raise UsageError(
             "A metric compares two lists of one length; "
             f"got shapes {y_true.shape} and {y_pred.shape}."
         )
-    if not (np.isfinite(y_true).all() and np.isfinite(y_pred).all()):
+
+    finite_truth = np.isfinite(y_true).all()
+    finite_prediction = np.isfinite(y_pred).all()
+    if not (finite_truth and finite_prediction):
         raise UsageError("A metric needs finite scores; found NaN or infinity.")
     return y_true, y_pred
 
 
-def _correlation(coefficient: Callable, y_true: ArrayLike, y_pred: ArrayLike) -> float:
+def _correlation(
+    coefficient: Callable,
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+) -> float:
     y_true, y_pred = _checked_pair(y_true, y_pred)
-    constant = len(y_true) < 2 or np.ptp(y_true) == 0 or np.ptp(y_pred) == 0
-    if constant:
+    if len(y_true) < 2:
+        return float("nan")
+    # By the range, as rounding may leave the variance of a constant above 0.
+    is_constant = np.ptp(y_true) == 0 or np.ptp(y_pred) == 0
+    if is_constant:
         return float("nan")
 
     # scipy warns of nearly constant input, but its result is usable.
@@ -67,7 +81,8 @@ def mse(y_true: ArrayLike, y_pred: ArrayLike) -> float:
     y_true, y_pred = _checked_pair(y_true, y_pred)
     if len(y_true) < 2:
         return float("nan")
-    return float(np.mean((y_true - y_pred) ** 2))
+    squared_errors = (y_true - y_pred) ** 2
+    return float(np.mean(squared_errors))
 
 
 def lcc(y_true: ArrayLike, y_pred: ArrayLike) -> float:
@@ -110,7 +125,7 @@ def evaluate(
     n_bootstrap: int = 1000,
     seed: int = 0,
     level: float = 0.95,
-    prompt_ids: Sequence[str] | None = None,
+    prompt_ids: Iterable[str] | None = None,
 ) -> pd.DataFrame:
     """Every metric of every aspect at both levels, with intervals over systems.
 
@@ -185,7 +200,7 @@ def evaluate_mean(
     n_bootstrap: int = 1000,
     seed: int = 0,
     level: float = 0.95,
-    prompt_ids: Sequence[str] | None = None,
+    prompt_ids: Iterable[str] | None = None,
 ) -> pd.DataFrame:
     """Metrics averaged over repetitions of one model, with an interval of the average.
 
@@ -216,28 +231,39 @@ def evaluate_mean(
         for y_pred in predictions
     ]
 
-    rows = []
-    for repetitions in zip(*measured, strict=True):
-        first = repetitions[0]
-        # Averaged within each resample, so that the interval is that of the average.
-        values = np.array([cell.value for cell in repetitions])
-        resampled = np.mean([cell.resampled for cell in repetitions], axis=0)
-        low, high = percentiles(resampled, level)
-        rows.append(
-            {
-                "aspect": first.aspect,
-                "level": first.level,
-                "metric": first.metric,
-                "value": values.mean(),
-                "least": values.min(),
-                "most": values.max(),
-                "low": low,
-                "high": high,
-                "n": first.n,
-            }
-        )
+    # The n-th metric of every repetition, beside each other.
+    rows = [
+        _row_of_repetitions(repetitions, level)
+        for repetitions in zip(*measured, strict=True)
+    ]
+    # Named because there may be no row at all.
     columns = ["aspect", "level", "metric", "value", "least", "most", "low", "high"]
     return pd.DataFrame(rows, columns=[*columns, "n"])
+
+
+def _row_of_repetitions(
+    repetitions: Sequence[MeasuredMetric],
+    level: float,
+) -> dict[str, Any]:
+    """One metric of every repetition, as a row of `evaluate_mean`."""
+    first = repetitions[0]
+    values = np.array([cell.value for cell in repetitions])
+
+    # Averaged within each resample, so that the interval is that of the average.
+    resampled = [cell.resampled for cell in repetitions]
+    mean_resampled = np.mean(resampled, axis=0)
+    low, high = percentiles(mean_resampled, level)
+    return {
+        "aspect": first.aspect,
+        "level": first.level,
+        "metric": first.metric,
+        "value": values.mean(),
+        "least": values.min(),
+        "most": values.max(),
+        "low": low,
+        "high": high,
+        "n": first.n,
+    }
 
 
 @dataclass(frozen=True)
@@ -267,7 +293,7 @@ def measure(
     aspects: Sequence[str],
     n_bootstrap: int = 1000,
     seed: int = 0,
-    prompt_ids: Sequence[str] | None = None,
+    prompt_ids: Iterable[str] | None = None,
 ) -> Iterator[MeasuredMetric]:
     """Every metric with its resampled values, from which `evaluate` makes intervals.
 
@@ -281,13 +307,19 @@ def measure(
         truth = truths[labelled, column]
         prediction = predictions[labelled, column]
         _, system = np.unique(names[labelled], return_inverse=True)
+        mean_truth = system_means(truth, system)
+        mean_prediction = system_means(prediction, system)
         scores = {
             "utterance": (truth, prediction),
-            "system": (system_means(truth, system), system_means(prediction, system)),
+            "system": (mean_truth, mean_prediction),
         }
 
         resampled = _resampled_levels(
-            scores, system, prompts[labelled], n_bootstrap=n_bootstrap, seed=seed
+            scores,
+            system,
+            prompts[labelled],
+            n_bootstrap=n_bootstrap,
+            seed=seed,
         )
         for level in LEVELS:
             level_truth, level_prediction = scores[level]
@@ -319,6 +351,7 @@ def _resampled_levels(
 
     # A single system cannot be resampled; its clips can.
     cluster = system if n_systems > 1 else np.arange(len(truth))
+    # Without any labelled clip there are 0 clusters.
     n_clusters = cluster.max(initial=-1) + 1
     weights = bootstrap_weights(n_clusters, n_bootstrap, seed)
     if n_systems > 1 and crossed(system, prompt):
@@ -361,34 +394,45 @@ def validated(
     y_true = np.asarray(y_true, dtype=np.float64)
     y_pred = np.asarray(y_pred, dtype=np.float64)
     # A single aspect may come as flat arrays.
-    if len(aspects) == 1 and y_true.ndim == y_pred.ndim == 1:
+    n_aspects = len(aspects)
+    are_flat = y_true.ndim == y_pred.ndim == 1
+    if n_aspects == 1 and are_flat:
         y_true = y_true[:, None]
         y_pred = y_pred[:, None]
 
-    two_dimensional = y_true.ndim == 2 and y_true.shape == y_pred.shape
-    if not two_dimensional or y_true.shape[1] != len(aspects):
+    same_shape = y_true.shape == y_pred.shape
+    column_per_aspect = y_true.ndim == 2 and y_true.shape[1] == n_aspects
+    if not (same_shape and column_per_aspect):
         raise UsageError(
-            f"Expected truth and prediction of shape (n, {len(aspects)}); "
+            f"Expected truth and prediction of shape (n, {n_aspects}); "
             f"got {y_true.shape} and {y_pred.shape}."
         )
 
     # A truth that is NaN is an unlabelled clip; a prediction must be there.
-    _refuse_values("Truth", y_true, np.isinf(y_true), aspects=aspects)
-    _refuse_values("Prediction", y_pred, ~np.isfinite(y_pred), aspects=aspects)
+    bad_truths = np.isinf(y_true)
+    bad_predictions = ~np.isfinite(y_pred)
+    _refuse_values("Truth", y_true, bad_truths, aspects=aspects)
+    _refuse_values("Prediction", y_pred, bad_predictions, aspects=aspects)
     return y_true, y_pred, _system_names(system_ids, len(y_true))
 
 
 def _refuse_values(
-    what: str, values: np.ndarray, bad: np.ndarray, aspects: Sequence[str]
+    what: str,
+    values: np.ndarray,
+    bad: np.ndarray,
+    aspects: Sequence[str],
 ) -> None:
-    if bad.any():
-        row, column = np.argwhere(bad)[0]
-        value = values[row, column]
-        raise UsageError(
-            f"{what} of row {row}, aspect '{aspects[column]}' is {value}; "
-            f"{bad.sum()} such values in all. Only truths may be NaN (unlabelled); "
-            "predict or drop these clips first."
-        )
+    """Raise an error that names the first of the `bad` values, where there are any."""
+    if not bad.any():
+        return
+    row, column = np.argwhere(bad)[0]
+    aspect = aspects[column]
+    value = values[row, column]
+    raise UsageError(
+        f"{what} of row {row}, aspect '{aspect}' is {value}; "
+        f"{bad.sum()} such values in all. Only truths may be NaN (unlabelled); "
+        "predict or drop these clips first."
+    )
 
 
 def _system_names(system_ids: Iterable[str] | None, n: int) -> np.ndarray:

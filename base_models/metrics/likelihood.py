@@ -128,7 +128,9 @@ def _clusters(system_ids: Sequence[str] | None, rated: np.ndarray) -> np.ndarray
 
 
 def log_probabilities(
-    table: PredictionTable, ratings: pd.DataFrame, aspect: str
+    table: PredictionTable,
+    ratings: pd.DataFrame,
+    aspect: str,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Number of ratings per clip, and the sum of their log-probabilities: (n,) each."""
     counts, shares = count_ratings(ratings, table.clip_ids, aspect, bins=table.bins)

@@ -25,7 +25,12 @@ import numpy as np
 import pandas as pd
 
 from base_models.errors import UsageError, some
-from base_models.metrics.bootstrap import bootstrap_weights, resample, system_means
+from base_models.metrics.bootstrap import (
+    bootstrap_weights,
+    percentiles,
+    resample,
+    system_means,
+)
 from base_models.metrics.evaluate import LEVELS, METRICS
 
 
@@ -72,7 +77,8 @@ def noise_ceiling(
         rating is infinite, or no two clips have two ratings.
     """
     _check_columns(ratings, aspects)
-    if n_splits < 1 or not 0 < level < 1:
+    is_share = 0 < level < 1
+    if n_splits < 1 or not is_share:
         raise UsageError(
             "A ceiling needs at least 1 split and a level between 0 and 1; "
             f"got {n_splits} and {level}."
@@ -131,27 +137,20 @@ class _Ceiling:
 
     @classmethod
     def undefined(cls) -> _Ceiling:
-        return cls(reliability=np.full(1, np.nan), ceiling=np.full(1, np.nan))
+        nothing = np.full(1, np.nan)
+        return cls(reliability=nothing, ceiling=nothing)
 
     def describe(self, level: float) -> dict[str, float]:
         """Point estimates and the interval of the ceiling, as cells of the table."""
         # The first entry is of all clips, unresampled.
-        low, high = self.interval(level)
+        resampled = self.ceiling[1:]
+        low, high = percentiles(resampled, level)
         return {
             "reliability": float(self.reliability[0]),
             "ceiling": float(self.ceiling[0]),
             "low": low,
             "high": high,
         }
-
-    def interval(self, level: float) -> tuple[float, float]:
-        """Percentiles of the resamples; NaN when fewer than half are defined."""
-        resampled = self.ceiling[1:]
-        defined = resampled[np.isfinite(resampled)]
-        if len(defined) == 0 or 2 * len(defined) < len(resampled):
-            return float("nan"), float("nan")
-        low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
-        return float(low), float(high)
 
 
 class _Panel:
@@ -165,7 +164,10 @@ class _Panel:
     """
 
     def __init__(
-        self, scores: np.ndarray, clip: np.ndarray, system: np.ndarray
+        self,
+        scores: np.ndarray,
+        clip: np.ndarray,
+        system: np.ndarray,
     ) -> None:
         self.scores = scores
         self.clip = clip
@@ -176,24 +178,30 @@ class _Panel:
 
     @classmethod
     def of(
-        cls, ratings: pd.DataFrame, aspect: str, systems: Mapping[str, str] | None
+        cls,
+        ratings: pd.DataFrame,
+        aspect: str,
+        systems: Mapping[str, str] | None,
     ) -> _Panel:
         """The panel of one aspect, without clips that have a single rating of it."""
         columns = ["clip_id", "rater_id", aspect]
-        rated = ratings.loc[ratings[aspect].notna(), columns]
-        if np.isinf(rated[aspect].to_numpy(np.float64)).any():
+        has_rating = ratings[aspect].notna()
+        rated = ratings.loc[has_rating, columns]
+        scores = rated[aspect].to_numpy(np.float64)
+        if np.isinf(scores).any():
             raise UsageError(f"A rating of '{aspect}' is infinite.")
-        repeated = rated[rated.duplicated(["clip_id", "rater_id"])]
+        is_repeated = rated.duplicated(["clip_id", "rater_id"])
+        repeated = rated.loc[is_repeated, "clip_id"].unique()
         if len(repeated):
             raise UsageError(
-                f"Clips {some(repeated['clip_id'].unique())} are rated twice by one "
-                "rater; keep one rating."
+                f"Clips {some(repeated)} are rated twice by one rater; keep one rating."
             )
 
         # A clip with one rating cannot be halved. The sort is stable, so that a seed
         # draws the same halves from the same table.
         ratings_of_clip = rated.groupby("clip_id")["clip_id"].transform("size")
-        rated = rated[ratings_of_clip > 1].sort_values("clip_id", kind="stable")
+        rated = rated[ratings_of_clip > 1]
+        rated = rated.sort_values("clip_id", kind="stable")
         clip_ids = rated["clip_id"].to_numpy(str)
         names, clip = np.unique(clip_ids, return_inverse=True)
         if len(names) < 2:
@@ -216,11 +224,17 @@ class _Panel:
         return len(self.counts) if level_name == "utterance" else self.n_systems
 
     def ceilings(
-        self, n_splits: int, n_bootstrap: int, seed: int
+        self,
+        n_splits: int,
+        n_bootstrap: int,
+        seed: int,
     ) -> dict[tuple[str, str], _Ceiling]:
         """Reliability and ceiling of every level and metric that is defined."""
-        several_systems = self.n_systems > 1
-        cluster = self.system if several_systems else np.arange(len(self.counts))
+        # Clips of one system are not independent: systems are resampled where there
+        # are several.
+        cluster = np.arange(len(self.counts))
+        if self.n_systems > 1:
+            cluster = self.system
         n_clusters = int(cluster.max()) + 1
 
         # The first row weighs all clips alike: its metrics are the point estimates.
@@ -229,22 +243,37 @@ class _Panel:
         weights = np.vstack([everything, resamples])
 
         ceilings = {}
-        agreements = self._agreement(cluster, weights, n_splits=n_splits, seed=seed)
-        for cell, agreement in agreements.items():
-            _, metric = cell
-            if metric != "mse":
-                ceilings[cell] = _full_length(
-                    np.mean(agreement, axis=0), metric, self._length
-                )
+        agreements = self._agreement(
+            cluster,
+            weights,
+            n_splits=n_splits,
+            seed=seed,
+        )
+        for (level_name, metric), agreement in agreements.items():
+            if metric == "mse":
+                continue
+            # Averaged over the halvings first: the formula is not linear.
+            mean_agreement = np.mean(agreement, axis=0)
+            ceilings[level_name, metric] = _full_length(
+                mean_agreement,
+                metric=metric,
+                length=self._length,
+            )
+
         # The MSE needs no halves: its floor follows from the variances.
         for level_name, floor in self._mse_floors(cluster, weights).items():
             ceilings[level_name, "mse"] = _Ceiling(
-                reliability=np.full(len(floor), np.nan), ceiling=floor
+                reliability=np.full(len(floor), np.nan),
+                ceiling=floor,
             )
         return ceilings
 
     def _agreement(
-        self, cluster: np.ndarray, weights: np.ndarray, n_splits: int, seed: int
+        self,
+        cluster: np.ndarray,
+        weights: np.ndarray,
+        n_splits: int,
+        seed: int,
     ) -> dict[tuple[str, str], list[np.ndarray]]:
         """Metrics between the two half means, by level and metric, of each halving."""
         # Apart from the generator of the resamples, so that their number does not
@@ -261,60 +290,78 @@ class _Panel:
 
             for level_name, metrics in levels.items():
                 for metric, values in metrics.items():
-                    agreement.setdefault((level_name, metric), []).append(values)
+                    of_halvings = agreement.setdefault((level_name, metric), [])
+                    of_halvings.append(values)
         return agreement
 
     def halves(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Mean score of each clip by two random halves of its raters: (clips,) each."""
         # Random fractions shuffle the ratings within each clip, never between clips.
-        order = np.argsort(self.clip + rng.random(len(self.clip)), kind="stable")
+        n_ratings = len(self.clip)
+        fractions = rng.random(n_ratings)
+        order = np.argsort(self.clip + fractions, kind="stable")
         shuffled = self.scores[order]
+
+        # Place of each rating among those of its clip, from 0.
         first_row = self.starts[self.clip]
-        place_in_clip = np.arange(len(self.clip)) - first_row
+        place_in_clip = np.arange(n_ratings) - first_row
         in_first_half = place_in_clip < self.half[self.clip]
 
+        # With an odd number of ratings, the second half has one more.
+        total = np.add.reduceat(self.scores, self.starts)
         first_sum = np.add.reduceat(shuffled * in_first_half, self.starts)
-        second_sum = np.add.reduceat(self.scores, self.starts) - first_sum
-        means = [first_sum / self.half, second_sum / (self.counts - self.half)]
+        second_sum = total - first_sum
+        first_mean = first_sum / self.half
+        second_mean = second_sum / (self.counts - self.half)
 
         # Rounded so that equal means tie, whatever the order of their sums.
-        first, second = np.round(means, 10)
+        first, second = np.round([first_mean, second_mean], 10)
         return first, second
 
     @cached_property
     def _length(self) -> float:
         """How many times the raters of a half all raters are."""
-        geometric_mean = np.sqrt(self.half * (self.counts - self.half))
+        # Halves of an odd number differ by a rater: their geometric mean stands for
+        # both.
+        other_half = self.counts - self.half
+        geometric_mean = np.sqrt(self.half * other_half)
         return float(np.mean(self.counts / geometric_mean))
 
     def noise(self) -> np.ndarray:
         """Variance of each clip's mean rating, shape (clips,)."""
         # The unbiased variance of one rating, divided by the number of raters.
-        mean = np.add.reduceat(self.scores, self.starts) / self.counts
+        total = np.add.reduceat(self.scores, self.starts)
+        mean = total / self.counts
         deviation = self.scores - mean[self.clip]
         squares = np.add.reduceat(deviation**2, self.starts)
         variance = squares / (self.counts - 1)
         return variance / self.counts
 
     def _mse_floors(
-        self, cluster: np.ndarray, weights: np.ndarray
+        self,
+        cluster: np.ndarray,
+        weights: np.ndarray,
     ) -> dict[str, np.ndarray]:
         """Floor of the MSE under each row of weights, by level."""
+        # Mean variance over the clips that each row counts.
         noise = self.noise()
         cluster_noise = np.bincount(cluster, weights=noise)
-        floors = {
-            "utterance": weights @ cluster_noise / (weights @ np.bincount(cluster))
-        }
+        cluster_size = np.bincount(cluster)
+        n_drawn = weights @ cluster_size
+        floors = {"utterance": weights @ cluster_noise / n_drawn}
+
         if self.n_systems > 1:
             # The variance of a mean over m clips is their summed variance over m².
             n_clips = np.bincount(self.system)
-            system_noise = np.bincount(self.system, weights=noise) / n_clips**2
+            summed_noise = np.bincount(self.system, weights=noise)
+            system_noise = summed_noise / n_clips**2
             floors["system"] = weights @ system_noise / weights.sum(axis=1)
         return floors
 
 
 def _system_codes(
-    clip_ids: np.ndarray, systems: Mapping[str, str] | None
+    clip_ids: np.ndarray,
+    systems: Mapping[str, str] | None,
 ) -> np.ndarray:
     """Code of each clip's system, shape (clips,); one code where none are named."""
     if systems is None:
@@ -330,7 +377,11 @@ def _system_codes(
     return codes
 
 
-def _full_length(half_agreement: np.ndarray, metric: str, length: float) -> _Ceiling:
+def _full_length(
+    half_agreement: np.ndarray,
+    metric: str,
+    length: float,
+) -> _Ceiling:
     """Bring the agreement of half means to all raters (Spearman and Brown).
 
     Parameters
@@ -341,21 +392,26 @@ def _full_length(half_agreement: np.ndarray, metric: str, length: float) -> _Cei
 
     Notes
     -----
-    The formula holds for linear correlations. Spearman's and Kendall's coefficients are
-    therefore turned into the correlation of two normal variables (Greiner's relation)
+    ``r_full = k r / (1 + (k - 1) r)`` for k times the raters (Spearman 1910, Brown
+    1910). The formula holds for linear correlations. Spearman's and Kendall's
+    coefficients are therefore turned into the correlation of two normal variables
     before it, and back after it.
     """
     # Halves that agree less than by chance show no reliability: 0.
     half = np.clip(_to_correlation(half_agreement, metric), 0, 1)
-    full = length * half / (1 + (length - 1) * half)
-    full = np.clip(full, 0, 1)
+    denominator = 1 + (length - 1) * half
+    full = np.clip(length * half / denominator, 0, 1)
+
+    # The truth correlates with the labels as the root of their reliability.
+    root = np.sqrt(full)
     return _Ceiling(
         reliability=_from_correlation(full, metric),
-        ceiling=_from_correlation(np.sqrt(full), metric),
+        ceiling=_from_correlation(root, metric),
     )
 
 
 def _to_correlation(coefficient: np.ndarray, metric: str) -> np.ndarray:
+    """Correlation of normal variables with a rank correlation (Greiner's relation)."""
     if metric == "srcc":
         return 2 * np.sin(np.pi * coefficient / 6)
     if metric == "ktau":
@@ -364,6 +420,7 @@ def _to_correlation(coefficient: np.ndarray, metric: str) -> np.ndarray:
 
 
 def _from_correlation(correlation: np.ndarray, metric: str) -> np.ndarray:
+    """Rank correlation of normal variables; the inverse of `_to_correlation`."""
     if metric == "srcc":
         return 6 / np.pi * np.arcsin(correlation / 2)
     if metric == "ktau":

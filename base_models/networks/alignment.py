@@ -34,7 +34,11 @@ class Alignment(Protocol):
     """
 
     def __call__(
-        self, frames: Tensor, frame_mask: Tensor, tokens: Tensor, token_mask: Tensor
+        self,
+        frames: Tensor,
+        frame_mask: Tensor,
+        tokens: Tensor,
+        token_mask: Tensor,
     ) -> Tensor: ...
 
 
@@ -68,7 +72,11 @@ class Transport:
         self.plan_blur = plan_blur
 
     def __call__(
-        self, frames: Tensor, frame_mask: Tensor, tokens: Tensor, token_mask: Tensor
+        self,
+        frames: Tensor,
+        frame_mask: Tensor,
+        tokens: Tensor,
+        token_mask: Tensor,
     ) -> Tensor:
         frames = frames.float()
         tokens = tokens.float()
@@ -83,7 +91,11 @@ class Transport:
         return torch.stack(costs).mean()
 
     def pairs(
-        self, frames: Tensor, frame_mask: Tensor, tokens: Tensor, token_mask: Tensor
+        self,
+        frames: Tensor,
+        frame_mask: Tensor,
+        tokens: Tensor,
+        token_mask: Tensor,
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the frames and tokens of each clip at their true lengths, in float32.
 
@@ -125,12 +137,18 @@ def sinkhorn_cost(
     from geomloss import SamplesLoss
 
     return SamplesLoss(
-        "sinkhorn", p=2, blur=blur, scaling=scaling, backend="tensorized"
+        "sinkhorn",
+        p=2,
+        blur=blur,
+        scaling=scaling,
+        backend="tensorized",
     )
 
 
 def sinkhorn_plan(
-    frames: Tensor, tokens: Tensor, blur: float = SINKHORN_BLUR
+    frames: Tensor,
+    tokens: Tensor,
+    blur: float = SINKHORN_BLUR,
 ) -> Tensor:
     """Compute the entropic transport plan behind `sinkhorn_cost`.
 
@@ -222,7 +240,10 @@ def _distances(points: Tensor, others: Tensor) -> Tensor:
 
 
 def contrastive(
-    frames: Tensor, frame_mask: Tensor, tokens: Tensor, token_mask: Tensor
+    frames: Tensor,
+    frame_mask: Tensor,
+    tokens: Tensor,
+    token_mask: Tensor,
 ) -> Tensor:
     """Symmetric InfoNCE between the mean frames and mean tokens of a batch.
 

@@ -83,7 +83,10 @@ def record_attention(network: nn.Module) -> Iterator[dict[nn.Module, list[Tensor
     weights: dict[nn.Module, list[Tensor]] = {}
 
     def record(
-        module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any
+        module: nn.Module,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        output: Any,
     ) -> None:
         if isinstance(module, AttentionPooling):
             module_weights = module.weights(*args, **kwargs)
@@ -142,7 +145,9 @@ def attention_maps(network: Network, batch: Batch) -> list[dict[str, Tensor]]:
 
 
 def _branch_maps(
-    branch: Branch, batch: Batch, weights: Mapping[nn.Module, list[Tensor]]
+    branch: Branch,
+    batch: Batch,
+    weights: Mapping[nn.Module, list[Tensor]],
 ) -> dict[str, Tensor]:
     """Maps of one branch of DORA-MOS, with "time" as the total weight of a frame."""
     pooling = weights[branch.pool][0] if branch.pool in weights else None
@@ -251,7 +256,9 @@ def explain_network(
 
 
 def _unpadded(
-    maps: Mapping[str, Tensor], position: int, lengths: Mapping[str, int]
+    maps: Mapping[str, Tensor],
+    position: int,
+    lengths: Mapping[str, int],
 ) -> dict[str, np.ndarray]:
     """Take one clip out of the maps of a batch, without the padding."""
     own_maps = {}

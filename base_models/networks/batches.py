@@ -36,19 +36,27 @@ class Embedded:
 
     def batch(self, rows: Sequence[int]) -> Batch:
         """Pad the clips `rows` to the longest of them."""
-        frames, frame_mask = _pad([self.frames[row] for row in rows])
-        if self.tokens is None:
+        chosen = self.take(rows)
+        frames, frame_mask = _pad(chosen.frames)
+        if chosen.tokens is None:
             return Batch(frames, frame_mask)
 
-        tokens, token_mask = _pad([self.tokens[row] for row in rows])
-        return Batch(frames, frame_mask, tokens=tokens, token_mask=token_mask)
+        tokens, token_mask = _pad(chosen.tokens)
+        return Batch(
+            frames,
+            frame_mask,
+            tokens=tokens,
+            token_mask=token_mask,
+        )
 
     def take(self, rows: Sequence[int]) -> Embedded:
         """Return the clips `rows`, in that order."""
         frames = [self.frames[row] for row in rows]
         if self.tokens is None:
             return Embedded(frames)
-        return Embedded(frames, [self.tokens[row] for row in rows])
+
+        tokens = [self.tokens[row] for row in rows]
+        return Embedded(frames, tokens)
 
     def by_length(self, size: int) -> Iterator[list[int]]:
         """Yield every row once, in batches of `size`, from the longest clip down.
@@ -60,7 +68,8 @@ class Embedded:
             return len(self.frames[row])
 
         # Sorting is stable: clips of equal length stay in row order.
-        order = sorted(range(len(self)), key=length, reverse=True)
+        all_rows = range(len(self))
+        order = sorted(all_rows, key=length, reverse=True)
         for start in range(0, len(order), size):
             yield order[start : start + size]
 
@@ -70,25 +79,34 @@ def _pad(arrays: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
 
     Shape: B arrays (T, D) → (B, max T, D) float32, (B, max T) bool
     """
-    lengths = torch.tensor([len(array) for array in arrays])
-    longest = int(lengths.max())
+    length_of_array = [len(array) for array in arrays]
+    lengths = torch.tensor(length_of_array)
+    longest = max(length_of_array)
+    dim = arrays[0].shape[1]
 
-    padded = torch.zeros(len(arrays), longest, arrays[0].shape[1])
+    padded = torch.zeros(len(arrays), longest, dim)
     for row, array in zip(padded, arrays, strict=True):
         # Stored embeddings are read-only, which `torch.from_numpy` warns about, so
         # they are copied.
         row[: len(array)] = torch.tensor(array)
 
-    mask = torch.arange(longest) < lengths[:, None]
+    # True where an array has a row: (max T,) places beside (B, 1) lengths.
+    places = torch.arange(longest)
+    mask = places < lengths[:, None]
     return padded, mask
 
 
-def shuffled_batches(rows: Sequence[int], size: int, seed: int) -> Iterator[list[int]]:
+def shuffled_batches(
+    rows: Sequence[int],
+    size: int,
+    seed: int,
+) -> Iterator[list[int]]:
     """Yield `rows` in a seeded random order, in batches of `size`.
 
     The last batch may be smaller. Torch's global generator is neither read nor moved.
     """
     generator = torch.Generator().manual_seed(seed)
-    order = torch.randperm(len(rows), generator=generator).tolist()
-    for start in range(0, len(order), size):
-        yield [rows[position] for position in order[start : start + size]]
+    order = torch.randperm(len(rows), generator=generator)
+    shuffled = [rows[place] for place in order.tolist()]
+    for start in range(0, len(shuffled), size):
+        yield shuffled[start : start + size]

@@ -5,6 +5,11 @@ distribution, so predictions and single ratings become bins by one rule. Torch h
 differentiable incomplete beta function, so the integrals are sums over fixed nodes, in
 logarithms throughout. The sums are normalised by themselves; no gamma function is
 needed.
+
+Notes
+-----
+With t the logit of the position x from 0 to 1 on the scale, ``dx = x (1 - x) dt``, so
+that the density ``x^(a-1) (1-x)^(b-1)`` of x is ``x^a (1-x)^b`` of t.
 """
 
 from __future__ import annotations
@@ -28,6 +33,12 @@ REACH = 12.0
 """Logit of the last node. Beyond it the density is a pure power to within 1 %, and
 0.6 % of a bin's width is left."""
 
+# Grid in the logit: half a logit is short beside the narrowest peak.
+_GRID_REACH = 5
+_GRID_POINTS = 21
+# Gauss-Legendre nodes of each interval.
+_NODES_PER_INTERVAL = 12
+
 
 class BetaBins:
     """Map two raw outputs to the logarithms of bins.
@@ -46,15 +57,21 @@ class BetaBins:
 
     def __init__(self, bins: ScoreBins) -> None:
         nodes, weights = _quadrature(bins)
+        log_weights = np.log(weights)
 
         # The two ends of the scale take part as nodes of their own (logits ±inf).
         logits = np.concatenate([[-np.inf], nodes, [np.inf]])
-        place = bins.low + (bins.high - bins.low) / (1 + np.exp(-logits))
+        odds_against = np.exp(-logits)
+        scale_width = bins.high - bins.low
+        scores = bins.low + scale_width / (1 + odds_against)
+
+        # Shares of the bins at each node (nodes + 2, count). A share of 0 is -inf.
+        shares = bins.split(scores)
         with np.errstate(divide="ignore"):
-            log_shares = np.log(bins.split(place))
+            log_shares = np.log(shares)
 
         self.nodes = torch.from_numpy(nodes)
-        self.log_weights = torch.from_numpy(np.log(weights))
+        self.log_weights = torch.from_numpy(log_weights)
         self.log_shares = torch.from_numpy(log_shares)
 
     def shapes(self, raw: Tensor) -> tuple[Tensor, Tensor]:
@@ -64,16 +81,28 @@ class BetaBins:
 
         Shape: raw (n, 2) → (n, 1) and (n, 1)
         """
-        # The margin keeps both shapes positive.
-        mean = MARGIN + (1 - 2 * MARGIN) * raw[:, :1].sigmoid()
+        raw_mean = raw[:, :1]
+        raw_precision = raw[:, 1:]
 
-        # `start` makes a raw output of 0 the precision 2 of the uniform distribution.
-        low, uniform, high = np.log((PRECISION[0], 2.0, PRECISION[1]))
-        start = float(np.log(uniform - low) - np.log(high - uniform))
-        log_precision = low + (high - low) * (raw[:, 1:] + start).sigmoid()
+        # The margin keeps both shapes positive.
+        span_of_mean = 1 - 2 * MARGIN
+        mean = MARGIN + span_of_mean * raw_mean.sigmoid()
+
+        # `start` makes a raw output of 0 the precision 2 of the uniform distribution:
+        # it is the logit of that precision between the bounds, in logarithms.
+        lowest, highest = PRECISION
+        low, uniform, high = np.log((lowest, 2.0, highest))
+        log_distance_below = np.log(uniform - low)
+        log_distance_above = np.log(high - uniform)
+        start = float(log_distance_below - log_distance_above)
+
+        share_of_span = (raw_precision + start).sigmoid()
+        log_precision = low + (high - low) * share_of_span
         precision = log_precision.exp()
 
-        return mean * precision, (1 - mean) * precision
+        first = mean * precision
+        second = (1 - mean) * precision
+        return first, second
 
     def __call__(self, raw: Tensor) -> Tensor:
         """Compute the logarithms of the bins, in the precision of `raw`.
@@ -86,16 +115,22 @@ class BetaBins:
         a, b = self.shapes(raw)
 
         # In the logit of the position the density is smooth, even where it is infinite
-        # at an end of the scale, and it falls like a power beyond the last node. That
-        # tail has a closed form.
+        # at an end of the scale: (n, nodes) from shapes (n, 1).
         log_position = F.logsigmoid(nodes)
         log_remainder = F.logsigmoid(-nodes)
-        within = a * log_position + b * log_remainder + log_weights
+        log_density = a * log_position + b * log_remainder
+        within = log_density + log_weights
+
+        # Beyond the last node the density falls like exp(-a |t|), whose integral is
+        # exp(-a REACH) / a.
         left_tail = -REACH * a - a.log()
         right_tail = -REACH * b - b.log()
 
-        log_masses = torch.cat([left_tail, within, right_tail], -1).log_softmax(-1)
-        return (log_masses.unsqueeze(-1) + log_shares).logsumexp(-2)
+        # A bin's mass is the sum over the nodes of their mass times its share.
+        all_masses = torch.cat([left_tail, within, right_tail], -1)
+        log_masses = all_masses.log_softmax(-1)
+        log_parts = log_masses.unsqueeze(-1) + log_shares
+        return log_parts.logsumexp(-2)
 
 
 def _quadrature(bins: ScoreBins) -> tuple[np.ndarray, np.ndarray]:
@@ -104,23 +139,34 @@ def _quadrature(bins: ScoreBins) -> tuple[np.ndarray, np.ndarray]:
     No interval reaches over a bin centre, where the shares have a kink, and none is
     long beside the narrowest peak.
     """
-    kinks = (bins.centers - bins.low) / (bins.high - bins.low)
+    scale_width = bins.high - bins.low
+    kinks = (bins.centers - bins.low) / scale_width
     # Centres at the very ends of the scale have an infinite logit and split nothing.
-    kinks = kinks[(kinks > 0) & (kinks < 1)]
+    is_inside = (kinks > 0) & (kinks < 1)
+    kinks = kinks[is_inside]
     kink_logits = np.log(kinks) - np.log1p(-kinks)
-    grid = [-REACH, *np.linspace(-5, 5, 21), REACH]
-    breaks = np.union1d(kink_logits, grid)
 
-    intervals = [_gauss_legendre(start, end) for start, end in pairwise(breaks)]
-    nodes = np.concatenate([interval_nodes for interval_nodes, _ in intervals])
-    weights = np.concatenate([interval_weights for _, interval_weights in intervals])
-    return nodes, weights
+    grid = np.linspace(-_GRID_REACH, _GRID_REACH, _GRID_POINTS)
+    breaks = np.union1d(kink_logits, [-REACH, *grid, REACH])
+
+    nodes = []
+    weights = []
+    for start, end in pairwise(breaks):
+        interval_nodes, interval_weights = _gauss_legendre(start, end)
+        nodes.append(interval_nodes)
+        weights.append(interval_weights)
+    return np.concatenate(nodes), np.concatenate(weights)
 
 
 def _gauss_legendre(
-    start: float, end: float, count: int = 12
+    start: float,
+    end: float,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Gauss-Legendre nodes and weights on an interval, both of shape (count,)."""
-    x, weights = leggauss(count)
-    half = (end - start) / 2
-    return (start + end) / 2 + half * x, half * weights
+    """Gauss-Legendre nodes and weights on an interval, both of shape (12,)."""
+    # Those of the interval from -1 to 1, moved and stretched.
+    unit_nodes, unit_weights = leggauss(_NODES_PER_INTERVAL)
+    middle = (start + end) / 2
+    half_length = (end - start) / 2
+    nodes = middle + half_length * unit_nodes
+    weights = half_length * unit_weights
+    return nodes, weights

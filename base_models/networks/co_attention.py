@@ -30,10 +30,24 @@ class SequenceCoAttention(nn.Module):
         self.text = nn.MultiheadAttention(dim, heads, batch_first=True)
 
     def forward(
-        self, frames: Tensor, frame_mask: Tensor, tokens: Tensor, token_mask: Tensor
+        self,
+        frames: Tensor,
+        frame_mask: Tensor,
+        tokens: Tensor,
+        token_mask: Tensor,
     ) -> Tensor:
-        audio = _attend(self.audio, queries=frames, keys=tokens, key_mask=token_mask)
-        text = _attend(self.text, queries=tokens, keys=frames, key_mask=frame_mask)
+        audio = _attend(
+            self.audio,
+            queries=frames,
+            keys=tokens,
+            key_mask=token_mask,
+        )
+        text = _attend(
+            self.text,
+            queries=tokens,
+            keys=frames,
+            key_mask=frame_mask,
+        )
         means = [masked_mean(audio, frame_mask), masked_mean(text, token_mask)]
         return torch.cat(means, -1)
 
@@ -53,15 +67,29 @@ class VanillaCoAttention(nn.Module):
         self.both = nn.MultiheadAttention(dim, heads, batch_first=True)
 
     def forward(
-        self, frames: Tensor, frame_mask: Tensor, tokens: Tensor, token_mask: Tensor
+        self,
+        frames: Tensor,
+        frame_mask: Tensor,
+        tokens: Tensor,
+        token_mask: Tensor,
     ) -> Tensor:
         # A sequence of one query each.
         mean_frame = masked_mean(frames, frame_mask)[:, None]
         mean_token = masked_mean(tokens, token_mask)[:, None]
 
         # `networks.attention` relies on this order of the two calls.
-        audio = _attend(self.both, queries=mean_frame, keys=tokens, key_mask=token_mask)
-        text = _attend(self.both, queries=mean_token, keys=frames, key_mask=frame_mask)
+        audio = _attend(
+            self.both,
+            queries=mean_frame,
+            keys=tokens,
+            key_mask=token_mask,
+        )
+        text = _attend(
+            self.both,
+            queries=mean_token,
+            keys=frames,
+            key_mask=frame_mask,
+        )
         return torch.cat([audio, text], -1).squeeze(1)
 
 
@@ -77,9 +105,18 @@ class CrossOnly(nn.Module):
         self.text = nn.MultiheadAttention(dim, heads, batch_first=True)
 
     def forward(
-        self, frames: Tensor, frame_mask: Tensor, tokens: Tensor, token_mask: Tensor
+        self,
+        frames: Tensor,
+        frame_mask: Tensor,
+        tokens: Tensor,
+        token_mask: Tensor,
     ) -> Tensor:
-        text = _attend(self.text, queries=tokens, keys=frames, key_mask=frame_mask)
+        text = _attend(
+            self.text,
+            queries=tokens,
+            keys=frames,
+            key_mask=frame_mask,
+        )
         means = [masked_mean(frames, frame_mask), masked_mean(text, token_mask)]
         return torch.cat(means, -1)
 
@@ -92,14 +129,21 @@ class NoAttention(nn.Module):
     """
 
     def forward(
-        self, frames: Tensor, frame_mask: Tensor, tokens: Tensor, token_mask: Tensor
+        self,
+        frames: Tensor,
+        frame_mask: Tensor,
+        tokens: Tensor,
+        token_mask: Tensor,
     ) -> Tensor:
         means = [masked_mean(frames, frame_mask), masked_mean(tokens, token_mask)]
         return torch.cat(means, -1)
 
 
 def _attend(
-    attention: nn.MultiheadAttention, queries: Tensor, keys: Tensor, key_mask: Tensor
+    attention: nn.MultiheadAttention,
+    queries: Tensor,
+    keys: Tensor,
+    key_mask: Tensor,
 ) -> Tensor:
     # Without the weights torch uses its fused kernel.
     attended, _ = attention(

@@ -58,7 +58,11 @@ def _exact(values: Tensor) -> Tensor:
     return values.cpu().double()
 
 
-def _soften(bins: ScoreBins, scores: Tensor, sigma: float) -> Tensor:
+def _soften(
+    bins: ScoreBins,
+    scores: Tensor,
+    sigma: float,
+) -> Tensor:
     """Gaussian-softened scores: (n,) → (n, bins.count), float64 on the CPU."""
     exact_scores = _exact(scores).numpy()
     return torch.from_numpy(bins.soften(exact_scores, sigma))
@@ -87,8 +91,10 @@ class SoftBins:
         return _soften(self.bins, scores, self.sigma).to(scores)
 
     def loss(self, logits: Tensor, scores: Tensor) -> Tensor:
+        # In float32, whatever the head computed in.
         log_bins = F.log_softmax(logits.float(), -1)
-        return -(self.targets(scores) * log_bins).sum(-1)
+        log_likelihood = self.targets(scores) * log_bins
+        return -log_likelihood.sum(-1)
 
     def distribution(self, logits: Tensor) -> Tensor:
         return _exact(logits).softmax(-1)
@@ -106,15 +112,22 @@ class NearestBin(SoftBins):
         super().__init__(bins, sigma=0.0)
 
     def targets(self, scores: Tensor) -> Tensor:
+        # Distance of each score to each centre: (n, bins.count).
         centers = torch.from_numpy(self.bins.centers)
-        distance = (_exact(scores).unsqueeze(-1) - centers).abs()
+        exact_scores = _exact(scores).unsqueeze(-1)
+        distance = (exact_scores - centers).abs()
         smallest = distance.amin(-1, keepdim=True)
 
         # Labels in steps of 0.2 all lie midway between two bins, and rounding noise
         # would choose one. The tolerance is wider than the rounding of float32.
-        tie = 1e-6 * (self.bins.high - self.bins.low)
-        nearest = (distance <= smallest + tie).double()
-        shares = nearest / nearest.sum(-1, keepdim=True)
+        scale_width = self.bins.high - self.bins.low
+        tolerance = 1e-6 * scale_width
+        is_nearest = distance <= smallest + tolerance
+
+        # One bin, or two that share the mass.
+        nearest = is_nearest.double()
+        n_nearest = nearest.sum(-1, keepdim=True)
+        shares = nearest / n_nearest
         return shares.to(scores)
 
 
@@ -134,17 +147,19 @@ class Scalar:
 
     def __init__(self, bins: ScoreBins) -> None:
         self.bins = bins
+        self.middle = (bins.low + bins.high) / 2
 
     def score(self, logits: Tensor) -> Tensor:
         """Predicted scores. Shape: logits (n, 1) → (n,)."""
-        return logits.float().squeeze(-1) + (self.bins.low + self.bins.high) / 2
+        return logits.float().squeeze(-1) + self.middle
 
     def raw(self, score: float) -> float:
         """Return the raw output that stands for `score`; the inverse of `score`."""
-        return score - (self.bins.low + self.bins.high) / 2
+        return score - self.middle
 
     def loss(self, logits: Tensor, scores: Tensor) -> Tensor:
-        return (self.score(logits) - scores).abs()
+        error = self.score(logits) - scores
+        return error.abs()
 
     def distribution(self, logits: Tensor) -> Tensor:
         # A distribution, so that scalar criteria join a stack like all others.
@@ -182,8 +197,11 @@ class Coral:
     def __init__(self, bins: ScoreBins, ranks: int = 0) -> None:
         self.bins = bins
         if ranks:
-            self.step = (bins.high - bins.low) / (ranks - 1)
-            steps = torch.arange(ranks - 1, dtype=torch.float64)
+            # The lowest rank needs no threshold: every score reaches it.
+            n_thresholds = ranks - 1
+            scale_width = bins.high - bins.low
+            self.step = scale_width / n_thresholds
+            steps = torch.arange(n_thresholds, dtype=torch.float64)
             self.thresholds = bins.low + self.step * steps
         else:
             self.step = bins.width
@@ -192,7 +210,8 @@ class Coral:
 
         # Half the sum of the gaps of an untrained head, which are softplus(0) = log 2
         # each: with this shift such a head predicts the middle of the scale.
-        self.start = math.log(2) * (self.outputs - 1) / 2
+        n_gaps = self.outputs - 1
+        self.start = math.log(2) * n_gaps / 2
 
     def cumulative_logits(self, logits: Tensor) -> Tensor:
         """Logits of P(score > t), which never rise along the last axis.
@@ -201,22 +220,32 @@ class Coral:
         """
         # The first logit is free, each next one is lower by a softplus, as in the
         # published code.
-        first = logits.float()[:, :1] + self.start
-        gaps = F.softplus(logits.float()[:, 1:])
-        return torch.cat([first, first - gaps.cumsum(-1)], -1)
+        raw = logits.float()
+        first = raw[:, :1] + self.start
+        gaps = F.softplus(raw[:, 1:])
+        others = first - gaps.cumsum(-1)
+        return torch.cat([first, others], -1)
 
     def loss(self, logits: Tensor, scores: Tensor) -> Tensor:
         # Scores are compared in float64, or a label on a threshold could fall on either
         # side of it.
+        exact_scores = _exact(scores).unsqueeze(-1)
+        is_above = exact_scores > self.thresholds
+
+        # One two-class problem per threshold: (n, outputs).
         cumulative = self.cumulative_logits(logits)
-        above = (_exact(scores).unsqueeze(-1) > self.thresholds).to(cumulative)
-        losses = F.binary_cross_entropy_with_logits(cumulative, above, reduction="none")
+        losses = F.binary_cross_entropy_with_logits(
+            cumulative,
+            is_above.to(cumulative),
+            reduction="none",
+        )
         return losses.sum(-1)
 
     def score(self, logits: Tensor) -> Tensor:
         """Predicted scores in float64. Shape: logits (n, outputs) → (n,)."""
-        probabilities = _exact(self.cumulative_logits(logits)).sigmoid()
-        return self.bins.low + self.step * probabilities.sum(-1)
+        cumulative = _exact(self.cumulative_logits(logits))
+        steps_reached = cumulative.sigmoid().sum(-1)
+        return self.bins.low + self.step * steps_reached
 
     def distribution(self, logits: Tensor) -> Tensor:
         return _soften(self.bins, self.score(logits), self.sigma)
@@ -268,10 +297,14 @@ class Histogram(SoftBins):
         return logits.log_softmax(-1)
 
     def loss(
-        self, logits: Tensor, scores: Tensor, histograms: Tensor | None = None
+        self,
+        logits: Tensor,
+        scores: Tensor,
+        histograms: Tensor | None = None,
     ) -> Tensor:
         targets = self.targets(scores, histograms)
-        return -(targets * self.log_bins(logits.float())).sum(-1)
+        log_likelihood = targets * self.log_bins(logits.float())
+        return -log_likelihood.sum(-1)
 
     def distribution(self, logits: Tensor) -> Tensor:
         return self.log_bins(_exact(logits)).exp()

@@ -47,7 +47,11 @@ def mlp_head(
     return nn.Sequential(*layers)
 
 
-def linear_head(dim: int, hidden: tuple[int, int], outputs: int) -> nn.Sequential:
+def linear_head(
+    dim: int,
+    hidden: tuple[int, int],
+    outputs: int,
+) -> nn.Sequential:
     """Build three linear layers with no activation between them.
 
     In effect this is one linear map; it is the form of the official CLAP baseline of

@@ -28,7 +28,12 @@ class TemporalTransformer(nn.Module):
     Shape: frames (B, T, D), mask (B, T) → (B, T, D)
     """
 
-    def __init__(self, dim: int, heads: int = 4, dropout: float = 0.3) -> None:
+    def __init__(
+        self,
+        dim: int,
+        heads: int = 4,
+        dropout: float = 0.3,
+    ) -> None:
         super().__init__()
         self.dropout = nn.Dropout(dropout)
         self.layer = nn.TransformerEncoderLayer(
@@ -209,7 +214,11 @@ class CrossAttention(nn.Module):
     """
 
     def __init__(
-        self, audio_dim: int, text_dim: int, heads: int = 4, dropout: float = 0.3
+        self,
+        audio_dim: int,
+        text_dim: int,
+        heads: int = 4,
+        dropout: float = 0.3,
     ) -> None:
         super().__init__()
         self.audio = nn.Linear(audio_dim, text_dim)
@@ -219,7 +228,12 @@ class CrossAttention(nn.Module):
         )
         self.norm = nn.LayerNorm(text_dim)
 
-    def forward(self, frames: Tensor, frame_mask: Tensor, tokens: Tensor) -> Tensor:
+    def forward(
+        self,
+        frames: Tensor,
+        frame_mask: Tensor,
+        tokens: Tensor,
+    ) -> Tensor:
         keys = self.audio(frames)
         queries = self.text(tokens)
         attended, _ = self.attention(

@@ -317,7 +317,10 @@ class _Inputs:
 
 
 def build_model(
-    config: BaseConfig, needs_text: Sequence[bool], audio_dim: int, text_dim: int | None
+    config: BaseConfig,
+    needs_text: Sequence[bool],
+    audio_dim: int,
+    text_dim: int | None,
 ) -> Network:
     """Assemble the network of a config.
 
@@ -347,7 +350,11 @@ def build_model(
     return ARCHITECTURES[config.architecture](config, inputs)
 
 
-def _check_divisible(dim: int, parts: int, what: str) -> None:
+def _check_divisible(
+    dim: int,
+    parts: int,
+    what: str,
+) -> None:
     if dim % parts:
         raise UsageError(
             f"Embeddings of width {dim} cannot be split into {parts} {what}."
@@ -366,7 +373,11 @@ def _dual_branch(config: BaseConfig, inputs: _Inputs) -> DualBranch:
     return DualBranch(temporal, branches)
 
 
-def _branch(config: BaseConfig, inputs: _Inputs, text: bool) -> Branch:
+def _branch(
+    config: BaseConfig,
+    inputs: _Inputs,
+    text: bool,
+) -> Branch:
     dim = inputs.text_dim if text else inputs.audio_dim
     outputs = build_criterion(config).outputs
 

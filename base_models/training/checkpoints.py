@@ -58,7 +58,11 @@ def _digest(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
     return np.frombuffer(digest.digest(), np.uint8)
 
 
-def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], state: Any) -> None:
+def save_checkpoint(
+    path: Path,
+    tensors: Mapping[str, Tensor],
+    state: Any,
+) -> None:
     """Write `tensors` and the JSON value `state` atomically to `path`."""
     arrays = {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}
     arrays["state"] = np.frombuffer(to_json(state), np.uint8)

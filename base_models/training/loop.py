@@ -166,7 +166,9 @@ def train_network(
 
 
 def _run_epochs(
-    run: _Run, checkpoint: CheckpointFile | None, on_epoch: EpochCallback | None
+    run: _Run,
+    checkpoint: CheckpointFile | None,
+    on_epoch: EpochCallback | None,
 ) -> list[Record]:
     """Train until the run is finished and load the weights of the best epoch."""
     history, best_weights = _resume(run, checkpoint)
@@ -251,7 +253,11 @@ def _finished(history: list[Record], config: BaseConfig) -> bool:
     return epochs - history[-1]["best"] >= config.patience
 
 
-def _best_epoch(history: list[Record], record: Record, select_on: str) -> int:
+def _best_epoch(
+    history: list[Record],
+    record: Record,
+    select_on: str,
+) -> int:
     """Number of the best epoch once `record` follows `history`."""
     if not history:
         return record["epoch"]
@@ -261,7 +267,11 @@ def _best_epoch(history: list[Record], record: Record, select_on: str) -> int:
     return best_so_far
 
 
-def _is_better(record: Record, best: Record, select_on: str) -> bool:
+def _is_better(
+    record: Record,
+    best: Record,
+    select_on: str,
+) -> bool:
     if select_on == "last":
         return True
     if select_on == "loss":
@@ -298,7 +308,11 @@ OPTIMIZERS: dict[
 
 
 @torch.no_grad()
-def _start_at_mean(model: Network, criterion: Criterion, task: TrainingTask) -> None:
+def _start_at_mean(
+    model: Network,
+    criterion: Criterion,
+    task: TrainingTask,
+) -> None:
     """Set the last bias of every head to its aspect's weighted mean training score."""
     if not isinstance(criterion, Invertible):
         raise TypeError(
@@ -366,7 +380,10 @@ def _step(run: _Run, loss: Tensor) -> None:
 
 
 def _losses(
-    criterion: Criterion, logits: Tensor, task: TrainingTask, rows: Sequence[int]
+    criterion: Criterion,
+    logits: Tensor,
+    task: TrainingTask,
+    rows: Sequence[int],
 ) -> tuple[Tensor, Tensor]:
     """Compute the loss and the weight of each clip and aspect.
 
@@ -402,7 +419,10 @@ def _losses(
 
 @torch.inference_mode()
 def raw_outputs(
-    model: nn.Module, clips: Embedded, size: int, device: torch.device
+    model: nn.Module,
+    clips: Embedded,
+    size: int,
+    device: torch.device,
 ) -> Tensor:
     """Compute the logits of every clip, in row order, as float32 on the CPU.
 

@@ -278,7 +278,10 @@ class NeuralMOS(RegressorMixin, BaseEstimator):
         )
 
     def prediction_table(
-        self, name: str, ids: Sequence[str], clips: Embedded
+        self,
+        name: str,
+        ids: Sequence[str],
+        clips: Embedded,
     ) -> PredictionTable:
         """Predict a table that also names the clips the model has seen."""
         return PredictionTable(
@@ -524,5 +527,7 @@ class NeuralMOS(RegressorMixin, BaseEstimator):
             kind: facts["signature"] for kind, facts in self.encoders_.items()
         }
         return self.config_.signature(
-            data=sha256(to_json(described)), encoders=signatures, seed=self._seed()
+            data=sha256(to_json(described)),
+            encoders=signatures,
+            seed=self._seed(),
         )

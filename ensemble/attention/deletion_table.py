@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from base_models.clips.read_clips import SetAside
-from meta.comparison.verdict import holm, sign_flip
+from meta.comparison.sign_flip import holm, sign_flip
 
 MORE = "more"
 LESS = "less"
@@ -69,7 +69,7 @@ class Deletion:
         ``model``, ``aspect``, ``removed`` (``"seconds"`` or ``"words"``); ``attended``,
         ``random`` and their ``difference`` in score points, each with ``_low`` and
         ``_high``; ``p`` of the sign-flip test of the difference over systems
-        (`meta.comparison.verdict.sign_flip`) and ``p_holm``, adjusted over all rows;
+        (`meta.comparison.sign_flip.sign_flip`) and ``p_holm``, adjusted over all rows;
         ``verdict``; ``clips`` and ``systems``; ``flat``, how many further clips were
         left out because the attention is even; ``attended_share`` of the attention on
         the removed stretch, beside its ``even_share``.

@@ -1,11 +1,15 @@
 """``check_clips PATH``: look at clips and labels before anything is trained on them.
 
-Exit code 0 when all is well, 3 when there are findings, 2 when the table cannot be read.
+Exit code 0 when all is well, 3 when there are findings, 2 when the table cannot be
+read.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
+from typing import Any
 
 from rich.console import Console
 from rich.progress import track
@@ -16,120 +20,150 @@ from base_models.clips.check import Finding, inspect_clips, probe_clips, summari
 from base_models.clips.demo_corpus import is_demo
 from base_models.clips.read_clips import read_clips
 from base_models.files import write_json
-from ensemble.cli.shared.exit_codes import Screen, run, say
+from ensemble.cli.shared.exit_codes import (
+    ALL_WELL,
+    CLIPS_SET_ASIDE,
+    Screen,
+    run_command,
+    say,
+)
 from ensemble.cli.shared.options import Options
 
 
-def _main(argv: list[str] | None = None) -> int:
+def _parser() -> Options:
     parser = Options(
         "check_clips", "Check clips and labels before anything is trained on them."
     )
-    parser.add_argument(
+    add = parser.add_argument
+    add(
         "path",
         type=str,
         help="MusicEval folder, label list, or .csv/.tsv/.jsonl/.parquet table",
     )
-    parser.add_argument(
+    add(
         "--aspects",
         nargs="+",
         help="rated columns (default: found by name, then by range)",
     )
-    parser.add_argument(
-        "--json", type=str, help="also write facts and findings to this file"
-    )
-    args = parser.parse_args(argv)
-    console, notes = Screen(), Screen(stderr=True)
-    clips = read_clips(args.path, aspects=args.aspects)
+    add("--json", type=str, help="also write facts and findings to this file")
+    return parser
 
-    def watched(items):
-        quiet = not notes.is_terminal or (clips["audio"] == "").all()
-        return track(
-            items,
-            description="Reading audio",
-            console=notes,
-            transient=True,
-            disable=quiet,
-        )
 
-    if is_demo(args.path):
+def _main(argv: Sequence[str] | None = None) -> int:
+    options = _parser().parse_args(argv)
+    clips = read_clips(options.path, aspects=options.aspects)
+    if is_demo(options.path):
         say("demo corpus: synthetic music and simulated raters")
-    sounds = probe_clips(clips, watched)
-    facts, findings = summarise_clips(clips, sounds), inspect_clips(clips, sounds)
-    for table in _tables(facts):
-        console.print(table)
-    _print_findings(console, findings)
-    if args.json:
-        write_json(
-            args.json,
-            {"facts": facts, "findings": [asdict(finding) for finding in findings]},
-        )
-        console.print(Text(f"Written to {args.json}"))
-    return 3 if findings else 0
+
+    # There is nothing to wait for where no clip names a file.
+    names_audio = (clips["audio"] != "").any()
+    sounds = probe_clips(clips, partial(_track_audio, is_quiet=not names_audio))
+    facts = summarise_clips(clips, sounds)
+    findings = inspect_clips(clips, sounds)
+
+    screen = Screen()
+    for table in _facts_tables(facts):
+        screen.print(table)
+    _print_findings(screen, findings)
+
+    if options.json:
+        written = [asdict(finding) for finding in findings]
+        write_json(options.json, {"facts": facts, "findings": written})
+        screen.print(Text(f"Written to {options.json}"))
+    return CLIPS_SET_ASIDE if findings else ALL_WELL
 
 
-def _tables(facts: dict) -> list[Table]:
-    splits = list(facts["clips_per_split"])
-    systems = _table(
-        f"{facts['clips']} clips, {facts['systems']} systems, {facts['prompts']} prompts",
-        "system",
-        *splits,
+def _track_audio(
+    items: Iterable[tuple[str, str]], is_quiet: bool
+) -> Iterable[tuple[str, str]]:
+    """Iterate over the audio of clips, with a progress bar on a terminal."""
+    notes = Screen(stderr=True)
+    return track(
+        items,
+        description="Reading audio",
+        console=notes,
+        transient=True,
+        disable=is_quiet or not notes.is_terminal,
     )
-    for system, counts in facts["clips_per_system"].items():
-        systems.add_row(
-            Text(system or "(none)"), *[str(counts.get(split, 0)) for split in splits]
-        )
-    systems.add_section()
-    systems.add_row("all", *[str(facts["clips_per_split"][split]) for split in splits])
-    scores = _table("Labels", "aspect", "labelled", "min", "max", "mean", "step")
-    for aspect, about in facts["scores"].items():
-        cells = [about.get(key) for key in ("min", "max", "mean", "step")]
-        scores.add_row(
-            Text(aspect),
-            str(about["labelled"]),
-            *["" if c is None else f"{c:.4g}" for c in cells],
-        )
-    sound = _table("Audio", "", "")
+
+
+def _facts_tables(facts: Mapping[str, Any]) -> list[Table]:
+    tables = [_systems_table(facts)]
+    if facts["scores"]:
+        tables.append(_labels_table(facts["scores"]))
     if facts["audio_read"]:
-        about = facts["seconds"]
-        sound.add_row("read", f"{facts['audio_read']} clips, {facts['hours']:.2f} h")
-        sound.add_row(
-            "seconds",
-            f"{about['min']:.1f} to {about['max']:.1f}, median {about['median']:.1f}",
-        )
-        sound.add_row(
-            "Hz: clips",
-            ", ".join(f"{rate}: {n}" for rate, n in facts["sample_rates"].items()),
-        )
-        sound.add_row(
-            "channels: clips",
-            ", ".join(f"{count}: {n}" for count, n in facts["channels"].items()),
-        )
-    return [
-        systems,
-        *([scores] if facts["scores"] else []),
-        *([sound] if facts["audio_read"] else []),
-    ]
+        tables.append(_audio_table(facts))
+    return tables
 
 
-def _table(title: str, first: str, *others: str) -> Table:
-    table = Table(title=title, title_justify="left", show_header=bool(first))
-    table.add_column(first)
-    for name in others:
-        table.add_column(name, justify="right" if first else "left")
+def _systems_table(facts: Mapping[str, Any]) -> Table:
+    splits = list(facts["clips_per_split"])
+    title = (
+        f"{facts['clips']} clips, {facts['systems']} systems, "
+        f"{facts['prompts']} prompts"
+    )
+    table = _new_table(title, ["system", *splits])
+    # Names are passed as Text, in which brackets are no markup of rich's.
+    for system, counts in facts["clips_per_system"].items():
+        cells = [str(counts.get(split, 0)) for split in splits]
+        table.add_row(Text(system or "(none)"), *cells)
+
+    table.add_section()
+    totals = [str(facts["clips_per_split"][split]) for split in splits]
+    table.add_row("all", *totals)
     return table
 
 
-def _print_findings(console: Console, findings: list[Finding]) -> None:
+def _labels_table(scores: Mapping[str, Mapping[str, Any]]) -> Table:
+    names = ("min", "max", "mean", "step")
+    table = _new_table("Labels", ["aspect", "labelled", *names])
+    for aspect, about in scores.items():
+        # An aspect without labels has none of these, and some scores have no step.
+        numbers = [about.get(name) for name in names]
+        cells = ["" if number is None else f"{number:.4g}" for number in numbers]
+        table.add_row(Text(aspect), str(about["labelled"]), *cells)
+    return table
+
+
+def _audio_table(facts: Mapping[str, Any]) -> Table:
+    seconds = facts["seconds"]
+    rates = [f"{rate}: {count}" for rate, count in facts["sample_rates"].items()]
+    channels = [f"{number}: {count}" for number, count in facts["channels"].items()]
+
+    # Names and texts, and nothing to name in a header.
+    table = Table(title="Audio", title_justify="left", show_header=False)
+    table.add_column()
+    table.add_column()
+    table.add_row("read", f"{facts['audio_read']} clips, {facts['hours']:.2f} h")
+    table.add_row(
+        "seconds",
+        f"{seconds['min']:.1f} to {seconds['max']:.1f}, median {seconds['median']:.1f}",
+    )
+    table.add_row("Hz: clips", ", ".join(rates))
+    table.add_row("channels: clips", ", ".join(channels))
+    return table
+
+
+def _new_table(title: str, columns: Sequence[str]) -> Table:
+    """A table with a column of names, and columns of numbers."""
+    table = Table(title=title, title_justify="left")
+    table.add_column(columns[0])
+    for name in columns[1:]:
+        table.add_column(name, justify="right")
+    return table
+
+
+def _print_findings(screen: Console, findings: Sequence[Finding]) -> None:
     if not findings:
-        console.print("No findings.")
+        screen.print("No findings.")
         return
-    table = _table("Findings", "what", "clips")
+    table = _new_table("Findings", ["what", "clips"])
     table.add_column("")
     for finding in findings:
         table.add_row(finding.kind, str(finding.count), Text(finding.message))
-    console.print(table)
+    screen.print(table)
 
 
-def main(argv: list[str] | None = None) -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Run the command and exit with its code."""
-    raise SystemExit(run(_main, argv))
+    raise SystemExit(run_command(_main, argv))

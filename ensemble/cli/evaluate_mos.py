@@ -1,12 +1,17 @@
-"""evaluate_mos: anybody's predictions against the labels, every number with its interval over systems.
+"""``evaluate_mos PREDICTIONS LABELS``: predictions of any tool against labels.
 
-With --deletion --clips TABLE: whether the scores of a stack's base models depend on what they attend to."""
+Exit code 0 when all is well, 3 when some labelled clips were not predicted, 2 when a
+file or an option cannot be used. With ``--deletion`` it is another command, see
+`shared.deletion`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from jsonargparse import Namespace
 from rich.table import Table
 from rich.text import Text
 
@@ -17,12 +22,42 @@ from ensemble.cli.shared.deletion import (
     refuse_deletion_options,
     run_deletion,
 )
-from ensemble.cli.shared.exit_codes import Screen, run, say
+from ensemble.cli.shared.exit_codes import (
+    ALL_WELL,
+    CLIPS_SET_ASIDE,
+    Screen,
+    run_command,
+    say,
+)
 from ensemble.cli.shared.options import Options
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ensemble.evaluate_predictions import Evaluation, Resampling
+
+_MISSING_LABELS = (
+    "Name a file of predictions and then the labels; or --deletion and a table with "
+    "--clips."
+)
 
 
 def _parser() -> Options:
-    parser = Options("evaluate_mos", __doc__)
+    parser = Options(
+        "evaluate_mos",
+        "evaluate_mos: anybody's predictions against the labels, every number with its "
+        "interval over systems. With --deletion --clips TABLE: whether the scores of a "
+        "stack's base models depend on what they attend to.",
+    )
+    _add_file_options(parser)
+    _add_interval_options(parser)
+    _add_output_options(parser)
+    add_deletion_options(parser)
+    return parser
+
+
+def _add_file_options(parser: Options) -> None:
+    """Add the options that say what is read, and which clips and aspects of it."""
     add = parser.add_argument
     add(
         "predictions",
@@ -37,7 +72,8 @@ def _parser() -> Options:
     add(
         "--ratings",
         type=str,
-        help="single ratings: also the noise ceiling, and their probability under distributions",
+        help="single ratings: also the noise ceiling, and their probability under "
+        "distributions",
     )
     add(
         "--rating-scale",
@@ -56,7 +92,13 @@ def _parser() -> Options:
         type=str,
         help="only clips of train, dev or test (default: all labelled clips)",
     )
+
+
+def _add_interval_options(parser: Options) -> None:
+    """Add the options that say how intervals are made."""
+    add = parser.add_argument
     add("--level", type=float, default=0.95, help="coverage of the intervals")
+    # Without a default of its own, so that --deletion can refuse it.
     add(
         "--bootstrap",
         type=int,
@@ -68,6 +110,11 @@ def _parser() -> Options:
         default=0,
         help="of the resamples, or of the random removals",
     )
+
+
+def _add_output_options(parser: Options) -> None:
+    """Add the options that name files to write."""
+    add = parser.add_argument
     add(
         "--json",
         type=str,
@@ -76,126 +123,149 @@ def _parser() -> Options:
     add(
         "--csv",
         type=str,
-        help="also write the metrics to this file, one number with its interval per line",
+        help="also write the metrics to this file, one number with its interval per "
+        "line",
     )
-    add_deletion_options(parser)
-    return parser
 
 
 def _main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     if options.deletion:
         return run_deletion(options)
+    # Without --deletion its options would be ignored without a word.
     refuse_deletion_options(options)
     if not options.labels:
-        raise UsageError(
-            "Name a file of predictions and then the labels; or --deletion and a table with --clips."
-        )
-    from ensemble.evaluate_predictions import described, evaluate_file
+        raise UsageError(_MISSING_LABELS)
+    # Imported late, as --help needs none of it.
+    from ensemble.evaluate_predictions import describe_clips, evaluate_file
 
-    rated = options.ratings, options.rating_scale
-    bootstrap = 1000 if options.bootstrap is None else options.bootstrap
-    drawn = bootstrap, options.seed, options.level
-    found = evaluate_file(
+    resampling = _resampling(options)
+    evaluation = evaluate_file(
         options.predictions,
         options.labels,
-        options.aspects,
-        options.split,
-        *rated,
-        *drawn,
+        aspects=options.aspects,
+        split=options.split,
+        ratings=options.ratings,
+        rating_scale=options.rating_scale,
+        resampling=resampling,
     )
-    read = ", ".join(
-        f"{aspect} from '{column}'" for aspect, column in found.columns.items()
-    )
-    say(f"{described(found.joined, options.split)}; {read}")
-    for note in found.notes:
+
+    columns = evaluation.columns.items()
+    origins = ", ".join(f"{aspect} from '{column}'" for aspect, column in columns)
+    say(f"{describe_clips(evaluation.joined, options.split)}; {origins}")
+    for note in evaluation.notes:
         say(f"note: {note}")
-    Screen().print(_table(found, options.level))
+    Screen().print(_table(evaluation, options.level))
+
     if options.csv:
-        atomic_write(options.csv, found.metrics.to_csv(index=False).encode())
+        atomic_write(options.csv, evaluation.metrics.to_csv(index=False).encode())
     if options.json:
-        facts = {
-            "predictions": options.predictions,
-            "labels": options.labels,
-            "split": options.split,
-        }
-        facts |= {
-            "bootstrap": bootstrap,
-            "seed": options.seed,
-            "interval": options.level,
-        }
-        write_json(Path(options.json), facts | found.to_json())
-    return _say_unmatched(found.not_predicted, found.not_labelled)
+        write_json(Path(options.json), _to_json(evaluation, options, resampling))
+    return _say_unmatched(evaluation.not_predicted, evaluation.not_labelled)
 
 
-def _table(found, level: float) -> Table:
-    from ensemble.reporting.report_tables import figure
+def _resampling(options: Namespace) -> Resampling:
+    from ensemble.evaluate_predictions import Resampling
 
+    if options.bootstrap is None:
+        return Resampling(seed=options.seed, level=options.level)
+    return Resampling(options.bootstrap, seed=options.seed, level=options.level)
+
+
+def _to_json(
+    evaluation: Evaluation, options: Namespace, resampling: Resampling
+) -> dict[str, Any]:
+    return {
+        "predictions": options.predictions,
+        "labels": options.labels,
+        "split": options.split,
+        "bootstrap": resampling.n_bootstrap,
+        "seed": resampling.seed,
+        "interval": resampling.level,
+        **evaluation.to_json(),
+    }
+
+
+def _table(evaluation: Evaluation, level: float) -> Table:
+    """The metrics of every aspect, then its noise ceilings and likelihood."""
     table = Table(
         title=f"{level * 100:g} % intervals over systems", title_justify="left"
     )
-    for name in ("aspect", "metric", "utterance", "system"):
-        table.add_column(
-            name,
-            no_wrap=name != "aspect",
-            justify="right" if name in {"utterance", "system"} else "left",
-        )
-    shown = [("", found.metrics, "value")] + (
-        [("ceiling ", found.ceiling, "ceiling")] if len(found.ceiling) else []
-    )
-    for aspect in found.aspects:
-        for prefix, rows, value in shown:
-            by = {
-                (row.level, row.metric): row
-                for row in rows[rows["aspect"] == aspect].itertuples()
-            }
-            if not prefix:
-                clips, systems = by["utterance", "mse"].n, by["system", "mse"].n
-                table.add_row(
-                    Text(aspect),
-                    "n",
-                    f"{clips} clips",
-                    f"{systems} system{'s' * (systems != 1)}",
-                )
-            for metric in ("mse", "lcc", "srcc", "ktau"):
-                cells = (by[place, metric] for place in ("utterance", "system"))
-                name = f"{prefix}{metric.upper()}"
-                table.add_row(
-                    "",
-                    name,
-                    *(
-                        figure(getattr(cell, value), cell.low, cell.high)
-                        for cell in cells
-                    ),
-                )
-        for row in (
-            found.likely[found.likely["aspect"] == aspect].itertuples()
-            if len(found.likely)
-            else ()
-        ):
-            table.add_row(
-                "",
-                f"log p, {row.ratings} ratings",
-                figure(row.value, row.low, row.high),
-                "",
-            )
+    table.add_column("aspect")
+    table.add_column("metric", no_wrap=True)
+    table.add_column("utterance", no_wrap=True, justify="right")
+    table.add_column("system", no_wrap=True, justify="right")
+
+    for aspect in evaluation.aspects:
+        metrics = _of_aspect(evaluation.metrics, aspect)
+        _add_counts(table, aspect, metrics)
+        _add_metrics(table, metrics, column="value")
+        # Both are empty without single ratings.
+        if len(evaluation.ceiling):
+            ceilings = _of_aspect(evaluation.ceiling, aspect)
+            _add_metrics(table, ceilings, column="ceiling", prefix="ceiling ")
+        if len(evaluation.likely):
+            _add_likelihood(table, _of_aspect(evaluation.likely, aspect))
         table.add_section()
     return table
 
 
+def _of_aspect(numbers: pd.DataFrame, aspect: str) -> list[dict[str, Any]]:
+    return numbers[numbers["aspect"] == aspect].to_dict("records")
+
+
+def _add_counts(table: Table, aspect: str, metrics: list[dict[str, Any]]) -> None:
+    """Add a row with the numbers of clips and systems."""
+    # Every metric of a level has the same number of clips or systems.
+    count = {row["level"]: row["n"] for row in metrics}
+    plural = "" if count["system"] == 1 else "s"
+    table.add_row(
+        Text(aspect),
+        "n",
+        f"{count['utterance']} clips",
+        f"{count['system']} system{plural}",
+    )
+
+
+def _add_metrics(
+    table: Table, rows: list[dict[str, Any]], column: str, prefix: str = ""
+) -> None:
+    """Add a row per metric, with the number in a column at both levels."""
+    from base_models.metrics.evaluate import LEVELS, METRICS
+
+    row_of = {(row["level"], row["metric"]): row for row in rows}
+    for metric in METRICS:
+        numbers = [_number(row_of[level, metric], column) for level in LEVELS]
+        table.add_row("", f"{prefix}{metric.upper()}", *numbers)
+
+
+def _add_likelihood(table: Table, rows: list[dict[str, Any]]) -> None:
+    for row in rows:
+        table.add_row("", f"log p, {row['ratings']} ratings", _number(row, "value"), "")
+
+
+def _number(row: dict[str, Any], column: str) -> str:
+    """The number in a column, with its interval."""
+    from ensemble.reporting.number_text import number_text
+
+    return number_text(row[column], row["low"], row["high"])
+
+
 def _say_unmatched(not_predicted: Sequence[str], not_labelled: Sequence[str]) -> int:
-    """Name the clips that stand on one side only; the exit code that follows from them."""
+    """Name the clips that are on one side only; the exit code that follows."""
     if not_labelled:
         say(
-            f"predicted but not labelled here, left aside: {len(not_labelled)} ({some(not_labelled)})"
+            "predicted but not labelled here, left aside: "
+            f"{len(not_labelled)} ({some(not_labelled)})"
         )
     if not_predicted:
         say(
-            f"labelled but NOT PREDICTED, the metrics leave them out: {len(not_predicted)} ({some(not_predicted)})"
+            "labelled but NOT PREDICTED, the metrics leave them out: "
+            f"{len(not_predicted)} ({some(not_predicted)})"
         )
-    return 3 if not_predicted else 0
+    return CLIPS_SET_ASIDE if not_predicted else ALL_WELL
 
 
 def main() -> None:
-    """Console entry point."""
-    raise SystemExit(run(_main))
+    """Run the command and exit with its code."""
+    raise SystemExit(run_command(_main))

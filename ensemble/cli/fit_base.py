@@ -1,21 +1,53 @@
-"""fit_base: train base models on a listening test, or on the demo corpus when none is named."""
+"""``fit_base``: train base models on a listening test, or on the demo corpus.
+
+Exit code 0 when all is well, 3 when some clips were set aside, 2 when the data or an
+option cannot be used.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jsonargparse import Namespace
 
 from base_models.errors import UsageError, one_of
 from ensemble.cli.shared.engines import add_engine_option, locate
-from ensemble.cli.shared.exit_codes import run, say, say_set_aside
-from ensemble.cli.shared.options import Options, choose_encoders, parse_settings
+from ensemble.cli.shared.exit_codes import run_command, say, say_set_aside
+from ensemble.cli.shared.options import (
+    Options,
+    choose_data,
+    choose_encoders,
+    parse_settings,
+)
 from ensemble.workspace import Workspace
+
+if TYPE_CHECKING:
+    from ensemble.training.rated_clips import RatedClips
+    from ensemble.training.train_base_models import TrainingPlan, TrainingSetup
+
+STORE_DTYPES = ("float16", "float32")
 
 
 def _parser() -> Options:
-    parser = Options("fit_base", __doc__)
+    parser = Options(
+        "fit_base",
+        "fit_base: train base models on a listening test, or on the demo corpus when "
+        "none is named.",
+    )
+    parser.add_argument(
+        "--config", action="config", help="read any of these options from a YAML file"
+    )
+    _add_data_options(parser)
+    _add_training_options(parser)
+    _add_machine_options(parser)
+    return parser
+
+
+def _add_data_options(parser: Options) -> None:
+    """Add the options that say which models are trained, and on what."""
     add = parser.add_argument
-    add("--config", action="config", help="read any of these options from a YAML file")
     add(
         "--seeds",
         type=int,
@@ -31,7 +63,8 @@ def _parser() -> Options:
     add(
         "--data",
         type=str,
-        help="MusicEval folder, label list, or csv/tsv/jsonl/parquet table; default: demo corpus",
+        help="MusicEval folder, label list, or csv/tsv/jsonl/parquet table; default: "
+        "demo corpus",
     )
     add("--aspects", nargs="+", help="rated columns; default: the recognised ones")
     add(
@@ -42,7 +75,8 @@ def _parser() -> Options:
     add(
         "--ratings",
         type=str,
-        help="table of clips, raters and aspects, for models that learn from single ratings",
+        help="table of clips, raters and aspects, for models that learn from single "
+        "ratings",
     )
     add(
         "--rating-scale",
@@ -51,6 +85,11 @@ def _parser() -> Options:
         metavar=("LOW", "HIGH"),
         help="ends of its scale; default: 1 5",
     )
+
+
+def _add_training_options(parser: Options) -> None:
+    """Add the options that say how models are trained."""
+    add = parser.add_argument
     add(
         "--audio-encoder",
         type=str,
@@ -91,6 +130,11 @@ def _parser() -> Options:
         default=0,
         help="also predict the training split out of fold, with so many folds",
     )
+
+
+def _add_machine_options(parser: Options) -> None:
+    """Add the options that say where to compute, and where to write."""
+    add = parser.add_argument
     add("--device", type=str, default="auto", help="auto, cpu, cuda or mps")
     add("--jobs", type=int, default=0, help="worker processes; 0 shares out the cores")
     add(
@@ -109,85 +153,153 @@ def _parser() -> Options:
     add(
         "--artifacts", type=str, default="artifacts", help="where everything is written"
     )
-    return parser
 
 
 def _main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
-    from ensemble.training.progress import encoding, watch
-    from ensemble.training.rated_clips import RatedClips
-    from ensemble.training.train_base_models import (
-        Compute,
-        TrainingSetup,
-        add_ratings,
-        choose_settings,
-        plan_models,
-        plan_training,
-        train_base_models,
-    )
-
+    # Paths become absolute before anything reads or writes them.
     locate(options)
-    workspace, data = Workspace(Path(options.artifacts)), options.data
-    if options.data == "":
-        raise UsageError(
-            "--data is empty; name a folder or table, or leave the option out for the demo corpus."
-        )
-    plan_models(
-        options.models, options.seeds
-    )  # a wrong name or number is refused before anything is written
-    if (
-        options.jobs < 0
-        or options.folds < 0
-        or options.folds == 1
-        or options.threads < 1
-    ):
-        got = f"got --jobs {options.jobs} --folds {options.folds} --threads {options.threads}"
-        raise UsageError(
-            f"--jobs must be 0 or more, --folds 0 or at least 2, --threads at least 1; {got}."
-        )
-    one_of(options.store_dtype, ("float16", "float32"), "--store-dtype")
-    audio, text = choose_encoders(
-        options.audio_encoder, options.text_encoder, data is None
-    )
-    settings, overrides = (
-        choose_settings(options.settings, audio),
-        parse_settings(options.set),
-    )
-    if data is None:
-        from base_models.clips.demo_corpus import write_demo
+    _check_options(options)
+    setup = _choose_setup(options)
+    workspace = Workspace(Path(options.artifacts))
 
-        data = write_demo(workspace.demo)
-    split = options.split or (0.7, 0.15, 0.15), options.group, options.split_seed
-    rated = RatedClips.read(data, options.aspects, options.text_aspects, *split)
-    if rated.demo:
-        say(
-            f"demo corpus: synthetic music and simulated raters in {data}; its numbers say nothing about real music"
-        )
-    models = plan_models(options.models, options.seeds, any(rated.needs_text))
-    if not options.models and not any(rated.needs_text):
-        say(
-            "no aspect is judged by text, so dora_decoupled would repeat dora and is left out"
-        )
-    rated, about_ratings = add_ratings(
-        rated, models, settings, overrides, options.ratings, options.rating_scale
-    )
+    rated = _read_clips(options, workspace)
+    models = _choose_models(options, rated)
+    rated, about_ratings = _add_ratings(options, rated, models, setup=setup)
     say(f"{len(rated.frame)} clips, aspects {', '.join(rated.aspects)}; {rated.note}")
     if about_ratings:
         say(about_ratings)
-    if rated.made == "splits as given" and (options.split or options.split_seed):
-        say(
-            "note: the data gives its splits, so --split and --split-seed change nothing"
+    _say_how_models_are_trained(options, rated, setup)
+
+    plan = _plan(options, setup, rated, models=models, workspace=workspace)
+    _train(options, plan, workspace)
+
+    say(f"next: fit_meta --artifacts {workspace.root}")
+    print(workspace.root / "level0.json")
+    return say_set_aside(plan.set_aside)
+
+
+def _check_options(options: Namespace) -> None:
+    """Refuse a wrong name or number before anything is written."""
+    from ensemble.training.train_base_models import plan_models
+
+    if options.data == "":
+        raise UsageError(
+            "--data is empty; name a folder or table, or leave the option out for the "
+            "demo corpus."
         )
-    also = f" and {text}" if any(rated.needs_text) else ""
-    say(f"encoders {audio}{also}; training settings {settings or 'paper'}")
-    setup = TrainingSetup(
+    plan_models(options.models, options.seeds)
+    is_negative = options.jobs < 0 or options.folds < 0
+    if is_negative or options.folds == 1 or options.threads < 1:
+        raise UsageError(
+            "--jobs must be 0 or more, --folds 0 or at least 2, --threads at least 1; "
+            f"got --jobs {options.jobs} --folds {options.folds} "
+            f"--threads {options.threads}."
+        )
+    one_of(options.store_dtype, STORE_DTYPES, "--store-dtype")
+
+
+def _choose_setup(options: Namespace) -> TrainingSetup:
+    """What the base models are trained with, apart from the clips."""
+    from ensemble.training.train_base_models import TrainingSetup, choose_settings
+
+    audio, text = choose_encoders(
+        options.audio_encoder, options.text_encoder, demo=options.data is None
+    )
+    return TrainingSetup(
         audio_encoder=audio,
         text_encoder=text,
-        settings=settings,
-        overrides=overrides,
+        settings=choose_settings(options.settings, audio),
+        overrides=parse_settings(options.set),
         folds=options.folds,
         dtype=options.store_dtype,
     )
+
+
+def _read_clips(options: Namespace, workspace: Workspace) -> RatedClips:
+    """Read the clips, or write and read the demo corpus."""
+    from ensemble.training.rated_clips import RatedClips
+
+    data = choose_data(options.data, workspace)
+    # The usual sizes are those of `RatedClips.read`.
+    sizes = {"sizes": options.split} if options.split else {}
+    rated = RatedClips.read(
+        data,
+        aspects=options.aspects,
+        text_aspects=options.text_aspects,
+        group=options.group,
+        seed=options.split_seed,
+        **sizes,
+    )
+    if rated.demo:
+        say(
+            f"demo corpus: synthetic music and simulated raters in {data}; its numbers "
+            "say nothing about real music"
+        )
+    return rated
+
+
+def _choose_models(options: Namespace, rated: RatedClips) -> list[tuple[str, int]]:
+    """Presets and seeds."""
+    from ensemble.training.train_base_models import plan_models
+
+    # Known only now: which aspects are judged by text depends on the clips.
+    is_text_judged = any(rated.needs_text)
+    if not options.models and not is_text_judged:
+        say(
+            "no aspect is judged by text, so dora_decoupled would repeat dora and is "
+            "left out"
+        )
+    return plan_models(options.models, options.seeds, is_text_judged)
+
+
+def _add_ratings(
+    options: Namespace,
+    rated: RatedClips,
+    models: Sequence[tuple[str, int]],
+    setup: TrainingSetup,
+) -> tuple[RatedClips, str]:
+    """The clips with their single ratings, where there are any, and a note on them."""
+    from ensemble.training.train_base_models import add_ratings
+
+    return add_ratings(
+        rated,
+        models,
+        settings=setup.settings,
+        overrides=setup.overrides,
+        path=options.ratings,
+        scale=options.rating_scale,
+    )
+
+
+def _say_how_models_are_trained(
+    options: Namespace, rated: RatedClips, setup: TrainingSetup
+) -> None:
+    # Options that change nothing are not passed over in silence.
+    if rated.made == "splits as given" and (options.split or options.split_seed):
+        say(
+            "note: the data gives its splits, so --split and --split-seed change "
+            "nothing"
+        )
+
+    encoders = setup.audio_encoder
+    # Without an aspect that is judged by text, no text is encoded.
+    if any(rated.needs_text):
+        encoders += f" and {setup.text_encoder}"
+    say(f"encoders {encoders}; training settings {setup.settings or 'paper'}")
+
+
+def _plan(
+    options: Namespace,
+    setup: TrainingSetup,
+    rated: RatedClips,
+    models: Sequence[tuple[str, int]],
+    workspace: Workspace,
+) -> TrainingPlan:
+    """Embed the clips and lay out the runs."""
+    from ensemble.training.progress import encoding
+    from ensemble.training.train_base_models import Compute, plan_training
+
     compute = Compute(
         device=options.device,
         jobs=options.jobs,
@@ -195,22 +307,27 @@ def _main(argv: Sequence[str] | None = None) -> int:
         engine=options.engine,
     )
     with encoding() as on_embed:
-        plan = plan_training(
+        return plan_training(
             rated, models, workspace, setup=setup, compute=compute, on_embed=on_embed
         )
-    total = len(plan.runs)
-    trained = len(train_base_models(plan, workspace, watch, options.engine))
-    if trained:
+
+
+def _train(options: Namespace, plan: TrainingPlan, workspace: Workspace) -> None:
+    """Train what is not finished."""
+    from ensemble.training.progress import watch
+    from ensemble.training.train_base_models import train_base_models
+
+    n_trained = len(train_base_models(plan, workspace, watch, engine=options.engine))
+    n_models = len(plan.runs)
+    if n_trained:
         say(
-            f"trained {trained} of {total} base models ({total - trained} were there already)"
+            f"trained {n_trained} of {n_models} base models "
+            f"({n_models - n_trained} were there already)"
         )
     else:
-        say(f"nothing to do: all {total} base models are finished")
-    say(f"next: fit_meta --artifacts {workspace.root}")
-    print(workspace.root / "level0.json")
-    return say_set_aside(plan.set_aside)
+        say(f"nothing to do: all {n_models} base models are finished")
 
 
 def main() -> None:
-    """Console entry point."""
-    raise SystemExit(run(_main))
+    """Run the command and exit with its code."""
+    raise SystemExit(run_command(_main))

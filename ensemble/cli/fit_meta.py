@@ -1,21 +1,48 @@
-"""fit_meta: stack the base models of the last fit_base, measure the stack, and write its report."""
+"""``fit_meta``: stack the base models of the last ``fit_base``, and write a report.
+
+Exit code 0 when all is well, 2 when an option or the data cannot be used.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jsonargparse import Namespace
 
 from base_models.errors import UsageError
 from base_models.files import Artifact
-from ensemble.cli.shared.exit_codes import Screen, run, say
+from ensemble.cli.shared.exit_codes import ALL_WELL, Screen, run_command, say
 from ensemble.cli.shared.options import Options, parse_settings
 from ensemble.workspace import Workspace
+from meta.splits.meta_split import VALIDATION_SHARE
+
+if TYPE_CHECKING:
+    from ensemble.stacking.fit_stack import Settings
+    from ensemble.stacking.stack_data import StackData
+
+# The leaderboards are wide; what is piped into a file should not be folded.
+_WIDTH_WITHOUT_TERMINAL = 200
 
 
 def _parser() -> Options:
-    parser = Options("fit_meta", __doc__)
+    parser = Options(
+        "fit_meta",
+        "fit_meta: stack the base models of the last fit_base, measure the stack, and "
+        "write its report.",
+    )
     add = parser.add_argument
     add("--config", action="config", help="read any of these options from a YAML file")
+    _add_stacking_options(parser)
+    _add_prediction_options(parser)
+    add("--artifacts", type=str, default="artifacts", help="where fit_base wrote")
+    return parser
+
+
+def _add_stacking_options(parser: Options) -> None:
+    """Add the options that say what is stacked, and how."""
+    add = parser.add_argument
     add(
         "--learner",
         type=str,
@@ -31,7 +58,7 @@ def _parser() -> Options:
     add(
         "--validation",
         type=float,
-        default=0.4,
+        default=VALIDATION_SHARE,
         help="share of the dev clips that measure the stack",
     )
     add("--seed", type=int, default=0, help="of the split and the learner")
@@ -47,6 +74,11 @@ def _parser() -> Options:
         default="dev",
         help="fit on the dev split, or on out-of-fold predictions of train: dev, oof",
     )
+
+
+def _add_prediction_options(parser: Options) -> None:
+    """Add the options that say which predictions and clips are used."""
+    add = parser.add_argument
     add(
         "--predictions",
         nargs="+",
@@ -67,7 +99,8 @@ def _parser() -> Options:
     add(
         "--groups",
         type=str,
-        help="column of the labels whose clips stay together in every split, e.g. system",
+        help="column of the labels whose clips stay together in every split, e.g. "
+        "system",
     )
     add(
         "--missing",
@@ -86,71 +119,110 @@ def _parser() -> Options:
         metavar="LEARNER",
         help="learners that the report puts beside it; default: most",
     )
-    add("--artifacts", type=str, default="artifacts", help="where fit_base wrote")
-    return parser
 
 
 def _main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
-    from ensemble.cli.shared.boards import board_tables, closing, opening
-    from ensemble.estimator.save_and_load import ROLE
-    from ensemble.stacking.fit_stack import Settings, fit_stack, stack_facts
+    from ensemble.stacking.fit_stack import fit_stack
 
-    given = {
-        name: getattr(options, name)
-        for name in ("learner", "validation", "seed", "missing", "allow_leak")
-    }
-    given["params"] = parse_settings(options.set)
-    settings = Settings(
-        **given, **({} if options.rivals is None else {"rivals": tuple(options.rivals)})
-    )
+    settings = _settings(options)
     workspace = Workspace(Path(options.artifacts))
-    folder = fit_stack(workspace, _data(options, workspace), settings)
-    facts = stack_facts(Artifact(folder, ROLE))
-    for line in opening(facts):
-        say(line)
-    console = Screen(width=None if Screen().is_terminal else 200)
-    for table in board_tables(facts):
-        console.print(table)
-    for line in closing(facts):
-        say(line)
+    if options.predictions:
+        data = _data_of_predictions(options)
+        scores_what = "--predictions FILE..."
+    else:
+        data = _data_of_base_models(options, workspace)
+        scores_what = "FILE..."
+    folder = fit_stack(workspace, data, settings)
+
+    verdict = _show_report(folder)
+    # The verdict is the last line, which is the one that is read.
     say(f"report: {folder / 'report.html'}")
-    say(
-        f"next: predict_mos {'--predictions ' * bool(options.predictions)}FILE... --artifacts {workspace.root}"
-    )
-    say(facts["verdict"]["sentence"])
+    say(f"next: predict_mos {scores_what} --artifacts {workspace.root}")
+    say(verdict)
     print(folder)
-    return 0
+    return ALL_WELL
 
 
-def _data(options, workspace: Workspace):
+def _settings(options: Namespace) -> Settings:
+    from ensemble.stacking.fit_stack import Settings
+
+    # Without --rivals the default applies; --rivals without a name means none.
+    rivals = {} if options.rivals is None else {"rivals": tuple(options.rivals)}
+    return Settings(
+        learner=options.learner,
+        validation=options.validation,
+        seed=options.seed,
+        missing=options.missing,
+        allow_leak=options.allow_leak,
+        params=parse_settings(options.set),
+        **rivals,
+    )
+
+
+def _data_of_base_models(options: Namespace, workspace: Workspace) -> StackData:
+    """The predictions of the last ``fit_base``."""
+    from ensemble.stacking.stack_data import StackData
+
+    # They would be ignored without a word.
+    if options.labels or options.aspects:
+        raise UsageError(
+            "--labels and --aspects belong to --predictions; fit_base has the others "
+            "already."
+        )
+    return StackData.from_runs(
+        workspace, options.models, options.cv, group=options.groups
+    )
+
+
+def _data_of_predictions(options: Namespace) -> StackData:
+    """Anybody's predictions, from files."""
     from ensemble.prediction_files.stack_inputs import read_external
     from ensemble.stacking.stack_data import StackData
 
-    if options.predictions and options.cv != "dev":
+    if options.cv != "dev":
         raise UsageError(
-            "--cv belongs to the base models of fit_base; --predictions are taken as they are."
+            "--cv belongs to the base models of fit_base; --predictions are taken as "
+            "they are."
         )
-    if not options.predictions:
-        if options.labels or options.aspects:
-            raise UsageError(
-                "--labels and --aspects belong to --predictions; fit_base has the others already."
-            )
-        return StackData.from_runs(
-            workspace, options.models, options.cv, group=options.groups
-        )
-    else:
-        external = read_external(options.predictions, options.labels, options.aspects)
-        for note in external.notes:
-            say(f"note: {note}")
-        return StackData.from_predictions(
-            external,
-            options.labels or options.predictions[0],
-            options.models,
-            group=options.groups or "",
-        )
+    external = read_external(options.predictions, options.labels, options.aspects)
+    for note in external.notes:
+        say(f"note: {note}")
+    return StackData.from_predictions(
+        external,
+        options.labels or options.predictions[0],
+        options.models,
+        group=options.groups or "",
+    )
+
+
+def _show_report(folder: Path) -> str:
+    """Print the leaderboards of a stack and notes on them; returns the verdict."""
+    from ensemble.estimator.save_and_load import ROLE
+    from ensemble.reporting.section import ReportContent
+    from ensemble.reporting.sections import sections_of
+    from ensemble.reporting.terminal import (
+        closing_lines,
+        opening_lines,
+        screen_tables,
+    )
+    from ensemble.stacking.fit_stack import stack_facts
+
+    # The sections of the page, as far as they have something for a terminal.
+    sections = sections_of(ReportContent(stack_facts(Artifact(folder, ROLE))))
+    for line in opening_lines(sections):
+        say(line)
+    screen = Screen(width=None if Screen().is_terminal else _WIDTH_WITHOUT_TERMINAL)
+    for table in screen_tables(sections):
+        screen.print(table)
+
+    # The verdict is the last of the closing lines.
+    *remarks, verdict = closing_lines(sections)
+    for line in remarks:
+        say(line)
+    return verdict
 
 
 def main() -> None:
-    """Console entry point."""
-    raise SystemExit(run(_main))
+    """Run the command and exit with its code."""
+    raise SystemExit(run_command(_main))

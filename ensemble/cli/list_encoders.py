@@ -1,128 +1,154 @@
-"""``list_encoders [ENCODER …]``: the encoders, their licences, and how to get the weights that are not here.
+"""``list_encoders [ENCODER …]``: encoders, their licences, and how to get the weights.
 
-Exit code 0; 2 when a name is unknown. Loads neither torch nor any weights, and asks no network.
+Exit code 0; 2 when a name is unknown. Loads neither torch nor any weights, and asks no
+network.
 """
 
 from __future__ import annotations
 
-from rich.console import Console
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
 from base_models.encoders import known_encoders, parse_encoder
 from base_models.encoders.weights import fetch_command, missing_files
 from base_models.files import write_json
-from ensemble.cli.shared.exit_codes import run
+from ensemble.cli.shared.exit_codes import ALL_WELL, run_command
 from ensemble.cli.shared.options import Options
 
+_SPEC_FIELDS = (
+    "name",
+    "kind",
+    "sample_rate",
+    "frame_rate",
+    "dim",
+    "licence",
+    "commercial",
+    "megabytes",
+    "pickled",
+    "caution",
+    "repository",
+    "revision",
+    "embedded",
+)
 
-def _main(argv: list[str] | None = None) -> int:
+# Columns of the printed table, and how their cells are aligned.
+_COLUMNS: dict[str, JustifyMethod] = {
+    "name": "left",
+    "kind": "left",
+    "Hz": "right",
+    "frames/s": "right",
+    "dim": "right",
+    "licence": "left",
+    "commercial": "left",
+    "MB": "right",
+    "weights": "left",
+}
+
+
+def _parser() -> Options:
     parser = Options(
         "list_encoders",
         "The encoders, their licences, and how to get the weights that are not here.",
     )
-    parser.add_argument(
+    add = parser.add_argument
+    add(
         "encoders",
         nargs="*",
         help="names, or NAME=FOLDER to look in that folder (default: all)",
     )
-    parser.add_argument(
+    add(
         "--commercial-ok",
         action="store_true",
         help="only those whose licence allows commercial use",
     )
-    parser.add_argument("--json", type=str, help="also write the list to this file")
-    args = parser.parse_args(argv)
-    known, refused = known_encoders()
-    rows = [_row(*parse_encoder(name)) for name in args.encoders or known]
-    if args.commercial_ok:
-        rows = [row for row in rows if row["commercial"]]
+    add("--json", type=str, help="also write the list to this file")
+    return parser
+
+
+def _main(argv: Sequence[str] | None = None) -> int:
+    options = _parser().parse_args(argv)
+    known = known_encoders()
+    entries = [_describe(word) for word in options.encoders or known.specs]
+    if options.commercial_ok:
+        entries = [entry for entry in entries if entry["commercial"]]
+
     console = Console()
-    console.print(_table(rows))
-    for row in rows:
-        if row["caution"]:
-            console.print(Text(f"\n{row['name']}: {row['caution']}"), soft_wrap=True)
-        if row["missing"]:
-            lacks = ", ".join(row["missing"])
-            console.print(
-                Text(
-                    f"\n{row['name']} lacks {lacks}; where there is a network:\n  {row['fetch']}"
-                ),
-                soft_wrap=True,
-            )
-    for name, reason in {} if args.encoders else refused.items():
-        console.print(Text(f"\n{name} cannot be used: {reason}"), soft_wrap=True)
-    if args.json:
-        write_json(args.json, {"encoders": rows, "refused": refused})
-        console.print(Text(f"Written to {args.json}"))
-    return 0
+    console.print(_table(entries))
+    for entry in entries:
+        _print_notes(console, entry)
+    if not options.encoders:
+        for name, reason in known.refused.items():
+            _print_paragraph(console, f"{name} cannot be used: {reason}")
+
+    if options.json:
+        write_json(options.json, {"encoders": entries, "refused": known.refused})
+        console.print(Text(f"Written to {options.json}"))
+    return ALL_WELL
 
 
-def _row(name: str, folder: str | None) -> dict:
-    spec = known_encoders()[0][name]
-    fields = (
-        "name",
-        "kind",
-        "sample_rate",
-        "frame_rate",
-        "dim",
-        "licence",
-        "commercial",
-        "megabytes",
-        "pickled",
-        "caution",
-    )
-    missing = missing_files(spec, folder)
-    fetch = fetch_command(spec) if missing else ""
-    return {field: getattr(spec, field) for field in fields} | {
-        "repository": spec.repository,
-        "revision": spec.revision,
-        "embedded": spec.embedded,
-        "caution": spec.caution,
-        "missing": missing,
-        "fetch": fetch,
-    }
+def _describe(word: str) -> dict[str, Any]:
+    """Facts about an encoder, named as a user writes it."""
+    name, folder = parse_encoder(word)
+    spec = known_encoders().specs[name]
+    facts = {field: getattr(spec, field) for field in _SPEC_FIELDS}
+    facts["missing"] = missing_files(spec, folder)
+    facts["fetch"] = fetch_command(spec) if facts["missing"] else ""
+    return facts
 
 
-def _table(rows: list[dict]) -> Table:
+def _print_notes(console: Console, entry: dict[str, Any]) -> None:
+    name = entry["name"]
+    if entry["caution"]:
+        _print_paragraph(console, f"{name}: {entry['caution']}")
+    if entry["missing"]:
+        missing = ", ".join(entry["missing"])
+        _print_paragraph(
+            console,
+            f"{name} lacks {missing}; where there is a network:\n  {entry['fetch']}",
+        )
+
+
+def _print_paragraph(console: Console, text: str) -> None:
+    # Not wrapped, so that commands can be copied; Text has no markup to interpret.
+    console.print(Text(f"\n{text}"), soft_wrap=True)
+
+
+def _table(entries: Sequence[dict[str, Any]]) -> Table:
     table = Table(
-        title=f"{len(rows)} encoders",
+        title=f"{len(entries)} encoders",
         title_justify="left",
         box=None,
         padding=(0, 1, 0, 0),
     )
-    for name in (
-        "name",
-        "kind",
-        "Hz",
-        "frames/s",
-        "dim",
-        "licence",
-        "commercial",
-        "MB",
-        "weights",
-    ):
-        table.add_column(
-            name,
-            justify="right" if name in ("Hz", "frames/s", "dim", "MB") else "left",
-            no_wrap=True,
-        )
-    for row in rows:
-        weights = "-" if row["embedded"] else ("missing" if row["missing"] else "here")
-        table.add_row(
-            Text(row["name"]),
-            row["kind"],
-            str(row["sample_rate"] or ""),
-            f"{row['frame_rate']:.3g}" if row["frame_rate"] else "",
-            str(row["dim"]),
-            Text(row["licence"]),
-            "yes" if row["commercial"] else "no",
-            str(row["megabytes"] or ""),
-            weights,
-        )
+    for name, justify in _COLUMNS.items():
+        table.add_column(name, justify=justify, no_wrap=True)
+    for entry in entries:
+        table.add_row(*_cells(entry))
     return table
 
 
-def main(argv: list[str] | None = None) -> None:
+def _cells(entry: dict[str, Any]) -> list[str | Text]:
+    if entry["embedded"]:
+        weights = "-"
+    else:
+        weights = "missing" if entry["missing"] else "here"
+    return [
+        Text(entry["name"]),
+        entry["kind"],
+        str(entry["sample_rate"] or ""),
+        f"{entry['frame_rate']:.3g}" if entry["frame_rate"] else "",
+        str(entry["dim"]),
+        Text(entry["licence"]),
+        "yes" if entry["commercial"] else "no",
+        str(entry["megabytes"] or ""),
+        weights,
+    ]
+
+
+def main(argv: Sequence[str] | None = None) -> None:
     """Run the command and exit with its code."""
-    raise SystemExit(run(_main, argv))
+    raise SystemExit(run_command(_main, argv))

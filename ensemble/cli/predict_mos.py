@@ -1,22 +1,35 @@
-"""predict_mos: the stack's score for each clip and aspect, with an interval that its errors on other clips taught."""
+"""``predict_mos FILE…``: the score of a stack for each clip and aspect.
+
+Exit code 0 when all is well, 3 when some clips were set aside, 2 when an option cannot
+be used.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from jsonargparse import Namespace
+
 from base_models.errors import UsageError
 from ensemble.cli.shared.engines import add_engine_option
-from ensemble.cli.shared.exit_codes import run, say, say_set_aside
+from ensemble.cli.shared.exit_codes import run_command, say, say_set_aside
 from ensemble.cli.shared.explanations import explain, make_folder
 from ensemble.cli.shared.options import Options
 from ensemble.cli.shared.score_output import output_format, put_scores
 from ensemble.cli.shared.stacks import add_stack_options, load_stack, stack_source
 
-DEMO = "demo corpus: this stack learnt synthetic music and simulated raters; its scores say nothing about real music"
+_DEMO = (
+    "demo corpus: this stack learnt synthetic music and simulated raters; its scores "
+    "say nothing about real music"
+)
 
 
 def _parser() -> Options:
-    parser = Options("predict_mos", __doc__)
+    parser = Options(
+        "predict_mos",
+        "predict_mos: the stack's score for each clip and aspect, with an interval "
+        "learnt from its errors on other clips.",
+    )
     add = parser.add_argument
     add("audio", nargs="*", help="audio files, or folders of them")
     add("--prompt", type=str, help="the prompt of all these files")
@@ -54,77 +67,98 @@ def _parser() -> Options:
 
 def _main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
-    given = options.audio, options.clips, options.predictions
-    if sum(map(bool, given)) != 1:
-        raise UsageError(
-            "Name audio files, or a table with --clips, or --predictions; one of the three."
-        )
-    if options.prompt and not options.audio:
-        raise UsageError(
-            "--prompt is for audio files; a table brings its own prompts, and predictions need none."
-        )
-    if options.explain is not None and options.predictions:
-        raise UsageError(
-            "--explain looks into base models; --predictions has only what they said."
-        )
+    _check_options(options)
+    # Where nothing can be written is found out before anything is scored.
     form = output_format(options.out, options.format)
     if options.explain is not None:
         make_folder(options.explain)
-    scores, explained = (
-        _of_predictions(options) if options.predictions else _of_clips(options, form)
-    )
-    put_scores(scores, options.out, form, options.level)
-    if options.explain:
-        explained()
-    return say_set_aside(scores.set_aside)
+
+    if options.predictions:
+        return _score_predictions(options, form)
+    return _score_clips(options, form)
 
 
-def _of_predictions(options):
+def _check_options(options: Namespace) -> None:
+    sources = (options.audio, options.clips, options.predictions)
+    if sum(bool(source) for source in sources) != 1:
+        raise UsageError(
+            "Name audio files, or a table with --clips, or --predictions; one of the "
+            "three."
+        )
+    if options.prompt and not options.audio:
+        raise UsageError(
+            "--prompt is for audio files; a table brings its own prompts, and "
+            "predictions need none."
+        )
+    if options.explain is not None and options.predictions:
+        raise UsageError(
+            "--explain shows what base models attended to; --predictions holds only "
+            "what they predicted."
+        )
+
+
+def _score_predictions(options: Namespace, form: str | None) -> int:
+    """Score the clips that files of predictions are about."""
     from ensemble.scoring.score_predictions import score_predictions
 
     stack, _ = load_stack(options)
     scores, notes = score_predictions(stack, options.predictions, options.level)
     if stack.demo_:
-        say(DEMO)
+        say(_DEMO)
     for note in notes:
         say(f"note: {note}")
-    return scores, None
+
+    put_scores(scores, options.out, form, level=options.level)
+    return say_set_aside(scores.set_aside)
 
 
-def _of_clips(options, form: str | None):
+def _score_clips(options: Namespace, form: str | None) -> int:
+    """Score audio files or a clip table."""
     from base_models.clips.read_clips import read_clips
     from ensemble.scoring.audio_files import clips_from_files, length_note
     from ensemble.scoring.score_clips import score_clips
     from ensemble.training.progress import encoding
 
-    table = options.clips
-    clips = (
-        read_clips(table, labels=False)
-        if table
-        else clips_from_files(options.audio, options.prompt)
-    )
+    if options.clips:
+        clips = read_clips(options.clips, labels=False)
+    else:
+        clips = clips_from_files(options.audio, options.prompt)
+    # Before the stack is loaded, since it makes the paths to load from absolute.
     source = stack_source(options)
     stack, store = load_stack(options)
+
     with encoding() as on_embed:
         scores = score_clips(
-            stack, clips, store, options.level, on_embed, options.engine, source
+            stack,
+            clips,
+            store,
+            level=options.level,
+            on_progress=on_embed,
+            engine=options.engine,
+            source=source,
         )
-    if scores.left_out and form == "answer":
+    # Aspects judged against a prompt are left out where no clip has one.
+    left_out = ", ".join(scores.left_out)
+    if left_out and form == "answer":
         raise UsageError(
-            f"The answer format needs every aspect, and {', '.join(scores.left_out)} is judged against the prompt; "
-            "pass --prompt, or a table with prompts."
+            f"The answer format needs every aspect, and {left_out} is judged against "
+            "the prompt; pass --prompt, or a table with prompts."
         )
+
     if stack.demo_:
-        say(DEMO)
-    if scores.left_out:
-        say(
-            f"no prompt: {', '.join(scores.left_out)} left out; pass --prompt, or a table with prompts"
-        )
-    if note := length_note(scores.frame["audio"].tolist()):
+        say(_DEMO)
+    if left_out:
+        say(f"no prompt: {left_out} left out; pass --prompt, or a table with prompts")
+    note = length_note(scores.frame["audio"].tolist())
+    if note:
         say(f"note: {note}")
-    return scores, lambda: explain(options.explain, stack, clips, store, scores)
+
+    put_scores(scores, options.out, form, level=options.level)
+    if options.explain:
+        explain(options.explain, stack, clips, store=store, scores=scores)
+    return say_set_aside(scores.set_aside)
 
 
 def main() -> None:
-    """Console entry point."""
-    raise SystemExit(run(_main))
+    """Run the command and exit with its code."""
+    raise SystemExit(run_command(_main))

@@ -1,25 +1,52 @@
-"""reproduce: one table of a paper, its numbers beside ours with intervals; trains what is missing."""
+"""``reproduce TABLE``: one table of a paper, its numbers beside ours with intervals.
+
+Exit code 0 when all is well, 3 when clips were set aside or a row failed, 2 when an
+option cannot be used.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from jsonargparse import Namespace
 from rich.table import Table
 
 from base_models.errors import UsageError
 from ensemble.cli.shared.engines import add_engine_option, locate
-from ensemble.cli.shared.exit_codes import Screen, run, say, say_set_aside
-from ensemble.cli.shared.options import Options, parse_settings
+from ensemble.cli.shared.exit_codes import (
+    ALL_WELL,
+    CLIPS_SET_ASIDE,
+    Screen,
+    run_command,
+    say,
+    say_set_aside,
+)
+from ensemble.cli.shared.options import Options, choose_data, parse_settings
 from ensemble.papers.paper_tables import TABLES, PaperTable
 from ensemble.workspace import Workspace
 
-LISTED = ("name", "of", "what", "split", "encoders", "5 seeds", "--quick")
-COST = "tables share them. Each: at most 100 epochs (WhisQ 148, linear heads 1000) over stored embeddings; --quick: 4"
+if TYPE_CHECKING:
+    from ensemble.papers.reproduce import Reproduction
+    from ensemble.papers.request import Request
+
+# The tables are wide; what is piped into a file should not be folded.
+_WIDTH_WITHOUT_TERMINAL = 240
+
+_LIST_TITLE = (
+    "Tables, and how many base models they train; tables share them. Each: at most 100 "
+    "epochs (WhisQ 148, linear heads 1000) over stored embeddings; --quick: 4"
+)
+_LIST_COLUMNS = ("name", "of", "what", "split", "encoders", "5 seeds", "--quick")
 
 
 def _parser() -> Options:
-    parser = Options("reproduce", __doc__)
+    parser = Options(
+        "reproduce",
+        "reproduce: one table of a paper, its numbers beside ours with intervals; "
+        "trains what is missing.",
+    )
     add = parser.add_argument
     add("table", nargs="?", type=str, help=f"{', '.join(TABLES[:-1])} or {TABLES[-1]}")
     add(
@@ -30,7 +57,8 @@ def _parser() -> Options:
     add(
         "--data",
         type=str,
-        help="MusicEval folder, or a clip table with splits; default with --quick: demo corpus",
+        help="MusicEval folder, or a clip table with splits; default with --quick: "
+        "demo corpus",
     )
     add(
         "--quick",
@@ -64,10 +92,31 @@ def _parser() -> Options:
 
 def _main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
-    screen = Screen(width=None if Screen().is_terminal else 240)
     if options.list:
-        screen.print(_list())
-        return 0
+        _screen().print(_list_of_tables())
+        return ALL_WELL
+    table = _choose_table(options)
+    # Imported late, because --help and --list must not import torch.
+    from ensemble.papers.reproduce import reproduce
+    from ensemble.papers.table_files import render_files
+    from ensemble.training.progress import encoding, watch
+
+    locate(options)
+    workspace = Workspace(Path(options.artifacts))
+    request = _request(options, table, workspace)
+    with encoding() as on_embed:
+        made = reproduce(
+            request, workspace, watch, on_embed=on_embed, engine=options.engine
+        )
+
+    _show(made)
+    print(made.write(workspace, render_files(made)))
+    # Failed rows stand in the table with their reasons.
+    code = say_set_aside(made.set_aside)
+    return CLIPS_SET_ASIDE if made.failed else code
+
+
+def _choose_table(options: Namespace) -> PaperTable:
     if not options.table:
         raise UsageError(
             f"Name a table: {', '.join(TABLES)}; --list says what each is."
@@ -75,65 +124,77 @@ def _main(argv: Sequence[str] | None = None) -> int:
     table = PaperTable.of(options.table)
     if not (options.data or options.quick):
         raise UsageError(
-            "Name the clips with --data, or try the command on the demo corpus with --quick."
+            "Name the clips with --data, or try the command on the demo corpus with "
+            "--quick."
         )
-    from ensemble.papers.reproduce import Request, reproduce
-    from ensemble.papers.table_files import (
-        blocks,
-        heading,
-        remarks,
-        render_files,
-        summary,
-    )
-    from ensemble.training.progress import encoding, watch
+    return table
+
+
+def _request(options: Namespace, table: PaperTable, workspace: Workspace) -> Request:
+    from ensemble.papers.request import Request
     from ensemble.training.rated_clips import RatedClips
 
-    locate(options)
-    workspace, data = Workspace(Path(options.artifacts)), options.data
-    if data is None:
-        from base_models.clips.demo_corpus import write_demo
+    data = choose_data(options.data, workspace)
+    return Request.of(
+        table,
+        RatedClips.read(data, table.aspects),
+        seeds=options.seeds,
+        quick=options.quick,
+        words=[*(options.audio_encoder or ()), *(options.text_encoder or ())],
+        device=options.device,
+        jobs=options.jobs,
+        overrides=parse_settings(options.set),
+    )
 
-        data = write_demo(workspace.demo)
-    words = [*(options.audio_encoder or ()), *(options.text_encoder or ())]
-    request = Request.of(
-        table, RatedClips.read(data, table.aspects), options.seeds, options.quick, words, options.device, options.jobs,
-        parse_settings(options.set),
-    )  # fmt: skip
-    with encoding() as on_embed:
-        made = reproduce(request, workspace, watch, on_embed, options.engine)
-    for line in heading(made):
-        screen.print(line, soft_wrap=True, highlight=False, markup=False)
-    for title, head, rows in blocks(made):
-        screen.print(_table(title, head, rows))
+
+def _show(made: Reproduction) -> None:
+    """Print the table and what is said of it."""
+    from ensemble.papers.table_text import blocks, heading, remarks, summary
+
+    screen = _screen()
+    # One line per sentence, and no styles: paths and numbers are printed as they are.
+    for sentence in heading(made):
+        screen.print(sentence, soft_wrap=True, highlight=False, markup=False)
+    for block in blocks(made):
+        screen.print(_rich_table(block.title, block.head, block.rows))
     for name, remark in remarks(made):
         say(f"{name}: {remark}")
     screen.print(summary(made))
-    print(made.write(workspace, render_files(made)))
-    return say_set_aside(made.set_aside) or (3 if made.failed else 0)
 
 
-def _list() -> Table:
-    listed = _table(f"Tables, and how many base models they train; {COST}", LISTED, [])
-    for table in map(PaperTable.of, TABLES):
-        of = f"{table.paper}, Table {table.number}"
-        counts = [f"{table.count(5)}", f"{table.count(2, quick=True)}"]
-        listed.add_row(
-            table.name, of, table.title, table.split, ", ".join(table.encoders), *counts
-        )
-    return listed
+def _screen() -> Screen:
+    return Screen(width=None if Screen().is_terminal else _WIDTH_WITHOUT_TERMINAL)
 
 
-def _table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+def _list_of_tables() -> Table:
+    rows = []
+    for name in TABLES:
+        table = PaperTable.of(name)
+        row = [
+            table.name,
+            f"{table.paper}, Table {table.number}",
+            table.title,
+            table.split,
+            ", ".join(table.encoders),
+            str(table.count(5)),
+            str(table.count(2, quick=True)),
+        ]
+        rows.append(row)
+    return _rich_table(_LIST_TITLE, _LIST_COLUMNS, rows)
+
+
+def _rich_table(
+    title: str, head: Sequence[str], rows: Sequence[Sequence[str]]
+) -> Table:
     table = Table(title=title, title_justify="left")
     for name in head:
-        table.add_column(
-            name, justify="right" if name.endswith(("paper", "ours")) else "left"
-        )
+        is_number = name.endswith(("paper", "ours"))
+        table.add_column(name, justify="right" if is_number else "left")
     for row in rows:
         table.add_row(*row)
     return table
 
 
 def main() -> None:
-    """Console entry point."""
-    raise SystemExit(run(_main))
+    """Run the command and exit with its code."""
+    raise SystemExit(run_command(_main))

@@ -42,7 +42,7 @@ def scale_of(model: Any) -> ScoreBins | None:
 def log_unchecked(named: NamedModels) -> None:
     """Name the prefit models that list no training clips.
 
-    `meta.columns.feature_table.refuse_leaks` cannot check these.
+    `meta.splits.leak_audit.refuse_leaks` cannot check these.
     """
     unchecked = [
         name

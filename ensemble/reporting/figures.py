@@ -1,79 +1,61 @@
-"""The pictures of a report, as inline SVG: predicted against rated, contributions, and what calibration promised.
-
-The trap: SVG of matplotlib carries a date and random ids; without a fixed salt the same report would have other bytes.
-"""
+"""The pictures of a report, as inline SVG."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from meta.assessment import Assessment
+from ensemble.reporting.section import Drawing
 
-BLUE, RED, GREY = "#4472a8", "#c8553d", "#bbbbbb"
-BARS = 12
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+BLUE = "#4472a8"
+RED = "#c8553d"
+GREY = "#bbbbbb"
+MOST_BARS = 12
 """Models in the picture of contributions, those of largest Shapley value."""
-MANY = 5000
-"""From so many clips on, their dots are one image: as vectors they would take megabytes."""
+MANY_CLIPS = 5000
+"""With more clips, their dots are one image: as vectors they would take megabytes."""
 
 
-def figures(found: Assessment) -> dict[str, list[str]]:
-    """Per aspect that is labelled in the rows of the verdict: its pictures, in order of reading."""
-    compared, made = found.compared, {}
-    for k, aspect in enumerate(compared.rows.aspects):
-        known = np.flatnonzero(~np.isnan(compared.rows.labels[:, k]))
-        drawn = []
-        if len(known) and compared.stack_scores is not None:
-            systems = compared.rows.systems[known]
-            drawn.append(
-                _svg(
-                    aspect,
-                    _scatter,
-                    compared.rows.labels[known, k],
-                    compared.stack_scores[known, k],
-                    systems,
-                )
-            )
-        if len(found.contributions):
-            own = found.contributions.query("aspect == @aspect and metric == 'mse'")
-            drawn += [_svg(f"{aspect}: Shapley values", _bars, own)] if len(own) else []
-        if aspect in found.calibration:
-            drawn.append(
-                _svg(
-                    f"{aspect}: intervals",
-                    _reliability,
-                    found.calibration[aspect]["coverage"],
-                )
-            )
-            drawn.append(_svg(f"{aspect}: PIT", _pit, found.calibration[aspect]["pit"]))
-        if drawn:
-            made[aspect] = drawn
-    return made
-
-
-def _svg(title: str, draw: Callable, *given: Any) -> str:
-    """The picture that `draw` puts on axes."""
+def svg(drawing: Drawing) -> str:
+    """The picture as an ``<svg>`` element; the same drawing gives the same bytes."""
+    # Imported here: only a page needs matplotlib, which takes long to import.
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    # the same report has the same bytes; four pictures stand in a row
-    with rc_context({"svg.hashsalt": f"stackedmos {title}", "font.size": 8}):
+    # Ids in the SVG are random and its date is that of today, unless both are set.
+    # Pictures of one salt on one page would share ids, so each title has its own.
+    with rc_context({"svg.hashsalt": f"stackedmos {drawing.title}", "font.size": 8}):
+        # Four pictures of this size stand in a row.
         canvas = Figure(figsize=(3.2, 3.0), layout="constrained")
         axes = canvas.subplots()
-        draw(axes, *given)
-        axes.set_title(title, parse_math=False)  # a column may be called anything
+        drawing.draw(axes)
+        # Titles hold names from the data, in which a dollar sign is no formula.
+        axes.set_title(drawing.title, parse_math=False)
         buffer = io.StringIO()
         canvas.savefig(buffer, format="svg", metadata={"Date": None})
-    return (
-        buffer.getvalue().partition("<svg")[1] + buffer.getvalue().partition("<svg")[2]
-    )
+
+    # What comes before the element belongs to an SVG file, not into a page.
+    document = buffer.getvalue()
+    return document[document.index("<svg") :]
 
 
-def _scatter(axes, rated, predicted, systems) -> None:
+def draw_scores(
+    axes: Axes, rated: np.ndarray, predicted: np.ndarray, systems: np.ndarray
+) -> None:
+    """Predicted against rated: a dot per clip, a diamond per system.
+
+    Parameters
+    ----------
+    rated, predicted : arrays of shape (n,), scores
+    systems : array of shape (n,), names; a single one gets no diamond
+    """
     axes.plot([1, 5], [1, 5], color=GREY, linewidth=1, zorder=0)
     axes.scatter(
         rated,
@@ -82,11 +64,11 @@ def _scatter(axes, rated, predicted, systems) -> None:
         alpha=0.35,
         color=BLUE,
         label="clips",
-        rasterized=len(rated) > MANY,
+        rasterized=len(rated) > MANY_CLIPS,
     )
-    means = (
-        pd.DataFrame({"rated": rated, "predicted": predicted}).groupby(systems).mean()
-    )
+
+    scores = pd.DataFrame({"rated": rated, "predicted": predicted})
+    means = scores.groupby(systems).mean()
     if len(means) > 1:
         axes.scatter(
             means["rated"],
@@ -96,6 +78,7 @@ def _scatter(axes, rated, predicted, systems) -> None:
             marker="D",
             label="systems",
         )
+
     axes.set(
         xlim=(0.9, 5.1),
         ylim=(0.9, 5.1),
@@ -107,38 +90,50 @@ def _scatter(axes, rated, predicted, systems) -> None:
     axes.legend(loc="upper left", frameon=False)
 
 
-def _bars(axes, table: pd.DataFrame) -> None:
-    """Shapley values, the largest on top; the line at 0 parts models that help from those that harm."""
-    top = table.sort_values("shapley", ascending=False, kind="stable")[:BARS][::-1]
+def draw_contributions(axes: Axes, table: pd.DataFrame) -> None:
+    """Shapley values, the largest on top.
+
+    Parameters
+    ----------
+    table : a row per model with ``model``, ``shapley`` and ``standard_error``
+    """
+    best_first = table.sort_values("shapley", ascending=False, kind="stable")
+    # Bars are stacked from below, so the largest comes last.
+    shown = best_first[:MOST_BARS][::-1]
+    places = np.arange(len(shown))
     axes.barh(
-        np.arange(len(top)),
-        top["shapley"],
-        xerr=2 * top["standard_error"],
+        places,
+        shown["shapley"],
+        xerr=2 * shown["standard_error"],
         color=BLUE,
         ecolor=GREY,
     )
+    # The line at 0 parts models that help from those that harm.
     axes.axvline(0, color=GREY, linewidth=1)
-    axes.set_yticks(np.arange(len(top)))
-    axes.set_yticklabels([_short(name) for name in top["model"]], parse_math=False)
-    axes.set_xlabel(
-        f"fall of MSE, {len(top)} of {len(table)} models"
-        if len(table) > BARS
-        else "fall of MSE"
-    )
+
+    axes.set_yticks(places)
+    names = [_shortened(name) for name in shown["model"]]
+    axes.set_yticklabels(names, parse_math=False)
+    label = "fall of MSE"
+    if len(table) > MOST_BARS:
+        label += f", {len(shown)} of {len(table)} models"
+    axes.set_xlabel(label)
 
 
-def _short(name: str, length: int = 20) -> str:
-    return name if len(name) <= length else f"{name[: length - 1]}…"
+def draw_coverage(axes: Axes, table: pd.DataFrame) -> None:
+    """Share of ratings in their intervals against the share that was promised.
 
+    On the diagonal every promise is kept.
 
-def _reliability(axes, table: pd.DataFrame) -> None:
-    """Share of ratings in their intervals against the share promised; on the diagonal every promise is kept."""
-    low, high = (
-        table["share"] - table["share_low"],
-        table["share_high"] - table["share"],
-    )
+    Parameters
+    ----------
+    table : see `meta.uncertainty.coverage.coverage_table`
+    """
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, zorder=0)
-    spread = np.maximum([low, high], 0)
+    below = table["share"] - table["share_low"]
+    above = table["share_high"] - table["share"]
+    # Rounding can put a bound just inside its share; matplotlib refuses a negative bar.
+    spread = np.maximum([below, above], 0)
     axes.errorbar(
         table["level"],
         table["share"],
@@ -151,9 +146,21 @@ def _reliability(axes, table: pd.DataFrame) -> None:
     axes.set(xlim=(0.4, 1), ylim=(0, 1.02), xlabel="promised", ylabel="kept")
 
 
-def _pit(axes, counts: Sequence[float]) -> None:
-    """Where ratings fall in their predicted distributions: flat when calibrated, a valley where too narrow."""
-    cells = len(counts)
-    axes.bar((np.arange(cells) + 0.5) / cells, counts, width=0.9 / cells, color=BLUE)
-    axes.axhline(np.mean(counts), color=GREY, linewidth=1)
+def draw_pit(axes: Axes, counts: Sequence[float]) -> None:
+    """Where ratings fall in their predicted distributions.
+
+    Flat when calibrated; a valley where the distributions are too narrow.
+
+    Parameters
+    ----------
+    counts : clips per cell of equal width between 0 and 1
+    """
+    n_cells = len(counts)
+    places = (np.arange(n_cells) + 0.5) / n_cells
+    axes.bar(places, counts, width=0.9 / n_cells, color=BLUE)
+    axes.axhline(float(np.mean(counts)), color=GREY, linewidth=1)
     axes.set(xlim=(0, 1), xlabel="place in the predicted distribution", ylabel="clips")
+
+
+def _shortened(name: str, length: int = 20) -> str:
+    return name if len(name) <= length else f"{name[: length - 1]}…"

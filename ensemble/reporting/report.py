@@ -1,31 +1,23 @@
-"""What a stack is worth, on paper: report.json and metrics.csv for programs, report.html for people, answer.txt for
-the challenge.
+"""Report: all that is reported of one stack, as files.
 
-The trap: a correlation without its interval reads as a fact. Each number stands beside what resampled systems make of
-it.
+report.json and metrics.csv are for programs, report.html for people, answer.txt for the
+AudioMOS challenge.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from base_models.files import atomic_write, to_json
-from base_models.metrics.evaluate import LEVELS, METRICS
+from base_models.files import atomic_write, nan_to_none, to_json
 from ensemble.formats import answer
-from ensemble.reporting.figures import figures
-from ensemble.reporting.report_tables import (
-    CEILING,
-    board_rows,
-    counts,
-    records,
-    tables,
-)
+from ensemble.reporting.page import page
+from ensemble.reporting.section import ReportContent
+from ensemble.reporting.sections import sections_of
 from meta.assessment import INTERVAL_LEVEL, Assessment
 from meta.splits.leak_audit import Audit
 
@@ -63,25 +55,57 @@ class Report:
         """What leaks, and what the meta-learner warns of."""
         return (*self.audit.marks, *self.warnings)
 
+    def values(self) -> dict[str, Any]:
+        """The values of report.json; artifacts/README.md says what stands where.
+
+        Every table stands below the name of the rows that it is of.
+        """
+        assessment = self.assessment
+        rows = assessment.rows
+        held_out_rows = assessment.held_out_name
+        return {
+            "source": self.source,
+            "demo": self.demo,
+            "note": self.note,
+            "leaks": list(assessment.marks),
+            "learner": self.learner,
+            "learner_facts": dict(self.facts),
+            "warnings": list(self.all_warnings),
+            "verdict": {"rows": rows, **assessment.verdict.to_json()},
+            "aspects": list(self.aspects),
+            "order": list(assessment.boards),
+            "leaderboards": nan_to_none(assessment.boards),
+            "learners": {held_out_rows: nan_to_none(assessment.learners)},
+            "contributions": {held_out_rows: nan_to_none(assessment.contributions)},
+            "calibration": {rows: nan_to_none(assessment.calibration)},
+            "interval_coverage": {
+                "nominal": INTERVAL_LEVEL,
+                "rows": rows,
+                "shares": _interval_shares(assessment),
+            },
+            "noise_ceiling": {rows: nan_to_none(assessment.ceiling)},
+            "audit": self.audit.to_json(),
+        }
+
     def files(self) -> dict[str, bytes]:
         """report.json, metrics.csv and report.html.
 
         With a test split also answer.txt and predictions-test.csv.
         """
+        # Both hold the marks of leaks: no file may show a number without them.
         assessment = self.assessment
-        boards = [board.assign(rows=name) for name, board in assessment.boards.items()]
-        metrics = pd.concat(boards)
-        columns = ["rows", *metrics.columns.drop("rows")]
-        made = {
-            "report.json": to_json(_values(self)),
-            "metrics.csv": metrics[columns].to_csv(index=False).encode(),
-            "report.html": _html(self).encode(),
+        values = self.values()
+        contents = {
+            "report.json": to_json(values),
+            "metrics.csv": _metrics(assessment).to_csv(index=False).encode(),
+            "report.html": _html(values, assessment).encode(),
         }
-        if len(assessment.predictions):
-            predictions = assessment.predictions
-            made["answer.txt"] = answer(predictions, self.aspects).encode()
-            made["predictions-test.csv"] = predictions.to_csv(index=False).encode()
-        return made
+        # The test clips may be without labels; they are predicted all the same.
+        predictions = assessment.predictions
+        if len(predictions):
+            contents["answer.txt"] = answer(predictions, self.aspects).encode()
+            contents["predictions-test.csv"] = predictions.to_csv(index=False).encode()
+        return contents
 
     def write(self, folder: Path | str) -> None:
         """Write the files of the report to `folder`, each atomically."""
@@ -90,101 +114,26 @@ class Report:
 
     def _repr_html_(self) -> str:
         """The report in a notebook."""
-        return _html(self)
+        return _html(self.values(), self.assessment)
 
 
-def coverage(report: Report) -> dict[str, float]:
-    """Share of the labelled clips whose rating lies in its predicted interval of `INTERVAL_LEVEL`, per aspect."""
+def _interval_shares(assessment: Assessment) -> dict[str, float]:
+    """Aspect to the share of ratings inside their intervals of `INTERVAL_LEVEL`."""
     shares = {}
-    for aspect, found in report.assessment.calibration.items():
-        table = found["coverage"]
-        shares[aspect] = float(
-            table.loc[table["level"] == INTERVAL_LEVEL, "share"].iloc[0]
-        )
+    for aspect, tables in assessment.calibration.items():
+        coverage = tables["coverage"]
+        at_level = coverage["level"] == INTERVAL_LEVEL
+        shares[aspect] = float(coverage.loc[at_level, "share"].iloc[0])
     return shares
 
 
-def _values(report: Report) -> dict[str, Any]:
-    """The report as JSON values; artifacts/README.md says what stands where. Every table is named by its rows."""
-    found = report.assessment
-    return {
-        "source": report.source,
-        "demo": report.demo,
-        "note": report.note,
-        "leaks": list(found.marks),
-        "learner": report.learner,
-        "learner_facts": dict(report.facts),
-        "warnings": list(report.all_warnings),
-        "verdict": {"rows": found.rows} | found.verdict.to_json(),
-        "aspects": list(report.aspects),
-        "order": list(found.boards),
-        "leaderboards": {name: records(board) for name, board in found.boards.items()},
-        "learners": {found.held_out_name: records(found.learners)},
-        "contributions": {found.held_out_name: records(found.contributions)},
-        "calibration": {
-            found.rows: {
-                aspect: {
-                    name: part if name == "pit" else records(part)
-                    for name, part in parts.items()
-                }
-                for aspect, parts in found.calibration.items()
-            }
-        },
-        "interval_coverage": {
-            "nominal": INTERVAL_LEVEL,
-            "rows": found.rows,
-            "shares": coverage(report),
-        },
-        "noise_ceiling": {found.rows: records(found.ceiling)},
-        "audit": report.audit.to_json(),
-    }
+def _metrics(assessment: Assessment) -> pd.DataFrame:
+    """All leaderboards in one table, the name of their rows in its first column."""
+    boards = [board.assign(rows=name) for name, board in assessment.boards.items()]
+    metrics = pd.concat(boards)
+    return metrics[["rows", *metrics.columns.drop("rows")]]
 
 
-def _html(report: Report) -> str:
-    import jinja2
-
-    source = (
-        files("ensemble.reporting")
-        .joinpath("report.html.j2")
-        .read_text(encoding="utf-8")
-    )
-    template = jinja2.Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True
-    ).from_string(source)
-    found = report.assessment
-    return template.render(
-        report=report,
-        found=found,
-        boards=_boards(found),
-        learners=list(board_rows(records(found.learners))),
-        seconds=_seconds(found.learners),
-        tables=tables(found),
-        figures=figures(found),
-        ceiling=CEILING,
-        metrics=METRICS,
-        levels=LEVELS,
-        nominal=INTERVAL_LEVEL,
-        covered=coverage(report),
-    )
-
-
-def _boards(found: Assessment) -> dict[str, list[tuple[str, str, list[str]]]]:
-    """Leaderboards as text by title; the noise ceiling stands below the models of the verdict's rows."""
-    of_rows = {name: records(board) for name, board in found.boards.items()}
-    return {
-        f"{name}: {counts(board)}": list(
-            board_rows(board, records(found.ceiling) if name == found.rows else ())
-        )
-        for name, board in of_rows.items()
-    }
-
-
-def _seconds(learners: pd.DataFrame) -> dict[str, dict[str, float]]:
-    """Learner to how long it took to fit and to predict, all aspects together."""
-    if learners.empty:
-        return {}
-    return (
-        learners.groupby("model")[["fit_seconds", "predict_seconds"]]
-        .first()
-        .to_dict("index")
-    )
+def _html(values: Mapping[str, Any], assessment: Assessment) -> str:
+    content = ReportContent(values, assessment.compared)
+    return page(content, sections_of(content))

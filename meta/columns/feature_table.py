@@ -1,14 +1,14 @@
 """Prediction tables side by side: where base models become columns of features.
 
-This is the one place where predictions are joined. `refuse_leaks` guards it: a base
-model predicts the clips whose labels it has seen better than it will predict any
-other clip, so a learner fitted on those trusts the model too much.
+This is the one place where predictions are joined. A base model predicts the clips
+whose labels it has seen better than it will predict any other clip, so a learner fitted
+on those trusts the model too much: `meta.splits.leak_audit.refuse_leaks` refuses them.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -19,7 +19,6 @@ from numpy.typing import ArrayLike
 from base_models.bins import ScoreBins
 from base_models.errors import DamagedArtifact, UsageError, some
 from base_models.predictions import PredictionTable
-from meta.splits.leak_audit import audit
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,8 @@ class Layout:
         # distributions it decodes: all models of one kernel width share a call.
         for sigma in np.unique(sigmas):
             of_sigma = sigmas == sigma
-            scores[:, of_sigma] = self.bins.decode(blocks[:, of_sigma], sigma)
+            distributions = blocks[:, of_sigma]
+            scores[:, of_sigma] = self.bins.decode(distributions, sigma)
         return scores
 
     def align(
@@ -99,7 +99,9 @@ class Layout:
         # A model that was trained anew may have kept its name.
         aligned = [by_model[model] for model in self.models]
         for table, sigma in zip(aligned, self.sigmas, strict=True):
-            if table.bins != self.bins or table.sigma != sigma:
+            same_scale = table.bins == self.bins
+            same_sigma = table.sigma == sigma
+            if not (same_scale and same_sigma):
                 raise UsageError(
                     f"'{table.model}' now predicts on {table.bins} with sigma "
                     f"{table.sigma}; the stack was fitted on {self.bins} with sigma "
@@ -147,9 +149,10 @@ class Layout:
 
             # The JSON is well-formed, but may have been edited by hand.
             named = all(isinstance(name, str) for name in models)
-            unique = len(set(models)) == len(models) > 0
+            unique = len(set(models)) == len(models)
             finite = all(0 <= sigma < np.inf for sigma in sigmas)
-            if not (named and unique and finite and len(sigmas) == len(models)):
+            one_sigma_each = len(sigmas) == len(models) > 0
+            if not (named and unique and finite and one_sigma_each):
                 raise ValueError("models and sigmas disagree")
         except (KeyError, TypeError, ValueError) as error:
             raise DamagedArtifact(
@@ -177,11 +180,11 @@ def _check_tables(tables: Sequence[PredictionTable]) -> list[PredictionTable]:
         )
 
     names = [table.model for table in tables]
-    repeated = sorted({name for name in names if names.count(name) > 1})
+    repeated = {name for name in names if names.count(name) > 1}
     if repeated:
         raise UsageError(
-            f"Model {some(repeated)} is given more than once; each base model needs "
-            "its own name."
+            f"Model {some(sorted(repeated))} is given more than once; each base model "
+            "needs its own name."
         )
 
     # Bins of different scales have different centres: they cannot share a learner.
@@ -220,7 +223,9 @@ def _row_order(
     tables: Sequence[PredictionTable],
     clip_ids: Sequence[str] | None,
 ) -> list[str]:
-    return list(tables[0].clip_ids if clip_ids is None else clip_ids)
+    if clip_ids is None:
+        return list(tables[0].clip_ids)
+    return list(clip_ids)
 
 
 def _block_with_gaps(
@@ -231,12 +236,13 @@ def _block_with_gaps(
     """One model's distributions (n, bins), NaN for clips that it did not predict."""
     # A clip that the table does not have gets row -1.
     row_of_clip = {clip: row for row, clip in enumerate(table.clip_ids)}
-    found = [row_of_clip.get(clip, -1) for clip in clip_ids]
-    rows = np.array(found, dtype=np.int64)
+    table_rows = [row_of_clip.get(clip, -1) for clip in clip_ids]
+    rows = np.array(table_rows, dtype=np.int64)
     predicted = rows >= 0
 
+    distributions = table.of(aspect)
     block = np.full((len(rows), table.bins.count), np.nan)
-    block[predicted] = table.of(aspect)[rows[predicted]]
+    block[predicted] = distributions[rows[predicted]]
     return block
 
 
@@ -283,10 +289,14 @@ def feature_table(
             "letters and digits count)."
         )
 
+    # In the order of `Layout`: all bins of one model, then those of the next.
     bin_numbers = range(tables[0].bins.count)
-    columns = [f"{prefix}__b{k:02d}" for prefix in prefixes for k in bin_numbers]
+    columns = [
+        f"{prefix}__b{number:02d}" for prefix in prefixes for number in bin_numbers
+    ]
+    features = feature_array(tables, aspect, clip_ids, gaps=gaps)
     return pd.DataFrame(
-        feature_array(tables, aspect, clip_ids, gaps=gaps),
+        features,
         index=pd.Index(clip_ids, name="clip_id", dtype=object),
         columns=columns,
     )
@@ -296,17 +306,3 @@ def _column_prefix(aspect: str, model: str) -> str:
     """The names as a plain identifier: everything but letters and digits is ``_``."""
     name = f"{aspect}__{model}"
     return re.sub(r"\W", "_", name, flags=re.ASCII)
-
-
-def refuse_leaks(tables: Iterable[PredictionTable], clip_ids: Iterable[str]) -> None:
-    """Refuse clips whose labels a base model has seen.
-
-    Out-of-fold predictions do not leak: such a table does not list the clips that it
-    predicts as trained on.
-
-    Raises
-    ------
-    UsageError
-        naming the clips and the model, for training and for selection.
-    """
-    audit(tables, {"meta-training": list(clip_ids)}).refuse()

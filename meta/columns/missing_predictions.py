@@ -29,10 +29,15 @@ def present_models(layout: Layout, X: ArrayLike) -> np.ndarray:
     -------
     present : bool array of shape (n, models), False where a whole block is NaN
     """
-    return ~np.isnan(layout.blocks(X)).all(axis=2)
+    is_nan = np.isnan(layout.blocks(X))
+    return ~is_nan.all(axis=2)
 
 
-def fill_missing(layout: Layout, X: np.ndarray, missing: str = "refuse") -> np.ndarray:
+def fill_missing(
+    layout: Layout,
+    X: np.ndarray,
+    missing: str = "refuse",
+) -> np.ndarray:
     """Return features in which every model has a prediction.
 
     Parameters
@@ -59,19 +64,10 @@ def fill_missing(layout: Layout, X: np.ndarray, missing: str = "refuse") -> np.n
         return X
 
     if missing == "refuse":
-        n_missing = (~present).sum(axis=0)
-        counts = [
-            f"{model}: {count}"
-            for model, count in zip(layout.models, n_missing, strict=True)
-            if count
-        ]
-        raise UsageError(
-            f"Predictions are missing: {some(counts)} of {len(X)} rows. Predict them, "
-            "leave the models or the rows out, or use missing='pool', which fills them "
-            "from the other models."
-        )
+        raise UsageError(_message_of_gaps(layout, present))
 
-    without_model = np.flatnonzero(~present.any(axis=1))
+    has_model = present.any(axis=1)
+    without_model = np.flatnonzero(~has_model)
     if len(without_model):
         raise UsageError(
             f"Rows {some(map(str, without_model))} have no prediction of any model; "
@@ -81,10 +77,30 @@ def fill_missing(layout: Layout, X: np.ndarray, missing: str = "refuse") -> np.n
     # The mean of distributions is a distribution again: its bins sum to 1.
     blocks = layout.blocks(X)
     is_present = present[:, :, None]
-    totals = np.where(is_present, blocks, 0).sum(axis=1)
-    pool = totals / present.sum(axis=1)[:, None]
+    without_gaps = np.where(is_present, blocks, 0)
+    totals = without_gaps.sum(axis=1)
+    n_present = present.sum(axis=1)
+    pool = totals / n_present[:, None]
+
+    # (n, bins) pools beside (n, models, bins) blocks.
     filled = np.where(is_present, blocks, pool[:, None])
     return filled.reshape(len(X), -1)
+
+
+def _message_of_gaps(layout: Layout, present: np.ndarray) -> str:
+    """Which models lack predictions of how many rows, and what to do about it."""
+    absent = ~present
+    n_missing = absent.sum(axis=0)
+    counts = [
+        f"{model}: {count}"
+        for model, count in zip(layout.models, n_missing, strict=True)
+        if count
+    ]
+    return (
+        f"Predictions are missing: {some(counts)} of {len(present)} rows. Predict "
+        "them, leave the models or the rows out, or use missing='pool', which fills "
+        "them from the other models."
+    )
 
 
 def present_weights(weights: np.ndarray, present: np.ndarray) -> np.ndarray:
@@ -106,4 +122,5 @@ def present_weights(weights: np.ndarray, present: np.ndarray) -> np.ndarray:
     kept = np.where(present, weights, 0)
     has_weight = kept.any(axis=1, keepdims=True)
     kept = np.where(has_weight, kept, present)
-    return kept / kept.sum(axis=1, keepdims=True)
+    totals = kept.sum(axis=1, keepdims=True)
+    return kept / totals

@@ -18,13 +18,17 @@ WIDTHS = {"score": 1, "moments": 3}
 REDUCTIONS = (*WIDTHS, "bins")
 
 
-def width(layout: Layout, reduction: str) -> int:
+def columns_per_model(layout: Layout, reduction: str) -> int:
     """Return the number of columns per model; UsageError for an unknown reduction."""
     one_of(reduction, REDUCTIONS, "reduction of a distribution")
     return WIDTHS.get(reduction, layout.bins.count)
 
 
-def reduce(layout: Layout, X: ArrayLike, reduction: str) -> np.ndarray:
+def reduced_columns(
+    layout: Layout,
+    X: ArrayLike,
+    reduction: str,
+) -> np.ndarray:
     """Return the columns of a linear learner, side by side for all models.
 
     Parameters
@@ -36,7 +40,8 @@ def reduce(layout: Layout, X: ArrayLike, reduction: str) -> np.ndarray:
 
     Returns
     -------
-    columns : float64 array of shape (n, models·width), a model's columns adjacent
+    columns : float64 array of shape (n, models·columns), a model's columns adjacent;
+        see `columns_per_model`
 
     Raises
     ------
@@ -54,8 +59,7 @@ def reduce(layout: Layout, X: ArrayLike, reduction: str) -> np.ndarray:
 def _moments(layout: Layout, X: ArrayLike) -> np.ndarray:
     """Score, standard deviation, and third central moment over variance: (n, 3·models).
 
-    The variance of one bin's width is added under the skew, so that a distribution as
-    narrow as a bin has a skew near 0 instead of a quotient of rounding errors.
+    All three are in score points.
     """
     scores = layout.scores(X)
     blocks = layout.blocks(X)
@@ -65,11 +69,21 @@ def _moments(layout: Layout, X: ArrayLike) -> np.ndarray:
     # scale, where softening pulls the mean inwards.
     means = (blocks * bins.centers).sum(axis=-1, keepdims=True)
     deviations = bins.centers - means
-    variance = (blocks * deviations**2).sum(axis=-1)
-    third_moment = (blocks * deviations**3).sum(axis=-1)
-    skew = third_moment / (variance + bins.width**2 / 12)
+    square_terms = blocks * deviations**2
+    cube_terms = blocks * deviations**3
+    variance = square_terms.sum(axis=-1)
+    third_moment = cube_terms.sum(axis=-1)
+
+    # The variance within one bin is added under the skew, so that a distribution as
+    # narrow as a bin has a skew near 0 instead of a quotient of rounding errors.
+    bin_variance = bins.width**2 / 12
+    skew = third_moment / (variance + bin_variance)
 
     # Rounding may leave a variance of 0 slightly negative.
-    standard_deviation = np.sqrt(np.maximum(variance, 0))
+    positive_variance = np.maximum(variance, 0)
+    standard_deviation = np.sqrt(positive_variance)
+
+    # (n, models, 3), then the three columns of each model side by side.
     moments = np.stack([scores, standard_deviation, skew], axis=-1)
-    return moments.reshape(len(scores), 3 * scores.shape[1])
+    n, n_models = scores.shape
+    return moments.reshape(n, 3 * n_models)

@@ -132,10 +132,19 @@ class ComparedRows:
         chosen_on : other rows, on which the best base model of each aspect is chosen.
             It is one of those that predict at least `PRESENT_SHARE` of the labelled
             clips both here and there; any model, where none does
+
+        Raises
+        ------
+        UsageError
+            when these rows have no scores of a stack.
         """
         here = self.in_id_order()
+        if here.stack_scores is None:
+            raise UsageError(
+                "A verdict needs the scores of a stack; these rows have only those of "
+                "base models."
+            )
         there = chosen_on.in_id_order()
-        labels = there.rows.labels
         scores_there = there._scores_by_model()
 
         # The best model may differ by aspect, level and metric.
@@ -151,17 +160,12 @@ class ComparedRows:
             rivals = {
                 model: scores_there[model][:, [k]] for model in able or scores_there
             }
-            best |= best_bases(rivals, labels[:, [k]], there.rows.systems, [aspect])
+            aspect_rows = replace(
+                there.rows, labels=there.rows.labels[:, [k]], aspects=(aspect,)
+            )
+            best |= best_bases(aspect_rows, rivals)
 
-        return verdict(
-            here.rows.labels,
-            here.stack_scores,
-            here._scores_by_model(),
-            best=best,
-            system_ids=here.rows.systems,
-            aspects=here.rows.aspects,
-            prompt_ids=here.rows.prompts,
-        )
+        return verdict(here.rows, here.stack_scores, here._scores_by_model(), best=best)
 
     def in_id_order(self) -> ComparedRows:
         """The same rows in the order of their ids, see `Rows.in_id_order`."""

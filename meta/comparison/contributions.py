@@ -1,10 +1,13 @@
-"""What each base model gives to the ridge stack: the loss without it, and its exact Shapley value.
+"""What each base model contributes to the ridge stack: drop-one gain and Shapley value.
 
-Every subset of base models has its own ridge stack, solved in closed form from a block of one Gram matrix and measured
-on held-out Gram blocks, so that 2^m stacks of m models need no second look at the rows.
+Every subset of the base models has its own ridge stack. It is solved in closed form
+from a block of one Gram matrix and measured on held-out Gram blocks, so that the 2^m
+stacks of m models need no second pass over the rows.
 
-The trap: of two models that say the same, leaving out either costs nothing, so drop-one calls both useless; the Shapley
-value (1953) shares between them what they give together. It sums to what all models give over the training mean.
+Of two models that predict the same, leaving out either costs nothing, so drop-one calls
+both useless. The Shapley value (Shapley 1953, "A value for n-person games") shares
+between them what they give together, and sums to what all models give over the training
+mean.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ from meta.ridge_algebra.solution_path import centred
 EXACT_MODELS = 12
 """With more models, subsets along random orders stand for all."""
 GAINS = ("mse", "srcc")
+"""The gains of a stack: the MSE of utterances falls, the SRCC of system means rises."""
 
 
 def contributions(
@@ -37,125 +41,198 @@ def contributions(
 
     Parameters
     ----------
-    train : blocks of the rows that the stacks are fitted on: as many columns for each base model (its bins, or what
-        `meta.columns.reductions` makes of them), and one target
+    train : blocks of the rows that the stacks are fitted on: as many columns for each
+        base model (its bins, or what `meta.columns.reductions` makes of them), and one
+        target
     held : blocks of the held-out rows, one per system
     layout : the base models
-    alpha : float above 0, absolute ridge penalty of every stack (that of the full one); the intercept is free
+    alpha : float above 0, absolute ridge penalty of every stack (that of the full one);
+        the intercept is free
     n_orders : int, random orders of the models, drawn where there are more than 12
     seed : of those orders
 
     Returns
     -------
-    table : DataFrame with columns model, metric, drop_one, shapley, standard_error, exact: per model, by how much the
-        MSE falls (``"mse"``) and the SRCC of system means rises (``"srcc"``) through it, when it joins all others and
-        on average over all orders of joining. ``standard_error`` is that of drawn orders, 0 where all subsets were
-        solved (``exact``). No model answers the training mean, whose SRCC counts as 0.
+    table : DataFrame with the columns model, metric, drop_one, shapley, standard_error,
+        exact: per model, by how much the MSE falls (``"mse"``) and the SRCC of system
+        means rises (``"srcc"``) through it, when it joins all others and on average
+        over all orders of joining. ``standard_error`` is that of drawn orders, 0 where
+        all subsets were solved (``exact``). The stack of no model predicts the training
+        mean, whose SRCC counts as 0
 
     Raises
     ------
     UsageError
-        when the blocks do not fit the layout or hold several targets, or alpha is not above 0.
+        when the blocks do not fit the layout or hold several targets, or alpha is not
+        above 0.
     """
-    for gram in (train, held):
-        if (
-            gram.n_features % len(layout.models)
-            or gram.n_features != train.n_features
-            or gram.n_targets != 1
-        ):
-            raise UsageError(
-                f"Contributions need as many features for each of the {len(layout.models)} models and 1 target; got "
-                f"{gram.n_features} features and {gram.n_targets} targets."
-            )
+    n_models = len(layout.models)
+    _check_columns(train, train.n_features, n_models)
+    _check_columns(held, train.n_features, n_models)
     if not alpha > 0 or not np.isfinite(alpha):
         raise UsageError(f"The penalty alpha must be above 0; got {alpha}.")
-    m, stacks = len(layout.models), _Stacks(train, held, layout, alpha)
-    exact = m <= EXACT_MODELS
-    shapley, error = (
-        _all_subsets(stacks, m) if exact else _drawn_orders(stacks, m, n_orders, seed)
-    )
-    full = np.ones(m, dtype=bool)
-    drop_one = np.array(
-        [stacks.gain(full) - stacks.gain(full & (np.arange(m) != k)) for k in range(m)]
-    )
+
+    stacks = _Stacks(train, held, n_models, alpha=alpha)
+    exact = n_models <= EXACT_MODELS
+    if exact:
+        shapley, standard_error = _all_subsets(stacks, n_models)
+    else:
+        shapley, standard_error = _drawn_orders(stacks, n_models, n_orders, seed=seed)
+    drop_one = _drop_one(stacks, n_models)
+
     rows = [
-        (model, metric, drop_one[k, g], shapley[k, g], error[k, g], exact)
+        {
+            "model": model,
+            "metric": metric,
+            "drop_one": drop_one[k, g],
+            "shapley": shapley[k, g],
+            "standard_error": standard_error[k, g],
+            "exact": exact,
+        }
         for k, model in enumerate(layout.models)
         for g, metric in enumerate(GAINS)
     ]
-    return pd.DataFrame(
-        rows,
-        columns=["model", "metric", "drop_one", "shapley", "standard_error", "exact"],
-    )
+    return pd.DataFrame(rows)
+
+
+def _check_columns(gram: Gram, n_features: int, n_models: int) -> None:
+    """Refuse blocks of other columns, or of columns that the models cannot share."""
+    shared_evenly = gram.n_features % n_models == 0
+    if not shared_evenly or gram.n_features != n_features or gram.n_targets != 1:
+        raise UsageError(
+            "Contributions need as many features for each of the "
+            f"{n_models} models and 1 target; got {gram.n_features} features and "
+            f"{gram.n_targets} targets."
+        )
 
 
 class _Stacks:
-    """The ridge stack of any subset of models, and its gains; each is solved once."""
+    """The ridge stack of any subset of models, and its gains; each is solved once.
 
-    def __init__(self, train: Gram, held: Gram, layout: Layout, alpha: float):
-        self.width, self.alpha = train.n_features // len(layout.models), alpha
-        _, mean, self.C = centred(train)
-        about = held.shifted(mean)  # where every stack's intercept is 0
-        total = about.total()
-        self.moments = total.outer[0] / total.weight[0]
-        means = about.sums / about.weight[:, None]
-        self.systems, self.ranks = (
-            means[:, :-1],
-            stats.rankdata(np.round(means[:, -1], 10)),
-        )
-        self.known: dict[bytes, np.ndarray] = {}
+    Parameters
+    ----------
+    train, held : blocks, see `contributions`
+    n_models : int, m
+    alpha : the penalty
+    """
 
-    def gain(self, subset) -> np.ndarray:
-        """Negative MSE and SRCC, shape (2,), of the stack of the models in `subset`, a bool array (m,)."""
+    def __init__(self, train: Gram, held: Gram, n_models: int, alpha: float) -> None:
+        self.n_columns = train.n_features // n_models
+        self.alpha = alpha
+        _, mean, self.centred_moments = centred(train)
+
+        # About the mean of the training rows the intercept of every stack is 0.
+        about_mean = held.shifted(mean)
+        total = about_mean.total()
+        self.held_moments = total.outer[0] / total.weight[0]
+
+        # Rounded, system means that are equal but for the last bits share a rank.
+        means = about_mean.sums / about_mean.weight[:, None]
+        self.system_features = means[:, :-1]
+        self.system_ranks = stats.rankdata(np.round(means[:, -1], 10))
+        self.known_gains: dict[bytes, np.ndarray] = {}
+
+    def gain(self, subset: np.ndarray) -> np.ndarray:
+        """Negative MSE and SRCC of the stack of some models.
+
+        Parameters
+        ----------
+        subset : bool array of shape (m,), which models are in
+
+        Returns
+        -------
+        gains : array of shape (2,), as in `GAINS`
+        """
         key = np.packbits(subset).tobytes()
-        if key not in self.known:
-            self.known[key] = self._solve(np.flatnonzero(np.repeat(subset, self.width)))
-        return self.known[key]
+        if key not in self.known_gains:
+            columns = np.flatnonzero(np.repeat(subset, self.n_columns))
+            self.known_gains[key] = self._solve(columns)
+        return self.known_gains[key]
 
-    def _solve(self, columns) -> np.ndarray:
+    def _solve(self, columns: np.ndarray) -> np.ndarray:
+        """Gains of the ridge stack of some feature columns."""
         block = np.ix_(columns, columns)
-        w = np.linalg.solve(
-            self.C[block] + self.alpha * np.eye(len(columns)), self.C[columns, -1]
+        penalty = self.alpha * np.eye(len(columns))
+        weights = np.linalg.solve(
+            self.centred_moments[block] + penalty, self.centred_moments[columns, -1]
         )
-        error = (
-            self.moments[-1, -1]
-            - 2 * w @ self.moments[columns, -1]
-            + w @ self.moments[block] @ w
+
+        # The mean of (y - Xw)^2, from moments of y and X.
+        mse = (
+            self.held_moments[-1, -1]
+            - 2 * weights @ self.held_moments[columns, -1]
+            + weights @ self.held_moments[block] @ weights
         )
-        scores = np.round(self.systems[:, columns] @ w, 10)
-        ranked = len(scores) > 1 and np.ptp(scores) > 0 and np.ptp(self.ranks) > 0
-        srcc = np.corrcoef(stats.rankdata(scores), self.ranks)[0, 1] if ranked else 0.0
-        return np.array([-error, srcc])
+
+        # Scores that are all equal rank no system; they count as 0 rather than NaN.
+        scores = np.round(self.system_features[:, columns] @ weights, 10)
+        srcc = 0.0
+        if len(scores) > 1 and np.ptp(scores) > 0 and np.ptp(self.system_ranks) > 0:
+            srcc = np.corrcoef(stats.rankdata(scores), self.system_ranks)[0, 1]
+        return np.array([-mse, srcc])
 
 
-def _all_subsets(stacks: _Stacks, m: int) -> tuple[np.ndarray, np.ndarray]:
-    """Shapley values of the definition, (m, 2), and their error, 0."""
-    codes = np.arange(2**m)
-    subsets = (codes[:, None] >> np.arange(m) & 1).astype(bool)
+def _drop_one(stacks: _Stacks, n_models: int) -> np.ndarray:
+    """What each model adds to all others, array of shape (m, 2)."""
+    everyone = np.ones(n_models, dtype=bool)
+    gains = []
+    for k in range(n_models):
+        others = everyone.copy()
+        others[k] = False
+        gains.append(stacks.gain(everyone) - stacks.gain(others))
+    return np.array(gains)
+
+
+def _all_subsets(stacks: _Stacks, n_models: int) -> tuple[np.ndarray, np.ndarray]:
+    """Shapley values by their definition.
+
+    Returns
+    -------
+    values : array of shape (m, 2)
+    standard_error : array of shape (m, 2) of zeros
+    """
+    # The bits of a subset's code say which models are in.
+    codes = np.arange(2**n_models)
+    subsets = (codes[:, None] >> np.arange(n_models) & 1).astype(bool)
     gains = np.array([stacks.gain(subset) for subset in subsets])
-    share = np.array([1 / (m * math.comb(m - 1, size)) for size in range(m)])
-    values = np.empty((m, len(GAINS)))
-    for k in range(m):
+
+    # The share of all orders in which exactly these models come before the next one.
+    share_of_size = np.array(
+        [1 / (n_models * math.comb(n_models - 1, size)) for size in range(n_models)]
+    )
+
+    values = np.empty((n_models, len(GAINS)))
+    for k in range(n_models):
         without = codes[~subsets[:, k]]
-        values[k] = share[subsets[without].sum(axis=1)] @ (
-            gains[without | 1 << k] - gains[without]
-        )
+        joined = without | 1 << k
+        shares = share_of_size[subsets[without].sum(axis=1)]
+        values[k] = shares @ (gains[joined] - gains[without])
     return values, np.zeros_like(values)
 
 
 def _drawn_orders(
-    stacks: _Stacks, m: int, n_orders: int, seed: int
+    stacks: _Stacks, n_models: int, n_orders: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mean gain of each model when it joins in random orders, (m, 2), and the standard error of that mean."""
+    """Mean gain of each model when the models join in random orders.
+
+    Returns
+    -------
+    values : array of shape (m, 2)
+    standard_error : array of shape (m, 2), of the mean over orders
+    """
     if n_orders < 2:
         raise UsageError(
             f"The error of drawn orders needs at least 2 of them; got {n_orders}."
         )
-    rng, joined = np.random.default_rng(seed), np.empty((n_orders, m, len(GAINS)))
-    for order in joined:
-        subset = np.zeros(m, dtype=bool)
+    rng = np.random.default_rng(seed)
+    gains = np.empty((n_orders, n_models, len(GAINS)))
+    for order in range(n_orders):
+        subset = np.zeros(n_models, dtype=bool)
         before = stacks.gain(subset)
-        for k in rng.permutation(m):
+        for k in rng.permutation(n_models):
             subset[k] = True
-            order[k], before = stacks.gain(subset) - before, stacks.gain(subset)
-    return joined.mean(axis=0), joined.std(axis=0, ddof=1) / math.sqrt(n_orders)
+            after = stacks.gain(subset)
+            gains[order, k] = after - before
+            before = after
+    spread = gains.std(axis=0, ddof=1)
+    return gains.mean(axis=0), spread / math.sqrt(n_orders)

@@ -105,7 +105,9 @@ class Auto(Learner):
         n_groups = len(np.unique(rows.group))
 
         self.layout_ = layout
-        if len(rows) < FEWEST_ROWS or n_groups < FEWEST_GROUPS:
+        too_few_rows = len(rows) < FEWEST_ROWS
+        too_few_groups = n_groups < FEWEST_GROUPS
+        if too_few_rows or too_few_groups:
             weights = {"mean": 1.0}
             choice = {
                 "chosen": "mean",
@@ -117,20 +119,22 @@ class Auto(Learner):
         else:
             weights, choice = self._choose(rows, grouped)
 
+        # The candidates in use are fitted once more, on all rows.
         self.weights_ = weights
-        self.learners_ = {
-            name: self._fit_candidate(name, rows, grouped) for name in weights
-        }
+        self.learners_ = {}
         self.warnings_ = []
-        for learner in self.learners_.values():
+        facts_of_learner = {}
+        for name in weights:
+            learner = self._fit_candidate(name, rows, grouped)
+            self.learners_[name] = learner
             self.warnings_ += learner.warnings_
+            facts_of_learner[name] = learner.facts_
+
         self.facts_ = {
             "n": len(rows),
             "groups": n_groups,
             **choice,
-            "fitted": {
-                name: learner.facts_ for name, learner in self.learners_.items()
-            },
+            "fitted": facts_of_learner,
         }
         return self
 
@@ -140,27 +144,29 @@ class Auto(Learner):
         grouped: bool,
     ) -> tuple[dict[str, float], dict[str, Any]]:
         """Return the weights of the candidates to use, and the grounds."""
-        names = [
-            name
-            for name in CANDIDATES
-            if name != "lightgbm" or len(rows) >= ROWS_FOR_TREES
-        ]
+        names = list(CANDIDATES)
+        if len(rows) < ROWS_FOR_TREES:
+            names.remove("lightgbm")
+
         # Both the candidates' scores and their mixture are of held-out groups.
         fold = grouped_folds(rows)
         unseen = self._out_of_fold_scores(names, rows, fold, grouped=grouped)
         mixed = _out_of_fold_mixture(unseen, rows, fold)
 
-        squares = (unseen - rows.y[:, None]) ** 2
+        # Squared errors of the candidates (n, candidates), and of the mixture (n,).
+        truth = rows.y[:, None]
+        squares = (unseen - truth) ** 2
         mixed_squares = (mixed - rows.y) ** 2
+        squares_of_mean = squares[:, names.index("mean")]
         gain, standard_error = paired_gain(
-            squares[:, 0],
+            squares_of_mean,
             mixed_squares,
             weight=rows.weight,
             group=rows.group,
         )
-        errors = np.average(squares, axis=0, weights=rows.weight).tolist()
+        errors = np.average(squares, axis=0, weights=rows.weight)
         grounds = {
-            "mse_out_of_fold": dict(zip(names, errors, strict=True)),
+            "mse_out_of_fold": dict(zip(names, errors.tolist(), strict=True)),
             "gain_over_mean": gain,
             "standard_error": standard_error,
         }
@@ -190,19 +196,26 @@ class Auto(Learner):
         for number in np.unique(fold):
             test = fold == number
             train = rows.take(~test)
+            X_test = rows.X[test]
             for column, name in enumerate(names):
                 learner = self._fit_candidate(name, train, grouped)
-                unseen[test, column] = learner.predict(rows.X[test])
+                unseen[test, column] = learner.predict(X_test)
         return unseen
 
-    def _fit_candidate(self, name: str, rows: MergedRows, grouped: bool) -> Learner:
+    def _fit_candidate(
+        self,
+        name: str,
+        rows: MergedRows,
+        grouped: bool,
+    ) -> Learner:
+        # Without groups, the codes only number the rows.
+        groups = rows.group if grouped else None
         return self._new_candidate(name).fit(
             rows.X,
             rows.y,
             self.layout_,
             sample_weight=rows.weight,
-            # Without groups, the codes only number the rows.
-            groups=rows.group if grouped else None,
+            groups=groups,
         )
 
     def _new_candidate(self, name: str) -> Learner:
@@ -216,7 +229,8 @@ class Auto(Learner):
         X = check_features(self.layout_, X, self.missing)
         scores = np.zeros(len(X))
         for name, weight in self.weights_.items():
-            scores = scores + weight * self.learners_[name].predict(X)
+            learner_scores = self.learners_[name].predict(X)
+            scores = scores + weight * learner_scores
         return scores
 
     def describe(self) -> dict[str, Any]:
@@ -228,10 +242,9 @@ class Auto(Learner):
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Return the weight of each candidate in use, and its own arrays."""
-        arrays = {
-            f"{name}.weight": np.array([weight])
-            for name, weight in self.weights_.items()
-        }
+        arrays = {}
+        for name, weight in self.weights_.items():
+            arrays[f"{name}.weight"] = np.array([weight])
         for name, learner in self.learners_.items():
             for key, array in learner.to_arrays().items():
                 arrays[f"{name}.{key}"] = array
@@ -241,11 +254,8 @@ class Auto(Learner):
         """Set the mixed learners and their weights; see `Learner.restore`."""
         fitted = self.facts_.get("fitted")
         # The names select classes, so they are checked before they are used.
-        if (
-            not isinstance(fitted, Mapping)
-            or not fitted
-            or not set(fitted) <= set(CANDIDATES)
-        ):
+        names = set(fitted) if isinstance(fitted, Mapping) else set()
+        if not names or not names <= set(CANDIDATES):
             raise DamagedArtifact(
                 "The stored learner is damaged: it does not say which learners it "
                 "mixes."
@@ -291,9 +301,10 @@ def _out_of_fold_mixture(
         weights, _ = least_squares_weights(
             unseen[train],
             rows.y[train],
-            rows.weight[train],
+            sample_weight=rows.weight[train],
         )
-        mixed[test] = (unseen[test] * weights).sum(axis=1)
+        weighted_scores = unseen[test] * weights
+        mixed[test] = weighted_scores.sum(axis=1)
     return mixed
 
 
@@ -321,10 +332,6 @@ def paired_gain(
 ) -> tuple[float, float]:
     """By how much the mean of `first` exceeds that of `second`.
 
-    The mean difference is the ratio of group sums ``sum(d_g) / sum(w_g)``, and its
-    standard error that of a ratio: ``sqrt(G / (G - 1) * sum((d_g - mean w_g)^2)) /
-    sum(w_g)`` (Cochran 1977, section 6.3).
-
     Parameters
     ----------
     first, second : losses of shape (n,), of the same rows
@@ -334,14 +341,24 @@ def paired_gain(
     -------
     gain : float
     standard_error : float, over groups
+
+    Notes
+    -----
+    The mean difference is the ratio of group sums ``sum(d_g) / sum(w_g)``, and its
+    standard error that of a ratio: ``sqrt(G / (G - 1) * sum((d_g - mean w_g)^2)) /
+    sum(w_g)`` (Cochran 1977, section 6.3).
     """
+    # Sums w_g and d_g of each group (groups,).
     _, code = np.unique(group, return_inverse=True)
+    row_gains = weight * (first - second)
     group_weights = np.bincount(code, weights=weight)
-    group_gains = np.bincount(code, weights=weight * (first - second))
+    group_gains = np.bincount(code, weights=row_gains)
     total_weight = group_weights.sum()
     gain = group_gains.sum() / total_weight
 
     n_groups = len(group_weights)
     deviations = group_gains - gain * group_weights
-    spread = n_groups / (n_groups - 1) * (deviations**2).sum()
-    return float(gain), float(np.sqrt(spread) / total_weight)
+    squares = (deviations**2).sum()
+    spread = n_groups / (n_groups - 1) * squares
+    standard_error = np.sqrt(spread) / total_weight
+    return float(gain), float(standard_error)

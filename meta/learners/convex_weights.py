@@ -29,7 +29,8 @@ _TIE_PULL = 1e-9
 _LOG_SCORE_TOLERANCE = 1e-10
 _MOST_STEPS = 200
 # Fractions of a Newton step that are tried; 0 keeps the weights as they are.
-_STEP_SIZES = np.append(0.5 ** np.arange(12), 0)
+_HALVINGS = 0.5 ** np.arange(12)
+_STEP_SIZES = np.append(_HALVINGS, 0)
 
 
 def least_squares_weights(
@@ -80,12 +81,14 @@ def greedy_weights(
     -------
     weights, gap : see `least_squares_weights`
     """
+    # Weighted products of residuals (models, models): the error of every ensemble
+    # follows from them.
     triangle = _residual_triangle(scores, y, sample_weight)
     gram = triangle.T @ triangle
-
     n_models = len(gram)
 
-    # Rounded errors, so that equal models keep their order.
+    # Rounded errors, so that equal models keep their order. The least divisor is for
+    # models without any error.
     errors = np.diag(gram)
     largest_error = max(errors.max(), 1e-300)
     relative_errors = np.round(errors / largest_error, 12)
@@ -93,11 +96,12 @@ def greedy_weights(
 
     # Row k of `starts` counts the k + 1 best models, each once.
     rank_of_model = np.argsort(ranked)
-    by_rank = np.tril(np.ones((n_models, n_models)))
-    starts = by_rank[:, rank_of_model]
+    ones = np.ones((n_models, n_models))
+    starts_by_rank = np.tril(ones)
+    starts = starts_by_rank[:, rank_of_model]
     counts = _first_best_ensemble(gram, starts)
 
-    # An ensemble is kept as how often it has each model.
+    # An ensemble is kept as how often it has each model (models,).
     ensembles = [counts]
     for _ in range(rounds):
         one_more = counts + np.eye(n_models)
@@ -118,8 +122,7 @@ def crps_weights(
     """Find the weights whose linear pool has the least mean CRPS.
 
     The score is that of `meta.uncertainty.distribution_scores.crps`, a convex quadratic
-    on ordered bins. Between two centres it is the CRPS of the placed truth but for a
-    term that no weight changes.
+    on ordered bins.
 
     Parameters
     ----------
@@ -132,17 +135,26 @@ def crps_weights(
     -------
     weights : array of shape (models,), not negative, sum 1
     gap : float, no convex weights have a CRPS lower by more than this, in score points
+
+    Notes
+    -----
+    The CRPS is the sum of ``width (F_b - T_b)^2`` over the bins, for the cumulative
+    probabilities F of the prediction and T of the truth that `ScoreBins.split` places
+    (Gneiting and Raftery 2007, Eq. 20). For a truth between two centres, the placed
+    truth changes the score by a term that no weight changes.
     """
     shares = _shares(len(distributions), sample_weight)
-    cumulative_truth = np.cumsum(bins.split(y), axis=1)
+    placed_truth = bins.split(y)
+    cumulative_truth = np.cumsum(placed_truth, axis=1)
     cumulative = np.cumsum(distributions, axis=2)
     differences = cumulative - cumulative_truth[:, None]
 
-    # One row per clip and bin, one column per model.
+    # Least squares with one row per clip and bin, one column per model.
     n_models = differences.shape[1]
-    by_bin = differences.transpose(0, 2, 1).reshape(-1, n_models)
+    by_bin = differences.transpose(0, 2, 1)
+    residuals = by_bin.reshape(-1, n_models)
     bin_shares = np.repeat(shares, bins.count)
-    triangle = _triangle(np.sqrt(bins.width) * by_bin, bin_shares)
+    triangle = _triangle(np.sqrt(bins.width) * residuals, bin_shares)
     weights = _weights_of_least_norm(triangle)
     return weights, _optimality_gap(triangle, weights)
 
@@ -181,7 +193,8 @@ def log_score_weights(
     masses = np.einsum("nkb,nb->nk", distributions, bins.split(y))
     masses = np.maximum(masses, MASS_FLOOR)
     # Only ratios of a row's masses matter.
-    masses = masses / masses.max(axis=1, keepdims=True)
+    largest = masses.max(axis=1, keepdims=True)
+    masses = masses / largest
 
     n_models = masses.shape[1]
     weights = np.full(n_models, 1 / n_models)
@@ -193,21 +206,43 @@ def log_score_weights(
         # EM step.
         weights = weights * gains / (weights @ gains)
 
-        # Newton step, shortened to the length that gains most.
-        newton = _weights_of_least_norm(
-            _triangle(2 - _relative_masses(masses, weights), shares)
-        )
-        candidates = weights + _STEP_SIZES[:, None] * (newton - weights)
-        log_scores = shares @ np.log(masses @ candidates.T)
-        weights = candidates[np.argmax(log_scores)]
+        weights = _newton_step(masses, shares, weights)
 
     gains = shares @ _relative_masses(masses, weights)
-    return weights, max(float(gains.max() - 1), 0.0)
+    gap = float(gains.max() - 1)
+    return weights, max(gap, 0.0)
+
+
+def _newton_step(
+    masses: np.ndarray,
+    shares: np.ndarray,
+    weights: np.ndarray,
+) -> np.ndarray:
+    """Weights (models,) after one Newton step of `log_score_weights`.
+
+    Parameters
+    ----------
+    masses : array of shape (n, models)
+    shares : array of shape (n,), sum 1
+    weights : array of shape (models,), where the step starts
+    """
+    residuals = 2 - _relative_masses(masses, weights)
+    triangle = _triangle(residuals, shares)
+    newton = _weights_of_least_norm(triangle)
+
+    # Shortened to the length that gains most; candidates are (steps, models).
+    step = newton - weights
+    candidates = weights + _STEP_SIZES[:, None] * step
+    pooled_masses = masses @ candidates.T
+    log_scores = shares @ np.log(pooled_masses)
+    best = np.argmax(log_scores)
+    return candidates[best]
 
 
 def _relative_masses(masses: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Masses (n, models) relative to those of the pool with these weights."""
-    return masses / (masses @ weights)[:, None]
+    pooled_masses = masses @ weights
+    return masses / pooled_masses[:, None]
 
 
 def _shares(n: int, sample_weight: ArrayLike | None) -> np.ndarray:
@@ -236,7 +271,8 @@ def _triangle(columns: np.ndarray, shares: np.ndarray) -> np.ndarray:
 
     A factor keeps the digits that the product E'E would lose.
     """
-    weighted = np.sqrt(shares)[:, None] * columns
+    root_shares = np.sqrt(shares)
+    weighted = root_shares[:, None] * columns
     # numpy's types do not know that mode="r" returns the array alone.
     return np.asarray(np.linalg.qr(weighted, mode="r"))
 
@@ -244,28 +280,44 @@ def _triangle(columns: np.ndarray, shares: np.ndarray) -> np.ndarray:
 def _weights_of_least_norm(triangle: np.ndarray) -> np.ndarray:
     """Convex weights w with the least ``|R w|``.
 
+    Notes
+    -----
     With u = t w, t > 0, ``|R u|^2 + c^2 (sum(u) - 1)^2`` is least in t at
     ``q c^2 / (q + c^2)``, q = ``|R w|^2``: it grows with q, so that non-negative least
     squares in u finds w exactly (Lawson and Hanson 1974, chapter 23).
     """
+    # Scaled by the root mean squared residual of a model, the unit of the pull.
     n_models = triangle.shape[1]
-    scale = np.sqrt((triangle**2).sum() / n_models)
+    total_squares = (triangle**2).sum()
+    scale = np.sqrt(total_squares / n_models)
     if scale == 0:
         return np.full(n_models, 1 / n_models)
 
+    # Rows of the system: R u = 0, a little of u = 0, and sum(u) = 1.
     pull_to_equal = np.sqrt(_TIE_PULL) * np.eye(n_models)
     sum_to_one = np.ones(n_models)
     system = np.vstack([triangle / scale, pull_to_equal, sum_to_one])
     target = np.zeros(len(system))
     target[-1] = 1.0
-    weights, _ = nnls(system, target, maxiter=100 * n_models)
-    return weights / weights.sum()
+
+    most_iterations = 100 * n_models
+    scaled_weights, _ = nnls(system, target, maxiter=most_iterations)
+    return scaled_weights / scaled_weights.sum()
 
 
 def _optimality_gap(triangle: np.ndarray, weights: np.ndarray) -> float:
-    """Frank-Wolfe bound on ``|R w|^2`` minus its least value on the simplex."""
-    gradient = 2 * triangle.T @ (triangle @ weights)
-    return max(float(gradient @ weights - gradient.min()), 0.0)
+    """Frank-Wolfe bound on ``|R w|^2`` minus its least value on the simplex.
+
+    Notes
+    -----
+    A convex function lies above its tangent, whose least value on the simplex is at one
+    of the corners: the gap is at most ``g'w - min(g)`` for the gradient g (Jaggi 2013,
+    Eq. 2).
+    """
+    residuals = triangle @ weights
+    gradient = 2 * triangle.T @ residuals
+    gap = float(gradient @ weights - gradient.min())
+    return max(gap, 0.0)
 
 
 def _first_best_ensemble(gram: np.ndarray, counts: np.ndarray) -> np.ndarray:
@@ -280,11 +332,14 @@ def _first_best_ensemble(gram: np.ndarray, counts: np.ndarray) -> np.ndarray:
     -------
     counts : array of shape (models,), of the best ensemble
     """
-    squares = ((counts @ gram) * counts).sum(axis=1)
+    # c'Gc of each row c of counts, for the mean of as many models as it counts.
+    products = (counts @ gram) * counts
+    squares = products.sum(axis=1)
     sizes = counts.sum(axis=1)
     errors = squares / sizes**2
 
     # Errors that differ by rounding count as equal.
     tolerance = 1e-12 * np.abs(errors).max()
     is_least = errors <= errors.min() + tolerance
-    return counts[np.argmax(is_least)]
+    first_best = np.argmax(is_least)
+    return counts[first_best]

@@ -62,17 +62,24 @@ def merged_rows(layout: Layout, inputs: FitInputs) -> MergedRows:
     if inputs.groups is not None:
         _, code = np.unique(inputs.groups, return_inverse=True)
 
+    # What makes rows equal: score, group and features (n, 2 + models·bins).
     by_name = np.argsort(layout.models)
     blocks = layout.blocks(inputs.X)
     features = blocks[:, by_name].reshape(n, -1)
+    keys = np.column_stack([inputs.y, code, features])
     # Adding 0 turns -0 into 0: they are equal, but their bytes are not.
-    keys = np.column_stack([inputs.y, code, features]) + 0.0
+    keys = keys + 0.0
 
     # A row as one opaque value of bytes: many times faster than np.unique(axis=0).
     bytes_per_row = keys.strides[0]
-    row_bytes = keys.view(f"V{bytes_per_row}").reshape(-1)
-    _, first, merged_into = np.unique(row_bytes, return_index=True, return_inverse=True)
+    one_value_per_row = keys.view(f"V{bytes_per_row}")
+    _, first, merged_into = np.unique(
+        one_value_per_row.reshape(-1),
+        return_index=True,
+        return_inverse=True,
+    )
 
+    # Without groups, each distinct row is a group of its own.
     if inputs.groups is None:
         group = np.arange(len(first))
     else:
@@ -101,15 +108,22 @@ def grouped_folds(rows: MergedRows, n_folds: int = 5) -> np.ndarray:
     fold : int array of shape (n,)
     """
     names, code = np.unique(rows.group, return_inverse=True)
-    totals = np.bincount(code, weights=rows.weight * rows.y)
-    means = totals / np.bincount(code, weights=rows.weight)
+    n_groups = len(names)
+    weighted_scores = rows.weight * rows.y
+    totals = np.bincount(code, weights=weighted_scores)
+    weights = np.bincount(code, weights=rows.weight)
+    means = totals / weights
 
     # Means are rounded so that how they were summed does not decide between equals.
-    order = np.argsort(np.round(means, 9), kind="stable")
-    n_folds = min(n_folds, len(names))
-    forth = np.arange(len(names)) % (2 * n_folds)
-    back = 2 * n_folds - 1 - forth
+    rounded_means = np.round(means, 9)
+    order = np.argsort(rounded_means, kind="stable")
 
-    fold_of_group = np.empty(len(names), dtype=np.int64)
+    # Of 2k places in a round, place k + i goes to the same fold as place k - 1 - i.
+    n_folds = min(n_folds, n_groups)
+    round_length = 2 * n_folds
+    forth = np.arange(n_groups) % round_length
+    back = round_length - 1 - forth
+
+    fold_of_group = np.empty(n_groups, dtype=np.int64)
     fold_of_group[order] = np.minimum(forth, back)
     return fold_of_group[code]

@@ -85,24 +85,32 @@ class LightGBM(Learner):
         by_name = np.ascontiguousarray(rows.X[:, columns])
         rows = replace(rows, X=by_name)
 
+        # One of four folds is held out; a single group leaves nothing to fit on.
         held = grouped_folds(rows, n_folds=4) == 0
-        can_hold_out = len(rows) >= FEWEST_ROWS and not held.all()
-        n_trees = self._choose_n_trees(rows, held) if can_hold_out else FIXED_TREES
+        has_other_folds = not held.all()
+        can_hold_out = len(rows) >= FEWEST_ROWS and has_other_folds
+        n_trees = FIXED_TREES
+        n_held_out = 0
+        if can_hold_out:
+            n_trees = self._choose_n_trees(rows, held)
+            n_held_out = int(held.sum())
 
+        # A leaf has -1 for its feature.
         trees = self._grow(rows, n_trees)
         is_leaf = trees.feature < 0
-        in_layout_order = np.where(is_leaf, -1, columns[trees.feature])
+        layout_column = columns[trees.feature]
+        in_layout_order = np.where(is_leaf, -1, layout_column)
         self.layout_ = layout
         self.trees_ = replace(trees, feature=in_layout_order)
         self.facts_ = {
             "trees": len(trees.roots),
-            "held_out": int(held.sum()) if can_hold_out else 0,
+            "held_out": n_held_out,
             "n": len(rows),
         }
         self.warnings_ = []
 
-        # Every tree is a single leaf.
-        if is_leaf.sum() == len(trees.roots):
+        only_leaves = is_leaf.sum() == len(trees.roots)
+        if only_leaves:
             self.warnings_.append(
                 f"lightgbm found nothing to split in {len(rows)} clips; it predicts "
                 "their mean."
@@ -118,12 +126,14 @@ class LightGBM(Learner):
         return max(booster.best_iteration, 1)
 
     def _grow(self, rows: MergedRows, n_trees: int) -> TreeArrays:
-        # The arrays are what predicts from now on; that they are right is checked on
-        # the very rows of the fit.
         booster = self._train(rows, n_trees)
         trees = TreeArrays.from_booster(booster)
+
+        # The arrays are what predicts from now on; that they are right is checked on
+        # the very rows of the fit.
         expected = booster.predict(rows.X)
-        if not np.array_equal(trees.predict(rows.X), expected):
+        predicted = trees.predict(rows.X)
+        if not np.array_equal(predicted, expected):
             raise StackedMOSError(
                 "LightGBM's trees predict otherwise as arrays; models of this version "
                 "of LightGBM cannot be kept."
@@ -160,8 +170,11 @@ class LightGBM(Learner):
         )
 
     def _booster_params(self, rows: MergedRows) -> dict[str, Any]:
-        total_weight = rows.weight.sum()
-        smallest_leaf = float(np.clip(total_weight / 15, 2, 20))
+        # At least a fifteenth of the rows' weight, within bounds.
+        share_of_weight = rows.weight.sum() / 15
+        smallest_leaf = float(np.clip(share_of_weight, 2, 20))
+        # A bag of fewer than 10 rows may be empty.
+        bagging_freq = 1 if len(rows) >= 10 else 0
         return {
             "objective": "regression",
             "metric": "l2",
@@ -176,8 +189,7 @@ class LightGBM(Learner):
             "lambda_l2": 1.0,
             "feature_fraction": 0.3,
             "bagging_fraction": 0.8,
-            # A bag of fewer than 10 rows may be empty.
-            "bagging_freq": 1 if len(rows) >= 10 else 0,
+            "bagging_freq": bagging_freq,
             "seed": self.random_state,
             "deterministic": True,
             "force_row_wise": True,
@@ -188,14 +200,18 @@ class LightGBM(Learner):
 
     def predict(self, X: ArrayLike) -> np.ndarray:
         """Predict scores of shape (n,), unclipped."""
-        return self.trees_.predict(check_features(self.layout_, X, self.missing))
+        features = check_features(self.layout_, X, self.missing)
+        return self.trees_.predict(features)
 
     def describe(self) -> dict[str, Any]:
         """Return facts about the fit, and how many splits look at each model."""
-        split_columns = self.trees_.feature[self.trees_.feature >= 0]
+        models = self.layout_.models
+        feature = self.trees_.feature
+        split_columns = feature[feature >= 0]
+        # Columns are blocks of bins, one per model.
         split_models = split_columns // self.layout_.bins.count
-        counts = np.bincount(split_models, minlength=len(self.layout_.models))
-        splits_on = dict(zip(self.layout_.models, counts.tolist(), strict=True))
+        counts = np.bincount(split_models, minlength=len(models))
+        splits_on = dict(zip(models, counts.tolist(), strict=True))
         return {**self.facts_, "splits_on": splits_on}
 
     def to_arrays(self) -> dict[str, np.ndarray]:
@@ -216,6 +232,7 @@ class LightGBM(Learner):
 def _columns_by_model_name(layout: Layout) -> np.ndarray:
     """Column numbers (models·bins,), blocks in order of the models' names."""
     one_row = np.arange(layout.n_features)[None]
+    # Column numbers (models, bins), as if they were a row of features.
     column_numbers = layout.blocks(one_row)[0]
     by_name = np.argsort(layout.models)
     return column_numbers[by_name].reshape(-1)

@@ -38,22 +38,21 @@ def log_pool(distributions: np.ndarray, weights: np.ndarray) -> np.ndarray:
     -------
     pooled : float64 array of shape (n, bins), rows sum to 1
     """
-    logs = np.log(np.maximum(distributions, LOG_FLOOR))
+    # The mean is over the models: weights get an axis for the bins.
+    floored = np.maximum(distributions, LOG_FLOOR)
+    logs = np.log(floored)
     weighted_logs = logs * weights[..., None]
     pooled_logs = weighted_logs.sum(axis=-2)
 
     # Relative to the largest, so that not all probabilities of a row underflow.
     largest = pooled_logs.max(axis=-1, keepdims=True)
     pooled = np.exp(pooled_logs - largest)
-    return pooled / pooled.sum(axis=-1, keepdims=True)
+    totals = pooled.sum(axis=-1, keepdims=True)
+    return pooled / totals
 
 
 def log_pool_sigma(sigmas: ArrayLike, weights: ArrayLike) -> np.ndarray:
     """Kernel width of a log pool of softened scores.
-
-    A Gaussian softened on bins is ``exp(-(c_b - s)^2 / (2 sigma^2))`` up to a factor.
-    The weighted geometric mean of several has the precision-weighted mean score, and
-    precisions add up: ``1 / sigma^2 = sum(w_k / sigma_k^2)``.
 
     Parameters
     ----------
@@ -65,6 +64,14 @@ def log_pool_sigma(sigmas: ArrayLike, weights: ArrayLike) -> np.ndarray:
     sigma : array of shape () or (n,); 0, which decodes by the plain expectation, where
         a model of positive weight has a sigma of 0
 
+    Notes
+    -----
+    A Gaussian softened on bins is ``exp(-(c_b - s)^2 / (2 sigma^2))`` up to a factor
+    (DORA-MOS, Eq. 1). The weighted geometric mean of several has the precision-weighted
+    mean score, and precisions add up: ``1 / sigma^2 = sum(w_k / sigma_k^2)``.
+
+    Examples
+    --------
     >>> log_pool_sigma([0.25, 0.25], [0.5, 0.5])
     np.float64(0.25)
     """
@@ -75,8 +82,9 @@ def log_pool_sigma(sigmas: ArrayLike, weights: ArrayLike) -> np.ndarray:
     # A variance of 1 stands in for 0 so as not to divide by it; where such a model has
     # weight, the result is replaced below.
     nonzero_variances = np.where(unsoftened, 1, variances)
-    precision = (weights / nonzero_variances).sum(axis=-1)
-    sigma = np.sqrt(1 / precision)
+    precisions = weights / nonzero_variances
+    pooled_variance = 1 / precisions.sum(axis=-1)
+    sigma = np.sqrt(pooled_variance)
 
     counts = weights > 0
     has_unsoftened = (unsoftened & counts).any(axis=-1)
@@ -136,8 +144,9 @@ class LogPool(ConvexWeightsLearner):
         # models present in a row. Rounding joins those that differ by summation alone.
         sigma_of_row = log_pool_sigma(self.layout_.sigmas, weights).round(12)
         sigmas, sigma_index = np.unique(sigma_of_row, return_inverse=True)
+        bins = self.layout_.bins
         scores = np.empty(len(X))
         for index, sigma in enumerate(sigmas):
             rows = sigma_index == index
-            scores[rows] = self.layout_.bins.decode(pooled[rows], sigma)
+            scores[rows] = bins.decode(pooled[rows], sigma)
         return scores

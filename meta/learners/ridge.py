@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 
 from base_models.errors import DamagedArtifact, UsageError, one_of
 from meta.columns.feature_table import Layout
-from meta.columns.reductions import REDUCTIONS, reduce, width
+from meta.columns.reductions import REDUCTIONS, columns_per_model, reduced_columns
 from meta.learners.base import (
     FitInputs,
     GroupNames,
@@ -98,7 +98,7 @@ class Ridge(Learner):
 
     Attributes
     ----------
-    coef_ : array of shape (models·width,), of the columns that
+    coef_ : array of shape (models·columns,), of the columns that
         `meta.columns.reductions` makes
     intercept_ : float
     spread_ : float, mean variance of those columns
@@ -155,9 +155,10 @@ class Ridge(Learner):
             missing=self.missing,
         )
         # A single group cannot be left out: it is as good as none.
-        if inputs.groups is not None and len(set(inputs.groups)) < 2:
+        n_groups = 0 if inputs.groups is None else len(set(inputs.groups))
+        if n_groups < 2:
             inputs = replace(inputs, groups=None)
-        self._check_parameters(has_groups=inputs.groups is not None)
+        self._check_parameters(has_groups=n_groups > 1)
 
         self.layout_ = layout
         self.warnings_ = []
@@ -170,7 +171,8 @@ class Ridge(Learner):
             bands = self._search_bands(inputs, reduction)
             self.facts_["bands"] = bands
 
-        self._fit_problem(self._problem(inputs, reduction, bands))
+        problem = self._problem(inputs, reduction, bands)
+        self._fit_problem(problem)
         return self
 
     def _check_parameters(self, has_groups: bool) -> None:
@@ -179,7 +181,8 @@ class Ridge(Learner):
         one_of(self.select, SELECT, "criterion for the penalty")
         one_of(self.rule, RULES, "rule for the penalty")
 
-        if self.penalty == "smooth" and self.features not in ("auto", "bins"):
+        may_be_bins = self.features in ("auto", "bins")
+        if self.penalty == "smooth" and not may_be_bins:
             raise UsageError(
                 "Only bins have neighbours to be smooth with; got features "
                 f"'{self.features}', not 'bins'."
@@ -189,7 +192,9 @@ class Ridge(Learner):
                 f"'{self.select}' of group means needs at least 2 groups; pass groups, "
                 "or select 'mse'."
             )
-        if self.alpha is not None and not 0 <= self.alpha < np.inf:
+        # Comparisons with NaN are false, so that it is refused as well.
+        legal_alpha = self.alpha is None or 0 <= self.alpha < np.inf
+        if not legal_alpha:
             raise UsageError(
                 f"alpha must be 0 or more, or None to choose it; got {self.alpha}."
             )
@@ -207,14 +212,14 @@ class Ridge(Learner):
         """The regression on these columns, with the penalty of this learner."""
         scale = penalty_scale(
             self.layout_,
-            width(self.layout_, reduction),
+            n_columns=columns_per_model(self.layout_, reduction),
             smooth=self.penalty == "smooth",
             bands=bands,
         )
         return RidgeProblem.of(
-            reduce(self.layout_, inputs.X, reduction),
-            self._offset(inputs.X),
-            inputs,
+            columns=reduced_columns(self.layout_, inputs.X, reduction),
+            offset=self._offset(inputs.X),
+            inputs=inputs,
             group_weight=self.group_weight,
             scale=scale,
             penalises_level=self.penalty == "to_mean",
@@ -249,7 +254,8 @@ class Ridge(Learner):
         chosen = candidates[0]
         chosen_losses: Losses | None = None
         for candidate in candidates:
-            losses = self._losses(self._problem(inputs, candidate), "mse", most=FOLDS)
+            problem = self._problem(inputs, candidate)
+            losses = self._losses(problem, "mse", most=FOLDS)
             errors[candidate] = float(losses.loss[losses.best()])
             if chosen_losses is None or clearly_better(losses, chosen_losses):
                 chosen = candidate
@@ -262,12 +268,14 @@ class Ridge(Learner):
         # Penalties relative to each other: alpha is chosen anew for each trial.
         bands = dict.fromkeys(self.layout_.models, 1.0)
         least = self._loss_of_bands(inputs, reduction, bands)
-        for model in list(bands) * BAND_SWEEPS:
+        models_in_turn = list(bands) * BAND_SWEEPS
+        for model in models_in_turn:
             for factor in (BAND_STEP, 1 / BAND_STEP):
                 candidate = {**bands, model: bands[model] * factor}
                 loss = self._loss_of_bands(inputs, reduction, candidate)
                 # A raised penalty that helps is kept, without a try at lowering it.
-                if loss < (1 - BAND_GAIN) * least:
+                good_enough = (1 - BAND_GAIN) * least
+                if loss < good_enough:
                     bands = candidate
                     least = loss
                     break
@@ -291,20 +299,24 @@ class Ridge(Learner):
         most: int | None = None,
     ) -> Losses:
         """Losses of the penalties; `most` is the largest number of folds."""
-        # One decomposition per fold serves all penalties.
         alphas = self._alphas(problem)
         if problem.groups is None:
             return gcv_losses(problem.gram(), alphas, problem.level_penalty)
+
+        # One decomposition per fold serves all penalties.
 
         fold = self._folds(problem.groups, problem, most)
         gram = problem.gram(fold)
         if select == "mse":
             return fold_losses(gram, alphas, problem.level_penalty)
+
+        # All rows of a group are in one fold, so repeated keys agree.
+        fold_of_group = dict(zip(problem.groups, fold, strict=True))
         return rank_losses(
             gram,
             alphas,
             problem.group_means,
-            fold_of_group=dict(zip(problem.groups, fold, strict=True)),
+            fold_of_group=fold_of_group,
             metric=select,
             jackknife=self.rule == "1se",
             intercept_penalty=problem.level_penalty,
@@ -316,10 +328,11 @@ class Ridge(Learner):
         problem: RidgeProblem,
         most: int | None = None,
     ) -> np.ndarray:
+        n_columns = problem.columns.shape[1]
         return fold_of_groups(
             groups,
             problem.weight,
-            problem.columns.shape[1],
+            n_columns,
             seed=self.random_state,
             most=most,
         )
@@ -335,7 +348,8 @@ class Ridge(Learner):
         """Choose the penalty, and set the coefficients of the original columns."""
         self.spread_ = problem.spread
         path = RidgePath.of(problem.gram(), problem.level_penalty)
-        if problem.n_rows < 3 or not problem.spread > 0:
+        is_constant = not problem.spread > 0
+        if problem.n_rows < 3 or is_constant:
             self._fit_level_only(problem, level=float(path.mean_y[0]))
             return
 
@@ -345,14 +359,18 @@ class Ridge(Learner):
         self._report_choice(problem, alphas, losses, chosen=chosen)
         self._warn_at_edge(alphas, chosen)
 
+        # A path has an axis for penalties and one for targets: of one each here.
         alpha = alphas[[chosen]]
-        self.coef_ = problem.back @ path.coef(alpha)[0, :, 0]
-        self.intercept_ = float(path.intercept(alpha)[0, 0])
+        coef = path.coef(alpha)[0, :, 0]
+        intercept = path.intercept(alpha)[0, 0]
+        self.coef_ = problem.back @ coef
+        self.intercept_ = float(intercept)
         if self.facts_["features"] == "bins":
             # Bins sum to 1, so that a model's coefficients should sum to 0: the largest
             # sum shows how much rounding has leaked into the intercept's direction.
             n_models = len(self.layout_.models)
-            sums = self.coef_.reshape(n_models, -1).sum(axis=1)
+            coef_of_model = self.coef_.reshape(n_models, -1)
+            sums = coef_of_model.sum(axis=1)
             largest = float(np.abs(sums).max())
             self.facts_["largest_sum_of_a_models_coefficients"] = largest
 
@@ -378,17 +396,20 @@ class Ridge(Learner):
         chosen: int,
     ) -> None:
         """Write the chosen penalty, and how it was chosen, to the facts."""
-        # The folds are dealt again; the seed makes them those of the choice.
         judged_by = "generalised cross-validation"
         if problem.groups is not None:
-            n_folds = len(set(self._folds(problem.groups, problem)))
+            # The folds are dealt again; the seed makes them those of the choice.
+            fold = self._folds(problem.groups, problem)
+            n_folds = len(set(fold))
             judged_by = f"{n_folds} folds of groups"
             if n_folds == len(problem.group_means.names):
                 judged_by = "each group left out"
 
-        self.facts_["alpha"] = float(alphas[chosen])
-        self.facts_["relative_alpha"] = float(alphas[chosen] / problem.unit)
-        self.facts_["at_edge"] = self._edge(alphas, chosen) is not None
+        alpha = alphas[chosen]
+        edge = self._edge(alphas, chosen)
+        self.facts_["alpha"] = float(alpha)
+        self.facts_["relative_alpha"] = float(alpha / problem.unit)
+        self.facts_["at_edge"] = edge is not None
         self.facts_["judged_by"] = judged_by
         self.facts_["select"] = self.select
         self.facts_["loss"] = float(losses.loss[chosen])
@@ -425,9 +446,10 @@ class Ridge(Learner):
         The score of a row does not depend on the other rows.
         """
         X = check_features(self.layout_, X, self.missing)
-        columns = reduce(self.layout_, X, self.facts_["features"])
+        columns = reduced_columns(self.layout_, X, self.facts_["features"])
         # Not a matrix product, whose summation order depends on the number of rows.
-        slopes = (columns * self.coef_).sum(axis=1)
+        products = columns * self.coef_
+        slopes = products.sum(axis=1)
         return slopes + self.intercept_ + self._offset(X)
 
     def adapt(
@@ -466,20 +488,24 @@ class Ridge(Learner):
             sample_weight=sample_weight,
             missing=self.missing,
         )
-        columns = reduce(self.layout_, inputs.X, self.facts_["features"])
+        # What moves is fitted to what the old predictions leave of the new scores.
+        columns = reduced_columns(self.layout_, inputs.X, self.facts_["features"])
         problem = RidgeProblem.of(columns, self.predict(inputs.X), inputs)
 
         # The sum of the columns' variances, not their mean: models that agree vary
         # together, and one clip of fifty such models would outweigh the old fit.
-        alpha = np.array([ADAPT_CLIPS * self.spread_ * len(self.coef_)])
-        level_penalty = LEVEL_CLIPS / alpha[0] if self.spread_ > 0 else 0.0
+        has_spread = self.spread_ > 0
+        penalty = ADAPT_CLIPS * self.spread_ * len(self.coef_)
+        # In units of the coefficients' penalty, hence the quotient.
+        level_penalty = LEVEL_CLIPS / penalty if has_spread else 0.0
         path = RidgePath.of(problem.gram(), level_penalty)
 
-        if self.spread_ > 0:
+        alpha = np.array([penalty])
+        if has_spread:
             coef_move = path.coef(alpha)[0, :, 0]
             adapted.coef_ = self.coef_ + problem.back @ coef_move
-        intercept_move = float(path.intercept(alpha)[0, 0])
-        adapted.intercept_ = self.intercept_ + intercept_move
+        intercept_move = path.intercept(alpha)[0, 0]
+        adapted.intercept_ = self.intercept_ + float(intercept_move)
         n_before = self.facts_.get("adapted_to", 0)
         adapted.facts_["adapted_to"] = n_before + len(inputs.X)
         return adapted
@@ -490,12 +516,13 @@ class Ridge(Learner):
         The penalty is given absolutely, and in units of the grid.
         """
         n_models = len(self.layout_.models)
-        coef = self.coef_.reshape(n_models, -1).copy()
-        if self.penalty == "to_mean" and self.facts_["features"] != "bins":
+        coef_of_model = self.coef_.reshape(n_models, -1).copy()
+        has_score_column = self.facts_["features"] != "bins"
+        if self.penalty == "to_mean" and has_score_column:
             # The first column is the decoded score, which the offset has the mean of.
-            coef[:, 0] += 1 / n_models
-        weights = np.abs(coef).sum(axis=1).tolist()
-        weight_of = dict(zip(self.layout_.models, weights, strict=True))
+            coef_of_model[:, 0] += 1 / n_models
+        weights = np.abs(coef_of_model).sum(axis=1)
+        weight_of = dict(zip(self.layout_.models, weights.tolist(), strict=True))
         return {**self.facts_, "weight_of": weight_of}
 
     def to_arrays(self) -> dict[str, np.ndarray]:
@@ -515,7 +542,10 @@ class Ridge(Learner):
                 f"The stored ridge has features '{reduction}' and penalty "
                 f"'{self.penalty}'."
             )
-        n_columns = len(self.layout_.models) * width(self.layout_, reduction)
+        n_models = len(self.layout_.models)
+        n_columns = n_models * columns_per_model(self.layout_, reduction)
         self.coef_ = read_stored_array(arrays, "coef", (n_columns,))
-        self.intercept_ = float(read_stored_array(arrays, "intercept", (1,))[0])
-        self.spread_ = float(read_stored_array(arrays, "spread", (1,))[0])
+        intercept = read_stored_array(arrays, "intercept", (1,))
+        spread = read_stored_array(arrays, "spread", (1,))
+        self.intercept_ = float(intercept[0])
+        self.spread_ = float(spread[0])

@@ -91,9 +91,10 @@ class RidgeProblem:
             columns_in_coordinates = np.concatenate(
                 [columns_in_coordinates, means.columns]
             )
-            target = np.concatenate([target, means.score - means.offset])
-            weights_of_means = np.full(len(means.names), float(group_weight))
-            weight = np.concatenate([weight, weights_of_means])
+            target_of_means = means.score - means.offset
+            target = np.concatenate([target, target_of_means])
+            weight_of_means = np.full(len(means.names), float(group_weight))
+            weight = np.concatenate([weight, weight_of_means])
             groups = np.concatenate([groups.astype(str), means.names])
 
         return cls(
@@ -119,7 +120,8 @@ class RidgeProblem:
     @cached_property
     def level_penalty(self) -> float:
         """Penalty of the level relative to a coefficient's; 0 is a free intercept."""
-        if not self.penalises_level or not self.spread > 0:
+        has_spread = self.spread > 0
+        if not (self.penalises_level and has_spread):
             return 0.0
         # In units of the coefficients' penalty, hence the quotient.
         return LEVEL_PENALTY * self.weight.sum() / self.unit
@@ -157,7 +159,9 @@ def _plain_coordinates(
     mean = np.average(columns, axis=0, weights=weight)
     centred = scaled - mean @ back
     _, spans, directions = np.linalg.svd(centred, full_matrices=False)
-    spanned = spans > 1e-7 * spans.max(initial=0)
+    # Singular values of less than this are rounding.
+    smallest_span = 1e-7 * spans.max(initial=0)
+    spanned = spans > smallest_span
     back = back @ directions[spanned].T
     return columns @ back, back
 
@@ -167,6 +171,7 @@ def _mean_variance(columns: np.ndarray, weight: np.ndarray) -> float:
     mean = np.average(columns, axis=0, weights=weight)
     squares = (columns - mean) ** 2
     variance = np.average(squares, axis=0, weights=weight)
+    # The square of the rounding error of a column that is constant.
     rounding = 1e-24 * mean**2
     variance = np.where(variance > rounding, variance, 0.0)
     return float(variance.mean())
@@ -197,14 +202,16 @@ def _group_means(
 def _sums_by_code(values: np.ndarray, code: np.ndarray) -> np.ndarray:
     """Rows (n, ...) added up per code: (codes, ...)."""
     n_codes = code.max() + 1
-    totals = np.zeros((n_codes, *values.shape[1:]))
+    shape_of_row = values.shape[1:]
+    totals = np.zeros((n_codes, *shape_of_row))
+    # `totals[code] += values` would count a repeated code once.
     np.add.at(totals, code, values)
     return totals
 
 
 def penalty_scale(
     layout: Layout,
-    width: int,
+    n_columns: int,
     smooth: bool,
     bands: Mapping[str, float] | None,
 ) -> np.ndarray | None:
@@ -213,26 +220,30 @@ def penalty_scale(
     Parameters
     ----------
     layout : the models
-    width : columns per model
+    n_columns : columns per model
     smooth : whether to penalise ``sum (w[k-1] - 2 w[k] + w[k+1])^2`` within each model,
         and `SMOOTH_RIDGE` ||w||^2
     bands : penalty of each model beside the others', or None
 
     Returns
     -------
-    scale : None for plain ridge; the diagonal (models·width,) for bands; an array
-        (models·width, models·width) of blocks for squared second differences
+    scale : None for plain ridge; the diagonal (models·columns,) for bands; an array
+        (models·columns, models·columns) of blocks for squared second differences
     """
     if smooth:
-        # With P = V diag(values) V', T = V diag(values)^-1/2 has (T T')^-1 = P.
-        second_differences = np.diff(np.eye(width), n=2, axis=0)
+        # Row k of the differences is w[k] - 2 w[k+1] + w[k+2] of the coefficients w.
+        identity = np.eye(n_columns)
+        second_differences = np.diff(identity, n=2, axis=0)
         roughness = second_differences.T @ second_differences
-        penalty = roughness + SMOOTH_RIDGE * np.eye(width)
+        penalty = roughness + SMOOTH_RIDGE * identity
+
+        # With P = V diag(values) V', T = V diag(values)^-1/2 has (T T')^-1 = P.
         values, vectors = np.linalg.eigh(penalty)
         scale_of_model = vectors / np.sqrt(values)
-        return np.kron(np.eye(len(layout.models)), scale_of_model)
+        one_block_per_model = np.eye(len(layout.models))
+        return np.kron(one_block_per_model, scale_of_model)
     if bands:
         # A penalty of k times the others is a column divided by the root of k.
         scales = [bands[model] ** -0.5 for model in layout.models]
-        return np.repeat(scales, width)
+        return np.repeat(scales, n_columns)
     return None

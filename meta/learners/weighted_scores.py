@@ -80,13 +80,16 @@ class ConvexWeightsLearner(Learner):
     def predict(self, X: ArrayLike) -> np.ndarray:
         """Predict scores of shape (n,), on the scale."""
         X, weights = self._features_and_weights(X)
-        return (self.layout_.scores(X) * weights).sum(axis=1)
+        # Not a matrix product, whose summation order depends on the number of rows.
+        weighted_scores = self.layout_.scores(X) * weights
+        return weighted_scores.sum(axis=1)
 
     def _features_and_weights(self, X: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
         """Features without gaps, and weights (n, models), 0 for models not present."""
-        # Which models are present is read from X itself, before gaps are filled.
         complete = check_features(self.layout_, X, self.missing)
-        present = present_models(self.layout_, np.asarray(X, dtype=np.float64))
+        # Which models are present is read from X itself, before gaps are filled.
+        given = np.asarray(X, dtype=np.float64)
+        present = present_models(self.layout_, given)
         return complete, present_weights(self.weights_, present)
 
     def describe(self) -> dict[str, Any]:
@@ -101,10 +104,12 @@ class ConvexWeightsLearner(Learner):
 
     def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Set the weights; see `Learner.restore`."""
-        weights = read_stored_array(arrays, "weights", (len(self.layout_.models),))
+        n_models = len(self.layout_.models)
+        weights = read_stored_array(arrays, "weights", (n_models,))
         # Stored weights sum to 1 up to rounding.
+        has_negative = (weights < 0).any()
         sum_error = abs(weights.sum() - 1)
-        if (weights < 0).any() or sum_error > 1e-9:
+        if has_negative or sum_error > 1e-9:
             raise DamagedArtifact(
                 "The stored learner is damaged: 'weights' are negative or do not sum "
                 "to 1."
@@ -138,14 +143,17 @@ class Best(ConvexWeightsLearner):
         row_weight = inputs.weight
         if inputs.groups is not None:
             _, code = np.unique(inputs.groups, return_inverse=True)
-            row_weight = row_weight / np.bincount(code, weights=row_weight)[code]
+            group_weight = np.bincount(code, weights=row_weight)
+            row_weight = row_weight / group_weight[code]
 
+        # Mean squared error of each model (models,).
         scores = self.layout_.scores(inputs.X)
-        squares = (scores - inputs.y[:, None]) ** 2
-        errors = np.average(squares, axis=0, weights=row_weight)
+        residuals = scores - inputs.y[:, None]
+        errors = np.average(residuals**2, axis=0, weights=row_weight)
 
         # Rounded, so that summation order does not choose between equal models.
-        chosen = int(np.argmin(np.round(errors, 12)))
+        rounded_errors = np.round(errors, 12)
+        chosen = int(np.argmin(rounded_errors))
         facts = {
             "model": self.layout_.models[chosen],
             "error": float(errors[chosen]),

@@ -90,6 +90,8 @@ class Gram:
             # Sorted by group, so that each group's rows are one matrix product.
             codes = rows.codes[first : first + CHUNK_ROWS]
             chunk = first + np.argsort(codes, kind="stable")
+
+            # Features and scores side by side, in float64 whatever the input is.
             Z = np.empty((len(chunk), sums.n_columns))
             Z[:, :n_features] = rows.X[chunk]
             Z[:, n_features:] = rows.y[chunk]
@@ -117,17 +119,20 @@ class Gram:
             when the columns differ, or a block of `other` has no name or more rows than
             here.
         """
-        if (other.n_features, other.n_targets) != (self.n_features, self.n_targets):
+        same_features = other.n_features == self.n_features
+        same_targets = other.n_targets == self.n_targets
+        if not (same_features and same_targets):
             raise UsageError(
                 f"Grams of {self.n_features} + {self.n_targets} and {other.n_features} "
                 f"+ {other.n_targets} columns cannot be subtracted; use the same "
                 "features and targets."
             )
-        rows_of_name = dict(zip(self.names, self.rows.tolist(), strict=True))
+        # A name that is not here has no rows to take away.
+        rows_here = self._rows_of_name()
         too_many = [
             name
-            for name, n_rows in zip(other.names, other.rows.tolist(), strict=True)
-            if n_rows > rows_of_name.get(name, 0)
+            for name, n_rows in other._rows_of_name().items()
+            if n_rows > rows_here.get(name, 0)
         ]
         if too_many:
             raise UsageError(
@@ -145,7 +150,11 @@ class Gram:
             sums=_take_away(self.sums, blocks, other.sums),
             outer=_take_away(self.outer, blocks, other.outer),
         )
-        return rest.take_blocks(np.flatnonzero(rest.rows))
+        with_rows = np.flatnonzero(rest.rows)
+        return rest.take_blocks(with_rows)
+
+    def _rows_of_name(self) -> dict[str, int]:
+        return dict(zip(self.names, self.rows.tolist(), strict=True))
 
     def shifted(self, shift: ArrayLike) -> Gram:
         """Return the same rows about another shift (q,)."""
@@ -155,15 +164,18 @@ class Gram:
             return self
 
         # (z + m)(z + m)' = zz' + zm' + mz' + mm', summed over the rows of a block.
-        cross = self.sums[:, :, None] * move
-        outer = (
-            self.outer
-            + cross
-            + cross.transpose(0, 2, 1)
-            + self.weight[:, None, None] * np.outer(move, move)
+        sum_zm = self.sums[:, :, None] * move
+        sum_mz = sum_zm.transpose(0, 2, 1)
+        sum_mm = self.weight[:, None, None] * np.outer(move, move)
+        outer = self.outer + sum_zm + sum_mz + sum_mm
+
+        moved_sums = self.weight[:, None] * move
+        return replace(
+            self,
+            shift=shift,
+            sums=self.sums + moved_sums,
+            outer=outer,
         )
-        sums = self.sums + self.weight[:, None] * move
-        return replace(self, shift=shift, sums=sums, outer=outer)
 
     def take_blocks(self, numbers: ArrayLike) -> Gram:
         """Return some of the blocks, by number."""
@@ -182,7 +194,9 @@ class Gram:
 
         It makes folds of groups, for example.
         """
-        codes, new_names = pd.factorize(np.asarray(names).astype(str))
+        name_of_block = np.asarray(names).astype(str)
+        codes, new_names = pd.factorize(name_of_block)
+        n_new = len(new_names)
         if len(codes) != len(self.names):
             raise UsageError(
                 f"{len(self.names)} blocks need as many new names; got {len(codes)}."
@@ -190,10 +204,10 @@ class Gram:
         return replace(
             self,
             names=tuple(map(str, new_names)),
-            rows=_add_up(self.rows, codes, len(new_names)),
-            weight=_add_up(self.weight, codes, len(new_names)),
-            sums=_add_up(self.sums, codes, len(new_names)),
-            outer=_add_up(self.outer, codes, len(new_names)),
+            rows=_add_up(self.rows, codes, n_new),
+            weight=_add_up(self.weight, codes, n_new),
+            sums=_add_up(self.sums, codes, n_new),
+            outer=_add_up(self.outer, codes, n_new),
         )
 
     def total(self) -> Gram:
@@ -212,9 +226,15 @@ def _take_away(
     return difference
 
 
-def _add_up(values: np.ndarray, codes: np.ndarray, n_codes: int) -> np.ndarray:
+def _add_up(
+    values: np.ndarray,
+    codes: np.ndarray,
+    n_codes: int,
+) -> np.ndarray:
     """Values per block (B, ...) added up per code: (n_codes, ...)."""
-    totals = np.zeros((n_codes, *values.shape[1:]), dtype=values.dtype)
+    shape_of_value = values.shape[1:]
+    totals = np.zeros((n_codes, *shape_of_value), dtype=values.dtype)
+    # `totals[codes] += values` would count a repeated code once.
     np.add.at(totals, codes, values)
     return totals
 
@@ -244,8 +264,9 @@ def _check_rows(
     scores = np.asarray(y)
     if scores.ndim == 1:
         scores = scores[:, None]
-    tables = features.ndim == 2 and scores.ndim == 2
-    if not tables or len(features) != len(scores):
+    two_dimensional = features.ndim == 2 and scores.ndim == 2
+    same_length = two_dimensional and len(features) == len(scores)
+    if not same_length:
         raise UsageError(
             f"Expected features (n, p) and scores (n, t); got shapes {features.shape} "
             f"and {scores.shape}."
@@ -258,7 +279,9 @@ def _check_rows(
     group_of_row = np.full(n, "")
     if groups is not None:
         group_of_row = np.asarray(groups).astype(str)
-    if weight.shape != (n,) or group_of_row.shape != (n,):
+    one_weight_each = weight.shape == (n,)
+    one_group_each = group_of_row.shape == (n,)
+    if not (one_weight_each and one_group_each):
         raise UsageError(
             f"{n} rows need as many weights and groups; got {weight.shape}, "
             f"{group_of_row.shape}."
@@ -269,7 +292,14 @@ def _check_rows(
     # Negative weights stay in, to be refused where rows are added.
     kept = weight != 0
     if kept.all():
-        return _Rows(features, scores, weight, codes=codes, names=names)
+        # Without a copy: features are large.
+        return _Rows(
+            X=features,
+            y=scores,
+            weight=weight,
+            codes=codes,
+            names=names,
+        )
     return _Rows(
         X=features[kept],
         y=scores[kept],
@@ -302,8 +332,10 @@ class _BlockSums:
             )
 
         weighted = rows
-        if not (weight == 1).all():
-            weighted = rows * np.sqrt(weight)[:, None]
+        all_one = (weight == 1).all()
+        if not all_one:
+            root_weight = np.sqrt(weight)
+            weighted = rows * root_weight[:, None]
         # Numpy recognises a matrix times its own transpose: half the work.
         self.outer += weighted.T @ weighted
 
@@ -311,7 +343,12 @@ class _BlockSums:
 class _RunningSums:
     """The sums of a `Gram` while rows are added, in the order given."""
 
-    def __init__(self, n_features: int, n_targets: int, shift: ArrayLike | None):
+    def __init__(
+        self,
+        n_features: int,
+        n_targets: int,
+        shift: ArrayLike | None,
+    ):
         self.n_targets = n_targets
         self.n_columns = n_features + n_targets
         self.shift: np.ndarray | None = None
@@ -337,7 +374,9 @@ class _RunningSums:
         """
         if not len(Z):
             return
-        if (weight < 0).any() or not np.isfinite(weight).all():
+        has_negative = (weight < 0).any()
+        is_finite = np.isfinite(weight).all()
+        if has_negative or not is_finite:
             raise UsageError("Sample weights must be finite and not negative.")
 
         # Any point amid the rows will do: the mean of the first chunk is at hand.
@@ -345,27 +384,32 @@ class _RunningSums:
             self.shift = Z.mean(axis=0)
         Z -= self.shift
 
-        # Rows at which another group begins.
-        firsts = np.flatnonzero(np.diff(codes, prepend=-1))
+        # Rows at which another group begins; no code is -1, so the first row is one.
+        steps = np.diff(codes, prepend=-1)
+        firsts = np.flatnonzero(steps)
         lasts = [*firsts[1:], len(Z)]
         for first, last in zip(firsts, lasts, strict=True):
             name = str(names[codes[first]])
             block = self.blocks.setdefault(name, _BlockSums(self.n_columns))
-            block.add(Z[first:last], weight[first:last])
+            of_block = slice(first, last)
+            block.add(Z[of_block], weight[of_block])
 
     def to_gram(self) -> Gram:
         """Return the sums as they stand."""
         q = self.n_columns
         blocks = list(self.blocks.values())
-        # Shapes are given because there may be no block at all.
+        rows = [block.rows for block in blocks]
+        weight = [block.weight for block in blocks]
         sums = np.array([block.sums for block in blocks])
         outer = np.array([block.outer for block in blocks])
+
+        # Types and shapes are given because there may be no block at all.
         return Gram(
             names=tuple(self.blocks),
             n_targets=self.n_targets,
             shift=np.zeros(q) if self.shift is None else self.shift,
-            rows=np.array([block.rows for block in blocks], dtype=np.int64),
-            weight=np.array([block.weight for block in blocks], dtype=np.float64),
+            rows=np.array(rows, dtype=np.int64),
+            weight=np.array(weight, dtype=np.float64),
             sums=sums.reshape(-1, q),
             outer=outer.reshape(-1, q, q),
         )

@@ -17,12 +17,17 @@ from base_models.metrics.evaluate import METRICS
 from meta.ridge_algebra.gram import Gram
 from meta.ridge_algebra.solution_path import RidgePath, leave_blocks_out
 
+# Folds of groups, where leaving out each group would take too long.
 FOLDS = 10
 # Groups times columns cubed up to which each group is a fold of its own: that many
 # operations take about a second.
 FULL_BUDGET = 1e9
 SELECT = ("mse", "srcc", "ktau")
 RULES = ("min", "1se")
+
+
+def _no_parts() -> np.ndarray:
+    return np.empty((0, 0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +44,7 @@ class Losses:
     """
 
     loss: np.ndarray
-    parts: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
+    parts: np.ndarray = field(default_factory=_no_parts)
     jackknife: bool = False
 
     def best(self, rule: str = "min") -> int:
@@ -52,16 +57,23 @@ class Losses:
             error of that difference (as ``"min"`` when there are no parts)
         """
         # A penalty without a loss (NaN) is never chosen.
-        loss = np.where(np.isnan(self.loss), np.inf, self.loss)
+        undefined = np.isnan(self.loss)
+        loss = np.where(undefined, np.inf, self.loss)
+
+        # Losses that differ by rounding are a tie. The tolerance is finite even when
+        # no penalty has a loss.
         least = loss.min()
         tolerance = 1e-12 * np.nan_to_num(np.abs(least))
         ties = np.flatnonzero(loss <= least + tolerance)
         best = int(ties[-1])
-        if rule == "min" or not len(self.parts):
+        has_parts = len(self.parts) > 0
+        if rule == "min" or not has_parts:
             return best
 
+        # Penalties ascend: the last one is the largest.
+        loss_above_best = loss - loss[best]
         standard_errors = self.error_beside(self.parts[:, best])
-        not_worse = np.flatnonzero(loss - loss[best] <= standard_errors)
+        not_worse = np.flatnonzero(loss_above_best <= standard_errors)
         return int(not_worse[-1])
 
     def error_beside(self, reference: np.ndarray) -> np.ndarray:
@@ -74,6 +86,12 @@ class Losses:
         Returns
         -------
         standard_errors : array (A,)
+
+        Notes
+        -----
+        With K parts of standard deviation s about their mean, the standard error of a
+        mean is ``s / sqrt(K - 1)``, and that of the jackknife ``s sqrt(K - 1)`` (Efron
+        and Tibshirani 1993, chapter 11).
         """
         differences = self.parts - reference[:, None]
         spread = np.nanstd(differences, axis=0)
@@ -81,7 +99,10 @@ class Losses:
         # A jackknife's parts differ little, since each has nearly all of the table.
         if self.jackknife:
             return spread * np.sqrt(n_parts - 1)
-        return spread / np.sqrt(max(n_parts - 1, 1))
+
+        # A single part has no spread; its error of 0 needs no division by 0.
+        degrees_of_freedom = max(n_parts - 1, 1)
+        return spread / np.sqrt(degrees_of_freedom)
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,23 +145,32 @@ def fold_of_groups(
     fold : array of n texts, the fold of each row
     """
     names, code = np.unique(groups, return_inverse=True)
+    n_groups = len(names)
     if most is None:
-        affordable = len(names) * float(n_columns) ** 3 <= FULL_BUDGET
-        most = len(names) if affordable else FOLDS
+        # In floats: the cube of many columns is beyond the integers of numpy.
+        operations = n_groups * float(n_columns) ** 3
+        affordable = operations <= FULL_BUDGET
+        most = n_groups if affordable else FOLDS
 
     # Rounded weights, so that how they were summed does not decide between equals.
-    group_weight = np.round(np.bincount(code, weights=weight), 9)
-    shuffled = np.random.default_rng(seed).permutation(len(names))
-    heaviest_first = shuffled[np.argsort(-group_weight[shuffled], kind="stable")]
+    summed_weight = np.bincount(code, weights=weight)
+    group_weight = np.round(summed_weight, 9)
+
+    # Sorting is stable: groups of equal weight stay in random order.
+    rng = np.random.default_rng(seed)
+    shuffled = rng.permutation(n_groups)
+    by_weight = np.argsort(-group_weight[shuffled], kind="stable")
+    heaviest_first = shuffled[by_weight]
 
     # Each group goes to the fold that weighs least so far.
-    load = np.zeros(min(most, len(names)))
-    fold = np.empty(len(names), dtype=np.int64)
+    n_folds = min(most, n_groups)
+    load = np.zeros(n_folds)
+    fold_of_group = np.empty(n_groups, dtype=np.int64)
     for group in heaviest_first:
         lightest = np.argmin(np.round(load, 9))
-        fold[group] = lightest
+        fold_of_group[group] = lightest
         load[lightest] += group_weight[group]
-    return fold[code].astype(str)
+    return fold_of_group[code].astype(str)
 
 
 def gcv_losses(
@@ -150,7 +180,8 @@ def gcv_losses(
 ) -> Losses:
     """Generalised cross-validation of the first target."""
     path = RidgePath.of(gram, intercept_penalty)
-    return Losses(path.gcv(alphas)[:, 0])
+    mean_squares = path.gcv(alphas)
+    return Losses(mean_squares[:, 0])
 
 
 def fold_losses(
@@ -159,9 +190,14 @@ def fold_losses(
     intercept_penalty: float = 0.0,
 ) -> Losses:
     """Mean squared error of the first target, each block predicted without it."""
-    left = leave_blocks_out(gram, alphas, intercept_penalty)
-    squares = left.squares[:, :, 0]
-    return Losses(loss=left.mse[:, 0], parts=squares / left.weight[:, None])
+    left_out = leave_blocks_out(gram, alphas, intercept_penalty)
+    # Of the first target: (blocks, A) squares, beside (blocks, 1) weights.
+    squares = left_out.squares[:, :, 0]
+    block_weight = left_out.weight[:, None]
+    return Losses(
+        loss=left_out.mse[:, 0],
+        parts=squares / block_weight,
+    )
 
 
 def rank_losses(
@@ -186,29 +222,38 @@ def rank_losses(
         correlations as groups
     intercept_penalty : see `RidgePath.of`
     """
-    left = leave_blocks_out(gram, alphas, intercept_penalty)
+    left_out = leave_blocks_out(gram, alphas, intercept_penalty)
+    n_groups = len(means.names)
     folds = np.array([fold_of_group[name] for name in means.names])
-    predicted = np.empty((len(means.names), len(alphas)))
-    for fold, path in zip(gram.names, left.paths, strict=True):
-        held_out = folds == fold
-        residuals = path.predict(means.columns[held_out], alphas)[:, :, 0]
-        predicted[held_out] = residuals + means.offset[held_out, None]
 
-    # Rounded as in `base_models.metrics.evaluate.system_means`, so that ties stay ties.
+    # Scores of the group means under each penalty: (S, A).
+    predicted = np.empty((n_groups, len(alphas)))
+    for fold, path in zip(gram.names, left_out.paths, strict=True):
+        held_out = folds == fold
+        slopes = path.predict(means.columns[held_out], alphas)
+        offset = means.offset[held_out]
+        predicted[held_out] = slopes[:, :, 0] + offset[:, None]
+
+    # Rounded as in `base_models.metrics.bootstrap.system_means`, so that ties stay
+    # ties.
     predicted = np.round(predicted, 10)
     truth = np.round(means.score, 10)
     correlation = METRICS[metric]
-    loss = np.array([-correlation(truth, scores) for scores in predicted.T])
+    losses = [-correlation(truth, scores) for scores in predicted.T]
     if not jackknife:
-        return Losses(loss)
+        return Losses(np.array(losses))
 
     # Row k of the resampling weights leaves out group k.
-    without_one = 1.0 - np.eye(len(truth))
+    without_one = 1.0 - np.eye(n_groups)
     parts = []
     for scores in predicted.T:
         correlations = resample(truth, scores, without_one)
         parts.append(-correlations[metric])
-    return Losses(loss, np.array(parts).T, jackknife=True)
+    return Losses(
+        loss=np.array(losses),
+        parts=np.array(parts).T,
+        jackknife=True,
+    )
 
 
 def clearly_better(losses: Losses, others: Losses) -> bool:
@@ -218,7 +263,9 @@ def clearly_better(losses: Losses, others: Losses) -> bool:
     """
     best = losses.best()
     best_other = others.best()
-    # The error is that of the difference, on the same folds, not of either loss.
     gain = others.loss[best_other] - losses.loss[best]
-    standard_errors = losses.error_beside(others.parts[:, best_other])
+
+    # The error is that of the difference, on the same folds, not of either loss.
+    other_parts = others.parts[:, best_other]
+    standard_errors = losses.error_beside(other_parts)
     return bool(gain > standard_errors[best])

@@ -72,21 +72,27 @@ class RidgePath:
         p = gram.n_features
         weight, mean, moments = centred(gram)
         mean_x = mean[:p]
-        values, vectors = np.linalg.eigh(moments[:p, :p])
+        moments_x = moments[:p, :p]
+        moments_xy = moments[:p, p:]
+        squares_y = np.diag(moments)[p:]
 
+        # Null directions are cut: rounding would explode there for a small alpha.
+        values, vectors = np.linalg.eigh(moments_x)
+        smallest = CUT * values.max(initial=0)
         # Constant columns leave rounding errors of this size instead of 0.
-        rounding = 1e-28 * weight * np.square(mean_x).max(initial=0)
-        smallest = max(CUT * values.max(initial=0), rounding)
-        kept = values > smallest
+        largest_square = np.square(mean_x).max(initial=0)
+        rounding = 1e-28 * weight * largest_square
+        kept = values > max(smallest, rounding)
         values = values[kept]
         vectors = vectors[:, kept]
 
-        cross = vectors.T @ moments[:p, p:]
-        total = np.diag(moments)[p:]
-        explained = (cross**2 / values[:, None]).sum(axis=0)
-        unexplained = total - explained
+        # Sums of squares of each target, along each direction and left over (t,).
+        cross = vectors.T @ moments_xy
+        explained = cross**2 / values[:, None]
+        unexplained = squares_y - explained.sum(axis=0)
         # A remainder in the size of rounding is 0.
-        unexplained = np.where(unexplained > CUT * total, unexplained, 0.0)
+        beyond_rounding = unexplained > CUT * squares_y
+        unexplained = np.where(beyond_rounding, unexplained, 0.0)
         return cls(
             weight=weight,
             mean_x=mean_x,
@@ -118,16 +124,21 @@ class RidgePath:
 
     def predict(self, X: ArrayLike, alphas: ArrayLike) -> np.ndarray:
         """Predict rows, or means of rows, X (n, p): shape (n, A, t)."""
-        centred_X = np.asarray(X, dtype=np.float64) - self.mean_x
-        rotated_X = centred_X @ self.vectors
+        features = np.asarray(X, dtype=np.float64)
+        centred_features = features - self.mean_x
+        rotated_features = centred_features @ self.vectors
+
+        # (n, r) times (A, r, t), summed over the r directions.
         coef = self._rotated_coef(alphas)
-        slopes = np.tensordot(rotated_X, coef, axes=(1, 1))
+        slopes = np.tensordot(rotated_features, coef, axes=(1, 1))
         return self._level(alphas) + slopes
 
     def _rotated_coef(self, alphas: ArrayLike) -> np.ndarray:
         """Coefficients in the basis of the eigenvectors, (A, r, t)."""
+        # A new axis for the directions: (A, 1, 1 or t) beside values (r, 1).
         penalties = _per_target(alphas)[:, None, :]
-        return self.cross / (self.values[:, None] + penalties)
+        penalised_values = self.values[:, None] + penalties
+        return self.cross / penalised_values
 
     def _kept_level(self, alphas: ArrayLike) -> np.ndarray:
         """Share of the mean score that the penalised level keeps, (A, 1 or t)."""
@@ -139,50 +150,75 @@ class RidgePath:
         return self._kept_level(alphas) * self.mean_y
 
     def squared_error(self, gram: Gram, alphas: ArrayLike) -> np.ndarray:
-        """Weighted sum of squared errors on the rows of other blocks: shape (A, t)."""
+        """Weighted sum of squared errors on the rows of other blocks: shape (A, t).
+
+        Notes
+        -----
+        With z = x - mean_x and r = y - mean_y, coefficients b and a level offset d
+        (0 for a free intercept), the error is ``sum w (r - z'b - d)^2``, expanded into
+        the second moments of z and r and terms in d.
+        """
         p = len(self.mean_x)
         fitted_mean = np.concatenate([self.mean_x, self.mean_y])
         rows = gram.total().shifted(fitted_mean)
         weight = rows.weight[0]
-        sums = rows.sums[0]
+        sums_x = rows.sums[0][:p]
+        sums_y = rows.sums[0][p:]
         outer = rows.outer[0]
+        outer_x = outer[:p, :p]
+        outer_xy = outer[:p, p:]
+        squares_y = np.diag(outer)[p:]
 
-        # |y - X b|^2 expanded, about the means that the path was fitted on.
+        # |r - Z b|^2 = r'r - 2 b'Z'r + b'Z'Z b, in the basis of the eigenvectors.
         coef = self._rotated_coef(alphas)
-        moments_x = self.vectors.T @ outer[:p, :p] @ self.vectors
-        moments_xy = self.vectors.T @ outer[:p, p:]
-        error = (
-            np.diag(outer)[p:]
-            - 2 * (coef * moments_xy).sum(axis=1)
-            + (coef * (moments_x @ coef)).sum(axis=1)
-        )
+        moments_x = self.vectors.T @ outer_x @ self.vectors
+        moments_xy = self.vectors.T @ outer_xy
+        rotated_products = coef * moments_xy
+        rotated_squares = coef * (moments_x @ coef)
+        products = rotated_products.sum(axis=1)
+        squares = rotated_squares.sum(axis=1)
+        error = squares_y - 2 * products + squares
 
-        # What a penalised level adds; its offset is 0 for a free intercept.
+        # What a penalised level adds: d (W d - 2 sum(r) + 2 sum(z'b)).
         level_offset = self._level(alphas) - self.mean_y
-        rotated_sums = sums[:p] @ self.vectors
+        rotated_sums = sums_x @ self.vectors
         slope_sums = np.einsum("r,art->at", rotated_sums, coef)
-        residual_sums = weight * level_offset - 2 * sums[p:] + 2 * slope_sums
-        error += level_offset * residual_sums
+        offset_sums = weight * level_offset
+        offset_terms = offset_sums - 2 * sums_y + 2 * slope_sums
+        error += level_offset * offset_terms
+
+        # Rounding may leave an error of 0 slightly negative.
         return np.maximum(error, 0.0)
 
     def gcv(self, alphas: ArrayLike) -> np.ndarray:
         """Generalised cross-validation, a mean squared error: shape (A, t).
 
-        Golub, Heath and Wahba (1979). Rows count by their weights, so that a row of
-        weight 2 is two rows. NaN where as many parameters as rows are free.
+        Rows count by their weights, so that a row of weight 2 is two rows. NaN where as
+        many parameters as rows are free.
+
+        Notes
+        -----
+        ``W RSS / (W - df)^2`` (Golub, Heath and Wahba 1979) with the total weight W for
+        the number of rows, and the effective number of parameters ``df = sum(l / (l +
+        alpha))`` plus what is kept of the level.
         """
         # Written without differences of nearly equal numbers: `shrunk` is the share of
         # each direction that the penalty takes away, not 1 minus the share it leaves.
         penalties = _per_target(alphas)[:, None]
-        shrunk = penalties / (self.values[:, None] + penalties)
+        values = self.values[:, None]
+        shrunk = penalties / (values + penalties)
         level_lost = 1 - self._kept_level(alphas)
 
-        surplus_rows = np.maximum(self.weight - 1 - len(self.values), 0)
+        # W - df. Weights below 1 may add up to less than the number of directions.
+        n_directions = len(self.values)
+        surplus_rows = np.maximum(self.weight - 1 - n_directions, 0)
         free_rows = surplus_rows + level_lost + shrunk.sum(axis=1)
         free_rows = np.where(free_rows > 0, free_rows, np.nan)
 
-        level_squares = self.weight * (level_lost * self.mean_y) ** 2
-        explained = self.cross**2 / self.values[:, None]
+        # RSS: what no coefficients explain, and what the penalties take away.
+        lost_level = level_lost * self.mean_y
+        level_squares = self.weight * lost_level**2
+        explained = self.cross**2 / values
         lost_squares = (shrunk**2 * explained).sum(axis=1)
         squares = self.unexplained + level_squares + lost_squares
         return self.weight * squares / free_rows**2
@@ -191,7 +227,9 @@ class RidgePath:
 def _per_target(alphas: ArrayLike) -> np.ndarray:
     """Penalties (A,) as (A, 1), one for all targets; (1, t) stays."""
     alphas = np.asarray(alphas, dtype=np.float64)
-    return alphas[:, None] if alphas.ndim == 1 else alphas
+    if alphas.ndim == 1:
+        return alphas[:, None]
+    return alphas
 
 
 def centred(gram: Gram) -> tuple[float, np.ndarray, np.ndarray]:
@@ -209,14 +247,17 @@ def centred(gram: Gram) -> tuple[float, np.ndarray, np.ndarray]:
         when the blocks hold no row of positive weight.
     """
     total = gram.total()
-    if not len(total.names) or total.weight[0] <= 0:
+    has_block = len(total.names) > 0
+    if not has_block or total.weight[0] <= 0:
         raise UsageError(
             "No row of positive weight is left to fit on; keep some rows in."
         )
+
     # The mean about the shift: its square is small beside the moments.
     weight = float(total.weight[0])
     shifted_mean = total.sums[0] / total.weight[0]
-    moments = total.outer[0] - weight * np.outer(shifted_mean, shifted_mean)
+    mean_squares = np.outer(shifted_mean, shifted_mean)
+    moments = total.outer[0] - weight * mean_squares
     return weight, shifted_mean + total.shift, moments
 
 
@@ -233,9 +274,10 @@ def mean_eigenvalue(gram: Gram, columns: int | None = None) -> float:
     """
     p = gram.n_features
     _, _, moments = centred(gram)
-    # Rounding may leave the trace of constant columns below 0.
-    trace = float(np.trace(moments[:p, :p]))
+    moments_x = moments[:p, :p]
+    trace = float(np.trace(moments_x))
     n_columns = p if columns is None else columns
+    # Rounding may leave the trace of constant columns below 0.
     return max(trace, 0.0) / max(n_columns, 1)
 
 
@@ -257,7 +299,8 @@ class LeftOut:
     @property
     def mse(self) -> np.ndarray:
         """Mean squared error, each row predicted without its block: shape (A, t)."""
-        return self.squares.sum(axis=0) / self.weight.sum()
+        total_squares = self.squares.sum(axis=0)
+        return total_squares / self.weight.sum()
 
 
 def leave_blocks_out(
@@ -294,4 +337,8 @@ def leave_blocks_out(
         path = RidgePath.of(whole - held_out, intercept_penalty)
         paths.append(path)
         squares.append(path.squared_error(held_out, alphas))
-    return LeftOut(weight=gram.weight, squares=np.stack(squares), paths=paths)
+    return LeftOut(
+        weight=gram.weight,
+        squares=np.stack(squares),
+        paths=paths,
+    )

@@ -62,30 +62,34 @@ class Overlap:
     def __str__(self) -> str:
         names = []
         for clip, other in zip(self.clip_ids, self.same_audio_as, strict=True):
-            same_id = clip == other
-            names.append(clip if same_id else f"{clip} (the audio of {other})")
+            name = clip
+            if other != clip:
+                name = f"{clip} (the audio of {other})"
+            names.append(name)
         clips = some(names)
 
         if self.model == STACK:
             return f"Clips {clips} are in {self.use} and in {self.role}"
-        return (
-            f"Clips {clips} were used to {SEEN[self.use]} '{self.model}'; "
-            f"{_DOING[self.role]} on them leaks"
-        )
+        use = SEEN[self.use]
+        reuse = _DOING[self.role]
+        return f"Clips {clips} were used to {use} '{self.model}'; {reuse} on them leaks"
 
     def mark(self) -> str:
         """A short warning to print beside every number."""
         n = len(self.clip_ids)
-        one = n == 1
-        clips = f"{n} clip of {self.role}" if one else f"{n} clips of {self.role}"
-        known_by = f", {self.by_content} by their audio" if self.by_content else ""
+        is_one = n == 1
+        noun = "clip" if is_one else "clips"
+        clips = f"{n} {noun} of {self.role}"
+        known_by = ""
+        if self.by_content:
+            known_by = f", {self.by_content} by their audio"
+
         if self.model == STACK:
-            verb = "is" if one else "are"
+            verb = "is" if is_one else "are"
             return f"leaky: {clips} {verb} in {self.use} too{known_by}"
-        verb = "was" if one else "were"
-        return (
-            f"leaky: {clips} {verb} used to {SEEN[self.use]} '{self.model}'{known_by}"
-        )
+        verb = "was" if is_one else "were"
+        use = SEEN[self.use]
+        return f"leaky: {clips} {verb} used to {use} '{self.model}'{known_by}"
 
     def to_json(self) -> dict[str, Any]:
         """The overlap as JSON values."""
@@ -140,19 +144,22 @@ class Audit:
         # One overlap explains the problem; the message stays on one line.
         if self.overlaps and not allow_leak:
             message = f"{self.overlaps[0]}. Pass clips of another split."
-            if len(self.overlaps) > 1:
-                message += f" ({len(self.overlaps) - 1} more such overlaps.)"
+            n_more = len(self.overlaps) - 1
+            if n_more:
+                message += f" ({n_more} more such overlaps.)"
             raise UsageError(message)
         return [overlap.mark() for overlap in self.overlaps]
 
     def to_json(self) -> dict[str, Any]:
         """The record as JSON values."""
+        overlaps = [overlap.to_json() for overlap in self.overlaps]
+        counts_of = {name: dict(counts) for name, counts in self.counts.items()}
         return {
             "leaks": bool(self.overlaps),
-            "overlaps": [overlap.to_json() for overlap in self.overlaps],
+            "overlaps": overlaps,
             "unlisted": list(self.unlisted),
             "unhashed": self.unhashed,
-            "counts": {name: dict(counts) for name, counts in self.counts.items()},
+            "counts": counts_of,
         }
 
 
@@ -184,7 +191,9 @@ def audit(
     contents = contents or {}
     for role in rows:
         one_of(role, ROLES, "role")
-    role_clips = {role: list(rows[role]) for role in ROLES if role in rows}
+    # In the order of `ROLES`: of two roles, the later one leaks.
+    roles = [role for role in ROLES if role in rows]
+    role_clips = {role: list(rows[role]) for role in roles}
 
     # All of training before any of selection: overlaps are reported in this order.
     base_uses: dict[tuple[str, str], Iterable[str]] = {}
@@ -192,28 +201,57 @@ def audit(
         base_uses[table.model, "training"] = table.trained_on
     for table in tables:
         base_uses[table.model, "selection"] = table.selected_on
-    overlaps = _overlaps(base_uses, role_clips, contents)
+    compared = _overlaps(base_uses, role_clips, contents)
+    overlaps = [overlap for overlap in compared if overlap.clip_ids]
 
     # A model that lists nothing may have seen anything, or be out of fold.
-    unlisted = [
-        table.model
-        for table in tables
-        if not table.trained_on and not table.selected_on
-    ]
-    counts: dict[str, dict[str, int]] = {}
-    for (model, use), seen in base_uses.items():
-        counts.setdefault(model, {})[use] = len(set(seen))
-    for role, clips in role_clips.items():
-        counts.setdefault(STACK, {})[role] = len(set(clips))
+    unlisted = []
+    for table in tables:
+        lists_clips = table.trained_on or table.selected_on
+        if not lists_clips:
+            unlisted.append(table.model)
 
     # Clips without known audio may hide a leak, so a report says how many there are.
-    all_clips = set().union(*base_uses.values(), *role_clips.values())
+    all_clips: set[str] = set()
+    for clips in (*base_uses.values(), *role_clips.values()):
+        all_clips.update(clips)
+    unhashed = [clip for clip in all_clips if contents.get(clip) is None]
     return Audit(
-        overlaps=tuple(overlap for overlap in overlaps if overlap.clip_ids),
+        overlaps=tuple(overlaps),
         unlisted=tuple(unlisted),
-        unhashed=sum(contents.get(clip) is None for clip in all_clips),
-        counts=counts,
+        unhashed=len(unhashed),
+        counts=_counts(base_uses, role_clips),
     )
+
+
+def refuse_leaks(tables: Iterable[PredictionTable], clip_ids: Iterable[str]) -> None:
+    """Refuse clips whose labels a base model has seen.
+
+    Out-of-fold predictions do not leak: such a table does not list the clips that it
+    predicts as trained on.
+
+    Raises
+    ------
+    UsageError
+        naming the clips and the model, for training and for selection.
+    """
+    fitted_on = {"meta-training": list(clip_ids)}
+    audit(tables, fitted_on).refuse()
+
+
+def _counts(
+    base_uses: Mapping[tuple[str, str], Iterable[str]],
+    role_clips: Mapping[str, Sequence[str]],
+) -> dict[str, dict[str, int]]:
+    """Number of distinct clips of each use, by model, and of each role of the stack."""
+    counts: dict[str, dict[str, int]] = {}
+    for (model, use), seen in base_uses.items():
+        of_model = counts.setdefault(model, {})
+        of_model[use] = len(set(seen))
+    for role, clips in role_clips.items():
+        of_stack = counts.setdefault(STACK, {})
+        of_stack[role] = len(set(clips))
+    return counts
 
 
 def _overlaps(
@@ -236,7 +274,6 @@ def _overlaps(
             again = _used_again(seen, clips, contents)
             overlaps.append(_overlap(model, use, role, again=again))
 
-    # Roles come in the order of time: of two, the later one leaks.
     for earlier, later in itertools.combinations(role_clips, 2):
         again = _used_again(role_clips[earlier], role_clips[later], contents)
         overlaps.append(_overlap(STACK, earlier, later, again=again))
@@ -244,7 +281,9 @@ def _overlaps(
 
 
 def _used_again(
-    seen: Iterable[str], clips: Sequence[str], contents: Mapping[str, str | None]
+    seen: Iterable[str],
+    clips: Sequence[str],
+    contents: Mapping[str, str | None],
 ) -> dict[str, str]:
     """Those of `clips` whose id or audio is in `seen`, and the id it has there."""
     seen = set(seen)
@@ -266,7 +305,12 @@ def _used_again(
     return again
 
 
-def _overlap(model: str, use: str, role: str, again: Mapping[str, str]) -> Overlap:
+def _overlap(
+    model: str,
+    use: str,
+    role: str,
+    again: Mapping[str, str],
+) -> Overlap:
     return Overlap(
         model=model,
         use=use,

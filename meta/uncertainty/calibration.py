@@ -28,6 +28,7 @@ from scipy import special
 
 from base_models.bins import ScoreBins
 from base_models.errors import DamagedArtifact, UsageError, some
+from meta.uncertainty.distribution_scores import refuse_off_scale
 
 MIN_ROWS = 30
 """Least number of rows for a group's own intervals, and for trying a line."""
@@ -87,27 +88,28 @@ class Calibration:
         """
         scores = _checked_scores(scores, bins)
         truth = np.asarray(truth, dtype=np.float64)
-        same_length = truth.shape == scores.shape and len(scores) > 0
-        if not same_length or (groups is not None and len(groups) != len(truth)):
+        one_truth_each = truth.shape == scores.shape and len(scores) > 0
+        one_group_each = groups is None or len(groups) == len(scores)
+        if not (one_truth_each and one_group_each):
             raise UsageError(
                 "Calibration takes as many truths (and groups) as scores, at least one;"
                 f" got {len(scores)} scores and truths of shape {truth.shape}."
             )
-        on_scale = (truth >= bins.low) & (truth <= bins.high)
-        if not on_scale.all():
-            raise UsageError(
-                f"A truth is NaN or off the scale {bins.low}..{bins.high}; "
-                "leave unlabelled clips out."
-            )
+        refuse_off_scale(truth, bins)
 
-        # With a line, residuals are those of rows that the line was not fitted on:
-        # those of its own rows would be too small.
         names = None
         if groups is not None:
             names = tuple(str(group) for group in groups)
         line = _worthwhile_line(scores, truth, bins)
         if line is None:
-            return cls(bins=bins, residuals=truth - scores, groups=names)
+            return cls(
+                bins=bins,
+                residuals=truth - scores,
+                groups=names,
+            )
+
+        # Residuals are those of rows that the line was not fitted on: those of its own
+        # rows would be too small.
         return cls(
             bins=bins,
             residuals=truth - line.left_out_scores,
@@ -119,7 +121,8 @@ class Calibration:
     @property
     def rms(self) -> float:
         """Root mean square of the residuals, in score points."""
-        return float(np.sqrt(np.mean(self.residuals**2)))
+        mean_square = np.mean(self.residuals**2)
+        return float(np.sqrt(mean_square))
 
     def expected(self, scores: ArrayLike) -> np.ndarray:
         """Mean truth for a score: the score itself, or a point on the fitted line.
@@ -178,33 +181,42 @@ class Calibration:
                 f"The interval's level must lie between 0 and 1; got {level}."
             )
         middle = self.expected(scores)
+        n = len(middle)
         least, largest = _residual_bounds(self.residuals, level)
-        below = np.full(len(middle), least)
-        above = np.full(len(middle), largest)
+        below = np.full(n, least)
+        above = np.full(n, largest)
 
         if groups is not None:
-            names = np.array([str(group) for group in groups], dtype=object)
-            if len(names) != len(middle):
+            name_of_score = [str(group) for group in groups]
+            if len(name_of_score) != n:
                 raise UsageError(
-                    f"{len(names)} groups for {len(middle)} scores; give one per score."
+                    f"{len(name_of_score)} groups for {n} scores; give one per score."
                 )
-            fitted_names = np.array(self.groups, dtype=object)
-            for name in self.own_groups & set(names):
-                own_residuals = self.residuals[fitted_names == name]
-                least, largest = _residual_bounds(own_residuals, level)
-                below[names == name] = least
-                above[names == name] = largest
+            names = np.array(name_of_score, dtype=object)
+            for name in self.own_groups & set(name_of_score):
+                in_group = names == name
+                least, largest = _residual_bounds(self._residuals_of(name), level)
+                below[in_group] = least
+                above[in_group] = largest
 
-        low = np.clip(middle + below, self.bins.low, self.bins.high)
-        high = np.clip(middle + above, self.bins.low, self.bins.high)
+        # Residuals may be infinite, where the interval is the whole scale.
+        bins = self.bins
+        low = np.clip(middle + below, bins.low, bins.high)
+        high = np.clip(middle + above, bins.low, bins.high)
         return low, high
+
+    def _residuals_of(self, group: str) -> np.ndarray:
+        """Residuals of the rows of one group."""
+        names = np.array(self.groups, dtype=object)
+        return self.residuals[names == group]
 
     @cached_property
     def own_groups(self) -> set[str]:
         """Groups with enough rows for intervals of their own."""
         groups = np.array(self.groups or (), dtype=str)
         names, counts = np.unique(groups, return_counts=True)
-        return set(names[counts >= MIN_ROWS].tolist())
+        large_enough = counts >= MIN_ROWS
+        return set(names[large_enough].tolist())
 
     def distribution(self, scores: ArrayLike) -> np.ndarray:
         """Probability of each bin, from smoothed residuals around a location.
@@ -227,51 +239,93 @@ class Calibration:
         lower distribution: its cumulative probabilities are at most those of a lower
         score.
         """
+        # Means rise along the table, so the place of a mean between its rows is found
+        # by inversion.
         table = self._table
-        means = self.bins.expected(table)
-        position = np.interp(self.expected(scores), means, np.arange(len(table)))
+        table_means = self.bins.expected(table)
+        table_rows = np.arange(len(table))
+        position = np.interp(self.expected(scores), table_means, table_rows)
 
-        # Means rise along the table, so the position of a mean is found by inversion.
+        # A position on the last row counts to the pair before it.
+        last_pair = len(table) - 2
+        row = np.minimum(position.astype(int), last_pair)
+
         # Mixtures of neighbouring rows keep the mean and the order of distributions.
-        row = np.minimum(position.astype(int), len(table) - 2)
-        share = (position - row)[:, None]
-        return (1 - share) * table[row] + share * table[row + 1]
+        share_of_next = (position - row)[:, None]
+        share_of_row = 1 - share_of_next
+        return share_of_row * table[row] + share_of_next * table[row + 1]
 
     @cached_property
     def _table(self) -> np.ndarray:
         """Distributions at `STEPS` locations per bin of the scale: (locations, bins).
 
-        Gaussian kernels stand on the residuals, as wide as Scott's rule gives and at
-        least half a bin. One row yields a plain Gaussian, many their own histogram.
+        One row yields a plain Gaussian, many their own histogram.
         """
         bins = self.bins
-        n = len(self.residuals)
         scale_width = bins.high - bins.low
         step = bins.width / STEPS
-        locations = np.linspace(bins.low, bins.high, round(scale_width / step) + 1)
-        edges = (bins.centers[1:] + bins.centers[:-1]) / 2
-
-        # The kernel adds to the spread, so residuals are drawn in to keep it.
-        centred = self.residuals - self.residuals.mean()
-        spread = max(centred.std(), bins.width / 2)
-        kernel = np.clip(1.06 * spread * n**-0.2, bins.width / 2, spread)
-        shrinkage = np.sqrt(1 - (kernel / spread) ** 2)
-        kernel_centres = centred * shrinkage
+        n_locations = round(scale_width / step) + 1
+        locations = np.linspace(bins.low, bins.high, n_locations)
+        # Midway between neighbouring centres (bins - 1,).
+        upper_centers = bins.centers[1:]
+        lower_centers = bins.centers[:-1]
+        edges = (upper_centers + lower_centers) / 2
 
         # The cumulative distribution, at every distance that an edge may have from a
         # location: both lie on one grid of width `step`.
-        distance = step * np.arange(-len(locations), len(locations) + 1)
-        standardised = (distance[:, None] - kernel_centres) / kernel
+        steps = np.arange(-n_locations, n_locations + 1)
+        distance = step * steps
+        cumulative = self._smoothed_cumulative(distance)
+
+        # Probability below each edge (locations, bins - 1). Distance 0 stands in the
+        # middle of the grid.
+        distance_to_edge = edges - locations[:, None]
+        steps_to_edge = np.rint(distance_to_edge / step).astype(int)
+        below_edge = cumulative[steps_to_edge + n_locations]
+        return np.diff(
+            below_edge,
+            axis=1,
+            prepend=0,
+            append=1,
+        )
+
+    def _smoothed_cumulative(self, distance: np.ndarray) -> np.ndarray:
+        """Probability that a truth lies less than a distance above its location.
+
+        Parameters
+        ----------
+        distance : array of shape (m,), in score points
+
+        Returns
+        -------
+        cumulative : array of shape (m,)
+
+        Notes
+        -----
+        Gaussian kernels stand on the residuals, as wide as Scott's rule gives, ``1.06
+        sd n^(-1/5)`` (Scott 1992), and at least half a bin.
+        """
+        n = len(self.residuals)
+        half_bin = self.bins.width / 2
+        centred = self.residuals - self.residuals.mean()
+        spread = max(centred.std(), half_bin)
+        scott_width = 1.06 * spread * n**-0.2
+        kernel_width = np.clip(scott_width, half_bin, spread)
+
+        # The kernel adds to the spread, so residuals are drawn in to keep it.
+        share_of_kernel = (kernel_width / spread) ** 2
+        kernel_centres = centred * np.sqrt(1 - share_of_kernel)
+
+        # One kernel per residual: (m, n), averaged over the residuals.
+        standardised = (distance[:, None] - kernel_centres) / kernel_width
         cumulative = special.ndtr(standardised).mean(axis=1)
 
         # The share 1 / (n + 1) that conformal ranks leave open is spread over half the
         # scale, so that nothing is impossible.
+        scale_width = self.bins.high - self.bins.low
         wide = special.ndtr(2 * distance / scale_width)
-        cumulative = (n * cumulative + wide) / (n + 1)
-
-        steps_to_edge = np.rint((edges - locations[:, None]) / step).astype(int)
-        below_edge = cumulative[steps_to_edge + len(locations)]
-        return np.diff(below_edge, axis=1, prepend=0, append=1)
+        counted = n * cumulative + wide
+        return counted / (n + 1)
 
     def describe(self) -> dict[str, Any]:
         """Facts for a report: rows, spread, the line of `expected`, and own groups."""
@@ -300,10 +354,12 @@ class Calibration:
                 "scores are off on average; intervals and distributions stand around "
                 f"{self.intercept:.2f} + {self.slope:.2f} * score."
             )
-        small_groups = sorted(set(self.groups or ()) - self.own_groups)
+        # Where no group has intervals of its own, there is nothing to tell apart.
+        all_groups = set(self.groups or ())
+        small_groups = all_groups - self.own_groups
         if small_groups and self.own_groups:
             sentences.append(
-                f"{some(small_groups)} have fewer than {MIN_ROWS} clips each; "
+                f"{some(sorted(small_groups))} have fewer than {MIN_ROWS} clips each; "
                 "their intervals are those of all clips."
             )
         return sentences
@@ -320,7 +376,9 @@ class Calibration:
 
     @classmethod
     def from_state(
-        cls, facts: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
+        cls,
+        facts: Mapping[str, Any],
+        arrays: Mapping[str, np.ndarray],
     ) -> Calibration:
         """Restore a calibration that answers as the saved one did, bit for bit.
 
@@ -353,33 +411,50 @@ class Calibration:
             raise ValueError(
                 f"residuals are {residuals.dtype} of shape {residuals.shape}"
             )
+
+        # No two points of the scale are further apart than its width; NaN is not less.
         scale_width = self.bins.high - self.bins.low
+        possible_residuals = (np.abs(residuals) <= scale_width).all()
         line_is_finite = np.isfinite([self.slope, self.intercept]).all()
         possible_line = line_is_finite and self.slope > 0
-        if not (np.abs(residuals) <= scale_width).all() or not possible_line:
+        if not (possible_residuals and possible_line):
             raise ValueError("residuals or the line are impossible on this scale")
+
         if self.groups is not None:
             are_names = all(isinstance(group, str) for group in self.groups)
-            if len(self.groups) != len(residuals) or not are_names:
+            one_group_each = len(self.groups) == len(residuals)
+            if not (are_names and one_group_each):
                 raise ValueError("groups and residuals disagree")
 
 
 def _residual_bounds(residuals: np.ndarray, level: float) -> tuple[float, float]:
-    """Least and largest residual of the interval that holds the share `level`."""
-    # A new residual takes each of n + 1 ranks with the same probability. Outside are
-    # n + 1 less the ceil((n + 1) * level) ranks inside.
+    """Least and largest residual of the interval that holds the share `level`.
+
+    Notes
+    -----
+    A new residual takes each of n + 1 ranks with the same probability, so that the
+    interval holds ``ceil((n + 1) level)`` of them (Vovk et al. 2005, ch. 2), and the
+    other ranks are shared out between the tails.
+    """
     n = len(residuals)
-    outside = int(np.floor((n + 1) * (1 - level) + 1e-9))
-    if outside == 0:
+    n_ranks = n + 1
+    # The summand is for products such as 10 * (1 - 0.9), just below a whole number.
+    ranks_outside = n_ranks * (1 - level)
+    n_outside = int(np.floor(ranks_outside + 1e-9))
+    if n_outside == 0:
         return -np.inf, np.inf
-    if outside == 1:
+
+    # One rank cannot be shared out: the interval is symmetric.
+    if n_outside == 1:
         reach = np.abs(residuals).max()
         return -reach, reach
 
     ordered = np.sort(residuals)
-    n_below = outside // 2
-    n_above = outside - n_below
-    return ordered[n_below - 1], ordered[n - n_above]
+    n_below = n_outside // 2
+    n_above = n_outside - n_below
+    least = ordered[n_below - 1]
+    largest = ordered[n - n_above]
+    return least, largest
 
 
 @dataclass(frozen=True)
@@ -399,34 +474,57 @@ class _Line:
 
 
 def _worthwhile_line(
-    scores: np.ndarray, truth: np.ndarray, bins: ScoreBins
+    scores: np.ndarray,
+    truth: np.ndarray,
+    bins: ScoreBins,
 ) -> _Line | None:
-    """Fit a line of truth on score; None where the score does about as well."""
+    """Fit a line of truth on score; None where the score does about as well.
+
+    Notes
+    -----
+    The error of a row that is left out of least squares is its residual over 1 minus
+    its leverage h (Allen 1974), with ``h = 1 / n + (x - mean x)^2 / sum (x - mean
+    x)^2``.
+    """
     n = len(scores)
     deviation = scores - scores.mean()
     if n < MIN_ROWS or not deviation.any():
         return None
     squares = deviation @ deviation
     slope = float(deviation @ truth / squares)
-    intercept = float(truth.mean() - slope * scores.mean())
+    mean_on_slope = slope * scores.mean()
+    intercept = float(truth.mean() - mean_on_slope)
 
-    # Leave-one-out errors of least squares in closed form, from the leverages.
+    # A row that alone decides the slope has a leverage of 1: its error would be 0 / 0.
     leverage = 1 / n + deviation**2 / squares
+    remainder = np.maximum(1 - leverage, 1 / n)
     residual = truth - intercept - slope * scores
-    error = residual / np.maximum(1 - leverage, 1 / n)
-    left_out_scores = np.clip(truth - error, bins.low, bins.high)
+    left_out_error = residual / remainder
+    left_out_scores = np.clip(truth - left_out_error, bins.low, bins.high)
+
+    score_squares = (truth - scores) ** 2
+    line_squares = (truth - left_out_scores) ** 2
+    gain = score_squares - line_squares
+    two_standard_errors = 2 * gain.std() / np.sqrt(n)
 
     # A falling line would reverse the ranks.
-    gain = (truth - scores) ** 2 - (truth - left_out_scores) ** 2
-    standard_error_twice = 2 * gain.std() / np.sqrt(n)
-    if slope <= 0 or gain.mean() <= standard_error_twice:
+    is_falling = slope <= 0
+    is_unclear = gain.mean() <= two_standard_errors
+    if is_falling or is_unclear:
         return None
-    return _Line(slope=slope, intercept=intercept, left_out_scores=left_out_scores)
+    return _Line(
+        slope=slope,
+        intercept=intercept,
+        left_out_scores=left_out_scores,
+    )
 
 
 def _checked_scores(scores: ArrayLike, bins: ScoreBins) -> np.ndarray:
+    """Scores as a float64 array (n,), moved to the nearer end when off the scale."""
     scores = np.asarray(scores, dtype=np.float64)
-    if scores.ndim != 1 or not np.isfinite(scores).all():
+    is_list = scores.ndim == 1
+    is_finite = np.isfinite(scores).all()
+    if not (is_list and is_finite):
         raise UsageError(
             "Scores to calibrate are a list of finite numbers; "
             f"got shape {scores.shape}, or NaN in it."

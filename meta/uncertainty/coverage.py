@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from base_models.bins import SOFTEN_SIGMA
+from base_models.bins import SOFTEN_SIGMA, ScoreBins
 from meta.uncertainty.calibration import Calibration
 from meta.uncertainty.distribution_scores import (
     coverage,
@@ -69,20 +69,38 @@ def calibration_report(
         **(others or {}),
     }
     rows = [
-        {
-            "model": name,
-            "crps": float(crps(predicted, truth, bins).mean()),
-            "rps": float(ranked_probability_score(predicted, truth, bins).mean()),
-            "log_score": float(log_score(predicted, truth, bins).mean()),
-        }
+        {"model": name, **_mean_scores(predicted, truth, bins)}
         for name, predicted in compared.items()
     ]
+
+    coverages = coverage_table(
+        calibration,
+        scores,
+        truth,
+        system_ids=system_ids,
+        by_group=by_group,
+    )
+    pit_counts = pit_histogram(distributions, truth, bins)
     return {
-        "coverage": coverage_table(
-            calibration, scores, truth, system_ids=system_ids, by_group=by_group
-        ),
+        "coverage": coverages,
         "scores": pd.DataFrame(rows),
-        "pit": pit_histogram(distributions, truth, bins).tolist(),
+        "pit": pit_counts.tolist(),
+    }
+
+
+def _mean_scores(
+    distributions: ArrayLike,
+    truth: ArrayLike,
+    bins: ScoreBins,
+) -> dict[str, float]:
+    """Mean of each score of distributions (n, bins) over the clips."""
+    mean_crps = crps(distributions, truth, bins).mean()
+    mean_rps = ranked_probability_score(distributions, truth, bins).mean()
+    mean_log_score = log_score(distributions, truth, bins).mean()
+    return {
+        "crps": float(mean_crps),
+        "rps": float(mean_rps),
+        "log_score": float(mean_log_score),
     }
 
 
@@ -106,9 +124,10 @@ def coverage_table(
         or more worst, worst_share, best, best_share, and below: in how many systems the
         95 % Wilson interval of the share lies below the level.
     """
+    # Coverage is counted per system in any case; intervals of their own are optional.
+    groups = system_ids if by_group else None
     rows = []
     for level in LEVELS:
-        groups = system_ids if by_group else None
         low, high = calibration.interval(scores, level, groups)
         facts = coverage(truth, low, high, groups=system_ids)
         row = {
@@ -129,6 +148,7 @@ def coverage_table(
             row["worst_share"] = worst["share"]
             row["best"] = best["group"]
             row["best_share"] = best["share"]
-            row["below"] = int((systems["share_high"] < level).sum())
+            is_below = systems["share_high"] < level
+            row["below"] = int(is_below.sum())
         rows.append(row)
     return pd.DataFrame(rows)

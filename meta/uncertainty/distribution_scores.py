@@ -22,12 +22,14 @@ from base_models.errors import UsageError
 from base_models.metrics.bootstrap import bootstrap_weights
 
 
-def crps(distributions: ArrayLike, truth: ArrayLike, bins: ScoreBins) -> np.ndarray:
+def crps(
+    distributions: ArrayLike,
+    truth: ArrayLike,
+    bins: ScoreBins,
+) -> np.ndarray:
     """Continuous ranked probability score, in score points; smaller is better.
 
-    The integral of (F(x) - [truth <= x])² over x for point masses at the centres, from
-    its other form E|X - truth| - E|X - X'| / 2 (Gneiting and Raftery 2007, Eq. 21). For
-    a distribution in one point it is the absolute error.
+    For a distribution in one point it is the absolute error.
 
     Parameters
     ----------
@@ -43,34 +45,57 @@ def crps(distributions: ArrayLike, truth: ArrayLike, bins: ScoreBins) -> np.ndar
     ------
     UsageError
         when shapes disagree, a row is no distribution or a truth is off the scale.
+
+    Notes
+    -----
+    The integral of (F(x) - [truth <= x])² over x for point masses at the centres, from
+    its other form E|X - truth| - E|X - X'| / 2 (Gneiting and Raftery 2007, Eq. 21).
     """
     distributions, truth = _checked(distributions, truth, bins)
+    # Distance of each truth to each centre (n, count).
     distance = np.abs(truth[:, None] - bins.centers)
-    expected_error = (distributions * distance).sum(axis=1)
+    weighted_distance = distributions * distance
+    expected_error = weighted_distance.sum(axis=1)
 
-    # E|X - X'| / 2 on ordered points: the integral of F (1 - F).
+    # E|X - X'| / 2 on ordered points: the integral of F (1 - F), constant from one
+    # centre to the next and 0 beyond the last.
     cumulative = np.cumsum(distributions, axis=1)
-    spread_of_step = cumulative * (1 - cumulative)
-    half_spread = bins.width * spread_of_step[:, :-1].sum(axis=1)
+    height_of_step = cumulative * (1 - cumulative)
+    heights = height_of_step[:, :-1].sum(axis=1)
+    half_spread = bins.width * heights
     return expected_error - half_spread
 
 
 def ranked_probability_score(
-    distributions: ArrayLike, truth: ArrayLike, bins: ScoreBins
+    distributions: ArrayLike,
+    truth: ArrayLike,
+    bins: ScoreBins,
 ) -> np.ndarray:
     """Mean squared difference of cumulative probabilities, over count - 1 steps.
 
     0 for certainty in the right bin, 1 for certainty at the wrong end of the scale. For
     a truth on a centre it is the `crps` in units of the distance between the outermost
     centres. Parameters as in `crps`.
+
+    Notes
+    -----
+    Epstein (1969), "A scoring system for probability forecasts of ranked categories",
+    as a loss.
     """
     distributions, truth = _checked(distributions, truth, bins)
-    difference = np.cumsum(distributions - bins.split(truth), axis=1)
-    return (difference[:, :-1] ** 2).sum(axis=1) / (bins.count - 1)
+    error = distributions - bins.split(truth)
+    cumulative_error = np.cumsum(error, axis=1)
+
+    # Both reach 1 in the last bin, which is therefore no step.
+    squares = cumulative_error[:, :-1] ** 2
+    n_steps = bins.count - 1
+    return squares.sum(axis=1) / n_steps
 
 
 def log_score(
-    distributions: ArrayLike, truth: ArrayLike, bins: ScoreBins
+    distributions: ArrayLike,
+    truth: ArrayLike,
+    bins: ScoreBins,
 ) -> np.ndarray:
     """Minus the log of the probability of the truth's bin, in nats.
 
@@ -79,7 +104,8 @@ def log_score(
     Parameters as in `crps`.
     """
     distributions, truth = _checked(distributions, truth, bins)
-    probability = (distributions * bins.split(truth)).sum(axis=1)
+    shared = distributions * bins.split(truth)
+    probability = shared.sum(axis=1)
 
     # Infinity is the intended score of a truth without probability.
     with np.errstate(divide="ignore"):
@@ -87,7 +113,9 @@ def log_score(
 
 
 def pit_span(
-    distributions: ArrayLike, truth: ArrayLike, bins: ScoreBins
+    distributions: ArrayLike,
+    truth: ArrayLike,
+    bins: ScoreBins,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Cumulative probability at the lower and at the upper end of the truth's bin.
 
@@ -98,13 +126,18 @@ def pit_span(
 
     # A mass lies below the truth as far as the truth lies beyond its bin.
     share_beyond = 1 - np.cumsum(shares, axis=1)
-    low = (distributions * share_beyond).sum(axis=1)
-    probability = (distributions * shares).sum(axis=1)
+    mass_below = distributions * share_beyond
+    mass_at_truth = distributions * shares
+    low = mass_below.sum(axis=1)
+    probability = mass_at_truth.sum(axis=1)
     return low, low + probability
 
 
 def pit_histogram(
-    distributions: ArrayLike, truth: ArrayLike, bins: ScoreBins, cells: int = 10
+    distributions: ArrayLike,
+    truth: ArrayLike,
+    bins: ScoreBins,
+    cells: int = 10,
 ) -> np.ndarray:
     """Histogram of the probability integral transform (PIT) of the truths.
 
@@ -130,9 +163,14 @@ def pit_histogram(
     ends[0] = -np.inf
     ends[-1] = np.inf
 
-    # A truth without probability has a span of length 0.
-    share_below = (ends[:, None] - low) / np.maximum(high - low, 1e-9)
-    return np.diff(np.clip(share_below, 0, 1).sum(axis=1))
+    # Which share of each span lies below each end (cells + 1, n). A truth without
+    # probability has a span of length 0.
+    length = np.maximum(high - low, 1e-9)
+    distance = ends[:, None] - low
+    share_below = np.clip(distance / length, 0, 1)
+
+    count_below = share_below.sum(axis=1)
+    return np.diff(count_below)
 
 
 def coverage(
@@ -170,14 +208,18 @@ def coverage(
     """
     truth, low, high = _checked_bounds(truth, low, high)
     inside = (low <= truth) & (truth <= high)
-    share_low, share_high = _wilson(inside.sum(), len(inside), level)
+    n = len(inside)
+    share_low, share_high = _wilson(inside.sum(), n, level)
     facts: dict[str, Any] = {
         "share": float(inside.mean()),
         "mean_width": float(np.mean(high - low)),
-        "n": len(inside),
+        "n": n,
     }
-    if groups is not None and len({str(group) for group in groups}) > 1:
-        counts = _GroupCounts.of(groups, inside)
+
+    # A single group is all clips once more.
+    names = [] if groups is None else [str(group) for group in groups]
+    if len(set(names)) > 1:
+        counts = _GroupCounts.of(names, inside)
         facts["per_group"] = counts.table(level)
 
         # Clips of one group are not independent; Wilson's interval takes them so.
@@ -206,12 +248,14 @@ class _GroupCounts:
     size: np.ndarray
 
     @classmethod
-    def of(cls, groups: Sequence[str] | np.ndarray, inside: np.ndarray) -> _GroupCounts:
-        if len(groups) != len(inside):
+    def of(cls, name_of_truth: list[str], inside: np.ndarray) -> _GroupCounts:
+        """Count per group, from each truth's group and whether its interval holds."""
+        n_names = len(name_of_truth)
+        if n_names != len(inside):
             raise UsageError(
-                f"{len(groups)} groups for {len(inside)} truths; give one per truth."
+                f"{n_names} groups for {len(inside)} truths; give one per truth."
             )
-        names, code = np.unique([str(group) for group in groups], return_inverse=True)
+        names, code = np.unique(name_of_truth, return_inverse=True)
         return cls(
             names=names,
             inside=np.bincount(code, weights=inside),
@@ -223,30 +267,54 @@ class _GroupCounts:
         rows = []
         for name, inside, n in zip(self.names, self.inside, self.size, strict=True):
             share_low, share_high = _wilson(inside, n, level)
-            rows.append((str(name), inside / n, share_low, share_high, int(n)))
-        columns = ["group", "share", "share_low", "share_high", "n"]
-        table = pd.DataFrame(rows, columns=columns)
+            row = {
+                "group": str(name),
+                "share": inside / n,
+                "share_low": share_low,
+                "share_high": share_high,
+                "n": int(n),
+            }
+            rows.append(row)
+
+        # Of equal shares, that of more clips says more.
+        table = pd.DataFrame(rows)
         return table.sort_values(
-            ["share", "n"], ascending=[True, False], ignore_index=True
+            ["share", "n"],
+            ascending=[True, False],
+            ignore_index=True,
         )
 
     def resampled_interval(
-        self, weights: np.ndarray, level: float
+        self,
+        weights: np.ndarray,
+        level: float,
     ) -> tuple[float, float]:
-        """Percentiles of the share over resamples of groups."""
+        """Percentiles of the share over resamples of groups.
+
+        Parameters
+        ----------
+        weights : array of shape (resamples, groups), how often each group is drawn
+        level : float, of the interval
+        """
+        # A share of clips, not a mean of groups' shares: larger groups weigh more.
         shares = (weights @ self.inside) / (weights @ self.size)
-        low, high = np.quantile(shares, [(1 - level) / 2, (1 + level) / 2])
+        lower_tail = (1 - level) / 2
+        upper_tail = (1 + level) / 2
+        low, high = np.quantile(shares, [lower_tail, upper_tail])
         return float(low), float(high)
 
 
 def _checked_bounds(
-    truth: ArrayLike, low: ArrayLike, high: ArrayLike
+    truth: ArrayLike,
+    low: ArrayLike,
+    high: ArrayLike,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     truth = np.asarray(truth, dtype=np.float64)
     low = np.asarray(low, dtype=np.float64)
     high = np.asarray(high, dtype=np.float64)
+    is_list = truth.ndim == 1 and len(truth) > 0
     same_shape = truth.shape == low.shape == high.shape
-    if truth.ndim != 1 or not same_shape or not len(truth):
+    if not (is_list and same_shape):
         raise UsageError(
             "Coverage compares lists of one length; "
             f"got {truth.shape}, {low.shape} and {high.shape}."
@@ -254,26 +322,43 @@ def _checked_bounds(
     return truth, low, high
 
 
-def _wilson(held: float, n: int, level: float) -> tuple[float, float]:
-    test = stats.binomtest(int(held), int(n))
+def _wilson(
+    inside: float,
+    n: int,
+    level: float,
+) -> tuple[float, float]:
+    """Wilson's interval (1927) of the share of `inside` among n."""
+    test = stats.binomtest(int(inside), int(n))
     interval = test.proportion_ci(level, method="wilson")
     return float(interval.low), float(interval.high)
 
 
 def _checked(
-    distributions: ArrayLike, truth: ArrayLike, bins: ScoreBins
+    distributions: ArrayLike,
+    truth: ArrayLike,
+    bins: ScoreBins,
 ) -> tuple[np.ndarray, np.ndarray]:
     truth = np.asarray(truth, dtype=np.float64)
     distributions = bins.check(distributions, "Predicted distributions")
-    if truth.ndim != 1 or distributions.shape != (len(truth), bins.count):
+    is_list = truth.ndim == 1
+    one_row_each = is_list and distributions.shape == (len(truth), bins.count)
+    if not one_row_each:
         raise UsageError(
             f"Expected truth (n,) and distributions (n, {bins.count}); "
             f"got {truth.shape} and {distributions.shape}."
         )
-    on_scale = (truth >= bins.low) & (truth <= bins.high)
+    refuse_off_scale(truth, bins)
+    return distributions, truth
+
+
+def refuse_off_scale(truth: np.ndarray, bins: ScoreBins) -> None:
+    """Refuse truths (n,) that are NaN or off the scale, with a UsageError."""
+    # Comparisons with NaN are false.
+    above_low_end = truth >= bins.low
+    below_high_end = truth <= bins.high
+    on_scale = above_low_end & below_high_end
     if not on_scale.all():
         raise UsageError(
             f"A truth is NaN or off the scale {bins.low}..{bins.high}; "
             "leave unlabelled clips out."
         )
-    return distributions, truth

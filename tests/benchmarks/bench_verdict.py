@@ -8,6 +8,7 @@ from benchmarks.paired_difference import evaluate_difference
 
 from base_models.metrics.evaluate import LEVELS, METRICS
 from meta.comparison.verdict import BEST, best_bases, verdict
+from meta.rows import Rows
 
 TESTS, ASPECTS = 1000, ["mi"]
 
@@ -36,15 +37,19 @@ def listening_test(rng, systems, own, stack_own, models=5):
     )
 
 
+def rows_of(y, system):
+    return Rows.of([f"c{k}" for k in range(len(y))], y, ASPECTS, systems=system)
+
+
 def judged(rng, choose, **law):
     """The table of a verdict; the best base is chosen on another listening test or, all being alike, at random."""
     y, stack, bases, system = listening_test(rng, **law)
     if choose:
         y2, _, bases2, system2 = listening_test(rng, **law)
-        best = best_bases(bases2, y2, system2, ASPECTS)
+        best = best_bases(rows_of(y2, system2), bases2)
     else:
         best = {("mi", level, metric): "b0" for level in LEVELS for metric in METRICS}
-    return verdict(y, stack, bases, best, system, ASPECTS).table, (
+    return verdict(rows_of(y, system), stack, bases, best).table, (
         y,
         stack,
         bases["b0"],

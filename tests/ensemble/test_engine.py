@@ -18,7 +18,7 @@ from commands import call, finish, plan_embedded, refused, two_epochs, wait_unti
 from base_models.errors import DamagedArtifact, StackedMOSError, UsageError
 from base_models.files import read_json
 from ensemble import engine
-from ensemble.cli.shared import exit_codes as common
+from ensemble.cli.shared.exit_codes import run_command
 from ensemble.engine import check_engine, spread
 from ensemble.scoring import score_clips as scoring
 from ensemble.scoring.stack_source import StackSource, load_stack
@@ -164,7 +164,7 @@ def test_results_have_the_same_bytes_wherever_and_when_a_worker_is_killed(
 
 def test_what_a_worker_refuses_reaches_the_user_as_one_line(cluster, capsys):
     assert (
-        common.run(
+        run_command(
             lambda argv: len(list(spread(pieces.refuse, [(7,), (8,)], cluster.address)))
         )
         == 2
@@ -208,7 +208,7 @@ def test_ctrl_c_keeps_finished_work_and_takes_back_what_was_not_begun(
     stop = threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT))
     stop.start()
     assert (
-        common.run(
+        run_command(
             lambda argv: len(list(spread(pieces.leave_a_file, work, cluster.address)))
         )
         == 130

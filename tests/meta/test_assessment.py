@@ -111,7 +111,7 @@ def test_labelled_test_rows_judge_with_the_best_base_model_of_the_rows_that_fit(
             table.model: table.take(rows.ids.tolist()).scores
             for table in predicted.tables
         }
-        of_rows = best_bases(bases, rows.labels, rows.systems, ASPECTS)
+        of_rows = best_bases(rows, bases)
         best[name] = of_rows["mos", "utterance", "mse"]
     assert best == {"fit": "m0", "test": "m2"}
     assert met.query("level == 'utterance' and metric == 'mse'")["model"].tolist() == [

@@ -66,13 +66,13 @@ def test_a_saved_stack_predicts_bit_for_bit(learner, tmp_path):
 
 def test_a_stack_stored_as_linear_pool_is_loaded_and_saved_as_mean():
     fitted = MetaRegressor("linear_pool", random_state=7)
-    fitted.validate(TABLES, Y, SYSTEMS, n_bootstrap=10)
+    fit_measured(fitted, TABLES, ROWS)
     facts, arrays = fitted.state()
     assert facts["learner"] == "mean"
     stored = {**facts, "learner": "linear_pool"}
     again = MetaRegressor.from_state(from_json(to_json(stored), "facts"), arrays)
     mean = MetaRegressor("mean", random_state=7)
-    mean.validate(TABLES, Y, SYSTEMS, n_bootstrap=10)
+    fit_measured(mean, TABLES, ROWS)
     for method in ("predict", "predict_distribution", "predict_interval"):
         expected = getattr(fitted, method)(TABLES)
         np.testing.assert_array_equal(getattr(again, method)(TABLES), expected)

@@ -83,7 +83,11 @@ class LogMel(nn.Module):
         return features.transpose(-1, -2)
 
 
-def build(spec: EncoderSpec, files: WeightFiles, device: str) -> Encoder:
+def build(
+    spec: EncoderSpec,
+    files: WeightFiles,
+    device: str,
+) -> Encoder:
     """Build the encoder; `files` is empty."""
     # torchaudio ships no types.
     from torchaudio.functional import melscale_fbanks  # type: ignore[import-untyped]

@@ -23,7 +23,11 @@ Its third, ``attention_relax``, acts only together with ``deepnorm``.
 """
 
 
-def build(spec: EncoderSpec, files: WeightFiles, device: str) -> Encoder:
+def build(
+    spec: EncoderSpec,
+    files: WeightFiles,
+    device: str,
+) -> Encoder:
     """Load MERT from its config, its weights and ``preprocessor_config.json``.
 
     Raises

@@ -81,7 +81,11 @@ class MuQConformer(nn.Module):
         return self.conformer(self.conv(normalised)).last_hidden_state
 
 
-def build(spec: EncoderSpec, files: WeightFiles, device: str) -> Encoder:
+def build(
+    spec: EncoderSpec,
+    files: WeightFiles,
+    device: str,
+) -> Encoder:
     """Load MuQ from ``config.json`` and ``model.safetensors``.
 
     Raises
@@ -126,7 +130,11 @@ def assemble_muq(config: dict[str, Any]) -> tuple[MuQConformer, int]:
         depth=muq_config.encoder_depth,
         width=muq_config.encoder_dim,
     )
-    mel = MelSTFT(n_fft=2048, hop_length=muq_config.hop_length, is_db=True)
+    mel = MelSTFT(
+        n_fft=2048,
+        hop_length=muq_config.hop_length,
+        is_db=True,
+    )
     conv = Conv2dSubsampling(
         1,
         muq_config.conv_dim,
@@ -145,7 +153,9 @@ def assemble_muq(config: dict[str, Any]) -> tuple[MuQConformer, int]:
 
 
 def _assemble_conformer(
-    config: dict[str, Any], depth: int, width: int
+    config: dict[str, Any],
+    depth: int,
+    width: int,
 ) -> Wav2Vec2ConformerEncoder:
     from transformers import Wav2Vec2ConformerConfig
     from transformers.models.wav2vec2_conformer.modeling_wav2vec2_conformer import (

@@ -21,7 +21,11 @@ if TYPE_CHECKING:
     from transformers import Wav2Vec2Model
 
 
-def build(spec: EncoderSpec, files: WeightFiles, device: str) -> Encoder:
+def build(
+    spec: EncoderSpec,
+    files: WeightFiles,
+    device: str,
+) -> Encoder:
     """Load wav2vec 2.0 from its config, weights and ``preprocessor_config.json``.
 
     Raises

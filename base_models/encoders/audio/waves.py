@@ -127,7 +127,9 @@ def standardised(samples: np.ndarray) -> np.ndarray:
 
 
 def _make_prepare(
-    spec: EncoderSpec, files: WeightFiles, shortest: int
+    spec: EncoderSpec,
+    files: WeightFiles,
+    shortest: int,
 ) -> Callable[[str], np.ndarray]:
     front_end = files.json("preprocessor_config.json")
     if front_end.get("sampling_rate") != spec.sample_rate:

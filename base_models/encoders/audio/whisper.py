@@ -75,7 +75,11 @@ class WhisperFrames(nn.Module):
         return (limited + 4.0) / 4.0
 
 
-def build(spec: EncoderSpec, files: WeightFiles, device: str) -> Encoder:
+def build(
+    spec: EncoderSpec,
+    files: WeightFiles,
+    device: str,
+) -> Encoder:
     """Load Whisper's encoder from ``config.json`` and ``model.safetensors``.
 
     Raises
@@ -113,7 +117,9 @@ def assemble_whisper(config: dict[str, Any]) -> tuple[WhisperFrames, int]:
     whisper_config._attn_implementation = "eager"
 
     extractor = WhisperFeatureExtractor(
-        feature_size=whisper_config.num_mel_bins, n_fft=N_FFT, hop_length=HOP
+        feature_size=whisper_config.num_mel_bins,
+        n_fft=N_FFT,
+        hop_length=HOP,
     )
     mel = torch.tensor(extractor.mel_filters.T, dtype=torch.float32)
     module = WhisperFrames(WhisperEncoder(whisper_config), mel)

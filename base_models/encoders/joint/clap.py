@@ -99,7 +99,11 @@ class ClapText(nn.Module):
         return nn.functional.normalize(vectors, dim=-1)[:, None]
 
 
-def build(spec: EncoderSpec, files: WeightFiles, device: str) -> Encoder:
+def build(
+    spec: EncoderSpec,
+    files: WeightFiles,
+    device: str,
+) -> Encoder:
     """Load one tower of CLAP.
 
     The audio tower needs ``preprocessor_config.json`` beside its config and weights,
@@ -116,7 +120,11 @@ def build(spec: EncoderSpec, files: WeightFiles, device: str) -> Encoder:
     return _build_text(spec, files, device)
 
 
-def _build_audio(spec: EncoderSpec, files: WeightFiles, device: str) -> Encoder:
+def _build_audio(
+    spec: EncoderSpec,
+    files: WeightFiles,
+    device: str,
+) -> Encoder:
     tower = assemble_from_config(files, "CLAP", assemble_clap_audio)
     _fill_tower(files, tower, kind="audio")
     return Encoder.from_spec(
@@ -129,7 +137,11 @@ def _build_audio(spec: EncoderSpec, files: WeightFiles, device: str) -> Encoder:
     )
 
 
-def _build_text(spec: EncoderSpec, files: WeightFiles, device: str) -> Encoder:
+def _build_text(
+    spec: EncoderSpec,
+    files: WeightFiles,
+    device: str,
+) -> Encoder:
     tower = assemble_from_config(files, "CLAP", assemble_clap_text)
     _fill_tower(files, tower, kind="text")
     # The text tower is a RoBERTa.
@@ -166,7 +178,9 @@ def assemble_clap_text(config: dict[str, Any]) -> ClapTextModelWithProjection:
 
 
 def _tower_config(
-    config: dict[str, Any], name: str, config_class: type[TowerConfig]
+    config: dict[str, Any],
+    name: str,
+    config_class: type[TowerConfig],
 ) -> TowerConfig:
     from transformers import ClapConfig
 
@@ -179,7 +193,11 @@ def _tower_config(
     return tower_config
 
 
-def _fill_tower(files: WeightFiles, tower: nn.Module, kind: str) -> None:
+def _fill_tower(
+    files: WeightFiles,
+    tower: nn.Module,
+    kind: str,
+) -> None:
     parts = (f"{kind}_model.", f"{kind}_projection.")
     # The checkpoint holds both towers.
     weights = {

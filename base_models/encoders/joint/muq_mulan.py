@@ -115,7 +115,11 @@ class MuLanText(nn.Module):
         return vectors[:, None]
 
 
-def build(spec: EncoderSpec, files: WeightFiles, device: str) -> Encoder:
+def build(
+    spec: EncoderSpec,
+    files: WeightFiles,
+    device: str,
+) -> Encoder:
     """Load one tower of MuQ-MuLan.
 
     Its inner model needs ``muq/config.json``, or ``xlm-roberta/config.json`` and
@@ -131,7 +135,11 @@ def build(spec: EncoderSpec, files: WeightFiles, device: str) -> Encoder:
     return _build_text(spec, files, device)
 
 
-def _build_audio(spec: EncoderSpec, files: WeightFiles, device: str) -> Encoder:
+def _build_audio(
+    spec: EncoderSpec,
+    files: WeightFiles,
+    device: str,
+) -> Encoder:
     muq, width = assemble_from_config(
         files, "MuQ", assemble_muq, name="muq/config.json"
     )
@@ -154,7 +162,11 @@ def _build_audio(spec: EncoderSpec, files: WeightFiles, device: str) -> Encoder:
     )
 
 
-def _build_text(spec: EncoderSpec, files: WeightFiles, device: str) -> Encoder:
+def _build_text(
+    spec: EncoderSpec,
+    files: WeightFiles,
+    device: str,
+) -> Encoder:
     roberta = assemble_from_config(
         files, "XLM-RoBERTa", assemble_xlm_roberta, name="xlm-roberta/config.json"
     )
@@ -181,7 +193,11 @@ def _build_text(spec: EncoderSpec, files: WeightFiles, device: str) -> Encoder:
     )
 
 
-def assemble_mulan(config: dict[str, Any], kind: str, width: int) -> MuLanHead:
+def assemble_mulan(
+    config: dict[str, Any],
+    kind: str,
+    width: int,
+) -> MuLanHead:
     """Build what follows the inner model of one tower, with random weights.
 
     Parameters
@@ -224,7 +240,11 @@ def assemble_mulan(config: dict[str, Any], kind: str, width: int) -> MuLanHead:
     }
 
 
-def _check_inner_config(inner_config: dict[str, Any], kind: str, width: int) -> None:
+def _check_inner_config(
+    inner_config: dict[str, Any],
+    kind: str,
+    width: int,
+) -> None:
     # Released configs name the repository or folder of the inner model.
     family = FAMILIES[kind]
     has_family = family in inner_config["name"].lower()
@@ -247,7 +267,11 @@ def assemble_xlm_roberta(config: dict[str, Any]) -> XLMRobertaModel:
     return XLMRobertaModel(roberta_config, add_pooling_layer=False)
 
 
-def _assemble_head(files: WeightFiles, kind: str, width: int) -> MuLanHead:
+def _assemble_head(
+    files: WeightFiles,
+    kind: str,
+    width: int,
+) -> MuLanHead:
     return assemble_from_config(
         files, "MuQ-MuLan", lambda config: assemble_mulan(config, kind, width)
     )

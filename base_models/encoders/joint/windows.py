@@ -6,7 +6,9 @@ import numpy as np
 
 
 def consecutive_windows(
-    samples: np.ndarray, length: int, least: int = 1
+    samples: np.ndarray,
+    length: int,
+    least: int = 1,
 ) -> list[np.ndarray]:
     """Cut a clip into windows without overlap; the last may be shorter.
 

@@ -30,7 +30,11 @@ DIGEST_BYTES = 16
 """A hash has as many bits as a vector has signs: 128."""
 
 
-def build(spec: EncoderSpec, files: WeightFiles, device: str) -> Encoder:
+def build(
+    spec: EncoderSpec,
+    files: WeightFiles,
+    device: str,
+) -> Encoder:
     """Build the encoder; `files` is empty, and all work is done in `prepare`."""
     return Encoder.from_spec(
         spec,

@@ -22,7 +22,11 @@ if TYPE_CHECKING:
     from transformers import ModernBertModel
 
 
-def build(spec: EncoderSpec, files: WeightFiles, device: str) -> Encoder:
+def build(
+    spec: EncoderSpec,
+    files: WeightFiles,
+    device: str,
+) -> Encoder:
     """Load ModernBERT from its config, ``model.safetensors`` and ``tokenizer.json``.
 
     Raises

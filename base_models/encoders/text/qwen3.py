@@ -24,7 +24,11 @@ if TYPE_CHECKING:
     from transformers import Qwen3Model
 
 
-def build(spec: EncoderSpec, files: WeightFiles, device: str) -> Encoder:
+def build(
+    spec: EncoderSpec,
+    files: WeightFiles,
+    device: str,
+) -> Encoder:
     """Load Qwen3 from its config, ``model.safetensors`` and ``tokenizer.json``.
 
     Raises

@@ -21,7 +21,11 @@ if TYPE_CHECKING:
     from transformers import RobertaModel
 
 
-def build(spec: EncoderSpec, files: WeightFiles, device: str) -> Encoder:
+def build(
+    spec: EncoderSpec,
+    files: WeightFiles,
+    device: str,
+) -> Encoder:
     """Load RoBERTa from ``config.json``, ``model.safetensors`` and ``tokenizer.json``.
 
     Raises

@@ -1,18 +1,24 @@
-"""evaluate_mos --deletion: options and output of the deletion test."""
+"""``evaluate_mos --deletion``: options and output of the deletion test."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jsonargparse import Namespace
 
 from base_models.errors import UsageError
-from base_models.files import atomic_write, write_json
+from base_models.files import atomic_write, nan_to_none, write_json
 from ensemble.cli.shared.exit_codes import say, say_set_aside
 from ensemble.cli.shared.options import Options
 from ensemble.cli.shared.stacks import add_stack_options, load_stack
 
+if TYPE_CHECKING:
+    from ensemble.attention.deletion_test import Deletion
+
 
 def add_deletion_options(parser: Options) -> None:
-    """Options that only --deletion reads."""
+    """Add the options that only ``--deletion`` reads."""
     add = parser.add_argument
     add(
         "--deletion",
@@ -37,33 +43,19 @@ def add_deletion_options(parser: Options) -> None:
     add_stack_options(parser)
 
 
-def refuse_deletion_options(options) -> None:
-    """Without --deletion, the options that only it reads would be ignored."""
-    given = [
-        name
-        for name in ("clips", "share", "draws", "stack")
-        if getattr(options, name) is not None
-    ]
-    if given:
-        raise UsageError(
-            f"--{given[0]} is for --deletion; leave it out, or name a table with --deletion --clips."
-        )
+def refuse_deletion_options(options: Namespace) -> None:
+    """Refuse options that would be ignored, because only ``--deletion`` reads them."""
+    for name in ("clips", "share", "draws", "stack"):
+        if options[name] is not None:
+            raise UsageError(
+                f"--{name} is for --deletion; leave it out, or name a table with "
+                "--deletion --clips."
+            )
 
 
-def run_deletion(options) -> int:
-    """Test a stack on a clip table, and say what came out."""
-    if options.predictions or options.labels or options.aspects or not options.clips:
-        raise UsageError(
-            "--deletion takes a table with --clips, a stack with --stack, and no predictions or labels."
-        )
-    if (
-        options.ratings is not None
-        or options.rating_scale is not None
-        or options.bootstrap is not None
-    ):
-        raise UsageError(
-            "--ratings, --rating-scale and --bootstrap are for predictions; leave them out of --deletion."
-        )
+def run_deletion(options: Namespace) -> int:
+    """Test a stack on a clip table and write the results; returns the exit code."""
+    _check_options(options)
     from base_models.clips.read_clips import read_clips
     from ensemble.attention.deletion_test import deletion_test
     from ensemble.prediction_files.one_tool import of_split
@@ -71,38 +63,55 @@ def run_deletion(options) -> int:
 
     clips = of_split(read_clips(options.clips, labels=False), options.split)
     stack, store = load_stack(options)
-    numbers = {
-        "share": options.share,
-        "draws": options.draws,
+    # What is not given is left to the defaults of the test.
+    names = ("share", "draws", "seed", "level")
+    settings = {name: options[name] for name in names if options[name] is not None}
+    with encoding() as on_embed:
+        result = deletion_test(stack, clips, store, **settings, on_progress=on_embed)
+
+    for sentence in result.sentences():
+        print(sentence)
+    # A model may attend otherwise to clips that it has learnt by heart.
+    if result.trained_on:
+        say(
+            f"note: {result.trained_on} of {len(clips)} clips were trained on; others "
+            "may say otherwise"
+        )
+    for reason in result.left_out:
+        say(f"left out: {reason}")
+
+    if options.csv:
+        atomic_write(options.csv, result.table.to_csv(index=False).encode())
+    if options.json:
+        write_json(Path(options.json), _to_json(result, options))
+    return say_set_aside(result.set_aside)
+
+
+def _check_options(options: Namespace) -> None:
+    if options.predictions or options.labels or options.aspects or not options.clips:
+        raise UsageError(
+            "--deletion takes a table with --clips, a stack with --stack, and no "
+            "predictions or labels."
+        )
+    for name in ("ratings", "rating_scale", "bootstrap"):
+        if options[name] is not None:
+            raise UsageError(
+                "--ratings, --rating-scale and --bootstrap are for predictions; leave "
+                "them out of --deletion."
+            )
+
+
+def _to_json(result: Deletion, options: Namespace) -> dict[str, Any]:
+    return {
+        "clips": options.clips,
+        "stack": options.stack,
+        "split": options.split,
+        "share": result.share,
+        "draws": result.draws,
         "seed": options.seed,
         "level": options.level,
+        "trained_on": result.trained_on,
+        "left_out": result.left_out,
+        "set_aside": {clip.clip_id: clip.reason for clip in result.set_aside},
+        "deletion": nan_to_none(result.table),
     }
-    settings = {name: number for name, number in numbers.items() if number is not None}
-    with encoding() as on_embed:
-        found = deletion_test(stack, clips, store, **settings, on_progress=on_embed)
-    for sentence in found.sentences():
-        print(sentence)
-    if found.trained_on:
-        say(
-            f"note: {found.trained_on} of {len(clips)} clips were trained on; others may say otherwise"
-        )
-    for reason in found.left_out:
-        say(f"left out: {reason}")
-    if options.csv:
-        atomic_write(options.csv, found.table.to_csv(index=False).encode())
-    if options.json:
-        facts = {
-            "clips": options.clips,
-            "stack": options.stack,
-            "split": options.split,
-            "left_out": found.left_out,
-        }
-        facts |= numbers | {
-            "share": found.share,
-            "draws": found.draws,
-            "trained_on": found.trained_on,
-        }
-        facts |= {"set_aside": {clip.clip_id: clip.reason for clip in found.set_aside}}
-        known = found.table.astype(object).where(found.table.notna(), None)
-        write_json(Path(options.json), facts | {"deletion": known.to_dict("records")})
-    return say_set_aside(found.set_aside)

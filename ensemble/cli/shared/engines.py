@@ -1,23 +1,34 @@
-"""--engine, for every command that has it: the option, and paths that mean the same where the workers stand."""
+"""The option ``--engine``, and paths that mean the same for workers elsewhere."""
 
 from __future__ import annotations
 
 import os
+
+from jsonargparse import Namespace
 
 from ensemble.cli.shared.options import Options
 from ensemble.engine import LOCAL, check_engine
 
 
 def add_engine_option(parser: Options) -> None:
-    """The option that says where to compute."""
-    about = (
-        "local, or dask://HOST:PORT of a scheduler whose workers see the same folders"
+    """Add the option that says where to compute."""
+    parser.add_argument(
+        "--engine",
+        type=str,
+        default=LOCAL,
+        help="local, or dask://HOST:PORT of a scheduler whose workers see the same "
+        "folders",
     )
-    parser.add_argument("--engine", type=str, default=LOCAL, help=about)
 
 
-def locate(options) -> bool:
-    """Whether workers elsewhere are to compute; then the paths among the options are made absolute.
+def locate(options: Namespace) -> bool:
+    """Make the paths among the options absolute when workers elsewhere are to compute.
+
+    Workers run in folders of their own, where a relative path would mean another file.
+
+    Returns
+    -------
+    elsewhere : whether the engine is another than the local one
 
     Raises
     ------
@@ -26,19 +37,21 @@ def locate(options) -> bool:
     """
     if check_engine(options.engine) == LOCAL:
         return False
+
     for name in ("data", "artifacts", "stack"):
-        if getattr(options, name, None):
-            options[name] = os.path.abspath(options[name])
+        path = getattr(options, name, None)
+        if path:
+            options[name] = os.path.abspath(path)
     for name in ("audio_encoder", "text_encoder"):
-        given = getattr(options, name, None)
-        options[name] = (
-            _located(given)
-            if given is None or isinstance(given, str)
-            else [*map(_located, given)]
-        )
+        encoder = getattr(options, name, None)
+        if isinstance(encoder, list):
+            options[name] = [_with_absolute_folder(word) for word in encoder]
+        elif encoder is not None:
+            options[name] = _with_absolute_folder(encoder)
     return True
 
 
-def _located(word: str | None) -> str | None:
-    name, equals, folder = (word or "").partition("=")
-    return f"{name}={os.path.abspath(folder)}" if equals and folder else word
+def _with_absolute_folder(word: str) -> str:
+    """An encoder as ``NAME`` or ``NAME=FOLDER``, its folder made absolute."""
+    name, _, folder = word.partition("=")
+    return f"{name}={os.path.abspath(folder)}" if folder else word

@@ -1,8 +1,7 @@
-"""What all commands share: exit codes, one line for an error, and where words go.
+"""Run a command: one line for an error, and an exit code that says what happened.
 
-Results go to standard output, everything said about them to standard error, so that a command can be piped. Exit
-codes: 0 all well, 1 unexpected failure, 2 usage, 3 some clips set aside (or findings), 4 damaged artifact, 5 disk
-full, 130 interrupted (143 by SIGTERM).
+Results go to standard output, everything said about them to standard error, so that a
+command can be piped.
 """
 
 from __future__ import annotations
@@ -14,81 +13,128 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from types import FrameType
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from base_models.errors import DamagedArtifact, StackedMOSError
 
-NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-RESTORE = "Restore it, or delete it (its whole folder, if that has a manifest.json) and run what made it again."
+if TYPE_CHECKING:
+    # Reading clips imports pandas, which a command's --help does not need.
+    from base_models.clips.read_clips import SetAside
+
+# The errors of `base_models.errors` carry the same codes.
+ALL_WELL = 0
+UNEXPECTED_FAILURE = 1
+USAGE = 2
+CLIPS_SET_ASIDE = 3
+DISK_FULL = 5
+INTERRUPTED = 130
+READER_GONE = 141
+
+# Python's convention for a process that was ended by a signal.
+_SIGNAL_OFFSET = 128
+
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_RESTORE = (
+    "Restore it, or delete it (its whole folder, if that has a manifest.json) and run "
+    "what made it again."
+)
+_MAX_LISTED_CLIPS = 50
 
 
-def run(
+def run_command(
     command: Callable[[Sequence[str] | None], int], argv: Sequence[str] | None = None
 ) -> int:
-    """Run a command and turn whatever goes wrong into one clear line and a documented exit code.
+    """Run a command, and turn whatever goes wrong into one line and an exit code.
 
     Set ``STACKEDMOS_DEBUG=1`` to see the traceback of an unexpected failure.
+
+    Parameters
+    ----------
+    command : takes the words of the command line and returns its exit code
+    argv : these words; None takes those of the process
+
+    Returns
+    -------
+    code : 0 all well, 1 unexpected failure, 2 usage, 3 some clips set aside (or
+        findings), 4 damaged artifact, 5 disk full, 130 interrupted (143 by SIGTERM),
+        141 the reader of the output went away
     """
-    logging.basicConfig(
-        level=logging.WARNING, format="%(levelname)s %(message)s", stream=sys.stderr
-    )
-    # Encoders are frozen and pinned: what their libraries say on loading is noise to the caller.
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    _quieten_libraries()
+    # SIGTERM acts as Ctrl-C does, or worker processes would train on without us. Only
+    # the main thread may set what a signal does.
     if threading.current_thread() is threading.main_thread():
-        signal.signal(
-            signal.SIGTERM, _stop
-        )  # as Ctrl-C, or worker processes would train on without us
+        signal.signal(signal.SIGTERM, _interrupt)
+
     try:
         code = command(argv)
+        # Output that cannot be delivered is noticed here, and not on leaving Python.
         sys.stdout.flush()
         return code
     except DamagedArtifact as error:
-        return fail(f"{error} {RESTORE}", error.exit_code)
+        return fail(f"{error} {_RESTORE}", error.exit_code)
     except StackedMOSError as error:
         return fail(str(error), error.exit_code)
-    except KeyboardInterrupt as stopped:
-        return fail(
-            "Interrupted. Finished work is kept; run the same command to go on.",
-            *(stopped.args or (130,)),
-        )
+    except KeyboardInterrupt as interrupt:
+        message = "Interrupted. Finished work is kept; run the same command to go on."
+        return fail(message, interrupt.args[0] if interrupt.args else INTERRUPTED)
     except BrokenPipeError:
-        # the reader went away (`| head`): not our failure, and nothing more can be written
+        # The reader went away (`| head`): no failure of ours. Nothing more can be
+        # written, and Python would complain when it flushes on leaving.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
+        return READER_GONE
     except Exception as error:
         if os.environ.get("STACKEDMOS_DEBUG"):
             raise
-        return _unexpected(error)
+        return _fail_unexpectedly(error)
+
+
+def _quieten_libraries() -> None:
+    logging.basicConfig(
+        level=logging.WARNING, format="%(levelname)s %(message)s", stream=sys.stderr
+    )
+    # Encoders are frozen and pinned, so that what their libraries report while loading
+    # them is of no use to the user.
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt(_SIGNAL_OFFSET + number)
+
+
+def _fail_unexpectedly(error: Exception) -> int:
+    """The line and exit code of an error that no module foresaw.
+
+    Most come from the file system.
+    """
+    if isinstance(error, OSError) and error.errno in _NO_SPACE:
+        target = f" to write {error.filename}" if error.filename else ""
+        return fail(
+            f"No space left{target}. Finished work is kept; free some and run the same "
+            "command again.",
+            DISK_FULL,
+        )
+    if isinstance(error, OSError) and error.filename:
+        return fail(
+            f"{error.filename}: {error.strerror}. Name another file or folder, or "
+            "change its permissions.",
+            USAGE,
+        )
+    return fail(
+        f"{type(error).__name__}: {error} (STACKEDMOS_DEBUG=1 shows where)",
+        UNEXPECTED_FAILURE,
+    )
 
 
 class Screen(Console):
     """Where tables are printed."""
 
     def on_broken_pipe(self) -> None:
-        """Leave it to `run`, which knows the exit code."""
+        """Leave it to `run_command`, which knows the exit code."""
         raise BrokenPipeError
-
-
-def _stop(number: int, frame) -> None:
-    raise KeyboardInterrupt(128 + number)
-
-
-def _unexpected(error: Exception) -> int:
-    """The line and exit code of an error that no module foresaw; most come from the file system."""
-    if isinstance(error, OSError) and error.errno in NO_SPACE:
-        where = f" to write {error.filename}" if error.filename else ""
-        return fail(
-            f"No space left{where}. Finished work is kept; free some and run the same command again.",
-            5,
-        )
-    if isinstance(error, OSError) and error.filename:
-        return fail(
-            f"{error.filename}: {error.strerror}. Name another file or folder, or change its permissions.",
-            2,
-        )
-    return fail(f"{type(error).__name__}: {error} (STACKEDMOS_DEBUG=1 shows where)", 1)
 
 
 def fail(message: str, code: int) -> int:
@@ -98,17 +144,19 @@ def fail(message: str, code: int) -> int:
 
 
 def say(message: str) -> None:
-    """One line for the person at the terminal, on standard error."""
+    """Print one line for the user on standard error."""
     print(message, file=sys.stderr, flush=True)
 
 
-def say_set_aside(set_aside: Sequence) -> int:
+def say_set_aside(set_aside: Sequence[SetAside]) -> int:
     """List the clips that were set aside; the exit code that follows from them."""
     if not set_aside:
-        return 0
-    say(f"{len(set_aside)} clip{'s' if len(set_aside) > 1 else ''} set aside:")
-    for clip in set_aside[:50]:
+        return ALL_WELL
+
+    plural = "s" if len(set_aside) > 1 else ""
+    say(f"{len(set_aside)} clip{plural} set aside:")
+    for clip in set_aside[:_MAX_LISTED_CLIPS]:
         say(f"  {clip.clip_id}: {clip.reason}")
-    if len(set_aside) > 50:
-        say(f"  and {len(set_aside) - 50} more")
-    return 3
+    if len(set_aside) > _MAX_LISTED_CLIPS:
+        say(f"  and {len(set_aside) - _MAX_LISTED_CLIPS} more")
+    return CLIPS_SET_ASIDE

@@ -1,27 +1,53 @@
-"""predict_mos --explain: the folder, tried before anything is encoded, and what is said of what was written there."""
+"""``predict_mos --explain``: make the folder, and say what was written there."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from base_models.errors import UsageError
 from ensemble.cli.shared.exit_codes import say
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from base_models.encoders.store import EmbeddingStore
+    from ensemble.estimator.stacked_mos import StackedMOS
+    from ensemble.scoring.score_clips import Scores
+
 
 def make_folder(name: str) -> None:
-    """Make the folder now: one that cannot be made should not be found out after an hour of encoding."""
+    """Make the folder for explanations.
+
+    This is done before anything is encoded, since a folder that cannot be made should
+    not be found out after an hour of encoding.
+
+    Raises
+    ------
+    UsageError
+        when the name is empty.
+    """
     if not name:
         raise UsageError("--explain takes the folder to write to; got ''.")
     Path(name).mkdir(parents=True, exist_ok=True)
 
 
-def explain(folder: str, stack, clips, store, scores) -> None:
+def explain(
+    folder: str,
+    stack: StackedMOS,
+    clips: pd.DataFrame,
+    store: EmbeddingStore,
+    scores: Scores,
+) -> None:
     """Write what the base models attended to in the clips that were scored."""
     from ensemble.attention.explain import explain_clips
 
-    scored = clips[clips["clip_id"].astype(str).isin(scores.frame["clip_id"])]
+    is_scored = clips["clip_id"].astype(str).isin(scores.frame["clip_id"])
+    scored = clips[is_scored]
     if scored.empty:
         return
-    for note in explain_clips(stack, scored, store, folder, scores.aspects):
+
+    notes = explain_clips(stack, scored, store, folder=folder, aspects=scores.aspects)
+    for note in notes:
         say(f"not in {folder}: {note}")
     say(f"what the base models attended to in {len(scored)} clips: {folder}")

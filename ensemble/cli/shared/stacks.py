@@ -1,16 +1,26 @@
-"""What the commands that use a fitted stack share: the options that say which one, and loading it."""
+"""What the commands that use a fitted stack share: naming it, and loading it."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jsonargparse import Namespace
 
 from ensemble.cli.shared.engines import locate
 from ensemble.cli.shared.options import Options
 from ensemble.workspace import Workspace
 
+if TYPE_CHECKING:
+    # Imported late, because a command's --help must not import torch.
+    from base_models.encoders.store import EmbeddingStore
+    from ensemble.estimator.stacked_mos import StackedMOS
+    from ensemble.scoring.stack_source import StackSource
+
 
 def add_stack_options(parser: Options) -> None:
-    """Options that say which stack, where its encoders' weights lie, and where to compute."""
+    """Add the options that name a stack, its encoders' weights, and the device."""
     add = parser.add_argument
     add("--stack", type=str, help="folder of a stack; default: the last fit_meta")
     add("--audio-encoder", type=str, help="where the weights lie now, as NAME=FOLDER")
@@ -24,39 +34,52 @@ def add_stack_options(parser: Options) -> None:
     )
 
 
-def load_stack(options):
+@dataclass(frozen=True)
+class _ChosenStack:
+    """The stack that the options name.
+
+    Parameters
+    ----------
+    folder : of the stack
+    embeddings : folder of the store
+    overrides : parameters of its base models that are other than when it was fitted
+    """
+
+    folder: Path
+    embeddings: Path
+    overrides: dict[str, str]
+
+    @classmethod
+    def of(cls, options: Namespace) -> _ChosenStack:
+        workspace = Workspace(Path(options.artifacts))
+        if options.stack:
+            folder = Path(options.stack)
+        else:
+            folder = workspace.root / workspace.latest("stack", "fit_meta")["folder"]
+
+        names = ("audio_encoder", "text_encoder", "device")
+        overrides = {name: options[name] for name in names if options[name]}
+        return cls(folder, workspace.embeddings, overrides)
+
+
+def load_stack(options: Namespace) -> tuple[StackedMOS, EmbeddingStore]:
     """The stack and the store of embeddings that the options name."""
     from base_models.encoders.store import EmbeddingStore
     from ensemble.estimator.stacked_mos import StackedMOS
 
-    folder, overrides = _chosen(options)
-    return StackedMOS.load(folder, **overrides), EmbeddingStore(
-        Workspace(Path(options.artifacts)).embeddings
-    )
+    chosen = _ChosenStack.of(options)
+    stack = StackedMOS.load(chosen.folder, **chosen.overrides)
+    return stack, EmbeddingStore(chosen.embeddings)
 
 
-def stack_source(options):
-    """Where the workers of an engine find that stack; None where there are none. Paths are made absolute for them."""
+def stack_source(options: Namespace) -> StackSource | None:
+    """Where the workers of an engine find the stack, or None when there are none.
+
+    The paths among the options are made absolute for these workers.
+    """
     if not locate(options):
         return None
     from ensemble.scoring.stack_source import StackSource
 
-    folder, overrides = _chosen(options)
-    return StackSource.of(
-        folder, Workspace(Path(options.artifacts)).embeddings, **overrides
-    )
-
-
-def _chosen(options):
-    """Folder of the stack, and what is other than its base models say."""
-    workspace = Workspace(Path(options.artifacts))
-    folder = (
-        options.stack
-        or workspace.root / workspace.latest("stack", "fit_meta")["folder"]
-    )
-    given = {
-        "audio_encoder": options.audio_encoder,
-        "text_encoder": options.text_encoder,
-        "device": options.device,
-    }
-    return folder, {name: value for name, value in given.items() if value}
+    chosen = _ChosenStack.of(options)
+    return StackSource.of(chosen.folder, chosen.embeddings, **chosen.overrides)

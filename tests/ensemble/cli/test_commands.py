@@ -1,4 +1,4 @@
-"""Laws of the commands: whatever cannot be used is refused in one clear line and with a documented exit code."""
+"""Laws of the commands: what cannot be used is refused in a line and an exit code."""
 
 from __future__ import annotations
 
@@ -425,7 +425,10 @@ def test_real_data_without_weights_says_where_to_get_them(place):
         env=os.environ | hub,
     )
     out, err = running.communicate(timeout=60)
-    message = "Encoder 'muq' needs the weights of OpenMuQ/MuQ-large-msd-iter at revision 0562a578.* cache .*hub.* hf download"
+    message = (
+        "Encoder 'muq' needs the weights of OpenMuQ/MuQ-large-msd-iter at revision "
+        "0562a578.* cache .*hub.* hf download"
+    )
     refused(2, (running.returncode, out, err), message)
     assert (
         time.monotonic() - started < 20
@@ -435,7 +438,10 @@ def test_real_data_without_weights_says_where_to_get_them(place):
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_is_quick_and_complete(command):
-    look = "import atexit; atexit.register(lambda: sys.stderr.write(str('torch' in sys.modules))); "
+    look = (
+        "import atexit; "
+        "atexit.register(lambda: sys.stderr.write(str('torch' in sys.modules))); "
+    )
     script = "import sys; " + look + LAUNCH.format(command)
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""Laws of evaluate_mos: its numbers are the library's, what is unmatched is named, and the exit code tells."""
+"""Laws of evaluate_mos: the library's numbers, unmatched clips named, exit codes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DATA = SHARED_DATA
 
 @pytest.fixture
 def files(tmp_path):
-    """Labels of 24 clips, four systems and two splits, and predictions of all of them."""
+    """Labels of 24 clips, four systems and two splits, and predictions of all."""
     rng = np.random.default_rng(0)
     system = np.repeat(["A", "B", "C", "D"], 6)
     truth = pd.DataFrame(

@@ -1,4 +1,4 @@
-"""Laws of full disks, closed pipes and signals: they are told in a line, and nothing finished is lost."""
+"""Laws of full disks, closed pipes and signals: one line, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from commands import PRESET, call, finish, refused, start, two_epochs
 
 from base_models.config import BaseConfig
-from ensemble.cli.shared import exit_codes as common
+from ensemble.cli.shared.exit_codes import run_command
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -45,7 +45,8 @@ def test_a_full_disk_is_one_line_and_the_rerun_finishes(place, monkeypatch):
     assert running.returncode == 5
     assert out == ""
     assert re.search(
-        "error: No space left to write .*checkpoint.safetensors: .* run the same command again",
+        "error: No space left to write .*checkpoint.safetensors: .* "
+        "run the same command again",
         err,
     )
     assert "Traceback" not in err
@@ -87,7 +88,7 @@ def test_a_reader_that_goes_away_is_no_failure(place, command):
 
 def test_sigterm_ends_a_command_as_ctrl_c_does(capsys):
     before = signal.getsignal(signal.SIGTERM)
-    code = common.run(lambda _: signal.raise_signal(signal.SIGTERM))
+    code = run_command(lambda _: signal.raise_signal(signal.SIGTERM))
     signal.signal(signal.SIGTERM, before)
     assert code == 143
     assert capsys.readouterr().err.startswith(
@@ -138,7 +139,8 @@ def test_a_stopped_run_goes_on_to_the_same_bytes(
     assert "Traceback" not in err
     if code > 0:
         assert err.endswith(
-            "error: Interrupted. Finished work is kept; run the same command to go on.\n"
+            "error: Interrupted. Finished work is kept; "
+            "run the same command to go on.\n"
         )
     assert list((place.tmp / "new").glob("base/*/checkpoint.safetensors"))
     code, _, err = call(*words)

@@ -1,4 +1,4 @@
-"""The whole flow on a tiny demo corpus: base models, stack, report, scores of files and tables, and their metrics."""
+"""The whole flow on a tiny demo corpus: base models, stack, report and scores."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def call(command, *argv):
 
 @dataclass(frozen=True)
 class Flow:
-    """What the commands left: the corpus, the artifacts, what each fit_base said, and the stack of each learner."""
+    """What the commands left: corpus, artifacts, messages, and a stack per learner."""
 
     tree: Path
     art: Path
@@ -194,14 +194,18 @@ def test_the_answer_format_is_refused_where_an_aspect_is_left_out(flow, tmp_path
     for words in (["--out", target], ["--format", "answer"]):
         with pytest.raises(
             UsageError,
-            match=r"answer format needs every aspect, and ta is judged .* pass --prompt",
+            match="answer format needs every aspect, and ta is judged"
+            r" .* pass --prompt",
         ):
             flow.predict(flow.wavs[0], *words)
     assert not target.exists()
 
 
 def test_scores_of_a_demo_stack_are_said_to_be_of_no_meaning(flow, tmp_path):
-    said = "demo corpus: this stack learnt synthetic music and simulated raters; its scores say nothing"
+    said = (
+        "demo corpus: this stack learnt synthetic music and simulated raters; its "
+        "scores say nothing"
+    )
     stack, words = (
         shutil.copytree(flow.stacks["mean"], tmp_path / "stack"),
         [flow.wavs[0], "--prompt", "slow piano"],

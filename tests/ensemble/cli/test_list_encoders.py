@@ -104,8 +104,10 @@ def test_weights_in_the_cache_are_seen_with_those_of_the_inner_models(
 def test_the_command_fetches_from_every_repository_into_the_right_folder():
     command = fetch_command(ENCODERS["muq_mulan_text"])
     for part in (
-        "hf download OpenMuQ/MuQ-MuLan-large config.json pytorch_model.bin --revision 2e01c796b71dca71b45251384c04cd7b",
-        "hf download FacebookAI/xlm-roberta-base config.json tokenizer.json --revision e73636d4f797dec63c3081bb6ed5c7b",
+        "hf download OpenMuQ/MuQ-MuLan-large config.json pytorch_model.bin "
+        "--revision 2e01c796b71dca71b45251384c04cd7b",
+        "hf download FacebookAI/xlm-roberta-base config.json tokenizer.json "
+        "--revision e73636d4f797dec63c3081bb6ed5c7b",
         "--local-dir muq_mulan_text/xlm-roberta",
         "(cd muq_mulan_text && python -c",
     ):
@@ -130,7 +132,10 @@ def test_the_converter_in_the_command_makes_safetensors_of_a_pickle(tmp_path):
 
 
 def test_the_list_loads_no_torch():
-    code = "import sys; from ensemble.cli.list_encoders import _main; _main([]); sys.exit('torch' in sys.modules)"
+    code = (
+        "import sys; from ensemble.cli.list_encoders import _main; _main([]); "
+        "sys.exit('torch' in sys.modules)"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, check=False, capture_output=True
     )

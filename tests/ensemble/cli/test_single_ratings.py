@@ -1,4 +1,4 @@
-"""The way of single ratings, from a file to a model: only models that learn from them are touched by them."""
+"""Single ratings from file to model: they touch only models that learn from them."""
 
 import numpy as np
 import pandas as pd
@@ -29,7 +29,7 @@ BOTH = [("dora", 0), ("dora_beta", 0)]
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A table of 24 clips of a fifth of a second, of four systems, with all splits; and a table of their ratings."""
+    """A table of 24 clips of 0.2 s, four systems, all splits; and of their ratings."""
     folder, rows = tmp_path_factory.mktemp("rated"), []
     rng, time = np.random.default_rng(0), np.arange(RATE // 5) / RATE
     for k in range(24):
@@ -188,7 +188,8 @@ def test_ratings_come_from_a_file_or_nowhere_and_are_described(rated, folder):
     found, said = add_ratings(rated, BOTH, path=folder / "ratings.csv")
     assert (
         said
-        == "dora_beta: 96 single ratings by 4 raters of 24 of 24 clips, their means 0.32 from the labels"
+        == "dora_beta: 96 single ratings by 4 raters of 24 of 24 clips, their means "
+        "0.32 from the labels"
     )
     assert len(found.ratings) == 96
     _, said = add_ratings(rated.take(range(20)), BOTH, path=folder / "ratings.csv")

@@ -1,4 +1,4 @@
-"""The papers' tables as data: whole, digit for digit, and with a model behind every row that can have one."""
+"""The papers' tables as data: every number of the papers, and models behind rows."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A table run again: trained once, whatever fails; measured like the papers; and never taken for more than it is."""
+"""A reproduced table: what is trained, what is measured, and what is written of it."""
 
 import io
 import json
@@ -16,17 +16,26 @@ from base_models.errors import OutOfSpace, StackedMOSError, UsageError
 from base_models.files import Artifact
 from base_models.metrics.evaluate import evaluate, evaluate_mean
 from base_models.predictions import PredictionTable
-from ensemble.papers import reproduce as module
-from ensemble.papers.paper_tables import Column, PaperTable, Row
-from ensemble.papers.reproduce import (
+from ensemble.papers.measure_rows import (
     FAILED,
     MEASURED,
+    N_BOOTSTRAP,
     NOT_RUN,
-    Request,
+    fit_published_stack,
     measure,
-    reproduce,
+    published_learner,
 )
-from ensemble.papers.table_files import blocks, remarks, render_files, summary
+from ensemble.papers.paper_tables import Column, PaperTable, Row
+from ensemble.papers.reproduce import reproduce
+from ensemble.papers.request import (
+    QUICK_SEEDS,
+    QUICK_SETTINGS,
+    Request,
+    RowSetup,
+)
+from ensemble.papers.table_files import render_files
+from ensemble.papers.table_text import blocks, remarks, summary
+from ensemble.papers.train_rows import Training, train_models
 from ensemble.training.base_model_run import BaseRun
 from ensemble.training.rated_clips import RatedClips
 from ensemble.training.train_base_models import (
@@ -35,6 +44,7 @@ from ensemble.training.train_base_models import (
     plan_training,
 )
 from ensemble.workspace import Workspace
+from meta.regressor import MetaRegressor
 
 EPOCH = {"max_epochs": 1}
 HERE = {"audio": "logmel", "text": "hashed_text", "quick": "embedded"}
@@ -105,7 +115,7 @@ def made(request_, workspace):
 
 @pytest.fixture
 def trained(monkeypatch):
-    """Names of the runs that are trained while the test lasts; each takes no time, and leaves nothing."""
+    """Names of the runs that a test would train; none of them is really trained."""
     names = []
     monkeypatch.setattr(BaseRun, "train", lambda run: names.append(run.name))
     return names
@@ -290,7 +300,7 @@ def test_intervals_resample_the_prompts_that_systems_share(made, rated, workspac
             read,
             rows["system_id"],
             ["mi", "ta"],
-            module.N_BOOTSTRAP,
+            N_BOOTSTRAP,
             prompt_ids=prompts,
         )
         for prompts in (rows["prompt"], None)
@@ -334,13 +344,11 @@ def test_stacks_have_the_published_learners(rated, workspace, made):
         ]
         blocks[split] = np.concatenate([table.of("ta") for table in tables], axis=1)
     truth = rated.labels("dev")["ta"].to_numpy()
-    bases = module._Bases.train(
+    trained = train_models(
         made.request,
-        workspace,
-        ("logmel", "hashed_text", None),
+        RowSetup("logmel", "hashed_text", settings=None),
         STACK.models(0),
-        None,
-        None,
+        Training(workspace),
     )
     theirs = {
         "ridge": linear_model.Ridge(alpha=1.0),
@@ -350,11 +358,12 @@ def test_stacks_have_the_published_learners(rated, workspace, made):
         expected = np.clip(
             learner.fit(blocks["dev"], truth).predict(blocks["test"]), 1, 5
         )
-        found, fits = module._stack(
-            name, 0, bases, STACK.models(0), ["mi", "ta"], "test"
+        regressor = MetaRegressor(published_learner(name, 0), 0)
+        stack = fit_published_stack(
+            regressor, made.request.table, trained, STACK.models(0)
         )
-        np.testing.assert_allclose(found[:, 1], expected, atol=1e-9)
-        assert set(fits) == {"meta-training", "meta-validation"}
+        np.testing.assert_allclose(stack.scores[:, 1], expected, atol=1e-9)
+        assert set(stack.fit_srcc) == {"meta-training", "meta-validation"}
 
 
 def test_inside_is_what_the_interval_would_print_as():
@@ -483,9 +492,9 @@ def test_numbers_of_real_clips_are_compared_and_in_is_not_called_reproduced(
         )
         > 0
     )
-    assert (
-        summary(real)
-        == f"{sum(judged)} of {len(judged)} of the paper's numbers lie inside our intervals."
+    assert summary(real) == (
+        f"{sum(judged)} of {len(judged)} of the paper's numbers lie inside our "
+        "intervals."
     )
     text = render_files(real)["table.md"].decode()
     assert "only that the paper's number is compatible with our interval" in text
@@ -504,7 +513,8 @@ def test_rows_that_coincide_on_the_embedded_encoders_are_trained_once_and_say_so
     assert not list(workspace.root.glob("base/muq_mulan-*"))
     said = dict(remarks(quick))["twin"]
     assert said == (
-        "'other' again: the two rows differ by encoder alone, and coincide on the embedded ones; the same heads"
+        "'other' again: the two rows differ by encoder alone, and coincide on the "
+        "embedded ones; the same heads"
     )
     whole = replace(quick, request=replace(quick.request, quick=False))
     assert dict(remarks(whole))["twin"].endswith(
@@ -515,14 +525,14 @@ def test_rows_that_coincide_on_the_embedded_encoders_are_trained_once_and_say_so
 def test_quick_stands_for_embedded_encoders_and_settings(rated):
     request = Request.of(table_of(WEIGHTS, OTHER), rated, quick=True)
     assert (request.seeds, request.overrides) == (
-        module.QUICK_SEEDS,
-        module.QUICK_SETTINGS,
+        QUICK_SEEDS,
+        QUICK_SETTINGS,
     )
-    assert request.setup(WEIGHTS) == ("logmel", "hashed_text", "embedded")
-    assert request.setup(OTHER)[2] == "embedded_sgd"
+    assert request.setup(WEIGHTS) == RowSetup("logmel", "hashed_text", "embedded")
+    assert request.setup(OTHER).settings == "embedded_sgd"
     whole = Request.of(table_of(WEIGHTS), rated, words=["muq=/weights"])
     assert (whole.seeds, whole.overrides) == (5, {})
-    assert whole.setup(WEIGHTS) == ("muq=/weights", "hashed_text", None)
+    assert whole.setup(WEIGHTS) == RowSetup("muq=/weights", "hashed_text", None)
 
 
 def test_all_files_hold_every_number(made):

@@ -13,14 +13,13 @@ import pytest
 
 from base_models.bins import ScoreBins
 from base_models.predictions import PredictionTable
-from ensemble.reporting.report import Report, answer
-from ensemble.reporting.report_tables import (
-    CEILING,
-    best_first,
-    board_rows,
-    figure,
-    tables,
-)
+from ensemble.formats import answer
+from ensemble.reporting.board_table import CEILING, board_table
+from ensemble.reporting.number_text import number_text
+from ensemble.reporting.report import Report
+from ensemble.reporting.section import ReportContent
+from ensemble.reporting.sections import sections_of
+from ensemble.reporting.sections.leaderboards import best_first
 from meta.assessment import Assessment
 from meta.comparison.compared_rows import ComparedRows
 from meta.rows import Rows
@@ -176,12 +175,12 @@ def slim(made):
 
 
 def test_a_figure_is_a_number_with_its_interval():
-    assert figure(0.87123, 0.8, 0.9249) == "0.871 [0.80, 0.92]"
-    assert figure(-0.0561, -0.2, 0.1) == "-0.056 [-0.20, 0.10]"
-    assert figure(0.5, math.nan, math.nan) == "0.500"
-    assert figure(0.5, math.nan, 0.9) == "0.500"
-    assert figure(math.nan, 0.1, 0.2) == "-"
-    assert figure(math.inf, 0.1, 0.2) == "-"
+    assert number_text(0.87123, 0.8, 0.9249) == "0.871 [0.80, 0.92]"
+    assert number_text(-0.0561, -0.2, 0.1) == "-0.056 [-0.20, 0.10]"
+    assert number_text(0.5, math.nan, math.nan) == "0.500"
+    assert number_text(0.5, math.nan, 0.9) == "0.500"
+    assert number_text(math.nan, 0.1, 0.2) == "-"
+    assert number_text(math.inf, 0.1, 0.2) == "-"
 
 
 def test_answers_have_eight_decimals_sorted_ids_and_no_suffix():
@@ -202,32 +201,30 @@ def test_answers_have_eight_decimals_sorted_ids_and_no_suffix():
 
 def test_a_board_becomes_one_row_per_aspect_and_model(made):
     board = made.measured.boards["test"].to_dict("records")
-    rows = list(board_rows(board))
+    table = board_table(board)
+    rows = [row.cells for row in table.rows]
     models = ["stack", "mean", "dora-s0", "dora-s1"]
-    assert [(aspect, model) for aspect, model, _ in rows] == [
-        (a, m) for a in ASPECTS for m in models
-    ]
-    assert all(len(cells) == 8 for _, _, cells in rows)
+    assert [cells[:2] for cells in rows] == [(a, m) for a in ASPECTS for m in models]
+    assert all(len(cells) == len(table.columns) == 2 + 8 for cells in rows)
     first = next(
         r
         for r in board
         if (r["model"], r["aspect"], r["level"], r["metric"])
         == ("stack", "mi", "utterance", "mse")
     )
-    assert rows[0][2][0] == figure(first["value"], first["low"], first["high"])
+    assert rows[0][2] == number_text(first["value"], first["low"], first["high"])
 
 
 def test_the_ceiling_stands_below_the_models_of_its_aspect(made):
     board = made.measured.boards["test"].to_dict("records")
-    rows = list(board_rows(board, made.measured.ceiling.to_dict("records")))
-    assert [model for _, model, _ in rows] == 2 * ["stack", "mean", *MODELS, CEILING]
-    assert all(cell.startswith("0.987 [") for cell in rows[4][2])
-    only = made.measured.ceiling[made.measured.ceiling["aspect"] == "ta"].to_dict(
-        "records"
-    )
-    assert [
-        aspect for aspect, model, _ in board_rows(board, only) if model == CEILING
-    ] == ["ta"]
+    ceiling = made.measured.ceiling
+    rows = board_table(board, ceiling.to_dict("records")).rows
+    assert [row.cells[1] for row in rows] == 2 * ["stack", "mean", *MODELS, CEILING]
+    assert [row.kind for row in rows] == 2 * ["stack", "", "", "", "ceiling"]
+    assert all(cell.startswith("0.987 [") for cell in rows[4].cells[2:])
+    only = ceiling[ceiling["aspect"] == "ta"].to_dict("records")
+    rows = board_table(board, only).rows
+    assert [row.cells[0] for row in rows if row.cells[1] == CEILING] == ["ta"]
 
 
 def test_the_best_models_have_the_highest_system_correlation_or_else_of_utterances():
@@ -250,32 +247,53 @@ def test_the_best_models_have_the_highest_system_correlation_or_else_of_utteranc
     assert best_first(without, "mi", ("stack", "mean"), 2) == ["stack", "a", "c"]
 
 
+def explained_tables(report):
+    """Title to the sentence and the table of every section that explains its table."""
+    sections = sections_of(ReportContent(report.values()))
+    return {
+        section.title: (section.paragraphs[0].text, *section.tables)
+        for section in sections
+        if section.tables and section.paragraphs
+    }
+
+
 def test_every_small_table_has_readable_titles_and_names_its_rows(made):
-    found = tables(made.measured)
+    found = explained_tables(made)
     assert [title.partition(": ")[0] for title in found] == [
         "test",
         "meta-validation",
         *5 * ["test"],
     ]
-    assert not any(
-        "_" in column for table in found.values() for column in table.columns
-    )
+    tables = [table for _, table in found.values()]
+    assert not any("_" in column.title for table in tables for column in table.columns)
     assert all(
-        len(row) == len(table.columns) for table in found.values() for row in table.rows
+        len(row.cells) == len(table.columns) for table in tables for row in table.rows
     )
-    shapley_of = found["meta-validation: contributions"]
-    assert shapley_of.columns[2:4] == ("Shapley, utterance MSE", "Shapley, system SRCC")
-    assert [row[:3] for row in shapley_of.rows] == [
-        [a, m, v]
+    sentence, shapley_of = found["meta-validation: contributions"]
+    assert [column.title for column in shapley_of.columns[2:4]] == [
+        "Shapley, utterance MSE",
+        "Shapley, system SRCC",
+    ]
+    assert [row.cells[:3] for row in shapley_of.rows] == [
+        (a, m, v)
         for a in ASPECTS
         for m, v in zip(MODELS, ("0.300", "0.200"), strict=True)
     ]
-    drawn = tables(replace(made.measured, contributions=shapley(exact=False)))[
+    drawn_report = changed(made, contributions=shapley(exact=False))
+    drawn_sentence, drawn = explained_tables(drawn_report)[
         "meta-validation: contributions"
     ]
-    assert drawn.rows[0][2] == "0.300 ± 0.040"
-    assert "orders are drawn" in drawn.said
-    assert "orders are drawn" not in shapley_of.said
+    assert drawn.rows[0].cells[2] == "0.300 ± 0.040"
+    assert "orders are drawn" in drawn_sentence
+    assert "orders are drawn" not in sentence
+
+
+def test_a_report_that_is_read_back_has_the_same_sections_but_for_the_pictures(made):
+    values = json.loads(made.files()["report.json"])
+    read_back = sections_of(ReportContent(values))
+    sections = sections_of(ReportContent(made.values(), made.measured.compared))
+    assert read_back == [section for section in sections if not section.drawings]
+    assert len(sections) == len(read_back) + len(ASPECTS)
 
 
 # ---- files

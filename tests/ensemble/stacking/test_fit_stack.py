@@ -10,7 +10,9 @@ from commands import call, refused
 from base_models.errors import UsageError
 from base_models.files import read_json
 from base_models.predictions import PredictionTable
-from ensemble.cli.shared.boards import board_tables, closing, opening
+from ensemble.reporting.section import ReportContent
+from ensemble.reporting.sections import sections_of
+from ensemble.reporting.terminal import closing_lines, opening_lines, screen_tables
 from ensemble.stacking.fit_stack import Settings, fit_stack
 from ensemble.stacking.stack_data import StackData
 from ensemble.workspace import Workspace
@@ -173,32 +175,35 @@ def test_options_that_do_not_go_together_are_refused(table, tmp_path):
 # ---- the words around the tables
 
 
-def facts(**changes):
-    whole = {
+def sections(**changes):
+    """The sections of a small report.json after changes."""
+    values = {
         "leaks": [],
         "demo": False,
         "source": "a.csv",
         "note": "n",
+        "learner": "ridge",
         "warnings": ["w"],
+        "verdict": {"rows": "test", "sentence": "No difference.", "comparisons": []},
+        "order": [],
+        "leaderboards": {},
+        "learners": {"test": []},
+        "contributions": {"test": []},
+        "calibration": {"test": {}},
         "noise_ceiling": {"test": []},
+        "interval_coverage": {
+            "nominal": 0.9,
+            "rows": "test",
+            "shares": {"mos": 0.88},
+        },
     }
-    return (
-        whole
-        | {
-            "interval_coverage": {
-                "nominal": 0.9,
-                "rows": "test",
-                "shares": {"mos": 0.88},
-            }
-        }
-        | changes
-    )
+    return sections_of(ReportContent(values | changes))
 
 
 def test_leaks_are_counted_and_not_said_twice():
     marks = [f"leaky: {k} clips" for k in range(4)]
-    said = facts(leaks=marks, warnings=[*marks, "w"], demo=True)
-    lines = list(opening(said))
+    leaky = sections(leaks=marks, warnings=[*marks, "w"], demo=True)
+    lines = list(opening_lines(leaky))
     assert (
         lines[0]
         == "LEAKY, every number below: 0 clips; 1 clips; and 2 more such overlaps"
@@ -208,11 +213,12 @@ def test_leaks_are_counted_and_not_said_twice():
         "demo corpus",
         "a.csv",
     ]
-    assert list(closing(said)) == [
+    assert list(closing_lines(leaky)) == [
         "warning: w",
         "predicted 90% intervals hold the rating of 88% (mos) of the test clips",
+        "No difference.",
     ]
-    assert list(opening(facts())) == ["a.csv: n"]
+    assert list(opening_lines(sections())) == ["a.csv: n"]
 
 
 def test_names_with_brackets_are_shown_as_they_are_and_the_ceiling_below_them():
@@ -225,11 +231,12 @@ def test_names_with_brackets_are_shown_as_they_are_and_the_ceiling_below_them():
     board = [
         row | {"model": model} | cell for model in ("stack", "[red]") for cell in cells
     ]
-    ceiling = [row | {"ceiling": 0.9} | cell for cell in cells]
-    said = facts(
+    bound = {"ceiling": 0.9, "reliability": 0.8, "raters": 4.0}
+    ceiling = [row | bound | cell for cell in cells]
+    whole = sections(
         order=["test"], leaderboards={"test": board}, noise_ceiling={"test": ceiling}
     )
-    (table,) = board_tables(said)
+    (table,) = screen_tables(whole)
     shown = [[str(cell) for cell in column.cells] for column in table.columns]
     assert shown[0] == ["[b]"] * 3
     assert shown[1] == ["stack", "[red]", "noise ceiling"]

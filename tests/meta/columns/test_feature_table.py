@@ -11,7 +11,6 @@ from meta.columns.feature_table import (
     feature_array,
     feature_table,
     layout_of,
-    refuse_leaks,
 )
 
 CLIPS = ("c1", "c2", "c3")
@@ -79,31 +78,6 @@ def test_with_gaps_a_clip_left_out_is_nan_and_an_absent_model_all_nan():
 def test_tables_that_do_not_fit_together_are_refused(tables, options, message):
     with pytest.raises(UsageError, match=message):
         feature_table(**{"tables": tables, "aspect": "mi"} | options)
-
-
-def test_clips_that_a_model_was_trained_on_are_refused_by_name():
-    leaky = table("dora-s0", trained_on=frozenset({"c1", "c3"}))
-    message = (
-        "Clips 'c1', 'c3' were used to train 'dora-s0'; meta-training on them leaks. "
-        "Pass clips of another split."
-    )
-    with pytest.raises(UsageError) as refusal:
-        refuse_leaks([table("fine"), leaky], CLIPS)
-    assert str(refusal.value) == message
-
-
-def test_clips_that_chose_a_checkpoint_are_refused_too():
-    with pytest.raises(
-        UsageError, match=r"Clips 'c2' were used to select a checkpoint of 'a'; .*leaks"
-    ):
-        refuse_leaks([table("a", selected_on=frozenset({"c2"}))], CLIPS)
-
-
-def test_seen_clips_that_are_not_asked_for_do_no_harm():
-    refuse_leaks(
-        [table("a", trained_on=frozenset({"c1"}), selected_on=frozenset({"zz"}))],
-        ["c2", "c3"],
-    )
 
 
 def test_a_layout_orders_tables_as_at_the_fit_and_leaves_others_out():

@@ -18,7 +18,10 @@ ALPHA = 0.3
 
 
 def meta_rows(models=4, n=120, systems=6, seed=0, bins=5):
-    """Features, labels, system codes, which rows are held out, and the layout; model 0 is best, the last is noise."""
+    """Features, labels, system codes, which rows are held out, and the layout.
+
+    Model 0 is best, the last one is noise.
+    """
     rng = np.random.default_rng(seed)
     grid = ScoreBins(count=bins)
     system = np.arange(n) % systems
@@ -131,7 +134,7 @@ def test_what_does_not_fit_is_refused(monkeypatch):
     gram = Gram.from_rows(X, y)
     with pytest.raises(
         UsageError,
-        match=r"as many features for each of the 4 models and 1 target; got 15 features",
+        match="as many features for each of the 4 models and 1 target; got 15 feat",
     ):
         contributions(Gram.from_rows(X[:, :15], y), gram, layout, ALPHA)
     with pytest.raises(UsageError, match="above 0; got 0"):

@@ -8,15 +8,23 @@ from scipy import stats
 from base_models.errors import UsageError
 from base_models.metrics.bootstrap import system_means
 from base_models.metrics.evaluate import LEVELS, METRICS
+from base_models.predictions import PredictionTable
+from meta.comparison import sign_flip as sign_flip_module
 from meta.comparison import verdict as module
-from meta.comparison.verdict import BEST, MEAN, best_bases, holm, sign_flip, verdict
+from meta.comparison.compared_rows import ComparedRows
+from meta.comparison.sign_flip import holm, sign_flip
+from meta.comparison.verdict import BEST, MEAN, best_bases, verdict
+from meta.rows import Rows
 
 ASPECTS = ["mi"]
 FIRST = {("mi", level, metric): "b0" for level in LEVELS for metric in METRICS}
 
 
 def listening_test(seed, systems=8, clips=8, models=4, own=0.3, stack_own=None):
-    """Labels, a stack and base models that share errors; each has errors of its own, per system and per clip."""
+    """Labels, and a stack and base models that share errors.
+
+    Each has errors of its own too, per system and per clip.
+    """
     rng = np.random.default_rng(seed)
     system = np.repeat(
         np.arange(systems), rng.integers(max(2, clips // 2), clips + 1, systems)
@@ -38,10 +46,18 @@ def listening_test(seed, systems=8, clips=8, models=4, own=0.3, stack_own=None):
     return truth[:, None], stack[:, None], bases, system.astype(str)
 
 
+def rows_of(y, system=None, aspects=ASPECTS, prompts=None):
+    ids = [f"c{k}" for k in range(len(y))]
+    return Rows.of(ids, y, aspects, systems=system, prompts=prompts)
+
+
 def judged(seed, **options):
-    """The verdict on one listening test; the bases are alike, so any choice made elsewhere is as good as the first."""
+    """The verdict on one listening test.
+
+    The bases are alike, so any choice made elsewhere is as good as the first.
+    """
     y, stack, bases, system = listening_test(seed, **options)
-    return verdict(y, stack, bases, FIRST, system, ASPECTS)
+    return verdict(rows_of(y, system), stack, bases, FIRST)
 
 
 def row(found, **facts):
@@ -52,14 +68,14 @@ def row(found, **facts):
     return only
 
 
-def test_equal_models_are_called_different_in_at_most_five_of_a_hundred_listening_tests():
+def test_equal_models_are_called_different_in_at_most_5_of_100_listening_tests():
     claims = sum(
         (judged(seed, own=0.01).table["said"] != "").any() for seed in range(300)
     )
     assert claims <= stats.binom.ppf(0.999, 300, 0.05)  # 28
 
 
-def test_a_stack_like_any_base_is_not_called_better_and_intervals_hold_the_true_difference():
+def test_a_stack_like_any_base_is_not_called_better_and_intervals_hold_the_truth():
     wrong, held = 0, []
     for seed in range(200):
         found = judged(seed, systems=10)
@@ -87,12 +103,10 @@ def test_the_sign_flip_p_value_of_mse_is_that_of_every_swap_of_the_two_predictio
     same_size = np.concatenate([np.flatnonzero(system == s)[:3] for s in "012345"])
     y, stack, other, system = (v[same_size] for v in (y, stack, bases["b0"], system))
     found = verdict(
-        y,
+        rows_of(y, system),
         stack,
         {"b0": other},
-        best_bases({"b0": other}, y, system, ASPECTS),
-        system,
-        ASPECTS,
+        best_bases(rows_of(y, system), {"b0": other}),
     )
     errors = ((stack - y) ** 2 - (other - y) ** 2)[:, 0]
     per_system = [errors[system == s].mean() for s in "012345"]
@@ -108,10 +122,10 @@ def test_the_sign_flip_p_value_of_mse_is_that_of_every_swap_of_the_two_predictio
 
 def test_values_and_differences_are_those_of_the_metrics():
     y, stack, bases, system = listening_test(1)
-    best = best_bases(bases, y, system, ASPECTS)
+    best = best_bases(rows_of(y, system), bases)
     mean = np.mean(list(bases.values()), axis=0)
     codes = system.astype(int)
-    for cell in verdict(y, stack, bases, best, system, ASPECTS).table.to_dict(
+    for cell in verdict(rows_of(y, system), stack, bases, best).table.to_dict(
         "records"
     ):
         other = mean if cell["rival"] == MEAN else bases[cell["model"]]
@@ -150,9 +164,9 @@ def test_the_interval_leaves_zero_out_exactly_where_p_is_below_five_percent(syst
 
 def test_an_offset_of_a_base_does_not_change_what_is_said_of_its_ranks():
     y, stack, bases, system = listening_test(2)
-    best = best_bases(bases, y, system, ASPECTS)
+    best = best_bases(rows_of(y, system), bases)
     moved = {name: 0.5 * scores + 2 for name, scores in bases.items()}
-    tables = [verdict(y, stack, b, best, system, ASPECTS).table for b in (bases, moved)]
+    tables = [verdict(rows_of(y, system), stack, b, best).table for b in (bases, moved)]
     ranks = [t[t["metric"].isin(["srcc", "ktau"])] for t in tables]
     np.testing.assert_allclose(ranks[0]["p"], ranks[1]["p"])
 
@@ -160,12 +174,12 @@ def test_an_offset_of_a_base_does_not_change_what_is_said_of_its_ranks():
 def test_the_best_base_is_chosen_per_metric_on_the_rows_given():
     y, _, bases, system = listening_test(4)
     bases = {"exact": y + 0.0, "ranks": np.clip(3 * y, 1, 50), "bad": -y}
-    best = best_bases(bases, y, system, ASPECTS)
+    best = best_bases(rows_of(y, system), bases)
     assert best["mi", "utterance", "mse"] == "exact"
     assert (
         best["mi", "system", "srcc"] == "exact"
     )  # as good as "ranks", nearer to the labels
-    best = best_bases({"far": y + 2, "near": np.full_like(y, 3.0)}, y, system, ASPECTS)
+    best = best_bases(rows_of(y, system), {"far": y + 2, "near": np.full_like(y, 3.0)})
     assert (best["mi", "utterance", "mse"], best["mi", "system", "srcc"]) == (
         "near",
         "far",
@@ -174,7 +188,7 @@ def test_the_best_base_is_chosen_per_metric_on_the_rows_given():
 
 def test_the_same_predictions_show_no_difference():
     y, _, bases, system = listening_test(0)
-    found = verdict(y, bases["b0"], {"b0": bases["b0"]}, FIRST, system, ASPECTS)
+    found = verdict(rows_of(y, system), bases["b0"], {"b0": bases["b0"]}, FIRST)
     assert (found.table["p"] == 1).all()
     assert (found.table["p_better"] == 0.5).all()
     assert found.sentence.startswith(
@@ -186,7 +200,8 @@ def test_the_sentence_says_by_how_much_and_how_sure():
     found = judged(0, systems=31, clips=20, own=0.5, stack_own=0.02)
     cell = row(found, rival=BEST, level="utterance", metric="mse")
     assert found.sentence.startswith(
-        f"On {cell['n']} clips of 31 systems, the stack beats the best base model in mi "
+        f"On {cell['n']} clips of 31 systems, "
+        "the stack beats the best base model in mi "
     )
     interval = f"[{cell['low']:+.3f}, {cell['high']:+.3f}]"
     assert (
@@ -213,7 +228,7 @@ def test_without_systems_clips_take_their_place(names):
     )
     system = None if names is None else [names] * len(y)
     found = verdict(
-        y, stack, bases, best_bases(bases, y, system, ASPECTS), system, ASPECTS
+        rows_of(y, system), stack, bases, best_bases(rows_of(y, system), bases)
     )
     assert set(found.table["level"]) == {"utterance"}
     assert "the stack beats the best base model" in found.sentence
@@ -231,9 +246,9 @@ def test_prompts_that_systems_share_make_the_verdict_more_cautious():
     )  # each model errs by prompt alone, alike for every system
     stack, base = (y + e[prompt][:, None] for e in error)
     bases = {"b": base}
-    best = best_bases(bases, y, system, ASPECTS)
+    best = best_bases(rows_of(y, system), bases)
     alone, both = (
-        verdict(y, stack, bases, best, system, ASPECTS, ids)
+        verdict(rows_of(y, system, prompts=ids), stack, bases, best)
         for ids in (None, prompt.astype(str))
     )
     cell = {"rival": BEST, "level": "utterance", "metric": "mse"}
@@ -243,7 +258,7 @@ def test_prompts_that_systems_share_make_the_verdict_more_cautious():
     own = [
         f"{s} {p}" for s, p in zip(system, prompt, strict=True)
     ]  # prompts that no systems share change nothing
-    assert verdict(y, stack, bases, best, system, ASPECTS, own).table.equals(
+    assert verdict(rows_of(y, system, prompts=own), stack, bases, best).table.equals(
         alone.table
     )
 
@@ -252,22 +267,23 @@ def test_unlabelled_rows_and_aspects_are_left_out():
     y, stack, bases, system = listening_test(0)
     aspects, nothing = ["mi", "ta"], np.full_like(y, np.nan)
     two = {name: np.hstack([scores, scores]) for name, scores in bases.items()}
-    best = best_bases(two, np.hstack([y, y]), system, aspects)
+    best = best_bases(rows_of(np.hstack([y, y]), system, aspects=aspects), two)
     found = verdict(
-        np.hstack([y, nothing]), np.hstack([stack, stack]), two, best, system, aspects
-    )
-    assert found.table.equals(
-        verdict(
-            y, stack, bases, best_bases(bases, y, system, ASPECTS), system, ASPECTS
-        ).table
-    )
-    empty = verdict(
-        np.hstack([nothing, nothing]),
+        rows_of(np.hstack([y, nothing]), system, aspects=aspects),
         np.hstack([stack, stack]),
         two,
         best,
-        system,
-        aspects,
+    )
+    assert found.table.equals(
+        verdict(
+            rows_of(y, system), stack, bases, best_bases(rows_of(y, system), bases)
+        ).table
+    )
+    empty = verdict(
+        rows_of(np.hstack([nothing, nothing]), system, aspects=aspects),
+        np.hstack([stack, stack]),
+        two,
+        best,
     )
     assert (
         empty.sentence == "There are no labelled clips to compare on: nothing is known."
@@ -278,12 +294,10 @@ def test_unlabelled_rows_and_aspects_are_left_out():
 def test_a_constant_prediction_has_no_correlation_to_compare():
     y, stack, bases, system = listening_test(0)
     found = verdict(
-        y,
+        rows_of(y, system),
         np.full_like(stack, 3.0),
         bases,
-        best_bases(bases, y, system, ASPECTS),
-        system,
-        ASPECTS,
+        best_bases(rows_of(y, system), bases),
     )
     undefined = row(found, rival=MEAN, level="system", metric="srcc")
     assert np.isnan([undefined["p"], undefined["difference"]]).all()
@@ -311,7 +325,7 @@ def test_the_sign_flip_of_differences_per_clip_is_that_of_the_verdict_on_their_m
     y, stack, bases, system = listening_test(3)
     names = [f"p{k % 5}" for k in range(len(y))] if prompts else None
     found = row(
-        verdict(y, stack, bases, FIRST, system, ASPECTS, names),
+        verdict(rows_of(y, system, prompts=names), stack, bases, FIRST),
         level="utterance",
         metric="mse",
         rival=MEAN,
@@ -325,40 +339,51 @@ def test_the_sign_flip_of_differences_per_clip_is_that_of_the_verdict_on_their_m
 
 def test_drawn_sign_flips_agree_with_all_of_them(monkeypatch):
     exact = judged(5, systems=10).table
-    monkeypatch.setattr(module, "_EXACT", 5)
+    monkeypatch.setattr(sign_flip_module, "EXACT_UNITS", 5)
     np.testing.assert_allclose(judged(5, systems=10).table["p"], exact["p"], atol=0.03)
 
 
 def test_what_cannot_be_compared_is_refused():
     y, stack, bases, system = listening_test(0)
-    best = best_bases(bases, y, system, ASPECTS)
+    best = best_bases(rows_of(y, system), bases)
     with pytest.raises(UsageError, match="at least one base model"):
-        verdict(y, stack, {}, best, system, ASPECTS)
+        verdict(rows_of(y, system), stack, {}, best)
     with pytest.raises(UsageError, match="at least one base model"):
-        best_bases({}, y, system, ASPECTS)
+        best_bases(rows_of(y, system), {})
     with pytest.raises(UsageError, match="no base model for aspect 'mi'"):
-        verdict(y, stack, bases, {}, system, ASPECTS)
+        verdict(rows_of(y, system), stack, bases, {})
     with pytest.raises(UsageError, match="Unknown base model 'gone'"):
         verdict(
-            y,
+            rows_of(y, system),
             stack,
             bases,
             best | {("mi", "utterance", "mse"): "gone"},
-            system,
-            ASPECTS,
         )
     with pytest.raises(UsageError, match="shape"):
-        verdict(y, stack[1:], bases, best, system, ASPECTS)
+        verdict(rows_of(y, system), stack[1:], bases, best)
+
+
+def test_rows_without_scores_of_a_stack_have_no_verdict():
+    y, _, bases, system = listening_test(0)
+    rows = rows_of(y, system)
+    scores = np.clip(bases["b0"], 1, 5)
+    table = PredictionTable.from_scores("b0", rows.ids.tolist(), ASPECTS, scores)
+    compared = ComparedRows.of([table], rows)
+    with pytest.raises(UsageError, match="needs the scores of a stack"):
+        compared.verdict(compared)
 
 
 def test_the_stack_is_measured_once_whatever_the_number_of_rivals(monkeypatch):
     y, stack, bases, system = listening_test(0)
     best = {cell: f"b{k % 4}" for k, cell in enumerate(FIRST)}
     calls, measured = [], module.resample
-    monkeypatch.setattr(
-        module, "resample", lambda *given: calls.append(given) or measured(*given)
-    )
-    verdict(y, stack, bases, best, system, ASPECTS)
+
+    def counted(*arrays, **options):
+        calls.append(arrays)
+        return measured(*arrays, **options)
+
+    monkeypatch.setattr(module, "resample", counted)
+    verdict(rows_of(y, system), stack, bases, best)
     assert len(calls) == 2 * (
         1 + 4 + 1
     )  # two levels: the stack, four base models and the mean
@@ -366,7 +391,7 @@ def test_the_stack_is_measured_once_whatever_the_number_of_rivals(monkeypatch):
 
 def test_labels_that_are_all_equal_are_said_to_be_and_compared_with_nothing():
     y, stack, bases, system = listening_test(0)
-    found = verdict(np.full_like(y, 2.5), stack, bases, FIRST, system, ASPECTS)
+    found = verdict(rows_of(np.full_like(y, 2.5), system), stack, bases, FIRST)
     assert (
         found.sentence
         == f"All {len(y)} labels of 'mi' are 2.5: nothing can be compared."

@@ -11,7 +11,7 @@ from base_models.clips.splits import folds
 from base_models.errors import UsageError
 from base_models.metrics.evaluate import ktau, srcc
 from meta.columns.feature_table import Layout
-from meta.columns.reductions import REDUCTIONS, reduce, width
+from meta.columns.reductions import REDUCTIONS, columns_per_model, reduced_columns
 from meta.learners import ridge as module
 from meta.learners.base import FitInputs
 from meta.learners.ridge import PENALTIES, Ridge
@@ -66,10 +66,12 @@ def test_towards_the_mean_a_small_penalty_gives_least_squares():
 def test_plain_ridge_on_chosen_columns_is_scikit_learns(features):
     model = fitted("ridge", features=features, group_weight=0)
     theirs = sklearn.linear_model.Ridge(model.facts_["alpha"], solver="svd").fit(
-        reduce(LAYOUT, X, features), Y
+        reduced_columns(LAYOUT, X, features), Y
     )
     np.testing.assert_allclose(
-        model.predict(NEW), theirs.predict(reduce(LAYOUT, NEW, features)), atol=1e-8
+        model.predict(NEW),
+        theirs.predict(reduced_columns(LAYOUT, NEW, features)),
+        atol=1e-8,
     )
 
 
@@ -340,12 +342,12 @@ def test_describe_weighs_each_model_the_mean_included():
 
 @pytest.mark.parametrize("features", REDUCTIONS)
 def test_reductions_have_the_width_they_say_and_score_points_as_unit(features):
-    columns = reduce(LAYOUT, X, features)
-    assert columns.shape == (150, 3 * width(LAYOUT, features))
+    columns = reduced_columns(LAYOUT, X, features)
+    assert columns.shape == (150, 3 * columns_per_model(LAYOUT, features))
     if features == "moments":
         blocks = columns.reshape(150, 3, 3)
         np.testing.assert_array_equal(blocks[:, :, 0], LAYOUT.scores(X))
-        mirrored = reduce(
+        mirrored = reduced_columns(
             LAYOUT, LAYOUT.blocks(X)[:, :, ::-1].reshape(150, 60), "moments"
         ).reshape(150, 3, 3)
         np.testing.assert_allclose(mirrored[:, :, 1], blocks[:, :, 1], atol=1e-9)

@@ -4,7 +4,7 @@ import pytest
 
 from base_models.errors import UsageError
 from base_models.predictions import PredictionTable
-from meta.splits.leak_audit import ROLES, audit
+from meta.splits.leak_audit import ROLES, audit, refuse_leaks
 
 CLIPS = [f"c{i}" for i in range(10)]
 
@@ -136,3 +136,28 @@ def test_an_unknown_role_is_refused():
         UsageError, match=r"Unknown role 'meta-traning'\. Did you mean 'meta-training'"
     ):
         audit([table()], {"meta-traning": CLIPS})
+
+
+def test_clips_that_a_model_was_trained_on_are_refused_by_name():
+    leaky = table("dora-s0", trained_on=frozenset({"c1", "c3"}))
+    message = (
+        "Clips 'c1', 'c3' were used to train 'dora-s0'; meta-training on them leaks. "
+        "Pass clips of another split."
+    )
+    with pytest.raises(UsageError) as refusal:
+        refuse_leaks([table("fine"), leaky], CLIPS[1:4])
+    assert str(refusal.value) == message
+
+
+def test_clips_that_chose_a_checkpoint_are_refused_too():
+    with pytest.raises(
+        UsageError, match=r"Clips 'c2' were used to select a checkpoint of 'a'; .*leaks"
+    ):
+        refuse_leaks([table("a", selected_on=frozenset({"c2"}))], CLIPS)
+
+
+def test_seen_clips_that_are_not_asked_for_do_no_harm():
+    refuse_leaks(
+        [table("a", trained_on=frozenset({"c1"}), selected_on=frozenset({"zz"}))],
+        ["c2", "c3"],
+    )

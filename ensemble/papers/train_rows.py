@@ -1,0 +1,190 @@
+"""The base models behind the rows of a table: found, or trained where they are missing.
+
+Runs are those of `fit_base`, identified by the same signatures. So tables share them,
+and a table that was stopped continues where it was.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeAlias
+
+from base_models.clips.read_clips import SetAside
+from base_models.errors import OutOfSpace, StackedMOSError
+from base_models.files import Artifact
+from base_models.predictions import PredictionTable
+from ensemble.engine import LOCAL, spread
+from ensemble.papers.request import Request, RowSetup
+from ensemble.training.base_model_run import ROLE, BaseRun
+from ensemble.training.rated_clips import RatedClips
+from ensemble.training.train_base_models import (
+    Compute,
+    OnEmbed,
+    TrainingPlan,
+    TrainingSetup,
+    Watch,
+    plan_training,
+)
+from ensemble.workspace import Workspace
+
+# What a single row may fail with, while the others go on: our own errors, and torch's,
+# such as a GPU out of memory. A full disk stops everything.
+ROW_ERRORS = (StackedMOSError, RuntimeError)
+
+# A base model by preset and seed.
+Model: TypeAlias = tuple[str, int]
+
+
+@dataclass(frozen=True)
+class Training:
+    """Where base models are trained, and who is notified of it.
+
+    Parameters
+    ----------
+    workspace : where runs are written
+    engine : see `ensemble.engine.check_engine`
+    watch : shows the progress of runs, or None
+    on_embed : called with encoder name, contents done, contents in all; or None
+    """
+
+    workspace: Workspace
+    engine: str = LOCAL
+    watch: Watch | None = None
+    on_embed: OnEmbed | None = None
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """One base model, and why it could not be trained, or ""."""
+
+    run: BaseRun
+    failure: str
+
+
+@dataclass(frozen=True)
+class TrainedModels:
+    """The base models that share encoders and settings.
+
+    Parameters
+    ----------
+    rated : the clips that can be used
+    set_aside : the clips that cannot
+    models : each base model by preset and seed
+    failure : why none of them could be trained, such as missing weights; or ""
+    """
+
+    rated: RatedClips
+    set_aside: tuple[SetAside, ...] = ()
+    models: Mapping[Model, TrainedModel] = field(default_factory=dict)
+    failure: str = ""
+
+    def failure_of(self, models: Iterable[Model]) -> str:
+        """Why one of these models could not be trained, or ""."""
+        if self.failure:
+            return self.failure
+        for model in models:
+            trained = self.models[model]
+            if trained.failure:
+                return f"{trained.run.name}: {trained.failure}"
+        return ""
+
+    def tables(self, models: Iterable[Model], split: str) -> list[PredictionTable]:
+        """The predictions of some models for one split."""
+        return [
+            _read_predictions(self.models[model].run.folder, split) for model in models
+        ]
+
+
+def train_models(
+    request: Request, setup: RowSetup, models: Sequence[Model], training: Training
+) -> TrainedModels:
+    """Train the base models that share encoders and settings, where they are missing.
+
+    Raises
+    ------
+    OutOfSpace
+        when the disk is full. What else goes wrong is reported in the result.
+    """
+    try:
+        plan = _plan(request, setup, models, training)
+    except OutOfSpace:
+        raise
+    except ROW_ERRORS as error:
+        return TrainedModels(request.rated, failure=in_one_line(error))
+
+    # Runs are in the order of the models; only unfinished ones can fail.
+    failures = _train(plan, training)
+    trained = {
+        model: TrainedModel(run, failures.get(run.name, ""))
+        for model, run in zip(models, plan.runs, strict=True)
+    }
+    return TrainedModels(plan.rated, plan.set_aside, models=trained)
+
+
+def _plan(
+    request: Request, setup: RowSetup, models: Sequence[Model], training: Training
+) -> TrainingPlan:
+    """Embed the clips and lay out one run per model, as `fit_base` does."""
+    training_setup = TrainingSetup(
+        audio_encoder=setup.audio,
+        text_encoder=setup.text,
+        settings=setup.settings,
+        overrides=request.overrides,
+    )
+    compute = Compute(device=request.device, jobs=request.jobs, engine=training.engine)
+    return plan_training(
+        request.rated,
+        models,
+        training.workspace,
+        setup=training_setup,
+        compute=compute,
+        on_embed=training.on_embed,
+    )
+
+
+def _train(plan: TrainingPlan, training: Training) -> dict[str, str]:
+    """Train what is not finished; name of each run to why it failed, or ""."""
+    unfinished = plan.unfinished
+    if not unfinished:
+        return {}
+
+    watch = training.watch
+    with watch(unfinished) if watch else contextlib.nullcontext():
+        failures = list(
+            spread(
+                _train_run,
+                [(run,) for run in unfinished],
+                engine=training.engine,
+                jobs=min(plan.jobs, len(unfinished)),
+                # The same for all runs of a plan.
+                threads=unfinished[0].threads,
+                shared=training.workspace.root,
+            )
+        )
+    names = [run.name for run in unfinished]
+    return dict(zip(names, failures, strict=True))
+
+
+def _train_run(run: BaseRun) -> str:
+    """Train one run; why it could not be trained, or ""."""
+    try:
+        run.train()
+    except OutOfSpace:
+        raise
+    except ROW_ERRORS as error:
+        return in_one_line(error)
+    return ""
+
+
+def _read_predictions(folder: Path, split: str) -> PredictionTable:
+    name = f"predictions-{split}.parquet"
+    content = Artifact(folder, ROLE, folder.name).read(name)
+    return PredictionTable.parse(content, str(folder / name))
+
+
+def in_one_line(error: Exception) -> str:
+    """The message of an error in one line, or the name of its type if it has none."""
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,48 @@
+"""The sections of a report, one module each; in: `ReportContent`, out: `Section`s.
+
+A new section is a module here with a function that makes it, and a line in `SECTIONS`.
+Read `comparisons.py` first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from ensemble.reporting.section import ReportContent, Section
+from ensemble.reporting.sections.calibration import calibration_sections
+from ensemble.reporting.sections.comparisons import comparisons_sections
+from ensemble.reporting.sections.contributions import contributions_sections
+from ensemble.reporting.sections.how_to_read import how_to_read_sections
+from ensemble.reporting.sections.interval_coverage import interval_coverage_sections
+from ensemble.reporting.sections.leaderboards import leaderboards_sections
+from ensemble.reporting.sections.noise_ceiling import noise_ceiling_sections
+from ensemble.reporting.sections.notices import notices_sections
+from ensemble.reporting.sections.other_learners import other_learners_sections
+from ensemble.reporting.sections.pictures import pictures_sections
+from ensemble.reporting.sections.stack import stack_sections
+from ensemble.reporting.sections.verdict import verdict_sections
+from ensemble.reporting.sections.warnings import warnings_sections
+
+SECTIONS: tuple[Callable[[ReportContent], Iterable[Section]], ...] = (
+    notices_sections,
+    verdict_sections,
+    stack_sections,
+    interval_coverage_sections,
+    warnings_sections,
+    pictures_sections,
+    leaderboards_sections,
+    other_learners_sections,
+    comparisons_sections,
+    contributions_sections,
+    noise_ceiling_sections,
+    calibration_sections,
+    how_to_read_sections,
+)
+"""What makes the sections, in the order of the page. The terminal shows tables and
+opening lines in this order, and closing lines in the opposite one, so that the verdict
+is the last line of the command."""
+
+
+def sections_of(content: ReportContent) -> list[Section]:
+    """All sections of a report; those with nothing to show are left out."""
+    return [section for make in SECTIONS for section in make(content)]

@@ -1,0 +1,137 @@
+"""Leaderboards: the stack, the mean, every base model and the noise ceiling."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from base_models.metrics.evaluate import LEVELS
+from ensemble.reporting.board_table import CEILING, board_table
+from ensemble.reporting.section import (
+    Column,
+    Record,
+    ReportContent,
+    Row,
+    Section,
+    TextTable,
+)
+from meta.comparison.compared_rows import MEAN, STACK
+
+MANY_MODELS = 12
+"""With more base models than this, the terminal shows only the best of them."""
+BEST_MODELS = 10
+"""How many base models the terminal then shows per aspect."""
+
+
+def leaderboards_sections(content: ReportContent) -> Iterator[Section]:
+    """One leaderboard per kind of rows, that of the verdict's rows first."""
+    for rows_name in content.values["order"]:
+        board = content.values["leaderboards"][rows_name]
+        # The ceiling is known for the rows of the verdict alone.
+        ceiling = content.values["noise_ceiling"].get(rows_name, [])
+        table = board_table(board, ceiling)
+
+        title = f"{rows_name}: {counts(board)}"
+        screen_title = f"{title}; 95 % intervals beside SRCC"
+        screen_table = replace(_for_screen(table, board), title=screen_title)
+        yield Section(title=title, tables=(table,), screen_tables=(screen_table,))
+
+
+def counts(board: Sequence[Record]) -> str:
+    """How many clips and systems a leaderboard counts.
+
+    A range where aspects or models differ; a single system is not worth a word.
+
+    >>> counts([{"level": "utterance", "n": 8}, {"level": "system", "n": 7}])
+    '8 clips, 7 systems'
+    """
+    n_clips = _span(board, "utterance")
+    n_systems = _span(board, "system")
+    text = f"{n_clips} clips"
+    return text if n_systems == "1" else f"{text}, {n_systems} systems"
+
+
+def _span(board: Sequence[Record], level: str) -> str:
+    """The least and the largest count of a level, or the one count there is."""
+    numbers = [record["n"] for record in board if record["level"] == level]
+    least = min(numbers)
+    most = max(numbers)
+    return f"{least}" if least == most else f"{least}-{most}"
+
+
+def best_first(
+    board: Sequence[Record], aspect: str, kept: Sequence[str], limit: int
+) -> list[str]:
+    """The models in `kept`, then the others of highest system SRCC.
+
+    Parameters
+    ----------
+    board : records of a leaderboard
+    aspect : whose SRCC counts; that of utterances where systems have none
+    kept : names that come first in any case
+    limit : how many others are named
+    """
+    srcc: dict[str, dict[str, float | None]] = {level: {} for level in LEVELS}
+    for record in board:
+        if record["aspect"] == aspect and record["metric"] == "srcc":
+            srcc[record["level"]][record["model"]] = record["value"]
+
+    # Without systems their level stands in the board, but undefined.
+    by_system = srcc["system"]
+    by_model = by_system
+    if all(value is None for value in by_system.values()):
+        by_model = srcc["utterance"]
+
+    # Scores that are all equal have no rank correlation: such models come last.
+    heights = {}
+    for model, value in by_model.items():
+        heights[model] = -math.inf if value is None else value
+    others = [model for model in by_model if model not in kept]
+    others.sort(key=heights.__getitem__, reverse=True)
+    first = [model for model in kept if model in by_model]
+    return first + others[:limit]
+
+
+def _for_screen(table: TextTable, board: Sequence[Record]) -> TextTable:
+    """The table within the width and height of a terminal; the page has all of it."""
+    rows = list(table.rows)
+    note = ""
+    n_models = len({record["model"] for record in board} - {STACK, MEAN})
+    if n_models > MANY_MODELS:
+        rows = _best_rows(rows, board)
+        note = (
+            f"the {BEST_MODELS} best of {n_models} base models by SRCC; the report has "
+            f"{n_models - BEST_MODELS} more"
+        )
+
+    narrow_rows = [Row(_narrow(row, table.columns), row.kind) for row in rows]
+    return TextTable(table.columns, tuple(narrow_rows), note=note)
+
+
+def _narrow(row: Row, columns: Sequence[Column]) -> tuple[str, ...]:
+    """The cells of a row, with intervals beside SRCC alone."""
+    # Every interval would make the table wider than a screen.
+    cells = []
+    for column, cell in zip(columns, row.cells, strict=True):
+        if column.level and column.title != "SRCC":
+            value, _, _ = cell.partition(" ")
+            cells.append(value)
+        else:
+            cells.append(cell)
+    return tuple(cells)
+
+
+def _best_rows(rows: Sequence[Row], board: Sequence[Record]) -> list[Row]:
+    """Per aspect: the stack, the mean, the best base models, and the ceiling."""
+    by_name = {row.cells[:2]: row for row in rows}
+    aspects = list(dict.fromkeys(row.cells[0] for row in rows))
+
+    best_rows = []
+    for aspect in aspects:
+        best = best_first(board, aspect, (STACK, MEAN), BEST_MODELS)
+        best_rows += [by_name[aspect, model] for model in best]
+        # Only aspects with single ratings have a ceiling.
+        if (aspect, CEILING) in by_name:
+            best_rows.append(by_name[aspect, CEILING])
+    return best_rows
