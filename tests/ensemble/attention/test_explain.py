@@ -1,14 +1,13 @@
-"""Laws of the explanations: files that say what they hold, names that never collide, scores that stay as they are."""
+"""Explanations: files say what they hold, names never collide, scores stay."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
 import soundfile
-from commands import call, finish, refused, two_epochs
+from commands import call, refused
 from matplotlib.figure import Figure
 from safetensors import safe_open
 
@@ -19,25 +18,14 @@ from ensemble.attention.explain import file_name, token_labels
 from ensemble.attention.model_attention import ModelAttention
 from ensemble.attention.picture import picture
 
-MODELS = ("dora:1", "dora_mean:1", "whisq:1", "clap_baseline:1")
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    with two_epochs():
-        yield finish(tmp_path_factory.mktemp("explain"), MODELS)
-
-
-@pytest.fixture
-def place(finished, tmp_path):
-    return replace(finished, tmp=tmp_path)
+FINISHED_MODELS = ("dora:1", "dora_mean:1", "whisq:1", "clap_baseline:1")
 
 
 def read_maps(path):
     with safe_open(path, "numpy") as file:
-        return json.loads(file.metadata()["about"]), {
-            name: file.get_tensor(name) for name in file.keys()
-        }
+        about = json.loads(file.metadata()["about"])
+        names = file.keys()
+        return about, {name: file.get_tensor(name) for name in names}
 
 
 def test_every_scored_clip_has_its_maps_and_its_picture_and_the_scores_do_not_change(
