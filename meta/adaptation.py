@@ -35,7 +35,9 @@ promise precision, and a stack that is far off on the first few must say so at o
 
 
 def adapt(
-    regressor: MetaRegressor, tables: Sequence[PredictionTable], rows: Rows
+    regressor: MetaRegressor,
+    tables: Sequence[PredictionTable],
+    rows: Rows,
 ) -> MetaRegressor:
     """A `MetaRegressor` that has also learnt from some rated clips of another corpus.
 
@@ -67,8 +69,8 @@ def adapt(
     gaps = regressor.accepts_missing
     tables = regressor.layout_.align(tables, gaps)
     rows.check_scale(regressor.layout_.bins)
-    counted = rows.in_id_order().counted()
-    refuse_leaks(tables, counted.ids.tolist())
+    usable = rows.in_id_order().usable()
+    refuse_leaks(tables, usable.ids.tolist())
 
     # Lists are copied, what is in them is replaced, never changed.
     adapted = copy(regressor)
@@ -76,11 +78,11 @@ def adapt(
     adapted.calibrations_ = list(regressor.calibrations_)
     adapted.residual_sigma_ = regressor.residual_sigma_.copy()
     adapted.warnings_ = list(regressor.warnings_)
-    seen = dict.fromkeys((*regressor.fitted_on_, *counted.ids))
+    seen = dict.fromkeys((*regressor.fitted_on_, *usable.ids))
     adapted.fitted_on_ = tuple(seen)
 
     for k, aspect in enumerate(regressor.aspects_):
-        labelled = counted.of_aspect(k)
+        labelled = usable.of_aspect(k)
         if len(labelled):
             features = feature_array(tables, aspect, labelled.ids.tolist(), gaps=gaps)
             weights = labelled.weights

@@ -43,8 +43,8 @@ RIVALS = (
     "log_score",
     "lightgbm",
 )
-"""Learners that a report puts beside the chosen one; ``auto``, which takes as long as
-several of them, is not among them."""
+"""Other learners that a report puts beside the chosen one; ``auto`` is not among them,
+since it takes as long as several of them."""
 INTERVAL_LEVEL = 0.9
 """Nominal coverage of the intervals of predicted scores."""
 LEAKY = "LEAKY"
@@ -122,8 +122,9 @@ def assess(
     regressor : the stack, fitted and calibrated on `fitted`
     trial : such a stack, compared on rows held out of it
     fitted : the rows of the meta level
-    judges : rows that no fit has seen, by name; the verdict is about the first of them
-        that has labels, or else about the meta-validation rows of the trial
+    judges : rows that no fit has seen, by name, such as the test split; the verdict is
+        about the first of them that has labels, or else about the meta-validation rows
+        of the trial
     ratings : single ratings, see `base_models.clips.ratings.read_ratings`, for the
         noise ceiling
     level : nominal coverage of the intervals in ``predictions``
@@ -217,7 +218,9 @@ def _calibrated_on_training(
 
 
 def _learners_board(
-    regressor: MetaRegressor, trial: HeldOutTrial, rivals: Sequence[str]
+    regressor: MetaRegressor,
+    trial: HeldOutTrial,
+    rivals: Sequence[str],
 ) -> pd.DataFrame:
     """Every rival, fitted on meta-training rows and measured on meta-validation."""
     # Timed on the clock: what matters is how long somebody would wait.
@@ -312,7 +315,9 @@ def _noise_ceiling(ratings: pd.DataFrame | None, rows: Rows) -> pd.DataFrame:
 
 
 def _predictions(
-    judge: PredictedRows, regressor: MetaRegressor, level: float
+    judge: PredictedRows,
+    regressor: MetaRegressor,
+    level: float,
 ) -> pd.DataFrame:
     """Scores, bounds of their intervals, and labels (``<aspect>_true``) if any."""
     rows = judge.rows

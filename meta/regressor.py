@@ -1,8 +1,8 @@
 """MetaRegressor: one learner per aspect, from all base models' bins to a score.
 
 Distributions and intervals around the score come from errors on clips that a learner
-was not fitted on, see `meta.uncertainty.calibration`. Splits only measure: the learners
-that predict are fitted on all clips.
+was not fitted on, see `meta.uncertainty.calibration`. The 60/40 only measures: the
+learners that predict are fitted on all clips.
 """
 
 from __future__ import annotations
@@ -207,7 +207,9 @@ class MetaRegressor(BaseEstimator):
             stack_scores = trial.predict(tables, side.ids.tolist())
             compared.append(ComparedRows.of(tables, side, stack_scores))
         return HeldOutTrial(
-            training=compared[0], validation=compared[1], tables=tuple(tables)
+            training=compared[0],
+            validation=compared[1],
+            tables=tuple(tables),
         )
 
     def predict(
@@ -415,7 +417,10 @@ class MetaRegressor(BaseEstimator):
         )
 
     def _calibrate_aspect(
-        self, tables: Sequence[PredictionTable], labelled: Rows, k: int
+        self,
+        tables: Sequence[PredictionTable],
+        labelled: Rows,
+        k: int,
     ) -> None:
         """Calibrate one aspect by the scores that cross-validation gives each row."""
         aspect = self.aspects_[k]

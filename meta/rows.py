@@ -100,7 +100,10 @@ class Rows:
 
     @classmethod
     def from_clips(
-        cls, clips: pd.DataFrame, aspects: Sequence[str], group_column: str = ""
+        cls,
+        clips: pd.DataFrame,
+        aspects: Sequence[str],
+        group_column: str = "",
     ) -> Rows:
         """The rows of a clip table, see `base_models.clips.read_clips.read_clips`.
 
@@ -156,8 +159,8 @@ class Rows:
         """Bool array of shape (n,): rows with a label of some aspect and a weight."""
         return ~np.isnan(self.labels).all(axis=1)
 
-    def counted(self) -> Rows:
-        """The labelled rows: all others must not move folds, shares or the scale."""
+    def usable(self) -> Rows:
+        """Rows with a label and a positive weight."""
         return self.take(np.flatnonzero(self.labelled))
 
     def of_aspect(self, aspect: int) -> Rows:
@@ -258,7 +261,9 @@ def equal_labels_warning(aspect: str, labels: np.ndarray) -> list[str]:
 
 
 def _label_array(
-    labels: ArrayLike | pd.DataFrame, n: int, aspects: tuple[str, ...]
+    labels: ArrayLike | pd.DataFrame,
+    n: int,
+    aspects: tuple[str, ...],
 ) -> np.ndarray:
     """Labels as a float64 array of shape (n, aspects)."""
     # Labels of a single aspect may come flat, as scikit-learn's y does.
@@ -292,7 +297,11 @@ def _weight_array(weights: ArrayLike | None, ids: np.ndarray) -> np.ndarray | No
     return values
 
 
-def _values(values: Any, n: int, what: str) -> np.ndarray:
+def _values(
+    values: Any,
+    n: int,
+    what: str,
+) -> np.ndarray:
     """n values of any kind in an object array."""
     given = np.array(list(values), dtype=object)
     if given.shape != (n,):
@@ -300,7 +309,11 @@ def _values(values: Any, n: int, what: str) -> np.ndarray:
     return given
 
 
-def _names(values: Any, n: int, what: str) -> np.ndarray:
+def _names(
+    values: Any,
+    n: int,
+    what: str,
+) -> np.ndarray:
     """n names as text in an object array, "" for None and NaN."""
     given = _values(values, n, what)
     missing = pd.isna(given)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
 
 from base_models.predictions import PredictionTable
@@ -56,10 +55,9 @@ def scored_table(
     scores = regressor.predict(tables, ids)
     low, high = regressor.predict_interval(tables, ids, level)
 
-    columns: dict[str, np.ndarray] = {}
+    # The regressor may know more aspects than are scored.
+    values = []
     for aspect in aspects:
-        # The regressor may know more aspects than are scored.
         k = regressor.aspects_.index(aspect)
-        values = (scores[:, k], low[:, k], high[:, k])
-        columns |= dict(zip(score_columns([aspect]), values, strict=True))
-    return clips.assign(**columns)
+        values += [scores[:, k], low[:, k], high[:, k]]
+    return clips.assign(**dict(zip(score_columns(aspects), values, strict=True)))

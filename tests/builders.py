@@ -165,9 +165,9 @@ def rows_of_tables(tables, labels, ids=None, aspects=None, **known):
 def fit_measured(regressor, tables, rows, validation=VALIDATION_SHARE):
     """The trial of a meta regressor, which is then fitted and calibrated."""
     trial = regressor.held_out_trial(tables, rows, validation)
-    counted = rows.counted()
-    regressor.fit(tables, counted)
-    regressor.calibrate(tables, counted)
+    usable = rows.usable()
+    regressor.fit(tables, usable)
+    regressor.calibrate(tables, usable)
     return trial
 
 

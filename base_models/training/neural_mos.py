@@ -82,7 +82,8 @@ class NeuralMOS(RegressorMixin, BaseEstimator):
     history_ : list of dict
         One record per epoch.
     trained_on_, selected_on_ : frozenset of str
-        Ids of clips.
+        Ids of the clips that the weights were trained on, and of those that chose the
+        epoch; the meta level refuses both.
     sigma_ : float
         Kernel width that decodes the distributions.
     """

@@ -35,7 +35,7 @@ from meta.rows import Rows
 def default_estimators(X: Any, with_text: bool = True) -> list[tuple[str, Any]]:
     """The base models of a stack that names none.
 
-    For clips the paper's base models, see `ensemble.training.train_base_models.plan_models`
+    For clips those of the paper, see `ensemble.training.train_base_models.plan_models`
     (`with_text` tells whether an aspect is judged by the prompt); for a matrix a ridge
     and a tree, which both take a row of weight 2 for two rows, unlike forests.
     """
@@ -118,7 +118,7 @@ class BaseModelFits:
     ----------
     named : (name, base model) pairs; a `PredictionTable` is looked up, not fitted
     X : what all rows of the fit were given as
-    rows : the n rows that count; `Rows.number` says where they stand in `X`
+    rows : the n usable rows; `Rows.number` says where they stand in `X`
     metadata : further arguments of each base model's ``fit``, as long as `X` where they
         belong to rows, see `ensemble.estimator.metadata_routing.metadata_of`
     bins : the rating scale

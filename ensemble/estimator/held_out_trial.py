@@ -23,7 +23,7 @@ def trial_with_base_models(
 
     Parameters
     ----------
-    fits : the rows that count, and how base models are fitted on them
+    fits : the usable rows, and how base models are fitted on them
     regressor : the meta level, not fitted; it is fitted here
     splits : places within `meta_rows`
     meta_rows : the rows of `fits` as the meta level sees them: without weights, where

@@ -1,6 +1,6 @@
 """All splits of one fit of a stack, decided before anything is fitted.
 
-A split is drawn among the rows that count, never among those of weight 0 or without a
+A split is drawn among the usable rows, never among those of weight 0 or without a
 label: such a row would otherwise move every fold. Splits that are given as row numbers
 are the exception: they count all rows, and are cut down afterwards.
 """
@@ -59,7 +59,7 @@ class TrialSplits:
 
 @dataclass(frozen=True, eq=False)
 class FitSplits:
-    """The splits of one fit; all places are among the rows that count.
+    """The splits of one fit; all places are among the usable rows.
 
     Parameters
     ----------
@@ -68,8 +68,8 @@ class FitSplits:
     meta_places : places of the rows that the meta level learns from
     keeps_first : whether the base models of the first fold stay, instead of being
         fitted on all rows
-    validation : how the meta level is measured on its own: share of its rows, or places
-        among `meta_places`; None where `trial` measures, or nothing does
+    validation : how a trial that refits the meta level alone is split: share of its
+        rows, or places among `meta_places`; None where `trial` measures, or nothing
     trial : splits of a trial with base models of its own, or None
     """
 
@@ -103,28 +103,29 @@ def plan_splits(
         when `cv` or `validation` is none of these, a row stands on both sides of a
         split, or a row is predicted twice or none at all.
     """
-    counted = rows.counted()
+    usable = rows.usable()
     if is_prefit(cv):
         folds: tuple[Split, ...] = ()
-        meta_places = np.arange(len(counted))
+        meta_places = np.arange(len(usable))
     else:
-        folds = unseen_splits(cv, rows, counted, metadata["cv"], random_state)
+        folds = unseen_splits(cv, rows, usable, metadata["cv"], random_state)
         meta_places = np.concatenate([test for _, test in folds])
 
     own_validation: float | Split | None = None
     trial = None
     if validation is not None and makes_folds(cv):
         sides = _validation_split(
-            validation, rows, counted, metadata["validation"], random_state
+            validation, rows, usable, metadata["validation"], random_state
         )
-        trial = _trial_splits(cv, rows, counted, sides, metadata["cv"], random_state)
+        trial = _trial_splits(cv, rows, usable, sides, metadata["cv"], random_state)
     elif validation is None or is_share(validation):
+        # Only the number is passed on: `MetaRegressor.held_out_trial` draws the rows.
         own_validation = validation
     else:
         own_validation = _validation_split(
             validation,
             rows,
-            counted.take(meta_places),
+            usable.take(meta_places),
             metadata["validation"],
             random_state,
         )
@@ -257,7 +258,7 @@ def _validation_split(
 def _trial_splits(
     cv: Any,
     rows: Rows,
-    counted: Rows,
+    usable: Rows,
     sides: Split,
     params: Mapping[str, Any],
     random_state: int,
@@ -274,9 +275,9 @@ def _trial_splits(
     UsageError
         when there are too few rows to hold any out.
     """
-    check_meta_rows(counted)
+    check_meta_rows(usable)
     train, test = sides
-    training = counted.take(train)
+    training = usable.take(train)
     try:
         folds = unseen_splits(
             _fewer_folds(cv, training), rows, training, params, random_state

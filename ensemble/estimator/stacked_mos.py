@@ -103,8 +103,9 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
         systems and score bands, or a splitter, whose last split counts. Where `cv` is
         folds or a splitter, base models are fitted once more without these rows
         (without encoding any clip again); None, which measures nothing, halves the
-        work. Splits given as row numbers stay as they are: the board of such a fit
-        shares their folds. What stays is fitted on all rows
+        work. With `cv` an iterable of splits, base models are not refitted for the
+        trial: their folds may have seen labels of the rows that measure, so that the
+        leaderboard is optimistic. What stays is fitted on all rows
     bins : ScoreBins, the rating scale; None takes that of prefit base models, else
         1..5, unless X is a matrix with labels off it: then the scale is what they span,
         and the log says so
@@ -216,11 +217,11 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
         X = self._validated(X, reset=True)
         labels = as_labels(y, len(X))
         rows = rows_of(X, labels, sample_weight, groups)
-        counted = rows.counted()
+        usable = rows.usable()
         self.aspects_ = rows.aspects
         self._flat = np.asarray(y).ndim == 1
         named = self._named_base_models(X)
-        self.bins_ = self._scale(named, counted.labels, is_clips(X))
+        self.bins_ = self._scale(named, usable.labels, is_clips(X))
         check_labels(labels, self.bins_, rows.ids.tolist() if is_clips(X) else None)
         metadata = metadata_of(self, named, rows, fit_params)
         splits = plan_splits(
@@ -232,7 +233,7 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
         fits = BaseModelFits(
             named=named,
             X=X,
-            rows=counted,
+            rows=usable,
             metadata=metadata,
             bins=self.bins_,
             missing=regressor.accepts_missing,
@@ -250,12 +251,12 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
 
         # The meta level: measured on rows held out of it, then fitted on all.
         if "sample_weight" not in metadata["final_estimator"]:
-            counted = counted.without_weights()
-        meta_rows = counted.take(splits.meta_places)
+            usable = usable.without_weights()
+        meta_rows = usable.take(splits.meta_places)
         self.trial_: HeldOutTrial | None = None
         if splits.trial is not None:
             self.trial_ = trial_with_base_models(
-                fits, self._new_regressor(), splits.trial, counted
+                fits, self._new_regressor(), splits.trial, usable
             )
         elif splits.validation is not None:
             self.trial_ = regressor.held_out_trial(tables, meta_rows, splits.validation)
@@ -461,7 +462,7 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
         if self.trial_ is None:
             raise UsageError(
                 "assess needs a stack that was fitted in this process with a "
-                "validation share; fit it again with validation=0.4."
+                "validation share; fit it again with one."
             )
         judge_rows = {}
         for name, given in (judges or {}).items():
@@ -518,23 +519,23 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
         by_clip = len(X) > 0 and takes_predictions(self, X)
         labels = labels_of_aspects(self, X, y, by_clip)
         weights = checked_weights(sample_weight, labels) if len(labels) else None
-        counted = labelled_places(labels, weights)
+        usable = labelled_places(labels, weights)
 
         # Every one of a handful of clips counts: a label without a prediction is an
         # error, so only labelled clips are predicted.
-        if not len(counted):
+        if not len(usable):
             tables = self.final_estimator_.layout_.empty(self.aspects_)
             ids: list[str] = []
         elif by_clip:
             tables = self.prediction_tables(X)
-            ids = labels.index[counted].tolist()
+            ids = labels.index[usable].tolist()
         else:
-            tables, ids = self._tables_and_ids(take_rows_of_anything(X, counted))
+            tables, ids = self._tables_and_ids(take_rows_of_anything(X, usable))
         rows = Rows.of(
             ids,
-            labels.to_numpy()[counted],
+            labels.to_numpy()[usable],
             self.aspects_,
-            weights=None if weights is None else weights[counted],
+            weights=None if weights is None else weights[usable],
         )
 
         # A shallow copy shares the base models; what belongs to the old fit goes.

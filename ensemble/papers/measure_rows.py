@@ -251,7 +251,7 @@ def fit_published_stack(
     dev_tables = trained.tables(models, "dev")
     # The trial only shows how far such a stack over-fits; scores come from the other.
     trial = regressor.held_out_trial(dev_tables, rows)
-    regressor.fit(dev_tables, rows.counted())
+    regressor.fit(dev_tables, rows.usable())
 
     measured_tables = trained.tables(models, table.split)
     clip_ids = rated.rows(table.split)["clip_id"].tolist()

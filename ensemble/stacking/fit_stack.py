@@ -46,7 +46,8 @@ class Settings:
     Parameters
     ----------
     learner : a name in `LEARNERS`
-    validation : share of the rows to fit on that measure
+    validation : share of the labelled rows held out to measure a trial stack, which
+        is fitted on the rest
     seed : of the split and the learner
     missing : what happens to clips that a base model has no prediction for, see
         `meta.columns.missing_predictions.MISSING`

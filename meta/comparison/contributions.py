@@ -95,7 +95,11 @@ def contributions(
     return pd.DataFrame(rows)
 
 
-def _check_columns(gram: Gram, n_features: int, n_models: int) -> None:
+def _check_columns(
+    gram: Gram,
+    n_features: int,
+    n_models: int,
+) -> None:
     """Refuse blocks of other columns, or of columns that the models cannot share."""
     shared_evenly = gram.n_features % n_models == 0
     if not shared_evenly or gram.n_features != n_features or gram.n_targets != 1:
@@ -116,7 +120,13 @@ class _Stacks:
     alpha : the penalty
     """
 
-    def __init__(self, train: Gram, held: Gram, n_models: int, alpha: float) -> None:
+    def __init__(
+        self,
+        train: Gram,
+        held: Gram,
+        n_models: int,
+        alpha: float,
+    ) -> None:
         self.n_columns = train.n_features // n_models
         self.alpha = alpha
         _, mean, self.centred_moments = centred(train)
@@ -211,7 +221,10 @@ def _all_subsets(stacks: _Stacks, n_models: int) -> tuple[np.ndarray, np.ndarray
 
 
 def _drawn_orders(
-    stacks: _Stacks, n_models: int, n_orders: int, seed: int
+    stacks: _Stacks,
+    n_models: int,
+    n_orders: int,
+    seed: int,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mean gain of each model when the models join in random orders.
 

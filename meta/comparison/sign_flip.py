@@ -72,7 +72,12 @@ class FlippedUnits:
     subsets: np.ndarray
 
     @classmethod
-    def of(cls, kind: str, unit_of_clip: np.ndarray, seed: int) -> FlippedUnits:
+    def of(
+        cls,
+        kind: str,
+        unit_of_clip: np.ndarray,
+        seed: int,
+    ) -> FlippedUnits:
         """Units of the given numbers; `seed` draws subsets where there are too many."""
         n_units = int(unit_of_clip.max()) + 1
         moves = STEP * np.eye(n_units)
@@ -124,7 +129,9 @@ class FlippedUnits:
 
 
 def flipped_units(
-    system: np.ndarray, prompt: np.ndarray, seed: int
+    system: np.ndarray,
+    prompt: np.ndarray,
+    seed: int,
 ) -> list[FlippedUnits]:
     """The kinds of units that a difference over n clips is tested with.
 

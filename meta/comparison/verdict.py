@@ -36,7 +36,8 @@ from meta.rows import Rows
 Cell = tuple[str, str]
 """A level and a metric."""
 Rival = tuple[str, str]
-"""`BEST` with the name of a base model, or `MEAN` twice."""
+"""Kind and name of what the stack is compared with: (`BEST`, a base model), or
+(`MEAN`, `MEAN`)."""
 CELLS: tuple[Cell, ...] = tuple(
     (level, metric) for level in LEVELS for metric in METRICS
 )
@@ -210,7 +211,11 @@ def _refuse_no_bases(bases: Mapping[str, np.ndarray]) -> None:
         )
 
 
-def _least_loss(losses: Mapping[str, np.ndarray], row: int, mse_row: int) -> str:
+def _least_loss(
+    losses: Mapping[str, np.ndarray],
+    row: int,
+    mse_row: int,
+) -> str:
     """The model of least loss in one row, or of these the one of least MSE."""
 
     def key(model: str) -> tuple[float, float]:
@@ -281,7 +286,11 @@ class _AspectRows:
     """
 
     def __init__(
-        self, truth: np.ndarray, system: np.ndarray, prompt: np.ndarray, seed: int
+        self,
+        truth: np.ndarray,
+        system: np.ndarray,
+        prompt: np.ndarray,
+        seed: int,
     ) -> None:
         self.truth = truth
         self.system = system

@@ -254,8 +254,8 @@ class Auto(Learner):
         """Set the mixed learners and their weights; see `Learner.restore`."""
         fitted = self.facts_.get("fitted")
         # The names select classes, so they are checked before they are used.
-        names = set(fitted) if isinstance(fitted, Mapping) else set()
-        if not names or not names <= set(CANDIDATES):
+        fitted = fitted if isinstance(fitted, Mapping) else {}
+        if not fitted or not set(fitted) <= set(CANDIDATES):
             raise DamagedArtifact(
                 "The stored learner is damaged: it does not say which learners it "
                 "mixes."

@@ -194,7 +194,11 @@ def check_fit_inputs(
     )
 
 
-def check_features(layout: Layout, X: ArrayLike, missing: str = "refuse") -> np.ndarray:
+def check_features(
+    layout: Layout,
+    X: ArrayLike,
+    missing: str = "refuse",
+) -> np.ndarray:
     """Return features as a contiguous float64 array without gaps.
 
     Parameters

@@ -1,4 +1,7 @@
-"""The 60/40: which rows a trial stack is fitted on and which rows measure it."""
+"""Rows of a trial that refits the meta level alone: by share, or as given.
+
+Trials that refit base models are split in `ensemble.estimator.row_splits`.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,9 @@ from meta.splits.meta_split import meta_split
 
 
 def split_rows(
-    rows: Rows, validation: float | tuple[ArrayLike, ArrayLike], seed: int
+    rows: Rows,
+    validation: float | tuple[ArrayLike, ArrayLike],
+    seed: int,
 ) -> tuple[Rows, Rows]:
     """The labelled rows to fit on and those to measure on, each in the order of ids.
 
@@ -34,9 +39,9 @@ def split_rows(
         return _given_split(rows, validation)
 
     # In id order, so that the same clips are held out whatever the table's order.
-    counted = rows.in_id_order().counted()
-    held_out = meta_split(counted, validation, seed)
-    return counted.take(~held_out), counted.take(held_out)
+    usable = rows.in_id_order().usable()
+    held_out = meta_split(usable, validation, seed)
+    return usable.take(~held_out), usable.take(held_out)
 
 
 def _given_split(rows: Rows, sides: Sequence[ArrayLike]) -> tuple[Rows, Rows]:
@@ -55,8 +60,8 @@ def _given_split(rows: Rows, sides: Sequence[ArrayLike]) -> tuple[Rows, Rows]:
             "cannot measure."
         )
 
-    training_rows = rows.take(training).in_id_order().counted()
-    held_out_rows = rows.take(held_out).in_id_order().counted()
+    training_rows = rows.take(training).in_id_order().usable()
+    held_out_rows = rows.take(held_out).in_id_order().usable()
     for side, purpose in ((training_rows, "fit on"), (held_out_rows, "measure on")):
         if not len(side):
             raise UsageError(

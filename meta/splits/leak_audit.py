@@ -31,6 +31,12 @@ _DOING = {
     "test": "testing",
 }
 
+# Clip id to the SHA-256 of its audio; None where the audio is not known.
+Contents = Mapping[str, str | None]
+# Base model and use (a key of `SEEN`) to clip ids, and role to clip ids.
+BaseUses = Mapping[tuple[str, str], Iterable[str]]
+RoleClips = Mapping[str, Sequence[str]]
+
 
 @dataclass(frozen=True)
 class Overlap:
@@ -165,8 +171,8 @@ class Audit:
 
 def audit(
     tables: Iterable[PredictionTable],
-    rows: Mapping[str, Sequence[str]],
-    contents: Mapping[str, str | None] | None = None,
+    rows: RoleClips,
+    contents: Contents | None = None,
 ) -> Audit:
     """Compare the clips of every use of labels with those of every later one.
 
@@ -240,8 +246,8 @@ def refuse_leaks(tables: Iterable[PredictionTable], clip_ids: Iterable[str]) -> 
 
 
 def _counts(
-    base_uses: Mapping[tuple[str, str], Iterable[str]],
-    role_clips: Mapping[str, Sequence[str]],
+    base_uses: BaseUses,
+    role_clips: RoleClips,
 ) -> dict[str, dict[str, int]]:
     """Number of distinct clips of each use, by model, and of each role of the stack."""
     counts: dict[str, dict[str, int]] = {}
@@ -255,9 +261,9 @@ def _counts(
 
 
 def _overlaps(
-    base_uses: Mapping[tuple[str, str], Iterable[str]],
-    role_clips: Mapping[str, Sequence[str]],
-    contents: Mapping[str, str | None],
+    base_uses: BaseUses,
+    role_clips: RoleClips,
+    contents: Contents,
 ) -> list[Overlap]:
     """Compare each use with each later one; pairs that share no clip are included.
 
@@ -283,7 +289,7 @@ def _overlaps(
 def _used_again(
     seen: Iterable[str],
     clips: Sequence[str],
-    contents: Mapping[str, str | None],
+    contents: Contents,
 ) -> dict[str, str]:
     """Those of `clips` whose id or audio is in `seen`, and the id it has there."""
     seen = set(seen)

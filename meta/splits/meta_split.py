@@ -55,7 +55,9 @@ def check_meta_rows(rows: Rows, what: str = "labelled clips") -> None:
 
 
 def meta_split(
-    rows: Rows, validation: float = VALIDATION_SHARE, seed: int = 0
+    rows: Rows,
+    validation: float = VALIDATION_SHARE,
+    seed: int = 0,
 ) -> np.ndarray:
     """Which rows are meta-validation.
 

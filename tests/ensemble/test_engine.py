@@ -1,4 +1,6 @@
-"""Schedulers and workers give the bytes of one machine, also if a worker is killed."""
+"""Real schedulers and workers: the same bytes as one machine, also when a worker is
+killed half-way.
+"""
 
 import contextlib
 import os

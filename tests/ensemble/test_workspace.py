@@ -32,7 +32,7 @@ def test_what_was_made_last_is_remembered(tmp_path):
     workspace = Workspace(tmp_path / "new")
     with pytest.raises(
         UsageError,
-        match=r"holds no level0\.json: run `fit_base` first, or name another --artifacts",
+        match=r"holds no level0\.json: run `fit_base` first, or name another --arti",
     ):
         workspace.latest("level0", "fit_base")
     workspace.point("level0", {"data": "d", "runs": ["a"]})

@@ -169,7 +169,7 @@ def test_prompts_that_systems_share_make_the_intervals_more_cautious_on_every_ro
 
 
 def test_the_calibration_that_is_judged_was_learnt_on_other_rows(monkeypatch):
-    """On meta-validation rows that of meta-training; on a test split the stack's own."""
+    """Meta-validation judges that of meta-training, a test split the stack's own."""
     used = []
 
     def report(calibration, scores, truth, systems):

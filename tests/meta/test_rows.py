@@ -326,7 +326,7 @@ def test_the_number_of_a_row_stays_with_it_however_often_rows_are_taken():
     ordered = rows.in_id_order()
     assert ordered.ids.tolist() == ["c1", "c2", "c9", "c10", "c11", "c30"]
     assert ordered.number.tolist() == [4, 2, 1, 0, 5, 3]
-    assert ordered.take([1, 3]).counted().number.tolist() == [2, 0]
+    assert ordered.take([1, 3]).usable().number.tolist() == [2, 0]
     np.testing.assert_array_equal(rows.ids[ordered.number], ordered.ids)
     np.testing.assert_array_equal(rows.labels[ordered.number], ordered.labels)
 
@@ -343,13 +343,13 @@ def test_what_is_not_known_of_rows_stays_unknown():
 def test_rows_count_where_they_have_a_label_and_a_weight():
     rows = known_rows()
     assert rows.labelled.tolist() == [True, False, True, False, True, True]
-    assert rows.counted().ids.tolist() == ["c10", "c2", "c1", "c11"]
+    assert rows.usable().ids.tolist() == ["c10", "c2", "c1", "c11"]
     assert rows.of_aspect(0).ids.tolist() == ["c10", "c2", "c11"]
     assert rows.of_aspect(1).ids.tolist() == ["c10", "c1", "c11"]
     assert np.isnan(rows.labels[3]).all()
     alike = rows.without_weights()
     assert alike.weights is None
-    assert alike.counted().ids.tolist() == ["c10", "c2", "c1", "c11"]
+    assert alike.usable().ids.tolist() == ["c10", "c2", "c1", "c11"]
 
 
 def test_folds_keep_groups_together_or_else_systems_where_every_clip_names_one():

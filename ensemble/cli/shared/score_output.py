@@ -1,8 +1,9 @@
-"""Where scores go: a file whose suffix is the format, a table on a terminal, csv in a pipe."""
+"""Where scores go: to a file, as a table to a terminal, or as csv into a pipe."""
 
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 
@@ -10,9 +11,16 @@ from base_models.errors import one_of
 from base_models.files import atomic_write
 from ensemble.cli.shared.exit_codes import Screen
 
+if TYPE_CHECKING:
+    from ensemble.formats import Scores
+
 
 def output_format(out: str | None, name: str | None) -> str | None:
-    """The output format: named, or by the suffix of the file, or None to suit standard output."""
+    """The output format: named, or by the suffix of the file.
+
+    None, without either, leaves it to standard output: a table on a terminal, csv in a
+    pipe.
+    """
     from ensemble.formats import FORMATS, format_of_file
 
     if name:
@@ -20,20 +28,29 @@ def output_format(out: str | None, name: str | None) -> str | None:
     return None if out is None else format_of_file(out)
 
 
-def put_scores(scores, out: str | None, form: str | None, level: float) -> None:
-    """Write scores to the file `out` and print its name, or write them to standard output."""
+def put_scores(
+    scores: Scores,
+    out: str | None,
+    form: str | None,
+    level: float,
+) -> None:
+    """Write scores to the file `out` and print its name, or to standard output."""
     from ensemble.formats import encode_scores
 
-    if out:
-        atomic_write(out, encode_scores(scores, form))
-        print(out)
-    elif form is None and sys.stdout.isatty():
+    # Only a person at a terminal, who asked for no format, is shown a table.
+    if out is None and form is None and sys.stdout.isatty():
         Screen().print(score_table(scores, level))
+        return
+
+    data = encode_scores(scores, form or "csv")
+    if out:
+        atomic_write(out, data)
+        print(out)
     else:
-        sys.stdout.buffer.write(encode_scores(scores, form or "csv"))
+        sys.stdout.buffer.write(data)
 
 
-def score_table(scores, level: float) -> Table:
+def score_table(scores: Scores, level: float) -> Table:
     """Scores for a terminal: one row per clip, one column per aspect."""
     table = Table(
         title=f"mean opinion scores, 1 to 5, with {level:.0%} intervals",
@@ -42,10 +59,12 @@ def score_table(scores, level: float) -> Table:
     table.add_column("clip")
     for aspect in scores.aspects:
         table.add_column(aspect, justify="right")
+
     for row in scores.frame.to_dict("records"):
-        cells = [
-            f"{row[a]:.2f} [{row[f'{a}_low']:.2f}, {row[f'{a}_high']:.2f}]"
-            for a in scores.aspects
-        ]
+        cells = []
+        for aspect in scores.aspects:
+            low = row[f"{aspect}_low"]
+            high = row[f"{aspect}_high"]
+            cells.append(f"{row[aspect]:.2f} [{low:.2f}, {high:.2f}]")
         table.add_row(row["clip_id"], *cells)
     return table

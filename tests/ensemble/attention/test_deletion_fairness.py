@@ -1,4 +1,6 @@
-"""Laws of fair deletion: removals that are alike but for the attention, and claims that are rarely false."""
+"""Laws of fair deletion: removals that are alike but for the attention, and claims that
+are rarely false.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ from ensemble.attention.removal import Removal, without_words, word_weights
 
 
 def splitter(prompt):
-    """Three letters to a token, as sub-word tokenizers do with words that they do not know."""
+    """Three letters to a token, as sub-word tokenizers do with words that they do not
+    know.
+    """
     spans = [
         (at, min(at + 3, m.end()))
         for m in re.finditer(r"\S+", prompt)
@@ -91,7 +95,7 @@ def rows_of(changes, systems, prompts=None):
 
 
 @pytest.mark.parametrize("systems", [2, 8, 11])
-def test_attention_without_meaning_is_called_more_or_less_in_at_most_five_of_a_hundred_trials(
+def test_attention_without_meaning_is_called_more_or_less_in_five_percent_of_trials(
     systems,
 ):
     rng, false = np.random.default_rng(systems), 0
@@ -119,8 +123,8 @@ def test_a_score_that_hardly_moves_has_no_verdict_and_its_figures_are_told():
     assert found["verdict"].tolist() == [STILL]
     (said,) = Deletion(found, 0.2, 10, 0, (), ()).sentences()
     assert (
-        "by 0.00042 [0.00042, 0.00042], random ones by 0.0001 [0.0001, 0.0001]; difference 0.00032 ["
-        in said
+        "by 0.00042 [0.00042, 0.00042], random ones by 0.0001 [0.0001, 0.0001]; "
+        "difference 0.00032 [" in said
     )
     assert rows_of(np.tile([0.006, 0.0001], (1, 20, 1)), list("abcdefghij") * 2)[
         "verdict"

@@ -1,4 +1,6 @@
-"""The deletion test finds planted attention, and none where it means nothing."""
+"""Laws of the deletion test: planted attention is found, attention that means nothing
+is not, nothing is invented.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,9 @@ WORDS = ["slow", "piano", "with", "soft", "rain", "and", "sad", "violin", "strin
 
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory):
-    """Quiet noise with one burst of 0.4 s; seven words, one of them ``loud``."""
+    """Clips of quiet noise with one burst of 0.4 s; prompts of seven words, one of them
+    ``loud``.
+    """
     folder, rng, rows = tmp_path_factory.mktemp("clips"), np.random.default_rng(0), []
     for k in range(N):
         sound = 0.01 * rng.normal(size=2 * RATE)
@@ -53,7 +57,9 @@ def clips(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def even_clips(tmp_path_factory):
-    """Even noise, and words that no other clip has: no place, no word is special."""
+    """Clips of even noise, and prompts of seven words that no other clip has: no place
+    and no word is special.
+    """
     folder, rng, rows = tmp_path_factory.mktemp("even"), np.random.default_rng(1), []
     for k in range(N):
         soundfile.write(folder / f"{k}.wav", 0.05 * rng.normal(size=2 * RATE), RATE)
@@ -77,7 +83,9 @@ class AsTheyAre(nn.Module):
 
 
 def model(network, aspect, text):
-    """A base model around a network whose one output is the score minus 3."""
+    """A base model around a network made by hand, whose one output is the score minus
+    3.
+    """
     made = NeuralMOS(
         BaseConfig(criterion="l1"), None, "logmel", "hashed_text", device="cpu"
     )
@@ -183,7 +191,9 @@ def test_attention_that_means_nothing_is_not(make, even_clips, store):
 
 
 def test_attention_beside_the_point_moves_the_score_less(clips, store):
-    """The pooling looks away from the burst, which alone would move its score."""
+    """The pooling looks away from the burst, and the burst is all that its score would
+    be moved by.
+    """
     away = of_seconds(True)
     branch = away.model_.branches[0]
     branch.pool.score = linear(-0.3 * loudness(1.0))
@@ -311,8 +321,8 @@ def test_clips_that_are_broken_too_short_or_without_prompt_are_set_aside(
     assert {
         clip.clip_id: clip.reason.split(":")[-1].strip() for clip in found.set_aside
     } == {
-        "c0": "not audio of a known kind (WAV, FLAC, OGG, MP3, AIFF), "
-        "by its first bytes",
+        "c0": "not audio of a known kind (WAV, FLAC, OGG, MP3, AIFF), by its first "
+        "bytes",
         "c1": "too short to remove seconds for mi",
         "c2": "too short to remove words for ta",
         "c3": "no prompt to remove words from for ta",

@@ -1,4 +1,6 @@
-"""Explanations: files say what they hold, names never collide, scores stay."""
+"""Laws of the explanations: files that say what they hold, names that never collide,
+scores that stay as they are.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,7 @@ FINISHED_MODELS = ("dora:1", "dora_mean:1", "whisq:1", "clap_baseline:1")
 def read_maps(path):
     with safe_open(path, "numpy") as file:
         about = json.loads(file.metadata()["about"])
-        names = file.keys()
+        names = file.keys()  # a method of the reader, which is no dict
         return about, {name: file.get_tensor(name) for name in names}
 
 

@@ -1,4 +1,6 @@
-"""Base models of any kind: classifiers of ratings and stored predictions beside regressors, and how they are shown."""
+"""Base models of any kind: classifiers of ratings and stored predictions beside
+regressors, and how they are shown.
+"""
 
 import numpy as np
 import pandas as pd

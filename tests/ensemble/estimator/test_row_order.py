@@ -135,7 +135,7 @@ def test_weights_of_a_pipeline_go_to_its_last_step():
 # ---- splits
 
 
-def test_rows_before_the_first_test_rows_of_a_time_series_are_left_out_of_the_meta_level():
+def test_rows_before_the_first_test_rows_of_a_time_series_do_not_reach_the_meta_level():
     fitted = stack(cv=TimeSeriesSplit(3), validation=TimeSeriesSplit(2)).fit(X, Y)
     assert fitted.final_estimator_.fitted_on_ == tuple(
         str(row) for row in range(10, 40)

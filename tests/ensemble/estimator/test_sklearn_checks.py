@@ -1,4 +1,6 @@
-"""StackedMOS passes all of scikit-learn's checks of an estimator, in several shapes, and its own suite's others."""
+"""StackedMOS passes all of scikit-learn's checks of an estimator, in several shapes,
+and its own suite's others.
+"""
 
 import pytest
 import sklearn

@@ -1,4 +1,6 @@
-"""StackedMOS keeps scikit-learn's grammar, and never shows the meta level a row that a base model has seen."""
+"""StackedMOS keeps scikit-learn's grammar, and never shows the meta level a row that a
+base model has seen.
+"""
 
 import numpy as np
 import pandas as pd
@@ -486,7 +488,7 @@ def test_names_that_scikit_learn_refuses_are_refused(matrix, names):
 def test_a_stack_with_scikit_learn_parts_is_not_saved(fitted, tmp_path):
     with pytest.raises(
         UsageError,
-        match="Base model 'a' is a scikit-learn estimator, which could only be stored as a",
+        match="Base model 'a' is a scikit-learn estimator, which could only be stored",
     ):
         fitted.save(tmp_path)
     assert not list(tmp_path.iterdir())

@@ -258,7 +258,7 @@ def test_a_cell_is_the_mean_and_range_of_its_seeds_on_the_split_of_the_table(
             rows = rated.rows(split)
             scores = table.take(rows["clip_id"].tolist()).scores
             board = evaluate(
-                rated.labels(split),
+                rated.rows(split)[list(rated.aspects)],
                 scores,
                 rows["system_id"],
                 ["mi", "ta"],
@@ -293,7 +293,8 @@ def test_intervals_resample_the_prompts_that_systems_share(made, rated, workspac
         read.append(
             PredictionTable.parse(data, "test").take(rows["clip_id"].tolist()).scores
         )
-    truth, columns = rated.labels("test"), ("low", "high")
+    truth = rated.rows("test")[list(rated.aspects)]
+    columns = ("low", "high")
     expected, without = (
         evaluate_mean(
             truth,
@@ -343,7 +344,7 @@ def test_stacks_have_the_published_learners(rated, workspace, made):
             for data in read
         ]
         blocks[split] = np.concatenate([table.of("ta") for table in tables], axis=1)
-    truth = rated.labels("dev")["ta"].to_numpy()
+    truth = rated.rows("dev")["ta"].to_numpy()
     trained = train_models(
         made.request,
         RowSetup("logmel", "hashed_text", settings=None),

@@ -1,4 +1,6 @@
-"""Scores come in the order asked for, and a bad clip changes nothing but itself."""
+"""Scores come back in the order asked for, keyed by clip, and a bad clip changes
+nothing but itself.
+"""
 
 import io
 

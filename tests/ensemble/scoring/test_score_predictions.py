@@ -1,4 +1,6 @@
-"""A stack of predictions alone scores new predictions: the command, the files it takes, and what it refuses."""
+"""A stack of predictions alone scores new predictions: the command, the files it takes,
+and what it refuses.
+"""
 
 import io
 import json
@@ -20,7 +22,7 @@ RNG = np.random.default_rng(0)
 
 
 def ratings(n, prefix):
-    """A table of n clips with their system, label, and what models one and two predict."""
+    """A table of n clips: system, label, and predictions of models one and two."""
     truth = RNG.uniform(1.5, 4.5, n)
     ids = [f"{prefix}{k}" for k in range(n)]
     table = {"clip_id": ids, "system_id": [f"s{k % 6}" for k in range(n)], "mos": truth}

@@ -1,4 +1,6 @@
-"""One run: killed anywhere, it goes on to the same tables; finished, it is kept."""
+"""One run: killed anywhere it goes on from where it was, to the same tables; finished
+it is left alone.
+"""
 
 import dataclasses
 import shutil

@@ -1,4 +1,6 @@
-"""Progress is read from files that other processes write and remove; watching must never disturb a run."""
+"""Progress is read from files that other processes write and remove; watching must
+never disturb a run.
+"""
 
 import io
 
@@ -71,7 +73,8 @@ def test_without_a_terminal_each_run_says_how_far_it_is_once_and_ends_with_done(
             finish(run)
     lines = [line for line in capsys.readouterr().err.splitlines() if "epoch" in line]
     assert lines == [
-        f"dora-s{seed}: epoch 3/10 loss 2.500 SRCC 0.512 - (best: epoch 2), at most 14 s left"
+        f"dora-s{seed}: epoch 3/10 loss 2.500 SRCC 0.512 - (best: epoch 2), "
+        "at most 14 s left"
         for seed in range(3)
     ]
 

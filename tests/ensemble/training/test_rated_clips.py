@@ -1,4 +1,6 @@
-"""RatedClips: given splits stay, made splits are seeded and kept, and the fingerprint is what training can see."""
+"""RatedClips: given splits stay, made splits are seeded and kept, and the fingerprint
+is what training can see.
+"""
 
 import dataclasses
 
@@ -98,7 +100,10 @@ def test_a_table_that_cannot_train_is_refused(tmp_path):
     ):
         read(tmp_path / "bare.csv")
     for split, given in (("train", "dev"), ("dev", "train")):
-        message = f"has no {split} clips; base models train .* Name some clips '{split}', or leave the split column out"
+        message = (
+            f"has no {split} clips; base models train .* Name some clips '{split}', or "
+            "leave the split column out"
+        )
         with pytest.raises(UsageError, match=message):
             read(table(tmp_path, split=[given] * 40))
     with pytest.raises(UsageError, match="have no split while other clips have"):

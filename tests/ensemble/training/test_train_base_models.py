@@ -1,4 +1,6 @@
-"""Base models: planned by name, embedded and trained once, alike in any processes."""
+"""Base models: planned by name, embedded once, trained once, and the same whatever the
+number of processes.
+"""
 
 import contextlib
 from pathlib import Path
