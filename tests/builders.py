@@ -119,6 +119,35 @@ def prediction_tables(labels, predictors, *, ids=None, aspects=("mi", "ta"), rng
     return tables
 
 
+def rival_scores(rng, systems, clips, *, models=4, own=0.3, stack_own=0.3):
+    """Labels, and a stack and base models that share errors.
+
+    Each has errors of its own too, per system and per clip.
+
+    Parameters
+    ----------
+    clips : fewest and most clips of a system
+    own, stack_own : size of the errors of each base model, and of the stack
+
+    Returns
+    -------
+    labels, scores of the stack, mapping of base model to scores, system of each clip
+    """
+    least, most = clips
+    system = np.repeat(np.arange(systems), rng.integers(least, most + 1, systems))
+    n = len(system)
+
+    def noise(width):
+        return rng.normal(0, width, systems)[system] + rng.normal(0, width, n)
+
+    of_system = rng.normal(0, 0.8, systems)[system]
+    truth = np.clip(np.round(3 + of_system + rng.normal(0, 0.5, n), 1), 1, 5)
+    shared = 3 + 0.7 * (truth - 3) + noise(0.25)
+    bases = {f"b{k}": (shared + noise(own))[:, None] for k in range(models)}
+    stack = shared + noise(stack_own)
+    return truth[:, None], stack[:, None], bases, system.astype(str)
+
+
 # ---- rows, and what is measured on them
 
 

@@ -11,15 +11,18 @@ import shutil
 import signal
 import subprocess
 import sys
-from dataclasses import dataclass, replace
+import time
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from base_models import config
 from base_models.clips.demo_corpus import write_demo
 from base_models.config import BaseConfig
 from ensemble.cli.shared.exit_codes import run_command
+from ensemble.training.train_base_models import Compute, TrainingSetup, plan_training
 
 EMBEDDED = ("--audio-encoder", "logmel", "--text-encoder", "hashed_text")
 LAUNCH = "import sys; sys.argv[0] = {0!r}; from ensemble.cli.{0} import main; main()"
@@ -121,6 +124,43 @@ def two_epochs():
             BaseConfig, "preset", lambda *names: replace(PRESET(*names), max_epochs=2)
         )
         yield
+
+
+@contextlib.contextmanager
+def short_settings(max_epochs):
+    """The embedded settings have that many epochs in this process."""
+    read = config._read_toml
+
+    def read_shortened(path):
+        changes = {"max_epochs": max_epochs} if path.stem == "embedded" else {}
+        return read(path) | changes
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(config, "_read_toml", read_shortened)
+        yield
+
+
+def plan_embedded(rated, models, workspace, *, on_embed=None, **options):
+    """A plan to train models on the embedded encoders, in this process.
+
+    Parameters
+    ----------
+    options : of `Compute` and, for the rest, of `TrainingSetup`
+    """
+    given = {"settings": "embedded", "device": "cpu", "jobs": 1} | options
+    of_compute = {field.name for field in fields(Compute)}
+    compute = {name: given.pop(name) for name in of_compute & set(given)}
+    setup = TrainingSetup("logmel", "hashed_text", **given)
+    return plan_training(rated, models, workspace, setup, Compute(**compute), on_embed)
+
+
+def wait_until(condition, process=None, seconds=100):
+    """Wait until a condition holds; the process must not end before."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert process is None or process.poll() is None, "the process has ended"
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.02)
 
 
 def finish(root, models=("dora:1",)):

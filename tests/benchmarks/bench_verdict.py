@@ -1,10 +1,11 @@
-"""How often the verdict claims what is not so, on 1,000 listening tests of equal models, and finds what is."""
+"""How often the verdict claims what is not so, and finds what is."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 from benchmarks.paired_difference import evaluate_difference
+from builders import rival_scores
 
 from base_models.metrics.evaluate import LEVELS, METRICS
 from meta.comparison.verdict import BEST, best_bases, verdict
@@ -13,28 +14,10 @@ from meta.rows import Rows
 TESTS, ASPECTS = 1000, ["mi"]
 
 
-def listening_test(rng, systems, own, stack_own, models=5):
-    """Labels of 5 to 20 clips per system; a stack and base models that share errors and have errors of their own."""
-    system = np.repeat(np.arange(systems), rng.integers(5, 21, systems))
-
-    def noise(width):
-        return rng.normal(0, width, systems)[system] + rng.normal(0, width, len(system))
-
-    truth = np.clip(
-        np.round(
-            3 + rng.normal(0, 0.8, systems)[system] + rng.normal(0, 0.5, len(system)), 1
-        ),
-        1,
-        5,
-    )
-    shared = 3 + 0.7 * (truth - 3) + noise(0.25)
-    bases = {f"b{k}": (shared + noise(own))[:, None] for k in range(models)}
-    return (
-        truth[:, None],
-        (shared + noise(stack_own))[:, None],
-        bases,
-        system.astype(str),
-    )
+def listening_test(rng, systems, own, stack_own):
+    """A listening test of 5 to 20 clips per system, with five base models."""
+    errors = {"own": own, "stack_own": stack_own}
+    return rival_scores(rng, systems, (5, 20), models=5, **errors)
 
 
 def rows_of(y, system):
@@ -42,7 +25,10 @@ def rows_of(y, system):
 
 
 def judged(rng, choose, **law):
-    """The table of a verdict; the best base is chosen on another listening test or, all being alike, at random."""
+    """The table of a verdict, and what it is about.
+
+    The best base is chosen on another listening test or, all being alike, at random.
+    """
     y, stack, bases, system = listening_test(rng, **law)
     if choose:
         y2, _, bases2, system2 = listening_test(rng, **law)
@@ -59,7 +45,7 @@ def judged(rng, choose, **law):
 
 @pytest.mark.parametrize("systems", [8, 15, 31])
 def bench_false_claims(systems):
-    """Share of listening tests with a claim, where nothing is better; and with a false one, where the mean is."""
+    """Share of tests with a claim where all are equal, and with a false one."""
     rng = np.random.default_rng(systems)
     alike = [
         judged(rng, k < 100, systems=systems, own=0.01, stack_own=0.01)[0]
@@ -75,7 +61,8 @@ def bench_false_claims(systems):
         [((rows["rival"] == BEST) | (rows["said"] == "better")).any() for rows in said]
     )
     print(
-        f"\n{systems} systems x 5-20 clips, {TESTS} tests: claims where all are equal {claims:.1%};"
+        f"\n{systems} systems x 5-20 clips, {TESTS} tests: claims where all are equal "
+        f"{claims:.1%};"
     )
     print(
         f"false claims where the stack is like a base, and the mean better, {false:.1%}"
@@ -85,7 +72,7 @@ def bench_false_claims(systems):
 
 @pytest.mark.parametrize("systems", [8, 15, 31])
 def bench_power(systems):
-    """Share of listening tests in which a stack without errors of its own is found better, beside its size."""
+    """Share of tests in which a stack without errors of its own is found better."""
     rng, cells = np.random.default_rng(systems), []
     for _ in range(200):
         table, _ = judged(rng, False, systems=systems, own=0.4, stack_own=0.0)
@@ -102,12 +89,13 @@ def bench_power(systems):
         )
         base = np.mean([c["other"] for c in of])
         print(
-            f"\n{systems} systems: {level} {metric} {gain:+.2f} from {base:.2f}, found in {found:.0%}"
+            f"\n{systems} systems: {level} {metric} {gain:+.2f} from {base:.2f}, "
+            f"found in {found:.0%}"
         )
 
 
 def bench_percentiles_claim_too_often():
-    """What the sign-flips replace: a percentile interval over 8 resampled systems that leaves 0 out."""
+    """What the sign-flips replace: a percentile interval that leaves 0 out."""
     rng, outside = np.random.default_rng(0), []
     for _ in range(300):
         _, (y, stack, base, system) = judged(
@@ -118,6 +106,7 @@ def bench_percentiles_claim_too_often():
         ).iloc[0]
         outside.append(not cell["low"] <= 0 <= cell["high"])
     print(
-        f"\npercentile bootstrap of utterance MSE, 8 systems: {np.mean(outside):.1%} claims between equal models"
+        f"\npercentile bootstrap of utterance MSE, 8 systems: {np.mean(outside):.1%} "
+        "claims between equal models"
     )
     assert np.mean(outside) > 0.05

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pieces
 import pytest
-from commands import call, finish, refused, two_epochs
+from commands import call, finish, plan_embedded, refused, two_epochs, wait_until
 
 from base_models.errors import DamagedArtifact, StackedMOSError, UsageError
 from base_models.files import read_json
@@ -26,9 +26,6 @@ from ensemble.scoring import score_clips as scoring
 from ensemble.scoring.stack_source import StackSource, load_stack
 from ensemble.training.rated_clips import RatedClips
 from ensemble.training.train_base_models import (
-    Compute,
-    TrainingSetup,
-    plan_training,
     train_base_models,
 )
 from ensemble.workspace import Workspace
@@ -44,7 +41,7 @@ class Cluster:
         options = ("--port", "0", "--no-dashboard", "--scheduler-file", self.about)
         self.scheduler = self.start("scheduler", "--host", "127.0.0.1", *options)
         self.address = ""
-        _until(self.found, self.scheduler)
+        wait_until(self.found, self.scheduler)
 
     def found(self):
         """Whether the scheduler has written where it is, and all of it."""
@@ -95,25 +92,12 @@ def cluster(one_cluster):
     return one_cluster.fill()
 
 
-def _until(true, process=None, seconds=90):
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "waited too long"
-        assert process is None or process.poll() is None, "the process has ended"
-        time.sleep(0.02)
-
-
 def prepare(tree, root, engine):
     workspace = Workspace(root)
-    setup = TrainingSetup(
-        "logmel",
-        "hashed_text",
-        settings="embedded",
-        overrides={"max_epochs": 8, "patience": 8},
-    )
-    compute = Compute(device="cpu", jobs=1, engine=engine)
-    rated = RatedClips.read(tree)
-    return plan_training(rated, MODELS, workspace, setup, compute), workspace
+    longer = {"max_epochs": 8, "patience": 8}
+    options = {"overrides": longer, "engine": engine}
+    plan = plan_embedded(RatedClips.read(tree), MODELS, workspace, **options)
+    return plan, workspace
 
 
 def contents(folder):
@@ -352,7 +336,9 @@ def test_a_cluster_that_loses_a_worker_trains_the_same_bytes_as_one_machine(
         target=train_base_models, args=(plan, workspace), kwargs={"engine": address}
     )
     done.start()
-    _until(lambda: any((run.folder / "progress.json").is_file() for run in plan.runs))
+    wait_until(
+        lambda: any((run.folder / "progress.json").is_file() for run in plan.runs)
+    )
     workers[0].send_signal(signal.SIGKILL)
     done.join(timeout=120)
     assert not done.is_alive()

@@ -5,11 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from builders import fit_measured, rows_of_tables
+from builders import Predictor, fit_measured, prediction_tables, rows_of_tables
 from sklearn.linear_model import Ridge as PlainRidge
 
 from base_models.errors import UsageError
-from base_models.predictions import PredictionTable
 from ensemble.estimator.stacked_mos import StackedMOS
 from meta.adaptation import adapt
 from meta.learners.ridge import Ridge
@@ -17,20 +16,20 @@ from meta.regressor import MetaRegressor
 from meta.uncertainty.calibration import MIN_ROWS
 
 ASPECTS = ("mi", "ta")
+PREDICTORS = {"a": Predictor(noise=0.3), "b": Predictor(noise=0.6)}
+SHIFTED = {
+    "a": Predictor(noise=0.6, bias=0.8, gain=0.5),
+    "b": Predictor(noise=0.2, bias=0.8),
+}
+"""The same base models on another corpus."""
 
 
-def corpus(n, seed, offset=0.0, gains=(1, 1), noise=(0.3, 0.6)):
-    """Tables of two base models that have `gains` and are off by `offset`, labels."""
+def corpus(n, seed, predictors=PREDICTORS):
+    """Tables of two base models, and labels."""
     rng = np.random.default_rng(seed)
     y = rng.uniform(1.5, 4.5, (n, 2))
     ids = [f"{seed}-{k}" for k in range(n)]
-    tables = []
-    for name, gain, sigma in zip("ab", gains, noise, strict=True):
-        scores = np.clip(
-            3 + gain * (y - 3) + offset + rng.normal(0, sigma, (n, 2)), 1, 5
-        )
-        tables.append(PredictionTable.from_scores(name, ids, ASPECTS, scores))
-    return tables, y
+    return prediction_tables(y, predictors, ids=ids, rng=rng), y
 
 
 def known(*args, **options):
@@ -48,8 +47,7 @@ def fitted(learner="ridge", n=120):
 
 
 OLD = fitted()
-NEW = {"offset": 0.8, "gains": (0.5, 1), "noise": (0.6, 0.2)}
-UNSEEN, TRUTH = corpus(400, 99, **NEW)
+UNSEEN, TRUTH = corpus(400, 99, SHIFTED)
 
 
 def assert_same(one, other, tables=UNSEEN):
@@ -60,7 +58,7 @@ def assert_same(one, other, tables=UNSEEN):
 
 
 def test_no_labels_change_nothing_bit_for_bit():
-    tables, y = corpus(6, 1, **NEW)
+    tables, y = corpus(6, 1, SHIFTED)
     none = [table.take([]) for table in tables]
     for adapted in (
         adapt(OLD, none, rows_of_tables(none, np.empty((0, 2)))),
@@ -74,7 +72,7 @@ def test_no_labels_change_nothing_bit_for_bit():
 
 def test_the_fitted_one_is_never_touched():
     before = OLD.state()
-    adapt(OLD, *known(40, 1, **NEW))
+    adapt(OLD, *known(40, 1, SHIFTED))
     after = OLD.state()
     assert before[0] == after[0]
     for name, array in before[1].items():
@@ -88,7 +86,7 @@ def test_more_clips_come_nearer_to_a_fresh_fit_and_to_the_truth():
     apart = []
     errors = [np.mean((old.predict(UNSEEN) - TRUTH) ** 2)]
     for n in (4, 30, 300, 10_000):
-        new = known(n, 5, **NEW)
+        new = known(n, 5, SHIFTED)
         scores = adapt(old, *new).predict(UNSEEN)
         apart.append(
             np.abs(scores - MetaRegressor(learner).fit(*new).predict(UNSEEN)).mean()
@@ -102,7 +100,7 @@ def test_more_clips_come_nearer_to_a_fresh_fit_and_to_the_truth():
 @pytest.mark.parametrize("n", [3, 10, MIN_ROWS - 1, MIN_ROWS, 200])
 def test_intervals_of_the_new_corpus_hold_what_they_say_and_the_old_ones_do_not(n):
     assert held(OLD) < 0.4
-    shares = [held(adapt(OLD, *known(n, seed, **NEW))) for seed in range(1, 9)]
+    shares = [held(adapt(OLD, *known(n, seed, SHIFTED))) for seed in range(1, 9)]
     assert (0.8 if n < MIN_ROWS - 1 else 0.87) < np.mean(shares) < 0.94
 
 
@@ -112,7 +110,7 @@ def held(regressor):
 
 
 def test_few_clips_stretch_the_old_residuals_and_keep_their_shape():
-    few = adapt(OLD, *known(10, 1, **NEW))
+    few = adapt(OLD, *known(10, 1, SHIFTED))
     for old, new in zip(OLD.calibrations_, few.calibrations_, strict=True):
         assert new.rms > 1.2 * old.rms
         np.testing.assert_allclose(new.residuals / new.rms, old.residuals / old.rms)
@@ -122,7 +120,7 @@ def test_few_clips_stretch_the_old_residuals_and_keep_their_shape():
 
 
 def test_each_aspect_learns_from_its_own_labels():
-    tables, y = corpus(20, 1, **NEW)
+    tables, y = corpus(20, 1, SHIFTED)
     y[:, 1] = np.nan
     half = adapt(OLD, tables, rows_of_tables(tables, y))
     np.testing.assert_array_equal(half.predict(UNSEEN)[:, 1], OLD.predict(UNSEEN)[:, 1])
@@ -130,7 +128,7 @@ def test_each_aspect_learns_from_its_own_labels():
 
 
 def test_a_row_of_weight_zero_is_a_row_left_out():
-    tables, y = corpus(12, 1, **NEW)
+    tables, y = corpus(12, 1, SHIFTED)
     weights = np.repeat([1.0, 0.0], 6)
     weighed = rows_of_tables(tables, y, weights=weights)
     half = rows_of_tables(tables, y, weights=np.ones(12)).take(slice(6))
@@ -176,7 +174,7 @@ def test_shapes_and_scale_are_checked():
 def test_an_adapted_stack_is_saved_and_adapted_again(tmp_path):
     tables, y = corpus(60, 0)
     stack = StackedMOS.from_predictions(tables, y)
-    new, labels = corpus(8, 1, **NEW)
+    new, labels = corpus(8, 1, SHIFTED)
     adapted = stack.adapt(new, labels)
     assert adapted.validation_scores_ is None
     assert not hasattr(adapted, "join_")
@@ -189,7 +187,7 @@ def test_an_adapted_stack_is_saved_and_adapted_again(tmp_path):
     np.testing.assert_array_equal(
         again.predict_distribution(UNSEEN), adapted.predict_distribution(UNSEEN)
     )
-    twice = again.adapt(*corpus(8, 2, **NEW))
+    twice = again.adapt(*corpus(8, 2, SHIFTED))
     assert twice.final_estimator_.describe()["mi"]["adapted_to"] == 16
     assert np.mean((twice.predict(UNSEEN) - TRUTH) ** 2) < np.mean(
         (stack.predict(UNSEEN) - TRUTH) ** 2
@@ -199,7 +197,7 @@ def test_an_adapted_stack_is_saved_and_adapted_again(tmp_path):
 def test_labels_of_predictions_are_joined_by_clip_id_and_none_is_lost():
     tables, y = corpus(60, 0)
     stack = StackedMOS.from_predictions(tables, y)
-    new, labels = corpus(8, 1, **NEW)
+    new, labels = corpus(8, 1, SHIFTED)
     frame = pd.DataFrame(labels, index=list(new[0].clip_ids), columns=["mi", "ta"])
     expected = stack.adapt(new, labels).predict(UNSEEN)
     np.testing.assert_allclose(

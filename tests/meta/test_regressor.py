@@ -2,7 +2,7 @@ import inspect
 
 import numpy as np
 import pytest
-from builders import fit_measured, rows_of_tables
+from builders import fit_measured, prediction_tables, rows_of_tables
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LinearRegression
 from sklearn.neighbors import KNeighborsRegressor
@@ -25,15 +25,8 @@ ASPECTS = ("mi", "ta")
 def corpus(n=120, systems=10, seed=0, models=("good", "noisy", "biased")):
     """Prediction tables of some models, labels, and system ids of n clips."""
     rng = np.random.default_rng(seed)
-    ids = [f"c{k:03d}" for k in range(n)]
     y = np.clip(rng.normal(3, 0.9, (n, 2)), 1, 5)
-    noise = {"good": (0, 0.3), "noisy": (0, 1.0), "biased": (-1, 0.3)}
-    tables = [
-        PredictionTable.from_scores(
-            m, ids, ASPECTS, np.clip(y + rng.normal(*noise[m], y.shape), 1, 5)
-        )
-        for m in models
-    ]
+    tables = prediction_tables(y, models, aspects=ASPECTS, rng=rng)
     return tables, y, np.array([f"s{k}" for k in rng.integers(systems, size=n)])
 
 

@@ -5,14 +5,13 @@ is not, nothing is invented.
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 import soundfile
 import torch
-from commands import call, finish, refused, two_epochs
+from commands import call, refused
 from torch import nn
 
 from base_models.config import BaseConfig
@@ -349,15 +348,7 @@ def test_a_number_that_is_off_is_refused(options, message, clips, store):
 # the command
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    with two_epochs():
-        yield finish(tmp_path_factory.mktemp("deletion"), ("dora:1", "dora_mean:1"))
-
-
-@pytest.fixture
-def place(finished, tmp_path):
-    return replace(finished, tmp=tmp_path)
+FINISHED_MODELS = ("dora:1", "dora_mean:1")
 
 
 def test_the_command_says_it_in_words_and_in_json(place):

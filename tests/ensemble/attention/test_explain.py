@@ -5,12 +5,11 @@ scores that stay as they are.
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
 import soundfile
-from commands import call, finish, refused, two_epochs
+from commands import call, refused
 from matplotlib.figure import Figure
 from safetensors import safe_open
 
@@ -21,18 +20,7 @@ from ensemble.attention.explain import file_name, token_labels
 from ensemble.attention.model_attention import ModelAttention
 from ensemble.attention.picture import picture
 
-MODELS = ("dora:1", "dora_mean:1", "whisq:1", "clap_baseline:1")
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    with two_epochs():
-        yield finish(tmp_path_factory.mktemp("explain"), MODELS)
-
-
-@pytest.fixture
-def place(finished, tmp_path):
-    return replace(finished, tmp=tmp_path)
+FINISHED_MODELS = ("dora:1", "dora_mean:1", "whisq:1", "clap_baseline:1")
 
 
 def read_maps(path):

@@ -12,7 +12,9 @@ import time
 from dataclasses import replace
 
 import pytest
-from commands import LAUNCH, call, finish, listed, read, refused, start, two_epochs
+from commands import LAUNCH, call, listed, read, refused, start
+
+pytestmark = pytest.mark.usefixtures("finished")
 
 COMMANDS = (
     "fit_base",
@@ -22,22 +24,6 @@ COMMANDS = (
     "check_clips",
     "reproduce",
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def shortly_trained():
-    with two_epochs():
-        yield
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory, shortly_trained):
-    return finish(tmp_path_factory.mktemp("cli"))
-
-
-@pytest.fixture
-def place(finished, tmp_path):
-    return replace(finished, tmp=tmp_path)
 
 
 def sub(pattern, to, split="train"):

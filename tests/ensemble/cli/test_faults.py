@@ -7,30 +7,14 @@ import os
 import re
 import resource
 import signal
-import time
-from dataclasses import replace
 
 import pytest
-from commands import PRESET, call, finish, refused, start, two_epochs
+from commands import PRESET, call, refused, start, wait_until
 
 from base_models.config import BaseConfig
 from ensemble.cli.shared.exit_codes import run_command
 
-
-@pytest.fixture(scope="module", autouse=True)
-def shortly_trained():
-    with two_epochs():
-        yield
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory, shortly_trained):
-    return finish(tmp_path_factory.mktemp("cli"))
-
-
-@pytest.fixture
-def place(finished, tmp_path):
-    return replace(finished, tmp=tmp_path)
+pytestmark = pytest.mark.usefixtures("finished")
 
 
 def limit():
@@ -96,15 +80,6 @@ def test_sigterm_ends_a_command_as_ctrl_c_does(capsys):
     )
 
 
-def wait_for(running, path, pattern):
-    """Wait until a file is there; the command must not end before."""
-    until = time.monotonic() + 100
-    while not list(path.glob(pattern)):
-        assert running.poll() is None, running.communicate()
-        assert time.monotonic() < until
-        time.sleep(0.02)
-
-
 @pytest.fixture(scope="module")
 def uninterrupted(finished):
     """Prediction tables of a run that nobody stopped."""
@@ -131,7 +106,8 @@ def test_a_stopped_run_goes_on_to_the_same_bytes(
     monkeypatch.setattr(BaseConfig, "preset", PRESET)
     words = place.fit_base(place.tree, "--aspects", "mi", "--jobs", 1)
     running = start(*words)
-    wait_for(running, place.tmp / "new", "base/*/progress.json")
+    new = place.tmp / "new"
+    wait_until(lambda: list(new.glob("base/*/progress.json")), running)
     os.killpg(running.pid, getattr(signal, number))
     out, err = running.communicate(timeout=60)
     assert running.returncode == code
@@ -153,7 +129,8 @@ def test_ctrl_c_with_worker_processes_keeps_what_is_finished(place, monkeypatch)
     monkeypatch.setattr(BaseConfig, "preset", PRESET)
     words = place.fit_base(place.tree, "--aspects", "mi", "--models", "dora:3")
     running = start(*words, "--jobs", 2)
-    wait_for(running, place.tmp / "new", "base/*/manifest.json")
+    new = place.tmp / "new"
+    wait_until(lambda: list(new.glob("base/*/manifest.json")), running)
     os.killpg(running.pid, signal.SIGINT)
     _, err = running.communicate(timeout=60)
     assert running.returncode == 130

@@ -3,26 +3,22 @@
 import numpy as np
 import pandas as pd
 import pytest
-import soundfile
-from commands import EMBEDDED, call, refused
+from builders import listening_test, tones
+from commands import EMBEDDED, call, plan_embedded, refused
 from raters import ratings_of
+from tiny_networks import embedded_model, weights_of
 
 from base_models.clips.ratings import check_against_labels, read_ratings
 from base_models.errors import UsageError
 from base_models.files import read_json
 from base_models.metrics.likelihood import likelihood
 from base_models.predictions import PredictionTable
-from base_models.training.neural_mos import NeuralMOS
 from ensemble.training.rated_clips import RatedClips
 from ensemble.training.train_base_models import (
-    Compute,
-    TrainingSetup,
     add_ratings,
-    plan_training,
 )
 from ensemble.workspace import Workspace
 
-RATE = 24_000
 ASPECTS = ["mi", "ta"]
 BOTH = [("dora", 0), ("dora_beta", 0)]
 
@@ -30,30 +26,17 @@ BOTH = [("dora", 0), ("dora_beta", 0)]
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A table of 24 clips of 0.2 s, four systems, all splits; and of their ratings."""
-    folder, rows = tmp_path_factory.mktemp("rated"), []
-    rng, time = np.random.default_rng(0), np.arange(RATE // 5) / RATE
-    for k in range(24):
-        soundfile.write(
-            folder / f"{k}.wav",
-            0.1 * np.sin(2 * np.pi * 220 * (1 + k % 4) * time),
-            RATE,
-        )
-        split = "train" if k < 14 else "dev" if k < 19 else "test"
-        rows.append(
-            (
-                f"c{k:02d}",
-                f"s{k % 4}",
-                "piano",
-                f"{k}.wav",
-                split,
-                *rng.uniform(1.5, 4.5, 2).round(1),
-            )
-        )
-    table = pd.DataFrame(
-        rows, columns=["clip_id", "system_id", "prompt", "audio", "split", *ASPECTS]
+    folder = tmp_path_factory.mktemp("rated")
+    means = np.random.default_rng(0).uniform(1.5, 4.5, (24, 2)).round(1)
+    path = listening_test(
+        folder,
+        tones(24, 0.2),
+        {"train": 14, "dev": 5, "test": 5},
+        labels={"mi": means[:, 0], "ta": means[:, 1]},
+        prompts=["piano"],
     )
-    table.to_csv(folder / "clips.csv", index=False)
-    ratings_of(table, ASPECTS).to_csv(folder / "ratings.csv", index=False)
+    ratings = ratings_of(pd.read_csv(path), ASPECTS)
+    ratings.to_csv(folder / "ratings.csv", index=False)
     return folder
 
 
@@ -76,41 +59,37 @@ def fit(folder, rated):
 
     def make(preset="dora_beta", given=None, **params):
         settings = {"max_epochs": 1, "batch_size": 8, "learning_rate": 1e-3}
-        small = {
-            "audio_encoder": "logmel",
-            "text_encoder": "hashed_text",
-            "device": "cpu",
-            "store": folder / "store",
-        }
-        return NeuralMOS(preset, settings, **small | params).fit(
-            clips, clips[ASPECTS], ratings=given
-        )
+        params = {"store": folder / "store"} | params
+        model = embedded_model(preset, settings, **params)
+        return model.fit(clips, clips[ASPECTS], ratings=given)
 
     return make
-
-
-def weights(model):
-    return model.to_files()["weights.safetensors"]
 
 
 def test_ratings_decide_what_is_learnt_and_their_order_does_not(fit, ratings):
     model = fit(given=ratings)
     assert model.sigma_ == 0
     shuffled = ratings.sample(frac=1, random_state=0).reset_index(drop=True)
-    assert weights(fit(given=shuffled)) == weights(model)
-    assert weights(fit(given=ratings.assign(mi=6 - ratings["mi"]))) != weights(model)
+    assert weights_of(fit(given=shuffled)) == weights_of(model)
+    assert weights_of(fit(given=ratings.assign(mi=6 - ratings["mi"]))) != weights_of(
+        model
+    )
     unknown = ratings.assign(clip_id="x" + ratings["clip_id"])
-    assert weights(
+    assert weights_of(
         fit(given=pd.concat([ratings, unknown], ignore_index=True))
-    ) == weights(model)
+    ) == weights_of(model)
 
 
 def test_clips_without_ratings_are_learnt_from_their_means(fit, ratings):
     partly = ratings[ratings["clip_id"] < "c07"]
     left_out = ratings.assign(mi=ratings["mi"].where(ratings["clip_id"] < "c07"))
     left_out["ta"] = left_out["ta"].where(left_out["clip_id"] < "c07")
-    assert weights(fit("dora_raters", partly)) == weights(fit("dora_raters", left_out))
-    assert weights(fit("dora_raters", partly)) != weights(fit("dora_raters", ratings))
+    assert weights_of(fit("dora_raters", partly)) == weights_of(
+        fit("dora_raters", left_out)
+    )
+    assert weights_of(fit("dora_raters", partly)) != weights_of(
+        fit("dora_raters", ratings)
+    )
 
 
 def test_a_checkpoint_of_other_ratings_is_not_resumed(fit, ratings, tmp_path):
@@ -167,17 +146,12 @@ def test_ratings_are_kept_beside_their_clips_in_an_order_of_their_own(
         rated.with_ratings(ratings.assign(clip_id="x" + ratings["clip_id"]))
 
 
-def prepare(rated, workspace, models=BOTH):
-    setup = TrainingSetup("logmel", "hashed_text", settings="embedded")
-    compute = Compute(device="cpu", jobs=1)
-    return plan_training(rated, models, workspace, setup, compute)
-
-
 def test_ratings_rename_only_the_runs_that_learn_from_them(rated, ratings, tmp_path):
     workspace, other = Workspace(tmp_path), ratings.assign(mi=6 - ratings["mi"])
-    plain = prepare(rated, workspace, BOTH[:1]).runs[0].folder
+    plain = plan_embedded(rated, BOTH[:1], workspace).runs[0].folder
     one, two = (
-        prepare(rated.with_ratings(given), workspace).runs for given in (ratings, other)
+        plan_embedded(rated.with_ratings(given), BOTH, workspace).runs
+        for given in (ratings, other)
     )
     assert one[0].folder == two[0].folder == plain
     assert one[1].folder != two[1].folder

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from builders import Predictor, prediction_tables
 from commands import call
 from raters import ratings_of
 from sklearn.linear_model import Ridge
@@ -24,7 +25,12 @@ from meta.predicted_rows import PredictedRows
 from meta.rows import Rows
 
 ASPECTS = ("mi", "ta")
-MODELS = ("one", "two", "three")
+PREDICTORS = {
+    "one": Predictor(noise=0.3),
+    "two": Predictor(noise=0.5),
+    "three": Predictor(noise=0.9),
+}
+MODELS = tuple(PREDICTORS)
 
 
 def heard(n, seed, prefix):
@@ -38,15 +44,8 @@ def heard(n, seed, prefix):
         }
     )
     labels = pd.DataFrame(rng.uniform(1.5, 4.5, (n, 2)), columns=ASPECTS)
-    tables = [
-        PredictionTable.from_scores(
-            model,
-            clips["clip_id"].tolist(),
-            ASPECTS,
-            np.clip(labels.to_numpy() + rng.normal(0, noise, (n, 2)), 1, 5),
-        )
-        for model, noise in zip(MODELS, (0.3, 0.5, 0.9), strict=True)
-    ]
+    ids = clips["clip_id"].tolist()
+    tables = prediction_tables(labels.to_numpy(), PREDICTORS, ids=ids, rng=rng)
     return clips, labels, tables
 
 

@@ -5,12 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from builders import rows_of_tables
+from builders import Predictor, prediction_tables, rows_of_tables
 from sklearn.base import clone
 
 from base_models.bins import ScoreBins
 from base_models.errors import UsageError
-from base_models.predictions import PredictionTable
 from ensemble.estimator.base_model_files import files_of
 from ensemble.estimator.input_rows import rows_of
 from ensemble.estimator.prediction_inputs import as_tables
@@ -29,13 +28,9 @@ MOS = pd.Series(TRUTH[:, 0], index=IDS, name="mos")
 
 
 def tables(ids=IDS, aspects=("mi", "ta"), names=("a", "b")):
-    values = np.stack([TRUTH[[IDS.index(clip) for clip in ids]]] * 2) + RNG.normal(
-        0, 0.1, (2, len(ids), 2)
-    )
-    return [
-        PredictionTable.from_scores(name, ids, aspects, scores[:, : len(aspects)])
-        for name, scores in zip(names, values, strict=True)
-    ]
+    truth = TRUTH[[IDS.index(clip) for clip in ids], : len(aspects)]
+    predictors = dict.fromkeys(names, Predictor(noise=0.1))
+    return prediction_tables(truth, predictors, ids=ids, aspects=aspects, rng=RNG)
 
 
 def test_a_frame_of_scores_and_labels_of_any_order_give_one_stack():

@@ -2,11 +2,10 @@
 
 import numpy as np
 import pytest
-from builders import rows_of_tables
+from builders import Predictor, prediction_tables, rows_of_tables
 
 from base_models.errors import DamagedArtifact, UsageError
 from base_models.files import read_json, seal, write_json
-from base_models.predictions import PredictionTable
 from ensemble.estimator.save_and_load import read_stack, write_stack
 from meta.regressor import MetaRegressor
 
@@ -14,22 +13,16 @@ BASES = {
     "dora-s0": {"config.json": b"{}", "weights.safetensors": b"w0"},
     "dora-s1": {"config.json": b"{}"},
 }
-
-
-def tables(n=30):
-    rng = np.random.default_rng(0)
-    ids = [f"c{k}" for k in range(n)]
-    return [
-        PredictionTable.from_scores(name, ids, ["mi"], rng.uniform(1, 5, (n, 1)))
-        for name in BASES
-    ]
+LABELS = np.random.default_rng(1).uniform(1, 5, (30, 1))
+TABLES = prediction_tables(
+    LABELS, dict.fromkeys(BASES, Predictor(noise=1.0)), aspects=["mi"]
+)
 
 
 @pytest.fixture(params=["ridge", "lightgbm", "mean"])
 def regressor(request):
-    labels = np.random.default_rng(1).uniform(1, 5, (30, 1))
-    rows = rows_of_tables(tables(), labels)
-    return MetaRegressor(request.param).fit(tables(), rows)
+    rows = rows_of_tables(TABLES, LABELS)
+    return MetaRegressor(request.param).fit(TABLES, rows)
 
 
 def test_what_is_written_is_read_back(regressor, tmp_path):
@@ -39,7 +32,7 @@ def test_what_is_written_is_read_back(regressor, tmp_path):
     assert facts["flat"] is True
     assert artifact.read("base/dora-s0/weights.safetensors") == b"w0"
     assert artifact.read("report.html") == b"<p>"
-    np.testing.assert_array_equal(again.predict(tables()), regressor.predict(tables()))
+    np.testing.assert_array_equal(again.predict(TABLES), regressor.predict(TABLES))
 
 
 def test_a_second_write_of_the_same_stack_has_the_same_bytes(regressor, tmp_path):
@@ -52,8 +45,8 @@ def test_a_second_write_of_the_same_stack_has_the_same_bytes(regressor, tmp_path
 
 @pytest.mark.parametrize("name", ["../up", "a/b", "a\\b", ".hidden", "", "new\nline"])
 def test_a_base_model_whose_name_is_no_folder_is_refused(name, tmp_path):
-    rows = rows_of_tables(tables(), np.full((30, 1), 3.0))
-    regressor = MetaRegressor("mean").fit(tables(), rows)
+    rows = rows_of_tables(TABLES, np.full((30, 1), 3.0))
+    regressor = MetaRegressor("mean").fit(TABLES, rows)
     with pytest.raises(UsageError, match="cannot be saved under these names"):
         write_stack(tmp_path / "stack", regressor, {name: {"config.json": b"{}"}}, {})
     assert not list(tmp_path.iterdir())

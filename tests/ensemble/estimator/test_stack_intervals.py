@@ -64,15 +64,15 @@ def test_ninety_percent_intervals_hold_ninety_percent_of_ratings_cut_to_the_scal
     assert (high[scores > 4.4] == 5).all()
 
 
-def of_systems(seed, systems=60, clips=5, models=4):
-    """Labels and errors of base models, mostly shared by the clips of a system."""
-    rng, system = np.random.default_rng(seed), np.repeat(np.arange(systems), clips)
+def shared_errors(seed, systems=60, clips=5, models=4):
+    """Labels, and base models whose errors the clips of a system largely share."""
+    rng = np.random.default_rng(seed)
+    system = np.repeat(np.arange(systems), clips)
     n = len(system)
     ids = [f"c{k:04d}" for k in range(n)]
     y = np.clip(rng.normal(3, 0.7, systems)[system] + rng.normal(0, 0.15, n), 1, 5)
-    off = rng.normal(0, 0.6, (models, systems))[:, system] + rng.normal(
-        0, 0.1, (models, n)
-    )
+    of_system = rng.normal(0, 0.6, (models, systems))
+    off = of_system[:, system] + rng.normal(0, 0.1, (models, n))
     scores = np.clip(y + off, 1, 5)[:, :, None]
     tables = [
         PredictionTable.from_scores(f"m{k}", ids, ["mos"], score)
@@ -85,7 +85,7 @@ def of_systems(seed, systems=60, clips=5, models=4):
 def test_intervals_hold_their_share_on_systems_that_nobody_has_rated(grouped):
     held = []
     for seed in range(6):
-        tables, y, systems = of_systems(seed)
+        tables, y, systems = shared_errors(seed)
         # 40 systems are rated, 20 are not.
         new = slice(200, None)
         ids = tables[0].clip_ids

@@ -5,64 +5,36 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
-import soundfile
+from builders import clip_table, tones
 from sklearn.compose import make_column_transformer
 from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.model_selection import (
     GridSearchCV,
 )
 from sklearn.pipeline import make_pipeline
+from tiny_networks import embedded_model
 
 from base_models.encoders.base import Encoder
 from base_models.encoders.store import EmbeddingStore
 from base_models.errors import ClipError, DamagedArtifact, UsageError
-from base_models.training.neural_mos import NeuralMOS
 from ensemble.estimator.stacked_mos import StackedMOS
 
-RATE = 24_000
 
-
-def neural(store, seed=0, **changes):
-    settings = {"max_epochs": 2, "learning_rate": 1e-3}
-    encoders = {
-        "audio_encoder": "logmel",
-        "text_encoder": "hashed_text",
-        "device": "cpu",
-    }
-    return NeuralMOS(
-        "dora",
-        **(
-            {"settings": settings, "store": store, "random_state": seed}
-            | encoders
-            | changes
-        ),
-    )
+def neural(store, seed=0, **params):
+    settings = {"learning_rate": 1e-3}
+    return embedded_model("dora", settings, store=store, random_state=seed, **params)
 
 
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory):
-    """36 clips of half a second by 6 systems, labels for mi and ta, and a folder for
-    embeddings.
-    """
-    folder, rng = tmp_path_factory.mktemp("clips"), np.random.default_rng(0)
-    time, rows = np.arange(RATE // 2) / RATE, []
-    for k in range(36):
-        path = folder / f"c{k:02d}.wav"
-        soundfile.write(
-            path,
-            0.1 * np.sin(2 * np.pi * 200 * (1 + k % 6) * time)
-            + 0.01 * rng.normal(size=12_000),
-            RATE,
-        )
-        prompt = ("slow piano", "fast drums")[k % 2]
-        rows.append((f"c{k:02d}", f"s{k % 6}", prompt, str(path), float(k % 6)))
-    X = pd.DataFrame(rows, columns=["clip_id", "system_id", "prompt", "audio", "pitch"])
-    y = pd.DataFrame(
-        {
-            "mi": 1.5 + 0.5 * X["pitch"] + rng.uniform(0, 0.4, 36),
-            "ta": 2 + rng.uniform(0, 2, 36),
-        }
-    )
+    """36 clips by 6 systems, labels for mi and ta, and a folder for embeddings."""
+    folder = tmp_path_factory.mktemp("clips")
+    rng = np.random.default_rng(0)
+    pitch = np.arange(36) % 6
+    sounds = tones(36, pitches=6, noise=0.01)
+    X = clip_table(folder, sounds, systems=6, pitch=pitch.astype(float))
+    mi = 1.5 + 0.5 * pitch + rng.uniform(0, 0.4, 36)
+    y = pd.DataFrame({"mi": mi, "ta": 2 + rng.uniform(0, 2, 36)})
     return X, y, folder / "embeddings"
 
 
@@ -100,7 +72,8 @@ def test_prefit_models_are_not_stacked_on_the_clips_that_they_were_trained_on(
     X, y, _ = clips
     with pytest.raises(
         UsageError,
-        match=r"Clips 'c\d\d'.* were used to train 'dora-s0'; meta-training on them",
+        match=r"Clips 'c\d\d'.* were used to train 'dora-s0'; "
+        r"meta-training on them leaks",
     ):
         StackedMOS(bases, cv="prefit").fit(X, y)
 

@@ -7,67 +7,36 @@ import io
 import numpy as np
 import pandas as pd
 import pytest
-import soundfile
+from builders import clip_table, tones
 from sklearn.dummy import DummyRegressor
+from tiny_networks import embedded_model
 
 from base_models.encoders.base import Encoder
 from base_models.encoders.store import EmbeddingStore
 from base_models.errors import UsageError
-from base_models.training.neural_mos import NeuralMOS
 from ensemble.estimator.stacked_mos import StackedMOS
 from ensemble.formats import FORMATS, encode_scores
 from ensemble.scoring import score_clips as scoring
 from ensemble.scoring.audio_files import clips_from_files
 from ensemble.scoring.score_clips import score_clips
 
-RATE = 24_000
-
 
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory):
-    """24 clips of half a second by 4 systems, with prompts and a label table for mi and
-    ta.
-    """
-    folder, rng = tmp_path_factory.mktemp("clips"), np.random.default_rng(0)
-    time, rows = np.arange(RATE // 2) / RATE, []
-    for k in range(24):
-        path = folder / f"c{k:02d}.wav"
-        soundfile.write(
-            path,
-            0.1 * np.sin(2 * np.pi * 200 * (1 + k % 6) * time)
-            + 0.01 * rng.normal(size=12_000),
-            RATE,
-        )
-        rows.append(
-            (f"c{k:02d}", f"s{k % 4}", ("slow piano", "fast drums")[k % 2], str(path))
-        )
-    return pd.DataFrame(rows, columns=["clip_id", "system_id", "prompt", "audio"])
+    """24 clips of half a second by 4 systems, with prompts."""
+    return clip_table(tmp_path_factory.mktemp("clips"), tones(24, noise=0.01))
 
 
 def fit(clips, store, text_aspects=None):
-    y = pd.DataFrame(
-        np.random.default_rng(1).uniform(1, 5, (24, 2)), columns=["mi", "ta"]
-    )
-    settings = {"max_epochs": 2, "learning_rate": 1e-3}
-    encoders = {
-        "audio_encoder": "logmel",
-        "text_encoder": "hashed_text",
-        "device": "cpu",
-        "store": store,
-    }
-    bases = [
-        (
-            f"dora-s{seed}",
-            NeuralMOS(
-                "dora",
-                settings,
-                text_aspects=text_aspects,
-                random_state=seed,
-                **encoders,
-            ),
+    labels = np.random.default_rng(1).uniform(1, 5, (24, 2))
+    y = pd.DataFrame(labels, columns=["mi", "ta"])
+    options = {"text_aspects": text_aspects, "store": store}
+    bases = []
+    for seed in (0, 1):
+        model = embedded_model(
+            "dora", {"learning_rate": 1e-3}, random_state=seed, **options
         )
-        for seed in (0, 1)
-    ]
+        bases.append((f"dora-s{seed}", model))
     return StackedMOS(bases, cv=0.5).fit(clips, y)
 
 

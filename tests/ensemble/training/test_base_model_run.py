@@ -8,12 +8,11 @@ import threading
 import time
 
 import numpy as np
-import pandas as pd
 import pytest
-import soundfile
 import torch
+from builders import listening_test, tones
+from commands import plan_embedded, short_settings
 
-from base_models import config
 from base_models.errors import DamagedArtifact
 from base_models.files import Artifact, is_sealed, locked, read_json
 from base_models.predictions import PredictionTable
@@ -26,14 +25,8 @@ from ensemble.training.base_model_run import (
     BaseRun,
 )
 from ensemble.training.rated_clips import RatedClips
-from ensemble.training.train_base_models import (
-    Compute,
-    TrainingSetup,
-    plan_training,
-)
 from ensemble.workspace import Workspace
 
-RATE = 24_000
 TABLES = {"predictions-dev.parquet", "predictions-test.parquet"}
 FOLDS = {"oof-0.parquet", "oof-1.parquet"}
 
@@ -41,47 +34,24 @@ FOLDS = {"oof-0.parquet", "oof-1.parquet"}
 @pytest.fixture(scope="module", autouse=True)
 def few_epochs():
     """The embedded settings with 4 epochs."""
-    with pytest.MonkeyPatch.context() as patch:
-        read, short = config._read_toml, {"max_epochs": 4}
-        patch.setattr(
-            config,
-            "_read_toml",
-            lambda p: read(p) | (short if p.stem == "embedded" else {}),
-        )
+    with short_settings(4):
         yield
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """A run on 24 clips with two folds, laid out and not yet trained."""
-    folder, rng = tmp_path_factory.mktemp("data"), np.random.default_rng(0)
-    seconds, rows = np.arange(RATE // 2) / RATE, []
-    for k in range(24):
-        soundfile.write(
-            folder / f"{k}.wav",
-            0.1 * np.sin(2 * np.pi * 220 * (1 + k % 4) * seconds),
-            RATE,
-        )
-        split = "train" if k < 14 else "dev" if k < 20 else "test"
-        rows.append(
-            (
-                f"c{k:02d}",
-                f"s{k % 4}",
-                ("piano", "drums")[k % 2],
-                f"{k}.wav",
-                split,
-                *rng.uniform(1, 5, 2),
-            )
-        )
-    table = pd.DataFrame(
-        rows, columns=["clip_id", "system_id", "prompt", "audio", "split", "mi", "ta"]
+    folder = tmp_path_factory.mktemp("data")
+    ratings = np.random.default_rng(0).uniform(1, 5, (24, 2))
+    path = listening_test(
+        folder,
+        tones(24),
+        {"train": 14, "dev": 6, "test": 4},
+        labels={"mi": ratings[:, 0], "ta": ratings[:, 1]},
     )
-    table.to_csv(folder / "clips.csv", index=False)
-    setup = TrainingSetup("logmel", "hashed_text", settings="embedded", folds=2)
-    compute = Compute(device="cpu", jobs=1)
     workspace = Workspace(folder / "artifacts")
-    rated = RatedClips.read(folder / "clips.csv")
-    return plan_training(rated, [("dora", 0)], workspace, setup, compute).runs[0]
+    rated = RatedClips.read(path)
+    return plan_embedded(rated, [("dora", 0)], workspace, folds=2).runs[0]
 
 
 @pytest.fixture(scope="module")

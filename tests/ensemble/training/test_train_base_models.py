@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import soundfile
+from builders import listening_test, tones
+from commands import plan_embedded, short_settings
 
 from base_models import config
 from base_models.encoders.base import Encoder
@@ -26,70 +27,40 @@ from ensemble.training.train_base_models import (
 )
 from ensemble.workspace import Workspace
 
-RATE = 24_000
 READ_TOML = config._read_toml
-COMPUTE = {"device", "jobs", "threads", "engine"}
 
 
 @pytest.fixture(scope="module", autouse=True)
 def few_epochs():
     """The embedded settings with 3 epochs."""
-    with pytest.MonkeyPatch.context() as patch:
-        short = {"max_epochs": 3}
-        patch.setattr(
-            config,
-            "_read_toml",
-            lambda p: READ_TOML(p) | (short if p.stem == "embedded" else {}),
-        )
+    with short_settings(3):
         yield
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """A table of 32 clips of half a second; one file is damaged and one clip has no
-    prompt.
-    """
-    folder, rng = tmp_path_factory.mktemp("data"), np.random.default_rng(0)
-    time, rows = np.arange(RATE // 2) / RATE, []
-    for k in range(32):
-        soundfile.write(
-            folder / f"{k}.wav",
-            0.1 * np.sin(2 * np.pi * 220 * (1 + k % 4) * time),
-            RATE,
-        )
-        split = "train" if k < 18 else "dev" if k < 27 else "test"
-        labels = 1.5 + 0.8 * (k % 4) + rng.uniform(0, 0.5), rng.uniform(1, 5)
-        rows.append(
-            (
-                f"c{k:02d}",
-                f"s{k % 4}",
-                ("piano", "drums")[k % 2],
-                f"{k}.wav",
-                split,
-                *labels,
-            )
-        )
-    (folder / "3.wav").write_bytes(b"RIFF, and no more")
-    table = pd.DataFrame(
-        rows, columns=["clip_id", "system_id", "prompt", "audio", "split", "mi", "ta"]
+    """A table of 32 clips; one file is damaged and one clip has no prompt."""
+    folder = tmp_path_factory.mktemp("data")
+    rng = np.random.default_rng(0)
+    pitch = np.arange(32) % 4
+    path = listening_test(
+        folder,
+        tones(32),
+        {"train": 18, "dev": 9, "test": 5},
+        labels={
+            "mi": 1.5 + 0.8 * pitch + rng.uniform(0, 0.5, 32),
+            "ta": rng.uniform(1, 5, 32),
+        },
     )
+    (folder / "c03.wav").write_bytes(b"RIFF, and no more")
+    table = pd.read_csv(path)
     table.loc[20, "prompt"] = ""
-    table.to_csv(folder / "clips.csv", index=False)
-    return folder / "clips.csv"
+    table.to_csv(path, index=False)
+    return path
 
 
-def prepare(data, workspace, models=(("dora", 0),), on_embed=None, **options):
-    """A plan; options are those of `Compute` and, for the rest, of `TrainingSetup`."""
-    given = {"settings": "embedded", "device": "cpu", "jobs": 1} | options
-    compute = {name: given.pop(name) for name in set(given) & COMPUTE}
-    return plan_training(
-        RatedClips.read(data),
-        models,
-        workspace,
-        TrainingSetup("logmel", "hashed_text", **given),
-        Compute(**compute),
-        on_embed,
-    )
+def prepare(data, workspace, models=(("dora", 0),), **options):
+    return plan_embedded(RatedClips.read(data), models, workspace, **options)
 
 
 @pytest.fixture(scope="module")
@@ -279,7 +250,7 @@ def test_moved_audio_is_found_where_it_is_now(trained, data, tmp_path):
     moved = prepare(tmp_path / "clips.csv", workspace)
     assert moved.runs[0].data == workspace.root / "data" / ready.runs[0].data.name
     assert RatedClips.load(moved.runs[0].data).frame["audio"][0] == str(
-        tmp_path / "0.wav"
+        tmp_path / "c00.wav"
     )
 
 
@@ -310,9 +281,8 @@ def test_predictions_cover_dev_and_test_and_list_what_was_seen(trained):
 
 
 def test_two_processes_give_the_numbers_of_one(data, tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        config, "_read_toml", READ_TOML
-    )  # the workers read the true settings
+    # The workers read the true settings.
+    monkeypatch.setattr(config, "_read_toml", READ_TOML)
     runs = []
     for jobs in (1, 2):
         workspace = Workspace(tmp_path / str(jobs))

@@ -3,6 +3,7 @@ import json
 
 import numpy as np
 import pytest
+from builders import only_row, rival_scores
 from scipy import stats
 
 from base_models.errors import UsageError
@@ -21,29 +22,15 @@ FIRST = {("mi", level, metric): "b0" for level in LEVELS for metric in METRICS}
 
 
 def listening_test(seed, systems=8, clips=8, models=4, own=0.3, stack_own=None):
-    """Labels, and a stack and base models that share errors.
-
-    Each has errors of its own too, per system and per clip.
-    """
-    rng = np.random.default_rng(seed)
-    system = np.repeat(
-        np.arange(systems), rng.integers(max(2, clips // 2), clips + 1, systems)
+    """Labels, a stack, base models that are alike, and systems of a listening test."""
+    return rival_scores(
+        np.random.default_rng(seed),
+        systems,
+        (max(2, clips // 2), clips),
+        models=models,
+        own=own,
+        stack_own=own if stack_own is None else stack_own,
     )
-
-    def noise(width):
-        return rng.normal(0, width, systems)[system] + rng.normal(0, width, len(system))
-
-    truth = np.clip(
-        np.round(
-            3 + rng.normal(0, 0.8, systems)[system] + rng.normal(0, 0.5, len(system)), 1
-        ),
-        1,
-        5,
-    )
-    shared = 3 + 0.7 * (truth - 3) + noise(0.25)
-    bases = {f"b{k}": (shared + noise(own))[:, None] for k in range(models)}
-    stack = shared + noise(own if stack_own is None else stack_own)
-    return truth[:, None], stack[:, None], bases, system.astype(str)
 
 
 def rows_of(y, system=None, aspects=ASPECTS, prompts=None):
@@ -60,14 +47,6 @@ def judged(seed, **options):
     return verdict(rows_of(y, system), stack, bases, FIRST)
 
 
-def row(found, **facts):
-    table = found.table
-    for column, value in facts.items():
-        table = table[table[column] == value]
-    (only,) = table.to_dict("records")
-    return only
-
-
 def test_equal_models_are_called_different_in_at_most_5_of_100_listening_tests():
     claims = sum(
         (judged(seed, own=0.01).table["said"] != "").any() for seed in range(300)
@@ -81,7 +60,7 @@ def test_a_stack_like_any_base_is_not_called_better_and_intervals_hold_the_truth
         found = judged(seed, systems=10)
         said = found.table[found.table["said"] != ""]
         wrong += ((said["rival"] == BEST) | (said["said"] == "better")).any()
-        cell = row(found, rival=BEST, level="utterance", metric="mse")
+        cell = only_row(found.table, rival=BEST, level="utterance", metric="mse")
         held.append(cell["low"] <= 0 <= cell["high"])
     assert wrong <= stats.binom.ppf(0.999, 200, 0.05)
     assert np.sum(held) >= stats.binom.ppf(0.001, 200, 0.95)
@@ -91,7 +70,9 @@ def test_a_stack_truly_better_is_found_in_most_listening_tests():
     found = [
         judged(seed, systems=15, clips=15, own=0.4, stack_own=0.0) for seed in range(25)
     ]
-    cells = [row(v, rival=BEST, level="utterance", metric="mse") for v in found]
+    cells = [
+        only_row(v.table, rival=BEST, level="utterance", metric="mse") for v in found
+    ]
     assert np.mean([cell["difference"] for cell in cells]) == pytest.approx(
         -0.32, abs=0.05
     )  # of 0.5
@@ -115,7 +96,7 @@ def test_the_sign_flip_p_value_of_mse_is_that_of_every_swap_of_the_two_predictio
     ]
     expected = np.mean(np.array(swaps) >= abs(sum(per_system)) - 1e-12)
     for rival in (BEST, MEAN):
-        assert row(found, rival=rival, level="utterance", metric="mse")[
+        assert only_row(found.table, rival=rival, level="utterance", metric="mse")[
             "p"
         ] == pytest.approx(expected)
 
@@ -198,7 +179,7 @@ def test_the_same_predictions_show_no_difference():
 
 def test_the_sentence_says_by_how_much_and_how_sure():
     found = judged(0, systems=31, clips=20, own=0.5, stack_own=0.02)
-    cell = row(found, rival=BEST, level="utterance", metric="mse")
+    cell = only_row(found.table, rival=BEST, level="utterance", metric="mse")
     assert found.sentence.startswith(
         f"On {cell['n']} clips of 31 systems, "
         "the stack beats the best base model in mi "
@@ -252,9 +233,9 @@ def test_prompts_that_systems_share_make_the_verdict_more_cautious():
         for ids in (None, prompt.astype(str))
     )
     cell = {"rival": BEST, "level": "utterance", "metric": "mse"}
-    assert row(alone, **cell)["p"] < 0.001
-    assert row(both, **cell)["p"] > 0.05
-    assert row(both, **cell)["low"] <= row(alone, **cell)["low"]
+    assert only_row(alone.table, **cell)["p"] < 0.001
+    assert only_row(both.table, **cell)["p"] > 0.05
+    assert only_row(both.table, **cell)["low"] <= only_row(alone.table, **cell)["low"]
     own = [
         f"{s} {p}" for s, p in zip(system, prompt, strict=True)
     ]  # prompts that no systems share change nothing
@@ -299,7 +280,7 @@ def test_a_constant_prediction_has_no_correlation_to_compare():
         bases,
         best_bases(rows_of(y, system), bases),
     )
-    undefined = row(found, rival=MEAN, level="system", metric="srcc")
+    undefined = only_row(found.table, rival=MEAN, level="system", metric="srcc")
     assert np.isnan([undefined["p"], undefined["difference"]]).all()
     assert undefined["said"] == ""
     records = json.loads(json.dumps(found.to_json(), allow_nan=False))["comparisons"]
@@ -324,8 +305,8 @@ def test_the_sign_flip_of_differences_per_clip_is_that_of_the_verdict_on_their_m
 ):
     y, stack, bases, system = listening_test(3)
     names = [f"p{k % 5}" for k in range(len(y))] if prompts else None
-    found = row(
-        verdict(rows_of(y, system, prompts=names), stack, bases, FIRST),
+    found = only_row(
+        verdict(rows_of(y, system, prompts=names), stack, bases, FIRST).table,
         level="utterance",
         metric="mse",
         rival=MEAN,
