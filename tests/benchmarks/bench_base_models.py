@@ -1,4 +1,6 @@
-"""What stored embeddings save in training, and what nine base models cost at prediction: ratios measured in one run."""
+"""What stored embeddings save in training, and what nine base models cost at
+prediction: ratios measured in one run.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ def clips(tmp_path):
 def bench_training_from_stored_embeddings(
     clips, tmp_path, tiny_encoders, full_size, monkeypatch
 ):
-    """Against what the published code does: every clip through the frozen encoder again in every epoch."""
+    """Against what the published code does: every clip through the frozen encoder again
+    in every epoch.
+    """
     epochs, folder = (2 if full_size else EPOCHS), tmp_path / "embeddings"
     spec = "muq" if full_size else f"muq={tiny_encoders['muq']}"
     if full_size:
@@ -68,13 +72,16 @@ def bench_training_from_stored_embeddings(
     slow, _ = timed(recomputed)
     size = "full-size" if full_size else "tiny"
     print(
-        f"\n{len(clips)} clips, {size} MuQ, {epochs} epochs: stored embeddings {slow / fast:.1f} x as fast"
+        f"\n{len(clips)} clips, {size} MuQ, {epochs} epochs: stored embeddings "
+        f"{slow / fast:.1f} x as fast"
     )
 
 
 @pytest.mark.parametrize("full_size", [False, True], ids=["logmel", "muq"])
 def bench_nine_base_models_against_one(clips, tmp_path, full_size, monkeypatch):
-    """Scoring new clips, encoders included; with the full-size MuQ on 30 s clips, as in real use."""
+    """Scoring new clips, encoders included; with the full-size MuQ on 30 s clips, as in
+    real use.
+    """
     if full_size:
         clips = _full_size_muq(monkeypatch, clips, tmp_path)
     name = "muq" if full_size else "logmel"
@@ -110,7 +117,8 @@ def bench_nine_base_models_against_one(clips, tmp_path, full_size, monkeypatch):
         for count in (1, 9)
     )
     print(
-        f"\n{len(clips)} clips, {name}: nine base models take {nine / one:.2f} x the time of one"
+        f"\n{len(clips)} clips, {name}: nine base models take {nine / one:.2f} x the "
+        f"time of one"
     )
 
 

@@ -1,4 +1,6 @@
-"""What share of new ratings intervals hold: on 1,000 exchangeable tables, and on real ratings of unseen systems."""
+"""What share of new ratings intervals hold: on 1,000 exchangeable tables, and on real
+ratings of unseen systems.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ from meta.uncertainty.calibration import Calibration
 
 REAL = SHARED_DATA / "bvcc-predictions" / "val_half.csv"
 TABLES, CLIPS, NEW, LEVELS, BINS = 1000, 165, 248, (0.5, 0.9, 0.95), ScoreBins()
-"""Clips of each table: 40 % of a dev split of 413 teach the intervals, the others are new."""
+"""Clips of each table: 40 % of a dev split of 413 teach the intervals, the others are
+new.
+"""
 
 
 def shares(calibration, scores, truth):
@@ -24,7 +28,9 @@ def shares(calibration, scores, truth):
 
 
 def bench_intervals_of_exchangeable_clips():
-    """Skewed errors, wider for better clips, and truths that fall onto the ends of the scale."""
+    """Skewed errors, wider for better clips, and truths that fall onto the ends of the
+    scale.
+    """
     rng, found = np.random.default_rng(0), []
     for _ in range(TABLES):
         scores = rng.uniform(1.2, 4.8, CLIPS + NEW)
@@ -37,7 +43,8 @@ def bench_intervals_of_exchangeable_clips():
         found.append(shares(calibration, scores[CLIPS:], truth[CLIPS:]))
     held = dict(zip(LEVELS, np.mean(found, axis=0), strict=True))
     print(
-        f"\n{TABLES} tables, {CLIPS} clips teach the intervals of {NEW} new ones; truths held:",
+        f"\n{TABLES} tables, {CLIPS} clips teach the intervals of {NEW} new ones; "
+        f"truths held:",
         end=" ",
     )
     print(", ".join(f"{share:.1%} for {level:.0%}" for level, share in held.items()))
@@ -46,7 +53,9 @@ def bench_intervals_of_exchangeable_clips():
 
 @pytest.mark.skipif(not REAL.is_file(), reason="the real predictions are not here")
 def bench_intervals_of_unseen_systems():
-    """Ridge on 51 models' scores; systems are left out in 5 folds, and in 5 more to teach the intervals."""
+    """Ridge on 51 models' scores; systems are left out in 5 folds, and in 5 more to
+    teach the intervals.
+    """
     table = pd.read_csv(REAL)
     members, truth, systems = (
         table.iloc[:, 5:].to_numpy(),
@@ -54,7 +63,8 @@ def bench_intervals_of_unseen_systems():
         table["system"].to_numpy(),
     )
     print(
-        f"\n{len(truth)} clips of {len(set(systems))} systems; truths held for {LEVELS}:"
+        f"\n{len(truth)} clips of {len(set(systems))} systems; truths held for "
+        f"{LEVELS}:"
     )
     found = []
     for train, test in folds(systems):

@@ -1,4 +1,6 @@
-"""How many of scikit-learn's checks of an estimator each stacking regressor passes, side by side."""
+"""How many of scikit-learn's checks of an estimator each stacking regressor passes,
+side by side.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +56,9 @@ TARGETS, WEIGHTS = (
 
 @pytest.mark.filterwarnings("ignore")
 def bench_scikit_learns_checks():
-    """Checks of weights and of several targets are run for estimators that say they take them."""
+    """Checks of weights and of several targets are run for estimators that say they
+    take them.
+    """
     print(
         f"\n{'passed':>8} {'failed':>6} {'skipped':>7}  {'targets':11}  {'weights':11}"
     )
@@ -69,7 +73,10 @@ def bench_scikit_learns_checks():
         targets, weights = (
             status.get(check, "not checked") for check in (TARGETS, WEIGHTS)
         )
-        counts = f"{kinds.count('passed'):8} {kinds.count('failed'):6} {kinds.count('skipped'):7}"
+        passed = kinds.count("passed")
+        failed = kinds.count("failed")
+        skipped = kinds.count("skipped")
+        counts = f"{passed:8} {failed:6} {skipped:7}"
         print(f"{counts}  {targets:11}  {weights:11}  {name}")
         failed = [check for check, kind in status.items() if kind == "failed"]
         print("".join(f"{'':25}{check}\n" for check in failed), end="")

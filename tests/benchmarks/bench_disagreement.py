@@ -1,4 +1,6 @@
-"""What learning from single ratings is worth on a real listening test: held-out likelihood of the raters, and ranks."""
+"""What learning from single ratings is worth on a real listening test: held-out
+likelihood of the raters, and ranks.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ PRESETS, SEEDS, FOLDS = ("dora", "dora_raters", "dora_beta"), 3, 4
 
 
 def bench_single_ratings_against_softened_means(tmp_path):
-    """Every clip is predicted by models that saw no clip of its content; intervals resample the 16 contents."""
+    """Every clip is predicted by models that saw no clip of its content; intervals
+    resample the 16 contents.
+    """
     if not DATA.is_dir():
         pytest.skip(f"no listening test with single ratings in {DATA}")
     table, scale = (
@@ -75,22 +79,28 @@ def bench_single_ratings_against_softened_means(tmp_path):
             for t in tables
         ]
         print(
-            f"{preset}: log p of a rating {with_interval(sums, counts, clips['content_id'])}, "
-            f"SRCC {np.mean(ranks):.3f}, MSE {np.mean(errors):.3f}, SRCC of the disagreement {np.mean(spread):.3f}"
+            f"{preset}: log p of a rating "
+            f"{with_interval(sums, counts, clips['content_id'])}, "
+            f"SRCC {np.mean(ranks):.3f}, MSE {np.mean(errors):.3f}, SRCC of the "
+            f"disagreement {np.mean(spread):.3f}"
         )
         first = sums if first is None else first
         if preset != PRESETS[0]:
             print(
-                f"  more than {PRESETS[0]}: {with_interval(sums - first, counts, clips['content_id'])}"
+                f"  more than {PRESETS[0]}: "
+                f"{with_interval(sums - first, counts, clips['content_id'])}"
             )
     everyone = ScoreBins().split(ratings["quality"]).mean(0)
     print(
-        f"one histogram for all clips: {everyone @ np.log(everyone):.3f}; uniform: {-np.log(20):.3f}"
+        f"one histogram for all clips: {everyone @ np.log(everyone):.3f}; uniform: "
+        f"{-np.log(20):.3f}"
     )
 
 
 def held_out(folder, name, ids):
-    """Predictions of all clips by models that were not trained on them: of the folds, and of the dev split."""
+    """Predictions of all clips by models that were not trained on them: of the folds,
+    and of the dev split.
+    """
     (run,) = (
         folder / run["folder"]
         for run in read_json(folder / "level0.json")["runs"]

@@ -1,6 +1,8 @@
-"""What encoding costs, and what the store saves: ratios of two things measured in one run.
+"""What encoding costs, and what the store saves: ratios of two things measured in one
+run.
 
-Run: pytest -s -o addopts=--import-mode=importlib -o python_files="bench_*.py" -o python_functions="bench_*" FILE
+Run: pytest -s -o addopts=--import-mode=importlib -o python_files="bench_*.py" -o
+python_functions="bench_*" FILE
 """
 
 from __future__ import annotations
@@ -68,10 +70,12 @@ def bench_muq_of_full_size():
     assert embedding.shape == (1, 750, 1024)
     size = sum(parameter.numel() for parameter in encoder.module.parameters()) / 1e6
     print(
-        f"\nMuQ, {size:.0f} M parameters, 30 s clip: {once:.1f} s, {30 / once:.1f} x real time"
+        f"\nMuQ, {size:.0f} M parameters, 30 s clip: {once:.1f} s, {30 / once:.1f} x "
+        f"real time"
     )
     print(
-        f"MuQ, two clips in one batch against two alone: {pair / (2 * once):.2f} of the time"
+        f"MuQ, two clips in one batch against two alone: {pair / (2 * once):.2f} of "
+        f"the time"
     )
 
 
@@ -135,12 +139,14 @@ FULL_SIZE = {
     ),
     "qwen3": lambda: LastHiddenState(assemble_qwen3(QWEN3)),
 }
-"""The released architectures with random weights; MuQ-MuLan's own layers have its package's depth."""
+"""The released architectures with random weights; MuQ-MuLan's own layers have its
+package's depth.
+"""
 
 
 @pytest.mark.parametrize("name", FULL_SIZE)
 def bench_full_size(name):
-    """One clip of 30 s, or one prompt of 32 tokens, through the released architecture."""
+    """One clip of 30 s, or a prompt of 32 tokens, through the released architecture."""
     torch.manual_seed(0)
     encoder = Encoder(**vars(ENCODERS[name]), module=FULL_SIZE[name](), prepare=None)
     noise = (
@@ -159,7 +165,8 @@ def bench_full_size(name):
     assert np.isfinite(embedding).all()
     size = sum(parameter.numel() for parameter in encoder.module.parameters()) / 1e6
     print(
-        f"\n{name}: {size:.1f} M parameters, {embedding.shape[1]} x {embedding.shape[2]}, {spent:.2f} s"
+        f"\n{name}: {size:.1f} M parameters, {embedding.shape[1]} x "
+        f"{embedding.shape[2]}, {spent:.2f} s"
     )
 
 
@@ -196,14 +203,17 @@ def bench_the_store_against_a_plain_loop(tmp_path):
     cold, _ = timed(through_the_store)
     warm, again = timed(through_the_store)
     print(
-        f"\nlogmel, {len(items)} clips of 30 s, each content twice: {len(items) / loop:.0f} embeddings/s in a loop"
+        f"\nlogmel, {len(items)} clips of 30 s, each content twice: "
+        f"{len(items) / loop:.0f} embeddings/s in a loop"
     )
     print(
-        f"the same through an empty store: {loop / cold:.2f} x as fast; through a full one: {loop / warm:.1f} x"
+        f"the same through an empty store: {loop / cold:.2f} x as fast; through a "
+        f"full one: {loop / warm:.1f} x"
     )
     megabytes = sum(embedding.nbytes for embedding in again) / 1e6
     print(
-        f"full store: {len(items) / warm:.0f} embeddings/s, {megabytes:.0f} MB, verified twice"
+        f"full store: {len(items) / warm:.0f} embeddings/s, {megabytes:.0f} MB, "
+        f"verified twice"
     )
 
 
@@ -216,5 +226,6 @@ def bench_reading_against_muq(tmp_path):
         store._put(encoder, f"{i:064d}", embedding)
     read, _ = timed(lambda: [store.get(encoder, f"{i:064d}") for i in range(50)])
     print(
-        f"\nMuQ, 10 s clip: reading its embedding, verified, is {50 * compute / read:.0f} x as fast as computing it"
+        f"\nMuQ, 10 s clip: reading its embedding, verified, is "
+        f"{50 * compute / read:.0f} x as fast as computing it"
     )

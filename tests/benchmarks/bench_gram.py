@@ -1,7 +1,7 @@
 """Choosing a ridge penalty, against scikit-learn on the same rows.
 
-Ratios are of CPU time on the same rows, with one BLAS thread on either side: wall time of a busy machine is noise, and
-threads that wait for each other count as busy.
+Ratios are of CPU time on the same rows, with one BLAS thread on either side: wall time
+of a busy machine is noise, and threads that wait for each other count as busy.
 """
 
 from __future__ import annotations
@@ -43,7 +43,9 @@ def rows(n, seed):
 
 
 def bench_the_same_penalty_as_scikit_learn():
-    """The same rows in memory and the same penalty chosen; extrapolated, since scikit-learn is linear in the rows."""
+    """The same rows in memory and the same penalty chosen; extrapolated, since scikit-
+    learn is linear in the rows.
+    """
     X, y, system = rows(SUBSET, 0)
     X, fold = (
         X.astype(np.float64),
@@ -73,14 +75,17 @@ def bench_the_same_penalty_as_scikit_learn():
     assert ALPHAS[by_fold.argmin()] == pytest.approx(chosen)
     many = ROWS // SUBSET
     print(
-        f"\n{SUBSET:,} x {N_FEATURES} float64 in memory, {len(ALPHAS)} penalties, CPU seconds with one BLAS thread"
+        f"\n{SUBSET:,} x {N_FEATURES} float64 in memory, {len(ALPHAS)} penalties, CPU "
+        f"seconds with one BLAS thread"
     )
     print(
-        f"RidgeCV (leave-one-out) {ridge_cv:.2f} s, alpha {best:.4g}; extrapolated to {ROWS:,}: {ridge_cv * many:.0f} s"
+        f"RidgeCV (leave-one-out) {ridge_cv:.2f} s, alpha {best:.4g}; extrapolated to "
+        f"{ROWS:,}: {ridge_cv * many:.0f} s"
     )
     print(f"  GCV here {gcv:.2f} s: {ridge_cv / gcv:.0f} times faster, same alpha")
     print(
-        f"GridSearchCV, {FOLDS} folds {grid:.2f} s, alpha {chosen:.4g}; extrapolated to {ROWS:,}: {grid * many:.0f} s"
+        f"GridSearchCV, {FOLDS} folds {grid:.2f} s, alpha {chosen:.4g}; extrapolated "
+        f"to {ROWS:,}: {grid * many:.0f} s"
     )
     print(
         f"  exact folds here {kfold:.2f} s: {grid / kfold:.0f} times faster, same alpha"

@@ -1,4 +1,6 @@
-"""Intervals of all 16 metrics from 10,000 resamples, against a loop over scipy on physically repeated rows."""
+"""Intervals of all 16 metrics from 10,000 resamples, against a loop over scipy on
+physically repeated rows.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ ASPECTS = ["mi", "ta"]
 
 
 def listening_test():
-    """The size of the AudioMOS 2025 track 1 test split; each clip is a system's answer to a prompt."""
+    """The size of the AudioMOS 2025 track 1 test split; each clip is a system's answer
+    to a prompt.
+    """
     rng = np.random.default_rng(0)
     cells = rng.permutation(SYSTEMS * PROMPTS)[:CLIPS]
     truth = np.round(rng.uniform(1, 5, (CLIPS, 2)), 1)
@@ -75,7 +79,8 @@ def bench_resampled_metrics(crossed):
     )
     fast = time.process_time() - start
     print(
-        f"\n{RESAMPLES:,} resamples of {'systems and prompts' if crossed else 'systems'}: loop {slow:.1f} s",
+        f"\n{RESAMPLES:,} resamples of "
+        f"{'systems and prompts' if crossed else 'systems'}: loop {slow:.1f} s",
         end=" ",
     )
     print(f"(from {LOOPED} of them), here {fast:.2f} s, {slow / fast:.0f} times faster")

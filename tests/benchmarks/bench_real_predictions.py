@@ -1,7 +1,9 @@
-"""Learners on the published predictions of 51 real models: repeated cross-validation with whole systems held out.
+"""Learners on the published predictions of 51 real models: repeated cross-validation
+with whole systems held out.
 
-Every learner is fitted inside each fold on the other systems and judged on all rows by what was predicted for them
-out of fold. Intervals of differences resample systems; the same resamples for both, differences averaged over repeats.
+Every learner is fitted inside each fold on the other systems and judged on all rows by
+what was predicted for them out of fold. Intervals of differences resample systems; the
+same resamples for both, differences averaged over repeats.
 """
 
 from __future__ import annotations
@@ -53,10 +55,12 @@ def bench_learners_on_real_predictions():
         for name, kind in learners.items()
     }
     print(
-        f"\n{len(y)} clips, {len(set(systems))} systems, {len(layout.models)} models; {REPEATS} x {FOLDS} folds"
+        f"\n{len(y)} clips, {len(set(systems))} systems, {len(layout.models)} models; "
+        f"{REPEATS} x {FOLDS} folds"
     )
     print(
-        f"learner, utterance MSE and SRCC, system SRCC; {DEFAULT} minus it [95 % over systems]"
+        f"learner, utterance MSE and SRCC, system SRCC; {DEFAULT} minus it [95 % over "
+        f"systems]"
     )
     for name, repeats in found.items():
         tables = [

@@ -1,4 +1,5 @@
-"""Writes what benches print to RESULTS.md, one section each; sections of benches that did not run are kept.
+"""Writes what benches print to RESULTS.md, one section each; sections of benches that
+did not run are kept.
 
 The trap: figures of two runs may come from two machines, so each section names its own.
 """
@@ -14,8 +15,9 @@ from pathlib import Path
 PAGE = Path(__file__).with_name("RESULTS.md")
 HEAD = """# Results of the benches
 
-Written by `make bench`; `make bench BENCH=tests/benchmarks/bench_gram.py` runs one file and renews its sections alone.
-Ratios are of two things measured in one run. Times of a machine that others use as well are said to be of CPU.
+Written by `make bench`; `make bench BENCH=tests/benchmarks/bench_gram.py` runs one file
+and renews its sections alone. Ratios are of two things measured in one run. Times of a
+machine that others use as well are said to be of CPU.
 """
 PACKAGES = ("numpy", "scipy", "scikit-learn", "torch", "pyarrow")
 
@@ -55,6 +57,7 @@ def machine():
     versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     threads = os.environ.get("OMP_NUM_THREADS")
     return (
-        f"{os.cpu_count()} cores, {models[0] if models else platform.processor()}, OMP_NUM_THREADS={threads}; "
+        f"{os.cpu_count()} cores, {models[0] if models else platform.processor()}, "
+        f"OMP_NUM_THREADS={threads}; "
         f"Python {platform.python_version()}, {versions}"
     )
