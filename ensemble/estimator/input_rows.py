@@ -7,11 +7,14 @@ by their numbers.
 from __future__ import annotations
 
 import logging
-from typing import Any, TypeGuard
+from typing import Any, TypeAlias, TypeGuard
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
+from sklearn.utils import get_tags
+from sklearn.utils.validation import validate_data
 
 from base_models.bins import ScoreBins
 from ensemble.estimator.sklearn_compat import check_sample_weight
@@ -19,12 +22,47 @@ from meta.rows import Rows
 
 log = logging.getLogger(__name__)
 
+Input: TypeAlias = pd.DataFrame | np.ndarray
+"""A clip table, another frame, or a matrix of shape (n, features)."""
+
 
 def is_clips(X: Any) -> TypeGuard[pd.DataFrame]:
     """Whether X is a clip table: a DataFrame with ``audio`` or ``clip_id``."""
     if not isinstance(X, pd.DataFrame):
         return False
     return "audio" in X.columns or "clip_id" in X.columns
+
+
+def validated_input(estimator: BaseEstimator, X: Input, reset: bool) -> Input:
+    """X as base models take it: a clip table with ids, a frame, or an array.
+
+    Parameters
+    ----------
+    estimator : the stack, which remembers the number and names of features
+    X : as given to `StackedMOS`
+    reset : whether this is a fit, which says what features there are
+    """
+    if is_clips(X):
+        if reset:
+            # An earlier fit may have been on a matrix.
+            for name in ("n_features_in_", "feature_names_in_"):
+                estimator.__dict__.pop(name, None)
+        if "clip_id" not in X:
+            X = X.assign(clip_id=X.index.astype(str))
+        return X.reset_index(drop=True)
+    if isinstance(X, pd.DataFrame):
+        # It stays a frame: base models may pick columns by name.
+        checked = validate_data(estimator, X, reset=reset, skip_check_array=True)
+        return checked.reset_index(drop=True)
+    # A prediction may be of a single row, a fit needs two.
+    allow_nan = get_tags(estimator).input_tags.allow_nan
+    return validate_data(
+        estimator,
+        X,
+        reset=reset,
+        ensure_all_finite="allow-nan" if allow_nan else True,
+        ensure_min_samples=2 if reset else 1,
+    )
 
 
 def row_ids(X: pd.DataFrame | np.ndarray) -> list[str]:

@@ -138,6 +138,23 @@ def plan_splits(
     )
 
 
+def check_validation(validation: Any) -> None:
+    """Refuse a `validation` that is neither a share, a splitter, nor None.
+
+    Raises
+    ------
+    UsageError
+        when it is something else.
+    """
+    if validation is None or hasattr(validation, "split"):
+        return
+    if not is_share(validation) or not 0 < validation < 1:
+        raise UsageError(
+            "validation is a share between 0 and 1, a splitter, or None; got "
+            f"{validation}."
+        )
+
+
 def is_prefit(cv: Any) -> bool:
     """Whether `cv` says that base models are fitted already."""
     return isinstance(cv, str) and cv == "prefit"

@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -20,28 +19,31 @@ from numpy.typing import ArrayLike
 from sklearn.base import MultiOutputMixin, RegressorMixin, TransformerMixin
 from sklearn.utils import get_tags
 from sklearn.utils.metadata_routing import MetadataRouter
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from base_models.bins import ScoreBins
 from base_models.clips.labels import as_labels, check_labels, judged_by_text
 from base_models.encoders.store import EmbeddingStore
-from base_models.errors import UsageError, some
+from base_models.errors import UsageError
 from base_models.predictions import PredictionTable
 from ensemble.estimator.base_model_files import base_model_from, files_of
+from ensemble.estimator.base_model_list import (
+    diagram_of,
+    named_base_models,
+    stack_scale,
+)
 from ensemble.estimator.fit_base_models import BaseModelFits, default_estimators
 from ensemble.estimator.held_out_trial import trial_with_base_models
 from ensemble.estimator.input_rows import (
+    Input,
     checked_weights,
     is_clips,
-    rating_scale,
-    row_ids,
     rows_of,
+    validated_input,
 )
 from ensemble.estimator.metadata_routing import metadata_of, router_of
 from ensemble.estimator.predict_base_models import (
     log_unchecked,
-    predict_base_models,
-    scale_of,
 )
 from ensemble.estimator.prediction_inputs import (
     Labels,
@@ -49,25 +51,24 @@ from ensemble.estimator.prediction_inputs import (
     as_tables,
     ids_of,
     joined,
-    labelled_places,
     labels_of,
-    labels_of_aspects,
-    own_columns,
     systems_of,
-    takes_predictions,
 )
-from ensemble.estimator.row_splits import is_prefit, is_share, plan_splits
+from ensemble.estimator.row_splits import check_validation, is_prefit, plan_splits
+from ensemble.estimator.rows_to_predict import (
+    rows_to_adapt,
+    rows_to_judge,
+    tables_and_ids,
+)
 from ensemble.estimator.save_and_load import read_stack, write_stack
 from ensemble.estimator.sklearn_compat import (
     BaseComposition,
     VisualBlock,
     check_feature_names_in,
-    take_rows_of_anything,
 )
 from meta.adaptation import adapt
 from meta.assessment import INTERVAL_LEVEL, RIVALS, assess, audit_rows
 from meta.columns.feature_table import feature_table
-from meta.comparison.compared_rows import MEAN, STACK
 from meta.comparison.held_out_trial import HeldOutTrial
 from meta.predicted_rows import PredictedRows
 from meta.regressor import MetaRegressor
@@ -76,9 +77,6 @@ from meta.splits.meta_split import VALIDATION_SHARE
 
 if TYPE_CHECKING:
     from ensemble.reporting.report import Report
-
-Input: TypeAlias = pd.DataFrame | np.ndarray
-"""A clip table, another frame, or a matrix of shape (n, features)."""
 
 
 class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposition):
@@ -214,14 +212,17 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
             )
 
         # The rows, their scale, and who gets which metadata.
-        X = self._validated(X, reset=True)
+        X = validated_input(self, X, reset=True)
         labels = as_labels(y, len(X))
         rows = rows_of(X, labels, sample_weight, groups)
         usable = rows.usable()
         self.aspects_ = rows.aspects
         self._flat = np.asarray(y).ndim == 1
-        named = self._named_base_models(X)
-        self.bins_ = self._scale(named, usable.labels, is_clips(X))
+        if self.estimators is None:
+            named = default_estimators(X, any(judged_by_text(self.aspects_)))
+        else:
+            named = named_base_models(self.estimators, self._validate_names)
+        self.bins_ = stack_scale(self.bins, named, usable.labels, is_clips(X))
         check_labels(labels, self.bins_, rows.ids.tolist() if is_clips(X) else None)
         metadata = metadata_of(self, named, rows, fit_params)
         splits = plan_splits(
@@ -345,7 +346,7 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
         X : as in `fit`. After `from_predictions`, predictions of new clips: a list of
             tables or a frame of scores
         """
-        tables, ids = self._tables_and_ids(X)
+        tables, ids = tables_and_ids(self, X)
         scores = self.final_estimator_.predict(tables, ids)
         # As scikit-learn's regressors: the shape of predictions is that of y.
         return scores[:, 0] if self._flat else scores
@@ -357,7 +358,7 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
         -------
         distributions : float64 array of shape (n, aspects, bins), last axis sums to 1
         """
-        tables, ids = self._tables_and_ids(X)
+        tables, ids = tables_and_ids(self, X)
         return self.final_estimator_.predict_distribution(tables, ids)
 
     def transform(self, X: Input | Predictions) -> np.ndarray | pd.DataFrame:
@@ -373,7 +374,7 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
         features : DataFrame indexed by ``clip_id`` where the rows are clips; for a
             matrix an array, or what `set_output` asks for
         """
-        tables, ids = self._tables_and_ids(X)
+        tables, ids = tables_and_ids(self, X)
         gaps = self.final_estimator_.accepts_missing
         # A matrix has no clip ids to index by, and scikit-learn expects an array.
         features = pd.concat(
@@ -395,7 +396,7 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
 
     def prediction_tables(self, X: Input | Predictions) -> list[PredictionTable]:
         """What each fitted base model predicts for `X`, one table per model."""
-        tables, _ = self._tables_and_ids(X)
+        tables, _ = tables_and_ids(self, X)
         return tables
 
     @property
@@ -435,25 +436,21 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
         ----------
         judges : name to labelled rows that no fit has seen, ``(X, y)`` as in `predict`
             and `fit`, or `PredictedRows`. The verdict is about the first of them, or
-            about the held-out rows of the fit; those named ``"test"`` are listed clip
-            by clip
-        ratings : single ratings of these clips (``clip_id``, ``rater_id`` and one
-            column per aspect), for the noise ceiling
-        contents : clip id to what its audio hashes to; the audit then knows a clip
-            under two names
+            about the held-out rows of the fit; ``"test"`` is listed clip by clip
+        ratings : single ratings of these clips, for the noise ceiling, see
+            `base_models.clips.ratings.read_ratings`
+        contents : clip id to what its audio hashes to, so that one is known by its audio
         level : nominal coverage of the predicted intervals
-        rivals : names of learners that are fitted to be put beside the stack's
+        rivals : names of learners to put beside the stack's
 
         Returns
         -------
-        report : `ensemble.reporting.report.Report`, also ``report_``: its
-            ``assessment`` has the tables, ``write(folder)`` makes the files
+        report : also ``report_``; ``assessment`` has the tables, ``write`` makes files
 
         Raises
         ------
         UsageError
-            when the stack was not measured at `fit`, or was loaded from a folder, which
-            keeps no rows.
+            when the stack was not measured at `fit`, or was loaded from a folder.
         """
         # Imported here: reports draw figures, which no fit or prediction needs.
         from ensemble.reporting.report import Report
@@ -469,7 +466,7 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
             if isinstance(given, PredictedRows):
                 judge_rows[name] = given
             else:
-                judge_rows[name] = self._predicted_rows(name, *given)
+                judge_rows[name] = rows_to_judge(self, name, *given)
 
         assessment = assess(
             self.final_estimator_,
@@ -516,34 +513,14 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
             when the labels are of other aspects, or as in `meta.adaptation.adapt`.
         """
         check_is_fitted(self, "final_estimator_")
-        by_clip = len(X) > 0 and takes_predictions(self, X)
-        labels = labels_of_aspects(self, X, y, by_clip)
-        weights = checked_weights(sample_weight, labels) if len(labels) else None
-        usable = labelled_places(labels, weights)
-
-        # Every one of a handful of clips counts: a label without a prediction is an
-        # error, so only labelled clips are predicted.
-        if not len(usable):
-            tables = self.final_estimator_.layout_.empty(self.aspects_)
-            ids: list[str] = []
-        elif by_clip:
-            tables = self.prediction_tables(X)
-            ids = labels.index[usable].tolist()
-        else:
-            tables, ids = self._tables_and_ids(take_rows_of_anything(X, usable))
-        rows = Rows.of(
-            ids,
-            labels.to_numpy()[usable],
-            self.aspects_,
-            weights=None if weights is None else weights[usable],
-        )
+        new = rows_to_adapt(self, X, y, sample_weight)
 
         # A shallow copy shares the base models; what belongs to the old fit goes.
         adapted = copy.copy(self)
         for name in ("join_", "meta_rows_", "report_"):
             adapted.__dict__.pop(name, None)
         adapted.trial_ = None
-        adapted.final_estimator_ = adapt(self.final_estimator_, tables, rows)
+        adapted.final_estimator_ = adapt(self.final_estimator_, new.tables, new.rows)
         return adapted
 
     def save(self, folder: Path | str) -> None:
@@ -613,151 +590,13 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
         return tags
 
     def _sk_visual_block_(self) -> VisualBlock:
-        final = VisualBlock(
-            "parallel",
-            [self.final_estimator],
-            names=["final_estimator"],
-            dash_wrapped=False,
-        )
-        given = self.estimators or []
-        if not given:
-            return VisualBlock("serial", (final,), dash_wrapped=False)
-        # A table is shown by its size: its content would fill the page.
-        shown = [
-            f"{len(model)} predictions" if isinstance(model, PredictionTable) else model
-            for _, model in given
-        ]
-        bases = VisualBlock(
-            "parallel", shown, names=[name for name, _ in given], dash_wrapped=False
-        )
-        return VisualBlock("serial", (bases, final), dash_wrapped=False)
+        return diagram_of(self.estimators or [], self.final_estimator)
 
     def _new_regressor(self) -> MetaRegressor:
         """The meta level, not fitted."""
         return MetaRegressor(self.final_estimator, self.random_state, self.missing)
 
-    def _tables_and_ids(
-        self, X: Input | Predictions, prefix: str = ""
-    ) -> tuple[list[PredictionTable], list[str]]:
-        """Tables of the base models, and the ids of the rows of X.
-
-        Rows that are no clips are named by the prefix and their number.
-        """
-        check_is_fitted(self, "final_estimator_")
-        regressor = self.final_estimator_
-        if takes_predictions(self, X):
-            tables = as_tables(own_columns(self, X), self.aspects_, self.bins_)
-            aligned = regressor.layout_.align(tables, regressor.accepts_missing)
-            return aligned, ids_of(X, tables)
-
-        X = self._validated(X, reset=False)
-        ids = row_ids(X)
-        if not is_clips(X):
-            ids = [f"{prefix}{number}" for number in ids]
-        tables = predict_base_models(
-            self.estimators_,
-            X,
-            ids,
-            aspects=self.aspects_,
-            bins=self.bins_,
-            missing=regressor.accepts_missing,
-        )
-        return tables, ids
-
-    def _predicted_rows(
-        self, name: str, X: Input | Predictions, y: Labels
-    ) -> PredictedRows:
-        """Labelled rows with the predictions of the base models, to judge the stack."""
-        # Row 3 of a test matrix is not row 3 of the matrix that was fitted on.
-        tables, ids = self._tables_and_ids(X, prefix=f"{name}-")
-        by_clip = takes_predictions(self, X)
-        labels = labels_of_aspects(self, X, y, by_clip)
-        systems = None
-        prompts = None
-        if by_clip:
-            labels = labels.reindex(ids)
-            systems = systems_of(y, ids)
-        elif is_clips(X):
-            systems = X["system_id"].tolist() if "system_id" in X else None
-            prompts = X["prompt"].tolist() if "prompt" in X else None
-        rows = Rows.of(ids, labels, self.aspects_, systems=systems, prompts=prompts)
-        rows.check_scale(self.bins_)
-        return PredictedRows(rows, tuple(tables))
-
     def _check_parameters(self) -> None:
         """Refuse what would fail only after base models were fitted for hours."""
         self._new_regressor().new_learner()
-        if self.validation is None or hasattr(self.validation, "split"):
-            return
-        if not is_share(self.validation) or not 0 < self.validation < 1:
-            raise UsageError(
-                "validation is a share between 0 and 1, a splitter, or None; got "
-                f"{self.validation}."
-            )
-
-    def _validated(self, X: Input, reset: bool) -> Input:
-        """X as base models take it: a clip table with ids, a frame, or an array."""
-        if is_clips(X):
-            if reset:
-                # An earlier fit may have been on a matrix.
-                for name in ("n_features_in_", "feature_names_in_"):
-                    self.__dict__.pop(name, None)
-            if "clip_id" not in X:
-                X = X.assign(clip_id=X.index.astype(str))
-            return X.reset_index(drop=True)
-        if isinstance(X, pd.DataFrame):
-            # It stays a frame: base models may pick columns by name.
-            checked = validate_data(self, X, reset=reset, skip_check_array=True)
-            return checked.reset_index(drop=True)
-        # A prediction may be of a single row, a fit needs two.
-        allow_nan = get_tags(self).input_tags.allow_nan
-        return validate_data(
-            self,
-            X,
-            reset=reset,
-            ensure_all_finite="allow-nan" if allow_nan else True,
-            ensure_min_samples=2 if reset else 1,
-        )
-
-    def _named_base_models(self, X: Input) -> list[tuple[str, Any]]:
-        """(name, base model) pairs without those dropped; tables bear their name."""
-        if self.estimators is None:
-            return default_estimators(X, any(judged_by_text(self.aspects_)))
-        named = [
-            (name, model)
-            for name, model in self.estimators
-            if not (isinstance(model, str) and model == "drop")
-        ]
-        if not named:
-            raise UsageError(
-                "estimators is empty; a stack needs at least one base model."
-            )
-        names = [name for name, _ in named]
-        if len(set(names)) != len(names):
-            raise UsageError(f"Names of base models are not unique: {some(names, 20)}.")
-        # Tables have no parameters, so they may be called almost anything.
-        live = [name for name, model in named if not isinstance(model, PredictionTable)]
-        self._validate_names(live)
-        if {STACK, MEAN} & set(names):
-            raise UsageError(
-                f"No base model may be called '{STACK}' or '{MEAN}': both are rows of "
-                "the leaderboard."
-            )
-        return [
-            (name, replace(model, model=name))
-            if isinstance(model, PredictionTable)
-            else (name, model)
-            for name, model in named
-        ]
-
-    def _scale(
-        self, named: Sequence[tuple[str, Any]], labels: np.ndarray, clips: bool
-    ) -> ScoreBins:
-        """The scale of `bins`, of the base models that have one, or of the labels."""
-        if self.bins is not None:
-            return self.bins
-        for _, model in named:
-            bins = scale_of(model)
-            if bins is not None:
-                return bins
-        return rating_scale(labels, clips)
+        check_validation(self.validation)

@@ -1,0 +1,104 @@
+"""The base models of a stack as they are given: checked, named, and drawn.
+
+None of this fits or predicts anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from base_models.bins import ScoreBins
+from base_models.errors import UsageError, some
+from base_models.predictions import PredictionTable
+from ensemble.estimator.input_rows import rating_scale
+from ensemble.estimator.predict_base_models import NamedModels, scale_of
+from ensemble.estimator.sklearn_compat import VisualBlock
+from meta.comparison.compared_rows import MEAN, STACK
+
+
+def named_base_models(
+    estimators: NamedModels, check_names: Callable[[list[str]], None]
+) -> list[tuple[str, Any]]:
+    """(name, base model) pairs without those dropped; tables bear their name.
+
+    Parameters
+    ----------
+    estimators : as given to `StackedMOS`
+    check_names : scikit-learn's check of names that are parameters as well
+
+    Raises
+    ------
+    UsageError
+        when there is no base model, or a name is taken.
+    """
+    named = [
+        (name, model)
+        for name, model in estimators
+        if not (isinstance(model, str) and model == "drop")
+    ]
+    if not named:
+        raise UsageError("estimators is empty; a stack needs at least one base model.")
+    names = [name for name, _ in named]
+    if len(set(names)) != len(names):
+        raise UsageError(f"Names of base models are not unique: {some(names, 20)}.")
+    # Tables have no parameters, so they may be called almost anything.
+    check_names(
+        [name for name, model in named if not isinstance(model, PredictionTable)]
+    )
+    if {STACK, MEAN} & set(names):
+        raise UsageError(
+            f"No base model may be called '{STACK}' or '{MEAN}': both are rows of the "
+            "leaderboard."
+        )
+    return [
+        (name, replace(model, model=name))
+        if isinstance(model, PredictionTable)
+        else (name, model)
+        for name, model in named
+    ]
+
+
+def stack_scale(
+    bins: ScoreBins | None,
+    named: NamedModels,
+    labels: np.ndarray,
+    clips: bool,
+) -> ScoreBins:
+    """The scale that is given, that of the base models that have one, or the labels'.
+
+    Parameters
+    ----------
+    bins : as given to `StackedMOS`
+    named : (name, base model) pairs
+    labels : array of shape (n, aspects), NaN where unlabelled
+    clips : whether the rows are clips
+    """
+    if bins is not None:
+        return bins
+    for _, model in named:
+        known = scale_of(model)
+        if known is not None:
+            return known
+    return rating_scale(labels, clips)
+
+
+def diagram_of(estimators: Sequence[tuple[str, Any]], final: Any) -> VisualBlock:
+    """The diagram of a stack in a notebook: base models side by side, then the last."""
+    last = VisualBlock(
+        "parallel", [final], names=["final_estimator"], dash_wrapped=False
+    )
+    if not estimators:
+        return VisualBlock("serial", (last,), dash_wrapped=False)
+    # A table is shown by its size: its content would fill the page.
+    shown = [
+        f"{len(model)} predictions" if isinstance(model, PredictionTable) else model
+        for _, model in estimators
+    ]
+    bases = VisualBlock(
+        "parallel", shown, names=[name for name, _ in estimators], dash_wrapped=False
+    )
+    return VisualBlock("serial", (bases, last), dash_wrapped=False)

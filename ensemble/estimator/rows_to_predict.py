@@ -1,0 +1,146 @@
+"""Rows of a fitted stack with what its base models predict for them.
+
+X is what `StackedMOS.predict` takes: clips, rows of a frame or a matrix, or predictions
+of the base models themselves.
+"""
+
+from __future__ import annotations
+
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from base_models.predictions import PredictionTable
+from ensemble.estimator.input_rows import (
+    Input,
+    checked_weights,
+    is_clips,
+    row_ids,
+    validated_input,
+)
+from ensemble.estimator.predict_base_models import predict_base_models
+from ensemble.estimator.prediction_inputs import (
+    Labels,
+    Predictions,
+    as_tables,
+    ids_of,
+    labelled_places,
+    labels_of_aspects,
+    own_columns,
+    systems_of,
+    takes_predictions,
+)
+from ensemble.estimator.sklearn_compat import take_rows_of_anything
+from meta.predicted_rows import PredictedRows
+from meta.rows import Rows
+
+
+def tables_and_ids(
+    stack: BaseEstimator, X: Input | Predictions, prefix: str = ""
+) -> tuple[list[PredictionTable], list[str]]:
+    """Tables of the base models, and the ids of the rows of X.
+
+    Parameters
+    ----------
+    stack : fitted
+    X : as in `StackedMOS.predict`
+    prefix : before the number that names a row which is no clip
+    """
+    check_is_fitted(stack, "final_estimator_")
+    regressor = stack.final_estimator_
+    if takes_predictions(stack, X):
+        tables = as_tables(own_columns(stack, X), stack.aspects_, stack.bins_)
+        aligned = regressor.layout_.align(tables, regressor.accepts_missing)
+        return aligned, ids_of(X, tables)
+
+    X = validated_input(stack, X, reset=False)
+    ids = row_ids(X)
+    if not is_clips(X):
+        ids = [f"{prefix}{number}" for number in ids]
+    tables = predict_base_models(
+        stack.estimators_,
+        X,
+        ids,
+        aspects=stack.aspects_,
+        bins=stack.bins_,
+        missing=regressor.accepts_missing,
+    )
+    return tables, ids
+
+
+def rows_to_judge(
+    stack: BaseEstimator,
+    name: str,
+    X: Input | Predictions,
+    y: Labels,
+) -> PredictedRows:
+    """Labelled rows that no fit has seen, to measure the stack on.
+
+    Parameters
+    ----------
+    stack : fitted
+    name : of these rows
+    X, y : as in `StackedMOS.predict` and `StackedMOS.fit`
+
+    Raises
+    ------
+    UsageError
+        when the labels are of other aspects or off the scale.
+    """
+    # Row 3 of a test matrix is not row 3 of the matrix that was fitted on.
+    tables, ids = tables_and_ids(stack, X, prefix=f"{name}-")
+    by_clip = takes_predictions(stack, X)
+    labels = labels_of_aspects(stack, X, y, by_clip)
+    systems = None
+    prompts = None
+    if by_clip:
+        labels = labels.reindex(ids)
+        systems = systems_of(y, ids)
+    elif is_clips(X):
+        systems = X["system_id"].tolist() if "system_id" in X else None
+        prompts = X["prompt"].tolist() if "prompt" in X else None
+    rows = Rows.of(ids, labels, stack.aspects_, systems=systems, prompts=prompts)
+    rows.check_scale(stack.bins_)
+    return PredictedRows(rows, tuple(tables))
+
+
+def rows_to_adapt(
+    stack: BaseEstimator,
+    X: Input | Predictions,
+    y: Labels,
+    sample_weight: ArrayLike | None,
+) -> PredictedRows:
+    """The labelled rows of a new corpus, to adapt the stack to.
+
+    Parameters
+    ----------
+    stack : fitted
+    X, y, sample_weight : as in `StackedMOS.adapt`
+
+    Raises
+    ------
+    UsageError
+        when the labels are of other aspects, or a labelled clip has no prediction.
+    """
+    by_clip = len(X) > 0 and takes_predictions(stack, X)
+    labels = labels_of_aspects(stack, X, y, by_clip)
+    weights = checked_weights(sample_weight, labels) if len(labels) else None
+    usable = labelled_places(labels, weights)
+
+    # Every one of a handful of clips counts: a label without a prediction is an error,
+    # so only labelled clips are predicted.
+    if not len(usable):
+        tables = stack.final_estimator_.layout_.empty(stack.aspects_)
+        ids: list[str] = []
+    elif by_clip:
+        tables = stack.prediction_tables(X)
+        ids = labels.index[usable].tolist()
+    else:
+        tables, ids = tables_and_ids(stack, take_rows_of_anything(X, usable))
+    rows = Rows.of(
+        ids,
+        labels.to_numpy()[usable],
+        stack.aspects_,
+        weights=None if weights is None else weights[usable],
+    )
+    return PredictedRows(rows, tuple(tables))
