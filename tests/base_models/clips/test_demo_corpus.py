@@ -12,6 +12,7 @@ import pytest
 import soundfile
 
 from base_models.clips import demo_corpus as demo
+from base_models.clips import demo_listening_test as listening_test
 from base_models.clips import demo_synthesis as demo_synth
 from base_models.clips.demo_corpus import write_demo
 from base_models.clips.musiceval import SPLITS
@@ -63,10 +64,11 @@ def test_every_system_is_in_every_split(labels):
 
 
 def test_no_system_bears_the_name_of_one_whose_prompts_musiceval_keeps_elsewhere():
-    systems = demo.make_systems(0, 40)
-    prompts = demo.make_prompts(0, 3)
+    systems = listening_test.make_systems(0, 40)
+    prompts = listening_test.make_prompts(0, 3)
     names = {
-        clip.name.split("-S")[1][:3] for clip in demo.make_clips(0, systems, prompts)
+        clip.name.split("-S")[1][:3]
+        for clip in listening_test.make_clips(0, systems, prompts)
     }
     assert len(names) == 40
     assert not names & {"001", "006", "013", "017", "018", "033"}
@@ -145,7 +147,7 @@ def test_every_text_and_every_clip_says_demo(root, labels):
 
 
 def test_prompts_name_what_is_asked_in_words():
-    for prompt in demo.make_prompts(0, 40):
+    for prompt in listening_test.make_prompts(0, 40):
         piece, text = prompt.piece, prompt.text.lower()
         mood = {"major": "happy", "minor": "sad"}[piece.mode]
         for word in (
@@ -243,13 +245,13 @@ def test_two_writers_of_the_same_corpus_agree(tmp_path, monkeypatch):
 
 def test_quality_and_obedience_are_spread_and_nearly_independent():
     for seed in range(5):
-        systems = demo.make_systems(seed, 14)
-        prompts = demo.make_prompts(seed, 30)
-        clips = demo.make_clips(seed, systems, prompts)
+        systems = listening_test.make_systems(seed, 14)
+        prompts = listening_test.make_prompts(seed, 30)
+        clips = listening_test.make_clips(seed, systems, prompts)
         latent = np.array([(clip.quality, clip.alignment) for clip in clips])
         system = latent.reshape(14, 30, 2).mean(axis=1)
         assert abs(np.corrcoef(system.T)[0, 1]) < 0.25
-        labels = demo.rate(clips, seed)[1].mean(axis=1)
+        labels = listening_test.rate(clips, seed)[1].mean(axis=1)
         assert np.ptp(labels.reshape(14, 30, 2).mean(axis=1), axis=0).min() > 2.2
         assert 0.3 < np.corrcoef(labels.T)[0, 1] < 0.65
         assert [
