@@ -1,7 +1,7 @@
 """The demo corpus: procedural music with simulated ratings, laid out like MusicEval.
 
 It exists so that every command can be tried, and the whole flow tested, without any
-data. What is asked for, played and rated comes from `demo_listening_test`, the sound
+data. What is asked for, played and rated comes from `demo_ratings`, the sound
 from `demo_synthesis`; this module writes both into a tree of files.
 """
 
@@ -23,7 +23,7 @@ import numpy as np
 import soundfile
 
 from base_models.clips.columns import SPLITS
-from base_models.clips.demo_listening_test import (
+from base_models.clips.demo_ratings import (
     RATINGS_PER_CLIP,
     Clip,
     Prompt,

@@ -163,10 +163,7 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
         return self._get_params("estimators", deep=deep)
 
     def set_params(self, **params: Any) -> StackedMOS:
-        """Set parameters.
-
-        ``name=estimator`` replaces a base model, ``name__parameter`` one of its own.
-        """
+        """Set parameters; ``name=model`` replaces a base model, ``name__x`` its x."""
         return self._set_params("estimators", **params)
 
     def get_metadata_routing(self) -> MetadataRouter:
@@ -439,7 +436,7 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
             about the held-out rows of the fit; ``"test"`` is listed clip by clip
         ratings : single ratings of these clips, for the noise ceiling, see
             `base_models.clips.ratings.read_ratings`
-        contents : clip id to what its audio hashes to, so that one is known by its audio
+        contents : clip id to what its audio hashes to, for the audit
         level : nominal coverage of the predicted intervals
         rivals : names of learners to put beside the stack's
 

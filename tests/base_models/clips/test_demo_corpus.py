@@ -12,7 +12,7 @@ import pytest
 import soundfile
 
 from base_models.clips import demo_corpus as demo
-from base_models.clips import demo_listening_test as listening_test
+from base_models.clips import demo_ratings as listening_test
 from base_models.clips import demo_synthesis as demo_synth
 from base_models.clips.demo_corpus import write_demo
 from base_models.clips.musiceval import SPLITS
