@@ -135,6 +135,13 @@ def test_a_row_of_weight_zero_is_a_row_left_out():
     assert_same(adapt(OLD, tables, weighed), adapt(OLD, tables, half))
 
 
+def test_the_order_of_the_new_clips_changes_nothing():
+    tables, rows = known(47, 1, **NEW)
+    order = np.random.default_rng(0).permutation(47)
+    turned = adapt(OLD, tables, rows.take(order))
+    assert_same(turned, adapt(OLD, tables, rows))
+
+
 def test_clips_that_a_base_model_has_seen_are_refused():
     tables, y = corpus(5, 1)
     seen = [replace(tables[0], trained_on=frozenset({"1-3"})), tables[1]]

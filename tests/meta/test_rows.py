@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from builders import fit_measured
+from sklearn.linear_model import LinearRegression
 
 from base_models.bins import ScoreBins
 from base_models.errors import UsageError
@@ -277,6 +278,25 @@ def test_weights_fit_and_do_not_calibrate():
     np.testing.assert_array_equal(
         weighed.predict_interval(TABLES), plain.predict_interval(TABLES)
     )
+
+
+def test_weights_fit_the_learners_whose_errors_calibrate():
+    weights = np.where(np.arange(N) < 60, 1.0, 7.0)
+    given_weights = []
+
+    class Watching(LinearRegression):
+        def fit(self, X, y, sample_weight=None):
+            given_weights.append(sample_weight)
+            return super().fit(X, y, sample_weight)
+
+    rows = given(weights=weights)
+    model = MetaRegressor(Watching()).fit(TABLES, rows)
+    given_weights.clear()
+    model.calibrate(TABLES, rows)
+    # Each row is in four of the five folds that learners are fitted on.
+    assert len(given_weights) == 5 * len(ASPECTS)
+    total = sum(of_fold.sum() for of_fold in given_weights)
+    assert total == 4 * len(ASPECTS) * weights.sum()
 
 
 # ---- what belongs to a row goes with it

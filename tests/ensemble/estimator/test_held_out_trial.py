@@ -9,6 +9,7 @@ from sklearn.model_selection import GroupKFold
 
 from base_models.errors import UsageError
 from ensemble.estimator.stacked_mos import StackedMOS
+from meta.comparison.compared_rows import ComparedRows
 from meta.comparison.held_out_trial import TRAINING, VALIDATION
 from meta.rows import Rows
 from meta.splits.meta_split import meta_split
@@ -76,6 +77,14 @@ def test_the_trial_is_the_stack_of_the_other_rows():
     )
     pd.testing.assert_frame_equal(fitted.validation_scores_, held(fitted).board())
     assert fitted.final_estimator_.calibrations_[0] is not None
+
+
+def test_the_tables_of_a_trial_are_those_that_it_was_made_from():
+    X, y = noise(1)
+    trial = stack().fit(X, y, groups=GROUPS).trial_
+    for side in trial.sides.values():
+        of_tables = ComparedRows.of(trial.tables, side.rows)
+        np.testing.assert_array_equal(of_tables.base_scores, side.base_scores)
 
 
 def test_weights_reach_the_trial():

@@ -124,6 +124,16 @@ def test_a_foreign_final_estimator_has_to_ask():
         moody.fit(X, Y, mood=WEIGHT)
 
 
+def test_weights_that_are_not_for_the_final_estimator_do_not_reach_its_trial():
+    declines = Ridge().set_fit_request(sample_weight=False)
+    weighed = StackedMOS([("a", declines)], declines, cv=2).fit(X, Y, WEIGHT)
+    plain = StackedMOS([("a", Ridge())], Ridge(), cv=2).fit(X, Y)
+    for name, side in plain.trial_.sides.items():
+        np.testing.assert_array_equal(
+            weighed.trial_.sides[name].stack_scores, side.stack_scores
+        )
+
+
 def test_a_stack_asks_for_its_own_metadata_within_others():
     base = Recorder().set_fit_request(sample_weight=True)
     stack = StackedMOS([("a", base)], cv=2, validation=None).set_fit_request(

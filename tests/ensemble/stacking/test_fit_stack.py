@@ -1,6 +1,7 @@
 """Laws of what fit_meta shows: the best models, the verdict last, a leak first."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ from commands import call, refused
 from base_models.errors import UsageError
 from base_models.files import read_json
 from base_models.predictions import PredictionTable
+from ensemble.estimator.stacked_mos import StackedMOS
 from ensemble.reporting.section import ReportContent
 from ensemble.reporting.sections import sections_of
 from ensemble.reporting.terminal import closing_lines, opening_lines, screen_tables
@@ -150,6 +152,76 @@ def test_a_leak_is_refused_or_marks_every_name_of_rows_and_the_verdict(tmp_path)
     assert set(report["leaderboards"]) == {f"LEAKY {VALIDATION}", f"LEAKY {TRAINING}"}
     assert report["verdict"]["sentence"].startswith("LEAKY: ")
     assert report["warnings"][: len(report["leaks"])] == report["leaks"]
+
+
+def grouped_data():
+    """64 clips in groups of four, and one model."""
+    rng = np.random.default_rng(0)
+    ids = [f"c{k}" for k in range(64)]
+    labels = rng.uniform(1.5, 4.5, (64, 1))
+    scores = np.clip(labels + rng.normal(0, 0.3, (64, 1)), 1, 5)
+    rows = Rows.of(ids, labels, ("mos",), groups=[f"g{k // 4}" for k in range(64)])
+    table = PredictionTable.from_scores("one", ids, ("mos",), scores)
+    return StackData(
+        fit=PredictedRows(rows, (table,)),
+        judges={},
+        aspects=("mos",),
+        needs_text=(False,),
+        source="a.csv",
+        note="a note",
+        group="album",
+    )
+
+
+def test_stacks_of_other_settings_groups_or_predictions_have_folders_of_their_own(
+    tmp_path,
+):
+    data = grouped_data()
+    settings = Settings("mean", rivals=())
+    alone = replace(data.fit, rows=replace(data.fit.rows, groups=None))
+    variants = [
+        (data, settings),
+        (replace(data, group="", fit=alone), settings),
+        (replace(data, identity=("other",)), settings),
+        (data, replace(settings, seed=1)),
+        (data, replace(settings, validation=0.3)),
+        (data, replace(settings, missing="pool")),
+        (data, replace(settings, rivals=("best",))),
+    ]
+    folders = [fit_stack(Workspace(tmp_path), *variant) for variant in variants]
+    assert len(set(folders)) == len(variants)
+    assert fit_stack(Workspace(tmp_path), data, settings) == folders[0]
+    report = read_json(folders[-1] / "report.json")
+    shown = {row["model"] for row in report["learners"][VALIDATION]}
+    assert shown == {"best"}
+
+
+# The split that is given has taken the groups into account already.
+@pytest.mark.filterwarnings("ignore:The groups parameter is ignored")
+def test_clips_of_one_group_or_one_audio_are_on_one_side_of_the_meta_split(
+    tmp_path, monkeypatch
+):
+    trials = []
+    fit = StackedMOS.fit
+
+    def keep(stack, *args, **options):
+        trials.append(fit(stack, *args, **options).trial_)
+        return stack
+
+    monkeypatch.setattr(StackedMOS, "fit", keep)
+    # Groups of four clips; the first clips of two groups are of one audio.
+    data = grouped_data()
+    contents = {f"c{k}": f"audio {k // 8}" for k in range(0, 64, 4)}
+    settings = Settings("mean", rivals=())
+    for size, known in ((4, {}), (8, contents)):
+        linked_data = replace(data, contents=known)
+        fit_stack(Workspace(tmp_path / str(size)), linked_data, settings)
+        (trial,) = trials
+        held_out = np.isin(data.fit.rows.ids, trial.validation.rows.ids)
+        assert 0.3 < held_out.mean() < 0.5
+        linked = held_out.reshape(-1, size)
+        assert (linked == linked[:, :1]).all()
+        trials.clear()
 
 
 def test_options_that_do_not_go_together_are_refused(table, tmp_path):
