@@ -345,7 +345,10 @@ def _draw(
     # Splits that were given as row numbers count all rows.
     by_number = isinstance(splitter, PredefinedSplit | _GIVEN_SPLITS)
     among = rows if by_number else chosen
-    if not by_number:
+    if by_number:
+        # They need no groups, and PredefinedSplit warns of them.
+        params = {}
+    else:
         params = params_of_rows(rows.labels, params, indices=chosen.number)
 
     target = mean_label(among.labels)

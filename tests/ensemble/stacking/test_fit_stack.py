@@ -196,8 +196,6 @@ def test_stacks_of_other_settings_groups_or_predictions_have_folders_of_their_ow
     assert shown == {"best"}
 
 
-# The split that is given has taken the groups into account already.
-@pytest.mark.filterwarnings("ignore:The groups parameter is ignored")
 def test_clips_of_one_group_or_one_audio_are_on_one_side_of_the_meta_split(
     tmp_path, monkeypatch
 ):
