@@ -136,7 +136,7 @@ def test_a_row_of_weight_zero_is_a_row_left_out():
 
 
 def test_the_order_of_the_new_clips_changes_nothing():
-    tables, rows = known(47, 1, **NEW)
+    tables, rows = known(47, 1, SHIFTED)
     order = np.random.default_rng(0).permutation(47)
     turned = adapt(OLD, tables, rows.take(order))
     assert_same(turned, adapt(OLD, tables, rows))
