@@ -17,7 +17,6 @@ from rich.table import Table
 from rich.text import Text
 
 from base_models.clips.check import Finding, inspect_clips, probe_clips, summarise_clips
-from base_models.clips.demo_corpus import is_demo
 from base_models.clips.read_clips import read_clips
 from base_models.files import write_json
 from ensemble.cli.shared.exit_codes import (
@@ -51,6 +50,9 @@ def _parser() -> Options:
 
 def _main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
+    # Imported late: the demo's synthesis loads libraries that --help does not need.
+    from base_models.clips.demo_corpus import is_demo
+
     clips = read_clips(options.path, aspects=options.aspects)
     if is_demo(options.path):
         say("demo corpus: synthetic music and simulated raters")

@@ -230,6 +230,6 @@ def test_without_base_models_clips_cannot_be_scored(place, tmp_path):
     refused(
         2,
         call("predict_mos", *both, "--explain", tmp_path / "why"),
-        "has only what they said",
+        "holds only what they predicted",
     )
     refused(2, call("predict_mos", *both, "--prompt", "slow"), "predictions need none")
