@@ -21,7 +21,7 @@ from ensemble.cli.shared.options import (
     choose_encoders,
     parse_settings,
 )
-from ensemble.workspace import Workspace
+from ensemble.workspace import BASE_MODELS, Workspace
 
 if TYPE_CHECKING:
     from ensemble.training.rated_clips import RatedClips
@@ -175,7 +175,7 @@ def _main(argv: Sequence[str] | None = None) -> int:
     _train(options, plan, workspace)
 
     say(f"next: fit_meta --artifacts {workspace.root}")
-    print(workspace.root / "level0.json")
+    print(workspace.root / f"{BASE_MODELS}.json")
     return say_set_aside(plan.set_aside)
 
 

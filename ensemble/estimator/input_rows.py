@@ -96,12 +96,7 @@ def rows_of(
     """
     weights = checked_weights(sample_weight, labels)
 
-    # Rows of a matrix name no system, so that nothing is stratified by systems.
-    systems = None
-    prompts = None
-    if is_clips(X):
-        systems = X["system_id"].tolist() if "system_id" in X else None
-        prompts = X["prompt"].tolist() if "prompt" in X else None
+    systems, prompts = systems_and_prompts(X)
     return Rows.of(
         row_ids(X),
         labels,
@@ -111,6 +106,18 @@ def rows_of(
         prompts=prompts,
         weights=weights,
     )
+
+
+def systems_and_prompts(X: Input) -> tuple[list[Any] | None, list[Any] | None]:
+    """What a clip table says of each row; None for columns that it lacks.
+
+    Rows of a matrix name no system, so that nothing is stratified by systems.
+    """
+    if not is_clips(X):
+        return None, None
+    systems = X["system_id"].tolist() if "system_id" in X else None
+    prompts = X["prompt"].tolist() if "prompt" in X else None
+    return systems, prompts
 
 
 def checked_weights(

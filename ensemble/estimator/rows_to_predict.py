@@ -16,6 +16,7 @@ from ensemble.estimator.input_rows import (
     checked_weights,
     is_clips,
     row_ids,
+    systems_and_prompts,
     validated_input,
 )
 from ensemble.estimator.predict_base_models import predict_base_models
@@ -91,14 +92,12 @@ def rows_to_judge(
     tables, ids = tables_and_ids(stack, X, prefix=f"{name}-")
     by_clip = takes_predictions(stack, X)
     labels = labels_of_aspects(stack, X, y, by_clip)
-    systems = None
-    prompts = None
     if by_clip:
         labels = labels.reindex(ids)
         systems = systems_of(y, ids)
-    elif is_clips(X):
-        systems = X["system_id"].tolist() if "system_id" in X else None
-        prompts = X["prompt"].tolist() if "prompt" in X else None
+        prompts = None
+    else:
+        systems, prompts = systems_and_prompts(X)
     rows = Rows.of(ids, labels, stack.aspects_, systems=systems, prompts=prompts)
     rows.check_scale(stack.bins_)
     return PredictedRows(rows, tuple(tables))

@@ -21,7 +21,7 @@ from ensemble.prediction_files.stack_inputs import StackInputs
 from ensemble.training.base_model_run import FOLD_ROLE
 from ensemble.training.base_model_run import ROLE as BASE_ROLE
 from ensemble.training.rated_clips import CONTENT, RatedClips
-from ensemble.workspace import Workspace
+from ensemble.workspace import BASE_MODELS, Workspace
 from meta.predicted_rows import PredictedRows
 from meta.rows import Rows
 
@@ -92,7 +92,7 @@ class StackData:
             a name is unknown.
         """
         one_of(cv, ("dev", "oof"), "--cv")
-        pointer = workspace.latest("level0", "fit_base")
+        pointer = workspace.latest(BASE_MODELS, "fit_base")
         folders = {
             run["name"]: workspace.root / run["folder"] for run in pointer["runs"]
         }
