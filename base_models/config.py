@@ -42,6 +42,8 @@ CHOICES = {
     "select_on": ("selection metric", SELECTION),
 }
 """Keys that name a part: the words for the key in a message, and its legal values."""
+UNHASHED = ("name", "audio_encoder", "text_encoder")
+"""Keys that are no part of a config's signature."""
 READ_BY = {
     "temporal": "dual_branch",
     "pooling": "dual_branch",
@@ -115,6 +117,9 @@ class BaseConfig:
     aspect_loss : ``"sum"`` of the aspects' losses, or their ``"mean"`` (WhisQ, Eq. 9)
     start_at_mean : bool
         A scalar head starts at the training mean of its aspect instead of mid-scale.
+    audio_encoder, text_encoder : str
+        Names of the frozen encoders that the model is built on, unless others are
+        asked for; see `base_models.encoders`.
 
     Raises
     ------
@@ -150,6 +155,8 @@ class BaseConfig:
     clip_norm: float = 0.0
     aspect_loss: str = "sum"
     start_at_mean: bool = False
+    audio_encoder: str = "muq"
+    text_encoder: str = "roberta"
 
     def __post_init__(self) -> None:
         for key, (what, legal) in CHOICES.items():
@@ -303,14 +310,15 @@ class BaseConfig:
     def signature(self, **context: Any) -> str:
         """Ten hex digits that identify the config and `context` (data, encoders, seed).
 
-        Only what differs from the defaults is hashed, and never the name: a key that is
-        added with a new default leaves the signatures of older runs as they were.
+        Only what differs from the defaults is hashed: a key that is added with a new
+        default leaves the signatures of older runs as they were. Names are not hashed;
+        the context has the signatures of the encoders that are really used.
         """
         defaults = BaseConfig().to_dict()
         changed = {
             key: value
             for key, value in self.to_dict().items()
-            if key != "name" and value != defaults[key]
+            if key not in UNHASHED and value != defaults[key]
         }
         # Names and layout are part of the signature of every run that was trained.
         hashed = {"version": TRAINING_VERSION, "config": changed, "context": context}

@@ -81,6 +81,10 @@ class Workspace:
         """Note what was made last, under the name of a pointer."""
         write_json(self._pointer(name), value)
 
+    def has(self, name: str) -> bool:
+        """Whether a pointer of that name was ever written."""
+        return self._pointer(name).is_file()
+
     def latest(self, name: str, command: str) -> dict[str, Any]:
         """What was made last.
 
@@ -99,7 +103,7 @@ class Workspace:
             When it holds something else.
         """
         path = self._pointer(name)
-        if not path.is_file():
+        if not self.has(name):
             raise UsageError(
                 f"{self.root} holds no {path.name}: run `{command}` first, or name "
                 "another --artifacts folder."

@@ -22,7 +22,9 @@ from base_models import config
 from base_models.clips.demo_corpus import write_demo
 from base_models.config import BaseConfig
 from ensemble.cli.shared.exit_codes import run_command
-from ensemble.training.train_base_models import Compute, TrainingSetup, plan_training
+from ensemble.training.encoder_choice import EncoderChoice
+from ensemble.training.train_base_models import plan_training
+from ensemble.training.training_setup import Compute, TrainingSetup
 
 EMBEDDED = ("--audio-encoder", "logmel", "--text-encoder", "hashed_text")
 LAUNCH = "import sys; sys.argv[0] = {0!r}; from ensemble.cli.{0} import main; main()"
@@ -150,7 +152,7 @@ def plan_embedded(rated, models, workspace, *, on_embed=None, **options):
     given = {"settings": "embedded", "device": "cpu", "jobs": 1} | options
     of_compute = {field.name for field in fields(Compute)}
     compute = {name: given.pop(name) for name in of_compute & set(given)}
-    setup = TrainingSetup("logmel", "hashed_text", **given)
+    setup = TrainingSetup(EncoderChoice.parse(["logmel"], ["hashed_text"]), **given)
     return plan_training(rated, models, workspace, setup, Compute(**compute), on_embed)
 
 

@@ -25,6 +25,7 @@ __all__ = [
     "Encoder",
     "EncoderSpec",
     "check_kind",
+    "check_weights",
     "known_encoders",
     "load_encoder",
     "parse_encoder",
@@ -104,6 +105,25 @@ def check_kind(text: str, kind: str) -> None:
     actual_kind = known_encoders().specs[name].kind
     if actual_kind != kind:
         raise UsageError(f"'{name}' encodes {actual_kind}, and {_NEEDS[kind]}.")
+
+
+def check_weights(text: str) -> None:
+    """Check that the weights of an encoder are there, or fetch them; loads nothing.
+
+    Parameters
+    ----------
+    text : str
+        A name in `ENCODERS`, or ``"name=FOLDER"``.
+
+    Raises
+    ------
+    UsageError
+        As `load_encoder` does when the name is unknown or weights cannot be found.
+    """
+    name, folder = parse_encoder(text)
+    from base_models.encoders.weights import WeightFiles
+
+    WeightFiles.find(known_encoders().specs[name], folder)
 
 
 def load_encoder(

@@ -6,7 +6,7 @@ label: `fill_clips` names such clips, and `load_clips` reads only what was fille
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -104,6 +104,40 @@ def fill_clips(
         audio_keys=tuple(audio_keys[clip] for clip in kept_ids),
         text_keys=tuple(text_keys[clip] for clip in kept_ids) if text else None,
         set_aside=tuple(set_aside),
+    )
+
+
+def embedded_by_all(filled: Sequence[FilledClips]) -> FilledClips:
+    """The clips that every one of some pairs of encoders can embed.
+
+    Parameters
+    ----------
+    filled : sequence of FilledClips
+        Of one clip table and several pairs, at least one. Keys are those of contents,
+        so that they are the same for all encoders.
+
+    Returns
+    -------
+    filled : FilledClips
+        All other clips are set aside, each once, with the first reason.
+    """
+    kept_by_all = set(filled[0].kept)
+    set_aside: dict[str, SetAside] = {}
+    for one in filled:
+        kept_by_all &= set(one.kept)
+        for clip in one.set_aside:
+            set_aside.setdefault(clip.clip_id, clip)
+
+    first = filled[0]
+    places = [place for place, row in enumerate(first.kept) if row in kept_by_all]
+    text_keys = first.text_keys
+    if text_keys is not None:
+        text_keys = tuple(text_keys[place] for place in places)
+    return FilledClips(
+        kept=tuple(first.kept[place] for place in places),
+        audio_keys=tuple(first.audio_keys[place] for place in places),
+        text_keys=text_keys,
+        set_aside=tuple(set_aside.values()),
     )
 
 

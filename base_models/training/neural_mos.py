@@ -56,8 +56,9 @@ class NeuralMOS(RegressorMixin, BaseEstimator):
     settings : str, mapping or None
         Name of training settings laid over the preset (``"embedded"``), or a dict of
         changes.
-    audio_encoder, text_encoder : str
-        A registered name, or ``"name=folder"`` for local weights.
+    audio_encoder, text_encoder : str or None
+        A registered name, or ``"name=folder"`` for local weights; None takes the
+        encoder that the preset names.
     text_aspects : sequence of str or None
         Aspects judged against the prompt; None takes the known names (``ta`` …).
     device : {"auto", "cpu", "cuda", "mps"}
@@ -92,8 +93,8 @@ class NeuralMOS(RegressorMixin, BaseEstimator):
         self,
         preset: str | BaseConfig = "dora",
         settings: str | Mapping[str, Any] | None = None,
-        audio_encoder: str = "muq",
-        text_encoder: str = "roberta",
+        audio_encoder: str | None = None,
+        text_encoder: str | None = None,
         text_aspects: Sequence[str] | None = None,
         device: str = "auto",
         store: str | Path | EmbeddingStore | None = DEFAULT_STORE,
@@ -317,6 +318,17 @@ class NeuralMOS(RegressorMixin, BaseEstimator):
         audio, text = self.encoders()
         return embed_clips(X, store, audio, text=text)
 
+    def encoder_words(self) -> tuple[str, str]:
+        """Audio and text encoder, as a user writes them: ``"name"``, ``"name=folder"``.
+
+        The preset's own, where the parameters name none.
+        """
+        config = getattr(self, "config_", None) or self._resolve_config()
+        return (
+            self.audio_encoder or config.audio_encoder,
+            self.text_encoder or config.text_encoder,
+        )
+
     def encoders(self) -> tuple[Encoder, Encoder | None]:
         """Load the frozen audio and text encoders.
 
@@ -329,16 +341,17 @@ class NeuralMOS(RegressorMixin, BaseEstimator):
             differ from those that the model was trained with.
         """
         device = str(resolve_device(self.device))
-        specs = {"audio": self.audio_encoder}
+        audio_word, text_word = self.encoder_words()
+        words = {"audio": audio_word}
         if any(self.needs_text_):
-            specs["text"] = self.text_encoder
+            words["text"] = text_word
 
         # A text encoder in place of an audio encoder would take the paths for prompts,
         # and the network would be trained on them.
-        for kind, spec in specs.items():
-            check_kind(spec, kind)
+        for kind, word in words.items():
+            check_kind(word, kind)
         loaded = {
-            kind: load_encoder(spec, device=device) for kind, spec in specs.items()
+            kind: load_encoder(word, device=device) for kind, word in words.items()
         }
 
         # Scores are only valid with the encoder weights of the training. In a new fit
@@ -438,11 +451,12 @@ class NeuralMOS(RegressorMixin, BaseEstimator):
         """Everything in ``config.json``: parameters, config and what was seen."""
         pairs = zip(self.aspects_, self.needs_text_, strict=True)
         text_aspects = [aspect for aspect, needs_text in pairs if needs_text]
+        audio_encoder, text_encoder = self.encoder_words()
         return {
             # With the config, these are all that a new fit needs.
             "params": {
-                "audio_encoder": self.audio_encoder,
-                "text_encoder": self.text_encoder,
+                "audio_encoder": audio_encoder,
+                "text_encoder": text_encoder,
                 "text_aspects": text_aspects,
                 "random_state": self._seed(),
             },

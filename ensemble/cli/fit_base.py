@@ -25,7 +25,8 @@ from ensemble.workspace import BASE_MODELS, Workspace
 
 if TYPE_CHECKING:
     from ensemble.training.rated_clips import RatedClips
-    from ensemble.training.train_base_models import TrainingPlan, TrainingSetup
+    from ensemble.training.train_base_models import TrainingPlan
+    from ensemble.training.training_setup import TrainingSetup
 
 STORE_DTYPES = ("float16", "float32")
 
@@ -92,18 +93,19 @@ def _add_training_options(parser: Options) -> None:
     add = parser.add_argument
     add(
         "--audio-encoder",
-        type=str,
-        help="muq (default for --data), logmel, or NAME=FOLDER with local weights",
+        nargs="+",
+        metavar="NAME",
+        help="encoder of every model instead of its preset's (the demo: logmel); "
+        "PRESET=NAME of one preset; NAME=FOLDER where its weights lie, several of them "
+        "for several encoders",
     )
-    add(
-        "--text-encoder",
-        type=str,
-        help="roberta (default for --data), hashed_text, or NAME=FOLDER",
-    )
+    add("--text-encoder", nargs="+", metavar="NAME", help="likewise")
     add(
         "--settings",
         type=str,
-        help="training settings: paper, embedded (default with logmel) or embedded_sgd",
+        default="usual",
+        help="training settings: paper, embedded, embedded_sgd, or usual: the latter "
+        "two for models on logmel, the preset's own otherwise",
     )
     add(
         "--set",
@@ -169,7 +171,7 @@ def _main(argv: Sequence[str] | None = None) -> int:
     say(f"{len(rated.frame)} clips, aspects {', '.join(rated.aspects)}; {rated.note}")
     if about_ratings:
         say(about_ratings)
-    _say_how_models_are_trained(options, rated, setup)
+    _say_how_models_are_trained(options, rated, setup, models=models)
 
     plan = _plan(options, setup, rated, models=models, workspace=workspace)
     _train(options, plan, workspace)
@@ -181,7 +183,7 @@ def _main(argv: Sequence[str] | None = None) -> int:
 
 def _check_options(options: Namespace) -> None:
     """Refuse a wrong name or number before anything is written."""
-    from ensemble.training.train_base_models import plan_models
+    from ensemble.training.training_setup import plan_models
 
     if options.data == "":
         raise UsageError(
@@ -201,15 +203,13 @@ def _check_options(options: Namespace) -> None:
 
 def _choose_setup(options: Namespace) -> TrainingSetup:
     """What the base models are trained with, apart from the clips."""
-    from ensemble.training.train_base_models import TrainingSetup, choose_settings
+    from ensemble.training.training_setup import TrainingSetup
 
-    audio, text = choose_encoders(
-        options.audio_encoder, options.text_encoder, demo=options.data is None
-    )
     return TrainingSetup(
-        audio_encoder=audio,
-        text_encoder=text,
-        settings=choose_settings(options.settings, audio),
+        encoders=choose_encoders(
+            options.audio_encoder, options.text_encoder, demo=options.data is None
+        ),
+        settings=options.settings,
         overrides=parse_settings(options.set),
         folds=options.folds,
         dtype=options.store_dtype,
@@ -241,7 +241,7 @@ def _read_clips(options: Namespace, workspace: Workspace) -> RatedClips:
 
 def _choose_models(options: Namespace, rated: RatedClips) -> list[tuple[str, int]]:
     """Presets and seeds."""
-    from ensemble.training.train_base_models import plan_models
+    from ensemble.training.training_setup import plan_models
 
     # Known only now: which aspects are judged by text depends on the clips.
     is_text_judged = any(rated.needs_text)
@@ -265,15 +265,17 @@ def _add_ratings(
     return add_ratings(
         rated,
         models,
-        settings=setup.settings,
-        overrides=setup.overrides,
+        setup,
         path=options.ratings,
         scale=options.rating_scale,
     )
 
 
 def _say_how_models_are_trained(
-    options: Namespace, rated: RatedClips, setup: TrainingSetup
+    options: Namespace,
+    rated: RatedClips,
+    setup: TrainingSetup,
+    models: Sequence[tuple[str, int]],
 ) -> None:
     # Options that change nothing are not passed over in silence.
     if rated.made == "splits as given" and (options.split or options.split_seed):
@@ -282,11 +284,18 @@ def _say_how_models_are_trained(
             "nothing"
         )
 
-    encoders = setup.audio_encoder
-    # Without an aspect that is judged by text, no text is encoded.
-    if any(rated.needs_text):
-        encoders += f" and {setup.text_encoder}"
-    say(f"encoders {encoders}; training settings {setup.settings or 'paper'}")
+    # Presets that share encoders and settings share a line.
+    presets_of: dict[str, list[str]] = {}
+    for preset in dict(models):
+        model = setup.model(preset)
+        encoders = model.audio_encoder
+        # Without an aspect that is judged by text, no text is encoded.
+        if any(rated.needs_text):
+            encoders += f" and {model.text_encoder}"
+        line = f"encoders {encoders}; training settings {model.settings or 'paper'}"
+        presets_of.setdefault(line, []).append(preset)
+    for line, presets in presets_of.items():
+        say(line if len(presets_of) == 1 else f"{', '.join(presets)}: {line}")
 
 
 def _plan(
@@ -298,7 +307,8 @@ def _plan(
 ) -> TrainingPlan:
     """Embed the clips and lay out the runs."""
     from ensemble.training.progress import encoding
-    from ensemble.training.train_base_models import Compute, plan_training
+    from ensemble.training.train_base_models import plan_training
+    from ensemble.training.training_setup import Compute
 
     compute = Compute(
         device=options.device,

@@ -66,7 +66,8 @@ def _add_stacking_options(parser: Options) -> None:
         "--models",
         nargs="+",
         metavar="NAME",
-        help="stack only these base models, e.g. dora-s0 dora_coral-s1",
+        help="stack only these base models, e.g. dora-s0 'whisq-*'; default: all "
+        "finished ones of the last fit_base's clips (see list_runs)",
     )
     add(
         "--cv",

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from base_models.encoders import parse_encoder
 from base_models.errors import UsageError
 from base_models.files import Artifact
 from base_models.predictions import PredictionTable
 
+ENCODERS = ("audio_encoder", "text_encoder")
+"""Parameters of a neural base model that name its encoders."""
 TABLE = "predictions.parquet"
 """File of a base model that is a stored prediction table."""
 
@@ -30,15 +34,29 @@ def files_of(name: str, model: Any) -> dict[str, bytes]:
     return model.to_files()
 
 
-def base_model_from(artifact: Artifact, name: str, **overrides: Any) -> Any:
-    """A base model from the files that `files_of` gave.
+def base_models_from(
+    artifact: Artifact, names: Sequence[str], overrides: Mapping[str, Any]
+) -> list[tuple[str, Any]]:
+    """Base models from the files that `files_of` gave, as (name, model) pairs.
 
     Parameters
     ----------
     artifact : a stack, with the files below ``base/<name>/``
-    name : of the base model
-    overrides : parameters of a neural model to change; a table has none
+    names : of the base models
+    overrides : parameters of the neural models to change. ``audio_encoder`` and
+        ``text_encoder`` are a word ``"name=folder"`` or several, each for the models
+        with that encoder
+
+    Raises
+    ------
+    UsageError
+        when a word is about an encoder that no base model uses.
     """
+    own = _own_overrides(artifact, names, overrides)
+    return [(name, _base_model_from(artifact, name, own[name])) for name in names]
+
+
+def _base_model_from(artifact: Artifact, name: str, overrides: dict[str, Any]) -> Any:
     table = f"base/{name}/{TABLE}"
     if table in artifact.names:
         return PredictionTable.parse(artifact.read(table), f"{artifact.folder}/{table}")
@@ -46,3 +64,37 @@ def base_model_from(artifact: Artifact, name: str, **overrides: Any) -> Any:
     from base_models.training.neural_mos import NeuralMOS
 
     return NeuralMOS.from_artifact(artifact, f"base/{name}/", **overrides)
+
+
+def _own_overrides(
+    artifact: Artifact, names: Sequence[str], overrides: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """The overrides of each base model, with the words about its own encoders."""
+    for_all = {key: value for key, value in overrides.items() if key not in ENCODERS}
+    own = {name: dict(for_all) for name in names}
+    for kind in ENCODERS:
+        given = overrides.get(kind) or ()
+        words = {}
+        for word in (given,) if isinstance(given, str) else given:
+            words[parse_encoder(word)[0]] = word
+        if not words:
+            continue
+
+        used = set()
+        for name in names:
+            config = f"base/{name}/config.json"
+            # Base models of other kinds have no encoders.
+            if config not in artifact.names:
+                continue
+            encoder, _ = parse_encoder(artifact.json(config)["params"][kind])
+            used.add(encoder)
+            if encoder in words:
+                own[name][kind] = words[encoder]
+        unused = sorted(set(words) - used)
+        if unused:
+            raise UsageError(
+                f"No base model of {artifact.folder} uses the encoder "
+                f"'{unused[0]}'; they use {', '.join(sorted(used)) or 'none'}. Scores "
+                "are only valid with the encoders of the training."
+            )
+    return own

@@ -95,8 +95,7 @@ def predict_base_models(
             table = model.take([clip for clip in ids if clip in held or not missing])
         elif is_neural(model):
             key = (
-                str(model.audio_encoder),
-                str(model.text_encoder),
+                *model.encoder_words(),
                 any(model.needs_text_),
                 str(model.store),
             )

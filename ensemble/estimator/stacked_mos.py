@@ -26,7 +26,7 @@ from base_models.clips.labels import as_labels, check_labels, judged_by_text
 from base_models.encoders.store import EmbeddingStore
 from base_models.errors import UsageError
 from base_models.predictions import PredictionTable
-from ensemble.estimator.base_model_files import base_model_from, files_of
+from ensemble.estimator.base_model_files import base_models_from, files_of
 from ensemble.estimator.base_model_list import (
     diagram_of,
     named_base_models,
@@ -540,8 +540,10 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
 
         Parameters
         ----------
-        overrides : parameters of the base models to change: ``device``, ``store``,
-            ``audio_encoder`` …
+        overrides : parameters of the base models to change: ``device``, ``store``;
+            ``audio_encoder`` and ``text_encoder`` say where weights lie now, as
+            ``"name=folder"`` or a list of such words, each for the models with that
+            encoder
 
         Raises
         ------
@@ -549,10 +551,7 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
             when a file changed.
         """
         artifact, facts, regressor = read_stack(folder)
-        bases = [
-            (name, base_model_from(artifact, name, **overrides))
-            for name in facts["bases"]
-        ]
+        bases = base_models_from(artifact, facts["bases"], overrides)
         stack = cls(
             bases,
             regressor.learner,

@@ -19,15 +19,15 @@ from base_models.predictions import PredictionTable
 from ensemble.engine import LOCAL, spread
 from ensemble.papers.request import Request, RowSetup
 from ensemble.training.base_model_run import ROLE, BaseRun
+from ensemble.training.encoder_choice import EncoderChoice
 from ensemble.training.rated_clips import RatedClips
 from ensemble.training.train_base_models import (
-    Compute,
     OnEmbed,
     TrainingPlan,
-    TrainingSetup,
     Watch,
     plan_training,
 )
+from ensemble.training.training_setup import AS_PUBLISHED, Compute, TrainingSetup
 from ensemble.workspace import Workspace
 
 # What a single row may fail with, while the others go on: our own errors, and torch's,
@@ -129,10 +129,10 @@ def _plan(
 ) -> TrainingPlan:
     """Embed the clips and lay out one run per model, as `fit_base` does."""
     training_setup = TrainingSetup(
-        audio_encoder=setup.audio,
-        text_encoder=setup.text,
-        settings=setup.settings,
+        encoders=EncoderChoice.parse([setup.audio], [setup.text]),
+        settings=setup.settings or AS_PUBLISHED,
         overrides=request.overrides,
+        trial=request.quick,
     )
     compute = Compute(device=request.device, jobs=request.jobs, engine=training.engine)
     return plan_training(

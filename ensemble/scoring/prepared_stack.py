@@ -13,7 +13,7 @@ import pandas as pd
 
 from base_models.clips.read_clips import SetAside
 from base_models.encoders.base import Encoder
-from base_models.encoders.embed import clip_ids, fill_clips
+from base_models.encoders.embed import clip_ids, embedded_by_all, fill_clips
 from base_models.encoders.store import EmbeddingStore
 from base_models.errors import UsageError
 from base_models.networks.batches import EmbeddedClips
@@ -100,15 +100,14 @@ def usable(
     """
     # One pair of encoders for all models that share it.
     pairs = {_signatures(pair): pair for pair in (m.encoders() for m in models)}
-    rows = set(range(len(clips)))
-    set_aside: dict[str, SetAside] = {}
-    for audio, text in pairs.values():
-        filled = fill_clips(clips, store, audio, text, on_progress=on_progress)
-        # A clip must have embeddings of all encoders.
-        rows &= set(filled.kept)
-        for clip in filled.set_aside:
-            set_aside[clip.clip_id] = clip
-    return sorted(rows), list(set_aside.values())
+    # A clip must have embeddings of all encoders.
+    filled = embedded_by_all(
+        [
+            fill_clips(clips, store, audio, text, on_progress=on_progress)
+            for audio, text in pairs.values()
+        ]
+    )
+    return list(filled.kept), list(filled.set_aside)
 
 
 def embedded_once(

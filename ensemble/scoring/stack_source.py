@@ -25,8 +25,9 @@ class StackSource:
         Of the stack, absolute.
     embeddings : Path
         Folder of the store, absolute.
-    overrides : tuple of (str, str)
-        Parameters of the base models to change, as names and values.
+    overrides : tuple of (str, value)
+        Parameters of the base models to change, as names and values: a str, or a tuple
+        of words for encoders.
     manifest : str
         SHA-256 of the manifest. A worker may outlive the stack in a folder: with the
         manifest, a stack that was fitted anew is another source, and is read anew.
@@ -36,13 +37,16 @@ class StackSource:
 
     folder: Path
     embeddings: Path
-    overrides: tuple[tuple[str, str], ...]
+    overrides: tuple[tuple[str, str | tuple[str, ...]], ...]
     manifest: str
     threads: int
 
     @classmethod
     def of(
-        cls, folder: Path | str, embeddings: Path | str, **overrides: str
+        cls,
+        folder: Path | str,
+        embeddings: Path | str,
+        **overrides: str | tuple[str, ...],
     ) -> StackSource:
         """The stack that is there now, to be scored with this process's threads.
 

@@ -9,19 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import pandas as pd
 
 from base_models.clips.labels import judged_by_text
-from base_models.errors import UsageError, one_of, some
-from base_models.files import Artifact, is_sealed, sha256
+from base_models.errors import DamagedArtifact, UsageError, one_of, some
+from base_models.files import sha256
 from base_models.predictions import PredictionTable
 from ensemble.prediction_files.stack_inputs import StackInputs
-from ensemble.training.base_model_run import FOLD_ROLE
-from ensemble.training.base_model_run import ROLE as BASE_ROLE
 from ensemble.training.rated_clips import CONTENT, RatedClips
-from ensemble.workspace import BASE_MODELS, Workspace
+from ensemble.training.stored_runs import RunsOfData, StoredRun
+from ensemble.workspace import Workspace
 from meta.predicted_rows import PredictedRows
 from meta.rows import Rows
 
@@ -74,12 +72,12 @@ class StackData:
         cv: str = "dev",
         group: str | None = None,
     ) -> StackData:
-        """The base models of the last ``fit_base``, or those of them that are named.
+        """All finished base models on the clips of the last ``fit_base``, or some.
 
         Parameters
         ----------
         workspace : where ``fit_base`` wrote
-        only : names of base models
+        only : names of base models, or patterns such as ``dora-*``; None takes all
         cv : ``"dev"`` fits the meta level on the dev split (DORA-MOS, section III.D);
             ``"oof"`` on the out-of-fold predictions of the training split, and then the
             dev split judges too
@@ -92,22 +90,25 @@ class StackData:
             a name is unknown.
         """
         one_of(cv, ("dev", "oof"), "--cv")
-        pointer = workspace.latest(BASE_MODELS, "fit_base")
-        folders = {
-            run["name"]: workspace.root / run["folder"] for run in pointer["runs"]
-        }
-        # A misspelt name would otherwise leave its model out without a word.
-        for name in only or ():
-            one_of(name, folders, "base model")
-        if only:
-            folders = {name: path for name, path in folders.items() if name in only}
-        artifacts = {
-            name: _sealed(name, folder, BASE_ROLE) for name, folder in folders.items()
-        }
-
-        rated = RatedClips.load(workspace.root / pointer["data"])
+        of_data = RunsOfData.of_last(workspace)
+        chosen = of_data.choose(only)
+        rated = RatedClips.load(of_data.data)
         group = group or rated.group
-        folds = pointer.get("folds", 0)
+
+        note = rated.note
+        folds = 0
+        if cv == "oof":
+            folds = of_data.folds
+            out_of_fold, without = _out_of_fold_tables(chosen, folds)
+            note += _OUT_OF_FOLD_NOTE
+            if without:
+                note += f"; without out-of-fold predictions, left out: {some(without)}"
+            chosen = {table.model: chosen[table.model] for table in out_of_fold}
+        if not chosen:
+            raise UsageError(
+                f"{workspace.root} holds no finished base model of the last fit_base's "
+                "clips; run fit_base again."
+            )
 
         # Of the judges, test comes first: the verdict is about the first with labels.
         judges = {}
@@ -115,29 +116,25 @@ class StackData:
             clips = rated.rows(split)
             if len(clips):
                 judges[split] = PredictedRows(
-                    _rows(clips, rated.aspects, group),
-                    _stored_tables(artifacts, f"predictions-{split}"),
+                    _rows(clips, rated.aspects, group), _stored_tables(chosen, split)
                 )
         # Out of fold, no model has seen the dev split, which then judges as well.
         if cv == "oof":
-            training_clips = rated.rows("train")
-            fit = PredictedRows(
-                _rows(training_clips, rated.aspects, group),
-                _out_of_fold_tables(folders, folds),
-            )
+            training = _rows(rated.rows("train"), rated.aspects, group)
+            fit = PredictedRows(training, tuple(out_of_fold))
         else:
             fit = judges.pop("dev")
 
         bases = {
-            name: {file: artifact.read(file) for file in MODEL_FILES}
-            for name, artifact in artifacts.items()
+            name: {file: run.artifact.read(file) for file in MODEL_FILES}
+            for name, run in chosen.items()
         }
         # Names of folders hold a hash of what decides a run, so they stand for it.
         identity = (
             cv,
-            str(folds if cv == "oof" else 0),
-            pointer["data"],
-            *(folder.name for folder in folders.values()),
+            str(folds),
+            str(of_data.data.relative_to(workspace.root)),
+            *(run.folder.name for run in chosen.values()),
         )
         # Tables of older runs have no column of audio contents: then none is known.
         contents = dict(
@@ -149,7 +146,7 @@ class StackData:
             aspects=rated.aspects,
             needs_text=rated.needs_text,
             source=rated.source,
-            note=rated.note + (_OUT_OF_FOLD_NOTE if cv == "oof" else ""),
+            note=note,
             demo=rated.demo,
             group=group,
             bases=bases,
@@ -267,41 +264,43 @@ def _predicted_rows(
     return PredictedRows(_rows(clips, aspects, group), tuple(own_tables))
 
 
-def _sealed(name: str, folder: Path, role: str) -> Artifact:
-    """The folder of a finished base model, or of its out-of-fold predictions."""
-    if not is_sealed(folder):
-        raise UsageError(
-            f"Base model '{name}' is not finished; run the same fit_base again first."
-        )
-    return Artifact(folder, role, folder.name)
-
-
 def _stored_tables(
-    artifacts: Mapping[str, Artifact], name: str
+    runs: Mapping[str, StoredRun], split: str
 ) -> tuple[PredictionTable, ...]:
-    """The prediction tables of that name, one per base model."""
-    file = f"{name}.parquet"
-    return tuple(
-        PredictionTable.parse(artifact.read(file), str(artifact.folder / file))
-        for artifact in artifacts.values()
-    )
+    """What each run predicts for a split, under the run's name."""
+    tables = []
+    for name, run in runs.items():
+        table = run.predictions(split)
+        if table is None:
+            raise DamagedArtifact(
+                f"{run.folder} has no predictions of the {split} clips; remove it with "
+                "list_runs --remove, and run fit_base again."
+            )
+        tables.append(replace(table, model=name))
+    return tuple(tables)
 
 
 def _out_of_fold_tables(
-    folders: Mapping[str, Path], folds: int
-) -> tuple[PredictionTable, ...]:
-    """Predictions of the training split, each row by a model that did not see it."""
-    if not folds:
+    runs: Mapping[str, StoredRun], folds: int
+) -> tuple[list[PredictionTable], list[str]]:
+    """Predictions of the training split, each row by a model that did not see it.
+
+    Returns
+    -------
+    tables : one per run that has them
+    without : names of the other runs
+    """
+    tables = []
+    without = []
+    for name, run in runs.items():
+        table = run.out_of_fold(folds) if folds else None
+        if table is None:
+            without.append(name)
+        else:
+            tables.append(replace(table, model=name))
+    if not tables:
         raise UsageError(
             "The last fit_base made no out-of-fold predictions; run it again with "
             "--folds 5."
         )
-    tables = []
-    for name, folder in folders.items():
-        fold_folder = folder.with_name(f"{folder.name}-oof{folds}")
-        artifact = _sealed(name, fold_folder, FOLD_ROLE)
-        parts: list[PredictionTable] = []
-        for k in range(folds):
-            parts += _stored_tables({name: artifact}, f"oof-{k}")
-        tables.append(PredictionTable.join(parts))
-    return tuple(tables)
+    return tables, without

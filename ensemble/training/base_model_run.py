@@ -33,6 +33,7 @@ from meta.rows import Rows
 if TYPE_CHECKING:
     from base_models.training.neural_mos import NeuralMOS
 
+RUN = "run.json"
 PROGRESS = "progress.json"
 CHECKPOINT = "checkpoint.safetensors"
 ROLE = "base model"
@@ -55,6 +56,9 @@ class BaseRun:
         ``"auto"`` or the name of a device.
     data, folder, embeddings : Path
         Folders of the clip table, of this run and of the stored embeddings.
+    table : str
+        Fingerprint of the clip table without its single ratings: runs of one
+        fingerprint predict the same clips and can share a stack.
     dtype : str
         Of the stored embeddings.
     folds : int
@@ -64,6 +68,8 @@ class BaseRun:
         digits of the results, so it is part of what the run is.
     overrides : mapping of str to value
         Single settings, laid over preset and settings.
+    trial : bool
+        Whether it only shows that everything works.
     """
 
     name: str
@@ -74,12 +80,14 @@ class BaseRun:
     text_encoder: str
     device: str
     data: Path
+    table: str
     folder: Path
     embeddings: Path
     dtype: str = "float16"
     folds: int = 0
     threads: int = 1
     overrides: Mapping[str, Any] = field(default_factory=dict)
+    trial: bool = False
 
     @property
     def config(self) -> BaseConfig:
@@ -162,14 +170,28 @@ class BaseRun:
             ratings=self._ratings_to_learn(rated),
         )
 
-        facts = {"name": self.name, "device": model.device_, "threads": self.threads}
         files = model.to_files()
-        files["run.json"] = to_json(facts)
+        files[RUN] = to_json(self._facts(model.device_))
         for split in ("dev", "test"):
             clips = rated.rows(split)
             if len(clips):
                 files[f"predictions-{split}.parquet"] = self._table(model, clips)
         return files
+
+    def _facts(self, device: str) -> dict[str, Any]:
+        """What a list of runs shows; no hash or signature depends on it."""
+        return {
+            "name": self.name,
+            "device": device,
+            "threads": self.threads,
+            "preset": self.preset,
+            "seed": self.seed,
+            "settings": self.settings,
+            "overrides": dict(self.overrides),
+            "data": self.data.name,
+            "table": self.table,
+            "trial": self.trial,
+        }
 
     def _predict_out_of_fold(self, rated: RatedClips) -> dict[str, bytes]:
         """Prediction tables of each training fold, by a model that has not seen it."""

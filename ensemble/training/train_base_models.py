@@ -1,7 +1,8 @@
 """Plan the base models of a stack, embed their clips once, and train what is missing.
 
-The default models are those of DORA-MOS, section III.D: five `dora`, two `dora_coral`
-and two `dora_decoupled`.
+Base models may use different encoders. Each encoder runs once over the clips, however
+many models share it, and all models are trained on the clips that every one of these
+encoders can embed: only predictions of the same clips can be stacked.
 """
 
 from __future__ import annotations
@@ -9,18 +10,18 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from base_models.clips.ratings import check_against_labels, find_ratings, read_ratings
 from base_models.clips.read_clips import SetAside
-from base_models.config import MODELS, SETTINGS, BaseConfig
-from base_models.errors import UsageError, one_of
+from base_models.errors import UsageError
 from ensemble.engine import LOCAL, spread
 from ensemble.training.base_model_run import BaseRun
 from ensemble.training.embed_on_engine import embed_chunks
 from ensemble.training.rated_clips import CONTENT, RatedClips
+from ensemble.training.training_setup import Compute, ModelSetup, TrainingSetup
 from ensemble.workspace import BASE_MODELS, Workspace
 
 if TYPE_CHECKING:
@@ -28,11 +29,9 @@ if TYPE_CHECKING:
     from base_models.encoders.embed import FilledClips
     from base_models.encoders.store import EmbeddingStore
 
+EncoderPair = tuple["Encoder", "Encoder | None"]
 OnEmbed = Callable[[str, int, int], None]
 Watch = Callable[[Sequence[BaseRun]], contextlib.AbstractContextManager[Any]]
-
-PAPER = ("dora", "dora_coral:2", "dora_decoupled:2")
-PAPER_WITHOUT_TEXT = ("dora", "dora_coral:2")
 
 _PROMPT_CURE = (
     ". Add prompts, or name only aspects that are judged without one (--aspects mi)."
@@ -41,60 +40,6 @@ _PROMPT_CURE = (
 # training process needs besides its embeddings and encoders.
 _ASSUMED_FREE = 2**33
 _PROCESS_SIZE = 2**30
-
-
-@dataclass(frozen=True)
-class TrainingSetup:
-    """What to train: all that decides the base models but their clips and seeds.
-
-    Parameters
-    ----------
-    audio_encoder, text_encoder : str
-        Registered names, or ``"name=folder"``.
-    settings : str or None
-        Training settings laid over every preset, or None for the paper's.
-    overrides : mapping of str to value
-        Single settings of `BaseConfig`, laid over the rest.
-    folds : int
-        How many folds of the training split are predicted out of fold; 0 for none.
-    dtype : str
-        Of the stored embeddings.
-    """
-
-    audio_encoder: str
-    text_encoder: str
-    settings: str | None = None
-    overrides: Mapping[str, Any] = field(default_factory=dict)
-    folds: int = 0
-    dtype: str = "float16"
-
-    def config(self, preset: str) -> BaseConfig:
-        """The config of a preset under these settings."""
-        return _config(preset, self.settings, self.overrides)
-
-
-@dataclass(frozen=True)
-class Compute:
-    """How to run.
-
-    Parameters
-    ----------
-    device : str
-        ``"auto"`` or the name of a device.
-    jobs : int
-        Worker processes; 0 shares out the cores (one process on a GPU).
-    threads : int
-        CPU threads of each run. The number moves the last digits of the results, so it
-        is fixed whatever else is still to be trained, and another number is another
-        run.
-    engine : str
-        Where clips are embedded, see `ensemble.engine.check_engine`.
-    """
-
-    device: str = "auto"
-    jobs: int = 0
-    threads: int = 1
-    engine: str = LOCAL
 
 
 @dataclass(frozen=True)
@@ -127,83 +72,10 @@ class TrainingPlan:
         return [run for run in self.runs if not run.is_finished()]
 
 
-def plan_models(
-    models: Sequence[str] | None, seeds: int, with_text: bool = True
-) -> list[tuple[str, int]]:
-    """List presets and seeds from words of the form ``NAME[:COUNT]``.
-
-    Parameters
-    ----------
-    models : sequence of str or None
-        None is the paper's choice. Where no aspect is judged by text,
-        `dora_decoupled` is left out of it: it differs from `dora` in the text branch
-        alone, and would be the same model twice.
-    seeds : int
-        How many seeds a name without a count gets.
-    with_text : bool
-        Whether some aspect is judged by text.
-
-    Raises
-    ------
-    UsageError
-        When a name is unknown, a number is below 1, or a model is named twice.
-
-    Examples
-    --------
-    >>> plan_models(["dora", "dora_l1:1"], 2)
-    [('dora', 0), ('dora', 1), ('dora_l1', 0)]
-    >>> len(plan_models(None, 5)), len(plan_models(None, 5, with_text=False))
-    (9, 7)
-    """
-    if seeds < 1:
-        raise UsageError(f"--seeds must be at least 1; got {seeds}.")
-    words = models or (PAPER if with_text else PAPER_WITHOUT_TEXT)
-
-    plan: list[tuple[str, int]] = []
-    for word in words:
-        name, colon, count = word.partition(":")
-        one_of(name, MODELS, "preset")
-        # Plain digits alone: isdigit holds for characters such as "²", too.
-        is_count = count.isascii() and count.isdigit() and int(count) > 0
-        if colon and not is_count:
-            raise UsageError(
-                f"'{word}': write NAME or NAME:COUNT with a count of at least 1."
-            )
-        number = int(count) if count else seeds
-        # The paper's own counts are upper bounds: with one seed, it is one of each.
-        if not models:
-            number = min(number, seeds)
-        plan += [(name, seed) for seed in range(number)]
-
-    if len(set(plan)) != len(plan):
-        raise UsageError(f"A model is asked for twice in {' '.join(words)}.")
-    return plan
-
-
-def choose_settings(name: str | None, audio: str) -> str | None:
-    """Training settings laid over every preset; None is the paper's.
-
-    Parameters
-    ----------
-    name : str or None
-        Settings by name; None takes the usual ones of the audio encoder.
-    audio : str
-        Audio encoder.
-    """
-    from base_models.encoders import ENCODERS, parse_encoder
-
-    encoder_name, _ = parse_encoder(audio)
-    # The paper's settings are for its large encoders; small embedded ones need others.
-    usual = "embedded" if ENCODERS[encoder_name].embedded else "paper"
-    chosen = one_of(name or usual, ("paper", *SETTINGS), "training settings")
-    return None if chosen == "paper" else chosen
-
-
 def add_ratings(
     rated: RatedClips,
     models: Sequence[tuple[str, int]],
-    settings: str | None = None,
-    overrides: Mapping[str, Any] | None = None,
+    setup: TrainingSetup,
     path: str | None = None,
     scale: Sequence[float] | None = None,
 ) -> tuple[RatedClips, str]:
@@ -214,8 +86,7 @@ def add_ratings(
     rated : RatedClips
     models : sequence of (str, int)
         Presets and seeds.
-    settings, overrides
-        As in `TrainingSetup`.
+    setup : TrainingSetup
     path, scale
         As in `read_ratings`; by default the ratings of the MusicEval tree that the
         clips are from.
@@ -234,9 +105,7 @@ def add_ratings(
     """
     # Models that learn from single ratings, and cannot do without them.
     readers = [
-        preset
-        for preset in dict(models)
-        if _config(preset, settings, overrides).reads_ratings
+        preset for preset in dict(models) if setup.model(preset).config.reads_ratings
     ]
     file = path or find_ratings(rated.source)
     if file is None:
@@ -297,47 +166,49 @@ def plan_training(
         are not there, or a split has no usable clip.
     """
     from base_models.devices import resolve_device
-    from base_models.encoders import load_encoder
-    from base_models.encoders.embed import fill_clips
     from base_models.encoders.store import EmbeddingStore
 
-    # A wrong name is refused before hours of embedding.
-    _check_ratings(rated, models, setup)
-    device = str(resolve_device(compute.device))
-    audio = load_encoder(setup.audio_encoder, device=device)
-    text = None
-    if any(rated.needs_text):
-        text = load_encoder(setup.text_encoder, device=device)
+    # A wrong name or missing weights are refused before hours of embedding.
+    setups = {preset: setup.model(preset) for preset in dict(models)}
+    setup.encoders.check_used({name: model.config for name, model in setups.items()})
+    _check_ratings(rated, setups)
+    with_text = any(rated.needs_text)
+    _check_weights(setups, with_text)
 
+    device = str(resolve_device(compute.device))
+    pairs = {
+        preset: _load_pair(model, with_text, device) for preset, model in setups.items()
+    }
     store = EmbeddingStore(workspace.embeddings, dtype=setup.dtype)
-    # On an engine many workers fill the store that they share.
-    if compute.engine != LOCAL:
-        embed_chunks(
-            rated.frame,
-            store,
-            (setup.audio_encoder, setup.text_encoder if text else None),
-            device=compute.device,
-            engine=compute.engine,
-        )
-    # After an engine this encodes nothing, but it names the clips that cannot be used.
-    filled = fill_clips(rated.frame, store, audio, text, on_progress=on_embed)
+    filled = _embed(
+        rated,
+        store,
+        pairs,
+        setups=setups,
+        compute=compute,
+        on_embed=on_embed,
+    )
     usable = _usable_clips(rated, filled)
 
     data = _store_clips(usable, filled.content, workspace)
-    runs = _lay_out_runs(
-        models,
-        workspace,
-        data,
-        setup=setup,
-        compute=compute,
-        device=device,
-        encoders=(audio, text),
+    runs = tuple(
+        _lay_out_run(
+            preset,
+            seed,
+            workspace,
+            data=data,
+            setup=setup,
+            model=setups[preset],
+            compute=_OnDevice(compute, device),
+            encoders=pairs[preset],
+        )
+        for preset, seed in models
     )
 
     jobs = compute.jobs
     if not jobs:
-        size = _size_in_memory(store, filled, audio, text)
-        jobs = _share_out(len(runs), device, size, compute.threads)
+        sizes = [_size_in_memory(store, filled, pair) for pair in pairs.values()]
+        jobs = _share_out(len(runs), device, max(sizes), compute.threads)
     return TrainingPlan(
         runs=runs,
         rated=usable,
@@ -381,6 +252,7 @@ def train_base_models(
     ]
     pointer = {
         "data": str(first.data.relative_to(root)),
+        "table": first.table,
         "runs": entries,
         "folds": first.folds,
     }
@@ -398,17 +270,90 @@ def train_base_models(
         return list(names)
 
 
-def _check_ratings(
-    rated: RatedClips, models: Sequence[tuple[str, int]], setup: TrainingSetup
-) -> None:
-    """Refuse unknown presets and settings, and presets that lack their ratings."""
-    for preset in dict(models):
-        if setup.config(preset).reads_ratings and rated.ratings is None:
+def _check_ratings(rated: RatedClips, setups: Mapping[str, ModelSetup]) -> None:
+    """Refuse presets that lack the single ratings that they learn from."""
+    for preset, model in setups.items():
+        if model.config.reads_ratings and rated.ratings is None:
             raise UsageError(
                 f"'{preset}' learns from single ratings, and there are none: name a "
                 "table of them with --ratings, or leave it out. (A MusicEval tree has "
                 "them in person_mos.)"
             )
+
+
+def _check_weights(setups: Mapping[str, ModelSetup], with_text: bool) -> None:
+    """Name every preset whose encoders lack weights, before anything is embedded."""
+    from base_models.encoders import check_weights
+
+    users: dict[str, list[str]] = {}
+    for preset, model in setups.items():
+        words = [model.audio_encoder]
+        if with_text:
+            words.append(model.text_encoder)
+        for word in words:
+            users.setdefault(word, []).append(preset)
+
+    problems = {}
+    for word, presets in users.items():
+        try:
+            check_weights(word)
+        except UsageError as error:
+            problems[word] = f"{', '.join(presets)}: {error}"
+    if not problems:
+        return
+
+    # The first one says how its weights are had; the others are named.
+    first, *others = problems
+    more = [f"'{word}' ({', '.join(users[word])})" for word in others]
+    message = problems[first]
+    if more:
+        message += f" Weights are missing as well of {', '.join(more)}."
+    raise UsageError(message)
+
+
+def _load_pair(model: ModelSetup, with_text: bool, device: str) -> EncoderPair:
+    """The encoders of a preset; no text encoder where no aspect is judged by text."""
+    from base_models.encoders import load_encoder
+
+    audio = load_encoder(model.audio_encoder, device=device)
+    text = load_encoder(model.text_encoder, device=device) if with_text else None
+    return audio, text
+
+
+def _embed(
+    rated: RatedClips,
+    store: EmbeddingStore,
+    pairs: Mapping[str, EncoderPair],
+    *,
+    setups: Mapping[str, ModelSetup],
+    compute: Compute,
+    on_embed: OnEmbed | None,
+) -> FilledClips:
+    """Run every encoder over the clips; returns the clips that all can embed."""
+    from base_models.encoders.embed import embedded_by_all, fill_clips
+
+    # Presets share pairs of encoders, and what an encoder computed is in the store.
+    distinct = {}
+    for preset, (audio, text) in pairs.items():
+        key = (audio.signature, text.signature if text else "")
+        distinct[key] = preset
+
+    filled = []
+    for preset in distinct.values():
+        audio, text = pairs[preset]
+        # On an engine many workers fill the store that they share.
+        if compute.engine != LOCAL:
+            text_word = setups[preset].text_encoder if text else None
+            embed_chunks(
+                rated.frame,
+                store,
+                (setups[preset].audio_encoder, text_word),
+                device=compute.device,
+                engine=compute.engine,
+            )
+        # After an engine this encodes nothing, but names the clips that it cannot use.
+        filled.append(fill_clips(rated.frame, store, audio, text, on_progress=on_embed))
+    return embedded_by_all(filled)
 
 
 def _usable_clips(rated: RatedClips, filled: FilledClips) -> RatedClips:
@@ -445,72 +390,76 @@ def _store_clips(
     return _StoredClips(folder, usable.fingerprint(content), with_ratings)
 
 
-def _lay_out_runs(
-    models: Sequence[tuple[str, int]],
+@dataclass(frozen=True)
+class _OnDevice:
+    """How to run, and the device that is meant by it on this machine."""
+
+    compute: Compute
+    device: str
+
+    @property
+    def threads(self) -> int:
+        """CPU threads of a run; 0 on a GPU, where they move no digits."""
+        return self.compute.threads if self.device == "cpu" else 0
+
+
+def _lay_out_run(
+    preset: str,
+    seed: int,
     workspace: Workspace,
-    data: _StoredClips,
     *,
+    data: _StoredClips,
     setup: TrainingSetup,
-    compute: Compute,
-    device: str,
-    encoders: tuple[Encoder, Encoder | None],
-) -> tuple[BaseRun, ...]:
-    """One run per model, each in a folder that is named by what decides it."""
+    model: ModelSetup,
+    compute: _OnDevice,
+    encoders: EncoderPair,
+) -> BaseRun:
+    """The run of one model, in a folder that is named by what decides it."""
     audio, text = encoders
-    threads = compute.threads if device == "cpu" else 0
     context: dict[str, Any] = {
         "audio": audio.signature,
         "text": text.signature if text else None,
         "dtype": setup.dtype,
     }
-    # Threads move no digits on a GPU, and the usual single thread is not hashed.
-    if device == "cpu" and threads != 1:
-        context["threads"] = threads
+    # The usual single thread is not hashed.
+    if compute.threads > 1:
+        context["threads"] = compute.threads
 
-    runs = []
-    for preset, seed in models:
-        config = setup.config(preset)
-        # Single ratings rename only the runs that learn from them.
-        fingerprint = data.without_ratings
-        if config.reads_ratings:
-            fingerprint = data.with_ratings
-        signature = config.signature(seed=seed, data=fingerprint, **context)
-        run = BaseRun(
-            name=f"{preset}-s{seed}",
-            preset=preset,
-            settings=setup.settings,
-            seed=seed,
-            audio_encoder=setup.audio_encoder,
-            text_encoder=setup.text_encoder,
-            # As it was given: on an engine, each worker resolves "auto" for itself.
-            device=compute.device,
-            data=data.folder,
-            folder=workspace.base_run(preset, seed, signature),
-            embeddings=workspace.embeddings,
-            dtype=setup.dtype,
-            folds=setup.folds,
-            threads=threads,
-            overrides=dict(setup.overrides),
-        )
-        runs.append(run)
-    return tuple(runs)
-
-
-def _config(
-    preset: str, settings: str | None, overrides: Mapping[str, Any] | None
-) -> BaseConfig:
-    """The config of a preset, with settings and then single settings laid over it."""
-    return BaseConfig.preset(preset, settings).updated(overrides or {}, "--set")
+    # Single ratings rename only the runs that learn from them.
+    fingerprint = data.without_ratings
+    if model.config.reads_ratings:
+        fingerprint = data.with_ratings
+    signature = model.config.signature(seed=seed, data=fingerprint, **context)
+    return BaseRun(
+        name=f"{preset}-s{seed}",
+        preset=preset,
+        settings=model.settings,
+        seed=seed,
+        audio_encoder=model.audio_encoder,
+        text_encoder=model.text_encoder,
+        # As it was given: on an engine, each worker resolves "auto" for itself.
+        device=compute.compute.device,
+        data=data.folder,
+        table=data.without_ratings,
+        folder=workspace.base_run(preset, seed, signature),
+        embeddings=workspace.embeddings,
+        dtype=setup.dtype,
+        folds=setup.folds,
+        threads=compute.threads,
+        overrides=dict(setup.overrides),
+        trial=setup.trial,
+    )
 
 
 def _size_in_memory(
-    store: EmbeddingStore, filled: FilledClips, audio: Encoder, text: Encoder | None
+    store: EmbeddingStore, filled: FilledClips, encoders: EncoderPair
 ) -> int:
     """Bytes that each training process loads: audio embeddings and both encoders."""
     # Clips of equal audio share one entry of the store.
+    audio, _ = encoders
     entries = [store.path(audio.signature, key) for key in set(filled.audio_keys)]
     size = sum(entry.stat().st_size for entry in entries)
-    for encoder in (audio, text):
+    for encoder in encoders:
         if encoder is not None:
             size += (encoder.megabytes or 0) * 2**20
     return size

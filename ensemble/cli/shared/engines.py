@@ -8,6 +8,7 @@ from jsonargparse import Namespace
 
 from ensemble.cli.shared.options import Options
 from ensemble.engine import LOCAL, check_engine
+from ensemble.training.encoder_choice import with_absolute_folder
 
 
 def add_engine_option(parser: Options) -> None:
@@ -43,15 +44,7 @@ def locate(options: Namespace) -> bool:
         if path:
             options[name] = os.path.abspath(path)
     for name in ("audio_encoder", "text_encoder"):
-        encoder = getattr(options, name, None)
-        if isinstance(encoder, list):
-            options[name] = [_with_absolute_folder(word) for word in encoder]
-        elif encoder is not None:
-            options[name] = _with_absolute_folder(encoder)
+        words = getattr(options, name, None)
+        if words:
+            options[name] = [with_absolute_folder(word) for word in words]
     return True
-
-
-def _with_absolute_folder(word: str) -> str:
-    """An encoder as ``NAME`` or ``NAME=FOLDER``, its folder made absolute."""
-    name, _, folder = word.partition("=")
-    return f"{name}={os.path.abspath(folder)}" if folder else word

@@ -8,13 +8,16 @@ import re
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from jsonargparse import ArgumentParser, DefaultHelpFormatter
 
 from base_models.errors import UsageError
 from ensemble.cli.shared.exit_codes import USAGE, fail, say
 from ensemble.workspace import Workspace
+
+if TYPE_CHECKING:
+    from ensemble.training.encoder_choice import EncoderChoice
 
 _EXIT_CODES = (
     "exit codes: 0 all well, 1 unexpected failure, 2 usage, 3 some clips set aside (or "
@@ -82,24 +85,24 @@ class Options(ArgumentParser):
         return f". Did you mean {close[0]}?" if close else ""
 
 
-def choose_encoders(audio: str | None, text: str | None, demo: bool) -> tuple[str, str]:
-    """The encoders that are named, or the usual ones.
+def choose_encoders(
+    audio: Sequence[str] | None, text: Sequence[str] | None, demo: bool
+) -> EncoderChoice:
+    """The encoders that are named; for the demo the embedded ones, where none are.
 
-    Real data never falls back on the embedded encoders: they are used only for the
-    demo, or when named.
+    Real data never falls back on the embedded encoders.
 
     Raises
     ------
     UsageError
         when a name is unknown, or an encoder is not of its kind.
     """
-    from base_models.encoders import check_kind
+    from ensemble.training.encoder_choice import EncoderChoice
 
-    chosen_audio = audio or ("logmel" if demo else "muq")
-    chosen_text = text or ("hashed_text" if demo else "roberta")
-    check_kind(chosen_audio, "audio")
-    check_kind(chosen_text, "text")
-    return chosen_audio, chosen_text
+    if demo:
+        audio = audio or ["logmel"]
+        text = text or ["hashed_text"]
+    return EncoderChoice.parse(audio, text)
 
 
 def choose_data(path: str | None, workspace: Workspace) -> Path | str:

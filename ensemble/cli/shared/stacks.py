@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from jsonargparse import Namespace
 
+from base_models.encoders import check_kind
 from ensemble.cli.shared.engines import locate
 from ensemble.cli.shared.options import Options
 from ensemble.workspace import Workspace
@@ -23,8 +24,13 @@ def add_stack_options(parser: Options) -> None:
     """Add the options that name a stack, its encoders' weights, and the device."""
     add = parser.add_argument
     add("--stack", type=str, help="folder of a stack; default: the last fit_meta")
-    add("--audio-encoder", type=str, help="where the weights lie now, as NAME=FOLDER")
-    add("--text-encoder", type=str, help="likewise")
+    add(
+        "--audio-encoder",
+        nargs="+",
+        metavar="NAME=FOLDER",
+        help="where the weights of encoders lie now",
+    )
+    add("--text-encoder", nargs="+", metavar="NAME=FOLDER", help="likewise")
     add("--device", type=str, default="auto", help="auto, cpu, cuda or mps")
     add(
         "--artifacts",
@@ -47,7 +53,7 @@ class _ChosenStack:
 
     folder: Path
     embeddings: Path
-    overrides: dict[str, str]
+    overrides: dict[str, str | tuple[str, ...]]
 
     @classmethod
     def of(cls, options: Namespace) -> _ChosenStack:
@@ -57,8 +63,15 @@ class _ChosenStack:
         else:
             folder = workspace.root / workspace.latest("stack", "fit_meta")["folder"]
 
-        names = ("audio_encoder", "text_encoder", "device")
-        overrides = {name: options[name] for name in names if options[name]}
+        overrides: dict[str, str | tuple[str, ...]] = {}
+        if options.device:
+            overrides["device"] = options.device
+        for kind in ("audio", "text"):
+            words = options[f"{kind}_encoder"]
+            for word in words or ():
+                check_kind(word, kind)
+            if words:
+                overrides[f"{kind}_encoder"] = tuple(words)
         return cls(folder, workspace.embeddings, overrides)
 
 

@@ -18,6 +18,7 @@ pytestmark = pytest.mark.usefixtures("finished")
 
 COMMANDS = (
     "fit_base",
+    "list_runs",
     "fit_meta",
     "predict_mos",
     "evaluate_mos",

@@ -17,9 +17,11 @@ from ensemble.training.rated_clips import RatedClips
 from ensemble.training.train_base_models import (
     add_ratings,
 )
+from ensemble.training.training_setup import TrainingSetup
 from ensemble.workspace import Workspace
 
 ASPECTS = ["mi", "ta"]
+SETUP = TrainingSetup()
 BOTH = [("dora", 0), ("dora_beta", 0)]
 
 
@@ -159,24 +161,26 @@ def test_ratings_rename_only_the_runs_that_learn_from_them(rated, ratings, tmp_p
 
 
 def test_ratings_come_from_a_file_or_nowhere_and_are_described(rated, folder):
-    found, said = add_ratings(rated, BOTH, path=folder / "ratings.csv")
+    found, said = add_ratings(rated, BOTH, SETUP, path=folder / "ratings.csv")
     assert (
         said
         == "dora_beta: 96 single ratings by 4 raters of 24 of 24 clips, their means "
         "0.32 from the labels"
     )
     assert len(found.ratings) == 96
-    _, said = add_ratings(rated.take(range(20)), BOTH, path=folder / "ratings.csv")
+    _, said = add_ratings(
+        rated.take(range(20)), BOTH, SETUP, path=folder / "ratings.csv"
+    )
     assert said.startswith("dora_beta: 80 single ratings by 4 raters of 20 of 20 clips")
     assert said.endswith("; 16 of clips that are not in the table are left out")
-    assert add_ratings(rated, BOTH) == (rated, "")
+    assert add_ratings(rated, BOTH, SETUP) == (rated, "")
     assert add_ratings(
         rated,
         [("dora", 0)],
-        overrides={"criterion": "beta"},
+        TrainingSetup(overrides={"criterion": "beta"}),
         path=folder / "ratings.csv",
     )[1]
-    _, said = add_ratings(rated, BOTH[:1], path=folder / "ratings.csv")
+    _, said = add_ratings(rated, BOTH[:1], SETUP, path=folder / "ratings.csv")
     assert said.startswith(
         "for the noise ceiling: 96 single ratings by 4 raters of 24 of 24 clips"
     )

@@ -7,7 +7,7 @@ from base_models.encoders import ENCODERS
 from base_models.errors import UsageError
 from base_models.metrics.evaluate import METRICS
 from ensemble.papers.paper_tables import TABLES, Column, PaperTable
-from ensemble.training.train_base_models import plan_models
+from ensemble.training.training_setup import plan_models
 
 SHAPES = {
     "table1": (3, 4),

@@ -37,12 +37,10 @@ from ensemble.papers.table_files import render_files
 from ensemble.papers.table_text import blocks, remarks, summary
 from ensemble.papers.train_rows import Training, train_models
 from ensemble.training.base_model_run import BaseRun
+from ensemble.training.encoder_choice import EncoderChoice
 from ensemble.training.rated_clips import RatedClips
-from ensemble.training.train_base_models import (
-    Compute,
-    TrainingSetup,
-    plan_training,
-)
+from ensemble.training.train_base_models import plan_training
+from ensemble.training.training_setup import Compute, TrainingSetup
 from ensemble.workspace import Workspace
 from meta.regressor import MetaRegressor
 
@@ -136,7 +134,8 @@ def test_runs_are_those_of_fit_base_and_its_pointer_is_left_alone(
     made, rated, workspace
 ):
     models = [("dora_mean", 0), ("dora_mean", 1)]
-    setup = TrainingSetup("logmel", "hashed_text", overrides=EPOCH)
+    encoders = EncoderChoice.parse(["logmel"], ["hashed_text"])
+    setup = TrainingSetup(encoders, settings="paper", overrides=EPOCH)
     compute = Compute(device="cpu", jobs=1)
     assert not plan_training(rated, models, workspace, setup, compute).unfinished
     assert not (workspace.root / "level0.json").exists()

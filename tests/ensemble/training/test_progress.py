@@ -32,6 +32,7 @@ def runs(tmp_path):
         folder = tmp_path / f"dora-s{seed}"
         folder.mkdir()
         where = {"data": tmp_path, "folder": folder, "embeddings": tmp_path}
+        where["table"] = "0123456789"
         made.append(
             BaseRun(
                 f"dora-s{seed}",

@@ -17,14 +17,10 @@ from base_models.errors import UsageError
 from base_models.files import is_sealed, read_json
 from base_models.predictions import PredictionTable
 from ensemble.training import train_base_models as training
+from ensemble.training.encoder_choice import EncoderChoice
 from ensemble.training.rated_clips import RatedClips
-from ensemble.training.train_base_models import (
-    Compute,
-    TrainingSetup,
-    plan_models,
-    plan_training,
-    train_base_models,
-)
+from ensemble.training.train_base_models import plan_training, train_base_models
+from ensemble.training.training_setup import Compute, TrainingSetup, plan_models
 from ensemble.workspace import Workspace
 
 READ_TOML = config._read_toml
@@ -159,7 +155,7 @@ def test_a_wrong_name_is_refused_before_anything_is_embedded(data, tmp_path):
             RatedClips.read(data),
             [("dora", 0)],
             Workspace(tmp_path),
-            TrainingSetup("logmell", "hashed_text"),
+            TrainingSetup(EncoderChoice.parse(["logmell"], ["hashed_text"])),
             Compute(),
         )
     assert not list(tmp_path.iterdir())
@@ -195,7 +191,7 @@ def test_a_run_is_named_by_all_that_decides_it(data, tmp_path):
     variants = [
         {},
         {"threads": 2},
-        {"settings": None},
+        {"settings": "paper"},
         {"dtype": "float32"},
         {"models": [("dora", 1)]},
     ]

@@ -1,0 +1,124 @@
+"""``list_runs``: the base models of a workspace; ``--remove`` deletes those one names.
+
+Exit code 0; 2 when a name is unknown; 4 when a run is damaged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+from rich.text import Text
+
+from base_models.errors import DamagedArtifact
+from base_models.files import nan_to_none, write_json
+from ensemble.cli.shared.exit_codes import ALL_WELL, Screen, run_command, say
+from ensemble.cli.shared.options import Options
+from ensemble.workspace import Workspace
+
+if TYPE_CHECKING:
+    from ensemble.training.run_table import RunTable
+
+_MEBIBYTE = 2**20
+# What is piped into a file should not be folded.
+_WIDTH_WITHOUT_TERMINAL = 160
+
+
+def _parser() -> Options:
+    parser = Options(
+        "list_runs",
+        "list_runs: the finished base models, their encoders, data, metrics on the dev "
+        "clips and size.",
+    )
+    add = parser.add_argument
+    add(
+        "--remove",
+        nargs="+",
+        metavar="NAME",
+        help="delete these base models, e.g. dora-s0 'whisq-*'; stacks keep their "
+        "copies",
+    )
+    add("--json", type=str, help="also write the list to this file")
+    add("--artifacts", type=str, default="artifacts", help="where fit_base wrote")
+    return parser
+
+
+def _main(argv: Sequence[str] | None = None) -> int:
+    options = _parser().parse_args(argv)
+    from ensemble.training.run_table import run_table
+
+    workspace = Workspace(Path(options.artifacts))
+    if options.remove:
+        _remove(workspace, options.remove)
+
+    table = run_table(workspace)
+    _show(table, workspace)
+    if options.json:
+        runs = [nan_to_none(row) for row in table.rows]
+        write_json(options.json, {"runs": runs, "damaged": table.damaged})
+        say(f"written to {options.json}")
+    for folder, reason in table.damaged.items():
+        say(f"damaged: {folder}: {reason}")
+    return DamagedArtifact.exit_code if table.damaged else ALL_WELL
+
+
+def _remove(workspace: Workspace, patterns: Sequence[str]) -> None:
+    """Delete the runs that are meant, and say which."""
+    from ensemble.training.stored_runs import remove_runs, runs_to_remove
+
+    chosen = runs_to_remove(workspace, patterns)
+    freed = remove_runs(workspace, list(chosen.values()))
+    say(
+        f"removed {len(chosen)} base models ({', '.join(chosen)}), "
+        f"{freed / _MEBIBYTE:.1f} MB; embeddings and stacks stay"
+    )
+
+
+def _show(table: RunTable, workspace: Workspace) -> None:
+    if not table.rows:
+        say(f"{workspace.root} holds no finished base model; fit_base trains them")
+        return
+    width = None if Screen().is_terminal else _WIDTH_WITHOUT_TERMINAL
+    Screen(width=width).print(_screen_table(table.rows))
+    n_stacked = sum(row["is_stacked"] for row in table.rows)
+    say(
+        f"* {n_stacked} of {len(table.rows)} are of the last fit_base's clips: "
+        "fit_meta stacks them, or those of them that --models names"
+    )
+
+
+def _screen_table(rows: Sequence[dict[str, Any]]) -> Table:
+    aspects = list(dict.fromkeys(aspect for row in rows for aspect in row["dev"]))
+    table = Table(box=None, padding=(0, 1, 0, 0))
+    table.add_column("")
+    for name in ("base model", "encoders", "settings", "data"):
+        table.add_column(name, overflow="fold")
+    for aspect in aspects:
+        table.add_column(f"dev {aspect}\nSRCC, MSE", justify="right")
+    table.add_column("MB", justify="right")
+
+    for row in rows:
+        changed = [f"{key}={value}" for key, value in row["changed"].items()]
+        cells = [
+            "*" if row["is_stacked"] else "",
+            row["name"],
+            " + ".join(row["encoders"]),
+            " ".join([row["settings"], *changed, *(["trial"] * row["is_trial"])]),
+            row["data"],
+            *(_metric_cell(row["dev"].get(aspect)) for aspect in aspects),
+            f"{row['bytes'] / _MEBIBYTE:.1f}",
+        ]
+        # Text has no markup to interpret.
+        table.add_row(*(Text(cell) for cell in cells))
+    return table
+
+
+def _metric_cell(metrics: dict[str, Any] | None) -> str:
+    return f"{metrics['srcc']:.3f}, {metrics['mse']:.3f}" if metrics else ""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command and exit with its code."""
+    raise SystemExit(run_command(_main, argv))

@@ -1,0 +1,371 @@
+"""Finished base models of a workspace: found by their data, chosen by name, removed.
+
+Runs of one clip table can share a stack, whatever call of ``fit_base`` trained them.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from base_models.errors import DamagedArtifact, UsageError, one_of, some
+from base_models.files import MANIFEST, Artifact, is_sealed, locked
+from base_models.predictions import PredictionTable
+from ensemble.training.base_model_run import FOLD_ROLE, ROLE, RUN
+from ensemble.workspace import BASE_MODELS, Workspace
+
+_FOLDS = "-oof"
+"""Folders of out-of-fold predictions: the run's name, this, and the number of folds."""
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """A finished base model.
+
+    Parameters
+    ----------
+    folder : Path
+    """
+
+    folder: Path
+
+    @cached_property
+    def artifact(self) -> Artifact:
+        """Its files.
+
+        Raises
+        ------
+        DamagedArtifact
+            When the folder holds another run than its name says.
+        """
+        return Artifact(self.folder, ROLE, self.folder.name)
+
+    @cached_property
+    def facts(self) -> dict[str, Any]:
+        """How it was trained; older runs know less of it."""
+        facts = self.artifact.json(RUN)
+        if not isinstance(facts, dict) or "name" not in facts:
+            raise DamagedArtifact(
+                f"{self.folder / RUN} does not say what was trained; remove that "
+                "folder, and train the model again."
+            )
+        return facts
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """Parameters, config and encoders of the model."""
+        config: dict[str, Any] = self.artifact.json("config.json")
+        return config
+
+    @property
+    def name(self) -> str:
+        """Its short name, such as ``"dora-s0"``, which several runs may share."""
+        return str(self.facts["name"])
+
+    @property
+    def table(self) -> str:
+        """Fingerprint of the clips that it was trained on; "" of an older run."""
+        return str(self.facts.get("table", ""))
+
+    @property
+    def is_trial(self) -> bool:
+        """Whether it was trained only to show that everything works."""
+        return bool(self.facts.get("trial", False))
+
+    @property
+    def preset(self) -> str:
+        """The preset that it was trained from."""
+        # Older runs say it in their names alone.
+        return str(self.facts.get("preset") or self.name.rpartition("-s")[0])
+
+    @property
+    def seed(self) -> int:
+        """The seed that it was trained with."""
+        return int(self.name.rpartition("-s")[2])
+
+    @property
+    def encoders(self) -> tuple[str, ...]:
+        """Names of its encoders: audio, and text where an aspect needs it."""
+        of_kind = self.config["encoders"]
+        return tuple(
+            of_kind[kind]["name"] for kind in ("audio", "text") if kind in of_kind
+        )
+
+    def predictions(self, split: str) -> PredictionTable | None:
+        """Its predictions for a split, or None where there was no such clip."""
+        file = f"predictions-{split}.parquet"
+        if file not in self.artifact.names:
+            return None
+        return PredictionTable.parse(self.artifact.read(file), str(self.folder / file))
+
+    def fold_folder(self, folds: int) -> Path:
+        """Where its out-of-fold predictions are, if they were made."""
+        return self.folder.with_name(f"{self.folder.name}{_FOLDS}{folds}")
+
+    def out_of_fold(self, folds: int) -> PredictionTable | None:
+        """Its predictions of the training split, by models that did not see the rows.
+
+        None where they were not made.
+        """
+        folder = self.fold_folder(folds)
+        if not is_sealed(folder):
+            return None
+        artifact = Artifact(folder, FOLD_ROLE, folder.name)
+        parts = []
+        for number in range(folds):
+            file = f"oof-{number}.parquet"
+            parts.append(PredictionTable.parse(artifact.read(file), str(folder / file)))
+        return PredictionTable.join(parts)
+
+    @property
+    def folders(self) -> list[Path]:
+        """Its own folder, and those of its out-of-fold predictions."""
+        pattern = f"{self.folder.name}{_FOLDS}*"
+        return [self.folder, *sorted(self.folder.parent.glob(pattern))]
+
+    @property
+    def size(self) -> int:
+        """Bytes on disk, out-of-fold predictions included."""
+        files = [
+            path
+            for folder in self.folders
+            for path in folder.rglob("*")
+            if path.is_file()
+        ]
+        return sum(path.stat().st_size for path in files)
+
+
+@dataclass(frozen=True)
+class RunsOfData:
+    """The base models that can share a stack.
+
+    Parameters
+    ----------
+    data : Path
+        Folder of their clip table.
+    folds : int
+        How many folds the last ``fit_base`` predicted out of fold; 0 for none.
+    runs : mapping of str to StoredRun
+        Finished ones by name, ordered by preset and seed. A name that several runs
+        share belongs to the one planned last; the others bear that of their folders.
+    unfinished : tuple of str
+        Names of those that the last ``fit_base`` planned and did not finish.
+    damaged : tuple of str
+        Why planned runs cannot be read.
+    """
+
+    data: Path
+    folds: int
+    runs: Mapping[str, StoredRun] = field(default_factory=dict)
+    unfinished: tuple[str, ...] = ()
+    damaged: tuple[str, ...] = ()
+
+    @classmethod
+    def of_last(cls, workspace: Workspace) -> RunsOfData:
+        """All runs on the clips of the last ``fit_base``, by whatever call.
+
+        Raises
+        ------
+        UsageError
+            When there was no ``fit_base``.
+        """
+        pointer = workspace.latest(BASE_MODELS, "fit_base")
+        kept = RunList.of(workspace)
+        planned = {
+            workspace.root / entry["folder"]: entry["name"] for entry in pointer["runs"]
+        }
+        unfinished = tuple(
+            name for folder, name in planned.items() if not is_sealed(folder)
+        )
+        # Older pointers do not name the table; then only planned runs are known.
+        table = pointer.get("table")
+        runs = [
+            run
+            for run in kept.runs
+            if run.folder in planned
+            or (table and run.table == table and not run.is_trial)
+        ]
+        # Of a damaged run it is not known which clips it is of, unless it was planned.
+        damaged = tuple(
+            reason for folder, reason in kept.damaged.items() if folder in planned
+        )
+        return cls(
+            data=workspace.root / pointer["data"],
+            folds=pointer.get("folds", 0),
+            runs=_by_name(runs, set(planned)),
+            unfinished=unfinished,
+            damaged=damaged,
+        )
+
+    def choose(self, patterns: Sequence[str] | None) -> dict[str, StoredRun]:
+        """The runs that some names or patterns mean, such as ``dora-*``; None is all.
+
+        Raises
+        ------
+        UsageError
+            When a name or pattern means no run, or a run that is meant is not finished.
+        DamagedArtifact
+            When a run that was planned cannot be read.
+        """
+        if self.damaged:
+            raise DamagedArtifact(self.damaged[0])
+        if patterns is None:
+            if self.unfinished:
+                raise UsageError(
+                    f"Base models {some(self.unfinished)} are not finished; run the "
+                    "same fit_base again first, or name those to use with --models."
+                )
+            return dict(self.runs)
+
+        chosen: set[str] = set()
+        for pattern in patterns:
+            unfinished = fnmatch.filter(self.unfinished, pattern)
+            if unfinished:
+                raise UsageError(
+                    f"Base model '{unfinished[0]}' is not finished; run the same "
+                    "fit_base again first."
+                )
+            chosen.update(matching(pattern, self.runs))
+        return {name: run for name, run in self.runs.items() if name in chosen}
+
+
+def matching(pattern: str, names: Iterable[str]) -> list[str]:
+    """The names that a name or pattern means, at least one.
+
+    Raises
+    ------
+    UsageError
+        When it means none.
+
+    Examples
+    --------
+    >>> matching("dora-*", ["dora-s0", "dora-s1", "whisq-s0"])
+    ['dora-s0', 'dora-s1']
+    """
+    known = list(names)
+    if pattern in known:
+        return [pattern]
+    found = [name for name in known if fnmatch.fnmatchcase(name, pattern)]
+    if found:
+        return found
+    if any(character in pattern for character in "*?["):
+        raise UsageError(
+            f"'{pattern}' matches no base model; there are {some(known, 20)}."
+        )
+    one_of(pattern, known, "base model")
+    return []
+
+
+@dataclass(frozen=True)
+class RunList:
+    """Every finished base model of a workspace.
+
+    Parameters
+    ----------
+    runs : tuple of StoredRun
+        By preset, seed and folder.
+    damaged : mapping of Path to str
+        Folders whose facts cannot be read, and why.
+    """
+
+    runs: tuple[StoredRun, ...]
+    damaged: Mapping[Path, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, workspace: Workspace) -> RunList:
+        """What is there now."""
+        runs = []
+        damaged = {}
+        for manifest in (workspace.root / "base").glob(f"*/{MANIFEST}"):
+            run = StoredRun(manifest.parent)
+            if _FOLDS in run.folder.name:
+                continue
+            try:
+                order = (run.preset, run.seed, run.folder.name)
+                runs.append((order, run))
+            except (DamagedArtifact, UsageError, ValueError) as error:
+                damaged[run.folder] = str(error)
+        runs.sort(key=lambda pair: pair[0])
+        return cls(tuple(run for _, run in runs), damaged)
+
+
+def runs_to_remove(workspace: Workspace, patterns: Sequence[str]) -> dict[str, Path]:
+    """The runs that names or patterns mean, as name to folder.
+
+    Parameters
+    ----------
+    patterns : sequence of str
+        Names and patterns as `RunsOfData.choose` takes them, or the name of any run's
+        folder, written out: a pattern never reaches the runs of other clips.
+
+    Raises
+    ------
+    UsageError
+        When one of them means no run.
+    """
+    kept = RunList.of(workspace)
+    folders = {run.folder.name: run.folder for run in kept.runs}
+    folders.update((folder.name, folder) for folder in kept.damaged)
+    named = {}
+    if workspace.has(BASE_MODELS):
+        of_last = RunsOfData.of_last(workspace)
+        named = {name: run.folder for name, run in of_last.runs.items()}
+
+    chosen: dict[str, Path] = {}
+    for pattern in patterns:
+        if pattern in folders:
+            chosen[pattern] = folders[pattern]
+            continue
+        for name in matching(pattern, named):
+            chosen[name] = named[name]
+    return chosen
+
+
+def remove_runs(workspace: Workspace, folders: Sequence[Path]) -> int:
+    """Delete base models with their out-of-fold predictions.
+
+    Stacks keep copies of their base models, so that they stay whole. The next
+    ``fit_meta`` does without the models, even if the last ``fit_base`` planned them.
+
+    Returns
+    -------
+    freed : int
+        Bytes that they took.
+    """
+    freed = 0
+    for folder in folders:
+        run = StoredRun(folder)
+        freed += run.size
+        for part in run.folders:
+            # Whoever trains or reads it now is waited for. Without its manifest a
+            # folder that could not be deleted whole is not a finished run any more.
+            with locked(part):
+                (part / MANIFEST).unlink(missing_ok=True)
+                shutil.rmtree(part)
+
+    if workspace.has(BASE_MODELS):
+        pointer = workspace.latest(BASE_MODELS, "fit_base")
+        gone = {str(folder.relative_to(workspace.root)) for folder in folders}
+        kept = [entry for entry in pointer["runs"] if entry["folder"] not in gone]
+        workspace.point(BASE_MODELS, pointer | {"runs": kept})
+    return freed
+
+
+def _by_name(runs: Sequence[StoredRun], planned: set[Path]) -> dict[str, StoredRun]:
+    """Runs by names that are unique among them."""
+    counts = Counter(run.name for run in runs)
+    n_planned = Counter(run.name for run in runs if run.folder in planned)
+    named = {}
+    for run in runs:
+        owns_name = run.folder in planned and n_planned[run.name] == 1
+        if counts[run.name] == 1 or owns_name:
+            named[run.name] = run
+        else:
+            named[run.folder.name] = run
+    return named

@@ -1,0 +1,180 @@
+"""What base models to train, with which encoders and settings, and how to compute.
+
+The default models are those of DORA-MOS, section III.D: five `dora`, two `dora_coral`
+and two `dora_decoupled`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from base_models.config import MODELS, SETTINGS, BaseConfig
+from base_models.encoders import known_encoders, parse_encoder
+from base_models.errors import UsageError, one_of
+from ensemble.engine import LOCAL
+from ensemble.training.encoder_choice import EncoderChoice
+
+PAPER_MODELS = ("dora", "dora_coral:2", "dora_decoupled:2")
+PAPER_MODELS_WITHOUT_TEXT = ("dora", "dora_coral:2")
+
+AS_PUBLISHED = "paper"
+"""Training settings of the presets themselves."""
+USUAL = "usual"
+"""Training settings that suit the audio encoder of each model."""
+
+
+@dataclass(frozen=True)
+class ModelSetup:
+    """What the models of one preset are trained with.
+
+    Parameters
+    ----------
+    config : BaseConfig
+    settings : str or None
+        Training settings laid over the preset, or None for its own.
+    audio_encoder, text_encoder : str
+        Registered names, or ``"name=folder"``.
+    """
+
+    config: BaseConfig
+    settings: str | None
+    audio_encoder: str
+    text_encoder: str
+
+
+@dataclass(frozen=True)
+class TrainingSetup:
+    """What to train: all that decides the base models but their clips and seeds.
+
+    Parameters
+    ----------
+    encoders : EncoderChoice
+        Encoders that replace those of the presets.
+    settings : str
+        Training settings laid over every preset: ``"paper"`` for the preset's own, a
+        name in `SETTINGS`, or ``"usual"``: the preset's own with the published
+        encoders, and with an embedded audio encoder those for small inputs.
+    overrides : mapping of str to value
+        Single settings of `BaseConfig`, laid over the rest.
+    folds : int
+        How many folds of the training split are predicted out of fold; 0 for none.
+    dtype : str
+        Of the stored embeddings.
+    trial : bool
+        Whether the models only show that everything works; no stack takes them unless
+        they are planned again.
+
+    Raises
+    ------
+    UsageError
+        When there are no such settings.
+    """
+
+    encoders: EncoderChoice = field(default_factory=EncoderChoice)
+    settings: str = USUAL
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    folds: int = 0
+    dtype: str = "float16"
+    trial: bool = False
+
+    def __post_init__(self) -> None:
+        one_of(self.settings, (USUAL, AS_PUBLISHED, *SETTINGS), "training settings")
+
+    def model(self, preset: str) -> ModelSetup:
+        """Config, settings and encoders of the models of a preset."""
+        named = BaseConfig.preset(preset).updated(self.overrides, "--set")
+        audio, text = self.encoders.pair(preset, named)
+        settings = self._settings_of(named, audio)
+        config = BaseConfig.preset(preset, settings).updated(self.overrides, "--set")
+        return ModelSetup(config, settings, audio_encoder=audio, text_encoder=text)
+
+    def _settings_of(self, config: BaseConfig, audio: str) -> str | None:
+        if self.settings == AS_PUBLISHED:
+            return None
+        if self.settings != USUAL:
+            return self.settings
+        # The published settings are for large encoders; small embedded ones need
+        # larger steps, and those that train by SGD still larger ones.
+        encoder, _ = parse_encoder(audio)
+        if not known_encoders().specs[encoder].embedded:
+            return None
+        return "embedded_sgd" if config.optimizer == "sgd" else "embedded"
+
+
+@dataclass(frozen=True)
+class Compute:
+    """How to run.
+
+    Parameters
+    ----------
+    device : str
+        ``"auto"`` or the name of a device.
+    jobs : int
+        Worker processes; 0 shares out the cores (one process on a GPU).
+    threads : int
+        CPU threads of each run. The number moves the last digits of the results, so it
+        is fixed whatever else is still to be trained, and another number is another
+        run.
+    engine : str
+        Where clips are embedded, see `ensemble.engine.check_engine`.
+    """
+
+    device: str = "auto"
+    jobs: int = 0
+    threads: int = 1
+    engine: str = LOCAL
+
+
+def plan_models(
+    models: Sequence[str] | None, seeds: int, with_text: bool = True
+) -> list[tuple[str, int]]:
+    """List presets and seeds from words of the form ``NAME[:COUNT]``.
+
+    Parameters
+    ----------
+    models : sequence of str or None
+        None is the paper's choice. Where no aspect is judged by text,
+        `dora_decoupled` is left out of it: it differs from `dora` in the text branch
+        alone, and would be the same model twice.
+    seeds : int
+        How many seeds a name without a count gets.
+    with_text : bool
+        Whether some aspect is judged by text.
+
+    Raises
+    ------
+    UsageError
+        When a name is unknown, a number is below 1, or a model is named twice.
+
+    Examples
+    --------
+    >>> plan_models(["dora", "dora_l1:1"], 2)
+    [('dora', 0), ('dora', 1), ('dora_l1', 0)]
+    >>> len(plan_models(None, 5)), len(plan_models(None, 5, with_text=False))
+    (9, 7)
+    """
+    if seeds < 1:
+        raise UsageError(f"--seeds must be at least 1; got {seeds}.")
+    words = models or (PAPER_MODELS if with_text else PAPER_MODELS_WITHOUT_TEXT)
+
+    plan: list[tuple[str, int]] = []
+    for word in words:
+        name, colon, count = word.partition(":")
+        one_of(name, MODELS, "preset")
+        # Plain digits alone: isdigit holds for characters such as "²", too.
+        is_count = count.isascii() and count.isdigit() and int(count) > 0
+        if colon and not is_count:
+            raise UsageError(
+                f"'{word}': write NAME or NAME:COUNT with a count of at least 1."
+            )
+        number = int(count) if count else seeds
+        # The paper's own counts are upper bounds: with one seed, it is one of each.
+        if not models:
+            number = min(number, seeds)
+        plan += [(name, seed) for seed in range(number)]
+
+    if len(set(plan)) != len(plan):
+        raise UsageError(f"A model is asked for twice in {' '.join(words)}.")
+    return plan
