@@ -87,6 +87,12 @@ def _add_prediction_options(parser: Options) -> None:
         help="instead: stack anybody's predictions (csv, jsonl, parquet, txt)",
     )
     add(
+        "--with-runs",
+        action="store_true",
+        help="stack --predictions together with the base models of fit_base, whose "
+        "clips they must predict",
+    )
+    add(
         "--labels",
         type=str,
         help="ratings of the clips in --predictions; default: the first of those files",
@@ -128,7 +134,10 @@ def _main(argv: Sequence[str] | None = None) -> int:
 
     settings = _settings(options)
     workspace = Workspace(Path(options.artifacts))
-    if options.predictions:
+    if options.with_runs:
+        data = _data_of_both(options, workspace)
+        scores_what = "FILE... --predictions FILE..."
+    elif options.predictions:
         data = _data_of_predictions(options)
         scores_what = "--predictions FILE..."
     else:
@@ -171,9 +180,36 @@ def _data_of_base_models(options: Namespace, workspace: Workspace) -> StackData:
             "--labels and --aspects belong to --predictions; fit_base has the others "
             "already."
         )
-    return StackData.from_runs(
+    data = StackData.from_runs(
         workspace, options.models, options.cv, group=options.groups
     )
+    # Runs accumulate: what is stacked may be more than the last fit_base trained.
+    names = [table.model for table in data.fit.tables]
+    say(f"stacks {len(names)} base models: {', '.join(names)}")
+    return data
+
+
+def _data_of_both(options: Namespace, workspace: Workspace) -> StackData:
+    """The base models of ``fit_base``, and anybody's predictions for their clips."""
+    from ensemble.prediction_files.stack_inputs import join_predictions_to
+    from ensemble.training.rated_clips import RatedClips
+    from ensemble.training.stored_runs import RunsOfData
+
+    if not options.predictions:
+        raise UsageError(
+            "--with-runs stacks base models together with --predictions FILE...; name "
+            "such files, or leave it out."
+        )
+    runs = _data_of_base_models(options, workspace)
+    rated = RatedClips.load(RunsOfData.of_last(workspace).data)
+    clips = rated.frame.copy()
+    clips.attrs["aspects"] = list(runs.aspects)
+    joined = join_predictions_to(
+        options.predictions, clips, bins=runs.fit.tables[0].bins
+    )
+    for note in joined.notes:
+        say(f"note: {note}")
+    return runs.with_predictions(joined)
 
 
 def _data_of_predictions(options: Namespace) -> StackData:

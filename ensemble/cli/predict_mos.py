@@ -7,6 +7,7 @@ be used.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from jsonargparse import Namespace
 
@@ -17,6 +18,12 @@ from ensemble.cli.shared.explanations import explain, make_folder
 from ensemble.cli.shared.options import Options
 from ensemble.cli.shared.score_output import output_format, put_scores
 from ensemble.cli.shared.stacks import add_stack_options, load_stack, stack_source
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from base_models.predictions import PredictionTable
+    from ensemble.estimator.stacked_mos import StackedMOS
 
 _DEMO = (
     "demo corpus: this stack learnt synthetic music and simulated raters; its scores "
@@ -42,7 +49,8 @@ def _parser() -> Options:
         "--predictions",
         nargs="+",
         metavar="FILE",
-        help="instead: what the base models predict, as fit_meta reads it",
+        help="what the base models predict, as fit_meta reads it: alone, or beside "
+        "clips for those models of a stack that have no weights in it",
     )
     add(
         "--out",
@@ -73,24 +81,26 @@ def _main(argv: Sequence[str] | None = None) -> int:
     if options.explain is not None:
         make_folder(options.explain)
 
-    if options.predictions:
-        return _score_predictions(options, form)
-    return _score_clips(options, form)
+    if options.audio or options.clips:
+        return _score_clips(options, form)
+    return _score_predictions(options, form)
 
 
 def _check_options(options: Namespace) -> None:
-    sources = (options.audio, options.clips, options.predictions)
-    if sum(bool(source) for source in sources) != 1:
+    if options.audio and options.clips:
+        raise UsageError("Name audio files, or a table with --clips; not both.")
+    is_audio_given = bool(options.audio or options.clips)
+    if not (is_audio_given or options.predictions):
         raise UsageError(
-            "Name audio files, or a table with --clips, or --predictions; one of the "
-            "three."
+            "Name audio files, or a table with --clips, or --predictions of the base "
+            "models."
         )
     if options.prompt and not options.audio:
         raise UsageError(
             "--prompt is for audio files; a table brings its own prompts, and "
             "predictions need none."
         )
-    if options.explain is not None and options.predictions:
+    if options.explain is not None and not is_audio_given:
         raise UsageError(
             "--explain shows what base models attended to; --predictions holds only "
             "what they predicted."
@@ -112,6 +122,33 @@ def _score_predictions(options: Namespace, form: str | None) -> int:
     return say_set_aside(scores.set_aside)
 
 
+def _read_predictions(
+    options: Namespace, stack: StackedMOS, clips: pd.DataFrame
+) -> tuple[PredictionTable, ...]:
+    """What the stack's models without weights predict for the clips."""
+    if not options.predictions:
+        return ()
+    from ensemble.prediction_files.stack_inputs import read_new_stack_inputs
+
+    own = {name for name, _ in stack.estimators_}
+    layout = stack.final_estimator_.layout_
+    others = [name for name in layout.models if name not in own]
+    if not others:
+        raise UsageError(
+            "This stack predicts clips by itself; leave --predictions or the clips out."
+        )
+    new = read_new_stack_inputs(
+        options.predictions,
+        others,
+        stack.aspects_,
+        layout.bins,
+        clip_ids=clips["clip_id"].astype(str).tolist(),
+    )
+    for note in new.notes:
+        say(f"note: {note}")
+    return new.tables
+
+
 def _score_clips(options: Namespace, form: str | None) -> int:
     """Score audio files or a clip table."""
     from base_models.clips.read_clips import read_clips
@@ -127,6 +164,7 @@ def _score_clips(options: Namespace, form: str | None) -> int:
     source = stack_source(options)
     stack, store = load_stack(options)
 
+    predictions = _read_predictions(options, stack, clips)
     with encoding() as on_embed:
         scores = score_clips(
             stack,
@@ -136,6 +174,7 @@ def _score_clips(options: Namespace, form: str | None) -> int:
             on_progress=on_embed,
             engine=options.engine,
             source=source,
+            predictions=predictions,
         )
     # Aspects judged against a prompt are left out where no clip has one.
     left_out = ", ".join(scores.left_out)

@@ -120,14 +120,8 @@ def read_stack_inputs(
             f"{source} has no rated clips; name the file of ratings with --labels."
         )
 
-    models: list[_Model] = []
-    for file in files:
-        holds_labels = Path(file) == Path(source)
-        models += _read_models(Path(file), clips, names, holds_labels=holds_labels)
-    _check_names_are_unique(models)
-
-    clip_ids = clips["clip_id"].tolist()
-    tables, notes = _join(models, clip_ids, names, bins=SCALE)
+    inputs = join_predictions_to(files, clips, source=source)
+    notes = list(inputs.notes)
 
     # Numeric columns that might have been meant as models are named to the user.
     bookkeeping = [
@@ -139,6 +133,38 @@ def read_stack_inputs(
     ]
     if bookkeeping:
         notes.insert(0, f"columns that are not models: {some(bookkeeping)}")
+    return replace(inputs, notes=tuple(notes))
+
+
+def join_predictions_to(
+    files: Sequence[Path | str],
+    clips: pd.DataFrame,
+    source: Path | str = "",
+    bins: ScoreBins = SCALE,
+) -> StackInputs:
+    """Read predictions of any number of models for clips that are known already.
+
+    Parameters
+    ----------
+    files : see `read_stack_inputs`
+    clips : clip table, ``attrs["aspects"]`` naming the rated columns
+    source : the file that the clips were read from, if it may be one of `files`
+    bins : the scale
+
+    Raises
+    ------
+    UsageError
+        As in `read_stack_inputs`.
+    """
+    aspects = list(clips.attrs["aspects"])
+    models: list[_Model] = []
+    for file in files:
+        holds_labels = bool(source) and Path(file) == Path(source)
+        models += _read_models(
+            Path(file), clips, aspects, holds_labels=holds_labels, bins=bins
+        )
+    _check_names_are_unique(models)
+    tables, notes = _join(models, clips["clip_id"].tolist(), aspects, bins=bins)
     return StackInputs(clips=clips, tables=tables, notes=tuple(notes))
 
 
@@ -147,6 +173,7 @@ def read_new_stack_inputs(
     models: Sequence[str],
     aspects: Sequence[str],
     bins: ScoreBins = SCALE,
+    clip_ids: Sequence[str] | None = None,
 ) -> StackInputs:
     """Read predictions of new clips by the base models of a fitted stack.
 
@@ -157,6 +184,7 @@ def read_new_stack_inputs(
         never taken for predictions
     aspects : the predicted qualities
     bins : the scale
+    clip_ids : the clips, where they are known; None takes all that any model predicts
 
     Returns
     -------
@@ -176,15 +204,21 @@ def read_new_stack_inputs(
 
     # The clips are those that any model predicts; another spelling of an id that is
     # there already is not a new clip.
-    ids: list[str] = []
-    for model in found:
+    ids: list[str] = list(clip_ids or ())
+    for model in found if clip_ids is None else ():
         known_forms, model_forms = comparable_ids(ids, model.ids)
         known = set(known_forms)
         for clip, form in zip(model.ids, model_forms, strict=True):
             if form not in known:
                 ids.append(clip)
 
-    tables, notes = _join(found, ids, aspects, bins=bins)
+    tables, notes = _join(
+        found,
+        ids,
+        aspects,
+        bins=bins,
+        others="predictions of other clips, left aside",
+    )
     clips = pd.DataFrame({"clip_id": ids})
     return StackInputs(clips=clips, tables=tables, notes=tuple(notes))
 
@@ -203,10 +237,15 @@ def _check_names_are_unique(models: Sequence[_Model]) -> None:
 
 
 def _read_models(
-    path: Path, clips: pd.DataFrame, aspects: list[str], *, holds_labels: bool
+    path: Path,
+    clips: pd.DataFrame,
+    aspects: list[str],
+    *,
+    holds_labels: bool,
+    bins: ScoreBins,
 ) -> list[_Model]:
     """All models of a file: a table of distributions, one score column, or many."""
-    record = _read_record(path, aspects, SCALE)
+    record = _read_record(path, aspects, bins)
     if record is not None:
         return [record]
 
@@ -453,13 +492,21 @@ def _numbers(cells: pd.Series) -> np.ndarray | None:
 
 
 def _join(
-    models: Sequence[_Model], ids: list[str], aspects: list[str], *, bins: ScoreBins
+    models: Sequence[_Model],
+    ids: list[str],
+    aspects: list[str],
+    *,
+    bins: ScoreBins,
+    others: str = "predicted clips without a label, left aside",
 ) -> tuple[tuple[PredictionTable, ...], list[str]]:
-    """The table of each model over the clips it predicts, and notes on the rest."""
+    """The table of each model over the clips it predicts, and notes on the rest.
+
+    `others` is what the notes call predictions of clips that are not in `ids`.
+    """
     tables = []
     counts_by_note: dict[str, list[str]] = {}
     for model in models:
-        table, counts = _join_one(model, ids, aspects, bins=bins)
+        table, counts = _join_one(model, ids, aspects, bins=bins, others=others)
         tables.append(table)
         for note, count in counts.items():
             if count:
@@ -470,7 +517,7 @@ def _join(
 
 
 def _join_one(
-    model: _Model, ids: list[str], aspects: list[str], *, bins: ScoreBins
+    model: _Model, ids: list[str], aspects: list[str], *, bins: ScoreBins, others: str
 ) -> tuple[PredictionTable, dict[str, int]]:
     """One model's table, in the order of `ids` and under them, and counts for notes."""
     wanted_forms, model_forms = comparable_ids(ids, model.ids)
@@ -508,7 +555,7 @@ def _join_one(
     table, n_off_scale = _to_table(kept, aspects, bins)
     counts = {
         "clips not predicted": len(ids) - len(rows),
-        "predicted clips without a label, left aside": n_given - n_matched,
+        others: n_given - n_matched,
         f"scores moved to the nearer end of {bins.low:g}..{bins.high:g}": n_off_scale,
     }
     return table, counts

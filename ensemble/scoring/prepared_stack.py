@@ -100,6 +100,9 @@ def usable(
     """
     # One pair of encoders for all models that share it.
     pairs = {_signatures(pair): pair for pair in (m.encoders() for m in models)}
+    # A stack of prediction files alone needs no embeddings.
+    if not pairs:
+        return list(range(len(clips))), []
     # A clip must have embeddings of all encoders.
     filled = embedded_by_all(
         [

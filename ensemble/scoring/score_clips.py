@@ -15,7 +15,8 @@ import pandas as pd
 from base_models.clips.read_clips import SetAside
 from base_models.devices import cpu_threads
 from base_models.encoders.store import EmbeddingStore
-from base_models.errors import UsageError
+from base_models.errors import UsageError, some
+from base_models.predictions import PredictionTable
 from ensemble.engine import LOCAL, spread
 from ensemble.estimator.stacked_mos import StackedMOS
 from ensemble.formats import Scores
@@ -44,6 +45,7 @@ def score_clips(
     on_progress: Callable[[str, int, int], None] | None = None,
     engine: str = LOCAL,
     source: StackSource | None = None,
+    predictions: Sequence[PredictionTable] = (),
 ) -> Scores:
     """Score a clip table with a fitted stack of neural base models.
 
@@ -65,6 +67,9 @@ def score_clips(
         Where clips are scored, see `ensemble.engine.check_engine`.
     source : StackSource, optional
         Where workers of another engine than the local one find the stack and the store.
+    predictions : sequence of PredictionTable
+        What the stack's models without weights of their own predict, by clip id. A clip
+        that one of them lacks is set aside, unless the stack fills gaps.
 
     Raises
     ------
@@ -80,22 +85,79 @@ def score_clips(
     if left_out:
         clips = clips.assign(prompt=PLACEHOLDER)
 
+    clips, unpredicted = _without_unpredicted(stack, clips, predictions)
     chunks = list(clip_chunks(clips, CLIPS_PER_CHUNK))
     scored: Iterable[ScoredChunk]
     if engine == LOCAL:
         scored = (
-            score_chunk(stack, chunk, store, kept, level=level, on_progress=on_progress)
+            score_chunk(
+                stack,
+                chunk,
+                store,
+                kept,
+                level=level,
+                predictions=predictions,
+                on_progress=on_progress,
+            )
             for chunk in chunks
         )
     elif source is None:
         raise UsageError(f"Workers of {engine} need a source to read the stack from.")
     else:
         folder = os.getcwd()
-        pieces = [(source, folder, chunk, kept, level) for chunk in chunks]
+        pieces = [
+            (source, folder, chunk, kept, level, _part_of(predictions, chunk))
+            for chunk in chunks
+        ]
         scored = spread(_score_in_worker, pieces, engine, shared=source.embeddings)
 
     frame, set_aside = _join(scored, kept)
-    return Scores(frame, kept, left_out, set_aside=set_aside)
+    return Scores(frame, kept, left_out, set_aside=(*unpredicted, *set_aside))
+
+
+def _without_unpredicted(
+    stack: StackedMOS, clips: pd.DataFrame, predictions: Sequence[PredictionTable]
+) -> tuple[pd.DataFrame, list[SetAside]]:
+    """The clips that every model without weights predicts, and the others set aside.
+
+    Raises
+    ------
+    UsageError
+        When such a model of the stack has no predictions at all.
+    """
+    regressor = stack.final_estimator_
+    # A stack of prediction files alone says by itself that it cannot score clips.
+    if regressor.accepts_missing or not stack.estimators_:
+        return clips, []
+    given = {table.model: set(table.clip_ids) for table in predictions}
+    own = {name for name, _ in stack.estimators_}
+    others = [name for name in regressor.layout_.models if name not in own]
+    absent = [name for name in others if name not in given]
+    if absent:
+        raise UsageError(
+            f"The stack holds no weights of {some(absent)}: pass what it predicts for "
+            "these clips (predict_mos FILE... --predictions FILE)."
+        )
+
+    set_aside = []
+    is_predicted = []
+    for clip in clips["clip_id"]:
+        lacking = [name for name in others if clip not in given[name]]
+        if lacking:
+            set_aside.append(SetAside(clip, f"no prediction of {some(lacking)}"))
+        is_predicted.append(not lacking)
+    return clips[is_predicted].reset_index(drop=True), set_aside
+
+
+def _part_of(
+    predictions: Sequence[PredictionTable], clips: pd.DataFrame
+) -> list[PredictionTable]:
+    """The part of each table that is about some clips."""
+    parts = []
+    for table in predictions:
+        predicted = set(table.clip_ids)
+        parts.append(table.take([id for id in clips["clip_id"] if id in predicted]))
+    return parts
 
 
 def _join(
@@ -149,6 +211,7 @@ def score_chunk(
     aspects: Sequence[str],
     *,
     level: float,
+    predictions: Sequence[PredictionTable] = (),
     on_progress: Callable[[str, int, int], None] | None = None,
 ) -> ScoredChunk:
     """Score the usable clips of a prepared table, all at once.
@@ -164,9 +227,10 @@ def score_chunk(
     if not rows:
         return pd.DataFrame(), set_aside
     clips = chunk.iloc[rows].reset_index(drop=True)
+    tables = [*stack.prediction_tables(clips), *_part_of(predictions, clips)]
     frame = scored_table(
         stack.final_estimator_,
-        stack.prediction_tables(clips),
+        tables,
         clips[["clip_id", "audio"]],
         aspects=aspects,
         level=level,
@@ -180,6 +244,7 @@ def _score_in_worker(
     chunk: pd.DataFrame,
     aspects: Sequence[str],
     level: float,
+    predictions: Sequence[PredictionTable],
 ) -> ScoredChunk:
     """Score a chunk in a worker process; `folder` is what paths are relative to."""
     # The worker's own folder may be another one. Paths are read as absolute ones, and
@@ -198,6 +263,7 @@ def _score_in_worker(
             source.store,
             aspects,
             level=level,
+            predictions=predictions,
         )
     if len(frame):
         frame = frame.assign(audio=frame["clip_id"].map(paths_given))

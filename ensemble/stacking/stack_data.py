@@ -222,6 +222,48 @@ class StackData:
             identity=(sha256(data),),
         )
 
+    def with_predictions(self, joined: StackInputs) -> StackData:
+        """The same base models, and those of prediction files beside them.
+
+        Parameters
+        ----------
+        joined : predictions joined to the clips of the runs, by clip id
+
+        Raises
+        ------
+        UsageError
+            when a model has the name of a run, or predicts no clip to fit on.
+        """
+        own_names = {table.model for table in self.fit.tables}
+        repeated = [table.model for table in joined.tables if table.model in own_names]
+        if repeated:
+            raise UsageError(
+                f"Model {some(repeated)} of --predictions is called like a base model "
+                "of fit_base; rename its file or column."
+            )
+
+        fit = _with_tables(self.fit, joined.tables)
+        note = self.note
+        judges = {}
+        for name, judge in self.judges.items():
+            ids = set(judge.rows.ids)
+            absent = [
+                table.model for table in joined.tables if ids.isdisjoint(table.clip_ids)
+            ]
+            # Without any prediction of these clips the stack cannot be judged by them.
+            if absent:
+                note += f"; no {name} clip is predicted by {some(absent)}: not judged"
+                continue
+            judges[name] = _with_tables(judge, joined.tables)
+        content = b"".join(table.to_bytes() for table in joined.tables)
+        return replace(
+            self,
+            fit=fit,
+            judges=judges,
+            note=note,
+            identity=(*self.identity, sha256(content)),
+        )
+
     def without_provenance(self) -> StackData:
         """The same, for a stack that may leak: tables forget what models have seen."""
         return replace(
@@ -250,18 +292,34 @@ def _predicted_rows(
     group: str,
 ) -> PredictedRows:
     """Clips with the part of each table that is about them."""
+    own_tables = _tables_of(clips["clip_id"].tolist(), tables)
+    return PredictedRows(_rows(clips, aspects, group), own_tables)
+
+
+def _tables_of(
+    clip_ids: Sequence[str], tables: Sequence[PredictionTable]
+) -> tuple[PredictionTable, ...]:
+    """The part of each table that is about some clips."""
     # A file may hold clips that are not labelled: a table is cut to the rows at hand.
     own_tables = []
     for table in tables:
         predicted = set(table.clip_ids)
-        ids = [clip for clip in clips["clip_id"] if clip in predicted]
+        ids = [clip for clip in clip_ids if clip in predicted]
         if not ids:
             raise UsageError(
-                f"'{table.model}' predicts none of {some(clips['clip_id'])}; leave "
-                "that model out."
+                f"'{table.model}' predicts none of {some(clip_ids)}; leave that model "
+                "out."
             )
         own_tables.append(table.take(ids))
-    return PredictedRows(_rows(clips, aspects, group), tuple(own_tables))
+    return tuple(own_tables)
+
+
+def _with_tables(
+    predicted: PredictedRows, tables: Sequence[PredictionTable]
+) -> PredictedRows:
+    """The same rows, with the part of more tables that is about them."""
+    own_tables = _tables_of(predicted.rows.ids.tolist(), tables)
+    return replace(predicted, tables=(*predicted.tables, *own_tables))
 
 
 def _stored_tables(

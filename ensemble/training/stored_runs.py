@@ -6,6 +6,7 @@ Runs of one clip table can share a stack, whatever call of ``fit_base`` trained 
 from __future__ import annotations
 
 import fnmatch
+import re
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,6 +21,8 @@ from base_models.predictions import PredictionTable
 from ensemble.training.base_model_run import FOLD_ROLE, ROLE, RUN
 from ensemble.workspace import BASE_MODELS, Workspace
 
+_NAME = re.compile(r"-s(\d+)$")
+"""The seed at the end of a run's name."""
 _FOLDS = "-oof"
 """Folders of out-of-fold predictions: the run's name, this, and the number of folds."""
 
@@ -82,12 +85,13 @@ class StoredRun:
     def preset(self) -> str:
         """The preset that it was trained from."""
         # Older runs say it in their names alone.
-        return str(self.facts.get("preset") or self.name.rpartition("-s")[0])
+        return str(self.facts.get("preset", _NAME.sub("", self.name)))
 
     @property
     def seed(self) -> int:
         """The seed that it was trained with."""
-        return int(self.name.rpartition("-s")[2])
+        in_name = _NAME.search(self.name)
+        return int(self.facts.get("seed", in_name[1] if in_name else 0))
 
     @property
     def encoders(self) -> tuple[str, ...]:

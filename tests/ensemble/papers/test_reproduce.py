@@ -605,7 +605,7 @@ def test_the_command_prints_the_table_and_its_folder(
         "reproduce", "table1", *words, "--seeds", 2, "--audio-encoder", encoder
     )
     assert code == 3
-    assert "failed: Encoder 'muq'" in err
+    assert "failed: dora_mean: Encoder 'muq'" in err
     assert "Failed: weights." in out
 
 

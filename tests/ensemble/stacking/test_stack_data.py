@@ -5,7 +5,7 @@ import soundfile
 from commands import EMBEDDED, call, two_epochs
 
 from base_models.errors import UsageError
-from base_models.files import atomic_write, read_json, seal
+from base_models.files import atomic_write, read_json, seal, to_json
 from base_models.predictions import PredictionTable
 from ensemble.estimator.stacked_mos import StackedMOS
 from ensemble.prediction_files.stack_inputs import read_stack_inputs
@@ -35,6 +35,7 @@ def workspace(tmp_path):
         scores = frame.set_index("clip_id")["mi"] + rng.normal(0, noise, n)
         folder = made.base_run(model, 0, "0123456789")
         files = dict.fromkeys(MODEL_FILES, b"{}")
+        files["run.json"] = to_json({"name": model})
         train = rated.rows("train")["clip_id"].to_numpy()
         for split in ("dev", "test"):
             named = rated.rows(split)["clip_id"].tolist()
