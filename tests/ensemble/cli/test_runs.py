@@ -1,10 +1,12 @@
 """Base models of different encoders in one stack, and runs that accumulate."""
 
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import soundfile
 from commands import EMBEDDED, call, refused
 
 from base_models.clips.demo_corpus import write_demo
@@ -12,6 +14,7 @@ from base_models.encoders import Encoder
 from base_models.files import read_json
 from ensemble.estimator.stacked_mos import StackedMOS
 
+BVCC = Path(__file__).parents[4] / "shared" / "data" / "bvcc-predictions"
 TWO_EPOCHS = ("--set", "max_epochs=2")
 ONE_CPU = ("--device", "cpu", "--jobs", 1)
 
@@ -285,3 +288,35 @@ def test_predictions_that_cannot_join_the_runs_are_refused(art, predictions, tmp
     )
     others = call(*both, "--predictions", tmp_path / "others.csv")
     refused(2, others, "'tool' predicts none of the")
+
+
+@pytest.mark.skipif(not BVCC.is_dir(), reason="needs the predictions of BVCC")
+def test_published_predictions_of_real_clips_join_runs_on_the_same_clips(tmp_path):
+    table = pd.read_csv(BVCC / "val_half.csv").iloc[:90]
+    rng = np.random.default_rng(0)
+    audio = []
+    for name in table["utterance"]:
+        audio.append(tmp_path / f"{name}.wav")
+        # The audio of BVCC is not here: noise stands in for it.
+        soundfile.write(audio[-1], rng.normal(0, 0.1, 16000), 16000)
+    clips = pd.DataFrame({"clip_id": table["utterance"], "system_id": table["system"]})
+    clips["mos"] = table["mos"]
+    clips["audio"] = [str(path) for path in audio]
+    clips["split"] = np.repeat(["train", "dev", "test"], 30)
+    clips.to_csv(tmp_path / "clips.csv", index=False)
+    art = tmp_path / "art"
+    train(tmp_path / "clips.csv", art, "--models", "dora:1", "dora_coral:1")
+
+    models = [name for name in table if name.startswith("utmos22")]
+    table[["utterance", *models]].to_csv(tmp_path / "published.csv", index=False)
+    both = ("--predictions", tmp_path / "published.csv", "--with-runs")
+    code, out, err = call("fit_meta", "--rivals", *both, "--artifacts", art)
+    assert code == 0, err
+    stack = StackedMOS.load(stack_folder(out))
+    assert stack.final_estimator_.layout_.models == (
+        *("dora-s0", "dora_coral-s0"),
+        *models,
+    )
+    board = read_json(f"{stack_folder(out)}/report.json")["leaderboards"]["test"]
+    known = {row["model"] for row in board}
+    assert {"stack", "dora-s0", *models} <= known
