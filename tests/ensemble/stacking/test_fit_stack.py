@@ -7,6 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from commands import call, refused
+from lightgbm import LGBMRegressor
+from sklearn.linear_model import Ridge
 
 from base_models.errors import UsageError
 from base_models.files import read_json
@@ -240,6 +242,45 @@ def test_options_that_do_not_go_together_are_refused(table, tmp_path):
         call("fit_meta", "--labels", path, "--artifacts", tmp_path),
         "--labels and --aspects belong to --pred",
     )
+
+
+@pytest.mark.parametrize("learner", ["paper_ridge", "paper_lightgbm"])
+def test_the_published_learners_are_fitted_on_nine_models_of_twenty_bins(
+    table, tmp_path, learner
+):
+    nine = [f"m{k:02}" for k in range(9)]
+    words = [tmp_path / "all.csv", "--models", *nine, "--learner", learner]
+    code, _, err = fit_meta(tmp_path, *words)
+    assert code == 0, err
+    (folder,) = tmp_path.glob(f"art/meta/{learner}-*")
+    assert read_json(folder / "report.json")["learner"] == learner
+
+    stack = StackedMOS.load(folder)
+    assert stack.final_estimator == learner
+    scores = table.set_index("utterance")[nine]
+    features = stack.transform(scores)
+    assert features.shape == (60, 180)
+    theirs = {"paper_ridge": Ridge(1.0), "paper_lightgbm": LGBMRegressor(verbosity=-1)}
+    X = features.to_numpy()
+    expected = theirs[learner].fit(X, table["mos"]).predict(X)
+    found = stack.predict(scores)[:, 0]
+    np.testing.assert_allclose(found, np.clip(expected, 1, 5), rtol=0, atol=1e-9)
+
+
+def test_parameters_of_lightgbm_are_set_by_any_of_its_names_or_refused(table, tmp_path):
+    words = [tmp_path / "all.csv", "--learner", "lightgbm", "--set"]
+    code, _, err = fit_meta(tmp_path, *words, "num_leaves=4", "reg_lambda=2.5")
+    assert code == 0, err
+    (folder,) = tmp_path.glob("art/meta/lightgbm-*")
+    learner = StackedMOS.load(folder).final_estimator
+    assert learner.params == {"num_leaves": 4, "reg_lambda": 2.5}
+    refused(
+        2,
+        fit_meta(tmp_path, *words, "num_leafs=4"),
+        "Unknown parameter of lightgbm 'num_leafs'. Near it: .*'num_leaves'",
+    )
+    refused(2, fit_meta(tmp_path, *words, "boosting=rf"), "random forests average")
+    refused(2, fit_meta(tmp_path, *words, "num_leaves=1"), "LightGBM refuses these")
 
 
 # ---- the words around the tables
