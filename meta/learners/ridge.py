@@ -408,6 +408,8 @@ class Ridge(Learner):
         alpha = alphas[chosen]
         edge = self._edge(alphas, chosen)
         self.facts_["alpha"] = float(alpha)
+        if self.alpha is not None:
+            self.facts_["alpha_is_set"] = True
         self.facts_["relative_alpha"] = float(alpha / problem.unit)
         self.facts_["at_edge"] = edge is not None
         self.facts_["judged_by"] = judged_by
