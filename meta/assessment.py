@@ -20,7 +20,7 @@ from base_models.metrics.noise_ceiling import noise_ceiling
 from meta.columns.feature_table import feature_array
 from meta.columns.missing_predictions import fill_missing
 from meta.columns.reductions import reduced_columns
-from meta.comparison.compared_rows import ComparedRows, leaderboard
+from meta.comparison.compared_rows import STACK, ComparedRows, leaderboard
 from meta.comparison.contributions import EXACT_MODELS, contributions
 from meta.comparison.held_out_trial import TRAINING, VALIDATION, HeldOutTrial
 from meta.comparison.verdict import Verdict
@@ -47,6 +47,8 @@ RIVALS = (
 since it takes as long as several of them."""
 INTERVAL_LEVEL = 0.9
 """Nominal coverage of the intervals of predicted scores."""
+OVERFITTING_METRICS = ("mse", "srcc")
+"""What shows how far a learner over-fits, as in DORA-MOS, section III.D."""
 LEAKY = "LEAKY"
 """Mark of rows whose labels had another use already."""
 RELATIVE_ALPHA = 0.1
@@ -70,6 +72,9 @@ class Assessment:
     contributions : what each base model contributes, per aspect
     calibration : per aspect, the tables of
         `meta.uncertainty.coverage.calibration_report` for the rows of the verdict
+    overfitting : MSE and SRCC of the trial of the stack and of each other learner on
+        both sides of the split: columns model, aspect, level, metric, `TRAINING`,
+        `VALIDATION`
     ceiling : what a perfect predictor would score; empty without single ratings
     predictions : clips of the test split, with scores, intervals and labels
     marks : what leaks, see `meta.splits.leak_audit.Audit.refuse`; with any, no number
@@ -83,6 +88,7 @@ class Assessment:
     learners: pd.DataFrame
     contributions: pd.DataFrame
     calibration: Mapping[str, Mapping[str, Any]]
+    overfitting: pd.DataFrame = field(default_factory=pd.DataFrame)
     ceiling: pd.DataFrame = field(default_factory=pd.DataFrame)
     predictions: pd.DataFrame = field(default_factory=pd.DataFrame)
     marks: tuple[str, ...] = ()
@@ -152,6 +158,7 @@ def assess(
         calibrated = _calibrated_on_training(regressor, trial)
 
     test = judges.get("test")
+    learners, rival_scores = _fit_rivals(regressor, trial, rivals)
     return Assessment(
         boards={
             board_name: rows.board()
@@ -160,9 +167,10 @@ def assess(
         rows=name,
         compared=compared,
         verdict=compared.verdict(chosen_on),
-        learners=_learners_board(regressor, trial, rivals),
+        learners=learners,
         contributions=_contributions(regressor, trial),
         calibration=_calibration_tables(calibrated, compared),
+        overfitting=_overfitting(trial, rival_scores),
         ceiling=_noise_ceiling(ratings, compared.rows),
         predictions=(
             pd.DataFrame() if test is None else _predictions(test, regressor, level)
@@ -217,32 +225,66 @@ def _calibrated_on_training(
     return calibrated
 
 
-def _learners_board(
+def _fit_rivals(
     regressor: MetaRegressor,
     trial: HeldOutTrial,
     rivals: Sequence[str],
-) -> pd.DataFrame:
-    """Every rival, fitted on meta-training rows and measured on meta-validation."""
+) -> tuple[pd.DataFrame, dict[str, dict[str, np.ndarray]]]:
+    """Fit every rival on the meta-training rows.
+
+    Returns
+    -------
+    board : what they reach on the meta-validation rows, and how long they took
+    scores : name of each rival, and of each side of the trial, to scores (n, aspects)
+    """
     # Timed on the clock: what matters is how long somebody would wait.
     training = trial.training.rows
     held_out = trial.validation.rows
     parts = []
+    scores: dict[str, dict[str, np.ndarray]] = {}
     for name in rivals:
         learner = clone(regressor).set_params(learner=name)
         started = time.perf_counter()
         learner.fit(trial.tables, training)
         fit_ended = time.perf_counter()
-        scores = learner.predict(trial.tables, held_out.ids.tolist())
+        held_out_scores = learner.predict(trial.tables, held_out.ids.tolist())
         predict_ended = time.perf_counter()
 
         # These intervals resample systems alone, without their prompts.
         board = leaderboard(
-            {name: (scores, held_out.labels)}, replace(held_out, prompts=None)
+            {name: (held_out_scores, held_out.labels)}, replace(held_out, prompts=None)
         )
         board["fit_seconds"] = fit_ended - started
         board["predict_seconds"] = predict_ended - fit_ended
         parts.append(board)
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+        scores[name] = {
+            TRAINING: learner.predict(trial.tables, training.ids.tolist()),
+            VALIDATION: held_out_scores,
+        }
+    board = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+    return board, scores
+
+
+def _overfitting(
+    trial: HeldOutTrial,
+    rival_scores: Mapping[str, Mapping[str, np.ndarray]],
+) -> pd.DataFrame:
+    """MSE and SRCC of the stack and of its rivals, both sides of the trial in a row."""
+    facts = ["model", "aspect", "level", "metric"]
+    sides = []
+    for side, compared in trial.sides.items():
+        labels = compared.rows.labels
+        by_learner = {}
+        if compared.stack_scores is not None:
+            by_learner[STACK] = (compared.stack_scores, labels)
+        for name, scores in rival_scores.items():
+            by_learner[name] = (scores[side], labels)
+        board = leaderboard(by_learner, compared.rows, n_bootstrap=0)
+        is_shown = board["metric"].isin(OVERFITTING_METRICS)
+        values = board[is_shown].set_index(facts)["value"]
+        sides.append(values.rename(side))
+    both = pd.concat(sides, axis=1).reset_index()
+    return both[[*facts, TRAINING, VALIDATION]]
 
 
 def _contributions(regressor: MetaRegressor, trial: HeldOutTrial) -> pd.DataFrame:

@@ -47,13 +47,15 @@ def _add_stacking_options(parser: Options) -> None:
         "--learner",
         type=str,
         default="ridge",
-        help="ridge, lightgbm, mean, auto … (README)",
+        help="ridge, auto, simplex, greedy, best, mean, log_pool, crps, log_score, "
+        "lightgbm; as published: paper_ridge, paper_lightgbm (README)",
     )
     add(
         "--set",
         nargs="+",
         metavar="KEY=VALUE",
-        help="parameters of the learner, e.g. features=bins alpha=1.0",
+        help="parameters of the learner, e.g. features=bins alpha=1.0; of lightgbm and "
+        "paper_lightgbm also LightGBM's own, e.g. num_leaves=31 reg_lambda=1.0",
     )
     add(
         "--validation",

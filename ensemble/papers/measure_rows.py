@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -22,6 +22,7 @@ from ensemble.papers.request import Request
 from ensemble.papers.train_rows import Model, TrainedModels, in_one_line
 from meta.comparison.compared_rows import STACK, ComparedRows
 from meta.comparison.held_out_trial import TRAINING, VALIDATION
+from meta.learners.base import Learner
 from meta.regressor import MetaRegressor
 from meta.rows import Rows
 
@@ -264,25 +265,12 @@ def fit_published_stack(
     return StackScores(scores, fit_srcc)
 
 
-def published_learner(name: str, seed: int) -> Any:
+def published_learner(name: str, seed: int) -> Learner:
     """A meta-learner as the published code has it, without any choice of parameters.
 
     Elsewhere in this project parameters are chosen by cross-validation.
     """
-    if name == "ridge":
-        from meta.learners.ridge import Ridge
-
-        return Ridge(
-            penalty="ridge",
-            features="bins",
-            alpha=1.0,
-            group_weight=0.0,
-            random_state=seed,
-        )
-    import lightgbm
-
-    # One thread, so that sums are taken in the same order on every machine.
-    return lightgbm.LGBMRegressor(random_state=seed, n_jobs=1, verbosity=-1)
+    return MetaRegressor(f"paper_{name}", seed).new_learner()
 
 
 def _utterance_srcc(compared: ComparedRows) -> np.ndarray:

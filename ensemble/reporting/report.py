@@ -76,6 +76,7 @@ class Report:
             "order": list(assessment.boards),
             "leaderboards": nan_to_none(assessment.boards),
             "learners": {held_out_rows: nan_to_none(assessment.learners)},
+            "overfitting": nan_to_none(assessment.overfitting),
             "contributions": {held_out_rows: nan_to_none(assessment.contributions)},
             "calibration": {rows: nan_to_none(assessment.calibration)},
             "interval_coverage": {

@@ -34,7 +34,7 @@ from meta.regressor import MetaRegressor
 from meta.rows import Rows
 from meta.splits.meta_split import VALIDATION_SHARE, meta_split
 
-META_VERSION = 3
+META_VERSION = 4
 """Raised whenever the same base models would give another stack or report: older stacks
 are then made anew."""
 
@@ -79,9 +79,8 @@ class Settings:
             raise UsageError(
                 f"--validation must lie between 0 and 1; got {self.validation}."
             )
-        legal = LEARNERS[self.learner]().get_params()
-        for name in self.params:
-            one_of(name, legal, f"parameter of {self.learner}")
+        # Refused here, before anything is read.
+        LEARNERS[self.learner]().with_settings(self.params, self.learner)
 
     def final_estimator(self) -> str | Learner:
         """What `StackedMOS` takes: the learner's name, or a learner with `params`."""
@@ -89,7 +88,7 @@ class Settings:
             return self.learner
         # Seed and missing are parameters of the learner too, set as for a bare name.
         named = MetaRegressor(self.learner, self.seed, self.missing)
-        return named.new_learner().set_params(**self.params)
+        return named.new_learner().with_settings(self.params, self.learner)
 
 
 def fit_stack(

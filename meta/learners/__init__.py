@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from meta.learners.auto import Auto
 from meta.learners.base import Learner
-from meta.learners.lightgbm import LightGBM
+from meta.learners.lightgbm import LightGBM, PaperLightGBM
 from meta.learners.pools import CRPSPool, LogPool, LogScorePool
-from meta.learners.ridge import Ridge
+from meta.learners.ridge import PaperRidge, Ridge
 from meta.learners.weighted_scores import Best, Greedy, Mean, Simplex
 
 LEARNERS: dict[str, type[Learner]] = {
     "ridge": Ridge,
     "lightgbm": LightGBM,
+    # As published (DORA-MOS, section III.D).
+    "paper_ridge": PaperRidge,
+    "paper_lightgbm": PaperLightGBM,
     "mean": Mean,
     "best": Best,
     "simplex": Simplex,

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 
-from base_models.errors import DamagedArtifact, UsageError
+from base_models.errors import DamagedArtifact, UsageError, one_of
 from meta.columns.feature_table import Layout
 from meta.columns.missing_predictions import fill_missing
 
@@ -69,6 +69,25 @@ class Learner(BaseEstimator, ABC):
 
         The score of a row does not depend on the other rows.
         """
+
+    def with_settings(self, settings: Mapping[str, Any], name: str) -> Learner:
+        """Return an unfitted copy with some parameters changed.
+
+        Parameters
+        ----------
+        settings : value by name of parameter, as ``--set`` gives them
+        name : of the learner, for messages
+
+        Raises
+        ------
+        UsageError
+            when a parameter is unknown.
+        """
+        legal = self.get_params(deep=False)
+        for setting in settings:
+            one_of(setting, legal, f"parameter of {name}")
+        changed: Learner = clone(self)
+        return changed.set_params(**settings)
 
     def describe(self) -> dict[str, Any]:
         """Return facts about the fit, for a report."""

@@ -408,6 +408,8 @@ class Ridge(Learner):
         alpha = alphas[chosen]
         edge = self._edge(alphas, chosen)
         self.facts_["alpha"] = float(alpha)
+        if self.alpha is not None:
+            self.facts_["alpha_is_set"] = True
         self.facts_["relative_alpha"] = float(alpha / problem.unit)
         self.facts_["at_edge"] = edge is not None
         self.facts_["judged_by"] = judged_by
@@ -549,3 +551,28 @@ class Ridge(Learner):
         spread = read_stored_array(arrays, "spread", (1,))
         self.intercept_ = float(intercept[0])
         self.spread_ = float(spread[0])
+
+
+class PaperRidge(Ridge):
+    """The ridge of DORA-MOS (section III.D): alpha = 1 on all bins of all models.
+
+    It predicts what ``sklearn.linear_model.Ridge(alpha=1.0)`` does that was fitted on
+    the same table of features: nothing is chosen, no means of groups count as rows, and
+    coefficients are shrunk towards 0.
+
+    Parameters
+    ----------
+    missing : one of `meta.columns.missing_predictions.MISSING`
+    """
+
+    # Fixed, and so no parameters: a ridge with others is not the paper's.
+    penalty = "ridge"
+    features = "bins"
+    select = "mse"
+    rule = "min"
+    alpha = 1.0
+    group_weight = 0.0
+    random_state = 0
+
+    def __init__(self, missing: str = "refuse"):
+        self.missing = missing

@@ -19,7 +19,7 @@ from base_models.errors import DamagedArtifact, UsageError
 if TYPE_CHECKING:
     from lightgbm import Booster
 
-_LINKLESS_OBJECTIVES = {
+LINKLESS_OBJECTIVES = {
     "regression",
     "regression_l1",
     "huber",
@@ -27,6 +27,7 @@ _LINKLESS_OBJECTIVES = {
     "quantile",
     "mape",
 }
+"""Objectives whose scores are the plain sum of the trees."""
 _LEAF = -1
 _CHUNK_ROWS = 4096
 
@@ -129,7 +130,7 @@ class TreeArrays:
         if (
             model["num_tree_per_iteration"] != 1
             or model["average_output"]
-            or objective.split(" ")[0] not in _LINKLESS_OBJECTIVES
+            or objective.split(" ")[0] not in LINKLESS_OBJECTIVES
         ):
             raise UsageError(
                 "Only one-output regression without link can be kept as arrays; got "

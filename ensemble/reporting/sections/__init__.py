@@ -15,9 +15,11 @@ from ensemble.reporting.sections.contributions import contributions_sections
 from ensemble.reporting.sections.how_to_read import how_to_read_sections
 from ensemble.reporting.sections.interval_coverage import interval_coverage_sections
 from ensemble.reporting.sections.leaderboards import leaderboards_sections
+from ensemble.reporting.sections.learner_choice import learner_choice_sections
 from ensemble.reporting.sections.noise_ceiling import noise_ceiling_sections
 from ensemble.reporting.sections.notices import notices_sections
 from ensemble.reporting.sections.other_learners import other_learners_sections
+from ensemble.reporting.sections.overfitting import overfitting_sections
 from ensemble.reporting.sections.pictures import pictures_sections
 from ensemble.reporting.sections.stack import stack_sections
 from ensemble.reporting.sections.verdict import verdict_sections
@@ -27,10 +29,12 @@ SECTIONS: tuple[Callable[[ReportContent], Iterable[Section]], ...] = (
     notices_sections,
     verdict_sections,
     stack_sections,
+    learner_choice_sections,
     interval_coverage_sections,
     warnings_sections,
     pictures_sections,
     leaderboards_sections,
+    overfitting_sections,
     other_learners_sections,
     comparisons_sections,
     contributions_sections,

@@ -7,6 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from commands import call, refused
+from lightgbm import LGBMRegressor
+from sklearn.linear_model import Ridge
 
 from base_models.errors import UsageError
 from base_models.files import read_json
@@ -240,6 +242,112 @@ def test_options_that_do_not_go_together_are_refused(table, tmp_path):
         call("fit_meta", "--labels", path, "--artifacts", tmp_path),
         "--labels and --aspects belong to --pred",
     )
+
+
+@pytest.mark.parametrize("learner", ["paper_ridge", "paper_lightgbm"])
+def test_the_published_learners_are_fitted_on_nine_models_of_twenty_bins(
+    table, tmp_path, learner
+):
+    nine = [f"m{k:02}" for k in range(9)]
+    words = [tmp_path / "all.csv", "--models", *nine, "--learner", learner]
+    code, _, err = fit_meta(tmp_path, *words)
+    assert code == 0, err
+    (folder,) = tmp_path.glob(f"art/meta/{learner}-*")
+    assert read_json(folder / "report.json")["learner"] == learner
+
+    stack = StackedMOS.load(folder)
+    assert stack.final_estimator == learner
+    scores = table.set_index("utterance")[nine]
+    features = stack.transform(scores)
+    assert features.shape == (60, 180)
+    theirs = {"paper_ridge": Ridge(1.0), "paper_lightgbm": LGBMRegressor(verbosity=-1)}
+    X = features.to_numpy()
+    expected = theirs[learner].fit(X, table["mos"]).predict(X)
+    found = stack.predict(scores)[:, 0]
+    np.testing.assert_allclose(found, np.clip(expected, 1, 5), rtol=0, atol=1e-9)
+
+
+def test_both_sides_of_the_trial_stand_side_by_side_for_every_learner(tmp_path):
+    """As in DORA-MOS, III.D: LightGBM learns the meta-training rows by heart."""
+    rng = np.random.default_rng(0)
+    mos = rng.uniform(1.5, 4.5, 200)
+    columns = {f"m{k}": np.clip(mos + rng.normal(0, 0.5, 200), 1, 5) for k in range(3)}
+    ids = {"utterance": [f"u{k}" for k in range(200)], "system": np.arange(200) % 9}
+    frame = pd.DataFrame({**ids, "mos": mos, **columns})
+    frame.to_csv(tmp_path / "all.csv", index=False)
+    words = ["--predictions", tmp_path / "all.csv", "--artifacts", tmp_path / "art"]
+    learners = ["--learner", "paper_lightgbm", "--rivals", "ridge", "mean"]
+    code, out, err = call("fit_meta", *words, *learners)
+    assert code == 0, err
+    report = read_json(next(tmp_path.glob("art/meta/*/report.json")))
+    records = pd.DataFrame(report["overfitting"])
+    assert records["model"].unique().tolist() == ["stack", "ridge", "mean"]
+    assert set(records["metric"]) == {"mse", "srcc"}
+
+    stack = records[records["model"] == "stack"].set_index(["level", "metric"])
+    for side in (TRAINING, VALIDATION):
+        board = pd.DataFrame(report["leaderboards"][side])
+        own = board[board["model"] == "stack"].set_index(["level", "metric"])["value"]
+        assert stack[side].to_dict() == own[stack.index].to_dict()
+    mse = records[records["metric"] == "mse"].groupby("model")
+    gaps = (mse[VALIDATION].mean() - mse[TRAINING].mean()).to_dict()
+    assert gaps["stack"] > 3 * abs(gaps["ridge"])
+
+    assert "Over-fitting: meta-training (fit) beside meta-validation (new)" in out
+    assert "paper_lightgbm (the stack)" in out
+    page = next(tmp_path.glob("art/meta/*/report.html")).read_text()
+    assert "Over-fitting" in page
+    assert "mos: paper_lightgbm grew 100 trees, no clip held out to stop by" in err
+
+
+def test_an_aspect_without_systems_has_a_dash_for_them(tmp_path, table):
+    table.drop(columns="system").to_csv(tmp_path / "all.csv", index=False)
+    code, out, err = fit_meta(tmp_path, tmp_path / "all.csv", "--models", "m00", "m01")
+    assert code == 0, err
+    (row,) = (line for line in out.splitlines() if "ridge (the stack)" in line)
+    assert row.split("│")[-2].strip() == "-"
+
+
+RIDGES = {
+    "uses the score of each model": ("--groups", "system"),
+    "left moments and bins (MSE on groups left out: score": (),
+    "alpha 1, as set; other columns not tried": ("--learner", "paper_ridge"),
+    "all bins of each model (bins); penalty smooth": ("--set", "penalty=smooth"),
+    "chosen by each group left out": (),
+    "all bins of each model (bins); penalty ridge (shrunk towards 0)": (
+        "--set",
+        "features=bins",
+        "penalty=ridge",
+    ),
+}
+
+
+@pytest.mark.parametrize(("words", "options"), RIDGES.items())
+def test_ridge_says_which_columns_and_penalty_it_chose_and_what_it_left(
+    table, tmp_path, words, options
+):
+    path = tmp_path / "all.csv"
+    code, _, err = fit_meta(tmp_path, path, "--models", "m00", "m01", *options)
+    assert code == 0, err
+    (line,) = (line for line in err.splitlines() if line.startswith("mos: "))
+    assert words in line
+    assert line in next(tmp_path.glob("art/meta/*/report.html")).read_text()
+
+
+def test_parameters_of_lightgbm_are_set_by_any_of_its_names_or_refused(table, tmp_path):
+    words = [tmp_path / "all.csv", "--learner", "lightgbm", "--set"]
+    code, _, err = fit_meta(tmp_path, *words, "num_leaves=4", "reg_lambda=2.5")
+    assert code == 0, err
+    (folder,) = tmp_path.glob("art/meta/lightgbm-*")
+    learner = StackedMOS.load(folder).final_estimator
+    assert learner.params == {"num_leaves": 4, "reg_lambda": 2.5}
+    refused(
+        2,
+        fit_meta(tmp_path, *words, "num_leafs=4"),
+        "Unknown parameter of lightgbm 'num_leafs'. Near it: .*'num_leaves'",
+    )
+    refused(2, fit_meta(tmp_path, *words, "boosting=rf"), "random forests average")
+    refused(2, fit_meta(tmp_path, *words, "num_leaves=1"), "LightGBM refuses these")
 
 
 # ---- the words around the tables
