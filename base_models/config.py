@@ -1,13 +1,15 @@
 """BaseConfig: everything that decides what a base model is and how it is trained.
 
-It is frozen data whose defaults are the paper's. Presets are TOML files that state only
+It is frozen data whose defaults are DORA-MOS. Presets are TOML files that state only
 what differs.
 """
 
 from __future__ import annotations
 
+import difflib
+import math
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from importlib.resources import files
 from pathlib import Path
@@ -22,20 +24,37 @@ TRAINING_VERSION = 1
 
 Runs of an older version are then trained anew.
 """
-CRITERIA = ("gaussian", "ce", "l1", "coral", "huber", "histogram", "beta")
-SCALAR_CRITERIA = ("l1", "huber")
+CRITERION_VERSIONS = {"ce": 2}
+"""The same for the runs of one criterion alone; 1 where it is not named.
+
+In version 2 of ``"ce"`` a score midway between two bins is no longer shared out.
+"""
+CRITERIA = (
+    "gaussian",
+    "ce",
+    "two_hot",
+    "l1",
+    "mse",
+    "coral",
+    "listwise",
+    "huber",
+    "histogram",
+    "beta",
+)
+SCALAR_CRITERIA = ("l1", "mse", "huber")
 RATING_CRITERIA = ("histogram", "beta")
 """Criteria that learn from single ratings, not from their mean alone."""
 SELECTION = ("loss", "srcc", "last")
 CHOICES = {
     "architecture": ("architecture", ("dual_branch", "co_attention", "pooled")),
     "criterion": ("criterion", CRITERIA),
-    "temporal": ("temporal block", ("transformer", "mamba", "bilstm")),
+    "coral_form": ("form of CORAL", ("published", "textbook")),
+    "temporal": ("temporal block", ("transformer", "mamba", "bilstm", "none")),
     "pooling": ("pooling", ("attention", "mean")),
     "co_attention": ("co-attention", ("sequence", "vanilla", "cross", "none")),
     "alignment": (
         "alignment",
-        ("none", "sinkhorn", "gromov_wasserstein", "contrastive"),
+        ("none", "sinkhorn", "gromov_wasserstein", "contrastive", "anchored"),
     ),
     "optimizer": ("optimizer", ("adamw", "sgd")),
     "aspect_loss": ("aspect loss", ("sum", "mean")),
@@ -45,40 +64,73 @@ CHOICES = {
 UNHASHED = ("name", "audio_encoder", "text_encoder")
 """Keys that are no part of a config's signature."""
 READ_BY = {
-    "temporal": "dual_branch",
-    "pooling": "dual_branch",
-    "decoupled": "dual_branch",
-    "co_attention": "co_attention",
-    "alignment": "co_attention",
+    "temporal": ("architecture", "dual_branch"),
+    "pooling": ("architecture", "dual_branch"),
+    "decoupled": ("architecture", "dual_branch"),
+    "hidden_layers": ("architecture", "dual_branch"),
+    "max_seconds": ("architecture", "dual_branch"),
+    "co_attention": ("architecture", "co_attention"),
+    "coral_form": ("criterion", "coral"),
+    "momentum": ("optimizer", "sgd"),
 }
-"""The one architecture that reads a key; under any other it must keep its default."""
+"""The one part that reads a key; under any other the key must keep its default."""
+ALIGNED_BY = {
+    "sinkhorn": "co_attention",
+    "gromov_wasserstein": "co_attention",
+    "contrastive": "co_attention",
+    "anchored": "dual_branch",
+}
+"""The one architecture that has an alignment."""
+TYPE_WORDS = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+}
+"""Types of settings, as messages call them."""
 
 
 @dataclass(frozen=True)
 class BaseConfig:
     """One base model and how it is trained.
 
-    The defaults are DORA-MOS (section II; its published code for what the paper leaves
-    out). The presets of WhisQ and of the CLAP baseline state how they differ.
+    The defaults are DORA-MOS: architecture, criterion and bins as in its paper (section
+    II); learning rate, batch size, epochs, patience, dropout, sigma and weight decay
+    are the settings of its published code, since the paper gives none. The presets of
+    WhisQ, of the CLAP baseline and of MuQ-Eval state how they differ.
 
     Parameters
     ----------
     name : str, names the run
     criterion : str
-        ``"gaussian"`` soft targets (Eq. 1), ``"ce"`` nearest bin, ``"l1"`` scalar,
-        ``"coral"`` thresholds, ``"huber"`` scalar (WhisQ, Eq. 9), ``"histogram"`` the
-        raters' histogram, ``"beta"`` the likelihood of single ratings under a Beta
-        distribution (DORA-MOS, section V: annotator disagreement).
+        ``"gaussian"`` soft targets (Eq. 1), ``"ce"`` one bin per label, ``"two_hot"``
+        the same but for labels midway between two bins, which are shared out,
+        ``"l1"`` and ``"mse"`` scalar, ``"coral"`` thresholds, ``"listwise"`` the
+        Gaussian loss and a ranking of the batch, ``"huber"`` scalar (WhisQ, Eq. 9),
+        ``"histogram"`` the raters' histogram, ``"beta"`` the likelihood of single
+        ratings under a Beta distribution (DORA-MOS, section IV: annotator
+        disagreement).
     sigma : float
         Width of the Gaussian targets, in score points; ``"histogram"`` and ``"beta"``
         use it for clips without single ratings.
+    coral_form : str
+        ``"published"`` as in the code of DORA-MOS: the gaps between the logits of
+        neighbouring thresholds depend on the clip. ``"textbook"`` as in Cao et al.,
+        2020: one threshold between any two neighbouring bins, one weight vector for all
+        of them and a free bias for each.
     coral_ranks : int
-        0 puts one threshold on every bin centre and keeps the fractions of the MOS;
-        5 is the published code's form, thresholds at 1, 2, 3, 4.
+        Of the published form: 0 puts one threshold on every bin centre and keeps the
+        fractions of the MOS; 5 is the published code's number, thresholds at 1, 2, 3,
+        4.
+    listwise_weight : float
+        Factor of the ranking loss of ``"listwise"``; 0 leaves it out.
     decoupled : bool
         Text aspects attend to the encoder's own frames, so their gradients never reach
         the temporal block.
     attention_heads : int, of the temporal block and of the cross-attention
+    hidden_layers : int
+        Of the output heads: 2 in the published code of DORA-MOS; with 1 they are
+        two-layer MLPs.
     dropout : float
     learning_rate, weight_decay, batch_size, max_epochs : of the optimizer
     patience : int, epochs without a better `select_on` before training stops
@@ -88,14 +140,19 @@ class BaseConfig:
         aspects); ``"last"`` trains all epochs and keeps the last.
     inner_validation : float
         Share of the training clips held out for that, stratified by system and score
-        band.
+        band. 0, which only ``select_on = "last"`` allows, trains on all of them.
     bins : ScoreBins, the scale
     architecture : str
         ``"dual_branch"`` (DORA-MOS, Fig. 1), ``"co_attention"`` (WhisQ, Fig. 1) or
         ``"pooled"``: clip-level means under linear heads (the official CLAP baseline).
+    audio_only : bool
+        Predict every aspect from the audio alone, text aspects too.
+    max_seconds : float
+        Read only the embeddings of a clip's first seconds; 0 reads all. The encoder has
+        still heard the whole clip.
     temporal : str
         Block over the frames: ``"transformer"``, ``"mamba"`` or ``"bilstm"`` (DORA-MOS,
-        Table II).
+        Table II), or ``"none"``: the encoder's own frames.
     pooling : str
         Over frames and over tokens: ``"attention"`` or ``"mean"`` (same table).
     co_attention : str
@@ -103,10 +160,11 @@ class BaseConfig:
         queries are the pooled vectors, ``"cross"`` text queries audio only, ``"none"``
         the plain means (WhisQ, Table II).
     alignment : str
-        Extra loss that draws the projected tokens to the frames: ``"sinkhorn"`` (WhisQ,
-        Eq. 10), ``"gromov_wasserstein"`` or ``"contrastive"`` (its section V), or
-        ``"none"``.
-    alignment_weight : float, its factor λ (Eq. 8); 0 leaves it out
+        Extra loss on tokens and frames in one space. Of ``"co_attention"``:
+        ``"sinkhorn"`` (WhisQ, Eq. 10), ``"gromov_wasserstein"`` or ``"contrastive"``
+        (its section V), which draw them together. Of ``"dual_branch"``: ``"anchored"``,
+        which makes their similarity follow the score. Or ``"none"``.
+    alignment_weight : float, its factor λ (WhisQ, Eq. 8); 0 leaves it out
     alignment_stride : int
         Frames averaged into one before transport, whose cost falls with its square.
     optimizer : ``"adamw"``, or ``"sgd"`` with `momentum`
@@ -131,9 +189,12 @@ class BaseConfig:
     name: str = "dora"
     criterion: str = "gaussian"
     sigma: float = TARGET_SIGMA
+    coral_form: str = "published"
     coral_ranks: int = 0
+    listwise_weight: float = 1.0
     decoupled: bool = False
     attention_heads: int = 4
+    hidden_layers: int = 2
     dropout: float = 0.3
     learning_rate: float = 5e-5
     weight_decay: float = 0.01
@@ -144,6 +205,8 @@ class BaseConfig:
     inner_validation: float = 0.15
     bins: ScoreBins = field(default_factory=ScoreBins)
     architecture: str = "dual_branch"
+    audio_only: bool = False
+    max_seconds: float = 0.0
     temporal: str = "transformer"
     pooling: str = "attention"
     co_attention: str = "sequence"
@@ -165,10 +228,16 @@ class BaseConfig:
         self._check_unread_keys()
 
     def _check_numbers(self) -> None:
-        if not 0 < self.inner_validation < 1:
+        if not 0 <= self.inner_validation < 1:
             raise UsageError(
-                "inner_validation must lie between 0 and 1; "
+                "inner_validation must lie in 0..1, below 1; "
                 f"got {self.inner_validation}."
+            )
+        if self.inner_validation == 0 and self.select_on != "last":
+            raise UsageError(
+                "inner_validation = 0 leaves no clip on which to select the epoch by "
+                f"'{self.select_on}'. Set select_on = 'last', or inner_validation to a "
+                "share such as 0.15."
             )
         positive = (
             "attention_heads",
@@ -176,6 +245,7 @@ class BaseConfig:
             "max_epochs",
             "patience",
             "alignment_stride",
+            "hidden_layers",
             "learning_rate",
             "sigma",
         )
@@ -193,7 +263,14 @@ class BaseConfig:
                 "coral_ranks must be 0 (every bin) or at least 2; "
                 f"got {self.coral_ranks}."
             )
-        for name in ("weight_decay", "alignment_weight", "clip_norm"):
+        not_negative = (
+            "weight_decay",
+            "alignment_weight",
+            "listwise_weight",
+            "clip_norm",
+            "max_seconds",
+        )
+        for name in not_negative:
             value = getattr(self, name)
             if not value >= 0:
                 raise UsageError(f"{name} must not be negative; got {value}.")
@@ -205,18 +282,26 @@ class BaseConfig:
         """Refuse a key that nothing reads: it would look like a setting that works."""
         # Fields made by a factory have no default here, but READ_BY names none of them.
         defaults = {item.name: item.default for item in fields(self)}
-        for key, architecture in READ_BY.items():
+        for key, (part, legal) in READ_BY.items():
             value = getattr(self, key)
-            if self.architecture != architecture and value != defaults[key]:
+            if getattr(self, part) != legal and value != defaults[key]:
                 raise UsageError(
-                    f"{key} = {value!r} belongs to the architecture '{architecture}', "
-                    f"but this one is '{self.architecture}'. "
+                    f"{key} = {value!r} belongs to the {part} '{legal}', "
+                    f"but this one is '{getattr(self, part)}'. "
                     f"Leave it at {defaults[key]!r}."
                 )
-        if self.momentum and self.optimizer != "sgd":
+        aligned_by = ALIGNED_BY.get(self.alignment, self.architecture)
+        if self.architecture != aligned_by:
             raise UsageError(
-                "momentum belongs to the optimizer 'sgd', but this one is "
-                f"'{self.optimizer}'. Set it to 0."
+                f"alignment = '{self.alignment}' belongs to the architecture "
+                f"'{aligned_by}', but this one is '{self.architecture}'. "
+                "Leave it at 'none'."
+            )
+        if self.coral_form == "textbook" and self.coral_ranks:
+            raise UsageError(
+                "coral_ranks belongs to the published form of CORAL; the textbook form "
+                f"has a threshold between any two bins. Set it to 0, not "
+                f"{self.coral_ranks}."
             )
         if self.start_at_mean and self.criterion not in SCALAR_CRITERIA:
             raise UsageError(
@@ -234,46 +319,45 @@ class BaseConfig:
 
         Parameters
         ----------
-        changes : key to value; ``bins`` may be a mapping
+        changes : key to value
+            A key of the group ``bins`` is named ``"bins.grid"``, or stands in a mapping
+            under ``"bins"``. What is not named stays as it is.
         source : str, the file or caller that a message names
 
         Raises
         ------
         UsageError
             when a key is unknown, or a value has the wrong type or is illegal.
+
+        Examples
+        --------
+        >>> changes = {"sigma": 0.3, "bins.count": 10, "bins": {"grid": "endpoints"}}
+        >>> BaseConfig().updated(changes, "here").bins
+        ScoreBins(low=1.0, high=5.0, count=10, grid='endpoints')
         """
-        known = [item.name for item in fields(self)]
-        for key, value in changes.items():
+        current = {item.name: getattr(self, item.name) for item in fields(self)}
+        bin_settings = asdict(self.bins)
+        known = [key for key in current if key != "bins"]
+        known += [f"bins.{key}" for key in bin_settings]
+
+        values = dict(current)
+        for key, value in _single_settings(changes, source):
+            # A whole scale, as a library user may give it.
+            if key == "bins":
+                values["bins"] = value
+                bin_settings = asdict(value)
+                continue
             if key not in known:
-                raise UsageError(
-                    f"{source}: unknown key '{key}'. Known: {', '.join(known)}."
-                )
-            if key != "bins":
-                self._check_type(key, value, source)
-
-        values = dict(changes)
-        if isinstance(values.get("bins"), Mapping):
-            # An unknown key is a TypeError of the constructor.
-            try:
-                values["bins"] = ScoreBins(**values["bins"])
-            except TypeError as error:
-                raise UsageError(f"{source}: [bins] {error}.") from error
-        return replace(self, **values)
-
-    def _check_type(
-        self,
-        key: str,
-        value: Any,
-        source: str,
-    ) -> None:
-        current = getattr(self, key)
-
-        # The exact type, because isinstance would take True for an integer.
-        whole_number_for_float = isinstance(current, float) and type(value) is int
-        if type(value) is not type(current) and not whole_number_for_float:
-            raise UsageError(
-                f"{source}: '{key}' must be {type(current).__name__}; got {value!r}."
+                raise UsageError(_unknown_key(key, known, source))
+            group, _, inner_key = key.rpartition(".")
+            settings = bin_settings if group else values
+            inner_key = inner_key or key
+            settings[inner_key] = _checked_value(
+                key, value, current=settings[inner_key], source=source
             )
+
+        values["bins"] = ScoreBins(**bin_settings)
+        return BaseConfig(**values)
 
     @classmethod
     def from_toml(cls, path: Path | str) -> BaseConfig:
@@ -320,6 +404,9 @@ class BaseConfig:
             for key, value in self.to_dict().items()
             if key not in UNHASHED and value != defaults[key]
         }
+        version = CRITERION_VERSIONS.get(self.criterion)
+        if version is not None:
+            changed["criterion_version"] = version
         # Names and layout are part of the signature of every run that was trained.
         hashed = {"version": TRAINING_VERSION, "config": changed, "context": context}
         return sha256(to_json(hashed))[:10]
@@ -334,6 +421,75 @@ def _preset_names(folder: Path) -> tuple[str, ...]:
 
 MODELS = _preset_names(_PRESETS)
 SETTINGS = _preset_names(_PRESETS / "settings")
+
+
+def _single_settings(
+    changes: Mapping[str, Any], source: str
+) -> Iterable[tuple[str, Any]]:
+    """Yield every single setting, those of a group under names such as ``bins.grid``.
+
+    A whole `ScoreBins` is passed on under ``bins``.
+    """
+    for key, value in changes.items():
+        if key != "bins":
+            yield key, value
+        elif isinstance(value, Mapping):
+            for inner_key, inner_value in value.items():
+                yield f"bins.{inner_key}", inner_value
+        elif isinstance(value, ScoreBins):
+            yield key, value
+        else:
+            names = ", ".join(f"bins.{item.name}" for item in fields(ScoreBins))
+            raise UsageError(
+                f"{source}: 'bins' is a group of settings and not one value; got "
+                f"{value!r}. Set {names} one by one, e.g. bins.grid=endpoints."
+            )
+
+
+def _unknown_key(
+    key: str,
+    known: list[str],
+    source: str,
+) -> str:
+    """The message about a key that is not known, with the nearest one that is."""
+    nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+    group = key.partition(".")[0]
+    if nearest:
+        cure = f"Did you mean '{nearest[0]}'?"
+    elif group in known:
+        cure = f"'{group}' is one value and has no keys."
+    else:
+        cure = f"Known: {', '.join(known)}."
+    return f"{source}: unknown key '{key}'. {cure}"
+
+
+def _checked_value(
+    key: str,
+    value: Any,
+    current: Any,
+    source: str,
+) -> Any:
+    """Return `value` in the type of the current one.
+
+    Raises
+    ------
+    UsageError
+        when it is of another type, or NaN or infinite.
+    """
+    # A whole number in place of a number is the same setting, and must hash alike.
+    if isinstance(current, float) and type(value) is int:
+        try:
+            value = float(value)
+        except OverflowError:
+            value = math.inf
+    # The exact type, because isinstance would take True for an integer.
+    if type(value) is not type(current):
+        raise UsageError(
+            f"{source}: '{key}' must be {TYPE_WORDS[type(current)]}; got {value!r}."
+        )
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UsageError(f"{source}: '{key}' must be finite; got {value}.")
+    return value
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

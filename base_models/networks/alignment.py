@@ -1,8 +1,10 @@
-"""Losses that draw a clip's projected tokens towards its frames.
+"""Losses on a clip's tokens and frames in one space.
 
-Two are transport costs, one is contrastive. Each takes the padded sequences of a batch
-and returns the mean over its clips. Padding must carry no mass in a transport plan, so
-every clip is transported alone, at its true lengths and in float32.
+Two are transport costs and one is contrastive: they draw tokens towards frames. Each
+takes the padded sequences of a batch and returns the mean over its clips. Padding must
+carry no mass in a transport plan, so every clip is transported alone, at its true
+lengths and in float32. The fourth, `anchored`, makes the similarity of the two follow a
+score.
 """
 
 from __future__ import annotations
@@ -270,6 +272,54 @@ def contrastive(
     return (audio_to_text + text_to_audio) / 2
 
 
+def anchored(
+    similarity: Tensor,
+    anchors: Tensor,
+    weights: Tensor,
+) -> Tensor:
+    """Weighted mean square of similarity minus anchor.
+
+    Parameters
+    ----------
+    similarity : Tensor of shape (B,)
+        Of a clip's audio and prompt, as `mean_similarity` gives it.
+    anchors : Tensor of shape (B,)
+        Scores, moved and scaled to -1 … 1.
+    weights : Tensor of shape (B,)
+        0 for a clip that has no score, whose anchor may be any finite number.
+
+    Returns
+    -------
+    loss : Tensor of shape ()
+        0 where no clip has a weight.
+
+    Notes
+    -----
+    After DeRA-MOS (arXiv 2606.10010), of which only the abstract's facts are known here:
+    a score-anchored alignment loss for text alignment. Its form is unknown; this is the
+    plainest.
+    """
+    errors = (similarity - anchors).square()
+    # The floor keeps a batch without a score at a loss of 0.
+    return (errors * weights).sum() / weights.sum().clamp_min(1e-12)
+
+
+def mean_similarity(
+    frames: Tensor,
+    frame_mask: Tensor,
+    tokens: Tensor,
+    token_mask: Tensor,
+) -> Tensor:
+    """Cosine of the mean frame and the mean token of each clip.
+
+    Shape: frames (B, T, D), frame_mask (B, T), tokens (B, T', D), token_mask (B, T')
+    → (B,)
+    """
+    audio = masked_mean(frames.float(), frame_mask)
+    text = masked_mean(tokens.float(), token_mask)
+    return F.cosine_similarity(audio, text, dim=-1)
+
+
 def _sinkhorn(config: BaseConfig) -> Transport:
     return Transport(
         sinkhorn_cost(SINKHORN_BLUR),
@@ -291,7 +341,10 @@ ALIGNMENTS: dict[str, Callable[[BaseConfig], Alignment | None]] = {
 
 
 def build_alignment(config: BaseConfig) -> Alignment | None:
-    """Build the alignment that a config names; None without one or at weight 0."""
+    """Build the alignment that a config names; None without one or at weight 0.
+
+    ``"anchored"`` is part of the network that has it (`DualBranch`).
+    """
     if not config.alignment_weight:
         return None
     return ALIGNMENTS[config.alignment](config)

@@ -8,7 +8,7 @@ outside the masks may be read.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -26,10 +26,14 @@ class EmbeddedClips:
     frames : sequence of n arrays of shape (T, D)
     tokens : sequence of n arrays of shape (T', D'), or None
         None when no aspect needs text.
+    max_frames : int or None
+        Frames of a clip that are read, from its start; None reads all. The others stay
+        in the batch, outside the mask, so that positions are those of the whole clip.
     """
 
     frames: Sequence[np.ndarray]
     tokens: Sequence[np.ndarray] | None = None
+    max_frames: int | None = None
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -38,6 +42,8 @@ class EmbeddedClips:
         """Pad the clips `rows` to the longest of them."""
         chosen = self.take(rows)
         frames, frame_mask = _pad(chosen.frames)
+        if self.max_frames is not None:
+            frame_mask[:, self.max_frames :] = False
         if chosen.tokens is None:
             return Batch(frames, frame_mask)
 
@@ -52,11 +58,10 @@ class EmbeddedClips:
     def take(self, rows: Sequence[int]) -> EmbeddedClips:
         """Return the clips `rows`, in that order."""
         frames = [self.frames[row] for row in rows]
-        if self.tokens is None:
-            return EmbeddedClips(frames)
-
-        tokens = [self.tokens[row] for row in rows]
-        return EmbeddedClips(frames, tokens)
+        tokens = None
+        if self.tokens is not None:
+            tokens = [self.tokens[row] for row in rows]
+        return replace(self, frames=frames, tokens=tokens)
 
     def by_length(self, size: int) -> Iterator[list[int]]:
         """Yield every row once, in batches of `size`, from the longest clip down.

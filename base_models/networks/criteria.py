@@ -53,6 +53,22 @@ class Invertible(Protocol):
         """Return the raw output that stands for `score`."""
 
 
+@runtime_checkable
+class RanksBatch(Protocol):
+    """A criterion with a loss on the clips of a batch together."""
+
+    def batch_loss(
+        self,
+        logits: Tensor,
+        scores: Tensor,
+        weights: Tensor,
+    ) -> Tensor:
+        """Loss of a batch; clips of weight 0 have no part in it.
+
+        Shape: logits (n, outputs), scores (n,), weights (n,) → ()
+        """
+
+
 def _exact(values: Tensor) -> Tensor:
     """Copy to float64 on the CPU; some accelerators have no float64."""
     return values.cpu().double()
@@ -101,34 +117,65 @@ class SoftBins:
 
 
 class NearestBin(SoftBins):
-    """Cross-entropy against the nearest bin (DORA-MOS, Table I "CE Loss").
+    """Cross-entropy against one bin per label (DORA-MOS, Table I "CE Loss").
 
-    A score midway between two bins puts half the mass on each, so scores in steps of
-    0.2 decode to themselves, except at the ends of the scale, which decode to the
-    outermost centres. The published code took the bin below.
+    That is the nearest bin, and the upper one for a score midway between two (rounding
+    half up). The published code took the bin below.
+
+    Notes
+    -----
+    Labels in steps of 0.2 all lie midway between two of 20 bins on 1..5, so the rule
+    matters: half up, a perfect model predicts 0.1 more than the label and keeps all
+    labels apart but the two highest, 4.8 and 5, while rounding half to even would merge
+    them in pairs all along the scale. `TwoHot` keeps the label.
     """
 
     def __init__(self, bins: ScoreBins) -> None:
         super().__init__(bins, sigma=0.0)
 
-    def targets(self, scores: Tensor) -> Tensor:
+    def is_nearest(self, scores: Tensor) -> Tensor:
+        """Mark the nearest bin, or the two that are equally near.
+
+        Shape: scores (n,) → (n, bins.count), bool on the CPU
+        """
         # Distance of each score to each centre: (n, bins.count).
         centers = torch.from_numpy(self.bins.centers)
         exact_scores = _exact(scores).unsqueeze(-1)
         distance = (exact_scores - centers).abs()
         smallest = distance.amin(-1, keepdim=True)
+        return distance <= smallest + _tolerance(self.bins)
 
-        # Labels in steps of 0.2 all lie midway between two bins, and rounding noise
-        # would choose one. The tolerance is wider than the rounding of float32.
-        scale_width = self.bins.high - self.bins.low
-        tolerance = 1e-6 * scale_width
-        is_nearest = distance <= smallest + tolerance
+    def targets(self, scores: Tensor) -> Tensor:
+        nearest = self.is_nearest(scores)
+        # Of two neighbours the upper one has none marked above it.
+        marked_from_here = nearest.flip(-1).cumsum(-1).flip(-1)
+        uppermost = nearest & (marked_from_here == 1)
+        return uppermost.to(scores)
 
+
+class TwoHot(NearestBin):
+    """Cross-entropy against the nearest bin, or half against each of two.
+
+    A score midway between two bins puts half the mass on each, so scores in steps of
+    0.2 decode to themselves, except at the ends of the scale, which decode to the
+    outermost centres.
+    """
+
+    def targets(self, scores: Tensor) -> Tensor:
         # One bin, or two that share the mass.
-        nearest = is_nearest.double()
+        nearest = self.is_nearest(scores).double()
         n_nearest = nearest.sum(-1, keepdim=True)
         shares = nearest / n_nearest
         return shares.to(scores)
+
+
+def _tolerance(bins: ScoreBins) -> float:
+    """How far from a border a score counts as on it, in score points.
+
+    Rounding noise would otherwise choose a side. It is wider than the rounding of
+    float32.
+    """
+    return 1e-6 * (bins.high - bins.low)
 
 
 class Scalar:
@@ -177,10 +224,20 @@ class Huber(Scalar):
         return F.huber_loss(self.score(logits), scores, reduction="none")
 
 
+class SquaredError(Scalar):
+    """Squared error of one output."""
+
+    def loss(self, logits: Tensor, scores: Tensor) -> Tensor:
+        error = self.score(logits) - scores
+        return error.square()
+
+
 class Coral:
     """Rank-consistent thresholds: P(score > t) for each t (DORA-MOS, section II.C).
 
-    The score is ``low + step · Σ P``.
+    The score is ``lowest + step · Σ P``. This is the form of the published code, where
+    the gaps between neighbouring logits depend on the clip; `TextbookCoral` is that of
+    the method's authors.
 
     Parameters
     ----------
@@ -207,6 +264,7 @@ class Coral:
             self.step = bins.width
             self.thresholds = torch.from_numpy(bins.centers)
         self.outputs = len(self.thresholds)
+        self.lowest = bins.low
 
         # Half the sum of the gaps of an untrained head, which are softplus(0) = log 2
         # each: with this shift such a head predicts the middle of the scale.
@@ -227,28 +285,125 @@ class Coral:
         return torch.cat([first, others], -1)
 
     def loss(self, logits: Tensor, scores: Tensor) -> Tensor:
-        # Scores are compared in float64, or a label on a threshold could fall on either
-        # side of it.
-        exact_scores = _exact(scores).unsqueeze(-1)
-        is_above = exact_scores > self.thresholds
-
         # One two-class problem per threshold: (n, outputs).
         cumulative = self.cumulative_logits(logits)
         losses = F.binary_cross_entropy_with_logits(
             cumulative,
-            is_above.to(cumulative),
+            self.is_above(scores).to(cumulative),
             reduction="none",
         )
         return losses.sum(-1)
+
+    def is_above(self, scores: Tensor) -> Tensor:
+        """Whether each score is above each threshold.
+
+        Shape: scores (n,) → (n, outputs), bool on the CPU
+        """
+        # Scores are compared in float64, or a label on a threshold could fall on either
+        # side of it.
+        exact_scores = _exact(scores).unsqueeze(-1)
+        return exact_scores > self.thresholds
 
     def score(self, logits: Tensor) -> Tensor:
         """Predicted scores in float64. Shape: logits (n, outputs) → (n,)."""
         cumulative = _exact(self.cumulative_logits(logits))
         steps_reached = cumulative.sigmoid().sum(-1)
-        return self.bins.low + self.step * steps_reached
+        return self.lowest + self.step * steps_reached
 
     def distribution(self, logits: Tensor) -> Tensor:
         return _soften(self.bins, self.score(logits), self.sigma)
+
+
+class TextbookCoral(Coral):
+    """CORAL with the bins as ranks (Cao, Mirjalili and Raschka, "Rank Consistent
+    Ordinal Regression for Neural Networks", 2020).
+
+    One threshold lies midway between any two neighbouring bins: K - 1 = 19 for 20 bins.
+    The logits are those of `base_models.networks.heads.CoralLayer`: one weight vector
+    for all thresholds, and a free bias for each. A label on a threshold counts as above
+    it, as in `NearestBin`.
+
+    Parameters
+    ----------
+    bins : ScoreBins
+        The rating scale.
+
+    Notes
+    -----
+    A perfect model predicts the centre of the label's bin. That the biases fall from
+    threshold to threshold is their theorem about the best fit and not a constraint.
+    """
+
+    def __init__(self, bins: ScoreBins) -> None:
+        self.bins = bins
+        self.step = bins.width
+        self.lowest = float(bins.centers[0])
+        centers = torch.from_numpy(bins.centers)
+        self.thresholds = (centers[:-1] + centers[1:]) / 2
+        self.outputs = len(self.thresholds)
+
+    def cumulative_logits(self, logits: Tensor) -> Tensor:
+        return logits.float()
+
+    def is_above(self, scores: Tensor) -> Tensor:
+        exact_scores = _exact(scores).unsqueeze(-1)
+        return exact_scores >= self.thresholds - _tolerance(self.bins)
+
+
+class Listwise(SoftBins):
+    """The Gaussian loss, and a ranking of the clips of a batch against each other.
+
+    `batch_loss` is that of ListNet (Z. Cao et al., "Learning to Rank", 2007): the
+    softmax over a batch's predicted scores is to be the softmax over its labels. It is
+    added for audio aspects only.
+
+    Parameters
+    ----------
+    bins : ScoreBins
+        The rating scale.
+    sigma : float
+        Width of the Gaussian targets, in score points.
+
+    Notes
+    -----
+    After DeRA-MOS (arXiv 2606.10010), of which only the abstract's facts are known here:
+    a listwise ranking loss over the batch for music impression. Which one, its
+    temperature and its weight are unknown. ListNet is taken because ListMLE needs one
+    true order, and labels in steps of 0.2 are often equal.
+    """
+
+    def expected(self, logits: Tensor) -> Tensor:
+        """Mean score of the predicted bins. Shape: (n, bins.count) → (n,)."""
+        centers = torch.from_numpy(self.bins.centers).to(logits.device, torch.float32)
+        return logits.float().softmax(-1) @ centers
+
+    def batch_loss(
+        self,
+        logits: Tensor,
+        scores: Tensor,
+        weights: Tensor,
+    ) -> Tensor:
+        """Kullback-Leibler divergence of the two softmaxes over the batch.
+
+        A clip of weight 2 counts as if it stood in the batch twice, and one of weight 0
+        as if it did not. With fewer than two clips there is nothing to rank: 0.
+
+        Shape: logits (n, outputs), scores (n,), weights (n,) → ()
+        """
+        counted = weights > 0
+        # The unit of the softmax is a quarter of the scale: a score point on 1..5.
+        unit = (self.bins.high - self.bins.low) / 4
+        log_weights = weights[counted].log()
+        true_scores = scores[counted].float() / unit
+        predicted_scores = self.expected(logits[counted]) / unit
+        if len(log_weights) < 2:
+            # Of the logits all the same, so that there is a gradient of 0.
+            return 0 * predicted_scores.sum()
+
+        # Shares of the clips, in logarithms; within one clip copies share alike.
+        true_shares = (true_scores + log_weights).log_softmax(0)
+        predicted_shares = (predicted_scores + log_weights).log_softmax(0)
+        return (true_shares.exp() * (true_shares - predicted_shares)).sum()
 
 
 class Histogram(SoftBins):
@@ -331,11 +486,20 @@ class Beta(Histogram):
         return self.beta_bins(logits)
 
 
+def _coral(config: BaseConfig) -> Coral:
+    if config.coral_form == "textbook":
+        return TextbookCoral(config.bins)
+    return Coral(config.bins, config.coral_ranks)
+
+
 CRITERIA: dict[str, Callable[[BaseConfig], Criterion]] = {
     "gaussian": lambda config: SoftBins(config.bins, config.sigma),
     "ce": lambda config: NearestBin(config.bins),
+    "two_hot": lambda config: TwoHot(config.bins),
     "l1": lambda config: Scalar(config.bins),
-    "coral": lambda config: Coral(config.bins, config.coral_ranks),
+    "mse": lambda config: SquaredError(config.bins),
+    "coral": _coral,
+    "listwise": lambda config: Listwise(config.bins, config.sigma),
     "huber": lambda config: Huber(config.bins),
     "histogram": lambda config: Histogram(config.bins, config.sigma),
     "beta": lambda config: Beta(config.bins, config.sigma),

@@ -2,55 +2,94 @@
 
 from __future__ import annotations
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 
 def mlp_head(
     dim: int,
-    hidden: tuple[int, int],
+    hidden: tuple[int, ...],
     outputs: int,
     dropout: float,
     drop_last: bool = False,
+    shared_weight: bool = False,
 ) -> nn.Sequential:
-    """Build two hidden ReLU layers and a linear output (DORA-MOS, section II.B).
+    """Build hidden ReLU layers and a linear output (DORA-MOS, section II.B).
 
-    Sizes and dropout are those of the published code.
+    Sizes and dropout are those of the published code, which has two hidden layers where
+    the paper says "two-layer".
 
     Parameters
     ----------
     dim : int
         Width of the pooled vector.
-    hidden : tuple of two int
-        Widths of the hidden layers; the paper's are ``(dim / 2, dim / 4)``.
+    hidden : tuple of int
+        Widths of the hidden layers; those of the published code are
+        ``(dim / 2, dim / 4)``.
     outputs : int
         Raw outputs that the criterion needs.
     dropout : float
         Dropout after the first hidden layer.
     drop_last : bool
-        Whether dropout also follows the second (as in the published CORAL head).
+        Whether dropout also follows the last (as in the published CORAL head).
+    shared_weight : bool
+        Whether the output is a `CoralLayer`.
 
     Shape: (B, dim) → (B, outputs), raw: no softmax inside
     """
     # Layers are built in the order of the data flow, which is also the order in which
     # their initial weights are drawn.
-    first, second = hidden
-    layers: list[nn.Module] = [
-        nn.Linear(dim, first),
-        nn.ReLU(),
-        nn.Dropout(dropout),
-        nn.Linear(first, second),
-        nn.ReLU(),
-    ]
-    if drop_last:
-        layers.append(nn.Dropout(dropout))
-    layers.append(nn.Linear(second, outputs))
+    layers: list[nn.Module] = []
+    width = dim
+    for number, next_width in enumerate(hidden):
+        layers.append(nn.Linear(width, next_width))
+        layers.append(nn.ReLU())
+        is_first = number == 0
+        is_last = number == len(hidden) - 1
+        if is_first or (is_last and drop_last):
+            layers.append(nn.Dropout(dropout))
+        width = next_width
+
+    layers.append(_output(width, outputs, shared_weight))
     return nn.Sequential(*layers)
+
+
+def _output(
+    dim: int,
+    outputs: int,
+    shared_weight: bool,
+) -> nn.Module:
+    if shared_weight:
+        return CoralLayer(dim, outputs)
+    return nn.Linear(dim, outputs)
+
+
+class CoralLayer(nn.Module):
+    """One weight vector for all outputs, and a free bias for each.
+
+    The output layer of CORAL (Cao, Mirjalili and Raschka, 2020). The biases start at
+    the log odds of equally likely ranks, so that an untrained head predicts near the
+    middle of the scale; the form leaves their start open.
+
+    Shape: (B, dim) → (B, outputs)
+    """
+
+    def __init__(self, dim: int, outputs: int) -> None:
+        super().__init__()
+        self.shared = nn.Linear(dim, 1, bias=False)
+        # With K ranks a share k / K of the clips is below threshold k = 1 … K - 1.
+        share_below = torch.arange(1, outputs + 1) / (outputs + 1)
+        self.bias = nn.Parameter(-torch.logit(share_below))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.shared(x) + self.bias
 
 
 def linear_head(
     dim: int,
     hidden: tuple[int, int],
     outputs: int,
+    shared_weight: bool = False,
 ) -> nn.Sequential:
     """Build three linear layers with no activation between them.
 
@@ -63,7 +102,7 @@ def linear_head(
     return nn.Sequential(
         nn.Linear(dim, first),
         nn.Linear(first, second),
-        nn.Linear(second, outputs),
+        _output(second, outputs, shared_weight),
     )
 
 

@@ -48,6 +48,16 @@ class TemporalTransformer(nn.Module):
         return self.layer(self.dropout(frames), src_key_padding_mask=~mask)
 
 
+class NoTemporal(nn.Module):
+    """The encoder's own frames, without a block over them.
+
+    Shape: frames (B, T, D), mask (B, T) → (B, T, D)
+    """
+
+    def forward(self, frames: Tensor, mask: Tensor) -> Tensor:
+        return frames
+
+
 class TemporalBiLSTM(nn.Module):
     """A bidirectional LSTM over the frames, half the width in each direction.
 

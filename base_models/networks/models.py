@@ -14,9 +14,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from base_models.bins import ScoreBins
 from base_models.config import BaseConfig
 from base_models.errors import UsageError
-from base_models.networks.alignment import Alignment, build_alignment
+from base_models.networks.alignment import (
+    Alignment,
+    anchored,
+    build_alignment,
+    mean_similarity,
+)
 from base_models.networks.co_attention import CO_ATTENTION
 from base_models.networks.criteria import build_criterion
 from base_models.networks.heads import linear_head, mlp_head
@@ -24,6 +30,7 @@ from base_models.networks.layers import (
     AttentionPooling,
     CrossAttention,
     MeanPooling,
+    NoTemporal,
     TemporalBiLSTM,
     TemporalMamba,
     TemporalTransformer,
@@ -76,6 +83,22 @@ class Batch:
         tokens = self.tokens.to(device, non_blocking=True)
         token_mask = self.token_mask.to(device, non_blocking=True)
         return Batch(frames, frame_mask, tokens=tokens, token_mask=token_mask)
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Labels of the B clips of a batch.
+
+    Parameters
+    ----------
+    scores : Tensor of shape (B, aspects)
+        Any finite number where a clip is unlabelled.
+    weights : Tensor of shape (B, aspects)
+        0 where a clip is unlabelled.
+    """
+
+    scores: Tensor
+    weights: Tensor
 
 
 class Branch(nn.Module):
@@ -136,24 +159,58 @@ class TextBranch(Branch):
 
     def forward(self, batch: Batch, context: Tensor) -> Tensor:
         tokens, token_mask = batch.text()
+        attended = self.cross(self.frames(batch, context), batch.frame_mask, tokens)
+        return self.head(self.pool(attended, token_mask))
+
+    def frames(self, batch: Batch, context: Tensor) -> Tensor:
+        """Return the frames that the tokens query. Shape: → (B, T, D)"""
         # From the encoder's own frames no gradient of this branch can reach the
         # temporal block.
-        frames = batch.frames if self.decoupled else context
-        attended = self.cross(frames, batch.frame_mask, tokens)
-        return self.head(self.pool(attended, token_mask))
+        return batch.frames if self.decoupled else context
+
+    def similarity(self, batch: Batch, context: Tensor) -> Tensor:
+        """Compare audio and prompt in the space of the cross-attention.
+
+        Shape: Batch, context (B, T, D) → (B,), from -1 to 1
+        """
+        tokens, token_mask = batch.text()
+        keys = self.cross.audio(self.frames(batch, context).float())
+        queries = self.cross.text(tokens)
+        return mean_similarity(
+            keys, batch.frame_mask, tokens=queries, token_mask=token_mask
+        )
 
 
 class Network(nn.Module):
     """What training needs of a network beyond its logits.
 
+    Attributes
+    ----------
+    needs_text : tuple of bool
+        For each aspect, whether it is judged against the prompt.
+
     Shape: Batch → (B, aspects, outputs), raw logits
     """
+
+    needs_text: tuple[bool, ...]
 
     def aspect_heads(self) -> list[nn.Module]:
         """Return one head per aspect, each ending in a linear layer."""
         raise NotImplementedError
 
-    def auxiliary(self, batch: Batch) -> Tensor | None:
+    def context(self, batch: Batch) -> Tensor | None:
+        """Compute what both `forward` and `auxiliary` read; None where nothing is.
+
+        Training hands it to both, so that it is computed once.
+        """
+        return None
+
+    def auxiliary(
+        self,
+        batch: Batch,
+        context: Tensor | None = None,
+        labels: Labels | None = None,
+    ) -> Tensor | None:
         """Compute the network's own loss, before its weight: shape (), or None."""
         return None
 
@@ -165,17 +222,65 @@ class Network(nn.Module):
 class DualBranch(Network):
     """A shared temporal block and one branch per aspect (DORA-MOS, Fig. 1).
 
+    Parameters
+    ----------
+    temporal : nn.Module
+    branches : sequence of Branch
+        One per aspect.
+    anchor_scale : ScoreBins or None
+        The scale of the scores that the similarity of audio and prompt is to follow
+        (`auxiliary`); None where it follows none.
+
     Shape: Batch → (B, aspects, outputs), raw logits
     """
 
-    def __init__(self, temporal: nn.Module, branches: Sequence[Branch]) -> None:
+    def __init__(
+        self,
+        temporal: nn.Module,
+        branches: Sequence[Branch],
+        anchor_scale: ScoreBins | None = None,
+    ) -> None:
         super().__init__()
         self.temporal = temporal
         self.branches = nn.ModuleList(branches)
+        self.needs_text = tuple(isinstance(one, TextBranch) for one in branches)
+        self.anchor_scale = anchor_scale
 
-    def forward(self, batch: Batch) -> Tensor:
-        context = self.temporal(batch.frames, batch.frame_mask)
+    def context(self, batch: Batch) -> Tensor:
+        """Frames after the temporal block. Shape: Batch → (B, T, D)"""
+        return self.temporal(batch.frames, batch.frame_mask)
+
+    def forward(self, batch: Batch, context: Tensor | None = None) -> Tensor:
+        if context is None:
+            context = self.context(batch)
         return torch.stack([branch(batch, context) for branch in self.branches], 1)
+
+    def auxiliary(
+        self,
+        batch: Batch,
+        context: Tensor | None = None,
+        labels: Labels | None = None,
+    ) -> Tensor | None:
+        """Anchor the similarity of audio and prompt to the score, over text aspects."""
+        if self.anchor_scale is None or not any(self.needs_text):
+            return None
+        if labels is None:
+            raise ValueError("An anchored alignment needs the labels of the batch.")
+        if context is None:
+            context = self.context(batch)
+
+        middle = (self.anchor_scale.low + self.anchor_scale.high) / 2
+        half_width = (self.anchor_scale.high - self.anchor_scale.low) / 2
+        anchors = (labels.scores - middle) / half_width
+        losses = []
+        for aspect, branch in enumerate(self.aspect_branches()):
+            if isinstance(branch, TextBranch):
+                similarity = branch.similarity(batch, context)
+                loss = anchored(
+                    similarity, anchors[:, aspect], labels.weights[:, aspect]
+                )
+                losses.append(loss)
+        return torch.stack(losses).mean()
 
     def aspect_branches(self) -> list[Branch]:
         """Return one branch per aspect."""
@@ -223,7 +328,7 @@ class CoAttention(Network):
         self.needs_text = tuple(needs_text)
         self.align = align
 
-    def forward(self, batch: Batch) -> Tensor:
+    def forward(self, batch: Batch, context: Tensor | None = None) -> Tensor:
         audio = masked_mean(batch.frames, batch.frame_mask)
         # Text aspects share one attention, which is computed once.
         both = None
@@ -248,7 +353,12 @@ class CoAttention(Network):
         tokens, token_mask = batch.text()
         return self.projection(tokens), token_mask
 
-    def auxiliary(self, batch: Batch) -> Tensor | None:
+    def auxiliary(
+        self,
+        batch: Batch,
+        context: Tensor | None = None,
+        labels: Labels | None = None,
+    ) -> Tensor | None:
         """Align projected tokens and frames (WhisQ, Eq. 10).
 
         Its gradient reaches the projection only.
@@ -289,7 +399,7 @@ class PooledHeads(Network):
         self.heads = nn.ModuleList(heads)
         self.needs_text = tuple(needs_text)
 
-    def forward(self, batch: Batch) -> Tensor:
+    def forward(self, batch: Batch, context: Tensor | None = None) -> Tensor:
         audio = masked_mean(batch.frames, batch.frame_mask)
         # Without text aspects a batch holds no tokens.
         both = None
@@ -370,7 +480,10 @@ def _dual_branch(config: BaseConfig, inputs: _Inputs) -> DualBranch:
         _check_divisible(inputs.text_dim, config.attention_heads, "attention heads")
     temporal = TEMPORAL[config.temporal](config, inputs.audio_dim)
     branches = [_branch(config, inputs, text) for text in inputs.needs_text]
-    return DualBranch(temporal, branches)
+    is_anchored = config.alignment == "anchored" and config.alignment_weight > 0
+    return DualBranch(
+        temporal, branches, anchor_scale=config.bins if is_anchored else None
+    )
 
 
 def _branch(
@@ -381,15 +494,23 @@ def _branch(
     dim = inputs.text_dim if text else inputs.audio_dim
     outputs = build_criterion(config).outputs
 
-    # The published CORAL heads have the same hidden widths in both branches.
-    coral = config.criterion == "coral"
-    widest = inputs.audio_dim if coral else dim
+    # The published CORAL heads have the same hidden widths in both branches. The paper
+    # leaves the rest of the network unchanged, and so does the textbook form.
+    published_coral = config.criterion == "coral" and config.coral_form == "published"
+    widest = inputs.audio_dim if published_coral else dim
+    hidden = tuple(widest // 2**layer for layer in range(1, config.hidden_layers + 1))
+    if hidden[-1] < 1:
+        raise UsageError(
+            f"hidden_layers = {config.hidden_layers} are too many for embeddings of "
+            f"width {widest}, which each layer halves."
+        )
     head = mlp_head(
         dim,
-        hidden=(widest // 2, widest // 4),
+        hidden=hidden,
         outputs=outputs,
         dropout=config.dropout,
-        drop_last=coral,
+        drop_last=published_coral,
+        shared_weight=_shares_weight(config),
     )
 
     pool: nn.Module
@@ -409,6 +530,11 @@ def _branch(
     return TextBranch(cross, pool, head, decoupled=config.decoupled)
 
 
+def _shares_weight(config: BaseConfig) -> bool:
+    """Whether the outputs of a head share one weight vector."""
+    return config.criterion == "coral" and config.coral_form == "textbook"
+
+
 def _transformer(config: BaseConfig, dim: int) -> nn.Module:
     _check_divisible(dim, config.attention_heads, "attention heads")
     return TemporalTransformer(dim, config.attention_heads, config.dropout)
@@ -425,7 +551,13 @@ def _co_attention(config: BaseConfig, inputs: _Inputs) -> CoAttention:
     def build_heads(of_text: bool, width: int) -> dict[int, nn.Sequential]:
         """Heads of the audio or of the text aspects, by the number of the aspect."""
         return {
-            aspect: mlp_head(width, NARROW, outputs, dropout=config.dropout)
+            aspect: mlp_head(
+                width,
+                NARROW,
+                outputs,
+                dropout=config.dropout,
+                shared_weight=_shares_weight(config),
+            )
             for aspect, text in enumerate(inputs.needs_text)
             if text == of_text
         }
@@ -458,7 +590,8 @@ def _pooled(config: BaseConfig, inputs: _Inputs) -> PooledHeads:
     heads = []
     for text in inputs.needs_text:
         width = inputs.audio_dim + inputs.text_dim if text else inputs.audio_dim
-        heads.append(linear_head(width, NARROW, outputs))
+        shared_weight = _shares_weight(config)
+        heads.append(linear_head(width, NARROW, outputs, shared_weight=shared_weight))
     return PooledHeads(heads, inputs.needs_text)
 
 
@@ -466,6 +599,7 @@ TEMPORAL: dict[str, Callable[[BaseConfig, int], nn.Module]] = {
     "transformer": _transformer,
     "mamba": lambda config, dim: TemporalMamba(dim, config.dropout),
     "bilstm": _bilstm,
+    "none": lambda config, dim: NoTemporal(),
 }
 ARCHITECTURES: dict[str, Callable[[BaseConfig, _Inputs], Network]] = {
     "dual_branch": _dual_branch,

@@ -23,9 +23,14 @@ from base_models.config import BaseConfig
 from base_models.errors import StackedMOSError
 from base_models.metrics.evaluate import METRICS
 from base_models.networks.batches import EmbeddedClips, shuffled_batches
-from base_models.networks.criteria import Criterion, Histogram, Invertible
+from base_models.networks.criteria import (
+    Criterion,
+    Histogram,
+    Invertible,
+    RanksBatch,
+)
 from base_models.networks.heads import output_layer
-from base_models.networks.models import Network
+from base_models.networks.models import Labels, Network
 from base_models.training.checkpoints import (
     CheckpointFile,
     add_prefix,
@@ -53,7 +58,8 @@ class TrainingTask:
         NaN is unlabelled and counts nowhere.
     weights : float64 array of shape (n,)
     train, validation : sequence of int
-        Row numbers; the network is trained on the first and selected on the second.
+        Row numbers; the network is trained on the first and selected on the second,
+        which is empty where nothing is selected.
     histograms : float64 array of shape (n, aspects, bins), or None
         Histograms of single ratings, NaN where a clip has none. None for a criterion
         that does not read them.
@@ -138,10 +144,12 @@ def train_network(
     Returns
     -------
     history : list of dict
-        One record per epoch: epoch, train_loss (the criterion's), loss and srcc on the
-        validation clips, best (epoch so far), seconds. Where the network has a loss of
-        its own, also auxiliary (its mean over the batches) and weighted_auxiliary (the
-        same times its weight, as it is optimised).
+        One record per epoch: epoch, train_loss (the criterion's per clip), loss and
+        srcc on the validation clips (None without such clips), best (epoch so far),
+        seconds. Where the network has a loss of its own, also auxiliary (its mean over
+        the batches) and weighted_auxiliary (the same times its weight, as it is
+        optimised); where the criterion ranks the clips of a batch, listwise and
+        weighted_listwise likewise.
 
     Raises
     ------
@@ -201,7 +209,9 @@ def _train_and_validate(run: _Run, epoch: int) -> Record:
     trained = _train_epoch(run, run.seed * 100_003 + epoch)
     validated = _validate(run)
 
-    losses = [*trained.values(), validated["loss"]]
+    losses = list(trained.values())
+    if validated["loss"] is not None:
+        losses.append(validated["loss"])
     if not all(math.isfinite(loss) for loss in losses):
         raise StackedMOSError(
             f"Training diverged: the loss is not finite after epoch {epoch}; lower "
@@ -334,14 +344,22 @@ def _train_epoch(run: _Run, epoch_seed: int) -> dict[str, float]:
     model.train()
     loss_sum = 0.0
     weight_sum = 0.0
-    auxiliary_losses: list[float] = []
+    # Losses of whole batches, by name.
+    batch_losses: dict[str, list[float]] = {}
+    weight_of = {
+        "auxiliary": config.alignment_weight,
+        "listwise": config.listwise_weight,
+    }
 
     with seeded(epoch_seed, run.device):
         for rows in shuffled_batches(task.train, config.batch_size, epoch_seed):
             batch = task.clips.batch(rows).to(run.device)
             with _precision(run.device):
-                logits = model(batch)
-            losses, weights = _losses(run.criterion, logits, task, rows=rows)
+                context = model.context(batch)
+                logits = model(batch, context)
+            labels = _labels(task, rows, run.device)
+            losses = _losses(run.criterion, logits, labels, _histograms(task, rows))
+            weights = labels.weights
 
             # The floor keeps an aspect without a label in this batch at a loss of 0.
             total_weights = weights.sum(0).clamp_min(1e-12)
@@ -351,22 +369,54 @@ def _train_epoch(run: _Run, epoch_seed: int) -> dict[str, float]:
             else:
                 loss = aspect_losses.mean()
 
-            # Outside autocast, so that the auxiliary loss has full precision.
-            auxiliary = model.auxiliary(batch)
-            if auxiliary is not None:
-                loss = loss + config.alignment_weight * auxiliary
-                auxiliary_losses.append(float(auxiliary.detach()))
+            # Outside autocast, so that these losses have full precision.
+            of_batch = {
+                "auxiliary": model.auxiliary(batch, context, labels),
+                "listwise": _listwise(run, logits, labels),
+            }
+            for name, batch_loss in of_batch.items():
+                if batch_loss is not None:
+                    loss = loss + weight_of[name] * batch_loss
+                    value = float(batch_loss.detach())
+                    batch_losses.setdefault(name, []).append(value)
 
             _step(run, loss)
             loss_sum += float((losses.detach() * weights).sum())
             weight_sum += float(weights.sum())
 
     record = {"train_loss": loss_sum / max(weight_sum, 1e-12)}
-    if auxiliary_losses:
-        mean_auxiliary = sum(auxiliary_losses) / len(auxiliary_losses)
-        record["auxiliary"] = mean_auxiliary
-        record["weighted_auxiliary"] = config.alignment_weight * mean_auxiliary
+    for name, values in batch_losses.items():
+        mean = sum(values) / len(values)
+        record[name] = mean
+        record[f"weighted_{name}"] = weight_of[name] * mean
     return record
+
+
+def _listwise(
+    run: _Run,
+    logits: Tensor,
+    labels: Labels,
+) -> Tensor | None:
+    """Ranking loss of a batch over the audio aspects, before its weight.
+
+    None where the criterion has none, or no aspect is judged by the audio alone.
+    """
+    criterion = run.criterion
+    if not isinstance(criterion, RanksBatch) or not run.config.listwise_weight:
+        return None
+    losses = [
+        criterion.batch_loss(
+            logits[:, aspect], labels.scores[:, aspect], labels.weights[:, aspect]
+        )
+        for aspect, needs_text in enumerate(run.model.needs_text)
+        if not needs_text
+    ]
+    if not losses:
+        return None
+
+    # Together as the aspects' other losses are.
+    stacked = torch.stack(losses)
+    return stacked.sum() if run.config.aspect_loss == "sum" else stacked.mean()
 
 
 def _step(run: _Run, loss: Tensor) -> None:
@@ -379,42 +429,54 @@ def _step(run: _Run, loss: Tensor) -> None:
     run.optimizer.step()
 
 
+def _labels(
+    task: TrainingTask,
+    rows: Sequence[int],
+    device: torch.device,
+) -> Labels:
+    """Labels of some rows; the weight of an unlabelled one is 0."""
+    scores = torch.from_numpy(task.scores[rows]).to(device, torch.float32)
+    labelled = ~scores.isnan()
+    weights = torch.from_numpy(task.weights[rows]).to(scores)
+    # Any finite value serves in place of a missing score.
+    return Labels(scores.nan_to_num(0.0), labelled * weights[:, None])
+
+
+def _histograms(task: TrainingTask, rows: Sequence[int]) -> Tensor | None:
+    """Histograms of single ratings: (rows, aspects, bins), or None."""
+    if task.histograms is None:
+        return None
+    return torch.from_numpy(task.histograms[rows])
+
+
 def _losses(
     criterion: Criterion,
     logits: Tensor,
-    task: TrainingTask,
-    rows: Sequence[int],
-) -> tuple[Tensor, Tensor]:
-    """Compute the loss and the weight of each clip and aspect.
+    labels: Labels,
+    histograms: Tensor | None,
+) -> Tensor:
+    """Compute the loss of each clip and aspect.
 
-    The weight of an unlabelled one is 0.
-
-    Shape: logits (B, aspects, outputs) → (B, aspects) and (B, aspects)
+    Shape: logits (B, aspects, outputs), histograms (B, aspects, bins) → (B, aspects)
     """
-    scores = torch.from_numpy(task.scores[rows]).to(logits.device, torch.float32)
-    labelled = ~scores.isnan()
-    # Any finite value serves in place of a missing score, since its weight is 0.
-    scores = scores.nan_to_num(0.0)
-
-    if task.histograms is None:
+    scores = labels.scores
+    if histograms is None:
         aspect_losses = [
             criterion.loss(logits[:, aspect], scores[:, aspect])
             for aspect in range(scores.shape[1])
         ]
-    else:
-        if not isinstance(criterion, Histogram):
-            raise TypeError(
-                f"{type(criterion).__name__} does not read histograms of ratings."
-            )
-        histograms = torch.from_numpy(task.histograms[rows]).to(scores)
-        aspect_losses = [
-            criterion.loss(logits[:, aspect], scores[:, aspect], histograms[:, aspect])
-            for aspect in range(scores.shape[1])
-        ]
+        return torch.stack(aspect_losses, 1)
 
-    losses = torch.stack(aspect_losses, 1)
-    weights = torch.from_numpy(task.weights[rows]).to(losses)
-    return losses, labelled * weights[:, None]
+    if not isinstance(criterion, Histogram):
+        raise TypeError(
+            f"{type(criterion).__name__} does not read histograms of ratings."
+        )
+    histograms = histograms.to(scores)
+    aspect_losses = [
+        criterion.loss(logits[:, aspect], scores[:, aspect], histograms[:, aspect])
+        for aspect in range(scores.shape[1])
+    ]
+    return torch.stack(aspect_losses, 1)
 
 
 @torch.inference_mode()
@@ -453,16 +515,24 @@ def raw_outputs(
 
 
 def _validate(run: _Run) -> Record:
-    """Loss over the validation clips, and SRCC of each aspect (None if undefined)."""
+    """Loss over the validation clips, and SRCC of each aspect (None if undefined).
+
+    The loss is the criterion's per clip: what ranks or aligns a batch is left out, as
+    it depends on the batch.
+    """
     task = run.task
     config = run.config
     rows = list(task.validation)
     n_aspects = task.scores.shape[1]
+    if not rows:
+        return {"loss": None, "srcc": [None] * n_aspects}
     logits = raw_outputs(
         run.model, task.clips.take(rows), config.batch_size, device=run.device
     )
 
-    losses, weights = _losses(run.criterion, logits, task, rows=rows)
+    labels = _labels(task, rows, logits.device)
+    losses = _losses(run.criterion, logits, labels, _histograms(task, rows))
+    weights = labels.weights
     loss = float((losses * weights).sum() / weights.sum().clamp_min(1e-12))
     if not math.isfinite(loss):
         # A diverged network has no scores to rank.

@@ -7,6 +7,7 @@ network on top of them.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,7 @@ class NeuralMOS(RegressorMixin, BaseEstimator):
         One record per epoch.
     trained_on_, selected_on_ : frozenset of str
         Ids of the clips that the weights were trained on, and of those that chose the
-        epoch; the meta level refuses both.
+        epoch (none where nothing chose it); the meta level refuses both.
     sigma_ : float
         Kernel width that decodes the distributions.
     """
@@ -164,18 +165,22 @@ class NeuralMOS(RegressorMixin, BaseEstimator):
         )
         self.aspects_ = tuple(labels.columns)
         self.needs_text_ = judged_by_text(labels.columns, self.text_aspects)
+        if self.config_.audio_only:
+            self.needs_text_ = (False,) * len(self.aspects_)
         return self._fit_network(X, data)
 
     def _fit_network(self, X: pd.DataFrame, data: TrainingData) -> NeuralMOS:
         """Embed the clips and train the network on checked data."""
         self.encoders_ = self._encoder_facts()
         model = self._build()
+        # Refused before anything is embedded, which may take hours.
+        max_frames = self._max_frames()
         filled, clips = self.embed(X)
         device = resolve_device(self.device)
         self.device_ = str(device)
 
         task = TrainingTask(
-            clips=clips,
+            clips=replace(clips, max_frames=max_frames),
             scores=data.scores,
             weights=data.weights,
             train=data.train,
@@ -246,6 +251,7 @@ class NeuralMOS(RegressorMixin, BaseEstimator):
 
         device = resolve_device(self.device)
         model = self.model_.to(device)
+        clips = replace(clips, max_frames=self._max_frames())
         logits = raw_outputs(model, clips, self.config_.batch_size, device=device)
         if not torch.isfinite(logits).all():
             raise DamagedArtifact(
@@ -272,7 +278,7 @@ class NeuralMOS(RegressorMixin, BaseEstimator):
         check_is_fitted(self, "model_")
         return explain_network(
             self.model_,
-            clips=clips,
+            clips=replace(clips, max_frames=self._max_frames()),
             aspects=self.aspects_,
             needs_text=self.needs_text_,
             size=self.config_.batch_size,
@@ -493,9 +499,33 @@ class NeuralMOS(RegressorMixin, BaseEstimator):
                 "signature": encoder.signature,
                 "dim": encoder.dim,
                 "licence": encoder.licence,
+                "frame_rate": encoder.frame_rate,
             }
             for kind, encoder in loaded.items()
         }
+
+    def _max_frames(self) -> int | None:
+        """Whole frames of the audio encoder in `max_seconds`; None without a limit.
+
+        Raises
+        ------
+        UsageError
+            when a single frame is longer.
+        """
+        seconds = self.config_.max_seconds
+        if not seconds:
+            return None
+        facts = self.encoders_["audio"]
+        frame_rate = facts["frame_rate"]
+        # A hair more, as 0.3 s at 10 frames a second are 2.9999999 of them.
+        n_frames = int(seconds * frame_rate + 1e-6)
+        if n_frames < 1:
+            raise UsageError(
+                f"max_seconds = {seconds:g} cannot be cut from the encoder "
+                f"'{facts['name']}', of which one frame stands for "
+                f"{1 / frame_rate:g} s. Set max_seconds to at least that, or to 0."
+            )
+        return n_frames
 
     def _build(self) -> Network:
         """Build the network with initial weights drawn from the seed."""

@@ -34,7 +34,8 @@ class TrainingData:
         NaN where a clip is unlabelled.
     weights : float64 array of shape (n,)
     train, validation : list of int
-        Rows to train on, and rows to select the epoch on.
+        Rows to train on, and rows to select the epoch on (none where nothing is
+        selected).
     histograms : float64 array of shape (n, aspects, bins), or None
         Histograms of single ratings, for a criterion that reads them.
     """
@@ -118,7 +119,10 @@ def _inner_split(
     fraction: float,
     groups: Sequence[object] | None,
 ) -> tuple[list[int], list[int]]:
-    """Split the rows that have a label and a weight into training and selection."""
+    """Split the rows that have a label and a weight into training and selection.
+
+    With a fraction of 0 all of them are trained on.
+    """
     # A clip of weight 0 could as well be absent.
     scores = labels.to_numpy()
     usable = np.isfinite(scores).any(1) & (weights > 0)
@@ -131,22 +135,24 @@ def _inner_split(
     if groups is not None and len(groups) != len(scores):
         raise UsageError(f"There are {len(scores)} clips but {len(groups)} groups.")
 
-    group_names = None
-    if groups is not None:
-        all_groups = list(groups)
-        group_names = [str(all_groups[row]) for row in rows]
-    # The seed is fixed: models of other seeds are selected on the same clips.
-    held_out = stratified_holdout(
-        [systems[row] for row in rows.tolist()],
-        mean_label(scores[rows]),
-        fraction,
-        seed=0,
-        groups=group_names,
-    )
-    if held_out.all() or not held_out.any():
-        raise UsageError(
-            "All clips are of one group; the inner split needs at least 2."
+    held_out = np.zeros(len(rows), dtype=bool)
+    if fraction > 0:
+        group_names = None
+        if groups is not None:
+            all_groups = list(groups)
+            group_names = [str(all_groups[row]) for row in rows]
+        # The seed is fixed: models of other seeds are selected on the same clips.
+        held_out = stratified_holdout(
+            [systems[row] for row in rows.tolist()],
+            mean_label(scores[rows]),
+            fraction,
+            seed=0,
+            groups=group_names,
         )
+        if held_out.all() or not held_out.any():
+            raise UsageError(
+                "All clips are of one group; the inner split needs at least 2."
+            )
 
     # An aspect that only few clips are rated for may have lost them all.
     train = rows[~held_out]

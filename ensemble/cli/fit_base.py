@@ -111,7 +111,8 @@ def _add_training_options(parser: Options) -> None:
         "--set",
         nargs="+",
         metavar="KEY=VALUE",
-        help="single settings, e.g. max_epochs=20 learning_rate=1e-4",
+        help="single settings, e.g. max_epochs=20 learning_rate=1e-4 "
+        "bins.grid=endpoints; values as in TOML, bare words are text",
     )
     add(
         "--split",

@@ -79,7 +79,7 @@ def _parser() -> Options:
         "--set",
         nargs="+",
         metavar="KEY=VALUE",
-        help="single settings for all rows, e.g. max_epochs=20",
+        help="single settings for all rows, e.g. max_epochs=20 bins.grid=endpoints",
     )
     add("--device", type=str, default="auto", help="auto, cpu, cuda or mps")
     add("--jobs", type=int, default=0, help="worker processes; 0 shares out the cores")

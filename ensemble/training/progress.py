@@ -47,7 +47,14 @@ def _read_progress(run: BaseRun) -> dict[str, Any] | None:
 
 
 def _figures(record: dict[str, Any]) -> str:
-    """Loss, rank correlation per aspect and the best epoch so far."""
+    """Loss, rank correlation per aspect and the best epoch so far.
+
+    A run that selects no epoch has only the loss that it is trained on.
+    """
+    if record["loss"] is None:
+        figures = f"training loss {record['train_loss']:.3f}"
+        return f"{record['part']} {figures}" if record["part"] else figures
+
     correlations = [
         "-" if value is None else f"{value:.3f}" for value in record["srcc"]
     ]

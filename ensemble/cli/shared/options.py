@@ -6,7 +6,7 @@ import argparse
 import difflib
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -114,29 +114,57 @@ def choose_data(path: str | None, workspace: Workspace) -> Path | str:
     return write_demo(workspace.demo)
 
 
-def parse_settings(words: Sequence[str] | None) -> dict[str, Any]:
-    """Settings from ``KEY=VALUE`` words; a value is as in TOML, a bare word is text.
+def parse_settings(
+    words: Sequence[object] | Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    """Settings from ``KEY=VALUE`` words.
+
+    A value is as in TOML (``10``, ``1e-4``, ``true``, ``"text"``); what is not, is text
+    as it stands. The key of a setting in a group is ``GROUP.KEY``.
+
+    Parameters
+    ----------
+    words : sequence of str, mapping or None
+        A file of options (``--config``) may have a mapping instead, whose groups are
+        mappings in it, or a single word.
 
     Raises
     ------
     UsageError
-        when a word is not of this form.
+        when a word is not of this form, or a key is named twice.
 
     Examples
     --------
-    >>> parse_settings(["max_epochs=20", "learning_rate=1e-4", "select_on=srcc"])
-    {'max_epochs': 20, 'learning_rate': 0.0001, 'select_on': 'srcc'}
+    >>> parse_settings(["max_epochs=20", "learning_rate=1e-4", "bins.grid=endpoints"])
+    {'max_epochs': 20, 'learning_rate': 0.0001, 'bins.grid': 'endpoints'}
     """
+    if isinstance(words, Mapping):
+        return dict(words)
+    if words is None:
+        return {}
+    listed = words if isinstance(words, list | tuple) else [words]
+
     settings: dict[str, Any] = {}
-    for word in words or ():
-        key, equals, value = word.partition("=")
-        if not (key and equals and value):
+    for word in listed:
+        key, equals, value = str(word).partition("=")
+        key = key.strip()
+        if not (key and equals and value.strip()):
             raise UsageError(
-                f"--set takes KEY=VALUE, e.g. max_epochs=20; got '{word}'."
+                "--set takes KEY=VALUE or GROUP.KEY=VALUE without spaces, e.g. "
+                f"max_epochs=20 bins.grid=endpoints; got '{word}'."
             )
-        try:
-            settings[key] = tomllib.loads(f"value = {value}")["value"]
-        except tomllib.TOMLDecodeError:
-            # A bare word, which TOML would want in quotes.
-            settings[key] = value
+        if key in settings:
+            raise UsageError(f"--set names '{key}' twice; leave one of them out.")
+        settings[key] = _setting_value(value)
     return settings
+
+
+def _setting_value(text: str) -> Any:
+    """A value as in TOML, or the text itself where it is not one."""
+    try:
+        parsed = tomllib.loads(f"value = {text}")
+    except tomllib.TOMLDecodeError:
+        # A bare word, which TOML would want in quotes.
+        return text
+    # A text of several lines may happen to be TOML of several keys.
+    return parsed["value"] if len(parsed) == 1 else text

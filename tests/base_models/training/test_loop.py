@@ -101,10 +101,17 @@ class Blind:
             getattr(criterion, "raw", None),
         )
 
+        if hasattr(criterion, "batch_loss"):
+            self.batch_loss = self._batch_loss
+
     def loss(self, logits, scores):
         return self.criterion.loss(
             logits, torch.where(scores == 0, self.instead, scores)
         )
+
+    def _batch_loss(self, logits, scores, weights):
+        shown = torch.where(scores == 0, self.instead, scores)
+        return self.criterion.batch_loss(logits, shown, weights)
 
 
 @pytest.mark.parametrize("preset", MODELS)
