@@ -149,6 +149,10 @@ FULL_SIZE = {
     "whisper": _FullSize(
         lambda: assemble_whisper(_WHISPER_BASE)[0], (1, SECONDS * 16_000)
     ),
+    # A clip of 30 s has no silence after it.
+    "whisper_padded": _FullSize(
+        lambda: assemble_whisper(_WHISPER_BASE)[0], (1, SECONDS * 16_000)
+    ),
     "roberta": _FullSize(lambda: LastHiddenState(assemble_roberta(_ROBERTA)), _PROMPT),
     "muq_mulan_text": _FullSize(_mulan_text, _PROMPT),
     "clap_text": _FullSize(lambda: ClapText(assemble_clap_text(_CLAP)), _PROMPT),
