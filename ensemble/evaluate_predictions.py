@@ -18,7 +18,7 @@ from base_models.clips.read_clips import read_clips
 from base_models.errors import UsageError
 from base_models.files import nan_to_none
 from base_models.metrics.bootstrap import crossed, prompt_codes
-from base_models.metrics.evaluate import evaluate
+from base_models.metrics.evaluate import Truth, evaluate
 from base_models.metrics.likelihood import likelihood
 from base_models.metrics.noise_ceiling import noise_ceiling
 from base_models.predictions import PredictionTable
@@ -29,9 +29,20 @@ from ensemble.prediction_files.read_predictions import (
     read_predictions,
     remarks,
 )
+from ensemble.prediction_files.read_system_truth import (
+    MEANS,
+    SystemTruth,
+    check_systems,
+    read_system_truth,
+)
 
 _NO_DISTRIBUTIONS = (
     "The file holds scores: the probability of a rating needs distributions."
+)
+
+_CEILING_OF_MEANS = (
+    "The noise ceiling at system level is that of the means of the clips, not of the "
+    "file of system scores."
 )
 
 
@@ -70,6 +81,8 @@ class Evaluation:
     not_predicted : ids that are labelled but not predicted
     not_labelled : ids that are predicted but not labelled
     notes : what a reader of the metrics must know
+    system_truth : what systems are measured against, in words
+    without_truth : systems of the clips whose true score is not known
     """
 
     aspects: tuple[str, ...]
@@ -81,6 +94,8 @@ class Evaluation:
     not_predicted: list[str]
     not_labelled: list[str]
     notes: tuple[str, ...]
+    system_truth: str = MEANS
+    without_truth: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """All of it as JSON values; NaN becomes null."""
@@ -91,6 +106,8 @@ class Evaluation:
             "notes": list(self.notes),
             "not_predicted": self.not_predicted,
             "not_labelled": self.not_labelled,
+            "system_truth": self.system_truth,
+            "systems_without_truth": list(self.without_truth),
             "metrics": nan_to_none(self.metrics),
             "noise_ceiling": nan_to_none(self.ceiling),
             "likelihood": nan_to_none(self.likely),
@@ -105,6 +122,7 @@ def evaluate_file(
     ratings: str | None = None,
     rating_scale: Sequence[float] | None = None,
     resampling: Resampling | None = None,
+    system_truth: str | None = None,
 ) -> Evaluation:
     """Measure a file of predictions.
 
@@ -116,6 +134,8 @@ def evaluate_file(
     split : only clips of train, dev or test
     ratings, rating_scale : single ratings, as `read_ratings` takes them
     resampling : how intervals are made; None takes the defaults
+    system_truth : true scores of systems, as `read_system_truth` takes them; None takes
+        the means of the clips
 
     Raises
     ------
@@ -128,10 +148,17 @@ def evaluate_file(
     predicted = read_predictions(predictions, names)
     joined, not_predicted, not_labelled = join_predictions(predicted, clips)
 
-    metrics = _metrics(joined, names, resampling)
+    truth = None
+    if system_truth is not None:
+        truth = read_system_truth(system_truth, labels, names, split)
+        check_systems(truth, joined["system_id"].tolist())
+    metrics = _metrics(joined, names, resampling, truth)
     notes = remarks(joined, names)
     if _share_prompts(joined):
         notes.append("Systems share prompts: intervals resample both.")
+
+    if truth is not None:
+        notes += truth.remarks(joined["system_id"].tolist())
 
     ceiling = pd.DataFrame()
     likely = pd.DataFrame()
@@ -140,6 +167,8 @@ def evaluate_file(
         rated = _ratings_of(joined, all_ratings, ratings)
         check_against_labels(rated, joined, names)
         ceiling = _noise_ceiling(rated, joined, names, resampling=resampling)
+        if truth is not None:
+            notes.append(_CEILING_OF_MEANS)
         # Any table has scores; only that of one of our base models has distributions.
         distributions = read_distributions(predictions)
         if distributions is None:
@@ -147,6 +176,7 @@ def evaluate_file(
         else:
             likely = _likelihood(distributions, joined, all_ratings, resampling)
 
+    systems = joined["system_id"].tolist()
     return Evaluation(
         aspects=tuple(names),
         columns=predicted.attrs["columns"],
@@ -157,14 +187,20 @@ def evaluate_file(
         not_predicted=not_predicted,
         not_labelled=not_labelled,
         notes=tuple(notes),
+        system_truth=MEANS if truth is None else truth.title,
+        without_truth=() if truth is None else tuple(truth.unknown(systems)),
     )
 
 
 def _metrics(
-    joined: pd.DataFrame, aspects: list[str], resampling: Resampling
+    joined: pd.DataFrame,
+    aspects: list[str],
+    resampling: Resampling,
+    system_truth: SystemTruth | None,
 ) -> pd.DataFrame:
+    labels = joined[aspects]
     return evaluate(
-        joined[aspects],
+        labels if system_truth is None else Truth(labels, system_truth.scores),
         joined[[f"pred_{aspect}" for aspect in aspects]],
         joined["system_id"].tolist(),
         aspects=aspects,

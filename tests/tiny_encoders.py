@@ -330,4 +330,5 @@ def write_all(root):
         "muq_mulan_text": root / "muq_mulan",
         "clap_text": root / "clap",
         "clap_slip": root / "clap",
+        "whisper_padded": root / "whisper",
     }

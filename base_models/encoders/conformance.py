@@ -226,6 +226,8 @@ def _check_frame_rate(encoder: Encoder, alone: Mapping[str, np.ndarray]) -> list
     for path, embedding in alone.items():
         frames = embedding.shape[1]
         seconds = min(probe(path).seconds, MAX_SECONDS)
+        if encoder.padded:
+            seconds = MAX_SECONDS
         # Encoders round the number of frames up or down.
         if abs(frames - seconds * encoder.frame_rate) > 1:
             problems.append(

@@ -63,6 +63,9 @@ class EncoderSpec:
         Names of the weight files, ``config.json`` first.
     elsewhere : mapping from str to (str, str)
         Subfolder → (repository, revision) of the files named ``subfolder/file``.
+    padded : bool
+        Whether a clip is filled with silence to 30 s, and every clip therefore has the
+        same number of frames.
     pickled : bool
         Whether the hub offers these weights only as a pickle, which must be
         converted before they can be loaded.
@@ -89,6 +92,7 @@ class EncoderSpec:
     revision: str | None = None
     files: tuple[str, ...] = ()
     elsewhere: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    padded: bool = False
     pickled: bool = False
     megabytes: int = 0
     batch_size: int = 8
@@ -183,6 +187,16 @@ _MUQ_MULAN: _Checkpoint = {
     "pickled": True,
     "megabytes": 2654,
     "builder": "base_models.encoders.joint.muq_mulan",
+}
+_WHISPER: _Checkpoint = {
+    "licence": "Apache-2.0",
+    "dim": 512,
+    "repository": "openai/whisper-base",
+    "revision": "e37978b90ca9030d5170a5c07aadb050351a65bb",
+    "elsewhere": {},
+    "pickled": False,
+    "megabytes": 290,
+    "builder": "base_models.encoders.audio.whisper",
 }
 _CLAP: _Checkpoint = {
     # LAION's checkpoint for music alone, larger_clap_music, is not used: it gives
@@ -279,15 +293,26 @@ SPECS = (
     EncoderSpec(
         name="whisper",
         kind="audio",
-        dim=512,
-        licence="Apache-2.0",
         sample_rate=16_000,
         frame_rate=50.0,
-        repository="openai/whisper-base",
-        revision="e37978b90ca9030d5170a5c07aadb050351a65bb",
         files=("config.json", WEIGHTS),
-        megabytes=290,
         batch_size=4,
+        **_WHISPER,
+    ),
+    EncoderSpec(
+        name="whisper_padded",
+        kind="audio",
+        sample_rate=16_000,
+        frame_rate=50.0,
+        files=("config.json", WEIGHTS),
+        padded=True,
+        batch_size=4,
+        caution=(
+            "as in WhisQ's paper: a clip is filled with silence to 30 s and all 1500 "
+            "frames are kept, so that the mean of a short clip is mostly that of "
+            "silence; 'whisper' has the frames of the clip alone"
+        ),
+        **_WHISPER,
     ),
     # Text encoders
     EncoderSpec(

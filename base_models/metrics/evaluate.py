@@ -117,8 +117,24 @@ METRICS: dict[str, Callable[[ArrayLike, ArrayLike], float]] = {
 }
 
 
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """Labels of clips, and scores of systems that are known apart from them.
+
+    Parameters
+    ----------
+    clips : array of shape (n, aspects), NaN where unlabelled
+    systems : DataFrame
+        A row per system, indexed by its name, and a column per aspect; NaN where a
+        score is not known.
+    """
+
+    clips: ArrayLike
+    systems: pd.DataFrame
+
+
 def evaluate(
-    y_true: ArrayLike,
+    y_true: ArrayLike | Truth,
     y_pred: ArrayLike,
     system_ids: Iterable[str] | None,
     aspects: Sequence[str],
@@ -139,9 +155,14 @@ def evaluate(
     independently (Owen 2007, "The pigeonhole bootstrap", Annals of Applied Statistics
     1), so that the interval covers other systems given other prompts.
 
+    With a `Truth` the true score of a system is the one it states, as in the official
+    script of AudioMOS 2025 track 1, and the predicted one is the mean over all clips of
+    the system, labelled or not. Systems that the truth does not know are left out of
+    the system level.
+
     Parameters
     ----------
-    y_true : array of shape (n, aspects), NaN where unlabelled
+    y_true : array of shape (n, aspects), NaN where unlabelled; or a `Truth`
     y_pred : array of shape (n, aspects)
     system_ids : n system names; None or all "" when the data names no systems
     aspects : names of the columns
@@ -193,7 +214,7 @@ def _row_with_interval(cell: MeasuredMetric, level: float) -> dict[str, Any]:
 
 
 def evaluate_mean(
-    y_true: ArrayLike,
+    y_true: ArrayLike | Truth,
     predictions: Sequence[ArrayLike],
     system_ids: Iterable[str] | None,
     aspects: Sequence[str],
@@ -287,7 +308,7 @@ class MeasuredMetric:
 
 
 def measure(
-    y_true: ArrayLike,
+    y_true: ArrayLike | Truth,
     y_pred: ArrayLike,
     system_ids: Iterable[str] | None,
     aspects: Sequence[str],
@@ -299,42 +320,119 @@ def measure(
 
     Parameters are those of `evaluate`.
     """
-    truths, predictions, names = validated(y_true, y_pred, system_ids, aspects=aspects)
+    labels = y_true.clips if isinstance(y_true, Truth) else y_true
+    truths, predictions, names = validated(labels, y_pred, system_ids, aspects=aspects)
     prompts = prompt_codes(prompt_ids, len(truths))
+    clips = _Clips(predictions, names, prompts)
+    of_systems = None
+    if isinstance(y_true, Truth):
+        of_systems = _truth_of_systems(y_true.systems, names, aspects)
+
     for column, aspect in enumerate(aspects):
-        # System means are over the labelled clips alone.
-        labelled = ~np.isnan(truths[:, column])
-        truth = truths[labelled, column]
-        prediction = predictions[labelled, column]
-        _, system = np.unique(names[labelled], return_inverse=True)
-        mean_truth = system_means(truth, system)
-        mean_prediction = system_means(prediction, system)
+        levels = clips.compare(truths[:, column], column, n_bootstrap, seed=seed)
+        if of_systems is not None:
+            # Each clip has the score of its system, so that the mean of a system is
+            # that score, however its clips are resampled.
+            known = clips.compare(of_systems[:, column], column, n_bootstrap, seed=seed)
+            levels["system"] = known["system"]
+
+        for level in LEVELS:
+            compared = levels[level]
+            for metric, function in METRICS.items():
+                yield MeasuredMetric(
+                    aspect=aspect,
+                    level=level,
+                    metric=metric,
+                    value=function(compared.truth, compared.prediction),
+                    # A single point has no correlation, so nothing to resample.
+                    resampled=compared.resampled.get(metric, np.empty(0)),
+                    n=len(compared.truth),
+                )
+
+
+@dataclass(frozen=True, eq=False)
+class _Level:
+    """Truth and prediction of the points of one level.
+
+    Parameters
+    ----------
+    truth, prediction : arrays of shape (points,)
+    resampled : metric to array of shape (resamples,); empty where nothing can be
+        resampled
+    """
+
+    truth: np.ndarray
+    prediction: np.ndarray
+    resampled: dict[str, np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
+class _Clips:
+    """What is compared with a truth.
+
+    Parameters
+    ----------
+    predictions : array of shape (n, aspects)
+    names : (n,) names of systems
+    prompts : (n,) codes
+    """
+
+    predictions: np.ndarray
+    names: np.ndarray
+    prompts: np.ndarray
+
+    def compare(
+        self,
+        truth: np.ndarray,
+        column: int,
+        n_bootstrap: int,
+        seed: int,
+    ) -> dict[str, _Level]:
+        """Both levels of one aspect; clips whose truth, shape (n,), is NaN are out."""
+        # System means are over the clips with a truth alone.
+        has_truth = ~np.isnan(truth)
+        truth = truth[has_truth]
+        prediction = self.predictions[has_truth, column]
+        _, system = np.unique(self.names[has_truth], return_inverse=True)
         scores = {
             "utterance": (truth, prediction),
-            "system": (mean_truth, mean_prediction),
+            "system": (system_means(truth, system), system_means(prediction, system)),
         }
 
         resampled = _resampled_levels(
             scores,
             system,
-            prompts[labelled],
+            self.prompts[has_truth],
             n_bootstrap=n_bootstrap,
             seed=seed,
         )
-        for level in LEVELS:
-            level_truth, level_prediction = scores[level]
-            for metric, function in METRICS.items():
-                values = np.empty(0)
-                if level in resampled:
-                    values = resampled[level][metric]
-                yield MeasuredMetric(
-                    aspect=aspect,
-                    level=level,
-                    metric=metric,
-                    value=function(level_truth, level_prediction),
-                    resampled=values,
-                    n=len(level_truth),
-                )
+        levels = {}
+        for level, (level_truth, level_prediction) in scores.items():
+            levels[level] = _Level(
+                truth=level_truth,
+                prediction=level_prediction,
+                resampled=resampled.get(level, {}),
+            )
+        return levels
+
+
+def _truth_of_systems(
+    systems: pd.DataFrame, names: np.ndarray, aspects: Sequence[str]
+) -> np.ndarray:
+    """The true score of each clip's system, shape (n, aspects); NaN if not known."""
+    lacking = [aspect for aspect in aspects if aspect not in systems]
+    if lacking:
+        raise UsageError(
+            f"The scores of systems lack {some(lacking)}; they have "
+            f"{some(systems.columns)}."
+        )
+    if not systems.index.is_unique:
+        repeated = systems.index[systems.index.duplicated()]
+        raise UsageError(f"Systems {some(repeated)} have more than one true score.")
+
+    scores = systems.reindex(names)[list(aspects)].to_numpy(dtype=np.float64)
+    _refuse_values("True system score", scores, np.isinf(scores), aspects=aspects)
+    return scores
 
 
 def _resampled_levels(

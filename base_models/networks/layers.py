@@ -162,8 +162,10 @@ class TemporalMamba(nn.Module):
         )
 
     def _block(self, frames: Tensor) -> Tensor:
-        # The scan multiplies about 1000 factors, which needs full precision.
-        with torch.autocast(frames.device.type, enabled=False):
+        # The scan multiplies about 1000 factors, which needs full precision. There is
+        # no autocast on the meta device, where only shapes are computed.
+        device_type = "cpu" if frames.is_meta else frames.device.type
+        with torch.autocast(device_type, enabled=False):
             frames = frames.float()
             return self.last_norm(frames + self.mixer(self.norm(frames)))
 

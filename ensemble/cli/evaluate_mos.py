@@ -1,8 +1,8 @@
 """``evaluate_mos PREDICTIONS LABELS``: predictions of any tool against labels.
 
-Exit code 0 when all is well, 3 when some labelled clips were not predicted, 2 when a
-file or an option cannot be used. With ``--deletion`` it is another command, see
-`shared.deletion`.
+Exit code 0 when all is well, 3 when some labelled clips were not predicted or a system
+of theirs has no true score, 2 when a file or an option cannot be used. With
+``--deletion`` it is another command, see `shared.deletion`.
 """
 
 from __future__ import annotations
@@ -83,6 +83,13 @@ def _add_file_options(parser: Options) -> None:
         help="ends of their scale; default: 1 5",
     )
     add(
+        "--system-truth",
+        type=str,
+        metavar="FILE",
+        help="true scores of systems (csv sysID,MI,TA), or 'tree': the file in "
+        "system_mos of the MusicEval tree; default: means of the clips",
+    )
+    add(
         "--aspects",
         nargs="+",
         help="rated columns, and the order of scores in a file without a header",
@@ -148,6 +155,7 @@ def _main(argv: Sequence[str] | None = None) -> int:
         ratings=options.ratings,
         rating_scale=options.rating_scale,
         resampling=resampling,
+        system_truth=options.system_truth,
     )
 
     columns = evaluation.columns.items()
@@ -161,7 +169,8 @@ def _main(argv: Sequence[str] | None = None) -> int:
         atomic_write(options.csv, evaluation.metrics.to_csv(index=False).encode())
     if options.json:
         write_json(Path(options.json), _to_json(evaluation, options, resampling))
-    return _say_unmatched(evaluation.not_predicted, evaluation.not_labelled)
+    code = _say_unmatched(evaluation.not_predicted, evaluation.not_labelled)
+    return CLIPS_SET_ASIDE if evaluation.without_truth else code
 
 
 def _resampling(options: Namespace) -> Resampling:
@@ -188,9 +197,8 @@ def _to_json(
 
 def _table(evaluation: Evaluation, level: float) -> Table:
     """The metrics of every aspect, then its noise ceilings and likelihood."""
-    table = Table(
-        title=f"{level * 100:g} % intervals over systems", title_justify="left"
-    )
+    title = f"{level * 100:g} % intervals over systems\n{evaluation.system_truth}"
+    table = Table(title=Text(title), title_justify="left")
     table.add_column("aspect")
     table.add_column("metric", no_wrap=True)
     table.add_column("utterance", no_wrap=True, justify="right")

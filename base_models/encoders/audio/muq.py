@@ -130,11 +130,14 @@ def assemble_muq(config: dict[str, Any]) -> tuple[MuQConformer, int]:
         depth=muq_config.encoder_depth,
         width=muq_config.encoder_dim,
     )
-    mel = MelSTFT(
-        n_fft=2048,
-        hop_length=muq_config.hop_length,
-        is_db=True,
-    )
+    # Its filters are looked at as they are made, so they need values even where the
+    # rest is built without any.
+    with torch.device("cpu"):
+        mel = MelSTFT(
+            n_fft=2048,
+            hop_length=muq_config.hop_length,
+            is_db=True,
+        )
     conv = Conv2dSubsampling(
         1,
         muq_config.conv_dim,

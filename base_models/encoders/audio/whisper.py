@@ -3,6 +3,12 @@
 Source: Radford et al., "Robust Speech Recognition via Large-Scale Weak Supervision",
 2022; the weights of ``whisper-base`` are Apache-2.0, the code is MIT. It is WhisQ's
 audio encoder.
+
+Notes
+-----
+Whisper always reads 30 s. ``whisper`` gives the frames of the clip alone;
+``whisper_padded`` gives all 1500, those of the silence after the clip included, as
+WhisQ's paper describes (section III.B: padded or cut to 3000 frames of log-mel).
 """
 
 from __future__ import annotations
@@ -25,25 +31,31 @@ WINDOW = 30 * 16_000
 
 
 class WhisperFrames(nn.Module):
-    """Whisper's encoder over the part of its 30 s that is music.
+    """Whisper's encoder over the part of its 30 s that is music, or over all of it.
 
     Parameters
     ----------
     encoder : torch module
         Whisper's encoder.
     mel : float32 tensor of shape (bands, N_FFT // 2 + 1)
+    padded : bool
+        Whether the frames of the silence after the clip are kept.
 
     Shape
     -----
-    input (B, L), 16 kHz, L ≤ 480,000; output (B, ceil(L / 320), dim)
+    input (B, L), 16 kHz, L ≤ 480,000; output (B, ceil(L / 320), dim), or (B, 1500, dim)
+    where `padded`
     """
 
     mel: torch.Tensor
     window: torch.Tensor
 
-    def __init__(self, encoder: nn.Module, mel: torch.Tensor) -> None:
+    def __init__(
+        self, encoder: nn.Module, mel: torch.Tensor, padded: bool = False
+    ) -> None:
         super().__init__()
         self.encoder = encoder
+        self.padded = padded
         self.register_buffer("mel", mel)
         self.register_buffer("window", torch.hann_window(N_FFT))
 
@@ -52,6 +64,8 @@ class WhisperFrames(nn.Module):
         padded = nn.functional.pad(samples, (0, WINDOW - length))
         hidden = self.encoder(self.log_mel(padded)).last_hidden_state
 
+        if self.padded:
+            return hidden
         # Frames of the silence after the clip would be pooled as if they were music.
         frames = -(-length // (2 * HOP))
         return hidden[:, :frames]
@@ -88,6 +102,7 @@ def build(
         If the config is not Whisper's, or the tensors do not fit it.
     """
     module, dim = assemble_from_config(files, "Whisper", assemble_whisper)
+    module.padded = spec.padded
 
     # The prefix "model." is there only if the checkpoint was saved with its head.
     tensors = select_tensors(files.tensors(), "model.")

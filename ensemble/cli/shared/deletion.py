@@ -93,11 +93,11 @@ def _check_options(options: Namespace) -> None:
             "--deletion takes a table with --clips, a stack with --stack, and no "
             "predictions or labels."
         )
-    for name in ("ratings", "rating_scale", "bootstrap"):
+    for name in ("ratings", "rating_scale", "bootstrap", "system_truth"):
         if options[name] is not None:
+            option = name.replace("_", "-")
             raise UsageError(
-                "--ratings, --rating-scale and --bootstrap are for predictions; leave "
-                "them out of --deletion."
+                f"--{option} is for predictions; leave it out of --deletion."
             )
 
 

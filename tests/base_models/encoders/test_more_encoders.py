@@ -29,6 +29,7 @@ PARTS = {
     "clap_slip": "audio_model",
     "clap_text": "text_model",
     "whisper": "encoder.layers",
+    "whisper_padded": "encoder.layers",
 }
 PARTS |= {"muq_mulan": "mulan.audio.proj", "muq_mulan_text": "mulan.text.transformer"}
 """Part of the names of an encoder's own tensors, if it shares a file with others."""
@@ -293,7 +294,8 @@ def test_the_slip_is_never_taken_for_clap_itself(load, tiny_encoders, clips):
     a, b = (it.encode([it.prepare(clips["a"])]) for it in (clap, slip))
     assert np.abs(a - b).max() > 1e-3
     assert "three times too fast" in slip.caution
-    assert [spec.name for spec in SPECS if spec.caution] == ["clap_slip"]
+    cautioned = [spec.name for spec in SPECS if spec.caution]
+    assert cautioned == ["clap_slip", "whisper_padded"]
 
 
 def test_clap_reads_a_prompt_as_its_own_class_does(load, tmp_path):
@@ -485,6 +487,30 @@ def test_whisper_agrees_with_its_own_class_up_to_the_clips_end(
     ours = encoder.encode([samples])
     assert ours.shape[1] == -(-len(samples) // 320) < whole.shape[1] == 1500
     np.testing.assert_allclose(ours, whole[:, : ours.shape[1]], atol=1e-4)
+
+
+@pytest.mark.parametrize("clip", ["a", "long"])
+def test_padded_whisper_keeps_all_frames_of_its_own_class(clip, load, clips, tmp_path):
+    oracle = WRITERS["whisper"](tmp_path / "whisper")
+    encoder, alone = load("whisper_padded"), load("whisper")
+    samples = encoder.prepare(clips[clip])
+    mel = transformers.WhisperFeatureExtractor()(
+        samples, sampling_rate=16_000, return_tensors="pt"
+    ).input_features
+    with torch.inference_mode():
+        whole = oracle(mel).last_hidden_state.numpy()
+    ours = encoder.encode([samples])
+    assert ours.shape == (1, 1500, 16)
+    np.testing.assert_allclose(ours, whole, atol=1e-4)
+    of_clip = alone.encode([samples])
+    np.testing.assert_array_equal(ours[:, : of_clip.shape[1]], of_clip)
+
+
+def test_frames_of_padded_whisper_are_never_taken_for_those_of_whisper(load):
+    alone, padded = load("whisper"), load("whisper_padded")
+    assert alone.digest == padded.digest
+    assert alone.signature != padded.signature
+    assert "filled with silence to 30 s" in padded.caution
 
 
 def test_whisper_of_thirty_seconds_is_1500_frames(load):

@@ -18,6 +18,7 @@ from base_models.metrics.bootstrap import (
 )
 from base_models.metrics.evaluate import (
     METRICS,
+    Truth,
     evaluate,
     evaluate_mean,
     ktau,
@@ -406,3 +407,96 @@ def test_the_mean_over_repetitions_resamples_shared_prompts_too():
         truth, prediction, system, ["mi"], n_bootstrap=50, prompt_ids=prompt
     )
     pd.testing.assert_frame_equal(found.drop(columns=["least", "most"]), alone)
+
+
+# ---- true scores of systems that are known apart from the clips
+
+
+def system_truth(systems, aspects=("mi",), seed=1):
+    names = sorted(set(systems))
+    scores = np.random.default_rng(seed).uniform(1, 5, (len(names), len(aspects)))
+    return pd.DataFrame(scores, index=names, columns=list(aspects))
+
+
+def test_a_known_system_score_is_compared_with_the_mean_prediction():
+    truth, prediction, systems = listening_test(aspects=2)
+    truth[:30, 1] = np.nan  # the predicted mean is over all clips, labelled or not
+    known = system_truth(systems, ["mi", "ta"])
+    aspects = ["mi", "ta"]
+    table = evaluate(Truth(truth, known), prediction, systems, aspects, 0)
+    plain = evaluate(truth, prediction, systems, aspects, 0)
+    for column, aspect in enumerate(aspects):
+        means = [prediction[systems == name, column].mean() for name in known.index]
+        for metric, function in METRICS.items():
+            found = only_row(table, aspect=aspect, level="system", metric=metric)
+            expected = function(known[aspect], np.round(means, 10))
+            assert found["value"] == pytest.approx(expected, abs=1e-9)
+            assert found["n"] == len(known)
+    of_clips = table["level"] == "utterance"
+    pd.testing.assert_frame_equal(table[of_clips], plain[of_clips])
+
+
+@pytest.mark.parametrize("shared_prompts", [False, True])
+def test_means_of_the_clips_as_known_scores_change_no_value(shared_prompts):
+    truth, prediction, systems = listening_test()
+    means = pd.DataFrame({"mi": truth[:, 0]}).groupby(systems).mean()
+    prompts = np.arange(60) // 6 if shared_prompts else np.arange(60)
+    given = (prediction, systems, ["mi"], 200)
+    prompts = [f"p{k}" for k in prompts]
+    plain = evaluate(truth, *given, prompt_ids=prompts)
+    known = evaluate(Truth(truth, means), *given, prompt_ids=prompts)
+    np.testing.assert_allclose(known["value"], plain["value"], atol=1e-9)
+    if not shared_prompts:  # whole systems are drawn, so that no mean ever changes
+        np.testing.assert_allclose(known["low"], plain["low"], atol=1e-9)
+    else:
+        levels = known["level"] == "system"
+        assert not np.allclose(known.loc[levels, "low"], plain.loc[levels, "low"])
+
+
+def test_an_interval_resamples_the_known_scores_of_whole_systems():
+    truth, prediction, systems = listening_test(systems=6)
+    known = system_truth(systems)
+    table = evaluate(Truth(truth, known), prediction, systems, ["mi"], 300)
+    found = only_row(table, level="system", metric="mse")
+    means = [prediction[systems == name, 0].mean() for name in known.index]
+    errors = (known["mi"].to_numpy() - means) ** 2
+    drawn = bootstrap_weights(6, 300, 0) @ errors / 6
+    expected = np.quantile(drawn, [0.025, 0.975])
+    np.testing.assert_allclose([found["low"], found["high"]], expected, atol=1e-8)
+
+
+def test_systems_without_a_known_score_are_left_out_of_their_level_alone():
+    truth, prediction, systems = listening_test(systems=6)
+    known = system_truth(systems)
+    known.loc["0"] = np.nan
+    some_known = known.drop(index="1")
+    table = evaluate(Truth(truth, some_known), prediction, systems, ["mi"], 50)
+    assert only_row(table, level="system", metric="mse")["n"] == 4
+    assert only_row(table, level="utterance", metric="mse")["n"] == 60
+    kept = ~np.isin(systems, ["0", "1"])
+    alone = evaluate(
+        Truth(truth[kept], some_known), prediction[kept], systems[kept], ["mi"], 50
+    )
+    is_system = table["level"] == "system"
+    pd.testing.assert_frame_equal(table[is_system], alone[is_system])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda known: known.rename(columns={"mi": "mos"}), "lack 'mi'; they have"),
+        (
+            lambda known: pd.concat([known, known]),
+            "'0', '1', .* have more than one true",
+        ),
+        (
+            lambda known: known * np.inf,
+            "True system score of row 0, aspect 'mi' is inf",
+        ),
+    ],
+)
+def test_scores_of_systems_that_cannot_be_used_are_refused(spoil, message):
+    truth, prediction, systems = listening_test()
+    known = spoil(system_truth(systems))
+    with pytest.raises(UsageError, match=message):
+        evaluate(Truth(truth, known), prediction, systems, ["mi"], 0)

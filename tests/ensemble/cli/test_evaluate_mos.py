@@ -11,7 +11,7 @@ from builders import SHARED_DATA
 from scipy import stats
 
 from base_models.errors import UsageError
-from base_models.metrics.evaluate import evaluate
+from base_models.metrics.evaluate import Truth, evaluate
 from ensemble.cli import evaluate_mos
 from ensemble.cli.evaluate_mos import _main
 
@@ -161,6 +161,42 @@ def test_the_report_fits_a_terminal_of_80_columns(files, capsys, monkeypatch):
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= 80
     assert sum("SRCC" in line and line.count("]") == 2 for line in lines) == 2
+
+
+def test_the_board_says_which_scores_of_systems_are_its_truth(files, capsys):
+    folder, truth, given = files
+    report = folder / "m.json"
+    assert call(folder, "--json", str(report)) == 0
+    assert "system truth: means of the clips" in capsys.readouterr().out
+    assert json.loads(report.read_text())["system_truth"].endswith("means of the clips")
+
+    known = pd.DataFrame({"mi": [1.0, 2, 4, 3], "ta": [2.0, 1, 3, 5]}, list("ABCD"))
+    known.rename_axis("sysID").to_csv(folder / "systems.csv")
+    option = ("--system-truth", str(folder / "systems.csv"))
+    assert call(folder, *option, "--json", str(report)) == 0
+    aspects = ["mi", "ta"]
+    expected = evaluate(
+        Truth(truth[aspects], known), given[aspects], truth["system_id"], aspects, 50
+    )
+    found = pd.DataFrame(json.loads(report.read_text())["metrics"])
+    pd.testing.assert_frame_equal(found[list(expected)], expected)
+    words = " ".join(capsys.readouterr().out.split())
+    assert "system truth: " in words
+    assert "means of the clips" not in words
+
+
+def test_a_system_without_a_true_score_is_named_and_exits_3(files, capsys):
+    folder, _, _ = files
+    (folder / "systems.csv").write_text("A,1,2\nB,2,3\nC,3,4\nE,1,1\n")
+    option = ("--system-truth", str(folder / "systems.csv"))
+    assert call(folder, *option, "--json", str(folder / "m.json")) == 3
+    err = capsys.readouterr().err
+    assert "left out at system level: 1 ('D')" in err
+    assert "without clips here: 1 ('E')" in err
+    report = json.loads((folder / "m.json").read_text())
+    assert report["systems_without_truth"] == ["D"]
+    with pytest.raises(UsageError, match=r"found none\. Name the file with"):
+        call(folder, "--system-truth", "tree")
 
 
 @pytest.mark.parametrize(

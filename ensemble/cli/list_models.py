@@ -1,0 +1,106 @@
+"""``list_models [PRESET …]``: presets, their encoders, and what they cost.
+
+Exit code 0; 2 when a name is unknown. Loads no weights and asks no network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import Console, JustifyMethod
+from rich.table import Table
+from rich.text import Text
+
+from base_models.config import MODELS
+from base_models.errors import one_of
+from base_models.files import write_json
+from ensemble.cli.shared.exit_codes import ALL_WELL, Screen, run_command
+from ensemble.cli.shared.options import Options
+
+if TYPE_CHECKING:
+    from ensemble.papers.model_costs import ModelCost
+
+# The table is wide; what is piped into a file should not be folded.
+_WIDTH_WITHOUT_TERMINAL = 160
+
+# Columns of the printed table, and how their cells are aligned.
+_COLUMNS: dict[str, JustifyMethod] = {
+    "preset": "left",
+    "architecture": "left",
+    "encoders": "left",
+    "criterion": "left",
+    "trainable": "right",
+    "total (M)": "right",
+    "GMACs": "right",
+    "network's": "right",
+}
+
+
+def _parser() -> Options:
+    parser = Options(
+        "list_models",
+        "list_models: the presets, their encoders, parameters and multiply-accumulates "
+        "for a clip of 30 s.",
+    )
+    add = parser.add_argument
+    add("presets", nargs="*", help="names (default: all)")
+    add("--json", type=str, help="also write the list to this file")
+    return parser
+
+
+def _main(argv: Sequence[str] | None = None) -> int:
+    options = _parser().parse_args(argv)
+    for preset in options.presets:
+        one_of(preset, MODELS, "preset")
+    # Imported late, because a wrong name is refused and --help shown without torch.
+    from ensemble.papers.model_costs import READING, model_costs, whisq_note
+
+    costs = model_costs(options.presets or MODELS)
+    screen = Screen(width=None if Screen().is_terminal else _WIDTH_WITHOUT_TERMINAL)
+    screen.print(_table(costs))
+    notes = [note for note in (READING, whisq_note(costs)) if note]
+    for note in notes:
+        _print_paragraph(screen, note)
+
+    if options.json:
+        facts = {"models": [cost.to_json() for cost in costs], "notes": notes}
+        write_json(options.json, facts)
+        screen.print(Text(f"Written to {options.json}"))
+    return ALL_WELL
+
+
+def _table(costs: Sequence[ModelCost]) -> Table:
+    table = Table(
+        title=f"{len(costs)} presets",
+        title_justify="left",
+        box=None,
+        padding=(0, 1, 0, 0),
+    )
+    for name, justify in _COLUMNS.items():
+        table.add_column(name, justify=justify, no_wrap=True)
+    for cost in costs:
+        table.add_row(*_cells(cost))
+    return table
+
+
+def _cells(cost: ModelCost) -> list[str]:
+    return [
+        cost.preset,
+        cost.architecture,
+        f"{cost.audio_encoder} + {cost.text_encoder}",
+        cost.criterion,
+        f"{cost.network.parameters:,}",
+        f"{cost.total.parameters / 1e6:.2f}",
+        f"{cost.total.macs / 1e9:.2f}",
+        f"{cost.network.macs / 1e9:.2f}",
+    ]
+
+
+def _print_paragraph(screen: Console, text: str) -> None:
+    screen.print(Text(f"\n{text}"))
+
+
+def main() -> None:
+    """Run the command and exit with its code."""
+    raise SystemExit(run_command(_main))

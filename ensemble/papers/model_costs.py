@@ -1,0 +1,162 @@
+"""What each preset costs: parameters and multiply-accumulates, beside WhisQ's figures.
+
+Everything is counted on the modules themselves, at the full size of the published
+encoders and without their weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from base_models.config import MODELS, BaseConfig
+from base_models.encoders.full_size import SECONDS, TOKENS, full_size_cost
+from base_models.networks.costs import Cost, count_cost, on_meta
+from base_models.networks.models import Batch, build_model
+from ensemble.papers.paper_tables import TABLES, PaperTable
+
+GIGA = 1e9
+
+READING = (
+    "Trainable: the network of one base model with the aspects mi and ta. Total: with "
+    "both encoders, which are frozen. GMACs: billions of multiply-accumulates of "
+    f"matrix products and convolutions for a clip of {SECONDS} s and a prompt of "
+    f"{TOKENS} tokens, encoders included; an embedding is computed once and stored, so "
+    "that training costs the network's share alone."
+)
+_WHISQ = (
+    "WhisQ's paper states 2.66 M trainable parameters, 619.45 M in all and 32.54 "
+    "GMACs, and neither the length of the prompt nor how it counts. Ours has "
+    "{trainable:,} trainable ones: two attention modules (2,101,248), two heads "
+    "(426,754) and the projection of the tokens (524,800), as its equations read. "
+    "2.66 M is two attention modules and two heads of 2 x 512 inputs without a "
+    "projection (2,659,074); 619.45 M is that, both encoders and one head of 512 "
+    "inputs (619,447,427): our arithmetic, not the paper's words. Of our {macs:.2f} "
+    "GMACs, {attention:.2f} are products within attention, which counters of layers "
+    "leave out, and {text:.2f} are the prompt's."
+)
+
+
+@dataclass(frozen=True)
+class ModelCost:
+    """What one preset costs.
+
+    Parameters
+    ----------
+    preset, architecture, criterion : of its config
+    audio_encoder, text_encoder : names
+    network, audio, text : Cost
+    """
+
+    preset: str
+    architecture: str
+    criterion: str
+    audio_encoder: str
+    text_encoder: str
+    network: Cost
+    audio: Cost
+    text: Cost
+
+    @property
+    def total(self) -> Cost:
+        """Network and both encoders."""
+        return self.network + self.audio + self.text
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it as JSON values."""
+        total = self.total
+        return {
+            **asdict(self),
+            "trainable_parameters": self.network.parameters,
+            "total_parameters": total.parameters,
+            "gmacs": total.macs / GIGA,
+            "gmacs_within_attention": total.attention_macs / GIGA,
+        }
+
+
+def model_costs(presets: Sequence[str] = MODELS) -> list[ModelCost]:
+    """Count every preset, and each encoder once.
+
+    Parameters
+    ----------
+    presets : names
+
+    Raises
+    ------
+    UsageError
+        When a preset is unknown.
+    """
+    configs = [BaseConfig.preset(preset) for preset in presets]
+    encoders: dict[str, tuple[Cost, torch.Tensor]] = {}
+    costs = []
+    for preset, config in zip(presets, configs, strict=True):
+        audio_name, text_name = encoders_of(preset, config)
+        for name in (audio_name, text_name):
+            if name not in encoders:
+                encoders[name] = full_size_cost(name)
+
+        audio, frames = encoders[audio_name]
+        text, tokens = encoders[text_name]
+        cost = ModelCost(
+            preset=preset,
+            architecture=config.architecture,
+            criterion=config.criterion,
+            audio_encoder=audio_name,
+            text_encoder=text_name,
+            network=_network_cost(config, frames, tokens),
+            audio=audio,
+            text=text,
+        )
+        costs.append(cost)
+    return costs
+
+
+def encoders_of(preset: str, config: BaseConfig) -> tuple[str, str]:
+    """Names of the audio and the text encoder of a preset."""
+    named = (getattr(config, "audio_encoder", ""), getattr(config, "text_encoder", ""))
+    if all(named):
+        return named
+    # Until presets name their encoders: those that a paper's row was published with.
+    for table in TABLES:
+        for row in PaperTable.of(table).rows:
+            if row.preset == preset:
+                return row.audio, row.text
+    return "muq", "roberta"
+
+
+def _network_cost(
+    config: BaseConfig, frames: torch.Tensor, tokens: torch.Tensor
+) -> Cost:
+    """Cost of a network that predicts mi from the frames, and ta from both."""
+    network = on_meta(
+        lambda: build_model(
+            config,
+            needs_text=(False, True),
+            audio_dim=frames.shape[-1],
+            text_dim=tokens.shape[-1],
+        )
+    )
+    batch = Batch(
+        frames=frames,
+        frame_mask=torch.ones_like(frames[..., 0], dtype=torch.bool),
+        tokens=tokens,
+        token_mask=torch.ones_like(tokens[..., 0], dtype=torch.bool),
+    )
+    cost, _ = count_cost(network, batch)
+    return cost
+
+
+def whisq_note(costs: Sequence[ModelCost]) -> str:
+    """WhisQ's own figures beside ours, in words; "" where it was not counted."""
+    for cost in costs:
+        if cost.preset == "whisq":
+            return _WHISQ.format(
+                trainable=cost.network.parameters,
+                macs=cost.total.macs / GIGA,
+                attention=cost.total.attention_macs / GIGA,
+                text=cost.text.macs / GIGA,
+            )
+    return ""
