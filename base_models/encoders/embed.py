@@ -6,7 +6,7 @@ label: `fill_clips` names such clips, and `load_clips` reads only what was fille
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,9 @@ from base_models.encoders import Encoder
 from base_models.encoders.store import EmbeddingStore, Progress
 from base_models.errors import ClipError, UsageError
 from base_models.networks.batches import EmbeddedClips
+
+PLACEHOLDER = "music"
+"""Prompt of clips that have none, for networks whose text aspects are left out."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,7 @@ def fill_clips(
     audio: Encoder,
     text: Encoder | None,
     on_progress: Progress | None = None,
+    placeholder: str = "",
 ) -> FilledClips:
     """Make sure that the store has the embeddings of every usable clip.
 
@@ -67,6 +71,8 @@ def fill_clips(
         `text` is None if no aspect needs the prompt.
     on_progress : callable or None
         Called as ``on_progress(encoder_name, done, total)``.
+    placeholder : str
+        Stands in for a blank prompt, see `placeholder_for`; "" sets such clips aside.
 
     Raises
     ------
@@ -89,7 +95,10 @@ def fill_clips(
     text_keys: dict[str, str] = {}
     if text:
         prompts = _items_by_clip(ids, clips["prompt"])
-        usable_prompts = {clip: prompts[clip] for clip in ids if clip in audio_keys}
+        usable_prompts = {}
+        for clip in audio_keys:
+            is_blank = not prompts[clip].strip()
+            usable_prompts[clip] = placeholder if is_blank else prompts[clip]
         text_keys, text_set_aside = store.fill(
             text, usable_prompts, on_progress=on_progress
         )
@@ -105,6 +114,27 @@ def fill_clips(
         text_keys=tuple(text_keys[clip] for clip in kept_ids) if text else None,
         set_aside=tuple(set_aside),
     )
+
+
+def placeholder_for(needs_text: Sequence[bool]) -> str:
+    """What stands in for a blank prompt, in the eyes of a model of these aspects.
+
+    A network with a text branch takes tokens of every clip. Where an aspect is judged
+    by the music alone, a clip without a prompt is still of use for it: it gets the
+    tokens of a neutral prompt, and its outputs for the other aspects are never used
+    (see `base_models.clips.labels.text_gaps`).
+
+    Parameters
+    ----------
+    needs_text
+        Whether each aspect is judged against the prompt.
+
+    Returns
+    -------
+    placeholder : str
+        "" where every aspect needs the prompt.
+    """
+    return "" if all(needs_text) else PLACEHOLDER
 
 
 def _items_by_clip(ids: list[str], cells: Iterable[object]) -> dict[str, str]:
@@ -145,15 +175,18 @@ def embed_clips(
     store: EmbeddingStore,
     audio: Encoder,
     text: Encoder | None,
+    placeholder: str = "",
 ) -> tuple[FilledClips, EmbeddedClips]:
     """Embed every row of a clip table.
+
+    Parameters are those of `fill_clips`.
 
     Raises
     ------
     ClipError
         If a clip cannot be used; the message has its id and the reason.
     """
-    filled = fill_clips(clips, store, audio, text=text)
+    filled = fill_clips(clips, store, audio, text=text, placeholder=placeholder)
     if filled.set_aside:
         first = filled.set_aside[0]
         message = f"Clip '{first.clip_id}': {first.reason}"

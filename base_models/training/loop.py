@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from base_models.config import BaseConfig
 from base_models.errors import StackedMOSError
 from base_models.metrics.evaluate import METRICS
-from base_models.networks.batches import EmbeddedClips, shuffled_batches
+from base_models.networks.batches import Batch, EmbeddedClips, shuffled_batches
 from base_models.networks.criteria import Criterion, Histogram, Invertible
 from base_models.networks.heads import output_layer
 from base_models.networks.models import Network
@@ -57,6 +57,9 @@ class TrainingTask:
     histograms : float64 array of shape (n, aspects, bins), or None
         Histograms of single ratings, NaN where a clip has none. None for a criterion
         that does not read them.
+    prompted : bool array of shape (n,), or None
+        Clips whose tokens are those of their prompt, and not of a placeholder; None
+        says so of all.
     """
 
     clips: EmbeddedClips
@@ -65,6 +68,7 @@ class TrainingTask:
     train: Sequence[int]
     validation: Sequence[int]
     histograms: np.ndarray | None = None
+    prompted: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -352,7 +356,7 @@ def _train_epoch(run: _Run, epoch_seed: int) -> dict[str, float]:
                 loss = aspect_losses.mean()
 
             # Outside autocast, so that the auxiliary loss has full precision.
-            auxiliary = model.auxiliary(batch)
+            auxiliary = _auxiliary(run, rows, batch)
             if auxiliary is not None:
                 loss = loss + config.alignment_weight * auxiliary
                 auxiliary_losses.append(float(auxiliary.detach()))
@@ -367,6 +371,21 @@ def _train_epoch(run: _Run, epoch_seed: int) -> dict[str, float]:
         record["auxiliary"] = mean_auxiliary
         record["weighted_auxiliary"] = config.alignment_weight * mean_auxiliary
     return record
+
+
+def _auxiliary(run: _Run, rows: Sequence[int], batch: Batch) -> Tensor | None:
+    """Compute the auxiliary loss of the clips that have a prompt.
+
+    It draws music and prompt together, so a placeholder must not take part.
+    """
+    prompted = run.task.prompted
+    if prompted is None or prompted[rows].all():
+        return run.model.auxiliary(batch)
+    rows_with_prompt = [row for row in rows if prompted[row]]
+    if not rows_with_prompt:
+        return None
+    batch = run.task.clips.batch(rows_with_prompt).to(run.device)
+    return run.model.auxiliary(batch)
 
 
 def _step(run: _Run, loss: Tensor) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from base_models.clips.labels import judged_by_text
+from base_models.clips.labels import judged_by_text, text_gaps
 from base_models.errors import UsageError, one_of, some
 from base_models.files import Artifact, is_sealed, sha256
 from base_models.predictions import PredictionTable
@@ -117,6 +117,7 @@ class StackData:
                 judges[split] = PredictedRows(
                     _rows(clips, rated.aspects, group),
                     _stored_tables(artifacts, f"predictions-{split}"),
+                    gaps=text_gaps(clips, rated.needs_text),
                 )
         # Out of fold, no model has seen the dev split, which then judges as well.
         if cv == "oof":

@@ -298,7 +298,7 @@ def plan_training(
     """
     from base_models.devices import resolve_device
     from base_models.encoders import load_encoder
-    from base_models.encoders.embed import fill_clips
+    from base_models.encoders.embed import fill_clips, placeholder_for
     from base_models.encoders.store import EmbeddingStore
 
     # A wrong name is refused before hours of embedding.
@@ -310,6 +310,7 @@ def plan_training(
         text = load_encoder(setup.text_encoder, device=device)
 
     store = EmbeddingStore(workspace.embeddings, dtype=setup.dtype)
+    placeholder = placeholder_for(rated.needs_text)
     # On an engine many workers fill the store that they share.
     if compute.engine != LOCAL:
         embed_chunks(
@@ -318,9 +319,17 @@ def plan_training(
             (setup.audio_encoder, setup.text_encoder if text else None),
             device=compute.device,
             engine=compute.engine,
+            placeholder=placeholder,
         )
     # After an engine this encodes nothing, but it names the clips that cannot be used.
-    filled = fill_clips(rated.frame, store, audio, text, on_progress=on_embed)
+    filled = fill_clips(
+        rated.frame,
+        store,
+        audio,
+        text,
+        on_progress=on_embed,
+        placeholder=placeholder,
+    )
     usable = _usable_clips(rated, filled)
 
     data = _store_clips(usable, filled.content, workspace)
