@@ -127,14 +127,15 @@ def evaluate_file(
         when a file cannot be read, no clip is in both, or none of these is rated.
     """
     resampling = resampling or Resampling()
-    clips = clips_of_split(read_clips(labels, aspects=aspects), split)
+    all_clips = read_clips(labels, aspects=aspects)
+    clips = clips_of_split(all_clips, split)
     names = clips.attrs["aspects"]
     predicted = read_predictions(predictions, names)
     joined, not_predicted, not_labelled = join_predictions(predicted, clips)
     joined, without_score = _without_unscored_labels(joined, names)
 
     metrics = _metrics(joined, names, resampling)
-    notes = remarks(joined, names)
+    notes = [*all_clips.attrs.get("notes", ()), *remarks(joined, names)]
     if _share_prompts(joined):
         notes.append("Systems share prompts: intervals resample both.")
 

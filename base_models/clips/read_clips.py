@@ -19,6 +19,7 @@ import pandas as pd
 from base_models.bins import ScoreBins
 from base_models.clips import musiceval
 from base_models.clips.columns import (
+    ALIASES,
     CLIP_COLUMNS,
     RATING_NAMES,
     SPLIT_ALIASES,
@@ -73,8 +74,9 @@ def read_clips(
     -------
     clips : DataFrame with text columns ``clip_id, system_id, prompt, audio, split`` (""
         where the data has none), one float64 column per aspect (NaN where unlabelled),
-        and the other columns as text; ``attrs["aspects"]`` lists the aspects. Audio
-        files need not exist: see `base_models.clips.check`.
+        and the other columns as text; ``attrs["aspects"]`` lists the aspects, and
+        ``attrs["notes"]``, if it is there, says what was chosen where the table left a
+        choice. Audio files need not exist: see `base_models.clips.check`.
 
     Raises
     ------
@@ -101,6 +103,8 @@ def read_clips(
     # The table is checked as one that was made by hand: ids, splits and scale.
     frame = pd.DataFrame(columns)
     frame.attrs["aspects"] = rated
+    if table.notes:
+        frame.attrs["notes"] = list(table.notes)
     validate_clips(frame, bins, labels)
     return frame
 
@@ -389,8 +393,12 @@ def _with_standard_columns(table: TextTable, path: Path) -> TextTable:
     # The columns of a clip table come first, in their order.
     columns: dict[str, list[str]] = {name: [] for name in CLIP_COLUMNS}
     original_names: dict[str, str] = {}
+    prompt_names = _prompt_columns(table)
     for name, cells in table.columns.items():
         standard = STANDARD_NAMES.get(name.lower(), name)
+        # Of several texts the first is the prompt; the others stay what they are.
+        if name in prompt_names[1:]:
+            standard = name
         if standard in original_names:
             raise UsageError(
                 f"{path}: columns '{original_names[standard]}' and '{name}' both mean "
@@ -417,7 +425,25 @@ def _with_standard_columns(table: TextTable, path: Path) -> TextTable:
     columns["audio"] = [
         str(path.parent / audio) if audio else "" for audio in columns["audio"]
     ]
-    return TextTable(columns, table.locations, table.unit)
+    notes = table.notes
+    if len(prompt_names) > 1:
+        others = some(prompt_names[1:])
+        notes += (f"prompts are read from '{prompt_names[0]}', not from {others}",)
+    return TextTable(columns, table.locations, unit=table.unit, notes=notes)
+
+
+def _prompt_columns(table: TextTable) -> list[str]:
+    """Columns that may hold the prompts, in order of precedence.
+
+    Two spellings of one name have none between them, and are left for an error.
+    """
+    found: list[str] = []
+    for legal in ALIASES["prompt"]:
+        spellings = [name for name in table.columns if name.lower() == legal]
+        if len(spellings) > 1 and not found:
+            return []
+        found += spellings
+    return found
 
 
 def _ids_from_audio(audio: Sequence[str], path: Path) -> list[str]:

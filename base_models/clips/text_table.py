@@ -38,11 +38,13 @@ class TextTable:
     columns : name to n cells; a missing cell is ""
     locations : n pairs (file, line number)
     unit : what the number counts: ``"line"``, or ``"row"`` in a binary file
+    notes : what was chosen in reading it, for people
     """
 
     columns: dict[str, list[str]]
     locations: Sequence[tuple[str, int]]
     unit: str = "line"
+    notes: tuple[str, ...] = ()
 
     @property
     def n_rows(self) -> int:

@@ -17,6 +17,7 @@ from ensemble.cli.shared.engines import add_engine_option, locate
 from ensemble.cli.shared.exit_codes import (
     run_command,
     say,
+    say_notes,
     say_set_aside,
     say_without_prompt,
 )
@@ -175,6 +176,7 @@ def _main(argv: Sequence[str] | None = None) -> int:
     say(f"{len(rated.frame)} clips, aspects {', '.join(rated.aspects)}; {rated.note}")
     if about_ratings:
         say(about_ratings)
+    say_notes(rated.frame.attrs.get("notes", ()))
     _say_how_models_are_trained(options, rated, setup)
 
     plan = _plan(options, setup, rated, models=models, workspace=workspace)

@@ -15,6 +15,7 @@ from ensemble.cli.shared.engines import add_engine_option
 from ensemble.cli.shared.exit_codes import (
     run_command,
     say,
+    say_notes,
     say_set_aside,
     say_without_prompt,
 )
@@ -111,8 +112,7 @@ def _score_predictions(options: Namespace, form: str | None) -> int:
     scores, notes = score_predictions(stack, options.predictions, options.level)
     if stack.demo_:
         say(_DEMO)
-    for note in notes:
-        say(f"note: {note}")
+    say_notes(notes)
 
     put_scores(scores, options.out, form, level=options.level)
     return say_set_aside(scores.set_aside)
@@ -127,6 +127,7 @@ def _score_clips(options: Namespace, form: str | None) -> int:
 
     if options.clips:
         clips = read_clips(options.clips, labels=False)
+        say_notes(clips.attrs.get("notes", ()))
     else:
         clips = clips_from_files(options.audio, options.prompt)
     # Before the stack is loaded, since it makes the paths to load from absolute.

@@ -108,7 +108,7 @@ def predict_base_models(
         when a model predicts NaN, another shape, or classes that are no ratings.
     """
     # Embeddings by what decides them: the two encoders, their use, and the store.
-    embedded: dict[tuple[str, str, bool, str], Any] = {}
+    embedded: dict[tuple[str, str, tuple[bool, ...], str], Any] = {}
     tables = []
     for name, model in named:
         # A table without a clip raises in `take`, unless clips may be missing.
@@ -119,7 +119,7 @@ def predict_base_models(
             key = (
                 str(model.audio_encoder),
                 str(model.text_encoder),
-                any(model.needs_text_),
+                tuple(model.needs_text_),
                 str(model.store),
             )
             if key not in embedded:

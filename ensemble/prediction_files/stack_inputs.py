@@ -112,6 +112,7 @@ def read_stack_inputs(
     source = labels or files[0]
     clips = read_clips(source, aspects=aspects)
     names = list(clips.attrs["aspects"])
+    choices = clips.attrs.get("notes", [])
     is_labelled = clips[names].notna().any(axis=1)
     clips = clips[is_labelled].reset_index(drop=True)
     clips.attrs["aspects"] = names
@@ -139,7 +140,7 @@ def read_stack_inputs(
     ]
     if bookkeeping:
         notes.insert(0, f"columns that are not models: {some(bookkeeping)}")
-    return StackInputs(clips=clips, tables=tables, notes=tuple(notes))
+    return StackInputs(clips=clips, tables=tables, notes=(*choices, *notes))
 
 
 def read_new_stack_inputs(

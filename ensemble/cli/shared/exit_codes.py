@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -146,6 +146,12 @@ def fail(message: str, code: int) -> int:
 def say(message: str) -> None:
     """Print one line for the user on standard error."""
     print(message, file=sys.stderr, flush=True)
+
+
+def say_notes(notes: Iterable[str]) -> None:
+    """Say what was chosen in reading the data."""
+    for note in notes:
+        say(f"note: {note}")
 
 
 def say_without_prompt(clips_of_aspect: Mapping[str, Sequence[str]]) -> int:
