@@ -8,6 +8,7 @@ whether it is the demo corpus, which must never pass for real data.
 from __future__ import annotations
 
 import io
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -323,6 +324,8 @@ def _without_text_labels(
     for aspect, is_left_out in zip(aspects, gaps.T, strict=True):
         masked[aspect] = frame[aspect].mask(is_left_out)
 
+    pairs = zip(aspects, needs_text, strict=True)
+    judged_alone = [shlex.quote(aspect) for aspect, by_text in pairs if not by_text]
     for split in ("train", "dev"):
         in_split = frame["split"] == split
         for aspect in aspects:
@@ -331,7 +334,7 @@ def _without_text_labels(
                 raise UsageError(
                     f"No {split} clip that is rated for {aspect} has a prompt, against "
                     "which it is judged. Add prompts, or name only aspects that are "
-                    "judged without one (--aspects mi)."
+                    f"judged without one (--aspects {' '.join(judged_alone)})."
                 )
     return masked
 
