@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from base_models.clips.ratings import check_against_labels, read_ratings
-from base_models.clips.read_clips import read_clips
+from base_models.clips.read_clips import SCALE, read_clips
 from base_models.errors import UsageError
 from base_models.files import nan_to_none
 from base_models.metrics.bootstrap import crossed, prompt_codes
@@ -79,6 +79,8 @@ class Evaluation:
     likely : see `base_models.metrics.likelihood.likelihood`; empty without single
         ratings or distributions
     not_predicted : ids that are labelled but not predicted
+    without_score : per aspect that some predicted clips have no score of, as for want
+        of a prompt: the ids of those that are labelled for it
     not_labelled : ids that are predicted but not labelled
     notes : what a reader of the metrics must know
     system_truth : what systems are measured against, in words
@@ -92,6 +94,7 @@ class Evaluation:
     ceiling: pd.DataFrame
     likely: pd.DataFrame
     not_predicted: list[str]
+    without_score: dict[str, list[str]]
     not_labelled: list[str]
     notes: tuple[str, ...]
     system_truth: str = MEANS
@@ -105,6 +108,7 @@ class Evaluation:
             "clips": len(self.joined),
             "notes": list(self.notes),
             "not_predicted": self.not_predicted,
+            "without_score": self.without_score,
             "not_labelled": self.not_labelled,
             "system_truth": self.system_truth,
             "systems_without_truth": list(self.without_truth),
@@ -143,17 +147,19 @@ def evaluate_file(
         when a file cannot be read, no clip is in both, or none of these is rated.
     """
     resampling = resampling or Resampling()
-    clips = clips_of_split(read_clips(labels, aspects=aspects), split)
+    all_clips = read_clips(labels, aspects=aspects)
+    clips = clips_of_split(all_clips, split)
     names = clips.attrs["aspects"]
     predicted = read_predictions(predictions, names)
     joined, not_predicted, not_labelled = join_predictions(predicted, clips)
+    joined, without_score = _without_unscored_labels(joined, names)
 
     truth = None
     if system_truth is not None:
         truth = read_system_truth(system_truth, labels, names, split)
         check_systems(truth, joined["system_id"].tolist())
     metrics = _metrics(joined, names, resampling, truth)
-    notes = remarks(joined, names)
+    notes = [*all_clips.attrs.get("notes", ()), *remarks(joined, names)]
     if _share_prompts(joined):
         notes.append("Systems share prompts: intervals resample both.")
 
@@ -165,6 +171,9 @@ def evaluate_file(
     if ratings:
         all_ratings = read_ratings(ratings, names, rating_scale)
         rated = _ratings_of(joined, all_ratings, ratings)
+        for aspect, unscored in without_score.items():
+            is_unscored = rated["clip_id"].isin(unscored)
+            rated = rated.assign(**{aspect: rated[aspect].mask(is_unscored)})
         check_against_labels(rated, joined, names)
         ceiling = _noise_ceiling(rated, joined, names, resampling=resampling)
         if truth is not None:
@@ -185,11 +194,38 @@ def evaluate_file(
         ceiling=ceiling,
         likely=likely,
         not_predicted=not_predicted,
+        without_score=without_score,
         not_labelled=not_labelled,
         notes=tuple(notes),
         system_truth=MEANS if truth is None else truth.title,
         without_truth=() if truth is None else tuple(truth.unknown(systems)),
     )
+
+
+def _without_unscored_labels(
+    joined: pd.DataFrame, aspects: Sequence[str]
+) -> tuple[pd.DataFrame, dict[str, list[str]]]:
+    """The same table without labels that have no score beside them, and their clips.
+
+    Raises
+    ------
+    UsageError
+        when that leaves an aspect without labels.
+    """
+    joined = joined.copy()
+    without_score = {}
+    for aspect in aspects:
+        is_unscored = joined[f"pred_{aspect}"].isna() & joined[aspect].notna()
+        if not is_unscored.any():
+            continue
+        if is_unscored.sum() == joined[aspect].notna().sum():
+            raise UsageError(
+                f"No clip that is rated for '{aspect}' has a score of it; name only "
+                "the aspects that are predicted (--aspects)."
+            )
+        without_score[aspect] = joined["clip_id"][is_unscored].tolist()
+        joined[aspect] = joined[aspect].mask(is_unscored)
+    return joined, without_score
 
 
 def _metrics(
@@ -199,9 +235,11 @@ def _metrics(
     system_truth: SystemTruth | None,
 ) -> pd.DataFrame:
     labels = joined[aspects]
+    # Where a score is missing so is the label: any number stands for it.
+    predicted = joined[[f"pred_{aspect}" for aspect in aspects]].fillna(SCALE.low)
     return evaluate(
         labels if system_truth is None else Truth(labels, system_truth.scores),
-        joined[[f"pred_{aspect}" for aspect in aspects]],
+        predicted,
         joined["system_id"].tolist(),
         aspects=aspects,
         n_bootstrap=resampling.n_bootstrap,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import isnan
 from pathlib import Path
 
 import pandas as pd
@@ -25,7 +26,8 @@ class Scores:
     ----------
     frame : DataFrame
         ``clip_id``, ``audio``, and per aspect ``<aspect>``, ``<aspect>_low`` and
-        ``<aspect>_high`` (bounds of the interval).
+        ``<aspect>_high`` (bounds of the interval). NaN where an aspect needs a prompt
+        and the clip has none.
     aspects : tuple of str
         Scored aspects.
     left_out : tuple of str
@@ -38,6 +40,20 @@ class Scores:
     aspects: tuple[str, ...]
     left_out: tuple[str, ...]
     set_aside: tuple[SetAside, ...]
+
+    @property
+    def without_prompt(self) -> dict[str, tuple[str, ...]]:
+        """Per aspect that some clips have no score of, for want of a prompt: their ids.
+
+        Aspects that are left out as a whole are not among them.
+        """
+        ids = self.frame["clip_id"]
+        clips_of_aspect = {}
+        for aspect in self.aspects:
+            clips = tuple(ids[self.frame[aspect].isna()])
+            if clips:
+                clips_of_aspect[aspect] = clips
+        return clips_of_aspect
 
 
 @dataclass(frozen=True)
@@ -74,7 +90,7 @@ def answer(predictions: pd.DataFrame, aspects: Sequence[str]) -> str:
     """Write scores as the ``answer.txt`` of AudioMOS 2025 track 1.
 
     One line ``id,MI,TA`` per clip, sorted by id, with 8 decimals, without a header and
-    without the ``.wav`` that some ids end in.
+    without the ``.wav`` that some ids end in. A missing score is an empty field.
 
     Examples
     --------
@@ -87,7 +103,7 @@ def answer(predictions: pd.DataFrame, aspects: Sequence[str]) -> str:
     scores = predictions[list(aspects)].to_numpy(dtype=float).tolist()
     lines = []
     for clip, clip_scores in sorted(zip(ids, scores, strict=True)):
-        cells = [f"{score:.8f}" for score in clip_scores]
+        cells = ["" if isnan(score) else f"{score:.8f}" for score in clip_scores]
         lines.append(",".join([clip, *cells]) + "\n")
     return "".join(lines)
 
@@ -97,10 +113,11 @@ def _encode_csv(frame: pd.DataFrame, aspects: Sequence[str]) -> bytes:
 
 
 def _encode_jsonl(frame: pd.DataFrame, aspects: Sequence[str]) -> bytes:
-    # Strict JSON: NaN is refused rather than written as a word that few can read.
+    # Strict JSON knows no NaN: a missing score is null.
+    records = frame.astype(object).where(frame.notna(), None).to_dict("records")
     lines = [
         json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n"
-        for record in frame.to_dict("records")
+        for record in records
     ]
     return "".join(lines).encode()
 

@@ -29,7 +29,7 @@ from meta.regressor import MetaRegressor
 from meta.ridge_algebra.gram import Gram
 from meta.ridge_algebra.solution_path import mean_eigenvalue
 from meta.rows import Rows
-from meta.score_columns import scored_table
+from meta.score_columns import scored_table, without_scores
 from meta.splits.leak_audit import Audit, audit
 from meta.uncertainty.coverage import calibration_report
 
@@ -367,6 +367,8 @@ def _predictions(
         {"clip_id": rows.ids.tolist(), "system_id": rows.systems.tolist()}
     )
     predictions = scored_table(regressor, judge.tables, clips, rows.aspects, level)
+    if judge.gaps is not None:
+        predictions = without_scores(predictions, rows.aspects, judge.gaps)
     if np.isfinite(rows.labels).any():
         for k, aspect in enumerate(rows.aspects):
             predictions[f"{aspect}_true"] = rows.labels[:, k]

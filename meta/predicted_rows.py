@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from base_models.predictions import PredictionTable
 from meta.rows import Rows
 
@@ -16,10 +18,14 @@ class PredictedRows:
     ----------
     rows : n clips
     tables : one table per base model over these clips; a table may lack some of them
+    gaps : bool array of shape (n, aspects), where no score of the stack is to be
+        listed: an aspect is judged against a prompt that the clip lacks. None for no
+        gaps
     """
 
     rows: Rows
     tables: tuple[PredictionTable, ...]
+    gaps: np.ndarray | None = None
 
     def without_provenance(self) -> PredictedRows:
         """The same, with tables that do not say which clips their models have seen.

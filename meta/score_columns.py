@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
 from base_models.predictions import PredictionTable
@@ -22,6 +23,23 @@ def score_columns(aspects: Sequence[str]) -> list[str]:
     for aspect in aspects:
         columns += [aspect, f"{aspect}_low", f"{aspect}_high"]
     return columns
+
+
+def without_scores(
+    scored: pd.DataFrame, aspects: Sequence[str], gaps: np.ndarray
+) -> pd.DataFrame:
+    """The same table, NaN where a score and its interval are not to be shown.
+
+    Parameters
+    ----------
+    scored : DataFrame of n rows, as of `scored_table`
+    aspects : names of the scored aspects
+    gaps : bool array of shape (n, aspects)
+    """
+    kept = scored.copy()
+    for aspect, is_gap in zip(aspects, gaps.T, strict=True):
+        kept.loc[is_gap, score_columns([aspect])] = np.nan
+    return kept
 
 
 def scored_table(

@@ -12,6 +12,7 @@ import hashlib
 import os
 import stat
 import struct
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -20,6 +21,7 @@ import soundfile
 import soxr
 
 from base_models.clips import mpeg
+from base_models.clips.embedded_audio import read_embedded, row_of_reference
 from base_models.errors import ClipError
 
 # Frames per read; fixed, since decoding MP3 in portions of another size differs in the
@@ -112,7 +114,8 @@ def load_audio(
     Parameters
     ----------
     path : path-like
-        WAV (also RF64), FLAC, OGG (Vorbis or Opus), MP3 or AIFF file.
+        WAV (also RF64), FLAC, OGG (Vorbis or Opus), MP3 or AIFF file; or such a file in
+        a row of a Parquet table, see `base_models.clips.embedded_audio`.
     sample_rate : int
         Sample rate of the result, in Hz.
     max_seconds : float
@@ -189,8 +192,12 @@ def declared_seconds(path: str | os.PathLike[str]) -> float:
     The result is NaN where the header cannot be read.
     """
     try:
-        return float(soundfile.info(os.fspath(path)).duration)
-    except (soundfile.SoundFileError, OSError):
+        with (
+            _regular_file(path) as (handle, _),
+            soundfile.SoundFile(handle, closefd=False) as sound,
+        ):
+            return float(sound.frames / sound.samplerate)
+    except (soundfile.SoundFileError, ClipError):
         return float("nan")
 
 
@@ -213,7 +220,8 @@ def content_hash(path: str | os.PathLike[str]) -> str:
 def _regular_file(path: str | os.PathLike[str]) -> Iterator[tuple[int, int]]:
     """File descriptor and size in bytes of a regular file that is not empty."""
     name = os.fspath(path)
-    handle = _open_without_waiting(name)
+    row = row_of_reference(name)
+    handle = _open_without_waiting(name) if row is None else _open_row(*row)
     try:
         status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode):
@@ -245,6 +253,23 @@ def _open_without_waiting(name: str) -> int:
     except (OSError, UnicodeEncodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ClipError(f"{name!r} cannot be opened: {reason}") from error
+
+
+def _open_row(table: str, row: int) -> int:
+    """A descriptor of the audio file in a row of a table, which is nowhere on disk."""
+    data = read_embedded(table, row)
+    if hasattr(os, "memfd_create"):
+        handle = os.memfd_create("clip", os.MFD_CLOEXEC)
+    else:
+        # A file without a name, where the system knows no files in memory.
+        with tempfile.TemporaryFile() as file:
+            handle = os.dup(file.fileno())
+
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(handle, rest) :]
+    os.lseek(handle, 0, os.SEEK_SET)
+    return handle
 
 
 @contextlib.contextmanager

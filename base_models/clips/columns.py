@@ -50,7 +50,9 @@ ALIASES: dict[str, tuple[str, ...]] = {
         "audio_path",
         "wav",
     ),
-    "prompt": ("prompt", "caption", "text"),
+    # What a clip is judged against, in order of precedence: a corpus of songs may have
+    # a caption and lyrics, one of speech a text and its transcript.
+    "prompt": ("prompt", "text", "caption", "description", "transcript", "lyrics"),
     "system_id": ("system_id", "system", "sys_id", "sysid"),
     "split": ("split", "set", "subset", "partition"),
 }

@@ -147,6 +147,34 @@ def judged_by_text(
     return tuple(aspect in text_aspects for aspect in aspects)
 
 
+def text_gaps(
+    clips: pd.DataFrame | np.ndarray, needs_text: Sequence[bool]
+) -> np.ndarray:
+    """Aspects that a clip cannot be judged for, since it has no prompt.
+
+    Parameters
+    ----------
+    clips : clip table of n rows, or a matrix, whose rows have no prompts
+    needs_text : whether each aspect is judged against the prompt
+
+    Returns
+    -------
+    gaps : bool array of shape (n, aspects). All False without a column of prompts; also
+        where every aspect needs one, since a clip without it is then of no use at all,
+        and is set aside or refused as a whole.
+
+    Examples
+    --------
+    >>> text_gaps(pd.DataFrame({"prompt": ["slow piano", " "]}), [False, True]).tolist()
+    [[False, False], [False, True]]
+    """
+    has_prompts = isinstance(clips, pd.DataFrame) and "prompt" in clips
+    if not has_prompts or all(needs_text):
+        return np.zeros((len(clips), len(needs_text)), dtype=bool)
+    is_blank = [pd.isna(cell) or not str(cell).strip() for cell in clips["prompt"]]
+    return np.outer(is_blank, needs_text).astype(bool)
+
+
 def mean_label(scores: np.ndarray) -> np.ndarray:
     """Mean over the labelled aspects of each clip: shape (n, aspects) to (n,).
 

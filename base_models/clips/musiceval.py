@@ -73,7 +73,7 @@ def read_tree(path: Path) -> TextTable:
         root = path.parent.parent if in_sets else path.parent
         lists = [path]
 
-    prompts = _read_prompts(root)
+    prompts = read_prompts(root)
     wav = root / "wav"
     has_audio = wav.is_dir()
 
@@ -168,6 +168,17 @@ def prompt_id_of(clip_id: str) -> str:
     'P044'
     """
     return clip_id.removeprefix(PREFIX).split("_")[1]
+
+
+def are_clip_ids(names: Iterable[str]) -> bool:
+    """Whether all names are like those of MusicEval, which say system and prompt.
+
+    >>> are_clip_ids(["S002_P044", "audiomos2025-track1-S006_P013"])
+    True
+    """
+    return all(
+        re.fullmatch(r"S[0-9]+_P[0-9]+", name.removeprefix(PREFIX)) for name in names
+    )
 
 
 def _clip_id(file_name: str, location: str) -> str:
@@ -287,7 +298,7 @@ def _numbered_fields(path: Path) -> list[tuple[int, list[str]]]:
 
 
 @dataclass(frozen=True)
-class _Prompts:
+class Prompts:
     """Shared prompts by prompt id, and demo prompts by full file name."""
 
     shared: dict[str, str]
@@ -308,10 +319,11 @@ class _Prompts:
         return self.shared.get(prompt_id_of(clip_id), "")
 
 
-def _read_prompts(root: Path) -> _Prompts:
+def read_prompts(root: Path) -> Prompts:
+    """The prompts of a tree, in its root or beside its ``DATA``; none where absent."""
     # The eval-phase package has its prompts beside DATA, not in it.
-    folders = [root, root.parent] if root.name == "DATA" else [root]
-    return _Prompts(
+    folders = [root, root.parent] if root.name.lower() == "data" else [root]
+    return Prompts(
         shared=_read_first_prompt_file(folders, "prompt_info.txt"),
         demo=_read_first_prompt_file(folders, "demo_prompt_info.txt"),
     )

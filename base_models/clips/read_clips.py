@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ import pandas as pd
 from base_models.bins import ScoreBins
 from base_models.clips import musiceval
 from base_models.clips.columns import (
+    ALIASES,
     CLIP_COLUMNS,
     RATING_NAMES,
     SPLIT_ALIASES,
@@ -27,6 +28,8 @@ from base_models.clips.columns import (
     is_bookkeeping_of_ratings,
     with_underscores,
 )
+from base_models.clips.embedded_audio import reference
+from base_models.clips.published_tables import as_published, find_shards, joined
 from base_models.clips.text_table import READERS, TextTable, check_name, parse_number
 from base_models.errors import UsageError, some
 
@@ -58,10 +61,12 @@ def read_clips(
     Parameters
     ----------
     path : a MusicEval / AudioMOS 2025 track 1 folder, its eval-phase package or one of
-        its label lists (.txt); or a table (.csv, .tsv, .jsonl, .parquet) with columns
-        ``clip_id, audio, prompt, system_id, split`` (or their usual other names, see
-        `base_models.clips.columns.ALIASES`) and one column per rated aspect. ``audio``
-        is relative to the table's folder.
+        its label lists (.txt); a folder of Parquet files named after splits, or its
+        ``data`` (see `base_models.clips.published_tables`); or a table (.csv, .tsv,
+        .jsonl, .parquet) with columns ``clip_id, audio, prompt, system_id, split`` (or
+        their usual other names, see `base_models.clips.columns.ALIASES`) and one column
+        per rated aspect. ``audio`` is relative to the table's folder; a Parquet table
+        may hold the audio files themselves.
     aspects : the rated columns. By default those with a known name of a rating; if
         there is none, all numeric columns that lie on the scale and do not look like
         counts or bookkeeping; if there is none, the table is unlabelled.
@@ -73,8 +78,9 @@ def read_clips(
     -------
     clips : DataFrame with text columns ``clip_id, system_id, prompt, audio, split`` (""
         where the data has none), one float64 column per aspect (NaN where unlabelled),
-        and the other columns as text; ``attrs["aspects"]`` lists the aspects. Audio
-        files need not exist: see `base_models.clips.check`.
+        and the other columns as text; ``attrs["aspects"]`` lists the aspects, and
+        ``attrs["notes"]``, if it is there, says what was chosen where the table left a
+        choice. Audio files need not exist: see `base_models.clips.check`.
 
     Raises
     ------
@@ -101,6 +107,8 @@ def read_clips(
     # The table is checked as one that was made by hand: ids, splits and scale.
     frame = pd.DataFrame(columns)
     frame.attrs["aspects"] = rated
+    if table.notes:
+        frame.attrs["notes"] = list(table.notes)
     validate_clips(frame, bins, labels)
     return frame
 
@@ -108,10 +116,19 @@ def read_clips(
 def _read_table(path: Path) -> TextTable:
     """The cells of a tree or table, under the standard names of columns."""
     suffix = path.suffix.lower()
+    if path.is_dir() and musiceval.find_tree(path) is None:
+        shards = find_shards(path)
+        if shards:
+            tables = [
+                _with_standard_columns(READERS[".parquet"](shard), shard)
+                for shard in shards
+            ]
+            return as_published(joined(tables, shards), shards)
     if path.is_dir() or suffix == ".txt":
         return musiceval.read_tree(path)
     if suffix in READERS:
-        return _with_standard_columns(READERS[suffix](path), path)
+        table = _with_standard_columns(READERS[suffix](path), path)
+        return as_published(table, [path]) if table.embedded else table
     if path.exists():
         raise UsageError(
             f"{path}: clips are read from a MusicEval folder, a .txt label list, or "
@@ -389,8 +406,12 @@ def _with_standard_columns(table: TextTable, path: Path) -> TextTable:
     # The columns of a clip table come first, in their order.
     columns: dict[str, list[str]] = {name: [] for name in CLIP_COLUMNS}
     original_names: dict[str, str] = {}
+    prompt_names = _prompt_columns(table)
     for name, cells in table.columns.items():
         standard = STANDARD_NAMES.get(name.lower(), name)
+        # Of several texts the first is the prompt; the others stay what they are.
+        if name in prompt_names[1:]:
+            standard = name
         if standard in original_names:
             raise UsageError(
                 f"{path}: columns '{original_names[standard]}' and '{name}' both mean "
@@ -411,13 +432,38 @@ def _with_standard_columns(table: TextTable, path: Path) -> TextTable:
     for name in CLIP_COLUMNS:
         if name not in original_names:
             columns[name] = [""] * table.n_rows
+    rows = [number for _, number in table.locations]
+    if table.embedded:
+        # A file in a table may be without a name; its row then names the clip.
+        names = zip(columns["audio"], rows, strict=True)
+        columns["audio"] = [name or f"{path.stem}-{row}" for name, row in names]
     if "clip_id" not in original_names:
         columns["clip_id"] = _ids_from_audio(columns["audio"], path)
+    if table.embedded:
+        columns["audio"] = [reference(path.name, row) for row in rows]
     # Paths are relative to the table, so that a data set can be moved as a whole.
     columns["audio"] = [
         str(path.parent / audio) if audio else "" for audio in columns["audio"]
     ]
-    return TextTable(columns, table.locations, table.unit)
+    notes = table.notes
+    if len(prompt_names) > 1:
+        others = some(prompt_names[1:])
+        notes += (f"prompts are read from '{prompt_names[0]}', not from {others}",)
+    return replace(table, columns=columns, notes=notes)
+
+
+def _prompt_columns(table: TextTable) -> list[str]:
+    """Columns that may hold the prompts, in order of precedence.
+
+    Two spellings of one name have none between them, and are left for an error.
+    """
+    found: list[str] = []
+    for legal in ALIASES["prompt"]:
+        spellings = [name for name in table.columns if name.lower() == legal]
+        if len(spellings) > 1 and not found:
+            return []
+        found += spellings
+    return found
 
 
 def _ids_from_audio(audio: Sequence[str], path: Path) -> list[str]:

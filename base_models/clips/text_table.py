@@ -19,7 +19,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from base_models.errors import DamagedArtifact, UsageError, some
+from base_models.clips.embedded_audio import (
+    AudioColumn,
+    audio_column,
+    embedded_columns,
+)
+from base_models.errors import ClipError, DamagedArtifact, UsageError, some
 from base_models.files import from_json
 
 MAX_ROWS = 10_000_000
@@ -38,11 +43,16 @@ class TextTable:
     columns : name to n cells; a missing cell is ""
     locations : n pairs (file, line number)
     unit : what the number counts: ``"line"``, or ``"row"`` in a binary file
+    notes : what was chosen in reading it, for people
+    embedded : the column whose cells name audio files that are in the table itself, see
+        `base_models.clips.embedded_audio`; "" where none does
     """
 
     columns: dict[str, list[str]]
     locations: Sequence[tuple[str, int]]
     unit: str = "line"
+    notes: tuple[str, ...] = ()
+    embedded: str = ""
 
     @property
     def n_rows(self) -> int:
@@ -267,32 +277,62 @@ def _read_parquet(path: Path) -> TextTable:
                 f"{path} declares {file.metadata.num_rows:,} rows; "
                 f"more than {MAX_ROWS:,} are not read."
             )
-        table = file.read()
+        audio = _embedded_audio(file.schema_arrow, path)
+        table = _read_all_but_audio(file, audio)
     except (pa.ArrowException, OSError) as error:
         first_line = str(error).splitlines()[0]
         raise UsageError(
             f"{path} is not a readable Parquet file ({first_line})."
         ) from error
 
-    # Data sets of audio often hold the encoded files themselves; as text they would be
-    # taken for names.
-    embedded = [
-        field.name
-        for field in table.schema
-        if re.search("binary|struct", str(field.type))
-    ]
-    if embedded:
-        raise UsageError(
-            f"{path}: columns {some(embedded)} hold embedded data; "
-            "write it to files and give their paths."
-        )
-
     names = _check_header(table.column_names, path)
     columns = {}
     for name, column in zip(names, table.columns, strict=True):
         columns[name] = [_as_text(value) for value in column.to_pylist()]
-    locations = [(str(path), row) for row in range(table.num_rows)]
-    return TextTable(columns, locations, unit="row")
+    locations = [(str(path), row) for row in range(file.metadata.num_rows)]
+    embedded = "" if audio is None else audio.name
+    return TextTable(columns, locations, unit="row", embedded=embedded)
+
+
+def _embedded_audio(schema: pa.Schema, path: Path) -> AudioColumn | None:
+    """The column of audio files, where the table holds them.
+
+    Raises
+    ------
+    UsageError
+        when the table holds other data than text, numbers and audio.
+    """
+    try:
+        audio = audio_column(schema)
+    except ClipError as error:
+        raise UsageError(f"{path}: {error}.") from error
+    # As text they would be taken for names.
+    others = [
+        name for name in embedded_columns(schema) if audio is None or name != audio.name
+    ]
+    if others:
+        raise UsageError(
+            f"{path}: columns {some(others)} hold embedded data that is no audio; "
+            "drop them, or write it to files and give their paths."
+        )
+    return audio
+
+
+def _read_all_but_audio(file: pq.ParquetFile, audio: AudioColumn | None) -> pa.Table:
+    """All columns, but of the audio files only their names.
+
+    Their bytes may be many gigabytes, and are read when a clip is.
+    """
+    if audio is None:
+        return file.read()
+    names = [name for name in file.schema_arrow.names if name != audio.name]
+    table = file.read(columns=names)
+    file_names: list[str] = [""] * file.metadata.num_rows
+    if audio.name_path:
+        column = file.read(columns=[audio.name_path]).column(0)
+        cells = column.to_pylist()
+        file_names = [(cell or {}).get("path") or "" for cell in cells]
+    return table.append_column(audio.name, pa.array(file_names, pa.string()))
 
 
 def _as_text(value: object) -> str:

@@ -7,16 +7,19 @@ label: `fill_clips` names such clips, and `load_clips` reads only what was fille
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from base_models.clips.read_clips import SetAside
 from base_models.encoders import Encoder
-from base_models.encoders.store import EmbeddingStore, Progress
+from base_models.encoders.store import EmbeddingStore, Progress, text_key
 from base_models.errors import ClipError, UsageError
 from base_models.networks.batches import EmbeddedClips
+
+PLACEHOLDER = "music"
+"""Prompt of clips that have none, for networks whose text aspects are left out."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,7 @@ def fill_clips(
     audio: Encoder,
     text: Encoder | None,
     on_progress: Progress | None = None,
+    placeholder: str = "",
 ) -> FilledClips:
     """Make sure that the store has the embeddings of every usable clip.
 
@@ -67,6 +71,8 @@ def fill_clips(
         `text` is None if no aspect needs the prompt.
     on_progress : callable or None
         Called as ``on_progress(encoder_name, done, total)``.
+    placeholder : str
+        Stands in for a blank prompt, see `placeholder_for`; "" sets such clips aside.
 
     Raises
     ------
@@ -89,7 +95,10 @@ def fill_clips(
     text_keys: dict[str, str] = {}
     if text:
         prompts = _items_by_clip(ids, clips["prompt"])
-        usable_prompts = {clip: prompts[clip] for clip in ids if clip in audio_keys}
+        usable_prompts = {}
+        for clip in audio_keys:
+            is_blank = not prompts[clip].strip()
+            usable_prompts[clip] = placeholder if is_blank else prompts[clip]
         text_keys, text_set_aside = store.fill(
             text, usable_prompts, on_progress=on_progress
         )
@@ -128,7 +137,8 @@ def embedded_by_all(filled: Sequence[FilledClips]) -> FilledClips:
         for clip in one.set_aside:
             set_aside.setdefault(clip.clip_id, clip)
 
-    first = filled[0]
+    # Pairs without a text encoder have no keys of prompts.
+    first = next((one for one in filled if one.text_keys is not None), filled[0])
     places = [place for place, row in enumerate(first.kept) if row in kept_by_all]
     text_keys = first.text_keys
     if text_keys is not None:
@@ -139,6 +149,50 @@ def embedded_by_all(filled: Sequence[FilledClips]) -> FilledClips:
         text_keys=text_keys,
         set_aside=tuple(set_aside.values()),
     )
+
+
+def with_text_keys(
+    filled: FilledClips, clips: pd.DataFrame, placeholder: str
+) -> FilledClips:
+    """The same clips with the keys of their prompts, also where no encoder read them.
+
+    Parameters
+    ----------
+    filled : FilledClips
+    clips : DataFrame
+        The table that `filled` is of.
+    placeholder : str
+        Stands in for a blank prompt, see `placeholder_for`.
+    """
+    if filled.text_keys is not None:
+        return filled
+    prompts = ["" if pd.isna(prompt) else str(prompt) for prompt in clips["prompt"]]
+    keys = []
+    for row in filled.kept:
+        is_blank = not prompts[row].strip()
+        keys.append(text_key(placeholder if is_blank else prompts[row]))
+    return replace(filled, text_keys=tuple(keys))
+
+
+def placeholder_for(needs_text: Sequence[bool]) -> str:
+    """What stands in for a blank prompt, in the eyes of a model of these aspects.
+
+    A network with a text branch takes tokens of every clip. Where an aspect is judged
+    by the music alone, a clip without a prompt is still of use for it: it gets the
+    tokens of a neutral prompt, and its outputs for the other aspects are never used
+    (see `base_models.clips.labels.text_gaps`).
+
+    Parameters
+    ----------
+    needs_text
+        Whether each aspect is judged against the prompt.
+
+    Returns
+    -------
+    placeholder : str
+        "" where every aspect needs the prompt.
+    """
+    return "" if all(needs_text) else PLACEHOLDER
 
 
 def _items_by_clip(ids: list[str], cells: Iterable[object]) -> dict[str, str]:
@@ -179,15 +233,18 @@ def embed_clips(
     store: EmbeddingStore,
     audio: Encoder,
     text: Encoder | None,
+    placeholder: str = "",
 ) -> tuple[FilledClips, EmbeddedClips]:
     """Embed every row of a clip table.
+
+    Parameters are those of `fill_clips`.
 
     Raises
     ------
     ClipError
         If a clip cannot be used; the message has its id and the reason.
     """
-    filled = fill_clips(clips, store, audio, text=text)
+    filled = fill_clips(clips, store, audio, text=text, placeholder=placeholder)
     if filled.set_aside:
         first = filled.set_aside[0]
         message = f"Clip '{first.clip_id}': {first.reason}"

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from base_models.clips.audio import content_hash
+from base_models.clips.embedded_audio import row_of_reference
 from base_models.clips.read_clips import SetAside
 from base_models.errors import ClipError, DamagedArtifact, UsageError, one_of
 from base_models.files import parse_tensors, read_bytes, sha256, write_tensors
@@ -276,7 +277,7 @@ def _distinct_contents(encoder: Encoder, items: Mapping[str, str]) -> _Contents:
         try:
             # Of the file as it is, undecoded: this is quick, and does not change with
             # the version of a decoder.
-            key = content_hash(item) if encoder.kind == "audio" else _text_hash(item)
+            key = content_hash(item) if encoder.kind == "audio" else text_key(item)
         except ClipError as error:
             contents.reasons[clip] = str(error)
             continue
@@ -285,7 +286,14 @@ def _distinct_contents(encoder: Encoder, items: Mapping[str, str]) -> _Contents:
     return contents
 
 
-def _text_hash(prompt: str) -> str:
+def text_key(prompt: str) -> str:
+    """Key of a prompt, the same for every text encoder.
+
+    Raises
+    ------
+    ClipError
+        If it is not valid text.
+    """
     try:
         data = prompt.encode()
     except UnicodeEncodeError as error:
@@ -298,20 +306,27 @@ def _sorted_by_size(encoder: Encoder, items: Mapping[str, str]) -> dict[str, str
 
     Files of one format and equal length have equal sizes.
     """
-    sizes = {key: _item_size(encoder, item) for key, item in items.items()}
+    places = {key: _item_place(encoder, item) for key, item in items.items()}
     # Then by key, so that batches do not depend on the order of the clips.
-    order = sorted(items, key=lambda key: (sizes[key], key))
+    order = sorted(items, key=lambda key: (places[key], key))
     return {key: items[key] for key in order}
 
 
-def _item_size(encoder: Encoder, item: str) -> int:
+def _item_place(encoder: Encoder, item: str) -> tuple[int, str, int]:
+    """Size of an item; of one that is a row of a table, its file and row instead.
+
+    Rows of a table are quickest to read in their order.
+    """
     if encoder.kind != "audio":
-        return len(item)
+        return len(item), "", 0
+    row = row_of_reference(item)
+    if row is not None:
+        return 0, *row
     try:
-        return Path(item).stat().st_size
+        return Path(item).stat().st_size, "", 0
     # A file that has gone is set aside, with the reason, when it is decoded.
     except OSError:
-        return 0
+        return 0, "", 0
 
 
 def _prepared_batches(

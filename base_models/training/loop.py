@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from base_models.config import BaseConfig
 from base_models.errors import StackedMOSError
 from base_models.metrics.evaluate import METRICS
-from base_models.networks.batches import EmbeddedClips, shuffled_batches
+from base_models.networks.batches import Batch, EmbeddedClips, shuffled_batches
 from base_models.networks.criteria import (
     Criterion,
     Histogram,
@@ -63,6 +63,9 @@ class TrainingTask:
     histograms : float64 array of shape (n, aspects, bins), or None
         Histograms of single ratings, NaN where a clip has none. None for a criterion
         that does not read them.
+    prompted : bool array of shape (n,), or None
+        Clips whose tokens are those of their prompt, and not of a placeholder; None
+        says so of all.
     """
 
     clips: EmbeddedClips
@@ -71,6 +74,7 @@ class TrainingTask:
     train: Sequence[int]
     validation: Sequence[int]
     histograms: np.ndarray | None = None
+    prompted: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -371,7 +375,9 @@ def _train_epoch(run: _Run, epoch_seed: int) -> dict[str, float]:
 
             # Outside autocast, so that these losses have full precision.
             of_batch = {
-                "auxiliary": model.auxiliary(batch, context, labels),
+                "auxiliary": _auxiliary(
+                    run, rows, batch, context=context, labels=labels
+                ),
                 "listwise": _listwise(run, logits, labels),
             }
             for name, batch_loss in of_batch.items():
@@ -390,6 +396,29 @@ def _train_epoch(run: _Run, epoch_seed: int) -> dict[str, float]:
         record[name] = mean
         record[f"weighted_{name}"] = weight_of[name] * mean
     return record
+
+
+def _auxiliary(
+    run: _Run,
+    rows: Sequence[int],
+    batch: Batch,
+    *,
+    context: Tensor,
+    labels: Labels,
+) -> Tensor | None:
+    """Compute the network's own loss over the clips that have a prompt.
+
+    It draws music and prompt together, so a placeholder must not take part.
+    """
+    prompted = run.task.prompted
+    if prompted is None or prompted[rows].all():
+        return run.model.auxiliary(batch, context, labels)
+    rows_with_prompt = [row for row in rows if prompted[row]]
+    if not rows_with_prompt:
+        return None
+    batch = run.task.clips.batch(rows_with_prompt).to(run.device)
+    labels = _labels(run.task, rows_with_prompt, run.device)
+    return run.model.auxiliary(batch, labels=labels)
 
 
 def _listwise(

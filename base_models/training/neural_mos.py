@@ -19,11 +19,17 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
-from base_models.clips.labels import as_labels, judged_by_text
+from base_models.clips.labels import as_labels, judged_by_text, text_gaps
 from base_models.config import BaseConfig
 from base_models.devices import resolve_device
 from base_models.encoders import Encoder, check_kind, load_encoder
-from base_models.encoders.embed import FilledClips, clip_ids, embed_clips, system_ids
+from base_models.encoders.embed import (
+    FilledClips,
+    clip_ids,
+    embed_clips,
+    placeholder_for,
+    system_ids,
+)
 from base_models.encoders.store import EmbeddingStore
 from base_models.errors import DamagedArtifact, UsageError, one_of
 from base_models.files import Artifact, atomic_write, seal, sha256, to_json
@@ -128,7 +134,8 @@ class NeuralMOS(RegressorMixin, BaseEstimator):
         ----------
         X : DataFrame
             Clip table: ``clip_id``, ``audio``, ``prompt`` for text aspects,
-            ``system_id`` for the stratified inner split.
+            ``system_id`` for the stratified inner split. A clip whose prompt is blank
+            is learnt from for the other aspects alone.
         y : array or DataFrame of shape (n,) or (n, aspects)
             Labels on the scale; NaN is unlabelled. Column names are the aspects.
         sample_weight : array of shape (n,), or None
@@ -143,7 +150,8 @@ class NeuralMOS(RegressorMixin, BaseEstimator):
         Raises
         ------
         ClipError
-            when a clip cannot be decoded or has no prompt, with its id and the reason.
+            when a clip cannot be decoded, or has no prompt where every aspect needs
+            one, with its id and the reason.
         UsageError
             when labels are off the scale, too few, or do not fit the clips; when
             ratings are missing, or given to a criterion that does not read them.
@@ -154,6 +162,11 @@ class NeuralMOS(RegressorMixin, BaseEstimator):
         ids = clip_ids(X)
         labels = as_labels(y, len(ids))
         self.config_ = self._resolve_config()
+        needs_text = judged_by_text(labels.columns, self.text_aspects)
+        if self.config_.audio_only:
+            needs_text = (False,) * len(needs_text)
+        gaps = text_gaps(X, needs_text)
+        labels = labels.mask(gaps)
         data = check_training_data(
             self.config_,
             ids=ids,
@@ -164,12 +177,12 @@ class NeuralMOS(RegressorMixin, BaseEstimator):
             ratings=ratings,
         )
         self.aspects_ = tuple(labels.columns)
-        self.needs_text_ = judged_by_text(labels.columns, self.text_aspects)
-        if self.config_.audio_only:
-            self.needs_text_ = (False,) * len(self.aspects_)
-        return self._fit_network(X, data)
+        self.needs_text_ = needs_text
+        return self._fit_network(X, data, prompted=~gaps.any(axis=1))
 
-    def _fit_network(self, X: pd.DataFrame, data: TrainingData) -> NeuralMOS:
+    def _fit_network(
+        self, X: pd.DataFrame, data: TrainingData, prompted: np.ndarray
+    ) -> NeuralMOS:
         """Embed the clips and train the network on checked data."""
         self.encoders_ = self._encoder_facts()
         model = self._build()
@@ -186,6 +199,7 @@ class NeuralMOS(RegressorMixin, BaseEstimator):
             train=data.train,
             validation=data.validation,
             histograms=data.histograms,
+            prompted=prompted,
         )
         checkpoint = None
         if self.checkpoint is not None:
@@ -214,6 +228,8 @@ class NeuralMOS(RegressorMixin, BaseEstimator):
         Returns
         -------
         scores : float64 array of shape (n, aspects), or (n,) with one aspect
+            NaN for the aspects that are judged against the prompt, of a clip without
+            one.
         """
         distributions = self.predict_distribution(X)
         scores = self.config_.bins.decode(distributions, self.sigma_)
@@ -225,16 +241,19 @@ class NeuralMOS(RegressorMixin, BaseEstimator):
         Returns
         -------
         distributions : float64 array of shape (n, aspects, bins)
-            The last axis sums to 1.
+            The last axis sums to 1, or is NaN where `predict` is.
 
         Raises
         ------
         ClipError
-            when a clip cannot be decoded or has no prompt.
+            when a clip cannot be decoded, or has no prompt where every aspect needs
+            one.
         """
         check_is_fitted(self, "model_")
         _, clips = self.embed(X)
-        return self.predict_embedded(clips)
+        distributions = self.predict_embedded(clips)
+        distributions[text_gaps(X, self.needs_text_)] = np.nan
+        return distributions
 
     def predict_embedded(self, clips: EmbeddedClips) -> np.ndarray:
         """Predict distributions of clips embedded with this model's encoders.
@@ -242,7 +261,8 @@ class NeuralMOS(RegressorMixin, BaseEstimator):
         Returns
         -------
         distributions : float64 array of shape (n, aspects, bins)
-            As `predict_distribution` returns.
+            As `predict_distribution` returns, but never NaN: nothing here tells the
+            tokens of a placeholder from those of a prompt.
         """
         check_is_fitted(self, "model_")
         bins = self.config_.bins
@@ -322,7 +342,8 @@ class NeuralMOS(RegressorMixin, BaseEstimator):
         else:
             store = EmbeddingStore(self.store)
         audio, text = self.encoders()
-        return embed_clips(X, store, audio, text=text)
+        placeholder = placeholder_for(self.needs_text_)
+        return embed_clips(X, store, audio, text=text, placeholder=placeholder)
 
     def encoder_words(self) -> tuple[str, str]:
         """Audio and text encoder, as a user writes them: ``"name"``, ``"name=folder"``.

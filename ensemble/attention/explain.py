@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +18,19 @@ import numpy as np
 import pandas as pd
 import safetensors.numpy
 
+from base_models.clips.labels import text_gaps
 from base_models.encoders.base import Encoder
 from base_models.encoders.store import EmbeddingStore
 from base_models.files import atomic_write, sha256
 from base_models.networks.attention import AXES, PLAN
 from ensemble.attention.model_attention import ModelAttention
 from ensemble.attention.picture import picture
+from ensemble.estimator.predict_base_models import judged_by_prompt
 from ensemble.estimator.stacked_mos import StackedMOS
 from ensemble.scoring.prepared_stack import (
     clip_chunks,
     embedded_once,
+    neural_models,
     prepared,
     with_placeholder,
 )
@@ -51,7 +55,8 @@ def explain_clips(
         Fitted, of neural base models.
     clips : DataFrame
         ``clip_id``, ``audio`` and, for aspects judged against it, ``prompt``; clips
-        that `score_clips` could score.
+        that `score_clips` could score. Of a clip without a prompt these aspects are
+        left out.
     store : EmbeddingStore
         Where embeddings are kept.
     folder : path
@@ -67,6 +72,10 @@ def explain_clips(
         One sentence for each model and aspect whose attention is not there, or not all.
     """
     stack, clips = prepared(stack, clips, store)
+    needs_text = judged_by_prompt(neural_models(stack), aspects)
+    gaps = pd.DataFrame(
+        text_gaps(clips, needs_text), index=clips["clip_id"], columns=list(aspects)
+    )
     # Networks with a text branch take tokens, whether or not its aspects are explained.
     clips = with_placeholder(clips)
 
@@ -76,6 +85,7 @@ def explain_clips(
         explained = _explain_chunk(stack, chunk, aspects)
         for clip, models in zip(chunk.to_dict("records"), explained, strict=True):
             clip_id = clip["clip_id"]
+            models = [_without_aspects(model, gaps.loc[clip_id]) for model in models]
             base = Path(folder) / file_name(clip_id)
             # Not with_suffix: a name may hold dots of its own.
             maps_path = base.with_name(f"{base.name}.safetensors")
@@ -86,6 +96,12 @@ def explain_clips(
             if on_clip:
                 on_clip(picture_path)
     return list(notes)
+
+
+def _without_aspects(model: ModelAttention, gaps: pd.Series) -> ModelAttention:
+    """The same without the aspects that the clip has no prompt for."""
+    kept = [attention for attention in model.aspects if not gaps[attention.aspect]]
+    return replace(model, aspects=tuple(kept))
 
 
 def _notes(models: Sequence[ModelAttention]) -> list[str]:

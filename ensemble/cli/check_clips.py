@@ -25,6 +25,7 @@ from ensemble.cli.shared.exit_codes import (
     Screen,
     run_command,
     say,
+    say_notes,
 )
 from ensemble.cli.shared.options import Options
 
@@ -56,6 +57,7 @@ def _main(argv: Sequence[str] | None = None) -> int:
     clips = read_clips(options.path, aspects=options.aspects)
     if is_demo(options.path):
         say("demo corpus: synthetic music and simulated raters")
+    say_notes(clips.attrs.get("notes", ()))
 
     # There is nothing to wait for where no clip names a file.
     names_audio = (clips["audio"] != "").any()

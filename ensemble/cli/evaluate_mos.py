@@ -1,13 +1,13 @@
 """``evaluate_mos PREDICTIONS LABELS``: predictions of any tool against labels.
 
-Exit code 0 when all is well, 3 when some labelled clips were not predicted or a system
-of theirs has no true score, 2 when a file or an option cannot be used. With
-``--deletion`` it is another command, see `shared.deletion`.
+Exit code 0 when all is well, 3 when some labelled clips were not predicted (or lack the
+score of an aspect) or a system of theirs has no true score, 2 when a file or an option
+cannot be used. With ``--deletion`` it is another command, see `shared.deletion`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -169,7 +169,9 @@ def _main(argv: Sequence[str] | None = None) -> int:
         atomic_write(options.csv, evaluation.metrics.to_csv(index=False).encode())
     if options.json:
         write_json(Path(options.json), _to_json(evaluation, options, resampling))
-    code = _say_unmatched(evaluation.not_predicted, evaluation.not_labelled)
+    code = _say_unscored(evaluation.without_score)
+    unmatched = _say_unmatched(evaluation.not_predicted, evaluation.not_labelled)
+    code = max(code, unmatched)
     return CLIPS_SET_ASIDE if evaluation.without_truth else code
 
 
@@ -257,6 +259,16 @@ def _number(row: dict[str, Any], column: str) -> str:
     from ensemble.reporting.number_text import number_text
 
     return number_text(row[column], row["low"], row["high"])
+
+
+def _say_unscored(without_score: Mapping[str, Sequence[str]]) -> int:
+    """Name the clips that lack the score of an aspect; the exit code that follows."""
+    for aspect, clips in without_score.items():
+        say(
+            f"labelled but WITHOUT A SCORE of {aspect}, its metrics leave them out: "
+            f"{len(clips)} ({some(clips)})"
+        )
+    return CLIPS_SET_ASIDE if without_score else ALL_WELL
 
 
 def _say_unmatched(not_predicted: Sequence[str], not_labelled: Sequence[str]) -> int:

@@ -1,7 +1,7 @@
 """``fit_base``: train base models on a listening test, or on the demo corpus.
 
-Exit code 0 when all is well, 3 when some clips were set aside, 2 when the data or an
-option cannot be used.
+Exit code 0 when all is well, 3 when some clips were set aside or an aspect is left out
+for some for want of a prompt, 2 when the data or an option cannot be used.
 """
 
 from __future__ import annotations
@@ -14,7 +14,13 @@ from jsonargparse import Namespace
 
 from base_models.errors import UsageError, one_of
 from ensemble.cli.shared.engines import add_engine_option, locate
-from ensemble.cli.shared.exit_codes import run_command, say, say_set_aside
+from ensemble.cli.shared.exit_codes import (
+    run_command,
+    say,
+    say_notes,
+    say_set_aside,
+    say_without_prompt,
+)
 from ensemble.cli.shared.options import (
     Options,
     choose_data,
@@ -35,7 +41,8 @@ def _parser() -> Options:
     parser = Options(
         "fit_base",
         "fit_base: train base models on a listening test, or on the demo corpus when "
-        "none is named.",
+        "none is named. From a clip without a prompt only the aspects that need none "
+        "are learnt (exit code 3).",
     )
     parser.add_argument(
         "--config", action="config", help="read any of these options from a YAML file"
@@ -172,6 +179,7 @@ def _main(argv: Sequence[str] | None = None) -> int:
     say(f"{len(rated.frame)} clips, aspects {', '.join(rated.aspects)}; {rated.note}")
     if about_ratings:
         say(about_ratings)
+    say_notes(rated.frame.attrs.get("notes", ()))
     _say_how_models_are_trained(options, rated, setup, models=models)
 
     plan = _plan(options, setup, rated, models=models, workspace=workspace)
@@ -179,7 +187,8 @@ def _main(argv: Sequence[str] | None = None) -> int:
 
     say(f"next: fit_meta --artifacts {workspace.root}")
     print(workspace.root / f"{BASE_MODELS}.json")
-    return say_set_aside(plan.set_aside)
+    without_prompt = plan.rated.without_prompt
+    return max(say_without_prompt(without_prompt), say_set_aside(plan.set_aside))
 
 
 def _check_options(options: Namespace) -> None:
@@ -289,10 +298,7 @@ def _say_how_models_are_trained(
     presets_of: dict[str, list[str]] = {}
     for preset in dict(models):
         model = setup.model(preset)
-        encoders = model.audio_encoder
-        # Without an aspect that is judged by text, no text is encoded.
-        if any(rated.needs_text):
-            encoders += f" and {model.text_encoder}"
+        encoders = " and ".join(model.encoder_words(any(rated.needs_text)))
         line = f"encoders {encoders}; training settings {model.settings or 'paper'}"
         presets_of.setdefault(line, []).append(preset)
     for line, presets in presets_of.items():

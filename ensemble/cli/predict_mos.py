@@ -1,7 +1,7 @@
 """``predict_mos FILE…``: the score of a stack for each clip and aspect.
 
-Exit code 0 when all is well, 3 when some clips were set aside, 2 when an option cannot
-be used.
+Exit code 0 when all is well, 3 when some clips were set aside or lack the score of an
+aspect for want of a prompt, 2 when an option cannot be used.
 """
 
 from __future__ import annotations
@@ -13,7 +13,13 @@ from jsonargparse import Namespace
 
 from base_models.errors import UsageError
 from ensemble.cli.shared.engines import add_engine_option
-from ensemble.cli.shared.exit_codes import run_command, say, say_set_aside
+from ensemble.cli.shared.exit_codes import (
+    run_command,
+    say,
+    say_notes,
+    say_set_aside,
+    say_without_prompt,
+)
 from ensemble.cli.shared.explanations import explain, make_folder
 from ensemble.cli.shared.options import Options
 from ensemble.cli.shared.score_output import output_format, put_scores
@@ -35,7 +41,8 @@ def _parser() -> Options:
     parser = Options(
         "predict_mos",
         "predict_mos: the stack's score for each clip and aspect, with an interval "
-        "learnt from its errors on other clips.",
+        "learnt from its errors on other clips. A clip without a prompt has no score "
+        "of the aspects that are judged against it (an empty cell; exit code 3).",
     )
     add = parser.add_argument
     add("audio", nargs="*", help="audio files, or folders of them")
@@ -115,8 +122,7 @@ def _score_predictions(options: Namespace, form: str | None) -> int:
     scores, notes = score_predictions(stack, options.predictions, options.level)
     if stack.demo_:
         say(_DEMO)
-    for note in notes:
-        say(f"note: {note}")
+    say_notes(notes)
 
     put_scores(scores, options.out, form, level=options.level)
     return say_set_aside(scores.set_aside)
@@ -158,6 +164,7 @@ def _score_clips(options: Namespace, form: str | None) -> int:
 
     if options.clips:
         clips = read_clips(options.clips, labels=False)
+        say_notes(clips.attrs.get("notes", ()))
     else:
         clips = clips_from_files(options.audio, options.prompt)
     # Before the stack is loaded, since it makes the paths to load from absolute.
@@ -195,7 +202,9 @@ def _score_clips(options: Namespace, form: str | None) -> int:
     put_scores(scores, options.out, form, level=options.level)
     if options.explain:
         explain(options.explain, stack, clips, store=store, scores=scores)
-    return say_set_aside(scores.set_aside)
+    return max(
+        say_without_prompt(scores.without_prompt), say_set_aside(scores.set_aside)
+    )
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ prediction is missing from the table; it is never a row of zeros.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -16,6 +16,7 @@ import pandas as pd
 from sklearn.base import is_classifier
 
 from base_models.bins import ScoreBins
+from base_models.clips.labels import judged_by_text
 from base_models.errors import UsageError, some
 from base_models.predictions import PredictionTable
 
@@ -28,6 +29,27 @@ NamedModels: TypeAlias = Sequence[tuple[str, Any]]
 def is_neural(model: Any) -> bool:
     """Whether a base model is a `NeuralMOS`, told without importing torch."""
     return hasattr(model, "predict_embedded")
+
+
+def judged_by_prompt(models: Iterable[Any], aspects: Sequence[str]) -> tuple[bool, ...]:
+    """Whether a neural base model judges each aspect against the prompt.
+
+    Parameters
+    ----------
+    models : base models, fitted or not; those that are not neural judge by no prompt
+    aspects : names
+    """
+    judged: set[str] = set()
+    for model in models:
+        if not is_neural(model):
+            continue
+        if hasattr(model, "needs_text_"):
+            pairs = zip(model.aspects_, model.needs_text_, strict=True)
+        else:
+            needs_text = judged_by_text(aspects, model.text_aspects)
+            pairs = zip(aspects, needs_text, strict=True)
+        judged |= {aspect for aspect, needs_text in pairs if needs_text}
+    return tuple(aspect in judged for aspect in aspects)
 
 
 def scale_of(model: Any) -> ScoreBins | None:
@@ -86,7 +108,7 @@ def predict_base_models(
         when a model predicts NaN, another shape, or classes that are no ratings.
     """
     # Embeddings by what decides them: the two encoders, their use, and the store.
-    embedded: dict[tuple[str, str, bool, str], Any] = {}
+    embedded: dict[tuple[str, str, tuple[bool, ...], str], Any] = {}
     tables = []
     for name, model in named:
         # A table without a clip raises in `take`, unless clips may be missing.
@@ -96,7 +118,7 @@ def predict_base_models(
         elif is_neural(model):
             key = (
                 *model.encoder_words(),
-                any(model.needs_text_),
+                tuple(model.needs_text_),
                 str(model.store),
             )
             if key not in embedded:

@@ -6,10 +6,12 @@ of the base models themselves.
 
 from __future__ import annotations
 
+import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from base_models.clips.labels import text_gaps
 from base_models.predictions import PredictionTable
 from ensemble.estimator.input_rows import (
     Input,
@@ -19,7 +21,10 @@ from ensemble.estimator.input_rows import (
     systems_and_prompts,
     validated_input,
 )
-from ensemble.estimator.predict_base_models import predict_base_models
+from ensemble.estimator.predict_base_models import (
+    judged_by_prompt,
+    predict_base_models,
+)
 from ensemble.estimator.prediction_inputs import (
     Labels,
     Predictions,
@@ -69,6 +74,30 @@ def tables_and_ids(
     return tables, ids
 
 
+def gaps_of_prompts(
+    stack: BaseEstimator, X: Input | Predictions, n_rows: int
+) -> np.ndarray:
+    """Aspects of a clip for which its prompt is missing.
+
+    The tables of the base models are dense: what they say there is about a placeholder.
+
+    Parameters
+    ----------
+    stack : fitted
+    X : as in `StackedMOS.predict`; predictions were made elsewhere and have no gaps
+    n_rows : number of rows of X
+
+    Returns
+    -------
+    gaps : bool array of shape (n_rows, aspects)
+    """
+    models = [model for _, model in stack.estimators_]
+    needs_text = judged_by_prompt(models, stack.aspects_)
+    if not any(needs_text) or takes_predictions(stack, X):
+        return np.zeros((n_rows, len(needs_text)), dtype=bool)
+    return text_gaps(X, needs_text)
+
+
 def rows_to_judge(
     stack: BaseEstimator,
     name: str,
@@ -92,15 +121,17 @@ def rows_to_judge(
     tables, ids = tables_and_ids(stack, X, prefix=f"{name}-")
     by_clip = takes_predictions(stack, X)
     labels = labels_of_aspects(stack, X, y, by_clip)
+    gaps = gaps_of_prompts(stack, X, len(ids))
     if by_clip:
         labels = labels.reindex(ids)
         systems = systems_of(y, ids)
         prompts = None
     else:
+        labels = labels.mask(gaps)
         systems, prompts = systems_and_prompts(X)
     rows = Rows.of(ids, labels, stack.aspects_, systems=systems, prompts=prompts)
     rows.check_scale(stack.bins_)
-    return PredictedRows(rows, tuple(tables))
+    return PredictedRows(rows, tuple(tables), gaps=gaps)
 
 
 def rows_to_adapt(
@@ -123,6 +154,8 @@ def rows_to_adapt(
     """
     by_clip = len(X) > 0 and takes_predictions(stack, X)
     labels = labels_of_aspects(stack, X, y, by_clip)
+    if not by_clip:
+        labels = labels.mask(gaps_of_prompts(stack, X, len(labels)))
     weights = checked_weights(sample_weight, labels) if len(labels) else None
     usable = labelled_places(labels, weights)
 

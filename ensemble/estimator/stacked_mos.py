@@ -22,7 +22,7 @@ from sklearn.utils.metadata_routing import MetadataRouter
 from sklearn.utils.validation import check_is_fitted
 
 from base_models.bins import ScoreBins
-from base_models.clips.labels import as_labels, check_labels, judged_by_text
+from base_models.clips.labels import as_labels, check_labels, judged_by_text, text_gaps
 from base_models.encoders.store import EmbeddingStore
 from base_models.errors import UsageError
 from base_models.predictions import PredictionTable
@@ -42,9 +42,7 @@ from ensemble.estimator.input_rows import (
     validated_input,
 )
 from ensemble.estimator.metadata_routing import metadata_of, router_of
-from ensemble.estimator.predict_base_models import (
-    log_unchecked,
-)
+from ensemble.estimator.predict_base_models import judged_by_prompt, log_unchecked
 from ensemble.estimator.prediction_inputs import (
     Labels,
     Predictions,
@@ -56,6 +54,7 @@ from ensemble.estimator.prediction_inputs import (
 )
 from ensemble.estimator.row_splits import check_validation, is_prefit, plan_splits
 from ensemble.estimator.rows_to_predict import (
+    gaps_of_prompts,
     rows_to_adapt,
     rows_to_judge,
     tables_and_ids,
@@ -185,7 +184,8 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
         X : clip table (a DataFrame with ``audio`` or ``clip_id``), or matrix of shape
             (n, features)
         y : array or DataFrame of shape (n,) or (n, aspects), on the scale; NaN is
-            unlabelled
+            unlabelled. Labels of an aspect that a neural base model judges against the
+            prompt do not count for clips without one
         sample_weight : array of shape (n,) for base models and the final estimator, or
             None; a row of weight 0 is a row left out. A base model that takes no
             weights is refused
@@ -211,14 +211,17 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
         # The rows, their scale, and who gets which metadata.
         X = validated_input(self, X, reset=True)
         labels = as_labels(y, len(X))
-        rows = rows_of(X, labels, sample_weight, groups)
-        usable = rows.usable()
-        self.aspects_ = rows.aspects
+        self.aspects_ = tuple(labels.columns)
         self._flat = np.asarray(y).ndim == 1
         if self.estimators is None:
             named = default_estimators(X, any(judged_by_text(self.aspects_)))
         else:
             named = named_base_models(self.estimators, self._validate_names)
+        # Nothing may learn or be judged by what a clip without a prompt was given.
+        models = [model for _, model in named]
+        labels = labels.mask(text_gaps(X, judged_by_prompt(models, self.aspects_)))
+        rows = rows_of(X, labels, sample_weight, groups)
+        usable = rows.usable()
         self.bins_ = stack_scale(self.bins, named, usable.labels, is_clips(X))
         check_labels(labels, self.bins_, rows.ids.tolist() if is_clips(X) else None)
         metadata = metadata_of(self, named, rows, fit_params)
@@ -342,9 +345,15 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
         ----------
         X : as in `fit`. After `from_predictions`, predictions of new clips: a list of
             tables or a frame of scores
+
+        Returns
+        -------
+        scores : float64 array; NaN for the aspects that neural base models judge
+            against the prompt, of a clip without one
         """
         tables, ids = tables_and_ids(self, X)
         scores = self.final_estimator_.predict(tables, ids)
+        scores[gaps_of_prompts(self, X, len(ids))] = np.nan
         # As scikit-learn's regressors: the shape of predictions is that of y.
         return scores[:, 0] if self._flat else scores
 
@@ -353,10 +362,13 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
 
         Returns
         -------
-        distributions : float64 array of shape (n, aspects, bins), last axis sums to 1
+        distributions : float64 array of shape (n, aspects, bins), last axis sums to 1,
+            or is NaN where `predict` is
         """
         tables, ids = tables_and_ids(self, X)
-        return self.final_estimator_.predict_distribution(tables, ids)
+        distributions = self.final_estimator_.predict_distribution(tables, ids)
+        distributions[gaps_of_prompts(self, X, len(ids))] = np.nan
+        return distributions
 
     def transform(self, X: Input | Predictions) -> np.ndarray | pd.DataFrame:
         """The feature table: what the meta-learner sees, all aspects side by side.

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,14 +75,16 @@ def read_predictions(path: str | os.PathLike, aspects: Iterable[str]) -> pd.Data
     Returns
     -------
     predictions : DataFrame of n rows with ``clip_id`` (text) and one float64 column per
-        aspect, finite, on any scale; ``attrs["columns"]`` names the column of the file
-        that each aspect was read from
+        aspect, on any scale, NaN where a row is without a score of that aspect but has
+        one of another (as ``predict_mos`` writes of a clip without a prompt);
+        ``attrs["columns"]`` names the column of the file that each aspect was read from
 
     Raises
     ------
     UsageError
         when there is nothing to read, no column or more than one fits, an id is empty
-        or repeats, or a score is missing or not a finite number (naming file and line).
+        or repeats, a row has no score, or one that is not a finite number (naming file
+        and line).
     """
     path = Path(path)
     aspects = [aspects] if isinstance(aspects, str) else list(aspects)
@@ -105,6 +107,7 @@ def read_predictions(path: str | os.PathLike, aspects: Iterable[str]) -> pd.Data
         raise UsageError(f"{path} holds no predictions.")
 
     scores = {aspect: _scores(table, column) for aspect, column in column_of.items()}
+    _check_no_row_is_empty(table, scores, column_of)
     frame = pd.DataFrame({"clip_id": _clip_ids(table, path), **scores})
     frame.attrs["columns"] = column_of
     return frame
@@ -471,18 +474,33 @@ def _id_column(table: TextTable, legal: Sequence[str], path: Path) -> str | None
 
 
 def _scores(table: TextTable, column: str) -> np.ndarray:
-    """Scores of one column, shape (n,), all finite."""
-    scores = []
+    """Scores of one column, shape (n,); an empty cell is NaN."""
+    scores = np.full(table.n_rows, np.nan)
     for row, cell in enumerate(table.columns[column]):
+        if not cell.strip():
+            continue
         number = parse_number(cell.strip())
         if number is None:
-            value = repr(cell) if cell.strip() else "missing"
             raise UsageError(
-                f"{table.location(row)}: {column} is {value}; a prediction is a finite "
-                "number."
+                f"{table.location(row)}: {column} is {cell!r}; a prediction is a "
+                "finite number."
             )
-        scores.append(number)
-    return np.array(scores, dtype=np.float64)
+        scores[row] = number
+    return scores
+
+
+def _check_no_row_is_empty(
+    table: TextTable,
+    scores: Mapping[str, np.ndarray],
+    column_of: Mapping[str, str],
+) -> None:
+    is_empty = np.isnan(list(scores.values())).all(axis=0)
+    if is_empty.any():
+        row = int(is_empty.argmax())
+        raise UsageError(
+            f"{table.location(row)}: {' and '.join(column_of.values())} is missing; a "
+            "prediction is a finite number."
+        )
 
 
 # ---- ids

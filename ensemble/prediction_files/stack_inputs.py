@@ -112,6 +112,7 @@ def read_stack_inputs(
     source = labels or files[0]
     clips = read_clips(source, aspects=aspects)
     names = list(clips.attrs["aspects"])
+    choices = clips.attrs.get("notes", [])
     is_labelled = clips[names].notna().any(axis=1)
     clips = clips[is_labelled].reset_index(drop=True)
     clips.attrs["aspects"] = names
@@ -133,7 +134,7 @@ def read_stack_inputs(
     ]
     if bookkeeping:
         notes.insert(0, f"columns that are not models: {some(bookkeeping)}")
-    return replace(inputs, notes=tuple(notes))
+    return replace(inputs, notes=(*choices, *notes))
 
 
 def join_predictions_to(

@@ -13,15 +13,19 @@ import pandas as pd
 
 from base_models.clips.read_clips import SetAside
 from base_models.encoders.base import Encoder
-from base_models.encoders.embed import clip_ids, embedded_by_all, fill_clips
+from base_models.encoders.embed import (
+    PLACEHOLDER,
+    clip_ids,
+    embedded_by_all,
+    fill_clips,
+    placeholder_for,
+)
 from base_models.encoders.store import EmbeddingStore
 from base_models.errors import UsageError
 from base_models.networks.batches import EmbeddedClips
 from base_models.training.neural_mos import NeuralMOS
+from ensemble.estimator.predict_base_models import judged_by_prompt
 from ensemble.estimator.stacked_mos import StackedMOS
-
-PLACEHOLDER = "music"
-"""Prompt of clips that have none, for networks whose text aspects are left out."""
 
 EncoderPair = tuple[Encoder, Encoder | None]
 
@@ -96,17 +100,28 @@ def usable(
     rows : list of int
         Rows that can be used, in order.
     set_aside : list of SetAside
-        The other clips, each once.
+        The other clips, each once. A clip without a prompt is one of them only where
+        every aspect is judged against it.
     """
     # One pair of encoders for all models that share it.
     pairs = {_signatures(pair): pair for pair in (m.encoders() for m in models)}
     # A stack of prediction files alone needs no embeddings.
     if not pairs:
         return list(range(len(clips))), []
+    aspects = tuple(dict.fromkeys(name for model in models for name in model.aspects_))
+    needs_text = judged_by_prompt(models, aspects)
+    placeholder = placeholder_for(needs_text)
     # A clip must have embeddings of all encoders.
     filled = embedded_by_all(
         [
-            fill_clips(clips, store, audio, text, on_progress=on_progress)
+            fill_clips(
+                clips,
+                store,
+                audio,
+                text,
+                on_progress=on_progress,
+                placeholder=placeholder,
+            )
             for audio, text in pairs.values()
         ]
     )

@@ -2,22 +2,26 @@
 
 Each encoder runs once per clip, whatever the number of base models. What it computed is
 stored, so a scoring run that was stopped goes on where it was. Clips that cannot be
-used are set aside; the others come back in the order in which they were given.
+used are set aside; the others come back in the order in which they were given. A clip
+without a prompt has no score of the aspects that are judged against it.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Callable, Iterable, Sequence
 
 import pandas as pd
 
+from base_models.clips.labels import text_gaps
 from base_models.clips.read_clips import SetAside
 from base_models.devices import cpu_threads
 from base_models.encoders.store import EmbeddingStore
 from base_models.errors import UsageError, some
 from base_models.predictions import PredictionTable
 from ensemble.engine import LOCAL, spread
+from ensemble.estimator.predict_base_models import judged_by_prompt
 from ensemble.estimator.stacked_mos import StackedMOS
 from ensemble.formats import Scores
 from ensemble.scoring.prepared_stack import (
@@ -28,7 +32,7 @@ from ensemble.scoring.prepared_stack import (
     usable,
 )
 from ensemble.scoring.stack_source import StackSource, load_stack
-from meta.score_columns import score_columns, scored_table
+from meta.score_columns import score_columns, scored_table, without_scores
 
 CLIPS_PER_CHUNK = 256
 """Clips that are embedded and scored together."""
@@ -55,8 +59,9 @@ def score_clips(
         Fitted.
     clips : DataFrame of n rows
         With ``clip_id``, ``audio`` and, for aspects judged against it, ``prompt``. When
-        no clip has a prompt those aspects are left out; when some have none, those
-        clips are set aside.
+        no clip has a prompt those aspects are left out; when some have none, they have
+        no scores of these aspects (NaN), and where there are no others, they are set
+        aside.
     store : EmbeddingStore
         Where embeddings are kept.
     level : float
@@ -186,15 +191,10 @@ def _choose_aspects(
 
     It is decided for the whole table: chunk by chunk, columns would differ.
     """
-    by_text = {
-        aspect
-        for model in neural_models(stack)
-        for aspect, needs_text in zip(model.aspects_, model.needs_text_, strict=True)
-        if needs_text
-    }
     left_out: tuple[str, ...] = ()
     if not clips["prompt"].str.strip().any():
-        left_out = tuple(aspect for aspect in stack.aspects_ if aspect in by_text)
+        needs_text = judged_by_prompt(neural_models(stack), stack.aspects_)
+        left_out = tuple(itertools.compress(stack.aspects_, needs_text))
     kept = tuple(aspect for aspect in stack.aspects_ if aspect not in left_out)
     if not kept:
         raise UsageError(
@@ -219,11 +219,13 @@ def score_chunk(
     Returns
     -------
     frame : DataFrame
-        Scores of the clips that can be used.
+        Scores of the clips that can be used, NaN for aspects that are judged against
+        the prompt where there is none.
     set_aside : list of SetAside
         The clips that cannot.
     """
-    rows, set_aside = usable(neural_models(stack), chunk, store, on_progress)
+    models = neural_models(stack)
+    rows, set_aside = usable(models, chunk, store, on_progress)
     if not rows:
         return pd.DataFrame(), set_aside
     clips = chunk.iloc[rows].reset_index(drop=True)
@@ -235,7 +237,8 @@ def score_chunk(
         aspects=aspects,
         level=level,
     )
-    return frame, set_aside
+    gaps = text_gaps(clips, judged_by_prompt(models, aspects))
+    return without_scores(frame, aspects, gaps), set_aside
 
 
 def _score_in_worker(

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
-from base_models.clips.labels import judged_by_text
+from base_models.clips.labels import judged_by_text, text_gaps
 from base_models.errors import DamagedArtifact, UsageError, one_of, some
 from base_models.files import sha256
 from base_models.predictions import PredictionTable
@@ -116,7 +116,9 @@ class StackData:
             clips = rated.rows(split)
             if len(clips):
                 judges[split] = PredictedRows(
-                    _rows(clips, rated.aspects, group), _stored_tables(chosen, split)
+                    _rows(clips, rated.aspects, group),
+                    _stored_tables(chosen, split),
+                    gaps=text_gaps(clips, rated.needs_text),
                 )
         # Out of fold, no model has seen the dev split, which then judges as well.
         if cv == "oof":

@@ -39,6 +39,8 @@ class Embedding:
         Each worker takes its own for ``"auto"``.
     threads : int
         CPU threads of each worker.
+    placeholder : str
+        For blank prompts, see `base_models.encoders.embed.fill_clips`.
     """
 
     folder: Path | None
@@ -47,6 +49,7 @@ class Embedding:
     text_encoder: str | None
     device: str
     threads: int
+    placeholder: str
 
 
 def embed_chunks(
@@ -56,6 +59,7 @@ def embed_chunks(
     *,
     device: str,
     engine: str,
+    placeholder: str,
 ) -> None:
     """Fill a store with the embeddings of a clip table.
 
@@ -73,6 +77,8 @@ def embed_chunks(
         Each worker takes its own for ``"auto"``.
     engine : str
         See `ensemble.engine.check_engine`.
+    placeholder : str
+        For blank prompts, see `base_models.encoders.embed.fill_clips`.
     """
     import torch
 
@@ -84,6 +90,7 @@ def embed_chunks(
         text_encoder=text_encoder,
         device=device,
         threads=torch.get_num_threads(),
+        placeholder=placeholder,
     )
     pieces = [
         (clips.iloc[start : start + CLIPS_PER_PIECE], embedding)
@@ -107,7 +114,7 @@ def _embed_piece(clips: pd.DataFrame, embedding: Embedding) -> None:
         if embedding.text_encoder is not None:
             text = _encoder(embedding.text_encoder, device)
         store = EmbeddingStore(embedding.folder, dtype=embedding.dtype)
-        fill_clips(clips, store, audio, text)
+        fill_clips(clips, store, audio, text, placeholder=embedding.placeholder)
 
 
 @functools.lru_cache(maxsize=4)

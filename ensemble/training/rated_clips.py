@@ -8,6 +8,7 @@ whether it is the demo corpus, which must never pass for real data.
 from __future__ import annotations
 
 import io
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +19,7 @@ import pyarrow as pa
 
 from base_models.bins import ScoreBins
 from base_models.clips.demo_corpus import is_demo
-from base_models.clips.labels import judged_by_text
+from base_models.clips.labels import judged_by_text, text_gaps
 from base_models.clips.ratings import check_ratings
 from base_models.clips.read_clips import read_clips
 from base_models.clips.splits import assign_splits, reached
@@ -115,10 +116,12 @@ class RatedClips:
             splits = assign_splits(frame, sizes=tuple(sizes), seed=seed, group=group)
             frame["split"] = splits.to_numpy()
         _check_splits(frame, path)
+        needs_text = judged_by_text(names, text_aspects)
+        frame = _without_text_labels(frame, names, needs_text)
         return cls(
             frame,
             aspects=names,
-            needs_text=judged_by_text(names, text_aspects),
+            needs_text=needs_text,
             source=str(path),
             demo=is_demo(path),
             made=made,
@@ -145,12 +148,26 @@ class RatedClips:
         # on the order in which ratings were given.
         keys = ["clip_id", "rater_id"]
         kept = kept[[*keys, *self.aspects]].sort_values(keys, ignore_index=True)
+        for aspect, clips in self.without_prompt.items():
+            kept[aspect] = kept[aspect].mask(kept["clip_id"].isin(clips))
         return replace(self, ratings=kept)
+
+    @property
+    def without_prompt(self) -> dict[str, tuple[str, ...]]:
+        """Per aspect that is left out for clips without a prompt: their ids."""
+        gaps = text_gaps(self.frame, self.needs_text)
+        clips_of_aspect = {}
+        for aspect, is_left_out in zip(self.aspects, gaps.T, strict=True):
+            if is_left_out.any():
+                clips_of_aspect[aspect] = tuple(self.frame["clip_id"][is_left_out])
+        return clips_of_aspect
 
     @property
     def note(self) -> str:
         """How the splits came about, their proportions, and how many are left out."""
         left_out = f"; {self.set_aside} clips set aside" if self.set_aside else ""
+        for aspect, clips in self.without_prompt.items():
+            left_out += f"; {len(clips)} without a prompt, {aspect} left out for them"
         return f"{self.made}: {reached(self.frame)}{left_out}"
 
     def rows(self, split: str) -> pd.DataFrame:
@@ -288,6 +305,38 @@ def _check_splits(frame: pd.DataFrame, path: Path | str) -> None:
                 f"'dev'. Name some clips '{split}', or leave the split column out to "
                 "have splits made."
             )
+
+
+def _without_text_labels(
+    frame: pd.DataFrame, aspects: Sequence[str], needs_text: Sequence[bool]
+) -> pd.DataFrame:
+    """The same clips; those without a prompt have no label of what is judged by it.
+
+    Raises
+    ------
+    UsageError
+        When a split that training needs has no label of such an aspect left.
+    """
+    gaps = text_gaps(frame, needs_text)
+    if not gaps.any():
+        return frame
+    masked = frame.copy()
+    for aspect, is_left_out in zip(aspects, gaps.T, strict=True):
+        masked[aspect] = frame[aspect].mask(is_left_out)
+
+    pairs = zip(aspects, needs_text, strict=True)
+    judged_alone = [shlex.quote(aspect) for aspect, by_text in pairs if not by_text]
+    for split in ("train", "dev"):
+        in_split = frame["split"] == split
+        for aspect in aspects:
+            had_labels = frame.loc[in_split, aspect].notna().any()
+            if had_labels and not masked.loc[in_split, aspect].notna().any():
+                raise UsageError(
+                    f"No {split} clip that is rated for {aspect} has a prompt, against "
+                    "which it is judged. Add prompts, or name only aspects that are "
+                    f"judged without one (--aspects {' '.join(judged_alone)})."
+                )
+    return masked
 
 
 def _holds(path: Path, content: bytes) -> bool:

@@ -287,10 +287,7 @@ def _check_weights(setups: Mapping[str, ModelSetup], with_text: bool) -> None:
 
     users: dict[str, list[str]] = {}
     for preset, model in setups.items():
-        words = [model.audio_encoder]
-        if with_text:
-            words.append(model.text_encoder)
-        for word in words:
+        for word in model.encoder_words(with_text):
             users.setdefault(word, []).append(preset)
 
     problems = {}
@@ -312,12 +309,12 @@ def _check_weights(setups: Mapping[str, ModelSetup], with_text: bool) -> None:
 
 
 def _load_pair(model: ModelSetup, with_text: bool, device: str) -> EncoderPair:
-    """The encoders of a preset; no text encoder where no aspect is judged by text."""
+    """The encoders of a preset; no text encoder where it reads no text."""
     from base_models.encoders import load_encoder
 
-    audio = load_encoder(model.audio_encoder, device=device)
-    text = load_encoder(model.text_encoder, device=device) if with_text else None
-    return audio, text
+    words = model.encoder_words(with_text)
+    audio, *texts = [load_encoder(word, device=device) for word in words]
+    return audio, texts[0] if texts else None
 
 
 def _embed(
@@ -330,8 +327,14 @@ def _embed(
     on_embed: OnEmbed | None,
 ) -> FilledClips:
     """Run every encoder over the clips; returns the clips that all can embed."""
-    from base_models.encoders.embed import embedded_by_all, fill_clips
+    from base_models.encoders.embed import (
+        embedded_by_all,
+        fill_clips,
+        placeholder_for,
+        with_text_keys,
+    )
 
+    placeholder = placeholder_for(rated.needs_text)
     # Presets share pairs of encoders, and what an encoder computed is in the store.
     distinct = {}
     for preset, (audio, text) in pairs.items():
@@ -350,10 +353,24 @@ def _embed(
                 (setups[preset].audio_encoder, text_word),
                 device=compute.device,
                 engine=compute.engine,
+                placeholder=placeholder,
             )
         # After an engine this encodes nothing, but names the clips that it cannot use.
-        filled.append(fill_clips(rated.frame, store, audio, text, on_progress=on_embed))
-    return embedded_by_all(filled)
+        filled.append(
+            fill_clips(
+                rated.frame,
+                store,
+                audio,
+                text,
+                on_progress=on_embed,
+                placeholder=placeholder,
+            )
+        )
+    usable = embedded_by_all(filled)
+    # Which clips they are must not depend on whether these models read the prompts.
+    if any(rated.needs_text):
+        usable = with_text_keys(usable, rated.frame, placeholder)
+    return usable
 
 
 def _usable_clips(rated: RatedClips, filled: FilledClips) -> RatedClips:

@@ -43,6 +43,12 @@ class ModelSetup:
     audio_encoder: str
     text_encoder: str
 
+    def encoder_words(self, with_text: bool) -> tuple[str, ...]:
+        """Its encoders; `with_text` is whether some aspect is judged by text."""
+        if with_text and not self.config.audio_only:
+            return self.audio_encoder, self.text_encoder
+        return (self.audio_encoder,)
+
 
 @dataclass(frozen=True)
 class TrainingSetup:

@@ -137,7 +137,10 @@ def test_the_signature_sees_what_differs_and_not_the_name():
         ("[bins]\nlo = 1", "unknown key 'bins.lo'. Did you mean 'bins.low'"),
         ("bins.lo = 1", "unknown key 'bins.lo'. Did you mean 'bins.low'"),
         ("bins = 'endpoints'", "'bins' is a group of settings and not one value"),
-        ("bins = 10", r"Set bins.low, .*bins.grid one by one, e.g. bins.grid=endpoints"),
+        (
+            "bins = 10",
+            r"Set bins.low, .*bins.grid one by one, e.g. bins.grid=endpoints",
+        ),
         ("bins.count = 'ten'", "'bins.count' must be a whole number; got 'ten'"),
         ("bins.count = 10.5", "'bins.count' must be a whole number; got 10.5"),
         ("bins.grid = 'endpoint'", "Unknown bin grid 'endpoint'. Did you mean"),

@@ -12,13 +12,13 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import FrameType
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from base_models.errors import DamagedArtifact, StackedMOSError
+from base_models.errors import DamagedArtifact, StackedMOSError, some
 
 if TYPE_CHECKING:
     # Reading clips imports pandas, which a command's --help does not need.
@@ -146,6 +146,28 @@ def fail(message: str, code: int) -> int:
 def say(message: str) -> None:
     """Print one line for the user on standard error."""
     print(message, file=sys.stderr, flush=True)
+
+
+def say_notes(notes: Iterable[str]) -> None:
+    """Say what was chosen in reading the data."""
+    for note in notes:
+        say(f"note: {note}")
+
+
+def say_without_prompt(clips_of_aspect: Mapping[str, Sequence[str]]) -> int:
+    """List the clips without a prompt, by the aspects that are left out for them.
+
+    Returns the exit code that follows: a clip without one of its scores is a finding,
+    as one without any is.
+    """
+    for aspect, clips in clips_of_aspect.items():
+        subject = "clip has" if len(clips) == 1 else "clips have"
+        pronoun = "it" if len(clips) == 1 else "them"
+        say(
+            f"{len(clips)} {subject} no prompt: {aspect} left out for {pronoun} "
+            f"({some(clips)})"
+        )
+    return CLIPS_SET_ASIDE if clips_of_aspect else ALL_WELL
 
 
 def say_set_aside(set_aside: Sequence[SetAside]) -> int:

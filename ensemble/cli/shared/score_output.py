@@ -65,6 +65,8 @@ def score_table(scores: Scores, level: float) -> Table:
         for aspect in scores.aspects:
             low = row[f"{aspect}_low"]
             high = row[f"{aspect}_high"]
-            cells.append(f"{row[aspect]:.2f} [{low:.2f}, {high:.2f}]")
+            has_score = row[aspect] == row[aspect]
+            text = f"{row[aspect]:.2f} [{low:.2f}, {high:.2f}]"
+            cells.append(text if has_score else "no prompt")
         table.add_row(row["clip_id"], *cells)
     return table

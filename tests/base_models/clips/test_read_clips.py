@@ -483,12 +483,33 @@ def test_text_aspects_are_known_in_every_spelling():
     assert "mi" not in TEXT_ASPECTS
 
 
-def test_parquet_with_embedded_audio_is_refused(tmp_path):
-    pd.DataFrame(
-        {"clip_id": ["a"], "audio": [{"bytes": b"RIFF", "path": "a.wav"}]}
-    ).to_parquet(tmp_path / "t.parquet")
-    with pytest.raises(UsageError, match="'audio' hold embedded data"):
-        read_clips(tmp_path / "t.parquet")
+@pytest.mark.parametrize(
+    ("names", "chosen"),
+    [
+        (["transcript"], "transcript"),
+        (["lyrics", "Caption"], "Caption"),
+        (["lyrics", "description", "transcript"], "description"),
+        (["caption", "text", "PROMPT"], "PROMPT"),
+    ],
+)
+def test_of_several_texts_the_first_in_order_is_the_prompt_and_is_named(
+    tmp_path, names, chosen
+):
+    cells = ",".join(f"words of {name}" for name in names)
+    clips = read_clips(
+        write_file(tmp_path / "t.csv", f"clip_id,mos,{','.join(names)}\na,3,{cells}\n")
+    )
+    assert clips["prompt"].tolist() == [f"words of {chosen}"]
+    others = [name for name in names if name != chosen]
+    assert all(clips[name].tolist() == [f"words of {name}"] for name in others)
+    notes = clips.attrs.get("notes", [])
+    assert len(notes) == bool(others)
+    assert all(f"prompts are read from '{chosen}', not from" in note for note in notes)
+
+
+def test_two_spellings_of_one_text_are_refused(tmp_path):
+    with pytest.raises(UsageError, match="'text' and 'Text' both mean prompt"):
+        read_clips(write_file(tmp_path / "t.csv", "id,mos,text,Text\na,3,x,y\n"))
 
 
 def test_a_table_made_by_hand_is_held_to_the_same_laws(tmp_path):

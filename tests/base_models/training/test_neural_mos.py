@@ -25,6 +25,7 @@ from base_models.encoders.store import EmbeddingStore
 from base_models.errors import ClipError, DamagedArtifact, UsageError
 from base_models.files import seal
 from base_models.metrics.evaluate import srcc
+from base_models.networks.models import CoAttention
 from base_models.training.neural_mos import NeuralMOS
 
 RATE = 24_000
@@ -430,8 +431,6 @@ def test_labels_that_cannot_be_trained_on_are_refused_before_anything_is_embedde
             "Clip 'c05': there is no file '/nowhere/c05.wav'",
         ),
         ({"audio": ""}, "Clip 'c05': it has no audio file"),
-        ({"prompt": "  "}, "Clip 'c05': no prompt"),
-        ({"prompt": None}, "Clip 'c05': no prompt"),
     ],
 )
 def test_a_clip_that_cannot_be_used_is_named(cells, message, model, fitted, clips):
@@ -443,6 +442,60 @@ def test_a_clip_that_cannot_be_used_is_named(cells, message, model, fitted, clip
     ):
         with pytest.raises(ClipError, match=message):
             run()
+
+
+@pytest.mark.parametrize("blank", ["", "  ", None, np.nan])
+def test_of_a_clip_without_a_prompt_the_text_aspects_are_neither_learnt_nor_predicted(
+    blank, model, clips
+):
+    some = clips.astype({"prompt": object})
+    some.loc[5, "prompt"] = blank
+    y = clips[ASPECTS].copy()
+    other_labels = y.copy()
+    other_labels.loc[5, "ta"] = 1.0 if y.loc[5, "ta"] > 3 else 5.0
+    y_without = y.copy()
+    y_without.loc[5, "ta"] = np.nan
+
+    # Whatever label of ta the table gives, nothing is learnt from it.
+    predicted = [
+        model().fit(some, labels).predict(some)
+        for labels in (y, other_labels, y_without)
+    ]
+    np.testing.assert_array_equal(predicted[0], predicted[1])
+    np.testing.assert_array_equal(predicted[0], predicted[2])
+    missing = np.isnan(predicted[0])
+    assert np.argwhere(missing).tolist() == [[5, ASPECTS.index("ta")]]
+
+
+def test_a_clip_without_a_prompt_still_counts_for_the_music(model, clips):
+    some = clips.assign(prompt=clips["prompt"].where(clips.index != 5, ""))
+    y = clips[ASPECTS].copy()
+    fitted = model().fit(some, y)
+    y.loc[5, "mi"] = 1.0 if y.loc[5, "mi"] > 3 else 5.0
+    other = model().fit(some, y)
+    assert (fitted.predict(clips)[:, 0] != other.predict(clips)[:, 0]).any()
+    assert "c05" in fitted.trained_on_ | fitted.selected_on_
+
+
+def test_where_every_aspect_needs_a_prompt_a_clip_without_one_is_refused(model, clips):
+    some = clips.assign(prompt=clips["prompt"].where(clips.index != 5, ""))
+    with pytest.raises(ClipError, match="Clip 'c05': no prompt"):
+        model(text_aspects=ASPECTS).fit(some, clips[ASPECTS])
+
+
+def test_an_alignment_is_not_learnt_from_placeholders(monkeypatch, model, clips):
+    seen = []
+    auxiliary = CoAttention.auxiliary
+
+    def watched(network, batch):
+        seen.append(len(batch.frames))
+        return auxiliary(network, batch)
+
+    monkeypatch.setattr(CoAttention, "auxiliary", watched)
+    some = clips.assign(prompt=clips["prompt"].where(clips.index >= 6, ""))
+    changes = {"max_epochs": 1, "batch_size": 12, "inner_validation": 0.2}
+    fitted = model("whisq", changes=changes).fit(some, clips[ASPECTS])
+    assert seen == [sum(int(clip[1:]) >= 6 for clip in fitted.trained_on_)]
 
 
 def test_tables_that_are_none_are_refused(model, fitted, clips):

@@ -272,7 +272,7 @@ LABELS = {
     ),
     "no prompts": (
         lambda p: p.edited(lambda t: (t / "prompt_info.txt").unlink()),
-        "No train clip.*no prompt. Add prompts",
+        "No train clip that is rated for ta has a prompt.*Add prompts",
     ),
     "no audio": (
         lambda p: p.edited(lambda t: shutil.rmtree(t / "wav")),
@@ -321,14 +321,14 @@ def test_a_device_that_is_not_here_is_refused(place):
     )
 
 
-def test_clips_without_prompt_are_set_aside_by_name(place):
+def test_aspects_that_need_a_prompt_are_left_out_for_clips_without_one(place):
     code, out, err = call(
         *place.fit_base(place.edited(without_one_prompt), "--jobs", 1)
     )
     assert code == 3
     assert out == f"{place.tmp / 'new' / 'level0.json'}\n"
-    assert "4 clips set aside:" in err
-    assert err.count("_P008: no prompt") == 4
+    assert "4 clips have no prompt: ta left out for them (" in err
+    assert "set aside" not in err
 
 
 def test_a_dev_split_of_one_system_cannot_measure_a_stack(place):

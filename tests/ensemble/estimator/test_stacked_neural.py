@@ -17,6 +17,7 @@ from tiny_networks import embedded_model
 from base_models.encoders.base import Encoder
 from base_models.encoders.store import EmbeddingStore
 from base_models.errors import ClipError, DamagedArtifact, UsageError
+from ensemble.estimator.rows_to_predict import rows_to_judge
 from ensemble.estimator.stacked_mos import StackedMOS
 
 
@@ -252,3 +253,34 @@ def test_a_nested_grid_reaches_neural_models(clips):
         len(search.best_estimator_.estimators_[0][1].history_)
         == search.best_params_["one__settings"]["max_epochs"]
     )
+
+
+def test_without_a_prompt_a_stack_neither_uses_nor_predicts_what_needs_one(
+    clips, bases, stack
+):
+    X, y, _ = clips
+    some = X.assign(prompt=X["prompt"].where(~X.index.isin([20, 30]), " "))
+    scores = stack.predict(some)
+    missing = np.zeros((36, 2), dtype=bool)
+    missing[[20, 30], 1] = True
+    np.testing.assert_array_equal(np.isnan(scores), missing)
+    np.testing.assert_array_equal(scores[~missing], stack.predict(X)[~missing])
+    distributions = stack.predict_distribution(some)
+    np.testing.assert_array_equal(np.isnan(distributions).any(-1), missing)
+
+    # A label of ta that such a clip has all the same changes nothing.
+    wild = y.copy()
+    wild.loc[[20, 30], "ta"] = [1.0, 5.0]
+    absent = y.mask(missing)
+    new = [
+        StackedMOS(bases, cv="prefit").fit(some[18:], labels[18:])
+        for labels in (wild, absent)
+    ]
+    np.testing.assert_array_equal(new[0].predict(X), new[1].predict(X))
+    judged = [
+        rows_to_judge(stack, "test", some, labels).rows.labels
+        for labels in (wild, absent)
+    ]
+    np.testing.assert_array_equal(judged[0], judged[1])
+    adapted = [stack.adapt(some[18:], labels[18:]) for labels in (wild, absent)]
+    np.testing.assert_array_equal(adapted[0].predict(X), adapted[1].predict(X))

@@ -3,6 +3,8 @@ nothing but itself.
 """
 
 import io
+import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -16,9 +18,11 @@ from base_models.encoders.store import EmbeddingStore
 from base_models.errors import UsageError
 from ensemble.estimator.stacked_mos import StackedMOS
 from ensemble.formats import FORMATS, encode_scores
+from ensemble.prediction_files.read_predictions import read_predictions
 from ensemble.scoring import score_clips as scoring
 from ensemble.scoring.audio_files import clips_from_files
 from ensemble.scoring.score_clips import score_clips
+from meta.score_columns import score_columns
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +131,7 @@ def test_without_any_prompt_the_aspects_judged_by_it_are_left_out(
     )  # as with prompts
 
 
-def test_where_some_clips_have_no_prompt_these_are_set_aside(
+def test_where_some_clips_have_no_prompt_the_aspects_that_need_one_are_left_out(
     stack, clips, store, scores, monkeypatch
 ):
     monkeypatch.setattr(
@@ -135,13 +139,53 @@ def test_where_some_clips_have_no_prompt_these_are_set_aside(
     )  # the first chunk has no prompt at all, the table has some
     some = clips.assign(prompt=clips["prompt"].where(clips.index >= 5, ""))
     found = score_clips(stack, some, store)
-    assert [(bad.clip_id, bad.reason) for bad in found.set_aside] == [
-        (f"c{k:02d}", "no prompt") for k in range(5)
-    ]
-    assert found.aspects == ("mi", "ta")
+    assert (found.aspects, found.left_out, found.set_aside) == (("mi", "ta"), (), ())
+    assert found.without_prompt == {"ta": tuple(f"c{k:02d}" for k in range(5))}
+    columns = ["ta", "ta_low", "ta_high"]
+    assert found.frame[columns][:5].isna().all(axis=None)
+    expected = scores.frame.assign(**{name: scores.frame[name] for name in columns})
+    expected.loc[:4, columns] = np.nan
     np.testing.assert_allclose(
-        found.frame[["mi", "ta"]], scores.frame[["mi", "ta"]][5:], atol=1e-6
+        found.frame[score_columns(("mi", "ta"))],
+        expected[score_columns(("mi", "ta"))],
+        atol=1e-6,
     )
+
+
+def test_where_every_aspect_needs_a_prompt_clips_without_one_are_set_aside(
+    clips, store
+):
+    stack = fit(clips, store, text_aspects=["mi", "ta"])
+    some = clips.assign(prompt=clips["prompt"].where(clips.index >= 2, ""))
+    found = score_clips(stack, some, store)
+    assert [(bad.clip_id, bad.reason) for bad in found.set_aside] == [
+        ("c00", "no prompt"),
+        ("c01", "no prompt"),
+    ]
+    assert found.without_prompt == {}
+
+
+def test_every_format_writes_a_missing_score_as_its_readers_expect(
+    stack, clips, store, tmp_path
+):
+    some = clips[:3].assign(prompt=["", *clips["prompt"][1:3]])
+    found = score_clips(stack, some, store)
+    _, first, *_ = encode_scores(found, "csv").decode().splitlines()
+    assert first.endswith(",,,")
+    record = json.loads(encode_scores(found, "jsonl").splitlines()[0])
+    assert record["ta"] is record["ta_low"] is None
+    assert record["mi"] == found.frame["mi"][0]
+    first = encode_scores(found, "answer").decode().splitlines()[0]
+    assert re.fullmatch(r"c00,\d\.\d{8},", first)
+
+    # What one command writes, another reads.
+    for name in FORMATS:
+        path = tmp_path / f"scores{FORMATS[name].suffix}"
+        path.write_bytes(encode_scores(found, name))
+        read = read_predictions(path, ["mi", "ta"])
+        np.testing.assert_allclose(
+            read[["mi", "ta"]], found.frame[["mi", "ta"]], atol=1e-6
+        )
 
 
 def test_a_stack_of_text_aspects_alone_asks_for_prompts(clips, store):

@@ -48,9 +48,9 @@ def test_given_splits_are_used_as_they_are(tmp_path):
     given = ["train"] * 20 + ["dev"] * 15 + ["test"] * 5
     rated = read(table(tmp_path, split=given), seed=7)
     assert rated.frame["split"].tolist() == given
-    assert (
-        rated.note
-        == "splits as given: train 20 (50.0 %), dev 15 (37.5 %), test 5 (12.5 %)"
+    assert rated.note == (
+        "splits as given: train 20 (50.0 %), dev 15 (37.5 %), test 5 (12.5 %); "
+        "13 without a prompt, ta left out for them"
     )
     assert rated.rows("dev")["clip_id"].tolist() == [f"{k:03d}" for k in range(20, 35)]
     assert rated.rows("dev").index.tolist() == list(range(15))

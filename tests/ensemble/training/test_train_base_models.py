@@ -16,6 +16,7 @@ from base_models.encoders.base import Encoder
 from base_models.errors import UsageError
 from base_models.files import is_sealed, read_json
 from base_models.predictions import PredictionTable
+from ensemble.stacking.stack_data import StackData
 from ensemble.training import train_base_models as training
 from ensemble.training.encoder_choice import EncoderChoice
 from ensemble.training.rated_clips import RatedClips
@@ -123,17 +124,46 @@ def test_words_that_are_no_plan_are_refused():
 
 def test_clips_that_cannot_be_used_are_set_aside_by_name(trained):
     _, ready = trained
-    assert {bad.clip_id for bad in ready.set_aside} == {"c03", "c20"}
-    reasons = {bad.clip_id: bad.reason for bad in ready.set_aside}
-    assert reasons["c20"] == "no prompt"
-    assert len(ready.rated.frame) == 30
-    assert not {"c03", "c20"} & set(ready.rated.frame["clip_id"])
+    assert [bad.clip_id for bad in ready.set_aside] == ["c03"]
+    assert len(ready.rated.frame) == 31
+    assert "c03" not in set(ready.rated.frame["clip_id"])
+
+
+def test_a_clip_without_a_prompt_is_learnt_from_for_what_needs_none(trained, data):
+    workspace, ready = trained
+    assert ready.rated.without_prompt == {"ta": ("c20",)}
+    assert "1 without a prompt, ta left out for them" in ready.rated.note
+    labels = ready.rated.frame.set_index("clip_id").loc["c20", ["mi", "ta"]]
+    given = pd.read_csv(data).set_index("clip_id").loc["c20", "mi"]
+    assert labels["mi"] == given
+    assert np.isnan(labels["ta"])
+
+    # Its row stands in the dense tables, and in no label that a stack could read.
+    stack_data = StackData.from_runs(workspace)
+    row = stack_data.fit.rows.ids.tolist().index("c20")
+    assert np.isnan(stack_data.fit.rows.labels[row]).tolist() == [False, True]
+    assert all("c20" in table.clip_ids for table in stack_data.fit.tables)
+    assert stack_data.fit.gaps[row].tolist() == [False, True]
+
+
+@pytest.mark.parametrize("split", ["train", "dev"])
+def test_a_split_without_any_prompt_cannot_be_used_for_aspects_that_need_one(
+    data, tmp_path, split
+):
+    table = pd.read_csv(data, dtype=str, keep_default_na=False)
+    table.loc[table["split"] == split, "prompt"] = " "
+    table.to_csv(tmp_path / "clips.csv", index=False)
+    with pytest.raises(
+        UsageError, match=f"No {split} clip that is rated for ta has a prompt.*Add"
+    ):
+        RatedClips.read(tmp_path / "clips.csv")
+    assert RatedClips.read(tmp_path / "clips.csv", aspects=["mi"]).without_prompt == {}
 
 
 def test_without_a_usable_clip_in_a_split_the_first_reason_is_said(data, tmp_path):
     table = pd.read_csv(data, dtype=str, keep_default_na=False)
     table["audio"] = [str(data.parent / name) for name in table["audio"]]
-    table.loc[table["split"] == "dev", "prompt"] = " "
+    table.loc[table["split"] == "dev", "audio"] = ""
     table.to_csv(tmp_path / "clips.csv", index=False)
     with pytest.raises(
         UsageError,
@@ -181,8 +211,8 @@ def test_each_content_is_encoded_once_for_all_models_and_commands(
             models,
             on_embed=lambda *progress: seen.append(progress),
         )
-    distinct = 4  # the 32 clips are four sounds
-    assert (encoded.count("logmel"), encoded.count("hashed_text")) == (distinct, 2)
+    distinct = 4  # the 32 clips are four sounds, of two prompts and a placeholder
+    assert (encoded.count("logmel"), encoded.count("hashed_text")) == (distinct, 3)
     assert {name for name, _, _ in seen} == {"logmel", "hashed_text"}
 
 
