@@ -295,9 +295,9 @@ def anchored(
 
     Notes
     -----
-    After DeRA-MOS (arXiv 2606.10010), of which only the abstract's facts are known here:
-    a score-anchored alignment loss for text alignment. Its form is unknown; this is the
-    plainest.
+    After DeRA-MOS (arXiv 2606.10010), of which only facts of the abstract are known
+    here: a score-anchored alignment loss for text alignment. Its form is unknown; this
+    is the plainest.
     """
     errors = (similarity - anchors).square()
     # The floor keeps a batch without a score at a loss of 0.

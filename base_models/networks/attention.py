@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from base_models.networks.alignment import Transport, sinkhorn_plan
-from base_models.networks.batches import EmbeddedClips
+from base_models.networks.batches import Batch, EmbeddedClips
 from base_models.networks.co_attention import (
     CrossOnly,
     SequenceCoAttention,
@@ -29,7 +29,6 @@ from base_models.networks.co_attention import (
 )
 from base_models.networks.layers import AttentionPooling, masked_mean
 from base_models.networks.models import (
-    Batch,
     Branch,
     CoAttention,
     DualBranch,

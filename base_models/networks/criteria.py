@@ -366,8 +366,8 @@ class Listwise(SoftBins):
 
     Notes
     -----
-    After DeRA-MOS (arXiv 2606.10010), of which only the abstract's facts are known here:
-    a listwise ranking loss over the batch for music impression. Which one, its
+    After DeRA-MOS (arXiv 2606.10010), of which only facts of the abstract are known
+    here: a listwise ranking loss over the batch for music impression. Which one, its
     temperature and its weight are unknown. ListNet is taken because ListMLE needs one
     true order, and labels in steps of 0.2 are often equal.
     """

@@ -23,6 +23,7 @@ from base_models.networks.alignment import (
     build_alignment,
     mean_similarity,
 )
+from base_models.networks.batches import Batch, Labels
 from base_models.networks.co_attention import CO_ATTENTION
 from base_models.networks.criteria import build_criterion
 from base_models.networks.heads import linear_head, mlp_head
@@ -39,66 +40,6 @@ from base_models.networks.layers import (
 
 NARROW = (256, 64)
 """Hidden widths of the heads of WhisQ and of the official baseline."""
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Padded embeddings of B clips; masks are True at real frames and tokens.
-
-    Parameters
-    ----------
-    frames : Tensor of shape (B, T, D)
-    frame_mask : bool Tensor of shape (B, T)
-    tokens : Tensor of shape (B, T', D'), or None without text
-    token_mask : bool Tensor of shape (B, T'), or None without text
-    """
-
-    frames: Tensor
-    frame_mask: Tensor
-    tokens: Tensor | None = None
-    token_mask: Tensor | None = None
-
-    def text(self) -> tuple[Tensor, Tensor]:
-        """Return the tokens and their mask.
-
-        Raises
-        ------
-        ValueError
-            when the batch holds no text.
-        """
-        if self.tokens is None or self.token_mask is None:
-            raise ValueError(
-                "This batch holds no tokens, but the network has an aspect that is "
-                "judged against the prompt."
-            )
-        return self.tokens, self.token_mask
-
-    def to(self, device: torch.device | str) -> Batch:
-        """Copy the batch to another device."""
-        frames = self.frames.to(device, non_blocking=True)
-        frame_mask = self.frame_mask.to(device, non_blocking=True)
-        if self.tokens is None or self.token_mask is None:
-            return Batch(frames, frame_mask)
-
-        tokens = self.tokens.to(device, non_blocking=True)
-        token_mask = self.token_mask.to(device, non_blocking=True)
-        return Batch(frames, frame_mask, tokens=tokens, token_mask=token_mask)
-
-
-@dataclass(frozen=True)
-class Labels:
-    """Labels of the B clips of a batch.
-
-    Parameters
-    ----------
-    scores : Tensor of shape (B, aspects)
-        Any finite number where a clip is unlabelled.
-    weights : Tensor of shape (B, aspects)
-        0 where a clip is unlabelled.
-    """
-
-    scores: Tensor
-    weights: Tensor
 
 
 class Branch(nn.Module):

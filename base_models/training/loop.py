@@ -22,7 +22,12 @@ from torch import Tensor, nn
 from base_models.config import BaseConfig
 from base_models.errors import StackedMOSError
 from base_models.metrics.evaluate import METRICS
-from base_models.networks.batches import Batch, EmbeddedClips, shuffled_batches
+from base_models.networks.batches import (
+    Batch,
+    EmbeddedClips,
+    Labels,
+    shuffled_batches,
+)
 from base_models.networks.criteria import (
     Criterion,
     Histogram,
@@ -30,7 +35,7 @@ from base_models.networks.criteria import (
     RanksBatch,
 )
 from base_models.networks.heads import output_layer
-from base_models.networks.models import Labels, Network
+from base_models.networks.models import Network
 from base_models.training.checkpoints import (
     CheckpointFile,
     add_prefix,

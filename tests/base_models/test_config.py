@@ -6,7 +6,7 @@ from base_models.errors import UsageError
 
 
 def test_the_defaults_are_those_of_dora_mos():
-    """The bins and the four heads as in the paper, the rest as in its published code."""
+    """Bins and attention heads as in the paper, the rest as in its published code."""
     config = BaseConfig()
     assert (
         config.learning_rate,
@@ -113,8 +113,8 @@ def test_the_signature_sees_what_differs_and_not_the_name():
         ),
         (
             "architecture = 'co_attention'\nalignment = 'anchored'",
-            "alignment = 'anchored' belongs to the architecture 'dual_branch', but this "
-            "one is 'co_attention'",
+            "'anchored' belongs to the architecture 'dual_branch', but this one is "
+            "'co_attention'",
         ),
         ("coral_ranks = 1", "coral_ranks must be"),
         ("alignment_stride = 0", "alignment_stride must be positive"),

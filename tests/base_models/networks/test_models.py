@@ -1,13 +1,15 @@
 """Laws of the network: sizes as published, padding and company change nothing, masks
 point the right way."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from tiny_networks import embedded_clips
 
 from base_models.config import MODELS, BaseConfig
 from base_models.errors import UsageError
-from base_models.networks.batches import EmbeddedClips
+from base_models.networks.batches import EmbeddedClips, Labels
 from base_models.networks.criteria import build_criterion
 from base_models.networks.layers import AttentionPooling
 from base_models.networks.models import build_model
@@ -115,11 +117,140 @@ def test_every_head_ends_in_a_bias_per_output_and_no_weight_is_clipped_twice_or_
     assert sorted(clipped) == sorted(id(p) for p in network.parameters())
 
 
+def labels_of(scores, weights=None):
+    scores = torch.tensor(scores)
+    if weights is None:
+        weights = torch.ones_like(scores)
+    return Labels(scores, torch.as_tensor(weights))
+
+
+ANCHORED = [[3.0, 5.0], [3.0, 1.0], [3.0, 3.0], [3.0, 2.0], [3.0, 4.4]]
+
+
+def test_the_anchored_loss_is_the_square_of_similarity_minus_score(clips):
+    network, batch = model("dera").eval(), clips.batch(range(5))
+    context = network.context(batch)
+    loss = network.auxiliary(batch, context, labels_of(ANCHORED))
+    branch = network.branches[1]
+    slow = 0.0
+    for row, (_, score) in enumerate(ANCHORED):
+        audio = branch.cross.audio(context[row, : len(clips.frames[row])]).mean(0)
+        words = torch.tensor(clips.tokens[row]).float()
+        text = branch.cross.text(words).mean(0)
+        cosine = (audio @ text) / (audio.norm() * text.norm())
+        slow += (cosine.item() - (score - 3) / 2) ** 2 / 5
+    assert loss.item() == pytest.approx(slow, abs=1e-5)
+    assert torch.equal(network.auxiliary(batch, labels=labels_of(ANCHORED)), loss)
+
+
+def test_the_anchored_loss_sees_labels_by_their_weights_and_no_padding(clips):
+    network, batch = model("dera").eval(), clips.batch(range(5))
+    weights = torch.tensor([[1.0] * 2, [1.0, 0.0], [1.0, 2.0], [1.0] * 2, [1.0, 0.5]])
+    loss = network.auxiliary(batch, labels=labels_of(ANCHORED, weights))
+    # An unlabelled clip may have any number in place of its score.
+    other = [*ANCHORED[:1], [3.0, 77.0], *ANCHORED[2:]]
+    assert torch.equal(network.auxiliary(batch, labels=labels_of(other, weights)), loss)
+    order = [3, 0, 4, 2, 1]
+    turned = network.auxiliary(
+        clips.batch(order),
+        labels=labels_of([ANCHORED[row] for row in order], weights[order]),
+    )
+    assert turned.item() == pytest.approx(loss.item(), abs=1e-6)
+    rows = [0, 2, 2, 3]
+    repeated = network.auxiliary(
+        clips.batch(rows), labels=labels_of([ANCHORED[row] for row in rows])
+    )
+    twice = weights * torch.tensor([1.0, 1.0, 1.0, 1.0, 0.0])[:, None]
+    weighted = network.auxiliary(batch, labels=labels_of(ANCHORED, twice))
+    assert repeated.item() == pytest.approx(weighted.item(), abs=1e-6)
+    none = network.auxiliary(batch, labels=labels_of(ANCHORED, torch.zeros(5, 2)))
+    assert none.item() == 0
+    batch.frames[~batch.frame_mask] = 1e3
+    batch.tokens[~batch.token_mask] = -1e3
+    assert torch.equal(
+        network.auxiliary(batch, labels=labels_of(ANCHORED, weights)), loss
+    )
+
+
+@pytest.mark.parametrize("decoupled", [False, True])
+def test_the_anchored_loss_reaches_the_projections_and_the_temporal_block(
+    decoupled, clips
+):
+    network = model("dera", decoupled=decoupled)
+    network.auxiliary(clips.batch(range(5)), labels=labels_of(ANCHORED)).backward()
+    reached = {
+        ".".join(name.split(".")[:4])
+        for name, p in network.named_parameters()
+        if p.grad is not None and bool(p.grad.any())
+    }
+    projections = {f"branches.1.cross.{part}" for part in ("audio", "text")}
+    assert projections <= reached
+    others = {name.split(".")[0] for name in reached - projections}
+    assert others == (set() if decoupled else {"temporal"})
+
+
+def test_without_a_weight_or_a_text_aspect_nothing_is_anchored(clips):
+    batch = clips.batch([0, 1])
+    assert model("dera", alignment_weight=0.0).auxiliary(batch) is None
+    config = BaseConfig.preset("dera")
+    audio = build_model(config, [False, False], 16, None)
+    assert audio.auxiliary(batch, labels=labels_of(ANCHORED[:2])) is None
+    with pytest.raises(ValueError, match="needs the labels"):
+        model("dera").auxiliary(batch)
+
+
+def test_without_a_temporal_block_the_frames_are_the_encoders_own(clips):
+    network, batch = model("muq_eval"), clips.batch(range(5))
+    assert network.context(batch) is batch.frames
+    assert not list(network.temporal.parameters())
+
+
+@pytest.mark.parametrize(
+    ("layers", "widths"),
+    [(1, [16, 8, 20]), (2, [16, 8, 4, 20]), (3, [16, 8, 4, 2, 20])],
+)
+def test_heads_have_as_many_hidden_layers_as_they_are_told(layers, widths):
+    (head, _) = model(hidden_layers=layers).aspect_heads()
+    linear = [part for part in head if isinstance(part, torch.nn.Linear)]
+    assert [linear[0].in_features, *(part.out_features for part in linear)] == widths
+    kinds = [type(part).__name__ for part in head]
+    assert kinds[:3] == ["Linear", "ReLU", "Dropout"]
+    assert kinds.count("Dropout") == 1
+
+
+@pytest.mark.parametrize("name", ["dora", "whisq", "clap_baseline"])
+def test_textbook_coral_has_one_weight_vector_in_every_architecture(name):
+    changes = {"criterion": "coral", "coral_form": "textbook", "start_at_mean": False}
+    for head in model(name, **changes).aspect_heads():
+        assert head[-1].shared.weight.shape[0] == 1
+        assert head[-1].bias.shape == (19,)
+
+
+def test_of_a_clip_that_is_cut_the_rest_changes_nothing(clips):
+    short = replace(clips, max_frames=3)
+    cut = EmbeddedClips([f[:3] for f in clips.frames], clips.tokens)
+    changed = [f.copy() for f in clips.frames]
+    for frames in changed:
+        frames[3:] = 9.0
+    for name in ("muq_eval", "dora"):
+        network = model(name)
+        expected = raw_outputs(network, cut, 2, CPU)
+        assert torch.allclose(raw_outputs(network, short, 2, CPU), expected, atol=2e-6)
+        other = replace(short, frames=changed)
+        assert torch.equal(
+            raw_outputs(network, other, 2, CPU), raw_outputs(network, short, 2, CPU)
+        )
+        whole = raw_outputs(network, clips, 2, CPU)
+        assert not torch.allclose(whole, expected, atol=1e-3)
+
+
 def test_parts_that_do_not_fit_are_refused():
     with pytest.raises(UsageError, match="width 10 cannot be split into 4"):
         build_model(BaseConfig(), [False], 10, None)
     for name in ("whisq", "dora_bilstm"):
         with pytest.raises(UsageError, match="width 9 cannot be split into"):
             build_model(BaseConfig.preset(name), [False, True], 9, 8)
+    with pytest.raises(UsageError, match=r"hidden_layers = 5 are too many .* width 16"):
+        model(hidden_layers=5)
     with pytest.raises(UsageError, match="a text encoder is needed"):
         build_model(BaseConfig(), [True], 16, None)

@@ -250,6 +250,83 @@ def test_clips_held_out_for_selection_are_never_trained_on():
     ]
 
 
+LAST = {"select_on": "last", "inner_validation": 0.0}
+
+
+@pytest.mark.parametrize("preset", ["dora", "whisq"])
+def test_without_clips_to_select_on_all_epochs_are_trained_and_none_is_measured(preset):
+    """And the clips that are measured otherwise change no weight."""
+    measured, history = train(training_task(), preset, **LAST)
+    blind, blind_history = train(training_task(validation=[]), preset, **LAST)
+    assert [record["best"] for record in blind_history] == [1, 2, 3]
+    for record, other in zip(blind_history, history, strict=True):
+        assert (record["loss"], record["srcc"]) == (None, [None, None])
+        assert record["train_loss"] == other["train_loss"]
+    states = blind.state_dict(), measured.state_dict()
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+
+# losses on a whole batch
+
+
+def test_the_ranking_loss_is_recorded_and_falls_and_leaves_text_aspects_alone():
+    """Its gradient does not reach what only a text aspect reads."""
+    quiet = {"alignment": "none", "alignment_weight": 0.0, "dropout": 0.0}
+    _, history = train(training_task(), "dera", max_epochs=10, **quiet)
+    assert history[-1]["listwise"] < history[0]["listwise"]
+    for record in history:
+        assert record["weighted_listwise"] == pytest.approx(record["listwise"])
+    heavy = {"listwise_weight": 50.0, "decoupled": True} | quiet
+    light = heavy | {"listwise_weight": 0.0}
+    ranked, _ = train(training_task(), "dera", **heavy)
+    plain, records = train(training_task(), "dera", **light)
+    assert "listwise" not in records[0]
+    states = ranked.state_dict(), plain.state_dict()
+    same = {name for name in states[0] if torch.equal(states[0][name], states[1][name])}
+    assert {name.split(".")[1] for name in same if name.startswith("branches")} == {"1"}
+    assert not any(name.startswith(("temporal", "branches.0")) for name in same)
+
+
+def test_without_an_audio_aspect_there_is_nothing_to_rank():
+    config = BaseConfig.preset("dera").updated({"max_epochs": 1}, "test")
+    model = build_model(config, [True, True], 16, 8)
+    task = training_task()
+    history = train_network(model, build_criterion(config), task, config, 0, CPU)
+    assert "listwise" not in history[0]
+    assert math.isfinite(history[0]["train_loss"])
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 16])
+def test_batches_of_one_clip_equal_labels_and_missing_ones_train(batch_size):
+    """An aspect may be unlabelled in a whole batch, or in all but one clip of it."""
+    scores = np.full((N, 2), 3.0)
+    scores[:9, 0] = np.nan
+    scores[4:, 1] = np.nan
+    weights = np.linspace(0.5, 2, N)
+    task = training_task(scores=scores, weights=weights)
+    model, history = train(task, "dera", batch_size=batch_size)
+    for record in history:
+        assert math.isfinite(record["listwise"])
+        assert math.isfinite(record["auxiliary"])
+    assert all(torch.isfinite(tensor).all() for tensor in model.state_dict().values())
+    if batch_size == 1:
+        assert all(record["listwise"] == 0 for record in history)
+
+
+def test_the_anchored_loss_falls_and_similarity_follows_the_score():
+    task = training_task(N)
+    settings = {"alignment_weight": 5.0, "max_epochs": 60, "dropout": 0.0}
+    model, history = train(task, "dera", patience=60, select_on="last", **settings)
+    assert history[-1]["auxiliary"] < 0.3 * history[0]["auxiliary"]
+    for record in history:
+        assert record["weighted_auxiliary"] == pytest.approx(5 * record["auxiliary"])
+    batch = task.clips.batch(task.train)
+    with torch.no_grad():
+        branch = model.aspect_branches()[1]
+        similarity = branch.similarity(batch, model.context(batch)).numpy()
+    assert srcc(task.scores[task.train, 1], similarity) > 0.8
+
+
 # numbers
 
 
@@ -292,7 +369,7 @@ def test_outputs_come_back_in_row_order_whatever_the_batch():
     alone = torch.cat(
         [
             raw_outputs(model, EmbeddedClips([f], [t]), 1, CPU)
-            for f, t in zip(*vars(task.clips).values(), strict=True)
+            for f, t in zip(task.clips.frames, task.clips.tokens, strict=True)
         ]
     )
     for size in (1, 4, 99):

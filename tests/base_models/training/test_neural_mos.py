@@ -25,7 +25,9 @@ from base_models.encoders.store import EmbeddingStore
 from base_models.errors import ClipError, DamagedArtifact, UsageError
 from base_models.files import seal
 from base_models.metrics.evaluate import srcc
+from base_models.networks.batches import EmbeddedClips
 from base_models.networks.models import CoAttention
+from base_models.predictions import PredictionTable
 from base_models.training.neural_mos import NeuralMOS
 
 RATE = 24_000
@@ -144,6 +146,82 @@ def test_held_out_clips_are_those_of_the_labelled_and_disjoint_from_the_trained(
         "c07",
     }
     assert len(fitted.selected_on_) == 3
+
+
+def test_where_nothing_is_selected_all_labelled_clips_are_trained_on(
+    model, clips, tmp_path
+):
+    y = clips[ASPECTS].copy()
+    y.iloc[[0, 7]] = np.nan
+    groups = ["all of one"] * 12
+    fitted = model("whisq").fit(clips, y, groups=groups)
+    labelled = set(clips["clip_id"]) - {"c00", "c07"}
+    assert (fitted.trained_on_, fitted.selected_on_) == (labelled, frozenset())
+    assert [record["loss"] for record in fitted.history_] == [None, None]
+
+    fitted.save(tmp_path / "m")
+    again = NeuralMOS.load(tmp_path / "m")
+    assert (again.trained_on_, again.selected_on_) == (labelled, frozenset())
+    assert again.history_ == fitted.history_
+    table = fitted.prediction_table("m", clips["clip_id"], fitted.embed(clips)[1])
+    back = PredictionTable.parse(table.to_bytes(), "m")
+    assert (back.trained_on, back.selected_on) == (labelled, frozenset())
+
+    with pytest.raises(UsageError, match="at least 4 labelled clips; got 3"):
+        model("whisq").fit(clips, y.iloc[:4].reindex(range(12)))
+
+
+def test_selecting_without_clips_to_select_on_is_refused_with_the_cure(model, clips):
+    for changes in ({"select_on": "loss"}, {"select_on": "srcc"}):
+        with pytest.raises(UsageError, match="Set select_on = 'last', or inner_valid"):
+            model("whisq", changes).fit(clips, clips[ASPECTS])
+    share = {"select_on": "srcc", "inner_validation": 0.3}
+    assert model("whisq", share).fit(clips, clips[ASPECTS]).selected_on_
+
+
+def test_a_model_of_audio_alone_needs_no_prompt_for_any_aspect(model, clips):
+    fitted = model("muq_eval", text_encoder="nonsense").fit(
+        clips.drop(columns="prompt"), clips[ASPECTS]
+    )
+    assert fitted.needs_text_ == (False, False)
+    assert set(fitted.encoders_) == {"audio"}
+    other = clips.assign(prompt="something else")
+    np.testing.assert_array_equal(fitted.predict(other), fitted.predict(clips))
+
+
+def test_only_the_first_seconds_of_a_clip_are_read(model, clips, tmp_path):
+    """At 12.5 frames a second 0.25 s are 3 frames."""
+    changes = {"max_seconds": 0.25}
+    fitted = model("muq_eval", changes).fit(clips, clips[ASPECTS])
+    embedded = fitted.embed(clips)[1]
+    cut = EmbeddedClips([frames[:3] for frames in embedded.frames])
+    assert min(len(frames) for frames in embedded.frames) > 3
+    expected = fitted.predict_embedded(cut)
+    np.testing.assert_allclose(fitted.predict_embedded(embedded), expected, atol=1e-6)
+    for clip, frames in zip(
+        fitted.explain_embedded(embedded), embedded.frames, strict=True
+    ):
+        for attention in clip:
+            time = attention.maps["time"]
+            assert len(time) == len(frames)
+            assert time[:3].sum() == pytest.approx(1)
+            assert not time[3:].any()
+
+    fitted.save(tmp_path / "m")
+    again = NeuralMOS.load(tmp_path / "m", store=fitted.store)
+    np.testing.assert_array_equal(again.predict(clips), fitted.predict(clips))
+    whole = model("muq_eval", {"max_seconds": 0.0}).fit(clips, clips[ASPECTS])
+    assert weights_of(whole) != weights_of(fitted)
+
+
+def test_a_cut_shorter_than_a_frame_is_refused_before_anything_is_embedded(
+    model, clips
+):
+    broken = clips.assign(audio="/nowhere")
+    with pytest.raises(
+        UsageError, match=r"max_seconds = 0.05 .* one frame stands for 0.08 s"
+    ):
+        model("muq_eval", {"max_seconds": 0.05}).fit(broken, clips[ASPECTS])
 
 
 def test_a_clip_of_weight_zero_could_as_well_be_absent(model, clips):

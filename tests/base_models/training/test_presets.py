@@ -11,6 +11,7 @@ from base_models.clips.demo_corpus import write_demo
 from base_models.clips.read_clips import read_clips
 from base_models.config import MODELS, BaseConfig
 from base_models.encoders.store import EmbeddingStore
+from base_models.errors import UsageError
 from base_models.training.neural_mos import NeuralMOS
 from ensemble.estimator.stacked_mos import StackedMOS
 
@@ -38,6 +39,8 @@ TABLES = {
         "whisq_mlp",
         "whisq_wav2vec2_modernbert",
     ],
+    "WhisQ, section V": ["whisq_gromov_wasserstein", "whisq_contrastive"],
+    "MuQ-Eval and DeRA-MOS": ["muq_eval", "dera"],
 }
 
 
@@ -105,7 +108,7 @@ class Stop(Exception):
 
 
 @pytest.mark.parametrize(
-    "preset", ["whisq", "dora_mamba", "dora_bilstm", "clap_baseline"]
+    "preset", ["whisq", "dora_mamba", "dora_bilstm", "clap_baseline", "dera"]
 )
 def test_a_run_cut_off_after_an_epoch_and_resumed_ends_as_if_it_never_had_been(
     preset, demo, tmp_path
@@ -138,6 +141,26 @@ def test_a_run_cut_off_after_an_epoch_and_resumed_ends_as_if_it_never_had_been(
         torch.equal(tensor, whole[name])
         for name, tensor in resumed.model_.state_dict().items()
     )
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"bins": "endpoints"}, "settings: 'bins' is a group of settings"),
+        ({"bins.gird": "endpoints"}, "Did you mean 'bins.grid'"),
+        ({"sigmo": 0.3}, "Did you mean 'sigma'"),
+    ],
+)
+def test_settings_in_python_follow_the_same_grammar(settings, message, demo):
+    with pytest.raises(UsageError, match=message):
+        fit("dora", demo, **settings)
+
+
+def test_other_bins_reach_the_predictions(demo):
+    model = fit("dora_coral_textbook", demo, **{"bins.count": 10})
+    clips = demo[0]["dev"]
+    assert model.predict_distribution(clips).shape == (len(clips), 2, 10)
+    assert model.model_.aspect_heads()[0][-1].bias.shape == (9,)
 
 
 def test_whisq_on_music_quality_alone_needs_no_prompt(demo):
