@@ -1,15 +1,23 @@
-"""Base models of a stack as files, and back: neural models and prediction tables."""
+"""Base models of a stack as files, and back.
+
+Neural models, prediction tables, and scikit-learn estimators of trusted types.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-from base_models.errors import UsageError
 from base_models.files import Artifact
 from base_models.predictions import PredictionTable
+from ensemble.estimator.sklearn_files.estimator_files import (
+    estimator_bytes,
+    read_estimator,
+)
 
 TABLE = "predictions.parquet"
 """File of a base model that is a stored prediction table."""
+ESTIMATOR = "estimator.skops"
+"""File of a base model that is a scikit-learn estimator."""
 
 
 def files_of(name: str, model: Any) -> dict[str, bytes]:
@@ -18,16 +26,18 @@ def files_of(name: str, model: Any) -> dict[str, bytes]:
     Raises
     ------
     UsageError
-        when it is a scikit-learn estimator, which only pickle could store.
+        when it is an estimator of a type that cannot be read back safely.
     """
     if isinstance(model, PredictionTable):
         return {TABLE: model.to_bytes()}
-    if not hasattr(model, "to_files"):
-        raise UsageError(
-            f"Base model '{name}' is a scikit-learn estimator, which could only be "
-            "stored as a pickle; save its predictions as a PredictionTable instead."
-        )
-    return model.to_files()
+    if hasattr(model, "to_files"):
+        return model.to_files()
+    data = estimator_bytes(
+        model,
+        f"Base model '{name}'",
+        "Save its predictions as a PredictionTable instead, or leave it out.",
+    )
+    return {ESTIMATOR: data}
 
 
 def base_model_from(artifact: Artifact, name: str, **overrides: Any) -> Any:
@@ -37,11 +47,23 @@ def base_model_from(artifact: Artifact, name: str, **overrides: Any) -> Any:
     ----------
     artifact : a stack, with the files below ``base/<name>/``
     name : of the base model
-    overrides : parameters of a neural model to change; a table has none
+    overrides : parameters of a neural model to change; others have none of them
+
+    Raises
+    ------
+    UsageError
+        when a stored estimator names a type that is not trusted.
+    DamagedArtifact
+        when a file is damaged.
     """
     table = f"base/{name}/{TABLE}"
     if table in artifact.names:
         return PredictionTable.parse(artifact.read(table), f"{artifact.folder}/{table}")
+    estimator = f"base/{name}/{ESTIMATOR}"
+    if estimator in artifact.names:
+        return read_estimator(
+            artifact.read(estimator), f"{artifact.folder}/{estimator}"
+        )
     # Imported here: a stack of tables alone needs no torch.
     from base_models.training.neural_mos import NeuralMOS
 
