@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
@@ -18,7 +19,7 @@ from base_models.encoders.store import EmbeddingStore
 from base_models.errors import UsageError
 from ensemble.engine import LOCAL, spread
 from ensemble.estimator.stacked_mos import StackedMOS
-from ensemble.formats import Scores
+from ensemble.formats import Distributions, Scores
 from ensemble.scoring.prepared_stack import (
     PLACEHOLDER,
     clip_chunks,
@@ -27,13 +28,34 @@ from ensemble.scoring.prepared_stack import (
     usable,
 )
 from ensemble.scoring.stack_source import StackSource, load_stack
-from meta.score_columns import score_columns, scored_table
+from meta.score_columns import (
+    distribution_columns,
+    distribution_table,
+    score_columns,
+    scored_table,
+)
 
 CLIPS_PER_CHUNK = 256
 """Clips that are embedded and scored together."""
 
-ScoredChunk = tuple[pd.DataFrame, list[SetAside]]
-"""Scores of the usable clips of a chunk, and the clips that are not usable."""
+
+@dataclass(frozen=True)
+class ScoredChunk:
+    """What becomes of the clips of a chunk.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Scores of the clips that can be used.
+    distributions : DataFrame
+        Around these scores, as of `meta.score_columns.distribution_table`.
+    set_aside : list of SetAside
+        The clips that cannot be used.
+    """
+
+    frame: pd.DataFrame
+    distributions: pd.DataFrame
+    set_aside: list[SetAside]
 
 
 def score_clips(
@@ -44,6 +66,7 @@ def score_clips(
     on_progress: Callable[[str, int, int], None] | None = None,
     engine: str = LOCAL,
     source: StackSource | None = None,
+    distributions: str = "none",
 ) -> Scores:
     """Score a clip table with a fitted stack of neural base models.
 
@@ -65,6 +88,8 @@ def score_clips(
         Where clips are scored, see `ensemble.engine.check_engine`.
     source : StackSource, optional
         Where workers of another engine than the local one find the stack and the store.
+    distributions : str
+        Whose to add, one of `meta.score_columns.DISTRIBUTIONS`.
 
     Raises
     ------
@@ -84,37 +109,56 @@ def score_clips(
     scored: Iterable[ScoredChunk]
     if engine == LOCAL:
         scored = (
-            score_chunk(stack, chunk, store, kept, level=level, on_progress=on_progress)
+            score_chunk(
+                stack,
+                chunk,
+                store,
+                kept,
+                level=level,
+                distributions=distributions,
+                on_progress=on_progress,
+            )
             for chunk in chunks
         )
     elif source is None:
         raise UsageError(f"Workers of {engine} need a source to read the stack from.")
     else:
         folder = os.getcwd()
-        pieces = [(source, folder, chunk, kept, level) for chunk in chunks]
+        pieces = [
+            (source, folder, chunk, kept, level, distributions) for chunk in chunks
+        ]
         scored = spread(_score_in_worker, pieces, engine, shared=source.embeddings)
 
-    frame, set_aside = _join(scored, kept)
-    return Scores(frame, kept, left_out, set_aside=set_aside)
+    done = list(scored)
+    bins_of = None
+    if distributions != "none":
+        bins_of = Distributions(
+            _joined(
+                [chunk.distributions for chunk in done],
+                distribution_columns(kept, stack.bins_.count),
+            ),
+            kept,
+            stack.bins_,
+        )
+    return Scores(
+        _joined(
+            [chunk.frame for chunk in done],
+            ["clip_id", "audio", *score_columns(kept)],
+        ),
+        kept,
+        left_out,
+        set_aside=tuple(clip for chunk in done for clip in chunk.set_aside),
+        distributions=bins_of,
+    )
 
 
-def _join(
-    scored: Iterable[ScoredChunk], aspects: Sequence[str]
-) -> tuple[pd.DataFrame, tuple[SetAside, ...]]:
-    """One table of all chunks, in their order, and all clips that were set aside."""
-    frames = []
-    set_aside: list[SetAside] = []
-    for frame, unusable in scored:
-        set_aside += unusable
-        # An empty frame has none of the columns and would spoil their types.
-        if len(frame):
-            frames.append(frame)
-    if frames:
-        return pd.concat(frames, ignore_index=True), tuple(set_aside)
-
-    # Without any usable clip the table is empty, but it has its columns.
-    columns = ["clip_id", "audio", *score_columns(aspects)]
-    return pd.DataFrame(columns=columns), tuple(set_aside)
+def _joined(frames: Sequence[pd.DataFrame], columns: Sequence[str]) -> pd.DataFrame:
+    """One table of all chunks; empty but whole where no clip is usable."""
+    # An empty frame has none of the columns and would spoil their types.
+    filled = [frame for frame in frames if len(frame)]
+    if not filled:
+        return pd.DataFrame(columns=list(columns))
+    return pd.concat(filled, ignore_index=True)
 
 
 def _choose_aspects(
@@ -149,29 +193,30 @@ def score_chunk(
     aspects: Sequence[str],
     *,
     level: float,
+    distributions: str = "none",
     on_progress: Callable[[str, int, int], None] | None = None,
 ) -> ScoredChunk:
-    """Score the usable clips of a prepared table, all at once.
-
-    Returns
-    -------
-    frame : DataFrame
-        Scores of the clips that can be used.
-    set_aside : list of SetAside
-        The clips that cannot.
-    """
+    """Score the usable clips of a prepared table, all at once."""
     rows, set_aside = usable(neural_models(stack), chunk, store, on_progress)
     if not rows:
-        return pd.DataFrame(), set_aside
+        return ScoredChunk(pd.DataFrame(), pd.DataFrame(), set_aside)
     clips = chunk.iloc[rows].reset_index(drop=True)
+    tables = stack.prediction_tables(clips)
     frame = scored_table(
         stack.final_estimator_,
-        stack.prediction_tables(clips),
+        tables,
         clips[["clip_id", "audio"]],
         aspects=aspects,
         level=level,
     )
-    return frame, set_aside
+    bins_of = distribution_table(
+        stack.final_estimator_,
+        tables,
+        clips["clip_id"].tolist(),
+        aspects=aspects,
+        wanted=distributions,
+    )
+    return ScoredChunk(frame, bins_of, set_aside)
 
 
 def _score_in_worker(
@@ -180,6 +225,7 @@ def _score_in_worker(
     chunk: pd.DataFrame,
     aspects: Sequence[str],
     level: float,
+    distributions: str,
 ) -> ScoredChunk:
     """Score a chunk in a worker process; `folder` is what paths are relative to."""
     # The worker's own folder may be another one. Paths are read as absolute ones, and
@@ -192,13 +238,15 @@ def _score_in_worker(
         absolute_paths.append(path)
 
     with cpu_threads(source.threads):
-        frame, set_aside = score_chunk(
+        scored = score_chunk(
             load_stack(source),
             chunk.assign(audio=absolute_paths),
             source.store,
             aspects,
             level=level,
+            distributions=distributions,
         )
-    if len(frame):
-        frame = frame.assign(audio=frame["clip_id"].map(paths_given))
-    return frame, set_aside
+    if not len(scored.frame):
+        return scored
+    audio = scored.frame["clip_id"].map(paths_given)
+    return replace(scored, frame=scored.frame.assign(audio=audio))
