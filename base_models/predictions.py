@@ -221,7 +221,7 @@ class PredictionTable:
             "aspect": pa.array(aspects, pa.string()),
         }
         for k in range(self.bins.count):
-            columns[_bin_column(k)] = pa.array(probabilities[:, k], pa.float64())
+            columns[bin_column(k)] = pa.array(probabilities[:, k], pa.float64())
 
         # Sets are sorted so that equal tables have equal bytes.
         about = {
@@ -287,7 +287,7 @@ class PredictionTable:
         if aspect_column != expected_aspects or id_column != expected_ids:
             raise ValueError("rows are not ordered by clip and aspect")
 
-        names = [_bin_column(k) for k in range(bins.count)]
+        names = [bin_column(k) for k in range(bins.count)]
         probabilities = np.column_stack([table.column(n).to_numpy() for n in names])
         return cls(
             model=about["model"],
@@ -303,6 +303,6 @@ class PredictionTable:
         )
 
 
-def _bin_column(k: int) -> str:
-    """Name of the Parquet column that holds the probability of bin `k`."""
+def bin_column(k: int) -> str:
+    """Name of the column that holds the probability of bin `k`."""
     return f"b{k:02d}"

@@ -6,6 +6,7 @@ there.
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,9 +14,41 @@ from math import isnan
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
+from base_models.bins import ScoreBins
 from base_models.clips.read_clips import SetAside
 from base_models.errors import UsageError, one_of
+from meta.score_columns import bin_columns
+
+
+@dataclass(frozen=True)
+class Distributions:
+    """What the stack, and perhaps its base models, make of each clip, bin by bin.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        As of `meta.score_columns.distribution_table`: one row per clip and model.
+    aspects : tuple of str
+        In the order of the columns.
+    bins : ScoreBins
+        The scale that the distributions are over.
+    """
+
+    frame: pd.DataFrame
+    aspects: tuple[str, ...]
+    bins: ScoreBins
+
+    def with_lists(self) -> pd.DataFrame:
+        """The same with a list of bins per aspect, ``<aspect>_bins``."""
+        table = self.frame[["clip_id", "model"]].copy()
+        for aspect in self.aspects:
+            own = self.frame[bin_columns(aspect, self.bins.count)]
+            table[aspect] = self.frame[aspect]
+            table[f"{aspect}_bins"] = own.to_numpy(dtype=float).tolist()
+        return table
 
 
 @dataclass(frozen=True)
@@ -34,12 +67,15 @@ class Scores:
         Aspects that need a prompt, when no clip has one.
     set_aside : tuple of SetAside
         Clips that could not be used.
+    distributions : Distributions, or None
+        Around the scores, where they were asked for.
     """
 
     frame: pd.DataFrame
     aspects: tuple[str, ...]
     left_out: tuple[str, ...]
     set_aside: tuple[SetAside, ...]
+    distributions: Distributions | None = None
 
     @property
     def without_prompt(self) -> dict[str, tuple[str, ...]]:
@@ -66,10 +102,13 @@ class OutputFormat:
         Of files in this format, with its dot.
     encode : callable
         Takes a table of scores and the scored aspects; returns the bytes of a file.
+    encode_distributions : callable, or None
+        The same of `Distributions`; None where the format has no place for them.
     """
 
     suffix: str
     encode: Callable[[pd.DataFrame, Sequence[str]], bytes]
+    encode_distributions: Callable[[Distributions], bytes] | None = None
 
 
 def csv_table(frame: pd.DataFrame, decimals: int | None = None) -> bytes:
@@ -131,10 +170,35 @@ def _encode_answer(frame: pd.DataFrame, aspects: Sequence[str]) -> bytes:
     return answer(frame, aspects).encode()
 
 
+def _distributions_csv(distributions: Distributions) -> bytes:
+    # Two digits more than scores have: 20 rounded bins still sum to 1.
+    return csv_table(distributions.frame, decimals=8)
+
+
+def _distributions_jsonl(distributions: Distributions) -> bytes:
+    return _encode_jsonl(distributions.with_lists(), distributions.aspects)
+
+
+def _distributions_parquet(distributions: Distributions) -> bytes:
+    # Types are stated: without rows they cannot be told from the values.
+    fields = [("clip_id", pa.string()), ("model", pa.string())]
+    for aspect in distributions.aspects:
+        fields += [(aspect, pa.float64()), (f"{aspect}_bins", pa.list_(pa.float64()))]
+    centers = distributions.bins.centers.round(10).tolist()
+    columns = distributions.with_lists().to_dict("list")
+    table = pa.table(columns, pa.schema(fields, {BIN_CENTERS: json.dumps(centers)}))
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer)
+    return buffer.getvalue()
+
+
+BIN_CENTERS = b"bin_centers"
+"""Key of the metadata of a parquet file: a JSON list of the centres of the bins."""
+
 FORMATS = {
-    "csv": OutputFormat(".csv", _encode_csv),
-    "jsonl": OutputFormat(".jsonl", _encode_jsonl),
-    "parquet": OutputFormat(".parquet", _encode_parquet),
+    "csv": OutputFormat(".csv", _encode_csv, _distributions_csv),
+    "jsonl": OutputFormat(".jsonl", _encode_jsonl, _distributions_jsonl),
+    "parquet": OutputFormat(".parquet", _encode_parquet, _distributions_parquet),
     "answer": OutputFormat(".txt", _encode_answer),
 }
 
@@ -149,6 +213,36 @@ def encode_scores(scores: Scores, name: str) -> bytes:
     """
     one_of(name, FORMATS, "output format")
     return FORMATS[name].encode(scores.frame, scores.aspects)
+
+
+def encode_distributions(distributions: Distributions, name: str) -> bytes:
+    """Encode distributions in one of the `FORMATS` that have a place for them."""
+    encode = FORMATS[name].encode_distributions
+    if encode is None:
+        raise UsageError(f"The format '{name}' has no place for distributions.")
+    return encode(distributions)
+
+
+def format_of_distributions(path: str | Path) -> str:
+    """Name of the format that the suffix of a file of distributions stands for.
+
+    Raises
+    ------
+    UsageError
+        When it stands for none, or for one that holds scores alone.
+    """
+    name_of = {
+        output_format.suffix: name
+        for name, output_format in FORMATS.items()
+        if output_format.encode_distributions is not None
+    }
+    if Path(path).suffix in name_of:
+        return name_of[Path(path).suffix]
+    *others, last = name_of
+    raise UsageError(
+        f"--distributions {path}: name a {', '.join(others)} or {last} file; the "
+        "answer format holds scores alone."
+    )
 
 
 def format_of_file(path: str | Path) -> str:

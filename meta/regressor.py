@@ -34,6 +34,9 @@ from meta.splits.meta_split import (
 )
 from meta.uncertainty.calibration import Calibration
 
+SKLEARN = "scikit-learn"
+"""What a saved stack calls its learner where that is a scikit-learn regressor."""
+
 
 class MetaRegressor(BaseEstimator):
     """Stacks the distributions of base models (DORA-MOS, section III.D).
@@ -45,7 +48,7 @@ class MetaRegressor(BaseEstimator):
     ----------
     learner : name in `LEARNERS`, a `Learner` (whose own parameters stay as they are),
         or a scikit-learn regressor, by instance or class name (``"HuberRegressor"``);
-        cloned per aspect. A regressor of scikit-learn cannot be saved
+        cloned per aspect
     random_state : int, seed of a named learner, of splits and of folds
     missing : what a named learner does with clips for which a base model has no
         prediction, see `meta.columns.missing_predictions.MISSING`
@@ -327,14 +330,24 @@ class MetaRegressor(BaseEstimator):
             for aspect, learner in zip(self.aspects_, self.learners_, strict=True)
         }
 
+    @property
+    def sklearn_estimators(self) -> list[Any]:
+        """The fitted scikit-learn regressor of each aspect; empty for own learners."""
+        return [
+            learner.estimator_
+            for learner in self.learners_
+            if isinstance(learner, SklearnLearner)
+        ]
+
     def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        """All that `from_state` needs: facts for JSON, and named arrays.
+        """What `from_state` needs: facts for JSON, and named arrays.
+
+        It needs `sklearn_estimators` too, which the caller stores.
 
         Raises
         ------
         UsageError
-            when the learner is a foreign scikit-learn estimator, which could be saved
-            by pickle only.
+            when the learner is of a class that is not in `LEARNERS`.
         """
         check_is_fitted(self, "learners_")
         # Arrays of aspect k: "a<k>." of its learner, "c<k>." of its calibration.
@@ -353,7 +366,7 @@ class MetaRegressor(BaseEstimator):
 
         facts = {
             "learner": _registered_name(self.learners_[0]),
-            "params": self.learners_[0].get_params(deep=False),
+            "params": _json_params(self.learners_[0]),
             "random_state": self.random_state,
             "missing": self.missing,
             "aspects": list(self.aspects_),
@@ -368,9 +381,17 @@ class MetaRegressor(BaseEstimator):
 
     @classmethod
     def from_state(
-        cls, facts: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
+        cls,
+        facts: Mapping[str, Any],
+        arrays: Mapping[str, np.ndarray],
+        estimators: Sequence[Any] = (),
     ) -> MetaRegressor:
         """A fitted regressor that predicts what the saved one did, bit for bit.
+
+        Parameters
+        ----------
+        facts, arrays : what `state` returned
+        estimators : `sklearn_estimators` of the saved one
 
         Raises
         ------
@@ -380,7 +401,7 @@ class MetaRegressor(BaseEstimator):
         # Whatever is wrong inside, a reader needs to know one thing: it is damaged.
         try:
             model = cls(facts["learner"], int(facts["random_state"]), facts["missing"])
-            model._restore(facts, arrays)
+            model._restore(facts, arrays, estimators)
             return model
         except (KeyError, TypeError, ValueError) as error:
             raise DamagedArtifact(
@@ -460,7 +481,10 @@ class MetaRegressor(BaseEstimator):
             ]
 
     def _restore(
-        self, facts: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
+        self,
+        facts: Mapping[str, Any],
+        arrays: Mapping[str, np.ndarray],
+        estimators: Sequence[Any],
     ) -> None:
         """Take back what `state` gave; KeyError, TypeError or ValueError on damage."""
         self.layout_ = Layout.from_json(facts["layout"])
@@ -487,8 +511,20 @@ class MetaRegressor(BaseEstimator):
             raise ValueError("one calibration per aspect is needed")
         self.calibrations_ = calibrations
 
-        kind = LEARNERS[facts["learner"]]
         params = dict(facts["params"])
+        if facts["learner"] == SKLEARN:
+            self.learners_ = [
+                SklearnLearner.from_fitted(
+                    estimator, self.layout_, learner_facts, **params
+                )
+                for estimator, learner_facts in zip(
+                    estimators, facts["facts"], strict=True
+                )
+            ]
+            self.learner = self.learners_[0].estimator
+            return
+
+        kind = LEARNERS[facts["learner"]]
         learner_arrays = [_under(f"a{k}.", arrays) for k in range(len(self.aspects_))]
         self.learners_ = [
             kind.from_arrays(part, self.layout_, learner_facts, params)
@@ -497,6 +533,14 @@ class MetaRegressor(BaseEstimator):
         # A learner with parameters of its own stands as an instance, not as a name.
         if params != self.new_learner().get_params(deep=False):
             self.learner = kind(**params)
+
+
+def _json_params(learner: Learner) -> dict[str, Any]:
+    """Parameters of a learner; a scikit-learn regressor is stored by itself."""
+    params: dict[str, Any] = learner.get_params(deep=False)
+    if isinstance(learner, SklearnLearner):
+        del params["estimator"]
+    return params
 
 
 def _with_prefix(
@@ -515,13 +559,15 @@ def _under(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarra
 
 
 def _registered_name(learner: Learner) -> str:
-    """The name of a learner's class in `LEARNERS`.
+    """The name of a learner's class in `LEARNERS`, or `SKLEARN`.
 
     Raises
     ------
     UsageError
         when the class is not there, so that the learner could not be made again.
     """
+    if isinstance(learner, SklearnLearner):
+        return SKLEARN
     for name, kind in LEARNERS.items():
         if type(learner) is kind:
             return name

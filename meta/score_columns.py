@@ -1,4 +1,4 @@
-"""The columns of scores: per aspect, the score and the bounds of its interval."""
+"""The columns of scores, and of the distributions around them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from base_models.predictions import PredictionTable
+from base_models.errors import one_of
+from base_models.predictions import PredictionTable, bin_column
+from meta.comparison.compared_rows import STACK
 from meta.regressor import MetaRegressor
+
+DISTRIBUTIONS = ("none", "stack", "members")
+"""Whose distributions are wanted; of members, those of the stack come too."""
 
 
 def score_columns(aspects: Sequence[str]) -> list[str]:
@@ -39,6 +44,30 @@ def without_scores(
     kept = scored.copy()
     for aspect, is_gap in zip(aspects, gaps.T, strict=True):
         kept.loc[is_gap, score_columns([aspect])] = np.nan
+    return kept
+
+
+def without_distributions(
+    distributions: pd.DataFrame,
+    clip_ids: Sequence[str],
+    aspects: Sequence[str],
+    gaps: np.ndarray,
+) -> pd.DataFrame:
+    """The same table, NaN where a distribution is not to be shown.
+
+    Parameters
+    ----------
+    distributions : as of `distribution_table`
+    clip_ids : n ids, the rows of `gaps`
+    aspects : names of the scored aspects
+    gaps : bool array of shape (n, aspects)
+    """
+    kept = distributions.copy()
+    for aspect, is_gap in zip(aspects, gaps.T, strict=True):
+        without = {clip for clip, gap in zip(clip_ids, is_gap, strict=True) if gap}
+        is_of_gap = kept["clip_id"].isin(without)
+        count = sum(name.startswith(f"{aspect}_b") for name in kept.columns)
+        kept.loc[is_of_gap, [aspect, *bin_columns(aspect, count)]] = np.nan
     return kept
 
 
@@ -79,3 +108,99 @@ def scored_table(
         k = regressor.aspects_.index(aspect)
         values += [scores[:, k], low[:, k], high[:, k]]
     return clips.assign(**dict(zip(score_columns(aspects), values, strict=True)))
+
+
+def distribution_columns(aspects: Sequence[str], count: int) -> list[str]:
+    """Names of the columns of distributions over `count` bins, in order.
+
+    Examples
+    --------
+    >>> distribution_columns(["mi"], 3)
+    ['clip_id', 'model', 'mi', 'mi_b00', 'mi_b01', 'mi_b02']
+    """
+    columns = ["clip_id", "model"]
+    for aspect in aspects:
+        columns += [aspect, *bin_columns(aspect, count)]
+    return columns
+
+
+def bin_columns(aspect: str, count: int) -> list[str]:
+    """Names of the columns of one aspect's bins."""
+    return [f"{aspect}_{bin_column(k)}" for k in range(count)]
+
+
+def distribution_table(
+    regressor: MetaRegressor,
+    tables: Sequence[PredictionTable],
+    clip_ids: Sequence[str],
+    aspects: Sequence[str],
+    wanted: str = "stack",
+) -> pd.DataFrame:
+    """The distribution of each clip over the bins of the scale, model by model.
+
+    Parameters
+    ----------
+    regressor, tables, aspects : see `scored_table`
+    clip_ids : n ids
+    wanted : one of `DISTRIBUTIONS`
+
+    Returns
+    -------
+    distributions : DataFrame with the columns of `distribution_columns`
+        For each clip in turn a row of the stack, called ``"stack"``, and with
+        ``"members"`` one of each base model that has a prediction for it. ``<aspect>``
+        is the score that the model makes of its distribution.
+
+    Raises
+    ------
+    UsageError
+        When `wanted` is none of `DISTRIBUTIONS`.
+    """
+    one_of(wanted, DISTRIBUTIONS, "distributions")
+    bins = regressor.layout_.bins
+    columns = distribution_columns(aspects, bins.count)
+    if wanted == "none":
+        return pd.DataFrame(columns=columns)
+
+    clip_ids = list(clip_ids)
+    chosen = [regressor.aspects_.index(aspect) for aspect in aspects]
+    scores = regressor.predict(tables, clip_ids)[:, chosen]
+    distributions = regressor.predict_distribution(tables, clip_ids)[:, chosen]
+    frames = [_model_frame(STACK, clip_ids, columns, scores, distributions)]
+    if wanted == "members":
+        for table in regressor.layout_.align(tables, regressor.accepts_missing):
+            # A model may lack clips that the stack fills in from the others.
+            held = set(table.clip_ids)
+            own = table.take([clip for clip in clip_ids if clip in held])
+            known = [own.aspects.index(aspect) for aspect in aspects]
+            frames.append(
+                _model_frame(
+                    table.model,
+                    own.clip_ids,
+                    columns,
+                    own.scores[:, known],
+                    own.distributions[:, known],
+                )
+            )
+
+    # Clip by clip, so that chunks of clips can be put one below the other.
+    table_of_all = pd.concat(frames, ignore_index=True)
+    place_of = {clip: place for place, clip in enumerate(clip_ids)}
+    order = table_of_all["clip_id"].map(place_of).argsort(kind="stable")
+    return table_of_all.iloc[order].reset_index(drop=True)
+
+
+def _model_frame(
+    model: str,
+    clip_ids: Sequence[str],
+    columns: Sequence[str],
+    scores: np.ndarray,
+    distributions: np.ndarray,
+) -> pd.DataFrame:
+    """Rows of one model: scores (n, aspects), distributions (n, aspects, bins)."""
+    values = np.concatenate([scores[:, :, None], distributions], axis=2)
+    flat = values.reshape(len(values), -1)
+    frame = pd.DataFrame(flat, columns=list(columns[2:]))
+    frame.insert(0, "clip_id", list(clip_ids))
+    frame.insert(1, "model", model)
+    return frame

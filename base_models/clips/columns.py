@@ -191,6 +191,8 @@ _BOOKKEEPING_OF_RATINGS = re.compile(
     # A statistic, number or unit at the end: mos_std, content_id, sample_rate.
     |.*_(n|counts?|std|sd|var|se|sem|ci|ci95|ids?|idx|index|num|no|folds?|seed|year
         |seconds|rate|time|raters)
+    # A bin of a predicted distribution: mi_b07, mi_bins.
+    |.*_(b\d{2,}|bins)
     # Whole names.
     |id|idx|index|seed|seconds|length|year|month|day|date|age|bpm|tempo|std|sd|var|sem
     |sr|channels?
@@ -213,6 +215,7 @@ _SPREADS_AND_COUNTS = (
     "count",
     "n",
 )
+_BIN = re.compile(r"b\d{2,}|bins")
 _BOOKKEEPING_OF_MODELS = frozenset(
     {
         *_SPREADS_AND_COUNTS,
@@ -253,11 +256,11 @@ def is_bookkeeping_of_models(name: str, aspects: Sequence[str]) -> bool:
     name = name.strip().lower()
     if name in _BOOKKEEPING_OF_MODELS:
         return True
-    return any(
-        name == f"{aspect.lower()}_{statistic}"
-        for aspect in aspects
-        for statistic in _SPREADS_AND_COUNTS
-    )
+    for aspect in aspects:
+        own = name.removeprefix(f"{aspect.lower()}_")
+        if own != name and (own in _SPREADS_AND_COUNTS or _BIN.fullmatch(own)):
+            return True
+    return False
 
 
 # ---- how a name is compared with the lists

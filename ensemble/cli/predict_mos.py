@@ -7,6 +7,7 @@ aspect for want of a prompt, 2 when an option cannot be used.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jsonargparse import Namespace
@@ -22,7 +23,11 @@ from ensemble.cli.shared.exit_codes import (
 )
 from ensemble.cli.shared.explanations import explain, make_folder
 from ensemble.cli.shared.options import Options
-from ensemble.cli.shared.score_output import output_format, put_scores
+from ensemble.cli.shared.score_output import (
+    output_format,
+    put_distributions,
+    put_scores,
+)
 from ensemble.cli.shared.stacks import add_stack_options, load_stack, stack_source
 
 if TYPE_CHECKING:
@@ -71,6 +76,18 @@ def _parser() -> Options:
     )
     add("--level", type=float, default=0.9, help="coverage of the interval")
     add(
+        "--distributions",
+        type=str,
+        metavar="FILE",
+        help="also write to this file (.csv .jsonl .parquet), one row per clip: the "
+        "probability of each bin of the scale, per aspect",
+    )
+    add(
+        "--members",
+        action="store_true",
+        help="with --distributions: a row per base model too, named in column model",
+    )
+    add(
         "--explain",
         type=str,
         help="also write to this folder, per clip, what each base model attended to",
@@ -85,6 +102,8 @@ def _main(argv: Sequence[str] | None = None) -> int:
     _check_options(options)
     # Where nothing can be written is found out before anything is scored.
     form = output_format(options.out, options.format)
+    if options.distributions is not None:
+        _check_distributions(options)
     if options.explain is not None:
         make_folder(options.explain)
 
@@ -107,6 +126,10 @@ def _check_options(options: Namespace) -> None:
             "--prompt is for audio files; a table brings its own prompts, and "
             "predictions need none."
         )
+    if options.members and options.distributions is None:
+        raise UsageError(
+            "--members adds base models to the file of --distributions; name that too."
+        )
     if options.explain is not None and not is_audio_given:
         raise UsageError(
             "--explain shows what base models attended to; --predictions holds only "
@@ -114,17 +137,42 @@ def _check_options(options: Namespace) -> None:
         )
 
 
+def _check_distributions(options: Namespace) -> None:
+    """Refuse a file of distributions that could not be written, or be the scores'."""
+    from ensemble.formats import format_of_distributions
+
+    format_of_distributions(options.distributions)
+    if options.out and Path(options.out).absolute() == (
+        Path(options.distributions).absolute()
+    ):
+        raise UsageError(
+            f"--out and --distributions are both {options.out}; distributions have a "
+            "file of their own."
+        )
+
+
+def _wanted(options: Namespace) -> str:
+    """Whose distributions are asked for, see `meta.score_columns.DISTRIBUTIONS`."""
+    if options.distributions is None:
+        return "none"
+    return "members" if options.members else "stack"
+
+
 def _score_predictions(options: Namespace, form: str | None) -> int:
     """Score the clips that files of predictions are about."""
     from ensemble.scoring.score_predictions import score_predictions
 
     stack, _ = load_stack(options)
-    scores, notes = score_predictions(stack, options.predictions, options.level)
+    scores, notes = score_predictions(
+        stack, options.predictions, options.level, _wanted(options)
+    )
     if stack.demo_:
         say(_DEMO)
     say_notes(notes)
 
     put_scores(scores, options.out, form, level=options.level)
+    if scores.distributions is not None:
+        put_distributions(scores.distributions, options.distributions)
     return say_set_aside(scores.set_aside)
 
 
@@ -181,7 +229,7 @@ def _score_clips(options: Namespace, form: str | None) -> int:
             on_progress=on_embed,
             engine=options.engine,
             source=source,
-            predictions=predictions,
+            distributions=_wanted(options),
         )
     # Aspects judged against a prompt are left out where no clip has one.
     left_out = ", ".join(scores.left_out)
@@ -200,6 +248,8 @@ def _score_clips(options: Namespace, form: str | None) -> int:
         say(f"note: {note}")
 
     put_scores(scores, options.out, form, level=options.level)
+    if scores.distributions is not None:
+        put_distributions(scores.distributions, options.distributions)
     if options.explain:
         explain(options.explain, stack, clips, store=store, scores=scores)
     return max(

@@ -1,4 +1,7 @@
-"""Base models of a stack as files, and back: neural models and prediction tables."""
+"""Base models of a stack as files, and back.
+
+Neural models, prediction tables, and scikit-learn estimators of trusted types.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,17 @@ from base_models.encoders import parse_encoder
 from base_models.errors import UsageError
 from base_models.files import Artifact
 from base_models.predictions import PredictionTable
+from ensemble.estimator.sklearn_files.estimator_files import (
+    estimator_bytes,
+    read_estimator,
+)
 
 ENCODERS = ("audio_encoder", "text_encoder")
 """Parameters of a neural base model that name its encoders."""
 TABLE = "predictions.parquet"
 """File of a base model that is a stored prediction table."""
+ESTIMATOR = "estimator.skops"
+"""File of a base model that is a scikit-learn estimator."""
 
 
 def files_of(name: str, model: Any) -> dict[str, bytes]:
@@ -22,16 +31,18 @@ def files_of(name: str, model: Any) -> dict[str, bytes]:
     Raises
     ------
     UsageError
-        when it is a scikit-learn estimator, which only pickle could store.
+        when it is an estimator of a type that cannot be read back safely.
     """
     if isinstance(model, PredictionTable):
         return {TABLE: model.to_bytes()}
-    if not hasattr(model, "to_files"):
-        raise UsageError(
-            f"Base model '{name}' is a scikit-learn estimator, which could only be "
-            "stored as a pickle; save its predictions as a PredictionTable instead."
-        )
-    return model.to_files()
+    if hasattr(model, "to_files"):
+        return model.to_files()
+    data = estimator_bytes(
+        model,
+        f"Base model '{name}'",
+        "Save its predictions as a PredictionTable instead, or leave it out.",
+    )
+    return {ESTIMATOR: data}
 
 
 def base_models_from(
@@ -51,6 +62,9 @@ def base_models_from(
     ------
     UsageError
         when a word is about an encoder that no base model uses.
+        when a stored estimator names a type that is not trusted.
+    DamagedArtifact
+        when a file is damaged.
     """
     own = _own_overrides(artifact, names, overrides)
     return [(name, _base_model_from(artifact, name, own[name])) for name in names]
@@ -60,6 +74,11 @@ def _base_model_from(artifact: Artifact, name: str, overrides: dict[str, Any]) -
     table = f"base/{name}/{TABLE}"
     if table in artifact.names:
         return PredictionTable.parse(artifact.read(table), f"{artifact.folder}/{table}")
+    estimator = f"base/{name}/{ESTIMATOR}"
+    if estimator in artifact.names:
+        return read_estimator(
+            artifact.read(estimator), f"{artifact.folder}/{estimator}"
+        )
     # Imported here: a stack of tables alone needs no torch.
     from base_models.training.neural_mos import NeuralMOS
 

@@ -7,6 +7,7 @@ by their numbers.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Any, TypeAlias, TypeGuard
 
 import numpy as np
@@ -63,6 +64,25 @@ def validated_input(estimator: BaseEstimator, X: Input, reset: bool) -> Input:
         ensure_all_finite="allow-nan" if allow_nan else True,
         ensure_min_samples=2 if reset else 1,
     )
+
+
+def features_of(estimator: BaseEstimator) -> dict[str, Any]:
+    """What a stack fitted on other rows than clips remembers of X, as JSON values."""
+    facts: dict[str, Any] = {}
+    if hasattr(estimator, "n_features_in_"):
+        facts["n_features"] = int(estimator.n_features_in_)
+    if hasattr(estimator, "feature_names_in_"):
+        facts["feature_names"] = estimator.feature_names_in_.tolist()
+    return facts
+
+
+def restore_features(estimator: BaseEstimator, facts: Mapping[str, Any]) -> None:
+    """Give a loaded stack what `features_of` said of the saved one."""
+    if "n_features" in facts:
+        estimator.n_features_in_ = int(facts["n_features"])
+    if "feature_names" in facts:
+        names = np.array(facts["feature_names"], dtype=object)
+        estimator.feature_names_in_ = names
 
 
 def row_ids(X: pd.DataFrame | np.ndarray) -> list[str]:

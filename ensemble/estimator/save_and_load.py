@@ -25,6 +25,10 @@ from base_models.files import (
     seal,
     to_json,
 )
+from ensemble.estimator.sklearn_files.estimator_files import (
+    estimator_bytes,
+    read_estimator,
+)
 from meta.regressor import MetaRegressor
 
 ROLE = "stack"
@@ -54,8 +58,9 @@ def write_stack(
     Raises
     ------
     UsageError
-        when the name of a base model cannot name its folder, or `folder` holds other
-        files.
+        when the name of a base model cannot name its folder, `folder` holds other
+        files, or the learner is a scikit-learn regressor of a type that cannot be read
+        back safely.
     """
     folder = Path(folder).absolute()
     # The name of a base model becomes a folder, and must not lead out of this one.
@@ -76,6 +81,12 @@ def write_stack(
         "stack.json": to_json({"bases": list(bases), "meta": state, **facts}),
         "meta.safetensors": safetensors.numpy.save(arrays),
     }
+    for k, estimator in enumerate(regressor.sklearn_estimators):
+        files[_learner_file(k)] = estimator_bytes(
+            estimator,
+            "The final estimator",
+            "Use one of the learners that have a name.",
+        )
     for name, contents in bases.items():
         for file, data in contents.items():
             files[f"base/{name}/{file}"] = data
@@ -111,4 +122,16 @@ def read_stack(folder: Path | str) -> tuple[Artifact, dict[str, Any], MetaRegres
             "again."
         )
     arrays = artifact.tensors("meta.safetensors")
-    return artifact, facts, MetaRegressor.from_state(facts["meta"], arrays)
+    estimators = []
+    while _learner_file(len(estimators)) in artifact.names:
+        file = _learner_file(len(estimators))
+        estimators.append(
+            read_estimator(artifact.read(file), f"{artifact.folder}/{file}")
+        )
+    regressor = MetaRegressor.from_state(facts["meta"], arrays, estimators)
+    return artifact, facts, regressor
+
+
+def _learner_file(k: int) -> str:
+    """Where the scikit-learn regressor of aspect `k` is stored, if it is one."""
+    return f"learner/{k}.skops"

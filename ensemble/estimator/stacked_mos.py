@@ -37,7 +37,9 @@ from ensemble.estimator.held_out_trial import trial_with_base_models
 from ensemble.estimator.input_rows import (
     Input,
     checked_weights,
+    features_of,
     is_clips,
+    restore_features,
     rows_of,
     validated_input,
 )
@@ -89,8 +91,7 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
         None takes the paper's nine for a clip table, and a ridge and a tree for a
         matrix
     final_estimator : name of a learner (``"ridge"``, ``"lightgbm"``, ``"mean"`` …), a
-        `meta.learners.base.Learner`, or a scikit-learn regressor (which cannot be
-        saved)
+        `meta.learners.base.Learner`, or a scikit-learn regressor
     cv : how base predictions for the meta level are made: int folds, one hold-out
         fraction (base models stay as fitted on the rest), a splitter, an iterable of
         (train, test) rows, or ``"prefit"``, for base models that have not seen the rows
@@ -535,16 +536,20 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
     def save(self, folder: Path | str) -> None:
         """Write the stack and its base models to `folder`, without pickle.
 
+        Scikit-learn estimators are stored where all that they consist of is listed in
+        `ensemble.estimator.sklearn_files.trusted_types`.
+
         Raises
         ------
         UsageError
-            when a base model or the final estimator is a scikit-learn estimator, which
-            only pickle could store.
+            naming a base model or a final estimator that holds any other type, such as
+            a class of one's own, a function, or a booster of LightGBM.
         """
         check_is_fitted(self, "final_estimator_")
         # Refused before anything is written, where a base model cannot be stored.
         bases = {name: files_of(name, model) for name, model in self.estimators_}
-        write_stack(folder, self.final_estimator_, bases, {"flat": self._flat})
+        facts = {"flat": self._flat, **features_of(self)}
+        write_stack(folder, self.final_estimator_, bases, facts)
 
     @classmethod
     def load(cls, folder: Path | str, **overrides: Any) -> StackedMOS:
@@ -561,6 +566,9 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
         ------
         DamagedArtifact
             when a file changed.
+        UsageError
+            when a stored scikit-learn estimator names a type that is not trusted;
+            nothing of that file was constructed.
         """
         artifact, facts, regressor = read_stack(folder)
         bases = base_models_from(artifact, facts["bases"], overrides)
@@ -580,6 +588,7 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
         stack.trial_ = None
         stack.demo_ = bool(facts.get("demo", False))
         stack._flat = bool(facts.get("flat", False))
+        restore_features(stack, facts)
         return stack
 
     def __sklearn_is_fitted__(self) -> bool:

@@ -23,11 +23,38 @@ from base_models.encoders.embed import (
 from base_models.encoders.store import EmbeddingStore
 from base_models.errors import UsageError
 from base_models.networks.batches import EmbeddedClips
+from base_models.predictions import PredictionTable
 from base_models.training.neural_mos import NeuralMOS
-from ensemble.estimator.predict_base_models import judged_by_prompt
+from ensemble.estimator.predict_base_models import is_neural, judged_by_prompt
 from ensemble.estimator.stacked_mos import StackedMOS
 
 EncoderPair = tuple[Encoder, Encoder | None]
+
+
+def with_predictions(
+    stack: StackedMOS, tables: Sequence[PredictionTable]
+) -> StackedMOS:
+    """A copy of a stack with predictions of models that it holds no weights of.
+
+    Parameters
+    ----------
+    stack : StackedMOS
+    tables : sequence of PredictionTable
+        By clip id, each of one such model.
+    """
+    stack = copy.copy(stack)
+    stack.estimators_ = [
+        *stack.estimators_,
+        *((table.model, table) for table in tables),
+    ]
+    return stack
+
+
+def stored_tables(stack: StackedMOS) -> list[PredictionTable]:
+    """The base models of a stack that are predictions, and have no weights."""
+    return [
+        model for _, model in stack.estimators_ if isinstance(model, PredictionTable)
+    ]
 
 
 def prepared(
@@ -45,10 +72,10 @@ def prepared(
     Raises
     ------
     UsageError
-        When a base model is not neural.
+        When a base model is neither neural nor stored predictions.
     """
     for name, model in stack.estimators_:
-        if not hasattr(model, "encoders"):
+        if not (is_neural(model) or isinstance(model, PredictionTable)):
             raise UsageError(
                 f"Base model '{name}' is not neural; score such a stack with its own "
                 "predict."
@@ -56,7 +83,7 @@ def prepared(
     # Shallow copies: weights are shared, and only the store is another one.
     stack = copy.copy(stack)
     stack.estimators_ = [(name, copy.copy(model)) for name, model in stack.estimators_]
-    for _, model in stack.estimators_:
+    for model in neural_models(stack):
         model.store = store
 
     prompts: pd.Series | str = ""
@@ -68,8 +95,8 @@ def prepared(
 
 
 def neural_models(stack: StackedMOS) -> list[NeuralMOS]:
-    """The base models of a prepared stack."""
-    return [model for _, model in stack.estimators_]
+    """The base models of a prepared stack that read clips."""
+    return [model for _, model in stack.estimators_ if is_neural(model)]
 
 
 def with_placeholder(clips: pd.DataFrame) -> pd.DataFrame:
@@ -131,12 +158,14 @@ def usable(
 def embedded_once(
     stack: StackedMOS, clips: pd.DataFrame
 ) -> Iterator[tuple[str, NeuralMOS, EmbeddedClips]]:
-    """Yield every base model with the clips as its encoders embed them.
+    """Yield every neural base model with the clips as its encoders embed them.
 
     Models with the same encoders share one reading of the store.
     """
     embedded_by: dict[tuple[str, str], EmbeddedClips] = {}
     for name, model in stack.estimators_:
+        if not is_neural(model):
+            continue
         key = _signatures(model.encoders())
         if key not in embedded_by:
             _, embedded_by[key] = model.embed(clips)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
@@ -23,22 +24,47 @@ from base_models.predictions import PredictionTable
 from ensemble.engine import LOCAL, spread
 from ensemble.estimator.predict_base_models import judged_by_prompt
 from ensemble.estimator.stacked_mos import StackedMOS
-from ensemble.formats import Scores
+from ensemble.formats import Distributions, Scores
 from ensemble.scoring.prepared_stack import (
     PLACEHOLDER,
     clip_chunks,
     neural_models,
     prepared,
+    stored_tables,
     usable,
+    with_predictions,
 )
 from ensemble.scoring.stack_source import StackSource, load_stack
-from meta.score_columns import score_columns, scored_table, without_scores
+from meta.score_columns import (
+    distribution_columns,
+    distribution_table,
+    score_columns,
+    scored_table,
+    without_distributions,
+    without_scores,
+)
 
 CLIPS_PER_CHUNK = 256
 """Clips that are embedded and scored together."""
 
-ScoredChunk = tuple[pd.DataFrame, list[SetAside]]
-"""Scores of the usable clips of a chunk, and the clips that are not usable."""
+
+@dataclass(frozen=True)
+class ScoredChunk:
+    """What becomes of the clips of a chunk.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Scores of the clips that can be used.
+    distributions : DataFrame
+        Around these scores, as of `meta.score_columns.distribution_table`.
+    set_aside : list of SetAside
+        The clips that cannot be used.
+    """
+
+    frame: pd.DataFrame
+    distributions: pd.DataFrame
+    set_aside: list[SetAside]
 
 
 def score_clips(
@@ -49,7 +75,7 @@ def score_clips(
     on_progress: Callable[[str, int, int], None] | None = None,
     engine: str = LOCAL,
     source: StackSource | None = None,
-    predictions: Sequence[PredictionTable] = (),
+    distributions: str = "none",
 ) -> Scores:
     """Score a clip table with a fitted stack of neural base models.
 
@@ -72,9 +98,8 @@ def score_clips(
         Where clips are scored, see `ensemble.engine.check_engine`.
     source : StackSource, optional
         Where workers of another engine than the local one find the stack and the store.
-    predictions : sequence of PredictionTable
-        What the stack's models without weights of their own predict, by clip id. A clip
-        that one of them lacks is set aside, unless the stack fills gaps.
+    distributions : str
+        Whose to add, one of `meta.score_columns.DISTRIBUTIONS`.
 
     Raises
     ------
@@ -90,7 +115,7 @@ def score_clips(
     if left_out:
         clips = clips.assign(prompt=PLACEHOLDER)
 
-    clips, unpredicted = _without_unpredicted(stack, clips, predictions)
+    clips, unpredicted = _without_unpredicted(stack, clips)
     chunks = list(clip_chunks(clips, CLIPS_PER_CHUNK))
     scored: Iterable[ScoredChunk]
     if engine == LOCAL:
@@ -101,7 +126,7 @@ def score_clips(
                 store,
                 kept,
                 level=level,
-                predictions=predictions,
+                distributions=distributions,
                 on_progress=on_progress,
             )
             for chunk in chunks
@@ -110,78 +135,77 @@ def score_clips(
         raise UsageError(f"Workers of {engine} need a source to read the stack from.")
     else:
         folder = os.getcwd()
+        stored = stored_tables(stack)
         pieces = [
-            (source, folder, chunk, kept, level, _part_of(predictions, chunk))
+            (source, folder, chunk, kept, level, distributions, stored)
             for chunk in chunks
         ]
         scored = spread(_score_in_worker, pieces, engine, shared=source.embeddings)
 
-    frame, set_aside = _join(scored, kept)
-    return Scores(frame, kept, left_out, set_aside=(*unpredicted, *set_aside))
+    done = list(scored)
+    set_aside = [clip for chunk in done for clip in chunk.set_aside]
+    bins_of = None
+    if distributions != "none":
+        bins_of = Distributions(
+            _joined(
+                [chunk.distributions for chunk in done],
+                distribution_columns(kept, stack.bins_.count),
+            ),
+            kept,
+            stack.bins_,
+        )
+    return Scores(
+        _joined(
+            [chunk.frame for chunk in done],
+            ["clip_id", "audio", *score_columns(kept)],
+        ),
+        kept,
+        left_out,
+        set_aside=(*unpredicted, *set_aside),
+        distributions=bins_of,
+    )
 
 
 def _without_unpredicted(
-    stack: StackedMOS, clips: pd.DataFrame, predictions: Sequence[PredictionTable]
+    stack: StackedMOS, clips: pd.DataFrame
 ) -> tuple[pd.DataFrame, list[SetAside]]:
     """The clips that every model without weights predicts, and the others set aside.
 
     Raises
     ------
     UsageError
-        When such a model of the stack has no predictions at all.
+        When the stack has neither weights nor predictions of a model.
     """
     regressor = stack.final_estimator_
     # A stack of prediction files alone says by itself that it cannot score clips.
     if regressor.accepts_missing or not stack.estimators_:
         return clips, []
-    given = {table.model: set(table.clip_ids) for table in predictions}
-    own = {name for name, _ in stack.estimators_}
-    others = [name for name in regressor.layout_.models if name not in own]
-    absent = [name for name in others if name not in given]
+    known = {name for name, _ in stack.estimators_}
+    absent = [name for name in regressor.layout_.models if name not in known]
     if absent:
         raise UsageError(
             f"The stack holds no weights of {some(absent)}: pass what it predicts for "
             "these clips (predict_mos FILE... --predictions FILE)."
         )
 
+    held = {table.model: set(table.clip_ids) for table in stored_tables(stack)}
     set_aside = []
     is_predicted = []
     for clip in clips["clip_id"]:
-        lacking = [name for name in others if clip not in given[name]]
+        lacking = [name for name, ids in held.items() if clip not in ids]
         if lacking:
             set_aside.append(SetAside(clip, f"no prediction of {some(lacking)}"))
         is_predicted.append(not lacking)
     return clips[is_predicted].reset_index(drop=True), set_aside
 
 
-def _part_of(
-    predictions: Sequence[PredictionTable], clips: pd.DataFrame
-) -> list[PredictionTable]:
-    """The part of each table that is about some clips."""
-    parts = []
-    for table in predictions:
-        predicted = set(table.clip_ids)
-        parts.append(table.take([id for id in clips["clip_id"] if id in predicted]))
-    return parts
-
-
-def _join(
-    scored: Iterable[ScoredChunk], aspects: Sequence[str]
-) -> tuple[pd.DataFrame, tuple[SetAside, ...]]:
-    """One table of all chunks, in their order, and all clips that were set aside."""
-    frames = []
-    set_aside: list[SetAside] = []
-    for frame, unusable in scored:
-        set_aside += unusable
-        # An empty frame has none of the columns and would spoil their types.
-        if len(frame):
-            frames.append(frame)
-    if frames:
-        return pd.concat(frames, ignore_index=True), tuple(set_aside)
-
-    # Without any usable clip the table is empty, but it has its columns.
-    columns = ["clip_id", "audio", *score_columns(aspects)]
-    return pd.DataFrame(columns=columns), tuple(set_aside)
+def _joined(frames: Sequence[pd.DataFrame], columns: Sequence[str]) -> pd.DataFrame:
+    """One table of all chunks; empty but whole where no clip is usable."""
+    # An empty frame has none of the columns and would spoil their types.
+    filled = [frame for frame in frames if len(frame)]
+    if not filled:
+        return pd.DataFrame(columns=list(columns))
+    return pd.concat(filled, ignore_index=True)
 
 
 def _choose_aspects(
@@ -211,25 +235,19 @@ def score_chunk(
     aspects: Sequence[str],
     *,
     level: float,
-    predictions: Sequence[PredictionTable] = (),
+    distributions: str = "none",
     on_progress: Callable[[str, int, int], None] | None = None,
 ) -> ScoredChunk:
     """Score the usable clips of a prepared table, all at once.
 
-    Returns
-    -------
-    frame : DataFrame
-        Scores of the clips that can be used, NaN for aspects that are judged against
-        the prompt where there is none.
-    set_aside : list of SetAside
-        The clips that cannot.
+    Scores of aspects that are judged against the prompt are NaN where there is none.
     """
     models = neural_models(stack)
     rows, set_aside = usable(models, chunk, store, on_progress)
     if not rows:
-        return pd.DataFrame(), set_aside
+        return ScoredChunk(pd.DataFrame(), pd.DataFrame(), set_aside)
     clips = chunk.iloc[rows].reset_index(drop=True)
-    tables = [*stack.prediction_tables(clips), *_part_of(predictions, clips)]
+    tables = stack.prediction_tables(clips)
     frame = scored_table(
         stack.final_estimator_,
         tables,
@@ -238,7 +256,18 @@ def score_chunk(
         level=level,
     )
     gaps = text_gaps(clips, judged_by_prompt(models, aspects))
-    return without_scores(frame, aspects, gaps), set_aside
+    bins_of = distribution_table(
+        stack.final_estimator_,
+        tables,
+        clips["clip_id"].tolist(),
+        aspects=aspects,
+        wanted=distributions,
+    )
+    return ScoredChunk(
+        frame=without_scores(frame, aspects, gaps),
+        distributions=without_distributions(bins_of, clips["clip_id"], aspects, gaps),
+        set_aside=set_aside,
+    )
 
 
 def _score_in_worker(
@@ -247,7 +276,8 @@ def _score_in_worker(
     chunk: pd.DataFrame,
     aspects: Sequence[str],
     level: float,
-    predictions: Sequence[PredictionTable],
+    distributions: str,
+    tables: Sequence[PredictionTable],
 ) -> ScoredChunk:
     """Score a chunk in a worker process; `folder` is what paths are relative to."""
     # The worker's own folder may be another one. Paths are read as absolute ones, and
@@ -260,14 +290,15 @@ def _score_in_worker(
         absolute_paths.append(path)
 
     with cpu_threads(source.threads):
-        frame, set_aside = score_chunk(
-            load_stack(source),
+        scored = score_chunk(
+            with_predictions(load_stack(source), tables),
             chunk.assign(audio=absolute_paths),
             source.store,
             aspects,
             level=level,
-            predictions=predictions,
+            distributions=distributions,
         )
-    if len(frame):
-        frame = frame.assign(audio=frame["clip_id"].map(paths_given))
-    return frame, set_aside
+    if not len(scored.frame):
+        return scored
+    audio = scored.frame["clip_id"].map(paths_given)
+    return replace(scored, frame=scored.frame.assign(audio=audio))

@@ -10,13 +10,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ensemble.estimator.stacked_mos import StackedMOS
-from ensemble.formats import Scores
+from ensemble.formats import Distributions, Scores
 from ensemble.prediction_files.stack_inputs import read_new_stack_inputs
-from meta.score_columns import scored_table
+from meta.score_columns import distribution_table, scored_table
 
 
 def score_predictions(
-    stack: StackedMOS, files: Sequence[Path | str], level: float = 0.9
+    stack: StackedMOS,
+    files: Sequence[Path | str],
+    level: float = 0.9,
+    distributions: str = "none",
 ) -> tuple[Scores, tuple[str, ...]]:
     """Score every clip that the files predict, in their order.
 
@@ -29,6 +32,8 @@ def score_predictions(
         `ensemble.prediction_files.stack_inputs.read_new_stack_inputs`.
     level : float
         Coverage of the interval.
+    distributions : str
+        Whose to add, one of `meta.score_columns.DISTRIBUTIONS`.
 
     Returns
     -------
@@ -51,4 +56,20 @@ def score_predictions(
     # Where clips have audio files, these stand here; predictions come without any.
     clips = new.clips.assign(audio="")
     frame = scored_table(regressor, tables, clips, aspects=stack.aspects_, level=level)
-    return Scores(frame, stack.aspects_, left_out=(), set_aside=()), new.notes
+    bins_of = None
+    if distributions != "none":
+        bins_of = Distributions(
+            distribution_table(
+                regressor,
+                tables,
+                clips["clip_id"].tolist(),
+                aspects=stack.aspects_,
+                wanted=distributions,
+            ),
+            stack.aspects_,
+            layout.bins,
+        )
+    scores = Scores(
+        frame, stack.aspects_, left_out=(), set_aside=(), distributions=bins_of
+    )
+    return scores, new.notes

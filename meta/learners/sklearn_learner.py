@@ -1,11 +1,13 @@
 """A scikit-learn regressor as a learner, by instance or by class name.
 
-It is cloned and fitted on the bins, and lives in memory only: it cannot be saved.
+It is cloned and fitted on the bins. What it learnt is in the fitted clone, which has no
+arrays of ours: who saves a stack stores that clone itself.
 """
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -85,13 +87,28 @@ class SklearnLearner(Learner):
         scores = np.asarray(self.estimator_.predict(X), dtype=np.float64)
         return scores.reshape(len(X))
 
-    def to_arrays(self) -> dict[str, np.ndarray]:
-        """Refuse to save, whatever the regressor."""
-        raise UsageError(
-            f"{type(self.estimator).__name__} cannot be saved: a scikit-learn "
-            "estimator could only be stored as a pickle, which is never loaded here. "
-            "Use one of the learners that have a name."
-        )
+    @classmethod
+    def from_fitted(
+        cls,
+        estimator: BaseEstimator,
+        layout: Layout,
+        facts: Mapping[str, Any],
+        missing: str,
+    ) -> SklearnLearner:
+        """A learner that predicts by a regressor that was fitted before.
+
+        Parameters
+        ----------
+        estimator : fitted regressor
+        layout, facts : those of the learner that fitted it
+        missing : see the class
+        """
+        learner = cls(clone(estimator), missing)
+        learner.layout_ = layout
+        learner.facts_ = dict(facts)
+        learner.warnings_ = []
+        learner.estimator_ = estimator
+        return learner
 
 
 def _whole_weights(weight: np.ndarray, estimator: BaseEstimator) -> np.ndarray:

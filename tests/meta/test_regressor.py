@@ -331,8 +331,10 @@ def test_learner_names_and_estimators_are_both_taken():
         UsageError, match=r"Unknown scikit-learn regressor 'LinearRegresion'"
     ):
         MetaRegressor("LinearRegresion").fit(TABLES, UNNAMED)
-    with pytest.raises(UsageError, match="LinearRegression cannot be saved"):
-        foreign.state()
+    again = MetaRegressor.from_state(*foreign.state(), foreign.sklearn_estimators)
+    np.testing.assert_array_equal(again.predict(TABLES), foreign.predict(TABLES))
+    with pytest.raises(DamagedArtifact, match="stored stack is damaged"):
+        MetaRegressor.from_state(*foreign.state())
     with pytest.raises(
         UsageError, match=r"Unknown learner 'rigde'\. Did you mean 'ridge'"
     ):

@@ -9,10 +9,10 @@ from rich.table import Table
 
 from base_models.errors import one_of
 from base_models.files import atomic_write
-from ensemble.cli.shared.exit_codes import Screen
+from ensemble.cli.shared.exit_codes import Screen, say
 
 if TYPE_CHECKING:
-    from ensemble.formats import Scores
+    from ensemble.formats import Distributions, Scores
 
 
 def output_format(out: str | None, name: str | None) -> str | None:
@@ -48,6 +48,20 @@ def put_scores(
         print(out)
     else:
         sys.stdout.buffer.write(data)
+
+
+def put_distributions(distributions: Distributions, out: str) -> None:
+    """Write distributions to the file `out`, and print its name."""
+    from ensemble.formats import encode_distributions, format_of_distributions
+
+    form = format_of_distributions(out)
+    atomic_write(out, encode_distributions(distributions, form))
+    bins = distributions.bins
+    first, second = bins.centers[:2]
+    say(
+        f"distributions: {out}, {bins.count} bins with centres {first:g}, {second:g} "
+        f"… {bins.centers[-1]:g}"
+    )
 
 
 def score_table(scores: Scores, level: float) -> Table:

@@ -483,12 +483,3 @@ def test_parameters_that_cannot_be_meant_are_refused_before_anything_is_fitted(
 def test_names_that_scikit_learn_refuses_are_refused(matrix, names):
     with pytest.raises(ValueError, match=r"[Nn]ames"):
         StackedMOS([(name, Ridge()) for name in names]).fit(*matrix[:2])
-
-
-def test_a_stack_with_scikit_learn_parts_is_not_saved(fitted, tmp_path):
-    with pytest.raises(
-        UsageError,
-        match="Base model 'a' is a scikit-learn estimator, which could only be stored",
-    ):
-        fitted.save(tmp_path)
-    assert not list(tmp_path.iterdir())

@@ -171,12 +171,12 @@ def test_only_the_parameters_of_base_models_can_be_overridden_on_loading(
         StackedMOS.load(tmp_path, devise="cpu")
 
 
-def test_a_foreign_final_estimator_is_not_saved(clips, bases, tmp_path):
-    X, y, _ = clips
+def test_a_foreign_final_estimator_is_saved(clips, bases, tmp_path):
+    X, y, store = clips
     stack = StackedMOS(bases, LinearRegression(), cv="prefit").fit(X[18:], y[18:])
-    with pytest.raises(UsageError, match="LinearRegression cannot be saved"):
-        stack.save(tmp_path)
-    assert not list(tmp_path.iterdir())
+    stack.save(tmp_path)
+    again = StackedMOS.load(tmp_path, store=store, device="cpu")
+    np.testing.assert_array_equal(again.predict(X), stack.predict(X))
 
 
 @pytest.mark.parametrize("kind", ["folder", "memory", "none"])

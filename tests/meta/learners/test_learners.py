@@ -103,19 +103,18 @@ def test_the_mean_decodes_each_model_with_its_own_sigma():
     assert Mean().fit(X, [1.0], LAYOUT).predict(X) == pytest.approx([4.9], abs=1e-3)
 
 
-def test_a_foreign_estimator_is_cloned_and_cannot_be_saved():
+def test_a_foreign_estimator_is_cloned():
     X, y, _ = labelled_features(LAYOUT, 150)
     given = sklearn.linear_model.LinearRegression()
     fitted = SklearnLearner(given).fit(X, y, LAYOUT, np.ones(150))
     assert not hasattr(given, "coef_")
     assert fitted.predict(X).shape == (150,)
     assert fitted.describe()["estimator"] == "LinearRegression()"
-    with pytest.raises(
-        UsageError,
-        match=r"LinearRegression cannot be saved: .*pickle.* "
-        r"Use one of the learners that have a name",
-    ):
-        fitted.to_arrays()
+    again = SklearnLearner.from_fitted(
+        fitted.estimator_, LAYOUT, fitted.facts_, "refuse"
+    )
+    np.testing.assert_array_equal(again.predict(X), fitted.predict(X))
+    assert again.describe() == fitted.describe()
 
 
 @pytest.mark.parametrize("name", LEARNERS)
