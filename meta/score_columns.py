@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -66,9 +67,14 @@ def without_distributions(
     for aspect, is_gap in zip(aspects, gaps.T, strict=True):
         without = {clip for clip, gap in zip(clip_ids, is_gap, strict=True) if gap}
         is_of_gap = kept["clip_id"].isin(without)
-        count = sum(name.startswith(f"{aspect}_b") for name in kept.columns)
-        kept.loc[is_of_gap, [aspect, *bin_columns(aspect, count)]] = np.nan
+        bins = [name for name in kept.columns if _is_bin_of(aspect, name)]
+        kept.loc[is_of_gap, [aspect, *bins]] = np.nan
     return kept
+
+
+def _is_bin_of(aspect: str, name: str) -> bool:
+    """Whether a column is of a bin of an aspect, whose name may begin another's."""
+    return re.fullmatch(rf"{re.escape(aspect)}_b\d+", name) is not None
 
 
 def scored_table(

@@ -198,8 +198,7 @@ def _read_predictions(
         layout.bins,
         clip_ids=clips["clip_id"].astype(str).tolist(),
     )
-    for note in new.notes:
-        say(f"note: {note}")
+    say_notes(new.notes)
     return new.tables
 
 
@@ -207,6 +206,7 @@ def _score_clips(options: Namespace, form: str | None) -> int:
     """Score audio files or a clip table."""
     from base_models.clips.read_clips import read_clips
     from ensemble.scoring.audio_files import clips_from_files, length_note
+    from ensemble.scoring.prepared_stack import with_predictions
     from ensemble.scoring.score_clips import score_clips
     from ensemble.training.progress import encoding
 
@@ -219,7 +219,7 @@ def _score_clips(options: Namespace, form: str | None) -> int:
     source = stack_source(options)
     stack, store = load_stack(options)
 
-    predictions = _read_predictions(options, stack, clips)
+    stack = with_predictions(stack, _read_predictions(options, stack, clips))
     with encoding() as on_embed:
         scores = score_clips(
             stack,

@@ -42,19 +42,17 @@ def with_predictions(
     tables : sequence of PredictionTable
         By clip id, each of one such model.
     """
+    models = dict(stack.estimators_)
+    models.update((table.model, table) for table in tables)
     stack = copy.copy(stack)
-    stack.estimators_ = [
-        *stack.estimators_,
-        *((table.model, table) for table in tables),
-    ]
+    stack.estimators_ = list(models.items())
     return stack
 
 
 def stored_tables(stack: StackedMOS) -> list[PredictionTable]:
     """The base models of a stack that are predictions, and have no weights."""
-    return [
-        model for _, model in stack.estimators_ if isinstance(model, PredictionTable)
-    ]
+    models = [model for _, model in stack.estimators_]
+    return [model for model in models if isinstance(model, PredictionTable)]
 
 
 def prepared(
