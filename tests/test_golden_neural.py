@@ -63,6 +63,8 @@ def demo(tmp_path_factory):
     words = [
         "--models",
         *BASE_MODELS,
+        "--settings",
+        "embedded",
         "--set",
         "max_epochs=2",
         "attention_heads=2",
@@ -178,7 +180,8 @@ def test_out_of_fold_predictions_of_the_demo(demo, tmp_path):
     few.to_csv(tmp_path / "clips.csv", index=False)
 
     encoders = ["--audio-encoder", "logmel", "--text-encoder", "hashed_text"]
-    models = ["--models", "dora_mean:1", "clap_baseline:1", "--set", "max_epochs=1"]
+    models = ["--models", "dora_mean:1", "clap_baseline:1"]
+    models += ["--settings", "embedded", "--set", "max_epochs=1"]
     place = ["--artifacts", tmp_path / "artifacts"]
     words = ["--data", tmp_path / "clips.csv", "--folds", 2, *ONE_CPU]
     call("fit_base", *words, *encoders, *models, *place)

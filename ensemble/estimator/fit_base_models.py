@@ -50,7 +50,7 @@ def default_estimators(X: Any, with_text: bool = True) -> list[tuple[str, Any]]:
 
     # Imported here, since torch takes seconds to load and matrices need none of it.
     from base_models.training.neural_mos import NeuralMOS
-    from ensemble.training.train_base_models import plan_models
+    from ensemble.training.training_setup import plan_models
 
     return [
         (f"{preset}-s{seed}", NeuralMOS(preset, random_state=seed))

@@ -97,6 +97,7 @@ class StackData:
 
         note = rated.note
         folds = 0
+        out_of_fold: list[PredictionTable] = []
         if cv == "oof":
             folds = of_data.folds
             out_of_fold, without = _out_of_fold_tables(chosen, folds)

@@ -90,8 +90,10 @@ class StoredRun:
     @property
     def seed(self) -> int:
         """The seed that it was trained with."""
+        if "seed" in self.facts:
+            return int(self.facts["seed"])
         in_name = _NAME.search(self.name)
-        return int(self.facts.get("seed", in_name[1] if in_name else 0))
+        return int(in_name[1]) if in_name else 0
 
     @property
     def encoders(self) -> tuple[str, ...]:

@@ -64,7 +64,7 @@ def test_models_of_three_pairs_of_encoders_train_stack_and_score_by_command(
 ):
     encoders = [
         "--audio-encoder",
-        *words_of(tiny_encoders, "muq", "whisper", "clap"),
+        *words_of(tiny_encoders, "muq", "whisper_padded", "clap"),
         "--text-encoder",
         *words_of(tiny_encoders, "roberta", "qwen3", "clap_text"),
     ]
@@ -75,9 +75,9 @@ def test_models_of_three_pairs_of_encoders_train_stack_and_score_by_command(
         *("--models", "dora:2", "whisq:1", "clap_baseline:1"),
         encoders=encoders,
     )
-    assert "whisq: encoders whisper=" in err
+    assert "whisq: encoders whisper_padded=" in err
     assert {name for name, _ in encoded} == {
-        *("muq", "whisper", "clap", "roberta", "qwen3", "clap_text")
+        *("muq", "whisper_padded", "clap", "roberta", "qwen3", "clap_text")
     }
     assert set(encoded.values()) == {1}
 
@@ -98,14 +98,14 @@ def test_models_of_three_pairs_of_encoders_train_stack_and_score_by_command(
 
     # The weights of one encoder have moved; those of the others are where they were.
     moved = tmp_path / "moved"
-    tiny_encoders["whisper"].rename(moved)
+    tiny_encoders["whisper_padded"].rename(moved)
     try:
         again = call(
             *("predict_mos", clip, "--prompt", "sad piano", *art),
-            *("--audio-encoder", f"whisper={moved}"),
+            *("--audio-encoder", f"whisper_padded={moved}"),
         )
     finally:
-        moved.rename(tiny_encoders["whisper"])
+        moved.rename(tiny_encoders["whisper_padded"])
     assert again[:2] == (0, out)
 
 
@@ -117,11 +117,11 @@ def test_missing_weights_are_named_with_their_presets_before_anything_is_embedde
         2,
         call(
             *("fit_base", "--data", tree, "--models", "dora:1", "whisq:1"),
-            *("--audio-encoder", *audio, f"whisper={tmp_path}/none"),
+            *("--audio-encoder", *audio, f"whisper_padded={tmp_path}/none"),
             *("--text-encoder", f"roberta={tmp_path}", f"qwen3={tmp_path}"),
             *("--artifacts", tmp_path / "art"),
         ),
-        r"dora: Encoder 'roberta'.*as well of 'whisper=.*none' \(whisq\), 'qwen3=",
+        r"dora: Encoder 'roberta'.*as well of 'whisper_padded=.*none' \(whisq\), 'qwen3=",
     )
     assert not encoded
     assert not (tmp_path / "art").exists()

@@ -16,7 +16,7 @@ def test_every_preset_has_its_own_encoders_unless_others_are_named():
     pairs = {name: choice.pair(name, config) for name, config in CONFIGS.items()}
     assert pairs == {
         "dora": ("muq", "roberta"),
-        "whisq": ("whisper", "qwen3"),
+        "whisq": ("whisper_padded", "qwen3"),
         "clap_baseline": ("clap", "clap_text"),
     }
 
@@ -28,7 +28,7 @@ def test_every_preset_has_its_own_encoders_unless_others_are_named():
         (["muq=/w"], "muq=/w", "muq=/w"),
         (["whisq=logmel"], "muq", "logmel"),
         (["logmel", "whisq=mert=/m"], "logmel", "mert=/m"),
-        (["muq=/w", "whisper=/v"], "muq=/w", "whisper=/v"),
+        (["muq=/w", "whisper_padded=/v"], "muq=/w", "whisper_padded=/v"),
         (["muq=/w", "mert=/m", "whisq=mert"], "muq=/w", "mert=/m"),
     ],
 )
