@@ -147,6 +147,7 @@ def read_new_stack_inputs(
     models: Sequence[str],
     aspects: Sequence[str],
     bins: ScoreBins = SCALE,
+    clip_ids: Sequence[str] | None = None,
 ) -> StackInputs:
     """Read predictions of new clips by the base models of a fitted stack.
 
@@ -157,11 +158,12 @@ def read_new_stack_inputs(
         never taken for predictions
     aspects : the predicted qualities
     bins : the scale
+    clip_ids : the clips that are wanted; None takes all that any model predicts
 
     Returns
     -------
-    external : its clips are all that any model predicts, as ``clip_id`` in the order of
-        the files
+    external : its clips are those wanted, or all that any model predicts, as
+        ``clip_id`` in the order of the files
 
     Raises
     ------
@@ -176,8 +178,8 @@ def read_new_stack_inputs(
 
     # The clips are those that any model predicts; another spelling of an id that is
     # there already is not a new clip.
-    ids: list[str] = []
-    for model in found:
+    ids = list(clip_ids or ())
+    for model in found if clip_ids is None else ():
         known_forms, model_forms = comparable_ids(ids, model.ids)
         known = set(known_forms)
         for clip, form in zip(model.ids, model_forms, strict=True):

@@ -115,14 +115,14 @@ class StackData:
             clips = rated.rows(split)
             if len(clips):
                 judges[split] = PredictedRows(
-                    _rows(clips, rated.aspects, group),
+                    rows_of_clips(clips, rated.aspects, group),
                     _stored_tables(artifacts, f"predictions-{split}"),
                 )
         # Out of fold, no model has seen the dev split, which then judges as well.
         if cv == "oof":
             training_clips = rated.rows("train")
             fit = PredictedRows(
-                _rows(training_clips, rated.aspects, group),
+                rows_of_clips(training_clips, rated.aspects, group),
                 _out_of_fold_tables(folders, folds),
             )
         else:
@@ -236,7 +236,7 @@ class StackData:
         )
 
 
-def _rows(clips: pd.DataFrame, aspects: Sequence[str], group: str) -> Rows:
+def rows_of_clips(clips: pd.DataFrame, aspects: Sequence[str], group: str) -> Rows:
     """The rows of a clip table; UsageError when there is no such column of groups."""
     # Tables are read with their standard names; people ask for the one they wrote.
     if group == "system" and "system" not in clips:
@@ -264,7 +264,7 @@ def _predicted_rows(
                 "that model out."
             )
         own_tables.append(table.take(ids))
-    return PredictedRows(_rows(clips, aspects, group), tuple(own_tables))
+    return PredictedRows(rows_of_clips(clips, aspects, group), tuple(own_tables))
 
 
 def _sealed(name: str, folder: Path, role: str) -> Artifact:
