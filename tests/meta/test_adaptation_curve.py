@@ -87,7 +87,7 @@ def test_each_aspect_has_the_numbers_that_its_own_labels_allow():
 
 def test_too_few_clips_for_any_number_are_refused():
     tables, y = corpus(12, 5, SHIFTED)
-    with pytest.raises(UsageError, match="needs 13 rated clips of an aspect.* are 12"):
+    with pytest.raises(UsageError, match=r"needs 13 rated clips of an aspect.* are 12"):
         adaptation_curve(OLD, tables, rows_of_tables(tables, y))
 
 
