@@ -65,7 +65,11 @@ class MetaRegressor(BaseEstimator):
         before it, 0.35, the paper's softening
     fitted_on_ : tuple of str, ids of the clips that `fit` was given, in that order
     warnings_ : list of str, for people
+    adaptation_ : tuple of `meta.adaptation.AspectAdaptation`, what became of each
+        aspect in `meta.adaptation.adapt`; empty before it, and not saved
     """
+
+    adaptation_: tuple[Any, ...] = ()
 
     def __init__(
         self,

@@ -28,7 +28,7 @@ LEVELS = {
         {"learners", "comparison"},
         {"regressor"},
         {"adaptation", "score_columns"},
-        {"assessment"},
+        {"assessment", "adaptation_curve"},
     ],
     "ensemble": [
         {"engine", "workspace", "formats", "prediction_files"},

@@ -13,6 +13,11 @@ from jsonargparse import Namespace
 
 from base_models.errors import UsageError
 from base_models.files import Artifact
+from ensemble.cli.shared.adaptation import (
+    adapt_to_rated_clips,
+    add_adaptation_options,
+    check_adaptation_options,
+)
 from ensemble.cli.shared.exit_codes import ALL_WELL, Screen, run_command, say
 from ensemble.cli.shared.options import Options, parse_settings
 from ensemble.workspace import Workspace
@@ -36,6 +41,7 @@ def _parser() -> Options:
     add("--config", action="config", help="read any of these options from a YAML file")
     _add_stacking_options(parser)
     _add_prediction_options(parser)
+    add_adaptation_options(parser)
     add("--artifacts", type=str, default="artifacts", help="where fit_base wrote")
     return parser
 
@@ -131,7 +137,11 @@ def _add_prediction_options(parser: Options) -> None:
 
 
 def _main(argv: Sequence[str] | None = None) -> int:
-    options = _parser().parse_args(argv)
+    parser = _parser()
+    options = parser.parse_args(argv)
+    check_adaptation_options(options, parser)
+    if options.adapt:
+        return adapt_to_rated_clips(options)
     from ensemble.stacking.fit_stack import fit_stack
 
     settings = _settings(options)

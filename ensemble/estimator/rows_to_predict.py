@@ -7,11 +7,13 @@ of the base models themselves.
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from base_models.clips.labels import text_gaps
+from base_models.errors import UsageError
 from base_models.predictions import PredictionTable
 from ensemble.estimator.input_rows import (
     Input,
@@ -139,13 +141,14 @@ def rows_to_adapt(
     X: Input | Predictions,
     y: Labels,
     sample_weight: ArrayLike | None,
+    groups: ArrayLike | None = None,
 ) -> PredictedRows:
     """The labelled rows of a new corpus, to adapt the stack to.
 
     Parameters
     ----------
     stack : fitted
-    X, y, sample_weight : as in `StackedMOS.adapt`
+    X, y, sample_weight, groups : as in `StackedMOS.adapt`
 
     Raises
     ------
@@ -164,15 +167,32 @@ def rows_to_adapt(
     if not len(usable):
         tables = stack.final_estimator_.layout_.empty(stack.aspects_)
         ids: list[str] = []
+        systems = None
     elif by_clip:
         tables = stack.prediction_tables(X)
         ids = labels.index[usable].tolist()
+        systems = systems_of(y, ids)
     else:
-        tables, ids = tables_and_ids(stack, take_rows_of_anything(X, usable))
+        labelled = take_rows_of_anything(X, usable)
+        tables, ids = tables_and_ids(stack, labelled)
+        systems, _ = systems_and_prompts(labelled)
     rows = Rows.of(
         ids,
         labels.to_numpy()[usable],
         stack.aspects_,
+        systems=systems,
+        groups=None if groups is None else _groups_of(groups, labels)[usable],
         weights=None if weights is None else weights[usable],
     )
     return PredictedRows(rows, tuple(tables))
+
+
+def _groups_of(groups: ArrayLike, labels: pd.DataFrame) -> np.ndarray:
+    """Groups as an array of objects, one per row of labels."""
+    given = np.array(list(np.asarray(groups)), dtype=object)
+    if given.shape != (len(labels),):
+        raise UsageError(
+            f"{len(labels)} rows of labels need as many groups; got shape "
+            f"{given.shape}."
+        )
+    return given

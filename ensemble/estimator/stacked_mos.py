@@ -502,20 +502,27 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
         X: Input | Predictions,
         y: Labels,
         sample_weight: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+        safe: bool = True,
     ) -> StackedMOS:
         """A stack whose meta level has also learnt from a few rated clips.
 
         The clips are of a new corpus; this stack stays as it is, and base models are
-        shared. Nothing was held out of the new stack, so ``validation_scores_`` is None
-        and there is no verdict. Without a label it predicts what this one does, bit for
-        bit; see `meta.adaptation.adapt` for all else.
+        shared. Of each aspect the adaptation is kept only where it is nearer to the
+        ratings of new clips that are left out in turn;
+        ``final_estimator_.adaptation_`` says which, and with what errors. Nothing was
+        held out of the new stack, so ``validation_scores_`` is None and there is no
+        verdict. Without a label it predicts what this one does, bit for bit; see
+        `meta.adaptation.adapt` for all else.
 
         Parameters
         ----------
         X : as in `predict`
         y : labels on the scale, NaN where unlabelled, as in `fit`; of predictions by
             clip id, as in `from_predictions`
-        sample_weight : array, rows as in `y`, or None
+        sample_weight, groups : arrays, rows as in `y`, or None. Clips are left out by
+            groups, or by systems where clips or labels have ``system_id``
+        safe : False keeps every adaptation
 
         Raises
         ------
@@ -523,14 +530,16 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
             when the labels are of other aspects, or as in `meta.adaptation.adapt`.
         """
         check_is_fitted(self, "final_estimator_")
-        new = rows_to_adapt(self, X, y, sample_weight)
+        new = rows_to_adapt(self, X, y, sample_weight, groups=groups)
 
         # A shallow copy shares the base models; what belongs to the old fit goes.
         adapted = copy.copy(self)
         for name in ("join_", "meta_rows_", "report_"):
             adapted.__dict__.pop(name, None)
         adapted.trial_ = None
-        adapted.final_estimator_ = adapt(self.final_estimator_, new.tables, new.rows)
+        adapted.final_estimator_ = adapt(
+            self.final_estimator_, new.tables, new.rows, safe=safe
+        )
         return adapted
 
     def save(self, folder: Path | str) -> None:

@@ -189,8 +189,8 @@ def read_new_stack_inputs(
 
     Returns
     -------
-    external : its clips are all that any model predicts, as ``clip_id`` in the order of
-        the files
+    external : its clips are those wanted, or all that any model predicts, as
+        ``clip_id`` in the order of the files
 
     Raises
     ------

@@ -117,13 +117,13 @@ class StackData:
             clips = rated.rows(split)
             if len(clips):
                 judges[split] = PredictedRows(
-                    _rows(clips, rated.aspects, group),
+                    rows_of_clips(clips, rated.aspects, group),
                     _stored_tables(chosen, split),
                     gaps=text_gaps(clips, rated.needs_text),
                 )
         # Out of fold, no model has seen the dev split, which then judges as well.
         if cv == "oof":
-            training = _rows(rated.rows("train"), rated.aspects, group)
+            training = rows_of_clips(rated.rows("train"), rated.aspects, group)
             fit = PredictedRows(training, tuple(out_of_fold))
         else:
             fit = judges.pop("dev")
@@ -278,7 +278,7 @@ class StackData:
         )
 
 
-def _rows(clips: pd.DataFrame, aspects: Sequence[str], group: str) -> Rows:
+def rows_of_clips(clips: pd.DataFrame, aspects: Sequence[str], group: str) -> Rows:
     """The rows of a clip table; UsageError when there is no such column of groups."""
     # Tables are read with their standard names; people ask for the one they wrote.
     if group == "system" and "system" not in clips:
@@ -296,7 +296,7 @@ def _predicted_rows(
 ) -> PredictedRows:
     """Clips with the part of each table that is about them."""
     own_tables = _tables_of(clips["clip_id"].tolist(), tables)
-    return PredictedRows(_rows(clips, aspects, group), own_tables)
+    return PredictedRows(rows_of_clips(clips, aspects, group), own_tables)
 
 
 def _tables_of(

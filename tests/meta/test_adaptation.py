@@ -157,9 +157,130 @@ def test_learners_that_cannot_adapt_say_which_can():
     tables, rows = known(5, 1)
     for learner, name in (("mean", "Mean"), (PlainRidge(), "SklearnLearner")):
         with pytest.raises(
-            UsageError, match=rf"{name} cannot be adapted; of the learners, 'ridge' can"
+            UsageError,
+            match=rf"{name} cannot be adapted; of the learners, 'ridge', 'pa",
         ):
             adapt(MetaRegressor(learner).fit(*known(30, 0)), tables, rows)
+
+
+# ---- what is kept
+
+
+def one_aspect(n, seed=1, predictors=SHIFTED, **known_of_rows):
+    """The tables of a corpus and its rows, labelled for ``mi`` alone."""
+    tables, y = corpus(n, seed, predictors)
+    y[:, 1] = np.nan
+    return tables, rows_of_tables(tables, y, **known_of_rows)
+
+
+def left_out_errors(tables, rows, groups):
+    """MSE on clips left out, with and without adapting: the slow, obvious way."""
+    with_it, y = [], rows.labels[:, 0]
+    ids = rows.ids
+    for k, clip in enumerate(ids):
+        others = np.flatnonzero(groups != groups[k])
+        learnt = adapt(OLD, tables, rows.take(others), safe=False)
+        with_it.append((learnt.predict(tables, [clip])[0, 0] - y[k]) ** 2)
+    without = (OLD.predict(tables, ids.tolist())[:, 0] - y) ** 2
+    return np.mean(with_it), np.mean(without)
+
+
+@pytest.mark.parametrize("known_as", ["clips", "systems", "groups"])
+@pytest.mark.parametrize("predictors", [PREDICTORS, SHIFTED], ids=["same", "shifted"])
+def test_an_aspect_is_adapted_where_clips_left_out_say_so(predictors, known_as):
+    kept = set()
+    for seed in range(1, 6):
+        names = np.array([f"s{k % 4}" for k in range(12)], dtype=object)
+        given = {} if known_as == "clips" else {known_as: names}
+        tables, rows = one_aspect(12, seed, predictors, **given)
+        adapted = adapt(OLD, tables, rows)
+        mi, ta = adapted.adaptation_
+        by = np.arange(12) if known_as == "clips" else names
+        with_it, without = left_out_errors(tables, rows, by)
+        assert mi.error_adapted == pytest.approx(with_it, rel=1e-9)
+        assert mi.error_none == pytest.approx(without, rel=1e-9)
+        assert mi.kept == (with_it < without)
+        assert mi.left_out == ("clip" if known_as == "clips" else "group")
+        assert (ta.kept, ta.clips, ta.reason) == (False, 0, "no clip is labelled")
+        kept.add(mi.kept)
+
+        always = adapt(OLD, tables, rows, safe=False)
+        assert_same(adapted, always if mi.kept else OLD)
+        note = f"mi: not adapted: {mi.reason}"
+        assert (note in adapted.warnings_) == (not mi.kept)
+    assert predictors is PREDICTORS or kept == {True}
+
+
+def test_few_clips_of_the_same_test_are_kept_less_often_and_harm_less():
+    """What the rule is for: nothing is to be learnt from clips of the same test."""
+    unseen, truth = corpus(400, 99)
+    none = np.mean((OLD.predict(unseen)[:, 0] - truth[:, 0]) ** 2)
+    harm = {True: [], False: []}
+    for seed in range(1, 31):
+        tables, rows = one_aspect(5, seed, PREDICTORS)
+        for safe, found in harm.items():
+            scores = adapt(OLD, tables, rows, safe=safe).predict(unseen)[:, 0]
+            found.append(np.mean((scores - truth[:, 0]) ** 2) - none)
+    assert np.mean(harm[True]) < np.mean(harm[False])
+    shares = {safe: np.mean(np.array(found) > 0) for safe, found in harm.items()}
+    assert shares[True] < 0.7 * shares[False]
+
+
+@pytest.mark.parametrize(
+    ("n", "known_of_rows", "reason"),
+    [
+        (1, {}, "1 labelled clip leaves none to try it on; 2 are the fewest"),
+        (5, {"systems": ["s"] * 5}, "all 5 labelled clips are of one system or group"),
+        (5, {"groups": [7] * 5}, "all 5 labelled clips are of one system or group"),
+    ],
+)
+def test_where_nothing_can_be_left_out_nothing_is_adapted(n, known_of_rows, reason):
+    adapted = adapt(OLD, *one_aspect(n, **known_of_rows))
+    assert_same(adapted, OLD)
+    found = adapted.adaptation_[0]
+    assert reason in found.reason
+    assert (found.kept, found.error_none, found.error_adapted) == (False, None, None)
+    assert any(reason in warning for warning in adapted.warnings_)
+    one = adapt(OLD, *one_aspect(n, **known_of_rows), safe=False)
+    assert (one.predict(UNSEEN)[:, 0] != OLD.predict(UNSEEN)[:, 0]).any()
+
+
+@pytest.mark.parametrize("n", [2, 5, 80])
+@pytest.mark.parametrize("safe", [True, False])
+def test_labels_that_are_all_equal_are_refused(n, safe):
+    tables, y = corpus(n, 1)
+    y[:, 1] = 5.0
+    with pytest.raises(UsageError, match=f"All {n} labels of 'ta' are 5, which says"):
+        adapt(OLD, tables, rows_of_tables(tables, y), safe=safe)
+
+
+@pytest.mark.parametrize("label", [0.9, 5.1, 50, -1, np.inf])
+def test_labels_off_the_scale_are_refused(label):
+    tables, y = corpus(5, 1)
+    y[2, 1] = label
+    with pytest.raises(UsageError, match=r"clip '1-2', aspect 'ta' is .* 1\.\.5"):
+        adapt(OLD, tables, rows_of_tables(tables, y))
+
+
+def test_the_stack_takes_systems_and_groups_from_what_it_is_given():
+    tables, y = corpus(60, 0)
+    stack = StackedMOS.from_predictions(tables, y)
+    new, labels = corpus(8, 1, SHIFTED)
+    names = [f"s{k % 3}" for k in range(8)]
+    frame = pd.DataFrame(labels, index=list(new[0].clip_ids), columns=["mi", "ta"])
+
+    def found(*args, **options):
+        return stack.adapt(*args, **options).final_estimator_.adaptation_
+
+    by_clip = found(new, frame)
+    by_group = found(new, frame, groups=names)
+    assert [one.left_out for one in (*by_clip, *by_group)] == ["clip"] * 2 + [
+        "group"
+    ] * 2
+    assert found(new, frame.assign(system_id=names)) == by_group
+    assert all(one.kept for one in found(new, frame, safe=False))
+    with pytest.raises(UsageError, match="8 rows of labels need as many groups"):
+        found(new, frame, groups=names[:3])
 
 
 def test_shapes_and_scale_are_checked():

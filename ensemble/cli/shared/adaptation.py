@@ -1,0 +1,177 @@
+"""``fit_meta --adapt STACK``: a stack that also learns from a few rated clips."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jsonargparse import Namespace
+
+from base_models.errors import UsageError
+from ensemble.cli.shared.exit_codes import Screen, say, say_set_aside
+from ensemble.cli.shared.options import Options
+from ensemble.workspace import Workspace
+
+if TYPE_CHECKING:
+    from base_models.clips.read_clips import SetAside
+    from ensemble.stacking.adapt_stack import RatedPredictions
+
+_OWN = ("data", "curve", "audio_encoder", "text_encoder", "device")
+"""Options that mean nothing without ``--adapt``."""
+_SHARED = ("adapt", "config", "artifacts", "predictions", "labels", "groups", "seed")
+"""Options of ``fit_meta`` that an adaptation takes too."""
+_WIDTH_WITHOUT_TERMINAL = 160
+
+
+def add_adaptation_options(parser: Options) -> None:
+    """Add the options that adapt a stack instead of fitting one."""
+    add = parser.add_argument
+    add(
+        "--adapt",
+        type=str,
+        metavar="STACK",
+        help="instead: adapt this stack's folder to rated clips of another listening "
+        "test, from --data, or from --labels and --predictions",
+    )
+    add(
+        "--data",
+        type=str,
+        help="with --adapt: a table of rated clips, scored by the stack's base models",
+    )
+    add(
+        "--curve",
+        action="store_true",
+        help="with --adapt: what 0, 3, 10, 30, 100 rated clips would give",
+    )
+    add(
+        "--audio-encoder",
+        type=str,
+        help="with --adapt --data: where the weights lie now, as NAME=FOLDER",
+    )
+    add("--text-encoder", type=str, help="likewise")
+    add("--device", type=str, help="with --adapt --data: auto, cpu, cuda or mps")
+
+
+def check_adaptation_options(options: Namespace, parser: Options) -> None:
+    """Refuse options that would be ignored.
+
+    Raises
+    ------
+    UsageError
+    """
+    defaults = parser.get_defaults().items()
+    given = [name for name, default in defaults if options[name] != default]
+    if not options.adapt:
+        alone = [name for name in given if name in _OWN]
+        if alone:
+            raise UsageError(
+                f"{_words(alone)} belongs to --adapt STACK, which adapts a stack to "
+                "rated clips; to stack base models of fit_base, leave it out."
+            )
+        return
+
+    foreign = [name for name in given if name not in (*_OWN, *_SHARED)]
+    if foreign:
+        raise UsageError(
+            f"{_words(foreign)} cannot be given with --adapt: the stack stays what it "
+            "was fitted as, and only learns from the rated clips."
+        )
+    if bool(options.data) == bool(options.predictions):
+        raise UsageError(
+            "--adapt takes its rated clips from --data TABLE, or from --labels TABLE "
+            "and --predictions FILE...; give one of the two."
+        )
+    if options.data and options.labels:
+        raise UsageError("--data brings its own ratings; leave --labels out.")
+
+
+def _words(names: list[str]) -> str:
+    return ", ".join(f"--{name.replace('_', '-')}" for name in names)
+
+
+def adapt_to_rated_clips(options: Namespace) -> int:
+    """Adapt the stack, write it, and say what was kept; the exit code."""
+    from ensemble.stacking.adapt_stack import AdaptSettings, adapt_stack
+
+    if options.data:
+        given, set_aside = _scored_clips(options)
+        scores_what = "FILE..."
+    else:
+        given, set_aside = _given_predictions(options)
+        scores_what = "--predictions FILE..."
+    for note in given.notes:
+        say(f"note: {note}")
+
+    workspace = Workspace(Path(options.artifacts))
+    settings = AdaptSettings(curve=options.curve, seed=options.seed)
+    folder = adapt_stack(workspace, options.adapt, given, settings)
+
+    lines = _show(folder)
+    code = say_set_aside(set_aside)
+    say(f"report: {folder / 'adaptation.html'}")
+    say(f"next: predict_mos {scores_what} --stack {folder}")
+    # What was kept is the last that is said, since that is read.
+    for line in lines:
+        say(line)
+    print(folder)
+    return code
+
+
+def _given_predictions(
+    options: Namespace,
+) -> tuple[RatedPredictions, tuple[SetAside, ...]]:
+    """Rated clips with anybody's predictions of the stack's base models."""
+    from ensemble.estimator.save_and_load import read_stack
+    from ensemble.stacking.adapt_stack import read_rated_predictions
+
+    _, _, regressor = read_stack(options.adapt)
+    given = read_rated_predictions(
+        options.predictions,
+        options.labels,
+        aspects=regressor.aspects_,
+        layout=regressor.layout_,
+        group=options.groups or "",
+    )
+    return given, ()
+
+
+def _scored_clips(
+    options: Namespace,
+) -> tuple[RatedPredictions, tuple[SetAside, ...]]:
+    """Rated clips that the stack's own base models score."""
+    from base_models.encoders.store import EmbeddingStore
+    from ensemble.estimator.stacked_mos import StackedMOS
+    from ensemble.scoring.base_predictions import predict_bases
+    from ensemble.stacking.adapt_stack import RatedPredictions, read_rated_clips
+    from ensemble.stacking.stack_data import rows_of_clips
+    from ensemble.training.progress import encoding
+    from meta.predicted_rows import PredictedRows
+
+    names = ("audio_encoder", "text_encoder", "device")
+    overrides = {name: options[name] for name in names if options[name]}
+    stack = StackedMOS.load(options.adapt, **overrides)
+    layout = stack.final_estimator_.layout_
+    clips = read_rated_clips(options.data, stack.aspects_, layout)
+
+    store = EmbeddingStore(Workspace(Path(options.artifacts)).embeddings)
+    with encoding() as on_embed:
+        scored = predict_bases(stack, clips, store, on_embed)
+    rows = rows_of_clips(scored.clips, stack.aspects_, options.groups or "")
+    rated = PredictedRows(rows, scored.tables)
+    return RatedPredictions(rated, str(options.data)), scored.set_aside
+
+
+def _show(folder: Path) -> list[str]:
+    """Print the tables of an adaptation; the lines to say below them."""
+    from base_models.files import Artifact
+    from ensemble.estimator.save_and_load import ROLE
+    from ensemble.reporting.adaptation_page import adaptation_sections
+    from ensemble.reporting.terminal import closing_lines, screen_tables
+    from ensemble.stacking.adapt_stack import SUMMARY
+
+    values = Artifact(folder, ROLE).json(SUMMARY)
+    sections = list(adaptation_sections(values))
+    screen = Screen(width=None if Screen().is_terminal else _WIDTH_WITHOUT_TERMINAL)
+    for table in screen_tables(sections):
+        screen.print(table)
+    return list(closing_lines(sections))

@@ -1,0 +1,119 @@
+"""What became of an adaptation, as sections of a page and of a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from ensemble.reporting.number_text import cell_text
+from ensemble.reporting.page import page
+from ensemble.reporting.section import (
+    Paragraph,
+    Record,
+    ReportContent,
+    Section,
+    TextTable,
+)
+
+TITLES = ("aspect", "rated clips", "left out", "MSE without", "MSE with", "kept")
+CURVE_TITLES = (
+    "aspect",
+    "rated clips",
+    "MSE [90 % of draws]",
+    "SRCC [90 % of draws]",
+    "adaptation kept",
+    "judged on",
+    "draws",
+)
+
+
+def adaptation_sections(values: Mapping[str, Any]) -> Iterator[Section]:
+    """What was kept per aspect, and the curve if there is one.
+
+    Parameters
+    ----------
+    values : those of adaptation.json
+    """
+    yield _kept(values["adaptation"])
+    if values["curve"]:
+        yield _curve(values["curve"])
+
+
+def adaptation_page(values: Mapping[str, Any]) -> str:
+    """The page of an adapted stack."""
+    intro = Section(
+        paragraphs=(
+            Paragraph(
+                f"Stack {values['stack']}, adapted to the rated clips of "
+                f"{values['source']}."
+            ),
+        )
+    )
+    sections = [intro, *adaptation_sections(values)]
+    return page(ReportContent(values), sections)
+
+
+def _kept(records: list[Record]) -> Section:
+    text = (
+        "Clips were left out in turn and scored by the stack as it was (without) and "
+        "by a stack that was adapted to the others (with). An adaptation is kept only "
+        "where the mean squared error with it is smaller."
+    )
+    rows = [
+        (
+            record["aspect"],
+            str(record["clips"]),
+            f"{record['left_out']}s",
+            cell_text(record, "error_none"),
+            cell_text(record, "error_adapted"),
+            "yes" if record["kept"] else "no",
+        )
+        for record in records
+    ]
+    lines = tuple(record["sentence"] for record in records)
+    title = "What was kept of the adaptation"
+    table = TextTable.plain(TITLES, rows)
+    return Section(
+        title=title,
+        paragraphs=(Paragraph(text), *(Paragraph(f"{line}.") for line in lines)),
+        tables=(table,),
+        screen_tables=(replace(table, title=title),),
+        closing_lines=lines,
+    )
+
+
+def _curve(records: list[Record]) -> Section:
+    first = records[0]
+    text = (
+        "What so many rated clips would give: clips were drawn from the rated ones "
+        f"{first['draws']} times; the stack was adapted to the first of each draw and "
+        "judged on clips that no number of them uses. In brackets: from the 5th to the "
+        "95th percentile of the draws. Judged clips may be of systems that were drawn."
+    )
+    by_row: dict[tuple[str, int], dict[str, Record]] = {}
+    for record in records:
+        place = (record["aspect"], record["clips"])
+        by_row.setdefault(place, {})[record["metric"]] = record
+    rows = []
+    for (aspect, clips), of_metric in by_row.items():
+        mse = of_metric["mse"]
+        rows.append(
+            (
+                aspect,
+                str(clips),
+                cell_text(mse, "mean", "low", "high"),
+                cell_text(of_metric["srcc"], "mean", "low", "high"),
+                f"{mse['kept']:.0%}",
+                f"{mse['judged']} clips",
+                str(mse["draws"]),
+            )
+        )
+    title = "How many clips must be rated"
+    table = TextTable.plain(CURVE_TITLES, rows)
+    return Section(
+        title=title,
+        paragraphs=(Paragraph(text),),
+        tables=(table,),
+        screen_tables=(replace(table, title=title),),
+    )

@@ -1,0 +1,91 @@
+"""What the base models of a fitted stack predict for a table of rated clips."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from base_models.clips.read_clips import SetAside
+from base_models.encoders.store import EmbeddingStore
+from base_models.errors import UsageError
+from base_models.predictions import PredictionTable
+from ensemble.estimator.stacked_mos import StackedMOS
+from ensemble.scoring.prepared_stack import (
+    neural_models,
+    prepared,
+    usable,
+    with_placeholder,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class BasePredictions:
+    """Clips with the predictions of each base model.
+
+    Parameters
+    ----------
+    clips : the clips that can be used, in the order in which they were given; labels of
+        aspects that are judged against a prompt are NaN where there is none
+    tables : one per base model, in the stack's order, over these clips
+    set_aside : the other clips
+    """
+
+    clips: pd.DataFrame
+    tables: tuple[PredictionTable, ...]
+    set_aside: tuple[SetAside, ...]
+
+
+def predict_bases(
+    stack: StackedMOS,
+    clips: pd.DataFrame,
+    store: EmbeddingStore,
+    on_progress: Callable[[str, int, int], None] | None = None,
+) -> BasePredictions:
+    """Embed clips and predict them with every base model.
+
+    Parameters
+    ----------
+    stack : fitted, of neural base models
+    clips : table with ``clip_id``, ``audio``, any aspects of the stack and, for those
+        that are judged against it, ``prompt``
+    store : where embeddings are kept
+    on_progress : called as ``on_progress(encoder, done, total)``
+
+    Raises
+    ------
+    UsageError
+        when a base model is not neural or kept no files, or no clip can be used.
+    """
+    if not stack.estimators_:
+        raise UsageError(
+            "This stack was fitted on predictions alone and has no base models to "
+            "score clips with; give what they predict with --predictions."
+        )
+    stack, clips = prepared(stack, clips, store)
+    has_prompt = clips["prompt"].str.strip() != ""
+    for aspect in _judged_by_text(stack) & set(clips.columns):
+        clips[aspect] = clips[aspect].where(has_prompt, np.nan)
+
+    # The text branch takes tokens even where its output is not used.
+    clips = with_placeholder(clips)
+    rows, set_aside = usable(neural_models(stack), clips, store, on_progress)
+    if not rows:
+        raise UsageError(
+            f"None of the {len(clips)} clips can be used; the first: "
+            f"{set_aside[0].clip_id}: {set_aside[0].reason}."
+        )
+    kept = clips.iloc[rows].reset_index(drop=True)
+    tables = stack.prediction_tables(kept)
+    return BasePredictions(kept, tuple(tables), tuple(set_aside))
+
+
+def _judged_by_text(stack: StackedMOS) -> set[str]:
+    return {
+        aspect
+        for model in neural_models(stack)
+        for aspect, needs_text in zip(model.aspects_, model.needs_text_, strict=True)
+        if needs_text
+    }
