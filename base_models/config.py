@@ -454,10 +454,10 @@ def _unknown_key(
     """The message about a key that is not known, with the nearest one that is."""
     nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
     group = key.partition(".")[0]
-    if nearest:
-        cure = f"Did you mean '{nearest[0]}'?"
-    elif group in known:
+    if group in known:
         cure = f"'{group}' is one value and has no keys."
+    elif nearest:
+        cure = f"Did you mean '{nearest[0]}'?"
     else:
         cure = f"Known: {', '.join(known)}."
     return f"{source}: unknown key '{key}'. {cure}"

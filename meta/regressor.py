@@ -62,7 +62,7 @@ class MetaRegressor(BaseEstimator):
         it, when distributions are Gaussians as wide as ``residual_sigma_``
     residual_sigma_ : float64 array of shape (aspects,), in score points: the RMS error
         of the scores in the cross-validation of `calibrate` (at least half a bin);
-        before it, 0.35, the paper's softening
+        before it, 0.35, as in DORA-MOS' code
     fitted_on_ : tuple of str, ids of the clips that `fit` was given, in that order
     warnings_ : list of str, for people
     adaptation_ : tuple of `meta.adaptation.AspectAdaptation`, what became of each

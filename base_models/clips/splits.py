@@ -64,7 +64,7 @@ def assign_splits(
 
     Notes
     -----
-    DORA-MOS, section III.B, splits by system and score distribution; its published code
+    DORA-MOS, section II.A, splits by system and score distribution; its published code
     splits by system alone.
     """
     shares = _checked_shares(sizes)

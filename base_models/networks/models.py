@@ -375,7 +375,7 @@ def build_model(
 ) -> Network:
     """Assemble the network of a config.
 
-    Sizes follow the encoders; MuQ and RoBERTa give those of the paper.
+    Sizes follow the encoders; MuQ and RoBERTa give those of DORA-MOS' published code.
 
     Parameters
     ----------

@@ -134,7 +134,7 @@ def train_network(
 ) -> list[Record]:
     """Train `model` in place and leave the weights of the chosen epoch in it.
 
-    There is no schedule of the learning rate. Source: DORA-MOS, section II.
+    There is no schedule of the learning rate, as in the published code of DORA-MOS.
 
     Parameters
     ----------

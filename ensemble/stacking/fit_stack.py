@@ -55,7 +55,7 @@ class Settings:
         number is then marked
     rivals : learners that the report puts beside the chosen one
     params : parameters of the learner, e.g. ``{"penalty": "ridge", "features": "bins",
-        "alpha": 1.0}`` as in the paper
+        "alpha": 1.0}`` as published
 
     Raises
     ------

@@ -66,7 +66,7 @@ LEVEL_CLIPS = 5.0
 class Ridge(Learner):
     """Linear regression with a penalty that is chosen along the whole path.
 
-    DORA-MOS (section III.D) has ridge on bins with alpha = 1.
+    DORA-MOS (section III.D) has ridge on bins; alpha = 1 is its published code's.
 
     With `groups`, the penalty is the best at predicting groups left out: each in turn,
     or 10 folds of them when there are many. Without groups, generalised

@@ -176,3 +176,10 @@ def test_an_encoder_that_has_nothing_left_to_do_says_so_once(capsys, stays_dark)
         on_progress("logmel", 2, 2)
         on_progress("logmel", 2, 2)
     assert capsys.readouterr().err.splitlines() == ["embedding with logmel: 2 of 2"]
+
+
+def test_a_run_that_selects_no_epoch_shows_the_loss_that_it_is_trained_on():
+    nothing = {"loss": None, "srcc": [None, None], "train_loss": 0.4321}
+    assert progress._figures(record(**nothing)) == "training loss 0.432"
+    of_fold = record(part="fold 1/5", **nothing)
+    assert progress._figures(of_fold) == "fold 1/5 training loss 0.432"
