@@ -53,17 +53,17 @@ class Corpus:
             f"{name} {clips} clips of {systems} systems"
             for name, (clips, systems) in found.items()
         )
-        systems_fit = set(frame["system_id"]) <= MUSICEVAL_SYSTEMS
-        sizes_fit = all(found[name] == MUSICEVAL_SIZES.get(name) for name in found)
         measured = set(MUSICEVAL_SIZES) if split == "all" else {split}
+        sizes = {name: found.get(name) for name in measured}
+        is_official = all(sizes[name] == MUSICEVAL_SIZES[name] for name in measured)
 
         training = frame[frame["split"] == "train"]
-        has_official_labels = list_digest(training) == TRAIN_SHA256
-        if systems_fit and sizes_fit and measured <= set(found):
-            known_by = "numbers of clips and systems"
-            if has_official_labels:
-                known_by = "the SHA-256 of its training labels, and " + known_by
-            return cls(True, f"MusicEval, known by {known_by}.")
+        if is_official and list_digest(training) == TRAIN_SHA256:
+            return cls(True, "MusicEval, known by the SHA-256 of its training labels.")
+        systems_fit = set(frame["system_id"]) <= MUSICEVAL_SYSTEMS
+        sizes_fit = all(found[name] == MUSICEVAL_SIZES.get(name) for name in found)
+        if is_official and systems_fit and sizes_fit:
+            return cls(True, "MusicEval, known by its numbers of clips and systems.")
 
         # A participant's own split of the official training clips is in use too.
         if list_digest(frame[frame["split"] != "test"]) == TRAIN_SHA256:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from typing import Any, NamedTuple
 
+from base_models.clips.labels import judged_by_text
 from base_models.config import BaseConfig
 from base_models.errors import UsageError, one_of
 
@@ -194,11 +195,18 @@ class PaperTable:
         return tuple(dict.fromkeys(column.aspect for column in self.columns))
 
     @property
+    def reads_prompts(self) -> bool:
+        """Whether some aspect is judged against the prompt."""
+        return any(judged_by_text(self.aspects))
+
+    @property
     def encoders(self) -> tuple[str, ...]:
         """The encoders that its rows were published with."""
         names: list[str] = []
         for row in self.rows:
-            names += [row.audio, row.text]
+            names.append(row.audio)
+            if self.reads_prompts:
+                names.append(row.text)
         return tuple(dict.fromkeys(name for name in names if name))
 
     def twin(self, row: Row) -> Row:

@@ -255,8 +255,10 @@ def _models_behind(made: Reproduction, outcome: Outcome) -> str:
     setup = request.setup(row)
     models = f"{row.learner} over {' '.join(row.stack)}" if row.stack else row.preset
     # The folder of the weights is no part of what was reproduced.
-    words = (setup.audio, setup.text if row.text else "")
-    encoders = [word.partition("=")[0] for word in words if word]
+    words = [setup.audio]
+    if request.table.reads_prompts:
+        words.append(setup.text)
+    encoders = [word.partition("=")[0] for word in words]
     settings = setup.settings or row.settings
     text = f"{models} on {' and '.join(encoders)}, settings {settings}"
     return f"{text}; {_REPETITIONS}" if row.stack else text

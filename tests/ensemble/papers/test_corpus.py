@@ -33,7 +33,9 @@ def test_numbers_of_clips_and_systems_are_known():
     for split in ("dev", "test", "all"):
         corpus = Corpus.of(official(), split)
         assert corpus.is_musiceval
-        assert corpus.sentence == "MusicEval, known by numbers of clips and systems."
+        assert corpus.sentence == (
+            "MusicEval, known by its numbers of clips and systems."
+        )
 
 
 @pytest.mark.parametrize(
@@ -78,6 +80,9 @@ def test_the_training_labels_of_musiceval_are_known_by_their_digest(tmp_path):
 
     others = official()
     whole = pd.concat([frame.assign(split="train"), others[others["split"] != "train"]])
-    corpus = Corpus.of(whole, "test")
-    assert corpus.is_musiceval
-    assert "SHA-256 of its training labels" in corpus.sentence
+    for table in (whole, whole[whole["split"] != "dev"]):
+        corpus = Corpus.of(table, "test")
+        assert corpus.is_musiceval
+        assert "SHA-256 of its training labels" in corpus.sentence
+    assert not Corpus.of(whole[whole["split"] != "dev"], "dev").is_musiceval
+    assert not Corpus.of(whole.iloc[:-1], "test").is_musiceval

@@ -112,9 +112,10 @@ def test_behind_every_row_is_a_model_or_a_reason(tables):
             assert row.learner in ("", "ridge", "lightgbm")
             if row.preset != "muq_eval":  # until that preset is there
                 assert {name for name, _ in row.models(0)} <= set(MODELS)
-            assert ENCODERS[row.audio].kind == "audio"
-            # A row of mi alone reads no prompt.
-            assert not row.text or ENCODERS[row.text].kind == "text"
+            assert (ENCODERS[row.audio].kind, ENCODERS[row.text].kind) == (
+                "audio",
+                "text",
+            )
             assert row.quick in SETTINGS
 
 
@@ -281,6 +282,11 @@ def test_a_table_can_be_measured_on_another_split_but_a_cross_validation_cannot(
         tables["table1"].measured_on("train")
     with pytest.raises(UsageError, match="muq_eval is a cross-validation over all"):
         tables["muq_eval"].measured_on("dev")
+
+
+def test_a_table_of_music_impression_alone_needs_no_text_encoder(tables):
+    assert tables["muq_eval"].encoders == ("muq",)
+    assert tables["table1"].encoders == ("muq", "roberta")
 
 
 def test_a_cross_validation_trains_a_model_per_fold(tables):

@@ -477,7 +477,7 @@ def test_our_ranks_and_gains_are_of_our_numbers(made, request_, workspace):
 def test_a_cross_validation_predicts_every_clip_by_models_that_have_not_seen_it(
     rated, workspace, monkeypatch
 ):
-    row = replace(BASE, paper=(0.8, 0.9), text="")
+    row = replace(BASE, paper=(0.8, 0.9))
     table = replace(PaperTable.of("muq_eval"), rows=(row,), folds=3)
     of_mi = replace(rated, aspects=("mi",), needs_text=(False,))
     frame = of_mi.frame.copy()
