@@ -156,9 +156,8 @@ def evaluate(
     1), so that the interval covers other systems given other prompts.
 
     With a `Truth` the true score of a system is the one it states, as in the official
-    script of AudioMOS 2025 track 1, and the predicted one is the mean over all clips of
-    the system, labelled or not. Systems that the truth does not know are left out of
-    the system level.
+    script of AudioMOS 2025 track 1, and the predicted one is the mean over its labelled
+    clips. Systems that the truth does not know are left out of the system level.
 
     Parameters
     ----------
@@ -333,7 +332,9 @@ def measure(
         if of_systems is not None:
             # Each clip has the score of its system, so that the mean of a system is
             # that score, however its clips are resampled.
-            known = clips.compare(of_systems[:, column], column, n_bootstrap, seed=seed)
+            is_labelled = ~np.isnan(truths[:, column])
+            scores = np.where(is_labelled, of_systems[:, column], np.nan)
+            known = clips.compare(scores, column, n_bootstrap, seed=seed)
             levels["system"] = known["system"]
 
         for level in LEVELS:

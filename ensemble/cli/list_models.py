@@ -88,7 +88,7 @@ def _cells(cost: ModelCost) -> list[str]:
     return [
         cost.preset,
         cost.architecture,
-        f"{cost.audio_encoder} + {cost.text_encoder}",
+        " + ".join(filter(None, (cost.audio_encoder, cost.text_encoder))),
         cost.criterion,
         f"{cost.network.parameters:,}",
         f"{cost.total.parameters / 1e6:.2f}",

@@ -7,6 +7,7 @@ option cannot be used.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,7 @@ from ensemble.cli.shared.exit_codes import (
     say_set_aside,
 )
 from ensemble.cli.shared.options import Options, choose_data, parse_settings
-from ensemble.papers.paper_tables import TABLES, PaperTable
+from ensemble.papers.paper_tables import SPLITS, TABLES, PaperTable
 from ensemble.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -59,6 +60,18 @@ def _parser() -> Options:
         type=str,
         help="MusicEval folder, or a clip table with splits; default with --quick: "
         "demo corpus",
+    )
+    add(
+        "--split",
+        type=str,
+        help=f"measure on {' or '.join(SPLITS)}; default: the paper's",
+    )
+    add(
+        "--system-truth",
+        type=str,
+        metavar="FILE",
+        help="true scores of systems (csv sysID,MI,TA), or 'tree': the file in "
+        "system_mos of the MusicEval tree; default: means of the clips",
     )
     add(
         "--quick",
@@ -127,15 +140,16 @@ def _choose_table(options: Namespace) -> PaperTable:
             "Name the clips with --data, or try the command on the demo corpus with "
             "--quick."
         )
-    return table
+    return table.measured_on(options.split) if options.split else table
 
 
 def _request(options: Namespace, table: PaperTable, workspace: Workspace) -> Request:
     from ensemble.papers.request import Request
+    from ensemble.prediction_files.read_system_truth import read_system_truth
     from ensemble.training.rated_clips import RatedClips
 
     data = choose_data(options.data, workspace)
-    return Request.of(
+    request = Request.of(
         table,
         RatedClips.read(data, table.aspects),
         seeds=options.seeds,
@@ -145,10 +159,17 @@ def _request(options: Namespace, table: PaperTable, workspace: Workspace) -> Req
         jobs=options.jobs,
         overrides=parse_settings(options.set),
     )
+    if options.system_truth is None:
+        return request
+    # A cross-validation is over all splits.
+    split = None if table.folds else table.split
+    truth = read_system_truth(options.system_truth, str(data), table.aspects, split)
+    return replace(request, system_truth=truth)
 
 
 def _show(made: Reproduction) -> None:
     """Print the table and what is said of it."""
+    from ensemble.papers.claims import claim_lines
     from ensemble.papers.table_text import blocks, heading, remarks, summary
 
     screen = _screen()
@@ -160,6 +181,8 @@ def _show(made: Reproduction) -> None:
     for name, remark in remarks(made):
         say(f"{name}: {remark}")
     screen.print(summary(made))
+    for line in claim_lines(made):
+        screen.print(line, soft_wrap=True, highlight=False, markup=False)
 
 
 def _screen() -> Screen:
@@ -172,7 +195,7 @@ def _list_of_tables() -> Table:
         table = PaperTable.of(name)
         row = [
             table.name,
-            f"{table.paper}, Table {table.number}",
+            table.label,
             table.title,
             table.split,
             ", ".join(table.encoders),

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from base_models.clips.read_clips import SCALE
 from base_models.errors import UsageError
-from base_models.metrics.evaluate import evaluate_mean
+from base_models.metrics.evaluate import Truth, evaluate_mean
 from ensemble.papers.paper_tables import Column, PaperTable, Row
 from ensemble.papers.request import Request
-from ensemble.papers.train_rows import Model, TrainedModels, in_one_line
+from ensemble.papers.train_rows import FoldModels, Model, TrainedModels, in_one_line
 from meta.comparison.compared_rows import STACK, ComparedRows
 from meta.comparison.held_out_trial import TRAINING, VALIDATION
 from meta.learners.base import Learner
@@ -27,11 +28,17 @@ from meta.regressor import MetaRegressor
 from meta.rows import Rows
 
 N_BOOTSTRAP = 1000
+FIT_METRICS = ("srcc", "mse")
+"""What is said of how a stack fits the rows of both sides."""
 
 # What became of a row.
 FAILED = "failed"
 MEASURED = "measured"
 NOT_RUN = "not run"
+_SEEN = (
+    "a stack is fitted on the dev clips, on which it would be measured; its "
+    "meta-validation says how it does on others"
+)
 
 
 class Cell(NamedTuple):
@@ -79,7 +86,9 @@ class Outcome:
     cells: tuple[Cell, ...]
 
 
-def measure_row(request: Request, row: Row, trained: TrainedModels | None) -> Outcome:
+def measure_row(
+    request: Request, row: Row, trained: TrainedModels | FoldModels | None
+) -> Outcome:
     """Measure a row from its trained base models.
 
     Parameters
@@ -101,18 +110,28 @@ def measure_row(request: Request, row: Row, trained: TrainedModels | None) -> Ou
     facts = ""
     try:
         if row.stack:
+            assert isinstance(trained, TrainedModels)
             scores, facts = _stacked_scores(request, row, trained)
         else:
             scores = _base_model_scores(request, row, trained)
     except UsageError as error:
         # The dev clips do not suffice to fit a stack.
         return _not_measured(request, row, FAILED, in_one_line(error))
+    if row.stack and request.table.split == "dev":
+        outcome = _not_measured(request, row, NOT_RUN, _SEEN)
+        return replace(outcome, facts=facts)
 
-    clips = trained.rated.rows(request.table.split)
+    clips = trained.clips(request.table.split)
+    labels = clips[list(request.table.aspects)].to_numpy(dtype=float)
+    truth: ArrayLike | Truth = labels
+    if request.system_truth is not None:
+        truth = Truth(labels, request.system_truth.scores)
+    # A clip without a label is not measured, and may have no score either.
+    scores = [np.where(np.isnan(labels), SCALE.low, score) for score in scores]
     cells = measure(
         request.table,
         row,
-        clips[list(request.table.aspects)],
+        truth,
         scores,
         system_ids=clips["system_id"],
         prompt_ids=clips["prompt"],
@@ -133,7 +152,7 @@ def _not_measured(request: Request, row: Row, status: str, reason: str) -> Outco
 def measure(
     table: PaperTable,
     row: Row,
-    truth: ArrayLike,
+    truth: ArrayLike | Truth,
     scores: Sequence[np.ndarray],
     system_ids: Sequence[str] | pd.Series | np.ndarray,
     prompt_ids: Sequence[str] | pd.Series | None = None,
@@ -145,7 +164,7 @@ def measure(
 
     Parameters
     ----------
-    truth : labels, shape (n, aspects)
+    truth : labels, shape (n, aspects), or a `Truth`
     scores : one array of shape (n, aspects) per repetition
     system_ids, prompt_ids : see `base_models.metrics.evaluate.evaluate_mean`
     """
@@ -189,11 +208,11 @@ def measure(
 
 
 def _base_model_scores(
-    request: Request, row: Row, trained: TrainedModels
+    request: Request, row: Row, trained: TrainedModels | FoldModels
 ) -> list[np.ndarray]:
     """Scores of every repetition of a base model, each of shape (n, aspects)."""
     split = request.table.split
-    clip_ids = trained.rated.rows(split)["clip_id"].tolist()
+    clip_ids = trained.clips(split)["clip_id"].tolist()
 
     scores = []
     for models in request.models(row):
@@ -214,12 +233,12 @@ class StackScores:
     Parameters
     ----------
     scores : on the split that is measured, shape (n, aspects)
-    fit_srcc : utterance SRCC per aspect, by name of the dev rows that a trial stack was
-        fitted on and of those that it was validated on
+    fits : utterance metric to numbers per aspect, by name of the dev rows that a trial
+        stack was fitted on and of those that it was validated on
     """
 
     scores: np.ndarray
-    fit_srcc: dict[str, np.ndarray]
+    fits: dict[str, dict[str, np.ndarray]]
 
 
 def _stacked_scores(
@@ -258,11 +277,11 @@ def fit_published_stack(
     clip_ids = rated.rows(table.split)["clip_id"].tolist()
     scores = regressor.predict(measured_tables, clip_ids)
 
-    fit_srcc = {
-        TRAINING: _utterance_srcc(trial.training),
-        VALIDATION: _utterance_srcc(trial.validation),
+    fits = {
+        TRAINING: _utterance_metrics(trial.training),
+        VALIDATION: _utterance_metrics(trial.validation),
     }
-    return StackScores(scores, fit_srcc)
+    return StackScores(scores, fits)
 
 
 def published_learner(name: str, seed: int) -> Learner:
@@ -273,25 +292,28 @@ def published_learner(name: str, seed: int) -> Learner:
     return MetaRegressor(f"paper_{name}", seed).new_learner()
 
 
-def _utterance_srcc(compared: ComparedRows) -> np.ndarray:
-    """Utterance SRCC of the stack, one number per aspect."""
+def _utterance_metrics(compared: ComparedRows) -> dict[str, np.ndarray]:
+    """Utterance metrics of the stack, each one number per aspect."""
     # No interval is shown, so nothing is resampled.
     board = compared.board(n_bootstrap=0)
-    is_wanted = (
-        (board["model"] == STACK)
-        & (board["level"] == "utterance")
-        & (board["metric"] == "srcc")
-    )
-    return board.loc[is_wanted, "value"].to_numpy()
+    of_stack = board[(board["model"] == STACK) & (board["level"] == "utterance")]
+    return {
+        metric: of_stack.loc[of_stack["metric"] == metric, "value"].to_numpy()
+        for metric in FIT_METRICS
+    }
 
 
 def _describe_fits(aspects: Sequence[str], stacks: Sequence[StackScores]) -> str:
     """How well stacks do on the rows they are fitted on and validated on, in words."""
-    parts = []
-    for side in (TRAINING, VALIDATION):
-        means = np.mean([stack.fit_srcc[side] for stack in stacks], axis=0)
-        numbers = [
-            f"{aspect} {mean:.3f}" for aspect, mean in zip(aspects, means, strict=True)
-        ]
-        parts.append(f"{side} {', '.join(numbers)}")
-    return "utterance SRCC " + "; ".join(parts)
+    sentences = []
+    for metric in FIT_METRICS:
+        parts = []
+        for side in (TRAINING, VALIDATION):
+            means = np.mean([stack.fits[side][metric] for stack in stacks], axis=0)
+            numbers = [
+                f"{aspect} {mean:.3f}"
+                for aspect, mean in zip(aspects, means, strict=True)
+            ]
+            parts.append(f"{side} {', '.join(numbers)}")
+        sentences.append(f"utterance {metric.upper()} {'; '.join(parts)}")
+    return "; ".join(sentences)

@@ -47,8 +47,9 @@ class ModelCost:
     Parameters
     ----------
     preset, architecture, criterion : of its config
-    audio_encoder, text_encoder : names
-    network, audio, text : Cost
+    audio_encoder, text_encoder : names; the latter is "" for a network that reads the
+        audio alone
+    network, audio, text : Cost, the last one None without text encoder
     """
 
     preset: str
@@ -58,12 +59,13 @@ class ModelCost:
     text_encoder: str
     network: Cost
     audio: Cost
-    text: Cost
+    text: Cost | None
 
     @property
     def total(self) -> Cost:
-        """Network and both encoders."""
-        return self.network + self.audio + self.text
+        """Network and encoders."""
+        cost = self.network + self.audio
+        return cost if self.text is None else cost + self.text
 
     def to_json(self) -> dict[str, Any]:
         """All of it as JSON values."""
@@ -78,7 +80,7 @@ class ModelCost:
 
 
 def model_costs(presets: Sequence[str] = MODELS) -> list[ModelCost]:
-    """Count every preset, and each encoder once.
+    """Count every preset.
 
     Parameters
     ----------
@@ -89,37 +91,40 @@ def model_costs(presets: Sequence[str] = MODELS) -> list[ModelCost]:
     UsageError
         When a preset is unknown.
     """
-    configs = [BaseConfig.preset(preset) for preset in presets]
-    encoders: dict[str, tuple[Cost, torch.Tensor]] = {}
-    costs = []
-    for preset, config in zip(presets, configs, strict=True):
-        audio_name, text_name = encoders_of(preset, config)
-        for name in (audio_name, text_name):
-            if name not in encoders:
-                encoders[name] = full_size_cost(name)
+    configs = {preset: BaseConfig.preset(preset) for preset in presets}
+    return [_model_cost(preset, config) for preset, config in configs.items()]
 
-        audio, frames = encoders[audio_name]
-        text, tokens = encoders[text_name]
-        cost = ModelCost(
-            preset=preset,
-            architecture=config.architecture,
-            criterion=config.criterion,
-            audio_encoder=audio_name,
-            text_encoder=text_name,
-            network=_network_cost(config, frames, tokens),
-            audio=audio,
-            text=text,
-        )
-        costs.append(cost)
-    return costs
+
+def _model_cost(preset: str, config: BaseConfig) -> ModelCost:
+    audio_encoder, text_encoder = encoders_of(preset, config)
+    audio, frames = full_size_cost(audio_encoder)
+    text = None
+    tokens = None
+    if text_encoder:
+        text, tokens = full_size_cost(text_encoder)
+    return ModelCost(
+        preset=preset,
+        architecture=config.architecture,
+        criterion=config.criterion,
+        audio_encoder=audio_encoder,
+        text_encoder=text_encoder,
+        network=_network_cost(config, frames, tokens),
+        audio=audio,
+        text=text,
+    )
 
 
 def encoders_of(preset: str, config: BaseConfig) -> tuple[str, str]:
-    """Names of the audio and the text encoder of a preset."""
-    named = (getattr(config, "audio_encoder", ""), getattr(config, "text_encoder", ""))
-    if all(named):
-        return named
-    # Until presets name their encoders: those that a paper's row was published with.
+    """Names of the encoders of a preset; that of text is "" where none is read."""
+    audio = getattr(config, "audio_encoder", "")
+    text = getattr(config, "text_encoder", "")
+    if not (audio and text):
+        # Until presets name their encoders: those of a paper's row, or DORA-MOS's.
+        audio, text = _encoders_of_row(preset)
+    return audio, "" if getattr(config, "audio_only", False) else text
+
+
+def _encoders_of_row(preset: str) -> tuple[str, str]:
     for table in TABLES:
         for row in PaperTable.of(table).rows:
             if row.preset == preset:
@@ -128,31 +133,38 @@ def encoders_of(preset: str, config: BaseConfig) -> tuple[str, str]:
 
 
 def _network_cost(
-    config: BaseConfig, frames: torch.Tensor, tokens: torch.Tensor
+    config: BaseConfig, frames: torch.Tensor, tokens: torch.Tensor | None
 ) -> Cost:
-    """Cost of a network that predicts mi from the frames, and ta from both."""
+    """Cost of a network that predicts mi from the frames, and ta from both.
+
+    Without tokens it predicts ta from the frames, too.
+    """
     network = on_meta(
         lambda: build_model(
             config,
-            needs_text=(False, True),
+            needs_text=(False, tokens is not None),
             audio_dim=frames.shape[-1],
-            text_dim=tokens.shape[-1],
+            text_dim=None if tokens is None else tokens.shape[-1],
         )
     )
     batch = Batch(
         frames=frames,
-        frame_mask=torch.ones_like(frames[..., 0], dtype=torch.bool),
+        frame_mask=_nothing_masked(frames),
         tokens=tokens,
-        token_mask=torch.ones_like(tokens[..., 0], dtype=torch.bool),
+        token_mask=None if tokens is None else _nothing_masked(tokens),
     )
     cost, _ = count_cost(network, batch)
     return cost
 
 
+def _nothing_masked(embedding: torch.Tensor) -> torch.Tensor:
+    return torch.ones_like(embedding[..., 0], dtype=torch.bool)
+
+
 def whisq_note(costs: Sequence[ModelCost]) -> str:
     """WhisQ's own figures beside ours, in words; "" where it was not counted."""
     for cost in costs:
-        if cost.preset == "whisq":
+        if cost.preset == "whisq" and cost.text is not None:
             return _WHISQ.format(
                 trainable=cost.network.parameters,
                 macs=cost.total.macs / GIGA,

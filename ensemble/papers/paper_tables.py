@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from typing import Any, NamedTuple
 
+from base_models.clips.labels import judged_by_text
 from base_models.config import BaseConfig
-from base_models.errors import one_of
+from base_models.errors import UsageError, one_of
 
-TABLES = ("table1", "table2", "table3", "table4", "whisq2")
+TABLES = ("table1", "table2", "table3", "table4", "whisq2", "muq_eval")
+SPLITS = ("dev", "test")
+"""Splits that a table can be measured on; base models are trained on the third."""
 
 
 class Column(NamedTuple):
@@ -39,7 +42,9 @@ class Row:
         models as ``NAME:COUNT`` words
     audio, text : encoders that the row was published with
     quick : training settings that suit the embedded encoders
+    settings : whose training settings the row has, to follow "settings"
     note : how ours differs from what was published
+    families : names of the notes that hold for all rows of its kinds
     encoding : how the encoders and what is stored of them differ; does not hold for the
         embedded ones
     reason : why the row cannot be run here; such a row has neither preset nor stack
@@ -53,7 +58,9 @@ class Row:
     audio: str = ""
     text: str = ""
     quick: str = ""
+    settings: str = "of the paper"
     note: str = ""
+    families: tuple[str, ...] = ()
     encoding: str = ""
     reason: str = ""
 
@@ -78,6 +85,25 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Claim:
+    """A gain of one row over another that the paper states in its text.
+
+    Parameters
+    ----------
+    stated : as the paper prints it
+    place : where
+    row, over : names of two rows of the table
+    column : of the table
+    """
+
+    stated: str
+    place: str
+    row: str
+    over: str
+    column: Column
+
+
+@dataclass(frozen=True)
 class PaperTable:
     """One table.
 
@@ -85,9 +111,15 @@ class PaperTable:
     ----------
     name : what the command calls it
     paper, number, section, title : where the table is printed, and its caption
-    split : of the data that its numbers are measured on
+    split : of the data that numbers are measured on; ``"all"`` for cross-validation
     decimals : that the paper prints
     columns, rows : see `Column` and `Row`
+    paper_split : that the paper's numbers are measured on
+    folds : of the cross-validation over all clips, or 0
+    ranked : name of the row whose rank among the others is stated, or ""
+    ranks_stated : what the paper says of it in its text, or ""
+    claims : see `Claim`
+    families : notes that hold for all rows of a kind, by name
     """
 
     name: str
@@ -99,6 +131,12 @@ class PaperTable:
     decimals: int
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
+    paper_split: str = ""
+    folds: int = 0
+    ranked: str = ""
+    ranks_stated: str = ""
+    claims: tuple[Claim, ...] = ()
+    families: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, name: str) -> PaperTable:
@@ -110,13 +148,46 @@ class PaperTable:
             when there is no table of this name.
         """
         one_of(name, TABLES, "table")
-        file = files("ensemble.papers").joinpath("tables", f"{name}.toml")
-        facts = tomllib.loads(file.read_text(encoding="utf-8"))
+        facts = _read(name)
+        notes = _read("families")
 
         # Every key of the file is a field, so that a misspelt one is an error.
         columns = tuple(_column(words) for words in facts.pop("columns"))
-        rows = tuple(_row(row_facts) for row_facts in facts.pop("rows"))
-        return cls(name=name, columns=columns, rows=rows, **facts)
+        # What the table says of all its rows, a row may say otherwise.
+        shared = facts.pop("every_row", {})
+        rows = tuple(_row({**shared, **own}) for own in facts.pop("rows"))
+        claims = tuple(_claim(claim_facts) for claim_facts in facts.pop("claims", ()))
+        # As a dict without repetition, in order of appearance.
+        families = dict.fromkeys(name for row in rows for name in row.families)
+        return cls(
+            name=name,
+            columns=columns,
+            rows=rows,
+            claims=claims,
+            families={family: notes[family] for family in families},
+            paper_split=facts["split"],
+            **facts,
+        )
+
+    def measured_on(self, split: str) -> PaperTable:
+        """The same table, to be measured on another split than the paper's.
+
+        Raises
+        ------
+        UsageError
+            when there is no such split, or the table is one of cross-validation.
+        """
+        one_of(split, SPLITS, "split")
+        if self.folds:
+            raise UsageError(
+                f"{self.name} is a cross-validation over all clips; leave --split out."
+            )
+        return replace(self, split=split)
+
+    @property
+    def label(self) -> str:
+        """The paper, and the number of the table where it has one."""
+        return f"{self.paper}, Table {self.number}" if self.number else self.paper
 
     @property
     def aspects(self) -> tuple[str, ...]:
@@ -124,11 +195,18 @@ class PaperTable:
         return tuple(dict.fromkeys(column.aspect for column in self.columns))
 
     @property
+    def reads_prompts(self) -> bool:
+        """Whether some aspect is judged against the prompt."""
+        return any(judged_by_text(self.aspects))
+
+    @property
     def encoders(self) -> tuple[str, ...]:
         """The encoders that its rows were published with."""
         names: list[str] = []
         for row in self.rows:
-            names += [row.audio, row.text]
+            names.append(row.audio)
+            if self.reads_prompts:
+                names.append(row.text)
         return tuple(dict.fromkeys(name for name in names if name))
 
     def twin(self, row: Row) -> Row:
@@ -158,7 +236,7 @@ class PaperTable:
             for repetition in range(seeds):
                 for model in used_row.models(repetition):
                     trained.add((setup, model))
-        return len(trained)
+        return len(trained) * max(self.folds, 1)
 
 
 def _on_embedded_encoders(row: Row) -> tuple[str, str]:
@@ -167,6 +245,16 @@ def _on_embedded_encoders(row: Row) -> tuple[str, str]:
     if not row.preset:
         return row.name, row.quick
     return BaseConfig.preset(row.preset, row.quick).signature(), row.quick
+
+
+def _read(name: str) -> dict[str, Any]:
+    """The contents of a file in ``tables/``."""
+    file = files("ensemble.papers").joinpath("tables", f"{name}.toml")
+    return tomllib.loads(file.read_text(encoding="utf-8"))
+
+
+def _claim(facts: Mapping[str, Any]) -> Claim:
+    return Claim(**{**facts, "column": _column(facts["column"])})
 
 
 def _column(words: str) -> Column:

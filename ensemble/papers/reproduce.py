@@ -16,7 +16,13 @@ from ensemble.engine import LOCAL, spread
 from ensemble.papers.measure_rows import FAILED, Outcome, measure_row
 from ensemble.papers.paper_tables import Row
 from ensemble.papers.request import Request, RowSetup
-from ensemble.papers.train_rows import TrainedModels, Training, train_models
+from ensemble.papers.train_rows import (
+    FoldModels,
+    TrainedModels,
+    Training,
+    cross_validate,
+    train_models,
+)
 from ensemble.training.train_base_models import OnEmbed, Watch
 from ensemble.workspace import Workspace
 
@@ -114,7 +120,7 @@ def _check_engine_works(training: Training) -> None:
 
 def _train_rows(
     request: Request, setup: RowSetup, rows: Iterable[Row], training: Training
-) -> TrainedModels:
+) -> TrainedModels | FoldModels:
     """Train the base models of all rows that share encoders and settings."""
     models = [
         model
@@ -123,32 +129,31 @@ def _train_rows(
         for model in repetition
     ]
     distinct_models = list(dict.fromkeys(models))
+    if request.table.folds:
+        return cross_validate(request, setup, distinct_models, training)
     return train_models(request, setup, distinct_models, training)
 
 
-def _set_aside(trained: Iterable[TrainedModels]) -> tuple[SetAside, ...]:
+def _set_aside(trained: Iterable[TrainedModels | FoldModels]) -> tuple[SetAside, ...]:
     """Every clip that some encoder could not use, once."""
     by_id = {clip.clip_id: clip for each in trained for clip in each.set_aside}
     return tuple(by_id.values())
 
 
-def _signature(request: Request, trained: Iterable[TrainedModels]) -> str:
+def _signature(request: Request, trained: Iterable[TrainedModels | FoldModels]) -> str:
     """Ten hex digits of everything that decides the numbers of a table."""
-    runs = []
-    failures = []
-    for each in trained:
-        if each.failure:
-            failures.append(each.failure)
-        for model in each.models.values():
-            runs.append(f"{model.run.folder.name} {model.failure}")
-
     # Failures count too: once a row can be trained, the table is another one.
+    runs = [word for each in trained for word in each.fingerprints]
+    truth = None
+    if request.system_truth is not None:
+        truth = request.system_truth.scores.to_csv()
     decided_by = [
         TABLES_VERSION,
         request.table.name,
+        request.table.split,
         request.seeds,
         request.quick,
         sorted(runs),
-        failures,
+        truth,
     ]
     return sha256(to_json(decided_by))[:10]

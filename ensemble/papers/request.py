@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from base_models.errors import UsageError, one_of
+from ensemble.papers.corpus import Corpus
 from ensemble.papers.paper_tables import PaperTable, Row
+from ensemble.prediction_files.read_system_truth import SystemTruth, check_systems
 from ensemble.training.rated_clips import RatedClips
 
 SEEDS = 5
@@ -48,6 +52,7 @@ class Request:
     encoders : where the weights of an encoder are, name to ``"name=folder"``
     device, jobs : as `fit_base` takes them
     overrides : single settings of `BaseConfig`, laid over every row
+    system_truth : true scores of systems; None takes the means of the clips
 
     Raises
     ------
@@ -64,6 +69,7 @@ class Request:
     device: str = "auto"
     jobs: int = 0
     overrides: Mapping[str, Any] = field(default_factory=dict)
+    system_truth: SystemTruth | None = None
 
     @classmethod
     def of(
@@ -110,6 +116,8 @@ class Request:
         for name in self.encoders:
             one_of(name, self.table.encoders, f"encoder of {self.table.name}")
         self._check_labels()
+        if self.system_truth is not None:
+            check_systems(self.system_truth, self.clips["system_id"].tolist())
 
     def _check_labels(self) -> None:
         """Refuse clips on which a column of the table could not be measured."""
@@ -122,13 +130,22 @@ class Request:
                 )
 
         # Each aspect needs some labels, though not of every clip.
-        measured = self.rated.rows(self.table.split)[list(self.table.aspects)]
+        measured = self.clips[list(self.table.aspects)]
         is_labelled = np.isfinite(measured.to_numpy(dtype=float))
         if not is_labelled.any(axis=0).all():
             raise UsageError(
                 f"{source} has no labelled clips in the split '{self.table.split}', on "
-                f"which {self.table.name} is measured."
+                f"which {self.table.name} is measured; --split names another."
             )
+
+    @property
+    def clips(self) -> pd.DataFrame:
+        """The clips that are measured, with a RangeIndex."""
+        if not self.table.folds:
+            return self.rated.rows(self.table.split)
+        frame = self.rated.frame
+        is_labelled = frame[list(self.table.aspects)].notna().any(axis=1)
+        return frame[is_labelled].reset_index(drop=True)
 
     def setup(self, row: Row) -> RowSetup:
         """Encoders and training settings of a row."""
@@ -149,10 +166,21 @@ class Request:
         used_row = self.table.twin(row) if self.quick else row
         return [used_row.models(repetition) for repetition in range(self.seeds)]
 
+    @cached_property
+    def corpus(self) -> Corpus:
+        """Whether the clips are those of MusicEval."""
+        return Corpus.of(self.rated.frame, self.table.split)
+
+    @property
+    def is_trial(self) -> bool:
+        """Whether this is a quick run, or one on synthetic music."""
+        return self.quick or self.rated.demo
+
     @property
     def compared(self) -> bool:
         """Whether our numbers are set against the paper's.
 
-        Those of a quick run, or of synthetic music, are not.
+        Those of a trial, of another corpus or of another split are not.
         """
-        return not (self.quick or self.rated.demo)
+        same_split = self.table.split == self.table.paper_split
+        return not self.is_trial and self.corpus.is_musiceval and same_split

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from base_models.files import nan_to_none, to_json
+from ensemble.papers.claims import claim_lines
 from ensemble.papers.measure_rows import Cell
 from ensemble.papers.reproduce import Reproduction
 from ensemble.papers.table_text import blocks, heading, origin, remarks, summary
@@ -25,7 +26,7 @@ def render_files(made: Reproduction) -> dict[str, bytes]:
 
 def _markdown(made: Reproduction) -> str:
     table = made.request.table
-    lines = [f"# {table.paper}, Table {table.number}, reproduced", ""]
+    lines = [f"# {table.label}, reproduced", ""]
     # Two trailing spaces break the line in Markdown.
     lines += [f"> {sentence}  " for sentence in heading(made)]
 
@@ -34,7 +35,9 @@ def _markdown(made: Reproduction) -> str:
         lines += ["", f"## {block.title}", ""]
         lines += [_markdown_row(cells) for cells in (block.head, rule, *block.rows)]
 
-    lines += ["", summary(made), "", "## Rows", ""]
+    lines += ["", summary(made)]
+    lines += [f"\n{line}" for line in claim_lines(made)]
+    lines += ["", "## Rows", ""]
     lines += [f"- **{name}**: {remark}" for name, remark in remarks(made)]
     if made.set_aside:
         lines.append(f"- {len(made.set_aside)} clips set aside")
@@ -96,6 +99,9 @@ def _json_values(made: Reproduction) -> dict[str, Any]:
         "paper": table.paper,
         "number": table.number,
         "split": table.split,
+        "paper_split": table.paper_split,
+        "musiceval": request.corpus.is_musiceval,
+        "system_truth": request.system_truth and request.system_truth.source,
         "quick": request.quick,
         "demo": request.rated.demo,
         "source": request.rated.source,
@@ -104,6 +110,8 @@ def _json_values(made: Reproduction) -> dict[str, Any]:
         "overrides": dict(request.overrides),
         "heading": heading(made),
         "summary": summary(made),
+        "claims": claim_lines(made),
+        "families": dict(table.families),
         "set_aside": [clip.clip_id for clip in made.set_aside],
         "rows": rows,
     }

@@ -14,7 +14,8 @@ from base_models.metrics.evaluate import METRICS
 from ensemble.papers.measure_rows import MEASURED, N_BOOTSTRAP, Cell, Outcome
 from ensemble.papers.paper_tables import Column
 from ensemble.papers.reproduce import Reproduction
-from ensemble.papers.request import QUICK_ENCODERS
+from ensemble.papers.request import QUICK_ENCODERS, Request
+from ensemble.prediction_files.read_system_truth import MEANS
 
 BETTER = {name: "↓" if name == "mse" else "↑" for name in METRICS}
 
@@ -38,6 +39,9 @@ _COMPARED = (
 _NOT_COMPARED = (
     ". The paper's numbers stand beside ours for the look of the table, and are not "
     "compared with them."
+)
+_OTHER_SPLIT = (
+    "ANOTHER SPLIT than the paper's: its numbers were measured on {}, ours on {}."
 )
 _TWIN = (
     "'{}' again: the two rows differ by encoder alone, and coincide on the embedded "
@@ -76,17 +80,38 @@ def origin(made: Reproduction) -> list[str]:
     if request.rated.demo:
         sentences.append(_DEMO)
 
-    measured_on = f"{table.split} split of {request.rated.source}{_counts(made)}"
+    if not request.is_trial:
+        sentences.append(f"Data: {request.corpus.sentence}")
+    if table.split != table.paper_split:
+        sentences.append(_OTHER_SPLIT.format(table.paper_split, table.split))
+
+    note = request.rated.note
+    measured_on = f"{table.split} split"
+    paper_on = f"{table.paper_split} split"
+    if table.folds:
+        measured_on = f"{table.folds}-fold cross-validation over all labelled clips"
+        paper_on = f"{table.folds}-fold cross-validation over all clips"
+        note = "splits of the data are left aside"
     sentences += [
-        f"{table.paper}, Table {table.number} (section {table.section}): "
-        f"{table.title}.",
-        f"The paper: {table.split} split of MusicEval.",
-        f"Ours: {measured_on}; {request.rated.note}.",
+        f"{table.label} (section {table.section}): {table.title}.",
+        f"The paper: {paper_on} of MusicEval.",
+        f"Ours: {measured_on} of {request.rated.source}{_counts(made)}; {note}.",
+        f"{_system_truth(request)}.",
     ]
     if request.overrides:
         settings = [f"{key} = {value}" for key, value in request.overrides.items()]
         sentences.append(f"Settings laid over every row: {', '.join(settings)}.")
     return sentences
+
+
+def _system_truth(request: Request) -> str:
+    """What systems are measured against, with those on one side only."""
+    truth = request.system_truth
+    words = [MEANS]
+    if truth is not None:
+        words = [truth.title, *truth.remarks(request.clips["system_id"].tolist())]
+    text = "; ".join(word.rstrip(".") for word in words)
+    return text[0].upper() + text[1:]
 
 
 def _counts(made: Reproduction) -> str:
@@ -105,8 +130,10 @@ def summary(made: Reproduction) -> str:
     failed = ""
     if made.failed:
         failed = f" Failed: {', '.join(outcome.row.name for outcome in made.failed)}."
-    if not made.request.compared:
+    if made.request.is_trial:
         return f"This is a trial, and says nothing about the paper.{failed}"
+    if not made.request.compared:
+        return f"Measured on other clips than the paper's numbers.{failed}"
 
     cells = [cell for outcome in made.outcomes for cell in outcome.cells]
     compared = [cell.inside for cell in cells if cell.inside is not None]
@@ -182,11 +209,23 @@ def our_number(outcome: Outcome, cell: Cell, decimals: int) -> str:
 
 
 def remarks(made: Reproduction) -> list[tuple[str, str]]:
-    """What is behind each row, by its name: models, encoders, differences, failures."""
-    return [
+    """What is behind each row, by its name: models, encoders, differences, failures.
+
+    Last come the notes that hold for all rows of a kind.
+    """
+    of_rows = [
         (outcome.row.name, "; ".join(_remarks_on(made, outcome)))
         for outcome in made.outcomes
     ]
+    of_families = [
+        (_family_name(family), note)
+        for family, note in made.request.table.families.items()
+    ]
+    return of_rows + of_families
+
+
+def _family_name(family: str) -> str:
+    return f"every {family} row"
 
 
 def _remarks_on(made: Reproduction, outcome: Outcome) -> list[str]:
@@ -200,6 +239,7 @@ def _remarks_on(made: Reproduction, outcome: Outcome) -> list[str]:
     if row.encoding and not made.request.quick:
         parts.append(row.encoding)
     parts += [part for part in (row.note, outcome.facts) if part]
+    parts += [f"see '{_family_name(family)}'" for family in row.families]
     return parts
 
 
@@ -215,7 +255,10 @@ def _models_behind(made: Reproduction, outcome: Outcome) -> str:
     setup = request.setup(row)
     models = f"{row.learner} over {' '.join(row.stack)}" if row.stack else row.preset
     # The folder of the weights is no part of what was reproduced.
-    encoders = [word.partition("=")[0] for word in (setup.audio, setup.text)]
-    settings = setup.settings or "of the paper"
+    words = [setup.audio]
+    if request.table.reads_prompts:
+        words.append(setup.text)
+    encoders = [word.partition("=")[0] for word in words]
+    settings = setup.settings or row.settings
     text = f"{models} on {' and '.join(encoders)}, settings {settings}"
     return f"{text}; {_REPETITIONS}" if row.stack else text

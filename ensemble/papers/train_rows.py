@@ -8,11 +8,16 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeAlias
 
+import numpy as np
+import pandas as pd
+
+from base_models.clips.labels import mean_label
 from base_models.clips.read_clips import SetAside
+from base_models.clips.splits import folds as split_folds
 from base_models.errors import OutOfSpace, StackedMOSError
 from base_models.files import Artifact
 from base_models.predictions import PredictionTable
@@ -29,6 +34,7 @@ from ensemble.training.train_base_models import (
 )
 from ensemble.training.training_setup import AS_PUBLISHED, Compute, TrainingSetup
 from ensemble.workspace import Workspace
+from meta.rows import Rows
 
 # What a single row may fail with, while the others go on: our own errors, and torch's,
 # such as a GPU out of memory. A full disk stops everything.
@@ -91,11 +97,105 @@ class TrainedModels:
                 return f"{trained.run.name}: {trained.failure}"
         return ""
 
+    def clips(self, split: str) -> pd.DataFrame:
+        """The usable clips of one split."""
+        return self.rated.rows(split)
+
     def tables(self, models: Iterable[Model], split: str) -> list[PredictionTable]:
         """The predictions of some models for one split."""
         return [
             _read_predictions(self.models[model].run.folder, split) for model in models
         ]
+
+    @property
+    def fingerprints(self) -> list[str]:
+        """Everything that decides what these models predict."""
+        words = [
+            f"{model.run.folder.name} {model.failure}" for model in self.models.values()
+        ]
+        return [*words, self.failure] if self.failure else words
+
+
+@dataclass(frozen=True)
+class FoldModels:
+    """The base models of a cross-validation.
+
+    Parameters
+    ----------
+    parts : those of each fold, whose clips are its dev split and which are trained on
+        all others
+    """
+
+    parts: tuple[TrainedModels, ...]
+
+    def failure_of(self, models: Iterable[Model]) -> str:
+        """Why one of these models could not be trained on some folds, or ""."""
+        wanted = list(models)
+        for number, part in enumerate(self.parts, start=1):
+            failure = part.failure_of(wanted)
+            if failure:
+                return f"fold {number}: {failure}"
+        return ""
+
+    def clips(self, split: str) -> pd.DataFrame:
+        """The usable clips of all folds; `split` is ``"all"``."""
+        return pd.concat([part.clips(_FOLD) for part in self.parts], ignore_index=True)
+
+    def tables(self, models: Iterable[Model], split: str) -> list[PredictionTable]:
+        """Predictions of every clip by the models that have not seen it."""
+        return [
+            PredictionTable.join(
+                [part.tables([model], _FOLD)[0] for part in self.parts]
+            )
+            for model in models
+        ]
+
+    @property
+    def set_aside(self) -> tuple[SetAside, ...]:
+        """The clips that cannot be used."""
+        return tuple(clip for part in self.parts for clip in part.set_aside)
+
+    @property
+    def fingerprints(self) -> list[str]:
+        """Everything that decides what these models predict."""
+        return [word for part in self.parts for word in part.fingerprints]
+
+
+_FOLD = "dev"
+"""Split that the clips of a fold are in; nothing is learnt from it."""
+
+
+def cross_validate(
+    request: Request, setup: RowSetup, models: Sequence[Model], training: Training
+) -> FoldModels:
+    """Train base models on all clips but those of one fold, for every fold.
+
+    Folds hold systems and score bands in proportion, and are the same for every seed.
+
+    Raises
+    ------
+    OutOfSpace
+        when the disk is full. What else goes wrong is reported in the result.
+    UsageError
+        when there are fewer clips than folds.
+    """
+    clips = request.clips
+    rows = Rows.from_clips(clips, request.table.aspects, request.rated.group)
+    fold_of_clip = split_folds(
+        rows.systems,
+        mean_label(rows.labels),
+        request.table.folds,
+        seed=0,
+        groups=rows.groups,
+    )
+
+    parts = []
+    for fold in range(request.table.folds):
+        splits = np.where(fold_of_clip == fold, _FOLD, "train")
+        rated = replace(request.rated, frame=clips.assign(split=splits))
+        part = replace(request, rated=rated)
+        parts.append(train_models(part, setup, models, training))
+    return FoldModels(tuple(parts))
 
 
 def train_models(

@@ -12,6 +12,7 @@ def how_to_read_sections(content: ReportContent) -> Iterator[Section]:
     text = (
         "In brackets: 95 % percentile interval over resampled systems and prompts that "
         "they share (over clips, where there are no systems). LCC, SRCC and KTAU are "
-        "Pearson, Spearman and Kendall tau-b correlations."
+        "Pearson, Spearman and Kendall tau-b correlations. The true score of a system "
+        "is the mean over its clips."
     )
     yield Section(paragraphs=(Paragraph(text),))

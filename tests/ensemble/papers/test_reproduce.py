@@ -12,10 +12,13 @@ from lightgbm import LGBMRegressor
 from sklearn import linear_model
 
 from base_models.clips.demo_corpus import write_demo
+from base_models.config import MODELS
 from base_models.errors import OutOfSpace, StackedMOSError, UsageError
 from base_models.files import Artifact
 from base_models.metrics.evaluate import evaluate, evaluate_mean
 from base_models.predictions import PredictionTable
+from ensemble.papers.claims import claim_lines, ranks
+from ensemble.papers.corpus import Corpus
 from ensemble.papers.measure_rows import (
     FAILED,
     MEASURED,
@@ -23,10 +26,11 @@ from ensemble.papers.measure_rows import (
     NOT_RUN,
     fit_published_stack,
     measure,
+    measure_row,
     published_learner,
 )
-from ensemble.papers.paper_tables import Column, PaperTable, Row
-from ensemble.papers.reproduce import reproduce
+from ensemble.papers.paper_tables import Claim, Column, PaperTable, Row
+from ensemble.papers.reproduce import Reproduction, reproduce
 from ensemble.papers.request import (
     QUICK_SEEDS,
     QUICK_SETTINGS,
@@ -36,6 +40,7 @@ from ensemble.papers.request import (
 from ensemble.papers.table_files import render_files
 from ensemble.papers.table_text import blocks, remarks, summary
 from ensemble.papers.train_rows import Training, train_models
+from ensemble.prediction_files.read_system_truth import SystemTruth
 from ensemble.training.base_model_run import BaseRun
 from ensemble.training.encoder_choice import EncoderChoice
 from ensemble.training.rated_clips import RatedClips
@@ -322,7 +327,8 @@ def test_a_stack_is_measured_and_says_how_it_fits(made):
     assert stacked.status == MEASURED
     assert all(np.isfinite(cell.value) for cell in stacked.cells)
     assert stacked.facts.startswith("utterance SRCC meta-training mi ")
-    assert "; meta-validation mi " in stacked.facts
+    assert "; utterance MSE meta-training mi " in stacked.facts
+    assert stacked.facts.count("; meta-validation mi ") == 2
     assert (foreign.status, foreign.reason) == (NOT_RUN, "another team's system")
     assert all(cell.inside is None and np.isnan(cell.value) for cell in foreign.cells)
 
@@ -363,7 +369,8 @@ def test_stacks_have_the_published_learners(rated, workspace, made):
             regressor, made.request.table, trained, STACK.models(0)
         )
         np.testing.assert_allclose(stack.scores[:, 1], expected, atol=1e-9)
-        assert set(stack.fit_srcc) == {"meta-training", "meta-validation"}
+        assert set(stack.fits) == {"meta-training", "meta-validation"}
+        assert all(set(fit) == {"srcc", "mse"} for fit in stack.fits.values())
 
 
 def test_inside_is_what_the_interval_would_print_as():
@@ -396,6 +403,134 @@ def test_constant_predictions_are_undefined_and_neither_in_nor_out():
     )
     assert cell.inside is None
     assert np.isnan(cell.value)
+
+
+# ---- what the papers say in words
+
+
+def test_a_rank_counts_the_rows_that_are_better_and_less_error_is():
+    columns = [Column("mi", "system", name) for name in ("mse", "srcc", "ktau")]
+    others = [[0.3, 0.9, 0.5], [0.1, 0.8, 0.6]]
+    assert ranks(columns, [0.2, 0.9, 0.4], others) == [2, 1, 3]
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        (
+            "table4",
+            "Ours in the paper's table: first of 9 rows in 3 of 4 metrics, 2 in "
+            "ta system ktau. The paper says: 'first place in 13 of 16 metrics'",
+        ),
+        ("whisq2", "in the paper's table: first of 7 rows in 16 of 16 metrics."),
+    ],
+)
+def test_ranks_in_the_papers_tables_are_counted(rated, name, words):
+    request = Request(PaperTable.of(name), rated, 1)
+    (line,) = [
+        line for line in claim_lines(unmeasured(request)) if "in the paper's" in line
+    ]
+    assert words in line
+
+
+def unmeasured(request):
+    """A reproduction of which no row was run."""
+    outcomes = tuple(measure_row(request, row, None) for row in request.table.rows)
+    return Reproduction(request, outcomes, set_aside=(), signature="0")
+
+
+def test_gains_stand_beside_what_the_printed_table_gives(rated):
+    lines = claim_lines(unmeasured(Request(PaperTable.of("table3"), rated, 1)))
+    assert lines == [
+        "Gain in mi system srcc of DORA-MOS over CLAP: the paper states 21.21 % "
+        "(abstract); its printed table gives +21.15 % (+0.173).",
+        "Gain in ta system srcc of DORA-MOS over CLAP: the paper states 31.47 % "
+        "(abstract); its printed table gives +31.49 % (+0.228).",
+    ]
+
+
+@pytest.mark.usefixtures("musiceval")
+def test_our_ranks_and_gains_are_of_our_numbers(made, request_, workspace):
+    claim = Claim(
+        "5 %", "abstract", "base", over="other", column=made.request.table.columns[0]
+    )
+    table = replace(made.request.table, ranked="base", claims=(claim,))
+    of_demo = replace(made, request=replace(made.request, table=table))
+    # Other teams' printed numbers are no measure for ours on other clips.
+    assert [line for line in claim_lines(of_demo) if "ours among" in line] == []
+    rated = replace(request_.rated, demo=False)
+    found = reproduce(replace(request_, table=table, rated=rated), workspace)
+    values = [outcome.cells[0].value for outcome in found.outcomes]
+    printed, ours, gain = claim_lines(found)
+    assert printed == "base in the paper's table: first of 4 rows in 4 of 4 metrics."
+    assert ours.startswith("base, ours among the printed numbers of the others: first")
+    expected = 100 * (values[0] - values[1]) / abs(values[1])
+    assert f"its printed table gives +0.00 % (+0.000); ours {expected:+.2f} %" in gain
+    assert gain in render_files(found)["table.md"].decode()
+    assert json.loads(render_files(found)["table.json"])["claims"][-1] == gain
+
+
+# ---- cross-validation
+
+
+def test_a_cross_validation_predicts_every_clip_by_models_that_have_not_seen_it(
+    rated, workspace, monkeypatch
+):
+    row = replace(BASE, paper=(0.8, 0.9))
+    table = replace(PaperTable.of("muq_eval"), rows=(row,), folds=3)
+    of_mi = replace(rated, aspects=("mi",), needs_text=(False,))
+    frame = of_mi.frame.copy()
+    frame.loc[frame.index[:2], "mi"] = np.nan
+    request = Request(
+        table, replace(of_mi, frame=frame), 2, device="cpu", jobs=1, overrides=EPOCH
+    )
+    models = []
+    train = BaseRun.train
+    monkeypatch.setattr(
+        BaseRun, "train", lambda run: (models.append(run), train(run))[1]
+    )
+    found = reproduce(request, workspace)
+    (outcome,) = found.outcomes
+    assert outcome.status == MEASURED, outcome.reason
+    assert len(models) == 3 * 2
+
+    # Every labelled clip is in one fold, and in the training split of no model of it.
+    scores = {}
+    for run in models:
+        clips = RatedClips.load(run.data)
+        assert len(clips.frame) == len(frame) - 2
+        read = Artifact(run.folder, "base model").read("predictions-dev.parquet")
+        predicted = PredictionTable.parse(read, "dev")
+        assert not set(predicted.clip_ids) & set(clips.rows("train")["clip_id"])
+        for clip, score in zip(predicted.clip_ids, predicted.scores[:, 0], strict=True):
+            scores[run.seed, clip] = score
+    labelled = frame[frame["mi"].notna()]
+    assert len(scores) == 2 * len(labelled)
+    boards = [
+        evaluate(
+            labelled[["mi"]],
+            [[scores[seed, clip]] for clip in labelled["clip_id"]],
+            labelled["system_id"],
+            ["mi"],
+            n_bootstrap=0,
+        )
+        for seed in range(2)
+    ]
+    for cell in outcome.cells:
+        values = [
+            board[(board["level"] == cell.column.level) & (board["metric"] == "srcc")][
+                "value"
+            ].item()
+            for board in boards
+        ]
+        assert cell.value == pytest.approx(np.mean(values))
+    assert [cell.n for cell in outcome.cells] == [len(labelled), 4]
+    text = render_files(found)["table.md"].decode()
+    assert "3-fold cross-validation over all labelled clips" in text
+    assert "dora_mean on logmel, settings" in text
+    models.clear()
+    assert reproduce(request, workspace).outcomes == found.outcomes
+    assert models == []
 
 
 # ---- what is refused
@@ -473,6 +608,76 @@ def test_a_trial_is_not_compared_with_the_paper(quick, made, rated):
     assert not Request(table_of(BASE), replace(rated, demo=False), quick=True).compared
 
 
+@pytest.fixture
+def musiceval(monkeypatch):
+    """Any clips pass for those of MusicEval."""
+    known = Corpus(True, "MusicEval, for a test.")
+    monkeypatch.setattr(Corpus, "of", lambda frame, split: known)
+
+
+def test_numbers_of_another_corpus_are_not_compared_and_it_is_said_to_be_one(
+    request_, workspace
+):
+    other = replace(request_, rated=replace(request_.rated, demo=False))
+    found = reproduce(other, workspace)
+    assert all(cell.inside is None for out in found.outcomes for cell in out.cells)
+    assert summary(found) == "Measured on other clips than the paper's numbers."
+    text = render_files(found)["table.md"].decode()
+    assert "NOT MusicEval as it was published (" in text
+    assert "are not compared with them" in text
+    assert " in |" not in text
+    assert " out |" not in text
+
+
+@pytest.mark.usefixtures("musiceval")
+def test_another_split_than_the_papers_is_measured_and_not_compared(
+    request_, workspace, rated
+):
+    table = table_of(BASE, STACK, FOREIGN).measured_on("dev")
+    request = replace(request_, table=table, rated=replace(rated, demo=False))
+    base, stacked, foreign = reproduce(request, workspace).outcomes
+    assert base.cells[0].n == rated.rows("dev")["system_id"].nunique()
+    assert all(cell.inside is None for cell in base.cells)
+    # A stack is fitted on the dev clips; only its meta-validation is on others.
+    assert (stacked.status, foreign.status) == (NOT_RUN, NOT_RUN)
+    assert "fitted on the dev clips" in stacked.reason
+    assert "meta-validation mi " in stacked.facts
+    found = reproduce(request, workspace)
+    assert "ANOTHER SPLIT than the paper's: its numbers were measured on test" in (
+        render_files(found)["table.md"].decode()
+    )
+    test = reproduce(replace(request, table=table_of(BASE, STACK, FOREIGN)), workspace)
+    assert found.signature != test.signature
+    assert test.request.compared
+
+
+def test_published_scores_of_systems_can_be_the_truth(request_, workspace, rated):
+    systems = sorted(set(rated.frame["system_id"]))
+    rng = np.random.default_rng(0)
+    scores = pd.DataFrame(
+        rng.uniform(1, 5, (len(systems), 2)), index=systems, columns=["mi", "ta"]
+    )
+    truth = SystemTruth(scores.drop(index=systems[0]), source="systems.csv")
+    request = replace(request_, table=table_of(BASE), system_truth=truth)
+    found = reproduce(request, workspace)
+    (outcome,) = found.outcomes
+    assert outcome.cells[0].n == len(systems) - 1
+    heading = render_files(found)["table.md"].decode()
+    assert "System truth: systems.csv; Systems without a true score" in heading
+    assert f"1 ('{systems[0]}')" in heading
+    plain = reproduce(replace(request, system_truth=None), workspace)
+    assert (
+        "System truth: means of the clips" in render_files(plain)["table.md"].decode()
+    )
+    assert plain.signature != found.signature
+    with pytest.raises(UsageError, match=r"systems\.csv has no score of a system here"):
+        replace(
+            request,
+            system_truth=SystemTruth(scores.set_axis(list("abcd")), "systems.csv"),
+        )
+
+
+@pytest.mark.usefixtures("musiceval")
 def test_numbers_of_real_clips_are_compared_and_in_is_not_called_reproduced(
     request_, workspace
 ):
@@ -609,11 +814,13 @@ def test_the_command_prints_the_table_and_its_folder(
     assert "Failed: weights." in out
 
 
+@pytest.mark.skipif("muq_eval" not in MODELS, reason="its preset is not here yet")
 def test_the_command_lists_the_tables():
     code, out, _ = call("reproduce", "--list")
     assert code == 0
     assert all(
-        name in out for name in ("table1", "table2", "table3", "table4", "whisq2")
+        name in out
+        for name in ("table1", "table2", "table3", "table4", "whisq2", "muq_eval")
     )
 
 
@@ -630,3 +837,32 @@ def test_the_command_refuses_what_it_cannot_do(tmp_path):
         call("reproduce", "table1", "--data", tmp_path / "none"),
         "There is no file or folder",
     )
+    data = ("--data", tmp_path)
+    refused(
+        2,
+        call("reproduce", "table1", *data, "--split", "train"),
+        "Unknown split 'train'",
+    )
+    refused(
+        2,
+        call("reproduce", "muq_eval", *data, "--split", "dev"),
+        "muq_eval is a cross-validation over all clips; leave --split out",
+    )
+
+
+def test_the_command_measures_on_another_split_and_truth(tree, workspace, made):
+    words = ("--data", tree, "--device", "cpu", "--jobs", 1, "--set", "max_epochs=1")
+    with pytest.MonkeyPatch.context() as patch:
+        table = table_of(BASE)
+        patch.setattr(PaperTable, "of", lambda name: table)
+        code, out, err = call(
+            "reproduce",
+            "table1",
+            *words,
+            *("--seeds", 2, "--split", "dev", "--system-truth", "tree"),
+            *("--artifacts", workspace.root),
+        )
+    assert code == 0, err
+    assert "Ours: dev split of" in out
+    assert "system_mos.csv" in out
+    assert "ANOTHER SPLIT than the paper's" in out
