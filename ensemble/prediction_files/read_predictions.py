@@ -29,8 +29,8 @@ from base_models.clips.columns import (
     STANDARD_NAMES,
     normalize_loosely,
 )
+from base_models.clips.labels import SCALE
 from base_models.clips.musiceval import ASPECTS
-from base_models.clips.read_clips import SCALE
 from base_models.clips.text_table import (
     READERS,
     TextTable,

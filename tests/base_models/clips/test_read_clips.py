@@ -464,7 +464,7 @@ def test_a_table_without_ratings_is_unlabelled(tmp_path):
     [
         (["loudnes"], "no rated columns 'loudnes'"),
         (["mos", "mos"], "each once"),
-        ([], "each once"),
+        ([], "name at least one rated column"),
     ],
 )
 def test_an_asked_aspect_must_be_there(tmp_path, asked, message):
