@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from base_models.bins import ScoreBins
 from base_models.clips import musiceval
@@ -243,6 +242,9 @@ def mean_ratings(
     The interval takes raters for a sample of many, each clip by itself. With few whole
     numbers it is rough: raters who agree by chance leave it without a width.
     """
+    # Imported here, since it takes long and most tables need no means.
+    from scipy.special import stdtrit
+
     columns = {}
     for aspect in aspects:
         # Sums in floating point depend on the order of their terms.
@@ -252,7 +254,7 @@ def mean_ratings(
         means = of_clips.mean()
         # Of one rating the deviation is NaN, and so is all that follows from it.
         deviation = of_clips.std(ddof=1)
-        quantile = stats.t.ppf((1 + MEAN_LEVEL) / 2, np.maximum(counts - 1, 1))
+        quantile = stdtrit(np.maximum(counts - 1, 1), (1 + MEAN_LEVEL) / 2)
         half_width = quantile * deviation / np.sqrt(np.maximum(counts, 1))
 
         columns[aspect] = means

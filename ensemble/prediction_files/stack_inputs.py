@@ -230,7 +230,14 @@ def _read_models(
         return [_model_of_frame(path, frame, aspects)]
 
     columns = read_clips(path, labels=False)
-    columns = columns.drop(columns=list(label_columns or ()), errors="ignore")
+    # Under its own name, a column of labels and its statistics would be models.
+    own_names = list(label_columns or ())
+    about_labels = [
+        name
+        for name in columns
+        if name in own_names or is_bookkeeping_of_models(name, own_names)
+    ]
+    columns = columns.drop(columns=about_labels)
     models = _models_of_columns(path, columns, aspects)
     if not models:
         expected = (
