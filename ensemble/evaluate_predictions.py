@@ -13,8 +13,9 @@ from typing import Any
 
 import pandas as pd
 
+from base_models.clips.labels import SCALE
 from base_models.clips.ratings import check_against_labels, read_ratings
-from base_models.clips.read_clips import SCALE, read_clips
+from base_models.clips.read_clips import read_clips
 from base_models.errors import UsageError
 from base_models.files import nan_to_none
 from base_models.metrics.bootstrap import crossed, prompt_codes
@@ -133,8 +134,9 @@ def evaluate_file(
     Parameters
     ----------
     predictions : as `read_predictions` takes it
-    labels : as `read_clips` takes it
-    aspects : rated columns, and the order of scores in a file without a header
+    labels : as `read_clips` takes it; of single ratings their means are the labels
+    aspects : rated columns as `read_clips` takes them, and the order of scores in a
+        file without a header
     split : only clips of train, dev or test
     ratings, rating_scale : single ratings, as `read_ratings` takes them
     resampling : how intervals are made; None takes the defaults
@@ -147,7 +149,10 @@ def evaluate_file(
         when a file cannot be read, no clip is in both, or none of these is rated.
     """
     resampling = resampling or Resampling()
-    all_clips = read_clips(labels, aspects=aspects)
+    all_clips = read_clips(
+        labels, aspects=aspects, ratings=ratings, rating_scale=rating_scale
+    )
+    ratings = ratings or all_clips.attrs.get("means_of")
     clips = clips_of_split(all_clips, split)
     names = clips.attrs["aspects"]
     predicted = read_predictions(predictions, names)
@@ -169,7 +174,8 @@ def evaluate_file(
     ceiling = pd.DataFrame()
     likely = pd.DataFrame()
     if ratings:
-        all_ratings = read_ratings(ratings, names, rating_scale)
+        columns = all_clips.attrs.get("columns")
+        all_ratings = read_ratings(ratings, names, rating_scale, columns=columns)
         rated = _ratings_of(joined, all_ratings, ratings)
         for aspect, unscored in without_score.items():
             is_unscored = rated["clip_id"].isin(unscored)

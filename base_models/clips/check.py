@@ -137,7 +137,9 @@ def summarise_clips(frame: pd.DataFrame, sounds: ProbedAudio) -> dict[str, Any]:
     -------
     facts : dict
         Counts of clips, systems and prompts; the range and step of the scores of each
-        aspect; lengths, sample rates and channels where audio was read.
+        aspect; where labels are means of single ratings, how many these are per clip
+        and how wide the intervals of the means; lengths, sample rates and channels
+        where audio was read.
     """
     systems = frame["system_id"]
     prompts = frame["prompt"]
@@ -154,6 +156,7 @@ def summarise_clips(frame: pd.DataFrame, sounds: ProbedAudio) -> dict[str, Any]:
         "clips_per_split": _clips_per_split(splits),
         "clips_per_system": _clips_per_system(systems, splits),
         "scores": scores,
+        "mean_ratings": _mean_rating_facts(frame),
         "audio_read": len(sounds.read),
     }
     if sounds.read:
@@ -211,6 +214,28 @@ def _score_facts(scores: np.ndarray) -> dict[str, Any]:
         "mean": float(np.mean(labelled)),
         "step": score_step(labelled),
     }
+
+
+def _mean_rating_facts(frame: pd.DataFrame) -> dict[str, Any]:
+    """Per aspect what `read_clips` says of its means; empty where labels are given."""
+    if "means_of" not in frame.attrs:
+        return {}
+    facts = {}
+    for aspect in frame.attrs["aspects"]:
+        counts = frame[f"{aspect}_n"]
+        counts = counts[counts > 0]
+        # Of a single rating there is no interval.
+        widths = (frame[f"{aspect}_high"] - frame[f"{aspect}_low"]).dropna()
+        facts[aspect] = {
+            "ratings": int(counts.sum()),
+            "clips": len(counts),
+            "min": int(counts.min()),
+            "median": float(counts.median()),
+            "max": int(counts.max()),
+            "interval": float(widths.median()) if len(widths) else None,
+            "widest": float(widths.max()) if len(widths) else None,
+        }
+    return facts
 
 
 def score_step(scores: ArrayLike) -> float | None:

@@ -22,7 +22,9 @@ The readers differ on purpose in how widely they recognise a name:
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+
+from base_models.errors import UsageError
 
 # ---- columns that describe a clip
 
@@ -181,6 +183,63 @@ PREDICTION_COLUMNS = (
 SCORE_COLUMNS = ("score", "scores", "mos")
 """Names of a single column of scores that may be predicted or may be labels."""
 
+# ---- aspects under other names
+
+
+def aspect_columns(
+    words: str | Iterable[str], columns: Iterable[str] = ()
+) -> dict[str, str]:
+    """The column that each aspect is read from.
+
+    Parameters
+    ----------
+    words : names of columns, which are then the names of the aspects, or
+        ``aspect=column``
+    columns : of the table; a word that is one of them is taken as it is
+
+    Raises
+    ------
+    UsageError
+        when a side is empty, an aspect has the name of a column that describes clips,
+        or an aspect or a column is named twice.
+
+    Examples
+    --------
+    >>> aspect_columns(["mi=naturalness", "ta"])
+    {'mi': 'naturalness', 'ta': 'ta'}
+    """
+    known = set(columns)
+    column_of: dict[str, str] = {}
+    for word in [words] if isinstance(words, str) else words:
+        aspect, equals, column = word.partition("=")
+        if word in known or not equals:
+            aspect = column = word
+        aspect = aspect.strip()
+        column = column.strip()
+        if not (aspect and column):
+            raise UsageError(
+                f"'{word}' names no aspect: write NAME, or NAME=COLUMN for an aspect "
+                "that is read from a column of another name."
+            )
+        if aspect != column and aspect in CLIP_COLUMNS:
+            raise UsageError(
+                f"'{word}': '{aspect}' is what describes a clip; give the aspect "
+                "another name."
+            )
+        if aspect in column_of:
+            raise UsageError(f"The aspect '{aspect}' is named twice (each once).")
+        for other, taken in column_of.items():
+            if taken == column:
+                raise UsageError(
+                    f"The column '{column}' is read as '{other}' and as '{aspect}'; it "
+                    "is of one aspect."
+                )
+        column_of[aspect] = column
+    if not column_of:
+        raise UsageError("No aspect is named; name at least one rated column.")
+    return column_of
+
+
 # ---- bookkeeping
 
 _BOOKKEEPING_OF_RATINGS = re.compile(
@@ -189,8 +248,8 @@ _BOOKKEEPING_OF_RATINGS = re.compile(
     (n|num|nr|no|count|start|end|time|rater|listener|fold|duration|unnamed|ci)
     (_.*|\d*|s|ings)
     # A statistic, number or unit at the end: mos_std, content_id, sample_rate.
-    |.*_(n|counts?|std|sd|var|se|sem|ci|ci95|ids?|idx|index|num|no|folds?|seed|year
-        |seconds|rate|time|raters)
+    |.*_(n|counts?|std|sd|var|se|sem|ci|ci95|low|high|ids?|idx|index|num|no|folds?|seed
+        |year|seconds|rate|time|raters)
     # A bin of a predicted distribution: mi_b07, mi_bins.
     |.*_(b\d{2,}|bins)
     # Whole names.

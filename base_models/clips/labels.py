@@ -10,7 +10,55 @@ from numpy.typing import ArrayLike
 
 from base_models.bins import ScoreBins
 from base_models.clips.columns import TEXT_ASPECTS
+from base_models.clips.text_table import TextTable, parse_number
 from base_models.errors import UsageError
+
+SCALE = ScoreBins()
+"""The scale of a mean opinion score, 1..5."""
+
+
+def read_scores(
+    table: TextTable,
+    name: str,
+    bins: ScoreBins,
+    cure: str = "",
+) -> np.ndarray:
+    """Labels or ratings of one column, shape (n,); an empty cell is NaN.
+
+    Parameters
+    ----------
+    table : the cells
+    name : the column
+    bins : the scale
+    cure : what the message of an error says to do
+
+    Raises
+    ------
+    UsageError
+        when a cell is no number on the scale, naming its location.
+    """
+    scores = np.full(table.n_rows, np.nan)
+    for row, text in enumerate(table.columns[name]):
+        cell = text.strip()
+        if not cell:
+            continue
+        number = parse_number(cell)
+        if number is None or not bins.low <= number <= bins.high:
+            if not cure:
+                cure = (
+                    f"If '{name}' is not a rating, name the rated columns with aspects."
+                )
+            raise UsageError(
+                f"{table.location(row)}: {name} is {cell!r}; a label is a number in "
+                f"{range_text(bins)}, or empty. {cure}"
+            )
+        scores[row] = number
+    return scores
+
+
+def range_text(bins: ScoreBins) -> str:
+    """The ends of a scale, for a message."""
+    return f"{bins.low:g}..{bins.high:g}"
 
 
 def as_labels(y: ArrayLike | pd.Series | pd.DataFrame, n: int) -> pd.DataFrame:

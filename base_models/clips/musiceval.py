@@ -30,6 +30,7 @@ DEMO_SYSTEMS = frozenset({"S001", "S006", "S013", "S017", "S018", "S033"})
 PREFIX = "audiomos2025-track1-"
 EVAL_LIST = "eval_list.txt"
 EVAL_PACKAGE = "audiomos2025-track1-eval-phase"
+RATING_FOLDER = "person_mos"
 
 
 def find_tree(path: Path) -> Path | None:
@@ -44,7 +45,8 @@ def find_tree(path: Path) -> Path | None:
         path / EVAL_PACKAGE,
     )
     for folder in candidates:
-        if (folder / "sets").is_dir() or _label_lists(folder):
+        has_lists = (folder / "sets").is_dir() or _label_lists(folder)
+        if has_lists or (folder / RATING_FOLDER).is_dir():
             return folder
     return None
 
@@ -59,7 +61,8 @@ def read_tree(path: Path) -> TextTable:
 
     Returns
     -------
-    table : columns ``clip_id, system_id, prompt, audio, split, mi, ta, prompt_id``
+    table : columns ``clip_id, system_id, prompt, audio, split, mi, ta, prompt_id``. A
+        tree without label lists has the clips of its single ratings, without labels
 
     Raises
     ------
@@ -82,7 +85,7 @@ def read_tree(path: Path) -> TextTable:
     labelled_test_clips = set()
     for file in lists:
         is_eval_list = file.name == EVAL_LIST
-        for clip in _read_list(file):
+        for clip in _read_list(file, has_ratings=bool(_rating_lists(root))):
             # A later release has the labels of the eval list in test_mos_list.txt,
             # which is read before it.
             if is_eval_list and clip.clip_id in labelled_test_clips:
@@ -120,10 +123,7 @@ def read_rating_lists(path: Path) -> TextTable:
         when there is nothing to read, or a line cannot be used.
     """
     if path.is_dir():
-        candidates = [
-            path / "person_mos" / f"{split}_person_mos.txt" for split in SPLITS
-        ]
-        files = [file for file in candidates if file.is_file()]
+        files = _rating_lists(path)
         if not files:
             raise UsageError(
                 f"{path} holds no single ratings: looked for "
@@ -214,17 +214,24 @@ class _ListedClip(NamedTuple):
     ta: str
 
 
+def _rating_lists(root: Path) -> list[Path]:
+    """The lists of single ratings of a tree, one per split."""
+    folder = root / RATING_FOLDER
+    return _existing(folder / f"{split}_person_mos.txt" for split in SPLITS)
+
+
 def _find_lists(folder: Path) -> tuple[Path, list[Path]]:
     """The root of the tree in a folder, and its label lists."""
     root = find_tree(folder)
     lists: list[Path] = []
     if root is not None:
         sets = root / "sets"
-        lists = _label_lists(sets if sets.is_dir() else root)
+        lists = _label_lists(sets if sets.is_dir() else root) or _rating_lists(root)
     if root is None or not lists:
         raise UsageError(
             f"{folder} holds no clips: looked for sets/train_mos_list.txt, "
-            f"dev_mos_list.txt, test_mos_list.txt and {EVAL_LIST}."
+            f"dev_mos_list.txt, test_mos_list.txt, {EVAL_LIST} and "
+            f"{RATING_FOLDER}/train_person_mos.txt."
             f"{_hint_of_tables(folder)}"
         )
     return root, lists
@@ -252,8 +259,14 @@ def _hint_of_tables(folder: Path) -> str:
     return f" It contains {', '.join(tables[:4])}: pass that file."
 
 
-def _read_list(path: Path) -> list[_ListedClip]:
-    """The clips of one label list; those of the eval list have no labels."""
+def _read_list(path: Path, has_ratings: bool) -> list[_ListedClip]:
+    """The clips of one label list; those of the eval list have no labels.
+
+    Nor do those of a list of single ratings, whose means are formed later; where a tree
+    `has_ratings`, its lists may name clips alone.
+    """
+    if path.parent.name == RATING_FOLDER:
+        return _read_rated_clips(path)
     is_eval_list = path.name == EVAL_LIST
     split = "test" if is_eval_list else _split_of_list(path)
 
@@ -261,7 +274,7 @@ def _read_list(path: Path) -> list[_ListedClip]:
     for number, fields in _numbered_fields(path):
         location = f"{path}, line {number}"
         # The eval list names clips only; whatever follows is not a label.
-        if is_eval_list:
+        if is_eval_list or (has_ratings and len(fields) == 1):
             fields = [fields[0], "", ""]
         if len(fields) < 3:
             raise UsageError(
@@ -278,10 +291,24 @@ def _read_list(path: Path) -> list[_ListedClip]:
     return clips
 
 
+def _read_rated_clips(path: Path) -> list[_ListedClip]:
+    """The clips of a list of single ratings, each once."""
+    clips: dict[str, _ListedClip] = {}
+    for number, fields in _numbered_fields(path):
+        clip_id = _clip_id(fields[0], f"{path}, line {number}")
+        clip = _ListedClip(
+            line=number, clip_id=clip_id, split=_split_of_list(path), mi="", ta=""
+        )
+        clips.setdefault(clip_id, clip)
+    return list(clips.values())
+
+
 def _split_of_list(path: Path) -> str:
     """The split that the name of a list says, or ""."""
     # A list may have any name when it is passed alone.
-    match = re.fullmatch(r"(train|dev|test)(_inner)?_mos_list\.txt", path.name)
+    match = re.fullmatch(
+        r"(train|dev|test)(_inner)?(_person)?_mos(_list)?\.txt", path.name
+    )
     return match.group(1) if match else ""
 
 

@@ -8,7 +8,8 @@ refused.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,15 +21,24 @@ from base_models.clips.columns import (
     ALIASES,
     RATER_COLUMNS,
     RATING_COLUMNS,
+    RATING_NAMES,
     STANDARD_NAMES,
+    is_bookkeeping_of_ratings,
     normalize,
+    with_underscores,
 )
-from base_models.clips.read_clips import SCALE, read_scores
+from base_models.clips.labels import SCALE, read_scores
 from base_models.clips.text_table import READERS, TextTable, check_name
 from base_models.errors import UsageError, some
 
 MAX_DISTANCE_FROM_LABELS = 1.0
 """Mean distance of labels from mean ratings that is refused, in score points."""
+
+MEAN_LEVEL = 0.95
+"""Coverage of the interval of a mean rating."""
+
+MEAN_STATISTICS = ("n", "low", "high")
+"""What stands beside a mean rating, in columns such as ``mi_n``."""
 
 
 def read_ratings(
@@ -36,6 +46,7 @@ def read_ratings(
     aspects: Iterable[str] = musiceval.ASPECTS,
     scale: Sequence[float] | None = None,
     bins: ScoreBins = SCALE,
+    columns: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
     """Read single ratings.
 
@@ -50,6 +61,7 @@ def read_ratings(
     scale : lowest and highest rating of a table, mapped onto `bins` by a straight line;
         None when they are the same
     bins : the scale of the labels
+    columns : aspect to the name of its column, where it may be another
 
     Returns
     -------
@@ -64,7 +76,7 @@ def read_ratings(
     """
     path = Path(path)
     aspects = [aspects] if isinstance(aspects, str) else list(aspects)
-    table, column_of = _read_table(path, aspects)
+    table, column_of = _read_table(path, aspects, columns or {})
 
     ratings = pd.DataFrame(
         {name: table.columns[name] for name in ("clip_id", "rater_id")}
@@ -92,13 +104,20 @@ def read_ratings(
 
 
 def find_ratings(data: str | os.PathLike) -> Path | None:
-    """The MusicEval tree that holds single ratings beside its labels, or None.
+    """Where the single ratings are that clips come with, or None.
 
     Parameters
     ----------
-    data : a folder that holds the tree, or one of its label lists
+    data : a folder that holds a MusicEval tree, or one of its label lists; or a table,
+        which may be one of single ratings itself
+
+    Returns
+    -------
+    source : the tree that holds ``person_mos``, or the table
     """
     data = Path(data)
+    if data.suffix.lower() in READERS and data.is_file():
+        return data if holds_ratings(READERS[data.suffix.lower()](data)) else None
     # A list stands in the root of its tree, or in its folder "sets".
     if data.is_dir():
         roots = [musiceval.find_tree(data)]
@@ -196,6 +215,148 @@ def check_against_labels(
     return largest
 
 
+# ---- means
+
+
+def mean_ratings(
+    ratings: pd.DataFrame, aspects: Sequence[str], bins: ScoreBins = SCALE
+) -> pd.DataFrame:
+    """The mean of each clip's ratings, and how sure it is.
+
+    Parameters
+    ----------
+    ratings : see `read_ratings`
+    aspects : names
+    bins : the scale, beyond which no interval goes
+
+    Returns
+    -------
+    means : DataFrame indexed by clip id, one row per clip with a rating; per aspect
+        ``<aspect>``, ``<aspect>_n`` (ratings), ``<aspect>_low`` and ``<aspect>_high``,
+        Student's t interval of `MEAN_LEVEL`. Of one rating there is no interval (NaN),
+        and without any there is no mean. Nothing depends on the order of the ratings,
+        to the last bit.
+
+    Notes
+    -----
+    The interval takes raters for a sample of many, each clip by itself. With few whole
+    numbers it is rough: raters who agree by chance leave it without a width.
+    """
+    # Imported here, since it takes long and most tables need no means.
+    from scipy.special import stdtrit
+
+    columns = {}
+    for aspect in aspects:
+        # Sums in floating point depend on the order of their terms.
+        values = ratings[["clip_id", aspect]].sort_values(["clip_id", aspect])
+        of_clips = values.groupby("clip_id")[aspect]
+        counts = of_clips.count()
+        means = of_clips.mean()
+        # Of one rating the deviation is NaN, and so is all that follows from it.
+        deviation = of_clips.std(ddof=1)
+        quantile = stdtrit(np.maximum(counts - 1, 1), (1 + MEAN_LEVEL) / 2)
+        half_width = quantile * deviation / np.sqrt(np.maximum(counts, 1))
+
+        columns[aspect] = means
+        columns[f"{aspect}_n"] = counts
+        columns[f"{aspect}_low"] = (means - half_width).clip(lower=bins.low)
+        columns[f"{aspect}_high"] = (means + half_width).clip(upper=bins.high)
+    return pd.DataFrame(columns)
+
+
+def rated_columns(path: str | os.PathLike) -> dict[str, str]:
+    """The aspects that a file of single ratings rates, where nobody names them.
+
+    Returns
+    -------
+    columns : aspect to its column, of the same name
+
+    Raises
+    ------
+    UsageError
+        when no column is known to hold ratings, and more than one may.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in READERS:
+        return {aspect: aspect for aspect in musiceval.ASPECTS}
+
+    table = READERS[path.suffix.lower()](path)
+    described = {*RATER_COLUMNS, *STANDARD_NAMES}
+    candidates = [
+        name
+        for name in table.columns
+        if normalize(name) not in described and not is_bookkeeping_of_ratings(name)
+    ]
+    known = [
+        name
+        for name in candidates
+        if with_underscores(name) in RATING_NAMES or normalize(name) in RATING_COLUMNS
+    ]
+    chosen = known or candidates
+    if not known and len(candidates) != 1:
+        raise UsageError(
+            f"{path}: no column is known to hold ratings; it has "
+            f"{some(table.columns, 20)}. Name the rated columns with aspects."
+        )
+    return {name: name for name in chosen}
+
+
+# ---- tables with a row per rating
+
+
+def holds_ratings(table: TextTable) -> bool:
+    """Whether a table has a row per rating: it names raters, and a clip repeatedly."""
+    has_raters = any(normalize(name) in RATER_COLUMNS for name in table.columns)
+    clip_ids = _clip_names(table)
+    return has_raters and len(set(clip_ids)) < len(clip_ids)
+
+
+def one_row_per_clip(table: TextTable) -> TextTable:
+    """What a table with a row per rating says of the clips themselves.
+
+    Columns of raters, and those that differ between the rows of a clip, are left out.
+
+    Raises
+    ------
+    UsageError
+        when a clip has several audio files, systems, splits or prompts.
+    """
+    first_row: dict[str, int] = {}
+    first_of_row = []
+    for row, clip in enumerate(_clip_names(table)):
+        first_of_row.append(first_row.setdefault(clip, row))
+
+    columns = {}
+    for name, cells in table.columns.items():
+        if normalize(name) in RATER_COLUMNS:
+            continue
+        differing = [
+            row for row, first in enumerate(first_of_row) if cells[row] != cells[first]
+        ]
+        if not differing:
+            columns[name] = [cells[row] for row in first_row.values()]
+        elif STANDARD_NAMES.get(name.lower()) in {"audio", "system_id", "split"} or (
+            name.lower() == "prompt"
+        ):
+            row = differing[0]
+            raise UsageError(
+                f"{table.location(row)}: {name} is {cells[row]!r}; an earlier row of "
+                f"the same clip has {cells[first_of_row[row]]!r}. Ratings of one clip "
+                "agree in what describes it."
+            )
+    locations = [table.locations[row] for row in first_row.values()]
+    return replace(table, columns=columns, locations=locations)
+
+
+def _clip_names(table: TextTable) -> list[str]:
+    """What names the clip of each row: the id, else the audio file."""
+    for legal in (ALIASES["clip_id"], ALIASES["audio"]):
+        for name, cells in table.columns.items():
+            if normalize(name) in legal:
+                return [cell.strip() for cell in cells]
+    return []
+
+
 # ---- histograms
 
 
@@ -266,7 +427,9 @@ def count_ratings(
 # ---- tables
 
 
-def _read_table(path: Path, aspects: Sequence[str]) -> tuple[TextTable, dict[str, str]]:
+def _read_table(
+    path: Path, aspects: Sequence[str], columns: Mapping[str, str]
+) -> tuple[TextTable, dict[str, str]]:
     """The cells with ``clip_id`` and ``rater_id``, and the column of each aspect."""
     suffix = path.suffix.lower()
     if path.is_dir() or suffix == ".txt":
@@ -282,7 +445,8 @@ def _read_table(path: Path, aspects: Sequence[str]) -> tuple[TextTable, dict[str
         table = READERS[suffix](path)
         is_only = len(aspects) == 1
         column_of = {
-            aspect: _rating_column(table, aspect, is_only=is_only, path=path)
+            aspect: _named_column(table, columns.get(aspect))
+            or _rating_column(table, aspect, is_only=is_only, path=path)
             for aspect in aspects
         }
         return _with_ids(table, path), column_of
@@ -331,6 +495,11 @@ def _with_ids(table: TextTable, path: Path) -> TextTable:
 
     columns = {**table.columns, "clip_id": clip_ids, "rater_id": rater_ids}
     return TextTable(columns, table.locations, table.unit)
+
+
+def _named_column(table: TextTable, name: str | None) -> str | None:
+    """The column of that very name, if the table has it."""
+    return name if name in table.columns else None
 
 
 def _rating_column(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -25,16 +25,23 @@ from base_models.clips.columns import (
     SPLIT_ALIASES,
     SPLITS,
     STANDARD_NAMES,
+    aspect_columns,
     is_bookkeeping_of_ratings,
     with_underscores,
 )
 from base_models.clips.embedded_audio import reference
+from base_models.clips.labels import SCALE, range_text, read_scores
 from base_models.clips.published_tables import as_published, find_shards, joined
+from base_models.clips.ratings import (
+    find_ratings,
+    holds_ratings,
+    mean_ratings,
+    one_row_per_clip,
+    rated_columns,
+    read_ratings,
+)
 from base_models.clips.text_table import READERS, TextTable, check_name, parse_number
 from base_models.errors import UsageError, some
-
-SCALE = ScoreBins()
-"""The scale of a mean opinion score, 1..5."""
 
 _SPLIT_OF_WORD = {
     word: split for split, words in SPLIT_ALIASES.items() for word in words
@@ -55,6 +62,8 @@ def read_clips(
     aspects: Iterable[str] | None = None,
     bins: ScoreBins = SCALE,
     labels: bool = True,
+    ratings: str | os.PathLike | None = None,
+    rating_scale: Sequence[float] | None = None,
 ) -> pd.DataFrame:
     """Read a clip table.
 
@@ -66,13 +75,18 @@ def read_clips(
         .jsonl, .parquet) with columns ``clip_id, audio, prompt, system_id, split`` (or
         their usual other names, see `base_models.clips.columns.ALIASES`) and one column
         per rated aspect. ``audio`` is relative to the table's folder; a Parquet table
-        may hold the audio files themselves.
-    aspects : the rated columns. By default those with a known name of a rating; if
-        there is none, all numeric columns that lie on the scale and do not look like
-        counts or bookkeeping; if there is none, the table is unlabelled.
+        may hold the audio files themselves. A table of single ratings, with a column of
+        raters and a row per rating, is read as the means of its clips.
+    aspects : the rated columns, or ``aspect=column``, as in ``mi=naturalness``. By
+        default those with a known name of a rating; if there is none, all numeric
+        columns that lie on the scale and do not look like counts or bookkeeping; if
+        there is none, the table is unlabelled.
     bins : the scale on which labels must lie
     labels : False for a table that is to be scored: no column is read as a rating, and
         none is required
+    ratings : single ratings, see `base_models.clips.ratings.read_ratings`, whose means
+        are the labels where `path` has none; None takes those of a MusicEval tree
+    rating_scale : lowest and highest of the single ratings, where it is not `bins`
 
     Returns
     -------
@@ -80,7 +94,11 @@ def read_clips(
         where the data has none), one float64 column per aspect (NaN where unlabelled),
         and the other columns as text; ``attrs["aspects"]`` lists the aspects, and
         ``attrs["notes"]``, if it is there, says what was chosen where the table left a
-        choice. Audio files need not exist: see `base_models.clips.check`.
+        choice; ``attrs["columns"]`` which column an aspect of another name is read
+        from; and ``attrs["means_of"]`` of which single ratings the labels are the
+        means, with ``<aspect>_n``, ``<aspect>_low`` and ``<aspect>_high`` beside them
+        (see `base_models.clips.ratings.mean_ratings`). Audio files need not exist: see
+        `base_models.clips.check`.
 
     Raises
     ------
@@ -89,32 +107,57 @@ def read_clips(
         repeat, a clip is in two splits, or a clip of train or dev has no label.
     """
     path = Path(path)
-    table = _read_table(path)
+    words = None if aspects is None else _as_list(aspects)
+    table, own_ratings = _read_table(path)
     if table.n_rows == 0:
         raise UsageError(f"{path} holds no clips.")
     _check_names(table)
 
-    rated = _choose_aspects(table, aspects, bins=bins, path=path) if labels else []
+    source = None
+    rated: dict[str, str] = {}
+    scores: Mapping[str, np.ndarray] = {}
+    if labels:
+        source, rated, scores = _labels(
+            table,
+            words,
+            bins=bins,
+            path=path,
+            ratings=own_ratings or ratings,
+            rating_scale=rating_scale,
+        )
+
     columns: dict[str, list[str] | np.ndarray] = {}
     for name in CLIP_COLUMNS:
         columns[name] = table.columns[name]
     columns["split"] = _read_splits(table)
-    for aspect in rated:
-        columns[aspect] = read_scores(table, aspect, bins)
+    columns |= scores
     for name, cells in table.columns.items():
-        columns.setdefault(name, cells)
+        if name not in rated.values():
+            columns.setdefault(name, cells)
 
     # The table is checked as one that was made by hand: ids, splits and scale.
     frame = pd.DataFrame(columns)
-    frame.attrs["aspects"] = rated
+    frame.attrs["aspects"] = list(rated)
     if table.notes:
         frame.attrs["notes"] = list(table.notes)
+    if any(aspect != column for aspect, column in rated.items()):
+        frame.attrs["columns"] = rated
+    if source is not None:
+        frame.attrs["means_of"] = str(source)
     validate_clips(frame, bins, labels)
     return frame
 
 
-def _read_table(path: Path) -> TextTable:
-    """The cells of a tree or table, under the standard names of columns."""
+def _as_list(aspects: str | Iterable[str]) -> list[str]:
+    return [aspects] if isinstance(aspects, str) else list(aspects)
+
+
+def _read_table(path: Path) -> tuple[TextTable, Path | None]:
+    """The cells of a tree or table, under the standard names of columns.
+
+    The second is the table itself where it is one of single ratings; its cells are then
+    those that describe the clips.
+    """
     suffix = path.suffix.lower()
     if path.is_dir() and musiceval.find_tree(path) is None:
         shards = find_shards(path)
@@ -123,12 +166,15 @@ def _read_table(path: Path) -> TextTable:
                 _with_standard_columns(READERS[".parquet"](shard), shard)
                 for shard in shards
             ]
-            return as_published(joined(tables, shards), shards)
+            return as_published(joined(tables, shards), shards), None
     if path.is_dir() or suffix == ".txt":
-        return musiceval.read_tree(path)
+        return musiceval.read_tree(path), None
     if suffix in READERS:
-        table = _with_standard_columns(READERS[suffix](path), path)
-        return as_published(table, [path]) if table.embedded else table
+        cells = READERS[suffix](path)
+        if holds_ratings(cells):
+            return _with_standard_columns(one_row_per_clip(cells), path), path
+        table = _with_standard_columns(cells, path)
+        return (as_published(table, [path]) if table.embedded else table), None
     if path.exists():
         raise UsageError(
             f"{path}: clips are read from a MusicEval folder, a .txt label list, or "
@@ -174,7 +220,9 @@ def validate_clips(
     off_scale_rows = is_off_scale.any(axis=1)
     if off_scale_rows.any():
         clips = frame["clip_id"][off_scale_rows]
-        raise UsageError(f"Labels of {some(clips)} are off the scale {_range(bins)}.")
+        raise UsageError(
+            f"Labels of {some(clips)} are off the scale {range_text(bins)}."
+        )
 
     # A table that is to be scored may have clips of any split without a label.
     if labels:
@@ -264,49 +312,6 @@ def _score_matrix(frame: pd.DataFrame, aspects: Sequence[str]) -> np.ndarray:
 # ---- from cells to values
 
 
-def read_scores(
-    table: TextTable,
-    name: str,
-    bins: ScoreBins,
-    cure: str = "",
-) -> np.ndarray:
-    """Labels or ratings of one column, shape (n,); an empty cell is NaN.
-
-    Parameters
-    ----------
-    table : the cells
-    name : the column
-    bins : the scale
-    cure : what the message of an error says to do
-
-    Raises
-    ------
-    UsageError
-        when a cell is no number on the scale, naming its location.
-    """
-    scores = np.full(table.n_rows, np.nan)
-    for row, text in enumerate(table.columns[name]):
-        cell = text.strip()
-        if not cell:
-            continue
-        number = parse_number(cell)
-        if number is None or not bins.low <= number <= bins.high:
-            if not cure:
-                cure = (
-                    f"If '{name}' is not a rating, name the rated columns with aspects."
-                )
-            raise UsageError(
-                f"{table.location(row)}: {name} is {cell!r}; a label is a number in "
-                f"{_range(bins)}, or empty. {cure}"
-            )
-        scores[row] = number
-    return scores
-
-
-def _range(bins: ScoreBins) -> str:
-    return f"{bins.low:g}..{bins.high:g}"
-
-
 def _read_splits(table: TextTable) -> list[str]:
     """The split of each clip, under its standard name; "" where it has none."""
     splits = []
@@ -338,17 +343,69 @@ def _check_names(table: TextTable) -> None:
             )
 
 
-# ---- which columns are ratings
+# ---- labels: ratings that are in the table, or means of single ones
+
+
+def _labels(
+    table: TextTable,
+    words: Sequence[str] | None,
+    *,
+    bins: ScoreBins,
+    path: Path,
+    ratings: str | os.PathLike | None,
+    rating_scale: Sequence[float] | None,
+) -> tuple[str | os.PathLike | None, dict[str, str], dict[str, np.ndarray]]:
+    """Where labels come from, the column of each aspect, and their arrays.
+
+    The first is None where they stand in the table; else it is the single ratings whose
+    means they are, and each aspect has the arrays of `MEAN_STATISTICS` too.
+    """
+    rated: dict[str, str] = {}
+    is_long = ratings is not None and Path(ratings) == path
+    if not is_long and not _are_all_absent(words, table, ratings):
+        rated = _choose_aspects(table, words, bins=bins, path=path)
+    scores = {
+        aspect: read_scores(table, column, bins) for aspect, column in rated.items()
+    }
+    has_labels = any(np.isfinite(values).any() for values in scores.values())
+    source = ratings
+    if source is None and path.suffix.lower() not in READERS:
+        source = find_ratings(path)
+    if has_labels or source is None:
+        return None, rated, scores
+
+    if words is not None:
+        rated = aspect_columns(words)
+    elif not rated:
+        rated = rated_columns(source)
+    single = read_ratings(source, rated, rating_scale, bins=bins, columns=rated)
+    means = mean_ratings(single, list(rated), bins).reindex(table.columns["clip_id"])
+    arrays = {name: means[name].to_numpy(np.float64) for name in means}
+    for aspect in rated:
+        # A clip that nobody rated has no ratings, and not an unknown number of them.
+        arrays[f"{aspect}_n"] = np.nan_to_num(arrays[f"{aspect}_n"])
+    return source, rated, arrays
+
+
+def _are_all_absent(
+    words: Sequence[str] | None,
+    table: TextTable,
+    ratings: str | os.PathLike | None,
+) -> bool:
+    """Whether the named aspects are in the single ratings and not in the table."""
+    if words is None or ratings is None:
+        return False
+    return not set(aspect_columns(words, table.columns).values()) & set(table.columns)
 
 
 def _choose_aspects(
     table: TextTable,
-    requested: Iterable[str] | None,
+    requested: Sequence[str] | None,
     *,
     bins: ScoreBins,
     path: Path,
-) -> list[str]:
-    """The rated columns: those requested, else those that are recognised."""
+) -> dict[str, str]:
+    """The column of each aspect: those requested, else those that are recognised."""
     not_rated = {*CLIP_COLUMNS, "prompt_id"}
     candidates = [name for name in table.columns if name not in not_rated]
     if requested is not None:
@@ -358,29 +415,28 @@ def _choose_aspects(
     # numeric column on the scale is some other measure.
     known = [name for name in candidates if with_underscores(name) in RATING_NAMES]
     if known:
-        return known
-    return [
-        name
+        return {name: name for name in known}
+    return {
+        name: name
         for name in candidates
         if not is_bookkeeping_of_ratings(name)
         and _is_on_scale(table.columns[name], bins)
-    ]
+    }
 
 
 def _check_requested(
-    requested: Iterable[str],
+    requested: Sequence[str],
     candidates: Sequence[str],
     path: Path,
-) -> list[str]:
-    aspects = [requested] if isinstance(requested, str) else list(requested)
-    absent = [name for name in aspects if name not in candidates]
-    has_repeats = len(set(aspects)) < len(aspects)
-    if absent or has_repeats or not aspects:
+) -> dict[str, str]:
+    column_of = aspect_columns(requested, candidates)
+    absent = [name for name in column_of.values() if name not in candidates]
+    if absent:
         raise UsageError(
-            f"{path} has no rated columns {some(absent or aspects)} (each once); "
-            f"it has {some(candidates, 20)}."
+            f"{path} has no rated columns {some(absent)}; it has "
+            f"{some(candidates, 20)}."
         )
-    return aspects
+    return column_of
 
 
 def _is_on_scale(cells: Iterable[str], bins: ScoreBins) -> bool:

@@ -27,7 +27,7 @@ from ensemble.cli.shared.exit_codes import (
     say,
     say_notes,
 )
-from ensemble.cli.shared.options import Options
+from ensemble.cli.shared.options import Options, add_aspects_option
 
 
 def _parser() -> Options:
@@ -40,10 +40,18 @@ def _parser() -> Options:
         type=str,
         help="MusicEval folder, label list, or .csv/.tsv/.jsonl/.parquet table",
     )
+    add_aspects_option(parser, also=", then by range")
     add(
-        "--aspects",
-        nargs="+",
-        help="rated columns (default: found by name, then by range)",
+        "--ratings",
+        type=str,
+        help="table of single ratings, whose means are the labels where there are none",
+    )
+    add(
+        "--rating-scale",
+        nargs=2,
+        type=float,
+        metavar=("LOW", "HIGH"),
+        help="ends of their scale; default: 1 5",
     )
     add("--json", type=str, help="also write facts and findings to this file")
     return parser
@@ -54,7 +62,12 @@ def _main(argv: Sequence[str] | None = None) -> int:
     # Imported late: the demo's synthesis loads libraries that --help does not need.
     from base_models.clips.demo_corpus import is_demo
 
-    clips = read_clips(options.path, aspects=options.aspects)
+    clips = read_clips(
+        options.path,
+        aspects=options.aspects,
+        ratings=options.ratings,
+        rating_scale=options.rating_scale,
+    )
     if is_demo(options.path):
         say("demo corpus: synthetic music and simulated raters")
     say_notes(clips.attrs.get("notes", ()))
@@ -95,6 +108,8 @@ def _facts_tables(facts: Mapping[str, Any]) -> list[Table]:
     tables = [_systems_table(facts)]
     if facts["scores"]:
         tables.append(_labels_table(facts["scores"]))
+    if facts["mean_ratings"]:
+        tables.append(_ratings_table(facts["mean_ratings"]))
     if facts["audio_read"]:
         tables.append(_audio_table(facts))
     return tables
@@ -126,6 +141,19 @@ def _labels_table(scores: Mapping[str, Mapping[str, Any]]) -> Table:
         numbers = [about.get(name) for name in names]
         cells = ["" if number is None else f"{number:.4g}" for number in numbers]
         table.add_row(Text(aspect), str(about["labelled"]), *cells)
+    return table
+
+
+def _ratings_table(about_means: Mapping[str, Mapping[str, Any]]) -> Table:
+    names = ("ratings", "clips", "min", "median", "max", "interval", "widest")
+    table = _new_table(
+        "Means of single ratings: ratings per clip, and width of the 95 % interval",
+        ["aspect", *names],
+    )
+    for aspect, about in about_means.items():
+        numbers = [about[name] for name in names]
+        cells = ["" if number is None else f"{number:.4g}" for number in numbers]
+        table.add_row(Text(aspect), *cells)
     return table
 
 

@@ -29,7 +29,7 @@ from ensemble.cli.shared.exit_codes import (
     run_command,
     say,
 )
-from ensemble.cli.shared.options import Options
+from ensemble.cli.shared.options import Options, add_aspects_option
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,7 +67,8 @@ def _add_file_options(parser: Options) -> None:
     add(
         "labels",
         nargs="?",
-        help="MusicEval folder, label list, or csv/tsv/jsonl/parquet table",
+        help="MusicEval folder, label list, or csv/tsv/jsonl/parquet table, also one "
+        "of single ratings",
     )
     add(
         "--ratings",
@@ -89,10 +90,8 @@ def _add_file_options(parser: Options) -> None:
         help="true scores of systems (csv sysID,MI,TA), or 'tree': the file in "
         "system_mos of the MusicEval tree; default: means of the clips",
     )
-    add(
-        "--aspects",
-        nargs="+",
-        help="rated columns, and the order of scores in a file without a header",
+    add_aspects_option(
+        parser, also="; also the order of scores in a file without a header"
     )
     add(
         "--split",

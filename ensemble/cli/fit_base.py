@@ -23,6 +23,7 @@ from ensemble.cli.shared.exit_codes import (
 )
 from ensemble.cli.shared.options import (
     Options,
+    add_aspects_option,
     choose_data,
     choose_encoders,
     parse_settings,
@@ -71,10 +72,10 @@ def _add_data_options(parser: Options) -> None:
     add(
         "--data",
         type=str,
-        help="MusicEval folder, label list, or csv/tsv/jsonl/parquet table; default: "
-        "demo corpus",
+        help="MusicEval folder, label list, or csv/tsv/jsonl/parquet table, also one "
+        "of single ratings; default: demo corpus",
     )
-    add("--aspects", nargs="+", help="rated columns; default: the recognised ones")
+    add_aspects_option(parser)
     add(
         "--text-aspects",
         nargs="+",
@@ -84,7 +85,7 @@ def _add_data_options(parser: Options) -> None:
         "--ratings",
         type=str,
         help="table of clips, raters and aspects, for models that learn from single "
-        "ratings",
+        "ratings; their means are the labels where --data has none",
     )
     add(
         "--rating-scale",
@@ -239,6 +240,8 @@ def _read_clips(options: Namespace, workspace: Workspace) -> RatedClips:
         text_aspects=options.text_aspects,
         group=options.group,
         seed=options.split_seed,
+        ratings=options.ratings,
+        rating_scale=options.rating_scale,
         **sizes,
     )
     if rated.demo:

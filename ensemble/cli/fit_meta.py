@@ -19,7 +19,7 @@ from ensemble.cli.shared.adaptation import (
     check_adaptation_options,
 )
 from ensemble.cli.shared.exit_codes import ALL_WELL, Screen, run_command, say
-from ensemble.cli.shared.options import Options, parse_settings
+from ensemble.cli.shared.options import Options, add_aspects_option, parse_settings
 from ensemble.workspace import Workspace
 from meta.splits.meta_split import VALIDATION_SHARE
 
@@ -105,12 +105,7 @@ def _add_prediction_options(parser: Options) -> None:
         type=str,
         help="ratings of the clips in --predictions; default: the first of those files",
     )
-    add(
-        "--aspects",
-        nargs="+",
-        metavar="NAME",
-        help="rated columns of the labels; default: those with a known name",
-    )
+    add_aspects_option(parser)
     add(
         "--groups",
         type=str,

@@ -29,8 +29,8 @@ from base_models.clips.columns import (
     STANDARD_NAMES,
     normalize_loosely,
 )
+from base_models.clips.labels import SCALE
 from base_models.clips.musiceval import ASPECTS
-from base_models.clips.read_clips import SCALE
 from base_models.clips.text_table import (
     READERS,
     TextTable,
@@ -107,7 +107,7 @@ def read_predictions(path: str | os.PathLike, aspects: Iterable[str]) -> pd.Data
         raise UsageError(f"{path} holds no predictions.")
 
     scores = {aspect: _scores(table, column) for aspect, column in column_of.items()}
-    _check_no_row_is_empty(table, scores, column_of)
+    _check_no_row_is_empty(table, scores)
     frame = pd.DataFrame({"clip_id": _clip_ids(table, path), **scores})
     frame.attrs["columns"] = column_of
     return frame
@@ -489,18 +489,16 @@ def _scores(table: TextTable, column: str) -> np.ndarray:
     return scores
 
 
-def _check_no_row_is_empty(
-    table: TextTable,
-    scores: Mapping[str, np.ndarray],
-    column_of: Mapping[str, str],
-) -> None:
+def _check_no_row_is_empty(table: TextTable, scores: Mapping[str, np.ndarray]) -> None:
+    """Refuse a row without any score, of these aspects or of another."""
     is_empty = np.isnan(list(scores.values())).all(axis=0)
-    if is_empty.any():
-        row = int(is_empty.argmax())
-        raise UsageError(
-            f"{table.location(row)}: {' and '.join(column_of.values())} is missing; a "
-            "prediction is a finite number."
-        )
+    for row in np.flatnonzero(is_empty):
+        cells = [column[row].strip() for column in table.columns.values()]
+        if not any(parse_number(cell) is not None for cell in cells):
+            raise UsageError(
+                f"{table.location(row)}: {' and '.join(scores)} is missing; a "
+                "prediction is a finite number."
+            )
 
 
 # ---- ids

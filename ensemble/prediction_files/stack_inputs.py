@@ -9,7 +9,7 @@ left out and is counted in the notes; nothing is filled in here.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,8 @@ import pandas as pd
 
 from base_models.bins import TARGET_SIGMA, ScoreBins
 from base_models.clips.columns import STANDARD_NAMES, is_bookkeeping_of_models
-from base_models.clips.read_clips import SCALE, read_clips
+from base_models.clips.labels import SCALE
+from base_models.clips.read_clips import read_clips
 from base_models.errors import DamagedArtifact, UsageError, some
 from base_models.files import from_json, read_bytes
 from base_models.predictions import PredictionTable
@@ -99,7 +100,8 @@ def read_stack_inputs(
         ``<aspect>__<model>``)
     labels : clip table with the ratings; None takes the first file, which then holds
         both
-    aspects : the rated columns; None takes those with a known name
+    aspects : the rated columns as `read_clips` takes them; None takes those with a
+        known name
 
     Raises
     ------
@@ -113,9 +115,10 @@ def read_stack_inputs(
     clips = read_clips(source, aspects=aspects)
     names = list(clips.attrs["aspects"])
     choices = clips.attrs.get("notes", [])
+    label_columns = clips.attrs.get("columns", {})
     is_labelled = clips[names].notna().any(axis=1)
     clips = clips[is_labelled].reset_index(drop=True)
-    clips.attrs["aspects"] = names
+    clips.attrs |= {"aspects": names, "columns": label_columns}
     if clips.empty:
         raise UsageError(
             f"{source} has no rated clips; name the file of ratings with --labels."
@@ -130,6 +133,8 @@ def read_stack_inputs(
         for name in clips.columns
         if name not in names
         and is_bookkeeping_of_models(name, names)
+        # What stands beside the mean of single ratings is no column of the file.
+        and clips[name].dtype.kind not in "fi"
         and _numbers(clips[name]) is not None
     ]
     if bookkeeping:
@@ -148,7 +153,8 @@ def join_predictions_to(
     Parameters
     ----------
     files : see `read_stack_inputs`
-    clips : clip table, ``attrs["aspects"]`` naming the rated columns
+    clips : clip table, ``attrs["aspects"]`` naming the rated columns, and
+        ``attrs["columns"]`` those that they were read from under other names
     source : the file that the clips were read from, if it may be one of `files`
     bins : the scale
 
@@ -158,12 +164,12 @@ def join_predictions_to(
         As in `read_stack_inputs`.
     """
     aspects = list(clips.attrs["aspects"])
+    label_columns = clips.attrs.get("columns", {}).values()
     models: list[_Model] = []
     for file in files:
-        holds_labels = bool(source) and Path(file) == Path(source)
-        models += _read_models(
-            Path(file), clips, aspects, holds_labels=holds_labels, bins=bins
-        )
+        is_source = bool(source) and Path(file) == Path(source)
+        labels_here = label_columns if is_source else None
+        models += _read_models(Path(file), clips, aspects, labels_here, bins=bins)
     _check_names_are_unique(models)
     tables, notes = _join(models, clips["clip_id"].tolist(), aspects, bins=bins)
     return StackInputs(clips=clips, tables=tables, notes=tuple(notes))
@@ -241,22 +247,35 @@ def _read_models(
     path: Path,
     clips: pd.DataFrame,
     aspects: list[str],
+    label_columns: Collection[str] | None,
     *,
-    holds_labels: bool,
     bins: ScoreBins,
 ) -> list[_Model]:
-    """All models of a file: a table of distributions, one score column, or many."""
+    """All models of a file: a table of distributions, one score column, or many.
+
+    `label_columns` are those that hold labels under another name than the aspect's;
+    None for a file without labels.
+    """
     record = _read_record(path, aspects, bins)
     if record is not None:
         return [record]
 
-    frame = _read_one_tool(path, aspects, holds_labels=holds_labels)
+    frame = _read_one_tool(path, aspects, holds_labels=label_columns is not None)
     # A column that is named like the aspect may hold the labels; the models are then
     # the other columns.
     if frame is not None and not _are_labels(frame, clips, aspects):
         return [_model_of_frame(path, frame, aspects)]
 
-    models = _models_of_columns(path, read_clips(path, labels=False), aspects)
+    columns = read_clips(path, labels=False)
+    # Under its own name, a column of labels and its statistics would be models.
+    own_names = list(label_columns or ())
+    about_labels = [
+        name
+        for name in columns
+        if name in own_names or is_bookkeeping_of_models(name, own_names)
+    ]
+    columns = columns.drop(columns=about_labels)
+    models = _models_of_columns(path, columns, aspects)
     if not models:
         expected = (
             _COLUMNS_OF_SEVERAL_ASPECTS if len(aspects) > 1 else _COLUMNS_OF_ONE_ASPECT

@@ -79,6 +79,8 @@ class RatedClips:
         sizes: Sequence[float] = (0.7, 0.15, 0.15),
         group: str | None = None,
         seed: int = 0,
+        ratings: Path | str | None = None,
+        rating_scale: Sequence[float] | None = None,
     ) -> RatedClips:
         """Read a listening test and settle its splits.
 
@@ -92,13 +94,18 @@ class RatedClips:
             Of the splits, used only when the data gives none.
         group : str, optional
             Column whose clips are kept together, in these splits and in all later ones.
+        ratings, rating_scale
+            Single ratings, and the ends of their scale, as `read_clips` takes them: the
+            labels are their means where the data has none.
 
         Raises
         ------
         UsageError
             When there is no aspect, or a split that training needs is empty.
         """
-        frame = read_clips(path, aspects=aspects)
+        frame = read_clips(
+            path, aspects=aspects, ratings=ratings, rating_scale=rating_scale
+        )
         names = tuple(frame.attrs["aspects"])
         if not names:
             raise UsageError(

@@ -107,12 +107,14 @@ def add_ratings(
     readers = [
         preset for preset in dict(models) if setup.model(preset).config.reads_ratings
     ]
-    file = path or find_ratings(rated.source)
+    attributes = rated.frame.attrs
+    file = path or attributes.get("means_of") or find_ratings(rated.source)
     if file is None:
         return rated, ""
 
     try:
-        ratings = read_ratings(file, rated.aspects, scale)
+        columns = attributes.get("columns")
+        ratings = read_ratings(file, rated.aspects, scale, columns=columns)
         with_ratings = rated.with_ratings(ratings)
         kept = with_ratings.ratings
         assert kept is not None
@@ -126,9 +128,12 @@ def add_ratings(
     purpose = ", ".join(readers) or "for the noise ceiling"
     n_raters = kept["rater_id"].nunique()
     n_clips = kept["clip_id"].nunique()
+    relation = f"their means {gap:.2f} from the labels"
+    if "means_of" in attributes:
+        relation = "whose means are the labels"
     sentence = (
         f"{purpose}: {len(kept)} single ratings by {n_raters} raters of {n_clips} of "
-        f"{len(rated.frame)} clips, their means {gap:.2f} from the labels"
+        f"{len(rated.frame)} clips, {relation}"
     )
     unknown = len(ratings) - len(kept)
     if unknown:

@@ -85,6 +85,17 @@ class Options(ArgumentParser):
         return f". Did you mean {close[0]}?" if close else ""
 
 
+def add_aspects_option(parser: Options, also: str = "") -> None:
+    """Add ``--aspects``; `also` says what else the names are for."""
+    parser.add_argument(
+        "--aspects",
+        nargs="+",
+        metavar="NAME[=COLUMN]",
+        help="rated columns; mi=naturalness reads the aspect mi from the column "
+        f"naturalness; default: those with a known name{also}",
+    )
+
+
 def choose_encoders(
     audio: Sequence[str] | None, text: Sequence[str] | None, demo: bool
 ) -> EncoderChoice:

@@ -7,12 +7,14 @@ from base_models.clips.columns import (
     RATER_COLUMNS,
     RATING_NAMES,
     STANDARD_NAMES,
+    aspect_columns,
     is_bookkeeping_of_models,
     is_bookkeeping_of_ratings,
     normalize,
     normalize_loosely,
     with_underscores,
 )
+from base_models.errors import UsageError
 
 
 def test_each_name_has_one_meaning():
@@ -40,3 +42,25 @@ def test_statistics_are_neither_ratings_nor_models(name):
 def test_a_model_may_be_called_what_a_rating_may_not(name):
     assert is_bookkeeping_of_ratings(name)
     assert not is_bookkeeping_of_models(name, ["mos"])
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["mi="], "'mi=' names no aspect: write NAME, or NAME=COLUMN"),
+        (["=naturalness"], "names no aspect"),
+        ([""], "names no aspect"),
+        (["mi", "mi=naturalness"], "'mi' is named twice"),
+        (["mi=naturalness", "ta=naturalness"], "is read as 'mi' and as 'ta'"),
+        (["prompt=naturalness"], "'prompt' is what describes a clip"),
+        ([], "No aspect is named"),
+    ],
+)
+def test_aspects_that_are_matched_wrongly_are_refused(words, message):
+    with pytest.raises(UsageError, match=message):
+        aspect_columns(words)
+
+
+def test_a_column_with_an_equals_sign_in_its_name_is_named_as_it_is():
+    assert aspect_columns(["a=b"], ["a=b"]) == {"a=b": "a=b"}
+    assert aspect_columns(["x=a=b"]) == {"x": "a=b"}

@@ -464,12 +464,26 @@ def test_a_table_without_ratings_is_unlabelled(tmp_path):
     [
         (["loudnes"], "no rated columns 'loudnes'"),
         (["mos", "mos"], "each once"),
-        ([], "each once"),
+        ([], "name at least one rated column"),
     ],
 )
 def test_an_asked_aspect_must_be_there(tmp_path, asked, message):
     with pytest.raises(UsageError, match=message):
         read_clips(write_file(tmp_path / "t.csv", "clip_id,mos\na,3\n"), aspects=asked)
+
+
+def test_an_aspect_may_be_read_from_a_column_of_another_name(tmp_path):
+    path = write_file(tmp_path / "t.csv", "clip_id,naturalness,mi,mos\na,3,1,5\n")
+    clips = read_clips(path, aspects=["mi=naturalness", "mos"])
+    assert clips.attrs["aspects"] == ["mi", "mos"]
+    assert clips.attrs["columns"] == {"mi": "naturalness", "mos": "mos"}
+    assert (clips["mi"][0], clips["mos"][0]) == (3.0, 5.0)
+    # Of two columns that could be meant, the one that was named counts.
+    assert "naturalness" not in clips
+    swapped = read_clips(path, aspects=["mi=mos", "mos=mi"])
+    assert (swapped["mi"][0], swapped["mos"][0]) == (5.0, 1.0)
+    with pytest.raises(UsageError, match="no rated columns 'loud'; it has 'naturaln"):
+        read_clips(path, aspects=["mi=loud"])
 
 
 def test_text_aspects_are_known_in_every_spelling():

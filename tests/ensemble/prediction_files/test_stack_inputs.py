@@ -193,3 +193,14 @@ def test_the_51_published_predictors_are_read():
     found = read_stack_inputs([REAL])
     assert len(found.tables) == 51
     assert {len(table) for table in found.tables} == {428}
+
+
+def test_labels_of_another_name_are_no_model_of_their_table(tmp_path):
+    path = wide(tmp_path / "all.csv")
+    table = pd.read_csv(path).rename(
+        columns={"mos": "naturalness", "mos_std": "naturalness_std"}
+    )
+    table.to_csv(path, index=False)
+    found = read_stack_inputs([path], aspects=["mi=naturalness"])
+    assert [table.model for table in found.tables] == ["one", "two"]
+    assert found.clips["mi"].tolist() == MOS.tolist()
