@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from base_models.bins import ScoreBins
 from base_models.clips.read_clips import SetAside
 from base_models.errors import UsageError, one_of
+from base_models.files import nan_to_none
 from meta.score_columns import bin_columns
 
 
@@ -136,10 +137,10 @@ def _encode_csv(frame: pd.DataFrame, aspects: Sequence[str]) -> bytes:
 
 
 def _encode_jsonl(frame: pd.DataFrame, aspects: Sequence[str]) -> bytes:
-    # Strict JSON: NaN is refused rather than written as a word that few can read.
+    # Strict JSON: an unknown number is null, not a word that few can read.
     lines = [
         json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n"
-        for record in frame.to_dict("records")
+        for record in nan_to_none(frame)
     ]
     return "".join(lines).encode()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import pandas as pd
@@ -16,18 +16,33 @@ DISTRIBUTIONS = ("none", "stack", "members")
 """Whose distributions are wanted; of members, those of the stack come too."""
 
 
-def score_columns(aspects: Sequence[str]) -> list[str]:
+def score_columns(
+    aspects: Sequence[str], with_disagreement: Collection[str] = ()
+) -> list[str]:
     """Names of the columns of scores, in order.
+
+    Parameters
+    ----------
+    aspects : names
+    with_disagreement : those of them whose single ratings are predicted
 
     Examples
     --------
-    >>> score_columns(["mi"])
-    ['mi', 'mi_low', 'mi_high']
+    >>> score_columns(["mi", "ta"], ["ta"])
+    ['mi', 'mi_low', 'mi_high', 'ta', 'ta_low', 'ta_high', 'ta_sd']
     """
     columns = []
     for aspect in aspects:
         columns += [aspect, f"{aspect}_low", f"{aspect}_high"]
+        if aspect in with_disagreement:
+            columns.append(f"{aspect}_sd")
     return columns
+
+
+def aspects_with_disagreement(regressor: MetaRegressor) -> tuple[str, ...]:
+    """Aspects for which a base model of the stack predicts single ratings."""
+    known = zip(regressor.aspects_, regressor.disagreements_, strict=True)
+    return tuple(aspect for aspect, disagreement in known if disagreement is not None)
 
 
 def scored_table(
@@ -60,13 +75,18 @@ def scored_table(
     ids = clips["clip_id"].tolist()
     scores = regressor.predict(tables, ids)
     low, high = regressor.predict_interval(tables, ids, level)
+    deviations = regressor.predict_disagreement(tables, ids)
 
     # The regressor may know more aspects than are scored.
     values = []
+    with_disagreement = aspects_with_disagreement(regressor)
     for aspect in aspects:
         k = regressor.aspects_.index(aspect)
         values += [scores[:, k], low[:, k], high[:, k]]
-    return clips.assign(**dict(zip(score_columns(aspects), values, strict=True)))
+        if aspect in with_disagreement:
+            values.append(deviations[:, k])
+    columns = score_columns(aspects, with_disagreement)
+    return clips.assign(**dict(zip(columns, values, strict=True)))
 
 
 def distribution_columns(aspects: Sequence[str], count: int) -> list[str]:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jsonargparse import Namespace
 
-from base_models.errors import UsageError
+from base_models.errors import UsageError, some
 from ensemble.cli.shared.engines import add_engine_option
 from ensemble.cli.shared.exit_codes import run_command, say, say_set_aside
 from ensemble.cli.shared.explanations import explain, make_folder
@@ -22,6 +23,10 @@ from ensemble.cli.shared.score_output import (
     put_scores,
 )
 from ensemble.cli.shared.stacks import add_stack_options, load_stack, stack_source
+
+if TYPE_CHECKING:
+    from ensemble.estimator.stacked_mos import StackedMOS
+    from ensemble.formats import Scores
 
 _DEMO = (
     "demo corpus: this stack learnt synthetic music and simulated raters; its scores "
@@ -151,6 +156,7 @@ def _score_predictions(options: Namespace, form: str | None) -> int:
     )
     if stack.demo_:
         say(_DEMO)
+    _say_disagreement(stack, scores)
     for note in notes:
         say(f"note: {note}")
 
@@ -196,6 +202,7 @@ def _score_clips(options: Namespace, form: str | None) -> int:
 
     if stack.demo_:
         say(_DEMO)
+    _say_disagreement(stack, scores)
     if left_out:
         say(f"no prompt: {left_out} left out; pass --prompt, or a table with prompts")
     note = length_note(scores.frame["audio"].tolist())
@@ -208,6 +215,25 @@ def _score_clips(options: Namespace, form: str | None) -> int:
     if options.explain:
         explain(options.explain, stack, clips, store=store, scores=scores)
     return say_set_aside(scores.set_aside)
+
+
+def _say_disagreement(stack: StackedMOS, scores: Scores) -> None:
+    """Say what the columns ``<aspect>_sd`` are worth, where there are any."""
+    regressor = stack.final_estimator_
+    known = dict(zip(regressor.aspects_, regressor.disagreements_, strict=True))
+    shown = [aspect for aspect in scores.aspects if known[aspect] is not None]
+    for aspect in shown:
+        disagreement = known[aspect]
+        if not disagreement.is_calibrated:
+            say(
+                f"note: {aspect}_sd is the plain mean of what "
+                f"{some(disagreement.models)} expect; there were too few single "
+                "ratings to calibrate it"
+            )
+    # Measured by fit_meta, on clips that were not fitted on.
+    for note in getattr(stack, "disagreement_notes_", ()):
+        if note.partition(":")[0] in shown:
+            say(f"note: {note}")
 
 
 def main() -> None:

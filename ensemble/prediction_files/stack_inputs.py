@@ -22,7 +22,7 @@ from base_models.clips.columns import STANDARD_NAMES, is_bookkeeping_of_models
 from base_models.clips.read_clips import SCALE, read_clips
 from base_models.errors import DamagedArtifact, UsageError, some
 from base_models.files import from_json, read_bytes
-from base_models.predictions import PredictionTable
+from base_models.predictions import MEAN_LABEL, PredictionTable
 from ensemble.prediction_files.read_predictions import (
     NoPredictionColumn,
     comparable_ids,
@@ -72,6 +72,7 @@ class _Model:
     values : scores of shape (n, aspects), or distributions of shape (n, aspects, bins)
     sigma : kernel width of the distributions; None where `values` are scores
     trained_on, selected_on : ids of clips whose labels the model has seen
+    predicts : what the distributions are of, see `PredictionTable`
     """
 
     name: str
@@ -80,6 +81,7 @@ class _Model:
     sigma: float | None = None
     trained_on: frozenset[str] = frozenset()
     selected_on: frozenset[str] = frozenset()
+    predicts: str = MEAN_LABEL
 
 
 def read_stack_inputs(
@@ -308,6 +310,7 @@ def _read_record(path: Path, aspects: list[str], bins: ScoreBins) -> _Model | No
         sigma=table.sigma,
         trained_on=table.trained_on,
         selected_on=table.selected_on,
+        predicts=table.predicts,
     )
 
 
@@ -535,5 +538,6 @@ def _to_table(
         sigma=model.sigma,
         trained_on=model.trained_on,
         selected_on=model.selected_on,
+        predicts=model.predicts,
     )
     return table, 0

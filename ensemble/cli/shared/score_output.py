@@ -71,8 +71,11 @@ def score_table(scores: Scores, level: float) -> Table:
         title_justify="left",
     )
     table.add_column("clip")
+    disagree = [name for name in scores.aspects if f"{name}_sd" in scores.frame]
     for aspect in scores.aspects:
         table.add_column(aspect, justify="right")
+        if aspect in disagree:
+            table.add_column("sd of raters", justify="right")
 
     for row in scores.frame.to_dict("records"):
         cells = []
@@ -80,5 +83,7 @@ def score_table(scores: Scores, level: float) -> Table:
             low = row[f"{aspect}_low"]
             high = row[f"{aspect}_high"]
             cells.append(f"{row[aspect]:.2f} [{low:.2f}, {high:.2f}]")
+            if aspect in disagree:
+                cells.append(f"{row[f'{aspect}_sd']:.2f}")
         table.add_row(row["clip_id"], *cells)
     return table
