@@ -19,10 +19,15 @@ import pyarrow.parquet as pq
 from numpy.typing import ArrayLike
 
 from base_models.bins import TARGET_SIGMA, ScoreBins
-from base_models.errors import DamagedArtifact, UsageError, some
+from base_models.errors import DamagedArtifact, UsageError, one_of, some
 from base_models.files import atomic_write, from_json, read_bytes, to_json
 
 _METADATA_KEY = b"stackedmos"
+
+MEAN_LABEL = "mean"
+RATINGS = "ratings"
+"""What a distribution is of: the mean label, in whose spread nothing but the model's
+doubt is; or the single ratings of a clip, in whose spread their disagreement is."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,7 @@ class PredictionTable:
         softened.
     trained_on, selected_on : ids of clips
         Clips whose labels the model has seen, in training or in choosing a checkpoint.
+    predicts : `MEAN_LABEL` or `RATINGS`
 
     Raises
     ------
@@ -57,6 +63,7 @@ class PredictionTable:
     sigma: float = TARGET_SIGMA
     trained_on: frozenset[str] = frozenset()
     selected_on: frozenset[str] = frozenset()
+    predicts: str = MEAN_LABEL
 
     def __post_init__(self) -> None:
         what = f"Predictions of '{self.model}'"
@@ -67,6 +74,7 @@ class PredictionTable:
         object.__setattr__(self, "aspects", tuple(self.aspects))
         object.__setattr__(self, "distributions", distributions)
 
+        one_of(self.predicts, (MEAN_LABEL, RATINGS), "content of a table")
         expected = (len(self.clip_ids), len(self.aspects), self.bins.count)
         if distributions.shape != expected:
             raise UsageError(
@@ -142,7 +150,8 @@ class PredictionTable:
                     "which its model was trained on."
                 )
             same_scale = fold.bins == first.bins and fold.sigma == first.sigma
-            if not same_scale or fold.aspects != first.aspects:
+            same_content = fold.predicts == first.predicts
+            if not (same_scale and same_content) or fold.aspects != first.aspects:
                 raise UsageError(
                     f"The folds of '{fold.model}' differ in scale or aspects."
                 )
@@ -156,6 +165,7 @@ class PredictionTable:
             distributions=np.concatenate([fold.distributions for fold in folds]),
             bins=first.bins,
             sigma=first.sigma,
+            predicts=first.predicts,
         )
 
     def __len__(self) -> int:
@@ -232,6 +242,9 @@ class PredictionTable:
             "trained_on": sorted(self.trained_on),
             "selected_on": sorted(self.selected_on),
         }
+        # Tables of mean labels stay as they were before there was a choice.
+        if self.predicts != MEAN_LABEL:
+            about["predicts"] = self.predicts
         table = pa.table(columns).replace_schema_metadata(
             {_METADATA_KEY: to_json(about)}
         )
@@ -300,6 +313,7 @@ class PredictionTable:
             sigma=about["sigma"],
             trained_on=frozenset(about["trained_on"]),
             selected_on=frozenset(about["selected_on"]),
+            predicts=about.get("predicts", MEAN_LABEL),
         )
 
 

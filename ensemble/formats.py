@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from base_models.bins import ScoreBins
 from base_models.clips.read_clips import SetAside
 from base_models.errors import UsageError, one_of
+from base_models.files import nan_to_none
 from meta.score_columns import bin_columns
 
 
@@ -152,11 +153,10 @@ def _encode_csv(frame: pd.DataFrame, aspects: Sequence[str]) -> bytes:
 
 
 def _encode_jsonl(frame: pd.DataFrame, aspects: Sequence[str]) -> bytes:
-    # Strict JSON knows no NaN: a missing score is null.
-    records = frame.astype(object).where(frame.notna(), None).to_dict("records")
+    # Strict JSON: an unknown number is null, not a word that few can read.
     lines = [
         json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n"
-        for record in records
+        for record in nan_to_none(frame)
     ]
     return "".join(lines).encode()
 

@@ -24,6 +24,7 @@ from meta.comparison.compared_rows import STACK, ComparedRows, leaderboard
 from meta.comparison.contributions import EXACT_MODELS, contributions
 from meta.comparison.held_out_trial import TRAINING, VALIDATION, HeldOutTrial
 from meta.comparison.verdict import Verdict
+from meta.disagreement_report import disagreement_report
 from meta.predicted_rows import PredictedRows
 from meta.regressor import MetaRegressor
 from meta.ridge_algebra.gram import Gram
@@ -76,6 +77,9 @@ class Assessment:
         both sides of the split: columns model, aspect, level, metric, `TRAINING`,
         `VALIDATION`
     ceiling : what a perfect predictor would score; empty without single ratings
+    disagreement : predicted against observed disagreement of raters, see
+        `meta.disagreement_report.disagreement_report`; empty without single ratings, or
+        where no base model predicts them
     predictions : clips of the test split, with scores, intervals and labels
     marks : what leaks, see `meta.splits.leak_audit.Audit.refuse`; with any, no number
         here may be shown without a mark
@@ -90,6 +94,7 @@ class Assessment:
     calibration: Mapping[str, Mapping[str, Any]]
     overfitting: pd.DataFrame = field(default_factory=pd.DataFrame)
     ceiling: pd.DataFrame = field(default_factory=pd.DataFrame)
+    disagreement: pd.DataFrame = field(default_factory=pd.DataFrame)
     predictions: pd.DataFrame = field(default_factory=pd.DataFrame)
     marks: tuple[str, ...] = ()
 
@@ -132,7 +137,7 @@ def assess(
         about the first of them that has labels, or else about the meta-validation rows
         of the trial
     ratings : single ratings, see `base_models.clips.ratings.read_ratings`, for the
-        noise ceiling
+        noise ceiling and the predicted disagreement
     level : nominal coverage of the intervals in ``predictions``
     rivals : names of learners to put beside the chosen one
     """
@@ -149,13 +154,15 @@ def assess(
         # The best base model is chosen where the stack was fitted, never on the judge.
         chosen_on = _compared(fitted, regressor)
         calibrated: MetaRegressor | None = regressor
+        judge = judges[name]
     else:
         name = VALIDATION
         compared = trial.validation
         chosen_on = trial.training
         # The stack itself was calibrated on these rows, so its promises cannot be
         # checked on them.
-        calibrated = _calibrated_on_training(regressor, trial)
+        calibrated = _calibrated_on_training(regressor, trial, ratings)
+        judge = PredictedRows(compared.rows, trial.tables)
 
     test = judges.get("test")
     learners, rival_scores = _fit_rivals(regressor, trial, rivals)
@@ -172,6 +179,11 @@ def assess(
         calibration=_calibration_tables(calibrated, compared),
         overfitting=_overfitting(trial, rival_scores),
         ceiling=_noise_ceiling(ratings, compared.rows),
+        disagreement=(
+            pd.DataFrame()
+            if calibrated is None
+            else disagreement_report(calibrated, judge, ratings)
+        ),
         predictions=(
             pd.DataFrame() if test is None else _predictions(test, regressor, level)
         ),
@@ -211,7 +223,7 @@ def _compared(predicted: PredictedRows, regressor: MetaRegressor) -> ComparedRow
 
 
 def _calibrated_on_training(
-    regressor: MetaRegressor, trial: HeldOutTrial
+    regressor: MetaRegressor, trial: HeldOutTrial, ratings: pd.DataFrame | None
 ) -> MetaRegressor | None:
     """A stack of the meta-training rows, calibrated there; None where they are few."""
     rows = trial.training.rows
@@ -220,6 +232,8 @@ def _calibrated_on_training(
         calibrated.check_rows(rows)
         calibrated.fit(trial.tables, rows)
         calibrated.calibrate(trial.tables, rows)
+        if ratings is not None:
+            calibrated.learn_disagreement(trial.tables, rows, ratings)
     except UsageError:
         return None
     return calibrated

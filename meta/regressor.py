@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from scipy import stats
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
@@ -33,6 +34,7 @@ from meta.splits.meta_split import (
     meta_folds,
 )
 from meta.uncertainty.calibration import Calibration
+from meta.uncertainty.disagreement import Disagreement
 
 SKLEARN = "scikit-learn"
 """What a saved stack calls its learner where that is a scikit-learn regressor."""
@@ -63,6 +65,8 @@ class MetaRegressor(BaseEstimator):
     residual_sigma_ : float64 array of shape (aspects,), in score points: the RMS error
         of the scores in the cross-validation of `calibrate` (at least half a bin);
         before it, 0.35, as in DORA-MOS' code
+    disagreements_ : list of Disagreement, one per aspect, or None where no base model
+        predicts single ratings; see `learn_disagreement`
     fitted_on_ : tuple of str, ids of the clips that `fit` was given, in that order
     warnings_ : list of str, for people
     adaptation_ : tuple of `meta.adaptation.AspectAdaptation`, what became of each
@@ -142,6 +146,7 @@ class MetaRegressor(BaseEstimator):
         self.warnings_ = warnings
         self.residual_sigma_ = np.full(len(learners), layout.bins.soften_sigma)
         self.calibrations_: list[Calibration | None] = [None] * len(learners)
+        self.disagreements_ = [Disagreement.of(tables)] * len(learners)
         return self
 
     def calibrate(self, tables: Sequence[PredictionTable], rows: Rows) -> MetaRegressor:
@@ -165,6 +170,30 @@ class MetaRegressor(BaseEstimator):
         ordered = rows.in_id_order()
         for k in range(len(self.aspects_)):
             self._calibrate_aspect(tables, ordered.of_aspect(k), k)
+        return self
+
+    def learn_disagreement(
+        self,
+        tables: Sequence[PredictionTable],
+        rows: Rows,
+        ratings: pd.DataFrame,
+    ) -> MetaRegressor:
+        """Calibrate how far single ratings lie apart on clips with single ratings.
+
+        Nothing happens where no base model predicts single ratings, or too few clips
+        have two of them; see `meta.uncertainty.disagreement.Disagreement.calibrated`.
+
+        Parameters
+        ----------
+        tables, rows : those of `fit`
+        ratings : see `base_models.clips.ratings.read_ratings`
+        """
+        check_is_fitted(self, "learners_")
+        ids = rows.ids.tolist()
+        self.disagreements_ = [
+            known and known.calibrated(tables, ids, aspect, ratings)
+            for aspect, known in zip(self.aspects_, self.disagreements_, strict=True)
+        ]
         return self
 
     def check_rows(self, rows: Rows) -> None:
@@ -326,6 +355,25 @@ class MetaRegressor(BaseEstimator):
                 )
         return np.minimum(low, scores), np.maximum(high, scores)
 
+    def predict_disagreement(
+        self, tables: Sequence[PredictionTable], clip_ids: Sequence[str] | None = None
+    ) -> np.ndarray:
+        """Standard deviation of the single ratings of each clip, in score points.
+
+        Returns
+        -------
+        deviations : float64 array of shape (n, aspects), NaN where no base model
+            predicts the single ratings of the aspect or of the clip
+        """
+        check_is_fitted(self, "learners_")
+        if clip_ids is None:
+            clip_ids = tables[0].clip_ids if len(tables) else ()
+        deviations = np.full((len(clip_ids), len(self.aspects_)), np.nan)
+        for k, known in enumerate(self.disagreements_):
+            if known is not None:
+                deviations[:, k] = known.predict(tables, clip_ids, self.aspects_[k])
+        return deviations
+
     def describe(self) -> dict[str, dict[str, Any]]:
         """Facts about the learner of each aspect, for a report."""
         check_is_fitted(self, "learners_")
@@ -381,6 +429,11 @@ class MetaRegressor(BaseEstimator):
             "facts": [learner.facts_ for learner in self.learners_],
             "warnings": list(self.warnings_),
         }
+        # Only where there are any: other stacks stay as they were.
+        if any(self.disagreements_):
+            facts["disagreements"] = [
+                known and known.to_json() for known in self.disagreements_
+            ]
         return facts, arrays
 
     @classmethod
@@ -514,6 +567,14 @@ class MetaRegressor(BaseEstimator):
         if len(calibrations) != len(self.aspects_):
             raise ValueError("one calibration per aspect is needed")
         self.calibrations_ = calibrations
+
+        stored = facts.get("disagreements", [None] * len(self.aspects_))
+        if len(stored) != len(self.aspects_):
+            raise ValueError("one disagreement per aspect is needed")
+        self.disagreements_ = [
+            known and Disagreement.from_json(known, self.layout_.bins)
+            for known in stored
+        ]
 
         params = dict(facts["params"])
         if facts["learner"] == SKLEARN:

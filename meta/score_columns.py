@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import pandas as pd
@@ -17,24 +17,33 @@ DISTRIBUTIONS = ("none", "stack", "members")
 """Whose distributions are wanted; of members, those of the stack come too."""
 
 
-def score_columns(aspects: Sequence[str]) -> list[str]:
+def score_columns(
+    aspects: Sequence[str], with_disagreement: Collection[str] = ()
+) -> list[str]:
     """Names of the columns of scores, in order.
+
+    Parameters
+    ----------
+    aspects : names
+    with_disagreement : those of them whose single ratings are predicted
 
     Examples
     --------
-    >>> score_columns(["mi"])
-    ['mi', 'mi_low', 'mi_high']
+    >>> score_columns(["mi", "ta"], ["ta"])
+    ['mi', 'mi_low', 'mi_high', 'ta', 'ta_low', 'ta_high', 'ta_sd']
     """
     columns = []
     for aspect in aspects:
         columns += [aspect, f"{aspect}_low", f"{aspect}_high"]
+        if aspect in with_disagreement:
+            columns.append(f"{aspect}_sd")
     return columns
 
 
 def without_scores(
     scored: pd.DataFrame, aspects: Sequence[str], gaps: np.ndarray
 ) -> pd.DataFrame:
-    """The same table, NaN where a score and its interval are not to be shown.
+    """The same table, NaN where a score and what stands beside it are not to be shown.
 
     Parameters
     ----------
@@ -44,7 +53,8 @@ def without_scores(
     """
     kept = scored.copy()
     for aspect, is_gap in zip(aspects, gaps.T, strict=True):
-        kept.loc[is_gap, score_columns([aspect])] = np.nan
+        columns = [*score_columns([aspect]), f"{aspect}_sd"]
+        kept.loc[is_gap, [name for name in columns if name in kept]] = np.nan
     return kept
 
 
@@ -77,6 +87,12 @@ def _is_bin_of(aspect: str, name: str) -> bool:
     return re.fullmatch(rf"{re.escape(aspect)}_b\d+", name) is not None
 
 
+def aspects_with_disagreement(regressor: MetaRegressor) -> tuple[str, ...]:
+    """Aspects for which a base model of the stack predicts single ratings."""
+    known = zip(regressor.aspects_, regressor.disagreements_, strict=True)
+    return tuple(aspect for aspect, disagreement in known if disagreement is not None)
+
+
 def scored_table(
     regressor: MetaRegressor,
     tables: Sequence[PredictionTable],
@@ -107,13 +123,18 @@ def scored_table(
     ids = clips["clip_id"].tolist()
     scores = regressor.predict(tables, ids)
     low, high = regressor.predict_interval(tables, ids, level)
+    deviations = regressor.predict_disagreement(tables, ids)
 
     # The regressor may know more aspects than are scored.
     values = []
+    with_disagreement = aspects_with_disagreement(regressor)
     for aspect in aspects:
         k = regressor.aspects_.index(aspect)
         values += [scores[:, k], low[:, k], high[:, k]]
-    return clips.assign(**dict(zip(score_columns(aspects), values, strict=True)))
+        if aspect in with_disagreement:
+            values.append(deviations[:, k])
+    columns = score_columns(aspects, with_disagreement)
+    return clips.assign(**dict(zip(columns, values, strict=True)))
 
 
 def distribution_columns(aspects: Sequence[str], count: int) -> list[str]:

@@ -27,7 +27,7 @@ LEVELS = {
         {"splits", "uncertainty", "ridge_algebra", "predicted_rows"},
         {"learners", "comparison"},
         {"regressor"},
-        {"adaptation", "score_columns"},
+        {"adaptation", "score_columns", "disagreement_report"},
         {"assessment", "adaptation_curve"},
     ],
     "ensemble": [

@@ -70,7 +70,7 @@ def likelihood(
             raise UsageError(
                 f"None of the {n} clips has a single rating of '{aspect}'."
             )
-        resampled = _resampled(
+        resampled = resampled_means(
             counts, sums, system_ids, n_bootstrap=n_bootstrap, seed=seed
         )
         low, high = percentiles(resampled, level)
@@ -97,14 +97,21 @@ def _rated_aspects(table: PredictionTable, ratings: pd.DataFrame) -> list[str]:
     return aspects
 
 
-def _resampled(
+def resampled_means(
     counts: np.ndarray,
     sums: np.ndarray,
     system_ids: Sequence[str] | None,
     n_bootstrap: int,
     seed: int,
 ) -> np.ndarray:
-    """Mean log-probability of a rating on each resample of systems (or clips)."""
+    """Mean per rating on each resample of systems (or clips): (n_bootstrap,).
+
+    Parameters
+    ----------
+    counts, sums : arrays of shape (n,), number of ratings of each clip, and the sum of
+        what is averaged over them, as of `log_probabilities`
+    system_ids, n_bootstrap, seed : as in `likelihood`
+    """
     # Ratings of one clip share their clip, and clips of one system their system, so
     # single ratings are never resampled.
     rated = counts > 0

@@ -37,7 +37,7 @@ from base_models.networks.attention import Attention, explain_network
 from base_models.networks.batches import EmbeddedClips
 from base_models.networks.criteria import build_criterion
 from base_models.networks.models import Network, build_model
-from base_models.predictions import PredictionTable
+from base_models.predictions import MEAN_LABEL, RATINGS, PredictionTable
 from base_models.training.checkpoints import CheckpointFile
 from base_models.training.loop import (
     EpochCallback,
@@ -321,6 +321,7 @@ class NeuralMOS(RegressorMixin, BaseEstimator):
             sigma=self.sigma_,
             trained_on=self.trained_on_,
             selected_on=self.selected_on_,
+            predicts=RATINGS if self.config_.reads_ratings else MEAN_LABEL,
         )
 
     @property

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from jsonargparse import Namespace
 
-from base_models.errors import UsageError
+from base_models.errors import UsageError, some
 from ensemble.cli.shared.engines import add_engine_option
 from ensemble.cli.shared.exit_codes import (
     run_command,
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from base_models.predictions import PredictionTable
     from ensemble.estimator.stacked_mos import StackedMOS
+    from ensemble.formats import Scores
 
 _DEMO = (
     "demo corpus: this stack learnt synthetic music and simulated raters; its scores "
@@ -168,6 +169,7 @@ def _score_predictions(options: Namespace, form: str | None) -> int:
     )
     if stack.demo_:
         say(_DEMO)
+    _say_disagreement(stack, scores)
     say_notes(notes)
 
     put_scores(scores, options.out, form, level=options.level)
@@ -241,6 +243,7 @@ def _score_clips(options: Namespace, form: str | None) -> int:
 
     if stack.demo_:
         say(_DEMO)
+    _say_disagreement(stack, scores)
     if left_out:
         say(f"no prompt: {left_out} left out; pass --prompt, or a table with prompts")
     note = length_note(scores.frame["audio"].tolist())
@@ -255,6 +258,25 @@ def _score_clips(options: Namespace, form: str | None) -> int:
     return max(
         say_without_prompt(scores.without_prompt), say_set_aside(scores.set_aside)
     )
+
+
+def _say_disagreement(stack: StackedMOS, scores: Scores) -> None:
+    """Say what the columns ``<aspect>_sd`` are worth, where there are any."""
+    regressor = stack.final_estimator_
+    known = dict(zip(regressor.aspects_, regressor.disagreements_, strict=True))
+    shown = [aspect for aspect in scores.aspects if known[aspect] is not None]
+    for aspect in shown:
+        disagreement = known[aspect]
+        if not disagreement.is_calibrated:
+            say(
+                f"note: {aspect}_sd is the plain mean of what "
+                f"{some(disagreement.models)} expect; there were too few single "
+                "ratings to calibrate it"
+            )
+    # Measured by fit_meta, on clips that were not fitted on.
+    for note in getattr(stack, "disagreement_notes_", ()):
+        if note.partition(":")[0] in shown:
+            say(f"note: {note}")
 
 
 def main() -> None:

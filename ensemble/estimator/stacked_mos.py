@@ -23,6 +23,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from base_models.bins import ScoreBins
 from base_models.clips.labels import as_labels, check_labels, judged_by_text, text_gaps
+from base_models.clips.ratings import check_ratings
 from base_models.encoders.store import EmbeddingStore
 from base_models.errors import UsageError
 from base_models.predictions import PredictionTable
@@ -371,6 +372,61 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
         distributions[gaps_of_prompts(self, X, len(ids))] = np.nan
         return distributions
 
+    def learn_disagreement(self, ratings: pd.DataFrame) -> StackedMOS:
+        """Calibrate the predicted disagreement of raters by their single ratings.
+
+        For stacks with base models that learn from single ratings; the clips are those
+        that the meta level was fitted on.
+
+        Parameters
+        ----------
+        ratings : see `base_models.clips.ratings.read_ratings`; ratings of other clips
+            are not read
+
+        Raises
+        ------
+        UsageError
+            when a rating is off the scale, or the stack was loaded from a folder.
+        """
+        check_is_fitted(self, "final_estimator_")
+        if not hasattr(self, "meta_rows_"):
+            raise UsageError(
+                "learn_disagreement needs the rows of the fit, which are not saved; "
+                "call it before the stack is saved."
+            )
+        rated = [aspect for aspect in self.aspects_ if aspect in ratings]
+        check_ratings(ratings, rated, self.bins_)
+        self.final_estimator_.learn_disagreement(
+            self.meta_rows_.tables, self.meta_rows_.rows, ratings
+        )
+        return self
+
+    def predict_disagreement(self, X: Input | Predictions) -> np.ndarray:
+        """Standard deviation of the single ratings that raters would give a clip.
+
+        Parameters
+        ----------
+        X : as in `predict`
+
+        Returns
+        -------
+        deviations : float64 array of shape (n, aspects), in score points. Calibrated
+            after `learn_disagreement`; before it, the plain mean of what base models
+            that learn from single ratings expect
+
+        Raises
+        ------
+        UsageError
+            when no base model learns from single ratings.
+        """
+        tables, ids = tables_and_ids(self, X)
+        if not any(self.final_estimator_.disagreements_):
+            raise UsageError(
+                "No base model of this stack learns from single ratings, so none "
+                "predicts their disagreement; add dora_raters or dora_beta."
+            )
+        return self.final_estimator_.predict_disagreement(tables, ids)
+
     def transform(self, X: Input | Predictions) -> np.ndarray | pd.DataFrame:
         """The feature table: what the meta-learner sees, all aspects side by side.
 
@@ -596,6 +652,7 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
         stack.aspects_ = regressor.aspects_
         stack.trial_ = None
         stack.demo_ = bool(facts.get("demo", False))
+        stack.disagreement_notes_ = tuple(facts.get("disagreement", ()))
         stack._flat = bool(facts.get("flat", False))
         restore_features(stack, facts)
         return stack

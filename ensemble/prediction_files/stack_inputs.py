@@ -23,7 +23,7 @@ from base_models.clips.labels import SCALE
 from base_models.clips.read_clips import read_clips
 from base_models.errors import DamagedArtifact, UsageError, some
 from base_models.files import from_json, read_bytes
-from base_models.predictions import PredictionTable
+from base_models.predictions import MEAN_LABEL, PredictionTable
 from ensemble.prediction_files.read_predictions import (
     NoPredictionColumn,
     comparable_ids,
@@ -73,6 +73,7 @@ class _Model:
     values : scores of shape (n, aspects), or distributions of shape (n, aspects, bins)
     sigma : kernel width of the distributions; None where `values` are scores
     trained_on, selected_on : ids of clips whose labels the model has seen
+    predicts : what the distributions are of, see `PredictionTable`
     """
 
     name: str
@@ -81,6 +82,7 @@ class _Model:
     sigma: float | None = None
     trained_on: frozenset[str] = frozenset()
     selected_on: frozenset[str] = frozenset()
+    predicts: str = MEAN_LABEL
 
 
 def read_stack_inputs(
@@ -367,6 +369,7 @@ def _read_record(path: Path, aspects: list[str], bins: ScoreBins) -> _Model | No
         sigma=table.sigma,
         trained_on=table.trained_on,
         selected_on=table.selected_on,
+        predicts=table.predicts,
     )
 
 
@@ -602,5 +605,6 @@ def _to_table(
         sigma=model.sigma,
         trained_on=model.trained_on,
         selected_on=model.selected_on,
+        predicts=model.predicts,
     )
     return table, 0

@@ -18,6 +18,7 @@ from ensemble.formats import answer
 from ensemble.reporting.page import page
 from ensemble.reporting.section import ReportContent
 from ensemble.reporting.sections import sections_of
+from ensemble.reporting.sections.disagreement import disagreement_sentence
 from meta.assessment import INTERVAL_LEVEL, Assessment
 from meta.splits.leak_audit import Audit
 
@@ -85,8 +86,18 @@ class Report:
                 "shares": _interval_shares(assessment),
             },
             "noise_ceiling": {rows: nan_to_none(assessment.ceiling)},
+            "disagreement": {rows: nan_to_none(assessment.disagreement)},
             "audit": self.audit.to_json(),
         }
+
+    @property
+    def disagreement_sentences(self) -> list[str]:
+        """Per aspect, whether predicted disagreement goes with that of the raters."""
+        assessment = self.assessment
+        return [
+            disagreement_sentence(record, assessment.rows)
+            for record in nan_to_none(assessment.disagreement)
+        ]
 
     def files(self) -> dict[str, bytes]:
         """report.json, metrics.csv and report.html.

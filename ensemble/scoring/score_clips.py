@@ -36,6 +36,7 @@ from ensemble.scoring.prepared_stack import (
 )
 from ensemble.scoring.stack_source import StackSource, load_stack
 from meta.score_columns import (
+    aspects_with_disagreement,
     distribution_columns,
     distribution_table,
     score_columns,
@@ -157,7 +158,11 @@ def score_clips(
     return Scores(
         _joined(
             [chunk.frame for chunk in done],
-            ["clip_id", "audio", *score_columns(kept)],
+            [
+                "clip_id",
+                "audio",
+                *score_columns(kept, aspects_with_disagreement(stack.final_estimator_)),
+            ],
         ),
         kept,
         left_out,

@@ -142,6 +142,8 @@ def _fit_and_write(folder: Path, data: StackData, settings: Settings) -> None:
         missing=settings.missing,
     )
     stack.fit(_clip_table(rows), rows.label_frame, groups=rows.groups)
+    if data.ratings is not None:
+        stack.learn_disagreement(data.ratings)
     report = replace(
         stack.assess(used.judges, ratings=data.ratings, rivals=settings.rivals),
         # Of the tables as they came: those of a leaky fit do not say what was seen.
@@ -159,6 +161,8 @@ def _fit_and_write(folder: Path, data: StackData, settings: Settings) -> None:
         "demo": data.demo,
         "flat": False,
     }
+    if report.disagreement_sentences:
+        facts["disagreement"] = report.disagreement_sentences
     write_stack(folder, stack.final_estimator_, data.bases, facts, report.files())
 
 

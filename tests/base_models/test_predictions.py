@@ -1,9 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from base_models.bins import ScoreBins
 from base_models.errors import DamagedArtifact, UsageError
-from base_models.predictions import PredictionTable
+from base_models.predictions import RATINGS, PredictionTable
 
 
 @pytest.fixture
@@ -43,6 +45,23 @@ def test_save_and_load_give_the_same_table(table, tmp_path):
         "selected_on",
     ):
         assert getattr(back, name) == getattr(table, name)
+
+
+def test_what_a_table_is_of_is_kept_and_said_only_of_single_ratings(table, tmp_path):
+    of_ratings = replace(table, predicts=RATINGS)
+    of_ratings.write(tmp_path / "t.parquet")
+    assert PredictionTable.read(tmp_path / "t.parquet").predicts == RATINGS
+    assert of_ratings.take(["d"]).predicts == RATINGS
+    # A table of mean labels has the bytes that it had before there was a choice.
+    assert b"predicts" in of_ratings.to_bytes()
+    assert b"predicts" not in table.to_bytes()
+    with pytest.raises(UsageError, match="Unknown content of a table 'medians'"):
+        replace(table, predicts="medians")
+    parts = [of_ratings.take(["c"]), of_ratings.take(["d"])]
+    unseen = [replace(part, trained_on=frozenset()) for part in parts]
+    assert PredictionTable.join(unseen).predicts == RATINGS
+    with pytest.raises(UsageError, match="differ in scale or aspects"):
+        PredictionTable.join([unseen[0], replace(unseen[1], predicts="mean")])
 
 
 def test_an_empty_table_survives_a_round_trip(table, tmp_path):

@@ -71,8 +71,11 @@ def score_table(scores: Scores, level: float) -> Table:
         title_justify="left",
     )
     table.add_column("clip")
+    disagree = [name for name in scores.aspects if f"{name}_sd" in scores.frame]
     for aspect in scores.aspects:
         table.add_column(aspect, justify="right")
+        if aspect in disagree:
+            table.add_column("sd of raters", justify="right")
 
     for row in scores.frame.to_dict("records"):
         cells = []
@@ -82,5 +85,7 @@ def score_table(scores: Scores, level: float) -> Table:
             has_score = row[aspect] == row[aspect]
             text = f"{row[aspect]:.2f} [{low:.2f}, {high:.2f}]"
             cells.append(text if has_score else "no prompt")
+            if aspect in disagree:
+                cells.append(f"{row[f'{aspect}_sd']:.2f}" if has_score else "")
         table.add_row(row["clip_id"], *cells)
     return table

@@ -12,6 +12,7 @@ from ensemble.reporting.section import ReportContent, Section
 from ensemble.reporting.sections.calibration import calibration_sections
 from ensemble.reporting.sections.comparisons import comparisons_sections
 from ensemble.reporting.sections.contributions import contributions_sections
+from ensemble.reporting.sections.disagreement import disagreement_sections
 from ensemble.reporting.sections.how_to_read import how_to_read_sections
 from ensemble.reporting.sections.interval_coverage import interval_coverage_sections
 from ensemble.reporting.sections.leaderboards import leaderboards_sections
@@ -39,6 +40,7 @@ SECTIONS: tuple[Callable[[ReportContent], Iterable[Section]], ...] = (
     comparisons_sections,
     contributions_sections,
     noise_ceiling_sections,
+    disagreement_sections,
     calibration_sections,
     how_to_read_sections,
 )

@@ -13,6 +13,7 @@ from base_models.errors import UsageError
 from base_models.files import read_json
 from base_models.metrics.likelihood import likelihood
 from base_models.predictions import PredictionTable
+from ensemble.estimator.stacked_mos import StackedMOS
 from ensemble.training.rated_clips import RatedClips
 from ensemble.training.train_base_models import (
     add_ratings,
@@ -261,3 +262,38 @@ def test_models_of_raters_are_trained_and_measured_from_the_command_line(
     assert (
         "The file holds scores: the probability of a rating needs distributions" in err
     )
+
+
+def test_predicted_disagreement_reaches_the_user_and_says_what_it_is_worth(
+    folder, tmp_path
+):
+    art = ["--artifacts", tmp_path / "art"]
+    words = ["fit_base", "--data", folder / "clips.csv", *EMBEDDED, *art, "--jobs", 1]
+    words += ["--models", "dora:1", "dora_beta:1", "--folds", 2]
+    words += ["--set", "max_epochs=1", "--ratings", folder / "ratings.csv"]
+    code, _, said = call(*words)
+    assert code == 0, said
+
+    # The tones repeat, so that dev clips are among those that were trained on.
+    meta = ["fit_meta", "--allow-leak", "--rivals", "mean", *art]
+    # Five dev clips are too few to calibrate on; fourteen training clips are enough.
+    for cv, calibrated in (("dev", False), ("oof", True)):
+        code, out, said = call(*meta, "--cv", cv)
+        assert code == 0, said
+        stack = StackedMOS.load(out.split()[-1], device="cpu")
+        for known in stack.final_estimator_.disagreements_:
+            assert known.models == ("dora_beta-s0",)
+            assert known.is_calibrated == calibrated
+
+        scores = ["--clips", folder / "clips.csv", "--out", tmp_path / "s.csv"]
+        code, _, said = call("predict_mos", *scores, *art)
+        assert code == 0, said
+        frame = pd.read_csv(tmp_path / "s.csv")
+        assert [name for name in frame if name.endswith("_sd")] == ["mi_sd", "ta_sd"]
+        assert frame[["mi_sd", "ta_sd"]].gt(0).all(axis=None)
+        noted = "mi_sd is the plain mean of what 'dora_beta-s0' expect"
+        assert (noted in said) != calibrated
+
+    scores[-1] = tmp_path / "answer.txt"
+    assert call("predict_mos", *scores, *art)[0] == 0
+    assert (tmp_path / "answer.txt").read_text().count(",") == 2 * 24

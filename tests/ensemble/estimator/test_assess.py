@@ -14,7 +14,7 @@ from sklearn.linear_model import Ridge
 from base_models.bins import ScoreBins
 from base_models.errors import UsageError
 from base_models.files import from_json, read_json
-from base_models.predictions import PredictionTable
+from base_models.predictions import RATINGS, PredictionTable
 from ensemble.estimator.stacked_mos import StackedMOS
 from ensemble.stacking.fit_stack import Settings, fit_stack
 from ensemble.stacking.stack_data import StackData
@@ -464,3 +464,33 @@ def test_pooled_predictions_are_those_of_a_learner_that_pools(tmp_path):
     loaded = StackedMOS.load(tmp_path / "stack")
     assert loaded.missing == "pool"
     np.testing.assert_array_equal(loaded.predict(scores), named.predict(scores))
+
+
+def test_disagreement_is_learnt_predicted_saved_and_assessed(tmp_path):
+    of_ratings = [replace(table, predicts=RATINGS) for table in TABLES[:2]]
+    tables = [*of_ratings, TABLES[2]]
+    stack = StackedMOS([(t.model, t) for t in tables], cv="prefit")
+    stack.fit(CLIPS, LABELS)
+    plain = stack.predict_disagreement(CLIPS)
+    ratings = ratings_of(pd.concat([CLIPS, LABELS], axis=1), list(ASPECTS))
+    stack.learn_disagreement(ratings)
+    learnt = stack.predict_disagreement(CLIPS)
+    assert plain.shape == learnt.shape == (len(CLIPS), 2)
+    assert not np.array_equal(plain, learnt)
+
+    found = stack.assess(ratings=ratings, rivals=()).assessment.disagreement
+    assert found["aspect"].tolist() == list(ASPECTS)
+    assert stack.assess(rivals=()).assessment.disagreement.empty
+
+    stack.save(tmp_path)
+    again = StackedMOS.load(tmp_path)
+    np.testing.assert_array_equal(again.predict_disagreement(CLIPS), learnt)
+    with pytest.raises(UsageError, match="needs the rows of the fit"):
+        again.learn_disagreement(ratings)
+    with pytest.raises(UsageError, match="is off the scale"):
+        stack.learn_disagreement(ratings.assign(mi=ratings["mi"] + 4))
+
+
+def test_a_stack_of_mean_labels_predicts_no_disagreement(fitted):
+    with pytest.raises(UsageError, match="add dora_raters or dora_beta"):
+        fitted.predict_disagreement(TEST_CLIPS)
