@@ -16,14 +16,15 @@ from scipy import stats
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 
-from base_models.errors import DamagedArtifact, UsageError, one_of, some
+from base_models.errors import DamagedArtifact, UsageError, one_of
 from base_models.predictions import PredictionTable
-from meta.columns.feature_table import Layout, feature_array, layout_of
+from meta.columns.feature_table import feature_array, layout_of
 from meta.comparison.compared_rows import ComparedRows
 from meta.comparison.held_out_trial import HeldOutTrial
 from meta.learners import LEARNERS
 from meta.learners.base import Learner, out_of_fold
 from meta.learners.sklearn_learner import SklearnLearner, sklearn_regressor
+from meta.regressor_state import restore, state_of
 from meta.rows import Rows, equal_labels_warning
 from meta.splits.held_out_rows import split_rows
 from meta.splits.leak_audit import refuse_leaks
@@ -35,9 +36,6 @@ from meta.splits.meta_split import (
 )
 from meta.uncertainty.calibration import Calibration
 from meta.uncertainty.disagreement import Disagreement
-
-SKLEARN = "scikit-learn"
-"""What a saved stack calls its learner where that is a scikit-learn regressor."""
 
 
 class MetaRegressor(BaseEstimator):
@@ -364,8 +362,18 @@ class MetaRegressor(BaseEstimator):
         -------
         deviations : float64 array of shape (n, aspects), NaN where no base model
             predicts the single ratings of the aspect or of the clip
+
+        Raises
+        ------
+        UsageError
+            when no base model learns from single ratings.
         """
         check_is_fitted(self, "learners_")
+        if not any(self.disagreements_):
+            raise UsageError(
+                "No base model of this stack learns from single ratings, so none "
+                "predicts their disagreement; add dora_raters or dora_beta."
+            )
         if clip_ids is None:
             clip_ids = tables[0].clip_ids if len(tables) else ()
         deviations = np.full((len(clip_ids), len(self.aspects_)), np.nan)
@@ -402,39 +410,7 @@ class MetaRegressor(BaseEstimator):
             when the learner is of a class that is not in `LEARNERS`.
         """
         check_is_fitted(self, "learners_")
-        # Arrays of aspect k: "a<k>." of its learner, "c<k>." of its calibration.
-        arrays: dict[str, np.ndarray] = {}
-        for k, learner in enumerate(self.learners_):
-            arrays |= _with_prefix(f"a{k}.", learner.to_arrays())
-
-        calibration_facts: list[dict[str, Any] | None] = []
-        for k, calibration in enumerate(self.calibrations_):
-            if calibration is None:
-                calibration_facts.append(None)
-                continue
-            of_one, of_one_arrays = calibration.to_state()
-            calibration_facts.append(of_one)
-            arrays |= _with_prefix(f"c{k}.", of_one_arrays)
-
-        facts = {
-            "learner": _registered_name(self.learners_[0]),
-            "params": _json_params(self.learners_[0]),
-            "random_state": self.random_state,
-            "missing": self.missing,
-            "aspects": list(self.aspects_),
-            "layout": self.layout_.to_json(),
-            "residual_sigma": self.residual_sigma_.tolist(),
-            "calibrations": calibration_facts,
-            "fitted_on": list(self.fitted_on_),
-            "facts": [learner.facts_ for learner in self.learners_],
-            "warnings": list(self.warnings_),
-        }
-        # Only where there are any: other stacks stay as they were.
-        if any(self.disagreements_):
-            facts["disagreements"] = [
-                known and known.to_json() for known in self.disagreements_
-            ]
-        return facts, arrays
+        return state_of(self)
 
     @classmethod
     def from_state(
@@ -458,7 +434,7 @@ class MetaRegressor(BaseEstimator):
         # Whatever is wrong inside, a reader needs to know one thing: it is damaged.
         try:
             model = cls(facts["learner"], int(facts["random_state"]), facts["missing"])
-            model._restore(facts, arrays, estimators)
+            restore(model, facts, arrays, estimators)
             return model
         except (KeyError, TypeError, ValueError) as error:
             raise DamagedArtifact(
@@ -536,107 +512,3 @@ class MetaRegressor(BaseEstimator):
             self.warnings_ += [
                 f"{aspect}: {warning}" for warning in calibration.warnings()
             ]
-
-    def _restore(
-        self,
-        facts: Mapping[str, Any],
-        arrays: Mapping[str, np.ndarray],
-        estimators: Sequence[Any],
-    ) -> None:
-        """Take back what `state` gave; KeyError, TypeError or ValueError on damage."""
-        self.layout_ = Layout.from_json(facts["layout"])
-        self.aspects_ = tuple(facts["aspects"])
-        self.fitted_on_ = tuple(facts["fitted_on"])
-        self.warnings_ = list(facts["warnings"])
-
-        sigmas = np.array(facts["residual_sigma"], dtype=np.float64)
-        positive = np.isfinite(sigmas) & (sigmas > 0)
-        if sigmas.shape != (len(self.aspects_),) or not positive.all():
-            raise ValueError("one positive sigma per aspect is needed")
-        self.residual_sigma_ = sigmas
-
-        calibrations: list[Calibration | None] = []
-        for k, of_one in enumerate(facts["calibrations"]):
-            if of_one is None:
-                calibrations.append(None)
-                continue
-            calibration = Calibration.from_state(of_one, _under(f"c{k}.", arrays))
-            if calibration.bins != self.layout_.bins:
-                raise ValueError("a calibration is of another scale")
-            calibrations.append(calibration)
-        if len(calibrations) != len(self.aspects_):
-            raise ValueError("one calibration per aspect is needed")
-        self.calibrations_ = calibrations
-
-        stored = facts.get("disagreements", [None] * len(self.aspects_))
-        if len(stored) != len(self.aspects_):
-            raise ValueError("one disagreement per aspect is needed")
-        self.disagreements_ = [
-            known and Disagreement.from_json(known, self.layout_.bins)
-            for known in stored
-        ]
-
-        params = dict(facts["params"])
-        if facts["learner"] == SKLEARN:
-            self.learners_ = [
-                SklearnLearner.from_fitted(
-                    estimator, self.layout_, learner_facts, **params
-                )
-                for estimator, learner_facts in zip(
-                    estimators, facts["facts"], strict=True
-                )
-            ]
-            self.learner = self.learners_[0].estimator
-            return
-
-        kind = LEARNERS[facts["learner"]]
-        learner_arrays = [_under(f"a{k}.", arrays) for k in range(len(self.aspects_))]
-        self.learners_ = [
-            kind.from_arrays(part, self.layout_, learner_facts, params)
-            for part, learner_facts in zip(learner_arrays, facts["facts"], strict=True)
-        ]
-        # A learner with parameters of its own stands as an instance, not as a name.
-        if params != self.new_learner().get_params(deep=False):
-            self.learner = kind(**params)
-
-
-def _json_params(learner: Learner) -> dict[str, Any]:
-    """Parameters of a learner; a scikit-learn regressor is stored by itself."""
-    params: dict[str, Any] = learner.get_params(deep=False)
-    if isinstance(learner, SklearnLearner):
-        del params["estimator"]
-    return params
-
-
-def _with_prefix(
-    prefix: str, arrays: Mapping[str, np.ndarray]
-) -> dict[str, np.ndarray]:
-    return {f"{prefix}{name}": array for name, array in arrays.items()}
-
-
-def _under(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The arrays whose names start with the prefix, without it."""
-    return {
-        name.removeprefix(prefix): array
-        for name, array in arrays.items()
-        if name.startswith(prefix)
-    }
-
-
-def _registered_name(learner: Learner) -> str:
-    """The name of a learner's class in `LEARNERS`, or `SKLEARN`.
-
-    Raises
-    ------
-    UsageError
-        when the class is not there, so that the learner could not be made again.
-    """
-    if isinstance(learner, SklearnLearner):
-        return SKLEARN
-    for name, kind in LEARNERS.items():
-        if type(learner) is kind:
-            return name
-    raise UsageError(
-        f"A learner of class '{type(learner).__name__}' cannot be saved; those that "
-        f"can are {some(LEARNERS, 20)}."
-    )

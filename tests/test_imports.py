@@ -26,6 +26,7 @@ LEVELS = {
         {"rows", "columns"},
         {"splits", "uncertainty", "ridge_algebra", "predicted_rows"},
         {"learners", "comparison"},
+        {"regressor_state"},
         {"regressor"},
         {"adaptation", "score_columns", "disagreement_report"},
         {"assessment", "adaptation_curve"},

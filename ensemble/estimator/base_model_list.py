@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from sklearn.utils import get_tags
 
 from base_models.bins import ScoreBins
 from base_models.errors import UsageError, some
@@ -84,6 +85,14 @@ def stack_scale(
         if known is not None:
             return known
     return rating_scale(labels, clips)
+
+
+def all_take_nan(estimators: object) -> bool:
+    """Whether all given base models that read X take NaN in it, and there are some."""
+    # Checked before `fit`, so that anything may stand there.
+    given = estimators if isinstance(estimators, list) else []
+    live = [model for _, model in given if not isinstance(model, str | PredictionTable)]
+    return bool(live) and all(get_tags(model).input_tags.allow_nan for model in live)
 
 
 def diagram_of(estimators: Sequence[tuple[str, Any]], final: Any) -> VisualBlock:

@@ -19,7 +19,8 @@ from base_models.bins import ScoreBins
 from base_models.clips.labels import as_labels
 from base_models.errors import UsageError, some
 from base_models.predictions import PredictionTable
-from ensemble.estimator.input_rows import is_clips
+from ensemble.estimator.input_rows import checked_weights, is_clips
+from meta.rows import Rows
 
 log = logging.getLogger(__name__)
 
@@ -286,3 +287,67 @@ def labelled_places(labels: pd.DataFrame, weights: np.ndarray | None) -> np.ndar
     if weights is not None:
         labelled = labelled & (weights > 0)
     return np.flatnonzero(labelled)
+
+
+@dataclass(frozen=True)
+class JoinedInputs:
+    """What a stack is fitted on where only predictions are known.
+
+    Parameters
+    ----------
+    estimators : (name, prediction table) pairs
+    clips : ids of the joined clips, and their systems where these are known
+    labels : of these clips, one-dimensional where they were given so
+    rows : the same clips with their weights and groups
+    join : what became of all clips
+    """
+
+    estimators: list[tuple[str, PredictionTable]]
+    clips: pd.DataFrame
+    labels: pd.Series | pd.DataFrame
+    rows: Rows
+    join: Join
+
+
+def joined_inputs(
+    predictions: Predictions,
+    y: Labels,
+    *,
+    sample_weight: ArrayLike | None,
+    groups: ArrayLike | None,
+    bins: ScoreBins | None,
+) -> JoinedInputs:
+    """Join predictions to labels; parameters as of `StackedMOS.from_predictions`.
+
+    Raises
+    ------
+    UsageError
+        when no clip joins.
+    """
+    # Labels come first: they name the aspects that the predictions are of.
+    labels = labels_of(y, predictions)
+    tables = as_tables(predictions, labels.columns, bins)
+    join = joined(tables, ids_of(predictions, tables), labels)
+
+    # Weights and groups are rows of y, of which only the joined ones stay.
+    given = Rows.of(
+        labels.index.tolist(),
+        labels,
+        tuple(labels.columns),
+        groups=groups,
+        weights=checked_weights(sample_weight, labels),
+    )
+    places = labels.index.get_indexer(list(join.clips))
+    joined_labels = labels.iloc[places].reset_index(drop=True)
+
+    clips = pd.DataFrame({"clip_id": list(join.clips)})
+    systems = systems_of(y, join.clips)
+    if systems is not None:
+        clips["system_id"] = systems
+    return JoinedInputs(
+        estimators=[(table.model, table) for table in tables],
+        clips=clips,
+        labels=joined_labels.iloc[:, 0] if np.ndim(y) == 1 else joined_labels,
+        rows=given.take(places),
+        join=join,
+    )

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import safetensors.numpy
+from sklearn.base import BaseEstimator
 
 from base_models.errors import DamagedArtifact, UsageError, some
 from base_models.files import (
@@ -25,6 +26,7 @@ from base_models.files import (
     seal,
     to_json,
 )
+from ensemble.estimator.input_rows import restore_features
 from ensemble.estimator.sklearn_files.estimator_files import (
     estimator_bytes,
     read_estimator,
@@ -135,3 +137,28 @@ def read_stack(folder: Path | str) -> tuple[Artifact, dict[str, Any], MetaRegres
 def _learner_file(k: int) -> str:
     """Where the scikit-learn regressor of aspect `k` is stored, if it is one."""
     return f"learner/{k}.skops"
+
+
+def restore_stack(
+    stack: BaseEstimator,
+    facts: Mapping[str, Any],
+    regressor: MetaRegressor,
+    bases: list[tuple[str, Any]],
+) -> None:
+    """Give a stack what it learnt, as after `fit` but for the rows: they are not saved.
+
+    Parameters
+    ----------
+    stack : StackedMOS, not fitted
+    facts, regressor : as `read_stack` returned them
+    bases : (name, fitted base model) pairs
+    """
+    stack.estimators_ = bases
+    stack.final_estimator_ = regressor
+    stack.bins_ = regressor.layout_.bins
+    stack.aspects_ = regressor.aspects_
+    stack.trial_ = None
+    stack.demo_ = bool(facts.get("demo", False))
+    stack.disagreement_notes_ = tuple(facts.get("disagreement", ()))
+    stack._flat = bool(facts.get("flat", False))
+    restore_features(stack, facts)

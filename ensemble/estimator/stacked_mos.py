@@ -17,18 +17,18 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.base import MultiOutputMixin, RegressorMixin, TransformerMixin
-from sklearn.utils import get_tags
 from sklearn.utils.metadata_routing import MetadataRouter
 from sklearn.utils.validation import check_is_fitted
 
 from base_models.bins import ScoreBins
 from base_models.clips.labels import as_labels, check_labels, judged_by_text, text_gaps
-from base_models.clips.ratings import check_ratings
 from base_models.encoders.store import EmbeddingStore
 from base_models.errors import UsageError
 from base_models.predictions import PredictionTable
+from ensemble.estimator.assess_stack import learn_disagreement, report_of
 from ensemble.estimator.base_model_files import base_models_from, files_of
 from ensemble.estimator.base_model_list import (
+    all_take_nan,
     diagram_of,
     named_base_models,
     stack_scale,
@@ -37,10 +37,8 @@ from ensemble.estimator.fit_base_models import BaseModelFits, default_estimators
 from ensemble.estimator.held_out_trial import trial_with_base_models
 from ensemble.estimator.input_rows import (
     Input,
-    checked_weights,
     features_of,
     is_clips,
-    restore_features,
     rows_of,
     validated_input,
 )
@@ -49,32 +47,26 @@ from ensemble.estimator.predict_base_models import judged_by_prompt, log_uncheck
 from ensemble.estimator.prediction_inputs import (
     Labels,
     Predictions,
-    as_tables,
-    ids_of,
-    joined,
-    labels_of,
-    systems_of,
+    joined_inputs,
 )
 from ensemble.estimator.row_splits import check_validation, is_prefit, plan_splits
 from ensemble.estimator.rows_to_predict import (
     gaps_of_prompts,
     rows_to_adapt,
-    rows_to_judge,
     tables_and_ids,
 )
-from ensemble.estimator.save_and_load import read_stack, write_stack
+from ensemble.estimator.save_and_load import read_stack, restore_stack, write_stack
 from ensemble.estimator.sklearn_compat import (
     BaseComposition,
     VisualBlock,
     check_feature_names_in,
 )
 from meta.adaptation import adapt
-from meta.assessment import INTERVAL_LEVEL, RIVALS, assess, audit_rows
+from meta.assessment import INTERVAL_LEVEL, RIVALS
 from meta.columns.feature_table import feature_table
 from meta.comparison.held_out_trial import HeldOutTrial
 from meta.predicted_rows import PredictedRows
 from meta.regressor import MetaRegressor
-from meta.rows import Rows
 from meta.splits.meta_split import VALIDATION_SHARE
 
 if TYPE_CHECKING:
@@ -308,36 +300,21 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
         >>> stack.predict(scores[:2]).shape, stack.join_.without_label
         ((2,), ())
         """
-        # Labels come first: they name the aspects that the predictions are of.
-        labels = labels_of(y, predictions)
-        tables = as_tables(predictions, labels.columns, parameters.get("bins"))
-        join = joined(tables, ids_of(predictions, tables), labels)
-
-        # Weights and groups are rows of y, of which only the joined ones stay.
-        given = Rows.of(
-            labels.index.tolist(),
-            labels,
-            tuple(labels.columns),
+        inputs = joined_inputs(
+            predictions,
+            y,
+            sample_weight=sample_weight,
             groups=groups,
-            weights=checked_weights(sample_weight, labels),
+            bins=parameters.get("bins"),
         )
-        places = labels.index.get_indexer(list(join.clips))
-        known = given.take(places)
-        joined_labels = labels.iloc[places].reset_index(drop=True)
-
-        clips = pd.DataFrame({"clip_id": list(join.clips)})
-        systems = systems_of(y, join.clips)
-        if systems is not None:
-            clips["system_id"] = systems
-        estimators = [(table.model, table) for table in tables]
-        stack = cls(estimators, cv="prefit", **parameters)
+        stack = cls(inputs.estimators, cv="prefit", **parameters)
         stack.fit(
-            clips,
-            joined_labels.iloc[:, 0] if np.ndim(y) == 1 else joined_labels,
-            sample_weight=known.weights,
-            groups=known.groups,
+            inputs.clips,
+            inputs.labels,
+            sample_weight=inputs.rows.weights,
+            groups=inputs.rows.groups,
         )
-        stack.join_ = join
+        stack.join_ = inputs.join
         return stack
 
     def predict(self, X: Input | Predictions) -> np.ndarray:
@@ -373,10 +350,10 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
         return distributions
 
     def learn_disagreement(self, ratings: pd.DataFrame) -> StackedMOS:
-        """Calibrate the predicted disagreement of raters by their single ratings.
+        """Calibrate the predicted disagreement of raters by single ratings.
 
-        For stacks with base models that learn from single ratings; the clips are those
-        that the meta level was fitted on.
+        The clips are those that the meta level was fitted on; a base model must learn
+        from single ratings.
 
         Parameters
         ----------
@@ -389,16 +366,7 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
             when a rating is off the scale, or the stack was loaded from a folder.
         """
         check_is_fitted(self, "final_estimator_")
-        if not hasattr(self, "meta_rows_"):
-            raise UsageError(
-                "learn_disagreement needs the rows of the fit, which are not saved; "
-                "call it before the stack is saved."
-            )
-        rated = [aspect for aspect in self.aspects_ if aspect in ratings]
-        check_ratings(ratings, rated, self.bins_)
-        self.final_estimator_.learn_disagreement(
-            self.meta_rows_.tables, self.meta_rows_.rows, ratings
-        )
+        learn_disagreement(self, ratings)
         return self
 
     def predict_disagreement(self, X: Input | Predictions) -> np.ndarray:
@@ -420,11 +388,6 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
             when no base model learns from single ratings.
         """
         tables, ids = tables_and_ids(self, X)
-        if not any(self.final_estimator_.disagreements_):
-            raise UsageError(
-                "No base model of this stack learns from single ratings, so none "
-                "predicts their disagreement; add dora_raters or dora_beta."
-            )
         return self.final_estimator_.predict_disagreement(tables, ids)
 
     def transform(self, X: Input | Predictions) -> np.ndarray | pd.DataFrame:
@@ -518,38 +481,14 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
         UsageError
             when the stack was not measured at `fit`, or was loaded from a folder.
         """
-        # Imported here: reports draw figures, which no fit or prediction needs.
-        from ensemble.reporting.report import Report
-
         check_is_fitted(self, "final_estimator_")
-        if self.trial_ is None:
-            raise UsageError(
-                "assess needs a stack that was fitted in this process with a "
-                "validation share; fit it again with one."
-            )
-        judge_rows = {}
-        for name, given in (judges or {}).items():
-            if isinstance(given, PredictedRows):
-                judge_rows[name] = given
-            else:
-                judge_rows[name] = rows_to_judge(self, name, *given)
-
-        assessment = assess(
-            self.final_estimator_,
-            self.trial_,
-            self.meta_rows_,
-            judge_rows,
+        self.report_ = report_of(
+            self,
+            judges or {},
             ratings=ratings,
+            contents=contents,
             level=level,
             rivals=rivals,
-        )
-        self.report_ = Report(
-            learner=str(self.final_estimator),
-            facts=self.final_estimator_.describe(),
-            warnings=tuple(self.final_estimator_.warnings_),
-            measured=assessment,
-            audit=audit_rows(self.meta_rows_, judge_rows, contents, self.trial_),
-            aspects=self.aspects_,
         )
         return self.report_
 
@@ -561,15 +500,13 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
         groups: ArrayLike | None = None,
         safe: bool = True,
     ) -> StackedMOS:
-        """A stack whose meta level has also learnt from a few rated clips.
+        """A stack whose meta level has also learnt from rated clips of a new corpus.
 
-        The clips are of a new corpus; this stack stays as it is, and base models are
-        shared. Of each aspect the adaptation is kept only where it is nearer to the
-        ratings of new clips that are left out in turn;
-        ``final_estimator_.adaptation_`` says which, and with what errors. Nothing was
-        held out of the new stack, so ``validation_scores_`` is None and there is no
-        verdict. Without a label it predicts what this one does, bit for bit; see
-        `meta.adaptation.adapt` for all else.
+        This stack stays as it is, and base models are shared. Of each aspect the
+        adaptation is kept only where it is nearer to the ratings of new clips that are
+        left out in turn (``final_estimator_.adaptation_``). Nothing was held out of the
+        new stack, so it has no verdict. Without a label it predicts what this one does,
+        bit for bit; see `meta.adaptation.adapt` for all else.
 
         Parameters
         ----------
@@ -592,10 +529,9 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
         adapted = copy.copy(self)
         for name in ("join_", "meta_rows_", "report_"):
             adapted.__dict__.pop(name, None)
+        regressor = adapt(self.final_estimator_, new.tables, new.rows, safe=safe)
         adapted.trial_ = None
-        adapted.final_estimator_ = adapt(
-            self.final_estimator_, new.tables, new.rows, safe=safe
-        )
+        adapted.final_estimator_ = regressor
         return adapted
 
     def save(self, folder: Path | str) -> None:
@@ -645,16 +581,7 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
             random_state=regressor.random_state,
             missing=regressor.missing,
         )
-        # As after `fit`, but for the rows, which are not saved.
-        stack.estimators_ = bases
-        stack.final_estimator_ = regressor
-        stack.bins_ = regressor.layout_.bins
-        stack.aspects_ = regressor.aspects_
-        stack.trial_ = None
-        stack.demo_ = bool(facts.get("demo", False))
-        stack.disagreement_notes_ = tuple(facts.get("disagreement", ()))
-        stack._flat = bool(facts.get("flat", False))
-        restore_features(stack, facts)
+        restore_stack(stack, facts, regressor, bases)
         return stack
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -662,14 +589,7 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        # NaN in X is for the base models to take, so all of them must.
-        given = self.estimators if isinstance(self.estimators, list) else []
-        live = [
-            model for _, model in given if not isinstance(model, str | PredictionTable)
-        ]
-        tags.input_tags.allow_nan = bool(live) and all(
-            get_tags(model).input_tags.allow_nan for model in live
-        )
+        tags.input_tags.allow_nan = all_take_nan(self.estimators)
         return tags
 
     def _sk_visual_block_(self) -> VisualBlock:

@@ -12,30 +12,23 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from base_models.bins import TARGET_SIGMA, ScoreBins
+from base_models.bins import ScoreBins
 from base_models.clips.columns import STANDARD_NAMES, is_bookkeeping_of_models
 from base_models.clips.labels import SCALE
 from base_models.clips.read_clips import read_clips
-from base_models.errors import DamagedArtifact, UsageError, some
-from base_models.files import from_json, read_bytes
+from base_models.errors import UsageError, some
 from base_models.predictions import MEAN_LABEL, PredictionTable
+from ensemble.prediction_files.published_records import read_published
 from ensemble.prediction_files.read_predictions import (
     NoPredictionColumn,
     comparable_ids,
     read_distributions,
     read_predictions,
 )
-
-PUBLISHED = {
-    "mi": ("overall_dist", "overall_score"),
-    "ta": ("textual_dist", "textual_score"),
-}
-"""Fields of a clip's record in the published system's prediction files, by aspect."""
 
 _COLUMNS_OF_ONE_ASPECT = "a table of several models has one numeric column for each."
 _COLUMNS_OF_SEVERAL_ASPECTS = (
@@ -349,7 +342,7 @@ def _read_record(path: Path, aspects: list[str], bins: ScoreBins) -> _Model | No
     """The one model of a file that is not a table of scores; None when it is one."""
     suffix = path.suffix.lower()
     if suffix == ".json":
-        return _read_published(path, aspects)
+        return _Model(path.stem, *read_published(path, aspects))
     if suffix in {".pt", ".pth", ".pkl"}:
         raise UsageError(
             f"{path} may run code when it is loaded; write its records as JSON first."
@@ -371,54 +364,6 @@ def _read_record(path: Path, aspects: list[str], bins: ScoreBins) -> _Model | No
         selected_on=table.selected_on,
         predicts=table.predicts,
     )
-
-
-def _read_published(path: Path, aspects: list[str]) -> _Model:
-    """The published system's records, as scores.
-
-    Its distributions stand on 20 points from 1 to 5 (`ScoreBins` with
-    ``grid="endpoints"``), not on the bins used here, so they are decoded to scores.
-    """
-    try:
-        records = from_json(read_bytes(path), str(path))
-    except DamagedArtifact as error:
-        # The file is another project's, so the cure is not to restore an artefact.
-        raise UsageError(f"{error} Write its records as JSON again.") from error
-
-    has_aspects = all(aspect.lower() in PUBLISHED for aspect in aspects)
-    if not has_aspects or not _are_records(records):
-        fields = [field for pair in PUBLISHED.values() for field in pair]
-        raise UsageError(
-            f"{path}: expected records of clips with {some(fields)}; aspects mi, ta."
-        )
-
-    scores = np.full((len(records), len(aspects)), np.nan)
-    for row, (clip, record) in enumerate(records.items()):
-        for column, aspect in enumerate(aspects):
-            what = f"{path}, clip '{clip}'"
-            scores[row, column] = _published_score(record, aspect, what)
-    return _Model(path.stem, list(records), scores)
-
-
-def _are_records(records: object) -> bool:
-    if not isinstance(records, dict):
-        return False
-    return all(isinstance(record, dict) for record in records.values())
-
-
-def _published_score(record: dict[str, Any], aspect: str, what: str) -> float:
-    """The score of one aspect, from its distribution if there is one; NaN if absent."""
-    distribution_field, score_field = PUBLISHED[aspect.lower()]
-    distribution = record.get(distribution_field)
-    if distribution is not None:
-        points = ScoreBins(grid="endpoints")
-        row = np.atleast_2d(distribution)
-        checked = points.check(row, f"{what}, {distribution_field}")
-        score = points.decode(checked, TARGET_SIGMA)
-        return float(score[0])
-    if record.get(score_field) is not None:
-        return float(record[score_field])
-    return np.nan
 
 
 # ---- columns

@@ -1,0 +1,85 @@
+"""What a fitted stack learns after its fit: how good it is, how far raters disagree."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from sklearn.base import BaseEstimator
+
+from base_models.clips.ratings import check_ratings
+from base_models.errors import UsageError
+from ensemble.estimator.rows_to_predict import rows_to_judge
+from meta.assessment import assess, audit_rows
+from meta.predicted_rows import PredictedRows
+
+if TYPE_CHECKING:
+    from ensemble.reporting.report import Report
+
+
+def report_of(
+    stack: BaseEstimator,
+    judges: Mapping[str, Any],
+    *,
+    ratings: pd.DataFrame | None,
+    contents: Mapping[str, str] | None,
+    level: float,
+    rivals: Sequence[str],
+) -> Report:
+    """Measure a stack; parameters and errors are those of `StackedMOS.assess`.
+
+    Parameters
+    ----------
+    stack : StackedMOS, fitted
+    """
+    # Imported here: reports draw figures, which no fit or prediction needs.
+    from ensemble.reporting.report import Report
+
+    if stack.trial_ is None:
+        raise UsageError(
+            "assess needs a stack that was fitted in this process with a validation "
+            "share; fit it again with one."
+        )
+    judge_rows = {}
+    for name, given in judges.items():
+        if isinstance(given, PredictedRows):
+            judge_rows[name] = given
+        else:
+            judge_rows[name] = rows_to_judge(stack, name, *given)
+
+    regressor = stack.final_estimator_
+    measured = assess(
+        regressor,
+        stack.trial_,
+        stack.meta_rows_,
+        judge_rows,
+        ratings=ratings,
+        level=level,
+        rivals=rivals,
+    )
+    return Report(
+        learner=str(stack.final_estimator),
+        facts=regressor.describe(),
+        warnings=tuple(regressor.warnings_),
+        measured=measured,
+        audit=audit_rows(stack.meta_rows_, judge_rows, contents, stack.trial_),
+        aspects=stack.aspects_,
+    )
+
+
+def learn_disagreement(stack: BaseEstimator, ratings: pd.DataFrame) -> None:
+    """Calibrate the predicted disagreement of raters by single ratings.
+
+    Parameters and errors are those of `StackedMOS.learn_disagreement`.
+    """
+    if not hasattr(stack, "meta_rows_"):
+        raise UsageError(
+            "learn_disagreement needs the rows of the fit, which are not saved; call "
+            "it before the stack is saved."
+        )
+    rated = [aspect for aspect in stack.aspects_ if aspect in ratings]
+    check_ratings(ratings, rated, stack.bins_)
+    stack.final_estimator_.learn_disagreement(
+        stack.meta_rows_.tables, stack.meta_rows_.rows, ratings
+    )

@@ -1,0 +1,181 @@
+"""What a fitted `MetaRegressor` is made of: JSON facts and named arrays, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from base_models.errors import UsageError, some
+from meta.columns.feature_table import Layout
+from meta.learners import LEARNERS
+from meta.learners.base import Learner
+from meta.learners.sklearn_learner import SklearnLearner
+from meta.uncertainty.calibration import Calibration
+from meta.uncertainty.disagreement import Disagreement
+
+SKLEARN = "scikit-learn"
+"""What a saved stack calls its learner where that is a scikit-learn regressor."""
+
+
+def state_of(regressor: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """What `restore` needs: facts for JSON, and named arrays.
+
+    Parameters
+    ----------
+    regressor : MetaRegressor, fitted
+
+    Raises
+    ------
+    UsageError
+        when the learner is of a class that is not in `LEARNERS`.
+    """
+    # Arrays of aspect k: "a<k>." of its learner, "c<k>." of its calibration.
+    arrays: dict[str, np.ndarray] = {}
+    for k, learner in enumerate(regressor.learners_):
+        arrays |= _with_prefix(f"a{k}.", learner.to_arrays())
+
+    calibration_facts: list[dict[str, Any] | None] = []
+    for k, calibration in enumerate(regressor.calibrations_):
+        if calibration is None:
+            calibration_facts.append(None)
+            continue
+        of_one, of_one_arrays = calibration.to_state()
+        calibration_facts.append(of_one)
+        arrays |= _with_prefix(f"c{k}.", of_one_arrays)
+
+    facts = {
+        "learner": _registered_name(regressor.learners_[0]),
+        "params": _json_params(regressor.learners_[0]),
+        "random_state": regressor.random_state,
+        "missing": regressor.missing,
+        "aspects": list(regressor.aspects_),
+        "layout": regressor.layout_.to_json(),
+        "residual_sigma": regressor.residual_sigma_.tolist(),
+        "calibrations": calibration_facts,
+        "fitted_on": list(regressor.fitted_on_),
+        "facts": [learner.facts_ for learner in regressor.learners_],
+        "warnings": list(regressor.warnings_),
+    }
+    # Only where there are any: other stacks stay as they were.
+    if any(regressor.disagreements_):
+        facts["disagreements"] = [
+            known and known.to_json() for known in regressor.disagreements_
+        ]
+    return facts, arrays
+
+
+def restore(
+    regressor: Any,
+    facts: Mapping[str, Any],
+    arrays: Mapping[str, np.ndarray],
+    estimators: Sequence[Any],
+) -> None:
+    """Give a regressor what `state_of` took from another.
+
+    Parameters
+    ----------
+    regressor : MetaRegressor, not fitted
+    facts, arrays : what `state_of` returned
+    estimators : fitted scikit-learn regressors, one per aspect; empty for own learners
+
+    Raises
+    ------
+    KeyError, TypeError, ValueError
+        when a fact or array is missing or does not fit the others.
+    """
+    regressor.layout_ = Layout.from_json(facts["layout"])
+    regressor.aspects_ = tuple(facts["aspects"])
+    regressor.fitted_on_ = tuple(facts["fitted_on"])
+    regressor.warnings_ = list(facts["warnings"])
+
+    sigmas = np.array(facts["residual_sigma"], dtype=np.float64)
+    positive = np.isfinite(sigmas) & (sigmas > 0)
+    if sigmas.shape != (len(regressor.aspects_),) or not positive.all():
+        raise ValueError("one positive sigma per aspect is needed")
+    regressor.residual_sigma_ = sigmas
+
+    calibrations: list[Calibration | None] = []
+    for k, of_one in enumerate(facts["calibrations"]):
+        if of_one is None:
+            calibrations.append(None)
+            continue
+        calibration = Calibration.from_state(of_one, _under(f"c{k}.", arrays))
+        if calibration.bins != regressor.layout_.bins:
+            raise ValueError("a calibration is of another scale")
+        calibrations.append(calibration)
+    if len(calibrations) != len(regressor.aspects_):
+        raise ValueError("one calibration per aspect is needed")
+    regressor.calibrations_ = calibrations
+
+    stored = facts.get("disagreements", [None] * len(regressor.aspects_))
+    if len(stored) != len(regressor.aspects_):
+        raise ValueError("one disagreement per aspect is needed")
+    regressor.disagreements_ = [
+        known and Disagreement.from_json(known, regressor.layout_.bins)
+        for known in stored
+    ]
+
+    params = dict(facts["params"])
+    if facts["learner"] == SKLEARN:
+        regressor.learners_ = [
+            SklearnLearner.from_fitted(
+                estimator, regressor.layout_, learner_facts, **params
+            )
+            for estimator, learner_facts in zip(estimators, facts["facts"], strict=True)
+        ]
+        regressor.learner = regressor.learners_[0].estimator
+        return
+
+    kind = LEARNERS[facts["learner"]]
+    learner_arrays = [_under(f"a{k}.", arrays) for k in range(len(regressor.aspects_))]
+    regressor.learners_ = [
+        kind.from_arrays(part, regressor.layout_, learner_facts, params)
+        for part, learner_facts in zip(learner_arrays, facts["facts"], strict=True)
+    ]
+    # A learner with parameters of its own stands as an instance, not as a name.
+    if params != regressor.new_learner().get_params(deep=False):
+        regressor.learner = kind(**params)
+
+
+def _json_params(learner: Learner) -> dict[str, Any]:
+    """Parameters of a learner; a scikit-learn regressor is stored by itself."""
+    params: dict[str, Any] = learner.get_params(deep=False)
+    if isinstance(learner, SklearnLearner):
+        del params["estimator"]
+    return params
+
+
+def _with_prefix(
+    prefix: str, arrays: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    return {f"{prefix}{name}": array for name, array in arrays.items()}
+
+
+def _under(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The arrays whose names start with the prefix, without it."""
+    return {
+        name.removeprefix(prefix): array
+        for name, array in arrays.items()
+        if name.startswith(prefix)
+    }
+
+
+def _registered_name(learner: Learner) -> str:
+    """The name of a learner's class in `LEARNERS`, or `SKLEARN`.
+
+    Raises
+    ------
+    UsageError
+        when the class is not there, so that the learner could not be made again.
+    """
+    if isinstance(learner, SklearnLearner):
+        return SKLEARN
+    for name, kind in LEARNERS.items():
+        if type(learner) is kind:
+            return name
+    raise UsageError(
+        f"A learner of class '{type(learner).__name__}' cannot be saved; those that "
+        f"can are {some(LEARNERS, 20)}."
+    )
