@@ -123,11 +123,12 @@ def scored_table(
     ids = clips["clip_id"].tolist()
     scores = regressor.predict(tables, ids)
     low, high = regressor.predict_interval(tables, ids, level)
-    deviations = regressor.predict_disagreement(tables, ids)
+    with_disagreement = aspects_with_disagreement(regressor)
+    if with_disagreement:
+        deviations = regressor.predict_disagreement(tables, ids)
 
     # The regressor may know more aspects than are scored.
     values = []
-    with_disagreement = aspects_with_disagreement(regressor)
     for aspect in aspects:
         k = regressor.aspects_.index(aspect)
         values += [scores[:, k], low[:, k], high[:, k]]

@@ -90,21 +90,17 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
         (train, test) rows, or ``"prefit"``, for base models that have not seen the rows
         of `fit` (verified where they list their clips; the log names those taken on
         trust). Rows that no split predicts are left out of the meta level
-    validation : how a first fit is measured: share of the rows, in proportion within
-        systems and score bands, or a splitter, whose last split counts. Where `cv` is
-        folds or a splitter, base models are fitted once more without these rows
-        (without encoding any clip again); None, which measures nothing, halves the
-        work. With `cv` an iterable of splits, base models are not refitted for the
-        trial: their folds may have seen labels of the rows that measure, so that the
-        leaderboard is optimistic. What stays is fitted on all rows
+    validation : how a first fit is measured, before all rows are fitted on: share of
+        the rows, stratified by system and score, or a splitter, whose last split
+        counts; None measures nothing. Base models are fitted once more without these
+        rows, but not where `cv` is an iterable of splits, whose leaderboard is
+        therefore optimistic: folds may have seen labels of the rows that measure
     bins : ScoreBins, the rating scale; None takes that of prefit base models, else
-        1..5, unless X is a matrix with labels off it: then the scale is what they span,
-        and the log says so
-    n_jobs : processes that fit base models, see joblib
-    random_state : int, of folds, hold-outs and the learner
-    missing : what happens where a base model has no prediction for a clip:
-        ``"refuse"``, or ``"pool"``, which fills it from the others; of a `Learner`
-        given as `final_estimator` its own ``missing`` counts
+        1..5, or what the labels span where X is a matrix with labels off it (logged)
+    n_jobs, random_state : processes that fit base models (see joblib), and the seed of
+        folds, hold-outs and the learner
+    missing : where a base model has no prediction for a clip, ``"refuse"`` it or fill
+        it from the others, ``"pool"``; a `Learner` as `final_estimator` has its own
 
     Attributes
     ----------
