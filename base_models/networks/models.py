@@ -381,7 +381,8 @@ def build_model(
     ----------
     config : BaseConfig
     needs_text : sequence of bool
-        For each aspect, whether it is judged against the prompt.
+        For each aspect, whether it is judged against the prompt; of no effect where the
+        config is `audio_only`.
     audio_dim : int
         Width of the frames.
     text_dim : int or None
@@ -393,6 +394,8 @@ def build_model(
         when a width cannot be split into the attention heads or the LSTM's directions,
         or a text aspect has no text encoder.
     """
+    if config.audio_only:
+        needs_text = [False] * len(needs_text)
     if any(needs_text) and text_dim is None:
         raise UsageError(
             "An aspect is judged against the prompt, so a text encoder is needed."

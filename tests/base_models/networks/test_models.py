@@ -199,6 +199,16 @@ def test_without_a_weight_or_a_text_aspect_nothing_is_anchored(clips):
         model("dera").auxiliary(batch)
 
 
+def test_a_network_of_audio_alone_has_no_text_branch_and_reads_no_text(clips):
+    network = model("muq_eval")
+    assert network.needs_text == (False, False)
+    alone = EmbeddedClips(clips.frames)
+    assert torch.equal(
+        raw_outputs(network, alone, 2, CPU), raw_outputs(network, clips, 2, CPU)
+    )
+    assert model("whisq", audio_only=True).projection is None
+
+
 def test_without_a_temporal_block_the_frames_are_the_encoders_own(clips):
     network, batch = model("muq_eval"), clips.batch(range(5))
     assert network.context(batch) is batch.frames
