@@ -22,10 +22,10 @@ GIGA = 1e9
 
 READING = (
     "Trainable: the network of one base model with the aspects mi and ta. Total: with "
-    "both encoders, which are frozen. GMACs: billions of multiply-accumulates of "
-    f"matrix products and convolutions for a clip of {SECONDS} s and a prompt of "
-    f"{TOKENS} tokens, encoders included; an embedding is computed once and stored, so "
-    "that training costs the network's share alone."
+    "the encoders that it reads, which are frozen. GMACs: billions of "
+    "multiply-accumulates of matrix products and convolutions for a clip of "
+    f"{SECONDS} s and a prompt of {TOKENS} tokens, encoders included; an embedding is "
+    "computed once and stored, so that training costs the network's share alone."
 )
 _WHISQ = (
     "WhisQ's paper states 2.66 M trainable parameters, 619.45 M in all and 32.54 "
