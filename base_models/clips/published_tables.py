@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from base_models.clips import musiceval
-from base_models.clips.columns import SPLIT_ALIASES
+from base_models.clips.columns import SPLIT_ALIASES, SPLITS
 from base_models.clips.text_table import TextTable
 from base_models.errors import UsageError, some
 
@@ -27,7 +27,8 @@ def find_shards(folder: Path) -> list[Path]:
 
     Returns
     -------
-    shards : in the order of their names; empty where no file is named after a split
+    shards : train, dev and test, each in the order of names; empty where no file is
+        named after a split
 
     Raises
     ------
@@ -44,7 +45,7 @@ def find_shards(folder: Path) -> list[Path]:
                 f"{place} holds {some(others)} beside files named after splits, such "
                 "as train-00000.parquet; move them away, or name one file."
             )
-        return files
+        return sorted(files, key=lambda file: SPLITS.index(split_of_name(file)))
     return []
 
 

@@ -178,7 +178,7 @@ class NeuralMOS(RegressorMixin, BaseEstimator):
         )
         self.aspects_ = tuple(labels.columns)
         self.needs_text_ = needs_text
-        return self._fit_network(X, data, prompted=~gaps.any(axis=1))
+        return self._fit_network(X, data, prompted=np.all(~gaps, axis=1))
 
     def _fit_network(
         self, X: pd.DataFrame, data: TrainingData, prompted: np.ndarray

@@ -492,7 +492,7 @@ def _scores(table: TextTable, column: str) -> np.ndarray:
 def _check_no_row_is_empty(table: TextTable, scores: Mapping[str, np.ndarray]) -> None:
     """Refuse a row without any score, of these aspects or of another."""
     is_empty = np.isnan(list(scores.values())).all(axis=0)
-    for row in np.flatnonzero(is_empty):
+    for row in np.flatnonzero(is_empty).tolist():
         cells = [column[row].strip() for column in table.columns.values()]
         if not any(parse_number(cell) is not None for cell in cells):
             raise UsageError(
