@@ -62,7 +62,7 @@ def _describe_ranks(table: PaperTable, found: Sequence[int], n_rows: int) -> str
     first = found.count(1)
     text = f"first of {n_rows} rows in {first} of {len(found)} metrics"
     elsewhere = [
-        f"{rank} in {' '.join(column)}"
+        f"rank {rank} in {' '.join(column)}"
         for column, rank in zip(table.columns, found, strict=True)
         if rank > 1
     ]

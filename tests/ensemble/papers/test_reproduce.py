@@ -419,7 +419,7 @@ def test_a_rank_counts_the_rows_that_are_better_and_less_error_is():
     [
         (
             "table4",
-            "Ours in the paper's table: first of 9 rows in 3 of 4 metrics, 2 in "
+            "Ours in the paper's table: first of 9 rows in 3 of 4 metrics, rank 2 in "
             "ta system ktau. The paper says: 'first place in 13 of 16 metrics'",
         ),
         ("whisq2", "in the paper's table: first of 7 rows in 16 of 16 metrics."),
