@@ -14,9 +14,9 @@ import torch
 
 from base_models.config import MODELS, BaseConfig
 from base_models.encoders.full_size import SECONDS, TOKENS, full_size_cost
+from base_models.networks.batches import Batch
 from base_models.networks.costs import Cost, count_cost, on_meta
-from base_models.networks.models import Batch, build_model
-from ensemble.papers.paper_tables import TABLES, PaperTable
+from base_models.networks.models import build_model
 
 GIGA = 1e9
 
@@ -96,7 +96,7 @@ def model_costs(presets: Sequence[str] = MODELS) -> list[ModelCost]:
 
 
 def _model_cost(preset: str, config: BaseConfig) -> ModelCost:
-    audio_encoder, text_encoder = encoders_of(preset, config)
+    audio_encoder, text_encoder = encoders_of(config)
     audio, frames = full_size_cost(audio_encoder)
     text = None
     tokens = None
@@ -114,22 +114,9 @@ def _model_cost(preset: str, config: BaseConfig) -> ModelCost:
     )
 
 
-def encoders_of(preset: str, config: BaseConfig) -> tuple[str, str]:
+def encoders_of(config: BaseConfig) -> tuple[str, str]:
     """Names of the encoders of a preset; that of text is "" where none is read."""
-    audio = getattr(config, "audio_encoder", "")
-    text = getattr(config, "text_encoder", "")
-    if not (audio and text):
-        # Until presets name their encoders: those of a paper's row, or DORA-MOS's.
-        audio, text = _encoders_of_row(preset)
-    return audio, "" if getattr(config, "audio_only", False) else text
-
-
-def _encoders_of_row(preset: str) -> tuple[str, str]:
-    for table in TABLES:
-        for row in PaperTable.of(table).rows:
-            if row.preset == preset:
-                return row.audio, row.text
-    return "muq", "roberta"
+    return config.audio_encoder, "" if config.audio_only else config.text_encoder
 
 
 def _network_cost(

@@ -110,8 +110,7 @@ def test_behind_every_row_is_a_model_or_a_reason(tables):
         assert bool(row.stack) == bool(row.learner)
         if not row.reason:
             assert row.learner in ("", "ridge", "lightgbm")
-            if row.preset != "muq_eval":  # until that preset is there
-                assert {name for name, _ in row.models(0)} <= set(MODELS)
+            assert {name for name, _ in row.models(0)} <= set(MODELS)
             assert (ENCODERS[row.audio].kind, ENCODERS[row.text].kind) == (
                 "audio",
                 "text",
@@ -121,11 +120,7 @@ def test_behind_every_row_is_a_model_or_a_reason(tables):
 
 def test_quick_settings_suit_the_optimizer(tables):
     for row in (
-        row
-        for table in tables.values()
-        for row in table.rows
-        if not row.reason
-        and not (row.preset == "muq_eval" and row.preset not in MODELS)
+        row for table in tables.values() for row in table.rows if not row.reason
     ):
         for name, _ in row.models(0):
             assert (BaseConfig.preset(name, row.quick).optimizer == "sgd") == (
@@ -190,7 +185,7 @@ def test_models_that_rows_share_are_counted_once(tables):
 def test_rows_that_differ_by_encoder_alone_are_one_on_the_embedded_encoders(tables):
     pairs = {
         (row.name, table.twin(row).name)
-        for table in [tables[name] for name in TABLES if name != "muq_eval"]
+        for table in tables.values()
         for row in table.rows
         if table.twin(row) is not row
     }

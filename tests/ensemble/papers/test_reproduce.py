@@ -12,7 +12,6 @@ from lightgbm import LGBMRegressor
 from sklearn import linear_model
 
 from base_models.clips.demo_corpus import write_demo
-from base_models.config import MODELS
 from base_models.errors import OutOfSpace, StackedMOSError, UsageError
 from base_models.files import Artifact
 from base_models.metrics.evaluate import evaluate, evaluate_mean
@@ -814,7 +813,6 @@ def test_the_command_prints_the_table_and_its_folder(
     assert "Failed: weights." in out
 
 
-@pytest.mark.skipif("muq_eval" not in MODELS, reason="its preset is not here yet")
 def test_the_command_lists_the_tables():
     code, out, _ = call("reproduce", "--list")
     assert code == 0
