@@ -153,6 +153,9 @@ class NeuralMOS(RegressorMixin, BaseEstimator):
         ids = clip_ids(X)
         labels = as_labels(y, len(ids))
         self.config_ = self._resolve_config()
+        needs_text = judged_by_text(labels.columns, self.text_aspects)
+        if self.config_.audio_only:
+            needs_text = (False,) * len(needs_text)
         data = check_training_data(
             self.config_,
             ids=ids,
@@ -163,9 +166,7 @@ class NeuralMOS(RegressorMixin, BaseEstimator):
             ratings=ratings,
         )
         self.aspects_ = tuple(labels.columns)
-        self.needs_text_ = judged_by_text(labels.columns, self.text_aspects)
-        if self.config_.audio_only:
-            self.needs_text_ = (False,) * len(self.aspects_)
+        self.needs_text_ = needs_text
         return self._fit_network(X, data)
 
     def _fit_network(self, X: pd.DataFrame, data: TrainingData) -> NeuralMOS:
