@@ -229,9 +229,9 @@ def _mean_rating_facts(frame: pd.DataFrame) -> dict[str, Any]:
         facts[aspect] = {
             "ratings": int(counts.sum()),
             "clips": len(counts),
-            "min": int(counts.min()),
-            "median": float(counts.median()),
-            "max": int(counts.max()),
+            "min": int(counts.min()) if len(counts) else None,
+            "median": float(counts.median()) if len(counts) else None,
+            "max": int(counts.max()) if len(counts) else None,
             "interval": float(widths.median()) if len(widths) else None,
             "widest": float(widths.max()) if len(widths) else None,
         }

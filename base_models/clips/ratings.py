@@ -8,7 +8,7 @@ refused.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -301,6 +301,34 @@ def rated_columns(path: str | os.PathLike) -> dict[str, str]:
     return {name: name for name in chosen}
 
 
+def check_has_columns(path: str | os.PathLike, columns: Mapping[str, str]) -> None:
+    """Refuse columns of other names than their aspects that a table does not have.
+
+    Parameters
+    ----------
+    path : single ratings, as `read_ratings` takes them
+    columns : aspect to its column
+
+    Raises
+    ------
+    UsageError
+        when one is missing.
+    """
+    path = Path(path)
+    named = [column for aspect, column in columns.items() if column != aspect]
+    if not named:
+        return
+    known: Collection[str] = musiceval.ASPECTS
+    if path.suffix.lower() in READERS:
+        known = READERS[path.suffix.lower()](path).columns
+    absent = [column for column in named if column not in known]
+    if absent:
+        raise UsageError(
+            f"{path} has no ratings in columns {some(absent)}; it has "
+            f"{some(known, 20)}."
+        )
+
+
 # ---- tables with a row per rating
 
 
@@ -434,12 +462,13 @@ def _read_table(
     suffix = path.suffix.lower()
     if path.is_dir() or suffix == ".txt":
         table = musiceval.read_rating_lists(path)
-        unknown = [name for name in aspects if name.lower() not in musiceval.ASPECTS]
+        column_of = {name: columns.get(name, name).lower() for name in aspects}
+        unknown = [name for name in aspects if column_of[name] not in musiceval.ASPECTS]
         if unknown:
             raise UsageError(
                 f"{path} rates {some(musiceval.ASPECTS)}, not {some(unknown)}."
             )
-        return table, {aspect: aspect.lower() for aspect in aspects}
+        return table, column_of
 
     if suffix in READERS:
         table = READERS[suffix](path)

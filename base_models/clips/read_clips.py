@@ -33,6 +33,7 @@ from base_models.clips.embedded_audio import reference
 from base_models.clips.labels import SCALE, range_text, read_scores
 from base_models.clips.published_tables import as_published, find_shards, joined
 from base_models.clips.ratings import (
+    check_has_columns,
     find_ratings,
     holds_ratings,
     mean_ratings,
@@ -378,6 +379,7 @@ def _labels(
         rated = aspect_columns(words)
     elif not rated:
         rated = rated_columns(source)
+    check_has_columns(source, rated)
     single = read_ratings(source, rated, rating_scale, bins=bins, columns=rated)
     means = mean_ratings(single, list(rated), bins).reindex(table.columns["clip_id"])
     arrays = {name: means[name].to_numpy(np.float64) for name in means}

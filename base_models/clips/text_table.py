@@ -313,7 +313,8 @@ def _embedded_audio(schema: pa.Schema, path: Path) -> AudioColumn | None:
     if others:
         raise UsageError(
             f"{path}: columns {some(others)} hold embedded data that is no audio; "
-            "drop them, or write it to files and give their paths."
+            "drop them, or write it to files and give their paths. (Audio files are "
+            "read from a column 'audio' of bytes, or of {bytes, path}.)"
         )
     return audio
 

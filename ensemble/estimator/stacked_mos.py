@@ -392,7 +392,8 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
         One row per clip, columns such as ``mi__dora_s0__b07``. `fit_transform` is
         `fit`, then this: as in scikit-learn's stacks it holds what the base models that
         stay predict for the rows that they were fitted on, not the unseen predictions
-        that the meta-learner was fitted on.
+        that the meta-learner was fitted on. Of a clip without a prompt, the columns of
+        the aspects that need one are about a placeholder.
 
         Returns
         -------

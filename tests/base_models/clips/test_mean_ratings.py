@@ -175,6 +175,8 @@ def test_columns_of_unknown_names_must_be_named(tmp_path):
     with pytest.raises(UsageError, match="no column is known to hold ratings"):
         read_clips(path)
     assert read_clips(path, aspects=["groove"])["groove"].tolist() == [1.5]
+    with pytest.raises(UsageError, match="no ratings in columns 'grove'; it has"):
+        read_clips(path, aspects=["groove=grove"])
     clips = read_clips(path, aspects=["mi=groove", "ta=swing"])
     assert (clips["mi"][0], clips["ta"][0], clips["ta_n"][0]) == (1.5, 2.5, 2)
 
@@ -196,6 +198,8 @@ def test_a_tree_of_single_ratings_needs_no_labels(tmp_path, lists):
     assert clips["mi"].tolist() == pytest.approx([10 / 3] * 3)
     assert clips["ta"].tolist() == pytest.approx([8 / 3] * 3)
     assert clips["mi_n"].tolist() == [3, 3, 3]
+    renamed = read_clips(tmp_path, aspects=["quality=mi"])
+    assert renamed["quality"].tolist() == clips["mi"].tolist()
 
 
 def test_checking_says_how_many_ratings_and_how_wide_the_intervals_are(path):
@@ -205,6 +209,14 @@ def test_checking_says_how_many_ratings_and_how_wide_the_intervals_are(path):
     assert (facts["clips"], facts["min"], facts["max"]) == (12, 2, 5)
     widths = clips["mi_high"] - clips["mi_low"]
     assert facts["interval"] == pytest.approx(widths.median())
+
+
+def test_a_table_in_which_nobody_rated_anything_has_no_labels(tmp_path):
+    text = "clip_id,rater,mi\na,R0,\na,R1,\nb,R0,\n"
+    clips = read_clips(write_file(tmp_path / "t.csv", text))
+    assert clips["mi"].isna().all()
+    facts = summarise_clips(clips, ProbedAudio({}))["mean_ratings"]["mi"]
+    assert (facts["ratings"], facts["min"], facts["interval"]) == (0, None, None)
 
 
 @pytest.mark.skipif(not CODEC.is_dir(), reason="real data is not here")

@@ -89,6 +89,22 @@ def test_without_a_prompt_only_the_audio_is_explained(place):
     assert {name.split("/")[1] for name in maps} == {"mi"}
 
 
+def test_of_one_clip_without_a_prompt_only_the_audio_is_explained(place):
+    out, table = (
+        place.tmp / "out",
+        place.csv(lambda t: t.head(2).assign(prompt=["slow piano", ""])),
+    )
+    code, scores, err = call(*place.predict("--clips", table, "--explain", out))
+    assert code == 3
+    ids = [line.split(",")[0] for line in scores.splitlines()[1:]]
+    assert f"1 clip has no prompt: ta left out for it ('{ids[1]}')" in err
+    aspects = []
+    for clip in ids:
+        _, maps = read_maps(out / f"{file_name(clip)}.safetensors")
+        aspects.append({name.split("/")[1] for name in maps})
+    assert aspects == [{"mi", "ta"}, {"mi"}]
+
+
 def test_a_broken_clip_is_set_aside_and_the_rest_is_explained(place):
     broken, out = place.tmp / "broken.wav", place.tmp / "out"
     broken.write_bytes(b"RIFF")
