@@ -110,15 +110,18 @@ def _measured(
     rated = [ids[place] for place in places]
     k = regressor.aspects_.index(aspect)
     scores = regressor.predict(judge.tables, rated)[:, k]
-    sums = []
-    for deviations in (predicted, np.full(len(places), disagreement.pooled)):
+    log_p = {}
+    for name, deviations in (
+        ("predicted", predicted),
+        ("pooled", np.full(len(places), disagreement.pooled)),
+    ):
         table = _gaussians(scores, deviations, rated, aspect, bins=disagreement.bins)
-        counts, of_clip = log_probabilities(table, ratings, aspect)
-        sums.append(of_clip)
-    gains = sums[0] - sums[1]
-    row["gain"] = gains.sum() / counts.sum()
+        _, log_p[name] = log_probabilities(table, ratings, aspect)
+    gains = log_p["predicted"] - log_p["pooled"]
+    row["gain"] = gains.sum() / known.counts.sum()
     row["gain_low"], row["gain_high"] = percentiles(
-        resampled_means(counts, gains, systems, n_bootstrap=N_BOOTSTRAP, seed=0), LEVEL
+        resampled_means(known.counts, gains, systems, n_bootstrap=N_BOOTSTRAP, seed=0),
+        LEVEL,
     )
     return row
 

@@ -263,10 +263,13 @@ def _score_clips(options: Namespace, form: str | None) -> int:
 def _say_disagreement(stack: StackedMOS, scores: Scores) -> None:
     """Say what the columns ``<aspect>_sd`` are worth, where there are any."""
     regressor = stack.final_estimator_
-    known = dict(zip(regressor.aspects_, regressor.disagreements_, strict=True))
-    shown = [aspect for aspect in scores.aspects if known[aspect] is not None]
-    for aspect in shown:
-        disagreement = known[aspect]
+    shown = []
+    for aspect, disagreement in zip(
+        regressor.aspects_, regressor.disagreements_, strict=True
+    ):
+        if disagreement is None or aspect not in scores.aspects:
+            continue
+        shown.append(aspect)
         if not disagreement.is_calibrated:
             say(
                 f"note: {aspect}_sd is the plain mean of what "

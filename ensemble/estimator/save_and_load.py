@@ -124,7 +124,7 @@ def read_stack(folder: Path | str) -> tuple[Artifact, dict[str, Any], MetaRegres
             "again."
         )
     arrays = artifact.tensors("meta.safetensors")
-    estimators = []
+    estimators: list[Any] = []
     while _learner_file(len(estimators)) in artifact.names:
         file = _learner_file(len(estimators))
         estimators.append(

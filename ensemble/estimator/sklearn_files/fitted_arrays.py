@@ -79,7 +79,8 @@ def _require(condition: Any, what: str) -> None:
 def _n_features(estimator: Any) -> int:
     """Columns that ``predict`` makes sure of; without this it would not look."""
     n = getattr(estimator, "n_features_in_", None)
-    _require(isinstance(n, int | np.integer) and n > 0, "n_features_in_ is damaged")
+    if not isinstance(n, int | np.integer) or n <= 0:
+        raise ValueError("n_features_in_ is damaged")
     return int(n)
 
 
@@ -154,6 +155,8 @@ def _check_histogram_boosting(estimator: Any) -> None:
     if not hasattr(estimator, "_predictors"):
         return
     n_features = _n_features(estimator)
+    # It would change the columns after they were counted.
+    _require(estimator._preprocessor is None, "categorical features are not read back")
     categorical = np.asarray(estimator._bin_mapper.is_categorical_)
     _require(categorical.shape == (n_features,), "bins are of other features")
     _require(not categorical.any(), "categorical features are not read back")

@@ -55,7 +55,6 @@ ESTIMATORS: Mapping[str, tuple[str, ...]] = {
         "DotProduct",
         "Exponentiation",
         "ExpSineSquared",
-        "Hyperparameter",
         "Matern",
         "Product",
         "RBF",

@@ -453,6 +453,13 @@ def test_another_number_of_features_is_refused(estimator):
             read_estimator(data, "x")
 
 
+def test_categorical_features_are_refused():
+    groups = np.column_stack([X, np.arange(60) % 4])
+    boosting = HistGradientBoostingRegressor(max_iter=2, categorical_features=[3])
+    with pytest.raises(UsageError, match="Base model .x. holds .*partial"):
+        stored(boosting.fit(groups, Y))
+
+
 def test_an_attribute_that_hides_a_method_is_refused():
     function = node("FunctionNode", "numpy", "exp")
     for name in ("predict", "_validate_X_predict", "__sklearn_tags__"):
