@@ -34,6 +34,7 @@ from meta.rows import Rows
 
 BINS = ScoreBins()
 REPEATS = 10
+DRAWS = 5
 SHIFTS = {"no shift": (3.0, 1.0), "3 -> 3.4, spread x 0.7": (3.4, 0.7)}
 
 
@@ -94,6 +95,55 @@ def _measures(regressor, tables, rows):
     low, high = regressor.predict_interval(tables, ids)
     held = (low[:, 0] <= y) & (y <= high[:, 0])
     return np.mean((scores - y) ** 2), srcc(y, scores), held.mean(), (high - low).mean()
+
+
+@pytest.mark.skipif(not REAL.is_file(), reason="the real predictions are not here")
+def bench_what_is_kept_of_adaptations():
+    """The safe rule beside adapting in any case, and beside none, draw by draw."""
+    external = read_stack_inputs([REAL])
+    clips, tables = external.clips, external.tables
+    mos = clips["mos"].to_numpy()
+    found = []
+    for seed in range(REPEATS):
+        rng = np.random.default_rng(seed)
+        old, rest, test = _fitted_on_half(tables, clips, rng)
+        pools = [rng.permutation(rest) for _ in range(DRAWS)]
+        for what, (middle, gain) in SHIFTS.items():
+            rated = Rows.of(clips["clip_id"], middle + gain * (mos - 3), ("mos",))
+            judged = rated.take(test)
+            none = _measures(old, tables, judged)
+            for pool, k in product(pools, (3, 10, 30)):
+                for safe in (False, True):
+                    adapted = adapt(old, tables, rated.take(pool[:k]), safe=safe)
+                    kept = adapted.adaptation_[0].kept
+                    mse, *others = _measures(adapted, tables, judged)
+                    name = "where it helps" if safe else "in any case"
+                    facts = (what, k, name, seed, kept, none[0], mse, mse - none[0])
+                    found.append((*facts, *others[1:]))
+    columns = ["ratings", "clips", "adapted", "repeat", "kept", "MSE without", "MSE"]
+    table = pd.DataFrame(found, columns=[*columns, "difference", "in 90 %", "width"])
+    of_repeats = table.groupby(["ratings", "clips", "adapted", "repeat"]).mean()
+    by_row = of_repeats.groupby(["ratings", "clips", "adapted"])
+    means = by_row.mean()
+    means["s.e. of it"] = by_row["difference"].sem()
+    worse = table.assign(worse=table["difference"] > 1e-12)
+    means["worse"] = worse.groupby(["ratings", "clips", "adapted"])["worse"].mean()
+    title = f"{len(tables)} published predictors, {REPEATS} repeats, {DRAWS} draws each"
+    print(f"\n{title}\n{means.round(4).to_string()}", flush=True)
+
+
+def _fitted_on_half(tables, clips, rng):
+    """A stack of half of the systems, the clips of a quarter, a mask of the last."""
+    ids = clips["clip_id"].to_numpy(dtype=object)
+    systems = clips["system_id"].to_numpy()
+    order = rng.permutation(np.unique(systems))
+    quarter = np.minimum(4 * np.arange(len(order)) // len(order), 3)
+    part_of = dict(zip(order, quarter, strict=True))
+    part = np.array([part_of[system] for system in systems])
+    rated = Rows.of(ids, clips["mos"].to_numpy(), ("mos",), systems=systems)
+    old = MetaRegressor()
+    fit_measured(old, tables, rated.take(part < 2))
+    return old, np.flatnonzero(part == 2), part == 3
 
 
 def _show(title, found):
