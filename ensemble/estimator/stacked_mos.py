@@ -25,7 +25,6 @@ from base_models.clips.labels import as_labels, check_labels, judged_by_text, te
 from base_models.encoders.store import EmbeddingStore
 from base_models.errors import UsageError
 from base_models.predictions import PredictionTable
-from ensemble.estimator.assess_stack import learn_disagreement, report_of
 from ensemble.estimator.base_model_files import base_models_from, files_of
 from ensemble.estimator.base_model_list import (
     all_take_nan,
@@ -34,13 +33,17 @@ from ensemble.estimator.base_model_list import (
     stack_scale,
 )
 from ensemble.estimator.fit_base_models import BaseModelFits, default_estimators
-from ensemble.estimator.held_out_trial import trial_with_base_models
 from ensemble.estimator.input_rows import (
     Input,
     features_of,
     is_clips,
     rows_of,
     validated_input,
+)
+from ensemble.estimator.measure_stack import (
+    learn_disagreement,
+    report_of,
+    trial_with_base_models,
 )
 from ensemble.estimator.metadata_routing import metadata_of, router_of
 from ensemble.estimator.predict_base_models import judged_by_prompt, log_unchecked

@@ -1,4 +1,4 @@
-"""The sections of a report, one module each; in: `ReportContent`, out: `Section`s.
+"""The sections of a report, one module each but for mere sentences; in: `ReportContent`, out: `Section`s.
 
 A new section is a module here with a function that makes it, and a line in `SECTIONS`.
 Read `comparisons.py` first.
@@ -13,7 +13,6 @@ from ensemble.reporting.sections.calibration import calibration_sections
 from ensemble.reporting.sections.comparisons import comparisons_sections
 from ensemble.reporting.sections.contributions import contributions_sections
 from ensemble.reporting.sections.disagreement import disagreement_sections
-from ensemble.reporting.sections.how_to_read import how_to_read_sections
 from ensemble.reporting.sections.interval_coverage import interval_coverage_sections
 from ensemble.reporting.sections.leaderboards import leaderboards_sections
 from ensemble.reporting.sections.learner_choice import learner_choice_sections
@@ -22,9 +21,12 @@ from ensemble.reporting.sections.notices import notices_sections
 from ensemble.reporting.sections.other_learners import other_learners_sections
 from ensemble.reporting.sections.overfitting import overfitting_sections
 from ensemble.reporting.sections.pictures import pictures_sections
-from ensemble.reporting.sections.stack import stack_sections
-from ensemble.reporting.sections.verdict import verdict_sections
-from ensemble.reporting.sections.warnings import warnings_sections
+from ensemble.reporting.sections.sentences import (
+    how_to_read_sections,
+    stack_sections,
+    verdict_sections,
+    warnings_sections,
+)
 
 SECTIONS: tuple[Callable[[ReportContent], Iterable[Section]], ...] = (
     notices_sections,
