@@ -116,8 +116,7 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
     verdict_ : str, whether the stack beat the best base model and the mean on them
     meta_rows_ : PredictedRows, what the meta level was fitted on; not saved
     report_ : `ensemble.reporting.report.Report`, after `assess`
-    join_ : `ensemble.estimator.prediction_inputs.Join`, what joined and what did not
-        (after `from_predictions` only)
+    join_ : `ensemble.estimator.prediction_inputs.Join`, after `from_predictions`
 
     Examples
     --------
@@ -174,18 +173,15 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
 
         Parameters
         ----------
-        X : clip table (a DataFrame with ``audio`` or ``clip_id``), or matrix of shape
-            (n, features)
+        X : clip table (a DataFrame with ``audio`` or ``clip_id``), or matrix
         y : array or DataFrame of shape (n,) or (n, aspects), on the scale; NaN is
             unlabelled. Labels of an aspect that a neural base model judges against the
             prompt do not count for clips without one
         sample_weight : array of shape (n,) for base models and the final estimator, or
-            None; a row of weight 0 is a row left out. A base model that takes no
-            weights is refused
+            None; weight 0 leaves a row out. A base model without weights is refused
         groups : array of shape (n,), kept together in folds and in the meta-validation
             split, or None
-        fit_params : other metadata, for those who requested it (with scikit-learn's
-            metadata routing enabled only)
+        fit_params : other metadata, with scikit-learn's metadata routing enabled
 
         Raises
         ------

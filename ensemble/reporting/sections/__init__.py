@@ -1,6 +1,6 @@
-"""The sections of a report, one module each but for mere sentences; in: `ReportContent`, out: `Section`s.
+"""The sections of a report, one module each but for mere sentences.
 
-A new section is a module here with a function that makes it, and a line in `SECTIONS`.
+In: `ReportContent`, out: `Section`s. A new section is a module here with a function that makes it, and a line in `SECTIONS`.
 Read `comparisons.py` first.
 """
 

@@ -1,4 +1,4 @@
-"""Sections of one sentence or a few: verdict, stack, warnings, how to read the numbers."""
+"""Sections of a sentence or a few: verdict, stack, warnings, how to read numbers."""
 
 from __future__ import annotations
 

@@ -456,7 +456,7 @@ def test_another_number_of_features_is_refused(estimator):
 def test_categorical_features_are_refused():
     groups = np.column_stack([X, np.arange(60) % 4])
     boosting = HistGradientBoostingRegressor(max_iter=2, categorical_features=[3])
-    with pytest.raises(UsageError, match="Base model .x. holds .*partial"):
+    with pytest.raises(UsageError, match=r"Base model .x. holds .*partial"):
         stored(boosting.fit(groups, Y))
 
 
