@@ -112,8 +112,8 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
     estimators_ : list of (name, fitted estimator)
     final_estimator_ : MetaRegressor
     trial_ : HeldOutTrial, a stack compared on rows held out of it, or None
-    validation_scores_ : DataFrame, the leaderboard on the held-out rows, or None
-    verdict_ : str, whether the stack beat the best base model and the mean on them
+    validation_scores_, verdict_ : its leaderboard on the held-out rows, or None, and
+        whether the stack beat the best base model and the mean on them
     meta_rows_ : PredictedRows, what the meta level was fitted on; not saved
     report_ : `ensemble.reporting.report.Report`, after `assess`
     join_ : `ensemble.estimator.prediction_inputs.Join`, after `from_predictions`
@@ -175,8 +175,7 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
         ----------
         X : clip table (a DataFrame with ``audio`` or ``clip_id``), or matrix
         y : array or DataFrame of shape (n,) or (n, aspects), on the scale; NaN is
-            unlabelled. Labels of an aspect that a neural base model judges against the
-            prompt do not count for clips without one
+            unlabelled, as are clips without a prompt for aspects judged against it
         sample_weight : array of shape (n,) for base models and the final estimator, or
             None; weight 0 leaves a row out. A base model without weights is refused
         groups : array of shape (n,), kept together in folds and in the meta-validation
