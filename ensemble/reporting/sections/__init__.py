@@ -1,7 +1,7 @@
 """The sections of a report, one module each but for mere sentences.
 
-In: `ReportContent`, out: `Section`s. A new section is a module here with a function that
-makes it, and a line in `SECTIONS`. Read `comparisons.py` first.
+In: `ReportContent`, out: `Section`s. A new section is a module here with a
+function that makes it, and a line in `SECTIONS`. Read `comparisons.py` first.
 """
 
 from __future__ import annotations
