@@ -156,9 +156,10 @@ def summarise_clips(frame: pd.DataFrame, sounds: ProbedAudio) -> dict[str, Any]:
         "clips_per_split": _clips_per_split(splits),
         "clips_per_system": _clips_per_system(systems, splits),
         "scores": scores,
-        "mean_ratings": _mean_rating_facts(frame),
         "audio_read": len(sounds.read),
     }
+    if "means_of" in frame.attrs:
+        facts["mean_ratings"] = _mean_rating_facts(frame)
     if sounds.read:
         facts.update(_audio_facts(list(sounds.read.values())))
     return facts
@@ -217,9 +218,7 @@ def _score_facts(scores: np.ndarray) -> dict[str, Any]:
 
 
 def _mean_rating_facts(frame: pd.DataFrame) -> dict[str, Any]:
-    """Per aspect what `read_clips` says of its means; empty where labels are given."""
-    if "means_of" not in frame.attrs:
-        return {}
+    """Per aspect what `read_clips` says of its means."""
     facts = {}
     for aspect in frame.attrs["aspects"]:
         counts = frame[f"{aspect}_n"]

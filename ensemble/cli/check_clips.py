@@ -108,7 +108,7 @@ def _facts_tables(facts: Mapping[str, Any]) -> list[Table]:
     tables = [_systems_table(facts)]
     if facts["scores"]:
         tables.append(_labels_table(facts["scores"]))
-    if facts["mean_ratings"]:
+    if "mean_ratings" in facts:
         tables.append(_ratings_table(facts["mean_ratings"]))
     if facts["audio_read"]:
         tables.append(_audio_table(facts))

@@ -147,7 +147,7 @@ OPTIONS = {
     ),
     "aspect": (
         lambda p: p.fit_base(p.tree, "--aspects", "mos"),
-        "no rated columns 'mos' .* it has 'mi', 'ta'",
+        "no rated columns 'mos'; it has 'mi', 'ta'",
     ),
     "two shares": (
         lambda p: p.fit_base(p.tree, "--split", "0.7", "0.3"),
@@ -243,7 +243,10 @@ LABELS = {
         "holds no clips: looked for sets/train_mos_list.txt",
     ),
     "no lists": (
-        lambda p: p.edited(lambda tree: shutil.rmtree(tree / "sets")),
+        # Single ratings alone would form the labels.
+        lambda p: p.edited(
+            lambda tree: [shutil.rmtree(tree / part) for part in ("sets", "person_mos")]
+        ),
         "holds no clips",
     ),
     "off the scale": (
