@@ -39,7 +39,8 @@ _MIN_SYSTEMS = 8
 
 def disagreement_sections(content: ReportContent) -> Iterator[Section]:
     """Correlation and error of the predicted standard deviation of single ratings."""
-    for rows_name, records in content.values["disagreement"].items():
+    # Reports of before it was measured do not have it.
+    for rows_name, records in content.values.get("disagreement", {}).items():
         if not records:
             continue
         sentences = [disagreement_sentence(record, rows_name) for record in records]
