@@ -42,9 +42,7 @@ from ensemble.estimator.input_rows import (
     validated_input,
 )
 from ensemble.estimator.metadata_routing import metadata_of, router_of
-from ensemble.estimator.predict_base_models import (
-    log_unchecked,
-)
+from ensemble.estimator.predict_base_models import log_unchecked
 from ensemble.estimator.prediction_inputs import (
     Labels,
     Predictions,
@@ -495,21 +493,16 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
         """A stack whose meta level has also learnt from a few rated clips.
 
         The clips are of a new corpus; this stack stays as it is, and base models are
-        shared. Of each aspect the adaptation is kept only where it is nearer to the
-        ratings of new clips that are left out in turn;
-        ``final_estimator_.adaptation_`` says which, and with what errors. Nothing was
-        held out of the new stack, so ``validation_scores_`` is None and there is no
-        verdict. Without a label it predicts what this one does, bit for bit; see
-        `meta.adaptation.adapt` for all else.
+        shared. What is kept is decided per aspect (`meta.adaptation.adapt`), and told
+        by ``final_estimator_.adaptation_``. Nothing was held out of the new stack, so
+        it has no ``validation_scores_`` and no verdict.
 
         Parameters
         ----------
         X : as in `predict`
         y : labels on the scale, NaN where unlabelled, as in `fit`; of predictions by
             clip id, as in `from_predictions`
-        sample_weight, groups : arrays, rows as in `y`, or None. Clips are left out by
-            groups, or by systems where clips or labels have ``system_id``
-        safe : False keeps every adaptation
+        sample_weight, groups, safe : see `meta.adaptation.adapt`; rows as in `y`
 
         Raises
         ------
@@ -524,9 +517,8 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
         for name in ("join_", "meta_rows_", "report_"):
             adapted.__dict__.pop(name, None)
         adapted.trial_ = None
-        adapted.final_estimator_ = adapt(
-            self.final_estimator_, new.tables, new.rows, safe=safe
-        )
+        old = self.final_estimator_
+        adapted.final_estimator_ = adapt(old, new.tables, new.rows, safe=safe)
         return adapted
 
     def save(self, folder: Path | str) -> None:
