@@ -497,20 +497,17 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
     ) -> StackedMOS:
         """A stack whose meta level has also learnt from rated clips of a new corpus.
 
-        This stack stays as it is, and base models are shared. Of each aspect the
-        adaptation is kept only where it is nearer to the ratings of new clips that are
-        left out in turn (``final_estimator_.adaptation_``). Nothing was held out of the
-        new stack, so it has no verdict. Without a label it predicts what this one does,
-        bit for bit; see `meta.adaptation.adapt` for all else.
+        The clips are of a new corpus; this stack stays as it is, and base models are
+        shared. What is kept is decided per aspect (`meta.adaptation.adapt`), and told
+        by ``final_estimator_.adaptation_``. Nothing was held out of the new stack, so
+        it has no ``validation_scores_`` and no verdict.
 
         Parameters
         ----------
         X : as in `predict`
         y : labels on the scale, NaN where unlabelled, as in `fit`; of predictions by
             clip id, as in `from_predictions`
-        sample_weight, groups : arrays, rows as in `y`, or None. Clips are left out by
-            groups, or by systems where clips or labels have ``system_id``
-        safe : False keeps every adaptation
+        sample_weight, groups, safe : see `meta.adaptation.adapt`; rows as in `y`
 
         Raises
         ------
@@ -524,9 +521,9 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
         adapted = copy.copy(self)
         for name in ("join_", "meta_rows_", "report_"):
             adapted.__dict__.pop(name, None)
-        regressor = adapt(self.final_estimator_, new.tables, new.rows, safe=safe)
         adapted.trial_ = None
-        adapted.final_estimator_ = regressor
+        old = self.final_estimator_
+        adapted.final_estimator_ = adapt(old, new.tables, new.rows, safe=safe)
         return adapted
 
     def save(self, folder: Path | str) -> None:

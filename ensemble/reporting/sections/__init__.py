@@ -15,17 +15,21 @@ from ensemble.reporting.sections.contributions import contributions_sections
 from ensemble.reporting.sections.disagreement import disagreement_sections
 from ensemble.reporting.sections.interval_coverage import interval_coverage_sections
 from ensemble.reporting.sections.leaderboards import leaderboards_sections
-from ensemble.reporting.sections.learner_choice import learner_choice_sections
 from ensemble.reporting.sections.noise_ceiling import noise_ceiling_sections
 from ensemble.reporting.sections.notices import notices_sections
-from ensemble.reporting.sections.other_learners import other_learners_sections
-from ensemble.reporting.sections.overfitting import overfitting_sections
+from ensemble.reporting.sections.other_learners import (
+    other_learners_sections,
+    overfitting_sections,
+)
 from ensemble.reporting.sections.pictures import pictures_sections
 from ensemble.reporting.sections.sentences import (
     how_to_read_sections,
-    stack_sections,
     verdict_sections,
     warnings_sections,
+)
+from ensemble.reporting.sections.stack import (
+    learner_choice_sections,
+    stack_sections,
 )
 
 SECTIONS: tuple[Callable[[ReportContent], Iterable[Section]], ...] = (

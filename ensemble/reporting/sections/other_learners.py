@@ -1,11 +1,29 @@
-"""Other learners, fitted and measured as the chosen one was."""
+"""Other learners, fitted and measured as the chosen one was, and all of their fits."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
+from base_models.metrics.evaluate import LEVELS
 from ensemble.reporting.board_table import board_table
-from ensemble.reporting.section import Column, ReportContent, Row, Section, TextTable
+from ensemble.reporting.number_text import cell_text
+from ensemble.reporting.section import (
+    Column,
+    Paragraph,
+    Record,
+    ReportContent,
+    Row,
+    Section,
+    TextTable,
+)
+from meta.assessment import LEAKY, OVERFITTING_METRICS
+from meta.comparison.compared_rows import STACK
+from meta.comparison.held_out_trial import TRAINING, VALIDATION
+
+SIDES = {TRAINING: "fit", VALIDATION: "new"}
+"""What the columns call the two sides."""
 
 
 def other_learners_sections(content: ReportContent) -> Iterator[Section]:
@@ -30,3 +48,51 @@ def other_learners_sections(content: ReportContent) -> Iterator[Section]:
             title=f"{rows_name}: other learners, fitted on the meta-training rows",
             tables=(TextTable(columns, tuple(rows)),),
         )
+
+
+def overfitting_sections(content: ReportContent) -> Iterator[Section]:
+    """MSE and SRCC of every learner on the meta-training and meta-validation rows."""
+    records = content.values.get("overfitting", [])
+    if not records:
+        return
+    mark = f"{LEAKY} " if content.values["leaks"] else ""
+    title = f"{mark}Over-fitting: {TRAINING} (fit) beside {VALIDATION} (new)"
+    text = (
+        "Each learner was fitted on the meta-training rows. What it reaches there says "
+        "how well it can learn them by heart, and the difference between the two how "
+        "far it over-fits; only the new ones say what it does on new clips."
+    )
+    table = _sides_table(records, content.values["learner"])
+    yield Section(
+        title=title,
+        paragraphs=(Paragraph(text),),
+        tables=(table,),
+        screen_tables=(replace(table, title=title),),
+    )
+
+
+def _sides_table(records: Sequence[Record], chosen: str) -> TextTable:
+    """A row per aspect and learner; both sides of a metric stand side by side."""
+    cells: dict[tuple[str, str], list[str]] = {}
+    places = {
+        (record["aspect"], record["model"], record["level"], record["metric"]): record
+        for record in records
+    }
+    for record in records:
+        cells.setdefault((record["aspect"], record["model"]), [])
+    for (aspect, model), row in cells.items():
+        for level, metric in itertools.product(LEVELS, OVERFITTING_METRICS):
+            record = places[aspect, model, level, metric]
+            row.extend(cell_text(record, side) for side in SIDES)
+
+    columns = [Column("aspect"), Column("learner")]
+    for level, metric in itertools.product(LEVELS, OVERFITTING_METRICS):
+        for side in SIDES.values():
+            columns.append(Column(f"{metric.upper()} {side}", level))
+
+    rows = []
+    for (aspect, model), row in sorted(cells.items(), key=lambda item: item[0][0]):
+        is_stack = model == STACK
+        name = f"{chosen} (the stack)" if is_stack else model
+        rows.append(Row((aspect, name, *row), "stack" if is_stack else ""))
+    return TextTable(tuple(columns), tuple(rows))

@@ -1,4 +1,4 @@
-"""Sections of a sentence or a few: verdict, stack, warnings, how to read numbers."""
+"""Sections of a sentence or a few: verdict, warnings, how to read numbers."""
 
 from __future__ import annotations
 
@@ -12,15 +12,6 @@ def verdict_sections(content: ReportContent) -> Iterator[Section]:
     sentence = content.values["verdict"]["sentence"]
     paragraph = Paragraph(sentence, kind="verdict")
     yield Section(paragraphs=(paragraph,), closing_lines=(sentence,))
-
-
-def stack_sections(content: ReportContent) -> Iterator[Section]:
-    """The meta-learner, the clip table, and a note on how it was split."""
-    values = content.values
-    learner = f"Meta-learner {values['learner']}"
-    text = f"{learner}, clips from {values['source']}; {values['note']}."
-    line = f"{values['source']}: {values['note']}"
-    yield Section(paragraphs=(Paragraph(text, lead=learner),), opening_lines=(line,))
 
 
 def warnings_sections(content: ReportContent) -> Iterator[Section]:

@@ -1,4 +1,4 @@
-"""What the meta-learner chose for each aspect, and what it left, in sentences."""
+"""Which stack was measured, on which clips, and what its learner chose."""
 
 from __future__ import annotations
 
@@ -20,6 +20,15 @@ PENALTIES = {
     "smooth": "neighbouring bins alike",
     "banded": "shrunk towards 0, each model by a factor of its own",
 }
+
+
+def stack_sections(content: ReportContent) -> Iterator[Section]:
+    """The meta-learner, the clip table, and a note on how it was split."""
+    values = content.values
+    learner = f"Meta-learner {values['learner']}"
+    text = f"{learner}, clips from {values['source']}; {values['note']}."
+    line = f"{values['source']}: {values['note']}"
+    yield Section(paragraphs=(Paragraph(text, lead=learner),), opening_lines=(line,))
 
 
 def learner_choice_sections(content: ReportContent) -> Iterator[Section]:
