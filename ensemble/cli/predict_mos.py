@@ -187,6 +187,11 @@ def _read_predictions(
     from ensemble.prediction_files.stack_inputs import read_new_stack_inputs
 
     own = {name for name, _ in stack.estimators_}
+    if not own:
+        raise UsageError(
+            "This stack was fitted on predictions alone and reads no audio; name "
+            "--predictions without clips."
+        )
     layout = stack.final_estimator_.layout_
     others = [name for name in layout.models if name not in own]
     if not others:

@@ -13,6 +13,7 @@ from base_models.clips.read_clips import read_clips
 from base_models.errors import UsageError
 from ensemble.training.rated_clips import RatedClips
 from ensemble.training.train_base_models import add_ratings
+from ensemble.training.training_setup import TrainingSetup
 
 CODEC = SHARED_DATA / "codec-listening-test"
 
@@ -132,7 +133,7 @@ def test_a_clip_that_nobody_rated_cannot_be_trained_on(path, tmp_path):
 
 def test_training_reads_the_ratings_that_its_labels_are_means_of(path):
     rated = RatedClips.read(path)
-    with_ratings, sentence = add_ratings(rated, [("dora_raters", 0)])
+    with_ratings, sentence = add_ratings(rated, [("dora_raters", 0)], TrainingSetup())
     assert len(with_ratings.ratings) == len(pd.read_csv(path))
     assert "whose means are the labels" in sentence
     assert find_ratings(path) == path

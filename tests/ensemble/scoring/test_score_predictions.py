@@ -226,7 +226,7 @@ def test_without_base_models_clips_cannot_be_scored(place, tmp_path):
         "holds no base models: .*--predictions",
     )
     both = "--predictions", written(tmp_path), "--stack", place[1]
-    refused(2, call("predict_mos", tmp_path / "a.wav", *both), "one of the three")
+    refused(2, call("predict_mos", tmp_path / "a.wav", *both), "reads no audio")
     refused(
         2,
         call("predict_mos", *both, "--explain", tmp_path / "why"),
