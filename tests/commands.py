@@ -19,7 +19,7 @@ import pandas as pd
 import pytest
 
 from base_models import config
-from base_models.clips.demo_corpus import write_demo
+from base_models.clips.demo.corpus import write_demo
 from base_models.config import BaseConfig
 from ensemble.cli.shared.exit_codes import run_command
 from ensemble.training.encoder_choice import EncoderChoice

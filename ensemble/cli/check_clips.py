@@ -60,7 +60,7 @@ def _parser() -> Options:
 def _main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     # Imported late: the demo's synthesis loads libraries that --help does not need.
-    from base_models.clips.demo_corpus import is_demo
+    from base_models.clips.demo.corpus import is_demo
 
     clips = read_clips(
         options.path,

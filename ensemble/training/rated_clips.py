@@ -18,7 +18,7 @@ import pandas as pd
 import pyarrow as pa
 
 from base_models.bins import ScoreBins
-from base_models.clips.demo_corpus import is_demo
+from base_models.clips.demo.corpus import is_demo
 from base_models.clips.labels import judged_by_text, text_gaps
 from base_models.clips.ratings import check_ratings
 from base_models.clips.read_clips import read_clips

@@ -120,7 +120,7 @@ def choose_data(path: str | None, workspace: Workspace) -> Path | str:
     """The clips that are named, or the demo corpus, written to the workspace."""
     if path is not None:
         return path
-    from base_models.clips.demo_corpus import write_demo
+    from base_models.clips.demo.corpus import write_demo
 
     return write_demo(workspace.demo)
 

@@ -7,7 +7,7 @@ import torch
 from raters import ratings_for
 from tiny_networks import embedded_model
 
-from base_models.clips.demo_corpus import write_demo
+from base_models.clips.demo.corpus import write_demo
 from base_models.clips.read_clips import read_clips
 from base_models.config import MODELS, BaseConfig
 from base_models.encoders.store import EmbeddingStore

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from base_models.clips.demo_corpus import write_demo
+from base_models.clips.demo.corpus import write_demo
 from base_models.clips.read_clips import read_clips
 from base_models.config import BaseConfig
 from base_models.errors import UsageError
@@ -317,7 +317,7 @@ def test_fit_base_alone_is_the_demo_with_the_nine_of_the_paper(tmp_path, monkeyp
         planned["plan"] = plan
         return []
 
-    monkeypatch.setattr("base_models.clips.demo_corpus.write_demo", small)
+    monkeypatch.setattr("base_models.clips.demo.corpus.write_demo", small)
     monkeypatch.setattr(
         "ensemble.training.train_base_models.train_base_models", plan_only
     )

@@ -9,7 +9,7 @@ import pytest
 import soundfile
 from commands import EMBEDDED, call, refused
 
-from base_models.clips.demo_corpus import write_demo
+from base_models.clips.demo.corpus import write_demo
 from base_models.encoders import Encoder
 from base_models.files import read_json
 from ensemble.estimator.stacked_mos import StackedMOS

@@ -11,7 +11,7 @@ from commands import call, refused
 from lightgbm import LGBMRegressor
 from sklearn import linear_model
 
-from base_models.clips.demo_corpus import write_demo
+from base_models.clips.demo.corpus import write_demo
 from base_models.errors import OutOfSpace, StackedMOSError, UsageError
 from base_models.files import Artifact
 from base_models.metrics.evaluate import evaluate, evaluate_mean

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from base_models.clips.demo_corpus import write_demo
+from base_models.clips.demo.corpus import write_demo
 from base_models.errors import DamagedArtifact, UsageError
 from base_models.files import read_json, write_json
 from ensemble.training.rated_clips import RatedClips

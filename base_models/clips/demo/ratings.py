@@ -13,7 +13,7 @@ by accident, and a system can be recognised by its colour and its faults.
 
 Each step draws from a generator of its own, seeded by the seed and the step's number,
 so that a change in one step leaves the others as they are. The synthesis of the clips,
-in `demo_corpus.encode`, is the last step.
+in `corpus.encode`, is the last step.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from base_models.clips.demo_synthesis import (
+from base_models.clips.demo.synthesis import (
     FAULTS,
     INSTRUMENTS,
     MODES,

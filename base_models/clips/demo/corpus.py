@@ -1,8 +1,8 @@
 """The demo corpus: procedural music with simulated ratings, laid out like MusicEval.
 
 It exists so that every command can be tried, and the whole flow tested, without any
-data. What is asked for, played and rated comes from `demo_ratings`, the sound
-from `demo_synthesis`; this module writes both into a tree of files.
+data. What is asked for, played and rated comes from `ratings`, the sound
+from `synthesis`; this module writes both into a tree of files.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import numpy as np
 import soundfile
 
 from base_models.clips.columns import SPLITS
-from base_models.clips.demo_ratings import (
+from base_models.clips.demo.ratings import (
     RATINGS_PER_CLIP,
     Clip,
     Prompt,
@@ -33,7 +33,7 @@ from base_models.clips.demo_ratings import (
     make_systems,
     rate,
 )
-from base_models.clips.demo_synthesis import SAMPLE_RATE, TEMPI, Band, perform
+from base_models.clips.demo.synthesis import SAMPLE_RATE, TEMPI, Band, perform
 from base_models.clips.musiceval import system_of
 from base_models.errors import DamagedArtifact, OutOfSpace, UsageError
 from base_models.files import read_json, write_json

@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 import soundfile
 
-from base_models.clips import demo_corpus as demo
-from base_models.clips import demo_ratings as listening_test
-from base_models.clips import demo_synthesis as demo_synth
-from base_models.clips.demo_corpus import write_demo
+from base_models.clips.demo import corpus as demo
+from base_models.clips.demo import ratings as listening_test
+from base_models.clips.demo import synthesis as demo_synth
+from base_models.clips.demo.corpus import write_demo
 from base_models.clips.musiceval import SPLITS
 from base_models.clips.read_clips import read_clips
 from base_models.errors import OutOfSpace, UsageError
@@ -287,5 +287,5 @@ def test_each_fault_changes_the_sound_more_as_it_grows(fault):
 
 
 def test_torch_stays_unloaded():
-    code = "import sys, base_models.clips.demo_corpus; sys.exit('torch' in sys.modules)"
+    code = "import sys, base_models.clips.demo.corpus; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
