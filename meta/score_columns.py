@@ -124,6 +124,7 @@ def scored_table(
     scores = regressor.predict(tables, ids)
     low, high = regressor.predict_interval(tables, ids, level)
     with_disagreement = aspects_with_disagreement(regressor)
+    deviations = np.empty((len(ids), 0))
     if with_disagreement:
         deviations = regressor.predict_disagreement(tables, ids)
 

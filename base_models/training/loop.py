@@ -408,7 +408,7 @@ def _auxiliary(
     rows: Sequence[int],
     batch: Batch,
     *,
-    context: Tensor,
+    context: Tensor | None,
     labels: Labels,
 ) -> Tensor | None:
     """Compute the network's own loss over the clips that have a prompt.
