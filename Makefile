@@ -30,7 +30,7 @@ test: .venv/.developing  ## lint, types, tests with coverage, and figures of rea
 	$(BIN)/mypy
 	$(BIN)/python tests/readability.py
 	$(BIN)/python -m coverage erase
-	$(BIN)/python -m coverage run -m pytest
+	$(BIN)/python -m coverage run -m pytest --numprocesses auto --dist loadfile
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report
 
