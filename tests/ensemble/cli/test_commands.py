@@ -27,6 +27,8 @@ SLOW_TO_IMPORT = (
 COMMANDS = (
     "fit_base",
     "list_runs",
+    "list_models",
+    "list_encoders",
     "fit_meta",
     "predict_mos",
     "evaluate_mos",
