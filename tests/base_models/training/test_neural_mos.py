@@ -565,9 +565,9 @@ def test_an_alignment_is_not_learnt_from_placeholders(monkeypatch, model, clips)
     seen = []
     auxiliary = CoAttention.auxiliary
 
-    def watched(network, batch):
+    def watched(network, batch, context=None, labels=None):
         seen.append(len(batch.frames))
-        return auxiliary(network, batch)
+        return auxiliary(network, batch, context, labels)
 
     monkeypatch.setattr(CoAttention, "auxiliary", watched)
     some = clips.assign(prompt=clips["prompt"].where(clips.index >= 6, ""))

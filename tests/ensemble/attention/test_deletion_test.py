@@ -409,15 +409,15 @@ def test_unlabelled_clips_will_do(place):
         ),
         (
             ["--deletion", "--clips", "c.csv", "--ratings", "r.csv"],
-            "--ratings, --rating-scale and --bootstrap are for",
+            "--ratings is for predictions; leave it out of --deletion",
         ),
         (
             ["--deletion", "--clips", "c.csv", "--rating-scale", "1", "5"],
-            "leave them out of --deletion",
+            "--rating-scale is for predictions; leave it out of --deletion",
         ),
         (
             ["--deletion", "--clips", "c.csv", "--bootstrap", "50"],
-            "leave them out of --deletion",
+            "--bootstrap is for predictions; leave it out of --deletion",
         ),
         (
             ["p.csv", "l.csv", "--clips", "c.csv"],

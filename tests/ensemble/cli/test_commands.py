@@ -109,7 +109,7 @@ OPTIONS = {
     ),
     "settings": (
         lambda p: p.fit_base(p.tree, "--settings", "embeded"),
-        "mean 'embedded'. Known: paper, embedded",
+        "mean 'embedded'. Known: usual, paper, embedded",
     ),
     "encoder": (
         lambda p: p.fit_base(p.tree, "--audio-encoder", "logmell"),

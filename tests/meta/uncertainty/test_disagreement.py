@@ -10,7 +10,7 @@ import pytest
 from builders import rows_of_tables
 
 from base_models.bins import ScoreBins
-from base_models.errors import DamagedArtifact
+from base_models.errors import DamagedArtifact, UsageError
 from base_models.predictions import RATINGS, PredictionTable
 from meta.disagreement_report import disagreement_report
 from meta.predicted_rows import PredictedRows
@@ -165,7 +165,8 @@ def test_it_is_a_column_of_the_scores_where_a_model_predicts_ratings():
 
     plain, judge = fitted([MEAN], RATED)
     assert aspects_with_disagreement(plain) == ()
-    assert np.isnan(plain.predict_disagreement(judge.tables)).all()
+    with pytest.raises(UsageError, match="learns from single ratings"):
+        plain.predict_disagreement(judge.tables)
     scored = scored_table(plain, judge.tables, clips, ["mi"], 0.9)
     assert list(scored) == ["clip_id", "mi", "mi_low", "mi_high"]
     assert "disagreements" not in plain.state()[0]
