@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from base_models.metrics.evaluate import LEVELS
+from ensemble.prediction_files.read_system_truth import MEANS
 from ensemble.reporting.board_table import CEILING, board_table
 from ensemble.reporting.section import (
     Column,
@@ -33,7 +34,8 @@ def leaderboards_sections(content: ReportContent) -> Iterator[Section]:
         table = board_table(board, ceiling)
 
         title = f"{rows_name}: {counts(board)}"
-        screen_title = f"{title}; 95 % intervals beside SRCC"
+        # The page says at its end what the true score of a system is.
+        screen_title = f"{title}; 95 % intervals beside SRCC; {MEANS}"
         screen_table = replace(_for_screen(table, board), title=screen_title)
         yield Section(title=title, tables=(table,), screen_tables=(screen_table,))
 
