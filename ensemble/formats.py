@@ -259,7 +259,7 @@ def format_of_file(path: str | Path) -> str:
     'answer'
     """
     for name, output_format in FORMATS.items():
-        if Path(path).suffix == output_format.suffix:
+        if Path(path).suffix.lower() == output_format.suffix:
             return name
     *others, last = [output_format.suffix for output_format in FORMATS.values()]
     raise UsageError(

@@ -18,7 +18,12 @@ from ensemble.cli.shared.adaptation import (
     add_adaptation_options,
     check_adaptation_options,
 )
-from ensemble.cli.shared.exit_codes import ALL_WELL, Screen, run_command, say
+from ensemble.cli.shared.exit_codes import (
+    Screen,
+    run_command,
+    say,
+    say_without_prompt,
+)
 from ensemble.cli.shared.options import Options, add_aspects_option, parse_settings
 from ensemble.workspace import Workspace
 from meta.splits.meta_split import VALIDATION_SHARE
@@ -150,15 +155,20 @@ def _main(argv: Sequence[str] | None = None) -> int:
     else:
         data = _data_of_base_models(options, workspace)
         scores_what = "FILE..."
+    # Runs accumulate: what is stacked may be more than the last fit_base trained.
+    if options.with_runs or not options.predictions:
+        names = [table.model for table in data.fit.tables]
+        say(f"stacks {len(names)} base models: {', '.join(names)}")
     folder = fit_stack(workspace, data, settings)
 
+    code = say_without_prompt(data.without_prompt)
     verdict = _show_report(folder)
     # The verdict is the last line, which is the one that is read.
     say(f"report: {folder / 'report.html'}")
     say(f"next: predict_mos {scores_what} --artifacts {workspace.root}")
     say(verdict)
     print(folder)
-    return ALL_WELL
+    return code
 
 
 def _settings(options: Namespace) -> Settings:
@@ -184,16 +194,12 @@ def _data_of_base_models(options: Namespace, workspace: Workspace) -> StackData:
     # They would be ignored without a word.
     if options.labels or options.aspects:
         raise UsageError(
-            "--labels and --aspects belong to --predictions; fit_base has the others "
-            "already."
+            "--labels and --aspects belong to --predictions alone; base models of "
+            "fit_base bring their labels and aspects."
         )
-    data = StackData.from_runs(
+    return StackData.from_runs(
         workspace, options.models, options.cv, group=options.groups
     )
-    # Runs accumulate: what is stacked may be more than the last fit_base trained.
-    names = [table.model for table in data.fit.tables]
-    say(f"stacks {len(names)} base models: {', '.join(names)}")
-    return data
 
 
 def _data_of_both(options: Namespace, workspace: Workspace) -> StackData:

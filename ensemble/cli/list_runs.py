@@ -37,8 +37,8 @@ def _parser() -> Options:
         "--remove",
         nargs="+",
         metavar="NAME",
-        help="delete these base models, e.g. dora-s0 'whisq-*'; stacks keep their "
-        "copies",
+        help="delete these base models of the last fit_base's clips, e.g. dora-s0 "
+        "'whisq-*', or any by the name of its folder; stacks keep their copies",
     )
     add("--json", type=str, help="also write the list to this file")
     add("--artifacts", type=str, default="artifacts", help="where fit_base wrote")
@@ -57,8 +57,18 @@ def _main(argv: Sequence[str] | None = None) -> int:
     _show(table, workspace)
     if options.json:
         runs = [nan_to_none(row) for row in table.rows]
-        write_json(options.json, {"runs": runs, "damaged": table.damaged})
+        facts = {
+            "runs": runs,
+            "damaged": table.damaged,
+            "unfinished": table.unfinished,
+        }
+        write_json(options.json, facts)
         say(f"written to {options.json}")
+    if table.unfinished:
+        say(
+            "not finished (the same fit_base goes on with them): "
+            f"{', '.join(table.unfinished)}"
+        )
     for folder, reason in table.damaged.items():
         say(f"damaged: {folder}: {reason}")
     return DamagedArtifact.exit_code if table.damaged else ALL_WELL
@@ -71,7 +81,7 @@ def _remove(workspace: Workspace, patterns: Sequence[str]) -> None:
     chosen = runs_to_remove(workspace, patterns)
     freed = remove_runs(workspace, list(chosen.values()))
     say(
-        f"removed {len(chosen)} base models ({', '.join(chosen)}), "
+        f"removed {', '.join(folder.name for folder in chosen.values())}: "
         f"{freed / _MEBIBYTE:.1f} MB; embeddings and stacks stay"
     )
 

@@ -272,11 +272,25 @@ def _read_models(
     columns = columns.drop(columns=about_labels)
     models = _models_of_columns(path, columns, aspects)
     if not models:
+        if frame is None:
+            _refuse_missing_aspects(path, columns, aspects)
         expected = (
             _COLUMNS_OF_SEVERAL_ASPECTS if len(aspects) > 1 else _COLUMNS_OF_ONE_ASPECT
         )
         raise UsageError(f"{path}: no column of predictions was found; {expected}")
     return models
+
+
+def _refuse_missing_aspects(
+    path: Path, columns: pd.DataFrame, aspects: list[str]
+) -> None:
+    """Name the aspects that a file of one tool lacks, where it has others."""
+    absent = [aspect for aspect in aspects if aspect not in columns]
+    if absent and len(absent) < len(aspects):
+        raise UsageError(
+            f"{path} has no predictions of {some(absent)}; a stack needs every aspect "
+            "of every model. Add such a column, or leave the file out."
+        )
 
 
 def _read_one_tool(
@@ -521,6 +535,13 @@ def _join_one(
 
     kept = replace(model, ids=clip_ids, values=model.values[rows])
     table, n_off_scale = _to_table(kept, aspects, bins)
+    # A few scores beyond the ends are a tool's way; most of them are another scale.
+    if n_off_scale > len(rows) / 2:
+        raise UsageError(
+            f"'{model.name}' predicts {n_off_scale} of {len(rows)} clips off the scale "
+            f"{bins.low:g}..{bins.high:g} (from {np.nanmin(kept.values):g} to "
+            f"{np.nanmax(kept.values):g}); rescale its scores first."
+        )
     counts = {
         "clips not predicted": len(ids) - len(rows),
         others: n_given - n_matched,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,7 @@ import pandas as pd
 
 from base_models.clips.read_clips import SetAside
 from base_models.encoders.store import EmbeddingStore
-from base_models.errors import UsageError
+from base_models.errors import UsageError, some
 from base_models.predictions import PredictionTable
 from ensemble.estimator.stacked_mos import StackedMOS
 from ensemble.scoring.prepared_stack import (
@@ -31,11 +31,13 @@ class BasePredictions:
         aspects that are judged against a prompt are NaN where there is none
     tables : one per base model, in the stack's order, over these clips
     set_aside : the other clips
+    without_prompt : per aspect that is left out for clips without a prompt: their ids
     """
 
     clips: pd.DataFrame
     tables: tuple[PredictionTable, ...]
     set_aside: tuple[SetAside, ...]
+    without_prompt: Mapping[str, tuple[str, ...]]
 
 
 def predict_bases(
@@ -65,8 +67,20 @@ def predict_bases(
             "score clips with; give what they predict with --predictions."
         )
     stack, clips = prepared(stack, clips, store)
+    own = {name for name, _ in stack.estimators_}
+    absent = [name for name in stack.final_estimator_.layout_.models if name not in own]
+    if absent:
+        raise UsageError(
+            f"The stack holds no weights of {some(absent)}, so that it cannot be "
+            "adapted to clips by this command; StackedMOS.adapt takes tables of what "
+            "all its models predict."
+        )
     has_prompt = clips["prompt"].str.strip() != ""
-    for aspect in _judged_by_text(stack) & set(clips.columns):
+    without_prompt = {}
+    for aspect in sorted(_judged_by_text(stack) & set(clips.columns)):
+        is_left_out = clips[aspect].notna() & ~has_prompt
+        if is_left_out.any():
+            without_prompt[aspect] = tuple(clips["clip_id"][is_left_out])
         clips[aspect] = clips[aspect].where(has_prompt, np.nan)
 
     # The text branch takes tokens even where its output is not used.
@@ -79,7 +93,12 @@ def predict_bases(
         )
     kept = clips.iloc[rows].reset_index(drop=True)
     tables = stack.prediction_tables(kept)
-    return BasePredictions(kept, tuple(tables), tuple(set_aside))
+    return BasePredictions(
+        kept,
+        tables=tuple(tables),
+        set_aside=tuple(set_aside),
+        without_prompt=without_prompt,
+    )
 
 
 def _judged_by_text(stack: StackedMOS) -> set[str]:

@@ -190,6 +190,7 @@ def adapt_stack(
         *_identity(given.rated),
     ]
     artifact, facts, regressor = read_stack(stack)
+    _refuse_known_clips(given.rated.rows.ids.tolist(), regressor.fitted_on_)
     learner = str(facts["meta"]["learner"])
     signature = sha256(to_json(decided_by))[:10]
     folder = workspace.meta_run(f"{learner}-adapted", signature)
@@ -231,6 +232,17 @@ def adapt_stack(
     demo = bool(facts.get("demo", False))
     workspace.point("stack", {"folder": relative, "demo": demo})
     return folder
+
+
+def _refuse_known_clips(clip_ids: Sequence[str], fitted_on: Sequence[str]) -> None:
+    """Refuse clips that the stack has learnt from: its error on them is too small."""
+    known = set(fitted_on).intersection(clip_ids)
+    if known:
+        raise UsageError(
+            f"The stack was fitted on {len(known)} of the {len(clip_ids)} rated clips "
+            f"({some(sorted(known))}), so that they cannot tell whether an adaptation "
+            "helps; give clips that it has not learnt from."
+        )
 
 
 def _refuse_untried(found: Sequence[AspectAdaptation]) -> None:

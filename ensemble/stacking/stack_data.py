@@ -49,6 +49,7 @@ class StackData:
     contents : clip id to what its audio hashes to, also of clips that only a base model
         has seen; empty when unknown
     ratings : single ratings, see `base_models.clips.ratings.read_ratings`, or None
+    without_prompt : per aspect that is left out for clips without a prompt: their ids
     """
 
     fit: PredictedRows
@@ -63,6 +64,7 @@ class StackData:
     identity: tuple[str, ...] = ()
     contents: Mapping[str, str] = field(default_factory=dict)
     ratings: pd.DataFrame | None = None
+    without_prompt: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @classmethod
     def from_runs(
@@ -92,10 +94,18 @@ class StackData:
         one_of(cv, ("dev", "oof"), "--cv")
         of_data = RunsOfData.of_last(workspace)
         chosen = of_data.choose(only)
+        if not of_data.data.is_dir():
+            raise UsageError(
+                f"{of_data.data}, the clip table of the last fit_base, is gone; run "
+                "the same fit_base again, which writes it and trains nothing anew."
+            )
         rated = RatedClips.load(of_data.data)
         group = group or rated.group
 
         note = rated.note
+        if of_data.damaged:
+            names = [folder.name for folder in of_data.damaged]
+            note += f"; damaged, left out: {some(names)} (list_runs says why)"
         folds = 0
         out_of_fold: list[PredictionTable] = []
         if cv == "oof":
@@ -156,6 +166,7 @@ class StackData:
             identity=identity,
             contents=contents,
             ratings=rated.ratings,
+            without_prompt=rated.without_prompt,
         )
 
     @classmethod

@@ -27,10 +27,13 @@ class RunTable:
         One per run, see `run_table`.
     damaged : dict of str to str
         Folders of runs that cannot be read, and why.
+    unfinished : list of str
+        Folders of runs that were begun and not finished.
     """
 
     rows: list[dict[str, Any]]
     damaged: dict[str, str]
+    unfinished: list[str]
 
 
 def run_table(workspace: Workspace) -> RunTable:
@@ -51,6 +54,10 @@ def run_table(workspace: Workspace) -> RunTable:
         stacked = {run.folder.name: name for name, run in of_last.runs.items()}
 
     runs = RunList.of(workspace)
+    damaged = {
+        str(folder.relative_to(workspace.root)): reason
+        for folder, reason in runs.damaged.items()
+    }
     # Many runs share one clip table, which is read once.
     tables: dict[str, RatedClips | None] = {}
     rows = []
@@ -58,28 +65,31 @@ def run_table(workspace: Workspace) -> RunTable:
         data = str(run.facts.get("data", ""))
         if data not in tables:
             tables[data] = _clips_of(workspace, data)
+        try:
+            encoders = list(run.encoders)
+            dev = _dev_metrics(run, tables[data])
+        except StackedMOSError as error:
+            damaged[str(run.folder.relative_to(workspace.root))] = str(error)
+            continue
         rows.append(
             {
                 "name": stacked.get(run.folder.name, run.folder.name),
                 "preset": run.preset,
                 "seed": run.seed,
-                "encoders": list(run.encoders),
+                "encoders": encoders,
                 "settings": run.facts.get("settings") or "paper",
                 "changed": run.facts.get("overrides", {}),
                 "data": run.table,
                 "is_stacked": run.folder.name in stacked,
                 "is_trial": run.is_trial,
                 "folds": len(run.folders) > 1,
-                "dev": _dev_metrics(run, tables[data]),
+                "dev": dev,
                 "bytes": run.size,
                 "folder": str(run.folder.relative_to(workspace.root)),
             }
         )
-    damaged = {
-        str(folder.relative_to(workspace.root)): reason
-        for folder, reason in runs.damaged.items()
-    }
-    return RunTable(rows, damaged)
+    unfinished = [str(folder.relative_to(workspace.root)) for folder in runs.unfinished]
+    return RunTable(rows, damaged, unfinished)
 
 
 def _clips_of(workspace: Workspace, data: str) -> RatedClips | None:

@@ -159,18 +159,25 @@ class RunsOfData:
         How many folds the last ``fit_base`` predicted out of fold; 0 for none.
     runs : mapping of str to StoredRun
         Finished ones by name, ordered by preset and seed. A name that several runs
-        share belongs to the one planned last; the others bear that of their folders.
+        share belongs to the one planned last, finished or not; the others bear that of
+        their folders.
     unfinished : tuple of str
         Names of those that the last ``fit_base`` planned and did not finish.
-    damaged : tuple of str
-        Why planned runs cannot be read.
+    damaged : mapping of Path to str
+        Folders of runs that cannot be read, and why.
+    planned : frozenset of Path
+        Folders that the last ``fit_base`` planned.
+    others : mapping of str to Path
+        Folders of finished runs of other clips, by name.
     """
 
     data: Path
     folds: int
     runs: Mapping[str, StoredRun] = field(default_factory=dict)
     unfinished: tuple[str, ...] = ()
-    damaged: tuple[str, ...] = ()
+    damaged: Mapping[Path, str] = field(default_factory=dict)
+    planned: frozenset[Path] = frozenset()
+    others: Mapping[str, Path] = field(default_factory=dict)
 
     @classmethod
     def of_last(cls, workspace: Workspace) -> RunsOfData:
@@ -197,16 +204,16 @@ class RunsOfData:
             if run.folder in planned
             or (table and run.table == table and not run.is_trial)
         ]
-        # Of a damaged run it is not known which clips it is of, unless it was planned.
-        damaged = tuple(
-            reason for folder, reason in kept.damaged.items() if folder in planned
-        )
         return cls(
             data=workspace.root / pointer["data"],
             folds=pointer.get("folds", 0),
-            runs=_by_name(runs, set(planned)),
+            runs=_by_name(runs, planned),
             unfinished=unfinished,
-            damaged=damaged,
+            damaged=kept.damaged,
+            planned=frozenset(planned),
+            others={
+                run.folder.name: run.folder for run in kept.runs if run not in runs
+            },
         )
 
     def choose(self, patterns: Sequence[str] | None) -> dict[str, StoredRun]:
@@ -219,18 +226,28 @@ class RunsOfData:
         DamagedArtifact
             When a run that was planned cannot be read.
         """
-        if self.damaged:
-            raise DamagedArtifact(self.damaged[0])
+        # Of any other damaged run it is not known which clips it is of.
+        for folder, reason in self.damaged.items():
+            if folder in self.planned:
+                raise DamagedArtifact(reason)
         if patterns is None:
             if self.unfinished:
+                finished = some(self.runs) if self.runs else "none"
                 raise UsageError(
                     f"Base models {some(self.unfinished)} are not finished; run the "
-                    "same fit_base again first, or name those to use with --models."
+                    "same fit_base again first, or name finished ones with --models: "
+                    f"{finished}."
                 )
             return dict(self.runs)
 
         chosen: set[str] = set()
         for pattern in patterns:
+            if pattern in self.others:
+                raise UsageError(
+                    f"'{pattern}' was trained on other clips than those of the last "
+                    "fit_base; run the fit_base of its clips again, which trains "
+                    "nothing anew, and then this."
+                )
             unfinished = fnmatch.filter(self.unfinished, pattern)
             if unfinished:
                 raise UsageError(
@@ -261,8 +278,9 @@ def matching(pattern: str, names: Iterable[str]) -> list[str]:
     if found:
         return found
     if any(character in pattern for character in "*?["):
+        there = f"there are {some(known, 20)}" if known else "there is none"
         raise UsageError(
-            f"'{pattern}' matches no base model; there are {some(known, 20)}."
+            f"'{pattern}' matches no base model of the last fit_base's clips; {there}."
         )
     one_of(pattern, known, "base model")
     return []
@@ -278,27 +296,34 @@ class RunList:
         By preset, seed and folder.
     damaged : mapping of Path to str
         Folders whose facts cannot be read, and why.
+    unfinished : tuple of Path
+        Folders of runs that were begun and have no manifest.
     """
 
     runs: tuple[StoredRun, ...]
     damaged: Mapping[Path, str] = field(default_factory=dict)
+    unfinished: tuple[Path, ...] = ()
 
     @classmethod
     def of(cls, workspace: Workspace) -> RunList:
         """What is there now."""
         runs = []
         damaged = {}
-        for manifest in (workspace.root / "base").glob(f"*/{MANIFEST}"):
-            run = StoredRun(manifest.parent)
-            if _FOLDS in run.folder.name:
+        unfinished = []
+        for folder in sorted((workspace.root / "base").glob("*-s*-*")):
+            if _FOLDS in folder.name or not folder.is_dir():
                 continue
+            if not is_sealed(folder):
+                unfinished.append(folder)
+                continue
+            run = StoredRun(folder)
             try:
                 order = (run.preset, run.seed, run.folder.name)
                 runs.append((order, run))
             except (DamagedArtifact, UsageError, ValueError) as error:
                 damaged[run.folder] = str(error)
         runs.sort(key=lambda pair: pair[0])
-        return cls(tuple(run for _, run in runs), damaged)
+        return cls(tuple(run for _, run in runs), damaged, tuple(unfinished))
 
 
 def runs_to_remove(workspace: Workspace, patterns: Sequence[str]) -> dict[str, Path]:
@@ -308,16 +333,17 @@ def runs_to_remove(workspace: Workspace, patterns: Sequence[str]) -> dict[str, P
     ----------
     patterns : sequence of str
         Names and patterns as `RunsOfData.choose` takes them, or the name of any run's
-        folder, written out: a pattern never reaches the runs of other clips.
+        folder, finished or not, written out: a pattern never reaches the runs of other
+        clips.
 
     Raises
     ------
     UsageError
-        When one of them means no run.
+        When one of them means no run, or is the short name of several.
     """
     kept = RunList.of(workspace)
-    folders = {run.folder.name: run.folder for run in kept.runs}
-    folders.update((folder.name, folder) for folder in kept.damaged)
+    every = [*(run.folder for run in kept.runs), *kept.damaged, *kept.unfinished]
+    folders = {folder.name: folder for folder in every}
     named = {}
     if workspace.has(BASE_MODELS):
         of_last = RunsOfData.of_last(workspace)
@@ -328,6 +354,13 @@ def runs_to_remove(workspace: Workspace, patterns: Sequence[str]) -> dict[str, P
         if pattern in folders:
             chosen[pattern] = folders[pattern]
             continue
+        # Whoever repeats the command must not delete the next run of that name.
+        alike = [name for name in folders if _short_name(name) == pattern]
+        if len(alike) > 1:
+            raise UsageError(
+                f"'{pattern}' is the name of {len(alike)} base models; name a folder: "
+                f"{some(alike, 20)}."
+            )
         for name in matching(pattern, named):
             chosen[name] = named[name]
     return chosen
@@ -363,15 +396,20 @@ def remove_runs(workspace: Workspace, folders: Sequence[Path]) -> int:
     return freed
 
 
-def _by_name(runs: Sequence[StoredRun], planned: set[Path]) -> dict[str, StoredRun]:
-    """Runs by names that are unique among them."""
+def _by_name(
+    runs: Sequence[StoredRun], planned: Mapping[Path, str]
+) -> dict[str, StoredRun]:
+    """Runs by names that are unique among them, and not those of others planned."""
     counts = Counter(run.name for run in runs)
-    n_planned = Counter(run.name for run in runs if run.folder in planned)
     named = {}
     for run in runs:
-        owns_name = run.folder in planned and n_planned[run.name] == 1
-        if counts[run.name] == 1 or owns_name:
-            named[run.name] = run
-        else:
-            named[run.folder.name] = run
+        is_planned = run.folder in planned
+        # Names of one plan are unique, so that a planned run owns its own.
+        is_free = counts[run.name] == 1 and run.name not in planned.values()
+        named[run.name if is_planned or is_free else run.folder.name] = run
     return named
+
+
+def _short_name(folder: str) -> str:
+    """The name of a run whose folder has this name."""
+    return folder.rpartition("-")[0]

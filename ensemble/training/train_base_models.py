@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from base_models.clips.labels import check_labels
 from base_models.clips.ratings import check_against_labels, find_ratings, read_ratings
 from base_models.clips.read_clips import SetAside
 from base_models.errors import UsageError
@@ -177,6 +178,7 @@ def plan_training(
     setups = {preset: setup.model(preset) for preset in dict(models)}
     setup.encoders.check_used({name: model.config for name, model in setups.items()})
     _check_ratings(rated, setups)
+    _check_labels(rated, setups)
     with_text = any(rated.needs_text)
     _check_weights(setups, with_text)
 
@@ -284,6 +286,14 @@ def _check_ratings(rated: RatedClips, setups: Mapping[str, ModelSetup]) -> None:
                 "table of them with --ratings, or leave it out. (A MusicEval tree has "
                 "them in person_mos.)"
             )
+
+
+def _check_labels(rated: RatedClips, setups: Mapping[str, ModelSetup]) -> None:
+    """Refuse labels that no model could learn, before anything is embedded."""
+    training = rated.rows("train")
+    labels = training[list(rated.aspects)].astype(float)
+    for bins in {model.config.bins for model in setups.values()}:
+        check_labels(labels, bins, training["clip_id"].tolist())
 
 
 def _check_weights(setups: Mapping[str, ModelSetup], with_text: bool) -> None:

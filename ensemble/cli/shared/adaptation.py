@@ -8,12 +8,17 @@ from typing import TYPE_CHECKING
 from jsonargparse import Namespace
 
 from base_models.errors import UsageError
-from ensemble.cli.shared.exit_codes import Screen, say, say_set_aside
+from ensemble.cli.shared.exit_codes import (
+    Screen,
+    say,
+    say_set_aside,
+    say_without_prompt,
+)
 from ensemble.cli.shared.options import Options
 from ensemble.workspace import Workspace
 
 if TYPE_CHECKING:
-    from base_models.clips.read_clips import SetAside
+    from ensemble.scoring.base_predictions import BasePredictions
     from ensemble.stacking.adapt_stack import RatedPredictions
 
 _OWN = ("data", "curve", "audio_encoder", "text_encoder", "device")
@@ -45,10 +50,11 @@ def add_adaptation_options(parser: Options) -> None:
     )
     add(
         "--audio-encoder",
-        type=str,
+        nargs="+",
+        metavar="NAME=FOLDER",
         help="with --adapt --data: where the weights lie now, as NAME=FOLDER",
     )
-    add("--text-encoder", type=str, help="likewise")
+    add("--text-encoder", nargs="+", metavar="NAME=FOLDER", help="likewise")
     add("--device", type=str, help="with --adapt --data: auto, cpu, cuda or mps")
 
 
@@ -94,10 +100,12 @@ def adapt_to_rated_clips(options: Namespace) -> int:
     from ensemble.stacking.adapt_stack import AdaptSettings, adapt_stack
 
     if options.data:
-        given, set_aside = _scored_clips(options)
+        given, scored = _scored_clips(options)
+        left_out = (scored.without_prompt, scored.set_aside)
         scores_what = "FILE..."
     else:
-        given, set_aside = _given_predictions(options)
+        given = _given_predictions(options)
+        left_out = ({}, ())
         scores_what = "--predictions FILE..."
     for note in given.notes:
         say(f"note: {note}")
@@ -107,7 +115,8 @@ def adapt_to_rated_clips(options: Namespace) -> int:
     folder = adapt_stack(workspace, options.adapt, given, settings)
 
     lines = _show(folder)
-    code = say_set_aside(set_aside)
+    without_prompt, set_aside = left_out
+    code = max(say_without_prompt(without_prompt), say_set_aside(set_aside))
     say(f"report: {folder / 'adaptation.html'}")
     say(f"next: predict_mos {scores_what} --stack {folder}")
     # What was kept is the last that is said, since that is read.
@@ -117,27 +126,22 @@ def adapt_to_rated_clips(options: Namespace) -> int:
     return code
 
 
-def _given_predictions(
-    options: Namespace,
-) -> tuple[RatedPredictions, tuple[SetAside, ...]]:
+def _given_predictions(options: Namespace) -> RatedPredictions:
     """Rated clips with anybody's predictions of the stack's base models."""
     from ensemble.estimator.save_and_load import read_stack
     from ensemble.stacking.adapt_stack import read_rated_predictions
 
     _, _, regressor = read_stack(options.adapt)
-    given = read_rated_predictions(
+    return read_rated_predictions(
         options.predictions,
         options.labels,
         aspects=regressor.aspects_,
         layout=regressor.layout_,
         group=options.groups or "",
     )
-    return given, ()
 
 
-def _scored_clips(
-    options: Namespace,
-) -> tuple[RatedPredictions, tuple[SetAside, ...]]:
+def _scored_clips(options: Namespace) -> tuple[RatedPredictions, BasePredictions]:
     """Rated clips that the stack's own base models score."""
     from base_models.encoders.store import EmbeddingStore
     from ensemble.estimator.stacked_mos import StackedMOS
@@ -158,7 +162,7 @@ def _scored_clips(
         scored = predict_bases(stack, clips, store, on_embed)
     rows = rows_of_clips(scored.clips, stack.aspects_, options.groups or "")
     rated = PredictedRows(rows, scored.tables)
-    return RatedPredictions(rated, str(options.data)), scored.set_aside
+    return RatedPredictions(rated, str(options.data)), scored
 
 
 def _show(folder: Path) -> list[str]:

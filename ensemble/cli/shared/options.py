@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import math
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -167,6 +168,8 @@ def parse_settings(
         if key in settings:
             raise UsageError(f"--set names '{key}' twice; leave one of them out.")
         settings[key] = _setting_value(value)
+        if isinstance(settings[key], float) and not math.isfinite(settings[key]):
+            raise UsageError(f"--set takes finite numbers; got '{word}'.")
     return settings
 
 

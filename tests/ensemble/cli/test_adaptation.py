@@ -171,6 +171,14 @@ def test_ratings_that_teach_nothing_are_refused_and_nothing_is_written(place, na
     assert sorted((place / "art" / "meta").iterdir()) == before
 
 
+def test_clips_that_the_stack_was_fitted_on_are_refused(place):
+    pd.read_csv(place / "old.csv").to_csv(place / "new.csv", index=False)
+    labels = ["clip_id", "system_id", "mos"]
+    pd.read_csv(place / "old.csv")[labels].to_csv(place / "mos.csv", index=False)
+    refused(2, adapt(place), "The stack was fitted on 60 of the 60 rated clips")
+    assert not list(place.glob("art/meta/*-adapted-*"))
+
+
 def test_options_that_would_be_ignored_are_refused(place):
     stack = (place / "stack").read_text()
     words = ["fit_meta", "--artifacts", place / "art"]

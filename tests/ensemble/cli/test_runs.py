@@ -1,5 +1,6 @@
 """Base models of different encoders in one stack, and runs that accumulate."""
 
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import soundfile
 from commands import EMBEDDED, call, refused
 
 from base_models.clips.demo.corpus import write_demo
+from base_models.clips.read_clips import read_clips
 from base_models.encoders import Encoder
 from base_models.files import read_json
 from ensemble.estimator.stacked_mos import StackedMOS
@@ -165,7 +167,9 @@ def test_patterns_choose_what_is_stacked(art):
     code, out, err = call(*choose, "dora-s?", "clap*")
     assert code == 0, err
     assert names_of_stack(out) == ["clap_baseline-s0", "dora-s0", "dora-s1"]
-    refused(2, call(*choose, "wisq-*"), r"'wisq-\*' matches no base model; there are")
+    refused(
+        2, call(*choose, "wisq-*"), r"'wisq-\*' matches no base model of .*; there are"
+    )
     refused(2, call(*choose, "dora-s9"), r"Unknown base model 'dora-s9'. Did you mean")
 
 
@@ -187,7 +191,7 @@ def test_a_removed_run_is_gone_and_the_next_stack_does_without(tree, tmp_path):
     refused(2, call(*remove, "dora-s7"), "Unknown base model 'dora-s7'")
     code, out, err = call(*remove, "dora-*")
     assert code == 0
-    assert "removed 2 base models (dora-s0, dora-s1)" in err
+    assert re.search(r"removed dora-s0-\w{10}, dora-s1-\w{10}: \d", err)
     assert "clap_baseline-s0" in out
     left = [path.name for path in (tmp_path / "base").iterdir()]
     assert all(name.startswith("clap_baseline") for name in left)
@@ -214,6 +218,100 @@ def test_a_damaged_run_is_listed_refused_by_the_stack_and_can_be_removed(
     )
     assert code == 0, err
     assert call("fit_meta", "--rivals", "--artifacts", tmp_path)[0] == 0
+
+
+def test_an_unfinished_run_keeps_its_name_and_others_of_that_name_bear_their_folders(
+    tree, tmp_path
+):
+    train(tree, tmp_path, "--models", "dora:1")
+    train(tree, tmp_path, "--models", "dora:1", settings=["dropout=0.1"])
+    # The last one was interrupted: it has no manifest yet.
+    folder = tmp_path / read_json(tmp_path / "level0.json")["runs"][0]["folder"]
+    (folder / "manifest.json").unlink()
+    (older,) = listed(tmp_path)
+    assert older.startswith("dora-s0-")
+    assert read_json(tmp_path / "runs.json")["unfinished"] == [f"base/{folder.name}"]
+
+    stack = ("fit_meta", "--rivals", "--artifacts", tmp_path)
+    refused(2, call(*stack), rf"'dora-s0' are not finished; .* --models: '{older}'")
+    refused(2, call(*stack, "--models", "dora-s0"), "'dora-s0' is not finished")
+    assert call(*stack, "--models", older)[0] == 0
+
+    # Its short name is that of two runs; its folder's is its own.
+    remove = ("list_runs", "--artifacts", tmp_path, "--remove")
+    refused(2, call(*remove, "dora-s0"), "'dora-s0' is the name of 2 base models")
+    assert call(*remove, folder.name)[0] == 0
+    assert not folder.exists()
+    assert call(*stack)[0] == 0
+
+
+def test_a_repeated_removal_does_not_delete_the_next_run_of_that_name(tree, tmp_path):
+    train(tree, tmp_path, "--models", "dora:1")
+    train(tree, tmp_path, "--models", "dora:1", settings=["dropout=0.1"])
+    remove = ("list_runs", "--artifacts", tmp_path, "--remove", "dora-s0")
+    refused(2, call(*remove), "'dora-s0' is the name of 2 base models; name a folder")
+    assert len(listed(tmp_path)) == 2
+
+
+def test_runs_of_other_clips_are_refused_for_what_they_are(tree, tmp_path):
+    train(tree, tmp_path, "--models", "dora:1")
+    (folder,) = (tmp_path / "base").iterdir()
+    train(tree, tmp_path, "--models", "dora:1", "--aspects", "mi")
+    words = ("fit_meta", "--artifacts", tmp_path, "--models", folder.name)
+    refused(2, call(*words), "was trained on other clips than those of the last")
+
+
+def test_labels_that_cannot_be_learnt_are_refused_before_anything_is_embedded(
+    tree, tmp_path, encoded
+):
+    clips = read_clips(tree).assign(mi=np.nan)
+    clips.to_csv(tmp_path / "clips.csv", index=False)
+    words = ("--data", tmp_path / "clips.csv", "--aspects", "mi", "ta", *EMBEDDED)
+    refused(
+        2,
+        call("fit_base", *words, "--artifacts", tmp_path / "art"),
+        "Aspect 'mi' has no label at all",
+    )
+    assert not encoded
+    assert not (tmp_path / "art" / "level0.json").exists()
+
+
+def test_predictions_on_another_scale_are_refused(art, predictions, tmp_path):
+    columns = ["mi__tool", "ta__tool"]
+    predictions[columns] = predictions[columns] * 20
+    predictions.to_csv(tmp_path / "hundred.csv", index=False)
+    both = ("fit_meta", "--rivals", "--artifacts", art, "--with-runs")
+    refused(
+        2,
+        call(*both, "--predictions", tmp_path / "hundred.csv"),
+        r"off the scale 1..5 \(from .* to .*\); rescale its scores first",
+    )
+    one = predictions[["clip_id"]].assign(mi=3.0)
+    one.to_csv(tmp_path / "one.csv", index=False)
+    refused(
+        2,
+        call(*both, "--predictions", tmp_path / "one.csv"),
+        "no predictions of 'ta'; a stack needs every aspect",
+    )
+
+
+def test_a_setting_that_is_no_finite_number_is_refused(art):
+    words = ("fit_meta", "--artifacts", art, "--set")
+    for value in ("nan", "inf", "-inf"):
+        refused(2, call(*words, f"alpha={value}"), "--set takes finite numbers")
+
+
+def test_clips_without_a_prompt_are_named_by_the_stack_too(tree, tmp_path):
+    clips = read_clips(tree)
+    is_first = clips.groupby("split").cumcount() < 2
+    clips["prompt"] = clips["prompt"].mask(is_first, "")
+    clips.to_csv(tmp_path / "clips.csv", index=False)
+    options = (*EMBEDDED, *TWO_EPOCHS, *ONE_CPU, "--artifacts", tmp_path / "art")
+    words = ("--data", tmp_path / "clips.csv", "--models", "dora:1")
+    assert call("fit_base", *words, *options)[0] == 3
+    code, _, err = call("fit_meta", "--rivals", "--artifacts", tmp_path / "art")
+    assert code == 3, err
+    assert "6 clips have no prompt: ta left out for them" in err
 
 
 def test_an_empty_workspace_has_no_runs(tmp_path):
