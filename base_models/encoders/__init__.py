@@ -78,6 +78,12 @@ def parse_encoder(text: str) -> tuple[str, str | None]:
             f"Encoder '{name}' cannot be used: {known.refused[name]}. "
             "Repair or remove that package."
         )
+    # A folder alone does not say what is in it.
+    if "/" in name:
+        raise UsageError(
+            f"'{text}' is a folder and no encoder; write NAME=FOLDER, such as "
+            f"'muq={name}'. list_encoders has the names."
+        )
     one_of(name, known.specs, "encoder")
     if equals and not folder:
         raise UsageError(

@@ -53,6 +53,7 @@ def test_a_name_of_both_a_preset_and_an_encoder_is_told_by_what_follows():
         (["muq=/a", "muq=/b"], "two folders of 'muq'"),
         (["whisq=logmel", "whisq=mert"], "encoder of 'whisq' twice"),
         (["dorra=logmel"], "Unknown encoder 'dorra'"),
+        (["/weights/muq"], "write NAME=FOLDER, such as 'muq=/weights/muq'"),
     ],
 )
 def test_words_that_contradict_each_other_are_refused(words, message):
