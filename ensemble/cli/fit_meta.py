@@ -1,6 +1,7 @@
 """``fit_meta``: stack the base models of the last ``fit_base``, and write a report.
 
-Exit code 0 when all is well, 2 when an option or the data cannot be used.
+Exit code 0 when all is well, 3 when clips without a prompt lack an aspect, 2 when an
+option or the data cannot be used.
 """
 
 from __future__ import annotations
