@@ -17,7 +17,7 @@ from base_models.encoders.store import EmbeddingStore
 from base_models.training.neural_mos import NeuralMOS
 from ensemble.estimator.stacked_mos import StackedMOS
 from ensemble.scoring.score_clips import score_clips
-from ensemble.training.train_base_models import plan_models
+from ensemble.training.training_setup import plan_models
 
 EPOCHS, CLIPS, SECONDS = 20, 48, 5
 RATE = 16_000  # as MusicEval
