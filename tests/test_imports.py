@@ -172,3 +172,28 @@ def test_nothing_that_is_loaded_can_run_code():
                         k.arg in {"trust_remote_code", "allow_pickle"}
                         for k in node.keywords
                     ), path
+
+
+def test_the_benches_can_be_collected():
+    """Nothing else runs them, so that what moves would break them unseen."""
+    words = [
+        "--collect-only",
+        "-q",
+        "-o",
+        "addopts=--import-mode=importlib",
+        "-o",
+        "python_files=bench_*.py",
+        "-o",
+        "python_functions=bench_*",
+        "-o",
+        "pythonpath=tests tests/benchmarks",
+        "tests/benchmarks",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *words],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    assert done.returncode == 0, done.stdout[-2000:]
