@@ -17,6 +17,7 @@ from base_models.encoders import known_encoders, parse_encoder
 from base_models.encoders.weights import fetch_command, missing_files
 from base_models.files import write_json
 from ensemble.cli.shared.exit_codes import ALL_WELL, run_command
+from ensemble.cli.shared.list_table import list_table
 from ensemble.cli.shared.options import Options
 
 _SPEC_FIELDS = (
@@ -118,14 +119,7 @@ def _print_paragraph(console: Console, text: str) -> None:
 
 
 def _table(entries: Sequence[dict[str, Any]]) -> Table:
-    table = Table(
-        title=f"{len(entries)} encoders",
-        title_justify="left",
-        box=None,
-        padding=(0, 1, 0, 0),
-    )
-    for name, justify in _COLUMNS.items():
-        table.add_column(name, justify=justify, no_wrap=True)
+    table = list_table(f"{len(entries)} encoders", _COLUMNS)
     for entry in entries:
         table.add_row(*_cells(entry))
     return table

@@ -16,6 +16,7 @@ from base_models.config import MODELS
 from base_models.errors import one_of
 from base_models.files import write_json
 from ensemble.cli.shared.exit_codes import ALL_WELL, Screen, run_command
+from ensemble.cli.shared.list_table import list_table
 from ensemble.cli.shared.options import Options
 
 if TYPE_CHECKING:
@@ -71,14 +72,7 @@ def _main(argv: Sequence[str] | None = None) -> int:
 
 
 def _table(costs: Sequence[ModelCost]) -> Table:
-    table = Table(
-        title=f"{len(costs)} presets",
-        title_justify="left",
-        box=None,
-        padding=(0, 1, 0, 0),
-    )
-    for name, justify in _COLUMNS.items():
-        table.add_column(name, justify=justify, no_wrap=True)
+    table = list_table(f"{len(costs)} presets", _COLUMNS)
     for cost in costs:
         table.add_row(*_cells(cost))
     return table

@@ -167,8 +167,8 @@ class RunsOfData:
         Folders of runs that cannot be read, and why.
     planned : frozenset of Path
         Folders that the last ``fit_base`` planned.
-    others : mapping of str to Path
-        Folders of finished runs of other clips, by name.
+    others : frozenset of str
+        Names of the folders of finished runs of other clips.
     """
 
     data: Path
@@ -177,7 +177,7 @@ class RunsOfData:
     unfinished: tuple[str, ...] = ()
     damaged: Mapping[Path, str] = field(default_factory=dict)
     planned: frozenset[Path] = frozenset()
-    others: Mapping[str, Path] = field(default_factory=dict)
+    others: frozenset[str] = frozenset()
 
     @classmethod
     def of_last(cls, workspace: Workspace) -> RunsOfData:
@@ -211,9 +211,7 @@ class RunsOfData:
             unfinished=unfinished,
             damaged=kept.damaged,
             planned=frozenset(planned),
-            others={
-                run.folder.name: run.folder for run in kept.runs if run not in runs
-            },
+            others=frozenset(run.folder.name for run in kept.runs if run not in runs),
         )
 
     def choose(self, patterns: Sequence[str] | None) -> dict[str, StoredRun]:
@@ -282,8 +280,7 @@ def matching(pattern: str, names: Iterable[str]) -> list[str]:
         raise UsageError(
             f"'{pattern}' matches no base model of the last fit_base's clips; {there}."
         )
-    one_of(pattern, known, "base model")
-    return []
+    return [one_of(pattern, known, "base model")]
 
 
 @dataclass(frozen=True)
