@@ -17,7 +17,7 @@ LEVELS = {
     "base_models": [
         {"errors"},
         {"bins", "files", "devices"},
-        {"predictions", "config", "clips"},
+        {"predictions", "config", "clips", "sklearn_files"},
         {"metrics", "networks"},
         {"encoders"},
         {"training"},

@@ -12,7 +12,7 @@ from base_models.encoders import parse_encoder
 from base_models.errors import UsageError
 from base_models.files import Artifact
 from base_models.predictions import PredictionTable
-from ensemble.estimator.sklearn_files.estimator_files import (
+from base_models.sklearn_files.estimator_files import (
     estimator_bytes,
     read_estimator,
 )

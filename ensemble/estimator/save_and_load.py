@@ -27,7 +27,7 @@ from base_models.files import (
     to_json,
 )
 from ensemble.estimator.input_rows import restore_features
-from ensemble.estimator.sklearn_files.estimator_files import (
+from base_models.sklearn_files.estimator_files import (
     estimator_bytes,
     read_estimator,
 )

@@ -530,7 +530,7 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
         """Write the stack and its base models to `folder`, without pickle.
 
         Scikit-learn estimators are stored where all that they consist of is listed in
-        `ensemble.estimator.sklearn_files.trusted_types`.
+        `base_models.sklearn_files.trusted_types`.
 
         Raises
         ------

@@ -136,10 +136,14 @@ ESTIMATORS: Mapping[str, tuple[str, ...]] = {
         "ExtraTreeClassifier",
         "ExtraTreeRegressor",
     ),
+}
+"""Estimators and their splitters and kernels, by the public module they are in."""
+
+OWN: Mapping[str, tuple[str, ...]] = {
     # One estimator per aspect, where an estimator knows a single target.
     "ensemble.estimator.fit_base_models": ("PerAspect",),
 }
-"""Estimators and their splitters and kernels, by the public module they are in."""
+"""Estimators of this project, by the module they are defined in."""
 
 PARTS: Mapping[str, tuple[str, ...]] = {
     "sklearn._loss.link": (
@@ -252,7 +256,7 @@ def types_by_loader() -> dict[str, frozenset[str]]:
     numbers = _names(NUMBERS)
     plain = {f"builtins.{name}" for name in ("bool", "float", "int", "str")}
     return {
-        "ObjectNode": _defining_names(ESTIMATORS) | _names(PARTS),
+        "ObjectNode": _defining_names(ESTIMATORS) | _names(OWN) | _names(PARTS),
         "LossNode": _names(LOSSES),
         "TreeNode": frozenset({"sklearn.tree._tree.Tree"}),
         "FunctionNode": _names(FUNCTIONS),

@@ -16,14 +16,14 @@ import numpy as np
 
 from base_models.errors import DamagedArtifact, UsageError, some
 from base_models.files import from_json
-from ensemble.estimator.sklearn_files.trusted_types import types_by_loader
+from base_models.sklearn_files.trusted_types import types_by_loader
 
 SCHEMA = "schema.json"
 """The member that holds the tree of nodes."""
 PROTOCOL = 2
 """The version of the format. Files may not choose an older one: its loaders are older
 too."""
-LIST = "ensemble/estimator/sklearn_files/trusted_types.py"
+LIST = "base_models/sklearn_files/trusted_types.py"
 """Where the list of trusted types is, for messages."""
 _ARRAY_NAME = re.compile(r"[0-9]{1,20}\.npy")
 

@@ -44,11 +44,11 @@ from sklearn.tree import DecisionTreeRegressor
 
 from base_models.errors import DamagedArtifact, UsageError
 from ensemble.estimator.fit_base_models import PerAspect
-from ensemble.estimator.sklearn_files.estimator_files import (
+from base_models.sklearn_files.estimator_files import (
     estimator_bytes,
     read_estimator,
 )
-from ensemble.estimator.sklearn_files.trusted_types import types_by_loader
+from base_models.sklearn_files.trusted_types import types_by_loader
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(60, 3))

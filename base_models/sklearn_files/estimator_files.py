@@ -13,14 +13,14 @@ import sklearn
 from sklearn.exceptions import InconsistentVersionWarning
 
 from base_models.errors import DamagedArtifact, UsageError
-from ensemble.estimator.sklearn_files.audit import (
+from base_models.sklearn_files.audit import (
     SCHEMA,
     check_types,
     checked_members,
     nodes_of,
     parsed_schema,
 )
-from ensemble.estimator.sklearn_files.fitted_arrays import check_fitted_arrays
+from base_models.sklearn_files.fitted_arrays import check_fitted_arrays
 
 log = logging.getLogger(__name__)
 
