@@ -6,26 +6,16 @@ what differs.
 
 from __future__ import annotations
 
-import difflib
-import math
-import tomllib
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields
-from importlib.resources import files
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from base_models.bins import TARGET_SIGMA, ScoreBins
+from base_models.bins import TARGET_SIGMA
 from base_models.errors import UsageError, one_of
-from base_models.files import sha256, to_json
+from base_models.settings import PRESETS, Settings, toml_names
 
-TRAINING_VERSION = 1
-"""Raised when the same config, data and seed would train other weights.
-
-Runs of an older version are then trained anew.
-"""
 CRITERION_VERSIONS = {"ce": 2}
-"""The same for the runs of one criterion alone; 1 where it is not named.
+"""As `TRAINING_VERSION`, for the runs of one criterion; 1 where it is not named.
 
 In version 2 of ``"ce"`` a score midway between two bins is no longer shared out.
 """
@@ -61,8 +51,6 @@ CHOICES = {
     "select_on": ("selection metric", SELECTION),
 }
 """Keys that name a part: the words for the key in a message, and its legal values."""
-UNHASHED = ("name", "audio_encoder", "text_encoder")
-"""Keys that are no part of a config's signature."""
 READ_BY = {
     "temporal": ("architecture", "dual_branch"),
     "pooling": ("architecture", "dual_branch"),
@@ -81,18 +69,15 @@ ALIGNED_BY = {
     "anchored": "dual_branch",
 }
 """The one architecture that has an alignment."""
-TYPE_WORDS = {
-    bool: "true or false",
-    int: "a whole number",
-    float: "a number",
-    str: "text",
-}
-"""Types of settings, as messages call them."""
+MODELS = toml_names(PRESETS)
+"""Presets of neural base models."""
+SETTINGS = toml_names(PRESETS / "settings")
+"""Training settings that can be laid over them."""
 
 
-@dataclass(frozen=True)
-class BaseConfig:
-    """One base model and how it is trained.
+@dataclass(frozen=True, kw_only=True)
+class BaseConfig(Settings):
+    """One neural base model and how it is trained.
 
     The defaults are DORA-MOS: architecture, criterion and bins as in its paper (section
     II); learning rate, batch size, epochs, patience, dropout, sigma and weight decay
@@ -186,6 +171,9 @@ class BaseConfig:
         unread.
     """
 
+    FOLDER: ClassVar[Path] = PRESETS
+    TRAINING_SETTINGS: ClassVar[tuple[str, ...]] = SETTINGS
+
     name: str = "dora"
     criterion: str = "gaussian"
     sigma: float = TARGET_SIGMA
@@ -203,9 +191,7 @@ class BaseConfig:
     patience: int = 15
     select_on: str = "loss"
     inner_validation: float = 0.15
-    bins: ScoreBins = field(default_factory=ScoreBins)
     architecture: str = "dual_branch"
-    audio_only: bool = False
     max_seconds: float = 0.0
     temporal: str = "transformer"
     pooling: str = "attention"
@@ -218,8 +204,6 @@ class BaseConfig:
     clip_norm: float = 0.0
     aspect_loss: str = "sum"
     start_at_mean: bool = False
-    audio_encoder: str = "muq"
-    text_encoder: str = "roberta"
 
     def __post_init__(self) -> None:
         for key, (what, legal) in CHOICES.items():
@@ -309,194 +293,11 @@ class BaseConfig:
                 f"; got '{self.criterion}'."
             )
 
+    def _versions(self) -> dict[str, Any]:
+        version = CRITERION_VERSIONS.get(self.criterion)
+        return {} if version is None else {"criterion_version": version}
+
     @property
     def reads_ratings(self) -> bool:
         """Whether the criterion learns from single ratings."""
         return self.criterion in RATING_CRITERIA
-
-    def updated(self, changes: Mapping[str, Any], source: str) -> BaseConfig:
-        """Make a copy with `changes` applied.
-
-        Parameters
-        ----------
-        changes : key to value
-            A key of the group ``bins`` is named ``"bins.grid"``, or stands in a mapping
-            under ``"bins"``. What is not named stays as it is.
-        source : str, the file or caller that a message names
-
-        Raises
-        ------
-        UsageError
-            when a key is unknown, or a value has the wrong type or is illegal.
-
-        Examples
-        --------
-        >>> changes = {"sigma": 0.3, "bins.count": 10, "bins": {"grid": "endpoints"}}
-        >>> BaseConfig().updated(changes, "here").bins
-        ScoreBins(low=1.0, high=5.0, count=10, grid='endpoints')
-        """
-        current = {item.name: getattr(self, item.name) for item in fields(self)}
-        bin_settings = asdict(self.bins)
-        known = [key for key in current if key != "bins"]
-        known += [f"bins.{key}" for key in bin_settings]
-
-        values = dict(current)
-        for key, value in _single_settings(changes, source):
-            # A whole scale, as a library user may give it.
-            if key == "bins":
-                values["bins"] = value
-                bin_settings = asdict(value)
-                continue
-            if key not in known:
-                raise UsageError(_unknown_key(key, known, source))
-            group, _, inner_key = key.rpartition(".")
-            settings = bin_settings if group else values
-            inner_key = inner_key or key
-            settings[inner_key] = _checked_value(
-                key, value, current=settings[inner_key], source=source
-            )
-
-        values["bins"] = ScoreBins(**bin_settings)
-        return BaseConfig(**values)
-
-    @classmethod
-    def from_toml(cls, path: Path | str) -> BaseConfig:
-        """The defaults, changed by a TOML file."""
-        return cls().updated(_read_toml(Path(path)), str(path))
-
-    @classmethod
-    def preset(cls, name: str, settings: str | None = None) -> BaseConfig:
-        """A preset by name, optionally under other training settings.
-
-        Parameters
-        ----------
-        name : str, one of `MODELS`
-        settings : str, one of `SETTINGS`, e.g. ``"embedded"``; None changes nothing
-        """
-        one_of(name, MODELS, "preset")
-        config = cls.from_toml(_PRESETS / f"{name}.toml")
-        if settings is None:
-            return config
-
-        one_of(settings, SETTINGS, "training settings")
-        changes = _read_toml(_PRESETS / "settings" / f"{settings}.toml")
-        return config.updated(changes, settings)
-
-    def to_dict(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any], source: str) -> BaseConfig:
-        """Invert `to_dict`; `source` is named in messages."""
-        return cls().updated(values, source)
-
-    def signature(self, **context: Any) -> str:
-        """Ten hex digits that identify the config and `context` (data, encoders, seed).
-
-        Only what differs from the defaults is hashed: a key that is added with a new
-        default leaves the signatures of older runs as they were. Names are not hashed;
-        the context has the signatures of the encoders that are really used.
-        """
-        defaults = BaseConfig().to_dict()
-        changed = {
-            key: value
-            for key, value in self.to_dict().items()
-            if key not in UNHASHED and value != defaults[key]
-        }
-        version = CRITERION_VERSIONS.get(self.criterion)
-        if version is not None:
-            changed["criterion_version"] = version
-        # Names and layout are part of the signature of every run that was trained.
-        hashed = {"version": TRAINING_VERSION, "config": changed, "context": context}
-        return sha256(to_json(hashed))[:10]
-
-
-_PRESETS = Path(str(files("base_models").joinpath("presets")))
-
-
-def _preset_names(folder: Path) -> tuple[str, ...]:
-    return tuple(sorted(path.stem for path in folder.glob("*.toml")))
-
-
-MODELS = _preset_names(_PRESETS)
-SETTINGS = _preset_names(_PRESETS / "settings")
-
-
-def _single_settings(
-    changes: Mapping[str, Any], source: str
-) -> Iterable[tuple[str, Any]]:
-    """Yield every single setting, those of a group under names such as ``bins.grid``.
-
-    A whole `ScoreBins` is passed on under ``bins``.
-    """
-    for key, value in changes.items():
-        if key != "bins":
-            yield key, value
-        elif isinstance(value, Mapping):
-            for inner_key, inner_value in value.items():
-                yield f"bins.{inner_key}", inner_value
-        elif isinstance(value, ScoreBins):
-            yield key, value
-        else:
-            names = ", ".join(f"bins.{item.name}" for item in fields(ScoreBins))
-            raise UsageError(
-                f"{source}: 'bins' is a group of settings and not one value; got "
-                f"{value!r}. Set {names} one by one, e.g. bins.grid=endpoints."
-            )
-
-
-def _unknown_key(
-    key: str,
-    known: list[str],
-    source: str,
-) -> str:
-    """The message about a key that is not known, with the nearest one that is."""
-    nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-    group = key.partition(".")[0]
-    if group in known:
-        cure = f"'{group}' is one value and has no keys."
-    elif nearest:
-        cure = f"Did you mean '{nearest[0]}'?"
-    else:
-        cure = f"Known: {', '.join(known)}."
-    return f"{source}: unknown key '{key}'. {cure}"
-
-
-def _checked_value(
-    key: str,
-    value: Any,
-    current: Any,
-    source: str,
-) -> Any:
-    """Return `value` in the type of the current one.
-
-    Raises
-    ------
-    UsageError
-        when it is of another type, or NaN or infinite.
-    """
-    # A whole number in place of a number is the same setting, and must hash alike.
-    if isinstance(current, float) and type(value) is int:
-        try:
-            value = float(value)
-        except OverflowError:
-            value = math.inf
-    # The exact type, because isinstance would take True for an integer.
-    if type(value) is not type(current):
-        raise UsageError(
-            f"{source}: '{key}' must be {TYPE_WORDS[type(current)]}; got {value!r}."
-        )
-    if isinstance(value, float) and not math.isfinite(value):
-        raise UsageError(f"{source}: '{key}' must be finite; got {value}.")
-    return value
-
-
-def _read_toml(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}.") from error
-    # Wrong TOML and bytes that are not UTF-8 are both ValueErrors.
-    except ValueError as error:
-        raise UsageError(f"{path} is not valid TOML: {error}.") from error

@@ -17,10 +17,13 @@ LEVELS = {
     "base_models": [
         {"errors"},
         {"bins", "files", "devices"},
-        {"predictions", "config", "clips", "sklearn_files"},
+        {"predictions", "settings", "clips", "sklearn_files"},
+        {"config", "pooled_config"},
+        {"model_presets"},
         {"metrics", "networks"},
         {"encoders"},
-        {"training"},
+        {"clip_model"},
+        {"training", "pooled"},
     ],
     "meta": [
         {"rows", "columns"},
@@ -44,6 +47,9 @@ LEVELS = {
 GROUND = [
     "bins.py",
     "config.py",
+    "model_presets.py",
+    "pooled_config.py",
+    "settings.py",
     "errors.py",
     "files.py",
     "predictions.py",

@@ -16,28 +16,19 @@ import pandas as pd
 import safetensors.torch
 import torch
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
-from base_models.clips.labels import as_labels, judged_by_text, text_gaps
+from base_models.clip_model import CONFIG, DEFAULT_STORE, ClipModel
 from base_models.config import BaseConfig
 from base_models.devices import resolve_device
-from base_models.encoders import Encoder, check_kind, load_encoder
-from base_models.encoders.embed import (
-    FilledClips,
-    clip_ids,
-    embed_clips,
-    placeholder_for,
-    system_ids,
-)
+from base_models.encoders.embed import FilledClips, system_ids
 from base_models.encoders.store import EmbeddingStore
-from base_models.errors import DamagedArtifact, UsageError, one_of
-from base_models.files import Artifact, atomic_write, seal, sha256, to_json
+from base_models.errors import DamagedArtifact, UsageError
+from base_models.files import Artifact, sha256, to_json
 from base_models.networks.attention import Attention, explain_network
 from base_models.networks.batches import EmbeddedClips
 from base_models.networks.criteria import build_criterion
 from base_models.networks.models import Network, build_model
-from base_models.predictions import MEAN_LABEL, RATINGS, PredictionTable
 from base_models.training.checkpoints import CheckpointFile
 from base_models.training.loop import (
     EpochCallback,
@@ -48,10 +39,11 @@ from base_models.training.loop import (
 )
 from base_models.training.training_data import TrainingData, check_training_data
 
-DEFAULT_STORE = "artifacts/embeddings"
+WEIGHTS = "weights.safetensors"
+HISTORY = "history.json"
 
 
-class NeuralMOS(RegressorMixin, BaseEstimator):
+class NeuralMOS(ClipModel[BaseConfig]):
     """One base model: frozen encoders, a small network, and score distributions.
 
     Source: DORA-MOS, section II.
@@ -95,6 +87,9 @@ class NeuralMOS(RegressorMixin, BaseEstimator):
     sigma_ : float
         Kernel width that decodes the distributions.
     """
+
+    CONFIG_TYPE = BaseConfig
+    FITTED = "model_"
 
     def __init__(
         self,
@@ -156,17 +151,7 @@ class NeuralMOS(RegressorMixin, BaseEstimator):
             when labels are off the scale, too few, or do not fit the clips; when
             ratings are missing, or given to a criterion that does not read them.
         """
-        # A fit that fails must leave nothing to predict with.
-        self.__dict__.pop("model_", None)
-
-        ids = clip_ids(X)
-        labels = as_labels(y, len(ids))
-        self.config_ = self._resolve_config()
-        needs_text = judged_by_text(labels.columns, self.text_aspects)
-        if self.config_.audio_only:
-            needs_text = (False,) * len(needs_text)
-        gaps = text_gaps(X, needs_text)
-        labels = labels.mask(gaps)
+        ids, labels, gaps = self._begin_fit(X, y)
         data = check_training_data(
             self.config_,
             ids=ids,
@@ -176,8 +161,6 @@ class NeuralMOS(RegressorMixin, BaseEstimator):
             groups=groups,
             ratings=ratings,
         )
-        self.aspects_ = tuple(labels.columns)
-        self.needs_text_ = needs_text
         return self._fit_network(X, data, prompted=np.all(~gaps, axis=1))
 
     def _fit_network(
@@ -222,48 +205,7 @@ class NeuralMOS(RegressorMixin, BaseEstimator):
         self.selected_on_ = data.ids_of(data.validation)
         return self
 
-    def predict(self, X: pd.DataFrame) -> np.ndarray:
-        """Predict scores on the scale.
-
-        Returns
-        -------
-        scores : float64 array of shape (n, aspects), or (n,) with one aspect
-            NaN for the aspects that are judged against the prompt, of a clip without
-            one.
-        """
-        distributions = self.predict_distribution(X)
-        scores = self.config_.bins.decode(distributions, self.sigma_)
-        return scores[:, 0] if len(self.aspects_) == 1 else scores
-
-    def predict_distribution(self, X: pd.DataFrame) -> np.ndarray:
-        """Predict the distribution over score bins of every clip.
-
-        Returns
-        -------
-        distributions : float64 array of shape (n, aspects, bins)
-            The last axis sums to 1, or is NaN where `predict` is.
-
-        Raises
-        ------
-        ClipError
-            when a clip cannot be decoded, or has no prompt where every aspect needs
-            one.
-        """
-        check_is_fitted(self, "model_")
-        _, clips = self.embed(X)
-        distributions = self.predict_embedded(clips)
-        distributions[text_gaps(X, self.needs_text_)] = np.nan
-        return distributions
-
     def predict_embedded(self, clips: EmbeddedClips) -> np.ndarray:
-        """Predict distributions of clips embedded with this model's encoders.
-
-        Returns
-        -------
-        distributions : float64 array of shape (n, aspects, bins)
-            As `predict_distribution` returns, but never NaN: nothing here tells the
-            tokens of a placeholder from those of a prompt.
-        """
         check_is_fitted(self, "model_")
         bins = self.config_.bins
         if len(clips) == 0:
@@ -305,95 +247,10 @@ class NeuralMOS(RegressorMixin, BaseEstimator):
             device=resolve_device(self.device),
         )
 
-    def prediction_table(
-        self,
-        name: str,
-        ids: Sequence[str],
-        clips: EmbeddedClips,
-    ) -> PredictionTable:
-        """Predict a table that also names the clips the model has seen."""
-        return PredictionTable(
-            model=name,
-            clip_ids=tuple(ids),
-            aspects=self.aspects_,
-            distributions=self.predict_embedded(clips),
-            bins=self.config_.bins,
-            sigma=self.sigma_,
-            trained_on=self.trained_on_,
-            selected_on=self.selected_on_,
-            predicts=RATINGS if self.config_.reads_ratings else MEAN_LABEL,
-        )
-
     @property
     def sigma_(self) -> float:
         """Kernel width that decodes this model's distributions."""
         return build_criterion(self.config_).sigma
-
-    def embed(self, X: pd.DataFrame) -> tuple[FilledClips, EmbeddedClips]:
-        """Read the embeddings of every clip from the store, computing missing ones.
-
-        Raises
-        ------
-        ClipError
-            when a clip cannot be used.
-        """
-        check_is_fitted(self, "encoders_")
-        if isinstance(self.store, EmbeddingStore):
-            store = self.store
-        else:
-            store = EmbeddingStore(self.store)
-        audio, text = self.encoders()
-        placeholder = placeholder_for(self.needs_text_)
-        return embed_clips(X, store, audio, text=text, placeholder=placeholder)
-
-    def encoder_words(self) -> tuple[str, str]:
-        """Audio and text encoder, as a user writes them: ``"name"``, ``"name=folder"``.
-
-        The preset's own, where the parameters name none.
-        """
-        config = getattr(self, "config_", None) or self._resolve_config()
-        return (
-            self.audio_encoder or config.audio_encoder,
-            self.text_encoder or config.text_encoder,
-        )
-
-    def encoders(self) -> tuple[Encoder, Encoder | None]:
-        """Load the frozen audio and text encoders.
-
-        The second is None when no aspect needs text.
-
-        Raises
-        ------
-        UsageError
-            when an encoder is of the other kind, its weights are missing, or they
-            differ from those that the model was trained with.
-        """
-        device = str(resolve_device(self.device))
-        audio_word, text_word = self.encoder_words()
-        words = {"audio": audio_word}
-        if any(self.needs_text_):
-            words["text"] = text_word
-
-        # A text encoder in place of an audio encoder would take the paths for prompts,
-        # and the network would be trained on them.
-        for kind, word in words.items():
-            check_kind(word, kind)
-        loaded = {
-            kind: load_encoder(word, device=device) for kind, word in words.items()
-        }
-
-        # Scores are only valid with the encoder weights of the training. In a new fit
-        # there are none yet.
-        trained_encoders = getattr(self, "encoders_", {})
-        for kind, encoder in loaded.items():
-            trained = trained_encoders.get(kind)
-            if trained and trained["signature"] != encoder.signature:
-                raise UsageError(
-                    f"The model was trained with {trained['signature']}, but {kind} "
-                    f"encoder '{encoder.name}' is now {encoder.signature}; its scores "
-                    "would be meaningless. Load the weights it was trained with."
-                )
-        return loaded["audio"], loaded.get("text")
 
     def to_files(self) -> dict[str, bytes]:
         """Return config, weights (safetensors) and history as named files.
@@ -407,124 +264,20 @@ class NeuralMOS(RegressorMixin, BaseEstimator):
             for name, tensor in self.model_.state_dict().items()
         }
         return {
-            "config.json": to_json(self._facts()),
-            "weights.safetensors": safetensors.torch.save(weights),
-            "history.json": to_json(self.history_),
+            CONFIG: to_json(self._facts()),
+            WEIGHTS: safetensors.torch.save(weights),
+            HISTORY: to_json(self.history_),
         }
 
-    def save(self, folder: Path | str) -> None:
-        """Write `to_files` to `folder`, sealed with a manifest."""
-        for name, data in self.to_files().items():
-            atomic_write(Path(folder) / name, data)
-        seal(folder, "base model")
+    def _read_model(self, artifact: Artifact, prefix: str) -> None:
+        self.history_ = artifact.json(f"{prefix}{HISTORY}")
 
-    @classmethod
-    def load(cls, folder: Path | str, **overrides: Any) -> NeuralMOS:
-        """Read what `save` wrote; the encoders are loaded when first needed.
-
-        Parameters
-        ----------
-        folder : Path or str
-        **overrides
-            Parameters to change, such as ``device``, ``store`` or the encoders, where
-            their weights are in another folder.
-
-        Raises
-        ------
-        DamagedArtifact
-            when a file changed or the weights do not fit the config.
-        """
-        return cls.from_artifact(Artifact(folder, "base model"), **overrides)
-
-    @classmethod
-    def from_artifact(
-        cls, artifact: Artifact, prefix: str = "", **overrides: Any
-    ) -> NeuralMOS:
-        """Read a model from files below `prefix` in an artifact that may hold more.
-
-        Parameters and errors are those of `load`.
-        """
-        for name in overrides:
-            one_of(name, cls._get_param_names(), "parameter of NeuralMOS")
-
-        source = f"{artifact.folder}/{prefix}"
-        facts = artifact.json(f"{prefix}config.json")
-        try:
-            config = BaseConfig.from_dict(facts["config"], f"{source}config.json")
-            # The whole config stands in for the preset, so that a clone of the loaded
-            # model can be fitted again even where presets have changed since.
-            params = {"preset": config, **facts["params"], **overrides}
-            estimator = cls(**params)
-            estimator.config_ = config
-            estimator.aspects_ = tuple(facts["aspects"])
-            estimator.needs_text_ = tuple(facts["needs_text"])
-            estimator.encoders_ = facts["encoders"]
-            estimator.trained_on_ = frozenset(facts["trained_on"])
-            estimator.selected_on_ = frozenset(facts["selected_on"])
-            estimator.history_ = artifact.json(f"{prefix}history.json")
-
-            # The initial weights are replaced at once; names or shapes that differ
-            # raise a RuntimeError.
-            estimator.model_ = estimator._build()
-            arrays = artifact.tensors(f"{prefix}weights.safetensors")
-            tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
-            estimator.model_.load_state_dict(tensors)
-        except (KeyError, TypeError, RuntimeError) as error:
-            raise DamagedArtifact(
-                f"{source}: not a base model of this version ({error})."
-            ) from error
-        return estimator
-
-    def _facts(self) -> dict[str, Any]:
-        """Everything in ``config.json``: parameters, config and what was seen."""
-        pairs = zip(self.aspects_, self.needs_text_, strict=True)
-        text_aspects = [aspect for aspect, needs_text in pairs if needs_text]
-        audio_encoder, text_encoder = self.encoder_words()
-        return {
-            # With the config, these are all that a new fit needs.
-            "params": {
-                "audio_encoder": audio_encoder,
-                "text_encoder": text_encoder,
-                "text_aspects": text_aspects,
-                "random_state": self._seed(),
-            },
-            "config": self.config_.to_dict(),
-            "aspects": list(self.aspects_),
-            "needs_text": list(self.needs_text_),
-            "encoders": self.encoders_,
-            "trained_on": sorted(self.trained_on_),
-            "selected_on": sorted(self.selected_on_),
-        }
-
-    def _resolve_config(self) -> BaseConfig:
-        """The preset with the settings laid over it."""
-        if isinstance(self.preset, BaseConfig):
-            config = self.preset
-        else:
-            named_settings = self.settings if isinstance(self.settings, str) else None
-            config = BaseConfig.preset(self.preset, named_settings)
-        if isinstance(self.settings, Mapping):
-            config = config.updated(self.settings, "settings")
-        return config
-
-    def _encoder_facts(self) -> dict[str, dict[str, Any]]:
-        """Name, signature, width and licence of each encoder, by its kind."""
-        # A new fit may use other encoders than the last one.
-        self.__dict__.pop("encoders_", None)
-        audio, text = self.encoders()
-        loaded = {"audio": audio}
-        if text is not None:
-            loaded["text"] = text
-        return {
-            kind: {
-                "name": encoder.name,
-                "signature": encoder.signature,
-                "dim": encoder.dim,
-                "licence": encoder.licence,
-                "frame_rate": encoder.frame_rate,
-            }
-            for kind, encoder in loaded.items()
-        }
+        # The initial weights are replaced at once; names or shapes that differ raise a
+        # RuntimeError.
+        self.model_ = self._build()
+        arrays = artifact.tensors(f"{prefix}{WEIGHTS}")
+        tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+        self.model_.load_state_dict(tensors)
 
     def _max_frames(self) -> int | None:
         """Whole frames of the audio encoder in `max_seconds`; None without a limit.
@@ -559,16 +312,6 @@ class NeuralMOS(RegressorMixin, BaseEstimator):
                 audio_dim=self.encoders_["audio"]["dim"],
                 text_dim=None if text_facts is None else text_facts["dim"],
             )
-
-    def _seed(self) -> int:
-        seed = self.random_state
-        # True is an int to Python, but not a seed that anybody means.
-        is_integer = isinstance(seed, int | np.integer) and not isinstance(seed, bool)
-        if not is_integer or not 0 <= seed < 2**32:
-            raise UsageError(
-                f"random_state must be an integer in 0..2**32 - 1; got {seed!r}."
-            )
-        return int(seed)
 
     def _identity(self, filled: FilledClips, data: TrainingData) -> str:
         """Hash what this training run is: data, encoders, config and seed.
