@@ -20,6 +20,9 @@ TARGET_SIGMA = 0.25
 SOFTEN_SIGMA = 0.35
 """Kernel width that turns a scalar prediction into a distribution, in score points."""
 
+# Halvings of the scale that leave no more than rounding.
+_BISECTIONS = 50
+
 
 @dataclass(frozen=True)
 class ScoreBins:
@@ -79,14 +82,15 @@ class ScoreBins:
         """Kernel width for scalar predictions: 0.35 on 1..5, proportional elsewhere."""
         return SOFTEN_SIGMA * (self.high - self.low) / 4
 
-    def soften(self, scores: ArrayLike, sigma: float = SOFTEN_SIGMA) -> np.ndarray:
+    def soften(self, scores: ArrayLike, sigma: ArrayLike = SOFTEN_SIGMA) -> np.ndarray:
         """Gaussian label softening (DORA-MOS, Eq. 1).
 
         Parameters
         ----------
         scores : array of any shape (...)
             Scores on the scale; those outside are moved to its nearer end.
-        sigma : float, kernel width in score points
+        sigma : float, or array of the shape of `scores`
+            Kernel width in score points.
 
         Returns
         -------
@@ -100,13 +104,14 @@ class ScoreBins:
         scores = np.asarray(scores, dtype=np.float64)
         if not np.isfinite(scores).all():
             raise UsageError("Scores to soften must be finite; found NaN or infinity.")
-        if not sigma > 0:
+        widths = np.asarray(sigma, dtype=np.float64)
+        if not (widths > 0).all():
             raise UsageError(f"sigma must be positive; got {sigma}.")
 
         # Distance of each score to each centre: (..., count).
         clipped = np.clip(scores, self.low, self.high)
         distance = clipped[..., None] - self.centers
-        standardised = distance / sigma
+        standardised = distance / widths[..., None]
         exponent = -0.5 * standardised**2
 
         # With the largest exponent moved to 0, a tiny sigma cannot turn all weights
@@ -115,6 +120,40 @@ class ScoreBins:
         weights = np.exp(exponent - largest)
         totals = weights.sum(axis=-1, keepdims=True)
         return weights / totals
+
+    def gaussians(self, means: ArrayLike, sigma: ArrayLike) -> np.ndarray:
+        """Gaussian distributions, cut off at the ends of the scale, of given means.
+
+        Parameters
+        ----------
+        means : array of any shape (...)
+            Scores on the scale.
+        sigma : float, or array of the shape of `means`
+            Width in score points, before the cut.
+
+        Returns
+        -------
+        distributions : float64 array of shape (..., count)
+            `expected` gives `means` back, or the nearest mean that a distribution of
+            that width can have.
+
+        Examples
+        --------
+        >>> bins = ScoreBins()
+        >>> float(bins.expected(bins.gaussians(4.5, 0.5)).round(6))
+        4.5
+        """
+        means = np.asarray(means, dtype=np.float64)
+        # The cut moves the mean inwards, so the centre is sought by bisection: the mean
+        # grows with it.
+        lowest = np.full(means.shape, self.low)
+        highest = np.full(means.shape, self.high)
+        for _ in range(_BISECTIONS):
+            middle = (lowest + highest) / 2
+            is_below = self.expected(self.soften(middle, sigma)) < means
+            lowest = np.where(is_below, middle, lowest)
+            highest = np.where(is_below, highest, middle)
+        return self.soften((lowest + highest) / 2, sigma)
 
     def split(self, ratings: ArrayLike) -> np.ndarray:
         """Share each rating out between its two nearest bin centres.

@@ -1,0 +1,298 @@
+"""PooledMOS: a base model that regresses scores on pooled frozen embeddings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+
+from base_models.clip_model import CONFIG, DEFAULT_STORE, ClipModel
+from base_models.clips.labels import check_labels
+from base_models.clips.splits import folds as split_folds
+from base_models.encoders.embed import system_ids
+from base_models.encoders.store import EmbeddingStore
+from base_models.errors import ClipError, UsageError
+from base_models.files import Artifact, to_json
+from base_models.networks.batches import EmbeddedClips
+from base_models.pooled.pooled_features import PooledFeatures, pooled_features
+from base_models.pooled.regressors import InnerFolds, fit_regressor
+from base_models.pooled_config import PooledConfig
+from base_models.sklearn_files.estimator_files import estimator_bytes, read_estimator
+
+MIN_LABELLED = 4
+"""Fewer labelled clips than this are not learnt from."""
+TUNING = "tuning.json"
+"""File with the parameters that were chosen."""
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """The clips that an aspect is learnt from, as rows of the whole table."""
+
+    rows: np.ndarray
+    scores: np.ndarray
+    weights: np.ndarray
+    folds: InnerFolds
+
+
+class PooledMOS(ClipModel[PooledConfig]):
+    """A regressor on pooled frozen embeddings, and score distributions from it.
+
+    Source: the weak learners of UTMOS22 (Saeki et al., 2022, section 3.2), here with a
+    Gaussian process of its own spread, tuned in inner folds that keep groups together.
+
+    Parameters
+    ----------
+    preset : str or PooledConfig
+        Name of a preset (``"pooled_svr"``, ``"pooled_ridge"``, ``"pooled_gp"``,
+        ``"pooled_forest"``), or a config.
+    settings : mapping or None
+        Changes of the preset.
+    audio_encoder, text_encoder : str or None
+        A registered name, or ``"name=folder"`` for local weights; None takes the
+        encoder that the preset names.
+    text_aspects : sequence of str or None
+        Aspects judged against the prompt; None takes the known names (``ta`` …).
+    device : {"auto", "cpu", "cuda", "mps"}
+        Of the encoders.
+    store : str, Path, EmbeddingStore or None
+        Folder of stored embeddings; None keeps them in memory only.
+    random_state : int
+        Seeds the inner folds and the forest.
+
+    Attributes
+    ----------
+    aspects_ : tuple of str
+    needs_text_ : tuple of bool
+        For each aspect, whether it is judged against the prompt.
+    config_ : PooledConfig
+    encoders_ : dict
+        Name, signature, width and licence of each encoder, by its kind.
+    pipelines_ : list of Pipeline
+        One fitted scikit-learn pipeline per aspect.
+    tuning_ : list of dict
+        Per aspect the parameters that were chosen, and their error in the inner folds.
+    trained_on_, selected_on_ : frozenset of str
+        Ids of the clips that were learnt from; nothing else is selected on.
+    sigma_ : float
+        Kernel width that decodes the distributions; 0 for the Gaussian process, whose
+        distributions have the score as their mean.
+    """
+
+    CONFIG_TYPE = PooledConfig
+    FITTED = "pipelines_"
+
+    def __init__(
+        self,
+        preset: str | PooledConfig = "pooled_ridge",
+        settings: Mapping[str, Any] | None = None,
+        audio_encoder: str | None = None,
+        text_encoder: str | None = None,
+        text_aspects: Sequence[str] | None = None,
+        device: str = "auto",
+        store: str | Path | EmbeddingStore | None = DEFAULT_STORE,
+        random_state: int = 0,
+    ) -> None:
+        self.preset = preset
+        self.settings = settings
+        self.audio_encoder = audio_encoder
+        self.text_encoder = text_encoder
+        self.text_aspects = text_aspects
+        self.device = device
+        self.store = store
+        self.random_state = random_state
+
+    @property
+    def sigma_(self) -> float:
+        """Kernel width that decodes this model's distributions."""
+        return 0.0 if self.config_.regressor == "gp" else self.config_.sigma
+
+    def fit(
+        self,
+        X: pd.DataFrame,
+        y: ArrayLike | pd.DataFrame,
+        sample_weight: ArrayLike | None = None,
+        groups: Sequence[object] | None = None,
+    ) -> PooledMOS:
+        """Learn from clips and their mean opinion scores.
+
+        Parameters
+        ----------
+        X : DataFrame
+            Clip table: ``clip_id``, ``audio``, ``prompt`` for text aspects,
+            ``system_id`` for the stratified inner folds. A clip whose prompt is blank
+            is learnt from for the other aspects alone.
+        y : array or DataFrame of shape (n,) or (n, aspects)
+            Labels on the scale; NaN is unlabelled. Column names are the aspects.
+        sample_weight : array of shape (n,), or None
+        groups : sequence of n names, or None
+            Clips of equal names (prompts, contents) stay in one inner fold.
+
+        Raises
+        ------
+        ClipError
+            when a clip cannot be decoded, has no finite embedding, or has no prompt
+            where every aspect needs one, with its id and the reason.
+        UsageError
+            when labels are off the scale, too few, or do not fit the clips.
+        """
+        ids, labels, _ = self._begin_fit(X, y)
+        check_labels(labels, self.config_.bins)
+        weights = _check_sample_weight(
+            sample_weight, labels.to_numpy(), dtype=np.float64, ensure_non_negative=True
+        )
+        if groups is not None and len(groups) != len(ids):
+            raise UsageError(f"There are {len(ids)} clips but {len(groups)} groups.")
+
+        of_aspects = []
+        for aspect in self.aspects_:
+            of_aspect = self._rows_of(
+                aspect, labels, weights, systems=system_ids(X), groups=groups
+            )
+            of_aspects.append(of_aspect)
+
+        self.encoders_ = self._encoder_facts()
+        self.device_ = "cpu"
+        _, clips = self.embed(X)
+        pipelines = []
+        self.tuning_ = []
+        for of_aspect, with_text in zip(of_aspects, self.needs_text_, strict=True):
+            matrix = self._features(clips, with_text, ids).matrix
+            pipeline, record = fit_regressor(
+                self.config_.regressor,
+                matrix[of_aspect.rows],
+                of_aspect.scores,
+                weights=of_aspect.weights,
+                folds=of_aspect.folds,
+                seed=self._seed(),
+            )
+            pipelines.append(pipeline)
+            self.tuning_.append(record)
+
+        rows = np.concatenate([of_aspect.rows for of_aspect in of_aspects])
+        self.trained_on_ = frozenset(ids[row] for row in rows)
+        self.selected_on_ = frozenset()
+        # Set last: it is what marks a finished fit.
+        self.pipelines_ = pipelines
+        return self
+
+    def predict_embedded(self, clips: EmbeddedClips) -> np.ndarray:
+        check_is_fitted(self, self.FITTED)
+        bins = self.config_.bins
+        distributions = np.zeros((len(clips), len(self.aspects_), bins.count))
+        if len(clips) == 0:
+            return distributions
+
+        pairs = zip(self.pipelines_, self.needs_text_, strict=True)
+        for aspect, (pipeline, with_text) in enumerate(pairs):
+            matrix = self._features(clips, with_text).matrix
+            if self.config_.regressor == "gp":
+                scores, spreads = pipeline.predict(matrix, return_std=True)
+                # A process that is sure of a score still has some width.
+                least = bins.width / 2
+                rows = bins.gaussians(scores, np.maximum(spreads, least))
+            else:
+                rows = bins.soften(pipeline.predict(matrix), self.config_.sigma)
+            distributions[:, aspect] = rows
+        return distributions
+
+    def to_files(self) -> dict[str, bytes]:
+        check_is_fitted(self, self.FITTED)
+        facts = {**self._facts(), "family": "pooled"}
+        files = {CONFIG: to_json(facts), TUNING: to_json(self.tuning_)}
+        for number, pipeline in enumerate(self.pipelines_):
+            files[_file_of(number)] = estimator_bytes(
+                pipeline, f"The regressor of '{self.aspects_[number]}'", cure=""
+            )
+        return files
+
+    def _read_model(self, artifact: Artifact, prefix: str) -> None:
+        self.tuning_ = artifact.json(f"{prefix}{TUNING}")
+        pipelines = []
+        for number in range(len(self.aspects_)):
+            name = f"{prefix}{_file_of(number)}"
+            source = f"{artifact.folder}/{name}"
+            pipeline = read_estimator(artifact.read(name), source)
+            if not isinstance(pipeline, Pipeline):
+                raise TypeError(f"{name} is a {type(pipeline).__name__}")
+            pipelines.append(pipeline)
+        self.pipelines_ = pipelines
+
+    def _rows_of(
+        self,
+        aspect: str,
+        labels: pd.DataFrame,
+        weights: np.ndarray,
+        *,
+        systems: Sequence[str],
+        groups: Sequence[object] | None,
+    ) -> _Rows:
+        """The labelled clips of an aspect, and the inner folds of them."""
+        scores = labels[aspect].to_numpy()
+        # A clip of weight 0 could as well be absent.
+        rows = np.flatnonzero(np.isfinite(scores) & (weights > 0))
+        if len(rows) < MIN_LABELLED:
+            raise UsageError(
+                f"Training needs at least {MIN_LABELLED} labelled clips of every "
+                f"aspect; '{aspect}' has {len(rows)}."
+            )
+
+        of_rows = None
+        n_units = len(rows)
+        if groups is not None:
+            names = [str(name) for name in groups]
+            of_rows = [names[row] for row in rows]
+            n_units = len(set(of_rows))
+        if n_units < 2:
+            raise UsageError("All clips are of one group; inner folds need at least 2.")
+        n_folds = min(self.config_.inner_folds, n_units)
+        fold_of_row = split_folds(
+            [systems[row] for row in rows],
+            scores[rows],
+            n_folds,
+            seed=self._seed(),
+            groups=of_rows,
+        )
+        inner_folds = []
+        for fold in range(n_folds):
+            inside = np.flatnonzero(fold_of_row != fold)
+            outside = np.flatnonzero(fold_of_row == fold)
+            inner_folds.append((inside, outside))
+        return _Rows(rows, scores[rows], weights[rows], inner_folds)
+
+    def _features(
+        self, clips: EmbeddedClips, with_text: bool, ids: Sequence[str] = ()
+    ) -> PooledFeatures:
+        """Pooled features; a clip whose embedding is not finite is refused by name.
+
+        Parameters
+        ----------
+        clips : EmbeddedClips
+        with_text : bool
+            Whether the prompt counts.
+        ids : sequence of n str
+            Names for a message; numbers stand in where there are none.
+        """
+        features = pooled_features(clips, self.config_.statistics, with_text)
+        is_finite = np.isfinite(features.matrix).all(axis=1)
+        if not is_finite.all():
+            row = int(np.flatnonzero(~is_finite)[0])
+            name = f"'{ids[row]}'" if ids else f"number {row}"
+            raise ClipError(
+                f"clip {name}: its embedding by '{self.encoders_['audio']['name']}' "
+                "holds NaN or infinity; check_encoder says more about an encoder of "
+                "your own, check_clips about the audio"
+            )
+        return features
+
+
+def _file_of(aspect: int) -> str:
+    """File of the regressor of an aspect, by its number."""
+    return f"regressor-{aspect}.skops"

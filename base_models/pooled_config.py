@@ -1,0 +1,62 @@
+"""PooledConfig: what decides a base model on pooled embeddings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from base_models.bins import SOFTEN_SIGMA
+from base_models.errors import UsageError, one_of
+from base_models.settings import PRESETS, Settings, toml_names
+
+REGRESSORS = ("svr", "ridge", "gp", "forest")
+STATISTICS = ("mean", "mean_std")
+POOLED_MODELS = toml_names(PRESETS / "pooled")
+"""Presets of base models on pooled embeddings."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PooledConfig(Settings):
+    """One base model on pooled embeddings: a scikit-learn regressor for each aspect.
+
+    Such weak learners are what UTMOS22 (Saeki et al., 2022, section 3.2) stacks beside
+    its neural ones. They have few parameters to learn, which is what a listening test
+    of some hundred clips can carry.
+
+    Parameters
+    ----------
+    regressor : str
+        ``"svr"`` support vectors with a Gaussian kernel, ``"ridge"``, ``"gp"`` a
+        Gaussian process, ``"forest"`` extremely randomised trees.
+    statistics : str
+        What a clip's frames are pooled to: their ``"mean"``, or ``"mean_std"``, the
+        mean and the standard deviation over time of each dimension.
+    inner_folds : int
+        Folds of the training clips in which parameters are tuned.
+    sigma : float
+        Width, in score points, with which a score is softened into a distribution. The
+        Gaussian process has a width of its own for each clip.
+
+    Raises
+    ------
+    UsageError
+        when a value is illegal.
+    """
+
+    FOLDER: ClassVar[Path] = PRESETS / "pooled"
+
+    name: str = "pooled_ridge"
+    regressor: str = "ridge"
+    statistics: str = "mean_std"
+    inner_folds: int = 5
+    sigma: float = SOFTEN_SIGMA
+
+    def __post_init__(self) -> None:
+        one_of(self.regressor, REGRESSORS, "regressor")
+        one_of(self.statistics, STATISTICS, "statistics")
+        if self.inner_folds < 2:
+            raise UsageError(f"inner_folds must be at least 2; got {self.inner_folds}.")
+        # Negated, so that NaN is refused.
+        if not self.sigma > 0:
+            raise UsageError(f"sigma must be positive; got {self.sigma}.")
