@@ -106,7 +106,7 @@ class ScoreBins:
             raise UsageError("Scores to soften must be finite; found NaN or infinity.")
         widths = np.asarray(sigma, dtype=np.float64)
         if not (widths > 0).all():
-            raise UsageError(f"sigma must be positive; got {sigma}.")
+            raise UsageError(f"sigma must be positive; got {widths.min():g}.")
 
         # Distance of each score to each centre: (..., count).
         clipped = np.clip(scores, self.low, self.high)

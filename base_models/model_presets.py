@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from collections.abc import Mapping
+from typing import Any, TypeAlias
 
 from base_models.config import MODELS, BaseConfig
 from base_models.errors import one_of
@@ -10,6 +11,7 @@ from base_models.pooled_config import POOLED_MODELS, PooledConfig
 
 AnyConfig: TypeAlias = BaseConfig | PooledConfig
 
+FAMILIES: tuple[type[AnyConfig], ...] = (BaseConfig, PooledConfig)
 ALL_MODELS = (*MODELS, *POOLED_MODELS)
 """Names of all presets."""
 
@@ -37,3 +39,35 @@ def read_preset(name: str, settings: str | None = None) -> AnyConfig:
     if name in POOLED_MODELS:
         return PooledConfig.preset(name, settings)
     return BaseConfig.preset(name, settings)
+
+
+def configured(
+    name: str, settings: str | None, changes: Mapping[str, Any], source: str
+) -> AnyConfig:
+    """A preset under settings, with single changes laid over it.
+
+    Parameters
+    ----------
+    name, settings : as `read_preset` takes them
+    changes : mapping of str to value
+        Those that only another family of presets knows are left out, so that one
+        mapping serves models of both.
+    source : str, the file or caller that a message names
+
+    Raises
+    ------
+    UsageError
+        as `read_preset` does; when no family knows a key, or a value is illegal.
+
+    Examples
+    --------
+    >>> changes = {"max_epochs": 3, "statistics": "mean"}
+    >>> configured("pooled_gp", None, changes, "here").statistics
+    'mean'
+    """
+    config = read_preset(name, settings)
+    own = set(config.setting_names()) | {"bins"}
+    of_others = {key for family in FAMILIES for key in family.setting_names()} - own
+    return config.updated(
+        {key: value for key, value in changes.items() if key not in of_others}, source
+    )

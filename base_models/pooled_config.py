@@ -10,6 +10,8 @@ from base_models.bins import SOFTEN_SIGMA
 from base_models.errors import UsageError, one_of
 from base_models.settings import PRESETS, Settings, toml_names
 
+FAMILY = "pooled"
+"""What the files of such a model call its family."""
 REGRESSORS = ("svr", "ridge", "gp", "forest")
 STATISTICS = ("mean", "mean_std")
 POOLED_MODELS = toml_names(PRESETS / "pooled")

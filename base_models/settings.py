@@ -94,7 +94,7 @@ class Settings:
         """
         current = {item.name: getattr(self, item.name) for item in fields(self)}
         bin_settings = asdict(self.bins)
-        known = self.keys()
+        known = self.setting_names()
         values = dict(current)
         for key, value in _single_settings(changes, source):
             # A whole scale, as a library user may give it.
@@ -115,7 +115,7 @@ class Settings:
         return type(self)(**values)
 
     @classmethod
-    def keys(cls) -> list[str]:
+    def setting_names(cls) -> list[str]:
         """Every key that `updated` knows, those of a group as ``bins.grid``."""
         plain = [item.name for item in fields(cls) if item.name != "bins"]
         return plain + [f"bins.{item.name}" for item in fields(ScoreBins)]

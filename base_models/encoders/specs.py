@@ -80,6 +80,9 @@ class EncoderSpec:
     builder : str
         Module with ``build(spec, files, device)``; by default the file named after
         the encoder in the folder of its kind.
+    space : str
+        Name of the space of the embeddings, where an audio and a text encoder share
+        one, so that clip and prompt can be compared; "" otherwise.
     """
 
     name: str
@@ -99,6 +102,7 @@ class EncoderSpec:
     version: int = 1
     caution: str = ""
     builder: str = ""
+    space: str = ""
 
     @property
     def embedded(self) -> bool:
@@ -166,6 +170,7 @@ class _Checkpoint(TypedDict):
     pickled: bool
     megabytes: int
     builder: str
+    space: str
 
 
 _MUQ_MULAN: _Checkpoint = {
@@ -187,6 +192,7 @@ _MUQ_MULAN: _Checkpoint = {
     "pickled": True,
     "megabytes": 2654,
     "builder": "base_models.encoders.joint.muq_mulan",
+    "space": "muq_mulan",
 }
 _WHISPER: _Checkpoint = {
     "licence": "Apache-2.0",
@@ -197,6 +203,7 @@ _WHISPER: _Checkpoint = {
     "pickled": False,
     "megabytes": 290,
     "builder": "base_models.encoders.audio.whisper",
+    "space": "",
 }
 _CLAP: _Checkpoint = {
     # LAION's checkpoint for music alone, larger_clap_music, is not used: it gives
@@ -209,6 +216,7 @@ _CLAP: _Checkpoint = {
     "pickled": True,
     "megabytes": 776,
     "builder": "base_models.encoders.joint.clap",
+    "space": "clap",
 }
 
 SPECS = (

@@ -23,7 +23,7 @@ from base_models.files import Artifact, to_json
 from base_models.networks.batches import EmbeddedClips
 from base_models.pooled.pooled_features import PooledFeatures, pooled_features
 from base_models.pooled.regressors import InnerFolds, fit_regressor
-from base_models.pooled_config import PooledConfig
+from base_models.pooled_config import FAMILY, PooledConfig
 from base_models.sklearn_files.estimator_files import estimator_bytes, read_estimator
 
 MIN_LABELLED = 4
@@ -205,7 +205,7 @@ class PooledMOS(ClipModel[PooledConfig]):
 
     def to_files(self) -> dict[str, bytes]:
         check_is_fitted(self, self.FITTED)
-        facts = {**self._facts(), "family": "pooled"}
+        facts = {**self._facts(), "family": FAMILY}
         files = {CONFIG: to_json(facts), TUNING: to_json(self.tuning_)}
         for number, pipeline in enumerate(self.pipelines_):
             files[_file_of(number)] = estimator_bytes(
@@ -248,13 +248,13 @@ class PooledMOS(ClipModel[PooledConfig]):
         n_units = len(rows)
         if groups is not None:
             names = [str(name) for name in groups]
-            of_rows = [names[row] for row in rows]
+            of_rows = [names[row] for row in rows.tolist()]
             n_units = len(set(of_rows))
         if n_units < 2:
             raise UsageError("All clips are of one group; inner folds need at least 2.")
         n_folds = min(self.config_.inner_folds, n_units)
         fold_of_row = split_folds(
-            [systems[row] for row in rows],
+            [systems[row] for row in rows.tolist()],
             scores[rows],
             n_folds,
             seed=self._seed(),

@@ -157,7 +157,7 @@ def fit_regressor(
         # A parameter at the end of its range: the kernel is as wide as it may be.
         warnings.simplefilter("ignore", ConvergenceWarning)
         pipeline.fit(X, y, **fit_params)
-    record = {"parameters": {}}
+    parameters = {}
     if name == "gp":
-        record["parameters"]["kernel"] = str(pipeline[-1].kernel_)
-    return pipeline, record
+        parameters["kernel"] = str(pipeline[-1].kernel_)
+    return pipeline, {"parameters": parameters}

@@ -7,6 +7,7 @@ for some for want of a prompt, 2 when the data or an option cannot be used.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -67,7 +68,8 @@ def _add_data_options(parser: Options) -> None:
         "--models",
         nargs="+",
         metavar="NAME[:COUNT]",
-        help="presets; default: dora, dora_coral:2, dora_decoupled:2",
+        help="presets, PRESET@ENCODER, or small: a set for less than 500 rated clips; "
+        "default: dora, dora_coral:2, dora_decoupled:2",
     )
     add(
         "--data",
@@ -138,8 +140,8 @@ def _add_training_options(parser: Options) -> None:
     add(
         "--folds",
         type=int,
-        default=0,
-        help="also predict the training split out of fold, with so many folds",
+        help="also predict the training split out of fold, with so many folds; "
+        "default: 5 with --models small, else 0",
     )
 
 
@@ -175,7 +177,7 @@ def _main(argv: Sequence[str] | None = None) -> int:
     workspace = Workspace(Path(options.artifacts))
 
     rated = _read_clips(options, workspace)
-    models = _choose_models(options, rated)
+    models, setup = _choose_models(options, setup, rated)
     rated, about_ratings = _add_ratings(options, rated, models, setup=setup)
     say(f"{len(rated.frame)} clips, aspects {', '.join(rated.aspects)}; {rated.note}")
     if about_ratings:
@@ -194,6 +196,8 @@ def _main(argv: Sequence[str] | None = None) -> int:
 
 def _check_options(options: Namespace) -> None:
     """Refuse a wrong name or number before anything is written."""
+    from ensemble.training.encoder_choice import EncoderChoice
+    from ensemble.training.model_sets import expand_sets
     from ensemble.training.training_setup import plan_models
 
     if options.data == "":
@@ -201,12 +205,14 @@ def _check_options(options: Namespace) -> None:
             "--data is empty; name a folder or table, or leave the option out for the "
             "demo corpus."
         )
-    plan_models(options.models, options.seeds)
-    is_negative = options.jobs < 0 or options.folds < 0
-    if is_negative or options.folds == 1 or options.threads < 1:
+    words, _ = expand_sets(options.models, EncoderChoice(), with_text=False)
+    plan_models(words, options.seeds)
+    folds = _folds(options)
+    is_negative = options.jobs < 0 or folds < 0
+    if is_negative or folds == 1 or options.threads < 1:
         raise UsageError(
             "--jobs must be 0 or more, --folds 0 or at least 2, --threads at least 1; "
-            f"got --jobs {options.jobs} --folds {options.folds} "
+            f"got --jobs {options.jobs} --folds {folds} "
             f"--threads {options.threads}."
         )
     one_of(options.store_dtype, STORE_DTYPES, "--store-dtype")
@@ -222,9 +228,18 @@ def _choose_setup(options: Namespace) -> TrainingSetup:
         ),
         settings=options.settings,
         overrides=parse_settings(options.set),
-        folds=options.folds,
+        folds=_folds(options),
         dtype=options.store_dtype,
     )
+
+
+def _folds(options: Namespace) -> int:
+    """Folds of the training split, where a set of models needs them unasked."""
+    from ensemble.training.model_sets import SMALL, SMALL_FOLDS
+
+    if options.folds is not None:
+        return int(options.folds)
+    return SMALL_FOLDS if SMALL in (options.models or ()) else 0
 
 
 def _read_clips(options: Namespace, workspace: Workspace) -> RatedClips:
@@ -252,8 +267,11 @@ def _read_clips(options: Namespace, workspace: Workspace) -> RatedClips:
     return rated
 
 
-def _choose_models(options: Namespace, rated: RatedClips) -> list[tuple[str, int]]:
-    """Presets and seeds."""
+def _choose_models(
+    options: Namespace, setup: TrainingSetup, rated: RatedClips
+) -> tuple[list[tuple[str, int]], TrainingSetup]:
+    """Names and seeds of the models, and the setup with their encoders."""
+    from ensemble.training.model_sets import expand_sets
     from ensemble.training.training_setup import plan_models
 
     # Known only now: which aspects are judged by text depends on the clips.
@@ -263,7 +281,9 @@ def _choose_models(options: Namespace, rated: RatedClips) -> list[tuple[str, int
             "no aspect is judged by text, so dora_decoupled would repeat dora and is "
             "left out"
         )
-    return plan_models(options.models, options.seeds, is_text_judged)
+    words, encoders = expand_sets(options.models, setup.encoders, is_text_judged)
+    models = plan_models(words, options.seeds, is_text_judged)
+    return models, replace(setup, encoders=encoders)
 
 
 def _add_ratings(

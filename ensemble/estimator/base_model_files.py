@@ -11,6 +11,7 @@ from typing import Any
 from base_models.encoders import parse_encoder
 from base_models.errors import UsageError
 from base_models.files import Artifact
+from base_models.pooled_config import FAMILY
 from base_models.predictions import PredictionTable
 from base_models.sklearn_files.estimator_files import (
     estimator_bytes,
@@ -79,10 +80,16 @@ def _base_model_from(artifact: Artifact, name: str, overrides: dict[str, Any]) -
         return read_estimator(
             artifact.read(estimator), f"{artifact.folder}/{estimator}"
         )
+    prefix = f"base/{name}/"
+    family = artifact.json(f"{prefix}config.json").get("family")
     # Imported here: a stack of tables alone needs no torch.
+    if family == FAMILY:
+        from base_models.pooled.pooled_mos import PooledMOS
+
+        return PooledMOS.from_artifact(artifact, prefix, **overrides)
     from base_models.training.neural_mos import NeuralMOS
 
-    return NeuralMOS.from_artifact(artifact, f"base/{name}/", **overrides)
+    return NeuralMOS.from_artifact(artifact, prefix, **overrides)
 
 
 def _own_overrides(

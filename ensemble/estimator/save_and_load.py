@@ -26,11 +26,11 @@ from base_models.files import (
     seal,
     to_json,
 )
-from ensemble.estimator.input_rows import restore_features
 from base_models.sklearn_files.estimator_files import (
     estimator_bytes,
     read_estimator,
 )
+from ensemble.estimator.input_rows import restore_features
 from meta.regressor import MetaRegressor
 
 ROLE = "stack"

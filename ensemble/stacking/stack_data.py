@@ -23,8 +23,6 @@ from ensemble.workspace import Workspace
 from meta.predicted_rows import PredictedRows
 from meta.rows import Rows
 
-MODEL_FILES = ("config.json", "weights.safetensors", "history.json")
-"""Files of a base model that a stack carries along."""
 _OUT_OF_FOLD_NOTE = (
     "; out of fold, base models of meta-training rows have seen labels of "
     "meta-validation rows: judge by dev and test"
@@ -139,7 +137,7 @@ class StackData:
             fit = judges.pop("dev")
 
         bases = {
-            name: {file: run.artifact.read(file) for file in MODEL_FILES}
+            name: {file: run.artifact.read(file) for file in run.model_files}
             for name, run in chosen.items()
         }
         # Names of folders hold a hash of what decides a run, so they stand for it.

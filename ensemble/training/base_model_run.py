@@ -17,7 +17,6 @@ import pandas as pd
 
 from base_models.clips.labels import mean_label
 from base_models.clips.splits import folds as split_folds
-from base_models.config import BaseConfig
 from base_models.files import (
     Artifact,
     atomic_write,
@@ -27,13 +26,17 @@ from base_models.files import (
     to_json,
     write_json,
 )
+from base_models.model_presets import AnyConfig, configured
+from base_models.pooled_config import PooledConfig
 from ensemble.training.rated_clips import RatedClips
 from meta.rows import Rows
 
 if TYPE_CHECKING:
-    from base_models.training.neural_mos import NeuralMOS
+    from base_models.clip_model import ClipModel
 
 RUN = "run.json"
+PREDICTIONS = "predictions-"
+"""Start of the names of files with predictions for a split."""
 PROGRESS = "progress.json"
 CHECKPOINT = "checkpoint.safetensors"
 ROLE = "base model"
@@ -47,9 +50,9 @@ class BaseRun:
     Parameters
     ----------
     name : str
-        For example ``"dora-s0"``.
+        For example ``"dora-s0"`` or ``"pooled_gp@logmel-s0"``.
     preset, settings, seed
-        Of the NeuralMOS.
+        Of the model.
     audio_encoder, text_encoder : str
         Registered names, or ``"name=folder"``.
     device : str
@@ -90,10 +93,9 @@ class BaseRun:
     trial: bool = False
 
     @property
-    def config(self) -> BaseConfig:
+    def config(self) -> AnyConfig:
         """The config that preset, settings and overrides stand for."""
-        config = BaseConfig.preset(self.preset, self.settings)
-        return config.updated(self.overrides, "--set")
+        return configured(self.preset, self.settings, self.overrides, "--set")
 
     @property
     def fold_folder(self) -> Path:
@@ -167,7 +169,7 @@ class BaseRun:
             clips,
             rows.label_frame,
             groups=_group_list(rows),
-            ratings=self._ratings_to_learn(rated),
+            **self._ratings_to_learn(rated),
         )
 
         files = model.to_files()
@@ -175,7 +177,7 @@ class BaseRun:
         for split in ("dev", "test"):
             clips = rated.rows(split)
             if len(clips):
-                files[f"predictions-{split}.parquet"] = self._table(model, clips)
+                files[f"{PREDICTIONS}{split}.parquet"] = self._table(model, clips)
         return files
 
     def _facts(self, device: str) -> dict[str, Any]:
@@ -220,48 +222,57 @@ class BaseRun:
                 clips.iloc[inside].reset_index(drop=True),
                 training.label_frame,
                 groups=_group_list(training),
-                ratings=self._ratings_to_learn(rated),
+                **self._ratings_to_learn(rated),
             )
             files[f"oof-{k}.parquet"] = self._table(model, clips[fold_of_clip == k])
         return files
 
-    def _ratings_to_learn(self, rated: RatedClips) -> pd.DataFrame | None:
-        """The single ratings, for a criterion that learns from them."""
-        return rated.ratings if self.config.reads_ratings else None
+    def _ratings_to_learn(self, rated: RatedClips) -> dict[str, pd.DataFrame | None]:
+        """The single ratings, for a model that learns from them."""
+        return {"ratings": rated.ratings} if self.config.reads_ratings else {}
 
-    def _table(self, model: NeuralMOS, clips: pd.DataFrame) -> bytes:
+    def _table(self, model: ClipModel[Any], clips: pd.DataFrame) -> bytes:
         """The file of the model's predictions for some clips."""
         _, embedded = model.embed(clips)
         ids = clips["clip_id"].tolist()
         return model.prediction_table(self.name, ids, embedded).to_bytes()
 
-    def _new_model(self, rated: RatedClips, checkpoint: Path, part: str) -> NeuralMOS:
+    def _new_model(self, rated: RatedClips, checkpoint: Path, part: str) -> Any:
         """An untrained model; `part` names what its progress file says is trained."""
         from base_models.encoders.store import EmbeddingStore
-        from base_models.training.neural_mos import NeuralMOS
 
         text_aspects = [
             aspect
             for aspect, needs_text in zip(rated.aspects, rated.needs_text, strict=True)
             if needs_text
         ]
-        return NeuralMOS(
-            preset=self.config,
-            audio_encoder=self.audio_encoder,
-            text_encoder=self.text_encoder,
-            text_aspects=text_aspects,
-            device=self.device,
-            store=EmbeddingStore(self.embeddings, dtype=self.dtype),
-            checkpoint=checkpoint,
-            random_state=self.seed,
-            on_epoch=functools.partial(self._write_progress, checkpoint.parent, part),
-        )
+        params: dict[str, Any] = {
+            "preset": self.config,
+            "audio_encoder": self.audio_encoder,
+            "text_encoder": self.text_encoder,
+            "text_aspects": text_aspects,
+            "device": self.device,
+            "store": EmbeddingStore(self.embeddings, dtype=self.dtype),
+            "random_state": self.seed,
+        }
+        if isinstance(self.config, PooledConfig):
+            from base_models.pooled.pooled_mos import PooledMOS
 
-    def _write_progress(self, folder: Path, part: str, record: dict[str, Any]) -> None:
-        facts = {"part": part, "max_epochs": self.config.max_epochs}
+            return PooledMOS(**params)
+        from base_models.training.neural_mos import NeuralMOS
+
+        write_progress = functools.partial(
+            self._write_progress, checkpoint.parent, part, self.config.max_epochs
+        )
+        return NeuralMOS(**params, checkpoint=checkpoint, on_epoch=write_progress)
+
+    def _write_progress(
+        self, folder: Path, part: str, max_epochs: int, record: dict[str, Any]
+    ) -> None:
+        facts = {"part": part, "max_epochs": max_epochs}
         write_json(folder / PROGRESS, record | facts)
 
 
 def _group_list(rows: Rows) -> list[object] | None:
-    """The groups of rows as `NeuralMOS` takes them."""
+    """The groups of rows as base models take them."""
     return None if rows.groups is None else rows.groups.tolist()

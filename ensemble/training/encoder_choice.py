@@ -2,7 +2,8 @@
 
 On the command line, one word replaces the encoder of every model (``logmel``,
 ``muq=FOLDER``), ``PRESET=ENCODER`` that of one preset, and several words
-``ENCODER=FOLDER`` say where the weights of the presets' own encoders lie.
+``ENCODER=FOLDER`` say where the weights of the presets' own encoders lie. Several words
+without folders are the encoders of a set of models that uses each of them.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from base_models.config import MODELS, BaseConfig
 from base_models.encoders import check_kind, known_encoders, parse_encoder
 from base_models.errors import UsageError
+from base_models.model_presets import ALL_MODELS, AnyConfig
 
 
 @dataclass(frozen=True)
@@ -29,10 +30,13 @@ class EncoderWords:
         Preset to the encoder that it uses instead.
     folders : mapping of str to str
         Encoder to the folder of its weights.
+    each : tuple of str
+        Encoders of a set of models that uses each of them; no other model can.
     """
 
     kind: str
     for_all: str | None = None
+    each: tuple[str, ...] = ()
     for_preset: Mapping[str, str] = field(default_factory=dict)
     folders: Mapping[str, str] = field(default_factory=dict)
 
@@ -67,34 +71,50 @@ class EncoderWords:
                 raise UsageError(f"{option} names an encoder of '{preset}' twice.")
             for_preset[preset] = encoder
 
-        # One word is the encoder of every model; several can only say where weights
-        # lie, since no model has two encoders of a kind.
+        # One word is the encoder of every model. Several say where weights lie, or are
+        # those of a set of models.
         if len(general) == 1:
             return cls(kind, for_all=general[0], for_preset=for_preset)
         folders: dict[str, str] = {}
+        names = []
         for word in general:
             name, folder = parse_encoder(word)
-            if folder is None:
-                raise UsageError(
-                    f"{option} {' '.join(general)}: one word is the encoder of every "
-                    f"model, and '{word}' is not the only one. Write PRESET={word} for "
-                    f"the models of one preset, or {name}=FOLDER for where its weights "
-                    "lie."
-                )
-            if name in folders:
-                raise UsageError(f"{option} names two folders of '{name}'.")
-            folders[name] = folder
-        return cls(kind, for_preset=for_preset, folders=folders)
+            if name in names:
+                raise UsageError(f"{option} names '{name}' twice.")
+            names.append(name)
+            if folder is not None:
+                folders[name] = folder
+        each = tuple(general) if len(folders) < len(names) else ()
+        return cls(kind, each=each, for_preset=for_preset, folders=folders)
 
     def encoder_of(self, preset: str, own: str) -> str:
-        """The encoder of a preset whose own one is `own`."""
-        word = self.for_preset.get(preset) or self.for_all or own
+        """The encoder of a preset whose own one is `own`.
+
+        Raises
+        ------
+        UsageError
+            When several words would be the encoder of the preset.
+        """
+        word = self.for_preset.get(preset) or self.for_all
+        if word is None and self.each:
+            first = self.each[0]
+            name, _ = parse_encoder(first)
+            raise UsageError(
+                f"--{self.kind}-encoder {' '.join(self.each)}: one word is the encoder "
+                f"of every model, and several are for a set such as --models small. "
+                f"Write {preset}={first} for the models of one preset, or "
+                f"{name}=FOLDER for where its weights lie."
+            )
+        return self.with_folder(word or own)
+
+    def with_folder(self, word: str) -> str:
+        """An encoder with the folder of its weights, where one was named."""
         name, folder = parse_encoder(word)
         if folder is None and name in self.folders:
             return f"{name}={self.folders[name]}"
         return word
 
-    def check_used(self, configs: Mapping[str, BaseConfig]) -> None:
+    def check_used(self, configs: Mapping[str, AnyConfig]) -> None:
         """Refuse words that none of these presets reads.
 
         Raises
@@ -115,11 +135,13 @@ class EncoderWords:
             for config in configs.values()
         }
         named = {parse_encoder(word)[0] for word in self.for_preset.values()}
-        for name, folder in self.folders.items():
+        located = [f"{name}={folder}" for name, folder in self.folders.items()]
+        for word in (*located, *self.each):
+            name, _ = parse_encoder(word)
             if name not in own_encoders | named:
                 raise UsageError(
-                    f"{option} {name}={folder}: no model uses '{name}'; the encoders "
-                    f"are {', '.join(sorted(own_encoders))}."
+                    f"{option} {word}: no model uses '{name}'; the encoders are "
+                    f"{', '.join(sorted(own_encoders))}."
                 )
 
 
@@ -137,15 +159,29 @@ class EncoderChoice:
         """Read the words of both options; errors are those of `EncoderWords.parse`."""
         return cls(EncoderWords.parse(audio, "audio"), EncoderWords.parse(text, "text"))
 
-    def pair(self, preset: str, config: BaseConfig) -> tuple[str, str]:
-        """Audio and text encoder of a preset, as words for `load_encoder`."""
-        audio = self.audio.encoder_of(preset, config.audio_encoder)
+    def pair(
+        self, preset: str, config: AnyConfig, own_audio: bool = False
+    ) -> tuple[str, str]:
+        """Audio and text encoder of a preset, as words for `load_encoder`.
+
+        Parameters
+        ----------
+        preset : str
+        config : BaseConfig or PooledConfig
+        own_audio : bool
+            Whether the audio encoder of the config is not to be replaced by another
+            one; only its folder is looked up.
+        """
+        if own_audio:
+            audio = self.audio.with_folder(config.audio_encoder)
+        else:
+            audio = self.audio.encoder_of(preset, config.audio_encoder)
         text = self.text.encoder_of(preset, config.text_encoder)
         check_kind(audio, "audio")
         check_kind(text, "text")
         return audio, text
 
-    def check_used(self, configs: Mapping[str, BaseConfig]) -> None:
+    def check_used(self, configs: Mapping[str, AnyConfig]) -> None:
         """Refuse words that none of these presets reads."""
         self.audio.check_used(configs)
         self.text.check_used(configs)
@@ -166,7 +202,7 @@ def _names_a_preset(preset: str, encoder: str) -> bool:
     ``muq_mulan`` is both a preset and an encoder: what follows decides. A folder that
     is called like an encoder is written as a path, ``./muq``.
     """
-    if preset not in MODELS or not encoder:
+    if preset not in ALL_MODELS or not encoder:
         return False
     is_encoder_too = preset in known_encoders().specs
     name, _, _ = encoder.partition("=")

@@ -18,7 +18,7 @@ from typing import Any
 from base_models.errors import DamagedArtifact, UsageError, one_of, some
 from base_models.files import MANIFEST, Artifact, is_sealed, locked
 from base_models.predictions import PredictionTable
-from ensemble.training.base_model_run import FOLD_ROLE, ROLE, RUN
+from ensemble.training.base_model_run import FOLD_ROLE, PREDICTIONS, ROLE, RUN
 from ensemble.workspace import BASE_MODELS, Workspace
 
 _NAME = re.compile(r"-s(\d+)$")
@@ -103,9 +103,18 @@ class StoredRun:
             of_kind[kind]["name"] for kind in ("audio", "text") if kind in of_kind
         )
 
+    @property
+    def model_files(self) -> tuple[str, ...]:
+        """The files that a stack carries along: all that the model is loaded from."""
+        return tuple(
+            name
+            for name in self.artifact.names
+            if name != RUN and not name.startswith(PREDICTIONS)
+        )
+
     def predictions(self, split: str) -> PredictionTable | None:
         """Its predictions for a split, or None where there was no such clip."""
-        file = f"predictions-{split}.parquet"
+        file = f"{PREDICTIONS}{split}.parquet"
         if file not in self.artifact.names:
             return None
         return PredictionTable.parse(self.artifact.read(file), str(self.folder / file))

@@ -86,7 +86,7 @@ def add_ratings(
     ----------
     rated : RatedClips
     models : sequence of (str, int)
-        Presets and seeds.
+        Names as `plan_models` returns them, and seeds.
     setup : TrainingSetup
     path, scale
         As in `read_ratings`; by default the ratings of the MusicEval tree that the
@@ -156,7 +156,7 @@ def plan_training(
     ----------
     rated : RatedClips
     models : sequence of (str, int)
-        Presets and seeds.
+        Names as `plan_models` returns them, and seeds.
     workspace : Workspace
     setup : TrainingSetup
         What to train.
@@ -175,8 +175,8 @@ def plan_training(
     from base_models.encoders.store import EmbeddingStore
 
     # A wrong name or missing weights are refused before hours of embedding.
-    setups = {preset: setup.model(preset) for preset in dict(models)}
-    setup.encoders.check_used({name: model.config for name, model in setups.items()})
+    setups = {name: setup.model(name) for name in dict(models)}
+    setup.check_used(setups)
     _check_ratings(rated, setups)
     _check_labels(rated, setups)
     with_text = any(rated.needs_text)
@@ -200,16 +200,16 @@ def plan_training(
     data = _store_clips(usable, filled.content, workspace)
     runs = tuple(
         _lay_out_run(
-            preset,
+            name,
             seed,
             workspace,
             data=data,
             setup=setup,
-            model=setups[preset],
+            model=setups[name],
             compute=_OnDevice(compute, device),
-            encoders=pairs[preset],
+            encoders=pairs[name],
         )
-        for preset, seed in models
+        for name, seed in models
     )
 
     jobs = compute.jobs
@@ -436,7 +436,7 @@ class _OnDevice:
 
 
 def _lay_out_run(
-    preset: str,
+    name: str,
     seed: int,
     workspace: Workspace,
     *,
@@ -463,8 +463,8 @@ def _lay_out_run(
         fingerprint = data.with_ratings
     signature = model.config.signature(seed=seed, data=fingerprint, **context)
     return BaseRun(
-        name=f"{preset}-s{seed}",
-        preset=preset,
+        name=f"{name}-s{seed}",
+        preset=model.preset,
         settings=model.settings,
         seed=seed,
         audio_encoder=model.audio_encoder,
@@ -473,7 +473,7 @@ def _lay_out_run(
         device=compute.compute.device,
         data=data.folder,
         table=data.without_ratings,
-        folder=workspace.base_run(preset, seed, signature),
+        folder=workspace.base_run(name, seed, signature),
         embeddings=workspace.embeddings,
         dtype=setup.dtype,
         folds=setup.folds,

@@ -10,14 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from base_models.config import MODELS, SETTINGS, BaseConfig
-from base_models.encoders import known_encoders, parse_encoder
+from base_models.config import SETTINGS, BaseConfig
+from base_models.encoders import check_kind, known_encoders, parse_encoder
 from base_models.errors import UsageError, one_of
+from base_models.model_presets import ALL_MODELS, AnyConfig, configured
 from ensemble.engine import LOCAL
 from ensemble.training.encoder_choice import EncoderChoice
-
-PAPER_MODELS = ("dora", "dora_coral:2", "dora_decoupled:2")
-PAPER_MODELS_WITHOUT_TEXT = ("dora", "dora_coral:2")
+from ensemble.training.model_sets import PAPER_MODELS, PAPER_MODELS_WITHOUT_TEXT
 
 AS_PUBLISHED = "paper"
 """Training settings of the presets themselves."""
@@ -26,19 +25,60 @@ USUAL = "usual"
 
 
 @dataclass(frozen=True)
-class ModelSetup:
-    """What the models of one preset are trained with.
+class ModelName:
+    """A base model as a plan names it: a preset, and the encoder where it says one.
+
+    So models of one preset on several encoders can stand in one plan.
 
     Parameters
     ----------
-    config : BaseConfig
+    preset : str
+    audio_encoder : str
+        "" leaves it to the choice of encoders.
+
+    Examples
+    --------
+    >>> ModelName.parse("pooled_gp@clap")
+    ModelName(preset='pooled_gp', audio_encoder='clap')
+    >>> ModelName.parse("dora")
+    ModelName(preset='dora', audio_encoder='')
+    """
+
+    preset: str
+    audio_encoder: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> ModelName:
+        """Read ``PRESET`` or ``PRESET@ENCODER``.
+
+        Raises
+        ------
+        UsageError
+            When the preset or the encoder is unknown, or the latter encodes text.
+        """
+        preset, at, encoder = text.partition("@")
+        one_of(preset, ALL_MODELS, "preset")
+        if at:
+            check_kind(encoder, "audio")
+        return cls(preset, audio_encoder=encoder)
+
+
+@dataclass(frozen=True)
+class ModelSetup:
+    """What the models of one name are trained with.
+
+    Parameters
+    ----------
+    preset : str
+    config : BaseConfig or PooledConfig
     settings : str or None
         Training settings laid over the preset, or None for its own.
     audio_encoder, text_encoder : str
         Registered names, or ``"name=folder"``.
     """
 
-    config: BaseConfig
+    preset: str
+    config: AnyConfig
     settings: str | None
     audio_encoder: str
     text_encoder: str
@@ -88,16 +128,36 @@ class TrainingSetup:
     def __post_init__(self) -> None:
         one_of(self.settings, (USUAL, AS_PUBLISHED, *SETTINGS), "training settings")
 
-    def model(self, preset: str) -> ModelSetup:
-        """Config, settings and encoders of the models of a preset."""
-        named = BaseConfig.preset(preset).updated(self.overrides, "--set")
-        audio, text = self.encoders.pair(preset, named)
-        settings = self._settings_of(named, audio)
-        config = BaseConfig.preset(preset, settings).updated(self.overrides, "--set")
-        return ModelSetup(config, settings, audio_encoder=audio, text_encoder=text)
+    def model(self, word: str) -> ModelSetup:
+        """Config, settings and encoders of the models of a name.
 
-    def _settings_of(self, config: BaseConfig, audio: str) -> str | None:
-        if self.settings == AS_PUBLISHED:
+        Parameters
+        ----------
+        word : str
+            As `ModelName.parse` reads it.
+        """
+        name = ModelName.parse(word)
+        own = {"audio_encoder": name.audio_encoder} if name.audio_encoder else {}
+        named = self._config(name.preset, None).updated(own, word)
+        # An encoder in the model's own name goes before all others.
+        audio, text = self.encoders.pair(word, named, own_audio=bool(own))
+
+        settings = self._settings_of(named, audio)
+        config = self._config(name.preset, settings).updated(own, word)
+        return ModelSetup(
+            name.preset,
+            config=config,
+            settings=settings,
+            audio_encoder=audio,
+            text_encoder=text,
+        )
+
+    def _config(self, preset: str, settings: str | None) -> AnyConfig:
+        return configured(preset, settings, self.overrides, "--set")
+
+    def _settings_of(self, config: AnyConfig, audio: str) -> str | None:
+        # Pooled embeddings have parameters that are tuned, and no training settings.
+        if not isinstance(config, BaseConfig) or self.settings == AS_PUBLISHED:
             return None
         if self.settings != USUAL:
             return self.settings
@@ -107,6 +167,24 @@ class TrainingSetup:
         if not known_encoders().specs[encoder].embedded:
             return None
         return "embedded_sgd" if config.optimizer == "sgd" else "embedded"
+
+    def check_used(self, models: Mapping[str, ModelSetup]) -> None:
+        """Refuse encoders and single settings that none of these models reads.
+
+        Raises
+        ------
+        UsageError
+            Naming the first of them.
+        """
+        configs = {word: model.config for word, model in models.items()}
+        self.encoders.check_used(configs)
+        known = {key for config in configs.values() for key in config.setting_names()}
+        for key in self.overrides:
+            if key not in known and key != "bins":
+                raise UsageError(
+                    f"--set {key}: none of the models {', '.join(models)} has such a "
+                    "setting; leave it out, or train a model that has."
+                )
 
 
 @dataclass(frozen=True)
@@ -136,14 +214,14 @@ class Compute:
 def plan_models(
     models: Sequence[str] | None, seeds: int, with_text: bool = True
 ) -> list[tuple[str, int]]:
-    """List presets and seeds from words of the form ``NAME[:COUNT]``.
+    """List base models and seeds from words of the form ``NAME[:COUNT]``.
 
     Parameters
     ----------
     models : sequence of str or None
-        None is the paper's choice. Where no aspect is judged by text,
-        `dora_decoupled` is left out of it: it differs from `dora` in the text branch
-        alone, and would be the same model twice.
+        Names as `ModelName.parse` reads them. None is the paper's choice. Where no
+        aspect is judged by text, `dora_decoupled` is left out of it: it differs from
+        `dora` in the text branch alone, and would be the same model twice.
     seeds : int
         How many seeds a name without a count gets.
     with_text : bool
@@ -156,8 +234,8 @@ def plan_models(
 
     Examples
     --------
-    >>> plan_models(["dora", "dora_l1:1"], 2)
-    [('dora', 0), ('dora', 1), ('dora_l1', 0)]
+    >>> plan_models(["dora", "dora_l1@logmel:1"], 2)
+    [('dora', 0), ('dora', 1), ('dora_l1@logmel', 0)]
     >>> len(plan_models(None, 5)), len(plan_models(None, 5, with_text=False))
     (9, 7)
     """
@@ -168,7 +246,7 @@ def plan_models(
     plan: list[tuple[str, int]] = []
     for word in words:
         name, colon, count = word.partition(":")
-        one_of(name, MODELS, "preset")
+        ModelName.parse(name)
         # Plain digits alone: isdigit holds for characters such as "²", too.
         is_count = count.isascii() and count.isdigit() and int(count) > 0
         if colon and not is_count:

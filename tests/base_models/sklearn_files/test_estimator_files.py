@@ -43,12 +43,12 @@ from sklearn.svm import SVC, SVR, NuSVR
 from sklearn.tree import DecisionTreeRegressor
 
 from base_models.errors import DamagedArtifact, UsageError
-from ensemble.estimator.fit_base_models import PerAspect
 from base_models.sklearn_files.estimator_files import (
     estimator_bytes,
     read_estimator,
 )
 from base_models.sklearn_files.trusted_types import types_by_loader
+from ensemble.estimator.fit_base_models import PerAspect
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(60, 3))
