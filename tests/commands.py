@@ -18,7 +18,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from base_models import config
+from base_models import settings
 from base_models.clips.demo.corpus import write_demo
 from base_models.config import BaseConfig
 from ensemble.cli.shared.exit_codes import run_command
@@ -131,14 +131,14 @@ def two_epochs():
 @contextlib.contextmanager
 def short_settings(max_epochs):
     """The embedded settings have that many epochs in this process."""
-    read = config._read_toml
+    read = settings._read_toml
 
     def read_shortened(path):
         changes = {"max_epochs": max_epochs} if path.stem == "embedded" else {}
         return read(path) | changes
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(config, "_read_toml", read_shortened)
+        patch.setattr(settings, "_read_toml", read_shortened)
         yield
 
 

@@ -17,6 +17,7 @@ import pandas as pd
 
 from base_models.clips.labels import mean_label
 from base_models.clips.splits import folds as split_folds
+from base_models.config import BaseConfig
 from base_models.files import (
     Artifact,
     atomic_write,
@@ -262,14 +263,15 @@ class BaseRun:
         from base_models.training.neural_mos import NeuralMOS
 
         write_progress = functools.partial(
-            self._write_progress, checkpoint.parent, part, self.config.max_epochs
+            self._write_progress, checkpoint.parent, part
         )
         return NeuralMOS(**params, checkpoint=checkpoint, on_epoch=write_progress)
 
-    def _write_progress(
-        self, folder: Path, part: str, max_epochs: int, record: dict[str, Any]
-    ) -> None:
-        facts = {"part": part, "max_epochs": max_epochs}
+    def _write_progress(self, folder: Path, part: str, record: dict[str, Any]) -> None:
+        config = self.config
+        # Only networks are trained in epochs.
+        assert isinstance(config, BaseConfig)
+        facts = {"part": part, "max_epochs": config.max_epochs}
         write_json(folder / PROGRESS, record | facts)
 
 

@@ -49,8 +49,7 @@ def test_a_name_of_both_a_preset_and_an_encoder_is_told_by_what_follows():
         (["logmell"], "Did you mean 'logmel'"),
         (["roberta"], "encodes text"),
         (["whisq=roberta"], "encodes text"),
-        (["muq", "whisper=/v"], "'muq' is not the only one"),
-        (["muq=/a", "muq=/b"], "two folders of 'muq'"),
+        (["muq=/a", "muq=/b"], "names 'muq' twice"),
         (["whisq=logmel", "whisq=mert"], "encoder of 'whisq' twice"),
         (["dorra=logmel"], "Unknown encoder 'dorra'"),
         (["/weights/muq"], "write NAME=FOLDER, such as 'muq=/weights/muq'"),
@@ -59,6 +58,13 @@ def test_a_name_of_both_a_preset_and_an_encoder_is_told_by_what_follows():
 def test_words_that_contradict_each_other_are_refused(words, message):
     with pytest.raises(UsageError, match=message):
         EncoderChoice.parse(words)
+
+
+def test_several_encoders_are_for_a_set_of_models_alone():
+    choice = EncoderChoice.parse(["muq", "whisper=/v"])
+    assert choice.audio.each == ("muq", "whisper=/v")
+    with pytest.raises(UsageError, match="several are for a set such as --models sma"):
+        choice.pair("dora", BaseConfig.preset("dora"))
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 from builders import listening_test, tones
 from commands import plan_embedded, short_settings
 
-from base_models import config
+from base_models import settings
 from base_models.encoders.base import Encoder
 from base_models.errors import UsageError
 from base_models.files import is_sealed, read_json
@@ -24,7 +24,7 @@ from ensemble.training.train_base_models import plan_training, train_base_models
 from ensemble.training.training_setup import Compute, TrainingSetup, plan_models
 from ensemble.workspace import Workspace
 
-READ_TOML = config._read_toml
+READ_TOML = settings._read_toml
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -308,7 +308,7 @@ def test_predictions_cover_dev_and_test_and_list_what_was_seen(trained):
 
 def test_two_processes_give_the_numbers_of_one(data, tmp_path, monkeypatch):
     # The workers read the true settings.
-    monkeypatch.setattr(config, "_read_toml", READ_TOML)
+    monkeypatch.setattr(settings, "_read_toml", READ_TOML)
     runs = []
     for jobs in (1, 2):
         workspace = Workspace(tmp_path / str(jobs))
