@@ -129,7 +129,8 @@ def _add_training_options(parser: Options) -> None:
         nargs=3,
         type=float,
         metavar="SHARE",
-        help="train dev test, if none given; default: 0.7 0.15 0.15",
+        help="train dev test, if none given; default: 0.7 0.15 0.15, and 0.85 0 0.15 "
+        "with --models small",
     )
     add(
         "--group",
@@ -244,11 +245,14 @@ def _folds(options: Namespace) -> int:
 
 def _read_clips(options: Namespace, workspace: Workspace) -> RatedClips:
     """Read the clips, or write and read the demo corpus."""
+    from ensemble.training.model_sets import SMALL, SMALL_SPLIT
     from ensemble.training.rated_clips import RatedClips
 
     data = choose_data(options.data, workspace)
     # The usual sizes are those of `RatedClips.read`.
     sizes = {"sizes": options.split} if options.split else {}
+    if SMALL in (options.models or ()) and not options.split:
+        sizes = {"sizes": SMALL_SPLIT}
     rated = RatedClips.read(
         data,
         aspects=options.aspects,
@@ -257,6 +261,8 @@ def _read_clips(options: Namespace, workspace: Workspace) -> RatedClips:
         seed=options.split_seed,
         ratings=options.ratings,
         rating_scale=options.rating_scale,
+        # Out-of-fold predictions of the training split do for a stack, too.
+        needs_dev=not _folds(options),
         **sizes,
     )
     if rated.demo:

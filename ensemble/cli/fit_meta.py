@@ -31,7 +31,7 @@ from meta.splits.meta_split import VALIDATION_SHARE
 
 if TYPE_CHECKING:
     from ensemble.stacking.fit_stack import Settings
-    from ensemble.stacking.stack_data import StackData
+    from ensemble.stacking.stack_data import AUTO, StackData
 
 # The leaderboards are wide; what is piped into a file should not be folded.
 _WIDTH_WITHOUT_TERMINAL = 200
@@ -86,8 +86,9 @@ def _add_stacking_options(parser: Options) -> None:
     add(
         "--cv",
         type=str,
-        default="dev",
-        help="fit on the dev split, or on out-of-fold predictions of train: dev, oof",
+        default="auto",
+        help="fit on the dev split, or on out-of-fold predictions of train: dev, oof; "
+        "auto: on the latter where the last fit_base made them (--folds)",
     )
 
 
@@ -190,7 +191,7 @@ def _settings(options: Namespace) -> Settings:
 
 def _data_of_base_models(options: Namespace, workspace: Workspace) -> StackData:
     """The predictions of the last ``fit_base``."""
-    from ensemble.stacking.stack_data import StackData
+    from ensemble.stacking.stack_data import AUTO, StackData
 
     # They would be ignored without a word.
     if options.labels or options.aspects:
@@ -229,9 +230,9 @@ def _data_of_both(options: Namespace, workspace: Workspace) -> StackData:
 def _data_of_predictions(options: Namespace) -> StackData:
     """Anybody's predictions, from files."""
     from ensemble.prediction_files.stack_inputs import read_stack_inputs
-    from ensemble.stacking.stack_data import StackData
+    from ensemble.stacking.stack_data import AUTO, StackData
 
-    if options.cv != "dev":
+    if options.cv != AUTO:
         raise UsageError(
             "--cv belongs to the base models of fit_base; --predictions are taken as "
             "they are."

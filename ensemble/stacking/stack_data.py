@@ -23,6 +23,9 @@ from ensemble.workspace import Workspace
 from meta.predicted_rows import PredictedRows
 from meta.rows import Rows
 
+AUTO = "auto"
+CV = (AUTO, "dev", "oof")
+"""What a stack can be fitted on."""
 _OUT_OF_FOLD_NOTE = (
     "; out of fold, base models of meta-training rows have seen labels of "
     "meta-validation rows: judge by dev and test"
@@ -69,7 +72,7 @@ class StackData:
         cls,
         workspace: Workspace,
         only: Sequence[str] | None = None,
-        cv: str = "dev",
+        cv: str = AUTO,
         group: str | None = None,
     ) -> StackData:
         """All finished base models on the clips of the last ``fit_base``, or some.
@@ -80,7 +83,8 @@ class StackData:
         only : names of base models, or patterns such as ``dora-*``; None takes all
         cv : ``"dev"`` fits the meta level on the dev split (DORA-MOS, section III.D);
             ``"oof"`` on the out-of-fold predictions of the training split, and then the
-            dev split judges too
+            dev split judges too; ``"auto"`` on the latter where the last ``fit_base``
+            made them
         group : column whose clips stay together; None takes that of ``fit_base``
 
         Raises
@@ -89,8 +93,10 @@ class StackData:
             when there are none, one is unfinished or has no out-of-fold predictions, or
             a name is unknown.
         """
-        one_of(cv, ("dev", "oof"), "--cv")
+        one_of(cv, CV, "--cv")
         of_data = RunsOfData.of_last(workspace)
+        if cv == AUTO:
+            cv = "oof" if of_data.folds else "dev"
         chosen = of_data.choose(only)
         if not of_data.data.is_dir():
             raise UsageError(
@@ -134,6 +140,11 @@ class StackData:
             training = rows_of_clips(rated.rows("train"), rated.aspects, group)
             fit = PredictedRows(training, tuple(out_of_fold))
         else:
+            if "dev" not in judges:
+                raise UsageError(
+                    f"{rated.source} has no dev clips to fit a stack on; use its "
+                    "out-of-fold predictions (--cv oof)."
+                )
             fit = judges.pop("dev")
 
         bases = {

@@ -18,6 +18,9 @@ SMALL = "small"
 SMALL_BELOW = 500
 SMALL_FOLDS = 5
 """Folds in which the training split is predicted, where the set is trained."""
+SMALL_SPLIT = (0.85, 0.0, 0.15)
+"""Shares of train, dev and test where the data gives no splits: a stack is fitted on
+out-of-fold predictions, so that no clip is spent on a dev split."""
 NEURAL_OF_SMALL = "dora:2"
 """The neural models of the set, on the first of its encoders."""
 

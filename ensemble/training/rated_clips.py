@@ -81,6 +81,7 @@ class RatedClips:
         seed: int = 0,
         ratings: Path | str | None = None,
         rating_scale: Sequence[float] | None = None,
+        needs_dev: bool = True,
     ) -> RatedClips:
         """Read a listening test and settle its splits.
 
@@ -97,6 +98,9 @@ class RatedClips:
         ratings, rating_scale
             Single ratings, and the ends of their scale, as `read_clips` takes them: the
             labels are their means where the data has none.
+        needs_dev : bool
+            Whether a split without dev clips is refused; stacks can be fitted on
+            out-of-fold predictions of the training split instead.
 
         Raises
         ------
@@ -122,7 +126,7 @@ class RatedClips:
             made = f"splits made with seed {seed}"
             splits = assign_splits(frame, sizes=tuple(sizes), seed=seed, group=group)
             frame["split"] = splits.to_numpy()
-        _check_splits(frame, path)
+        _check_splits(frame, path, needs_dev=needs_dev)
         needs_text = judged_by_text(names, text_aspects)
         frame = _without_text_labels(frame, names, needs_text)
         return cls(
@@ -299,18 +303,23 @@ class RatedClips:
             ) from error
 
 
-def _check_splits(frame: pd.DataFrame, path: Path | str) -> None:
+def _check_splits(
+    frame: pd.DataFrame, path: Path | str, needs_dev: bool = True
+) -> None:
     """Refuse a table with missing splits, or without clips to train or stack on."""
     if (frame["split"] == "").any():
         raise UsageError(
             f"{path}: some clips have a split and some have none; give all or none."
         )
-    for split in ("train", "dev"):
+    for split in ("train", "dev") if needs_dev else ("train",):
         if not (frame["split"] == split).any():
+            without_dev = ""
+            if split == "dev":
+                without_dev = ", or stack on out-of-fold predictions (--folds 5)"
             raise UsageError(
                 f"{path} has no {split} clips; base models train on 'train', stacks on "
                 f"'dev'. Name some clips '{split}', or leave the split column out to "
-                "have splits made."
+                f"have splits made{without_dev}."
             )
 
 

@@ -394,7 +394,8 @@ def _usable_clips(rated: RatedClips, filled: FilledClips) -> RatedClips:
     frame = kept.frame.assign(**{CONTENT: filled.audio_keys})
     usable = replace(kept, frame=frame)
     for split in ("train", "dev"):
-        if usable.rows(split).empty:
+        had_clips = not rated.rows(split).empty
+        if had_clips and usable.rows(split).empty:
             first = filled.set_aside[0]
             cure = _PROMPT_CURE if "prompt" in first.reason else ""
             raise UsageError(
