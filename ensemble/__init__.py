@@ -1,4 +1,4 @@
-"""StackedMOS, NeuralMOS, read_clips and evaluate: what users of the library import.
+"""StackedMOS, its base models and their helpers: what users of the library import.
 
 In: clips and ratings. Out: scores with intervals, and what they are worth. Each name is
 loaded when it is first used, so that importing ``ensemble`` does not import torch. Read
@@ -17,17 +17,28 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from base_models.clips.read_clips import read_clips
     from base_models.metrics.evaluate import evaluate
+    from base_models.pooled.pooled_mos import PooledMOS
     from base_models.training.neural_mos import NeuralMOS
     from ensemble.estimator.stacked_mos import StackedMOS
+    from ensemble.training.estimators_by_name import model_set
 
 _MODULE_OF_NAME = {
     "StackedMOS": "ensemble.estimator.stacked_mos",
     "NeuralMOS": "base_models.training.neural_mos",
+    "PooledMOS": "base_models.pooled.pooled_mos",
     "read_clips": "base_models.clips.read_clips",
+    "model_set": "ensemble.training.estimators_by_name",
     "evaluate": "base_models.metrics.evaluate",
 }
 
-__all__ = ["NeuralMOS", "StackedMOS", "evaluate", "read_clips"]
+__all__ = [
+    "NeuralMOS",
+    "PooledMOS",
+    "StackedMOS",
+    "evaluate",
+    "model_set",
+    "read_clips",
+]
 
 
 def __getattr__(name: str) -> Any:

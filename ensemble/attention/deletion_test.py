@@ -41,8 +41,8 @@ from ensemble.attention.removal import (
 from ensemble.estimator.stacked_mos import StackedMOS
 from ensemble.scoring.prepared_stack import (
     clip_chunks,
+    clip_models,
     embedded_once,
-    neural_models,
     prepared,
     usable,
     with_placeholder,
@@ -111,7 +111,7 @@ def deletion_test(
         raise UsageError(f"At least one random draw is needed; got {draws}.")
 
     stack, clips = prepared(stack, clips, store)
-    models = neural_models(stack)
+    models = clip_models(stack)
     findings = _Findings(Removal(share, draws, seed))
     for chunk in clip_chunks(clips, CLIPS_PER_CHUNK):
         # Without a prompt, words cannot be removed but seconds can.

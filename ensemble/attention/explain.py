@@ -29,8 +29,8 @@ from ensemble.estimator.predict_base_models import judged_by_prompt
 from ensemble.estimator.stacked_mos import StackedMOS
 from ensemble.scoring.prepared_stack import (
     clip_chunks,
+    clip_models,
     embedded_once,
-    neural_models,
     prepared,
     with_placeholder,
 )
@@ -72,7 +72,7 @@ def explain_clips(
         One sentence for each model and aspect whose attention is not there, or not all.
     """
     stack, clips = prepared(stack, clips, store)
-    needs_text = judged_by_prompt(neural_models(stack), aspects)
+    needs_text = judged_by_prompt(clip_models(stack), aspects)
     gaps = pd.DataFrame(
         text_gaps(clips, needs_text), index=clips["clip_id"], columns=list(aspects)
     )

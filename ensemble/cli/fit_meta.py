@@ -31,7 +31,7 @@ from meta.splits.meta_split import VALIDATION_SHARE
 
 if TYPE_CHECKING:
     from ensemble.stacking.fit_stack import Settings
-    from ensemble.stacking.stack_data import AUTO, StackData
+    from ensemble.stacking.stack_data import StackData
 
 # The leaderboards are wide; what is piped into a file should not be folded.
 _WIDTH_WITHOUT_TERMINAL = 200
@@ -191,7 +191,7 @@ def _settings(options: Namespace) -> Settings:
 
 def _data_of_base_models(options: Namespace, workspace: Workspace) -> StackData:
     """The predictions of the last ``fit_base``."""
-    from ensemble.stacking.stack_data import AUTO, StackData
+    from ensemble.stacking.stack_data import StackData
 
     # They would be ignored without a word.
     if options.labels or options.aspects:

@@ -1,6 +1,6 @@
 """Base models of a stack as files, and back.
 
-Neural models, prediction tables, and scikit-learn estimators of trusted types.
+Models over encoders, prediction tables, and scikit-learn estimators of trusted types.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from base_models.sklearn_files.estimator_files import (
 )
 
 ENCODERS = ("audio_encoder", "text_encoder")
-"""Parameters of a neural base model that name its encoders."""
+"""Parameters of a base model over encoders that name its encoders."""
 TABLE = "predictions.parquet"
 """File of a base model that is a stored prediction table."""
 ESTIMATOR = "estimator.skops"
@@ -55,7 +55,7 @@ def base_models_from(
     ----------
     artifact : a stack, with the files below ``base/<name>/``
     names : of the base models
-    overrides : parameters of the neural models to change. ``audio_encoder`` and
+    overrides : parameters of the models over encoders to change. ``audio_encoder`` and
         ``text_encoder`` are a word ``"name=folder"`` or several, each for the models
         with that encoder
 

@@ -5,11 +5,12 @@ None of this fits or predicts anything.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from sklearn.utils import get_tags
 
 from base_models.bins import ScoreBins
@@ -18,17 +19,41 @@ from base_models.predictions import PredictionTable
 from ensemble.estimator.input_rows import rating_scale
 from ensemble.estimator.predict_base_models import NamedModels, scale_of
 from ensemble.estimator.sklearn_compat import VisualBlock
+from ensemble.training.estimators_by_name import model_set
 from meta.comparison.compared_rows import MEAN, STACK
 
 
+def default_estimators(X: Any, with_text: bool = True) -> list[tuple[str, Any]]:
+    """The base models of a stack that names none.
+
+    For clips those of the paper (`with_text` tells whether an aspect is judged by the
+    prompt); for a matrix a ridge and a tree, which both take a row of weight 2 for two
+    rows, unlike forests.
+    """
+    if isinstance(X, pd.DataFrame) and "audio" in X:
+        return model_set(with_text=with_text)
+    from sklearn.linear_model import Ridge
+    from sklearn.tree import DecisionTreeRegressor
+
+    return [
+        ("ridge", Ridge()),
+        ("tree", DecisionTreeRegressor(max_depth=4, random_state=0)),
+    ]
+
+
 def named_base_models(
-    estimators: NamedModels, check_names: Callable[[list[str]], None]
+    estimators: NamedModels | str | None,
+    X: Any,
+    with_text: bool,
+    check_names: Callable[[list[str]], None],
 ) -> list[tuple[str, Any]]:
     """(name, base model) pairs without those dropped; tables bear their name.
 
     Parameters
     ----------
     estimators : as given to `StackedMOS`
+    X : clip table or matrix, which decides what None stands for
+    with_text : whether an aspect is judged by the prompt
     check_names : scikit-learn's check of names that are parameters as well
 
     Raises
@@ -36,6 +61,11 @@ def named_base_models(
     UsageError
         when there is no base model, or a name is taken.
     """
+    if estimators is None:
+        return default_estimators(X, with_text)
+    if isinstance(estimators, str):
+        return model_set(estimators, with_text=with_text)
+
     named = [
         (name, model)
         for name, model in estimators
@@ -95,12 +125,13 @@ def all_take_nan(estimators: object) -> bool:
     return bool(live) and all(get_tags(model).input_tags.allow_nan for model in live)
 
 
-def diagram_of(estimators: Sequence[tuple[str, Any]], final: Any) -> VisualBlock:
+def diagram_of(estimators: object, final: Any) -> VisualBlock:
     """The diagram of a stack in a notebook: base models side by side, then the last."""
     last = VisualBlock(
         "parallel", [final], names=["final_estimator"], dash_wrapped=False
     )
-    if not estimators:
+    # The models of a set are not made before `fit`.
+    if not (isinstance(estimators, list) and estimators):
         return VisualBlock("serial", (last,), dash_wrapped=False)
     # A table is shown by its size: its content would fill the page.
     shown = [

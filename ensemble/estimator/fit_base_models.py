@@ -24,38 +24,12 @@ from base_models.predictions import PredictionTable
 from ensemble.estimator.input_rows import take_rows
 from ensemble.estimator.predict_base_models import (
     NamedModels,
-    is_neural,
     predict_base_models,
+    reads_clips,
 )
 from ensemble.estimator.row_splits import Split
 from ensemble.estimator.sklearn_compat import params_of_rows
 from meta.rows import Rows
-
-
-def default_estimators(X: Any, with_text: bool = True) -> list[tuple[str, Any]]:
-    """The base models of a stack that names none.
-
-    For clips those of the paper, see `ensemble.training.train_base_models.plan_models`
-    (`with_text` tells whether an aspect is judged by the prompt); for a matrix a ridge
-    and a tree, which both take a row of weight 2 for two rows, unlike forests.
-    """
-    if not (isinstance(X, pd.DataFrame) and "audio" in X):
-        from sklearn.linear_model import Ridge
-        from sklearn.tree import DecisionTreeRegressor
-
-        return [
-            ("ridge", Ridge()),
-            ("tree", DecisionTreeRegressor(max_depth=4, random_state=0)),
-        ]
-
-    # Imported here, since torch takes seconds to load and matrices need none of it.
-    from base_models.training.neural_mos import NeuralMOS
-    from ensemble.training.training_setup import plan_models
-
-    return [
-        (f"{preset}-s{seed}", NeuralMOS(preset, random_state=seed))
-        for preset, seed in plan_models(None, 5, with_text)
-    ]
 
 
 class PerAspect(MetaEstimatorMixin, BaseEstimator):
@@ -123,8 +97,8 @@ class BaseModelFits:
         belong to rows, see `ensemble.estimator.metadata_routing.metadata_of`
     bins : the rating scale
     missing : whether a model may have no prediction for some rows
-    memory : embeddings of neural models that have no store, so that no clip is encoded
-        twice
+    memory : embeddings of models over encoders that have no store, so that no clip is
+        encoded twice
     n_jobs : processes, see joblib
     """
 
@@ -186,7 +160,7 @@ class BaseModelFits:
 
         # The shared memory belongs to this fit; models keep the store they were given.
         for name, model in live:
-            if is_neural(model):
+            if reads_clips(model):
                 fitted[name].store = model.store
 
         # Stored tables have nothing to fit: they are looked up for the same rows.
@@ -233,8 +207,9 @@ def _fit_base_model(
     params = params_of_rows(fits.X, fits.metadata[name], indices=rows.number)
     fitted = clone(model)
 
-    # Neural models take clips, labels with gaps, and a shared memory of embeddings.
-    if is_neural(model):
+    # Models over encoders take clips, labels with gaps, and a shared memory of
+    # embeddings.
+    if reads_clips(model):
         if model.store is None:
             fitted.store = fits.memory
         return fitted.fit(X, rows.label_frame, **params)

@@ -2,8 +2,8 @@
 
 With scikit-learn's metadata routing, those get it who requested it
 (``set_fit_request``). Without routing, base models and a foreign final estimator get
-the weights, splitters and neural models the groups. A model that takes no weights is
-refused by name: it would otherwise be fitted as if there were none.
+the weights, splitters and models over encoders the groups. A model that takes no
+weights is refused by name: it would otherwise be fitted as if there were none.
 """
 
 from __future__ import annotations

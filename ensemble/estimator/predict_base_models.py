@@ -1,8 +1,8 @@
 """Predictions of base models of any kind, as prediction tables.
 
-Neural models give distributions, regressors scores, which are softened, classifiers
-probabilities of whole ratings, and a stored table what it holds. A clip without a
-prediction is missing from the table; it is never a row of zeros.
+Models over encoders give distributions, regressors scores, which are softened,
+classifiers probabilities of whole ratings, and a stored table what it holds. A clip
+without a prediction is missing from the table; it is never a row of zeros.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ NamedModels: TypeAlias = Sequence[tuple[str, Any]]
 """(name, base model) pairs."""
 
 
-def is_neural(model: Any) -> bool:
-    """Whether a base model is a `NeuralMOS`, told without importing torch."""
+def reads_clips(model: Any) -> bool:
+    """Whether a base model is a `ClipModel`, told without importing torch."""
     return hasattr(model, "predict_embedded")
 
 
 def judged_by_prompt(models: Iterable[Any], aspects: Sequence[str]) -> tuple[bool, ...]:
-    """Whether a neural base model judges each aspect against the prompt.
+    """Whether a base model over encoders judges each aspect against the prompt.
 
     Parameters
     ----------
-    models : base models, fitted or not; those that are not neural judge by no prompt
+    models : base models, fitted or not; those that read no clips judge by no prompt
     aspects : names
     """
     judged: set[str] = set()
     for model in models:
-        if not is_neural(model):
+        if not reads_clips(model):
             continue
         if hasattr(model, "needs_text_"):
             pairs = zip(model.aspects_, model.needs_text_, strict=True)
@@ -53,10 +53,10 @@ def judged_by_prompt(models: Iterable[Any], aspects: Sequence[str]) -> tuple[boo
 
 
 def scale_of(model: Any) -> ScoreBins | None:
-    """The scale that a stored table or a fitted neural model already has, or None."""
+    """The scale that a stored table or a fitted model already has, or None."""
     if isinstance(model, PredictionTable):
         return model.bins
-    if not is_neural(model):
+    if not reads_clips(model):
         return None
     return getattr(getattr(model, "config_", None), "bins", None)
 
@@ -90,7 +90,7 @@ def predict_base_models(
 ) -> list[PredictionTable]:
     """Every base model's predictions.
 
-    Neural models of the same encoders share one embedding of the clips.
+    Models of the same encoders share one embedding of the clips.
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ def predict_base_models(
         if isinstance(model, PredictionTable):
             held = set(model.clip_ids)
             table = model.take([clip for clip in ids if clip in held or not missing])
-        elif is_neural(model):
+        elif reads_clips(model):
             key = (
                 *model.encoder_words(),
                 tuple(model.needs_text_),

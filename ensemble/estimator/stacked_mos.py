@@ -32,7 +32,7 @@ from ensemble.estimator.base_model_list import (
     named_base_models,
     stack_scale,
 )
-from ensemble.estimator.fit_base_models import BaseModelFits, default_estimators
+from ensemble.estimator.fit_base_models import BaseModelFits
 from ensemble.estimator.input_rows import (
     Input,
     features_of,
@@ -81,11 +81,12 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
 
     Parameters
     ----------
-    estimators : list of (name, base model), each a `NeuralMOS`; any scikit-learn
-        regressor, whose scores are softened; a classifier of whole ratings, to which
-        labels are rounded; a `PredictionTable`, looked up by clip id; or ``"drop"``.
-        None takes the paper's nine for a clip table, and a ridge and a tree for a
-        matrix
+    estimators : list of (name, base model), each a `NeuralMOS` or `PooledMOS`; any
+        scikit-learn regressor, whose scores are softened; a classifier of whole
+        ratings, to which labels are rounded; a `PredictionTable`, looked up by clip id;
+        or ``"drop"``. None takes the paper's nine for a clip table, and a ridge and a
+        tree for a matrix; ``"small"`` those for less than 500 rated clips, over every
+        encoder at hand (`ensemble.model_set` names encoders)
     final_estimator : name of a learner (``"ridge"``, ``"lightgbm"``, ``"mean"`` …), a
         `meta.learners.base.Learner`, or a scikit-learn regressor
     cv : how base predictions for the meta level are made: int folds, one hold-out
@@ -131,7 +132,7 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
 
     def __init__(
         self,
-        estimators: list[tuple[str, Any]] | None = None,
+        estimators: list[tuple[str, Any]] | str | None = None,
         final_estimator: Any = "ridge",
         cv: Any = 5,
         validation: Any = VALIDATION_SHARE,
@@ -201,10 +202,10 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
         labels = as_labels(y, len(X))
         self.aspects_ = tuple(labels.columns)
         self._flat = np.asarray(y).ndim == 1
-        if self.estimators is None:
-            named = default_estimators(X, any(judged_by_text(self.aspects_)))
-        else:
-            named = named_base_models(self.estimators, self._validate_names)
+        with_text = any(judged_by_text(self.aspects_))
+        named = named_base_models(
+            self.estimators, X, with_text, check_names=self._validate_names
+        )
         # Nothing may learn or be judged by what a clip without a prompt was given.
         models = [model for _, model in named]
         labels = labels.mask(text_gaps(X, judged_by_prompt(models, self.aspects_)))
@@ -321,7 +322,7 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
 
         Returns
         -------
-        scores : float64 array; NaN for the aspects that neural base models judge
+        scores : float64 array; NaN for the aspects that base models over encoders judge
             against the prompt, of a clip without one
         """
         tables, ids = tables_and_ids(self, X)
@@ -585,7 +586,7 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
         return tags
 
     def _sk_visual_block_(self) -> VisualBlock:
-        return diagram_of(self.estimators or [], self.final_estimator)
+        return diagram_of(self.estimators, self.final_estimator)
 
     def _new_regressor(self) -> MetaRegressor:
         """The meta level, not fitted."""

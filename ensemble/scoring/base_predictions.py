@@ -14,7 +14,7 @@ from base_models.errors import UsageError, some
 from base_models.predictions import PredictionTable
 from ensemble.estimator.stacked_mos import StackedMOS
 from ensemble.scoring.prepared_stack import (
-    neural_models,
+    clip_models,
     prepared,
     usable,
     with_placeholder,
@@ -50,7 +50,7 @@ def predict_bases(
 
     Parameters
     ----------
-    stack : fitted, of neural base models
+    stack : fitted, of base models over encoders
     clips : table with ``clip_id``, ``audio``, any aspects of the stack and, for those
         that are judged against it, ``prompt``
     store : where embeddings are kept
@@ -59,7 +59,7 @@ def predict_bases(
     Raises
     ------
     UsageError
-        when a base model is not neural or kept no files, or no clip can be used.
+        when a base model does not read clips or kept no files, or no clip can be used.
     """
     if not stack.estimators_:
         raise UsageError(
@@ -85,7 +85,7 @@ def predict_bases(
 
     # The text branch takes tokens even where its output is not used.
     clips = with_placeholder(clips)
-    rows, set_aside = usable(neural_models(stack), clips, store, on_progress)
+    rows, set_aside = usable(clip_models(stack), clips, store, on_progress)
     if not rows:
         raise UsageError(
             f"None of the {len(clips)} clips can be used; the first: "
@@ -104,7 +104,7 @@ def predict_bases(
 def _judged_by_text(stack: StackedMOS) -> set[str]:
     return {
         aspect
-        for model in neural_models(stack)
+        for model in clip_models(stack)
         for aspect, needs_text in zip(model.aspects_, model.needs_text_, strict=True)
         if needs_text
     }

@@ -1,4 +1,4 @@
-"""A stack of neural base models made ready to read clips: for scoring and explaining.
+"""A stack of base models made ready to read clips: for scoring and explaining.
 
 Base models may share their encoders. Each pair of encoders runs once over the clips,
 whatever the number of models.
@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import pandas as pd
 
+from base_models.clip_model import ClipModel
 from base_models.clips.read_clips import SetAside
 from base_models.encoders.base import Encoder
 from base_models.encoders.embed import (
@@ -24,8 +26,7 @@ from base_models.encoders.store import EmbeddingStore
 from base_models.errors import UsageError
 from base_models.networks.batches import EmbeddedClips
 from base_models.predictions import PredictionTable
-from base_models.training.neural_mos import NeuralMOS
-from ensemble.estimator.predict_base_models import is_neural, judged_by_prompt
+from ensemble.estimator.predict_base_models import judged_by_prompt, reads_clips
 from ensemble.estimator.stacked_mos import StackedMOS
 
 EncoderPair = tuple[Encoder, Encoder | None]
@@ -70,18 +71,18 @@ def prepared(
     Raises
     ------
     UsageError
-        When a base model is neither neural nor stored predictions.
+        When a base model neither reads clips nor holds predictions.
     """
     for name, model in stack.estimators_:
-        if not (is_neural(model) or isinstance(model, PredictionTable)):
+        if not (reads_clips(model) or isinstance(model, PredictionTable)):
             raise UsageError(
-                f"Base model '{name}' is not neural; score such a stack with its own "
-                "predict."
+                f"Base model '{name}' does not read clips; score such a stack with its "
+                "own predict."
             )
     # Shallow copies: weights are shared, and only the store is another one.
     stack = copy.copy(stack)
     stack.estimators_ = [(name, copy.copy(model)) for name, model in stack.estimators_]
-    for model in neural_models(stack):
+    for model in clip_models(stack):
         model.store = store
 
     prompts: pd.Series | str = ""
@@ -92,9 +93,9 @@ def prepared(
     return stack, clips.assign(clip_id=clip_ids(clips), prompt=prompts)
 
 
-def neural_models(stack: StackedMOS) -> list[NeuralMOS]:
+def clip_models(stack: StackedMOS) -> list[ClipModel[Any]]:
     """The base models of a prepared stack that read clips."""
-    return [model for _, model in stack.estimators_ if is_neural(model)]
+    return [model for _, model in stack.estimators_ if reads_clips(model)]
 
 
 def with_placeholder(clips: pd.DataFrame) -> pd.DataFrame:
@@ -113,7 +114,7 @@ def clip_chunks(clips: pd.DataFrame, size: int) -> Iterator[pd.DataFrame]:
 
 
 def usable(
-    models: Sequence[NeuralMOS],
+    models: Sequence[ClipModel[Any]],
     clips: pd.DataFrame,
     store: EmbeddingStore,
     on_progress: Callable[[str, int, int], None] | None = None,
@@ -155,14 +156,14 @@ def usable(
 
 def embedded_once(
     stack: StackedMOS, clips: pd.DataFrame
-) -> Iterator[tuple[str, NeuralMOS, EmbeddedClips]]:
-    """Yield every neural base model with the clips as its encoders embed them.
+) -> Iterator[tuple[str, ClipModel[Any], EmbeddedClips]]:
+    """Yield every base model over encoders with the clips as its encoders embed them.
 
     Models with the same encoders share one reading of the store.
     """
     embedded_by: dict[tuple[str, str], EmbeddedClips] = {}
     for name, model in stack.estimators_:
-        if not is_neural(model):
+        if not reads_clips(model):
             continue
         key = _signatures(model.encoders())
         if key not in embedded_by:

@@ -28,7 +28,7 @@ from ensemble.formats import Distributions, Scores
 from ensemble.scoring.prepared_stack import (
     PLACEHOLDER,
     clip_chunks,
-    neural_models,
+    clip_models,
     prepared,
     stored_tables,
     usable,
@@ -78,7 +78,7 @@ def score_clips(
     source: StackSource | None = None,
     distributions: str = "none",
 ) -> Scores:
-    """Score a clip table with a fitted stack of neural base models.
+    """Score a clip table with a fitted stack of base models over encoders.
 
     Parameters
     ----------
@@ -105,8 +105,8 @@ def score_clips(
     Raises
     ------
     UsageError
-        When the level is not between 0 and 1, a base model is not neural, an id is
-        given twice, or every aspect needs a prompt and no clip has one.
+        When the level is not between 0 and 1, a base model does not read clips, an id
+        is given twice, or every aspect needs a prompt and no clip has one.
     """
     if not 0 < level < 1:
         raise UsageError(f"The interval's level must lie between 0 and 1; got {level}.")
@@ -222,7 +222,7 @@ def _choose_aspects(
     """
     left_out: tuple[str, ...] = ()
     if not clips["prompt"].str.strip().any():
-        needs_text = judged_by_prompt(neural_models(stack), stack.aspects_)
+        needs_text = judged_by_prompt(clip_models(stack), stack.aspects_)
         left_out = tuple(itertools.compress(stack.aspects_, needs_text))
     kept = tuple(aspect for aspect in stack.aspects_ if aspect not in left_out)
     if not kept:
@@ -247,7 +247,7 @@ def score_chunk(
 
     Scores of aspects that are judged against the prompt are NaN where there is none.
     """
-    models = neural_models(stack)
+    models = clip_models(stack)
     rows, set_aside = usable(models, chunk, store, on_progress)
     if not rows:
         return ScoredChunk(pd.DataFrame(), pd.DataFrame(), set_aside)

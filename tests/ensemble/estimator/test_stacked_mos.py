@@ -25,7 +25,8 @@ from sklearn.svm import SVR
 
 from base_models.bins import ScoreBins
 from base_models.errors import UsageError
-from ensemble.estimator.stacked_mos import StackedMOS, default_estimators
+from ensemble.estimator.base_model_list import default_estimators
+from ensemble.estimator.stacked_mos import StackedMOS
 
 
 def ridges():
