@@ -61,9 +61,9 @@ def configured(
 
     Examples
     --------
-    >>> changes = {"max_epochs": 3, "statistics": "mean"}
-    >>> configured("pooled_gp", None, changes, "here").statistics
-    'mean'
+    >>> changes = {"max_epochs": 3, "inner_folds": 4}
+    >>> configured("pooled_gp", None, changes, "here").inner_folds
+    4
     """
     config = read_preset(name, settings)
     own = set(config.setting_names()) | {"bins"}

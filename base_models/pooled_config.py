@@ -13,7 +13,6 @@ from base_models.settings import PRESETS, Settings, toml_names
 FAMILY = "pooled"
 """What the files of such a model call its family."""
 REGRESSORS = ("svr", "ridge", "gp", "forest")
-STATISTICS = ("mean", "mean_std")
 POOLED_MODELS = toml_names(PRESETS / "pooled")
 """Presets of base models on pooled embeddings."""
 
@@ -31,9 +30,6 @@ class PooledConfig(Settings):
     regressor : str
         ``"svr"`` support vectors with a Gaussian kernel, ``"ridge"``, ``"gp"`` a
         Gaussian process, ``"forest"`` extremely randomised trees.
-    statistics : str
-        What a clip's frames are pooled to: their ``"mean"``, or ``"mean_std"``, the
-        mean and the standard deviation over time of each dimension.
     inner_folds : int
         Folds of the training clips in which parameters are tuned.
     sigma : float
@@ -50,13 +46,11 @@ class PooledConfig(Settings):
 
     name: str = "pooled_ridge"
     regressor: str = "ridge"
-    statistics: str = "mean_std"
     inner_folds: int = 5
     sigma: float = SOFTEN_SIGMA
 
     def __post_init__(self) -> None:
         one_of(self.regressor, REGRESSORS, "regressor")
-        one_of(self.statistics, STATISTICS, "statistics")
         if self.inner_folds < 2:
             raise UsageError(f"inner_folds must be at least 2; got {self.inner_folds}.")
         # Negated, so that NaN is refused.

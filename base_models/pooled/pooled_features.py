@@ -1,93 +1,210 @@
 """Clips as vectors: statistics of their frames and tokens, in blocks.
 
 The blocks of an aspect are what it can be explained by: the audio, the prompt, and what
-both say together.
+the two have in common.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
+from base_models.errors import UsageError
 from base_models.networks.batches import EmbeddedClips
 
 AUDIO = "audio"
 TEXT = "text"
-JOINT = "audio and text"
+JOINT = "joint"
+BLOCKS = (AUDIO, TEXT, JOINT)
+
+TEXT_COMPONENTS = 10
+"""Principal components that are kept of prompts, and of what they share with clips.
+
+Some hundred clips cannot tell which of a text encoder's many dimensions matter.
+"""
+FLOOR = 0.1
+"""Share of the mean spread that is added to a spread before its logarithm is taken, so
+that a silent dimension of one clip does not outweigh all others."""
+DEAD = 1e-6
+"""A column that varies less than this, relative to its size, is dropped."""
 
 
 @dataclass(frozen=True)
-class PooledFeatures:
-    """Features of n clips for one aspect.
+class Block:
+    """How one block of features is standardised.
 
     Parameters
     ----------
-    matrix : float64 array of shape (n, columns)
-    blocks : dict of str to slice
-        Columns of each block, by its name.
+    center, scale : float64 arrays of shape (columns,)
+        Mean and standard deviation over the training clips; the scale of a column that
+        is constant there is infinite, so that it is 0 in every clip.
     """
 
-    matrix: np.ndarray
-    blocks: dict[str, slice]
+    center: np.ndarray
+    scale: np.ndarray
+
+    @classmethod
+    def fit(cls, columns: np.ndarray) -> Self:
+        """Measure the columns (n, columns) of the training clips."""
+        center = columns.mean(axis=0)
+        scale = columns.std(axis=0)
+        is_dead = scale <= DEAD * (1 + np.abs(center))
+        return cls(center, np.where(is_dead, np.inf, scale))
+
+    @property
+    def n_live(self) -> int:
+        """Columns that vary."""
+        return int(np.isfinite(self.scale).sum())
+
+    def apply(self, columns: np.ndarray) -> np.ndarray:
+        """Standardised columns that vary, shape (n, n_live)."""
+        standardised = (columns - self.center) / self.scale
+        return standardised[:, np.isfinite(self.scale)]
 
 
-def pooled_features(
-    clips: EmbeddedClips, statistics: str, with_text: bool
-) -> PooledFeatures:
-    """Pool the embeddings of clips.
+@dataclass(frozen=True)
+class Pooling:
+    """Pools embeddings of clips to standardised features.
+
+    Of the frames: their mean, and the logarithms of their standard deviation and of the
+    mean absolute difference between neighbours, dimension by dimension. Of the tokens:
+    the first principal components of their mean. Where clip and prompt lie in one
+    space: their cosine, and the first principal components of their product. All of it
+    is standardised by the training clips, so that the scale of an encoder's embeddings
+    does not matter; the joint block weighs as much as the audio, however few columns it
+    has.
 
     Parameters
     ----------
-    clips : EmbeddedClips
-    statistics : str
-        One of `base_models.pooled_config.STATISTICS`.
-    with_text : bool
-        Whether the prompt counts. The mean of its tokens is a block then; where audio
-        and text embeddings have one width, so are their product, dimension by
-        dimension, their distance and their cosine.
-
-    Returns
-    -------
-    features : PooledFeatures
+    arrays : mapping of str to array
+        All that was learnt; see `fit`.
+    with_text, shares_space : bool
+        Whether the prompt counts, and whether it lies in the space of the audio.
     """
-    audio = _pool(clips.frames, statistics)
-    blocks = {AUDIO: audio}
-    if with_text:
-        if clips.tokens is None:
-            raise ValueError("These clips hold no tokens, but their prompts count.")
-        text = _pool(clips.tokens, "mean")
-        blocks[TEXT] = text
-        audio_mean = _pool(clips.frames, "mean")
-        if audio_mean.shape[1] == text.shape[1]:
-            blocks[JOINT] = _joint(audio_mean, text)
 
-    slices = {}
-    start = 0
-    for name, block in blocks.items():
-        end = start + block.shape[1]
-        slices[name] = slice(start, end)
-        start = end
-    return PooledFeatures(np.concatenate(list(blocks.values()), axis=1), slices)
+    arrays: Mapping[str, np.ndarray]
+    with_text: bool = False
+    shares_space: bool = False
+
+    @classmethod
+    def fit(
+        cls,
+        clips: EmbeddedClips,
+        with_text: bool = False,
+        shares_space: bool = False,
+    ) -> Pooling:
+        """Learn how to pool from the training clips.
+
+        Raises
+        ------
+        UsageError
+            when nothing in the embeddings varies from clip to clip.
+        """
+        arrays: dict[str, np.ndarray] = {}
+        spreads = _spreads(clips.frames)
+        floors = FLOOR * spreads.mean(axis=0)
+        # A dimension without any spread in training has no logarithm.
+        arrays["spread_floors"] = np.where(floors > 0, floors, 1.0)
+        if with_text:
+            tokens = _means(_tokens_of(clips))
+            arrays["text_center"] = tokens.mean(axis=0)
+            arrays["text_axes"] = _principal_axes(tokens)
+            if shares_space:
+                products = _unit(_means(clips.frames)) * _unit(tokens)
+                arrays["joint_center"] = products.mean(axis=0)
+                arrays["joint_axes"] = _principal_axes(products)
+
+        draft = cls(arrays, with_text=with_text, shares_space=shares_space)
+        n_live = 0
+        for name, columns in draft._raw_blocks(clips).items():
+            block = Block.fit(columns)
+            arrays[f"{name}_mean"] = block.center
+            arrays[f"{name}_scale"] = block.scale
+            n_live += block.n_live
+        if not n_live:
+            raise UsageError(
+                "The embeddings of all training clips are equal, so nothing can be "
+                "learnt from them; use another encoder, or look at the audio with "
+                "check_clips."
+            )
+        return cls(arrays, with_text=with_text, shares_space=shares_space)
+
+    def blocks(self, clips: EmbeddedClips) -> dict[str, np.ndarray]:
+        """Features of n clips: float64 arrays of shape (n, columns) by block.
+
+        0 is what the mean training clip has.
+        """
+        blocks = {}
+        for name, columns in self._raw_blocks(clips).items():
+            block = Block(self.arrays[f"{name}_mean"], self.arrays[f"{name}_scale"])
+            blocks[name] = block.apply(columns)
+        if JOINT in blocks and blocks[JOINT].shape[1]:
+            share = blocks[AUDIO].shape[1] / blocks[JOINT].shape[1]
+            blocks[JOINT] = blocks[JOINT] * np.sqrt(max(share, 1.0))
+        return blocks
+
+    def _raw_blocks(self, clips: EmbeddedClips) -> dict[str, np.ndarray]:
+        """Features before they are standardised."""
+        means = _means(clips.frames)
+        spreads = np.log(_spreads(clips.frames) + self.arrays["spread_floors"])
+        blocks = {AUDIO: np.concatenate([means, spreads], axis=1)}
+        if not self.with_text:
+            return blocks
+
+        tokens = _means(_tokens_of(clips))
+        centered = tokens - self.arrays["text_center"]
+        blocks[TEXT] = centered @ self.arrays["text_axes"].T
+        if self.shares_space:
+            products = _unit(means) * _unit(tokens)
+            centered = products - self.arrays["joint_center"]
+            components = centered @ self.arrays["joint_axes"].T
+            cosine = products.sum(axis=1, keepdims=True)
+            blocks[JOINT] = np.concatenate([cosine, components], axis=1)
+        return blocks
 
 
-def _pool(arrays: Sequence[np.ndarray], statistics: str) -> np.ndarray:
-    """Pool n arrays (T, D) to (n, D), or (n, 2 D) with standard deviations."""
+def _tokens_of(clips: EmbeddedClips) -> Sequence[np.ndarray]:
+    if clips.tokens is None:
+        raise ValueError("These clips hold no tokens, but their prompts count.")
+    return clips.tokens
+
+
+def _means(arrays: Sequence[np.ndarray]) -> np.ndarray:
+    """Mean over time of n arrays (T, D): shape (n, D)."""
+    # Sums of float16 numbers would overflow.
+    return np.stack([array.mean(axis=0, dtype=np.float64) for array in arrays])
+
+
+def _spreads(arrays: Sequence[np.ndarray]) -> np.ndarray:
+    """Standard deviation, and mean absolute step, of n arrays (T, D): (n, 2 D)."""
     rows = []
     for array in arrays:
-        # Sums of float16 numbers would overflow.
         values = array.astype(np.float64)
-        pooled = [values.mean(axis=0)]
-        if statistics == "mean_std":
-            pooled.append(values.std(axis=0))
-        rows.append(np.concatenate(pooled))
+        steps = np.zeros(values.shape[1])
+        # A single frame has no neighbour.
+        if len(values) > 1:
+            steps = np.abs(np.diff(values, axis=0)).mean(axis=0)
+        rows.append(np.concatenate([values.std(axis=0), steps]))
     return np.stack(rows)
 
 
-def _joint(audio: np.ndarray, text: np.ndarray) -> np.ndarray:
-    """What two vectors (n, D) have in common: shape (n, 2 D + 1)."""
-    lengths = np.linalg.norm(audio, axis=1) * np.linalg.norm(text, axis=1)
-    # A vector of zeros has no direction.
-    cosine = (audio * text).sum(axis=1) / np.where(lengths > 0, lengths, 1)
-    return np.concatenate([audio * text, np.abs(audio - text), cosine[:, None]], axis=1)
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    """Vectors (n, D) of length 1; a vector of zeros stays one."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / np.where(lengths > 0, lengths, 1)
+
+
+def _principal_axes(vectors: np.ndarray) -> np.ndarray:
+    """The first principal axes of n vectors (n, D): shape (components, D)."""
+    centered = vectors - vectors.mean(axis=0)
+    _, values, axes = np.linalg.svd(centered, full_matrices=False)
+    # Equal vectors, and n vectors beyond n - 1 axes, have no further one.
+    n_axes = int((values > DEAD * max(values[0], 1e-300)).sum())
+    chosen = axes[: min(n_axes, TEXT_COMPONENTS)]
+    # The sign of an axis is arbitrary; this one does not depend on the library.
+    largest = np.abs(chosen).argmax(axis=1)
+    signs = np.sign(chosen[np.arange(len(chosen)), largest])
+    return chosen * signs[:, None]

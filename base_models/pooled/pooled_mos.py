@@ -9,20 +9,22 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import safetensors.numpy
 from numpy.typing import ArrayLike
-from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from base_models.clip_model import CONFIG, DEFAULT_STORE, ClipModel
 from base_models.clips.labels import check_labels
 from base_models.clips.splits import folds as split_folds
+from base_models.encoders import known_encoders
 from base_models.encoders.embed import system_ids
 from base_models.encoders.store import EmbeddingStore
 from base_models.errors import ClipError, UsageError
 from base_models.files import Artifact, to_json
 from base_models.networks.batches import EmbeddedClips
-from base_models.pooled.pooled_features import PooledFeatures, pooled_features
-from base_models.pooled.regressors import InnerFolds, fit_regressor
+from base_models.pooled.block_contributions import BlockContributions, shapley_values
+from base_models.pooled.pooled_features import Pooling
+from base_models.pooled.regressors import RECIPES, InnerFolds, fit_regressor
 from base_models.pooled_config import FAMILY, PooledConfig
 from base_models.sklearn_files.estimator_files import estimator_bytes, read_estimator
 
@@ -30,6 +32,8 @@ MIN_LABELLED = 4
 """Fewer labelled clips than this are not learnt from."""
 TUNING = "tuning.json"
 """File with the parameters that were chosen."""
+POOLING = "pooling.safetensors"
+"""File with what embeddings are pooled and standardised by."""
 
 
 @dataclass(frozen=True)
@@ -75,8 +79,10 @@ class PooledMOS(ClipModel[PooledConfig]):
     config_ : PooledConfig
     encoders_ : dict
         Name, signature, width and licence of each encoder, by its kind.
-    pipelines_ : list of Pipeline
-        One fitted scikit-learn pipeline per aspect.
+    poolings_ : list of Pooling
+        Per aspect, how embeddings become features.
+    regressors_ : list
+        Per aspect a fitted scikit-learn regressor.
     tuning_ : list of dict
         Per aspect the parameters that were chosen, and their error in the inner folds.
     trained_on_, selected_on_ : frozenset of str
@@ -87,7 +93,7 @@ class PooledMOS(ClipModel[PooledConfig]):
     """
 
     CONFIG_TYPE = PooledConfig
-    FITTED = "pipelines_"
+    FITTED = "regressors_"
 
     def __init__(
         self,
@@ -161,26 +167,30 @@ class PooledMOS(ClipModel[PooledConfig]):
         self.encoders_ = self._encoder_facts()
         self.device_ = "cpu"
         _, clips = self.embed(X)
-        pipelines = []
+        _check_finite(clips, ids)
+        self.poolings_ = []
         self.tuning_ = []
+        regressors = []
         for of_aspect, with_text in zip(of_aspects, self.needs_text_, strict=True):
-            matrix = self._features(clips, with_text, ids).matrix
-            pipeline, record = fit_regressor(
+            training = clips.take(of_aspect.rows.tolist())
+            pooling = Pooling.fit(training, with_text, self._shares_space())
+            fitted = fit_regressor(
                 self.config_.regressor,
-                matrix[of_aspect.rows],
+                _matrix(pooling.blocks(training)),
                 of_aspect.scores,
                 weights=of_aspect.weights,
                 folds=of_aspect.folds,
                 seed=self._seed(),
             )
-            pipelines.append(pipeline)
-            self.tuning_.append(record)
+            self.poolings_.append(pooling)
+            self.tuning_.append(fitted.record)
+            regressors.append(fitted.estimator)
 
         rows = np.concatenate([of_aspect.rows for of_aspect in of_aspects])
         self.trained_on_ = frozenset(ids[row] for row in rows)
         self.selected_on_ = frozenset()
         # Set last: it is what marks a finished fit.
-        self.pipelines_ = pipelines
+        self.regressors_ = regressors
         return self
 
     def predict_embedded(self, clips: EmbeddedClips) -> np.ndarray:
@@ -190,40 +200,91 @@ class PooledMOS(ClipModel[PooledConfig]):
         if len(clips) == 0:
             return distributions
 
-        pairs = zip(self.pipelines_, self.needs_text_, strict=True)
-        for aspect, (pipeline, with_text) in enumerate(pairs):
-            matrix = self._features(clips, with_text).matrix
+        _check_finite(clips)
+        pairs = zip(self.poolings_, self.regressors_, strict=True)
+        for aspect, (pooling, regressor) in enumerate(pairs):
+            matrix = _matrix(pooling.blocks(clips))
             if self.config_.regressor == "gp":
-                scores, spreads = pipeline.predict(matrix, return_std=True)
-                # A process that is sure of a score still has some width.
-                least = bins.width / 2
-                rows = bins.gaussians(scores, np.maximum(spreads, least))
+                scores, spreads = regressor.predict(matrix, return_std=True)
+                # Narrower than the bins, a distribution could not have any mean.
+                spreads = np.maximum(spreads, bins.width / 2)
+                distributions[:, aspect] = bins.gaussians(scores, spreads)
             else:
-                rows = bins.soften(pipeline.predict(matrix), self.config_.sigma)
-            distributions[:, aspect] = rows
+                scores = regressor.predict(matrix)
+                distributions[:, aspect] = bins.soften(scores, self.config_.sigma)
         return distributions
+
+    def explain_scores(self, clips: EmbeddedClips) -> list[list[BlockContributions]]:
+        """Share each score out between the audio, the prompt and what both share.
+
+        Shapley values: the mean, over all orders of the blocks, of how far the score
+        moves when a block of the mean training clip is replaced by the clip's own.
+
+        Returns
+        -------
+        explained : list of n lists of BlockContributions, one per aspect
+            The contributions add up to the difference between the score, before it is
+            cut to the scale, and that of the mean training clip.
+        """
+        check_is_fitted(self, self.FITTED)
+        by_clip: list[list[BlockContributions]] = [[] for _ in range(len(clips))]
+        if len(clips) == 0:
+            return by_clip
+        parts = zip(self.aspects_, self.poolings_, self.regressors_, strict=True)
+        for aspect, pooling, regressor in parts:
+            blocks = pooling.blocks(clips)
+            explained = shapley_values(blocks, regressor.predict)
+            for row, contributions in enumerate(by_clip):
+                of_clip = BlockContributions(
+                    aspect,
+                    start=float(explained.start[row]),
+                    contributions={
+                        name: float(values[row])
+                        for name, values in explained.contributions.items()
+                    },
+                )
+                contributions.append(of_clip)
+        return by_clip
 
     def to_files(self) -> dict[str, bytes]:
         check_is_fitted(self, self.FITTED)
         facts = {**self._facts(), "family": FAMILY}
         files = {CONFIG: to_json(facts), TUNING: to_json(self.tuning_)}
-        for number, pipeline in enumerate(self.pipelines_):
+        arrays = {}
+        for number, (aspect, regressor) in enumerate(
+            zip(self.aspects_, self.regressors_, strict=True)
+        ):
             files[_file_of(number)] = estimator_bytes(
-                pipeline, f"The regressor of '{self.aspects_[number]}'", cure=""
+                regressor, f"The regressor of '{aspect}'", cure=""
             )
+            for name, array in self.poolings_[number].arrays.items():
+                arrays[f"{number}.{name}"] = np.ascontiguousarray(array)
+        files[POOLING] = safetensors.numpy.save(arrays)
         return files
 
     def _read_model(self, artifact: Artifact, prefix: str) -> None:
         self.tuning_ = artifact.json(f"{prefix}{TUNING}")
-        pipelines = []
-        for number in range(len(self.aspects_)):
+        arrays = artifact.tensors(f"{prefix}{POOLING}")
+        poolings = []
+        regressors = []
+        for number, with_text in enumerate(self.needs_text_):
+            start = f"{number}."
+            own = {
+                name.removeprefix(start): array
+                for name, array in arrays.items()
+                if name.startswith(start)
+            }
+            poolings.append(Pooling(own, with_text, self._shares_space()))
             name = f"{prefix}{_file_of(number)}"
-            source = f"{artifact.folder}/{name}"
-            pipeline = read_estimator(artifact.read(name), source)
-            if not isinstance(pipeline, Pipeline):
-                raise TypeError(f"{name} is a {type(pipeline).__name__}")
-            pipelines.append(pipeline)
-        self.pipelines_ = pipelines
+            regressor = read_estimator(artifact.read(name), f"{artifact.folder}/{name}")
+            expected = type(RECIPES[self.config_.regressor](1, 0).estimator)
+            if type(regressor) is not expected:
+                raise TypeError(
+                    f"{name} is a {type(regressor).__name__}, not a {expected.__name__}"
+                )
+            regressors.append(regressor)
+        self.poolings_ = poolings
+        self.regressors_ = regressors
 
     def _rows_of(
         self,
@@ -267,30 +328,40 @@ class PooledMOS(ClipModel[PooledConfig]):
             inner_folds.append((inside, outside))
         return _Rows(rows, scores[rows], weights[rows], inner_folds)
 
-    def _features(
-        self, clips: EmbeddedClips, with_text: bool, ids: Sequence[str] = ()
-    ) -> PooledFeatures:
-        """Pooled features; a clip whose embedding is not finite is refused by name.
+    def _shares_space(self) -> bool:
+        """Whether audio and text embeddings lie in one space."""
+        specs = known_encoders().specs
+        spaces = {
+            specs[facts["name"]].space
+            for facts in self.encoders_.values()
+            if facts["name"] in specs
+        }
+        return len(self.encoders_) == 2 and len(spaces) == 1 and spaces != {""}
 
-        Parameters
-        ----------
-        clips : EmbeddedClips
-        with_text : bool
-            Whether the prompt counts.
-        ids : sequence of n str
-            Names for a message; numbers stand in where there are none.
-        """
-        features = pooled_features(clips, self.config_.statistics, with_text)
-        is_finite = np.isfinite(features.matrix).all(axis=1)
-        if not is_finite.all():
-            row = int(np.flatnonzero(~is_finite)[0])
-            name = f"'{ids[row]}'" if ids else f"number {row}"
-            raise ClipError(
-                f"clip {name}: its embedding by '{self.encoders_['audio']['name']}' "
-                "holds NaN or infinity; check_encoder says more about an encoder of "
-                "your own, check_clips about the audio"
-            )
-        return features
+
+def _matrix(blocks: Mapping[str, np.ndarray]) -> np.ndarray:
+    """The blocks side by side."""
+    return np.concatenate(list(blocks.values()), axis=1)
+
+
+def _check_finite(clips: EmbeddedClips, ids: Sequence[str] = ()) -> None:
+    """Refuse clips whose embeddings hold NaN or infinity, the first one by name.
+
+    Parameters
+    ----------
+    clips : EmbeddedClips
+    ids : sequence of n str
+        Names for the message; numbers stand in where there are none.
+    """
+    for arrays in (clips.frames, clips.tokens or ()):
+        for row, array in enumerate(arrays):
+            if not np.isfinite(array).all():
+                name = f"'{ids[row]}'" if ids else f"number {row}"
+                raise ClipError(
+                    f"clip {name}: its embedding holds NaN or infinity; check_clips "
+                    "says more about its audio, and check_encoder about an encoder of "
+                    "your own"
+                )
 
 
 def _file_of(aspect: int) -> str:
