@@ -5,7 +5,7 @@ None of this fits or predicts anything.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,12 +14,14 @@ import pandas as pd
 from sklearn.utils import get_tags
 
 from base_models.bins import ScoreBins
+from base_models.clips.labels import judged_by_text
 from base_models.errors import UsageError, some
 from base_models.predictions import PredictionTable
 from ensemble.estimator.input_rows import rating_scale
-from ensemble.estimator.predict_base_models import NamedModels, scale_of
+from ensemble.estimator.predict_base_models import NamedModels, is_pooled, scale_of
 from ensemble.estimator.sklearn_compat import VisualBlock
 from ensemble.training.estimators_by_name import model_set
+from ensemble.training.model_sets import usual_learner
 from meta.comparison.compared_rows import MEAN, STACK
 
 
@@ -44,7 +46,7 @@ def default_estimators(X: Any, with_text: bool = True) -> list[tuple[str, Any]]:
 def named_base_models(
     estimators: NamedModels | str | None,
     X: Any,
-    with_text: bool,
+    aspects: Sequence[str],
     check_names: Callable[[list[str]], None],
 ) -> list[tuple[str, Any]]:
     """(name, base model) pairs without those dropped; tables bear their name.
@@ -53,7 +55,7 @@ def named_base_models(
     ----------
     estimators : as given to `StackedMOS`
     X : clip table or matrix, which decides what None stands for
-    with_text : whether an aspect is judged by the prompt
+    aspects : their names say whether one is judged by the prompt
     check_names : scikit-learn's check of names that are parameters as well
 
     Raises
@@ -61,6 +63,7 @@ def named_base_models(
     UsageError
         when there is no base model, or a name is taken.
     """
+    with_text = any(judged_by_text(aspects))
     if estimators is None:
         return default_estimators(X, with_text)
     if isinstance(estimators, str):
@@ -115,6 +118,13 @@ def stack_scale(
         if known is not None:
             return known
     return rating_scale(labels, clips)
+
+
+def learner_of(final_estimator: Any, models: Sequence[Any], n_rows: int) -> Any:
+    """The final estimator, or the usual one for these base models and rows."""
+    if final_estimator is not None:
+        return final_estimator
+    return usual_learner(any(is_pooled(model) for model in models), n_rows)
 
 
 def all_take_nan(estimators: object) -> bool:

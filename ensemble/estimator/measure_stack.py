@@ -109,7 +109,7 @@ def report_of(
         rivals=rivals,
     )
     return Report(
-        learner=str(stack.final_estimator),
+        learner=str(regressor.learner),
         facts=regressor.describe(),
         warnings=tuple(regressor.warnings_),
         measured=measured,

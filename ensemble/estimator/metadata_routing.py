@@ -151,7 +151,8 @@ def _for_model(name: str, model: Any, given: dict[str, Any]) -> dict[str, Any]:
     """What a model gets without routing."""
     if isinstance(model, PredictionTable):
         return {}
-    if isinstance(model, str | Learner):
+    # None stands for a learner that suits the data.
+    if model is None or isinstance(model, str | Learner):
         return given
 
     found = {}

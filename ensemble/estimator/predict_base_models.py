@@ -18,6 +18,7 @@ from sklearn.base import is_classifier
 from base_models.bins import ScoreBins
 from base_models.clips.labels import judged_by_text
 from base_models.errors import UsageError, some
+from base_models.pooled_config import PooledConfig
 from base_models.predictions import PredictionTable
 
 log = logging.getLogger(__name__)
@@ -29,6 +30,11 @@ NamedModels: TypeAlias = Sequence[tuple[str, Any]]
 def reads_clips(model: Any) -> bool:
     """Whether a base model is a `ClipModel`, told without importing torch."""
     return hasattr(model, "predict_embedded")
+
+
+def is_pooled(model: Any) -> bool:
+    """Whether a base model is a `PooledMOS`, told without importing torch."""
+    return getattr(model, "CONFIG_TYPE", None) is PooledConfig
 
 
 def judged_by_prompt(models: Iterable[Any], aspects: Sequence[str]) -> tuple[bool, ...]:

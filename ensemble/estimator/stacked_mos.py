@@ -21,7 +21,7 @@ from sklearn.utils.metadata_routing import MetadataRouter
 from sklearn.utils.validation import check_is_fitted
 
 from base_models.bins import ScoreBins
-from base_models.clips.labels import as_labels, check_labels, judged_by_text, text_gaps
+from base_models.clips.labels import as_labels, check_labels, text_gaps
 from base_models.encoders.store import EmbeddingStore
 from base_models.errors import UsageError
 from base_models.predictions import PredictionTable
@@ -29,6 +29,7 @@ from ensemble.estimator.base_model_files import base_models_from, files_of
 from ensemble.estimator.base_model_list import (
     all_take_nan,
     diagram_of,
+    learner_of,
     named_base_models,
     stack_scale,
 )
@@ -88,7 +89,8 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
         tree for a matrix; ``"small"`` those for less than 500 rated clips, over every
         encoder at hand (`ensemble.model_set` names encoders)
     final_estimator : name of a learner (``"ridge"``, ``"lightgbm"``, ``"mean"`` …), a
-        `meta.learners.base.Learner`, or a scikit-learn regressor
+        `meta.learners.base.Learner`, or a scikit-learn regressor; None takes
+        ``"ridge"``, or ``"skill"`` for less than 500 rows of a `PooledMOS`
     cv : how base predictions for the meta level are made: int folds, one hold-out
         fraction (base models stay as fitted on the rest), a splitter, an iterable of
         (train, test) rows, or ``"prefit"``, for base models that have not seen the rows
@@ -133,7 +135,7 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
     def __init__(
         self,
         estimators: list[tuple[str, Any]] | str | None = None,
-        final_estimator: Any = "ridge",
+        final_estimator: Any = None,
         cv: Any = 5,
         validation: Any = VALIDATION_SHARE,
         bins: ScoreBins | None = None,
@@ -202,9 +204,8 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
         labels = as_labels(y, len(X))
         self.aspects_ = tuple(labels.columns)
         self._flat = np.asarray(y).ndim == 1
-        with_text = any(judged_by_text(self.aspects_))
         named = named_base_models(
-            self.estimators, X, with_text, check_names=self._validate_names
+            self.estimators, X, self.aspects_, check_names=self._validate_names
         )
         # Nothing may learn or be judged by what a clip without a prompt was given.
         models = [model for _, model in named]
@@ -219,7 +220,8 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
         )
 
         # Base models, and their predictions for rows that they have not seen.
-        regressor = self._new_regressor()
+        learner = learner_of(self.final_estimator, models, len(usable))
+        regressor = self._new_regressor(learner)
         fits = BaseModelFits(
             named=named,
             X=X,
@@ -246,7 +248,7 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
         self.trial_: HeldOutTrial | None = None
         if splits.trial is not None:
             self.trial_ = trial_with_base_models(
-                fits, self._new_regressor(), splits.trial, usable
+                fits, self._new_regressor(learner), splits.trial, usable
             )
         elif splits.validation is not None:
             self.trial_ = regressor.held_out_trial(tables, meta_rows, splits.validation)
@@ -588,11 +590,11 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
     def _sk_visual_block_(self) -> VisualBlock:
         return diagram_of(self.estimators, self.final_estimator)
 
-    def _new_regressor(self) -> MetaRegressor:
-        """The meta level, not fitted."""
-        return MetaRegressor(self.final_estimator, self.random_state, self.missing)
+    def _new_regressor(self, learner: Any) -> MetaRegressor:
+        return MetaRegressor(learner, self.random_state, self.missing)
 
     def _check_parameters(self) -> None:
         """Refuse what would fail only after base models were fitted for hours."""
-        self._new_regressor().new_learner()
+        if self.final_estimator is not None:
+            self._new_regressor(self.final_estimator).new_learner()
         check_validation(self.validation)

@@ -39,13 +39,18 @@ META_VERSION = 4
 are then made anew."""
 
 
+USUAL = "ridge"
+"""Learner that parameters are of, where none is named."""
+
+
 @dataclass(frozen=True)
 class Settings:
     """How a stack is fitted and measured.
 
     Parameters
     ----------
-    learner : a name in `LEARNERS`
+    learner : a name in `LEARNERS`; None takes the one that suits the data, see
+        `ensemble.training.model_sets.usual_learner`, or ``"ridge"`` with `params`
     validation : share of the labelled rows held out to measure a trial stack, which
         is fitted on the rest
     seed : of the split and the learner
@@ -63,7 +68,7 @@ class Settings:
         when one of these is not legal.
     """
 
-    learner: str = "ridge"
+    learner: str | None = None
     validation: float = VALIDATION_SHARE
     seed: int = 0
     missing: str = "refuse"
@@ -72,7 +77,8 @@ class Settings:
     params: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in (self.learner, *self.rivals):
+        named = [] if self.learner is None else [self.learner]
+        for name in (*named, *self.rivals):
             one_of(name, LEARNERS, "learner")
         one_of(self.missing, MISSING, "--missing")
         if not 0 < self.validation < 1:
@@ -80,15 +86,23 @@ class Settings:
                 f"--validation must lie between 0 and 1; got {self.validation}."
             )
         # Refused here, before anything is read.
-        LEARNERS[self.learner]().with_settings(self.params, self.learner)
+        if self.params:
+            learner = self.learner_for(USUAL)
+            LEARNERS[learner]().with_settings(self.params, learner)
 
-    def final_estimator(self) -> str | Learner:
+    def learner_for(self, usual: str) -> str:
+        """The learner's name; `usual` is the one that suits the data."""
+        if self.learner is not None:
+            return self.learner
+        return USUAL if self.params else usual
+
+    def final_estimator(self, learner: str) -> str | Learner:
         """What `StackedMOS` takes: the learner's name, or a learner with `params`."""
         if not self.params:
-            return self.learner
+            return learner
         # Seed and missing are parameters of the learner too, set as for a bare name.
-        named = MetaRegressor(self.learner, self.seed, self.missing)
-        return named.new_learner().with_settings(self.params, self.learner)
+        named = MetaRegressor(learner, self.seed, self.missing)
+        return named.new_learner().with_settings(self.params, learner)
 
 
 def fit_stack(
@@ -113,10 +127,12 @@ def fit_stack(
         when clips leak, or there are too few rows or systems.
     """
     settings = settings or Settings()
+    learner = settings.learner_for(data.usual_learner)
+    settings = replace(settings, learner=learner)
     # The folder is named by everything that decides what is in it.
     decided_by = [META_VERSION, asdict(settings), data.group, *data.identity]
     signature = sha256(to_json(decided_by))[:10]
-    folder = workspace.meta_run(settings.learner, signature)
+    folder = workspace.meta_run(learner, signature)
     if is_sealed(folder):
         Artifact(folder, ROLE).verify()
     else:
@@ -133,9 +149,10 @@ def _fit_and_write(folder: Path, data: StackData, settings: Settings) -> None:
     used = data.without_provenance() if marks else data
 
     rows = used.fit.rows
+    learner = settings.learner_for(data.usual_learner)
     stack = StackedMOS(
         [(table.model, table) for table in used.fit.tables],
-        final_estimator=settings.final_estimator(),
+        final_estimator=settings.final_estimator(learner),
         cv="prefit",
         validation=_validation(data, settings),
         random_state=settings.seed,
@@ -148,7 +165,7 @@ def _fit_and_write(folder: Path, data: StackData, settings: Settings) -> None:
         stack.assess(used.judges, ratings=data.ratings, rivals=settings.rivals),
         # Of the tables as they came: those of a leaky fit do not say what was seen.
         audit=audit_rows(data.fit, data.judges, data.contents, stack.trial_),
-        learner=settings.learner,
+        learner=learner,
         source=data.source,
         demo=data.demo,
         note=data.note,

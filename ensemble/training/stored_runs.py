@@ -17,6 +17,7 @@ from typing import Any
 
 from base_models.errors import DamagedArtifact, UsageError, one_of, some
 from base_models.files import MANIFEST, Artifact, is_sealed, locked
+from base_models.pooled_config import FAMILY
 from base_models.predictions import PredictionTable
 from ensemble.training.base_model_run import FOLD_ROLE, PREDICTIONS, ROLE, RUN
 from ensemble.workspace import BASE_MODELS, Workspace
@@ -94,6 +95,11 @@ class StoredRun:
             return int(self.facts["seed"])
         in_name = _NAME.search(self.name)
         return int(in_name[1]) if in_name else 0
+
+    @property
+    def is_pooled(self) -> bool:
+        """Whether it regresses on pooled embeddings."""
+        return self.config.get("family") == FAMILY
 
     @property
     def encoders(self) -> tuple[str, ...]:

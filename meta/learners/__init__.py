@@ -11,7 +11,7 @@ from meta.learners.base import Learner
 from meta.learners.lightgbm import LightGBM, PaperLightGBM
 from meta.learners.pools import CRPSPool, LogPool, LogScorePool
 from meta.learners.ridge import PaperRidge, Ridge
-from meta.learners.weighted_scores import Best, Greedy, Mean, Simplex
+from meta.learners.weighted_scores import Best, Greedy, Mean, Simplex, Skill
 
 LEARNERS: dict[str, type[Learner]] = {
     "ridge": Ridge,
@@ -21,6 +21,7 @@ LEARNERS: dict[str, type[Learner]] = {
     "paper_lightgbm": PaperLightGBM,
     "mean": Mean,
     "best": Best,
+    "skill": Skill,
     "simplex": Simplex,
     "greedy": Greedy,
     # Another name of "mean", so that stacks that were stored under it still load: a

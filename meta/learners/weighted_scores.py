@@ -27,6 +27,9 @@ from meta.learners.base import (
 )
 from meta.learners.convex_weights import greedy_weights, least_squares_weights
 
+# Share of the largest error below which no error counts as smaller.
+_LEAST_ERROR = 1e-3
+
 # Weights of shape (models,), and facts about them for a report.
 WeightsAndFacts = tuple[np.ndarray, dict[str, Any]]
 
@@ -160,6 +163,71 @@ class Best(ConvexWeightsLearner):
             "counted_by": "clip" if inputs.groups is None else "group",
         }
         return np.eye(len(errors))[chosen], facts
+
+
+class Skill(ConvexWeightsLearner):
+    """Mean of the models, each weighed by how little it errs, without any bias.
+
+    A model counts with the inverse of the square of its mean squared error, once its
+    mean is that of the scores. So little is fitted that some fifty rows are enough,
+    where least squares would follow their noise, and models that tell little hardly
+    count.
+
+    Parameters
+    ----------
+    power : float
+        Weights are mean squared errors to the power of minus this; 0 is the plain mean
+        of the unbiased models.
+    missing : see `ConvexWeightsLearner`
+
+    Attributes
+    ----------
+    weights_ : array of shape (models,)
+    model_means_ : array of shape (models,)
+        Mean score of each model on the rows of the fit.
+    mean_ : float
+        Mean of the scores that were learnt from.
+    """
+
+    model_means_: np.ndarray
+    mean_: float
+
+    def __init__(self, power: float = 4.0, missing: str = "refuse"):
+        self.power = power
+        self.missing = missing
+
+    def _find_weights(self, inputs: FitInputs) -> WeightsAndFacts:
+        scores = self.layout_.scores(inputs.X)
+        self.mean_ = float(np.average(inputs.y, weights=inputs.weight))
+        self.model_means_ = np.average(scores, axis=0, weights=inputs.weight)
+
+        residuals = (scores - self.model_means_) - (inputs.y - self.mean_)[:, None]
+        errors = np.average(residuals**2, axis=0, weights=inputs.weight)
+        # A model that is right on every row must not take all the others' weight to 0.
+        floor = max(errors.max() * _LEAST_ERROR, np.finfo(float).tiny)
+        skill = (np.maximum(errors, floor) / floor) ** -self.power
+        return skill / skill.sum(), {"errors": errors.tolist()}
+
+    def predict(self, X: ArrayLike) -> np.ndarray:
+        """Predict scores of shape (n,)."""
+        X, weights = self._features_and_weights(X)
+        deviations = (self.layout_.scores(X) - self.model_means_) * weights
+        return self.mean_ + deviations.sum(axis=1)
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """Return the weights and means."""
+        return {
+            **super().to_arrays(),
+            "model_means": self.model_means_,
+            "mean": np.array([self.mean_]),
+        }
+
+    def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Set weights and means; see `Learner.restore`."""
+        super().restore(arrays)
+        n_models = len(self.layout_.models)
+        self.model_means_ = read_stored_array(arrays, "model_means", (n_models,))
+        self.mean_ = float(read_stored_array(arrays, "mean", (1,))[0])
 
 
 class Simplex(ConvexWeightsLearner):

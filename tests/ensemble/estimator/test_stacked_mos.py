@@ -466,7 +466,7 @@ def test_a_base_model_that_predicts_nan_is_refused_by_name(matrix):
         ({"estimators": [("a", "drop")]}, "estimators is empty"),
         ({"estimators": [("stack", Ridge())]}, "may be called 'stack' or 'mean'"),
         ({"final_estimator": "rigde"}, "Did you mean 'ridge'"),
-        ({"final_estimator": None}, "Unknown learner"),
+        ({"final_estimator": 3}, "Unknown learner"),
         ({"validation": 1.0}, "validation is a share"),
         ({"validation": 0}, "validation is a share"),
     ],

@@ -10,7 +10,7 @@ from base_models.predictions import PredictionTable
 from ensemble.estimator.stacked_mos import StackedMOS
 from ensemble.prediction_files.stack_inputs import read_stack_inputs
 from ensemble.stacking.fit_stack import Settings, fit_stack
-from ensemble.stacking.stack_data import MODEL_FILES, StackData
+from ensemble.stacking.stack_data import StackData
 from ensemble.training.rated_clips import RatedClips
 from ensemble.workspace import Workspace
 
@@ -34,7 +34,7 @@ def workspace(tmp_path):
     for model, noise in (("a", 0.3), ("b", 0.6)):
         scores = frame.set_index("clip_id")["mi"] + rng.normal(0, noise, n)
         folder = made.base_run(model, 0, "0123456789")
-        files = dict.fromkeys(MODEL_FILES, b"{}")
+        files = dict.fromkeys(("config.json", "weights.safetensors"), b"{}")
         files["run.json"] = to_json({"name": model})
         train = rated.rows("train")["clip_id"].to_numpy()
         for split in ("dev", "test"):
