@@ -383,7 +383,7 @@ SPECS = (
     EncoderSpec(
         name="distillmos",
         kind="audio",
-        dim=201,
+        dim=200,
         licence="MIT",
         sample_rate=16_000,
         # One vector per window of 7.68 s.

@@ -6,9 +6,9 @@ part of Microsoft's package ``distillmos`` and MIT; its text, and that of the pa
 ``xls_r_sqa`` whose transformer it uses, stand in ``distillmos_licence.txt``. The
 network is written anew here, since the two packages would bring 15 MB of other models.
 
-A vector has the 200 numbers that the model pools a window into, and its own score for
-it, from 1 to 5. The score follows from the 200 by a formula that thousands of rated
-clips have fitted, which a few rated clips of another test could not find again.
+A vector has the 200 numbers that the model pools a window into. Its own score for the
+window follows from them by a formula, and is not a column: on a listening test of
+codecs it added nothing to them, and 201 columns do not split into attention heads.
 """
 
 from __future__ import annotations
@@ -62,29 +62,27 @@ class Positions(nn.Module):
 
 
 class AttentionPool(nn.Module):
-    """Mean of the frames by weights that the frames themselves give, and its score."""
+    """Mean of the frames by weights that the frames themselves give."""
 
     def __init__(self) -> None:
         super().__init__()
         self.hidden = nn.Linear(WIDTH, 2 * WIDTH)
         self.weight = nn.Linear(2 * WIDTH, 1)
-        self.score = nn.Linear(WIDTH, 1)
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
         weights = self.weight(self.hidden(frames).relu()).softmax(dim=1)
-        pooled = (weights * frames).sum(dim=1)
-        score = 1 + 4 * self.score(pooled).sigmoid()
-        return torch.cat([pooled, score], dim=-1)
+        return (weights * frames).sum(dim=1)
 
 
 class SpeechJudge(nn.Module):
     """Distill-MOS over the windows of a clip.
 
-    The parts are made in the order in which the weight file has their tensors.
+    The parts are made in the order in which the weight file has their tensors; those
+    of its score, the last two, are not used.
 
     Shape
     -----
-    input (B, L), 16 kHz; output (B, ceil(L / 122880), 201)
+    input (B, L), 16 kHz; output (B, ceil(L / 122880), 200)
 
     Notes
     -----
@@ -225,7 +223,8 @@ def stored_tensors(
         A zip archive: a pickle that describes the tensors, and the numbers of each in a
         file of its own.
     like : dict from str to tensor
-        Tensors of the same shapes and types, in the order in which they were saved.
+        Tensors of the same shapes and types as the first of the file, in the order in
+        which they were saved.
 
     Notes
     -----

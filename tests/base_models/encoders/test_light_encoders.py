@@ -269,14 +269,24 @@ def test_light_encoders_conform_on_real_audio(name, tmp_path):
 
 
 @pytest.mark.skipif(not CODEC_CLIPS, reason="needs shared/data/codec-listening-test")
-def test_the_score_of_distillmos_is_that_of_its_package():
+def test_the_vectors_of_distillmos_give_the_scores_of_its_package():
     encoder = load_for_test("distillmos", {})
+    head = "transformer_pool_attn.pool.linear3"
+    weight = distillmos_tensors()[f"{head}.weight"].numpy()
+    bias = distillmos_tensors()[f"{head}.bias"].numpy()
     # As printed by the package's own class, distillmos 0.9.1.
     expected = [4.240273, 3.991787, 4.145090]
     for path, score in zip(CODEC_CLIPS, expected, strict=True):
         embedding = encoder.encode([encoder.prepare(str(path))])
-        assert embedding.shape == (1, 1, 201)
-        assert embedding[0, 0, -1] == pytest.approx(score, abs=1e-4)
+        assert embedding.shape == (1, 1, 200)
+        found = 1 + 4 / (1 + np.exp(-(embedding[0, 0] @ weight[0] + bias[0])))
+        assert found == pytest.approx(score, abs=1e-4)
+
+
+def distillmos_tensors():
+    """All tensors of the weight file, by name."""
+    path = wheel_folder("distillmos") / "distill_mos_v7.pt"
+    return torch.load(path, weights_only=True)["model"]
 
 
 def test_tensors_are_read_without_their_pickle(tmp_path):
@@ -296,11 +306,10 @@ def test_tensors_are_read_without_their_pickle(tmp_path):
 
 def test_the_weights_of_distillmos_are_under_the_right_names():
     encoder = load_for_test("distillmos", {})
-    path = wheel_folder("distillmos") / "distill_mos_v7.pt"
-    stored = torch.load(path, weights_only=True)["model"].values()
     loaded = encoder.module.state_dict().values()
-    assert all(map(torch.equal, stored, loaded))
+    *stored, _, _ = distillmos_tensors().values()
     assert len(stored) == len(loaded)
+    assert all(map(torch.equal, stored, loaded))
 
 
 @pytest.mark.parametrize("seconds", [0.5, 1.9, 7.3])
