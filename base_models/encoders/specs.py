@@ -397,6 +397,8 @@ SPECS = (
             size=16_907_522,
         ),
         megabytes=17,
+        # On a CPU several at once take longer, for the memory of the convolutions.
+        batch_size=1,
         caution=(
             "a judge of speech, trained on rated speech alone; it scales every window "
             "to the same peak, so that loudness does not count"
