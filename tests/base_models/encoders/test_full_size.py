@@ -14,6 +14,7 @@ MEGABYTES_OF = {
     "wav2vec2": ("wav2vec2",),
     "roberta": ("roberta",),
     "modernbert": ("modernbert",),
+    "minilm": ("minilm",),
     # One download holds both towers.
     "clap": ("clap", "clap_text"),
 }

@@ -18,16 +18,18 @@ from base_models.encoders import ENCODERS, check_weights, load_encoder, wheels
 from base_models.encoders.audio.distillmos import stored_tensors
 from base_models.encoders.conformance import check_encoder
 from base_models.encoders.libraries import missing_libraries
-from base_models.encoders.specs import EncoderSpec, WheelFile
+from base_models.encoders.specs import EncoderSpec, PinnedFile, Wheel
 from base_models.encoders.weights import missing_files
 from base_models.encoders.wheels import fetch_from_wheel, wheel_folder
 from base_models.errors import UsageError
 from base_models.files import sha256
 
-LIGHT = ["basic_pitch", "distillmos"]
+LIGHT_AUDIO = ["basic_pitch", "distillmos"]
+LIGHT = [*LIGHT_AUDIO, "minilm"]
 CODEC_CLIPS = sorted((SHARED_DATA / "codec-listening-test" / "wav").glob("*"))[:3]
 DATA = b"weights of a toy" * 100
-TOY_WHEEL = WheelFile("toymos", "1.0", "toymos/data/toy.onnx", sha256(DATA), len(DATA))
+MEMBER = "toymos/data/toy.onnx"
+TOY_WHEEL = Wheel("toymos", "1.0", (PinnedFile(MEMBER, sha256(DATA), len(DATA)),))
 TOY = EncoderSpec(
     name="toy",
     kind="audio",
@@ -38,7 +40,7 @@ TOY = EncoderSpec(
 )
 
 
-def write_wheel(folder, data=DATA, member=TOY_WHEEL.member):
+def write_wheel(folder, data=DATA, member=MEMBER):
     """A wheel with one file, as a package index would serve it."""
     folder.mkdir(exist_ok=True)
     path = folder / "toymos-1.0-py3-none-any.whl"
@@ -84,8 +86,8 @@ def assert_one_line(error):
 def test_pip_downloads_the_wheel_and_one_file_of_it_is_kept(cache, index):
     write_wheel(index)
     assert missing_files(TOY) == ["toy.onnx"]
-    path = fetch_from_wheel(TOY, TOY_WHEEL)
-    assert path == cache / "toy" / "toy.onnx"
+    assert fetch_from_wheel(TOY, TOY_WHEEL) == cache / "toy"
+    path = cache / "toy" / "toy.onnx"
     assert [it for it in cache.rglob("*") if it.is_file()] == [path]
     assert path.read_bytes() == DATA
     assert missing_files(TOY) == []
@@ -95,7 +97,7 @@ def test_a_file_that_is_here_is_not_fetched_again(cache, monkeypatch):
     monkeypatch.setattr(wheels.subprocess, "run", lambda *_, **__: pytest.fail("asked"))
     (cache / "toy").mkdir(parents=True)
     (cache / "toy" / "toy.onnx").write_bytes(DATA)
-    assert fetch_from_wheel(TOY, TOY_WHEEL).read_bytes() == DATA
+    assert fetch_from_wheel(TOY, TOY_WHEEL) == cache / "toy"
 
 
 def test_another_file_of_that_name_is_replaced(tmp_path):
@@ -111,8 +113,8 @@ def test_another_file_of_that_name_is_replaced(tmp_path):
     ("made", "said"),
     [
         ({"member": "toymos/toy.onnx"}, r"holds no toymos/data/toy.onnx"),
-        ({"data": DATA[:-1]}, r"has 1,599 bytes; that of toymos==1.0 has 1,600"),
-        ({"data": DATA[::-1]}, r"is not the toy.onnx of toymos==1.0: it has 1,600"),
+        ({"data": DATA[:-1]}, r"has 1,599 bytes, and the pinned one 1,600"),
+        ({"data": DATA[::-1]}, r"is not the pinned toy.onnx: it has 1,600"),
     ],
 )
 def test_a_wheel_without_the_pinned_file_is_refused_in_one_line(
@@ -190,11 +192,11 @@ def test_missing_weights_are_named_with_the_command_that_fetches_them(name, cach
         assert_one_line(caught)
         wheel = ENCODERS[name].wheel
         for part in (
-            f"{wheel.name} of the package {wheel.requirement}",
-            str(cache / name),
+            f"{', '.join(ENCODERS[name].files)} of the package {wheel.requirement}",
+            f"{cache / name} is not a folder",
             f"list_encoders --fetch {name};",
             f"'{name}=FOLDER'",
-            "'logmel' needs no weights",
+            "' needs no weights",
         ):
             assert part in str(caught.value)
 
@@ -204,13 +206,14 @@ def test_missing_weights_are_named_with_the_command_that_fetches_them(name, cach
 def test_another_file_is_refused_before_it_is_parsed(
     name, of_right_size, cache, tmp_path
 ):
-    wheel = ENCODERS[name].wheel
+    files = ENCODERS[name].wheel.files
     for folder, word in ((cache / name, name), (tmp_path, f"{name}={tmp_path}")):
         folder.mkdir(parents=True, exist_ok=True)
-        path = folder / wheel.name
-        path.write_bytes(b"\x80" * (wheel.size if of_right_size else 1000))
+        for pinned in files:
+            size = pinned.size if of_right_size else 10
+            (folder / pinned.name).write_bytes(b"\x80" * size)
         with pytest.raises(
-            UsageError, match=rf"is not the {wheel.name} of {wheel.requirement}"
+            UsageError, match=rf"is not the pinned {files[0].name}"
         ) as caught:
             load_encoder(word)
         assert_one_line(caught)
@@ -259,7 +262,7 @@ def test_every_encoder_of_ours_has_its_libraries_here():
 
 
 @pytest.mark.skipif(not CODEC_CLIPS, reason="needs shared/data/codec-listening-test")
-@pytest.mark.parametrize("name", LIGHT)
+@pytest.mark.parametrize("name", LIGHT_AUDIO)
 def test_light_encoders_conform_on_real_audio(name, tmp_path):
     encoder = load_for_test(name, {})
     samples = [soundfile.read(path)[0] for path in CODEC_CLIPS]
@@ -335,3 +338,20 @@ def test_frames_of_basic_pitch_are_those_of_its_package(seconds, tmp_path):
     found = encoder.encode([samples])[0]
     assert 0 <= len(found) - len(expected) <= 1 + 0.01 * len(expected)
     np.testing.assert_allclose(found[: len(expected)], expected, atol=1e-6)
+
+
+def test_minilm_gives_the_similarities_that_are_published():
+    encoder = load_for_test("minilm", {})
+    # From the documentation of sentence-transformers, on its first page.
+    sentences = [
+        "The weather is lovely today.",
+        "It's so sunny outside!",
+        "He drove to the stadium.",
+    ]
+    rows = []
+    for sentence in sentences:
+        mean = encoder.encode([encoder.prepare(sentence)])[0].mean(0)
+        rows.append(mean / np.linalg.norm(mean))
+    found = np.stack(rows) @ np.stack(rows).T
+    expected = [[1.0, 0.6660, 0.1046], [0.6660, 1.0, 0.1411], [0.1046, 0.1411, 1.0]]
+    np.testing.assert_allclose(found, expected, atol=1e-4)

@@ -90,8 +90,9 @@ def test_every_revision_is_pinned_and_every_licence_stated(name):
     spec = ENCODERS[name]
     assert spec.licence
     if spec.wheel:
-        assert spec.files == (spec.wheel.name,)
-        assert re.fullmatch("[0-9a-f]{64}", spec.wheel.sha256)
+        assert spec.files == tuple(pinned.name for pinned in spec.wheel.files)
+        for pinned in spec.wheel.files:
+            assert re.fullmatch("[0-9a-f]{64}", pinned.sha256)
         return
     for file in spec.files:
         repository, revision, _ = spec.source(file)

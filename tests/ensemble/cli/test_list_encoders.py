@@ -154,12 +154,13 @@ def test_the_list_loads_no_torch():
 
 def test_weights_are_taken_out_of_a_wheel_that_is_here(listed, tmp_path):
     spec = ENCODERS["basic_pitch"]
-    kept = LIGHT_WEIGHTS / "basic_pitch" / spec.wheel.name
+    (pinned,) = spec.wheel.files
+    kept = LIGHT_WEIGHTS / "basic_pitch" / pinned.name
     if not kept.is_file():
         pytest.skip("needs the weights: make, or list_encoders --fetch basic_pitch")
     wheel = tmp_path / "basic_pitch-0.4.0-py2.py3-none-any.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
-        archive.write(kept, spec.wheel.member)
+        archive.write(kept, pinned.member)
 
     word = f"basic_pitch={tmp_path / 'mine'}"
     code, printed, rows = listed("--fetch", word, "--wheel", str(wheel))
@@ -167,14 +168,14 @@ def test_weights_are_taken_out_of_a_wheel_that_is_here(listed, tmp_path):
     assert rows[0]["missing"] == []
     assert rows[0]["wheel"] == "basic_pitch==0.4.0"
     assert "nmp.onnx of the package basic_pitch==0.4.0, licence Apache-2.0" in printed
-    assert str(tmp_path / "mine" / "nmp.onnx") in printed
+    assert f"SHA-256 as pinned, in {tmp_path / 'mine'}" in printed
     assert (tmp_path / "mine" / "nmp.onnx").read_bytes() == kept.read_bytes()
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ([], "--fetch takes the names of encoders: basic_pitch, distillmos."),
+        ([], "--fetch takes the names of encoders: basic_pitch, distillmos, minilm."),
         (["distillmos", "muq"], "'muq' are fetched as 'list_encoders muq' says"),
         (["logmel"], "The weights of 'logmel' do not exist: it needs none"),
         (["basic_pich"], "Did you mean 'basic_pitch'?"),
