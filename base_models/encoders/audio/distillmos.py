@@ -202,9 +202,6 @@ def build(
         judge = SpeechJudge()
     tensors = stored_tensors(files.contents["distill_mos_v7.pt"], judge.state_dict())
     judge.load_state_dict(tensors)
-    # Only the order in memory. With the usual one a tenth of the time goes into fresh
-    # pages for what the convolutions give.
-    judge.convolutions.to(memory_format=torch.channels_last)
     return Encoder.from_spec(
         spec,
         module=judge,
