@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import zipfile
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from builders import SHARED_DATA, music
+from builders import ROOT, SHARED_DATA, music
 from tiny_encoders import load_for_test
 
 from base_models import encoders
@@ -318,7 +319,6 @@ def test_the_weights_of_distillmos_are_under_the_right_names():
 @pytest.mark.parametrize("seconds", [0.5, 1.9, 7.3])
 def test_frames_of_basic_pitch_are_those_of_its_package(seconds, tmp_path):
     encoder = load_for_test("basic_pitch", {})
-    assert os.environ["ORT_DISABLE_TELEMETRY"] == "1"
     soundfile.write(tmp_path / "clip.wav", music(seconds, 22_050), 22_050)
     samples = encoder.prepare(str(tmp_path / "clip.wav"))
 
@@ -355,3 +355,14 @@ def test_minilm_gives_the_similarities_that_are_published():
     found = np.stack(rows) @ np.stack(rows).T
     expected = [[1.0, 0.6660, 0.1046], [0.6660, 1.0, 0.1411], [0.1046, 0.1411, 1.0]]
     np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_the_library_of_basic_pitch_reports_nothing_to_its_maker(tmp_path):
+    """Where its telemetry is on, it leaves an identifier in the home folder."""
+    load_for_test("basic_pitch", {})
+    environment = {**os.environ, "HOME": str(tmp_path), "XDG_CACHE_HOME": ""}
+    environment.pop("ORT_DISABLE_TELEMETRY", None)
+    code = "from base_models.encoders import load_encoder as load; load('basic_pitch')"
+    command = [sys.executable, "-c", code]
+    subprocess.run(command, check=True, env=environment, cwd=ROOT)
+    assert list(tmp_path.iterdir()) == []
