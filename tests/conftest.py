@@ -1,14 +1,18 @@
-"""One thread for torch in tests, and the weights of tiny encoders.
+"""One thread for torch in tests, and the weights of encoders.
 
 With one thread, small networks are quick, and numbers do not depend on the cores.
 """
 
 import os
+from pathlib import Path
 
 import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+_WEIGHTS = Path(__file__).parents[1] / ".venv" / "encoders"
+# Where `make` puts the weights of the light encoders.
+os.environ.setdefault("STACKEDMOS_CACHE", str(_WEIGHTS))
 
 
 @pytest.fixture(scope="session")

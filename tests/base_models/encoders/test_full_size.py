@@ -6,13 +6,15 @@ from base_models.encoders.full_size import FULL_SIZE, full_size_cost
 from base_models.encoders.specs import SPECS
 from base_models.errors import UsageError
 
-PUBLISHED = [spec for spec in SPECS if not spec.embedded]
+# The network of basic_pitch is a finished graph, whose layers cannot be counted.
+PUBLISHED = [spec for spec in SPECS if not spec.embedded and spec.name != "basic_pitch"]
 MEGABYTES_OF = {
     # The whole download is this encoder, in float32.
     "mert": ("mert",),
     "wav2vec2": ("wav2vec2",),
     "roberta": ("roberta",),
     "modernbert": ("modernbert",),
+    "minilm": ("minilm",),
     # One download holds both towers.
     "clap": ("clap", "clap_text"),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -13,7 +14,7 @@ import soundfile
 import torch
 import transformers
 from builders import music
-from tiny_encoders import PROMPTS, WRITERS
+from tiny_encoders import PROMPTS, WRITERS, load_for_test
 
 from base_models.encoders import ENCODERS, load_encoder
 from base_models.encoders.base import prepare_audio
@@ -23,7 +24,7 @@ from base_models.encoders.specs import SPECS
 from base_models.errors import ClipError, DamagedArtifact, UsageError
 from base_models.training.neural_mos import NeuralMOS
 
-WEIGHTED = [name for name, spec in ENCODERS.items() if not spec.embedded]
+WEIGHTED = [name for name, spec in ENCODERS.items() if spec.repository]
 PARTS = {
     "clap": "audio_model",
     "clap_slip": "audio_model",
@@ -49,7 +50,7 @@ def clips(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def load(tiny_encoders):
-    return lambda name: load_encoder(name, tiny_encoders.get(name))
+    return lambda name: load_for_test(name, tiny_encoders)
 
 
 def wav(tmp_path, samples, rate):
@@ -70,7 +71,7 @@ def edited(tiny_encoders, name, tmp_path, file="config.json", **changes):
 # every encoder
 
 
-def test_there_is_a_tiny_model_of_every_encoder_with_weights(tiny_encoders):
+def test_there_is_a_tiny_model_of_every_encoder_on_the_hub(tiny_encoders):
     assert set(tiny_encoders) == set(WEIGHTED)
 
 
@@ -88,6 +89,11 @@ def test_every_encoder_conforms(name, load, clips):
 def test_every_revision_is_pinned_and_every_licence_stated(name):
     spec = ENCODERS[name]
     assert spec.licence
+    if spec.wheel:
+        assert spec.files == tuple(pinned.name for pinned in spec.wheel.files)
+        for pinned in spec.wheel.files:
+            assert re.fullmatch("[0-9a-f]{64}", pinned.sha256)
+        return
     for file in spec.files:
         repository, revision, _ = spec.source(file)
         assert repository
@@ -295,7 +301,7 @@ def test_the_slip_is_never_taken_for_clap_itself(load, tiny_encoders, clips):
     assert np.abs(a - b).max() > 1e-3
     assert "three times too fast" in slip.caution
     cautioned = [spec.name for spec in SPECS if spec.caution]
-    assert cautioned == ["clap_slip", "whisper_padded"]
+    assert cautioned == ["clap_slip", "whisper_padded", "distillmos"]
 
 
 def test_clap_reads_a_prompt_as_its_own_class_does(load, tmp_path):

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+import zipfile
+from pathlib import Path
 
 import pytest
 from builders import ROOT
@@ -13,6 +16,9 @@ from base_models.encoders import ENCODERS
 from base_models.encoders.weights import fetch_command, missing_files
 from ensemble.cli import list_encoders
 
+LIGHT_WEIGHTS = Path(os.environ["STACKEDMOS_CACHE"])
+"""Where the real weights of the light encoders are; the tests use a cache of theirs."""
+
 
 @pytest.fixture
 def listed(capsys, tmp_path, monkeypatch):
@@ -20,6 +26,7 @@ def listed(capsys, tmp_path, monkeypatch):
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("STACKEDMOS_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("COLUMNS", "80")
 
     def call(*argv):
@@ -140,3 +147,79 @@ def test_the_list_loads_no_torch():
         [sys.executable, "-c", code], cwd=ROOT, check=False, capture_output=True
     )
     assert done.returncode == 0, done.stderr
+
+
+# weights out of wheels
+
+
+def test_weights_are_taken_out_of_a_wheel_that_is_here(listed, tmp_path):
+    spec = ENCODERS["basic_pitch"]
+    (pinned,) = spec.wheel.files
+    kept = LIGHT_WEIGHTS / "basic_pitch" / pinned.name
+    if not kept.is_file():
+        pytest.skip("needs the weights: make, or list_encoders --fetch basic_pitch")
+    wheel = tmp_path / "basic_pitch-0.4.0-py2.py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.write(kept, pinned.member)
+
+    word = f"basic_pitch={tmp_path / 'mine'}"
+    code, printed, rows = listed("--fetch", word, "--wheel", str(wheel))
+    assert code == 0
+    assert rows[0]["missing"] == []
+    assert rows[0]["wheel"] == "basic_pitch==0.4.0"
+    assert "nmp.onnx of the package basic_pitch==0.4.0, licence Apache-2.0" in printed
+    assert f"SHA-256 as pinned, in {tmp_path / 'mine'}" in printed
+    assert (tmp_path / "mine" / "nmp.onnx").read_bytes() == kept.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "--fetch takes the names of encoders: basic_pitch, distillmos, minilm."),
+        (["distillmos", "muq"], "'muq' are fetched as 'list_encoders muq' says"),
+        (["logmel"], "The weights of 'logmel' do not exist: it needs none"),
+        (["basic_pich"], "Did you mean 'basic_pitch'?"),
+        (["basic_pitch=x", "--wheel", "none.whl"], "none.whl cannot be read as a"),
+        (["basic_pitch", "distillmos", "--wheel", "a"], "--wheel a is where --fetch"),
+    ],
+)
+def test_what_cannot_be_fetched_is_refused_before_anything_is(
+    words, said, listed, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("subprocess.run", lambda *_, **__: pytest.fail("downloads"))
+    code, printed, _ = listed("--fetch", *words)
+    assert code == 2
+    assert said in printed
+    assert len(printed.splitlines()) == 1
+    assert not (tmp_path / "cache").exists()
+
+
+def test_an_encoder_whose_library_is_missing_is_marked(listed, monkeypatch):
+    # None stands for a module that cannot be found.
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    code, printed, rows = listed()
+    assert code == 0
+    marked = [row["name"] for row in rows if row["missing_libraries"]]
+    assert marked == ["basic_pitch"]
+    (line,) = [it for it in printed.splitlines() if it.startswith("basic_pitch ")][:1]
+    assert line.split()[-2:] == ["no", "lib."]
+    assert max(map(len, printed.split("lacks")[0].splitlines())) <= 80
+    assert (
+        "basic_pitch cannot be used without onnxruntime; run: pip install onnxruntime"
+        in printed
+    )
+
+
+def test_a_reader_that_goes_away_is_no_failure(tmp_path):
+    code = "from ensemble.cli.list_encoders import main; main([])"
+    environment = {**os.environ, "STACKEDMOS_CACHE": str(tmp_path)}
+    with subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as command:
+        command.stdout.close()
+        assert command.stderr.read() == b""
+    assert command.returncode == 141
