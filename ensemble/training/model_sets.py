@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from base_models.encoders import EncoderSpec, known_encoders, parse_encoder
+from base_models.encoders.libraries import missing_libraries
 from base_models.encoders.weights import missing_files
 from base_models.pooled_config import POOLED_MODELS
 from ensemble.training.encoder_choice import EncoderChoice, EncoderWords
@@ -22,7 +23,7 @@ SMALL_SPLIT = (0.85, 0.0, 0.15)
 """Shares of train, dev and test where the data gives no splits: a stack is fitted on
 out-of-fold predictions, so that no clip is spent on a dev split."""
 NEURAL_OF_SMALL = "dora:2"
-"""The neural models of the set, on the first of its encoders."""
+"""The neural models of the set, on one of its encoders."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,8 @@ def small_set(encoders: EncoderChoice, with_text: bool) -> ModelSet:
             f"{model}@{audio}:1": audio for audio in at_hand for model in POOLED_MODELS
         }
         preset, _, count = NEURAL_OF_SMALL.partition(":")
-        audio_of_word[f"{preset}@{at_hand[0]}:{count}"] = at_hand[0]
+        audio = _neural_encoder(at_hand)
+        audio_of_word[f"{preset}@{audio}:{count}"] = audio
 
     words = tuple(audio_of_word)
     if not with_text or encoders.text.for_all:
@@ -140,7 +142,18 @@ def _at_hand(words: EncoderWords) -> list[str]:
 
 def _is_usable_offline(spec: EncoderSpec) -> bool:
     # An encoder with a caution is meant for comparisons with a paper.
-    return not spec.caution and not missing_files(spec)
+    return not (spec.caution or missing_libraries(spec) or missing_files(spec))
+
+
+def _neural_encoder(at_hand: Sequence[str]) -> str:
+    """The audio encoder of the neural models: a large one, or else a cheap one.
+
+    What a network learns from a light encoder's many frames is not worth its time.
+    """
+    specs = known_encoders().specs
+    large = [name for name in at_hand if specs[name].repository]
+    cheap = [name for name in at_hand if specs[name].embedded]
+    return [*large, *cheap, *at_hand][0]
 
 
 def _text_beside(audio: str, at_hand: Sequence[str]) -> str:

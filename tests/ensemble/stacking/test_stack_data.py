@@ -79,7 +79,7 @@ def ids_of(workspace, split):
 
 
 def test_the_dev_split_fits_and_the_test_split_judges(workspace):
-    data = StackData.from_runs(workspace)
+    data = StackData.from_runs(workspace, cv="dev")
     assert sorted(data.fit.rows.ids) == sorted(ids_of(workspace, "dev"))
     assert list(data.judges) == ["test"]
     test = data.judges["test"]
@@ -103,7 +103,7 @@ def test_out_of_fold_the_training_split_fits_and_both_others_judge(workspace):
         "meta-validation",
     }
     assert folder != fit_stack(
-        workspace, StackData.from_runs(workspace), Settings(rivals=("mean",))
+        workspace, StackData.from_runs(workspace, cv="dev"), Settings(rivals=("mean",))
     )
 
 
