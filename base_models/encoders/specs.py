@@ -122,6 +122,9 @@ class EncoderSpec:
     space : str
         Name of the space of the embeddings, where an audio and a text encoder share
         one, so that clip and prompt can be compared; "" otherwise.
+    better : str
+        Name of the encoder of the same weights that is to be used for anything but
+        comparison with a paper; "" where there is none.
     """
 
     name: str
@@ -144,6 +147,7 @@ class EncoderSpec:
     caution: str = ""
     builder: str = ""
     space: str = ""
+    better: str = ""
 
     @property
     def embedded(self) -> bool:
@@ -308,6 +312,7 @@ SPECS = (
             "passed to CLAP as 48 kHz, so it hears 30 s of music in 10 s, three times "
             "too fast and too high; use 'clap' for anything else"
         ),
+        better="clap",
         **_CLAP,
     ),
     EncoderSpec(
@@ -361,6 +366,7 @@ SPECS = (
             "frames are kept, so that the mean of a short clip is mostly that of "
             "silence; 'whisper' has the frames of the clip alone"
         ),
+        better="whisper",
         **_WHISPER,
     ),
     # Light audio encoders, whose weights are in a wheel

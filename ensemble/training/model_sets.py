@@ -141,8 +141,8 @@ def _at_hand(words: EncoderWords) -> list[str]:
 
 
 def _is_usable_offline(spec: EncoderSpec) -> bool:
-    # An encoder with a caution is meant for comparisons with a paper.
-    return not (spec.caution or missing_libraries(spec) or missing_files(spec))
+    # Of two encoders of the same weights one is enough.
+    return not (spec.better or missing_libraries(spec) or missing_files(spec))
 
 
 def _neural_encoder(at_hand: Sequence[str]) -> str:
