@@ -28,6 +28,12 @@ if TYPE_CHECKING:
 WINDOW = 64
 """Number of prepared items in memory while they wait for others of their length."""
 
+FLOAT16_ERROR = 1e-3
+"""Rounding error of a whole embedding, as a share of its size, that float16 may make.
+
+It is at most 2^-11, or 0.0005, unless numbers below 2^-14 dominate.
+"""
+
 Progress = Callable[[str, int, int], None]
 """Called with the encoder's name, the contents that are done, and all contents."""
 
@@ -69,7 +75,8 @@ class EmbeddingStore:
         None keeps them in memory. Several processes may share a folder, since an entry
         appears whole.
     dtype : {"float16", "float32"}
-        Type of the stored numbers. An entry with numbers beyond float16 is float32.
+        Type of the stored numbers. An entry that float16 cannot hold is float32, and so
+        are all of an encoder whose embeddings are not normalised.
     """
 
     def __init__(self, folder: Path | str | None = None, dtype: str = "float16"):
@@ -229,9 +236,8 @@ class EmbeddingStore:
         key: str,
         embedding: np.ndarray,
     ) -> None:
-        # A number beyond float16 would become infinity.
-        largest = np.abs(embedding).max(initial=0)
-        fits_float16 = largest <= np.finfo(np.float16).max
+        # Three digits hold little of a dimension that varies less than its mean.
+        fits_float16 = encoder.normalised and _fits_float16(embedding)
         dtype = self.dtype if fits_float16 else np.float32
         embedding = np.ascontiguousarray(embedding, dtype=dtype)
 
@@ -247,6 +253,21 @@ class EmbeddingStore:
             "sha256": np.frombuffer(digest, dtype=np.uint8),
         }
         write_tensors(self.path(encoder.signature, key), tensors)
+
+
+def _fits_float16(embedding: np.ndarray) -> bool:
+    """Whether float16 keeps the three digits of an embedding that it usually does.
+
+    A number beyond its range would become infinity, and tiny numbers become 0 or lose
+    digits.
+    """
+    largest = np.abs(embedding).max(initial=0)
+    if largest > np.finfo(np.float16).max:
+        return False
+    rounding = embedding.astype(np.float16).astype(np.float64) - embedding
+    # float64, as the squares of tiny numbers are 0 in float32.
+    size = np.linalg.norm(embedding.astype(np.float64))
+    return bool(np.linalg.norm(rounding) <= FLOAT16_ERROR * size)
 
 
 def _ignore_progress(
