@@ -14,6 +14,65 @@ from base_models import encoders
 
 PAGE = ROOT / "docs" / "encoders.md"
 GROUP = "stackedmos.encoders"
+AFFINE = """
+from dataclasses import replace
+
+import numpy as np
+
+from base_models.encoders.specs import SPECS
+
+RNG = np.random.default_rng(0)
+BUILT_IN = {spec.name: spec for spec in SPECS}
+SIGNS = RNG.choice([-1, 1], 128)
+MAPS = {
+    "plain": (np.ones(128), np.zeros(128)),
+    "tiny": (np.full(128, 1e-6), np.zeros(128)),
+    "loud": (np.full(128, 0.03), np.full(128, 0.1)),
+    "large": (np.full(128, 1e4), np.full(128, -1e4)),
+    "mixed": (10 ** RNG.uniform(-6, 4, 128), RNG.normal(0, 10, 128)),
+    "declared": (np.full(128, 1e-6), np.zeros(128)),
+}
+# An offset that leaves float32 its digits.
+MAPS["mixed"] = (MAPS["mixed"][0], MAPS["mixed"][0] * MAPS["mixed"][1])
+
+
+def spec(name, original="logmel"):
+    normalised = name == "declared"
+    return replace(
+        BUILT_IN[original], name=name, normalised=normalised, builder="affine"
+    )
+
+
+PLAIN, TINY, LOUD, LARGE, MIXED, DECLARED = map(spec, MAPS)
+WORDS = spec("words", "hashed_text")
+
+
+def build(spec, files, device):
+    import torch
+    from torch import nn
+
+    from base_models.encoders import load_encoder
+    from base_models.encoders.base import Encoder
+
+    original = load_encoder("hashed_text" if spec.kind == "text" else "logmel")
+    factor, offset = MAPS.get(spec.name, MAPS["mixed"])
+
+    class Affine(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = original.module
+            self.register_buffer("factor", torch.tensor(factor).float())
+            self.register_buffer("offset", torch.tensor(offset).float())
+
+        def forward(self, samples):
+            return self.inner(samples) * self.factor + self.offset
+
+    return Encoder.from_spec(
+        spec, module=Affine(), prepare=original.prepare, device=device
+    )
+"""
+"""Encoders that give factor * x + offset of what a built-in one gives."""
+AFFINE_NAMES = ("plain", "tiny", "loud", "large", "mixed", "declared", "words")
 
 
 def page_files():
@@ -66,6 +125,12 @@ def write_metadata(folder, package, record=None, **points):
     if record is not None:
         names = [*record, f"{info.name}/METADATA", f"{info.name}/RECORD"]
         (info / "RECORD").write_text("".join(f"{name},,\n" for name in names))
+
+
+def write_affine(folder):
+    """Install the encoders of `AFFINE` in a folder."""
+    (folder / "affine.py").write_text(AFFINE)
+    write_metadata(folder, "affine", **{name: name.upper() for name in AFFINE_NAMES})
 
 
 @contextlib.contextmanager

@@ -458,6 +458,18 @@ def _lay_out_run(
     if compute.threads > 1:
         context["threads"] = compute.threads
 
+    # Nor are encoders that are used as they are.
+    normalised = {"audio": audio.normalised}
+    if text is not None:
+        normalised["text"] = text.normalised
+    standardised = [
+        kind
+        for kind, is_normalised in normalised.items()
+        if model.config.standardises(is_normalised)
+    ]
+    if standardised:
+        context["standardised"] = standardised
+
     # Single ratings rename only the runs that learn from them.
     fingerprint = data.without_ratings
     if model.config.reads_ratings:
