@@ -222,7 +222,8 @@ class ClipModel(RegressorMixin, BaseEstimator, Generic[Config]):
                 raise UsageError(
                     f"The model was trained with {trained['signature']}, but {kind} "
                     f"encoder '{encoder.name}' is now {encoder.signature}; its scores "
-                    "would be meaningless. Load the weights it was trained with."
+                    "would be meaningless. Load the weights it was trained with; of an "
+                    "encoder of another package, install that release."
                 )
         return loaded["audio"], loaded.get("text")
 

@@ -62,9 +62,12 @@ class Standardisation:
 
     def apply(self, array: np.ndarray) -> np.ndarray:
         """Standardise an embedding: float32, within ± `LIMIT`; 0 where it is dead."""
-        # A dead dimension stays 0 even where the deviation is beyond float32.
+        # In place, as this is done again in every epoch. A number near the end of
+        # float32 may leave it, and is limited or dead below.
+        scaled = array.astype(np.float32)
         with np.errstate(over="ignore", invalid="ignore"):
-            deviation = array.astype(np.float32) - self.mean
-            scaled = np.where(self.factor > 0, deviation * self.factor, 0)
-        standardised: np.ndarray = np.clip(scaled, -LIMIT, LIMIT)
-        return standardised.astype(np.float32, copy=False)
+            scaled -= self.mean
+            scaled *= self.factor
+        np.clip(scaled, -LIMIT, LIMIT, out=scaled)
+        scaled[:, self.factor == 0] = 0
+        return scaled

@@ -72,6 +72,18 @@ def trained(data, tmp_path_factory):
 # ---- the plan
 
 
+def test_standardise_renames_only_the_runs_that_it_changes(data, trained):
+    workspace, ready = trained
+    names = {
+        word: prepare(data, workspace, overrides={"standardise": word}).runs[0].folder
+        for word in ("auto", "never", "always")
+    }
+    plain = prepare(data, workspace).runs[0].folder
+    assert plain == ready.runs[0].folder
+    assert names["auto"] == names["never"] == plain
+    assert names["always"] != plain
+
+
 def test_the_default_plan_is_the_papers():
     plan = plan_models(None, 5)
     names = [name for name, _ in plan]
