@@ -7,6 +7,7 @@ nothing, and no entry can be out of date.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 from collections import defaultdict
@@ -19,7 +20,14 @@ import numpy as np
 from base_models.clips.audio import content_hash
 from base_models.clips.embedded_audio import row_of_reference
 from base_models.clips.read_clips import SetAside
-from base_models.errors import ClipError, DamagedArtifact, UsageError, one_of
+from base_models.encoders import known_encoders
+from base_models.errors import (
+    ClipError,
+    DamagedArtifact,
+    StackedMOSError,
+    UsageError,
+    one_of,
+)
 from base_models.files import parse_tensors, read_bytes, sha256, write_tensors
 
 if TYPE_CHECKING:
@@ -223,7 +231,15 @@ class EmbeddingStore:
         unusable: dict[str, str],
     ) -> None:
         """Encode and keep a batch; a bad embedding is added to `unusable` instead."""
-        embeddings = encoder.encode([item.array for item in batch])
+        with _named_failure(encoder):
+            embeddings = encoder.encode([item.array for item in batch])
+        # Otherwise networks would be built for another width.
+        if embeddings.ndim != 3 or embeddings.shape[2] != encoder.dim:
+            raise UsageError(
+                f"Encoder '{encoder.name}' gives embeddings of shape "
+                f"{embeddings.shape}, not (clips, frames, {encoder.dim}) as its spec "
+                "says; check_encoder lists what else is wrong with it."
+            )
         for item, embedding in zip(batch, embeddings, strict=True):
             if np.isfinite(embedding).all():
                 self._put(encoder, item.key, embedding)
@@ -253,6 +269,23 @@ class EmbeddingStore:
             "sha256": np.frombuffer(digest, dtype=np.uint8),
         }
         write_tensors(self.path(encoder.signature, key), tensors)
+
+
+@contextlib.contextmanager
+def _named_failure(encoder: Encoder) -> Iterator[None]:
+    """Name an encoder of another package that raises what it must not."""
+    try:
+        yield
+    except StackedMOSError:
+        raise
+    except Exception as error:
+        if encoder.name not in known_encoders().points:
+            raise
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        raise UsageError(
+            f"Encoder '{encoder.name}' of another package fails ({reason}); "
+            "check_encoder lists what is wrong with it."
+        ) from error
 
 
 def _fits_float16(embedding: np.ndarray) -> bool:
@@ -365,7 +398,8 @@ def _prepared_batches(
     waiting: dict[int, list[_PreparedItem]] = defaultdict(list)
     for key, item in items.items():
         try:
-            array = encoder.prepare(item)
+            with _named_failure(encoder):
+                array = encoder.prepare(item)
         except ClipError as error:
             unusable[key] = str(error)
             continue

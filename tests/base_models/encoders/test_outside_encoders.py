@@ -18,6 +18,7 @@ from base_models import encoders
 from base_models.encoders import ENCODERS, load_encoder, parse_encoder
 from base_models.encoders.base import Encoder, check_prompt
 from base_models.encoders.conformance import check_encoder
+from base_models.encoders.store import EmbeddingStore
 from base_models.errors import UsageError
 
 
@@ -198,6 +199,23 @@ def test_a_single_module_can_offer_an_encoder(install, clips):
     encoder = load_encoder("loudness")
     assert check_encoder(encoder, clips).problems == []
     assert encoder.encode([encoder.prepare(clips[0])]).shape == (1, 10, 1)
+
+
+@pytest.mark.parametrize("where", ["prepare", "forward"])
+def test_an_encoder_that_raises_what_it_must_not_is_named(where, install, clips):
+    broken = LOUDNESS.replace(
+        "            return samples",
+        "            if samples.shape[-1] > 16_000:\n"
+        "                raise KeyError('long')\n"
+        "            return samples",
+    )
+    if where == "prepare":
+        broken = LOUDNESS.replace("prepare=prepare,", "prepare=dict().__getitem__,")
+    install("loudness", broken, loudness="SPEC")
+    with pytest.raises(
+        UsageError, match=r"'loudness' of another package fails .KeyError: .*check_enc"
+    ):
+        EmbeddingStore().fill(load_encoder("loudness"), {"a": clips[1]})
 
 
 def test_a_package_that_imports_ours_first_is_found_and_torch_is_not_loaded(

@@ -193,6 +193,13 @@ def test_embeddings_that_are_not_normalised_are_kept_as_float32(store):
     assert (embedding == encoder.encode([encoder.prepare("slow piano")])[0]).all()
 
 
+def test_embeddings_of_another_width_than_stated_are_refused(store):
+    encoder, _ = toy()
+    wrong = Encoder(**vars(encoder) | {"dim": 5})
+    with pytest.raises(UsageError, match=r"'toy' gives .* not \(clips, frames, 5\)"):
+        store.fill(wrong, {"a": "slow piano"})
+
+
 def test_numbers_beyond_float16_are_kept_as_float32(store):
     encoder, _ = toy(factor=1e5)
     keys, _ = store.fill(encoder, {"x": "drum"})

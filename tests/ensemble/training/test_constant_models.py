@@ -9,7 +9,7 @@ from commands import call, short_settings
 from plugins import importable, write_affine
 
 from base_models.clips.demo.corpus import write_demo
-from ensemble.training.constant_models import constant_sentence
+from ensemble.training.constant_models import ConstantModel, constant_sentence
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +47,15 @@ def test_a_model_of_embeddings_that_are_too_small_is_named(tree, tmp_path):
 
 
 def test_many_models_are_counted_and_none_makes_no_sentence():
-    assert constant_sentence({}) == ""
-    constant = {f"dora-s{seed}": ["mi", "ta"] for seed in range(8)}
+    assert constant_sentence([]) == ""
+    aspects = ("mi", "ta")
+    constant = [
+        ConstantModel(f"dora-s{seed}", aspects, standardised=seed > 0)
+        for seed in range(8)
+    ]
     sentence = constant_sentence(constant)
-    assert "dora-s4 (mi, ta) and 3 more spread" in sentence
+    assert "dora-s2 (mi, ta) and 5 more spread" in sentence
+    assert "standardise=always" in sentence
     assert len(sentence) <= 500
+    # What is standardised already has another cause.
+    assert "standardise" not in constant_sentence(constant[1:])
