@@ -19,6 +19,9 @@ from base_models.files import sha256
 
 CODE = (".py", ".pyi", ".typed", ".so", ".pyd", ".dylib", ".dll")
 """Ends of the names of files that are code; every other file is data."""
+METADATA = (".dist-info", ".egg-info", ".pth")
+SCRIPTS = ("bin", "Scripts")
+"""Folders of scripts, which name the interpreter of this machine."""
 
 
 def package_digest(encoder: Encoder, point: EntryPoint) -> str:
@@ -85,13 +88,14 @@ def _recorded_files(distribution: Distribution | None) -> dict[str, Path]:
     # An installation without a record has None.
     recorded = distribution.files if distribution else None
     files = {}
-    for name in recorded or ():
-        # Scripts are beside the root, and name the interpreter of this machine.
-        is_metadata = name.parts[0].endswith((".dist-info", ".egg-info", ".pth"))
-        if not is_metadata and name.parts[0] != ".." and _is_content(name):
-            path = Path(str(name.locate()))
-            if path.is_file():
-                files[name.as_posix()] = path
+    for entry in recorded or ():
+        # Data files may be beside the folder of modules, as "../../share/...".
+        name = PurePath(*(part for part in entry.parts if part != ".."))
+        if name.parts[0].endswith(METADATA) or name.parts[0] in SCRIPTS:
+            continue
+        path = Path(str(entry.locate()))
+        if _is_content(name) and path.is_file():
+            files[name.as_posix()] = path
     return files
 
 

@@ -99,6 +99,17 @@ def test_a_file_that_was_exchanged_after_the_installation_counts(signature):
     assert exchanged == signature(sources(factor="3.0"))
 
 
+def test_data_files_beside_the_modules_count_and_scripts_do_not(tmp_path):
+    signatures = []
+    for number, (data, script) in enumerate([("1", "a"), ("1", "b"), ("2", "b")]):
+        site = tmp_path / str(number) / "lib" / "site"
+        beside = {"share/scaled/x.bin": data, "bin/scaled": script}
+        write_sources(tmp_path / str(number), beside)
+        record = [*sources(), *(f"../../{name}" for name in beside)]
+        signatures.append(signature_in(installed(site, sources(), record)))
+    assert signatures[0] == signatures[1] != signatures[2]
+
+
 def test_files_that_python_and_editors_leave_do_not_count(signature):
     def leave(target):
         (target / "scaled" / ".factor.swp").write_text("x")
