@@ -206,6 +206,7 @@ class BaseConfig(Settings):
     start_at_mean: bool = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for key, (what, legal) in CHOICES.items():
             one_of(getattr(self, key), legal, what)
         self._check_numbers()

@@ -19,8 +19,13 @@ from base_models.bins import ScoreBins
 from base_models.errors import UsageError, one_of
 from base_models.files import sha256, to_json
 
-UNHASHED = ("name", "audio_encoder", "text_encoder")
-"""Keys that are no part of a config's signature."""
+UNHASHED = ("name", "audio_encoder", "text_encoder", "standardise")
+"""Keys that are no part of a config's signature.
+
+The context has what they come to: the encoders, and those that are standardised.
+"""
+STANDARDISE = ("auto", "always", "never")
+"""When embeddings are standardised, see `Settings.standardises`."""
 TRAINING_VERSION = 1
 """Raised when the same config, data and seed would train other models.
 
@@ -57,6 +62,10 @@ class Settings:
     audio_encoder, text_encoder : str
         Names of the frozen encoders that the model is built on, unless others are
         asked for; see `base_models.encoders`.
+    standardise : str
+        Which embeddings are standardised, dimension by dimension, as measured on the
+        training clips: ``"auto"`` those of encoders that do not declare theirs
+        normalised, ``"always"`` or ``"never"``.
     """
 
     FOLDER: ClassVar[Path]
@@ -69,6 +78,22 @@ class Settings:
     audio_only: bool = False
     audio_encoder: str = "muq"
     text_encoder: str = "roberta"
+    standardise: str = "auto"
+
+    def __post_init__(self) -> None:
+        one_of(self.standardise, STANDARDISE, "standardise")
+
+    def standardises(self, normalised: bool) -> bool:
+        """Whether embeddings are standardised.
+
+        Parameters
+        ----------
+        normalised : bool
+            What their encoder declares, see `EncoderSpec`.
+        """
+        if self.standardise == "auto":
+            return not normalised
+        return self.standardise == "always"
 
     def updated(self, changes: Mapping[str, Any], source: str) -> Self:
         """Make a copy with `changes` applied.
@@ -218,7 +243,10 @@ def _unknown_key(
     elif nearest:
         cure = f"Did you mean '{nearest[0]}'?"
     else:
-        cure = f"Known: {', '.join(known)}."
+        # In one line of a terminal's message: keys of a group stand together.
+        plain = [name for name in known if "." not in name]
+        inner = [name.partition(".")[2] for name in known if "." in name]
+        cure = f"Known: {', '.join(plain)}, bins.{'|'.join(inner)}."
     return f"{source}: unknown key '{key}'. {cure}"
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,7 +61,7 @@ def known_encoders() -> KnownEncoders:
     """List every encoder by name: the built-in ones and those of installed packages."""
     built_in = {spec.name: spec for spec in SPECS}
     outside = outside_encoders(taken=built_in)
-    return KnownEncoders({**built_in, **outside.specs}, outside.refused)
+    return outside._replace(specs={**built_in, **outside.specs})
 
 
 def parse_encoder(text: str) -> tuple[str, str | None]:
@@ -201,10 +202,18 @@ def load_encoder(
     resolve_device(device)
     try:
         builder = importlib.import_module(builder_module(spec))
-        _loaded[key] = builder.build(spec, files, str(device))
+        encoder = builder.build(spec, files, str(device))
     # Of a package of somebody else that did not name the library in its spec.
     except ModuleNotFoundError as error:
         if error.name is None:
             raise
         raise missing_library_error(spec, error.name) from error
-    return _loaded[key]
+
+    # The content of another package is not ours to pin, so it is hashed.
+    point = known_encoders().points.get(name)
+    if point is not None:
+        from base_models.encoders.package_digest import package_digest
+
+        encoder = replace(encoder, digest=package_digest(encoder, point))
+    _loaded[key] = encoder
+    return encoder

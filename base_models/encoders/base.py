@@ -7,10 +7,9 @@ evaluation mode, and it computes in full float32 whatever the caller has switche
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import itertools
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
@@ -23,6 +22,7 @@ from base_models.clips.audio import load_audio
 from base_models.encoders.specs import EncoderSpec
 from base_models.encoders.weights import WeightFiles
 from base_models.errors import ClipError, UsageError
+from base_models.files import sha256
 
 Model = TypeVar("Model")
 
@@ -59,7 +59,8 @@ class Encoder(EncoderSpec):
         Maps a prompt to the `Piece` of each row of its embedding. None for an audio
         encoder, and for a text encoder whose one row stands for the whole prompt.
     digest : str
-        SHA-256 of the weight files; empty for an embedded encoder.
+        SHA-256 of the weight files; empty for a built-in encoder without weights. That
+        of another package also covers what it ships, see `package_digest`.
     device : str
         Device that computes.
     """
@@ -167,16 +168,24 @@ def full_precision(device: str) -> Iterator[None]:
 
 def state_digest(encoder: Encoder) -> str:
     """SHA-256 over every parameter and buffer, to show that none has changed."""
-    digest = hashlib.sha256(encoder.signature.encode())
     named_tensors = itertools.chain(
         encoder.module.named_parameters(), encoder.module.named_buffers()
     )
+    listing = f"{encoder.signature}\n{list_tensors(named_tensors)}"
+    return sha256(listing.encode())
+
+
+def list_tensors(named_tensors: Iterable[tuple[str, torch.Tensor]]) -> str:
+    """A line for each tensor: its name, type, shape and the SHA-256 of its numbers."""
+    listing = ""
     for name, tensor in named_tensors:
-        # The name and shape too, so that tensors cannot change places unnoticed.
-        array = tensor.detach().cpu().contiguous().numpy()
-        header = f"{name} {array.dtype} {array.shape} "
-        digest.update(header.encode() + array.tobytes())
-    return digest.hexdigest()
+        # As bytes, since numpy has no bfloat16. The name and shape too, so that tensors
+        # cannot change places unnoticed.
+        numbers = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+        digest = sha256(numbers.numpy().tobytes())
+        shape = tuple(tensor.shape)
+        listing += f"tensor {name} {tensor.dtype} {shape} {digest}\n"
+    return listing
 
 
 def prepare_audio(spec: EncoderSpec, shortest: int) -> Callable[[str], np.ndarray]:

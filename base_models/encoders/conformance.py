@@ -8,8 +8,10 @@ shows only when the same item is encoded twice, beside different others.
 from __future__ import annotations
 
 import random
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -17,7 +19,8 @@ import torch
 
 from base_models.clips.audio import probe
 from base_models.encoders.base import Encoder, state_digest
-from base_models.errors import ClipError, UsageError
+from base_models.encoders.specs import SPECS
+from base_models.errors import ClipError, UsageError, some
 
 TOLERANCE = 1e-4
 """How much a batch may change an embedding, as a share of its largest number.
@@ -26,6 +29,75 @@ Kernels for other batch sizes add up in other orders.
 """
 MAX_SECONDS = 30.0
 """Seconds that are read of a clip."""
+NORMAL_SPREAD = (1e-2, 1e2)
+"""Spread of a dimension that passes for one of normalised embeddings.
+
+Joint models give vectors of length 1, whose dimensions spread a few hundredths.
+"""
+
+
+@dataclass(frozen=True)
+class EmbeddingFigures:
+    """What was measured of the embeddings of some items, over all of their frames.
+
+    Parameters
+    ----------
+    frames, dim : int
+        Size of the embeddings together.
+    mean : float
+        Of all finite numbers.
+    spread : float
+        Standard deviation over the frames of a typical dimension: the median over the
+        dimensions that are not dead; 0 where all are.
+    smallest_spread, largest_spread : float
+        Of the dimensions that are not dead.
+    dead : tuple of int
+        Dimensions that are the same number in every frame of every item.
+    infinite : tuple of int
+        Dimensions with NaN or infinity.
+    """
+
+    frames: int
+    dim: int
+    mean: float
+    spread: float
+    smallest_spread: float
+    largest_spread: float
+    dead: tuple[int, ...]
+    infinite: tuple[int, ...]
+
+    def __str__(self) -> str:
+        return (
+            f"{self.frames} frames of {self.dim} dimensions: mean {self.mean:.3g}, "
+            f"spread {self.spread:.3g} ({self.smallest_spread:.3g} to "
+            f"{self.largest_spread:.3g}), {len(self.dead)} dimensions dead, "
+            f"{len(self.infinite)} not finite"
+        )
+
+
+@dataclass(frozen=True)
+class EncoderReport:
+    """What `check_encoder` found.
+
+    Parameters
+    ----------
+    signature : str
+        Of the encoder: what its stored embeddings go by.
+    problems : list of str
+        A sentence for each; empty if the encoder is fit for use.
+    figures : EmbeddingFigures or None
+        None if its embeddings have other shapes than they must have.
+    """
+
+    signature: str
+    problems: list[str]
+    figures: EmbeddingFigures | None
+
+    def __str__(self) -> str:
+        lines = [f"{self.signature}: {len(self.problems)} problems", *self.problems]
+        if self.figures is not None:
+            lines.append(str(self.figures))
+        return "\n".join(lines)
 
 
 class _GeneratorStates(NamedTuple):
@@ -37,8 +109,8 @@ class _GeneratorStates(NamedTuple):
     numpy_position: int
 
 
-def check_encoder(encoder: Encoder, items: Sequence[str]) -> list[str]:
-    """List the problems of an encoder.
+def check_encoder(encoder: Encoder, items: Sequence[str]) -> EncoderReport:
+    """List the problems of an encoder, and measure its embeddings.
 
     Parameters
     ----------
@@ -50,8 +122,8 @@ def check_encoder(encoder: Encoder, items: Sequence[str]) -> list[str]:
 
     Returns
     -------
-    problems : list of str
-        A sentence for each; empty if the encoder is fit for use.
+    report : EncoderReport
+        Its `problems` are empty if the encoder is fit for use.
 
     Raises
     ------
@@ -66,19 +138,30 @@ def check_encoder(encoder: Encoder, items: Sequence[str]) -> list[str]:
     generators_before = _generator_states()
 
     prepared: dict[str, np.ndarray] = {}
+    prepare_problems = []
     for item in items:
         try:
             prepared[item] = encoder.prepare(item)
         # An encoder of another package may raise anything.
         except Exception as error:
             reason = f"{type(error).__name__}: {error}"
-            problems.append(f"prepare fails on {item!r} ({reason})")
+            prepare_problems.append(f"prepare fails on {item!r} ({reason})")
             continue
-        problems += _check_prepared(encoder, item, prepared[item])
+        prepare_problems += _check_prepared(encoder, item, prepared[item])
+    problems += prepare_problems
 
     # Items that are not prepared well would only hide the cause in later problems.
-    if not problems:
-        problems += _check_embeddings(encoder, prepared)
+    figures = None
+    if not prepare_problems:
+        try:
+            alone = {item: encoder.encode([prepared[item]]) for item in items}
+        # An encoder of another package may raise anything.
+        except Exception as error:
+            problems.append(f"encoding fails ({type(error).__name__}: {error})")
+        else:
+            problems += _check_embeddings(encoder, prepared, alone)
+            figures = _measure(encoder, alone)
+            problems += _check_figures(encoder, figures)
 
     if state_digest(encoder) != digest_before:
         problems.append("its parameters or buffers changed")
@@ -87,7 +170,7 @@ def check_encoder(encoder: Encoder, items: Sequence[str]) -> list[str]:
 
     problems += _check_refusal_of_bad_item(encoder)
     problems += _check_refusal_of_uneven_batch(encoder, list(prepared.values()))
-    return problems
+    return EncoderReport(encoder.signature, problems, figures)
 
 
 def _check_facts(encoder: Encoder) -> list[str]:
@@ -98,14 +181,28 @@ def _check_facts(encoder: Encoder) -> list[str]:
         problems.append("it states no sample_rate or no frame_rate")
     if not encoder.licence:
         problems.append("it states no licence")
-    if not encoder.embedded and len(encoder.digest) != 64:
-        problems.append(
-            "it has weights and no digest of them, so embeddings of other weights "
-            "would pass as its own"
-        )
+    problems += _check_digest(encoder)
     if any(parameter.requires_grad for parameter in encoder.module.parameters()):
         problems.append("some of its parameters can be trained")
     return problems
+
+
+def _check_digest(encoder: Encoder) -> list[str]:
+    if not encoder.digest:
+        # Of ours, only those without weights have none: their code has a version.
+        is_built_in = encoder.name in {spec.name for spec in SPECS}
+        if is_built_in and encoder.embedded:
+            return []
+        return [
+            "it has no digest, so embeddings of other weights or code would pass as "
+            "its own; load it with load_encoder, or pass digest="
+        ]
+    if not re.fullmatch("[0-9a-f]{64}", encoder.digest):
+        return [
+            f"its digest is {encoder.digest[:70]!r}, not the 64 lower-case hex digits "
+            "of a SHA-256"
+        ]
+    return []
 
 
 def _check_prepared(
@@ -123,10 +220,10 @@ def _check_prepared(
 
 
 def _check_embeddings(
-    encoder: Encoder, prepared: Mapping[str, np.ndarray]
+    encoder: Encoder,
+    prepared: Mapping[str, np.ndarray],
+    alone: Mapping[str, np.ndarray],
 ) -> list[str]:
-    alone = {item: encoder.encode([array]) for item, array in prepared.items()}
-
     problems = []
     for item, embedding in alone.items():
         problems += _check_shape(encoder, item, embedding)
@@ -173,6 +270,63 @@ def _check_repeatable(
     if again.tobytes() != embedding.tobytes():
         return [f"encoding {item!r} again gives other numbers"]
     return []
+
+
+def _measure(
+    encoder: Encoder, alone: Mapping[str, np.ndarray]
+) -> EmbeddingFigures | None:
+    """Measure embeddings; None if they are not rows of `dim` numbers."""
+    shapes = [embedding.shape for embedding in alone.values()]
+    if any(len(shape) != 3 or shape[2] != encoder.dim for shape in shapes):
+        return None
+    rows = [embedding[0] for embedding in alone.values()]
+    frames = np.concatenate(rows).astype(np.float64)
+    if not len(frames):
+        return None
+
+    finite = np.isfinite(frames).all(axis=0)
+    # A number is subtracted first, so that a large one leaves no rounding error that
+    # would pass for a spread.
+    deviations = frames[:, finite] - frames[0, finite]
+    spreads = deviations.std(axis=0)
+    live = np.ptp(deviations, axis=0) > 0
+    live_spreads = spreads[live] if live.any() else np.zeros(1)
+
+    dimensions = np.arange(encoder.dim)
+    return EmbeddingFigures(
+        frames=len(frames),
+        dim=encoder.dim,
+        mean=float(frames[:, finite].mean()) if finite.any() else float("nan"),
+        spread=float(np.median(live_spreads)),
+        smallest_spread=float(live_spreads.min()),
+        largest_spread=float(live_spreads.max()),
+        dead=tuple(dimensions[finite][~live].tolist()),
+        infinite=tuple(dimensions[~finite].tolist()),
+    )
+
+
+def _check_figures(encoder: Encoder, figures: EmbeddingFigures | None) -> list[str]:
+    if figures is None:
+        return []
+    problems = []
+    if figures.infinite:
+        dimensions = some([str(dimension) for dimension in figures.infinite])
+        problems.append(f"embeddings are not finite in dimensions {dimensions}")
+    elif len(figures.dead) == figures.dim:
+        problems.append("the embeddings of all items are the same")
+    elif encoder.normalised and not _is_normal(figures.spread):
+        low, high = NORMAL_SPREAD
+        problems.append(
+            f"it is said to be normalised, but its dimensions have a spread of "
+            f"{figures.spread:.2g}, not {low:g} to {high:g}; leave normalised=False, "
+            "so that base models standardise what it gives"
+        )
+    return problems
+
+
+def _is_normal(spread: float) -> bool:
+    low, high = NORMAL_SPREAD
+    return low <= spread <= high
 
 
 def _check_batches(

@@ -1,45 +1,9 @@
 """Encoders that other installed packages offer, found by entry point.
 
-Another package adds an encoder by an entry point that names an `EncoderSpec`. Once it
-is installed, the encoder's name can be used wherever the built-in names can. A whole
-package, as ``loudness.py``:
-
-    from base_models.encoders.specs import EncoderSpec
-
-    SPEC = EncoderSpec(
-        name="loudness",
-        kind="audio",
-        dim=1,
-        licence="MIT",
-        sample_rate=16_000,
-        frame_rate=10.0,
-        # with weights: repository, revision, files=("config.json", "model.safetensors")
-    )
-
-
-    def build(spec, files, device):
-        from torch import nn
-
-        from base_models.encoders.base import Encoder, prepare_audio
-
-        class Loudness(nn.Module):
-            def forward(self, samples):  # (B, L) to (B, T, dim), no item padded
-                return samples.unfold(-1, 1600, 1600).square().mean(-1, keepdim=True)
-
-        # with weights: files.json("config.json"), files.fill(module, files.tensors()),
-        # and digest=files.digest
-        prepare = prepare_audio(spec, shortest=1600)
-        return Encoder.from_spec(
-            spec, module=Loudness(), prepare=prepare, device=device
-        )
-
-and in its ``pyproject.toml``:
-
-    [project.entry-points."stackedmos.encoders"]
-    loudness = "loudness:SPEC"
-
-Its tests call `base_models.encoders.conformance.check_encoder`, which lists what an
-encoder gets wrong.
+Another package adds an encoder by an entry point of the group `GROUP` that names an
+`EncoderSpec`. Once it is installed, the encoder's name can be used wherever the
+built-in names can. ``docs/encoders.md`` shows a whole package and says what an encoder
+must do.
 """
 
 from __future__ import annotations
@@ -56,10 +20,14 @@ GROUP = "stackedmos.encoders"
 
 
 class KnownEncoders(NamedTuple):
-    """Encoders by name, and the names that cannot be used, each with the reason."""
+    """Encoders by name, and the names that cannot be used, each with the reason.
+
+    `points` are the entry points of those that other packages offer.
+    """
 
     specs: dict[str, EncoderSpec]
     refused: dict[str, str]
+    points: dict[str, EntryPoint]
 
 
 def outside_encoders(taken: Container[str]) -> KnownEncoders:
@@ -72,14 +40,16 @@ def outside_encoders(taken: Container[str]) -> KnownEncoders:
     """
     specs: dict[str, EncoderSpec] = {}
     refused: dict[str, str] = {}
-    points = entry_points(group=GROUP)
-    for point in sorted(points, key=lambda point: (point.name, point.value)):
+    points: dict[str, EntryPoint] = {}
+    found = entry_points(group=GROUP)
+    for point in sorted(found, key=lambda point: (point.name, point.value)):
         # Otherwise an installed package could change what a preset means.
         if point.name in taken:
             continue
 
         try:
             specs[point.name] = _load_spec(point)
+            points[point.name] = point
         # Importing a package runs its code, which may raise anything. One broken
         # package must not make the others unusable.
         except Exception as error:
@@ -88,7 +58,7 @@ def outside_encoders(taken: Container[str]) -> KnownEncoders:
                 f"{type(error).__name__} in '{point.value}' of package '{package}': "
                 f"{error}"
             )
-    return KnownEncoders(specs, refused)
+    return KnownEncoders(specs, refused, points)
 
 
 def _load_spec(point: EntryPoint) -> EncoderSpec:

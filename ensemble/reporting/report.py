@@ -76,6 +76,7 @@ class Report:
             "aspects": list(self.aspects),
             "order": list(assessment.boards),
             "leaderboards": nan_to_none(assessment.boards),
+            "constant_models": {rows: assessment.compared.constant_models()},
             "learners": {held_out_rows: nan_to_none(assessment.learners)},
             "overfitting": nan_to_none(assessment.overfitting),
             "contributions": {held_out_rows: nan_to_none(assessment.contributions)},

@@ -11,12 +11,14 @@ import contextlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from base_models.clips.labels import check_labels
 from base_models.clips.ratings import check_against_labels, find_ratings, read_ratings
 from base_models.clips.read_clips import SetAside
+from base_models.config import BaseConfig
 from base_models.errors import UsageError
 from ensemble.engine import LOCAL, spread
 from ensemble.training.base_model_run import BaseRun
@@ -186,6 +188,7 @@ def plan_training(
     pairs = {
         preset: _load_pair(model, with_text, device) for preset, model in setups.items()
     }
+    _check_widths(setups, pairs, rated.needs_text)
     store = EmbeddingStore(workspace.embeddings, dtype=setup.dtype)
     filled = _embed(
         rated,
@@ -332,6 +335,28 @@ def _load_pair(model: ModelSetup, with_text: bool, device: str) -> EncoderPair:
     return audio, texts[0] if texts else None
 
 
+def _check_widths(
+    setups: Mapping[str, ModelSetup],
+    pairs: Mapping[str, EncoderPair],
+    needs_text: Sequence[bool],
+) -> None:
+    """Refuse networks that cannot be built on their encoders, before any embedding."""
+    from base_models.networks.costs import on_meta
+    from base_models.networks.models import build_model
+
+    for name, model in setups.items():
+        config = model.config
+        if not isinstance(config, BaseConfig):
+            continue
+        audio, text = pairs[name]
+        text_dim = text.dim if text else None
+        build = partial(build_model, config, needs_text, audio.dim, text_dim)
+        try:
+            on_meta(build)
+        except UsageError as error:
+            raise UsageError(f"'{name}' on {audio.name}: {error}") from error
+
+
 def _embed(
     rated: RatedClips,
     store: EmbeddingStore,
@@ -457,6 +482,18 @@ def _lay_out_run(
     # The usual single thread is not hashed.
     if compute.threads > 1:
         context["threads"] = compute.threads
+
+    # Nor are encoders that are used as they are.
+    normalised = {"audio": audio.normalised}
+    if text is not None:
+        normalised["text"] = text.normalised
+    standardised = [
+        kind
+        for kind, is_normalised in normalised.items()
+        if model.config.standardises(is_normalised)
+    ]
+    if standardised:
+        context["standardised"] = standardised
 
     # Single ratings rename only the runs that learn from them.
     fingerprint = data.without_ratings

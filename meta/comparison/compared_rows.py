@@ -18,6 +18,7 @@ from base_models.metrics.evaluate import evaluate
 from base_models.predictions import PredictionTable
 from meta.columns.feature_table import feature_array, layout_of
 from meta.columns.missing_predictions import fill_missing, present_models
+from meta.comparison.constant_predictions import is_constant
 from meta.comparison.verdict import Verdict, best_bases, verdict
 from meta.rows import Rows, id_order
 
@@ -123,6 +124,18 @@ class ComparedRows:
             own_labels = np.where(ordered.present[:, :, k], labels, np.nan)
             compared[model] = (ordered.base_scores[:, :, k], own_labels)
         return leaderboard(compared, ordered.rows, n_bootstrap=n_bootstrap, seed=seed)
+
+    def constant_models(self) -> dict[str, list[str]]:
+        """Per aspect, the base models that predict nearly the same for every clip."""
+        constant: dict[str, list[str]] = {}
+        for k, aspect in enumerate(self.rows.aspects):
+            for m, model in enumerate(self.models):
+                own_labels = np.where(
+                    self.present[:, k, m], self.rows.labels[:, k], np.nan
+                )
+                if is_constant(self.base_scores[:, k, m], own_labels):
+                    constant.setdefault(aspect, []).append(model)
+        return constant
 
     def verdict(self, chosen_on: ComparedRows) -> Verdict:
         """Whether the stack beats the best base model and the mean.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from base_models.metrics.evaluate import LEVELS
@@ -11,6 +11,7 @@ from ensemble.prediction_files.read_system_truth import MEANS
 from ensemble.reporting.board_table import CEILING, board_table
 from ensemble.reporting.section import (
     Column,
+    Paragraph,
     Record,
     ReportContent,
     Row,
@@ -37,7 +38,31 @@ def leaderboards_sections(content: ReportContent) -> Iterator[Section]:
         # The page says at its end what the true score of a system is.
         screen_title = f"{title}; 95 % intervals beside SRCC; {MEANS}"
         screen_table = replace(_for_screen(table, board), title=screen_title)
-        yield Section(title=title, tables=(table,), screen_tables=(screen_table,))
+        constant = content.values.get("constant_models", {}).get(rows_name, {})
+        warning = constant_warning(constant)
+        paragraphs: tuple[Paragraph, ...] = ()
+        if warning:
+            paragraphs = (Paragraph(f"{warning}."),)
+            notes = [note for note in (screen_table.note, warning) if note]
+            screen_table = replace(screen_table, note="; ".join(notes))
+        yield Section(
+            title=title,
+            paragraphs=paragraphs,
+            tables=(table,),
+            screen_tables=(screen_table,),
+        )
+
+
+def constant_warning(constant: Mapping[str, Sequence[str]]) -> str:
+    """Which base models predict nearly the same for every clip; "" if none does.
+
+    >>> constant_warning({"mi": ["dora-s0", "dora-s1"]})
+    'predicts nearly the same for every clip: mi: dora-s0, dora-s1'
+    """
+    named = [f"{aspect}: {', '.join(models)}" for aspect, models in constant.items()]
+    if not named:
+        return ""
+    return f"predicts nearly the same for every clip: {'; '.join(named)}"
 
 
 def counts(board: Sequence[Record]) -> str:

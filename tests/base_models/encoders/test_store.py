@@ -166,6 +166,40 @@ def test_an_embedding_that_is_not_finite_is_set_aside(store):
     assert aside[0].reason == "its embedding by 'toy' is not finite"
 
 
+@pytest.mark.parametrize("factor", [1e-4, 1e-7, 1e-9])
+def test_tiny_numbers_are_kept_as_float32(store, factor):
+    """As float16 they would be 0, or have lost their digits."""
+    encoder, _ = toy(factor)
+    keys, _ = store.fill(encoder, {"a": "slow piano"})
+    embedding = store.get(encoder, keys["a"])
+    expected = encoder.encode([encoder.prepare("slow piano")])[0]
+    assert np.abs(embedding - expected).max() <= 1e-3 * expected.max()
+    assert (embedding.dtype == np.float32) == (factor < 1e-4)
+
+
+def test_silence_is_kept_as_float16(store):
+    encoder, _ = toy(0.0)
+    keys, _ = store.fill(encoder, {"a": "slow piano"})
+    assert store.get(encoder, keys["a"]).dtype == np.float16
+
+
+def test_embeddings_that_are_not_normalised_are_kept_as_float32(store):
+    """A dimension of 1000.1 and 1000.2 would be one number as float16."""
+    encoder, _ = toy()
+    encoder = Encoder(**vars(encoder) | {"normalised": False})
+    keys, _ = store.fill(encoder, {"a": "slow piano"})
+    embedding = store.get(encoder, keys["a"])
+    assert embedding.dtype == np.float32
+    assert (embedding == encoder.encode([encoder.prepare("slow piano")])[0]).all()
+
+
+def test_embeddings_of_another_width_than_stated_are_refused(store):
+    encoder, _ = toy()
+    wrong = Encoder(**vars(encoder) | {"dim": 5})
+    with pytest.raises(UsageError, match=r"'toy' gives .* not \(clips, frames, 5\)"):
+        store.fill(wrong, {"a": "slow piano"})
+
+
 def test_numbers_beyond_float16_are_kept_as_float32(store):
     encoder, _ = toy(factor=1e5)
     keys, _ = store.fill(encoder, {"x": "drum"})

@@ -91,6 +91,7 @@ def model(network, aspect, text):
     )
     made.config_, made.aspects_, made.needs_text_ = made.preset, (aspect,), (text,)
     made.encoders_ = {"audio": {"signature": load_encoder("logmel").signature}}
+    made.scales_ = {}
     made.encoders_ |= {"text": {"signature": load_encoder("hashed_text").signature}}
     made.model_, made.trained_on_, made.selected_on_ = (
         network.eval(),

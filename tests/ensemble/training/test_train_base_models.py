@@ -72,6 +72,28 @@ def trained(data, tmp_path_factory):
 # ---- the plan
 
 
+def test_standardise_renames_only_the_runs_that_it_changes(data, trained):
+    workspace, ready = trained
+    names = {
+        word: prepare(data, workspace, overrides={"standardise": word}).runs[0].folder
+        for word in ("auto", "never", "always")
+    }
+    plain = prepare(data, workspace).runs[0].folder
+    assert plain == ready.runs[0].folder
+    assert names["auto"] == names["never"] == plain
+    assert names["always"] != plain
+
+
+def test_a_width_that_no_head_divides_is_refused_before_anything_is_embedded(
+    data, tmp_path
+):
+    workspace = Workspace(tmp_path)
+    message = "'dora' on logmel: Embeddings of width 128 cannot be split into 5"
+    with pytest.raises(UsageError, match=message):
+        prepare(data, workspace, overrides={"attention_heads": 5})
+    assert not workspace.embeddings.exists()
+
+
 def test_the_default_plan_is_the_papers():
     plan = plan_models(None, 5)
     names = [name for name, _ in plan]

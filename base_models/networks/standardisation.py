@@ -1,0 +1,73 @@
+"""Standardisation: embeddings of any scale as numbers of the order of 1.
+
+Networks learn nothing from embeddings of a small scale: steps of a size that suits
+numbers around 1 move their outputs too little. What is measured here comes from the
+clips that a model is trained on, and stays with the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+ROUNDING = 4 * float(np.finfo(np.float32).eps)
+"""Spread of a dimension that rounding makes, as a share of its largest number."""
+LIMIT = 10.0
+"""Largest distance from the mean, in standard deviations.
+
+A dimension that hardly varies in training may be anything in new clips, and would
+otherwise drown all others.
+"""
+
+
+@dataclass(frozen=True, eq=False)
+class Standardisation:
+    """Mean and scale of every dimension of an encoder's embeddings.
+
+    Parameters
+    ----------
+    mean : float32 array of shape (D,)
+    factor : float32 array of shape (D,)
+        One over the standard deviation; 0 for a dead dimension, which is constant in
+        training.
+    """
+
+    mean: np.ndarray
+    factor: np.ndarray
+
+    @classmethod
+    def of(cls, arrays: Iterable[np.ndarray]) -> Standardisation:
+        """Measure embeddings, clip by clip: a long clip counts as much as a short one.
+
+        Parameters
+        ----------
+        arrays : iterable of n arrays of shape (T, D)
+            At least one, all numbers finite.
+        """
+        # Sums of float16 or float32 numbers would lose digits, or overflow.
+        clips = [np.asarray(array, dtype=np.float64) for array in arrays]
+        mean = np.mean([clip.mean(axis=0) for clip in clips], axis=0)
+        squares = [np.square(clip - mean).mean(axis=0) for clip in clips]
+        spread = np.sqrt(np.mean(squares, axis=0))
+
+        largest = np.max([np.abs(clip).max(axis=0) for clip in clips], axis=0)
+        is_live = spread > ROUNDING * largest
+        with np.errstate(divide="ignore", over="ignore"):
+            factor = np.where(is_live, 1 / spread, 0).astype(np.float32)
+        # The spread of numbers near the smallest of float32 has no inverse in it.
+        factor[~np.isfinite(factor)] = 0
+        return cls(mean.astype(np.float32), factor)
+
+    def apply(self, array: np.ndarray) -> np.ndarray:
+        """Standardise an embedding: float32, within ± `LIMIT`; 0 where it is dead."""
+        # In place, as this is done again in every epoch. A number near the end of
+        # float32 may leave it, and is limited or dead below.
+        scaled = array.astype(np.float32)
+        with np.errstate(over="ignore", invalid="ignore"):
+            scaled -= self.mean
+            scaled *= self.factor
+        np.clip(scaled, -LIMIT, LIMIT, out=scaled)
+        scaled[:, self.factor == 0] = 0
+        return scaled
