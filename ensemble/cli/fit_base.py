@@ -185,6 +185,7 @@ def _main(argv: Sequence[str] | None = None) -> int:
         say(about_ratings)
     say_notes(rated.frame.attrs.get("notes", ()))
     _say_how_models_are_trained(options, rated, setup, models=models)
+    _say_what_clips_can_carry(options, rated)
 
     plan = _plan(options, setup, rated, models=models, workspace=workspace)
     _train(options, plan, workspace)
@@ -332,6 +333,17 @@ def _say_how_models_are_trained(
         presets_of.setdefault(line, []).append(preset)
     for line, presets in presets_of.items():
         say(line if len(presets_of) == 1 else f"{', '.join(presets)}: {line}")
+
+
+def _say_what_clips_can_carry(options: Namespace, rated: RatedClips) -> None:
+    from ensemble.training.advice import Advice
+
+    advice = Advice.of(rated.frame, rated.aspects)
+    # Whoever names models has chosen.
+    if not options.models and advice.models:
+        say(f"note: {advice.models_line}")
+    for judging in advice.judging:
+        say(f"note: {', '.join(judging.aspects)}: {judging.clip_line}")
 
 
 def _plan(

@@ -1,0 +1,327 @@
+"""What the next ratings would buy, from repeated subsets of the clips at hand.
+
+A fast learner of pooled embeddings stands for base models: a support vector regression
+on the mean and standard deviation of the frames of each clip. It is fitted on nested
+subsets and measured on clips left out. Clips of the test split take no part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from base_models.clips.labels import judged_by_text, text_gaps
+from base_models.clips.read_clips import SetAside
+from base_models.clips.splits import stratified_holdout
+from base_models.errors import UsageError, one_of
+from base_models.files import nan_to_none
+from base_models.metrics.evaluate import mse, srcc
+from base_models.metrics.learning_curve import CurveDraws, Forecast, MeanOfDraws
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
+
+    from base_models.encoders.store import Progress
+
+DRAWS = 20
+JUDGING_SHARE = 0.25
+"""Share of the clips that each draw leaves out."""
+SUBSETS = (0.25, 0.5, 0.75, 1.0)
+"""Shares of the other clips that are learnt from."""
+MORE = 50
+"""Number of ratings to come."""
+FEWEST_CLIPS = 20
+FEWEST_UNITS = 8
+"""Groups (or clips, without groups) that nested subsets of different sizes need."""
+
+
+@dataclass(frozen=True, eq=False)
+class AspectCurve:
+    """The learning curve of one aspect.
+
+    Parameters
+    ----------
+    aspect : str
+    clips : int
+        Rated clips at hand.
+    counts : tuple of int
+        Clips of each subset, the mean over the draws.
+    measured : mapping of str to tuple of MeanOfDraws
+        By metric, on each subset.
+    constant : MeanOfDraws
+        MSE of the mean label of the largest subset, a predictor that hears nothing.
+    forecasts : mapping of str to Forecast
+        By metric.
+    """
+
+    aspect: str
+    clips: int
+    counts: tuple[int, ...]
+    measured: Mapping[str, tuple[MeanOfDraws, ...]]
+    constant: MeanOfDraws
+    forecasts: Mapping[str, Forecast]
+
+    @property
+    def sentence(self) -> str:
+        """What the next ratings would buy, for people."""
+        parts = "; ".join(forecast.sentence for forecast in self.forecasts.values())
+        return (
+            f"{self.aspect}, the next {MORE} ratings ({self.clips} to "
+            f"{self.clips + MORE} clips): {parts}"
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it, for programs."""
+        measured = {
+            metric: [[mean.mean, mean.low, mean.high] for mean in means]
+            for metric, means in self.measured.items()
+        }
+        constant = self.constant
+        values = {
+            "aspect": self.aspect,
+            "clips": self.clips,
+            "counts": list(self.counts),
+            "measured": measured,
+            "constant_mse": [constant.mean, constant.low, constant.high],
+            "next_ratings": [one.to_json() for one in self.forecasts.values()],
+        }
+        plain: dict[str, Any] = nan_to_none(values)
+        return plain
+
+
+@dataclass(frozen=True, eq=False)
+class LearningCurve:
+    """The curves of a listening test.
+
+    Parameters
+    ----------
+    aspects : tuple of AspectCurve
+    set_aside : tuple of SetAside
+        The clips that cannot be used.
+    """
+
+    aspects: tuple[AspectCurve, ...]
+    set_aside: tuple[SetAside, ...] = ()
+
+
+@dataclass(frozen=True)
+class CurveSetup:
+    """How a curve is measured.
+
+    Parameters
+    ----------
+    audio_encoder, text_encoder : str
+        Registered names, or ``"name=folder"``; the latter for aspects judged by text.
+    group : str or None
+        Column whose clips are left out, and learnt from, together.
+    draws, seed : int
+    on_embed : callable, optional
+        Called as ``on_embed(encoder, done, total)``.
+    """
+
+    audio_encoder: str = "logmel"
+    text_encoder: str = "hashed_text"
+    group: str | None = None
+    draws: int = DRAWS
+    seed: int = 0
+    on_embed: Progress | None = field(default=None, compare=False)
+
+
+def learning_curve(frame: pd.DataFrame, setup: CurveSetup) -> LearningCurve:
+    """Measure how the error falls with the number of rated clips.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Clip table with its aspects, of `read_clips`.
+    setup : CurveSetup
+
+    Raises
+    ------
+    UsageError
+        When an encoder or column is unknown, there are too few rated clips or groups,
+        or all labels of an aspect are equal.
+    """
+    aspects = frame.attrs["aspects"]
+    if setup.group is not None:
+        one_of(setup.group, frame.columns, "column for --group")
+    needs_text = judged_by_text(aspects)
+    clips = frame[frame["split"] != "test"]
+    # The draws hang on the clips, not on the order in which they are listed.
+    clips = clips.sort_values("clip_id", ignore_index=True)
+    # A clip without a prompt has no label of what is judged by it.
+    gaps = text_gaps(clips, needs_text)
+    clips[aspects] = clips[aspects].mask(gaps)
+    # What cannot be measured is refused before anything is embedded.
+    for aspect in aspects:
+        _check_labels(clips[clips[aspect].notna()], aspect, setup.group)
+
+    kept, set_aside, of_audio, of_text = _pooled(clips, setup, needs_text)
+    curves = []
+    for aspect, is_text_judged in zip(aspects, needs_text, strict=True):
+        features = of_audio
+        if is_text_judged:
+            features = np.hstack([of_audio, of_text])
+        is_rated = kept[aspect].notna().to_numpy()
+        rated = kept[is_rated].reset_index(drop=True)
+        # Once more, without the clips that could not be embedded.
+        _check_labels(rated, aspect, setup.group)
+        curves.append(_curve_of_aspect(rated, aspect, features[is_rated], setup))
+    return LearningCurve(tuple(curves), set_aside)
+
+
+def _check_labels(rated: pd.DataFrame, aspect: str, group: str | None) -> None:
+    """Refuse rated clips that no curve can be drawn from."""
+    if len(rated) < FEWEST_CLIPS:
+        raise UsageError(
+            f"--curve needs at least {FEWEST_CLIPS} clips rated for {aspect}, to learn "
+            f"from some and judge by others; {len(rated)} can be used (test clips are "
+            "left out). Rate more, or leave --curve out."
+        )
+    if group is not None and rated[group].nunique() < FEWEST_UNITS:
+        raise UsageError(
+            f"--curve needs at least {FEWEST_UNITS} groups, which it keeps whole; "
+            f"'{group}' has {rated[group].nunique()} among the clips rated for "
+            f"{aspect}. Name another column with --group, or leave --curve out."
+        )
+    if rated[aspect].nunique() == 1:
+        raise UsageError(
+            f"Every label of {aspect} is {rated[aspect].iloc[0]:g}: there is nothing "
+            "to learn. Name other aspects with --aspects, or leave --curve out."
+        )
+
+
+def _pooled(
+    clips: pd.DataFrame, setup: CurveSetup, needs_text: Sequence[bool]
+) -> tuple[pd.DataFrame, tuple[SetAside, ...], np.ndarray, np.ndarray]:
+    """The usable clips, the others, and features of audio and of prompts."""
+    from base_models.encoders import load_encoder
+    from base_models.encoders.embed import fill_clips, load_clips, placeholder_for
+    from base_models.encoders.store import EmbeddingStore
+
+    audio = load_encoder(setup.audio_encoder, device="cpu")
+    text = None
+    if any(needs_text):
+        text = load_encoder(setup.text_encoder, device="cpu")
+    store = EmbeddingStore()
+    filled = fill_clips(
+        clips,
+        store,
+        audio,
+        text,
+        on_progress=setup.on_embed,
+        placeholder=placeholder_for(needs_text),
+    )
+    embedded = load_clips(filled, store, audio, text)
+
+    of_audio = np.array([_mean_and_spread(frames) for frames in embedded.frames])
+    of_text = np.empty((len(of_audio), 0))
+    if embedded.tokens is not None:
+        of_text = np.array([_mean_and_spread(tokens) for tokens in embedded.tokens])
+    kept = clips.iloc[list(filled.kept)].reset_index(drop=True)
+    return kept, filled.set_aside, of_audio, of_text
+
+
+def _mean_and_spread(frames: np.ndarray) -> np.ndarray:
+    """Mean and standard deviation over time: (T, dim) to (2 dim,)."""
+    values = frames.astype(np.float64)
+    return np.concatenate([values.mean(axis=0), values.std(axis=0)])
+
+
+def _curve_of_aspect(
+    rated: pd.DataFrame, aspect: str, features: np.ndarray, setup: CurveSetup
+) -> AspectCurve:
+    """Measure all draws of one aspect."""
+    labels = rated[aspect].to_numpy(dtype=np.float64)
+    units = np.arange(len(rated))
+    if setup.group is not None:
+        units, _ = pd.factorize(rated[setup.group])
+
+    counts = []
+    judged = []
+    values: dict[str, list[list[float]]] = {"mse": [], "srcc": []}
+    constants = []
+    for draw in range(setup.draws):
+        # Not the seed alone, or curves of neighbouring seeds would share draws.
+        rng = np.random.default_rng([setup.seed, draw])
+        is_judge = stratified_holdout(
+            rated["system_id"],
+            labels,
+            JUDGING_SHARE,
+            seed=int(rng.integers(2**31)),
+            groups=units,
+        )
+        truth = labels[is_judge]
+        subsets = _nested_subsets(np.flatnonzero(~is_judge), units, rng)
+        scores = [
+            _learner().fit(features[rows], labels[rows]).predict(features[is_judge])
+            for rows in subsets
+        ]
+        counts.append([len(rows) for rows in subsets])
+        judged.append(len(truth))
+        values["mse"].append([mse(truth, of_subset) for of_subset in scores])
+        values["srcc"].append([srcc(truth, of_subset) for of_subset in scores])
+        mean_label = labels[~is_judge].mean()
+        constants.append([mse(truth, np.full(len(truth), mean_label))])
+
+    n_judged = float(np.mean(judged))
+    shared = {"judged": n_judged, "learnt": len(rated) - n_judged}
+    draws = {
+        metric: CurveDraws(metric, np.array(counts), np.array(of_draws), **shared)
+        for metric, of_draws in values.items()
+    }
+    largest = np.array(counts)[:, -1:]
+    constant = CurveDraws("mse", largest, np.array(constants), **shared)
+    return AspectCurve(
+        aspect=aspect,
+        clips=len(rated),
+        counts=tuple(np.rint(np.mean(counts, axis=0)).astype(int).tolist()),
+        measured={
+            metric: tuple(one.at(subset) for subset in range(len(SUBSETS)))
+            for metric, one in draws.items()
+        },
+        constant=constant.at(0),
+        forecasts={
+            metric: one.forecast(len(rated), MORE) for metric, one in draws.items()
+        },
+    )
+
+
+def _nested_subsets(
+    rows: np.ndarray, units: np.ndarray, rng: np.random.Generator
+) -> list[np.ndarray]:
+    """Subsets of rows that hold units whole, each within the next.
+
+    Parameters
+    ----------
+    rows : int array
+        Rows to learn from.
+    units : array of shape (n,)
+        Unit of each of all rows.
+    rng : Generator
+
+    Returns
+    -------
+    subsets : list of int arrays, one for each of `SUBSETS`
+    """
+    order = rng.permutation(np.unique(units[rows]))
+    sizes = np.array([np.count_nonzero(units[rows] == unit) for unit in order])
+    reached = np.cumsum(sizes)
+    subsets = []
+    for share in SUBSETS:
+        # As many units as come nearest to the share of the clips.
+        n_units = int(np.argmin(np.abs(reached - share * len(rows)))) + 1
+        subsets.append(rows[np.isin(units[rows], order[:n_units])])
+    return subsets
+
+
+def _learner() -> Pipeline:
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+    from sklearn.svm import SVR
+
+    return make_pipeline(StandardScaler(), SVR())
