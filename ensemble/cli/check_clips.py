@@ -22,7 +22,6 @@ from base_models.clips.check import Finding, inspect_clips, probe_clips, summari
 from base_models.clips.read_clips import read_clips
 from base_models.errors import UsageError, one_of
 from base_models.files import write_json
-from base_models.metrics.learning_curve import MeanOfDraws
 from ensemble.cli.shared.exit_codes import (
     ALL_WELL,
     CLIPS_SET_ASIDE,
@@ -33,9 +32,10 @@ from ensemble.cli.shared.exit_codes import (
     say_set_aside,
 )
 from ensemble.cli.shared.options import Options, add_aspects_option, choose_encoders
-from ensemble.training.advice import Advice
 
 if TYPE_CHECKING:
+    from base_models.metrics.learning_curve import MeanOfDraws
+    from ensemble.training.advice import Advice
     from ensemble.training.learning_curve import LearningCurve
 
 
@@ -91,8 +91,9 @@ def _parser() -> Options:
 def _main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     _check_options(options)
-    # Imported late: the demo's synthesis loads libraries that --help does not need.
+    # Imported late: these load libraries that --help does not need.
     from base_models.clips.demo.corpus import is_demo
+    from ensemble.training.advice import Advice
 
     clips = read_clips(
         options.path,
@@ -113,7 +114,7 @@ def _main(argv: Sequence[str] | None = None) -> int:
     # Of a table without ratings there is nothing to say.
     advice = None
     if clips.attrs["aspects"]:
-        advice = Advice.of(clips, clips.attrs["aspects"], options.group)
+        advice = Advice.of(clips, clips.attrs["aspects"], group=options.group)
         facts["advice"] = advice.to_json()
     findings = inspect_clips(clips, sounds)
     curve = None

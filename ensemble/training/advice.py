@@ -13,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 
+from base_models.clips.labels import FEWEST_LABELLED, judged_by_text, prompt_gaps
 from base_models.clips.splits import assign_splits, reached
 from base_models.errors import some
 from base_models.metrics.expected_interval import (
@@ -21,14 +22,14 @@ from base_models.metrics.expected_interval import (
     expected_mse_interval,
     expected_srcc_interval,
 )
-from meta.splits.meta_split import VALIDATION_SHARE
+from ensemble.training.model_sets import SMALL, SMALL_BELOW
+from meta.splits.meta_split import MIN_ROWS, VALIDATION_SHARE
 
-SMALL = "small"
-"""The set of base models that is advised for few rated clips."""
-SMALL_BELOW = 500
-"""From so many rated training clips on, the models of the paper are advised."""
 PLAUSIBLE_SRCC = (0.5, 0.8)
 """Correlations for which an interval is given."""
+_NO_TEST = (
+    f"no rated test clip: a stack is judged by {VALIDATION_SHARE:.0%} of the dev clips"
+)
 
 
 @dataclass(frozen=True)
@@ -97,27 +98,36 @@ class Advice:
 
     Parameters
     ----------
-    training : int
-        Clips of the training split that are rated for any aspect.
+    training, stacking : int
+        Clips of the training and of the dev split that are rated, for the aspect with
+        the fewest of them.
     judging : tuple of JudgingClips
         Of the test split or, where it has no rated clip, of the share of the dev split
         that measures a stack.
-    judged_by : str
-        Which of the two, for people.
+    has_test : bool
+        Whether the test split has a rated clip.
     clips_of_system : mapping of str to int
         Rated clips of each named system, in all splits.
+    are_named : bool
+        Whether systems are named at all.
+    made : str
+        The splits, where `fit_base` will make them.
     """
 
     training: int
+    stacking: int
     judging: tuple[JudgingClips, ...]
-    judged_by: str
+    has_test: bool
     clips_of_system: Mapping[str, int]
+    are_named: bool
+    made: str = ""
 
     @classmethod
     def of(
         cls,
         frame: pd.DataFrame,
         aspects: Sequence[str],
+        needs_text: Sequence[bool] | None = None,
         group: str | None = None,
     ) -> Advice:
         """Count the clips of a table.
@@ -127,7 +137,10 @@ class Advice:
         frame : DataFrame
             Clip table. Where it has no splits they are made as `fit_base` makes them.
         aspects : sequence of str
-            Its rated columns.
+            Its rated columns, at least one.
+        needs_text : sequence of bool, optional
+            Whether each is judged against the prompt, without which its labels do not
+            count; by default known by its name.
         group : str, optional
             Column whose clips stay on one side of such splits.
         """
@@ -135,26 +148,26 @@ class Advice:
         made = ""
         if not (split != "").any():
             split = assign_splits(frame, group=group)
-            parts = reached(frame.assign(split=split))
-            made = f", where fit_base makes the splits: {parts}"
-        labels = frame[list(aspects)]
-        is_rated = labels.notna().any(axis=1)
+            made = reached(frame.assign(split=split))
 
-        is_judge = split == "test"
-        judged_by = f"the test split{made}"
-        share = 1.0
-        if not (is_rated & is_judge).any():
-            is_judge = split == "dev"
-            judged_by = f"{VALIDATION_SHARE:.0%} of the dev split, for want of a test"
-            share = VALIDATION_SHARE
+        if needs_text is None:
+            needs_text = judged_by_text(aspects)
+        labels = frame[list(aspects)].mask(prompt_gaps(frame, needs_text))
+        is_rated = labels.notna().any(axis=1)
+        has_test = bool((is_rated & (split == "test")).any())
+        is_judge = split == ("test" if has_test else "dev")
+        share = 1.0 if has_test else VALIDATION_SHARE
 
         systems = frame["system_id"]
         counts = systems[is_rated & (systems != "")].value_counts(sort=False)
         return cls(
-            training=int((is_rated & (split == "train")).sum()),
+            training=int(labels[split == "train"].notna().sum().min()),
+            stacking=int(labels[split == "dev"].notna().sum().min()),
             judging=_judging_clips(labels[is_judge], systems[is_judge], share),
-            judged_by=judged_by,
+            has_test=has_test,
             clips_of_system={str(name): int(n) for name, n in counts.items()},
+            are_named=bool((systems != "").any()),
+            made=made,
         )
 
     @property
@@ -164,11 +177,24 @@ class Advice:
 
     @property
     def models_line(self) -> str:
-        """Which base models are advised."""
+        """Which base models are advised, if any can be trained."""
         clips = _count(self.training, "rated training clip")
+        if self.training < FEWEST_LABELLED:
+            return f"{clips}: too few to learn from; {FEWEST_LABELLED} are the fewest"
         if self.models:
             return f"{clips}: below {SMALL_BELOW}, fit_base --models {SMALL} is advised"
         return f"{clips}: fit_base without --models trains the models of the paper"
+
+    @property
+    def stacking_line(self) -> str:
+        """Whether a stack can be fitted on the dev split; "" if it can."""
+        if self.stacking >= MIN_ROWS:
+            return ""
+        clips = _count(self.stacking, "rated dev clip")
+        return (
+            f"{clips}: a stack is fitted on at least {MIN_ROWS}; add clips, or fit it "
+            "on the training clips (fit_base --folds 5, then fit_meta --cv oof)"
+        )
 
     @property
     def judging_lines(self) -> list[str]:
@@ -188,16 +214,18 @@ class Advice:
     def system_lines(self) -> list[str]:
         """What cannot be shown with these systems, and these clips of each."""
         counts = self.clips_of_system
-        if not counts:
+        if not self.are_named:
             return [
                 "no systems are named: systems cannot be compared, and clips of one "
                 "system pass for independent, which makes intervals too narrow"
             ]
         if len(counts) == 1:
-            return ["one system: every figure is about this system alone"]
+            return [
+                "one rated system: fit_meta refuses to stack clips of one system alone"
+            ]
 
         single = [name for name, count in counts.items() if count == 1]
-        if len(single) == len(counts):
+        if counts and len(single) == len(counts):
             return [
                 "one clip per system: a system cannot be told from its clip, and "
                 "figures over systems repeat those over clips"
@@ -212,19 +240,23 @@ class Advice:
     @property
     def lines(self) -> list[str]:
         """All of it, a sentence each."""
-        return [
+        lines = [
             self.models_line,
-            f"a stack is judged by {self.judged_by}",
+            f"fit_base will make the splits: {self.made}" if self.made else "",
+            self.stacking_line,
+            "" if self.has_test else _NO_TEST,
             *self.judging_lines,
             *self.system_lines,
         ]
+        return [line for line in lines if line]
 
     def to_json(self) -> dict[str, Any]:
         """All of it, for programs."""
         return {
             "training_clips": self.training,
             "models": self.models or "paper",
-            "judged_by": self.judged_by,
+            "stacking_clips": self.stacking,
+            "has_test": self.has_test,
             "judging": [judging.to_json() for judging in self.judging],
             "lines": self.lines,
         }

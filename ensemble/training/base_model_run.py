@@ -200,14 +200,7 @@ class BaseRun:
         """Prediction tables of each training fold, by a model that has not seen it."""
         clips = rated.rows("train")
         rows = Rows.from_clips(clips, rated.aspects, rated.group)
-        # A seed of its own: models of any seed are compared on the same folds.
-        fold_of_clip = split_folds(
-            rows.systems,
-            mean_label(rows.labels),
-            self.folds,
-            seed=0,
-            groups=rows.groups,
-        )
+        fold_of_clip = training_folds(rows, self.folds)
 
         files = {}
         for k in range(self.folds):
@@ -273,6 +266,30 @@ class BaseRun:
         assert isinstance(config, BaseConfig)
         facts = {"part": part, "max_epochs": config.max_epochs}
         write_json(folder / PROGRESS, record | facts)
+
+
+def training_folds(rows: Rows, folds: int) -> np.ndarray:
+    """Fold of each training clip, shape (n,), whatever the model and its seed.
+
+    Parameters
+    ----------
+    rows : Rows
+        The training clips.
+    folds : int
+
+    Raises
+    ------
+    UsageError
+        When there are fewer clips (or groups) than folds.
+    """
+    # A seed of its own: models of any seed are compared on the same folds.
+    return split_folds(
+        rows.systems,
+        mean_label(rows.labels),
+        folds,
+        seed=0,
+        groups=rows.groups,
+    )
 
 
 def _group_list(rows: Rows) -> list[object] | None:

@@ -1,8 +1,8 @@
 """What the next ratings would buy, from repeated subsets of the clips at hand.
 
-A fast learner of pooled embeddings stands for base models: a support vector regression
-on the mean and standard deviation of the frames of each clip. It is fitted on nested
-subsets and measured on clips left out. Clips of the test split take no part.
+The support vector regression of the model `pooled_svr` stands for base models, since it
+is fitted in no time: on nested subsets, and measured on clips left out. Clips of the
+test split take no part.
 """
 
 from __future__ import annotations
@@ -14,18 +14,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from base_models.clips.labels import judged_by_text, text_gaps
+from base_models.clips.labels import judged_by_text, prompt_gaps
 from base_models.clips.read_clips import SetAside
+from base_models.clips.splits import folds as split_folds
 from base_models.clips.splits import stratified_holdout
 from base_models.errors import UsageError, one_of
 from base_models.files import nan_to_none
 from base_models.metrics.evaluate import mse, srcc
 from base_models.metrics.learning_curve import CurveDraws, Forecast, MeanOfDraws
+from base_models.pooled.pooled_features import pooled_features
+from base_models.pooled.regressors import fit_regressor
+from base_models.pooled_config import PooledConfig
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
     from base_models.encoders.store import Progress
+    from base_models.networks.batches import EmbeddedClips
 
 DRAWS = 20
 JUDGING_SHARE = 0.25
@@ -34,6 +39,8 @@ SUBSETS = (0.25, 0.5, 0.75, 1.0)
 """Shares of the other clips that are learnt from."""
 MORE = 50
 """Number of ratings to come."""
+MODEL = PooledConfig.preset("pooled_svr")
+"""The model that stands for others."""
 FEWEST_CLIPS = 20
 FEWEST_UNITS = 8
 """Groups (or clips, without groups) that nested subsets of different sizes need."""
@@ -154,18 +161,15 @@ def learning_curve(frame: pd.DataFrame, setup: CurveSetup) -> LearningCurve:
     # The draws hang on the clips, not on the order in which they are listed.
     clips = clips.sort_values("clip_id", ignore_index=True)
     # A clip without a prompt has no label of what is judged by it.
-    gaps = text_gaps(clips, needs_text)
-    clips[aspects] = clips[aspects].mask(gaps)
+    clips[aspects] = clips[aspects].mask(prompt_gaps(clips, needs_text))
     # What cannot be measured is refused before anything is embedded.
     for aspect in aspects:
         _check_labels(clips[clips[aspect].notna()], aspect, setup.group)
 
-    kept, set_aside, of_audio, of_text = _pooled(clips, setup, needs_text)
+    kept, set_aside, embedded = _embedded(clips, setup, needs_text)
     curves = []
-    for aspect, is_text_judged in zip(aspects, needs_text, strict=True):
-        features = of_audio
-        if is_text_judged:
-            features = np.hstack([of_audio, of_text])
+    for aspect, with_text in zip(aspects, needs_text, strict=True):
+        features = pooled_features(embedded, MODEL.statistics, with_text).matrix
         is_rated = kept[aspect].notna().to_numpy()
         rated = kept[is_rated].reset_index(drop=True)
         # Once more, without the clips that could not be embedded.
@@ -179,8 +183,9 @@ def _check_labels(rated: pd.DataFrame, aspect: str, group: str | None) -> None:
     if len(rated) < FEWEST_CLIPS:
         raise UsageError(
             f"--curve needs at least {FEWEST_CLIPS} clips rated for {aspect}, to learn "
-            f"from some and judge by others; {len(rated)} can be used (test clips are "
-            "left out). Rate more, or leave --curve out."
+            f"from some and judge by others; {len(rated)} can be used, without test "
+            "clips and, where prompts count, clips without one. Rate more, or leave "
+            "--curve out."
         )
     if group is not None and rated[group].nunique() < FEWEST_UNITS:
         raise UsageError(
@@ -195,10 +200,10 @@ def _check_labels(rated: pd.DataFrame, aspect: str, group: str | None) -> None:
         )
 
 
-def _pooled(
+def _embedded(
     clips: pd.DataFrame, setup: CurveSetup, needs_text: Sequence[bool]
-) -> tuple[pd.DataFrame, tuple[SetAside, ...], np.ndarray, np.ndarray]:
-    """The usable clips, the others, and features of audio and of prompts."""
+) -> tuple[pd.DataFrame, tuple[SetAside, ...], EmbeddedClips]:
+    """The usable clips, the others, and embeddings of the usable ones."""
     from base_models.encoders import load_encoder
     from base_models.encoders.embed import fill_clips, load_clips, placeholder_for
     from base_models.encoders.store import EmbeddingStore
@@ -216,20 +221,8 @@ def _pooled(
         on_progress=setup.on_embed,
         placeholder=placeholder_for(needs_text),
     )
-    embedded = load_clips(filled, store, audio, text)
-
-    of_audio = np.array([_mean_and_spread(frames) for frames in embedded.frames])
-    of_text = np.empty((len(of_audio), 0))
-    if embedded.tokens is not None:
-        of_text = np.array([_mean_and_spread(tokens) for tokens in embedded.tokens])
     kept = clips.iloc[list(filled.kept)].reset_index(drop=True)
-    return kept, filled.set_aside, of_audio, of_text
-
-
-def _mean_and_spread(frames: np.ndarray) -> np.ndarray:
-    """Mean and standard deviation over time: (T, dim) to (2 dim,)."""
-    values = frames.astype(np.float64)
-    return np.concatenate([values.mean(axis=0), values.std(axis=0)])
+    return kept, filled.set_aside, load_clips(filled, store, audio, text)
 
 
 def _curve_of_aspect(
@@ -258,7 +251,9 @@ def _curve_of_aspect(
         truth = labels[is_judge]
         subsets = _nested_subsets(np.flatnonzero(~is_judge), units, rng)
         scores = [
-            _learner().fit(features[rows], labels[rows]).predict(features[is_judge])
+            _fitted(features[rows], rated.iloc[rows], aspect, units[rows]).predict(
+                features[is_judge]
+            )
             for rows in subsets
         ]
         counts.append([len(rows) for rows in subsets])
@@ -319,9 +314,28 @@ def _nested_subsets(
     return subsets
 
 
-def _learner() -> Pipeline:
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-    from sklearn.svm import SVR
-
-    return make_pipeline(StandardScaler(), SVR())
+def _fitted(
+    features: np.ndarray, rated: pd.DataFrame, aspect: str, units: np.ndarray
+) -> Pipeline:
+    """The regressor of `pooled_svr`, tuned in folds of these clips."""
+    labels = rated[aspect].to_numpy(dtype=np.float64)
+    fold_of_clip = split_folds(
+        rated["system_id"],
+        labels,
+        min(MODEL.inner_folds, len(np.unique(units))),
+        seed=0,
+        groups=units,
+    )
+    folds = [
+        (np.flatnonzero(fold_of_clip != fold), np.flatnonzero(fold_of_clip == fold))
+        for fold in np.unique(fold_of_clip)
+    ]
+    pipeline, _ = fit_regressor(
+        MODEL.regressor,
+        features,
+        labels,
+        weights=np.ones(len(labels)),
+        folds=folds,
+        seed=0,
+    )
+    return pipeline

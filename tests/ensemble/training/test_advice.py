@@ -21,6 +21,7 @@ def clips(splits, *, systems=4, rated=None, **columns):
             "clip_id": [f"c{k:04d}" for k in range(n)],
             "system_id": [f"s{k % systems}" if systems else "" for k in range(n)],
             "split": of_clip,
+            "prompt": "",
             "mos": scores,
         }
     ).assign(**columns)
@@ -64,20 +65,22 @@ def test_splits_that_are_not_given_are_those_that_fit_base_makes():
     advice = Advice.of(clips({"": 100}), ["mos"])
     assert advice.training == 70
     assert advice.judging[0].clips == 15
-    assert "where fit_base makes the splits: train 70" in "\n".join(advice.lines)
+    assert "fit_base will make the splits: train 70" in "\n".join(advice.lines)
 
 
 def test_without_test_clips_a_share_of_the_dev_clips_judges():
     advice = Advice.of(clips({"train": 60, "dev": 50}), ["mos"])
     assert advice.judging[0].clips == 20
-    assert "judged by 40% of the dev split" in "\n".join(advice.lines)
+    assert "no rated test clip: a stack is judged by 40% of the dev clips" in "\n".join(
+        advice.lines
+    )
 
 
 @pytest.mark.parametrize(
     ("systems", "said"),
     [
         (0, "no systems are named"),
-        (1, "one system: every figure is about this system alone"),
+        (1, "one rated system: fit_meta refuses to stack clips of one system alone"),
         (1, "one system to judge by: no ranking"),
         (2, "2 systems to judge by: chance ranks them right once in 2 times"),
         (4, "chance ranks them right once in 24 times, and below 5 systems no interv"),
@@ -104,6 +107,32 @@ def test_aspects_are_named_only_where_their_clips_differ():
     apart = text(frame.assign(other=other), ("mos", "other"))
     assert "mos: 20 rated clips to judge by" in apart
     assert "other: 10 rated clips to judge by" in apart
+
+
+def test_too_few_clips_to_train_or_to_stack_are_said():
+    lines = text(clips({"train": 3, "dev": 4, "test": 20}))
+    assert "3 rated training clips: too few to learn from; 4 are the fewest" in lines
+    assert "4 rated dev clips: a stack is fitted on at least 5; add clips, or" in lines
+    lines = text(clips({"train": 4, "dev": 5, "test": 20}))
+    assert "too few" not in lines
+    assert "a stack is fitted" not in lines
+
+
+def test_the_aspect_with_the_fewest_ratings_decides():
+    frame = clips({"train": 600, "dev": 20, "test": 20})
+    other = frame["mos"].where(frame.index < 2)
+    assert "2 rated training clips: too few" in text(
+        frame.assign(other=other), ("mos", "other")
+    )
+
+
+def test_ratings_of_what_is_judged_by_text_count_only_with_a_prompt():
+    frame = clips({"train": 60, "dev": 20, "test": 20})
+    frame["prompt"] = np.where(frame.index < 10, "slow piano", " ")
+    frame["ta"] = frame["mos"]
+    assert Advice.of(frame, ["ta"]).training == 10
+    assert Advice.of(frame, ["ta"], needs_text=[False]).training == 60
+    assert Advice.of(frame, ["mos"]).training == 60
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 4])
