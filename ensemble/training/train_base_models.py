@@ -364,8 +364,9 @@ def _train_run(
         raise
     except errors as error:
         reason = in_one_line(error)
-        run.folder.mkdir(parents=True, exist_ok=True)
-        write_json(run.folder / FAILURE, {"reason": reason})
+        # A run that failed before it wrote anything has no folder.
+        if run.folder.is_dir():
+            write_json(run.folder / FAILURE, {"reason": reason})
         # Of a type that any worker can send back.
         is_damage = isinstance(error, DamagedArtifact)
         return DamagedArtifact(reason) if is_damage else UsageError(reason)

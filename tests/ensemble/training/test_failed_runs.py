@@ -56,6 +56,7 @@ def failing(error, names):
 
     def train(run):
         if run.name in names:
+            run.folder.mkdir(parents=True, exist_ok=True)
             raise error
         return TRAIN(run)
 
