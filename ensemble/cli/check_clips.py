@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pandas as pd
 from jsonargparse import Namespace
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from base_models.metrics.learning_curve import MeanOfDraws
     from ensemble.training.advice import Advice
     from ensemble.training.learning_curve import LearningCurve
+
+_Item = TypeVar("_Item")
 
 
 def _parser() -> Options:
@@ -109,7 +111,8 @@ def _main(argv: Sequence[str] | None = None) -> int:
 
     # There is nothing to wait for where no clip names a file.
     names_audio = (clips["audio"] != "").any()
-    sounds = probe_clips(clips, partial(_track_audio, is_quiet=not names_audio))
+    track_audio = partial(_track, description="Reading audio", is_quiet=not names_audio)
+    sounds = probe_clips(clips, track_audio)
     facts = summarise_clips(clips, sounds)
     # Of a table without ratings there is nothing to say.
     advice = None
@@ -165,19 +168,23 @@ def _measure_curve(options: Namespace, clips: pd.DataFrame) -> LearningCurve:
     named = {"audio_encoder": options.audio_encoder}
     named["text_encoder"] = options.text_encoder
     chosen = {name: word for name, word in named.items() if word}
-    with encoding() as on_embed:
-        setup = CurveSetup(group=options.group, on_embed=on_embed, **chosen)
-        return learning_curve(clips, setup)
+    setup = CurveSetup(
+        group=options.group,
+        encoding=encoding,
+        track=partial(_track, description="Learning from subsets"),
+        **chosen,
+    )
+    return learning_curve(clips, setup)
 
 
-def _track_audio(
-    items: Iterable[tuple[str, str]], is_quiet: bool
-) -> Iterable[tuple[str, str]]:
-    """Iterate over the audio of clips, with a progress bar on a terminal."""
+def _track(
+    items: Sequence[_Item], description: str, is_quiet: bool = False
+) -> Iterable[_Item]:
+    """Iterate over some items, with a progress bar on a terminal."""
     notes = Screen(stderr=True)
     return track(
         items,
-        description="Reading audio",
+        description=description,
         console=notes,
         transient=True,
         disable=is_quiet or not notes.is_terminal,

@@ -7,7 +7,8 @@ test split take no part.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +33,9 @@ if TYPE_CHECKING:
     from base_models.encoders.store import Progress
     from base_models.networks.batches import EmbeddedClips
 
-DRAWS = 20
+Encoding = Callable[[], contextlib.AbstractContextManager["Progress | None"]]
+
+DRAWS = 12
 JUDGING_SHARE = 0.25
 """Share of the clips that each draw leaves out."""
 SUBSETS = (0.25, 0.5, 0.75, 1.0)
@@ -126,8 +129,11 @@ class CurveSetup:
     group : str or None
         Column whose clips are left out, and learnt from, together.
     draws, seed : int
-    on_embed : callable, optional
-        Called as ``on_embed(encoder, done, total)``.
+    encoding : callable
+        Makes a context manager that shows the progress of embedding; what it yields is
+        called as ``on_embed(encoder, done, total)``.
+    track : callable
+        Wraps the numbers of the draws of an aspect, for instance to show progress.
     """
 
     audio_encoder: str = "logmel"
@@ -135,7 +141,8 @@ class CurveSetup:
     group: str | None = None
     draws: int = DRAWS
     seed: int = 0
-    on_embed: Progress | None = field(default=None, compare=False)
+    encoding: Encoding = field(default=contextlib.nullcontext, compare=False)
+    track: Callable[[Sequence[int]], Iterable[int]] = field(default=iter, compare=False)
 
 
 def learning_curve(frame: pd.DataFrame, setup: CurveSetup) -> LearningCurve:
@@ -213,14 +220,15 @@ def _embedded(
     if any(needs_text):
         text = load_encoder(setup.text_encoder, device="cpu")
     store = EmbeddingStore()
-    filled = fill_clips(
-        clips,
-        store,
-        audio,
-        text,
-        on_progress=setup.on_embed,
-        placeholder=placeholder_for(needs_text),
-    )
+    with setup.encoding() as on_embed:
+        filled = fill_clips(
+            clips,
+            store,
+            audio,
+            text,
+            on_progress=on_embed,
+            placeholder=placeholder_for(needs_text),
+        )
     kept = clips.iloc[list(filled.kept)].reset_index(drop=True)
     return kept, filled.set_aside, load_clips(filled, store, audio, text)
 
@@ -238,7 +246,7 @@ def _curve_of_aspect(
     judged = []
     values: dict[str, list[list[float]]] = {"mse": [], "srcc": []}
     constants = []
-    for draw in range(setup.draws):
+    for draw in setup.track(range(setup.draws)):
         # Not the seed alone, or curves of neighbouring seeds would share draws.
         rng = np.random.default_rng([setup.seed, draw])
         is_judge = stratified_holdout(
