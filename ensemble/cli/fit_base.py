@@ -341,11 +341,14 @@ def _say_how_models_are_trained(
 def _say_what_clips_can_carry(options: Namespace, rated: RatedClips) -> None:
     from ensemble.training.advice import Advice
 
-    advice = Advice.of(rated.frame, rated.aspects, rated.needs_text)
-    lines = [judging.clip_line for judging in advice.judging]
-    # Out of fold, a stack is fitted on the training clips.
-    if not _folds(options):
-        lines.insert(0, advice.stacking_line)
+    advice = Advice.of(
+        rated.frame,
+        rated.aspects,
+        rated.needs_text,
+        folds=bool(_folds(options)),
+    )
+    lines = [advice.stacking_line]
+    lines += [judging.clip_line for judging in advice.judging]
     # Whoever names models has chosen.
     if not options.models and advice.models:
         lines.insert(0, advice.models_line)

@@ -22,14 +22,11 @@ from base_models.metrics.expected_interval import (
     expected_mse_interval,
     expected_srcc_interval,
 )
-from ensemble.training.model_sets import SMALL, SMALL_BELOW
+from ensemble.training.model_sets import SMALL, SMALL_BELOW, SMALL_SPLIT
 from meta.splits.meta_split import MIN_ROWS, VALIDATION_SHARE
 
 PLAUSIBLE_SRCC = (0.5, 0.8)
 """Correlations for which an interval is given."""
-_NO_TEST = (
-    f"no rated test clip: a stack is judged by {VALIDATION_SHARE:.0%} of the dev clips"
-)
 
 
 @dataclass(frozen=True)
@@ -99,13 +96,12 @@ class Advice:
     Parameters
     ----------
     training, stacking : int
-        Clips of the training and of the dev split that are rated, for the aspect with
-        the fewest of them.
+        Clips of the training split, and those that a stack is fitted on, that are
+        rated, for the aspect with the fewest of them.
     judging : tuple of JudgingClips
-        Of the test split or, where it has no rated clip, of the share of the dev split
-        that measures a stack.
-    has_test : bool
-        Whether the test split has a rated clip.
+        The clips that measure a stack.
+    judged_by : str
+        Which clips these are, for people; "" for the test split.
     clips_of_system : mapping of str to int
         Rated clips of each named system, in all splits.
     are_named : bool
@@ -117,7 +113,7 @@ class Advice:
     training: int
     stacking: int
     judging: tuple[JudgingClips, ...]
-    has_test: bool
+    judged_by: str
     clips_of_system: Mapping[str, int]
     are_named: bool
     made: str = ""
@@ -129,13 +125,15 @@ class Advice:
         aspects: Sequence[str],
         needs_text: Sequence[bool] | None = None,
         group: str | None = None,
+        folds: bool | None = None,
     ) -> Advice:
         """Count the clips of a table.
 
         Parameters
         ----------
         frame : DataFrame
-            Clip table. Where it has no splits they are made as `fit_base` makes them.
+            Clip table. Where it has no splits they are made as `fit_base` makes them
+            for the models that are advised.
         aspects : sequence of str
             Its rated columns, at least one.
         needs_text : sequence of bool, optional
@@ -143,28 +141,36 @@ class Advice:
             count; by default known by its name.
         group : str, optional
             Column whose clips stay on one side of such splits.
+        folds : bool, optional
+            Whether a stack is fitted on out-of-fold predictions of the training split;
+            by default as the models that are advised are stacked.
         """
-        split = frame["split"]
-        made = ""
-        if not (split != "").any():
-            split = assign_splits(frame, group=group)
-            made = reached(frame.assign(split=split))
-
         if needs_text is None:
             needs_text = judged_by_text(aspects)
         labels = frame[list(aspects)].mask(prompt_gaps(frame, needs_text))
-        is_rated = labels.notna().any(axis=1)
-        has_test = bool((is_rated & (split == "test")).any())
-        is_judge = split == ("test" if has_test else "dev")
-        share = 1.0 if has_test else VALIDATION_SHARE
+
+        split = frame["split"]
+        made = ""
+        if not (split != "").any():
+            split = assign_splits(frame, SMALL_SPLIT, group=group)
+            if _fewest_rated(labels[split == "train"]) >= SMALL_BELOW:
+                split = assign_splits(frame, group=group)
+            made = reached(frame.assign(split=split))
+
+        training = _fewest_rated(labels[split == "train"])
+        if folds is None:
+            folds = training < SMALL_BELOW
+        fitted_on = split == ("train" if folds else "dev")
+        is_judge, share, judged_by = _judges(labels, split, folds)
 
         systems = frame["system_id"]
+        is_rated = labels.notna().any(axis=1)
         counts = systems[is_rated & (systems != "")].value_counts(sort=False)
         return cls(
-            training=int(labels[split == "train"].notna().sum().min()),
-            stacking=int(labels[split == "dev"].notna().sum().min()),
+            training=training,
+            stacking=_fewest_rated(labels[fitted_on]),
             judging=_judging_clips(labels[is_judge], systems[is_judge], share),
-            has_test=has_test,
+            judged_by=judged_by,
             clips_of_system={str(name): int(n) for name, n in counts.items()},
             are_named=bool((systems != "").any()),
             made=made,
@@ -187,14 +193,21 @@ class Advice:
 
     @property
     def stacking_line(self) -> str:
-        """Whether a stack can be fitted on the dev split; "" if it can."""
+        """Whether there are too few clips to fit a stack on; "" if not."""
         if self.stacking >= MIN_ROWS:
             return ""
-        clips = _count(self.stacking, "rated dev clip")
+        clips = _count(self.stacking, "rated clip")
         return (
-            f"{clips}: a stack is fitted on at least {MIN_ROWS}; add clips, or fit it "
-            "on the training clips (fit_base --folds 5, then fit_meta --cv oof)"
+            f"{clips} to fit a stack on: it needs at least {MIN_ROWS}; add clips, or "
+            "fit it on predictions of the training split (fit_base --folds 5)"
         )
+
+    @property
+    def judged_by_line(self) -> str:
+        """Which clips judge a stack, where it is not the test split."""
+        if not self.judged_by:
+            return ""
+        return f"no rated test clip: a stack is judged by {self.judged_by}"
 
     @property
     def judging_lines(self) -> list[str]:
@@ -244,7 +257,7 @@ class Advice:
             self.models_line,
             f"fit_base will make the splits: {self.made}" if self.made else "",
             self.stacking_line,
-            "" if self.has_test else _NO_TEST,
+            self.judged_by_line,
             *self.judging_lines,
             *self.system_lines,
         ]
@@ -256,10 +269,33 @@ class Advice:
             "training_clips": self.training,
             "models": self.models or "paper",
             "stacking_clips": self.stacking,
-            "has_test": self.has_test,
+            "judged_by": self.judged_by or "the test split",
             "judging": [judging.to_json() for judging in self.judging],
             "lines": self.lines,
         }
+
+
+def _fewest_rated(labels: pd.DataFrame) -> int:
+    """Rated clips of the aspect with the fewest of them."""
+    return int(labels.notna().sum().min())
+
+
+def _judges(
+    labels: pd.DataFrame, split: pd.Series, folds: bool
+) -> tuple[pd.Series, float, str]:
+    """Which clips judge a stack, what share of them does, and what to call them."""
+    is_rated = labels.notna().any(axis=1)
+    if (is_rated & (split == "test")).any():
+        return split == "test", 1.0, ""
+    # Out of fold, no fit has seen the dev split.
+    if folds and (is_rated & (split == "dev")).any():
+        return split == "dev", 1.0, "the dev split"
+    name = "train" if folds else "dev"
+    return (
+        split == name,
+        VALIDATION_SHARE,
+        f"{VALIDATION_SHARE:.0%} of the {name} split",
+    )
 
 
 def _judging_clips(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from base_models.clips.labels import judged_by_text, prompt_gaps
+from base_models.clips.labels import SCALE, judged_by_text, prompt_gaps
 from base_models.clips.read_clips import SetAside
 from base_models.clips.splits import folds as split_folds
 from base_models.clips.splits import stratified_holdout
@@ -23,13 +23,11 @@ from base_models.errors import UsageError, one_of
 from base_models.files import nan_to_none
 from base_models.metrics.evaluate import mse, srcc
 from base_models.metrics.learning_curve import CurveDraws, Forecast, MeanOfDraws
-from base_models.pooled.pooled_features import pooled_features
+from base_models.pooled.pooled_features import Pooling
 from base_models.pooled.regressors import fit_regressor
 from base_models.pooled_config import PooledConfig
 
 if TYPE_CHECKING:
-    from sklearn.pipeline import Pipeline
-
     from base_models.encoders.store import Progress
     from base_models.networks.batches import EmbeddedClips
 
@@ -173,16 +171,23 @@ def learning_curve(frame: pd.DataFrame, setup: CurveSetup) -> LearningCurve:
     for aspect in aspects:
         _check_labels(clips[clips[aspect].notna()], aspect, setup.group)
 
-    kept, set_aside, embedded = _embedded(clips, setup, needs_text)
+    embedded = _embed(clips, setup, needs_text)
     curves = []
     for aspect, with_text in zip(aspects, needs_text, strict=True):
-        features = pooled_features(embedded, MODEL.statistics, with_text).matrix
-        is_rated = kept[aspect].notna().to_numpy()
-        rated = kept[is_rated].reset_index(drop=True)
+        is_rated = embedded.clips[aspect].notna().to_numpy()
+        rated = embedded.clips[is_rated].reset_index(drop=True)
         # Once more, without the clips that could not be embedded.
         _check_labels(rated, aspect, setup.group)
-        curves.append(_curve_of_aspect(rated, aspect, features[is_rated], setup))
-    return LearningCurve(tuple(curves), set_aside)
+        rated_clips = _RatedAspect(
+            aspect,
+            rated,
+            embedded.embeddings.take(np.flatnonzero(is_rated).tolist()),
+            units=_units(rated, setup.group),
+            with_text=with_text,
+            shares_space=embedded.shares_space,
+        )
+        curves.append(_curve_of_aspect(rated_clips, setup))
+    return LearningCurve(tuple(curves), embedded.set_aside)
 
 
 def _check_labels(rated: pd.DataFrame, aspect: str, group: str | None) -> None:
@@ -207,10 +212,19 @@ def _check_labels(rated: pd.DataFrame, aspect: str, group: str | None) -> None:
         )
 
 
-def _embedded(
+@dataclass(frozen=True, eq=False)
+class _Embedded:
+    """The clips that can be used with their embeddings, and those that cannot."""
+
+    clips: pd.DataFrame
+    embeddings: EmbeddedClips
+    set_aside: tuple[SetAside, ...]
+    shares_space: bool
+
+
+def _embed(
     clips: pd.DataFrame, setup: CurveSetup, needs_text: Sequence[bool]
-) -> tuple[pd.DataFrame, tuple[SetAside, ...], EmbeddedClips]:
-    """The usable clips, the others, and embeddings of the usable ones."""
+) -> _Embedded:
     from base_models.encoders import load_encoder
     from base_models.encoders.embed import fill_clips, load_clips, placeholder_for
     from base_models.encoders.store import EmbeddingStore
@@ -229,19 +243,86 @@ def _embedded(
             on_progress=on_embed,
             placeholder=placeholder_for(needs_text),
         )
-    kept = clips.iloc[list(filled.kept)].reset_index(drop=True)
-    return kept, filled.set_aside, load_clips(filled, store, audio, text)
+    return _Embedded(
+        clips.iloc[list(filled.kept)].reset_index(drop=True),
+        load_clips(filled, store, audio, text),
+        filled.set_aside,
+        shares_space=text is not None and audio.space == text.space != "",
+    )
 
 
-def _curve_of_aspect(
-    rated: pd.DataFrame, aspect: str, features: np.ndarray, setup: CurveSetup
-) -> AspectCurve:
+@dataclass(frozen=True, eq=False)
+class _RatedAspect:
+    """The clips that are rated for an aspect.
+
+    Parameters
+    ----------
+    aspect : str
+    clips : DataFrame
+        n rows.
+    embeddings : EmbeddedClips
+    units : array of shape (n,)
+        Codes of the groups that are kept whole.
+    with_text, shares_space : bool
+        Whether the prompt counts, and whether it lies in the space of the audio.
+    """
+
+    aspect: str
+    clips: pd.DataFrame
+    embeddings: EmbeddedClips
+    units: np.ndarray
+    with_text: bool
+    shares_space: bool
+
+    @property
+    def labels(self) -> np.ndarray:
+        """Labels, shape (n,)."""
+        return self.clips[self.aspect].to_numpy(dtype=np.float64)
+
+    def learnt_scores(self, rows: np.ndarray, judges: np.ndarray) -> np.ndarray:
+        """Scores of the clips `judges` by the model, fitted on the clips `rows`."""
+        training = self.embeddings.take(rows.tolist())
+        pooling = Pooling.fit(training, self.with_text, self.shares_space)
+        fold_of_clip = split_folds(
+            self.clips["system_id"].iloc[rows],
+            self.labels[rows],
+            min(MODEL.inner_folds, len(np.unique(self.units[rows]))),
+            seed=0,
+            groups=self.units[rows],
+        )
+        folds = [
+            (np.flatnonzero(fold_of_clip != fold), np.flatnonzero(fold_of_clip == fold))
+            for fold in np.unique(fold_of_clip)
+        ]
+        fitted = fit_regressor(
+            MODEL.regressor,
+            _side_by_side(pooling, training),
+            self.labels[rows],
+            weights=np.ones(len(rows)),
+            folds=folds,
+            seed=0,
+        )
+        held_out = self.embeddings.take(judges.tolist())
+        scores = fitted.estimator.predict(_side_by_side(pooling, held_out))
+        # As distributions on the scale are.
+        return np.clip(scores, SCALE.low, SCALE.high)
+
+
+def _side_by_side(pooling: Pooling, clips: EmbeddedClips) -> np.ndarray:
+    return np.concatenate(list(pooling.blocks(clips).values()), axis=1)
+
+
+def _units(clips: pd.DataFrame, group: str | None) -> np.ndarray:
+    """Code of the group of each clip; the clips themselves without groups."""
+    if group is None:
+        return np.arange(len(clips))
+    codes, _ = pd.factorize(clips[group], use_na_sentinel=False)
+    return codes
+
+
+def _curve_of_aspect(rated: _RatedAspect, setup: CurveSetup) -> AspectCurve:
     """Measure all draws of one aspect."""
-    labels = rated[aspect].to_numpy(dtype=np.float64)
-    units = np.arange(len(rated))
-    if setup.group is not None:
-        units, _ = pd.factorize(rated[setup.group])
-
+    labels = rated.labels
     counts = []
     judged = []
     values: dict[str, list[list[float]]] = {"mse": [], "srcc": []}
@@ -250,29 +331,26 @@ def _curve_of_aspect(
         # Not the seed alone, or curves of neighbouring seeds would share draws.
         rng = np.random.default_rng([setup.seed, draw])
         is_judge = stratified_holdout(
-            rated["system_id"],
+            rated.clips["system_id"],
             labels,
             JUDGING_SHARE,
             seed=int(rng.integers(2**31)),
-            groups=units,
+            groups=rated.units,
         )
-        truth = labels[is_judge]
-        subsets = _nested_subsets(np.flatnonzero(~is_judge), units, rng)
-        scores = [
-            _fitted(features[rows], rated.iloc[rows], aspect, units[rows]).predict(
-                features[is_judge]
-            )
-            for rows in subsets
-        ]
+        judges = np.flatnonzero(is_judge)
+        truth = labels[judges]
+        subsets = _nested_subsets(np.flatnonzero(~is_judge), rated.units, rng)
+        scores = [rated.learnt_scores(rows, judges) for rows in subsets]
+
         counts.append([len(rows) for rows in subsets])
-        judged.append(len(truth))
+        judged.append(len(judges))
         values["mse"].append([mse(truth, of_subset) for of_subset in scores])
         values["srcc"].append([srcc(truth, of_subset) for of_subset in scores])
-        mean_label = labels[~is_judge].mean()
+        mean_label = labels[subsets[-1]].mean()
         constants.append([mse(truth, np.full(len(truth), mean_label))])
 
     n_judged = float(np.mean(judged))
-    shared = {"judged": n_judged, "learnt": len(rated) - n_judged}
+    shared = {"judged": n_judged, "learnt": len(labels) - n_judged}
     draws = {
         metric: CurveDraws(metric, np.array(counts), np.array(of_draws), **shared)
         for metric, of_draws in values.items()
@@ -280,8 +358,8 @@ def _curve_of_aspect(
     largest = np.array(counts)[:, -1:]
     constant = CurveDraws("mse", largest, np.array(constants), **shared)
     return AspectCurve(
-        aspect=aspect,
-        clips=len(rated),
+        aspect=rated.aspect,
+        clips=len(labels),
         counts=tuple(np.rint(np.mean(counts, axis=0)).astype(int).tolist()),
         measured={
             metric: tuple(one.at(subset) for subset in range(len(SUBSETS)))
@@ -289,7 +367,7 @@ def _curve_of_aspect(
         },
         constant=constant.at(0),
         forecasts={
-            metric: one.forecast(len(rated), MORE) for metric, one in draws.items()
+            metric: one.forecast(len(labels), MORE) for metric, one in draws.items()
         },
     )
 
@@ -320,30 +398,3 @@ def _nested_subsets(
         n_units = int(np.argmin(np.abs(reached - share * len(rows)))) + 1
         subsets.append(rows[np.isin(units[rows], order[:n_units])])
     return subsets
-
-
-def _fitted(
-    features: np.ndarray, rated: pd.DataFrame, aspect: str, units: np.ndarray
-) -> Pipeline:
-    """The regressor of `pooled_svr`, tuned in folds of these clips."""
-    labels = rated[aspect].to_numpy(dtype=np.float64)
-    fold_of_clip = split_folds(
-        rated["system_id"],
-        labels,
-        min(MODEL.inner_folds, len(np.unique(units))),
-        seed=0,
-        groups=units,
-    )
-    folds = [
-        (np.flatnonzero(fold_of_clip != fold), np.flatnonzero(fold_of_clip == fold))
-        for fold in np.unique(fold_of_clip)
-    ]
-    pipeline, _ = fit_regressor(
-        MODEL.regressor,
-        features,
-        labels,
-        weights=np.ones(len(labels)),
-        folds=folds,
-        seed=0,
-    )
-    return pipeline

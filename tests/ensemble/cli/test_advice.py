@@ -9,7 +9,10 @@ import pytest
 from builders import listening_test, tones
 from commands import call, refused
 
+from base_models.clips.read_clips import read_clips
+from base_models.clips.splits import assign_splits, reached
 from ensemble.training.learning_curve import CurveSetup
+from ensemble.training.model_sets import SMALL_SPLIT
 
 
 @pytest.fixture(scope="module")
@@ -31,18 +34,21 @@ def test_check_clips_says_it_in_words_and_for_programs(table, tmp_path):
     code, out, err = call("check_clips", table, "--json", tmp_path / "facts.json")
     assert code == 0, err
     said = " ".join(out.split())
-    assert "28 rated training clips: below 500, fit_base --models small" in said
-    assert "fit_base will make the splits: train 28 (70.0 %)" in said
+    assert "34 rated training clips: below 500, fit_base --models small" in said
+    assert "fit_base will make the splits: train 34 (85.0 %)" in said
     assert "4 systems to judge by: chance ranks them right once in 24 times" in said
     advice = json.loads((tmp_path / "facts.json").read_text())["facts"]["advice"]
-    assert (advice["training_clips"], advice["models"]) == (28, "small")
+    assert (advice["training_clips"], advice["models"]) == (34, "small")
     assert advice["judging"][0]["clips"] == 6
     assert advice["judging"][0]["system_srcc"] is None
 
 
 def test_splits_by_group_are_those_of_fit_base(table):
     _, out, _ = call("check_clips", table, "--group", "content")
-    assert "train 28 (70.0 %), dev 8 (20.0 %), test 4 (10.0 %)" in " ".join(out.split())
+    frame = read_clips(table)
+    made = assign_splits(frame, SMALL_SPLIT, group="content")
+    said = reached(frame.assign(split=made))
+    assert f"fit_base will make the splits: {said}" in " ".join(out.split())
 
 
 def test_check_clips_draws_a_curve(table, tmp_path, monkeypatch):

@@ -62,18 +62,29 @@ def test_intervals_are_those_of_the_test_clips_and_systems():
 
 
 def test_splits_that_are_not_given_are_those_that_fit_base_makes():
-    advice = Advice.of(clips({"": 100}), ["mos"])
-    assert advice.training == 70
-    assert advice.judging[0].clips == 15
-    assert "fit_base will make the splits: train 70" in "\n".join(advice.lines)
+    few = Advice.of(clips({"": 100}), ["mos"])
+    assert (few.training, few.stacking) == (85, 85)
+    assert few.judging[0].clips == 15
+    assert "fit_base will make the splits: train 85" in "\n".join(few.lines)
+    many = Advice.of(clips({"": 1000}), ["mos"])
+    assert (many.training, many.stacking) == (700, 150)
+    assert many.judging[0].clips == 150
 
 
-def test_without_test_clips_a_share_of_the_dev_clips_judges():
-    advice = Advice.of(clips({"train": 60, "dev": 50}), ["mos"])
+def test_without_test_clips_what_no_fit_has_seen_judges():
+    frame = clips({"train": 60, "dev": 50})
+    advice = Advice.of(frame, ["mos"])
+    assert advice.judging[0].clips == 50
+    line = "no rated test clip: a stack is judged by the dev split"
+    assert line in advice.lines
+    advice = Advice.of(frame, ["mos"], folds=False)
     assert advice.judging[0].clips == 20
-    assert "no rated test clip: a stack is judged by 40% of the dev clips" in "\n".join(
-        advice.lines
-    )
+    line = "no rated test clip: a stack is judged by 40% of the dev split"
+    assert line in advice.lines
+    advice = Advice.of(clips({"train": 60}), ["mos"])
+    assert advice.judging[0].clips == 24
+    line = "no rated test clip: a stack is judged by 40% of the train split"
+    assert line in advice.lines
 
 
 @pytest.mark.parametrize(
@@ -110,12 +121,13 @@ def test_aspects_are_named_only_where_their_clips_differ():
 
 
 def test_too_few_clips_to_train_or_to_stack_are_said():
-    lines = text(clips({"train": 3, "dev": 4, "test": 20}))
-    assert "3 rated training clips: too few to learn from; 4 are the fewest" in lines
-    assert "4 rated dev clips: a stack is fitted on at least 5; add clips, or" in lines
-    lines = text(clips({"train": 4, "dev": 5, "test": 20}))
-    assert "too few" not in lines
-    assert "a stack is fitted" not in lines
+    few = Advice.of(clips({"train": 3, "dev": 4, "test": 20}), ["mos"], folds=False)
+    line = "3 rated training clips: too few to learn from; 4 are the fewest"
+    assert few.models_line == line
+    assert "4 rated clips to fit a stack on: it needs at least 5" in few.stacking_line
+    enough = Advice.of(clips({"train": 4, "dev": 5, "test": 20}), ["mos"], folds=False)
+    assert "too few" not in enough.models_line
+    assert enough.stacking_line == ""
 
 
 def test_the_aspect_with_the_fewest_ratings_decides():
