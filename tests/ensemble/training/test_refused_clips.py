@@ -89,6 +89,16 @@ def test_an_audio_model_of_a_text_aspect_needs_no_prompt(table, tmp_path):
     assert len(plan.rated.frame) == 20
 
 
+def test_a_text_aspect_needs_no_dev_clips_where_folds_do(table, tmp_path):
+    without_dev = table[table["split"] != "dev"]
+    without_dev.to_csv(tmp_path / "clips.csv", index=False)
+    rated = RatedClips.read(tmp_path / "clips.csv", ["ta"], needs_dev=False)
+    plan = plan_embedded(
+        rated, [("pooled_svr", 0)], Workspace(tmp_path / "artifacts"), folds=2
+    )
+    assert len(plan.rated.frame) == 14
+
+
 def test_more_folds_than_clips_are_refused(refused):
     message = (
         "--folds 13 needs at least 13 training clips, and there are 12; name fewer"
