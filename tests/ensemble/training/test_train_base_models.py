@@ -141,7 +141,7 @@ def test_a_clip_without_a_prompt_is_learnt_from_for_what_needs_none(trained, dat
     assert np.isnan(labels["ta"])
 
     # Its row stands in the dense tables, and in no label that a stack could read.
-    stack_data = StackData.from_runs(workspace)
+    stack_data = StackData.from_runs(workspace, cv="dev")
     row = stack_data.fit.rows.ids.tolist().index("c20")
     assert np.isnan(stack_data.fit.rows.labels[row]).tolist() == [False, True]
     assert all("c20" in table.clip_ids for table in stack_data.fit.tables)
