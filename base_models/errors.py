@@ -86,3 +86,8 @@ def some(names: Iterable[str], limit: int = 5) -> str:
     if len(quoted) > limit:
         text += f" and {len(quoted) - limit} more"
     return text
+
+
+def in_one_line(error: Exception) -> str:
+    """The message of an error in one line, or the name of its type if it has none."""
+    return " ".join(str(error).split()) or type(error).__name__

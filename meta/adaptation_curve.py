@@ -9,6 +9,7 @@ rated clips stand for those to come: judged clips may be of systems that were dr
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ import pandas as pd
 from base_models.bins import ScoreBins
 from base_models.errors import UsageError
 from base_models.metrics.evaluate import srcc
+from base_models.metrics.learning_curve import CurveDraws, Forecast
 from base_models.predictions import PredictionTable
 from meta.adaptation import RatedFeatures, adapted_learner, check_learners
 from meta.learners.base import Learner
@@ -29,16 +31,94 @@ FEWEST_JUDGES = 10
 DRAWS = 50
 INTERVAL = (5, 95)
 """Percentiles of the draws that bound the intervals."""
+MORE = 50
+"""Number of ratings to come, for which a forecast is made."""
+FOLLOWED_SHARE = 0.1
+"""Counts below this share of the largest take no part in a forecast: with few clips
+most adaptations are not kept, which says nothing of the slope later on."""
+_METRICS = ("mse", "srcc")
 
 
-def adaptation_curve(
+@dataclass(frozen=True, eq=False)
+class AdaptationDraws:
+    """What was measured of one aspect.
+
+    Parameters
+    ----------
+    aspect : str
+    counts : tuple of int
+        Numbers of clips that were adapted to, ascending.
+    measures : array of shape (draws, counts, 2)
+        MSE and SRCC on the clips held out; NaN where a correlation is undefined.
+    kept : bool array of shape (draws, counts)
+        Whether the adaptation was kept.
+    rated : int
+        Rated clips of the aspect.
+    """
+
+    aspect: str
+    counts: tuple[int, ...]
+    measures: np.ndarray
+    kept: np.ndarray
+    rated: int
+
+    @property
+    def judged(self) -> int:
+        """Clips that are held out in each draw."""
+        return self.rated - max(self.counts)
+
+    def to_frame(self) -> pd.DataFrame:
+        """The rows of `adaptation_curve`."""
+        records = []
+        for k, count in enumerate(self.counts):
+            for column, metric in enumerate(_METRICS):
+                values = self.measures[:, k, column]
+                # Scores that are all equal have no rank correlation.
+                known = values[np.isfinite(values)]
+                bounds = [np.nan, np.nan]
+                if len(known):
+                    bounds = np.percentile(known, INTERVAL).tolist()
+                records.append(
+                    {
+                        "aspect": self.aspect,
+                        "clips": count,
+                        "metric": metric,
+                        "mean": known.mean() if len(known) else np.nan,
+                        "low": bounds[0],
+                        "high": bounds[1],
+                        "kept": self.kept[:, k].mean(),
+                        "judged": self.judged,
+                        "draws": len(self.measures),
+                    }
+                )
+        return pd.DataFrame(records)
+
+    def forecasts(self, more: int = MORE) -> list[Forecast]:
+        """What so many more rated clips would buy, by metric."""
+        counts = np.array(self.counts)
+        is_followed = (counts > 0) & (counts >= FOLLOWED_SHARE * counts.max())
+        of_draws = np.tile(counts[is_followed], (len(self.measures), 1))
+        found = []
+        for column, metric in enumerate(_METRICS):
+            drawn = CurveDraws(
+                metric,
+                of_draws,
+                self.measures[:, is_followed, column],
+                judged=self.judged,
+                learnt=max(self.counts),
+            )
+            found.append(drawn.forecast(self.rated, more))
+        return found
+
+
+def draw_adaptations(
     regressor: MetaRegressor,
     tables: Sequence[PredictionTable],
     rows: Rows,
     counts: Sequence[int] = COUNTS,
     draws: int = DRAWS,
     seed: int = 0,
-) -> pd.DataFrame:
+) -> list[AdaptationDraws]:
     """MSE and SRCC on clips held out, after adapting to so many of the others.
 
     Adaptations are kept by the rule of `meta.adaptation.adapt`.
@@ -55,9 +135,7 @@ def adaptation_curve(
 
     Returns
     -------
-    curve : DataFrame with the columns aspect, clips, metric (``"mse"``, ``"srcc"``),
-        mean, low and high (the 90 % interval of the draws), kept (share of the draws
-        whose adaptation was kept), judged (clips held out), draws
+    drawn : one for each aspect that has enough labels
 
     Raises
     ------
@@ -71,7 +149,7 @@ def adaptation_curve(
     aligned = regressor.layout_.align(tables, gaps)
     usable = rows.in_id_order().usable()
 
-    parts = []
+    found = []
     for k, aspect in enumerate(regressor.aspects_):
         labelled = usable.of_aspect(k)
         n_free = len(labelled) - FEWEST_JUDGES
@@ -79,59 +157,66 @@ def adaptation_curve(
         if max(tried, default=0) > 0:
             rated = RatedFeatures.of(aligned, labelled, gaps)
             rng = np.random.default_rng(seed)
-            part = _curve_of_aspect(
+            measures, kept = _draw_aspect(
                 regressor.learners_[k],
                 rated,
                 regressor.layout_.bins,
                 counts=tried,
                 orders=[rng.permutation(len(rated)) for _ in range(draws)],
             )
-            part.insert(0, "aspect", aspect)
-            parts.append(part)
-    if not parts:
+            found.append(
+                AdaptationDraws(
+                    aspect,
+                    tuple(tried),
+                    measures,
+                    kept=kept,
+                    rated=len(rated),
+                )
+            )
+    if not found:
         fewest = min(count for count in counts if count) + FEWEST_JUDGES
         raise UsageError(
             f"A curve needs {fewest} rated clips of an aspect, to adapt to some and "
             f"judge on the others; there are {len(usable)}."
         )
-    return pd.concat(parts, ignore_index=True)
+    return found
 
 
-def _curve_of_aspect(
+def adaptation_curve(drawn: Sequence[AdaptationDraws]) -> pd.DataFrame:
+    """What was measured, as a table.
+
+    Parameters
+    ----------
+    drawn : of `draw_adaptations`
+
+    Returns
+    -------
+    curve : DataFrame with the columns aspect, clips, metric (``"mse"``, ``"srcc"``),
+        mean, low and high (the 90 % interval of the draws), kept (share of the draws
+        whose adaptation was kept), judged (clips held out), draws
+    """
+    return pd.concat([one.to_frame() for one in drawn], ignore_index=True)
+
+
+def _draw_aspect(
     learner: Learner,
     rated: RatedFeatures,
     bins: ScoreBins,
     *,
     counts: Sequence[int],
     orders: Sequence[np.ndarray],
-) -> pd.DataFrame:
-    """The rows of one aspect, over the draws."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """`measures` and `kept` of one aspect, see `AdaptationDraws`."""
     largest = max(counts)
-    records = []
-    for count in counts:
-        found = [
+    found = [
+        [
             _one_draw(learner, rated, bins, drawn=order[:count], judged=order[largest:])
-            for order in orders
+            for count in counts
         ]
-        measures = np.array(found)
-        for column, metric in enumerate(("mse", "srcc")):
-            values = measures[:, column]
-            # Scores that are all equal have no rank correlation.
-            known = values[np.isfinite(values)]
-            bounds = np.percentile(known, INTERVAL) if len(known) else [np.nan, np.nan]
-            records.append(
-                {
-                    "clips": count,
-                    "metric": metric,
-                    "mean": known.mean() if len(known) else np.nan,
-                    "low": bounds[0],
-                    "high": bounds[1],
-                    "kept": measures[:, 2].mean(),
-                    "judged": len(rated) - largest,
-                    "draws": len(orders),
-                }
-            )
-    return pd.DataFrame(records)
+        for order in orders
+    ]
+    values = np.array(found)
+    return values[:, :, :2], values[:, :, 2] > 0
 
 
 def _one_draw(

@@ -205,4 +205,4 @@ def refused(code, result, message):
     assert got == code, err
     assert re.search(message, err, re.DOTALL), err
     assert "Traceback" not in err, err
-    assert len(err.splitlines()) <= 7, err
+    assert len(err.splitlines()) <= 9, err

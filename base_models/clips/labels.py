@@ -15,6 +15,8 @@ from base_models.errors import UsageError
 
 SCALE = ScoreBins()
 """The scale of a mean opinion score, 1..5."""
+FEWEST_LABELLED = 4
+"""Fewer labelled clips than this are not learnt from."""
 
 
 def read_scores(
@@ -219,6 +221,21 @@ def text_gaps(
     has_prompts = isinstance(clips, pd.DataFrame) and "prompt" in clips
     if not has_prompts or all(needs_text):
         return np.zeros((len(clips), len(needs_text)), dtype=bool)
+    return prompt_gaps(clips, needs_text)
+
+
+def prompt_gaps(clips: pd.DataFrame, needs_text: Sequence[bool]) -> np.ndarray:
+    """As `text_gaps`, also where every aspect needs a prompt.
+
+    Parameters
+    ----------
+    clips : clip table of n rows, with prompts
+    needs_text : whether each aspect is judged against the prompt
+
+    Returns
+    -------
+    gaps : bool array of shape (n, aspects)
+    """
     is_blank = [pd.isna(cell) or not str(cell).strip() for cell in clips["prompt"]]
     return np.outer(is_blank, needs_text).astype(bool)
 

@@ -13,14 +13,11 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.utils.validation import _check_sample_weight
 
-from base_models.clips.labels import check_labels, mean_label
+from base_models.clips.labels import FEWEST_LABELLED, check_labels, mean_label
 from base_models.clips.ratings import check_ratings, histograms
 from base_models.clips.splits import stratified_holdout
 from base_models.config import BaseConfig
 from base_models.errors import UsageError
-
-MIN_LABELLED = 4
-"""Fewer labelled clips than this are not trained on."""
 
 
 @dataclass(frozen=True)
@@ -127,9 +124,10 @@ def _inner_split(
     scores = labels.to_numpy()
     usable = np.isfinite(scores).any(1) & (weights > 0)
     rows = np.flatnonzero(usable)
-    if len(rows) < MIN_LABELLED:
+    if len(rows) < FEWEST_LABELLED:
         raise UsageError(
-            f"Training needs at least {MIN_LABELLED} labelled clips; got {len(rows)}."
+            f"Training needs at least {FEWEST_LABELLED} labelled clips; got "
+            f"{len(rows)}."
         )
     # Groups are given for all clips, and checked before they are looked up by row.
     if groups is not None and len(groups) != len(scores):

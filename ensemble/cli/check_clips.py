@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+import pandas as pd
+from jsonargparse import Namespace
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -18,6 +20,7 @@ from rich.text import Text
 
 from base_models.clips.check import Finding, inspect_clips, probe_clips, summarise_clips
 from base_models.clips.read_clips import read_clips
+from base_models.errors import UsageError, one_of
 from base_models.files import write_json
 from ensemble.cli.shared.exit_codes import (
     ALL_WELL,
@@ -26,8 +29,16 @@ from ensemble.cli.shared.exit_codes import (
     run_command,
     say,
     say_notes,
+    say_set_aside,
 )
-from ensemble.cli.shared.options import Options, add_aspects_option
+from ensemble.cli.shared.options import Options, add_aspects_option, choose_encoders
+
+if TYPE_CHECKING:
+    from base_models.metrics.learning_curve import MeanOfDraws
+    from ensemble.training.advice import Advice
+    from ensemble.training.learning_curve import LearningCurve
+
+_Item = TypeVar("_Item")
 
 
 def _parser() -> Options:
@@ -53,14 +64,38 @@ def _parser() -> Options:
         metavar=("LOW", "HIGH"),
         help="ends of their scale; default: 1 5",
     )
+    add(
+        "--group",
+        type=str,
+        help="column whose clips stay together in splits, e.g. content_id",
+    )
+    add(
+        "--curve",
+        action="store_true",
+        help="also: what the next 50 ratings would buy, by a fast learner on subsets",
+    )
+    add(
+        "--audio-encoder",
+        type=str,
+        metavar="NAME",
+        help="with --curve: encoder that it learns from; default: logmel",
+    )
+    add(
+        "--text-encoder",
+        type=str,
+        metavar="NAME",
+        help="likewise, for aspects judged by text; default: hashed_text",
+    )
     add("--json", type=str, help="also write facts and findings to this file")
     return parser
 
 
 def _main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
-    # Imported late: the demo's synthesis loads libraries that --help does not need.
+    _check_options(options)
+    # Imported late: these load libraries that --help does not need.
     from base_models.clips.demo.corpus import is_demo
+    from ensemble.training.advice import Advice
 
     clips = read_clips(
         options.path,
@@ -68,36 +103,88 @@ def _main(argv: Sequence[str] | None = None) -> int:
         ratings=options.ratings,
         rating_scale=options.rating_scale,
     )
+    if options.group:
+        one_of(options.group, clips.columns, "column for --group")
     if is_demo(options.path):
         say("demo corpus: synthetic music and simulated raters")
     say_notes(clips.attrs.get("notes", ()))
 
     # There is nothing to wait for where no clip names a file.
     names_audio = (clips["audio"] != "").any()
-    sounds = probe_clips(clips, partial(_track_audio, is_quiet=not names_audio))
+    track_audio = partial(_track, description="Reading audio", is_quiet=not names_audio)
+    sounds = probe_clips(clips, track_audio)
     facts = summarise_clips(clips, sounds)
+    # Of a table without ratings there is nothing to say.
+    advice = None
+    if clips.attrs["aspects"]:
+        advice = Advice.of(clips, clips.attrs["aspects"], group=options.group)
+        facts["advice"] = advice.to_json()
     findings = inspect_clips(clips, sounds)
+    curve = None
+    if options.curve:
+        curve = _measure_curve(options, clips)
+        facts["curve"] = [one.to_json() for one in curve.aspects]
 
     screen = Screen()
     for table in _facts_tables(facts):
         screen.print(table)
+    if advice:
+        _print_advice(screen, advice)
+    if curve:
+        _print_curve(screen, curve)
     _print_findings(screen, findings)
 
     if options.json:
         written = [asdict(finding) for finding in findings]
         write_json(options.json, {"facts": facts, "findings": written})
         screen.print(Text(f"Written to {options.json}"))
-    return CLIPS_SET_ASIDE if findings else ALL_WELL
+    code = say_set_aside(curve.set_aside) if curve else ALL_WELL
+    return CLIPS_SET_ASIDE if findings else code
 
 
-def _track_audio(
-    items: Iterable[tuple[str, str]], is_quiet: bool
-) -> Iterable[tuple[str, str]]:
-    """Iterate over the audio of clips, with a progress bar on a terminal."""
+def _check_options(options: Namespace) -> None:
+    """Refuse options that would be ignored."""
+    if (options.audio_encoder or options.text_encoder) and not options.curve:
+        raise UsageError(
+            "--audio-encoder and --text-encoder belong to --curve, which learns from "
+            "embeddings; add it, or leave them out."
+        )
+    if options.curve:
+        audio = [options.audio_encoder] if options.audio_encoder else None
+        text = [options.text_encoder] if options.text_encoder else None
+        choose_encoders(audio, text, demo=True)
+
+
+def _measure_curve(options: Namespace, clips: pd.DataFrame) -> LearningCurve:
+    """How the error falls with the number of clips."""
+    from ensemble.training.learning_curve import CurveSetup, learning_curve
+    from ensemble.training.progress import encoding
+
+    if not clips.attrs["aspects"]:
+        raise UsageError(
+            f"--curve needs ratings, and {options.path} has none; name a column of "
+            "ratings with --aspects, or leave --curve out."
+        )
+    named = {"audio_encoder": options.audio_encoder}
+    named["text_encoder"] = options.text_encoder
+    chosen = {name: word for name, word in named.items() if word}
+    setup = CurveSetup(
+        group=options.group,
+        encoding=encoding,
+        track=partial(_track, description="Learning from subsets"),
+        **chosen,
+    )
+    return learning_curve(clips, setup)
+
+
+def _track(
+    items: Sequence[_Item], description: str, is_quiet: bool = False
+) -> Iterable[_Item]:
+    """Iterate over some items, with a progress bar on a terminal."""
     notes = Screen(stderr=True)
     return track(
         items,
-        description="Reading audio",
+        description=description,
         console=notes,
         transient=True,
         disable=is_quiet or not notes.is_terminal,
@@ -183,6 +270,35 @@ def _new_table(title: str, columns: Sequence[str]) -> Table:
     for name in columns[1:]:
         table.add_column(name, justify="right")
     return table
+
+
+def _print_advice(screen: Console, advice: Advice) -> None:
+    screen.print("What so many rated clips can carry")
+    for line in advice.lines:
+        screen.print(Text(f"- {line}"))
+
+
+def _print_curve(screen: Console, curve: LearningCurve) -> None:
+    title = (
+        "Learning curve of a pooled learner: clips left out, mean over draws and 95 % "
+        "interval"
+    )
+    table = _new_table(title, ["aspect", "rated clips", "MSE", "SRCC"])
+    for one in curve.aspects:
+        table.add_row(Text(one.aspect), "a constant", _mean_text(one.constant), "")
+        columns = zip(
+            one.counts, one.measured["mse"], one.measured["srcc"], strict=True
+        )
+        for count, error, correlation in columns:
+            cells = [str(count), _mean_text(error), _mean_text(correlation)]
+            table.add_row(Text(one.aspect), *cells)
+    screen.print(table)
+    for one in curve.aspects:
+        screen.print(Text(one.sentence))
+
+
+def _mean_text(mean: MeanOfDraws) -> str:
+    return f"{mean.mean:.3f} ({mean.low:.3f} to {mean.high:.3f})"
 
 
 def _print_findings(screen: Console, findings: Sequence[Finding]) -> None:

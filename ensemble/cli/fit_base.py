@@ -1,7 +1,8 @@
 """``fit_base``: train base models on a listening test, or on the demo corpus.
 
-Exit code 0 when all is well, 3 when some clips were set aside or an aspect is left out
-for some for want of a prompt, 2 when the data or an option cannot be used.
+Exit code 0 when all is well, 3 when some clips were set aside, an aspect is left out
+for some for want of a prompt, or some models could not be trained, 2 when the data or
+an option cannot be used, or no model could be trained.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from jsonargparse import Namespace
 from base_models.errors import UsageError, one_of
 from ensemble.cli.shared.engines import add_engine_option, locate
 from ensemble.cli.shared.exit_codes import (
+    ALL_WELL,
+    CLIPS_SET_ASIDE,
     run_command,
     say,
     say_notes,
@@ -185,15 +188,16 @@ def _main(argv: Sequence[str] | None = None) -> int:
         say(about_ratings)
     say_notes(rated.frame.attrs.get("notes", ()))
     _say_how_models_are_trained(options, rated, setup, models=models)
+    _say_what_clips_can_carry(options, rated)
 
     plan = _plan(options, setup, rated, models=models, workspace=workspace)
-    _train(options, plan, workspace)
+    code = _train(options, plan, workspace)
     _say_what_learnt_nothing(plan)
 
     say(f"next: fit_meta --artifacts {workspace.root}")
     print(workspace.root / f"{BASE_MODELS}.json")
     without_prompt = plan.rated.without_prompt
-    return max(say_without_prompt(without_prompt), say_set_aside(plan.set_aside))
+    return max(code, say_without_prompt(without_prompt), say_set_aside(plan.set_aside))
 
 
 def _check_options(options: Namespace) -> None:
@@ -335,6 +339,23 @@ def _say_how_models_are_trained(
         say(line if len(presets_of) == 1 else f"{', '.join(presets)}: {line}")
 
 
+def _say_what_clips_can_carry(options: Namespace, rated: RatedClips) -> None:
+    from ensemble.training.advice import Advice
+
+    advice = Advice.of(
+        rated.frame,
+        rated.aspects,
+        rated.needs_text,
+        folds=bool(_folds(options)),
+    )
+    lines = [advice.stacking_line]
+    lines += [judging.clip_line for judging in advice.judging]
+    # Whoever names models has chosen.
+    if not options.models and advice.models:
+        lines.insert(0, advice.models_line)
+    say_notes(line for line in lines if line)
+
+
 def _plan(
     options: Namespace,
     setup: TrainingSetup,
@@ -359,20 +380,32 @@ def _plan(
         )
 
 
-def _train(options: Namespace, plan: TrainingPlan, workspace: Workspace) -> None:
-    """Train what is not finished."""
+def _train(options: Namespace, plan: TrainingPlan, workspace: Workspace) -> int:
+    """Train what is not finished; the exit code that follows from failures."""
     from ensemble.training.progress import watch
     from ensemble.training.train_base_models import train_base_models
 
-    n_trained = len(train_base_models(plan, workspace, watch, engine=options.engine))
+    result = train_base_models(plan, workspace, watch, engine=options.engine)
+    n_trained = len(result.trained)
     n_models = len(plan.runs)
-    if n_trained:
+    n_there = n_models - n_trained - len(result.failed)
+    if n_trained or result.failed:
         say(
-            f"trained {n_trained} of {n_models} base models "
-            f"({n_models - n_trained} were there already)"
+            f"trained {n_trained} of {n_models} base models ({n_there} were there "
+            "already)"
         )
     else:
         say(f"nothing to do: all {n_models} base models are finished")
+    if not result.failed:
+        return ALL_WELL
+
+    for name, reason in result.failed.items():
+        say(f"{name} could not be trained: {reason}")
+    say(
+        "fit_meta stacks the others and names what it leaves out; after the cure, the "
+        "same fit_base trains only what failed"
+    )
+    return CLIPS_SET_ASIDE
 
 
 def _say_what_learnt_nothing(plan: TrainingPlan) -> None:

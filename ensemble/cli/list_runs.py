@@ -61,6 +61,7 @@ def _main(argv: Sequence[str] | None = None) -> int:
             "runs": runs,
             "damaged": table.damaged,
             "unfinished": table.unfinished,
+            "failed": table.failed,
         }
         write_json(options.json, facts)
         say(f"written to {options.json}")
@@ -69,6 +70,8 @@ def _main(argv: Sequence[str] | None = None) -> int:
             "not finished (the same fit_base goes on with them): "
             f"{', '.join(table.unfinished)}"
         )
+    for folder, reason in table.failed.items():
+        say(f"could not be trained: {folder}: {reason}")
     for folder, reason in table.damaged.items():
         say(f"damaged: {folder}: {reason}")
     return DamagedArtifact.exit_code if table.damaged else ALL_WELL

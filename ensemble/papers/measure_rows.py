@@ -16,11 +16,11 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from base_models.clips.read_clips import SCALE
-from base_models.errors import UsageError
+from base_models.errors import UsageError, in_one_line
 from base_models.metrics.evaluate import Truth, evaluate_mean
 from ensemble.papers.paper_tables import Column, PaperTable, Row
 from ensemble.papers.request import Request
-from ensemble.papers.train_rows import FoldModels, Model, TrainedModels, in_one_line
+from ensemble.papers.train_rows import FoldModels, Model, TrainedModels
 from meta.comparison.compared_rows import STACK, ComparedRows
 from meta.comparison.held_out_trial import TRAINING, VALIDATION
 from meta.learners.base import Learner

@@ -6,7 +6,6 @@ and a table that was stopped continues where it was.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,10 +17,10 @@ import pandas as pd
 from base_models.clips.labels import mean_label
 from base_models.clips.read_clips import SetAside
 from base_models.clips.splits import folds as split_folds
-from base_models.errors import OutOfSpace, StackedMOSError
+from base_models.errors import OutOfSpace, StackedMOSError, in_one_line
 from base_models.files import Artifact
 from base_models.predictions import PredictionTable
-from ensemble.engine import LOCAL, spread
+from ensemble.engine import LOCAL
 from ensemble.papers.request import Request, RowSetup
 from ensemble.training.base_model_run import ROLE, BaseRun
 from ensemble.training.encoder_choice import EncoderChoice
@@ -31,6 +30,7 @@ from ensemble.training.train_base_models import (
     TrainingPlan,
     Watch,
     plan_training,
+    train_runs,
 )
 from ensemble.training.training_setup import AS_PUBLISHED, Compute, TrainingSetup
 from ensemble.workspace import Workspace
@@ -246,45 +246,19 @@ def _plan(
 
 
 def _train(plan: TrainingPlan, training: Training) -> dict[str, str]:
-    """Train what is not finished; name of each run to why it failed, or ""."""
-    unfinished = plan.unfinished
-    if not unfinished:
-        return {}
-
-    watch = training.watch
-    with watch(unfinished) if watch else contextlib.nullcontext():
-        failures = list(
-            spread(
-                _train_run,
-                [(run,) for run in unfinished],
-                engine=training.engine,
-                jobs=min(plan.jobs, len(unfinished)),
-                # The same for all runs of a plan.
-                threads=unfinished[0].threads,
-                shared=training.workspace.root,
-            )
-        )
-    names = [run.name for run in unfinished]
-    return dict(zip(names, failures, strict=True))
-
-
-def _train_run(run: BaseRun) -> str:
-    """Train one run; why it could not be trained, or ""."""
-    try:
-        run.train()
-    except OutOfSpace:
-        raise
-    except ROW_ERRORS as error:
-        return in_one_line(error)
-    return ""
+    """Train what is not finished; name of each run that failed to why it did."""
+    found = train_runs(
+        plan.unfinished,
+        ROW_ERRORS,
+        jobs=plan.jobs,
+        watch=training.watch,
+        engine=training.engine,
+        shared=training.workspace.root,
+    )
+    return {name: str(error) for name, error in found.items()}
 
 
 def _read_predictions(folder: Path, split: str) -> PredictionTable:
     name = f"predictions-{split}.parquet"
     content = Artifact(folder, ROLE, folder.name).read(name)
     return PredictionTable.parse(content, str(folder / name))
-
-
-def in_one_line(error: Exception) -> str:
-    """The message of an error in one line, or the name of its type if it has none."""
-    return " ".join(str(error).split()) or type(error).__name__

@@ -37,7 +37,7 @@ def adaptation_sections(values: Mapping[str, Any]) -> Iterator[Section]:
     """
     yield _kept(values["adaptation"])
     if values["curve"]:
-        yield _curve(values["curve"])
+        yield _curve(values["curve"], values["next_ratings"])
 
 
 def adaptation_page(values: Mapping[str, Any]) -> str:
@@ -83,7 +83,7 @@ def _kept(records: list[Record]) -> Section:
     )
 
 
-def _curve(records: list[Record]) -> Section:
+def _curve(records: list[Record], forecasts: list[Record]) -> Section:
     first = records[0]
     text = (
         "What so many rated clips would give: clips were drawn from the rated ones "
@@ -109,11 +109,20 @@ def _curve(records: list[Record]) -> Section:
                 str(mse["draws"]),
             )
         )
+    # Forecasts of one aspect share a line.
+    sentences: dict[str, list[str]] = {}
+    for forecast in forecasts:
+        more = forecast["later"] - forecast["now"]
+        about = f"{forecast['aspect']}, the next {more} ratings ({forecast['now']} to "
+        about += f"{forecast['later']} clips)"
+        sentences.setdefault(about, []).append(forecast["sentence"])
+    lines = tuple(f"{about}: {'; '.join(said)}" for about, said in sentences.items())
     title = "How many clips must be rated"
     table = TextTable.plain(CURVE_TITLES, rows)
     return Section(
         title=title,
-        paragraphs=(Paragraph(text),),
+        paragraphs=(Paragraph(text), *(Paragraph(f"{line}.") for line in lines)),
         tables=(table,),
         screen_tables=(replace(table, title=title),),
+        closing_lines=lines,
     )

@@ -33,11 +33,11 @@ from ensemble.reporting.adaptation_page import adaptation_page
 from ensemble.stacking.stack_data import rows_of_clips
 from ensemble.workspace import Workspace
 from meta.adaptation import AspectAdaptation, adapt
-from meta.adaptation_curve import DRAWS, adaptation_curve
+from meta.adaptation_curve import DRAWS, adaptation_curve, draw_adaptations
 from meta.columns.feature_table import Layout
 from meta.predicted_rows import PredictedRows
 
-ADAPT_VERSION = 1
+ADAPT_VERSION = 2
 """Raised whenever the same stack and clips would give another adapted stack."""
 SUMMARY = "adaptation.json"
 """File of an adapted stack that says what was kept, and why."""
@@ -201,14 +201,21 @@ def adapt_stack(
         adapted = adapt(regressor, rated.tables, rated.rows)
         _refuse_untried(adapted.adaptation_)
         curve = pd.DataFrame()
+        forecasts = []
         if settings.curve:
-            curve = adaptation_curve(
+            drawn = draw_adaptations(
                 regressor,
                 rated.tables,
                 rated.rows,
                 draws=settings.draws,
                 seed=settings.seed,
             )
+            curve = adaptation_curve(drawn)
+            forecasts = [
+                {"aspect": of_aspect.aspect} | forecast.to_json()
+                for of_aspect in drawn
+                for forecast in of_aspect.forecasts()
+            ]
 
         values = {
             "learner": learner,
@@ -217,6 +224,7 @@ def adapt_stack(
             "notes": list(given.notes),
             "adaptation": [found.to_json() for found in adapted.adaptation_],
             "curve": nan_to_none(curve),
+            "next_ratings": nan_to_none(forecasts),
         }
         extra = {
             SUMMARY: to_json(values),

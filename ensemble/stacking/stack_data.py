@@ -118,6 +118,9 @@ class StackData:
         if of_data.damaged:
             names = [folder.name for folder in of_data.damaged]
             note += f"; damaged, left out: {some(names)} (list_runs says why)"
+        if of_data.failed:
+            names = [f"{name} ({why})" for name, why in of_data.failed.items()]
+            note += f"; could not be trained, left out: {', '.join(names)}"
         folds = 0
         out_of_fold: list[PredictionTable] = []
         if cv == "oof":

@@ -6,6 +6,7 @@ checkpoint, and the same call goes on from there.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -18,11 +19,13 @@ import pandas as pd
 from base_models.clips.labels import mean_label
 from base_models.clips.splits import folds as split_folds
 from base_models.config import BaseConfig
+from base_models.errors import DamagedArtifact
 from base_models.files import (
     Artifact,
     atomic_write,
     is_sealed,
     locked,
+    read_json,
     seal,
     to_json,
     write_json,
@@ -39,6 +42,8 @@ RUN = "run.json"
 PREDICTIONS = "predictions-"
 """Start of the names of files with predictions for a split."""
 PROGRESS = "progress.json"
+FAILURE = "failure.json"
+"""Why the last attempt to train a run failed; absent where none did."""
 CHECKPOINT = "checkpoint.safetensors"
 ROLE = "base model"
 FOLD_ROLE = "out-of-fold predictions"
@@ -157,6 +162,7 @@ class BaseRun:
 
             # Only now: a run that is killed before goes on from its checkpoint.
             (folder / PROGRESS).unlink(missing_ok=True)
+            (folder / FAILURE).unlink(missing_ok=True)
             for checkpoint in folder.glob(f"*{CHECKPOINT}"):
                 checkpoint.unlink(missing_ok=True)
 
@@ -200,14 +206,7 @@ class BaseRun:
         """Prediction tables of each training fold, by a model that has not seen it."""
         clips = rated.rows("train")
         rows = Rows.from_clips(clips, rated.aspects, rated.group)
-        # A seed of its own: models of any seed are compared on the same folds.
-        fold_of_clip = split_folds(
-            rows.systems,
-            mean_label(rows.labels),
-            self.folds,
-            seed=0,
-            groups=rows.groups,
-        )
+        fold_of_clip = training_folds(rows, self.folds)
 
         files = {}
         for k in range(self.folds):
@@ -273,6 +272,39 @@ class BaseRun:
         assert isinstance(config, BaseConfig)
         facts = {"part": part, "max_epochs": config.max_epochs}
         write_json(folder / PROGRESS, record | facts)
+
+
+def failure_of(folder: Path) -> str:
+    """Why the last attempt to train the run of this folder failed; "" if none did."""
+    path = folder / FAILURE
+    # It may be removed while it is read, by another attempt.
+    with contextlib.suppress(DamagedArtifact):
+        return str(read_json(path)["reason"]) if path.is_file() else ""
+    return ""
+
+
+def training_folds(rows: Rows, folds: int) -> np.ndarray:
+    """Fold of each training clip, shape (n,), whatever the model and its seed.
+
+    Parameters
+    ----------
+    rows : Rows
+        The training clips.
+    folds : int
+
+    Raises
+    ------
+    UsageError
+        When there are fewer clips (or groups) than folds.
+    """
+    # A seed of its own: models of any seed are compared on the same folds.
+    return split_folds(
+        rows.systems,
+        mean_label(rows.labels),
+        folds,
+        seed=0,
+        groups=rows.groups,
+    )
 
 
 def _group_list(rows: Rows) -> list[object] | None:

@@ -1,4 +1,4 @@
-"""Which base models learnt nothing, by their predictions for the dev clips."""
+"""Which base models learnt nothing, by their predictions for unseen clips."""
 
 from __future__ import annotations
 
@@ -33,20 +33,23 @@ class ConstantModel:
 
 
 def constant_models(plan: TrainingPlan) -> list[ConstantModel]:
-    """Finished base models whose predictions for the dev clips are constant.
+    """Finished base models whose predictions for unseen clips are constant.
 
     Parameters
     ----------
     plan : TrainingPlan
         Of which some runs may have failed.
     """
-    clips = plan.rated.rows("dev").set_index("clip_id")
+    clips = plan.rated.frame.set_index("clip_id")
     constant = []
     for run in plan.runs:
         if not is_sealed(run.folder):
             continue
         stored = StoredRun(run.folder)
         table = stored.predictions("dev")
+        # Without dev clips, the training clips that each fold's model did not see.
+        if table is None and run.folds:
+            table = stored.out_of_fold(run.folds)
         if table is None:
             continue
 

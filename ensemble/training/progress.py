@@ -25,7 +25,7 @@ from rich.progress import (
 
 from base_models.errors import DamagedArtifact
 from base_models.files import read_json
-from ensemble.training.base_model_run import PROGRESS, BaseRun
+from ensemble.training.base_model_run import PROGRESS, BaseRun, failure_of
 
 PLAIN_SECONDS = 20.0
 """Without a terminal, seconds between two lines about the same run."""
@@ -81,6 +81,9 @@ class _PlainLines:
             if run.is_finished():
                 self.ended.add(run.name)
                 self._print(f"{run.name}: done ({len(self.ended)} of {len(runs)})")
+            elif failure_of(run.folder):
+                self.ended.add(run.name)
+                self._print(f"{run.name}: could not be trained")
             elif record and self._is_due(run.name):
                 self.shown_at[run.name] = time.monotonic()
                 self._print(f"{run.name}: {self._describe(record)}")
@@ -125,6 +128,8 @@ class _Bars:
                 # Training may stop before the last epoch, and its bar is full then.
                 completed = self.progress.tasks[task].completed
                 self.progress.update(task, total=completed)
+            elif failure_of(run.folder):
+                self.progress.update(task, figures="could not be trained")
             elif record is not None:
                 self.progress.update(
                     task,

@@ -126,6 +126,8 @@ class RatedClips:
             made = f"splits made with seed {seed}"
             splits = assign_splits(frame, sizes=tuple(sizes), seed=seed, group=group)
             frame["split"] = splits.to_numpy()
+            if needs_dev:
+                _check_made_splits(frame, path)
         _check_splits(frame, path, needs_dev=needs_dev)
         needs_text = judged_by_text(names, text_aspects)
         frame = _without_text_labels(frame, names, needs_text)
@@ -301,6 +303,18 @@ class RatedClips:
             raise DamagedArtifact(
                 f"{folder} is not a clip table of this version ({error})."
             ) from error
+
+
+def _check_made_splits(frame: pd.DataFrame, path: Path | str) -> None:
+    """Refuse a table with too few clips to make splits of."""
+    n_dev = (frame["split"] == "dev").sum()
+    if n_dev == 0:
+        raise UsageError(
+            f"The splits of {path} have no dev clips, of {len(frame)} in all; base "
+            "models train on 'train', stacks on 'dev'. Add clips, give dev a larger "
+            "share (--split), name another --group, or stack on out-of-fold "
+            "predictions (--folds 5)."
+        )
 
 
 def _check_splits(

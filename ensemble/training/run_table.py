@@ -9,6 +9,7 @@ import numpy as np
 
 from base_models.errors import StackedMOSError
 from base_models.metrics.evaluate import mse, srcc
+from ensemble.training.base_model_run import failure_of
 from ensemble.training.rated_clips import RatedClips
 from ensemble.training.stored_runs import RunList, RunsOfData, StoredRun
 from ensemble.workspace import BASE_MODELS, Workspace
@@ -29,11 +30,14 @@ class RunTable:
         Folders of runs that cannot be read, and why.
     unfinished : list of str
         Folders of runs that were begun and not finished.
+    failed : dict of str to str
+        Folders of runs that could not be trained, and why.
     """
 
     rows: list[dict[str, Any]]
     damaged: dict[str, str]
     unfinished: list[str]
+    failed: dict[str, str]
 
 
 def run_table(workspace: Workspace) -> RunTable:
@@ -88,8 +92,16 @@ def run_table(workspace: Workspace) -> RunTable:
                 "folder": str(run.folder.relative_to(workspace.root)),
             }
         )
-    unfinished = [str(folder.relative_to(workspace.root)) for folder in runs.unfinished]
-    return RunTable(rows, damaged, unfinished)
+    unfinished = []
+    failed = {}
+    for folder in runs.unfinished:
+        place = str(folder.relative_to(workspace.root))
+        reason = failure_of(folder)
+        if reason:
+            failed[place] = reason
+        else:
+            unfinished.append(place)
+    return RunTable(rows, damaged, unfinished, failed)
 
 
 def _clips_of(workspace: Workspace, data: str) -> RatedClips | None:

@@ -178,10 +178,12 @@ class RunsOfData:
         their folders.
     unfinished : tuple of str
         Names of those that the last ``fit_base`` planned and did not finish.
+    failed : mapping of str to str
+        Names of those that it planned and could not train, and why.
     damaged : mapping of Path to str
         Folders of runs that cannot be read, and why.
     planned : frozenset of Path
-        Folders that the last ``fit_base`` planned.
+        Folders that the last ``fit_base`` planned, and did not report as failed.
     others : frozenset of str
         Names of the folders of finished runs of other clips.
     """
@@ -190,6 +192,7 @@ class RunsOfData:
     folds: int
     runs: Mapping[str, StoredRun] = field(default_factory=dict)
     unfinished: tuple[str, ...] = ()
+    failed: Mapping[str, str] = field(default_factory=dict)
     damaged: Mapping[Path, str] = field(default_factory=dict)
     planned: frozenset[Path] = frozenset()
     others: frozenset[str] = frozenset()
@@ -208,8 +211,22 @@ class RunsOfData:
         planned = {
             workspace.root / entry["folder"]: entry["name"] for entry in pointer["runs"]
         }
+        reasons = {
+            workspace.root / entry["folder"]: entry["failed"]
+            for entry in pointer["runs"]
+            if "failed" in entry
+        }
+        # A run that failed may be finished for all that: without its folds.
+        finished = {run.folder for run in kept.runs}
+        failed = {
+            planned[folder]: reason
+            for folder, reason in reasons.items()
+            if folder not in finished
+        }
         unfinished = tuple(
-            name for folder, name in planned.items() if not is_sealed(folder)
+            name
+            for folder, name in planned.items()
+            if not is_sealed(folder) and name not in failed
         )
         # Older pointers do not name the table; then only planned runs are known.
         table = pointer.get("table")
@@ -224,8 +241,10 @@ class RunsOfData:
             folds=pointer.get("folds", 0),
             runs=_by_name(runs, planned),
             unfinished=unfinished,
+            failed=failed,
             damaged=kept.damaged,
-            planned=frozenset(planned),
+            # Whoever was told that a run is damaged stacks the others.
+            planned=frozenset(planned) - frozenset(reasons),
             others=frozenset(run.folder.name for run in kept.runs if run not in runs),
         )
 
@@ -236,6 +255,7 @@ class RunsOfData:
         ------
         UsageError
             When a name or pattern means no run, or a run that is meant is not finished.
+            Runs that could not be trained are left out, unless nothing else is meant.
         DamagedArtifact
             When a run that was planned cannot be read.
         """
@@ -266,6 +286,13 @@ class RunsOfData:
                 raise UsageError(
                     f"Base model '{unfinished[0]}' is not finished; run the same "
                     "fit_base again first."
+                )
+            failed = fnmatch.filter(self.failed, pattern)
+            if failed and not fnmatch.filter(self.runs, pattern):
+                raise UsageError(
+                    f"Base model '{failed[0]}' could not be trained: "
+                    f"{self.failed[failed[0]]} Run the same fit_base again after the "
+                    f"cure, or name others with --models: {some(self.runs)}."
                 )
             chosen.update(matching(pattern, self.runs))
         return {name: run for name, run in self.runs.items() if name in chosen}

@@ -15,14 +15,21 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from base_models.clips.labels import check_labels
 from base_models.clips.ratings import check_against_labels, find_ratings, read_ratings
 from base_models.clips.read_clips import SetAside
 from base_models.config import BaseConfig
-from base_models.errors import UsageError
+from base_models.errors import (
+    DamagedArtifact,
+    StackedMOSError,
+    UsageError,
+    in_one_line,
+    some,
+)
+from base_models.files import write_json
 from ensemble.engine import LOCAL, spread
-from ensemble.training.base_model_run import BaseRun
+from ensemble.training.base_model_run import FAILURE, BaseRun
 from ensemble.training.embed_on_engine import embed_chunks
+from ensemble.training.plan_checks import check_plan
 from ensemble.training.rated_clips import CONTENT, RatedClips
 from ensemble.training.training_setup import Compute, ModelSetup, TrainingSetup
 from ensemble.workspace import BASE_MODELS, Workspace
@@ -36,6 +43,9 @@ EncoderPair = tuple["Encoder", "Encoder | None"]
 OnEmbed = Callable[[str, int, int], None]
 Watch = Callable[[Sequence[BaseRun]], contextlib.AbstractContextManager[Any]]
 
+TRAINING_ERRORS = (StackedMOSError, ArithmeticError, ValueError)
+"""What a base model may fail with while the others go on: our own errors, and those of
+numerical libraries. Anything else is a defect of this program, and stops it."""
 _PROMPT_CURE = (
     ". Add prompts, or name only aspects that are judged without one (--aspects mi)."
 )
@@ -170,8 +180,8 @@ def plan_training(
     Raises
     ------
     UsageError
-        When encoders or weights are missing, a preset learns from single ratings that
-        are not there, or a split has no usable clip.
+        When encoders or weights are missing, clips cannot be trained on (see
+        `check_plan`), or a split has no usable clip.
     """
     from base_models.devices import resolve_device
     from base_models.encoders.store import EmbeddingStore
@@ -179,10 +189,8 @@ def plan_training(
     # A wrong name or missing weights are refused before hours of embedding.
     setups = {name: setup.model(name) for name in dict(models)}
     setup.check_used(setups)
-    _check_ratings(rated, setups)
-    _check_labels(rated, setups)
+    check_plan(rated, setups, setup.folds)
     with_text = any(rated.needs_text)
-    _check_weights(setups, with_text)
 
     device = str(resolve_device(compute.device))
     pairs = {
@@ -228,13 +236,32 @@ def plan_training(
     )
 
 
+@dataclass(frozen=True)
+class TrainedRuns:
+    """What became of a plan.
+
+    Parameters
+    ----------
+    trained : tuple of str
+        Names of the runs that were trained now.
+    failed : mapping of str to str
+        Names of the runs that could not be, and why.
+    """
+
+    trained: tuple[str, ...]
+    failed: Mapping[str, str]
+
+
 def train_base_models(
     plan: TrainingPlan,
     workspace: Workspace,
     watch: Watch | None = None,
     engine: str = LOCAL,
-) -> list[str]:
+) -> TrainedRuns:
     """Train the runs that are not finished, and point the workspace at all of them.
+
+    A run that fails is reported, and the others go on: its data or settings are at
+    fault. Faults of the machine, such as a full disk, stop all of them.
 
     Parameters
     ----------
@@ -245,21 +272,123 @@ def train_base_models(
     engine : str
         See `ensemble.engine.check_engine`.
 
-    Returns
-    -------
-    names : list of str
-        Names of the runs that were trained.
+    Raises
+    ------
+    UsageError, DamagedArtifact
+        When no run is finished in the end; the latter when all are damaged.
     """
-    unfinished = plan.unfinished
+    # Before training: fit_meta means what was planned last, and refuses to stack a part
+    # of it that an interrupt left.
+    _point(plan, workspace, {})
+    failed: dict[str, StackedMOSError] = {}
+    unfinished = []
+    for run in plan.runs:
+        try:
+            if not run.is_finished():
+                unfinished.append(run)
+        except DamagedArtifact as error:
+            failed[run.name] = error
+
+    found = train_runs(
+        unfinished,
+        TRAINING_ERRORS,
+        jobs=plan.jobs,
+        watch=watch,
+        engine=engine,
+        shared=workspace.root,
+    )
+    failed |= found
+    _point(plan, workspace, failed)
+    if len(failed) == len(plan.runs):
+        raise _nothing_trained(failed)
+    return TrainedRuns(
+        trained=tuple(run.name for run in unfinished if run.name not in failed),
+        failed={name: str(error) for name, error in failed.items()},
+    )
+
+
+def train_runs(
+    runs: Sequence[BaseRun],
+    errors: tuple[type[Exception], ...],
+    *,
+    jobs: int,
+    watch: Watch | None,
+    engine: str,
+    shared: Path,
+) -> dict[str, StackedMOSError]:
+    """Train runs that are not finished; returns why some of them failed, by name.
+
+    Parameters
+    ----------
+    runs : sequence of BaseRun
+    errors : tuple of exception types
+        What a run may fail with while the others go on. Faults of the machine
+        (`OSError`, `MemoryError`) are raised all the same.
+    jobs : int
+        Worker processes.
+    watch : callable or None
+        Makes a context manager that shows the progress of runs.
+    engine : str
+    shared : Path
+        Folder that all workers see.
+    """
+    if not runs:
+        return {}
+    # What an earlier attempt left would be shown as this one's.
+    for run in runs:
+        (run.folder / FAILURE).unlink(missing_ok=True)
+
+    with watch(runs) if watch else contextlib.nullcontext():
+        found = list(
+            spread(
+                _train_run,
+                [(run, errors) for run in runs],
+                engine,
+                jobs=min(jobs, len(runs)),
+                # The same for all runs of a plan.
+                threads=runs[0].threads,
+                shared=shared,
+            )
+        )
+    return {
+        run.name: error
+        for run, error in zip(runs, found, strict=True)
+        if error is not None
+    }
+
+
+def _train_run(
+    run: BaseRun, errors: tuple[type[Exception], ...]
+) -> StackedMOSError | None:
+    """Train one run; why it failed, or None."""
+    try:
+        run.train()
+    except (OSError, MemoryError):
+        raise
+    except errors as error:
+        reason = in_one_line(error)
+        # A run that failed before it wrote anything has no folder.
+        if run.folder.is_dir():
+            write_json(run.folder / FAILURE, {"reason": reason})
+        # Of a type that any worker can send back.
+        is_damage = isinstance(error, DamagedArtifact)
+        return DamagedArtifact(reason) if is_damage else UsageError(reason)
+    return None
+
+
+def _point(
+    plan: TrainingPlan, workspace: Workspace, failed: Mapping[str, Exception]
+) -> None:
+    """Point the workspace at the runs of a plan, and say which of them failed."""
     root = workspace.root
     first = plan.runs[0]
-
-    # Before training: fit_meta means what was planned last, and refuses to stack a part
-    # of it. Folders are relative, so that the workspace can be moved.
-    entries = [
-        {"name": run.name, "folder": str(run.folder.relative_to(root))}
-        for run in plan.runs
-    ]
+    # Folders are relative, so that the workspace can be moved.
+    entries = []
+    for run in plan.runs:
+        entry = {"name": run.name, "folder": str(run.folder.relative_to(root))}
+        if run.name in failed:
+            entry["failed"] = str(failed[run.name])
+        entries.append(entry)
     pointer = {
         "data": str(first.data.relative_to(root)),
         "table": first.table,
@@ -268,62 +397,18 @@ def train_base_models(
     }
     workspace.point(BASE_MODELS, pointer)
 
-    with watch(unfinished) if watch and unfinished else contextlib.nullcontext():
-        names = spread(
-            BaseRun.train,
-            [(run,) for run in unfinished],
-            engine,
-            jobs=min(plan.jobs, len(unfinished)),
-            threads=first.threads,
-            shared=root,
-        )
-        return list(names)
 
-
-def _check_ratings(rated: RatedClips, setups: Mapping[str, ModelSetup]) -> None:
-    """Refuse presets that lack the single ratings that they learn from."""
-    for preset, model in setups.items():
-        if model.config.reads_ratings and rated.ratings is None:
-            raise UsageError(
-                f"'{preset}' learns from single ratings, and there are none: name a "
-                "table of them with --ratings, or leave it out. (A MusicEval tree has "
-                "them in person_mos.)"
-            )
-
-
-def _check_labels(rated: RatedClips, setups: Mapping[str, ModelSetup]) -> None:
-    """Refuse labels that no model could learn, before anything is embedded."""
-    training = rated.rows("train")
-    labels = training[list(rated.aspects)].astype(float)
-    for bins in {model.config.bins for model in setups.values()}:
-        check_labels(labels, bins, training["clip_id"].tolist())
-
-
-def _check_weights(setups: Mapping[str, ModelSetup], with_text: bool) -> None:
-    """Name every preset whose encoders lack weights, before anything is embedded."""
-    from base_models.encoders import check_weights
-
-    users: dict[str, list[str]] = {}
-    for preset, model in setups.items():
-        for word in model.encoder_words(with_text):
-            users.setdefault(word, []).append(preset)
-
-    problems = {}
-    for word, presets in users.items():
-        try:
-            check_weights(word)
-        except UsageError as error:
-            problems[word] = f"{', '.join(presets)}: {error}"
-    if not problems:
-        return
-
-    # The first one says how its weights are had; the others are named.
-    first, *others = problems
-    more = [f"'{word}' ({', '.join(users[word])})" for word in others]
-    message = problems[first]
-    if more:
-        message += f" Weights are missing as well of {', '.join(more)}."
-    raise UsageError(message)
+def _nothing_trained(failed: Mapping[str, StackedMOSError]) -> StackedMOSError:
+    """The error that says why no run of a plan is finished."""
+    (name, first), *others = failed.items()
+    if not others:
+        return first
+    reasons = {str(error) for error in failed.values()}
+    message = f"None of {len(failed)} base models could be trained. {name}: {first}"
+    if len(reasons) > 1:
+        message += f" The others: {some([name for name, _ in others])}, see list_runs."
+    is_damage = all(isinstance(error, DamagedArtifact) for error in failed.values())
+    return DamagedArtifact(message) if is_damage else UsageError(message)
 
 
 def _load_pair(model: ModelSetup, with_text: bool, device: str) -> EncoderPair:

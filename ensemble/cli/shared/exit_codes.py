@@ -59,8 +59,8 @@ def run_command(
     Returns
     -------
     code : 0 all well, 1 unexpected failure, 2 usage, 3 some clips set aside (or
-        findings), 4 damaged artifact, 5 disk full, 130 interrupted (143 by SIGTERM),
-        141 the reader of the output went away
+        findings, or models that failed), 4 damaged artifact, 5 disk full, 130
+        interrupted (143 by SIGTERM), 141 the reader of the output went away
     """
     _quieten_libraries()
     # SIGTERM acts as Ctrl-C does, or worker processes would train on without us. Only

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _EXIT_CODES = (
     "exit codes: 0 all well, 1 unexpected failure, 2 usage, 3 some clips set aside (or "
-    "findings), 4 damaged artifact, 5 disk full, 130 interrupted"
+    "findings, or models that failed), 4 damaged artifact, 5 disk full, 130 interrupted"
 )
 _NUMBER_KINDS = {"int": "a whole number", "float": "a number"}
 

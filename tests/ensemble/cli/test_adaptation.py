@@ -139,7 +139,10 @@ def test_a_curve_says_what_fewer_clips_would_have_given(place):
     stored = pd.DataFrame(read_json(folder / "adaptation.json")["curve"])
     pd.testing.assert_frame_equal(stored[curve.columns], curve)
     assert "How many clips must be rated" in out
-    assert "How many clips must be rated" in (folder / "adaptation.html").read_text()
+    assert "mos, the next 50 ratings (40 to 90 clips): MSE" in err
+    page = (folder / "adaptation.html").read_text()
+    assert "How many clips must be rated" in page
+    assert "the next 50 ratings" in page
     other = adapt(place, "--curve", "--seed", 4)[1].splitlines()[-1]
     assert other != str(folder)
 

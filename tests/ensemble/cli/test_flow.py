@@ -21,6 +21,7 @@ from base_models.config import BaseConfig
 from base_models.errors import UsageError
 from base_models.files import read_json, seal, write_json
 from base_models.metrics.evaluate import evaluate
+from ensemble.training.train_base_models import TrainedRuns
 
 ASPECTS = ["mi", "ta"]
 MODELS = ["stack", "mean", "dora-s0", "dora_coral-s0"]
@@ -315,7 +316,7 @@ def test_fit_base_alone_is_the_demo_with_the_nine_of_the_paper(tmp_path, monkeyp
 
     def plan_only(plan, workspace, watch, engine):
         planned["plan"] = plan
-        return []
+        return TrainedRuns(trained=(), failed={})
 
     monkeypatch.setattr("base_models.clips.demo.corpus.write_demo", small)
     monkeypatch.setattr(

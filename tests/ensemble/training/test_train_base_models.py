@@ -65,7 +65,9 @@ def trained(data, tmp_path_factory):
     """Two base models with out-of-fold predictions, trained one after the other."""
     workspace = Workspace(tmp_path_factory.mktemp("artifacts"))
     ready = prepare(data, workspace, [("dora", 0), ("dora_coral", 1)], folds=3)
-    assert train_base_models(ready, workspace) == ["dora-s0", "dora_coral-s1"]
+    result = train_base_models(ready, workspace)
+    assert result.trained == ("dora-s0", "dora_coral-s1")
+    assert not result.failed
     return workspace, ready
 
 
@@ -161,7 +163,7 @@ def test_a_clip_without_a_prompt_is_learnt_from_for_what_needs_none(trained, dat
     assert np.isnan(labels["ta"])
 
     # Its row stands in the dense tables, and in no label that a stack could read.
-    stack_data = StackData.from_runs(workspace)
+    stack_data = StackData.from_runs(workspace, cv="dev")
     row = stack_data.fit.rows.ids.tolist().index("c20")
     assert np.isnan(stack_data.fit.rows.labels[row]).tolist() == [False, True]
     assert all("c20" in table.clip_ids for table in stack_data.fit.tables)
@@ -283,7 +285,7 @@ def test_a_second_run_trains_nothing_and_changes_nothing(trained, data, monkeypa
     monkeypatch.setattr("ensemble.training.base_model_run.BaseRun._new_model", None)
     again = prepare(data, workspace, [("dora", 0), ("dora_coral", 1)], folds=3)
     assert [run.folder for run in again.runs] == [run.folder for run in ready.runs]
-    assert train_base_models(again, workspace, watch=None) == []
+    assert train_base_models(again, workspace, watch=None).trained == ()
     assert {
         path: path.stat().st_mtime_ns for path in (workspace.root / "base").rglob("*")
     } == before
@@ -383,6 +385,6 @@ def test_a_watcher_sees_only_what_is_to_be_trained(data, tmp_path, monkeypatch):
     monkeypatch.setattr(
         "ensemble.training.base_model_run.BaseRun.train", lambda run: run.name
     )
-    assert train_base_models(more, workspace, watch) == ["dora-s1"]
+    assert train_base_models(more, workspace, watch).trained == ("dora-s1",)
     train_base_models(ready, workspace, watch)
     assert watched == [["dora-s0"], ["dora-s1"]]
