@@ -61,7 +61,10 @@ def constant_models(plan: TrainingPlan) -> list[ConstantModel]:
         )
         if aspects:
             encoders = stored.config["encoders"].values()
-            standardised = all(facts.get("standardised", False) for facts in encoders)
+            # Pooled embeddings always are.
+            standardised = stored.is_pooled or all(
+                facts.get("standardised", False) for facts in encoders
+            )
             constant.append(ConstantModel(run.name, aspects, standardised))
     return constant
 
@@ -85,8 +88,8 @@ def constant_sentence(constant: Sequence[ConstantModel]) -> str:
         scale = "embeddings of another scale than 1 (--set standardise=always), "
     share = f"{CONSTANT_SHARE * 100:g} %"
     return (
-        f"constant predictions: {shown} spread less than {share} of the labels on dev, "
-        f"so they learnt nothing. Likely causes: {scale}an encoder that hardly tells "
+        f"constant predictions: {shown} spread less than {share} of the labels on "
+        f"unseen clips, so they learnt nothing. Likely causes: {scale}an encoder that hardly tells "
         "these clips apart (check_encoder), too few or too small steps "
         "(--set max_epochs=... learning_rate=...)."
     )
