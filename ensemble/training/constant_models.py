@@ -89,7 +89,7 @@ def constant_sentence(constant: Sequence[ConstantModel]) -> str:
     share = f"{CONSTANT_SHARE * 100:g} %"
     return (
         f"constant predictions: {shown} spread less than {share} of the labels on "
-        f"unseen clips, so they learnt nothing. Likely causes: {scale}an encoder that hardly tells "
-        "these clips apart (check_encoder), too few or too small steps "
+        f"unseen clips, so they learnt nothing. Likely causes: {scale}an encoder that "
+        "hardly tells these clips apart (check_encoder), too few or too small steps "
         "(--set max_epochs=... learning_rate=...)."
     )
