@@ -21,6 +21,7 @@ from base_models.clips.audio import probe
 from base_models.encoders.base import Encoder, state_digest
 from base_models.encoders.specs import SPECS
 from base_models.errors import ClipError, UsageError, some
+from base_models.networks.standardisation import is_dead
 
 TOLERANCE = 1e-4
 """How much a batch may change an embedding, as a share of its largest number.
@@ -52,7 +53,8 @@ class EmbeddingFigures:
     smallest_spread, largest_spread : float
         Of the dimensions that are not dead.
     dead : tuple of int
-        Dimensions that are the same number in every frame of every item.
+        Dimensions that are the same number in every frame of every item, but for
+        rounding.
     infinite : tuple of int
         Dimensions with NaN or infinity.
     """
@@ -285,11 +287,8 @@ def _measure(
         return None
 
     finite = np.isfinite(frames).all(axis=0)
-    # A number is subtracted first, so that a large one leaves no rounding error that
-    # would pass for a spread.
-    deviations = frames[:, finite] - frames[0, finite]
-    spreads = deviations.std(axis=0)
-    live = np.ptp(deviations, axis=0) > 0
+    spreads = frames[:, finite].std(axis=0)
+    live = ~is_dead(spreads, np.abs(frames[:, finite]).max(axis=0))
     live_spreads = spreads[live] if live.any() else np.zeros(1)
 
     dimensions = np.arange(encoder.dim)

@@ -14,6 +14,11 @@ import numpy as np
 
 ROUNDING = 4 * float(np.finfo(np.float32).eps)
 """Spread of a dimension that rounding makes, as a share of its largest number."""
+NEGLIGIBLE = 1e-12
+"""Spread of a dimension, as a share of the largest one's, that says nothing.
+
+Networks that encoders consist of leave such remains in dimensions that they never use.
+"""
 LIMIT = 10.0
 """Largest distance from the mean, in standard deviations.
 
@@ -30,8 +35,7 @@ class Standardisation:
     ----------
     mean : float32 array of shape (D,)
     factor : float32 array of shape (D,)
-        One over the standard deviation; 0 for a dead dimension, which is constant in
-        training.
+        One over the standard deviation; 0 for a dimension that is dead in training.
     """
 
     mean: np.ndarray
@@ -53,7 +57,7 @@ class Standardisation:
         spread = np.sqrt(np.mean(squares, axis=0))
 
         largest = np.max([np.abs(clip).max(axis=0) for clip in clips], axis=0)
-        is_live = spread > ROUNDING * largest
+        is_live = ~is_dead(spread, largest)
         with np.errstate(divide="ignore", over="ignore"):
             factor = np.where(is_live, 1 / spread, 0).astype(np.float32)
         # The spread of numbers near the smallest of float32 has no inverse in it.
@@ -71,3 +75,20 @@ class Standardisation:
         np.clip(scaled, -LIMIT, LIMIT, out=scaled)
         scaled[:, self.factor == 0] = 0
         return scaled
+
+
+def is_dead(spread: np.ndarray, largest: np.ndarray) -> np.ndarray:
+    """Which dimensions are constant, but for rounding.
+
+    Parameters
+    ----------
+    spread, largest : float64 arrays of shape (D,)
+        Standard deviation of each dimension, and its largest absolute number.
+
+    Returns
+    -------
+    dead : bool array of shape (D,)
+    """
+    floor = np.maximum(ROUNDING * largest, NEGLIGIBLE * spread.max(initial=0))
+    dead: np.ndarray = spread <= floor
+    return dead

@@ -61,6 +61,14 @@ def test_what_varies_by_rounding_alone_is_dead():
     assert (Standardisation.of(arrays).factor > 0).tolist() == [False, True]
 
 
+def test_what_an_encoder_leaves_in_a_dimension_that_it_never_uses_is_dead(arrays):
+    for array in arrays:
+        array[:, 2] *= 1e-30
+        array[:, 3] *= 1e-10
+    factor = Standardisation.of(arrays).factor
+    assert (factor > 0).tolist() == [True, True, False, True]
+
+
 def test_numbers_far_from_those_of_training_are_limited(arrays):
     scale = Standardisation.of(arrays)
     far = scale.apply(np.array([[1e9, -1e9, 3e38, 0]], dtype=np.float32))
