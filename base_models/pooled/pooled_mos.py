@@ -19,12 +19,17 @@ from base_models.clips.splits import folds as split_folds
 from base_models.encoders import known_encoders
 from base_models.encoders.embed import system_ids
 from base_models.encoders.store import EmbeddingStore
-from base_models.errors import ClipError, UsageError
+from base_models.errors import UsageError
 from base_models.files import Artifact, to_json
 from base_models.networks.batches import EmbeddedClips
 from base_models.pooled.block_contributions import BlockContributions, shapley_values
 from base_models.pooled.pooled_features import Pooling
-from base_models.pooled.regressors import RECIPES, InnerFolds, fit_regressor
+from base_models.pooled.regressors import (
+    InnerFolds,
+    check_regressor,
+    fit_regressor,
+    predict_scores,
+)
 from base_models.pooled_config import FAMILY, PooledConfig
 from base_models.sklearn_files.estimator_files import estimator_bytes, read_estimator
 
@@ -167,7 +172,6 @@ class PooledMOS(ClipModel[PooledConfig]):
         self.encoders_ = self._encoder_facts()
         self.device_ = "cpu"
         _, clips = self.embed(X)
-        _check_finite(clips, ids)
         self.poolings_ = []
         self.tuning_ = []
         regressors = []
@@ -200,17 +204,15 @@ class PooledMOS(ClipModel[PooledConfig]):
         if len(clips) == 0:
             return distributions
 
-        _check_finite(clips)
         pairs = zip(self.poolings_, self.regressors_, strict=True)
         for aspect, (pooling, regressor) in enumerate(pairs):
             matrix = _matrix(pooling.blocks(clips))
-            if self.config_.regressor == "gp":
-                scores, spreads = regressor.predict(matrix, return_std=True)
+            scores, spreads = predict_scores(regressor, matrix)
+            if spreads is not None:
                 # Narrower than the bins, a distribution could not have any mean.
                 spreads = np.maximum(spreads, bins.width / 2)
                 distributions[:, aspect] = bins.gaussians(scores, spreads)
             else:
-                scores = regressor.predict(matrix)
                 distributions[:, aspect] = bins.soften(scores, self.config_.sigma)
         return distributions
 
@@ -263,8 +265,11 @@ class PooledMOS(ClipModel[PooledConfig]):
         return files
 
     def _read_model(self, artifact: Artifact, prefix: str) -> None:
-        self.tuning_ = artifact.json(f"{prefix}{TUNING}")
         arrays = artifact.tensors(f"{prefix}{POOLING}")
+        tuning = artifact.json(f"{prefix}{TUNING}")
+        if not isinstance(tuning, list) or len(tuning) != len(self.aspects_):
+            raise TypeError(f"{TUNING} is not a list of one record per aspect")
+
         poolings = []
         regressors = []
         for number, with_text in enumerate(self.needs_text_):
@@ -274,15 +279,18 @@ class PooledMOS(ClipModel[PooledConfig]):
                 for name, array in arrays.items()
                 if name.startswith(start)
             }
-            poolings.append(Pooling(own, with_text, self._shares_space()))
+            pooling = Pooling(own, with_text, shares_space="joint_axes" in own)
             name = f"{prefix}{_file_of(number)}"
             regressor = read_estimator(artifact.read(name), f"{artifact.folder}/{name}")
-            expected = type(RECIPES[self.config_.regressor](1, 0).estimator)
-            if type(regressor) is not expected:
-                raise TypeError(
-                    f"{name} is a {type(regressor).__name__}, not a {expected.__name__}"
-                )
+            try:
+                text_dim = self.encoders_["text"]["dim"] if with_text else 0
+                n_columns = pooling.check(self.encoders_["audio"]["dim"], text_dim)
+                check_regressor(self.config_.regressor, regressor, n_columns)
+            except ValueError as error:
+                raise TypeError(f"aspect {number}: {error}") from error
+            poolings.append(pooling)
             regressors.append(regressor)
+        self.tuning_ = tuning
         self.poolings_ = poolings
         self.regressors_ = regressors
 
@@ -342,26 +350,6 @@ class PooledMOS(ClipModel[PooledConfig]):
 def _matrix(blocks: Mapping[str, np.ndarray]) -> np.ndarray:
     """The blocks side by side."""
     return np.concatenate(list(blocks.values()), axis=1)
-
-
-def _check_finite(clips: EmbeddedClips, ids: Sequence[str] = ()) -> None:
-    """Refuse clips whose embeddings hold NaN or infinity, the first one by name.
-
-    Parameters
-    ----------
-    clips : EmbeddedClips
-    ids : sequence of n str
-        Names for the message; numbers stand in where there are none.
-    """
-    for arrays in (clips.frames, clips.tokens or ()):
-        for row, array in enumerate(arrays):
-            if not np.isfinite(array).all():
-                name = f"'{ids[row]}'" if ids else f"number {row}"
-                raise ClipError(
-                    f"clip {name}: its embedding holds NaN or infinity; check_clips "
-                    "says more about its audio, and check_encoder about an encoder of "
-                    "your own"
-                )
 
 
 def _file_of(aspect: int) -> str:
