@@ -135,7 +135,7 @@ class ScoreBins:
         -------
         distributions : float64 array of shape (..., count)
             `expected` gives `means` back, or the nearest mean that a distribution of
-            that width can have.
+            that width, with its peak on the scale, can have.
 
         Examples
         --------

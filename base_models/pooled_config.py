@@ -49,6 +49,10 @@ class PooledConfig(Settings):
     inner_folds: int = 5
     sigma: float = SOFTEN_SIGMA
 
+    def standardises(self, normalised: bool) -> bool:
+        """False: it is the pooled features that are standardised, whatever is pooled."""
+        return False
+
     def __post_init__(self) -> None:
         super().__post_init__()
         one_of(self.regressor, REGRESSORS, "regressor")

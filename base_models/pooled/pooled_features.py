@@ -47,11 +47,19 @@ class Block:
     scale: np.ndarray
 
     @classmethod
-    def fit(cls, columns: np.ndarray) -> Self:
-        """Measure the columns (n, columns) of the training clips."""
+    def fit(cls, columns: np.ndarray, sizes: np.ndarray) -> Self:
+        """Measure the training clips.
+
+        Parameters
+        ----------
+        columns : array of shape (n, columns)
+        sizes : array of shape (columns,)
+            What is large for a column; one that varies by next to nothing of it is
+            taken for constant.
+        """
         center = columns.mean(axis=0)
         scale = columns.std(axis=0)
-        is_dead = scale <= DEAD * (1 + np.abs(center))
+        is_dead = scale <= DEAD * sizes
         return cls(center, np.where(is_dead, np.inf, scale))
 
     @property
@@ -119,8 +127,16 @@ class Pooling:
 
         draft = cls(arrays, with_text=with_text, shares_space=shares_space)
         n_live = 0
+        n_means = clips.frames[0].shape[1]
         for name, columns in draft._raw_blocks(clips).items():
-            block = Block.fit(columns)
+            sizes = np.abs(columns).max(axis=0)
+            if name != AUDIO:
+                sizes += 1
+            else:
+                # Logarithms have no unit; means have that of the encoder, of which a
+                # millionth may be all that there is.
+                sizes[n_means:] += 1
+            block = Block.fit(columns, sizes)
             arrays[f"{name}_mean"] = block.center
             arrays[f"{name}_scale"] = block.scale
             n_live += block.n_live
@@ -145,6 +161,64 @@ class Pooling:
             share = blocks[AUDIO].shape[1] / blocks[JOINT].shape[1]
             blocks[JOINT] = blocks[JOINT] * np.sqrt(max(share, 1.0))
         return blocks
+
+    def check(self, audio_dim: int, text_dim: int) -> int:
+        """Check arrays that come from a file.
+
+        Parameters
+        ----------
+        audio_dim, text_dim : int
+            Dimensions of the embeddings; the latter is not read without text.
+
+        Returns
+        -------
+        n_columns : int
+            Columns of all blocks together.
+
+        Raises
+        ------
+        ValueError
+            when an array is missing or too many, or has a shape or values that cannot
+            have been learnt.
+        """
+        shapes: dict[str, tuple[int, ...]] = {"spread_floors": (2 * audio_dim,)}
+        columns = {AUDIO: 3 * audio_dim}
+        if self.with_text:
+            n_axes = self._n_rows("text_axes")
+            shapes |= {"text_center": (text_dim,), "text_axes": (n_axes, text_dim)}
+            columns[TEXT] = n_axes
+        if self.shares_space:
+            n_axes = self._n_rows("joint_axes")
+            shapes |= {"joint_center": (audio_dim,), "joint_axes": (n_axes, audio_dim)}
+            columns[JOINT] = 1 + n_axes
+        for name, count in columns.items():
+            shapes |= {f"{name}_mean": (count,), f"{name}_scale": (count,)}
+
+        if set(self.arrays) != set(shapes):
+            raise ValueError("arrays of the pooling are missing, or too many")
+        n_columns = 0
+        for name, shape in shapes.items():
+            array = self.arrays[name]
+            is_positive = name.endswith(("_scale", "_floors"))
+            # The scale of a constant column is infinite.
+            may_be_infinite = name.endswith("_scale")
+            is_legal = (
+                array.shape == shape
+                and array.dtype == np.float64
+                and not np.isnan(array).any()
+                and (may_be_infinite or bool(np.isfinite(array).all()))
+                and (not is_positive or bool((array > 0).all()))
+            )
+            if not is_legal:
+                raise ValueError(f"array '{name}' of the pooling is damaged")
+            if may_be_infinite:
+                n_columns += int(np.isfinite(array).sum())
+        return n_columns
+
+    def _n_rows(self, name: str) -> int:
+        """Rows of an array, 0 where there is none."""
+        array = self.arrays.get(name)
+        return len(array) if array is not None and array.ndim else 0
 
     def _raw_blocks(self, clips: EmbeddedClips) -> dict[str, np.ndarray]:
         """Features before they are standardised."""

@@ -14,20 +14,27 @@ from numpy.typing import ArrayLike
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from base_models.clip_model import CONFIG, DEFAULT_STORE, ClipModel
-from base_models.clips.labels import FEWEST_LABELLED, check_labels
+from base_models.clips.labels import check_labels
 from base_models.clips.splits import folds as split_folds
 from base_models.encoders import known_encoders
 from base_models.encoders.embed import system_ids
 from base_models.encoders.store import EmbeddingStore
-from base_models.errors import ClipError, UsageError
+from base_models.errors import UsageError
 from base_models.files import Artifact, to_json
 from base_models.networks.batches import EmbeddedClips
 from base_models.pooled.block_contributions import BlockContributions, shapley_values
 from base_models.pooled.pooled_features import Pooling
-from base_models.pooled.regressors import RECIPES, InnerFolds, fit_regressor
+from base_models.pooled.regressors import (
+    InnerFolds,
+    check_regressor,
+    fit_regressor,
+    predict_scores,
+)
 from base_models.pooled_config import FAMILY, PooledConfig
 from base_models.sklearn_files.estimator_files import estimator_bytes, read_estimator
 
+MIN_LABELLED = 4
+"""Fewer labelled clips than this are not learnt from."""
 TUNING = "tuning.json"
 """File with the parameters that were chosen."""
 POOLING = "pooling.safetensors"
@@ -147,7 +154,7 @@ class PooledMOS(ClipModel[PooledConfig]):
         UsageError
             when labels are off the scale, too few, or do not fit the clips.
         """
-        ids, labels, gaps = self._begin_fit(X, y)
+        ids, labels, _ = self._begin_fit(X, y)
         check_labels(labels, self.config_.bins)
         weights = _check_sample_weight(
             sample_weight, labels.to_numpy(), dtype=np.float64, ensure_non_negative=True
@@ -165,15 +172,11 @@ class PooledMOS(ClipModel[PooledConfig]):
         self.encoders_ = self._encoder_facts()
         self.device_ = "cpu"
         _, clips = self.embed(X)
-        _check_finite(clips, ids)
-        rows = np.unique(np.concatenate([of_aspect.rows for of_aspect in of_aspects]))
-        self._measure_scales(clips, rows.tolist(), prompted=np.all(~gaps, axis=1))
-        read = self._as_read(clips)
         self.poolings_ = []
         self.tuning_ = []
         regressors = []
         for of_aspect, with_text in zip(of_aspects, self.needs_text_, strict=True):
-            training = read.take(of_aspect.rows.tolist())
+            training = clips.take(of_aspect.rows.tolist())
             pooling = Pooling.fit(training, with_text, self._shares_space())
             fitted = fit_regressor(
                 self.config_.regressor,
@@ -187,6 +190,7 @@ class PooledMOS(ClipModel[PooledConfig]):
             self.tuning_.append(fitted.record)
             regressors.append(fitted.estimator)
 
+        rows = np.concatenate([of_aspect.rows for of_aspect in of_aspects])
         self.trained_on_ = frozenset(ids[row] for row in rows)
         self.selected_on_ = frozenset()
         # Set last: it is what marks a finished fit.
@@ -200,18 +204,15 @@ class PooledMOS(ClipModel[PooledConfig]):
         if len(clips) == 0:
             return distributions
 
-        _check_finite(clips)
-        read = self._as_read(clips)
         pairs = zip(self.poolings_, self.regressors_, strict=True)
         for aspect, (pooling, regressor) in enumerate(pairs):
-            matrix = _matrix(pooling.blocks(read))
-            if self.config_.regressor == "gp":
-                scores, spreads = regressor.predict(matrix, return_std=True)
+            matrix = _matrix(pooling.blocks(clips))
+            scores, spreads = predict_scores(regressor, matrix)
+            if spreads is not None:
                 # Narrower than the bins, a distribution could not have any mean.
                 spreads = np.maximum(spreads, bins.width / 2)
                 distributions[:, aspect] = bins.gaussians(scores, spreads)
             else:
-                scores = regressor.predict(matrix)
                 distributions[:, aspect] = bins.soften(scores, self.config_.sigma)
         return distributions
 
@@ -231,10 +232,9 @@ class PooledMOS(ClipModel[PooledConfig]):
         by_clip: list[list[BlockContributions]] = [[] for _ in range(len(clips))]
         if len(clips) == 0:
             return by_clip
-        read = self._as_read(clips)
         parts = zip(self.aspects_, self.poolings_, self.regressors_, strict=True)
         for aspect, pooling, regressor in parts:
-            blocks = pooling.blocks(read)
+            blocks = pooling.blocks(clips)
             explained = shapley_values(blocks, regressor.predict)
             for row, contributions in enumerate(by_clip):
                 of_clip = BlockContributions(
@@ -262,11 +262,14 @@ class PooledMOS(ClipModel[PooledConfig]):
             for name, array in self.poolings_[number].arrays.items():
                 arrays[f"{number}.{name}"] = np.ascontiguousarray(array)
         files[POOLING] = safetensors.numpy.save(arrays)
-        return files | self._scale_files()
+        return files
 
     def _read_model(self, artifact: Artifact, prefix: str) -> None:
-        self.tuning_ = artifact.json(f"{prefix}{TUNING}")
         arrays = artifact.tensors(f"{prefix}{POOLING}")
+        tuning = artifact.json(f"{prefix}{TUNING}")
+        if not isinstance(tuning, list) or len(tuning) != len(self.aspects_):
+            raise TypeError(f"{TUNING} is not a list of one record per aspect")
+
         poolings = []
         regressors = []
         for number, with_text in enumerate(self.needs_text_):
@@ -276,20 +279,20 @@ class PooledMOS(ClipModel[PooledConfig]):
                 for name, array in arrays.items()
                 if name.startswith(start)
             }
-            poolings.append(Pooling(own, with_text, self._shares_space()))
+            pooling = Pooling(own, with_text, shares_space="joint_axes" in own)
             name = f"{prefix}{_file_of(number)}"
             regressor = read_estimator(artifact.read(name), f"{artifact.folder}/{name}")
-            expected = type(RECIPES[self.config_.regressor](1, 0).estimator)
-            if type(regressor) is not expected:
-                raise TypeError(
-                    f"{name} is a {type(regressor).__name__}, not a {expected.__name__}"
-                )
+            try:
+                text_dim = self.encoders_["text"]["dim"] if with_text else 0
+                n_columns = pooling.check(self.encoders_["audio"]["dim"], text_dim)
+                check_regressor(self.config_.regressor, regressor, n_columns)
+            except ValueError as error:
+                raise TypeError(f"aspect {number}: {error}") from error
+            poolings.append(pooling)
             regressors.append(regressor)
+        self.tuning_ = tuning
         self.poolings_ = poolings
         self.regressors_ = regressors
-
-    def _as_read(self, clips: EmbeddedClips) -> EmbeddedClips:
-        return super()._as_read(clips).scaled()
 
     def _rows_of(
         self,
@@ -304,9 +307,9 @@ class PooledMOS(ClipModel[PooledConfig]):
         scores = labels[aspect].to_numpy()
         # A clip of weight 0 could as well be absent.
         rows = np.flatnonzero(np.isfinite(scores) & (weights > 0))
-        if len(rows) < FEWEST_LABELLED:
+        if len(rows) < MIN_LABELLED:
             raise UsageError(
-                f"Training needs at least {FEWEST_LABELLED} labelled clips of every "
+                f"Training needs at least {MIN_LABELLED} labelled clips of every "
                 f"aspect; '{aspect}' has {len(rows)}."
             )
 
@@ -347,26 +350,6 @@ class PooledMOS(ClipModel[PooledConfig]):
 def _matrix(blocks: Mapping[str, np.ndarray]) -> np.ndarray:
     """The blocks side by side."""
     return np.concatenate(list(blocks.values()), axis=1)
-
-
-def _check_finite(clips: EmbeddedClips, ids: Sequence[str] = ()) -> None:
-    """Refuse clips whose embeddings hold NaN or infinity, the first one by name.
-
-    Parameters
-    ----------
-    clips : EmbeddedClips
-    ids : sequence of n str
-        Names for the message; numbers stand in where there are none.
-    """
-    for arrays in (clips.frames, clips.tokens or ()):
-        for row, array in enumerate(arrays):
-            if not np.isfinite(array).all():
-                name = f"'{ids[row]}'" if ids else f"number {row}"
-                raise ClipError(
-                    f"clip {name}: its embedding holds NaN or infinity; check_clips "
-                    "says more about its audio, and check_encoder about an encoder of "
-                    "your own"
-                )
 
 
 def _file_of(aspect: int) -> str:

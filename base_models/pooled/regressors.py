@@ -163,3 +163,67 @@ def fit_regressor(
         estimator.fit(X, y, **fit_params)
     parameters = {"kernel": str(estimator.kernel_)} if name == "gp" else {}
     return FittedRegressor(estimator, {"parameters": parameters})
+
+
+def predict_scores(
+    regressor: Any, X: np.ndarray
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Scores of n clips, and their standard deviations where a regressor has them.
+
+    Returns
+    -------
+    scores : float64 array of shape (n,), which may leave the scale
+    spreads : float64 array of shape (n,), or None
+    """
+    if isinstance(regressor, GaussianProcessRegressor):
+        scores, spreads = regressor.predict(X, return_std=True)
+        return scores, spreads
+    return regressor.predict(X), None
+
+
+def check_regressor(name: str, regressor: Any, n_columns: int) -> None:
+    """Check a regressor that comes from a file.
+
+    Parameters
+    ----------
+    name : str
+        A key of `RECIPES`.
+    regressor : any object
+    n_columns : int
+        Columns that it must take.
+
+    Raises
+    ------
+    ValueError
+        when it is another regressor, not fitted, or of other columns.
+    """
+    made = _types_of(regressor)
+    expected = _types_of(RECIPES[name](1, 0).estimator)
+    if made != expected:
+        sought = " with ".join(expected)
+        raise ValueError(f"the regressor is a {' with '.join(made)} and not {sought}")
+    try:
+        # A row of zeros is the mean clip: whatever does not fit fails here.
+        predicted = predict_scores(regressor, np.zeros((1, n_columns)))
+    # Fitted attributes that do not fit each other fail in any way.
+    except Exception as error:
+        raise ValueError(
+            f"the regressor does not predict from {n_columns} columns"
+        ) from error
+    for values in predicted:
+        is_one_number = values is None or (
+            np.shape(values) == (1,) and bool(np.isfinite(values).all())
+        )
+        if not is_one_number:
+            raise ValueError("the regressor does not predict one number per clip")
+
+
+def _types_of(estimator: Any) -> list[str]:
+    """Names of the types of an estimator and of those within it."""
+    names = [type(estimator).__name__]
+    inner = ("regressor_", "regressor"), ("transformer_", "transformer")
+    for fitted, unfitted in inner:
+        part = getattr(estimator, fitted, getattr(estimator, unfitted, None))
+        if part is not None:
+            names += _types_of(part)
+    return names

@@ -9,6 +9,7 @@ depend on them, too.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,7 +21,7 @@ from base_models.clips.read_clips import SetAside
 from base_models.encoders.base import Encoder
 from base_models.encoders.embed import system_ids
 from base_models.encoders.store import EmbeddingStore
-from base_models.errors import UsageError
+from base_models.errors import UsageError, some
 from base_models.networks.attention import Attention
 from base_models.networks.batches import EmbeddedClips
 from base_models.training.neural_mos import NeuralMOS
@@ -38,6 +39,7 @@ from ensemble.attention.removal import (
     without_words,
     word_weights,
 )
+from ensemble.estimator.predict_base_models import is_pooled
 from ensemble.estimator.stacked_mos import StackedMOS
 from ensemble.scoring.prepared_stack import (
     clip_chunks,
@@ -76,7 +78,8 @@ def deletion_test(
     Parameters
     ----------
     stack : StackedMOS
-        Fitted, of neural base models.
+        Fitted, of base models over encoders; those on pooled embeddings have no
+        attention and are left out.
     clips : DataFrame
         As for `score_clips`; labels are not needed. Test and intervals are over
         ``system_id``, or over clips where none are named; where systems share prompts,
@@ -111,8 +114,9 @@ def deletion_test(
         raise UsageError(f"At least one random draw is needed; got {draws}.")
 
     stack, clips = prepared(stack, clips, store)
-    models = clip_models(stack)
     findings = _Findings(Removal(share, draws, seed))
+    stack = _with_attention_alone(stack, findings)
+    models = clip_models(stack)
     for chunk in clip_chunks(clips, CLIPS_PER_CHUNK):
         # Without a prompt, words cannot be removed but seconds can.
         encodable = with_placeholder(chunk)
@@ -146,6 +150,19 @@ def deletion_test(
             SetAside(clip, reason) for clip, reason in findings.set_aside.items()
         ),
     )
+
+
+def _with_attention_alone(stack: StackedMOS, findings: _Findings) -> StackedMOS:
+    """A copy of a prepared stack without the models on pooled embeddings."""
+    pooled = [name for name, model in stack.estimators_ if is_pooled(model)]
+    if pooled:
+        reason = "no attention, since they regress on pooled embeddings"
+        findings.left_out[f"{some(pooled)}: {reason}"] = None
+    stack = copy.copy(stack)
+    stack.estimators_ = [
+        (name, model) for name, model in stack.estimators_ if not is_pooled(model)
+    ]
+    return stack
 
 
 def _n_trained_on(models: Sequence[NeuralMOS], clips: pd.DataFrame) -> int:

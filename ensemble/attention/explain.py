@@ -2,7 +2,8 @@
 
 Only learnt attention, and the transport plan that a model was trained with, is written
 and drawn. A model that averages attends to nothing, and a flat line would pass for
-attention; so what is absent is named, in the file and under the picture.
+attention; so what is absent is named, in the file and under the picture. Of a model on
+pooled embeddings, it is written and drawn what its score consists of.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -23,7 +24,9 @@ from base_models.encoders.base import Encoder
 from base_models.encoders.store import EmbeddingStore
 from base_models.files import atomic_write, sha256
 from base_models.networks.attention import AXES, PLAN
+from base_models.pooled.pooled_mos import PooledMOS
 from ensemble.attention.model_attention import ModelAttention
+from ensemble.attention.model_contributions import ModelContributions, contributions_of
 from ensemble.attention.picture import picture
 from ensemble.estimator.predict_base_models import judged_by_prompt
 from ensemble.estimator.stacked_mos import StackedMOS
@@ -39,6 +42,42 @@ CLIPS_PER_CHUNK = 16
 """Clips whose attention is held in memory together."""
 
 
+class ClipExplanation(NamedTuple):
+    """What is known of one clip: lists of one item per base model.
+
+    Parameters
+    ----------
+    attention : list of ModelAttention
+        Of the neural models.
+    contributions : list of ModelContributions
+        Of the models on pooled embeddings.
+    """
+
+    attention: list[ModelAttention]
+    contributions: list[ModelContributions]
+
+    def without(self, gaps: pd.Series) -> ClipExplanation:
+        """The same without the aspects that the clip has no prompt for.
+
+        Parameters
+        ----------
+        gaps : bool Series by aspect
+        """
+        attention = [
+            replace(
+                model, aspects=tuple(it for it in model.aspects if not gaps[it.aspect])
+            )
+            for model in self.attention
+        ]
+        contributions = [
+            replace(
+                model, aspects=tuple(it for it in model.aspects if not gaps[it.aspect])
+            )
+            for model in self.contributions
+        ]
+        return ClipExplanation(attention, contributions)
+
+
 def explain_clips(
     stack: StackedMOS,
     clips: pd.DataFrame,
@@ -52,7 +91,7 @@ def explain_clips(
     Parameters
     ----------
     stack : StackedMOS
-        Fitted, of neural base models.
+        Fitted, of base models over encoders.
     clips : DataFrame
         ``clip_id``, ``audio`` and, for aspects judged against it, ``prompt``; clips
         that `score_clips` could score. Of a clip without a prompt these aspects are
@@ -83,25 +122,20 @@ def explain_clips(
     notes: dict[str, None] = {}
     for chunk in clip_chunks(clips, CLIPS_PER_CHUNK):
         explained = _explain_chunk(stack, chunk, aspects)
-        for clip, models in zip(chunk.to_dict("records"), explained, strict=True):
+        for clip, every in zip(chunk.to_dict("records"), explained, strict=True):
             clip_id = clip["clip_id"]
-            models = [_without_aspects(model, gaps.loc[clip_id]) for model in models]
+            of_clip = every.without(gaps.loc[clip_id])
             base = Path(folder) / file_name(clip_id)
             # Not with_suffix: a name may hold dots of its own.
             maps_path = base.with_name(f"{base.name}.safetensors")
             picture_path = base.with_name(f"{base.name}.png")
-            atomic_write(maps_path, to_tensors(clip_id, models))
-            atomic_write(picture_path, picture(clip_id, clip["audio"], models))
-            notes |= dict.fromkeys(_notes(models))
+            atomic_write(maps_path, to_tensors(clip_id, of_clip))
+            drawn = picture(clip_id, clip["audio"], *of_clip)
+            atomic_write(picture_path, drawn)
+            notes |= dict.fromkeys(_notes(of_clip.attention))
             if on_clip:
                 on_clip(picture_path)
     return list(notes)
-
-
-def _without_aspects(model: ModelAttention, gaps: pd.Series) -> ModelAttention:
-    """The same without the aspects that the clip has no prompt for."""
-    kept = [attention for attention in model.aspects if not gaps[attention.aspect]]
-    return replace(model, aspects=tuple(kept))
 
 
 def _notes(models: Sequence[ModelAttention]) -> list[str]:
@@ -116,10 +150,17 @@ def _notes(models: Sequence[ModelAttention]) -> list[str]:
 
 def _explain_chunk(
     stack: StackedMOS, chunk: pd.DataFrame, aspects: Sequence[str]
-) -> list[list[ModelAttention]]:
-    """Every base model's attention, clip by clip."""
-    by_clip: list[list[ModelAttention]] = [[] for _ in range(len(chunk))]
+) -> list[ClipExplanation]:
+    """What is known of every clip, by all base models."""
+    by_clip = [ClipExplanation([], []) for _ in range(len(chunk))]
     for name, model, embedded in embedded_once(stack, chunk):
+        if isinstance(model, PooledMOS):
+            of_model = contributions_of(name, model, embedded)
+            for of_clip, shares in zip(by_clip, of_model, strict=True):
+                chosen = tuple(it for it in shares.aspects if it.aspect in aspects)
+                of_clip.contributions.append(replace(shares, aspects=chosen))
+            continue
+
         audio, text = model.encoders()
         # Text encoders alone have no frames.
         assert audio.frame_rate is not None
@@ -136,7 +177,7 @@ def _explain_chunk(
                 tokens=tokens,
                 aspects=tuple(kept),
             )
-            by_clip[row].append(found)
+            by_clip[row].attention.append(found)
     return by_clip
 
 
@@ -173,18 +214,18 @@ def file_name(clip_id: str) -> str:
     return f"{readable}-{digest[:16]}"
 
 
-def to_tensors(clip_id: str, models: Sequence[ModelAttention]) -> bytes:
+def to_tensors(clip_id: str, explained: ClipExplanation) -> bytes:
     """Encode the maps of a clip as safetensors.
 
     Returns
     -------
     data : bytes
         Arrays named ``model/aspect/map``. The metadata ``about`` is JSON that says what
-        they are.
+        they are, and of models on pooled embeddings what their scores consist of.
     """
     arrays = {}
     about: dict[str, Any] = {}
-    for model in models:
+    for model in explained.attention:
         aspects: dict[str, Any] = {}
         for attention in model.aspects:
             maps = {}
@@ -199,7 +240,15 @@ def to_tensors(clip_id: str, models: Sequence[ModelAttention]) -> bytes:
             "tokens": list(model.tokens),
             "aspects": aspects,
         }
-    metadata = {"about": json.dumps({"clip_id": clip_id, "models": about})}
+    contributions = {
+        model.model: {
+            found.aspect: {"start": found.start, "contributions": found.contributions}
+            for found in model.aspects
+        }
+        for model in explained.contributions
+    }
+    facts = {"clip_id": clip_id, "models": about, "contributions": contributions}
+    metadata = {"about": json.dumps(facts)}
     data: bytes = safetensors.numpy.save(arrays, metadata=metadata)
     return data
 

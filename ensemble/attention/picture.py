@@ -1,5 +1,7 @@
 """Draw one clip's attention: over time, tokens by time, and the waveform beneath.
 
+Beneath that, bars show what the scores of models on pooled embeddings consist of.
+
 Models differ in frame rate, so attention over time is drawn as a multiple of an even
 share: 1 is what a plain mean would give every frame.
 """
@@ -8,7 +10,7 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
@@ -17,7 +19,10 @@ import numpy as np
 
 from base_models.clips.audio import USED_SECONDS, declared_seconds, load_audio
 from base_models.networks.attention import PLAN
+from ensemble.attention.contribution_bars import Panel, bar_panels
+from ensemble.attention.labels import short
 from ensemble.attention.model_attention import ModelAttention
+from ensemble.attention.model_contributions import ModelContributions
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,9 +38,6 @@ MAP_TITLES = {"tokens_by_time": "tokens by time", PLAN: "transport plan"}
 # Keeps rows without any weight from being divided by 0.
 _TINY = 1e-30
 
-Panel = tuple[float, Callable[["Axes"], None]]
-"""Height in inches, and the function that draws it."""
-
 
 @dataclass
 class _MapGroup:
@@ -46,7 +48,12 @@ class _MapGroup:
     maps: dict[str, np.ndarray] = field(default_factory=dict)
 
 
-def picture(clip_id: str, audio: str, models: Sequence[ModelAttention]) -> bytes:
+def picture(
+    clip_id: str,
+    audio: str,
+    models: Sequence[ModelAttention],
+    contributions: Sequence[ModelContributions] = (),
+) -> bytes:
     """Draw the picture as PNG.
 
     Parameters
@@ -57,22 +64,29 @@ def picture(clip_id: str, audio: str, models: Sequence[ModelAttention]) -> bytes
         Path of the clip.
     models : sequence of ModelAttention
         What each base model attended to.
+    contributions : sequence of ModelContributions
+        What the scores of those without attention consist of.
     """
     from matplotlib.figure import Figure
 
     samples = load_audio(audio, RATE)
     seconds = len(samples) / RATE
     panels = _panels(models, seconds)
-    heights = [height for height, _ in panels]
+    bars = bar_panels(contributions)
+    # The waveform is beneath all that has its axis of time.
+    heights = [height for height, _ in panels] + [1.0] + [height for height, _ in bars]
 
-    figure = Figure(figsize=(9, 1.6 + sum(heights)), dpi=110, layout="constrained")
-    subplots = figure.subplots(len(panels) + 1, 1, height_ratios=[*heights, 1.0])
-    # Without panels there is a single one, which comes alone.
-    all_axes = np.atleast_1d(subplots)
-    for axes, (_, draw) in zip(all_axes[:-1], panels, strict=True):
+    figure = Figure(figsize=(9, 0.6 + sum(heights)), dpi=110, layout="constrained")
+    subplots = figure.subplots(len(heights), 1, height_ratios=heights)
+    # A single one comes alone.
+    all_axes = np.atleast_1d(subplots).tolist()
+    for _, draw in panels:
+        axes = all_axes.pop(0)
         draw(axes)
         axes.set_xlim(0, seconds)
-    _draw_waveform(all_axes[-1], samples, seconds)
+    _draw_waveform(all_axes.pop(0), samples, seconds)
+    for axes, (_, draw) in zip(all_axes, bars, strict=True):
+        draw(axes)
 
     # Names are data: without parse_math=False, a "$" would start a formula.
     figure.suptitle(_title(clip_id, declared_seconds(audio)), parse_math=False)
@@ -91,7 +105,7 @@ def _title(clip_id: str, seconds: float) -> str:
     >>> _title("song", 95.2)
     'song (first 30 s of 95 s)'
     """
-    title = _short(clip_id, 90)
+    title = short(clip_id, 90)
     # Below half a second more, both lengths would round to the same number.
     if seconds >= USED_SECONDS + 0.5:
         title += f" (first {USED_SECONDS:g} s of {seconds:.0f} s)"
@@ -150,7 +164,7 @@ def _draw_time(
         # Weights sum to 1, so an even share is one over the number of frames.
         curve = weights[frame] * len(weights)
         curves.append(curve)
-        axes.plot(times, curve, linewidth=0.8, alpha=0.6, label=_short(model.model))
+        axes.plot(times, curve, linewidth=0.8, alpha=0.6, label=short(model.model))
     if len(curves) > 1:
         mean = np.mean(curves, 0)
         axes.plot(times, mean, color="black", linewidth=1.6, label="mean")
@@ -185,7 +199,7 @@ def _draw_map(axes: Axes, group: _MapGroup, title: str) -> None:
         vmax=1,
     )
 
-    labels = [_short(token, LONGEST_LABEL) for token in group.tokens]
+    labels = [short(token, LONGEST_LABEL) for token in group.tokens]
     size = 7 if n_tokens <= MOST_LEGIBLE_TOKENS else 4
     rows = np.arange(n_tokens) + 0.5
     axes.set_yticks(rows, labels, fontsize=size, parse_math=False)
@@ -216,12 +230,6 @@ def _absent(models: Sequence[ModelAttention]) -> list[str]:
                 reason = f"{attention.aspect}: {attention.note}"
                 models_of_reason.setdefault(reason, []).append(model.model)
     return [
-        _short(f"{', '.join(names)} - {reason}", 150)
+        short(f"{', '.join(names)} - {reason}", 150)
         for reason, names in models_of_reason.items()
     ]
-
-
-def _short(text: str, longest: int = 30) -> str:
-    """Text cut to a length, without characters that cannot be drawn."""
-    text = "".join(char if char.isprintable() else " " for char in text)
-    return text if len(text) <= longest else f"{text[: longest - 1]}…"

@@ -101,3 +101,39 @@ def test_an_impossible_scale_is_refused():
         ScoreBins(5, 1)
     with pytest.raises(UsageError, match="Did you mean 'midpoints'"):
         ScoreBins(grid="midpoint")
+
+
+@grids
+def test_each_score_may_have_a_width_of_its_own(bins):
+    scores = np.linspace(bins.low, bins.high, 7)
+    widths = bins.width * np.linspace(0.5, 5, 7)
+    each = [bins.soften(s, w) for s, w in zip(scores, widths, strict=True)]
+    np.testing.assert_array_equal(bins.soften(scores, widths), each)
+    with pytest.raises(UsageError, match="sigma must be positive; got 0"):
+        bins.soften(scores, np.r_[widths[:-1], 0.0])
+
+
+@grids
+def test_gaussians_have_the_means_that_are_asked_for(bins):
+    length = bins.high - bins.low
+    means = bins.low + length * np.linspace(0.3, 0.7, 9)
+    widths = length * np.linspace(0.05, 0.2, 9)
+    shares = bins.gaussians(means, widths)
+    np.testing.assert_allclose(shares.sum(axis=-1), 1)
+    np.testing.assert_allclose(bins.expected(shares), means, atol=1e-9 * length)
+
+
+@grids
+def test_gaussians_keep_the_order_of_means_and_widths_up_to_the_ends(bins):
+    length = bins.high - bins.low
+    means = np.linspace(bins.low, bins.high, 21)
+    shares = bins.gaussians(means, 0.2 * length)
+    got = bins.expected(shares)
+    assert (np.diff(got) >= 0).all()
+    # What cannot be reached is as near as can be: the peak is at the end.
+    np.testing.assert_allclose(shares[-1], bins.soften(bins.high, 0.2 * length))
+
+    middle = (bins.low + bins.high) / 2
+    wider = bins.gaussians(np.full(5, middle), length * np.linspace(0.05, 0.3, 5))
+    variances = (wider * (bins.centers - middle) ** 2).sum(axis=-1)
+    assert (np.diff(variances) > 0).all()

@@ -39,8 +39,9 @@ def explain(
     store: EmbeddingStore,
     scores: Scores,
 ) -> None:
-    """Write what the base models attended to in the clips that were scored."""
+    """Write what the base models attended to, or score by, in the scored clips."""
     from ensemble.attention.explain import explain_clips
+    from ensemble.estimator.predict_base_models import is_pooled, reads_clips
 
     is_scored = clips["clip_id"].astype(str).isin(scores.frame["clip_id"])
     scored = clips[is_scored]
@@ -50,4 +51,10 @@ def explain(
     notes = explain_clips(stack, scored, store, folder=folder, aspects=scores.aspects)
     for note in notes:
         say(f"not in {folder}: {note}")
-    say(f"what the base models attended to in {len(scored)} clips: {folder}")
+    pooled = [is_pooled(model) for _, model in stack.estimators_ if reads_clips(model)]
+    found = []
+    if not all(pooled):
+        found.append("what the base models attended to")
+    if any(pooled):
+        found.append("what scores from pooled embeddings consist of")
+    say(f"{' and '.join(found)} in {len(scored)} clips: {folder}")
