@@ -350,6 +350,7 @@ def _say_what_clips_can_carry(options: Namespace, rated: RatedClips) -> None:
     )
     lines = [advice.stacking_line]
     lines += [judging.clip_line for judging in advice.judging]
+    lines += advice.system_lines
     # Whoever names models has chosen.
     if not options.models and advice.models:
         lines.insert(0, advice.models_line)

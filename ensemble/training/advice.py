@@ -106,6 +106,8 @@ class Advice:
         Rated clips of each named system, in all splits.
     are_named : bool
         Whether systems are named at all.
+    folds : bool
+        Whether a stack is fitted on out-of-fold predictions of the training split.
     made : str
         The splits, where `fit_base` will make them.
     """
@@ -116,6 +118,7 @@ class Advice:
     judged_by: str
     clips_of_system: Mapping[str, int]
     are_named: bool
+    folds: bool
     made: str = ""
 
     @classmethod
@@ -173,6 +176,7 @@ class Advice:
             judged_by=judged_by,
             clips_of_system={str(name): int(n) for name, n in counts.items()},
             are_named=bool((systems != "").any()),
+            folds=folds,
             made=made,
         )
 
@@ -197,10 +201,10 @@ class Advice:
         if self.stacking >= MIN_ROWS:
             return ""
         clips = _count(self.stacking, "rated clip")
-        return (
-            f"{clips} to fit a stack on: it needs at least {MIN_ROWS}; add clips, or "
-            "fit it on predictions of the training split (fit_base --folds 5)"
-        )
+        line = f"{clips} to fit a stack on: it needs at least {MIN_ROWS}; add clips"
+        if not self.folds:
+            line += ", or fit it on predictions of the training split (--folds 5)"
+        return line
 
     @property
     def judged_by_line(self) -> str:
