@@ -51,6 +51,8 @@ CHOICES = {
     "select_on": ("selection metric", SELECTION),
 }
 """Keys that name a part: the words for the key in a message, and its legal values."""
+STANDARDISE = ("auto", "always", "never")
+"""When embeddings are standardised, see `BaseConfig.standardises`."""
 READ_BY = {
     "temporal": ("architecture", "dual_branch"),
     "pooling": ("architecture", "dual_branch"),
@@ -132,6 +134,10 @@ class BaseConfig(Settings):
         ``"pooled"``: clip-level means under linear heads (the official CLAP baseline).
     audio_only : bool
         Predict every aspect from the audio alone, text aspects too.
+    standardise : str
+        Which embeddings are standardised, dimension by dimension, as measured on the
+        training clips: ``"auto"`` those of encoders that do not declare theirs
+        normalised, ``"always"`` or ``"never"``.
     max_seconds : float
         Read only the embeddings of a clip's first seconds; 0 reads all. The encoder has
         still heard the whole clip.
@@ -193,6 +199,7 @@ class BaseConfig(Settings):
     inner_validation: float = 0.15
     architecture: str = "dual_branch"
     max_seconds: float = 0.0
+    standardise: str = "auto"
     temporal: str = "transformer"
     pooling: str = "attention"
     co_attention: str = "sequence"
@@ -206,7 +213,7 @@ class BaseConfig(Settings):
     start_at_mean: bool = False
 
     def __post_init__(self) -> None:
-        super().__post_init__()
+        one_of(self.standardise, STANDARDISE, "standardise")
         for key, (what, legal) in CHOICES.items():
             one_of(getattr(self, key), legal, what)
         self._check_numbers()
@@ -293,6 +300,11 @@ class BaseConfig(Settings):
                 f"start_at_mean needs a scalar criterion ({', '.join(SCALAR_CRITERIA)})"
                 f"; got '{self.criterion}'."
             )
+
+    def standardises(self, normalised: bool) -> bool:
+        if self.standardise == "auto":
+            return not normalised
+        return self.standardise == "always"
 
     def _versions(self) -> dict[str, Any]:
         version = CRITERION_VERSIONS.get(self.criterion)

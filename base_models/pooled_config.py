@@ -49,12 +49,7 @@ class PooledConfig(Settings):
     inner_folds: int = 5
     sigma: float = SOFTEN_SIGMA
 
-    def standardises(self, normalised: bool) -> bool:
-        """False: it is the pooled features that are standardised, whatever is pooled."""
-        return False
-
     def __post_init__(self) -> None:
-        super().__post_init__()
         one_of(self.regressor, REGRESSORS, "regressor")
         if self.inner_folds < 2:
             raise UsageError(f"inner_folds must be at least 2; got {self.inner_folds}.")

@@ -24,8 +24,6 @@ UNHASHED = ("name", "audio_encoder", "text_encoder", "standardise")
 
 The context has what they come to: the encoders, and those that are standardised.
 """
-STANDARDISE = ("auto", "always", "never")
-"""When embeddings are standardised, see `Settings.standardises`."""
 TRAINING_VERSION = 1
 """Raised when the same config, data and seed would train other models.
 
@@ -62,10 +60,6 @@ class Settings:
     audio_encoder, text_encoder : str
         Names of the frozen encoders that the model is built on, unless others are
         asked for; see `base_models.encoders`.
-    standardise : str
-        Which embeddings are standardised, dimension by dimension, as measured on the
-        training clips: ``"auto"`` those of encoders that do not declare theirs
-        normalised, ``"always"`` or ``"never"``.
     """
 
     FOLDER: ClassVar[Path]
@@ -78,22 +72,16 @@ class Settings:
     audio_only: bool = False
     audio_encoder: str = "muq"
     text_encoder: str = "roberta"
-    standardise: str = "auto"
-
-    def __post_init__(self) -> None:
-        one_of(self.standardise, STANDARDISE, "standardise")
 
     def standardises(self, normalised: bool) -> bool:
-        """Whether embeddings are standardised.
+        """Whether the embeddings of an encoder are standardised before they are read.
 
         Parameters
         ----------
         normalised : bool
-            What their encoder declares, see `EncoderSpec`.
+            What the encoder declares, see `EncoderSpec`.
         """
-        if self.standardise == "auto":
-            return not normalised
-        return self.standardise == "always"
+        return False
 
     def updated(self, changes: Mapping[str, Any], source: str) -> Self:
         """Make a copy with `changes` applied.

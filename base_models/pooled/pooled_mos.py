@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from base_models.clip_model import CONFIG, DEFAULT_STORE, ClipModel
-from base_models.clips.labels import check_labels
+from base_models.clips.labels import FEWEST_LABELLED, check_labels
 from base_models.clips.splits import folds as split_folds
 from base_models.encoders import known_encoders
 from base_models.encoders.embed import system_ids
@@ -33,8 +33,6 @@ from base_models.pooled.regressors import (
 from base_models.pooled_config import FAMILY, PooledConfig
 from base_models.sklearn_files.estimator_files import estimator_bytes, read_estimator
 
-MIN_LABELLED = 4
-"""Fewer labelled clips than this are not learnt from."""
 TUNING = "tuning.json"
 """File with the parameters that were chosen."""
 POOLING = "pooling.safetensors"
@@ -307,9 +305,9 @@ class PooledMOS(ClipModel[PooledConfig]):
         scores = labels[aspect].to_numpy()
         # A clip of weight 0 could as well be absent.
         rows = np.flatnonzero(np.isfinite(scores) & (weights > 0))
-        if len(rows) < MIN_LABELLED:
+        if len(rows) < FEWEST_LABELLED:
             raise UsageError(
-                f"Training needs at least {MIN_LABELLED} labelled clips of every "
+                f"Training needs at least {FEWEST_LABELLED} labelled clips of every "
                 f"aspect; '{aspect}' has {len(rows)}."
             )
 
