@@ -12,8 +12,9 @@ import soundfile
 from commands import call, refused
 from matplotlib.figure import Figure
 from safetensors import safe_open
+from tiny_encoders import load_for_test
 
-from base_models.encoders import ENCODERS, load_encoder
+from base_models.encoders import ENCODERS
 from base_models.encoders.text.hashed_text import pieces
 from base_models.networks.attention import Attention
 from ensemble.attention.explain import file_name, token_labels
@@ -202,7 +203,7 @@ def test_names_never_collide_and_suit_any_file_system():
     "name", [name for name, spec in ENCODERS.items() if spec.kind == "text"]
 )
 def test_every_row_of_a_prompts_embedding_has_a_label(name, tiny_encoders):
-    encoder = load_encoder(name, tiny_encoders.get(name))
+    encoder = load_for_test(name, tiny_encoders)
     for prompt in (
         "slow piano",
         "sad violin, rain & fast drums",
