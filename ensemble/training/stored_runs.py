@@ -289,10 +289,11 @@ class RunsOfData:
                 )
             failed = fnmatch.filter(self.failed, pattern)
             if failed and not fnmatch.filter(self.runs, pattern):
+                reason = self.failed[failed[0]].rstrip(".")
                 raise UsageError(
-                    f"Base model '{failed[0]}' could not be trained: "
-                    f"{self.failed[failed[0]]} Run the same fit_base again after the "
-                    f"cure, or name others with --models: {some(self.runs)}."
+                    f"Base model '{failed[0]}' could not be trained: {reason}. Run the "
+                    "same fit_base again after the cure, or name others with --models: "
+                    f"{some(self.runs)}."
                 )
             chosen.update(matching(pattern, self.runs))
         return {name: run for name, run in self.runs.items() if name in chosen}

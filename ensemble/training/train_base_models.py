@@ -277,6 +277,7 @@ def train_base_models(
     UsageError, DamagedArtifact
         When no run is finished in the end; the latter when all are damaged.
     """
+    root = workspace.root
     # Before training: fit_meta means what was planned last, and refuses to stack a part
     # of it that an interrupt left.
     _point(plan, workspace, {})
@@ -287,7 +288,10 @@ def train_base_models(
             if not run.is_finished():
                 unfinished.append(run)
         except DamagedArtifact as error:
-            failed[run.name] = error
+            failed[run.name] = DamagedArtifact(
+                f"{error} Delete that folder of {root / 'base'}, and the same "
+                "fit_base trains it again."
+            )
 
     found = train_runs(
         unfinished,
@@ -295,7 +299,7 @@ def train_base_models(
         jobs=plan.jobs,
         watch=watch,
         engine=engine,
-        shared=workspace.root,
+        shared=root,
     )
     failed |= found
     _point(plan, workspace, failed)

@@ -169,7 +169,8 @@ def test_a_damaged_run_does_not_keep_the_others_from_training(plan, workspace):
     (damaged / "manifest.json").write_text("{}")
     result = train_base_models(plan(), workspace)
     assert result.trained == ("pooled_svr-s0", "pooled_svr-s1")
-    assert "manifest.json" in result.failed["pooled_ridge-s0"]
+    reason = result.failed["pooled_ridge-s0"]
+    assert f"{damaged / 'manifest.json'} is not a manifest. Delete that" in reason
     of_last = RunsOfData.of_last(workspace)
     assert list(of_last.choose(None)) == ["pooled_svr-s0", "pooled_svr-s1"]
 
