@@ -22,15 +22,13 @@ from base_models.files import Artifact
 from base_models.predictions import PredictionTable
 from ensemble.engine import LOCAL
 from ensemble.papers.request import Request, RowSetup
-from ensemble.training.base_model_run import ROLE, BaseRun
+from ensemble.training.base_model_run import ROLE, BaseRun, Watch, train_runs
 from ensemble.training.encoder_choice import EncoderChoice
 from ensemble.training.rated_clips import RatedClips
 from ensemble.training.train_base_models import (
     OnEmbed,
     TrainingPlan,
-    Watch,
     plan_training,
-    train_runs,
 )
 from ensemble.training.training_setup import AS_PUBLISHED, Compute, TrainingSetup
 from ensemble.workspace import Workspace

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,12 @@ import pandas as pd
 from base_models.clips.labels import mean_label
 from base_models.clips.splits import folds as split_folds
 from base_models.config import BaseConfig
-from base_models.errors import DamagedArtifact
+from base_models.errors import (
+    DamagedArtifact,
+    StackedMOSError,
+    UsageError,
+    in_one_line,
+)
 from base_models.files import (
     Artifact,
     atomic_write,
@@ -32,6 +37,7 @@ from base_models.files import (
 )
 from base_models.model_presets import AnyConfig, configured
 from base_models.pooled_config import PooledConfig
+from ensemble.engine import spread
 from ensemble.training.rated_clips import RatedClips
 from meta.rows import Rows
 
@@ -274,6 +280,10 @@ class BaseRun:
         write_json(folder / PROGRESS, record | facts)
 
 
+Watch = Callable[[Sequence[BaseRun]], contextlib.AbstractContextManager[Any]]
+"""Makes a context manager that shows the progress of runs."""
+
+
 def failure_of(folder: Path) -> str:
     """Why the last attempt to train the run of this folder failed; "" if none did."""
     path = folder / FAILURE
@@ -281,6 +291,75 @@ def failure_of(folder: Path) -> str:
     with contextlib.suppress(DamagedArtifact):
         return str(read_json(path)["reason"]) if path.is_file() else ""
     return ""
+
+
+def train_runs(
+    runs: Sequence[BaseRun],
+    errors: tuple[type[Exception], ...],
+    *,
+    jobs: int,
+    watch: Watch | None,
+    engine: str,
+    shared: Path,
+) -> dict[str, StackedMOSError]:
+    """Train runs that are not finished; returns why some of them failed, by name.
+
+    Parameters
+    ----------
+    runs : sequence of BaseRun
+    errors : tuple of exception types
+        What a run may fail with while the others go on. Faults of the machine
+        (`OSError`, `MemoryError`) are raised all the same.
+    jobs : int
+        Worker processes.
+    watch : callable or None
+        Makes a context manager that shows the progress of runs.
+    engine : str
+    shared : Path
+        Folder that all workers see.
+    """
+    if not runs:
+        return {}
+    # What an earlier attempt left would be shown as this one's.
+    for run in runs:
+        (run.folder / FAILURE).unlink(missing_ok=True)
+
+    with watch(runs) if watch else contextlib.nullcontext():
+        found = list(
+            spread(
+                _train_run,
+                [(run, errors) for run in runs],
+                engine,
+                jobs=min(jobs, len(runs)),
+                # The same for all runs of a plan.
+                threads=runs[0].threads,
+                shared=shared,
+            )
+        )
+    return {
+        run.name: error
+        for run, error in zip(runs, found, strict=True)
+        if error is not None
+    }
+
+
+def _train_run(
+    run: BaseRun, errors: tuple[type[Exception], ...]
+) -> StackedMOSError | None:
+    """Train one run; why it failed, or None."""
+    try:
+        run.train()
+    except (OSError, MemoryError):
+        raise
+    except errors as error:
+        reason = in_one_line(error)
+        # A run that failed before it wrote anything has no folder.
+        if run.folder.is_dir():
+            write_json(run.folder / FAILURE, {"reason": reason})
+        # Of a type that any worker can send back.
+        is_damage = isinstance(error, DamagedArtifact)
+        return DamagedArtifact(reason) if is_damage else UsageError(reason)
+    return None
 
 
 def training_folds(rows: Rows, folds: int) -> np.ndarray:

@@ -7,7 +7,6 @@ encoders can embed: only predictions of the same clips can be stacked.
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,12 +21,10 @@ from base_models.errors import (
     DamagedArtifact,
     StackedMOSError,
     UsageError,
-    in_one_line,
     some,
 )
-from base_models.files import write_json
-from ensemble.engine import LOCAL, spread
-from ensemble.training.base_model_run import FAILURE, BaseRun
+from ensemble.engine import LOCAL
+from ensemble.training.base_model_run import BaseRun, Watch, train_runs
 from ensemble.training.embed_on_engine import embed_chunks
 from ensemble.training.plan_checks import check_plan
 from ensemble.training.rated_clips import CONTENT, RatedClips
@@ -41,7 +38,6 @@ if TYPE_CHECKING:
 
 EncoderPair = tuple["Encoder", "Encoder | None"]
 OnEmbed = Callable[[str, int, int], None]
-Watch = Callable[[Sequence[BaseRun]], contextlib.AbstractContextManager[Any]]
 
 TRAINING_ERRORS = (StackedMOSError, ArithmeticError, ValueError)
 """What a base model may fail with while the others go on: our own errors, and those of
@@ -309,75 +305,6 @@ def train_base_models(
         trained=tuple(run.name for run in unfinished if run.name not in failed),
         failed={name: str(error) for name, error in failed.items()},
     )
-
-
-def train_runs(
-    runs: Sequence[BaseRun],
-    errors: tuple[type[Exception], ...],
-    *,
-    jobs: int,
-    watch: Watch | None,
-    engine: str,
-    shared: Path,
-) -> dict[str, StackedMOSError]:
-    """Train runs that are not finished; returns why some of them failed, by name.
-
-    Parameters
-    ----------
-    runs : sequence of BaseRun
-    errors : tuple of exception types
-        What a run may fail with while the others go on. Faults of the machine
-        (`OSError`, `MemoryError`) are raised all the same.
-    jobs : int
-        Worker processes.
-    watch : callable or None
-        Makes a context manager that shows the progress of runs.
-    engine : str
-    shared : Path
-        Folder that all workers see.
-    """
-    if not runs:
-        return {}
-    # What an earlier attempt left would be shown as this one's.
-    for run in runs:
-        (run.folder / FAILURE).unlink(missing_ok=True)
-
-    with watch(runs) if watch else contextlib.nullcontext():
-        found = list(
-            spread(
-                _train_run,
-                [(run, errors) for run in runs],
-                engine,
-                jobs=min(jobs, len(runs)),
-                # The same for all runs of a plan.
-                threads=runs[0].threads,
-                shared=shared,
-            )
-        )
-    return {
-        run.name: error
-        for run, error in zip(runs, found, strict=True)
-        if error is not None
-    }
-
-
-def _train_run(
-    run: BaseRun, errors: tuple[type[Exception], ...]
-) -> StackedMOSError | None:
-    """Train one run; why it failed, or None."""
-    try:
-        run.train()
-    except (OSError, MemoryError):
-        raise
-    except errors as error:
-        reason = in_one_line(error)
-        # A run that failed before it wrote anything has no folder.
-        if run.folder.is_dir():
-            write_json(run.folder / FAILURE, {"reason": reason})
-        # Of a type that any worker can send back.
-        is_damage = isinstance(error, DamagedArtifact)
-        return DamagedArtifact(reason) if is_damage else UsageError(reason)
-    return None
 
 
 def _point(
