@@ -35,8 +35,8 @@ from ensemble.cli.shared.options import Options, add_aspects_option, choose_enco
 
 if TYPE_CHECKING:
     from base_models.metrics.learning_curve import MeanOfDraws
-    from ensemble.training.advice import Advice
-    from ensemble.training.learning_curve import LearningCurve
+    from ensemble.training.checks.advice import Advice
+    from ensemble.training.checks.learning_curve import LearningCurve
 
 _Item = TypeVar("_Item")
 
@@ -95,7 +95,7 @@ def _main(argv: Sequence[str] | None = None) -> int:
     _check_options(options)
     # Imported late: these load libraries that --help does not need.
     from base_models.clips.demo.corpus import is_demo
-    from ensemble.training.advice import Advice
+    from ensemble.training.checks.advice import Advice
 
     clips = read_clips(
         options.path,
@@ -157,7 +157,7 @@ def _check_options(options: Namespace) -> None:
 
 def _measure_curve(options: Namespace, clips: pd.DataFrame) -> LearningCurve:
     """How the error falls with the number of clips."""
-    from ensemble.training.learning_curve import CurveSetup, learning_curve
+    from ensemble.training.checks.learning_curve import CurveSetup, learning_curve
     from ensemble.training.progress import encoding
 
     if not clips.attrs["aspects"]:

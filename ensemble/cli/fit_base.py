@@ -340,7 +340,7 @@ def _say_how_models_are_trained(
 
 
 def _say_what_clips_can_carry(options: Namespace, rated: RatedClips) -> None:
-    from ensemble.training.advice import Advice
+    from ensemble.training.checks.advice import Advice
 
     advice = Advice.of(
         rated.frame,

@@ -25,8 +25,8 @@ from base_models.errors import (
 )
 from ensemble.engine import LOCAL
 from ensemble.training.base_model_run import BaseRun, Watch, train_runs
+from ensemble.training.checks.plan_checks import check_plan
 from ensemble.training.embed_on_engine import embed_chunks
-from ensemble.training.plan_checks import check_plan
 from ensemble.training.rated_clips import CONTENT, RatedClips
 from ensemble.training.training_setup import Compute, ModelSetup, TrainingSetup
 from ensemble.workspace import BASE_MODELS, Workspace

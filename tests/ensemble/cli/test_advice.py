@@ -11,7 +11,7 @@ from commands import call, refused
 
 from base_models.clips.read_clips import read_clips
 from base_models.clips.splits import assign_splits, reached
-from ensemble.training.learning_curve import CurveSetup
+from ensemble.training.checks.learning_curve import CurveSetup
 from ensemble.training.model_sets import SMALL_SPLIT
 
 
@@ -53,7 +53,7 @@ def test_splits_by_group_are_those_of_fit_base(table):
 
 def test_check_clips_draws_a_curve(table, tmp_path, monkeypatch):
     fewer = functools.partial(CurveSetup, draws=2)
-    monkeypatch.setattr("ensemble.training.learning_curve.CurveSetup", fewer)
+    monkeypatch.setattr("ensemble.training.checks.learning_curve.CurveSetup", fewer)
     words = ("check_clips", table, "--curve", "--group", "content")
     code, out, err = call(*words, "--json", tmp_path / "facts.json")
     assert code == 0, err

@@ -10,7 +10,7 @@ from builders import SHARED_DATA, clip_table, tones
 
 from base_models.clips.read_clips import read_clips
 from base_models.errors import UsageError
-from ensemble.training.learning_curve import (
+from ensemble.training.checks.learning_curve import (
     CurveSetup,
     _nested_subsets,
     learning_curve,

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from base_models.metrics.expected_interval import expected_srcc_interval
-from ensemble.training.advice import SMALL_BELOW, Advice
+from ensemble.training.checks.advice import SMALL_BELOW, Advice
 
 
 def clips(splits, *, systems=4, rated=None, **columns):
