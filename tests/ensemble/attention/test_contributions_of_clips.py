@@ -6,8 +6,10 @@ import json
 import shutil
 from dataclasses import replace
 
+import pandas as pd
 import pytest
-from commands import call, finish, refused
+from builders import only_row
+from commands import call, finish, refused, two_epochs
 from matplotlib.figure import Figure
 from safetensors import safe_open
 
@@ -20,7 +22,8 @@ from ensemble.attention.picture import picture
 def mixed(tmp_path_factory):
     """A stack of a model with attention and two without."""
     models = ("dora:1", "pooled_gp@logmel:1", "pooled_ridge:1")
-    return finish(tmp_path_factory.mktemp("mixed"), models)
+    with two_epochs():
+        return finish(tmp_path_factory.mktemp("mixed"), models)
 
 
 @pytest.fixture(scope="module")
@@ -63,11 +66,7 @@ def test_contributions_add_up_to_the_score_of_the_model(mixed, tmp_path):
     words = [mixed.wav, "--prompt", "slow piano", "--explain", tmp_path / "x"]
     call(*mixed.predict(*words, "--distributions", table, "--members"))
     about, _ = facts_of(tmp_path / "x")
-    header, *lines = table.read_text().splitlines()
-    rows = [
-        dict(zip(header.split(","), line.split(","), strict=True)) for line in lines
-    ]
-    (row,) = [row for row in rows if row["model"] == "pooled_ridge-s0"]
+    row = only_row(pd.read_csv(table), model="pooled_ridge-s0")
     for aspect, found in about["contributions"]["pooled_ridge-s0"].items():
         total = found["start"] + sum(found["contributions"].values())
         assert row[aspect] == pytest.approx(min(max(total, 1), 5), abs=1e-5)
