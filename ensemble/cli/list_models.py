@@ -12,9 +12,9 @@ from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
-from base_models.config import MODELS
 from base_models.errors import one_of
 from base_models.files import write_json
+from base_models.model_presets import ALL_MODELS
 from ensemble.cli.shared.exit_codes import ALL_WELL, Screen, run_command
 from ensemble.cli.shared.list_table import list_table
 from ensemble.cli.shared.options import Options
@@ -53,14 +53,19 @@ def _parser() -> Options:
 def _main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     for preset in options.presets:
-        one_of(preset, MODELS, "preset")
+        one_of(preset, ALL_MODELS, "preset")
     # Imported late, because a wrong name is refused and --help shown without torch.
-    from ensemble.papers.model_costs import READING, model_costs, whisq_note
+    from ensemble.papers.model_costs import (
+        READING,
+        model_costs,
+        pooled_note,
+        whisq_note,
+    )
 
-    costs = model_costs(options.presets or MODELS)
+    costs = model_costs(options.presets or ALL_MODELS)
     screen = Screen(width=None if Screen().is_terminal else _WIDTH_WITHOUT_TERMINAL)
     screen.print(_table(costs))
-    notes = [note for note in (READING, whisq_note(costs)) if note]
+    notes = [note for note in (READING, pooled_note(costs), whisq_note(costs)) if note]
     for note in notes:
         _print_paragraph(screen, note)
 
@@ -79,15 +84,20 @@ def _table(costs: Sequence[ModelCost]) -> Table:
 
 
 def _cells(cost: ModelCost) -> list[str]:
+    trainable = "-"
+    macs = "-"
+    if cost.network is not None:
+        trainable = f"{cost.network.parameters:,}"
+        macs = f"{cost.network.macs / 1e9:.2f}"
     return [
         cost.preset,
         cost.architecture,
         " + ".join(filter(None, (cost.audio_encoder, cost.text_encoder))),
         cost.criterion,
-        f"{cost.network.parameters:,}",
+        trainable,
         f"{cost.total.parameters / 1e6:.2f}",
         f"{cost.total.macs / 1e9:.2f}",
-        f"{cost.network.macs / 1e9:.2f}",
+        macs,
     ]
 
 

@@ -12,11 +12,13 @@ from typing import Any
 
 import torch
 
-from base_models.config import MODELS, BaseConfig
+from base_models.config import BaseConfig
 from base_models.encoders.full_size import SECONDS, TOKENS, full_size_cost
+from base_models.model_presets import ALL_MODELS, AnyConfig, read_preset
 from base_models.networks.batches import Batch
 from base_models.networks.costs import Cost, count_cost, on_meta
 from base_models.networks.models import build_model
+from base_models.pooled_config import FAMILY, PooledConfig
 
 GIGA = 1e9
 
@@ -26,6 +28,11 @@ READING = (
     "multiply-accumulates of matrix products and convolutions for a clip of "
     f"{SECONDS} s and a prompt of {TOKENS} tokens, encoders included; an embedding is "
     "computed once and stored, so that training costs the network's share alone."
+)
+_POOLED = (
+    "The presets pooled_… have no network, so that nothing is trainable in this sense "
+    "(-): a regressor of scikit-learn is fitted to statistics of the frames and tokens. "
+    "Their total is that of the encoders."
 )
 _WHISQ = (
     "WhisQ's paper states 2.66 M trainable parameters, 619.45 M in all and 32.54 "
@@ -46,10 +53,12 @@ class ModelCost:
 
     Parameters
     ----------
-    preset, architecture, criterion : of its config
+    preset, architecture, criterion : of its config; a model on pooled embeddings has
+        the architecture ``"pooled"``, and its regressor as criterion
     audio_encoder, text_encoder : names; the latter is "" for a network that reads the
         audio alone
-    network, audio, text : Cost, the last one None without text encoder
+    network, audio, text : Cost, the first one None for a model without a network, and
+        the last one None without text encoder
     """
 
     preset: str
@@ -57,29 +66,32 @@ class ModelCost:
     criterion: str
     audio_encoder: str
     text_encoder: str
-    network: Cost
+    network: Cost | None
     audio: Cost
     text: Cost | None
 
     @property
     def total(self) -> Cost:
         """Network and encoders."""
-        cost = self.network + self.audio
-        return cost if self.text is None else cost + self.text
+        cost = self.audio
+        for part in (self.text, self.network):
+            if part is not None:
+                cost = cost + part
+        return cost
 
     def to_json(self) -> dict[str, Any]:
         """All of it as JSON values."""
         total = self.total
         return {
             **asdict(self),
-            "trainable_parameters": self.network.parameters,
+            "trainable_parameters": self.network and self.network.parameters,
             "total_parameters": total.parameters,
             "gmacs": total.macs / GIGA,
             "gmacs_within_attention": total.attention_macs / GIGA,
         }
 
 
-def model_costs(presets: Sequence[str] = MODELS) -> list[ModelCost]:
+def model_costs(presets: Sequence[str] = ALL_MODELS) -> list[ModelCost]:
     """Count every preset.
 
     Parameters
@@ -91,30 +103,38 @@ def model_costs(presets: Sequence[str] = MODELS) -> list[ModelCost]:
     UsageError
         When a preset is unknown.
     """
-    configs = {preset: BaseConfig.preset(preset) for preset in presets}
+    configs = {preset: read_preset(preset) for preset in presets}
     return [_model_cost(preset, config) for preset, config in configs.items()]
 
 
-def _model_cost(preset: str, config: BaseConfig) -> ModelCost:
+def _model_cost(preset: str, config: AnyConfig) -> ModelCost:
     audio_encoder, text_encoder = encoders_of(config)
     audio, frames = full_size_cost(audio_encoder)
     text = None
     tokens = None
     if text_encoder:
         text, tokens = full_size_cost(text_encoder)
+    if isinstance(config, PooledConfig):
+        architecture = FAMILY
+        criterion = config.regressor
+        network = None
+    else:
+        architecture = config.architecture
+        criterion = config.criterion
+        network = _network_cost(config, frames, tokens)
     return ModelCost(
         preset=preset,
-        architecture=config.architecture,
-        criterion=config.criterion,
+        architecture=architecture,
+        criterion=criterion,
         audio_encoder=audio_encoder,
         text_encoder=text_encoder,
-        network=_network_cost(config, frames, tokens),
+        network=network,
         audio=audio,
         text=text,
     )
 
 
-def encoders_of(config: BaseConfig) -> tuple[str, str]:
+def encoders_of(config: AnyConfig) -> tuple[str, str]:
     """Names of the encoders of a preset; that of text is "" where none is read."""
     return config.audio_encoder, "" if config.audio_only else config.text_encoder
 
@@ -148,10 +168,19 @@ def _nothing_masked(embedding: torch.Tensor) -> torch.Tensor:
     return torch.ones_like(embedding[..., 0], dtype=torch.bool)
 
 
+def pooled_note(costs: Sequence[ModelCost]) -> str:
+    """How models on pooled embeddings are read; "" where there is none."""
+    return _POOLED if any(cost.network is None for cost in costs) else ""
+
+
 def whisq_note(costs: Sequence[ModelCost]) -> str:
     """WhisQ's own figures beside ours, in words; "" where it was not counted."""
     for cost in costs:
-        if cost.preset == "whisq" and cost.text is not None:
+        if (
+            cost.preset == "whisq"
+            and cost.network is not None
+            and cost.text is not None
+        ):
             return _WHISQ.format(
                 trainable=cost.network.parameters,
                 macs=cost.total.macs / GIGA,

@@ -6,7 +6,8 @@ import socket
 import pytest
 from commands import call, refused
 
-from base_models.config import MODELS
+from base_models.model_presets import ALL_MODELS, read_preset
+from base_models.pooled_config import POOLED_MODELS
 from ensemble.papers.model_costs import model_costs
 
 
@@ -16,7 +17,7 @@ def costs():
 
 
 def test_every_preset_is_counted_with_the_encoders_of_its_paper(costs):
-    assert tuple(costs) == MODELS
+    assert tuple(costs) == ALL_MODELS
     pairs = {name: (c.audio_encoder, c.text_encoder) for name, c in costs.items()}
     assert pairs["dora"] == pairs["dora_coral"] == ("muq", "roberta")
     assert pairs["whisq_wav2vec2_modernbert"] == ("wav2vec2", "modernbert")
@@ -68,3 +69,28 @@ def test_the_papers_figures_stand_beside_whisq_alone():
 
 def test_an_unknown_preset_is_refused():
     refused(2, call("list_models", "whiq"), "Unknown preset 'whiq'. Did you mean 'whis")
+
+
+def test_models_on_pooled_embeddings_have_encoders_and_nothing_trainable(
+    costs, tmp_path
+):
+    file = tmp_path / "models.json"
+    code, out, _ = call("list_models", *POOLED_MODELS, "dora", "--json", file)
+    assert code == 0
+    *pooled, dora = json.loads(file.read_text())["models"]
+    assert [model["preset"] for model in pooled] == list(POOLED_MODELS)
+    for model in pooled:
+        assert model["architecture"] == "pooled"
+        assert model["criterion"] == read_preset(model["preset"]).regressor
+        assert model["trainable_parameters"] is None
+        frozen = dora["total_parameters"] - dora["trainable_parameters"]
+        assert model["total_parameters"] == frozen
+        (line,) = [li for li in out.splitlines() if li.startswith(model["preset"])]
+        assert line.split().count("-") == 2
+    assert "nothing is trainable in this sense (-)" in " ".join(out.split())
+    _, out, _ = call("list_models", "dora")
+    assert "pooled" not in out
+
+
+def test_a_wrong_name_is_refused_with_the_nearest_preset_of_any_family():
+    refused(2, call("list_models", "pooled_gb"), "'pooled_gp'")
