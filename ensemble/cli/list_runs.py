@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from ensemble.training.run_table import RunTable
 
 _MEBIBYTE = 2**20
+# Kinds of metrics, and how the head of a column calls them.
+_MEASURED = {"dev": "dev", "out_of_fold": "out-of-fold"}
 # What is piped into a file should not be folded.
 _WIDTH_WITHOUT_TERMINAL = 160
 
@@ -30,7 +32,7 @@ def _parser() -> Options:
     parser = Options(
         "list_runs",
         "list_runs: the finished base models, their encoders, data, metrics on the dev "
-        "clips and size.",
+        "clips (of data without any: of out-of-fold predictions) and size.",
     )
     add = parser.add_argument
     add(
@@ -103,13 +105,16 @@ def _show(table: RunTable, workspace: Workspace) -> None:
 
 
 def _screen_table(rows: Sequence[dict[str, Any]]) -> Table:
-    aspects = list(dict.fromkeys(aspect for row in rows for aspect in row["dev"]))
+    # A run has metrics of one kind; what no run has gets no column.
+    measured = dict.fromkeys(
+        (kind, aspect) for kind in _MEASURED for row in rows for aspect in row[kind]
+    )
     table = Table(box=None, padding=(0, 1, 0, 0))
     table.add_column("")
     for name in ("base model", "encoders", "settings", "data"):
         table.add_column(name, overflow="fold")
-    for aspect in aspects:
-        table.add_column(f"dev {aspect}\nSRCC, MSE", justify="right")
+    for kind, aspect in measured:
+        table.add_column(f"{_MEASURED[kind]} {aspect}\nSRCC, MSE", justify="right")
     table.add_column("MB", justify="right")
 
     for row in rows:
@@ -120,7 +125,7 @@ def _screen_table(rows: Sequence[dict[str, Any]]) -> Table:
             " + ".join(row["encoders"]),
             " ".join([row["settings"], *changed, *(["trial"] * row["is_trial"])]),
             row["data"],
-            *(_metric_cell(row["dev"].get(aspect)) for aspect in aspects),
+            *(_metric_cell(row[kind].get(aspect)) for kind, aspect in measured),
             f"{row['bytes'] / _MEBIBYTE:.1f}",
         ]
         # Text has no markup to interpret.

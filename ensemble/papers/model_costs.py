@@ -31,7 +31,7 @@ READING = (
 )
 _POOLED = (
     "The presets pooled_… have no network, so that nothing is trainable in this sense "
-    "(-): a regressor of scikit-learn is fitted to statistics of the frames and tokens. "
+    "(-): a regressor of scikit-learn is fitted to statistics of frames and tokens. "
     "Their total is that of the encoders."
 )
 _WHISQ = (

@@ -1,4 +1,7 @@
-"""The finished base models of a workspace as a table, with metrics on dev clips."""
+"""The finished base models of a workspace as a table, with metrics on dev clips.
+
+Data without dev clips has out-of-fold predictions of the training split instead.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,10 @@ import numpy as np
 
 from base_models.errors import StackedMOSError
 from base_models.metrics.evaluate import mse, srcc
+from base_models.predictions import PredictionTable
 from ensemble.training.base_model_run import failure_of
 from ensemble.training.rated_clips import RatedClips
-from ensemble.training.stored_runs import RunList, RunsOfData, StoredRun
+from ensemble.training.stored_runs import RunList, RunsOfData
 from ensemble.workspace import BASE_MODELS, Workspace
 
 MIN_CLIPS = 2
@@ -50,7 +54,9 @@ def run_table(workspace: Workspace) -> RunTable:
         ``changed`` (single settings), ``data`` (fingerprint of the clips),
         ``is_stacked`` (whether ``fit_meta`` would take it), ``folds`` (whether there
         are out-of-fold predictions), ``bytes``, ``folder``, and ``dev``: per aspect the
-        number of clips, MSE and utterance SRCC on the labelled dev clips.
+        number of clips, MSE and utterance SRCC on the labelled dev clips. Where there
+        are none, ``out_of_fold`` has the same of the training split, predicted by
+        models that did not see the rows.
     """
     stacked: dict[str, str] = {}
     if workspace.has(BASE_MODELS):
@@ -71,7 +77,11 @@ def run_table(workspace: Workspace) -> RunTable:
             tables[data] = _clips_of(workspace, data)
         try:
             encoders = list(run.encoders)
-            dev = _dev_metrics(run, tables[data])
+            dev = _metrics(run.predictions("dev"), tables[data], "dev")
+            out_of_fold = {}
+            if not dev and run.most_folds:
+                predictions = run.out_of_fold(run.most_folds)
+                out_of_fold = _metrics(predictions, tables[data], "train")
         except StackedMOSError as error:
             damaged[str(run.folder.relative_to(workspace.root))] = str(error)
             continue
@@ -88,6 +98,7 @@ def run_table(workspace: Workspace) -> RunTable:
                 "is_trial": run.is_trial,
                 "folds": len(run.folders) > 1,
                 "dev": dev,
+                "out_of_fold": out_of_fold,
                 "bytes": run.size,
                 "folder": str(run.folder.relative_to(workspace.root)),
             }
@@ -112,14 +123,15 @@ def _clips_of(workspace: Workspace, data: str) -> RatedClips | None:
         return None
 
 
-def _dev_metrics(run: StoredRun, rated: RatedClips | None) -> dict[str, dict[str, Any]]:
+def _metrics(
+    predictions: PredictionTable | None, rated: RatedClips | None, split: str
+) -> dict[str, dict[str, Any]]:
     """Number of clips, MSE and utterance SRCC per aspect; empty where unknown."""
-    predictions = run.predictions("dev")
     if rated is None or predictions is None:
         return {}
 
-    dev = rated.rows("dev").set_index("clip_id")
-    labels = dev.loc[list(predictions.clip_ids), list(predictions.aspects)]
+    rows = rated.rows(split).set_index("clip_id")
+    labels = rows.loc[list(predictions.clip_ids), list(predictions.aspects)]
     metrics = {}
     for aspect in predictions.aspects:
         truth = labels[aspect].to_numpy(dtype=float)

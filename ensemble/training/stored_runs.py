@@ -145,6 +145,16 @@ class StoredRun:
         return PredictionTable.join(parts)
 
     @property
+    def most_folds(self) -> int:
+        """The largest number of folds that it was predicted in; 0 where in none."""
+        counts = [
+            int(folder.name.rpartition(_FOLDS)[2])
+            for folder in self.folders[1:]
+            if is_sealed(folder)
+        ]
+        return max(counts, default=0)
+
+    @property
     def folders(self) -> list[Path]:
         """Its own folder, and those of its out-of-fold predictions."""
         pattern = f"{self.folder.name}{_FOLDS}*"
