@@ -2,7 +2,8 @@
 
 Without an intercept, these learners cannot correct a bias that all models share. Nor
 can they predict a score outside the models' range, so that broken, constant and opposed
-models do little harm.
+models do little harm. `Skill` has one, and weighs how far each model's score lies from
+that model's mean.
 """
 
 from __future__ import annotations
@@ -168,8 +169,8 @@ class Best(ConvexWeightsLearner):
 class Skill(ConvexWeightsLearner):
     """Mean of the models, each weighed by how little it errs, without any bias.
 
-    A model counts with the inverse of the square of its mean squared error, once its
-    mean is that of the scores. So little is fitted that some fifty rows are enough,
+    A model counts with the inverse of a power of its mean squared error, once its mean
+    is that of the scores. So little is fitted that some fifty rows are enough,
     where least squares would follow their noise, and models that tell little hardly
     count.
 
