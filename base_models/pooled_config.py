@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from base_models.bins import SOFTEN_SIGMA
 from base_models.errors import UsageError, one_of
@@ -12,6 +12,11 @@ from base_models.settings import PRESETS, Settings, toml_names
 
 FAMILY = "pooled"
 """What the files of such a model call its family."""
+FAMILY_VERSION = 1
+"""Raised when the same config, data and seed would fit other models.
+
+Runs of an older version are then fitted anew.
+"""
 REGRESSORS = ("svr", "ridge", "gp", "forest")
 POOLED_MODELS = toml_names(PRESETS / "pooled")
 """Presets of base models on pooled embeddings."""
@@ -56,3 +61,7 @@ class PooledConfig(Settings):
         # Negated, so that NaN is refused.
         if not self.sigma > 0:
             raise UsageError(f"sigma must be positive; got {self.sigma}.")
+
+    def _versions(self) -> dict[str, Any]:
+        # Also tells this family's defaults from those of the networks.
+        return {FAMILY: FAMILY_VERSION}
