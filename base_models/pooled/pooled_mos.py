@@ -142,7 +142,8 @@ class PooledMOS(ClipModel[PooledConfig]):
             Labels on the scale; NaN is unlabelled. Column names are the aspects.
         sample_weight : array of shape (n,), or None
         groups : sequence of n names, or None
-            Clips of equal names (prompts, contents) stay in one inner fold.
+            Clips of equal names (prompts, contents) stay in one inner fold, unless all
+            names are equal.
 
         Raises
         ------
@@ -317,8 +318,10 @@ class PooledMOS(ClipModel[PooledConfig]):
             names = [str(name) for name in groups]
             of_rows = [names[row] for row in rows.tolist()]
             n_units = len(set(of_rows))
+        # A single group cannot be kept together, as where most are left out as a fold.
         if n_units < 2:
-            raise UsageError("All clips are of one group; inner folds need at least 2.")
+            of_rows = None
+            n_units = len(rows)
         n_folds = min(self.config_.inner_folds, n_units)
         fold_of_row = split_folds(
             [systems[row] for row in rows.tolist()],

@@ -181,13 +181,22 @@ def test_fewer_than_four_labels_are_refused(clips):
         model().fit(clips, few)
 
 
-def test_clips_of_one_group_are_refused(clips):
-    with pytest.raises(UsageError, match="All clips are of one group"):
-        model().fit(clips, clips["mi"], groups=["g"] * len(clips))
+def test_groups_stay_in_one_inner_fold_and_a_single_one_is_as_none(clips, new):
+    plain = model().fit(clips, clips["mi"])
+    one = model().fit(clips, clips["mi"], groups=["g"] * len(clips))
+    assert one.tuning_ == plain.tuning_
+    np.testing.assert_array_equal(one.predict(new), plain.predict(new))
+
+    # Of two groups with opposed labels, each predicts the other badly.
+    is_b = np.arange(len(clips)) % 2 == 1
+    labels = clips["mi"].where(~is_b, 6 - clips["mi"])
+    grouped = model().fit(clips, labels, groups=is_b)
+    (record,) = grouped.tuning_
+    (free,) = model().fit(clips, labels).tuning_
+    assert record["inner_mse"] > 1.2 * free["inner_mse"]
+
     with pytest.raises(UsageError, match="24 clips but 3 groups"):
         model().fit(clips, clips["mi"], groups=["g"] * 3)
-    two = np.array(["a", "b"])[np.arange(len(clips)) % 2]
-    model().fit(clips, clips["mi"], groups=two)
 
 
 def test_embeddings_that_are_all_equal_are_refused(clips):

@@ -1,0 +1,257 @@
+"""``--models small`` from the clips to the scores, as its user runs it."""
+
+import io
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from builders import SHARED_DATA, clip_table, noises
+from commands import EMBEDDED, call, refused, two_epochs
+
+from base_models.files import read_json
+from base_models.pooled.pooled_mos import PooledMOS
+
+ONE_CPU = ("--device", "cpu", "--jobs", 1)
+POOLED = {f"pooled_{name}-s0" for name in ("forest", "gp", "ridge", "svr")}
+
+
+def table_of(folder, n=30):
+    """A table of clips of noise without splits; the ratings follow their loudness."""
+    k = np.arange(n)
+    rng = np.random.default_rng(0)
+    levels = 10 ** rng.uniform(-2.4, -0.3, n)
+    sounds = noises(levels, 0.3)
+    mi = 4.6 + 1.5 * np.log10(levels) + 0.2 * rng.normal(size=n)
+    labels = {"mi": mi.clip(1, 5), "ta": (6 - mi).clip(1, 5)}
+    prompts = [f"prompt {number}" for number in range(6)]
+    table = clip_table(folder, sounds, systems=5, prompts=prompts, **labels)
+    table["content"] = [f"t{number % 10}" for number in k]
+    path = folder / "clips.csv"
+    table.to_csv(path, index=False)
+    return path
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return table_of(tmp_path_factory.mktemp("data"))
+
+
+def fit_base(data, art, *more, models=("small",)):
+    words = ["--data", data, "--artifacts", art, "--models", *models, *ONE_CPU, *more]
+    return call("fit_base", *words)
+
+
+@pytest.fixture(scope="module")
+def art(data, tmp_path_factory):
+    """Artifacts of the set on the embedded encoders."""
+    folder = tmp_path_factory.mktemp("small") / "art"
+    with two_epochs():
+        code, _, err = fit_base(data, folder, *EMBEDDED)
+    assert code == 0, err
+    assert "train 26" in err
+    assert "dev 0" in err
+    assert "trained 6 of 6" in err
+    return folder
+
+
+@pytest.fixture(scope="module")
+def stack(art):
+    """The folder of its stack."""
+    code, _, err = call("fit_meta", "--artifacts", art)
+    assert code == 0, err
+    (folder,) = (art / "meta").glob("skill-*")
+    return folder
+
+
+def scores(art, data, *more):
+    code, out, err = call("predict_mos", "--clips", data, "--artifacts", art, *more)
+    assert code == 0, err
+    return pd.read_csv(io.StringIO(out))
+
+
+# from clips to scores
+
+
+def test_a_stack_is_fitted_on_out_of_fold_predictions_without_a_dev_split(art, stack):
+    assert stack.name.startswith("skill-")
+    report = (stack / "report.html").read_text()
+    assert "pooled_gp-s0" in report
+
+
+def test_scores_are_close_to_the_ratings_and_rows_per_member_are_named(
+    art, stack, data, tmp_path
+):
+    file = tmp_path / "d.csv"
+    words = ["--stack", stack, "--distributions", file, "--members"]
+    found = scores(art, data, *words)
+    ratings = pd.read_csv(data)
+    for aspect in ("mi", "ta"):
+        assert np.corrcoef(found[aspect], ratings[aspect])[0, 1] > 0.8
+    members = pd.read_csv(file)
+    assert set(members["model"]) == {"stack", *POOLED, "dora-s0", "dora-s1"}
+    shares = members[[name for name in members if name.startswith("mi_b")]]
+    np.testing.assert_allclose(shares.sum(axis=1), 1, atol=1e-6)
+
+
+def test_runs_are_listed_with_what_they_predict_out_of_fold(art, tmp_path):
+    file = tmp_path / "runs.json"
+    code, out, err = call("list_runs", "--artifacts", art, "--json", file)
+    assert code == 0, err
+    assert "out-of-fold mi" in out + err
+    assert "dev mi" not in out + err
+    runs = json.loads(file.read_text())["runs"]
+    assert len(runs) == 6
+    for run in runs:
+        assert run["dev"] == {}
+        assert set(run["out_of_fold"]) == {"mi", "ta"}
+        assert run["out_of_fold"]["mi"]["n"] == 26
+    (ridge,) = [run for run in runs if run["name"] == "pooled_ridge-s0"]
+    assert ridge["out_of_fold"]["mi"]["srcc"] > 0.8
+
+
+def test_asking_for_dev_predictions_of_data_without_any_is_refused(art):
+    refused(2, call("fit_meta", "--artifacts", art, "--cv", "dev"), "dev")
+
+
+def test_a_second_call_trains_nothing(art, data, monkeypatch):
+    monkeypatch.setattr(PooledMOS, "fit", None)
+    with two_epochs():
+        code, _, err = fit_base(data, art, *EMBEDDED)
+    assert code == 0, err
+    assert "nothing to do: all 6 base models are finished" in err
+
+
+def test_an_interrupted_call_goes_on_with_what_is_not_finished(
+    data, tmp_path, monkeypatch
+):
+    fit = PooledMOS.fit
+    calls = []
+
+    def interrupted(self, *args, **kwargs):
+        calls.append(self.preset)
+        # Six fits are one run: all the clips, and five folds.
+        if len(calls) == 9:
+            raise KeyboardInterrupt
+        return fit(self, *args, **kwargs)
+
+    monkeypatch.setattr(PooledMOS, "fit", interrupted)
+    models = ("pooled_ridge:1", "pooled_gp:1")
+    words = (*EMBEDDED, "--folds", 5, "--split", 0.85, 0, 0.15)
+    code, _, err = fit_base(data, tmp_path / "a", *words, models=models)
+    assert (code, "Traceback" in err) == (130, False)
+    first = calls[:6]
+    assert len(set(first)) == 1
+
+    code, _, err = fit_base(data, tmp_path / "a", *words, models=models)
+    assert code == 0, err
+    assert "(1 were there already)" in err
+    assert first[0] not in calls[9:]
+
+    code, _, err = fit_base(data, tmp_path / "b", *words, models=models)
+    assert code == 0, err
+    tables = [
+        {
+            path.parent.name + path.name: path.read_bytes()
+            for path in (tmp_path / part).glob("base/*/*.parquet")
+        }
+        for part in "ab"
+    ]
+    assert tables[0] == tables[1]
+
+
+def test_an_adapted_stack_of_pooled_models_is_fitted(art, stack, data, tmp_path):
+    new = pd.read_csv(data).head(12)
+    new["audio"] = [str(Path(data).parent / Path(name).name) for name in new["audio"]]
+    new["clip_id"] = [f"n{k}" for k in range(12)]
+    new["mi"] = (new["mi"] - 0.8).clip(1, 5)
+    new.to_csv(tmp_path / "new.csv", index=False)
+    words = ["--artifacts", art, "--data", tmp_path / "new.csv"]
+    result = call("fit_meta", "--adapt", stack, *words)
+    refused(2, result, "Skill cannot be adapted; of the learners, 'ridge'")
+
+    code, _, err = call("fit_meta", "--artifacts", art, "--learner", "ridge")
+    assert code == 0, err
+    (ridge,) = (art / "meta").glob("ridge-*")
+    code, _, err = call("fit_meta", "--adapt", ridge, *words)
+    assert code == 0, err
+
+
+# names with an encoder
+
+
+@pytest.fixture(scope="module")
+def named(data, tmp_path_factory):
+    """Runs whose names say their encoder, and one of another family."""
+    folder = tmp_path_factory.mktemp("named") / "art"
+    words = ["--text-encoder", "hashed_text", "--folds", 2, "--set", "inner_folds=2"]
+    models = ("pooled_ridge@logmel:1", "pooled_gp@logmel:2")
+    code, _, err = fit_base(data, folder, *words, models=models)
+    assert code == 0, err
+    return folder
+
+
+def test_runs_of_a_named_encoder_are_chosen_and_removed_by_name(named):
+    code, _, err = call("fit_meta", "--artifacts", named, "--models", "pooled_gp@*")
+    assert code == 0, err
+    remove = ("list_runs", "--artifacts", named, "--remove")
+    code, _, err = call(*remove, "pooled_gp@logmel-s1")
+    assert (code, "removed pooled_gp@logmel-s1" in err) == (0, True)
+    code, out, err = call(*remove, "pooled_*")
+    assert code == 0, err
+    assert "holds no finished base model" in out + err
+    assert not list((named / "base").glob("pooled_*"))
+
+
+@pytest.mark.parametrize(
+    ("models", "more", "message"),
+    [
+        (["pooled_gp@logmel"], ["--set", "max_epochs=2"], "--set max_epochs: none of"),
+        (["pooled_gp@nothing"], [], "nothing"),
+        (["small"], ["--set", "inner_folds=1"], "inner_folds must be at least 2"),
+        (["small"], ["--audio-encoder", "logmel", "logmel"], "names 'logmel' twice"),
+        (["dora:1"], ["--audio-encoder", "logmel", "basic_pitch"], "one word is the"),
+        (["small", "pooled_gp:1"], [], "pooled_gp"),
+    ],
+)
+def test_wrong_words_are_refused_before_anything_is_trained(
+    models, more, message, data, tmp_path
+):
+    words = list(more)
+    if "--audio-encoder" not in more and "@" not in models[0]:
+        words += ["--audio-encoder", "logmel"]
+    result = fit_base(
+        data, tmp_path, "--text-encoder", "hashed_text", *words, models=models
+    )
+    refused(2, result, message)
+    assert not (tmp_path / "base").exists()
+
+
+def test_the_set_and_a_model_beside_it_on_several_encoders(tmp_path):
+    cache = Path(os.environ["STACKEDMOS_CACHE"])
+    codec = SHARED_DATA / "codec-listening-test" / "clips.csv"
+    if not codec.exists() or not (cache / "basic_pitch").exists():
+        pytest.skip("needs the codec listening test, and make for basic_pitch")
+    table = pd.read_csv(codec)
+    table["audio"] = [str(codec.parent / name) for name in table["audio"]]
+    few = table.head(16)
+    few.to_csv(tmp_path / "few.csv", index=False)
+    words = ["--aspects", "quality", "--folds", 2]
+    words += ["--audio-encoder", "logmel", "basic_pitch", "dora_l1=logmel"]
+    with two_epochs():
+        code, _, err = fit_base(
+            tmp_path / "few.csv",
+            tmp_path / "art",
+            *words,
+            models=("small", "dora_l1:1"),
+        )
+    assert code == 0, err
+    assert "trained 11 of 11" in err
+    configs = [
+        read_json(path) for path in (tmp_path / "art" / "base").glob("*/config.json")
+    ]
+    encoders = {config["encoders"]["audio"]["name"] for config in configs}
+    assert encoders == {"logmel", "basic_pitch"}
+    assert call("fit_meta", "--artifacts", tmp_path / "art")[0] == 0
