@@ -13,8 +13,9 @@ from importlib.resources import files
 from typing import Any, NamedTuple
 
 from base_models.clips.labels import judged_by_text
-from base_models.config import BaseConfig
 from base_models.errors import UsageError, one_of
+from base_models.model_presets import read_preset
+from base_models.pooled_config import POOLED_MODELS
 
 TABLES = ("table1", "table2", "table3", "table4", "whisq2", "muq_eval")
 SPLITS = ("dev", "test")
@@ -244,7 +245,9 @@ def _on_embedded_encoders(row: Row) -> tuple[str, str]:
     # A stack, and a row that cannot be run, equals no other row.
     if not row.preset:
         return row.name, row.quick
-    return BaseConfig.preset(row.preset, row.quick).signature(), row.quick
+    # Models on pooled embeddings have no training settings.
+    settings = None if row.preset in POOLED_MODELS else row.quick
+    return read_preset(row.preset, settings).signature(), row.quick
 
 
 def _read(name: str) -> dict[str, Any]:

@@ -166,6 +166,19 @@ def test_a_table_that_was_stopped_goes_on(request_, tmp_path, monkeypatch):
     assert names == ["clap_baseline-s0", "clap_baseline-s1"]
 
 
+def test_rows_may_be_of_models_on_pooled_embeddings_and_stacks_hold_them(
+    request_, workspace, made
+):
+    pooled = replace(OTHER, name="pooled", preset="pooled_ridge")
+    stack = replace(STACK, stack=("dora_mean:1", "pooled_ridge:1"))
+    table = table_of(pooled, stack, BASE)
+    assert table.twin(pooled) == pooled
+    found = reproduce(replace(request_, table=table), workspace)
+    assert [outcome.status for outcome in found.outcomes] == [MEASURED] * 3
+    assert found.outcomes[2] == made.outcomes[0]
+    assert list((workspace.root / "base").glob("pooled_ridge-s1-*"))
+
+
 def test_a_row_without_weights_is_reported_and_the_rest_goes_on(
     made, request_, workspace, tmp_path, trained
 ):
