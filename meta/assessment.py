@@ -301,7 +301,34 @@ def _overfitting(
     return both[[*facts, TRAINING, VALIDATION]]
 
 
-def _contributions(regressor: MetaRegressor, trial: HeldOutTrial) -> pd.DataFrame:
+def joint_contributions(
+    regressor: MetaRegressor, trial: HeldOutTrial, players: Mapping[str, str]
+) -> pd.DataFrame:
+    """What base models contribute together, as `Assessment.contributions`.
+
+    Parameters
+    ----------
+    regressor, trial : see `assess`
+    players : base model to the name of what it is counted under, such as its encoder; a
+        model without one is counted by itself
+
+    Returns
+    -------
+    table : DataFrame
+        Empty where all models, or none together, are counted under one name.
+    """
+    models = regressor.layout_.models
+    names = [players.get(model, model) for model in models]
+    if len(set(names)) in (1, len(models)):
+        return pd.DataFrame()
+    return _contributions(regressor, trial, names)
+
+
+def _contributions(
+    regressor: MetaRegressor,
+    trial: HeldOutTrial,
+    players: Sequence[str] | None = None,
+) -> pd.DataFrame:
     """What each base model contributes to a ridge stack on the meta-validation rows."""
     layout = regressor.layout_
     # With many models there are thousands of solves, too slow with all their bins.
@@ -325,7 +352,9 @@ def _contributions(regressor: MetaRegressor, trial: HeldOutTrial) -> pd.DataFram
         alpha = RELATIVE_ALPHA * mean_eigenvalue(training)
         # Features that are all alike have no eigenvalue above 0, and nothing to give.
         if alpha > 0:
-            table = contributions(training, held_out, layout, alpha)
+            table = contributions(
+                training, held_out, layout, alpha=alpha, players=players
+            )
             parts.append(table.assign(aspect=aspect))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 

@@ -7,7 +7,7 @@ AudioMOS challenge.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,8 @@ class Report:
     audit : which clips have two uses
     aspects : names
     source, demo, note : of the clip table
+    by_encoder : what the base models of each audio encoder contribute together, see
+        `meta.assessment.joint_contributions`; empty where there is one encoder
     """
 
     learner: str
@@ -45,6 +47,7 @@ class Report:
     source: str = ""
     demo: bool = False
     note: str = ""
+    by_encoder: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @property
     def assessment(self) -> Assessment:
@@ -80,6 +83,7 @@ class Report:
             "learners": {held_out_rows: nan_to_none(assessment.learners)},
             "overfitting": nan_to_none(assessment.overfitting),
             "contributions": {held_out_rows: nan_to_none(assessment.contributions)},
+            "encoder_contributions": {held_out_rows: nan_to_none(self.by_encoder)},
             "calibration": {rows: nan_to_none(assessment.calibration)},
             "interval_coverage": {
                 "nominal": INTERVAL_LEVEL,

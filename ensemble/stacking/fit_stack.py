@@ -26,7 +26,7 @@ from ensemble.estimator.save_and_load import ROLE, write_stack
 from ensemble.estimator.stacked_mos import StackedMOS
 from ensemble.stacking.stack_data import StackData
 from ensemble.workspace import Workspace
-from meta.assessment import RIVALS, audit_rows
+from meta.assessment import RIVALS, audit_rows, joint_contributions
 from meta.columns.missing_predictions import MISSING
 from meta.learners import LEARNERS
 from meta.learners.base import Learner
@@ -159,6 +159,8 @@ def _fit_and_write(folder: Path, data: StackData, settings: Settings) -> None:
         missing=settings.missing,
     )
     stack.fit(_clip_table(rows), rows.label_frame, groups=rows.groups)
+    # There is one wherever a share for validation is given, as here.
+    assert stack.trial_ is not None
     if data.ratings is not None:
         stack.learn_disagreement(data.ratings)
     report = replace(
@@ -169,6 +171,9 @@ def _fit_and_write(folder: Path, data: StackData, settings: Settings) -> None:
         source=data.source,
         demo=data.demo,
         note=data.note,
+        by_encoder=joint_contributions(
+            stack.final_estimator_, stack.trial_, data.encoders
+        ),
     )
 
     facts = {

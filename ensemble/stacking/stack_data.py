@@ -45,6 +45,7 @@ class StackData:
     aspects, needs_text : names, and whether each is judged against the prompt
     source, note, demo : of the clip table, for people
     group : column whose clips stay on one side of every split, or ""
+    encoders : base model to the name of its audio encoder, where that is known
     bases : files of each base model, which the stack carries along; empty where only
         predictions are known
     identity : what decides all this, for the stack's name
@@ -63,6 +64,7 @@ class StackData:
     note: str
     demo: bool = False
     group: str = ""
+    encoders: Mapping[str, str] = field(default_factory=dict)
     bases: Mapping[str, Mapping[str, bytes]] = field(default_factory=dict)
     identity: tuple[str, ...] = ()
     contents: Mapping[str, str] = field(default_factory=dict)
@@ -182,6 +184,7 @@ class StackData:
             note=note,
             demo=rated.demo,
             group=group,
+            encoders={name: run.encoders[0] for name, run in chosen.items()},
             bases=bases,
             identity=identity,
             contents=contents,

@@ -13,6 +13,7 @@ mean.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -36,6 +37,7 @@ def contributions(
     alpha: float,
     n_orders: int = 200,
     seed: int = 0,
+    players: Sequence[str] | None = None,
 ) -> pd.DataFrame:
     """Gains in held-out utterance MSE and system SRCC, positive where a model helps.
 
@@ -50,15 +52,17 @@ def contributions(
         the intercept is free
     n_orders : int, random orders of the models, drawn where there are more than 12
     seed : of those orders
+    players : for each model the name of what joins or leaves as a whole, such as its
+        encoder; None takes every model by itself
 
     Returns
     -------
     table : DataFrame with the columns model, metric, drop_one, shapley, standard_error,
-        exact: per model, by how much the MSE falls (``"mse"``) and the SRCC of system
-        means rises (``"srcc"``) through it, when it joins all others and on average
-        over all orders of joining. ``standard_error`` is that of drawn orders, 0 where
-        all subsets were solved (``exact``). The stack of no model predicts the training
-        mean, whose SRCC counts as 0
+        exact: per model, or per player of that name, by how much the MSE falls
+        (``"mse"``) and the SRCC of system means rises (``"srcc"``) through it, when it
+        joins all others and on average over all orders of joining. ``standard_error``
+        is that of drawn orders, 0 where all subsets were solved (``exact``). The stack
+        of no model predicts the training mean, whose SRCC counts as 0
 
     Raises
     ------
@@ -72,13 +76,17 @@ def contributions(
     if not alpha > 0 or not np.isfinite(alpha):
         raise UsageError(f"The penalty alpha must be above 0; got {alpha}.")
 
-    stacks = _Stacks(train, held, n_models, alpha=alpha)
-    exact = n_models <= EXACT_MODELS
+    player_of_model = list(players or layout.models)
+    names = list(dict.fromkeys(player_of_model))
+    numbers = np.array([names.index(name) for name in player_of_model])
+    stacks = _Stacks(train, held, numbers, alpha=alpha)
+    n_players = len(names)
+    exact = n_players <= EXACT_MODELS
     if exact:
-        shapley, standard_error = _all_subsets(stacks, n_models)
+        shapley, standard_error = _all_subsets(stacks, n_players)
     else:
-        shapley, standard_error = _drawn_orders(stacks, n_models, n_orders, seed=seed)
-    drop_one = _drop_one(stacks, n_models)
+        shapley, standard_error = _drawn_orders(stacks, n_players, n_orders, seed=seed)
+    drop_one = _drop_one(stacks, n_players)
 
     rows = [
         {
@@ -89,7 +97,7 @@ def contributions(
             "standard_error": standard_error[k, g],
             "exact": exact,
         }
-        for k, model in enumerate(layout.models)
+        for k, model in enumerate(names)
         for g, metric in enumerate(GAINS)
     ]
     return pd.DataFrame(rows)
@@ -111,12 +119,13 @@ def _check_columns(
 
 
 class _Stacks:
-    """The ridge stack of any subset of models, and its gains; each is solved once.
+    """The ridge stack of any subset of players, and its gains; each is solved once.
 
     Parameters
     ----------
     train, held : blocks, see `contributions`
-    n_models : int, m
+    player_of_model : int array of shape (models,)
+        Number of the player, of m, that each model belongs to.
     alpha : the penalty
     """
 
@@ -124,10 +133,11 @@ class _Stacks:
         self,
         train: Gram,
         held: Gram,
-        n_models: int,
+        player_of_model: np.ndarray,
         alpha: float,
     ) -> None:
-        self.n_columns = train.n_features // n_models
+        n_columns = train.n_features // len(player_of_model)
+        self.player_of_column = np.repeat(player_of_model, n_columns)
         self.alpha = alpha
         _, mean, self.centred_moments = centred(train)
 
@@ -143,11 +153,11 @@ class _Stacks:
         self.known_gains: dict[bytes, np.ndarray] = {}
 
     def gain(self, subset: np.ndarray) -> np.ndarray:
-        """Negative MSE and SRCC of the stack of some models.
+        """Negative MSE and SRCC of the stack of some players.
 
         Parameters
         ----------
-        subset : bool array of shape (m,), which models are in
+        subset : bool array of shape (m,), which players are in
 
         Returns
         -------
@@ -155,7 +165,7 @@ class _Stacks:
         """
         key = np.packbits(subset).tobytes()
         if key not in self.known_gains:
-            columns = np.flatnonzero(np.repeat(subset, self.n_columns))
+            columns = np.flatnonzero(subset[self.player_of_column])
             self.known_gains[key] = self._solve(columns)
         return self.known_gains[key]
 

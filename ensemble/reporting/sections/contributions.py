@@ -22,9 +22,15 @@ TITLES = (
     "drop one, system SRCC",
 )
 
+_BY_ENCODER = (
+    "The same, where all base models of one audio encoder join or leave together. A "
+    "base model that is no model of fit_base stands for itself."
+)
+
 
 def contributions_sections(content: ReportContent) -> Iterator[Section]:
-    """Shapley values and drop-one gains of every base model."""
+    """Shapley values and drop-one gains of every base model, and of every encoder."""
+    by_encoder = content.values.get("encoder_contributions", {})
     for rows_name, records in content.values["contributions"].items():
         if not records:
             continue
@@ -43,6 +49,14 @@ def contributions_sections(content: ReportContent) -> Iterator[Section]:
             paragraphs=(Paragraph(text),),
             tables=(TextTable.plain(TITLES, _cells(records)),),
         )
+        of_encoders = by_encoder.get(rows_name, [])
+        if of_encoders:
+            titles = ("aspect", "encoder", *TITLES[2:])
+            yield Section(
+                title=f"{rows_name}: contributions by audio encoder",
+                paragraphs=(Paragraph(_BY_ENCODER),),
+                tables=(TextTable.plain(titles, _cells(of_encoders)),),
+            )
 
 
 def _cells(records: Sequence[Record]) -> list[list[str]]:

@@ -34,8 +34,9 @@ def workspace(tmp_path):
     for model, noise in (("a", 0.3), ("b", 0.6)):
         scores = frame.set_index("clip_id")["mi"] + rng.normal(0, noise, n)
         folder = made.base_run(model, 0, "0123456789")
-        files = dict.fromkeys(("config.json", "weights.safetensors"), b"{}")
+        files = {"weights.safetensors": b"{}"}
         files["run.json"] = to_json({"name": model})
+        files["config.json"] = to_json({"encoders": {"audio": {"name": f"e{model}"}}})
         train = rated.rows("train")["clip_id"].to_numpy()
         for split in ("dev", "test"):
             named = rated.rows(split)["clip_id"].tolist()

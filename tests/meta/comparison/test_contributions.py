@@ -142,3 +142,43 @@ def test_what_does_not_fit_is_refused(monkeypatch):
     monkeypatch.setattr(module, "EXACT_MODELS", 3)
     with pytest.raises(UsageError, match="at least 2 of them; got 1"):
         contributions(gram, gram, layout, ALPHA, n_orders=1)
+
+
+def gains_of(table):
+    return {
+        (row["model"], row["metric"]): (row["shapley"], row["drop_one"])
+        for row in table.to_dict("records")
+    }
+
+
+def test_models_that_join_together_are_one_player():
+    names = ["a", "b", "a", "c"]
+    members = {"a": [0, 2], "b": [1], "c": [3]}
+    found = gains_of(measured(players=names))
+    gains = refitted()
+    for metric in range(2):
+
+        def gain(players, metric=metric):
+            models = (model for name in players for model in members[name])
+            return gains[frozenset(models)][metric]
+
+        for name in members:
+            steps = []
+            for order in itertools.permutations(members):
+                before = order[: order.index(name)]
+                steps.append(gain((*before, name)) - gain(before))
+            others = [other for other in members if other != name]
+            shapley, drop_one = found[name, ("mse", "srcc")[metric]]
+            assert shapley == pytest.approx(np.mean(steps), abs=1e-8)
+            assert drop_one == pytest.approx(
+                gain(list(members)) - gain(others), abs=1e-9
+            )
+
+
+def test_players_share_out_what_all_models_give():
+    by_model = measured().groupby("metric")["shapley"].sum()
+    together = measured(players=["a", "b", "a", "b"])
+    by_player = together.groupby("metric")["shapley"].sum()
+    np.testing.assert_allclose(by_player, by_model)
+    assert together["exact"].all()
+    assert list(together["model"].unique()) == ["a", "b"]
