@@ -331,8 +331,12 @@ def _contributions(
 ) -> pd.DataFrame:
     """What each base model contributes to a ridge stack on the meta-validation rows."""
     layout = regressor.layout_
-    # With many models there are thousands of solves, too slow with all their bins.
-    columns = "bins" if len(layout.models) <= EXACT_MODELS else "score"
+    # With many models there are thousands of solves, too slow with all their bins; and
+    # where bins are more than rows, what a ridge stack of them gains is luck.
+    n_bins = len(layout.models) * layout.bins.count
+    is_wide = n_bins > len(trial.training.rows)
+    is_slow = len(layout.models) > EXACT_MODELS
+    columns = "score" if is_wide or is_slow else "bins"
 
     # Gram blocks by system: all sub-stacks are solved from them, without the rows.
     parts = []

@@ -79,6 +79,8 @@ def test_a_stack_is_fitted_on_out_of_fold_predictions_without_a_dev_split(art, s
     assert stack.name.startswith("skill-")
     report = (stack / "report.html").read_text()
     assert "pooled_gp-s0" in report
+    # With one encoder there is nothing to compare.
+    assert "by audio encoder" not in report
 
 
 def test_scores_are_close_to_the_ratings_and_rows_per_member_are_named(
@@ -255,3 +257,8 @@ def test_the_set_and_a_model_beside_it_on_several_encoders(tmp_path):
     encoders = {config["encoders"]["audio"]["name"] for config in configs}
     assert encoders == {"logmel", "basic_pitch"}
     assert call("fit_meta", "--artifacts", tmp_path / "art")[0] == 0
+    (report,) = (tmp_path / "art").glob("meta/*/report.json")
+    (records,) = read_json(report)["encoder_contributions"].values()
+    assert {record["model"] for record in records} == {"logmel", "basic_pitch"}
+    page = report.with_name("report.html").read_text()
+    assert "contributions by audio encoder" in page
