@@ -29,7 +29,7 @@ CV = (AUTO, "dev", "oof")
 """What a stack can be fitted on."""
 _OUT_OF_FOLD_NOTE = (
     "; out of fold, base models of meta-training rows have seen labels of "
-    "meta-validation rows: judge by dev and test"
+    "meta-validation rows: judge by dev and test, where there are such clips"
 )
 
 

@@ -102,7 +102,7 @@ class EncoderWords:
             raise UsageError(
                 f"--{self.kind}-encoder {' '.join(self.each)}: one word is the encoder "
                 f"of every model, and several are for a set such as --models small. "
-                f"Write {preset}={first} for the models of one preset, or "
+                f"Write {preset}={first} beside them for the models of one preset, or "
                 f"{name}=FOLDER for where its weights lie."
             )
         return self.with_folder(word or own)
