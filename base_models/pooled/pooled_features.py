@@ -39,8 +39,9 @@ class Block:
     Parameters
     ----------
     center, scale : float64 arrays of shape (columns,)
-        Mean and standard deviation over the training clips; the scale of a column that
-        is constant there is infinite, so that it is 0 in every clip.
+        Mean and standard deviation over the training clips. The scale of a column that
+        is constant there is 0, and the column is dropped; a file holds finite numbers
+        alone, so infinity could not say so.
     """
 
     center: np.ndarray
@@ -60,17 +61,17 @@ class Block:
         center = columns.mean(axis=0)
         scale = columns.std(axis=0)
         is_dead = scale <= DEAD * sizes
-        return cls(center, np.where(is_dead, np.inf, scale))
+        return cls(center, np.where(is_dead, 0.0, scale))
 
     @property
     def n_live(self) -> int:
         """Columns that vary."""
-        return int(np.isfinite(self.scale).sum())
+        return int((self.scale > 0).sum())
 
     def apply(self, columns: np.ndarray) -> np.ndarray:
         """Standardised columns that vary, shape (n, n_live)."""
-        standardised = (columns - self.center) / self.scale
-        return standardised[:, np.isfinite(self.scale)]
+        is_live = self.scale > 0
+        return (columns[:, is_live] - self.center[is_live]) / self.scale[is_live]
 
 
 @dataclass(frozen=True)
@@ -199,20 +200,19 @@ class Pooling:
         n_columns = 0
         for name, shape in shapes.items():
             array = self.arrays[name]
-            is_positive = name.endswith(("_scale", "_floors"))
-            # The scale of a constant column is infinite.
-            may_be_infinite = name.endswith("_scale")
+            # The scale of a constant column is 0.
+            is_scale = name.endswith("_scale")
             is_legal = (
                 array.shape == shape
                 and array.dtype == np.float64
-                and not np.isnan(array).any()
-                and (may_be_infinite or bool(np.isfinite(array).all()))
-                and (not is_positive or bool((array > 0).all()))
+                and bool(np.isfinite(array).all())
+                and (not is_scale or bool((array >= 0).all()))
+                and (not name.endswith("_floors") or bool((array > 0).all()))
             )
             if not is_legal:
                 raise ValueError(f"array '{name}' of the pooling is damaged")
-            if may_be_infinite:
-                n_columns += int(np.isfinite(array).sum())
+            if is_scale:
+                n_columns += int((array > 0).sum())
         return n_columns
 
     def _n_rows(self, name: str) -> int:
