@@ -7,13 +7,11 @@ how it learns from embeddings and how it predicts from them.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, Self, TypeVar
 
 import numpy as np
 import pandas as pd
-import safetensors.numpy
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
@@ -31,7 +29,6 @@ from base_models.encoders.store import EmbeddingStore
 from base_models.errors import DamagedArtifact, UsageError, one_of
 from base_models.files import Artifact, atomic_write, seal
 from base_models.networks.batches import EmbeddedClips
-from base_models.networks.standardisation import Standardisation
 from base_models.predictions import MEAN_LABEL, RATINGS, PredictionTable
 from base_models.settings import Settings
 
@@ -39,10 +36,6 @@ DEFAULT_STORE = "artifacts/embeddings"
 ROLE = "base model"
 CONFIG = "config.json"
 """File of a base model with its config and what it has seen."""
-AUDIO = "audio"
-TEXT = "text"
-SCALES = "scales.safetensors"
-"""File with mean and factor of every dimension of the encoders that it standardises."""
 
 Config = TypeVar("Config", bound=Settings)
 
@@ -88,7 +81,6 @@ class ClipModel(RegressorMixin, BaseEstimator, Generic[Config]):
     needs_text_: tuple[bool, ...]
     config_: Config
     encoders_: dict[str, dict[str, Any]]
-    scales_: dict[str, Standardisation]
     trained_on_: frozenset[str]
     selected_on_: frozenset[str]
 
@@ -283,7 +275,6 @@ class ClipModel(RegressorMixin, BaseEstimator, Generic[Config]):
             model.encoders_ = facts["encoders"]
             model.trained_on_ = frozenset(facts["trained_on"])
             model.selected_on_ = frozenset(facts["selected_on"])
-            model.scales_ = _read_scales(artifact, prefix, model.encoders_)
             model._read_model(artifact, prefix)
         except (KeyError, TypeError, RuntimeError) as error:
             raise DamagedArtifact(
@@ -323,7 +314,6 @@ class ClipModel(RegressorMixin, BaseEstimator, Generic[Config]):
         """Forget an older fit, settle config and aspects, and read the labels."""
         # A fit that fails must leave nothing to predict with.
         self.__dict__.pop(self.FITTED, None)
-        self.scales_ = {}
 
         ids = clip_ids(X)
         labels = as_labels(y, len(ids))
@@ -369,45 +359,6 @@ class ClipModel(RegressorMixin, BaseEstimator, Generic[Config]):
                 facts[kind]["standardised"] = True
         return facts
 
-    def _measure_scales(
-        self, clips: EmbeddedClips, rows: Sequence[int], prompted: np.ndarray
-    ) -> None:
-        """Measure the embeddings that are to be standardised, on the training rows.
-
-        Parameters
-        ----------
-        clips : EmbeddedClips
-        rows : sequence of int
-            Those that the model is trained on.
-        prompted : bool array of shape (n,)
-            Whether a clip has a prompt of its own. The placeholder of the others says
-            nothing of what prompts are like.
-        """
-        self.scales_ = {}
-        if is_standardised(self.encoders_, AUDIO):
-            frames = [clips.frames[row][: clips.max_frames] for row in rows]
-            self.scales_[AUDIO] = Standardisation.of(frames)
-        if is_standardised(self.encoders_, TEXT) and clips.tokens is not None:
-            with_prompt = [row for row in rows if prompted[row]] or rows
-            tokens = [clips.tokens[row] for row in with_prompt]
-            self.scales_[TEXT] = Standardisation.of(tokens)
-
-    def _as_read(self, clips: EmbeddedClips) -> EmbeddedClips:
-        """The clips as this model reads them: standardised, where it does that."""
-        return replace(
-            clips,
-            frame_scale=self.scales_.get(AUDIO),
-            token_scale=self.scales_.get(TEXT),
-        )
-
-    def _scale_files(self) -> dict[str, bytes]:
-        """The file of the scales; none where no encoder is standardised."""
-        arrays = {}
-        for kind, scale in self.scales_.items():
-            arrays[f"{kind}.mean"] = scale.mean
-            arrays[f"{kind}.factor"] = scale.factor
-        return {SCALES: safetensors.numpy.save(arrays)} if arrays else {}
-
     def _seed(self) -> int:
         seed = self.random_state
         # True is an int to Python, but not a seed that anybody means.
@@ -417,34 +368,3 @@ class ClipModel(RegressorMixin, BaseEstimator, Generic[Config]):
                 f"random_state must be an integer in 0..2**32 - 1; got {seed!r}."
             )
         return int(seed)
-
-
-def is_standardised(encoders: Mapping[str, Mapping[str, Any]], kind: str) -> bool:
-    """Whether a model standardises its encoder of a kind.
-
-    Parameters
-    ----------
-    encoders : dict
-        The `encoders_` of the model.
-    kind : {"audio", "text"}
-    """
-    return bool(encoders.get(kind, {}).get("standardised", False))
-
-
-def _read_scales(
-    artifact: Artifact, prefix: str, encoders: Mapping[str, Mapping[str, Any]]
-) -> dict[str, Standardisation]:
-    """Read what `_scale_files` wrote; a file that does not fit raises a TypeError."""
-    kinds = [kind for kind in encoders if is_standardised(encoders, kind)]
-    if not kinds:
-        return {}
-
-    arrays = artifact.tensors(f"{prefix}{SCALES}")
-    scales = {}
-    for kind in kinds:
-        scale = Standardisation(arrays[f"{kind}.mean"], arrays[f"{kind}.factor"])
-        shape = (encoders[kind]["dim"],)
-        if scale.mean.shape != shape or scale.factor.shape != shape:
-            raise TypeError(f"{SCALES} is of another width than the {kind} encoder")
-        scales[kind] = scale
-    return scales

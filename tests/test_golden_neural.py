@@ -106,6 +106,8 @@ def single_ratings(demo):
 def test_the_demo_corpus(demo, tmp_path):
     call("check_clips", demo / "demo", "--json", tmp_path / "check.json")
     found = json.loads((tmp_path / "check.json").read_text())
+    # Sentences for people, which follow from the counts.
+    del found["facts"]["advice"]
 
     frame = read_clips(demo / "demo")
     labels = frame[["mi", "ta"]].describe().to_dict()

@@ -29,6 +29,7 @@ from base_models.networks.attention import Attention, explain_network
 from base_models.networks.batches import EmbeddedClips
 from base_models.networks.criteria import build_criterion
 from base_models.networks.models import Network, build_model
+from base_models.networks.standardisation import Standardisation
 from base_models.training.checkpoints import CheckpointFile
 from base_models.training.loop import (
     EpochCallback,
@@ -41,6 +42,10 @@ from base_models.training.training_data import TrainingData, check_training_data
 
 WEIGHTS = "weights.safetensors"
 HISTORY = "history.json"
+AUDIO = "audio"
+TEXT = "text"
+SCALES = "scales.safetensors"
+"""File with mean and factor of every dimension of the encoders that it standardises."""
 
 
 class NeuralMOS(ClipModel[BaseConfig]):
@@ -274,6 +279,7 @@ class NeuralMOS(ClipModel[BaseConfig]):
 
     def _read_model(self, artifact: Artifact, prefix: str) -> None:
         self.history_ = artifact.json(f"{prefix}{HISTORY}")
+        self.scales_ = _read_scales(artifact, prefix, self.encoders_)
 
         # The initial weights are replaced at once; names or shapes that differ raise a
         # RuntimeError.
@@ -282,8 +288,45 @@ class NeuralMOS(ClipModel[BaseConfig]):
         tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
         self.model_.load_state_dict(tensors)
 
+    def _measure_scales(
+        self, clips: EmbeddedClips, rows: Sequence[int], prompted: np.ndarray
+    ) -> None:
+        """Measure the embeddings that are to be standardised, on the training rows.
+
+        Parameters
+        ----------
+        clips : EmbeddedClips
+        rows : sequence of int
+            Those that the model is trained on.
+        prompted : bool array of shape (n,)
+            Whether a clip has a prompt of its own. The placeholder of the others says
+            nothing of what prompts are like.
+        """
+        self.scales_ = {}
+        if is_standardised(self.encoders_, AUDIO):
+            frames = [clips.frames[row][: clips.max_frames] for row in rows]
+            self.scales_[AUDIO] = Standardisation.of(frames)
+        if is_standardised(self.encoders_, TEXT) and clips.tokens is not None:
+            with_prompt = [row for row in rows if prompted[row]] or rows
+            tokens = [clips.tokens[row] for row in with_prompt]
+            self.scales_[TEXT] = Standardisation.of(tokens)
+
     def _as_read(self, clips: EmbeddedClips) -> EmbeddedClips:
-        return replace(super()._as_read(clips), max_frames=self._max_frames())
+        """The clips as this model reads them: standardised, where it does that."""
+        return replace(
+            clips,
+            frame_scale=self.scales_.get(AUDIO),
+            token_scale=self.scales_.get(TEXT),
+            max_frames=self._max_frames(),
+        )
+
+    def _scale_files(self) -> dict[str, bytes]:
+        """The file of the scales; none where no encoder is standardised."""
+        arrays = {}
+        for kind, scale in self.scales_.items():
+            arrays[f"{kind}.mean"] = scale.mean
+            arrays[f"{kind}.factor"] = scale.factor
+        return {SCALES: safetensors.numpy.save(arrays)} if arrays else {}
 
     def _max_frames(self) -> int | None:
         """Whole frames of the audio encoder in `max_seconds`; None without a limit.
@@ -350,3 +393,34 @@ class NeuralMOS(ClipModel[BaseConfig]):
         if self.scales_:
             context["standardised"] = sorted(self.scales_)
         return self.config_.signature(**context)
+
+
+def is_standardised(encoders: Mapping[str, Mapping[str, Any]], kind: str) -> bool:
+    """Whether a model standardises its encoder of a kind.
+
+    Parameters
+    ----------
+    encoders : dict
+        The `encoders_` of the model.
+    kind : {"audio", "text"}
+    """
+    return bool(encoders.get(kind, {}).get("standardised", False))
+
+
+def _read_scales(
+    artifact: Artifact, prefix: str, encoders: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Standardisation]:
+    """Read what `_scale_files` wrote; a file that does not fit raises a TypeError."""
+    kinds = [kind for kind in encoders if is_standardised(encoders, kind)]
+    if not kinds:
+        return {}
+
+    arrays = artifact.tensors(f"{prefix}{SCALES}")
+    scales = {}
+    for kind in kinds:
+        scale = Standardisation(arrays[f"{kind}.mean"], arrays[f"{kind}.factor"])
+        shape = (encoders[kind]["dim"],)
+        if scale.mean.shape != shape or scale.factor.shape != shape:
+            raise TypeError(f"{SCALES} is of another width than the {kind} encoder")
+        scales[kind] = scale
+    return scales

@@ -12,7 +12,6 @@ from base_models.errors import DamagedArtifact, UsageError
 from base_models.files import seal, write_tensors
 from base_models.metrics.evaluate import srcc
 from base_models.pooled.pooled_mos import PooledMOS
-from base_models.pooled_config import PooledConfig
 from base_models.training.neural_mos import NeuralMOS
 
 SETTINGS = {"learning_rate": 1e-3, "batch_size": 4, "max_epochs": 30, "patience": 30}
@@ -101,9 +100,8 @@ def test_what_is_measured_are_the_rows_that_are_trained_on(fit, clips, plain):
     np.testing.assert_allclose(plain.scales_["audio"].mean, of_rows, rtol=1e-4)
 
 
-@pytest.mark.parametrize("preset", ["dora", "pooled_ridge"])
-def test_scales_are_kept_with_the_model(preset, fit, clips, tmp_path):
-    model = fit("mixed", preset, text="words")
+def test_scales_are_kept_with_the_model(fit, clips, tmp_path):
+    model = fit("mixed", text="words")
     assert set(model.scales_) == {"audio", "text"}
     model.save(tmp_path / "model")
     assert (tmp_path / "model" / "scales.safetensors").is_file()
@@ -112,22 +110,22 @@ def test_scales_are_kept_with_the_model(preset, fit, clips, tmp_path):
 
 
 def test_a_scale_of_another_width_is_refused(fit, tmp_path):
-    fit("tiny", "pooled_ridge").save(tmp_path / "model")
+    fit("tiny", max_epochs=1).save(tmp_path / "model")
     (tmp_path / "model" / "manifest.json").unlink()
     arrays = {"audio.mean": np.zeros(3), "audio.factor": np.zeros(3)}
     write_tensors(tmp_path / "model" / "scales.safetensors", arrays)
     seal(tmp_path / "model", "base model")
     with pytest.raises(DamagedArtifact, match="another width than the audio encoder"):
-        PooledMOS.load(tmp_path / "model")
+        NeuralMOS.load(tmp_path / "model")
 
 
 def test_a_model_that_lacks_its_scales_is_refused(fit, tmp_path):
-    fit("tiny", "pooled_ridge").save(tmp_path / "model")
+    fit("tiny", max_epochs=1).save(tmp_path / "model")
     (tmp_path / "model" / "manifest.json").unlink()
     (tmp_path / "model" / "scales.safetensors").unlink()
     seal(tmp_path / "model", "base model")
     with pytest.raises(DamagedArtifact, match=r"scales\.safetensors"):
-        PooledMOS.load(tmp_path / "model")
+        NeuralMOS.load(tmp_path / "model")
 
 
 def test_built_in_encoders_are_used_as_they_are(fit, tmp_path):
@@ -150,15 +148,14 @@ def test_explanations_read_what_the_network_was_trained_on(fit, clips, plain):
                 np.testing.assert_allclose(weights, other.maps[name], atol=1e-2)
 
 
-@pytest.mark.parametrize("config", [BaseConfig, PooledConfig])
-def test_the_key_has_three_values(config):
+def test_the_key_has_three_values():
     assert [
-        config(standardise=word).standardises(normalised)
+        BaseConfig(standardise=word).standardises(normalised)
         for word in ("auto", "always", "never")
         for normalised in (False, True)
     ] == [True, False, True, True, False, False]
     with pytest.raises(UsageError, match="standardise 'yes'"):
-        config(standardise="yes")
+        BaseConfig(standardise="yes")
 
 
 def test_the_key_alone_does_not_change_a_signature():

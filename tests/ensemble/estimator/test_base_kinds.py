@@ -153,4 +153,4 @@ def test_the_html_shows_every_base_model():
         "LinearRegression",
     ):
         assert part in html
-    assert "ridge" in StackedMOS()._repr_html_()
+    assert "ridge" in StackedMOS(final_estimator="ridge")._repr_html_()
