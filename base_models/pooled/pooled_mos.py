@@ -268,6 +268,8 @@ class PooledMOS(ClipModel[PooledConfig]):
         tuning = artifact.json(f"{prefix}{TUNING}")
         if not isinstance(tuning, list) or len(tuning) != len(self.aspects_):
             raise TypeError(f"{TUNING} is not a list of one record per aspect")
+        if len(self.needs_text_) != len(self.aspects_):
+            raise TypeError("'needs_text' is not of as many aspects as 'aspects'")
 
         poolings = []
         regressors = []

@@ -1,6 +1,8 @@
 """Laws of PooledMOS: distributions of the clip alone, whatever the scale of its
 embeddings; files that say what they are."""
 
+import json
+
 import numpy as np
 import pytest
 import safetensors.numpy
@@ -399,7 +401,39 @@ X_15 = np.random.default_rng(0).normal(size=(9, 15))
 X_14 = X_15[:, :14]
 Y = np.arange(9.0)
 SCALED = TransformedTargetRegressor(Ridge(), transformer=StandardScaler())
+
+
+def changed_facts(change):
+    def edit(folder):
+        path = folder / "config.json"
+        facts = json.loads(path.read_text())
+        change(facts)
+        path.write_text(json.dumps(facts))
+
+    return edit
+
+
 DAMAGES = {
+    "an aspect too many": (
+        "pooled_ridge",
+        changed_facts(lambda facts: facts["aspects"].append("x")),
+    ),
+    "an aspect that nothing is said of": (
+        "pooled_ridge",
+        changed_facts(lambda facts: facts["needs_text"].pop()),
+    ),
+    "an encoder of another width": (
+        "pooled_ridge",
+        changed_facts(lambda facts: facts["encoders"]["audio"].update(dim=6)),
+    ),
+    "an encoder of no width": (
+        "pooled_ridge",
+        changed_facts(lambda facts: facts["encoders"]["audio"].update(dim=None)),
+    ),
+    "another family": (
+        "pooled_gp",
+        changed_facts(lambda facts: facts["config"].update(regressor="svr")),
+    ),
     "another type": (
         "pooled_ridge",
         another_regressor(LinearRegression().fit(X_15, Y)),
