@@ -145,9 +145,9 @@ def test_the_aspect_with_the_fewest_ratings_decides():
 def test_ratings_of_what_is_judged_by_text_count_only_with_a_prompt():
     frame = clips({"train": 60, "dev": 20, "test": 20})
     frame["prompt"] = np.where(frame.index < 10, "slow piano", " ")
-    frame["ta"] = frame["mos"]
-    assert Advice.of(frame, ["ta"]).training == 10
-    assert Advice.of(frame, ["ta"], needs_text=[False]).training == 60
+    frame["nat"] = frame["mos"]
+    assert Advice.of(frame, ["nat"]).training == 10
+    assert Advice.of(frame, ["nat"], needs_text=[False]).training == 60
     assert Advice.of(frame, ["mos"]).training == 60
 
 
@@ -155,3 +155,15 @@ def test_ratings_of_what_is_judged_by_text_count_only_with_a_prompt():
 def test_a_handful_of_clips_is_said_to_show_nothing(n):
     lines = text(clips({"": n}))
     assert "below 5 no interval can be given, and nothing be shown" in lines
+
+
+def test_aspects_are_named_where_they_are_judged_by_different_clips():
+    frame = clips({"train": 40, "test": 20})
+    frame["nat"] = frame["mos"].where(frame.index % 2 == 0)
+    both = Advice.of(frame, ["mos", "nat"]).clip_lines
+    assert [line.split(" to judge")[0] for line in both] == [
+        "mos: 20 rated clips",
+        "nat: 10 rated clips",
+    ]
+    (one,) = Advice.of(frame, ["mos"]).clip_lines
+    assert one.startswith("20 rated clips")
