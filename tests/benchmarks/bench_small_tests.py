@@ -40,7 +40,7 @@ from meta.rows import Rows
 
 SEEDS = 5
 """Outer folds, subsets of the demo and seeds of the models."""
-NEURAL_SEEDS = {"codec": 3, "demo": 1, "demo by system": 0}
+NEURAL_SEEDS = 1
 """How many of them rows with a network get: a fit takes seconds, a pooled one a tenth,
 and each seed of a row takes 30 fits of each of its models."""
 FOLDS = 5
@@ -51,8 +51,6 @@ ENCODERS = ("logmel", "basic_pitch", "distillmos")
 # A network on basic_pitch, whose frames are many, takes some 400 s a fit.
 NEURAL_ENCODERS = ("logmel", "distillmos")
 OTHER_LEARNERS = ("mean", "ridge", "simplex")
-WHOLE_DEFAULT = ("codec",)
-"""Tests whose default models predict their training clips out of fold."""
 DATA = SHARED_DATA / "codec-listening-test"
 
 
@@ -134,31 +132,22 @@ def codec_test(seed):
     )
 
 
-def demo_test(folder, seed, by_system=False):
-    """Some clips of the demo, systems in proportion.
-
-    Parameters
-    ----------
-    by_system : bool
-        Whether folds leave out whole systems, instead of keeping them in proportion.
-    """
+def demo_test(folder, seed):
+    """Some clips of the demo; the subset and the folds keep systems in proportion."""
     aspects = ("mi", "ta")
     corpus = read_clips(write_demo(folder), aspects)
     share = DEMO_CLIPS / len(corpus)
     scores = mean_label(corpus[list(aspects)].to_numpy())
     chosen = stratified_holdout(corpus["system_id"], scores, share, seed)
     clips = corpus[chosen].reset_index(drop=True)
-    systems = clips["system_id"].to_numpy(dtype=object)
-    groups = systems if by_system else None
     return Listening(
-        "demo by system" if by_system else "demo",
+        "demo",
         clips,
         aspects,
         encoders=usable(("logmel", "basic_pitch")),
         clusters=np.flatnonzero(chosen),
         n_clusters=len(corpus),
-        outer=folds(systems, scores[chosen], FOLDS, seed, groups),
-        groups=groups,
+        outer=folds(clips["system_id"], scores[chosen], FOLDS, seed),
     )
 
 
@@ -366,10 +355,9 @@ def table_rows(test):
             rows.append(Row(name, models, learner))
             rows.append(Row(f"{name}, no dora", without_networks(models), learner))
 
+    # Without `--folds`, `fit_meta` learns from the dev split of the base models.
     default = models_of(test, encoders=first)
-    rows.append(Row("default, one split", default, "ridge", one_split=True))
-    if test.name in WHOLE_DEFAULT:
-        rows.append(Row("default", default, "ridge"))
+    rows.append(Row("default", default, "ridge", one_split=True))
     if test.ratings is not None:
         networks = [
             f"{preset}@{encoder}-s0"
@@ -458,12 +446,10 @@ def say_table(tests):
     first = tests[0]
     scored = {}
     for row in table_rows(first):
-        of_seeds = [
-            scores_of(test, row, seed)
-            for seed, test in enumerate(tests[: seeds_of(first, row)])
+        of_row = tests[:NEURAL_SEEDS] if row.is_neural else tests
+        scored[row.name] = [
+            scores_of(test, row, seed) for seed, test in enumerate(of_row)
         ]
-        if of_seeds:
-            scored[row.name] = of_seeds
 
     small = f"small skill, {first.encoders[0]}"
     for k, aspect in enumerate(first.aspects):
@@ -474,21 +460,10 @@ def say_table(tests):
         print(f"{first.name}, {aspect}: {len(first.clips)} clips")
         print(table_text(found))
         print()
-        for reference in (small, f"{small}, no dora", "default", "default, one split"):
-            if reference in found:
-                print(f"{first.name}, {aspect}: minus '{reference}'")
-                print(table_text(differences(found, reference), "+.3f"))
-                print()
-
-
-def seeds_of(test, row):
-    """How many seeds a row gets."""
-    n_seeds = SEEDS
-    if row.is_neural:
-        n_seeds = NEURAL_SEEDS[test.name]
-    if row.name.startswith(("default", "everything")):
-        n_seeds = min(n_seeds, 1)
-    return n_seeds
+        for reference in (small, f"{small}, no dora", "default"):
+            print(f"{first.name}, {aspect}: minus '{reference}'")
+            print(table_text(differences(found, reference), "+.3f"))
+            print()
 
 
 def differences(found, reference):
@@ -529,12 +504,10 @@ def bench_codec_test():
     say_table([codec_test(seed) for seed in range(SEEDS)])
 
 
-@pytest.mark.parametrize("by_system", [False, True], ids=["clips", "systems"])
-def bench_demo_of_100_clips(tmp_path, by_system):
-    """Folds keep systems in proportion, or leave them out; intervals resample clips."""
+def bench_demo_of_100_clips(tmp_path):
+    """Folds keep systems in proportion; intervals resample clips."""
     print()
-    folder = tmp_path / "demo"
-    say_table([demo_test(folder, seed, by_system) for seed in range(SEEDS)])
+    say_table([demo_test(tmp_path / "demo", seed) for seed in range(SEEDS)])
 
 
 @needs_codec_test
