@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from base_models.errors import DamagedArtifact
+from base_models.errors import DamagedArtifact, UsageError
 from meta.columns.feature_table import Layout
 from meta.columns.missing_predictions import present_models, present_weights
 from meta.learners.base import (
@@ -170,15 +170,18 @@ class Skill(ConvexWeightsLearner):
     """Mean of the models, each weighed by how little it errs, without any bias.
 
     A model counts with the inverse of a power of its mean squared error, once its mean
-    is that of the scores. So little is fitted that some fifty rows are enough,
-    where least squares would follow their noise, and models that tell little hardly
-    count.
+    is that of the scores. So little is fitted that some fifty rows are enough, where
+    least squares alone would follow their noise. The weights are then moved towards the
+    convex ones of least squares, which know that similar models need not all count:
+    since the squared error is convex, half of each errs at most as much as their mean.
 
     Parameters
     ----------
     power : float
         Weights are mean squared errors to the power of minus this; 0 is the plain mean
         of the unbiased models.
+    least_squares : float
+        Share of the convex weights of least squares, from 0 to 1.
     missing : see `ConvexWeightsLearner`
 
     Attributes
@@ -193,21 +196,42 @@ class Skill(ConvexWeightsLearner):
     model_means_: np.ndarray
     mean_: float
 
-    def __init__(self, power: float = 4.0, missing: str = "refuse"):
+    def __init__(
+        self,
+        power: float = 4.0,
+        least_squares: float = 0.5,
+        missing: str = "refuse",
+    ):
         self.power = power
+        self.least_squares = least_squares
         self.missing = missing
 
     def _find_weights(self, inputs: FitInputs) -> WeightsAndFacts:
+        # Negated, so that NaN is refused.
+        if not self.power >= 0:
+            raise UsageError(f"power must not be negative; got {self.power}.")
+        if not 0 <= self.least_squares <= 1:
+            raise UsageError(
+                f"least_squares must lie in 0..1; got {self.least_squares}."
+            )
         scores = self.layout_.scores(inputs.X)
         self.mean_ = float(np.average(inputs.y, weights=inputs.weight))
         self.model_means_ = np.average(scores, axis=0, weights=inputs.weight)
 
-        residuals = (scores - self.model_means_) - (inputs.y - self.mean_)[:, None]
+        deviations = scores - self.model_means_
+        target = inputs.y - self.mean_
+        residuals = deviations - target[:, None]
         errors = np.average(residuals**2, axis=0, weights=inputs.weight)
         # A model that is right on every row must not take all the others' weight to 0.
         floor = max(errors.max() * _LEAST_ERROR, np.finfo(float).tiny)
-        skill = (np.maximum(errors, floor) / floor) ** -self.power
-        return skill / skill.sum(), {"errors": errors.tolist()}
+        floored = np.maximum(errors, floor)
+        skill = (floored / floored.min()) ** -self.power
+        by_skill = skill / skill.sum()
+        by_least_squares, _ = least_squares_weights(deviations, target, inputs.weight)
+
+        share = self.least_squares
+        weights = (1 - share) * by_skill + share * by_least_squares
+        return weights / weights.sum(), {"errors": errors.tolist()}
 
     def predict(self, X: ArrayLike) -> np.ndarray:
         """Predict scores of shape (n,)."""

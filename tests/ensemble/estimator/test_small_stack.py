@@ -12,7 +12,7 @@ from base_models.pooled_config import POOLED_MODELS
 from ensemble import StackedMOS, model_set
 from ensemble.training import model_sets
 
-NAMES = [*(f"{name}-s0" for name in POOLED_MODELS), "dora-s0", "dora-s1"]
+NAMES = [*(f"{name}-s0" for name in POOLED_MODELS), "dora-s0"]
 
 
 @pytest.fixture(scope="module")
@@ -41,12 +41,11 @@ def small(clips):
         return stack.fit(X[::2], y[::2])
 
 
-def test_the_set_is_every_regressor_and_two_networks_weighed_by_skill(small):
+def test_the_set_is_every_regressor_and_a_network_weighed_by_skill(small):
     names = [name for name, _ in small.estimators_]
     assert names == [
         *(f"{name}@logmel-s0" for name in POOLED_MODELS),
         "dora@logmel-s0",
-        "dora@logmel-s1",
     ]
     assert small.final_estimator_.learner == "skill"
 

@@ -3,8 +3,9 @@ import pytest
 from builders import feature_matrix
 
 from base_models.bins import ScoreBins
-from base_models.errors import DamagedArtifact
+from base_models.errors import DamagedArtifact, UsageError
 from meta.columns.feature_table import Layout
+from meta.learners.convex_weights import least_squares_weights
 from meta.learners.weighted_scores import Best, Greedy, Mean, Simplex, Skill
 
 BINS = ScoreBins()
@@ -87,7 +88,7 @@ def by_formula(X, y, weight, power):
 def test_skill_weighs_models_by_a_power_of_their_error(power):
     X, y = three_models()
     weight = np.random.default_rng(0).uniform(0.5, 2, len(y))
-    skill = Skill(power=power).fit(X, y, THREE, sample_weight=weight)
+    skill = Skill(power, least_squares=0.0).fit(X, y, THREE, sample_weight=weight)
     np.testing.assert_allclose(skill.weights_, by_formula(X, y, weight, power))
     assert skill.weights_.sum() == pytest.approx(1)
 
@@ -113,13 +114,45 @@ def test_a_bias_of_a_model_does_not_matter_to_skill():
 
 def test_power_0_is_the_mean_of_the_unbiased_models():
     X, y = three_models()
-    np.testing.assert_allclose(Skill(power=0.0).fit(X, y, THREE).weights_, 1 / 3)
+    plain = Skill(power=0.0, least_squares=0.0).fit(X, y, THREE)
+    np.testing.assert_allclose(plain.weights_, 1 / 3)
+
+
+def test_skill_is_moved_towards_least_squares():
+    X, y = three_models()
+    by_skill, half, by_least_squares = (
+        Skill(least_squares=share).fit(X, y, THREE).weights_ for share in (0.0, 0.5, 1)
+    )
+    np.testing.assert_allclose(half, (by_skill + by_least_squares) / 2)
+    shifted = THREE.scores(X) - THREE.scores(X).mean(0) + y.mean()
+    expected, _ = least_squares_weights(shifted, y)
+    np.testing.assert_allclose(by_least_squares, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"power": -1.0}, "power must not be negative; got -1"),
+        ({"power": np.nan}, "power must not be negative; got nan"),
+        ({"least_squares": 1.5}, "least_squares must lie in 0..1; got 1.5"),
+    ],
+)
+def test_a_power_or_share_that_cannot_be_is_refused(parameters, message):
+    X, y = three_models()
+    with pytest.raises(UsageError, match=message):
+        Skill(**parameters).fit(X, y, THREE)
+
+
+def test_a_huge_power_takes_the_best_model():
+    X, y = three_models()
+    best = Skill(power=1e9, least_squares=0.0).fit(X, y, THREE)
+    np.testing.assert_allclose(best.weights_, [1, 0, 0])
 
 
 def test_a_model_that_is_right_on_every_row_leaves_the_others_some_weight():
     y = np.linspace(2, 4, 20)
     X = feature_matrix([y, y + 0.3 * (-1.0) ** np.arange(20)])
-    weights = Skill().fit(X, y, LAYOUT).weights_
+    weights = Skill(least_squares=0.0).fit(X, y, LAYOUT).weights_
     assert 0 < weights[1] < 1e-6
     np.testing.assert_allclose(Skill().fit(X, y, LAYOUT).predict(X), y, atol=1e-5)
 
