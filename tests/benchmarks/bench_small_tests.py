@@ -40,7 +40,7 @@ from meta.rows import Rows
 
 SEEDS = 5
 """Outer folds, subsets of the demo and seeds of the models."""
-NEURAL_SEEDS = {"codec": 1, "demo": 0}
+NEURAL_SEEDS = 1
 """How many of them stacks with a network get: a fit takes seconds, a pooled one a
 tenth, and each seed takes 30 fits of each model."""
 DEFAULT_SEEDS = 1
@@ -477,7 +477,7 @@ def seeds_of(row, test):
     """How many seeds a row of a test gets."""
     if row.name == DEFAULT:
         return DEFAULT_SEEDS
-    return NEURAL_SEEDS[test] if row.is_neural else SEEDS
+    return NEURAL_SEEDS if row.is_neural else SEEDS
 
 
 def differences(found, reference):
