@@ -12,8 +12,16 @@ from sklearn.linear_model import Ridge
 from base_models.errors import UsageError
 from base_models.predictions import PredictionTable
 from meta import assessment as module
-from meta.assessment import RELATIVE_ALPHA, TRAINING, VALIDATION, assess, audit_rows
+from meta.assessment import (
+    RELATIVE_ALPHA,
+    TRAINING,
+    VALIDATION,
+    assess,
+    audit_rows,
+    joint_contributions,
+)
 from meta.columns.feature_table import feature_array
+from meta.columns.reductions import reduced_columns
 from meta.comparison.verdict import best_bases
 from meta.predicted_rows import PredictedRows
 from meta.regressor import MetaRegressor
@@ -203,9 +211,14 @@ def test_where_too_few_rows_are_left_for_a_calibration_nothing_is_said_of_one():
 def test_contributions_sum_to_the_gain_of_the_ridge_stack_over_the_training_mean(
     tested,
 ):
-    fitted, _, _, trial, found = tested
+    fitted, _, regressor, trial, found = tested
+    # 36 rows are fewer than the 60 bins of three models, so that scores are taken.
     X, held = (
-        feature_array(fitted.tables, "mos", side.rows.ids.tolist())
+        reduced_columns(
+            regressor.layout_,
+            feature_array(fitted.tables, "mos", side.rows.ids.tolist()),
+            "score",
+        )
         for side in (trial.training, trial.validation)
     )
     y = trial.training.rows.labels[:, 0]
@@ -216,6 +229,19 @@ def test_contributions_sum_to_the_gain_of_the_ridge_stack_over_the_training_mean
     shapley = found.contributions.query("metric == 'mse'").set_index("model")["shapley"]
     assert list(shapley.index) == ["m0", "m1", "m2"]
     assert shapley.sum() == pytest.approx(gain, rel=1e-6)
+
+
+def test_models_that_are_counted_under_one_name_share_what_all_give(tested):
+    _, _, regressor, trial, found = tested
+    players = {"m0": "e", "m2": "e"}
+    table = joint_contributions(regressor, trial, players)
+    assert list(table["model"].unique()) == ["e", "m1"]
+    by_metric = table.groupby("metric")["shapley"].sum()
+    of_models = found.contributions.groupby("metric")["shapley"].sum()
+    np.testing.assert_allclose(by_metric, of_models)
+    # Nothing to compare: one name for all, or one for each.
+    for same in (dict.fromkeys(["m0", "m1", "m2"], "e"), {}, {"m0": "e"}):
+        assert joint_contributions(regressor, trial, same).empty
 
 
 def test_other_learners_stand_on_the_meta_validation_rows_with_their_times(tested):
