@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from jsonargparse import Namespace
 
 from base_models.errors import UsageError, one_of
+from base_models.pooled_config import PooledConfig
 from ensemble.cli.shared.engines import add_engine_option, locate
 from ensemble.cli.shared.exit_codes import (
     ALL_WELL,
@@ -333,7 +334,10 @@ def _say_how_models_are_trained(
     for preset in dict(models):
         model = setup.model(preset)
         encoders = " and ".join(model.encoder_words(any(rated.needs_text)))
-        line = f"encoders {encoders}; training settings {model.settings or 'paper'}"
+        how = f"training settings {model.settings or 'paper'}"
+        if isinstance(model.config, PooledConfig):
+            how = "tuned in inner folds"
+        line = f"encoders {encoders}; {how}"
         presets_of.setdefault(line, []).append(preset)
     for line, presets in presets_of.items():
         say(line if len(presets_of) == 1 else f"{', '.join(presets)}: {line}")

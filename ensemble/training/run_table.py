@@ -91,7 +91,8 @@ def run_table(workspace: Workspace) -> RunTable:
                 "preset": run.preset,
                 "seed": run.seed,
                 "encoders": encoders,
-                "settings": run.facts.get("settings") or "paper",
+                "settings": run.facts.get("settings")
+                or ("-" if run.is_pooled else "paper"),
                 "changed": run.facts.get("overrides", {}),
                 "data": run.table,
                 "is_stacked": run.folder.name in stacked,
