@@ -272,7 +272,10 @@ class ClipModel(RegressorMixin, BaseEstimator, Generic[Config]):
         source = f"{artifact.folder}/{prefix}"
         facts = artifact.json(f"{prefix}{CONFIG}")
         try:
-            config = cls.CONFIG_TYPE.from_dict(facts["config"], f"{source}{CONFIG}")
+            own = facts["config"]
+            if not isinstance(own, dict):
+                raise TypeError(f"'config' is a {type(own).__name__} and no mapping")
+            config = cls.CONFIG_TYPE.from_dict(own, f"{source}{CONFIG}")
             # The whole config stands in for the preset, so that a clone of the loaded
             # model can be fitted again even where presets have changed since.
             params = {"preset": config, **facts["params"], **overrides}

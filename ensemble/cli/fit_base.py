@@ -349,7 +349,7 @@ def _say_what_clips_can_carry(options: Namespace, rated: RatedClips) -> None:
         folds=bool(_folds(options)),
     )
     lines = [advice.stacking_line]
-    lines += [judging.clip_line for judging in advice.judging]
+    lines += advice.clip_lines
     lines += advice.system_lines
     # Whoever names models has chosen.
     if not options.models and advice.models:

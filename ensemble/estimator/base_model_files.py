@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from base_models.encoders import parse_encoder
-from base_models.errors import UsageError
+from base_models.errors import DamagedArtifact, UsageError
 from base_models.files import Artifact
 from base_models.pooled_config import FAMILY
 from base_models.predictions import PredictionTable
@@ -81,7 +81,14 @@ def _base_model_from(artifact: Artifact, name: str, overrides: dict[str, Any]) -
             artifact.read(estimator), f"{artifact.folder}/{estimator}"
         )
     prefix = f"base/{name}/"
-    family = artifact.json(f"{prefix}config.json").get("family")
+    facts = artifact.json(f"{prefix}config.json")
+    # Networks name no family; what is no mapping at all is refused as one of these.
+    family = facts.get("family") if isinstance(facts, dict) else None
+    if family not in (None, FAMILY):
+        raise DamagedArtifact(
+            f"{artifact.folder}/{prefix}config.json: 'family' is {family!r}, and this "
+            f"version knows '{FAMILY}' alone; the file of a network has no such key."
+        )
     # Imported here: a stack of tables alone needs no torch.
     if family == FAMILY:
         from base_models.pooled.pooled_mos import PooledMOS

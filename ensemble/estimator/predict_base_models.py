@@ -114,7 +114,7 @@ def predict_base_models(
         when a model predicts NaN, another shape, or classes that are no ratings.
     """
     # Embeddings by what decides them: the two encoders, their use, and the store.
-    embedded: dict[tuple[str, str, tuple[bool, ...], str], Any] = {}
+    embedded: dict[tuple[Any, ...], Any] = {}
     tables = []
     for name, model in named:
         # A table without a clip raises in `take`, unless clips may be missing.
@@ -126,6 +126,9 @@ def predict_base_models(
                 *model.encoder_words(),
                 tuple(model.needs_text_),
                 str(model.store),
+                # `embed` refuses an encoder that is another one than in training, and
+                # would not for models that share an encoder's name alone.
+                *(facts["signature"] for facts in model.encoders_.values()),
             )
             if key not in embedded:
                 _, embedded[key] = model.embed(X)

@@ -218,14 +218,22 @@ class Advice:
         """What intervals to expect over clips and over systems."""
         lines = []
         for judging in self.judging:
-            # Aspects are named only where they differ.
-            about = ""
-            if len(self.judging) > 1:
-                about = f"{', '.join(judging.aspects)}: "
+            about = self._about(judging)
             for line in (judging.clip_line, judging.system_line):
                 if line:
                     lines.append(f"{about}{line}")
         return lines
+
+    @property
+    def clip_lines(self) -> list[str]:
+        """What intervals to expect over clips alone."""
+        return [
+            f"{self._about(judging)}{judging.clip_line}" for judging in self.judging
+        ]
+
+    def _about(self, judging: JudgingClips) -> str:
+        """The aspects of a line, which are named only where they differ."""
+        return f"{', '.join(judging.aspects)}: " if len(self.judging) > 1 else ""
 
     @property
     def system_lines(self) -> list[str]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from base_models.encoders import EncoderSpec, known_encoders, parse_encoder
 from base_models.encoders.libraries import missing_libraries
 from base_models.encoders.weights import missing_files
+from base_models.errors import UsageError
 from base_models.pooled_config import POOLED_MODELS
 from ensemble.training.encoder_choice import EncoderChoice, EncoderWords
 
@@ -73,12 +75,22 @@ def expand_sets(
     models : list of str, or None where none is named
     encoders : EncoderChoice
         With the text encoders that the models of the set use.
+
+    Raises
+    ------
+    UsageError
+        when the set bears a count or an encoder.
     """
     if models is None:
         return None, encoders
     words: list[str] = []
     for word in models:
         if word != SMALL:
+            if re.split("[:@]", word)[0] == SMALL:
+                raise UsageError(
+                    f"'{word}': '{SMALL}' is a set of models and stands without a "
+                    "count or an encoder; --audio-encoder chooses its encoders."
+                )
             words.append(word)
             continue
         small = small_set(encoders, with_text)

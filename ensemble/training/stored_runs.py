@@ -254,7 +254,8 @@ class RunsOfData:
         Raises
         ------
         UsageError
-            When a name or pattern means no run, or a run that is meant is not finished.
+            When a name or pattern means no run, or a run that is meant is not finished,
+            or none could be trained.
             Runs that could not be trained are left out, unless nothing else is meant.
         DamagedArtifact
             When a run that was planned cannot be read.
@@ -270,6 +271,12 @@ class RunsOfData:
                     f"Base models {some(self.unfinished)} are not finished; run the "
                     "same fit_base again first, or name finished ones with --models: "
                     f"{finished}."
+                )
+            if self.failed and not self.runs:
+                name, reason = next(iter(self.failed.items()))
+                raise UsageError(
+                    f"None of the base models could be trained. {name}: {reason} Run "
+                    "the same fit_base again after the cure."
                 )
             return dict(self.runs)
 

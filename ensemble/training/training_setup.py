@@ -6,13 +6,14 @@ and two `dora_decoupled`.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from base_models.config import SETTINGS, BaseConfig
 from base_models.encoders import check_kind, known_encoders, parse_encoder
-from base_models.errors import UsageError, one_of
+from base_models.errors import UsageError, one_of, some
 from base_models.model_presets import ALL_MODELS, AnyConfig, configured
 from ensemble.engine import LOCAL
 from ensemble.training.encoder_choice import EncoderChoice
@@ -260,5 +261,11 @@ def plan_models(
         plan += [(name, seed) for seed in range(number)]
 
     if len(set(plan)) != len(plan):
-        raise UsageError(f"A model is asked for twice in {' '.join(words)}.")
+        counts = Counter(plan)
+        # Whoever has another seed twice has the first twice as well.
+        twice = [name for name, seed in counts if seed == 0 and counts[name, seed] > 1]
+        raise UsageError(
+            f"A model is asked for twice in --models: {some(twice)}; name it once, "
+            "with its count."
+        )
     return plan

@@ -176,10 +176,10 @@ def verdict(
         if not kept.any():
             continue
         if len(set(truth)) == 1:
-            equal_labels.append(
-                f"All {kept.sum()} labels of '{aspect}' are {truth[0]:g}: nothing can "
-                "be compared."
-            )
+            labelled = f"All {len(truth)} labels of '{aspect}' are {truth[0]:g}"
+            if len(truth) == 1:
+                labelled = f"Only one clip is labelled for '{aspect}'"
+            equal_labels.append(f"{labelled}: nothing can be compared.")
             continue
 
         _, system = np.unique(system_ids[kept], return_inverse=True)

@@ -17,6 +17,7 @@ from tiny_networks import embedded_model
 from base_models.encoders.base import Encoder
 from base_models.encoders.store import EmbeddingStore
 from base_models.errors import ClipError, DamagedArtifact, UsageError
+from base_models.files import read_json, seal, write_json
 from ensemble.estimator.rows_to_predict import rows_to_judge
 from ensemble.estimator.stacked_mos import StackedMOS
 
@@ -148,6 +149,37 @@ def test_any_changed_byte_is_noticed(stack, tmp_path):
             StackedMOS.load(tmp_path)
         path.write_bytes(intact)
     StackedMOS.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda facts: facts | {"family": "x"}, "'family' is 'x', and this version"),
+        (lambda facts: facts | {"config": [1]}, "not a base model of this version"),
+        (lambda facts: [facts], "not a base model of this version"),
+        (lambda facts: None, "not a base model of this version"),
+    ],
+)
+def test_a_config_that_is_no_base_model_is_damage(change, message, stack, tmp_path):
+    stack.save(tmp_path)
+    path = tmp_path / "base" / "dora-s1" / "config.json"
+    write_json(path, change(read_json(path)))
+    (tmp_path / "manifest.json").unlink()
+    seal(tmp_path, "stack")
+    with pytest.raises(DamagedArtifact, match=message):
+        StackedMOS.load(tmp_path)
+
+
+def test_each_model_is_compared_with_the_encoder_that_it_was_trained_with(
+    clips, stack, tmp_path
+):
+    X, _, store = clips
+    stack.save(tmp_path)
+    stack = StackedMOS.load(tmp_path, store=store, device="cpu")
+    # As after a change of the encoder between the fits of two models.
+    dict(stack.estimators_)["dora-s1"].encoders_["audio"]["signature"] = "logmel-v0"
+    with pytest.raises(UsageError, match="trained with logmel-v0"):
+        stack.predict(X)
 
 
 def test_a_missing_file_is_noticed_and_an_added_one_changes_nothing(

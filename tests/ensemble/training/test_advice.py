@@ -155,3 +155,15 @@ def test_ratings_of_what_is_judged_by_text_count_only_with_a_prompt():
 def test_a_handful_of_clips_is_said_to_show_nothing(n):
     lines = text(clips({"": n}))
     assert "below 5 no interval can be given, and nothing be shown" in lines
+
+
+def test_aspects_are_named_where_they_are_judged_by_different_clips():
+    frame = clips({"train": 40, "test": 20})
+    frame["nat"] = frame["mos"].where(frame.index % 2 == 0)
+    both = Advice.of(frame, ["mos", "nat"]).clip_lines
+    assert [line.split(" to judge")[0] for line in both] == [
+        "mos: 20 rated clips",
+        "nat: 10 rated clips",
+    ]
+    (one,) = Advice.of(frame, ["mos"]).clip_lines
+    assert one.startswith("20 rated clips")

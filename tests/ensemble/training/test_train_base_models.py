@@ -19,6 +19,7 @@ from base_models.predictions import PredictionTable
 from ensemble.stacking.stack_data import StackData
 from ensemble.training import train_base_models as training
 from ensemble.training.encoder_choice import EncoderChoice
+from ensemble.training.model_sets import expand_sets
 from ensemble.training.rated_clips import RatedClips
 from ensemble.training.train_base_models import plan_training, train_base_models
 from ensemble.training.training_setup import Compute, TrainingSetup, plan_models
@@ -137,7 +138,10 @@ def test_words_that_are_no_plan_are_refused():
         UsageError, match=r"Unknown preset 'dorra'\. Did you mean 'dora'\?"
     ):
         plan_models(["dorra"], 2)
-    with pytest.raises(UsageError, match="A model is asked for twice in dora:1 dora"):
+    for word in ("small:3", "small@logmel", "small@logmel:2"):
+        with pytest.raises(UsageError, match=f"'{word}': 'small' is a set of models"):
+            expand_sets([word], EncoderChoice(), with_text=True)
+    with pytest.raises(UsageError, match="asked for twice in --models: 'dora'"):
         plan_models(["dora:1", "dora"], 2)
     with pytest.raises(UsageError, match="--seeds must be at least 1; got 0"):
         plan_models(None, 0)

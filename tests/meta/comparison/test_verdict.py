@@ -379,3 +379,9 @@ def test_labels_that_are_all_equal_are_said_to_be_and_compared_with_nothing():
     )
     assert found.table.empty
     assert json.loads(json.dumps(found.to_json()))["comparisons"] == []
+
+    y[1:] = np.nan
+    found = verdict(rows_of(y, system), stack, bases, FIRST)
+    assert (
+        found.sentence == "Only one clip is labelled for 'mi': nothing can be compared."
+    )
