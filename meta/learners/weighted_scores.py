@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from base_models.errors import DamagedArtifact
+from base_models.errors import DamagedArtifact, UsageError
 from meta.columns.feature_table import Layout
 from meta.columns.missing_predictions import present_models, present_weights
 from meta.learners.base import (
@@ -177,7 +177,7 @@ class Skill(ConvexWeightsLearner):
     ----------
     power : float
         Weights are mean squared errors to the power of minus this; 0 is the plain mean
-        of the unbiased models.
+        of the unbiased models, and less than that is refused.
     missing : see `ConvexWeightsLearner`
 
     Attributes
@@ -197,6 +197,11 @@ class Skill(ConvexWeightsLearner):
         self.missing = missing
 
     def _find_weights(self, inputs: FitInputs) -> WeightsAndFacts:
+        if not self.power >= 0:
+            raise UsageError(
+                f"power must be at least 0, or the worst models would weigh most; got "
+                f"{self.power:g}."
+            )
         scores = self.layout_.scores(inputs.X)
         self.mean_ = float(np.average(inputs.y, weights=inputs.weight))
         self.model_means_ = np.average(scores, axis=0, weights=inputs.weight)
@@ -205,7 +210,9 @@ class Skill(ConvexWeightsLearner):
         errors = np.average(residuals**2, axis=0, weights=inputs.weight)
         # A model that is right on every row must not take all the others' weight to 0.
         floor = max(errors.max() * _LEAST_ERROR, np.finfo(float).tiny)
-        skill = (np.maximum(errors, floor) / floor) ** -self.power
+        errors_above = np.maximum(errors, floor)
+        # Relative to the best model, whose weight no power takes to 0.
+        skill = (errors_above / errors_above.min()) ** -self.power
         return skill / skill.sum(), {"errors": errors.tolist()}
 
     def predict(self, X: ArrayLike) -> np.ndarray:

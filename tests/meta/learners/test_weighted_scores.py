@@ -1,9 +1,11 @@
 import numpy as np
+import pytest
 from builders import feature_matrix
 
 from base_models.bins import ScoreBins
+from base_models.errors import UsageError
 from meta.columns.feature_table import Layout
-from meta.learners.weighted_scores import Best, Greedy, Mean, Simplex
+from meta.learners.weighted_scores import Best, Greedy, Mean, Simplex, Skill
 
 BINS = ScoreBins()
 LAYOUT = Layout(("often", "everywhere"), (0.35, 0.35), BINS)
@@ -56,3 +58,13 @@ def test_more_rounds_come_closer_to_the_best_weights():
     ]
     assert gaps == sorted(gaps, reverse=True)
     assert gaps[-1] < 1e-3
+
+
+def test_any_power_of_skill_leaves_weights_and_less_than_0_is_refused():
+    rng = np.random.default_rng(2)
+    y = rng.uniform(1.5, 4.5, 80)
+    X = feature_matrix([y + rng.normal(0, 0.01, 80), y + rng.normal(0, 0.9, 80)])
+    np.testing.assert_allclose(Skill(power=0).fit(X, y, LAYOUT).weights_, 0.5)
+    np.testing.assert_allclose(Skill(power=1e9).fit(X, y, LAYOUT).weights_, [1, 0])
+    with pytest.raises(UsageError, match=r"power must be at least 0, .* got -1"):
+        Skill(power=-1).fit(X, y, LAYOUT)
