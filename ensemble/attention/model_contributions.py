@@ -38,7 +38,8 @@ def contributions_of(
 ) -> list[ModelContributions]:
     """Explain each of n clips by a model."""
     encoders = [facts["name"] for facts in model.encoders_.values()]
-    audio, text = encoders[0], encoders[-1]
+    audio = encoders[0]
+    text = encoders[-1]
     titles = {
         "audio": f"audio ({audio})",
         "text": f"text ({text})",

@@ -252,24 +252,25 @@ def _folds(options: Namespace) -> int:
 def _read_clips(options: Namespace, workspace: Workspace) -> RatedClips:
     """Read the clips, or write and read the demo corpus."""
     from ensemble.training.model_sets import SMALL, SMALL_SPLIT
-    from ensemble.training.rated_clips import RatedClips
+    from ensemble.training.rated_clips import RatedClips, SplitRule
 
     data = choose_data(options.data, workspace)
-    # The usual sizes are those of `RatedClips.read`.
-    sizes = {"sizes": options.split} if options.split else {}
+    sizes = options.split or SplitRule.sizes
     if SMALL in (options.models or ()) and not options.split:
-        sizes = {"sizes": SMALL_SPLIT}
+        sizes = SMALL_SPLIT
     rated = RatedClips.read(
         data,
         aspects=options.aspects,
         text_aspects=options.text_aspects,
-        group=options.group,
-        seed=options.split_seed,
+        splits=SplitRule(
+            sizes,
+            seed=options.split_seed,
+            group=options.group,
+            # Out-of-fold predictions of the training split do for a stack, too.
+            needs_dev=not _folds(options),
+        ),
         ratings=options.ratings,
         rating_scale=options.rating_scale,
-        # Out-of-fold predictions of the training split do for a stack, too.
-        needs_dev=not _folds(options),
-        **sizes,
     )
     if rated.demo:
         say(

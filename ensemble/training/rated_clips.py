@@ -35,6 +35,28 @@ CONTENT = "audio_content"
 
 
 @dataclass(frozen=True)
+class SplitRule:
+    """How the splits of a listening test are made where its data gives none.
+
+    Parameters
+    ----------
+    sizes : sequence of 3 floats
+        Shares of train, dev and test.
+    seed : int
+    group : str, optional
+        Column whose clips are kept together, in these splits and in all later ones.
+    needs_dev : bool
+        Whether splits without dev clips are refused, given ones too; stacks can be
+        fitted on out-of-fold predictions of the training split instead.
+    """
+
+    sizes: Sequence[float] = (0.7, 0.15, 0.15)
+    seed: int = 0
+    group: str | None = None
+    needs_dev: bool = True
+
+
+@dataclass(frozen=True)
 class RatedClips:
     """Clips with labels and splits.
 
@@ -76,12 +98,9 @@ class RatedClips:
         path: Path | str,
         aspects: Sequence[str] | None = None,
         text_aspects: Sequence[str] | None = None,
-        sizes: Sequence[float] = (0.7, 0.15, 0.15),
-        group: str | None = None,
-        seed: int = 0,
+        splits: SplitRule | None = None,
         ratings: Path | str | None = None,
         rating_scale: Sequence[float] | None = None,
-        needs_dev: bool = True,
     ) -> RatedClips:
         """Read a listening test and settle its splits.
 
@@ -91,16 +110,11 @@ class RatedClips:
             Anything that `read_clips` reads.
         aspects, text_aspects : sequence of str, optional
             Names; by default the recognised ones.
-        sizes, seed
-            Of the splits, used only when the data gives none.
-        group : str, optional
-            Column whose clips are kept together, in these splits and in all later ones.
+        splits : SplitRule, optional
+            How splits are made, and what is asked of them.
         ratings, rating_scale
             Single ratings, and the ends of their scale, as `read_clips` takes them: the
             labels are their means where the data has none.
-        needs_dev : bool
-            Whether a split without dev clips is refused; stacks can be fitted on
-            out-of-fold predictions of the training split instead.
 
         Raises
         ------
@@ -116,19 +130,22 @@ class RatedClips:
                 f"{path} has no column of ratings; name one with --aspects. Columns: "
                 f"{list(frame.columns)}."
             )
-        if group is not None:
-            one_of(group, frame.columns, "column for --group")
+        rule = splits or SplitRule()
+        if rule.group is not None:
+            one_of(rule.group, frame.columns, "column for --group")
 
         has_split = frame["split"] != ""
         if has_split.any():
             made = "splits as given"
         else:
-            made = f"splits made with seed {seed}"
-            splits = assign_splits(frame, sizes=tuple(sizes), seed=seed, group=group)
-            frame["split"] = splits.to_numpy()
-            if needs_dev:
+            made = f"splits made with seed {rule.seed}"
+            assigned = assign_splits(
+                frame, sizes=tuple(rule.sizes), seed=rule.seed, group=rule.group
+            )
+            frame["split"] = assigned.to_numpy()
+            if rule.needs_dev:
                 _check_made_splits(frame, path)
-        _check_splits(frame, path, needs_dev=needs_dev)
+        _check_splits(frame, path, needs_dev=rule.needs_dev)
         needs_text = judged_by_text(names, text_aspects)
         frame = _without_text_labels(frame, names, needs_text)
         return cls(
@@ -138,7 +155,7 @@ class RatedClips:
             source=str(path),
             demo=is_demo(path),
             made=made,
-            group=group or "",
+            group=rule.group or "",
         )
 
     def with_ratings(self, ratings: pd.DataFrame) -> RatedClips:

@@ -11,7 +11,7 @@ import pytest
 from base_models.clips.demo.corpus import write_demo
 from base_models.errors import DamagedArtifact, UsageError
 from base_models.files import read_json, write_json
-from ensemble.training.rated_clips import RatedClips
+from ensemble.training.rated_clips import RatedClips, SplitRule
 from meta.rows import Rows
 
 
@@ -33,8 +33,8 @@ def table(tmp_path, name="clips.csv", n=40, **columns):
     return tmp_path / name
 
 
-def read(path, **options):
-    return RatedClips.read(path, **options)
+def read(path, aspects=None, text_aspects=None, **splits):
+    return RatedClips.read(path, aspects, text_aspects, SplitRule(**splits))
 
 
 def same(one, two):

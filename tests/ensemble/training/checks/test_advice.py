@@ -145,9 +145,9 @@ def test_the_aspect_with_the_fewest_ratings_decides():
 def test_ratings_of_what_is_judged_by_text_count_only_with_a_prompt():
     frame = clips({"train": 60, "dev": 20, "test": 20})
     frame["prompt"] = np.where(frame.index < 10, "slow piano", " ")
-    frame["nat"] = frame["mos"]
-    assert Advice.of(frame, ["nat"]).training == 10
-    assert Advice.of(frame, ["nat"], needs_text=[False]).training == 60
+    frame["ta"] = frame["mos"]
+    assert Advice.of(frame, ["ta"]).training == 10
+    assert Advice.of(frame, ["ta"], needs_text=[False]).training == 60
     assert Advice.of(frame, ["mos"]).training == 60
 
 

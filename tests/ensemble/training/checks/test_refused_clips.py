@@ -7,7 +7,7 @@ from builders import listening_test, tones
 from commands import plan_embedded
 
 from base_models.errors import UsageError
-from ensemble.training.rated_clips import RatedClips
+from ensemble.training.rated_clips import RatedClips, SplitRule
 from ensemble.workspace import Workspace
 
 SPLITS = {"train": 12, "dev": 6, "test": 2}
@@ -38,9 +38,11 @@ def refused(table, tmp_path):
         def embedding(*progress):
             pytest.fail("clips were embedded")
 
+        rule = SplitRule(group=group)
+
         def plan():
             return plan_embedded(
-                RatedClips.read(tmp_path / "clips.csv", aspects, group=group),
+                RatedClips.read(tmp_path / "clips.csv", aspects, splits=rule),
                 [(name, 0) for name in models],
                 Workspace(tmp_path / "artifacts"),
                 folds=folds,
@@ -92,7 +94,9 @@ def test_an_audio_model_of_a_text_aspect_needs_no_prompt(table, tmp_path):
 def test_a_text_aspect_needs_no_dev_clips_where_folds_do(table, tmp_path):
     without_dev = table[table["split"] != "dev"]
     without_dev.to_csv(tmp_path / "clips.csv", index=False)
-    rated = RatedClips.read(tmp_path / "clips.csv", ["ta"], needs_dev=False)
+    rated = RatedClips.read(
+        tmp_path / "clips.csv", ["ta"], splits=SplitRule(needs_dev=False)
+    )
     plan = plan_embedded(
         rated, [("pooled_svr", 0)], Workspace(tmp_path / "artifacts"), folds=2
     )
