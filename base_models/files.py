@@ -27,6 +27,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import safetensors.numpy
 
 from base_models.errors import DamagedArtifact, OutOfSpace, UsageError
@@ -211,6 +213,23 @@ def write_tensors(path: Path | str, arrays: Mapping[str, np.ndarray]) -> None:
     # safetensors expects row-major arrays.
     contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     atomic_write(path, safetensors.numpy.save(contiguous))
+
+
+def parse_parquet(data: bytes) -> pa.Table:
+    """Read a parquet table from bytes, with its page checksums, in this thread alone.
+
+    A thread of the library that still held the bytes when Python ends would end the
+    process with an abort, as after ``pyarrow.parquet.read_table`` of bytes.
+
+    Raises
+    ------
+    ArrowException, OSError or ValueError
+        when the bytes are damaged.
+    """
+    with pq.ParquetFile(
+        pa.BufferReader(data), page_checksum_verification=True, pre_buffer=False
+    ) as file:
+        return file.read(use_threads=False)
 
 
 def parse_tensors(data: bytes, name: str) -> dict[str, np.ndarray]:

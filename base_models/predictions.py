@@ -20,7 +20,13 @@ from numpy.typing import ArrayLike
 
 from base_models.bins import TARGET_SIGMA, ScoreBins
 from base_models.errors import DamagedArtifact, UsageError, one_of, some
-from base_models.files import atomic_write, from_json, read_bytes, to_json
+from base_models.files import (
+    atomic_write,
+    from_json,
+    parse_parquet,
+    read_bytes,
+    to_json,
+)
 
 _METADATA_KEY = b"stackedmos"
 
@@ -275,7 +281,7 @@ class PredictionTable:
             when `data` is not such a table.
         """
         try:
-            table = pq.read_table(io.BytesIO(data), page_checksum_verification=True)
+            table = parse_parquet(data)
             metadata = table.schema.metadata or {}
             about = from_json(metadata[_METADATA_KEY], name)
             return cls._from_parquet(table, about)

@@ -24,7 +24,15 @@ from base_models.clips.ratings import check_ratings
 from base_models.clips.read_clips import read_clips
 from base_models.clips.splits import assign_splits, reached
 from base_models.errors import DamagedArtifact, UsageError, one_of, some
-from base_models.files import Artifact, atomic_write, is_sealed, seal, sha256, to_json
+from base_models.files import (
+    Artifact,
+    atomic_write,
+    is_sealed,
+    parse_parquet,
+    seal,
+    sha256,
+    to_json,
+)
 
 ROLE = "clip table"
 CLIPS = "clips.parquet"
@@ -300,11 +308,11 @@ class RatedClips:
         artifact = Artifact(folder, ROLE, Path(folder).name)
         facts = artifact.json(FACTS)
         try:
-            frame = pd.read_parquet(io.BytesIO(artifact.read(CLIPS)))
+            frame = parse_parquet(artifact.read(CLIPS)).to_pandas()
             # Tables without single ratings have no such file.
             ratings = None
             if RATINGS in artifact.names:
-                ratings = pd.read_parquet(io.BytesIO(artifact.read(RATINGS)))
+                ratings = parse_parquet(artifact.read(RATINGS)).to_pandas()
             return cls(
                 frame,
                 aspects=tuple(facts["aspects"]),

@@ -1,5 +1,8 @@
 import errno
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -139,3 +142,19 @@ def test_a_write_that_fails_keeps_the_old_file_and_leaves_no_litter(
         atomic_write(path, b"new")
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["a"]
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="threads of Linux")
+def test_a_parquet_table_is_read_without_threads_that_outlive_python(tmp_path):
+    # A thread that frees the bytes while Python ends aborts the process.
+    path = tmp_path / "table.parquet"
+    pd.DataFrame({"clip_id": ["a", "b"], "mos": [1.5, None]}).to_parquet(path)
+    program = (
+        "import os, sys\n"
+        "from base_models.files import parse_parquet\n"
+        "data = open(sys.argv[1], 'rb').read()\n"
+        "before = len(os.listdir('/proc/self/task'))\n"
+        "assert parse_parquet(data)['mos'].to_pylist() == [1.5, None]\n"
+        "assert len(os.listdir('/proc/self/task')) == before\n"
+    )
+    subprocess.run([sys.executable, "-c", program, str(path)], check=True)
