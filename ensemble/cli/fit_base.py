@@ -66,7 +66,7 @@ def _add_data_options(parser: Options) -> None:
         "--seeds",
         type=int,
         default=5,
-        help="how many seeds of each model that names no count",
+        help="how many seeds of each network that names no count (of pooled_*: one)",
     )
     add(
         "--models",

@@ -15,6 +15,7 @@ from base_models.config import SETTINGS, BaseConfig
 from base_models.encoders import check_kind, known_encoders, parse_encoder
 from base_models.errors import UsageError, one_of, some
 from base_models.model_presets import ALL_MODELS, AnyConfig, configured
+from base_models.pooled_config import POOLED_MODELS
 from ensemble.engine import LOCAL
 from ensemble.training.encoder_choice import EncoderChoice
 from ensemble.training.model_sets import PAPER_MODELS, PAPER_MODELS_WITHOUT_TEXT
@@ -59,6 +60,11 @@ class ModelName:
         """
         preset, at, encoder = text.partition("@")
         one_of(preset, ALL_MODELS, "preset")
+        if at and not encoder:
+            raise UsageError(
+                f"'{text}' names no encoder; write '{preset}@ENCODER', such as "
+                f"'{preset}@logmel', or '{preset}' alone."
+            )
         if at:
             check_kind(encoder, "audio")
         return cls(preset, audio_encoder=encoder)
@@ -224,7 +230,8 @@ def plan_models(
         aspect is judged by text, `dora_decoupled` is left out of it: it differs from
         `dora` in the text branch alone, and would be the same model twice.
     seeds : int
-        How many seeds a name without a count gets.
+        How many seeds a name without a count gets; a regressor on pooled embeddings
+        gets one.
     with_text : bool
         Whether some aspect is judged by text.
 
@@ -235,8 +242,8 @@ def plan_models(
 
     Examples
     --------
-    >>> plan_models(["dora", "dora_l1@logmel:1"], 2)
-    [('dora', 0), ('dora', 1), ('dora_l1@logmel', 0)]
+    >>> plan_models(["dora", "dora_l1@logmel:1", "pooled_gp"], 2)
+    [('dora', 0), ('dora', 1), ('dora_l1@logmel', 0), ('pooled_gp', 0)]
     >>> len(plan_models(None, 5)), len(plan_models(None, 5, with_text=False))
     (9, 7)
     """
@@ -247,7 +254,7 @@ def plan_models(
     plan: list[tuple[str, int]] = []
     for word in words:
         name, colon, count = word.partition(":")
-        ModelName.parse(name)
+        preset = ModelName.parse(name).preset
         # Plain digits alone: isdigit holds for characters such as "²", too.
         is_count = count.isascii() and count.isdigit() and int(count) > 0
         if colon and not is_count:
@@ -255,6 +262,9 @@ def plan_models(
                 f"'{word}': write NAME or NAME:COUNT with a count of at least 1."
             )
         number = int(count) if count else seeds
+        # A regressor hardly depends on its seed: more of them would be the same twice.
+        if preset in POOLED_MODELS and not count:
+            number = 1
         # The paper's own counts are upper bounds: with one seed, it is one of each.
         if not models:
             number = min(number, seeds)

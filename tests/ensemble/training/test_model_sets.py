@@ -140,7 +140,7 @@ def test_a_name_may_say_its_encoder_and_keeps_it():
 @pytest.mark.parametrize(
     ("word", "message"),
     [
-        ("pooled_gp@", "unknown.*''|''"),
+        ("pooled_gp@", "names no encoder; write 'pooled_gp@ENCODER'"),
         ("pooled_gp@logmell", "'logmell'.*logmel"),
         ("pooled_gp@minilm", "minilm"),
         ("pooled_gb@logmel", "'pooled_gb'.*pooled_gp"),
@@ -227,3 +227,12 @@ def test_a_list_of_estimators_is_what_fit_base_would_train():
     assert len(model_set(audio_encoder="logmel")) == 9
     with pytest.raises(UsageError, match="'smal'"):
         model_set("smal")
+
+
+def test_a_regressor_without_a_count_gets_one_seed():
+    assert plan_models(["pooled_gp", "dora"], 2) == [
+        ("pooled_gp", 0),
+        ("dora", 0),
+        ("dora", 1),
+    ]
+    assert len(plan_models(["pooled_forest@logmel:3"], 2)) == 3
