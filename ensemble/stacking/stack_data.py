@@ -27,6 +27,9 @@ from meta.rows import Rows
 AUTO = "auto"
 CV = (AUTO, "dev", "oof")
 """What a stack can be fitted on."""
+_INSTEAD_OF_DEV_NOTE = (
+    "; fitted on the out-of-fold predictions that fit_base made (--cv dev: on dev)"
+)
 _OUT_OF_FOLD_NOTE = (
     "; out of fold, base models of meta-training rows have seen labels of "
     "meta-validation rows: judge by dev and test, where there are such clips"
@@ -105,29 +108,21 @@ class StackData:
         """
         one_of(cv, CV, "--cv")
         of_data = RunsOfData.of_last(workspace)
-        if cv == AUTO:
+        is_usual = cv == AUTO
+        if is_usual:
             cv = "oof" if of_data.folds else "dev"
         chosen = of_data.choose(only)
-        if not of_data.data.is_dir():
-            raise UsageError(
-                f"{of_data.data}, the clip table of the last fit_base, is gone; run "
-                "the same fit_base again, which writes it and trains nothing anew."
-            )
-        rated = RatedClips.load(of_data.data)
+        rated = _rated_clips(of_data)
         group = group or rated.group
 
-        note = rated.note
-        if of_data.damaged:
-            names = [folder.name for folder in of_data.damaged]
-            note += f"; damaged, left out: {some(names)} (list_runs says why)"
-        if of_data.failed:
-            names = [f"{name} ({why})" for name, why in of_data.failed.items()]
-            note += f"; could not be trained, left out: {', '.join(names)}"
+        note = rated.note + _left_out_note(of_data)
         folds = 0
-        out_of_fold: list[PredictionTable] = []
+        out_of_fold: list[PredictionTable] | None = None
         if cv == "oof":
             folds = of_data.folds
             out_of_fold, without = _out_of_fold_tables(chosen, folds)
+            if is_usual and (rated.frame["split"] == "dev").any():
+                note += _INSTEAD_OF_DEV_NOTE
             note += _OUT_OF_FOLD_NOTE
             if without:
                 note += f"; without out-of-fold predictions, left out: {some(without)}"
@@ -138,27 +133,18 @@ class StackData:
                 "clips; run fit_base again."
             )
 
-        # Of the judges, test comes first: the verdict is about the first with labels.
-        judges = {}
-        for split in ("test", "dev"):
-            clips = rated.rows(split)
-            if len(clips):
-                judges[split] = PredictedRows(
-                    rows_of_clips(clips, rated.aspects, group),
-                    _stored_tables(chosen, split),
-                    gaps=text_gaps(clips, rated.needs_text),
-                )
+        judges = _judges(rated, chosen, group)
         # Out of fold, no model has seen the dev split, which then judges as well.
-        if cv == "oof":
+        if out_of_fold is not None:
             training = rows_of_clips(rated.rows("train"), rated.aspects, group)
             fit = PredictedRows(training, tuple(out_of_fold))
-        else:
-            if "dev" not in judges:
-                raise UsageError(
-                    f"{rated.source} has no dev clips to fit a stack on; use its "
-                    "out-of-fold predictions (--cv oof)."
-                )
+        elif "dev" in judges:
             fit = judges.pop("dev")
+        else:
+            raise UsageError(
+                f"{rated.source} has no dev clips to fit a stack on; use its "
+                "out-of-fold predictions (--cv oof)."
+            )
 
         bases = {
             name: {file: run.artifact.read(file) for file in run.model_files}
@@ -311,6 +297,47 @@ class StackData:
                 name: judge.without_provenance() for name, judge in self.judges.items()
             },
         )
+
+
+def _rated_clips(of_data: RunsOfData) -> RatedClips:
+    """The clip table of the last ``fit_base``."""
+    if not of_data.data.is_dir():
+        raise UsageError(
+            f"{of_data.data}, the clip table of the last fit_base, is gone; run the "
+            "same fit_base again, which writes it and trains nothing anew."
+        )
+    return RatedClips.load(of_data.data)
+
+
+def _left_out_note(of_data: RunsOfData) -> str:
+    """Which runs are left out, and why; "" where none is."""
+    note = ""
+    if of_data.damaged:
+        names = [folder.name for folder in of_data.damaged]
+        note += f"; damaged, left out: {some(names)} (list_runs says why)"
+    if of_data.failed:
+        names = [f"{name} ({why})" for name, why in of_data.failed.items()]
+        note += f"; could not be trained, left out: {', '.join(names)}"
+    return note
+
+
+def _judges(
+    rated: RatedClips, runs: Mapping[str, StoredRun], group: str
+) -> dict[str, PredictedRows]:
+    """The dev and test clips with the runs' predictions, by split.
+
+    Test comes first: the verdict is about the first split with labels.
+    """
+    judges = {}
+    for split in ("test", "dev"):
+        clips = rated.rows(split)
+        if len(clips):
+            judges[split] = PredictedRows(
+                rows_of_clips(clips, rated.aspects, group),
+                _stored_tables(runs, split),
+                gaps=text_gaps(clips, rated.needs_text),
+            )
+    return judges
 
 
 def rows_of_clips(clips: pd.DataFrame, aspects: Sequence[str], group: str) -> Rows:
