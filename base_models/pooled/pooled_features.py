@@ -75,6 +75,48 @@ class Block:
 
 
 @dataclass(frozen=True)
+class ClipStatistics:
+    """Statistics over time of the embeddings of n clips, which are read once for them.
+
+    Parameters
+    ----------
+    means : float64 array of shape (n, D)
+        Of the frames.
+    spreads : float64 array of shape (n, 2 D)
+        Standard deviation of the frames, and mean absolute step from one to the next.
+    text_means : float64 array of shape (n, D'), or None
+        Of the tokens; None without text.
+    """
+
+    means: np.ndarray
+    spreads: np.ndarray
+    text_means: np.ndarray | None = None
+
+    @classmethod
+    def of(cls, clips: EmbeddedClips) -> Self:
+        """Measure embedded clips."""
+        text_means = None if clips.tokens is None else _means(clips.tokens)
+        return cls(_means(clips.frames), _spreads(clips.frames), text_means)
+
+    def take(self, rows: np.ndarray) -> ClipStatistics:
+        """The clips `rows`, in that order."""
+        text_means = None if self.text_means is None else self.text_means[rows]
+        return ClipStatistics(self.means[rows], self.spreads[rows], text_means)
+
+    def text(self) -> np.ndarray:
+        """The means of the tokens.
+
+        Raises
+        ------
+        ValueError
+            when the clips hold no tokens.
+        """
+        if self.text_means is None:
+            raise ValueError("These clips hold no tokens, but their prompts count.")
+        return self.text_means
+
+
+@dataclass(frozen=True)
 class Pooling:
     """Pools embeddings of clips to standardised features.
 
@@ -101,7 +143,7 @@ class Pooling:
     @classmethod
     def fit(
         cls,
-        clips: EmbeddedClips,
+        clips: ClipStatistics,
         with_text: bool = False,
         shares_space: bool = False,
     ) -> Pooling:
@@ -113,22 +155,21 @@ class Pooling:
             when nothing in the embeddings varies from clip to clip.
         """
         arrays: dict[str, np.ndarray] = {}
-        spreads = _spreads(clips.frames)
-        floors = FLOOR * spreads.mean(axis=0)
+        floors = FLOOR * clips.spreads.mean(axis=0)
         # A dimension without any spread in training has no logarithm.
         arrays["spread_floors"] = np.where(floors > 0, floors, 1.0)
         if with_text:
-            tokens = _means(_tokens_of(clips))
+            tokens = clips.text()
             arrays["text_center"] = tokens.mean(axis=0)
             arrays["text_axes"] = _principal_axes(tokens)
             if shares_space:
-                products = _unit(_means(clips.frames)) * _unit(tokens)
+                products = _unit(clips.means) * _unit(tokens)
                 arrays["joint_center"] = products.mean(axis=0)
                 arrays["joint_axes"] = _principal_axes(products)
 
         draft = cls(arrays, with_text=with_text, shares_space=shares_space)
         n_live = 0
-        n_means = clips.frames[0].shape[1]
+        n_means = clips.means.shape[1]
         for name, columns in draft._raw_blocks(clips).items():
             sizes = np.abs(columns).max(axis=0)
             if name != AUDIO:
@@ -149,7 +190,7 @@ class Pooling:
             )
         return cls(arrays, with_text=with_text, shares_space=shares_space)
 
-    def blocks(self, clips: EmbeddedClips) -> dict[str, np.ndarray]:
+    def blocks(self, clips: ClipStatistics) -> dict[str, np.ndarray]:
         """Features of n clips: float64 arrays of shape (n, columns) by block.
 
         0 is what the mean training clip has.
@@ -220,30 +261,23 @@ class Pooling:
         array = self.arrays.get(name)
         return len(array) if array is not None and array.ndim else 0
 
-    def _raw_blocks(self, clips: EmbeddedClips) -> dict[str, np.ndarray]:
+    def _raw_blocks(self, clips: ClipStatistics) -> dict[str, np.ndarray]:
         """Features before they are standardised."""
-        means = _means(clips.frames)
-        spreads = np.log(_spreads(clips.frames) + self.arrays["spread_floors"])
-        blocks = {AUDIO: np.concatenate([means, spreads], axis=1)}
+        spreads = np.log(clips.spreads + self.arrays["spread_floors"])
+        blocks = {AUDIO: np.concatenate([clips.means, spreads], axis=1)}
         if not self.with_text:
             return blocks
 
-        tokens = _means(_tokens_of(clips))
+        tokens = clips.text()
         centered = tokens - self.arrays["text_center"]
         blocks[TEXT] = centered @ self.arrays["text_axes"].T
         if self.shares_space:
-            products = _unit(means) * _unit(tokens)
+            products = _unit(clips.means) * _unit(tokens)
             centered = products - self.arrays["joint_center"]
             components = centered @ self.arrays["joint_axes"].T
             cosine = products.sum(axis=1, keepdims=True)
             blocks[JOINT] = np.concatenate([cosine, components], axis=1)
         return blocks
-
-
-def _tokens_of(clips: EmbeddedClips) -> Sequence[np.ndarray]:
-    if clips.tokens is None:
-        raise ValueError("These clips hold no tokens, but their prompts count.")
-    return clips.tokens
 
 
 def _means(arrays: Sequence[np.ndarray]) -> np.ndarray:

@@ -23,7 +23,7 @@ from base_models.errors import UsageError
 from base_models.files import Artifact, to_json
 from base_models.networks.batches import EmbeddedClips
 from base_models.pooled.block_contributions import BlockContributions, shapley_values
-from base_models.pooled.pooled_features import Pooling
+from base_models.pooled.pooled_features import ClipStatistics, Pooling
 from base_models.pooled.regressors import (
     InnerFolds,
     check_regressor,
@@ -171,11 +171,13 @@ class PooledMOS(ClipModel[PooledConfig]):
         self.encoders_ = self._encoder_facts()
         self.device_ = "cpu"
         _, clips = self.embed(X)
+        # Frames are many: they are read once for all aspects.
+        statistics = ClipStatistics.of(clips)
         self.poolings_ = []
         self.tuning_ = []
         regressors = []
         for of_aspect, with_text in zip(of_aspects, self.needs_text_, strict=True):
-            training = clips.take(of_aspect.rows.tolist())
+            training = statistics.take(of_aspect.rows)
             pooling = Pooling.fit(training, with_text, self._shares_space())
             fitted = fit_regressor(
                 self.config_.regressor,
@@ -203,9 +205,10 @@ class PooledMOS(ClipModel[PooledConfig]):
         if len(clips) == 0:
             return distributions
 
+        statistics = ClipStatistics.of(clips)
         pairs = zip(self.poolings_, self.regressors_, strict=True)
         for aspect, (pooling, regressor) in enumerate(pairs):
-            matrix = _matrix(pooling.blocks(clips))
+            matrix = _matrix(pooling.blocks(statistics))
             scores, spreads = predict_scores(regressor, matrix)
             if spreads is not None:
                 # Narrower than the bins, a distribution could not have any mean.
@@ -231,9 +234,10 @@ class PooledMOS(ClipModel[PooledConfig]):
         by_clip: list[list[BlockContributions]] = [[] for _ in range(len(clips))]
         if len(clips) == 0:
             return by_clip
+        statistics = ClipStatistics.of(clips)
         parts = zip(self.aspects_, self.poolings_, self.regressors_, strict=True)
         for aspect, pooling, regressor in parts:
-            blocks = pooling.blocks(clips)
+            blocks = pooling.blocks(statistics)
             explained = shapley_values(blocks, regressor.predict)
             for row, contributions in enumerate(by_clip):
                 of_clip = BlockContributions(

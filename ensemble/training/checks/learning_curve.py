@@ -23,13 +23,12 @@ from base_models.errors import UsageError, one_of
 from base_models.files import nan_to_none
 from base_models.metrics.evaluate import mse, srcc
 from base_models.metrics.learning_curve import CurveDraws, Forecast, MeanOfDraws
-from base_models.pooled.pooled_features import Pooling
+from base_models.pooled.pooled_features import ClipStatistics, Pooling
 from base_models.pooled.regressors import fit_regressor
 from base_models.pooled_config import PooledConfig
 
 if TYPE_CHECKING:
     from base_models.encoders.store import Progress
-    from base_models.networks.batches import EmbeddedClips
 
 Encoding = Callable[[], contextlib.AbstractContextManager["Progress | None"]]
 
@@ -181,7 +180,7 @@ def learning_curve(frame: pd.DataFrame, setup: CurveSetup) -> LearningCurve:
         rated_clips = _RatedAspect(
             aspect,
             rated,
-            embedded.embeddings.take(np.flatnonzero(is_rated).tolist()),
+            embedded.statistics.take(np.flatnonzero(is_rated)),
             units=_units(rated, setup.group),
             with_text=with_text,
             shares_space=embedded.shares_space,
@@ -214,10 +213,10 @@ def _check_labels(rated: pd.DataFrame, aspect: str, group: str | None) -> None:
 
 @dataclass(frozen=True, eq=False)
 class _Embedded:
-    """The clips that can be used with their embeddings, and those that cannot."""
+    """The clips that can be used, what their embeddings are like, and the others."""
 
     clips: pd.DataFrame
-    embeddings: EmbeddedClips
+    statistics: ClipStatistics
     set_aside: tuple[SetAside, ...]
     shares_space: bool
 
@@ -245,7 +244,7 @@ def _embed(
         )
     return _Embedded(
         clips.iloc[list(filled.kept)].reset_index(drop=True),
-        load_clips(filled, store, audio, text),
+        ClipStatistics.of(load_clips(filled, store, audio, text)),
         filled.set_aside,
         shares_space=text is not None and audio.space == text.space != "",
     )
@@ -260,7 +259,8 @@ class _RatedAspect:
     aspect : str
     clips : DataFrame
         n rows.
-    embeddings : EmbeddedClips
+    statistics : ClipStatistics
+        Of their embeddings.
     units : array of shape (n,)
         Codes of the groups that are kept whole.
     with_text, shares_space : bool
@@ -269,7 +269,7 @@ class _RatedAspect:
 
     aspect: str
     clips: pd.DataFrame
-    embeddings: EmbeddedClips
+    statistics: ClipStatistics
     units: np.ndarray
     with_text: bool
     shares_space: bool
@@ -281,7 +281,7 @@ class _RatedAspect:
 
     def learnt_scores(self, rows: np.ndarray, judges: np.ndarray) -> np.ndarray:
         """Scores of the clips `judges` by the model, fitted on the clips `rows`."""
-        training = self.embeddings.take(rows.tolist())
+        training = self.statistics.take(rows)
         pooling = Pooling.fit(training, self.with_text, self.shares_space)
         fold_of_clip = split_folds(
             self.clips["system_id"].iloc[rows],
@@ -302,13 +302,13 @@ class _RatedAspect:
             folds=folds,
             seed=0,
         )
-        held_out = self.embeddings.take(judges.tolist())
+        held_out = self.statistics.take(judges)
         scores = fitted.estimator.predict(_side_by_side(pooling, held_out))
         # As distributions on the scale are.
         return np.clip(scores, SCALE.low, SCALE.high)
 
 
-def _side_by_side(pooling: Pooling, clips: EmbeddedClips) -> np.ndarray:
+def _side_by_side(pooling: Pooling, clips: ClipStatistics) -> np.ndarray:
     return np.concatenate(list(pooling.blocks(clips).values()), axis=1)
 
 

@@ -15,6 +15,7 @@ from sklearn.preprocessing import StandardScaler
 
 from base_models.errors import DamagedArtifact, UsageError
 from base_models.files import seal
+from base_models.pooled.pooled_features import ClipStatistics
 from base_models.pooled.pooled_mos import PooledMOS
 from base_models.pooled_config import POOLED_MODELS
 from base_models.sklearn_files.estimator_files import estimator_bytes
@@ -37,6 +38,11 @@ def clips():
 @pytest.fixture(scope="module")
 def new():
     return given_clips(7, seed=1)
+
+
+def statistics(table):
+    """What a pooled model knows of the clips of a table."""
+    return ClipStatistics.of(embedded(table))
 
 
 def model(preset="pooled_ridge", **params):
@@ -272,7 +278,7 @@ def test_a_blank_prompt_leaves_the_other_aspects(clips, new):
 def test_audio_alone_predicts_text_aspects_where_that_is_asked_for(clips):
     fitted = model(settings={"audio_only": True}).fit(clips, clips[ASPECTS])
     assert fitted.needs_text_ == (False, False)
-    assert list(fitted.poolings_[1].blocks(embedded(clips))) == ["audio"]
+    assert list(fitted.poolings_[1].blocks(statistics(clips))) == ["audio"]
 
 
 # the Gaussian process
@@ -284,7 +290,7 @@ def test_the_mean_of_a_gaussian_process_distribution_is_its_score(clips, new):
     bins = fitted.config_.bins
     np.testing.assert_allclose(bins.expected(distributions), fitted.predict(new))
     regressor = fitted.regressors_[0]
-    matrix = fitted.poolings_[0].blocks(embedded(new))["audio"]
+    matrix = fitted.poolings_[0].blocks(statistics(new))["audio"]
     np.testing.assert_allclose(fitted.predict(new), regressor.predict(matrix), atol=0.1)
 
 
@@ -312,7 +318,7 @@ def test_contributions_and_start_add_up_to_the_score(fitted, new):
             assert found.aspect == aspect
             blocks = ["audio", "text"] if aspect == "ta" else ["audio"]
             assert list(found.contributions) == blocks
-            pooled = fitted.poolings_[number].blocks(embedded(new.iloc[[row]]))
+            pooled = fitted.poolings_[number].blocks(statistics(new.iloc[[row]]))
             matrix = np.concatenate(list(pooled.values()), axis=1)
             score = fitted.regressors_[number].predict(matrix)[0]
             total = found.start + sum(found.contributions.values())
