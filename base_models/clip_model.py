@@ -6,6 +6,7 @@ how it learns from embeddings and how it predicts from them.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, Self, TypeVar
@@ -57,7 +58,7 @@ class LabelledClips(NamedTuple):
     gaps: np.ndarray
 
 
-class ClipModel(RegressorMixin, BaseEstimator, Generic[Config]):
+class ClipModel(RegressorMixin, BaseEstimator, ABC, Generic[Config]):
     """A base model over frozen encoders; see `NeuralMOS` and `PooledMOS`.
 
     A subclass has `CONFIG_TYPE`, ``fit``, `predict_embedded`, `sigma_` and `to_files`,
@@ -85,9 +86,9 @@ class ClipModel(RegressorMixin, BaseEstimator, Generic[Config]):
     selected_on_: frozenset[str]
 
     @property
+    @abstractmethod
     def sigma_(self) -> float:
         """Kernel width that decodes this model's distributions."""
-        raise NotImplementedError
 
     def predict(self, X: pd.DataFrame) -> np.ndarray:
         """Predict scores on the scale.
@@ -122,6 +123,7 @@ class ClipModel(RegressorMixin, BaseEstimator, Generic[Config]):
         distributions[text_gaps(X, self.needs_text_)] = np.nan
         return distributions
 
+    @abstractmethod
     def predict_embedded(self, clips: EmbeddedClips) -> np.ndarray:
         """Predict distributions of clips embedded with this model's encoders.
 
@@ -131,7 +133,6 @@ class ClipModel(RegressorMixin, BaseEstimator, Generic[Config]):
             As `predict_distribution` returns, but never NaN: nothing here tells the
             tokens of a placeholder from those of a prompt.
         """
-        raise NotImplementedError
 
     def prediction_table(
         self,
@@ -219,12 +220,12 @@ class ClipModel(RegressorMixin, BaseEstimator, Generic[Config]):
                 )
         return loaded["audio"], loaded.get("text")
 
+    @abstractmethod
     def to_files(self) -> dict[str, bytes]:
         """Return the model as named files, of which `CONFIG` is one.
 
         These are what `save` writes and what a saved stack contains.
         """
-        raise NotImplementedError
 
     def save(self, folder: Path | str) -> None:
         """Write `to_files` to `folder`, sealed with a manifest."""
@@ -285,12 +286,12 @@ class ClipModel(RegressorMixin, BaseEstimator, Generic[Config]):
             ) from error
         return model
 
+    @abstractmethod
     def _read_model(self, artifact: Artifact, prefix: str) -> None:
         """Restore what is not in `CONFIG`.
 
         A file that does not fit raises KeyError, TypeError or RuntimeError.
         """
-        raise NotImplementedError
 
     def _facts(self) -> dict[str, Any]:
         """Everything in `CONFIG`: parameters, config and what was seen."""

@@ -302,6 +302,7 @@ class BaseConfig(Settings):
             )
 
     def standardises(self, normalised: bool) -> bool:
+        """Whether an encoder's embeddings are standardised, as `standardise` says."""
         if self.standardise == "auto":
             return not normalised
         return self.standardise == "always"

@@ -199,6 +199,7 @@ class PooledMOS(ClipModel[PooledConfig]):
         return self
 
     def predict_embedded(self, clips: EmbeddedClips) -> np.ndarray:
+        """Predict distributions, shape (n, aspects, bins), of embedded clips."""
         check_is_fitted(self, self.FITTED)
         bins = self.config_.bins
         distributions = np.zeros((len(clips), len(self.aspects_), bins.count))
@@ -252,6 +253,7 @@ class PooledMOS(ClipModel[PooledConfig]):
         return by_clip
 
     def to_files(self) -> dict[str, bytes]:
+        """Return config, tuning, pooling (safetensors) and regressors (skops)."""
         check_is_fitted(self, self.FITTED)
         facts = {**self._facts(), "family": FAMILY}
         files = {CONFIG: to_json(facts), TUNING: to_json(self.tuning_)}
@@ -324,7 +326,7 @@ class PooledMOS(ClipModel[PooledConfig]):
             names = [str(name) for name in groups]
             of_rows = [names[row] for row in rows.tolist()]
             n_units = len(set(of_rows))
-        # A single group cannot be kept together, as where most are left out as a fold.
+        # A single group, all that an outer fold may leave, is divided like none.
         if n_units < 2:
             of_rows = None
             n_units = len(rows)

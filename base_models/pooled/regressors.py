@@ -221,8 +221,8 @@ def check_regressor(name: str, regressor: Any, n_columns: int) -> None:
 def _types_of(estimator: Any) -> list[str]:
     """Names of the types of an estimator and of those within it."""
     names = [type(estimator).__name__]
-    inner = ("regressor_", "regressor"), ("transformer_", "transformer")
-    for fitted, unfitted in inner:
+    attributes = [("regressor_", "regressor"), ("transformer_", "transformer")]
+    for fitted, unfitted in attributes:
         part = getattr(estimator, fitted, getattr(estimator, unfitted, None))
         if part is not None:
             names += _types_of(part)

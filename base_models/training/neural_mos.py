@@ -213,6 +213,13 @@ class NeuralMOS(ClipModel[BaseConfig]):
         return self
 
     def predict_embedded(self, clips: EmbeddedClips) -> np.ndarray:
+        """Predict distributions, shape (n, aspects, bins), of embedded clips.
+
+        Raises
+        ------
+        DamagedArtifact
+            when the network gives NaN or infinity.
+        """
         check_is_fitted(self, "model_")
         bins = self.config_.bins
         if len(clips) == 0:

@@ -103,7 +103,7 @@ def expand_sets(
 
 
 def small_set(encoders: EncoderChoice, with_text: bool) -> ModelSet:
-    """The pooled regressors on every encoder at hand, and a few neural models.
+    """The pooled regressors on every encoder at hand, and one network.
 
     An encoder is at hand when it is named, its weights are in a named folder, or
     nothing has to be fetched for it.
@@ -161,7 +161,7 @@ def _is_usable_offline(spec: EncoderSpec) -> bool:
 
 
 def _neural_encoder(at_hand: Sequence[str]) -> str:
-    """The audio encoder of the neural models: a large one, or else a cheap one.
+    """The audio encoder of the network: a large one, or else a cheap one.
 
     What a network learns from a light encoder's many frames is not worth its time.
     """

@@ -18,7 +18,11 @@ from base_models.model_presets import ALL_MODELS, AnyConfig, configured
 from base_models.pooled_config import POOLED_MODELS
 from ensemble.engine import LOCAL
 from ensemble.training.encoder_choice import EncoderChoice
-from ensemble.training.model_sets import PAPER_MODELS, PAPER_MODELS_WITHOUT_TEXT
+from ensemble.training.model_sets import (
+    PAPER_MODELS,
+    PAPER_MODELS_WITHOUT_TEXT,
+    SMALL,
+)
 
 AS_PUBLISHED = "paper"
 """Training settings of the presets themselves."""
@@ -59,7 +63,9 @@ class ModelName:
             When the preset or the encoder is unknown, or the latter encodes text.
         """
         preset, at, encoder = text.partition("@")
-        one_of(preset, ALL_MODELS, "preset")
+        # The set is no preset, but a misspelt name may mean it.
+        known = ALL_MODELS if preset == SMALL else (*ALL_MODELS, SMALL)
+        one_of(preset, known, "preset")
         if at and not encoder:
             raise UsageError(
                 f"'{text}' names no encoder; write '{preset}@ENCODER', such as "

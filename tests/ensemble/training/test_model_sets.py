@@ -236,3 +236,12 @@ def test_a_regressor_without_a_count_gets_one_seed():
         ("dora", 1),
     ]
     assert len(plan_models(["pooled_forest@logmel:3"], 2)) == 3
+
+
+def test_a_misspelt_set_is_suggested_and_its_name_is_no_preset():
+    with pytest.raises(
+        UsageError, match=r"Unknown preset 'smal'\. Did you mean 'small'"
+    ):
+        plan_models(["smal"], 1)
+    with pytest.raises(UsageError, match="Unknown preset 'small'"):
+        ModelName.parse("small")
