@@ -106,9 +106,15 @@ class Assessment:
             self,
             boards={f"{LEAKY} {name}": board for name, board in self.boards.items()},
             rows=f"{LEAKY} {self.rows}",
-            verdict=replace(self.verdict, sentence=f"{LEAKY}: {self.verdict.sentence}"),
+            verdict=self.verdict.marked(LEAKY),
             marks=tuple(marks),
         )
+
+    @property
+    def fitted_rows(self) -> tuple[str, ...]:
+        """Names of the leaderboards of rows that the stack measured was fitted on."""
+        name = f"{LEAKY} {TRAINING}" if self.marks else TRAINING
+        return (name,) if name in self.boards else ()
 
     @property
     def held_out_name(self) -> str:
@@ -144,15 +150,16 @@ def assess(
     # A judge without labels is predicted, but measures nothing.
     judges = judges or {}
     labelled = {}
+    constant = fitted.rows.mean_labels
     for name, judge in judges.items():
         if np.isfinite(judge.rows.labels).any():
-            labelled[name] = _compared(judge, regressor)
+            labelled[name] = _compared(judge, regressor, constant)
 
     if labelled:
         name = next(iter(labelled))
         compared = labelled[name]
         # The best base model is chosen where the stack was fitted, never on the judge.
-        chosen_on = _compared(fitted, regressor)
+        chosen_on = _compared(fitted, regressor, constant)
         calibrated: MetaRegressor | None = regressor
         judge = judges[name]
     else:
@@ -217,9 +224,12 @@ def audit_rows(
     return audit(fitted.tables, roles, contents or {})
 
 
-def _compared(predicted: PredictedRows, regressor: MetaRegressor) -> ComparedRows:
-    stack_scores = regressor.predict(predicted.tables, predicted.rows.ids.tolist())
-    return ComparedRows.of(predicted.tables, predicted.rows, stack_scores)
+def _compared(
+    predicted: PredictedRows, regressor: MetaRegressor, constant: np.ndarray
+) -> ComparedRows:
+    rows = predicted.rows
+    stack_scores = regressor.predict(predicted.tables, rows.ids.tolist())
+    return ComparedRows.of(predicted.tables, rows, stack_scores, constant=constant)
 
 
 def _calibrated_on_training(

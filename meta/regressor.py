@@ -239,7 +239,11 @@ class MetaRegressor(BaseEstimator):
         compared = []
         for side in (training, held_out):
             stack_scores = trial.predict(tables, side.ids.tolist())
-            compared.append(ComparedRows.of(tables, side, stack_scores))
+            compared.append(
+                ComparedRows.of(
+                    tables, side, stack_scores, constant=training.mean_labels
+                )
+            )
         return HeldOutTrial(
             training=compared[0],
             validation=compared[1],

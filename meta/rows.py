@@ -199,6 +199,17 @@ class Rows:
         """The labels as a DataFrame with one column per aspect and a RangeIndex."""
         return pd.DataFrame(self.labels, columns=list(self.aspects))
 
+    @property
+    def mean_labels(self) -> np.ndarray:
+        """Mean label of each aspect, by weights; NaN where none is labelled."""
+        weights = np.ones(len(self)) if self.weights is None else self.weights
+        counted = np.where(np.isnan(self.labels), 0, weights[:, None])
+        totals = counted.sum(axis=0)
+        sums = (counted * np.nan_to_num(self.labels)).sum(axis=0)
+        return np.divide(
+            sums, totals, out=np.full(len(totals), np.nan), where=totals > 0
+        )
+
     def check_scale(self, bins: ScoreBins) -> None:
         """Refuse labels off the rating scale, naming the first.
 

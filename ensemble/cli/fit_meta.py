@@ -165,10 +165,11 @@ def _main(argv: Sequence[str] | None = None) -> int:
 
     code = say_without_prompt(data.without_prompt)
     verdict = _show_report(folder)
-    # The verdict is the last line, which is the one that is read.
+    # What is said last is what is read: what can be said of the stack, and what cannot.
     say(f"report: {folder / 'report.html'}")
     say(f"next: predict_mos {scores_what} --artifacts {workspace.root}")
-    say(verdict)
+    for line in verdict:
+        say(line)
     print(folder)
     return code
 
@@ -248,11 +249,12 @@ def _data_of_predictions(options: Namespace) -> StackData:
     )
 
 
-def _show_report(folder: Path) -> str:
+def _show_report(folder: Path) -> Sequence[str]:
     """Print the leaderboards of a stack and notes on them; returns the verdict."""
     from ensemble.estimator.save_and_load import ROLE
     from ensemble.reporting.section import ReportContent
     from ensemble.reporting.sections import sections_of
+    from ensemble.reporting.sections.sentences import verdict_lines
     from ensemble.reporting.terminal import (
         closing_lines,
         opening_lines,
@@ -261,17 +263,20 @@ def _show_report(folder: Path) -> str:
     from ensemble.stacking.fit_stack import stack_facts
 
     # The sections of the page, as far as they have something for a terminal.
-    sections = sections_of(ReportContent(stack_facts(Artifact(folder, ROLE))))
+    content = ReportContent(stack_facts(Artifact(folder, ROLE)))
+    sections = sections_of(content)
     for line in opening_lines(sections):
         say(line)
     screen = Screen(width=None if Screen().is_terminal else _WIDTH_WITHOUT_TERMINAL)
     for table in screen_tables(sections):
         screen.print(table)
 
-    # The verdict is the last of the closing lines.
-    *remarks, verdict = closing_lines(sections)
-    for line in remarks:
-        say(line)
+    # The last of the closing lines are those of the verdict.
+    lines = list(closing_lines(sections))
+    verdict = [line for line in lines if line in verdict_lines(content)]
+    for line in lines:
+        if line not in verdict:
+            say(line)
     return verdict
 
 

@@ -22,7 +22,7 @@ from ensemble.estimator.predict_base_models import NamedModels, is_pooled, scale
 from ensemble.estimator.sklearn_compat import VisualBlock
 from ensemble.training.estimators_by_name import model_set
 from ensemble.training.model_sets import usual_learner
-from meta.comparison.compared_rows import MEAN, STACK
+from meta.comparison.compared_rows import NOT_BASES
 
 
 def default_estimators(X: Any, with_text: bool = True) -> list[tuple[str, Any]]:
@@ -83,10 +83,11 @@ def named_base_models(
     check_names(
         [name for name, model in named if not isinstance(model, PredictionTable)]
     )
-    if {STACK, MEAN} & set(names):
+    taken = sorted(set(NOT_BASES) & set(names))
+    if taken:
         raise UsageError(
-            f"No base model may be called '{STACK}' or '{MEAN}': both are rows of the "
-            "leaderboard."
+            f"No base model may be called {some(taken)}, which names a row of every "
+            "leaderboard; rename the model."
         )
     return [
         (name, replace(model, model=name))

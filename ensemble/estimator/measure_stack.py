@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
 
@@ -54,18 +55,22 @@ def trial_with_base_models(
     training = meta_rows.take(splits.predicted)
     held_out = meta_rows.take(splits.validation)
     regressor.fit(tables, training)
+    constant = training.mean_labels
     return HeldOutTrial(
-        training=_compared(regressor, tables, training),
-        validation=_compared(regressor, tables, held_out),
+        training=_compared(regressor, tables, training, constant),
+        validation=_compared(regressor, tables, held_out, constant),
         tables=tuple(tables),
     )
 
 
 def _compared(
-    regressor: MetaRegressor, tables: Sequence[PredictionTable], rows: Rows
+    regressor: MetaRegressor,
+    tables: Sequence[PredictionTable],
+    rows: Rows,
+    constant: np.ndarray,
 ) -> ComparedRows:
     stack_scores = regressor.predict(tables, rows.ids.tolist())
-    return ComparedRows.of(tables, rows, stack_scores)
+    return ComparedRows.of(tables, rows, stack_scores, constant=constant)
 
 
 def report_of(

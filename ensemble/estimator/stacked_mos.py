@@ -434,7 +434,9 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
 
     @property
     def verdict_(self) -> str:
-        """One sentence: whether the stack beat the best base model and the mean.
+        """Whether the stack beat its base models, their mean and a constant.
+
+        What can be said comes first, then what these rows cannot show.
 
         Raises
         ------
@@ -446,7 +448,7 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
             raise AttributeError(
                 "verdict_ needs meta-validation rows: fit with a validation share."
             )
-        return self.trial_.verdict.sentence
+        return self.trial_.verdict.text
 
     def assess(
         self,

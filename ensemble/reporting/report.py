@@ -78,6 +78,7 @@ class Report:
             "verdict": {"rows": rows, **assessment.verdict.to_json()},
             "aspects": list(self.aspects),
             "order": list(assessment.boards),
+            "fitted_rows": list(assessment.fitted_rows),
             "leaderboards": nan_to_none(assessment.boards),
             "constant_models": {rows: assessment.compared.constant_models()},
             "learners": {held_out_rows: nan_to_none(assessment.learners)},

@@ -43,7 +43,8 @@ class Paragraph:
     ----------
     text : plain text
     lead : the first words of the text, which are set in bold; "" for none
-    kind : its style, ``"demo"``, ``"leak"`` or ``"verdict"``; "" for a plain paragraph
+    kind : its style, ``"demo"``, ``"leak"``, ``"verdict"`` or ``"small"``; "" for a
+        plain paragraph
     """
 
     text: str
@@ -89,12 +90,14 @@ class TextTable:
     columns, rows : of the table
     title, note : what stands above and below it on the terminal; on the page, the
         section says it
+    small : in small print: what is of little use to most readers
     """
 
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     title: str = ""
     note: str = ""
+    small: bool = False
 
     @classmethod
     def plain(cls, titles: Sequence[str], rows: Iterable[Sequence[str]]) -> TextTable:

@@ -41,6 +41,8 @@ def _rich_table(table: TextTable) -> Table:
         title_justify="left",
         caption=Text(table.note) if table.note else None,
         caption_justify="left",
+        # A terminal has no smaller print than fainter one.
+        style="dim" if table.small else "none",
     )
     for column in table.columns:
         if column.level:

@@ -24,7 +24,10 @@ from meta.rows import Rows, id_order
 
 STACK = "stack"
 MEAN = "mean"
-"""Names of the two rows of a leaderboard that are not base models."""
+CONSTANT = "constant"
+"""Names of the rows of a leaderboard that are not base models. The constant is the mean
+label of the rows of the fit, predicted for every clip."""
+NOT_BASES = (STACK, MEAN, CONSTANT)
 PRESENT_SHARE = 0.9
 """A base model can be the best one where it predicts at least this share of the clips
 itself: below, the mean of the others, which stands in for it, would be judged under its
@@ -43,6 +46,8 @@ class ComparedRows:
         has no prediction, the mean distribution of the others is decoded
     present : bool array of shape (n, aspects, m), whether the model itself predicts
     stack_scores : float64 array of shape (n, aspects), or None
+    constant : float64 array of shape (aspects,), the mean label of the rows of the fit,
+        or None
     """
 
     rows: Rows
@@ -50,6 +55,7 @@ class ComparedRows:
     base_scores: np.ndarray
     present: np.ndarray
     stack_scores: np.ndarray | None = None
+    constant: np.ndarray | None = None
 
     @classmethod
     def of(
@@ -57,18 +63,25 @@ class ComparedRows:
         tables: Sequence[PredictionTable],
         rows: Rows,
         stack_scores: np.ndarray | None = None,
+        constant: np.ndarray | None = None,
     ) -> ComparedRows:
         """Decode what every table predicts for the rows.
+
+        Parameters
+        ----------
+        tables : predictions of the base models
+        rows : the labelled clips
+        stack_scores, constant : see `ComparedRows`
 
         Raises
         ------
         UsageError
-            when a base model is itself called ``"stack"`` or ``"mean"``, or no model
-            predicts a clip.
+            when a base model is itself called ``"stack"``, ``"mean"`` or
+            ``"constant"``, or no model predicts a clip.
         """
-        # Both names are rows of every board, and would hide the model.
+        # These names are rows of every board, and would hide the model.
         layout = layout_of(tables)
-        taken = sorted({STACK, MEAN} & set(layout.models))
+        taken = sorted(set(NOT_BASES) & set(layout.models))
         if taken:
             raise UsageError(
                 f"A base model is called {some(taken)}, which names a row of its own; "
@@ -91,6 +104,7 @@ class ComparedRows:
             base_scores=np.stack(base_scores, axis=1),
             present=np.stack(present, axis=1),
             stack_scores=stack_scores,
+            constant=constant,
         )
 
     @property
@@ -109,8 +123,8 @@ class ComparedRows:
         Returns
         -------
         leaderboard : DataFrame with the columns model, aspect, level, metric, value,
-            low, high, n, in the order ``"stack"``, ``"mean"``, base models. It does not
-            depend on the order of the rows
+            low, high, n, in the order ``"stack"``, ``"mean"``, ``"constant"`` where it
+            is known, base models. It does not depend on the order of the rows
         """
         ordered = self.in_id_order()
         labels = ordered.rows.labels
@@ -120,6 +134,8 @@ class ComparedRows:
         if ordered.stack_scores is not None:
             compared[STACK] = (ordered.stack_scores, labels)
         compared[MEAN] = (ordered.mean_scores, labels)
+        if ordered.constant is not None:
+            compared[CONSTANT] = _constant_scores(ordered.constant, labels)
         for k, model in enumerate(ordered.models):
             own_labels = np.where(ordered.present[:, :, k], labels, np.nan)
             compared[model] = (ordered.base_scores[:, :, k], own_labels)
@@ -138,7 +154,7 @@ class ComparedRows:
         return constant
 
     def verdict(self, chosen_on: ComparedRows) -> Verdict:
-        """Whether the stack beats the best base model and the mean.
+        """Whether the stack beats the best base model, the mean and the constant.
 
         Parameters
         ----------
@@ -178,7 +194,13 @@ class ComparedRows:
             )
             best |= best_bases(aspect_rows, rivals)
 
-        return verdict(here.rows, here.stack_scores, here._scores_by_model(), best=best)
+        return verdict(
+            here.rows,
+            here.stack_scores,
+            here._scores_by_model(),
+            best=best,
+            constant=here.constant,
+        )
 
     def in_id_order(self) -> ComparedRows:
         """The same rows in the order of their ids, see `Rows.in_id_order`."""
@@ -202,6 +224,15 @@ class ComparedRows:
 
     def _scores_by_model(self) -> dict[str, np.ndarray]:
         return {model: self.base_scores[:, :, k] for k, model in enumerate(self.models)}
+
+
+def _constant_scores(
+    constant: np.ndarray, labels: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Scores of a constant, and the labels of the aspects in which there is one."""
+    known = np.isfinite(constant)
+    scores = np.tile(np.where(known, constant, 0.0), (len(labels), 1))
+    return scores, np.where(known, labels, np.nan)
 
 
 def leaderboard(

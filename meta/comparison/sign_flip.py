@@ -1,14 +1,18 @@
-"""The sign-flip test: whether a mean or a metric differs from 0 by more than chance.
+"""The sign-flip test: whether a difference of two models is more than chance.
 
-A difference is split into what every unit (system, clip, or prompt) adds to it, its
-influence. If there were no difference, each influence could as well have the other
-sign. The test keeps its level with few systems and with ties, where a percentile
-bootstrap does not: over 8 systems that one claims a difference between equal models in
-9 to 15 % of listening tests, not in 5 %.
+If two models are equally good, the predictions of either could as well be the other's,
+in every system on its own. So the two are exchanged in some of the systems at a time,
+and the difference that is seen is compared with those that exchanges make. For a mean,
+such as that of squared errors, an exchange turns the sign of what a system adds to it:
+its raw sum, whatever its number of clips. The test keeps its level with few systems,
+with ties, and where one system has most of the clips; a percentile bootstrap, and
+flips of influences about the difference itself, do not (`tests/benchmarks`,
+``bench_verdict.py``).
 
-Means of subsets of the units give p-value, interval and probability together
-(Hartigan 1969, "Using subsample values as typical values", JASA 64), so that these
-never contradict each other.
+The differences that the test does not reject are the interval. For means they are
+bounded by means of subsets of the units (Hartigan 1969, "Using subsample values as
+typical values", JASA 64). p-value, interval and probability come from the same
+exchanges, so that these never contradict each other.
 """
 
 from __future__ import annotations
@@ -23,15 +27,18 @@ from base_models.metrics.bootstrap import crossed, prompt_codes
 
 LEVEL = 0.95
 """Level of intervals, and of any claim."""
-# How far the weight of each unit is moved, up and down: steadier for ranks than leaving
-# the unit out.
-STEP = 0.5
-# Up to so many units every subset is taken; of more, a number of subsets is drawn.
+POWER = 0.8
+"""How probable it is that a difference of the smallest detectable size is found."""
+# Up to so many units every exchange is made; of more, a number of them is drawn.
 EXACT_UNITS = 13
-DRAWN_SUBSETS = 10_000
+DRAWN_FLIPS = 10_000
+# Listening tests that are simulated for the smallest detectable difference, and the
+# exchanges that test each of them.
+SIMULATED_TESTS = 400
+FLIPS_PER_TEST = 2000
 # Clips that stand for systems are joined in blocks, at most so many.
 MAX_CLIP_UNITS = 200
-# System means are rounded to ten decimals, so smaller sums are none.
+# System means are rounded to ten decimals, so smaller differences are none.
 TIE = 1e-9
 
 
@@ -43,7 +50,8 @@ class FlipAnswer:
     ----------
     low, high : the differences that the test does not reject; NaN where there are too
         few units for an interval of the level
-    p_above : how probable it is that the difference is above 0
+    p_above : how probable it is that the difference is above 0: 1 minus half of `p`
+        above 0, half of `p` below
     p : two-sided p-value
     """
 
@@ -54,22 +62,41 @@ class FlipAnswer:
 
 
 @dataclass(frozen=True, eq=False)
+class Shares:
+    """What each clip adds to a difference, which is ``values.sum() / sizes.sum()``.
+
+    Parameters
+    ----------
+    values : array of shape (n,)
+    sizes : array of shape (n,), by how much each of them would be more if the
+        difference were 1 more
+    """
+
+    values: np.ndarray
+    sizes: np.ndarray
+
+    @property
+    def difference(self) -> float:
+        """The difference that the clips add up to."""
+        return float(self.values.sum() / self.sizes.sum())
+
+
+@dataclass(frozen=True, eq=False)
 class FlippedUnits:
-    """Units whose influences are flipped.
+    """Units in which the two models are exchanged.
 
     Parameters
     ----------
     kind : ``"system"``, ``"clip"`` or ``"prompt"``
     unit_of_clip : int array of shape (n,), from 0
-    weights : float64 array of shape (2 units + 1, units): all 1, then each unit in turn
-        moved up by `STEP`, then each moved down
-    subsets : float64 array of shape (subsets, units) of 0 and 1, the empty one first
+    signs : float64 array of shape (flips, units), -1 where a unit is exchanged; the
+        first row exchanges none. Of an exchange and its opposite, which say the same,
+        only one is there
     """
 
     kind: str
     unit_of_clip: np.ndarray
-    weights: np.ndarray
-    subsets: np.ndarray
+    signs: np.ndarray
 
     @classmethod
     def of(
@@ -78,54 +105,240 @@ class FlippedUnits:
         unit_of_clip: np.ndarray,
         seed: int,
     ) -> FlippedUnits:
-        """Units of the given numbers; `seed` draws subsets where there are too many."""
+        """Units of the given numbers; `seed` draws exchanges where there are many."""
         n_units = int(unit_of_clip.max()) + 1
-        moves = STEP * np.eye(n_units)
+        return cls(kind, unit_of_clip, _signs(n_units, seed))
+
+    @property
+    def n_units(self) -> int:
+        """How many units there are."""
+        return self.signs.shape[1]
+
+    def sums(self, values: np.ndarray) -> np.ndarray:
+        """Sum over the clips of each unit, shape (units,)."""
+        return np.bincount(self.unit_of_clip, weights=values, minlength=self.n_units)
+
+
+@dataclass(frozen=True, eq=False)
+class Exchanged:
+    """A difference under every exchange of some units.
+
+    Parameters
+    ----------
+    differences : array of shape (flips,), the first under no exchange; NaN where the
+        difference is undefined
+    balance : array of shape (flips,), by how much each of them would be more if the
+        difference were 1 more: 1 under no exchange, -1 under that of all units
+    """
+
+    differences: np.ndarray
+    balance: np.ndarray
+
+    @classmethod
+    def of_means(cls, shares: Shares, units: FlippedUnits) -> Exchanged:
+        """A mean, in which every exchange turns the signs of sums of units."""
+        total = shares.sizes.sum()
         return cls(
-            kind=kind,
-            unit_of_clip=unit_of_clip,
-            weights=np.vstack([np.ones(n_units), 1 + moves, 1 - moves]),
-            subsets=_subsets(n_units, seed),
+            differences=units.signs @ units.sums(shares.values) / total,
+            balance=units.signs @ units.sums(shares.sizes) / total,
         )
 
-    def answer(self, differences: np.ndarray, level: float = LEVEL) -> FlipAnswer:
-        """Test a difference.
+    @classmethod
+    def of_others(
+        cls, differences: np.ndarray, shares: Shares, units: FlippedUnits
+    ) -> Exchanged:
+        """Any other metric, measured anew under the first of the exchanges."""
+        signs = units.signs[: len(differences)]
+        total = shares.sizes.sum()
+        return cls(differences, signs @ units.sums(shares.sizes) / total)
+
+    def ends(self, difference: float) -> tuple[np.ndarray, np.ndarray]:
+        """Between which true differences each exchange is at least as extreme.
+
+        Under a true difference t, an exchange counts against the one seen where
+        ``abs(differences - t * balance) >= abs(difference - t)``. This holds between
+        the two means of a unit's side: those exchanged, and those that are not.
 
         Parameters
         ----------
-        differences : array of shape (2 units + 1,), the difference under each row of
-            `weights`
-        level : of the interval
+        difference : the one seen
+
+        Returns
+        -------
+        low, high : arrays of shape (flips,), infinite where it always holds
         """
-        if not np.isfinite(differences).all():
-            return FlipAnswer(np.nan, np.nan, np.nan, np.nan)
+        # Where a side is empty or a metric undefined, nothing can be excluded.
+        free = 1 - np.abs(self.balance)
+        usable = (free > TIE) & np.isfinite(self.differences)
+        balance = np.where(usable, self.balance, 0)
+        exchanged = np.where(usable, self.differences, 0)
+        one = (difference - exchanged) / (1 - balance)
+        other = (difference + exchanged) / (1 + balance)
+        low = np.where(usable, np.minimum(one, other), -np.inf)
+        high = np.where(usable, np.maximum(one, other), np.inf)
+        return low, high
 
-        # The influence of a unit is the slope of the difference along its weight.
-        n_units = self.subsets.shape[1]
-        moved_up = differences[1 : n_units + 1]
-        moved_down = differences[n_units + 1 :]
-        influence = (moved_up - moved_down) / (2 * STEP)
-        centred = influence - influence.mean()
-        sums = self.subsets @ (differences[0] + n_units * centred)
 
-        # Flipping the signs of a subset makes the sum at least as large as the one seen
-        # exactly where the subset's own sum is not above 0.
-        share_below = (sums <= TIE).mean()
-        share_above = (sums >= -TIE).mean()
-        p = min(1.0, 2 * min(share_below, share_above))
+def answer(kinds: Sequence[Exchanged], level: float = LEVEL) -> FlipAnswer:
+    """Test a difference by the exchanges of each kind of units; the most cautious wins.
 
-        # Quantiles of the subsets' means bound the interval; the empty subset has none.
-        sizes = self.subsets.sum(axis=1)
-        filled = sizes > 0
-        means = np.sort(sums[filled] / sizes[filled])
-        cut = int((1 - level) / 2 * len(sums)) - int((sizes == 0).sum())
-        low = means[cut] if cut >= 0 else np.nan
-        high = means[-1 - cut] if cut >= 0 else np.nan
+    Parameters
+    ----------
+    kinds : the same difference under exchanges of one or several kinds of units
+    level : of the interval, which holds those of all kinds
+    """
+    difference = float(kinds[0].differences[0])
+    if not np.isfinite(difference):
+        return FlipAnswer(np.nan, np.nan, np.nan, np.nan)
 
-        # A tie counts half to either side.
-        ties = np.abs(means) <= TIE
-        p_above = (means > TIE).mean() + ties.mean() / 2
-        return FlipAnswer(float(low), float(high), float(p_above), float(p))
+    p = 0.0
+    low = np.inf
+    high = -np.inf
+    for exchanged in kinds:
+        lows, highs = exchanged.ends(difference)
+        # Whether 0 lies between both ends is whether the exchange is as extreme.
+        as_extreme = lows <= TIE if difference >= 0 else highs >= -TIE
+        p = max(p, float(as_extreme.mean()))
+        # The interval leaves 0 out exactly where no more exchanges are as extreme.
+        cut = int((1 - level) * len(lows) + TIE)
+        low = min(low, float(np.partition(lows, cut)[cut]))
+        high = max(high, float(-np.partition(-highs, cut)[cut]))
+
+    if not np.isfinite([low, high]).all():
+        low = np.nan
+        high = np.nan
+    p_above = 0.5
+    if abs(difference) > TIE:
+        p_above = 1 - p / 2 if difference > 0 else p / 2
+    return FlipAnswer(low, high, p_above, p)
+
+
+def both_ways(
+    by_system: Exchanged,
+    by_prompt: Exchanged,
+    units: Sequence[FlippedUnits],
+    shares: Shares,
+    seed: int,
+) -> Exchanged:
+    """A difference under exchanges of systems and of prompts together.
+
+    Where systems share prompts, what is peculiar to systems and what is peculiar to
+    prompts both add to the variance of a difference, and a test by either alone claims
+    too much. The sum of an exchange by systems and of one by prompts has the variance
+    of both, and that of single clips twice; it is scaled to the two-way variance of
+    Cameron, Gelbach and Miller (2011, "Robust inference with multiway clustering",
+    Journal of Business & Economic Statistics 29), but never below that of one way.
+
+    Parameters
+    ----------
+    by_system, by_prompt : the difference under exchanges of one kind
+    units : the systems and the prompts
+    shares : what each clip adds to the difference, or nearly so
+    seed : of the drawn pairs of exchanges
+    """
+    systems, prompts = units
+    rng = np.random.default_rng([seed, 2])
+    rows = rng.integers(0, len(by_system.differences), DRAWN_FLIPS)
+    columns = rng.integers(0, len(by_prompt.differences), DRAWN_FLIPS)
+    # Of an exchange and its opposite only one is there; here they differ.
+    turned = rng.choice([-1.0, 1.0], DRAWN_FLIPS)
+
+    scale = two_way_scale(systems, prompts, shares)
+    differences = by_system.differences[rows] + turned * by_prompt.differences[columns]
+    balance = by_system.balance[rows] + turned * by_prompt.balance[columns]
+    # The first is the difference itself, as in every `Exchanged`.
+    return Exchanged(
+        differences=np.append(by_system.differences[0], scale * differences),
+        balance=np.append(1.0, scale * balance),
+    )
+
+
+def two_way_scale(
+    systems: FlippedUnits,
+    prompts: FlippedUnits,
+    shares: Shares,
+) -> float:
+    """Two-way standard error over that of a sum of two exchanges, at most 1."""
+    cell = systems.unit_of_clip * prompts.n_units + prompts.unit_of_clip
+    of_systems = float((systems.sums(shares.values) ** 2).sum())
+    of_prompts = float((prompts.sums(shares.values) ** 2).sum())
+    of_cells = float((np.bincount(cell, weights=shares.values) ** 2).sum())
+    if of_systems + of_prompts == 0:
+        return 1.0
+    two_way = max(of_systems, of_prompts, of_systems + of_prompts - of_cells)
+    return float(np.sqrt(two_way / (of_systems + of_prompts)))
+
+
+def smallest_difference(
+    kinds: Sequence[FlippedUnits],
+    shares: Shares,
+    level: float = LEVEL,
+    seed: int = 0,
+) -> float:
+    """The true difference that the test finds in `POWER` of such listening tests.
+
+    It is simulated from the clips at hand. What each unit adds, less what it would add
+    if it were like all other units, is taken for chance, and its sign is drawn anew in
+    each of `SIMULATED_TESTS` tests; in each, the least true difference that would be
+    told from 0 follows from the test's own interval. The answer is the quantile
+    `POWER` of these. Where one system has most of the clips it is compared with the
+    others alone, so that its own share of the mean does not hide how far off it is.
+
+    Parameters
+    ----------
+    kinds : systems (or clips), and prompts where these are shared
+    shares : what each clip adds to the difference. For rank correlations this is to
+        first order; near a correlation of 1, where chance is less, it is too cautious
+    level : 1 minus the p-value that a claim needs
+    seed : of the drawn signs
+
+    Returns
+    -------
+    difference : not negative; infinity where no difference, however large, could be
+        shown with so few units
+    """
+    sizes = [float((units.sums(shares.values) ** 2).sum()) for units in kinds]
+    least = 0.0
+    for units, size in zip(kinds, sizes, strict=True):
+        one_way = _smallest_one_way(units, shares, level=level, seed=seed)
+        if len(kinds) > 1 and size > 0:
+            # The variance of both ways is more than that of one.
+            scale = two_way_scale(kinds[0], kinds[1], shares)
+            one_way *= scale * float(np.sqrt(sum(sizes) / size))
+        least = max(least, one_way)
+    return least
+
+
+def _smallest_one_way(
+    units: FlippedUnits,
+    shares: Shares,
+    level: float,
+    seed: int,
+) -> float:
+    """`smallest_difference` by the exchanges of one kind of units."""
+    sums = units.sums(shares.values)
+    sizes = units.sums(shares.sizes)
+    total = sizes.sum()
+    if units.n_units < 2:
+        return np.inf
+    # The difference of all other units, so leave-one-out residuals.
+    others = (sums.sum() - sums) / (total - sizes)
+    residuals = sums - others * sizes
+
+    rng = np.random.default_rng([seed, 1])
+    drawn = rng.choice([-1.0, 1.0], (SIMULATED_TESTS, units.n_units))
+    noise = drawn * residuals / total
+    signs = units.signs[:FLIPS_PER_TEST]
+    exchanged = signs @ noise.T
+    balance = signs @ sizes / total
+    cut = int((1 - level) * len(signs) + TIE)
+
+    least = np.empty(SIMULATED_TESTS)
+    for test, seen in enumerate(noise.sum(axis=1)):
+        lows, _ = Exchanged(exchanged[:, test], balance).ends(float(seen))
+        # A shift by more than this takes the lower end of the interval above 0.
+        least[test] = -np.partition(lows, cut)[cut]
+    return max(0.0, float(np.quantile(least, POWER, method="higher")))
 
 
 def flipped_units(
@@ -138,7 +351,7 @@ def flipped_units(
     Parameters
     ----------
     system, prompt : int arrays of shape (n,), codes from 0
-    seed : of drawn subsets
+    seed : of drawn exchanges
 
     Returns
     -------
@@ -157,18 +370,18 @@ def flipped_units(
     return kinds
 
 
-def most_cautious(answers: Sequence[FlipAnswer]) -> FlipAnswer:
-    """The answer of largest p-value, with an interval that holds all of the others'.
-
-    An end is NaN where one of the answers has none.
-    """
-    p = np.array([answer.p for answer in answers])
-    return FlipAnswer(
-        low=float(np.min([answer.low for answer in answers])),
-        high=float(np.max([answer.high for answer in answers])),
-        p_above=answers[int(np.argmax(p))].p_above,
-        p=float(p.max()),
-    )
+def with_both_ways(
+    exchanged: Sequence[Exchanged],
+    units: Sequence[FlippedUnits],
+    shares: Shares,
+    seed: int,
+) -> list[Exchanged]:
+    """The exchanges of each kind and, of two kinds, those of both together."""
+    if len(exchanged) < 2:
+        return list(exchanged)
+    by_system, by_prompt = exchanged
+    together = both_ways(by_system, by_prompt, units, shares=shares, seed=seed)
+    return [by_system, by_prompt, together]
 
 
 def sign_flip(
@@ -181,13 +394,13 @@ def sign_flip(
     """Test whether the mean of a difference per clip is 0.
 
     Units are systems, or clips of a single one; where systems share prompts, prompts
-    are units too and the more cautious answer stands.
+    are units too, alone and together with systems, and the most cautious answer stands.
 
     Parameters
     ----------
     values : array of shape (n,), a difference per clip
     system_ids, prompt_ids : n names each
-    seed : of drawn sign-flips, where there are too many for all of them
+    seed : of drawn exchanges, where there are too many for all of them
     level : of the interval
 
     Returns
@@ -200,14 +413,11 @@ def sign_flip(
     _, system = np.unique(names, return_inverse=True)
     prompt = prompt_codes(prompt_ids, len(clip_values))
 
-    answers = []
-    for units in flipped_units(system, prompt, seed):
-        sums = np.bincount(units.unit_of_clip, weights=clip_values)
-        sizes = np.bincount(units.unit_of_clip)
-        means = units.weights @ sums / (units.weights @ sizes)
-        answers.append(units.answer(means, level))
-    answer = most_cautious(answers)
-    return answer.p, answer.low, answer.high
+    shares = Shares(clip_values, np.ones(len(clip_values)))
+    units = flipped_units(system, prompt, seed)
+    kinds = [Exchanged.of_means(shares, kind) for kind in units]
+    found = answer(with_both_ways(kinds, units, shares=shares, seed=seed), level)
+    return found.p, found.low, found.high
 
 
 def holm(p_values: ArrayLike) -> np.ndarray:
@@ -228,14 +438,17 @@ def holm(p_values: ArrayLike) -> np.ndarray:
     return adjusted
 
 
-def _subsets(n_units: int, seed: int) -> np.ndarray:
-    """Subsets as rows of 0 and 1, the empty one first: all of them, or a sample."""
-    if n_units <= EXACT_UNITS:
-        # The bits of a number say which units are in.
-        numbers = np.arange(2**n_units)
-        return (numbers[:, None] >> np.arange(n_units) & 1).astype(np.float64)
-
+def _signs(n_units: int, seed: int) -> np.ndarray:
+    """Exchanges as rows of 1 and -1, the empty one first: all of them, or a sample."""
     rng = np.random.default_rng(seed)
-    drawn = rng.integers(0, 2, size=(DRAWN_SUBSETS, n_units))
-    drawn[0] = 0
-    return drawn.astype(np.float64)
+    if n_units > EXACT_UNITS:
+        drawn = rng.choice([-1.0, 1.0], size=(DRAWN_FLIPS, n_units))
+        drawn[0] = 1
+        return drawn
+
+    # The bits of a number say which units are exchanged. The last unit never is, since
+    # the opposite exchange says the same.
+    numbers = np.arange(2 ** (n_units - 1))
+    # In no order, so that the first of them are a sample of all.
+    numbers[1:] = rng.permutation(numbers[1:])
+    return 1.0 - 2 * (numbers[:, None] >> np.arange(n_units) & 1)

@@ -1,14 +1,15 @@
-"""The verdict: whether the stack beats the best base model and the mean of all.
+"""The verdict: whether the stack beats its base models, their mean and a constant.
 
-Differences of metrics are tested by sign-flips, see `meta.comparison.sign_flip`. The
-best of m base models on some rows owes its rank partly to luck on these rows (the
-winner's curse), so it has to be chosen on others, with `best_bases`.
+Differences of metrics are tested by exchanging the two models in some systems at a
+time, see `meta.comparison.sign_flip`. The best of m base models on some rows owes its
+rank partly to luck on these rows (the winner's curse), so it has to be chosen on
+others, with `best_bases`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,36 +18,35 @@ from numpy.typing import ArrayLike
 
 from base_models.errors import UsageError, one_of, some
 from base_models.files import nan_to_none
-from base_models.metrics.bootstrap import (
-    prompt_codes,
-    resample,
-    resample_means,
-    system_means,
-)
+from base_models.metrics.bootstrap import prompt_codes
 from base_models.metrics.evaluate import LEVELS, METRICS, evaluate, validated
+from meta.comparison.exchange import Compared, Pair
 from meta.comparison.sign_flip import (
     LEVEL,
-    FlippedUnits,
+    answer,
     flipped_units,
     holm,
-    most_cautious,
+    smallest_difference,
+)
+from meta.comparison.verdict_text import (
+    BEST,
+    CONSTANT,
+    HEADLINE,
+    MEAN,
+    RIVAL_TITLES,
+    limits,
+    sentence,
 )
 from meta.rows import Rows
 
 Cell = tuple[str, str]
 """A level and a metric."""
 Rival = tuple[str, str]
-"""Kind and name of what the stack is compared with: (`BEST`, a base model), or
-(`MEAN`, `MEAN`)."""
+"""Kind and name of what the stack is compared with: (`BEST`, a base model),
+(`MEAN`, `MEAN`) or (`CONSTANT`, `CONSTANT`)."""
 CELLS: tuple[Cell, ...] = tuple(
     (level, metric) for level in LEVELS for metric in METRICS
 )
-HEADLINE: tuple[Cell, ...] = (("utterance", "mse"), ("system", "srcc"))
-"""What the sentence draws on: how far off the score of a clip is, and whether systems
-are ranked rightly."""
-BEST = "best base"
-MEAN = "mean"
-RIVAL_TITLES = {BEST: "the best base model", MEAN: "the mean of the base models"}
 COLUMNS = (
     "aspect",
     "level",
@@ -62,6 +62,7 @@ COLUMNS = (
     "p",
     "p_holm",
     "said",
+    "smallest",
     "n",
 )
 
@@ -72,21 +73,45 @@ class Verdict:
 
     Parameters
     ----------
-    sentence : one sentence for people
-    table : DataFrame, one row per aspect, level, metric and rival (``"best base"`` or
-        ``"mean"``): ``model`` names the base model; ``stack`` and ``other`` are the two
-        metrics, ``difference`` the first minus the second with interval ``low, high``;
-        ``p_better`` how probable it is that the stack is better; ``p`` of the sign-flip
-        test; ``p_holm`` adjusted over the rows that the sentence draws on, NaN in
-        others; ``said`` is ``"better"``, ``"worse"`` or ""; ``n`` clips or systems
+    sentence : what can be said, for people
+    limits : what cannot be said, and how large a difference would have been seen
+    table : DataFrame, one row per aspect, level, metric and rival (``"best base"``,
+        ``"mean"`` or, for the MSE, ``"constant"``): ``model`` names the base model;
+        ``stack`` and ``other`` are the two metrics, ``difference`` the first minus the
+        second with interval ``low, high``; ``p_better`` how probable it is that the
+        stack is better; ``p`` of the test by exchanges; ``p_holm`` adjusted over the
+        rows that the sentence draws on, NaN in others; ``said`` is ``"better"``,
+        ``"worse"`` or ""; ``smallest`` the true difference that such a listening test
+        finds four times out of five, see `smallest_difference`, NaN where nothing is
+        claimed; ``n`` clips or systems
     """
 
     sentence: str
+    limits: str
     table: pd.DataFrame
 
+    @property
+    def text(self) -> str:
+        """What can be said and what cannot."""
+        return f"{self.sentence} {self.limits}".strip()
+
+    def marked(self, mark: str) -> Verdict:
+        """The same verdict with a mark before each of its texts."""
+        return replace(
+            self,
+            sentence=f"{mark}: {self.sentence}",
+            limits=f"{mark}: {self.limits}" if self.limits else "",
+        )
+
     def to_json(self) -> dict[str, Any]:
-        """Sentence and rows as JSON values; NaN becomes None."""
-        return {"sentence": self.sentence, "comparisons": nan_to_none(self.table)}
+        """Sentences and rows as JSON values; NaN becomes None."""
+        # Infinity is no number of JSON, either.
+        table = self.table.replace(np.inf, np.nan)
+        return {
+            "sentence": self.sentence,
+            "limits": self.limits,
+            "comparisons": nan_to_none(table),
+        }
 
 
 def best_bases(
@@ -139,13 +164,14 @@ def verdict(
     stack: ArrayLike,
     bases: Mapping[str, np.ndarray],
     best: Mapping[tuple[str, ...], str],
+    constant: ArrayLike | None = None,
     seed: int = 0,
 ) -> Verdict:
-    """Compare the stack with the best base model and the mean of all, on held-out rows.
+    """Compare the stack with base models, their mean and a constant on held-out rows.
 
     With a single system, or where clips name none, clips (or blocks of them) take the
-    place of systems. Where systems share prompts, influences of prompts are tested too
-    and the more cautious answer stands.
+    place of systems. Where systems share prompts, the models are exchanged in prompts
+    too, alone and together with systems, and the most cautious answer stands.
 
     Parameters
     ----------
@@ -153,7 +179,9 @@ def verdict(
     stack : array of shape (n, aspects), stacked scores
     bases : name to scores of shape (n, aspects)
     best : what `best_bases` found on other rows
-    seed : of the drawn sign-flips, where there are too many for all of them
+    constant : array of shape (aspects,), what a constant would predict: the mean label
+        of the rows of the fit. None compares with none, and so does NaN
+    seed : of the drawn exchanges, where there are too many for all of them
 
     Raises
     ------
@@ -164,10 +192,10 @@ def verdict(
     _refuse_no_bases(bases)
     _check_best(best, bases, rows.aspects)
     labels, stack_scores, system_ids = _validated(rows, stack)
-    rival_scores = _rival_scores(rows, bases)
+    rival_scores = _rival_scores(rows, bases, constant)
     prompts = prompt_codes(rows.prompts, len(rows))
 
-    comparisons: list[dict[str, Any]] = []
+    compared: list[_Comparison] = []
     numbers_of_systems = []
     equal_labels = []
     for k, aspect in enumerate(rows.aspects):
@@ -183,25 +211,26 @@ def verdict(
             continue
 
         _, system = np.unique(system_ids[kept], return_inverse=True)
-        aspect_rows = _AspectRows(truth, system, prompts[kept], seed=seed)
+        aspect_rows = _AspectRows(aspect, truth, system, prompts[kept], seed=seed)
         numbers_of_systems.append(aspect_rows.n_systems)
-        rivals = _rivals(best, aspect)
-        compared = aspect_rows.comparisons(
-            stack_scores[kept, k],
-            {rival: rival_scores[rival][kept, k] for rival in rivals},
-            rivals,
-        )
-        comparisons += [{"aspect": aspect, **columns} for columns in compared]
+        scores_of = {
+            rival: scores[kept, k]
+            for rival, scores in rival_scores.items()
+            if not np.isnan(scores[:, k]).any()
+        }
+        rivals = _rivals(best, aspect, scores_of)
+        compared += aspect_rows.comparisons(stack_scores[kept, k], scores_of, rivals)
 
-    if not comparisons:
+    if not compared:
         nothing_known = (
             " ".join(equal_labels)
             or "There are no labelled clips to compare on: nothing is known."
         )
-        return Verdict(nothing_known, pd.DataFrame(columns=COLUMNS))
-    table = _table(comparisons, rows.aspects)
-    sentence = _sentence(table, min(numbers_of_systems))
-    return Verdict(" ".join([sentence, *equal_labels]), table)
+        return Verdict(nothing_known, "", pd.DataFrame(columns=COLUMNS))
+    table = _table(compared, rows.aspects, seed)
+    n_systems = min(numbers_of_systems)
+    said = " ".join([sentence(table, n_systems), *equal_labels])
+    return Verdict(said, limits(table, rows.systems.tolist(), n_systems), table)
 
 
 def _refuse_no_bases(bases: Mapping[str, np.ndarray]) -> None:
@@ -252,18 +281,21 @@ def _validated(
 
 
 def _rival_scores(
-    rows: Rows, bases: Mapping[str, np.ndarray]
+    rows: Rows, bases: Mapping[str, np.ndarray], constant: ArrayLike | None
 ) -> dict[Rival, np.ndarray]:
-    """Scores of each base model and of the mean of all, of shape (n, aspects)."""
+    """Scores of every rival, of shape (n, aspects); NaN where there is no constant."""
     scores_of: dict[Rival, np.ndarray] = {}
     for name, scores in bases.items():
         _, scores_of[BEST, name], _ = _validated(rows, scores)
     scores_of[MEAN, MEAN] = np.mean(list(scores_of.values()), axis=0)
+    if constant is not None:
+        of_aspects = np.asarray(constant, dtype=np.float64)
+        scores_of[CONSTANT, CONSTANT] = np.tile(of_aspects, (len(rows), 1))
     return scores_of
 
 
 def _rivals(
-    best: Mapping[tuple[str, ...], str], aspect: str
+    best: Mapping[tuple[str, ...], str], aspect: str, scores_of: Mapping[Rival, Any]
 ) -> dict[Rival, list[Cell]]:
     """Each rival with the cells in which the stack meets it."""
     # The best model may differ from cell to cell; the mean is met in all of them.
@@ -272,38 +304,68 @@ def _rivals(
         model = best[(aspect, *cell)]
         rivals.setdefault((BEST, model), []).append(cell)
     rivals[MEAN, MEAN] = list(CELLS)
+
+    # A constant ranks nothing, so it has an error alone.
+    if (CONSTANT, CONSTANT) in scores_of:
+        errors = [cell for cell in CELLS if cell[1] == "mse"]
+        rivals[CONSTANT, CONSTANT] = errors
     return rivals
 
 
-class _AspectRows:
-    """The labelled rows of one aspect, and the units whose weights are moved.
+@dataclass(frozen=True, eq=False)
+class _Comparison:
+    """One row of the table, and what its smallest detectable difference follows from.
 
     Parameters
     ----------
+    columns : of the row, without those that depend on other rows
+    pair : the stack and its rival
+    compared : one metric of both
+    """
+
+    columns: dict[str, Any]
+    pair: Pair
+    compared: Compared
+
+    @property
+    def in_headline(self) -> bool:
+        """Whether the sentence draws on this row."""
+        return (self.columns["level"], self.columns["metric"]) in HEADLINE
+
+
+class _AspectRows:
+    """The labelled rows of one aspect, and the units that models are exchanged in.
+
+    Parameters
+    ----------
+    aspect : its name
     truth : array of shape (n,)
     system, prompt : int arrays of shape (n,), codes from 0
-    seed : of drawn sign-flips
+    seed : of drawn exchanges
     """
 
     def __init__(
         self,
+        aspect: str,
         truth: np.ndarray,
         system: np.ndarray,
         prompt: np.ndarray,
         seed: int,
     ) -> None:
+        self.aspect = aspect
         self.truth = truth
         self.system = system
         self.n_systems = int(system.max()) + 1
-        self.kinds = flipped_units(system, prompt, seed)
+        self.seed = seed
+        self.units = flipped_units(system, prompt, seed)
 
     def comparisons(
         self,
         stack: np.ndarray,
         rival_scores: Mapping[Rival, np.ndarray],
         rivals: Mapping[Rival, Sequence[Cell]],
-    ) -> Iterator[dict[str, Any]]:
-        """The columns of each comparison of the stack with a rival.
+    ) -> Iterator[_Comparison]:
+        """Yield each comparison of the stack with a rival.
 
         Parameters
         ----------
@@ -311,100 +373,68 @@ class _AspectRows:
         rival_scores : rival to its scores, of shape (n,)
         rivals : rival to the cells to compare
         """
-        # The stack is measured once, whatever the number of its rivals.
-        of_stack = self._measures(stack)
         for rival, cells in rivals.items():
-            of_rival = self._measures(rival_scores[rival])
-            for cell in cells:
+            pair = Pair(
+                truth=self.truth,
+                first=stack,
+                second=rival_scores[rival],
+                system=self.system,
+                units=self.units,
+                seed=self.seed,
+            )
+            for level in LEVELS:
                 # A single system has no metrics of systems.
-                if cell in of_stack[0]:
-                    names = {
-                        "level": cell[0],
-                        "metric": cell[1],
-                        "rival": rival[0],
-                        "model": rival[1],
-                    }
-                    yield names | self._compare(cell, of_stack, of_rival)
+                if level == "system" and self.n_systems == 1:
+                    continue
+                metrics = [metric for at, metric in cells if at == level]
+                found = pair.compare(level, metrics)
+                for metric, compared in zip(metrics, found, strict=True):
+                    columns = self._columns(compared, rival, (level, metric))
+                    yield _Comparison(columns, pair, compared)
 
-    def _measures(self, prediction: np.ndarray) -> list[dict[Cell, np.ndarray]]:
-        """For each kind of units, cell to its metric under each row of weights."""
-        return [self._measure(prediction, units) for units in self.kinds]
-
-    def _compare(
-        self,
-        cell: Cell,
-        stack: Sequence[Mapping[Cell, np.ndarray]],
-        other: Sequence[Mapping[Cell, np.ndarray]],
-    ) -> dict[str, Any]:
-        """Both metrics, their difference and what the test says of it.
-
-        Parameters
-        ----------
-        cell : level and metric
-        stack, other : from `_measures`
-        """
-        answers = [
-            units.answer(of_stack[cell] - of_other[cell])
-            for units, of_stack, of_other in zip(self.kinds, stack, other, strict=True)
-        ]
-        answer = most_cautious(answers)
-
-        # The first row of weights leaves all units as they are.
-        stack_value = stack[0][cell][0]
-        other_value = other[0][cell][0]
+    def _columns(self, compared: Compared, rival: Rival, cell: Cell) -> dict[str, Any]:
+        """Both metrics, their difference and what the test says of it."""
         level, metric = cell
+        found = answer(compared.kinds)
         less_is_better = metric == "mse"
         return {
-            "stack": stack_value,
-            "other": other_value,
-            "difference": stack_value - other_value,
-            "low": answer.low,
-            "high": answer.high,
-            "p_better": 1 - answer.p_above if less_is_better else answer.p_above,
-            "p": answer.p,
+            "aspect": self.aspect,
+            "level": level,
+            "metric": metric,
+            "rival": rival[0],
+            "model": rival[1],
+            "stack": compared.first,
+            "other": compared.second,
+            "difference": compared.first - compared.second,
+            "low": found.low,
+            "high": found.high,
+            "p_better": 1 - found.p_above if less_is_better else found.p_above,
+            "p": found.p,
             "n": len(self.truth) if level == "utterance" else self.n_systems,
-        }
-
-    def _measure(
-        self, prediction: np.ndarray, units: FlippedUnits
-    ) -> dict[Cell, np.ndarray]:
-        by_level = {
-            "utterance": resample(
-                self.truth, prediction, units.weights, cluster=units.unit_of_clip
-            )
-        }
-        if units.kind == "system":
-            # A system's weight does not change its own means.
-            true_means = system_means(self.truth, self.system)
-            predicted_means = system_means(prediction, self.system)
-            by_level["system"] = resample(true_means, predicted_means, units.weights)
-        elif units.kind == "prompt":
-            # A prompt's weight changes the mean of every system that has it.
-            alike = np.ones((len(units.weights), self.n_systems))
-            by_level["system"] = resample_means(
-                self.truth,
-                prediction,
-                self.system,
-                weights=alike,
-                clip_weights=units.weights[:, units.unit_of_clip],
-            )
-        return {
-            (level, metric): values
-            for level, metrics in by_level.items()
-            for metric, values in metrics.items()
         }
 
 
 def _table(
-    comparisons: Sequence[Mapping[str, Any]], aspects: Sequence[str]
+    compared: Sequence[_Comparison], aspects: Sequence[str], seed: int
 ) -> pd.DataFrame:
     """Comparisons in order of reading, with adjusted p-values and what may be said."""
-    table = pd.DataFrame(comparisons)
+    table = pd.DataFrame([comparison.columns for comparison in compared])
+    # p-values are adjusted over what the sentence draws on; nothing else is claimed.
+    in_headline = [comparison.in_headline for comparison in compared]
+    table.loc[in_headline, "p_holm"] = holm(table.loc[in_headline, "p"])
+
+    # The MSE is better when it falls, correlations when they rise.
+    better = (table["difference"] < 0) == (table["metric"] == "mse")
+    direction = np.where(better, "better", "worse")
+    claimed = table["p_holm"] <= 1 - LEVEL
+    smallest = _smallest(compared, seed)
+    table = table.assign(said=np.where(claimed, direction, ""), smallest=smallest)
+
     order_of = {
         "aspect": list(aspects),
         "level": list(LEVELS),
         "metric": list(METRICS),
-        "rival": [BEST, MEAN],
+        "rival": list(RIVAL_TITLES),
     }
     ranks = []
     for column, names in order_of.items():
@@ -412,71 +442,21 @@ def _table(
         ranks.append(table[column].map(rank_of))
     # np.lexsort takes the most important key last.
     table = table.iloc[np.lexsort(ranks[::-1])].reset_index(drop=True)
-
-    # p-values are adjusted over what the sentence draws on; nothing else is claimed.
-    cells = zip(table["level"], table["metric"], strict=True)
-    in_headline = [cell in HEADLINE for cell in cells]
-    table.loc[in_headline, "p_holm"] = holm(table.loc[in_headline, "p"])
-
-    # The MSE is better when it falls, correlations when they rise.
-    better = (table["difference"] < 0) == (table["metric"] == "mse")
-    direction = np.where(better, "better", "worse")
-    claimed = table["p_holm"] <= 1 - LEVEL
-    table = table.assign(said=np.where(claimed, direction, ""))
     return table[list(COLUMNS)]
 
 
-def _sentence(table: pd.DataFrame, n_systems: int) -> str:
-    """The verdict in words.
+def _smallest(compared: Sequence[_Comparison], seed: int) -> list[float]:
+    """The smallest detectable difference of each comparison, NaN out of the headline.
 
-    Parameters
-    ----------
-    table : of a `Verdict`
-    n_systems : how many systems the aspect with fewest has
+    It is that of a claim on its own, by the p-value that Holm asks of the first one.
     """
-    headline = table[table["p_holm"].notna()]
-    n_clips = headline.loc[headline["level"] == "utterance", "n"].max()
-    counted = f"{n_clips} clips"
-    if n_systems > 1:
-        counted += f" of {n_systems} systems"
-
-    if (headline["said"] != "").any():
-        of_best = _claims(headline, BEST)
-        of_mean = _claims(headline, MEAN)
-        return f"On {counted}, the stack {of_best}; it {of_mean}."
-
-    # The least p-value that so many sign-flips can give may itself be too large.
-    least_p = headline["p_holm"].min()
-    remark = f"least adjusted p = {least_p:.2f}"
-    if n_systems > 1 and len(headline) * 2 ** (1 - n_systems) > 1 - LEVEL:
-        remark += f"; {n_systems} systems are too few to show any"
-    return (
-        "No difference shown between the stack and the best base model or the mean of "
-        f"the base models, on {counted} ({remark})."
-    )
-
-
-def _claims(headline: pd.DataFrame, rival: str) -> str:
-    """What the stack does against one rival, e.g. ``"beats … in …"``."""
-    against_rival = headline[headline["rival"] == rival]
-    title = RIVAL_TITLES[rival]
-    claims = []
-    for said, verb in (("better", "beats"), ("worse", "is worse than")):
-        claimed = against_rival[against_rival["said"] == said]
-        differences = [_difference(row) for row in claimed.to_dict("records")]
-        if differences:
-            claims.append(f"{verb} {title} in {', '.join(differences)}")
-    return " but ".join(claims) or f"shows no difference from {title}"
-
-
-def _difference(row: Mapping[str, Any]) -> str:
-    """One difference in words."""
-    figures = f"{row['difference']:+.3f}"
-    if np.isfinite([row["low"], row["high"]]).all():
-        figures += f" [{row['low']:+.3f}, {row['high']:+.3f}]"
-    # The mean of the base models has no name that would need saying.
-    if row["rival"] == BEST:
-        figures += f" against {row['model']}"
-    p = f"p = {row['p_holm']:.3f}" if row["p_holm"] >= 0.001 else "p < 0.001"
-    metric = row["metric"].upper()
-    return f"{row['aspect']} {row['level']} {metric} ({figures}, {p})"
+    n_claims = sum(comparison.in_headline for comparison in compared)
+    level = 1 - (1 - LEVEL) / max(n_claims, 1)
+    return [
+        smallest_difference(
+            comparison.pair.units, comparison.compared.shares, level=level, seed=seed
+        )
+        if comparison.in_headline and np.isfinite(comparison.columns["p"])
+        else np.nan
+        for comparison in compared
+    ]

@@ -14,7 +14,10 @@ from ensemble.reporting.sections.comparisons import comparisons_sections
 from ensemble.reporting.sections.contributions import contributions_sections
 from ensemble.reporting.sections.disagreement import disagreement_sections
 from ensemble.reporting.sections.interval_coverage import interval_coverage_sections
-from ensemble.reporting.sections.leaderboards import leaderboards_sections
+from ensemble.reporting.sections.leaderboards import (
+    fitted_leaderboards_sections,
+    leaderboards_sections,
+)
 from ensemble.reporting.sections.noise_ceiling import noise_ceiling_sections
 from ensemble.reporting.sections.notices import notices_sections
 from ensemble.reporting.sections.other_learners import (
@@ -49,10 +52,11 @@ SECTIONS: tuple[Callable[[ReportContent], Iterable[Section]], ...] = (
     disagreement_sections,
     calibration_sections,
     how_to_read_sections,
+    fitted_leaderboards_sections,
 )
 """What makes the sections, in the order of the page. The terminal shows tables and
 opening lines in this order, and closing lines in the opposite one, so that the verdict
-is the last line of the command."""
+is what the command says last."""
 
 
 def sections_of(content: ReportContent) -> list[Section]:

@@ -25,18 +25,24 @@ TITLES = (
     "p",
     "p, Holm",
     "said",
+    "seen 4 times of 5",
     "n",
 )
 
 
 def comparisons_sections(content: ReportContent) -> Iterator[Section]:
-    """Every metric of the stack minus that of the best base model and of the mean."""
+    """Every metric of the stack minus that of each of its rivals."""
     verdict = content.values["verdict"]
     if not verdict["comparisons"]:
         return
     text = (
-        "Differences are the stack's metric minus the other's; p is that of sign-flips "
-        "over systems, Holm-adjusted over the rows that the verdict draws on."
+        "Differences are the stack's metric minus the other's. p is how often a "
+        "difference as large comes of exchanging the two models in some of the systems "
+        "(and prompts, where systems share them), Holm-adjusted over the rows that the "
+        "verdict draws on; the interval holds the differences that this test does not "
+        "reject at 5 %, and P(stack better) follows from the same p. A true difference "
+        'of the size under "seen 4 times of 5" would be claimed in four of five such '
+        "listening tests; none where so few systems can show nothing."
     )
     cells = [_cells(comparison) for comparison in verdict["comparisons"]]
     yield Section(
@@ -63,5 +69,16 @@ def _cells(comparison: Record) -> list[str]:
         cell_text(comparison, "p"),
         cell_text(comparison, "p_holm"),
         comparison["said"],
+        _smallest(comparison),
         str(comparison["n"]),
     ]
+
+
+def _smallest(comparison: Record) -> str:
+    """The smallest detectable difference, of the rows that the verdict draws on."""
+    # Reports of earlier versions have none.
+    if comparison["p_holm"] is None or "smallest" not in comparison:
+        return "-"
+    if comparison["smallest"] is None:
+        return "none"
+    return cell_text(comparison, "smallest")

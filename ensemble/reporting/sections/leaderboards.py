@@ -1,4 +1,7 @@
-"""Leaderboards: the stack, the mean, every base model and the noise ceiling."""
+"""Leaderboards: the stack, the mean, a constant, every base model and the noise ceiling.
+
+Those of rows that the stack was fitted on measure nothing, and come last.
+"""
 
 from __future__ import annotations
 
@@ -18,39 +21,68 @@ from ensemble.reporting.section import (
     Section,
     TextTable,
 )
-from meta.comparison.compared_rows import MEAN, STACK
+from meta.comparison.compared_rows import NOT_BASES
 
 MANY_MODELS = 12
 """With more base models than this, the terminal shows only the best of them."""
 BEST_MODELS = 10
 """How many base models the terminal then shows per aspect."""
+FITTED = " (FITTED ON: not a measure)"
+"""What the title of a board of rows that the stack was fitted on says of them."""
+FITTED_NOTE = (
+    "The stack of the trial was fitted on these rows, so they do not say how good it "
+    "is; beside the rows that it had not seen, they show how far it over-fits."
+)
 
 
 def leaderboards_sections(content: ReportContent) -> Iterator[Section]:
-    """One leaderboard per kind of rows, that of the verdict's rows first."""
+    """One leaderboard per kind of rows that measure, those of the verdict first."""
+    fitted = content.values.get("fitted_rows", [])
     for rows_name in content.values["order"]:
-        board = content.values["leaderboards"][rows_name]
-        # The ceiling is known for the rows of the verdict alone.
-        ceiling = content.values["noise_ceiling"].get(rows_name, [])
-        table = board_table(board, ceiling)
+        if rows_name not in fitted:
+            yield _board_section(content, rows_name)
 
-        title = f"{rows_name}: {counts(board)}"
-        # The page says at its end what the true score of a system is.
-        screen_title = f"{title}; 95 % intervals beside SRCC; {MEANS}"
-        screen_table = replace(_for_screen(table, board), title=screen_title)
-        constant = content.values.get("constant_models", {}).get(rows_name, {})
-        warning = constant_warning(constant)
-        paragraphs: tuple[Paragraph, ...] = ()
-        if warning:
-            paragraphs = (Paragraph(f"{warning}."),)
-            notes = [note for note in (screen_table.note, warning) if note]
-            screen_table = replace(screen_table, note="; ".join(notes))
-        yield Section(
-            title=title,
-            paragraphs=paragraphs,
-            tables=(table,),
-            screen_tables=(screen_table,),
-        )
+
+def fitted_leaderboards_sections(content: ReportContent) -> Iterator[Section]:
+    """In small print, a leaderboard per kind of rows that the stack was fitted on."""
+    fitted = content.values.get("fitted_rows", [])
+    for rows_name in content.values["order"]:
+        if rows_name in fitted:
+            section = _board_section(content, rows_name, suffix=FITTED)
+            small = [replace(table, small=True) for table in section.tables]
+            on_screen = [replace(table, small=True) for table in section.screen_tables]
+            yield replace(
+                section,
+                paragraphs=(Paragraph(FITTED_NOTE, kind="small"), *section.paragraphs),
+                tables=tuple(small),
+                screen_tables=tuple(on_screen),
+            )
+
+
+def _board_section(content: ReportContent, rows_name: str, suffix: str = "") -> Section:
+    """One leaderboard, on the page and within a screen."""
+    board = content.values["leaderboards"][rows_name]
+    # The ceiling is known for the rows of the verdict alone.
+    ceiling = content.values["noise_ceiling"].get(rows_name, [])
+    table = board_table(board, ceiling)
+
+    title = f"{rows_name}{suffix}: {counts(board)}"
+    # The page says at its end what the true score of a system is.
+    screen_title = f"{title}; 95 % intervals beside SRCC; {MEANS}"
+    screen_table = replace(_for_screen(table, board), title=screen_title)
+    constant = content.values.get("constant_models", {}).get(rows_name, {})
+    warning = constant_warning(constant)
+    paragraphs: tuple[Paragraph, ...] = ()
+    if warning:
+        paragraphs = (Paragraph(f"{warning}."),)
+        notes = [note for note in (screen_table.note, warning) if note]
+        screen_table = replace(screen_table, note="; ".join(notes))
+    return Section(
+        title=title,
+        paragraphs=paragraphs,
+        tables=(table,),
+        screen_tables=(screen_table,),
+    )
 
 
 def constant_warning(constant: Mapping[str, Sequence[str]]) -> str:
@@ -124,7 +156,7 @@ def _for_screen(table: TextTable, board: Sequence[Record]) -> TextTable:
     """The table within the width and height of a terminal; the page has all of it."""
     rows = list(table.rows)
     note = ""
-    n_models = len({record["model"] for record in board} - {STACK, MEAN})
+    n_models = len({record["model"] for record in board} - set(NOT_BASES))
     if n_models > MANY_MODELS:
         rows = _best_rows(rows, board)
         note = (
@@ -150,13 +182,13 @@ def _narrow(row: Row, columns: Sequence[Column]) -> tuple[str, ...]:
 
 
 def _best_rows(rows: Sequence[Row], board: Sequence[Record]) -> list[Row]:
-    """Per aspect: the stack, the mean, the best base models, and the ceiling."""
+    """Per aspect: the stack, mean, constant, best base models, and the ceiling."""
     by_name = {row.cells[:2]: row for row in rows}
     aspects = list(dict.fromkeys(row.cells[0] for row in rows))
 
     best_rows = []
     for aspect in aspects:
-        best = best_first(board, aspect, (STACK, MEAN), BEST_MODELS)
+        best = best_first(board, aspect, NOT_BASES, BEST_MODELS)
         best_rows += [by_name[aspect, model] for model in best]
         # Only aspects with single ratings have a ceiling.
         if (aspect, CEILING) in by_name:

@@ -7,11 +7,20 @@ from collections.abc import Iterator
 from ensemble.reporting.section import Paragraph, ReportContent, Section
 
 
+def verdict_lines(content: ReportContent) -> tuple[str, ...]:
+    """What can be said of the stack against its rivals, and what cannot."""
+    verdict = content.values["verdict"]
+    # Reports of earlier versions say nothing of limits.
+    lines = (verdict["sentence"], verdict.get("limits", ""))
+    return tuple(line for line in lines if line)
+
+
 def verdict_sections(content: ReportContent) -> Iterator[Section]:
-    """Whether the stack beats the best base model and the mean of all."""
-    sentence = content.values["verdict"]["sentence"]
-    paragraph = Paragraph(sentence, kind="verdict")
-    yield Section(paragraphs=(paragraph,), closing_lines=(sentence,))
+    """The verdict: in large letters what can be said, below it what cannot."""
+    lines = verdict_lines(content)
+    said, *unsaid = lines
+    paragraphs = [Paragraph(said, kind="verdict"), *map(Paragraph, unsaid)]
+    yield Section(paragraphs=tuple(paragraphs), closing_lines=lines)
 
 
 def warnings_sections(content: ReportContent) -> Iterator[Section]:

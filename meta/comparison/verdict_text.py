@@ -1,0 +1,189 @@
+"""The verdict in words: what can be said of a stack, and what cannot."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+BEST = "best base"
+MEAN = "mean"
+CONSTANT = "constant"
+RIVAL_TITLES = {
+    BEST: "the best base model",
+    MEAN: "the mean of the base models",
+    CONSTANT: "a constant (the mean rating of the clips of the fit)",
+}
+"""The kinds of rivals in words, in order of reading."""
+CLIP_ERROR = ("utterance", "mse")
+SYSTEM_RANKS = ("system", "srcc")
+HEADLINE = (CLIP_ERROR, SYSTEM_RANKS)
+"""What the sentence draws on: how far off the score of a clip is, and whether systems
+are ranked rightly."""
+_IN_WORDS = {
+    CLIP_ERROR: "error per clip",
+    SYSTEM_RANKS: "ranking of systems",
+}
+_QUESTIONS = {
+    CLIP_ERROR: "whether its scores are nearer to the ratings than",
+    SYSTEM_RANKS: "whether it ranks systems better than",
+}
+_GAINS = {
+    CLIP_ERROR: "differences in utterance MSE",
+    SYSTEM_RANKS: "gains in system SRCC",
+}
+ONE_SYSTEM = (
+    "All clips are of one system: nothing is said of any other system, or of how "
+    "systems rank."
+)
+NO_SYSTEMS = (
+    "The clips name no systems, so each counts as independent, and nothing is said of "
+    "how systems rank."
+)
+LIKE_THESE = "All of this is about clips and systems like these; others may differ."
+
+
+def sentence(table: pd.DataFrame, n_systems: int) -> str:
+    """What can be said.
+
+    Parameters
+    ----------
+    table : of a `meta.comparison.verdict.Verdict`
+    n_systems : how many systems the aspect with fewest has
+    """
+    headline = table[table["p_holm"].notna()]
+    n_clips = headline.loc[headline["level"] == "utterance", "n"].max()
+    counted = f"{n_clips} clips"
+    if n_systems > 1:
+        counted += f" of {n_systems} systems"
+
+    rivals = [rival for rival in RIVAL_TITLES if rival in set(headline["rival"])]
+    if (headline["said"] != "").any():
+        claims = [_claims(headline, rival) for rival in rivals]
+        return f"On {counted}, the stack {'; it '.join(claims)}."
+
+    titles = [RIVAL_TITLES[rival] for rival in rivals]
+    least_p = p_text(headline["p_holm"].min())
+    return (
+        f"No difference shown between the stack and {_listed(titles)}, on {counted} "
+        f"(least adjusted {least_p})."
+    )
+
+
+def limits(table: pd.DataFrame, systems: Sequence[str], n_systems: int) -> str:
+    """What cannot be said, and how large a difference would have been seen.
+
+    Parameters
+    ----------
+    table : of a `meta.comparison.verdict.Verdict`
+    systems : the system of each clip, "" where none is named
+    n_systems : how many systems the aspect with fewest has
+    """
+    questions = [
+        question
+        for cell in HEADLINE
+        for question in _open_questions(table, cell, n_systems)
+    ]
+    sentences = []
+    if questions:
+        sentences.append(f"Cannot be said: {'; '.join(questions)}.")
+    if n_systems > 1:
+        sentences.append(LIKE_THESE)
+    elif any(systems):
+        sentences.append(ONE_SYSTEM)
+    else:
+        sentences.append(NO_SYSTEMS)
+    return " ".join(sentences)
+
+
+def p_text(p: float) -> str:
+    """A p-value of three digits, rounded up.
+
+    Rounded to the nearest, one above 0.05, which shows nothing, could read as 0.050.
+
+    >>> p_text(0.0502), p_text(0.05), p_text(0.0002)
+    ('p = 0.051', 'p = 0.050', 'p < 0.001')
+    """
+    if p < 0.001:
+        return "p < 0.001"
+    # What is left of binary fractions must not count as more.
+    return f"p = {math.ceil(round(p * 1000, 6)) / 1000:.3f}"
+
+
+def _claims(headline: pd.DataFrame, rival: str) -> str:
+    """What the stack does against one rival, e.g. ``"beats … in …"``."""
+    against_rival = headline[headline["rival"] == rival]
+    title = RIVAL_TITLES[rival]
+    claims = []
+    for said, verb in (("better", "beats"), ("worse", "is worse than")):
+        claimed = against_rival[against_rival["said"] == said]
+        differences = [_difference(row) for row in claimed.to_dict("records")]
+        if differences:
+            claims.append(f"{verb} {title} in {', '.join(differences)}")
+    return " but ".join(claims) or f"shows no difference from {title}"
+
+
+def _difference(row: Mapping[str, Any]) -> str:
+    """One difference in words."""
+    figures = f"{row['difference']:+.3f}"
+    if np.isfinite([row["low"], row["high"]]).all():
+        figures += f" [{row['low']:+.3f}, {row['high']:+.3f}]"
+    # Only the best base model has a name that needs saying.
+    if row["rival"] == BEST:
+        figures += f" against {row['model']}"
+    metric = row["metric"].upper()
+    what = _IN_WORDS[row["level"], row["metric"]]
+    p = p_text(row["p_holm"])
+    return f"{row['aspect']} {what} ({row['level']} {metric} {figures}, {p})"
+
+
+def _open_questions(
+    table: pd.DataFrame, cell: tuple[str, str], n_systems: int
+) -> Iterator[str]:
+    """What is not shown of one metric, in words; nothing where all of it is."""
+    level, metric = cell
+    rows = table[(table["level"] == level) & (table["metric"] == metric)]
+    unsaid = rows[(rows["said"] == "") & rows["smallest"].notna()]
+    # Predictions that are the same have nothing to be told apart by.
+    unsaid = unsaid[unsaid["smallest"] > 0]
+    if unsaid.empty:
+        return
+
+    open_rivals = set(unsaid["rival"])
+    titles = [title for rival, title in RIVAL_TITLES.items() if rival in open_rivals]
+    question = f"{_QUESTIONS[cell]} {_listed(titles)}"
+    aspects = list(dict.fromkeys(unsaid["aspect"]))
+    if len(aspects) < rows["aspect"].nunique():
+        question += f" in {' and '.join(aspects)}"
+    yield f"{question} ({_unseen(unsaid, cell, n_systems)})"
+
+
+def _unseen(unsaid: pd.DataFrame, cell: tuple[str, str], n_systems: int) -> str:
+    """How large a difference may be that would not have been seen."""
+    smallest = unsaid["smallest"].max()
+    gains = _GAINS[cell]
+    counted = f"{n_systems} systems" if n_systems > 1 else f"{unsaid['n'].min()} clips"
+    if not math.isfinite(smallest):
+        return f"{counted} are too few to show any {gains}"
+
+    # No correlation is above 1: a large gain may not be there to be had.
+    room = 1 - unsaid["other"].min()
+    if cell == SYSTEM_RANKS and smallest >= room:
+        return (
+            f"with {counted}, not even the largest gain in system SRCC that is left, "
+            f"{room:.2f}, would be seen"
+        )
+    return f"with {counted}, {gains} below about {smallest:.2g} would not be seen"
+
+
+def _listed(titles: Sequence[str]) -> str:
+    """Alternatives as text.
+
+    >>> _listed(["a", "b", "c"])
+    'a, b or c'
+    """
+    *first, last = titles
+    return f"{', '.join(first)} or {last}" if first else last
