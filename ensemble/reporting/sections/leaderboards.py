@@ -1,4 +1,4 @@
-"""Leaderboards: the stack, the mean, a constant, every base model and the noise ceiling.
+"""Leaderboards: the stack, the mean, a constant, all base models, the noise ceiling.
 
 Those of rows that the stack was fitted on measure nothing, and come last.
 """
