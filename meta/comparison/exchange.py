@@ -28,7 +28,7 @@ CORRELATIONS = ("lcc", "srcc", "ktau")
 RANKED = ("srcc", "ktau")
 # Exchanges under which correlations of clips, or of means of other clips, are measured
 # anew; those of system means under exchanged systems are cheap, and all are measured.
-MEASURED_FLIPS = 2000
+MEASURED_FLIPS = 1000
 # Exchanges of prompts that are measured at a time.
 _FLIPS_AT_A_TIME = 500
 # As many decimals as system means have, so that equal scores tie on any scale.
@@ -217,6 +217,7 @@ class _Points:
         correlations, points add (a - b) (t - r (a + b) / 2): their mean is the
         difference, and an exchange turns their signs.
         """
+        # For Kendall's tau these are the shares of Spearman's correlation.
         rank = metric in RANKED
         truth = _standard(self.truth, rank)
         first = _standard(self.first, rank)

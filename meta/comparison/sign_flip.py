@@ -11,7 +11,9 @@ flips of influences about the difference itself, do not (`tests/benchmarks`,
 
 The differences that the test does not reject are the interval. For means they are
 bounded by means of subsets of the units (Hartigan 1969, "Using subsample values as
-typical values", JASA 64). p-value, interval and probability come from the same
+typical values", JASA 64). Where a difference is large, chance grows with it, and the
+interval errs on the side of caution: it lies too near to 0 more often than 1 time in
+40, and too far from 0 less often. p-value, interval and probability come from the same
 exchanges, so that these never contradict each other.
 """
 
@@ -69,7 +71,7 @@ class Shares:
     ----------
     values : array of shape (n,)
     sizes : array of shape (n,), by how much each of them would be more if the
-        difference were 1 more
+        difference were more by 1
     """
 
     values: np.ndarray
@@ -128,7 +130,7 @@ class Exchanged:
     differences : array of shape (flips,), the first under no exchange; NaN where the
         difference is undefined
     balance : array of shape (flips,), by how much each of them would be more if the
-        difference were 1 more: 1 under no exchange, -1 under that of all units
+        difference were more by 1: 1 under no exchange, -1 under that of all units
     """
 
     differences: np.ndarray

@@ -15,7 +15,7 @@ CONSTANT = "constant"
 RIVAL_TITLES = {
     BEST: "the best base model",
     MEAN: "the mean of the base models",
-    CONSTANT: "a constant (the mean rating of the clips of the fit)",
+    CONSTANT: "a constant (the mean rating)",
 }
 """The kinds of rivals in words, in order of reading."""
 CLIP_ERROR = ("utterance", "mse")
@@ -28,8 +28,8 @@ _IN_WORDS = {
     SYSTEM_RANKS: "ranking of systems",
 }
 _QUESTIONS = {
-    CLIP_ERROR: "whether its scores are nearer to the ratings than",
-    SYSTEM_RANKS: "whether it ranks systems better than",
+    CLIP_ERROR: "whether its scores are nearer to the ratings",
+    SYSTEM_RANKS: "whether it ranks systems better",
 }
 _GAINS = {
     CLIP_ERROR: "differences in utterance MSE",
@@ -89,7 +89,7 @@ def limits(table: pd.DataFrame, systems: Sequence[str], n_systems: int) -> str:
     ]
     sentences = []
     if questions:
-        sentences.append(f"Cannot be said: {'; '.join(questions)}.")
+        sentences.append(f"Cannot be said: {', or '.join(questions)}.")
     if n_systems > 1:
         sentences.append(LIKE_THESE)
     elif any(systems):
@@ -152,13 +152,20 @@ def _open_questions(
     if unsaid.empty:
         return
 
+    # Against whom need not be said where it is against all.
+    question = _QUESTIONS[cell]
     open_rivals = set(unsaid["rival"])
-    titles = [title for rival, title in RIVAL_TITLES.items() if rival in open_rivals]
-    question = f"{_QUESTIONS[cell]} {_listed(titles)}"
+    if open_rivals != set(rows["rival"]):
+        titles = [title for kind, title in RIVAL_TITLES.items() if kind in open_rivals]
+        question += f" than {_listed(titles)}"
     aspects = list(dict.fromkeys(unsaid["aspect"]))
     if len(aspects) < rows["aspect"].nunique():
         question += f" in {' and '.join(aspects)}"
-    yield f"{question} ({_unseen(unsaid, cell, n_systems)})"
+
+    # Against a constant chance is larger, which says nothing of base models.
+    of_bases = unsaid[unsaid["rival"] != CONSTANT]
+    counted = of_bases if len(of_bases) else unsaid
+    yield f"{question} ({_unseen(counted, cell, n_systems)})"
 
 
 def _unseen(unsaid: pd.DataFrame, cell: tuple[str, str], n_systems: int) -> str:
