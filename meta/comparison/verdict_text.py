@@ -32,8 +32,8 @@ _QUESTIONS = {
     SYSTEM_RANKS: "whether it ranks systems better",
 }
 _GAINS = {
-    CLIP_ERROR: "differences in utterance MSE",
-    SYSTEM_RANKS: "gains in system SRCC",
+    CLIP_ERROR: "difference in utterance MSE",
+    SYSTEM_RANKS: "gain in system SRCC",
 }
 ONE_SYSTEM = (
     "All clips are of one system: nothing is said of any other system, or of how "
@@ -171,10 +171,10 @@ def _open_questions(
 def _unseen(unsaid: pd.DataFrame, cell: tuple[str, str], n_systems: int) -> str:
     """How large a difference may be that would not have been seen."""
     smallest = unsaid["smallest"].max()
-    gains = _GAINS[cell]
+    gain = _GAINS[cell]
     counted = f"{n_systems} systems" if n_systems > 1 else f"{unsaid['n'].min()} clips"
     if not math.isfinite(smallest):
-        return f"{counted} are too few to show any {gains}"
+        return f"{counted} are too few to show any {gain}"
 
     # No correlation is above 1: a large gain may not be there to be had.
     room = 1 - unsaid["other"].min()
@@ -183,7 +183,8 @@ def _unseen(unsaid: pd.DataFrame, cell: tuple[str, str], n_systems: int) -> str:
             f"with {counted}, not even the largest gain in system SRCC that is left, "
             f"{room:.2f}, would be seen"
         )
-    return f"with {counted}, {gains} below about {smallest:.2g} would not be seen"
+    plural = gain.replace(" ", "s ", 1)
+    return f"with {counted}, {plural} below about {smallest:.2g} would not be seen"
 
 
 def _listed(titles: Sequence[str]) -> str:

@@ -297,26 +297,29 @@ def test_the_stack_stands_beside_its_models_and_their_mean():
         assert list(board.model.unique()) == [
             "stack",
             "mean",
+            "constant",
             "good",
             "noisy",
             "biased",
         ]
-        assert len(board) == 5 * 2 * 2 * 4
+        assert len(board) == 6 * 2 * 2 * 4
         error = (
             board[(board.metric == "mse") & (board.level == "utterance")]
             .groupby("model")
             .value.mean()
         )
         assert error["stack"] < error["mean"] < error["biased"]
+        # The mean rating of the rows of the fit, whichever side is measured.
+        rated = side.rows.labels - trial.training.rows.labels.mean(axis=0)
+        assert error["constant"] == pytest.approx((rated**2).mean())
 
 
-def test_a_leaderboard_works_without_a_stack_and_refuses_a_model_called_mean():
+@pytest.mark.parametrize("name", ["stack", "mean", "constant"])
+def test_a_leaderboard_works_without_a_stack_and_refuses_names_of_its_rows(name):
     board = ComparedRows.of(TABLES, ROWS).board(0)
     assert list(board.model.unique()) == ["mean", "good", "noisy", "biased"]
-    named = PredictionTable(
-        "mean", TABLES[0].clip_ids, ASPECTS, TABLES[0].distributions
-    )
-    with pytest.raises(UsageError, match="base model is called 'mean'"):
+    named = PredictionTable(name, TABLES[0].clip_ids, ASPECTS, TABLES[0].distributions)
+    with pytest.raises(UsageError, match=f"base model is called '{name}'"):
         ComparedRows.of([named], ROWS)
 
 

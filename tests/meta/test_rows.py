@@ -201,7 +201,7 @@ def test_a_verdict_is_made_once_and_a_new_fit_has_one_of_its_own():
     labels = pd.DataFrame(Y, columns=ASPECTS)
     stack.fit(clips, labels)
     before = stack.trial_
-    assert stack.trial_.verdict.sentence == stack.verdict_ == trial.verdict.sentence
+    assert stack.trial_.verdict.text == stack.verdict_ == trial.verdict.text
     stack.set_params(validation=0.3).fit(clips, labels)
     assert stack.trial_ is not before
     assert len(stack.trial_.validation.rows) == 36

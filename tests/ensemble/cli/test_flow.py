@@ -24,7 +24,7 @@ from base_models.metrics.evaluate import evaluate
 from ensemble.training.train_base_models import TrainedRuns
 
 ASPECTS = ["mi", "ta"]
-MODELS = ["stack", "mean", "dora-s0", "dora_coral-s0"]
+MODELS = ["stack", "mean", "constant", "dora-s0", "dora_coral-s0"]
 
 
 def call(command, *argv):

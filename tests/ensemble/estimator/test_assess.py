@@ -158,7 +158,8 @@ def test_fit_meta_on_files_is_fit_on_the_same_tables(groups, tmp_path):
     np.testing.assert_array_equal(
         loaded.predict_distribution(tables), fitted.predict_distribution(tables)
     )
-    assert told["verdict"]["sentence"] == fitted.verdict_
+    said = told["verdict"]
+    assert f"{said['sentence']} {said['limits']}" == fitted.verdict_
     board = fitted.validation_scores_
     of_meta = pd.DataFrame(told["leaderboards"][VALIDATION])
     pd.testing.assert_frame_equal(
@@ -183,7 +184,7 @@ def test_the_report_stays_with_the_stack_and_is_of_the_last_assessment(fitted, r
     plain = fitted.assess(rivals=())
     assert fitted.report_ is plain
     assert plain.assessment.rows == VALIDATION
-    assert plain.assessment.verdict.sentence == fitted.verdict_
+    assert plain.assessment.verdict.text == fitted.verdict_
     assert plain.assessment.predictions.empty
 
 
@@ -391,6 +392,7 @@ def test_base_models_that_leave_clips_out_are_assessed_where_that_is_allowed():
     assert counts.to_dict() == {
         "stack": 30,
         "mean": 30,
+        "constant": 30,
         "one": 30,
         "two": 30,
         "three": 29,

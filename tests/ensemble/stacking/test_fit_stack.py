@@ -57,7 +57,7 @@ def test_of_many_models_the_ten_best_are_shown_and_the_report_has_the_others(
 ):
     code, out, err = fit_meta(tmp_path, tmp_path / "all.csv")
     assert code == 0
-    first, second = out.split("meta-training: ")
+    first, second = out.split("meta-training (FITTED ON: not a measure): ")
     assert "meta-validation: 24 clips, 6 systems" in first
     for text in (first, second):
         assert sum(f" m{k:02} " in text for k in range(14)) == 10
@@ -66,9 +66,10 @@ def test_of_many_models_the_ten_best_are_shown_and_the_report_has_the_others(
         assert "the 10 best of 14 base models by SRCC; the report has 4 more" in text
     report = json.loads(next(tmp_path.glob("art/meta/*/report.json")).read_text())
     assert (
-        len({row["model"] for row in report["leaderboards"]["meta-validation"]}) == 16
+        len({row["model"] for row in report["leaderboards"]["meta-validation"]}) == 17
     )
-    assert err.splitlines()[-1] == report["verdict"]["sentence"]
+    verdict = report["verdict"]
+    assert err.splitlines()[-2:] == [verdict["sentence"], verdict["limits"]]
     assert "next: predict_mos --predictions FILE" in err
     assert out.splitlines()[-1] == str(next(tmp_path.glob("art/meta/*")))
 

@@ -11,10 +11,10 @@ from base_models.metrics.bootstrap import system_means
 from base_models.metrics.evaluate import LEVELS, METRICS
 from base_models.predictions import PredictionTable
 from meta.comparison import sign_flip as sign_flip_module
-from meta.comparison import verdict as module
 from meta.comparison.compared_rows import ComparedRows
 from meta.comparison.sign_flip import holm, sign_flip
-from meta.comparison.verdict import BEST, MEAN, best_bases, verdict
+from meta.comparison.verdict import best_bases, verdict
+from meta.comparison.verdict_text import BEST, CONSTANT, MEAN, limits, p_text
 from meta.rows import Rows
 
 ASPECTS = ["mi"]
@@ -186,20 +186,26 @@ def test_the_sentence_says_by_how_much_and_how_sure():
     )
     interval = f"[{cell['low']:+.3f}, {cell['high']:+.3f}]"
     assert (
-        f"utterance MSE ({cell['difference']:+.3f} {interval} against b0"
-        in found.sentence
+        "in mi error per clip (utterance MSE "
+        f"{cell['difference']:+.3f} {interval} against b0, p < 0.001)" in found.sentence
     )
     worse = judged(1, systems=31, clips=20, own=0.1, stack_own=1.0)
     assert (
-        "is worse than the mean of the base models in mi utterance MSE"
+        "is worse than the mean of the base models in mi error per clip (utterance MSE"
         in worse.sentence
     )
 
 
 def test_too_few_systems_are_said_to_be_too_few():
     found = judged(0, systems=4, stack_own=0.0)
-    assert "4 systems are too few to show any" in found.sentence
+    assert (
+        "whether it ranks systems better (4 systems are too few to show any gain in "
+        "system SRCC)" in found.limits
+    )
     assert found.table["low"].isna().all()
+    assert set(found.table["smallest"].dropna()) == {np.inf}
+    shown = found.to_json()["comparisons"]
+    assert {record["smallest"] for record in shown} == {None}
 
 
 @pytest.mark.parametrize("names", [None, "one"])
@@ -213,6 +219,9 @@ def test_without_systems_clips_take_their_place(names):
     )
     assert set(found.table["level"]) == {"utterance"}
     assert "the stack beats the best base model" in found.sentence
+    about = "one system: nothing is said of any other" if names else "name no systems"
+    assert about in found.limits
+    assert found.text == f"{found.sentence} {found.limits}"
 
 
 def test_prompts_that_systems_share_make_the_verdict_more_cautious():
@@ -354,20 +363,92 @@ def test_rows_without_scores_of_a_stack_have_no_verdict():
         compared.verdict(compared)
 
 
-def test_the_stack_is_measured_once_whatever_the_number_of_rivals(monkeypatch):
-    y, stack, bases, system = listening_test(0)
-    best = {cell: f"b{k % 4}" for k, cell in enumerate(FIRST)}
-    calls, measured = [], module.resample
+def test_a_constant_is_a_rival_in_errors_alone():
+    y, stack, bases, system = listening_test(0, systems=20, clips=20, stack_own=0.05)
+    found = verdict(rows_of(y, system), stack, bases, FIRST, constant=[3.2]).table
+    rows = found[found["rival"] == CONSTANT]
+    assert set(zip(rows["level"], rows["metric"], strict=True)) == {
+        ("utterance", "mse"),
+        ("system", "mse"),
+    }
+    clips = only_row(rows, level="utterance")
+    assert clips["other"] == pytest.approx(((y - 3.2) ** 2).mean())
+    assert clips["said"] == "better"
+    assert np.isnan(only_row(rows, level="system")["p_holm"])
+    # Without a label in the fit there is no constant.
+    without = verdict(rows_of(y, system), stack, bases, FIRST, constant=[np.nan])
+    assert CONSTANT not in set(without.table["rival"])
 
-    def counted(*arrays, **options):
-        calls.append(arrays)
-        return measured(*arrays, **options)
 
-    monkeypatch.setattr(module, "resample", counted)
-    verdict(rows_of(y, system), stack, bases, best)
-    assert len(calls) == 2 * (
-        1 + 4 + 1
-    )  # two levels: the stack, four base models and the mean
+def test_a_stack_of_no_use_is_said_to_be_worse_than_a_constant():
+    y, _, bases, system = listening_test(0, systems=20, clips=20)
+    against = np.clip(6 - y, 1, 5)
+    found = verdict(rows_of(y, system), against, bases, FIRST, constant=[y.mean()])
+    assert "it is worse than a constant (the mean rating) in mi error" in found.sentence
+
+
+@pytest.mark.parametrize(
+    ("p", "text"),
+    [
+        (0.05, "p = 0.050"),
+        (0.05001, "p = 0.051"),
+        (0.0101, "p = 0.011"),
+        (0.003, "p = 0.003"),
+        (1.0, "p = 1.000"),
+        (0.0009, "p < 0.001"),
+    ],
+)
+def test_p_values_have_three_digits_and_none_that_shows_nothing_reads_as_5_percent(
+    p, text
+):
+    assert p_text(p) == text
+
+
+def test_the_limits_say_how_large_a_difference_would_not_have_been_seen():
+    found = judged(3, systems=31, clips=15, own=0.15)
+    rows = found.table[found.table["p_holm"].notna()]
+    assert (rows["said"] == "").any()
+    ranks = rows[(rows["metric"] == "srcc") & (rows["said"] == "")]["smallest"].max()
+    assert (
+        f"with 31 systems, gains in system SRCC below about {ranks:.2g} would not be "
+        "seen" in found.limits
+    )
+    assert found.limits.startswith("Cannot be said: whether")
+    assert found.limits.endswith("like these; others may differ.")
+    # Nothing is left to ask where all is claimed.
+    table = found.table.assign(said="better")
+    assert "Cannot be said" not in limits(table, ["a", "b"], 31)
+
+
+def test_a_gain_larger_than_what_is_left_is_said_not_to_be_seen():
+    found = judged(0, systems=8, own=0.6)
+    ranks = found.table[found.table["metric"] == "srcc"]
+    ranks = ranks[ranks["level"] == "system"]
+    left = 1 - ranks["other"].min()
+    assert ranks["smallest"].max() > left
+    said = f"not even the largest gain in system SRCC that is left, {left:.2f}, would"
+    assert said in found.limits
+
+
+def test_two_aspects_are_named_where_only_one_is_open():
+    y, stack, bases, system = listening_test(5, systems=31, clips=20, stack_own=0.02)
+    _, plain, other, _ = listening_test(5, systems=31, clips=20, own=0.3)
+    two = {name: np.hstack([bases[name], other[name]]) for name in bases}
+    best = {(a, *cell): "b0" for a in ("mi", "ta") for (_, *cell) in FIRST}
+    rows = rows_of(np.hstack([y, y]), system, aspects=["mi", "ta"])
+    found = verdict(rows, np.hstack([stack, plain]), two, best)
+    errors = found.table[(found.table["level"] == "utterance")]
+    errors = errors[(errors["metric"] == "mse") & (errors["said"] == "")]
+    assert set(errors["aspect"]) == {"ta"}
+    assert "whether its scores are nearer to the ratings" in found.limits
+    assert " in ta (" in found.limits
+
+
+def test_equal_models_leave_nothing_open_that_could_be_told_apart():
+    y, _, bases, system = listening_test(0)
+    same = {"b0": bases["b0"]}
+    found = verdict(rows_of(y, system), bases["b0"], same, FIRST)
+    assert "Cannot be said" not in found.limits
 
 
 def test_labels_that_are_all_equal_are_said_to_be_and_compared_with_nothing():
