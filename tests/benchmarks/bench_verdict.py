@@ -126,7 +126,7 @@ def bench_shared_prompts():
 def verdict_of(law, rng, aspects):
     """The table of a verdict on two base models and a stack like one of them."""
     drawn = [law.draw(rng, models=3) for _ in aspects]
-    truth, _, system, prompt = drawn[0]
+    system, prompt = drawn[0][2:]
     # Aspects share their clips; a second one only differs in its values.
     size = min(len(found[0]) for found in drawn)
     values = [np.vstack([found[0][:size], found[1][:, :size]]) for found in drawn]
