@@ -20,6 +20,7 @@ from ensemble.reporting.report import Report
 from ensemble.reporting.section import ReportContent
 from ensemble.reporting.sections import sections_of
 from ensemble.reporting.sections.leaderboards import best_first
+from ensemble.reporting.terminal import closing_lines, screen_tables
 from meta.assessment import Assessment
 from meta.comparison.compared_rows import ComparedRows
 from meta.rows import Rows
@@ -225,6 +226,42 @@ def test_the_ceiling_stands_below_the_models_of_its_aspect(made):
     only = ceiling[ceiling["aspect"] == "ta"].to_dict("records")
     rows = board_table(board, only).rows
     assert [row.cells[0] for row in rows if row.cells[1] == CEILING] == ["ta"]
+
+
+def test_boards_of_rows_that_were_fitted_on_are_marked_and_come_last(made):
+    board = made.measured.boards["test"]
+    boards = {"meta-validation": board, "meta-training": board}
+    content = ReportContent(changed(made, boards=boards).values())
+    assert content.values["fitted_rows"] == ["meta-training"]
+    sections = sections_of(content)
+    titles = [section.title for section in sections]
+    marked = "meta-training (FITTED ON: not a measure): 23 clips, 4 systems"
+    assert titles[-1] == marked
+    assert sections[-1].tables[0].small
+    assert titles.index("meta-validation: 23 clips, 4 systems") < len(titles) - 1
+    # The terminal shows them last, too, and fainter.
+    *_, last = screen_tables(sections)
+    assert str(last.title).startswith(marked)
+    assert last.style == "dim"
+    assert 'class="small"' in page(changed(made, boards=boards))
+
+    # A leak does not hide what the rows were.
+    leaky = changed(made, boards=boards).measured.marked(["leaky: it leaks"])
+    assert leaky.fitted_rows == ("LEAKY meta-training",)
+
+
+def test_the_page_says_what_can_be_said_and_then_what_cannot(made):
+    verdict = replace(made.measured.verdict, sentence="It beats.", limits="It is mute.")
+    content = ReportContent(changed(made, verdict=verdict).values())
+    assert list(closing_lines(sections_of(content)))[-2:] == [
+        "It beats.",
+        "It is mute.",
+    ]
+    text = " ".join(Page(page(changed(made, verdict=verdict))).text)
+    assert text.index("It beats.") < text.index("It is mute.")
+    # Reports of earlier versions are read all the same.
+    del content.values["verdict"]["limits"]
+    assert list(closing_lines(sections_of(content)))[-1] == "It beats."
 
 
 def test_the_best_models_have_the_highest_system_correlation_or_else_of_utterances():
