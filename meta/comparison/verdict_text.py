@@ -137,7 +137,7 @@ def _difference(row: Mapping[str, Any]) -> str:
     metric = row["metric"].upper()
     what = _IN_WORDS[row["level"], row["metric"]]
     p = p_text(row["p_holm"])
-    return f"{row['aspect']} {what} ({row['level']} {metric} {figures}, {p})"
+    return f"{row['aspect']} {what} ({row['level']} {metric} {figures}, adjusted {p})"
 
 
 def _open_questions(

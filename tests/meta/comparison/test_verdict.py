@@ -185,10 +185,8 @@ def test_the_sentence_says_by_how_much_and_how_sure():
         "the stack beats the best base model in mi "
     )
     interval = f"[{cell['low']:+.3f}, {cell['high']:+.3f}]"
-    assert (
-        "in mi error per clip (utterance MSE "
-        f"{cell['difference']:+.3f} {interval} against b0, p < 0.001)" in found.sentence
-    )
+    figures = f"{cell['difference']:+.3f} {interval} against b0, adjusted p < 0.001"
+    assert f"in mi error per clip (utterance MSE {figures})" in found.sentence
     worse = judged(1, systems=31, clips=20, own=0.1, stack_own=1.0)
     assert (
         "is worse than the mean of the base models in mi error per clip (utterance MSE"
