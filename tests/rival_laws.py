@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from meta.comparison.exchange import Pair
+from meta.comparison.sign_flip import flipped_units
+
 MEAN_CLIPS = 12
 """Mean number of clips of a system, other than the largest."""
 
@@ -86,3 +89,17 @@ class Law:
             # Of variance 1, as the normal law.
             return size * rng.standard_t(3, n) / np.sqrt(3)
         return rng.normal(0, size, n)
+
+
+def pair_of(law, rng):
+    """Two models on one listening test, to be exchanged."""
+    truth, (first, second), system, prompt = law.draw(rng)
+    units = flipped_units(system, prompt, seed=0)
+    return Pair(truth, first, second, system=system, units=units, seed=0)
+
+
+def compared(pair, cell):
+    """One level and metric of a pair."""
+    level, metric = cell
+    (found,) = pair.compare(level, [metric])
+    return found

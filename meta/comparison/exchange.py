@@ -166,22 +166,21 @@ class _Points:
 
     def correlations(self) -> dict[str, list[np.ndarray]]:
         """Every correlation under every exchange, see `correlation`."""
+        first = _scaled(self.first)
+        second = _scaled(self.second)
         by_kind = []
         for units in self.pair.units:
             if self.of_clips:
-                first, second = _scaled(self.first), _scaled(self.second)
+                unit = units.unit_of_clip
                 signs = units.signs[:MEASURED_FLIPS]
-                found = _exchanged_points(
-                    self.truth, first, second, signs=signs, unit=units.unit_of_clip
-                )
             elif units.kind == "system":
-                first, second = _scaled(self.first), _scaled(self.second)
+                # Every point is a unit, so all exchanges can be afforded.
                 unit = np.arange(len(self.truth))
-                found = _exchanged_points(
-                    self.truth, first, second, signs=units.signs, unit=unit
-                )
+                signs = units.signs
             else:
-                found = self._exchanged_means(units)
+                by_kind.append(self._exchanged_means(units))
+                continue
+            found = _exchanged_points(self.truth, first, second, signs=signs, unit=unit)
             by_kind.append(found)
         return {metric: [found[metric] for found in by_kind] for metric in CORRELATIONS}
 

@@ -204,10 +204,7 @@ def verdict(
         if not kept.any():
             continue
         if len(set(truth)) == 1:
-            labelled = f"All {len(truth)} labels of '{aspect}' are {truth[0]:g}"
-            if len(truth) == 1:
-                labelled = f"Only one clip is labelled for '{aspect}'"
-            equal_labels.append(f"{labelled}: nothing can be compared.")
+            equal_labels.append(_equal_labels(aspect, truth))
             continue
 
         _, system = np.unique(system_ids[kept], return_inverse=True)
@@ -231,6 +228,14 @@ def verdict(
     n_systems = min(numbers_of_systems)
     said = " ".join([sentence(table, n_systems), *equal_labels])
     return Verdict(said, limits(table, rows.systems.tolist(), n_systems), table)
+
+
+def _equal_labels(aspect: str, truth: np.ndarray) -> str:
+    """What is said of an aspect whose labels are all equal."""
+    labelled = f"All {len(truth)} labels of '{aspect}' are {truth[0]:g}"
+    if len(truth) == 1:
+        labelled = f"Only one clip is labelled for '{aspect}'"
+    return f"{labelled}: nothing can be compared."
 
 
 def _refuse_no_bases(bases: Mapping[str, np.ndarray]) -> None:

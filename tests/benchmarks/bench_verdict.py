@@ -10,16 +10,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from benchmarks.influence_flips import influence_p_of_pair
-from benchmarks.paired_difference import evaluate_difference
+from benchmarks.paired_difference import evaluate_difference, influence_p_of_pair
 from builders import rival_scores
-from rival_laws import Law
+from rival_laws import Law, compared, pair_of
 
 from base_models.metrics.evaluate import LEVELS, METRICS
 from meta.comparison import sign_flip
 from meta.comparison import verdict as verdict_module
-from meta.comparison.exchange import Pair
-from meta.comparison.sign_flip import answer, flipped_units, smallest_difference
+from meta.comparison.sign_flip import answer, smallest_difference
 from meta.comparison.verdict import verdict
 from meta.comparison.verdict_text import BEST, HEADLINE
 from meta.rows import Rows
@@ -38,18 +36,6 @@ def _few_flips(monkeypatch):
     monkeypatch.setattr(sign_flip, "FLIPS_PER_TEST", 1000)
     monkeypatch.setattr(sign_flip, "SIMULATED_TESTS", 100)
     monkeypatch.setattr(verdict_module, "CELLS", HEADLINE)
-
-
-def pair_of(law, rng):
-    """Two models on one listening test."""
-    truth, (first, second), system, prompt = law.draw(rng)
-    units = flipped_units(system, prompt, seed=0)
-    return Pair(truth, first, second, system=system, units=units, seed=0)
-
-
-def compared(pair, cell):
-    (found,) = pair.compare(cell[0], [cell[1]])
-    return found
 
 
 def p_values(law, cells, tests, seed=0):

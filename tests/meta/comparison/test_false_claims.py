@@ -8,19 +8,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from rival_laws import Law
+from rival_laws import Law, compared, pair_of
 from scipy import stats
 
 from base_models.metrics.bootstrap import system_means
 from base_models.metrics.evaluate import srcc
 from meta.comparison import sign_flip as module
-from meta.comparison.exchange import Pair
 from meta.comparison.sign_flip import (
     Exchanged,
     FlippedUnits,
     Shares,
     answer,
-    flipped_units,
     sign_flip,
     smallest_difference,
 )
@@ -33,18 +31,6 @@ RANKS = ("system", "srcc")
 def few_flips(monkeypatch):
     """As many exchanges as tell 5 % from what is not."""
     monkeypatch.setattr(module, "DRAWN_FLIPS", 1000)
-
-
-def pair_of(law, rng):
-    """Two models on one listening test."""
-    truth, (first, second), system, prompt = law.draw(rng)
-    units = flipped_units(system, prompt, seed=0)
-    return Pair(truth, first, second, system=system, units=units, seed=0)
-
-
-def compared(pair, cell):
-    (found,) = pair.compare(cell[0], [cell[1]])
-    return found
 
 
 def p_values(law, cell, tests, seed=0):
