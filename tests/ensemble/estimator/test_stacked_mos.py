@@ -142,7 +142,13 @@ def test_point_predictions_do_not_depend_on_the_validation_share(matrix):
     for other in (three, four):
         np.testing.assert_array_equal(none.predict(X), other.predict(X))
     assert none.validation_scores_ is None
-    assert set(four.validation_scores_["model"]) == {"stack", "mean", "a", "b"}
+    assert set(four.validation_scores_["model"]) == {
+        "stack",
+        "mean",
+        "constant",
+        "a",
+        "b",
+    }
     assert four.validation_scores_["n"].max() == 24
 
 
@@ -464,7 +470,10 @@ def test_a_base_model_that_predicts_nan_is_refused_by_name(matrix):
     [
         ({"estimators": []}, "estimators is empty"),
         ({"estimators": [("a", "drop")]}, "estimators is empty"),
-        ({"estimators": [("stack", Ridge())]}, "may be called 'stack' or 'mean'"),
+        (
+            {"estimators": [("stack", Ridge())]},
+            "may be called 'stack', which names a row",
+        ),
         ({"final_estimator": "rigde"}, "Did you mean 'ridge'"),
         ({"final_estimator": 3}, "Unknown learner"),
         ({"validation": 1.0}, "validation is a share"),
