@@ -183,6 +183,8 @@ def _fit_and_write(folder: Path, data: StackData, settings: Settings) -> None:
         "demo": data.demo,
         "flat": False,
     }
+    if data.scales is not None:
+        facts["scales"] = data.scales.to_json()
     if report.disagreement_sentences:
         facts["disagreement"] = report.disagreement_sentences
     write_stack(folder, stack.final_estimator_, data.bases, facts, report.files())
