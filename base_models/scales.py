@@ -245,7 +245,8 @@ class LabelScales:
         unknown = [name for name in self.by_aspect if name not in aspects]
         if unknown:
             raise UsageError(
-                f"--scale names {some(unknown)}; the rated aspects are {some(aspects)}."
+                f"A scale is declared for {some(unknown)}; the rated aspects are "
+                f"{some(aspects)}."
             )
 
     def or_else(self, default: Scale | None) -> LabelScales:

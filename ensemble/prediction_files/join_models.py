@@ -116,7 +116,7 @@ def join_models(
     found = replace(target.scales, predictors=predictors)
     notes = [f"{note}: {some(names, 10)}" for note, names in counts_by_note.items()]
     notes += [remark for remark in remarks if remark]
-    notes += _scale_notes(found)
+    notes += found.predictor_notes()
     unknown = target.declared.unknown([model.name for model in models])
     if unknown:
         notes.append(
@@ -171,26 +171,6 @@ def _scale_of(model: ReadModel, k: int, target: Target) -> PredictorScale:
 def _moved_note(name: str, scales: Mapping[str, PredictorScale]) -> str:
     ends = dict.fromkeys(str(known.scale) for known in scales.values())
     return f"scores moved to the nearer end of {' and '.join(ends)}"
-
-
-def _scale_notes(scales: StackScales) -> list[str]:
-    """Which scales were taken for which models, where there was a choice."""
-    named: dict[str, list[str]] = {}
-    for model, of_model in scales.predictors.items():
-        for aspect, known in of_model.items():
-            onto = scales.of_labels(aspect)
-            name = model if len(of_model) == 1 else f"{model} ({aspect})"
-            if known.scale != onto:
-                why = known.why
-                if why not in (DECLARED, OF_BINS, OF_LABELS):
-                    why = f"known from its columns as {why}"
-                note = f"scores on {known.scale} ({why}), mapped onto {onto}"
-            elif known.why == OF_LABELS and onto != Scale(1, 5):
-                note = f"scores taken to be on the scale of the labels, {onto}"
-            else:
-                continue
-            named.setdefault(note, []).append(name)
-    return [f"{note}: {some(names, 10)}" for note, names in named.items()]
 
 
 # ---- rows and tables
@@ -350,4 +330,4 @@ def onto_labels(
         mapped[f"pred_{aspect}"] = known.scale.map(scores, labels[aspect])
     notes = [remark for remark in remarks if remark]
     found = replace(target.scales, predictors={model.name: scales})
-    return mapped, notes + _scale_notes(found)
+    return mapped, notes + found.predictor_notes()

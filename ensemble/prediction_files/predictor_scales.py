@@ -32,7 +32,11 @@ FEW = 0.1
 FEWEST_OFF = 3
 """So many scores at least must be off an assumed scale that is not the predictor's."""
 _FEWEST_OF_A_RANGE = 5
-_USUAL = (Scale(0, 1), Scale(0, 5), Scale(1, 7), Scale(0, 10), Scale(0, 100))
+_USUAL = tuple(
+    Scale(*ends)
+    for ends in [(0, 1), (1, 5), (0, 5), (1, 7), (1, 10), (0, 10), (0, 100)]
+)
+_OVERSHOOT = 0.05
 
 _FILE = re.compile(rf"(?P<file>.+?)(?::(?P<scale>{RANGE_PATTERN}))?")
 _NAMES = ("model", "predictor", "name")
@@ -269,11 +273,16 @@ def check_on_scale(
 
 
 def _example(values: np.ndarray) -> str:
-    """A usual scale that the values lie on, as an example for a message."""
+    """The narrowest usual scales that the values lie on, as examples for a message."""
+    fitting = []
     for scale in _USUAL:
-        if not scale.is_off(values).any():
-            return f", such as {scale.option}"
-    return ""
+        # Regressors go a little beyond the ends.
+        slack = _OVERSHOOT * scale.width
+        is_low = values.min() >= scale.low - slack
+        is_high = values.max() <= scale.high + slack
+        if is_low and is_high:
+            fitting.append(scale.option)
+    return f", such as {' or '.join(fitting[:2])}" if fitting else ""
 
 
 def range_remark(model: str, values: np.ndarray, known: PredictorScale) -> str:

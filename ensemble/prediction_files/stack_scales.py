@@ -9,8 +9,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from base_models.errors import some
 from base_models.scales import LabelScales, Scale
-from ensemble.prediction_files.predictor_scales import PredictorScale
+from ensemble.prediction_files.predictor_scales import (
+    DECLARED,
+    OF_BINS,
+    OF_LABELS,
+    PredictorScale,
+)
 
 
 @dataclass(frozen=True)
@@ -82,14 +88,16 @@ class StackScales:
 
         Parameters
         ----------
-        scored : DataFrame with the columns of `meta.score_columns.score_columns`
+        scored : DataFrame with columns of `meta.score_columns.score_columns`, and
+            perhaps ``<aspect>_true``, the labels
         aspects : names of the scored aspects
         """
         mapped = scored.copy()
         for aspect in self.labels:
             if aspect not in aspects:
                 continue
-            for name in (aspect, f"{aspect}_low", f"{aspect}_high"):
+            for suffix in ("", "_low", "_high", "_true"):
+                name = f"{aspect}{suffix}"
                 if name in scored:
                     mapped[name] = self.to_labels(scored[name].to_numpy(float), aspect)
             if f"{aspect}_sd" in scored:
@@ -113,6 +121,38 @@ class StackScales:
             return ""
         listed = ", ".join(f"{aspect} {scale}" for aspect, scale in known.items())
         return f"labels, and the scores that are written, are on: {listed}"
+
+    def predictor_notes(self) -> list[str]:
+        """Which scales were taken for which base models, where there was a choice."""
+        named: dict[str, list[str]] = {}
+        for model, of_model in self.predictors.items():
+            for aspect, known in of_model.items():
+                onto = self.of_labels(aspect)
+                name = model if len(of_model) == 1 else f"{model} ({aspect})"
+                if known.scale != onto:
+                    why = known.why
+                    if why not in (DECLARED, OF_BINS, OF_LABELS):
+                        why = f"known from its columns as {why}"
+                    note = f"scores on {known.scale} ({why}), mapped onto {onto}"
+                elif known.why == OF_LABELS and onto != Scale(1, 5):
+                    note = f"scores taken to be on the scale of the labels, {onto}"
+                else:
+                    continue
+                named.setdefault(note, []).append(name)
+        return [f"{note}: {some(names, 10)}" for note, names in named.items()]
+
+    def sentences(self, aspects: Sequence[str]) -> list[str]:
+        """All that a report says of the scales."""
+        found = self.predictor_notes()
+        note = self.note(aspects)
+        if note:
+            found.insert(0, note)
+        if self.labels:
+            found.append(
+                f"numbers of this report are in points of {self.inner}, onto which "
+                f"{', '.join(self.labels)} is mapped"
+            )
+        return found
 
     def to_json(self) -> dict[str, Any]:
         """All of it as JSON values."""

@@ -236,6 +236,7 @@ class StackData:
                 "; there is no dev split, so train rows are among them, which the "
                 "models may have been trained on"
             )
+        note = "; ".join([note, *joined.scales.sentences(aspects)])
         judges = {}
         fit = _predicted_rows(fit_clips, tables, aspects, group)
         if len(test_clips):
@@ -287,6 +288,7 @@ class StackData:
                 note += f"; no {name} clip is predicted by {some(absent)}: not judged"
                 continue
             judges[name] = _with_tables(judge, joined.tables)
+        note = "; ".join([note, *joined.scales.predictor_notes()])
         content = b"".join(table.to_bytes() for table in joined.tables)
         return replace(
             self,
