@@ -208,7 +208,9 @@ class LabelScales:
         """
         plain: list[str] = []
         by_aspect: dict[str, Scale] = {}
-        for word in [str(word) for word in words or ()]:
+        # In a file of options a single word may stand without a list.
+        listed = words.split() if isinstance(words, str) else words or ()
+        for word in map(str, listed):
             aspect, equals, ends = word.rpartition("=")
             if not equals:
                 plain.append(word)

@@ -144,14 +144,15 @@ def scales_of(facts: Mapping[str, Any], regressor: MetaRegressor) -> StackScales
     DamagedArtifact
         when they cannot be read.
     """
-    if "scales" not in facts:
-        return StackScales(Scale.of(regressor.layout_.bins))
-    try:
-        return StackScales.from_json(facts["scales"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise DamagedArtifact(
-            f"The stack's scales are not of this version ({error}); fit it again."
-        ) from error
+    scales = StackScales(Scale.of(regressor.layout_.bins))
+    if "scales" in facts:
+        try:
+            scales = StackScales.from_json(facts["scales"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise DamagedArtifact(
+                f"The stack's scales are not of this version ({error}); fit it again."
+            ) from error
+    return scales.for_models(regressor.layout_.models, regressor.aspects_)
 
 
 def _learner_file(k: int) -> str:

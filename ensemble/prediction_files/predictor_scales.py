@@ -255,7 +255,8 @@ def check_on_scale(
     """
     n_off = int(known.scale.is_off(values).sum())
     share = n_off / max(len(values), 1)
-    is_assumed = known.why == OF_LABELS
+    # What held in the fit of a stack is no longer a mere assumption.
+    is_assumed = known.why == OF_LABELS and known.seen is None
     # A single clip may overshoot; far beyond an end it shows another scale by itself.
     nearest = np.clip(values, known.scale.low, known.scale.high)
     is_far = np.abs(values - nearest).max(initial=0) > known.scale.width / 4
@@ -263,13 +264,23 @@ def check_on_scale(
     limit = FEW if is_assumed and n_off >= FEWEST_OFF else MOST
     if share <= limit or not has_evidence:
         return n_off
-    why = "assumed from the labels" if is_assumed else known.why
     raise UsageError(
         f"'{model}' predicts {n_off} of {len(values)} clips off the scale "
-        f"{known.scale} (from {values.min():g} to {values.max():g}), which is {why}: "
-        "moved to its ends they would be one value. "
+        f"{known.scale} (from {values.min():g} to {values.max():g}), which is "
+        f"{_reason(known)}: moved to its ends they would be one value. "
         + cure.format(model=model, example=_example(values))
     )
+
+
+def _reason(known: PredictorScale) -> str:
+    """Where a scale comes from, for a message."""
+    reasons = {
+        DECLARED: "declared",
+        OF_LABELS: "assumed from the labels",
+        OF_BINS: "that of its bins",
+    }
+    reason = reasons.get(known.why, f"known of {known.why}")
+    return reason if known.seen is None else f"{reason}, as in the fit"
 
 
 def _example(values: np.ndarray) -> str:

@@ -55,6 +55,20 @@ class StackScales:
         }
         return replace(self, labels=own)
 
+    def for_models(self, models: Sequence[str], aspects: Sequence[str]) -> StackScales:
+        """The same, where a model whose scale is not known has that of the labels.
+
+        What a stack was fitted on stays so for new clips, whatever their columns are
+        called.
+        """
+        predictors = {
+            model: {
+                aspect: PredictorScale(self.of_labels(aspect)) for aspect in aspects
+            }
+            for model in models
+        }
+        return replace(self, predictors={**predictors, **self.predictors})
+
     def to_labels(self, scores: np.ndarray, aspect: str) -> np.ndarray:
         """Scores of the stack's own scale as scores on that of the labels."""
         return self.inner.map(scores, self.of_labels(aspect))

@@ -28,7 +28,7 @@ from base_models.files import (
     sha256,
     to_json,
 )
-from base_models.scales import Scale
+from base_models.scales import LabelScales, Scale
 from ensemble.estimator.save_and_load import ROLE, read_stack, write_stack
 from ensemble.prediction_files.predictor_scales import (
     DeclaredScales,
@@ -140,6 +140,7 @@ def read_rated_predictions(
     aspects: Sequence[str],
     layout: Layout,
     scales: StackScales,
+    label_scales: LabelScales | None = None,
     declared: DeclaredScales | None = None,
     group: str = "",
 ) -> RatedPredictions:
@@ -150,7 +151,8 @@ def read_rated_predictions(
     predictions : files, see `read_new_stack_inputs`
     labels : table with the ratings; None takes the first of those files
     aspects, layout : of the stack
-    scales : of the stack, with those of the labels in the table
+    scales : of the stack
+    label_scales : of the labels in the table, where they are not those of the stack
     declared : scales of base models, where the stack remembers others
     group : column of the labels whose clips are left out together, or ""
 
@@ -161,7 +163,8 @@ def read_rated_predictions(
         `read_new_stack_inputs`.
     """
     source = labels or PredictionFile.parse(predictions[0]).path
-    clips = read_rated_clips(source, aspects, scales)
+    in_table = scales.with_labels(label_scales or LabelScales(), aspects)
+    clips = read_rated_clips(source, aspects, in_table)
     joined = read_new_stack_inputs(
         predictions,
         layout.models,

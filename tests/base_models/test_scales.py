@@ -67,6 +67,7 @@ def test_scales_of_labels_are_read_from_the_words_of_an_option():
     assert scales.of("pq") == Scale(1, 10)
     assert LabelScales.parse(["-1", "1"]).default == Scale(-1, 1)
     assert LabelScales.parse(["0-10"]).default == Scale(0, 10)
+    assert LabelScales.parse("0-10") == LabelScales.parse([0, 10])
     assert LabelScales.parse(None) == LabelScales()
     assert LabelScales.of_any(scales) is scales
 

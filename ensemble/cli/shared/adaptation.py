@@ -137,14 +137,13 @@ def _given_predictions(options: Namespace) -> RatedPredictions:
     from ensemble.stacking.adapt_stack import read_rated_predictions
 
     _, facts, regressor = read_stack(options.adapt)
-    aspects = regressor.aspects_
-    scales = scales_of(facts, regressor)
     return read_rated_predictions(
         options.predictions,
         options.labels,
-        aspects=aspects,
+        aspects=regressor.aspects_,
         layout=regressor.layout_,
-        scales=scales.with_labels(LabelScales.parse(options.scale), aspects),
+        scales=scales_of(facts, regressor),
+        label_scales=LabelScales.parse(options.scale),
         declared=DeclaredScales.read(options.predictor_scales),
         group=options.groups or "",
     )

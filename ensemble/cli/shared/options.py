@@ -102,7 +102,7 @@ def add_scale_option(parser: Options, whose: str = "labels") -> None:
     parser.add_argument(
         "--scale",
         nargs="+",
-        metavar="LOW HIGH",
+        metavar=("LOW", "HIGH"),
         help=f"lowest and highest rating of the {whose}, e.g. 0 100; of single aspects "
         "ASPECT=LOW-HIGH, e.g. mos=1-5 pq=1-10; default: 1 5",
     )

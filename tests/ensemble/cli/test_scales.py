@@ -281,6 +281,7 @@ def test_a_stack_is_adapted_to_labels_of_another_scale(two, tmp_path):
     )
     code, out, err = call(*words, "--scale", "pq=0-100")
     assert code == 0, err
+    assert "are on: quality 1..5, pq 1..10" in err
     # The adapted stack writes on the scales of the stack that it was made from.
     assert StackedMOS.load(out.split()[-1]).scales_.of_labels("pq") == Scale(1, 10)
 

@@ -318,6 +318,21 @@ def test_new_scores_of_another_range_are_refused_or_noted(tmp_path):
     assert "in the fit they were 20..90: if it is on another scale" in note
 
 
+def test_what_was_assumed_in_the_fit_is_no_longer_given_up_so_soon():
+    values = np.r_[np.full(40, 3.0), np.full(8, 5.3)]
+    known = PredictorScale(Scale(1, 5), seen=(1.2, 5.1))
+    assert check_on_scale("x", values, known) == 8
+    with pytest.raises(UsageError, match="is assumed from the labels, as in the fit"):
+        check_on_scale("x", values + 3, known)
+
+
+def test_the_columns_of_a_tool_do_not_change_the_scale_that_a_stack_knows(tmp_path):
+    path = written(tmp_path / "out.csv", CE=MOS, CU=MOS, PC=MOS, PQ=MOS)
+    scales = StackScales(Scale(1, 5)).for_models(["CE"], ["mos"])
+    found = read_new_stack_inputs([path], ["CE"], ["mos"], scales=scales)
+    np.testing.assert_allclose(found.tables[0].scores[:, 0], MOS, atol=1e-5)
+
+
 def test_a_narrow_range_within_that_of_the_fit_is_noted_of_several_clips_only():
     known = PredictorScale(Scale(0, 100), DECLARED, (5.0, 95.0))
     assert "in the fit" in range_remark("x", np.linspace(6, 9, 8), known)
