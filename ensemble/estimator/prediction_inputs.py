@@ -147,7 +147,7 @@ def as_tables(
     tables = []
     for model in scores:
         column = scores[model].to_numpy()
-        known = np.isfinite(column)
+        known = ~np.isnan(column)
         given = (predictors or {}).get(str(model), {}).get(aspects[0])
         own = given or PredictorScale(Scale.of(bins))
         off_scale = check_on_scale(str(model), column[known], own, _CURE)

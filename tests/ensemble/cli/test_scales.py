@@ -14,8 +14,10 @@ from scipy.stats import spearmanr
 from base_models.errors import DamagedArtifact, UsageError
 from base_models.files import read_json
 from base_models.scales import Scale
+from ensemble.cli.shared.score_output import score_table
 from ensemble.estimator.save_and_load import read_stack, scales_of
 from ensemble.estimator.stacked_mos import StackedMOS
+from ensemble.formats import Scores
 
 N = 72
 RNG = np.random.default_rng(1)
@@ -366,3 +368,54 @@ def test_base_models_of_labels_from_0_to_100_are_those_of_the_same_labels_on_1_t
         *("--scale", 0, 100),
     )
     assert code in (0, 3)
+
+
+# ---- what is shown and measured
+
+
+def test_a_table_on_a_terminal_names_the_scale_of_the_scores():
+    columns = {"clip_id": ["a"]}
+    for aspect, score in (("mos", 3.0), ("pq", 7.0)):
+        columns |= {aspect: score, f"{aspect}_low": score, f"{aspect}_high": score}
+    frame = pd.DataFrame(columns)
+    scales = {"mos": Scale(1, 5), "pq": Scale(1, 10)}
+    both = Scores(frame, ("mos", "pq"), (), (), scales=scales)
+    table = score_table(both, 0.9)
+    assert table.title == "mean opinion scores, with 90% intervals"
+    assert [column.header for column in table.columns] == [
+        "clip",
+        "mos, 1 to 5",
+        "pq, 1 to 10",
+    ]
+    one = Scores(frame, ("pq",), (), (), scales=scales)
+    assert score_table(one, 0.9).title == (
+        "mean opinion scores, 1 to 10, with 90% intervals"
+    )
+    assert "1 to 5, " in score_table(Scores(frame, ("mos",), (), ()), 0.9).title
+
+
+def test_ratings_and_true_scores_of_systems_are_on_the_scale_of_the_labels(tmp_path):
+    hundred = (MOS - 1) * 25
+    own = labels(tmp_path / "mos.csv", mos=hundred)
+    given = table(tmp_path / "p.csv", score=(ONE - 1) * 25)
+    rated = pd.DataFrame({"clip_id": np.repeat(IDS, 4), "rater_id": [*"wxyz"] * N})
+    noise = RNG.normal(0, 8, 4 * N)
+    rated["mos"] = (np.repeat(hundred, 4) + noise).clip(0, 100)
+    rated.to_csv(tmp_path / "ratings.csv", index=False)
+    truth = pd.DataFrame({"system": SYSTEMS, "mos": hundred}).groupby("system").mean()
+    truth.to_csv(tmp_path / "systems.csv")
+
+    report = tmp_path / "m.json"
+    words = (given, own, "--ratings", tmp_path / "ratings.csv", "--json", report)
+    code, _, err = call("evaluate_mos", *words, "--scale", 0, 100, "--bootstrap", 0)
+    assert code == 0, err
+    ceiling = {
+        (row["level"], row["metric"]): row["ceiling"]
+        for row in json.loads(report.read_text())["noise_ceiling"]
+    }
+    # The error of a mean of four ratings, in points of 0..100.
+    assert 5 < ceiling["utterance", "mse"] < 30
+    more = ("--system-truth", tmp_path / "systems.csv")
+    found = metrics(tmp_path, given, own, "--scale", 0, 100, *more)
+    plain = metrics(tmp_path, given, own, "--scale", 0, 100)
+    assert found["mos", "system", "mse"] == pytest.approx(plain["mos", "system", "mse"])
