@@ -393,6 +393,9 @@ def _labels(
     is_long = ratings is not None and Path(ratings) == path
     if not is_long and not _are_all_absent(words, table, ratings):
         rated = _choose_aspects(table, words, scales=scales, path=path)
+    # Before a label is refused for being off a scale that was meant for it.
+    if rated:
+        scales.check_aspects(list(rated))
     scores = {
         aspect: read_scores(table, column, _scale_of(aspect, scales))
         for aspect, column in rated.items()

@@ -38,7 +38,7 @@ _USUAL = tuple(
 )
 _OVERSHOOT = 0.05
 
-_FILE = re.compile(rf"(?P<file>.+?)(?::(?P<scale>{RANGE_PATTERN}))?")
+_FILE = re.compile(rf"(?P<file>.+?)(?::(?P<scale>{RANGE_PATTERN}))?", re.DOTALL)
 _NAMES = ("model", "predictor", "name")
 CURE = (
     "Name its scale as FILE:LOW-HIGH{example}, or in a table with --predictor-scales "

@@ -50,7 +50,7 @@ def test_labels_off_the_scale_are_refused_with_the_option_that_declares_another(
 
 def test_a_scale_of_an_unknown_aspect_is_refused(table):
     with pytest.raises(UsageError, match="declared for 'quality'; the rated aspects"):
-        read_clips(table, scales={"mos": (0, 100), "pq": (1, 10), "quality": (0, 1)})
+        read_clips(table, scales={"pq": (1, 10), "quality": (0, 100)})
 
 
 def test_columns_are_found_by_their_range_on_the_declared_scale(tmp_path):
