@@ -162,6 +162,7 @@ class StackData:
             *(run.folder.name for run in chosen.values()),
         )
         scales = StackScales(Scale.of(SCALE), dict(rated.scales))
+        note = "; ".join([note, *scales.sentences(rated.aspects)])
         identity += _identity_of_scales(scales)
         # Tables of older runs have no column of audio contents: then none is known.
         contents = dict(

@@ -347,6 +347,7 @@ def test_base_models_of_labels_from_0_to_100_are_those_of_the_same_labels_on_1_t
         assert ("mi is rated on 0..100, and learnt on 1..5" in err) == bool(more)
         code, _, err = call("fit_meta", "--artifacts", art, "--rivals")
         assert code == 0, err
+        assert ("report are in points of 1..5, onto which mi" in err) == bool(more)
         code, _, err = call(
             *("predict_mos", "--clips", data, "--artifacts", art),
             *("--out", art / "s.csv"),
