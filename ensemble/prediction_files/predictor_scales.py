@@ -40,7 +40,7 @@ _OVERSHOOT = 0.05
 
 _FILE = re.compile(rf"(?P<file>.+?)(?::(?P<scale>{RANGE_PATTERN}))?", re.DOTALL)
 _NAMES = ("model", "predictor", "name")
-CURE = (
+_CURE = (
     "Name its scale as FILE:LOW-HIGH{example}, or in a table with --predictor-scales "
     "(columns model, scale)."
 )
@@ -230,7 +230,7 @@ def check_on_scale(
     model: str,
     values: np.ndarray,
     known: PredictorScale,
-    cure: str = CURE,
+    cure: str = _CURE,
 ) -> int:
     """Count the scores that lie off a scale; too many of them show that it is another.
 
