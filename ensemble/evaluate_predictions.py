@@ -8,12 +8,12 @@ the likelihood how probable the ratings are under predicted distributions.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
 
-from base_models.clips.labels import SCALE
+from base_models.clips.labels import SCALE, label_scales
 from base_models.clips.ratings import check_against_labels, read_ratings
 from base_models.clips.read_clips import read_clips
 from base_models.errors import UsageError
@@ -23,6 +23,9 @@ from base_models.metrics.evaluate import Truth, evaluate
 from base_models.metrics.likelihood import likelihood
 from base_models.metrics.noise_ceiling import noise_ceiling
 from base_models.predictions import PredictionTable
+from base_models.scales import LabelScales
+from ensemble.prediction_files.join_models import onto_labels
+from ensemble.prediction_files.predictor_scales import PredictionFile
 from ensemble.prediction_files.read_predictions import (
     clips_of_split,
     join_predictions,
@@ -63,6 +66,20 @@ class Resampling:
     n_bootstrap: int = 1000
     seed: int = 0
     level: float = 0.95
+
+
+@dataclass(frozen=True)
+class FileScales:
+    """The scales of what is read, as far as they are declared.
+
+    Parameters
+    ----------
+    labels : of the mean labels, on whose scales everything is measured
+    ratings : lowest and highest of the single ratings; None takes those of the labels
+    """
+
+    labels: LabelScales = field(default_factory=LabelScales)
+    ratings: Sequence[float] | None = None
 
 
 @dataclass(frozen=True)
@@ -125,7 +142,7 @@ def evaluate_file(
     aspects: Sequence[str] | None = None,
     split: str | None = None,
     ratings: str | None = None,
-    rating_scale: Sequence[float] | None = None,
+    scales: FileScales | None = None,
     resampling: Resampling | None = None,
     system_truth: str | None = None,
 ) -> Evaluation:
@@ -133,12 +150,14 @@ def evaluate_file(
 
     Parameters
     ----------
-    predictions : as `read_predictions` takes it
+    predictions : as `read_predictions` takes it; ``FILE:0-100`` names its scale
     labels : as `read_clips` takes it; of single ratings their means are the labels
     aspects : rated columns as `read_clips` takes them, and the order of scores in a
         file without a header
     split : only clips of train, dev or test
-    ratings, rating_scale : single ratings, as `read_ratings` takes them
+    ratings : single ratings, as `read_ratings` takes them
+    scales : of labels, ratings and predictions; predictions on another scale than the
+        labels are mapped onto theirs
     resampling : how intervals are made; None takes the defaults
     system_truth : true scores of systems, as `read_system_truth` takes them; None takes
         the means of the clips
@@ -146,25 +165,41 @@ def evaluate_file(
     Raises
     ------
     UsageError
-        when a file cannot be read, no clip is in both, or none of these is rated.
+        when a file cannot be read, no clip is in both, none of these is rated, or most
+        predictions are off their scale.
     """
     resampling = resampling or Resampling()
+    scales = scales or FileScales()
+    rating_scale = scales.ratings
     all_clips = read_clips(
-        labels, aspects=aspects, ratings=ratings, rating_scale=rating_scale
+        labels,
+        aspects=aspects,
+        ratings=ratings,
+        rating_scale=rating_scale,
+        scales=scales.labels,
     )
+    own_scales = label_scales(all_clips)
     ratings = ratings or all_clips.attrs.get("means_of")
     clips = clips_of_split(all_clips, split)
     names = clips.attrs["aspects"]
-    predicted = read_predictions(predictions, names)
+    file = PredictionFile.parse(predictions)
+    predicted = read_predictions(file.path, names)
     joined, not_predicted, not_labelled = join_predictions(predicted, clips)
     joined, without_score = _without_unscored_labels(joined, names)
+    joined, scale_notes = onto_labels(joined, predicted, file, own_scales)
 
     truth = None
     if system_truth is not None:
-        truth = read_system_truth(system_truth, labels, names, split)
+        truth = read_system_truth(
+            system_truth, labels, names, split=split, scales=own_scales
+        )
         check_systems(truth, joined["system_id"].tolist())
     metrics = _metrics(joined, names, resampling, truth)
-    notes = [*all_clips.attrs.get("notes", ()), *remarks(joined, names)]
+    notes = [
+        *all_clips.attrs.get("notes", ()),
+        *scale_notes,
+        *remarks(joined, names, own_scales),
+    ]
     if _share_prompts(joined):
         notes.append("Systems share prompts: intervals resample both.")
 
@@ -175,21 +210,27 @@ def evaluate_file(
     likely = pd.DataFrame()
     if ratings:
         columns = all_clips.attrs.get("columns")
-        all_ratings = read_ratings(ratings, names, rating_scale, columns=columns)
+        all_ratings = read_ratings(
+            ratings, names, rating_scale, bins=own_scales, columns=columns
+        )
         rated = _ratings_of(joined, all_ratings, ratings)
         for aspect, unscored in without_score.items():
             is_unscored = rated["clip_id"].isin(unscored)
             rated = rated.assign(**{aspect: rated[aspect].mask(is_unscored)})
-        check_against_labels(rated, joined, names)
+        check_against_labels(rated, joined, names, own_scales)
         ceiling = _noise_ceiling(rated, joined, names, resampling=resampling)
         if truth is not None:
             notes.append(_CEILING_OF_MEANS)
         # Any table has scores; only that of one of our base models has distributions.
-        distributions = read_distributions(predictions)
+        distributions = read_distributions(file.path)
         if distributions is None:
             notes.append(_NO_DISTRIBUTIONS)
         else:
-            likely = _likelihood(distributions, joined, all_ratings, resampling)
+            # Bins are those of the model; ratings go to its scale.
+            on_bins = all_ratings.copy()
+            for name, scale in own_scales.items():
+                on_bins[name] = scale.map(on_bins[name], distributions.bins)
+            likely = _likelihood(distributions, joined, on_bins, resampling)
 
     systems = joined["system_id"].tolist()
     return Evaluation(

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from math import isnan
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -21,6 +22,7 @@ from base_models.bins import ScoreBins
 from base_models.clips.read_clips import SetAside
 from base_models.errors import UsageError, one_of
 from base_models.files import nan_to_none
+from base_models.scales import Scale
 from meta.score_columns import bin_columns
 
 
@@ -36,11 +38,19 @@ class Distributions:
         In the order of the columns.
     bins : ScoreBins
         The scale that the distributions are over.
+    scales : mapping of str to Scale
+        Of the aspects whose bins span another scale.
     """
 
     frame: pd.DataFrame
     aspects: tuple[str, ...]
     bins: ScoreBins
+    scales: Mapping[str, Scale] = field(default_factory=dict)
+
+    def centers(self, aspect: str) -> np.ndarray:
+        """Centres of the bins of an aspect, on the scale of its scores."""
+        own = Scale.of(self.bins)
+        return own.map(self.bins.centers, self.scales.get(aspect, own))
 
     def with_lists(self) -> pd.DataFrame:
         """The same with a list of bins per aspect, ``<aspect>_bins``."""
@@ -70,6 +80,8 @@ class Scores:
         Clips that could not be used.
     distributions : Distributions, or None
         Around the scores, where they were asked for.
+    scales : mapping of str to Scale
+        Of the scores of each aspect; 1..5 where it is not named.
     """
 
     frame: pd.DataFrame
@@ -77,6 +89,7 @@ class Scores:
     left_out: tuple[str, ...]
     set_aside: tuple[SetAside, ...]
     distributions: Distributions | None = None
+    scales: Mapping[str, Scale] = field(default_factory=dict)
 
     @property
     def without_prompt(self) -> dict[str, tuple[str, ...]]:
@@ -184,7 +197,13 @@ def _distributions_parquet(distributions: Distributions) -> bytes:
     fields = [("clip_id", pa.string()), ("model", pa.string())]
     for aspect in distributions.aspects:
         fields += [(aspect, pa.float64()), (f"{aspect}_bins", pa.list_(pa.float64()))]
-    centers = distributions.bins.centers.round(10).tolist()
+    known = {
+        aspect: distributions.centers(aspect).round(10).tolist()
+        for aspect in distributions.aspects
+    }
+    # One list where all aspects share a scale, else one for each.
+    is_shared = len({tuple(centers) for centers in known.values()}) == 1
+    centers = next(iter(known.values())) if is_shared else known
     columns = distributions.with_lists().to_dict("list")
     table = pa.table(columns, pa.schema(fields, {BIN_CENTERS: json.dumps(centers)}))
     buffer = io.BytesIO()
@@ -193,7 +212,8 @@ def _distributions_parquet(distributions: Distributions) -> bytes:
 
 
 BIN_CENTERS = b"bin_centers"
-"""Key of the metadata of a parquet file: a JSON list of the centres of the bins."""
+"""Key of the metadata of a parquet file: a JSON list of the centres of the bins, or an
+object with such a list for each aspect, where these are on different scales."""
 
 FORMATS = {
     "csv": OutputFormat(".csv", _encode_csv, _distributions_csv),

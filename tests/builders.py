@@ -264,6 +264,22 @@ def listening_test(folder, sounds, splits, *, labels, **options):
     return folder / "clips.csv"
 
 
+def loudness_test(folder, n=30):
+    """A table of clips of noise without splits; the ratings follow their loudness."""
+    k = np.arange(n)
+    rng = np.random.default_rng(0)
+    levels = 10 ** rng.uniform(-2.4, -0.3, n)
+    sounds = noises(levels, 0.3)
+    mi = 4.6 + 1.5 * np.log10(levels) + 0.2 * rng.normal(size=n)
+    labels = {"mi": mi.clip(1, 5), "ta": (6 - mi).clip(1, 5)}
+    prompts = [f"prompt {number}" for number in range(6)]
+    table = clip_table(folder, sounds, systems=5, prompts=prompts, **labels)
+    table["content"] = [f"t{number % 10}" for number in k]
+    path = folder / "clips.csv"
+    table.to_csv(path, index=False)
+    return path
+
+
 def write_file(path, content):
     """Write text or bytes, with the folders above; return the path."""
     path.parent.mkdir(parents=True, exist_ok=True)

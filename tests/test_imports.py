@@ -16,7 +16,7 @@ MAY_IMPORT = {
 LEVELS = {
     "base_models": [
         {"errors"},
-        {"bins", "files", "devices"},
+        {"bins", "files", "devices", "scales"},
         {"predictions", "settings", "clips", "sklearn_files"},
         {"config", "pooled_config"},
         {"model_presets"},
@@ -53,6 +53,7 @@ GROUND = [
     "errors.py",
     "files.py",
     "predictions.py",
+    "scales.py",
     "clips",
     "metrics",
 ]

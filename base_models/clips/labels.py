@@ -12,6 +12,7 @@ from base_models.bins import ScoreBins
 from base_models.clips.columns import TEXT_ASPECTS
 from base_models.clips.text_table import TextTable, parse_number
 from base_models.errors import UsageError
+from base_models.scales import Scale
 
 SCALE = ScoreBins()
 """The scale of a mean opinion score, 1..5."""
@@ -22,7 +23,7 @@ FEWEST_LABELLED = 4
 def read_scores(
     table: TextTable,
     name: str,
-    bins: ScoreBins,
+    bins: ScoreBins | Scale,
     cure: str = "",
 ) -> np.ndarray:
     """Labels or ratings of one column, shape (n,); an empty cell is NaN.
@@ -48,7 +49,9 @@ def read_scores(
         if number is None or not bins.low <= number <= bins.high:
             if not cure:
                 cure = (
-                    f"If '{name}' is not a rating, name the rated columns with aspects."
+                    f"If '{name}' is rated on another scale, name its ends (--scale "
+                    "LOW HIGH); if it is not a rating, name the rated columns with "
+                    "aspects."
                 )
             raise UsageError(
                 f"{table.location(row)}: {name} is {cell!r}; a label is a number in "
@@ -58,9 +61,58 @@ def read_scores(
     return scores
 
 
-def range_text(bins: ScoreBins) -> str:
+def range_text(bins: ScoreBins | Scale) -> str:
     """The ends of a scale, for a message."""
     return f"{bins.low:g}..{bins.high:g}"
+
+
+# ---- labels on scales of their own
+
+
+def label_scales(
+    clips: pd.DataFrame, default: ScoreBins | Scale = SCALE
+) -> dict[str, Scale]:
+    """The scale of each aspect's labels in a clip table.
+
+    Parameters
+    ----------
+    clips : see `base_models.clips.read_clips.read_clips`; ``attrs["scales"]`` holds the
+        ends of the scales that were declared
+    default : the scale of the others
+    """
+    declared = clips.attrs.get("scales", {})
+    others = Scale.of(default)
+    return {
+        aspect: Scale(*declared[aspect]) if aspect in declared else others
+        for aspect in clips.attrs["aspects"]
+    }
+
+
+def labels_onto(clips: pd.DataFrame, bins: ScoreBins | Scale = SCALE) -> pd.DataFrame:
+    """The same clip table with all labels mapped onto one scale.
+
+    Parameters
+    ----------
+    clips : see `label_scales`
+    bins : the scale
+
+    Returns
+    -------
+    mapped : a table without ``attrs["scales"]``; ends of intervals of means
+        (``<aspect>_low``) are mapped as well
+    """
+    scales = label_scales(clips, bins)
+    mapped = clips.copy()
+    for aspect, scale in scales.items():
+        columns = [aspect]
+        if "means_of" in clips.attrs:
+            columns += [f"{aspect}_low", f"{aspect}_high"]
+        for name in columns:
+            mapped[name] = scale.map(clips[name].to_numpy(np.float64), bins)
+    mapped.attrs = {
+        name: value for name, value in clips.attrs.items() if name != "scales"
+    }
+    return mapped
 
 
 def as_labels(y: ArrayLike | pd.Series | pd.DataFrame, n: int) -> pd.DataFrame:
@@ -158,7 +210,7 @@ def check_labels(
         clip = f"in row {row}" if clip_ids is None else f"of clip '{clip_ids[row]}'"
         raise UsageError(
             f"Label {value:g} of aspect '{aspect}' {clip} is off the scale "
-            f"{bins.low:g}..{bins.high:g}."
+            f"{range_text(bins)}."
         )
 
     for aspect in labels:

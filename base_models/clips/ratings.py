@@ -30,9 +30,10 @@ from base_models.clips.columns import (
 from base_models.clips.labels import SCALE, read_scores
 from base_models.clips.text_table import READERS, TextTable, check_name
 from base_models.errors import UsageError, some
+from base_models.scales import Scale, as_scale
 
 MAX_DISTANCE_FROM_LABELS = 1.0
-"""Mean distance of labels from mean ratings that is refused, in score points."""
+"""Mean distance of labels from mean ratings that is refused, in points of 1..5."""
 
 MEAN_LEVEL = 0.95
 """Coverage of the interval of a mean rating."""
@@ -44,8 +45,8 @@ MEAN_STATISTICS = ("n", "low", "high")
 def read_ratings(
     path: str | os.PathLike,
     aspects: Iterable[str] = musiceval.ASPECTS,
-    scale: Sequence[float] | None = None,
-    bins: ScoreBins = SCALE,
+    scale: Sequence[float] | Mapping[str, Scale] | None = None,
+    bins: ScoreBins | Mapping[str, Scale] = SCALE,
     columns: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
     """Read single ratings.
@@ -58,9 +59,9 @@ def read_ratings(
         names of ratings, or the only column left. The names that are recognised are
         listed in `base_models.clips.columns`.
     aspects : names
-    scale : lowest and highest rating of a table, mapped onto `bins` by a straight line;
-        None when they are the same
-    bins : the scale of the labels
+    scale : lowest and highest rating of a table, or the scale of each aspect, mapped
+        onto `bins` by a straight line; None when they are the same
+    bins : the scale of the labels, or that of each aspect
     columns : aspect to the name of its column, where it may be another
 
     Returns
@@ -91,16 +92,22 @@ def read_ratings(
     if ratings.empty:
         raise UsageError(f"{path} holds no ratings.")
 
-    own_scale = bins if scale is None else _check_scale(scale)
     cure = "Ratings on another scale need its ends (--rating-scale LOW HIGH)."
     for aspect, column in column_of.items():
-        values = read_scores(table, column, own_scale, cure=cure)
-        # Ratings on the scale of the labels stay as they were read, to the last bit.
-        if scale is not None:
-            share = (values - own_scale.low) / (own_scale.high - own_scale.low)
-            values = bins.low + (bins.high - bins.low) * share
-        ratings[aspect] = values
+        of_labels = _scale_of(aspect, bins)
+        own = of_labels if scale is None else _scale_of(aspect, scale)
+        values = read_scores(table, column, own, cure=cure)
+        ratings[aspect] = own.map(values, of_labels)
     return ratings
+
+
+def _scale_of(
+    aspect: str, scale: ScoreBins | Sequence[float] | Mapping[str, Scale]
+) -> Scale:
+    """The scale of one aspect."""
+    if isinstance(scale, ScoreBins):
+        return Scale.of(scale)
+    return scale[aspect] if isinstance(scale, Mapping) else as_scale(scale)
 
 
 def find_ratings(data: str | os.PathLike) -> Path | None:
@@ -175,6 +182,7 @@ def check_against_labels(
     ratings: pd.DataFrame,
     labels: pd.DataFrame,
     aspects: Sequence[str],
+    bins: ScoreBins | Mapping[str, Scale] = SCALE,
 ) -> float:
     """Check that the means of single ratings lie near the labels.
 
@@ -186,11 +194,12 @@ def check_against_labels(
     ratings : see `read_ratings`
     labels : table with ``clip_id`` and one column per aspect, NaN where unlabelled
     aspects : names
+    bins : the scale of both, or that of each aspect
 
     Returns
     -------
-    distance : mean distance in score points, of the aspect where it is largest; 0 where
-        no clip has both
+    distance : mean distance in points of 1..5, of the aspect where it is largest; 0
+        where no clip has both
 
     Raises
     ------
@@ -202,6 +211,8 @@ def check_against_labels(
     # Clips without ratings become NaN, which the mean leaves out.
     differences = mean_labels - mean_ratings.reindex(mean_labels.index)
     gaps = differences.abs().mean()
+    for aspect in aspects:
+        gaps[aspect] *= Scale.of(SCALE).width / _scale_of(aspect, bins).width
     if not gaps.notna().any():
         return 0.0
 
@@ -219,7 +230,9 @@ def check_against_labels(
 
 
 def mean_ratings(
-    ratings: pd.DataFrame, aspects: Sequence[str], bins: ScoreBins = SCALE
+    ratings: pd.DataFrame,
+    aspects: Sequence[str],
+    bins: ScoreBins | Mapping[str, Scale] = SCALE,
 ) -> pd.DataFrame:
     """The mean of each clip's ratings, and how sure it is.
 
@@ -227,7 +240,7 @@ def mean_ratings(
     ----------
     ratings : see `read_ratings`
     aspects : names
-    bins : the scale, beyond which no interval goes
+    bins : the scale, or that of each aspect, beyond which no interval goes
 
     Returns
     -------
@@ -257,10 +270,11 @@ def mean_ratings(
         quantile = stdtrit(np.maximum(counts - 1, 1), (1 + MEAN_LEVEL) / 2)
         half_width = quantile * deviation / np.sqrt(np.maximum(counts, 1))
 
+        scale = _scale_of(aspect, bins)
         columns[aspect] = means
         columns[f"{aspect}_n"] = counts
-        columns[f"{aspect}_low"] = (means - half_width).clip(lower=bins.low)
-        columns[f"{aspect}_high"] = (means + half_width).clip(upper=bins.high)
+        columns[f"{aspect}_low"] = (means - half_width).clip(lower=scale.low)
+        columns[f"{aspect}_high"] = (means + half_width).clip(upper=scale.high)
     return pd.DataFrame(columns)
 
 
@@ -578,13 +592,3 @@ def _find_column(
             "drop or rename all but one."
         )
     return matches[0] if matches else None
-
-
-def _check_scale(scale: Sequence[float]) -> ScoreBins:
-    low, high = scale
-    if not (np.isfinite([low, high]).all() and low < high):
-        raise UsageError(
-            "The lowest rating of a scale must be below the highest, and both finite; "
-            f"got {low:g} {high:g}."
-        )
-    return ScoreBins(low, high)

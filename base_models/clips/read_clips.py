@@ -30,7 +30,7 @@ from base_models.clips.columns import (
     with_underscores,
 )
 from base_models.clips.embedded_audio import reference
-from base_models.clips.labels import SCALE, range_text, read_scores
+from base_models.clips.labels import FEWEST_LABELLED, SCALE, label_scales, read_scores
 from base_models.clips.published_tables import as_published, find_shards, joined
 from base_models.clips.ratings import (
     check_has_columns,
@@ -43,6 +43,7 @@ from base_models.clips.ratings import (
 )
 from base_models.clips.text_table import READERS, TextTable, check_name, parse_number
 from base_models.errors import UsageError, some
+from base_models.scales import Ends, LabelScales, Scale
 
 _SPLIT_OF_WORD = {
     word: split for split, words in SPLIT_ALIASES.items() for word in words
@@ -65,6 +66,7 @@ def read_clips(
     labels: bool = True,
     ratings: str | os.PathLike | None = None,
     rating_scale: Sequence[float] | None = None,
+    scales: LabelScales | Ends | Mapping[str, Ends] | None = None,
 ) -> pd.DataFrame:
     """Read a clip table.
 
@@ -82,12 +84,15 @@ def read_clips(
         default those with a known name of a rating; if there is none, all numeric
         columns that lie on the scale and do not look like counts or bookkeeping; if
         there is none, the table is unlabelled.
-    bins : the scale on which labels must lie
+    bins : the scale on which labels must lie, where `scales` does not name another
     labels : False for a table that is to be scored: no column is read as a rating, and
         none is required
     ratings : single ratings, see `base_models.clips.ratings.read_ratings`, whose means
         are the labels where `path` has none; None takes those of a MusicEval tree
-    rating_scale : lowest and highest of the single ratings, where it is not `bins`
+    rating_scale : lowest and highest of the single ratings, where they are not those of
+        the labels
+    scales : lowest and highest label, as ``(0, 100)``, or those of single aspects, as
+        ``{"pq": (1, 10)}``. Labels are returned as they stand in the table
 
     Returns
     -------
@@ -96,9 +101,11 @@ def read_clips(
         and the other columns as text; ``attrs["aspects"]`` lists the aspects, and
         ``attrs["notes"]``, if it is there, says what was chosen where the table left a
         choice; ``attrs["columns"]`` which column an aspect of another name is read
-        from; and ``attrs["means_of"]`` of which single ratings the labels are the
-        means, with ``<aspect>_n``, ``<aspect>_low`` and ``<aspect>_high`` beside them
-        (see `base_models.clips.ratings.mean_ratings`). Audio files need not exist: see
+        from; ``attrs["scales"]`` the ends of each scale that `scales` names (see
+        `base_models.clips.labels.labels_onto`); and ``attrs["means_of"]`` of which
+        single ratings the labels are the means, with ``<aspect>_n``, ``<aspect>_low``
+        and ``<aspect>_high`` beside them (see
+        `base_models.clips.ratings.mean_ratings`). Audio files need not exist: see
         `base_models.clips.check`.
 
     Raises
@@ -117,15 +124,17 @@ def read_clips(
     source = None
     rated: dict[str, str] = {}
     scores: Mapping[str, np.ndarray] = {}
+    declared = LabelScales.of_any(scales)
     if labels:
         source, rated, scores = _labels(
             table,
             words,
-            bins=bins,
+            scales=declared.or_else(Scale.of(bins)),
             path=path,
             ratings=own_ratings or ratings,
             rating_scale=rating_scale,
         )
+        declared.check_aspects(list(rated))
 
     columns: dict[str, list[str] | np.ndarray] = {}
     for name in CLIP_COLUMNS:
@@ -145,8 +154,27 @@ def read_clips(
         frame.attrs["columns"] = rated
     if source is not None:
         frame.attrs["means_of"] = str(source)
+    # As lists, since attributes are written with a table as JSON.
+    known = {aspect: declared.of(aspect) for aspect in rated}
+    ends = {aspect: scale.to_json() for aspect, scale in known.items() if scale}
+    if ends:
+        frame.attrs["scales"] = ends
+        _note_narrow_labels(frame)
     validate_clips(frame, bins, labels)
     return frame
+
+
+def _note_narrow_labels(frame: pd.DataFrame) -> None:
+    """Note labels that use so little of their declared scale that it may be another."""
+    for aspect, scale in label_scales(frame).items():
+        low = frame[aspect].min()
+        high = frame[aspect].max()
+        if len(frame) >= FEWEST_LABELLED and high - low < scale.width / 10:
+            notes = frame.attrs.setdefault("notes", [])
+            notes.append(
+                f"all labels of '{aspect}' lie in {low:g}..{high:g}, which is little "
+                f"of the declared scale {scale}: is it theirs?"
+            )
 
 
 def _as_list(aspects: str | Iterable[str]) -> list[str]:
@@ -197,7 +225,7 @@ def validate_clips(
     Parameters
     ----------
     frame : the table
-    bins : the scale on which labels must lie
+    bins : the scale on which labels must lie, where ``attrs["scales"]`` names no other
     labels : False where clips of train and dev may be without a label
 
     Raises
@@ -217,13 +245,13 @@ def validate_clips(
     aspects = frame.attrs["aspects"]
     scores = _score_matrix(frame, aspects)
     # Comparisons with NaN are false, so that a missing label is on the scale.
-    is_off_scale = (scores < bins.low) | (scores > bins.high) | np.isinf(scores)
-    off_scale_rows = is_off_scale.any(axis=1)
-    if off_scale_rows.any():
-        clips = frame["clip_id"][off_scale_rows]
-        raise UsageError(
-            f"Labels of {some(clips)} are off the scale {range_text(bins)}."
-        )
+    for k, (aspect, scale) in enumerate(label_scales(frame, bins).items()):
+        is_off_scale = scale.is_off(scores[:, k]) | np.isinf(scores[:, k])
+        if is_off_scale.any():
+            raise UsageError(
+                f"Labels '{aspect}' of {some(frame['clip_id'][is_off_scale])} are off "
+                f"the scale {scale}; name theirs with scales=(LOW, HIGH)."
+            )
 
     # A table that is to be scored may have clips of any split without a label.
     if labels:
@@ -351,7 +379,7 @@ def _labels(
     table: TextTable,
     words: Sequence[str] | None,
     *,
-    bins: ScoreBins,
+    scales: LabelScales,
     path: Path,
     ratings: str | os.PathLike | None,
     rating_scale: Sequence[float] | None,
@@ -364,9 +392,13 @@ def _labels(
     rated: dict[str, str] = {}
     is_long = ratings is not None and Path(ratings) == path
     if not is_long and not _are_all_absent(words, table, ratings):
-        rated = _choose_aspects(table, words, bins=bins, path=path)
+        rated = _choose_aspects(table, words, scales=scales, path=path)
+    # Before a label is refused for being off a scale that was meant for it.
+    if rated:
+        scales.check_aspects(list(rated))
     scores = {
-        aspect: read_scores(table, column, bins) for aspect, column in rated.items()
+        aspect: read_scores(table, column, _scale_of(aspect, scales))
+        for aspect, column in rated.items()
     }
     has_labels = any(np.isfinite(values).any() for values in scores.values())
     source = ratings
@@ -380,6 +412,7 @@ def _labels(
     elif not rated:
         rated = rated_columns(source)
     check_has_columns(source, rated)
+    bins = {aspect: _scale_of(aspect, scales) for aspect in rated}
     single = read_ratings(source, rated, rating_scale, bins=bins, columns=rated)
     means = mean_ratings(single, list(rated), bins).reindex(table.columns["clip_id"])
     arrays = {name: means[name].to_numpy(np.float64) for name in means}
@@ -387,6 +420,13 @@ def _labels(
         # A clip that nobody rated has no ratings, and not an unknown number of them.
         arrays[f"{aspect}_n"] = np.nan_to_num(arrays[f"{aspect}_n"])
     return source, rated, arrays
+
+
+def _scale_of(aspect: str, scales: LabelScales) -> Scale:
+    """The scale of an aspect, of scales that have a default."""
+    scale = scales.of(aspect)
+    assert scale is not None
+    return scale
 
 
 def _are_all_absent(
@@ -404,7 +444,7 @@ def _choose_aspects(
     table: TextTable,
     requested: Sequence[str] | None,
     *,
-    bins: ScoreBins,
+    scales: LabelScales,
     path: Path,
 ) -> dict[str, str]:
     """The column of each aspect: those requested, else those that are recognised."""
@@ -422,7 +462,7 @@ def _choose_aspects(
         name: name
         for name in candidates
         if not is_bookkeeping_of_ratings(name)
-        and _is_on_scale(table.columns[name], bins)
+        and _is_on_scale(table.columns[name], _scale_of(name, scales))
     }
 
 
@@ -441,7 +481,7 @@ def _check_requested(
     return column_of
 
 
-def _is_on_scale(cells: Iterable[str], bins: ScoreBins) -> bool:
+def _is_on_scale(cells: Iterable[str], scale: Scale) -> bool:
     """Whether a column has numbers, all of them on the scale."""
     has_numbers = False
     for text in cells:
@@ -449,7 +489,7 @@ def _is_on_scale(cells: Iterable[str], bins: ScoreBins) -> bool:
         if not cell:
             continue
         number = parse_number(cell)
-        if number is None or not bins.low <= number <= bins.high:
+        if number is None or scale.is_off(number):
             return False
         has_numbers = True
     return has_numbers

@@ -19,9 +19,11 @@ from rich.table import Table
 from rich.text import Text
 
 from base_models.clips.check import Finding, inspect_clips, probe_clips, summarise_clips
+from base_models.clips.labels import labels_onto
 from base_models.clips.read_clips import read_clips
 from base_models.errors import UsageError, one_of
 from base_models.files import write_json
+from base_models.scales import LabelScales
 from ensemble.cli.shared.exit_codes import (
     ALL_WELL,
     CLIPS_SET_ASIDE,
@@ -31,7 +33,12 @@ from ensemble.cli.shared.exit_codes import (
     say_notes,
     say_set_aside,
 )
-from ensemble.cli.shared.options import Options, add_aspects_option, choose_encoders
+from ensemble.cli.shared.options import (
+    Options,
+    add_aspects_option,
+    add_scale_option,
+    choose_encoders,
+)
 
 if TYPE_CHECKING:
     from base_models.metrics.learning_curve import MeanOfDraws
@@ -52,6 +59,7 @@ def _parser() -> Options:
         help="MusicEval folder, label list, or .csv/.tsv/.jsonl/.parquet table",
     )
     add_aspects_option(parser, also=", then by range")
+    add_scale_option(parser)
     add(
         "--ratings",
         type=str,
@@ -62,7 +70,7 @@ def _parser() -> Options:
         nargs=2,
         type=float,
         metavar=("LOW", "HIGH"),
-        help="ends of their scale; default: 1 5",
+        help="ends of their scale; default: that of --scale, else 1 5",
     )
     add(
         "--group",
@@ -102,6 +110,7 @@ def _main(argv: Sequence[str] | None = None) -> int:
         aspects=options.aspects,
         ratings=options.ratings,
         rating_scale=options.rating_scale,
+        scales=LabelScales.parse(options.scale),
     )
     if options.group:
         one_of(options.group, clips.columns, "column for --group")
@@ -122,7 +131,8 @@ def _main(argv: Sequence[str] | None = None) -> int:
     findings = inspect_clips(clips, sounds)
     curve = None
     if options.curve:
-        curve = _measure_curve(options, clips)
+        # Learnt on 1..5, as base models do.
+        curve = _measure_curve(options, labels_onto(clips))
         facts["curve"] = [one.to_json() for one in curve.aspects]
 
     screen = Screen()

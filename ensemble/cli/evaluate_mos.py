@@ -29,7 +29,11 @@ from ensemble.cli.shared.exit_codes import (
     run_command,
     say,
 )
-from ensemble.cli.shared.options import Options, add_aspects_option
+from ensemble.cli.shared.options import (
+    Options,
+    add_aspects_option,
+    add_scale_option,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,7 +66,9 @@ def _add_file_options(parser: Options) -> None:
     add(
         "predictions",
         nargs="?",
-        help="csv, tsv, jsonl or parquet with ids and scores, or answer.txt",
+        help="csv, tsv, jsonl or parquet with ids and scores, or answer.txt; "
+        "FILE:0-100 names the scale of the scores, default: known from the columns, "
+        "else that of the labels",
     )
     add(
         "labels",
@@ -81,8 +87,9 @@ def _add_file_options(parser: Options) -> None:
         nargs=2,
         type=float,
         metavar=("LOW", "HIGH"),
-        help="ends of their scale; default: 1 5",
+        help="ends of their scale; default: that of --scale, else 1 5",
     )
+    add_scale_option(parser)
     add(
         "--system-truth",
         type=str,
@@ -143,7 +150,12 @@ def _main(argv: Sequence[str] | None = None) -> int:
     if not options.labels:
         raise UsageError(_MISSING_LABELS)
     # Imported late, as --help needs none of it.
-    from ensemble.evaluate_predictions import describe_clips, evaluate_file
+    from base_models.scales import LabelScales
+    from ensemble.evaluate_predictions import (
+        FileScales,
+        describe_clips,
+        evaluate_file,
+    )
 
     resampling = _resampling(options)
     evaluation = evaluate_file(
@@ -152,7 +164,7 @@ def _main(argv: Sequence[str] | None = None) -> int:
         aspects=options.aspects,
         split=options.split,
         ratings=options.ratings,
-        rating_scale=options.rating_scale,
+        scales=FileScales(LabelScales.parse(options.scale), options.rating_scale),
         resampling=resampling,
         system_truth=options.system_truth,
     )

@@ -16,6 +16,7 @@ from jsonargparse import Namespace
 
 from base_models.errors import UsageError, one_of
 from base_models.pooled_config import PooledConfig
+from base_models.scales import LabelScales
 from ensemble.cli.shared.engines import add_engine_option, locate
 from ensemble.cli.shared.exit_codes import (
     ALL_WELL,
@@ -29,6 +30,7 @@ from ensemble.cli.shared.exit_codes import (
 from ensemble.cli.shared.options import (
     Options,
     add_aspects_option,
+    add_scale_option,
     choose_data,
     choose_encoders,
     parse_settings,
@@ -82,6 +84,7 @@ def _add_data_options(parser: Options) -> None:
         "of single ratings; default: demo corpus",
     )
     add_aspects_option(parser)
+    add_scale_option(parser, whose="mean ratings in --data")
     add(
         "--text-aspects",
         nargs="+",
@@ -98,7 +101,7 @@ def _add_data_options(parser: Options) -> None:
         nargs=2,
         type=float,
         metavar=("LOW", "HIGH"),
-        help="ends of its scale; default: 1 5",
+        help="ends of its scale; default: that of --scale, else 1 5",
     )
 
 
@@ -271,6 +274,7 @@ def _read_clips(options: Namespace, workspace: Workspace) -> RatedClips:
         ),
         ratings=options.ratings,
         rating_scale=options.rating_scale,
+        scales=LabelScales.parse(options.scale),
     )
     if rated.demo:
         say(

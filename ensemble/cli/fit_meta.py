@@ -25,7 +25,13 @@ from ensemble.cli.shared.exit_codes import (
     say,
     say_without_prompt,
 )
-from ensemble.cli.shared.options import Options, add_aspects_option, parse_settings
+from ensemble.cli.shared.options import (
+    Options,
+    add_aspects_option,
+    add_predictor_scales_option,
+    add_scale_option,
+    parse_settings,
+)
 from ensemble.workspace import Workspace
 from meta.splits.meta_split import VALIDATION_SHARE
 
@@ -99,8 +105,11 @@ def _add_prediction_options(parser: Options) -> None:
         "--predictions",
         nargs="+",
         metavar="FILE",
-        help="instead: stack anybody's predictions (csv, jsonl, parquet, txt)",
+        help="instead: stack anybody's predictions (csv, jsonl, parquet, txt); "
+        "NAME=FILE names the model, FILE:0-100 the scale of its scores; default: known "
+        "from the columns, else that of the labels",
     )
+    add_predictor_scales_option(parser)
     add(
         "--with-runs",
         action="store_true",
@@ -113,6 +122,7 @@ def _add_prediction_options(parser: Options) -> None:
         help="ratings of the clips in --predictions; default: the first of those files",
     )
     add_aspects_option(parser)
+    add_scale_option(parser)
     add(
         "--groups",
         type=str,
@@ -195,10 +205,15 @@ def _data_of_base_models(options: Namespace, workspace: Workspace) -> StackData:
     from ensemble.stacking.stack_data import StackData
 
     # They would be ignored without a word.
-    if options.labels or options.aspects:
+    if options.labels or options.aspects or options.scale:
         raise UsageError(
-            "--labels and --aspects belong to --predictions alone; base models of "
-            "fit_base bring their labels and aspects."
+            "--labels, --aspects and --scale belong to --predictions alone; base "
+            "models of fit_base bring their labels, aspects and scales."
+        )
+    if options.predictor_scales and not options.with_runs:
+        raise UsageError(
+            "--predictor-scales belongs to --predictions; base models of fit_base know "
+            "their scale."
         )
     return StackData.from_runs(
         workspace, options.models, options.cv, group=options.groups
@@ -207,6 +222,7 @@ def _data_of_base_models(options: Namespace, workspace: Workspace) -> StackData:
 
 def _data_of_both(options: Namespace, workspace: Workspace) -> StackData:
     """The base models of ``fit_base``, and anybody's predictions for their clips."""
+    from ensemble.prediction_files.predictor_scales import DeclaredScales
     from ensemble.prediction_files.stack_inputs import join_predictions_to
     from ensemble.training.rated_clips import RatedClips
     from ensemble.training.stored_runs import RunsOfData
@@ -221,7 +237,11 @@ def _data_of_both(options: Namespace, workspace: Workspace) -> StackData:
     clips = rated.frame.copy()
     clips.attrs["aspects"] = list(runs.aspects)
     joined = join_predictions_to(
-        options.predictions, clips, bins=runs.fit.tables[0].bins
+        options.predictions,
+        clips,
+        bins=runs.fit.tables[0].bins,
+        own_scales=rated.scales,
+        declared=DeclaredScales.read(options.predictor_scales),
     )
     for note in joined.notes:
         say(f"note: {note}")
@@ -230,6 +250,11 @@ def _data_of_both(options: Namespace, workspace: Workspace) -> StackData:
 
 def _data_of_predictions(options: Namespace) -> StackData:
     """Anybody's predictions, from files."""
+    from base_models.scales import LabelScales
+    from ensemble.prediction_files.predictor_scales import (
+        DeclaredScales,
+        PredictionFile,
+    )
     from ensemble.prediction_files.stack_inputs import read_stack_inputs
     from ensemble.stacking.stack_data import AUTO, StackData
 
@@ -238,12 +263,18 @@ def _data_of_predictions(options: Namespace) -> StackData:
             "--cv belongs to the base models of fit_base; --predictions are taken as "
             "they are."
         )
-    external = read_stack_inputs(options.predictions, options.labels, options.aspects)
+    external = read_stack_inputs(
+        options.predictions,
+        options.labels,
+        options.aspects,
+        scales=LabelScales.parse(options.scale),
+        declared=DeclaredScales.read(options.predictor_scales),
+    )
     for note in external.notes:
         say(f"note: {note}")
     return StackData.from_predictions(
         external,
-        options.labels or options.predictions[0],
+        options.labels or str(PredictionFile.parse(options.predictions[0]).path),
         options.models,
         group=options.groups or "",
     )

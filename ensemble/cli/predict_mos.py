@@ -22,7 +22,7 @@ from ensemble.cli.shared.exit_codes import (
     say_without_prompt,
 )
 from ensemble.cli.shared.explanations import explain, make_folder
-from ensemble.cli.shared.options import Options
+from ensemble.cli.shared.options import Options, add_predictor_scales_option
 from ensemble.cli.shared.score_output import (
     output_format,
     put_distributions,
@@ -63,8 +63,10 @@ def _parser() -> Options:
         nargs="+",
         metavar="FILE",
         help="what the base models predict, as fit_meta reads it: alone, or beside "
-        "clips for those models of a stack that have no weights in it",
+        "clips for those models of a stack that have no weights in it; each on the "
+        "scale that it had in the fit, unless FILE:LOW-HIGH names another",
     )
+    add_predictor_scales_option(parser)
     add(
         "--out",
         type=str,
@@ -131,6 +133,8 @@ def _check_options(options: Namespace) -> None:
         raise UsageError(
             "--members adds base models to the file of --distributions; name that too."
         )
+    if options.predictor_scales and not options.predictions:
+        raise UsageError("--predictor-scales is about --predictions; name such files.")
     if options.explain is not None and not is_audio_given:
         raise UsageError(
             "--explain shows what base models attended to; --predictions holds only "
@@ -161,11 +165,16 @@ def _wanted(options: Namespace) -> str:
 
 def _score_predictions(options: Namespace, form: str | None) -> int:
     """Score the clips that files of predictions are about."""
+    from ensemble.prediction_files.predictor_scales import DeclaredScales
     from ensemble.scoring.score_predictions import score_predictions
 
     stack, _ = load_stack(options)
     scores, notes = score_predictions(
-        stack, options.predictions, options.level, _wanted(options)
+        stack,
+        options.predictions,
+        options.level,
+        distributions=_wanted(options),
+        declared=DeclaredScales.read(options.predictor_scales),
     )
     if stack.demo_:
         say(_DEMO)
@@ -184,6 +193,7 @@ def _read_predictions(
     """What the stack's models without weights predict for the clips."""
     if not options.predictions:
         return ()
+    from ensemble.prediction_files.predictor_scales import DeclaredScales
     from ensemble.prediction_files.stack_inputs import read_new_stack_inputs
 
     own = {name for name, _ in stack.estimators_}
@@ -202,8 +212,10 @@ def _read_predictions(
         options.predictions,
         others,
         stack.aspects_,
-        layout.bins,
+        bins=layout.bins,
         clip_ids=clips["clip_id"].astype(str).tolist(),
+        scales=stack.scales_,
+        declared=DeclaredScales.read(options.predictor_scales),
     )
     say_notes(new.notes)
     return new.tables
@@ -248,6 +260,9 @@ def _score_clips(options: Namespace, form: str | None) -> int:
 
     if stack.demo_:
         say(_DEMO)
+    scale_note = stack.scales_.note(scores.aspects)
+    if scale_note and not options.predictions:
+        say(f"note: {scale_note}")
     _say_disagreement(stack, scores)
     if left_out:
         say(f"no prompt: {left_out} left out; pass --prompt, or a table with prompts")

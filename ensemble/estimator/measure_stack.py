@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -113,6 +114,9 @@ def report_of(
         level=level,
         rivals=rivals,
     )
+    # What is written clip by clip is on the scale of the labels.
+    predictions = stack.scales_.scored_table(measured.predictions, stack.aspects_)
+    measured = replace(measured, predictions=predictions)
     return Report(
         learner=str(regressor.learner),
         facts=regressor.describe(),

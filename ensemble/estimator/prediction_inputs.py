@@ -6,7 +6,7 @@ A join that loses clips says which, and why, in a `Join`.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -17,15 +17,24 @@ from sklearn.base import BaseEstimator
 
 from base_models.bins import ScoreBins
 from base_models.clips.labels import as_labels
-from base_models.errors import UsageError, some
+from base_models.errors import UsageError, one_of, some
 from base_models.predictions import PredictionTable
+from base_models.scales import Ends, Scale, as_scale
 from ensemble.estimator.input_rows import checked_weights, is_clips
+from ensemble.prediction_files.predictor_scales import (
+    DECLARED,
+    PredictorScale,
+    check_on_scale,
+)
 from meta.rows import Rows
 
 log = logging.getLogger(__name__)
 
 Predictions: TypeAlias = Sequence[PredictionTable] | pd.DataFrame
 """Prediction tables, one per base model, or a frame with one column of scores each."""
+PredictorScales: TypeAlias = Mapping[str, Mapping[str, PredictorScale]]
+"""Base model to aspect to the scale of its scores."""
+_CURE = "Name its scale with scales={{'{model}': (LOW, HIGH)}}{example}."
 Labels: TypeAlias = pd.Series | pd.DataFrame | ArrayLike
 
 
@@ -93,7 +102,10 @@ def own_columns(stack: BaseEstimator, X: Predictions) -> Predictions:
 
 
 def as_tables(
-    predictions: Predictions, aspects: Sequence[str], bins: ScoreBins | None = None
+    predictions: Predictions,
+    aspects: Sequence[str],
+    bins: ScoreBins | None = None,
+    predictors: PredictorScales | None = None,
 ) -> list[PredictionTable]:
     """Predictions as tables, one per base model.
 
@@ -103,13 +115,15 @@ def as_tables(
         per base model and clip ids in ``clip_id`` or the index; scores are softened
         (those off the scale at its nearer end), NaN is no prediction
     aspects : names of what is predicted; a frame holds one aspect
-    bins : the scale of the scores of a frame; None takes 1..5
+    bins : the scale of the tables; None takes 1..5
+    predictors : base model to aspect to the scale of its scores in a frame, which are
+        mapped onto `bins`; of the others it is that of `bins`
 
     Raises
     ------
     UsageError
         when `predictions` is neither, holds a clip twice, or scores that are no
-        numbers.
+        numbers, or are on another scale.
     """
     if is_tables(predictions):
         return list(predictions)
@@ -132,22 +146,23 @@ def as_tables(
     # Clipping is for the table to do; people hear how many scores it concerns.
     tables = []
     for model in scores:
-        column = scores[model]
-        off_scale = ((column < bins.low) | (column > bins.high)).sum()
+        column = scores[model].to_numpy()
+        known = ~np.isnan(column)
+        given = (predictors or {}).get(str(model), {}).get(aspects[0])
+        own = given or PredictorScale(Scale.of(bins))
+        off_scale = check_on_scale(str(model), column[known], own, _CURE)
         if off_scale:
             log.warning(
-                "%d scores of '%s' moved to the nearer end of %g..%g.",
+                "%d scores of '%s' moved to the nearer end of %s.",
                 off_scale,
                 model,
-                bins.low,
-                bins.high,
+                own.scale,
             )
-        known = column.notna().to_numpy()
         table = PredictionTable.from_scores(
             str(model),
             ids[known].tolist(),
             tuple(aspects),
-            column.to_numpy()[known],
+            own.scale.map(column[known], bins),
             bins=bins,
         )
         tables.append(table)
@@ -300,6 +315,7 @@ class JoinedInputs:
     labels : of these clips, one-dimensional where they were given so
     rows : the same clips with their weights and groups
     join : what became of all clips
+    predictors : base model to aspect to the scale of its scores, where it is declared
     """
 
     estimators: list[tuple[str, PredictionTable]]
@@ -307,6 +323,7 @@ class JoinedInputs:
     labels: pd.Series | pd.DataFrame
     rows: Rows
     join: Join
+    predictors: PredictorScales
 
 
 def joined_inputs(
@@ -316,6 +333,7 @@ def joined_inputs(
     sample_weight: ArrayLike | None,
     groups: ArrayLike | None,
     bins: ScoreBins | None,
+    scales: Mapping[str, Ends] | None = None,
 ) -> JoinedInputs:
     """Join predictions to labels; parameters as of `StackedMOS.from_predictions`.
 
@@ -326,7 +344,8 @@ def joined_inputs(
     """
     # Labels come first: they name the aspects that the predictions are of.
     labels = labels_of(y, predictions)
-    tables = as_tables(predictions, labels.columns, bins)
+    predictors = _declared(predictions, labels.columns, scales)
+    tables = as_tables(predictions, labels.columns, bins, predictors)
     join = joined(tables, ids_of(predictions, tables), labels)
 
     # Weights and groups are rows of y, of which only the joined ones stay.
@@ -350,4 +369,31 @@ def joined_inputs(
         labels=joined_labels.iloc[:, 0] if np.ndim(y) == 1 else joined_labels,
         rows=given.take(places),
         join=join,
+        predictors=predictors,
     )
+
+
+def _declared(
+    predictions: Predictions,
+    aspects: Sequence[str],
+    scales: Mapping[str, Ends] | None,
+) -> PredictorScales:
+    """The scales that are declared for the columns of a frame of scores."""
+    declared = {str(model): as_scale(ends) for model, ends in (scales or {}).items()}
+    if not declared:
+        return {}
+    if not isinstance(predictions, pd.DataFrame):
+        raise UsageError(
+            "scales are of a frame of scores; map those of a PredictionTable before it "
+            "is made (base_models.scales.Scale.map)."
+        )
+    frame = as_labels(_by_clip(predictions, "Predictions"), len(predictions))
+    found = {}
+    for model, scale in declared.items():
+        one_of(model, frame.columns, "column of scores in scales")
+        values = frame[model].to_numpy()
+        ends = (float(np.nanmin(values)), float(np.nanmax(values)))
+        found[model] = {
+            aspect: PredictorScale(scale, DECLARED, ends) for aspect in aspects
+        }
+    return found

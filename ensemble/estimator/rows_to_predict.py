@@ -57,7 +57,12 @@ def tables_and_ids(
     check_is_fitted(stack, "final_estimator_")
     regressor = stack.final_estimator_
     if takes_predictions(stack, X):
-        tables = as_tables(own_columns(stack, X), stack.aspects_, stack.bins_)
+        tables = as_tables(
+            own_columns(stack, X),
+            stack.aspects_,
+            stack.bins_,
+            stack.scales_.predictors,
+        )
         aligned = regressor.layout_.align(tables, regressor.accepts_missing)
         return aligned, ids_of(X, tables)
 
@@ -123,6 +128,7 @@ def rows_to_judge(
     tables, ids = tables_and_ids(stack, X, prefix=f"{name}-")
     by_clip = takes_predictions(stack, X)
     labels = labels_of_aspects(stack, X, y, by_clip)
+    labels = stack.scales_.from_labels(labels)
     gaps = gaps_of_prompts(stack, X, len(ids))
     if by_clip:
         labels = labels.reindex(ids)
@@ -157,6 +163,7 @@ def rows_to_adapt(
     """
     by_clip = len(X) > 0 and takes_predictions(stack, X)
     labels = labels_of_aspects(stack, X, y, by_clip)
+    labels = stack.scales_.from_labels(labels)
     if not by_clip:
         labels = labels.mask(gaps_of_prompts(stack, X, len(labels)))
     weights = checked_weights(sample_weight, labels) if len(labels) else None

@@ -26,11 +26,13 @@ from base_models.files import (
     seal,
     to_json,
 )
+from base_models.scales import Scale
 from base_models.sklearn_files.estimator_files import (
     estimator_bytes,
     read_estimator,
 )
 from ensemble.estimator.input_rows import restore_features
+from ensemble.prediction_files.stack_scales import StackScales
 from meta.regressor import MetaRegressor
 
 ROLE = "stack"
@@ -134,6 +136,25 @@ def read_stack(folder: Path | str) -> tuple[Artifact, dict[str, Any], MetaRegres
     return artifact, facts, regressor
 
 
+def scales_of(facts: Mapping[str, Any], regressor: MetaRegressor) -> StackScales:
+    """The scales that a stack remembers; of an older one that of its bins.
+
+    Raises
+    ------
+    DamagedArtifact
+        when they cannot be read.
+    """
+    scales = StackScales(Scale.of(regressor.layout_.bins))
+    if "scales" in facts:
+        try:
+            scales = StackScales.from_json(facts["scales"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise DamagedArtifact(
+                f"The stack's scales are not of this version ({error}); fit it again."
+            ) from error
+    return scales.for_models(regressor.layout_.models, regressor.aspects_)
+
+
 def _learner_file(k: int) -> str:
     """Where the scikit-learn regressor of aspect `k` is stored, if it is one."""
     return f"learner/{k}.skops"
@@ -156,6 +177,7 @@ def restore_stack(
     stack.estimators_ = bases
     stack.final_estimator_ = regressor
     stack.bins_ = regressor.layout_.bins
+    stack.scales_ = scales_of(facts, regressor)
     stack.aspects_ = regressor.aspects_
     stack.trial_ = None
     stack.demo_ = bool(facts.get("demo", False))

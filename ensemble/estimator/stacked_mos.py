@@ -25,6 +25,7 @@ from base_models.clips.labels import as_labels, check_labels, text_gaps
 from base_models.encoders.store import EmbeddingStore
 from base_models.errors import UsageError
 from base_models.predictions import PredictionTable
+from base_models.scales import Ends, Scale
 from ensemble.estimator.base_model_files import base_models_from, files_of
 from ensemble.estimator.base_model_list import (
     all_take_nan,
@@ -65,6 +66,7 @@ from ensemble.estimator.sklearn_compat import (
     VisualBlock,
     check_feature_names_in,
 )
+from ensemble.prediction_files.stack_scales import StackScales
 from meta.adaptation import adapt
 from meta.assessment import INTERVAL_LEVEL, RIVALS
 from meta.columns.feature_table import feature_table
@@ -112,6 +114,8 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
     ----------
     aspects_ : tuple of str
     bins_ : ScoreBins, the scale; nothing outside of it is predicted
+    scales_ : StackScales, of base models that predict on scales of their own, and of
+        the labels where ``fit_meta`` mapped them onto `bins_`
     estimators_ : list of (name, fitted estimator)
     final_estimator_ : MetaRegressor
     trial_ : HeldOutTrial, a stack compared on rows held out of it, or None
@@ -213,6 +217,7 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
         rows = rows_of(X, labels, sample_weight, groups)
         usable = rows.usable()
         self.bins_ = stack_scale(self.bins, named, usable.labels, is_clips(X))
+        self.scales_ = StackScales(Scale.of(self.bins_))
         check_labels(labels, self.bins_, rows.ids.tolist() if is_clips(X) else None)
         metadata = metadata_of(self, named, rows, fit_params)
         splits = plan_splits(
@@ -266,6 +271,7 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
         y: Labels,
         sample_weight: ArrayLike | None = None,
         groups: ArrayLike | None = None,
+        scales: Mapping[str, Ends] | None = None,
         **parameters: Any,
     ) -> StackedMOS:
         """A stack fitted on predictions alone, which predicts from new ones.
@@ -278,13 +284,16 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
         y : labels by clip id: a Series, a DataFrame with one column per aspect (and
             ``system_id``, if known), or an array in the order of `predictions`
         sample_weight, groups : arrays, rows as in `y`, see `fit`
+        scales : lowest and highest score of base models in a frame that predict on
+            another scale than ``bins``, as ``{"audiobox": (1, 10)}``; scores are mapped
+            by a straight line, and those of new clips as well
         parameters : of `StackedMOS`, but for ``estimators`` and ``cv``
 
         Raises
         ------
         UsageError
-            when no clip joins, or a base model has no prediction for one that does and
-            the final estimator needs it.
+            when no clip joins, a base model has no prediction for one that does and the
+            final estimator needs it, or most scores of one lie off its scale.
 
         Examples
         --------
@@ -303,6 +312,7 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
             sample_weight=sample_weight,
             groups=groups,
             bins=parameters.get("bins"),
+            scales=scales,
         )
         stack = cls(inputs.estimators, cv="prefit", **parameters)
         stack.fit(
@@ -312,10 +322,11 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
             groups=inputs.rows.groups,
         )
         stack.join_ = inputs.join
+        stack.scales_ = StackScales(Scale.of(stack.bins_), predictors=inputs.predictors)
         return stack
 
     def predict(self, X: Input | Predictions) -> np.ndarray:
-        """Scores on the scale: shape (n, aspects), or (n,) when y was one-dimensional.
+        """Scores: shape (n, aspects), or (n,) when y was one-dimensional.
 
         Parameters
         ----------
@@ -324,11 +335,12 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
 
         Returns
         -------
-        scores : float64 array; NaN for the aspects that base models over encoders judge
-            against the prompt, of a clip without one
+        scores : float64 array on the scale of the labels; NaN for the aspects that base
+            models over encoders judge against the prompt, of a clip without one
         """
         tables, ids = tables_and_ids(self, X)
         scores = self.final_estimator_.predict(tables, ids)
+        scores = self.scales_.scores_to_labels(scores, self.aspects_)
         scores[gaps_of_prompts(self, X, len(ids))] = np.nan
         # As scikit-learn's regressors: the shape of predictions is that of y.
         return scores[:, 0] if self._flat else scores
@@ -339,7 +351,7 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
         Returns
         -------
         distributions : float64 array of shape (n, aspects, bins), last axis sums to 1,
-            or is NaN where `predict` is
+            or is NaN where `predict` is; the bins span the scale of the labels
         """
         tables, ids = tables_and_ids(self, X)
         distributions = self.final_estimator_.predict_distribution(tables, ids)
@@ -375,7 +387,8 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
 
         Returns
         -------
-        deviations : float64 array of shape (n, aspects), in score points. Calibrated
+        deviations : float64 array of shape (n, aspects), in points of the labels.
+            Calibrated
             after `learn_disagreement`; before it, the plain mean of what base models
             that learn from single ratings expect
 
@@ -385,7 +398,9 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
             when no base model learns from single ratings.
         """
         tables, ids = tables_and_ids(self, X)
-        return self.final_estimator_.predict_disagreement(tables, ids)
+        deviations = self.final_estimator_.predict_disagreement(tables, ids)
+        points = [self.scales_.points(aspect) for aspect in self.aspects_]
+        return deviations * np.array(points)
 
     def transform(self, X: Input | Predictions) -> np.ndarray | pd.DataFrame:
         """The feature table: what the meta-learner sees, all aspects side by side.
@@ -546,7 +561,11 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
         check_is_fitted(self, "final_estimator_")
         # Refused before anything is written, where a base model cannot be stored.
         bases = {name: files_of(name, model) for name, model in self.estimators_}
-        facts = {"flat": self._flat, **features_of(self)}
+        facts = {
+            "flat": self._flat,
+            "scales": self.scales_.to_json(),
+            **features_of(self),
+        }
         write_stack(folder, self.final_estimator_, bases, facts)
 
     @classmethod

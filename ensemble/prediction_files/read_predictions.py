@@ -19,7 +19,6 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from base_models.bins import ScoreBins
 from base_models.clips.columns import (
     ID_COLUMNS,
     PATH_COLUMNS,
@@ -41,6 +40,7 @@ from base_models.clips.text_table import (
 )
 from base_models.errors import UsageError, one_of, some
 from base_models.predictions import PredictionTable
+from base_models.scales import Scale
 
 _AUDIO_SUFFIX = re.compile(
     r"\.(wav|flac|mp3|ogg|oga|opus|m4a|mp4|aac|aiff?|wma|webm|sph)$", re.IGNORECASE
@@ -77,7 +77,9 @@ def read_predictions(path: str | os.PathLike, aspects: Iterable[str]) -> pd.Data
     predictions : DataFrame of n rows with ``clip_id`` (text) and one float64 column per
         aspect, on any scale, NaN where a row is without a score of that aspect but has
         one of another (as ``predict_mos`` writes of a clip without a prompt);
-        ``attrs["columns"]`` names the column of the file that each aspect was read from
+        ``attrs["columns"]`` names the column of the file that each aspect was read
+        from, ``attrs["file_columns"]`` all columns of the file, and
+        ``attrs["own_scale"]`` the scale of decoded distributions
 
     Raises
     ------
@@ -110,6 +112,7 @@ def read_predictions(path: str | os.PathLike, aspects: Iterable[str]) -> pd.Data
     _check_no_row_is_empty(table, scores)
     frame = pd.DataFrame({"clip_id": _clip_ids(table, path), **scores})
     frame.attrs["columns"] = column_of
+    frame.attrs["file_columns"] = list(table.columns)
     return frame
 
 
@@ -132,6 +135,8 @@ def _decode(table: PredictionTable, aspects: Sequence[str]) -> pd.DataFrame:
     }
     frame = pd.DataFrame({"clip_id": table.clip_ids, **scores})
     frame.attrs["columns"] = dict.fromkeys(aspects, f"{table.model}, distributions")
+    frame.attrs["file_columns"] = []
+    frame.attrs["own_scale"] = Scale.of(table.bins)
     return frame
 
 
@@ -243,12 +248,14 @@ def _labelled_rows(labels: pd.DataFrame, aspects: Sequence[str]) -> pd.DataFrame
 
 
 def remarks(
-    joined: pd.DataFrame, aspects: Sequence[str], bins: ScoreBins = SCALE
+    joined: pd.DataFrame,
+    aspects: Sequence[str],
+    scales: Mapping[str, Scale] | None = None,
 ) -> list[str]:
     """What a reader of the metrics must know about the predictions and systems.
 
-    Predictions off the scale, all equal, or equal to the labels make a metric mislead;
-    so does a table of a single system.
+    Predictions off the scale of the labels (`scales`, else 1..5), all equal, or equal
+    to the labels make a metric mislead; so does a table of a single system.
 
     Examples
     --------
@@ -264,9 +271,9 @@ def remarks(
         scores = joined.loc[is_labelled, f"pred_{aspect}"]
         n_scores = len(scores)
 
-        is_off_scale = (scores < bins.low) | (scores > bins.high)
+        scale = (scales or {}).get(aspect, Scale.of(SCALE))
+        is_off_scale = scale.is_off(scores)
         if is_off_scale.any():
-            scale = f"{bins.low:g}..{bins.high:g}"
             seen = f"{scores.min():.4g}..{scores.max():.4g}"
             notes.append(
                 f"{is_off_scale.sum()} of {n_scores} predictions of '{aspect}' lie off "

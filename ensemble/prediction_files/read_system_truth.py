@@ -7,7 +7,7 @@ measured: of these only the predictions are averaged.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from base_models.clips.text_table import (
     split_lines,
 )
 from base_models.errors import UsageError, some
+from base_models.scales import Scale
 
 TREE = "tree"
 """What a user writes for the file that lies in the MusicEval tree of the labels."""
@@ -86,6 +87,7 @@ def read_system_truth(
     data: str,
     aspects: Sequence[str],
     split: str | None = None,
+    scales: Mapping[str, Scale] | None = None,
 ) -> SystemTruth:
     """Read the true scores of systems.
 
@@ -99,6 +101,7 @@ def read_system_truth(
     aspects : whose scores are needed
     split : of the clips that are measured, or None. It decides between several files of
         a tree, where the name of one holds it
+    scales : aspect to the scale of its labels; 1..5 where it is not named
 
     Raises
     ------
@@ -123,8 +126,9 @@ def read_system_truth(
         raise UsageError(f"{path} holds no systems.")
 
     cure = "A true score of a system is a mean opinion score, as the labels are."
+    known = scales or {}
     scores = {
-        aspect: read_scores(table, column, SCALE, cure=cure)
+        aspect: read_scores(table, column, known.get(aspect, SCALE), cure=cure)
         for aspect, column in column_of.items()
     }
     return SystemTruth(pd.DataFrame(scores, index=names), source=str(path))

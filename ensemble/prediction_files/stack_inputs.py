@@ -9,19 +9,26 @@ left out and is counted in the notes; nothing is filled in here.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
 
 from base_models.bins import ScoreBins
 from base_models.clips.columns import STANDARD_NAMES, is_bookkeeping_of_models
-from base_models.clips.labels import SCALE
+from base_models.clips.labels import SCALE, label_scales, labels_onto
 from base_models.clips.read_clips import read_clips
 from base_models.errors import UsageError, some
-from base_models.predictions import MEAN_LABEL, PredictionTable
+from base_models.predictions import PredictionTable
+from base_models.scales import Ends, LabelScales, Scale
+from ensemble.prediction_files.join_models import ReadModel, Target, join_models
+from ensemble.prediction_files.predictor_scales import (
+    DeclaredScales,
+    PredictionFile,
+)
 from ensemble.prediction_files.published_records import read_published
 from ensemble.prediction_files.read_predictions import (
     NoPredictionColumn,
@@ -29,6 +36,7 @@ from ensemble.prediction_files.read_predictions import (
     read_distributions,
     read_predictions,
 )
+from ensemble.prediction_files.stack_scales import StackScales
 
 _COLUMNS_OF_ONE_ASPECT = "a table of several models has one numeric column for each."
 _COLUMNS_OF_SEVERAL_ASPECTS = (
@@ -48,40 +56,25 @@ class StackInputs:
     tables : one prediction table per base model; a model that leaves clips out has no
         rows for them
     notes : messages on what did not join, what was not used and what was moved
+    scales : of the labels, and of each base model's scores
     """
 
     clips: pd.DataFrame
     tables: tuple[PredictionTable, ...]
     notes: tuple[str, ...]
+    scales: StackScales = field(default_factory=lambda: StackScales(Scale.of(SCALE)))
 
 
-@dataclass(frozen=True)
-class _Model:
-    """The predictions of one model, as read.
-
-    Parameters
-    ----------
-    name : the model's name
-    ids : n clip ids, as its file writes them
-    values : scores of shape (n, aspects), or distributions of shape (n, aspects, bins)
-    sigma : kernel width of the distributions; None where `values` are scores
-    trained_on, selected_on : ids of clips whose labels the model has seen
-    predicts : what the distributions are of, see `PredictionTable`
-    """
-
-    name: str
-    ids: list[str]
-    values: np.ndarray
-    sigma: float | None = None
-    trained_on: frozenset[str] = frozenset()
-    selected_on: frozenset[str] = frozenset()
-    predicts: str = MEAN_LABEL
+FileWord: TypeAlias = PredictionFile | Path | str
+"""A file of predictions, which may be named with its model and its scale."""
 
 
 def read_stack_inputs(
-    files: Sequence[Path | str],
+    files: Sequence[FileWord],
     labels: Path | str | None = None,
     aspects: Sequence[str] | None = None,
+    scales: LabelScales | Ends | Mapping[str, Ends] | None = None,
+    declared: DeclaredScales | None = None,
 ) -> StackInputs:
     """Read predictions of any number of models, and the labels they are stacked on.
 
@@ -90,36 +83,48 @@ def read_stack_inputs(
     files : tables (csv, tsv, jsonl, parquet), answer files (txt), prediction tables of
         base models (parquet), or the published system's records as JSON, ``{clip:
         {"overall_dist": [20 numbers], "overall_score": x, …}}``. A table with one
-        model's score is named by its file; in any other, each numeric column that is
-        neither a label nor bookkeeping is a model (with several aspects:
-        ``<aspect>__<model>``)
+        model's score is named by its file, or as in ``NAME=FILE``; in any other, each
+        numeric column that is neither a label nor bookkeeping is a model (with several
+        aspects: ``<aspect>__<model>``). ``FILE:0-100`` names the scale of its scores,
+        see `PredictionFile`
     labels : clip table with the ratings; None takes the first file, which then holds
         both
     aspects : the rated columns as `read_clips` takes them; None takes those with a
         known name
+    scales : of the labels, as `read_clips` takes them. The bins of the stack span the
+        scale that all aspects share; aspects on several scales are mapped onto 1..5
+    declared : scales of single models
 
     Raises
     ------
     UsageError
-        when a file holds no predictions, none of a model's clips is labelled, or two
-        models share a name.
+        when a file holds no predictions, none of a model's clips is labelled, two
+        models share a name, or most scores of a model are off its scale.
     """
     if not files:
         raise UsageError("Name at least one file of predictions.")
-    source = labels or files[0]
-    clips = read_clips(source, aspects=aspects)
+    source = labels or PredictionFile.parse(files[0]).path
+    clips = read_clips(source, aspects=aspects, scales=scales)
     names = list(clips.attrs["aspects"])
     choices = clips.attrs.get("notes", [])
-    label_columns = clips.attrs.get("columns", {})
     is_labelled = clips[names].notna().any(axis=1)
-    clips = clips[is_labelled].reset_index(drop=True)
-    clips.attrs |= {"aspects": names, "columns": label_columns}
-    if clips.empty:
+    labelled = clips[is_labelled].reset_index(drop=True)
+    labelled.attrs = dict(clips.attrs)
+    if labelled.empty:
         raise UsageError(
             f"{source} has no rated clips; name the file of ratings with --labels."
         )
 
-    inputs = join_predictions_to(files, clips, source=source)
+    own_scales = label_scales(labelled)
+    bins = bins_of_labels(own_scales)
+    inputs = join_predictions_to(
+        files,
+        labels_onto(labelled, bins),
+        source=source,
+        bins=bins,
+        own_scales=own_scales,
+        declared=declared,
+    )
     notes = list(inputs.notes)
 
     # Numeric columns that might have been meant as models are named to the user.
@@ -134,24 +139,49 @@ def read_stack_inputs(
     ]
     if bookkeeping:
         notes.insert(0, f"columns that are not models: {some(bookkeeping)}")
+    scale_note = inputs.scales.note(names)
+    if scale_note:
+        notes.insert(0, scale_note)
     return replace(inputs, notes=(*choices, *notes))
 
 
+def bins_of_labels(scales: Mapping[str, Scale]) -> ScoreBins:
+    """The bins of a stack: on the scale that all aspects share, else on 1..5.
+
+    Examples
+    --------
+    >>> bins_of_labels({"mi": Scale(0, 100), "ta": Scale(0, 100)}).high
+    100.0
+    >>> bins_of_labels({"mos": Scale(1, 5), "pq": Scale(1, 10)}).high
+    5.0
+    """
+    shared = set(scales.values())
+    if len(shared) != 1:
+        return SCALE
+    (scale,) = shared
+    return SCALE if scale == Scale.of(SCALE) else ScoreBins(scale.low, scale.high)
+
+
 def join_predictions_to(
-    files: Sequence[Path | str],
+    files: Sequence[FileWord],
     clips: pd.DataFrame,
     source: Path | str = "",
     bins: ScoreBins = SCALE,
+    own_scales: Mapping[str, Scale] | None = None,
+    declared: DeclaredScales | None = None,
 ) -> StackInputs:
     """Read predictions of any number of models for clips that are known already.
 
     Parameters
     ----------
     files : see `read_stack_inputs`
-    clips : clip table, ``attrs["aspects"]`` naming the rated columns, and
-        ``attrs["columns"]`` those that they were read from under other names
+    clips : clip table with labels on `bins`, ``attrs["aspects"]`` naming the rated
+        columns, and ``attrs["columns"]`` those that they were read from under other
+        names
     source : the file that the clips were read from, if it may be one of `files`
     bins : the scale
+    own_scales : aspect to the scale that its labels were on, where it is another
+    declared : scales of single models
 
     Raises
     ------
@@ -159,23 +189,45 @@ def join_predictions_to(
         As in `read_stack_inputs`.
     """
     aspects = list(clips.attrs["aspects"])
+    own_labels = {
+        aspect: scale
+        for aspect, scale in (own_scales or {}).items()
+        if scale != Scale.of(bins)
+    }
+    scales = StackScales(Scale.of(bins), own_labels)
     label_columns = clips.attrs.get("columns", {}).values()
-    models: list[_Model] = []
-    for file in files:
-        is_source = bool(source) and Path(file) == Path(source)
-        labels_here = label_columns if is_source else None
-        models += _read_models(Path(file), clips, aspects, labels_here, bins=bins)
+    models: list[ReadModel] = []
+    for word in files:
+        file = PredictionFile.parse(word)
+        is_source = bool(source) and file.path == Path(source)
+        of_file = _read_models(
+            file.path,
+            clips,
+            aspects,
+            label_columns if is_source else None,
+            scales=scales,
+        )
+        models += _as_named(file, of_file)
     _check_names_are_unique(models)
-    tables, notes = _join(models, clips["clip_id"].tolist(), aspects, bins=bins)
-    return StackInputs(clips=clips, tables=tables, notes=tuple(notes))
+    target = Target(
+        ids=clips["clip_id"].tolist(),
+        aspects=aspects,
+        bins=bins,
+        scales=scales,
+        declared=declared or DeclaredScales(),
+    )
+    tables, found, notes = join_models(models, target)
+    return StackInputs(clips=clips, tables=tables, notes=tuple(notes), scales=found)
 
 
 def read_new_stack_inputs(
-    files: Sequence[Path | str],
+    files: Sequence[FileWord],
     models: Sequence[str],
     aspects: Sequence[str],
     bins: ScoreBins = SCALE,
     clip_ids: Sequence[str] | None = None,
+    scales: StackScales | None = None,
+    declared: DeclaredScales | None = None,
 ) -> StackInputs:
     """Read predictions of new clips by the base models of a fitted stack.
 
@@ -187,6 +239,8 @@ def read_new_stack_inputs(
     aspects : the predicted qualities
     bins : the scale
     clip_ids : the clips, where they are known; None takes all that any model predicts
+    scales : what the stack remembers of the scales of its labels and base models
+    declared : scales of single models, which come before those that are remembered
 
     Returns
     -------
@@ -196,12 +250,14 @@ def read_new_stack_inputs(
     Raises
     ------
     UsageError
-        when a file has no predictions of these models, or two files have the same one.
+        when a file has no predictions of these models, two files have the same one, or
+        most scores of a model are off its scale.
     """
     aspects = list(aspects)
-    found: list[_Model] = []
-    for file in files:
-        found += _read_known_models(Path(file), models, aspects, bins=bins)
+    found: list[ReadModel] = []
+    for word in files:
+        file = PredictionFile.parse(word)
+        found += _read_known_models(file, models, aspects)
     _check_names_are_unique(found)
 
     # The clips are those that any model predicts; another spelling of an id that is
@@ -214,18 +270,42 @@ def read_new_stack_inputs(
             if form not in known:
                 ids.append(clip)
 
-    tables, notes = _join(
-        found,
-        ids,
-        aspects,
+    target = Target(
+        ids=ids,
+        aspects=aspects,
         bins=bins,
+        scales=scales or StackScales(Scale.of(bins)),
+        declared=declared or DeclaredScales(),
         others="predictions of other clips, left aside",
     )
-    clips = pd.DataFrame({"clip_id": ids})
-    return StackInputs(clips=clips, tables=tables, notes=tuple(notes))
+    tables, known_scales, notes = join_models(found, target)
+    scale_note = known_scales.note(aspects)
+    if scale_note:
+        notes.insert(0, scale_note)
+    return StackInputs(
+        clips=pd.DataFrame({"clip_id": ids}),
+        tables=tables,
+        notes=tuple(notes),
+        scales=known_scales,
+    )
 
 
-def _check_names_are_unique(models: Sequence[_Model]) -> None:
+def _as_named(file: PredictionFile, models: Sequence[ReadModel]) -> list[ReadModel]:
+    """The models of a file, under the name and on the scale that are given for it."""
+    if file.name and len(models) != 1:
+        names = some(model.name for model in models)
+        raise UsageError(
+            f"{file.path} holds {len(models)} models ({names}), which '{file.name}=' "
+            "cannot name; leave that out. Scales of single columns go into a table "
+            "(--predictor-scales)."
+        )
+    return [
+        replace(model, name=file.name or model.name, declared=file.scale)
+        for model in models
+    ]
+
+
+def _check_names_are_unique(models: Sequence[ReadModel]) -> None:
     counts = Counter(model.name for model in models)
     repeated = sorted(name for name, count in counts.items() if count > 1)
     if repeated:
@@ -244,21 +324,21 @@ def _read_models(
     aspects: list[str],
     label_columns: Collection[str] | None,
     *,
-    bins: ScoreBins,
-) -> list[_Model]:
+    scales: StackScales,
+) -> list[ReadModel]:
     """All models of a file: a table of distributions, one score column, or many.
 
     `label_columns` are those that hold labels under another name than the aspect's;
     None for a file without labels.
     """
-    record = _read_record(path, aspects, bins)
+    record = _read_record(path, aspects)
     if record is not None:
         return [record]
 
     frame = _read_one_tool(path, aspects, holds_labels=label_columns is not None)
     # A column that is named like the aspect may hold the labels; the models are then
     # the other columns.
-    if frame is not None and not _are_labels(frame, clips, aspects):
+    if frame is not None and not _are_labels(frame, clips, aspects, scales):
         return [_model_of_frame(path, frame, aspects)]
 
     columns = read_clips(path, labels=False)
@@ -309,30 +389,34 @@ def _read_one_tool(
 
 
 def _read_known_models(
-    path: Path, models: Sequence[str], aspects: list[str], *, bins: ScoreBins
-) -> list[_Model]:
+    file: PredictionFile, models: Sequence[str], aspects: list[str]
+) -> list[ReadModel]:
     """Known models of a file: the columns with their names, or the file as a whole."""
-    record = _read_record(path, aspects, bins)
+    path = file.path
+    own_name = file.name or path.stem
+    record = _read_record(path, aspects)
     if record is not None:
+        record = replace(record, name=file.name or record.name)
         found = [record] if record.name in models else []
     else:
-        found = _read_known_columns(path, models, aspects)
-        is_named_by_file = path.stem in models
-        if is_named_by_file and path.stem not in {model.name for model in found}:
+        found = [] if file.name else _read_known_columns(path, models, aspects)
+        is_named_by_file = own_name in models
+        if is_named_by_file and own_name not in {model.name for model in found}:
             frame = read_predictions(path, aspects)
-            found = [_model_of_frame(path, frame, aspects)]
+            found = [replace(_model_of_frame(path, frame, aspects), name=own_name)]
 
     if not found:
         raise UsageError(
             f"{path} has no predictions of the stack's base models {some(models, 5)}: "
-            "name its columns after them, or the file after the one model in it."
+            "name its columns after them, or the file after the one model in it "
+            "(NAME=FILE)."
         )
-    return found
+    return [replace(model, declared=file.scale) for model in found]
 
 
 def _read_known_columns(
     path: Path, models: Sequence[str], aspects: list[str]
-) -> list[_Model]:
+) -> list[ReadModel]:
     try:
         frame = read_clips(path, labels=False)
     except UsageError:
@@ -343,20 +427,29 @@ def _read_known_columns(
     return _models_of_columns(path, frame, aspects, only=models)
 
 
-def _model_of_frame(path: Path, frame: pd.DataFrame, aspects: list[str]) -> _Model:
+def _model_of_frame(path: Path, frame: pd.DataFrame, aspects: list[str]) -> ReadModel:
     """The one model of a file, named by the file."""
-    ids = frame["clip_id"].tolist()
-    return _Model(path.stem, ids, values=frame[aspects].to_numpy())
+    return ReadModel(
+        path.stem,
+        frame["clip_id"].tolist(),
+        values=frame[aspects].to_numpy(),
+        columns=tuple(frame.attrs["columns"][aspect] for aspect in aspects),
+        file_columns=tuple(frame.attrs["file_columns"]),
+        own_scale=frame.attrs.get("own_scale"),
+    )
 
 
 # ---- distributions and records
 
 
-def _read_record(path: Path, aspects: list[str], bins: ScoreBins) -> _Model | None:
+def _read_record(path: Path, aspects: list[str]) -> ReadModel | None:
     """The one model of a file that is not a table of scores; None when it is one."""
     suffix = path.suffix.lower()
     if suffix == ".json":
-        return _Model(path.stem, *read_published(path, aspects))
+        # Records of the published system are on its own bins, from 1 to 5.
+        return ReadModel(
+            path.stem, *read_published(path, aspects), own_scale=Scale.of(SCALE)
+        )
     if suffix in {".pt", ".pth", ".pkl"}:
         raise UsageError(
             f"{path} may run code when it is loaded; write its records as JSON first."
@@ -365,14 +458,12 @@ def _read_record(path: Path, aspects: list[str], bins: ScoreBins) -> _Model | No
     table = read_distributions(path)
     if table is None:
         return None
-    if table.bins != bins:
-        raise UsageError(
-            f"{path} predicts on {table.bins}; the bins of the stack are {bins}."
-        )
-    return _Model(
+    return ReadModel(
         name=table.model,
         ids=list(table.clip_ids),
         values=np.stack([table.of(aspect) for aspect in aspects], axis=1),
+        own_scale=Scale.of(table.bins),
+        bins=table.bins,
         sigma=table.sigma,
         trained_on=table.trained_on,
         selected_on=table.selected_on,
@@ -388,7 +479,7 @@ def _models_of_columns(
     frame: pd.DataFrame,
     aspects: list[str],
     only: Sequence[str] | None = None,
-) -> list[_Model]:
+) -> list[ReadModel]:
     """One model per numeric column of a table.
 
     For several aspects the columns are named ``<aspect>__<model>``.
@@ -402,6 +493,9 @@ def _models_of_columns(
         that is asked for by name is taken even if it looks like bookkeeping.
     """
     values_of: dict[str, dict[str, np.ndarray]] = {}
+    # By these a known tool is recognised: the column without its aspect.
+    column_of: dict[str, dict[str, str]] = {}
+    file_columns = tuple(_split_column_name(name, aspects)[1] for name in frame.columns)
     for name in frame.columns:
         if name in aspects or name.strip().lower() in STANDARD_NAMES:
             continue
@@ -416,6 +510,7 @@ def _models_of_columns(
         values = _numbers(frame[name])
         if values is not None:
             values_of.setdefault(model, {})[aspect] = values
+            column_of.setdefault(model, {})[aspect] = model
 
     n_aspects = len(aspects)
     partial = [model for model, known in values_of.items() if len(known) < n_aspects]
@@ -429,7 +524,9 @@ def _models_of_columns(
     models = []
     for model, known in values_of.items():
         scores = np.column_stack([known[aspect] for aspect in aspects])
-        models.append(_Model(model, ids, scores))
+        columns = tuple(column_of[model][aspect] for aspect in aspects)
+        read = ReadModel(model, ids, scores, columns=columns, file_columns=file_columns)
+        models.append(read)
     return models
 
 
@@ -441,16 +538,25 @@ def _split_column_name(name: str, aspects: list[str]) -> tuple[str, str]:
     return aspect, model
 
 
-def _are_labels(frame: pd.DataFrame, clips: pd.DataFrame, aspects: list[str]) -> bool:
+def _are_labels(
+    frame: pd.DataFrame,
+    clips: pd.DataFrame,
+    aspects: list[str],
+    scales: StackScales,
+) -> bool:
     """Whether scores that were read are the labels, in a file that holds both."""
     both = clips.merge(frame, on="clip_id", suffixes=("", " predicted"))
     if both.empty:
         return False
-    labels = both[aspects].to_numpy()
-    scores = both[[f"{aspect} predicted" for aspect in aspects]].to_numpy()
-    # A missing label says nothing about the column.
-    is_equal = np.isnan(labels) | (labels == scores)
-    return bool(is_equal.all())
+    for aspect in aspects:
+        labels = both[aspect].to_numpy()
+        scores = both[f"{aspect} predicted"].to_numpy(dtype=np.float64)
+        # As the labels were mapped, bit for bit.
+        mapped = scales.of_labels(aspect).map(scores, scales.inner)
+        # A missing label says nothing about the column.
+        if not (np.isnan(labels) | (labels == mapped)).all():
+            return False
+    return True
 
 
 def _numbers(cells: pd.Series) -> np.ndarray | None:
@@ -468,109 +574,3 @@ def _numbers(cells: pd.Series) -> np.ndarray | None:
     if has_words or not np.isfinite(values).any():
         return None
     return np.where(np.isfinite(values), values, np.nan)
-
-
-# ---- joining models to clips
-
-
-def _join(
-    models: Sequence[_Model],
-    ids: list[str],
-    aspects: list[str],
-    *,
-    bins: ScoreBins,
-    others: str = "predicted clips without a label, left aside",
-) -> tuple[tuple[PredictionTable, ...], list[str]]:
-    """The table of each model over the clips it predicts, and notes on the rest.
-
-    `others` is what the notes call predictions of clips that are not in `ids`.
-    """
-    tables = []
-    counts_by_note: dict[str, list[str]] = {}
-    for model in models:
-        table, counts = _join_one(model, ids, aspects, bins=bins, others=others)
-        tables.append(table)
-        for note, count in counts.items():
-            if count:
-                models_of_note = counts_by_note.setdefault(note, [])
-                models_of_note.append(f"{count} of {model.name}")
-    notes = [f"{note}: {some(names, 10)}" for note, names in counts_by_note.items()]
-    return tuple(tables), notes
-
-
-def _join_one(
-    model: _Model, ids: list[str], aspects: list[str], *, bins: ScoreBins, others: str
-) -> tuple[PredictionTable, dict[str, int]]:
-    """One model's table, in the order of `ids` and under them, and counts for notes."""
-    wanted_forms, model_forms = comparable_ids(ids, model.ids)
-    row_of = {form: row for row, form in enumerate(model_forms)}
-    # Ids that differ as written may have one form, so this is checked here.
-    if len(row_of) < len(model_forms):
-        repeated = [form for form in row_of if model_forms.count(form) > 1]
-        raise UsageError(f"'{model.name}' predicts a clip twice ({some(repeated)}).")
-
-    # A clip without a score for every aspect counts as one that the model leaves out.
-    n_given = len(model_forms)
-    value_axes = tuple(range(1, model.values.ndim))
-    is_complete = np.isfinite(model.values).all(axis=value_axes)
-    clip_ids = []
-    rows = []
-    n_matched = 0
-    for clip, form in zip(ids, wanted_forms, strict=True):
-        if form not in row_of:
-            continue
-        n_matched += 1
-        row = row_of[form]
-        if is_complete[row]:
-            clip_ids.append(clip)
-            rows.append(row)
-    if not rows:
-        first_wanted = ids[0] if ids else ""
-        first_own = model.ids[0] if model.ids else ""
-        raise UsageError(
-            f"'{model.name}' predicts none of the {len(ids)} clips (the first is "
-            f"'{first_wanted}', its own '{first_own}'). Give both the same ids, and "
-            "finite scores."
-        )
-
-    kept = replace(model, ids=clip_ids, values=model.values[rows])
-    table, n_off_scale = _to_table(kept, aspects, bins)
-    # A few scores beyond the ends are a tool's way; most of them are another scale.
-    if n_off_scale > len(rows) / 2:
-        raise UsageError(
-            f"'{model.name}' predicts {n_off_scale} of {len(rows)} clips off the scale "
-            f"{bins.low:g}..{bins.high:g} (from {np.nanmin(kept.values):g} to "
-            f"{np.nanmax(kept.values):g}); rescale its scores first."
-        )
-    counts = {
-        "clips not predicted": len(ids) - len(rows),
-        others: n_given - n_matched,
-        f"scores moved to the nearer end of {bins.low:g}..{bins.high:g}": n_off_scale,
-    }
-    return table, counts
-
-
-def _to_table(
-    model: _Model, aspects: list[str], bins: ScoreBins
-) -> tuple[PredictionTable, int]:
-    """The prediction table of a model, and its number of clips scored off the scale."""
-    if model.sigma is None:
-        is_off_scale = (model.values < bins.low) | (model.values > bins.high)
-        # Softening moves a score that is off the scale to its nearer end.
-        table = PredictionTable.from_scores(
-            model.name, model.ids, aspects, scores=model.values, bins=bins
-        )
-        return table, int(is_off_scale.any(axis=1).sum())
-
-    table = PredictionTable(
-        model=model.name,
-        clip_ids=tuple(model.ids),
-        aspects=tuple(aspects),
-        distributions=model.values,
-        bins=bins,
-        sigma=model.sigma,
-        trained_on=model.trained_on,
-        selected_on=model.selected_on,
-        predicts=model.predicts,
-    )
-    return table, 0

@@ -30,6 +30,7 @@ from ensemble.scoring.prepared_stack import (
     clip_chunks,
     clip_models,
     prepared,
+    scales_of_scores,
     stored_tables,
     usable,
     with_predictions,
@@ -154,6 +155,7 @@ def score_clips(
             ),
             kept,
             stack.bins_,
+            scales=stack.scales_.labels,
         )
     return Scores(
         _joined(
@@ -168,6 +170,7 @@ def score_clips(
         left_out,
         set_aside=(*unpredicted, *set_aside),
         distributions=bins_of,
+        scales=scales_of_scores(stack),
     )
 
 
@@ -260,6 +263,8 @@ def score_chunk(
         aspects=aspects,
         level=level,
     )
+    # Written on the scale of the labels, which may be another than the stack's own.
+    frame = stack.scales_.scored_table(frame, aspects)
     gaps = text_gaps(clips, judged_by_prompt(models, aspects))
     bins_of = distribution_table(
         stack.final_estimator_,
@@ -268,6 +273,7 @@ def score_chunk(
         aspects=aspects,
         wanted=distributions,
     )
+    bins_of = stack.scales_.scored_table(bins_of, aspects)
     return ScoredChunk(
         frame=without_scores(frame, aspects, gaps),
         distributions=without_distributions(bins_of, clips["clip_id"], aspects, gaps),

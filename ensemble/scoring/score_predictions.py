@@ -11,7 +11,9 @@ from pathlib import Path
 
 from ensemble.estimator.stacked_mos import StackedMOS
 from ensemble.formats import Distributions, Scores
+from ensemble.prediction_files.predictor_scales import DeclaredScales
 from ensemble.prediction_files.stack_inputs import read_new_stack_inputs
+from ensemble.scoring.prepared_stack import scales_of_scores
 from meta.score_columns import distribution_table, scored_table
 
 
@@ -20,6 +22,7 @@ def score_predictions(
     files: Sequence[Path | str],
     level: float = 0.9,
     distributions: str = "none",
+    declared: DeclaredScales | None = None,
 ) -> tuple[Scores, tuple[str, ...]]:
     """Score every clip that the files predict, in their order.
 
@@ -34,6 +37,8 @@ def score_predictions(
         Coverage of the interval.
     distributions : str
         Whose to add, one of `meta.score_columns.DISTRIBUTIONS`.
+    declared : DeclaredScales, optional
+        Scales of base models, where they are not those that the stack remembers.
 
     Returns
     -------
@@ -50,26 +55,41 @@ def score_predictions(
     """
     regressor = stack.final_estimator_
     layout = regressor.layout_
-    new = read_new_stack_inputs(files, layout.models, stack.aspects_, layout.bins)
+    new = read_new_stack_inputs(
+        files,
+        layout.models,
+        stack.aspects_,
+        bins=layout.bins,
+        scales=stack.scales_,
+        declared=declared,
+    )
     tables = layout.align(new.tables, regressor.accepts_missing)
 
     # Where clips have audio files, these stand here; predictions come without any.
     clips = new.clips.assign(audio="")
     frame = scored_table(regressor, tables, clips, aspects=stack.aspects_, level=level)
+    frame = stack.scales_.scored_table(frame, stack.aspects_)
     bins_of = None
     if distributions != "none":
+        table = distribution_table(
+            regressor,
+            tables,
+            clips["clip_id"].tolist(),
+            aspects=stack.aspects_,
+            wanted=distributions,
+        )
         bins_of = Distributions(
-            distribution_table(
-                regressor,
-                tables,
-                clips["clip_id"].tolist(),
-                aspects=stack.aspects_,
-                wanted=distributions,
-            ),
+            stack.scales_.scored_table(table, stack.aspects_),
             stack.aspects_,
             layout.bins,
+            scales=stack.scales_.labels,
         )
     scores = Scores(
-        frame, stack.aspects_, left_out=(), set_aside=(), distributions=bins_of
+        frame,
+        stack.aspects_,
+        left_out=(),
+        set_aside=(),
+        distributions=bins_of,
+        scales=scales_of_scores(stack),
     )
     return scores, new.notes

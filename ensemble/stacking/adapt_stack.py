@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from base_models.clips.labels import labels_onto
 from base_models.clips.read_clips import read_clips
 from base_models.errors import UsageError, some
 from base_models.files import (
@@ -27,8 +28,14 @@ from base_models.files import (
     sha256,
     to_json,
 )
+from base_models.scales import LabelScales, Scale
 from ensemble.estimator.save_and_load import ROLE, read_stack, write_stack
+from ensemble.prediction_files.predictor_scales import (
+    DeclaredScales,
+    PredictionFile,
+)
 from ensemble.prediction_files.stack_inputs import read_new_stack_inputs
+from ensemble.prediction_files.stack_scales import StackScales
 from ensemble.reporting.adaptation_page import adaptation_page
 from ensemble.stacking.stack_data import rows_of_clips
 from ensemble.workspace import Workspace
@@ -76,25 +83,37 @@ class RatedPredictions:
 
 
 def read_rated_clips(
-    path: Path | str, aspects: Sequence[str], layout: Layout
+    path: Path | str,
+    aspects: Sequence[str],
+    scales: StackScales,
 ) -> pd.DataFrame:
     """Clips of a table that are rated for an aspect of a stack.
 
+    Parameters
+    ----------
+    path : the table
+    aspects : of the stack
+    scales : of the stack, with those of the labels in this table
+
     Returns
     -------
-    clips : as `read_clips` gives them, with a column for every aspect, NaN where the
-        table has none
+    clips : as `read_clips` gives them, with labels on the stack's own scale and a
+        column for every aspect, NaN where the table has none
 
     Raises
     ------
     UsageError
         when the table rates no aspect of the stack, or a rating is off its scale.
     """
+    own = {aspect: scales.of_labels(aspect) for aspect in aspects}
     named = read_clips(path, labels=False)
     found = [aspect for aspect in aspects if aspect in named.columns]
     # Aspects may stand under other usual names, which only a rated table tells.
     if not found:
-        known = read_clips(path, bins=layout.bins).attrs["aspects"]
+        lows = [scale.low for scale in own.values()]
+        highs = [scale.high for scale in own.values()]
+        widest = Scale(min(lows), max(highs))
+        known = read_clips(path, scales=widest).attrs["aspects"]
         found = [aspect for aspect in aspects if aspect in known]
         if not found:
             rated = some(known) if known else "nothing"
@@ -102,7 +121,9 @@ def read_rated_clips(
                 f"{path} rates {rated}; the stack predicts {some(aspects)}. Name its "
                 "columns of ratings after those."
             )
-    clips = read_clips(path, found, layout.bins)
+    own_of_found = {aspect: own[aspect] for aspect in found}
+    clips = read_clips(path, found, scales=own_of_found)
+    clips = labels_onto(clips, scales.inner)
     for aspect in aspects:
         if aspect not in found:
             clips[aspect] = np.nan
@@ -118,6 +139,9 @@ def read_rated_predictions(
     *,
     aspects: Sequence[str],
     layout: Layout,
+    scales: StackScales,
+    label_scales: LabelScales | None = None,
+    declared: DeclaredScales | None = None,
     group: str = "",
 ) -> RatedPredictions:
     """Ratings of a new corpus, and files of what the base models predict for it.
@@ -127,6 +151,9 @@ def read_rated_predictions(
     predictions : files, see `read_new_stack_inputs`
     labels : table with the ratings; None takes the first of those files
     aspects, layout : of the stack
+    scales : of the stack
+    label_scales : of the labels in the table, where they are not those of the stack
+    declared : scales of base models, where the stack remembers others
     group : column of the labels whose clips are left out together, or ""
 
     Raises
@@ -135,14 +162,17 @@ def read_rated_predictions(
         when no rated clip is predicted, or as `read_rated_clips` and
         `read_new_stack_inputs`.
     """
-    source = labels or predictions[0]
-    clips = read_rated_clips(source, aspects, layout)
+    source = labels or PredictionFile.parse(predictions[0]).path
+    in_table = scales.with_labels(label_scales or LabelScales(), aspects)
+    clips = read_rated_clips(source, aspects, in_table)
     joined = read_new_stack_inputs(
         predictions,
         layout.models,
         aspects,
         bins=layout.bins,
         clip_ids=clips["clip_id"].tolist(),
+        scales=scales,
+        declared=declared,
     )
     # A rated clip that no file knows is left out and named; one that some models lack
     # is an error, unless the stack fills gaps.

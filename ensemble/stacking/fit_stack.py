@@ -159,6 +159,8 @@ def _fit_and_write(folder: Path, data: StackData, settings: Settings) -> None:
         missing=settings.missing,
     )
     stack.fit(_clip_table(rows), rows.label_frame, groups=rows.groups)
+    if data.scales is not None:
+        stack.scales_ = data.scales
     # There is one wherever a share for validation is given, as here.
     assert stack.trial_ is not None
     if data.ratings is not None:
@@ -182,6 +184,7 @@ def _fit_and_write(folder: Path, data: StackData, settings: Settings) -> None:
         "source": data.source,
         "demo": data.demo,
         "flat": False,
+        "scales": stack.scales_.to_json(),
     }
     if report.disagreement_sentences:
         facts["disagreement"] = report.disagreement_sentences

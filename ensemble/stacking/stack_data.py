@@ -12,11 +12,13 @@ from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
-from base_models.clips.labels import judged_by_text, text_gaps
+from base_models.clips.labels import SCALE, judged_by_text, text_gaps
 from base_models.errors import DamagedArtifact, UsageError, one_of, some
-from base_models.files import sha256
+from base_models.files import sha256, to_json
 from base_models.predictions import PredictionTable
+from base_models.scales import Scale
 from ensemble.prediction_files.stack_inputs import StackInputs
+from ensemble.prediction_files.stack_scales import StackScales
 from ensemble.training.model_sets import usual_learner
 from ensemble.training.rated_clips import CONTENT, RatedClips
 from ensemble.training.stored_runs import RunsOfData, StoredRun
@@ -57,6 +59,7 @@ class StackData:
     ratings : single ratings, see `base_models.clips.ratings.read_ratings`, or None
     without_prompt : per aspect that is left out for clips without a prompt: their ids
     has_pooled : whether some base model regresses on pooled embeddings
+    scales : of the labels and of the base models' scores; None where all are the bins'
     """
 
     fit: PredictedRows
@@ -74,6 +77,7 @@ class StackData:
     ratings: pd.DataFrame | None = None
     without_prompt: Mapping[str, Sequence[str]] = field(default_factory=dict)
     has_pooled: bool = False
+    scales: StackScales | None = None
 
     @property
     def usual_learner(self) -> str:
@@ -157,6 +161,9 @@ class StackData:
             str(of_data.data.relative_to(workspace.root)),
             *(run.folder.name for run in chosen.values()),
         )
+        scales = StackScales(Scale.of(SCALE), dict(rated.scales))
+        note = "; ".join([note, *scales.sentences(rated.aspects)])
+        identity += _identity_of_scales(scales)
         # Tables of older runs have no column of audio contents: then none is known.
         contents = dict(
             zip(rated.frame["clip_id"], rated.frame.get(CONTENT, ()), strict=False)
@@ -177,6 +184,7 @@ class StackData:
             ratings=rated.ratings,
             without_prompt=rated.without_prompt,
             has_pooled=any(run.is_pooled for run in chosen.values()),
+            scales=scales,
         )
 
     @classmethod
@@ -229,6 +237,7 @@ class StackData:
                 "; there is no dev split, so train rows are among them, which the "
                 "models may have been trained on"
             )
+        note = "; ".join([note, *joined.scales.sentences(aspects)])
         judges = {}
         fit = _predicted_rows(fit_clips, tables, aspects, group)
         if len(test_clips):
@@ -243,7 +252,8 @@ class StackData:
             source=source,
             note=note,
             group=group,
-            identity=(sha256(data),),
+            identity=(sha256(data), *_identity_of_scales(joined.scales)),
+            scales=joined.scales,
         )
 
     def with_predictions(self, joined: StackInputs) -> StackData:
@@ -279,13 +289,19 @@ class StackData:
                 note += f"; no {name} clip is predicted by {some(absent)}: not judged"
                 continue
             judges[name] = _with_tables(judge, joined.tables)
+        note = "; ".join([note, *joined.scales.predictor_notes()])
         content = b"".join(table.to_bytes() for table in joined.tables)
         return replace(
             self,
             fit=fit,
             judges=judges,
             note=note,
-            identity=(*self.identity, sha256(content)),
+            identity=(
+                *self.identity,
+                sha256(content),
+                *_identity_of_scales(joined.scales),
+            ),
+            scales=joined.scales,
         )
 
     def without_provenance(self) -> StackData:
@@ -297,6 +313,11 @@ class StackData:
                 name: judge.without_provenance() for name, judge in self.judges.items()
             },
         )
+
+
+def _identity_of_scales(scales: StackScales) -> tuple[str, ...]:
+    """What the scales of a stack add to its name, where anything is mapped."""
+    return (sha256(to_json(scales.to_json())),) if scales.decides else ()
 
 
 def _rated_clips(of_data: RunsOfData) -> RatedClips:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import io
 import shlex
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,13 @@ import pyarrow as pa
 
 from base_models.bins import ScoreBins
 from base_models.clips.demo.corpus import is_demo
-from base_models.clips.labels import judged_by_text, text_gaps
+from base_models.clips.labels import (
+    SCALE,
+    judged_by_text,
+    label_scales,
+    labels_onto,
+    text_gaps,
+)
 from base_models.clips.ratings import check_ratings
 from base_models.clips.read_clips import read_clips
 from base_models.clips.splits import assign_splits, reached
@@ -33,6 +39,7 @@ from base_models.files import (
     sha256,
     to_json,
 )
+from base_models.scales import LabelScales, Scale
 
 ROLE = "clip table"
 CLIPS = "clips.parquet"
@@ -88,6 +95,9 @@ class RatedClips:
         How many clips of the source are left out.
     ratings : DataFrame or None
         Single ratings of these clips: ``clip_id``, ``rater_id`` and the aspects.
+    scales : mapping of str to Scale
+        The scale of an aspect's labels where they came from, if it is not 1..5, onto
+        which labels and ratings are mapped here.
     """
 
     frame: pd.DataFrame
@@ -99,6 +109,7 @@ class RatedClips:
     group: str = ""
     set_aside: int = 0
     ratings: pd.DataFrame | None = None
+    scales: Mapping[str, Scale] = field(default_factory=dict)
 
     @classmethod
     def read(
@@ -109,6 +120,7 @@ class RatedClips:
         splits: SplitRule | None = None,
         ratings: Path | str | None = None,
         rating_scale: Sequence[float] | None = None,
+        scales: LabelScales | None = None,
     ) -> RatedClips:
         """Read a listening test and settle its splits.
 
@@ -123,6 +135,8 @@ class RatedClips:
         ratings, rating_scale
             Single ratings, and the ends of their scale, as `read_clips` takes them: the
             labels are their means where the data has none.
+        scales : LabelScales, optional
+            Of the labels, as `read_clips` takes them; they are mapped onto 1..5.
 
         Raises
         ------
@@ -130,7 +144,11 @@ class RatedClips:
             When there is no aspect, or a split that training needs is empty.
         """
         frame = read_clips(
-            path, aspects=aspects, ratings=ratings, rating_scale=rating_scale
+            path,
+            aspects=aspects,
+            ratings=ratings,
+            rating_scale=rating_scale,
+            scales=scales,
         )
         names = tuple(frame.attrs["aspects"])
         if not names:
@@ -138,6 +156,12 @@ class RatedClips:
                 f"{path} has no column of ratings; name one with --aspects. Columns: "
                 f"{list(frame.columns)}."
             )
+        own_scales = {
+            aspect: scale
+            for aspect, scale in label_scales(frame).items()
+            if scale != Scale.of(SCALE)
+        }
+        frame = labels_onto(frame)
         rule = splits or SplitRule()
         if rule.group is not None:
             one_of(rule.group, frame.columns, "column for --group")
@@ -164,6 +188,7 @@ class RatedClips:
             demo=is_demo(path),
             made=made,
             group=rule.group or "",
+            scales=own_scales,
         )
 
     def with_ratings(self, ratings: pd.DataFrame) -> RatedClips:
@@ -206,6 +231,8 @@ class RatedClips:
         left_out = f"; {self.set_aside} clips set aside" if self.set_aside else ""
         for aspect, clips in self.without_prompt.items():
             left_out += f"; {len(clips)} without a prompt, {aspect} left out for them"
+        for aspect, scale in self.scales.items():
+            left_out += f"; {aspect} is rated on {scale}, and learnt on 1..5"
         return f"{self.made}: {reached(self.frame)}{left_out}"
 
     def rows(self, split: str) -> pd.DataFrame:
@@ -285,6 +312,9 @@ class RatedClips:
             "set_aside": self.set_aside,
             "scale": [bins.low, bins.high],
         }
+        # Tables on 1..5 stay as they were before there was a choice.
+        if self.scales:
+            facts["scales"] = {k: scale.to_json() for k, scale in self.scales.items()}
         files = {CLIPS: buffer.getvalue(), FACTS: to_json(facts)}
         if self.ratings is not None:
             files[RATINGS] = self.ratings.to_parquet(index=False)
@@ -323,6 +353,7 @@ class RatedClips:
                 group=facts["group"],
                 set_aside=facts["set_aside"],
                 ratings=ratings,
+                scales={k: Scale(*v) for k, v in facts.get("scales", {}).items()},
             )
         except (KeyError, ValueError, pa.ArrowException) as error:
             raise DamagedArtifact(

@@ -23,6 +23,7 @@ from base_models.errors import (
     UsageError,
     some,
 )
+from base_models.scales import Scale
 from ensemble.engine import LOCAL
 from ensemble.training.base_model_run import BaseRun, Watch, train_runs
 from ensemble.training.checks.plan_checks import check_plan
@@ -123,7 +124,11 @@ def add_ratings(
 
     try:
         columns = attributes.get("columns")
-        ratings = read_ratings(file, rated.aspects, scale, columns=columns)
+        # Ratings are on the scale of the labels, unless another one is named.
+        own = {
+            aspect: rated.scales.get(aspect, Scale(1, 5)) for aspect in rated.aspects
+        }
+        ratings = read_ratings(file, rated.aspects, scale or own, columns=columns)
         with_ratings = rated.with_ratings(ratings)
         kept = with_ratings.ratings
         assert kept is not None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from jsonargparse import Namespace
 
 from base_models.errors import UsageError
+from base_models.scales import LabelScales
 from ensemble.cli.shared.exit_codes import (
     Screen,
     say,
@@ -23,7 +24,10 @@ if TYPE_CHECKING:
 
 _OWN = ("data", "curve", "audio_encoder", "text_encoder", "device")
 """Options that mean nothing without ``--adapt``."""
-_SHARED = ("adapt", "config", "artifacts", "predictions", "labels", "groups", "seed")
+_SHARED = (
+    *("adapt", "config", "artifacts", "predictions", "labels", "groups", "seed"),
+    *("scale", "predictor_scales"),
+)
 """Options of ``fit_meta`` that an adaptation takes too."""
 _WIDTH_WITHOUT_TERMINAL = 160
 
@@ -128,15 +132,19 @@ def adapt_to_rated_clips(options: Namespace) -> int:
 
 def _given_predictions(options: Namespace) -> RatedPredictions:
     """Rated clips with anybody's predictions of the stack's base models."""
-    from ensemble.estimator.save_and_load import read_stack
+    from ensemble.estimator.save_and_load import read_stack, scales_of
+    from ensemble.prediction_files.predictor_scales import DeclaredScales
     from ensemble.stacking.adapt_stack import read_rated_predictions
 
-    _, _, regressor = read_stack(options.adapt)
+    _, facts, regressor = read_stack(options.adapt)
     return read_rated_predictions(
         options.predictions,
         options.labels,
         aspects=regressor.aspects_,
         layout=regressor.layout_,
+        scales=scales_of(facts, regressor),
+        label_scales=LabelScales.parse(options.scale),
+        declared=DeclaredScales.read(options.predictor_scales),
         group=options.groups or "",
     )
 
@@ -154,8 +162,9 @@ def _scored_clips(options: Namespace) -> tuple[RatedPredictions, BasePredictions
     names = ("audio_encoder", "text_encoder", "device")
     overrides = {name: options[name] for name in names if options[name]}
     stack = StackedMOS.load(options.adapt, **overrides)
-    layout = stack.final_estimator_.layout_
-    clips = read_rated_clips(options.data, stack.aspects_, layout)
+    declared = LabelScales.parse(options.scale)
+    scales = stack.scales_.with_labels(declared, stack.aspects_)
+    clips = read_rated_clips(options.data, stack.aspects_, scales)
 
     store = EmbeddingStore(Workspace(Path(options.artifacts)).embeddings)
     with encoding() as on_embed:

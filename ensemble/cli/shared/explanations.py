@@ -51,6 +51,10 @@ def explain(
     notes = explain_clips(stack, scored, store, folder=folder, aspects=scores.aspects)
     for note in notes:
         say(f"not in {folder}: {note}")
+    inner = stack.scales_.inner
+    mapped = [name for name in scores.aspects if stack.scales_.of_labels(name) != inner]
+    if mapped:
+        say(f"note: in {folder}, {', '.join(mapped)} is in points of {inner}")
     pooled = [is_pooled(model) for _, model in stack.estimators_ if reads_clips(model)]
     found = []
     if not all(pooled):

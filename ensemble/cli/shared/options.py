@@ -97,6 +97,28 @@ def add_aspects_option(parser: Options, also: str = "") -> None:
     )
 
 
+def add_scale_option(parser: Options, whose: str = "labels") -> None:
+    """Add ``--scale``, the scale of `whose` mean ratings."""
+    parser.add_argument(
+        "--scale",
+        nargs="+",
+        metavar=("LOW", "HIGH"),
+        help=f"lowest and highest rating of the {whose}, e.g. 0 100; of single aspects "
+        "ASPECT=LOW-HIGH, e.g. mos=1-5 pq=1-10; default: 1 5",
+    )
+
+
+def add_predictor_scales_option(parser: Options) -> None:
+    """Add ``--predictor-scales``, a table of the scales of models."""
+    parser.add_argument(
+        "--predictor-scales",
+        type=str,
+        metavar="FILE",
+        help="table with the columns model and scale (as 0-100): scales of the models "
+        "in --predictions, where FILE:LOW-HIGH does not do",
+    )
+
+
 def choose_encoders(
     audio: Sequence[str] | None, text: Sequence[str] | None, demo: bool
 ) -> EncoderChoice:

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from base_models.errors import one_of
 from base_models.files import atomic_write
+from base_models.scales import Scale
 from ensemble.cli.shared.exit_codes import Screen, say
 
 if TYPE_CHECKING:
@@ -56,24 +57,37 @@ def put_distributions(distributions: Distributions, out: str) -> None:
 
     form = format_of_distributions(out)
     atomic_write(out, encode_distributions(distributions, form))
-    bins = distributions.bins
-    first, second = bins.centers[:2]
-    say(
-        f"distributions: {out}, {bins.count} bins with centres {first:g}, {second:g} "
-        f"… {bins.centers[-1]:g}"
-    )
+    # Aspects on one scale share a line.
+    aspects_of: dict[str, list[str]] = {}
+    for aspect in distributions.aspects:
+        centers = distributions.centers(aspect)
+        listed = f"{centers[0]:g}, {centers[1]:g} … {centers[-1]:g}"
+        aspects_of.setdefault(listed, []).append(aspect)
+    count = distributions.bins.count
+    for listed, aspects in aspects_of.items():
+        of = f" of {', '.join(aspects)}" if len(aspects_of) > 1 else ""
+        say(f"distributions: {out}, {count} bins{of} with centres {listed}")
 
 
 def score_table(scores: Scores, level: float) -> Table:
     """Scores for a terminal: one row per clip, one column per aspect."""
+    scales = {
+        aspect: scores.scales.get(aspect, Scale(1, 5)) for aspect in scores.aspects
+    }
+    shared = set(scales.values())
+    ends = ""
+    if len(shared) == 1:
+        (scale,) = shared
+        ends = f"{scale.low:g} to {scale.high:g}, "
     table = Table(
-        title=f"mean opinion scores, 1 to 5, with {level:.0%} intervals",
+        title=f"mean opinion scores, {ends}with {level:.0%} intervals",
         title_justify="left",
     )
     table.add_column("clip")
     disagree = [name for name in scores.aspects if f"{name}_sd" in scores.frame]
-    for aspect in scores.aspects:
-        table.add_column(aspect, justify="right")
+    for aspect, scale in scales.items():
+        heading = aspect if ends else f"{aspect}, {scale.low:g} to {scale.high:g}"
+        table.add_column(heading, justify="right")
         if aspect in disagree:
             table.add_column("sd of raters", justify="right")
 

@@ -121,7 +121,7 @@ def test_the_answer_file_of_the_challenge_is_measured_against_a_label_list(
         "".join(f"{c}.wav,{1 + k * 0.4},3.0\n" for k, c in enumerate(ids))
     )
     (tmp_path / "answer.txt").write_text(
-        "".join(f"{c},{10 + k * 0.4},{k}\n" for k, c in enumerate(ids))
+        "".join(f"{c},{2 + k * 0.4},{1 + k / 2}\n" for k, c in enumerate(ids))
     )
     code = call(
         tmp_path,
@@ -135,11 +135,11 @@ def test_the_answer_file_of_the_challenge_is_measured_against_a_label_list(
         (m["aspect"], m["level"], m["metric"]): m["value"]
         for m in json.loads((tmp_path / "m.json").read_text())["metrics"]
     }
-    assert values["mi", "utterance", "mse"] == pytest.approx(81)
+    assert values["mi", "utterance", "mse"] == pytest.approx(1)
     assert values["mi", "system", "srcc"] == pytest.approx(1)
     assert values["ta", "utterance", "lcc"] is None
     assert (
-        "9 of 9 predictions of 'mi' lie off the scale 1..5 (10..13.2)"
+        "1 of 9 predictions of 'mi' lie off the scale 1..5 (2..5.2)"
         in capsys.readouterr().err
     )
 

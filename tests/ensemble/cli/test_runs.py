@@ -276,7 +276,9 @@ def test_labels_that_cannot_be_learnt_are_refused_before_anything_is_embedded(
     assert not (tmp_path / "art" / "level0.json").exists()
 
 
-def test_predictions_on_another_scale_are_refused(art, predictions, tmp_path):
+def test_predictions_on_another_scale_are_refused_or_declared(
+    art, predictions, tmp_path
+):
     columns = ["mi__tool", "ta__tool"]
     predictions[columns] = predictions[columns] * 20
     predictions.to_csv(tmp_path / "hundred.csv", index=False)
@@ -284,8 +286,12 @@ def test_predictions_on_another_scale_are_refused(art, predictions, tmp_path):
     refused(
         2,
         call(*both, "--predictions", tmp_path / "hundred.csv"),
-        r"off the scale 1..5 \(from .* to .*\); rescale its scores first",
+        r"off the scale 1..5 \(from .* to .*\), .* Name its scale as FILE:LOW-HIGH",
     )
+    hundred = f"{tmp_path / 'hundred.csv'}:20-100"
+    code, _, err = call(*both, "--predictions", hundred)
+    assert code in (0, 3), err
+    assert "scores on 20..100 (declared), mapped onto 1..5: 'tool (mi)'" in err
     one = predictions[["clip_id"]].assign(mi=3.0)
     one.to_csv(tmp_path / "one.csv", index=False)
     refused(

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from builders import SHARED_DATA, clip_table, noises
+from builders import SHARED_DATA, loudness_test
 from commands import EMBEDDED, call, refused, two_epochs
 
 from base_models.files import read_json
@@ -18,25 +18,9 @@ ONE_CPU = ("--device", "cpu", "--jobs", 1)
 POOLED = {f"pooled_{name}-s0" for name in ("forest", "gp", "ridge", "svr")}
 
 
-def table_of(folder, n=30):
-    """A table of clips of noise without splits; the ratings follow their loudness."""
-    k = np.arange(n)
-    rng = np.random.default_rng(0)
-    levels = 10 ** rng.uniform(-2.4, -0.3, n)
-    sounds = noises(levels, 0.3)
-    mi = 4.6 + 1.5 * np.log10(levels) + 0.2 * rng.normal(size=n)
-    labels = {"mi": mi.clip(1, 5), "ta": (6 - mi).clip(1, 5)}
-    prompts = [f"prompt {number}" for number in range(6)]
-    table = clip_table(folder, sounds, systems=5, prompts=prompts, **labels)
-    table["content"] = [f"t{number % 10}" for number in k]
-    path = folder / "clips.csv"
-    table.to_csv(path, index=False)
-    return path
-
-
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    return table_of(tmp_path_factory.mktemp("data"))
+    return loudness_test(tmp_path_factory.mktemp("data"))
 
 
 def fit_base(data, art, *more, models=("small",)):

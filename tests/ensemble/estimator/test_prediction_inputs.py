@@ -132,12 +132,17 @@ def test_clips_that_a_base_model_was_trained_on_are_refused():
         )
 
 
-def test_another_scale_has_to_be_named(caplog):
+def test_another_scale_has_to_be_named():
     with pytest.raises(
         UsageError, match=r"Label .* of clip 'c00' is off the scale 1\.\.5"
     ):
-        StackedMOS.from_predictions(20 * SCORES, 20 * MOS)
-    assert "30 scores of 'a' moved to the nearer end of 1..5" in caplog.text
+        StackedMOS.from_predictions(SCORES, 20 * MOS)
+    with pytest.raises(
+        UsageError,
+        match=r"'a' predicts 30 of 30 clips off the scale 1\.\.5 .* assumed from the "
+        r"labels.*scales=\{'a': \(LOW, HIGH\)\}, such as 0-100",
+    ):
+        StackedMOS.from_predictions(20 * SCORES, MOS)
     named = StackedMOS.from_predictions(20 * SCORES, 20 * MOS, bins=ScoreBins(0, 100))
     assert np.corrcoef(named.predict(20 * SCORES), MOS)[0, 1] > 0.95
 

@@ -209,7 +209,11 @@ def test_several_aspects_and_another_scale_are_read(tmp_path):
     np.testing.assert_allclose(
         external.tables[0].scores, [[10, 30], [20, 100]], atol=1e-6
     )
-    assert external.notes == ("scores moved to the nearer end of 0..100: '1 of a'",)
+    assert external.notes == (
+        "labels, and the scores that are written, are on: mi 0..100, ta 0..100",
+        "scores moved to the nearer end of 0..100: '1 of a'",
+        "scores taken to be on the scale of the labels, 0..100: 'a (mi)', 'a (ta)'",
+    )
     with pytest.raises(UsageError, match="models 'b' lack an aspect"):
         read_new_stack_inputs([written(tmp_path, table=table)], ["b"], ("mi", "ta"))
 

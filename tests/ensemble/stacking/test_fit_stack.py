@@ -241,7 +241,7 @@ def test_options_that_do_not_go_together_are_refused(table, tmp_path):
     refused(
         2,
         call("fit_meta", "--labels", path, "--artifacts", tmp_path),
-        "--labels and --aspects belong to --pred",
+        "--labels, --aspects and --scale belong to --pred",
     )
 
 
