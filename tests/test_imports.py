@@ -16,7 +16,7 @@ MAY_IMPORT = {
 LEVELS = {
     "base_models": [
         {"errors"},
-        {"bins", "files", "devices"},
+        {"bins", "files", "devices", "vector_range"},
         {"predictions", "settings", "clips", "sklearn_files"},
         {"config", "pooled_config"},
         {"model_presets"},
@@ -53,10 +53,19 @@ GROUND = [
     "errors.py",
     "files.py",
     "predictions.py",
+    "vector_range.py",
     "clips",
     "metrics",
 ]
-META_MAY_USE = {"bins", "clips", "predictions", "metrics", "errors", "files"}
+META_MAY_USE = {
+    "bins",
+    "clips",
+    "predictions",
+    "metrics",
+    "errors",
+    "files",
+    "vector_range",
+}
 UNSAFE = {
     "pickle.load",
     "pickle.loads",
