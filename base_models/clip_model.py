@@ -184,7 +184,7 @@ class ClipModel(RegressorMixin, BaseEstimator, ABC, Generic[Config]):
         return self.range_.distances(time_means(clips.frames))
 
     def _learn_range(self, clips: EmbeddedClips, rows: Sequence[int]) -> None:
-        """Keep how far the training clips, some rows of `clips`, lie from each other."""
+        """Keep how far the training clips, rows of `clips`, lie from each other."""
         frames = [clips.frames[row] for row in rows]
         self.range_ = VectorRange.fit(time_means(frames))
 

@@ -25,6 +25,8 @@ FOLDS = 5
 FLOOR = 0.1
 """Least spread of a dimension, as a share of the median one. What next to never varied
 would otherwise decide alone."""
+TINY = 1e-6
+"""Variance of standardised vectors that is taken for rounding."""
 
 _ARRAYS = ("center", "scale", "axes", "variances", "units", "held_out")
 
@@ -84,9 +86,9 @@ class VectorRange:
             test = fold == number
             parts[test] = cls._fit_axes(vectors[~test])._parts(vectors[test])
 
-        # What the axes explain wholly, as those of two equal models do, has no unit.
+        # Where the axes explain everything, what is left is rounding, and no unit.
         units = np.median(parts, axis=0)
-        units = np.where(units > 0, units, max(units.max(), 1.0))
+        units = np.where(units > TINY, units, 1.0)
         held_out = np.sqrt((parts / units).mean(axis=1))
         fitted = cls._fit_axes(vectors)
         return cls(
@@ -118,7 +120,7 @@ class VectorRange:
         )
         pca.fit(standardised)
         # An axis without variance is part of what the axes leave unexplained.
-        kept = pca.explained_variance_ > 1e-12
+        kept = pca.explained_variance_ > TINY
         return cls(
             center=center,
             scale=scale,

@@ -22,6 +22,7 @@ from base_models.clips.read_clips import SetAside
 from base_models.errors import UsageError, one_of
 from base_models.files import nan_to_none
 from meta.score_columns import bin_columns
+from meta.uncertainty.clip_range import RangeCheck
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,8 @@ class Scores:
     frame : DataFrame
         ``clip_id``, ``audio``, and per aspect ``<aspect>``, ``<aspect>_low`` and
         ``<aspect>_high`` (bounds of the interval). NaN where an aspect needs a prompt
-        and the clip has none.
+        and the clip has none. ``out_of_range`` marks clips unlike those that the stack
+        has learnt from, where it can tell.
     aspects : tuple of str
         Scored aspects.
     left_out : tuple of str
@@ -70,6 +72,9 @@ class Scores:
         Clips that could not be used.
     distributions : Distributions, or None
         Around the scores, where they were asked for.
+    check : RangeCheck, or None
+        How far the clips lie from those that the stack has learnt from; None where it
+        cannot tell, or no clip could be used.
     """
 
     frame: pd.DataFrame
@@ -77,6 +82,7 @@ class Scores:
     left_out: tuple[str, ...]
     set_aside: tuple[SetAside, ...]
     distributions: Distributions | None = None
+    check: RangeCheck | None = None
 
     @property
     def without_prompt(self) -> dict[str, tuple[str, ...]]:

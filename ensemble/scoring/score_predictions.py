@@ -70,6 +70,11 @@ def score_predictions(
             layout.bins,
         )
     scores = Scores(
-        frame, stack.aspects_, left_out=(), set_aside=(), distributions=bins_of
+        frame,
+        stack.aspects_,
+        left_out=(),
+        set_aside=(),
+        distributions=bins_of,
+        check=regressor.check_range(tables, clips["clip_id"].tolist()),
     )
     return scores, new.notes
