@@ -30,10 +30,10 @@ from base_models.encoders.embed import (
 from base_models.encoders.store import EmbeddingStore
 from base_models.errors import DamagedArtifact, UsageError, one_of
 from base_models.files import Artifact, atomic_write, seal
-from base_models.networks.batches import EmbeddedClips, time_means
+from base_models.frame_range import FrameRange
+from base_models.networks.batches import EmbeddedClips
 from base_models.predictions import MEAN_LABEL, RATINGS, PredictionTable
 from base_models.settings import Settings
-from base_models.vector_range import VectorRange
 
 DEFAULT_STORE = "artifacts/embeddings"
 ROLE = "base model"
@@ -88,9 +88,9 @@ class ClipModel(RegressorMixin, BaseEstimator, ABC, Generic[Config]):
     encoders_: dict[str, dict[str, Any]]
     trained_on_: frozenset[str]
     selected_on_: frozenset[str]
-    range_: VectorRange | None
-    """Of the mean frames of the training clips; None from too few of them, and in
-    models that were stored before there was one."""
+    range_: FrameRange | None
+    """Of the training clips; None from too few of them, and in models that were stored
+    before there was one."""
 
     @property
     @abstractmethod
@@ -175,18 +175,13 @@ class ClipModel(RegressorMixin, BaseEstimator, ABC, Generic[Config]):
         Returns
         -------
         distances : float64 array of shape (n,), or None where `range_` is
-            See `base_models.vector_range.VectorRange.distances`.
+            See `FrameRange.distances`.
         """
-        if self.range_ is None:
-            return None
-        if not len(clips):
-            return np.zeros(0)
-        return self.range_.distances(time_means(clips.frames))
+        return None if self.range_ is None else self.range_.distances(clips.frames)
 
     def _learn_range(self, clips: EmbeddedClips, rows: Sequence[int]) -> None:
         """Keep how far the training clips, rows of `clips`, lie from each other."""
-        frames = [clips.frames[row] for row in rows]
-        self.range_ = VectorRange.fit(time_means(frames))
+        self.range_ = FrameRange.fit([clips.frames[row] for row in rows])
 
     def _range_files(self) -> dict[str, bytes]:
         """The file of the range; none where it is not known."""
@@ -199,7 +194,7 @@ class ClipModel(RegressorMixin, BaseEstimator, ABC, Generic[Config]):
         self.range_ = None
         name = f"{prefix}{RANGE}"
         if name in artifact.names:
-            self.range_ = VectorRange.from_arrays(
+            self.range_ = FrameRange.from_arrays(
                 artifact.tensors(name),
                 self.encoders_["audio"]["dim"],
                 f"{artifact.folder}/{name}",

@@ -57,7 +57,7 @@ class PredictionTable:
     predicts : `MEAN_LABEL` or `RATINGS`
     distances : float64 array of shape (n,), or None
         How far each clip lies from those that the model was trained on, see
-        `base_models.vector_range.VectorRange.distances`; None where it is not known.
+        `base_models.frame_range.FrameRange.distances`; None where it is not known.
 
     Raises
     ------

@@ -6,7 +6,7 @@ Vectors are clips: pooled embeddings, or what several models predict for one cli
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -22,6 +22,8 @@ MAX_AXES = 20
 ROWS_PER_AXIS = 5
 """An axis is estimated from at least so many vectors."""
 FOLDS = 5
+OUTSIDE = 0.005
+"""Share of the vectors that were left out which lie farther than a distance of 1."""
 FLOOR = 0.1
 """Least spread of a dimension, as a share of the median one. What next to never varied
 would otherwise decide alone."""
@@ -44,7 +46,8 @@ class VectorRange:
     variances : float64 array of shape (k,)
         Along the axes.
     units : float64 array of shape (2,)
-        Median of what vectors that were left out reach along the axes, and off them.
+        Of the mean squares along the axes, and off them: the medians of vectors that
+        were left out, times what makes 1 the distance that `OUTSIDE` of them exceed.
     held_out : float64 array of shape (n,)
         Distances of the vectors, each from the others without its own fold.
 
@@ -90,15 +93,10 @@ class VectorRange:
         units = np.median(parts, axis=0)
         units = np.where(units > TINY, units, 1.0)
         held_out = np.sqrt((parts / units).mean(axis=1))
-        fitted = cls._fit_axes(vectors)
-        return cls(
-            center=fitted.center,
-            scale=fitted.scale,
-            axes=fitted.axes,
-            variances=fitted.variances,
-            units=units,
-            held_out=held_out,
-        )
+        # Vectors with next to no distance are all alike but for a few.
+        farthest = max(farthest_of(held_out), TINY)
+        fitted = replace(cls._fit_axes(vectors), units=units, held_out=held_out)
+        return fitted.in_units_of(farthest)
 
     @classmethod
     def _fit_axes(cls, vectors: np.ndarray) -> Self:
@@ -141,7 +139,7 @@ class VectorRange:
         return np.column_stack([in_plane, (rest**2).mean(axis=1)])
 
     def distances(self, vectors: np.ndarray) -> np.ndarray:
-        """How far vectors lie; 1 is about the median of vectors that were left out.
+        """How far vectors lie; 1 is about the farthest of those that were left out.
 
         Parameters
         ----------
@@ -153,6 +151,12 @@ class VectorRange:
         """
         vectors = np.asarray(vectors, dtype=np.float64)
         return np.sqrt((self._parts(vectors) / self.units).mean(axis=1))
+
+    def in_units_of(self, distance: float) -> Self:
+        """The same range, in which what lay as far as `distance` has a distance of 1."""
+        return replace(
+            self, units=self.units * distance**2, held_out=self.held_out / distance
+        )
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Named arrays that `from_arrays` reads back."""
@@ -213,6 +217,11 @@ def _problem_of(arrays: Mapping[str, np.ndarray], n_dimensions: int) -> str:
     if n_held_out < FEWEST or (arrays["held_out"] < 0).any():
         return "'held_out' holds no distances"
     return ""
+
+
+def farthest_of(distances: np.ndarray) -> float:
+    """The distance that all but `OUTSIDE` of some distances do not exceed."""
+    return float(np.quantile(distances, 1 - OUTSIDE))
 
 
 def ranks(distances: np.ndarray, reference: np.ndarray) -> np.ndarray:

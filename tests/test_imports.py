@@ -17,7 +17,7 @@ LEVELS = {
     "base_models": [
         {"errors"},
         {"bins", "files", "devices", "vector_range"},
-        {"predictions", "settings", "clips", "sklearn_files"},
+        {"predictions", "settings", "clips", "sklearn_files", "frame_range"},
         {"config", "pooled_config"},
         {"model_presets"},
         {"metrics", "networks"},

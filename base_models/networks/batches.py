@@ -156,12 +156,6 @@ class EmbeddedClips:
             yield order[start : start + size]
 
 
-def time_means(arrays: Sequence[np.ndarray]) -> np.ndarray:
-    """Mean over time of n arrays (T, D): float64 array of shape (n, D)."""
-    # Sums of float16 numbers would overflow.
-    return np.stack([array.mean(axis=0, dtype=np.float64) for array in arrays])
-
-
 def _scaled(
     arrays: Sequence[np.ndarray], scale: Standardisation | None
 ) -> Sequence[np.ndarray]:

@@ -13,7 +13,7 @@ from typing import Self
 import numpy as np
 
 from base_models.errors import UsageError
-from base_models.networks.batches import EmbeddedClips, time_means
+from base_models.networks.batches import EmbeddedClips
 
 AUDIO = "audio"
 TEXT = "text"
@@ -95,8 +95,8 @@ class ClipStatistics:
     @classmethod
     def of(cls, clips: EmbeddedClips) -> Self:
         """Measure embedded clips."""
-        text_means = None if clips.tokens is None else time_means(clips.tokens)
-        return cls(time_means(clips.frames), _spreads(clips.frames), text_means)
+        text_means = None if clips.tokens is None else _means(clips.tokens)
+        return cls(_means(clips.frames), _spreads(clips.frames), text_means)
 
     def take(self, rows: np.ndarray) -> ClipStatistics:
         """The clips `rows`, in that order."""
@@ -278,6 +278,12 @@ class Pooling:
             cosine = products.sum(axis=1, keepdims=True)
             blocks[JOINT] = np.concatenate([cosine, components], axis=1)
         return blocks
+
+
+def _means(arrays: Sequence[np.ndarray]) -> np.ndarray:
+    """Mean over time of n arrays (T, D): shape (n, D)."""
+    # Sums of float16 numbers would overflow.
+    return np.stack([array.mean(axis=0, dtype=np.float64) for array in arrays])
 
 
 def _spreads(arrays: Sequence[np.ndarray]) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 Nothing is known of the errors on such clips, so that they are marked and their
 intervals widened. How far a clip lies is told by base models that know their training
-clips (`base_models.vector_range`); of predictions alone, by how the base models
+clips (`base_models.frame_range`); of predictions alone, by how the base models
 disagree: models that were made for other clips disagree in ways not seen before.
 """
 
@@ -16,11 +16,11 @@ import numpy as np
 from scipy import stats
 
 from base_models.predictions import PredictionTable
-from base_models.vector_range import FEWEST, VectorRange, ranks
+from base_models.vector_range import FEWEST, OUTSIDE, VectorRange, farthest_of, ranks
 from meta.columns.feature_table import Layout, feature_array
 from meta.columns.missing_predictions import fill_missing
 
-FALSE_ALARMS = 0.005
+FALSE_ALARMS = OUTSIDE
 """Share of clips like those learnt from that are marked nevertheless, at most."""
 WIDENING = 2.5
 """Least factor of the interval of a marked clip. On the clips of another listening test
@@ -41,7 +41,8 @@ class RangeCheck:
 
     Parameters
     ----------
-    distances : float64 array of shape (n,), NaN where it is not known
+    distances : float64 array of shape (n,), NaN where it is not known; 1 is about the
+        farthest of the training clips of the base models, left out in turn
     reference : float64 array of shape (m,), of the clips learnt from
     """
 
@@ -66,9 +67,15 @@ class RangeCheck:
 
     @property
     def out_of_range(self) -> np.ndarray:
-        """Bool array of shape (n,), whether a clip is marked."""
-        # The product guards against the rounding of equal shares.
-        return self.ranks <= self.false_alarms * (1 + 1e-9)
+        """Bool array of shape (n,), whether a clip is marked.
+
+        It lies farther than all but a few of the clips that the stack was fitted on,
+        and of those that the base models were trained on: of one kind alone there may
+        be so few that the next clip of a rare system lies beyond them.
+        """
+        # Comparisons with NaN are false. The product guards against rounding.
+        is_rare = self.ranks <= self.false_alarms * (1 + 1e-9)
+        return is_rare & (self.distances > 1)
 
     @property
     def widening(self) -> np.ndarray:
@@ -77,8 +84,8 @@ class RangeCheck:
         A marked clip's grows with its distance beyond that of the clips learnt from,
         and is at least `WIDENING`.
         """
-        farthest = np.quantile(self.reference, 1 - FALSE_ALARMS)
-        beyond = np.nan_to_num(self.distances) / max(farthest, 1e-9)
+        farthest = max(farthest_of(self.reference), 1.0)
+        beyond = np.nan_to_num(self.distances) / farthest
         factor = np.clip(beyond, WIDENING, MOST_WIDENING)
         return np.where(self.out_of_range, factor, 1.0)
 

@@ -29,7 +29,9 @@ def test_vectors_off_the_axes_and_far_along_them_are_far():
     along = 8 * vectors(20, 1)
     for far in (off, along, np.zeros((1, 40)) + 1e4):
         assert (ranks(known.distances(far), known.held_out) == 1 / 201).all()
-    assert np.median(known.distances(vectors(200, 1))) == pytest.approx(1, abs=0.2)
+    near = known.distances(vectors(1000, 1))
+    assert np.mean(near > 1) < 0.02
+    assert np.median(near) > 0.5
 
 
 def test_the_unit_of_each_dimension_does_not_matter():
