@@ -153,7 +153,7 @@ class VectorRange:
         return np.sqrt((self._parts(vectors) / self.units).mean(axis=1))
 
     def in_units_of(self, distance: float) -> Self:
-        """The same range, in which what lay as far as `distance` has a distance of 1."""
+        """The same range, where what lay as far as `distance` has a distance of 1."""
         return replace(
             self, units=self.units * distance**2, held_out=self.held_out / distance
         )
