@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
-from builders import RATE, SHARED_DATA, clip_table, noises
+from builders import RATE, SHARED_DATA, clip_table, noises, unlike_errors
 from sklearn.model_selection import GroupKFold, GroupShuffleSplit
 
 from base_models.bins import ScoreBins
@@ -59,28 +59,6 @@ def say(name, found):
         )
 
 
-def simulated(kind, rng):
-    """Scores, truths and features of clips whose errors differ as `kind` says."""
-    n = CLIPS + NEW
-    scores = rng.uniform(1.2, 4.8, n)
-    disagreement = np.ones(n)
-    if kind == "by disagreement":
-        disagreement = np.exp(rng.normal(0, 0.5, n))
-    sizes = {
-        "alike": np.full(n, 0.4),
-        "skewed, wider above": 0.2 + 0.1 * scores,
-        "wider above": 0.15 + 0.15 * (scores - 1),
-        "narrow at the ends": 0.25 * np.sqrt((scores - 0.8) * (5.2 - scores)),
-        "by disagreement": 0.35 * disagreement,
-    }[kind]
-    errors = rng.normal(0, 1, n)
-    if kind.startswith("skewed"):
-        errors = 0.75 - rng.gamma(1.5, 0.5, n)
-    base_scores = scores[:, None] + rng.normal(0, 0.35, (n, 5)) * disagreement[:, None]
-    truth = np.clip(scores + sizes * errors, 1, 5)
-    return scores, truth, spread_features(scores, base_scores, None, BINS)
-
-
 @pytest.mark.parametrize(
     "kind",
     [
@@ -94,7 +72,9 @@ def simulated(kind, rng):
 def bench_intervals_of_exchangeable_clips(kind):
     found = {False: [], True: []}
     for seed in range(TABLES):
-        scores, truth, features = simulated(kind, np.random.default_rng(seed))
+        rng = np.random.default_rng(seed)
+        scores, truth, base_scores = unlike_errors(kind, CLIPS + NEW, rng)
+        features = spread_features(scores, base_scores, None, BINS)
         for by_clip, tables in found.items():
             calibration = Calibration.fit(
                 scores[:CLIPS],

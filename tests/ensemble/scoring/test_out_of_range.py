@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
-from builders import RATE, clip_table, music, noises
+from builders import RATE, clip_table, noises, tunes
 from commands import call
 
 from base_models.encoders.store import EmbeddingStore
@@ -21,16 +21,6 @@ from ensemble.scoring.score_clips import score_clips
 N = 120
 
 
-def tunes(n, seed=0):
-    """Tunes of half a second, of various pitches, levels and amounts of noise."""
-    rng = np.random.default_rng(seed)
-    clips = []
-    for _ in range(n):
-        tune = music(0.5, seed=rng.uniform(0, 6)) * rng.uniform(0.3, 1)
-        clips.append(tune + rng.normal(0, rng.uniform(2e-4, 2e-3), len(tune)))
-    return clips
-
-
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
     return EmbeddingStore(tmp_path_factory.mktemp("embeddings"))
@@ -39,7 +29,7 @@ def store(tmp_path_factory):
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory, store):
     """Two models of 60 clips, stacked on 60 others of 4 systems."""
-    clips = clip_table(tmp_path_factory.mktemp("known"), tunes(N), systems=2)
+    clips = clip_table(tmp_path_factory.mktemp("known"), tunes(N, 0.5), systems=2)
     rng = np.random.default_rng(1)
     labels = pd.DataFrame({"mi": rng.uniform(1, 5, N)})
     options = {
@@ -58,7 +48,7 @@ def stack(tmp_path_factory, store):
 def new(tmp_path_factory):
     """20 tunes, digital silence, near silence and white noise."""
     waves = [
-        *tunes(20, seed=7),
+        *tunes(20, 0.5, seed=7),
         np.zeros(RATE // 2),
         *noises([1e-4, 0.3], 0.5),
     ]

@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from builders import SHARED_DATA
+from builders import SHARED_DATA, unlike_errors
 
 from base_models.bins import ScoreBins
 from base_models.errors import DamagedArtifact, UsageError
@@ -16,23 +16,13 @@ from meta.uncertainty.coverage import THIRDS, coverage_table
 from meta.uncertainty.distribution_scores import crps, pit_histogram
 
 BINS = ScoreBins()
+KINDS = ["alike", "wider above", "narrow at the ends", "by disagreement"]
 REAL = SHARED_DATA / "bvcc-predictions" / "train_oof.csv"
 
 
 def clips(n, kind, rng):
     """Scores, truths and features of n clips whose errors differ as `kind` says."""
-    scores = rng.uniform(1.2, 4.8, n)
-    disagreement = np.ones(n)
-    if kind == "disagreement":
-        disagreement = np.exp(rng.normal(0, 0.5, n))
-    sizes = {
-        "same": np.full(n, 0.4),
-        "score": 0.15 + 0.15 * (scores - 1),
-        "ends": 0.5 * np.sqrt((scores - 0.8) * (5.2 - scores)) / 2.2,
-        "disagreement": 0.35 * disagreement,
-    }[kind]
-    base_scores = scores[:, None] + rng.normal(0, 0.35, (n, 5)) * disagreement[:, None]
-    truth = np.clip(scores + sizes * rng.normal(0, 1, n), 1, 5)
+    scores, truth, base_scores = unlike_errors(kind, n, rng)
     return scores, truth, spread_features(scores, base_scores, None, BINS)
 
 
@@ -52,14 +42,14 @@ def covered(kind, n, seeds, with_spread=True):
     return table["level"].to_numpy(), np.mean(tables, axis=0)
 
 
-@pytest.mark.parametrize("kind", ["same", "score", "ends", "disagreement"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_intervals_keep_their_promise_in_every_third_of_the_scores(kind):
     levels, found = covered(kind, n=250, seeds=25)
     assert np.abs(found[:, 0] - levels).max() < 0.03
     assert np.abs(found[:, 2:] - levels[:, None]).max() < 0.07
 
 
-@pytest.mark.parametrize("kind", ["same", "score", "ends", "disagreement"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_intervals_are_no_wider_where_promises_are_made_in_earnest(kind):
     _, found = covered(kind, n=250, seeds=25)
     _, one_scale = covered(kind, n=250, seeds=25, with_spread=False)
@@ -69,7 +59,7 @@ def test_intervals_are_no_wider_where_promises_are_made_in_earnest(kind):
 
 
 def test_one_scale_for_all_fails_in_the_thirds():
-    levels, found = covered("score", n=250, seeds=25, with_spread=False)
+    levels, found = covered("wider above", n=250, seeds=25, with_spread=False)
     assert np.abs(found[:, 0] - levels).max() < 0.03
     assert found[2, 4] < 0.84
     assert found[2, 2] > 0.95
@@ -78,11 +68,11 @@ def test_one_scale_for_all_fails_in_the_thirds():
 def test_where_errors_are_alike_or_few_all_clips_have_one_scale():
     kept = 0
     for seed in range(30):
-        scores, truth, features = clips(200, "same", np.random.default_rng(seed))
+        scores, truth, features = clips(200, "alike", np.random.default_rng(seed))
         learnt = worthwhile_spread(features, truth - scores, np.arange(200) % 5)
         kept += learnt is not None
     assert kept <= 5
-    few = clips(FEWEST_ROWS - 1, "score", np.random.default_rng(0))
+    few = clips(FEWEST_ROWS - 1, "wider above", np.random.default_rng(0))
     assert Calibration.fit(few[0], few[1], BINS, features=few[2]).spread is None
     one_fold = np.zeros(200)
     assert worthwhile_spread(features, truth - scores, one_fold) is None
@@ -91,10 +81,10 @@ def test_where_errors_are_alike_or_few_all_clips_have_one_scale():
 
 def test_distributions_are_as_wide_as_intervals_and_better_than_with_one_scale():
     rng = np.random.default_rng(0)
-    scores, truth, features = clips(400, "disagreement", rng)
+    scores, truth, features = clips(400, "by disagreement", rng)
     spread = Calibration.fit(scores, truth, BINS, features=features)
     plain = Calibration.fit(scores, truth, BINS)
-    scores, truth, features = clips(4000, "disagreement", rng)
+    scores, truth, features = clips(4000, "by disagreement", rng)
     scales = spread.scales(features)
     rows = spread.distribution(scores, scales)
     np.testing.assert_allclose(rows.sum(axis=1), 1, atol=1e-12)
@@ -110,7 +100,7 @@ def test_distributions_are_as_wide_as_intervals_and_better_than_with_one_scale()
 
 
 def test_scales_stay_within_bounds_and_do_not_go_on_beyond_what_was_seen():
-    scores, truth, features = clips(400, "score", np.random.default_rng(0))
+    scores, truth, features = clips(400, "wider above", np.random.default_rng(0))
     calibration = Calibration.fit(scores, truth, BINS, features=features)
     far = features + np.array([0, 0, 50, 50])
     np.testing.assert_array_equal(
@@ -124,7 +114,7 @@ def test_scales_stay_within_bounds_and_do_not_go_on_beyond_what_was_seen():
 
 
 def test_a_scale_that_is_none_is_refused():
-    scores, truth, _ = clips(100, "same", np.random.default_rng(0))
+    scores, truth, _ = clips(100, "alike", np.random.default_rng(0))
     calibration = Calibration.fit(scores, truth, BINS)
     for scales in (np.ones(3), np.zeros(2), np.array([1, np.nan])):
         with pytest.raises(UsageError, match="positive numbers, one for each of 2"):
@@ -132,7 +122,7 @@ def test_a_scale_that_is_none_is_refused():
 
 
 def test_a_saved_spread_answers_bit_for_bit_and_a_damaged_one_is_refused():
-    scores, truth, features = clips(300, "score", np.random.default_rng(0))
+    scores, truth, features = clips(300, "wider above", np.random.default_rng(0))
     saved = Calibration.fit(scores, truth, BINS, features=features)
     facts, arrays = saved.to_state()
     again = Calibration.from_state(facts, arrays)
