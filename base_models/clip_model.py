@@ -13,6 +13,7 @@ from typing import Any, Generic, NamedTuple, Self, TypeVar
 
 import numpy as np
 import pandas as pd
+import safetensors.numpy
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
@@ -29,6 +30,7 @@ from base_models.encoders.embed import (
 from base_models.encoders.store import EmbeddingStore
 from base_models.errors import DamagedArtifact, UsageError, one_of
 from base_models.files import Artifact, atomic_write, seal
+from base_models.frame_range import FrameRange
 from base_models.networks.batches import EmbeddedClips
 from base_models.predictions import MEAN_LABEL, RATINGS, PredictionTable
 from base_models.settings import Settings
@@ -37,6 +39,8 @@ DEFAULT_STORE = "artifacts/embeddings"
 ROLE = "base model"
 CONFIG = "config.json"
 """File of a base model with its config and what it has seen."""
+RANGE = "range.safetensors"
+"""File with how far its training clips lie from each other."""
 
 Config = TypeVar("Config", bound=Settings)
 
@@ -84,6 +88,9 @@ class ClipModel(RegressorMixin, BaseEstimator, ABC, Generic[Config]):
     encoders_: dict[str, dict[str, Any]]
     trained_on_: frozenset[str]
     selected_on_: frozenset[str]
+    range_: FrameRange | None
+    """Of the training clips; None from too few of them, and in models that were stored
+    before there was one."""
 
     @property
     @abstractmethod
@@ -140,7 +147,11 @@ class ClipModel(RegressorMixin, BaseEstimator, ABC, Generic[Config]):
         ids: Sequence[str],
         clips: EmbeddedClips,
     ) -> PredictionTable:
-        """Predict a table that also names the clips the model has seen."""
+        """Predict a table that also names the clips the model has seen.
+
+        It says too how far each clip lies from the training clips, where `range_` is
+        known.
+        """
         return PredictionTable(
             model=name,
             clip_ids=tuple(ids),
@@ -151,7 +162,43 @@ class ClipModel(RegressorMixin, BaseEstimator, ABC, Generic[Config]):
             trained_on=self.trained_on_,
             selected_on=self.selected_on_,
             predicts=RATINGS if self.config_.reads_ratings else MEAN_LABEL,
+            distances=self.distances(clips),
         )
+
+    def distances(self, clips: EmbeddedClips) -> np.ndarray | None:
+        """How far clips lie from the training clips, judged by their audio.
+
+        Parameters
+        ----------
+        clips : n clips, embedded with this model's encoders
+
+        Returns
+        -------
+        distances : float64 array of shape (n,), or None where `range_` is
+            See `FrameRange.distances`.
+        """
+        return None if self.range_ is None else self.range_.distances(clips.frames)
+
+    def _learn_range(self, clips: EmbeddedClips, rows: Sequence[int]) -> None:
+        """Keep how far the training clips, rows of `clips`, lie from each other."""
+        self.range_ = FrameRange.fit([clips.frames[row] for row in rows])
+
+    def _range_files(self) -> dict[str, bytes]:
+        """The file of the range; none where it is not known."""
+        if self.range_ is None:
+            return {}
+        return {RANGE: safetensors.numpy.save(self.range_.to_arrays())}
+
+    def _read_range(self, artifact: Artifact, prefix: str) -> None:
+        """Restore what `_range_files` wrote."""
+        self.range_ = None
+        name = f"{prefix}{RANGE}"
+        if name in artifact.names:
+            self.range_ = FrameRange.from_arrays(
+                artifact.tensors(name),
+                self.encoders_["audio"]["dim"],
+                f"{artifact.folder}/{name}",
+            )
 
     def embed(self, X: pd.DataFrame) -> tuple[FilledClips, EmbeddedClips]:
         """Read the embeddings of every clip from the store, computing missing ones.
@@ -280,6 +327,7 @@ class ClipModel(RegressorMixin, BaseEstimator, ABC, Generic[Config]):
             model.trained_on_ = frozenset(facts["trained_on"])
             model.selected_on_ = frozenset(facts["selected_on"])
             model._read_model(artifact, prefix)
+            model._read_range(artifact, prefix)
         except (KeyError, TypeError, RuntimeError) as error:
             raise DamagedArtifact(
                 f"{source}: not a base model of this version ({error})."

@@ -34,6 +34,8 @@ MEAN_LABEL = "mean"
 RATINGS = "ratings"
 """What a distribution is of: the mean label, in whose spread nothing but the model's
 doubt is; or the single ratings of a clip, in whose spread their disagreement is."""
+DISTANCE = "distance"
+"""Column of a stored table with how far clips lie from the training clips."""
 
 
 @dataclass(frozen=True)
@@ -53,12 +55,15 @@ class PredictionTable:
     trained_on, selected_on : ids of clips
         Clips whose labels the model has seen, in training or in choosing a checkpoint.
     predicts : `MEAN_LABEL` or `RATINGS`
+    distances : float64 array of shape (n,), or None
+        How far each clip lies from those that the model was trained on, see
+        `base_models.frame_range.FrameRange.distances`; None where it is not known.
 
     Raises
     ------
     UsageError
-        when ids repeat, shapes disagree, a row is not a distribution, or sigma is
-        negative or not finite.
+        when ids repeat, shapes disagree, a row is not a distribution, or sigma or a
+        distance is negative or not finite.
     """
 
     model: str
@@ -70,6 +75,7 @@ class PredictionTable:
     trained_on: frozenset[str] = frozenset()
     selected_on: frozenset[str] = frozenset()
     predicts: str = MEAN_LABEL
+    distances: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         what = f"Predictions of '{self.model}'"
@@ -90,6 +96,19 @@ class PredictionTable:
             raise UsageError(f"{what}: sigma must be 0 or more; got {self.sigma}.")
         if len(set(self.clip_ids)) != len(self.clip_ids):
             raise UsageError(f"{what} hold a clip id twice.")
+        if self.distances is not None:
+            self._set_distances(self.distances, what)
+
+    def _set_distances(self, distances: ArrayLike, what: str) -> None:
+        """Keep the distances as float64, if there is a legal one for each clip."""
+        distances = np.asarray(distances, dtype=np.float64)
+        is_legal = np.isfinite(distances).all() and (distances >= 0).all()
+        if distances.shape != (len(self.clip_ids),) or not is_legal:
+            raise UsageError(
+                f"{what} need one finite distance of 0 or more for each of "
+                f"{len(self.clip_ids)} clips; got shape {distances.shape}."
+            )
+        object.__setattr__(self, "distances", distances)
 
     @classmethod
     def from_scores(
@@ -164,6 +183,9 @@ class PredictionTable:
 
         # Lists no clip as seen: every row was checked against its own model above.
         clip_ids = [clip for fold in folds for clip in fold.clip_ids]
+        # Each is in units of its own fold's training clips, and they can be compared.
+        of_folds = [fold.distances for fold in folds if fold.distances is not None]
+        distances = np.concatenate(of_folds) if len(of_folds) == len(folds) else None
         return cls(
             model=first.model,
             clip_ids=tuple(clip_ids),
@@ -172,6 +194,7 @@ class PredictionTable:
             bins=first.bins,
             sigma=first.sigma,
             predicts=first.predicts,
+            distances=distances,
         )
 
     def __len__(self) -> int:
@@ -212,7 +235,10 @@ class PredictionTable:
         # The dtype matters for an empty list, which numpy would take for floats.
         rows = np.array([row_of[clip] for clip in clip_ids], dtype=np.intp)
         return replace(
-            self, clip_ids=tuple(clip_ids), distributions=self.distributions[rows]
+            self,
+            clip_ids=tuple(clip_ids),
+            distributions=self.distributions[rows],
+            distances=None if self.distances is None else self.distances[rows],
         )
 
     def write(self, path: Path | str) -> None:
@@ -222,8 +248,8 @@ class PredictionTable:
     def to_bytes(self) -> bytes:
         """Serialise as Parquet: one row per clip and aspect, page checksums on.
 
-        The columns are ``clip_id, aspect, b00 … b19``; all else is JSON in the schema's
-        metadata.
+        The columns are ``clip_id, aspect, b00 … b19`` and, where it is known,
+        ``distance``; all else is JSON in the schema's metadata.
         """
         n_clips = len(self.clip_ids)
         n_aspects = len(self.aspects)
@@ -238,6 +264,9 @@ class PredictionTable:
         }
         for k in range(self.bins.count):
             columns[bin_column(k)] = pa.array(probabilities[:, k], pa.float64())
+        if self.distances is not None:
+            distances = np.repeat(self.distances, n_aspects)
+            columns[DISTANCE] = pa.array(distances, pa.float64())
 
         # Sets are sorted so that equal tables have equal bytes.
         about = {
@@ -308,6 +337,9 @@ class PredictionTable:
 
         names = [bin_column(k) for k in range(bins.count)]
         probabilities = np.column_stack([table.column(n).to_numpy() for n in names])
+        distances = None
+        if DISTANCE in table.column_names:
+            distances = table.column(DISTANCE).to_numpy()[:: len(aspects)]
         return cls(
             model=about["model"],
             clip_ids=clip_ids,
@@ -320,6 +352,7 @@ class PredictionTable:
             trained_on=frozenset(about["trained_on"]),
             selected_on=frozenset(about["selected_on"]),
             predicts=about.get("predicts", MEAN_LABEL),
+            distances=distances,
         )
 
 

@@ -24,6 +24,7 @@ from base_models.errors import UsageError, one_of
 from base_models.files import nan_to_none
 from base_models.scales import Scale
 from meta.score_columns import bin_columns
+from meta.uncertainty.clip_range import RangeCheck
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,8 @@ class Scores:
     frame : DataFrame
         ``clip_id``, ``audio``, and per aspect ``<aspect>``, ``<aspect>_low`` and
         ``<aspect>_high`` (bounds of the interval). NaN where an aspect needs a prompt
-        and the clip has none.
+        and the clip has none. ``out_of_range`` marks clips unlike those that the stack
+        has learnt from, where it can tell.
     aspects : tuple of str
         Scored aspects.
     left_out : tuple of str
@@ -82,6 +84,9 @@ class Scores:
         Around the scores, where they were asked for.
     scales : mapping of str to Scale
         Of the scores of each aspect; 1..5 where it is not named.
+    check : RangeCheck, or None
+        How far the clips lie from those that the stack has learnt from; None where it
+        cannot tell, or no clip could be used.
     """
 
     frame: pd.DataFrame
@@ -90,6 +95,7 @@ class Scores:
     set_aside: tuple[SetAside, ...]
     distributions: Distributions | None = None
     scales: Mapping[str, Scale] = field(default_factory=dict)
+    check: RangeCheck | None = None
 
     @property
     def without_prompt(self) -> dict[str, tuple[str, ...]]:

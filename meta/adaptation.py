@@ -10,14 +10,15 @@ How far off the scores are is estimated on the same clips left out: residuals on
 that were adapted to are too small. A handful of clips says nothing about the tails of
 the errors. With fewer than `MIN_ROWS` clips the shape of the old residuals therefore
 stays and only their spread follows the new ones; with more, the new residuals stand by
-themselves.
+themselves. Clips that were adapted to are in range from then on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Protocol, cast
 
 import numpy as np
@@ -34,6 +35,7 @@ from meta.regressor import MetaRegressor
 from meta.rows import Rows
 from meta.splits.leak_audit import refuse_leaks
 from meta.uncertainty.calibration import MIN_ROWS, Calibration
+from meta.uncertainty.clip_range import ClipRange
 
 FOLDS = 20
 """Parts in which the new clips are left out; up to so many clips, each by itself."""
@@ -213,8 +215,14 @@ def adapt(
 
     found = []
     for k in range(len(regressor.aspects_)):
-        rated = RatedFeatures.of(tables, usable.of_aspect(k), gaps)
-        found.append(_adapt_aspect(adapted, k, rated, safe))
+        labelled = usable.of_aspect(k)
+        rated = RatedFeatures.of(tables, labelled, gaps)
+        features_of = partial(
+            regressor.spread_features, tables, labelled.ids.tolist(), k
+        )
+        found.append(_adapt_aspect(adapted, k, rated, features_of, safe=safe))
+    if any(one.kept for one in found):
+        adapted.range_ = _extended_range(regressor, tables, usable.ids.tolist())
     adapted.adaptation_ = tuple(found)
     adapted.warnings_ += [one.sentence for one in found if one.clips and not one.kept]
     return adapted
@@ -256,10 +264,28 @@ def check_labels_differ(usable: Rows) -> None:
             )
 
 
+def _extended_range(
+    regressor: MetaRegressor, tables: Sequence[PredictionTable], ids: list[str]
+) -> ClipRange | None:
+    """The range of the clips that were fitted on and of those adapted to."""
+    check = regressor.check_range(tables, ids)
+    if check is None or regressor.range_ is None:
+        return None
+    return regressor.range_.extended(check)
+
+
 def _adapt_aspect(
-    adapted: MetaRegressor, k: int, rated: RatedFeatures, safe: bool
+    adapted: MetaRegressor,
+    k: int,
+    rated: RatedFeatures,
+    features_of: Callable[[np.ndarray], np.ndarray],
+    *,
+    safe: bool,
 ) -> AspectAdaptation:
-    """Adapt learner, calibration and width of one aspect to its labelled rows."""
+    """Adapt learner, calibration and width of one aspect to its labelled rows.
+
+    `features_of` takes scores of these rows, and gives what their spread may follow.
+    """
     aspect = adapted.aspects_[k]
     bins = adapted.layout_.bins
     learner, unseen_scores, found = adapted_learner(
@@ -273,14 +299,22 @@ def _adapt_aspect(
 
     old_calibration = adapted.calibrations_[k]
     if len(rated) >= MIN_ROWS:
-        adapted.calibrations_[k] = Calibration.fit(unseen_scores, rated.y, bins)
+        adapted.calibrations_[k] = Calibration.fit(
+            unseen_scores,
+            rated.y,
+            bins,
+            features=features_of(unseen_scores),
+            fold=rated.fold,
+        )
         spread = np.sqrt(np.mean((rated.y - unseen_scores) ** 2))
     elif old_calibration is None:
         errors = rated.y - unseen_scores
         spread = _pooled_spread(errors, adapted.residual_sigma_[k])
     else:
-        # Errors are measured from what the old calibration expects at a score.
+        # Errors are measured from what the old calibration expects at a score, in
+        # units of the scale that it expects.
         errors = rated.y - old_calibration.expected(unseen_scores)
+        errors = errors / old_calibration.scales(features_of(unseen_scores))
         spread = _pooled_spread(errors, old_calibration.rms)
         adapted.calibrations_[k] = _stretched(old_calibration, spread)
     adapted.residual_sigma_[k] = max(spread, bins.width / 2)

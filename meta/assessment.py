@@ -183,7 +183,7 @@ def assess(
         verdict=compared.verdict(chosen_on),
         learners=learners,
         contributions=_contributions(regressor, trial),
-        calibration=_calibration_tables(calibrated, compared),
+        calibration=_calibration_tables(calibrated, compared, judge),
         overfitting=_overfitting(trial, rival_scores),
         ceiling=_noise_ceiling(ratings, compared.rows),
         disagreement=(
@@ -374,13 +374,19 @@ def _contributions(
 
 
 def _calibration_tables(
-    regressor: MetaRegressor | None, compared: ComparedRows
+    regressor: MetaRegressor | None, compared: ComparedRows, judge: PredictedRows
 ) -> dict[str, dict[str, Any]]:
-    """What intervals and distributions promised, and what they kept, per aspect."""
+    """What intervals and distributions promised, and what they kept, per aspect.
+
+    `judge` holds the compared rows, with what base models predict for them.
+    """
     tables: dict[str, dict[str, Any]] = {}
     if regressor is None or compared.stack_scores is None:
         return tables
     rows = compared.rows
+    scales = regressor.error_scales(
+        judge.tables, rows.ids.tolist(), compared.stack_scores
+    )
     for k, aspect in enumerate(rows.aspects):
         calibration = regressor.calibrations_[k]
         labelled = np.flatnonzero(~np.isnan(rows.labels[:, k]))
@@ -393,6 +399,7 @@ def _calibration_tables(
             compared.stack_scores[labelled, k],
             rows.labels[labelled, k],
             systems,
+            scales=scales[labelled, k],
         )
     return tables
 

@@ -19,12 +19,13 @@ from sklearn.utils.validation import check_is_fitted
 from base_models.errors import DamagedArtifact, UsageError, one_of
 from base_models.predictions import PredictionTable
 from meta.columns.feature_table import feature_array, layout_of
+from meta.columns.missing_predictions import fill_missing
 from meta.comparison.compared_rows import ComparedRows
 from meta.comparison.held_out_trial import HeldOutTrial
 from meta.learners import LEARNERS
 from meta.learners.base import Learner, out_of_fold
 from meta.learners.sklearn_learner import SklearnLearner, sklearn_regressor
-from meta.regressor_state import restore, state_of
+from meta.regressor_state import restore, restore_range, state_of
 from meta.rows import Rows, equal_labels_warning
 from meta.splits.held_out_rows import split_rows
 from meta.splits.leak_audit import refuse_leaks
@@ -35,6 +36,8 @@ from meta.splits.meta_split import (
     meta_folds,
 )
 from meta.uncertainty.calibration import Calibration
+from meta.uncertainty.clip_range import ClipRange, RangeCheck, mean_distances
+from meta.uncertainty.clip_spread import spread_features
 from meta.uncertainty.disagreement import Disagreement
 
 
@@ -65,6 +68,8 @@ class MetaRegressor(BaseEstimator):
         before it, 0.35, as in DORA-MOS' code
     disagreements_ : list of Disagreement, one per aspect, or None where no base model
         predicts single ratings; see `learn_disagreement`
+    range_ : ClipRange, how the clips of `fit` lie, from which `check_range` tells
+        others; None in stacks that were stored before there was one
     fitted_on_ : tuple of str, ids of the clips that `fit` was given, in that order
     warnings_ : list of str, for people
     adaptation_ : tuple of `meta.adaptation.AspectAdaptation`, what became of each
@@ -145,6 +150,9 @@ class MetaRegressor(BaseEstimator):
         self.residual_sigma_ = np.full(len(learners), layout.bins.soften_sigma)
         self.calibrations_: list[Calibration | None] = [None] * len(learners)
         self.disagreements_ = [Disagreement.of(tables)] * len(learners)
+        self.range_: ClipRange | None = ClipRange.fit(
+            layout, tables, rows.aspects, ordered.usable().ids.tolist()
+        )
         return self
 
     def calibrate(self, tables: Sequence[PredictionTable], rows: Rows) -> MetaRegressor:
@@ -270,10 +278,7 @@ class MetaRegressor(BaseEstimator):
             when a model, a clip or an aspect is missing, or a model's scale changed.
         """
         check_is_fitted(self, "learners_")
-        if clip_ids is None:
-            clip_ids = tables[0].clip_ids if len(tables) else ()
-        clip_ids = list(clip_ids)
-
+        clip_ids = _order_of(tables, clip_ids)
         gaps = self.accepts_missing
         aligned = self.layout_.align(tables, gaps)
         columns = []
@@ -298,13 +303,15 @@ class MetaRegressor(BaseEstimator):
             is the score
         """
         scores = self.predict(tables, clip_ids)
+        scales = self.error_scales(tables, clip_ids, scores)
         bins = self.layout_.bins
         columns = []
         for k, calibration in enumerate(self.calibrations_):
             if calibration is None:
+                # The kernel with which these are decoded is one for all clips.
                 columns.append(bins.soften(scores[:, k], self.residual_sigma_[k]))
             else:
-                columns.append(calibration.distribution(scores[:, k]))
+                columns.append(calibration.distribution(scores[:, k], scales[:, k]))
         return np.stack(columns, axis=1)
 
     def predict_interval(
@@ -323,6 +330,7 @@ class MetaRegressor(BaseEstimator):
         residual_sigma_``. After it they follow errors on systems (or groups) left out,
         where clips name theirs: the share holds for systems that nobody has rated as
         far as those at hand stand for them, and is exceeded for systems among them.
+        Their width follows the clip, see `error_scales`.
 
         Parameters
         ----------
@@ -347,15 +355,99 @@ class MetaRegressor(BaseEstimator):
         scores = self.predict(tables, clip_ids)
         bins = self.layout_.bins
         # Gaussian bounds first, replaced aspect by aspect where there is more to know.
-        reach = stats.norm.ppf((1 + level) / 2) * self.residual_sigma_
+        scales = self.error_scales(tables, clip_ids, scores)
+        reach = stats.norm.ppf((1 + level) / 2) * self.residual_sigma_ * scales
         low = np.clip(scores - reach, bins.low, bins.high)
         high = np.clip(scores + reach, bins.low, bins.high)
         for k, calibration in enumerate(self.calibrations_):
             if calibration is not None:
                 low[:, k], high[:, k] = calibration.interval(
-                    scores[:, k], level, system_ids
+                    scores[:, k], level, system_ids, scales[:, k]
                 )
         return np.minimum(low, scores), np.maximum(high, scores)
+
+    def check_range(
+        self, tables: Sequence[PredictionTable], clip_ids: Sequence[str] | None = None
+    ) -> RangeCheck | None:
+        """Whether clips lie outside of what the stack has learnt from.
+
+        Parameters
+        ----------
+        tables, clip_ids : see `predict`
+
+        Returns
+        -------
+        check : RangeCheck, or None where nothing tells: the stack was stored before
+            there was such a check, or has one base model that reads no clips
+        """
+        check_is_fitted(self, "learners_")
+        if self.range_ is None:
+            return None
+        clip_ids = _order_of(tables, clip_ids)
+        return self.range_.check(self.layout_, tables, self.aspects_, clip_ids)
+
+    def error_scales(
+        self,
+        tables: Sequence[PredictionTable],
+        clip_ids: Sequence[str] | None = None,
+        scores: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """How far off each score may be, relative to that of a typical clip.
+
+        Parameters
+        ----------
+        tables, clip_ids : see `predict`
+        scores : array of shape (n, aspects), what `predict` returned, or None
+
+        Returns
+        -------
+        scales : float64 array of shape (n, aspects). After `calibrate` they follow the
+            features of `meta.uncertainty.clip_spread`, where that was found to hold on
+            clips left out; those of clips that are out of range are larger by
+            `RangeCheck.widening`
+        """
+        clip_ids = _order_of(tables, clip_ids)
+        if scores is None:
+            scores = self.predict(tables, clip_ids)
+        check = self.check_range(tables, clip_ids)
+        scales = np.ones_like(scores)
+        for k, calibration in enumerate(self.calibrations_):
+            if calibration is not None and calibration.spread is not None:
+                features = self.spread_features(tables, clip_ids, k, scores[:, k])
+                scales[:, k] = calibration.scales(features)
+        if check is not None:
+            scales *= check.widening[:, None]
+        return scales
+
+    def spread_features(
+        self,
+        tables: Sequence[PredictionTable],
+        clip_ids: Sequence[str],
+        k: int,
+        scores: np.ndarray,
+    ) -> np.ndarray:
+        """What the spread of errors of aspect `k` may follow, clip by clip.
+
+        Parameters
+        ----------
+        tables : see `predict`
+        clip_ids : n ids
+        k : number of the aspect
+        scores : array of shape (n,), of these clips
+
+        Returns
+        -------
+        features : see `meta.uncertainty.clip_spread.spread_features`. The distance is
+            that of embeddings: how predictions differ is told by the disagreement
+        """
+        aligned = self.layout_.align(tables, gaps=True)
+        X = feature_array(aligned, self.aspects_[k], clip_ids, gaps=True)
+        return spread_features(
+            np.clip(scores, self.layout_.bins.low, self.layout_.bins.high),
+            self.layout_.scores(fill_missing(self.layout_, X, "pool")),
+            mean_distances(aligned, clip_ids),
+            self.layout_.bins,
+        )
 
     def predict_disagreement(
         self, tables: Sequence[PredictionTable], clip_ids: Sequence[str] | None = None
@@ -378,8 +470,7 @@ class MetaRegressor(BaseEstimator):
                 "No base model of this stack learns from single ratings, so none "
                 "predicts their disagreement; add dora_raters or dora_beta."
             )
-        if clip_ids is None:
-            clip_ids = tables[0].clip_ids if len(tables) else ()
+        clip_ids = _order_of(tables, clip_ids)
         deviations = np.full((len(clip_ids), len(self.aspects_)), np.nan)
         for k, known in enumerate(self.disagreements_):
             if known is not None:
@@ -439,6 +530,7 @@ class MetaRegressor(BaseEstimator):
         try:
             model = cls(facts["learner"], int(facts["random_state"]), facts["missing"])
             restore(model, facts, arrays, estimators)
+            restore_range(model, facts, arrays)
             return model
         except (KeyError, TypeError, ValueError) as error:
             raise DamagedArtifact(
@@ -506,7 +598,15 @@ class MetaRegressor(BaseEstimator):
 
         # Systems with many clips may get bounds of their own, if all are named.
         systems = labelled.systems if labelled.all_systems_named else None
-        calibration = Calibration.fit(unseen_scores, labels, bins, systems)
+        ids = labelled.ids.tolist()
+        calibration = Calibration.fit(
+            unseen_scores,
+            labels,
+            bins,
+            systems,
+            features=self.spread_features(tables, ids, k, unseen_scores),
+            fold=fold,
+        )
         self.calibrations_[k] = calibration
         errors = labels - np.clip(unseen_scores, bins.low, bins.high)
         rms_error = np.sqrt(np.mean(errors**2))
@@ -516,3 +616,12 @@ class MetaRegressor(BaseEstimator):
             self.warnings_ += [
                 f"{aspect}: {warning}" for warning in calibration.warnings()
             ]
+
+
+def _order_of(
+    tables: Sequence[PredictionTable], clip_ids: Sequence[str] | None
+) -> list[str]:
+    """The ids that are asked for, or those of the first table."""
+    if clip_ids is None:
+        clip_ids = tables[0].clip_ids if len(tables) else ()
+    return list(clip_ids)

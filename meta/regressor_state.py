@@ -13,6 +13,7 @@ from meta.learners import LEARNERS
 from meta.learners.base import Learner
 from meta.learners.sklearn_learner import SklearnLearner
 from meta.uncertainty.calibration import Calibration
+from meta.uncertainty.clip_range import ClipRange
 from meta.uncertainty.disagreement import Disagreement
 
 SKLEARN = "scikit-learn"
@@ -31,7 +32,8 @@ def state_of(regressor: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     UsageError
         when the learner is of a class that is not in `LEARNERS`.
     """
-    # Arrays of aspect k: "a<k>." of its learner, "c<k>." of its calibration.
+    # Arrays of aspect k: "a<k>." of its learner, "c<k>." of its calibration; "r."
+    # those of the range.
     arrays: dict[str, np.ndarray] = {}
     for k, learner in enumerate(regressor.learners_):
         arrays |= _with_prefix(f"a{k}.", learner.to_arrays())
@@ -58,6 +60,9 @@ def state_of(regressor: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         "facts": [learner.facts_ for learner in regressor.learners_],
         "warnings": list(regressor.warnings_),
     }
+    if regressor.range_ is not None:
+        facts["range"], of_range = regressor.range_.to_state()
+        arrays |= _with_prefix("r.", of_range)
     # Only where there are any: other stacks stay as they were.
     if any(regressor.disagreements_):
         facts["disagreements"] = [
@@ -137,6 +142,22 @@ def restore(
     # A learner with parameters of its own stands as an instance, not as a name.
     if params != regressor.new_learner().get_params(deep=False):
         regressor.learner = kind(**params)
+
+
+def restore_range(
+    regressor: Any, facts: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
+) -> None:
+    """Give a restored regressor the range of the clips that it was fitted on.
+
+    Parameters and errors as in `restore`.
+    """
+    # Stacks that were stored before there was a range have none.
+    regressor.range_ = None
+    if "range" in facts:
+        n_scores = len(regressor.layout_.models) * len(regressor.aspects_)
+        regressor.range_ = ClipRange.from_state(
+            facts["range"], _under("r.", arrays), n_scores
+        )
 
 
 def _json_params(learner: Learner) -> dict[str, Any]:

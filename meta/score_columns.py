@@ -15,6 +15,8 @@ from meta.regressor import MetaRegressor
 
 DISTRIBUTIONS = ("none", "stack", "members")
 """Whose distributions are wanted; of members, those of the stack come too."""
+OUT_OF_RANGE = "out_of_range"
+"""Column that marks the clips unlike those that a stack has learnt from."""
 
 
 def score_columns(
@@ -99,6 +101,7 @@ def scored_table(
     clips: pd.DataFrame,
     aspects: Sequence[str],
     level: float,
+    systems: Sequence[str] | None = None,
 ) -> pd.DataFrame:
     """Predict clips, and put scores and intervals beside them.
 
@@ -114,15 +117,19 @@ def scored_table(
         Which of the regressor's aspects to score.
     level : float
         Nominal coverage of the intervals.
+    systems : sequence of n names, or None
+        Systems with enough rated clips get intervals of their own, see
+        `MetaRegressor.predict_interval`.
 
     Returns
     -------
     scored : DataFrame of n rows
-        The columns of `clips`, and those of `score_columns`.
+        The columns of `clips` and those of `score_columns`; and `OUT_OF_RANGE`, where
+        the stack can tell.
     """
     ids = clips["clip_id"].tolist()
     scores = regressor.predict(tables, ids)
-    low, high = regressor.predict_interval(tables, ids, level)
+    low, high = regressor.predict_interval(tables, ids, level, systems)
     with_disagreement = aspects_with_disagreement(regressor)
     deviations = np.empty((len(ids), 0))
     if with_disagreement:
@@ -136,7 +143,11 @@ def scored_table(
         if aspect in with_disagreement:
             values.append(deviations[:, k])
     columns = score_columns(aspects, with_disagreement)
-    return clips.assign(**dict(zip(columns, values, strict=True)))
+    scored = clips.assign(**dict(zip(columns, values, strict=True)))
+    check = regressor.check_range(tables, ids)
+    if check is not None:
+        scored[OUT_OF_RANGE] = check.out_of_range
+    return scored
 
 
 def distribution_columns(aspects: Sequence[str], count: int) -> list[str]:

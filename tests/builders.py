@@ -148,6 +148,31 @@ def rival_scores(rng, systems, clips, *, models=4, own=0.3, stack_own=0.3):
     return truth[:, None], stack[:, None], bases, system.astype(str)
 
 
+def unlike_errors(kind, n, rng):
+    """Scores and labels of n clips whose errors differ as `kind` says.
+
+    Returns
+    -------
+    scores, labels, scores of five base models of shape (n, 5)
+    """
+    scores = rng.uniform(1.2, 4.8, n)
+    disagreement = np.ones(n)
+    if kind == "by disagreement":
+        disagreement = np.exp(rng.normal(0, 0.5, n))
+    sizes = {
+        "alike": np.full(n, 0.4),
+        "skewed, wider above": 0.2 + 0.1 * scores,
+        "wider above": 0.15 + 0.15 * (scores - 1),
+        "narrow at the ends": 0.25 * np.sqrt((scores - 0.8) * (5.2 - scores)),
+        "by disagreement": 0.35 * disagreement,
+    }[kind]
+    errors = rng.normal(0, 1, n)
+    if kind.startswith("skewed"):
+        errors = 0.75 - rng.gamma(1.5, 0.5, n)
+    base_scores = scores[:, None] + rng.normal(0, 0.35, (n, 5)) * disagreement[:, None]
+    return scores, np.clip(scores + sizes * errors, 1, 5), base_scores
+
+
 # ---- rows, and what is measured on them
 
 
@@ -188,6 +213,16 @@ def music(seconds=1.0, rate=RATE, seed=0):
     tune = sum(np.sin(2 * np.pi * 110 * (seed + 1) * k * t) / k for k in range(1, 9))
     beat = 1 + np.sin(2 * np.pi * 2 * t)
     return (0.1 * tune * beat + 0.003 * np.sin(1e5 * t**2)).astype(np.float32)
+
+
+def tunes(n, seconds, *, seed=0):
+    """Tunes of various pitches and levels, with a little noise."""
+    rng = np.random.default_rng(seed)
+    clips = []
+    for _ in range(n):
+        tune = music(seconds, seed=rng.uniform(0, 6)) * rng.uniform(0.3, 1)
+        clips.append(tune + rng.normal(0, rng.uniform(2e-4, 2e-3), len(tune)))
+    return clips
 
 
 def noises(levels, seconds, *, rate=RATE, seed=0):

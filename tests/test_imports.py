@@ -16,8 +16,8 @@ MAY_IMPORT = {
 LEVELS = {
     "base_models": [
         {"errors"},
-        {"bins", "files", "devices", "scales"},
-        {"predictions", "settings", "clips", "sklearn_files"},
+        {"bins", "files", "devices", "scales", "vector_range"},
+        {"predictions", "settings", "clips", "sklearn_files", "frame_range"},
         {"config", "pooled_config"},
         {"model_presets"},
         {"metrics", "networks"},
@@ -54,10 +54,19 @@ GROUND = [
     "files.py",
     "predictions.py",
     "scales.py",
+    "vector_range.py",
     "clips",
     "metrics",
 ]
-META_MAY_USE = {"bins", "clips", "predictions", "metrics", "errors", "files"}
+META_MAY_USE = {
+    "bins",
+    "clips",
+    "predictions",
+    "metrics",
+    "errors",
+    "files",
+    "vector_range",
+}
 UNSAFE = {
     "pickle.load",
     "pickle.loads",

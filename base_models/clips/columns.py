@@ -257,6 +257,8 @@ _BOOKKEEPING_OF_RATINGS = re.compile(
     |sr|channels?
     # Unnamed columns, folds, and predictions, which are not ratings.
     |unnamed.*|fold.*|pred.*|answer
+    # What this product writes beside its scores.
+    |out_of_range
     """,
     re.VERBOSE,
 )
@@ -285,6 +287,7 @@ _BOOKKEEPING_OF_MODELS = frozenset(
         "n_raters",
         "num_ratings",
         "num_raters",
+        "out_of_range",
     }
 )
 

@@ -193,6 +193,7 @@ class PooledMOS(ClipModel[PooledConfig]):
 
         rows = np.concatenate([of_aspect.rows for of_aspect in of_aspects])
         self.trained_on_ = frozenset(ids[row] for row in rows)
+        self._learn_range(clips, np.unique(rows).tolist())
         self.selected_on_ = frozenset()
         # Set last: it is what marks a finished fit.
         self.regressors_ = regressors
@@ -267,7 +268,7 @@ class PooledMOS(ClipModel[PooledConfig]):
             for name, array in self.poolings_[number].arrays.items():
                 arrays[f"{number}.{name}"] = np.ascontiguousarray(array)
         files[POOLING] = safetensors.numpy.save(arrays)
-        return files
+        return files | self._range_files()
 
     def _read_model(self, artifact: Artifact, prefix: str) -> None:
         arrays = artifact.tensors(f"{prefix}{POOLING}")

@@ -179,6 +179,7 @@ class NeuralMOS(ClipModel[BaseConfig]):
         filled, clips = self.embed(X)
         clips = replace(clips, max_frames=max_frames)
         self._measure_scales(clips, data.train, prompted)
+        self._learn_range(clips, data.train)
         device = resolve_device(self.device)
         self.device_ = str(device)
 
@@ -282,6 +283,7 @@ class NeuralMOS(ClipModel[BaseConfig]):
             WEIGHTS: safetensors.torch.save(weights),
             HISTORY: to_json(self.history_),
             **self._scale_files(),
+            **self._range_files(),
         }
 
     def _read_model(self, artifact: Artifact, prefix: str) -> None:

@@ -27,6 +27,7 @@ from ensemble.cli.shared.score_output import (
     output_format,
     put_distributions,
     put_scores,
+    say_range,
 )
 from ensemble.cli.shared.stacks import add_stack_options, load_stack, stack_source
 
@@ -48,7 +49,9 @@ def _parser() -> Options:
         "predict_mos",
         "predict_mos: the stack's score for each clip and aspect, with an interval "
         "learnt from its errors on other clips. A clip without a prompt has no score "
-        "of the aspects that are judged against it (an empty cell; exit code 3).",
+        "of the aspects that are judged against it (an empty cell; exit code 3). A "
+        "clip unlike those that the stack learnt from (silence, noise, another domain) "
+        "is marked in column out_of_range, and its interval widened.",
     )
     add = parser.add_argument
     add("audio", nargs="*", help="audio files, or folders of them")
@@ -78,6 +81,12 @@ def _parser() -> Options:
         help="csv, jsonl, parquet or answer (the challenge's answer.txt)",
     )
     add("--level", type=float, default=0.9, help="coverage of the interval")
+    add(
+        "--by-system",
+        action="store_true",
+        help="with --clips: systems with enough rated clips in fit_meta get intervals "
+        "of their own",
+    )
     add(
         "--distributions",
         type=str,
@@ -128,6 +137,11 @@ def _check_options(options: Namespace) -> None:
         raise UsageError(
             "--prompt is for audio files; a table brings its own prompts, and "
             "predictions need none."
+        )
+    if options.by_system and not options.clips:
+        raise UsageError(
+            "--by-system needs --clips TABLE, whose column system_id names the system "
+            "of each clip."
         )
     if options.members and options.distributions is None:
         raise UsageError(
@@ -180,6 +194,7 @@ def _score_predictions(options: Namespace, form: str | None) -> int:
         say(_DEMO)
     _say_disagreement(stack, scores)
     say_notes(notes)
+    say_range(scores)
 
     put_scores(scores, options.out, form, level=options.level)
     if scores.distributions is not None:
@@ -249,6 +264,7 @@ def _score_clips(options: Namespace, form: str | None) -> int:
             engine=options.engine,
             source=source,
             distributions=_wanted(options),
+            by_system=options.by_system,
         )
     # Aspects judged against a prompt are left out where no clip has one.
     left_out = ", ".join(scores.left_out)
@@ -269,6 +285,9 @@ def _score_clips(options: Namespace, form: str | None) -> int:
     note = length_note(scores.frame["audio"].tolist())
     if note:
         say(f"note: {note}")
+    if options.by_system:
+        _say_systems(stack, clips, scores.aspects)
+    say_range(scores)
 
     put_scores(scores, options.out, form, level=options.level)
     if scores.distributions is not None:
@@ -300,6 +319,22 @@ def _say_disagreement(stack: StackedMOS, scores: Scores) -> None:
     for note in getattr(stack, "disagreement_notes_", ()):
         if note.partition(":")[0] in shown:
             say(f"note: {note}")
+
+
+def _say_systems(
+    stack: StackedMOS, clips: pd.DataFrame, aspects: Sequence[str]
+) -> None:
+    """Say which systems of the clips have intervals of their own."""
+    regressor = stack.final_estimator_
+    systems = dict.fromkeys(clips["system_id"])
+    for aspect in aspects:
+        calibration = regressor.calibrations_[regressor.aspects_.index(aspect)]
+        known = set() if calibration is None else calibration.own_groups
+        own = [system for system in systems if system in known]
+        say(
+            f"note: {aspect}: {len(own)} of {len(systems)} systems have intervals of "
+            f"their own ({some(own) if own else 'none had enough rated clips'})"
+        )
 
 
 def main() -> None:

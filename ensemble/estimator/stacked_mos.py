@@ -56,6 +56,7 @@ from ensemble.estimator.prediction_inputs import (
 )
 from ensemble.estimator.row_splits import check_validation, is_prefit, plan_splits
 from ensemble.estimator.rows_to_predict import (
+    UncertaintyMixin,
     gaps_of_prompts,
     rows_to_adapt,
     tables_and_ids,
@@ -79,7 +80,13 @@ if TYPE_CHECKING:
     from ensemble.reporting.report import Report
 
 
-class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposition):
+class StackedMOS(
+    UncertaintyMixin,
+    MultiOutputMixin,
+    RegressorMixin,
+    TransformerMixin,
+    BaseComposition,
+):
     """Stack of base models that predicts mean opinion scores (DORA-MOS, section III.D).
 
     Parameters
@@ -345,19 +352,6 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
         # As scikit-learn's regressors: the shape of predictions is that of y.
         return scores[:, 0] if self._flat else scores
 
-    def predict_distribution(self, X: Input | Predictions) -> np.ndarray:
-        """Distribution over the score bins around each prediction.
-
-        Returns
-        -------
-        distributions : float64 array of shape (n, aspects, bins), last axis sums to 1,
-            or is NaN where `predict` is; the bins span the scale of the labels
-        """
-        tables, ids = tables_and_ids(self, X)
-        distributions = self.final_estimator_.predict_distribution(tables, ids)
-        distributions[gaps_of_prompts(self, X, len(ids))] = np.nan
-        return distributions
-
     def learn_disagreement(self, ratings: pd.DataFrame) -> StackedMOS:
         """Calibrate the predicted disagreement of raters by single ratings.
 
@@ -377,30 +371,6 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
         check_is_fitted(self, "final_estimator_")
         learn_disagreement(self, ratings)
         return self
-
-    def predict_disagreement(self, X: Input | Predictions) -> np.ndarray:
-        """Standard deviation of the single ratings that raters would give a clip.
-
-        Parameters
-        ----------
-        X : as in `predict`
-
-        Returns
-        -------
-        deviations : float64 array of shape (n, aspects), in points of the labels.
-            Calibrated
-            after `learn_disagreement`; before it, the plain mean of what base models
-            that learn from single ratings expect
-
-        Raises
-        ------
-        UsageError
-            when no base model learns from single ratings.
-        """
-        tables, ids = tables_and_ids(self, X)
-        deviations = self.final_estimator_.predict_disagreement(tables, ids)
-        points = [self.scales_.points(aspect) for aspect in self.aspects_]
-        return deviations * np.array(points)
 
     def transform(self, X: Input | Predictions) -> np.ndarray | pd.DataFrame:
         """The feature table: what the meta-learner sees, all aspects side by side.

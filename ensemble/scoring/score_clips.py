@@ -37,6 +37,7 @@ from ensemble.scoring.prepared_stack import (
 )
 from ensemble.scoring.stack_source import StackSource, load_stack
 from meta.score_columns import (
+    OUT_OF_RANGE,
     aspects_with_disagreement,
     distribution_columns,
     distribution_table,
@@ -45,6 +46,7 @@ from meta.score_columns import (
     without_distributions,
     without_scores,
 )
+from meta.uncertainty.clip_range import RangeCheck
 
 CLIPS_PER_CHUNK = 256
 """Clips that are embedded and scored together."""
@@ -62,11 +64,14 @@ class ScoredChunk:
         Around these scores, as of `meta.score_columns.distribution_table`.
     set_aside : list of SetAside
         The clips that cannot be used.
+    check : RangeCheck, or None
+        How far the others lie from the clips that the stack has learnt from.
     """
 
     frame: pd.DataFrame
     distributions: pd.DataFrame
     set_aside: list[SetAside]
+    check: RangeCheck | None = None
 
 
 def score_clips(
@@ -78,6 +83,8 @@ def score_clips(
     engine: str = LOCAL,
     source: StackSource | None = None,
     distributions: str = "none",
+    *,
+    by_system: bool = False,
 ) -> Scores:
     """Score a clip table with a fitted stack of base models over encoders.
 
@@ -102,16 +109,27 @@ def score_clips(
         Where workers of another engine than the local one find the stack and the store.
     distributions : str
         Whose to add, one of `meta.score_columns.DISTRIBUTIONS`.
+    by_system : bool
+        Whether systems with enough rated clips get intervals of their own; clips then
+        need ``system_id``.
 
     Raises
     ------
     UsageError
         When the level is not between 0 and 1, a base model does not read clips, an id
-        is given twice, or every aspect needs a prompt and no clip has one.
+        is given twice, no clip names the system that intervals are to be of, or every
+        aspect needs a prompt and no clip has one.
     """
     if not 0 < level < 1:
         raise UsageError(f"The interval's level must lie between 0 and 1; got {level}.")
     stack, clips = prepared(stack, clips, store)
+    if not by_system:
+        clips = clips.assign(system_id="")
+    elif "system_id" not in clips or not clips["system_id"].astype(bool).any():
+        raise UsageError(
+            "Intervals by system need clips that name their system, in the column "
+            "system_id of a table."
+        )
     kept, left_out = _choose_aspects(stack, clips)
     # The text branch takes tokens even where its output is dropped.
     if left_out:
@@ -158,20 +176,28 @@ def score_clips(
             scales=stack.scales_.labels,
         )
     return Scores(
-        _joined(
-            [chunk.frame for chunk in done],
-            [
-                "clip_id",
-                "audio",
-                *score_columns(kept, aspects_with_disagreement(stack.final_estimator_)),
-            ],
-        ),
+        _joined([chunk.frame for chunk in done], _columns(stack, kept)),
         kept,
         left_out,
         set_aside=(*unpredicted, *set_aside),
         distributions=bins_of,
         scales=scales_of_scores(stack),
+        check=RangeCheck.joined([chunk.check for chunk in done if chunk.check]),
     )
+
+
+def _columns(stack: StackedMOS, aspects: Sequence[str]) -> list[str]:
+    """Columns of the scores of some aspects, of which an empty table has all too."""
+    regressor = stack.final_estimator_
+    columns = [
+        "clip_id",
+        "audio",
+        *score_columns(aspects, aspects_with_disagreement(regressor)),
+    ]
+    no_clips = regressor.layout_.empty(regressor.aspects_)
+    if regressor.check_range(no_clips) is not None:
+        columns.append(OUT_OF_RANGE)
+    return columns
 
 
 def _without_unpredicted(
@@ -262,6 +288,7 @@ def score_chunk(
         clips[["clip_id", "audio"]],
         aspects=aspects,
         level=level,
+        systems=clips["system_id"].tolist(),
     )
     # Written on the scale of the labels, which may be another than the stack's own.
     frame = stack.scales_.scored_table(frame, aspects)
@@ -278,6 +305,7 @@ def score_chunk(
         frame=without_scores(frame, aspects, gaps),
         distributions=without_distributions(bins_of, clips["clip_id"], aspects, gaps),
         set_aside=set_aside,
+        check=stack.final_estimator_.check_range(tables, clips["clip_id"].tolist()),
     )
 
 

@@ -91,5 +91,6 @@ def score_predictions(
         set_aside=(),
         distributions=bins_of,
         scales=scales_of_scores(stack),
+        check=regressor.check_range(tables, clips["clip_id"].tolist()),
     )
     return scores, new.notes

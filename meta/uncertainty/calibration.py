@@ -7,6 +7,10 @@ of the calibration rows did. For out-of-fold rows this holds except that the fin
 learner, fitted on slightly more rows, is slightly better than those of the folds.
 Distributions are the same residuals, smoothed, moved along the scale and cut into bins.
 
+Where errors differ from clip to clip in a way that can be learnt, residuals are kept in
+units of their clip's scale (`meta.uncertainty.clip_spread`), and multiplied by that of
+the new clip.
+
 Notes
 -----
 Residuals of rows on which a learner was fitted are too small. So are, for new systems,
@@ -28,10 +32,21 @@ from scipy import special
 
 from base_models.bins import ScoreBins
 from base_models.errors import DamagedArtifact, UsageError, some
+from meta.uncertainty.clip_spread import (
+    FEATURES,
+    LARGEST,
+    ClipSpread,
+    worthwhile_spread,
+)
 from meta.uncertainty.distribution_scores import refuse_off_scale
+from meta.uncertainty.score_line import ScoreLine, worthwhile_line
 
 MIN_ROWS = 30
-"""Least number of rows for a group's own intervals, and for trying a line."""
+"""Least number of rows for a group's own intervals."""
+SPREAD_FOLDS = 5
+"""Parts in which rows are left out of the spread, where no folds are given."""
+SCALES_PER_OCTAVE = 16
+"""Scales of clips are rounded to so many per factor of 2, for distributions alone."""
 STEPS = 8
 """Tabulated locations per bin; between two of them a distribution is their mixture."""
 
@@ -43,14 +58,16 @@ class Calibration:
     Parameters
     ----------
     bins : the scale
-    residuals : float64 array of shape (n,), truth minus `expected`
+    residuals : float64 array of shape (n,), truth minus `expected`, over the scale of
+        the clip
     groups : n names, or None
     slope, intercept : of `expected`; 1 and 0 when scores are right on average
+    spread : how the scale follows the clip; None where all clips have the scale 1
 
     Attributes
     ----------
     sigma : 0.0, with which `ScoreBins.decode` reads the distributions: as plain means
-    rms : float, root mean square of the residuals, in score points
+    rms : float, root mean square of the residuals, in score points of a clip of scale 1
     """
 
     bins: ScoreBins
@@ -58,6 +75,7 @@ class Calibration:
     groups: tuple[str, ...] | None = None
     slope: float = 1.0
     intercept: float = 0.0
+    spread: ClipSpread | None = None
     sigma: ClassVar[float] = 0.0
 
     @classmethod
@@ -67,6 +85,9 @@ class Calibration:
         truth: ArrayLike,
         bins: ScoreBins,
         groups: Sequence[str] | np.ndarray | None = None,
+        *,
+        features: np.ndarray | None = None,
+        fold: np.ndarray | None = None,
     ) -> Calibration:
         """Learn from rows on which the learner was not fitted.
 
@@ -79,6 +100,11 @@ class Calibration:
         truth : array of shape (n,), on the scale
         bins : the scale
         groups : n names (systems) that may get intervals of their own, or None
+        features : array of shape (n, features), or None
+            What the scale of a clip may follow, see
+            `meta.uncertainty.clip_spread.spread_features`; None gives all clips one.
+        fold : int array of shape (n,), or None
+            Which rows are left out together in learning the scale; None takes 5 parts.
 
         Raises
         ------
@@ -100,27 +126,32 @@ class Calibration:
         names = None
         if groups is not None:
             names = tuple(str(group) for group in groups)
-        line = _worthwhile_line(scores, truth, bins)
+        line = worthwhile_line(scores, truth, bins)
         if line is None:
-            return cls(
-                bins=bins,
-                residuals=truth - scores,
-                groups=names,
-            )
+            line = ScoreLine(slope=1.0, intercept=0.0, left_out_scores=scores)
 
         # Residuals are those of rows that the line was not fitted on: those of its own
-        # rows would be too small.
+        # rows would be too small. The same holds for the scales.
+        residuals = truth - line.left_out_scores
+        learnt = None
+        if features is not None:
+            if fold is None:
+                fold = np.arange(len(residuals)) % SPREAD_FOLDS
+            learnt = worthwhile_spread(features, residuals, fold)
+        if learnt is not None:
+            residuals = residuals / learnt.left_out_scales
         return cls(
             bins=bins,
-            residuals=truth - line.left_out_scores,
+            residuals=residuals,
             groups=names,
             slope=line.slope,
             intercept=line.intercept,
+            spread=None if learnt is None else learnt.spread,
         )
 
     @property
     def rms(self) -> float:
-        """Root mean square of the residuals, in score points."""
+        """Root mean square of the residuals, in score points of a clip of scale 1."""
         mean_square = np.mean(self.residuals**2)
         return float(np.sqrt(mean_square))
 
@@ -143,11 +174,27 @@ class Calibration:
         means = self.intercept + self.slope * scores
         return np.clip(means, self.bins.low, self.bins.high)
 
+    def scales(self, features: np.ndarray) -> np.ndarray:
+        """Scale of the error of each clip, 1 for all of them without `spread`.
+
+        Parameters
+        ----------
+        features : array of shape (n, features), as in `fit`
+
+        Returns
+        -------
+        scales : float64 array of shape (n,)
+        """
+        if self.spread is None:
+            return np.ones(len(features))
+        return self.spread.scales(features)
+
     def interval(
         self,
         scores: ArrayLike,
         level: float = 0.9,
         groups: Sequence[str] | np.ndarray | None = None,
+        scales: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Bounds that hold a share `level` of new truths, bounds included.
 
@@ -159,6 +206,8 @@ class Calibration:
             A group with `MIN_ROWS` rows at `fit` gets bounds from those rows alone, for
             which the share then holds by itself (Mondrian; Vovk et al. 2005, ch. 4.5);
             any other group gets those of all rows.
+        scales : array of shape (n,), or None
+            Of the clips' errors, see `scales`; None takes 1 for all.
 
         Returns
         -------
@@ -168,7 +217,7 @@ class Calibration:
         ------
         UsageError
             when `level` is not between 0 and 1, a score is not finite, or there is
-            another number of groups.
+            another number of groups or scales.
 
         Notes
         -----
@@ -201,8 +250,9 @@ class Calibration:
 
         # Residuals may be infinite, where the interval is the whole scale.
         bins = self.bins
-        low = np.clip(middle + below, bins.low, bins.high)
-        high = np.clip(middle + above, bins.low, bins.high)
+        scales = _checked_scales(scales, n)
+        low = np.clip(middle + scales * below, bins.low, bins.high)
+        high = np.clip(middle + scales * above, bins.low, bins.high)
         return low, high
 
     def _residuals_of(self, group: str) -> np.ndarray:
@@ -218,7 +268,11 @@ class Calibration:
         large_enough = counts >= MIN_ROWS
         return set(names[large_enough].tolist())
 
-    def distribution(self, scores: ArrayLike) -> np.ndarray:
+    def distribution(
+        self,
+        scores: ArrayLike,
+        scales: np.ndarray | None = None,
+    ) -> np.ndarray:
         """Probability of each bin, from smoothed residuals around a location.
 
         Probability beyond an end of the scale counts to its last bin.
@@ -226,6 +280,7 @@ class Calibration:
         Parameters
         ----------
         scores : array of shape (n,)
+        scales : array of shape (n,), or None, as in `interval`
 
         Returns
         -------
@@ -236,15 +291,26 @@ class Calibration:
         The location is chosen for the mean: ``bins.decode(distribution(scores), 0)`` is
         `expected`, exactly, where a distribution located on the scale can have such a
         mean; nearer an end it is that located on the end. A higher score never has a
-        lower distribution: its cumulative probabilities are at most those of a lower
-        score.
+        lower distribution at the same scale: its cumulative probabilities are at most
+        those of a lower score.
         """
+        means = self.expected(scores)
+        octaves = np.log2(_checked_scales(scales, len(means)))
+        steps = np.rint(octaves * SCALES_PER_OCTAVE).astype(int)
+        distributions = np.empty((len(means), self.bins.count))
+        for step in np.unique(steps):
+            rows = steps == step
+            table = self._table(2.0 ** (step / SCALES_PER_OCTAVE))
+            distributions[rows] = self._with_means(table, means[rows])
+        return distributions
+
+    def _with_means(self, table: np.ndarray, means: np.ndarray) -> np.ndarray:
+        """Distributions (n, bins) between the rows of a table, by their means (n,)."""
         # Means rise along the table, so the place of a mean between its rows is found
         # by inversion.
-        table = self._table
         table_means = self.bins.expected(table)
         table_rows = np.arange(len(table))
-        position = np.interp(self.expected(scores), table_means, table_rows)
+        position = np.interp(means, table_means, table_rows)
 
         # A position on the last row counts to the pair before it.
         last_pair = len(table) - 2
@@ -256,11 +322,21 @@ class Calibration:
         return share_of_row * table[row] + share_of_next * table[row + 1]
 
     @cached_property
-    def _table(self) -> np.ndarray:
+    def _tables(self) -> dict[float, np.ndarray]:
+        """What `_table` has made, by the scale."""
+        return {}
+
+    def _table(self, scale: float) -> np.ndarray:
         """Distributions at `STEPS` locations per bin of the scale: (locations, bins).
 
         One row yields a plain Gaussian, many their own histogram.
+
+        Parameters
+        ----------
+        scale : float, of the residuals
         """
+        if scale in self._tables:
+            return self._tables[scale]
         bins = self.bins
         scale_width = bins.high - bins.low
         step = bins.width / STEPS
@@ -275,26 +351,28 @@ class Calibration:
         # location: both lie on one grid of width `step`.
         steps = np.arange(-n_locations, n_locations + 1)
         distance = step * steps
-        cumulative = self._smoothed_cumulative(distance)
+        cumulative = self._smoothed_cumulative(distance, scale)
 
         # Probability below each edge (locations, bins - 1). Distance 0 stands in the
         # middle of the grid.
         distance_to_edge = edges - locations[:, None]
         steps_to_edge = np.rint(distance_to_edge / step).astype(int)
         below_edge = cumulative[steps_to_edge + n_locations]
-        return np.diff(
+        self._tables[scale] = np.diff(
             below_edge,
             axis=1,
             prepend=0,
             append=1,
         )
+        return self._tables[scale]
 
-    def _smoothed_cumulative(self, distance: np.ndarray) -> np.ndarray:
+    def _smoothed_cumulative(self, distance: np.ndarray, scale: float) -> np.ndarray:
         """Probability that a truth lies less than a distance above its location.
 
         Parameters
         ----------
         distance : array of shape (m,), in score points
+        scale : float, of the residuals
 
         Returns
         -------
@@ -307,7 +385,7 @@ class Calibration:
         """
         n = len(self.residuals)
         half_bin = self.bins.width / 2
-        centred = self.residuals - self.residuals.mean()
+        centred = scale * (self.residuals - self.residuals.mean())
         spread = max(centred.std(), half_bin)
         scott_width = 1.06 * spread * n**-0.2
         kernel_width = np.clip(scott_width, half_bin, spread)
@@ -328,13 +406,19 @@ class Calibration:
         return counted / (n + 1)
 
     def describe(self) -> dict[str, Any]:
-        """Facts for a report: rows, spread, the line of `expected`, and own groups."""
+        """Facts for a report: rows, spread, the line of `expected`, and own groups.
+
+        ``scale_follows`` holds the weight of each feature, where scales differ.
+        """
         facts: dict[str, Any] = {
             "n": len(self.residuals),
             "rms": self.rms,
             "slope": self.slope,
             "intercept": self.intercept,
         }
+        if self.spread is not None:
+            weights = self.spread.weights.tolist()
+            facts["scale_follows"] = dict(zip(FEATURES, weights, strict=True))
         if self.groups is not None:
             facts["groups"] = len(set(self.groups))
             facts["groups_with_own_intervals"] = sorted(self.own_groups)
@@ -371,8 +455,13 @@ class Calibration:
             "groups": None if self.groups is None else list(self.groups),
             "slope": self.slope,
             "intercept": self.intercept,
+            "spread": self.spread is not None,
         }
-        return facts, {"residuals": self.residuals}
+        arrays = {"residuals": self.residuals}
+        if self.spread is not None:
+            for name, array in self.spread.to_arrays().items():
+                arrays[f"spread.{name}"] = array
+        return facts, arrays
 
     @classmethod
     def from_state(
@@ -389,12 +478,22 @@ class Calibration:
         """
         try:
             groups = facts["groups"]
+            # Stacks that were stored before there were scales have none.
+            spread = None
+            if facts.get("spread", False):
+                own = {
+                    name.removeprefix("spread."): array
+                    for name, array in arrays.items()
+                    if name.startswith("spread.")
+                }
+                spread = ClipSpread.from_arrays(own)
             restored = cls(
                 bins=ScoreBins(**facts["bins"]),
                 residuals=np.asarray(arrays["residuals"]),
                 groups=None if groups is None else tuple(groups),
                 slope=float(facts["slope"]),
                 intercept=float(facts["intercept"]),
+                spread=spread,
             )
             restored._check_state()
         except (KeyError, TypeError, ValueError) as error:
@@ -413,8 +512,11 @@ class Calibration:
             )
 
         # No two points of the scale are further apart than its width; NaN is not less.
-        scale_width = self.bins.high - self.bins.low
-        possible_residuals = (np.abs(residuals) <= scale_width).all()
+        # In units of a small scale, residuals are as many times as large.
+        largest = self.bins.high - self.bins.low
+        if self.spread is not None:
+            largest *= LARGEST
+        possible_residuals = (np.abs(residuals) <= largest).all()
         line_is_finite = np.isfinite([self.slope, self.intercept]).all()
         possible_line = line_is_finite and self.slope > 0
         if not (possible_residuals and possible_line):
@@ -457,66 +559,17 @@ def _residual_bounds(residuals: np.ndarray, level: float) -> tuple[float, float]
     return least, largest
 
 
-@dataclass(frozen=True)
-class _Line:
-    """A line of truth on score.
-
-    Parameters
-    ----------
-    slope, intercept : float
-    left_out_scores : array of shape (n,)
-        For each row, the point on the line that is fitted without it.
-    """
-
-    slope: float
-    intercept: float
-    left_out_scores: np.ndarray
-
-
-def _worthwhile_line(
-    scores: np.ndarray,
-    truth: np.ndarray,
-    bins: ScoreBins,
-) -> _Line | None:
-    """Fit a line of truth on score; None where the score does about as well.
-
-    Notes
-    -----
-    The error of a row that is left out of least squares is its residual over 1 minus
-    its leverage h (Allen 1974), with ``h = 1 / n + (x - mean x)^2 / sum (x - mean
-    x)^2``.
-    """
-    n = len(scores)
-    deviation = scores - scores.mean()
-    if n < MIN_ROWS or not deviation.any():
-        return None
-    squares = deviation @ deviation
-    slope = float(deviation @ truth / squares)
-    mean_on_slope = slope * scores.mean()
-    intercept = float(truth.mean() - mean_on_slope)
-
-    # A row that alone decides the slope has a leverage of 1: its error would be 0 / 0.
-    leverage = 1 / n + deviation**2 / squares
-    remainder = np.maximum(1 - leverage, 1 / n)
-    residual = truth - intercept - slope * scores
-    left_out_error = residual / remainder
-    left_out_scores = np.clip(truth - left_out_error, bins.low, bins.high)
-
-    score_squares = (truth - scores) ** 2
-    line_squares = (truth - left_out_scores) ** 2
-    gain = score_squares - line_squares
-    two_standard_errors = 2 * gain.std() / np.sqrt(n)
-
-    # A falling line would reverse the ranks.
-    is_falling = slope <= 0
-    is_unclear = gain.mean() <= two_standard_errors
-    if is_falling or is_unclear:
-        return None
-    return _Line(
-        slope=slope,
-        intercept=intercept,
-        left_out_scores=left_out_scores,
-    )
+def _checked_scales(scales: np.ndarray | None, n: int) -> np.ndarray:
+    """Scales as a float64 array (n,); ones where there are none."""
+    if scales is None:
+        return np.ones(n)
+    scales = np.asarray(scales, dtype=np.float64)
+    if scales.shape != (n,) or not (np.isfinite(scales) & (scales > 0)).all():
+        raise UsageError(
+            f"Scales of errors are positive numbers, one for each of {n} scores; got "
+            f"shape {scales.shape}, or others in it."
+        )
+    return scales
 
 
 def _checked_scores(scores: ArrayLike, bins: ScoreBins) -> np.ndarray:

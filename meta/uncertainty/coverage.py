@@ -24,6 +24,10 @@ from meta.uncertainty.distribution_scores import (
 
 LEVELS = (0.5, 0.8, 0.9, 0.95)
 """Levels at which coverage is reported."""
+FEWEST = 30
+"""Fewer clips are not divided into thirds."""
+THIRDS = ("low_third", "middle_third", "high_third")
+"""Names of the thirds of the clips, by their scores."""
 
 
 def calibration_report(
@@ -33,6 +37,7 @@ def calibration_report(
     system_ids: Sequence[str] | np.ndarray | None = None,
     others: Mapping[str, ArrayLike] | None = None,
     by_group: bool = False,
+    scales: np.ndarray | None = None,
 ) -> dict[str, Any]:
     """Coverage, scores of distributions and PIT of one aspect.
 
@@ -46,6 +51,8 @@ def calibration_report(
         To compare with, e.g. the mean of the base models'; a Gaussian around the score,
         0.35 wide, is always compared.
     by_group : whether systems with enough rows get intervals of their own
+    scales : array of shape (n,), or None, of the clips' errors, see
+        `Calibration.scales`
 
     Returns
     -------
@@ -60,7 +67,7 @@ def calibration_report(
         when shapes disagree, a truth is NaN or off the scale, or there is no row.
     """
     bins = calibration.bins
-    distributions = calibration.distribution(scores)
+    distributions = calibration.distribution(scores, scales)
 
     # A Gaussian of fixed width is what a stack without calibration would predict.
     compared = {
@@ -79,6 +86,7 @@ def calibration_report(
         truth,
         system_ids=system_ids,
         by_group=by_group,
+        scales=scales,
     )
     pit_counts = pit_histogram(distributions, truth, bins)
     return {
@@ -110,6 +118,7 @@ def coverage_table(
     truth: ArrayLike,
     system_ids: Sequence[str] | np.ndarray | None = None,
     by_group: bool = False,
+    scales: np.ndarray | None = None,
 ) -> pd.DataFrame:
     """Share of truths inside their intervals, with the worst and the best system.
 
@@ -120,15 +129,18 @@ def coverage_table(
     Returns
     -------
     table : DataFrame, one row per level of `LEVELS`
-        Columns level, share, share_low, share_high, mean_width, n, and for two systems
-        or more worst, worst_share, best, best_share, and below: in how many systems the
-        95 % Wilson interval of the share lies below the level.
+        Columns level, share, share_low, share_high, mean_width, n; the shares in each
+        third of the scores, low_third, middle_third and high_third (with `FEWEST` clips
+        or more); and for two systems or more worst, worst_share, best, best_share, and
+        below: in how many systems the 95 % Wilson interval of the share lies below the
+        level.
     """
     # Coverage is counted per system in any case; intervals of their own are optional.
     groups = system_ids if by_group else None
+    thirds = _thirds(np.asarray(scores, dtype=np.float64))
     rows = []
     for level in LEVELS:
-        low, high = calibration.interval(scores, level, groups)
+        low, high = calibration.interval(scores, level, groups, scales)
         facts = coverage(truth, low, high, groups=system_ids)
         row = {
             "level": level,
@@ -138,6 +150,8 @@ def coverage_table(
             "mean_width": facts["mean_width"],
             "n": facts["n"],
         }
+        for name, of_third in thirds.items():
+            row[name] = share_inside(truth, low, high, of_third)
 
         # By the bounds that are certain, not by the shares: of few clips any is likely.
         if "per_group" in facts:
@@ -152,3 +166,32 @@ def coverage_table(
             row["below"] = int(is_below.sum())
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def share_inside(
+    truth: ArrayLike,
+    low: np.ndarray,
+    high: np.ndarray,
+    rows: np.ndarray,
+) -> float:
+    """Share of truths inside their intervals, bounds included, among some rows.
+
+    Parameters
+    ----------
+    truth, low, high : arrays of shape (n,)
+    rows : bool array of shape (n,)
+    """
+    truth = np.asarray(truth, dtype=np.float64)
+    inside = (low <= truth) & (truth <= high)
+    return float(inside[rows].mean())
+
+
+def _thirds(scores: np.ndarray) -> dict[str, np.ndarray]:
+    """Which rows are in each third of the scores; none of fewer than `FEWEST`."""
+    n = len(scores)
+    if n < FEWEST:
+        return {}
+    # By place in the order, so that equal scores do not make thirds unequal.
+    order = np.argsort(np.argsort(scores, kind="stable"), kind="stable")
+    third = order * len(THIRDS) // n
+    return {name: third == number for number, name in enumerate(THIRDS)}

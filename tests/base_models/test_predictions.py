@@ -131,3 +131,33 @@ def test_folds_join_into_one_table_and_a_fold_that_saw_its_clips_is_refused():
     other = PredictionTable.from_scores("m", ["b"], ["mi"], [[3.0]], sigma=0.2)
     with pytest.raises(UsageError, match="differ in scale"):
         PredictionTable.join([parts[0], other])
+
+
+# ---- distances
+
+
+def test_distances_stay_with_their_clips(tmp_path):
+    scores = np.linspace(1, 5, 8).reshape(4, 2)
+    plain = PredictionTable.from_scores("m", list("abcd"), ("mi", "ta"), scores)
+    told = replace(plain, distances=[0.5, 1, 2, 0])
+    assert told.take(["c", "a"]).distances.tolist() == [2, 0.5]
+    assert plain.take(["c"]).distances is None
+
+    told.write(tmp_path / "told.parquet")
+    again = PredictionTable.read(tmp_path / "told.parquet")
+    np.testing.assert_array_equal(again.distances, told.distances)
+    plain.write(tmp_path / "plain.parquet")
+    assert PredictionTable.read(tmp_path / "plain.parquet").distances is None
+
+    halves = [told.take(["a", "b"]), told.take(["c", "d"])]
+    assert PredictionTable.join(halves).distances.tolist() == [0.5, 1, 2, 0]
+    mixed = [halves[0], replace(halves[1], distances=None)]
+    assert PredictionTable.join(mixed).distances is None
+
+
+@pytest.mark.parametrize("distances", [[1.0], [1, 2, 3, -1], [1, 2, 3, np.nan]])
+def test_distances_that_cannot_be_are_refused(distances):
+    scores = np.linspace(1, 5, 4)
+    table = PredictionTable.from_scores("m", list("abcd"), ("mi",), scores)
+    with pytest.raises(UsageError, match="one finite distance of 0 or more for each"):
+        replace(table, distances=distances)

@@ -180,7 +180,7 @@ def test_the_calibration_that_is_judged_was_learnt_on_other_rows(monkeypatch):
     """Meta-validation judges that of meta-training, a test split the stack's own."""
     used = []
 
-    def report(calibration, scores, truth, systems):
+    def report(calibration, scores, truth, systems, scales):
         used.append((calibration, len(truth)))
         return {}
 

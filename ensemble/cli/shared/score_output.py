@@ -51,6 +51,16 @@ def put_scores(
         sys.stdout.buffer.write(data)
 
 
+def say_range(scores: Scores) -> None:
+    """Say how many clips are unlike those that the stack learnt from.
+
+    Whoever reads the scores has to know it first.
+    """
+    if scores.check is not None:
+        for sentence in scores.check.sentences:
+            say(sentence)
+
+
 def put_distributions(distributions: Distributions, out: str) -> None:
     """Write distributions to the file `out`, and print its name."""
     from ensemble.formats import encode_distributions, format_of_distributions
@@ -71,6 +81,8 @@ def put_distributions(distributions: Distributions, out: str) -> None:
 
 def score_table(scores: Scores, level: float) -> Table:
     """Scores for a terminal: one row per clip, one column per aspect."""
+    from meta.score_columns import OUT_OF_RANGE
+
     scales = {
         aspect: scores.scales.get(aspect, Scale(1, 5)) for aspect in scores.aspects
     }
@@ -90,6 +102,10 @@ def score_table(scores: Scores, level: float) -> Table:
         table.add_column(heading, justify="right")
         if aspect in disagree:
             table.add_column("sd of raters", justify="right")
+    # A column of nothing would only take room.
+    is_marked = OUT_OF_RANGE in scores.frame and scores.frame[OUT_OF_RANGE].any()
+    if is_marked:
+        table.add_column("range")
 
     for row in scores.frame.to_dict("records"):
         cells = []
@@ -101,5 +117,7 @@ def score_table(scores: Scores, level: float) -> Table:
             cells.append(text if has_score else "no prompt")
             if aspect in disagree:
                 cells.append(f"{row[f'{aspect}_sd']:.2f}" if has_score else "")
+        if is_marked:
+            cells.append("out of range" if row[OUT_OF_RANGE] else "")
         table.add_row(row["clip_id"], *cells)
     return table

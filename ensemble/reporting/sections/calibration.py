@@ -15,6 +15,8 @@ from ensemble.reporting.section import (
 
 COVERAGE_TITLES = ("level", "share held [95 %]", "mean width", "n")
 SYSTEM_TITLES = ("worst", "worst share", "best", "best share", "below")
+THIRD_TITLES = ("low scores", "middle", "high scores")
+THIRD_SHARES = ("low_third", "middle_third", "high_third")
 SCORE_TITLES = ("model", "CRPS", "RPS", "log score")
 
 
@@ -31,6 +33,11 @@ def _coverage(title: str, records: Sequence[Record]) -> Section:
     by_system = "worst" in records[0]
     titles = [*COVERAGE_TITLES]
     text = "Share of ratings that predicted intervals hold, promised (level) and kept."
+    # Few clips are not divided.
+    by_third = THIRD_SHARES[0] in records[0]
+    if by_third:
+        titles.extend(THIRD_TITLES)
+        text += " Kept too in each third of the clips, by their scores."
     if by_system:
         titles.extend(SYSTEM_TITLES)
         text += (
@@ -46,6 +53,8 @@ def _coverage(title: str, records: Sequence[Record]) -> Section:
             cell_text(record, "mean_width"),
             str(record["n"]),
         ]
+        if by_third:
+            cells += [cell_text(record, name) for name in THIRD_SHARES]
         if by_system:
             cells += [
                 record["worst"],

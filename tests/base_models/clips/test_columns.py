@@ -32,7 +32,9 @@ def test_a_known_rating_is_not_bookkeeping():
     assert not [name for name in RATING_NAMES if is_bookkeeping_of_ratings(name)]
 
 
-@pytest.mark.parametrize("name", ["MOS_std", "n_ratings", "Fold", "mos_count", "seed"])
+@pytest.mark.parametrize(
+    "name", ["MOS_std", "n_ratings", "Fold", "mos_count", "seed", "out_of_range"]
+)
 def test_statistics_are_neither_ratings_nor_models(name):
     assert is_bookkeeping_of_ratings(name)
     assert is_bookkeeping_of_models(name, ["mos"])

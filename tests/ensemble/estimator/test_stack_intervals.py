@@ -97,3 +97,58 @@ def test_intervals_hold_their_share_on_systems_that_nobody_has_rated(grouped):
         low, high = model.predict_interval(tables, ids[new])
         held.append(((low <= y[new]) & (y[new] <= high)).mean())
     assert np.mean(held) > 0.86  # 0.4 with folds that mix the clips of a system
+
+
+def noisy_clips(seed, n, noise_of):
+    """Labels, and four models whose noise on a clip is as large as `noise_of` says."""
+    rng = np.random.default_rng(seed)
+    y = rng.uniform(1.5, 4.5, (n, 1))
+    size = noise_of(rng, n)[:, None]
+    tables = []
+    for k in range(4):
+        scores = np.clip(y + size * rng.normal(0, 1, (n, 1)), 1, 5)
+        ids = [f"s{seed}c{row:04d}" for row in range(n)]
+        tables.append(PredictionTable.from_scores(f"m{k}", ids, ["mos"], scores))
+    return tables, y, size[:, 0]
+
+
+@pytest.mark.parametrize("learner", ["mean", "ridge"])
+def test_where_base_models_disagree_a_stack_is_less_sure(learner):
+    def unlike(rng, n):
+        return np.exp(rng.normal(-1, 0.6, n))
+
+    tables, y, _ = noisy_clips(0, 400, unlike)
+    stack = MetaRegressor(learner)
+    fit_measured(stack, tables, rows_of_tables(tables, y))
+    assert stack.calibrations_[0].spread is not None
+
+    tables, y, size = noisy_clips(1, 1500, unlike)
+    low, high = stack.predict_interval(tables)
+    inside = ((low <= y) & (y <= high))[:, 0]
+    width = (high - low)[:, 0]
+    third = np.argsort(np.argsort(size)) * 3 // len(size)
+    # How much four models disagree is a rough sign of how noisy a clip is. One width
+    # for all, 0.78 on average, holds 100, 97 and 75 % in these thirds.
+    for number in range(3):
+        assert inside[third == number].mean() == pytest.approx(0.9, abs=0.12)
+    assert width.mean() < 0.73
+    assert width[third == 2].mean() > 1.5 * width[third == 0].mean()
+    # Distributions are as wide as intervals.
+    rows = stack.predict_distribution(tables)[:, 0]
+    centers = stack.layout_.bins.centers
+    deviation = np.sqrt(rows @ centers**2 - (rows @ centers) ** 2)
+    assert deviation[third == 2].mean() > 1.3 * deviation[third == 0].mean()
+
+
+def test_where_errors_are_alike_all_clips_but_those_out_of_range_have_one_width():
+    def alike(rng, n):
+        return np.full(n, 0.2)
+
+    tables, y, _ = noisy_clips(0, 400, alike)
+    stack = MetaRegressor("mean")
+    fit_measured(stack, tables, rows_of_tables(tables, y))
+    assert stack.calibrations_[0].spread is None
+    tables, _, _ = noisy_clips(1, 300, alike)
+    low, high = stack.predict_interval(tables, level=0.5)
+    marked = stack.check_range(tables).out_of_range
+    assert np.ptp((high - low)[~marked]) < 1e-9

@@ -78,7 +78,14 @@ def test_the_command_scores_what_the_loaded_stack_scores_with_intervals(
     )
     assert code == 0, err
     table = pd.read_csv(io.StringIO(out), keep_default_na=False)
-    assert list(table) == ["clip_id", "audio", "mos", "mos_low", "mos_high"]
+    assert list(table) == [
+        "clip_id",
+        "audio",
+        "mos",
+        "mos_low",
+        "mos_high",
+        "out_of_range",
+    ]
     assert table["clip_id"].tolist() == NEW["clip_id"].tolist()
     np.testing.assert_allclose(table["mos"], scores, atol=1e-6)
     assert (

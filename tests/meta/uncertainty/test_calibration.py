@@ -163,7 +163,7 @@ def test_the_table_is_the_plain_sum_of_kernels():
                 / 10
             )
         np.testing.assert_allclose(
-            calibration._table[row], np.diff([*below, 1]), atol=1e-12
+            calibration._table(1.0)[row], np.diff([*below, 1]), atol=1e-12
         )
 
 

@@ -83,6 +83,9 @@ def test_without_systems_nobody_is_worst():
         "share_high",
         "mean_width",
         "n",
+        "low_third",
+        "middle_third",
+        "high_third",
     ]
     with pytest.raises(UsageError, match="NaN or off the scale"):
         calibration_report(

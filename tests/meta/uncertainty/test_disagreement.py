@@ -159,7 +159,14 @@ def test_it_is_a_column_of_the_scores_where_a_model_predicts_ratings():
     assert aspects_with_disagreement(regressor) == ("mi",)
     clips = pd.DataFrame({"clip_id": IDS})
     scored = scored_table(regressor, judge.tables, clips, ["mi"], 0.9)
-    assert list(scored) == ["clip_id", "mi", "mi_low", "mi_high", "mi_sd"]
+    assert list(scored) == [
+        "clip_id",
+        "mi",
+        "mi_low",
+        "mi_high",
+        "mi_sd",
+        "out_of_range",
+    ]
     found = regressor.predict_disagreement(judge.tables)
     np.testing.assert_array_equal(scored["mi_sd"], found[:, 0])
 
