@@ -103,6 +103,23 @@ def read_ratings(
     return ratings
 
 
+_NAMELESS = "nameless rater"
+
+
+def nameless_rater(clip_id: str, place: int) -> str:
+    """What stands for the id of a rater whom the data does not name.
+
+    >>> nameless_rater("S002_P044", 3)
+    'nameless rater 3 of S002_P044'
+    """
+    return f"{_NAMELESS} {place} of {clip_id}"
+
+
+def are_nameless(rater_ids: Iterable[str]) -> bool:
+    """Whether some raters are without a name, so that nobody knows what they share."""
+    return any(rater_id.startswith(_NAMELESS) for rater_id in rater_ids)
+
+
 def find_ratings(data: str | os.PathLike) -> Path | None:
     """Where the single ratings are that clips come with, or None.
 
