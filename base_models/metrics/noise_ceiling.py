@@ -238,9 +238,11 @@ class _Agreement:
         Notes
         -----
         The agreement of few systems is uncertain, and a concave function of what is
-        uncertain is too low on average: by half of its second difference over the
-        standard error, which the jackknife gives (Tukey 1958, "Bias and confidence in
-        not quite large samples", Annals of Mathematical Statistics 29).
+        uncertain is too low on average: by half its second difference over the standard
+        error, which the jackknife gives (Tukey 1958, "Bias and confidence in not quite
+        large samples", Annals of Mathematical Statistics 29). Half of that is added,
+        since part of the uncertainty is which systems there are, and this the true
+        scores share. `tests/benchmarks/metrics/bench_ceiling.py` measures what is left.
         """
         agreement = self.values[metric]
         of_parts = self.without_one[metric]
@@ -250,7 +252,8 @@ class _Agreement:
             error = math.sqrt((len(of_parts) - 1) * np.var(of_parts))
         around = np.array([agreement - error, agreement, agreement + error])
         below, found, above = _ceiling(around, metric, self.length, n=self.n)
-        return float(np.clip(2 * found - (below + above) / 2, 0, 1))
+        bias = (below + above - 2 * found) / 2
+        return float(np.clip(found - bias / 2, 0, 1))
 
 
 def _ceiling_row(

@@ -16,7 +16,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from base_models.clips.ratings import are_nameless
+from base_models.clips.rating_tables import are_nameless
 from base_models.errors import UsageError, some
 from base_models.metrics.bootstrap import system_means
 
