@@ -130,6 +130,11 @@ class RatedClips:
         return np.cumsum(self.counts) - self.counts
 
     @cached_property
+    def shares_raters(self) -> bool:
+        """Whether some rater has rated two clips."""
+        return len(np.unique(self.rater)) < len(self.rater)
+
+    @cached_property
     def n_systems(self) -> int:
         """Number of systems; 1 where none are named."""
         return int(self.system.max()) + 1
@@ -175,8 +180,8 @@ class RatedClips:
         fractions = rng.random(self.n_raters)[self.rater]
         order = np.lexsort((fractions, self.clip))
         in_first = np.empty(len(self.clip), dtype=bool)
-        if len(np.unique(self.rater)) == len(self.rater):
-            # No rater has rated two clips, so each clip is halved by itself.
+        if not self.shares_raters:
+            # Each clip is halved by itself.
             place = np.arange(len(self.clip)) - self.starts[self.clip]
             in_first[order] = place < self.counts[self.clip] // 2
             return in_first
