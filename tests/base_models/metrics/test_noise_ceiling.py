@@ -16,7 +16,7 @@ N_TESTS = 12
 
 
 def listening_test(seed=0, systems=12, clips=15, raters=5, noise=0.8):
-    """Ratings by the same raters (unrounded), and true score and system of the clips."""
+    """Unrounded ratings by the same raters, true scores and systems of the clips."""
     rng = np.random.default_rng(seed)
     system = np.repeat(np.arange(systems), clips)
     truth = 3 + rng.normal(0, 0.5, systems)[system] + rng.normal(0, 0.4, len(system))
@@ -71,7 +71,7 @@ def test_the_ceiling_is_what_the_true_scores_reach_in_every_design(design):
     # Tests as few as these are off by chance; the bench has many.
     over_panels = design == "nested"
     assert bias.loc["utterance"].abs().max() < 0.03
-    assert bias.loc["system"].abs().max() < (0.09 if over_panels else 0.02)
+    assert bias.loc["system"].abs().max() < (0.09 if over_panels else 0.03)
 
 
 def test_halving_clips_by_themselves_would_be_wrong_where_raters_are_shared():
