@@ -211,10 +211,8 @@ def _cells(table: TextTable, name: str, row: int) -> list[str]:
     """The cells of one list as text; an empty cell is an empty list."""
     text = table.columns[name][row].strip()
     values = _json(text) if text else []
-    is_flat = isinstance(values, list) and not any(
-        isinstance(value, (list, dict, bool)) for value in values
-    )
-    if not is_flat:
+    nested = (list, dict, bool)
+    if not isinstance(values, list) or any(isinstance(one, nested) for one in values):
         raise UsageError(
             f"{table.location(row)}: {name} is {text[:40]!r}; expected a list such as "
             "[3, 4, null], as in other rows."
