@@ -4,7 +4,7 @@ With few points the percentile bootstrap is too narrow, and on points in perfect
 it has no width at all. What is printed is therefore the hull of two kinds of interval:
 
 - percentiles of the resampled values, moved outwards as a normal quantile is to
-  Student's t (`expanded_percentiles`);
+  Student's t (`expanded_percentiles`), and for the MSE `log_t_interval`;
 - intervals that follow from the number of points alone (`srcc_interval`,
   `lcc_interval`, `ktau_interval`, `mse_interval`), which have a width for any value.
 
@@ -95,7 +95,11 @@ def metric_interval(
         return Interval.undefined()
 
     if metric == "mse":
-        return Interval.hull(expanded, mse_interval(values["mse"], n_points, level))
+        return Interval.hull(
+            expanded,
+            mse_interval(values["mse"], n_points, level),
+            log_t_interval(values["mse"], resampled, n_units, level=level),
+        )
     if metric == "lcc":
         analytic = lcc_interval(values["lcc"], values["ktau"], n_points, level=level)
     elif metric == "srcc":
@@ -140,6 +144,32 @@ def expanded_percentiles(values: np.ndarray, level: float, n_units: int) -> Inte
     tail = special.ndtr(-quantile * math.sqrt(n_units / (n_units - 1)))
     low, high = percentiles(values, 1 - 2 * float(tail))
     return Interval(low=low, high=high)
+
+
+def log_t_interval(
+    value: float, resampled: np.ndarray, n_units: int, *, level: float
+) -> Interval:
+    """Student's t interval of the logarithm of a value above 0, such as an MSE.
+
+    Parameters
+    ----------
+    value : float, measured
+    resampled : array of shape (resamples,)
+    n_units : int, at least `FEWEST_POINTS`: what was resampled
+    level : float
+
+    Notes
+    -----
+    A mean of squares over few systems is skewed, so that percentiles end too early
+    above it; its logarithm is less so.
+    """
+    positive = resampled[resampled > 0]
+    if value <= 0 or len(positive) < 2:
+        return Interval(low=value, high=value)
+    # Resampled values spread too little by this factor, see `expanded_percentiles`.
+    error = np.log(positive).std() * math.sqrt(n_units / (n_units - 1))
+    factor = math.exp(special.stdtrit(n_units - 1, (1 + level) / 2) * error)
+    return Interval(low=value / factor, high=value * factor)
 
 
 # ---- from the number of points alone

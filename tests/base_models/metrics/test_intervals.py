@@ -4,15 +4,17 @@ import math
 
 import numpy as np
 import pytest
-from correlated_points import LAWS, draw, truths
+from benchmarks.metrics.correlated_points import LAWS, draw, truths
 
 from base_models.metrics.bootstrap import bootstrap_weights, percentiles, resample
+from base_models.metrics.expected_interval import expected_mse_interval
 from base_models.metrics.intervals import (
     FEWEST_POINTS,
     Interval,
     expanded_percentiles,
     ktau_interval,
     lcc_interval,
+    log_t_interval,
     metric_interval,
     mse_interval,
     srcc_interval,
@@ -99,6 +101,32 @@ def test_the_mse_interval_scales_with_the_error():
     one, ten = mse_interval(1.0, 12, 0.95), mse_interval(10.0, 12, 0.95)
     assert (ten.low, ten.high) == pytest.approx((10 * one.low, 10 * one.high))
     assert one.low < 1 < one.high
+
+
+def test_the_interval_of_a_logarithm_holds_its_value_and_none_of_an_error_of_0():
+    drawn = np.random.default_rng(0).chisquare(8, 400) / 8
+    few = log_t_interval(1.0, drawn, 8, level=0.95)
+    many = log_t_interval(1.0, drawn, 80, level=0.95)
+    assert few.low < many.low < 1 < many.high < few.high
+    assert few.low * few.high == pytest.approx(1)
+    nothing = log_t_interval(0.0, np.zeros(9), 8, level=0.95)
+    assert (nothing.low, nothing.high) == (0, 0)
+
+
+def test_measured_intervals_are_no_narrower_than_was_to_be_expected():
+    x, y = draw(np.random.default_rng(3), "normal", 0.8, tests=20, n=12)
+    weights = np.vstack([np.ones((1, 12)), bootstrap_weights(12, 200, 1)])
+    for pair in zip(x, y, strict=True):
+        drawn = resample(*pair, weights)
+        values = {metric: found[0] for metric, found in drawn.items()}
+        options = {"n_points": 12, "n_units": 12, "level": 0.95}
+        ours = metric_interval("mse", values, drawn["mse"][1:], **options)
+        expected = expected_mse_interval(12)
+        assert ours.low <= expected.low * values["mse"]
+        assert ours.high >= expected.high * values["mse"]
+        ours = metric_interval("srcc", values, drawn["srcc"][1:], **options)
+        bonett_wright = srcc_interval(values["srcc"], values["ktau"], 12, level=0.95)
+        assert ours.low <= bonett_wright.low < bonett_wright.high <= ours.high
 
 
 def test_expanded_percentiles_are_the_percentiles_of_many_units():

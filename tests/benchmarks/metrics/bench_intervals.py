@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from correlated_points import LAWS, draw, truths
+from benchmarks.metrics.correlated_points import LAWS, draw, truths
 
 from base_models.metrics.bootstrap import bootstrap_weights, percentiles, resample
 from base_models.metrics.evaluate import METRICS, evaluate
