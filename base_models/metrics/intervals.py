@@ -29,6 +29,10 @@ FEWEST_POINTS = 5
 every one that is wide enough to be true says nothing."""
 
 
+# Beyond it the exponential is no finite number.
+_LARGEST_EXPONENT = 300.0
+
+
 @dataclass(frozen=True)
 class Interval:
     """Both ends of an interval; NaN where there is none."""
@@ -95,11 +99,14 @@ def metric_interval(
         return Interval.undefined()
 
     if metric == "mse":
-        return Interval.hull(
-            expanded,
-            mse_interval(values["mse"], n_points, level),
-            log_t_interval(values["mse"], resampled, n_units, level=level),
+        error = values["mse"]
+        log_t = log_t_interval(error, resampled, n_units, level=level)
+        # Normal errors need no wider one, even where all clips of a system err alike.
+        widest = mse_interval(error, n_units, level)
+        log_t = Interval(
+            low=max(log_t.low, widest.low), high=min(log_t.high, widest.high)
         )
+        return Interval.hull(expanded, mse_interval(error, n_points, level), log_t)
     if metric == "lcc":
         analytic = lcc_interval(values["lcc"], values["ktau"], n_points, level=level)
     elif metric == "srcc":
@@ -168,7 +175,8 @@ def log_t_interval(
         return Interval(low=value, high=value)
     # Resampled values spread too little by this factor, see `expanded_percentiles`.
     error = np.log(positive).std() * math.sqrt(n_units / (n_units - 1))
-    factor = math.exp(special.stdtrit(n_units - 1, (1 + level) / 2) * error)
+    reach = float(special.stdtrit(n_units - 1, (1 + level) / 2) * error)
+    factor = math.exp(min(reach, _LARGEST_EXPONENT))
     return Interval(low=value / factor, high=value * factor)
 
 

@@ -122,11 +122,23 @@ def test_measured_intervals_are_no_narrower_than_was_to_be_expected():
         options = {"n_points": 12, "n_units": 12, "level": 0.95}
         ours = metric_interval("mse", values, drawn["mse"][1:], **options)
         expected = expected_mse_interval(12)
-        assert ours.low <= expected.low * values["mse"]
-        assert ours.high >= expected.high * values["mse"]
+        rounding = 1e-9
+        assert ours.low <= expected.low * values["mse"] + rounding
+        assert ours.high >= expected.high * values["mse"] - rounding
         ours = metric_interval("srcc", values, drawn["srcc"][1:], **options)
         bonett_wright = srcc_interval(values["srcc"], values["ktau"], 12, level=0.95)
         assert ours.low <= bonett_wright.low < bonett_wright.high <= ours.high
+
+
+def test_one_system_that_is_far_off_widens_no_interval_beyond_reason():
+    squares = np.array([1e-6, 1e-6, 1e-6, 1e-6, 0.5])
+    drawn = bootstrap_weights(5, 500, 0) @ squares / 5
+    values = {"mse": squares.mean()}
+    options = {"n_points": 100, "n_units": 5, "level": 0.95}
+    interval = metric_interval("mse", values, drawn, **options)
+    widest = mse_interval(squares.mean(), 5, 0.95)
+    assert interval.high <= widest.high
+    assert interval.low <= np.min(drawn) * 1.01
 
 
 def test_expanded_percentiles_are_the_percentiles_of_many_units():
