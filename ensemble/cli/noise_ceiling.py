@@ -101,8 +101,10 @@ def _table(found: RatedCeiling, level: float) -> Table:
     from base_models.metrics.evaluate import LEVELS, METRICS
     from ensemble.reporting.number_text import number_text
 
+    # With one system, or none that is named, clips are resampled.
+    units = "systems" if found.n_systems > 1 else "clips"
     title = (
-        f"Noise ceiling, {level * 100:g} % intervals\n"
+        f"Noise ceiling, {level * 100:g} % intervals over {units}\n"
         "MSE: the floor, in squared points of the ratings' own scale"
     )
     table = Table(title=Text(title), title_justify="left")
