@@ -50,8 +50,8 @@ _NO_DISTRIBUTIONS = (
 )
 
 _NO_SYSTEMS = (
-    "The ratings name no systems (column system_id), so there is no system level; "
-    "a table that does can be named with --clips."
+    "Not every rated clip has the name of a system (column system_id), so there is no "
+    "system level; a table that names them can be given with --clips."
 )
 
 _NO_RATERS = (

@@ -7,8 +7,8 @@ refused.
 
 from __future__ import annotations
 
+import math
 import os
-import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -43,7 +43,7 @@ MAX_DISTANCE_FROM_LABELS = 1.0
 MEAN_LEVEL = 0.95
 """Coverage of the interval of a mean rating."""
 
-_ANY_SCALE = ScoreBins(-sys.float_info.max, sys.float_info.max)
+_ANY_SCALE = ScoreBins(-math.inf, math.inf)
 
 MEAN_STATISTICS = ("n", "low", "high")
 """What stands beside a mean rating, in columns such as ``mi_n``."""
@@ -103,7 +103,9 @@ def read_ratings(
     if bins is None:
         bins = _ANY_SCALE if scale is None else _check_scale(scale)
     own_scale = bins if scale is None else _check_scale(scale)
-    cure = "Ratings on another scale need its ends (--rating-scale LOW HIGH)."
+    cure = ""
+    if own_scale is not _ANY_SCALE:
+        cure = "Ratings on another scale need its ends (--rating-scale LOW HIGH)."
     for aspect, column in column_of.items():
         values = read_scores(table, column, own_scale, cure=cure)
         # Ratings on the scale of the labels stay as they were read, to the last bit.

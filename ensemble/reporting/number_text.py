@@ -6,6 +6,8 @@ import math
 
 from ensemble.reporting.section import Record
 
+_MOST_DECIMALS = 6
+
 
 def number_text(
     value: float,
@@ -36,14 +38,16 @@ def number_text(
 
 
 def interval_text(low: float, high: float, decimals: int) -> str:
-    """Both ends of an interval; one that begins below 1 is not said to begin at 1.
+    """Both ends of an interval, with as many decimals as it takes to tell them apart.
 
-    >>> interval_text(0.9996, 1.0, decimals=2), interval_text(0.8, 0.9, decimals=3)
-    ('[0.99, 1.00]', '[0.800, 0.900]')
+    >>> interval_text(0.8, 0.92, decimals=2), interval_text(0.9962, 1.0, decimals=2)
+    ('[0.80, 0.92]', '[0.996, 1.000]')
     """
-    below_one = 1 - 10.0**-decimals
-    shown_low = below_one if below_one < low < 1 else low
-    return f"[{shown_low:.{decimals}f}, {high:.{decimals}f}]"
+    for digits in range(decimals, _MOST_DECIMALS + 1):
+        ends = (f"{low:.{digits}f}", f"{high:.{digits}f}")
+        if ends[0] != ends[1] or low == high:
+            break
+    return f"[{ends[0]}, {ends[1]}]"
 
 
 def cell_text(

@@ -69,7 +69,7 @@ def test_systems_come_from_a_table_of_clips_or_are_missed_in_words(files, capsys
     out, err = capsys.readouterr()
     assert out.count("too few systems") == 4
     assert "nan" not in out.lower()
-    assert "name no systems (column system_id)" in err
+    assert "has the name of a system (column system_id)" in err
     assert call(folder / "ratings.csv", "--clips", folder / "clips.csv") == 0
     assert "too few systems" not in capsys.readouterr().out
 

@@ -183,7 +183,9 @@ def test_a_figure_is_a_number_with_its_interval():
     assert number_text(math.inf, 0.1, 0.2) == "-"
     assert number_text(math.nan, note="too few systems") == "too few systems"
     assert number_text(1.0, note="too few systems") == "1.000 (too few systems)"
-    assert number_text(1.0, 0.9997, 1.0) == "1.000 [0.99, 1.00]"
+    assert number_text(1.0, 0.9962, 1.0) == "1.000 [0.996, 1.000]"
+    assert number_text(0.001, 0.0008, 0.0012) == "0.001 [0.0008, 0.0012]"
+    assert number_text(0.0, 0.0, 0.0) == "0.000 [0.00, 0.00]"
 
 
 def test_answers_have_eight_decimals_sorted_ids_and_no_suffix():
