@@ -4,9 +4,9 @@ With few points the percentile bootstrap is too narrow, and on points in perfect
 it has no width at all. What is printed is therefore the hull of two kinds of interval:
 
 - percentiles of the resampled values, moved outwards as a normal quantile is to
-  Student's t (`expanded_percentiles`), and for the MSE `log_t_interval`;
-- intervals that follow from the number of points alone (`srcc_interval`,
-  `lcc_interval`, `ktau_interval`, `mse_interval`), which have a width for any value.
+  Student's t (`expanded_percentiles`);
+- intervals that follow from the number of points (`srcc_interval`, `lcc_interval`,
+  `ktau_interval`, `mse_interval`), which have a width for any value.
 
 Notes
 -----
@@ -27,10 +27,6 @@ from base_models.metrics.bootstrap import check_level, percentiles
 FEWEST_POINTS = 5
 """Of fewer points (systems, or clips where these are resampled) there is no interval:
 every one that is wide enough to be true says nothing."""
-
-
-# Beyond it the exponential is no finite number.
-_LARGEST_EXPONENT = 300.0
 
 
 @dataclass(frozen=True)
@@ -100,13 +96,10 @@ def metric_interval(
 
     if metric == "mse":
         error = values["mse"]
-        log_t = log_t_interval(error, resampled, n_units, level=level)
-        # Normal errors need no wider one, even where all clips of a system err alike.
-        widest = mse_interval(error, n_units, level)
-        log_t = Interval(
-            low=max(log_t.low, widest.low), high=min(log_t.high, widest.high)
-        )
-        return Interval.hull(expanded, mse_interval(error, n_points, level), log_t)
+        freedom = mse_freedom(error, resampled, n_units)
+        # Points that err alike have fewer degrees of freedom than they are.
+        freedom = min(freedom, n_points)
+        return Interval.hull(expanded, mse_interval(error, freedom, level))
     if metric == "lcc":
         analytic = lcc_interval(values["lcc"], values["ktau"], n_points, level=level)
     elif metric == "srcc":
@@ -153,31 +146,33 @@ def expanded_percentiles(values: np.ndarray, level: float, n_units: int) -> Inte
     return Interval(low=low, high=high)
 
 
-def log_t_interval(
-    value: float, resampled: np.ndarray, n_units: int, *, level: float
-) -> Interval:
-    """Student's t interval of the logarithm of a value above 0, such as an MSE.
+def mse_freedom(mse: float, resampled: np.ndarray, n_units: int) -> float:
+    """Degrees of freedom of a mean squared error, from how its resamples spread.
 
     Parameters
     ----------
-    value : float, measured
+    mse : float, measured
     resampled : array of shape (resamples,)
     n_units : int, at least `FEWEST_POINTS`: what was resampled
-    level : float
+
+    Returns
+    -------
+    freedom : float
+        No fewer than units, which is the number where all clips of a system err alike.
 
     Notes
     -----
-    A mean of squares over few systems is skewed, so that percentiles end too early
-    above it; its logarithm is less so.
+    A mean of squares with the variance v has about 2 mse² / v degrees of freedom
+    (Satterthwaite 1946, "An approximate distribution of estimates of variance
+    components", Biometrics Bulletin 2). Of few units v is underestimated wherever a
+    large error is not among them, so that they count as (n - 1) / (n + 3) of that.
     """
-    positive = resampled[resampled > 0]
-    if value <= 0 or len(positive) < 2:
-        return Interval(low=value, high=value)
     # Resampled values spread too little by this factor, see `expanded_percentiles`.
-    error = np.log(positive).std() * math.sqrt(n_units / (n_units - 1))
-    reach = float(special.stdtrit(n_units - 1, (1 + level) / 2) * error)
-    factor = math.exp(min(reach, _LARGEST_EXPONENT))
-    return Interval(low=value / factor, high=value * factor)
+    variance = np.nanvar(resampled) * n_units / (n_units - 1)
+    if variance <= 0:
+        return n_units
+    freedom = 2 * mse**2 / variance * (n_units - 1) / (n_units + 3)
+    return max(float(freedom), n_units)
 
 
 # ---- from the number of points alone
@@ -277,14 +272,14 @@ def ktau_interval(ktau: float, n: int, level: float) -> Interval:
     return Interval.hull(on_z, of_pairs)
 
 
-def mse_interval(mse: float, n: int, level: float) -> Interval:
+def mse_interval(mse: float, n: float, level: float) -> Interval:
     """The interval of a mean squared error of n points.
 
     Parameters
     ----------
     mse : float
         Measured on the points.
-    n : int
+    n : float, number of points, or degrees of freedom
     level : float
 
     Notes

@@ -14,8 +14,8 @@ from base_models.metrics.intervals import (
     expanded_percentiles,
     ktau_interval,
     lcc_interval,
-    log_t_interval,
     metric_interval,
+    mse_freedom,
     mse_interval,
     srcc_interval,
 )
@@ -103,14 +103,20 @@ def test_the_mse_interval_scales_with_the_error():
     assert one.low < 1 < one.high
 
 
-def test_the_interval_of_a_logarithm_holds_its_value_and_none_of_an_error_of_0():
-    drawn = np.random.default_rng(0).chisquare(8, 400) / 8
-    few = log_t_interval(1.0, drawn, 8, level=0.95)
-    many = log_t_interval(1.0, drawn, 80, level=0.95)
-    assert few.low < many.low < 1 < many.high < few.high
-    assert few.low * few.high == pytest.approx(1)
-    nothing = log_t_interval(0.0, np.zeros(9), 8, level=0.95)
-    assert (nothing.low, nothing.high) == (0, 0)
+def test_squared_errors_of_independent_clips_have_nearly_a_degree_of_freedom_each():
+    rng = np.random.default_rng(0)
+    weights = bootstrap_weights(40, 400, 0)
+
+    def freedom(between):
+        errors = rng.normal(0, 1, (40, 10)) + rng.normal(0, between, 40)[:, None]
+        squares = (errors**2).mean(axis=1)
+        return mse_freedom(squares.mean(), weights @ squares / 40, 40)
+
+    independent = np.mean([freedom(0) for _ in range(20)])
+    alike = np.mean([freedom(20) for _ in range(20)])
+    assert 300 < independent < 480
+    assert 40 <= alike < 60
+    assert mse_freedom(1.0, np.ones(9), 8) == 8
 
 
 def test_measured_intervals_are_no_narrower_than_was_to_be_expected():
