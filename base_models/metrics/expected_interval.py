@@ -2,7 +2,8 @@
 
 Before a test is run there is nothing to resample. These intervals hold for points that
 are independent; clips of one system err alike, so that intervals over systems (see
-`intervals`) may be wider. Those of measured scores are no narrower on the same points.
+`intervals`) may be wider. The two scores are taken to be normal: with heavy tails an
+interval of 95 % holds the correlation in about 90 % of tests of 15 to 30 points.
 """
 
 from __future__ import annotations

@@ -43,11 +43,12 @@ def interval_text(low: float, high: float, decimals: int) -> str:
     >>> interval_text(0.8, 0.92, decimals=2), interval_text(0.9962, 1.0, decimals=2)
     ('[0.80, 0.92]', '[0.996, 1.000]')
     """
-    for digits in range(decimals, _MOST_DECIMALS + 1):
-        ends = (f"{low:.{digits}f}", f"{high:.{digits}f}")
-        if ends[0] != ends[1] or low == high:
+    digits = decimals
+    while digits < _MOST_DECIMALS and low < high:
+        if f"{low:.{digits}f}" != f"{high:.{digits}f}":
             break
-    return f"[{ends[0]}, {ends[1]}]"
+        digits += 1
+    return f"[{low:.{digits}f}, {high:.{digits}f}]"
 
 
 def cell_text(
