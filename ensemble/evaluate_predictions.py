@@ -1,5 +1,7 @@
 """Measure anybody's predictions against labels, every number with its interval.
 
+The noise ceiling can be had without predictions (`ceiling_of_ratings`).
+
 Labels are means of a few raters, so that no predictor reaches a correlation of 1. Where
 single ratings are known, the noise ceiling says what the true scores would reach, and
 the likelihood how probable the ratings are under predicted distributions.
@@ -7,14 +9,20 @@ the likelihood how probable the ratings are under predicted distributions.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
 
+from base_models.clips.columns import aspect_columns
 from base_models.clips.labels import SCALE, label_scales
-from base_models.clips.ratings import check_against_labels, read_ratings
+from base_models.clips.rating_tables import are_nameless
+from base_models.clips.ratings import (
+    check_against_labels,
+    rated_columns,
+    read_ratings,
+)
 from base_models.clips.read_clips import read_clips
 from base_models.errors import UsageError
 from base_models.files import nan_to_none
@@ -42,6 +50,18 @@ from ensemble.prediction_files.read_system_truth import (
 
 _NO_DISTRIBUTIONS = (
     "The file holds scores: the probability of a rating needs distributions."
+)
+
+_NO_SYSTEMS = (
+    "Not every rated clip has the name of a system (column system_id), so there is no "
+    "system level; a table that names them can be given with --clips."
+)
+
+_NO_RATERS = (
+    "The file does not say which ratings are of one rater (a place in its lists is not "
+    "taken for one): each clip is taken to have raters of its own. If panels rated "
+    "whole systems, ceilings of systems are lower than said here; if the same raters "
+    "rated all clips, those of utterances are higher."
 )
 
 _CEILING_OF_MEANS = (
@@ -247,6 +267,111 @@ def evaluate_file(
         system_truth=MEANS if truth is None else truth.title,
         without_truth=() if truth is None else tuple(truth.unknown(systems)),
     )
+
+
+@dataclass(frozen=True)
+class RatedCeiling:
+    """The noise ceiling of single ratings, without any predictions.
+
+    Parameters
+    ----------
+    ceiling : see `base_models.metrics.noise_ceiling.noise_ceiling`
+    ratings : single ratings, see `base_models.clips.ratings.read_ratings`
+    n_clips, n_systems : int
+        That were rated; 0 systems where none are named.
+    notes : what a reader of the numbers must know
+    """
+
+    ceiling: pd.DataFrame
+    ratings: pd.DataFrame
+    n_clips: int
+    n_systems: int
+    notes: tuple[str, ...]
+
+    @property
+    def aspects(self) -> list[str]:
+        """Names of the rated columns."""
+        return [name for name in self.ratings if name not in ("clip_id", "rater_id")]
+
+    def to_json(self) -> dict[str, Any]:
+        """All but the ratings as JSON values; NaN becomes null."""
+        return {
+            "aspects": self.aspects,
+            "clips": self.n_clips,
+            "systems": self.n_systems,
+            "notes": list(self.notes),
+            "noise_ceiling": nan_to_none(self.ceiling),
+        }
+
+
+def ceiling_of_ratings(
+    ratings: str,
+    clips: str | None = None,
+    aspects: Sequence[str] | None = None,
+    rating_scale: Sequence[float] | None = None,
+    resampling: Resampling | None = None,
+) -> RatedCeiling:
+    """The noise ceiling of a file of single ratings, on whatever scale they are.
+
+    Parameters
+    ----------
+    ratings : as `read_ratings` takes it
+    clips : a table that names the system of each clip, as `read_clips` takes it; None
+        where the ratings say so themselves
+    aspects : rated columns, or ``aspect=column``; None takes those that are recognised
+    rating_scale : lowest and highest rating that is legal; None takes any number
+    resampling : how intervals are made; None takes the defaults
+
+    Raises
+    ------
+    UsageError
+        when a file cannot be read, or as in `noise_ceiling`.
+    """
+    resampling = resampling or Resampling()
+    columns = rated_columns(ratings) if aspects is None else aspect_columns(aspects)
+    single = read_ratings(ratings, columns, rating_scale, bins=None, columns=columns)
+    table = read_clips(clips or ratings, labels=False)
+    if clips is not None:
+        single = _ratings_of(table, single, ratings)
+
+    rated = table[table["clip_id"].isin(single["clip_id"])]
+    names = _systems_if_all_are_named(rated)
+    notes = []
+    system_of = None
+    if names is None:
+        notes.append(_NO_SYSTEMS)
+    else:
+        system_of = dict(zip(rated["clip_id"], names, strict=True))
+    if are_nameless(single["rater_id"]):
+        notes.append(_NO_RATERS)
+    else:
+        notes.append(_raters_text(single, system_of))
+    ceiling = noise_ceiling(
+        single,
+        list(columns),
+        system_of,
+        n_bootstrap=resampling.n_bootstrap,
+        seed=resampling.seed,
+        level=resampling.level,
+    )
+    return RatedCeiling(
+        ceiling=ceiling,
+        ratings=single,
+        n_clips=single["clip_id"].nunique(),
+        n_systems=0 if names is None else len(set(names)),
+        notes=tuple(notes),
+    )
+
+
+def _raters_text(ratings: pd.DataFrame, system_of: Mapping[str, str] | None) -> str:
+    """How raters are shared by clips and systems, in words."""
+    by_rater = ratings.groupby("rater_id")["clip_id"]
+    n_clips = by_rater.nunique()
+    text = f"{len(n_clips)} raters of {n_clips.min()} to {n_clips.max()} clips each"
+    if system_of is None:
+        return text
+    n_systems = by_rater.agg(lambda clips: clips.map(system_of).nunique())
+    return f"{text}, of {n_systems.min()} to {n_systems.max()} systems"
 
 
 def _without_unscored_labels(

@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 
 from base_models.bins import ScoreBins
-from base_models.metrics.bootstrap import percentiles
 from base_models.metrics.evaluate import evaluate
 from base_models.metrics.likelihood import log_probabilities, resampled_means
 from base_models.predictions import PredictionTable
@@ -44,9 +43,10 @@ def disagreement_report(
         ``clips`` and ``systems``, 0 where these are not named and clips are resampled
         instead; ``raters``, mean number per clip; ``calibrated``; ``observed``, the
         pooled standard deviation of a rating; ``predicted``, the mean prediction;
-        ``srcc`` of the two over clips with ``low, high``; ``rmse`` of the prediction,
-        and ``rmse_pooled`` of one number for all clips, learnt where the calibration
-        was; ``noise``, about how far a clip's own standard deviation is off because its
+        ``srcc`` of the two over clips with ``low, high`` and, where there is no such
+        interval, a ``note`` that says why; ``rmse`` of the prediction, and
+        ``rmse_pooled`` of one number for all clips, learnt where the calibration was;
+        ``noise``, about how far a clip's own standard deviation is off because its
         raters are few; ``gain`` with ``gain_low, gain_high``: nats by which a single
         rating is more probable with the predicted than with that one standard
         deviation, around the stack's score. NaN where nothing was calibrated. Intervals
@@ -119,17 +119,19 @@ def _measured(
         _, log_p[name] = log_probabilities(table, ratings, aspect)
     gains = log_p["predicted"] - log_p["pooled"]
     row["gain"] = gains.sum() / known.counts.sum()
-    row["gain_low"], row["gain_high"] = percentiles(
-        resampled_means(known.counts, gains, systems, n_bootstrap=N_BOOTSTRAP, seed=0),
-        LEVEL,
+    resampled = resampled_means(
+        known.counts, gains, systems, n_bootstrap=N_BOOTSTRAP, seed=0
     )
+    interval = resampled.interval(LEVEL)
+    row["gain_low"] = interval.low
+    row["gain_high"] = interval.high
     return row
 
 
 def _correlation(
     observed: np.ndarray, predicted: np.ndarray, systems: Sequence[str] | None
-) -> dict[str, float]:
-    """Rank correlation over clips, ``srcc``, with its interval."""
+) -> dict[str, Any]:
+    """Rank correlation over clips, ``srcc``, with its interval and note."""
     metrics = evaluate(
         observed[:, None],
         predicted[:, None],
@@ -144,6 +146,7 @@ def _correlation(
         "srcc": float(row["value"]),
         "low": float(row["low"]),
         "high": float(row["high"]),
+        "note": str(row["note"]),
     }
 
 

@@ -7,9 +7,9 @@ refused.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +28,12 @@ from base_models.clips.columns import (
     with_underscores,
 )
 from base_models.clips.labels import SCALE, read_scores
+from base_models.clips.rating_tables import (
+    holds_lists,
+    holds_ratings,
+    list_columns,
+    one_row_per_rating,
+)
 from base_models.clips.text_table import READERS, TextTable, check_name
 from base_models.errors import UsageError, some
 from base_models.scales import Scale, as_scale
@@ -38,6 +44,8 @@ MAX_DISTANCE_FROM_LABELS = 1.0
 MEAN_LEVEL = 0.95
 """Coverage of the interval of a mean rating."""
 
+_ANY_SCALE = ScoreBins(-math.inf, math.inf)
+
 MEAN_STATISTICS = ("n", "low", "high")
 """What stands beside a mean rating, in columns such as ``mi_n``."""
 
@@ -46,7 +54,7 @@ def read_ratings(
     path: str | os.PathLike,
     aspects: Iterable[str] = musiceval.ASPECTS,
     scale: Sequence[float] | Mapping[str, Scale] | None = None,
-    bins: ScoreBins | Mapping[str, Scale] = SCALE,
+    bins: ScoreBins | Mapping[str, Scale] | None = SCALE,
     columns: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
     """Read single ratings.
@@ -57,11 +65,13 @@ def read_ratings(
         table (.csv, .tsv, .jsonl, .parquet) with a column of clip ids or audio files,
         one of raters and one per aspect; for a single aspect also one of the usual
         names of ratings, or the only column left. The names that are recognised are
-        listed in `base_models.clips.columns`.
+        listed in `base_models.clips.columns`. Or a table with a row per clip, in which
+        each aspect is a list of ratings, see `base_models.clips.rating_tables`.
     aspects : names
     scale : lowest and highest rating of a table, or the scale of each aspect, mapped
         onto `bins` by a straight line; None when they are the same
-    bins : the scale of the labels, or that of each aspect
+    bins : the scale of the labels, or that of each aspect; None takes ratings as they
+        are, on any scale
     columns : aspect to the name of its column, where it may be another
 
     Returns
@@ -92,10 +102,13 @@ def read_ratings(
     if ratings.empty:
         raise UsageError(f"{path} holds no ratings.")
 
-    cure = "Ratings on another scale need its ends (--rating-scale LOW HIGH)."
     for aspect, column in column_of.items():
-        of_labels = _scale_of(aspect, bins)
-        own = of_labels if scale is None else _scale_of(aspect, scale)
+        if scale is None and bins is None:
+            ratings[aspect] = read_scores(table, column, _ANY_SCALE, cure="")
+            continue
+        own = _scale_of(aspect, bins if scale is None else scale)
+        of_labels = own if bins is None else _scale_of(aspect, bins)
+        cure = "Ratings on another scale need its ends (--rating-scale LOW HIGH)."
         values = read_scores(table, column, own, cure=cure)
         ratings[aspect] = own.map(values, of_labels)
     return ratings
@@ -296,9 +309,10 @@ def rated_columns(path: str | os.PathLike) -> dict[str, str]:
 
     table = READERS[path.suffix.lower()](path)
     described = {*RATER_COLUMNS, *STANDARD_NAMES}
+    lists = list_columns(table)
     candidates = [
         name
-        for name in table.columns
+        for name in lists or table.columns
         if normalize(name) not in described and not is_bookkeeping_of_ratings(name)
     ]
     known = [
@@ -341,62 +355,6 @@ def check_has_columns(path: str | os.PathLike, columns: Mapping[str, str]) -> No
             f"{path} has no ratings in columns {some(absent)}; it has "
             f"{some(known, 20)}."
         )
-
-
-# ---- tables with a row per rating
-
-
-def holds_ratings(table: TextTable) -> bool:
-    """Whether a table has a row per rating: it names raters, and a clip repeatedly."""
-    has_raters = any(normalize(name) in RATER_COLUMNS for name in table.columns)
-    clip_ids = _clip_names(table)
-    return has_raters and len(set(clip_ids)) < len(clip_ids)
-
-
-def one_row_per_clip(table: TextTable) -> TextTable:
-    """What a table with a row per rating says of the clips themselves.
-
-    Columns of raters, and those that differ between the rows of a clip, are left out.
-
-    Raises
-    ------
-    UsageError
-        when a clip has several audio files, systems, splits or prompts.
-    """
-    first_row: dict[str, int] = {}
-    first_of_row = []
-    for row, clip in enumerate(_clip_names(table)):
-        first_of_row.append(first_row.setdefault(clip, row))
-
-    columns = {}
-    for name, cells in table.columns.items():
-        if normalize(name) in RATER_COLUMNS:
-            continue
-        differing = [
-            row for row, first in enumerate(first_of_row) if cells[row] != cells[first]
-        ]
-        if not differing:
-            columns[name] = [cells[row] for row in first_row.values()]
-        elif STANDARD_NAMES.get(name.lower()) in {"audio", "system_id", "split"} or (
-            name.lower() == "prompt"
-        ):
-            row = differing[0]
-            raise UsageError(
-                f"{table.location(row)}: {name} is {cells[row]!r}; an earlier row of "
-                f"the same clip has {cells[first_of_row[row]]!r}. Ratings of one clip "
-                "agree in what describes it."
-            )
-    locations = [table.locations[row] for row in first_row.values()]
-    return replace(table, columns=columns, locations=locations)
-
-
-def _clip_names(table: TextTable) -> list[str]:
-    """What names the clip of each row: the id, else the audio file."""
-    for legal in (ALIASES["clip_id"], ALIASES["audio"]):
-        for name, cells in table.columns.items():
-            if normalize(name) in legal:
-                return [cell.strip() for cell in cells]
-    return []
 
 
 # ---- histograms
@@ -486,6 +444,9 @@ def _read_table(
 
     if suffix in READERS:
         table = READERS[suffix](path)
+        named = {columns.get(aspect, aspect) for aspect in aspects}
+        if holds_lists(table, named):
+            table = one_row_per_rating(table, named)
         is_only = len(aspects) == 1
         column_of = {
             aspect: _named_column(table, columns.get(aspect))

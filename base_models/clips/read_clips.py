@@ -32,12 +32,15 @@ from base_models.clips.columns import (
 from base_models.clips.embedded_audio import reference
 from base_models.clips.labels import FEWEST_LABELLED, SCALE, label_scales, read_scores
 from base_models.clips.published_tables import as_published, find_shards, joined
+from base_models.clips.rating_tables import (
+    holds_ratings,
+    one_row_per_clip,
+    system_in_name,
+)
 from base_models.clips.ratings import (
     check_has_columns,
     find_ratings,
-    holds_ratings,
     mean_ratings,
-    one_row_per_clip,
     rated_columns,
     read_ratings,
 )
@@ -539,6 +542,8 @@ def _with_standard_columns(table: TextTable, path: Path) -> TextTable:
         columns["clip_id"] = _ids_from_audio(columns["audio"], path)
     if table.embedded:
         columns["audio"] = [reference(path.name, row) for row in rows]
+    if "system_id" not in original_names:
+        columns["system_id"] = [system_in_name(name) for name in columns["clip_id"]]
     # Paths are relative to the table, so that a data set can be moved as a whole.
     columns["audio"] = [
         str(path.parent / audio) if audio else "" for audio in columns["audio"]

@@ -491,6 +491,8 @@ def _signs(values: np.ndarray, columns: slice) -> np.ndarray:
 def percentiles(values: np.ndarray, level: float) -> tuple[float, float]:
     """Ends of the interval that holds the share `level` of resampled values.
 
+    They claim too much of few systems; `base_models.metrics.intervals` allows for that.
+
     Undefined values are left out. The ends are NaN when all are undefined, or more than
     half.
 
@@ -499,8 +501,7 @@ def percentiles(values: np.ndarray, level: float) -> tuple[float, float]:
     UsageError
         when `level` does not lie between 0 and 1.
     """
-    if not 0 < level < 1:
-        raise UsageError(f"The level of an interval lies between 0 and 1; got {level}.")
+    check_level(level)
     usable = values[~np.isnan(values)]
     is_minority = len(usable) * 2 < len(values)
     if len(usable) == 0 or is_minority:
@@ -510,3 +511,15 @@ def percentiles(values: np.ndarray, level: float) -> tuple[float, float]:
     upper_tail = (1 + level) / 2
     low, high = np.quantile(usable, [lower_tail, upper_tail])
     return float(low), float(high)
+
+
+def check_level(level: float) -> None:
+    """Refuse what is no coverage.
+
+    Raises
+    ------
+    UsageError
+        when `level` does not lie between 0 and 1.
+    """
+    if not 0 < level < 1:
+        raise UsageError(f"The level of an interval lies between 0 and 1; got {level}.")

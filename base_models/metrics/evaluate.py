@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,13 +18,14 @@ from scipy import stats
 from base_models.errors import UsageError, some
 from base_models.metrics.bootstrap import (
     bootstrap_weights,
+    check_level,
     crossed,
-    percentiles,
     prompt_codes,
     resample,
     resample_crossed,
     system_means,
 )
+from base_models.metrics.measured_metric import MeasuredMetric
 
 LEVELS = ("utterance", "system")
 
@@ -151,6 +152,10 @@ def evaluate(
     NaN with n = 1. Resamples in which a correlation is undefined (constant scores) are
     left out of its interval; when they are more than half, the interval is NaN.
 
+    An interval is that of `base_models.metrics.intervals.metric_interval`, which holds
+    for few systems. Below 5 systems there is none at either level, since what other
+    systems would do cannot be told from so few; ``note`` says so.
+
     Where some prompts are shared by systems, systems and prompts are resampled
     independently (Owen 2007, "The pigeonhole bootstrap", Annals of Applied Statistics
     1), so that the interval covers other systems given other prompts.
@@ -169,7 +174,7 @@ def evaluate(
     seed : int
         One seed resamples the same systems for every model, so that models can be
         compared.
-    level : float, coverage of the percentile intervals
+    level : float, coverage of the intervals
     prompt_ids : n prompts, or None
         "" for a clip that shares its prompt with no other; None resamples systems
         alone.
@@ -177,14 +182,17 @@ def evaluate(
     Returns
     -------
     table : DataFrame
-        Columns aspect, level, metric, value, low, high, n (clips or systems counted).
+        Columns aspect, level, metric, value, low, high, n (clips or systems counted)
+        and note: why a value or an interval is NaN, such as ``"too few systems"``, or
+        "".
 
     Raises
     ------
     UsageError
-        when shapes disagree, a prediction is not finite, a truth is infinite, or some
-        clips lack a system id.
+        when shapes disagree, a prediction is not finite, a truth is infinite, some
+        clips lack a system id, or `level` does not lie between 0 and 1.
     """
+    check_level(level)
     cells = measure(
         y_true,
         y_pred,
@@ -194,21 +202,22 @@ def evaluate(
         seed=seed,
         prompt_ids=prompt_ids,
     )
-    columns = ["aspect", "level", "metric", "value", "low", "high", "n"]
+    columns = ["aspect", "level", "metric", "value", "low", "high", "n", "note"]
     rows = [_row_with_interval(cell, level) for cell in cells]
     return pd.DataFrame(rows, columns=columns)
 
 
 def _row_with_interval(cell: MeasuredMetric, level: float) -> dict[str, Any]:
-    low, high = percentiles(cell.resampled, level)
+    interval = cell.interval(level)
     return {
         "aspect": cell.aspect,
         "level": cell.level,
         "metric": cell.metric,
         "value": cell.value,
-        "low": low,
-        "high": high,
+        "low": interval.low,
+        "high": interval.high,
         "n": cell.n,
+        "note": cell.note(interval),
     }
 
 
@@ -232,9 +241,11 @@ def evaluate_mean(
     Returns
     -------
     table : DataFrame
-        Columns aspect, level, metric, value, least, most, low, high, n; least and most
-        are the smallest and the largest value of a repetition.
+        Columns aspect, level, metric, value, least, most, low, high, n and note, as
+        those of `evaluate`; least and most are the smallest and the largest value of a
+        repetition.
     """
+    check_level(level)
     # An iterator would be used up by the first repetition.
     if system_ids is not None:
         system_ids = list(system_ids)
@@ -258,7 +269,7 @@ def evaluate_mean(
     ]
     # Named because there may be no row at all.
     columns = ["aspect", "level", "metric", "value", "least", "most", "low", "high"]
-    return pd.DataFrame(rows, columns=[*columns, "n"])
+    return pd.DataFrame(rows, columns=[*columns, "n", "note"])
 
 
 def _row_of_repetitions(
@@ -271,39 +282,24 @@ def _row_of_repetitions(
 
     # Averaged within each resample, so that the interval is that of the average.
     resampled = [cell.resampled for cell in repetitions]
-    mean_resampled = np.mean(resampled, axis=0)
-    low, high = percentiles(mean_resampled, level)
+    averages = {
+        metric: float(np.mean([cell.values[metric] for cell in repetitions]))
+        for metric in METRICS
+    }
+    average = replace(first, values=averages, resampled=np.mean(resampled, axis=0))
+    interval = average.interval(level)
     return {
         "aspect": first.aspect,
         "level": first.level,
         "metric": first.metric,
-        "value": values.mean(),
+        "value": average.value,
         "least": values.min(),
         "most": values.max(),
-        "low": low,
-        "high": high,
+        "low": interval.low,
+        "high": interval.high,
         "n": first.n,
+        "note": average.note(interval),
     }
-
-
-@dataclass(frozen=True)
-class MeasuredMetric:
-    """One metric of one aspect at one level.
-
-    Parameters
-    ----------
-    aspect, level, metric : str
-    value : float, on all labelled clips
-    resampled : array of shape (resamples,), empty where nothing can be resampled
-    n : int, clips or systems counted
-    """
-
-    aspect: str
-    level: str
-    metric: str
-    value: float
-    resampled: np.ndarray
-    n: int
 
 
 def measure(
@@ -339,15 +335,21 @@ def measure(
 
         for level in LEVELS:
             compared = levels[level]
-            for metric, function in METRICS.items():
+            values = {
+                metric: function(compared.truth, compared.prediction)
+                for metric, function in METRICS.items()
+            }
+            for metric in METRICS:
                 yield MeasuredMetric(
                     aspect=aspect,
                     level=level,
                     metric=metric,
-                    value=function(compared.truth, compared.prediction),
+                    values=values,
                     # A single point has no correlation, so nothing to resample.
                     resampled=compared.resampled.get(metric, np.empty(0)),
                     n=len(compared.truth),
+                    units=compared.units,
+                    of_systems=compared.of_systems,
                 )
 
 
@@ -360,11 +362,15 @@ class _Level:
     truth, prediction : arrays of shape (points,)
     resampled : metric to array of shape (resamples,); empty where nothing can be
         resampled
+    units : number of systems, or of clips, that are resampled
+    of_systems : whether these are systems
     """
 
     truth: np.ndarray
     prediction: np.ndarray
     resampled: dict[str, np.ndarray]
+    units: int
+    of_systems: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -407,12 +413,17 @@ class _Clips:
             n_bootstrap=n_bootstrap,
             seed=seed,
         )
+        # With one system, or without any, clips are resampled.
+        n_systems = len(scores["system"][0])
+        of_systems = n_systems > 1
         levels = {}
         for level, (level_truth, level_prediction) in scores.items():
             levels[level] = _Level(
                 truth=level_truth,
                 prediction=level_prediction,
                 resampled=resampled.get(level, {}),
+                units=n_systems if of_systems else len(truth),
+                of_systems=of_systems,
             )
         return levels
 

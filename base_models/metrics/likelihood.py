@@ -8,13 +8,16 @@ the distribution that the raters have.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from base_models.clips.ratings import check_ratings, count_ratings
 from base_models.errors import UsageError, some
-from base_models.metrics.bootstrap import bootstrap_weights, percentiles
+from base_models.metrics.bootstrap import bootstrap_weights
+from base_models.metrics.intervals import Interval, expanded_percentiles
+from base_models.metrics.measured_metric import too_few
 from base_models.predictions import PredictionTable
 
 FLOOR = 1e-6
@@ -47,8 +50,9 @@ def likelihood(
     Returns
     -------
     table : DataFrame
-        Columns aspect, value, low, high, ratings, clips (those with a rating); higher
-        is better. A uniform distribution over 20 bins has -3.00.
+        Columns aspect, value, low, high, ratings, clips (those with a rating) and note
+        (why there is no interval, or ""); higher is better. A uniform distribution over
+        20 bins has -3.00.
 
     Raises
     ------
@@ -73,15 +77,16 @@ def likelihood(
         resampled = resampled_means(
             counts, sums, system_ids, n_bootstrap=n_bootstrap, seed=seed
         )
-        low, high = percentiles(resampled, level)
+        interval = resampled.interval(level)
         rows.append(
             {
                 "aspect": aspect,
                 "value": sums.sum() / counts.sum(),
-                "low": low,
-                "high": high,
+                "low": interval.low,
+                "high": interval.high,
                 "ratings": int(counts.sum()),
                 "clips": int((counts > 0).sum()),
+                "note": resampled.note,
             }
         )
     return pd.DataFrame(rows)
@@ -97,14 +102,39 @@ def _rated_aspects(table: PredictionTable, ratings: pd.DataFrame) -> list[str]:
     return aspects
 
 
+@dataclass(frozen=True)
+class ResampledMeans:
+    """A mean per rating on each resample.
+
+    Parameters
+    ----------
+    values : array of shape (resamples,)
+    units : int, number of systems or clips that were resampled
+    of_systems : bool, whether these were systems
+    """
+
+    values: np.ndarray
+    units: int
+    of_systems: bool
+
+    def interval(self, level: float) -> Interval:
+        """Expanded percentiles; NaN where the units are too few."""
+        return expanded_percentiles(self.values, level, self.units)
+
+    @property
+    def note(self) -> str:
+        """Why there is no interval, or ""."""
+        return too_few(self.units, self.of_systems) if len(self.values) else ""
+
+
 def resampled_means(
     counts: np.ndarray,
     sums: np.ndarray,
     system_ids: Sequence[str] | None,
     n_bootstrap: int,
     seed: int,
-) -> np.ndarray:
-    """Mean per rating on each resample of systems (or clips): (n_bootstrap,).
+) -> ResampledMeans:
+    """Mean per rating on each resample of systems (or clips).
 
     Parameters
     ----------
@@ -115,23 +145,30 @@ def resampled_means(
     # Ratings of one clip share their clip, and clips of one system their system, so
     # single ratings are never resampled.
     rated = counts > 0
-    cluster = _clusters(system_ids, rated)
-    weights = bootstrap_weights(cluster.max() + 1, n_bootstrap, seed)
+    systems = _system_codes(system_ids, rated)
+    cluster = np.arange(int(rated.sum())) if systems is None else systems
+    n_clusters = int(cluster.max()) + 1
+    weights = bootstrap_weights(n_clusters, n_bootstrap, seed)
 
     # A ratio of sums: a cluster counts in proportion to its ratings.
     cluster_sums = np.bincount(cluster, sums[rated])
     cluster_counts = np.bincount(cluster, counts[rated])
-    return weights @ cluster_sums / (weights @ cluster_counts)
+    return ResampledMeans(
+        values=weights @ cluster_sums / (weights @ cluster_counts),
+        units=n_clusters,
+        of_systems=systems is not None,
+    )
 
 
-def _clusters(system_ids: Sequence[str] | None, rated: np.ndarray) -> np.ndarray:
-    """Code of each rated clip's system; a code per clip where fewer than 2 have one."""
-    clips = np.arange(int(rated.sum()))
+def _system_codes(
+    system_ids: Sequence[str] | None, rated: np.ndarray
+) -> np.ndarray | None:
+    """Code of each rated clip's system; None where fewer than 2 have one."""
     if system_ids is None:
-        return clips
+        return None
     names = np.array(list(system_ids))[rated]
     unique_names, codes = np.unique(names, return_inverse=True)
-    return codes if len(unique_names) > 1 else clips
+    return codes if len(unique_names) > 1 else None
 
 
 def log_probabilities(

@@ -1,10 +1,11 @@
 """The noise ceiling: what a perfect predictor would score against noisy labels.
 
-Labels are means of a few raters. The raters of each clip are halved at random, many
-times. How well the two half means agree, brought to the full number of raters (Spearman
-1910, Brown 1910), is the labels' reliability; its square root is how the true scores
-would correlate with the labels. The floor of the MSE is the variance of a mean of
-raters.
+Labels are means of a few raters. The raters are halved at random, many times (see
+`rater_halves`). How well the two half means agree, brought to the full number of raters
+(Spearman 1910, Brown 1910), is the labels' reliability; its square root is how the true
+scores would correlate with the labels. The floor of the MSE is the variance of a mean
+of raters about the true score, without what all labels have in common: a predictor that
+is fitted to such labels learns that.
 
 Notes
 -----
@@ -15,23 +16,33 @@ ceiling is too good to be true.
 
 from __future__ import annotations
 
-import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from base_models.errors import UsageError, some
-from base_models.metrics.bootstrap import (
-    bootstrap_weights,
-    percentiles,
-    resample,
-    system_means,
-)
+from base_models.metrics.bootstrap import bootstrap_weights, check_level, resample
 from base_models.metrics.evaluate import LEVELS, METRICS
+from base_models.metrics.intervals import FEWEST_POINTS
+from base_models.metrics.measured_metric import MeasuredMetric
+from base_models.metrics.rater_halves import Halving, RatedClips, noise_variance
+
+NO_RATER_IDS = "unknown without rater ids"
+"""Why systems have no floor of the MSE where raters have no names: one panel per system
+and raters who are others on every clip look alike, and their floors differ by far."""
+
+# Pairs of clips that all resampled halvings may have together: of many clips fewer
+# halvings are resampled, as each then tells more.
+_AFFORDED_PAIRS = 40_000_000
+_FEWEST_RESAMPLED = 4
+# With more clusters the ceiling has next to no bias.
+_MOST_LEFT_OUT = 100
+# Steps of the table that turns a rank correlation into a linear one.
+_STEPS = 4001
 
 
 def noise_ceiling(
@@ -46,29 +57,32 @@ def noise_ceiling(
     """Reliability and ceiling of every metric at both levels, with intervals.
 
     An interval covers other systems (other clips, where none are named), rated by as
-    many raters.
+    many raters. Raters may have rated all clips, those of one system, or any others: a
+    rater is on the same side of a halving on every clip.
 
     Parameters
     ----------
     ratings : DataFrame
         ``clip_id``, ``rater_id`` and one float column per aspect, a row per clip and
         rater; see `base_models.clips.ratings.read_ratings`. Clips with a single
-        rating of an aspect are left out, since they cannot be halved.
+        rating of an aspect are left out, since they cannot be halved. Where raters have
+        no names, each clip is taken to have raters of its own.
     aspects : names of the rated columns
     systems : clip id to system, or None
         Without several systems the system level is NaN.
     n_splits : int, random halvings
-    n_bootstrap : int, number of resamples
+    n_bootstrap : int, number of resamples; 0 leaves the intervals NaN
     seed : int
-    level : float, coverage of the percentile intervals
+    level : float, coverage of the intervals
 
     Returns
     -------
     table : DataFrame
-        Columns aspect, level, metric, reliability, ceiling, low, high, n, raters.
+        Columns aspect, level, metric, reliability, ceiling, low, high, note, n, raters.
         ``ceiling`` with its interval ``low, high`` is what the true scores would reach
         (for the MSE: not fall below); ``reliability`` is that of the labels (NaN for
-        the MSE); ``n`` counts clips or systems; ``raters`` is the mean number per clip.
+        the MSE); ``note`` says why a ceiling or an interval is NaN, or is ""; ``n``
+        counts clips or systems; ``raters`` is the mean number per clip.
 
     Raises
     ------
@@ -77,40 +91,27 @@ def noise_ceiling(
         rating is infinite, or no two clips have two ratings.
     """
     _check_columns(ratings, aspects)
-    is_share = 0 < level < 1
-    if n_splits < 1 or not is_share:
-        raise UsageError(
-            "A ceiling needs at least 1 split and a level between 0 and 1; "
-            f"got {n_splits} and {level}."
-        )
+    check_level(level)
+    if n_splits < 1:
+        raise UsageError(f"A ceiling needs at least 1 split; got {n_splits}.")
 
     rows: list[dict[str, Any]] = []
     for aspect in aspects:
-        panel = _Panel.of(ratings, aspect, systems)
-        ceilings = panel.ceilings(n_splits, n_bootstrap, seed)
-        rows.extend(_ceiling_rows(aspect, panel, ceilings, level=level))
+        clips = RatedClips.of(ratings, aspect, systems)
+        # Apart from the generator of the resamples, so that their number does not
+        # change the halves.
+        rng = np.random.default_rng([seed, 1])
+        halvings = [clips.halve(rng) for _ in range(n_splits)]
+        points = {"utterance": (halvings, clips.cluster)}
+        if clips.n_systems > 1:
+            of_systems = [clips.of_systems(halving) for halving in halvings]
+            points["system"] = (of_systems, np.arange(clips.n_systems))
+        for level_name in LEVELS:
+            agreement = None
+            if level_name in points:
+                agreement = _Agreement.of(*points[level_name], n_bootstrap, seed)
+            rows.extend(_rows(aspect, level_name, clips, agreement, level=level))
     return pd.DataFrame(rows)
-
-
-def _ceiling_rows(
-    aspect: str,
-    panel: _Panel,
-    ceilings: Mapping[tuple[str, str], _Ceiling],
-    level: float,
-) -> Iterator[dict[str, Any]]:
-    """Rows of the table for one aspect: every metric at both levels."""
-    for level_name, metric in itertools.product(LEVELS, METRICS):
-        # Without systems the system level has no ceiling, but a row all the same.
-        ceiling = ceilings.get((level_name, metric), _Ceiling.undefined())
-        row: dict[str, Any] = {
-            "aspect": aspect,
-            "level": level_name,
-            "metric": metric,
-        }
-        row.update(ceiling.describe(level))
-        row["n"] = panel.n_points(level_name)
-        row["raters"] = float(panel.counts.mean())
-        yield row
 
 
 def _check_columns(ratings: pd.DataFrame, aspects: Sequence[str]) -> None:
@@ -123,306 +124,232 @@ def _check_columns(ratings: pd.DataFrame, aspects: Sequence[str]) -> None:
         )
 
 
-@dataclass(frozen=True)
-class _Ceiling:
-    """Reliability and ceiling of one metric, of all clips and then of each resample.
+# ---- agreement of the halves
+
+
+def _rows(
+    aspect: str,
+    level_name: str,
+    clips: RatedClips,
+    agreement: _Agreement | None,
+    *,
+    level: float,
+) -> Iterator[dict[str, Any]]:
+    """Rows of the table for one level; undefined without an agreement."""
+    of_systems = clips.n_systems > 1
+    n_clips = len(clips.counts)
+    for metric in METRICS:
+        cell = MeasuredMetric(
+            aspect=aspect,
+            level=level_name,
+            metric=metric,
+            values=agreement.values if agreement else dict.fromkeys(METRICS, math.nan),
+            resampled=agreement.resampled[metric] if agreement else np.empty(0),
+            n=agreement.n if agreement else 1,
+            units=clips.n_systems if of_systems else n_clips,
+            of_systems=of_systems,
+        )
+        row: dict[str, Any] = {"aspect": aspect, "level": level_name, "metric": metric}
+        row |= _ceiling_row(cell, agreement, clips.are_named, level)
+        row["n"] = cell.n
+        row["raters"] = float(clips.counts.mean())
+        yield row
+
+
+@dataclass(frozen=True, eq=False)
+class _Agreement:
+    """Metrics between the halves of the raters at one level, and the floor of the MSE.
 
     Parameters
     ----------
-    reliability, ceiling : float64 arrays of shape (1 + resamples,)
+    values : metric to its mean over the halvings; of ``"mse"`` the floor
+    resampled : metric to array of shape (resamples,), likewise
+    without_one : metric to array of shape (clusters,)
+        Likewise without each cluster in turn; empty where clusters are many.
+    length : how many times the raters of a half all raters are
+    n : number of points, clips or systems
     """
 
-    reliability: np.ndarray
-    ceiling: np.ndarray
-
-    @classmethod
-    def undefined(cls) -> _Ceiling:
-        nothing = np.full(1, np.nan)
-        return cls(reliability=nothing, ceiling=nothing)
-
-    def describe(self, level: float) -> dict[str, float]:
-        """Point estimates and the interval of the ceiling, as cells of the table."""
-        # The first entry is of all clips, unresampled.
-        resampled = self.ceiling[1:]
-        low, high = percentiles(resampled, level)
-        return {
-            "reliability": float(self.reliability[0]),
-            "ceiling": float(self.ceiling[0]),
-            "low": low,
-            "high": high,
-        }
-
-
-class _Panel:
-    """The ratings of one aspect, sorted by clip.
-
-    Parameters
-    ----------
-    scores : array of shape (ratings,)
-    clip : (ratings,) codes 0..clips - 1, ascending
-    system : (clips,) codes 0..systems - 1
-    """
-
-    def __init__(
-        self,
-        scores: np.ndarray,
-        clip: np.ndarray,
-        system: np.ndarray,
-    ) -> None:
-        self.scores = scores
-        self.clip = clip
-        self.system = system
-        self.counts = np.bincount(clip)
-        self.starts = np.cumsum(self.counts) - self.counts
-        self.half = self.counts // 2
+    values: Mapping[str, float]
+    resampled: Mapping[str, np.ndarray]
+    without_one: Mapping[str, np.ndarray]
+    length: float
+    n: int
 
     @classmethod
     def of(
         cls,
-        ratings: pd.DataFrame,
-        aspect: str,
-        systems: Mapping[str, str] | None,
-    ) -> _Panel:
-        """The panel of one aspect, without clips that have a single rating of it."""
-        columns = ["clip_id", "rater_id", aspect]
-        has_rating = ratings[aspect].notna()
-        rated = ratings.loc[has_rating, columns]
-        scores = rated[aspect].to_numpy(np.float64)
-        if np.isinf(scores).any():
-            raise UsageError(f"A rating of '{aspect}' is infinite.")
-        is_repeated = rated.duplicated(["clip_id", "rater_id"])
-        repeated = rated.loc[is_repeated, "clip_id"].unique()
-        if len(repeated):
-            raise UsageError(
-                f"Clips {some(repeated)} are rated twice by one rater; keep one rating."
-            )
-
-        # A clip with one rating cannot be halved. The sort is stable, so that a seed
-        # draws the same halves from the same table.
-        ratings_of_clip = rated.groupby("clip_id")["clip_id"].transform("size")
-        rated = rated[ratings_of_clip > 1]
-        rated = rated.sort_values("clip_id", kind="stable")
-        clip_ids = rated["clip_id"].to_numpy(str)
-        names, clip = np.unique(clip_ids, return_inverse=True)
-        if len(names) < 2:
-            raise UsageError(
-                f"Fewer than 2 clips have 2 ratings of '{aspect}': the raters' noise "
-                "cannot be estimated."
-            )
-        return cls(
-            scores=rated[aspect].to_numpy(np.float64),
-            clip=clip,
-            system=_system_codes(names, systems),
-        )
-
-    @cached_property
-    def n_systems(self) -> int:
-        return int(self.system.max()) + 1
-
-    def n_points(self, level_name: str) -> int:
-        """How many clips or systems the metrics of a level compare."""
-        return len(self.counts) if level_name == "utterance" else self.n_systems
-
-    def ceilings(
-        self,
-        n_splits: int,
+        halvings: Sequence[Halving],
+        cluster: np.ndarray,
         n_bootstrap: int,
         seed: int,
-    ) -> dict[tuple[str, str], _Ceiling]:
-        """Reliability and ceiling of every level and metric that is defined."""
-        # Clips of one system are not independent: systems are resampled where there
-        # are several.
-        cluster = np.arange(len(self.counts))
-        if self.n_systems > 1:
-            cluster = self.system
+    ) -> _Agreement:
+        """Compare the halves of all halvings of some points.
+
+        Parameters
+        ----------
+        halvings : of n points
+        cluster : (n,) codes of what is resampled
+        n_bootstrap, seed : see `noise_ceiling`
+        """
+        n = len(cluster)
         n_clusters = int(cluster.max()) + 1
+        everything = np.ones((1, n_clusters))
+        measured = []
+        for halving in halvings:
+            found = {
+                metric: function(halving.first, halving.second)
+                for metric, function in METRICS.items()
+            }
+            floor = noise_variance(halving.noise, cluster, everything)
+            measured.append({**found, "mse": floor.item()})
 
-        # The first row weighs all clips alike: its metrics are the point estimates.
-        everything = np.ones(n_clusters)
+        jackknife = np.empty((0, n_clusters))
+        if n_clusters <= _MOST_LEFT_OUT:
+            jackknife = 1 - np.eye(n_clusters)
         resamples = bootstrap_weights(n_clusters, n_bootstrap, seed)
-        weights = np.vstack([everything, resamples])
+        weights = np.vstack([jackknife, resamples])
+        n_resampled = max(_FEWEST_RESAMPLED, _AFFORDED_PAIRS // n**2)
+        draws = []
+        for halving in halvings[:n_resampled]:
+            drawn = resample(halving.first, halving.second, weights, cluster=cluster)
+            drawn["mse"] = noise_variance(halving.noise, cluster, weights)
+            draws.append(drawn)
 
-        ceilings = {}
-        agreements = self._agreement(
-            cluster,
-            weights,
-            n_splits=n_splits,
-            seed=seed,
+        # Averaged over the halvings first: what follows is not linear.
+        means = {
+            metric: np.mean([draw[metric] for draw in draws], axis=0)
+            for metric in METRICS
+        }
+        return cls(
+            values={
+                metric: float(np.mean([one[metric] for one in measured]))
+                for metric in METRICS
+            },
+            resampled={name: mean[len(jackknife) :] for name, mean in means.items()},
+            without_one={name: mean[: len(jackknife)] for name, mean in means.items()},
+            length=float(np.mean([halving.length for halving in halvings])),
+            n=n,
         )
-        for (level_name, metric), agreement in agreements.items():
-            if metric == "mse":
-                continue
-            # Averaged over the halvings first: the formula is not linear.
-            mean_agreement = np.mean(agreement, axis=0)
-            ceilings[level_name, metric] = _full_length(
-                mean_agreement,
-                metric=metric,
-                length=self._length,
-            )
 
-        # The MSE needs no halves: its floor follows from the variances.
-        for level_name, floor in self._mse_floors(cluster, weights).items():
-            ceilings[level_name, "mse"] = _Ceiling(
-                reliability=np.full(len(floor), np.nan),
-                ceiling=floor,
-            )
-        return ceilings
+    def ceiling(self, metric: str) -> float:
+        """The ceiling of a correlation, as a linear correlation.
 
-    def _agreement(
-        self,
-        cluster: np.ndarray,
-        weights: np.ndarray,
-        n_splits: int,
-        seed: int,
-    ) -> dict[tuple[str, str], list[np.ndarray]]:
-        """Metrics between the two half means, by level and metric, of each halving."""
-        # Apart from the generator of the resamples, so that their number does not
-        # change the halves.
-        rng = np.random.default_rng([seed, 1])
-        agreement: dict[tuple[str, str], list[np.ndarray]] = {}
-        for _ in range(n_splits):
-            first, second = self.halves(rng)
-            levels = {"utterance": resample(first, second, weights, cluster=cluster)}
-            if self.n_systems > 1:
-                first_means = system_means(first, self.system)
-                second_means = system_means(second, self.system)
-                levels["system"] = resample(first_means, second_means, weights)
-
-            for level_name, metrics in levels.items():
-                for metric, values in metrics.items():
-                    of_halvings = agreement.setdefault((level_name, metric), [])
-                    of_halvings.append(values)
-        return agreement
-
-    def halves(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Mean score of each clip by two random halves of its raters: (clips,) each."""
-        # Random fractions shuffle the ratings within each clip, never between clips.
-        n_ratings = len(self.clip)
-        fractions = rng.random(n_ratings)
-        order = np.argsort(self.clip + fractions, kind="stable")
-        shuffled = self.scores[order]
-
-        # Place of each rating among those of its clip, from 0.
-        first_row = self.starts[self.clip]
-        place_in_clip = np.arange(n_ratings) - first_row
-        in_first_half = place_in_clip < self.half[self.clip]
-
-        # With an odd number of ratings, the second half has one more.
-        total = np.add.reduceat(self.scores, self.starts)
-        first_sum = np.add.reduceat(shuffled * in_first_half, self.starts)
-        second_sum = total - first_sum
-        first_mean = first_sum / self.half
-        second_mean = second_sum / (self.counts - self.half)
-
-        # Rounded so that equal means tie, whatever the order of their sums.
-        first, second = np.round([first_mean, second_mean], 10)
-        return first, second
-
-    @cached_property
-    def _length(self) -> float:
-        """How many times the raters of a half all raters are."""
-        # Halves of an odd number differ by a rater: their geometric mean stands for
-        # both.
-        other_half = self.counts - self.half
-        geometric_mean = np.sqrt(self.half * other_half)
-        return float(np.mean(self.counts / geometric_mean))
-
-    def noise(self) -> np.ndarray:
-        """Variance of each clip's mean rating, shape (clips,)."""
-        # The unbiased variance of one rating, divided by the number of raters.
-        total = np.add.reduceat(self.scores, self.starts)
-        mean = total / self.counts
-        deviation = self.scores - mean[self.clip]
-        squares = np.add.reduceat(deviation**2, self.starts)
-        variance = squares / (self.counts - 1)
-        return variance / self.counts
-
-    def _mse_floors(
-        self,
-        cluster: np.ndarray,
-        weights: np.ndarray,
-    ) -> dict[str, np.ndarray]:
-        """Floor of the MSE under each row of weights, by level."""
-        # Mean variance over the clips that each row counts.
-        noise = self.noise()
-        cluster_noise = np.bincount(cluster, weights=noise)
-        cluster_size = np.bincount(cluster)
-        n_drawn = weights @ cluster_size
-        floors = {"utterance": weights @ cluster_noise / n_drawn}
-
-        if self.n_systems > 1:
-            # The variance of a mean over m clips is their summed variance over m².
-            n_clips = np.bincount(self.system)
-            summed_noise = np.bincount(self.system, weights=noise)
-            system_noise = summed_noise / n_clips**2
-            floors["system"] = weights @ system_noise / weights.sum(axis=1)
-        return floors
+        Notes
+        -----
+        The agreement of few systems is uncertain, and a concave function of what is
+        uncertain is too low on average: by half its second difference over the standard
+        error, which the jackknife gives (Tukey 1958, "Bias and confidence in not quite
+        large samples", Annals of Mathematical Statistics 29). Half of that is added,
+        since part of the uncertainty is which systems there are, and this the true
+        scores share. `tests/benchmarks/metrics/bench_ceiling.py` measures what is left.
+        """
+        agreement = self.values[metric]
+        of_parts = self.without_one[metric]
+        of_parts = of_parts[~np.isnan(of_parts)]
+        error = 0.0
+        if len(of_parts) >= FEWEST_POINTS:
+            error = math.sqrt((len(of_parts) - 1) * np.var(of_parts))
+        around = np.array([agreement - error, agreement, agreement + error])
+        below, found, above = _ceiling(around, metric, self.length, n=self.n)
+        bias = (below + above - 2 * found) / 2
+        return float(np.clip(found - bias / 2, 0, 1))
 
 
-def _system_codes(
-    clip_ids: np.ndarray,
-    systems: Mapping[str, str] | None,
+def _ceiling_row(
+    cell: MeasuredMetric,
+    agreement: _Agreement | None,
+    are_named: bool,
+    level: float,
+) -> dict[str, Any]:
+    """Reliability, ceiling, interval and note, as cells of the table."""
+    interval = cell.interval(level)
+    ends = np.array([interval.low, interval.high])
+    reliability = math.nan
+    ceiling = cell.value
+    note = cell.note(interval)
+    if agreement is None:
+        pass
+    elif cell.metric != "mse" and math.isfinite(cell.value):
+        linear = agreement.ceiling(cell.metric)
+        ceiling = _from_correlation(np.array(linear), cell.metric, cell.n).item()
+        reliability = _from_correlation(np.array(linear**2), cell.metric, cell.n).item()
+        linear_ends = _ceiling(ends, cell.metric, agreement.length, n=cell.n)
+        ends = _from_correlation(linear_ends, cell.metric, cell.n)
+        # The ends are not corrected as the ceiling is.
+        ends = np.array([min(ends[0], ceiling), max(ends[1], ceiling)])
+    elif cell.metric == "mse" and cell.level == "system" and not are_named:
+        ceiling = math.nan
+        ends = np.full(2, math.nan)
+        note = NO_RATER_IDS
+    return {
+        "reliability": reliability,
+        "ceiling": ceiling,
+        "low": float(ends[0]),
+        "high": float(ends[1]),
+        "note": note,
+    }
+
+
+# ---- from agreement to ceilings
+
+
+def _ceiling(
+    half_agreement: float | np.ndarray, metric: str, length: float, *, n: int
 ) -> np.ndarray:
-    """Code of each clip's system, shape (clips,); one code where none are named."""
-    if systems is None:
-        return np.zeros(len(clip_ids), dtype=np.intp)
-
-    unknown = [clip for clip in clip_ids if not systems.get(clip)]
-    if unknown:
-        raise UsageError(
-            f"Rated clips {some(unknown)} have no system; name all systems or none."
-        )
-    names = np.array([str(systems[clip]) for clip in clip_ids])
-    _, codes = np.unique(names, return_inverse=True)
-    return codes
-
-
-def _full_length(
-    half_agreement: np.ndarray,
-    metric: str,
-    length: float,
-) -> _Ceiling:
-    """Bring the agreement of half means to all raters (Spearman and Brown).
+    """The ceiling that follows from the agreement of half means.
 
     Parameters
     ----------
     half_agreement : array of any shape, coefficients between two half means
     metric : ``"lcc"``, ``"srcc"`` or ``"ktau"``
     length : float, how many times the raters of a half all raters are
+    n : int, number of points that were correlated
+
+    Returns
+    -------
+    ceiling : array of the same shape, linear correlations
 
     Notes
     -----
     ``r_full = k r / (1 + (k - 1) r)`` for k times the raters (Spearman 1910, Brown
     1910). The formula holds for linear correlations. Spearman's and Kendall's
     coefficients are therefore turned into the correlation of two normal variables
-    before it, and back after it.
+    before it.
     """
     # Halves that agree less than by chance show no reliability: 0.
-    half = np.clip(_to_correlation(half_agreement, metric), 0, 1)
-    denominator = 1 + (length - 1) * half
-    full = np.clip(length * half / denominator, 0, 1)
-
+    half = np.clip(_to_correlation(np.asarray(half_agreement), metric, n), 0, 1)
+    reliability = length * half / (1 + (length - 1) * half)
     # The truth correlates with the labels as the root of their reliability.
-    root = np.sqrt(full)
-    return _Ceiling(
-        reliability=_from_correlation(full, metric),
-        ceiling=_from_correlation(root, metric),
-    )
+    return np.sqrt(np.clip(reliability, 0, 1))
 
 
-def _to_correlation(coefficient: np.ndarray, metric: str) -> np.ndarray:
-    """Correlation of normal variables with a rank correlation (Greiner's relation)."""
+def _to_correlation(coefficient: np.ndarray, metric: str, n: int) -> np.ndarray:
+    """Correlation of normal variables whose n points have such a coefficient."""
     if metric == "srcc":
-        return 2 * np.sin(np.pi * coefficient / 6)
+        # The expected coefficient rises with the correlation: read it backwards. By
+        # steps of the arcsine, as it is steep at both ends.
+        correlations = np.sin(np.linspace(-np.pi / 2, np.pi / 2, _STEPS))
+        expected = _from_correlation(correlations, metric, n)
+        return np.interp(coefficient, expected, correlations)
     if metric == "ktau":
         return np.sin(np.pi * coefficient / 2)
     return coefficient
 
 
-def _from_correlation(correlation: np.ndarray, metric: str) -> np.ndarray:
-    """Rank correlation of normal variables; the inverse of `_to_correlation`."""
+def _from_correlation(correlation: np.ndarray, metric: str, n: int) -> np.ndarray:
+    """Expected rank correlation of n points of two normal variables.
+
+    Notes
+    -----
+    Spearman's coefficient of few points is lower on average than of many: Moran 1948,
+    "Rank correlation and product-moment correlation", Biometrika 35. Kendall's is not
+    (Greiner's relation).
+    """
     if metric == "srcc":
-        return 6 / np.pi * np.arcsin(correlation / 2)
+        pairs = np.arcsin(correlation)
+        triples = (n - 2) * np.arcsin(correlation / 2)
+        return 6 / np.pi * (pairs + triples) / (n + 1)
     if metric == "ktau":
         return 2 / np.pi * np.arcsin(correlation)
     return correlation

@@ -210,7 +210,11 @@ def _to_json(
 
 def _table(evaluation: Evaluation, level: float) -> Table:
     """The metrics of every aspect, then its noise ceilings and likelihood."""
-    title = f"{level * 100:g} % intervals over systems\n{evaluation.system_truth}"
+    # With one system, or none that is named, clips are resampled.
+    metrics = evaluation.metrics
+    n_systems = metrics.loc[metrics["level"] == "system", "n"].max()
+    units = "systems" if n_systems > 1 else "clips"
+    title = f"{level * 100:g} % intervals over {units}\n{evaluation.system_truth}"
     table = Table(title=Text(title), title_justify="left")
     table.add_column("aspect")
     table.add_column("metric", no_wrap=True)
@@ -269,7 +273,7 @@ def _number(row: dict[str, Any], column: str) -> str:
     """The number in a column, with its interval."""
     from ensemble.reporting.number_text import number_text
 
-    return number_text(row[column], row["low"], row["high"])
+    return number_text(row[column], row["low"], row["high"], row["note"])
 
 
 def _say_unscored(without_score: Mapping[str, Sequence[str]]) -> int:

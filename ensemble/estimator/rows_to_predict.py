@@ -41,6 +41,7 @@ from ensemble.estimator.prediction_inputs import (
     takes_predictions,
 )
 from ensemble.estimator.sklearn_compat import take_rows_of_anything
+from ensemble.prediction_files.stack_scales import StackScales
 from meta.assessment import INTERVAL_LEVEL
 from meta.predicted_rows import PredictedRows
 from meta.regressor import MetaRegressor
@@ -214,6 +215,7 @@ class UncertaintyMixin:
     """What a fitted stack says beyond its scores: how far off they may be."""
 
     final_estimator_: MetaRegressor
+    scales_: StackScales
 
     def predict_distribution(self, X: Input | Predictions) -> np.ndarray:
         """Distribution over the score bins around each prediction.
@@ -221,7 +223,7 @@ class UncertaintyMixin:
         Returns
         -------
         distributions : float64 array of shape (n, aspects, bins), last axis sums to 1,
-            or is NaN where `predict` is
+            or is NaN where `predict` is; the bins span the scale of the labels
         """
         tables, ids = tables_and_ids(self, X)
         distributions = self.final_estimator_.predict_distribution(tables, ids)
@@ -245,14 +247,16 @@ class UncertaintyMixin:
 
         Returns
         -------
-        low, high : float64 arrays of shape (n, aspects), on the scale; NaN where
-            `predict` is. Their width follows the clip, and is larger where it is out
-            of range, see `check_range` and `MetaRegressor.predict_interval`
+        low, high : float64 arrays of shape (n, aspects), on the scale of the labels;
+            NaN where `predict` is. Their width follows the clip, and is larger where it
+            is out of range, see `check_range` and `MetaRegressor.predict_interval`
         """
         tables, ids = tables_and_ids(self, X)
         low, high = self.final_estimator_.predict_interval(
             tables, ids, level, system_ids
         )
+        low = self.scales_.scores_to_labels(low, self.final_estimator_.aspects_)
+        high = self.scales_.scores_to_labels(high, self.final_estimator_.aspects_)
         gaps = gaps_of_prompts(self, X, len(ids))
         low[gaps] = np.nan
         high[gaps] = np.nan
@@ -283,9 +287,9 @@ class UncertaintyMixin:
 
         Returns
         -------
-        deviations : float64 array of shape (n, aspects), in score points. Calibrated
-            after `learn_disagreement`; before it, the plain mean of what base models
-            that learn from single ratings expect
+        deviations : float64 array of shape (n, aspects), in points of the labels.
+            Calibrated after `learn_disagreement`; before it, the plain mean of what
+            base models that learn from single ratings expect
 
         Raises
         ------
@@ -293,4 +297,6 @@ class UncertaintyMixin:
             when no base model learns from single ratings.
         """
         tables, ids = tables_and_ids(self, X)
-        return self.final_estimator_.predict_disagreement(tables, ids)
+        deviations = self.final_estimator_.predict_disagreement(tables, ids)
+        aspects = self.final_estimator_.aspects_
+        return deviations * [self.scales_.points(aspect) for aspect in aspects]

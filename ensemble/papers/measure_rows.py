@@ -51,6 +51,7 @@ class Cell(NamedTuple):
     value, least, most : our mean, least and greatest number over the repetitions
     low, high : ends of the interval of the mean
     n : clips or systems measured
+    note : why there is no number, or no interval; ""
     inside : whether the paper's number lies in the interval; None where the two are not
         compared
     """
@@ -63,6 +64,7 @@ class Cell(NamedTuple):
     low: float = math.nan
     high: float = math.nan
     n: int = 0
+    note: str = ""
     inside: bool | None = None
 
 
@@ -198,6 +200,7 @@ def measure(
             low=line.low,
             high=line.high,
             n=int(line.n),
+            note=str(line.note),
             inside=inside,
         )
         cells.append(cell)

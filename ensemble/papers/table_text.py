@@ -16,6 +16,7 @@ from ensemble.papers.paper_tables import Column
 from ensemble.papers.reproduce import Reproduction
 from ensemble.papers.request import QUICK_ENCODERS, Request
 from ensemble.prediction_files.read_system_truth import MEANS
+from ensemble.reporting.number_text import interval_text
 
 BETTER = {name: "↓" if name == "mse" else "↑" for name in METRICS}
 
@@ -192,16 +193,18 @@ def our_number(outcome: Outcome, cell: Cell, decimals: int) -> str:
     if outcome.status != MEASURED:
         return outcome.status
     if not math.isfinite(cell.value):
-        return "undefined"
+        return cell.note or "undefined"
 
     # A range needs several repetitions, an interval several systems.
     text = f"{cell.value:.{decimals}f}"
     if cell.least < cell.most:
         text += f" ({cell.least:.{decimals}f} to {cell.most:.{decimals}f})"
     if math.isfinite(cell.low) and math.isfinite(cell.high):
-        text += f" [{cell.low:.{decimals}f}, {cell.high:.{decimals}f}]"
+        text += f" {interval_text(cell.low, cell.high, decimals)}"
         if cell.inside is not None:
             text += " in" if cell.inside else " out"
+    elif cell.note:
+        text += f" ({cell.note})"
     return text
 
 

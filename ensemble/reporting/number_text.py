@@ -6,19 +6,49 @@ import math
 
 from ensemble.reporting.section import Record
 
+_MOST_DECIMALS = 6
 
-def number_text(value: float, low: float = math.nan, high: float = math.nan) -> str:
+
+def number_text(
+    value: float,
+    low: float = math.nan,
+    high: float = math.nan,
+    note: str | None = "",
+) -> str:
     """A number with three decimals, and its interval where both ends are finite.
 
+    Parameters
+    ----------
+    value, low, high : float
+    note : why the number or its interval is not there, said in its place
+
+    Examples
+    --------
     >>> number_text(0.87123, 0.8, 0.9249), number_text(0.5), number_text(math.nan)
     ('0.871 [0.80, 0.92]', '0.500', '-')
+    >>> number_text(0.9, note="too few systems")
+    '0.900 (too few systems)'
     """
     if not math.isfinite(value):
-        return "-"
+        return note or "-"
     text = f"{value:.3f}"
     if math.isfinite(low) and math.isfinite(high):
-        text += f" [{low:.2f}, {high:.2f}]"
-    return text
+        return f"{text} {interval_text(low, high, decimals=2)}"
+    return f"{text} ({note})" if note else text
+
+
+def interval_text(low: float, high: float, decimals: int) -> str:
+    """Both ends of an interval, with as many decimals as it takes to tell them apart.
+
+    >>> interval_text(0.8, 0.92, decimals=2), interval_text(0.9962, 1.0, decimals=2)
+    ('[0.80, 0.92]', '[0.996, 1.000]')
+    """
+    digits = decimals
+    while digits < _MOST_DECIMALS and low < high:
+        if f"{low:.{digits}f}" != f"{high:.{digits}f}":
+            break
+        digits += 1
+    return f"[{low:.{digits}f}, {high:.{digits}f}]"
 
 
 def cell_text(
@@ -26,13 +56,27 @@ def cell_text(
 ) -> str:
     """A number of a record, or its interval too if the names of both ends are given.
 
+    Where the interval is not there, the ``note`` of the record says why, if it has one.
+
     >>> cell_text({"mse": 0.5, "low": 0.4, "high": None}, "mse", "low", "high")
     '0.500'
     """
     number = _number(record[value])
     if low is None or high is None:
         return number_text(number)
-    return number_text(number, _number(record[low]), _number(record[high]))
+    return number_text(
+        number, _number(record[low]), _number(record[high]), record.get("note")
+    )
+
+
+def without_interval(cell: str) -> str:
+    """The number alone of a cell of `number_text`, for a narrow table.
+
+    >>> without_interval("0.871 [0.80, 0.92]"), without_interval("too few systems")
+    ('0.871', '-')
+    """
+    number, _, _ = cell.partition(" ")
+    return number if number[-1:].isdigit() else "-"
 
 
 def _number(value: float | None) -> float:

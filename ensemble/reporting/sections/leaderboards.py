@@ -12,6 +12,7 @@ from dataclasses import replace
 from base_models.metrics.evaluate import LEVELS
 from ensemble.prediction_files.read_system_truth import MEANS
 from ensemble.reporting.board_table import CEILING, board_table
+from ensemble.reporting.number_text import without_interval
 from ensemble.reporting.section import (
     Column,
     Paragraph,
@@ -174,8 +175,7 @@ def _narrow(row: Row, columns: Sequence[Column]) -> tuple[str, ...]:
     cells = []
     for column, cell in zip(columns, row.cells, strict=True):
         if column.level and column.title != "SRCC":
-            value, _, _ = cell.partition(" ")
-            cells.append(value)
+            cells.append(without_interval(cell))
         else:
             cells.append(cell)
     return tuple(cells)

@@ -32,7 +32,8 @@ def noise_ceiling_sections(content: ReportContent) -> Iterator[Section]:
             continue
         text = (
             "What a perfect predictor would score against labels that are means of so "
-            "few raters; the MSE has a floor."
+            "few raters; the MSE has a floor. Raters are halved, each on the same side "
+            "for all clips, so that it counts which raters clips and systems share."
         )
         yield Section(
             title=f"{rows_name}: {CEILING}",

@@ -17,11 +17,10 @@ from base_models.clips.labels import FEWEST_LABELLED, judged_by_text, prompt_gap
 from base_models.clips.splits import assign_splits, reached
 from base_models.errors import some
 from base_models.metrics.expected_interval import (
-    FEWEST_POINTS,
-    ExpectedInterval,
     expected_mse_interval,
     expected_srcc_interval,
 )
+from base_models.metrics.intervals import FEWEST_POINTS, Interval
 from ensemble.training.model_sets import SMALL, SMALL_BELOW, SMALL_SPLIT
 from meta.splits.meta_split import MIN_ROWS, VALIDATION_SHARE
 
@@ -355,7 +354,7 @@ def _srcc_records(n: int) -> list[dict[str, Any]] | None:
     return records
 
 
-def _ends(interval: ExpectedInterval | None) -> list[float] | None:
+def _ends(interval: Interval | None) -> list[float] | None:
     return None if interval is None else [interval.low, interval.high]
 
 

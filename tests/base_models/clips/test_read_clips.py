@@ -401,7 +401,7 @@ def test_another_scale_can_be_told(tmp_path):
             "t.jsonl",
             "line 1: the prompt holds",
         ),
-        (b'{"clip_id": "a", "mos": [3, 4]}', "t.jsonl", r"line 1: mos is '\[3, 4\]'"),
+        (b'{"clip_id": "a", "mos": [[3, 4]]}', "t.jsonl", r"mos is '\[\[3, 4\]\]'"),
         (b"clip_id,mos\na,3\n", "t.xlsx", "clips are read from"),
     ],
 )

@@ -1,4 +1,5 @@
 import time
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -23,9 +24,11 @@ from base_models.metrics.evaluate import (
     evaluate_mean,
     ktau,
     lcc,
+    measure,
     mse,
     srcc,
 )
+from base_models.metrics.intervals import metric_interval
 
 
 def listening_test(n=60, systems=6, aspects=1, seed=0):
@@ -177,13 +180,16 @@ def test_without_several_systems_clips_are_resampled_and_the_system_level_is_nan
     assert (system.n == 1).all()
 
 
-def test_mostly_degenerate_resamples_have_no_interval():
-    row = only_row(
-        evaluate([[1.0], [2.0]], [[1.0], [2.0]], ["a", "b"], ["mi"], seed=1),
-        level="system",
-        metric="mse",
-    )
-    assert (row["low"], row["high"]) == (0, 0)
+def test_mostly_degenerate_resamples_have_no_interval_and_a_note():
+    systems = np.repeat(list("abcde"), 2)
+    one_differs = np.repeat([1.0, 1.0, 1.0, 1.0, 2.0], 2)[:, None]
+    table = evaluate(one_differs, one_differs, systems, ["mi"], n_bootstrap=200)
+    assert table[table.metric == "lcc"].low.notna().all()
+    row_of_one = np.zeros((40, 1))
+    row_of_one[0] = 1.0
+    (cell, *_) = measure(row_of_one, row_of_one, None, ["mi"], 200)
+    mostly_equal = replace(cell, metric="lcc", resampled=np.full(9, np.nan))
+    assert mostly_equal.note(mostly_equal.interval(0.95)) == "equal in most resamples"
     one_differs = np.array([[1.0]] * 9 + [[2.0]])
     table = evaluate(one_differs, one_differs, list("aaaaaaaaab"), ["mi"])
     assert only_row(table, level="utterance", metric="lcc")["value"] == 1
@@ -193,6 +199,40 @@ def test_mostly_degenerate_resamples_have_no_interval():
         .isna()
         .all(axis=None)
     )
+    assert (constant[constant.metric != "mse"].note == "all equal").all()
+
+
+@pytest.mark.parametrize("n_systems", [1, 2, 4])
+def test_below_five_systems_there_is_no_interval_and_the_note_says_why(n_systems):
+    system = np.arange(60) % n_systems
+    truth = system / 4 + np.random.default_rng(0).uniform(1, 3, 60)
+    table = evaluate(truth, truth + 0.1, system.astype(str), ["mi"], 50)
+    of_systems = table[table["level"] == "system"]
+    assert of_systems[["low", "high"]].isna().all(axis=None)
+    assert (of_systems["note"] == "too few systems").all()
+    of_clips = table[table["level"] == "utterance"]
+    # One system cannot be resampled, so that its clips are; of 2 to 4 nothing is said.
+    assert of_clips["low"].notna().all() == (n_systems == 1)
+    assert (of_clips["note"] == ("" if n_systems == 1 else "too few systems")).all()
+
+
+def test_below_five_clips_of_one_system_there_is_no_interval():
+    table = evaluate([1.0, 2.0, 3.0], [1.0, 2.0, 4.0], None, ["mi"], 50)
+    of_clips = table[table["level"] == "utterance"]
+    assert of_clips["low"].isna().all()
+    assert (of_clips["note"] == "too few clips").all()
+
+
+@pytest.mark.parametrize("n_systems", [5, 6, 8, 15])
+def test_systems_in_perfect_order_have_an_interval_with_a_width(n_systems):
+    scores = np.arange(2 * n_systems) / 10
+    systems = (np.arange(2 * n_systems) // 2).astype(str)
+    table = evaluate(scores, scores**2 + scores, systems, ["mi"], 200)
+    for metric in ("srcc", "ktau"):
+        row = only_row(table, level="system", metric=metric)
+        assert (row["value"], row["high"]) == pytest.approx((1, 1))
+        assert row["low"] < 0.999
+    assert (table["note"] == "").all()
 
 
 def test_an_aspect_without_labels_is_nan_with_n_0():
@@ -297,13 +337,20 @@ def test_the_mean_over_repetitions_has_the_interval_of_the_mean():
         np.mean([srcc(truth[row, 0], each[row, 0]) for each in repeated])
         for row in rows
     ]
+    average = {
+        name: np.mean([metric(truth[:, 0], each[:, 0]) for each in repeated])
+        for name, metric in METRICS.items()
+    }
+    expected = metric_interval(
+        "srcc", average, np.array(drawn), n_points=40, n_units=8, level=0.95
+    )
     (line,) = found[
         (found["aspect"] == "mi")
         & (found["level"] == "utterance")
         & (found["metric"] == "srcc")
     ].itertuples()
     np.testing.assert_allclose(
-        [line.low, line.high], np.quantile(drawn, [0.025, 0.975]), atol=1e-12
+        [line.low, line.high], [expected.low, expected.high], atol=1e-12
     )
     one = evaluate_mean(
         truth, repeated[:1], systems, ["mi", "ta"], n_bootstrap=50, seed=3
@@ -351,12 +398,12 @@ def test_crossed_resampling_is_the_metric_of_physically_repeated_systems_and_pro
                     [np.round(v[inside, 0].mean(), 10) for v in (truth, prediction)]
                 ] * ws[int(s)]
             draws["system", metric] += (function(*np.transpose(means)),)
-    table = evaluate(
+    cells = measure(
         truth, prediction, system, ["mi"], n_bootstrap=30, seed=5, prompt_ids=prompt
     )
-    for row in table.to_dict("records"):
-        expected = np.nanquantile(draws[row["level"], row["metric"]], [0.025, 0.975])
-        np.testing.assert_allclose([row["low"], row["high"]], expected, atol=1e-9)
+    for cell in cells:
+        expected = draws[cell.level, cell.metric]
+        np.testing.assert_allclose(cell.resampled, expected, atol=1e-9)
 
 
 def test_prompts_that_no_systems_share_change_nothing():
@@ -459,13 +506,14 @@ def test_means_of_the_clips_as_known_scores_change_no_value(shared_prompts):
 def test_an_interval_resamples_the_known_scores_of_whole_systems():
     truth, prediction, systems = listening_test(systems=6)
     known = system_truth(systems)
-    table = evaluate(Truth(truth, known), prediction, systems, ["mi"], 300)
-    found = only_row(table, level="system", metric="mse")
+    cells = measure(Truth(truth, known), prediction, systems, ["mi"], 300)
+    (found,) = [
+        cell for cell in cells if (cell.level, cell.metric) == ("system", "mse")
+    ]
     means = [prediction[systems == name, 0].mean() for name in known.index]
     errors = (known["mi"].to_numpy() - means) ** 2
     drawn = bootstrap_weights(6, 300, 0) @ errors / 6
-    expected = np.quantile(drawn, [0.025, 0.975])
-    np.testing.assert_allclose([found["low"], found["high"]], expected, atol=1e-8)
+    np.testing.assert_allclose(found.resampled, drawn, atol=1e-8)
 
 
 def test_systems_without_a_known_score_are_left_out_of_their_level_alone():

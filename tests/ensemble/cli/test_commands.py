@@ -32,6 +32,7 @@ COMMANDS = (
     "fit_meta",
     "predict_mos",
     "evaluate_mos",
+    "noise_ceiling",
     "check_clips",
     "reproduce",
 )

@@ -118,7 +118,7 @@ def ceiling(board):
     frame = board.loc[
         board["model"] == "mean", ["aspect", "level", "metric", "low", "high", "n"]
     ]
-    return frame.assign(ceiling=0.987, reliability=0.975, raters=4.0)
+    return frame.assign(note="", ceiling=0.987, reliability=0.975, raters=4.0)
 
 
 def changed(report, **changes):
@@ -182,6 +182,11 @@ def test_a_figure_is_a_number_with_its_interval():
     assert number_text(0.5, math.nan, 0.9) == "0.500"
     assert number_text(math.nan, 0.1, 0.2) == "-"
     assert number_text(math.inf, 0.1, 0.2) == "-"
+    assert number_text(math.nan, note="too few systems") == "too few systems"
+    assert number_text(1.0, note="too few systems") == "1.000 (too few systems)"
+    assert number_text(1.0, 0.9962, 1.0) == "1.000 [0.996, 1.000]"
+    assert number_text(0.001, 0.0008, 0.0012) == "0.001 [0.0008, 0.0012]"
+    assert number_text(0.0, 0.0, 0.0) == "0.000 [0.00, 0.00]"
 
 
 def test_answers_have_eight_decimals_sorted_ids_and_no_suffix():
@@ -213,7 +218,8 @@ def test_a_board_becomes_one_row_per_aspect_and_model(made):
         if (r["model"], r["aspect"], r["level"], r["metric"])
         == ("stack", "mi", "utterance", "mse")
     )
-    assert rows[0][2] == number_text(first["value"], first["low"], first["high"])
+    ends = (first["low"], first["high"])
+    assert rows[0][2] == number_text(first["value"], *ends, note=first["note"])
 
 
 def test_the_ceiling_stands_below_the_models_of_its_aspect(made):
@@ -222,7 +228,7 @@ def test_the_ceiling_stands_below_the_models_of_its_aspect(made):
     rows = board_table(board, ceiling.to_dict("records")).rows
     assert [row.cells[1] for row in rows] == 2 * ["stack", "mean", *MODELS, CEILING]
     assert [row.kind for row in rows] == 2 * ["stack", "", "", "", "ceiling"]
-    assert all(cell.startswith("0.987 [") for cell in rows[4].cells[2:])
+    assert all(cell.startswith("0.987") for cell in rows[4].cells[2:])
     only = ceiling[ceiling["aspect"] == "ta"].to_dict("records")
     rows = board_table(board, only).rows
     assert [row.cells[0] for row in rows if row.cells[1] == CEILING] == ["ta"]

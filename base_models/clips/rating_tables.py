@@ -1,0 +1,228 @@
+"""Tables of single ratings as text: a row per rating, or lists of ratings per clip.
+
+Lists are how the ratings of AudioMOS 2025 track 2 are published (Audiobox Aesthetics):
+ten ratings per clip and axis, without a word on who gave them. A place in a list is not
+taken for a rater: in that data what a place has in common on all clips explains 3 to
+6 % of the variance within clips, where one person's habits would explain several times
+that; lists sorted by the ids of many raters look like this. Where a column lists the
+raters too, they are read.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Iterable
+from dataclasses import replace
+
+from base_models.clips.columns import (
+    ALIASES,
+    RATER_COLUMNS,
+    RATING_COLUMNS,
+    RATING_NAMES,
+    STANDARD_NAMES,
+    normalize,
+    with_underscores,
+)
+from base_models.clips.text_table import TextTable
+from base_models.errors import UsageError
+
+_NAMELESS = "nameless rater"
+_TRACK_2 = re.compile(r"audiomos2025-track2-(sys[^-]+)-utt.+")
+
+
+def nameless_rater(place: int, row: int) -> str:
+    """What stands for the id of a rater whom the data does not name: one of that row.
+
+    >>> nameless_rater(3, 17)
+    'nameless rater 3 of row 17'
+    """
+    return f"{_NAMELESS} {place} of row {row}"
+
+
+def are_nameless(rater_ids: Iterable[str]) -> bool:
+    """Whether some raters are without a name, so that nobody knows what they rated."""
+    return any(rater_id.startswith(_NAMELESS) for rater_id in rater_ids)
+
+
+def system_in_name(clip_id: str) -> str:
+    """The system that a clip id of AudioMOS 2025 track 2 names, or "".
+
+    >>> system_in_name("audiomos2025-track2-sys0v1wm-utt0dJodp"), system_in_name("x-y")
+    ('sys0v1wm', '')
+    """
+    match = _TRACK_2.fullmatch(clip_id)
+    return match.group(1) if match else ""
+
+
+def list_columns(table: TextTable, named: Collection[str] = ()) -> list[str]:
+    """Columns that list the ratings of each clip, as ``[3.0, 4.0]``, or its raters.
+
+    Parameters
+    ----------
+    table : of any kind
+    named : columns that are known to hold ratings; others are taken for ratings where
+        they have a known name of them, since a list of numbers may be an embedding
+    """
+    raters = []
+    ratings = []
+    for name, cells in table.columns.items():
+        first = next((cell for cell in cells if cell), "")
+        values = _json(first) if first.startswith("[") else None
+        if not isinstance(values, list):
+            continue
+        is_known = (
+            name in named
+            or with_underscores(name) in RATING_NAMES
+            or normalize(name) in RATING_COLUMNS
+        )
+        if _names_raters(name):
+            raters.append(name)
+        elif is_known and any(isinstance(value, (int, float)) for value in values):
+            ratings.append(name)
+    return [*raters, *ratings] if ratings else []
+
+
+def holds_lists(table: TextTable, named: Collection[str] = ()) -> bool:
+    """Whether some column lists the ratings of each clip, see `list_columns`."""
+    return bool(list_columns(table, named))
+
+
+def one_row_per_rating(table: TextTable, named: Collection[str] = ()) -> TextTable:
+    """The same ratings with a row for each; other columns are repeated.
+
+    Parameters
+    ----------
+    table, named : see `list_columns`
+
+    Returns
+    -------
+    table : TextTable
+        With a column of raters: those listed, or else one name per rating.
+
+    Raises
+    ------
+    UsageError
+        when a cell of a list column is no list of numbers (null for no rating), or a
+        row lists more or fewer raters than ratings.
+    """
+    names = list_columns(table, named)
+    listed_raters = [name for name in names if _names_raters(name)]
+    rater_column = listed_raters[0] if listed_raters else RATER_COLUMNS[0]
+
+    columns: dict[str, list[str]] = {name: [] for name in table.columns}
+    columns.setdefault(rater_column, [])
+    locations = []
+    for row in range(table.n_rows):
+        lists = {name: _cells(table, name, row) for name in names}
+        n_ratings = max(len(cells) for cells in lists.values())
+        if not listed_raters:
+            number = table.locations[row][1]
+            places = range(1, n_ratings + 1)
+            lists[rater_column] = [nameless_rater(place, number) for place in places]
+        elif any(len(cells) != n_ratings for cells in lists.values()):
+            counts = {name: len(cells) for name, cells in lists.items()}
+            raise UsageError(
+                f"{table.location(row)}: as many raters as ratings are needed in every "
+                f"list; got {counts}."
+            )
+
+        for name, cells in columns.items():
+            if name in lists:
+                gap = n_ratings - len(lists[name])
+                cells += [*lists[name], *[""] * gap]
+            else:
+                cells += [table.columns[name][row]] * n_ratings
+        locations += [table.locations[row]] * n_ratings
+    # Under its usual name, as "raters" is none of a single rater.
+    columns[RATER_COLUMNS[0]] = columns.pop(rater_column)
+    return replace(table, columns=columns, locations=locations)
+
+
+def holds_ratings(table: TextTable) -> bool:
+    """Whether a table is one of single ratings: in lists, or with a row for each.
+
+    The latter names raters, and a clip repeatedly.
+    """
+    if holds_lists(table):
+        return True
+    has_raters = any(normalize(name) in RATER_COLUMNS for name in table.columns)
+    clip_ids = _clip_names(table)
+    return has_raters and len(set(clip_ids)) < len(clip_ids)
+
+
+def one_row_per_clip(table: TextTable) -> TextTable:
+    """What a table with a row per rating says of the clips themselves.
+
+    Columns of raters, and those that differ between the rows of a clip, are left out.
+
+    Raises
+    ------
+    UsageError
+        when a clip has several audio files, systems, splits or prompts.
+    """
+    if holds_lists(table):
+        lists = list_columns(table)
+        kept = {name: x for name, x in table.columns.items() if name not in lists}
+        return replace(table, columns=kept)
+    first_row: dict[str, int] = {}
+    first_of_row = []
+    for row, clip in enumerate(_clip_names(table)):
+        first_of_row.append(first_row.setdefault(clip, row))
+
+    columns = {}
+    for name, cells in table.columns.items():
+        if normalize(name) in RATER_COLUMNS:
+            continue
+        differing = [
+            row for row, first in enumerate(first_of_row) if cells[row] != cells[first]
+        ]
+        if not differing:
+            columns[name] = [cells[row] for row in first_row.values()]
+        elif STANDARD_NAMES.get(name.lower()) in {"audio", "system_id", "split"} or (
+            name.lower() == "prompt"
+        ):
+            row = differing[0]
+            raise UsageError(
+                f"{table.location(row)}: {name} is {cells[row]!r}; an earlier row of "
+                f"the same clip has {cells[first_of_row[row]]!r}. Ratings of one clip "
+                "agree in what describes it."
+            )
+    locations = [table.locations[row] for row in first_row.values()]
+    return replace(table, columns=columns, locations=locations)
+
+
+def _clip_names(table: TextTable) -> list[str]:
+    """What names the clip of each row: the id, else the audio file."""
+    for legal in (ALIASES["clip_id"], ALIASES["audio"]):
+        for name, cells in table.columns.items():
+            if normalize(name) in legal:
+                return [cell.strip() for cell in cells]
+    return []
+
+
+def _names_raters(name: str) -> bool:
+    """Whether a column is one of raters, in the singular or plural."""
+    normal = normalize(name)
+    return normal in RATER_COLUMNS or normal.removesuffix("s") in RATER_COLUMNS
+
+
+def _cells(table: TextTable, name: str, row: int) -> list[str]:
+    """The cells of one list as text; an empty cell is an empty list."""
+    text = table.columns[name][row].strip()
+    values = _json(text) if text else []
+    nested = (list, dict, bool)
+    if not isinstance(values, list) or any(isinstance(one, nested) for one in values):
+        raise UsageError(
+            f"{table.location(row)}: {name} is {text[:40]!r}; expected a list such as "
+            "[3, 4, null], as in other rows."
+        )
+    return ["" if value is None else str(value) for value in values]
+
+
+def _json(text: str) -> object:
+    """The value that a text writes; None where it writes none."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None

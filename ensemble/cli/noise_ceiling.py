@@ -1,0 +1,135 @@
+"""``noise_ceiling RATINGS``: what a perfect predictor would score against such ratings.
+
+No predictions are needed. Exit code 0 when all is well, 2 when a file or an option
+cannot be used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+from rich.text import Text
+
+from base_models.files import atomic_write, write_json
+from ensemble.cli.shared.exit_codes import ALL_WELL, Screen, run_command, say, say_notes
+from ensemble.cli.shared.options import Options, add_aspects_option
+
+if TYPE_CHECKING:
+    from ensemble.evaluate_predictions import RatedCeiling
+
+
+def _parser() -> Options:
+    parser = Options(
+        "noise_ceiling",
+        "noise_ceiling: what a perfect predictor would score against labels that are "
+        "means of these ratings, with intervals over systems. For the MSE, what it "
+        "would not fall below.",
+    )
+    add = parser.add_argument
+    add(
+        "ratings",
+        type=str,
+        help="single ratings: MusicEval folder, or csv/tsv/jsonl/parquet table with a "
+        "row per clip and rater, or with lists of ratings",
+    )
+    add(
+        "--clips",
+        type=str,
+        help="table with the system of each clip (system_id), where the ratings do not "
+        "name it",
+    )
+    add_aspects_option(parser)
+    add(
+        "--rating-scale",
+        nargs=2,
+        type=float,
+        metavar=("LOW", "HIGH"),
+        help="ends of their scale, beyond which a rating is refused; default: any",
+    )
+    add("--level", type=float, default=0.95, help="coverage of the intervals")
+    add(
+        "--bootstrap",
+        type=int,
+        default=1000,
+        help="resamples of the systems; 0: no intervals",
+    )
+    add("--seed", type=int, default=0, help="of the halvings and the resamples")
+    add("--json", type=str, help="also write the ceilings and notes to this file")
+    add("--csv", type=str, help="also write the ceilings to this file, one per line")
+    return parser
+
+
+def _main(argv: Sequence[str] | None = None) -> int:
+    options = _parser().parse_args(argv)
+    # Imported late, as --help needs none of it.
+    from ensemble.evaluate_predictions import Resampling, ceiling_of_ratings
+
+    resampling = Resampling(options.bootstrap, seed=options.seed, level=options.level)
+    found = ceiling_of_ratings(
+        options.ratings,
+        clips=options.clips,
+        aspects=options.aspects,
+        rating_scale=options.rating_scale,
+        resampling=resampling,
+    )
+    counted = f"{found.n_clips} clips"
+    if found.n_systems:
+        counted += f" of {found.n_systems} systems"
+    say(f"{len(found.ratings)} ratings of {counted}")
+    say_notes(found.notes)
+    Screen().print(_table(found, options.level))
+
+    if options.csv:
+        atomic_write(options.csv, found.ceiling.to_csv(index=False).encode())
+    if options.json:
+        settings = {
+            "ratings": options.ratings,
+            "clips_of": options.clips,
+            "bootstrap": options.bootstrap,
+            "seed": options.seed,
+            "interval": options.level,
+        }
+        write_json(Path(options.json), {**settings, **found.to_json()})
+    return ALL_WELL
+
+
+def _table(found: RatedCeiling, level: float) -> Table:
+    """Ceilings of every aspect, in the units of the ratings."""
+    from base_models.metrics.evaluate import LEVELS, METRICS
+    from ensemble.reporting.number_text import number_text
+
+    # With one system, or none that is named, clips are resampled.
+    units = "systems" if found.n_systems > 1 else "clips"
+    title = (
+        f"Noise ceiling, {level * 100:g} % intervals over {units}\n"
+        "MSE: the floor, in squared points of the ratings' own scale"
+    )
+    table = Table(title=Text(title), title_justify="left")
+    for name in ("aspect", "metric"):
+        table.add_column(name, overflow="fold")
+    for name in LEVELS:
+        table.add_column(name, justify="right")
+
+    rows = found.ceiling.to_dict("records")
+    row_of = {(row["aspect"], row["level"], row["metric"]): row for row in rows}
+    for aspect in found.aspects:
+        # Each aspect names itself once.
+        name = aspect
+        for metric in METRICS:
+            cells = []
+            for level_name in LEVELS:
+                row = row_of[aspect, level_name, metric]
+                ends = (row["low"], row["high"])
+                cells.append(number_text(row["ceiling"], *ends, note=row["note"]))
+            table.add_row(Text(name), metric.upper(), *cells)
+            name = ""
+        table.add_section()
+    return table
+
+
+def main() -> None:
+    """Run the command and exit with its code."""
+    raise SystemExit(run_command(_main))
