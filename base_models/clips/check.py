@@ -20,12 +20,8 @@ from base_models.clips.audio import USED_SECONDS, AudioInfo, probe
 from base_models.clips.columns import SPLITS, TEXT_ASPECTS
 from base_models.clips.read_clips import SetAside
 from base_models.clips.same_audio.fingerprint import Fingerprint, read_fingerprint
-from base_models.clips.same_audio.matches import (
-    SamePair,
-    groups_of,
-    pairs_text,
-    same_pairs,
-)
+from base_models.clips.same_audio.matches import SamePair, pairs_text
+from base_models.clips.same_audio.recordings import Recordings
 from base_models.errors import ClipError, some
 
 SHORT_SECONDS = 1.0
@@ -391,17 +387,7 @@ def _findings_in_files(frame: pd.DataFrame, sounds: ProbedAudio) -> list[Finding
 def _duplicate_recordings(frame: pd.DataFrame, sounds: ProbedAudio) -> list[Finding]:
     """Clips that are one recording, across splits and within one."""
     split_of = dict(zip(frame["clip_id"], frame["split"], strict=True))
-    pairs = same_pairs(sounds.prints)
-    # Of three copies, two may share a split: all three are told together.
-    group_of = groups_of(sounds.prints, pairs)
-    splits_of_group: dict[str, set[str]] = {}
-    for clip, group in group_of.items():
-        splits_of_group.setdefault(group, set()).add(split_of[clip])
-    across = []
-    within = []
-    for pair in pairs:
-        is_across = len(splits_of_group[group_of[pair.first]]) > 1
-        (across if is_across else within).append(pair)
+    across, within = Recordings.of(sounds.prints).across(split_of)
     return [
         *_finding(
             "audio_across_splits",

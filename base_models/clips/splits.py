@@ -17,6 +17,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from base_models.clips.columns import SPLITS
 from base_models.clips.labels import mean_label
@@ -212,6 +214,24 @@ def reached(frame: pd.DataFrame) -> str:
         percent = 100 * count / total
         descriptions.append(f"{name} {count} ({percent:.1f} %)")
     return ", ".join(descriptions)
+
+
+def joined_groups(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """A group per row, equal wherever rows are linked by either of two groupings.
+
+    >>> joined_groups(np.array(["a", "a", "b", "c"]), np.array([1, 2, 2, 3])).tolist()
+    [0, 0, 0, 1]
+    """
+    first_codes, first_names = pd.factorize(first)
+    second_codes, second_names = pd.factorize(second)
+    n_groups = len(first_names) + len(second_names)
+    # Every row links its two groups; linked groups are one component of the graph.
+    links = coo_array(
+        (np.ones(len(first)), (first_codes, second_codes + len(first_names))),
+        shape=(n_groups, n_groups),
+    )
+    _, component = connected_components(links, directed=False)
+    return component[first_codes]
 
 
 def _deal(

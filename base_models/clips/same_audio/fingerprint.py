@@ -30,6 +30,8 @@ ENVELOPE_RATE = 50
 # Below this a clip has too little signal to be aligned with another.
 _MIN_SECONDS = 0.3
 _SILENCE = 1e-5
+# A single tone has one line; of 420 clips of the demo corpus the barest has 1.9.
+_MIN_LINES = 1.5
 
 # Bins over which the fine spectrum is flattened: what is left are its lines, which are
 # of the recording, and not its shape, which is of the voice or instrument.
@@ -75,18 +77,35 @@ class Fingerprint:
         The power in bins of 2 Hz, compressed and flattened. It hardly changes with the
         level of a clip, where it is cut, or noise; two recordings share few lines.
         """
-        samples = self.signal.astype(np.float32)
-        n_bins = round(SIGNAL_RATE / 2 / SPECTRUM_STEP)
-        n = fft.next_fast_len(max(len(samples), 2 * n_bins), real=True)
-        power = np.abs(fft.rfft(samples, n)) ** 2
-        frequencies = np.arange(len(power)) * (SIGNAL_RATE / n)
-        bins = np.minimum((frequencies / SPECTRUM_STEP).astype(np.int64), n_bins - 1)
-        counts = np.maximum(np.bincount(bins, minlength=n_bins), 1)
-        lines = (np.bincount(bins, power, n_bins) / counts) ** 0.25
-
+        lines = self._power**0.25
         flat = lines - uniform_filter1d(lines, _FLAT_BINS, mode="nearest")
         size = np.linalg.norm(flat)
         return (flat / size if size > 0 else flat).astype(np.float32)
+
+    @property
+    def is_comparable(self) -> bool:
+        """Whether there is enough in the signal to recognise the recording by.
+
+        In silence, very short clips and a single tone there is not: any other tone of
+        that pitch would fit.
+        """
+        if not len(self.signal):
+            return False
+        # How many lines there would be if all were equally strong.
+        power = self._power
+        return bool(power.sum() ** 2 >= _MIN_LINES * np.square(power).sum())
+
+    @cached_property
+    def _power(self) -> np.ndarray:
+        """Mean power in bins of `SPECTRUM_STEP`, shape (1000,)."""
+        samples = self.signal.astype(np.float32)
+        n_bins = round(SIGNAL_RATE / 2 / SPECTRUM_STEP)
+        n = fft.next_fast_len(max(len(samples), 2 * n_bins), real=True)
+        power = np.abs(fft.rfft(samples, n)).astype(np.float64) ** 2
+        frequencies = np.arange(len(power)) * (SIGNAL_RATE / n)
+        bins = np.minimum((frequencies / SPECTRUM_STEP).astype(np.int64), n_bins - 1)
+        counts = np.maximum(np.bincount(bins, minlength=n_bins), 1)
+        return np.bincount(bins, power, n_bins) / counts
 
     @cached_property
     def envelope(self) -> np.ndarray:

@@ -9,7 +9,8 @@ lossy format that keeps its bands up to 10 kHz.
 Renderings by neural codecs and vocoders differ in their waveforms, and versions through
 a low-pass filter in their bands: these are other clips, to which listeners give other
 ratings. What keeps the waveform cannot be told apart: a transparent codec passes for
-the recording itself. Neither can steady tones of one pitch.
+the recording itself. A single tone fits any other of its pitch, and is compared by its
+samples alone.
 
 All pairs are compared by their fine spectra, in blocks of a matrix product; only the
 few that are alike there by their envelopes, and only the few of these by waveform.
@@ -119,7 +120,7 @@ def same_pairs(prints: Mapping[str, Fingerprint]) -> list[SamePair]:
         if first != clip:
             pairs.append(SamePair(first, clip, similarity=1.0))
 
-    heard = [clip for clip in first_of_digest.values() if len(prints[clip].signal)]
+    heard = [clip for clip in first_of_digest.values() if prints[clip].is_comparable]
     compared = [prints[clip] for clip in heard]
     for row, column, similarity in _acoustic_pairs(compared):
         pairs.append(SamePair(heard[row], heard[column], similarity))
