@@ -28,7 +28,7 @@ ENVELOPE_RATE = 50
 """Values of the envelope per second."""
 
 # Below this a clip has too little signal to be aligned with another.
-_MIN_SECONDS = 0.3
+_MIN_SECONDS = 0.5
 _SILENCE = 1e-5
 # A single tone has one line; of 420 clips of the demo corpus the barest has 1.9.
 _MIN_LINES = 1.5
