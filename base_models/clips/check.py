@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike
 
 from base_models.clips.audio import USED_SECONDS, AudioInfo, probe
 from base_models.clips.columns import SPLITS, TEXT_ASPECTS
+from base_models.clips.names import twin_ids
 from base_models.clips.read_clips import SetAside
 from base_models.clips.same_audio.fingerprint import Fingerprint, read_fingerprint
 from base_models.clips.same_audio.matches import SamePair, pairs_text
@@ -326,6 +327,15 @@ def _findings_in_table(frame: pd.DataFrame) -> list[Finding]:
         findings += _finding(
             "missing_prompts", without_prompt, "Clips without a prompt: {names}."
         )
+
+    twins = twin_ids(clip_ids)
+    spelled = [" and ".join(f"'{clip}'" for clip in twin) for twin in twins[:5]]
+    findings += _finding(
+        "twin_ids",
+        [clip for twin in twins for clip in twin],
+        "Ids that differ in case, in invisible characters or in their Unicode form "
+        f"alone, as if one clip were listed twice: {'; '.join(spelled)}.",
+    )
 
     if (systems != "").any():
         without_system = clip_ids[systems == ""]

@@ -22,6 +22,7 @@ from scipy.sparse.csgraph import connected_components
 
 from base_models.clips.columns import SPLITS
 from base_models.clips.labels import mean_label
+from base_models.clips.names import names_or_blank
 from base_models.errors import UsageError, some
 
 # Bands of equal size into which the scores of a system are divided.
@@ -49,7 +50,8 @@ def assign_splits(
     seed : int
         Not negative.
     group : str, optional
-        Column whose equal values stay together, such as ``"prompt_id"``.
+        Column whose equal values stay together, such as ``"prompt_id"``; a missing
+        value is like no other.
 
     Returns
     -------
@@ -283,8 +285,12 @@ def _unit_of_clip(groups: Iterable[object] | None, n_clips: int) -> np.ndarray:
     group_values = _object_array(groups)
     if len(group_values) != n_clips:
         raise UsageError(f"{len(group_values)} groups for {n_clips} clips.")
-    unit_of_clip, _ = pd.factorize(group_values, use_na_sentinel=False)
-    return unit_of_clip
+    unit_of_clip, names = pd.factorize(group_values, use_na_sentinel=True)
+    # Clips of unknown groups have nothing in common: each is a unit.
+    unknown = names_or_blank(group_values) == ""
+    unit_of_clip[unknown] = len(names) + np.arange(unknown.sum())
+    _, units = np.unique(unit_of_clip, return_inverse=True)
+    return units
 
 
 def _units(

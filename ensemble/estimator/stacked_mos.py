@@ -41,10 +41,7 @@ from ensemble.estimator.input_rows import (
     rows_of,
     validated_input,
 )
-from ensemble.estimator.leaks.base_models import (
-    check_fitted_base_models,
-    check_no_labels,
-)
+from ensemble.estimator.leaks.base_models import check_fitted, check_no_labels
 from ensemble.estimator.measure_stack import (
     learn_disagreement,
     report_of,
@@ -232,7 +229,7 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
             memory=EmbeddingStore(),
             n_jobs=self.n_jobs,
         )
-        check_fitted_base_models(named, self.cv, rows)
+        check_fitted(named, self.cv, rows)
         if is_prefit(self.cv):
             self.estimators_ = named
             tables = fits.predictions(named, splits.meta_places)

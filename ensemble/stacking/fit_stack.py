@@ -31,6 +31,7 @@ from meta.learners import LEARNERS
 from meta.learners.base import Learner
 from meta.regressor import MetaRegressor
 from meta.rows import Rows
+from meta.splits.label_copies import refuse_label_copies
 from meta.splits.meta_split import VALIDATION_SHARE, meta_split
 
 META_VERSION = 5
@@ -146,6 +147,9 @@ def _fit_and_write(folder: Path, data: StackData, settings: Settings) -> None:
     # Refused before anything is fitted, unless leaks are allowed, and then marked.
     marks = audit_rows(data.fit, data.judges, data.contents).refuse(settings.allow_leak)
     used = data.without_provenance() if marks else data
+    # Nor may a predictor be the labels of the rows that judge.
+    for judge in data.judges.values():
+        refuse_label_copies(judge.tables, judge.rows)
 
     rows = used.fit.rows
     learner = settings.learner_for(data.usual_learner)

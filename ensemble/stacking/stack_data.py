@@ -23,6 +23,7 @@ from ensemble.training.stored_runs import RunsOfData, StoredRun
 from ensemble.workspace import Workspace
 from meta.predicted_rows import PredictedRows
 from meta.rows import Rows
+from meta.splits.label_copies import refuse_label_copies
 
 AUTO = "auto"
 CV = (AUTO, "dev", "oof")
@@ -211,6 +212,9 @@ class StackData:
         tables = [known[one_of(name, known, "model")] for name in only or known]
         # A model that is named twice counts once.
         tables = list({table.model: table for table in tables}.values())
+
+        # Of all rows together, as means of systems may have been taken over all.
+        refuse_label_copies(tables, rows_of_clips(clips, aspects, group))
 
         # Without a dev split, all rows but the test split fit the meta level.
         is_test = (clips["split"] == "test").to_numpy()

@@ -63,9 +63,14 @@ class LabelCopy:
     kind: str
     difference: float
 
+    @property
+    def is_exact(self) -> bool:
+        """Whether nothing is left between the two."""
+        return self.difference <= _ROUNDING
+
     def __str__(self) -> str:
         nearness = "to the last digit"
-        if self.difference > _ROUNDING:
+        if not self.is_exact:
             nearness = f"to {self.difference:.2g}"
         return (
             f"'{self.model}' predicts {self.kind} of '{self.aspect}' {nearness}, "

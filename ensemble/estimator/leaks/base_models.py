@@ -34,7 +34,7 @@ _MAX_DEPTH = 12
 _PLAIN = (str, bytes, int, float, complex, np.ndarray, np.generic, pd.DataFrame)
 
 
-def check_fitted_base_models(named: NamedModels, cv: Any, rows: Rows) -> None:
+def check_fitted(named: NamedModels, cv: Any, rows: Rows) -> None:
     """Refuse models in folds that stay fitted; name prefit ones that are on trust.
 
     Parameters
@@ -115,10 +115,12 @@ def check_no_labels(
     stored = [isinstance(model, PredictionTable) for _, model in named]
     pairs = list(zip(tables, stored, strict=True))
     refuse_label_copies([table for table, is_stored in pairs if is_stored], rows)
-    # Labels of a formula can be learnt without an error: of a model it is only said.
+    # Labels of a formula can be learnt to many digits: of a model it is only said, and
+    # only where nothing at all is left.
     live = [table for table, is_stored in pairs if not is_stored]
     for copy in label_copies(live, rows):
-        log.warning("%s: is a column of X computed from the labels?", copy)
+        if copy.is_exact:
+            log.warning("%s: is a column of X computed from the labels?", copy)
 
 
 def fitted_parts(model: Any) -> Iterator[tuple[str, BaseEstimator]]:
