@@ -58,8 +58,10 @@ def test_made_splits_keep_no_unknown_groups_together():
 def test_unknown_prompts_and_systems_are_not_one():
     assert len(set(prompt_codes(["a", None, float("nan"), ""], 4))) == 4
     scores = np.linspace(1, 5, 6)
-    board = evaluate(scores, scores[::-1].copy(), [np.nan] * 6, ["mi"], n_bootstrap=10)
-    assert set(board["level"]) == {"utterance"}
+    given = {"aspects": ["mi"], "n_bootstrap": 10}
+    board = evaluate(scores, scores[::-1], [np.nan] * 6, **given)
+    unnamed = evaluate(scores, scores[::-1], [""] * 6, **given)
+    pd.testing.assert_frame_equal(board, unnamed)
 
 
 def test_rows_that_are_linked_by_either_grouping_are_one_group():
