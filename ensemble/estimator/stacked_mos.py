@@ -464,7 +464,7 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
             about the held-out rows of the fit; ``"test"`` is listed clip by clip
         ratings : single ratings of these clips, for the noise ceiling, see
             `base_models.clips.ratings.read_ratings`
-        contents : clip id to a name of its recording, see `Recordings.groups`
+        contents : clip id to a name of its recording, see `Recordings.contents`
         level : nominal coverage of the predicted intervals
         rivals : names of learners to put beside the stack's
 

@@ -53,7 +53,7 @@ class StackData:
     bases : files of each base model, which the stack carries along; empty where only
         predictions are known
     identity : what decides all this, for the stack's name
-    contents : clip id to what its audio hashes to, also of clips that only a base model
+    contents : clip id to a name of its recording, also of clips that only a base model
         has seen; empty when unknown
     ratings : single ratings, see `base_models.clips.ratings.read_ratings`, or None
     without_prompt : per aspect that is left out for clips without a prompt: their ids
@@ -187,6 +187,7 @@ class StackData:
         source: str,
         only: Sequence[str] | None = None,
         group: str = "",
+        contents: Mapping[str, str] | None = None,
     ) -> StackData:
         """Predictions from files, or those of the models that are named.
 
@@ -199,11 +200,12 @@ class StackData:
         source : where the labels came from, for people
         only : names of models
         group : column whose clips stay together, or ""
+        contents : clip id to a name of its recording, where audio is at hand
 
         Raises
         ------
         UsageError
-            when a name is unknown, or a model predicts none of the rows that fit or
+            when a name is unknown, a model predicts the labels themselves, or a model predicts none of the rows that fit or
             judge.
         """
         clips = joined.clips
@@ -248,6 +250,7 @@ class StackData:
             note=note,
             group=group,
             identity=(sha256(data),),
+            contents=contents or {},
         )
 
     def with_predictions(self, joined: StackInputs) -> StackData:

@@ -355,7 +355,7 @@ def _made_splits(frame: pd.DataFrame, rule: SplitRule) -> pd.Series:
         audio = dict(zip(frame["clip_id"], frame["audio"], strict=True))
         found = Recordings.of_audio(audio, rule.fingerprints)
         if found.pairs:
-            together = frame["clip_id"].map(found.groups).to_numpy(dtype=object)
+            together = frame["clip_id"].map(found.first_of).to_numpy(dtype=object)
             if group is not None:
                 together = joined_groups(together, frame[group].to_numpy(dtype=object))
             attributes = frame.attrs

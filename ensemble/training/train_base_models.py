@@ -463,7 +463,7 @@ def _usable_clips(
     kept = rated.take(filled.kept)
     key_of = dict(zip(kept.frame["clip_id"], filled.audio_keys, strict=True))
     # Copies have the key of the first of them, whatever file they are.
-    keys = [key_of[recordings.groups[clip]] for clip in kept.frame["clip_id"]]
+    keys = [key_of[recordings.first_of(clip)] for clip in kept.frame["clip_id"]]
     frame = kept.frame.assign(**{CONTENT: keys})
     usable = replace(kept, frame=frame)
     for split in ("train", "dev"):

@@ -203,7 +203,7 @@ def audit(
     rows : role (of `ROLES`) to the ids of its clips
     contents : clip id to a name of what is heard, or None
         Clips of one recording have one name, as in
-        `base_models.clips.same_audio.recordings.Recordings.groups`: a hash of the file
+        `base_models.clips.same_audio.recordings.Recordings.contents`: a hash of the file
         would pass over copies in other containers. An id that is missing or maps to
         None has unknown audio; None compares ids alone.
     equal : clip of a later role to one of an earlier role with equal predictions, see

@@ -22,14 +22,13 @@ class Recordings:
 
     Parameters
     ----------
-    groups : mapping of clip id to clip id
-        The first clip, in the order of the ids, of the same recording; a clip of
-        unknown audio is like no other. It serves as ``contents`` of
-        `meta.splits.leak_audit.audit`.
+    contents : mapping of clip id to clip id
+        The first clip, in the order of the ids, of the same recording, as
+        `meta.splits.leak_audit.audit` takes it; a clip of unknown audio is not there.
     pairs : tuple of SamePair
     """
 
-    groups: Mapping[str, str]
+    contents: Mapping[str, str]
     pairs: tuple[SamePair, ...] = ()
 
     @classmethod
@@ -52,10 +51,11 @@ class Recordings:
         audio, track : as in `FingerprintStore.read`
         folder : where fingerprints are kept, or None
         """
-        prints = FingerprintStore(folder).read(audio, track)
-        found = cls.of(prints)
-        itself = {clip: clip for clip in audio}
-        return cls(itself | dict(found.groups), found.pairs)
+        return cls.of(FingerprintStore(folder).read(audio, track))
+
+    def first_of(self, clip: str) -> str:
+        """The first clip of the same recording; of unknown audio, the clip itself."""
+        return self.contents.get(clip, clip)
 
     def across(
         self, place_of: Mapping[str, str]
@@ -69,12 +69,12 @@ class Recordings:
         place_of : clip id to its place, such as a split
         """
         places: dict[str, set[str]] = {}
-        for clip, group in self.groups.items():
+        for clip, group in self.contents.items():
             places.setdefault(group, set()).add(place_of.get(clip, ""))
         across: list[SamePair] = []
         within: list[SamePair] = []
         for pair in self.pairs:
-            is_across = len(places[self.groups[pair.first]]) > 1
+            is_across = len(places[self.contents[pair.first]]) > 1
             (across if is_across else within).append(pair)
         return across, within
 

@@ -120,7 +120,23 @@ def test_check_clips_names_copies_by_their_sound(tmp_path):
     soundfile.write(file, made[0], RATE, format="FLAC")
     (tmp_path / "c01.wav").write_bytes(file.getvalue())
     code, out, _ = call("check_clips", path)
-    text = " ".join(out.decode().split())
+    text = " ".join(out.split())
     assert code == 3
     assert "audio_across_splits" in text
     assert "duplicate_audio" in text
+
+
+def test_predictions_of_copies_are_refused_where_the_labels_name_audio(tmp_path):
+    made = sounds()
+    made[30] = quieter_later_copy(made[20])
+    path = listening_test(tmp_path, made, SPLITS, labels=labels(), rate=RATE)
+    frame = pd.read_csv(path)
+    rng = np.random.default_rng(2)
+    scores = pd.DataFrame({"clip_id": frame["clip_id"]})
+    for name in ("a", "b"):
+        scores[name] = np.clip(frame["mi"] + rng.normal(0, 0.5, N), 1, 5)
+    scores.to_csv(tmp_path / "scores.csv", index=False)
+    words = ("--predictions", tmp_path / "scores.csv", "--labels", path, "--rivals")
+    code, _, err = call("fit_meta", *words, "--artifacts", tmp_path / "art")
+    assert code == 2
+    assert "'c30 (the audio of c20)' are in meta-training and in test" in err

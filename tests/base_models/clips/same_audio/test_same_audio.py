@@ -130,7 +130,7 @@ def test_copies_are_grouped_and_those_across_splits_are_told(prints):
     a, b, c = list(prints)[:3]
     given = {a: prints[a], "x": prints[a], "y": prints[a], b: prints[b], "z": prints[b]}
     found = Recordings.of(given)
-    assert found.groups == {a: a, "x": a, "y": a, b: b, "z": b}
+    assert found.contents == {a: a, "x": a, "y": a, b: b, "z": b}
     split_of = {a: "train", "x": "train", "y": "test", b: "dev", "z": "dev"}
     across, within = found.across(split_of)
     assert names(across) == {frozenset((a, "x")), frozenset((a, "y"))}
