@@ -14,7 +14,7 @@ import pandas as pd
 
 from base_models.clips.labels import judged_by_text, text_gaps
 from base_models.errors import DamagedArtifact, UsageError, one_of, some
-from base_models.files import sha256
+from base_models.files import sha256, to_json
 from base_models.predictions import PredictionTable
 from ensemble.prediction_files.stack_inputs import StackInputs
 from ensemble.training.model_sets import usual_learner
@@ -205,8 +205,8 @@ class StackData:
         Raises
         ------
         UsageError
-            when a name is unknown, a model predicts the labels themselves, or a model predicts none of the rows that fit or
-            judge.
+            when a name is unknown, a model predicts the labels themselves, or it
+            predicts none of the rows that fit or judge.
         """
         clips = joined.clips
         aspects = tuple(clips.attrs["aspects"])
@@ -241,6 +241,9 @@ class StackData:
             judges["test"] = _predicted_rows(test_clips, tables, aspects, group)
         # Files have no signature of their own; their content stands for them.
         data = clips.to_csv().encode() + b"".join(table.to_bytes() for table in tables)
+        copies = sorted(c for c in (contents or {}).items() if c[0] != c[1])
+        if copies:
+            data += to_json(copies)
         return cls(
             fit=fit,
             judges=judges,

@@ -202,10 +202,10 @@ def audit(
     tables : predictions of the base models, which list their training clips
     rows : role (of `ROLES`) to the ids of its clips
     contents : clip id to a name of what is heard, or None
-        Clips of one recording have one name, as in
-        `base_models.clips.same_audio.recordings.Recordings.contents`: a hash of the file
-        would pass over copies in other containers. An id that is missing or maps to
-        None has unknown audio; None compares ids alone.
+        Clips of one recording have one name, as in ``Recordings.contents`` of
+        `base_models.clips.same_audio.recordings`: a hash of the file would pass over
+        copies in other containers. An id that is missing or maps to None has unknown
+        audio; None compares ids alone.
     equal : clip of a later role to one of an earlier role with equal predictions, see
         `meta.splits.equal_predictions.equal_predictions`
 
