@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -20,10 +20,12 @@ from base_models.clips.audio import USED_SECONDS, AudioInfo, probe
 from base_models.clips.columns import SPLITS, TEXT_ASPECTS
 from base_models.clips.names import twin_ids
 from base_models.clips.read_clips import SetAside
-from base_models.clips.same_audio.fingerprint import Fingerprint, read_fingerprint
-from base_models.clips.same_audio.matches import SamePair, pairs_text
-from base_models.clips.same_audio.recordings import Recordings
 from base_models.errors import ClipError, some
+
+if TYPE_CHECKING:
+    from base_models.clips.same_audio.fingerprint import Fingerprint
+    from base_models.clips.same_audio.matches import SamePair
+
 
 SHORT_SECONDS = 1.0
 
@@ -104,6 +106,9 @@ def probe_clips(
         Wraps the list of (clip id, audio) pairs that is iterated over, for instance to
         show progress.
     """
+    # Imported late: it loads SciPy, which --help does not need.
+    from base_models.clips.same_audio.fingerprint import read_fingerprint
+
     read: dict[str, AudioInfo] = {}
     missing: list[SetAside] = []
     unreadable: list[SetAside] = []
@@ -396,6 +401,9 @@ def _findings_in_files(frame: pd.DataFrame, sounds: ProbedAudio) -> list[Finding
 
 def _duplicate_recordings(frame: pd.DataFrame, sounds: ProbedAudio) -> list[Finding]:
     """Clips that are one recording, across splits and within one."""
+    from base_models.clips.same_audio.matches import pairs_text
+    from base_models.clips.same_audio.recordings import Recordings
+
     split_of = dict(zip(frame["clip_id"], frame["split"], strict=True))
     across, within = Recordings.of(sounds.prints).across(split_of)
     return [

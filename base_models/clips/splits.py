@@ -17,8 +17,6 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from base_models.clips.columns import SPLITS
 from base_models.clips.labels import mean_label
@@ -224,6 +222,10 @@ def joined_groups(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     >>> joined_groups(np.array(["a", "a", "b", "c"]), np.array([1, 2, 2, 3])).tolist()
     [0, 0, 0, 1]
     """
+    # Imported late, as commands that only say what they can do read this file too.
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     first_codes, first_names = pd.factorize(first)
     second_codes, second_names = pd.factorize(second)
     n_groups = len(first_names) + len(second_names)
