@@ -133,7 +133,8 @@ def bench_cost_of_fingerprints(tmp_path):
         f"{1e3 * again / n:.2f}, compared with {n - 1} others "
         f"{1e3 * compared / n:.2f}; embedding by logmel {1e3 * embedded / n:.2f}, "
         f"probe of check_clips {1e3 * probed / n:.2f}; all of it "
-        f"is {(first + compared) / embedded:.2f} of the embedding; {size / n / 1e3:.0f} kB per clip"
+        f"is {(first + compared) / embedded:.2f} of the embedding; "
+        f"{size / n / 1e3:.0f} kB per clip"
     )
 
     # Clips as other music would be: the demo corpus of other seeds.
