@@ -33,7 +33,7 @@ SAME = 0.985
 
 Of the versions of an utterance through seven codecs the nearest two reach 0.972, other
 than those that differ in their bands alone; copies with noise at 20 dB have 0.993.
-``tests/benchmarks/bench_leaks.py`` measures both.
+``tests/benchmarks/leaks/bench_leaks.py`` measures both.
 """
 
 # What copies pass, also when they are trimmed by half a second and noisy: 0.63, 0.64
