@@ -4,6 +4,8 @@
 
     embeddings/<signature>.<dtype>/...
         outputs of frozen encoders, one file per content
+    fingerprints/v1/...
+        what clips sound like, one file per content, to recognise copies
     data/<fingerprint>/
         the clip table that models were trained on: ids, splits, labels (no audio)
     base/<preset>-s<seed>-<signature>/
@@ -55,6 +57,11 @@ class Workspace:
     def embeddings(self) -> Path:
         """Stored embeddings."""
         return self.root / "embeddings"
+
+    @property
+    def fingerprints(self) -> Path:
+        """Stored fingerprints, by which copies of a recording are recognised."""
+        return self.root / "fingerprints"
 
     @property
     def demo(self) -> Path:

@@ -31,6 +31,7 @@ from meta.ridge_algebra.gram import Gram
 from meta.ridge_algebra.solution_path import mean_eigenvalue
 from meta.rows import Rows
 from meta.score_columns import scored_table, without_scores
+from meta.splits.equal_predictions import equal_predictions
 from meta.splits.leak_audit import Audit, audit
 from meta.uncertainty.coverage import calibration_report
 
@@ -203,12 +204,12 @@ def audit_rows(
     contents: Mapping[str, str] | None = None,
     trial: HeldOutTrial | None = None,
 ) -> Audit:
-    """Which clips have two uses, by id and, where it is known, by the audio's content.
+    """Which clips have two uses, by id, by predictions, and by audio if it is known.
 
     Parameters
     ----------
     fitted, judges : see `assess`
-    contents : clip id to what its audio hashes to
+    contents : clip id to a name of what is heard, see `meta.splits.leak_audit.audit`
     trial : tells the meta-training rows from the meta-validation rows; without it, all
         of `fitted` counts as meta-training
     """
@@ -221,7 +222,15 @@ def audit_rows(
     if judges:
         judge_ids = [clip for judge in judges.values() for clip in judge.rows.ids]
         roles["test"] = judge_ids
-    return audit(fitted.tables, roles, contents or {})
+    equal: dict[str, str] = {}
+    for judge in judges.values():
+        equal |= equal_predictions(
+            fitted.tables,
+            fitted.rows.ids.tolist(),
+            judging=judge.tables,
+            judging_ids=judge.rows.ids.tolist(),
+        )
+    return audit(fitted.tables, roles, contents or {}, equal)
 
 
 def _compared(

@@ -16,7 +16,11 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from base_models.bins import ScoreBins
+from base_models.clips.names import names_or_blank
 from base_models.errors import UsageError, some
+
+# NUL, so that no group of anybody is called so.
+_UNKNOWN_GROUP = "\0unknown"
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +38,7 @@ class Rows:
         to `of`; `take` keeps it, so that whatever else belongs to those clips (a matrix
         of features, say) can be found
     groups : object array of shape (n,) of any values, or None; clips of equal groups
-        stay together in every split
+        stay together in every split, and a clip of an unknown group is one by itself
     prompts : object array of shape (n,), or None
     weights : float64 array of shape (n,), or None
     """
@@ -93,7 +97,7 @@ class Rows:
             aspects=tuple(aspects),
             systems=_names(no_systems if systems is None else systems, n, "system ids"),
             number=np.arange(n),
-            groups=None if groups is None else _values(groups, n, "groups"),
+            groups=None if groups is None else _groups(groups, n),
             prompts=None if prompts is None else _names(prompts, n, "prompts"),
             weights=checked_weights,
         )
@@ -114,7 +118,9 @@ class Rows:
         aspects : rated columns
         group_column : column of clips that every split keeps together, or ""
         """
-        groups = clips[group_column].astype(str).tolist() if group_column else None
+        groups = None
+        if group_column:
+            groups = names_or_blank(clips[group_column]).tolist()
         return cls.of(
             clips["clip_id"].tolist(),
             clips[list(aspects)].to_numpy(dtype=np.float64),
@@ -172,7 +178,7 @@ class Rows:
 
     def keeping_together(self, groups: np.ndarray) -> Rows:
         """The same rows with other groups."""
-        return replace(self, groups=_values(groups, len(self), "groups"))
+        return replace(self, groups=_groups(groups, len(self)))
 
     @property
     def together(self) -> np.ndarray | None:
@@ -186,7 +192,7 @@ class Rows:
 
     @property
     def group_names(self) -> np.ndarray | None:
-        """The groups as text, "" for a missing one; None without groups."""
+        """The groups as text; None without groups."""
         return None if self.groups is None else _names(self.groups, len(self), "groups")
 
     @property
@@ -326,10 +332,15 @@ def _names(
     what: str,
 ) -> np.ndarray:
     """n names as text in an object array, "" for None and NaN."""
-    given = _values(values, n, what)
-    missing = pd.isna(given)
-    names = [
-        "" if is_missing else str(name)
-        for name, is_missing in zip(given, missing, strict=True)
-    ]
-    return np.array(names, dtype=object)
+    return names_or_blank(_values(values, n, what))
+
+
+def _groups(values: Any, n: int) -> np.ndarray:
+    """n groups; each unknown one is a group of its own, not one with the others."""
+    given = _values(values, n, "groups")
+    unknown = np.flatnonzero(names_or_blank(given) == "")
+    if len(unknown):
+        # As text, so that splitters can sort them among the others.
+        given = names_or_blank(given)
+        given[unknown] = [f"{_UNKNOWN_GROUP} {row}" for row in unknown]
+    return given

@@ -134,17 +134,49 @@ def load_audio(
         declares, is shorter than `MIN_SECONDS`, or holds samples that are not finite
         or are absurdly large.
     """
-    with _opened(path) as (handle, sound):
-        rate = sound.samplerate
-        n_wanted = int(np.ceil((max_seconds + _MARGIN_SECONDS) * rate))
-        chunks = _checked_chunks(handle, sound, n_wanted)
-        mono = np.concatenate([chunk.mean(axis=1) for chunk in chunks])
-
-    if rate != sample_rate:
-        mono = soxr.resample(mono, rate, sample_rate, quality="HQ")
-
+    # Decoded past the cut, so that the resampler's filter sees what follows it.
+    mono, rate = _decode(path, max_seconds + _MARGIN_SECONDS)
+    mono = resample(mono, rate, sample_rate)
     cut = mono[: round(max_seconds * sample_rate)]
     return np.ascontiguousarray(cut, dtype=np.float32)
+
+
+def decode_audio(
+    path: str | os.PathLike[str], max_seconds: float = USED_SECONDS
+) -> tuple[np.ndarray, int]:
+    """Decode the first `max_seconds` of a clip as mono samples at the file's own rate.
+
+    Returns
+    -------
+    samples : float32 array of shape (n_samples,)
+        The mean of the channels.
+    sample_rate : int
+        In Hz.
+
+    Raises
+    ------
+    ClipError
+        For the reasons of `load_audio`.
+    """
+    mono, rate = _decode(path, max_seconds)
+    return mono[: round(max_seconds * rate)], rate
+
+
+def resample(samples: np.ndarray, rate: int, new_rate: int) -> np.ndarray:
+    """Samples of shape (n_samples,) at another rate, in Hz (soxr, quality HQ)."""
+    if rate == new_rate:
+        return samples
+    return np.asarray(soxr.resample(samples, rate, new_rate, quality="HQ"))
+
+
+def _decode(path: str | os.PathLike[str], max_seconds: float) -> tuple[np.ndarray, int]:
+    """Mono samples at the rate of the file, and that rate in Hz."""
+    with _opened(path) as (handle, sound):
+        rate = sound.samplerate
+        n_wanted = int(np.ceil(max_seconds * rate))
+        chunks = _checked_chunks(handle, sound, n_wanted)
+        mono = np.concatenate([chunk.mean(axis=1) for chunk in chunks])
+    return mono, rate
 
 
 def probe(path: str | os.PathLike[str]) -> AudioInfo:

@@ -8,9 +8,9 @@ sample rate, one recording in two splits.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -18,8 +18,14 @@ from numpy.typing import ArrayLike
 
 from base_models.clips.audio import USED_SECONDS, AudioInfo, probe
 from base_models.clips.columns import SPLITS, TEXT_ASPECTS
+from base_models.clips.names import twin_ids
 from base_models.clips.read_clips import SetAside
 from base_models.errors import ClipError, some
+
+if TYPE_CHECKING:
+    from base_models.clips.same_audio.fingerprint import Fingerprint
+    from base_models.clips.same_audio.matches import SamePair
+
 
 SHORT_SECONDS = 1.0
 
@@ -76,11 +82,14 @@ class ProbedAudio:
         The clips that name no audio file, or one that does not exist.
     unreadable : tuple of SetAside
         The clips whose audio file exists and cannot be used.
+    prints : mapping of clip id to Fingerprint
+        Of the clips whose audio could be read.
     """
 
     read: Mapping[str, AudioInfo]
     missing: tuple[SetAside, ...] = ()
     unreadable: tuple[SetAside, ...] = ()
+    prints: Mapping[str, Fingerprint] = field(default_factory=dict)
 
 
 def probe_clips(
@@ -97,21 +106,26 @@ def probe_clips(
         Wraps the list of (clip id, audio) pairs that is iterated over, for instance to
         show progress.
     """
+    # Imported late: it loads SciPy, which --help does not need.
+    from base_models.clips.same_audio.fingerprint import read_fingerprint
+
     read: dict[str, AudioInfo] = {}
     missing: list[SetAside] = []
     unreadable: list[SetAside] = []
+    prints: dict[str, Fingerprint] = {}
 
     pairs = list(zip(frame["clip_id"], frame["audio"], strict=True))
     for clip_id, audio in track(pairs):
         try:
             read[clip_id] = probe(audio)
+            prints[clip_id] = read_fingerprint(audio)
         except ClipError as error:
             set_aside = SetAside(clip_id, str(error))
             if not audio or _is_file_missing(error):
                 missing.append(set_aside)
             else:
                 unreadable.append(set_aside)
-    return ProbedAudio(read, tuple(missing), tuple(unreadable))
+    return ProbedAudio(read, tuple(missing), tuple(unreadable), prints)
 
 
 def _is_file_missing(error: ClipError) -> bool:
@@ -319,6 +333,15 @@ def _findings_in_table(frame: pd.DataFrame) -> list[Finding]:
             "missing_prompts", without_prompt, "Clips without a prompt: {names}."
         )
 
+    twins = twin_ids(clip_ids)
+    spelled = [" and ".join(f"'{clip}'" for clip in twin) for twin in twins[:5]]
+    findings += _finding(
+        "twin_ids",
+        [clip for twin in twins for clip in twin],
+        "Ids that differ in case, in invisible characters or in their Unicode form "
+        f"alone, as if one clip were listed twice: {'; '.join(spelled)}.",
+    )
+
     if (systems != "").any():
         without_system = clip_ids[systems == ""]
         findings += _finding(
@@ -377,40 +400,33 @@ def _findings_in_files(frame: pd.DataFrame, sounds: ProbedAudio) -> list[Finding
 
 
 def _duplicate_recordings(frame: pd.DataFrame, sounds: ProbedAudio) -> list[Finding]:
-    """Clips with the same audio file contents, in several splits or within one.
+    """Clips that are one recording, across splits and within one."""
+    from base_models.clips.same_audio.matches import pairs_text
+    from base_models.clips.same_audio.recordings import Recordings
 
-    Clips with different ids may hold one recording, so the hashes are compared.
-    """
     split_of = dict(zip(frame["clip_id"], frame["split"], strict=True))
-
-    clips_of_hash: dict[str, list[str]] = {}
-    for clip_id, info in sounds.read.items():
-        clips_of_hash.setdefault(info.sha256, []).append(clip_id)
-
-    across_splits: list[str] = []
-    within_split: list[str] = []
-    for clip_ids in clips_of_hash.values():
-        if len(clip_ids) == 1:
-            continue
-        splits = {split_of[clip_id] for clip_id in clip_ids}
-        if len(splits) > 1:
-            across_splits += clip_ids
-        else:
-            within_split += clip_ids
-
+    across, within = Recordings.of(sounds.prints).across(split_of)
     return [
         *_finding(
             "audio_across_splits",
-            across_splits,
+            _clips_of(across, frame),
             "The same recording is in more than one split, under several ids: "
-            "{names}. A clip that a model was trained on cannot test it.",
+            f"{pairs_text(across, split_of)}. A clip that a model was trained on "
+            "cannot test it.",
         ),
         *_finding(
             "duplicate_audio",
-            within_split,
-            "The same recording is listed under several ids: {names}.",
+            _clips_of(within, frame),
+            "The same recording is listed under several ids: "
+            f"{pairs_text(within, {})}.",
         ),
     ]
+
+
+def _clips_of(pairs: Sequence[SamePair], frame: pd.DataFrame) -> list[str]:
+    """The clips of some pairs, in the order of the table."""
+    clips = {pair.first for pair in pairs} | {pair.second for pair in pairs}
+    return [clip for clip in frame["clip_id"] if clip in clips]
 
 
 def _unfit_recordings(read: Mapping[str, AudioInfo]) -> list[Finding]:

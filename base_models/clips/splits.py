@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike
 
 from base_models.clips.columns import SPLITS
 from base_models.clips.labels import mean_label
+from base_models.clips.names import names_or_blank
 from base_models.errors import UsageError, some
 
 # Bands of equal size into which the scores of a system are divided.
@@ -47,7 +48,8 @@ def assign_splits(
     seed : int
         Not negative.
     group : str, optional
-        Column whose equal values stay together, such as ``"prompt_id"``.
+        Column whose equal values stay together, such as ``"prompt_id"``; a missing
+        value is like no other.
 
     Returns
     -------
@@ -214,6 +216,28 @@ def reached(frame: pd.DataFrame) -> str:
     return ", ".join(descriptions)
 
 
+def joined_groups(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """A group per row, equal wherever rows are linked by either of two groupings.
+
+    >>> joined_groups(np.array(["a", "a", "b", "c"]), np.array([1, 2, 2, 3])).tolist()
+    [0, 0, 0, 1]
+    """
+    # Imported late, as commands that only say what they can do read this file too.
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    first_codes, first_names = pd.factorize(first)
+    second_codes, second_names = pd.factorize(second)
+    n_groups = len(first_names) + len(second_names)
+    # Every row links its two groups; linked groups are one component of the graph.
+    links = coo_array(
+        (np.ones(len(first)), (first_codes, second_codes + len(first_names))),
+        shape=(n_groups, n_groups),
+    )
+    _, component = connected_components(links, directed=False)
+    return component[first_codes]
+
+
 def _deal(
     system_ids: Iterable[object],
     scores: ArrayLike,
@@ -263,8 +287,12 @@ def _unit_of_clip(groups: Iterable[object] | None, n_clips: int) -> np.ndarray:
     group_values = _object_array(groups)
     if len(group_values) != n_clips:
         raise UsageError(f"{len(group_values)} groups for {n_clips} clips.")
-    unit_of_clip, _ = pd.factorize(group_values, use_na_sentinel=False)
-    return unit_of_clip
+    unit_of_clip, names = pd.factorize(group_values, use_na_sentinel=True)
+    # Clips of unknown groups have nothing in common: each is a unit.
+    unknown = names_or_blank(group_values) == ""
+    unit_of_clip[unknown] = len(names) + np.arange(unknown.sum())
+    _, units = np.unique(unit_of_clip, return_inverse=True)
+    return units
 
 
 def _units(

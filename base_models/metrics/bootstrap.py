@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from base_models.clips.names import names_or_blank
 from base_models.errors import UsageError
 
 RESAMPLED_METRICS = ("mse", "lcc", "srcc", "ktau")
@@ -39,7 +40,7 @@ def prompt_codes(
     """
     if prompt_ids is None:
         return np.arange(n)
-    names = [str(name) for name in prompt_ids]
+    names = names_or_blank(prompt_ids).tolist()
     if len(names) != n:
         raise UsageError(f"{len(names)} prompts for {n} clips; give one per clip.")
 

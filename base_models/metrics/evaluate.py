@@ -15,6 +15,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import stats
 
+from base_models.clips.names import names_or_blank
 from base_models.errors import UsageError, some
 from base_models.metrics.bootstrap import (
     bootstrap_weights,
@@ -550,7 +551,7 @@ def _system_names(system_ids: Iterable[str] | None, n: int) -> np.ndarray:
     if system_ids is None:
         return np.array([""] * n, dtype=object)
 
-    names = np.array([str(name) for name in system_ids], dtype=object)
+    names = names_or_blank(system_ids)
     if len(names) != n:
         raise UsageError(f"{len(names)} system ids for {n} clips; give one per clip.")
     # Clips without a name would count as one more system.

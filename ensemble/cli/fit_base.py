@@ -195,6 +195,8 @@ def _main(argv: Sequence[str] | None = None) -> int:
     _say_what_clips_can_carry(options, rated)
 
     plan = _plan(options, setup, rated, models=models, workspace=workspace)
+    # Before training, which may take hours, and not after it.
+    _say_what_leaks(plan)
     code = _train(options, plan, workspace)
     _say_what_learnt_nothing(plan)
 
@@ -271,6 +273,7 @@ def _read_clips(options: Namespace, workspace: Workspace) -> RatedClips:
             group=options.group,
             # Out-of-fold predictions of the training split do for a stack, too.
             needs_dev=not _folds(options),
+            fingerprints=workspace.fingerprints,
         ),
         ratings=options.ratings,
         rating_scale=options.rating_scale,
@@ -388,6 +391,15 @@ def _plan(
         return plan_training(
             rated, models, workspace, setup=setup, compute=compute, on_embed=on_embed
         )
+
+
+def _say_what_leaks(plan: TrainingPlan) -> None:
+    """Name recordings that are in several splits."""
+    clips = plan.rated.frame
+    split_of = dict(zip(clips["clip_id"], clips["split"], strict=True))
+    sentence = plan.recordings.sentence(split_of)
+    if sentence:
+        say(f"warning: {sentence}")
 
 
 def _train(options: Namespace, plan: TrainingPlan, workspace: Workspace) -> int:

@@ -162,7 +162,7 @@ def _main(argv: Sequence[str] | None = None) -> int:
         data = _data_of_both(options, workspace)
         scores_what = "FILE... --predictions FILE..."
     elif options.predictions:
-        data = _data_of_predictions(options)
+        data = _data_of_predictions(options, workspace)
         scores_what = "--predictions FILE..."
     else:
         data = _data_of_base_models(options, workspace)
@@ -248,8 +248,9 @@ def _data_of_both(options: Namespace, workspace: Workspace) -> StackData:
     return runs.with_predictions(joined)
 
 
-def _data_of_predictions(options: Namespace) -> StackData:
+def _data_of_predictions(options: Namespace, workspace: Workspace) -> StackData:
     """Anybody's predictions, from files."""
+    from base_models.clips.same_audio.recordings import Recordings
     from base_models.scales import LabelScales
     from ensemble.prediction_files.predictor_scales import (
         DeclaredScales,
@@ -272,11 +273,16 @@ def _data_of_predictions(options: Namespace) -> StackData:
     )
     for note in external.notes:
         say(f"note: {note}")
+    # Where the table of labels names audio files, clips are compared by these, too.
+    clips = external.clips
+    audio = dict(zip(clips["clip_id"], clips.get("audio", ()), strict=False))
+    recordings = Recordings.of_audio(audio, workspace.fingerprints)
     return StackData.from_predictions(
         external,
         options.labels or str(PredictionFile.parse(options.predictions[0]).path),
         options.models,
         group=options.groups or "",
+        contents=recordings.contents,
     )
 
 

@@ -14,7 +14,8 @@ from base_models.clips.ratings import check_ratings
 from base_models.errors import UsageError
 from base_models.predictions import PredictionTable
 from ensemble.estimator.fit_base_models import BaseModelFits
-from ensemble.estimator.row_splits import TrialSplits
+from ensemble.estimator.leaks.base_models import unchecked_sentence
+from ensemble.estimator.row_splits import TrialSplits, is_prefit
 from ensemble.estimator.rows_to_predict import rows_to_judge
 from meta.assessment import assess, audit_rows
 from meta.comparison.compared_rows import ComparedRows
@@ -105,6 +106,10 @@ def report_of(
             judge_rows[name] = rows_to_judge(stack, name, *given)
 
     regressor = stack.final_estimator_
+    warnings = tuple(regressor.warnings_)
+    # What a report cannot know of its base models stands beside its numbers.
+    if is_prefit(stack.cv):
+        warnings += tuple(filter(None, [unchecked_sentence(stack.estimators_)]))
     measured = assess(
         regressor,
         stack.trial_,
@@ -120,7 +125,7 @@ def report_of(
     return Report(
         learner=str(regressor.learner),
         facts=regressor.describe(),
-        warnings=tuple(regressor.warnings_),
+        warnings=warnings,
         measured=measured,
         audit=audit_rows(stack.meta_rows_, judge_rows, contents, stack.trial_),
         aspects=stack.aspects_,

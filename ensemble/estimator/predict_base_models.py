@@ -7,7 +7,6 @@ without a prediction is missing from the table; it is never a row of zeros.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeAlias
 
@@ -17,11 +16,9 @@ from sklearn.base import is_classifier
 
 from base_models.bins import ScoreBins
 from base_models.clips.labels import judged_by_text
-from base_models.errors import UsageError, some
+from base_models.errors import UsageError
 from base_models.pooled_config import PooledConfig
 from base_models.predictions import PredictionTable
-
-log = logging.getLogger(__name__)
 
 NamedModels: TypeAlias = Sequence[tuple[str, Any]]
 """(name, base model) pairs."""
@@ -67,22 +64,16 @@ def scale_of(model: Any) -> ScoreBins | None:
     return getattr(getattr(model, "config_", None), "bins", None)
 
 
-def log_unchecked(named: NamedModels) -> None:
-    """Name the prefit models that list no training clips.
+def unchecked_models(named: NamedModels) -> list[str]:
+    """Names of the prefit models that do not list their training clips.
 
     `meta.splits.leak_audit.refuse_leaks` cannot check these.
     """
-    unchecked = [
+    return [
         name
         for name, model in named
         if not hasattr(model, "trained_on_") and scale_of(model) is None
     ]
-    if unchecked:
-        log.warning(
-            "Prefit base models %s carry no ids of their training clips and cannot be "
-            "checked for leaks; fit the stack on rows that they have not seen.",
-            some(unchecked, 20),
-        )
 
 
 def predict_base_models(

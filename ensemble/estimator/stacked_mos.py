@@ -42,18 +42,15 @@ from ensemble.estimator.input_rows import (
     rows_of,
     validated_input,
 )
+from ensemble.estimator.leaks.base_models import check_fitted, check_no_labels
 from ensemble.estimator.measure_stack import (
     learn_disagreement,
     report_of,
     trial_with_base_models,
 )
 from ensemble.estimator.metadata_routing import metadata_of, router_of
-from ensemble.estimator.predict_base_models import judged_by_prompt, log_unchecked
-from ensemble.estimator.prediction_inputs import (
-    Labels,
-    Predictions,
-    joined_inputs,
-)
+from ensemble.estimator.predict_base_models import judged_by_prompt
+from ensemble.estimator.prediction_inputs import Labels, Predictions, joined_inputs
 from ensemble.estimator.row_splits import check_validation, is_prefit, plan_splits
 from ensemble.estimator.rows_to_predict import (
     UncertaintyMixin,
@@ -244,8 +241,8 @@ class StackedMOS(
             memory=EmbeddingStore(),
             n_jobs=self.n_jobs,
         )
+        check_fitted(named, self.cv, rows)
         if is_prefit(self.cv):
-            log_unchecked(named)
             self.estimators_ = named
             tables = fits.predictions(named, splits.meta_places)
         else:
@@ -257,6 +254,7 @@ class StackedMOS(
         if "sample_weight" not in metadata["final_estimator"]:
             usable = usable.without_weights()
         meta_rows = usable.take(splits.meta_places)
+        check_no_labels(named, tables, meta_rows)
         self.trial_: HeldOutTrial | None = None
         if splits.trial is not None:
             self.trial_ = trial_with_base_models(
@@ -453,7 +451,7 @@ class StackedMOS(
             about the held-out rows of the fit; ``"test"`` is listed clip by clip
         ratings : single ratings of these clips, for the noise ceiling, see
             `base_models.clips.ratings.read_ratings`
-        contents : clip id to what its audio hashes to, for the audit
+        contents : clip id to a name of its recording, see `Recordings.contents`
         level : nominal coverage of the predicted intervals
         rivals : names of learners to put beside the stack's
 

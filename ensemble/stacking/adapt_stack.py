@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from base_models.clips.labels import labels_onto
+from base_models.clips.names import plain_id
 from base_models.clips.read_clips import read_clips
 from base_models.errors import UsageError, some
 from base_models.files import (
@@ -274,7 +275,9 @@ def adapt_stack(
 
 def _refuse_known_clips(clip_ids: Sequence[str], fitted_on: Sequence[str]) -> None:
     """Refuse clips that the stack has learnt from: its error on them is too small."""
-    known = set(fitted_on).intersection(clip_ids)
+    # A clip that is spelled another way is the same clip.
+    fitted = {plain_id(clip) for clip in fitted_on}
+    known = {clip for clip in clip_ids if plain_id(clip) in fitted}
     if known:
         raise UsageError(
             f"The stack was fitted on {len(known)} of the {len(clip_ids)} rated clips "

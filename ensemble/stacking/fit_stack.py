@@ -16,10 +16,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import PredefinedSplit
 
+from base_models.clips.splits import joined_groups
 from base_models.errors import UsageError, one_of
 from base_models.files import Artifact, is_sealed, sha256, to_json
 from ensemble.estimator.save_and_load import ROLE, write_stack
@@ -32,6 +31,7 @@ from meta.learners import LEARNERS
 from meta.learners.base import Learner
 from meta.regressor import MetaRegressor
 from meta.rows import Rows
+from meta.splits.label_copies import refuse_label_copies
 from meta.splits.meta_split import VALIDATION_SHARE, meta_split
 
 META_VERSION = 6
@@ -147,6 +147,9 @@ def _fit_and_write(folder: Path, data: StackData, settings: Settings) -> None:
     # Refused before anything is fitted, unless leaks are allowed, and then marked.
     marks = audit_rows(data.fit, data.judges, data.contents).refuse(settings.allow_leak)
     used = data.without_provenance() if marks else data
+    # Nor may a predictor be the labels of the rows that judge.
+    for judge in data.judges.values():
+        refuse_label_copies(judge.tables, judge.rows)
 
     rows = used.fit.rows
     learner = settings.learner_for(data.usual_learner)
@@ -212,30 +215,12 @@ def _validation(data: StackData, settings: Settings) -> float | PredefinedSplit:
 
     together = np.array(audio, dtype=object)
     if rows.group_names is not None:
-        together = _joined_groups(together, rows.group_names)
+        together = joined_groups(together, rows.group_names)
     held_out = meta_split(
         rows.keeping_together(together), settings.validation, settings.seed
     )
     fold = np.where(held_out, 0, -1)  # scikit-learn's -1: never in a test set
     return PredefinedSplit(fold)
-
-
-def _joined_groups(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """A group per row, equal wherever rows are linked by either of two groupings.
-
-    >>> _joined_groups(np.array(["a", "a", "b", "c"]), np.array([1, 2, 2, 3])).tolist()
-    [0, 0, 0, 1]
-    """
-    first_codes, first_names = pd.factorize(first)
-    second_codes, second_names = pd.factorize(second)
-    n_groups = len(first_names) + len(second_names)
-    # Every row links its two groups; linked groups are one component of the graph.
-    links = coo_array(
-        (np.ones(len(first)), (first_codes, second_codes + len(first_names))),
-        shape=(n_groups, n_groups),
-    )
-    _, component = connected_components(links, directed=False)
-    return component[first_codes]
 
 
 def stack_facts(artifact: Artifact) -> dict[str, Any]:

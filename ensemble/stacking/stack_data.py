@@ -25,6 +25,7 @@ from ensemble.training.stored_runs import RunsOfData, StoredRun
 from ensemble.workspace import Workspace
 from meta.predicted_rows import PredictedRows
 from meta.rows import Rows
+from meta.splits.label_copies import refuse_label_copies
 
 AUTO = "auto"
 CV = (AUTO, "dev", "oof")
@@ -54,7 +55,7 @@ class StackData:
     bases : files of each base model, which the stack carries along; empty where only
         predictions are known
     identity : what decides all this, for the stack's name
-    contents : clip id to what its audio hashes to, also of clips that only a base model
+    contents : clip id to a name of its recording, also of clips that only a base model
         has seen; empty when unknown
     ratings : single ratings, see `base_models.clips.ratings.read_ratings`, or None
     without_prompt : per aspect that is left out for clips without a prompt: their ids
@@ -194,6 +195,7 @@ class StackData:
         source: str,
         only: Sequence[str] | None = None,
         group: str = "",
+        contents: Mapping[str, str] | None = None,
     ) -> StackData:
         """Predictions from files, or those of the models that are named.
 
@@ -206,12 +208,13 @@ class StackData:
         source : where the labels came from, for people
         only : names of models
         group : column whose clips stay together, or ""
+        contents : clip id to a name of its recording, where audio is at hand
 
         Raises
         ------
         UsageError
-            when a name is unknown, or a model predicts none of the rows that fit or
-            judge.
+            when a name is unknown, a model predicts the labels themselves, or it
+            predicts none of the rows that fit or judge.
         """
         clips = joined.clips
         aspects = tuple(clips.attrs["aspects"])
@@ -219,6 +222,9 @@ class StackData:
         tables = [known[one_of(name, known, "model")] for name in only or known]
         # A model that is named twice counts once.
         tables = list({table.model: table for table in tables}.values())
+
+        # Of all rows together, as means of systems may have been taken over all.
+        refuse_label_copies(tables, rows_of_clips(clips, aspects, group))
 
         # Without a dev split, all rows but the test split fit the meta level.
         is_test = (clips["split"] == "test").to_numpy()
@@ -244,6 +250,9 @@ class StackData:
             judges["test"] = _predicted_rows(test_clips, tables, aspects, group)
         # Files have no signature of their own; their content stands for them.
         data = clips.to_csv().encode() + b"".join(table.to_bytes() for table in tables)
+        copies = sorted(c for c in (contents or {}).items() if c[0] != c[1])
+        if copies:
+            data += to_json(copies)
         return cls(
             fit=fit,
             judges=judges,
@@ -253,6 +262,7 @@ class StackData:
             note=note,
             group=group,
             identity=(sha256(data), *_identity_of_scales(joined.scales)),
+            contents=contents or {},
             scales=joined.scales,
         )
 

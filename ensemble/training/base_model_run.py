@@ -175,7 +175,7 @@ class BaseRun:
     def _train_on_all(self, rated: RatedClips) -> dict[str, bytes]:
         """Files of the model of the whole training split, with dev and test tables."""
         clips = rated.rows("train")
-        rows = Rows.from_clips(clips, rated.aspects, rated.group)
+        rows = rated.label_rows(clips)
         # The part is "" where the whole split is trained on, and a fold otherwise.
         model = self._new_model(rated, self.folder / CHECKPOINT, part="")
         model.fit(
@@ -211,7 +211,7 @@ class BaseRun:
     def _predict_out_of_fold(self, rated: RatedClips) -> dict[str, bytes]:
         """Prediction tables of each training fold, by a model that has not seen it."""
         clips = rated.rows("train")
-        rows = Rows.from_clips(clips, rated.aspects, rated.group)
+        rows = rated.label_rows(clips)
         fold_of_clip = training_folds(rows, self.folds)
 
         files = {}

@@ -28,7 +28,8 @@ from base_models.clips.labels import (
 )
 from base_models.clips.ratings import check_ratings
 from base_models.clips.read_clips import read_clips
-from base_models.clips.splits import assign_splits, reached
+from base_models.clips.same_audio.recordings import Recordings
+from base_models.clips.splits import assign_splits, joined_groups, reached
 from base_models.errors import DamagedArtifact, UsageError, one_of, some
 from base_models.files import (
     Artifact,
@@ -40,13 +41,19 @@ from base_models.files import (
     to_json,
 )
 from base_models.scales import LabelScales, Scale
+from meta.rows import Rows
 
 ROLE = "clip table"
 CLIPS = "clips.parquet"
 FACTS = "facts.json"
 RATINGS = "ratings.parquet"
 CONTENT = "audio_content"
-"""Column of what the audio of each clip hashes to, known once it was embedded."""
+"""Column of what the audio of each clip hashes to, known once it was embedded; copies
+of one recording have that of the first of them."""
+
+
+# Column that is made for a moment, and is not one of the table's.
+_TOGETHER = "\0together"
 
 
 @dataclass(frozen=True)
@@ -63,12 +70,16 @@ class SplitRule:
     needs_dev : bool
         Whether splits without dev clips are refused, given ones too; stacks can be
         fitted on out-of-fold predictions of the training split instead.
+    fingerprints : path, optional
+        Folder where fingerprints of clips are kept. Where it is given, copies of one
+        recording stay together in the splits that are made.
     """
 
     sizes: Sequence[float] = (0.7, 0.15, 0.15)
     seed: int = 0
     group: str | None = None
     needs_dev: bool = True
+    fingerprints: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -171,10 +182,7 @@ class RatedClips:
             made = "splits as given"
         else:
             made = f"splits made with seed {rule.seed}"
-            assigned = assign_splits(
-                frame, sizes=tuple(rule.sizes), seed=rule.seed, group=rule.group
-            )
-            frame["split"] = assigned.to_numpy()
+            frame["split"] = _made_splits(frame, rule).to_numpy()
             if rule.needs_dev:
                 _check_made_splits(frame, path)
         _check_splits(frame, path, needs_dev=rule.needs_dev)
@@ -238,6 +246,16 @@ class RatedClips:
     def rows(self, split: str) -> pd.DataFrame:
         """The clips of one split, in table order, with a RangeIndex."""
         return self.frame[self.frame["split"] == split].reset_index(drop=True)
+
+    def label_rows(self, clips: pd.DataFrame) -> Rows:
+        """Some clips of the table as `Rows`; copies of a recording are in one group."""
+        rows = Rows.from_clips(clips, self.aspects, self.group)
+        if CONTENT not in clips or clips[CONTENT].is_unique:
+            return rows
+        together = clips[CONTENT].to_numpy(dtype=object)
+        if rows.group_names is not None:
+            together = joined_groups(together, rows.group_names)
+        return rows.keeping_together(together)
 
     def take(self, rows: Sequence[int]) -> RatedClips:
         """Only these rows; the others are set aside."""
@@ -359,6 +377,23 @@ class RatedClips:
             raise DamagedArtifact(
                 f"{folder} is not a clip table of this version ({error})."
             ) from error
+
+
+def _made_splits(frame: pd.DataFrame, rule: SplitRule) -> pd.Series:
+    """Splits of a table that gives none; copies of a recording share one."""
+    group = rule.group
+    if rule.fingerprints is not None:
+        audio = dict(zip(frame["clip_id"], frame["audio"], strict=True))
+        found = Recordings.of_audio(audio, rule.fingerprints)
+        if found.pairs:
+            together = frame["clip_id"].map(found.first_of).to_numpy(dtype=object)
+            if group is not None:
+                together = joined_groups(together, frame[group].to_numpy(dtype=object))
+            attributes = frame.attrs
+            frame = frame.assign(**{_TOGETHER: together})
+            frame.attrs = attributes
+            group = _TOGETHER
+    return assign_splits(frame, sizes=tuple(rule.sizes), seed=rule.seed, group=group)
 
 
 def _check_made_splits(frame: pd.DataFrame, path: Path | str) -> None:

@@ -8,7 +8,7 @@ encoders can embed: only predictions of the same clips can be stacked.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from base_models.clips.ratings import check_against_labels, find_ratings, read_ratings
 from base_models.clips.read_clips import SetAside
+from base_models.clips.same_audio.recordings import Recordings
 from base_models.config import BaseConfig
 from base_models.errors import (
     DamagedArtifact,
@@ -68,6 +69,8 @@ class TrainingPlan:
         Worker processes.
     device : str
         The device that ``"auto"`` stands for on this machine.
+    recordings : Recordings
+        Which of the clips are copies of one recording.
     """
 
     runs: tuple[BaseRun, ...]
@@ -75,6 +78,7 @@ class TrainingPlan:
     set_aside: tuple[SetAside, ...]
     jobs: int
     device: str
+    recordings: Recordings
 
     @property
     def unfinished(self) -> list[BaseRun]:
@@ -207,7 +211,8 @@ def plan_training(
         compute=compute,
         on_embed=on_embed,
     )
-    usable = _usable_clips(rated, filled)
+    recordings = _recordings(rated, filled, workspace, on_embed)
+    usable = _usable_clips(rated, filled, recordings)
 
     data = _store_clips(usable, filled.content, workspace)
     runs = tuple(
@@ -234,6 +239,7 @@ def plan_training(
         set_aside=filled.set_aside,
         jobs=jobs,
         device=device,
+        recordings=recordings,
     )
 
 
@@ -434,10 +440,36 @@ def _embed(
     return usable
 
 
-def _usable_clips(rated: RatedClips, filled: FilledClips) -> RatedClips:
+def _recordings(
+    rated: RatedClips,
+    filled: FilledClips,
+    workspace: Workspace,
+    on_embed: OnEmbed | None,
+) -> Recordings:
+    """Which of the clips that can be used are copies of one recording."""
+    kept = rated.frame.iloc[list(filled.kept)]
+    audio = dict(zip(kept["clip_id"], kept["audio"], strict=True))
+
+    def track(items: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+        for done, item in enumerate(items):
+            if on_embed is not None:
+                on_embed("fingerprints", done, len(audio))
+            yield item
+        if on_embed is not None:
+            on_embed("fingerprints", len(audio), len(audio))
+
+    return Recordings.of_audio(audio, workspace.fingerprints, track)
+
+
+def _usable_clips(
+    rated: RatedClips, filled: FilledClips, recordings: Recordings
+) -> RatedClips:
     """The clips that have embeddings, with what their audio hashes to."""
     kept = rated.take(filled.kept)
-    frame = kept.frame.assign(**{CONTENT: filled.audio_keys})
+    key_of = dict(zip(kept.frame["clip_id"], filled.audio_keys, strict=True))
+    # Copies have the key of the first of them, whatever file they are.
+    keys = [key_of[recordings.first_of(clip)] for clip in kept.frame["clip_id"]]
+    frame = kept.frame.assign(**{CONTENT: keys})
     usable = replace(kept, frame=frame)
     for split in ("train", "dev"):
         had_clips = not rated.rows(split).empty

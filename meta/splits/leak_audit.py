@@ -3,16 +3,19 @@
 A stack's numbers are only honest on clips whose labels nothing has used. The published
 stack chose the checkpoints of its base models on the same dev clips that fitted the
 stack, and reported in-sample scores as those of the dev set. A clip may also come back
-under another name, so both ids and content hashes are compared.
+under another name, so ids are compared without regard to spelling, and so are the
+audio and the predictions of clips, where they are known.
 """
 
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from base_models.clips.names import plain_id
 from base_models.errors import UsageError, one_of, some
 from base_models.predictions import PredictionTable
 
@@ -31,7 +34,14 @@ _DOING = {
     "test": "testing",
 }
 
-# Clip id to the SHA-256 of its audio; None where the audio is not known.
+_KNOWN_BY = {
+    "spelling": "but for its spelling",
+    "audio": "the audio of",
+    "predictions": "the predictions of",
+}
+"""How a clip was recognised under another id, and the words of a message for it."""
+
+# Clip id to a name of what is heard; None where the audio is not known.
 Contents = Mapping[str, str | None]
 # Base model and use (a key of `SEEN`) to clip ids, and role to clip ids.
 BaseUses = Mapping[tuple[str, str], Iterable[str]]
@@ -48,29 +58,32 @@ class Overlap:
     use : ``"training"``, ``"selection"``, or an earlier role of the stack
     role : where they are used again
     clip_ids : clips of `role`, in its order
-    same_audio_as : ids
-        For each clip, the id under which its audio was used before; its own id where
-        the ids agree.
+    known_as : ids
+        For each clip, the id under which it was used before.
+    known_by : words
+        For each clip, how it was recognised: ``"id"``, ``"spelling"``, ``"audio"`` or
+        ``"predictions"``.
     """
 
     model: str
     use: str
     role: str
     clip_ids: tuple[str, ...]
-    same_audio_as: tuple[str, ...]
+    known_as: tuple[str, ...]
+    known_by: tuple[str, ...]
 
     @property
     def by_content(self) -> int:
         """Number of clips that were recognised by their audio alone."""
-        pairs = zip(self.clip_ids, self.same_audio_as, strict=True)
-        return sum(clip != other for clip, other in pairs)
+        return self.known_by.count("audio")
 
     def __str__(self) -> str:
         names = []
-        for clip, other in zip(self.clip_ids, self.same_audio_as, strict=True):
+        triples = zip(self.clip_ids, self.known_as, self.known_by, strict=True)
+        for clip, other, how in triples:
             name = clip
-            if other != clip:
-                name = f"{clip} (the audio of {other})"
+            if how != "id":
+                name = f"{clip} ({_KNOWN_BY[how]} {other})"
             names.append(name)
         clips = some(names)
 
@@ -87,8 +100,10 @@ class Overlap:
         noun = "clip" if is_one else "clips"
         clips = f"{n} {noun} of {self.role}"
         known_by = ""
-        if self.by_content:
-            known_by = f", {self.by_content} by their audio"
+        for how in _KNOWN_BY:
+            count = self.known_by.count(how)
+            if count:
+                known_by += f", {count} by their {how}"
 
         if self.model == STACK:
             verb = "is" if is_one else "are"
@@ -104,7 +119,8 @@ class Overlap:
             "use": self.use,
             "role": self.role,
             "clip_ids": list(self.clip_ids),
-            "same_audio_as": list(self.same_audio_as),
+            "known_as": list(self.known_as),
+            "known_by": list(self.known_by),
             "by_content": self.by_content,
         }
 
@@ -173,6 +189,7 @@ def audit(
     tables: Iterable[PredictionTable],
     rows: RoleClips,
     contents: Contents | None = None,
+    equal: Mapping[str, str] | None = None,
 ) -> Audit:
     """Compare the clips of every use of labels with those of every later one.
 
@@ -184,9 +201,13 @@ def audit(
     ----------
     tables : predictions of the base models, which list their training clips
     rows : role (of `ROLES`) to the ids of its clips
-    contents : clip id to the SHA-256 of its audio, or None
-        Hash the decoded samples where containers may differ. An id that is missing or
-        maps to None has unknown audio; None compares ids alone.
+    contents : clip id to a name of what is heard, or None
+        Clips of one recording have one name, as in ``Recordings.contents`` of
+        `base_models.clips.same_audio.recordings`: a hash of the file would pass over
+        copies in other containers. An id that is missing or maps to None has unknown
+        audio; None compares ids alone.
+    equal : clip of a later role to one of an earlier role with equal predictions, see
+        `meta.splits.equal_predictions.equal_predictions`
 
     Raises
     ------
@@ -207,7 +228,8 @@ def audit(
         base_uses[table.model, "training"] = table.trained_on
     for table in tables:
         base_uses[table.model, "selection"] = table.selected_on
-    compared = _overlaps(base_uses, role_clips, contents)
+    compare = _Comparison(contents, equal or {})
+    compared = _overlaps(base_uses, role_clips, compare)
     overlaps = [overlap for overlap in compared if overlap.clip_ids]
 
     # A model that lists nothing may have seen anything, or be out of fold.
@@ -263,7 +285,7 @@ def _counts(
 def _overlaps(
     base_uses: BaseUses,
     role_clips: RoleClips,
-    contents: Contents,
+    compare: _Comparison,
 ) -> list[Overlap]:
     """Compare each use with each later one; pairs that share no clip are included.
 
@@ -271,56 +293,92 @@ def _overlaps(
     ----------
     base_uses : model and use to ids
     role_clips : role to ids, in the order of `ROLES`
-    contents : as in `audit`
+    compare : what is known of the clips
     """
     # Every use of a base model comes before any of the stack's.
     overlaps = []
     for (model, use), seen in base_uses.items():
         for role, clips in role_clips.items():
-            again = _used_again(seen, clips, contents)
+            again = compare.used_again(seen, clips)
             overlaps.append(_overlap(model, use, role, again=again))
 
     for earlier, later in itertools.combinations(role_clips, 2):
-        again = _used_again(role_clips[earlier], role_clips[later], contents)
+        again = compare.used_again(role_clips[earlier], role_clips[later])
         overlaps.append(_overlap(STACK, earlier, later, again=again))
     return overlaps
 
 
-def _used_again(
-    seen: Iterable[str],
-    clips: Sequence[str],
-    contents: Contents,
-) -> dict[str, str]:
-    """Those of `clips` whose id or audio is in `seen`, and the id it has there."""
-    seen = set(seen)
+@dataclass(frozen=True)
+class _Comparison:
+    """By what clips are recognised, besides their ids; see `audit`."""
 
-    # Sorted, so that of several clips with one audio always the same is named.
-    id_of_audio: dict[str, str] = {}
-    for clip in sorted(seen):
-        audio = contents.get(clip)
-        if audio is not None:
-            id_of_audio.setdefault(audio, clip)
+    contents: Contents
+    equal: Mapping[str, str]
 
-    again = {}
-    for clip in clips:
-        audio = contents.get(clip)
-        if clip in seen:
-            again[clip] = clip
-        elif audio in id_of_audio:
-            again[clip] = id_of_audio[audio]
-    return again
+    def used_again(
+        self, seen: Iterable[str], clips: Sequence[str]
+    ) -> dict[str, tuple[str, str]]:
+        """Those of `clips` that are in `seen`, the id they have there, and how known.
+
+        How is a word as in `Overlap.known_by`.
+        """
+        seen = set(seen)
+
+        # Sorted, so that of several clips with one audio always the same is named.
+        id_of_audio: dict[str, str] = {}
+        for clip in sorted(seen):
+            audio = self.contents.get(clip)
+            if audio is not None:
+                id_of_audio.setdefault(audio, clip)
+        twins = self._twins(seen, clips)
+
+        again = {}
+        for clip in clips:
+            audio = self.contents.get(clip)
+            if clip in seen:
+                again[clip] = (clip, "id")
+            elif audio in id_of_audio:
+                again[clip] = (id_of_audio[audio], "audio")
+            elif clip in twins:
+                again[clip] = (twins[clip], "spelling")
+            elif self.equal.get(clip) in seen:
+                again[clip] = (self.equal[clip], "predictions")
+        return again
+
+    def _twins(self, seen: Iterable[str], clips: Iterable[str]) -> dict[str, str]:
+        """Clips whose id is that of a seen one but for its spelling."""
+        ids_of_plain: dict[str, set[str]] = {}
+        for clip in seen:
+            ids_of_plain.setdefault(plain_id(clip), set()).add(clip)
+        # Where ids of one side differ in their case alone, case tells clips apart.
+        own_plain = Counter(plain_id(clip) for clip in set(clips))
+
+        twins = {}
+        for clip in clips:
+            plain = plain_id(clip)
+            others = ids_of_plain.get(plain, set())
+            if len(others) != 1 or own_plain[plain] != 1:
+                continue
+            (other,) = others
+            # Clips of two recordings are two clips, whatever they are called.
+            audio = self.contents.get(clip)
+            other_audio = self.contents.get(other)
+            if audio is None or other_audio is None or audio == other_audio:
+                twins[clip] = other
+        return twins
 
 
 def _overlap(
     model: str,
     use: str,
     role: str,
-    again: Mapping[str, str],
+    again: Mapping[str, tuple[str, str]],
 ) -> Overlap:
     return Overlap(
         model=model,
         use=use,
         role=role,
         clip_ids=tuple(again),
-        same_audio_as=tuple(again.values()),
+        known_as=tuple(other for other, _ in again.values()),
+        known_by=tuple(how for _, how in again.values()),
     )

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
-import pandas as pd
 
+from base_models.clips.names import names_or_blank
 from base_models.clips.splits import folds, stratified_holdout
 from base_models.errors import UsageError
 from meta.rows import Rows
@@ -111,7 +111,7 @@ def meta_folds(rows: Rows, seed: int = 0) -> np.ndarray:
 
 
 def count_groups(groups: Iterable[object]) -> int:
-    """Number of different groups; a missing name counts as one of them."""
-    names = np.array(list(groups), dtype=object)
-    _, unique_names = pd.factorize(names, use_na_sentinel=False)
-    return len(unique_names)
+    """Number of different groups; each missing name counts as one by itself."""
+    names = names_or_blank(groups)
+    known = names[names != ""]
+    return len(set(known)) + len(names) - len(known)

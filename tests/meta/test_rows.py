@@ -374,7 +374,10 @@ def test_rows_count_where_they_have_a_label_and_a_weight():
 
 def test_folds_keep_groups_together_or_else_systems_where_every_clip_names_one():
     rows = known_rows()
-    assert rows.together.tolist() == ["1", "2", "1", "", "3", "2"]
+    together = rows.together.tolist()
+    unknown = together.pop(3)
+    assert together == ["1", "2", "1", "3", "2"]
+    assert unknown not in together
     assert rows.systems.tolist() == ["x", "", "y", "", "x", "z"]
     assert rows.prompts.tolist() == ["p", "q", "p", "", "q", "r"]
     assert given().together.tolist() == SYSTEMS.tolist()

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from base_models.clips.labels import SCALE, judged_by_text, prompt_gaps
+from base_models.clips.names import names_or_blank
 from base_models.clips.read_clips import SetAside
 from base_models.clips.splits import folds as split_folds
 from base_models.clips.splits import stratified_holdout
@@ -316,7 +317,11 @@ def _units(clips: pd.DataFrame, group: str | None) -> np.ndarray:
     """Code of the group of each clip; the clips themselves without groups."""
     if group is None:
         return np.arange(len(clips))
-    codes, _ = pd.factorize(clips[group], use_na_sentinel=False)
+    names = names_or_blank(clips[group])
+    codes, known = pd.factorize(names)
+    # Each clip of an unknown group is a unit by itself.
+    unknown = names == ""
+    codes[unknown] = len(known) + np.arange(unknown.sum())
     return codes
 
 

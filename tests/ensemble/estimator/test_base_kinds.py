@@ -78,9 +78,12 @@ def test_classes_that_are_no_ratings_and_too_few_aspects_are_refused():
 # ---- stored predictions
 
 
+PREDICTED = np.clip(Y + np.random.default_rng(1).normal(0, 0.15, Y.shape), 1, 5)
+
+
 def stored(rows=slice(None), **options):
     return PredictionTable.from_scores(
-        "anything", IDS[rows], ("y0", "y1"), Y[rows], **options
+        "anything", IDS[rows], ("y0", "y1"), PREDICTED[rows], **options
     )
 
 
@@ -119,11 +122,11 @@ def test_a_table_must_hold_every_clip_and_have_seen_none():
 
 def test_the_scale_of_a_table_is_that_of_the_stack():
     wide = PredictionTable.from_scores(
-        "m", IDS, ("mos",), 20 * Y[:, 0], bins=ScoreBins(0, 100)
+        "m", IDS, ("mos",), 20 * PREDICTED[:, 0], bins=ScoreBins(0, 100)
     )
     stack = StackedMOS([("held", wide)], cv="prefit").fit(clips(), 20 * Y[:, 0])
     assert stack.bins_ == ScoreBins(0, 100)
-    assert np.corrcoef(stack.predict(clips()), Y[:, 0])[0, 1] > 0.99
+    assert np.corrcoef(stack.predict(clips()), Y[:, 0])[0, 1] > 0.97
 
 
 # ---- parameters and repr

@@ -407,7 +407,7 @@ def test_prefit_base_models_that_list_no_training_clips_are_named_in_the_log(
     (message,) = [
         record.getMessage()
         for record in caplog.records
-        if record.name == "ensemble.estimator.predict_base_models"
+        if record.name == "ensemble.estimator.leaks.base_models"
     ]
     assert message.startswith(
         "Prefit base models 'a', 'b' carry no ids of their training clips"

@@ -35,7 +35,7 @@ TABLES = ("leaderboards", "learners", "contributions", "calibration", "noise_cei
 
 SEEN = ("clip1", "clip2", "clip3")
 LEAKY = Audit(
-    overlaps=(Overlap("dora-s0", "training", "test", SEEN, SEEN),),
+    overlaps=(Overlap("dora-s0", "training", "test", SEEN, SEEN, ("id",) * len(SEEN)),),
     unlisted=(),
     unhashed=0,
     counts={"dora-s0": {"training": 3}, "stack": {"test": 24}},

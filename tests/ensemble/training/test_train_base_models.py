@@ -241,7 +241,8 @@ def test_each_content_is_encoded_once_for_all_models_and_commands(
         )
     distinct = 4  # the 32 clips are four sounds, of two prompts and a placeholder
     assert (encoded.count("logmel"), encoded.count("hashed_text")) == (distinct, 3)
-    assert {name for name, _, _ in seen} == {"logmel", "hashed_text"}
+    names = {name for name, _, _ in seen}
+    assert names == {"logmel", "hashed_text", "fingerprints"}
 
 
 def test_a_run_is_named_by_all_that_decides_it(data, tmp_path):

@@ -68,7 +68,7 @@ def test_the_same_audio_under_another_id_is_caught():
     contents = {"t0": "aa", "c3": "aa", "c4": "bb", "t1": None, "c5": None}
     found = audit([table(trained_on=["t0", "t1"])], {"meta-training": CLIPS}, contents)
     (overlap,) = found.overlaps
-    assert (overlap.clip_ids, overlap.same_audio_as, overlap.by_content) == (
+    assert (overlap.clip_ids, overlap.known_as, overlap.by_content) == (
         ("c3",),
         ("t0",),
         1,
