@@ -27,7 +27,7 @@ LEVELS = {
     ],
     "meta": [
         {"rows", "columns"},
-        {"splits", "uncertainty", "ridge_algebra", "predicted_rows"},
+        {"splits", "uncertainty", "ridge_algebra", "predicted_rows", "powered_means"},
         {"learners", "comparison"},
         {"regressor_state"},
         {"regressor"},
@@ -36,7 +36,7 @@ LEVELS = {
     ],
     "ensemble": [
         {"engine", "workspace", "formats", "prediction_files"},
-        {"training", "reporting", "evaluate_predictions"},
+        {"training", "reporting", "evaluate_predictions", "rate_less"},
         {"estimator"},
         {"scoring", "stacking", "papers"},
         {"attention"},

@@ -1,9 +1,9 @@
 """Variances of few values each, steadied by one another.
 
-Three ratings of a system tell next to nothing of their variance: by itself, its interval
-needs the t quantile 4.3. All systems together tell what variances are usual, and how
-much they differ; each system's own is then drawn towards the usual one, the more the
-fewer values it has and the less systems differ.
+Three ratings of a system tell next to nothing of their variance: by itself, its
+interval needs the t quantile 4.3. All systems together tell what variances are usual,
+and how much they differ; each system's own is then drawn towards the usual one, the
+more the fewer values it has and the less systems differ.
 
 Source: G. K. Smyth, Linear models and empirical Bayes methods, Statistical Applications
 in Genetics and Molecular Biology 3 (2004), section 3, with moments of the variances
@@ -53,8 +53,8 @@ def _lent_freedom(
 ) -> float:
     """How many values the usual variance is worth, infinite where all are alike.
 
-    Variances that follow a scaled inverse chi-squared distribution of d degrees have the
-    squared coefficient of variation 2 / (d - 4).
+    Variances that follow a scaled inverse chi-squared distribution of d degrees have
+    the squared coefficient of variation 2 / (d - 4).
     """
     has_freedom = freedom > 0
     n = int(has_freedom.sum())

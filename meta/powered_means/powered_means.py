@@ -339,9 +339,9 @@ def _notes(sample: RatedSample, powered: SystemEstimates) -> list[str]:
         )
     elif not _helps(powered):
         notes.append(
-            "The predictions help nothing here: within systems, ratings and predictions "
-            f"correlate {slope.correlation:.2f}, which may be chance; read the means of "
-            "the ratings alone."
+            "The predictions help nothing here: within systems, ratings and "
+            f"predictions correlate {slope.correlation:.2f}, which may be chance; read "
+            "the means of the ratings alone."
         )
 
     single = [
@@ -353,8 +353,8 @@ def _notes(sample: RatedSample, powered: SystemEstimates) -> list[str]:
     ]
     if single and powered.residual_freedom > 0:
         notes.append(
-            f"{len(single)} systems have one rated clip ({some(single)}): how far their "
-            "clips differ is taken from the other systems."
+            f"{len(single)} systems have one rated clip ({some(single)}): how far "
+            "their clips differ is taken from the other systems."
         )
     if powered.residual_freedom <= 0:
         notes.append(
@@ -368,8 +368,8 @@ def _notes(sample: RatedSample, powered: SystemEstimates) -> list[str]:
 def _rater_notes(sample: RatedSample) -> list[str]:
     if sample.rater is None:
         return [
-            "Raters are not known: if some rated several clips, that they are strict or "
-            "lenient is not in the intervals."
+            "Raters are not known: if some rated several clips, that they are strict "
+            "or lenient is not in the intervals."
         ]
     if len(np.unique(sample.rater)) == 1:
         return [

@@ -1,8 +1,9 @@
 """Whether the rated clips may be a random sample, as far as that can be seen.
 
 A mean of ratings is about clips that were not chosen for how they sound. Nothing in the
-ratings can prove that, but the predictions of rated and unrated clips must not differ by
-more than chance, nor may a sample of the corpus hit systems in other shares than theirs.
+ratings can prove that, but the predictions of rated and unrated clips must not differ
+by more than chance, nor may a sample of the corpus hit systems in other shares than
+theirs.
 """
 
 from __future__ import annotations
@@ -32,14 +33,14 @@ def sampling_warnings(sample: RatedSample, *, of_corpus: bool) -> list[str]:
         direction = "higher" if distance > 0 else "lower"
         warnings.append(
             f"Rated clips have {direction} predictions than the others, by "
-            f"{abs(distance):.2f} points on average (p = {chance:.2g}): were they drawn "
-            "at random? If not, neither mean is valid."
+            f"{abs(distance):.2f} points on average (p = {chance:.2g}): were they "
+            "drawn at random? If not, neither mean is valid."
         )
     if of_corpus and _chance_of_shares(sample) < _SUSPICIOUS:
         warnings.append(
             "The numbers of rated clips per system are not those of a random sample of "
-            f"all clips (p = {_chance_of_shares(sample):.2g}): if they were drawn within "
-            "each system, the mean of the corpus needs one of every system."
+            f"all clips (p = {_chance_of_shares(sample):.2g}): if they were drawn "
+            "within each system, the mean of the corpus needs one of every system."
         )
     return warnings
 

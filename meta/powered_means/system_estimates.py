@@ -186,7 +186,7 @@ class SystemEstimates:
         own[used] = coefficients[used] * np.diag(self.clip_covariance)[used]
         total = _quadratic(self.clip_covariance, weights)
         if len(self.slope.loads):
-            # The slope is as uncertain as the clips that it was fitted on are scattered.
+            # The slope is as uncertain as its clips are scattered.
             lever = float(weights[used] @ self.lever[used])
             of_slope = lever**2 * self.slope.loads * self.clip_variances
             own = own + of_slope
@@ -332,7 +332,8 @@ def _rater_covariance(
 
     Each rating of a clip counts 1 / r, with r ratings of that clip. What a rater adds
     to single clips is part of their scatter; what is added here is that it is the same
-    for several: the mean, over pairs of clips, of the weights of raters whom they share.
+    for several: the mean, over pairs of clips, of the weights of raters whom they
+    share.
     """
     n_systems = sample.n_systems
     if sample.rater is None or components.of_raters <= 0:

@@ -50,7 +50,7 @@ class VarianceComponents:
             What predictions are multiplied with; 0 for the ratings alone.
         """
         groups = _groups(sample)
-        basis = _fixed_effects(sample)
+        basis = _fixed_effects(sample, with_prediction=slope != 0)
         values = sample.ratings - slope * sample.predictions[sample.clip_of]
         residuals = values - basis @ (basis.T @ values)
 
@@ -109,19 +109,20 @@ def _codes(values: np.ndarray) -> np.ndarray:
     return np.unique(values, return_inverse=True)[1]
 
 
-def _fixed_effects(sample: RatedSample) -> np.ndarray:
-    """Orthonormal columns for the systems and the prediction, shape (R, S' + 1)."""
+def _fixed_effects(sample: RatedSample, *, with_prediction: bool) -> np.ndarray:
+    """Orthonormal columns of what is no chance, of shape (R, S) or (R, S + 1).
+
+    They are the S rated systems and, where it was fitted, the slope.
+    """
     system = _codes(sample.system[sample.clip_of])
     counts = np.bincount(system)
-    columns = np.zeros((len(system), len(counts) + 1))
+    columns = np.zeros((len(system), len(counts) + int(with_prediction)))
     columns[np.arange(len(system)), system] = 1 / np.sqrt(counts[system])
-
-    predictions = sample.predictions[sample.clip_of]
-    means = np.bincount(system, weights=predictions) / counts
-    centred = predictions - means[system]
-    norm = np.linalg.norm(centred)
-    if norm > 1e-9 * max(1.0, float(np.abs(predictions).max(initial=0))):
-        columns[:, -1] = centred / norm
+    if with_prediction:
+        predictions = sample.predictions[sample.clip_of]
+        means = np.bincount(system, weights=predictions) / counts
+        centred = predictions - means[system]
+        columns[:, -1] = centred / np.linalg.norm(centred)
     return columns
 
 
