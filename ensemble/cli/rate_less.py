@@ -339,23 +339,23 @@ def _means_table(aspect: str, found: PoweredMeans) -> Table:
         "intervals"
     )
     table = Table(title=Text(title), title_justify="left")
-    table.add_column("system")
-    for name in ("rated of clips", "ratings", "alone", "powered", "worth"):
+    table.add_column("system", overflow="fold", min_width=9)
+    for name in ("rated", "ratings", "alone", "powered", "worth"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in found.means.to_dict("records"):
         if row["level"] == "corpus":
             table.add_section()
         table.add_row(
             Text(row["system"] or "all clips"),
-            f"{row['rated_clips']} of {row['clips']}",
+            f"{row['rated_clips']}/{row['clips']}",
             str(row["ratings"]),
             _with_interval(row, "human"),
             _with_interval(row, "powered"),
             _count(row["effective_ratings"]),
         )
     table.caption = Text(
-        "alone: from the ratings; powered: with the predictions; worth: how many "
-        "ratings alone would be as sharp"
+        "rated: clips, of all; alone: from the ratings; powered: with the predictions; "
+        "worth: how many ratings alone would be as sharp"
     )
     table.caption_justify = "left"
     return table
@@ -439,6 +439,8 @@ def _plan(options: Namespace, data: RateLessData) -> int:
     filled = [name for name in names if (chosen[name] != "").any()]
     _write_table(chosen[filled].reset_index(drop=True), options.out)
     Screen().print(_plan_table(plan, settings))
+    if plan.same_prompts:
+        say("the same prompts for every system, so that what they share cancels")
     say(_assumptions(settings, pilot is not None, deviation is not None))
     return ALL_WELL
 

@@ -14,6 +14,9 @@ from __future__ import annotations
 
 import numpy as np
 
+_NO_VARIANCE = 1e-12
+"""In squared score points: what rounding leaves of equal values."""
+
 
 def moderated(
     sums_of_squares: np.ndarray, freedom: np.ndarray
@@ -30,7 +33,8 @@ def moderated(
     Returns
     -------
     variances : array of shape (S,)
-        NaN where no system has a degree of freedom.
+        NaN where no system has a degree of freedom, and where all residuals are 0:
+        a few values that happen to be equal do not show that all are.
     freedom : array of shape (S,)
         Their degrees of freedom with what the other systems lend; at most those of all
         systems together.
@@ -39,6 +43,8 @@ def moderated(
     if total <= 0:
         return np.full(len(freedom), np.nan), np.zeros(len(freedom))
     usual = sums_of_squares.sum() / total
+    if usual <= _NO_VARIANCE:
+        return np.full(len(freedom), np.nan), np.zeros(len(freedom))
     lent = _lent_freedom(sums_of_squares, freedom, usual)
 
     # With infinitely many lent, all systems have the usual variance.
@@ -60,8 +66,6 @@ def _lent_freedom(
     n = int(has_freedom.sum())
     if n < 2:
         return 0.0
-    if usual <= 0:
-        return np.inf
     own = sums_of_squares[has_freedom] / freedom[has_freedom]
     total = freedom[has_freedom].sum()
     deviations = freedom[has_freedom] * (own / usual - 1) ** 2

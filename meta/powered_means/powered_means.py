@@ -40,8 +40,6 @@ MEAN_COLUMNS = (
     "effective_ratings",
 )
 
-_SHOWN_SYSTEMS = 5
-
 
 @dataclass(frozen=True, eq=False)
 class PoweredMeans:
@@ -153,13 +151,7 @@ def powered_means(
     if not sample.is_rated.any():
         raise UsageError("No clip is rated: a mean needs a few ratings (--plan).")
 
-    unrated = tuple(
-        name
-        for name, count in zip(
-            sample.system_names, sample.rated_per_system, strict=True
-        )
-        if count == 0
-    )
+    unrated = _names_of(sample, sample.rated_per_system == 0)
     if design == "auto":
         design = "corpus" if unrated else "systems"
     if design == "systems" and unrated:
@@ -183,7 +175,7 @@ def powered_means(
         population=population,
         level=level,
         unrated=unrated,
-        notes=(*_notes(sample, pair.powered), *warnings),
+        notes=(*_notes(sample, pair, population), *warnings),
     )
 
 
@@ -319,50 +311,77 @@ def _holm(p_values: np.ndarray) -> np.ndarray:
 
 
 def _helps(powered: SystemEstimates) -> bool:
+    """Whether the slope is above 0 beyond chance (one-sided, 2.5 %)."""
     slope = powered.slope
     if slope.value <= 0:
         return False
-    deviation = np.sqrt(np.nansum(slope.loads * powered.clip_variances))
-    # Ratings that follow the predictions exactly leave no deviation.
-    if deviation == 0:
-        return True
+    deviation = float(np.sqrt(np.sum(slope.loads * powered.clip_variances)))
+    if not deviation > 0:
+        return False
     return bool(stdtr(powered.residual_freedom, slope.value / deviation) > 0.975)
 
 
-def _notes(sample: RatedSample, powered: SystemEstimates) -> list[str]:
-    notes = []
-    slope = powered.slope
-    if np.isnan(slope.raw):
+def _notes(sample: RatedSample, pair: _Pair, population: str) -> list[str]:
+    notes = _prediction_notes(sample, pair)
+    notes += _interval_notes(sample, pair.human)
+    if population == "clips" and pair.human.components.clip is None:
         notes.append(
+            "No clip has two ratings, so that nothing tells what clips differ by from "
+            "the noise of ratings: the intervals are wider than they need be for "
+            "exactly these clips."
+        )
+    return notes + _rater_notes(sample)
+
+
+def _prediction_notes(sample: RatedSample, pair: _Pair) -> list[str]:
+    """What is to be said of the predictions, if anything."""
+    slope = pair.powered.slope
+    if sample.is_rated.all():
+        return ["Every clip is rated: there is nothing that predictions could add."]
+    if np.isnan(slope.raw):
+        return [
             "Too few rated clips to weigh the predictions by, or predictions that do "
             "not differ within systems: the powered means are those of the ratings."
-        )
-    elif not _helps(powered):
-        notes.append(
+        ]
+    is_exact = np.isnan(pair.powered.clip_variances).all()
+    if is_exact and not np.isnan(pair.human.clip_variances).all():
+        return [
+            "The ratings follow the predictions exactly: is their column the ratings? "
+            "There is no powered interval."
+        ]
+    if not _helps(pair.powered):
+        return [
             "The predictions help nothing here: within systems, ratings and "
             f"predictions correlate {slope.correlation:.2f}, which may be chance; read "
             "the means of the ratings alone."
-        )
+        ]
+    return []
 
-    single = [
-        name
-        for name, count in zip(
-            sample.system_names, sample.rated_per_system, strict=True
-        )
-        if count == 1
-    ]
-    if single and powered.residual_freedom > 0:
-        notes.append(
-            f"{len(single)} systems have one rated clip ({some(single)}): how far "
-            "their clips differ is taken from the other systems."
-        )
-    if powered.residual_freedom <= 0:
-        notes.append(
+
+def _interval_notes(sample: RatedSample, human: SystemEstimates) -> list[str]:
+    """What is to be said of intervals that are borrowed or missing."""
+    if human.residual_freedom <= 0:
+        return [
             "No system has two rated clips: there is no interval of a system; rate "
             "two or more of each."
-        )
-    notes += _rater_notes(sample)
-    return notes
+        ]
+    if np.isnan(human.clip_variances).all():
+        return [
+            "All ratings of each system are equal: how far its clips differ is not "
+            "known, and there is no interval; rate more."
+        ]
+    single = _names_of(sample, sample.rated_per_system == 1)
+    if single:
+        return [
+            f"{len(single)} systems have one rated clip ({some(single)}): how far "
+            "their clips differ is taken from the other systems."
+        ]
+    return []
+
+
+def _names_of(sample: RatedSample, is_meant: np.ndarray) -> tuple[str, ...]:
+    """The systems for which a bool array of shape (S,) is True."""
+    return tuple(sample.system_names[k] for k in np.flatnonzero(is_meant))
 
 
 def _rater_notes(sample: RatedSample) -> list[str]:

@@ -93,10 +93,12 @@ class RatingPlan:
         One row per system and a last one of the corpus (``level``, as in
         `PoweredMeans.means`): ``system, clips, to_rate, ratings``, and the half-widths
         to expect, ``human_half_width`` and ``powered_half_width``.
+    same_prompts : bool, whether the clips of all systems are of the same prompts
     """
 
     rows: np.ndarray
     systems: pd.DataFrame
+    same_prompts: bool = False
 
 
 def rating_plan(
@@ -152,7 +154,8 @@ def rating_plan(
     rng = np.random.default_rng(settings.seed)
     new = sizes - already
     prompts = _common_prompts(clips, system, rated)
-    if prompts is not None and len(set(new)) == 1:
+    same_prompts = prompts is not None and len(set(new.tolist())) == 1
+    if prompts is not None and same_prompts:
         drawn = _draw_prompts(prompts, predictions, int(new[0]), rng)
     else:
         drawn = _draw_clips(system, predictions, rated, new=new, rng=rng)
@@ -162,6 +165,7 @@ def rating_plan(
         systems=_expected_table(
             list(map(str, names)), expected, new=new, settings=settings
         ),
+        same_prompts=same_prompts,
     )
 
 
