@@ -74,4 +74,4 @@ def _lent_freedom(
     # What the estimates of equal normal variances would spread by themselves.
     chance = 2 * n / total
     variation = (spread - chance) / (1 + chance)
-    return 4 + 2 / variation if variation > 0 else np.inf
+    return 2 / np.log1p(variation) if variation > 0 else np.inf

@@ -88,7 +88,9 @@ class SystemEstimates:
         regression
     clip_freedom : its degrees of freedom
     residual_freedom : of all systems together
-    clip_covariance : array of shape (S, S), of the means: which clips were rated
+    clip_parts : array of shape (S,), variances of the means: which clips were rated
+    prompt_covariance : array of shape (S, S): clips of the same prompts were rated
+    prompt_freedom : of the part before
     lever : array of shape (S,), mean prediction of all clips minus that of the rated
     prediction_covariance : array of shape (S, S): which clips there are at all
     prediction_freedom : of the part before
@@ -102,7 +104,9 @@ class SystemEstimates:
     clip_variances: np.ndarray
     clip_freedom: np.ndarray
     residual_freedom: float
-    clip_covariance: np.ndarray
+    clip_parts: np.ndarray
+    prompt_covariance: np.ndarray
+    prompt_freedom: float
     lever: np.ndarray
     prediction_covariance: np.ndarray
     prediction_freedom: float
@@ -142,9 +146,11 @@ class SystemEstimates:
             clip_variances=variances,
             clip_freedom=freedom,
             residual_freedom=float(own_freedom.sum()),
-            clip_covariance=_clip_covariance(
+            clip_parts=_clip_parts(sample, components, variances, is_finite=is_finite),
+            prompt_covariance=_prompt_covariance(
                 sample, components, variances, is_finite=is_finite
             ),
+            prompt_freedom=_prompt_freedom(sample, components),
             lever=lever,
             prediction_covariance=prediction_covariance,
             prediction_freedom=float(max(len(predicted) - sample.n_systems, 1)),
@@ -165,11 +171,13 @@ class SystemEstimates:
         rated = self._rated_part(weights)
         parts = [
             rated,
+            (_quadratic(self.prompt_covariance, weights), self.prompt_freedom),
             (_quadratic(self.prediction_covariance, weights), self.prediction_freedom),
             (_quadratic(self.rater_covariance, weights), self.rater_freedom),
         ]
 
-        # Satterthwaite's degrees of freedom of a sum of independent variances.
+        # Satterthwaite's degrees of freedom of a sum of independent variances. Prompts
+        # that both systems of a difference were rated on make it more certain.
         variance = sum(part for part, _ in parts)
         weight = sum(part**2 / max(freedom, 1.0) for part, freedom in parts)
         return Estimate(
@@ -181,30 +189,25 @@ class SystemEstimates:
     def _rated_part(self, weights: np.ndarray) -> tuple[float, float]:
         """The variance that the choice of rated clips brings, and its freedom."""
         used = weights != 0
-        coefficients = np.where(used, weights**2, 0.0)
         own = np.zeros(len(weights))
-        own[used] = coefficients[used] * np.diag(self.clip_covariance)[used]
-        total = _quadratic(self.clip_covariance, weights)
+        own[used] = weights[used] ** 2 * self.clip_parts[used]
         if len(self.slope.loads):
             # The slope is as uncertain as its clips are scattered.
             lever = float(weights[used] @ self.lever[used])
-            of_slope = lever**2 * self.slope.loads * self.clip_variances
-            own = own + of_slope
-            total += float(of_slope.sum())
+            own = own + lever**2 * self.slope.loads * self.clip_variances
 
         has_part = own > 0
         squares = own[has_part] ** 2 / np.maximum(self.clip_freedom[has_part], 1e-9)
+        total = float(own.sum())
         if not has_part.any():
             return total, self.residual_freedom
-        freedom = float(own.sum() ** 2 / squares.sum())
         # Variances that lean on one another know no more than all of them together.
-        return total, min(freedom, self.residual_freedom)
+        return total, min(total**2 / float(squares.sum()), self.residual_freedom)
 
 
 def _quadratic(covariance: np.ndarray, weights: np.ndarray) -> float:
     used = weights != 0
-    value = weights[used] @ covariance[np.ix_(used, used)] @ weights[used]
-    return float(np.maximum(value, 0.0))
+    return float(weights[used] @ covariance[np.ix_(used, used)] @ weights[used])
 
 
 def fitted_slope(sample: RatedSample) -> Slope:
@@ -262,37 +265,72 @@ def _residual_squares(
 # ---- covariances of the means
 
 
-def _clip_covariance(
+def _ratings_per_rated_clip(sample: RatedSample) -> float:
+    return float(np.mean(sample.ratings_per_clip[sample.is_rated]))
+
+
+def _clip_parts(
     sample: RatedSample,
     components: VarianceComponents,
     variances: np.ndarray,
     *,
     is_finite: bool,
 ) -> np.ndarray:
-    """Covariance of the means through which clips were rated, and which prompts."""
-    counts = np.maximum(sample.rated_per_system, 1)
-    per_clip = float(np.mean(sample.ratings_per_clip[sample.is_rated]))
-    diagonal = variances / counts
-    weights = np.where(sample.is_rated, 1.0 / counts[sample.system], 0.0)
+    """Variances of the means through which clips were rated."""
+    parts = variances / np.maximum(sample.rated_per_system, 1)
     if is_finite:
         # What is rated is known but for the noise of its ratings.
-        share = components.clip_share(per_clip)
-        diagonal = diagonal - share * variances / sample.clips_per_system
+        share = components.clip_share(_ratings_per_rated_clip(sample))
+        parts = parts - share * variances / sample.clips_per_system
+    return parts
+
+
+def _prompt_covariance(
+    sample: RatedSample,
+    components: VarianceComponents,
+    variances: np.ndarray,
+    *,
+    is_finite: bool,
+) -> np.ndarray:
+    """Covariance of the means through which prompts were rated."""
+    share = components.prompt_share(_ratings_per_rated_clip(sample))
+    share = min(share, _GREATEST_PROMPT_SHARE)
+    if share <= 0:
+        return np.zeros((sample.n_systems, sample.n_systems))
+    counts = np.maximum(sample.rated_per_system, 1)
+    weights = np.where(sample.is_rated, 1.0 / counts[sample.system], 0.0)
+    if is_finite:
         weights = weights - 1.0 / sample.clips_per_system[sample.system]
 
-    covariance = np.diag(diagonal)
-    share = min(components.prompt_share(per_clip), _GREATEST_PROMPT_SHARE)
-    if share > 0:
-        overlap = _products(sample, weights)
-        if is_finite:
-            np.fill_diagonal(overlap, 0.0)
-        else:
-            # Clips of one system that share a prompt scatter less than they err.
-            pairs = (np.diag(overlap) - 1 / counts) * counts / np.maximum(counts - 1, 1)
-            np.fill_diagonal(overlap, pairs)
-        deviations = np.sqrt(variances)
-        covariance = covariance + share * overlap * np.outer(deviations, deviations)
-    return covariance
+    overlap = _products(sample, weights)
+    # Clips of one system that share a prompt scatter less than they err.
+    pairs = (np.diag(overlap) - 1 / counts) * counts / np.maximum(counts - 1, 1)
+    np.fill_diagonal(overlap, 0.0 if is_finite else pairs)
+    deviations = np.sqrt(variances)
+    return share * overlap * np.outer(deviations, deviations)
+
+
+def _prompt_freedom(sample: RatedSample, components: VarianceComponents) -> float:
+    """Degrees of freedom of the variance of prompts."""
+    if components.prompt <= 0:
+        return np.inf
+    rated = sample.prompt_or_clip[sample.is_rated]
+    rest = components.of_raters + components.error + (components.clip or 0.0)
+    return _freedom_of_groups(
+        components.prompt, rest, len(np.unique(rated)), len(sample.ratings)
+    )
+
+
+def _freedom_of_groups(
+    variance: float, rest: float, n_groups: int, n_ratings: int
+) -> float:
+    """Degrees of freedom of a variance between groups of ratings, at least 1.
+
+    It is the variance of the means of the groups minus that of their noise
+    (Satterthwaite).
+    """
+    share = variance / (variance + rest * n_groups / n_ratings)
+    return max((n_groups - 1) * share**2, 1.0)
 
 
 def _products(sample: RatedSample, weights: np.ndarray) -> np.ndarray:
@@ -353,14 +391,9 @@ def _rater_covariance(
 
 
 def _rater_freedom(sample: RatedSample, components: VarianceComponents) -> float:
-    """Degrees of freedom of the variance of raters, at least 1.
-
-    It is the variance of the means of raters minus that of their noise (Satterthwaite).
-    """
+    """Degrees of freedom of the variance of raters."""
     if sample.rater is None or components.of_raters <= 0:
         return np.inf
-    n_raters = len(np.unique(sample.rater))
     rest = components.error + (components.clip or 0.0) + components.prompt
-    noise = rest * n_raters / len(sample.ratings)
-    share = components.of_raters / (components.of_raters + noise)
-    return max((n_raters - 1) * share**2, 1.0)
+    n_raters = len(np.unique(sample.rater))
+    return _freedom_of_groups(components.of_raters, rest, n_raters, len(sample.ratings))
