@@ -165,6 +165,7 @@ def _hold(estimates, sample, truth):
 
 def held_by(estimates, contrasts, truth):
     """Share of true contrasts in their intervals, mean width, mean squared error."""
+    contrasts = np.asarray(contrasts)
     values = contrasts @ truth
     found = [estimates.contrast(weights) for weights in contrasts]
     low, high = np.array([estimate.interval(0.95) for estimate in found]).T

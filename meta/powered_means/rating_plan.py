@@ -21,6 +21,7 @@ import pandas as pd
 from scipy.special import stdtrit
 
 from base_models.errors import UsageError, one_of
+from meta.powered_means.moderated_variances import ENOUGH_FREEDOM
 from meta.powered_means.rated_sample import RatedSample
 from meta.powered_means.system_estimates import SystemEstimates, fitted_slope
 
@@ -133,8 +134,8 @@ def rating_plan(
     right on average within systems and raters who are not shared between clips. They
     are of all ratings, those of the pilot included.
 
-    Where every system has the same prompts and as many clips of each are to be rated,
-    the same prompts are drawn for all: in a difference, what they share cancels.
+    With equal numbers, where every system has the same prompts, the same are drawn for
+    all: in a difference, what they share cancels.
     """
     system, names = pd.factorize(clips["system_id"], sort=True)
     counts = np.bincount(system)
@@ -153,9 +154,10 @@ def rating_plan(
 
     rng = np.random.default_rng(settings.seed)
     new = sizes - already
-    prompts = _common_prompts(clips, system, rated)
-    same_prompts = prompts is not None and len(set(new.tolist())) == 1
-    if prompts is not None and same_prompts:
+    prompts = None
+    if settings.allocation == "equal" and len(set(new.tolist())) == 1:
+        prompts = _common_prompts(clips, system, rated)
+    if prompts is not None:
         drawn = _draw_prompts(prompts, predictions, int(new[0]), rng)
     else:
         drawn = _draw_clips(system, predictions, rated, new=new, rng=rng)
@@ -165,7 +167,7 @@ def rating_plan(
         systems=_expected_table(
             list(map(str, names)), expected, new=new, settings=settings
         ),
-        same_prompts=same_prompts,
+        same_prompts=prompts is not None,
     )
 
 
@@ -366,8 +368,9 @@ def _expected_table(
     settings: PlanSettings,
 ) -> pd.DataFrame:
     # The variances of systems are steadied by one another, as if they were all alike.
-    freedom = max(int(expected.rated.sum()) - len(names), 1)
-    quantile = float(stdtrit(freedom, (1 + settings.level) / 2))
+    of_all = max(int(expected.rated.sum()) - len(names), 1)
+    of_systems = np.minimum(np.maximum(expected.rated - 1, ENOUGH_FREEDOM), of_all)
+    quantiles = stdtrit(np.append(of_systems, of_all), (1 + settings.level) / 2)
     human, powered = expected.variances()
     weights = expected.clips / expected.clips.sum()
     ratings = new * settings.ratings_per_clip
@@ -381,5 +384,5 @@ def _expected_table(
     for name, variances in (("human", human), ("powered", powered)):
         of_corpus = np.sum(weights**2 * variances)
         both = np.append(variances, of_corpus)
-        table[f"{name}_half_width"] = quantile * np.sqrt(both)
+        table[f"{name}_half_width"] = quantiles * np.sqrt(both)
     return pd.DataFrame(table)

@@ -6,18 +6,21 @@ out-of-fold predictions of one of them for 175 systems.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 from builders import SHARED_DATA
-from rated_systems import World, draws, measure
+from rated_systems import World, draws, held_by, measure
 from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import GroupKFold, cross_val_predict
 from timing import timed
 
 from meta.powered_means.powered_means import powered_means
 from meta.powered_means.rated_sample import RatedSample
-from meta.powered_means.system_estimates import fitted_slope
+from meta.powered_means.rating_plan import PlanSettings, rating_plan
+from meta.powered_means.system_estimates import Slope, SystemEstimates, fitted_slope
 from meta.powered_means.variance_components import VarianceComponents
 
 BVCC = SHARED_DATA / "bvcc-predictions"
@@ -52,6 +55,55 @@ def bench_simulated_systems():
     of_clips = World(rated=20, clips=25, per_clip=3)
     found = measure(draws(of_clips, 1000, population="clips"), population="clips")
     print(f"20 of exactly 25 clips, 3 ratings each: {found.line()}")
+
+
+def bench_systems_that_scatter_unlike():
+    """Intervals of the systems whose clips differ least, usually and most."""
+    print("\nheld, alone / powered, of 15 systems of standard deviations of e^(.4 z)")
+    for rated in (3, 10):
+        world = World(systems=15, rated=rated, uneven=0.4)
+        rows = []
+        for sample, truth in draws(world, repeats=1000):
+            spread = pd.Series(sample.predictions).groupby(sample.system).std()
+            order = np.argsort(spread.to_numpy())
+            chosen = np.eye(15)[order[[0, 7, 14]]]
+            pair = []
+            for slope in (Slope(), fitted_slope(sample)):
+                estimates = SystemEstimates.fit(sample, slope, "system")
+                found = [held_by(estimates, [one], truth)[0] for one in chosen]
+                pair.append(found)
+            rows.append(pair)
+        alone, powered = np.mean(rows, axis=0)
+        held = zip(("least", "middle", "most"), alone, powered, strict=True)
+        text = "; ".join(f"{name} {a:.1%} / {b:.1%}" for name, a, b in held)
+        print(f"{rated} rated: {text}")
+
+
+def bench_planned_ratings():
+    """Clips that a plan chose: 50 of ten systems with 60 each."""
+    print("\nheld by 95 % intervals, alone / powered: systems; differences; corpus")
+    for allocation, of_prompts in (("systems", 0.0), ("equal", 0.4)):
+        world = World(rated=60, of_prompts=of_prompts)
+        rng = np.random.default_rng(0)
+        samples = []
+        for seed in range(500):
+            sample, means, _ = world.draw(rng)
+            names = np.array(sample.system_names)
+            clips = pd.DataFrame(
+                {"system_id": names[sample.system], "prediction": sample.predictions}
+            )
+            if sample.prompt is not None:
+                clips["prompt"] = sample.prompt.astype(str)
+            settings = PlanSettings(50, allocation=allocation, seed=seed)
+            plan = rating_plan(clips, settings)
+            kept = np.isin(sample.clip_of, plan.rows)
+            of_plan = replace(
+                sample, clip_of=sample.clip_of[kept], ratings=sample.ratings[kept]
+            )
+            samples.append((of_plan, means))
+        found = measure(samples)
+        print(f"{allocation}, same prompts {plan.same_prompts}: {found.line()}")
+        assert found.systems.min() >= 0.93
 
 
 def bench_a_sample_of_the_corpus():
