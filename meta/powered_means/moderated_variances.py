@@ -42,8 +42,8 @@ def moderated(
     Returns
     -------
     variances : array of shape (S,)
-        NaN where no system has a degree of freedom, and where all residuals are 0:
-        a few values that happen to be equal do not show that all are.
+        NaN where there is nothing to tell one from, and where all residuals are 0: a
+        few values that happen to be equal do not show that all are.
     freedom : array of shape (S,)
         Their degrees of freedom with what the other systems lend; at most those of all
         systems together.
@@ -57,10 +57,9 @@ def moderated(
     worth = _lent_freedom(sums_of_squares, freedom, usual)
 
     lent = np.minimum(worth, np.maximum(ENOUGH_FREEDOM - freedom, 0.0))
-    weight = lent / np.maximum(lent + freedom, 1e-9)
-    own = sums_of_squares / np.where(freedom > 0, freedom, 1.0)
-    variances = weight * usual + (1 - weight) * own
-    return variances, np.minimum(lent + freedom, total)
+    known = lent + freedom
+    variances = (lent * usual + sums_of_squares) / np.where(known > 0, known, np.nan)
+    return variances, np.minimum(known, total)
 
 
 def _lent_freedom(
@@ -68,8 +67,9 @@ def _lent_freedom(
 ) -> float:
     """How many values the usual variance is worth, infinite where all are alike.
 
-    Variances that follow a scaled inverse chi-squared distribution of d degrees have
-    the squared coefficient of variation 2 / (d - 4).
+    The logarithm of a variance that d values tell has the variance 2 / d, roughly. So
+    many lend as much as the logarithms of the true variances differ by, for which
+    their squared coefficient of variation v stands as log(1 + v).
     """
     has_freedom = freedom > 0
     n = int(has_freedom.sum())

@@ -315,7 +315,7 @@ def _helps(powered: SystemEstimates) -> bool:
     slope = powered.slope
     if slope.value <= 0:
         return False
-    deviation = float(np.sqrt(np.sum(slope.loads * powered.clip_variances)))
+    deviation = powered.slope_deviation()
     if not deviation > 0:
         return False
     return bool(stdtr(powered.residual_freedom, slope.value / deviation) > 0.975)
@@ -371,6 +371,12 @@ def _interval_notes(sample: RatedSample, human: SystemEstimates) -> list[str]:
             "known, and there is no interval; rate more."
         ]
     single = _names_of(sample, sample.rated_per_system == 1)
+    if single and np.isnan(human.clip_variances).any():
+        return [
+            f"{len(single)} systems have one rated clip ({some(single)}), and there "
+            "are too few others to take from how far their clips differ: they have no "
+            "interval."
+        ]
     if single:
         return [
             f"{len(single)} systems have one rated clip ({some(single)}): how far "

@@ -179,12 +179,25 @@ class SystemEstimates:
         # Satterthwaite's degrees of freedom of a sum of independent variances. Prompts
         # that both systems of a difference were rated on make it more certain.
         variance = sum(part for part, _ in parts)
+        variance = max(variance, (1 - _GREATEST_PROMPT_SHARE) * rated[0])
         weight = sum(part**2 / max(freedom, 1.0) for part, freedom in parts)
         return Estimate(
             value=value,
             deviation=float(np.sqrt(variance)),
             freedom=float(variance**2 / weight) if weight > 0 else 1.0,
         )
+
+    def _slope_parts(self) -> np.ndarray:
+        """What the scatter of each system adds to the variance of the slope."""
+        # A system with one rated clip tells nothing of the slope, and may lack one.
+        loads = self.slope.loads
+        return np.where(loads > 0, loads * self.clip_variances, 0.0)
+
+    def slope_deviation(self) -> float:
+        """Standard deviation of the slope; 0 where none is used."""
+        if not len(self.slope.loads):
+            return 0.0
+        return float(np.sqrt(np.sum(self._slope_parts())))
 
     def _rated_part(self, weights: np.ndarray) -> tuple[float, float]:
         """The variance that the choice of rated clips brings, and its freedom."""
@@ -194,7 +207,7 @@ class SystemEstimates:
         if len(self.slope.loads):
             # The slope is as uncertain as its clips are scattered.
             lever = float(weights[used] @ self.lever[used])
-            own = own + lever**2 * self.slope.loads * self.clip_variances
+            own = own + lever**2 * self._slope_parts()
 
         has_part = own > 0
         squares = own[has_part] ** 2 / np.maximum(self.clip_freedom[has_part], 1e-9)
