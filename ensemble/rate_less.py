@@ -12,7 +12,13 @@ from scipy.special import ndtri
 
 from base_models.bins import ScoreBins
 from base_models.clips import musiceval
-from base_models.clips.columns import RATER_COLUMNS, aspect_columns, normalize
+from base_models.clips.columns import (
+    RATER_COLUMNS,
+    RATING_NAMES,
+    aspect_columns,
+    normalize,
+    normalize_loosely,
+)
 from base_models.clips.labels import SCALE
 from base_models.clips.ratings import find_ratings, rated_columns, read_ratings
 from base_models.clips.read_clips import read_clips
@@ -150,7 +156,11 @@ def read_rate_less(
     """
     rated, names = _read_ratings(ratings, aspects, rating_scale)
     if rated is None:
-        names = tuple(aspects) if aspects else _predicted_aspects(predictions)
+        names = (
+            tuple(aspect_columns(aspects))
+            if aspects
+            else _predicted_aspects(predictions)
+        )
         rated = pd.DataFrame({"clip_id": pd.Series(dtype=object)})
     predicted = read_predictions(predictions, names)
     table, notes, not_predicted = _with_systems(predicted, predictions, clips, names)
@@ -237,11 +247,24 @@ def _predicted_aspects(predictions: str) -> tuple[str, ...]:
     distributions = read_distributions(predictions)
     if distributions is not None:
         return tuple(distributions.aspects)
-    if Path(predictions).suffix.lower() in READERS and Path(predictions).is_file():
-        names: list[str] = read_clips(predictions).attrs["aspects"]
-        if names:
-            return tuple(names)
-    raise UsageError(f"Say what {predictions} predicts (--aspects mi ta).")
+    path = Path(predictions)
+    if path.suffix.lower() in READERS and path.is_file():
+        columns = READERS[path.suffix.lower()](path).columns
+        # By name alone, since predictions may be on any scale.
+        names = [_named_aspect(name) for name in columns]
+        found = dict.fromkeys(name for name in names if name)
+        if found:
+            return tuple(found)
+    raise UsageError(f"Name what {predictions} predicts (--aspects mi ta).")
+
+
+def _named_aspect(column: str) -> str | None:
+    """The aspect that a column says it predicts or rates, if it is known as one."""
+    name = normalize_loosely(column)
+    for affix in ("predicted_", "pred_"):
+        name = name.removeprefix(affix)
+    name = name.removesuffix("_pred")
+    return name if name in RATING_NAMES else None
 
 
 def _with_systems(
