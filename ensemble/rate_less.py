@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +53,9 @@ class RateLessData:
         Clips of the table that have no prediction.
     rated_without_prediction : list of str
         Rated clips that have no prediction: their ratings are left out.
+    learnt_from : list of str
+        Clips whose labels the predictor has seen, rated or not: they are left out,
+        since what is predicted of them is not what would be predicted of others.
     notes : tuple of str
         What a reader of the numbers must know.
     """
@@ -62,6 +65,7 @@ class RateLessData:
     aspects: tuple[str, ...]
     not_predicted: list[str]
     rated_without_prediction: list[str]
+    learnt_from: list[str]
     notes: tuple[str, ...]
 
     def predicted(self, aspect: str) -> pd.DataFrame:
@@ -118,14 +122,8 @@ class RateLessData:
         if unknown:
             raise UsageError(f"No clip is by {some(unknown)}; there are {some(known)}.")
         clips = self.clips[self.clips["system_id"].isin(names)].reset_index(drop=True)
-        return RateLessData(
-            clips=clips,
-            ratings=self.ratings[self.ratings["clip_id"].isin(clips["clip_id"])],
-            aspects=self.aspects,
-            not_predicted=self.not_predicted,
-            rated_without_prediction=self.rated_without_prediction,
-            notes=self.notes,
-        )
+        is_known = self.ratings["clip_id"].isin(clips["clip_id"])
+        return replace(self, clips=clips, ratings=self.ratings[is_known])
 
 
 def read_rate_less(
@@ -134,6 +132,7 @@ def read_rate_less(
     clips: str | None = None,
     aspects: Sequence[str] | None = None,
     rating_scale: Sequence[float] | None = None,
+    seen: Collection[str] = (),
 ) -> RateLessData:
     """Read predictions of all clips and ratings of some.
 
@@ -147,12 +146,14 @@ def read_rate_less(
         such as MusicEval's, or all clips as one system's
     aspects : names, or ``aspect=column`` of the ratings; by default the rated columns
     rating_scale : lowest and highest rating, where it is not 1 and 5
+    seen : clips that the predictor has learnt from; those that a file of distributions
+        names are known without
 
     Raises
     ------
     UsageError
-        When a file cannot be read, no clip or no rated clip is predicted, or a rating
-        is off its scale.
+        When a file cannot be read, no clip or no rated clip is predicted, all of them
+        were learnt from, or a rating is off its scale.
     """
     rated, names = _read_ratings(ratings, aspects, rating_scale)
     if rated is None:
@@ -165,31 +166,30 @@ def read_rate_less(
     predicted = read_predictions(predictions, names)
     table, notes, not_predicted = _with_systems(predicted, predictions, clips, names)
     rated, strangers = _with_ids_of(table, rated)
-    seen = _seen_by_predictor(predictions, rated["clip_id"])
     if ratings is not None and rated.empty:
         raise UsageError(
             f"No rated clip of {ratings} is predicted: a rating is for "
             f"{some(strangers, 1)}, a prediction for '{table['clip_id'].iloc[0]}'. "
             "Give both the same ids."
         )
-    if seen:
-        raise UsageError(SEEN_CLIPS.format(n=len(seen), names=some(seen)))
+    is_seen = _is_seen(table["clip_id"].tolist(), {*seen, *_seen_by(predictions)})
+    learnt_from = table["clip_id"][is_seen].tolist()
+    is_kept = ~rated["clip_id"].isin(learnt_from)
+    if is_seen.all() or (ratings is not None and not is_kept.any()):
+        raise UsageError(
+            f"The predictor has learnt from every rated clip ({some(learnt_from, 3)}): "
+            "its predictions know these ratings, and every interval would be too "
+            "narrow. Rate other clips, or give out-of-fold predictions of these."
+        )
     return RateLessData(
-        clips=table,
-        ratings=rated.reset_index(drop=True),
+        clips=table[~is_seen].reset_index(drop=True),
+        ratings=rated[is_kept].reset_index(drop=True),
         aspects=tuple(names),
         not_predicted=not_predicted,
         rated_without_prediction=strangers,
+        learnt_from=learnt_from,
         notes=notes,
     )
-
-
-SEEN_CLIPS = (
-    "The predictions were learnt from {n} of the rated clips ({names}): they know "
-    "these ratings, so that every interval would be too narrow. Rate other clips, or "
-    "give out-of-fold predictions of these."
-)
-"""Why predictions of clips that they were fitted on are refused."""
 
 
 def _read_ratings(
@@ -365,10 +365,16 @@ def _with_ids_of(
     return rated.assign(clip_id=ids)[is_known], strangers
 
 
-def _seen_by_predictor(predictions: str, rated: Collection[str]) -> list[str]:
-    """Rated clips whose ratings a base model has seen, as its file says."""
+def _seen_by(predictions: str) -> frozenset[str]:
+    """Clips whose labels a base model has seen, as its file says."""
     distributions = read_distributions(predictions)
     if distributions is None:
-        return []
-    seen = distributions.trained_on | distributions.selected_on
-    return sorted(seen.intersection(rated))
+        return frozenset()
+    return distributions.trained_on | distributions.selected_on
+
+
+def _is_seen(clip_ids: list[str], seen: Collection[str]) -> np.ndarray:
+    """Whether each clip is among those that were seen, however ids are written."""
+    forms, seen_forms = comparable_ids(clip_ids, sorted(seen))
+    known = set(seen_forms)
+    return np.array([form in known for form in forms], dtype=bool)

@@ -102,7 +102,8 @@ def _add_file_options(parser: Options) -> None:
     add(
         "--stack",
         type=str,
-        help="folder of the stack that predicted: refuse clips that it was fitted on",
+        help="folder of the stack that predicted: leave out the clips that it, or a "
+        "base model of it, was fitted on",
     )
     add(
         "--out",
@@ -180,9 +181,8 @@ def _main(argv: Sequence[str] | None = None) -> int:
         clips=options.clips,
         aspects=options.aspects,
         rating_scale=options.rating_scale,
+        seen=_seen_by(options.stack),
     )
-    if options.stack:
-        _refuse_fitted_clips(options.stack, data)
     say_notes(data.notes)
     code = _say_left_out(data)
     if options.plan:
@@ -227,14 +227,13 @@ def _table_format(file: str) -> str:
     return form
 
 
-def _refuse_fitted_clips(stack: str, data: RateLessData) -> None:
-    from ensemble.estimator.save_and_load import read_stack
-    from ensemble.rate_less import SEEN_CLIPS
+def _seen_by(stack: str | None) -> frozenset[str]:
+    """The clips that a stack has learnt from."""
+    if not stack:
+        return frozenset()
+    from ensemble.scoring.seen_clips import seen_clips
 
-    _, _, regressor = read_stack(stack)
-    seen = sorted(set(regressor.fitted_on_).intersection(data.ratings["clip_id"]))
-    if seen:
-        raise UsageError(SEEN_CLIPS.format(n=len(seen), names=some(seen)))
+    return seen_clips(stack)
 
 
 def _say_left_out(data: RateLessData) -> int:
@@ -250,7 +249,13 @@ def _say_left_out(data: RateLessData) -> int:
             "of the table but NOT PREDICTED, the means are not about them: "
             f"{len(data.not_predicted)} ({some(data.not_predicted)})"
         )
-    return CLIPS_SET_ASIDE if strangers or data.not_predicted else ALL_WELL
+    if data.learnt_from:
+        say(
+            "LEARNT FROM by what predicts them, the means are not about them: "
+            f"{len(data.learnt_from)} ({some(data.learnt_from)})"
+        )
+    has_left_out = strangers or data.not_predicted or data.learnt_from
+    return CLIPS_SET_ASIDE if has_left_out else ALL_WELL
 
 
 def _write_table(frame: pd.DataFrame, file: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -93,6 +93,9 @@ class _Pair:
     @classmethod
     def fit(cls, sample: RatedSample, population: str) -> _Pair:
         slope = fitted_slope(sample)
+        if sample.is_rated.all():
+            # Nothing is left to predict.
+            slope = replace(slope, value=0.0, loads=np.zeros(0))
         human = SystemEstimates.fit(sample, Slope(), population)
         return cls(human, SystemEstimates.fit(sample, slope, population))
 

@@ -214,21 +214,50 @@ def test_an_aspect_that_some_clips_lack_leaves_them_out(files):
     assert report["ta"]["means"][-1]["clips"] == 80
 
 
-def test_predictions_that_saw_the_ratings_are_refused(files):
-    folder, clips, _ = files
-    ids = clips["clip_id"].tolist()
+def write_distributions(folder, clips, trained_on):
     table = PredictionTable.from_scores(
         "a",
-        ids,
+        clips["clip_id"].tolist(),
         ("mos",),
         scores=np.clip(clips[["mos"]].to_numpy(), 1, 5),
         bins=ScoreBins(),
         sigma=0.35,
-        trained_on=ids,
+        trained_on=trained_on,
     )
     table.write(folder / "scores.parquet")
+
+
+def test_clips_that_were_learnt_from_are_left_out_rated_or_not(files):
+    folder, clips, ratings = files
+    rated = ratings["clip_id"].unique()
+    unrated = clips["clip_id"][~clips["clip_id"].isin(rated)]
+    seen = [rated[0], unrated.iloc[0], unrated.iloc[1]]
+    write_distributions(folder, clips, seen)
+    options = ("--clips", folder / "scores.csv", "--out", folder / "m.csv")
+    code, _, err = run(folder, *options, scores="scores.parquet")
+    assert code == 3
+    assert "LEARNT FROM by what predicts them" in err
+    corpus = pd.read_csv(folder / "m.csv").iloc[-1]
+    assert corpus["clips"] == 117
+    assert corpus["rated_clips"] == 23
+
+
+def test_predictions_that_saw_all_ratings_are_refused(files):
+    folder, clips, _ = files
+    write_distributions(folder, clips, clips["clip_id"].tolist())
     result = run(folder, "--clips", folder / "scores.csv", scores="scores.parquet")
-    refused(2, result, r"learnt from 24 of the rated clips .* out-of-fold predictions")
+    refused(2, result, r"learnt from every rated clip .* out-of-fold predictions")
+
+
+def test_the_clips_of_a_stack_are_left_out(files, monkeypatch):
+    folder, _, ratings = files
+    seen = [f"wav/{clip}.wav" for clip in ratings["clip_id"].unique()[:2]]
+    monkeypatch.setattr(
+        "ensemble.scoring.seen_clips.seen_clips", lambda folder: frozenset(seen)
+    )
+    code, _, err = run(folder, "--stack", "any")
+    assert code == 3
+    assert "the means are not about them: 2" in err
 
 
 def test_a_plan_is_a_table_of_clips_to_rate_without_predictions(files):
