@@ -221,11 +221,9 @@ def _read_ratings(
 
 def _scale(ends: Sequence[float]) -> ScoreBins:
     low, high = ends
-    if not (np.isfinite([low, high]).all() and low < high):
-        raise UsageError(
-            "The lowest rating of a scale must be below the highest, and both finite; "
-            f"got {low:g} {high:g}."
-        )
+    # An infinite end would make all ratings equal.
+    if not np.isfinite(high - low):
+        raise UsageError(f"The ends of a scale are finite; got {low:g} {high:g}.")
     return ScoreBins(low, high)
 
 

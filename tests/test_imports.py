@@ -27,9 +27,9 @@ LEVELS = {
     ],
     "meta": [
         {"rows", "columns"},
-        {"splits", "uncertainty", "ridge_algebra", "predicted_rows", "powered_means"},
+        {"splits", "uncertainty", "ridge_algebra", "predicted_rows"},
         {"learners", "comparison"},
-        {"regressor_state"},
+        {"regressor_state", "powered_means"},
         {"regressor"},
         {"adaptation", "score_columns", "disagreement_report"},
         {"assessment", "adaptation_curve"},

@@ -11,6 +11,7 @@ import pandas as pd
 from scipy.special import stdtr
 
 from base_models.errors import UsageError, one_of, some
+from meta.comparison.sign_flip import holm
 from meta.powered_means.rated_sample import RatedSample
 from meta.powered_means.sampling_check import sampling_warnings
 from meta.powered_means.system_estimates import (
@@ -287,7 +288,8 @@ def _differences(
         columns += [name, f"{name}_low", f"{name}_high"]
     table = pd.DataFrame(rows, columns=[*columns, "human_p", "powered_p"])
     for name in ("human_p", "powered_p"):
-        table[name] = _holm(table[name].to_numpy(dtype=float))
+        p_values = table[name].to_numpy(dtype=float)
+        table[name] = np.where(np.isnan(p_values), np.nan, holm(p_values))
     return table
 
 
@@ -297,17 +299,6 @@ def _p_value(estimate: Estimate) -> float:
         return np.nan
     statistic = abs(estimate.value) / estimate.deviation
     return float(2 * stdtr(max(estimate.freedom, 1.0), -statistic))
-
-
-def _holm(p_values: np.ndarray) -> np.ndarray:
-    """Adjusted by Holm; NaN stays, and does not count."""
-    adjusted = np.full(len(p_values), np.nan)
-    known = np.flatnonzero(np.isfinite(p_values))
-    order = known[np.argsort(p_values[known], kind="stable")]
-    factors = np.arange(len(order), 0, -1)
-    stepped = np.maximum.accumulate(p_values[order] * factors)
-    adjusted[order] = np.minimum(stepped, 1.0)
-    return adjusted
 
 
 # ---- words
