@@ -343,7 +343,7 @@ def _means_table(aspect: str, found: PoweredMeans) -> Table:
         f"{aspect}: means of {of_what[found.population]}, {found.level * 100:g} % "
         "intervals"
     )
-    table = Table(title=Text(title), title_justify="left")
+    table = Table(title=Text(title), title_justify="left", pad_edge=False)
     table.add_column("system", overflow="fold", min_width=9)
     for name in ("rated", "ratings", "alone", "powered", "worth"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -393,7 +393,9 @@ def _show_differences(aspect: str, found: PoweredMeans) -> None:
             "--differences FILE lists them, --compare names fewer"
         )
         return
-    table = Table(title=Text(f"{aspect}: differences"), title_justify="left")
+    table = Table(
+        title=Text(f"{aspect}: differences"), title_justify="left", pad_edge=False
+    )
     table.add_column("systems")
     for name in ("alone", "p", "powered", "p"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -411,7 +413,7 @@ def _show_differences(aspect: str, found: PoweredMeans) -> None:
 def _p_text(p_value: float) -> str:
     if p_value != p_value:
         return "-"
-    return "< 0.001" if p_value < 0.001 else f"{p_value:.3f}"
+    return "<0.001" if p_value < 0.001 else f"{p_value:.3f}"
 
 
 # ---- the plan
@@ -486,7 +488,7 @@ def _assumptions(settings: PlanSettings, has_pilot: bool, has_intervals: bool) -
 
 def _plan_table(plan: RatingPlan, settings: PlanSettings) -> Table:
     title = f"half-widths of {settings.level * 100:g} % intervals to expect"
-    table = Table(title=Text(title), title_justify="left")
+    table = Table(title=Text(title), title_justify="left", pad_edge=False)
     table.add_column("system")
     for name in ("clips", "to rate", "ratings", "alone", "powered"):
         table.add_column(name, justify="right", no_wrap=True)

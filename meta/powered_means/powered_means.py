@@ -330,18 +330,17 @@ def _notes(sample: RatedSample, pair: _Pair, population: str) -> list[str]:
 def _prediction_notes(sample: RatedSample, pair: _Pair) -> list[str]:
     """What is to be said of the predictions, if anything."""
     slope = pair.powered.slope
+    if slope.correlation > 1 - 1e-9:
+        return [
+            "The ratings follow the predictions exactly: is their column the ratings? "
+            "The powered means are worth nothing then."
+        ]
     if sample.is_rated.all():
         return ["Every clip is rated: there is nothing that predictions could add."]
     if np.isnan(slope.raw):
         return [
             "Too few rated clips to weigh the predictions by, or predictions that do "
             "not differ within systems: the powered means are those of the ratings."
-        ]
-    is_exact = np.isnan(pair.powered.clip_variances).all()
-    if is_exact and not np.isnan(pair.human.clip_variances).all():
-        return [
-            "The ratings follow the predictions exactly: is their column the ratings? "
-            "There is no powered interval."
         ]
     if not _helps(pair.powered):
         return [

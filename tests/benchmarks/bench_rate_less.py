@@ -46,14 +46,14 @@ WORLDS = {
 
 
 def bench_simulated_systems():
-    """True means in 95 % intervals; 1,000 samples of each world."""
+    """True means in 95 % intervals; 600 samples of each world."""
     print("\nheld by 95 % intervals, alone / powered: systems; differences; corpus")
     for name, world in WORLDS.items():
-        found = measure(draws(world, repeats=1000))
+        found = measure(draws(world, repeats=600))
         print(f"{name}: {found.line()}")
         assert found.systems.min() >= 0.93, name
     of_clips = World(rated=20, clips=25, per_clip=3)
-    found = measure(draws(of_clips, 1000, population="clips"), population="clips")
+    found = measure(draws(of_clips, 600, population="clips"), population="clips")
     print(f"20 of exactly 25 clips, 3 ratings each: {found.line()}")
 
 
@@ -63,7 +63,7 @@ def bench_systems_that_scatter_unlike():
     for rated in (3, 10):
         world = World(systems=15, rated=rated, uneven=0.4)
         rows = []
-        for sample, truth in draws(world, repeats=1000):
+        for sample, truth in draws(world, repeats=600):
             spread = pd.Series(sample.predictions).groupby(sample.system).std()
             order = np.argsort(spread.to_numpy())
             chosen = np.eye(15)[order[[0, 7, 14]]]
@@ -113,7 +113,7 @@ def bench_a_sample_of_the_corpus():
         world = World(systems=20, correlation=correlation, of_corpus=True)
         rng = np.random.default_rng(0)
         pairs = []
-        for _ in range(1000):
+        for _ in range(600):
             sample, means, _ = world.draw(rng)
             pairs.append((sample.pooled(), np.array([means.mean()])))
         found = measure(pairs)

@@ -161,6 +161,10 @@ def test_ratings_that_are_the_predictions_are_no_certainty():
     assert found.means["powered_low"].isna().all()
     assert "follow the predictions exactly" in words(found)
     assert np.isfinite(found.means["human_low"]).all()
+    everything = sample_of(World(clips=5))
+    rated = everything.predictions[everything.clip_of]
+    found = powered_means(replace(everything, ratings=rated))
+    assert "follow the predictions exactly" in words(found)
 
 
 def test_predictions_that_help_nothing_are_said_to():
