@@ -175,7 +175,13 @@ def read_rate_less(
     is_seen = _is_seen(table["clip_id"].tolist(), {*seen, *_seen_by(predictions)})
     learnt_from = table["clip_id"][is_seen].tolist()
     is_kept = ~rated["clip_id"].isin(learnt_from)
-    if is_seen.all() or (ratings is not None and not is_kept.any()):
+    if is_seen.all():
+        raise UsageError(
+            f"The predictor has learnt from every clip ({some(learnt_from, 3)}): what "
+            "it predicts of them is no guide to others. Predict other clips, or give "
+            "out-of-fold predictions of these."
+        )
+    if ratings is not None and not is_kept.any():
         raise UsageError(
             f"The predictor has learnt from every rated clip ({some(learnt_from, 3)}): "
             "its predictions know these ratings, and every interval would be too "

@@ -29,7 +29,7 @@ def moderated(
 
     Intervals from them hold on average over systems. That of a system whose clips
     scatter far more than the others' holds less often while it has few ratings: 85 %
-    instead of 95 % with three clips of each, 95 % with ten
+    instead of 95 % with three clips of each, 93 % with ten
     (`tests/benchmarks/bench_rate_less.py`, uneven systems).
 
     Parameters

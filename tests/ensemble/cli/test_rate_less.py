@@ -243,10 +243,11 @@ def test_clips_that_were_learnt_from_are_left_out_rated_or_not(files):
 
 
 def test_predictions_that_saw_all_ratings_are_refused(files):
-    folder, clips, _ = files
-    write_distributions(folder, clips, clips["clip_id"].tolist())
-    result = run(folder, "--clips", folder / "scores.csv", scores="scores.parquet")
-    refused(2, result, r"learnt from every rated clip .* out-of-fold predictions")
+    folder, clips, ratings = files
+    for seen, what in ((ratings, "every rated clip"), (clips, "every clip")):
+        write_distributions(folder, clips, seen["clip_id"].unique().tolist())
+        result = run(folder, "--clips", folder / "scores.csv", scores="scores.parquet")
+        refused(2, result, rf"learnt from {what} .* out-of-fold predictions")
 
 
 def test_the_clips_of_a_stack_are_left_out(files, monkeypatch):
