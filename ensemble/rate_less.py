@@ -155,14 +155,11 @@ def read_rate_less(
         When a file cannot be read, no clip or no rated clip is predicted, all of them
         were learnt from, or a rating is off its scale.
     """
-    rated, names = _read_ratings(ratings, aspects, rating_scale)
-    if rated is None:
-        names = (
-            tuple(aspect_columns(aspects))
-            if aspects
-            else _predicted_aspects(predictions)
-        )
+    if ratings is None:
         rated = pd.DataFrame({"clip_id": pd.Series(dtype=object)})
+        names = _planned_aspects(predictions, aspects)
+    else:
+        rated, names = _read_ratings(ratings, aspects, rating_scale)
     predicted = read_predictions(predictions, names)
     table, notes, not_predicted = _with_systems(predicted, predictions, clips, names)
     rated, strangers = _with_ids_of(table, rated)
@@ -172,40 +169,49 @@ def read_rate_less(
             f"{some(strangers, 1)}, a prediction for '{table['clip_id'].iloc[0]}'. "
             "Give both the same ids."
         )
-    is_seen = _is_seen(table["clip_id"].tolist(), {*seen, *_seen_by(predictions)})
-    learnt_from = table["clip_id"][is_seen].tolist()
-    is_kept = ~rated["clip_id"].isin(learnt_from)
+    data = RateLessData(
+        clips=table,
+        ratings=rated.reset_index(drop=True),
+        aspects=names,
+        not_predicted=not_predicted,
+        rated_without_prediction=strangers,
+        learnt_from=[],
+        notes=notes,
+    )
+    return _without_seen(data, {*seen, *_seen_by(predictions)})
+
+
+def _without_seen(data: RateLessData, seen: Collection[str]) -> RateLessData:
+    """The same without the clips that the predictor has learnt from."""
+    is_seen = _is_seen(data.clips["clip_id"].tolist(), seen)
+    learnt_from = data.clips["clip_id"][is_seen].tolist()
+    is_kept = ~data.ratings["clip_id"].isin(learnt_from)
     if is_seen.all():
         raise UsageError(
             f"The predictor has learnt from every clip ({some(learnt_from, 3)}): what "
             "it predicts of them is no guide to others. Predict other clips, or give "
             "out-of-fold predictions of these."
         )
-    if ratings is not None and not is_kept.any():
+    if len(is_kept) and not is_kept.any():
         raise UsageError(
             f"The predictor has learnt from every rated clip ({some(learnt_from, 3)}): "
             "its predictions know these ratings, and every interval would be too "
             "narrow. Rate other clips, or give out-of-fold predictions of these."
         )
-    return RateLessData(
-        clips=table[~is_seen].reset_index(drop=True),
-        ratings=rated[is_kept].reset_index(drop=True),
-        aspects=tuple(names),
-        not_predicted=not_predicted,
-        rated_without_prediction=strangers,
+    return replace(
+        data,
+        clips=data.clips[~is_seen].reset_index(drop=True),
+        ratings=data.ratings[is_kept].reset_index(drop=True),
         learnt_from=learnt_from,
-        notes=notes,
     )
 
 
 def _read_ratings(
-    ratings: str | None,
+    ratings: str,
     aspects: Sequence[str] | None,
     rating_scale: Sequence[float] | None,
-) -> tuple[pd.DataFrame | None, tuple[str, ...]]:
+) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Single ratings, or mean ratings without raters, and their aspects."""
-    if ratings is None:
-        return None, ()
     source = _single_ratings(ratings)
     if source is not None:
         columns = aspect_columns(aspects) if aspects else rated_columns(source)
@@ -246,8 +252,12 @@ def _single_ratings(ratings: str) -> Path | None:
     return None
 
 
-def _predicted_aspects(predictions: str) -> tuple[str, ...]:
-    """The aspects that a file predicts, where no ratings say which are meant."""
+def _planned_aspects(
+    predictions: str, aspects: Sequence[str] | None
+) -> tuple[str, ...]:
+    """The aspects that are named, or else those that a file predicts."""
+    if aspects:
+        return tuple(aspect_columns(aspects))
     distributions = read_distributions(predictions)
     if distributions is not None:
         return tuple(distributions.aspects)

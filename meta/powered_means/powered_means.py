@@ -149,20 +149,10 @@ def powered_means(
     variance between raters counts as a second source (`variance_components`).
     """
     one_of(population, POPULATIONS, "population")
-    one_of(design, DESIGNS, "design")
     if not 0 < level < 1:
         raise UsageError(f"A level lies between 0 and 1; got {level:g}.")
-    if not sample.is_rated.any():
-        raise UsageError("No clip is rated: a mean needs a few ratings (--plan).")
-
     unrated = _names_of(sample, sample.rated_per_system == 0)
-    if design == "auto":
-        design = "corpus" if unrated else "systems"
-    if design == "systems" and unrated:
-        raise UsageError(
-            f"{len(unrated)} systems have no rated clip ({some(unrated)}): the mean of "
-            "the corpus needs one of each, or clips drawn among all (--design corpus)."
-        )
+    design = _settled_design(sample, design, unrated)
 
     pair = _Pair.fit(sample, population)
     rows = _system_rows(sample, pair, level)
@@ -181,6 +171,21 @@ def powered_means(
         unrated=unrated,
         notes=(*_notes(sample, pair, population), *warnings),
     )
+
+
+def _settled_design(sample: RatedSample, design: str, unrated: Sequence[str]) -> str:
+    """The design, with ``"auto"`` settled, after a check that it can be had."""
+    one_of(design, DESIGNS, "design")
+    if not sample.is_rated.any():
+        raise UsageError("No clip is rated: a mean needs a few ratings (--plan).")
+    if design == "auto":
+        return "corpus" if unrated else "systems"
+    if design == "systems" and unrated:
+        raise UsageError(
+            f"{len(unrated)} systems have no rated clip ({some(unrated)}): the mean of "
+            "the corpus needs one of each, or clips drawn among all (--design corpus)."
+        )
+    return design
 
 
 def _system_rows(
