@@ -33,6 +33,7 @@ COMMANDS = (
     "predict_mos",
     "evaluate_mos",
     "check_clips",
+    "rate_less",
     "reproduce",
 )
 
