@@ -103,10 +103,11 @@ def read_ratings(
         raise UsageError(f"{path} holds no ratings.")
 
     for aspect, column in column_of.items():
-        if scale is None and bins is None:
+        given = bins if scale is None else scale
+        if given is None:
             ratings[aspect] = read_scores(table, column, _ANY_SCALE, cure="")
             continue
-        own = _scale_of(aspect, bins if scale is None else scale)
+        own = _scale_of(aspect, given)
         of_labels = own if bins is None else _scale_of(aspect, bins)
         cure = "Ratings on another scale need its ends (--rating-scale LOW HIGH)."
         values = read_scores(table, column, own, cure=cure)

@@ -34,6 +34,7 @@ COMMANDS = (
     "evaluate_mos",
     "noise_ceiling",
     "check_clips",
+    "rate_less",
     "reproduce",
 )
 

@@ -1,0 +1,394 @@
+"""Predictions of all clips and ratings of some, out of files, for powered means."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy.special import ndtri
+
+from base_models.bins import ScoreBins
+from base_models.clips import musiceval
+from base_models.clips.columns import (
+    RATER_COLUMNS,
+    RATING_NAMES,
+    aspect_columns,
+    normalize,
+    normalize_loosely,
+)
+from base_models.clips.labels import SCALE
+from base_models.clips.ratings import find_ratings, rated_columns, read_ratings
+from base_models.clips.read_clips import read_clips
+from base_models.clips.text_table import READERS
+from base_models.errors import UsageError, some
+from ensemble.prediction_files.read_predictions import (
+    comparable_ids,
+    read_distributions,
+    read_predictions,
+)
+from meta.powered_means.rated_sample import RatedSample
+
+ONE_SYSTEM = "all"
+"""What clips without systems are said to be by."""
+
+
+@dataclass(frozen=True, eq=False)
+class RateLessData:
+    """Clips with predictions of every aspect, and ratings of some of them.
+
+    Parameters
+    ----------
+    clips : DataFrame of n rows
+        ``clip_id, system_id, prompt, audio`` and per aspect ``pred_<aspect>``, NaN
+        where a clip has none; where the file has intervals also
+        ``pred_<aspect>_low`` and ``_high``.
+    ratings : DataFrame
+        ``clip_id`` as in `clips`, ``rater_id`` where raters are known, and one column
+        per aspect; empty without ratings.
+    aspects : tuple of str
+    not_predicted : list of str
+        Clips of the table that have no prediction.
+    rated_without_prediction : list of str
+        Rated clips that have no prediction: their ratings are left out.
+    learnt_from : list of str
+        Clips whose labels the predictor has seen, rated or not: they are left out,
+        since what is predicted of them is not what would be predicted of others.
+    notes : tuple of str
+        What a reader of the numbers must know.
+    """
+
+    clips: pd.DataFrame
+    ratings: pd.DataFrame
+    aspects: tuple[str, ...]
+    not_predicted: list[str]
+    rated_without_prediction: list[str]
+    learnt_from: list[str]
+    notes: tuple[str, ...]
+
+    def predicted(self, aspect: str) -> pd.DataFrame:
+        """The clips that have a prediction of an aspect, with it as ``prediction``."""
+        clips = self.clips.assign(prediction=self.clips[f"pred_{aspect}"])
+        return clips[clips["prediction"].notna()].reset_index(drop=True)
+
+    def sample(self, aspect: str) -> RatedSample:
+        """The clips that have a prediction of an aspect, with its ratings."""
+        clips = self.predicted(aspect)
+        is_known = self.ratings["clip_id"].isin(clips["clip_id"])
+        return RatedSample.from_tables(clips, self.ratings[is_known], aspect)
+
+    def for_plan(self) -> pd.DataFrame:
+        """The clips with the mean of their predictions over aspects."""
+        columns = [f"pred_{aspect}" for aspect in self.aspects]
+        return self.clips.assign(prediction=self.clips[columns].mean(axis=1))
+
+    def residual_deviation(self, interval_level: float) -> np.ndarray | None:
+        """How far true scores lie from predictions, as their intervals tell.
+
+        Parameters
+        ----------
+        interval_level : float
+            Coverage of the intervals in the file of predictions.
+
+        Returns
+        -------
+        deviation : array of shape (n,), or None where the file has no intervals
+        """
+        widths = []
+        for aspect in self.aspects:
+            if f"pred_{aspect}_low" in self.clips:
+                high = self.clips[f"pred_{aspect}_high"]
+                widths.append(high - self.clips[f"pred_{aspect}_low"])
+        if not widths:
+            return None
+        mean_width = pd.concat(widths, axis=1).mean(axis=1)
+        if mean_width.isna().any() or (mean_width < 0).any():
+            return None
+        quantile = float(ndtri((1 + interval_level) / 2))
+        return mean_width.to_numpy() / (2 * quantile)
+
+    def only_systems(self, names: Sequence[str]) -> RateLessData:
+        """The same with the clips of some systems alone.
+
+        Raises
+        ------
+        UsageError
+            When a name is unknown.
+        """
+        known = self.clips["system_id"].unique()
+        unknown = [name for name in names if name not in known]
+        if unknown:
+            raise UsageError(f"No clip is by {some(unknown)}; there are {some(known)}.")
+        clips = self.clips[self.clips["system_id"].isin(names)].reset_index(drop=True)
+        is_known = self.ratings["clip_id"].isin(clips["clip_id"])
+        return replace(self, clips=clips, ratings=self.ratings[is_known])
+
+
+def read_rate_less(
+    predictions: str,
+    ratings: str | None = None,
+    clips: str | None = None,
+    aspects: Sequence[str] | None = None,
+    rating_scale: Sequence[float] | None = None,
+    seen: Collection[str] = (),
+) -> RateLessData:
+    """Read predictions of all clips and ratings of some.
+
+    Parameters
+    ----------
+    predictions : as `read_predictions` takes them
+    ratings : single ratings as `read_ratings` takes them, or a table with a mean rating
+        per clip as `read_clips` takes it; None for a plan without a pilot
+    clips : a table that names the system of every clip, perhaps its prompt, as
+        `read_clips` takes it; None takes `predictions` itself, or the system in names
+        such as MusicEval's, or all clips as one system's
+    aspects : names, or ``aspect=column`` of the ratings; by default the rated columns
+    rating_scale : lowest and highest rating, where it is not 1 and 5
+    seen : clips that the predictor has learnt from; those that a file of distributions
+        names are known without
+
+    Raises
+    ------
+    UsageError
+        When a file cannot be read, no clip or no rated clip is predicted, all of them
+        were learnt from, or a rating is off its scale.
+    """
+    if ratings is None:
+        rated = pd.DataFrame({"clip_id": pd.Series(dtype=object)})
+        names = _planned_aspects(predictions, aspects)
+    else:
+        rated, names = _read_ratings(ratings, aspects, rating_scale)
+    predicted = read_predictions(predictions, names)
+    table, notes, not_predicted = _with_systems(predicted, predictions, clips, names)
+    rated, strangers = _with_ids_of(table, rated)
+    if ratings is not None and rated.empty:
+        raise UsageError(
+            f"No rated clip of {ratings} is predicted: a rating is for "
+            f"{some(strangers, 1)}, a prediction for '{table['clip_id'].iloc[0]}'. "
+            "Give both the same ids."
+        )
+    data = RateLessData(
+        clips=table,
+        ratings=rated.reset_index(drop=True),
+        aspects=names,
+        not_predicted=not_predicted,
+        rated_without_prediction=strangers,
+        learnt_from=[],
+        notes=notes,
+    )
+    return _without_seen(data, {*seen, *_seen_by(predictions)})
+
+
+def _without_seen(data: RateLessData, seen: Collection[str]) -> RateLessData:
+    """The same without the clips that the predictor has learnt from."""
+    is_seen = _is_seen(data.clips["clip_id"].tolist(), seen)
+    learnt_from = data.clips["clip_id"][is_seen].tolist()
+    is_kept = ~data.ratings["clip_id"].isin(learnt_from)
+    if is_seen.all():
+        raise UsageError(
+            f"The predictor has learnt from every clip ({some(learnt_from, 3)}): what "
+            "it predicts of them is no guide to others. Predict other clips, or give "
+            "out-of-fold predictions of these."
+        )
+    if len(is_kept) and not is_kept.any():
+        raise UsageError(
+            f"The predictor has learnt from every rated clip ({some(learnt_from, 3)}): "
+            "its predictions know these ratings, and every interval would be too "
+            "narrow. Rate other clips, or give out-of-fold predictions of these."
+        )
+    return replace(
+        data,
+        clips=data.clips[~is_seen].reset_index(drop=True),
+        ratings=data.ratings[is_kept].reset_index(drop=True),
+        learnt_from=learnt_from,
+    )
+
+
+def _read_ratings(
+    ratings: str,
+    aspects: Sequence[str] | None,
+    rating_scale: Sequence[float] | None,
+) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Single ratings, or mean ratings without raters, and their aspects."""
+    source = _single_ratings(ratings)
+    if source is not None:
+        columns = aspect_columns(aspects) if aspects else rated_columns(source)
+        single = read_ratings(source, columns, rating_scale, columns=columns)
+        return single, tuple(columns)
+
+    bins = SCALE if rating_scale is None else _scale(rating_scale)
+    table = read_clips(ratings, aspects=aspects, bins=bins)
+    names = tuple(table.attrs["aspects"])
+    is_rated = table[list(names)].notna().any(axis=1)
+    if not is_rated.any():
+        raise UsageError(f"{ratings} rates no clip; fill in some ratings.")
+    means = table.loc[is_rated, ["clip_id", *names]]
+    for name in names:
+        share = (means[name] - bins.low) / (bins.high - bins.low)
+        means[name] = SCALE.low + (SCALE.high - SCALE.low) * share
+    return means, names
+
+
+def _scale(ends: Sequence[float]) -> ScoreBins:
+    low, high = ends
+    # An infinite end would make all ratings equal.
+    if not np.isfinite(high - low):
+        raise UsageError(f"The ends of a scale are finite; got {low:g} {high:g}.")
+    return ScoreBins(low, high)
+
+
+def _single_ratings(ratings: str) -> Path | None:
+    """Where single ratings are: a table that names raters, or the lists of a tree."""
+    path = Path(ratings)
+    suffix = path.suffix.lower()
+    if suffix in READERS and path.is_file():
+        names = READERS[suffix](path).columns
+        has_raters = any(normalize(name) in RATER_COLUMNS for name in names)
+        return path if has_raters else None
+    if path.is_dir() or suffix == ".txt":
+        return find_ratings(path)
+    return None
+
+
+def _planned_aspects(
+    predictions: str, aspects: Sequence[str] | None
+) -> tuple[str, ...]:
+    """The aspects that are named, or else those that a file predicts."""
+    if aspects:
+        return tuple(aspect_columns(aspects))
+    distributions = read_distributions(predictions)
+    if distributions is not None:
+        return tuple(distributions.aspects)
+    path = Path(predictions)
+    if path.suffix.lower() in READERS and path.is_file():
+        columns = READERS[path.suffix.lower()](path).columns
+        # By name alone, since predictions may be on any scale.
+        names = [_named_aspect(name) for name in columns]
+        found = dict.fromkeys(name for name in names if name)
+        if found:
+            return tuple(found)
+    raise UsageError(f"Name what {predictions} predicts (--aspects mi ta).")
+
+
+def _named_aspect(column: str) -> str | None:
+    """The aspect that a column says it predicts or rates, if it is known as one."""
+    name = normalize_loosely(column)
+    for affix in ("predicted_", "pred_"):
+        name = name.removeprefix(affix)
+    name = name.removesuffix("_pred")
+    return name if name in RATING_NAMES else None
+
+
+def _with_systems(
+    predicted: pd.DataFrame,
+    source: str,
+    clips: str | None,
+    aspects: Sequence[str],
+) -> tuple[pd.DataFrame, tuple[str, ...], list[str]]:
+    """The predicted clips with their systems, what was chosen, and who lacks one."""
+    scores = {f"pred_{name}": predicted[name].to_numpy() for name in aspects}
+    scores |= _intervals(source, aspects)
+    described, notes = _descriptions(predicted, source, clips)
+    wanted, given = comparable_ids(
+        described["clip_id"].tolist(), predicted["clip_id"].tolist()
+    )
+    row_of = {form: row for row, form in enumerate(given)}
+    if len(row_of) < len(given):
+        twice = pd.Series(given)[pd.Series(given).duplicated()]
+        raise UsageError(f"{some(twice)}: predicted twice in {source}; keep one.")
+    rows = np.array([row_of.get(form, -1) for form in wanted], dtype=np.intp)
+    if not (rows >= 0).any():
+        raise UsageError(
+            f"No clip of {clips} is predicted: it has '{described['clip_id'].iloc[0]}',"
+            f" a prediction is for '{predicted['clip_id'].iloc[0]}'. Give both the "
+            "same ids."
+        )
+    not_predicted = described["clip_id"][rows < 0].tolist()
+    table = described[rows >= 0].reset_index(drop=True)
+    for name, values in scores.items():
+        table[name] = values[rows[rows >= 0]]
+
+    without = table["clip_id"][table["system_id"] == ""].tolist()
+    if without and len(without) < len(table):
+        raise UsageError(
+            f"{len(without)} clips have no system ({some(without)}); name the system "
+            "of every clip, or of none."
+        )
+    if without:
+        table["system_id"] = ONE_SYSTEM
+        notes = (
+            *notes,
+            "No clip has a system: all are taken for one system's (--clips TABLE names "
+            "systems).",
+        )
+    return table, notes, not_predicted
+
+
+def _descriptions(
+    predicted: pd.DataFrame, source: str, clips: str | None
+) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Clip id, system, prompt and audio of every clip, and the notes of the reader."""
+    if clips is None:
+        path = Path(source)
+        is_table = path.suffix.lower() in READERS and read_distributions(path) is None
+        own = None
+        if is_table:
+            own = read_clips(source, labels=False)
+        if own is not None and (own["system_id"] != "").any():
+            return own, ()
+        if own is None:
+            texts = dict.fromkeys(("system_id", "prompt", "audio"), "")
+            own = predicted[["clip_id"]].assign(**texts)
+        ids = [clip.removesuffix(".wav") for clip in own["clip_id"]]
+        if musiceval.are_clip_ids(ids):
+            own["system_id"] = [musiceval.system_of(clip) for clip in ids]
+        return own, ()
+    table = read_clips(clips, labels=False)
+    return table, tuple(table.attrs.get("notes", ()))
+
+
+def _intervals(source: str, aspects: Sequence[str]) -> dict[str, np.ndarray]:
+    """Ends of the intervals beside predictions, as ``predict_mos`` writes them."""
+    path = Path(source)
+    if path.suffix.lower() not in READERS or read_distributions(path) is not None:
+        return {}
+    columns = READERS[path.suffix.lower()](path).columns
+    found = {}
+    for aspect in aspects:
+        ends = [f"{aspect}_low", f"{aspect}_high"]
+        if all(end in columns for end in ends):
+            for end in ends:
+                cells = pd.Series(pd.to_numeric(columns[end], errors="coerce"))
+                found[f"pred_{end}"] = cells.to_numpy(dtype=float)
+    return found
+
+
+def _with_ids_of(
+    table: pd.DataFrame, rated: pd.DataFrame
+) -> tuple[pd.DataFrame, list[str]]:
+    """The ratings of predicted clips under their ids, and the other rated clips."""
+    known, given = comparable_ids(
+        table["clip_id"].tolist(), rated["clip_id"].astype(str).tolist()
+    )
+    id_of = dict(zip(known, table["clip_id"], strict=True))
+    ids = [id_of.get(form) for form in given]
+    is_known = np.array([clip is not None for clip in ids], dtype=bool)
+    strangers = rated["clip_id"][~is_known].unique().tolist()
+    return rated.assign(clip_id=ids)[is_known], strangers
+
+
+def _seen_by(predictions: str) -> frozenset[str]:
+    """Clips whose labels a base model has seen, as its file says."""
+    distributions = read_distributions(predictions)
+    if distributions is None:
+        return frozenset()
+    return distributions.trained_on | distributions.selected_on
+
+
+def _is_seen(clip_ids: list[str], seen: Collection[str]) -> np.ndarray:
+    """Whether each clip is among those that were seen, however ids are written."""
+    forms, seen_forms = comparable_ids(clip_ids, sorted(seen))
+    known = set(seen_forms)
+    return np.array([form in known for form in forms], dtype=bool)

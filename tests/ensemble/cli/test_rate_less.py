@@ -1,0 +1,396 @@
+"""Laws of rate_less: the library's numbers, plans that can be used, words and codes."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from builders import SHARED_DATA
+from commands import call, refused
+from rated_systems import World
+
+from base_models.bins import ScoreBins
+from base_models.predictions import PredictionTable
+from ensemble.rate_less import read_rate_less
+from meta.powered_means.powered_means import powered_means
+from meta.powered_means.rated_sample import RatedSample
+
+WORLD = World(systems=4, clips=30, rated=6, raters=8, per_clip=2, of_raters=0.3)
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Predictions of 120 clips of four systems, and two ratings of six of each."""
+    sample, _, _ = WORLD.draw(np.random.default_rng(0))
+    names = np.array(sample.system_names)
+    clips = pd.DataFrame(
+        {
+            "clip_id": sample.clip_ids,
+            "system": names[sample.system],
+            "prompt": [f"prompt {k % 30}" for k in range(120)],
+            "mos": sample.predictions,
+        }
+    )
+    ratings = pd.DataFrame(
+        {
+            "clip_id": np.array(sample.clip_ids)[sample.clip_of],
+            "rater_id": [f"r{k}" for k in sample.rater],
+            "mos": np.clip(sample.ratings.round(1), 1, 5),
+        }
+    )
+    clips.to_csv(tmp_path / "scores.csv", index=False)
+    ratings.to_csv(tmp_path / "ratings.csv", index=False)
+    return tmp_path, clips, ratings
+
+
+def run(folder, *options, scores="scores.csv", ratings="ratings.csv"):
+    return call("rate_less", folder / scores, folder / ratings, *options)
+
+
+def plan(folder, *options):
+    return call(
+        "rate_less",
+        folder / "scores.csv",
+        "--plan",
+        "--out",
+        folder / "p.csv",
+        *options,
+    )
+
+
+def test_the_numbers_are_those_of_the_library_in_every_format(files):
+    folder, clips, ratings = files
+    table = clips.rename(columns={"system": "system_id", "mos": "prediction"})
+    expected = powered_means(RatedSample.from_tables(table, ratings, "mos"))
+    for suffix in ("csv", "jsonl", "parquet"):
+        out = folder / f"means.{suffix}"
+        code, _, err = run(
+            folder, "--out", out, "--differences", folder / f"d.{suffix}"
+        )
+        assert code == 0, err
+        assert str(out) in err
+    found = {
+        "csv": pd.read_csv(folder / "means.csv", keep_default_na=False),
+        "jsonl": pd.read_json(folder / "means.jsonl", lines=True),
+        "parquet": pd.read_parquet(folder / "means.parquet"),
+    }
+    for frame in found.values():
+        assert frame.pop("aspect").unique().tolist() == ["mos"]
+        pd.testing.assert_frame_equal(
+            frame, expected.means, check_dtype=False, atol=1e-6
+        )
+    differences = pd.read_parquet(folder / "d.parquet").drop(columns="aspect")
+    pd.testing.assert_frame_equal(differences, expected.differences)
+
+
+def test_the_json_file_holds_all_of_it(files):
+    folder, _, _ = files
+    assert run(folder, "--json", folder / "m.json", "--population", "clips")[0] == 0
+    report = json.loads((folder / "m.json").read_text())["aspects"]["mos"]
+    assert report["population"] == "clips"
+    assert report["design"] == "systems"
+    assert report["predictions_help"] is True
+    assert 0.3 < report["correlation_within_systems"] < 0.9
+    assert len(report["means"]) == 5
+    assert len(report["differences"]) == 6
+
+
+def test_the_tables_fit_a_terminal_and_say_what_is_assumed(files, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    code, out, err = run(files[0])
+    assert code == 0
+    assert max(map(len, out.splitlines())) <= 80
+    assert "s00 - s01" in out
+    assert "24/120" in out
+    assert "valid if the rated clips were drawn at random" in err
+
+
+def test_many_differences_are_counted_not_shown(files):
+    folder, clips, _ = files
+    more = clips.assign(system=[f"t{k % 8}" for k in range(120)])
+    more.to_csv(folder / "scores.csv", index=False)
+    code, out, err = run(folder)
+    assert code in {0, 3}
+    assert "t0 - t1" not in out
+    assert "differences between systems" in err
+    code, out, _ = run(folder, "--compare", "t0", "t1")
+    assert "t0 - t1" in out
+
+
+def test_systems_come_from_another_table_or_from_names(files):
+    folder, clips, ratings = files
+    clips[["clip_id", "mos"]].to_csv(folder / "bare.csv", index=False)
+    clips[["clip_id", "system", "prompt"]].to_csv(folder / "clips.csv", index=False)
+    expected = read_rate_less(str(folder / "scores.csv"), str(folder / "ratings.csv"))
+    found = read_rate_less(
+        str(folder / "bare.csv"),
+        str(folder / "ratings.csv"),
+        clips=str(folder / "clips.csv"),
+    )
+    names = ["clip_id", "system_id", "prompt", "pred_mos"]
+    pd.testing.assert_frame_equal(found.clips[names], expected.clips[names])
+
+    musiceval = {
+        clip: f"audiomos2025-track1-S{k // 30:03d}_P{k % 30:03d}.wav"
+        for k, clip in enumerate(clips["clip_id"])
+    }
+    for name, frame in (("bare", clips[["clip_id", "mos"]]), ("ratings", ratings)):
+        frame = frame.assign(clip_id=frame["clip_id"].map(musiceval))
+        frame.to_csv(folder / f"{name}.csv", index=False)
+    named = read_rate_less(str(folder / "bare.csv"), str(folder / "ratings.csv"))
+    assert sorted(named.clips["system_id"].unique()) == ["S000", "S001", "S002", "S003"]
+
+
+def test_clips_without_systems_are_one_systems(files):
+    folder, clips, _ = files
+    clips[["clip_id", "mos"]].to_csv(folder / "scores.csv", index=False)
+    code, out, err = run(folder)
+    assert code == 0
+    assert "No clip has a system" in err
+    assert "all" in out
+
+
+def test_ratings_may_be_means_without_raters(files):
+    folder, _, ratings = files
+    means = ratings.groupby("clip_id", as_index=False)["mos"].mean()
+    means.to_csv(folder / "ratings.csv", index=False)
+    code, out, err = run(folder)
+    assert code == 0, err
+    assert "Raters are not known" in err
+    assert "6/30" in out
+
+
+def test_ratings_on_another_scale_are_mapped_onto_that_of_the_labels(files):
+    folder, _, ratings = files
+    before = run(folder)[1]
+    for with_raters in (True, False):
+        other = ratings.assign(mos=25 * (ratings["mos"] - 1))
+        if not with_raters:
+            other = other.groupby("clip_id", as_index=False)["mos"].mean()
+        other.to_csv(folder / "ratings.csv", index=False)
+        code, out, err = run(folder, "--rating-scale", "0", "100")
+        assert code == 0, err
+        if with_raters:
+            assert out == before
+        assert " 3." in out
+
+
+def test_what_is_on_one_side_only_is_named_and_exits_3(files):
+    folder, clips, ratings = files
+    rated = ratings["clip_id"].iloc[0]
+    clips[clips["clip_id"] != rated].to_csv(folder / "scores.csv", index=False)
+    code, _, err = run(folder)
+    assert code == 3
+    assert f"rated but NOT PREDICTED, their ratings are left out: 1 ('{rated}')" in err
+
+    clips.to_csv(folder / "clips.csv", index=False)
+    code, _, err = run(folder, "--clips", folder / "clips.csv")
+    assert code == 3
+    assert "of the table but NOT PREDICTED" in err
+
+
+def test_a_system_without_a_rated_clip_is_named_and_exits_3(files):
+    folder, clips, ratings = files
+    system = clips.set_index("clip_id")["system"]
+    kept = ratings["clip_id"].map(system) != "s02"
+    ratings[kept].to_csv(folder / "ratings.csv", index=False)
+    code, out, err = run(folder)
+    assert code == 3
+    assert "mos: WITHOUT A RATED CLIP, no mean of 1 ('s02')" in err
+    assert "-" in out
+
+
+def test_an_aspect_that_some_clips_lack_leaves_them_out(files):
+    folder, clips, ratings = files
+    two = clips.assign(ta=clips["mos"].where(clips.index % 3 > 0))
+    two.to_csv(folder / "scores.csv", index=False)
+    ratings.assign(ta=ratings["mos"]).to_csv(folder / "ratings.csv", index=False)
+    code, _, err = run(folder, "--aspects", "mos", "ta", "--json", folder / "m.json")
+    assert code in {0, 3}, err
+    report = json.loads((folder / "m.json").read_text())["aspects"]
+    assert report["mos"]["means"][-1]["clips"] == 120
+    assert report["ta"]["means"][-1]["clips"] == 80
+
+
+def write_distributions(folder, clips, trained_on):
+    table = PredictionTable.from_scores(
+        "a",
+        clips["clip_id"].tolist(),
+        ("mos",),
+        scores=np.clip(clips[["mos"]].to_numpy(), 1, 5),
+        bins=ScoreBins(),
+        sigma=0.35,
+        trained_on=trained_on,
+    )
+    table.write(folder / "scores.parquet")
+
+
+def test_clips_that_were_learnt_from_are_left_out_rated_or_not(files):
+    folder, clips, ratings = files
+    rated = ratings["clip_id"].unique()
+    unrated = clips["clip_id"][~clips["clip_id"].isin(rated)]
+    seen = [rated[0], unrated.iloc[0], unrated.iloc[1]]
+    write_distributions(folder, clips, seen)
+    options = ("--clips", folder / "scores.csv", "--out", folder / "m.csv")
+    code, _, err = run(folder, *options, scores="scores.parquet")
+    assert code == 3
+    assert "LEARNT FROM by what predicts them" in err
+    corpus = pd.read_csv(folder / "m.csv").iloc[-1]
+    assert corpus["clips"] == 117
+    assert corpus["rated_clips"] == 23
+
+
+def test_predictions_that_saw_all_ratings_are_refused(files):
+    folder, clips, ratings = files
+    for seen, what in ((ratings, "every rated clip"), (clips, "every clip")):
+        write_distributions(folder, clips, seen["clip_id"].unique().tolist())
+        result = run(folder, "--clips", folder / "scores.csv", scores="scores.parquet")
+        refused(2, result, rf"learnt from {what} .* out-of-fold predictions")
+
+
+def test_the_clips_of_a_stack_are_left_out(files, monkeypatch):
+    folder, _, ratings = files
+    seen = [f"wav/{clip}.wav" for clip in ratings["clip_id"].unique()[:2]]
+    monkeypatch.setattr(
+        "ensemble.scoring.seen_clips.seen_clips", lambda folder: frozenset(seen)
+    )
+    code, _, err = run(folder, "--stack", "any")
+    assert code == 3
+    assert "the means are not about them: 2" in err
+
+
+def test_a_plan_is_a_table_of_clips_to_rate_without_predictions(files):
+    folder, clips, _ = files
+    code, out, err = plan(folder, "--budget", "20", "--seed", "1")
+    assert code == 0, err
+    chosen = pd.read_csv(folder / "p.csv")
+    assert list(chosen) == ["clip_id", "system_id", "prompt"]
+    assert len(chosen) == 20
+    assert chosen["clip_id"].isin(clips["clip_id"]).all()
+    assert "±" in out
+    assert "which is assumed" in err
+    # In random order: not system by system.
+    assert not chosen["system_id"].is_monotonic_increasing
+
+
+def test_a_plan_uses_intervals_and_ratings_that_there_are(files):
+    folder, clips, ratings = files
+    clips.assign(mos_low=clips["mos"] - 0.5, mos_high=clips["mos"] + 0.5).to_csv(
+        folder / "scores.csv", index=False
+    )
+    _, _, err = plan(folder, "--budget", "20")
+    assert "half-widths from the intervals of the predictions" in err
+    code, _, err = call(
+        "rate_less",
+        folder / "scores.csv",
+        folder / "ratings.csv",
+        *("--plan", "--budget", "20", "--out", folder / "p.csv"),
+    )
+    assert code == 0, err
+    assert "half-widths from the scatter of the ratings" in err
+    assert not pd.read_csv(folder / "p.csv")["clip_id"].isin(ratings["clip_id"]).any()
+
+
+def test_a_plan_for_comparisons_takes_these_systems_and_the_same_prompts(files):
+    folder, _, _ = files
+    options = ("--budget", "20", "--allocate", "equal", "--compare", "s00", "s03")
+    code, _, err = plan(folder, *options)
+    assert code == 0, err
+    assert "the same prompts for every system" in err
+    chosen = pd.read_csv(folder / "p.csv")
+    assert chosen["system_id"].value_counts().to_dict() == {"s00": 10, "s03": 10}
+    assert (chosen["prompt"].value_counts() == 2).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--budget", "20"), "'--budget': only with --plan"),
+        (("--plan", "--budget", "20"), r"--plan --budget 200 --out plan\.csv"),
+        (("--population", "all"), "Unknown population 'all'"),
+        (("--level", "2"), "between 0 and 1; got 2"),
+        (("--out", "means.txt"), r"means\.txt: name a \.csv, \.jsonl or \.parquet"),
+        (("--out", "means.xls"), r"name a csv|name a \.csv"),
+        (("--compare", "s00", "s9"), "Unknown system 's9'"),
+        (("--clips", "none.csv"), "There is no file or folder none.csv"),
+        (("--stack", "none"), "none"),
+        (("--rating-scale", "5", "1"), "The lowest rating of a scale"),
+    ],
+)
+def test_an_option_that_cannot_be_used_is_refused(files, options, message):
+    refused(2, run(files[0], *options), message)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--budget", "3"), "3 ratings are 3 clips with 1 each; 4 systems need 8"),
+        (("--budget", "-1"), "The budget is a number of ratings"),
+        (("--budget", "20", "--population", "clips"), "'--population': not with"),
+        (("--budget", "20", "--compare", "x"), "No clip is by 'x'"),
+        (("--budget", "20", "--interval-level", "90"), "between 0 and 1; got 90"),
+        (("--budget", "20", "--allocate", "fair"), "Unknown allocation 'fair'"),
+    ],
+)
+def test_a_plan_that_cannot_be_made_is_refused(files, options, message):
+    refused(2, plan(files[0], *options), message)
+
+
+def test_broken_files_are_refused(files):
+    folder, clips, ratings = files
+
+    def with_ratings(frame):
+        frame.to_csv(folder / "bad.csv", index=False)
+        return run(folder, ratings="bad.csv")
+
+    refused(2, run(folder, ratings="none.csv"), "There is no file")
+    refused(2, run(folder, scores="none.csv"), "There is no file")
+    refused(2, with_ratings(ratings.assign(mos=7)), "a label is a number in 1..5")
+    refused(2, with_ratings(pd.concat([ratings, ratings])), "rates 'c.*' twice")
+    strangers = ratings.assign(clip_id="x" + ratings["clip_id"])
+    refused(2, with_ratings(strangers), "is predicted: a rating is for 'x.*same ids")
+    refused(2, with_ratings(ratings.assign(mos="")), "rat")
+
+    def with_scores(frame):
+        frame.to_csv(folder / "bad.csv", index=False)
+        return run(folder, scores="bad.csv")
+
+    twice = pd.concat([clips, clips.head(1)])
+    refused(2, with_scores(twice), "repeat|twice|more than once")
+    refused(2, with_scores(clips.assign(mos=np.nan)), "mos|score")
+    half = clips.assign(system=clips["system"].where(clips.index > 3, ""))
+    refused(2, with_scores(half), "4 clips have no system")
+
+
+def test_neither_ratings_nor_a_plan_is_refused(files):
+    folder, _, _ = files
+    refused(2, call("rate_less", folder / "scores.csv"), "or --plan --budget N")
+
+
+def test_single_ratings_of_a_real_test_are_held(tmp_path):
+    """Three clips of each BVCC system with two ratings each."""
+    source = SHARED_DATA / "bvcc-predictions"
+    if not source.is_dir():
+        pytest.skip("the published predictions on BVCC are not here")
+    clips = pd.read_csv(source / "val_half.csv")
+    ratings = pd.read_csv(source / "val_half_ratings.csv")
+    sizes = clips.groupby("system")["system"].transform("size")
+    clips = clips[sizes >= 5]
+    scores = clips[["utterance", "system", "utmos22_fold0"]]
+    scores = scores.rename(columns={"utmos22_fold0": "pred_rating"})
+    scores.to_csv(tmp_path / "scores.csv", index=False)
+    chosen = clips.sample(frac=1, random_state=0).groupby("system").head(3)
+    kept = ratings[ratings["utterance"].isin(chosen["utterance"])]
+    kept = kept.sample(frac=1, random_state=0).groupby("utterance").head(2)
+    kept.to_csv(tmp_path / "ratings.csv", index=False)
+    code, _, err = run(tmp_path, "--out", tmp_path / "m.csv")
+    assert code == 0, err
+
+    truth = ratings[ratings["utterance"].isin(clips["utterance"])]
+    truth = truth.groupby("system")["rating"].mean()
+    means = pd.read_csv(tmp_path / "m.csv").dropna(subset="system").set_index("system")
+    for name in ("human", "powered"):
+        is_held = (means[f"{name}_low"] <= truth) & (truth <= means[f"{name}_high"])
+        assert is_held.mean() >= 0.9
