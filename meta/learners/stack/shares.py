@@ -1,0 +1,157 @@
+"""How much each part of a `Stack` counts, and the level that all of them predict."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from meta.learners.auto import paired_gain
+from meta.learners.convex_weights import pulled_weights
+from meta.learners.inner_folds import MergedRows, grouped_folds
+from meta.learners.stack.parts import PARTS, ScoreRows
+
+FEWEST_CLIPS = 10
+"""With fewer distinct clips, the plain mean of the models stays."""
+FEWEST_GROUPS = 4
+"""With fewer groups, shares are not learnt: too few are held out to tell."""
+HALF_CLIPS = 20
+"""Distinct clips with which the plain mean counts half."""
+LEARNT = {"skill": 0.35, "ridge": 0.4, "ridge_to_mean": 0.25}
+"""Shares of the other half."""
+
+# Weight of the usual shares beside those that fit held-out rows best, in clips.
+_PULL_CLIPS = 20.0
+
+# Standard errors by which shares must gain on held-out groups to be taken.
+_CLEAR_GAIN = 1.5
+
+# The level is not moved by less than so many standard errors.
+_CLEAR_SHIFT = 2.0
+
+
+@dataclass(frozen=True)
+class Shares:
+    """Share of each part, and why.
+
+    Parameters
+    ----------
+    values : array of shape (parts,), in the order of `PARTS`
+    why : sentence for a report
+    gain, standard_error : by how much learnt shares reduce the mean squared error on
+        held-out groups; None where none were learnt
+    learnt : whether they are those that held-out groups chose
+    """
+
+    values: np.ndarray
+    why: str
+    gain: float | None = None
+    standard_error: float | None = None
+    learnt: bool = False
+
+
+def usual_shares(n: int) -> np.ndarray:
+    """Shares of the parts on n distinct clips, before anything is compared.
+
+    >>> usual_shares(20).round(3).tolist()
+    [0.0, 0.5, 0.175, 0.2, 0.125]
+    """
+    of_mean = 1.0
+    if n >= FEWEST_CLIPS:
+        of_mean = 1 / (1 + (n / HALF_CLIPS) ** 2)
+    shares = {name: (1 - of_mean) * share for name, share in LEARNT.items()}
+    shares["mean"] = of_mean
+    return np.array([shares.get(name, 0.0) for name in PARTS])
+
+
+def choose_shares(rows: ScoreRows) -> Shares:
+    """The usual shares, or others that are clearly better on held-out groups."""
+    n = len(rows)
+    usual = usual_shares(n)
+    if n < FEWEST_CLIPS:
+        clips = "1 clip is" if n == 1 else f"{n} distinct clips are"
+        why = (
+            f"{clips} too few to learn from ({FEWEST_CLIPS} are the fewest), so the "
+            "plain mean of the models stays."
+        )
+        return Shares(usual, why)
+
+    set_for = f"the shares are those set for {n} distinct clips"
+    n_groups = len(np.unique(rows.group))
+    if n_groups < FEWEST_GROUPS:
+        return Shares(
+            usual, f"{n_groups} groups are too few to learn shares, so {set_for}."
+        )
+
+    unseen = _out_of_fold(rows)
+    found = pulled_weights(
+        unseen, rows.y, rows.weight, prior=usual, prior_rows=_PULL_CLIPS
+    )
+    gain, standard_error = paired_gain(
+        (unseen @ usual - rows.y) ** 2,
+        (unseen @ found - rows.y) ** 2,
+        weight=rows.weight,
+        group=rows.group,
+    )
+    compared = (
+        f"shares learnt on held-out groups reduce their MSE by {gain:.2g}, standard "
+        f"error {standard_error:.2g}"
+    )
+    # A gain of NaN is none.
+    if not gain > _CLEAR_GAIN * standard_error:
+        why = f"{compared}: not clearly, so {set_for}."
+        return Shares(usual, why, gain, standard_error)
+    why = f"{compared}: clearly, so they are taken."
+    return Shares(found, why, gain, standard_error, learnt=True)
+
+
+def _out_of_fold(rows: ScoreRows) -> np.ndarray:
+    """Scores (n, parts), each by parts that were fitted on other groups."""
+    fold = grouped_folds(
+        MergedRows(X=rows.scores, y=rows.y, weight=rows.weight, group=rows.group)
+    )
+    unseen = np.empty((len(rows), len(PARTS)))
+    for number in np.unique(fold):
+        test = fold == number
+        train = rows.take(~test)
+        level = level_of(train)
+        for column, fit in enumerate(PARTS.values()):
+            unseen[test, column] = fit(train, level).predict(rows.scores[test])
+    return unseen
+
+
+def level_of(rows: ScoreRows) -> float:
+    """The score that parts predict at the mean of the rows.
+
+    It is that of the plain mean of the models, moved by how far this mean is off where
+    that is more than chance: with few clips, a shift that is learnt costs more than it
+    gives, and where the shift is clear, hardly anything of it is held back.
+
+    Notes
+    -----
+    With a shift d of variance v, d is multiplied by ``1 - (k^2 v / d^2)^2``, or 0 where
+    that is negative, k standard errors being what is clear. The variance is over
+    groups, whose clips err together, but at least that over clips.
+    """
+    of_models = rows.scores.mean(axis=1)
+    errors = rows.y - of_models
+    plain = float(np.average(of_models, weights=rows.weight))
+    shift = float(np.average(errors, weights=rows.weight))
+    n = len(rows)
+    if n < FEWEST_CLIPS or shift == 0:
+        return plain
+
+    # Both are variances of the mean error, from sums over groups and over rows.
+    deviations = rows.weight * (errors - shift)
+    _, code = np.unique(rows.group, return_inverse=True)
+    group_sums = np.bincount(code, weights=deviations)
+    variance = max(_variance_of_sum(group_sums), _variance_of_sum(deviations)) / n**2
+    unclear = _CLEAR_SHIFT**2 * variance / shift**2
+    return plain + max(0.0, 1 - unclear**2) * shift
+
+
+def _variance_of_sum(parts: np.ndarray) -> float:
+    """Variance of a sum of independent parts of mean 0; infinite for a single one."""
+    if len(parts) < 2:
+        return np.inf
+    return float((parts**2).sum() * len(parts) / (len(parts) - 1))
