@@ -17,7 +17,6 @@ from base_models.errors import DamagedArtifact, UsageError, one_of, some
 from base_models.files import sha256
 from base_models.predictions import PredictionTable
 from ensemble.prediction_files.stack_inputs import StackInputs
-from ensemble.training.model_sets import usual_learner
 from ensemble.training.rated_clips import CONTENT, RatedClips
 from ensemble.training.stored_runs import RunsOfData, StoredRun
 from ensemble.workspace import Workspace
@@ -56,7 +55,6 @@ class StackData:
         has seen; empty when unknown
     ratings : single ratings, see `base_models.clips.ratings.read_ratings`, or None
     without_prompt : per aspect that is left out for clips without a prompt: their ids
-    has_pooled : whether some base model regresses on pooled embeddings
     """
 
     fit: PredictedRows
@@ -73,12 +71,6 @@ class StackData:
     contents: Mapping[str, str] = field(default_factory=dict)
     ratings: pd.DataFrame | None = None
     without_prompt: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    has_pooled: bool = False
-
-    @property
-    def usual_learner(self) -> str:
-        """The meta-learner that suits these rows and base models."""
-        return usual_learner(self.has_pooled, len(self.fit.rows))
 
     @classmethod
     def from_runs(
@@ -176,7 +168,6 @@ class StackData:
             contents=contents,
             ratings=rated.ratings,
             without_prompt=rated.without_prompt,
-            has_pooled=any(run.is_pooled for run in chosen.values()),
         )
 
     @classmethod

@@ -14,6 +14,9 @@ from meta.learners.ridge import PaperRidge, Ridge
 from meta.learners.stack import Stack
 from meta.learners.weighted_scores import Best, Greedy, Mean, Simplex, Skill
 
+USUAL_LEARNER = "stack"
+"""The learner of a stack that names none."""
+
 LEARNERS: dict[str, type[Learner]] = {
     "stack": Stack,
     "ridge": Ridge,

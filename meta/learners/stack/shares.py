@@ -27,7 +27,7 @@ _PULL_CLIPS = 20.0
 _CLEAR_GAIN = 1.5
 
 # The level is not moved by less than so many standard errors.
-_CLEAR_SHIFT = 2.0
+_CLEAR_SHIFT = 1.5
 
 
 @dataclass(frozen=True)
