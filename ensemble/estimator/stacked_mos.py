@@ -89,7 +89,7 @@ class StackedMOS(MultiOutputMixin, RegressorMixin, TransformerMixin, BaseComposi
         tree for a matrix; ``"small"`` those for less than 500 rated clips, over every
         encoder at hand (`ensemble.model_set` names encoders)
     final_estimator : name of a learner (``"ridge"``, ``"lightgbm"``, ``"mean"`` …), a
-        `meta.learners.base.Learner`, or a scikit-learn regressor; None takes ``"stack"``
+        `meta.learners.base.Learner`, or a scikit-learn regressor; None is ``"stack"``
     cv : how base predictions for the meta level are made: int folds, one hold-out
         fraction (base models stay as fitted on the rest), a splitter, an iterable of
         (train, test) rows, or ``"prefit"``, for base models that have not seen the rows
