@@ -87,10 +87,8 @@ class Stack(Learner):
 
         self.layout_ = layout
         self.function_ = mixture(functions, shares.values)
-        deviations = rows.scores - rows.centre
-        self.spread_ = float(
-            np.average((deviations**2).mean(axis=1), weights=rows.weight)
-        )
+        squares = (rows.deviations**2).mean(axis=1)
+        self.spread_ = float(np.average(squares, weights=rows.weight))
         self.facts_ = {
             "n": len(rows),
             "groups": len(np.unique(rows.group)),

@@ -30,6 +30,9 @@ a clip, and a system with two clips matters as much as one with twenty."""
 BEND_SHARE = 0.05
 """Spread of the bend's column beside that of all columns of a ridge together. So small
 a column is penalised so much that only a clear bend is taken for one."""
+PENALTY_SHARE = 0.5
+"""Penalty of a ridge in units of the likeliest. The mean of several parts follows noise
+less than each of them, so that each may follow the rows more than if it stood alone."""
 FEWEST_FOR_COEF = 3
 FEWEST_FOR_BEND = 5
 
@@ -91,6 +94,14 @@ class ScoreRows:
         return np.average(self.scores, axis=0, weights=self.weight)
 
     @property
+    def deviations(self) -> np.ndarray:
+        """Scores (n, models) less their means; 0 where a model varies by rounding."""
+        deviations = self.scores - self.centre
+        largest = np.abs(deviations).max(axis=0, initial=0)
+        size = np.abs(self.scores).max(axis=0, initial=0)
+        return np.where(largest > _ROUNDING * size, deviations, 0.0)
+
+    @property
     def mean(self) -> float:
         """Mean of the scores that are learnt from."""
         return float(np.average(self.y, weights=self.weight))
@@ -121,7 +132,7 @@ def ridge(rows: ScoreRows, level: float) -> ScoreFunction:
     square of that share: models at chance hardly count, however many they are.
     """
     centre = rows.centre
-    deviations = rows.scores - centre
+    deviations = rows.deviations
     correlation, spread = _correlations(deviations, rows)
     scale = np.zeros(len(centre))
     varies = spread > 0
@@ -148,7 +159,7 @@ def ridge_to_mean(rows: ScoreRows, level: float) -> ScoreFunction:
     centre = rows.centre
     n_models = len(centre)
     coef = np.full(n_models, 1 / n_models)
-    deviations = rows.scores - centre
+    deviations = rows.deviations
     offset = 0.0
     if len(rows) >= FEWEST_FOR_COEF:
         left = rows.y - rows.mean - deviations @ coef
@@ -175,9 +186,6 @@ def _correlations(
     """
     target = rows.y - rows.mean
     spread = np.sqrt(np.average(deviations**2, axis=0, weights=rows.weight))
-    # Models that differ by rounding alone are constant.
-    size = np.abs(rows.scores).max(axis=0, initial=0)
-    spread = np.where(spread > _ROUNDING * size, spread, 0.0)
     target_spread = np.sqrt(np.average(target**2, weights=rows.weight))
 
     products = deviations * target[:, None]
@@ -248,12 +256,13 @@ def _coefficients(
         return np.zeros(columns.shape[1]), 0.0
     path = RidgePath.of(of_rows.gram())
     penalties = of_rows.unit * _PENALTIES
-    best = penalties[[np.argmax(path.evidence(penalties)[:, 0])]]
+    likeliest = np.argmax(path.evidence(penalties)[:, 0])
+    penalty = PENALTY_SHARE * penalties[[likeliest]]
 
     problem = of_rows
     if rows.grouped:
         problem = RidgeProblem.of(columns, no_offset, inputs, GROUP_WEIGHT)
         path = RidgePath.of(problem.gram())
-    coef = problem.back @ path.coef(best)[0, :, 0]
+    coef = problem.back @ path.coef(penalty)[0, :, 0]
     # At the columns' mean over the rows, which is 0; not that of rows and groups.
-    return coef, float(path.intercept(best)[0, 0])
+    return coef, float(path.intercept(penalty)[0, 0])

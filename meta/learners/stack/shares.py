@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,11 +13,12 @@ from meta.learners.stack.parts import PARTS, ScoreRows
 
 FEWEST_CLIPS = 10
 """With fewer distinct clips, the plain mean of the models stays."""
-FEWEST_GROUPS = 4
-"""With fewer groups, shares are not learnt: too few are held out to tell."""
+FEWEST_GROUPS = 6
+"""With fewer groups, clips are held out one by one to choose shares: so few groups
+would not tell, and clips of one group tell at least whether models say anything."""
 HALF_CLIPS = 20
 """Distinct clips with which the plain mean counts half."""
-LEARNT = {"skill": 0.35, "ridge": 0.4, "ridge_to_mean": 0.25}
+LEARNT = {"skill": 0.4, "ridge": 0.4, "ridge_to_mean": 0.2}
 """Shares of the other half."""
 
 # Weight of the usual shares beside those that fit held-out rows best, in clips.
@@ -54,7 +55,7 @@ def usual_shares(n: int) -> np.ndarray:
     """Shares of the parts on n distinct clips, before anything is compared.
 
     >>> usual_shares(20).round(3).tolist()
-    [0.0, 0.5, 0.175, 0.2, 0.125]
+    [0.0, 0.5, 0.2, 0.2, 0.1]
     """
     of_mean = 1.0
     if n >= FEWEST_CLIPS:
@@ -77,12 +78,10 @@ def choose_shares(rows: ScoreRows) -> Shares:
         return Shares(usual, why)
 
     set_for = f"the shares are those set for {n} distinct clips"
-    n_groups = len(np.unique(rows.group))
-    if n_groups < FEWEST_GROUPS:
-        return Shares(
-            usual, f"{n_groups} groups are too few to learn shares, so {set_for}."
-        )
-
+    held_out = "groups" if rows.grouped else "clips"
+    if len(np.unique(rows.group)) < FEWEST_GROUPS:
+        held_out = "clips"
+        rows = replace(rows, group=np.arange(n), grouped=False)
     unseen = _out_of_fold(rows)
     found = pulled_weights(
         unseen, rows.y, rows.weight, prior=usual, prior_rows=_PULL_CLIPS
@@ -94,8 +93,8 @@ def choose_shares(rows: ScoreRows) -> Shares:
         group=rows.group,
     )
     compared = (
-        f"shares learnt on held-out groups reduce their MSE by {gain:.2g}, standard "
-        f"error {standard_error:.2g}"
+        f"shares learnt on held-out {held_out} reduce their MSE by {gain:.2g}, "
+        f"standard error {standard_error:.2g}"
     )
     # A gain of NaN is none.
     if not gain > _CLEAR_GAIN * standard_error:
