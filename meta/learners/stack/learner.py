@@ -26,7 +26,7 @@ from meta.learners.base import (
     check_fit_inputs,
     read_stored_array,
 )
-from meta.learners.inner_folds import merged_rows
+from meta.learners.inner_folds import merged_scores
 from meta.learners.stack.parts import PARTS, ScoreRows
 from meta.learners.stack.score_function import ScoreFunction, mixture
 from meta.learners.stack.shares import FEWEST_CLIPS, choose_shares, level_of
@@ -78,8 +78,7 @@ class Stack(Learner):
         )
         # Equal rows are merged: a row of weight 2 must not be fitted on in one fold and
         # predicted in another.
-        merged = merged_rows(layout, inputs)
-        rows = ScoreRows.of(merged, layout.scores(merged.X))
+        rows = ScoreRows.of(merged_scores(layout, inputs))
 
         level = level_of(rows)
         shares = choose_shares(rows)

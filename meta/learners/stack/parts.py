@@ -64,14 +64,24 @@ class ScoreRows:
     grouped: bool
 
     @classmethod
-    def of(cls, rows: MergedRows, scores: np.ndarray) -> ScoreRows:
-        """The rows with the models' scores (n, models) for features."""
+    def of(cls, rows: MergedRows) -> ScoreRows:
+        """Rows of `meta.learners.inner_folds.merged_scores`.
+
+        Rows are sorted anew: merged ones that have equal ratings stand in an order that
+        the last digits of their features decide, and folds are dealt by place.
+        """
+        grouped = len(np.unique(rows.group)) < len(rows)
+        keys = [rows.y, rows.X.mean(axis=1), rows.X.std(axis=1)]
+        if grouped:
+            keys.insert(1, rows.group)
+        order = np.lexsort([np.round(key, 6) for key in reversed(keys)])
         return cls(
-            scores=scores,
-            y=rows.y,
-            weight=rows.weight / rows.weight.mean(),
-            group=rows.group,
-            grouped=len(np.unique(rows.group)) < len(rows),
+            scores=rows.X[order],
+            y=rows.y[order],
+            weight=(rows.weight / rows.weight.mean())[order],
+            # Without groups, the codes number the rows.
+            group=rows.group[order] if grouped else np.arange(len(rows)),
+            grouped=grouped,
         )
 
     def __len__(self) -> int:

@@ -16,7 +16,7 @@ FEWEST_CLIPS = 10
 FEWEST_GROUPS = 6
 """With fewer groups, clips are held out one by one to choose shares: so few groups
 would not tell, and clips of one group tell at least whether models say anything."""
-HALF_CLIPS = 20
+HALF_CLIPS = 30
 """Distinct clips with which the plain mean counts half."""
 LEARNT = {"skill": 0.4, "ridge": 0.4, "ridge_to_mean": 0.2}
 """Shares of the other half."""
@@ -54,7 +54,7 @@ class Shares:
 def usual_shares(n: int) -> np.ndarray:
     """Shares of the parts on n distinct clips, before anything is compared.
 
-    >>> usual_shares(20).round(3).tolist()
+    >>> usual_shares(30).round(3).tolist()
     [0.0, 0.5, 0.2, 0.2, 0.1]
     """
     of_mean = 1.0
