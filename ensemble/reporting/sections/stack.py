@@ -78,9 +78,9 @@ def choice_sentence(facts: Mapping[str, Any]) -> str:
 def _of_shares(facts: Mapping[str, Any]) -> str:
     shares = facts["shares"]
     parts = [
-        f"{share:.0%} {SHARED_BY[name]}"
-        for name, share in shares.items()
-        if round(share, 2) > 0
+        f"{shares[name]:.0%} {words}"
+        for name, words in SHARED_BY.items()
+        if round(shares[name], 2) > 0
     ]
     return f"is {', '.join(parts)}; {facts['why'].rstrip('.')}"
 

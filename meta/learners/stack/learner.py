@@ -27,9 +27,9 @@ from meta.learners.base import (
     read_stored_array,
 )
 from meta.learners.inner_folds import merged_scores
-from meta.learners.stack.parts import PARTS, ScoreRows
+from meta.learners.stack.parts import FEWEST_CLIPS, PARTS, ScoreRows
 from meta.learners.stack.score_function import ScoreFunction, mixture
-from meta.learners.stack.shares import FEWEST_CLIPS, choose_shares, level_of
+from meta.learners.stack.shares import choose_shares, level_of
 
 
 class Stack(Learner):

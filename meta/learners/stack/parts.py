@@ -20,6 +20,7 @@ import numpy as np
 from meta.learners.base import FitInputs
 from meta.learners.inner_folds import MergedRows
 from meta.learners.ridge_problem import RidgeProblem
+from meta.learners.stack.clear_moves import clear_share
 from meta.learners.stack.score_function import Bend, ScoreFunction
 from meta.learners.weighted_scores import skill_weights
 from meta.ridge_algebra.solution_path import RidgePath
@@ -30,6 +31,8 @@ a clip, and a system with two clips matters as much as one with twenty."""
 BEND_SHARE = 0.05
 """Spread of the bend's column beside that of all columns of a ridge together. So small
 a column is penalised so much that only a clear bend is taken for one."""
+FEWEST_CLIPS = 10
+"""With fewer distinct clips, the plain mean of the models stays."""
 PENALTY_SHARE = 0.5
 """Penalty of a ridge in units of the likeliest. The mean of several parts follows noise
 less than each of them, so that each may follow the rows more than if it stood alone."""
@@ -123,9 +126,22 @@ def constant(rows: ScoreRows, level: float) -> ScoreFunction:
 
 
 def mean(rows: ScoreRows, level: float) -> ScoreFunction:
-    """The plain mean of the models, moved to the level."""
+    """The plain mean of the models, moved to the level.
+
+    Where it clearly varies too much or too little, its slope is another than 1: models
+    that say nothing end in a constant.
+    """
     n_models = rows.scores.shape[1]
-    return ScoreFunction.about(rows.centre, level, np.full(n_models, 1 / n_models))
+    of_models = rows.deviations.mean(axis=1)
+    slope = 1.0
+    squares = (rows.weight * of_models**2).sum()
+    if len(rows) >= FEWEST_CLIPS and squares > 0:
+        target = rows.y - rows.mean
+        fitted = float((rows.weight * of_models * target).sum() / squares)
+        terms = rows.weight * of_models * (target - fitted * of_models) / squares
+        slope = 1 + clear_share(fitted - 1, terms, rows.group) * (fitted - 1)
+    coef = np.full(n_models, slope / n_models)
+    return ScoreFunction.about(rows.centre, level, coef)
 
 
 def skill(rows: ScoreRows, level: float) -> ScoreFunction:

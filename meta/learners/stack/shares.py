@@ -9,10 +9,9 @@ import numpy as np
 from meta.learners.auto import paired_gain
 from meta.learners.convex_weights import pulled_weights
 from meta.learners.inner_folds import MergedRows, grouped_folds
-from meta.learners.stack.parts import PARTS, ScoreRows
+from meta.learners.stack.clear_moves import clear_share
+from meta.learners.stack.parts import FEWEST_CLIPS, PARTS, ScoreRows
 
-FEWEST_CLIPS = 10
-"""With fewer distinct clips, the plain mean of the models stays."""
 FEWEST_GROUPS = 6
 """With fewer groups, clips are held out one by one to choose shares: so few groups
 would not tell, and clips of one group tell at least whether models say anything."""
@@ -26,9 +25,6 @@ _PULL_CLIPS = 20.0
 
 # Standard errors by which shares must gain on held-out groups to be taken.
 _CLEAR_GAIN = 1.5
-
-# The level is not moved by less than so many standard errors.
-_CLEAR_SHIFT = 1.5
 
 
 @dataclass(frozen=True)
@@ -123,34 +119,14 @@ def level_of(rows: ScoreRows) -> float:
     """The score that parts predict at the mean of the rows.
 
     It is that of the plain mean of the models, moved by how far this mean is off where
-    that is more than chance: with few clips, a shift that is learnt costs more than it
-    gives, and where the shift is clear, hardly anything of it is held back.
-
-    Notes
-    -----
-    With a shift d of variance v, d is multiplied by ``1 - (k^2 v / d^2)^2``, or 0 where
-    that is negative, k standard errors being what is clear. The variance is over
-    groups, whose clips err together, but at least that over clips.
+    that is clear, see `meta.learners.stack.clear_moves.clear_share`.
     """
     of_models = rows.scores.mean(axis=1)
     errors = rows.y - of_models
     plain = float(np.average(of_models, weights=rows.weight))
-    shift = float(np.average(errors, weights=rows.weight))
-    n = len(rows)
-    if n < FEWEST_CLIPS or shift == 0:
+    if len(rows) < FEWEST_CLIPS:
         return plain
 
-    # Both are variances of the mean error, from sums over groups and over rows.
-    deviations = rows.weight * (errors - shift)
-    _, code = np.unique(rows.group, return_inverse=True)
-    group_sums = np.bincount(code, weights=deviations)
-    variance = max(_variance_of_sum(group_sums), _variance_of_sum(deviations)) / n**2
-    unclear = _CLEAR_SHIFT**2 * variance / shift**2
-    return plain + max(0.0, 1 - unclear**2) * shift
-
-
-def _variance_of_sum(parts: np.ndarray) -> float:
-    """Variance of a sum of independent parts of mean 0; infinite for a single one."""
-    if len(parts) < 2:
-        return np.inf
-    return float((parts**2).sum() * len(parts) / (len(parts) - 1))
+    shift = float(np.average(errors, weights=rows.weight))
+    terms = rows.weight * (errors - shift) / len(rows)
+    return plain + clear_share(shift, terms, rows.group) * shift
