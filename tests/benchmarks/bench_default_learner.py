@@ -29,8 +29,8 @@ from meta.learners.weighted_scores import Mean, Skill
 
 DATA = SHARED_DATA / "bvcc-predictions"
 FACTS = ("utterance", "system", "mos", "mos_std", "n_ratings")
-HALVES = 10
-DRAWS = 16
+HALVES = 6
+DRAWS = 10
 SIMULATED = 20
 FEW = (10, 20, 40)
 needs_data = pytest.mark.skipif(
@@ -149,7 +149,7 @@ def shapes():
         ],
         "fifths": [
             (part(table, a), part(table, b))
-            for seed in range(4)
+            for seed in range(2)
             for a, b in GroupKFold(5, shuffle=True, random_state=seed).split(
                 table.scores, groups=table.systems
             )

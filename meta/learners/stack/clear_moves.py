@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-_CLEAR = 1.5
-"""Standard errors below which nothing is moved."""
+CLEAR_SHIFT = 1.5
+CLEAR_SLOPE = 2.0
+"""Standard errors below which nothing is moved; that of a slope is known less well."""
 
 
-def clear_share(move: float, terms: np.ndarray, group: np.ndarray) -> float:
+def clear_share(
+    move: float, terms: np.ndarray, group: np.ndarray, clear: float
+) -> float:
     """The share of an estimated move that is to be made, from 0 to 1.
 
     A move that may be chance costs more with few clips than it gives, so that it is
@@ -19,6 +22,7 @@ def clear_share(move: float, terms: np.ndarray, group: np.ndarray) -> float:
     move : the estimate
     terms : array of shape (n,), what each row adds to the estimate's error
     group : int array of shape (n,), rows that err together
+    clear : standard errors below which nothing is moved
 
     Notes
     -----
@@ -31,7 +35,7 @@ def clear_share(move: float, terms: np.ndarray, group: np.ndarray) -> float:
     _, code = np.unique(group, return_inverse=True)
     group_sums = np.bincount(code, weights=terms)
     variance = max(_variance_of_sum(group_sums), _variance_of_sum(terms))
-    unclear = _CLEAR**2 * variance / move**2
+    unclear = clear**2 * variance / move**2
     return max(0.0, 1 - unclear**2)
 
 

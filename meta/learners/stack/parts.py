@@ -20,7 +20,7 @@ import numpy as np
 from meta.learners.base import FitInputs
 from meta.learners.inner_folds import MergedRows
 from meta.learners.ridge_problem import RidgeProblem
-from meta.learners.stack.clear_moves import clear_share
+from meta.learners.stack.clear_moves import CLEAR_SLOPE, clear_share
 from meta.learners.stack.score_function import Bend, ScoreFunction
 from meta.learners.weighted_scores import skill_weights
 from meta.ridge_algebra.solution_path import RidgePath
@@ -38,6 +38,8 @@ PENALTY_SHARE = 0.5
 less than each of them, so that each may follow the rows more than if it stood alone."""
 FEWEST_FOR_COEF = 3
 FEWEST_FOR_BEND = 5
+FEWEST_FOR_SLOPE = 15
+"""Clips with which something is learnt at all."""
 
 # Relative penalties among which the evidence chooses, in units of the mean eigenvalue.
 _PENALTIES = np.logspace(-6, 4, 61)
@@ -135,11 +137,12 @@ def mean(rows: ScoreRows, level: float) -> ScoreFunction:
     of_models = rows.deviations.mean(axis=1)
     slope = 1.0
     squares = (rows.weight * of_models**2).sum()
-    if len(rows) >= FEWEST_CLIPS and squares > 0:
+    if len(rows) >= FEWEST_FOR_SLOPE and squares > 0:
         target = rows.y - rows.mean
         fitted = float((rows.weight * of_models * target).sum() / squares)
         terms = rows.weight * of_models * (target - fitted * of_models) / squares
-        slope = 1 + clear_share(fitted - 1, terms, rows.group) * (fitted - 1)
+        move = fitted - 1
+        slope += clear_share(move, terms, rows.group, CLEAR_SLOPE) * move
     coef = np.full(n_models, slope / n_models)
     return ScoreFunction.about(rows.centre, level, coef)
 

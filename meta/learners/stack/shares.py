@@ -9,7 +9,7 @@ import numpy as np
 from meta.learners.auto import paired_gain
 from meta.learners.convex_weights import pulled_weights
 from meta.learners.inner_folds import MergedRows, grouped_folds
-from meta.learners.stack.clear_moves import clear_share
+from meta.learners.stack.clear_moves import CLEAR_SHIFT, clear_share
 from meta.learners.stack.parts import FEWEST_CLIPS, PARTS, ScoreRows
 
 FEWEST_GROUPS = 6
@@ -129,4 +129,4 @@ def level_of(rows: ScoreRows) -> float:
 
     shift = float(np.average(errors, weights=rows.weight))
     terms = rows.weight * (errors - shift) / len(rows)
-    return plain + clear_share(shift, terms, rows.group) * shift
+    return plain + clear_share(shift, terms, rows.group, CLEAR_SHIFT) * shift

@@ -324,7 +324,7 @@ def test_scores_that_are_bent_are_straightened():
 
 
 def test_the_mean_of_models_that_say_nothing_becomes_a_constant():
-    fit, new = simulated("shared noise", 400)
+    fit, _ = simulated("shared noise", 400)
     flat = PARTS["mean"](rows_of(fit), 3.0)
     assert abs(flat.coef.sum()) < 0.15
     good, _ = simulated("biased", 12)
