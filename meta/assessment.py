@@ -269,6 +269,11 @@ def _fit_rivals(
     -------
     board : what they reach on the meta-validation rows, and how long they took
     scores : name of each rival, and of each side of the trial, to scores (n, aspects)
+
+    Notes
+    -----
+    The learner ``stack`` goes by another name here: in these tables that name is the
+    stack that is assessed, whatever its learner.
     """
     # Timed on the clock: what matters is how long somebody would wait.
     training = trial.training.rows
@@ -284,13 +289,14 @@ def _fit_rivals(
         predict_ended = time.perf_counter()
 
         # These intervals resample systems alone, without their prompts.
+        label = f"{name} (learner)" if name == STACK else name
         board = leaderboard(
-            {name: (held_out_scores, held_out.labels)}, replace(held_out, prompts=None)
+            {label: (held_out_scores, held_out.labels)}, replace(held_out, prompts=None)
         )
         board["fit_seconds"] = fit_ended - started
         board["predict_seconds"] = predict_ended - fit_ended
         parts.append(board)
-        scores[name] = {
+        scores[label] = {
             TRAINING: learner.predict(trial.tables, training.ids.tolist()),
             VALIDATION: held_out_scores,
         }

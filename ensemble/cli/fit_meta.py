@@ -64,9 +64,9 @@ def _add_stacking_options(parser: Options) -> None:
     add(
         "--learner",
         type=str,
-        help="ridge, skill, auto, simplex, greedy, best, mean, log_pool, crps, "
-        "log_score, lightgbm; as published: paper_ridge, paper_lightgbm (README); "
-        "default: ridge, and skill for less than 500 rows of pooled_* models",
+        help="stack (default; ridge with --set), ridge, skill, auto, simplex, greedy, "
+        "best, mean, log_pool, crps, log_score, lightgbm; as published: paper_ridge, "
+        "paper_lightgbm (README)",
     )
     add(
         "--set",

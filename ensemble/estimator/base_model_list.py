@@ -18,10 +18,9 @@ from base_models.clips.labels import judged_by_text
 from base_models.errors import UsageError, some
 from base_models.predictions import PredictionTable
 from ensemble.estimator.input_rows import rating_scale
-from ensemble.estimator.predict_base_models import NamedModels, is_pooled, scale_of
+from ensemble.estimator.predict_base_models import NamedModels, scale_of
 from ensemble.estimator.sklearn_compat import VisualBlock
 from ensemble.training.estimators_by_name import model_set
-from ensemble.training.model_sets import usual_learner
 from meta.comparison.compared_rows import NOT_BASES
 
 
@@ -119,13 +118,6 @@ def stack_scale(
         if known is not None:
             return known
     return rating_scale(labels, clips)
-
-
-def learner_of(final_estimator: Any, models: Sequence[Any], n_rows: int) -> Any:
-    """The final estimator, or the usual one for these base models and rows."""
-    if final_estimator is not None:
-        return final_estimator
-    return usual_learner(any(is_pooled(model) for model in models), n_rows)
 
 
 def all_take_nan(estimators: object) -> bool:

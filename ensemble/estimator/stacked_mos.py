@@ -30,7 +30,6 @@ from ensemble.estimator.base_model_files import base_models_from, files_of
 from ensemble.estimator.base_model_list import (
     all_take_nan,
     diagram_of,
-    learner_of,
     named_base_models,
     stack_scale,
 )
@@ -69,6 +68,7 @@ from meta.adaptation import adapt
 from meta.assessment import INTERVAL_LEVEL, RIVALS
 from meta.columns.feature_table import feature_table
 from meta.comparison.held_out_trial import HeldOutTrial
+from meta.learners import USUAL_LEARNER
 from meta.predicted_rows import PredictedRows
 from meta.regressor import MetaRegressor
 from meta.splits.meta_split import VALIDATION_SHARE
@@ -95,8 +95,7 @@ class StackedMOS(
         tree for a matrix; ``"small"`` those for less than 500 rated clips, over every
         encoder at hand (`ensemble.model_set` names encoders)
     final_estimator : name of a learner (``"ridge"``, ``"lightgbm"``, ``"mean"`` …), a
-        `meta.learners.base.Learner`, or a scikit-learn regressor; None takes
-        ``"ridge"``, or ``"skill"`` for less than 500 rows of a `PooledMOS`
+        `meta.learners.base.Learner`, or a scikit-learn regressor; None is ``"stack"``
     cv : how base predictions for the meta level are made: int folds, one hold-out
         fraction (base models stay as fitted on the rest), a splitter, an iterable of
         (train, test) rows, or ``"prefit"``, for base models that have not seen the rows
@@ -229,8 +228,7 @@ class StackedMOS(
         )
 
         # Base models, and their predictions for rows that they have not seen.
-        learner = learner_of(self.final_estimator, models, len(usable))
-        regressor = self._new_regressor(learner)
+        regressor = self._new_regressor()
         fits = BaseModelFits(
             named=named,
             X=X,
@@ -258,7 +256,7 @@ class StackedMOS(
         self.trial_: HeldOutTrial | None = None
         if splits.trial is not None:
             self.trial_ = trial_with_base_models(
-                fits, self._new_regressor(learner), splits.trial, usable
+                fits, self._new_regressor(), splits.trial, usable
             )
         elif splits.validation is not None:
             self.trial_ = regressor.held_out_trial(tables, meta_rows, splits.validation)
@@ -579,11 +577,13 @@ class StackedMOS(
     def _sk_visual_block_(self) -> VisualBlock:
         return diagram_of(self.estimators, self.final_estimator)
 
-    def _new_regressor(self, learner: Any) -> MetaRegressor:
+    def _new_regressor(self) -> MetaRegressor:
+        given = self.final_estimator
+        learner = USUAL_LEARNER if given is None else given
         return MetaRegressor(learner, self.random_state, self.missing)
 
     def _check_parameters(self) -> None:
         """Refuse what would fail only after base models were fitted for hours."""
         if self.final_estimator is not None:
-            self._new_regressor(self.final_estimator).new_learner()
+            self._new_regressor().new_learner()
         check_validation(self.validation)

@@ -27,7 +27,7 @@ from ensemble.stacking.stack_data import StackData
 from ensemble.workspace import Workspace
 from meta.assessment import RIVALS, audit_rows, joint_contributions
 from meta.columns.missing_predictions import MISSING
-from meta.learners import LEARNERS
+from meta.learners import LEARNERS, USUAL_LEARNER
 from meta.learners.base import Learner
 from meta.regressor import MetaRegressor
 from meta.rows import Rows
@@ -39,8 +39,8 @@ META_VERSION = 6
 are then made anew."""
 
 
-USUAL = "ridge"
-"""Learner that parameters are of, where none is named."""
+WITH_PARAMETERS = "ridge"
+"""Learner that parameters are of, where none is named: the usual one has none."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,8 @@ class Settings:
 
     Parameters
     ----------
-    learner : a name in `LEARNERS`; None takes the one that suits the data, see
-        `ensemble.training.model_sets.usual_learner`, or ``"ridge"`` with `params`
+    learner : a name in `LEARNERS`; None takes `meta.learners.USUAL_LEARNER`, or
+        ``"ridge"`` with `params`
     validation : share of the labelled rows held out to measure a trial stack, which
         is fitted on the rest
     seed : of the split and the learner
@@ -87,14 +87,14 @@ class Settings:
             )
         # Refused here, before anything is read.
         if self.params:
-            learner = self.learner_for(USUAL)
-            LEARNERS[learner]().with_settings(self.params, learner)
+            LEARNERS[self.learner_name]().with_settings(self.params, self.learner_name)
 
-    def learner_for(self, usual: str) -> str:
-        """The learner's name; `usual` is the one that suits the data."""
+    @property
+    def learner_name(self) -> str:
+        """The learner's name, also where none is given."""
         if self.learner is not None:
             return self.learner
-        return USUAL if self.params else usual
+        return WITH_PARAMETERS if self.params else USUAL_LEARNER
 
     def final_estimator(self, learner: str) -> str | Learner:
         """What `StackedMOS` takes: the learner's name, or a learner with `params`."""
@@ -127,7 +127,7 @@ def fit_stack(
         when clips leak, or there are too few rows or systems.
     """
     settings = settings or Settings()
-    learner = settings.learner_for(data.usual_learner)
+    learner = settings.learner_name
     settings = replace(settings, learner=learner)
     # The folder is named by everything that decides what is in it.
     decided_by = [META_VERSION, asdict(settings), data.group, *data.identity]
@@ -152,7 +152,7 @@ def _fit_and_write(folder: Path, data: StackData, settings: Settings) -> None:
         refuse_label_copies(judge.tables, judge.rows)
 
     rows = used.fit.rows
-    learner = settings.learner_for(data.usual_learner)
+    learner = settings.learner_name
     stack = StackedMOS(
         [(table.model, table) for table in used.fit.tables],
         final_estimator=settings.final_estimator(learner),

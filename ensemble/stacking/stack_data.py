@@ -19,7 +19,6 @@ from base_models.predictions import PredictionTable
 from base_models.scales import Scale
 from ensemble.prediction_files.stack_inputs import StackInputs
 from ensemble.prediction_files.stack_scales import StackScales
-from ensemble.training.model_sets import usual_learner
 from ensemble.training.rated_clips import CONTENT, RatedClips
 from ensemble.training.stored_runs import RunsOfData, StoredRun
 from ensemble.workspace import Workspace
@@ -59,7 +58,6 @@ class StackData:
         has seen; empty when unknown
     ratings : single ratings, see `base_models.clips.ratings.read_ratings`, or None
     without_prompt : per aspect that is left out for clips without a prompt: their ids
-    has_pooled : whether some base model regresses on pooled embeddings
     scales : of the labels and of the base models' scores; None where all are the bins'
     """
 
@@ -77,13 +75,7 @@ class StackData:
     contents: Mapping[str, str] = field(default_factory=dict)
     ratings: pd.DataFrame | None = None
     without_prompt: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    has_pooled: bool = False
     scales: StackScales | None = None
-
-    @property
-    def usual_learner(self) -> str:
-        """The meta-learner that suits these rows and base models."""
-        return usual_learner(self.has_pooled, len(self.fit.rows))
 
     @classmethod
     def from_runs(
@@ -184,7 +176,6 @@ class StackData:
             contents=contents,
             ratings=rated.ratings,
             without_prompt=rated.without_prompt,
-            has_pooled=any(run.is_pooled for run in chosen.values()),
             scales=scales,
         )
 

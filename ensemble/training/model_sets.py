@@ -46,19 +46,6 @@ class ModelSet:
     encoders: EncoderChoice
 
 
-def usual_learner(has_pooled: bool, n_rows: int) -> str:
-    """The meta-learner of a stack that names none.
-
-    Parameters
-    ----------
-    has_pooled : bool
-        Whether some base model regresses on pooled embeddings.
-    n_rows : int
-        Clips that the meta level is fitted on.
-    """
-    return "skill" if has_pooled and n_rows < SMALL_BELOW else "ridge"
-
-
 def expand_sets(
     models: Sequence[str] | None, encoders: EncoderChoice, with_text: bool
 ) -> tuple[list[str] | None, EncoderChoice]:

@@ -11,9 +11,14 @@ from meta.learners.base import Learner
 from meta.learners.lightgbm import LightGBM, PaperLightGBM
 from meta.learners.pools import CRPSPool, LogPool, LogScorePool
 from meta.learners.ridge import PaperRidge, Ridge
+from meta.learners.stack import Stack
 from meta.learners.weighted_scores import Best, Greedy, Mean, Simplex, Skill
 
+USUAL_LEARNER = "stack"
+"""The learner of a stack that names none."""
+
 LEARNERS: dict[str, type[Learner]] = {
+    "stack": Stack,
     "ridge": Ridge,
     "lightgbm": LightGBM,
     # As published (DORA-MOS, section III.D).

@@ -59,6 +59,36 @@ def least_squares_weights(
     return weights, _optimality_gap(triangle, weights)
 
 
+def pulled_weights(
+    scores: ArrayLike,
+    y: ArrayLike,
+    sample_weight: ArrayLike | None,
+    prior: np.ndarray,
+    prior_rows: float,
+) -> np.ndarray:
+    """Find weights with a small mean squared error that are near to others.
+
+    Parameters
+    ----------
+    scores, y, sample_weight : see `least_squares_weights`
+    prior : array of shape (models,), the weights to be near to, not negative, sum 1
+    prior_rows : what the squared distance to them counts, in rows that have the mean
+        squared error of `prior`
+
+    Returns
+    -------
+    weights : array of shape (models,), not negative, sum 1
+    """
+    triangle = _residual_triangle(scores, y, sample_weight)
+    error = np.linalg.norm(triangle @ prior)
+    if error == 0:
+        return prior
+    # Of weights w of any sum, w - prior * sum(w) is what lies off the prior.
+    off_prior = np.eye(len(prior)) - prior[:, None]
+    pull = np.sqrt(prior_rows / len(np.asarray(y))) * off_prior
+    return _convex_weights(np.vstack([triangle / error, pull]))
+
+
 def greedy_weights(
     scores: ArrayLike,
     y: ArrayLike,
@@ -278,14 +308,7 @@ def _triangle(columns: np.ndarray, shares: np.ndarray) -> np.ndarray:
 
 
 def _weights_of_least_norm(triangle: np.ndarray) -> np.ndarray:
-    """Convex weights w with the least ``|R w|``.
-
-    Notes
-    -----
-    With u = t w, t > 0, ``|R u|^2 + c^2 (sum(u) - 1)^2`` is least in t at
-    ``q c^2 / (q + c^2)``, q = ``|R w|^2``: it grows with q, so that non-negative least
-    squares in u finds w exactly (Lawson and Hanson 1974, chapter 23).
-    """
+    """Convex weights w with the least ``|R w|``; equal ones where many have it."""
     # Scaled by the root mean squared residual of a model, the unit of the pull.
     n_models = triangle.shape[1]
     total_squares = (triangle**2).sum()
@@ -293,10 +316,22 @@ def _weights_of_least_norm(triangle: np.ndarray) -> np.ndarray:
     if scale == 0:
         return np.full(n_models, 1 / n_models)
 
-    # Rows of the system: R u = 0, a little of u = 0, and sum(u) = 1.
+    # Rows of the system: R u = 0 and a little of u = 0.
     pull_to_equal = np.sqrt(_TIE_PULL) * np.eye(n_models)
-    sum_to_one = np.ones(n_models)
-    system = np.vstack([triangle / scale, pull_to_equal, sum_to_one])
+    return _convex_weights(np.vstack([triangle / scale, pull_to_equal]))
+
+
+def _convex_weights(system: np.ndarray) -> np.ndarray:
+    """Convex weights w with the least ``|A w|`` for rows A of size about 1.
+
+    Notes
+    -----
+    With u = t w, t > 0, ``|R u|^2 + c^2 (sum(u) - 1)^2`` is least in t at
+    ``q c^2 / (q + c^2)``, q = ``|R w|^2``: it grows with q, so that non-negative least
+    squares in u finds w exactly (Lawson and Hanson 1974, chapter 23).
+    """
+    n_models = system.shape[1]
+    system = np.vstack([system, np.ones(n_models)])
     target = np.zeros(len(system))
     target[-1] = 1.0
 

@@ -7,7 +7,7 @@ sort them first, so that both give the same fit, bit for bit.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -57,18 +57,38 @@ def merged_rows(layout: Layout, inputs: FitInputs) -> MergedRows:
     layout : the columns
     inputs : rows to fit on, from `meta.learners.base.check_fit_inputs`
     """
+    by_name = np.argsort(layout.models)
+    blocks = layout.blocks(inputs.X)
+    return _merged(inputs, blocks[:, by_name].reshape(len(inputs.y), -1))
+
+
+def merged_scores(layout: Layout, inputs: FitInputs) -> MergedRows:
+    """Merge rows of equal decoded scores, which take the place of features.
+
+    Scores that differ in their last digits are equal: a base model may predict a clip
+    that is given twice otherwise the second time, by rounding.
+
+    Parameters
+    ----------
+    layout, inputs : see `merged_rows`
+    """
+    scores = layout.scores(inputs.X)
+    by_name = np.argsort(layout.models)
+    rounded = np.round(scores[:, by_name], 9)
+    return _merged(replace(inputs, X=scores), rounded)
+
+
+def _merged(inputs: FitInputs, features: np.ndarray) -> MergedRows:
+    """Rows merged and sorted by score, group and some features of theirs (n, p)."""
     n = len(inputs.y)
     code: np.ndarray = np.zeros(n)
     if inputs.groups is not None:
         _, code = np.unique(inputs.groups, return_inverse=True)
 
-    # What makes rows equal: score, group and features (n, 2 + models·bins).
-    by_name = np.argsort(layout.models)
-    blocks = layout.blocks(inputs.X)
-    features = blocks[:, by_name].reshape(n, -1)
+    # What makes rows equal: score, group and features (n, 2 + p).
     keys = np.column_stack([inputs.y, code, features])
     # Adding 0 turns -0 into 0: they are equal, but their bytes are not.
-    keys = keys + 0.0
+    keys = np.ascontiguousarray(keys + 0.0)
 
     # A row as one opaque value of bytes: many times faster than np.unique(axis=0).
     bytes_per_row = keys.strides[0]

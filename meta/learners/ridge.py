@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike
 from base_models.errors import DamagedArtifact, UsageError, one_of
 from meta.columns.feature_table import Layout
 from meta.columns.reductions import REDUCTIONS, columns_per_model, reduced_columns
+from meta.learners.adapted_moves import moves_towards
 from meta.learners.base import (
     FitInputs,
     GroupNames,
@@ -56,11 +57,6 @@ RESOLUTION = 1e-3
 # With more bins of all models than this, features="auto" does not try bins: each fold
 # is an eigendecomposition of as many columns.
 MOST_COLUMNS = 500
-
-# Clips that the fitted coefficients, and the fitted level, are worth when they are
-# adapted.
-ADAPT_CLIPS = 10.0
-LEVEL_CLIPS = 5.0
 
 
 class Ridge(Learner):
@@ -462,12 +458,8 @@ class Ridge(Learner):
     ) -> Ridge:
         """Return a copy that has also learnt from some rated clips of another corpus.
 
-        It minimises the weighted squares on the new rows, plus squares of how far the
-        coefficients move, worth `ADAPT_CLIPS` clips of the variance of all fitted
-        columns together, and of how far the prediction at the new rows' mean moves,
-        worth `LEVEL_CLIPS`. A handful of clips moves the level, dozens the weights of
-        models, and hundreds make a fresh fit that owes nothing to the old one. No rows
-        (or only rows of weight 0) change nothing.
+        How far it moves: `meta.learners.adapted_moves.moves_towards`. No rows (or only
+        rows of weight 0) change nothing.
 
         Parameters
         ----------
@@ -490,24 +482,15 @@ class Ridge(Learner):
             sample_weight=sample_weight,
             missing=self.missing,
         )
-        # What moves is fitted to what the old predictions leave of the new scores.
         columns = reduced_columns(self.layout_, inputs.X, self.facts_["features"])
-        problem = RidgeProblem.of(columns, self.predict(inputs.X), inputs)
-
-        # The sum of the columns' variances, not their mean: models that agree vary
-        # together, and one clip of fifty such models would outweigh the old fit.
-        has_spread = self.spread_ > 0
-        penalty = ADAPT_CLIPS * self.spread_ * len(self.coef_)
-        # In units of the coefficients' penalty, hence the quotient.
-        level_penalty = LEVEL_CLIPS / penalty if has_spread else 0.0
-        path = RidgePath.of(problem.gram(), level_penalty)
-
-        alpha = np.array([penalty])
-        if has_spread:
-            coef_move = path.coef(alpha)[0, :, 0]
-            adapted.coef_ = self.coef_ + problem.back @ coef_move
-        intercept_move = path.intercept(alpha)[0, 0]
-        adapted.intercept_ = self.intercept_ + float(intercept_move)
+        coef_move, intercept_move = moves_towards(
+            inputs,
+            columns=columns,
+            predicted=self.predict(inputs.X),
+            spread=self.spread_,
+        )
+        adapted.coef_ = self.coef_ + coef_move
+        adapted.intercept_ = self.intercept_ + intercept_move
         n_before = self.facts_.get("adapted_to", 0)
         adapted.facts_["adapted_to"] = n_before + len(inputs.X)
         return adapted

@@ -218,20 +218,14 @@ class Skill(ConvexWeightsLearner):
         self.mean_ = float(np.average(inputs.y, weights=inputs.weight))
         self.model_means_ = np.average(scores, axis=0, weights=inputs.weight)
 
-        deviations = scores - self.model_means_
-        target = inputs.y - self.mean_
-        residuals = deviations - target[:, None]
-        errors = np.average(residuals**2, axis=0, weights=inputs.weight)
-        # A model that is right on every row must not take all the others' weight to 0.
-        floor = max(errors.max() * _LEAST_ERROR, np.finfo(float).tiny)
-        floored = np.maximum(errors, floor)
-        skill = (floored / floored.min()) ** -self.power
-        by_skill = skill / skill.sum()
-        by_least_squares, _ = least_squares_weights(deviations, target, inputs.weight)
-
-        share = self.least_squares
-        weights = (1 - share) * by_skill + share * by_least_squares
-        return weights / weights.sum(), {"errors": errors.tolist()}
+        weights, errors = skill_weights(
+            scores,
+            inputs.y,
+            inputs.weight,
+            power=self.power,
+            least_squares=self.least_squares,
+        )
+        return weights, {"errors": errors.tolist()}
 
     def predict(self, X: ArrayLike) -> np.ndarray:
         """Predict scores of shape (n,)."""
@@ -253,6 +247,42 @@ class Skill(ConvexWeightsLearner):
         n_models = len(self.layout_.models)
         self.model_means_ = read_stored_array(arrays, "model_means", (n_models,))
         self.mean_ = float(read_stored_array(arrays, "mean", (1,))[0])
+
+
+def skill_weights(
+    scores: np.ndarray,
+    y: np.ndarray,
+    sample_weight: np.ndarray,
+    power: float = 4.0,
+    least_squares: float = 0.5,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Weights of `Skill`, and the errors they are from.
+
+    Parameters
+    ----------
+    scores : array of shape (n, models)
+    y, sample_weight : arrays of shape (n,)
+    power, least_squares : see `Skill`
+
+    Returns
+    -------
+    weights : array of shape (models,), not negative, sum 1
+    errors : array of shape (models,), mean squared error of each model once its mean is
+        that of `y`
+    """
+    deviations = scores - np.average(scores, axis=0, weights=sample_weight)
+    target = y - np.average(y, weights=sample_weight)
+    residuals = deviations - target[:, None]
+    errors = np.average(residuals**2, axis=0, weights=sample_weight)
+    # A model that is right on every row must not take all the others' weight to 0.
+    floor = max(errors.max() * _LEAST_ERROR, np.finfo(float).tiny)
+    floored = np.maximum(errors, floor)
+    skill = (floored / floored.min()) ** -power
+    by_skill = skill / skill.sum()
+    by_least_squares, _ = least_squares_weights(deviations, target, sample_weight)
+
+    weights = (1 - least_squares) * by_skill + least_squares * by_least_squares
+    return weights / weights.sum(), errors
 
 
 class Simplex(ConvexWeightsLearner):

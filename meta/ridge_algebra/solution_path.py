@@ -190,6 +190,30 @@ class RidgePath:
         # Rounding may leave an error of 0 slightly negative.
         return np.maximum(error, 0.0)
 
+    def evidence(self, alphas: ArrayLike) -> np.ndarray:
+        """Log evidence of each penalty, up to a constant: shape (A, t).
+
+        Scores are taken for the sum of a free level, of coefficients that are normal
+        about 0, and of normal noise; the penalty is the ratio of the two variances, and
+        the size of both is the likeliest. Weights should be of mean 1.
+
+        Notes
+        -----
+        With ``q = y'(I + X X' / alpha)^-1 y`` of centred scores and columns, it is
+        ``-((W - 1) log q + sum(log(1 + l / alpha))) / 2`` (MacKay 1992, "Bayesian
+        interpolation", with the noise maximised out and the level integrated out).
+        """
+        penalties = _per_target(alphas)[:, None, :]
+        values = self.values[:, None]
+        left = (self.cross**2 * penalties / (values * (values + penalties))).sum(axis=1)
+        squares = left + self.unexplained
+        # A perfect fit has the largest evidence there is, not an infinite one.
+        total = self.unexplained + (self.cross**2 / values).sum(axis=0)
+        squares = np.maximum(squares, CUT * total)
+        squares = np.maximum(squares, np.finfo(float).tiny)
+        complexity = np.log1p(values / penalties).sum(axis=1)
+        return -((self.weight - 1) * np.log(squares) + complexity) / 2
+
     def gcv(self, alphas: ArrayLike) -> np.ndarray:
         """Generalised cross-validation, a mean squared error: shape (A, t).
 

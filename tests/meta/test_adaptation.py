@@ -158,7 +158,7 @@ def test_learners_that_cannot_adapt_say_which_can():
     for learner, name in (("mean", "Mean"), (PlainRidge(), "SklearnLearner")):
         with pytest.raises(
             UsageError,
-            match=rf"{name} cannot be adapted; of the learners, 'ridge', 'pa",
+            match=rf"{name} cannot be adapted; of the learners, 'stack', 'ridge', 'pa",
         ):
             adapt(MetaRegressor(learner).fit(*known(30, 0)), tables, rows)
 

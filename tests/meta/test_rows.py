@@ -197,7 +197,7 @@ def test_a_verdict_is_made_once_and_a_new_fit_has_one_of_its_own():
     assert trial.verdict is trial.verdict
     assert trial.board is trial.board
     clips = pd.DataFrame({"clip_id": IDS, "system_id": SYSTEMS})
-    stack = StackedMOS([(t.model, t) for t in TABLES], cv="prefit")
+    stack = StackedMOS([(t.model, t) for t in TABLES], "ridge", cv="prefit")
     labels = pd.DataFrame(Y, columns=ASPECTS)
     stack.fit(clips, labels)
     before = stack.trial_
@@ -230,7 +230,7 @@ class OwnMean(Mean):
 
 def test_a_class_of_ones_own_is_named_when_it_cannot_be_saved():
     with pytest.raises(
-        UsageError, match="class 'OwnMean' cannot be saved; those that can are 'ridge'"
+        UsageError, match="class 'OwnMean' cannot be saved; those that can are 'stack'"
     ):
         MetaRegressor(OwnMean()).fit(TABLES, given()).state()
 

@@ -20,6 +20,14 @@ PENALTIES = {
     "smooth": "neighbouring bins alike",
     "banded": "shrunk towards 0, each model by a factor of its own",
 }
+SHARED_BY = {
+    "constant": "a constant",
+    "mean": "the plain mean of the models",
+    "skill": "a mean weighted by skill",
+    "ridge": "ridge, models penalised by how little each tells alone",
+    "ridge_to_mean": "ridge shrunk towards the plain mean",
+}
+"""The parts of the learner ``stack``, by their names."""
 
 
 def stack_sections(content: ReportContent) -> Iterator[Section]:
@@ -60,9 +68,21 @@ def choice_sentence(facts: Mapping[str, Any]) -> str:
         if n_held_out:
             how = f"their number chosen on {n_held_out} clips held out"
         return f"grew {facts['trees']} trees, {how}"
+    if "shares" in facts:
+        return _of_shares(facts)
     if "why" in facts:
         return f"chose the {facts['chosen']}. {facts['why'].rstrip('.')}"
     return ""
+
+
+def _of_shares(facts: Mapping[str, Any]) -> str:
+    shares = facts["shares"]
+    parts = [
+        f"{shares[name]:.0%} {words}"
+        for name, words in SHARED_BY.items()
+        if round(shares[name], 2) > 0
+    ]
+    return f"is {', '.join(parts)}; {facts['why'].rstrip('.')}"
 
 
 def _of_ridge(facts: Mapping[str, Any]) -> str:

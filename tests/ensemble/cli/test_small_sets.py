@@ -46,7 +46,7 @@ def stack(art):
     """The folder of its stack."""
     code, _, err = call("fit_meta", "--artifacts", art)
     assert code == 0, err
-    (folder,) = (art / "meta").glob("skill-*")
+    (folder,) = (art / "meta").glob("stack-*")
     return folder
 
 
@@ -60,7 +60,7 @@ def scores(art, data, *more):
 
 
 def test_a_stack_is_fitted_on_out_of_fold_predictions_without_a_dev_split(art, stack):
-    assert stack.name.startswith("skill-")
+    assert stack.name.startswith("stack-")
     report = (stack / "report.html").read_text()
     assert "pooled_gp-s0" in report
     # With one encoder there is nothing to compare.

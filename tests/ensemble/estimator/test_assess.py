@@ -172,7 +172,7 @@ def test_fit_meta_on_files_is_fit_on_the_same_tables(groups, tmp_path):
 
 
 def test_the_report_stays_with_the_stack_and_is_of_the_last_assessment(fitted, report):
-    assert report.learner == "ridge"
+    assert report.learner == "stack"
     assert report.aspects == ASPECTS
     assert report.facts == fitted.final_estimator_.describe()
     assert report.assessment.rows == "test"

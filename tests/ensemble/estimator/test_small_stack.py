@@ -11,6 +11,7 @@ from base_models.errors import UsageError
 from base_models.pooled_config import POOLED_MODELS
 from ensemble import StackedMOS, model_set
 from ensemble.training import model_sets
+from meta.learners import USUAL_LEARNER
 
 NAMES = [*(f"{name}-s0" for name in POOLED_MODELS), "dora-s0"]
 
@@ -41,13 +42,13 @@ def small(clips):
         return stack.fit(X[::2], y[::2])
 
 
-def test_the_set_is_every_regressor_and_a_network_weighed_by_skill(small):
+def test_the_set_is_every_regressor_and_a_network_under_the_usual_learner(small):
     names = [name for name, _ in small.estimators_]
     assert names == [
         *(f"{name}@logmel-s0" for name in POOLED_MODELS),
         "dora@logmel-s0",
     ]
-    assert small.final_estimator_.learner == "skill"
+    assert small.final_estimator_.learner == USUAL_LEARNER
 
 
 def test_clips_that_it_has_not_seen_are_scored_by_their_loudness(small, clips):

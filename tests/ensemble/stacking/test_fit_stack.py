@@ -305,16 +305,16 @@ def test_an_aspect_without_systems_has_a_dash_for_them(tmp_path, table):
     table.drop(columns="system").to_csv(tmp_path / "all.csv", index=False)
     code, out, err = fit_meta(tmp_path, tmp_path / "all.csv", "--models", "m00", "m01")
     assert code == 0, err
-    (row,) = (line for line in out.splitlines() if "ridge (the stack)" in line)
+    (row,) = (line for line in out.splitlines() if "stack (the stack)" in line)
     assert row.split("│")[-2].strip() == "-"
 
 
 RIDGES = {
-    "uses the score of each model": ("--groups", "system"),
-    "left moments and bins (MSE on groups left out: score": (),
+    "uses the score of each model": ("--learner", "ridge", "--groups", "system"),
+    "left moments and bins (MSE on groups left out: score": ("--learner", "ridge"),
     "alpha 1, as set; other columns not tried": ("--learner", "paper_ridge"),
     "all bins of each model (bins); penalty smooth": ("--set", "penalty=smooth"),
-    "chosen by each group left out": (),
+    "chosen by each group left out": ("--learner", "ridge"),
     "all bins of each model (bins); penalty ridge (shrunk towards 0)": (
         "--set",
         "features=bins",
@@ -333,6 +333,15 @@ def test_ridge_says_which_columns_and_penalty_it_chose_and_what_it_left(
     (line,) = (line for line in err.splitlines() if line.startswith("mos: "))
     assert words in line
     assert line in next(tmp_path.glob("art/meta/*/report.html")).read_text()
+
+
+def test_the_usual_learner_says_its_shares_and_why(table, tmp_path):
+    path = tmp_path / "all.csv"
+    code, _, err = fit_meta(tmp_path, path, "--models", "m00", "m01")
+    assert code == 0, err
+    (line,) = (line for line in err.splitlines() if line.startswith("mos: "))
+    assert "mos: stack is 20% the plain mean of the models, 32% a mean weighted" in line
+    assert "the shares are those set for 60 distinct clips" in line
 
 
 def test_parameters_of_lightgbm_are_set_by_any_of_its_names_or_refused(table, tmp_path):

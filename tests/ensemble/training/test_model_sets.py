@@ -17,7 +17,6 @@ from ensemble.training.model_sets import (
     PAPER_MODELS,
     expand_sets,
     small_set,
-    usual_learner,
 )
 from ensemble.training.training_setup import ModelName, TrainingSetup, plan_models
 
@@ -117,12 +116,6 @@ def test_without_a_name_the_models_are_the_papers():
         "dora_coral",
         "dora_decoupled",
     }
-
-
-def test_the_usual_learner_is_skill_for_few_rows_of_pooled_models():
-    assert usual_learner(has_pooled=True, n_rows=499) == "skill"
-    assert usual_learner(has_pooled=True, n_rows=500) == "ridge"
-    assert usual_learner(has_pooled=False, n_rows=40) == "ridge"
 
 
 # names and settings of its models
