@@ -34,8 +34,6 @@ MEAN_LABEL = "mean"
 RATINGS = "ratings"
 """What a distribution is of: the mean label, in whose spread nothing but the model's
 doubt is; or the single ratings of a clip, in whose spread their disagreement is."""
-DISTANCE = "distance"
-"""Column of a stored table with how far clips lie from the training clips."""
 
 
 @dataclass(frozen=True)
@@ -248,8 +246,8 @@ class PredictionTable:
     def to_bytes(self) -> bytes:
         """Serialise as Parquet: one row per clip and aspect, page checksums on.
 
-        The columns are ``clip_id, aspect, b00 … b19`` and, where it is known,
-        ``distance``; all else is JSON in the schema's metadata.
+        The columns are ``clip_id, aspect, b00 … b19``; all else is JSON in the schema's
+        metadata.
         """
         n_clips = len(self.clip_ids)
         n_aspects = len(self.aspects)
@@ -264,9 +262,6 @@ class PredictionTable:
         }
         for k in range(self.bins.count):
             columns[bin_column(k)] = pa.array(probabilities[:, k], pa.float64())
-        if self.distances is not None:
-            distances = np.repeat(self.distances, n_aspects)
-            columns[DISTANCE] = pa.array(distances, pa.float64())
 
         # Sets are sorted so that equal tables have equal bytes.
         about = {
@@ -280,6 +275,9 @@ class PredictionTable:
         # Tables of mean labels stay as they were before there was a choice.
         if self.predicts != MEAN_LABEL:
             about["predicts"] = self.predicts
+        # No column of their own: whoever reads the file takes numbers for bins.
+        if self.distances is not None:
+            about["distances"] = self.distances.tolist()
         table = pa.table(columns).replace_schema_metadata(
             {_METADATA_KEY: to_json(about)}
         )
@@ -337,9 +335,6 @@ class PredictionTable:
 
         names = [bin_column(k) for k in range(bins.count)]
         probabilities = np.column_stack([table.column(n).to_numpy() for n in names])
-        distances = None
-        if DISTANCE in table.column_names:
-            distances = table.column(DISTANCE).to_numpy()[:: len(aspects)]
         return cls(
             model=about["model"],
             clip_ids=clip_ids,
@@ -352,7 +347,7 @@ class PredictionTable:
             trained_on=frozenset(about["trained_on"]),
             selected_on=frozenset(about["selected_on"]),
             predicts=about.get("predicts", MEAN_LABEL),
-            distances=distances,
+            distances=about.get("distances"),
         )
 
 

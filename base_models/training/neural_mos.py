@@ -179,7 +179,6 @@ class NeuralMOS(ClipModel[BaseConfig]):
         filled, clips = self.embed(X)
         clips = replace(clips, max_frames=max_frames)
         self._measure_scales(clips, data.train, prompted)
-        self._learn_range(clips, data.train)
         device = resolve_device(self.device)
         self.device_ = str(device)
 
@@ -208,6 +207,7 @@ class NeuralMOS(ClipModel[BaseConfig]):
             checkpoint=checkpoint,
             on_epoch=self.on_epoch,
         )
+        self._learn_range(clips, data.train)
         self.model_ = model
         self.trained_on_ = data.ids_of(data.train)
         self.selected_on_ = data.ids_of(data.validation)
