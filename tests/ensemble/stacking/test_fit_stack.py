@@ -340,7 +340,7 @@ def test_the_usual_learner_says_its_shares_and_why(table, tmp_path):
     code, _, err = fit_meta(tmp_path, path, "--models", "m00", "m01")
     assert code == 0, err
     (line,) = (line for line in err.splitlines() if line.startswith("mos: "))
-    assert "mos: stack is 20% the plain mean of the models, 32% a mean weighted" in line
+    assert "mos: stack is 20% the plain mean of the models, 20% a mean weighted" in line
     assert "the shares are those set for 60 distinct clips" in line
 
 
