@@ -77,7 +77,7 @@ def test_an_adapted_stack_is_written_said_and_used_from_then_on(place):
     assert code == 0, err
     folder = place / "art" / read_json(place / "art" / "stack.json")["folder"]
     assert out.splitlines()[-1] == str(folder)
-    assert folder.name.startswith("ridge-adapted-")
+    assert folder.name.startswith("stack-adapted-")
     last = err.splitlines()[-1]
     assert last.startswith("mos: adapted: on 40 clips, each group left out, MSE 0.")
 

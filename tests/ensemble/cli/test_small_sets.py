@@ -155,14 +155,15 @@ def test_an_adapted_stack_of_pooled_models_is_fitted(art, stack, data, tmp_path)
     new["mi"] = (new["mi"] - 0.8).clip(1, 5)
     new.to_csv(tmp_path / "new.csv", index=False)
     words = ["--artifacts", art, "--data", tmp_path / "new.csv"]
-    result = call("fit_meta", "--adapt", stack, *words)
-    refused(2, result, "Skill cannot be adapted; of the learners, 'ridge'")
+    code, _, err = call("fit_meta", "--adapt", stack, *words)
+    assert code == 0, err
+    assert "mi: adapted: on 12 clips" in err
 
-    code, _, err = call("fit_meta", "--artifacts", art, "--learner", "ridge")
+    code, _, err = call("fit_meta", "--artifacts", art, "--learner", "skill")
     assert code == 0, err
-    (ridge,) = (art / "meta").glob("ridge-*")
-    code, _, err = call("fit_meta", "--adapt", ridge, *words)
-    assert code == 0, err
+    (skill,) = (art / "meta").glob("skill-*")
+    result = call("fit_meta", "--adapt", skill, *words)
+    refused(2, result, "Skill cannot be adapted; of the learners, 'stack', 'ridge'")
 
 
 # names with an encoder
