@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
+from copy import copy
+from typing import TypeVar
 
-from meta.learners.base import FitInputs
+import numpy as np
+from numpy.typing import ArrayLike
+
+from meta.learners.base import FitInputs, Learner, check_fit_inputs
 from meta.learners.ridge_problem import RidgeProblem
 from meta.ridge_algebra.solution_path import RidgePath
 
@@ -12,6 +16,49 @@ from meta.ridge_algebra.solution_path import RidgePath
 # adapted.
 ADAPT_CLIPS = 10.0
 LEVEL_CLIPS = 5.0
+
+
+L = TypeVar("L", bound=Learner)
+
+
+def begin_adaptation(
+    learner: L,
+    X: ArrayLike,
+    y: ArrayLike,
+    sample_weight: ArrayLike | None,
+) -> tuple[L, FitInputs | None]:
+    """Copy a learner that is to be adapted, and check what it is adapted to.
+
+    Parameters
+    ----------
+    learner : fitted
+    X, y, sample_weight : as for its `fit`, n >= 0 rows
+
+    Returns
+    -------
+    adapted : a shallow copy, whose facts count the new rows; what changes is to be
+        replaced in it, never written to
+    inputs : the rows; None where there are none, or only rows of weight 0
+    """
+    adapted = copy(learner)
+    adapted.facts_ = dict(learner.facts_)
+    adapted.warnings_ = list(learner.warnings_)
+
+    has_rows = len(np.asarray(X)) > 0
+    has_weight = sample_weight is None or np.any(sample_weight)
+    if not (has_rows and has_weight):
+        return adapted, None
+
+    inputs = check_fit_inputs(
+        learner.layout_,
+        X,
+        y,
+        sample_weight=sample_weight,
+        missing=getattr(learner, "missing", "refuse"),
+    )
+    n_before = learner.facts_.get("adapted_to", 0)
+    adapted.facts_["adapted_to"] = n_before + len(inputs.X)
+    return adapted, inputs
 
 
 def moves_towards(

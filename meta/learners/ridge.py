@@ -8,7 +8,6 @@ the weighted spread of the features, and so do not depend on the number of rows.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from copy import copy
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +17,7 @@ from numpy.typing import ArrayLike
 from base_models.errors import DamagedArtifact, UsageError, one_of
 from meta.columns.feature_table import Layout
 from meta.columns.reductions import REDUCTIONS, columns_per_model, reduced_columns
-from meta.learners.adapted_moves import moves_towards
+from meta.learners.adapted_moves import begin_adaptation, moves_towards
 from meta.learners.base import (
     FitInputs,
     GroupNames,
@@ -465,23 +464,10 @@ class Ridge(Learner):
         ----------
         X, y, sample_weight : as for `fit`, n >= 0 rows
         """
-        # A shallow copy: arrays are replaced below, never written to.
-        adapted = copy(self)
-        adapted.facts_ = dict(self.facts_)
-        adapted.warnings_ = list(self.warnings_)
-
-        has_rows = len(np.asarray(X)) > 0
-        has_weight = sample_weight is None or np.any(sample_weight)
-        if not (has_rows and has_weight):
+        adapted, inputs = begin_adaptation(self, X, y, sample_weight)
+        if inputs is None:
             return adapted
 
-        inputs = check_fit_inputs(
-            self.layout_,
-            X,
-            y,
-            sample_weight=sample_weight,
-            missing=self.missing,
-        )
         columns = reduced_columns(self.layout_, inputs.X, self.facts_["features"])
         coef_move, intercept_move = moves_towards(
             inputs,
@@ -491,8 +477,6 @@ class Ridge(Learner):
         )
         adapted.coef_ = self.coef_ + coef_move
         adapted.intercept_ = self.intercept_ + intercept_move
-        n_before = self.facts_.get("adapted_to", 0)
-        adapted.facts_["adapted_to"] = n_before + len(inputs.X)
         return adapted
 
     def describe(self) -> dict[str, Any]:

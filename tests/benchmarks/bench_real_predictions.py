@@ -23,7 +23,7 @@ from meta.learners.base import Learner
 
 REAL = SHARED_DATA / "bvcc-predictions" / "val_half.csv"
 REPEATS, FOLDS = 5, 5
-DEFAULT = "ridge"
+DEFAULT = "stack"
 
 
 class PlainRidge(Learner):

@@ -10,7 +10,6 @@ where others are clearly better.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from copy import copy
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from numpy.typing import ArrayLike
 
 from base_models.errors import DamagedArtifact
 from meta.columns.feature_table import Layout
-from meta.learners.adapted_moves import moves_towards
+from meta.learners.adapted_moves import begin_adaptation, moves_towards
 from meta.learners.base import (
     GroupNames,
     Learner,
@@ -123,23 +122,10 @@ class Stack(Learner):
         ----------
         X, y, sample_weight : as for `fit`, n >= 0 rows
         """
-        # A shallow copy: what changes is replaced below, never written to.
-        adapted = copy(self)
-        adapted.facts_ = dict(self.facts_)
-        adapted.warnings_ = list(self.warnings_)
-
-        has_rows = len(np.asarray(X)) > 0
-        has_weight = sample_weight is None or np.any(sample_weight)
-        if not (has_rows and has_weight):
+        adapted, inputs = begin_adaptation(self, X, y, sample_weight)
+        if inputs is None:
             return adapted
 
-        inputs = check_fit_inputs(
-            self.layout_,
-            X,
-            y,
-            sample_weight=sample_weight,
-            missing=self.missing,
-        )
         coef_move, intercept_move = moves_towards(
             inputs,
             columns=self.layout_.scores(inputs.X),
@@ -147,8 +133,6 @@ class Stack(Learner):
             spread=self.spread_,
         )
         adapted.function_ = self.function_.moved(coef_move, intercept_move)
-        n_before = self.facts_.get("adapted_to", 0)
-        adapted.facts_["adapted_to"] = n_before + len(inputs.X)
         return adapted
 
     def describe(self) -> dict[str, Any]:
