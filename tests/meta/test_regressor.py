@@ -293,6 +293,7 @@ def test_the_stack_stands_beside_its_models_and_their_mean():
             "low",
             "high",
             "n",
+            "note",
         ]
         assert list(board.model.unique()) == [
             "stack",

@@ -19,7 +19,7 @@ def test_the_clips_of_learner_and_base_models_are_seen(tmp_path):
         "one",
         ids,
         ("mos",),
-        scores=labels.to_numpy()[:, None],
+        scores=(labels + rng.normal(0, 0.3, 40)).clip(1, 5).to_numpy()[:, None],
         bins=ScoreBins(),
         sigma=0.35,
         trained_on=["before"],
