@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -31,8 +31,29 @@ from ensemble.prediction_files.read_predictions import (
 )
 from meta.powered_means.rated_sample import RatedSample
 
+_SAME_SCORE = 1e-5
+"""Greatest difference of equal scores: files have six decimals."""
 ONE_SYSTEM = "all"
 """What clips without systems are said to be by."""
+
+
+@dataclass(frozen=True, eq=False)
+class SeenClips:
+    """What the predictor has learnt from.
+
+    Parameters
+    ----------
+    clips : frozenset of str
+    out_of_fold : DataFrame indexed by clip id, one column per aspect
+        What learners without the systems of these clips predict of them, on the scale
+        of the predictions; NaN where there is no such score.
+    """
+
+    clips: frozenset[str] = frozenset()
+    out_of_fold: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+
+NOTHING_SEEN = SeenClips()
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +77,9 @@ class RateLessData:
     learnt_from : list of str
         Clips whose labels the predictor has seen, rated or not: they are left out,
         since what is predicted of them is not what would be predicted of others.
+    cross_fitted : list of str
+        Clips that the predictor was fitted on and that stay, since they are predicted
+        by learners that had not seen their system.
     notes : tuple of str
         What a reader of the numbers must know.
     """
@@ -66,6 +90,7 @@ class RateLessData:
     not_predicted: list[str]
     rated_without_prediction: list[str]
     learnt_from: list[str]
+    cross_fitted: list[str]
     notes: tuple[str, ...]
 
     def predicted(self, aspect: str) -> pd.DataFrame:
@@ -132,7 +157,7 @@ def read_rate_less(
     clips: str | None = None,
     aspects: Sequence[str] | None = None,
     rating_scale: Sequence[float] | None = None,
-    seen: Collection[str] = (),
+    seen: SeenClips = NOTHING_SEEN,
 ) -> RateLessData:
     """Read predictions of all clips and ratings of some.
 
@@ -147,7 +172,8 @@ def read_rate_less(
     aspects : names, or ``aspect=column`` of the ratings; by default the rated columns
     rating_scale : lowest and highest rating, where it is not 1 and 5
     seen : clips that the predictor has learnt from; those that a file of distributions
-        names are known without
+        names are known without. They are left out, unless `predictions` has their
+        out-of-fold scores, see `meta.cross_fit`
 
     Raises
     ------
@@ -176,34 +202,71 @@ def read_rate_less(
         not_predicted=not_predicted,
         rated_without_prediction=strangers,
         learnt_from=[],
+        cross_fitted=[],
         notes=notes,
     )
-    return _without_seen(data, {*seen, *_seen_by(predictions)})
+    return _without_seen(data, seen, by_bases=_seen_by(predictions))
 
 
-def _without_seen(data: RateLessData, seen: Collection[str]) -> RateLessData:
+def _without_seen(
+    data: RateLessData, seen: SeenClips, by_bases: Collection[str]
+) -> RateLessData:
     """The same without the clips that the predictor has learnt from."""
-    is_seen = _is_seen(data.clips["clip_id"].tolist(), seen)
+    ids = data.clips["clip_id"].tolist()
+    is_seen = _is_seen(ids, {*seen.clips, *by_bases})
+    is_crossed = _is_seen(ids, seen.out_of_fold.index) & ~_is_seen(ids, by_bases)
+    notes = data.notes
+    cross_fitted: list[str] = []
+    if is_crossed.any():
+        if _are_out_of_fold(data, seen.out_of_fold):
+            is_seen &= ~is_crossed
+            cross_fitted = data.clips["clip_id"][is_crossed].tolist()
+        else:
+            notes = (
+                *notes,
+                f"{int(is_crossed.sum())} of the clips that were learnt from could "
+                "stay: predict all clips anew by predict_mos --cross-fit.",
+            )
     learnt_from = data.clips["clip_id"][is_seen].tolist()
     is_kept = ~data.ratings["clip_id"].isin(learnt_from)
     if is_seen.all():
         raise UsageError(
             f"The predictor has learnt from every clip ({some(learnt_from, 3)}): what "
             "it predicts of them is no guide to others. Predict other clips, or give "
-            "out-of-fold predictions of these."
+            "out-of-fold predictions of these (predict_mos --cross-fit)."
         )
     if len(is_kept) and not is_kept.any():
         raise UsageError(
             f"The predictor has learnt from every rated clip ({some(learnt_from, 3)}): "
             "its predictions know these ratings, and every interval would be too "
-            "narrow. Rate other clips, or give out-of-fold predictions of these."
+            "narrow. Rate other clips, or give out-of-fold predictions of all clips "
+            "(predict_mos --cross-fit)."
         )
     return replace(
         data,
         clips=data.clips[~is_seen].reset_index(drop=True),
         ratings=data.ratings[is_kept].reset_index(drop=True),
         learnt_from=learnt_from,
+        cross_fitted=cross_fitted,
+        notes=notes,
     )
+
+
+def _are_out_of_fold(data: RateLessData, out_of_fold: pd.DataFrame) -> bool:
+    """Whether the clips that a stack was fitted on have their out-of-fold scores.
+
+    It takes all of them: a file in which some are in-sample is not of one kind.
+    """
+    aspects = [name for name in data.aspects if name in out_of_fold]
+    known, given = comparable_ids(
+        data.clips["clip_id"].tolist(), out_of_fold.index.tolist()
+    )
+    forms = out_of_fold[aspects].set_axis(given)
+    expected = forms.reindex(known).to_numpy(dtype=float)
+    found = data.clips[[f"pred_{name}" for name in aspects]].to_numpy(dtype=float)
+    distance = np.abs(found - expected)
+    is_compared = np.isfinite(distance)
+    return bool(is_compared.any() and (distance[is_compared] <= _SAME_SCORE).all())
 
 
 def _read_ratings(
@@ -290,7 +353,7 @@ def _with_systems(
     """The predicted clips with their systems, what was chosen, and who lacks one."""
     scores = {f"pred_{name}": predicted[name].to_numpy() for name in aspects}
     scores |= _intervals(source, aspects)
-    described, notes = _descriptions(predicted, source, clips)
+    described, notes = described_clips(predicted, source, clips)
     wanted, given = comparable_ids(
         described["clip_id"].tolist(), predicted["clip_id"].tolist()
     )
@@ -326,10 +389,17 @@ def _with_systems(
     return table, notes, not_predicted
 
 
-def _descriptions(
+def described_clips(
     predicted: pd.DataFrame, source: str, clips: str | None
 ) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """Clip id, system, prompt and audio of every clip, and the notes of the reader."""
+    """Clip id, system, prompt and audio of every clip, and the notes of the reader.
+
+    Parameters
+    ----------
+    predicted : the clips, in ``clip_id``
+    source : file of their predictions, which may name systems itself
+    clips : a table that names them, as `read_clips` takes it, or None
+    """
     if clips is None:
         path = Path(source)
         is_table = path.suffix.lower() in READERS and read_distributions(path) is None
