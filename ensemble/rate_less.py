@@ -217,7 +217,9 @@ def _without_seen(
     is_crossed = _is_seen(ids, seen.out_of_fold.index) & ~_is_seen(ids, by_bases)
     notes = data.notes
     cross_fitted: list[str] = []
+    way = ""
     if is_crossed.any():
+        way = " (predict_mos --cross-fit)"
         if _are_out_of_fold(data, seen.out_of_fold):
             is_seen &= ~is_crossed
             cross_fitted = data.clips["clip_id"][is_crossed].tolist()
@@ -233,14 +235,14 @@ def _without_seen(
         raise UsageError(
             f"The predictor has learnt from every clip ({some(learnt_from, 3)}): what "
             "it predicts of them is no guide to others. Predict other clips, or give "
-            "out-of-fold predictions of these (predict_mos --cross-fit)."
+            f"out-of-fold predictions of these{way}."
         )
     if len(is_kept) and not is_kept.any():
         raise UsageError(
             f"The predictor has learnt from every rated clip ({some(learnt_from, 3)}): "
             "its predictions know these ratings, and every interval would be too "
-            "narrow. Rate other clips, or give out-of-fold predictions of all clips "
-            "(predict_mos --cross-fit)."
+            "narrow. Rate other clips, or give out-of-fold predictions of "
+            f"these{way}."
         )
     return replace(
         data,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -70,7 +71,25 @@ def cross_fitted(
         f"{len(systems) - n_known - n_near} clips of other systems by the mean of all "
         "of these learners"
     )
+    seen = {
+        clip
+        for _, model in stack.estimators_
+        for clip in (*_ids(model, "trained_on"), *_ids(model, "selected_on"))
+    }
+    n_seen = sum(clip in seen for clip in systems)
+    if n_seen:
+        return crossed, (
+            note,
+            f"base models have seen ratings of {n_seen} of the clips, which no learner "
+            "above them makes good: rate_less --stack leaves these out",
+        )
     return crossed, (note,)
+
+
+def _ids(model: Any, use: str) -> frozenset[str]:
+    """Clips that a base model was trained on or selected on, as far as it says so."""
+    found: frozenset[str] = getattr(model, f"{use}_", getattr(model, use, frozenset()))
+    return found
 
 
 def systems_of_predictions(

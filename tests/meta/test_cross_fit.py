@@ -136,7 +136,9 @@ def test_damaged_learners_of_folds_are_refused():
 def test_without_learners_of_folds_nothing_is_cross_fitted():
     rows = rated()
     uncalibrated = MetaRegressor("ridge").fit(TABLES, rows)
-    foreign = MetaRegressor("HuberRegressor").fit(TABLES, rows).calibrate(TABLES, rows)
+    foreign = (
+        MetaRegressor("KNeighborsRegressor").fit(TABLES, rows).calibrate(TABLES, rows)
+    )
     assert foreign.out_of_fold_["mi"].notna().all()
     facts, arrays = cross_fits_of(foreign)
     restored = MetaRegressor.from_state(*foreign.state(), foreign.sklearn_estimators)

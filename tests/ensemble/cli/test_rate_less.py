@@ -320,7 +320,7 @@ def test_clips_that_a_stack_was_fitted_on_stay_where_it_is_cross_fitted(
     is_rated = table["clip_id"] == unseen.index[0]
     table.loc[is_rated, "mos"] += 0.1
     table.to_csv(folder / "scores.csv", index=False)
-    refused(2, run(folder, *options), "every rated clip .* predict_mos --cross-fit")
+    refused(2, run(folder, *options), r"every rated clip .* \(predict_mos --cross-fit")
 
 
 def test_in_sample_predictions_of_a_stack_are_left_out_and_the_way_is_named(
