@@ -70,18 +70,19 @@ class CrossFit:
         """
         numbers, fold = np.unique(fold, return_inverse=True)
         labels = labelled.labels[:, 0]
+        weights = labelled.weights
+        together = labelled.together
         scores = np.empty(len(labels))
         learners = []
         for number in range(len(numbers)):
             test = fold == number
-            train = labelled.take(np.flatnonzero(~test))
             # Learners keep the same groups together in folds of their own.
             learner = new().fit(
                 X[~test],
                 labels[~test],
                 layout,
-                sample_weight=train.weights,
-                groups=train.together,
+                sample_weight=None if weights is None else weights[~test],
+                groups=None if together is None else together[~test],
             )
             scores[test] = learner.predict(X[test])
             learners.append(learner)

@@ -36,8 +36,9 @@ if TYPE_CHECKING:
 
 _VALID_IF = (
     "valid if the rated clips were drawn at random, and no prediction was learnt from "
-    "ratings of these clips (out-of-fold predictions were not; --stack FOLDER checks "
-    "it); each interval holds by itself, p values are adjusted by Holm over all pairs"
+    "ratings of these clips (those of predict_mos --cross-fit were not; --stack FOLDER "
+    "checks it); each interval holds by itself, p values are adjusted by Holm over all "
+    "pairs"
 )
 _PLAN_OPTIONS = {
     "budget": "--budget",
