@@ -239,7 +239,7 @@ def bench_ratings_that_the_stack_was_fitted_on():
 
 
 def assert_cross_fitting_holds(name, corpus, learner, repeats):
-    """Print what intervals hold, and assert it of the kind of predict_mos --cross-fit."""
+    """Print what intervals hold; those of predict_mos --cross-fit have to."""
     population = "clips" if corpus.of_corpus else "system"
     for kind, samples in draws_of_kinds(corpus, repeats, learner).items():
         found = measure(samples, population=population)
