@@ -261,8 +261,9 @@ def _say_left_out(data: RateLessData) -> int:
     if data.cross_fitted:
         say(
             "note: cross-fitting: the stack was fitted on "
-            f"{len(data.cross_fitted)} of the clips, which stay: every clip is "
-            "predicted by learners that had no rating of its system"
+            f"{len(data.cross_fitted)} of the clips, which stay: each is predicted by "
+            "a learner that had not its rating, nor another of its system where the "
+            "fit named systems"
         )
     has_left_out = strangers or data.not_predicted or data.learnt_from
     return CLIPS_SET_ASIDE if has_left_out else ALL_WELL

@@ -58,7 +58,9 @@ def test_of_a_clip_that_a_base_model_saw_nothing_is_out_of_fold(tmp_path):
     assert sorted(seen.out_of_fold.index) == sorted(IDS[10:])
     clips = pd.DataFrame({"clip_id": IDS, "system_id": ""})
     _, notes = cross_fitted(stack, clips)
-    assert "base models have seen ratings of 10 of the clips" in notes[-1]
+    assert "40 clips that the stack was fitted on" in notes[0]
+    assert "named no systems to leave out" in notes[0]
+    assert "base models have seen ratings of 10 of the clips" in notes[1]
 
 
 @pytest.mark.parametrize("name", ["folds.json", "folds.safetensors", "out_of_fold.csv"])
