@@ -75,8 +75,8 @@ def cross_fitted(
         # Folds were of single clips, or of groups, then.
         note = (
             f"cross-fitting: {n_known} clips that the stack was fitted on are predicted"
-            f" by learners without them, {len(systems) - n_known} others by the mean of "
-            "all of these learners; the stack's clips named no systems to leave out"
+            f" by learners without them, {len(systems) - n_known} others by the mean "
+            "of all of these learners; the stack's clips named no systems to leave out"
         )
     seen = {
         clip
