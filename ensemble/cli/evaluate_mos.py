@@ -33,7 +33,9 @@ from ensemble.cli.shared.options import (
     Options,
     add_aspects_option,
     add_scale_option,
+    seed,
 )
+from ensemble.cli.shared.output_files import check_outputs
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -119,7 +121,7 @@ def _add_interval_options(parser: Options) -> None:
     )
     add(
         "--seed",
-        type=int,
+        type=seed,
         default=0,
         help="of the resamples, or of the random removals",
     )
@@ -149,6 +151,15 @@ def _main(argv: Sequence[str] | None = None) -> int:
     refuse_deletion_options(options)
     if not options.labels:
         raise UsageError(_MISSING_LABELS)
+    check_outputs(
+        {"--json": options.json, "--csv": options.csv},
+        inputs=(
+            options.predictions,
+            options.labels,
+            options.ratings,
+            options.system_truth,
+        ),
+    )
     # Imported late, as --help needs none of it.
     from base_models.scales import LabelScales
     from ensemble.evaluate_predictions import (

@@ -15,7 +15,8 @@ from rich.text import Text
 
 from base_models.files import atomic_write, write_json
 from ensemble.cli.shared.exit_codes import ALL_WELL, Screen, run_command, say, say_notes
-from ensemble.cli.shared.options import Options, add_aspects_option
+from ensemble.cli.shared.options import Options, add_aspects_option, seed
+from ensemble.cli.shared.output_files import check_outputs
 
 if TYPE_CHECKING:
     from ensemble.evaluate_predictions import RatedCeiling
@@ -56,7 +57,7 @@ def _parser() -> Options:
         default=1000,
         help="resamples of the systems; 0: no intervals",
     )
-    add("--seed", type=int, default=0, help="of the halvings and the resamples")
+    add("--seed", type=seed, default=0, help="of the halvings and the resamples")
     add("--json", type=str, help="also write the ceilings and notes to this file")
     add("--csv", type=str, help="also write the ceilings to this file, one per line")
     return parser
@@ -64,6 +65,10 @@ def _parser() -> Options:
 
 def _main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
+    check_outputs(
+        {"--json": options.json, "--csv": options.csv},
+        inputs=(options.ratings, options.clips),
+    )
     # Imported late, as --help needs none of it.
     from ensemble.evaluate_predictions import Resampling, ceiling_of_ratings
 

@@ -25,7 +25,8 @@ from ensemble.cli.shared.exit_codes import (
     say,
     say_notes,
 )
-from ensemble.cli.shared.options import Options, add_aspects_option
+from ensemble.cli.shared.options import Options, add_aspects_option, seed
+from ensemble.cli.shared.output_files import check_outputs
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -166,7 +167,7 @@ def _add_plan_options(parser: Options) -> None:
         type=float,
         help="coverage of the intervals in the file of predictions; default: 0.9",
     )
-    add("--seed", type=int, help="of the draw; default: 0")
+    add("--seed", type=seed, help="of the draw; default: 0")
 
 
 def _main(argv: Sequence[str] | None = None) -> int:
@@ -211,6 +212,14 @@ def _check_options(options: Namespace) -> None:
             "Name a file of predictions and then one of ratings; or --plan --budget N "
             "--out FILE for which clips to rate."
         )
+    check_outputs(
+        {
+            "--out": options.out,
+            "--differences": options.differences,
+            "--json": options.json,
+        },
+        inputs=(options.predictions, options.ratings, options.clips),
+    )
     for file in (options.out, options.differences):
         if file:
             _table_format(file)
