@@ -225,7 +225,10 @@ def _table(evaluation: Evaluation, level: float) -> Table:
     metrics = evaluation.metrics
     n_systems = metrics.loc[metrics["level"] == "system", "n"].max()
     units = "systems" if n_systems > 1 else "clips"
-    title = f"{level * 100:g} % intervals over {units}\n{evaluation.system_truth}"
+    intervals = f"{level * 100:g} % intervals over {units}"
+    if not evaluation.metrics["low"].notna().any():
+        intervals = "without intervals"
+    title = f"{intervals}\n{evaluation.system_truth}"
     table = Table(title=Text(title), title_justify="left")
     table.add_column("aspect")
     table.add_column("metric", no_wrap=True)

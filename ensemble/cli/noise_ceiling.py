@@ -45,6 +45,7 @@ def _parser() -> Options:
     add_aspects_option(parser)
     add(
         "--rating-scale",
+        "--scale",
         nargs=2,
         type=float,
         metavar=("LOW", "HIGH"),
@@ -108,8 +109,10 @@ def _table(found: RatedCeiling, level: float) -> Table:
 
     # With one system, or none that is named, clips are resampled.
     units = "systems" if found.n_systems > 1 else "clips"
+    has_intervals = found.ceiling["low"].notna().any()
+    intervals = f"{level * 100:g} % intervals over {units}"
     title = (
-        f"Noise ceiling, {level * 100:g} % intervals over {units}\n"
+        f"Noise ceiling, {intervals if has_intervals else 'without intervals'}\n"
         "MSE: the floor, in squared points of the ratings' own scale"
     )
     table = Table(title=Text(title), title_justify="left")

@@ -27,11 +27,10 @@ def check_outputs(
     UsageError
         when two of these are one file, or an output is a folder.
     """
-    read = {}
+    read: set[Path] = set()
     for word in inputs:
         if word:
-            for name in (word, _file_of(word)):
-                read[Path(name).resolve()] = name
+            read |= {Path(name).resolve() for name in (word, _file_of(word))}
 
     written: dict[Path, tuple[str, str]] = {}
     for option, name in outputs.items():
