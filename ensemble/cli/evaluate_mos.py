@@ -230,7 +230,7 @@ def _table(evaluation: Evaluation, level: float) -> Table:
         intervals = "without intervals"
     title = f"{intervals}\n{evaluation.system_truth}"
     table = Table(title=Text(title), title_justify="left")
-    table.add_column("aspect")
+    table.add_column("aspect", overflow="fold", min_width=6)
     table.add_column("metric", no_wrap=True)
     table.add_column("utterance", no_wrap=True, justify="right")
     table.add_column("system", no_wrap=True, justify="right")

@@ -116,10 +116,10 @@ def _table(found: RatedCeiling, level: float) -> Table:
         "MSE: the floor, in squared points of the ratings' own scale"
     )
     table = Table(title=Text(title), title_justify="left")
-    for name in ("aspect", "metric"):
-        table.add_column(name, overflow="fold")
+    table.add_column("aspect", overflow="fold", min_width=6)
+    table.add_column("metric", no_wrap=True)
     for name in LEVELS:
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
 
     rows = found.ceiling.to_dict("records")
     row_of = {(row["aspect"], row["level"], row["metric"]): row for row in rows}

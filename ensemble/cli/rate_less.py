@@ -414,7 +414,7 @@ def _show_differences(aspect: str, found: PoweredMeans) -> None:
     table = Table(
         title=Text(f"{aspect}: differences"), title_justify="left", pad_edge=False
     )
-    table.add_column("systems")
+    table.add_column("systems", overflow="fold", min_width=9)
     for name in ("alone", "p", "powered", "p"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in differences.to_dict("records"):
@@ -515,7 +515,7 @@ def _plan_table(plan: RatingPlan, settings: PlanSettings, scale: Scale) -> Table
         f"{scale}"
     )
     table = Table(title=Text(title), title_justify="left", pad_edge=False)
-    table.add_column("system")
+    table.add_column("system", overflow="fold", min_width=9)
     for name in ("clips", "to rate", "ratings", "alone", "powered"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in plan.systems.to_dict("records"):

@@ -25,7 +25,7 @@ def check_outputs(
     Raises
     ------
     UsageError
-        when two of these are one file, or an output is a folder.
+        when two of these are one file, or an output is a folder or "".
     """
     read: set[Path] = set()
     for word in inputs:
@@ -34,8 +34,11 @@ def check_outputs(
 
     written: dict[Path, tuple[str, str]] = {}
     for option, name in outputs.items():
-        if not name:
+        if name is None:
             continue
+        # An empty variable of a shell would be no output, without a word.
+        if not name:
+            raise UsageError(f"{option} takes a file; got ''.")
         place = Path(name).resolve()
         if place.is_dir():
             raise UsageError(f"{option} takes a file; {name} is a folder.")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pandas as pd
 import pytest
 from commands import call, refused
@@ -62,6 +64,33 @@ def test_no_file_that_is_read_is_written_over(folder, words):
 )
 def test_two_outputs_are_two_files(folder, words):
     refused(2, call(*words), "each needs a file of its own")
+
+
+def test_an_empty_name_is_no_silence(folder):
+    result = call("rate_less", "scores.csv", "ratings.csv", "--out", "")
+    refused(2, result, "--out takes a file; got ''")
+
+
+@pytest.mark.parametrize("columns", ["20", "60", "80"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("rate_less", "scores.csv", "ratings.csv", "--compare", "S000", "S001"),
+        ("rate_less", "scores.csv", "--plan", "--budget", "20", "--out", "p.csv"),
+        ("noise_ceiling", "ratings.csv", "--bootstrap", "50"),
+        ("evaluate_mos", "scores.csv", "labels.csv", "--bootstrap", "50"),
+    ],
+)
+def test_no_number_is_cut_on_a_narrow_screen(folder, monkeypatch, columns, words):
+    monkeypatch.setenv("COLUMNS", "200")
+    wide = call(*words)[1]
+    monkeypatch.setenv("COLUMNS", columns)
+    narrow = call(*words)[1]
+    assert "…" not in narrow
+    number = r"[0-9]+\.[0-9]+"
+    assert re.findall(number, narrow) == re.findall(number, wide)
+    if words[0] == "rate_less":
+        assert "S000" in narrow
 
 
 def test_a_folder_is_refused_before_anything_is_computed(folder):
