@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from scipy.special import ndtri
 
 from base_models.bins import ScoreBins
@@ -24,6 +25,15 @@ from base_models.clips.ratings import find_ratings, rated_columns, read_ratings
 from base_models.clips.read_clips import read_clips
 from base_models.clips.text_table import READERS
 from base_models.errors import UsageError, some
+from base_models.scales import Scale, as_scale
+from ensemble.prediction_files.join_models import scales_of_file
+from ensemble.prediction_files.predictor_scales import (
+    CURE_OF_ONE_FILE,
+    OF_LABELS,
+    PredictionFile,
+    check_on_scale,
+    range_remark,
+)
 from ensemble.prediction_files.read_predictions import (
     comparable_ids,
     read_distributions,
@@ -31,8 +41,9 @@ from ensemble.prediction_files.read_predictions import (
 )
 from meta.powered_means.rated_sample import RatedSample
 
-_SAME_SCORE = 1e-5
-"""Greatest difference of equal scores: files have six decimals."""
+_SAME_SCORE = 2.5e-6
+"""Greatest difference of equal scores, as a share of the scale: files have six
+decimals."""
 ONE_SYSTEM = "all"
 """What clips without systems are said to be by."""
 
@@ -70,6 +81,10 @@ class RateLessData:
         ``clip_id`` as in `clips`, ``rater_id`` where raters are known, and one column
         per aspect; empty without ratings.
     aspects : tuple of str
+    scale : Scale
+        Of the ratings. Predictions are on it too, where their own scale is known.
+    columns : dict
+        Of the file of predictions, the column that each aspect was read from.
     not_predicted : list of str
         Clips of the table that have no prediction.
     rated_without_prediction : list of str
@@ -87,11 +102,18 @@ class RateLessData:
     clips: pd.DataFrame
     ratings: pd.DataFrame
     aspects: tuple[str, ...]
+    scale: Scale
+    columns: dict[str, str]
     not_predicted: list[str]
     rated_without_prediction: list[str]
     learnt_from: list[str]
     cross_fitted: list[str]
     notes: tuple[str, ...]
+
+    @property
+    def bins(self) -> ScoreBins:
+        """The scale of the ratings as bins with its ends."""
+        return ScoreBins(self.scale.low, self.scale.high)
 
     def predicted(self, aspect: str) -> pd.DataFrame:
         """The clips that have a prediction of an aspect, with it as ``prediction``."""
@@ -163,14 +185,16 @@ def read_rate_less(
 
     Parameters
     ----------
-    predictions : as `read_predictions` takes them
+    predictions : as `read_predictions` takes them; ``FILE:0-100`` names their scale
     ratings : single ratings as `read_ratings` takes them, or a table with a mean rating
         per clip as `read_clips` takes it; None for a plan without a pilot
     clips : a table that names the system of every clip, perhaps its prompt, as
         `read_clips` takes it; None takes `predictions` itself, or the system in names
         such as MusicEval's, or all clips as one system's
     aspects : names, or ``aspect=column`` of the ratings; by default the rated columns
-    rating_scale : lowest and highest rating, where it is not 1 and 5
+    rating_scale : lowest and highest rating, where it is not 1 and 5. Ratings, and so
+        their means, stay on it; predictions are mapped onto it, where their own scale
+        is declared or known
     seen : clips that the predictor has learnt from; those that a file of distributions
         names are known without. They are left out, unless `predictions` has their
         out-of-fold scores, see `meta.cross_fit`
@@ -179,15 +203,20 @@ def read_rate_less(
     ------
     UsageError
         When a file cannot be read, no clip or no rated clip is predicted, all of them
-        were learnt from, or a rating is off its scale.
+        were learnt from, a rating is off its scale, or, without ratings, most
+        predictions are.
     """
+    file = PredictionFile.parse(predictions)
+    scale = Scale.of(SCALE) if rating_scale is None else as_scale(rating_scale)
     if ratings is None:
         rated = pd.DataFrame({"clip_id": pd.Series(dtype=object)})
-        names = _planned_aspects(predictions, aspects)
+        names = _planned_aspects(file.path, aspects)
     else:
-        rated, names = _read_ratings(ratings, aspects, rating_scale)
-    predicted = read_predictions(predictions, names)
-    table, notes, not_predicted = _with_systems(predicted, predictions, clips, names)
+        rated, names = _read_ratings(ratings, aspects, scale)
+    scores, scale_notes = _on_scale_of_ratings(
+        file, names, scale, has_ratings=ratings is not None
+    )
+    table, notes, not_predicted = _with_systems(scores, file.path, clips)
     rated, strangers = _with_ids_of(table, rated)
     if ratings is not None and rated.empty:
         raise UsageError(
@@ -199,13 +228,21 @@ def read_rate_less(
         clips=table,
         ratings=rated.reset_index(drop=True),
         aspects=names,
+        scale=scale,
+        columns=scores.attrs["columns"],
         not_predicted=not_predicted,
         rated_without_prediction=strangers,
         learnt_from=[],
         cross_fitted=[],
-        notes=notes,
+        notes=(*notes, *scale_notes),
     )
-    return _without_seen(data, seen, by_bases=_seen_by(predictions))
+    # Out-of-fold scores are on the scale of the file, as `predict_mos` writes both.
+    scales = scores.attrs["scales"]
+    out_of_fold = seen.out_of_fold.copy()
+    for aspect in out_of_fold.columns.intersection(list(scales)):
+        out_of_fold[aspect] = scales[aspect].map(out_of_fold[aspect], scale)
+    seen = replace(seen, out_of_fold=out_of_fold)
+    return _without_seen(data, seen, by_bases=_seen_by(file.path))
 
 
 def _without_seen(
@@ -268,40 +305,30 @@ def _are_out_of_fold(data: RateLessData, out_of_fold: pd.DataFrame) -> bool:
     found = data.clips[[f"pred_{name}" for name in aspects]].to_numpy(dtype=float)
     distance = np.abs(found - expected)
     is_compared = np.isfinite(distance)
-    return bool(is_compared.any() and (distance[is_compared] <= _SAME_SCORE).all())
+    limit = _SAME_SCORE * data.scale.width
+    return bool(is_compared.any() and (distance[is_compared] <= limit).all())
 
 
 def _read_ratings(
     ratings: str,
     aspects: Sequence[str] | None,
-    rating_scale: Sequence[float] | None,
+    scale: Scale,
 ) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Single ratings, or mean ratings without raters, and their aspects."""
     source = _single_ratings(ratings)
     if source is not None:
         columns = aspect_columns(aspects) if aspects else rated_columns(source)
-        single = read_ratings(source, columns, rating_scale, columns=columns)
+        single = read_ratings(
+            source, columns, bins=dict.fromkeys(columns, scale), columns=columns
+        )
         return single, tuple(columns)
 
-    bins = SCALE if rating_scale is None else _scale(rating_scale)
-    table = read_clips(ratings, aspects=aspects, bins=bins)
+    table = read_clips(ratings, aspects=aspects, bins=ScoreBins(scale.low, scale.high))
     names = tuple(table.attrs["aspects"])
     is_rated = table[list(names)].notna().any(axis=1)
     if not is_rated.any():
         raise UsageError(f"{ratings} rates no clip; fill in some ratings.")
-    means = table.loc[is_rated, ["clip_id", *names]]
-    for name in names:
-        share = (means[name] - bins.low) / (bins.high - bins.low)
-        means[name] = SCALE.low + (SCALE.high - SCALE.low) * share
-    return means, names
-
-
-def _scale(ends: Sequence[float]) -> ScoreBins:
-    low, high = ends
-    # An infinite end would make all ratings equal.
-    if not np.isfinite(high - low):
-        raise UsageError(f"The ends of a scale are finite; got {low:g} {high:g}.")
-    return ScoreBins(low, high)
+    return table.loc[is_rated, ["clip_id", *names]], names
 
 
 def _single_ratings(ratings: str) -> Path | None:
@@ -318,7 +345,7 @@ def _single_ratings(ratings: str) -> Path | None:
 
 
 def _planned_aspects(
-    predictions: str, aspects: Sequence[str] | None
+    predictions: Path, aspects: Sequence[str] | None
 ) -> tuple[str, ...]:
     """The aspects that are named, or else those that a file predicts."""
     if aspects:
@@ -326,9 +353,9 @@ def _planned_aspects(
     distributions = read_distributions(predictions)
     if distributions is not None:
         return tuple(distributions.aspects)
-    path = Path(predictions)
-    if path.suffix.lower() in READERS and path.is_file():
-        columns = READERS[path.suffix.lower()](path).columns
+    reader = READERS.get(predictions.suffix.lower())
+    if reader is not None and predictions.is_file():
+        columns = reader(predictions).columns
         # By name alone, since predictions may be on any scale.
         names = [_named_aspect(name) for name in columns]
         found = dict.fromkeys(name for name in names if name)
@@ -346,15 +373,50 @@ def _named_aspect(column: str) -> str | None:
     return name if name in RATING_NAMES else None
 
 
-def _with_systems(
-    predicted: pd.DataFrame,
-    source: str,
-    clips: str | None,
+def _on_scale_of_ratings(
+    file: PredictionFile,
     aspects: Sequence[str],
+    scale: Scale,
+    *,
+    has_ratings: bool,
+) -> tuple[pd.DataFrame, list[str]]:
+    """Predictions and their intervals on the scale of the ratings, and notes.
+
+    Ratings tell by how much they differ where predictions do (the slope), whatever
+    these are in. Without them, predictions are taken for ratings, and must be on their
+    scale.
+    """
+    predicted = read_predictions(file.path, aspects)
+    found = scales_of_file(predicted, file, dict.fromkeys(aspects, scale))
+    intervals = _intervals(file.path, aspects)
+    columns: dict[str, ArrayLike] = {"clip_id": predicted["clip_id"].to_numpy()}
+    notes = []
+    for aspect, known in found.predictors[file.called].items():
+        values = predicted[aspect].to_numpy(dtype=np.float64)
+        finite = values[np.isfinite(values)]
+        if not has_ratings:
+            check_on_scale(file.called, finite, known, CURE_OF_ONE_FILE)
+            notes.append(range_remark(file.called, finite, known))
+        ends = {f"{aspect}_{end}": f"pred_{aspect}_{end}" for end in ("low", "high")}
+        columns[f"pred_{aspect}"] = known.scale.map(values, scale)
+        for name, column in ends.items():
+            if name in intervals:
+                columns[column] = known.scale.map(intervals[name], scale)
+    # That a scale is assumed matters to a plan without ratings alone.
+    reasons = {known.why for known in found.predictors[file.called].values()}
+    if not has_ratings or reasons != {OF_LABELS}:
+        notes += found.predictor_notes()
+    frame = pd.DataFrame(columns)
+    frame.attrs["columns"] = predicted.attrs["columns"]
+    predictors = found.predictors[file.called]
+    frame.attrs["scales"] = {aspect: predictors[aspect].scale for aspect in predictors}
+    return frame, [note for note in notes if note]
+
+
+def _with_systems(
+    predicted: pd.DataFrame, source: Path, clips: str | None
 ) -> tuple[pd.DataFrame, tuple[str, ...], list[str]]:
     """The predicted clips with their systems, what was chosen, and who lacks one."""
-    scores = {f"pred_{name}": predicted[name].to_numpy() for name in aspects}
-    scores |= _intervals(source, aspects)
     described, notes = described_clips(predicted, source, clips)
     wanted, given = comparable_ids(
         described["clip_id"].tolist(), predicted["clip_id"].tolist()
@@ -372,8 +434,8 @@ def _with_systems(
         )
     not_predicted = described["clip_id"][rows < 0].tolist()
     table = described[rows >= 0].reset_index(drop=True)
-    for name, values in scores.items():
-        table[name] = values[rows[rows >= 0]]
+    for name in predicted.columns.drop("clip_id"):
+        table[name] = predicted[name].to_numpy()[rows[rows >= 0]]
 
     without = table["clip_id"][table["system_id"] == ""].tolist()
     if without and len(without) < len(table):
@@ -392,22 +454,21 @@ def _with_systems(
 
 
 def described_clips(
-    predicted: pd.DataFrame, source: str, clips: str | None
+    predicted: pd.DataFrame, path: Path, clips: str | None
 ) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Clip id, system, prompt and audio of every clip, and the notes of the reader.
 
     Parameters
     ----------
     predicted : the clips, in ``clip_id``
-    source : file of their predictions, which may name systems itself
+    path : file of their predictions, which may name systems itself
     clips : a table that names them, as `read_clips` takes it, or None
     """
     if clips is None:
-        path = Path(source)
         is_table = path.suffix.lower() in READERS and read_distributions(path) is None
         own = None
         if is_table:
-            own = read_clips(source, labels=False)
+            own = read_clips(path, labels=False)
         if own is not None and (own["system_id"] != "").any():
             return own, ()
         if own is None:
@@ -421,9 +482,8 @@ def described_clips(
     return table, tuple(table.attrs.get("notes", ()))
 
 
-def _intervals(source: str, aspects: Sequence[str]) -> dict[str, np.ndarray]:
+def _intervals(path: Path, aspects: Sequence[str]) -> dict[str, np.ndarray]:
     """Ends of the intervals beside predictions, as ``predict_mos`` writes them."""
-    path = Path(source)
     if path.suffix.lower() not in READERS or read_distributions(path) is not None:
         return {}
     columns = READERS[path.suffix.lower()](path).columns
@@ -433,7 +493,7 @@ def _intervals(source: str, aspects: Sequence[str]) -> dict[str, np.ndarray]:
         if all(end in columns for end in ends):
             for end in ends:
                 cells = pd.Series(pd.to_numeric(columns[end], errors="coerce"))
-                found[f"pred_{end}"] = cells.to_numpy(dtype=float)
+                found[end] = cells.to_numpy(dtype=float)
     return found
 
 
@@ -451,7 +511,7 @@ def _with_ids_of(
     return rated.assign(clip_id=ids)[is_known], strangers
 
 
-def _seen_by(predictions: str) -> frozenset[str]:
+def _seen_by(predictions: Path) -> frozenset[str]:
     """Clips whose labels a base model has seen, as its file says."""
     distributions = read_distributions(predictions)
     if distributions is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -41,6 +42,8 @@ def read_scores(
         when a cell is no number on the scale, naming its location.
     """
     scores = np.full(table.n_rows, np.nan)
+    has_ends = math.isfinite(bins.low) and math.isfinite(bins.high)
+    legal = f"a number in {range_text(bins)}" if has_ends else "a finite number"
     for row, text in enumerate(table.columns[name]):
         cell = text.strip()
         if not cell:
@@ -54,8 +57,8 @@ def read_scores(
                     "aspects."
                 )
             raise UsageError(
-                f"{table.location(row)}: {name} is {cell!r}; a label is a number in "
-                f"{range_text(bins)}, or empty. {cure}"
+                f"{table.location(row)}: {name} is {cell!r}; a label is {legal}, or "
+                f"empty. {cure}"
             )
         scores[row] = number
     return scores

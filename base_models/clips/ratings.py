@@ -105,7 +105,10 @@ def read_ratings(
     for aspect, column in column_of.items():
         given = bins if scale is None else scale
         if given is None:
-            ratings[aspect] = read_scores(table, column, _ANY_SCALE, cure="")
+            cure = (
+                f"If '{column}' is not a rating, name the rated columns with aspects."
+            )
+            ratings[aspect] = read_scores(table, column, _ANY_SCALE, cure=cure)
             continue
         own = _scale_of(aspect, given)
         of_labels = own if bins is None else _scale_of(aspect, bins)

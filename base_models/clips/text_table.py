@@ -288,7 +288,14 @@ def _read_parquet(path: Path) -> TextTable:
     names = _check_header(table.column_names, path)
     columns = {}
     for name, column in zip(names, table.columns, strict=True):
-        columns[name] = [_as_text(value) for value in column.to_pylist()]
+        try:
+            columns[name] = [_as_text(value) for value in column.to_pylist()]
+        # Times and durations beyond what Python's own types hold.
+        except (OverflowError, ValueError) as error:
+            raise UsageError(
+                f"{path}: column '{name}' holds values that cannot be read "
+                f"({column.type}: {error}). Save it as numbers or text."
+            ) from error
     locations = [(str(path), row) for row in range(file.metadata.num_rows)]
     embedded = "" if audio is None else audio.name
     return TextTable(columns, locations, unit="row", embedded=embedded)

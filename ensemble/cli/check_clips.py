@@ -39,6 +39,7 @@ from ensemble.cli.shared.options import (
     add_scale_option,
     choose_encoders,
 )
+from ensemble.cli.shared.output_files import check_outputs
 
 if TYPE_CHECKING:
     from base_models.metrics.learning_curve import MeanOfDraws
@@ -101,6 +102,7 @@ def _parser() -> Options:
 def _main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     _check_options(options)
+    check_outputs({"--json": options.json}, inputs=(options.path, options.ratings))
     # Imported late: these load libraries that --help does not need.
     from base_models.clips.demo.corpus import is_demo
     from ensemble.training.checks.advice import Advice

@@ -33,7 +33,9 @@ from ensemble.cli.shared.options import (
     Options,
     add_aspects_option,
     add_scale_option,
+    seed,
 )
+from ensemble.cli.shared.output_files import check_outputs
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -119,7 +121,7 @@ def _add_interval_options(parser: Options) -> None:
     )
     add(
         "--seed",
-        type=int,
+        type=seed,
         default=0,
         help="of the resamples, or of the random removals",
     )
@@ -149,6 +151,15 @@ def _main(argv: Sequence[str] | None = None) -> int:
     refuse_deletion_options(options)
     if not options.labels:
         raise UsageError(_MISSING_LABELS)
+    check_outputs(
+        {"--json": options.json, "--csv": options.csv},
+        inputs=(
+            options.predictions,
+            options.labels,
+            options.ratings,
+            options.system_truth,
+        ),
+    )
     # Imported late, as --help needs none of it.
     from base_models.scales import LabelScales
     from ensemble.evaluate_predictions import (
@@ -214,9 +225,12 @@ def _table(evaluation: Evaluation, level: float) -> Table:
     metrics = evaluation.metrics
     n_systems = metrics.loc[metrics["level"] == "system", "n"].max()
     units = "systems" if n_systems > 1 else "clips"
-    title = f"{level * 100:g} % intervals over {units}\n{evaluation.system_truth}"
+    intervals = f"{level * 100:g} % intervals over {units}"
+    if not evaluation.metrics["low"].notna().any():
+        intervals = "without intervals"
+    title = f"{intervals}\n{evaluation.system_truth}"
     table = Table(title=Text(title), title_justify="left")
-    table.add_column("aspect")
+    table.add_column("aspect", overflow="fold", min_width=6)
     table.add_column("metric", no_wrap=True)
     table.add_column("utterance", no_wrap=True, justify="right")
     table.add_column("system", no_wrap=True, justify="right")

@@ -34,6 +34,7 @@ from ensemble.cli.shared.options import (
     choose_data,
     choose_encoders,
     parse_settings,
+    seed,
 )
 from ensemble.workspace import BASE_MODELS, Workspace
 
@@ -144,7 +145,7 @@ def _add_training_options(parser: Options) -> None:
         type=str,
         help="column whose clips stay on one side of every split, e.g. content_id",
     )
-    add("--split-seed", type=int, default=0, help="seed of the splits")
+    add("--split-seed", type=seed, default=0, help="seed of the splits")
     add(
         "--folds",
         type=int,

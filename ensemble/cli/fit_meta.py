@@ -31,6 +31,7 @@ from ensemble.cli.shared.options import (
     add_predictor_scales_option,
     add_scale_option,
     parse_settings,
+    seed,
 )
 from ensemble.workspace import Workspace
 from meta.splits.meta_split import VALIDATION_SHARE
@@ -81,7 +82,7 @@ def _add_stacking_options(parser: Options) -> None:
         default=VALIDATION_SHARE,
         help="share of the dev clips that measure the stack",
     )
-    add("--seed", type=int, default=0, help="of the split and the learner")
+    add("--seed", type=seed, default=0, help="of the split and the learner")
     add(
         "--models",
         nargs="+",

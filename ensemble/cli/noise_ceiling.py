@@ -15,7 +15,8 @@ from rich.text import Text
 
 from base_models.files import atomic_write, write_json
 from ensemble.cli.shared.exit_codes import ALL_WELL, Screen, run_command, say, say_notes
-from ensemble.cli.shared.options import Options, add_aspects_option
+from ensemble.cli.shared.options import Options, add_aspects_option, seed
+from ensemble.cli.shared.output_files import check_outputs
 
 if TYPE_CHECKING:
     from ensemble.evaluate_predictions import RatedCeiling
@@ -44,6 +45,7 @@ def _parser() -> Options:
     add_aspects_option(parser)
     add(
         "--rating-scale",
+        "--scale",
         nargs=2,
         type=float,
         metavar=("LOW", "HIGH"),
@@ -56,7 +58,7 @@ def _parser() -> Options:
         default=1000,
         help="resamples of the systems; 0: no intervals",
     )
-    add("--seed", type=int, default=0, help="of the halvings and the resamples")
+    add("--seed", type=seed, default=0, help="of the halvings and the resamples")
     add("--json", type=str, help="also write the ceilings and notes to this file")
     add("--csv", type=str, help="also write the ceilings to this file, one per line")
     return parser
@@ -64,6 +66,10 @@ def _parser() -> Options:
 
 def _main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
+    check_outputs(
+        {"--json": options.json, "--csv": options.csv},
+        inputs=(options.ratings, options.clips),
+    )
     # Imported late, as --help needs none of it.
     from ensemble.evaluate_predictions import Resampling, ceiling_of_ratings
 
@@ -103,15 +109,17 @@ def _table(found: RatedCeiling, level: float) -> Table:
 
     # With one system, or none that is named, clips are resampled.
     units = "systems" if found.n_systems > 1 else "clips"
+    has_intervals = found.ceiling["low"].notna().any()
+    intervals = f"{level * 100:g} % intervals over {units}"
     title = (
-        f"Noise ceiling, {level * 100:g} % intervals over {units}\n"
+        f"Noise ceiling, {intervals if has_intervals else 'without intervals'}\n"
         "MSE: the floor, in squared points of the ratings' own scale"
     )
     table = Table(title=Text(title), title_justify="left")
-    for name in ("aspect", "metric"):
-        table.add_column(name, overflow="fold")
+    table.add_column("aspect", overflow="fold", min_width=6)
+    table.add_column("metric", no_wrap=True)
     for name in LEVELS:
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
 
     rows = found.ceiling.to_dict("records")
     row_of = {(row["aspect"], row["level"], row["metric"]): row for row in rows}

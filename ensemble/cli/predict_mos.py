@@ -7,7 +7,6 @@ aspect for want of a prompt, 2 when an option cannot be used.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jsonargparse import Namespace
@@ -23,6 +22,7 @@ from ensemble.cli.shared.exit_codes import (
 )
 from ensemble.cli.shared.explanations import explain, make_folder
 from ensemble.cli.shared.options import Options, add_predictor_scales_option
+from ensemble.cli.shared.output_files import check_outputs
 from ensemble.cli.shared.score_output import (
     output_format,
     put_distributions,
@@ -128,8 +128,19 @@ def _main(argv: Sequence[str] | None = None) -> int:
     _check_options(options)
     # Where nothing can be written is found out before anything is scored.
     form = output_format(options.out, options.format)
+    check_outputs(
+        {"--out": options.out, "--distributions": options.distributions},
+        inputs=(
+            *(options.audio or ()),
+            options.clips,
+            *(options.predictions or ()),
+            options.predictor_scales,
+        ),
+    )
     if options.distributions is not None:
-        _check_distributions(options)
+        from ensemble.formats import format_of_distributions
+
+        format_of_distributions(options.distributions)
     if options.explain is not None:
         make_folder(options.explain)
 
@@ -190,20 +201,6 @@ def _check_cross_fit(options: Namespace, is_audio_given: bool) -> None:
         raise UsageError(
             "--systems names the systems for --cross-fit of --predictions; a table of "
             "--clips brings its own."
-        )
-
-
-def _check_distributions(options: Namespace) -> None:
-    """Refuse a file of distributions that could not be written, or be the scores'."""
-    from ensemble.formats import format_of_distributions
-
-    format_of_distributions(options.distributions)
-    if options.out and Path(options.out).absolute() == (
-        Path(options.distributions).absolute()
-    ):
-        raise UsageError(
-            f"--out and --distributions are both {options.out}; distributions have a "
-            "file of their own."
         )
 
 

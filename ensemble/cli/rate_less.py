@@ -25,11 +25,13 @@ from ensemble.cli.shared.exit_codes import (
     say,
     say_notes,
 )
-from ensemble.cli.shared.options import Options, add_aspects_option
+from ensemble.cli.shared.options import Options, add_aspects_option, seed
+from ensemble.cli.shared.output_files import check_outputs
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from base_models.scales import Scale
     from ensemble.rate_less import RateLessData, SeenClips
     from meta.powered_means.powered_means import PoweredMeans
     from meta.powered_means.rating_plan import PlanSettings, RatingPlan
@@ -78,7 +80,7 @@ def _add_file_options(parser: Options) -> None:
     add(
         "predictions",
         help="csv, tsv, jsonl or parquet with ids and scores of ALL clips, rated or "
-        "not, as predict_mos writes them",
+        "not, as predict_mos writes them; FILE:0-100 names the scale of the scores",
     )
     add(
         "ratings",
@@ -95,10 +97,11 @@ def _add_file_options(parser: Options) -> None:
     add_aspects_option(parser)
     add(
         "--rating-scale",
+        "--scale",
         nargs=2,
         type=float,
         metavar=("LOW", "HIGH"),
-        help="ends of the scale of the ratings; default: 1 5",
+        help="ends of the scale of the ratings, on which the means are; default: 1 5",
     )
     add(
         "--stack",
@@ -161,14 +164,15 @@ def _add_plan_options(parser: Options) -> None:
     add(
         "--rater-deviation",
         type=float,
-        help="standard deviation of ratings of one clip; default: 0.85",
+        help="standard deviation of ratings of one clip; default: 0.85 on 1..5, and in "
+        "proportion on other scales",
     )
     add(
         "--interval-level",
         type=float,
         help="coverage of the intervals in the file of predictions; default: 0.9",
     )
-    add("--seed", type=int, help="of the draw; default: 0")
+    add("--seed", type=seed, help="of the draw; default: 0")
 
 
 def _main(argv: Sequence[str] | None = None) -> int:
@@ -185,6 +189,8 @@ def _main(argv: Sequence[str] | None = None) -> int:
         rating_scale=options.rating_scale,
         seen=_seen_by(options.stack),
     )
+    origins = (f"{name} from '{column}'" for name, column in data.columns.items())
+    say(f"{len(data.clips)} predicted clips; {', '.join(origins)}")
     say_notes(data.notes)
     code = _say_left_out(data)
     if options.plan:
@@ -213,6 +219,14 @@ def _check_options(options: Namespace) -> None:
             "Name a file of predictions and then one of ratings; or --plan --budget N "
             "--out FILE for which clips to rate."
         )
+    check_outputs(
+        {
+            "--out": options.out,
+            "--differences": options.differences,
+            "--json": options.json,
+        },
+        inputs=(options.predictions, options.ratings, options.clips),
+    )
     for file in (options.out, options.differences):
         if file:
             _table_format(file)
@@ -292,8 +306,9 @@ def _estimate(options: Namespace, data: RateLessData) -> int:
             design=options.design or "auto",
             level=options.level,
             compare=options.compare,
+            bins=data.bins,
         )
-        Screen().print(_means_table(aspect, found[aspect]))
+        Screen().print(_means_table(aspect, found[aspect], data.scale))
         _show_differences(aspect, found[aspect])
         say_notes(f"{aspect}: {note}" for note in found[aspect].notes)
     say(_VALID_IF)
@@ -305,7 +320,7 @@ def _estimate(options: Namespace, data: RateLessData) -> int:
         tables = [of.differences.assign(aspect=name) for name, of in found.items()]
         _write_table(_aspect_first(pd.concat(tables)), options.differences)
     if options.json:
-        write_json(Path(options.json), _to_json(options, found))
+        write_json(Path(options.json), _to_json(options, found, data.scale))
     return _say_unrated(found)
 
 
@@ -325,10 +340,13 @@ def _say_unrated(found: dict[str, PoweredMeans]) -> int:
     return CLIPS_SET_ASIDE if has_unrated else ALL_WELL
 
 
-def _to_json(options: Namespace, found: dict[str, PoweredMeans]) -> dict[str, Any]:
+def _to_json(
+    options: Namespace, found: dict[str, PoweredMeans], scale: Scale
+) -> dict[str, Any]:
     return {
         "predictions": options.predictions,
         "ratings": options.ratings,
+        "scale": scale.to_json(),
         "aspects": {
             aspect: {
                 "level": means.level,
@@ -345,14 +363,14 @@ def _to_json(options: Namespace, found: dict[str, PoweredMeans]) -> dict[str, An
     }
 
 
-def _means_table(aspect: str, found: PoweredMeans) -> Table:
+def _means_table(aspect: str, found: PoweredMeans, scale: Scale) -> Table:
     of_what = {
         "system": "clips of a system in general",
         "clips": "exactly the predicted clips",
     }
     title = (
-        f"{aspect}: means of {of_what[found.population]}, {found.level * 100:g} % "
-        "intervals"
+        f"{aspect} on {scale}: means of {of_what[found.population]}, "
+        f"{found.level * 100:g} % intervals"
     )
     table = Table(title=Text(title), title_justify="left", pad_edge=False)
     table.add_column("system", overflow="fold", min_width=9)
@@ -407,7 +425,7 @@ def _show_differences(aspect: str, found: PoweredMeans) -> None:
     table = Table(
         title=Text(f"{aspect}: differences"), title_justify="left", pad_edge=False
     )
-    table.add_column("systems")
+    table.add_column("systems", overflow="fold", min_width=9)
     for name in ("alone", "p", "powered", "p"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in differences.to_dict("records"):
@@ -448,7 +466,7 @@ def _plan(options: Namespace, data: RateLessData) -> int:
             )
         pilot = data.sample(data.aspects[0])
     deviation = data.residual_deviation(interval_level)
-    settings = _plan_settings(options)
+    settings = _plan_settings(options, data.scale)
     plan = rating_plan(clips, settings, residual_deviation=deviation, pilot=pilot)
 
     # No predictions: who rates shall not see them.
@@ -456,7 +474,10 @@ def _plan(options: Namespace, data: RateLessData) -> int:
     chosen = clips.iloc[plan.rows][names]
     filled = [name for name in names if (chosen[name] != "").any()]
     _write_table(chosen[filled].reset_index(drop=True), options.out)
-    Screen().print(_plan_table(plan, settings))
+    Screen().print(_plan_table(plan, settings, data.scale))
+    n_left = settings.budget - len(plan.rows) * settings.ratings_per_clip
+    if n_left >= settings.ratings_per_clip:
+        say(f"{n_left} of {settings.budget} ratings are left over: no clip is without")
     if plan.same_prompts:
         say("the same prompts for every system, so that what they share cancels")
     say(_assumptions(settings, pilot is not None, deviation is not None))
@@ -467,14 +488,16 @@ def _or(value: Any, default: Any) -> Any:
     return default if value is None else value
 
 
-def _plan_settings(options: Namespace) -> PlanSettings:
+def _plan_settings(options: Namespace, scale: Scale) -> PlanSettings:
     from meta.powered_means.rating_plan import RATER_DEVIATION, PlanSettings
 
+    # Known of ratings on 1..5.
+    usual = RATER_DEVIATION * scale.width / 4
     return PlanSettings(
         budget=options.budget,
         ratings_per_clip=_or(options.ratings_per_clip, 1),
         allocation=_or(options.allocate, "systems"),
-        rater_deviation=_or(options.rater_deviation, RATER_DEVIATION),
+        rater_deviation=_or(options.rater_deviation, usual),
         level=options.level,
         seed=_or(options.seed, 0),
     )
@@ -497,10 +520,13 @@ def _assumptions(settings: PlanSettings, has_pilot: bool, has_intervals: bool) -
     )
 
 
-def _plan_table(plan: RatingPlan, settings: PlanSettings) -> Table:
-    title = f"half-widths of {settings.level * 100:g} % intervals to expect"
+def _plan_table(plan: RatingPlan, settings: PlanSettings, scale: Scale) -> Table:
+    title = (
+        f"half-widths of {settings.level * 100:g} % intervals to expect, in points of "
+        f"{scale}"
+    )
     table = Table(title=Text(title), title_justify="left", pad_edge=False)
-    table.add_column("system")
+    table.add_column("system", overflow="fold", min_width=9)
     for name in ("clips", "to rate", "ratings", "alone", "powered"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in plan.systems.to_dict("records"):

@@ -15,6 +15,7 @@ from base_models.predictions import MEAN_LABEL, PredictionTable
 from base_models.scales import Scale
 from ensemble.prediction_files.known_tools import known_tool
 from ensemble.prediction_files.predictor_scales import (
+    CURE_OF_ONE_FILE,
     DECLARED,
     OF_BINS,
     OF_LABELS,
@@ -276,6 +277,46 @@ def _table_of_distributions(model: ReadModel, target: Target) -> PredictionTable
 # ---- predictions beside labels
 
 
+def scales_of_file(
+    predicted: pd.DataFrame, file: PredictionFile, labels: Mapping[str, Scale]
+) -> StackScales:
+    """The scale of a file's scores of each aspect, beside those of the labels.
+
+    Parameters
+    ----------
+    predicted : as `read_predictions` gives them
+    file : what was read
+    labels : aspect to the scale of its labels, or ratings
+
+    Returns
+    -------
+    scales : of the labels, and of one predictor, which is called as the file is
+
+    Raises
+    ------
+    UsageError
+        when a scale is declared for a file that names another.
+    """
+    aspects = list(labels)
+    model = ReadModel(
+        name=file.called,
+        ids=[],
+        values=np.empty((0, len(aspects))),
+        declared=file.scale,
+        own_scale=predicted.attrs.get("own_scale"),
+        columns=tuple(predicted.attrs["columns"][aspect] for aspect in aspects),
+        file_columns=tuple(predicted.attrs["file_columns"]),
+    )
+    target = Target(
+        ids=[],
+        aspects=aspects,
+        bins=SCALE,
+        scales=StackScales(Scale.of(SCALE), labels),
+    )
+    known = _scales_of(model, target)
+    return replace(target.scales, predictors={model.name: known})
+
+
 def onto_labels(
     joined: pd.DataFrame,
     predicted: pd.DataFrame,
@@ -301,33 +342,16 @@ def onto_labels(
     UsageError
         when most predictions of an aspect are off their scale.
     """
-    aspects = list(labels)
-    model = ReadModel(
-        name=file.name or file.path.stem,
-        ids=[],
-        values=np.empty((0, len(aspects))),
-        declared=file.scale,
-        own_scale=predicted.attrs.get("own_scale"),
-        columns=tuple(predicted.attrs["columns"][aspect] for aspect in aspects),
-        file_columns=tuple(predicted.attrs["file_columns"]),
-    )
-    target = Target(
-        ids=[],
-        aspects=aspects,
-        bins=SCALE,
-        scales=StackScales(Scale.of(SCALE), labels),
-    )
-    scales = _scales_of(model, target)
+    found = scales_of_file(predicted, file, labels)
     mapped = joined.copy()
     remarks = []
-    for aspect, known in scales.items():
+    for aspect, known in found.predictors[file.called].items():
         scores = joined[f"pred_{aspect}"].to_numpy(np.float64)
         is_measured = np.isfinite(scores) & joined[aspect].notna().to_numpy()
         values = scores[is_measured]
         if len(values):
-            check_on_scale(model.name, values, known)
-            remarks.append(range_remark(model.name, values, known))
+            check_on_scale(file.called, values, known, CURE_OF_ONE_FILE)
+            remarks.append(range_remark(file.called, values, known))
         mapped[f"pred_{aspect}"] = known.scale.map(scores, labels[aspect])
     notes = [remark for remark in remarks if remark]
-    found = replace(target.scales, predictors={model.name: scales})
     return mapped, notes + found.predictor_notes()

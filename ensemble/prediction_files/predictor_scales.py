@@ -44,6 +44,8 @@ _CURE = (
     "Name its scale as FILE:LOW-HIGH{example}, or in a table with --predictor-scales "
     "(columns model, scale)."
 )
+CURE_OF_ONE_FILE = "Name its scale as FILE:LOW-HIGH{example}."
+"""What to do where a command reads one predictor, and no table of scales."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,11 @@ scale=Scale(low=0.0, high=100.0))
     path: Path
     name: str = ""
     scale: Scale | None = None
+
+    @property
+    def called(self) -> str:
+        """The name of its one model, for a reader: that given, or that of the file."""
+        return self.name or self.path.stem
 
     @classmethod
     def parse(cls, word: PredictionFile | Path | str) -> PredictionFile:

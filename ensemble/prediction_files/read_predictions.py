@@ -41,6 +41,7 @@ from base_models.clips.text_table import (
 from base_models.errors import UsageError, one_of, some
 from base_models.predictions import PredictionTable
 from base_models.scales import Scale
+from meta.splits.label_copies import copied_labels
 
 _AUDIO_SUFFIX = re.compile(
     r"\.(wav|flac|mp3|ogg|oga|opus|m4a|mp4|aac|aiff?|wma|webm|sph)$", re.IGNORECASE
@@ -291,6 +292,9 @@ def remarks(
                 f"The predictions of '{aspect}' equal the labels in every clip: is "
                 "their column the labels?"
             )
+        else:
+            systems = joined.loc[is_labelled, "system_id"].tolist()
+            notes += _copy_remarks(aspect, scores, labels, systems=systems)
 
     if joined["system_id"].nunique() == 1:
         has_name = joined["system_id"].iloc[0] != ""
@@ -301,6 +305,28 @@ def remarks(
             f"{cause}: there is no system level, and intervals resample clips."
         )
     return notes
+
+
+def _copy_remarks(
+    aspect: str, scores: pd.Series, labels: pd.Series, *, systems: list[str]
+) -> list[str]:
+    """That predictions are the labels in another form, if they are."""
+    # A clip that has no score of the aspect tells nothing.
+    is_known = scores.notna().to_numpy()
+    known_systems = [
+        name for name, known in zip(systems, is_known, strict=True) if known
+    ]
+    copied = copied_labels(
+        scores.to_numpy(np.float64)[is_known],
+        labels.to_numpy(np.float64)[is_known],
+        known_systems,
+    )
+    if copied is None:
+        return []
+    return [
+        f"The predictions of '{aspect}' are {copied[0]}, nearer than the noise of "
+        "ratings lets any predictor come: were they computed from them?"
+    ]
 
 
 # ---- files without a header

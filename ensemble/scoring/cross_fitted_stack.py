@@ -118,8 +118,8 @@ def systems_of_predictions(
     named : DataFrame of n rows
         ``clip_id`` and ``system_id``, "" where nothing names the system.
     """
-    source = str(PredictionFile.parse(files[0]).path)
-    described, _ = described_clips(clips, source, table)
+    first = PredictionFile.parse(files[0])
+    described, _ = described_clips(clips, first.path, table)
     known, given = comparable_ids(
         described["clip_id"].tolist(), clips["clip_id"].tolist()
     )

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtr
 
+from base_models.bins import ScoreBins
 from base_models.errors import UsageError, one_of, some
 from meta.comparison.sign_flip import holm
 from meta.powered_means.rated_sample import RatedSample
@@ -40,6 +41,10 @@ MEAN_COLUMNS = (
     "lambda",
     "effective_ratings",
 )
+
+_BOUNDED = [
+    f"{name}{end}" for name in ("human", "powered") for end in ("", "_low", "_high")
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,6 +115,7 @@ def powered_means(
     design: str = "auto",
     level: float = 0.95,
     compare: Sequence[str] | None = None,
+    bins: ScoreBins | None = None,
 ) -> PoweredMeans:
     """Estimate means of systems and of the corpus, and differences of systems.
 
@@ -135,6 +141,9 @@ def powered_means(
         Coverage of the intervals.
     compare : sequence of str, optional
         The systems whose differences are wanted; by default all.
+    bins : ScoreBins, optional
+        The scale of the ratings. No mean lies beyond it: what does is moved to its end,
+        intervals and powered means alike. By default nothing is moved.
 
     Raises
     ------
@@ -158,10 +167,13 @@ def powered_means(
     rows = _system_rows(sample, pair, level)
     rows.append(_corpus_row(sample, pair, population, design=design, level=level))
     differences = _differences(sample, pair, level, compare)
+    means = pd.DataFrame(rows, columns=list(MEAN_COLUMNS))
+    if bins is not None:
+        means[_BOUNDED] = means[_BOUNDED].clip(bins.low, bins.high)
     warnings = sampling_warnings(sample, of_corpus=design == "corpus")
     slope = pair.powered.slope
     return PoweredMeans(
-        means=pd.DataFrame(rows, columns=list(MEAN_COLUMNS)),
+        means=means,
         differences=differences,
         correlation=slope.correlation,
         helps=_helps(pair.powered),

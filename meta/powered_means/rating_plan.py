@@ -126,7 +126,8 @@ def rating_plan(
     Raises
     ------
     UsageError
-        When the budget does not suffice for `LEAST_CLIPS` of each system.
+        When the budget does not suffice for `LEAST_CLIPS` of each system, or for one
+        clip, or every clip is rated already.
 
     Notes
     -----
@@ -219,8 +220,15 @@ def _allocate(
     settings: PlanSettings,
 ) -> np.ndarray:
     """Numbers of clips n that make the sum of priorities / n least, exactly."""
+    if (already == counts).all():
+        raise UsageError("Every clip is rated already: there is nothing to plan.")
     sizes = np.maximum(np.minimum(LEAST_CLIPS, counts), already)
     budget = settings.budget // settings.ratings_per_clip
+    if budget < 1:
+        raise UsageError(
+            f"{settings.budget} ratings are less than the {settings.ratings_per_clip} "
+            "of one clip. Raise --budget, or lower --ratings-per-clip."
+        )
     needed = int(np.sum(sizes - already))
     if budget < needed:
         raise UsageError(

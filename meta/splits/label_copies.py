@@ -105,7 +105,7 @@ def label_copies(tables: Iterable[PredictionTable], rows: Rows) -> list[LabelCop
             labels = predicted.labels[:, k]
             labelled = np.isfinite(labels)
             column = scores[labelled, table.aspects.index(aspect)]
-            copied = _copied(
+            copied = copied_labels(
                 column, labels[labelled], predicted.systems[labelled].tolist()
             )
             if copied is not None:
@@ -131,10 +131,21 @@ def refuse_label_copies(tables: Iterable[PredictionTable], rows: Rows) -> None:
         )
 
 
-def _copied(
+def copied_labels(
     scores: np.ndarray, labels: np.ndarray, systems: Sequence[str]
 ) -> tuple[str, float] | None:
-    """What the scores are, and how near; None for predictions."""
+    """What scores are that are computed from the labels; None for predictions.
+
+    Parameters
+    ----------
+    scores, labels : finite, of shape (n,)
+    systems : n names, "" where unknown
+
+    Returns
+    -------
+    kind : what they are, for people
+    difference : root mean square of what is left between the two
+    """
     if len(labels) == 0 or np.ptp(scores) == 0 or _luck(labels) > _LUCK:
         return None
     noise = _Noise.of(labels)
@@ -155,7 +166,7 @@ def _copied_by_system(
     systems: Sequence[str],
     noise: _Noise,
 ) -> tuple[str, float] | None:
-    """As `_copied`, for what is computed system by system."""
+    """As `copied_labels`, for what is computed system by system."""
     names, system = np.unique(np.array(systems, dtype=object), return_inverse=True)
     counts = np.bincount(system)
     n_systems = len(names)

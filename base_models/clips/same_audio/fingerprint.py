@@ -34,6 +34,9 @@ _SILENCE = 1e-5
 # of 420 clips of the demo corpus the barest has 0.81.
 _TONE = 0.9
 _LINE_BINS = 2
+# Level of the stronger of the two bands below 2 kHz, in dB. Treble that is cut off has
+# -70; of real clips and the demo corpus the least is far above.
+_LEAST_LOW = -40.0
 
 # Bins over which the fine spectrum is flattened: what is left are its lines, which are
 # of the recording, and not its shape, which is of the voice or instrument.
@@ -89,9 +92,10 @@ class Fingerprint:
         """Whether there is enough in the signal to recognise the recording by.
 
         In silence, very short clips and a single tone there is not: any other tone of
-        that pitch would fit.
+        that pitch would fit. Nor is there where hardly anything sounds below 2 kHz:
+        what is left there is how treble starts and stops, a click for all of it.
         """
-        if not len(self.signal):
+        if not len(self.signal) or self.band_levels[:2].max() < _LEAST_LOW:
             return False
         power = self._power
         peak = int(power.argmax())

@@ -10,7 +10,7 @@ Renderings by neural codecs and vocoders differ in their waveforms, and versions
 a low-pass filter in their bands: these are other clips, to which listeners give other
 ratings. What keeps the waveform cannot be told apart: a transparent codec passes for
 the recording itself. A single tone fits any other of its pitch, and is compared by its
-samples alone.
+samples alone; so is what hardly sounds below 2 kHz.
 
 All pairs are compared by their fine spectra, in blocks of a matrix product; only the
 few that are alike there by their envelopes, and only the few of these by waveform.

@@ -14,9 +14,11 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table
 
 from base_models.errors import DamagedArtifact, StackedMOSError, some
 
@@ -42,6 +44,7 @@ _RESTORE = (
     "what made it again."
 )
 _MAX_LISTED_CLIPS = 50
+_NO_LIMIT = 10_000
 
 
 def run_command(
@@ -131,6 +134,27 @@ def _fail_unexpectedly(error: Exception) -> int:
 
 class Screen(Console):
     """Where tables are printed."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print, and let a table be wider than the screen before a number is cut."""
+        tables = [item for item in objects if isinstance(item, Table)]
+        needed = max(map(self._least_width, tables), default=0)
+        if needed > self.width:
+            # The width that rich takes for a single print is at most the screen's.
+            Screen(file=self.file, width=needed).print(*objects, **options)
+        else:
+            super().print(*objects, **options)
+
+    def _least_width(self, table: Table) -> int:
+        """The width at which no column is narrower than what may not wrap in it."""
+        unlimited = self.options.update(max_width=_NO_LIMIT)
+        for column in table.columns:
+            # rich itself shortens such cells where columns do not fit.
+            if column.no_wrap:
+                cells = [column.header, *column.cells]
+                widths = [Measurement.get(self, unlimited, cell) for cell in cells]
+                column.min_width = max(width.maximum for width in widths)
+        return Measurement.get(self, unlimited, table).minimum
 
     def on_broken_pipe(self) -> None:
         """Leave it to `run_command`, which knows the exit code."""

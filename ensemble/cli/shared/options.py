@@ -24,6 +24,7 @@ _EXIT_CODES = (
     "exit codes: 0 all well, 1 unexpected failure, 2 usage, 3 some clips set aside (or "
     "findings, or models that failed), 4 damaged artifact, 5 disk full, 130 interrupted"
 )
+LAST_SEED = 2**32 - 1
 _NUMBER_KINDS = {"int": "a whole number", "float": "a number"}
 
 # Messages of jsonargparse that are said more plainly here.
@@ -84,6 +85,23 @@ class Options(ArgumentParser):
         known = list(self._option_string_actions)
         close = difflib.get_close_matches(option, known, n=1, cutoff=0.5)
         return f". Did you mean {close[0]}?" if close else ""
+
+
+def seed(word: str | int) -> int:
+    """The type of an option that starts random numbers: 0 .. 2^32 - 1.
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+        with what is legal; the parser names the option.
+    """
+    is_whole = re.fullmatch(r"[0-9]+", str(word)) is not None
+    # The range of scikit-learn's seeds.
+    if not (is_whole and int(word) <= LAST_SEED):
+        raise argparse.ArgumentTypeError(
+            f"a seed is a whole number in 0..{LAST_SEED}; got '{word}'"
+        )
+    return int(word)
 
 
 def add_aspects_option(parser: Options, also: str = "") -> None:

@@ -14,6 +14,7 @@ from base_models.clips.ratings import (
     read_ratings,
 )
 from base_models.errors import UsageError
+from base_models.scales import Scale
 
 BINS = ScoreBins()
 RATINGS = pd.DataFrame(
@@ -200,3 +201,26 @@ def test_what_is_no_table_is_refused(tmp_path):
 def test_a_frame_that_is_no_table_of_ratings_is_refused(wrong, message):
     with pytest.raises(UsageError, match=message):
         check_ratings(wrong, ["mi", "ta"])
+
+
+ONE = Scale(1, 5)
+TEN = Scale(1, 10)
+
+
+@pytest.mark.parametrize("own", [None, (1, 10), {"x": ONE, "y": TEN}])
+@pytest.mark.parametrize(
+    "onto", [None, ScoreBins(0, 100), {"x": ONE, "y": TEN}, {"x": TEN, "y": ONE}]
+)
+def test_each_aspect_is_mapped_from_its_scale_onto_that_of_its_labels(
+    tmp_path, own, onto
+):
+    path = tmp_path / "ratings.csv"
+    path.write_text("clip_id,rater_id,x,y\na,1,1,1\na,2,3,3\nb,1,5,5\n")
+    found = read_ratings(path, ["x", "y"], own, bins=onto)
+    for aspect in ("x", "y"):
+        source = own[aspect] if isinstance(own, dict) else own and Scale(*own)
+        target = onto[aspect] if isinstance(onto, dict) else onto
+        expected = np.array([1.0, 3.0, 5.0])
+        if source is not None and target is not None:
+            expected = source.map(expected, target)
+        np.testing.assert_array_equal(found[aspect], expected)

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from builders import SHARED_DATA, write_file
 
@@ -563,3 +565,15 @@ def test_real_tables_are_read_as_their_authors_meant():
     assert labels["system_id"].nunique() == 31
     bvcc = read_clips(DATA / "bvcc-predictions" / "val_half.csv")
     assert (len(bvcc), bvcc.attrs["aspects"]) == (428, ["mos"])
+
+
+@pytest.mark.parametrize(
+    ("unit", "kind"), [("s", pa.duration), ("ms", pa.duration), ("us", pa.timestamp)]
+)
+def test_a_time_that_python_cannot_hold_is_refused_by_its_column(tmp_path, unit, kind):
+    path = tmp_path / "clips.parquet"
+    times = pa.array([2**62, 1], pa.int64()).cast(kind(unit))
+    pq.write_table(pa.table({"clip_id": ["a", "b"], "when": times}), path)
+    with pytest.raises(UsageError) as caught:
+        read_clips(path, labels=False)
+    assert "column 'when' holds values that cannot be read" in str(caught.value)

@@ -280,3 +280,28 @@ def test_real_predictions_have_the_metrics_that_scipy_gives(tmp_path):
         assert values[level, "mse"] == pytest.approx(
             np.mean((pair[0] - pair[1]) ** 2), abs=1e-9
         )
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        (lambda labels: 2.5 + labels / 3, "are the scaled labels"),
+        (lambda labels: labels + 1e-4, "are the labels"),
+        (lambda labels: labels.round(), None),
+    ],
+)
+def test_predictions_that_are_the_labels_in_another_form_are_named(
+    tmp_path, capsys, made, said
+):
+    rng = np.random.default_rng(0)
+    clips = pd.DataFrame({"clip_id": [f"c{k}" for k in range(60)]})
+    labels = rng.integers(8, 41, 60) / 8
+    systems = [f"s{k % 6}" for k in range(60)]
+    clips.assign(system_id=systems, mos=labels).to_csv(tmp_path / "l.csv")
+    clips.assign(mos=made(labels)).to_csv(tmp_path / "p.csv")
+    words = [str(tmp_path / "p.csv"), str(tmp_path / "l.csv"), "--bootstrap", "20"]
+    assert _main(words) == 0
+    err = capsys.readouterr().err
+    assert ("nearer than the noise" in err) == (said is not None)
+    if said is not None:
+        assert f"The predictions of 'mos' {said}" in err

@@ -74,6 +74,31 @@ def test_systems_come_from_a_table_of_clips_or_are_missed_in_words(files, capsys
     assert "too few systems" not in capsys.readouterr().out
 
 
+def test_without_resamples_no_interval_is_promised(files, capsys):
+    folder, _, _ = files
+    assert call(folder / "named.csv", "--bootstrap", 0) == 0
+    out = capsys.readouterr().out
+    assert "without intervals" in out
+    assert "95 %" not in out
+
+
+@pytest.mark.parametrize("cell", ["inf", "nan", "high"])
+def test_what_is_no_number_is_no_rating_and_the_cure_is_an_option_that_there_is(
+    files, capsys, monkeypatch, cell
+):
+    folder, ratings, _ = files
+    ratings.astype({"mi": object}).replace({"mi": ratings["mi"].iloc[0]}, cell).to_csv(
+        folder / "odd.csv"
+    )
+    monkeypatch.setattr("sys.argv", ["noise_ceiling", str(folder / "odd.csv")])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    err = capsys.readouterr().err
+    assert f"mi is '{cell}'; a label is a finite number, or empty" in err
+    assert "--scale" not in err
+
+
 def test_few_systems_say_so(files, capsys):
     folder, ratings, names = files
     few = ratings[ratings["clip_id"].map(names).isin(["s0", "s1", "s2"])]

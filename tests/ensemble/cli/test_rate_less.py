@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -64,7 +65,8 @@ def plan(folder, *options):
 def test_the_numbers_are_those_of_the_library_in_every_format(files):
     folder, clips, ratings = files
     table = clips.rename(columns={"system": "system_id", "mos": "prediction"})
-    expected = powered_means(RatedSample.from_tables(table, ratings, "mos"))
+    sample = RatedSample.from_tables(table, ratings, "mos")
+    expected = powered_means(sample, bins=ScoreBins())
     for suffix in ("csv", "jsonl", "parquet"):
         out = folder / f"means.{suffix}"
         code, _, err = run(
@@ -163,19 +165,112 @@ def test_ratings_may_be_means_without_raters(files):
     assert "6/30" in out
 
 
-def test_ratings_on_another_scale_are_mapped_onto_that_of_the_labels(files):
-    folder, _, ratings = files
-    before = run(folder)[1]
-    for with_raters in (True, False):
-        other = ratings.assign(mos=25 * (ratings["mos"] - 1))
-        if not with_raters:
-            other = other.groupby("clip_id", as_index=False)["mos"].mean()
-        other.to_csv(folder / "ratings.csv", index=False)
-        code, out, err = run(folder, "--rating-scale", "0", "100")
+@pytest.mark.parametrize("with_raters", [True, False])
+@pytest.mark.parametrize("scores", ["scores.csv", "scores100.csv", "scores.csv:1-5"])
+def test_means_are_on_the_scale_of_the_ratings(files, with_raters, scores):
+    folder, clips, ratings = files
+    if not with_raters:
+        ratings = ratings.groupby("clip_id", as_index=False)["mos"].mean()
+    ratings.to_csv(folder / "ratings.csv", index=False)
+    ratings.assign(mos=25 * (ratings["mos"] - 1)).to_csv(folder / "r100.csv")
+    clips.assign(mos=25 * (clips["mos"] - 1)).to_csv(folder / "scores100.csv")
+    small = powered(folder, "scores.csv", "ratings.csv")
+    code, out, err = run(
+        folder,
+        *("--rating-scale", "0", "100", "--json", folder / "m.json"),
+        scores=scores,
+        ratings="r100.csv",
+    )
+    assert code == 0, err
+    assert "mos on 0..100" in out
+    assert json.loads((folder / "m.json").read_text())["scale"] == [0, 100]
+    large = powered(folder, scores, "r100.csv", "--rating-scale", "0", "100")
+    for name in ("human", "human_low", "human_high", "powered", "powered_high"):
+        expected = 25 * (small[name] - 1)
+        np.testing.assert_allclose(large[name], expected, atol=1e-4)
+    np.testing.assert_allclose(
+        large["effective_ratings"], small["effective_ratings"], rtol=1e-4
+    )
+
+
+def powered(folder, scores, ratings, *options):
+    """The table of means."""
+    out = folder / "means.csv"
+    code, _, err = run(folder, "--out", out, *options, scores=scores, ratings=ratings)
+    assert code == 0, err
+    return pd.read_csv(out)
+
+
+def test_the_column_of_predictions_is_named_and_no_interval_leaves_the_scale(files):
+    folder, clips, ratings = files
+    clips.rename(columns={"mos": "predicted_mos"}).to_csv(folder / "scores.csv")
+    ratings.assign(mos=(ratings["mos"] + 2).clip(upper=5)).to_csv(
+        folder / "ratings.csv"
+    )
+    table = powered(folder, "scores.csv", "ratings.csv")
+    assert table[["human_high", "powered_high"]].max().max() <= 5
+    err = run(folder)[2]
+    assert "120 predicted clips; mos from 'predicted_mos'" in err
+
+
+def test_a_plan_on_another_scale_is_the_same_plan_in_its_points(files):
+    folder, clips, _ = files
+    clips.assign(mos=25 * (clips["mos"] - 1)).to_csv(folder / "scores100.csv")
+    plans = {}
+    for scores, scale in {
+        "scores.csv": (1, 5),
+        "scores100.csv": (0, 100),
+        "scores100.csv:0-100": (1, 5),
+        "scores.csv:1-5": (0, 100),
+    }.items():
+        words = ("--plan", "--budget", "40", "--out", folder / "p.csv")
+        code, out, err = call(
+            "rate_less", folder / scores, *words, "--rating-scale", *scale
+        )
         assert code == 0, err
-        if with_raters:
-            assert out == before
-        assert " 3." in out
+        chosen = pd.read_csv(folder / "p.csv")["clip_id"].tolist()
+        widths = [float(text) for text in re.findall(r"± +([0-9.]+)", out)]
+        plans[scores] = (chosen, np.array(widths) * 4 / (scale[1] - scale[0]))
+    chosen, widths = plans.pop("scores.csv")
+    assert len(widths) == 10
+    for other, others in plans.values():
+        assert other == chosen
+        np.testing.assert_allclose(others, widths, atol=0.006)
+
+
+def test_a_plan_without_ratings_refuses_predictions_off_their_scale(files):
+    folder, clips, _ = files
+    clips.assign(mos=25 * (clips["mos"] - 1)).to_csv(folder / "scores.csv")
+    result = plan(folder, "--budget", "40")
+    refused(2, result, "off the scale 1..5.*FILE:LOW-HIGH, such as 0-100.$")
+    assert "--predictor-scales" not in result[2]
+
+
+def test_a_plan_rates_a_clip_or_is_refused(files):
+    folder, clips, _ = files
+    ratings_file = folder / "ratings.csv"
+    words = ("--budget", "2", "--ratings-per-clip", "3")
+    result = call(
+        *("rate_less", folder / "scores.csv", ratings_file, "--plan"),
+        *("--out", folder / "p.csv", *words),
+    )
+    refused(2, result, "2 ratings are less than the 3 of one clip")
+    assert not (folder / "p.csv").exists()
+
+    rated = clips[["clip_id"]].assign(rater_id="r", mos=np.arange(120) % 5 + 1)
+    rated.to_csv(ratings_file, index=False)
+    result = call(
+        *("rate_less", folder / "scores.csv", ratings_file, "--plan"),
+        *("--out", folder / "p.csv", "--budget", "20"),
+    )
+    refused(2, result, "Every clip is rated already")
+
+
+def test_ratings_that_no_clip_is_left_for_are_counted(files):
+    folder, _, _ = files
+    code, _, err = plan(folder, "--budget", "500", "--ratings-per-clip", "2")
+    assert code == 0, err
+    assert "260 of 500 ratings are left over" in err
 
 
 def test_what_is_on_one_side_only_is_named_and_exits_3(files):

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from rated_systems import World
 
+from base_models.bins import ScoreBins
 from base_models.errors import UsageError
 from meta.powered_means.powered_means import MEAN_COLUMNS, powered_means
 from meta.powered_means.rated_sample import RatedSample
@@ -145,6 +146,18 @@ def test_one_rated_clip_of_every_system_gives_no_interval_of_a_system():
     assert found.differences["human_p"].isna().all()
     corpus = powered_means(sample_of(World(rated=1)), design="corpus").means.iloc[-1]
     assert np.isfinite(corpus["human_low"])
+
+
+def test_no_mean_lies_beyond_the_scale_and_no_other_number_moves():
+    sample = sample_of()
+    free = powered_means(sample)
+    low, high = np.nanquantile(free.means["powered"], [0.3, 0.7])
+    bound = powered_means(sample, bins=ScoreBins(low, high))
+    pd.testing.assert_frame_equal(bound.differences, free.differences)
+    names = [name for name in free.means if name.startswith(("human", "powered"))]
+    pd.testing.assert_frame_equal(bound.means[names], free.means[names].clip(low, high))
+    others = free.means.columns.drop(names)
+    pd.testing.assert_frame_equal(bound.means[others], free.means[others])
 
 
 def test_equal_ratings_are_no_certainty():

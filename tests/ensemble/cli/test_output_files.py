@@ -1,0 +1,114 @@
+"""Laws of what is written: nothing that is read is lost, and of seeds."""
+
+from __future__ import annotations
+
+import re
+
+import pandas as pd
+import pytest
+from commands import call, refused
+
+CLIPS = [f"S{k % 6:03d}_P{k:03d}" for k in range(24)]
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """Scores, labels and single ratings of 24 clips of six systems."""
+    monkeypatch.chdir(tmp_path)
+    scores = [1 + k % 7 / 2 for k in range(24)]
+    clips = pd.DataFrame({"clip_id": CLIPS, "system_id": [c[:4] for c in CLIPS]})
+    clips.assign(mos=scores).to_csv("scores.csv", index=False)
+    clips.assign(mos=[1 + k % 5 for k in range(24)]).to_csv("labels.csv", index=False)
+    ratings = [
+        (c, f"r{j}", 1 + (k + j) % 5) for j in range(3) for k, c in enumerate(CLIPS)
+    ]
+    columns = ["clip_id", "rater_id", "mos"]
+    pd.DataFrame(ratings, columns=columns).to_csv("ratings.csv", index=False)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("noise_ceiling", "ratings.csv", "--csv", "./ratings.csv"),
+        (
+            "noise_ceiling",
+            "ratings.csv",
+            "--clips",
+            "labels.csv",
+            "--json",
+            "labels.csv",
+        ),
+        ("evaluate_mos", "scores.csv", "labels.csv", "--csv", "labels.csv"),
+        ("evaluate_mos", "scores.csv:1-5", "labels.csv", "--json", "scores.csv"),
+        ("rate_less", "scores.csv", "ratings.csv", "--out", "scores.csv"),
+        ("rate_less", "scores.csv", "ratings.csv", "--differences", "ratings.csv"),
+        ("rate_less", "scores.csv", "--plan", "--budget", "20", "--out", "scores.csv"),
+        ("check_clips", "labels.csv", "--json", "labels.csv"),
+        ("predict_mos", "--predictions", "m=scores.csv:1-5", "--out", "scores.csv"),
+    ],
+)
+def test_no_file_that_is_read_is_written_over(folder, words):
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    refused(2, call(*words), "which is read; name another file")
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("noise_ceiling", "ratings.csv", "--csv", "new", "--json", "./new"),
+        ("evaluate_mos", "scores.csv", "labels.csv", "--csv", "new", "--json", "new"),
+        ("rate_less", "scores.csv", "ratings.csv", "--out", "n.csv", "--json", "n.csv"),
+    ],
+)
+def test_two_outputs_are_two_files(folder, words):
+    refused(2, call(*words), "each needs a file of its own")
+
+
+def test_an_empty_name_is_no_silence(folder):
+    result = call("rate_less", "scores.csv", "ratings.csv", "--out", "")
+    refused(2, result, "--out takes a file; got ''")
+
+
+@pytest.mark.parametrize("columns", ["20", "60", "80"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("rate_less", "scores.csv", "ratings.csv", "--compare", "S000", "S001"),
+        ("rate_less", "scores.csv", "--plan", "--budget", "20", "--out", "p.csv"),
+        ("noise_ceiling", "ratings.csv", "--bootstrap", "50"),
+        ("evaluate_mos", "scores.csv", "labels.csv", "--bootstrap", "50"),
+    ],
+)
+def test_no_number_is_cut_on_a_narrow_screen(folder, monkeypatch, columns, words):
+    monkeypatch.setenv("COLUMNS", "200")
+    wide = call(*words)[1]
+    monkeypatch.setenv("COLUMNS", columns)
+    narrow = call(*words)[1]
+    assert "…" not in narrow
+    number = r"[0-9]+\.[0-9]+"
+    assert re.findall(number, narrow) == re.findall(number, wide)
+    if words[0] == "rate_less":
+        assert "S000" in narrow
+
+
+def test_a_folder_is_refused_before_anything_is_computed(folder):
+    code, out, err = call("noise_ceiling", "ratings.csv", "--json", folder)
+    assert (code, out) == (2, "")
+    assert "--json takes a file" in err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("noise_ceiling", "ratings.csv", "--seed"),
+        ("evaluate_mos", "scores.csv", "labels.csv", "--seed"),
+        ("rate_less", "scores.csv", "--plan", "--budget=20", "--out=p.csv", "--seed"),
+        ("fit_meta", "--predictions", "scores.csv", "--seed"),
+        ("fit_base", "--data", "labels.csv", "--split-seed"),
+    ],
+)
+@pytest.mark.parametrize("word", ["-1", "1.5", "4294967296", "x"])
+def test_a_seed_is_a_whole_number_of_32_bits(folder, words, word):
+    refused(2, call(*words, word), "whole number in 0..4294967295")
