@@ -208,8 +208,8 @@ class MetaRegressor(BaseEstimator):
         Raises
         ------
         UsageError
-            when an aspect has fewer than 5 labels or labels of one system only, or some
-            labelled clips name a system and others none.
+            when an aspect has fewer than 5 labels, or some labelled clips name a system
+            and others none.
         """
         rows.check_systems()
         for k, aspect in enumerate(rows.aspects):
@@ -403,8 +403,8 @@ class MetaRegressor(BaseEstimator):
         -------
         scales : float64 array of shape (n, aspects). After `calibrate` they follow the
             features of `meta.uncertainty.clip_spread`, where that was found to hold on
-            clips left out; those of clips that are out of range are larger by
-            `RangeCheck.widening`
+            clips left out; those of clips that are out of range are larger than
+            that of a typical clip by at least `RangeCheck.widening`
         """
         clip_ids = _order_of(tables, clip_ids)
         if scores is None:
@@ -416,6 +416,10 @@ class MetaRegressor(BaseEstimator):
                 features = self.spread_features(tables, clip_ids, k, scores[:, k])
                 scales[:, k] = calibration.scales(features)
         if check is not None:
+            # What the scale follows was learnt on other clips: it may widen the
+            # interval of a marked one, but must not make up for the widening.
+            marked = check.out_of_range[:, None]
+            scales = np.where(marked, np.maximum(scales, 1), scales)
             scales *= check.widening[:, None]
         return scales
 

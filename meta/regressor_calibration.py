@@ -29,6 +29,14 @@ def calibrate_aspect(
     """
     aspect = regressor.aspects_[k]
     bins = regressor.layout_.bins
+    if labelled.groups is None and labelled.is_one_system:
+        # Of other systems nothing can be learnt, of further clips of this one all.
+        regressor.warnings_.append(
+            f"{aspect}: all clips are of one system ('{labelled.systems[0]}'), so "
+            "intervals are for further clips of it; errors on other systems may be "
+            "larger."
+        )
+        labelled = labelled.without_systems()
     together = labelled.together
     if together is not None and count_groups(together) < 2:
         regressor.warnings_.append(
