@@ -166,7 +166,8 @@ def _check_options(options: Namespace) -> None:
     if options.by_system and not options.clips:
         raise UsageError(
             "--by-system needs --clips TABLE, whose column system_id names the system "
-            "of each clip."
+            "of each clip; a stack of --predictions alone has no such intervals here, "
+            "but StackedMOS.predict_interval(…, system_ids=…) gives them."
         )
     _check_cross_fit(options, is_audio_given)
     if options.members and options.distributions is None:

@@ -130,8 +130,9 @@ def draw_coverage(axes: Axes, table: pd.DataFrame) -> None:
     table : see `meta.uncertainty.coverage.coverage_table`
     """
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, zorder=0)
-    below = table["share"] - table["share_low"]
-    above = table["share_high"] - table["share"]
+    # Of few systems there are no bounds, which are None in a report that was stored.
+    below = table["share"] - table["share_low"].astype(float)
+    above = table["share_high"].astype(float) - table["share"]
     # Rounding can put a bound just inside its share; matplotlib refuses a negative bar.
     spread = np.maximum([below, above], 0)
     axes.errorbar(

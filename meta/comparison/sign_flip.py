@@ -51,7 +51,7 @@ class FlipAnswer:
     Parameters
     ----------
     low, high : the differences that the test does not reject; NaN where there are too
-        few units for an interval of the level
+        few units for an interval of the level, or no exchange makes any difference
     p_above : how probable it is that the difference is above 0: 1 minus half of `p`
         above 0, half of `p` below
     p : two-sided p-value
@@ -206,13 +206,21 @@ def answer(kinds: Sequence[Exchanged], level: float = LEVEL) -> FlipAnswer:
         low = min(low, float(np.partition(lows, cut)[cut]))
         high = max(high, float(-np.partition(-highs, cut)[cut]))
 
-    if not np.isfinite([low, high]).all():
+    # Where no exchange makes a difference (both rank alike) chance cannot be judged.
+    is_alike = all(_largest(exchanged) <= TIE for exchanged in kinds)
+    if is_alike or not np.isfinite([low, high]).all():
         low = np.nan
         high = np.nan
     p_above = 0.5
     if abs(difference) > TIE:
         p_above = 1 - p / 2 if difference > 0 else p / 2
     return FlipAnswer(low, high, p_above, p)
+
+
+def _largest(exchanged: Exchanged) -> float:
+    """The largest difference, of either sign, under any exchange."""
+    known = exchanged.differences[np.isfinite(exchanged.differences)]
+    return float(np.abs(known).max(initial=0))
 
 
 def both_ways(

@@ -127,7 +127,8 @@ def refuse_label_copies(tables: Iterable[PredictionTable], rows: Rows) -> None:
         more = f" ({len(copies) - 1} more such.)" if len(copies) > 1 else ""
         raise UsageError(
             f"{copies[0]}: it is no prediction, and would make a perfect stack of "
-            f"nothing. Leave that column out, or name the others (--models).{more}"
+            "nothing. Leave that column out, or name the others (--models). Clips that "
+            f"are listed twice, under two ids, look the same: list them once.{more}"
         )
 
 

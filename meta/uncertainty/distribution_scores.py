@@ -20,6 +20,7 @@ from scipy import stats
 from base_models.bins import ScoreBins
 from base_models.errors import UsageError
 from base_models.metrics.bootstrap import bootstrap_weights
+from base_models.metrics.intervals import Interval, expanded_percentiles
 
 
 def crps(
@@ -196,10 +197,10 @@ def coverage(
     Returns
     -------
     facts : dict
-        share, share_low, share_high (bounds from resampled groups; Wilson's without
-        groups), mean_width, n; and for two groups or more per_group, a DataFrame with
-        columns group, share, share_low, share_high (Wilson), n, from least share to
-        most.
+        share, share_low, share_high (bounds that hold those from resampled groups and
+        Wilson's; Wilson's alone without groups; NaN with fewer than 5 groups),
+        mean_width, n; and for two groups or more per_group, a DataFrame with columns
+        group, share, share_low, share_high (Wilson), n, from least share to most.
 
     Raises
     ------
@@ -222,10 +223,14 @@ def coverage(
         counts = _GroupCounts.of(names, inside)
         facts["per_group"] = counts.table(level)
 
-        # Clips of one group are not independent; Wilson's interval takes them so.
+        # Clips of one group are not independent; Wilson's interval takes them so. But
+        # resamples of a share of 1 are all 1, which is not as sure as that.
         if n_bootstrap:
             weights = bootstrap_weights(len(counts.names), n_bootstrap, seed)
-            share_low, share_high = counts.resampled_interval(weights, level)
+            resampled = counts.resampled_interval(weights, level)
+            interval = Interval.hull(resampled, Interval(share_low, share_high))
+            share_low = interval.low
+            share_high = interval.high
 
     facts["share_low"] = share_low
     facts["share_high"] = share_high
@@ -284,12 +289,8 @@ class _GroupCounts:
             ignore_index=True,
         )
 
-    def resampled_interval(
-        self,
-        weights: np.ndarray,
-        level: float,
-    ) -> tuple[float, float]:
-        """Percentiles of the share over resamples of groups.
+    def resampled_interval(self, weights: np.ndarray, level: float) -> Interval:
+        """Interval of the share over resamples of groups; NaN of fewer than 5 groups.
 
         Parameters
         ----------
@@ -298,10 +299,7 @@ class _GroupCounts:
         """
         # A share of clips, not a mean of groups' shares: larger groups weigh more.
         shares = (weights @ self.inside) / (weights @ self.size)
-        lower_tail = (1 - level) / 2
-        upper_tail = (1 + level) / 2
-        low, high = np.quantile(shares, [lower_tail, upper_tail])
-        return float(low), float(high)
+        return expanded_percentiles(shares, level, len(self.names))
 
 
 def _checked_bounds(

@@ -84,4 +84,5 @@ def _smallest(comparison: Record) -> str:
         return "-"
     if comparison["smallest"] is None:
         return "none"
-    return cell_text(comparison, "smallest")
+    # Nothing tells models apart that are alike in all of these rows.
+    return cell_text(comparison, "smallest") if comparison["smallest"] else "alike"

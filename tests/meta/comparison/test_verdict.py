@@ -469,6 +469,10 @@ def test_systems_that_both_models_rank_alike_are_said_to_be():
         f"whether it ranks systems better (these {n} systems are ranked alike)"
         in found.limits
     )
+    # That both rank these alike does not say that they rank others alike.
+    ranks = found.table[found.table["metric"].isin(["srcc", "ktau"])]
+    assert (ranks["difference"] == 0).all()
+    assert ranks[["low", "high"]].isna().all(axis=None)
 
 
 def test_labels_that_are_all_equal_are_said_to_be_and_compared_with_nothing():

@@ -175,8 +175,8 @@ def test_coverage_counts_bounds_and_names_the_groups():
 
 
 def test_resampled_groups_widen_the_interval_when_clips_follow_their_system():
-    held = np.repeat([0.0, 1.0, 1.0, 1.0], 50)
-    systems = np.repeat(list("abcd"), 50)
+    held = np.repeat([0.0, 1.0, 1.0, 1.0] * 2, 25)
+    systems = np.repeat(list("abcdefgh"), 25)
     by_system, by_clip = (
         coverage(held, held * 0 + 0.5, held * 0 + 1, groups)
         for groups in (systems, None)
@@ -186,6 +186,40 @@ def test_resampled_groups_widen_the_interval_when_clips_follow_their_system():
         by_clip["share_high"] - by_clip["share_low"]
     )
     assert isinstance(by_system["per_group"], pd.DataFrame)
+
+
+def shares_held(n_systems, p, correlation, repeats=120):
+    """How often the interval of a share holds the true share p, of 5 clips a system."""
+    rng = np.random.default_rng([n_systems, 7])
+    systems = np.repeat(np.arange(n_systems).astype(str), 5)
+    held = 0
+    for _ in range(repeats):
+        of_system = np.full(n_systems, p)
+        if correlation:
+            size = 1 / correlation - 1
+            of_system = rng.beta(p * size, (1 - p) * size, n_systems)
+        inside = (rng.uniform(size=(n_systems, 5)) < of_system[:, None]).ravel()
+        low = np.where(inside, 0.5, 2.0)
+        found = coverage(np.ones(len(low)), low, low + 0.5, systems, n_bootstrap=300)
+        held += found["share_low"] <= p <= found["share_high"]
+    return held / repeats
+
+
+@pytest.mark.parametrize("n_systems", [5, 8, 15])
+@pytest.mark.parametrize("correlation", [0, 0.2])
+def test_the_interval_of_a_share_holds_it_with_few_systems(n_systems, correlation):
+    # Percentiles of resamples alone hold .56 to .94 of them.
+    assert shares_held(n_systems, 0.9, correlation) > 0.9
+
+
+def test_a_share_of_all_clips_is_not_certain_and_few_systems_have_no_interval():
+    held = np.ones(36)
+    found = coverage(held, held, held, np.arange(36) % 8)
+    assert found["share"] == found["share_high"] == 1
+    assert found["share_low"] < 0.95
+    few = coverage(held, held, held, np.arange(36) % 4)
+    assert few["share"] == 1
+    assert np.isnan([few["share_low"], few["share_high"]]).all()
 
 
 @pytest.mark.parametrize(
