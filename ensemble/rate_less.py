@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from base_models.clips.ratings import find_ratings, rated_columns, read_ratings
 from base_models.clips.read_clips import read_clips
 from base_models.clips.text_table import READERS
 from base_models.errors import UsageError, some
-from base_models.scales import Scale, as_scale
+from base_models.scales import LabelScales, Scale
 from ensemble.prediction_files.join_models import scales_of_file
 from ensemble.prediction_files.predictor_scales import (
     CURE_OF_ONE_FILE,
@@ -59,8 +59,9 @@ class RateLessData:
         ``clip_id`` as in `clips`, ``rater_id`` where raters are known, and one column
         per aspect; empty without ratings.
     aspects : tuple of str
-    scale : Scale
-        Of the ratings. Predictions are on it too, where their own scale is known.
+    scales : dict
+        Of the ratings of each aspect. Predictions are on it too, where their own scale
+        is known.
     columns : dict
         Of the file of predictions, the column that each aspect was read from.
     not_predicted : list of str
@@ -77,17 +78,17 @@ class RateLessData:
     clips: pd.DataFrame
     ratings: pd.DataFrame
     aspects: tuple[str, ...]
-    scale: Scale
+    scales: dict[str, Scale]
     columns: dict[str, str]
     not_predicted: list[str]
     rated_without_prediction: list[str]
     learnt_from: list[str]
     notes: tuple[str, ...]
 
-    @property
-    def bins(self) -> ScoreBins:
-        """The scale of the ratings as bins with its ends."""
-        return ScoreBins(self.scale.low, self.scale.high)
+    def bins(self, aspect: str) -> ScoreBins:
+        """The scale of the ratings of an aspect, as bins with its ends."""
+        scale = self.scales[aspect]
+        return ScoreBins(scale.low, scale.high)
 
     def predicted(self, aspect: str) -> pd.DataFrame:
         """The clips that have a prediction of an aspect, with it as ``prediction``."""
@@ -101,7 +102,18 @@ class RateLessData:
         return RatedSample.from_tables(clips, self.ratings[is_known], aspect)
 
     def for_plan(self) -> pd.DataFrame:
-        """The clips with the mean of their predictions over aspects."""
+        """The clips with the mean of their predictions over aspects.
+
+        Raises
+        ------
+        UsageError
+            When the aspects are on several scales.
+        """
+        if len(set(self.scales.values())) > 1:
+            raise UsageError(
+                f"A plan is for one scale, and {some(self.aspects)} are on several; "
+                f"name one aspect to plan for (--aspects {self.aspects[0]})."
+            )
         columns = [f"pred_{aspect}" for aspect in self.aspects]
         return self.clips.assign(prediction=self.clips[columns].mean(axis=1))
 
@@ -152,7 +164,7 @@ def read_rate_less(
     ratings: str | None = None,
     clips: str | None = None,
     aspects: Sequence[str] | None = None,
-    rating_scale: Sequence[float] | None = None,
+    rating_scale: LabelScales | Sequence[float] | None = None,
     seen: Collection[str] = (),
 ) -> RateLessData:
     """Read predictions of all clips and ratings of some.
@@ -166,7 +178,8 @@ def read_rate_less(
         `read_clips` takes it; None takes `predictions` itself, or the system in names
         such as MusicEval's, or all clips as one system's
     aspects : names, or ``aspect=column`` of the ratings; by default the rated columns
-    rating_scale : lowest and highest rating, where it is not 1 and 5. Ratings, and so
+    rating_scale : lowest and highest rating, where it is not 1 and 5, or the scales of
+        single aspects. Ratings, and so
         their means, stay on it; predictions are mapped onto it, where their own scale
         is declared or known
     seen : clips that the predictor has learnt from; those that a file of distributions
@@ -180,14 +193,16 @@ def read_rate_less(
         predictions are.
     """
     file = PredictionFile.parse(predictions)
-    scale = Scale.of(SCALE) if rating_scale is None else as_scale(rating_scale)
+    declared = LabelScales.of_any(rating_scale).or_else(Scale.of(SCALE))
     if ratings is None:
         rated = pd.DataFrame({"clip_id": pd.Series(dtype=object)})
         names = _planned_aspects(file.path, aspects)
     else:
-        rated, names = _read_ratings(ratings, aspects, scale)
+        rated, names = _read_ratings(ratings, aspects, declared)
+    declared.check_aspects(names)
+    scales = {name: declared.of(name) or Scale.of(SCALE) for name in names}
     scores, scale_notes = _on_scale_of_ratings(
-        file, names, scale, has_ratings=ratings is not None
+        file, scales, has_ratings=ratings is not None
     )
     table, notes, not_predicted = _with_systems(scores, file.path, clips)
     rated, strangers = _with_ids_of(table, rated)
@@ -201,7 +216,7 @@ def read_rate_less(
         clips=table,
         ratings=rated.reset_index(drop=True),
         aspects=names,
-        scale=scale,
+        scales=scales,
         columns=scores.attrs["columns"],
         not_predicted=not_predicted,
         rated_without_prediction=strangers,
@@ -239,18 +254,23 @@ def _without_seen(data: RateLessData, seen: Collection[str]) -> RateLessData:
 def _read_ratings(
     ratings: str,
     aspects: Sequence[str] | None,
-    scale: Scale,
+    declared: LabelScales,
 ) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Single ratings, or mean ratings without raters, and their aspects."""
     source = _single_ratings(ratings)
     if source is not None:
         columns = aspect_columns(aspects) if aspects else rated_columns(source)
+        # Before a rating is refused for being off a scale that was meant for it.
+        declared.check_aspects(list(columns))
         single = read_ratings(
-            source, columns, bins=dict.fromkeys(columns, scale), columns=columns
+            source,
+            columns,
+            bins={name: declared.of(name) or Scale.of(SCALE) for name in columns},
+            columns=columns,
         )
         return single, tuple(columns)
 
-    table = read_clips(ratings, aspects=aspects, bins=ScoreBins(scale.low, scale.high))
+    table = read_clips(ratings, aspects=aspects, scales=declared)
     names = tuple(table.attrs["aspects"])
     is_rated = table[list(names)].notna().any(axis=1)
     if not is_rated.any():
@@ -302,8 +322,7 @@ def _named_aspect(column: str) -> str | None:
 
 def _on_scale_of_ratings(
     file: PredictionFile,
-    aspects: Sequence[str],
-    scale: Scale,
+    scales: Mapping[str, Scale],
     *,
     has_ratings: bool,
 ) -> tuple[pd.DataFrame, list[str]]:
@@ -313,9 +332,9 @@ def _on_scale_of_ratings(
     these are in. Without them, predictions are taken for ratings, and must be on their
     scale.
     """
-    predicted = read_predictions(file.path, aspects)
-    found = scales_of_file(predicted, file, dict.fromkeys(aspects, scale))
-    intervals = _intervals(file.path, aspects)
+    predicted = read_predictions(file.path, scales)
+    found = scales_of_file(predicted, file, scales)
+    intervals = _intervals(file.path, list(scales))
     columns: dict[str, ArrayLike] = {"clip_id": predicted["clip_id"].to_numpy()}
     notes = []
     for aspect, known in found.predictors[file.called].items():
@@ -325,10 +344,10 @@ def _on_scale_of_ratings(
             check_on_scale(file.called, finite, known, CURE_OF_ONE_FILE)
             notes.append(range_remark(file.called, finite, known))
         ends = {f"{aspect}_{end}": f"pred_{aspect}_{end}" for end in ("low", "high")}
-        columns[f"pred_{aspect}"] = known.scale.map(values, scale)
+        columns[f"pred_{aspect}"] = known.scale.map(values, scales[aspect])
         for name, column in ends.items():
             if name in intervals:
-                columns[column] = known.scale.map(intervals[name], scale)
+                columns[column] = known.scale.map(intervals[name], scales[aspect])
     # That a scale is assumed matters to a plan without ratings alone.
     reasons = {known.why for known in found.predictors[file.called].values()}
     if not has_ratings or reasons != {OF_LABELS}:
