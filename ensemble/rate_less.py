@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -41,8 +41,30 @@ from ensemble.prediction_files.read_predictions import (
 )
 from meta.powered_means.rated_sample import RatedSample
 
+_SAME_SCORE = 2.5e-6
+"""Greatest difference of equal scores, as a share of the scale: files have six
+decimals."""
 ONE_SYSTEM = "all"
 """What clips without systems are said to be by."""
+
+
+@dataclass(frozen=True, eq=False)
+class SeenClips:
+    """What the predictor has learnt from.
+
+    Parameters
+    ----------
+    clips : frozenset of str
+    out_of_fold : DataFrame indexed by clip id, one column per aspect
+        What learners without the systems of these clips predict of them, on the scale
+        of the predictions; NaN where there is no such score.
+    """
+
+    clips: frozenset[str] = frozenset()
+    out_of_fold: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+
+NOTHING_SEEN = SeenClips()
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +93,9 @@ class RateLessData:
     learnt_from : list of str
         Clips whose labels the predictor has seen, rated or not: they are left out,
         since what is predicted of them is not what would be predicted of others.
+    cross_fitted : list of str
+        Clips that the predictor was fitted on and that stay, since they are predicted
+        by learners that had not seen their system.
     notes : tuple of str
         What a reader of the numbers must know.
     """
@@ -83,6 +108,7 @@ class RateLessData:
     not_predicted: list[str]
     rated_without_prediction: list[str]
     learnt_from: list[str]
+    cross_fitted: list[str]
     notes: tuple[str, ...]
 
     def bins(self, aspect: str) -> ScoreBins:
@@ -165,7 +191,7 @@ def read_rate_less(
     clips: str | None = None,
     aspects: Sequence[str] | None = None,
     rating_scale: LabelScales | Sequence[float] | None = None,
-    seen: Collection[str] = (),
+    seen: SeenClips = NOTHING_SEEN,
 ) -> RateLessData:
     """Read predictions of all clips and ratings of some.
 
@@ -183,7 +209,8 @@ def read_rate_less(
         their means, stay on it; predictions are mapped onto it, where their own scale
         is declared or known
     seen : clips that the predictor has learnt from; those that a file of distributions
-        names are known without
+        names are known without. They are left out, unless `predictions` has their
+        out-of-fold scores, see `meta.cross_fit`
 
     Raises
     ------
@@ -221,34 +248,82 @@ def read_rate_less(
         not_predicted=not_predicted,
         rated_without_prediction=strangers,
         learnt_from=[],
+        cross_fitted=[],
         notes=(*notes, *scale_notes),
     )
-    return _without_seen(data, {*seen, *_seen_by(file.path)})
+    # Out-of-fold scores are on the scale of the file, as `predict_mos` writes both.
+    of_file = scores.attrs["scales"]
+    out_of_fold = seen.out_of_fold.copy()
+    for aspect in out_of_fold.columns.intersection(list(of_file)):
+        values = out_of_fold[aspect]
+        out_of_fold[aspect] = of_file[aspect].map(values, scales[aspect])
+    seen = replace(seen, out_of_fold=out_of_fold)
+    return _without_seen(data, seen, by_bases=_seen_by(file.path))
 
 
-def _without_seen(data: RateLessData, seen: Collection[str]) -> RateLessData:
+def _without_seen(
+    data: RateLessData, seen: SeenClips, by_bases: Collection[str]
+) -> RateLessData:
     """The same without the clips that the predictor has learnt from."""
-    is_seen = _is_seen(data.clips["clip_id"].tolist(), seen)
+    ids = data.clips["clip_id"].tolist()
+    is_seen = _is_seen(ids, {*seen.clips, *by_bases})
+    is_crossed = _is_seen(ids, seen.out_of_fold.index) & ~_is_seen(ids, by_bases)
+    notes = data.notes
+    cross_fitted: list[str] = []
+    way = ""
+    if is_crossed.any():
+        way = " (predict_mos --cross-fit)"
+        if _are_out_of_fold(data, seen.out_of_fold):
+            is_seen &= ~is_crossed
+            cross_fitted = data.clips["clip_id"][is_crossed].tolist()
+        else:
+            notes = (
+                *notes,
+                f"{int(is_crossed.sum())} of the clips that were learnt from could "
+                "stay: predict all clips anew by predict_mos --cross-fit.",
+            )
     learnt_from = data.clips["clip_id"][is_seen].tolist()
     is_kept = ~data.ratings["clip_id"].isin(learnt_from)
     if is_seen.all():
         raise UsageError(
             f"The predictor has learnt from every clip ({some(learnt_from, 3)}): what "
             "it predicts of them is no guide to others. Predict other clips, or give "
-            "out-of-fold predictions of these."
+            f"out-of-fold predictions of these{way}."
         )
     if len(is_kept) and not is_kept.any():
         raise UsageError(
             f"The predictor has learnt from every rated clip ({some(learnt_from, 3)}): "
             "its predictions know these ratings, and every interval would be too "
-            "narrow. Rate other clips, or give out-of-fold predictions of these."
+            "narrow. Rate other clips, or give out-of-fold predictions of "
+            f"these{way}."
         )
     return replace(
         data,
         clips=data.clips[~is_seen].reset_index(drop=True),
         ratings=data.ratings[is_kept].reset_index(drop=True),
         learnt_from=learnt_from,
+        cross_fitted=cross_fitted,
+        notes=notes,
     )
+
+
+def _are_out_of_fold(data: RateLessData, out_of_fold: pd.DataFrame) -> bool:
+    """Whether the clips that a stack was fitted on have their out-of-fold scores.
+
+    It takes all of them: a file in which some are in-sample is not of one kind.
+    """
+    aspects = [name for name in data.aspects if name in out_of_fold]
+    known, given = comparable_ids(
+        data.clips["clip_id"].tolist(), out_of_fold.index.tolist()
+    )
+    forms = out_of_fold[aspects].set_axis(given)
+    expected = forms.reindex(known).to_numpy(dtype=float)
+    found = data.clips[[f"pred_{name}" for name in aspects]].to_numpy(dtype=float)
+    distance = np.abs(found - expected)
+    is_compared = np.isfinite(distance)
+    widths = np.array([data.scales[name].width for name in aspects])
+    is_same = distance <= _SAME_SCORE * widths
+    return bool(is_compared.any() and is_same[is_compared].all())
 
 
 def _read_ratings(
@@ -354,6 +429,8 @@ def _on_scale_of_ratings(
         notes += found.predictor_notes()
     frame = pd.DataFrame(columns)
     frame.attrs["columns"] = predicted.attrs["columns"]
+    predictors = found.predictors[file.called]
+    frame.attrs["scales"] = {aspect: predictors[aspect].scale for aspect in predictors}
     return frame, [note for note in notes if note]
 
 
@@ -361,7 +438,7 @@ def _with_systems(
     predicted: pd.DataFrame, source: Path, clips: str | None
 ) -> tuple[pd.DataFrame, tuple[str, ...], list[str]]:
     """The predicted clips with their systems, what was chosen, and who lacks one."""
-    described, notes = _descriptions(predicted, source, clips)
+    described, notes = described_clips(predicted, source, clips)
     wanted, given = comparable_ids(
         described["clip_id"].tolist(), predicted["clip_id"].tolist()
     )
@@ -397,10 +474,17 @@ def _with_systems(
     return table, notes, not_predicted
 
 
-def _descriptions(
+def described_clips(
     predicted: pd.DataFrame, path: Path, clips: str | None
 ) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """Clip id, system, prompt and audio of every clip, and the notes of the reader."""
+    """Clip id, system, prompt and audio of every clip, and the notes of the reader.
+
+    Parameters
+    ----------
+    predicted : the clips, in ``clip_id``
+    path : file of their predictions, which may name systems itself
+    clips : a table that names them, as `read_clips` takes it, or None
+    """
     if clips is None:
         is_table = path.suffix.lower() in READERS and read_distributions(path) is None
         own = None

@@ -208,6 +208,8 @@ def adapt(
     adapted = copy(regressor)
     adapted.learners_ = list(regressor.learners_)
     adapted.calibrations_ = list(regressor.calibrations_)
+    # The learners of the old folds are not those of the adapted one.
+    adapted.cross_fits_ = [None] * len(regressor.learners_)
     adapted.residual_sigma_ = regressor.residual_sigma_.copy()
     adapted.warnings_ = list(regressor.warnings_)
     seen = dict.fromkeys((*regressor.fitted_on_, *usable.ids))

@@ -22,19 +22,16 @@ from meta.columns.feature_table import feature_array, layout_of
 from meta.columns.missing_predictions import fill_missing
 from meta.comparison.compared_rows import ComparedRows
 from meta.comparison.held_out_trial import HeldOutTrial
+from meta.cross_fit import CrossFit, out_of_fold_table
 from meta.learners import LEARNERS
-from meta.learners.base import Learner, out_of_fold
+from meta.learners.base import Learner
 from meta.learners.sklearn_learner import SklearnLearner, sklearn_regressor
+from meta.regressor_calibration import calibrate_aspect
 from meta.regressor_state import restore, restore_range, state_of
 from meta.rows import Rows, equal_labels_warning
 from meta.splits.held_out_rows import split_rows
 from meta.splits.leak_audit import refuse_leaks
-from meta.splits.meta_split import (
-    VALIDATION_SHARE,
-    check_meta_rows,
-    count_groups,
-    meta_folds,
-)
+from meta.splits.meta_split import VALIDATION_SHARE, check_meta_rows
 from meta.uncertainty.calibration import Calibration
 from meta.uncertainty.clip_range import ClipRange, RangeCheck, mean_distances
 from meta.uncertainty.clip_spread import spread_features
@@ -66,6 +63,8 @@ class MetaRegressor(BaseEstimator):
     residual_sigma_ : float64 array of shape (aspects,), in score points: the RMS error
         of the scores in the cross-validation of `calibrate` (at least half a bin);
         before it, 0.35, as in DORA-MOS' code
+    cross_fits_ : list of CrossFit, one per aspect: the learners of that
+        cross-validation, and their scores of the rows left out; None before it
     disagreements_ : list of Disagreement, one per aspect, or None where no base model
         predicts single ratings; see `learn_disagreement`
     range_ : ClipRange, how the clips of `fit` lie, from which `check_range` tells
@@ -149,6 +148,7 @@ class MetaRegressor(BaseEstimator):
         self.warnings_ = warnings
         self.residual_sigma_ = np.full(len(learners), layout.bins.soften_sigma)
         self.calibrations_: list[Calibration | None] = [None] * len(learners)
+        self.cross_fits_: list[CrossFit | None] = [None] * len(learners)
         self.disagreements_ = [Disagreement.of(tables)] * len(learners)
         self.range_: ClipRange | None = ClipRange.fit(
             layout, tables, rows.aspects, ordered.usable().ids.tolist()
@@ -175,7 +175,7 @@ class MetaRegressor(BaseEstimator):
         self.check_rows(rows)
         ordered = rows.in_id_order()
         for k in range(len(self.aspects_)):
-            self._calibrate_aspect(tables, ordered.of_aspect(k), k)
+            calibrate_aspect(self, tables, ordered.of_aspect(k), k)
         return self
 
     def learn_disagreement(
@@ -208,8 +208,8 @@ class MetaRegressor(BaseEstimator):
         Raises
         ------
         UsageError
-            when an aspect has fewer than 5 labels or labels of one system only, or some
-            labelled clips name a system and others none.
+            when an aspect has fewer than 5 labels, or some labelled clips name a system
+            and others none.
         """
         rows.check_systems()
         for k, aspect in enumerate(rows.aspects):
@@ -282,9 +282,9 @@ class MetaRegressor(BaseEstimator):
         gaps = self.accepts_missing
         aligned = self.layout_.align(tables, gaps)
         columns = []
-        for aspect, learner in zip(self.aspects_, self.learners_, strict=True):
+        for k, aspect in enumerate(self.aspects_):
             features = feature_array(aligned, aspect, clip_ids, gaps=gaps)
-            columns.append(learner.predict(features))
+            columns.append(self._predict_aspect(k, features, clip_ids))
         # A linear learner may leave the scale, on which no rating ever lies.
         scores = np.column_stack(columns)
         return np.clip(scores, self.layout_.bins.low, self.layout_.bins.high)
@@ -403,8 +403,8 @@ class MetaRegressor(BaseEstimator):
         -------
         scales : float64 array of shape (n, aspects). After `calibrate` they follow the
             features of `meta.uncertainty.clip_spread`, where that was found to hold on
-            clips left out; those of clips that are out of range are larger by
-            `RangeCheck.widening`
+            clips left out; those of clips that are out of range are larger than
+            that of a typical clip by at least `RangeCheck.widening`
         """
         clip_ids = _order_of(tables, clip_ids)
         if scores is None:
@@ -416,6 +416,10 @@ class MetaRegressor(BaseEstimator):
                 features = self.spread_features(tables, clip_ids, k, scores[:, k])
                 scales[:, k] = calibration.scales(features)
         if check is not None:
+            # What the scale follows was learnt on other clips: it may widen the
+            # interval of a marked one, but must not make up for the widening.
+            marked = check.out_of_range[:, None]
+            scales = np.where(marked, np.maximum(scales, 1), scales)
             scales *= check.widening[:, None]
         return scales
 
@@ -484,6 +488,20 @@ class MetaRegressor(BaseEstimator):
             aspect: learner.describe()
             for aspect, learner in zip(self.aspects_, self.learners_, strict=True)
         }
+
+    @property
+    def out_of_fold_(self) -> pd.DataFrame:
+        """Scores of the rows of `calibrate` by learners that had not seen their group.
+
+        Returns
+        -------
+        scores : DataFrame indexed by clip id (``clip_id``), one column per aspect, on
+            the scale of the bins; NaN where a row is not labelled for an aspect. Empty
+            before `calibrate`
+        """
+        check_is_fitted(self, "learners_")
+        known = dict(zip(self.aspects_, self.cross_fits_, strict=True))
+        return out_of_fold_table(known, self.fitted_on_, self.layout_.bins)
 
     @property
     def sklearn_estimators(self) -> list[Any]:
@@ -560,62 +578,17 @@ class MetaRegressor(BaseEstimator):
             **{name: value for name, value in given.items() if name in known}
         )
 
+    def _predict_aspect(
+        self, k: int, features: np.ndarray, clip_ids: Sequence[str]
+    ) -> np.ndarray:
+        """Unclipped scores of one aspect."""
+        return self.learners_[k].predict(features)
+
     def _features(self, tables: Sequence[PredictionTable], rows: Rows) -> np.ndarray:
         """Feature array of the rows of a single aspect."""
         return feature_array(
             tables, rows.aspects[0], rows.ids.tolist(), gaps=self.accepts_missing
         )
-
-    def _calibrate_aspect(
-        self,
-        tables: Sequence[PredictionTable],
-        labelled: Rows,
-        k: int,
-    ) -> None:
-        """Calibrate one aspect by the scores that cross-validation gives each row."""
-        aspect = self.aspects_[k]
-        bins = self.layout_.bins
-        together = labelled.together
-        if together is not None and count_groups(together) < 2:
-            self.warnings_.append(
-                f"{aspect}: all labels are of one group; distributions are "
-                f"{bins.soften_sigma:g} wide by convention."
-            )
-            return
-
-        # Learners in the folds keep the same groups together in folds of their own.
-        labels = labelled.labels[:, 0]
-        fold = meta_folds(labelled, self.random_state)
-        unseen_scores = out_of_fold(
-            self.new_learner,
-            self._features(tables, labelled),
-            labels,
-            layout=self.layout_,
-            fold=fold,
-            sample_weight=labelled.weights,
-            groups=together,
-        )
-
-        # Systems with many clips may get bounds of their own, if all are named.
-        systems = labelled.systems if labelled.all_systems_named else None
-        ids = labelled.ids.tolist()
-        calibration = Calibration.fit(
-            unseen_scores,
-            labels,
-            bins,
-            systems,
-            features=self.spread_features(tables, ids, k, unseen_scores),
-            fold=fold,
-        )
-        self.calibrations_[k] = calibration
-        errors = labels - np.clip(unseen_scores, bins.low, bins.high)
-        rms_error = np.sqrt(np.mean(errors**2))
-        # No rating is known more finely than half a bin.
-        self.residual_sigma_[k] = max(rms_error, bins.width / 2)
-        if not equal_labels_warning(aspect, labels):
-            self.warnings_ += [
-                f"{aspect}: {warning}" for warning in calibration.warnings()
-            ]
 
 
 def _order_of(

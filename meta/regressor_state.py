@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from base_models.errors import UsageError, some
+from base_models.errors import DamagedArtifact, UsageError, some
 from meta.columns.feature_table import Layout
+from meta.cross_fit import CrossFit
 from meta.learners import LEARNERS
 from meta.learners.base import Learner
 from meta.learners.sklearn_learner import SklearnLearner
@@ -113,6 +114,8 @@ def restore(
     if len(calibrations) != len(regressor.aspects_):
         raise ValueError("one calibration per aspect is needed")
     regressor.calibrations_ = calibrations
+    # They stand in files of their own, which older stacks do not have.
+    regressor.cross_fits_ = [None] * len(calibrations)
 
     stored = facts.get("disagreements", [None] * len(regressor.aspects_))
     if len(stored) != len(regressor.aspects_):
@@ -158,6 +161,61 @@ def restore_range(
         regressor.range_ = ClipRange.from_state(
             facts["range"], _under("r.", arrays), n_scores
         )
+
+
+def cross_fits_of(
+    regressor: Any,
+) -> tuple[list[dict[str, Any] | None], dict[str, np.ndarray]]:
+    """What `restore_cross_fits` needs: facts for JSON, and named arrays.
+
+    Parameters
+    ----------
+    regressor : MetaRegressor, fitted
+    """
+    facts: list[dict[str, Any] | None] = []
+    arrays: dict[str, np.ndarray] = {}
+    for k, known in enumerate(regressor.cross_fits_):
+        if known is None:
+            facts.append(None)
+            continue
+        of_one, of_one_arrays = known.to_state()
+        facts.append(of_one)
+        arrays |= _with_prefix(f"{k}.", of_one_arrays)
+    return facts, arrays
+
+
+def restore_cross_fits(
+    regressor: Any,
+    facts: Sequence[Mapping[str, Any] | None],
+    arrays: Mapping[str, np.ndarray],
+) -> None:
+    """Give a restored regressor what `cross_fits_of` took from another.
+
+    Raises
+    ------
+    DamagedArtifact
+        when something is missing, or does not fit the regressor.
+    """
+    try:
+        if len(facts) != len(regressor.learners_):
+            raise ValueError("one entry per aspect is needed")
+        found = [
+            None
+            if of_one is None
+            else CrossFit.from_state(of_one, _under(f"{k}.", arrays), learner)
+            for k, (of_one, learner) in enumerate(
+                zip(facts, regressor.learners_, strict=True)
+            )
+        ]
+        fitted_on = set(regressor.fitted_on_)
+        for known in found:
+            if known is not None and not fitted_on.issuperset(known.ids):
+                raise ValueError("a clip was not fitted on")
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise DamagedArtifact(
+            f"The learners of the stack's folds are damaged ({error!r}); fit it again."
+        ) from error
+    regressor.cross_fits_ = found
 
 
 def _json_params(learner: Learner) -> dict[str, Any]:

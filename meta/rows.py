@@ -201,6 +201,15 @@ class Rows:
         return bool((self.systems != "").all())
 
     @property
+    def is_one_system(self) -> bool:
+        """Whether every clip names the same system."""
+        return self.all_systems_named and len(set(self.systems)) == 1
+
+    def without_systems(self) -> Rows:
+        """The same clips, none of which names a system."""
+        return replace(self, systems=np.full(len(self), "", dtype=object))
+
+    @property
     def label_frame(self) -> pd.DataFrame:
         """The labels as a DataFrame with one column per aspect and a RangeIndex."""
         return pd.DataFrame(self.labels, columns=list(self.aspects))

@@ -29,9 +29,15 @@ LEVELS = {
         {"rows", "columns"},
         {"splits", "uncertainty", "ridge_algebra", "predicted_rows"},
         {"learners", "comparison"},
-        {"regressor_state", "powered_means"},
+        {"cross_fit", "powered_means"},
+        {"regressor_state", "regressor_calibration"},
         {"regressor"},
-        {"adaptation", "score_columns", "disagreement_report"},
+        {
+            "adaptation",
+            "score_columns",
+            "disagreement_report",
+            "cross_fitted_regressor",
+        },
         {"assessment", "adaptation_curve"},
     ],
     "ensemble": [

@@ -21,7 +21,7 @@ import soundfile
 import soxr
 
 from base_models.clips import mpeg
-from base_models.clips.embedded_audio import read_embedded, row_of_reference
+from base_models.clips.parquet.embedded_audio import read_embedded, row_of_reference
 from base_models.errors import ClipError
 
 # Frames per read; fixed, since decoding MP3 in portions of another size differs in the
@@ -115,7 +115,7 @@ def load_audio(
     ----------
     path : path-like
         WAV (also RF64), FLAC, OGG (Vorbis or Opus), MP3 or AIFF file; or such a file in
-        a row of a Parquet table, see `base_models.clips.embedded_audio`.
+        a row of a Parquet table, see `base_models.clips.parquet.embedded_audio`.
     sample_rate : int
         Sample rate of the result, in Hz.
     max_seconds : float

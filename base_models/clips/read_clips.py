@@ -29,9 +29,9 @@ from base_models.clips.columns import (
     is_bookkeeping_of_ratings,
     with_underscores,
 )
-from base_models.clips.embedded_audio import reference
 from base_models.clips.labels import FEWEST_LABELLED, SCALE, label_scales, read_scores
-from base_models.clips.published_tables import as_published, find_shards, joined
+from base_models.clips.parquet.embedded_audio import reference
+from base_models.clips.parquet.published_tables import as_published, find_shards, joined
 from base_models.clips.rating_tables import (
     holds_ratings,
     one_row_per_clip,
@@ -77,12 +77,12 @@ def read_clips(
     ----------
     path : a MusicEval / AudioMOS 2025 track 1 folder, its eval-phase package or one of
         its label lists (.txt); a folder of Parquet files named after splits, or its
-        ``data`` (see `base_models.clips.published_tables`); or a table (.csv, .tsv,
-        .jsonl, .parquet) with columns ``clip_id, audio, prompt, system_id, split`` (or
-        their usual other names, see `base_models.clips.columns.ALIASES`) and one column
-        per rated aspect. ``audio`` is relative to the table's folder; a Parquet table
-        may hold the audio files themselves. A table of single ratings, with a column of
-        raters and a row per rating, is read as the means of its clips.
+        ``data`` (see `base_models.clips.parquet.published_tables`); or a table (.csv,
+        .tsv, .jsonl, .parquet) with columns ``clip_id, audio, prompt, system_id,
+        split`` (or their usual other names, see `base_models.clips.columns.ALIASES`)
+        and one column per rated aspect. ``audio`` is relative to the table's folder; a
+        Parquet table may hold the audio files themselves. A table of single ratings,
+        with a column of raters and a row per rating, is read as the means of its clips.
     aspects : the rated columns, or ``aspect=column``, as in ``mi=naturalness``. By
         default those with a known name of a rating; if there is none, all numeric
         columns that lie on the scale and do not look like counts or bookkeeping; if

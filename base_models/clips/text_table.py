@@ -19,7 +19,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from base_models.clips.embedded_audio import (
+from base_models.clips.parquet.embedded_audio import (
     AudioColumn,
     audio_column,
     embedded_columns,
@@ -45,7 +45,7 @@ class TextTable:
     unit : what the number counts: ``"line"``, or ``"row"`` in a binary file
     notes : what was chosen in reading it, for people
     embedded : the column whose cells name audio files that are in the table itself, see
-        `base_models.clips.embedded_audio`; "" where none does
+        `base_models.clips.parquet.embedded_audio`; "" where none does
     """
 
     columns: dict[str, list[str]]

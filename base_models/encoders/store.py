@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from base_models.clips.audio import content_hash
-from base_models.clips.embedded_audio import row_of_reference
+from base_models.clips.parquet.embedded_audio import row_of_reference
 from base_models.clips.read_clips import SetAside
 from base_models.encoders import known_encoders
 from base_models.errors import (

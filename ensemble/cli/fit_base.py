@@ -433,7 +433,10 @@ def _train(options: Namespace, plan: TrainingPlan, workspace: Workspace) -> int:
 
 def _say_what_learnt_nothing(plan: TrainingPlan) -> None:
     """Name the base models whose predictions are constant."""
-    from ensemble.training.constant_models import constant_models, constant_sentence
+    from ensemble.training.checks.constant_models import (
+        constant_models,
+        constant_sentence,
+    )
 
     sentence = constant_sentence(constant_models(plan))
     if sentence:

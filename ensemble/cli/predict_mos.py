@@ -30,6 +30,7 @@ from ensemble.cli.shared.score_output import (
     say_range,
 )
 from ensemble.cli.shared.stacks import add_stack_options, load_stack, stack_source
+from ensemble.engine import LOCAL
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -86,6 +87,19 @@ def _parser() -> Options:
         action="store_true",
         help="with --clips: systems with enough rated clips in fit_meta get intervals "
         "of their own",
+    )
+    add(
+        "--cross-fit",
+        action="store_true",
+        help="predict each clip by learners that had no rating of its system, also "
+        "clips that the stack was fitted on: for rate_less with the same ratings",
+    )
+    add(
+        "--systems",
+        type=str,
+        metavar="TABLE",
+        help="with --cross-fit and --predictions alone: names the system of every "
+        "clip; default: the first file of predictions",
     )
     add(
         "--distributions",
@@ -154,6 +168,7 @@ def _check_options(options: Namespace) -> None:
             "--by-system needs --clips TABLE, whose column system_id names the system "
             "of each clip."
         )
+    _check_cross_fit(options, is_audio_given)
     if options.members and options.distributions is None:
         raise UsageError(
             "--members adds base models to the file of --distributions; name that too."
@@ -164,6 +179,28 @@ def _check_options(options: Namespace) -> None:
         raise UsageError(
             "--explain shows what base models attended to; --predictions holds only "
             "what they predicted."
+        )
+
+
+def _check_cross_fit(options: Namespace, is_audio_given: bool) -> None:
+    if options.cross_fit and options.audio:
+        raise UsageError(
+            "--cross-fit needs the system of every clip; name a table with --clips, "
+            "whose column system_id has it."
+        )
+    if options.cross_fit and options.engine != LOCAL:
+        raise UsageError(
+            f"--cross-fit runs on this machine alone; leave --engine {options.engine} "
+            "out."
+        )
+    if options.cross_fit and options.explain is not None:
+        raise UsageError(
+            "--explain is about the learner of all clips; explain without --cross-fit."
+        )
+    if options.systems and (is_audio_given or not options.cross_fit):
+        raise UsageError(
+            "--systems names the systems for --cross-fit of --predictions; a table of "
+            "--clips brings its own."
         )
 
 
@@ -186,6 +223,8 @@ def _score_predictions(options: Namespace, form: str | None) -> int:
         options.level,
         distributions=_wanted(options),
         declared=DeclaredScales.read(options.predictor_scales),
+        cross_fit=options.cross_fit,
+        systems=options.systems,
     )
     if stack.demo_:
         say(_DEMO)
@@ -250,6 +289,8 @@ def _score_clips(options: Namespace, form: str | None) -> int:
     source = stack_source(options)
     stack, store = load_stack(options)
 
+    if options.cross_fit:
+        stack, clips = _cross_fitted(stack, clips)
     stack = with_predictions(stack, _read_predictions(options, stack, clips))
     with encoding() as on_embed:
         scores = score_clips(
@@ -294,6 +335,21 @@ def _score_clips(options: Namespace, form: str | None) -> int:
     return max(
         say_without_prompt(scores.without_prompt), say_set_aside(scores.set_aside)
     )
+
+
+def _cross_fitted(
+    stack: StackedMOS, clips: pd.DataFrame
+) -> tuple[StackedMOS, pd.DataFrame]:
+    """The stack that predicts by the learners of its folds, and the clips with ids."""
+    from base_models.encoders.embed import clip_ids
+    from ensemble.scoring.cross_fitted_stack import cross_fitted
+
+    named = clips.assign(clip_id=clip_ids(clips))
+    if "system_id" not in named:
+        named["system_id"] = ""
+    crossed, notes = cross_fitted(stack, named)
+    say_notes(notes)
+    return crossed, named
 
 
 def _say_disagreement(stack: StackedMOS, scores: Scores) -> None:

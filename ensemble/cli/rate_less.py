@@ -32,14 +32,15 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from base_models.scales import Scale
-    from ensemble.rate_less import RateLessData
+    from ensemble.rate_less import RateLessData, SeenClips
     from meta.powered_means.powered_means import PoweredMeans
     from meta.powered_means.rating_plan import PlanSettings, RatingPlan
 
 _VALID_IF = (
     "valid if the rated clips were drawn at random, and no prediction was learnt from "
-    "ratings of these clips (out-of-fold predictions were not; --stack FOLDER checks "
-    "it); each interval holds by itself, p values are adjusted by Holm over all pairs"
+    "ratings of these clips (those of predict_mos --cross-fit were not; --stack FOLDER "
+    "checks it); each interval holds by itself, p values are adjusted by Holm over all "
+    "pairs"
 )
 _PLAN_OPTIONS = {
     "budget": "--budget",
@@ -105,8 +106,9 @@ def _add_file_options(parser: Options) -> None:
     add(
         "--stack",
         type=str,
-        help="folder of the stack that predicted: leave out the clips that it, or a "
-        "base model of it, was fitted on",
+        help="folder of the stack that predicted: leave out the clips that a base "
+        "model of it was fitted on, and those that it was fitted on itself, unless "
+        "predict_mos --cross-fit predicted them",
     )
     add(
         "--out",
@@ -242,10 +244,12 @@ def _table_format(file: str) -> str:
     return form
 
 
-def _seen_by(stack: str | None) -> frozenset[str]:
+def _seen_by(stack: str | None) -> SeenClips:
     """The clips that a stack has learnt from."""
+    from ensemble.rate_less import NOTHING_SEEN
+
     if not stack:
-        return frozenset()
+        return NOTHING_SEEN
     from ensemble.scoring.seen_clips import seen_clips
 
     return seen_clips(stack)
@@ -268,6 +272,13 @@ def _say_left_out(data: RateLessData) -> int:
         say(
             "LEARNT FROM by what predicts them, the means are not about them: "
             f"{len(data.learnt_from)} ({some(data.learnt_from)})"
+        )
+    if data.cross_fitted:
+        say(
+            "note: cross-fitting: the stack was fitted on "
+            f"{len(data.cross_fitted)} of the clips, which stay: each is predicted by "
+            "a learner that had not its rating, nor another of its system where the "
+            "fit named systems"
         )
     has_left_out = strangers or data.not_predicted or data.learnt_from
     return CLIPS_SET_ASIDE if has_left_out else ALL_WELL

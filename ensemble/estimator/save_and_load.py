@@ -32,11 +32,19 @@ from base_models.sklearn_files.estimator_files import (
     read_estimator,
 )
 from ensemble.estimator.input_rows import restore_features
+from ensemble.formats import csv_table
 from ensemble.prediction_files.stack_scales import StackScales
 from meta.regressor import MetaRegressor
+from meta.regressor_state import cross_fits_of, restore_cross_fits
 
 ROLE = "stack"
 """What the manifest of a stack's folder calls it."""
+OUT_OF_FOLD = "out_of_fold.csv"
+"""Scores of the clips that a stack was fitted on by learners without their systems, as
+``predict_mos --cross-fit`` writes them; for people, since they are stored with the
+learners too."""
+_FOLDS_FACTS = "folds.json"
+_FOLDS_ARRAYS = "folds.safetensors"
 _FOLDER_NAME = re.compile(r"[^./\\\x00-\x1f][^/\\\x00-\x1f]*")
 """Names that can name a folder inside another one, and only there."""
 
@@ -94,6 +102,7 @@ def write_stack(
     for name, contents in bases.items():
         for file, data in contents.items():
             files[f"base/{name}/{file}"] = data
+    files |= _cross_fit_files(regressor, scales_of(facts, regressor))
     files |= extra or {}
 
     # Written beside the folder and moved as a whole: there never is half a stack.
@@ -133,7 +142,25 @@ def read_stack(folder: Path | str) -> tuple[Artifact, dict[str, Any], MetaRegres
             read_estimator(artifact.read(file), f"{artifact.folder}/{file}")
         )
     regressor = MetaRegressor.from_state(facts["meta"], arrays, estimators)
+    if _FOLDS_FACTS in artifact.names:
+        restore_cross_fits(
+            regressor, artifact.json(_FOLDS_FACTS), artifact.tensors(_FOLDS_ARRAYS)
+        )
     return artifact, facts, regressor
+
+
+def _cross_fit_files(regressor: MetaRegressor, scales: StackScales) -> dict[str, bytes]:
+    """The learners of the folds, and for people the scores of the rows left out."""
+    # Without a calibration there are none; and one aspect may have too few systems.
+    if not any(regressor.cross_fits_):
+        return {}
+    facts, arrays = cross_fits_of(regressor)
+    unseen = scales.scored_table(regressor.out_of_fold_, regressor.aspects_)
+    return {
+        _FOLDS_FACTS: to_json(facts),
+        _FOLDS_ARRAYS: safetensors.numpy.save(arrays),
+        OUT_OF_FOLD: csv_table(unseen.reset_index(), decimals=6),
+    }
 
 
 def scales_of(facts: Mapping[str, Any], regressor: MetaRegressor) -> StackScales:

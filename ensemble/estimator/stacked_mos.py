@@ -220,7 +220,9 @@ class StackedMOS(
         rows = rows_of(X, labels, sample_weight, groups)
         usable = rows.usable()
         self.bins_ = stack_scale(self.bins, named, usable.labels, is_clips(X))
-        self.scales_ = StackScales(Scale.of(self.bins_))
+        names = [name for name, _ in named]
+        scales = StackScales(Scale.of(self.bins_))
+        self.scales_ = scales.for_models(names, self.aspects_)
         check_labels(labels, self.bins_, rows.ids.tolist() if is_clips(X) else None)
         metadata = metadata_of(self, named, rows, fit_params)
         splits = plan_splits(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from ensemble.reporting.section import Record
+from meta.comparison.verdict_text import p_text
 
 _MOST_DECIMALS = 6
 
@@ -77,6 +78,32 @@ def without_interval(cell: str) -> str:
     """
     number, _, _ = cell.partition(" ")
     return number if number[-1:].isdigit() else "-"
+
+
+def p_cell(p: float | None) -> str:
+    """A p-value as the verdict writes it, without the letter.
+
+    >>> p_cell(0.00821), p_cell(0.0002), p_cell(None)
+    ('0.009', '< 0.001', '-')
+    """
+    number = _number(p)
+    if not math.isfinite(number):
+        return "-"
+    return p_text(number).removeprefix("p ").removeprefix("= ")
+
+
+def probability_text(probability: float | None) -> str:
+    """A probability of three decimals, which rounding makes neither 0 nor 1.
+
+    >>> probability_text(0.9042), probability_text(0.99996), probability_text(2e-5)
+    ('0.904', '> 0.999', '< 0.001')
+    """
+    number = _number(probability)
+    if 0.9995 <= number < 1:
+        return "> 0.999"
+    if 0 < number < 0.0005:
+        return "< 0.001"
+    return number_text(number)
 
 
 def _number(value: float | None) -> float:

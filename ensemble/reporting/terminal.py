@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
 from ensemble.reporting.section import Section, TextTable
+
+_UNBOUND = 10_000
 
 
 def opening_lines(sections: Sequence[Section]) -> Iterator[str]:
@@ -27,11 +31,61 @@ def closing_lines(sections: Sequence[Section]) -> Iterator[str]:
         yield from section.closing_lines
 
 
-def screen_tables(sections: Sequence[Section]) -> Iterator[Table]:
+def screen_tables(sections: Sequence[Section]) -> Iterator[ScreenTable]:
     """The tables of all sections."""
     for section in sections:
         for table in section.screen_tables:
-            yield _rich_table(table)
+            yield ScreenTable(table)
+
+
+@dataclass(frozen=True)
+class ScreenTable:
+    """A table for rich to print: side by side, or its levels below each other.
+
+    Parameters
+    ----------
+    table : what is shown
+    """
+
+    table: TextTable
+
+    @property
+    def whole(self) -> Table:
+        """All columns side by side."""
+        return _rich_table(self.table)
+
+    def __rich_console__(
+        self, console: Console, options: ConsoleOptions
+    ) -> RenderResult:
+        """Yield one table where the terminal is wide enough, else one per level."""
+        whole = self.whole
+        # A measure is cut to the width of the options, so these must not bind.
+        unbound = options.update(max_width=_UNBOUND)
+        width = console.measure(whole, options=unbound).maximum
+        parts = list(self._parts())
+        if width <= options.max_width or len(parts) < 2:
+            yield whole
+            return
+        for part in parts:
+            yield _rich_table(part)
+
+    def _parts(self) -> Iterator[TextTable]:
+        """The columns of each level beside those of none, under one title."""
+        columns = self.table.columns
+        levels = list(dict.fromkeys(c.level for c in columns if c.level))
+        for level in levels:
+            kept = [k for k, c in enumerate(columns) if c.level in ("", level)]
+            rows = [
+                replace(row, cells=tuple(row.cells[k] for k in kept))
+                for row in self.table.rows
+            ]
+            yield replace(
+                self.table,
+                columns=tuple(columns[k] for k in kept),
+                rows=tuple(rows),
+                title=self.table.title if level == levels[0] else "",
+                note=self.table.note if level == levels[-1] else "",
+            )
 
 
 def _rich_table(table: TextTable) -> Table:

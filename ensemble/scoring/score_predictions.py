@@ -13,6 +13,10 @@ from ensemble.estimator.stacked_mos import StackedMOS
 from ensemble.formats import Distributions, Scores
 from ensemble.prediction_files.predictor_scales import DeclaredScales
 from ensemble.prediction_files.stack_inputs import read_new_stack_inputs
+from ensemble.scoring.cross_fitted_stack import (
+    cross_fitted,
+    systems_of_predictions,
+)
 from ensemble.scoring.prepared_stack import scales_of_scores
 from meta.score_columns import distribution_table, scored_table
 
@@ -23,6 +27,9 @@ def score_predictions(
     level: float = 0.9,
     distributions: str = "none",
     declared: DeclaredScales | None = None,
+    *,
+    cross_fit: bool = False,
+    systems: str | None = None,
 ) -> tuple[Scores, tuple[str, ...]]:
     """Score every clip that the files predict, in their order.
 
@@ -39,6 +46,11 @@ def score_predictions(
         Whose to add, one of `meta.score_columns.DISTRIBUTIONS`.
     declared : DeclaredScales, optional
         Scales of base models, where they are not those that the stack remembers.
+    cross_fit : bool
+        Whether each clip is predicted by learners that had no rating of its system, see
+        `meta.cross_fit`.
+    systems : str, optional
+        A clip table that names the systems for that; by default the first of `files`.
 
     Returns
     -------
@@ -64,6 +76,12 @@ def score_predictions(
         declared=declared,
     )
     tables = layout.align(new.tables, regressor.accepts_missing)
+    notes = new.notes
+    if cross_fit:
+        named = systems_of_predictions(new.clips, list(map(str, files)), systems)
+        stack, more = cross_fitted(stack, named)
+        regressor = stack.final_estimator_
+        notes = (*notes, *more)
 
     # Where clips have audio files, these stand here; predictions come without any.
     clips = new.clips.assign(audio="")
@@ -93,4 +111,4 @@ def score_predictions(
         scales=scales_of_scores(stack),
         check=regressor.check_range(tables, clips["clip_id"].tolist()),
     )
-    return scores, new.notes
+    return scores, notes

@@ -7,10 +7,11 @@ from pathlib import Path
 from base_models.files import Artifact
 from base_models.predictions import PredictionTable
 from ensemble.estimator.base_model_files import TABLE
-from ensemble.estimator.save_and_load import read_stack
+from ensemble.estimator.save_and_load import read_stack, scales_of
+from ensemble.rate_less import SeenClips
 
 
-def seen_clips(folder: Path | str) -> frozenset[str]:
+def seen_clips(folder: Path | str) -> SeenClips:
     """Clips whose labels the learner or a base model of a stack has seen.
 
     Parameters
@@ -25,10 +26,18 @@ def seen_clips(folder: Path | str) -> frozenset[str]:
         when any file changed.
     """
     artifact, facts, regressor = read_stack(folder)
-    seen = set(regressor.fitted_on_)
+    by_bases: set[str] = set()
     for name in facts["bases"]:
-        seen |= _seen_by_base(artifact, f"base/{name}")
-    return frozenset(seen)
+        by_bases |= _seen_by_base(artifact, f"base/{name}")
+    # Where a base model has seen a clip too, no learner is without it.
+    unseen = regressor.out_of_fold_
+    unseen = unseen[~unseen.index.isin(by_bases)]
+    return SeenClips(
+        clips=frozenset(regressor.fitted_on_) | by_bases,
+        out_of_fold=scales_of(facts, regressor).scored_table(
+            unseen, regressor.aspects_
+        ),
+    )
 
 
 def _seen_by_base(artifact: Artifact, prefix: str) -> frozenset[str]:

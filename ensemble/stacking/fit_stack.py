@@ -35,7 +35,7 @@ from meta.rows import Rows
 from meta.splits.label_copies import refuse_label_copies
 from meta.splits.meta_split import VALIDATION_SHARE, meta_split
 
-META_VERSION = 6
+META_VERSION = 7
 """Raised whenever the same base models would give another stack or report: older stacks
 are then made anew."""
 
@@ -163,6 +163,9 @@ def _fit_and_write(folder: Path, data: StackData, settings: Settings) -> None:
         missing=settings.missing,
     )
     stack.fit(_clip_table(rows), rows.label_frame, groups=rows.groups)
+    if marks:
+        # Predictions of a leaky fit know the labels also where a fold was left out.
+        stack.final_estimator_.cross_fits_ = [None] * len(stack.aspects_)
     if data.scales is not None:
         stack.scales_ = data.scales
     # There is one wherever a share for validation is given, as here.

@@ -7,7 +7,6 @@ encoders can embed: only predictions of the same clips can be stacked.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -29,6 +28,7 @@ from ensemble.engine import LOCAL
 from ensemble.training.base_model_run import BaseRun, Watch, train_runs
 from ensemble.training.checks.plan_checks import check_plan
 from ensemble.training.embed_on_engine import embed_chunks
+from ensemble.training.processes import share_out
 from ensemble.training.rated_clips import CONTENT, RatedClips
 from ensemble.training.training_setup import Compute, ModelSetup, TrainingSetup
 from ensemble.workspace import BASE_MODELS, Workspace
@@ -47,10 +47,6 @@ numerical libraries. Anything else is a defect of this program, and stops it."""
 _PROMPT_CURE = (
     ". Add prompts, or name only aspects that are judged without one (--aspects mi)."
 )
-# Bytes that are taken to be free where the system does not say, and bytes that a
-# training process needs besides its embeddings and encoders.
-_ASSUMED_FREE = 2**33
-_PROCESS_SIZE = 2**30
 
 
 @dataclass(frozen=True)
@@ -232,7 +228,7 @@ def plan_training(
     jobs = compute.jobs
     if not jobs:
         sizes = [_size_in_memory(store, filled, pair) for pair in pairs.values()]
-        jobs = _share_out(len(runs), device, max(sizes), compute.threads)
+        jobs = share_out(len(runs), device, max(sizes), compute.threads)
     return TrainingPlan(
         runs=runs,
         rated=usable,
@@ -586,29 +582,3 @@ def _size_in_memory(
         if encoder is not None:
             size += (encoder.megabytes or 0) * 2**20
     return size
-
-
-def _n_cores() -> int:
-    # A container or a batch system may give this process fewer cores than there are.
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _share_out(n_runs: int, device: str, size: int, threads: int) -> int:
-    """How many processes to train in.
-
-    One on a GPU; on the CPU as many as cores and memory allow, where each process loads
-    `size` bytes of embeddings and encoders.
-    """
-    if device != "cpu" or n_runs < 2:
-        return 1
-    try:
-        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    # macOS and Windows do not say how much memory is free.
-    except (AttributeError, ValueError):
-        free = _ASSUMED_FREE
-    by_cores = _n_cores() // threads
-    # Twice the size: batches are padded copies of the embeddings.
-    by_memory = int(free // (2 * size + _PROCESS_SIZE))
-    return max(1, min(n_runs, by_cores, by_memory))

@@ -340,7 +340,9 @@ def _smallest_one_way(
         lows, _ = Exchanged(exchanged[:, test], balance).ends(float(seen))
         # A shift by more than this takes the lower end of the interval above 0.
         least[test] = -np.partition(lows, cut)[cut]
-    return max(0.0, float(np.quantile(least, POWER, method="higher")))
+    smallest = float(np.quantile(least, POWER, method="higher"))
+    # What is left of rounding, where the models are alike, is no difference.
+    return smallest if smallest > TIE else 0.0
 
 
 def flipped_units(

@@ -28,9 +28,10 @@ _IN_WORDS = {
     SYSTEM_RANKS: "ranking of systems",
 }
 _QUESTIONS = {
-    CLIP_ERROR: "whether its scores are nearer to the ratings",
-    SYSTEM_RANKS: "whether it ranks systems better",
+    CLIP_ERROR: ("whether its scores are nearer to the ratings", "than those of"),
+    SYSTEM_RANKS: ("whether it ranks systems better", "than"),
 }
+"""What is asked, and how it goes on where it is asked about some rivals alone."""
 _GAINS = {
     CLIP_ERROR: "difference in utterance MSE",
     SYSTEM_RANKS: "gain in system SRCC",
@@ -128,9 +129,9 @@ def _claims(headline: pd.DataFrame, rival: str) -> str:
 
 def _difference(row: Mapping[str, Any]) -> str:
     """One difference in words."""
-    figures = f"{row['difference']:+.3f}"
+    figures = _signed(row["difference"])
     if np.isfinite([row["low"], row["high"]]).all():
-        figures += f" [{row['low']:+.3f}, {row['high']:+.3f}]"
+        figures += f" [{_signed(row['low'])}, {_signed(row['high'])}]"
     # Only the best base model has a name that needs saying.
     if row["rival"] == BEST:
         figures += f" against {row['model']}"
@@ -138,6 +139,17 @@ def _difference(row: Mapping[str, Any]) -> str:
     what = _IN_WORDS[row["level"], row["metric"]]
     p = p_text(row["p_holm"])
     return f"{row['aspect']} {what} ({row['level']} {metric} {figures}, adjusted {p})"
+
+
+def _signed(value: float) -> str:
+    """A difference of three decimals, or of one digit where these would be 0.
+
+    >>> _signed(-0.0251), _signed(-0.00042), _signed(0.0)
+    ('-0.025', '-0.0004', '+0.000')
+    """
+    text = f"{value:+.3f}"
+    is_small = 0 < abs(value) < 0.0005
+    return f"{value:+.1g}" if is_small else text
 
 
 def _open_questions(
@@ -148,16 +160,16 @@ def _open_questions(
     rows = table[(table["level"] == level) & (table["metric"] == metric)]
     unsaid = rows[(rows["said"] == "") & rows["smallest"].notna()]
     # Predictions that are the same have nothing to be told apart by.
-    unsaid = unsaid[unsaid["smallest"] > 0]
+    unsaid = unsaid[~unsaid["model"].isin(_same_models(table))]
     if unsaid.empty:
         return
 
     # Against whom need not be said where it is against all.
-    question = _QUESTIONS[cell]
+    question, against = _QUESTIONS[cell]
     open_rivals = set(unsaid["rival"])
     if open_rivals != set(rows["rival"]):
         titles = [title for kind, title in RIVAL_TITLES.items() if kind in open_rivals]
-        question += f" than {_listed(titles)}"
+        question += f" {against} {_listed(titles)}"
     aspects = list(dict.fromkeys(unsaid["aspect"]))
     if len(aspects) < rows["aspect"].nunique():
         question += f" in {' and '.join(aspects)}"
@@ -168,11 +180,21 @@ def _open_questions(
     yield f"{question} ({_unseen(counted, cell, n_systems)})"
 
 
+def _same_models(table: pd.DataFrame) -> set[str]:
+    """Rivals that predict what the stack predicts, so that nothing tells them apart."""
+    level, metric = CLIP_ERROR
+    errors = table[(table["level"] == level) & (table["metric"] == metric)]
+    largest = errors.groupby("model")["smallest"].max()
+    return set(largest.index[largest == 0])
+
+
 def _unseen(unsaid: pd.DataFrame, cell: tuple[str, str], n_systems: int) -> str:
     """How large a difference may be that would not have been seen."""
     smallest = unsaid["smallest"].max()
     gain = _GAINS[cell]
     counted = f"{n_systems} systems" if n_systems > 1 else f"{unsaid['n'].min()} clips"
+    if smallest == 0:
+        return f"these {counted} are ranked alike"
     if not math.isfinite(smallest):
         return f"{counted} are too few to show any {gain}"
 

@@ -8,7 +8,7 @@ to 1, so features are collinear with the intercept.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -245,43 +245,6 @@ def _check_shape(layout: Layout, X: ArrayLike) -> np.ndarray:
             f"{len(layout.models)} models of {layout.bins.count} bins."
         )
     return X
-
-
-def out_of_fold(
-    new: Callable[[], Learner],
-    X: np.ndarray,
-    y: np.ndarray,
-    layout: Layout,
-    fold: np.ndarray,
-    sample_weight: np.ndarray | None = None,
-    groups: np.ndarray | None = None,
-) -> np.ndarray:
-    """Predict each row by a learner that was fitted on the other folds.
-
-    Parameters
-    ----------
-    new : makes an unfitted learner
-    X, y, layout, sample_weight, groups : see `Learner.fit`
-    fold : int array of shape (n,)
-
-    Returns
-    -------
-    scores : array of shape (n,), unclipped
-    """
-    scores = np.empty(len(y))
-    for number in np.unique(fold):
-        test = fold == number
-        train = ~test
-
-        learner = new().fit(
-            X[train],
-            y[train],
-            layout,
-            sample_weight=None if sample_weight is None else sample_weight[train],
-            groups=None if groups is None else groups[train],
-        )
-        scores[test] = learner.predict(X[test])
-    return scores
 
 
 def read_stored_array(

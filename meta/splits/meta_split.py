@@ -27,7 +27,8 @@ MAX_FOLDS = 5
 def check_meta_rows(rows: Rows, what: str = "labelled clips") -> None:
     """Refuse rows on which a stack cannot be fitted and judged.
 
-    Clips without any system id pass: they can be judged at utterance level only.
+    Clips without any system id, or of one system, pass: they can be judged at utterance
+    level only, and the verdict says so.
 
     Parameters
     ----------
@@ -37,20 +38,12 @@ def check_meta_rows(rows: Rows, what: str = "labelled clips") -> None:
     Raises
     ------
     UsageError
-        when there are fewer than 5 rows, or all are of one named system.
+        when there are fewer than 5 rows.
     """
     if len(rows) < MIN_ROWS:
         raise UsageError(
             f"A stack needs at least {MIN_ROWS} {what}; got {len(rows)}. "
             "Label more clips."
-        )
-
-    # The name "" stands for no system at all, not for a single one.
-    if len(set(rows.systems)) == 1 and rows.systems[0]:
-        raise UsageError(
-            f"The {len(rows)} {what} are of one system ('{rows.systems[0]}'); "
-            "system-level correlations need at least 2. "
-            "Pass a split with clips of several systems."
         )
 
 

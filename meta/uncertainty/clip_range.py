@@ -9,7 +9,7 @@ disagree: models that were made for other clips disagree in ways not seen before
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -47,7 +47,7 @@ class RangeCheck:
     """
 
     distances: np.ndarray
-    reference: np.ndarray
+    reference: np.ndarray = field(repr=False)
 
     @property
     def ranks(self) -> np.ndarray:
@@ -128,12 +128,14 @@ class RangeCheck:
             )
         if marked:
             verb = "is" if marked == 1 else "are"
+            widened = "its interval is" if marked == 1 else "their intervals are"
             least = self.widening[self.out_of_range].min()
             lines.append(
                 f"note: {marked} of {n} clip{plural} {verb} unlike those that the "
                 "stack learnt from (column out_of_range; of clips like those, at most "
-                f"{100 * self.false_alarms:.2g} % would be marked); their intervals "
-                f"are widened {least:.2g} times or more"
+                f"{100 * self.false_alarms:.2g} % would be marked); {widened} "
+                f"widened to at least {least:.2g} times that of a typical clip, or to "
+                "the ends of the scale"
             )
         return lines
 

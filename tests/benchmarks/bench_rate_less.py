@@ -12,11 +12,18 @@ import numpy as np
 import pandas as pd
 import pytest
 from builders import SHARED_DATA
+from cross_fitted_systems import (
+    KINDS,
+    RatedCorpus,
+    draws_of_kinds,
+    predictions_of_kinds,
+)
 from rated_systems import World, draws, held_by, measure
 from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import GroupKFold, cross_val_predict
 from timing import timed
 
+from meta.learners import USUAL_LEARNER
 from meta.powered_means.powered_means import powered_means
 from meta.powered_means.rated_sample import RatedSample
 from meta.powered_means.rating_plan import PlanSettings, rating_plan
@@ -42,6 +49,15 @@ WORLDS = {
     "1 system, 10 rated": World(systems=1, rated=10),
     "3 systems, 3 rated": World(systems=3, rated=3),
     "predictions of nothing": World(correlation=0.0),
+}
+CORPORA = {
+    "10 systems, 20 of 60 clips": RatedCorpus(),
+    "5 systems, 10 of 60 clips, 20 models": RatedCorpus(systems=5, rated=10, models=20),
+    "20 systems, 10 of 60 clips": RatedCorpus(systems=20, rated=10),
+    "4 of 10 systems whole, 10 clips of others": RatedCorpus(rated=10, whole=4),
+    "200 of 1,200 clips of 20 systems": RatedCorpus(
+        systems=20, rated=10, of_corpus=True
+    ),
 }
 
 
@@ -205,6 +221,62 @@ def bench_mean_ratings_of_175_systems():
             samples.append((RatedSample.from_tables(table, kept, "mos"), truth))
         found = measure(samples, population="clips")
         print(f"{n_clips} clips of each: {found.line()}")
+        assert found.systems.min() >= 0.93
+
+
+def bench_ratings_that_the_stack_was_fitted_on():
+    """A stack of the usual learner, fitted on the ratings that then estimate means.
+
+    Its own scores of the rated clips; out-of-fold scores of these beside its own scores
+    of the others; and everything by the learners of the folds without the system.
+    """
+    print("\nheld by 95 % intervals, alone / powered: systems; differences; corpus")
+    for name, corpus in CORPORA.items():
+        assert_cross_fitting_holds(name, corpus, USUAL_LEARNER, repeats=200)
+    # Trees remember what they were fitted on.
+    for name in ("20 systems, 10 of 60 clips", "200 of 1,200 clips of 20 systems"):
+        assert_cross_fitting_holds(name, CORPORA[name], "lightgbm", repeats=60)
+
+
+def assert_cross_fitting_holds(name, corpus, learner, repeats):
+    """Print what intervals hold; those of predict_mos --cross-fit have to."""
+    population = "clips" if corpus.of_corpus else "system"
+    for kind, samples in draws_of_kinds(corpus, repeats, learner).items():
+        found = measure(samples, population=population)
+        line = pooled_line(found) if corpus.of_corpus else found.line()
+        print(f"{name}, {learner}, {kind}: {line}")
+        if kind == "cross-fitted":
+            assert found.systems.min() >= 0.93, name
+
+
+@pytest.mark.skipif(not BVCC.is_dir(), reason="the real predictions are not here")
+def bench_ratings_of_bvcc_that_the_stack_was_fitted_on():
+    """The same on 51 published predictors and single ratings."""
+    clips, ratings = bvcc()
+    scores = clips.filter(regex="^(utmos22|ssl)").to_numpy()
+    system = pd.factorize(clips["system_id"], sort=True)[0]
+    whole = sample_of(clips, ratings)
+    truth = whole.system_means(whole.clip_means, whole.is_rated)
+    print()
+    for n_clips, n_ratings in ((3, 2), (5, 2), (5, 8)):
+        samples = {kind: [] for kind in KINDS}
+        for seed in range(60):
+            rng = np.random.default_rng(seed)
+            chance = clips.assign(chance=rng.random(len(clips))).sort_values("chance")
+            rows = chance.groupby("system_id").head(n_clips).index.to_numpy()
+            kept = ratings_of(ratings, rows, n_ratings, rng)
+            labels = kept.groupby("row")["rating"].mean().reindex(rows).to_numpy()
+            predicted = predictions_of_kinds(
+                scores, system, rows, labels, USUAL_LEARNER
+            )
+            for kind in KINDS:
+                table = clips.assign(prediction=predicted[kind])
+                samples[kind].append((sample_of(table, kept), truth))
+        for kind, of_kind in samples.items():
+            found = measure(of_kind, population="clips")
+            print(
+                f"{n_clips} clips of each, {n_ratings} ratings, {kind}: {found.line()}"
+            )
         assert found.systems.min() >= 0.93
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ensemble.reporting.number_text import cell_text
+from ensemble.reporting.number_text import cell_text, p_cell, probability_text
 from ensemble.reporting.section import (
     Paragraph,
     Record,
@@ -36,7 +36,9 @@ def comparisons_sections(content: ReportContent) -> Iterator[Section]:
     if not verdict["comparisons"]:
         return
     text = (
-        "Differences are the stack's metric minus the other's. p is how often a "
+        "Differences are the stack's metric minus the other's. The best base model is "
+        "the one that was best on the rows of the fit, by each metric: another may be "
+        "first on these rows by luck. p is how often a "
         "difference as large comes of exchanging the two models in some of the systems "
         "(and prompts, where systems share them), Holm-adjusted over the rows that the "
         "verdict draws on; the interval holds the differences that this test does not "
@@ -66,9 +68,9 @@ def _cells(comparison: Record) -> list[str]:
         cell_text(comparison, "stack"),
         cell_text(comparison, "other"),
         cell_text(comparison, "difference", "low", "high"),
-        cell_text(comparison, "p_better"),
-        cell_text(comparison, "p"),
-        cell_text(comparison, "p_holm"),
+        probability_text(comparison["p_better"]),
+        p_cell(comparison["p"]),
+        p_cell(comparison["p_holm"]),
         comparison["said"],
         _smallest(comparison),
         str(comparison["n"]),

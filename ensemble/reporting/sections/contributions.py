@@ -35,8 +35,9 @@ def contributions_sections(content: ReportContent) -> Iterator[Section]:
         if not records:
             continue
         text = (
-            "Gain of the ridge stack in utterance MSE and system SRCC, positive where "
-            "a base model helps: on average over all orders of joining (Shapley; the "
+            "How much a base model helps, measured with a plain ridge as the learner, "
+            "whichever learner the stack has: gain in utterance MSE and system SRCC, "
+            "on average over all orders of joining (Shapley; the "
             "values sum to what all give over the training mean), and when it joins "
             "all others (drop one)."
         )

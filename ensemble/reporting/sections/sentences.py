@@ -40,8 +40,9 @@ def warnings_sections(content: ReportContent) -> Iterator[Section]:
 def how_to_read_sections(content: ReportContent) -> Iterator[Section]:
     """What the brackets and the names of the metrics mean."""
     text = (
-        "In brackets: 95 % percentile interval over resampled systems and prompts that "
-        "they share (over clips, where there are no systems). LCC, SRCC and KTAU are "
+        "In brackets: 95 % interval of the metric, from resampled systems and prompts "
+        "that they share (clips, where there are no systems), and at least as wide as "
+        "so few of them call for; none with fewer than 5. LCC, SRCC and KTAU are "
         "Pearson, Spearman and Kendall tau-b correlations. The true score of a system "
         "is the mean over its clips."
     )

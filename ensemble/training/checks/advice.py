@@ -244,9 +244,7 @@ class Advice:
                 "system pass for independent, which makes intervals too narrow"
             ]
         if len(counts) == 1:
-            return [
-                "one rated system: fit_meta refuses to stack clips of one system alone"
-            ]
+            return ["one rated system: nothing can be said of any other system"]
 
         single = [name for name, count in counts.items() if count == 1]
         if counts and len(single) == len(counts):

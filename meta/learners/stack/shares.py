@@ -89,15 +89,16 @@ def choose_shares(rows: ScoreRows) -> Shares:
         weight=rows.weight,
         group=rows.group,
     )
+    changed = "lower" if gain >= 0 else "raise"
     compared = (
-        f"shares learnt on held-out {held_out} reduce their MSE by {gain:.2g}, "
-        f"standard error {standard_error:.2g}"
+        f"shares learnt on other {held_out} {changed} the MSE of those held out by "
+        f"{abs(gain):.2g} (standard error {standard_error:.2g})"
     )
     # A gain of NaN is none.
     if not gain > _CLEAR_GAIN * standard_error:
-        why = f"{compared}: not clearly, so {set_for}."
+        why = f"{compared}, which is no clear gain, so {set_for}."
         return Shares(usual, why, gain, standard_error)
-    why = f"{compared}: clearly, so they are taken."
+    why = f"{compared}, a clear gain, so they are taken."
     return Shares(found, why, gain, standard_error, learnt=True)
 
 

@@ -338,3 +338,28 @@ def test_fit_base_alone_is_the_demo_with_the_nine_of_the_paper(tmp_path, monkeyp
     assert {
         (run.audio_encoder, run.text_encoder, run.settings) for run in plan.runs
     } == {("logmel", "hashed_text", "embedded")}
+
+
+def test_cross_fitted_scores_of_the_fitted_clips_are_their_out_of_fold_ones(
+    flow, tmp_path
+):
+    out = tmp_path / "scores.csv"
+    code, _, err = flow.predict("--clips", flow.tree, "--cross-fit", "--out", out)
+    assert code == 0, err
+    unseen = pd.read_csv(flow.stacks["ridge"] / "out_of_fold.csv", index_col="clip_id")
+    assert f"cross-fitting: {len(unseen)} clips that the stack was fitted on" in err
+    assert "base models have seen ratings of" in err
+    scores = pd.read_csv(out, index_col="clip_id").loc[unseen.index, ASPECTS]
+    np.testing.assert_allclose(scores, unseen[ASPECTS], atol=1e-5)
+    plain = pd.read_csv(io.BytesIO(flow.predict("--clips", flow.tree)[1]))
+    assert (plain.set_index("clip_id").loc[unseen.index, ASPECTS] != scores).any(
+        axis=None
+    )
+
+    for words, message in (
+        ((flow.wavs[0],), "--cross-fit needs the system of every clip"),
+        (("--clips", flow.tree, "--explain", tmp_path / "e"), "without --cross-fit"),
+        (("--clips", flow.tree, "--systems", "x"), "brings its own"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            flow.predict(*words, "--cross-fit")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,7 @@ from rated_systems import World
 
 from base_models.bins import ScoreBins
 from base_models.predictions import PredictionTable
-from ensemble.rate_less import read_rate_less
+from ensemble.rate_less import SeenClips, read_rate_less
 from meta.powered_means.powered_means import powered_means
 from meta.powered_means.rated_sample import RatedSample
 
@@ -365,11 +366,127 @@ def test_the_clips_of_a_stack_are_left_out(files, monkeypatch):
     folder, _, ratings = files
     seen = [f"wav/{clip}.wav" for clip in ratings["clip_id"].unique()[:2]]
     monkeypatch.setattr(
-        "ensemble.scoring.seen_clips.seen_clips", lambda folder: frozenset(seen)
+        "ensemble.scoring.seen_clips.seen_clips",
+        lambda folder: SeenClips(frozenset(seen)),
     )
     code, _, err = run(folder, "--stack", "any")
     assert code == 3
     assert "the means are not about them: 2" in err
+
+
+@pytest.fixture
+def stack_of_rated(files):
+    """Base scores of all clips, and a stack that was fitted on the rated ones."""
+    folder, clips, ratings = files
+    rng = np.random.default_rng(1)
+    base = clips[["clip_id", "system"]].copy()
+    for name in ("a", "b", "c"):
+        noise = rng.normal(0, 0.4, len(clips))
+        base[name] = np.clip(clips["mos"] + noise, 1, 5).round(3)
+    base.to_csv(folder / "base.csv", index=False)
+    labels = ratings.groupby("clip_id", as_index=False)["mos"].mean()
+    labels = labels.merge(clips[["clip_id", "system"]])
+    labels.to_csv(folder / "labels.csv", index=False)
+    code, out, err = call(
+        "fit_meta",
+        *("--predictions", folder / "base.csv", "--labels", folder / "labels.csv"),
+        *("--artifacts", folder / "artifacts", "--rivals"),
+    )
+    assert code == 0, err
+    return folder, out.splitlines()[-1]
+
+
+def predict(folder, *options, name="scores.csv"):
+    return call(
+        "predict_mos",
+        *("--predictions", folder / "base.csv", "--out", folder / name),
+        *("--artifacts", folder / "artifacts"),
+        *options,
+    )
+
+
+def test_clips_that_a_stack_was_fitted_on_stay_where_it_is_cross_fitted(
+    stack_of_rated,
+):
+    folder, stack = stack_of_rated
+    options = ("--stack", stack, "--clips", folder / "clips.csv")
+    clips = pd.read_csv(folder / "base.csv")[["clip_id", "system"]]
+    clips.to_csv(folder / "clips.csv", index=False)
+    code, _, err = predict(folder, "--cross-fit")
+    assert code == 0, err
+    assert "24 clips that the stack was fitted on and 96 others of their" in err
+    code, out, err = run(folder, *options)
+    assert code == 0, err
+    assert "the stack was fitted on 24 of the clips, which stay" in err
+    assert "24/120" in out
+
+    # Of the rated clips these are the scores in the folder of the stack.
+    unseen = pd.read_csv(f"{stack}/out_of_fold.csv", index_col="clip_id")["mos"]
+    scores = pd.read_csv(folder / "scores.csv", index_col="clip_id")["mos"]
+    assert len(unseen) == 24
+    np.testing.assert_allclose(scores[unseen.index], unseen, atol=2e-6)
+
+    # A file that is cross-fitted but for one clip is not of one kind.
+    table = pd.read_csv(folder / "scores.csv")
+    is_rated = table["clip_id"] == unseen.index[0]
+    table.loc[is_rated, "mos"] += 0.1
+    table.to_csv(folder / "scores.csv", index=False)
+    refused(2, run(folder, *options), r"every rated clip .* \(predict_mos --cross-fit")
+
+
+def test_in_sample_predictions_of_a_stack_are_left_out_and_the_way_is_named(
+    stack_of_rated,
+):
+    folder, stack = stack_of_rated
+    ratings = pd.read_csv(folder / "ratings.csv")
+    clips = pd.read_csv(folder / "base.csv")
+    clips[["clip_id", "system"]].to_csv(folder / "clips.csv", index=False)
+    # Some clips more that the stack has not seen.
+    more = clips[~clips["clip_id"].isin(ratings["clip_id"])].groupby("system").head(3)
+    more = more[["clip_id"]].assign(rater_id="new", mos=3.0)
+    pd.concat([ratings, more]).to_csv(folder / "ratings.csv", index=False)
+    assert predict(folder)[0] == 0
+    options = ("--stack", stack, "--clips", folder / "clips.csv")
+    code, out, err = run(folder, *options)
+    assert code == 3
+    assert "24 of the clips that were learnt from could stay" in err
+    assert "12/96" in out
+
+    assert predict(folder, "--cross-fit", "--systems", folder / "clips.csv")[0] == 0
+    code, out, _ = run(folder, *options)
+    assert code == 0
+    assert "36/120" in out
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--systems", "x.csv"), "--systems names the systems for --cross-fit"),
+        (("--cross-fit", "--engine", "dask://a:1"), "runs on this machine alone"),
+        (("--cross-fit", "--systems", "none.csv"), "There is no file"),
+    ],
+)
+def test_options_of_cross_fitting_that_cannot_be_used_are_refused(
+    stack_of_rated, options, message
+):
+    refused(2, predict(stack_of_rated[0], *options), message)
+
+
+def test_cross_fitting_needs_the_systems_of_the_clips(stack_of_rated):
+    folder, _ = stack_of_rated
+    base = pd.read_csv(folder / "base.csv").drop(columns="system")
+    base.to_csv(folder / "base.csv", index=False)
+    refused(2, predict(folder, "--cross-fit"), "96 clips name no system .* --systems")
+
+
+def test_a_stack_that_was_fitted_on_seen_clips_is_not_cross_fitted(stack_of_rated):
+    folder, stack = stack_of_rated
+    manifest = json.loads((Path(stack) / "manifest.json").read_text())
+    for name in ("folds.json", "folds.safetensors", "out_of_fold.csv"):
+        (Path(stack) / name).unlink()
+        del manifest["files"][name]
+    (Path(stack) / "manifest.json").write_text(json.dumps(manifest))
+    refused(2, predict(folder, "--cross-fit"), "keeps no learners of its folds")
 
 
 def test_a_plan_is_a_table_of_clips_to_rate_without_predictions(files):

@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from rich.console import Console
 
 from base_models.bins import ScoreBins
 from base_models.predictions import PredictionTable
@@ -247,13 +248,29 @@ def test_boards_of_rows_that_were_fitted_on_are_marked_and_come_last(made):
     assert titles.index("meta-validation: 23 clips, 4 systems") < len(titles) - 1
     # The terminal shows them last, too, and fainter.
     *_, last = screen_tables(sections)
-    assert str(last.title).startswith(marked)
-    assert last.style == "dim"
+    assert str(last.whole.title).startswith(marked)
+    assert last.whole.style == "dim"
     assert 'class="small"' in page(changed(made, boards=boards))
 
     # A leak does not hide what the rows were.
     leaky = changed(made, boards=boards).measured.marked(["leaky: it leaks"])
     assert leaky.fitted_rows == ("LEAKY meta-training",)
+
+
+@pytest.mark.parametrize("width", [80, 200])
+def test_a_leaderboard_is_read_on_a_narrow_terminal_too(made, width):
+    content = ReportContent(made.values())
+    screen = Console(file=io.StringIO(), width=width)
+    with screen.capture() as capture:
+        for table in screen_tables(sections_of(content)):
+            screen.print(table)
+    text = capture.get()
+    assert max(map(len, text.splitlines())) <= width
+    # One table where there is room for both levels, else one below the other.
+    heads = [line for line in text.splitlines() if "utt KTAU" in line]
+    assert heads
+    assert all(("sys KTAU" in line) == (width == 200) for line in heads)
+    assert text.count("sys KTAU") == len(heads)
 
 
 def test_the_page_says_what_can_be_said_and_then_what_cannot(made):

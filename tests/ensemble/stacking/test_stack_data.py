@@ -176,6 +176,7 @@ def test_files_of_predictions_are_stacked_and_grouped(tmp_path):
     assert [row["model"] for row in report["leaderboards"]["test"]][::8] == [
         "stack",
         "mean",
+        "constant",
         "one",
         "two",
     ]

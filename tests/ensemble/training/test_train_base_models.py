@@ -17,7 +17,7 @@ from base_models.errors import UsageError
 from base_models.files import is_sealed, read_json
 from base_models.predictions import PredictionTable
 from ensemble.stacking.stack_data import StackData
-from ensemble.training import train_base_models as training
+from ensemble.training import processes
 from ensemble.training.encoder_choice import EncoderChoice
 from ensemble.training.model_sets import expand_sets
 from ensemble.training.rated_clips import RatedClips
@@ -355,24 +355,24 @@ def test_two_processes_give_the_numbers_of_one(data, tmp_path, monkeypatch):
 
 
 def test_the_cores_are_shared_out_as_far_as_memory_goes(monkeypatch):
-    monkeypatch.setattr(training, "_n_cores", lambda: 4)
-    assert training._share_out(9, "cuda", 0, 1) == 1
-    assert training._share_out(1, "cpu", 0, 1) == 1
-    assert training._share_out(9, "cpu", 2**50, 1) == 1
+    monkeypatch.setattr(processes, "_n_cores", lambda: 4)
+    assert processes.share_out(9, "cuda", 0, 1) == 1
+    assert processes.share_out(1, "cpu", 0, 1) == 1
+    assert processes.share_out(9, "cpu", 2**50, 1) == 1
     monkeypatch.setattr(
-        training.os,
+        processes.os,
         "sysconf",
         lambda name: {"SC_AVPHYS_PAGES": 2**24, "SC_PAGE_SIZE": 2**12}[name],
     )
-    assert training._share_out(9, "cpu", 0, 1) == 4
-    assert training._share_out(2, "cpu", 0, 1) == 2
-    assert training._share_out(9, "cpu", 0, 2) == 2
+    assert processes.share_out(9, "cpu", 0, 1) == 4
+    assert processes.share_out(2, "cpu", 0, 1) == 2
+    assert processes.share_out(9, "cpu", 0, 2) == 2
 
     def unknown(name):
         raise ValueError("unrecognized configuration name")
 
-    monkeypatch.setattr(training.os, "sysconf", unknown)
-    assert training._share_out(9, "cpu", 2**30, 1) == 2
+    monkeypatch.setattr(processes.os, "sysconf", unknown)
+    assert processes.share_out(9, "cpu", 2**30, 1) == 2
 
 
 def test_a_watcher_sees_only_what_is_to_be_trained(data, tmp_path, monkeypatch):

@@ -449,6 +449,28 @@ def test_equal_models_leave_nothing_open_that_could_be_told_apart():
     assert "Cannot be said" not in found.limits
 
 
+def test_models_that_differ_by_rounding_are_not_told_apart():
+    y, stack, _, system = listening_test(0)
+    same = {"b0": stack * (1 + 1e-15)}
+    found = verdict(rows_of(y, system), stack, same, FIRST)
+    claims = found.table[found.table["p_holm"].notna()]
+    assert (claims["said"] == "").all()
+    assert (claims["smallest"] == 0).all()
+    assert "Cannot be said" not in found.limits
+
+
+def test_systems_that_both_models_rank_alike_are_said_to_be():
+    y, _, bases, system = listening_test(0)
+    # A line keeps every rank, and changes every error.
+    moved = {"b0": 1 + 0.8 * bases["b0"]}
+    found = verdict(rows_of(y, system), bases["b0"], moved, FIRST)
+    n = len(set(system))
+    assert (
+        f"whether it ranks systems better (these {n} systems are ranked alike)"
+        in found.limits
+    )
+
+
 def test_labels_that_are_all_equal_are_said_to_be_and_compared_with_nothing():
     y, stack, bases, system = listening_test(0)
     found = verdict(rows_of(np.full_like(y, 2.5), system), stack, bases, FIRST)

@@ -158,7 +158,7 @@ def test_shares_stay_as_they_are_set_unless_others_are_clearly_better():
     kept = choose_shares(rows_of(fit))
     assert not kept.learnt
     np.testing.assert_array_equal(kept.values, usual_shares(100))
-    assert "not clearly, so the shares are those set for 100 distinct clips" in kept.why
+    assert "no clear gain, so the shares are those set for 100 distinct" in kept.why
 
     # Weights that sum to 1 are too much for models whose scores lie too far apart.
     fit, _ = simulated("wide", 100)
@@ -167,16 +167,16 @@ def test_shares_stay_as_they_are_set_unless_others_are_clearly_better():
     assert found.gain > found.standard_error > 0
     assert found.values.sum() == pytest.approx(1)
     assert (found.values >= 0).all()
-    assert "clearly, so they are taken" in found.why
+    assert "a clear gain, so they are taken" in found.why
 
 
 def test_where_groups_are_few_clips_are_held_out():
     fit, _ = simulated("good", 4 * (FEWEST_GROUPS - 1))
-    assert "learnt on held-out clips" in choose_shares(rows_of(fit)).why
+    assert "learnt on other clips" in choose_shares(rows_of(fit)).why
     fit, _ = simulated("good", 4 * FEWEST_GROUPS)
-    assert "learnt on held-out groups" in choose_shares(rows_of(fit)).why
+    assert "learnt on other groups" in choose_shares(rows_of(fit)).why
     alone = replace(rows_of(fit), group=np.arange(len(fit.y)), grouped=False)
-    assert "learnt on held-out clips" in choose_shares(alone).why
+    assert "learnt on other clips" in choose_shares(alone).why
 
 
 def test_pulled_weights_lie_between_the_prior_and_those_of_least_squares():

@@ -5,6 +5,7 @@ import pytest
 from builders import PREDICTORS, prediction_tables, rows_of_tables
 
 from base_models.errors import DamagedArtifact
+from base_models.predictions import PredictionTable
 from meta.adaptation import adapt
 from meta.regressor import MetaRegressor
 from meta.uncertainty.clip_range import (
@@ -48,6 +49,34 @@ def stack(distances=True, n=250):
 def new_clips(distances=None, n=200, predictors=("good", "noisy", "biased")):
     labels = np.random.default_rng(1).uniform(1, 5, n)
     return labels, known(labels, "b", predictors, distances)
+
+
+def test_a_marked_clip_has_no_narrower_interval_than_widened_typical_ones():
+    # Errors grow with the disagreement of the base models; clips on which these agree
+    # are narrow, but not where nothing is known of the errors.
+    rng = np.random.default_rng(0)
+    n = 400
+    noise = np.where(np.arange(n) % 2, 0.05, 0.8)
+    labels = rng.uniform(2, 4, n)
+    ids = [f"a{k:04d}" for k in range(n)]
+    scores = labels + noise * rng.normal(0, 1, (3, n))
+    far = np.exp(rng.normal(0, 0.2, n))
+    tables = [
+        PredictionTable.from_scores(
+            f"m{k}", ids, ["mos"], np.clip(of_model, 1, 5)[:, None]
+        )
+        for k, of_model in enumerate(scores)
+    ]
+    tables = [replace(table, distances=far) for table in tables]
+    rows = rows_of_tables(tables, labels[:, None])
+    regressor = MetaRegressor("mean").fit(tables, rows).calibrate(tables, rows)
+    inside = regressor.error_scales(tables)[:, 0]
+    assert inside.min() < 0.6 < 1 < inside.max()
+
+    outside = [replace(table, distances=far * 50) for table in tables]
+    check = regressor.check_range(outside)
+    assert check.out_of_range.all()
+    assert (regressor.error_scales(outside)[:, 0] >= check.widening).all()
 
 
 def deviations(regressor, tables):
@@ -170,7 +199,14 @@ def test_the_sentences_say_how_many_clips_and_the_corpus_comes_first():
         "(12 marked, 0.1 expected by chance)"
     )
     assert marked.startswith("note: 12 of 20 clips are unlike those")
-    assert "at most 0.5 % would be marked); their intervals are widened 4.7" in marked
+    assert "at most 0.5 % would be marked); their intervals are widened to" in marked
+    assert marked.endswith(
+        "at least 4.7 times that of a typical clip, or to the ends of the scale"
+    )
+    one = RangeCheck(np.r_[7.0, np.ones(8)], REFERENCE)
+    assert "1 of 9 clips is unlike" in one.sentences[0]
+    assert "; its interval is widened to" in one.sentences[0]
+    assert "reference" not in repr(one)
     (one,) = RangeCheck(np.array([7.0]), REFERENCE).sentences
     assert one.startswith("note: 1 of 1 clip is unlike those")
     assert RangeCheck(np.ones(50), REFERENCE).sentences == []

@@ -91,7 +91,7 @@ def test_without_test_clips_what_no_fit_has_seen_judges():
     ("systems", "said"),
     [
         (0, "no systems are named"),
-        (1, "one rated system: fit_meta refuses to stack clips of one system alone"),
+        (1, "one rated system: nothing can be said of any other system"),
         (1, "one system to judge by: no ranking"),
         (2, "2 systems to judge by: chance ranks them right once in 2 times"),
         (4, "chance ranks them right once in 24 times, and below 5 systems no interv"),

@@ -10,7 +10,6 @@ import pytest
 import soundfile
 from builders import RATE, tones
 
-from base_models.clips import embedded_audio
 from base_models.clips.audio import (
     content_hash,
     declared_seconds,
@@ -18,7 +17,8 @@ from base_models.clips.audio import (
     probe,
 )
 from base_models.clips.check import inspect_clips
-from base_models.clips.embedded_audio import read_embedded
+from base_models.clips.parquet import embedded_audio
+from base_models.clips.parquet.embedded_audio import read_embedded
 from base_models.clips.read_clips import read_clips
 from base_models.encoders import load_encoder
 from base_models.encoders.embed import fill_clips, load_clips

@@ -9,7 +9,7 @@ from commands import call, short_settings
 from plugins import importable, write_affine
 
 from base_models.clips.demo.corpus import write_demo
-from ensemble.training.constant_models import ConstantModel, constant_sentence
+from ensemble.training.checks.constant_models import ConstantModel, constant_sentence
 
 
 @pytest.fixture(scope="module")
