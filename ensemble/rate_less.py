@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from base_models.clips.ratings import find_ratings, rated_columns, read_ratings
 from base_models.clips.read_clips import read_clips
 from base_models.clips.text_table import READERS
 from base_models.errors import UsageError, some
-from base_models.scales import Scale, as_scale
+from base_models.scales import LabelScales, Scale
 from ensemble.prediction_files.join_models import scales_of_file
 from ensemble.prediction_files.predictor_scales import (
     CURE_OF_ONE_FILE,
@@ -81,8 +81,9 @@ class RateLessData:
         ``clip_id`` as in `clips`, ``rater_id`` where raters are known, and one column
         per aspect; empty without ratings.
     aspects : tuple of str
-    scale : Scale
-        Of the ratings. Predictions are on it too, where their own scale is known.
+    scales : dict
+        Of the ratings of each aspect. Predictions are on it too, where their own scale
+        is known.
     columns : dict
         Of the file of predictions, the column that each aspect was read from.
     not_predicted : list of str
@@ -102,7 +103,7 @@ class RateLessData:
     clips: pd.DataFrame
     ratings: pd.DataFrame
     aspects: tuple[str, ...]
-    scale: Scale
+    scales: dict[str, Scale]
     columns: dict[str, str]
     not_predicted: list[str]
     rated_without_prediction: list[str]
@@ -110,10 +111,10 @@ class RateLessData:
     cross_fitted: list[str]
     notes: tuple[str, ...]
 
-    @property
-    def bins(self) -> ScoreBins:
-        """The scale of the ratings as bins with its ends."""
-        return ScoreBins(self.scale.low, self.scale.high)
+    def bins(self, aspect: str) -> ScoreBins:
+        """The scale of the ratings of an aspect, as bins with its ends."""
+        scale = self.scales[aspect]
+        return ScoreBins(scale.low, scale.high)
 
     def predicted(self, aspect: str) -> pd.DataFrame:
         """The clips that have a prediction of an aspect, with it as ``prediction``."""
@@ -127,7 +128,18 @@ class RateLessData:
         return RatedSample.from_tables(clips, self.ratings[is_known], aspect)
 
     def for_plan(self) -> pd.DataFrame:
-        """The clips with the mean of their predictions over aspects."""
+        """The clips with the mean of their predictions over aspects.
+
+        Raises
+        ------
+        UsageError
+            When the aspects are on several scales.
+        """
+        if len(set(self.scales.values())) > 1:
+            raise UsageError(
+                f"A plan is for one scale, and {some(self.aspects)} are on several; "
+                f"name one aspect to plan for (--aspects {self.aspects[0]})."
+            )
         columns = [f"pred_{aspect}" for aspect in self.aspects]
         return self.clips.assign(prediction=self.clips[columns].mean(axis=1))
 
@@ -178,7 +190,7 @@ def read_rate_less(
     ratings: str | None = None,
     clips: str | None = None,
     aspects: Sequence[str] | None = None,
-    rating_scale: Sequence[float] | None = None,
+    rating_scale: LabelScales | Sequence[float] | None = None,
     seen: SeenClips = NOTHING_SEEN,
 ) -> RateLessData:
     """Read predictions of all clips and ratings of some.
@@ -192,7 +204,8 @@ def read_rate_less(
         `read_clips` takes it; None takes `predictions` itself, or the system in names
         such as MusicEval's, or all clips as one system's
     aspects : names, or ``aspect=column`` of the ratings; by default the rated columns
-    rating_scale : lowest and highest rating, where it is not 1 and 5. Ratings, and so
+    rating_scale : lowest and highest rating, where it is not 1 and 5, or the scales of
+        single aspects. Ratings, and so
         their means, stay on it; predictions are mapped onto it, where their own scale
         is declared or known
     seen : clips that the predictor has learnt from; those that a file of distributions
@@ -207,14 +220,16 @@ def read_rate_less(
         predictions are.
     """
     file = PredictionFile.parse(predictions)
-    scale = Scale.of(SCALE) if rating_scale is None else as_scale(rating_scale)
+    declared = LabelScales.of_any(rating_scale).or_else(Scale.of(SCALE))
     if ratings is None:
         rated = pd.DataFrame({"clip_id": pd.Series(dtype=object)})
         names = _planned_aspects(file.path, aspects)
     else:
-        rated, names = _read_ratings(ratings, aspects, scale)
+        rated, names = _read_ratings(ratings, aspects, declared)
+    declared.check_aspects(names)
+    scales = {name: declared.of(name) or Scale.of(SCALE) for name in names}
     scores, scale_notes = _on_scale_of_ratings(
-        file, names, scale, has_ratings=ratings is not None
+        file, scales, has_ratings=ratings is not None
     )
     table, notes, not_predicted = _with_systems(scores, file.path, clips)
     rated, strangers = _with_ids_of(table, rated)
@@ -228,7 +243,7 @@ def read_rate_less(
         clips=table,
         ratings=rated.reset_index(drop=True),
         aspects=names,
-        scale=scale,
+        scales=scales,
         columns=scores.attrs["columns"],
         not_predicted=not_predicted,
         rated_without_prediction=strangers,
@@ -237,10 +252,11 @@ def read_rate_less(
         notes=(*notes, *scale_notes),
     )
     # Out-of-fold scores are on the scale of the file, as `predict_mos` writes both.
-    scales = scores.attrs["scales"]
+    of_file = scores.attrs["scales"]
     out_of_fold = seen.out_of_fold.copy()
-    for aspect in out_of_fold.columns.intersection(list(scales)):
-        out_of_fold[aspect] = scales[aspect].map(out_of_fold[aspect], scale)
+    for aspect in out_of_fold.columns.intersection(list(of_file)):
+        values = out_of_fold[aspect]
+        out_of_fold[aspect] = of_file[aspect].map(values, scales[aspect])
     seen = replace(seen, out_of_fold=out_of_fold)
     return _without_seen(data, seen, by_bases=_seen_by(file.path))
 
@@ -305,25 +321,31 @@ def _are_out_of_fold(data: RateLessData, out_of_fold: pd.DataFrame) -> bool:
     found = data.clips[[f"pred_{name}" for name in aspects]].to_numpy(dtype=float)
     distance = np.abs(found - expected)
     is_compared = np.isfinite(distance)
-    limit = _SAME_SCORE * data.scale.width
-    return bool(is_compared.any() and (distance[is_compared] <= limit).all())
+    widths = np.array([data.scales[name].width for name in aspects])
+    is_same = distance <= _SAME_SCORE * widths
+    return bool(is_compared.any() and is_same[is_compared].all())
 
 
 def _read_ratings(
     ratings: str,
     aspects: Sequence[str] | None,
-    scale: Scale,
+    declared: LabelScales,
 ) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Single ratings, or mean ratings without raters, and their aspects."""
     source = _single_ratings(ratings)
     if source is not None:
         columns = aspect_columns(aspects) if aspects else rated_columns(source)
+        # Before a rating is refused for being off a scale that was meant for it.
+        declared.check_aspects(list(columns))
         single = read_ratings(
-            source, columns, bins=dict.fromkeys(columns, scale), columns=columns
+            source,
+            columns,
+            bins={name: declared.of(name) or Scale.of(SCALE) for name in columns},
+            columns=columns,
         )
         return single, tuple(columns)
 
-    table = read_clips(ratings, aspects=aspects, bins=ScoreBins(scale.low, scale.high))
+    table = read_clips(ratings, aspects=aspects, scales=declared)
     names = tuple(table.attrs["aspects"])
     is_rated = table[list(names)].notna().any(axis=1)
     if not is_rated.any():
@@ -375,8 +397,7 @@ def _named_aspect(column: str) -> str | None:
 
 def _on_scale_of_ratings(
     file: PredictionFile,
-    aspects: Sequence[str],
-    scale: Scale,
+    scales: Mapping[str, Scale],
     *,
     has_ratings: bool,
 ) -> tuple[pd.DataFrame, list[str]]:
@@ -386,9 +407,9 @@ def _on_scale_of_ratings(
     these are in. Without them, predictions are taken for ratings, and must be on their
     scale.
     """
-    predicted = read_predictions(file.path, aspects)
-    found = scales_of_file(predicted, file, dict.fromkeys(aspects, scale))
-    intervals = _intervals(file.path, aspects)
+    predicted = read_predictions(file.path, scales)
+    found = scales_of_file(predicted, file, scales)
+    intervals = _intervals(file.path, list(scales))
     columns: dict[str, ArrayLike] = {"clip_id": predicted["clip_id"].to_numpy()}
     notes = []
     for aspect, known in found.predictors[file.called].items():
@@ -398,10 +419,10 @@ def _on_scale_of_ratings(
             check_on_scale(file.called, finite, known, CURE_OF_ONE_FILE)
             notes.append(range_remark(file.called, finite, known))
         ends = {f"{aspect}_{end}": f"pred_{aspect}_{end}" for end in ("low", "high")}
-        columns[f"pred_{aspect}"] = known.scale.map(values, scale)
+        columns[f"pred_{aspect}"] = known.scale.map(values, scales[aspect])
         for name, column in ends.items():
             if name in intervals:
-                columns[column] = known.scale.map(intervals[name], scale)
+                columns[column] = known.scale.map(intervals[name], scales[aspect])
     # That a scale is assumed matters to a plan without ratings alone.
     reasons = {known.why for known in found.predictors[file.called].values()}
     if not has_ratings or reasons != {OF_LABELS}:

@@ -98,10 +98,10 @@ def _add_file_options(parser: Options) -> None:
     add(
         "--rating-scale",
         "--scale",
-        nargs=2,
-        type=float,
+        nargs="+",
         metavar=("LOW", "HIGH"),
-        help="ends of the scale of the ratings, on which the means are; default: 1 5",
+        help="ends of the scale of the ratings, on which the means are; of single "
+        "aspects ASPECT=LOW-HIGH; default: 1 5",
     )
     add(
         "--stack",
@@ -179,6 +179,7 @@ def _main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     _check_options(options)
     # Imported late, as --help needs none of it.
+    from base_models.scales import LabelScales
     from ensemble.rate_less import read_rate_less
 
     data = read_rate_less(
@@ -186,7 +187,7 @@ def _main(argv: Sequence[str] | None = None) -> int:
         options.ratings,
         clips=options.clips,
         aspects=options.aspects,
-        rating_scale=options.rating_scale,
+        rating_scale=LabelScales.parse(options.rating_scale),
         seen=_seen_by(options.stack),
     )
     origins = (f"{name} from '{column}'" for name, column in data.columns.items())
@@ -306,9 +307,9 @@ def _estimate(options: Namespace, data: RateLessData) -> int:
             design=options.design or "auto",
             level=options.level,
             compare=options.compare,
-            bins=data.bins,
+            bins=data.bins(aspect),
         )
-        Screen().print(_means_table(aspect, found[aspect], data.scale))
+        Screen().print(_means_table(aspect, found[aspect], data.scales[aspect]))
         _show_differences(aspect, found[aspect])
         say_notes(f"{aspect}: {note}" for note in found[aspect].notes)
     say(_VALID_IF)
@@ -320,7 +321,7 @@ def _estimate(options: Namespace, data: RateLessData) -> int:
         tables = [of.differences.assign(aspect=name) for name, of in found.items()]
         _write_table(_aspect_first(pd.concat(tables)), options.differences)
     if options.json:
-        write_json(Path(options.json), _to_json(options, found, data.scale))
+        write_json(Path(options.json), _to_json(options, found, data.scales))
     return _say_unrated(found)
 
 
@@ -341,14 +342,14 @@ def _say_unrated(found: dict[str, PoweredMeans]) -> int:
 
 
 def _to_json(
-    options: Namespace, found: dict[str, PoweredMeans], scale: Scale
+    options: Namespace, found: dict[str, PoweredMeans], scales: dict[str, Scale]
 ) -> dict[str, Any]:
     return {
         "predictions": options.predictions,
         "ratings": options.ratings,
-        "scale": scale.to_json(),
         "aspects": {
             aspect: {
+                "scale": scales[aspect].to_json(),
                 "level": means.level,
                 "population": means.population,
                 "design": means.design,
@@ -454,6 +455,7 @@ def _plan(options: Namespace, data: RateLessData) -> int:
     if options.compare:
         data = data.only_systems(options.compare)
     clips = data.for_plan()
+    scale = data.scales[data.aspects[0]]
     interval_level = _or(options.interval_level, 0.9)
     if not 0 < interval_level < 1:
         raise UsageError(f"A level lies between 0 and 1; got {interval_level:g}.")
@@ -466,7 +468,7 @@ def _plan(options: Namespace, data: RateLessData) -> int:
             )
         pilot = data.sample(data.aspects[0])
     deviation = data.residual_deviation(interval_level)
-    settings = _plan_settings(options, data.scale)
+    settings = _plan_settings(options, scale)
     plan = rating_plan(clips, settings, residual_deviation=deviation, pilot=pilot)
 
     # No predictions: who rates shall not see them.
@@ -474,7 +476,7 @@ def _plan(options: Namespace, data: RateLessData) -> int:
     chosen = clips.iloc[plan.rows][names]
     filled = [name for name in names if (chosen[name] != "").any()]
     _write_table(chosen[filled].reset_index(drop=True), options.out)
-    Screen().print(_plan_table(plan, settings, data.scale))
+    Screen().print(_plan_table(plan, settings, scale))
     n_left = settings.budget - len(plan.rows) * settings.ratings_per_clip
     if n_left >= settings.ratings_per_clip:
         say(f"{n_left} of {settings.budget} ratings are left over: no clip is without")

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import PredefinedSplit
 
+from base_models.clips.names import plain_id
 from base_models.clips.splits import joined_groups
 from base_models.errors import UsageError, one_of
 from base_models.files import Artifact, is_sealed, sha256, to_json
@@ -206,17 +207,23 @@ def _clip_table(rows: Rows) -> pd.DataFrame:
 
 
 def _validation(data: StackData, settings: Settings) -> float | PredefinedSplit:
-    """The share that measures, or a split that keeps clips of equal audio together.
+    """The share that measures, or a split that keeps a clip under two names together.
 
-    A clip under two names would otherwise fit the stack and measure it too.
+    Such a clip, of equal audio or of ids that differ in spelling alone, would otherwise
+    fit the stack and measure it too.
     """
     rows = data.fit.rows
     # A clip of unknown audio is like no other.
     audio = [data.contents.get(clip) or f"clip {clip}" for clip in rows.ids]
-    if len(set(audio)) == len(audio):
+    spelled = [plain_id(clip) for clip in rows.ids]
+    if len(set(audio)) == len(set(spelled)) == len(audio):
         return settings.validation
 
-    together = np.array(audio, dtype=object)
+    names = np.array(audio, dtype=object)
+    clip = joined_groups(names, np.array(spelled, dtype=object))
+    # Each is called as the first of its rows.
+    _, first_row = np.unique(clip, return_index=True)
+    together = names[first_row[clip]]
     if rows.group_names is not None:
         together = joined_groups(together, rows.group_names)
     held_out = meta_split(

@@ -85,7 +85,8 @@ def test_no_number_is_cut_on_a_narrow_screen(folder, monkeypatch, columns, words
     monkeypatch.setenv("COLUMNS", "200")
     wide = call(*words)[1]
     monkeypatch.setenv("COLUMNS", columns)
-    narrow = call(*words)[1]
+    code, narrow, err = call(*words)
+    assert code == 0, err
     assert "…" not in narrow
     number = r"[0-9]+\.[0-9]+"
     assert re.findall(number, narrow) == re.findall(number, wide)

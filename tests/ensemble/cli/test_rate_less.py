@@ -183,7 +183,8 @@ def test_means_are_on_the_scale_of_the_ratings(files, with_raters, scores):
     )
     assert code == 0, err
     assert "mos on 0..100" in out
-    assert json.loads((folder / "m.json").read_text())["scale"] == [0, 100]
+    written = json.loads((folder / "m.json").read_text())
+    assert written["aspects"]["mos"]["scale"] == [0, 100]
     large = powered(folder, scores, "r100.csv", "--rating-scale", "0", "100")
     for name in ("human", "human_low", "human_high", "powered", "powered_high"):
         expected = 25 * (small[name] - 1)
@@ -191,6 +192,21 @@ def test_means_are_on_the_scale_of_the_ratings(files, with_raters, scores):
     np.testing.assert_allclose(
         large["effective_ratings"], small["effective_ratings"], rtol=1e-4
     )
+
+
+def test_each_aspect_has_its_scale(files):
+    folder, clips, ratings = files
+    clips.assign(pq=2.25 * clips["mos"] - 1.25).to_csv(folder / "scores.csv")
+    ratings.assign(pq=2.25 * ratings["mos"] - 1.25).to_csv(folder / "ratings.csv")
+    aspects = ("--aspects", "mos", "pq", "--rating-scale", "mos=1-5", "pq=1-10")
+    table = powered(folder, "scores.csv", "ratings.csv", *aspects)
+    of_mos, of_pq = (table[table["aspect"] == name] for name in ("mos", "pq"))
+    for name in ("human", "powered_low", "powered_high"):
+        expected = 2.25 * of_mos[name] - 1.25
+        np.testing.assert_allclose(of_pq[name], expected, atol=1e-4)
+    refused(2, plan(folder, "--budget", "40", *aspects), "A plan is for one scale")
+    wrong = run(folder, "--rating-scale", "ta=1-10")
+    refused(2, wrong, "A scale is declared for 'ta'")
 
 
 def powered(folder, scores, ratings, *options):

@@ -157,10 +157,10 @@ def test_a_leak_is_refused_or_marks_every_name_of_rows_and_the_verdict(tmp_path)
     assert report["warnings"][: len(report["leaks"])] == report["leaks"]
 
 
-def grouped_data():
+def grouped_data(ids=None):
     """64 clips in groups of four, and one model."""
     rng = np.random.default_rng(0)
-    ids = [f"c{k}" for k in range(64)]
+    ids = ids or [f"c{k}" for k in range(64)]
     labels = rng.uniform(1.5, 4.5, (64, 1))
     scores = np.clip(labels + rng.normal(0, 0.3, (64, 1)), 1, 5)
     rows = Rows.of(ids, labels, ("mos",), groups=[f"g{k // 4}" for k in range(64)])
@@ -199,7 +199,7 @@ def test_stacks_of_other_settings_groups_or_predictions_have_folders_of_their_ow
     assert shown == {"best"}
 
 
-def test_clips_of_one_group_or_one_audio_are_on_one_side_of_the_meta_split(
+def test_clips_of_one_group_audio_or_spelling_are_on_one_side_of_the_meta_split(
     tmp_path, monkeypatch
 ):
     trials = []
@@ -214,11 +214,17 @@ def test_clips_of_one_group_or_one_audio_are_on_one_side_of_the_meta_split(
     data = grouped_data()
     contents = {f"c{k}": f"audio {k // 8}" for k in range(0, 64, 4)}
     settings = Settings("mean", rivals=())
-    for size, known in ((4, {}), (8, contents)):
-        linked_data = replace(data, contents=known)
-        fit_stack(Workspace(tmp_path / str(size)), linked_data, settings)
+    # And so are those whose ids differ in case alone.
+    twins = [f"c{k - 4}".upper() if k % 8 == 4 else f"c{k}" for k in range(64)]
+    cases = {
+        "groups": (4, data),
+        "audio": (8, replace(data, contents=contents)),
+        "spelling": (8, grouped_data(twins)),
+    }
+    for name, (size, linked_data) in cases.items():
+        fit_stack(Workspace(tmp_path / name), linked_data, settings)
         (trial,) = trials
-        held_out = np.isin(data.fit.rows.ids, trial.validation.rows.ids)
+        held_out = np.isin(linked_data.fit.rows.ids, trial.validation.rows.ids)
         assert 0.3 < held_out.mean() < 0.5
         linked = held_out.reshape(-1, size)
         assert (linked == linked[:, :1]).all()
