@@ -53,7 +53,7 @@ ENCODERS = ("logmel", "basic_pitch", "distillmos")
 # A network on basic_pitch, whose frames are many, takes 380 s a fit; distillmos has one
 # frame for a clip, among which attention has nothing to choose.
 NEURAL_ENCODERS = ("logmel",)
-OTHER_LEARNERS = ("mean", "ridge", "simplex")
+OTHER_LEARNERS = ("skill", "mean", "ridge", "simplex")
 DEFAULT = "today's default"
 DATA = SHARED_DATA / "codec-listening-test"
 
@@ -352,9 +352,9 @@ def table_rows(test):
         several.append(encoders)
     for some in several:
         models = models_of(test, "small", encoders=some)
-        for learner in ("skill", *OTHER_LEARNERS):
+        for learner in ("stack", *OTHER_LEARNERS):
             # Which learner is best is asked of the least and the most encoders.
-            if learner != "skill" and some not in (first, encoders):
+            if learner != "stack" and some not in (first, encoders):
                 continue
             name = f"small {learner}, {' '.join(some)}"
             rows.append(Row(name, models, learner))
@@ -372,7 +372,7 @@ def table_rows(test):
         ]
         pooled = models_of(test, "small", encoders=encoders)
         models = (*without_networks(pooled), *networks)
-        rows.append(Row("everything skill", models, "skill"))
+        rows.append(Row("everything stack", models, "stack"))
         rows.append(Row("everything ridge", models, "ridge"))
     return rows
 
@@ -457,7 +457,7 @@ def say_table(tests):
                 scores_of(test, row, seed) for seed, test in enumerate(of_row)
             ]
 
-    small = f"small skill, {first.encoders[0]}"
+    small = f"small stack, {first.encoders[0]}"
     for k, aspect in enumerate(first.aspects):
         found = {
             name: measures(tests[: len(of_seeds)], of_seeds, k)
