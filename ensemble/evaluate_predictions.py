@@ -367,11 +367,19 @@ def _raters_text(ratings: pd.DataFrame, system_of: Mapping[str, str] | None) -> 
     """How raters are shared by clips and systems, in words."""
     by_rater = ratings.groupby("rater_id")["clip_id"]
     n_clips = by_rater.nunique()
-    text = f"{len(n_clips)} raters of {n_clips.min()} to {n_clips.max()} clips each"
+    text = f"{len(n_clips)} raters of {_span(n_clips, 'clip')} each"
     if system_of is None:
         return text
     n_systems = by_rater.agg(lambda clips: clips.map(system_of).nunique())
-    return f"{text}, of {n_systems.min()} to {n_systems.max()} systems"
+    return f"{text}, of {_span(n_systems, 'system')}"
+
+
+def _span(counts: pd.Series, unit: str) -> str:
+    """The least and the largest count in words, such as ``"3 to 8 clips"``."""
+    least = int(counts.min())
+    most = int(counts.max())
+    numbers = f"{most}" if least == most else f"{least} to {most}"
+    return f"{numbers} {unit}" if most == 1 else f"{numbers} {unit}s"
 
 
 def _without_unscored_labels(
