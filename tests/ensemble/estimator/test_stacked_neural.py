@@ -141,7 +141,7 @@ def test_a_flat_stack_stays_flat_on_disk(clips, tmp_path):
 def test_any_changed_byte_is_noticed(stack, tmp_path):
     stack.save(tmp_path)
     files = sorted(path for path in tmp_path.rglob("*") if path.is_file())
-    assert len(files) == 3 + 2 * 3
+    assert len(files) == 6 + 2 * 3
     for path in files:
         intact = path.read_bytes()
         path.write_bytes(intact[:-1] + bytes([intact[-1] ^ 1]))
