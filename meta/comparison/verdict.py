@@ -80,7 +80,8 @@ class Verdict:
         ``stack`` and ``other`` are the two metrics, ``difference`` the first minus the
         second with interval ``low, high``; ``p_better`` how probable it is that the
         stack is better; ``p`` of the test by exchanges; ``p_holm`` adjusted over the
-        rows that the sentence draws on, NaN in others; ``said`` is ``"better"``,
+        rows that the sentence draws on, those against the constant by themselves, NaN
+        in others; ``said`` is ``"better"``,
         ``"worse"`` or ""; ``smallest`` the true difference that such a listening test
         finds four times out of five, see `smallest_difference`, NaN where nothing is
         claimed; ``n`` clips or systems
@@ -425,8 +426,10 @@ def _table(
     """Comparisons in order of reading, with adjusted p-values and what may be said."""
     table = pd.DataFrame([comparison.columns for comparison in compared])
     # p-values are adjusted over what the sentence draws on; nothing else is claimed.
-    in_headline = [comparison.in_headline for comparison in compared]
-    table.loc[in_headline, "p_holm"] = holm(table.loc[in_headline, "p"])
+    # Whether a stack says anything at all is one question, whether it is better than
+    # its base models another: asking the first must not hide the answer to the second.
+    for claims in _questions(compared).values():
+        table.loc[claims, "p_holm"] = holm(table.loc[claims, "p"])
 
     # The MSE is better when it falls, correlations when they rise.
     better = (table["difference"] < 0) == (table["metric"] == "mse")
@@ -450,18 +453,30 @@ def _table(
     return table[list(COLUMNS)]
 
 
+def _questions(compared: Sequence[_Comparison]) -> dict[bool, list[int]]:
+    """Places of the claims, by whether they are against the constant."""
+    claims: dict[bool, list[int]] = {False: [], True: []}
+    for place, comparison in enumerate(compared):
+        if comparison.in_headline:
+            claims[comparison.columns["rival"] == CONSTANT].append(place)
+    return claims
+
+
 def _smallest(compared: Sequence[_Comparison], seed: int) -> list[float]:
     """The smallest detectable difference of each comparison, NaN out of the headline.
 
     It is that of a claim on its own, by the p-value that Holm asks of the first one.
     """
-    n_claims = sum(comparison.in_headline for comparison in compared)
-    level = 1 - (1 - LEVEL) / max(n_claims, 1)
-    return [
-        smallest_difference(
-            comparison.pair.units, comparison.compared.shares, level=level, seed=seed
-        )
-        if comparison.in_headline and np.isfinite(comparison.columns["p"])
-        else np.nan
-        for comparison in compared
-    ]
+    smallest = [np.nan] * len(compared)
+    for claims in _questions(compared).values():
+        level = 1 - (1 - LEVEL) / max(len(claims), 1)
+        for place in claims:
+            comparison = compared[place]
+            if np.isfinite(comparison.columns["p"]):
+                smallest[place] = smallest_difference(
+                    comparison.pair.units,
+                    comparison.compared.shares,
+                    level=level,
+                    seed=seed,
+                )
+    return smallest

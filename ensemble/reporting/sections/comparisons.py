@@ -41,8 +41,9 @@ def comparisons_sections(content: ReportContent) -> Iterator[Section]:
         "first on these rows by luck. p is how often a "
         "difference as large comes of exchanging the two models in some of the systems "
         "(and prompts, where systems share them), Holm-adjusted over the rows that the "
-        "verdict draws on; the interval holds the differences that this test does not "
-        "reject at 5 % before that adjustment, and P(stack better) follows from the "
+        "verdict draws on (those against a constant by themselves: whether the stack "
+        "says anything is another question); the interval holds the differences that "
+        "this test does not reject at 5 % before that adjustment, and P(stack better) follows from the "
         "same unadjusted p. A true difference "
         'of the size under "seen 4 times of 5" would be claimed in four of five such '
         "listening tests; none where so few systems can show nothing."

@@ -2,6 +2,7 @@ import itertools
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 from builders import only_row, rival_scores
 from scipy import stats
@@ -376,6 +377,19 @@ def test_a_constant_is_a_rival_in_errors_alone():
     # Without a label in the fit there is no constant.
     without = verdict(rows_of(y, system), stack, bases, FIRST, constant=[np.nan])
     assert CONSTANT not in set(without.table["rival"])
+
+
+def test_the_constant_is_a_question_of_its_own_for_holm():
+    y, stack, bases, system = listening_test(0, systems=8, clips=6)
+    with_it = verdict(rows_of(y, system), stack, bases, FIRST, constant=[3.2]).table
+    without = verdict(rows_of(y, system), stack, bases, FIRST).table
+    head = with_it[with_it["p_holm"].notna()]
+    of_constant = head[head["rival"] == CONSTANT]
+    np.testing.assert_array_equal(of_constant["p_holm"], holm(of_constant["p"]))
+
+    # Asking whether the stack says anything hides no answer about base models.
+    of_bases = with_it[with_it["rival"] != CONSTANT].reset_index(drop=True)
+    pd.testing.assert_frame_equal(of_bases, without)
 
 
 def test_a_stack_of_no_use_is_said_to_be_worse_than_a_constant():
