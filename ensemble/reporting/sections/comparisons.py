@@ -43,8 +43,8 @@ def comparisons_sections(content: ReportContent) -> Iterator[Section]:
         "(and prompts, where systems share them), Holm-adjusted over the rows that the "
         "verdict draws on (those against a constant by themselves: whether the stack "
         "says anything is another question); the interval holds the differences that "
-        "this test does not reject at 5 % before that adjustment, and P(stack better) follows from the "
-        "same unadjusted p. A true difference "
+        "this test does not reject at 5 % before that adjustment, and P(stack better) "
+        "follows from the same unadjusted p. A true difference "
         'of the size under "seen 4 times of 5" would be claimed in four of five such '
         "listening tests; none where so few systems can show nothing."
     )
