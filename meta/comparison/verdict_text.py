@@ -63,8 +63,17 @@ def sentence(table: pd.DataFrame, n_systems: int) -> str:
 
     rivals = [rival for rival in RIVAL_TITLES if rival in set(headline["rival"])]
     if (headline["said"] != "").any():
+        # What is shown comes first, then in one breath what is not.
         claims = [_claims(headline, rival) for rival in rivals]
-        return f"On {counted}, the stack {'; it '.join(claims)}."
+        shown = [claim for claim in claims if claim]
+        unshown = [
+            RIVAL_TITLES[rival]
+            for rival, claim in zip(rivals, claims, strict=True)
+            if not claim
+        ]
+        if unshown:
+            shown.append(f"shows no difference from {_listed(unshown)}")
+        return f"On {counted}, the stack {'; it '.join(shown)}."
 
     titles = [RIVAL_TITLES[rival] for rival in rivals]
     least_p = p_text(headline["p_holm"].min())
@@ -115,7 +124,7 @@ def p_text(p: float) -> str:
 
 
 def _claims(headline: pd.DataFrame, rival: str) -> str:
-    """What the stack does against one rival, e.g. ``"beats … in …"``."""
+    """What is shown against one rival, e.g. ``"beats … in …"``; "" if nothing is."""
     against_rival = headline[headline["rival"] == rival]
     title = RIVAL_TITLES[rival]
     claims = []
@@ -124,7 +133,7 @@ def _claims(headline: pd.DataFrame, rival: str) -> str:
         differences = [_difference(row) for row in claimed.to_dict("records")]
         if differences:
             claims.append(f"{verb} {title} in {', '.join(differences)}")
-    return " but ".join(claims) or f"shows no difference from {title}"
+    return " but ".join(claims)
 
 
 def _difference(row: Mapping[str, Any]) -> str:

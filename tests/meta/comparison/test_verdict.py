@@ -1,5 +1,6 @@
 import itertools
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -390,6 +391,16 @@ def test_the_constant_is_a_question_of_its_own_for_holm():
     # Asking whether the stack says anything hides no answer about base models.
     of_bases = with_it[with_it["rival"] != CONSTANT].reset_index(drop=True)
     pd.testing.assert_frame_equal(of_bases, without)
+
+
+def test_what_is_shown_stands_before_what_is_not():
+    y, _, bases, system = listening_test(0, systems=20, clips=20)
+    # The stack is one of its own base models.
+    name = next(iter(bases))
+    best = dict.fromkeys(FIRST, name)
+    found = verdict(rows_of(y, system), bases[name], bases, best, constant=[3.2])
+    pattern = r"beats a constant .*; it shows no difference from the best base model\.$"
+    assert re.search(pattern, found.sentence)
 
 
 def test_a_stack_of_no_use_is_said_to_be_worse_than_a_constant():
