@@ -56,6 +56,7 @@ class TextTable:
 
     @property
     def n_rows(self) -> int:
+        """How many rows the table has."""
         return len(self.locations)
 
     def location(self, row: int) -> str:

@@ -81,6 +81,20 @@ def _parser() -> Options:
         type=str,
         help="csv, jsonl, parquet or answer (the challenge's answer.txt)",
     )
+    _add_uncertainty_options(parser)
+    add(
+        "--explain",
+        type=str,
+        help="also write to this folder, per clip, what each base model attended to",
+    )
+    add_stack_options(parser)
+    add_engine_option(parser)
+    return parser
+
+
+def _add_uncertainty_options(parser: Options) -> None:
+    """Add the options that say what stands beside a score."""
+    add = parser.add_argument
     add("--level", type=float, default=0.9, help="coverage of the interval")
     add(
         "--by-system",
@@ -113,14 +127,6 @@ def _parser() -> Options:
         action="store_true",
         help="with --distributions: a row per base model too, named in column model",
     )
-    add(
-        "--explain",
-        type=str,
-        help="also write to this folder, per clip, what each base model attended to",
-    )
-    add_stack_options(parser)
-    add_engine_option(parser)
-    return parser
 
 
 def _main(argv: Sequence[str] | None = None) -> int:
@@ -278,7 +284,7 @@ def _score_clips(options: Namespace, form: str | None) -> int:
     from base_models.clips.read_clips import read_clips
     from ensemble.scoring.audio_files import clips_from_files, length_note
     from ensemble.scoring.prepared_stack import with_predictions
-    from ensemble.scoring.score_clips import score_clips
+    from ensemble.scoring.score_clips import IntervalSettings, score_clips
     from ensemble.training.progress import encoding
 
     if options.clips:
@@ -298,12 +304,11 @@ def _score_clips(options: Namespace, form: str | None) -> int:
             stack,
             clips,
             store,
-            level=options.level,
+            intervals=IntervalSettings(options.level, options.by_system),
             on_progress=on_embed,
             engine=options.engine,
             source=source,
             distributions=_wanted(options),
-            by_system=options.by_system,
         )
     # Aspects judged against a prompt are left out where no clip has one.
     left_out = ", ".join(scores.left_out)

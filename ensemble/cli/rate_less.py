@@ -364,6 +364,15 @@ def _to_json(
     }
 
 
+def _table_of_systems(title: str, columns: Sequence[str]) -> Table:
+    """A table without rows, with a column of systems and columns of numbers."""
+    table = Table(title=Text(title), title_justify="left", pad_edge=False)
+    table.add_column("system", overflow="fold", min_width=9)
+    for name in columns:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
 def _means_table(aspect: str, found: PoweredMeans, scale: Scale) -> Table:
     of_what = {
         "system": "clips of a system in general",
@@ -373,10 +382,7 @@ def _means_table(aspect: str, found: PoweredMeans, scale: Scale) -> Table:
         f"{aspect} on {scale}: means of {of_what[found.population]}, "
         f"{found.level * 100:g} % intervals"
     )
-    table = Table(title=Text(title), title_justify="left", pad_edge=False)
-    table.add_column("system", overflow="fold", min_width=9)
-    for name in ("rated", "ratings", "alone", "powered", "worth"):
-        table.add_column(name, justify="right", no_wrap=True)
+    table = _table_of_systems(title, ("rated", "ratings", "alone", "powered", "worth"))
     for row in found.means.to_dict("records"):
         if row["level"] == "corpus":
             table.add_section()
@@ -527,10 +533,9 @@ def _plan_table(plan: RatingPlan, settings: PlanSettings, scale: Scale) -> Table
         f"half-widths of {settings.level * 100:g} % intervals to expect, in points of "
         f"{scale}"
     )
-    table = Table(title=Text(title), title_justify="left", pad_edge=False)
-    table.add_column("system", overflow="fold", min_width=9)
-    for name in ("clips", "to rate", "ratings", "alone", "powered"):
-        table.add_column(name, justify="right", no_wrap=True)
+    table = _table_of_systems(
+        title, ("clips", "to rate", "ratings", "alone", "powered")
+    )
     for row in plan.systems.to_dict("records"):
         if row["level"] == "corpus":
             table.add_section()

@@ -74,17 +74,60 @@ class ScoredChunk:
     check: RangeCheck | None = None
 
 
+@dataclass(frozen=True)
+class IntervalSettings:
+    """Which intervals stand around scores.
+
+    Parameters
+    ----------
+    level : float
+        Coverage, see `MetaRegressor.predict_interval`.
+    by_system : bool
+        Whether systems with enough rated clips get intervals of their own; clips then
+        need ``system_id``.
+
+    Raises
+    ------
+    UsageError
+        When the level is not between 0 and 1.
+    """
+
+    level: float = 0.9
+    by_system: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 < self.level < 1:
+            raise UsageError(
+                f"The interval's level must lie between 0 and 1; got {self.level}."
+            )
+
+    def with_systems(self, clips: pd.DataFrame) -> pd.DataFrame:
+        """The clips with the systems that their intervals are of, "" where of all.
+
+        Raises
+        ------
+        UsageError
+            When intervals are to be by system, and no clip names one.
+        """
+        if not self.by_system:
+            return clips.assign(system_id="")
+        if "system_id" not in clips or not clips["system_id"].astype(bool).any():
+            raise UsageError(
+                "Intervals by system need clips that name their system, in the column "
+                "system_id of a table."
+            )
+        return clips
+
+
 def score_clips(
     stack: StackedMOS,
     clips: pd.DataFrame,
     store: EmbeddingStore,
-    level: float = 0.9,
+    intervals: IntervalSettings | None = None,
     on_progress: Callable[[str, int, int], None] | None = None,
     engine: str = LOCAL,
     source: StackSource | None = None,
     distributions: str = "none",
-    *,
-    by_system: bool = False,
 ) -> Scores:
     """Score a clip table with a fitted stack of base models over encoders.
 
@@ -99,8 +142,8 @@ def score_clips(
         aside.
     store : EmbeddingStore
         Where embeddings are kept.
-    level : float
-        Coverage of the interval, see `MetaRegressor.predict_interval`.
+    intervals : IntervalSettings, optional
+        Those around the scores; by default of 90 %.
     on_progress : callable, optional
         Called as ``on_progress(encoder, done, total)``.
     engine : str
@@ -109,27 +152,18 @@ def score_clips(
         Where workers of another engine than the local one find the stack and the store.
     distributions : str
         Whose to add, one of `meta.score_columns.DISTRIBUTIONS`.
-    by_system : bool
-        Whether systems with enough rated clips get intervals of their own; clips then
-        need ``system_id``.
 
     Raises
     ------
     UsageError
-        When the level is not between 0 and 1, a base model does not read clips, an id
-        is given twice, no clip names the system that intervals are to be of, or every
-        aspect needs a prompt and no clip has one.
+        When a base model does not read clips, an id is given twice, no clip names the
+        system that intervals are to be of, or every aspect needs a prompt and no clip
+        has one.
     """
-    if not 0 < level < 1:
-        raise UsageError(f"The interval's level must lie between 0 and 1; got {level}.")
+    intervals = intervals or IntervalSettings()
+    level = intervals.level
     stack, clips = prepared(stack, clips, store)
-    if not by_system:
-        clips = clips.assign(system_id="")
-    elif "system_id" not in clips or not clips["system_id"].astype(bool).any():
-        raise UsageError(
-            "Intervals by system need clips that name their system, in the column "
-            "system_id of a table."
-        )
+    clips = intervals.with_systems(clips)
     kept, left_out = _choose_aspects(stack, clips)
     # The text branch takes tokens even where its output is dropped.
     if left_out:

@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 RUN = "run.json"
 PREDICTIONS = "predictions-"
 """Start of the names of files with predictions for a split."""
+FINGERPRINTS = "fingerprints"
+"""What progress reports in place of an encoder while recordings are compared."""
 PROGRESS = "progress.json"
 FAILURE = "failure.json"
 """Why the last attempt to train a run failed; absent where none did."""

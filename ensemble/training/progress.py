@@ -25,7 +25,12 @@ from rich.progress import (
 
 from base_models.errors import DamagedArtifact
 from base_models.files import read_json
-from ensemble.training.base_model_run import PROGRESS, BaseRun, failure_of
+from ensemble.training.base_model_run import (
+    FINGERPRINTS,
+    PROGRESS,
+    BaseRun,
+    failure_of,
+)
 
 PLAIN_SECONDS = 20.0
 """Without a terminal, seconds between two lines about the same run."""
@@ -178,11 +183,12 @@ def encoding() -> Iterator[Callable[[str, int, int], None]]:
     Yields
     ------
     on_progress : callable
-        Called as ``on_progress(encoder, done, total)``.
+        Called as ``on_progress(encoder, done, total)``, or with `FINGERPRINTS` in place
+        of an encoder.
     """
     console = Console(stderr=True)
     bars = Progress(
-        TextColumn("embedding with {task.description}"),
+        TextColumn("{task.description}"),
         BarColumn(bar_width=20),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
@@ -194,7 +200,7 @@ def encoding() -> Iterator[Callable[[str, int, int], None]]:
 
     def update_bar(encoder: str, done: int, total: int) -> None:
         if encoder not in tasks:
-            tasks[encoder] = bars.add_task(encoder, total=total)
+            tasks[encoder] = bars.add_task(_step(encoder), total=total)
         bars.update(tasks[encoder], completed=done)
 
     def print_line(encoder: str, done: int, total: int) -> None:
@@ -203,8 +209,15 @@ def encoding() -> Iterator[Callable[[str, int, int], None]]:
         seconds = time.monotonic() - shown_at.get(encoder, started)
         if is_first_and_last or seconds >= PLAIN_SECONDS:
             shown_at[encoder] = time.monotonic()
-            line = f"embedding with {encoder}: {done} of {total}"
+            line = f"{_step(encoder)}: {done} of {total}"
             console.print(line, highlight=False, soft_wrap=True)
 
     with bars if console.is_terminal else contextlib.nullcontext():
         yield update_bar if console.is_terminal else print_line
+
+
+def _step(encoder: str) -> str:
+    """What is being done, in words."""
+    if encoder == FINGERPRINTS:
+        return "looking for copies of recordings"
+    return f"embedding with {encoder}"

@@ -25,7 +25,12 @@ from base_models.errors import (
 )
 from base_models.scales import Scale
 from ensemble.engine import LOCAL
-from ensemble.training.base_model_run import BaseRun, Watch, train_runs
+from ensemble.training.base_model_run import (
+    FINGERPRINTS,
+    BaseRun,
+    Watch,
+    train_runs,
+)
 from ensemble.training.checks.plan_checks import check_plan
 from ensemble.training.embed_on_engine import embed_chunks
 from ensemble.training.processes import share_out
@@ -449,10 +454,10 @@ def _recordings(
     def track(items: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
         for done, item in enumerate(items):
             if on_embed is not None:
-                on_embed("fingerprints", done, len(audio))
+                on_embed(FINGERPRINTS, done, len(audio))
             yield item
         if on_embed is not None:
-            on_embed("fingerprints", len(audio), len(audio))
+            on_embed(FINGERPRINTS, len(audio), len(audio))
 
     return Recordings.of_audio(audio, workspace.fingerprints, track)
 

@@ -21,7 +21,7 @@ from ensemble.formats import FORMATS, encode_scores
 from ensemble.prediction_files.read_predictions import read_predictions
 from ensemble.scoring import score_clips as scoring
 from ensemble.scoring.audio_files import clips_from_files
-from ensemble.scoring.score_clips import score_clips
+from ensemble.scoring.score_clips import IntervalSettings, score_clips
 from meta.score_columns import score_columns
 
 
@@ -95,7 +95,7 @@ def test_each_clip_is_encoded_once_and_the_store_is_used_again(
 def test_the_interval_contains_the_score_and_grows_with_its_level(stack, clips, store):
     widths = []
     for level in (0.01, 0.5, 0.9, 0.999):
-        frame = score_clips(stack, clips, store, level).frame
+        frame = score_clips(stack, clips, store, IntervalSettings(level)).frame
         for aspect in ("mi", "ta"):
             assert (frame[f"{aspect}_low"] <= frame[aspect]).all()
             assert (frame[aspect] <= frame[f"{aspect}_high"]).all()
@@ -108,7 +108,7 @@ def test_the_interval_contains_the_score_and_grows_with_its_level(stack, clips, 
 @pytest.mark.parametrize("level", [0.0, 1.0, 90, -0.1, float("nan")])
 def test_a_level_that_is_no_coverage_is_refused(stack, clips, store, level):
     with pytest.raises(UsageError, match="level must lie between 0 and 1"):
-        score_clips(stack, clips, store, level)
+        score_clips(stack, clips, store, IntervalSettings(level))
 
 
 # ---- prompts

@@ -10,7 +10,7 @@ from rich.progress import Progress
 
 from base_models.files import seal, write_json
 from ensemble.training import progress
-from ensemble.training.base_model_run import PROGRESS, BaseRun
+from ensemble.training.base_model_run import FINGERPRINTS, PROGRESS, BaseRun
 
 
 def record(epoch=3, **changes):
@@ -168,6 +168,13 @@ def test_watching_works_with_and_without_a_terminal(runs, terminal, monkeypatch)
         for done in range(3):
             on_progress("logmel", done, 2)
     assert "embedding with logmel" in console.file.getvalue()
+
+
+def test_copies_are_looked_for_not_embedded(capsys, stays_dark):
+    with progress.encoding() as on_progress:
+        on_progress(FINGERPRINTS, 2, 2)
+    said = capsys.readouterr().err.splitlines()
+    assert said == ["looking for copies of recordings: 2 of 2"]
 
 
 def test_an_encoder_that_has_nothing_left_to_do_says_so_once(capsys, stays_dark):
