@@ -60,8 +60,8 @@ class Screen(Console):
             super().print(fitted)
 
     def paragraph(self, text: str) -> None:
-        """Print a text, wrapped at words on a terminal and nowhere else."""
-        super().print(Text(text), soft_wrap=not self.is_terminal)
+        """Print a text, wrapped at words where there is a width to wrap at."""
+        super().print(Text(text), soft_wrap=not self._has_width)
 
     def on_broken_pipe(self) -> None:
         """Go on without a reader: files are still to be written."""
