@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -30,13 +30,17 @@ from base_models.clips.columns import (
     with_underscores,
 )
 from base_models.clips.labels import FEWEST_LABELLED, SCALE, label_scales, read_scores
+from base_models.clips.listening_tests.known_scales import scale_in_name
+from base_models.clips.listening_tests.listening_test import ListeningTest
+from base_models.clips.listening_tests.names_in_ids import system_in_name
+from base_models.clips.listening_tests.rating_options import (
+    AS_THEY_ARE,
+    RatingOptions,
+)
+from base_models.clips.listening_tests.read_listening_test import read_listening_test
 from base_models.clips.parquet.embedded_audio import reference
 from base_models.clips.parquet.published_tables import as_published, find_shards, joined
-from base_models.clips.rating_tables import (
-    holds_ratings,
-    one_row_per_clip,
-    system_in_name,
-)
+from base_models.clips.rating_tables import one_row_per_clip
 from base_models.clips.ratings import (
     check_has_columns,
     find_ratings,
@@ -70,6 +74,7 @@ def read_clips(
     ratings: str | os.PathLike | None = None,
     rating_scale: Sequence[float] | None = None,
     scales: LabelScales | Ends | Mapping[str, Ends] | None = None,
+    options: RatingOptions | None = None,
 ) -> pd.DataFrame:
     """Read a clip table.
 
@@ -81,8 +86,9 @@ def read_clips(
         .tsv, .jsonl, .parquet) with columns ``clip_id, audio, prompt, system_id,
         split`` (or their usual other names, see `base_models.clips.columns.ALIASES`)
         and one column per rated aspect. ``audio`` is relative to the table's folder; a
-        Parquet table may hold the audio files themselves. A table of single ratings,
-        with a column of raters and a row per rating, is read as the means of its clips.
+        Parquet table may hold the audio files themselves. An export of a listening test
+        (`base_models.clips.listening_tests`) is read as the means of its clips, and
+        votes on pairs as Bradley–Terry scores.
     aspects : the rated columns, or ``aspect=column``, as in ``mi=naturalness``. By
         default those with a known name of a rating; if there is none, all numeric
         columns that lie on the scale and do not look like counts or bookkeeping; if
@@ -96,6 +102,9 @@ def read_clips(
         the labels
     scales : lowest and highest label, as ``(0, 100)``, or those of single aspects, as
         ``{"pq": (1, 10)}``. Labels are returned as they stand in the table
+    options : the layout of a listening test, and which conditions and raters are left
+        out; by default reference and anchor conditions of a table with single ratings,
+        where labels are read
 
     Returns
     -------
@@ -104,8 +113,9 @@ def read_clips(
         and the other columns as text; ``attrs["aspects"]`` lists the aspects, and
         ``attrs["notes"]``, if it is there, says what was chosen where the table left a
         choice; ``attrs["columns"]`` which column an aspect of another name is read
-        from; ``attrs["scales"]`` the ends of each scale that `scales` names (see
-        `base_models.clips.labels.labels_onto`); and ``attrs["means_of"]`` of which
+        from; ``attrs["scales"]`` the ends of each scale that `scales` or the data names
+        (see `base_models.clips.labels.labels_onto`); ``attrs["rating_options"]`` the
+        `options`, where it is a listening test; and ``attrs["means_of"]`` of which
         single ratings the labels are the means, with ``<aspect>_n``, ``<aspect>_low``
         and ``<aspect>_high`` beside them (see
         `base_models.clips.ratings.mean_ratings`). Audio files need not exist: see
@@ -119,7 +129,9 @@ def read_clips(
     """
     path = Path(path)
     words = None if aspects is None else _as_list(aspects)
-    table, own_ratings = _read_table(path)
+    options = options or (RatingOptions() if labels else AS_THEY_ARE)
+    table, test = _read_table(path, options)
+    own_ratings = None if test is None or test.has_labels else path
     if table.n_rows == 0:
         raise UsageError(f"{path} holds no clips.")
     _check_names(table)
@@ -129,6 +141,14 @@ def read_clips(
     scores: Mapping[str, np.ndarray] = {}
     declared = LabelScales.of_any(scales)
     if labels:
+        if test is not None and test.has_labels and words is None:
+            words = list(test.aspects)
+        if own_ratings is None and ratings is not None:
+            test = read_listening_test(Path(ratings), options)
+        # Where the scale of the ratings is named, their means are on that of labels.
+        if rating_scale is None:
+            known = _known_scales(table, test, words)
+            declared = replace(declared, known=known)
         source, rated, scores = _labels(
             table,
             words,
@@ -136,6 +156,7 @@ def read_clips(
             path=path,
             ratings=own_ratings or ratings,
             rating_scale=rating_scale,
+            options=options,
         )
         declared.check_aspects(list(rated))
 
@@ -157,9 +178,13 @@ def read_clips(
         frame.attrs["columns"] = rated
     if source is not None:
         frame.attrs["means_of"] = str(source)
+        if test is not None:
+            frame.attrs["rating_options"] = asdict(options)
+            if own_ratings is None:
+                frame.attrs["notes"] = [*table.notes, *test.notes]
     # As lists, since attributes are written with a table as JSON.
-    known = {aspect: declared.of(aspect) for aspect in rated}
-    ends = {aspect: scale.to_json() for aspect, scale in known.items() if scale}
+    stated = {aspect: declared.of(aspect) for aspect in rated}
+    ends = {aspect: scale.to_json() for aspect, scale in stated.items() if scale}
     if ends:
         frame.attrs["scales"] = ends
         _note_narrow_labels(frame)
@@ -184,13 +209,19 @@ def _as_list(aspects: str | Iterable[str]) -> list[str]:
     return [aspects] if isinstance(aspects, str) else list(aspects)
 
 
-def _read_table(path: Path) -> tuple[TextTable, Path | None]:
+def _read_table(
+    path: Path, options: RatingOptions
+) -> tuple[TextTable, ListeningTest | None]:
     """The cells of a tree or table, under the standard names of columns.
 
-    The second is the table itself where it is one of single ratings; its cells are then
-    those that describe the clips.
+    The second is the listening test whose clips these are, where it is one.
     """
     suffix = path.suffix.lower()
+    test = read_listening_test(path, options)
+    if test is not None:
+        cells = test.clips or one_row_per_clip(test.table)
+        table = _with_standard_columns(cells, path)
+        return replace(table, notes=(*test.notes, *table.notes)), test
     if path.is_dir() and musiceval.find_tree(path) is None:
         shards = find_shards(path)
         if shards:
@@ -202,10 +233,7 @@ def _read_table(path: Path) -> tuple[TextTable, Path | None]:
     if path.is_dir() or suffix == ".txt":
         return musiceval.read_tree(path), None
     if suffix in READERS:
-        cells = READERS[suffix](path)
-        if holds_ratings(cells):
-            return _with_standard_columns(one_row_per_clip(cells), path), path
-        table = _with_standard_columns(cells, path)
+        table = _with_standard_columns(READERS[suffix](path), path)
         return (as_published(table, [path]) if table.embedded else table), None
     if path.exists():
         raise UsageError(
@@ -213,6 +241,22 @@ def _read_table(path: Path) -> tuple[TextTable, Path | None]:
             f"{', '.join(READERS)}."
         )
     raise UsageError(f"There is no file or folder {path}.")
+
+
+def _known_scales(
+    table: TextTable, test: ListeningTest | None, words: Sequence[str] | None
+) -> dict[str, Scale]:
+    """The scales that an export, or names such as "quality (0-10)", say of aspects."""
+    known = {} if test is None else dict(test.scales)
+    for name, cells in table.columns.items():
+        scale = scale_in_name(name, cells)
+        if scale is not None:
+            known.setdefault(name, scale)
+    named = aspect_columns(words, table.columns) if words is not None else {}
+    renamed = {
+        aspect: known[column] for aspect, column in named.items() if column in known
+    }
+    return {**known, **renamed}
 
 
 # ---- checks of a clip table
@@ -297,7 +341,9 @@ def _check_ids_are_unique(frame: pd.DataFrame) -> None:
             "for training cannot be used for testing."
         )
     raise UsageError(
-        f"Duplicate clip ids: {some(n_splits.index)}. Each clip must have one row."
+        f"Duplicate clip ids: {some(n_splits.index)}. Each clip must have one row; of "
+        "single ratings name the column of raters rater_id, or, where nobody knows "
+        "them, say --format long."
     )
 
 
@@ -386,6 +432,7 @@ def _labels(
     path: Path,
     ratings: str | os.PathLike | None,
     rating_scale: Sequence[float] | None,
+    options: RatingOptions,
 ) -> tuple[str | os.PathLike | None, dict[str, str], dict[str, np.ndarray]]:
     """Where labels come from, the column of each aspect, and their arrays.
 
@@ -413,10 +460,13 @@ def _labels(
     if words is not None:
         rated = aspect_columns(words)
     elif not rated:
-        rated = rated_columns(source)
-    check_has_columns(source, rated)
+        rated = rated_columns(source, options)
+    check_has_columns(source, rated, options)
     bins = {aspect: _scale_of(aspect, scales) for aspect in rated}
-    single = read_ratings(source, rated, rating_scale, bins=bins, columns=rated)
+    # Means are on the scale of the ratings, unless another one is named.
+    single = read_ratings(
+        source, rated, rating_scale or bins, bins=bins, columns=rated, options=options
+    )
     means = mean_ratings(single, list(rated), bins).reindex(table.columns["clip_id"])
     arrays = {name: means[name].to_numpy(np.float64) for name in means}
     for aspect in rated:
