@@ -20,9 +20,8 @@ from base_models.clips.columns import (
     RATING_COLUMNS,
     RATING_NAMES,
     STANDARD_NAMES,
+    fold_name,
     is_bookkeeping_of_ratings,
-    normalize,
-    with_underscores,
 )
 from base_models.clips.text_table import TextTable
 from base_models.errors import UsageError, some
@@ -62,8 +61,8 @@ def list_columns(table: TextTable, named: Collection[str] = ()) -> list[str]:
             continue
         is_known = (
             name in named
-            or with_underscores(name) in RATING_NAMES
-            or normalize(name) in RATING_COLUMNS
+            or fold_name(name) in RATING_NAMES
+            or fold_name(name) in RATING_COLUMNS
         )
         if _names_raters(name):
             raters.append(name)
@@ -135,7 +134,7 @@ def holds_ratings(table: TextTable) -> bool:
     """
     if holds_lists(table):
         return True
-    has_raters = any(normalize(name) in RATER_COLUMNS for name in table.columns)
+    has_raters = any(fold_name(name) in RATER_COLUMNS for name in table.columns)
     return has_raters and holds_repeated_clips(table)
 
 
@@ -166,15 +165,15 @@ def one_row_per_clip(table: TextTable) -> TextTable:
 
     columns = {}
     for name, cells in table.columns.items():
-        if normalize(name) in RATER_COLUMNS:
+        if fold_name(name) in RATER_COLUMNS:
             continue
         differing = [
             row for row, first in enumerate(first_of_row) if cells[row] != cells[first]
         ]
         if not differing:
             columns[name] = [cells[row] for row in first_row.values()]
-        elif STANDARD_NAMES.get(name.lower()) in {"audio", "system_id", "split"} or (
-            name.lower() == "prompt"
+        elif STANDARD_NAMES.get(fold_name(name)) in {"audio", "system_id", "split"} or (
+            fold_name(name) == "prompt"
         ):
             row = differing[0]
             raise UsageError(
@@ -204,12 +203,12 @@ def rated_columns_of(table: TextTable, source: str) -> dict[str, str]:
     candidates = [
         name
         for name in lists or table.columns
-        if normalize(name) not in described and not is_bookkeeping_of_ratings(name)
+        if fold_name(name) not in described and not is_bookkeeping_of_ratings(name)
     ]
     known = [
         name
         for name in candidates
-        if with_underscores(name) in RATING_NAMES or normalize(name) in RATING_COLUMNS
+        if fold_name(name) in RATING_NAMES or fold_name(name) in RATING_COLUMNS
     ]
     chosen = known or candidates
     if not known and len(candidates) != 1:
@@ -224,14 +223,14 @@ def clip_names(table: TextTable) -> list[str]:
     """What names the clip of each row: the id, else the audio file; [] without any."""
     for legal in (ALIASES["clip_id"], ALIASES["audio"]):
         for name, cells in table.columns.items():
-            if normalize(name) in legal:
+            if fold_name(name) in legal:
                 return [cell.strip() for cell in cells]
     return []
 
 
 def _names_raters(name: str) -> bool:
     """Whether a column is one of raters, in the singular or plural."""
-    normal = normalize(name)
+    normal = fold_name(name)
     return normal in RATER_COLUMNS or normal.removesuffix("s") in RATER_COLUMNS
 
 

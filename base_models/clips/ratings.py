@@ -22,7 +22,7 @@ from base_models.clips.columns import (
     RATER_COLUMNS,
     RATING_COLUMNS,
     STANDARD_NAMES,
-    normalize,
+    fold_name,
 )
 from base_models.clips.labels import SCALE, read_scores
 from base_models.clips.listening_tests.listening_test import ListeningTest
@@ -544,7 +544,7 @@ def _rating_column(
     the only column that is not known to hold something else.
     """
     what = f"ratings of '{aspect}'"
-    column = _find_column(table, (normalize(aspect),), what=what, path=path)
+    column = _find_column(table, (fold_name(aspect),), what=what, path=path)
     if column is not None:
         return column
 
@@ -553,7 +553,7 @@ def _rating_column(
         if column is not None:
             return column
         described = {*RATER_COLUMNS, *STANDARD_NAMES}
-        remaining = [name for name in table.columns if normalize(name) not in described]
+        remaining = [name for name in table.columns if fold_name(name) not in described]
         if len(remaining) == 1:
             return remaining[0]
 
@@ -571,7 +571,7 @@ def _find_column(
     path: Path,
 ) -> str | None:
     """The one column with a legal name, or None."""
-    matches = [name for name in table.columns if normalize(name) in legal]
+    matches = [name for name in table.columns if fold_name(name) in legal]
     if len(matches) > 1:
         raise UsageError(
             f"{path}: columns {some(matches)} may all be the {what}; "

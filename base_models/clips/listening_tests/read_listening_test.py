@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from base_models.clips.columns import ALIASES, STANDARD_NAMES, normalize
+from base_models.clips.columns import ALIASES, STANDARD_NAMES, fold_name
 from base_models.clips.listening_tests.audio_beside import audio_beside
 from base_models.clips.listening_tests.conditions import role_of_condition
-from base_models.clips.listening_tests.known_scales import scale_in_name
+from base_models.clips.listening_tests.known_scales import known_scale
 from base_models.clips.listening_tests.layouts.annotations import (
     annotation_column,
     read_annotations,
@@ -170,7 +170,7 @@ def _completed(test: ListeningTest, path: Path) -> ListeningTest:
     """The same test with systems out of ids, and with audio files beside the table."""
     table = test.table
     ids = clip_names(table)
-    known = {STANDARD_NAMES.get(name.lower(), "") for name in table.columns}
+    known = {STANDARD_NAMES.get(fold_name(name), "") for name in table.columns}
     columns = dict(table.columns)
     notes: list[str] = []
     if "system_id" not in known:
@@ -190,7 +190,7 @@ def _completed(test: ListeningTest, path: Path) -> ListeningTest:
 def _scales_in_names(test: ListeningTest) -> dict[str, Scale]:
     """Scales of columns whose names say theirs."""
     scales = {
-        name: scale_in_name(name, cells) for name, cells in test.table.columns.items()
+        name: known_scale(name, cells) for name, cells in test.table.columns.items()
     }
     return {name: scale for name, scale in scales.items() if scale is not None}
 
@@ -340,6 +340,6 @@ def _column(table: TextTable, standard: str) -> list[str] | None:
     """The cells of a column under any of its usual names."""
     legal = (standard, *ALIASES[standard])
     return next(
-        (cells for name, cells in table.columns.items() if normalize(name) in legal),
+        (cells for name, cells in table.columns.items() if fold_name(name) in legal),
         None,
     )

@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from base_models.clips.columns import RATER_COLUMNS, normalize
+from base_models.clips.columns import RATER_COLUMNS, fold_name
 from base_models.clips.listening_tests.listening_test import RATER, ListeningTest
 from base_models.clips.rating_tables import nameless_rater
 from base_models.clips.text_table import TextTable, read_text
@@ -117,7 +117,7 @@ def _is_number(value: object) -> bool:
 
 
 def _is_rater(key: str) -> bool:
-    return normalize(key) in {*RATER_COLUMNS, "id"}
+    return fold_name(key) in {*RATER_COLUMNS, "id"}
 
 
 def _text(value: object) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from base_models.clips.columns import ALIASES, RATER_COLUMNS, normalize
+from base_models.clips.columns import ALIASES, RATER_COLUMNS, fold_name
 from base_models.clips.listening_tests.listening_test import (
     EXPECTED,
     RATER,
@@ -114,7 +114,7 @@ def _rename_first(names: dict[str, str], legal: Sequence[str], new: str) -> None
         return
     for word in legal:
         for name in names:
-            if normalize(name) == word and normalize(name) not in RATER_COLUMNS:
+            if fold_name(name) == word and fold_name(name) not in RATER_COLUMNS:
                 names[name] = new
                 return
 
@@ -141,4 +141,4 @@ def _crossed(
 
 
 def _column(table: TextTable, legal: Sequence[str]) -> str | None:
-    return next((name for name in table.columns if normalize(name) in legal), None)
+    return next((name for name in table.columns if fold_name(name) in legal), None)

@@ -13,9 +13,8 @@ from base_models.clips.columns import (
     RATER_COLUMNS,
     RATING_NAMES,
     STANDARD_NAMES,
+    fold_name,
     is_bookkeeping_of_ratings,
-    normalize,
-    with_underscores,
 )
 from base_models.clips.listening_tests.audio_beside import audio_beside
 from base_models.clips.listening_tests.layouts.long_table import with_usual_names
@@ -68,14 +67,14 @@ def raters_in_columns(table: TextTable) -> dict[str, tuple[str, str]]:
     if not found and len(letters) >= _FEWEST_LETTERS:
         found = letters
     others = [name for name in table.columns if name not in found]
-    has_means = any(with_underscores(name) in RATING_NAMES for name in others)
+    has_means = any(fold_name(name) in RATING_NAMES for name in others)
     return {} if has_means or len(found) < FEWEST_COLUMNS else found
 
 
 def has_raters_in_columns(table: TextTable) -> bool:
     """Whether a table has a row per clip and several columns of raters."""
     table = with_usual_names(table)
-    has_clips = any(normalize(name) in STANDARD_NAMES for name in table.columns)
+    has_clips = any(fold_name(name) in STANDARD_NAMES for name in table.columns)
     return has_clips and bool(raters_in_columns(table))
 
 
@@ -95,7 +94,7 @@ def read_raters_in_columns(table: TextTable, path: Path) -> ListeningTest:
         found = {
             name: (name, ASPECT)
             for name, cells in table.columns.items()
-            if normalize(name) not in STANDARD_NAMES and _are_numbers(cells)
+            if fold_name(name) not in STANDARD_NAMES and _are_numbers(cells)
         }
     if len(found) < FEWEST_COLUMNS:
         raise UsageError(
@@ -142,7 +141,7 @@ def clips_in_columns(table: TextTable) -> dict[str, str]:
     named = {}
     others = {}
     for name, cells in table.columns.items():
-        normal = normalize(name)
+        normal = fold_name(name)
         text = name if questions is None else f"{name} {cells[questions]}"
         match = _AUDIO_NAME.search(text)
         is_answer = _are_numbers(cells, skipped=_header_rows(table))
@@ -152,8 +151,8 @@ def clips_in_columns(table: TextTable) -> dict[str, str]:
             others[name] = name.strip()
     if named:
         return named if len(named) >= FEWEST_COLUMNS else {}
-    has_clips = any(normalize(name) in STANDARD_NAMES for name in table.columns)
-    is_rated = any(with_underscores(name) in RATING_NAMES for name in table.columns)
+    has_clips = any(fold_name(name) in STANDARD_NAMES for name in table.columns)
+    is_rated = any(fold_name(name) in RATING_NAMES for name in table.columns)
     if has_clips or is_rated or len(others) <= FEWEST_COLUMNS:
         return {}
     return others
@@ -191,7 +190,7 @@ def read_raters_in_rows(table: TextTable, path: Path) -> ListeningTest:
             continue
         # Times of submission tell rows apart, but name nobody.
         rater = f"row {table.locations[row][1]}"
-        if raters is not None and normalize(raters) != "timestamp":
+        if raters is not None and fold_name(raters) != "timestamp":
             rater = table.columns[raters][row].strip()
         for name, clip in clip_of.items():
             columns["clip_id"].append(Path(clip).stem if "." in clip else clip)
@@ -213,7 +212,7 @@ def _row_rater_column(table: TextTable) -> str | None:
     """The column whose rows are raters."""
     for legal in (RATER_COLUMNS, _RESPONSES):
         for name in table.columns:
-            if normalize(name) in legal:
+            if fold_name(name) in legal:
                 return name
     return None
 
