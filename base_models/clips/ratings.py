@@ -339,6 +339,30 @@ def rated_columns(
     return rated_columns_of(table, str(path))
 
 
+def known_rating_scales(
+    path: str | os.PathLike,
+    aspects: Iterable[str],
+    columns: Mapping[str, str] | None = None,
+    options: RatingOptions = AS_THEY_ARE,
+) -> dict[str, Scale]:
+    """The scales that an export of a listening test says of some aspects.
+
+    Parameters
+    ----------
+    path, aspects, columns, options : as `read_ratings` takes them
+    """
+    test = read_listening_test(Path(path), options)
+    if test is None or not test.scales:
+        return {}
+    names = list(aspects)
+    _, column_of = _read_table(Path(path), names, columns or {}, test=test)
+    return {
+        aspect: test.scales[column]
+        for aspect, column in column_of.items()
+        if column in test.scales
+    }
+
+
 def check_has_columns(
     path: str | os.PathLike,
     columns: Mapping[str, str],

@@ -40,6 +40,7 @@ from ensemble.cli.shared.options import (
     choose_encoders,
 )
 from ensemble.cli.shared.output_files import check_outputs
+from ensemble.cli.shared.rating_options import add_rating_options, rating_options
 
 if TYPE_CHECKING:
     from base_models.metrics.learning_curve import MeanOfDraws
@@ -73,6 +74,7 @@ def _parser() -> Options:
         metavar=("LOW", "HIGH"),
         help="ends of their scale; default: that of --scale, else 1 5",
     )
+    add_rating_options(parser)
     add(
         "--group",
         type=str,
@@ -113,6 +115,7 @@ def _main(argv: Sequence[str] | None = None) -> int:
         ratings=options.ratings,
         rating_scale=options.rating_scale,
         scales=LabelScales.parse(options.scale),
+        options=rating_options(options),
     )
     if options.group:
         one_of(options.group, clips.columns, "column for --group")

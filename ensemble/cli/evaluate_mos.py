@@ -36,6 +36,7 @@ from ensemble.cli.shared.options import (
     seed,
 )
 from ensemble.cli.shared.output_files import check_outputs
+from ensemble.cli.shared.rating_options import add_rating_options, rating_options
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -91,6 +92,7 @@ def _add_file_options(parser: Options) -> None:
         metavar=("LOW", "HIGH"),
         help="ends of their scale; default: that of --scale, else 1 5",
     )
+    add_rating_options(parser)
     add_scale_option(parser)
     add(
         "--system-truth",
@@ -175,7 +177,11 @@ def _main(argv: Sequence[str] | None = None) -> int:
         aspects=options.aspects,
         split=options.split,
         ratings=options.ratings,
-        scales=FileScales(LabelScales.parse(options.scale), options.rating_scale),
+        scales=FileScales(
+            LabelScales.parse(options.scale),
+            options.rating_scale,
+            options=rating_options(options),
+        ),
         resampling=resampling,
         system_truth=options.system_truth,
     )

@@ -36,6 +36,7 @@ from ensemble.cli.shared.options import (
     parse_settings,
     seed,
 )
+from ensemble.cli.shared.rating_options import add_rating_options, rating_options
 from ensemble.workspace import BASE_MODELS, Workspace
 
 if TYPE_CHECKING:
@@ -104,6 +105,7 @@ def _add_data_options(parser: Options) -> None:
         metavar=("LOW", "HIGH"),
         help="ends of its scale; default: that of --scale, else 1 5",
     )
+    add_rating_options(parser)
 
 
 def _add_training_options(parser: Options) -> None:
@@ -279,6 +281,7 @@ def _read_clips(options: Namespace, workspace: Workspace) -> RatedClips:
         ratings=options.ratings,
         rating_scale=options.rating_scale,
         scales=LabelScales.parse(options.scale),
+        options=rating_options(options),
     )
     if rated.demo:
         say(

@@ -33,6 +33,7 @@ from ensemble.cli.shared.options import (
     parse_settings,
     seed,
 )
+from ensemble.cli.shared.rating_options import add_rating_options, rating_options
 from ensemble.workspace import Workspace
 from meta.splits.meta_split import VALIDATION_SHARE
 
@@ -124,6 +125,7 @@ def _add_prediction_options(parser: Options) -> None:
     )
     add_aspects_option(parser)
     add_scale_option(parser)
+    add_rating_options(parser)
     add(
         "--groups",
         type=str,
@@ -271,6 +273,7 @@ def _data_of_predictions(options: Namespace, workspace: Workspace) -> StackData:
         options.aspects,
         scales=LabelScales.parse(options.scale),
         declared=DeclaredScales.read(options.predictor_scales),
+        options=rating_options(options),
     )
     for note in external.notes:
         say(f"note: {note}")

@@ -17,6 +17,7 @@ from base_models.files import atomic_write, write_json
 from ensemble.cli.shared.exit_codes import ALL_WELL, Screen, run_command, say, say_notes
 from ensemble.cli.shared.options import Options, add_aspects_option, seed
 from ensemble.cli.shared.output_files import check_outputs
+from ensemble.cli.shared.rating_options import add_rating_options, rating_options
 
 if TYPE_CHECKING:
     from ensemble.evaluate_predictions import RatedCeiling
@@ -51,6 +52,7 @@ def _parser() -> Options:
         metavar=("LOW", "HIGH"),
         help="ends of their scale, beyond which a rating is refused; default: any",
     )
+    add_rating_options(parser)
     add("--level", type=float, default=0.95, help="coverage of the intervals")
     add(
         "--bootstrap",
@@ -80,6 +82,7 @@ def _main(argv: Sequence[str] | None = None) -> int:
         aspects=options.aspects,
         rating_scale=options.rating_scale,
         resampling=resampling,
+        options=rating_options(options),
     )
     counted = f"{found.n_clips} clips"
     if found.n_systems:

@@ -27,6 +27,7 @@ from ensemble.cli.shared.exit_codes import (
 )
 from ensemble.cli.shared.options import Options, add_aspects_option, seed
 from ensemble.cli.shared.output_files import check_outputs
+from ensemble.cli.shared.rating_options import add_rating_options, rating_options
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -103,6 +104,7 @@ def _add_file_options(parser: Options) -> None:
         help="ends of the scale of the ratings, on which the means are; of single "
         "aspects ASPECT=LOW-HIGH; default: 1 5",
     )
+    add_rating_options(parser)
     add(
         "--stack",
         type=str,
@@ -189,6 +191,7 @@ def _main(argv: Sequence[str] | None = None) -> int:
         aspects=options.aspects,
         rating_scale=LabelScales.parse(options.rating_scale),
         seen=_seen_by(options.stack),
+        options=rating_options(options),
     )
     origins = (f"{name} from '{column}'" for name, column in data.columns.items())
     say(f"{len(data.clips)} predicted clips; {', '.join(origins)}")
