@@ -28,7 +28,6 @@ from base_models.clips.problems import Problem, TableProblems
 from base_models.clips.read_clips import ReadRows, collect_clips
 from base_models.errors import UsageError, one_of
 from base_models.scales import LabelScales
-from ensemble.cli.shared.clip_options import add_table_options, reading_of
 from ensemble.cli.shared.exit_codes import (
     ALL_WELL,
     CLIPS_SET_ASIDE,
@@ -54,6 +53,7 @@ from ensemble.cli.shared.output_files import (
     table_format,
 )
 from ensemble.cli.shared.problem_list import show_problems, write_listed
+from ensemble.cli.shared.rating_options import add_rating_options, rating_options
 from ensemble.screen import streams
 from ensemble.screen.tables import LiteralTable
 
@@ -119,13 +119,13 @@ def _add_table_options(parser: Options) -> None:
         help="table of single ratings, whose means are the labels where there are none",
     )
     add_rating_scale_option(clips)
+    add_rating_options(clips)
     add(
         "--group",
         type=str,
         metavar="COLUMN",
         help="column whose clips stay together in splits, e.g. content_id",
     )
-    add_table_options(clips)
 
 
 def _add_curve_options(parser: Options) -> None:
@@ -175,7 +175,7 @@ def _main(argv: Sequence[str] | None = None) -> int:
         ratings=options.ratings,
         rating_scale=options.rating_scale,
         scales=LabelScales.parse(options.scale),
-        columns=reading_of(options),
+        options=rating_options(options),
     )
     clips = rows.clips
     if clips.empty:
