@@ -180,6 +180,11 @@ def _main(argv: Sequence[str] | None = None) -> int:
     clips = rows.clips
     if clips.empty:
         rows.problems.raise_if_any()
+    if rows.problems:
+        say(
+            f"{len(clips)} of {rows.problems.n_rows} rows can be used; what follows is "
+            "about these, and the problems of the others come last"
+        )
     if options.group:
         one_of(options.group, clips.columns, "column for --group")
     if is_demo(options.path):
@@ -212,7 +217,9 @@ def _main(argv: Sequence[str] | None = None) -> int:
         _print_curve(screen, curve)
     _print_findings(screen, findings)
     if rows.problems:
-        show_problems(TableProblems(list(rows.problems), rows.problems.n_rows), "")
+        show_problems(
+            TableProblems(list(rows.problems), rows.problems.n_rows), "left out: "
+        )
     problems = [*rows.problems, *_audio_problems(rows, sounds)]
     write_listed(problems)
     if options.fix:

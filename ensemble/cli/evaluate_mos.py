@@ -161,7 +161,11 @@ def _main(argv: Sequence[str] | None = None) -> int:
     if not options.labels:
         raise UsageError(_MISSING_LABELS)
     check_outputs(
-        {"--out": options.out, "--json": options.json},
+        {
+            "--out": options.out,
+            "--json": options.json,
+            "--problems": options.problems,
+        },
         inputs=(
             options.predictions,
             options.labels,

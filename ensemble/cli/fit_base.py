@@ -217,7 +217,10 @@ def _add_machine_options(parser: Options) -> None:
 
 def _main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
-    check_outputs({"--json": options.json}, inputs=(options.data, options.ratings))
+    check_outputs(
+        {"--json": options.json, "--problems": options.problems},
+        inputs=(options.data, options.ratings),
+    )
     # Paths become absolute before anything reads or writes them.
     locate(options)
     _check_options(options)

@@ -191,7 +191,7 @@ def _main(argv: Sequence[str] | None = None) -> int:
     options.predictions = matching_files(options.predictions)
     check_adaptation_options(options, parser)
     check_outputs(
-        {"--json": options.json},
+        {"--json": options.json, "--problems": options.problems},
         inputs=(*(options.predictions or ()), options.labels, options.data),
     )
     if options.adapt:

@@ -125,7 +125,7 @@ def _add_file_options(parser: Options) -> None:
         help="ends of the scale of the ratings, on which the means are; of single "
         "aspects ASPECT=LOW-HIGH; default: 1 5",
     )
-    add_rating_options(parser)
+    add_rating_options(files)
     add(
         "--stack",
         type=str,
@@ -250,6 +250,7 @@ def _check_options(options: Namespace) -> None:
             "--out": options.out,
             "--differences": options.differences,
             "--json": options.json,
+            "--problems": options.problems,
         },
         inputs=(options.predictions, options.ratings, options.clips),
     )
