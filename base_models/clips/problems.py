@@ -139,17 +139,21 @@ class TableProblems(UsageError):
 
         Parameters
         ----------
-        limit : as many problems are listed, those of the first kinds first
+        limit : as many problems are listed: the first of each kind, and more of the
+            first kinds
         """
         listed: list[str] = []
-        remaining = limit
-        for group in self.groups():
+        groups = self.groups()
+        # A kind without any place would be of no use.
+        remaining = limit - len(groups)
+        for group in groups:
             cure = f". {group[0].cure}" if group[0].cure else ""
             listed.append(f"{self.title(group)}{cure}")
-            for problem in group[: max(remaining, 0)]:
+            n_shown = 1 + min(max(remaining, 0), len(group) - 1)
+            for problem in group[:n_shown]:
                 value = f": {problem.value!r}" if problem.value else ""
                 listed.append(f"  {self._place(problem)}{value}")
-            remaining -= len(group)
+            remaining -= n_shown - 1
         return listed
 
     @property

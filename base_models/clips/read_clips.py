@@ -91,11 +91,13 @@ class ReadRows:
     standard: StandardTable
     rows: tuple[int, ...]
 
-    def problem(self, clip: int, column: str, *, what: str, message: str) -> Problem:
+    def problem(
+        self, clip: int, column: str, *, what: str, message: str, cure: str = ""
+    ) -> Problem:
         """A problem of one of the clips, found later, with its place."""
         row = self.rows[clip]
         audio = self.standard.audio
-        value = audio[row].written if audio else str(self.clips[column].iloc[clip])
+        value = audio[row].cell if audio else str(self.clips[column].iloc[clip])
         return problem_in(
             self.standard.table,
             row,
@@ -103,6 +105,7 @@ class ReadRows:
             value=value,
             what=what,
             message=message,
+            cure=cure,
         )
 
 

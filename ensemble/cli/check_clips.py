@@ -242,14 +242,21 @@ def _audio_problems(rows: ReadRows, sounds: ProbedAudio) -> list[Problem]:
     if (rows.clips["audio"] == "").all():
         return []
     row_of = {clip: row for row, clip in enumerate(rows.clips["clip_id"])}
-    kinds = {
-        "the audio file is missing": sounds.missing,
-        "the audio cannot be used": sounds.unreadable,
+    cures = {
+        "the audio file is missing": "Put it there, or name its folder (--audio-root).",
+        "the audio cannot be used": "Write the file anew, or leave its row out.",
     }
+    clips = dict(zip(cures, (sounds.missing, sounds.unreadable), strict=True))
     return [
-        rows.problem(row_of[clip.clip_id], "audio", what=what, message=clip.reason)
-        for what, clips in kinds.items()
-        for clip in clips
+        rows.problem(
+            row_of[clip.clip_id],
+            "audio",
+            what=what,
+            message=clip.reason,
+            cure=cure,
+        )
+        for what, cure in cures.items()
+        for clip in clips[what]
     ]
 
 

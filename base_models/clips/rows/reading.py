@@ -143,7 +143,9 @@ class Reading:
         if audio_root is not None:
             root = Path(audio_root)
             if not root.is_dir():
-                raise UsageError(f"--audio-root takes a folder; {root} is none.")
+                raise UsageError(
+                    f"--audio-root takes a folder; there is none called {root}."
+                )
         # In a file of options a single code may stand without a list.
         codes = [missing_codes] if isinstance(missing_codes, str) else missing_codes
         return cls(found.columns, found.aspects, tuple(map(str, codes or ())), root)
