@@ -172,10 +172,12 @@ class AudioFolders:
         self, fitting: Sequence[str], written: str, ways: tuple[str, ...]
     ) -> FoundAudio:
         files = tuple(dict.fromkeys(os.path.normpath(path) for path in fitting))
+        # Without "./" at the start.
+        first = str(Path(fitting[0]))
         if len(files) > 1:
-            return FoundAudio(fitting[0], written, choices=files)
-        ways = (*ways, *self._differences(fitting[0], written))
-        return FoundAudio(fitting[0], written, exists=True, ways=ways)
+            return FoundAudio(first, written, choices=files)
+        ways = (*ways, *self._differences(first, written))
+        return FoundAudio(first, written, exists=True, ways=ways)
 
     @staticmethod
     def _differences(path: str, written: str) -> list[str]:

@@ -53,12 +53,17 @@ def test_all_that_is_wrong_is_said_at_once_and_the_rest_is_looked_at(folder):
     assert "4 of 8 rows can be used" in err
     assert "4 clips, 2 systems" in " ".join(out.split())
     assert "sheet.csv: 5 problems" in err
-    for place in ("line 2: '9'", "line 3: 'NA'", "line 5: 'good'", "line 8: 'Größe 0'"):
+    for place in (
+        "line 2: '9'",
+        "line 3: 'NA'",
+        "line 5: 'good'",
+        "line 8: 'Meine Songs\\Größe 0.wav'",
+    ):
         assert f"    {place}" in err
     lines = (folder / "problems.jsonl").read_text(encoding="utf-8").splitlines()
     problems = [json.loads(line) for line in lines]
     # What the audio lacks is listed as well.
-    assert [one["line"] for one in problems] == [2, 3, 5, 2, 8, 9]
+    assert [one["line"] for one in problems] == [2, 8, 2, 3, 5, 9]
     assert problems[-1]["value"] == "Meine Songs\\gone.wav"
     assert problems[-1]["column"] == "File name"
     assert json.loads((folder / "facts.json").read_text())["problems"] == problems
