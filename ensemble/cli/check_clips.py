@@ -40,6 +40,7 @@ from ensemble.cli.shared.options import (
     choose_encoders,
 )
 from ensemble.cli.shared.output_files import check_outputs
+from ensemble.cli.shared.rater_section import print_raters, raters_of
 from ensemble.cli.shared.rating_options import add_rating_options, rating_options
 
 if TYPE_CHECKING:
@@ -133,6 +134,9 @@ def _main(argv: Sequence[str] | None = None) -> int:
     if clips.attrs["aspects"]:
         advice = Advice.of(clips, clips.attrs["aspects"], group=options.group)
         facts["advice"] = advice.to_json()
+    raters = raters_of(clips)
+    if raters:
+        facts["raters"] = [one.to_json() for one in raters]
     findings = inspect_clips(clips, sounds)
     curve = None
     if options.curve:
@@ -143,6 +147,7 @@ def _main(argv: Sequence[str] | None = None) -> int:
     screen = Screen()
     for table in _facts_tables(facts):
         screen.print(table)
+    print_raters(screen, raters)
     if advice:
         _print_advice(screen, advice)
     if curve:

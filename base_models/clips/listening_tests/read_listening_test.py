@@ -53,7 +53,12 @@ from base_models.clips.listening_tests.rating_options import (
     RatingOptions,
 )
 from base_models.clips.listening_tests.screening import LeftOut, screen_raters
-from base_models.clips.rating_tables import clip_names, holds_lists, rated_columns_of
+from base_models.clips.rating_tables import (
+    clip_names,
+    holds_lists,
+    list_columns,
+    rated_columns_of,
+)
 from base_models.clips.text_table import READERS, TextTable, parse_number
 from base_models.errors import UsageError
 from base_models.scales import Scale
@@ -68,7 +73,11 @@ _Layout = tuple[
 def _read_lists(table: TextTable, path: Path) -> ListeningTest:
     if not holds_lists(table):
         raise UsageError(f"{path} has no column with lists of ratings ([3, 4, 5]).")
-    return ListeningTest("lists", table)
+    # The ratings of AudioMOS 2025 track 2 (Audiobox Aesthetics) are published so.
+    scales = {}
+    if any(name.startswith("audiomos2025-track2-") for name in clip_names(table)):
+        scales = {name: Scale(0, 10) for name in list_columns(table)}
+    return ListeningTest("lists", table, scales=scales)
 
 
 def _has_annotations(table: TextTable) -> bool:
