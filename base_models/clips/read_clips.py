@@ -30,7 +30,7 @@ from base_models.clips.columns import (
     is_bookkeeping_of_ratings,
 )
 from base_models.clips.labels import FEWEST_LABELLED, SCALE, label_scales, read_scores
-from base_models.clips.listening_tests.known_scales import known_scale
+from base_models.clips.listening_tests.known_scales import known_scales
 from base_models.clips.listening_tests.listening_test import ListeningTest
 from base_models.clips.listening_tests.names_in_ids import system_in_name
 from base_models.clips.listening_tests.rating_options import (
@@ -147,7 +147,8 @@ def read_clips(
             test = read_listening_test(Path(ratings), options)
         # Where the scale of the ratings is named, their means are on that of labels.
         if rating_scale is None:
-            known = _known_scales(table, test, words)
+            of_test = {} if test is None else test.scales
+            known = known_scales(table.columns, of_test, words=words)
             declared = replace(declared, known=known)
         source, rated, scores = _labels(
             table,
@@ -241,22 +242,6 @@ def _read_table(
             f"{', '.join(READERS)}."
         )
     raise UsageError(f"There is no file or folder {path}.")
-
-
-def _known_scales(
-    table: TextTable, test: ListeningTest | None, words: Sequence[str] | None
-) -> dict[str, Scale]:
-    """The scales that an export, or names such as "quality (0-10)", say of aspects."""
-    known = {} if test is None else dict(test.scales)
-    for name, cells in table.columns.items():
-        scale = known_scale(name, cells)
-        if scale is not None:
-            known.setdefault(name, scale)
-    named = aspect_columns(words, table.columns) if words is not None else {}
-    renamed = {
-        aspect: known[column] for aspect, column in named.items() if column in known
-    }
-    return {**known, **renamed}
 
 
 # ---- checks of a clip table

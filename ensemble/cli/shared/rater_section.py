@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -56,7 +57,7 @@ def print_raters(screen: Console, found: Sequence[RaterAgreement]) -> None:
     table = Table(title=title, title_justify="left")
     table.add_column("aspect", overflow="fold")
     for name in ("raters", "ratings each", "alpha", "lowest", "highest"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=name == "alpha")
     for one in found:
         counts = one.raters["n"]
         each = "" if counts.empty else f"{counts.min()} to {counts.max()}"
@@ -66,7 +67,7 @@ def print_raters(screen: Console, found: Sequence[RaterAgreement]) -> None:
             Text(one.aspect),
             str(len(one.raters)) if len(one.raters) else "no names",
             each,
-            f"{one.alpha:.2f} [{one.low:.2f}, {one.high:.2f}]",
+            _alpha_text(one),
             f"{one.at_low:.0%}",
             f"{one.at_high:.0%}",
         )
@@ -74,6 +75,12 @@ def print_raters(screen: Console, found: Sequence[RaterAgreement]) -> None:
     for one in found:
         for line in _lines(one):
             screen.print(Text(f"- {line}"))
+
+
+def _alpha_text(one: RaterAgreement) -> str:
+    if not math.isfinite(one.alpha):
+        return ""
+    return f"{one.alpha:.2f} [{one.low:.2f}, {one.high:.2f}]"
 
 
 def _lines(one: RaterAgreement) -> list[str]:

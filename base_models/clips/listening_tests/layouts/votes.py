@@ -159,13 +159,19 @@ def _notes(
     """What is to be said of such labels."""
     n_ties = outcomes.count(0)
     what = "systems" if columns.are_systems else "clips"
-    ties = f", {n_ties} of them ties (Davidson's model)" if n_ties else ""
+    ties = f" ({n_ties} ties, by Davidson's model)" if n_ties else ""
     notes = [
-        f"'{ASPECT}' is a Bradley-Terry score, fitted to {len(outcomes)} votes on "
-        f"{n_items} {what}{ties}: the probability of winning against one of average "
-        "score, on 0..1, in steps that are not those of a rating; its 95 % interval "
-        "takes votes as independent"
+        f"'{ASPECT}' is a Bradley-Terry score of {n_items} {what}{ties}: the "
+        "probability of winning against one of average score, which is learnt as a "
+        "rating on 0..1",
+        f"'{ASPECT}_low' and '{ASPECT}_high' are its 95 % interval, which takes votes "
+        "as independent of one another",
     ]
+    if columns.are_systems:
+        notes.append(
+            "the votes name systems and no clips: they can be compared with, and base "
+            "models cannot learn from them"
+        )
     if n_open:
         notes.append(f"{n_open} rows without a verdict are left out")
     n_groups = int(fitted.groups.max()) + 1
