@@ -303,3 +303,82 @@ def test_a_cell_that_lists_no_annotations_is_named(tmp_path):
     path.write_text(f"{json.dumps(good)}\n{json.dumps(bad)}\n")
     with pytest.raises(UsageError, match=r"line 2: annotation is '\[3\]'"):
         read_listening_test(path)
+
+
+# ---- scales, systems and audio that a table does not spell out
+
+
+@pytest.mark.parametrize(
+    ("column", "cells", "scale"),
+    [
+        ("mushra", [20, 80], [0, 100]),
+        ("MUSHRA score", [20, 80], [0, 100]),
+        ("rating (0-100)", [20, 80], [0, 100]),
+        ("Score [0..10]", [2, 8], [0, 10]),
+        ("mushra", [2, 4], None),
+        ("mos", [2, 4], None),
+    ],
+)
+def test_a_scale_that_the_column_states_is_declared(column, cells, scale, tmp_path):
+    names = ["clip_id", "rater_id", column]
+    rows = [(clip, "R1", cell) for clip, cell in zip("ab", cells, strict=True)]
+    path = write_csv(tmp_path / "r.csv", names, [*rows, *(("a", "R2", cells[0]),)])
+    clips = read_clips(path)
+    (aspect,) = clips.attrs["aspects"]
+    assert clips.attrs.get("scales", {}).get(aspect) == scale
+    assert clips[aspect].tolist() == cells
+    # Who declares a scale is believed.
+    declared = read_clips(path, scales=(0, 200))
+    assert declared.attrs["scales"][aspect] == [0, 200]
+    # Named for the ratings, the scale is that of the means no longer.
+    mapped = read_clips(path, rating_scale=(0, 200))
+    assert mapped[aspect][0] == pytest.approx(1 + 4 * cells[0] / 200)
+
+
+def test_ids_name_systems_only_where_contents_and_systems_cross(tmp_path):
+    crossed = write_csv(
+        tmp_path / "c.csv", ["clip_id", "rater_id", "mos"], rows_of(RATINGS)
+    )
+    assert read_clips(crossed)["system_id"].tolist() == ["x", "y", "x", "y"]
+    ratings = {("a__1", "R"): 3, ("b__2", "R"): 4, ("a__1", "S"): 3}
+    single = write_csv(
+        tmp_path / "s.csv", ["clip_id", "rater_id", "mos"], rows_of(ratings)
+    )
+    assert read_clips(single)["system_id"].tolist() == ["", ""]
+
+
+def test_audio_lies_beside_the_table_under_the_ids_of_clips(tmp_path):
+    path = long(tmp_path, RATINGS)
+    (tmp_path / "wav").mkdir()
+    (tmp_path / "wav" / "a__x.wav").write_bytes(b"")
+    (tmp_path / "a__y.flac").write_bytes(b"")
+    (tmp_path / "b__x.txt").write_bytes(b"")
+    audio = read_clips(path).set_index("clip_id")["audio"]
+    assert audio["a__x"] == str(tmp_path / "wav" / "a__x.wav")
+    assert audio["a__y"] == str(tmp_path / "a__y.flac")
+    assert audio["b__x"] == ""
+
+
+def test_single_ratings_beside_a_clip_table_say_their_scale(tmp_path):
+    clips = write_csv(tmp_path / "c.csv", ["clip_id"], [("a",), ("b",)])
+    rows = [("a", "R", 20), ("a", "S", 40), ("b", "R", 100)]
+    names = ["clip_id", "rater_id", "mushra"]
+    ratings = write_csv(tmp_path / "r.csv", names, rows)
+    table = read_clips(clips, ratings=ratings)
+    assert table["mushra"].tolist() == [30, 100]
+    assert table.attrs["scales"] == {"mushra": [0, 100]}
+    assert any("read as" in note for note in table.attrs["notes"])
+    on_labels = read_ratings(ratings, ["mushra"])
+    assert on_labels["mushra"].tolist() == pytest.approx([1.8, 2.6, 5.0])
+
+
+def test_a_table_to_be_scored_keeps_its_references(tmp_path):
+    ratings = {(f"{c}__{s}", "R"): 3 for c in "ab" for s in ("reference", "x")}
+    path = long(tmp_path, {**ratings, ("a__x", "S"): 2})
+    assert len(read_clips(path, labels=False)) == 4
+    assert len(read_clips(path)) == 2
+    only = long(tmp_path, {("a__reference", "R"): 3, ("a__reference", "S"): 3})
+    frame = pd.read_csv(only).assign(system="reference")
+    frame.to_csv(only, index=False)
+    with pytest.raises(UsageError, match=r"rates only reference and anchor.*keep"):
+        read_clips(only)
