@@ -24,6 +24,7 @@ from base_models.clips.columns import (
     fold_name,
 )
 from base_models.clips.labels import FEWEST_LABELLED, SCALE, label_scales, read_scores
+from base_models.clips.listening_tests.known_scales import known_scales
 from base_models.clips.listening_tests.listening_test import ListeningTest
 from base_models.clips.listening_tests.rating_options import (
     AS_THEY_ARE,
@@ -51,7 +52,6 @@ from base_models.clips.rows.cell_checks import (
 )
 from base_models.clips.rows.rated_columns import (
     choose_aspects,
-    known_scales,
     scale_notes,
 )
 from base_models.clips.rows.reading import Reading
@@ -501,7 +501,9 @@ def _labels(
         declared.check_aspects(list(rated))
     # Where the scale of the ratings is named, their means are on that of labels.
     if source.rating_scale is None:
-        known = known_scales(table, rated, {} if test is None else test.scales)
+        of_test = {} if test is None else test.scales
+        named = [f"{aspect}={column}" for aspect, column in rated.items()]
+        known = known_scales(table.columns, of_test, words=named or words)
         declared = replace(declared, known=known)
     scales = declared.or_else(Scale.of(SCALE))
     n_problems = len(problems)

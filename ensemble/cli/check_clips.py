@@ -53,6 +53,7 @@ from ensemble.cli.shared.output_files import (
     table_format,
 )
 from ensemble.cli.shared.problem_list import show_problems, write_listed
+from ensemble.cli.shared.rater_section import print_raters, raters_of
 from ensemble.cli.shared.rating_options import add_rating_options, rating_options
 from ensemble.screen import streams
 from ensemble.screen.tables import LiteralTable
@@ -201,6 +202,9 @@ def _main(argv: Sequence[str] | None = None) -> int:
     if clips.attrs["aspects"]:
         advice = Advice.of(clips, clips.attrs["aspects"], group=options.group)
         facts["advice"] = advice.to_json()
+    raters = raters_of(clips)
+    if raters:
+        facts["raters"] = [one.to_json() for one in raters]
     findings = inspect_clips(clips, sounds)
     curve = None
     if options.curve:
@@ -211,6 +215,7 @@ def _main(argv: Sequence[str] | None = None) -> int:
     screen = Screen()
     for table in _facts_tables(facts):
         screen.print(table)
+    print_raters(screen, raters)
     if advice:
         _print_advice(screen, advice)
     if curve:
