@@ -42,7 +42,7 @@ class LiteralTable(Table):
         elsewhere: str = "a wider terminal or a pipe shows them",
         **options: Any,
     ) -> None:
-        self._names = names
+        self.names = names
         self._together = together
         self._importance = tuple(" ".join(name.split()) for name in importance)
         self._elsewhere = elsewhere
@@ -82,7 +82,7 @@ class LiteralTable(Table):
         table = self._with_short_names(width)
         order = self._by_importance()
         # The least important column goes first; a row of names alone says nothing.
-        while len(order) > self._names + self._together:
+        while len(order) > self.names + self._together:
             if least_width(console, table._of_columns(order)) <= width:
                 break
             del order[-self._together :]
@@ -93,10 +93,10 @@ class LiteralTable(Table):
         headers = [" ".join(header.split()) for header, _ in self._columns_added]
         rank = {name: place for place, name in enumerate(self._importance)}
         others = sorted(
-            range(self._names, len(headers)),
+            range(self.names, len(headers)),
             key=lambda k: rank.get(headers[k], len(rank)),
         )
-        return [*range(self._names), *others]
+        return [*range(self.names), *others]
 
     def _note(self, kept: Sequence[int]) -> str:
         hidden = [
@@ -117,11 +117,11 @@ class LiteralTable(Table):
                 rows.append(None)
                 continue
             cells, options = row
-            short = [_cut(cell, longest) for cell in cells[: self._names]]
-            rows.append(((*short, *cells[self._names :]), options))
+            short = [_cut(cell, longest) for cell in cells[: self.names]]
+            rows.append(((*short, *cells[self.names :]), options))
 
-        before = {_key(row, self._names) for row in self._rows_added}
-        if len({_key(row, self._names) for row in rows}) < len(before):
+        before = {_key(row, self.names) for row in self._rows_added}
+        if len({_key(row, self.names) for row in rows}) < len(before):
             return self
         return self._copy(self._columns_added, rows)
 
@@ -145,7 +145,7 @@ class LiteralTable(Table):
             above = [str(self.caption)] if self.caption else []
             options["caption"] = Text("\n".join([*above, note]))
         table = LiteralTable(
-            names=self._names,
+            names=self.names,
             together=self._together,
             importance=self._importance,
             elsewhere=self._elsewhere,
@@ -178,10 +178,19 @@ def _key(row: tuple[tuple[Text, ...], Any] | None, names: int) -> tuple[str, ...
 def least_width(console: Console, table: Table) -> int:
     """The width at which no column is narrower than what may not wrap in it."""
     unlimited = console.options.update(max_width=_NO_LIMIT)
+    shortest = max(_SHORTEST_NAME, console.width // 5)
     for column in table.columns:
         # rich itself shortens such cells where columns do not fit.
         if column.no_wrap:
             cells = [column.header, *column.cells]
             widths = [Measurement.get(console, unlimited, cell) for cell in cells]
             column.min_width = max(width.maximum for width in widths)
+    # Names wrap, but not to slivers.
+    names = table.columns[: table.names] if isinstance(table, LiteralTable) else []
+    for column in names:
+        longest = max(
+            Measurement.get(console, unlimited, cell).maximum
+            for cell in (column.header, *column.cells)
+        )
+        column.min_width = min(longest, max(shortest, column.min_width or 0))
     return Measurement.get(console, unlimited, table).minimum
