@@ -376,7 +376,7 @@ def _table_of_systems(title: str, columns: Sequence[str]) -> LiteralTable:
         importance=("powered", "alone", "rated", "worth"),
         elsewhere="-o FILE has them",
     )
-    table.add_column("system", overflow="fold", min_width=9)
+    table.add_column("system", overflow="fold")
     for name in columns:
         table.add_column(name, justify="right", no_wrap=True)
     return table
@@ -440,14 +440,19 @@ def _show_differences(aspect: str, found: PoweredMeans) -> None:
     table = LiteralTable(
         title=Text(f"{aspect}: differences"),
         pad_edge=False,
+        names=2,
+        together=2,
+        importance=("powered",),
         elsewhere="--differences FILE has them",
     )
-    table.add_column("systems", overflow="fold", min_width=9)
+    for name in ("system", "minus"):
+        table.add_column(name, overflow="fold")
     for name in ("alone", "p", "powered", "p"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in differences.to_dict("records"):
         table.add_row(
-            f"{row['first']} - {row['second']}",
+            row["first"],
+            row["second"],
             _with_interval(row, "human"),
             _p_text(row["human_p"]),
             _with_interval(row, "powered"),
