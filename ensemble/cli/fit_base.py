@@ -353,15 +353,11 @@ def _read_clips(options: Namespace, workspace: Workspace) -> RatedClips:
 
 def _say_demo(data: Path | str, is_asked_for: bool) -> None:
     """Say that this is the demo, where it is, and how to use data of one's own."""
+    own = "; your own clips: fit_base --data TABLE (fit_base --help has examples)"
     say(
         f"demo corpus: synthetic music and simulated raters in {data}; its numbers say "
-        "nothing about real music"
+        f"nothing about real music{'' if is_asked_for else own}"
     )
-    if not is_asked_for:
-        say(
-            "your own clips: fit_base --data TABLE, a csv with a column of audio files "
-            "and one per rating; fit_base --help has examples"
-        )
 
 
 def _choose_models(

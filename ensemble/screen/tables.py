@@ -127,7 +127,7 @@ class LiteralTable(Table):
         return f"not shown at this width: {', '.join(hidden)}; {self._elsewhere}"
 
     def _with_names_of(self, widths: Sequence[int]) -> LiteralTable:
-        """The same with names cut in the middle to these widths, if they still differ."""
+        """The same with names of these widths, cut where they still differ."""
         rows: list[tuple[tuple[Text, ...], dict[str, Any]] | None] = []
         for row in self._rows_added:
             if row is None:
