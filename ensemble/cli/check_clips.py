@@ -7,7 +7,7 @@ read.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,7 +15,13 @@ import pandas as pd
 from jsonargparse import Namespace
 from rich.progress import track
 
-from base_models.clips.check import Finding, inspect_clips, probe_clips, summarise_clips
+from base_models.clips.check import (
+    Finding,
+    ProbedAudio,
+    inspect_clips,
+    probe_clips,
+    summarise_clips,
+)
 from base_models.clips.labels import labels_onto
 from base_models.clips.read_clips import read_clips
 from base_models.errors import UsageError, one_of
@@ -26,6 +32,7 @@ from ensemble.cli.shared.exit_codes import (
     Screen,
     run_command,
     say,
+    say_more,
     say_notes,
     say_set_aside,
 )
@@ -73,7 +80,9 @@ def _parser() -> Options:
     )
     _add_table_options(parser)
     _add_curve_options(parser)
-    add_result_options(parser.group("output"), "the findings", "facts and findings")
+    add_result_options(
+        parser.group("output"), "the findings, a clip a row,", "facts and findings"
+    )
     return parser
 
 
@@ -164,6 +173,7 @@ def _main(argv: Sequence[str] | None = None) -> int:
         advice = Advice.of(clips, clips.attrs["aspects"], group=options.group)
         facts["advice"] = advice.to_json()
     findings = inspect_clips(clips, sounds)
+    _say_files(sounds, findings)
     curve = None
     if options.curve:
         # Learnt on 1..5, as base models do.
@@ -181,12 +191,34 @@ def _main(argv: Sequence[str] | None = None) -> int:
 
     written = [asdict(finding) for finding in findings]
     if options.out:
-        columns = [field.name for field in fields(Finding)]
-        put_table(pd.DataFrame(written, columns=columns), options.out)
+        put_table(_finding_table(findings), options.out)
     if options.json:
         put_json({"facts": facts, "findings": written}, options.json, "check_clips")
     code = say_set_aside(curve.set_aside) if curve else ALL_WELL
     return CLIPS_SET_ASIDE if findings else code
+
+
+def _say_files(sounds: ProbedAudio, findings: Sequence[Finding]) -> None:
+    """With -v: what each file is, and every clip of a finding."""
+    for clip, audio in sounds.read.items():
+        channels = f"{audio.channels} channel{'s' if audio.channels > 1 else ''}"
+        say_more(
+            f"{clip}: {audio.seconds:.2f} s, {audio.sample_rate} Hz, {channels}, peak "
+            f"{audio.peak:.3f}"
+        )
+    for finding in findings:
+        for name in finding.examples:
+            say_more(f"{finding.kind}: {name}")
+
+
+def _finding_table(findings: Sequence[Finding]) -> pd.DataFrame:
+    """A row for each finding and clip (or system) of it."""
+    rows = [
+        (finding.kind, name, finding.message)
+        for finding in findings
+        for name in finding.examples or ("",)
+    ]
+    return pd.DataFrame(rows, columns=["kind", "id", "message"])
 
 
 def _check_options(options: Namespace) -> None:

@@ -32,6 +32,7 @@ from ensemble.cli.shared.options import (
     Options,
     add_artifacts_option,
     add_aspects_option,
+    add_config_option,
     add_device_option,
     add_rating_scale_option,
     add_scale_option,
@@ -75,12 +76,7 @@ def _parser() -> Options:
         "learnt (exit code 3).",
         examples=_EXAMPLES,
     )
-    parser.add_argument(
-        "--config",
-        action="config",
-        metavar="FILE",
-        help="read any of these options from a YAML file",
-    )
+    add_config_option(parser)
     _add_data_options(parser)
     _add_training_options(parser)
     _add_machine_options(parser)
