@@ -7,7 +7,7 @@ when the table cannot be read.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -35,6 +35,7 @@ from ensemble.cli.shared.exit_codes import (
     listed,
     run_command,
     say,
+    say_more,
     say_notes,
     say_set_aside,
 )
@@ -96,7 +97,9 @@ def _parser() -> Options:
         help="write the rows that can be used to this file (.csv): standard names, "
         "plain numbers, paths that exist; what is left out is said",
     )
-    add_result_options(output, "the findings", "facts, findings and problems")
+    add_result_options(
+        output, "the findings, a clip a row,", "facts, findings and problems"
+    )
     return parser
 
 
@@ -206,6 +209,7 @@ def _main(argv: Sequence[str] | None = None) -> int:
     if raters:
         facts["raters"] = [one.to_json() for one in raters]
     findings = inspect_clips(clips, sounds)
+    _say_files(sounds, findings)
     curve = None
     if options.curve:
         # Learnt on 1..5, as base models do.
@@ -232,8 +236,7 @@ def _main(argv: Sequence[str] | None = None) -> int:
 
     written = [asdict(finding) for finding in findings]
     if options.out:
-        columns = [field.name for field in fields(Finding)]
-        put_table(pd.DataFrame(written, columns=columns), options.out)
+        put_table(_finding_table(findings), options.out)
     if options.json:
         wrong = [problem.to_json() for problem in problems]
         about = {"facts": facts, "findings": written, "problems": wrong}
@@ -285,6 +288,29 @@ def _write_fixed(file: str, rows: ReadRows, sounds: ProbedAudio) -> None:
         say(f"left out: columns {listed(made.columns_left_out)}")
     if made.n_joined:
         say(f"changed: line breaks in {made.n_joined} cells are blanks")
+
+
+def _say_files(sounds: ProbedAudio, findings: Sequence[Finding]) -> None:
+    """With -v: what each file is, and every clip of a finding."""
+    for clip, audio in sounds.read.items():
+        channels = f"{audio.channels} channel{'s' if audio.channels > 1 else ''}"
+        say_more(
+            f"{clip}: {audio.seconds:.2f} s, {audio.sample_rate} Hz, {channels}, peak "
+            f"{audio.peak:.3f}"
+        )
+    for finding in findings:
+        for name in finding.examples:
+            say_more(f"{finding.kind}: {name}")
+
+
+def _finding_table(findings: Sequence[Finding]) -> pd.DataFrame:
+    """A row for each finding and clip (or system) of it."""
+    rows = [
+        (finding.kind, name, finding.message)
+        for finding in findings
+        for name in finding.examples or ("",)
+    ]
+    return pd.DataFrame(rows, columns=["kind", "id", "message"])
 
 
 def _check_options(options: Namespace) -> None:
