@@ -14,6 +14,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from ensemble.version import __version__
+
 if TYPE_CHECKING:
     from base_models.clips.read_clips import read_clips
     from base_models.metrics.evaluate import evaluate
@@ -35,6 +37,7 @@ __all__ = [
     "NeuralMOS",
     "PooledMOS",
     "StackedMOS",
+    "__version__",
     "evaluate",
     "model_set",
     "read_clips",

@@ -41,6 +41,7 @@ LEVELS = {
         {"assessment", "adaptation_curve"},
     ],
     "ensemble": [
+        {"version"},
         {"engine", "workspace", "formats", "prediction_files"},
         {"training", "reporting", "evaluate_predictions", "rate_less"},
         {"estimator"},
