@@ -16,6 +16,7 @@ MAY_IMPORT = {
 LEVELS = {
     "base_models": [
         {"errors"},
+        {"optional_libraries"},
         {"bins", "files", "devices", "scales", "vector_range"},
         {"predictions", "settings", "clips", "sklearn_files", "frame_range"},
         {"config", "pooled_config"},
@@ -59,6 +60,7 @@ GROUND = [
     "settings.py",
     "errors.py",
     "files.py",
+    "optional_libraries.py",
     "predictions.py",
     "scales.py",
     "vector_range.py",
