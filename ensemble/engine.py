@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 import joblib
 
 from base_models.errors import StackedMOSError, UsageError
+from base_models.optional_libraries import require
 from ensemble.version import __version__
 
 if TYPE_CHECKING:
@@ -57,13 +58,7 @@ def check_engine(name: str) -> str:
             "--engine is local, or dask://HOST:PORT of a running scheduler; got "
             f"'{name}'."
         )
-    try:
-        import distributed  # noqa: F401
-    except ImportError as error:
-        raise UsageError(
-            "Dask is not installed; pip install 'stackedmos[dask]', on every worker "
-            "too."
-        ) from error
+    require("distributed")
     return name
 
 

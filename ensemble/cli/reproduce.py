@@ -15,6 +15,7 @@ from jsonargparse import Namespace
 from rich.table import Table
 
 from base_models.errors import UsageError
+from base_models.optional_libraries import require
 from ensemble.cli.shared.engines import add_engine_option, locate
 from ensemble.cli.shared.exit_codes import (
     ALL_WELL,
@@ -109,6 +110,7 @@ def _main(argv: Sequence[str] | None = None) -> int:
         _screen().print(_list_of_tables())
         return ALL_WELL
     table = _choose_table(options)
+    require("torch")
     # Imported late, because --help and --list must not import torch.
     from ensemble.papers.reproduce import reproduce
     from ensemble.papers.table_files import render_files
