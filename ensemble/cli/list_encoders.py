@@ -100,6 +100,7 @@ def _main(argv: Sequence[str] | None = None) -> int:
     screen.print(_table(entries))
     for entry in entries:
         _print_notes(screen, entry)
+    _print_libraries(screen, entries)
     if not options.encoders:
         for name, reason in known.refused.items():
             _print_paragraph(screen, f"{name} cannot be used: {reason}")
@@ -165,17 +166,27 @@ def _print_notes(console: Console, entry: dict[str, Any]) -> None:
     name = entry["name"]
     if entry["caution"]:
         _print_paragraph(console, f"{name}: {entry['caution']}")
-    if entry["missing_libraries"]:
-        libraries = ", ".join(entry["missing_libraries"])
-        _print_paragraph(
-            console,
-            f"{name} cannot be used without {libraries}; run: {entry['install']}",
-        )
-    if entry["missing"]:
+    # Weights are of no use before the libraries are there.
+    if entry["missing"] and not entry["missing_libraries"]:
         missing = ", ".join(entry["missing"])
         _print_paragraph(
             console,
             f"{name} lacks {missing}; where there is a network:\n  {entry['fetch']}",
+        )
+
+
+def _print_libraries(console: Console, entries: Sequence[dict[str, Any]]) -> None:
+    """Say what is to be installed, once for all encoders that lack the same."""
+    names_of: dict[tuple[str, str], list[str]] = {}
+    for entry in entries:
+        if entry["missing_libraries"]:
+            libraries = ", ".join(entry["missing_libraries"])
+            lack = (libraries, entry["install"])
+            names_of.setdefault(lack, []).append(entry["name"])
+    for (libraries, command), names in names_of.items():
+        _print_paragraph(
+            console,
+            f"{', '.join(names)} cannot be used without {libraries}; run: {command}",
         )
 
 
