@@ -307,11 +307,6 @@ def _read_predictions(
     from ensemble.prediction_files.stack_inputs import read_new_stack_inputs
 
     own = {name for name, _ in stack.estimators_}
-    if not own:
-        raise UsageError(
-            "This stack was fitted on predictions alone and reads no audio; name "
-            "--predictions without clips."
-        )
     layout = stack.final_estimator_.layout_
     others = [name for name in layout.models if name not in own]
     if not others:
@@ -335,8 +330,6 @@ def _score_clips(options: Namespace, form: str | None) -> int:
     """Score audio files or a clip table."""
     from base_models.clips.read_clips import read_clips
     from ensemble.scoring.audio_files import clips_from_files, length_note
-    from ensemble.scoring.prepared_stack import with_predictions
-    from ensemble.scoring.score_clips import IntervalSettings, score_clips
     from ensemble.training.progress import encoding
 
     if options.clips:
@@ -347,6 +340,16 @@ def _score_clips(options: Namespace, form: str | None) -> int:
     # Before the stack is loaded, since it makes the paths to load from absolute.
     source = stack_source(options)
     stack, store = load_stack(options)
+    if not stack.estimators_:
+        models = stack.final_estimator_.layout_.models
+        raise UsageError(
+            "This stack holds no base models: it reads no audio. Pass what "
+            f"{some(models)} predict with --predictions FILE..., without clips."
+        )
+
+    # Imported only now: the stack that is refused above came here without torch.
+    from ensemble.scoring.prepared_stack import with_predictions
+    from ensemble.scoring.score_clips import IntervalSettings, score_clips
 
     if options.cross_fit:
         stack, clips = _cross_fitted(stack, clips)
