@@ -18,7 +18,12 @@ from base_models.clips.audio_files.decoder import (
     checked_chunks,
     open_audio,
 )
-from base_models.clips.audio_files.open_file import digest_of, regular_file
+from base_models.clips.audio_files.open_file import (
+    digest_of,
+    digest_of_source,
+    regular_file,
+)
+from base_models.clips.segments.reference import segment_of
 from base_models.errors import ClipError
 
 __all__ = [
@@ -67,7 +72,7 @@ class AudioInfo:
     clipped_fraction : float
         Share of samples that stand in runs of at least `CLIPPING_RUN` at full scale.
     sha256 : str
-        Hex digest of the file's bytes.
+        Hex digest of the content, see `content_hash`.
     """
 
     seconds: float
@@ -93,7 +98,8 @@ def load_audio(
     ----------
     path : path-like
         WAV (also RF64), FLAC, OGG (Vorbis or Opus), MP3 or AIFF file; or such a file in
-        a row of a Parquet table, see `base_models.clips.parquet.embedded_audio`.
+        a row of a Parquet table, see `base_models.clips.parquet.embedded_audio`; or a
+        segment of either, see `base_models.clips.segments.reference`.
     sample_rate : int
         Sample rate of the result, in Hz.
     max_seconds : float
@@ -182,7 +188,7 @@ def probe(path: str | os.PathLike[str]) -> AudioInfo:
             # In double precision: squares of 15 minutes do not add up in float32.
             energy += float(np.square(chunk, dtype=np.float64).sum())
 
-        digest = digest_of(handle)
+        digest = _content_key(path, handle)
 
     n_samples = n_frames * channels
     return AudioInfo(
@@ -201,18 +207,23 @@ def declared_seconds(path: str | os.PathLike[str]) -> float:
 
     The result is NaN where the header cannot be read.
     """
+    segment = segment_of(os.fspath(path))
     try:
         with (
             regular_file(path) as (handle, _),
             soundfile.SoundFile(handle, closefd=False) as sound,
         ):
-            return float(sound.frames / sound.samplerate)
+            n_frames = sound.frames
+            if segment is not None:
+                first, last = segment.frames(sound.samplerate, n_frames)
+                n_frames = last - first
+            return float(n_frames / sound.samplerate)
     except (soundfile.SoundFileError, ClipError):
         return float("nan")
 
 
 def content_hash(path: str | os.PathLike[str]) -> str:
-    """Hex SHA-256 of a file's bytes.
+    """Hex SHA-256 of a file's bytes; of a segment, of these and its times.
 
     Raises
     ------
@@ -220,7 +231,14 @@ def content_hash(path: str | os.PathLike[str]) -> str:
         When the file is missing, not a regular file, empty or unreadable.
     """
     with regular_file(path) as (handle, _):
+        return _content_key(path, handle)
+
+
+def _content_key(path: str | os.PathLike[str], handle: int) -> str:
+    segment = segment_of(os.fspath(path))
+    if segment is None:
         return digest_of(handle)
+    return segment.content_key(digest_of_source(handle))
 
 
 def _count_clipped(chunk: np.ndarray) -> int:

@@ -17,6 +17,8 @@ import soundfile
 from base_models.clips.audio_files import mpeg
 from base_models.clips.audio_files.containers import check_container
 from base_models.clips.audio_files.open_file import regular_file
+from base_models.clips.segments.reference import segment_of
+from base_models.clips.segments.sound_part import SoundPart
 from base_models.errors import ClipError
 
 # Frames per read; fixed, since decoding MP3 in portions of another size differs in the
@@ -44,9 +46,10 @@ _SUBTYPES = ("PCM_", "FLOAT", "DOUBLE", "VORBIS", "OPUS", "MPEG_")
 @contextlib.contextmanager
 def open_audio(
     path: str | os.PathLike[str],
-) -> Iterator[tuple[int, soundfile.SoundFile]]:
+) -> Iterator[tuple[int, soundfile.SoundFile | SoundPart]]:
     """Descriptor of an audio file with a checked container, and a decoder that uses it.
 
+    The decoder of a segment gives the frames of the segment alone.
     Whatever the decoder raises while the file is open becomes a `ClipError`.
     """
     with regular_file(path) as (handle, size):
@@ -55,7 +58,8 @@ def open_audio(
             check_container(handle, size)
             with soundfile.SoundFile(handle, closefd=False) as sound:
                 _check_format(sound)
-                yield handle, sound
+                segment = segment_of(name)
+                yield handle, sound if segment is None else SoundPart(sound, segment)
         except ClipError as error:
             raise ClipError(f"{name!r}: {error}") from error
         except (
@@ -102,7 +106,7 @@ def _check_format(sound: soundfile.SoundFile) -> None:
 
 def checked_chunks(
     handle: int,
-    sound: soundfile.SoundFile,
+    sound: soundfile.SoundFile | SoundPart,
     n_wanted: int,
 ) -> Iterator[np.ndarray]:
     """Yield float32 portions of shape (n_frames, channels), each of them checked.
@@ -110,7 +114,11 @@ def checked_chunks(
     They hold `n_wanted` frames in all, or as many as there are. Memory grows with what
     is decoded, never with what the header declares.
     """
-    tolerance = _length_tolerance(handle, sound, n_wanted)
+    if isinstance(sound, SoundPart):
+        n_to_end = sound.start + min(n_wanted, sound.frames)
+        tolerance = _length_tolerance(handle, sound.whole, n_to_end)
+    else:
+        tolerance = _length_tolerance(handle, sound, n_wanted)
     n_expected = min(n_wanted, sound.frames) - tolerance
 
     # A loop of `read`, since `SoundFile.blocks` ignores short reads and repeats the
