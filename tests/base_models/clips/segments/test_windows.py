@@ -119,7 +119,7 @@ def test_where_all_is_silent_all_windows_count(tmp_path):
 
 def test_a_longer_clip_that_is_damaged_at_its_end_is_refused(tmp_path):
     path = write(tmp_path, 60, [(55, 56, np.nan)], subtype="FLOAT")
-    with pytest.raises(ClipError, match=r"NaN or infinite samples near 5\d"):
+    with pytest.raises(ClipError, match="NaN or infinite samples"):
         windows_of(path)
     # Of a clip that cannot be read at all, the scoring says so.
     (window,) = windows_of(str(tmp_path / "gone.wav"))
