@@ -23,6 +23,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from base_models.clips.segments.windows import DIVIDING
 from base_models.errors import DamagedArtifact
 from base_models.files import read_json
 from ensemble.training.base_model_run import (
@@ -183,8 +184,8 @@ def encoding() -> Iterator[Callable[[str, int, int], None]]:
     Yields
     ------
     on_progress : callable
-        Called as ``on_progress(encoder, done, total)``, or with `FINGERPRINTS` in place
-        of an encoder.
+        Called as ``on_progress(encoder, done, total)``, or with `FINGERPRINTS` or
+        `DIVIDING` in place of an encoder.
     """
     console = Console(stderr=True)
     bars = Progress(
@@ -220,4 +221,6 @@ def _step(encoder: str) -> str:
     """What is being done, in words."""
     if encoder == FINGERPRINTS:
         return "looking for copies of recordings"
+    if encoder == DIVIDING:
+        return "dividing longer clips into windows"
     return f"embedding with {encoder}"

@@ -29,6 +29,9 @@ Encoders of MP3 pad a file of 30 s to 30.1 s.
 SILENT_DBFS = -60.0
 """Level below which a window is silent, as a root mean square; full scale is 0."""
 
+DIVIDING = "windows"
+"""Name of this step where progress is shown."""
+
 # More frames than a file has.
 _ALL_FRAMES = 2**62
 
