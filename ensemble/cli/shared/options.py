@@ -11,19 +11,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from jsonargparse import ArgumentParser, DefaultHelpFormatter
+from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
 
 from base_models.errors import UsageError
-from ensemble.cli.shared.exit_codes import USAGE, fail, say
+from ensemble import __version__
+from ensemble.cli.shared.exit_codes import EXIT_CODES, USAGE, fail, say
+from ensemble.cli.shared.general_options import add_general_options
+from ensemble.screen.streams import take_stdout
 from ensemble.workspace import Workspace
 
 if TYPE_CHECKING:
     from ensemble.training.encoder_choice import EncoderChoice
 
-_EXIT_CODES = (
-    "exit codes: 0 all well, 1 unexpected failure, 2 usage, 3 some clips set aside (or "
-    "findings, or models that failed), 4 damaged artifact, 5 disk full, 130 interrupted"
-)
+_EXIT_CODES = ", ".join(f"{code} {means}" for code, means in EXIT_CODES.items())
+_OUTPUTS = ("out", "json", "distributions", "differences")
+"""Options that name a file to write, of which ``-`` is standard output."""
 LAST_SEED = 2**32 - 1
 _NUMBER_KINDS = {"int": "a whole number", "float": "a number"}
 
@@ -35,7 +37,14 @@ _UNKNOWN_OPTION = re.compile(r"unrecognized arguments: (--[\w-]+)")
 
 
 class _Help(DefaultHelpFormatter):
-    """Help that states each default once, and no types."""
+    """Help that states each default once, and no types; examples stay in their lines."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        filled: list[str] = []
+        for part in text.split("\n\n"):
+            is_list = "\n" in part
+            filled.append(part if is_list else super()._fill_text(part, width, indent))
+        return "\n\n".join(filled)
 
     def _get_help_string(self, action: argparse.Action) -> str:
         # The words of an option without a default say what happens without it.
@@ -52,19 +61,39 @@ class Options(ArgumentParser):
     ----------
     command : its name
     about : what it does, for the help
+    examples : command lines as typed, with what each is for
     others : parameters of `jsonargparse.ArgumentParser`
     """
 
-    def __init__(self, command: str = "", about: str = "", **others: Any) -> None:
+    def __init__(
+        self,
+        command: str = "",
+        about: str = "",
+        examples: Mapping[str, str] | None = None,
+        **others: Any,
+    ) -> None:
+        self.examples = dict(examples or {})
+        listed = [f"  # {what}\n  {line}" for line, what in self.examples.items()]
+        parts = ["\n".join(["examples:", *listed])] if listed else []
         defaults = {
             "prog": command,
             "description": about,
-            "epilog": _EXIT_CODES,
+            "epilog": "\n\n".join([*parts, f"exit codes: {_EXIT_CODES}"]),
             "formatter_class": _Help,
             # Abbreviated, ``--seed 3`` would mean ``--seeds 3`` and train three models.
             "allow_abbrev": False,
+            "version": __version__,
         }
         super().__init__(**{**defaults, **others})
+        # The parsers that jsonargparse makes for itself read no command line.
+        if command:
+            add_general_options(self)
+
+    def parse_args(self, *words: Any, **others: Any) -> Namespace:  # type: ignore[override]
+        """Parse a command line; where it wants a file on standard output, only that."""
+        options = super().parse_args(*words, **others)
+        take_stdout(any(options.get(name) == "-" for name in _OUTPUTS))
+        return options
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Say what is wrong with the command line and leave with exit code 2."""
