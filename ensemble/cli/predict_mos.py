@@ -6,6 +6,7 @@ aspect for want of a prompt, 2 when an option cannot be used.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,12 @@ from ensemble.cli.shared.score_output import (
     say_range,
 )
 from ensemble.cli.shared.stacks import add_stack_options, load_stack, stack_source
+from ensemble.cli.shared.windows import (
+    add_windows_options,
+    check_windows,
+    put_over_time,
+    score_with,
+)
 from ensemble.engine import LOCAL
 
 if TYPE_CHECKING:
@@ -82,6 +89,7 @@ def _parser() -> Options:
         help="csv, jsonl, parquet or answer (the challenge's answer.txt)",
     )
     _add_uncertainty_options(parser)
+    add_windows_options(parser)
     add(
         "--explain",
         type=str,
@@ -135,7 +143,11 @@ def _main(argv: Sequence[str] | None = None) -> int:
     # Where nothing can be written is found out before anything is scored.
     form = output_format(options.out, options.format)
     check_outputs(
-        {"--out": options.out, "--distributions": options.distributions},
+        {
+            "--out": options.out,
+            "--distributions": options.distributions,
+            "--over-time": options.over_time,
+        },
         inputs=(
             *(options.audio or ()),
             options.clips,
@@ -176,6 +188,7 @@ def _check_options(options: Namespace) -> None:
             "but StackedMOS.predict_interval(…, system_ids=…) gives them."
         )
     _check_cross_fit(options, is_audio_given)
+    check_windows(options)
     if options.members and options.distributions is None:
         raise UsageError(
             "--members adds base models to the file of --distributions; name that too."
@@ -300,15 +313,18 @@ def _score_clips(options: Namespace, form: str | None) -> int:
         stack, clips = _cross_fitted(stack, clips)
     stack = with_predictions(stack, _read_predictions(options, stack, clips))
     with encoding() as on_embed:
-        scores = score_clips(
+        score = functools.partial(
+            score_clips,
             stack,
-            clips,
-            store,
+            store=store,
             intervals=IntervalSettings(options.level, options.by_system),
             on_progress=on_embed,
             engine=options.engine,
             source=source,
             distributions=_wanted(options),
+        )
+        scores, windowed = score_with(
+            options, stack, clips, score=score, on_progress=on_embed
         )
     # Aspects judged against a prompt are left out where no clip has one.
     left_out = ", ".join(scores.left_out)
@@ -326,8 +342,9 @@ def _score_clips(options: Namespace, form: str | None) -> int:
     _say_disagreement(stack, scores)
     if left_out:
         say(f"no prompt: {left_out} left out; pass --prompt, or a table with prompts")
-    note = length_note(scores.frame["audio"].tolist())
-    if note:
+    if windowed is not None:
+        put_over_time(windowed, options.over_time)
+    elif note := length_note(scores.frame["audio"].tolist()):
         say(f"note: {note}")
     if options.by_system:
         _say_systems(stack, clips, scores.aspects)

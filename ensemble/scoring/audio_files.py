@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from base_models.clips.audio import USED_SECONDS, declared_seconds
+from base_models.clips.segments.windows import is_longer
 from base_models.errors import UsageError
 
 AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif"}
@@ -58,7 +59,7 @@ def _audio_files(path: Path) -> list[Path]:
 
 def length_note(audio: Sequence[str]) -> str:
     """Say how many files are longer than what is scored of them; "" where none is."""
-    n_longer = sum(declared_seconds(path) > USED_SECONDS for path in audio)
+    n_longer = sum(is_longer(declared_seconds(path)) for path in audio)
     if not n_longer:
         return ""
     if len(audio) > 1:
@@ -68,5 +69,5 @@ def length_note(audio: Sequence[str]) -> str:
         subject = "the clip is"
     return (
         f"{subject} longer than {USED_SECONDS:g} s; only the first {USED_SECONDS:g} s "
-        "are scored"
+        "are scored: --windows all scores all of it"
     )

@@ -152,7 +152,8 @@ def test_what_is_cut_off_a_long_clip_is_said(place, monkeypatch):
         )
     )
     assert (
-        "note: 1 of 2 clips is longer than 30 s; only the first 30 s are scored" in err
+        "note: 1 of 2 clips is longer than 30 s; only the first 30 s are scored: "
+        "--windows all scores all of it" in err
     )
     assert titles == ["long (first 30 s of 95 s)", place.wav.stem]
     assert "longer than" not in call(*place.predict(place.wav, "--prompt", "piano"))[2]
