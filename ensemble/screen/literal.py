@@ -12,7 +12,9 @@ _NAMED = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 # Control characters, lone surrogates, and separators of lines and paragraphs.
 _HIDDEN_CATEGORIES = {"Cc", "Cs", "Zl", "Zp"}
 # They turn the direction of what follows, also beyond the name itself.
-_TURNING = frozenset("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_TURNING = frozenset(
+    "\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+)
 
 
 def literal(text: str) -> str:

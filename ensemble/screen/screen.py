@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ensemble.screen import streams
-from ensemble.screen.tables import LiteralTable
+from ensemble.screen.tables import LiteralTable, least_width
 
 WIDTH_WITHOUT_TERMINAL = 240
 """What is piped into a file should not be folded."""
@@ -49,9 +49,7 @@ class Screen(Console):
 
     def _print_table(self, table: LiteralTable) -> None:
         fitted = table.fitted(self, self.width)
-        needed = self.measure(
-            fitted, options=self.options.update(max_width=10_000)
-        ).minimum
+        needed = least_width(self, fitted)
         # Too narrow even for one number: rather a wide line than half a number.
         if needed > self.width:
             wide = Screen(file=self.file, width=needed)
@@ -60,8 +58,8 @@ class Screen(Console):
             super().print(fitted)
 
     def paragraph(self, text: str) -> None:
-        """Print a text, wrapped at words on a terminal and nowhere else."""
-        super().print(Text(text), soft_wrap=not self.is_terminal)
+        """Print a text, wrapped at words where there is a width to wrap at."""
+        super().print(Text(text), soft_wrap=not self._has_width)
 
     def on_broken_pipe(self) -> None:
         """Go on without a reader: files are still to be written."""

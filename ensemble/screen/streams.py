@@ -96,7 +96,8 @@ def put_bytes(data: bytes) -> None:
 def write_notes(text: str) -> None:
     """Print one line on standard error, whatever is in it."""
     try:
-        print(literal(text), file=sys.stderr, flush=True)
+        sys.stderr.write(f"{literal(text)}\n")
+        sys.stderr.flush()
     except BrokenPipeError:
         leave(sys.stderr)
 

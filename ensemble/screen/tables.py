@@ -72,14 +72,14 @@ class LiteralTable(Table):
         console : measures texts
         width : in characters
         """
-        if _least_width(console, self) <= width:
+        if least_width(console, self) <= width:
             return self
 
         table = self._with_short_names(width)
         order = self._by_importance()
         # The least important column goes first; a row of names alone says nothing.
         while len(order) > self._names + self._together:
-            if _least_width(console, table._of_columns(order)) <= width:
+            if least_width(console, table._of_columns(order)) <= width:
                 break
             del order[-self._together :]
         return table._of_columns(order, note=self._note(order))
@@ -171,7 +171,7 @@ def _key(row: tuple[tuple[Text, ...], Any] | None, names: int) -> tuple[str, ...
     return () if row is None else tuple(cell.plain for cell in row[0][:names])
 
 
-def _least_width(console: Console, table: Table) -> int:
+def least_width(console: Console, table: Table) -> int:
     """The width at which no column is narrower than what may not wrap in it."""
     unlimited = console.options.update(max_width=_NO_LIMIT)
     for column in table.columns:

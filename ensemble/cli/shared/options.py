@@ -7,9 +7,9 @@ import difflib
 import math
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
 
@@ -36,10 +36,18 @@ _WRONG_TYPE = re.compile(
 _UNKNOWN_OPTION = re.compile(r"unrecognized arguments: (--[\w-]+)")
 
 
+class OptionGroup(Protocol):
+    """A parser, or a group of its options under a heading."""
+
+    def add_argument(self, *names: str, **settings: Any) -> Any:
+        """Add an option."""
+
+
 class _Help(DefaultHelpFormatter):
-    """Help that states each default once, and no types; examples stay in their lines."""
+    """Help that states each default once, and no types."""
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
+        # Examples stay in their lines.
         filled: list[str] = []
         for part in text.split("\n\n"):
             is_list = "\n" in part
@@ -48,10 +56,21 @@ class _Help(DefaultHelpFormatter):
 
     def _get_help_string(self, action: argparse.Action) -> str:
         # The words of an option without a default say what happens without it.
-        if action.default is None or not action.option_strings:
+        # That a flag is off where it is not given goes without saying.
+        is_flag = action.default is False
+        if action.default is None or is_flag or not action.option_strings:
             return action.help or ""
         text: str = super()._get_help_string(action)
         return text.replace("type: %(type)s, ", "")
+
+    def _get_default_metavar_for_optional(self, action: argparse.Action) -> str:
+        # "--level LEVEL" would say nothing.
+        kind = getattr(action, "_typehint", action.type)
+        if kind in (int, seed):
+            return "N"
+        if kind is float:
+            return "NUMBER"
+        return super()._get_default_metavar_for_optional(action)
 
 
 class Options(ArgumentParser):
@@ -95,6 +114,34 @@ class Options(ArgumentParser):
         take_stdout(any(options.get(name) == "-" for name in _OUTPUTS))
         return options
 
+    def add(self, heading: str) -> Callable[..., Any]:
+        """Begin a group of options; what adds one to it."""
+        adder: Callable[..., Any] = self.group(heading).add_argument
+        return adder
+
+    def group(self, heading: str) -> OptionGroup:
+        """Begin a group of options under a heading."""
+        made: OptionGroup = self.add_argument_group(heading)
+        return made
+
+    def format_help(self, *words: Any) -> str:
+        """Help, in which what all commands have comes last."""
+        self._optionals.title = "general"
+        self._action_groups = sorted(
+            self._action_groups, key=lambda group: group is self._optionals
+        )
+        # All options in a row would be a dozen lines that nobody reads.
+        named = [self._word(action) for action in self._get_positional_actions()]
+        self.usage = " ".join(["%(prog)s", *named, "[options]"])
+        text: str = super().format_help(*words)
+        return text
+
+    def _word(self, action: argparse.Action) -> str:
+        name = action.metavar or action.dest.upper()
+        is_optional = action.nargs in ("?", "*")
+        dots = " ..." if action.nargs in ("*", "+") else ""
+        return f"[{name}{dots}]" if is_optional else f"{name}{dots}"
+
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Say what is wrong with the command line and leave with exit code 2."""
         text = " ".join(message.split())
@@ -133,9 +180,9 @@ def seed(word: str | int) -> int:
     return int(word)
 
 
-def add_aspects_option(parser: Options, also: str = "") -> None:
+def add_aspects_option(group: OptionGroup, also: str = "") -> None:
     """Add ``--aspects``; `also` says what else the names are for."""
-    parser.add_argument(
+    group.add_argument(
         "--aspects",
         nargs="+",
         metavar="NAME[=COLUMN]",
@@ -144,9 +191,9 @@ def add_aspects_option(parser: Options, also: str = "") -> None:
     )
 
 
-def add_scale_option(parser: Options, whose: str = "labels") -> None:
+def add_scale_option(group: OptionGroup, whose: str = "labels") -> None:
     """Add ``--scale``, the scale of `whose` mean ratings."""
-    parser.add_argument(
+    group.add_argument(
         "--scale",
         nargs="+",
         metavar=("LOW", "HIGH"),
@@ -155,15 +202,72 @@ def add_scale_option(parser: Options, whose: str = "labels") -> None:
     )
 
 
-def add_predictor_scales_option(parser: Options) -> None:
+def add_predictor_scales_option(group: OptionGroup) -> None:
     """Add ``--predictor-scales``, a table of the scales of models."""
-    parser.add_argument(
+    group.add_argument(
         "--predictor-scales",
         type=str,
         metavar="FILE",
         help="table with the columns model and scale (as 0-100): scales of the models "
         "in --predictions, where FILE:LOW-HIGH does not do",
     )
+
+
+def add_rating_scale_option(group: OptionGroup) -> None:
+    """Add ``--rating-scale``, the scale of single ratings."""
+    group.add_argument(
+        "--rating-scale",
+        nargs=2,
+        type=float,
+        metavar=("LOW", "HIGH"),
+        help="lowest and highest of the single ratings in --ratings; default: those of "
+        "--scale, else 1 5",
+    )
+
+
+def add_system_truth_option(group: OptionGroup) -> None:
+    """Add ``--system-truth``, scores of systems to measure against."""
+    group.add_argument(
+        "--system-truth",
+        type=str,
+        metavar="FILE",
+        help="true scores of systems (csv sysID,MI,TA), or 'tree': the file in "
+        "system_mos of the MusicEval tree; default: means of the clips",
+    )
+
+
+def add_device_option(group: OptionGroup, when: str = "") -> None:
+    """Add ``--device``; `when` says what else must be given for it."""
+    group.add_argument(
+        "--device",
+        type=str,
+        default=None if when else "auto",
+        help=f"{when}where to compute: cpu, cuda, mps, or auto: the fastest of them "
+        "that is there",
+    )
+
+
+def add_artifacts_option(group: OptionGroup, what: str) -> None:
+    """Add ``--artifacts``, the folder of `what`."""
+    group.add_argument(
+        "--artifacts",
+        type=str,
+        default="artifacts",
+        metavar="FOLDER",
+        help=f"folder of {what}",
+    )
+
+
+def add_weights_options(group: OptionGroup, when: str = "") -> None:
+    """Add ``--audio-encoder`` and ``--text-encoder``: where weights lie now."""
+    for kind in ("audio", "text"):
+        group.add_argument(
+            f"--{kind}-encoder",
+            nargs="+",
+            metavar="NAME=FOLDER",
+            help=f"{when}folder of the weights of {kind} encoders, where they were "
+            "moved since",
+        )
 
 
 def choose_encoders(

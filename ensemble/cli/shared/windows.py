@@ -13,7 +13,7 @@ from base_models.clips.segments.windows import HOP_SECONDS
 from base_models.errors import UsageError, one_of
 from base_models.files import atomic_write
 from ensemble.cli.shared.exit_codes import say
-from ensemble.cli.shared.options import Options
+from ensemble.cli.shared.options import OptionGroup
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,10 +27,9 @@ FIRST = "first"
 ALL = "all"
 
 
-def add_windows_options(parser: Options) -> None:
-    """Add ``--windows`` and ``--over-time``."""
-    add = parser.add_argument
-    add(
+def add_windows_option(group: OptionGroup) -> None:
+    """Add ``--windows``."""
+    group.add_argument(
         "--windows",
         type=str,
         default=FIRST,
@@ -39,7 +38,11 @@ def add_windows_options(parser: Options) -> None:
         f"first {USED_SECONDS:g} s; {ALL}, windows of {USED_SECONDS:g} s that start "
         f"every {HOP_SECONDS:g} s, pooled into one score",
     )
-    add(
+
+
+def add_over_time_option(group: OptionGroup) -> None:
+    """Add ``--over-time``."""
+    group.add_argument(
         "--over-time",
         type=str,
         metavar="FILE",
@@ -119,14 +122,16 @@ def score_with(
     return windowed.scores, windowed
 
 
-def put_over_time(windowed: WindowedScores, out: str | None) -> None:
-    """Say how windows were scored, and write their scores to the file `out`."""
-    from ensemble.formats import FORMATS
-
+def say_windows(windowed: WindowedScores) -> None:
+    """Say how the scores were made of those of windows."""
     for note in windowed.notes:
         say(f"note: {note}")
-    if out is None:
-        return
+
+
+def put_over_time(windowed: WindowedScores, out: str) -> None:
+    """Write the scores of windows to the file `out`, and say so."""
+    from ensemble.formats import FORMATS
+
     encode = FORMATS[_format_of(out)].encode
     atomic_write(out, encode(windowed.over_time, windowed.scores.aspects))
     say(f"scores over time: {out}, {len(windowed.over_time)} rows")
