@@ -16,7 +16,9 @@ import soundfile
 
 from base_models.clips.audio_files import mpeg
 from base_models.clips.audio_files.containers import check_container
+from base_models.clips.audio_files.decoder_messages import QuietSoundFile
 from base_models.clips.audio_files.open_file import regular_file
+from base_models.clips.audio_files.readable import AS_IT_IS, Readable
 from base_models.clips.segments.reference import segment_of
 from base_models.clips.segments.sound_part import SoundPart
 from base_models.errors import ClipError
@@ -40,13 +42,25 @@ MAX_VALUE = 1e4
 _SLACK_FRAMES = 8
 
 _UNKNOWN_LENGTH = 2**62
-_SUBTYPES = ("PCM_", "FLOAT", "DOUBLE", "VORBIS", "OPUS", "MPEG_")
+_SUBTYPES = (
+    "PCM_",
+    "FLOAT",
+    "DOUBLE",
+    "ULAW",
+    "ALAW",
+    "IMA_ADPCM",
+    "MS_ADPCM",
+    "ALAC_",
+    "VORBIS",
+    "OPUS",
+    "MPEG_",
+)
 
 
 @contextlib.contextmanager
 def open_audio(
     path: str | os.PathLike[str],
-) -> Iterator[tuple[int, soundfile.SoundFile | SoundPart]]:
+) -> Iterator[tuple[int, QuietSoundFile | SoundPart]]:
     """Descriptor of an audio file with a checked container, and a decoder that uses it.
 
     The decoder of a segment gives the frames of the segment alone.
@@ -55,8 +69,8 @@ def open_audio(
     with regular_file(path) as (handle, size):
         name = os.fspath(path)
         try:
-            check_container(handle, size)
-            with soundfile.SoundFile(handle, closefd=False) as sound:
+            readable = check_container(handle, size)
+            with _decoder(handle, readable) as sound:
                 _check_format(sound)
                 segment = segment_of(name)
                 yield handle, sound if segment is None else SoundPart(sound, segment)
@@ -74,9 +88,26 @@ def open_audio(
             raise ClipError(f"{name!r} cannot be decoded: {reason}") from error
 
 
+@contextlib.contextmanager
+def _decoder(handle: int, readable: Readable) -> Iterator[QuietSoundFile]:
+    """A decoder of an open file, or of its mended copy."""
+    with contextlib.ExitStack() as stack:
+        source = stack.enter_context(readable.opened(handle))
+        try:
+            sound = QuietSoundFile(source)
+        except soundfile.LibsndfileError:
+            tagged = mpeg.behind_empty_tag(handle) if readable == AS_IT_IS else None
+            if tagged is None:
+                raise
+            source = stack.enter_context(tagged.opened(handle))
+            sound = QuietSoundFile(source)
+        yield stack.enter_context(sound)
+
+
 def _check_format(sound: soundfile.SoundFile) -> None:
     """Refuse a codec, rate, number of channels or length outside the legal range."""
-    if not sound.subtype.startswith(_SUBTYPES):
+    is_mpeg_elsewhere = sound.subtype.startswith("MPEG_") and sound.format != "MP3"
+    if is_mpeg_elsewhere or not sound.subtype.startswith(_SUBTYPES):
         raise ClipError(
             f"codec {sound.format} {sound.subtype} is not supported; "
             "convert it to PCM, float or FLAC"
@@ -165,6 +196,11 @@ def _length_tolerance(
         return 0
 
     counted = mpeg.measure(handle, n_wanted)
+    if counted.is_joined:
+        raise ClipError(
+            "MPEG frames of another format or sample rate follow the first ones, as in "
+            "joined files; re-encode it, e.g. as FLAC"
+        )
     tolerance = _SLACK_FRAMES * counted.per_frame
     holds_more = min(counted.samples, n_wanted) > sound.frames + tolerance
 

@@ -12,6 +12,9 @@ import os
 import re
 from dataclasses import dataclass
 
+from base_models.clips.audio_files.readable import AS_IT_IS, Readable
+from base_models.errors import ClipError
+
 # Sample rates of version 1, by index; version 2 halves them, version 2.5 quarters them.
 _RATES = (44_100, 48_000, 32_000)
 
@@ -33,6 +36,22 @@ _KBPS = {
 # The last byte holds flags, of which bit 0 says that a number of frames follows.
 _LENGTH_HEADER = re.compile(rb"(?:Xing|Info)\0\0\0(.)", re.DOTALL)
 
+MAX_JUNK = 1 << 16
+"""Bytes that are no frame which may stand before, between or behind frames."""
+
+# Frames that must follow each other where other bytes are before them.
+_RUN = 4
+
+_ID3V1_BYTES = 128
+_ID3V1_EXTENDED_BYTES = 227
+_APE_HEADER_BYTES = 32
+
+# Header, side information and the fields of a length are at most 48 bytes.
+_LEAST_LENGTH_FRAME = 48
+
+# An empty tag, behind which libsndfile recognises every MPEG file.
+_EMPTY_TAG = b"ID3\x04\0\0\0\0\0\x0a" + bytes(10)
+
 # A frame header and the place where a Xing or Info header can stand after it.
 _HEAD_BYTES = 64
 
@@ -48,15 +67,24 @@ class Length:
     per_frame : int
         Samples per channel in one frame.
     whole : bool
-        Whether the count reached the end of the file, or a tag at its end.
+        Whether the count reached the end of the file, but for tags and other bytes.
     declared : bool
         Whether the first frame declares the length.
+    end : int
+        Where the last of these frames ends.
+    is_cut : bool
+        Whether the file ends within its last frame.
+    is_joined : bool
+        Whether frames of another version, layer or sample rate follow.
     """
 
     samples: int
     per_frame: int
     whole: bool
     declared: bool
+    end: int
+    is_cut: bool = False
+    is_joined: bool = False
 
 
 def is_frame(head: bytes) -> bool:
@@ -80,6 +108,114 @@ def is_frame(head: bytes) -> bool:
     return has_sync and not is_reserved
 
 
+def check_mpeg(handle: int, size: int) -> Readable | None:
+    """What the decoder is to be given of an MPEG file; None where it is none.
+
+    Players skip what is no frame at the start of a file, as recorders and downloads
+    leave it there; libsndfile does not. Where the first frame declares no length,
+    libsndfile estimates one and stops reading there; such a file is given a first frame
+    that declares what was counted.
+
+    Raises
+    ------
+    ClipError
+        When a file without a declared length is cut off within its last frame.
+    """
+    first = _first_frame(handle)
+    if first is None:
+        return None
+    is_clean = first == skip_id3(handle, 0)
+    mended = AS_IT_IS if is_clean else Readable(start=first, before=_EMPTY_TAG)
+
+    head = os.pread(handle, _HEAD_BYTES, first)
+    is_layer_3 = head[1] >> 1 & 3 == 1
+    if _declares_length(head) or not is_layer_3:
+        return mended
+    counted = measure(handle, 1 << 62)
+    if counted.is_cut:
+        raise ClipError("cut off: it ends within its last frame")
+    if counted.samples == 0:
+        return mended
+    n_frames = counted.samples // counted.per_frame
+    return Readable(
+        start=first, before=_EMPTY_TAG + _length_frame(head, n_frames), end=counted.end
+    )
+
+
+def behind_empty_tag(handle: int) -> Readable | None:
+    """An MPEG file as libsndfile recognises it always; None where it is none."""
+    first = _first_frame(handle)
+    return None if first is None else Readable(start=first, before=_EMPTY_TAG)
+
+
+def _first_frame(handle: int) -> int | None:
+    """Where the first frame is, behind tags and other bytes; None where none is."""
+    offset = skip_id3(handle, 0)
+    found = _next_frame(handle, offset)
+    if found is None and is_frame(os.pread(handle, 4, offset)):
+        # A file of a few frames has no run.
+        return offset
+    return found
+
+
+def _length_frame(head: bytes, n_frames: int) -> bytes:
+    """A silent frame like the one that begins with `head`, which declares a length."""
+    header = bytearray(head[:4])
+    # Without a checksum, and with the least bit rate at which the fields fit.
+    header[1] |= 1
+    n_bytes = 0
+    for rate_index in range(1, 15):
+        header[2] = rate_index << 4 | header[2] & 0x0C
+        n_bytes, _ = _frame_size(bytes(header))
+        if n_bytes >= _LEAST_LENGTH_FRAME:
+            break
+    is_version_1 = head[1] >> 3 & 3 == _VERSION_1
+    is_mono = head[3] >> 6 == 3
+    if is_version_1:
+        n_side = 17 if is_mono else 32
+    else:
+        n_side = 9 if is_mono else 17
+    fields = b"Info" + (1).to_bytes(4, "big") + n_frames.to_bytes(4, "big")
+    return (bytes(header) + bytes(n_side) + fields).ljust(n_bytes, b"\0")
+
+
+def skip_id3(handle: int, offset: int) -> int:
+    """The offset behind the ID3v2 tags that begin at an offset."""
+    head = os.pread(handle, 10, offset)
+    while head[:3] == b"ID3" and len(head) == 10:
+        offset += _id3_size(head)
+        head = os.pread(handle, 10, offset)
+    return offset
+
+
+def _next_frame(handle: int, offset: int) -> int | None:
+    """Offset of the next frame that begins a run, within `MAX_JUNK` bytes.
+
+    That bytes look like one header happens by chance, so `_RUN` frames are asked for.
+    """
+    window = os.pread(handle, MAX_JUNK, offset)
+    at = window.find(b"\xff")
+    while at >= 0:
+        if is_frame(window[at : at + 4]) and _begins_run(handle, offset + at):
+            return offset + at
+        at = window.find(b"\xff", at + 1)
+    return None
+
+
+def _begins_run(handle: int, offset: int) -> bool:
+    """Whether `_RUN` frames of one format follow each other from an offset."""
+    first = _frame_format(os.pread(handle, 4, offset))
+    for _ in range(_RUN):
+        head = os.pread(handle, 4, offset)
+        if first is None or _frame_format(head) != first:
+            return False
+        n_bytes, _ = _frame_size(head)
+        if n_bytes == 0:
+            return False
+        offset += n_bytes
+    return True
+
+
 def measure(handle: int, limit: int) -> Length:
     """Count the samples of an MPEG file, up to `limit` per channel.
 
@@ -93,10 +229,12 @@ def measure(handle: int, limit: int) -> Length:
     Returns
     -------
     length : Length
-        Of the frames up to the first bytes that are neither a frame of the same
-        version, layer and sample rate nor an ID3v2 tag.
+        Of all frames of one version, layer and sample rate. Tags, and other bytes of up
+        to `MAX_JUNK` at a time, may stand before, between and behind them.
     """
-    offset = 0
+    size = os.fstat(handle).st_size
+    offset = _first_frame(handle) or 0
+    end = 0
     n_samples = 0
     per_frame = 0
     declared = False
@@ -104,9 +242,8 @@ def measure(handle: int, limit: int) -> Length:
 
     while n_samples < limit:
         head = os.pread(handle, _HEAD_BYTES, offset)
-
-        if head[:3] == b"ID3" and len(head) >= 10:
-            offset += _id3_size(head)
+        if tag_bytes := _tag_bytes(head):
+            offset += tag_bytes
             continue
 
         # Bit rate and padding may differ between frames; a frame of another version,
@@ -119,8 +256,21 @@ def measure(handle: int, limit: int) -> Length:
             frame_bytes, frame_samples = _frame_size(head)
 
         if frame_bytes == 0:
-            at_end = not head or head[:3] in (b"TAG", b"APE")
-            return Length(n_samples, per_frame, whole=at_end, declared=declared)
+            found = _next_frame(handle, offset) if head else None
+            if found is not None and found > offset:
+                offset = found
+                continue
+            # A run of frames of another format, where no other bytes are between.
+            is_joined = found is not None
+            at_end = size - offset <= MAX_JUNK and not is_joined
+            return Length(
+                n_samples,
+                per_frame,
+                whole=at_end,
+                declared=declared,
+                end=end,
+                is_joined=is_joined,
+            )
 
         if format_of_stream is None:
             format_of_stream = frame_format
@@ -129,8 +279,34 @@ def measure(handle: int, limit: int) -> Length:
 
         n_samples += frame_samples
         offset += frame_bytes
+        end = offset
+        if offset > size:
+            return Length(
+                n_samples,
+                per_frame,
+                whole=True,
+                declared=declared,
+                end=end,
+                is_cut=True,
+            )
 
-    return Length(n_samples, per_frame, whole=False, declared=declared)
+    return Length(n_samples, per_frame, whole=False, declared=declared, end=end)
+
+
+def _tag_bytes(head: bytes) -> int:
+    """Bytes of the tag that begins with `head`; 0 where none does."""
+    if head[:3] == b"ID3" and len(head) >= 10:
+        return _id3_size(head)
+    if head[:4] == b"TAG+":
+        return _ID3V1_EXTENDED_BYTES
+    if head[:3] == b"TAG":
+        return _ID3V1_BYTES
+    if head[:8] == b"APETAGEX" and len(head) >= _APE_HEADER_BYTES:
+        # The size counts the footer, which is like the header.
+        is_header = bool(head[23] & 0x20)
+        size = int.from_bytes(head[12:16], "little")
+        return size + _APE_HEADER_BYTES if is_header else _APE_HEADER_BYTES
+    return 0
 
 
 def _id3_size(head: bytes) -> int:

@@ -9,10 +9,10 @@ import contextlib
 import hashlib
 import os
 import stat
-import tempfile
 import time
 from collections.abc import Iterator
 
+from base_models.clips.audio_files.readable import file_in_memory, write_all
 from base_models.clips.parquet.embedded_audio import read_embedded, row_of_reference
 from base_models.clips.segments.reference import segment_of
 from base_models.errors import ClipError
@@ -67,17 +67,8 @@ def _open_without_waiting(name: str) -> int:
 
 def _open_row(table: str, row: int) -> int:
     """A descriptor of the audio file in a row of a table, which is nowhere on disk."""
-    data = read_embedded(table, row)
-    if hasattr(os, "memfd_create"):
-        handle = os.memfd_create("clip", os.MFD_CLOEXEC)
-    else:
-        # A file without a name, where the system knows no files in memory.
-        with tempfile.TemporaryFile() as file:
-            handle = os.dup(file.fileno())
-
-    rest = memoryview(data)
-    while rest:
-        rest = rest[os.write(handle, rest) :]
+    handle = file_in_memory()
+    write_all(handle, read_embedded(table, row))
     os.lseek(handle, 0, os.SEEK_SET)
     return handle
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-import soundfile
 
+from base_models.clips.audio_files.decoder_messages import QuietSoundFile, caught
 from base_models.clips.segments.reference import Segment
 
 
@@ -18,7 +18,7 @@ class SoundPart:
 
     Parameters
     ----------
-    whole : soundfile.SoundFile
+    whole : QuietSoundFile
         Open, and read by nobody else.
     segment : Segment
         Of this file.
@@ -36,7 +36,7 @@ class SoundPart:
         When the segment is not in the file.
     """
 
-    def __init__(self, whole: soundfile.SoundFile, segment: Segment):
+    def __init__(self, whole: QuietSoundFile, segment: Segment):
         first, last = segment.frames(whole.samplerate, whole.frames)
         self.whole = whole
         self.start = first
@@ -45,7 +45,9 @@ class SoundPart:
         self.channels: int = whole.channels
         self.subtype: str = whole.subtype
         self._n_read = 0
-        whole.seek(first)
+        # A decoder of MP3 may decode on its way, and print what it finds there.
+        with caught(whole.messages):
+            whole.seek(first)
 
     def read(self, frames: int, dtype: str, always_2d: bool) -> np.ndarray:
         """The next portion, of at most `frames` frames; see `SoundFile.read`."""
