@@ -10,7 +10,6 @@ import os
 from dataclasses import dataclass
 
 import numpy as np
-import soundfile
 import soxr
 
 from base_models.clips.audio_files.decoder import (
@@ -203,22 +202,14 @@ def probe(path: str | os.PathLike[str]) -> AudioInfo:
 
 
 def declared_seconds(path: str | os.PathLike[str]) -> float:
-    """Length of a file according to its header, without decoding it.
+    """Length of a clip according to its file's header, without decoding it.
 
-    The result is NaN where the header cannot be read.
+    The result is NaN where the clip cannot be read.
     """
-    segment = segment_of(os.fspath(path))
     try:
-        with (
-            regular_file(path) as (handle, _),
-            soundfile.SoundFile(handle, closefd=False) as sound,
-        ):
-            n_frames = sound.frames
-            if segment is not None:
-                first, last = segment.frames(sound.samplerate, n_frames)
-                n_frames = last - first
-            return float(n_frames / sound.samplerate)
-    except (soundfile.SoundFileError, ClipError):
+        with open_audio(path) as (_, sound):
+            return float(sound.frames / sound.samplerate)
+    except ClipError:
         return float("nan")
 
 
