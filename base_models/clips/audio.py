@@ -6,16 +6,26 @@ the checks.
 
 from __future__ import annotations
 
+import logging
 import os
 from dataclasses import dataclass
 
 import numpy as np
 import soxr
 
+from base_models.clips.audio_files.bandwidth import SpectrumMeter
 from base_models.clips.audio_files.decoder import (
     MIN_SECONDS,
     checked_chunks,
     open_audio,
+)
+from base_models.clips.audio_files.levels import LevelMeter, Levels
+from base_models.clips.audio_files.mono import (
+    MIX,
+    MONO_RULES,
+    MonoMeter,
+    mean_of_channels,
+    one_channel,
 )
 from base_models.clips.audio_files.open_file import (
     digest_of,
@@ -23,10 +33,13 @@ from base_models.clips.audio_files.open_file import (
     regular_file,
 )
 from base_models.clips.segments.reference import segment_of
-from base_models.errors import ClipError
+from base_models.errors import ClipError, one_of
 
 __all__ = [
+    "LENGTH_TOLERANCE",
     "MIN_SECONDS",
+    "MIX",
+    "MONO_RULES",
     "USED_SECONDS",
     "AudioInfo",
     "content_hash",
@@ -37,15 +50,15 @@ __all__ = [
     "resample",
 ]
 
-# Length that is used of a longer clip.
+log = logging.getLogger(__name__)
+
+# Length that is used of a longer clip, and by how much one may exceed it before it is
+# said: encoders of MP3 and other formats add up to some frames at both ends.
 USED_SECONDS = 30.0
+LENGTH_TOLERANCE = 0.5
 
 # `probe` reads at most this much of a file.
 PROBE_SECONDS = 15 * 60.0
-
-# A sample is clipped when it stands in a run of samples at this level.
-CLIPPING_LEVEL = 0.999
-CLIPPING_RUN = 3
 
 # Read beyond the cut, so that the resampler's filter sees what follows it.
 _MARGIN_SECONDS = 0.25
@@ -64,45 +77,49 @@ class AudioInfo:
         In Hz, as in the file.
     channels : int
         Number of channels in the file.
-    peak : float
-        Largest magnitude over all channels; full scale is 1.
-    rms : float
-        Root mean square over all channels.
-    clipped_fraction : float
-        Share of samples that stand in runs of at least `CLIPPING_RUN` at full scale.
+    levels : Levels
+        Of what was read: silence, clipping, channels that cancel.
+    bandwidth : float
+        In Hz: above it there is nothing; half of the sample rate at most.
     sha256 : str
         Hex digest of the content, see `content_hash`.
+    messages : tuple of str
+        What the decoder has to say about the file, such as bytes that it skipped.
     """
 
     seconds: float
     sample_rate: int
     channels: int
-    peak: float
-    rms: float
-    clipped_fraction: float
+    levels: Levels
+    bandwidth: float
     sha256: str
+    messages: tuple[str, ...] = ()
 
 
 def load_audio(
     path: str | os.PathLike[str],
     sample_rate: int,
     max_seconds: float = USED_SECONDS,
+    mono: str = MIX,
 ) -> np.ndarray:
     """Load the first `max_seconds` of a clip as mono samples.
 
-    Channels are averaged before resampling (soxr, quality HQ). The loudness is not
+    Channels become one before resampling (soxr, quality HQ). The loudness is not
     normalised, and nothing is padded.
 
     Parameters
     ----------
     path : path-like
-        WAV (also RF64), FLAC, OGG (Vorbis or Opus), MP3 or AIFF file; or such a file in
-        a row of a Parquet table, see `base_models.clips.parquet.embedded_audio`; or a
-        segment of either, see `base_models.clips.segments.reference`.
+        File of a kind that `base_models.clips.audio_files.containers` knows; or such a
+        file in a row of a Parquet table, see
+        `base_models.clips.parquet.embedded_audio`; or a segment of either, see
+        `base_models.clips.segments.reference`.
     sample_rate : int
         Sample rate of the result, in Hz.
     max_seconds : float
         Where the clip is cut.
+    mono : str
+        One of `MONO_RULES`, see `base_models.clips.audio_files.mono`.
 
     Returns
     -------
@@ -118,21 +135,23 @@ def load_audio(
         or are absurdly large.
     """
     # Decoded past the cut, so that the resampler's filter sees what follows it.
-    mono, rate = _decode(path, max_seconds + _MARGIN_SECONDS)
-    mono = resample(mono, rate, sample_rate)
-    cut = mono[: round(max_seconds * sample_rate)]
+    samples, rate = _decode(path, max_seconds + _MARGIN_SECONDS, mono)
+    samples = resample(samples, rate, sample_rate)
+    cut = samples[: round(max_seconds * sample_rate)]
     return np.ascontiguousarray(cut, dtype=np.float32)
 
 
 def decode_audio(
-    path: str | os.PathLike[str], max_seconds: float = USED_SECONDS
+    path: str | os.PathLike[str],
+    max_seconds: float = USED_SECONDS,
+    mono: str = MIX,
 ) -> tuple[np.ndarray, int]:
     """Decode the first `max_seconds` of a clip as mono samples at the file's own rate.
 
     Returns
     -------
     samples : float32 array of shape (n_samples,)
-        The mean of the channels.
+        By the rule `mono`, see `load_audio`.
     sample_rate : int
         In Hz.
 
@@ -141,8 +160,8 @@ def decode_audio(
     ClipError
         For the reasons of `load_audio`.
     """
-    mono, rate = _decode(path, max_seconds)
-    return mono[: round(max_seconds * rate)], rate
+    samples, rate = _decode(path, max_seconds, mono)
+    return samples[: round(max_seconds * rate)], rate
 
 
 def resample(samples: np.ndarray, rate: int, new_rate: int) -> np.ndarray:
@@ -152,59 +171,74 @@ def resample(samples: np.ndarray, rate: int, new_rate: int) -> np.ndarray:
     return np.asarray(soxr.resample(samples, rate, new_rate, quality="HQ"))
 
 
-def _decode(path: str | os.PathLike[str], max_seconds: float) -> tuple[np.ndarray, int]:
+def _decode(
+    path: str | os.PathLike[str], max_seconds: float, rule: str
+) -> tuple[np.ndarray, int]:
     """Mono samples at the rate of the file, and that rate in Hz."""
+    one_of(rule, MONO_RULES, "rule for one channel")
+    meter = MonoMeter()
     with open_audio(path) as (handle, sound):
         rate = sound.samplerate
         n_wanted = int(np.ceil(max_seconds * rate))
         chunks = checked_chunks(handle, sound, n_wanted)
-        mono = np.concatenate([chunk.mean(axis=1) for chunk in chunks])
-    return mono, rate
+        if rule == MIX:
+            samples = mean_of_channels(chunks, meter)
+        else:
+            samples = one_channel(chunks, rule)
+        for message in sound.messages:
+            log.info("%s: the decoder says: %s", os.fspath(path), message)
+
+    # Rare, so that it is decoded once more rather than all channels of all clips kept.
+    if meter.is_cancelling:
+        log.info("%s: its channels cancel; the loudest is taken", os.fspath(path))
+        return _decode(path, max_seconds, "loudest")
+    return samples, rate
 
 
-def probe(path: str | os.PathLike[str]) -> AudioInfo:
+def probe(path: str | os.PathLike[str], max_seconds: float | None = None) -> AudioInfo:
     """Read through a file (at most `PROBE_SECONDS` of it) and describe it.
+
+    Parameters
+    ----------
+    path : path-like
+        As of `load_audio`.
+    max_seconds : float, optional
+        How much to read instead.
 
     Raises
     ------
     ClipError
         For the reasons of `load_audio`.
     """
+    seconds = PROBE_SECONDS if max_seconds is None else max_seconds
     with open_audio(path) as (handle, sound):
         rate = sound.samplerate
-        channels = sound.channels
         n_declared = sound.frames
-        n_wanted = int(PROBE_SECONDS * rate)
+        n_wanted = int(seconds * rate)
 
         n_frames = 0
-        n_clipped = 0
-        peak = 0.0
-        energy = 0.0
+        levels = LevelMeter(rate)
+        spectrum = SpectrumMeter(rate)
         for chunk in checked_chunks(handle, sound, n_wanted):
             n_frames += len(chunk)
-            n_clipped += _count_clipped(chunk)
-            peak = max(peak, float(np.abs(chunk).max()))
-            # In double precision: squares of 15 minutes do not add up in float32.
-            energy += float(np.square(chunk, dtype=np.float64).sum())
+            levels.add(chunk)
+            spectrum.add(chunk)
 
-        digest = _content_key(path, handle)
-
-    n_samples = n_frames * channels
-    return AudioInfo(
-        seconds=max(n_frames, n_declared) / rate,
-        sample_rate=rate,
-        channels=channels,
-        peak=peak,
-        rms=float(np.sqrt(energy / n_samples)),
-        clipped_fraction=n_clipped / n_samples,
-        sha256=digest,
-    )
+        return AudioInfo(
+            seconds=max(n_frames, n_declared) / rate,
+            sample_rate=rate,
+            channels=sound.channels,
+            levels=levels.levels(),
+            bandwidth=spectrum.bandwidth(),
+            sha256=_content_key(path, handle),
+            messages=tuple(sound.messages),
+        )
 
 
 def declared_seconds(path: str | os.PathLike[str]) -> float:
     """Length of a clip according to its file's header, without decoding it.
 
-    The result is NaN where the clip cannot be read.
+    The result is NaN where the file cannot be opened.
     """
     try:
         with open_audio(path) as (_, sound):
@@ -230,18 +264,3 @@ def _content_key(path: str | os.PathLike[str], handle: int) -> str:
     if segment is None:
         return digest_of(handle)
     return segment.content_key(digest_of_source(handle))
-
-
-def _count_clipped(chunk: np.ndarray) -> int:
-    """Samples in runs of at least `CLIPPING_RUN` at full scale, counted per channel."""
-    if len(chunk) < CLIPPING_RUN:
-        return 0
-    at_full_scale = np.abs(chunk) >= CLIPPING_LEVEL
-
-    # A lone peak is not clipping: only where three samples in a row are at full scale
-    # does a run start, and then all three belong to it.
-    starts_run = at_full_scale[2:] & at_full_scale[1:-1] & at_full_scale[:-2]
-    in_run = np.zeros_like(at_full_scale)
-    for shift in range(CLIPPING_RUN):
-        in_run[shift : shift + len(starts_run)] |= starts_run
-    return int(in_run.sum())

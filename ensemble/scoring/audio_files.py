@@ -7,11 +7,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from base_models.clips.audio import USED_SECONDS, declared_seconds
-from base_models.clips.segments.windows import is_longer
+from base_models.clips.audio import LENGTH_TOLERANCE, USED_SECONDS, declared_seconds
 from base_models.errors import UsageError
 
-AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif"}
+AUDIO_SUFFIXES = {
+    *(".wav", ".wave", ".w64", ".rf64", ".flac", ".ogg", ".oga", ".opus", ".mp3"),
+    *(".aiff", ".aif", ".aifc", ".caf", ".au", ".snd", ".sph", ".voc"),
+}
+"""Of the files in a folder that are taken; a file that is named needs none of them."""
 
 
 def clips_from_files(audio: Sequence[str], prompt: str | None) -> pd.DataFrame:
@@ -59,7 +62,8 @@ def _audio_files(path: Path) -> list[Path]:
 
 def length_note(audio: Sequence[str]) -> str:
     """Say how many files are longer than what is scored of them; "" where none is."""
-    n_longer = sum(is_longer(declared_seconds(path)) for path in audio)
+    longest = USED_SECONDS + LENGTH_TOLERANCE
+    n_longer = sum(declared_seconds(path) > longest for path in audio)
     if not n_longer:
         return ""
     if len(audio) > 1:

@@ -27,11 +27,11 @@ import numpy as np
 import pandas as pd
 
 from base_models.clips.audio import USED_SECONDS
+from base_models.clips.audio_files.levels import SILENCE_DBFS
 from base_models.clips.read_clips import SetAside
 from base_models.clips.segments.windows import (
     DIVIDING,
     HOP_SECONDS,
-    SILENT_DBFS,
     Window,
     windows_of,
 )
@@ -42,7 +42,7 @@ from base_models.scales import Scale
 from ensemble.estimator.stacked_mos import StackedMOS
 from ensemble.formats import Distributions, Scores
 from ensemble.scoring.prepared_stack import stored_tables
-from meta.score_columns import OUT_OF_RANGE
+from meta.score_columns import OUT_OF_RANGE, score_columns
 from meta.uncertainty.clip_range import RangeCheck
 
 OVER_TIME_COLUMNS = (
@@ -297,8 +297,9 @@ class _Pool:
 
     def _frame(self, is_marked: np.ndarray) -> pd.DataFrame:
         windows = self.by_window.frame
-        known = ("clip_id", "audio", OUT_OF_RANGE)
-        numbers = [name for name in windows.columns if name not in known]
+        legal = {f"{name}_sd" for name in self.by_window.aspects}
+        legal.update(score_columns(self.by_window.aspects))
+        numbers = [name for name in windows.columns if name in legal]
         pooled = []
         for place, row in enumerate(self.rows):
             of_clip = windows.iloc[self._places(row)]
@@ -312,12 +313,14 @@ class _Pool:
                 self._widen(means, of_clip, weights)
             pooled.append(means.to_numpy())
 
-        clips = self.divided.clips.iloc[self.rows]
-        frame = clips[["clip_id", "audio"]].reset_index(drop=True)
+        # What else is known of a clip is that of its first window, which has its name.
+        first = [self._places(row)[0] for row in self.rows]
+        frame = windows.iloc[first].reset_index(drop=True)
+        frame["clip_id"] = self.divided.clips["clip_id"].iloc[self.rows].to_numpy()
         frame[numbers] = np.reshape(pooled, (len(pooled), len(numbers)))
         if OUT_OF_RANGE in windows:
             frame[OUT_OF_RANGE] = is_marked
-        return frame[windows.columns.tolist()]
+        return frame
 
     def _widen(
         self, means: pd.Series, of_clip: pd.DataFrame, weights: np.ndarray
@@ -410,7 +413,7 @@ class _Pool:
         ]
         if silent:
             notes.append(
-                f"silent windows (below {SILENT_DBFS:g} dBFS) are left out of the "
+                f"silent windows (below {SILENCE_DBFS:g} dBFS) are left out of the "
                 f"score of {some(silent)}"
             )
         return tuple(notes)

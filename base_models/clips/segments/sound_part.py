@@ -44,6 +44,8 @@ class SoundPart:
         self.samplerate: int = whole.samplerate
         self.channels: int = whole.channels
         self.subtype: str = whole.subtype
+        self.format: str = whole.format
+        self.messages: list[str] = whole.messages
         self._n_read = 0
         # A decoder of MP3 may decode on its way, and print what it finds there.
         with caught(whole.messages):

@@ -13,21 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from base_models.clips.audio import USED_SECONDS, declared_seconds
+from base_models.clips.audio import LENGTH_TOLERANCE, USED_SECONDS, declared_seconds
 from base_models.clips.audio_files.decoder import checked_chunks, open_audio
+from base_models.clips.audio_files.levels import SILENCE_DBFS
 from base_models.clips.segments.reference import Segment, segment_of
 
 HOP_SECONDS = 15.0
 """From the start of a window to that of the next one."""
-
-LONGER_BY = 0.5
-"""Seconds beyond `USED_SECONDS` that do not make a clip a longer one.
-
-Encoders of MP3 pad a file of 30 s to 30.1 s.
-"""
-
-SILENT_DBFS = -60.0
-"""Level below which a window is silent, as a root mean square; full scale is 0."""
 
 DIVIDING = "windows"
 """Name of this step where progress is shown."""
@@ -49,7 +41,7 @@ class Window:
     weight : float
         Its share in the score of the clip; those of all windows sum to 1.
     is_silent : bool
-        Whether it is below `SILENT_DBFS`.
+        Whether it is below `SILENCE_DBFS`.
     """
 
     audio: str
@@ -61,7 +53,7 @@ class Window:
 
 def is_longer(seconds: float) -> bool:
     """Whether a clip of this length is longer than what is used of it."""
-    return seconds > USED_SECONDS + LONGER_BY
+    return seconds > USED_SECONDS + LENGTH_TOLERANCE
 
 
 def window_starts(seconds: float, hop: float = HOP_SECONDS) -> list[float]:
@@ -69,7 +61,7 @@ def window_starts(seconds: float, hop: float = HOP_SECONDS) -> list[float]:
 
     They lie a hop apart, up to the last, which ends with the clip. That one may follow
     by a little more than a hop, where it overlaps with the one before nevertheless: a
-    rest of less than `LONGER_BY` gets no window of its own.
+    rest of less than `LENGTH_TOLERANCE` gets no window of its own.
 
     Parameters
     ----------
@@ -86,7 +78,7 @@ def window_starts(seconds: float, hop: float = HOP_SECONDS) -> list[float]:
     if not is_longer(seconds):
         return [0.0]
     last = seconds - USED_SECONDS
-    rest = min(LONGER_BY, USED_SECONDS - hop)
+    rest = min(LENGTH_TOLERANCE, USED_SECONDS - hop)
     n_before = max(1, int(np.ceil((last - rest) / hop)))
     return [hop * k for k in range(n_before)] + [last]
 
@@ -146,7 +138,7 @@ def windows_of(
     is_silent = np.zeros(len(starts), dtype=bool)
     for place, start in enumerate(starts):
         power = powers[int(start) : int(np.ceil(ends[place]))].mean()
-        is_silent[place] = power < 10 ** (SILENT_DBFS / 10)
+        is_silent[place] = power < 10 ** (SILENCE_DBFS / 10)
 
     weights = np.zeros(len(starts))
     counted = np.full(len(starts), True) if is_silent.all() else ~is_silent

@@ -14,7 +14,7 @@ import soundfile
 import soxr
 
 from base_models.clips.audio import MIN_SECONDS, content_hash, load_audio, probe
-from base_models.errors import ClipError
+from base_models.errors import ClipError, UsageError
 
 RATE = 16_000
 KINDS = [("WAV", None), ("WAVEX", None), ("RF64", None), ("AIFF", None), ("FLAC", None)]
@@ -74,14 +74,41 @@ def test_channels_are_averaged_before_resampling(save):
     np.testing.assert_allclose(load_audio(path, 24_000), expected, atol=1e-6)
 
 
-def test_opposite_channels_cancel(save):
+@pytest.mark.parametrize("side", [0.0, 0.1, 0.2])
+def test_of_channels_that_cancel_the_loudest_is_read(save, side):
     samples = tone()
-    assert (
-        np.abs(
-            load_audio(save(np.hstack([samples, -samples]), subtype="FLOAT"), 24_000)
-        ).max()
-        < 1e-6
-    )
+    other = tone(seed=1)
+    left = samples + side * other
+    right = -0.8 * (samples - side * other)
+    path = save(np.hstack([left, right]), subtype="FLOAT")
+    np.testing.assert_allclose(load_audio(path, RATE), left[:, 0], atol=1e-6)
+    assert probe(path).levels.is_cancelling
+
+
+@pytest.mark.parametrize("share", [1.0, 0.5, 0.0, -0.5])
+def test_channels_that_do_not_cancel_are_averaged(save, share):
+    """Equal, independent and one silent channel, and all between."""
+    left = tone()
+    right = share * left + (1 - abs(share)) * tone(seed=1)
+    path = save(np.hstack([left, right]), subtype="FLOAT")
+    mean = (left + right)[:, 0] / 2
+    np.testing.assert_allclose(load_audio(path, RATE), mean, atol=1e-6)
+    assert not probe(path).levels.is_cancelling
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_a_rule_takes_the_channel_that_it_names(save, channels):
+    samples = np.hstack([tone(seed=k) * level for k, level in enumerate((0.2, 0.1, 1))])
+    samples = samples[:, :channels].copy()
+    path = save(samples, subtype="FLOAT")
+    loudest = np.square(samples).sum(axis=0).argmax()
+    for rule, place in [("left", 0), ("right", min(1, channels - 1))]:
+        read = load_audio(path, RATE, mono=rule)
+        np.testing.assert_array_equal(read, samples[:, place])
+    read = load_audio(path, RATE, mono="loudest")
+    np.testing.assert_array_equal(read, samples[:, loudest])
+    with pytest.raises(UsageError, match="Unknown rule for one channel 'both'"):
+        load_audio(path, RATE, mono="both")
 
 
 def test_the_cut_is_the_start_of_the_whole_clip_exactly_as_long_as_asked(save):
@@ -276,20 +303,22 @@ def test_probe_tells_what_is_in_the_file(save):
     samples = tone(2.0, channels=2)
     info = probe(save(data))
     assert (info.seconds, info.sample_rate, info.channels) == (2.0, RATE, 2)
-    assert info.peak == pytest.approx(np.abs(samples).max())
-    assert info.rms == pytest.approx(np.sqrt(np.mean(samples.astype(float) ** 2)))
-    assert info.clipped_fraction == 0
+    assert info.levels.peak == pytest.approx(np.abs(samples).max())
+    assert info.levels.rms == pytest.approx(
+        np.sqrt(np.mean(samples.astype(float) ** 2))
+    )
+    assert info.levels.clipped_fraction == 0
     assert info.sha256 == content_hash(save(data)) == hashlib.sha256(data).hexdigest()
 
 
 def test_clipping_is_runs_at_full_scale_not_a_lone_peak(save):
     samples = tone()
     samples[100:102] = 1.0
-    assert probe(save(samples, subtype="FLOAT")).clipped_fraction == 0
+    assert probe(save(samples, subtype="FLOAT")).levels.clipped_fraction == 0
     samples[500:540] = -1.0
-    assert probe(save(samples, subtype="FLOAT")).clipped_fraction == pytest.approx(
-        40 / RATE
-    )
+    assert probe(
+        save(samples, subtype="FLOAT")
+    ).levels.clipped_fraction == pytest.approx(40 / RATE)
 
 
 def test_a_long_file_is_probed_in_part_and_its_length_is_told(save, monkeypatch):
@@ -298,7 +327,7 @@ def test_a_long_file_is_probed_in_part_and_its_length_is_told(save, monkeypatch)
     samples[RATE:] = 1.0
     info = probe(save(samples))
     assert info.seconds == 2.0
-    assert info.clipped_fraction == 0
+    assert info.levels.clipped_fraction == 0
 
 
 def test_random_damage_to_headers_ends_in_samples_or_a_reason(save):

@@ -6,10 +6,14 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from base_models.clips.audio import USED_SECONDS, content_hash, load_audio
+from base_models.clips.audio import (
+    LENGTH_TOLERANCE,
+    USED_SECONDS,
+    content_hash,
+    load_audio,
+)
 from base_models.clips.segments.windows import (
     HOP_SECONDS,
-    LONGER_BY,
     window_starts,
     window_weights,
     windows_of,
@@ -36,13 +40,13 @@ def write(folder, seconds, parts=(), *, name="song.wav", rate=RATE, **kind):
 )
 def test_windows_cover_the_clip_overlap_as_stated_and_end_with_it(seconds, hop):
     starts = window_starts(seconds, hop)
-    if seconds <= USED_SECONDS + LONGER_BY:
+    if seconds <= USED_SECONDS + LENGTH_TOLERANCE:
         assert starts == [0]
         return
     assert starts[0] == 0
     np.testing.assert_allclose(np.diff(starts[:-1]), hop)
     last_hop = starts[-1] - starts[-2]
-    assert 0 < last_hop <= min(hop + LONGER_BY, USED_SECONDS) + 1e-9
+    assert 0 < last_hop <= min(hop + LENGTH_TOLERANCE, USED_SECONDS) + 1e-9
     assert starts[-1] + USED_SECONDS == pytest.approx(seconds)
 
 
