@@ -8,13 +8,9 @@ from pathlib import Path
 import pandas as pd
 
 from base_models.clips.audio import LENGTH_TOLERANCE, USED_SECONDS, declared_seconds
+from base_models.clips.rows.audio_paths import AUDIO_SUFFIXES
+from base_models.clips.rows.audio_tables import audio_files
 from base_models.errors import UsageError
-
-AUDIO_SUFFIXES = {
-    *(".wav", ".wave", ".w64", ".rf64", ".flac", ".ogg", ".oga", ".opus", ".mp3"),
-    *(".aiff", ".aif", ".aifc", ".caf", ".au", ".snd", ".sph", ".voc"),
-}
-"""Of the files in a folder that are taken; a file that is named needs none of them."""
 
 
 def clips_from_files(audio: Sequence[str], prompt: str | None) -> pd.DataFrame:
@@ -51,9 +47,7 @@ def _audio_files(path: Path) -> list[Path]:
     # A single file is not judged by its suffix: decoding goes by its first bytes.
     if not path.is_dir():
         return [path]
-    inside = sorted(
-        file for file in path.rglob("*") if file.suffix.lower() in AUDIO_SUFFIXES
-    )
+    inside = audio_files(path)
     if not inside:
         suffixes = ", ".join(sorted(AUDIO_SUFFIXES))
         raise UsageError(f"{path} holds no audio file ({suffixes}).")
