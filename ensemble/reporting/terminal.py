@@ -32,14 +32,18 @@ def closing_lines(sections: Sequence[Section]) -> Iterator[str]:
 
 
 def screen_tables(sections: Sequence[Section]) -> Iterator[LiteralTable]:
-    """The tables of all sections; one whose metrics are at two levels is two tables.
+    """The tables of all sections.
 
-    Side by side they would need some 200 columns.
+    One whose metrics are at two levels needs some 200 columns; with fewer, its levels
+    stand below each other.
     """
     for section in sections:
         for table in section.screen_tables:
-            for part in _parts(table):
-                yield _literal_table(part)
+            parts = [_literal_table(part) for part in _parts(table)]
+            if len(parts) > 1:
+                yield _literal_table(table, parts)
+            else:
+                yield from parts
 
 
 def _parts(table: TextTable) -> Iterator[TextTable]:
@@ -61,11 +65,14 @@ def _parts(table: TextTable) -> Iterator[TextTable]:
         )
 
 
-def _literal_table(table: TextTable) -> LiteralTable:
+def _literal_table(
+    table: TextTable, parts: Sequence[LiteralTable] = ()
+) -> LiteralTable:
     levels = {column.level[:3] for column in table.columns if column.level}
     shown = LiteralTable(
         names=sum(not column.level for column in table.columns) if levels else 1,
         importance=[f"{level} {name}" for level in levels for name in _IMPORTANCE],
+        parts=parts,
         elsewhere="the report has them",
         title=Text(table.title, style="italic"),
         caption=Text(table.note) if table.note else None,

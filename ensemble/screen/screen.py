@@ -48,6 +48,10 @@ class Screen(Console):
                 super().print(item, **options)
 
     def _print_table(self, table: LiteralTable) -> None:
+        if table.parts and least_width(self, table) > self.width:
+            for part in table.parts:
+                self._print_table(part)
+            return
         fitted = table.fitted(self, self.width)
         needed = least_width(self, fitted)
         # Too narrow even for one number: rather a wide line than half a number.

@@ -26,6 +26,8 @@ class LiteralTable(Table):
     together : how many of the other columns belong together and stay or go as one
     importance : headers of the other columns, the one to keep longest first; those that
         are not listed follow from left to right
+    parts : tables with some of the columns each, which are shown below each other where
+        there is no room for all of them
     elsewhere : where columns that do not fit can be found, for the line that says so
     options : of `rich.table.Table`
     """
@@ -36,13 +38,15 @@ class LiteralTable(Table):
         names: int = 1,
         together: int = 1,
         importance: Sequence[str] = (),
+        parts: Sequence[LiteralTable] = (),
         elsewhere: str = "a wider terminal or a pipe shows them",
         **options: Any,
     ) -> None:
         self._names = names
         self._together = together
-        self._importance = tuple(importance)
+        self._importance = tuple(" ".join(name.split()) for name in importance)
         self._elsewhere = elsewhere
+        self.parts = tuple(parts)
         self._options = {"title_justify": "left", "caption_justify": "left", **options}
         self._columns_added: list[tuple[str, dict[str, Any]]] = []
         self._rows_added: list[tuple[tuple[Text, ...], dict[str, Any]] | None] = []

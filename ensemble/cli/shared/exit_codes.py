@@ -42,7 +42,7 @@ EXIT_CODES = {
     ALL_WELL: "all well",
     UNEXPECTED_FAILURE: "unexpected failure",
     USAGE: "usage",
-    CLIPS_SET_ASIDE: "clips set aside (or findings, or models or rows that failed)",
+    CLIPS_SET_ASIDE: "some clips set aside (or findings, or models that failed)",
     DamagedArtifact.exit_code: "damaged artifact",
     DISK_FULL: "disk full",
     INTERRUPTED: "interrupted (143 by SIGTERM)",
