@@ -27,7 +27,12 @@ from base_models.clips.audio_files.mono import (
     mean_of_channels,
     one_channel,
 )
-from base_models.clips.audio_files.open_file import digest_of, regular_file
+from base_models.clips.audio_files.open_file import (
+    digest_of,
+    digest_of_source,
+    regular_file,
+)
+from base_models.clips.segments.reference import segment_of
 from base_models.errors import ClipError, one_of
 
 __all__ = [
@@ -77,7 +82,7 @@ class AudioInfo:
     bandwidth : float
         In Hz: above it there is nothing; half of the sample rate at most.
     sha256 : str
-        Hex digest of the file's bytes.
+        Hex digest of the content, see `content_hash`.
     messages : tuple of str
         What the decoder has to say about the file, such as bytes that it skipped.
     """
@@ -107,7 +112,8 @@ def load_audio(
     path : path-like
         File of a kind that `base_models.clips.audio_files.containers` knows; or such a
         file in a row of a Parquet table, see
-        `base_models.clips.parquet.embedded_audio`.
+        `base_models.clips.parquet.embedded_audio`; or a segment of either, see
+        `base_models.clips.segments.reference`.
     sample_rate : int
         Sample rate of the result, in Hz.
     max_seconds : float
@@ -224,13 +230,13 @@ def probe(path: str | os.PathLike[str], max_seconds: float | None = None) -> Aud
             channels=sound.channels,
             levels=levels.levels(),
             bandwidth=spectrum.bandwidth(),
-            sha256=digest_of(handle),
+            sha256=_content_key(path, handle),
             messages=tuple(sound.messages),
         )
 
 
 def declared_seconds(path: str | os.PathLike[str]) -> float:
-    """Length of a file according to its header, without decoding it.
+    """Length of a clip according to its file's header, without decoding it.
 
     The result is NaN where the file cannot be opened.
     """
@@ -242,7 +248,7 @@ def declared_seconds(path: str | os.PathLike[str]) -> float:
 
 
 def content_hash(path: str | os.PathLike[str]) -> str:
-    """Hex SHA-256 of a file's bytes.
+    """Hex SHA-256 of a file's bytes; of a segment, of these and its times.
 
     Raises
     ------
@@ -250,4 +256,11 @@ def content_hash(path: str | os.PathLike[str]) -> str:
         When the file is missing, not a regular file, empty or unreadable.
     """
     with regular_file(path) as (handle, _):
+        return _content_key(path, handle)
+
+
+def _content_key(path: str | os.PathLike[str], handle: int) -> str:
+    segment = segment_of(os.fspath(path))
+    if segment is None:
         return digest_of(handle)
+    return segment.content_key(digest_of_source(handle))

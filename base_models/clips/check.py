@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -117,6 +117,7 @@ def probe_clips(
     """
     # Imported late: it loads SciPy, which --help does not need.
     from base_models.clips.same_audio.fingerprint import read_fingerprint
+    from base_models.clips.same_audio.stretches import Stretch
 
     read: dict[str, AudioInfo] = {}
     missing: list[SetAside] = []
@@ -127,7 +128,8 @@ def probe_clips(
     for clip_id, audio in track(pairs):
         try:
             read[clip_id] = probe(audio)
-            prints[clip_id] = read_fingerprint(audio)
+            stretch = Stretch.of(audio, read[clip_id].sha256)
+            prints[clip_id] = replace(read_fingerprint(audio), stretch=stretch)
         except ClipError as error:
             set_aside = SetAside(clip_id, str(error))
             if not audio or _is_file_missing(error):

@@ -67,5 +67,5 @@ def length_note(audio: Sequence[str]) -> str:
         subject = "the clip is"
     return (
         f"{subject} longer than {USED_SECONDS:g} s; only the first {USED_SECONDS:g} s "
-        "are scored"
+        "are scored: --windows all scores all of it"
     )

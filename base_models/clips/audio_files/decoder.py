@@ -19,6 +19,8 @@ from base_models.clips.audio_files.containers import check_container
 from base_models.clips.audio_files.decoder_messages import QuietSoundFile
 from base_models.clips.audio_files.open_file import regular_file
 from base_models.clips.audio_files.readable import AS_IT_IS, Readable
+from base_models.clips.segments.reference import segment_of
+from base_models.clips.segments.sound_part import SoundPart
 from base_models.errors import ClipError
 
 # Frames per read; fixed, since decoding MP3 in portions of another size differs in the
@@ -58,9 +60,10 @@ _SUBTYPES = (
 @contextlib.contextmanager
 def open_audio(
     path: str | os.PathLike[str],
-) -> Iterator[tuple[int, QuietSoundFile]]:
+) -> Iterator[tuple[int, QuietSoundFile | SoundPart]]:
     """Descriptor of an audio file with a checked container, and a decoder that uses it.
 
+    The decoder of a segment gives the frames of the segment alone.
     Whatever the decoder raises while the file is open becomes a `ClipError`.
     """
     with regular_file(path) as (handle, size):
@@ -69,7 +72,8 @@ def open_audio(
             readable = check_container(handle, size)
             with _decoder(handle, readable) as sound:
                 _check_format(sound)
-                yield handle, sound
+                segment = segment_of(name)
+                yield handle, sound if segment is None else SoundPart(sound, segment)
         except ClipError as error:
             raise ClipError(f"{name!r}: {error}") from error
         except (
@@ -133,7 +137,7 @@ def _check_format(sound: soundfile.SoundFile) -> None:
 
 def checked_chunks(
     handle: int,
-    sound: soundfile.SoundFile,
+    sound: soundfile.SoundFile | SoundPart,
     n_wanted: int,
 ) -> Iterator[np.ndarray]:
     """Yield float32 portions of shape (n_frames, channels), each of them checked.
@@ -141,7 +145,11 @@ def checked_chunks(
     They hold `n_wanted` frames in all, or as many as there are. Memory grows with what
     is decoded, never with what the header declares.
     """
-    tolerance = _length_tolerance(handle, sound, n_wanted)
+    if isinstance(sound, SoundPart):
+        n_to_end = sound.start + min(n_wanted, sound.frames)
+        tolerance = _length_tolerance(handle, sound.whole, n_to_end)
+    else:
+        tolerance = _length_tolerance(handle, sound, n_wanted)
     n_expected = min(n_wanted, sound.frames) - tolerance
 
     # A loop of `read`, since `SoundFile.blocks` ignores short reads and repeats the
