@@ -61,6 +61,7 @@ from base_models.clips.rows.standard_columns import (
     with_standard_columns,
 )
 from base_models.clips.rows.validate import validate_clips
+from base_models.clips.segments.table_times import check_times, cut_to_segments
 from base_models.clips.text_table import READERS, TextTable
 from base_models.errors import UsageError, some
 from base_models.scales import Ends, LabelScales, Scale
@@ -224,6 +225,7 @@ def collect_clips(
     problems = Problems(table.n_rows)
     check_names(standard, problems)
     check_audio(standard, problems)
+    check_times(standard, reading, problems)
 
     labelled = _Labels()
     if labels:
@@ -382,6 +384,7 @@ def _read_table(
         cells = READERS[suffix](path)
         given = list(cells.columns)
         standard = with_standard_columns(cells, path, reading)
+        standard = cut_to_segments(standard, reading)
         if standard.table.embedded:
             published = as_published(standard.table, [path])
             standard = replace(standard, table=published)
@@ -413,7 +416,9 @@ def _is_table(file: Path) -> bool:
 
 def _read_shards(shards: Sequence[Path], reading: Reading) -> StandardTable:
     tables = [
-        with_standard_columns(READERS[".parquet"](shard), shard, reading)
+        cut_to_segments(
+            with_standard_columns(READERS[".parquet"](shard), shard, reading), reading
+        )
         for shard in shards
     ]
     table = as_published(joined([one.table for one in tables], shards), shards)

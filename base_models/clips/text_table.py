@@ -15,9 +15,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import pyarrow as pa
-import pyarrow.parquet as pq
+from typing import TYPE_CHECKING
 
 from base_models.clips.parquet.embedded_audio import (
     AudioColumn,
@@ -26,6 +24,14 @@ from base_models.clips.parquet.embedded_audio import (
 )
 from base_models.errors import ClipError, DamagedArtifact, UsageError, some
 from base_models.files import from_json
+from base_models.optional_libraries import LazyLibrary
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+else:
+    pa = LazyLibrary("pyarrow")
+    pq = LazyLibrary("pyarrow.parquet")
 
 MAX_ROWS = 10_000_000
 """A Parquet file that declares more rows is not read."""

@@ -433,7 +433,19 @@ def _audio_table(facts: Mapping[str, Any]) -> LiteralTable:
     )
     table.add_row("Hz: clips", ", ".join(rates))
     table.add_row("channels: clips", ", ".join(channels))
+    table.add_row("bandwidth", _bandwidth_text(facts["bandwidth"]))
     return table
+
+
+def _bandwidth_text(bandwidth: Mapping[str, Any]) -> str:
+    low = bandwidth["min"]
+    median = bandwidth["median"]
+    text = f"from {low:.0f} Hz, median {median:.0f} Hz"
+    count = bandwidth["below_encoders"]
+    if count:
+        verb = "has" if count == 1 else "have"
+        text += f"; {count} {verb} less than encoders expect (8000 Hz)"
+    return text
 
 
 def _new_table(title: str, columns: Sequence[str]) -> LiteralTable:

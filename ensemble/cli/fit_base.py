@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from jsonargparse import Namespace
 
 from base_models.errors import UsageError, one_of
+from base_models.optional_libraries import require
 from base_models.pooled_config import PooledConfig
 from base_models.scales import LabelScales
 from ensemble.cli.shared.engines import add_engine_option, locate
@@ -279,6 +280,7 @@ def _check_options(options: Namespace) -> None:
     from ensemble.training.model_sets import expand_sets
     from ensemble.training.training_setup import plan_models
 
+    require("torch")
     if options.data == "":
         raise UsageError(
             "--data is empty; name a folder or table, or leave the option out for the "

@@ -13,11 +13,10 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from base_models.clips.columns import (
     ID_COLUMNS,
@@ -39,9 +38,17 @@ from base_models.clips.text_table import (
     split_lines,
 )
 from base_models.errors import UsageError, one_of, some
+from base_models.optional_libraries import LazyLibrary
 from base_models.predictions import PredictionTable
 from base_models.scales import Scale
 from meta.splits.label_copies import copied_labels
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+else:
+    pa = LazyLibrary("pyarrow")
+    pq = LazyLibrary("pyarrow.parquet")
 
 _AUDIO_SUFFIX = re.compile(
     r"\.(wav|flac|mp3|ogg|oga|opus|m4a|mp4|aac|aiff?|wma|webm|sph)$", re.IGNORECASE
