@@ -225,7 +225,7 @@ def collect_clips(
     problems = Problems(table.n_rows)
     check_names(standard, problems)
     check_audio(standard, problems)
-    check_times(standard, reading, problems)
+    check_times(standard, options.reading, problems)
 
     labelled = _Labels()
     if labels:

@@ -296,7 +296,7 @@ def _say_files(sounds: ProbedAudio, findings: Sequence[Finding]) -> None:
         channels = f"{audio.channels} channel{'s' if audio.channels > 1 else ''}"
         say_more(
             f"{clip}: {audio.seconds:.2f} s, {audio.sample_rate} Hz, {channels}, peak "
-            f"{audio.peak:.3f}"
+            f"{audio.levels.peak:.3f}"
         )
     for finding in findings:
         for name in finding.examples:
