@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from base_models.bins import ScoreBins
-from base_models.clips.columns import TEXT_ASPECTS
+from base_models.clips.columns import is_judged_by_text
 from base_models.clips.text_table import TextTable, parse_number
 from base_models.errors import UsageError
 from base_models.scales import Scale
@@ -243,7 +243,7 @@ def judged_by_text(
     (False, True)
     """
     if text_aspects is None:
-        return tuple(aspect.lower() in TEXT_ASPECTS for aspect in aspects)
+        return tuple(is_judged_by_text(aspect) for aspect in aspects)
     unknown = sorted(set(text_aspects) - set(aspects))
     if unknown:
         raise UsageError(

@@ -26,8 +26,8 @@ from base_models.clips.columns import (
     SPLITS,
     STANDARD_NAMES,
     aspect_columns,
+    fold_name,
     is_bookkeeping_of_ratings,
-    with_underscores,
 )
 from base_models.clips.labels import FEWEST_LABELLED, SCALE, label_scales, read_scores
 from base_models.clips.parquet.embedded_audio import reference
@@ -458,7 +458,7 @@ def _choose_aspects(
 
     # A known name wins over the values of a column: where a table has "mos", another
     # numeric column on the scale is some other measure.
-    known = [name for name in candidates if with_underscores(name) in RATING_NAMES]
+    known = [name for name in candidates if fold_name(name) in RATING_NAMES]
     if known:
         return {name: name for name in known}
     return {
@@ -509,7 +509,7 @@ def _with_standard_columns(table: TextTable, path: Path) -> TextTable:
     original_names: dict[str, str] = {}
     prompt_names = _prompt_columns(table)
     for name, cells in table.columns.items():
-        standard = STANDARD_NAMES.get(name.lower(), name)
+        standard = STANDARD_NAMES.get(fold_name(name), name)
         # Of several texts the first is the prompt; the others stay what they are.
         if name in prompt_names[1:]:
             standard = name
@@ -562,7 +562,7 @@ def _prompt_columns(table: TextTable) -> list[str]:
     """
     found: list[str] = []
     for legal in ALIASES["prompt"]:
-        spellings = [name for name in table.columns if name.lower() == legal]
+        spellings = [name for name in table.columns if fold_name(name) == legal]
         if len(spellings) > 1 and not found:
             return []
         found += spellings

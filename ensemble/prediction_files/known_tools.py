@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from base_models.clips.columns import normalize_loosely
+from base_models.clips.columns import fold_name
 from base_models.scales import Scale
 
 _FIVE_POINTS = Scale(1, 5)
@@ -112,8 +112,8 @@ def known_tool(column: str, columns: Iterable[str]) -> KnownTool | None:
     >>> known_tool("PQ", ["clip_id", "PQ"]) is None
     True
     """
-    name = normalize_loosely(column)
-    present = {normalize_loosely(other) for other in columns}
+    name = fold_name(column)
+    present = {fold_name(other) for other in columns}
     for tool in KNOWN_TOOLS:
         if name in tool.alone:
             return tool

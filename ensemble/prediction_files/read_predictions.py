@@ -26,7 +26,7 @@ from base_models.clips.columns import (
     SCORE_COLUMNS,
     SPLITS,
     STANDARD_NAMES,
-    normalize_loosely,
+    fold_name,
 )
 from base_models.clips.labels import SCALE
 from base_models.clips.musiceval import ASPECTS
@@ -368,9 +368,7 @@ def _detect_layout(path: Path) -> _Layout:
     separator = "\t" if is_tabbed else ","
     cells = _fields(first_line, separator)
 
-    has_id_name = any(
-        normalize_loosely(cell) in {*ID_COLUMNS, *PATH_COLUMNS} for cell in cells
-    )
+    has_id_name = any(fold_name(cell) in {*ID_COLUMNS, *PATH_COLUMNS} for cell in cells)
     numbers = [parse_number(cell.strip()) for cell in cells[1:]]
     has_number = any(number is not None for number in numbers)
     # Without the name of an id, a .txt is a list as in the challenge; of any other file
@@ -433,7 +431,7 @@ def _score_column(table: TextTable, aspect: str, *, is_only: bool, path: Path) -
     Names are tried in groups, from those that say they are predictions to those that
     may be labels; the first group of which the table has any name decides.
     """
-    own_name = normalize_loosely(aspect)
+    own_name = fold_name(aspect)
     predicted_names = (f"pred_{own_name}", f"{own_name}_pred", f"predicted_{own_name}")
     groups: list[tuple[str, ...]] = [predicted_names, (own_name,)]
     # A name such as "score" does not say which of several aspects it is of.
@@ -442,10 +440,10 @@ def _score_column(table: TextTable, aspect: str, *, is_only: bool, path: Path) -
 
     describes_clips = {*STANDARD_NAMES, *ID_COLUMNS, *PATH_COLUMNS}
     candidates = [
-        name for name in table.columns if normalize_loosely(name) not in describes_clips
+        name for name in table.columns if fold_name(name) not in describes_clips
     ]
     for group in groups:
-        matches = [name for name in candidates if normalize_loosely(name) in group]
+        matches = [name for name in candidates if fold_name(name) in group]
         if len(matches) > 1:
             raise UsageError(
                 f"{path}: columns {some(matches)} may all be the predictions of "
@@ -497,7 +495,7 @@ def _clip_ids(table: TextTable, path: Path) -> list[str]:
 
 
 def _id_column(table: TextTable, legal: Sequence[str], path: Path) -> str | None:
-    matches = [name for name in table.columns if normalize_loosely(name) in legal]
+    matches = [name for name in table.columns if fold_name(name) in legal]
     if len(matches) > 1:
         raise UsageError(
             f"{path}: columns {some(matches)} may all be the clip id; drop or rename "

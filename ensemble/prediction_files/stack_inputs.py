@@ -18,7 +18,11 @@ import numpy as np
 import pandas as pd
 
 from base_models.bins import ScoreBins
-from base_models.clips.columns import STANDARD_NAMES, is_bookkeeping_of_models
+from base_models.clips.columns import (
+    STANDARD_NAMES,
+    fold_name,
+    is_bookkeeping_of_models,
+)
 from base_models.clips.labels import SCALE, label_scales, labels_onto
 from base_models.clips.read_clips import read_clips
 from base_models.errors import UsageError, some
@@ -497,7 +501,7 @@ def _models_of_columns(
     column_of: dict[str, dict[str, str]] = {}
     file_columns = tuple(_split_column_name(name, aspects)[1] for name in frame.columns)
     for name in frame.columns:
-        if name in aspects or name.strip().lower() in STANDARD_NAMES:
+        if name in aspects or fold_name(name) in STANDARD_NAMES:
             continue
         if only is None and is_bookkeeping_of_models(name, aspects):
             continue
