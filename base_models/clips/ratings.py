@@ -33,7 +33,13 @@ from base_models.clips.rating_tables import (
     list_columns,
     one_row_per_rating,
 )
-from base_models.clips.text_table import READERS, TextTable, check_name
+from base_models.clips.tables.read_table import (
+    TABLE_SUFFIXES,
+    is_table,
+    read_table,
+    table_file,
+)
+from base_models.clips.text_table import TextTable, check_name
 from base_models.errors import UsageError, some
 from base_models.scales import Scale, as_scale
 
@@ -139,8 +145,8 @@ def find_ratings(data: str | os.PathLike) -> Path | None:
     source : the tree that holds ``person_mos``, or the table
     """
     data = Path(data)
-    if data.suffix.lower() in READERS and data.is_file():
-        return data if holds_ratings(READERS[data.suffix.lower()](data)) else None
+    if _is_table(data) and table_file(data).is_file():
+        return data if holds_ratings(read_table(data)) else None
     # A list stands in the root of its tree, or in its folder "sets".
     if data.is_dir():
         roots = [musiceval.find_tree(data)]
@@ -307,10 +313,10 @@ def rated_columns(path: str | os.PathLike) -> dict[str, str]:
         when no column is known to hold ratings, and more than one may.
     """
     path = Path(path)
-    if path.suffix.lower() not in READERS:
+    if not _is_table(path):
         return {aspect: aspect for aspect in musiceval.ASPECTS}
 
-    table = READERS[path.suffix.lower()](path)
+    table = read_table(path)
     described = {*RATER_COLUMNS, *STANDARD_NAMES}
     lists = list_columns(table)
     candidates = [
@@ -350,8 +356,8 @@ def check_has_columns(path: str | os.PathLike, columns: Mapping[str, str]) -> No
     if not named:
         return
     known: Collection[str] = musiceval.ASPECTS
-    if path.suffix.lower() in READERS:
-        known = READERS[path.suffix.lower()](path).columns
+    if _is_table(path):
+        known = read_table(path).columns
     absent = [column for column in named if column not in known]
     if absent:
         raise UsageError(
@@ -430,12 +436,16 @@ def count_ratings(
 # ---- tables
 
 
+def _is_table(path: Path) -> bool:
+    """Whether ratings stand in a table, and not in the lists of a MusicEval tree."""
+    return is_table(path) and not musiceval.is_list(path)
+
+
 def _read_table(
     path: Path, aspects: Sequence[str], columns: Mapping[str, str]
 ) -> tuple[TextTable, dict[str, str]]:
     """The cells with ``clip_id`` and ``rater_id``, and the column of each aspect."""
-    suffix = path.suffix.lower()
-    if path.is_dir() or suffix == ".txt":
+    if path.is_dir() or musiceval.is_list(path):
         table = musiceval.read_rating_lists(path)
         column_of = {name: columns.get(name, name).lower() for name in aspects}
         unknown = [name for name in aspects if column_of[name] not in musiceval.ASPECTS]
@@ -445,8 +455,8 @@ def _read_table(
             )
         return table, column_of
 
-    if suffix in READERS:
-        table = READERS[suffix](path)
+    if is_table(path):
+        table = read_table(path)
         named = {columns.get(aspect, aspect) for aspect in aspects}
         if holds_lists(table, named):
             table = one_row_per_rating(table, named)
@@ -460,8 +470,8 @@ def _read_table(
 
     if path.exists():
         raise UsageError(
-            f"{path}: ratings are read from a MusicEval folder, a .txt list, or "
-            f"{', '.join(READERS)}."
+            f"{path}: ratings are read from a MusicEval folder, or "
+            f"{', '.join(TABLE_SUFFIXES)}."
         )
     raise UsageError(f"There is no file or folder {path}.")
 

@@ -44,7 +44,8 @@ from base_models.clips.ratings import (
     rated_columns,
     read_ratings,
 )
-from base_models.clips.text_table import READERS, TextTable, check_name, parse_number
+from base_models.clips.tables.read_table import TABLE_SUFFIXES, is_table, read_table
+from base_models.clips.text_table import TextTable, check_name, parse_number
 from base_models.errors import UsageError, some
 from base_models.scales import Ends, LabelScales, Scale
 
@@ -190,27 +191,25 @@ def _read_table(path: Path) -> tuple[TextTable, Path | None]:
     The second is the table itself where it is one of single ratings; its cells are then
     those that describe the clips.
     """
-    suffix = path.suffix.lower()
     if path.is_dir() and musiceval.find_tree(path) is None:
         shards = find_shards(path)
         if shards:
             tables = [
-                _with_standard_columns(READERS[".parquet"](shard), shard)
-                for shard in shards
+                _with_standard_columns(read_table(shard), shard) for shard in shards
             ]
             return as_published(joined(tables, shards), shards), None
-    if path.is_dir() or suffix == ".txt":
+    if path.is_dir() or musiceval.is_list(path):
         return musiceval.read_tree(path), None
-    if suffix in READERS:
-        cells = READERS[suffix](path)
+    if is_table(path):
+        cells = read_table(path)
         if holds_ratings(cells):
             return _with_standard_columns(one_row_per_clip(cells), path), path
         table = _with_standard_columns(cells, path)
         return (as_published(table, [path]) if table.embedded else table), None
     if path.exists():
         raise UsageError(
-            f"{path}: clips are read from a MusicEval folder, a .txt label list, or "
-            f"{', '.join(READERS)}."
+            f"{path}: clips are read from a MusicEval folder, or "
+            f"{', '.join(TABLE_SUFFIXES)}."
         )
     raise UsageError(f"There is no file or folder {path}.")
 
@@ -405,7 +404,7 @@ def _labels(
     }
     has_labels = any(np.isfinite(values).any() for values in scores.values())
     source = ratings
-    if source is None and path.suffix.lower() not in READERS:
+    if source is None and (musiceval.is_list(path) or not is_table(path)):
         source = find_ratings(path)
     if has_labels or source is None:
         return None, rated, scores

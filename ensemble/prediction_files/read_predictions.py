@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -30,13 +30,17 @@ from base_models.clips.columns import (
 )
 from base_models.clips.labels import SCALE
 from base_models.clips.musiceval import ASPECTS
+from base_models.clips.tables.read_table import (
+    TABLE_SUFFIXES,
+    is_table,
+    read_table,
+    table_file,
+)
 from base_models.clips.text_table import (
-    READERS,
     TextTable,
+    check_is_file,
     check_name,
     parse_number,
-    read_text,
-    split_lines,
 )
 from base_models.errors import UsageError, one_of, some
 from base_models.predictions import PredictionTable
@@ -96,11 +100,10 @@ def read_predictions(path: str | os.PathLike, aspects: Iterable[str]) -> pd.Data
     if distributions is not None:
         return _decode(distributions, aspects)
 
-    layout = _detect_layout(path)
-    if not layout.has_header:
-        table, column_of = _read_without_header(path, layout.separator, aspects)
+    table = _read_table(path)
+    if not table.has_header:
+        table, column_of = _name_scores(table, aspects)
     else:
-        table = READERS[layout.suffix](path)
         is_only = len(aspects) == 1
         column_of = {
             aspect: _score_column(table, aspect, is_only=is_only, path=path)
@@ -332,94 +335,43 @@ def _copy_remarks(
 # ---- files without a header
 
 
-@dataclass(frozen=True)
-class _Layout:
-    """How a file is laid out.
-
-    Parameters
-    ----------
-    has_header : whether the first line names the columns
-    separator : what separates the fields of a line; "" when the file is no text table
-    suffix : the key of its reader in `READERS`
-    """
-
-    has_header: bool
-    separator: str
-    suffix: str
+def _read_table(path: Path) -> TextTable:
+    check_is_file(table_file(path))
+    if not is_table(path):
+        raise UsageError(
+            f"{path}: predictions are read from {', '.join(TABLE_SUFFIXES)}."
+        )
+    return read_table(path)
 
 
-def _detect_layout(path: Path) -> _Layout:
-    suffix = path.suffix.lower()
-    if suffix not in {*READERS, ".txt"}:
-        if path.is_file():
-            raise UsageError(
-                f"{path}: predictions are read from {', '.join(READERS)}, or a .txt of "
-                "lines id,score."
-            )
-        if path.exists():
-            raise UsageError(f"{path} is not a file.")
-        raise UsageError(f"There is no file {path}.")
-    if suffix not in {".csv", ".tsv", ".txt"}:
-        return _Layout(has_header=True, separator="", suffix=suffix)
-
-    lines = split_lines(read_text(path))
-    first_line = next(line for line in lines if line.strip())
-    is_tabbed = suffix == ".tsv" or (suffix == ".txt" and "\t" in first_line)
-    separator = "\t" if is_tabbed else ","
-    cells = _fields(first_line, separator)
-
-    has_id_name = any(fold_name(cell) in {*ID_COLUMNS, *PATH_COLUMNS} for cell in cells)
-    numbers = [parse_number(cell.strip()) for cell in cells[1:]]
-    has_number = any(number is not None for number in numbers)
-    # Without the name of an id, a .txt is a list as in the challenge; of any other file
-    # a number in the first line shows that it is data.
-    return _Layout(
-        has_header=has_id_name or not (suffix == ".txt" or has_number),
-        separator=separator,
-        suffix=".tsv" if is_tabbed else ".csv",
-    )
-
-
-def _fields(line: str, separator: str) -> list[str]:
-    return [cell.strip().strip('"') for cell in line.split(separator)]
-
-
-def _read_without_header(
-    path: Path, separator: str, aspects: Sequence[str]
+def _name_scores(
+    table: TextTable, aspects: Sequence[str]
 ) -> tuple[TextTable, dict[str, str]]:
-    """Lines ``id,score,score…`` as a table, and the column of each aspect.
+    """A table without a header under names for ids, and the column of each aspect.
 
     The columns are named ``clip_id``, ``field 2``, ``field 3`` and so on.
     """
-    numbers = []
-    lines = []
-    for number, line in enumerate(split_lines(read_text(path)), start=1):
-        if line.strip():
-            numbers.append(number)
-            lines.append(line)
-    rows = [_fields(line, separator) for line in lines]
-
     order = [aspect.lower() for aspect in aspects]
     # The challenge fixes id,MI,TA, whichever of the two are asked for, in any order.
-    has_two_scores = len(rows[0]) == 1 + len(ASPECTS)
+    has_two_scores = len(table.columns) == 1 + len(ASPECTS)
     if has_two_scores and set(order) <= set(ASPECTS):
         order = list(ASPECTS)
 
     n_scores = len(order)
-    for number, line, cells in zip(numbers, lines, rows, strict=True):
-        if len(cells) != 1 + n_scores:
-            plural = "s" if n_scores > 1 else ""
-            raise UsageError(
-                f"{path}, line {number}: expected an id and {n_scores} score{plural} "
-                f"({', '.join(order)}); got {line[:80]!r}. Without a header there must "
-                "be one score per aspect."
-            )
+    if len(table.columns) != 1 + n_scores:
+        plural = "s" if n_scores > 1 else ""
+        first = ",".join(cells[0] for cells in table.columns.values())
+        raise UsageError(
+            f"{table.location(0)}: expected an id and {n_scores} score{plural} "
+            f"({', '.join(order)}); got {first[:80]!r}. Without a header there must "
+            "be one score per aspect."
+        )
 
     # Numbered as in the file, where the id is field 1.
     names = [f"field {position}" for position in range(2, 2 + n_scores)]
     column_of = {aspect: names[order.index(aspect.lower())] for aspect in aspects}
-    locations = [(str(path), number) for number in numbers]
-    return TextTable.from_rows(["clip_id", *names], rows, locations), column_of
+    columns = zip(["clip_id", *names], table.columns.values(), strict=True)
+    return replace(table, columns=dict(columns)), column_of
 
 
 # ---- columns and rows

@@ -13,6 +13,7 @@ import codecs
 import re
 from pathlib import Path
 
+from base_models.clips.text_table import check_is_file
 from base_models.errors import UsageError
 
 _MARKS = (
@@ -49,10 +50,7 @@ def read_any_text(path: Path) -> tuple[str, str]:
         when the file is missing, not a regular file, empty, unreadable, in no encoding
         that is known (naming line and column of the first broken byte), or holds a NUL.
     """
-    if not path.is_file():
-        if path.exists():
-            raise UsageError(f"{path} is not a file.")
-        raise UsageError(f"There is no file or folder {path}.")
+    check_is_file(path)
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -131,3 +129,17 @@ def _place(data: bytes, position: int) -> str:
     # Columns are letters: a letter of UTF-8 begins with a byte outside 0x80..0xbf.
     column = len(re.sub(rb"[\x80-\xbf]", b"", before[-1])) + 1
     return f"line {len(before)}, column {column}"
+
+
+def read_text(path: Path) -> str:
+    """All text of a file in UTF-8 or UTF-16, where nobody would read a note.
+
+    Raises
+    ------
+    UsageError
+        as `read_any_text`, and for Windows-1252.
+    """
+    text, encoding = read_any_text(path)
+    if encoding == "Windows-1252":
+        raise UsageError(f"{path} is not UTF-8 text; {SAVE_AS}.")
+    return text

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from base_models.clips.problems import Problem, Problems
 from base_models.clips.tables.header import (
     column_names,
     header_position,
@@ -16,7 +17,7 @@ from base_models.clips.tables.header import (
 )
 from base_models.clips.tables.notation import in_plain_form, why_no_number
 from base_models.clips.text_table import TextTable
-from base_models.errors import UsageError, some
+from base_models.errors import some
 
 _UNNAMED = re.compile(r"\s*|unnamed[:_ ]+\d+(\.\d+)?", re.IGNORECASE)
 
@@ -33,6 +34,7 @@ class Grid:
     unit : what is counted, see `TextTable`
     notes : what was guessed so far, in fragments of a sentence
     is_list : whether the file is of a kind that usually has no header
+    has_header : whether a row names the columns, as soon as that is known
     """
 
     path: Path
@@ -41,6 +43,7 @@ class Grid:
     unit: str = "line"
     notes: list[str] = field(default_factory=list)
     is_list: bool = False
+    has_header: bool = True
 
     def to_table(self) -> TextTable:
         """The table that the rows make.
@@ -52,7 +55,7 @@ class Grid:
         Raises
         ------
         UsageError
-            when a name stands twice, or a row has more or fewer cells than the header.
+            when a name stands twice, or rows have more or fewer cells than the header.
         """
         self._drop_blank_rows()
         if not self.rows:
@@ -60,15 +63,23 @@ class Grid:
         names = self._take_header()
         names = self._fit_widths(names)
 
-        table = TextTable.from_rows(range(len(names)), self.rows, [])
-        columns = list(table.columns.values())
+        if self.rows:
+            columns = [list(cells) for cells in zip(*self.rows, strict=True)]
+        else:
+            columns = [[] for _ in names]
         kept = self._kept_columns(names, columns)
         final = column_names([names[k] for k in kept], self.path)
         cells = {name: columns[k] for name, k in zip(final, kept, strict=True)}
         self._rewrite_numbers(cells)
 
         locations = [(str(self.path), number) for number in self.numbers]
-        return TextTable(cells, locations, unit=self.unit, notes=self._sentence())
+        return TextTable(
+            cells,
+            locations,
+            unit=self.unit,
+            notes=self._sentence(),
+            has_header=self.has_header,
+        )
 
     # ---- rows
 
@@ -99,6 +110,7 @@ class Grid:
         """The names in the header, which is taken from the rows."""
         position = header_position(self.rows, self.is_list)
         if position is None:
+            self.has_header = False
             names = names_without_header(self.rows)
             listed = ", ".join(f"'{name}'" for name in names)
             self.notes.append(f"no header, so the columns are called {listed}")
@@ -122,6 +134,8 @@ class Grid:
         if self._has_index_beside_header(width):
             return ["", *names]
 
+        problems = Problems(len(self.rows))
+        standard = "the header" if self.has_header else "the first row"
         n_named = max((k + 1 for k, name in enumerate(names) if name), default=0)
         for k, (row, number) in enumerate(zip(self.rows, self.numbers, strict=True)):
             n_cells = len(row)
@@ -129,11 +143,18 @@ class Grid:
             if n_cells > width:
                 row = row[:width] + [cell for cell in row[width:] if cell.strip()]
             if len(row) < n_named or len(row) > width:
-                raise UsageError(
-                    f"{self.path}, {self.unit} {number}: {n_cells} cells; the header "
-                    f"has {width}."
+                problem = Problem(
+                    str(self.path),
+                    line=number,
+                    column="",
+                    value="",
+                    what="a row has more or fewer cells than the header",
+                    unit=self.unit,
+                    message=f"{n_cells} cells; {standard} has {width}",
                 )
+                problems.add(k, problem)
             self.rows[k] = row + [""] * (width - len(row))
+        problems.raise_if_any()
         return names
 
     def _has_index_beside_header(self, width: int) -> bool:
@@ -182,7 +203,9 @@ class Grid:
             if plain is not None:
                 columns[name] = plain
                 example = next(
-                    (old, new) for old, new in zip(cells, plain, strict=True) if old != new
+                    (old, new)
+                    for old, new in zip(cells, plain, strict=True)
+                    if old != new
                 )
                 rewritten.append(f"'{name}' ({example[0].strip()!r} is {example[1]})")
             elif cells and why_no_number(cells[0]):
@@ -190,7 +213,9 @@ class Grid:
         if rewritten:
             self.notes.append(f"numbers rewritten in {', '.join(rewritten[:5])}")
         if doubtful:
-            self.notes.append(f"the notation of numbers in {some(doubtful)} is in doubt")
+            self.notes.append(
+                f"the notation of numbers in {some(doubtful)} is in doubt"
+            )
 
     def _sentence(self) -> tuple[str, ...]:
         if not self.notes:

@@ -15,20 +15,20 @@ from base_models.clips.columns import (
     RATING_NAMES,
     SCORE_COLUMNS,
     STANDARD_NAMES,
-    normalize_loosely,
+    fold_name,
 )
 from base_models.clips.tables.notation import readings
 from base_models.errors import UsageError, some
 
 _TEXTUAL = frozenset(
-    normalize_loosely(name)
+    fold_name(name)
     for name in (*STANDARD_NAMES, *RATER_COLUMNS, *ID_COLUMNS, *PATH_COLUMNS)
 )
 _KNOWN = _TEXTUAL | frozenset(
-    normalize_loosely(name)
+    fold_name(name)
     for name in (*RATING_NAMES, *RATING_COLUMNS, *PREDICTION_COLUMNS, *SCORE_COLUMNS)
 )
-_IDENTIFYING = frozenset(normalize_loosely(name) for name in ID_COLUMNS + PATH_COLUMNS)
+_IDENTIFYING = frozenset(fold_name(name) for name in ID_COLUMNS + PATH_COLUMNS)
 _AUDIO_FILE = re.compile(
     r".*\.(wav|flac|mp3|ogg|opus|m4a|aac|aiff?|aifc|au|caf|w64|webm|wma)\s*",
     re.IGNORECASE | re.DOTALL,
@@ -44,7 +44,7 @@ def is_known_name(cell: str) -> bool:
     >>> is_known_name("Clip ID"), is_known_name("a.wav")
     (True, False)
     """
-    return normalize_loosely(cell) in _KNOWN
+    return fold_name(cell) in _KNOWN
 
 
 def is_textual_name(name: str) -> bool:
@@ -53,12 +53,12 @@ def is_textual_name(name: str) -> bool:
     >>> is_textual_name("prompt"), is_textual_name("mos")
     (True, False)
     """
-    return normalize_loosely(name) in _TEXTUAL
+    return fold_name(name) in _TEXTUAL
 
 
 def identifies_clips(name: str) -> bool:
     """Whether a column of this name holds ids of clips or their files."""
-    return normalize_loosely(name) in _IDENTIFYING
+    return fold_name(name) in _IDENTIFYING
 
 
 def is_audio_file(cell: str) -> bool:
@@ -97,10 +97,15 @@ def header_position(rows: Sequence[Sequence[str]], is_list: bool = False) -> int
 
 
 def _first_or_none(first: Sequence[str], is_list: bool) -> int | None:
-    has_numbers = any(readings(cell) for cell in first[1:])
-    # Ids have digits or are paths; names of columns are words.
-    looks_like_id = is_list or re.search(r"[0-9/\\]", first[0]) is not None
-    return None if has_numbers and looks_like_id else 0
+    numbers = [cell.strip() for cell in first[1:] if readings(cell)]
+    # Ids have digits or are paths; names of columns are words, and none is a fraction.
+    is_data = (
+        is_list
+        or re.search(r"[0-9/\\]", first[0]) is not None
+        or not all(number.isdecimal() for number in numbers)
+        or len(set(numbers)) < len(numbers)
+    )
+    return None if numbers and is_data else 0
 
 
 def _n_filled(row: Sequence[str]) -> int:
@@ -115,7 +120,7 @@ def names_without_header(rows: Sequence[Sequence[str]]) -> list[str]:
     is ``mos``, and two of them beside clips of MusicEval are ``mi`` and ``ta``. Others
     are called by their place, as ``field 3``.
     """
-    width = max(len(row) for row in rows)
+    width = len(rows[0])
     columns = [[row[k] for row in rows if k < len(row)] for k in range(width)]
     names = [f"field {k + 1}" for k in range(width)]
 

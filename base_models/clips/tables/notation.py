@@ -74,7 +74,7 @@ def in_plain_form(cells: Sequence[str]) -> list[str] | None:
     cells : None where nothing is to be rewritten: all numbers are plain, a cell is no
         number, or the notation of the column is in doubt
     """
-    numbers = [cell.strip() for cell in cells if cell.strip().lower() not in MISSING]
+    numbers = [cell.strip() for cell in cells if not _is_missing(cell)]
     # Most columns end here: at the first title of a column of text, or unchanged.
     if not numbers or not readings(numbers[0]):
         return None
@@ -83,19 +83,25 @@ def in_plain_form(cells: Sequence[str]) -> list[str] | None:
 
     has_point = all(_WITH_POINT.fullmatch(number) for number in numbers)
     has_comma = all(_WITH_COMMA.fullmatch(number) for number in numbers)
-    if has_point and has_comma:
-        # Grouped whole numbers only: read if both notations agree on all of them.
-        if any(len(readings(number)) > 1 for number in numbers):
-            return None
-        return _rewritten(cells)
-    if has_point:
-        return [_kept_or(cell, _with_point) for cell in cells]
-    if has_comma and not _mixes_points(numbers):
-        return [_kept_or(cell, _with_comma) for cell in cells]
-    # Some numbers were typed with a comma and some with a point, each beyond doubt.
-    if all(len(readings(number)) == 1 for number in numbers):
-        return _rewritten(cells)
-    return None
+    if has_point and not has_comma:
+        plain = [_with_point(number) for number in numbers]
+    elif has_comma and not has_point and not _mixes_points(numbers):
+        plain = [_with_comma(number) for number in numbers]
+    # Numbers typed now with a comma, now with a point; or grouped whole ones.
+    elif all(len(readings(number)) == 1 for number in numbers):
+        plain = [readings(number)[0] for number in numbers]
+    else:
+        return None
+    # A number may be too large for any notation.
+    if any(parse_number(number) is None for number in plain):
+        return None
+
+    rewritten = iter(plain)
+    return [cell if _is_missing(cell) else next(rewritten) for cell in cells]
+
+
+def _is_missing(cell: str) -> bool:
+    return cell.strip().lower() in MISSING
 
 
 def _mixes_points(numbers: Sequence[str]) -> bool:
@@ -104,14 +110,6 @@ def _mixes_points(numbers: Sequence[str]) -> bool:
     return not has_both and any(
         "." in number and parse_number(number) is not None for number in numbers
     )
-
-
-def _rewritten(cells: Sequence[str]) -> list[str]:
-    return [_kept_or(cell, lambda number: readings(number)[0]) for cell in cells]
-
-
-def _kept_or(cell: str, rewrite) -> str:
-    return cell if cell.strip().lower() in MISSING else rewrite(cell.strip())
 
 
 def _with_point(number: str) -> str:

@@ -36,10 +36,7 @@ def separator_of(text: str, suffix: str) -> str:
     text : of a table, with its header or without
     suffix : of its file, which says what is likely where the text does not
     """
-    sample = text[:_SAMPLE]
-    if len(text) > _SAMPLE:
-        # The last line is cut off.
-        sample = sample[: max(sample.rfind("\n"), sample.rfind("\r")) + 1] or sample
+    sample = without_comments(sample_of(text))
     candidates = _SEPARATORS.get(suffix, ",;\t|")
     if suffix == ".txt" and _is_list_of_files(sample):
         return candidates[0]
@@ -57,11 +54,34 @@ def separator_of(text: str, suffix: str) -> str:
     return best
 
 
-def rows_of(text: str, separator: str) -> list[list[str]]:
-    """The rows of a text up to the first that is not well formed, without blank ones."""
+def sample_of(text: str) -> str:
+    """The first lines of a text."""
+    if len(text) <= _SAMPLE:
+        return text
+    sample = text[:_SAMPLE]
+    # The last line is cut off.
+    return sample[: max(sample.rfind("\n"), sample.rfind("\r")) + 1] or sample
+
+
+def without_comments(sample: str) -> str:
+    """A text without the lines that begin with ``#``, unless all do."""
+    if "#" not in sample:
+        return sample
+    return re.sub(r"(?:\A|(?<=[\r\n]))#[^\r\n]*(\r\n|\r|\n|\Z)", "", sample) or sample
+
+
+def rows_of(
+    text: str,
+    separator: str,
+    skipinitialspace: bool = False,
+) -> list[list[str]]:
+    """The rows of a text, without blank ones, up to the first that is malformed."""
     rows: list[list[str]] = []
     reader = csv.reader(
-        io.StringIO(text, newline=""), delimiter=separator, strict=True
+        io.StringIO(text, newline=""),
+        delimiter=separator,
+        skipinitialspace=skipinitialspace,
+        strict=True,
     )
     try:
         for cells in reader:
@@ -104,11 +124,8 @@ def _is_list_of_files(sample: str) -> bool:
 def _is_split_by_blanks(sample: str) -> bool:
     """Whether each line is an id and numbers, with blanks between them."""
     rows: Sequence[list[str]] = [line.split() for line in _lines(sample)]
-    return all(
-        len(row) > 1 and all(readings(cell) for cell in row[1:]) for row in rows
-    )
+    return all(len(row) > 1 and all(readings(cell) for cell in row[1:]) for row in rows)
 
 
 def _lines(sample: str) -> list[str]:
-    lines = re.split(r"[\r\n]+", sample)
-    return [line for line in lines if line.strip() and not line.startswith("#")]
+    return [line for line in re.split(r"[\r\n]+", sample) if line.strip()]
