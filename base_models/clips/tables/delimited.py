@@ -38,6 +38,8 @@ def read_delimited(path: Path) -> TextTable:
         quoted cell swallows rows (naming the line).
     """
     text, encoding = read_any_text(path)
+    # DOS ended texts so.
+    text = text.removesuffix("\x1a")
     suffix = path.suffix.lower()
     grid = Grid(path, [], [], is_list=suffix == ".txt")
     if encoding == "Windows-1252":
@@ -67,7 +69,7 @@ def read_delimited(path: Path) -> TextTable:
 def _read_rows(grid: Grid, text: str, separator: str) -> None:
     """Put the rows of a text into a grid, read as it is most likely meant."""
     comments = None
-    if _COMMENT.search(text):
+    if "#" in text and _COMMENT.search(text):
         text = _with_bare_header(text, separator)
         comments = _Comments(text, separator)
 
@@ -78,6 +80,8 @@ def _read_rows(grid: Grid, text: str, separator: str) -> None:
     is_spaced = f'{separator} "' in sample and not _are_equal(rows)
     if is_spaced and _are_equal(rows_of(sample, separator, skipinitialspace=True)):
         dialect["skipinitialspace"] = True
+    if _is_quoted_singly(text, separator):
+        dialect["quotechar"] = "'"
     try:
         _parse(grid, text, comments, dialect)
         return
@@ -99,6 +103,13 @@ def _read_rows(grid: Grid, text: str, separator: str) -> None:
     raise UsageError(
         f"{grid.path}, line {line}: not a well-formed row ({failure})."
     ) from failure
+
+
+def _is_quoted_singly(text: str, separator: str) -> bool:
+    """Whether all names in the first line stand in single quotes."""
+    first_line = re.match(r"\s*([^\r\n]*)", text)
+    names = first_line[1].strip().split(separator) if first_line else []
+    return all(re.fullmatch(r"'[^']+'", name.strip()) for name in names)
 
 
 def _retry(
@@ -265,6 +276,9 @@ class _Comments:
         if not line.startswith("#"):
             return False
         is_spaced = line[1:2] in " \t#!\r\n"
+        # A row may begin so whose next cell has a line break.
+        if line.count('"') % 2:
+            return False
         if is_above_all and self.has_header:
             return True
         cells = line.split(self.separator)

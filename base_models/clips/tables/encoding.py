@@ -33,6 +33,7 @@ _NOT_WESTERN = re.compile(
     rb"|[A-Za-z][\x80-\x84\x86-\x89\x8b\x91\x93-\x95\x98\x99\x9b][A-Za-z]"
     rb"|[a-z][\x8a\x8c\x8e\x9f][a-z]"
 )
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 SAVE_AS = "save it as UTF-8"
 
 
@@ -110,17 +111,22 @@ def _decode_as(data: bytes, encoding: str, path: Path) -> str:
 
 
 def _utf16_without_mark(data: bytes) -> str | None:
-    """The text of UTF-16 whose mark is missing, or None where it is something else."""
-    # Half of the bytes of ASCII letters are 0, all at places of one parity.
-    zeros = (data[0::2].count(0), data[1::2].count(0))
-    encoding = "utf-16-be" if zeros[0] > zeros[1] else "utf-16-le"
-    if len(data) % 2 or min(zeros) > max(zeros) / 10 or max(zeros) < len(data) / 20:
-        return None
-    try:
-        text = data.decode(encoding)
-    except UnicodeDecodeError:
-        return None
-    return text if re.search("[\r\n]", text) else None
+    """The text of UTF-16 whose mark is missing, or None where it is something else.
+
+    The wrong order of bytes makes other letters of separators and line breaks.
+    """
+    found = []
+    for encoding, zeros in (("utf-16-le", data[1::2]), ("utf-16-be", data[0::2])):
+        # Digits, separators and line ends have a zero each, at places of one parity.
+        if len(data) % 2 or zeros.count(0) < len(data) / 20:
+            continue
+        try:
+            text = data.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+        if re.search("[\r\n]", text) and not _CONTROL.search(text):
+            found.append(text)
+    return found[0] if len(found) == 1 else None
 
 
 def _place(data: bytes, position: int) -> str:

@@ -15,7 +15,7 @@ from base_models.clips.tables.header import (
     is_textual_name,
     names_without_header,
 )
-from base_models.clips.tables.notation import in_plain_form, why_no_number
+from base_models.clips.tables.notation import in_plain_form, is_doubtful
 from base_models.clips.text_table import TextTable
 from base_models.errors import some
 
@@ -84,7 +84,11 @@ class Grid:
     # ---- rows
 
     def _drop_blank_rows(self) -> None:
-        is_blank = [not "".join(row).strip() for row in self.rows]
+        # Most rows begin with a letter or digit.
+        is_blank = [
+            not (row and row[0].strip()) and not "".join(row).strip()
+            for row in self.rows
+        ]
         if not any(is_blank):
             return
         with_cells = [
@@ -112,8 +116,7 @@ class Grid:
         if position is None:
             self.has_header = False
             names = names_without_header(self.rows)
-            listed = ", ".join(f"'{name}'" for name in names)
-            self.notes.append(f"no header, so the columns are called {listed}")
+            self.notes.append(f"no header, so the columns are called {some(names)}")
             return names
 
         if position > 0:
@@ -184,13 +187,20 @@ class Grid:
             )
 
         has_ids = any(identifies_clips(names[k]) for k in kept)
+        n_index = 0
         while len(kept) > 1 and _UNNAMED.fullmatch(names[kept[0]]):
             cells = columns[kept[0]]
             is_index = _counts_rows(cells) or (has_ids and _numbers_rows(cells))
             if not is_index:
                 break
-            self.notes.append("the first column, which numbers the rows, left out")
+            n_index += 1
             kept = kept[1:]
+        if n_index == 1:
+            self.notes.append("the first column, which numbers the rows, left out")
+        elif n_index:
+            self.notes.append(
+                f"the first {n_index} columns, which number the rows, left out"
+            )
         return kept
 
     def _rewrite_numbers(self, columns: dict[str, list[str]]) -> None:
@@ -208,7 +218,7 @@ class Grid:
                     if old != new
                 )
                 rewritten.append(f"'{name}' ({example[0].strip()!r} is {example[1]})")
-            elif cells and why_no_number(cells[0]):
+            elif is_doubtful(cells):
                 doubtful.append(name)
         if rewritten:
             self.notes.append(f"numbers rewritten in {', '.join(rewritten[:5])}")

@@ -154,6 +154,10 @@ def _of_object(value: dict[str, Any], path: Path, note: str) -> TextTable | None
     if all(_is_number(one) for one in values) and not any(map(is_known_name, value)):
         records = [{"clip_id": clip, "score": one} for clip, one in value.items()]
         return _of_records(records, path, note=note or "read as a score per clip")
+    if any(map(identifies_clips, value)) and not any(
+        isinstance(one, (list, dict)) for one in values
+    ):
+        return _of_records([value], path, note=note)
     lists = {key: one for key, one in value.items() if isinstance(one, list)}
     if len(lists) == len(value) and not any(map(_are_records, values)):
         return _of_columns(value, path)

@@ -30,6 +30,7 @@ def _notation(point: str, grouping: str) -> re.Pattern[str]:
 
 _WITH_POINT = _notation(r"\.", ",")
 _WITH_COMMA = _notation(",", r"\.")
+_MARKS = re.compile(r"[, \u00a0\u202f'\u2019\u2212]")
 _GROUPS = re.compile(r"[ \u00a0\u202f'\u2019]")
 
 
@@ -57,7 +58,7 @@ def why_no_number(cell: str) -> str:
     ''
     """
     found = readings(cell)
-    if len(found) < 2:
+    if len(found) < 2 or parse_number(cell) is not None:
         return ""
     return f" (is it {found[0]} or {found[1]}? Write it without thousands separators)"
 
@@ -74,11 +75,8 @@ def in_plain_form(cells: Sequence[str]) -> list[str] | None:
     cells : None where nothing is to be rewritten: all numbers are plain, a cell is no
         number, or the notation of the column is in doubt
     """
-    numbers = [cell.strip() for cell in cells if not _is_missing(cell)]
-    # Most columns end here: at the first title of a column of text, or unchanged.
-    if not numbers or not readings(numbers[0]):
-        return None
-    if all(parse_number(number) is not None for number in numbers):
+    numbers = _marked_numbers(cells)
+    if numbers is None:
         return None
 
     has_point = all(_WITH_POINT.fullmatch(number) for number in numbers)
@@ -102,6 +100,33 @@ def in_plain_form(cells: Sequence[str]) -> list[str] | None:
 
 def _is_missing(cell: str) -> bool:
     return cell.strip().lower() in MISSING
+
+
+def is_doubtful(cells: Sequence[str]) -> bool:
+    """Whether a column holds numbers with commas whose notation cannot be told.
+
+    >>> is_doubtful(["1,234", "2"]), is_doubtful(["1.234", "2"]), is_doubtful(["a,b"])
+    (True, False, False)
+    """
+    numbers = _marked_numbers(cells)
+    if numbers is None or in_plain_form(cells) is not None:
+        return False
+    return all(map(readings, numbers))
+
+
+def _marked_numbers(cells: Sequence[str]) -> list[str] | None:
+    """The numbers of a column, or None where all are plain or some cell is none.
+
+    Most columns end here, at their first cell or without any of the signs that a plain
+    number lacks.
+    """
+    first = next((cell for cell in cells if not _is_missing(cell)), "")
+    if not readings(first) or not _MARKS.search("\n".join(cells)):
+        return None
+    numbers = [cell.strip() for cell in cells if not _is_missing(cell)]
+    if all(parse_number(number) is not None for number in numbers):
+        return None
+    return numbers
 
 
 def _mixes_points(numbers: Sequence[str]) -> bool:

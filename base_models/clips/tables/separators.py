@@ -124,6 +124,8 @@ def _is_list_of_files(sample: str) -> bool:
 def _is_split_by_blanks(sample: str) -> bool:
     """Whether each line is an id and numbers, with blanks between them."""
     rows: Sequence[list[str]] = [line.split() for line in _lines(sample)]
+    if rows and all(map(is_known_name, rows[0])):
+        rows = rows[1:]
     return all(len(row) > 1 and all(readings(cell) for cell in row[1:]) for row in rows)
 
 

@@ -31,6 +31,12 @@ _CHUNK = 1 << 20
 _CELL = re.compile(rb"\sr\s*=\s*[\"']([A-Za-z]{1,7})(\d{1,9})[\"']")
 _ERROR_CELL = re.compile(rb"<(?:\w+:)?c\b[^>]*\bt=[\"']e[\"']")
 _ODS_ERROR = re.compile(rb"calcext:value-type=[\"']error[\"']")
+# Tags whose attributes may hold ">", as in formulas.
+_ODS_TAG = re.compile(
+    rb"<(?:\w+:)?(table|table-row|(?:covered-)?table-cell)(?=[\s/>])"
+    rb"((?:[^>\"']|\"[^\"]*\"|'[^']*')*)>"
+)
+_ODS_REPEATED = re.compile(rb"number-(?:rows|columns)-repeated=[\"'](\d{1,9})[\"']")
 _ODS_MERGED = re.compile(rb"number-rows-spanned=[\"'](?!1[\"'])\d")
 # A formula (without the type of texts, which may be empty) and no value after it.
 _NO_VALUE = re.compile(
@@ -201,18 +207,45 @@ def _check_member(path: Path, name: str, data: bytes) -> None:
             f"{path} is no spreadsheet that an office program writes ({name} defines "
             "entities or is no UTF-8); save it anew as .xlsx."
         )
-    if b"sheetData" not in data:
-        return
     last_row = 0
     last_column = 0
-    for letters, digits in set(_CELL.findall(data)):
-        last_row = max(last_row, int(digits))
-        last_column = max(last_column, _column_number(letters))
+    if name == "content.xml":
+        last_row, last_column = _extent_of_ods(data)
+    elif b"sheetData" in data:
+        for letters, digits in set(_CELL.findall(data)):
+            last_row = max(last_row, int(digits))
+            last_column = max(last_column, _column_number(letters))
     if last_row * last_column > MAX_CELLS:
         raise UsageError(
             f"{path}: a sheet has {last_row:,} rows and {last_column:,} columns, more "
             f"than {MAX_CELLS:,} cells; delete the cells far from the table."
         )
+
+
+def _extent_of_ods(data: bytes) -> tuple[int, int]:
+    """The last row and column that hold a value, of the largest extents of all sheets.
+
+    Cells and rows may be repeated: the empty ones at the end of a sheet, which are no
+    part of it, and any others.
+    """
+    last_row = 0
+    last_column = 0
+    row = 0
+    column = 0
+    for tag, attributes in _ODS_TAG.findall(data):
+        match = _ODS_REPEATED.search(attributes)
+        times = int(match[1]) if match else 1
+        if tag == b"table":
+            row = 0
+        elif tag == b"table-row":
+            row += times
+            column = 0
+        else:
+            column += times
+            if b"value-type" in attributes:
+                last_row = max(last_row, row)
+                last_column = max(last_column, column)
+    return last_row, last_column
 
 
 def _column_number(letters: bytes) -> int:
