@@ -33,6 +33,7 @@ _NOT_WESTERN = re.compile(
     rb"|[A-Za-z][\x80-\x84\x86-\x89\x8b\x91\x93-\x95\x98\x99\x9b][A-Za-z]"
     rb"|[a-z][\x8a\x8c\x8e\x9f][a-z]"
 )
+_HIGH = re.compile(rb"[\x80-\xff]")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 SAVE_AS = "save it as UTF-8"
 
@@ -83,12 +84,15 @@ def _decode(data: bytes, path: Path) -> tuple[str, str]:
 
     # A file whose other letters are UTF-8 has a broken byte. One of Windows-1252 has
     # no such pairs of letters, as "Ã¼".
-    if data.startswith(codecs.BOM_UTF8) or _UTF8_LETTER.search(data):
+    n_letters = len(_UTF8_LETTER.findall(data))
+    n_others = len(_HIGH.findall(_UTF8_LETTER.sub(b"", data)))
+    is_utf8 = data.startswith(codecs.BOM_UTF8) or n_letters >= n_others
+    strange = _NOT_WESTERN.search(data)
+    if is_utf8 or (n_letters and strange is None):
         raise UsageError(
             f"{path}, {place}: byte 0x{broken:02x} is not UTF-8, which the rest of the "
             f"file is; mend it there, or {SAVE_AS}."
         )
-    strange = _NOT_WESTERN.search(data)
     if strange is not None:
         raise UsageError(
             f"{path}, {_place(data, strange.start())}: the text is neither UTF-8 nor "
