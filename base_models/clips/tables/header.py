@@ -92,20 +92,29 @@ def header_position(rows: Sequence[Sequence[str]], is_list: bool = False) -> int
         for position, row in enumerate(rows[1:_LEADING_ROWS], start=1):
             if _n_filled(row) > 1:
                 has_name = any(is_known_name(cell) for cell in row)
-                return position if has_name else _first_or_none(rows[0], is_list)
-    return _first_or_none(rows[0], is_list)
+                return position if has_name else _first_or_none(rows, is_list)
+    return _first_or_none(rows, is_list)
 
 
-def _first_or_none(first: Sequence[str], is_list: bool) -> int | None:
+def _first_or_none(rows: Sequence[Sequence[str]], is_list: bool) -> int | None:
+    first = rows[0]
     numbers = [cell.strip() for cell in first[1:] if readings(cell)]
-    # Ids have digits or are paths; names of columns are words, and none is a fraction.
+    # Ids have digits or are paths, and look like each other; names of columns are
+    # words, and none is a fraction or stands twice.
     is_data = (
         is_list
         or re.search(r"[0-9/\\]", first[0]) is not None
         or not all(number.isdecimal() for number in numbers)
         or len(set(numbers)) < len(numbers)
+        or any(_shape(row[0]) == _shape(first[0]) for row in rows[1:_LEADING_ROWS])
     )
     return None if numbers and is_data else 0
+
+
+def _shape(cell: str) -> str:
+    """A text with each letter and digit replaced by one of its kind."""
+    small = re.sub(r"[^\W\d_]", "a", cell.strip().lower())
+    return re.sub(r"\d", "0", small)
 
 
 def _n_filled(row: Sequence[str]) -> int:
