@@ -33,7 +33,7 @@ from base_models.metrics.noise_ceiling import noise_ceiling
 from base_models.predictions import PredictionTable
 from base_models.scales import LabelScales
 from ensemble.prediction_files.join_models import onto_labels
-from ensemble.prediction_files.predictor_scales import PredictionFile
+from ensemble.prediction_files.prediction_word import PredictionFile
 from ensemble.prediction_files.read_predictions import (
     clips_of_split,
     join_predictions,
@@ -203,7 +203,7 @@ def evaluate_file(
     clips = clips_of_split(all_clips, split)
     names = clips.attrs["aspects"]
     file = PredictionFile.parse(predictions)
-    predicted = read_predictions(file.path, names)
+    predicted = read_predictions(file, names)
     joined, not_predicted, not_labelled = join_predictions(predicted, clips)
     joined, without_score = _without_unscored_labels(joined, names)
     joined, scale_notes = onto_labels(joined, predicted, file, own_scales)

@@ -37,6 +37,7 @@ from ensemble.workspace import Workspace
 from meta.splits.meta_split import VALIDATION_SHARE
 
 if TYPE_CHECKING:
+    from ensemble.prediction_files.read_model import Origin
     from ensemble.stacking.fit_stack import Settings
     from ensemble.stacking.stack_data import StackData
 
@@ -244,6 +245,7 @@ def _data_of_both(options: Namespace, workspace: Workspace) -> StackData:
         own_scales=rated.scales,
         declared=DeclaredScales.read(options.predictor_scales),
     )
+    _say_origins(joined.origins)
     for note in joined.notes:
         say(f"note: {note}")
     return runs.with_predictions(joined)
@@ -253,10 +255,8 @@ def _data_of_predictions(options: Namespace, workspace: Workspace) -> StackData:
     """Anybody's predictions, from files."""
     from base_models.clips.same_audio.recordings import Recordings
     from base_models.scales import LabelScales
-    from ensemble.prediction_files.predictor_scales import (
-        DeclaredScales,
-        PredictionFile,
-    )
+    from ensemble.prediction_files.prediction_word import PredictionFile
+    from ensemble.prediction_files.predictor_scales import DeclaredScales
     from ensemble.prediction_files.stack_inputs import read_stack_inputs
     from ensemble.stacking.stack_data import AUTO, StackData
 
@@ -272,6 +272,7 @@ def _data_of_predictions(options: Namespace, workspace: Workspace) -> StackData:
         scales=LabelScales.parse(options.scale),
         declared=DeclaredScales.read(options.predictor_scales),
     )
+    _say_origins(external.origins)
     for note in external.notes:
         say(f"note: {note}")
     # Where the table of labels names audio files, clips are compared by these, too.
@@ -280,11 +281,19 @@ def _data_of_predictions(options: Namespace, workspace: Workspace) -> StackData:
     recordings = Recordings.of_audio(audio, workspace.fingerprints)
     return StackData.from_predictions(
         external,
-        options.labels or str(PredictionFile.parse(options.predictions[0]).path),
+        options.labels
+        or str(PredictionFile.parse_all(options.predictions[:1])[0].path),
         options.models,
         group=options.groups or "",
         contents=recordings.contents,
     )
+
+
+def _say_origins(origins: Sequence[Origin]) -> None:
+    """Say which columns of which file became which models."""
+    for origin in origins:
+        if origin.is_table:
+            say(f"reads {origin.text}")
 
 
 def _show_report(folder: Path) -> Sequence[str]:

@@ -11,55 +11,23 @@ import pandas as pd
 from base_models.bins import ScoreBins
 from base_models.clips.labels import SCALE
 from base_models.errors import UsageError, some
-from base_models.predictions import MEAN_LABEL, PredictionTable
+from base_models.predictions import PredictionTable
 from base_models.scales import Scale
 from ensemble.prediction_files.known_tools import known_tool
+from ensemble.prediction_files.prediction_word import PredictionFile
 from ensemble.prediction_files.predictor_scales import (
     CURE_OF_ONE_FILE,
     DECLARED,
     OF_BINS,
     OF_LABELS,
     DeclaredScales,
-    PredictionFile,
     PredictorScale,
     check_on_scale,
     range_remark,
 )
-from ensemble.prediction_files.read_predictions import comparable_ids
+from ensemble.prediction_files.read_model import ReadModel
+from ensemble.prediction_files.short_ids import comparable_ids
 from ensemble.prediction_files.stack_scales import StackScales
-
-
-@dataclass(frozen=True)
-class ReadModel:
-    """The predictions of one model, as read.
-
-    Parameters
-    ----------
-    name : the model's name
-    ids : n clip ids, as its file writes them
-    values : scores of shape (n, aspects), or distributions of shape (n, aspects, bins)
-    declared : the scale that the command line names for its file, or None
-    own_scale : the scale that the file itself names, such as that of its bins, or None
-    columns : of the file, the column of each aspect's scores
-    file_columns : all columns of the file
-    bins : of the distributions; None where `values` are scores
-    sigma : kernel width of the distributions
-    trained_on, selected_on : ids of clips whose labels the model has seen
-    predicts : what the distributions are of, see `PredictionTable`
-    """
-
-    name: str
-    ids: list[str]
-    values: np.ndarray
-    declared: Scale | None = None
-    own_scale: Scale | None = None
-    columns: tuple[str, ...] = ()
-    file_columns: tuple[str, ...] = ()
-    bins: ScoreBins | None = None
-    sigma: float = 0.0
-    trained_on: frozenset[str] = frozenset()
-    selected_on: frozenset[str] = frozenset()
-    predicts: str = MEAN_LABEL
 
 
 @dataclass(frozen=True)
@@ -131,10 +99,12 @@ def join_models(
 
 
 def _scales_of(model: ReadModel, target: Target) -> dict[str, PredictorScale]:
-    """The scale of a model's scores of each aspect."""
-    return {
-        aspect: _scale_of(model, k, target) for k, aspect in enumerate(target.aspects)
-    }
+    """The scale of a model's scores of each aspect, with the column they are from."""
+    scales = {}
+    for k, aspect in enumerate(target.aspects):
+        column = model.read_from[k] if model.read_from else ""
+        scales[aspect] = replace(_scale_of(model, k, target), column=column)
+    return scales
 
 
 def _scale_of(model: ReadModel, k: int, target: Target) -> PredictorScale:

@@ -167,7 +167,7 @@ def test_what_cannot_be_joined_is_refused_with_the_cure(tmp_path):
         UsageError, match=r"may run code when it is loaded; write its records as JSON"
     ):
         read_stack_inputs([tmp_path / "winner.pt"], given)
-    (tmp_path / "broken.json").write_text('{"a": 3}')
+    (tmp_path / "broken.json").write_text('{"a": "x"}')
     with pytest.raises(UsageError, match=r"broken.json: expected records"):
         read_stack_inputs([tmp_path / "broken.json"], given)
     for name in ("torn.json", "torn.parquet"):
@@ -179,10 +179,10 @@ def test_what_cannot_be_joined_is_refused_with_the_cure(tmp_path):
     unlabelled = wide(tmp_path / "unlabelled.csv", mos=np.nan)
     with pytest.raises(UsageError, match=r"unlabelled.csv has no rated clips"):
         read_stack_inputs([unlabelled])
-    (tmp_path / "none.json").write_text("{}")
+    (tmp_path / "none.json").write_text('{"x": {"mi__m": 3, "ta__m": 2}}')
     pair = tmp_path / "pair.csv"
     pair.write_text("clip_id,mi,ta\na,1,2\n")
-    with pytest.raises(UsageError, match=r"'none' predicts none of the 1 clips"):
+    with pytest.raises(UsageError, match=r"'m' predicts none of the 1 clips"):
         read_stack_inputs([tmp_path / "none.json"], pair)
     with pytest.raises(UsageError, match="at least one file"):
         read_stack_inputs([])
