@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -18,6 +18,7 @@ from ensemble.prediction_files.prediction_word import PredictionFile
 from ensemble.prediction_files.predictor_scales import (
     CURE_OF_ONE_FILE,
     DECLARED,
+    FEWEST_OFF,
     OF_BINS,
     OF_LABELS,
     DeclaredScales,
@@ -79,6 +80,7 @@ def join_models(
         for k, known in enumerate(scales.values()):
             if model.bins is None:
                 remarks.append(range_remark(model.name, kept.values[:, k], known))
+        remarks += _remarks_on_rows(model, kept, target)
         tables.append(table)
         predictors[model.name] = seen
 
@@ -187,6 +189,32 @@ def _rows_of(model: ReadModel, target: Target) -> tuple[ReadModel, dict[str, int
         target.others: len(model_forms) - n_matched,
     }
     return replace(model, ids=clip_ids, values=model.values[rows]), counts
+
+
+def _remarks_on_rows(
+    model: ReadModel, kept: ReadModel, target: Target
+) -> Iterator[str]:
+    """Rows of a file that have no score, and scores that are all the same."""
+    known = set(kept.ids)
+    wanted, given = comparable_ids(target.ids, model.ids)
+    in_file = set(given)
+    bare = [
+        clip
+        for clip, form in zip(target.ids, wanted, strict=True)
+        if form in in_file and clip not in known
+    ]
+    if bare:
+        yield f"rows of {model.name} without a score: {some(bare)}"
+    if model.bins is not None or len(kept.values) < FEWEST_OFF:
+        return
+    for k, aspect in enumerate(target.aspects):
+        first = kept.values[0, k]
+        if (kept.values[:, k] == first).all():
+            of_aspect = f" of {aspect}" if len(target.aspects) > 1 else ""
+            yield (
+                f"'{model.name}' predicts {first:g}{of_aspect} for all "
+                f"{len(kept.values)} clips: a constant tells none of them apart"
+            )
 
 
 def _to_table(

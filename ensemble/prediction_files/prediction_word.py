@@ -84,9 +84,9 @@ class PredictionFile:
         """
         files = cls.parse_all([word])
         if len(files) > 1:
+            names = some(str(file.path) for file in files)
             raise UsageError(
-                f"'{word}' fits {len(files)} files ({some(str(file.path) for file in files)}"
-                "); name one."
+                f"'{word}' fits {len(files)} files ({names}); name one of them."
             )
         return files[0]
 

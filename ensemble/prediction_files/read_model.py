@@ -60,6 +60,7 @@ class Origin:
     tool : whose layout the file has, "" where it is not known
     left : columns of numbers that are models where they are named
     never : columns of numbers that are no scores
+    ids : the list of clips that its rows are for, or None
     """
 
     path: Path
@@ -67,6 +68,7 @@ class Origin:
     tool: str = ""
     left: tuple[str, ...] = ()
     never: tuple[str, ...] = ()
+    ids: Path | None = None
 
     @property
     def is_table(self) -> bool:
@@ -88,10 +90,11 @@ class Origin:
         if len(self.models) > len(said):
             said.append(f"and {len(self.models) - len(said)} more")
         whose = f" ({self.tool})" if self.tool else ""
-        text = f"{self.path.name}{whose}: {', '.join(said)}"
+        listed = f" in the order of {self.ids.name}" if self.ids is not None else ""
+        text = f"{self.path.name}{whose}{listed}: {', '.join(said)}"
         if self.left:
             example = f"{self.path.name}:{','.join(self.left[:2])}"
-            text += f"; not taken: {some(self.left, 8)} (named as {example} they are)"
+            text += f"; not taken: {some(self.left, 8)} (named, they are: {example})"
         if self.never:
             text += f"; no scores: {some(self.never, 8)}"
         return text
@@ -100,7 +103,8 @@ class Origin:
 def _from_columns(model: str, columns: Sequence[str]) -> str:
     if not columns:
         return model
-    if list(columns) == [model]:
+    # The name of one of several models ends with its column.
+    if len(set(columns)) == 1 and model.endswith(columns[0]):
         return f"'{model}'"
     quoted = [f"'{column}'" for column in columns]
     return f"{model} from {', '.join(quoted)}"

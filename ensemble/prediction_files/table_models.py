@@ -80,6 +80,14 @@ def read_all_models(
     UsageError
         when the file holds no predictions, or a cell of them is no number.
     """
+    found = _read_all(file, aspects, labels)
+    return replace(found, origin=replace(found.origin, ids=file.ids))
+
+
+def _read_all(
+    file: PredictionFile, aspects: Sequence[str], labels: KnownLabels
+) -> FileModels:
+    """See `read_all_models`."""
     record = _read_record(file, aspects)
     if record is not None:
         return _of_record(file, record)
