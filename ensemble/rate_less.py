@@ -17,8 +17,7 @@ from base_models.clips.columns import (
     RATER_COLUMNS,
     RATING_NAMES,
     aspect_columns,
-    normalize,
-    normalize_loosely,
+    fold_name,
 )
 from base_models.clips.labels import SCALE
 from base_models.clips.ratings import find_ratings, rated_columns, read_ratings
@@ -359,7 +358,7 @@ def _single_ratings(ratings: str) -> Path | None:
     suffix = path.suffix.lower()
     if suffix in READERS and path.is_file():
         names = READERS[suffix](path).columns
-        has_raters = any(normalize(name) in RATER_COLUMNS for name in names)
+        has_raters = any(fold_name(name) in RATER_COLUMNS for name in names)
         return path if has_raters else None
     if path.is_dir() or suffix == ".txt":
         return find_ratings(path)
@@ -388,7 +387,7 @@ def _planned_aspects(
 
 def _named_aspect(column: str) -> str | None:
     """The aspect that a column says it predicts or rates, if it is known as one."""
-    name = normalize_loosely(column)
+    name = fold_name(column)
     for affix in ("predicted_", "pred_"):
         name = name.removeprefix(affix)
     name = name.removesuffix("_pred")

@@ -17,7 +17,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from base_models.clips.audio import USED_SECONDS, AudioInfo, probe
-from base_models.clips.columns import SPLITS, TEXT_ASPECTS
+from base_models.clips.columns import SPLITS, is_judged_by_text
 from base_models.clips.names import twin_ids
 from base_models.clips.read_clips import SetAside
 from base_models.errors import ClipError, some
@@ -326,7 +326,7 @@ def _findings_in_table(frame: pd.DataFrame) -> list[Finding]:
     findings: list[Finding] = []
 
     # A table without any prompt is complete unless an aspect is rated against prompts.
-    needs_prompts = not TEXT_ASPECTS.isdisjoint(aspects)
+    needs_prompts = any(is_judged_by_text(aspect) for aspect in aspects)
     if needs_prompts or (prompts != "").any():
         without_prompt = clip_ids[prompts == ""]
         findings += _finding(

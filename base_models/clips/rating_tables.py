@@ -21,8 +21,7 @@ from base_models.clips.columns import (
     RATING_COLUMNS,
     RATING_NAMES,
     STANDARD_NAMES,
-    normalize,
-    with_underscores,
+    fold_name,
 )
 from base_models.clips.text_table import TextTable
 from base_models.errors import UsageError
@@ -73,8 +72,8 @@ def list_columns(table: TextTable, named: Collection[str] = ()) -> list[str]:
             continue
         is_known = (
             name in named
-            or with_underscores(name) in RATING_NAMES
-            or normalize(name) in RATING_COLUMNS
+            or fold_name(name) in RATING_NAMES
+            or fold_name(name) in RATING_COLUMNS
         )
         if _names_raters(name):
             raters.append(name)
@@ -146,7 +145,7 @@ def holds_ratings(table: TextTable) -> bool:
     """
     if holds_lists(table):
         return True
-    has_raters = any(normalize(name) in RATER_COLUMNS for name in table.columns)
+    has_raters = any(fold_name(name) in RATER_COLUMNS for name in table.columns)
     clip_ids = _clip_names(table)
     return has_raters and len(set(clip_ids)) < len(clip_ids)
 
@@ -172,15 +171,15 @@ def one_row_per_clip(table: TextTable) -> TextTable:
 
     columns = {}
     for name, cells in table.columns.items():
-        if normalize(name) in RATER_COLUMNS:
+        if fold_name(name) in RATER_COLUMNS:
             continue
         differing = [
             row for row, first in enumerate(first_of_row) if cells[row] != cells[first]
         ]
         if not differing:
             columns[name] = [cells[row] for row in first_row.values()]
-        elif STANDARD_NAMES.get(name.lower()) in {"audio", "system_id", "split"} or (
-            name.lower() == "prompt"
+        elif STANDARD_NAMES.get(fold_name(name)) in {"audio", "system_id", "split"} or (
+            fold_name(name) == "prompt"
         ):
             row = differing[0]
             raise UsageError(
@@ -196,14 +195,14 @@ def _clip_names(table: TextTable) -> list[str]:
     """What names the clip of each row: the id, else the audio file."""
     for legal in (ALIASES["clip_id"], ALIASES["audio"]):
         for name, cells in table.columns.items():
-            if normalize(name) in legal:
+            if fold_name(name) in legal:
                 return [cell.strip() for cell in cells]
     return []
 
 
 def _names_raters(name: str) -> bool:
     """Whether a column is one of raters, in the singular or plural."""
-    normal = normalize(name)
+    normal = fold_name(name)
     return normal in RATER_COLUMNS or normal.removesuffix("s") in RATER_COLUMNS
 
 

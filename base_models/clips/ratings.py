@@ -23,9 +23,8 @@ from base_models.clips.columns import (
     RATING_COLUMNS,
     RATING_NAMES,
     STANDARD_NAMES,
+    fold_name,
     is_bookkeeping_of_ratings,
-    normalize,
-    with_underscores,
 )
 from base_models.clips.labels import SCALE, read_scores
 from base_models.clips.rating_tables import (
@@ -317,12 +316,12 @@ def rated_columns(path: str | os.PathLike) -> dict[str, str]:
     candidates = [
         name
         for name in lists or table.columns
-        if normalize(name) not in described and not is_bookkeeping_of_ratings(name)
+        if fold_name(name) not in described and not is_bookkeeping_of_ratings(name)
     ]
     known = [
         name
         for name in candidates
-        if with_underscores(name) in RATING_NAMES or normalize(name) in RATING_COLUMNS
+        if fold_name(name) in RATING_NAMES or fold_name(name) in RATING_COLUMNS
     ]
     chosen = known or candidates
     if not known and len(candidates) != 1:
@@ -523,7 +522,7 @@ def _rating_column(
     the only column that is not known to hold something else.
     """
     what = f"ratings of '{aspect}'"
-    column = _find_column(table, (normalize(aspect),), what=what, path=path)
+    column = _find_column(table, (fold_name(aspect),), what=what, path=path)
     if column is not None:
         return column
 
@@ -532,7 +531,7 @@ def _rating_column(
         if column is not None:
             return column
         described = {*RATER_COLUMNS, *STANDARD_NAMES}
-        remaining = [name for name in table.columns if normalize(name) not in described]
+        remaining = [name for name in table.columns if fold_name(name) not in described]
         if len(remaining) == 1:
             return remaining[0]
 
@@ -550,7 +549,7 @@ def _find_column(
     path: Path,
 ) -> str | None:
     """The one column with a legal name, or None."""
-    matches = [name for name in table.columns if normalize(name) in legal]
+    matches = [name for name in table.columns if fold_name(name) in legal]
     if len(matches) > 1:
         raise UsageError(
             f"{path}: columns {some(matches)} may all be the {what}; "

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from base_models.clips.columns import ID_COLUMNS, PATH_COLUMNS, normalize_loosely
+from base_models.clips.columns import ID_COLUMNS, PATH_COLUMNS, fold_name
 from base_models.clips.musiceval import ASPECTS
 from base_models.clips.text_table import (
     READERS,
@@ -180,7 +180,7 @@ def _listed_clips(path: Path) -> list[str]:
 
 
 def _is_id(name: str) -> bool:
-    return normalize_loosely(name) in {*ID_COLUMNS, *PATH_COLUMNS}
+    return fold_name(name) in {*ID_COLUMNS, *PATH_COLUMNS}
 
 
 # ---- files without a header

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from base_models.clips.columns import normalize_loosely
+from base_models.clips.columns import fold_name
 from base_models.scales import Scale
 
 _FIVE_POINTS = Scale(1, 5)
@@ -184,8 +184,8 @@ def known_tool(column: str, columns: Iterable[str]) -> KnownTool | None:
     >>> known_tool("PQ", ["clip_id", "PQ"]) is None
     True
     """
-    name = normalize_loosely(column)
-    present = {normalize_loosely(other) for other in columns}
+    name = fold_name(column)
+    present = {fold_name(other) for other in columns}
     for tool in KNOWN_TOOLS:
         if name in tool.alone:
             return tool
@@ -214,12 +214,12 @@ def known_layout(columns: Sequence[str], numbers: Sequence[str]) -> Layout | Non
     >>> known_layout(["deg", *nisqa, "mine"], [*nisqa, "mine"]) is None
     True
     """
-    name_of = {normalize_loosely(name): name for name in columns}
+    name_of = {fold_name(name): name for name in columns}
     for tool in KNOWN_TOOLS:
         if not tool.together or not tool.together <= set(name_of):
             continue
         known = tool.scores | tool.never | tool.together
-        if not all(normalize_loosely(name) in known for name in numbers):
+        if not all(fold_name(name) in known for name in numbers):
             continue
         return Layout(
             tool.name,
@@ -232,7 +232,7 @@ def known_layout(columns: Sequence[str], numbers: Sequence[str]) -> Layout | Non
 
 def _layout_of_versa(columns: Sequence[str], numbers: Sequence[str]) -> Layout | None:
     """The layout of a report of VERSA: a key, and whatever metrics were asked for."""
-    if normalize_loosely(columns[0]) != "key":
+    if fold_name(columns[0]) != "key":
         return None
     opinions = [name for name in numbers if known_tool(name, ()) is not None]
     # Metrics such as an error rate predict no ratings, but may be asked for.
@@ -240,6 +240,6 @@ def _layout_of_versa(columns: Sequence[str], numbers: Sequence[str]) -> Layout |
         return None
     # Of NISQA, overall quality alone, as in its own layout.
     parts = {f"nisqa_{part}_pred" for part in _NISQA if part != "mos"}
-    taken = [name for name in opinions if normalize_loosely(name) not in parts]
+    taken = [name for name in opinions if fold_name(name) not in parts]
     others = [name for name in numbers if name not in taken]
     return Layout("VERSA", tuple(taken or opinions), others=tuple(others))

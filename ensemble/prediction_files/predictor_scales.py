@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from base_models.clips.columns import normalize_loosely
+from base_models.clips.columns import fold_name
 from base_models.clips.text_table import READERS, TextTable, parse_number
 from base_models.errors import UsageError, some
 from base_models.scales import Scale
@@ -115,7 +115,7 @@ class DeclaredScales:
                 f"{path}: scales of predictors are read from {', '.join(READERS)}."
             )
         table = READERS[path.suffix.lower()](path)
-        column_of = {normalize_loosely(name): name for name in table.columns}
+        column_of = {fold_name(name): name for name in table.columns}
         model_column = next((column_of[n] for n in _NAMES if n in column_of), None)
         has_scales = "scale" in column_of or {"low", "high"} <= set(column_of)
         if model_column is None or not has_scales:

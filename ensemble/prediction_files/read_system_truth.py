@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from base_models.clips import musiceval
-from base_models.clips.columns import STANDARD_NAMES, normalize_loosely
+from base_models.clips.columns import STANDARD_NAMES, fold_name
 from base_models.clips.read_clips import SCALE, read_scores
 from base_models.clips.text_table import (
     READERS,
@@ -212,7 +212,7 @@ def _columns(
     systems = [
         name
         for name in table.columns
-        if STANDARD_NAMES.get(normalize_loosely(name)) == "system_id"
+        if STANDARD_NAMES.get(fold_name(name)) == "system_id"
     ]
     if len(systems) != 1:
         raise UsageError(
@@ -222,8 +222,8 @@ def _columns(
 
     column_of = {}
     for aspect in aspects:
-        wanted = normalize_loosely(aspect)
-        matches = [name for name in table.columns if normalize_loosely(name) == wanted]
+        wanted = fold_name(aspect)
+        matches = [name for name in table.columns if fold_name(name) == wanted]
         if len(matches) != 1:
             raise UsageError(
                 f"{path} needs one column '{aspect}' of true scores; it has "

@@ -20,8 +20,8 @@ from base_models.clips.columns import (
     PREDICTION_COLUMNS,
     SCORE_COLUMNS,
     STANDARD_NAMES,
+    fold_name,
     is_bookkeeping_of_models,
-    normalize_loosely,
 )
 from base_models.clips.text_table import TextTable, check_name, parse_number
 from base_models.errors import UsageError, some
@@ -70,8 +70,8 @@ def _column_called(table: TextTable, wanted: str, path: Path) -> str:
     """A column by its name, whatever its case and spaces."""
     if wanted in table.columns:
         return wanted
-    loosely = normalize_loosely(wanted)
-    similar = [name for name in table.columns if normalize_loosely(name) == loosely]
+    loosely = fold_name(wanted)
+    similar = [name for name in table.columns if fold_name(name) == loosely]
     if len(similar) == 1:
         return similar[0]
     close = difflib.get_close_matches(wanted, table.columns, n=1)
@@ -101,7 +101,7 @@ def score_column(table: TextTable, aspect: str, *, is_only: bool, path: Path) ->
     UsageError
         when several do.
     """
-    own_name = normalize_loosely(aspect)
+    own_name = fold_name(aspect)
     predicted_names = (f"pred_{own_name}", f"{own_name}_pred", f"predicted_{own_name}")
     groups: list[tuple[str, ...]] = [predicted_names, (own_name,)]
     # A name such as "score" does not say which of several aspects it is of.
@@ -110,10 +110,10 @@ def score_column(table: TextTable, aspect: str, *, is_only: bool, path: Path) ->
 
     describes_clips = {*STANDARD_NAMES, *ID_COLUMNS, *PATH_COLUMNS, *PATHS_OF_TOOLS}
     candidates = [
-        name for name in table.columns if normalize_loosely(name) not in describes_clips
+        name for name in table.columns if fold_name(name) not in describes_clips
     ]
     for group in groups:
-        matches = [name for name in candidates if normalize_loosely(name) in group]
+        matches = [name for name in candidates if fold_name(name) in group]
         if len(matches) > 1:
             raise UsageError(
                 f"{path}: columns {some(matches)} may all be the predictions of "
@@ -173,7 +173,7 @@ def clip_ids(table: TextTable, path: Path) -> list[str]:
 
 
 def _id_column(table: TextTable, legal: Sequence[str], path: Path) -> str | None:
-    matches = [name for name in table.columns if normalize_loosely(name) in legal]
+    matches = [name for name in table.columns if fold_name(name) in legal]
     if len(matches) > 1:
         raise UsageError(
             f"{path}: columns {some(matches)} may all be the clip id; drop or rename "
@@ -199,7 +199,7 @@ def may_be_models(
         name
         for name in table.columns
         if name not in about
-        and normalize_loosely(name) not in describes_clips
+        and fold_name(name) not in describes_clips
         and not is_bookkeeping_of_models(name, about)
     ]
 
@@ -228,8 +228,8 @@ def file_layout(
     layout = known_layout(list(table.columns), numbers)
     if layout is None:
         return None
-    own = normalize_loosely(aspects[0])
-    scores = {normalize_loosely(name) for name in (*layout.taken, *layout.others)}
+    own = fold_name(aspects[0])
+    scores = {fold_name(name) for name in (*layout.taken, *layout.others)}
     return None if own in scores else layout
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from base_models.clips.columns import STANDARD_NAMES
+from base_models.clips.columns import STANDARD_NAMES, fold_name
 from base_models.errors import ClipError, some
 
 _REFERENCE = re.compile(r"(.+\.parquet)#([0-9]+)", re.IGNORECASE | re.DOTALL)
@@ -76,7 +76,7 @@ def audio_column(schema: pa.Schema) -> AudioColumn | None:
     """
     found = []
     for field in schema:
-        if STANDARD_NAMES.get(field.name.lower()) != "audio":
+        if STANDARD_NAMES.get(fold_name(field.name)) != "audio":
             continue
         if _is_bytes(field.type):
             found.append(AudioColumn(field.name, field.name, ""))
