@@ -233,12 +233,12 @@ def evaluate_file(
         all_ratings = read_ratings(
             ratings, names, rating_scale, bins=own_scales, columns=columns
         )
-        rated = _ratings_of(joined, all_ratings, ratings)
+        rated = ratings_of(joined, all_ratings, ratings)
         for aspect, unscored in without_score.items():
             is_unscored = rated["clip_id"].isin(unscored)
             rated = rated.assign(**{aspect: rated[aspect].mask(is_unscored)})
         check_against_labels(rated, joined, names, own_scales)
-        ceiling = _noise_ceiling(rated, joined, names, resampling=resampling)
+        ceiling = ceiling_of_clips(rated, joined, names, resampling=resampling)
         if truth is not None:
             notes.append(_CEILING_OF_MEANS)
         # Any table has scores; only that of one of our base models has distributions.
@@ -332,7 +332,7 @@ def ceiling_of_ratings(
     single = read_ratings(ratings, columns, rating_scale, bins=None, columns=columns)
     table = read_clips(clips or ratings, labels=False)
     if clips is not None:
-        single = _ratings_of(table, single, ratings)
+        single = ratings_of(table, single, ratings)
 
     rated = table[table["clip_id"].isin(single["clip_id"])]
     names = _systems_if_all_are_named(rated)
@@ -435,7 +435,7 @@ def _share_prompts(joined: pd.DataFrame) -> bool:
     return crossed(systems, prompt_codes(joined["prompt"], len(joined)))
 
 
-def _ratings_of(
+def ratings_of(
     joined: pd.DataFrame, all_ratings: pd.DataFrame, source: str
 ) -> pd.DataFrame:
     """The single ratings of the joined clips."""
@@ -447,12 +447,13 @@ def _ratings_of(
     return ratings
 
 
-def _noise_ceiling(
+def ceiling_of_clips(
     ratings: pd.DataFrame,
     joined: pd.DataFrame,
     aspects: Sequence[str],
     resampling: Resampling,
 ) -> pd.DataFrame:
+    """The noise ceiling of single ratings of some clips, by their systems."""
     systems = _systems_if_all_are_named(joined)
     system_of = None
     if systems is not None:

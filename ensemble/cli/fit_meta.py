@@ -26,7 +26,6 @@ from ensemble.cli.shared.exit_codes import (
     say_notes,
     say_without_prompt,
 )
-from ensemble.cli.shared.file_names import matching_files
 from ensemble.cli.shared.options import (
     Options,
     add_artifacts_option,
@@ -187,7 +186,6 @@ def _add_prediction_options(parser: Options) -> None:
 def _main(argv: Sequence[str] | None = None) -> int:
     parser = _parser()
     options = parser.parse_args(argv)
-    options.predictions = matching_files(options.predictions)
     check_adaptation_options(options, parser)
     check_outputs(
         {"--json": options.json},

@@ -275,6 +275,68 @@ def _table_of_distributions(model: ReadModel, target: Target) -> PredictionTable
 # ---- predictions beside labels
 
 
+@dataclass(frozen=True)
+class ScoresBesideLabels:
+    """Scores of several models for the same labelled clips.
+
+    Parameters
+    ----------
+    scores : model to float64 array of shape (n, aspects) on the scales of the labels,
+        NaN where the model has none; nothing is moved to an end of a scale
+    not_labelled : model to the number of its predictions of other clips
+    notes : which scales were taken, and what is odd about the scores
+    """
+
+    scores: dict[str, np.ndarray]
+    not_labelled: dict[str, int]
+    notes: tuple[str, ...]
+
+
+def scores_beside_labels(
+    models: Sequence[ReadModel], target: Target
+) -> ScoresBesideLabels:
+    """The scores of each model for the clips of a target, in their order.
+
+    Raises
+    ------
+    UsageError
+        as in `join_models`.
+    """
+    place_of = {clip: place for place, clip in enumerate(target.ids)}
+    scores = {}
+    others = {}
+    remarks: list[str] = []
+    predictors: dict[str, Mapping[str, PredictorScale]] = {}
+    for model in models:
+        scales = _scales_of(model, target)
+        kept, counts = _rows_of(model, target)
+        places = [place_of[clip] for clip in kept.ids]
+        values = kept.values
+        if model.bins is not None:
+            values = np.stack(
+                [
+                    model.bins.decode(values[:, k], model.sigma)
+                    for k in range(len(target.aspects))
+                ],
+                axis=1,
+            )
+        of_model = np.full((len(target.ids), len(target.aspects)), np.nan)
+        for k, (aspect, known) in enumerate(scales.items()):
+            if model.bins is None:
+                check_on_scale(model.name, values[:, k], known, CURE_OF_ONE_FILE)
+                remarks.append(range_remark(model.name, values[:, k], known))
+            onto = target.scales.of_labels(aspect)
+            of_model[places, k] = known.scale.map(values[:, k], onto)
+        remarks += _remarks_on_rows(model, kept, target)
+        scores[model.name] = of_model
+        others[model.name] = counts[target.others]
+        predictors[model.name] = scales
+
+    found = replace(target.scales, predictors=predictors)
+    notes = [remark for remark in remarks if remark]
+    return ScoresBesideLabels(scores, others, (*notes, *found.predictor_notes()))
+
+
 def scales_of_file(
     predicted: pd.DataFrame, file: PredictionFile, labels: Mapping[str, Scale]
 ) -> StackScales:

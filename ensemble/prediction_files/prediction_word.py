@@ -9,7 +9,7 @@ takes them apart. All parts but the file may be left out:
 ``nisqa=out.csv:mos,noi``      several columns: models ``nisqa.mos`` and ``nisqa.noi``
 ``tool=scores.csv:0-100``      the scale of its scores, after the columns if there are
 ``axes=out.jsonl+in.jsonl``    scores without ids, and the list that they were made of
-``preds/*.csv``                every file that fits, as if each had been named
+``preds/*.csv``                every file that matches, as if each had been named
 =============================  =======================================================
 
 A file that exists is taken as it is called, with the colons, plus and equals signs in
@@ -80,13 +80,13 @@ class PredictionFile:
         Raises
         ------
         UsageError
-            when a part of it is empty, its scale is none, or several files fit.
+            when a part of it is empty, its scale is none, or several files match.
         """
         files = cls.parse_all([word])
         if len(files) > 1:
             names = some(str(file.path) for file in files)
             raise UsageError(
-                f"'{word}' fits {len(files)} files ({names}); name one of them."
+                f"'{word}' matches {len(files)} files ({names}); name one of them."
             )
         return files[0]
 
@@ -97,8 +97,8 @@ class PredictionFile:
         Raises
         ------
         UsageError
-            as in `parse`, or when no file fits ``*``, or several fit a word with one
-            ``NAME=``.
+            as in `parse`, or when no file matches ``*``, or several match a word with
+            one ``NAME=``.
         """
         files: list[PredictionFile] = []
         for word in words:
@@ -107,7 +107,7 @@ class PredictionFile:
             elif isinstance(word, Path):
                 files.append(cls(word))
             else:
-                files += _files_that_fit(word, _parse(word))
+                files += _matching_files(word, _parse(word))
         return files
 
 
@@ -209,16 +209,19 @@ def _path(text: str) -> Path:
     return Path(text)
 
 
-def _files_that_fit(word: str, file: PredictionFile) -> list[PredictionFile]:
+def _matching_files(word: str, file: PredictionFile) -> list[PredictionFile]:
     """The files of a word with wildcards, which a shell may have left as they are."""
     if file.path.exists() or not _WILDCARD.search(str(file.path)):
         return [file]
-    found = sorted(glob.glob(str(file.path)))
+    found = sorted(glob.glob(str(file.path), recursive=True))
     if not found:
-        raise UsageError(f"No file fits '{file.path}' (of '{word}').")
+        raise UsageError(
+            f"'{word}' matches no file. Patterns are looked for in {Path.cwd()}; ** "
+            "goes through folders, [*] stands for a * in a name."
+        )
     if file.name and len(found) > 1:
         raise UsageError(
-            f"'{word}' fits {len(found)} files ({some(found)}), which '{file.name}=' "
-            "cannot name together; name each, or leave the name out."
+            f"'{word}' matches {len(found)} files ({some(found)}), which cannot all be "
+            f"{file.name}; name one of them, or leave {file.name}= out."
         )
     return [replace(file, path=Path(path)) for path in found]

@@ -32,6 +32,7 @@ from ensemble.prediction_files.file_tables import (
 from ensemble.prediction_files.prediction_word import PredictionFile
 from ensemble.prediction_files.short_ids import comparable_ids
 from ensemble.prediction_files.table_columns import (
+    NoPredictionColumn,
     chosen_columns,
     clip_ids,
     file_layout,
@@ -92,7 +93,7 @@ def read_predictions(
     if file.columns:
         chosen = chosen_columns(table, file)
         if len(chosen) != len(aspects):
-            raise UsageError(
+            raise NoPredictionColumn(
                 f"{file.path}: {some(chosen)} are named for {', '.join(aspects)}; name "
                 "one column for each of these."
             )

@@ -23,6 +23,7 @@ from base_models.clips.columns import (
     fold_name,
     is_bookkeeping_of_models,
 )
+from base_models.clips.problems import Problem, Problems
 from base_models.clips.text_table import TextTable, check_name, parse_number
 from base_models.errors import UsageError, some
 from ensemble.prediction_files.file_tables import is_without_header
@@ -335,26 +336,25 @@ def numbers_of_models(
 
 
 def _refuse_odd_cells(table: TextTable, odd: Sequence[tuple[int, str]]) -> None:
-    """Refuse cells that are no numbers: the first with its place, the others counted.
+    """Refuse cells that are no numbers, all together.
 
     Raises
     ------
-    UsageError
+    TableProblems
     """
-    if not odd:
-        return
-    row, column = odd[0]
-    cell = table.columns[column][row]
-    more = ""
-    if len(odd) > 1:
-        places = [
-            f"{table.unit} {table.locations[other][1]} of '{name}' "
-            f"({table.columns[name][other][:20]!r})"
-            for other, name in odd[1:_MOST_NAMED]
-        ]
-        more = f" {len(odd)} cells in all are none: also {', '.join(places)}"
-        more += "." if len(odd) <= _MOST_NAMED else ", …"
-    raise UsageError(
-        f"{table.location(row)}: {column} is {cell[:40]!r}; a prediction is a finite "
-        f"number.{more} Mend the cell, or leave it empty where there is no score."
-    )
+    problems = Problems(table.n_rows)
+    for row, column in odd:
+        file, line = table.locations[row]
+        cell = table.columns[column][row]
+        problem = Problem(
+            file,
+            line,
+            column,
+            cell,
+            f"{column} is no finite number",
+            cure="Mend the cell, or leave it empty where there is no score.",
+            unit=table.unit,
+            message=f"{column} is {cell[:40]!r}; a prediction is a finite number",
+        )
+        problems.add(row, problem)
+    problems.raise_if_any()

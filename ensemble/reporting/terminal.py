@@ -38,8 +38,19 @@ def screen_tables(sections: Sequence[Section]) -> Iterator[LiteralTable]:
     """
     for section in sections:
         for table in section.screen_tables:
-            for part in _parts(table):
-                yield _literal_table(part)
+            yield from literal_tables(table, elsewhere="the report has them")
+
+
+def literal_tables(table: TextTable, elsewhere: str) -> Iterator[LiteralTable]:
+    """A table for a screen, of metrics at two levels one for each of these.
+
+    Parameters
+    ----------
+    table : what is shown
+    elsewhere : where columns that do not fit can be found
+    """
+    for part in _parts(table):
+        yield _literal_table(part, elsewhere)
 
 
 def _parts(table: TextTable) -> Iterator[TextTable]:
@@ -61,12 +72,12 @@ def _parts(table: TextTable) -> Iterator[TextTable]:
         )
 
 
-def _literal_table(table: TextTable) -> LiteralTable:
+def _literal_table(table: TextTable, elsewhere: str) -> LiteralTable:
     levels = {column.level[:3] for column in table.columns if column.level}
     shown = LiteralTable(
         names=sum(not column.level for column in table.columns) if levels else 1,
         importance=[f"{level} {name}" for level in levels for name in _IMPORTANCE],
-        elsewhere="the report has them",
+        elsewhere=elsewhere,
         title=Text(table.title, style="italic"),
         caption=Text(table.note) if table.note else None,
         # A terminal has no smaller print than fainter one.
