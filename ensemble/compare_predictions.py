@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from base_models.clips.labels import label_scales, labels_onto
+from base_models.clips.listening_tests.rating_options import RatingOptions
 from base_models.clips.ratings import check_against_labels, read_ratings
 from base_models.clips.read_clips import read_clips
 from base_models.errors import UsageError
@@ -157,6 +158,7 @@ def compare_files(
         ratings=asked.ratings,
         rating_scale=asked.scales.ratings,
         scales=asked.scales.labels,
+        options=asked.scales.options,
     )
     own_scales = label_scales(all_clips)
     aspects = list(all_clips.attrs["aspects"])
@@ -164,6 +166,7 @@ def compare_files(
     beside, origins = _scores(predictions, labelled, labels, own_scales)
     common, not_predicted = _common_clips(beside.scores, labelled["clip_id"].tolist())
     kept = labelled[common].reset_index(drop=True)
+    kept.attrs = dict(labelled.attrs)
     scores = {name: values[common] for name, values in beside.scores.items()}
     pairs = pairs_of(list(scores), asked.against)
 
@@ -178,8 +181,7 @@ def compare_files(
     ratings = asked.ratings or all_clips.attrs.get("means_of")
     ceiling = pd.DataFrame()
     if ratings:
-        columns = all_clips.attrs.get("columns")
-        ceiling = _ceiling(kept, ratings, asked, own_scales, columns=columns)
+        ceiling = _ceiling(kept, ratings, asked, own_scales)
 
     rows = Rows.from_clips(kept, aspects)
     return ComparedPredictions(
@@ -237,12 +239,16 @@ def _ceiling(
     ratings: str,
     asked: Asked,
     own_scales: Mapping[str, Scale],
-    columns: Mapping[str, str] | None,
 ) -> pd.DataFrame:
     """The noise ceiling of the single ratings of some clips."""
     aspects = list(own_scales)
     single = read_ratings(
-        ratings, aspects, asked.scales.ratings, bins=own_scales, columns=columns
+        ratings,
+        aspects,
+        asked.scales.ratings,
+        bins=own_scales,
+        columns=clips.attrs.get("columns"),
+        options=RatingOptions.of_attributes(clips.attrs),
     )
     rated = ratings_of(clips, single, ratings)
     check_against_labels(rated, clips, aspects, own_scales)

@@ -1,7 +1,7 @@
 """``check_clips PATH``: look at clips and labels before anything is trained on them.
 
-Exit code 0 when all is well, 3 when there are findings, 2 when the table cannot be
-read.
+Exit code 0 when all is well, 3 when there are findings or rows that cannot be used, 2
+when the table cannot be read.
 """
 
 from __future__ import annotations
@@ -9,21 +9,30 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pandas as pd
 from jsonargparse import Namespace
 from rich.progress import track
 
-from base_models.clips.check import Finding, inspect_clips, probe_clips, summarise_clips
+from base_models.clips.check import (
+    Finding,
+    ProbedAudio,
+    inspect_clips,
+    probe_clips,
+    summarise_clips,
+)
 from base_models.clips.labels import labels_onto
-from base_models.clips.read_clips import read_clips
+from base_models.clips.problems import Problem, TableProblems
+from base_models.clips.read_clips import ReadRows, collect_clips
 from base_models.errors import UsageError, one_of
 from base_models.scales import LabelScales
 from ensemble.cli.shared.exit_codes import (
     ALL_WELL,
     CLIPS_SET_ASIDE,
     Screen,
+    listed,
     run_command,
     say,
     say_notes,
@@ -43,6 +52,8 @@ from ensemble.cli.shared.output_files import (
     put_table,
     table_format,
 )
+from ensemble.cli.shared.problem_list import show_problems, write_listed
+from ensemble.cli.shared.rating_options import add_rating_options, rating_options
 from ensemble.screen import streams
 from ensemble.screen.tables import LiteralTable
 
@@ -59,6 +70,9 @@ _EXAMPLES = {
     "check_clips clips.csv --ratings ratings.csv --aspects mi=quality": (
         "labels are means of single ratings, in a column called otherwise"
     ),
+    "check_clips sheet.csv --columns system=model mi='Rating (1-5)' --fix clean.csv": (
+        "say what is what, and write the rows that can be used as a plain table"
+    ),
     "check_clips my_test.csv --curve --group content_id -o findings.csv": (
         "and what would the next 50 ratings buy? Keep the findings"
     ),
@@ -73,7 +87,15 @@ def _parser() -> Options:
     )
     _add_table_options(parser)
     _add_curve_options(parser)
-    add_result_options(parser.group("output"), "the findings", "facts and findings")
+    output = parser.group("output")
+    output.add_argument(
+        "--fix",
+        type=str,
+        metavar="FILE",
+        help="write the rows that can be used to this file (.csv): standard names, "
+        "plain numbers, paths that exist; what is left out is said",
+    )
+    add_result_options(output, "the findings", "facts, findings and problems")
     return parser
 
 
@@ -85,7 +107,8 @@ def _add_table_options(parser: Options) -> None:
         "path",
         type=str,
         metavar="PATH",
-        help="MusicEval folder, label list, or .csv/.tsv/.jsonl/.parquet table",
+        help="table of clips (.csv .tsv .jsonl .parquet), MusicEval folder, label "
+        "list, folder of audio, or audio file",
     )
     add_aspects_option(clips, also=", then by range")
     add_scale_option(clips)
@@ -96,6 +119,7 @@ def _add_table_options(parser: Options) -> None:
         help="table of single ratings, whose means are the labels where there are none",
     )
     add_rating_scale_option(clips)
+    add_rating_options(clips)
     add(
         "--group",
         type=str,
@@ -131,7 +155,12 @@ def _main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     _check_options(options)
     check_outputs(
-        {"--out": options.out, "--json": options.json},
+        {
+            "--out": options.out,
+            "--json": options.json,
+            "--fix": options.fix,
+            "--problems": options.problems,
+        },
         inputs=(options.path, options.ratings),
     )
     if options.out:
@@ -140,13 +169,17 @@ def _main(argv: Sequence[str] | None = None) -> int:
     from base_models.clips.demo.corpus import is_demo
     from ensemble.training.checks.advice import Advice
 
-    clips = read_clips(
+    rows = collect_clips(
         options.path,
         aspects=options.aspects,
         ratings=options.ratings,
         rating_scale=options.rating_scale,
         scales=LabelScales.parse(options.scale),
+        options=rating_options(options),
     )
+    clips = rows.clips
+    if clips.empty:
+        rows.problems.raise_if_any()
     if options.group:
         one_of(options.group, clips.columns, "column for --group")
     if is_demo(options.path):
@@ -178,19 +211,67 @@ def _main(argv: Sequence[str] | None = None) -> int:
     if curve:
         _print_curve(screen, curve)
     _print_findings(screen, findings)
+    if rows.problems:
+        show_problems(TableProblems(list(rows.problems), rows.problems.n_rows), "")
+    problems = [*rows.problems, *_audio_problems(rows, sounds)]
+    write_listed(problems)
+    if options.fix:
+        _write_fixed(options.fix, rows, sounds)
 
     written = [asdict(finding) for finding in findings]
     if options.out:
         columns = [field.name for field in fields(Finding)]
         put_table(pd.DataFrame(written, columns=columns), options.out)
     if options.json:
-        put_json({"facts": facts, "findings": written}, options.json, "check_clips")
+        wrong = [problem.to_json() for problem in problems]
+        about = {"facts": facts, "findings": written, "problems": wrong}
+        put_json(about, options.json, "check_clips")
     code = say_set_aside(curve.set_aside) if curve else ALL_WELL
-    return CLIPS_SET_ASIDE if findings else code
+    return CLIPS_SET_ASIDE if findings or problems else code
+
+
+def _audio_problems(rows: ReadRows, sounds: ProbedAudio) -> list[Problem]:
+    """Files that are missing or unreadable, by their rows."""
+    if (rows.clips["audio"] == "").all():
+        return []
+    row_of = {clip: row for row, clip in enumerate(rows.clips["clip_id"])}
+    kinds = {
+        "the audio file is missing": sounds.missing,
+        "the audio cannot be used": sounds.unreadable,
+    }
+    return [
+        rows.problem(row_of[clip.clip_id], "audio", what=what, message=clip.reason)
+        for what, clips in kinds.items()
+        for clip in clips
+    ]
+
+
+def _write_fixed(file: str, rows: ReadRows, sounds: ProbedAudio) -> None:
+    """Write the rows that can be used, and say what is not among them."""
+    from base_models.clips.rows.cleaned_table import write_cleaned_table
+
+    # A table may be one of labels alone, whose audio is elsewhere.
+    unread = [*sounds.missing, *sounds.unreadable] if sounds.read else []
+    made = write_cleaned_table(file, rows, [clip.clip_id for clip in unread])
+    n_rows = rows.problems.n_rows
+    say(f"written: {file}, {made.n_rows} of {n_rows} rows")
+    if rows.problems:
+        say(f"left out: {len(rows.problems.rows)} rows with the problems above")
+    if made.left_out:
+        say(
+            f"left out: {len(made.left_out)} clips whose audio is missing or "
+            f"unreadable ({listed(made.left_out)})"
+        )
+    if made.columns_left_out:
+        say(f"left out: columns {listed(made.columns_left_out)}")
+    if made.n_joined:
+        say(f"changed: line breaks in {made.n_joined} cells are blanks")
 
 
 def _check_options(options: Namespace) -> None:
     """Refuse options that would be ignored."""
+    if options.fix and Path(options.fix).suffix.lower() != ".csv":
+        raise UsageError(f"--fix writes csv; name a file .csv, not {options.fix}.")
     if (options.audio_encoder or options.text_encoder) and not options.curve:
         raise UsageError(
             "--audio-encoder and --text-encoder belong to --curve, which learns from "

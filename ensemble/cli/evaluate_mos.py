@@ -48,12 +48,13 @@ from ensemble.cli.shared.output_files import (
     put_table,
     table_format,
 )
+from ensemble.cli.shared.rating_options import add_rating_options, rating_options
 from ensemble.screen.tables import LiteralTable
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ensemble.evaluate_predictions import Evaluation, Resampling
+    from ensemble.evaluate_predictions import Evaluation, FileScales, Resampling
 
 _MISSING_LABELS = (
     "Name files of predictions and then the labels; or --deletion and a table with "
@@ -126,6 +127,7 @@ def _add_file_options(parser: Options) -> None:
         "distributions",
     )
     add_rating_scale_option(files)
+    add_rating_options(files)
     add_scale_option(files)
     add_system_truth_option(files)
     add_aspects_option(
@@ -222,12 +224,7 @@ def _take_labels(options: Namespace) -> None:
 
 def _evaluate_one(options: Namespace) -> int:
     """Measure a single predictor."""
-    from base_models.scales import LabelScales
-    from ensemble.evaluate_predictions import (
-        FileScales,
-        describe_clips,
-        evaluate_file,
-    )
+    from ensemble.evaluate_predictions import describe_clips, evaluate_file
 
     (word,) = options.predictions
     resampling = _resampling(options)
@@ -237,7 +234,7 @@ def _evaluate_one(options: Namespace) -> int:
         aspects=options.aspects,
         split=options.split,
         ratings=options.ratings,
-        scales=FileScales(LabelScales.parse(options.scale), options.rating_scale),
+        scales=_scales(options),
         resampling=resampling,
         system_truth=options.system_truth,
     )
@@ -266,18 +263,17 @@ def _evaluate_one(options: Namespace) -> int:
 
 def _compare_several(options: Namespace) -> int:
     """Put several predictors on one board, and compare them in pairs."""
-    from base_models.scales import LabelScales
     from ensemble.compare_predictions import Asked, compare_files
-    from ensemble.evaluate_predictions import FileScales, describe_clips
+    from ensemble.evaluate_predictions import describe_clips
     from ensemble.reporting.board_table import board_table
-    from ensemble.reporting.terminal import literal_tables
+    from ensemble.reporting.terminal import literal_table
 
     resampling = _resampling(options)
     asked = Asked(
         aspects=options.aspects,
         split=options.split,
         ratings=options.ratings,
-        scales=FileScales(LabelScales.parse(options.scale), options.rating_scale),
+        scales=_scales(options),
         resampling=resampling,
         system_truth=options.system_truth,
         against=options.against,
@@ -297,8 +293,7 @@ def _compare_several(options: Namespace) -> int:
         model_title="predictor",
     )
     title = f"{options.level * 100:g} % intervals\n{compared.system_truth}"
-    for part in literal_tables(replace(board, title=title), "-o FILE has them"):
-        Screen().print(part)
+    Screen().print(literal_table(replace(board, title=title), "-o FILE has them"))
     for line in compared.differences.lines:
         say(line)
 
@@ -325,6 +320,18 @@ def _resampling(options: Namespace) -> Resampling:
     if options.bootstrap is None:
         return Resampling(seed=options.seed, level=options.level)
     return Resampling(options.bootstrap, seed=options.seed, level=options.level)
+
+
+def _scales(options: Namespace) -> FileScales:
+    """How labels and ratings are read."""
+    from base_models.scales import LabelScales
+    from ensemble.evaluate_predictions import FileScales
+
+    return FileScales(
+        LabelScales.parse(options.scale),
+        options.rating_scale,
+        options=rating_options(options),
+    )
 
 
 def _settings(options: Namespace, resampling: Resampling) -> dict[str, Any]:

@@ -45,6 +45,7 @@ from ensemble.cli.shared.output_files import (
     check_outputs,
     put_json,
 )
+from ensemble.cli.shared.rating_options import add_rating_options, rating_options
 from ensemble.screen.streams import put_line
 from ensemble.workspace import BASE_MODELS, Workspace
 
@@ -128,6 +129,7 @@ def _add_data_options(parser: Options) -> None:
         "ratings; their means are the labels where --data has none",
     )
     add_rating_scale_option(data)
+    add_rating_options(data)
 
 
 def _add_training_options(parser: Options) -> None:
@@ -347,6 +349,7 @@ def _read_clips(options: Namespace, workspace: Workspace) -> RatedClips:
         ratings=options.ratings,
         rating_scale=options.rating_scale,
         scales=LabelScales.parse(options.scale),
+        options=rating_options(options),
     )
     return rated
 

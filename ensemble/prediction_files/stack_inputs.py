@@ -20,6 +20,7 @@ import pandas as pd
 from base_models.bins import ScoreBins
 from base_models.clips.columns import is_bookkeeping_of_models
 from base_models.clips.labels import SCALE, label_scales, labels_onto
+from base_models.clips.listening_tests.rating_options import RatingOptions
 from base_models.clips.read_clips import read_clips
 from base_models.errors import UsageError, some
 from base_models.predictions import PredictionTable
@@ -65,6 +66,7 @@ def read_stack_inputs(
     aspects: Sequence[str] | None = None,
     scales: LabelScales | Ends | Mapping[str, Ends] | None = None,
     declared: DeclaredScales | None = None,
+    options: RatingOptions | None = None,
 ) -> StackInputs:
     """Read predictions of any number of models, and the labels they are stacked on.
 
@@ -85,6 +87,7 @@ def read_stack_inputs(
     scales : of the labels, as `read_clips` takes them. The bins of the stack span the
         scale that all aspects share; aspects on several scales are mapped onto 1..5
     declared : scales of single models
+    options : how labels are read that are an export of a listening test
 
     Raises
     ------
@@ -96,9 +99,12 @@ def read_stack_inputs(
         raise UsageError("Name at least one file of predictions.")
     parsed = PredictionFile.parse_all(files)
     source = labels or parsed[0].path
-    clips = read_clips(source, aspects=aspects, scales=scales)
+    clips = read_clips(source, aspects=aspects, scales=scales, options=options)
     names = list(clips.attrs["aspects"])
-    choices = clips.attrs.get("notes", [])
+    choices = list(clips.attrs.get("notes", []))
+    # In a file that holds both, what is no label is a model, and not ignored.
+    if any(file.path == Path(source) for file in parsed):
+        choices = [note.partition("; ignored: ")[0] for note in choices]
     is_labelled = clips[names].notna().any(axis=1)
     labelled = clips[is_labelled].reset_index(drop=True)
     labelled.attrs = dict(clips.attrs)

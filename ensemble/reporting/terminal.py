@@ -32,25 +32,28 @@ def closing_lines(sections: Sequence[Section]) -> Iterator[str]:
 
 
 def screen_tables(sections: Sequence[Section]) -> Iterator[LiteralTable]:
-    """The tables of all sections; one whose metrics are at two levels is two tables.
+    """The tables of all sections.
 
-    Side by side they would need some 200 columns.
+    One whose metrics are at two levels needs some 200 columns; with fewer, its levels
+    stand below each other.
     """
     for section in sections:
         for table in section.screen_tables:
-            yield from literal_tables(table, elsewhere="the report has them")
+            yield literal_table(table, elsewhere="the report has them")
 
 
-def literal_tables(table: TextTable, elsewhere: str) -> Iterator[LiteralTable]:
-    """A table for a screen, of metrics at two levels one for each of these.
+def literal_table(table: TextTable, elsewhere: str) -> LiteralTable:
+    """A table for a screen, with one for each of two levels where it is too wide.
 
     Parameters
     ----------
     table : what is shown
     elsewhere : where columns that do not fit can be found
     """
-    for part in _parts(table):
-        yield _literal_table(part, elsewhere)
+    parts = [_literal_table(part, elsewhere) for part in _parts(table)]
+    if len(parts) == 1:
+        return parts[0]
+    return _literal_table(table, elsewhere, parts)
 
 
 def _parts(table: TextTable) -> Iterator[TextTable]:
@@ -72,11 +75,14 @@ def _parts(table: TextTable) -> Iterator[TextTable]:
         )
 
 
-def _literal_table(table: TextTable, elsewhere: str) -> LiteralTable:
+def _literal_table(
+    table: TextTable, elsewhere: str, parts: Sequence[LiteralTable] = ()
+) -> LiteralTable:
     levels = {column.level[:3] for column in table.columns if column.level}
     shown = LiteralTable(
         names=sum(not column.level for column in table.columns) if levels else 1,
         importance=[f"{level} {name}" for level in levels for name in _IMPORTANCE],
+        parts=parts,
         elsewhere=elsewhere,
         title=Text(table.title, style="italic"),
         caption=Text(table.note) if table.note else None,

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ensemble.screen import streams
-from ensemble.screen.tables import LiteralTable
+from ensemble.screen.tables import LiteralTable, least_width
 
 WIDTH_WITHOUT_TERMINAL = 240
 """What is piped into a file should not be folded."""
@@ -48,10 +48,12 @@ class Screen(Console):
                 super().print(item, **options)
 
     def _print_table(self, table: LiteralTable) -> None:
+        if table.parts and least_width(self, table) > self.width:
+            for part in table.parts:
+                self._print_table(part)
+            return
         fitted = table.fitted(self, self.width)
-        needed = self.measure(
-            fitted, options=self.options.update(max_width=10_000)
-        ).minimum
+        needed = least_width(self, fitted)
         # Too narrow even for one number: rather a wide line than half a number.
         if needed > self.width:
             wide = Screen(file=self.file, width=needed)

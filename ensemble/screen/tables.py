@@ -26,6 +26,8 @@ class LiteralTable(Table):
     together : how many of the other columns belong together and stay or go as one
     importance : headers of the other columns, the one to keep longest first; those that
         are not listed follow from left to right
+    parts : tables with some of the columns each, which are shown below each other where
+        there is no room for all of them
     elsewhere : where columns that do not fit can be found, for the line that says so
     options : of `rich.table.Table`
     """
@@ -36,13 +38,15 @@ class LiteralTable(Table):
         names: int = 1,
         together: int = 1,
         importance: Sequence[str] = (),
+        parts: Sequence[LiteralTable] = (),
         elsewhere: str = "a wider terminal or a pipe shows them",
         **options: Any,
     ) -> None:
         self._names = names
         self._together = together
-        self._importance = tuple(importance)
+        self._importance = tuple(" ".join(name.split()) for name in importance)
         self._elsewhere = elsewhere
+        self.parts = tuple(parts)
         self._options = {"title_justify": "left", "caption_justify": "left", **options}
         self._columns_added: list[tuple[str, dict[str, Any]]] = []
         self._rows_added: list[tuple[tuple[Text, ...], dict[str, Any]] | None] = []
@@ -72,14 +76,14 @@ class LiteralTable(Table):
         console : measures texts
         width : in characters
         """
-        if _least_width(console, self) <= width:
+        if least_width(console, self) <= width:
             return self
 
         table = self._with_short_names(width)
         order = self._by_importance()
         # The least important column goes first; a row of names alone says nothing.
         while len(order) > self._names + self._together:
-            if _least_width(console, table._of_columns(order)) <= width:
+            if least_width(console, table._of_columns(order)) <= width:
                 break
             del order[-self._together :]
         return table._of_columns(order, note=self._note(order))
@@ -171,7 +175,7 @@ def _key(row: tuple[tuple[Text, ...], Any] | None, names: int) -> tuple[str, ...
     return () if row is None else tuple(cell.plain for cell in row[0][:names])
 
 
-def _least_width(console: Console, table: Table) -> int:
+def least_width(console: Console, table: Table) -> int:
     """The width at which no column is narrower than what may not wrap in it."""
     unlimited = console.options.update(max_width=_NO_LIMIT)
     for column in table.columns:

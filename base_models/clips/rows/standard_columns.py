@@ -22,8 +22,8 @@ from base_models.clips.columns import (
     fold_name,
     is_bookkeeping_of_ratings,
 )
+from base_models.clips.listening_tests.names_in_ids import system_in_name
 from base_models.clips.parquet.embedded_audio import reference
-from base_models.clips.rating_tables import system_in_name
 from base_models.clips.rows.audio_paths import AudioFolders, FoundAudio, way_notes
 from base_models.clips.rows.reading import MEANINGS, Reading
 from base_models.clips.text_table import TextTable

@@ -18,6 +18,11 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from base_models.errors import DamagedArtifact, StackedMOSError, some
+from ensemble.cli.shared.problem_list import (
+    list_problems_in,
+    show_problems,
+    write_listed,
+)
 from ensemble.screen import streams
 from ensemble.screen.screen import Screen as Screen
 
@@ -37,7 +42,7 @@ EXIT_CODES = {
     ALL_WELL: "all well",
     UNEXPECTED_FAILURE: "unexpected failure",
     USAGE: "usage",
-    CLIPS_SET_ASIDE: "clips set aside (or findings, or models or rows that failed)",
+    CLIPS_SET_ASIDE: "some clips set aside (or findings, or models that failed)",
     DamagedArtifact.exit_code: "damaged artifact",
     DISK_FULL: "disk full",
     INTERRUPTED: "interrupted (143 by SIGTERM)",
@@ -76,6 +81,7 @@ def run_command(
     # Until the options are read.
     streams.set_volume(streams.Volume.USUAL)
     streams.take_stdout(False)
+    list_problems_in(None)
     started = time.monotonic()
     # SIGTERM acts as Ctrl-C does, or worker processes would train on without us. Only
     # the main thread may set what a signal does.
@@ -84,6 +90,8 @@ def run_command(
 
     try:
         code = command(argv)
+        if code == ALL_WELL:
+            write_listed()
         # Output that cannot be delivered is noticed here, and not on leaving Python.
         streams.put_bytes(b"")
         say_more(f"took {time.monotonic() - started:.1f} s; exit code {code}")
@@ -91,7 +99,7 @@ def run_command(
     except DamagedArtifact as error:
         return fail(f"{error} {_RESTORE}", error.exit_code)
     except StackedMOSError as error:
-        return fail(str(error), error.exit_code)
+        return _fail_on_purpose(error)
     except KeyboardInterrupt as interrupt:
         message = "Interrupted. Finished work is kept; run the same command to go on."
         return fail(message, interrupt.args[0] if interrupt.args else INTERRUPTED)
@@ -113,6 +121,18 @@ def _quieten_libraries() -> None:
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt(_SIGNAL_OFFSET + number)
+
+
+def _fail_on_purpose(error: StackedMOSError) -> int:
+    """The message of an error, or the list of problems, and the exit code."""
+    # Imported late, as above: only tables have problems.
+    from base_models.clips.problems import TableProblems
+
+    if isinstance(error, TableProblems):
+        show_problems(error)
+        write_listed(error.problems)
+        return error.exit_code
+    return fail(str(error), error.exit_code)
 
 
 def _fail_unexpectedly(error: Exception) -> int:
