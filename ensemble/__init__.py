@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from base_models.clips.read_clips import read_clips
-    from base_models.metrics.evaluate import evaluate
     from base_models.pooled.pooled_mos import PooledMOS
     from base_models.training.neural_mos import NeuralMOS
     from ensemble.estimator.stacked_mos import StackedMOS
+    from ensemble.evaluate_arrays import evaluate
     from ensemble.training.estimators_by_name import model_set
 
 _MODULE_OF_NAME = {
@@ -28,8 +28,11 @@ _MODULE_OF_NAME = {
     "PooledMOS": "base_models.pooled.pooled_mos",
     "read_clips": "base_models.clips.read_clips",
     "model_set": "ensemble.training.estimators_by_name",
-    "evaluate": "base_models.metrics.evaluate",
+    "evaluate": "ensemble.evaluate_arrays",
 }
+
+__version__ = "0.1.0"
+"""Of the package; pyproject.toml reads it here."""
 
 __all__ = [
     "NeuralMOS",

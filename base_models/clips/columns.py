@@ -153,8 +153,8 @@ ALIASES: dict[str, tuple[str, ...]] = {
 """Names under which each column of a clip table is recognised, see `fold_name`."""
 
 WEAK_ALIASES: dict[str, tuple[str, ...]] = {
-    "clip_id": ("clip", "clip_name", "song_id", "track_id", "stimulus", "stimulus_id"),
-    "audio": ("clip_path", "clip_file", "wave", "mp3", "flac"),
+    "clip_id": ("clip_name", "song_id", "track_id", "stimulus", "stimulus_id"),
+    "audio": ("clip_path", "clip_file"),
     "system_id": (
         "model",
         "model_id",

@@ -123,9 +123,9 @@ class TableProblems(UsageError):
 
     def groups(self) -> list[list[Problem]]:
         """The problems of each kind, in the order of the first of each."""
-        by_kind: dict[tuple[str, str, str], list[Problem]] = {}
+        by_kind: dict[tuple[str, str], list[Problem]] = {}
         for problem in self.problems:
-            kind = (problem.file, problem.column, problem.what)
+            kind = (problem.column, problem.what)
             by_kind.setdefault(kind, []).append(problem)
         return list(by_kind.values())
 
@@ -141,30 +141,36 @@ class TableProblems(UsageError):
         ----------
         limit : as many problems are listed, those of the first kinds first
         """
-        files = {problem.file for problem in self.problems}
         listed: list[str] = []
         remaining = limit
         for group in self.groups():
-            where = f"{group[0].file}: " if len(files) > 1 else ""
             cure = f". {group[0].cure}" if group[0].cure else ""
-            listed.append(f"{where}{self.title(group)}{cure}")
+            listed.append(f"{self.title(group)}{cure}")
             for problem in group[: max(remaining, 0)]:
                 value = f": {problem.value!r}" if problem.value else ""
-                listed.append(f"  {problem.unit} {problem.line}{value}")
+                listed.append(f"  {self._place(problem)}{value}")
             remaining -= len(group)
         return listed
+
+    @property
+    def file(self) -> str:
+        """The file that all problems are in, or "" where they are in several."""
+        files = {problem.file for problem in self.problems}
+        return files.pop() if len(files) == 1 else ""
+
+    def _place(self, problem: Problem) -> str:
+        return f"{problem.unit} {problem.line}" if self.file else problem.place
 
     def _message(self) -> str:
         """One line, of one problem or of the kinds of many."""
         if len(self.problems) == 1:
             return str(self.problems[0])
-        groups = self.groups()
-        parts = []
-        for group in groups:
-            first = group[0]
-            value = f", {first.value!r}" if first.value else ""
-            cure = f" {first.cure}" if first.cure else ""
-            parts.append(f"{self.title(group)} (first: {first.place}{value}).{cure}")
+        parts = [f"{self.file}:"] if self.file else []
+        for group in self.groups():
+            value = f": {group[0].value!r}" if group[0].value else ""
+            cure = f" {group[0].cure}" if group[0].cure else ""
+            first = f"first in {self._place(group[0])}{value}"
+            parts.append(f"{self.title(group)} ({first}).{cure}")
         text = " ".join(parts)
         if len(text) > _MESSAGE_LENGTH:
             text = f"{text[: _MESSAGE_LENGTH - 2].rstrip()} …"

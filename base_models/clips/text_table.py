@@ -29,7 +29,8 @@ class TextTable:
     columns : name to n cells; a missing cell is ""
     locations : n pairs (file, line number)
     unit : what the number counts: ``"line"``, or ``"row"`` in a binary file
-    notes : what was chosen in reading it, for people
+    notes : what was chosen in reading it, for people; without a header the last says
+        what the columns are taken as
     embedded : the column whose cells name audio files that are in the table itself, see
         `base_models.clips.parquet.embedded_audio`; "" where none does
     has_header : False where the file does not name its columns, and their names here

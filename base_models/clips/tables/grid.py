@@ -77,7 +77,7 @@ class Grid:
             cells,
             locations,
             unit=self.unit,
-            notes=self._sentence(),
+            notes=self._sentences(final),
             has_header=self.has_header,
         )
 
@@ -116,7 +116,6 @@ class Grid:
         if position is None:
             self.has_header = False
             names = names_without_header(self.rows)
-            self.notes.append(f"no header, so the columns are called {some(names)}")
             return names
 
         if position > 0:
@@ -227,10 +226,15 @@ class Grid:
                 f"the notation of numbers in {some(doubtful)} is in doubt"
             )
 
-    def _sentence(self) -> tuple[str, ...]:
-        if not self.notes:
-            return ()
-        return (f"{self.path.name}: {'; '.join(self.notes)}",)
+    def _sentences(self, names: Sequence[str]) -> tuple[str, ...]:
+        notes = []
+        if self.notes:
+            notes.append(f"{self.path.name}: {'; '.join(self.notes)}")
+        if not self.has_header:
+            notes.append(
+                f"{self.path.name} has no header; columns are taken as {some(names)}"
+            )
+        return tuple(notes)
 
 
 def counted(numbers: Sequence[int], what: str, unit: str = "line") -> str:

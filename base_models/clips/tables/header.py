@@ -88,6 +88,8 @@ def header_position(rows: Sequence[Sequence[str]], is_list: bool = False) -> int
         return None
     if any(is_known_name(cell) for cell in rows[0]):
         return 0
+    if is_list and all(len(row) == 1 for row in rows):
+        return None
     if _n_filled(rows[0]) <= 1:
         for position, row in enumerate(rows[1:_LEADING_ROWS], start=1):
             if _n_filled(row) > 1:
@@ -99,6 +101,10 @@ def header_position(rows: Sequence[Sequence[str]], is_list: bool = False) -> int
 def _first_or_none(rows: Sequence[Sequence[str]], is_list: bool) -> int | None:
     first = rows[0]
     numbers = [cell.strip() for cell in first[1:] if readings(cell)]
+    # Raters are numbered so, and few systems have such scores.
+    counted = [str(place) for place in range(1, len(numbers) + 1)]
+    if not is_list and len(numbers) > 2 and numbers == counted:
+        return 0
     # Ids have digits or are paths, and look like each other; names of columns are
     # words, and none is a fraction or stands twice.
     is_data = (

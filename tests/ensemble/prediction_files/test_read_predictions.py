@@ -205,8 +205,8 @@ def test_the_stem_of_a_path_is_the_id_and_keeps_its_dots(tmp_path):
         ),
         ("p.txt", "a 1 2\n", r"expected an id and 1 score"),
         ("p.txt", "", r"is empty"),
-        ("p.doc", "{}", r"predictions are read from \.csv"),
-        ("p.json", "{}", r"expected a list of records .*; got an empty object"),
+        ("p.json", "{}", r"p\.json: expected a list of records .* got an empty object"),
+        ("p.xml", "<a/>", r"p\.xml: predictions are read from \.csv"),
     ],
 )
 def test_what_cannot_be_used_is_refused_by_file_and_line(tmp_path, name, text, message):
