@@ -24,6 +24,7 @@ from base_models.clips.columns import (
     fold_name,
 )
 from base_models.clips.labels import FEWEST_LABELLED, SCALE, label_scales, read_scores
+from base_models.clips.listening_tests.known_scales import known_scales
 from base_models.clips.listening_tests.listening_test import ListeningTest
 from base_models.clips.listening_tests.rating_options import (
     AS_THEY_ARE,
@@ -51,7 +52,6 @@ from base_models.clips.rows.cell_checks import (
 )
 from base_models.clips.rows.rated_columns import (
     choose_aspects,
-    known_scales,
     scale_notes,
 )
 from base_models.clips.rows.reading import Reading
@@ -61,6 +61,7 @@ from base_models.clips.rows.standard_columns import (
     with_standard_columns,
 )
 from base_models.clips.rows.validate import validate_clips
+from base_models.clips.segments.table_times import check_times, cut_to_segments
 from base_models.clips.tables.read_table import TABLE_SUFFIXES, is_table, read_table
 from base_models.clips.text_table import TextTable
 from base_models.errors import UsageError, some
@@ -92,11 +93,13 @@ class ReadRows:
     standard: StandardTable
     rows: tuple[int, ...]
 
-    def problem(self, clip: int, column: str, *, what: str, message: str) -> Problem:
+    def problem(
+        self, clip: int, column: str, *, what: str, message: str, cure: str = ""
+    ) -> Problem:
         """A problem of one of the clips, found later, with its place."""
         row = self.rows[clip]
         audio = self.standard.audio
-        value = audio[row].written if audio else str(self.clips[column].iloc[clip])
+        value = audio[row].cell if audio else str(self.clips[column].iloc[clip])
         return problem_in(
             self.standard.table,
             row,
@@ -104,6 +107,7 @@ class ReadRows:
             value=value,
             what=what,
             message=message,
+            cure=cure,
         )
 
 
@@ -222,6 +226,7 @@ def collect_clips(
     problems = Problems(table.n_rows)
     check_names(standard, problems)
     check_audio(standard, problems)
+    check_times(standard, options.reading, problems)
 
     labelled = _Labels()
     if labels:
@@ -379,6 +384,7 @@ def _read_table(
         cells = read_table(path)
         given = list(cells.columns)
         standard = with_standard_columns(cells, path, reading)
+        standard = cut_to_segments(standard, reading)
         if standard.table.embedded:
             published = as_published(standard.table, [path])
             standard = replace(standard, table=published)
@@ -415,7 +421,10 @@ def _is_table(file: Path) -> bool:
 
 def _read_shards(shards: Sequence[Path], reading: Reading) -> StandardTable:
     tables = [
-        with_standard_columns(read_table(shard), shard, reading) for shard in shards
+        cut_to_segments(
+            with_standard_columns(read_table(shard), shard, reading), reading
+        )
+        for shard in shards
     ]
     table = as_published(joined([one.table for one in tables], shards), shards)
     audio = tuple(found for one in tables for found in one.audio)
@@ -502,7 +511,9 @@ def _labels(
         declared.check_aspects(list(rated))
     # Where the scale of the ratings is named, their means are on that of labels.
     if source.rating_scale is None:
-        known = known_scales(table, rated, {} if test is None else test.scales)
+        of_test = {} if test is None else test.scales
+        named = [f"{aspect}={column}" for aspect, column in rated.items()]
+        known = known_scales(table.columns, of_test, words=named or words)
         declared = replace(declared, known=known)
     scales = declared.or_else(Scale.of(SCALE))
     n_problems = len(problems)

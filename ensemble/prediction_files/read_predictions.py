@@ -12,16 +12,16 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from base_models.clips.columns import SPLITS
 from base_models.clips.labels import SCALE
 from base_models.clips.text_table import TextTable
 from base_models.errors import UsageError, one_of, some
+from base_models.optional_libraries import LazyLibrary
 from base_models.predictions import PredictionTable
 from base_models.scales import Scale
 from ensemble.prediction_files.file_tables import (
@@ -40,6 +40,13 @@ from ensemble.prediction_files.table_columns import (
     scores_of_tool,
 )
 from meta.splits.label_copies import copied_labels
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+else:
+    pa = LazyLibrary("pyarrow")
+    pq = LazyLibrary("pyarrow.parquet")
 
 
 def read_predictions(

@@ -22,6 +22,7 @@ from base_models.clips.columns import is_bookkeeping_of_models
 from base_models.clips.labels import SCALE, label_scales, labels_onto
 from base_models.clips.listening_tests.rating_options import RatingOptions
 from base_models.clips.read_clips import read_clips
+from base_models.clips.rows.standard_columns import without_columns_note
 from base_models.errors import UsageError, some
 from base_models.predictions import PredictionTable
 from base_models.scales import Ends, LabelScales, Scale
@@ -104,7 +105,7 @@ def read_stack_inputs(
     choices = list(clips.attrs.get("notes", []))
     # In a file that holds both, what is no label is a model, and not ignored.
     if any(file.path == Path(source) for file in parsed):
-        choices = [note.partition("; ignored: ")[0] for note in choices]
+        choices = without_columns_note(choices)
     is_labelled = clips[names].notna().any(axis=1)
     labelled = clips[is_labelled].reset_index(drop=True)
     labelled.attrs = dict(clips.attrs)

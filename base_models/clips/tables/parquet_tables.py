@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
-
-import pyarrow as pa
-import pyarrow.parquet as pq
+from typing import TYPE_CHECKING, Any
 
 from base_models.clips.parquet.embedded_audio import (
     AudioColumn,
@@ -17,6 +14,14 @@ from base_models.clips.parquet.embedded_audio import (
 from base_models.clips.tables.header import column_names
 from base_models.clips.text_table import TextTable, as_text
 from base_models.errors import ClipError, UsageError, some
+from base_models.optional_libraries import LazyLibrary
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+else:
+    pa = LazyLibrary("pyarrow")
+    pq = LazyLibrary("pyarrow.parquet")
 
 MAX_ROWS = 10_000_000
 """A Parquet file that declares more rows is not read."""
