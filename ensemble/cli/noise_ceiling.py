@@ -52,7 +52,7 @@ def _parser() -> Options:
         metavar=("LOW", "HIGH"),
         help="ends of their scale, beyond which a rating is refused; default: any",
     )
-    add_rating_options(parser)
+    add_rating_options(parser, anchors="drop; with --clips, which names them, keep")
     add("--level", type=float, default=0.95, help="coverage of the intervals")
     add(
         "--bootstrap",
@@ -82,7 +82,7 @@ def _main(argv: Sequence[str] | None = None) -> int:
         aspects=options.aspects,
         rating_scale=options.rating_scale,
         resampling=resampling,
-        options=rating_options(options),
+        options=rating_options(options, "keep" if options.clips else "drop"),
     )
     counted = f"{found.n_clips} clips"
     if found.n_systems:

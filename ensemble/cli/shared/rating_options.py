@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from base_models.clips.listening_tests.rating_options import RatingOptions
 
 
-def add_rating_options(parser: Options) -> None:
-    """Add ``--format``, ``--anchors`` and ``--screen``."""
+def add_rating_options(parser: Options, anchors: str = "drop") -> None:
+    """Add ``--format``, ``--anchors`` and ``--screen``; `anchors` says the default."""
     add = parser.add_argument
     add(
         "--format",
@@ -26,10 +26,10 @@ def add_rating_options(parser: Options) -> None:
     add(
         "--anchors",
         type=str,
-        default="drop",
         metavar="drop|keep",
         help="what is done with ratings of reference and anchor conditions, known by "
-        "names such as reference or anchor35: left out, or taken like systems",
+        "names such as reference or anchor35: left out, or taken like systems; "
+        f"default: {anchors}",
     )
     add(
         "--screen",
@@ -42,8 +42,13 @@ def add_rating_options(parser: Options) -> None:
     )
 
 
-def rating_options(options: Namespace) -> RatingOptions:
+def rating_options(options: Namespace, anchors: str = "drop") -> RatingOptions:
     """What the options of `add_rating_options` ask for.
+
+    Parameters
+    ----------
+    options : of a command
+    anchors : what is done with reference and anchor conditions, where nobody says so
 
     Raises
     ------
@@ -54,5 +59,7 @@ def rating_options(options: Namespace) -> RatingOptions:
     from base_models.clips.listening_tests.rating_options import RatingOptions
 
     return RatingOptions(
-        format=options.format, anchors=options.anchors, screen=options.screen
+        format=options.format,
+        anchors=options.anchors or anchors,
+        screen=options.screen,
     )
