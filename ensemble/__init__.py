@@ -31,6 +31,9 @@ _MODULE_OF_NAME = {
     "evaluate": "base_models.metrics.evaluate",
 }
 
+__version__ = "0.1.0"
+"""Of the package; pyproject.toml reads it here."""
+
 __all__ = [
     "NeuralMOS",
     "PooledMOS",

@@ -153,8 +153,8 @@ ALIASES: dict[str, tuple[str, ...]] = {
 """Names under which each column of a clip table is recognised, see `fold_name`."""
 
 WEAK_ALIASES: dict[str, tuple[str, ...]] = {
-    "clip_id": ("clip", "clip_name", "song_id", "track_id", "stimulus", "stimulus_id"),
-    "audio": ("clip_path", "clip_file", "wave", "mp3", "flac"),
+    "clip_id": ("clip_name", "song_id", "track_id", "stimulus", "stimulus_id"),
+    "audio": ("clip_path", "clip_file"),
     "system_id": (
         "model",
         "model_id",
@@ -242,6 +242,23 @@ RATING_NAMES = TEXT_ASPECTS | {
     "discontinuity",
 }
 """Names under which a column of a clip table is known to hold mean ratings."""
+
+GENERAL_RATINGS = frozenset(
+    {
+        "mos",
+        "mean_opinion_score",
+        "score",
+        "avg_score",
+        "mean_score",
+        "rating",
+        "mean_rating",
+        "avg_rating",
+        "overall",
+        "quality",
+        "overall_quality",
+    }
+)
+"""Those that do not say of what: beside another rating, one may be it once more."""
 
 RATING_COLUMNS = (
     "rating",

@@ -18,6 +18,7 @@ from base_models.files import atomic_write
 SHOWN = 20
 """As many problems are shown on a screen; a file takes them all."""
 _MESSAGE_LENGTH = 500
+_SHOWN_LETTERS = 60
 
 
 @dataclass(frozen=True)
@@ -123,9 +124,9 @@ class TableProblems(UsageError):
 
     def groups(self) -> list[list[Problem]]:
         """The problems of each kind, in the order of the first of each."""
-        by_kind: dict[tuple[str, str, str], list[Problem]] = {}
+        by_kind: dict[tuple[str, str], list[Problem]] = {}
         for problem in self.problems:
-            kind = (problem.file, problem.column, problem.what)
+            kind = (problem.column, problem.what)
             by_kind.setdefault(kind, []).append(problem)
         return list(by_kind.values())
 
@@ -139,36 +140,52 @@ class TableProblems(UsageError):
 
         Parameters
         ----------
-        limit : as many problems are listed, those of the first kinds first
+        limit : as many problems are listed: the first of each kind, and more of the
+            first kinds
         """
-        files = {problem.file for problem in self.problems}
         listed: list[str] = []
-        remaining = limit
-        for group in self.groups():
-            where = f"{group[0].file}: " if len(files) > 1 else ""
+        groups = self.groups()
+        # A kind without any place would be of no use.
+        remaining = limit - len(groups)
+        for group in groups:
             cure = f". {group[0].cure}" if group[0].cure else ""
-            listed.append(f"{where}{self.title(group)}{cure}")
-            for problem in group[: max(remaining, 0)]:
-                value = f": {problem.value!r}" if problem.value else ""
-                listed.append(f"  {problem.unit} {problem.line}{value}")
-            remaining -= len(group)
+            listed.append(f"{self.title(group)}{cure}")
+            n_shown = 1 + min(max(remaining, 0), len(group) - 1)
+            for problem in group[:n_shown]:
+                value = f": {_quoted(problem.value)}" if problem.value else ""
+                listed.append(f"  {self._place(problem)}{value}")
+            remaining -= n_shown - 1
         return listed
+
+    @property
+    def file(self) -> str:
+        """The file that all problems are in, or "" where they are in several."""
+        files = {problem.file for problem in self.problems}
+        return files.pop() if len(files) == 1 else ""
+
+    def _place(self, problem: Problem) -> str:
+        return f"{problem.unit} {problem.line}" if self.file else problem.place
 
     def _message(self) -> str:
         """One line, of one problem or of the kinds of many."""
         if len(self.problems) == 1:
             return str(self.problems[0])
-        groups = self.groups()
-        parts = []
-        for group in groups:
-            first = group[0]
-            value = f", {first.value!r}" if first.value else ""
-            cure = f" {first.cure}" if first.cure else ""
-            parts.append(f"{self.title(group)} (first: {first.place}{value}).{cure}")
+        parts = [f"{self.file}:"] if self.file else []
+        for group in self.groups():
+            value = f": {_quoted(group[0].value)}" if group[0].value else ""
+            cure = f" {group[0].cure}" if group[0].cure else ""
+            first = f"first in {self._place(group[0])}{value}"
+            parts.append(f"{self.title(group)} ({first}).{cure}")
         text = " ".join(parts)
         if len(text) > _MESSAGE_LENGTH:
             text = f"{text[: _MESSAGE_LENGTH - 2].rstrip()} …"
         return text
+
+
+def _quoted(value: str) -> str:
+    """A cell as a screen has it: short, and with its backslashes as they are."""
+    shown = value if len(value) <= _SHOWN_LETTERS else f"{value[:_SHOWN_LETTERS]}…"
+    return f"'{shown}'" if shown.isprintable() else repr(shown)
 
 
 def _rows(count: int) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -113,6 +114,8 @@ def read_ratings(
 
     known = {} if test is None else test.scales
     for aspect, column in column_of.items():
+        cells = options.reading.without_codes(table.columns[column])
+        codeless = replace(table, columns={**table.columns, column: cells})
         given = bins if scale is None else scale
         if scale is None and bins is not None and column in known:
             given = {aspect: known[column]}
@@ -120,12 +123,12 @@ def read_ratings(
             cure = (
                 f"If '{column}' is not a rating, name the rated columns with aspects."
             )
-            ratings[aspect] = read_scores(table, column, _ANY_SCALE, cure=cure)
+            ratings[aspect] = read_scores(codeless, column, _ANY_SCALE, cure=cure)
             continue
         own = _scale_of(aspect, given)
         of_labels = own if bins is None else _scale_of(aspect, bins)
         cure = "Ratings on another scale need its ends (--rating-scale LOW HIGH)."
-        values = read_scores(table, column, own, cure=cure)
+        values = read_scores(codeless, column, own, cure=cure)
         ratings[aspect] = own.map(values, of_labels)
     if test is not None:
         ratings.attrs["notes"] = list(test.notes)

@@ -8,15 +8,12 @@ cannot be used. With ``--deletion`` it is another command, see `shared.deletion`
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jsonargparse import Namespace
-from rich.table import Table
 from rich.text import Text
 
-from base_models.errors import UsageError, some
-from base_models.files import atomic_write, write_json
+from base_models.errors import UsageError
 from ensemble.cli.shared.deletion import (
     add_deletion_options,
     refuse_deletion_options,
@@ -26,17 +23,29 @@ from ensemble.cli.shared.exit_codes import (
     ALL_WELL,
     CLIPS_SET_ASIDE,
     Screen,
+    listed,
     run_command,
     say,
+    say_notes,
+    say_problem,
 )
 from ensemble.cli.shared.options import (
     Options,
     add_aspects_option,
+    add_rating_scale_option,
     add_scale_option,
+    add_system_truth_option,
     seed,
 )
-from ensemble.cli.shared.output_files import check_outputs
+from ensemble.cli.shared.output_files import (
+    add_result_options,
+    check_outputs,
+    put_json,
+    put_table,
+    table_format,
+)
 from ensemble.cli.shared.rating_options import add_rating_options, rating_options
+from ensemble.screen.tables import LiteralTable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,12 +58,24 @@ _MISSING_LABELS = (
 )
 
 
+_EXAMPLES = {
+    "evaluate_mos scores.csv labels.csv": "eight metrics an aspect, with intervals",
+    "evaluate_mos tool.csv:0-100 labels.csv --ratings ratings.csv -o metrics.csv": (
+        "scores on 0..100; the noise ceiling beside every metric; numbers kept"
+    ),
+    "evaluate_mos --deletion --clips clips.csv --split test": (
+        "does the last stack depend on what it attends to?"
+    ),
+}
+
+
 def _parser() -> Options:
     parser = Options(
         "evaluate_mos",
-        "evaluate_mos: anybody's predictions against the labels, every number with its "
-        "interval over systems. With --deletion --clips TABLE: whether the scores of a "
-        "stack's base models depend on what they attend to.",
+        "Anybody's predictions against the labels, every number with its interval over "
+        "systems. With --deletion --clips TABLE: whether the scores of a stack's base "
+        "models depend on what they attend to.",
+        examples=_EXAMPLES,
     )
     _add_file_options(parser)
     _add_interval_options(parser)
@@ -65,10 +86,12 @@ def _parser() -> Options:
 
 def _add_file_options(parser: Options) -> None:
     """Add the options that say what is read, and which clips and aspects of it."""
-    add = parser.add_argument
+    files = parser.group("predictions and labels")
+    add = files.add_argument
     add(
         "predictions",
         nargs="?",
+        metavar="PREDICTIONS",
         help="csv, tsv, jsonl or parquet with ids and scores, or answer.txt; "
         "FILE:0-100 names the scale of the scores, default: known from the columns, "
         "else that of the labels",
@@ -76,72 +99,56 @@ def _add_file_options(parser: Options) -> None:
     add(
         "labels",
         nargs="?",
+        metavar="LABELS",
         help="MusicEval folder, label list, or csv/tsv/jsonl/parquet table, also one "
         "of single ratings",
     )
     add(
         "--ratings",
         type=str,
+        metavar="FILE",
         help="single ratings: also the noise ceiling, and their probability under "
         "distributions",
     )
-    add(
-        "--rating-scale",
-        nargs=2,
-        type=float,
-        metavar=("LOW", "HIGH"),
-        help="ends of their scale; default: that of --scale, else 1 5",
-    )
-    add_rating_options(parser)
-    add_scale_option(parser)
-    add(
-        "--system-truth",
-        type=str,
-        metavar="FILE",
-        help="true scores of systems (csv sysID,MI,TA), or 'tree': the file in "
-        "system_mos of the MusicEval tree; default: means of the clips",
-    )
+    add_rating_scale_option(files)
+    add_rating_options(files)
+    add_scale_option(files)
+    add_system_truth_option(files)
     add_aspects_option(
-        parser, also="; also the order of scores in a file without a header"
+        files, also="; also the order of scores in a file without a header"
     )
     add(
         "--split",
         type=str,
-        help="only clips of train, dev or test (default: all labelled clips)",
+        help="only clips of train, dev or test; default: all labelled clips",
     )
 
 
 def _add_interval_options(parser: Options) -> None:
     """Add the options that say how intervals are made."""
-    add = parser.add_argument
-    add("--level", type=float, default=0.95, help="coverage of the intervals")
+    add = parser.add("intervals")
+    add("--level", type=float, default=0.95, help="coverage, between 0 and 1")
     # Without a default of its own, so that --deletion can refuse it.
     add(
         "--bootstrap",
         type=int,
-        help="resamples of the systems; 0: no intervals; default: 1000",
+        help="how often systems are resampled; 0: no intervals; default: 1000",
     )
     add(
         "--seed",
         type=seed,
         default=0,
-        help="of the resamples, or of the random removals",
+        help="starts the random numbers: of the resamples, or of the random removals",
     )
 
 
 def _add_output_options(parser: Options) -> None:
     """Add the options that name files to write."""
-    add = parser.add_argument
-    add(
-        "--json",
-        type=str,
-        help="also write metrics, settings and unmatched ids to this file",
-    )
-    add(
-        "--csv",
-        type=str,
-        help="also write the metrics to this file, one number with its interval per "
-        "line",
+    add_result_options(
+        parser.group("output"),
+        "the metrics, one number with its interval a row,",
+        "metrics, settings and unmatched ids",
+        old_name="--csv",
     )
 
 
@@ -154,7 +161,11 @@ def _main(argv: Sequence[str] | None = None) -> int:
     if not options.labels:
         raise UsageError(_MISSING_LABELS)
     check_outputs(
-        {"--json": options.json, "--csv": options.csv},
+        {
+            "--out": options.out,
+            "--json": options.json,
+            "--problems": options.problems,
+        },
         inputs=(
             options.predictions,
             options.labels,
@@ -162,6 +173,8 @@ def _main(argv: Sequence[str] | None = None) -> int:
             options.system_truth,
         ),
     )
+    if options.out:
+        table_format(options.out)
     # Imported late, as --help needs none of it.
     from base_models.scales import LabelScales
     from ensemble.evaluate_predictions import (
@@ -189,14 +202,14 @@ def _main(argv: Sequence[str] | None = None) -> int:
     columns = evaluation.columns.items()
     origins = ", ".join(f"{aspect} from '{column}'" for aspect, column in columns)
     say(f"{describe_clips(evaluation.joined, options.split)}; {origins}")
-    for note in evaluation.notes:
-        say(f"note: {note}")
+    say_notes(evaluation.notes)
     Screen().print(_table(evaluation, options.level))
 
-    if options.csv:
-        atomic_write(options.csv, evaluation.metrics.to_csv(index=False).encode())
+    if options.out:
+        put_table(evaluation.metrics, options.out)
     if options.json:
-        write_json(Path(options.json), _to_json(evaluation, options, resampling))
+        facts = _to_json(evaluation, options, resampling)
+        put_json(facts, options.json, "evaluate_mos")
     code = _say_unscored(evaluation.without_score)
     unmatched = _say_unmatched(evaluation.not_predicted, evaluation.not_labelled)
     code = max(code, unmatched)
@@ -225,7 +238,7 @@ def _to_json(
     }
 
 
-def _table(evaluation: Evaluation, level: float) -> Table:
+def _table(evaluation: Evaluation, level: float) -> LiteralTable:
     """The metrics of every aspect, then its noise ceilings and likelihood."""
     # With one system, or none that is named, clips are resampled.
     metrics = evaluation.metrics
@@ -235,7 +248,7 @@ def _table(evaluation: Evaluation, level: float) -> Table:
     if not evaluation.metrics["low"].notna().any():
         intervals = "without intervals"
     title = f"{intervals}\n{evaluation.system_truth}"
-    table = Table(title=Text(title), title_justify="left")
+    table = LiteralTable(title=Text(title), names=2, elsewhere="-o FILE has them")
     table.add_column("aspect", overflow="fold", min_width=6)
     table.add_column("metric", no_wrap=True)
     table.add_column("utterance", no_wrap=True, justify="right")
@@ -259,13 +272,15 @@ def _of_aspect(numbers: pd.DataFrame, aspect: str) -> list[dict[str, Any]]:
     return numbers[numbers["aspect"] == aspect].to_dict("records")
 
 
-def _add_counts(table: Table, aspect: str, metrics: list[dict[str, Any]]) -> None:
+def _add_counts(
+    table: LiteralTable, aspect: str, metrics: list[dict[str, Any]]
+) -> None:
     """Add a row with the numbers of clips and systems."""
     # Every metric of a level has the same number of clips or systems.
     count = {row["level"]: row["n"] for row in metrics}
     plural = "" if count["system"] == 1 else "s"
     table.add_row(
-        Text(aspect),
+        aspect,
         "n",
         f"{count['utterance']} clips",
         f"{count['system']} system{plural}",
@@ -273,7 +288,7 @@ def _add_counts(table: Table, aspect: str, metrics: list[dict[str, Any]]) -> Non
 
 
 def _add_metrics(
-    table: Table, rows: list[dict[str, Any]], column: str, prefix: str = ""
+    table: LiteralTable, rows: list[dict[str, Any]], column: str, prefix: str = ""
 ) -> None:
     """Add a row per metric, with the number in a column at both levels."""
     from base_models.metrics.evaluate import LEVELS, METRICS
@@ -284,7 +299,7 @@ def _add_metrics(
         table.add_row("", f"{prefix}{metric.upper()}", *numbers)
 
 
-def _add_likelihood(table: Table, rows: list[dict[str, Any]]) -> None:
+def _add_likelihood(table: LiteralTable, rows: list[dict[str, Any]]) -> None:
     for row in rows:
         table.add_row("", f"log p, {row['ratings']} ratings", _number(row, "value"), "")
 
@@ -299,9 +314,9 @@ def _number(row: dict[str, Any], column: str) -> str:
 def _say_unscored(without_score: Mapping[str, Sequence[str]]) -> int:
     """Name the clips that lack the score of an aspect; the exit code that follows."""
     for aspect, clips in without_score.items():
-        say(
+        say_problem(
             f"labelled but WITHOUT A SCORE of {aspect}, its metrics leave them out: "
-            f"{len(clips)} ({some(clips)})"
+            f"{len(clips)} ({listed(clips)})"
         )
     return CLIPS_SET_ASIDE if without_score else ALL_WELL
 
@@ -311,12 +326,12 @@ def _say_unmatched(not_predicted: Sequence[str], not_labelled: Sequence[str]) ->
     if not_labelled:
         say(
             "predicted but not labelled here, left aside: "
-            f"{len(not_labelled)} ({some(not_labelled)})"
+            f"{len(not_labelled)} ({listed(not_labelled)})"
         )
     if not_predicted:
-        say(
+        say_problem(
             "labelled but NOT PREDICTED, the metrics leave them out: "
-            f"{len(not_predicted)} ({some(not_predicted)})"
+            f"{len(not_predicted)} ({listed(not_predicted)})"
         )
     return CLIPS_SET_ASIDE if not_predicted else ALL_WELL
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jsonargparse import Namespace
 
@@ -23,17 +23,26 @@ from ensemble.cli.shared.exit_codes import (
     Screen,
     run_command,
     say,
+    say_notes,
     say_without_prompt,
 )
+from ensemble.cli.shared.file_names import matching_files
 from ensemble.cli.shared.options import (
     Options,
+    add_artifacts_option,
     add_aspects_option,
     add_predictor_scales_option,
     add_scale_option,
     parse_settings,
     seed,
 )
+from ensemble.cli.shared.output_files import (
+    add_json_option,
+    check_outputs,
+    put_json,
+)
 from ensemble.cli.shared.rating_options import add_rating_options, rating_options
+from ensemble.screen.streams import put_line
 from ensemble.workspace import Workspace
 from meta.splits.meta_split import VALIDATION_SHARE
 
@@ -41,34 +50,50 @@ if TYPE_CHECKING:
     from ensemble.stacking.fit_stack import Settings
     from ensemble.stacking.stack_data import StackData
 
-# The leaderboards are wide; what is piped into a file should not be folded.
-_WIDTH_WITHOUT_TERMINAL = 200
+_EXAMPLES = {
+    "fit_meta": "stack what the last fit_base trained",
+    "fit_meta --predictions utmos.csv my=tool.csv:0-100 --labels mos.csv": (
+        "stack anybody's predictions; my is on a scale of 0 to 100"
+    ),
+    "fit_meta --adapt artifacts/meta/STACK --data rated.csv --curve": (
+        "let a stack learn from a few clips of another listening test"
+    ),
+}
 
 
 def _parser() -> Options:
     parser = Options(
         "fit_meta",
-        "fit_meta: stack the base models of the last fit_base, measure the stack, and "
-        "write its report.",
+        "Stack the base models of the last fit_base, or other tools' predictions; "
+        "measure the stack, and write its report.",
+        examples=_EXAMPLES,
     )
-    add = parser.add_argument
-    add("--config", action="config", help="read any of these options from a YAML file")
+    parser.add_argument(
+        "--config",
+        action="config",
+        metavar="FILE",
+        help="read any of these options from a YAML file",
+    )
     _add_stacking_options(parser)
     _add_prediction_options(parser)
     add_adaptation_options(parser)
-    add("--artifacts", type=str, default="artifacts", help="where fit_base wrote")
+    output = parser.group("output")
+    add_artifacts_option(output, "what fit_base wrote; the stack goes there, too")
+    add_json_option(output, "where the stack is, its verdict and all its numbers")
     return parser
 
 
 def _add_stacking_options(parser: Options) -> None:
     """Add the options that say what is stacked, and how."""
-    add = parser.add_argument
+    add = parser.add("stacking")
     add(
         "--learner",
         type=str,
-        help="stack (default; ridge with --set), ridge, skill, auto, simplex, greedy, "
-        "best, mean, log_pool, crps, log_score, lightgbm; as published: paper_ridge, "
-        "paper_lightgbm (README)",
+        help="what combines the base models. stack: a mixture of ridges, weights by "
+        "skill and the mean; ridge, lightgbm: a regression; skill, simplex, greedy: "
+        "weights; mean, log_pool: all alike; best: one model; crps, log_score: weights "
+        "for distributions; auto: the best of several by cross-validation; "
+        "paper_ridge, paper_lightgbm: as published. Default: stack, with --set ridge",
     )
     add(
         "--set",
@@ -83,7 +108,12 @@ def _add_stacking_options(parser: Options) -> None:
         default=VALIDATION_SHARE,
         help="share of the dev clips that measure the stack",
     )
-    add("--seed", type=seed, default=0, help="of the split and the learner")
+    add(
+        "--seed",
+        type=seed,
+        default=0,
+        help="starts the random numbers of the split and the learner",
+    )
     add(
         "--models",
         nargs="+",
@@ -102,7 +132,8 @@ def _add_stacking_options(parser: Options) -> None:
 
 def _add_prediction_options(parser: Options) -> None:
     """Add the options that say which predictions and clips are used."""
-    add = parser.add_argument
+    group = parser.group("predictions and labels")
+    add = group.add_argument
     add(
         "--predictions",
         nargs="+",
@@ -111,7 +142,7 @@ def _add_prediction_options(parser: Options) -> None:
         "NAME=FILE names the model, FILE:0-100 the scale of its scores; default: known "
         "from the columns, else that of the labels",
     )
-    add_predictor_scales_option(parser)
+    add_predictor_scales_option(group)
     add(
         "--with-runs",
         action="store_true",
@@ -121,14 +152,16 @@ def _add_prediction_options(parser: Options) -> None:
     add(
         "--labels",
         type=str,
+        metavar="TABLE",
         help="ratings of the clips in --predictions; default: the first of those files",
     )
-    add_aspects_option(parser)
-    add_scale_option(parser)
-    add_rating_options(parser)
+    add_aspects_option(group)
+    add_scale_option(group)
+    add_rating_options(group)
     add(
         "--groups",
         type=str,
+        metavar="COLUMN",
         help="column of the labels whose clips stay together in every split, e.g. "
         "system",
     )
@@ -136,7 +169,8 @@ def _add_prediction_options(parser: Options) -> None:
         "--missing",
         type=str,
         default="refuse",
-        help="clips that a base model left out: refuse, or pool of the others",
+        help="clips that a base model left out. refuse: stop and name them; pool: put "
+        "the pool of the other models in its place",
     )
     add(
         "--allow-leak",
@@ -154,7 +188,12 @@ def _add_prediction_options(parser: Options) -> None:
 def _main(argv: Sequence[str] | None = None) -> int:
     parser = _parser()
     options = parser.parse_args(argv)
+    options.predictions = matching_files(options.predictions)
     check_adaptation_options(options, parser)
+    check_outputs(
+        {"--json": options.json, "--problems": options.problems},
+        inputs=(*(options.predictions or ()), options.labels, options.data),
+    )
     if options.adapt:
         return adapt_to_rated_clips(options)
     from ensemble.stacking.fit_stack import fit_stack
@@ -183,8 +222,23 @@ def _main(argv: Sequence[str] | None = None) -> int:
     say(f"next: predict_mos {scores_what} --artifacts {workspace.root}")
     for line in verdict:
         say(line)
-    print(folder)
+    put_line(str(folder))
+    if options.json:
+        put_json(_to_json(folder, verdict), options.json, "fit_meta")
     return code
+
+
+def _to_json(folder: Path, verdict: Sequence[str]) -> dict[str, Any]:
+    """Where a stack is, what can be said of it, and the values of its report."""
+    from ensemble.estimator.save_and_load import ROLE
+    from ensemble.stacking.fit_stack import stack_facts
+
+    return {
+        "folder": str(folder),
+        "page": str(folder / "report.html"),
+        "verdict": list(verdict),
+        "report": stack_facts(Artifact(folder, ROLE)),
+    }
 
 
 def _settings(options: Namespace) -> Settings:
@@ -246,8 +300,7 @@ def _data_of_both(options: Namespace, workspace: Workspace) -> StackData:
         own_scales=rated.scales,
         declared=DeclaredScales.read(options.predictor_scales),
     )
-    for note in joined.notes:
-        say(f"note: {note}")
+    say_notes(joined.notes)
     return runs.with_predictions(joined)
 
 
@@ -275,8 +328,7 @@ def _data_of_predictions(options: Namespace, workspace: Workspace) -> StackData:
         declared=DeclaredScales.read(options.predictor_scales),
         options=rating_options(options),
     )
-    for note in external.notes:
-        say(f"note: {note}")
+    say_notes(external.notes)
     # Where the table of labels names audio files, clips are compared by these, too.
     clips = external.clips
     audio = dict(zip(clips["clip_id"], clips.get("audio", ()), strict=False))
@@ -308,7 +360,7 @@ def _show_report(folder: Path) -> Sequence[str]:
     sections = sections_of(content)
     for line in opening_lines(sections):
         say(line)
-    screen = Screen(width=None if Screen().is_terminal else _WIDTH_WITHOUT_TERMINAL)
+    screen = Screen()
     for table in screen_tables(sections):
         screen.print(table)
 

@@ -12,20 +12,28 @@ from typing import TYPE_CHECKING
 from jsonargparse import Namespace
 
 from base_models.errors import UsageError, some
+from ensemble.cli.shared.clip_options import (
+    add_table_options,
+    clip_reading,
+    refuse_table_options,
+)
 from ensemble.cli.shared.engines import add_engine_option
 from ensemble.cli.shared.exit_codes import (
     run_command,
     say,
+    say_more,
     say_notes,
     say_set_aside,
     say_without_prompt,
 )
 from ensemble.cli.shared.explanations import explain, make_folder
+from ensemble.cli.shared.file_names import audio_names, matching_files
 from ensemble.cli.shared.options import Options, add_predictor_scales_option
-from ensemble.cli.shared.output_files import check_outputs
+from ensemble.cli.shared.output_files import STDOUT, add_json_option, check_outputs
 from ensemble.cli.shared.score_output import (
     output_format,
     put_distributions,
+    put_facts,
     put_scores,
     say_range,
 )
@@ -45,23 +53,56 @@ _DEMO = (
 )
 
 
+_EXAMPLES = {
+    'predict_mos song.wav --prompt "slow piano over rain"': "one clip",
+    'predict_mos "clips/*.wav" -o scores.csv --explain why': (
+        "many, into a table; and what the scores rest on, in the folder why"
+    ),
+    "predict_mos --predictions utmos.csv my=new.csv -o -": (
+        "from other tools' predictions, as csv into a pipe"
+    ),
+}
+
+
 def _parser() -> Options:
     parser = Options(
         "predict_mos",
-        "predict_mos: the stack's score for each clip and aspect, with an interval "
-        "learnt from its errors on other clips. A clip without a prompt has no score "
-        "of the aspects that are judged against it (an empty cell; exit code 3). A "
-        "clip unlike those that the stack learnt from (silence, noise, another domain) "
-        "is marked in column out_of_range, and its interval widened.",
+        "The stack's score for each clip and aspect, with an interval learnt from its "
+        "errors on other clips. A clip without a prompt has no score of the aspects "
+        "that are judged against it (an empty cell; exit code 3). A clip unlike those "
+        "that the stack learnt from (silence, noise, another domain) is marked in "
+        "column out_of_range, and its interval widened.",
+        examples=_EXAMPLES,
     )
-    add = parser.add_argument
-    add("audio", nargs="*", help="audio files, or folders of them")
-    add("--prompt", type=str, help="the prompt of all these files")
+    _add_clip_options(parser)
+    _add_uncertainty_options(parser)
+    _add_output_options(parser)
+    stack = parser.group("stack and machine")
+    add_stack_options(stack)
+    add_engine_option(stack)
+    return parser
+
+
+def _add_clip_options(parser: Options) -> None:
+    """Add the options that say what is scored."""
+    clips = parser.group("clips")
+    add = clips.add_argument
+    add(
+        "audio",
+        nargs="*",
+        metavar="AUDIO",
+        help="audio files, folders of them, or patterns such as 'wav/*.wav'; -: read "
+        "their names from standard input, one a line",
+    )
+    add("--prompt", type=str, metavar="TEXT", help="the prompt of all these files")
     add(
         "--clips",
         type=str,
-        help="instead: a clip table or MusicEval folder, as fit_base --data reads",
+        metavar="TABLE",
+        help="instead: a clip table or MusicEval folder, as fit_base --data reads, or "
+        "a folder of audio",
     )
+    add_table_options(clips, "the table of --clips")
     add(
         "--predictions",
         nargs="+",
@@ -70,32 +111,13 @@ def _parser() -> Options:
         "clips for those models of a stack that have no weights in it; each on the "
         "scale that it had in the fit, unless FILE:LOW-HIGH names another",
     )
-    add_predictor_scales_option(parser)
-    add(
-        "--out",
-        type=str,
-        help="file to write; its suffix (.csv .jsonl .parquet .txt) is the format",
-    )
-    add(
-        "--format",
-        type=str,
-        help="csv, jsonl, parquet or answer (the challenge's answer.txt)",
-    )
-    _add_uncertainty_options(parser)
-    add(
-        "--explain",
-        type=str,
-        help="also write to this folder, per clip, what each base model attended to",
-    )
-    add_stack_options(parser)
-    add_engine_option(parser)
-    return parser
+    add_predictor_scales_option(clips)
 
 
 def _add_uncertainty_options(parser: Options) -> None:
     """Add the options that say what stands beside a score."""
-    add = parser.add_argument
-    add("--level", type=float, default=0.9, help="coverage of the interval")
+    add = parser.add("intervals")
+    add("--level", type=float, default=0.9, help="coverage, between 0 and 1")
     add(
         "--by-system",
         action="store_true",
@@ -115,6 +137,26 @@ def _add_uncertainty_options(parser: Options) -> None:
         help="with --cross-fit and --predictions alone: names the system of every "
         "clip; default: the first file of predictions",
     )
+
+
+def _add_output_options(parser: Options) -> None:
+    """Add the options that name files to write."""
+    output = parser.group("output")
+    add = output.add_argument
+    add(
+        "-o",
+        "--out",
+        type=str,
+        metavar="FILE",
+        help="file to write; its suffix (.csv .jsonl .parquet .txt) is the format; -: "
+        "standard output, as csv; default: a table on a terminal, csv in a pipe",
+    )
+    add(
+        "--format",
+        type=str,
+        help="csv, jsonl, parquet or answer (the challenge's answer.txt); default: as "
+        "the suffix says",
+    )
     add(
         "--distributions",
         type=str,
@@ -127,15 +169,29 @@ def _add_uncertainty_options(parser: Options) -> None:
         action="store_true",
         help="with --distributions: a row per base model too, named in column model",
     )
+    add(
+        "--explain",
+        type=str,
+        metavar="FOLDER",
+        help="also write to this folder, per clip, what each base model attended to",
+    )
+    add_json_option(output, "scores, their scales, and clips set aside")
 
 
 def _main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
+    options.audio = audio_names(options.audio)
+    options.predictions = matching_files(options.predictions)
     _check_options(options)
     # Where nothing can be written is found out before anything is scored.
     form = output_format(options.out, options.format)
     check_outputs(
-        {"--out": options.out, "--distributions": options.distributions},
+        {
+            "--out": options.out,
+            "--distributions": options.distributions,
+            "--json": options.json,
+            "--problems": options.problems,
+        },
         inputs=(
             *(options.audio or ()),
             options.clips,
@@ -146,6 +202,8 @@ def _main(argv: Sequence[str] | None = None) -> int:
     if options.distributions is not None:
         from ensemble.formats import format_of_distributions
 
+        if options.distributions == STDOUT:
+            raise UsageError("--distributions takes a file; got '-'.")
         format_of_distributions(options.distributions)
     if options.explain is not None:
         make_folder(options.explain)
@@ -169,6 +227,7 @@ def _check_options(options: Namespace) -> None:
             "--prompt is for audio files; a table brings its own prompts, and "
             "predictions need none."
         )
+    refuse_table_options(options, is_table_given=bool(options.clips))
     if options.by_system and not options.clips:
         raise UsageError(
             "--by-system needs --clips TABLE, whose column system_id names the system "
@@ -240,6 +299,8 @@ def _score_predictions(options: Namespace, form: str | None) -> int:
     say_range(scores)
 
     put_scores(scores, options.out, form, level=options.level)
+    if options.json:
+        put_facts(scores, options.json, level=options.level)
     if scores.distributions is not None:
         put_distributions(scores.distributions, options.distributions)
     return say_set_aside(scores.set_aside)
@@ -288,7 +349,7 @@ def _score_clips(options: Namespace, form: str | None) -> int:
     from ensemble.training.progress import encoding
 
     if options.clips:
-        clips = read_clips(options.clips, labels=False)
+        clips = read_clips(options.clips, labels=False, options=clip_reading(options))
         say_notes(clips.attrs.get("notes", ()))
     else:
         clips = clips_from_files(options.audio, options.prompt)
@@ -326,6 +387,8 @@ def _score_clips(options: Namespace, form: str | None) -> int:
     _say_disagreement(stack, scores)
     if left_out:
         say(f"no prompt: {left_out} left out; pass --prompt, or a table with prompts")
+    for clip in scores.frame.to_dict("records"):
+        say_more(f"{clip['clip_id']}: {clip['audio']}")
     note = length_note(scores.frame["audio"].tolist())
     if note:
         say(f"note: {note}")
@@ -334,6 +397,8 @@ def _score_clips(options: Namespace, form: str | None) -> int:
     say_range(scores)
 
     put_scores(scores, options.out, form, level=options.level)
+    if options.json:
+        put_facts(scores, options.json, level=options.level)
     if scores.distributions is not None:
         put_distributions(scores.distributions, options.distributions)
     if options.explain:

@@ -26,6 +26,7 @@ from base_models.clips.columns import (
 from base_models.clips.labels import SCALE, label_scales, labels_onto
 from base_models.clips.listening_tests.rating_options import RatingOptions
 from base_models.clips.read_clips import read_clips
+from base_models.clips.rows.standard_columns import without_columns_note
 from base_models.errors import UsageError, some
 from base_models.predictions import PredictionTable
 from base_models.scales import Ends, LabelScales, Scale
@@ -114,6 +115,8 @@ def read_stack_inputs(
     clips = read_clips(source, aspects=aspects, scales=scales, options=options)
     names = list(clips.attrs["aspects"])
     choices = clips.attrs.get("notes", [])
+    if labels is None or Path(source) == Path(PredictionFile.parse(files[0]).path):
+        choices = without_columns_note(choices)
     is_labelled = clips[names].notna().any(axis=1)
     labelled = clips[is_labelled].reset_index(drop=True)
     labelled.attrs = dict(clips.attrs)

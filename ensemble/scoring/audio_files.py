@@ -8,9 +8,9 @@ from pathlib import Path
 import pandas as pd
 
 from base_models.clips.audio import USED_SECONDS, declared_seconds
+from base_models.clips.rows.audio_paths import AUDIO_SUFFIXES
+from base_models.clips.rows.audio_tables import audio_files
 from base_models.errors import UsageError
-
-AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif"}
 
 
 def clips_from_files(audio: Sequence[str], prompt: str | None) -> pd.DataFrame:
@@ -47,9 +47,7 @@ def _audio_files(path: Path) -> list[Path]:
     # A single file is not judged by its suffix: decoding goes by its first bytes.
     if not path.is_dir():
         return [path]
-    inside = sorted(
-        file for file in path.rglob("*") if file.suffix.lower() in AUDIO_SUFFIXES
-    )
+    inside = audio_files(path)
     if not inside:
         suffixes = ", ".join(sorted(AUDIO_SUFFIXES))
         raise UsageError(f"{path} holds no audio file ({suffixes}).")

@@ -27,6 +27,7 @@ from base_models.clips.labels import (
     text_gaps,
 )
 from base_models.clips.listening_tests.rating_options import RatingOptions
+from base_models.clips.musiceval import find_tree
 from base_models.clips.ratings import check_ratings
 from base_models.clips.read_clips import read_clips
 from base_models.clips.same_audio.recordings import Recordings
@@ -167,6 +168,12 @@ class RatedClips:
             options=options,
         )
         names = tuple(frame.attrs["aspects"])
+        if not names and Path(path).is_dir() and find_tree(Path(path)) is None:
+            raise UsageError(
+                f"{path} holds audio files and no ratings: there is no table in it, "
+                "and no MusicEval list (sets/train_mos_list.txt …). Name the table "
+                "that rates these clips."
+            )
         if not names:
             raise UsageError(
                 f"{path} has no column of ratings; name one with --aspects. Columns: "

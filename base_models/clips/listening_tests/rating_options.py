@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from base_models.clips.rows.reading import Reading
 from base_models.errors import one_of
 
 LAYOUTS = {
@@ -40,6 +41,7 @@ class RatingOptions:
         are no systems under test; ``"keep"`` takes them like any other
     screen : which raters are left out, see
         `base_models.clips.listening_tests.screening`
+    reading : what the user says of the columns and cells of the table
 
     Raises
     ------
@@ -50,6 +52,7 @@ class RatingOptions:
     format: str | None = None
     anchors: str = "drop"
     screen: str = "none"
+    reading: Reading = field(default_factory=Reading)
 
     def __post_init__(self) -> None:
         if self.format is not None:
@@ -60,7 +63,14 @@ class RatingOptions:
     @classmethod
     def of_attributes(cls, attributes: Mapping[str, Any]) -> RatingOptions:
         """Those that `read_clips` noted in the attributes of a clip table."""
-        return cls(**attributes.get("rating_options", {}))
+        words = dict(attributes.get("rating_options", {}))
+        reading = Reading.of_json(words.pop("reading", {}))
+        return cls(**words, reading=reading)
+
+    def to_json(self) -> dict[str, Any]:
+        """The attributes that `of_attributes` reads."""
+        own = {"format": self.format, "anchors": self.anchors, "screen": self.screen}
+        return {**own, "reading": self.reading.to_json()}
 
 
 AS_THEY_ARE = RatingOptions(anchors="keep")

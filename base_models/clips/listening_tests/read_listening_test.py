@@ -60,6 +60,7 @@ from base_models.clips.rating_tables import (
     list_columns,
     rated_columns_of,
 )
+from base_models.clips.rows.reading import Reading
 from base_models.clips.text_table import READERS, TextTable, parse_number
 from base_models.errors import UsageError
 from base_models.scales import Scale
@@ -121,7 +122,7 @@ def read_listening_test(
         when the file cannot be read, is not of the layout that is named, or nothing is
         left of it.
     """
-    test = _in_its_layout(path, options.format)
+    test = _in_its_layout(path, options.format, options.reading)
     if test is None:
         return None
     if test.has_labels:
@@ -143,7 +144,9 @@ def read_listening_test(
     return test
 
 
-def _in_its_layout(path: Path, name: str | None) -> ListeningTest | None:
+def _in_its_layout(
+    path: Path, name: str | None, reading: Reading
+) -> ListeningTest | None:
     """The test in the layout that is named, else in the first that knows it."""
     if name == "clips":
         return None
@@ -158,6 +161,7 @@ def _in_its_layout(path: Path, name: str | None) -> ListeningTest | None:
         raise UsageError(
             f"{path}: --format {name} is of a table ({', '.join(READERS)}, .json)."
         )
+    table = reading.applied(table)
     for layout, is_of_it, read in _TABLES:
         if name == layout or (name is None and is_of_it(table)):
             test = read(table, path)

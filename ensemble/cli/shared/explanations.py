@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from base_models.errors import UsageError
-from ensemble.cli.shared.exit_codes import say
+from ensemble.cli.shared.exit_codes import listed, say
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,6 +41,7 @@ def explain(
 ) -> None:
     """Write what the base models attended to, or score by, in the scored clips."""
     from ensemble.attention.explain import explain_clips
+    from ensemble.attention.labels import is_drawable
     from ensemble.estimator.predict_base_models import is_pooled, reads_clips
 
     is_scored = clips["clip_id"].astype(str).isin(scores.frame["clip_id"])
@@ -48,9 +49,22 @@ def explain(
     if scored.empty:
         return
 
-    notes = explain_clips(stack, scored, store, folder=folder, aspects=scores.aspects)
+    notes = explain_clips(
+        stack,
+        scored,
+        store,
+        folder=folder,
+        aspects=scores.aspects,
+        scores=_in_words(scores),
+    )
     for note in notes:
         say(f"not in {folder}: {note}")
+    foreign = [clip for clip in scored["clip_id"].astype(str) if not is_drawable(clip)]
+    if foreign:
+        say(
+            f"note: transliterated on the pictures: {listed(foreign)}; no font here has "
+            "their letters, or they run from right to left"
+        )
     inner = stack.scales_.inner
     mapped = [name for name in scores.aspects if stack.scales_.of_labels(name) != inner]
     if mapped:
@@ -62,3 +76,18 @@ def explain(
     if any(pooled):
         found.append("what scores from pooled embeddings consist of")
     say(f"{' and '.join(found)} in {len(scored)} clips: {folder}")
+
+
+def _in_words(scores: Scores) -> dict[str, str]:
+    """The scores of each clip with their intervals, for its picture."""
+    words = {}
+    for row in scores.frame.to_dict("records"):
+        parts = [
+            f"{aspect} {row[aspect]:.2f} "
+            f"[{row[f'{aspect}_low']:.2f}, {row[f'{aspect}_high']:.2f}]"
+            for aspect in scores.aspects
+            # NaN where an aspect needs a prompt and the clip has none.
+            if row[aspect] == row[aspect]
+        ]
+        words[str(row["clip_id"])] = ", ".join(parts)
+    return words

@@ -6,15 +6,23 @@ from typing import TYPE_CHECKING
 
 from jsonargparse import Namespace
 
-from ensemble.cli.shared.options import Options
+from ensemble.cli.shared.clip_options import add_table_options, reading_of
+from ensemble.cli.shared.options import OptionGroup
 
 if TYPE_CHECKING:
     from base_models.clips.listening_tests.rating_options import RatingOptions
 
 
-def add_rating_options(parser: Options, anchors: str = "drop") -> None:
-    """Add ``--format``, ``--anchors`` and ``--screen``; `anchors` says the default."""
-    add = parser.add_argument
+def add_rating_options(group: OptionGroup, anchors: str = "drop") -> None:
+    """Add ``--format``, ``--anchors`` and ``--screen``, and those of any table.
+
+    Parameters
+    ----------
+    group : the options of a command that are on its ratings
+    anchors : the default of ``--anchors``, in words
+    """
+    add_table_options(group)
+    add = group.add_argument
     add(
         "--format",
         type=str,
@@ -62,4 +70,5 @@ def rating_options(options: Namespace, anchors: str = "drop") -> RatingOptions:
         format=options.format,
         anchors=options.anchors or anchors,
         screen=options.screen,
+        reading=reading_of(options),
     )

@@ -128,7 +128,7 @@ def test_a_clip_that_nobody_rated_cannot_be_trained_on(path, tmp_path):
     bare = write_file(
         tmp_path / "clips.csv", "clip_id,split\nc00,train\nx,dev\nc01,dev\n"
     )
-    with pytest.raises(UsageError, match="'x' are in train or dev and have no label"):
+    with pytest.raises(UsageError, match="clip 'x' is in dev and has no label"):
         read_clips(bare, ratings=path)
 
 

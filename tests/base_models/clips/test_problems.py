@@ -43,8 +43,8 @@ def test_problems_of_a_kind_are_counted_and_their_cure_is_said_once():
     split = Problem("t.csv", 7, "split", "x", "the split is unknown", "Legal: train.")
     error = raised(off_scale(2), off_scale(3, "10"), split)
     assert str(error) == (
-        "2 of 104 rows: mi is no number in 1..5 (first: t.csv, line 2, '9'). "
-        f"{CURE} 1 of 104 rows: the split is unknown (first: t.csv, line 7, 'x'). "
+        "t.csv: 2 of 104 rows: mi is no number in 1..5 (first in line 2: '9'). "
+        f"{CURE} 1 of 104 rows: the split is unknown (first in line 7: 'x'). "
         "Legal: train."
     )
     assert error.lines() == [
@@ -61,15 +61,15 @@ def test_a_screen_has_the_first_and_every_kind():
     error = raised(*(off_scale(line) for line in range(2, 50)), other)
     lines = error.lines(limit=5)
     assert [line for line in lines if line.startswith("  ")] == [
-        f"  line {line}: '9'" for line in range(2, 7)
-    ]
-    assert lines[-1] == "1 of 104 rows: the split is unknown"
+        f"  line {line}: '9'" for line in range(2, 6)
+    ] + ["  line 99: 'x'"]
+    assert lines[-2] == "1 of 104 rows: the split is unknown"
 
 
 def test_problems_of_several_files_say_which():
     error = raised(off_scale(2), off_scale(2, file="u.csv"))
-    assert error.lines()[0].startswith("t.csv: 1 of 104 rows")
-    assert error.lines()[2].startswith("u.csv: 1 of 104 rows")
+    assert error.lines()[1:] == ["  t.csv, line 2: '9'", "  u.csv, line 2: '9'"]
+    assert "(first in t.csv, line 2: '9')" in str(error)
 
 
 def test_a_message_of_many_kinds_is_cut_to_a_line():

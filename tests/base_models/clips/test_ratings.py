@@ -154,8 +154,8 @@ def test_the_usual_names_of_columns_are_recognised(tmp_path, name):
         (
             TABLE,
             None,
-            r"r\.csv, line 2: quality is '0'; .* 1\.\.5, or empty\. "
-            r"Ratings on another scale .*--rating-scale",
+            r"r\.csv: 3 of 4 rows: quality is off the scale 1\.\.5 "
+            r".first in line 2: '0'.*Ratings on another scale .*--rating-scale",
         ),
         (TABLE, (0, 99), r"line 3: quality is '100'.* 0\.\.99"),
         (TABLE, (5, 1), "must be below the highest, and both finite; got 5 1"),

@@ -19,6 +19,7 @@ from base_models.clips.columns import (
 from base_models.clips.listening_tests.audio_beside import AUDIO_SUFFIXES, audio_beside
 from base_models.clips.listening_tests.layouts.long_table import with_usual_names
 from base_models.clips.listening_tests.listening_test import RATER, ListeningTest
+from base_models.clips.rows.reading import USUAL_MISSING, fold_code
 from base_models.clips.text_table import TextTable, parse_number
 from base_models.errors import UsageError, some
 
@@ -48,7 +49,6 @@ _SURVEY = re.compile(
 _RESPONSES = ("response_id", "responseid", "respondent_id", "respondent", "timestamp")
 _SUFFIXES = "|".join(suffix.removeprefix(".") for suffix in AUDIO_SUFFIXES)
 _AUDIO_NAME = re.compile(rf"[^\s\"'<>/\\]+\.(?:{_SUFFIXES})\b", re.IGNORECASE)
-_NO_ANSWER = frozenset(("na", "n/a", "nan", "none", "null", "-"))
 
 
 def raters_in_columns(table: TextTable) -> dict[str, tuple[str, str]]:
@@ -255,6 +255,6 @@ def _are_numbers(cells: Sequence[str], skipped: set[int] | None = None) -> bool:
         for row, cell in enumerate(cells)
         if row not in (skipped or ())
         and cell.strip()
-        and cell.strip().lower() not in _NO_ANSWER
+        and fold_code(cell) not in USUAL_MISSING
     ]
     return bool(texts) and all(parse_number(text) is not None for text in texts)

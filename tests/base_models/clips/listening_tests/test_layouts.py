@@ -217,7 +217,7 @@ def test_any_ratings_that_are_written_and_named_are_read_back(ratings, write, tm
 
 def test_repeated_clips_without_raters_name_the_cure_and_it_works(tmp_path):
     path = write_csv(tmp_path / "r.csv", ["clip_id", "mos"], [("a", 4), ("a", 2)])
-    with pytest.raises(UsageError, match=r"Duplicate clip ids.*--format long"):
+    with pytest.raises(UsageError, match=r"clip id stands twice.*--format long"):
         read_clips(path)
     clips = read_clips(path, options=RatingOptions(format="long"))
     assert clips["mos"].tolist() == [3.0]
