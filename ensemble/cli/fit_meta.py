@@ -26,7 +26,6 @@ from ensemble.cli.shared.exit_codes import (
     say_notes,
     say_without_prompt,
 )
-from ensemble.cli.shared.file_names import matching_files
 from ensemble.cli.shared.options import (
     Options,
     add_artifacts_option,
@@ -48,6 +47,7 @@ from ensemble.workspace import Workspace
 from meta.splits.meta_split import VALIDATION_SHARE
 
 if TYPE_CHECKING:
+    from ensemble.prediction_files.read_model import Origin
     from ensemble.stacking.fit_stack import Settings
     from ensemble.stacking.stack_data import StackData
 
@@ -184,7 +184,6 @@ def _add_prediction_options(parser: Options) -> None:
 def _main(argv: Sequence[str] | None = None) -> int:
     parser = _parser()
     options = parser.parse_args(argv)
-    options.predictions = matching_files(options.predictions)
     check_adaptation_options(options, parser)
     check_outputs(
         {"--json": options.json, "--problems": options.problems},
@@ -296,6 +295,7 @@ def _data_of_both(options: Namespace, workspace: Workspace) -> StackData:
         own_scales=rated.scales,
         declared=DeclaredScales.read(options.predictor_scales),
     )
+    _say_origins(joined.origins)
     say_notes(joined.notes)
     return runs.with_predictions(joined)
 
@@ -304,10 +304,8 @@ def _data_of_predictions(options: Namespace, workspace: Workspace) -> StackData:
     """Anybody's predictions, from files."""
     from base_models.clips.same_audio.recordings import Recordings
     from base_models.scales import LabelScales
-    from ensemble.prediction_files.predictor_scales import (
-        DeclaredScales,
-        PredictionFile,
-    )
+    from ensemble.prediction_files.prediction_word import PredictionFile
+    from ensemble.prediction_files.predictor_scales import DeclaredScales
     from ensemble.prediction_files.stack_inputs import read_stack_inputs
     from ensemble.stacking.stack_data import AUTO, StackData
 
@@ -324,6 +322,7 @@ def _data_of_predictions(options: Namespace, workspace: Workspace) -> StackData:
         declared=DeclaredScales.read(options.predictor_scales),
         options=rating_options(options),
     )
+    _say_origins(external.origins)
     say_notes(external.notes)
     # Where the table of labels names audio files, clips are compared by these, too.
     clips = external.clips
@@ -331,11 +330,19 @@ def _data_of_predictions(options: Namespace, workspace: Workspace) -> StackData:
     recordings = Recordings.of_audio(audio, workspace.fingerprints)
     return StackData.from_predictions(
         external,
-        options.labels or str(PredictionFile.parse(options.predictions[0]).path),
+        options.labels
+        or str(PredictionFile.parse_all(options.predictions[:1])[0].path),
         options.models,
         group=options.groups or "",
         contents=recordings.contents,
     )
+
+
+def _say_origins(origins: Sequence[Origin]) -> None:
+    """Say which columns of which file became which models."""
+    for origin in origins:
+        if origin.is_table:
+            say(f"reads {origin.text}")
 
 
 def _show_report(folder: Path) -> Sequence[str]:

@@ -28,7 +28,7 @@ from ensemble.cli.shared.exit_codes import (
     say_without_prompt,
 )
 from ensemble.cli.shared.explanations import explain, make_folder
-from ensemble.cli.shared.file_names import audio_names, matching_files
+from ensemble.cli.shared.file_names import audio_names
 from ensemble.cli.shared.options import Options, add_predictor_scales_option
 from ensemble.cli.shared.output_files import STDOUT, add_json_option, check_outputs
 from ensemble.cli.shared.score_output import (
@@ -192,7 +192,6 @@ def _add_output_options(parser: Options) -> None:
 def _main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     options.audio = audio_names(options.audio)
-    options.predictions = matching_files(options.predictions)
     _check_options(options)
     # Where nothing can be written is found out before anything is scored.
     form = output_format(options.out, options.format)
