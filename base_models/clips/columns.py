@@ -258,7 +258,7 @@ _BOOKKEEPING_OF_RATINGS = re.compile(
     # Unnamed columns, folds, and predictions, which are not ratings.
     |unnamed.*|fold.*|pred.*|answer
     # What this product writes beside its scores.
-    |out_of_range
+    |out_of_range|source_hz|bandwidth_hz|audio_flags
     """,
     re.VERBOSE,
 )
@@ -288,6 +288,9 @@ _BOOKKEEPING_OF_MODELS = frozenset(
         "num_ratings",
         "num_raters",
         "out_of_range",
+        "source_hz",
+        "bandwidth_hz",
+        "audio_flags",
     }
 )
 

@@ -27,6 +27,7 @@ from ensemble.cli.shared.score_output import (
     output_format,
     put_distributions,
     put_scores,
+    say_audio,
     say_range,
 )
 from ensemble.cli.shared.stacks import add_stack_options, load_stack, stack_source
@@ -332,6 +333,7 @@ def _score_clips(options: Namespace, form: str | None) -> int:
     if options.by_system:
         _say_systems(stack, clips, scores.aspects)
     say_range(scores)
+    say_audio(scores)
 
     put_scores(scores, options.out, form, level=options.level)
     if scores.distributions is not None:
