@@ -36,6 +36,7 @@ from ensemble.cli.shared.score_output import (
     put_distributions,
     put_facts,
     put_scores,
+    say_audio,
     say_range,
 )
 from ensemble.cli.shared.stacks import add_stack_options, load_stack, stack_source
@@ -415,6 +416,7 @@ def _score_clips(options: Namespace, form: str | None) -> int:
     if options.by_system:
         _say_systems(stack, clips, scores.aspects)
     say_range(scores)
+    say_audio(scores)
 
     put_scores(scores, options.out, form, level=options.level)
     if options.json:

@@ -79,6 +79,12 @@ def say_range(scores: Scores) -> None:
             say(sentence)
 
 
+def say_audio(scores: Scores) -> None:
+    """Say which clips have audio that their scores are not to be trusted for."""
+    for note in scores.audio_notes:
+        say(note)
+
+
 def put_distributions(distributions: Distributions, out: str) -> None:
     """Write distributions to the file `out`, and print its name."""
     from ensemble.formats import encode_distributions, format_of_distributions
@@ -99,7 +105,7 @@ def put_distributions(distributions: Distributions, out: str) -> None:
 
 def score_table(scores: Scores, level: float) -> LiteralTable:
     """Scores for a terminal: one row per clip, one column per aspect."""
-    from meta.score_columns import OUT_OF_RANGE
+    from meta.score_columns import AUDIO_FLAGS, OUT_OF_RANGE
 
     scales = {
         aspect: scores.scales.get(aspect, Scale(1, 5)) for aspect in scores.aspects
@@ -124,6 +130,9 @@ def score_table(scores: Scores, level: float) -> LiteralTable:
     is_marked = OUT_OF_RANGE in scores.frame and scores.frame[OUT_OF_RANGE].any()
     if is_marked:
         table.add_column("range")
+    is_flagged = AUDIO_FLAGS in scores.frame and scores.frame[AUDIO_FLAGS].any()
+    if is_flagged:
+        table.add_column("audio")
 
     for row in scores.frame.to_dict("records"):
         cells = []
@@ -137,5 +146,8 @@ def score_table(scores: Scores, level: float) -> LiteralTable:
                 cells.append(f"{row[f'{aspect}_sd']:.2f}" if has_score else "")
         if is_marked:
             cells.append("out of range" if row[OUT_OF_RANGE] else "")
+        if is_flagged:
+            flags = row[AUDIO_FLAGS].split()
+            cells.append(", ".join(flags).replace("_", " "))
         table.add_row(row["clip_id"], *cells)
     return table
