@@ -16,7 +16,7 @@ MAY_IMPORT = {
 LEVELS = {
     "base_models": [
         {"errors"},
-        {"bins", "files", "devices", "scales", "vector_range"},
+        {"bins", "files", "devices", "mono_rules", "scales", "vector_range"},
         {"predictions", "settings", "clips", "sklearn_files", "frame_range"},
         {"config", "pooled_config"},
         {"model_presets"},
@@ -61,6 +61,7 @@ GROUND = [
     "files.py",
     "predictions.py",
     "scales.py",
+    "mono_rules.py",
     "vector_range.py",
     "clips",
     "metrics",
