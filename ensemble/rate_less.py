@@ -20,7 +20,17 @@ from base_models.clips.columns import (
     fold_name,
 )
 from base_models.clips.labels import SCALE
-from base_models.clips.ratings import find_ratings, rated_columns, read_ratings
+from base_models.clips.listening_tests.rating_options import (
+    AS_THEY_ARE,
+    RatingOptions,
+)
+from base_models.clips.listening_tests.read_listening_test import read_listening_test
+from base_models.clips.ratings import (
+    find_ratings,
+    known_rating_scales,
+    rated_columns,
+    read_ratings,
+)
 from base_models.clips.read_clips import read_clips
 from base_models.clips.text_table import READERS
 from base_models.errors import UsageError, some
@@ -191,6 +201,7 @@ def read_rate_less(
     aspects: Sequence[str] | None = None,
     rating_scale: LabelScales | Sequence[float] | None = None,
     seen: SeenClips = NOTHING_SEEN,
+    options: RatingOptions = AS_THEY_ARE,
 ) -> RateLessData:
     """Read predictions of all clips and ratings of some.
 
@@ -210,6 +221,7 @@ def read_rate_less(
     seen : clips that the predictor has learnt from; those that a file of distributions
         names are known without. They are left out, unless `predictions` has their
         out-of-fold scores, see `meta.cross_fit`
+    options : the layout of the ratings, and whose ratings of what are left out
 
     Raises
     ------
@@ -224,13 +236,20 @@ def read_rate_less(
         rated = pd.DataFrame({"clip_id": pd.Series(dtype=object)})
         names = _planned_aspects(file.path, aspects)
     else:
-        rated, names = _read_ratings(ratings, aspects, declared)
+        source = _single_ratings(ratings, options)
+        if source is not None:
+            known = _known_scales(source, aspects, options)
+            declared = replace(declared, known=known)
+        rated, names = _read_ratings(
+            ratings, aspects, declared, source=source, options=options
+        )
     declared.check_aspects(names)
     scales = {name: declared.of(name) or Scale.of(SCALE) for name in names}
     scores, scale_notes = _on_scale_of_ratings(
         file, scales, has_ratings=ratings is not None
     )
     table, notes, not_predicted = _with_systems(scores, file.path, clips)
+    notes = (*rated.attrs.get("notes", ()), *notes)
     rated, strangers = _with_ids_of(table, rated)
     if ratings is not None and rated.empty:
         raise UsageError(
@@ -329,22 +348,26 @@ def _read_ratings(
     ratings: str,
     aspects: Sequence[str] | None,
     declared: LabelScales,
+    *,
+    source: Path | None,
+    options: RatingOptions,
 ) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Single ratings, or mean ratings without raters, and their aspects."""
-    source = _single_ratings(ratings)
     if source is not None:
-        columns = aspect_columns(aspects) if aspects else rated_columns(source)
+        columns = _rated_columns(source, aspects, options)
         # Before a rating is refused for being off a scale that was meant for it.
         declared.check_aspects(list(columns))
         single = read_ratings(
             source,
             columns,
+            scale={name: declared.of(name) or Scale.of(SCALE) for name in columns},
             bins={name: declared.of(name) or Scale.of(SCALE) for name in columns},
             columns=columns,
+            options=options,
         )
         return single, tuple(columns)
 
-    table = read_clips(ratings, aspects=aspects, scales=declared)
+    table = read_clips(ratings, aspects=aspects, scales=declared, options=options)
     names = tuple(table.attrs["aspects"])
     is_rated = table[list(names)].notna().any(axis=1)
     if not is_rated.any():
@@ -352,9 +375,27 @@ def _read_ratings(
     return table.loc[is_rated, ["clip_id", *names]], names
 
 
-def _single_ratings(ratings: str) -> Path | None:
+def _rated_columns(
+    source: Path, aspects: Sequence[str] | None, options: RatingOptions
+) -> dict[str, str]:
+    """The aspects of single ratings, and the column of each."""
+    return aspect_columns(aspects) if aspects else rated_columns(source, options)
+
+
+def _known_scales(
+    source: Path, aspects: Sequence[str] | None, options: RatingOptions
+) -> dict[str, Scale]:
+    """The scales that single ratings say themselves."""
+    columns = _rated_columns(source, aspects, options)
+    return known_rating_scales(source, columns, columns, options)
+
+
+def _single_ratings(ratings: str, options: RatingOptions) -> Path | None:
     """Where single ratings are: a table that names raters, or the lists of a tree."""
     path = Path(ratings)
+    test = read_listening_test(path, options)
+    if test is not None:
+        return None if test.has_labels else path
     suffix = path.suffix.lower()
     if suffix in READERS and path.is_file():
         names = READERS[suffix](path).columns

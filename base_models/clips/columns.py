@@ -253,6 +253,23 @@ RATING_NAMES = TEXT_ASPECTS | {
 }
 """Names under which a column of a clip table is known to hold mean ratings."""
 
+GENERAL_RATINGS = frozenset(
+    {
+        "mos",
+        "mean_opinion_score",
+        "score",
+        "avg_score",
+        "mean_score",
+        "rating",
+        "mean_rating",
+        "avg_rating",
+        "overall",
+        "quality",
+        "overall_quality",
+    }
+)
+"""Those that do not say of what: beside another rating, one may be it once more."""
+
 RATING_COLUMNS = (
     "rating",
     "ratings",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,17 +22,20 @@ from base_models.clips.columns import (
     ALIASES,
     RATER_COLUMNS,
     RATING_COLUMNS,
-    RATING_NAMES,
     STANDARD_NAMES,
     fold_name,
-    is_bookkeeping_of_ratings,
 )
 from base_models.clips.labels import SCALE, read_scores
+from base_models.clips.listening_tests.listening_test import ListeningTest
+from base_models.clips.listening_tests.rating_options import (
+    AS_THEY_ARE,
+    RatingOptions,
+)
+from base_models.clips.listening_tests.read_listening_test import read_listening_test
 from base_models.clips.rating_tables import (
     holds_lists,
-    holds_ratings,
-    list_columns,
     one_row_per_rating,
+    rated_columns_of,
 )
 from base_models.clips.text_table import READERS, TextTable, check_name
 from base_models.errors import UsageError, some
@@ -55,6 +59,7 @@ def read_ratings(
     scale: Sequence[float] | Mapping[str, Scale] | None = None,
     bins: ScoreBins | Mapping[str, Scale] | None = SCALE,
     columns: Mapping[str, str] | None = None,
+    options: RatingOptions = AS_THEY_ARE,
 ) -> pd.DataFrame:
     """Read single ratings.
 
@@ -65,18 +70,22 @@ def read_ratings(
         one of raters and one per aspect; for a single aspect also one of the usual
         names of ratings, or the only column left. The names that are recognised are
         listed in `base_models.clips.columns`. Or a table with a row per clip, in which
-        each aspect is a list of ratings, see `base_models.clips.rating_tables`.
+        each aspect is a list of ratings, see `base_models.clips.rating_tables`. Or any
+        other export of `base_models.clips.listening_tests`.
     aspects : names
     scale : lowest and highest rating of a table, or the scale of each aspect, mapped
-        onto `bins` by a straight line; None when they are the same
+        onto `bins` by a straight line; None when they are the same, or the export says
+        what they are
     bins : the scale of the labels, or that of each aspect; None takes ratings as they
         are, on any scale
     columns : aspect to the name of its column, where it may be another
+    options : the layout, and whose ratings of what are left out
 
     Returns
     -------
     ratings : DataFrame with columns ``clip_id, rater_id`` (text) and one float64 column
-        per aspect, NaN where the rater left it out
+        per aspect, NaN where the rater left it out; ``attrs["notes"]`` says what was
+        read and left out, where it is an export of a listening test
 
     Raises
     ------
@@ -86,7 +95,8 @@ def read_ratings(
     """
     path = Path(path)
     aspects = [aspects] if isinstance(aspects, str) else list(aspects)
-    table, column_of = _read_table(path, aspects, columns or {})
+    test = read_listening_test(path, options)
+    table, column_of = _read_table(path, aspects, columns or {}, test=test)
 
     ratings = pd.DataFrame(
         {name: table.columns[name] for name in ("clip_id", "rater_id")}
@@ -96,24 +106,32 @@ def read_ratings(
         row = int(is_repeated.to_numpy().argmax())
         clip, rater = ratings.iloc[row]
         raise UsageError(
-            f"{table.location(row)}: rater '{rater}' rates '{clip}' twice."
+            f"{table.location(row)}: rater '{rater}' rates '{clip}' twice. Keep one of "
+            "the rows, or give each session a rater id of its own."
         )
     if ratings.empty:
         raise UsageError(f"{path} holds no ratings.")
 
+    known = {} if test is None else test.scales
     for aspect, column in column_of.items():
+        cells = options.reading.without_codes(table.columns[column])
+        codeless = replace(table, columns={**table.columns, column: cells})
         given = bins if scale is None else scale
+        if scale is None and bins is not None and column in known:
+            given = {aspect: known[column]}
         if given is None:
             cure = (
                 f"If '{column}' is not a rating, name the rated columns with aspects."
             )
-            ratings[aspect] = read_scores(table, column, _ANY_SCALE, cure=cure)
+            ratings[aspect] = read_scores(codeless, column, _ANY_SCALE, cure=cure)
             continue
         own = _scale_of(aspect, given)
         of_labels = own if bins is None else _scale_of(aspect, bins)
         cure = "Ratings on another scale need its ends (--rating-scale LOW HIGH)."
-        values = read_scores(table, column, own, cure=cure)
+        values = read_scores(codeless, column, own, cure=cure)
         ratings[aspect] = own.map(values, of_labels)
+    if test is not None:
+        ratings.attrs["notes"] = list(test.notes)
     return ratings
 
 
@@ -139,8 +157,11 @@ def find_ratings(data: str | os.PathLike) -> Path | None:
     source : the tree that holds ``person_mos``, or the table
     """
     data = Path(data)
+    test = read_listening_test(data)
+    if test is not None:
+        return None if test.has_labels else data
     if data.suffix.lower() in READERS and data.is_file():
-        return data if holds_ratings(READERS[data.suffix.lower()](data)) else None
+        return None
     # A list stands in the root of its tree, or in its folder "sets".
     if data.is_dir():
         roots = [musiceval.find_tree(data)]
@@ -294,7 +315,9 @@ def mean_ratings(
     return pd.DataFrame(columns)
 
 
-def rated_columns(path: str | os.PathLike) -> dict[str, str]:
+def rated_columns(
+    path: str | os.PathLike, options: RatingOptions = AS_THEY_ARE
+) -> dict[str, str]:
     """The aspects that a file of single ratings rates, where nobody names them.
 
     Returns
@@ -307,32 +330,47 @@ def rated_columns(path: str | os.PathLike) -> dict[str, str]:
         when no column is known to hold ratings, and more than one may.
     """
     path = Path(path)
+    test = read_listening_test(path, options)
+    if test is not None:
+        if test.aspects:
+            return {aspect: aspect for aspect in test.aspects}
+        return rated_columns_of(test.table, str(path))
     if path.suffix.lower() not in READERS:
         return {aspect: aspect for aspect in musiceval.ASPECTS}
 
     table = READERS[path.suffix.lower()](path)
-    described = {*RATER_COLUMNS, *STANDARD_NAMES}
-    lists = list_columns(table)
-    candidates = [
-        name
-        for name in lists or table.columns
-        if fold_name(name) not in described and not is_bookkeeping_of_ratings(name)
-    ]
-    known = [
-        name
-        for name in candidates
-        if fold_name(name) in RATING_NAMES or fold_name(name) in RATING_COLUMNS
-    ]
-    chosen = known or candidates
-    if not known and len(candidates) != 1:
-        raise UsageError(
-            f"{path}: no column is known to hold ratings; it has "
-            f"{some(table.columns, 20)}. Name the rated columns with aspects."
-        )
-    return {name: name for name in chosen}
+    return rated_columns_of(table, str(path))
 
 
-def check_has_columns(path: str | os.PathLike, columns: Mapping[str, str]) -> None:
+def known_rating_scales(
+    path: str | os.PathLike,
+    aspects: Iterable[str],
+    columns: Mapping[str, str] | None = None,
+    options: RatingOptions = AS_THEY_ARE,
+) -> dict[str, Scale]:
+    """The scales that an export of a listening test says of some aspects.
+
+    Parameters
+    ----------
+    path, aspects, columns, options : as `read_ratings` takes them
+    """
+    test = read_listening_test(Path(path), options)
+    if test is None or not test.scales:
+        return {}
+    names = list(aspects)
+    _, column_of = _read_table(Path(path), names, columns or {}, test=test)
+    return {
+        aspect: test.scales[column]
+        for aspect, column in column_of.items()
+        if column in test.scales
+    }
+
+
+def check_has_columns(
+    path: str | os.PathLike,
+    columns: Mapping[str, str],
+    options: RatingOptions = AS_THEY_ARE,
+) -> None:
     """Refuse columns of other names than their aspects that a table does not have.
 
     Parameters
@@ -350,7 +388,10 @@ def check_has_columns(path: str | os.PathLike, columns: Mapping[str, str]) -> No
     if not named:
         return
     known: Collection[str] = musiceval.ASPECTS
-    if path.suffix.lower() in READERS:
+    test = read_listening_test(path, options)
+    if test is not None:
+        known = test.table.columns
+    elif path.suffix.lower() in READERS:
         known = READERS[path.suffix.lower()](path).columns
     absent = [column for column in named if column not in known]
     if absent:
@@ -431,11 +472,19 @@ def count_ratings(
 
 
 def _read_table(
-    path: Path, aspects: Sequence[str], columns: Mapping[str, str]
+    path: Path,
+    aspects: Sequence[str],
+    columns: Mapping[str, str],
+    test: ListeningTest | None,
 ) -> tuple[TextTable, dict[str, str]]:
     """The cells with ``clip_id`` and ``rater_id``, and the column of each aspect."""
     suffix = path.suffix.lower()
-    if path.is_dir() or suffix == ".txt":
+    if test is not None and test.has_labels:
+        raise UsageError(
+            f"{path} holds votes on pairs and no ratings; as clips (--data, or in "
+            "place of a clip table) it gives a score for each."
+        )
+    if test is None and (path.is_dir() or suffix == ".txt"):
         table = musiceval.read_rating_lists(path)
         column_of = {name: columns.get(name, name).lower() for name in aspects}
         unknown = [name for name in aspects if column_of[name] not in musiceval.ASPECTS]
@@ -445,8 +494,8 @@ def _read_table(
             )
         return table, column_of
 
-    if suffix in READERS:
-        table = READERS[suffix](path)
+    if test is not None or suffix in READERS:
+        table = READERS[suffix](path) if test is None else test.table
         named = {columns.get(aspect, aspect) for aspect in aspects}
         if holds_lists(table, named):
             table = one_row_per_rating(table, named)

@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from base_models.bins import ScoreBins
 from base_models.clips import musiceval
 from base_models.clips.columns import (
     CLIP_COLUMNS,
@@ -25,9 +24,15 @@ from base_models.clips.columns import (
     fold_name,
 )
 from base_models.clips.labels import FEWEST_LABELLED, SCALE, label_scales, read_scores
+from base_models.clips.listening_tests.listening_test import ListeningTest
+from base_models.clips.listening_tests.rating_options import (
+    AS_THEY_ARE,
+    RatingOptions,
+)
+from base_models.clips.listening_tests.read_listening_test import read_listening_test
 from base_models.clips.parquet.published_tables import as_published, find_shards, joined
 from base_models.clips.problems import Problem, Problems
-from base_models.clips.rating_tables import holds_ratings, one_row_per_clip
+from base_models.clips.rating_tables import one_row_per_clip
 from base_models.clips.ratings import (
     check_has_columns,
     find_ratings,
@@ -44,7 +49,11 @@ from base_models.clips.rows.cell_checks import (
     problem_in,
     read_splits,
 )
-from base_models.clips.rows.rated_columns import choose_aspects, scales_in_names
+from base_models.clips.rows.rated_columns import (
+    choose_aspects,
+    known_scales,
+    scale_notes,
+)
 from base_models.clips.rows.reading import Reading
 from base_models.clips.rows.standard_columns import (
     StandardTable,
@@ -83,11 +92,13 @@ class ReadRows:
     standard: StandardTable
     rows: tuple[int, ...]
 
-    def problem(self, clip: int, column: str, *, what: str, message: str) -> Problem:
+    def problem(
+        self, clip: int, column: str, *, what: str, message: str, cure: str = ""
+    ) -> Problem:
         """A problem of one of the clips, found later, with its place."""
         row = self.rows[clip]
         audio = self.standard.audio
-        value = audio[row].written if audio else str(self.clips[column].iloc[clip])
+        value = audio[row].cell if audio else str(self.clips[column].iloc[clip])
         return problem_in(
             self.standard.table,
             row,
@@ -95,18 +106,19 @@ class ReadRows:
             value=value,
             what=what,
             message=message,
+            cure=cure,
         )
 
 
 def read_clips(
     path: str | os.PathLike,
     aspects: Iterable[str] | None = None,
-    bins: ScoreBins = SCALE,
     labels: bool = True,
     ratings: str | os.PathLike | None = None,
     rating_scale: Sequence[float] | None = None,
     scales: LabelScales | Ends | Mapping[str, Ends] | None = None,
-    columns: Reading | Mapping[str, str] | None = None,
+    columns: Mapping[str, str] | None = None,
+    options: RatingOptions | None = None,
 ) -> pd.DataFrame:
     """Read a clip table.
 
@@ -118,14 +130,14 @@ def read_clips(
         .tsv, .jsonl, .parquet) with columns ``clip_id, audio, prompt, system_id,
         split`` (or their usual other names, see `base_models.clips.columns.ALIASES`)
         and one column per rated aspect. ``audio`` is relative to the table's folder; a
-        Parquet table may hold the audio files themselves. A table of single ratings,
-        with a column of raters and a row per rating, is read as the means of its clips.
-        A folder without any of these has a clip per audio file in it.
+        Parquet table may hold the audio files themselves. An export of a listening test
+        (`base_models.clips.listening_tests`) is read as the means of its clips, and
+        votes on pairs as Bradley–Terry scores. A folder without any of these has a clip
+        per audio file in it.
     aspects : the rated columns, or ``aspect=column``, as in ``mi=naturalness``. By
         default those with a known name of a rating; if there is none, all numeric
         columns that lie on the scale and do not look like counts or bookkeeping; if
         there is none, the table is unlabelled.
-    bins : the scale on which labels must lie, where `scales` does not name another
     labels : False for a table that is to be scored: no column is read as a rating, and
         none is required
     ratings : single ratings, see `base_models.clips.ratings.read_ratings`, whose means
@@ -136,7 +148,10 @@ def read_clips(
         ``{"pq": (1, 10)}``. Labels are returned as they stand in the table. A scale in
         the name of a column, as in ``Rating (0-100)``, is declared by it
     columns : which column is what, as ``{"audio": "File name", "mi": "Rating (1-5)"}``,
-        where names do not say it; or a `Reading`, which can say more
+        where names do not say it
+    options : the layout of a listening test, which conditions and raters are left out
+        (by default reference and anchor conditions of a table with single ratings,
+        where labels are read), and more that can be said of columns and cells
 
     Returns
     -------
@@ -145,8 +160,9 @@ def read_clips(
         and the other columns as text; ``attrs["aspects"]`` lists the aspects, and
         ``attrs["notes"]``, if it is there, says what was chosen where the table left a
         choice; ``attrs["columns"]`` which column an aspect of another name is read
-        from; ``attrs["scales"]`` the ends of each scale that `scales` names (see
-        `base_models.clips.labels.labels_onto`); and ``attrs["means_of"]`` of which
+        from; ``attrs["scales"]`` the ends of each scale that `scales` or the data names
+        (see `base_models.clips.labels.labels_onto`); ``attrs["rating_options"]`` the
+        `options`, where it is a listening test; and ``attrs["means_of"]`` of which
         single ratings the labels are the means, with ``<aspect>_n``, ``<aspect>_low``
         and ``<aspect>_high`` beside them (see
         `base_models.clips.ratings.mean_ratings`). Audio files need not exist: see
@@ -164,12 +180,12 @@ def read_clips(
     rows = collect_clips(
         path,
         aspects=aspects,
-        bins=bins,
         labels=labels,
         ratings=ratings,
         rating_scale=rating_scale,
         scales=scales,
         columns=columns,
+        options=options,
     )
     rows.problems.raise_if_any()
     return rows.clips
@@ -178,19 +194,19 @@ def read_clips(
 def collect_clips(
     path: str | os.PathLike,
     aspects: Iterable[str] | None = None,
-    bins: ScoreBins = SCALE,
     labels: bool = True,
     ratings: str | os.PathLike | None = None,
     rating_scale: Sequence[float] | None = None,
     scales: LabelScales | Ends | Mapping[str, Ends] | None = None,
-    columns: Reading | Mapping[str, str] | None = None,
+    columns: Mapping[str, str] | None = None,
+    options: RatingOptions | None = None,
 ) -> ReadRows:
     """Read the rows of a clip table that can be used, and list what the others lack.
 
     Parameters
     ----------
-    path, aspects, bins, labels : as `read_clips` takes them
-    ratings, rating_scale, scales, columns : likewise
+    path, aspects, labels, ratings : as `read_clips` takes them
+    rating_scale, scales, columns, options : likewise
 
     Raises
     ------
@@ -198,9 +214,11 @@ def collect_clips(
         as `read_clips`, except for problems of rows.
     """
     path = Path(path)
-    reading = Reading.of_any(columns)
-    words = _aspect_words(aspects, reading)
-    standard, own_ratings, given = _read_table(path, reading)
+    options = options or (RatingOptions() if labels else AS_THEY_ARE)
+    if columns is not None:
+        options = replace(options, reading=Reading.of_any(columns))
+    words = _aspect_words(aspects, options.reading)
+    standard, test, given = _read_table(path, options)
     table = standard.table
     if table.n_rows == 0:
         raise UsageError(f"{path} holds no clips.")
@@ -210,15 +228,13 @@ def collect_clips(
     check_times(standard, reading, problems)
 
     labelled = _Labels()
-    declared = LabelScales.of_any(scales)
     if labels:
         labelled = _labels(
             standard.table,
             words,
-            source=_Source(path, own_ratings or ratings, rating_scale),
-            declared=declared,
-            usual=Scale.of(bins),
-            reading=reading,
+            source=_Source(path, test, ratings, rating_scale),
+            declared=LabelScales.of_any(scales),
+            options=options,
             problems=problems,
         )
     splits = read_splits(standard, problems)
@@ -235,7 +251,7 @@ def collect_clips(
     frame.attrs = _attributes(standard, labelled, given, is_rated=labels)
     _note_narrow_labels(frame)
     # The table is checked as one that was made by hand: ids, splits and scale.
-    validate_clips(frame, bins, labels)
+    validate_clips(frame, labels=labels)
     return ReadRows(frame, problems, standard, tuple(kept))
 
 
@@ -298,6 +314,8 @@ def _attributes(
         attributes["columns"] = rated
     if labelled.source is not None:
         attributes["means_of"] = str(labelled.source)
+    if labelled.rating_options is not None:
+        attributes["rating_options"] = labelled.rating_options.to_json()
     # As lists, since attributes are written with a table as JSON.
     known = {aspect: labelled.scales.of(aspect) for aspect in rated}
     ends = {aspect: scale.to_json() for aspect, scale in known.items() if scale}
@@ -325,24 +343,33 @@ def _note_narrow_labels(frame: pd.DataFrame) -> None:
 
 
 def _read_table(
-    path: Path, reading: Reading
-) -> tuple[StandardTable, Path | None, list[str]]:
+    path: Path, options: RatingOptions
+) -> tuple[StandardTable, ListeningTest | None, list[str]]:
     """The cells of a tree or table, under the standard names of columns.
 
-    The second is the table itself where it is one of single ratings; its cells are then
-    those that describe the clips. The third are the columns of a table whose names are
-    its own, and were chosen from.
+    The second is the listening test whose clips these are, where it is one. The third
+    are the columns of a table with a row per clip, which were chosen from.
     """
+    reading = options.reading
     suffix = path.suffix.lower()
+    test = read_listening_test(path, options)
+    if test is not None:
+        cells = test.clips or one_row_per_clip(test.table)
+        _check_columns_are_there(path, test.table, reading)
+        # What is named has its standard name already.
+        standard = with_standard_columns(cells, path, replace(reading, columns={}))
+        notes = (*test.notes, *standard.table.notes)
+        table = replace(standard.table, notes=notes)
+        return replace(standard, table=table), test, []
     if path.is_dir() and musiceval.find_tree(path) is None:
         shards = find_shards(path)
         if shards:
             return _read_shards(shards, reading), None, []
         tables = sorted(file for file in path.iterdir() if _is_table(file))
         if len(tables) == 1:
-            standard, own_ratings, given = _read_table(tables[0], reading)
+            standard, test, given = _read_table(tables[0], options)
             note = f"clips are read from {tables[0].name} in {path}"
-            return _noted(standard, note), own_ratings, given
+            return _noted(standard, note), test, given
         if len(tables) > 1:
             raise UsageError(
                 f"{path} holds several tables: {some(file.name for file in tables)}; "
@@ -356,9 +383,6 @@ def _read_table(
     if suffix in READERS:
         cells = READERS[suffix](path)
         given = list(cells.columns)
-        if holds_ratings(cells):
-            clips = one_row_per_clip(cells)
-            return with_standard_columns(clips, path, reading), path, []
         standard = with_standard_columns(cells, path, reading)
         standard = cut_to_segments(standard, reading)
         if standard.table.embedded:
@@ -374,6 +398,16 @@ def _read_table(
             f".txt label list, or {', '.join(READERS)}."
         )
     raise UsageError(f"There is no file or folder {path}.")
+
+
+def _check_columns_are_there(path: Path, table: TextTable, reading: Reading) -> None:
+    """Refuse columns of a listening test that the user names and it does not have."""
+    for standard, column in reading.columns.items():
+        if column and standard not in table.columns:
+            raise UsageError(
+                f"{path} has no column '{column}' (--columns); it has "
+                f"{some(table.columns, 20)}."
+            )
 
 
 def _is_table(file: Path) -> bool:
@@ -402,11 +436,26 @@ def _noted(standard: StandardTable, note: str) -> StandardTable:
 
 @dataclass(frozen=True)
 class _Source:
-    """Where labels may be: the table, and single ratings with their scale."""
+    """Where labels may be: the table, and single ratings with their scale.
 
-    table: Path
+    Parameters
+    ----------
+    path : the table
+    test : the listening test that it is, if any
+    ratings : single ratings of its clips, elsewhere
+    rating_scale : of these
+    """
+
+    path: Path
+    test: ListeningTest | None
     ratings: str | os.PathLike | None
     rating_scale: Sequence[float] | None
+
+    @property
+    def own_ratings(self) -> Path | None:
+        """The table itself, where it holds single ratings."""
+        is_own = self.test is not None and not self.test.has_labels
+        return self.path if is_own else None
 
 
 @dataclass(frozen=True)
@@ -419,7 +468,8 @@ class _Labels:
     arrays : aspect to its n labels; of means, each aspect has the arrays of
         `MEAN_STATISTICS` too
     source : the single ratings whose means they are; None where they stand in the table
-    scales : those that are declared, by the user or by the name of a column
+    scales : those that are declared, by the user or by the data
+    rating_options : how the listening test was read, where labels are its means
     notes : what was chosen
     """
 
@@ -427,6 +477,7 @@ class _Labels:
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
     source: str | os.PathLike | None = None
     scales: LabelScales = field(default_factory=LabelScales)
+    rating_options: RatingOptions | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -436,55 +487,110 @@ def _labels(
     *,
     source: _Source,
     declared: LabelScales,
-    usual: Scale,
-    reading: Reading,
+    options: RatingOptions,
     problems: Problems,
 ) -> _Labels:
     """Labels that stand in the table, or else the means of single ratings."""
-    path = source.table
-    ratings = source.ratings
+    test = source.test
+    ratings = source.own_ratings or source.ratings
+    if test is not None and test.has_labels and words is None:
+        words = list(test.aspects)
+    if source.own_ratings is None and ratings is not None:
+        test = read_listening_test(Path(ratings), options)
+
     rated: dict[str, str] = {}
-    is_long = ratings is not None and Path(ratings) == path
-    if not is_long and not _are_all_absent(words, table, ratings):
-        rated = choose_aspects(table, words, declared=declared, usual=usual, path=path)
+    if source.own_ratings is None and not _are_all_absent(words, table, ratings):
+        rated = choose_aspects(table, words, declared=declared, path=source.path)
     # Before a label is refused for being off a scale that was meant for it.
     if rated:
         declared.check_aspects(list(rated))
-    scales, notes = scales_in_names(rated, declared, usual)
-    codeless = {
-        column: reading.without_codes(table.columns[column])
-        for column in rated.values()
-    }
-    coded = replace(table, columns={**table.columns, **codeless})
+    # Where the scale of the ratings is named, their means are on that of labels.
+    if source.rating_scale is None:
+        known = known_scales(table, rated, {} if test is None else test.scales)
+        declared = replace(declared, known=known)
+    scales = declared.or_else(Scale.of(SCALE))
     n_problems = len(problems)
-    scores = {
-        aspect: read_scores(
-            coded, column, scales.of(aspect) or usual, problems=problems
-        )
-        for aspect, column in rated.items()
-    }
+    scores = _scores(table, rated, scales, options.reading, problems=problems)
     has_labels = len(problems) > n_problems or any(
         np.isfinite(values).any() for values in scores.values()
     )
-    if ratings is None and path.suffix.lower() not in READERS:
-        ratings = find_ratings(path)
+    if ratings is None and source.path.suffix.lower() not in READERS:
+        ratings = find_ratings(source.path)
     if has_labels or ratings is None:
-        return _Labels(rated, scores, None, scales, tuple(notes))
+        notes = tuple(scale_notes(rated, declared))
+        return _Labels(rated, scores, scales=declared, notes=notes)
 
     if words is not None:
         rated = aspect_columns(words)
     elif not rated:
-        rated = rated_columns(ratings)
-    check_has_columns(ratings, rated)
+        rated = rated_columns(ratings, options)
+    check_has_columns(ratings, rated, options)
     declared.check_aspects(list(rated))
-    bins = {aspect: declared.of(aspect) or usual for aspect in rated}
-    single = read_ratings(ratings, rated, source.rating_scale, bins=bins, columns=rated)
-    means = mean_ratings(single, list(rated), bins).reindex(table.columns["clip_id"])
+    # The scales of an export are those of its columns.
+    of_columns = declared.known
+    known = {
+        aspect: of_columns[column]
+        for aspect, column in rated.items()
+        if column in of_columns
+    }
+    declared = replace(declared, known={**of_columns, **known})
+    means = _means(
+        ratings, rated, declared, options, rating_scale=source.rating_scale
+    ).reindex(table.columns["clip_id"])
     arrays = {name: means[name].to_numpy(np.float64) for name in means}
     for aspect in rated:
         # A clip that nobody rated has no ratings, and not an unknown number of them.
         arrays[f"{aspect}_n"] = np.nan_to_num(arrays[f"{aspect}_n"])
-    return _Labels(rated, arrays, ratings, declared)
+    is_elsewhere = test is not None and source.own_ratings is None
+    return _Labels(
+        rated,
+        arrays,
+        source=ratings,
+        scales=declared,
+        rating_options=None if test is None else options,
+        notes=test.notes if test is not None and is_elsewhere else (),
+    )
+
+
+def _scores(
+    table: TextTable,
+    rated: Mapping[str, str],
+    scales: LabelScales,
+    reading: Reading,
+    *,
+    problems: Problems,
+) -> dict[str, np.ndarray]:
+    """The labels of each aspect that stand in the table."""
+    scores = {}
+    for aspect, column in rated.items():
+        cells = reading.without_codes(table.columns[column])
+        codeless = replace(table, columns={**table.columns, column: cells})
+        scale = scales.of(aspect) or Scale.of(SCALE)
+        scores[aspect] = read_scores(codeless, column, scale, problems=problems)
+    return scores
+
+
+def _means(
+    ratings: str | os.PathLike,
+    rated: Mapping[str, str],
+    declared: LabelScales,
+    options: RatingOptions,
+    *,
+    rating_scale: Sequence[float] | None,
+) -> pd.DataFrame:
+    """The means of single ratings, by clip."""
+    scales = declared.or_else(Scale.of(SCALE))
+    bins = {aspect: scales.of(aspect) or Scale.of(SCALE) for aspect in rated}
+    # Means are on the scale of the ratings, unless another one is named.
+    single = read_ratings(
+        ratings,
+        rated,
+        rating_scale or bins,
+        bins=bins,
+        columns=rated,
+        options=options,
+    )
+    return mean_ratings(single, list(rated), bins)
 
 
 def _are_all_absent(

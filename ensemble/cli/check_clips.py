@@ -28,7 +28,6 @@ from base_models.clips.problems import Problem, TableProblems
 from base_models.clips.read_clips import ReadRows, collect_clips
 from base_models.errors import UsageError, one_of
 from base_models.scales import LabelScales
-from ensemble.cli.shared.clip_options import add_table_options, reading_of
 from ensemble.cli.shared.exit_codes import (
     ALL_WELL,
     CLIPS_SET_ASIDE,
@@ -54,6 +53,7 @@ from ensemble.cli.shared.output_files import (
     table_format,
 )
 from ensemble.cli.shared.problem_list import show_problems, write_listed
+from ensemble.cli.shared.rating_options import add_rating_options, rating_options
 from ensemble.screen import streams
 from ensemble.screen.tables import LiteralTable
 
@@ -119,13 +119,13 @@ def _add_table_options(parser: Options) -> None:
         help="table of single ratings, whose means are the labels where there are none",
     )
     add_rating_scale_option(clips)
+    add_rating_options(clips)
     add(
         "--group",
         type=str,
         metavar="COLUMN",
         help="column whose clips stay together in splits, e.g. content_id",
     )
-    add_table_options(clips)
 
 
 def _add_curve_options(parser: Options) -> None:
@@ -175,11 +175,16 @@ def _main(argv: Sequence[str] | None = None) -> int:
         ratings=options.ratings,
         rating_scale=options.rating_scale,
         scales=LabelScales.parse(options.scale),
-        columns=reading_of(options),
+        options=rating_options(options),
     )
     clips = rows.clips
     if clips.empty:
         rows.problems.raise_if_any()
+    if rows.problems:
+        say(
+            f"{len(clips)} of {rows.problems.n_rows} rows can be used; what follows is "
+            "about these, and the problems of the others come last"
+        )
     if options.group:
         one_of(options.group, clips.columns, "column for --group")
     if is_demo(options.path):
@@ -212,7 +217,9 @@ def _main(argv: Sequence[str] | None = None) -> int:
         _print_curve(screen, curve)
     _print_findings(screen, findings)
     if rows.problems:
-        show_problems(TableProblems(list(rows.problems), rows.problems.n_rows), "")
+        show_problems(
+            TableProblems(list(rows.problems), rows.problems.n_rows), "left out: "
+        )
     problems = [*rows.problems, *_audio_problems(rows, sounds)]
     write_listed(problems)
     if options.fix:
@@ -235,14 +242,21 @@ def _audio_problems(rows: ReadRows, sounds: ProbedAudio) -> list[Problem]:
     if (rows.clips["audio"] == "").all():
         return []
     row_of = {clip: row for row, clip in enumerate(rows.clips["clip_id"])}
-    kinds = {
-        "the audio file is missing": sounds.missing,
-        "the audio cannot be used": sounds.unreadable,
+    cures = {
+        "the audio file is missing": "Put it there, or name its folder (--audio-root).",
+        "the audio cannot be used": "Write the file anew, or leave its row out.",
     }
+    clips = dict(zip(cures, (sounds.missing, sounds.unreadable), strict=True))
     return [
-        rows.problem(row_of[clip.clip_id], "audio", what=what, message=clip.reason)
-        for what, clips in kinds.items()
-        for clip in clips
+        rows.problem(
+            row_of[clip.clip_id],
+            "audio",
+            what=what,
+            message=clip.reason,
+            cure=cure,
+        )
+        for what, cure in cures.items()
+        for clip in clips[what]
     ]
 
 

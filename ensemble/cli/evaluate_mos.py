@@ -44,6 +44,7 @@ from ensemble.cli.shared.output_files import (
     put_table,
     table_format,
 )
+from ensemble.cli.shared.rating_options import add_rating_options, rating_options
 from ensemble.screen.tables import LiteralTable
 
 if TYPE_CHECKING:
@@ -110,6 +111,7 @@ def _add_file_options(parser: Options) -> None:
         "distributions",
     )
     add_rating_scale_option(files)
+    add_rating_options(files)
     add_scale_option(files)
     add_system_truth_option(files)
     add_aspects_option(
@@ -159,7 +161,11 @@ def _main(argv: Sequence[str] | None = None) -> int:
     if not options.labels:
         raise UsageError(_MISSING_LABELS)
     check_outputs(
-        {"--out": options.out, "--json": options.json},
+        {
+            "--out": options.out,
+            "--json": options.json,
+            "--problems": options.problems,
+        },
         inputs=(
             options.predictions,
             options.labels,
@@ -184,7 +190,11 @@ def _main(argv: Sequence[str] | None = None) -> int:
         aspects=options.aspects,
         split=options.split,
         ratings=options.ratings,
-        scales=FileScales(LabelScales.parse(options.scale), options.rating_scale),
+        scales=FileScales(
+            LabelScales.parse(options.scale),
+            options.rating_scale,
+            options=rating_options(options),
+        ),
         resampling=resampling,
         system_truth=options.system_truth,
     )

@@ -46,6 +46,7 @@ from ensemble.cli.shared.output_files import (
     check_outputs,
     put_json,
 )
+from ensemble.cli.shared.rating_options import add_rating_options, rating_options
 from ensemble.screen.streams import put_line
 from ensemble.workspace import BASE_MODELS, Workspace
 
@@ -129,6 +130,7 @@ def _add_data_options(parser: Options) -> None:
         "ratings; their means are the labels where --data has none",
     )
     add_rating_scale_option(data)
+    add_rating_options(data)
 
 
 def _add_training_options(parser: Options) -> None:
@@ -223,7 +225,10 @@ def _add_machine_options(parser: Options) -> None:
 
 def _main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
-    check_outputs({"--json": options.json}, inputs=(options.data, options.ratings))
+    check_outputs(
+        {"--json": options.json, "--problems": options.problems},
+        inputs=(options.data, options.ratings),
+    )
     # Paths become absolute before anything reads or writes them.
     locate(options)
     _check_options(options)
@@ -369,6 +374,7 @@ def _read_clips(options: Namespace, workspace: Workspace) -> RatedClips:
         ratings=options.ratings,
         rating_scale=options.rating_scale,
         scales=LabelScales.parse(options.scale),
+        options=rating_options(options),
     )
     return rated
 

@@ -41,6 +41,7 @@ from ensemble.cli.shared.output_files import (
     check_outputs,
     put_json,
 )
+from ensemble.cli.shared.rating_options import add_rating_options, rating_options
 from ensemble.screen.streams import put_line
 from ensemble.workspace import Workspace
 from meta.splits.meta_split import VALIDATION_SHARE
@@ -156,6 +157,7 @@ def _add_prediction_options(parser: Options) -> None:
     )
     add_aspects_option(group)
     add_scale_option(group)
+    add_rating_options(group)
     add(
         "--groups",
         type=str,
@@ -189,7 +191,7 @@ def _main(argv: Sequence[str] | None = None) -> int:
     options.predictions = matching_files(options.predictions)
     check_adaptation_options(options, parser)
     check_outputs(
-        {"--json": options.json},
+        {"--json": options.json, "--problems": options.problems},
         inputs=(*(options.predictions or ()), options.labels, options.data),
     )
     if options.adapt:
@@ -324,6 +326,7 @@ def _data_of_predictions(options: Namespace, workspace: Workspace) -> StackData:
         options.aspects,
         scales=LabelScales.parse(options.scale),
         declared=DeclaredScales.read(options.predictor_scales),
+        options=rating_options(options),
     )
     say_notes(external.notes)
     # Where the table of labels names audio files, clips are compared by these, too.

@@ -20,6 +20,7 @@ from ensemble.cli.shared.output_files import (
     put_table,
     table_format,
 )
+from ensemble.cli.shared.rating_options import add_rating_options, rating_options
 from ensemble.screen.tables import LiteralTable
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ def _parser() -> Options:
         metavar=("LOW", "HIGH"),
         help="lowest and highest rating; one beyond them is refused; default: any",
     )
+    add_rating_options(ratings)
     add = parser.add("intervals")
     add("--level", type=float, default=0.95, help="coverage, between 0 and 1")
     add(
@@ -91,7 +93,11 @@ def _parser() -> Options:
 def _main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     check_outputs(
-        {"--out": options.out, "--json": options.json},
+        {
+            "--out": options.out,
+            "--json": options.json,
+            "--problems": options.problems,
+        },
         inputs=(options.ratings, options.clips),
     )
     if options.out:
@@ -106,6 +112,7 @@ def _main(argv: Sequence[str] | None = None) -> int:
         aspects=options.aspects,
         rating_scale=options.rating_scale,
         resampling=resampling,
+        options=rating_options(options),
     )
     counted = f"{found.n_clips} clips"
     if found.n_systems:

@@ -13,6 +13,11 @@ from typing import TYPE_CHECKING
 from jsonargparse import Namespace
 
 from base_models.errors import UsageError, some
+from ensemble.cli.shared.clip_options import (
+    add_table_options,
+    clip_reading,
+    refuse_table_options,
+)
 from ensemble.cli.shared.engines import add_engine_option
 from ensemble.cli.shared.exit_codes import (
     run_command,
@@ -103,8 +108,10 @@ def _add_clip_options(parser: Options) -> None:
         "--clips",
         type=str,
         metavar="TABLE",
-        help="instead: a clip table or MusicEval folder, as fit_base --data reads",
+        help="instead: a clip table or MusicEval folder, as fit_base --data reads, or "
+        "a folder of audio",
     )
+    add_table_options(clips, "the table of --clips")
     add(
         "--predictions",
         nargs="+",
@@ -195,6 +202,7 @@ def _main(argv: Sequence[str] | None = None) -> int:
             "--distributions": options.distributions,
             "--over-time": options.over_time,
             "--json": options.json,
+            "--problems": options.problems,
         },
         inputs=(
             *(options.audio or ()),
@@ -231,6 +239,7 @@ def _check_options(options: Namespace) -> None:
             "--prompt is for audio files; a table brings its own prompts, and "
             "predictions need none."
         )
+    refuse_table_options(options, is_table_given=bool(options.clips))
     if options.by_system and not options.clips:
         raise UsageError(
             "--by-system needs --clips TABLE, whose column system_id names the system "
@@ -353,7 +362,7 @@ def _score_clips(options: Namespace, form: str | None) -> int:
     from ensemble.training.progress import encoding
 
     if options.clips:
-        clips = read_clips(options.clips, labels=False)
+        clips = read_clips(options.clips, labels=False, options=clip_reading(options))
         say_notes(clips.attrs.get("notes", ()))
     else:
         clips = clips_from_files(options.audio, options.prompt)

@@ -33,6 +33,7 @@ from ensemble.cli.shared.output_files import (
     put_table,
     table_format,
 )
+from ensemble.cli.shared.rating_options import add_rating_options, rating_options
 from ensemble.screen.tables import LiteralTable
 
 if TYPE_CHECKING:
@@ -124,6 +125,7 @@ def _add_file_options(parser: Options) -> None:
         help="ends of the scale of the ratings, on which the means are; of single "
         "aspects ASPECT=LOW-HIGH; default: 1 5",
     )
+    add_rating_options(files)
     add(
         "--stack",
         type=str,
@@ -211,6 +213,7 @@ def _main(argv: Sequence[str] | None = None) -> int:
         aspects=options.aspects,
         rating_scale=LabelScales.parse(options.rating_scale),
         seen=_seen_by(options.stack),
+        options=rating_options(options),
     )
     origins = (f"{name} from '{column}'" for name, column in data.columns.items())
     say(f"{len(data.clips)} predicted clips; {', '.join(origins)}")
@@ -247,6 +250,7 @@ def _check_options(options: Namespace) -> None:
             "--out": options.out,
             "--differences": options.differences,
             "--json": options.json,
+            "--problems": options.problems,
         },
         inputs=(options.predictions, options.ratings, options.clips),
     )

@@ -24,7 +24,9 @@ from base_models.clips.columns import (
     is_bookkeeping_of_models,
 )
 from base_models.clips.labels import SCALE, label_scales, labels_onto
+from base_models.clips.listening_tests.rating_options import RatingOptions
 from base_models.clips.read_clips import read_clips
+from base_models.clips.rows.standard_columns import without_columns_note
 from base_models.errors import UsageError, some
 from base_models.predictions import PredictionTable
 from base_models.scales import Ends, LabelScales, Scale
@@ -79,6 +81,7 @@ def read_stack_inputs(
     aspects: Sequence[str] | None = None,
     scales: LabelScales | Ends | Mapping[str, Ends] | None = None,
     declared: DeclaredScales | None = None,
+    options: RatingOptions | None = None,
 ) -> StackInputs:
     """Read predictions of any number of models, and the labels they are stacked on.
 
@@ -98,6 +101,7 @@ def read_stack_inputs(
     scales : of the labels, as `read_clips` takes them. The bins of the stack span the
         scale that all aspects share; aspects on several scales are mapped onto 1..5
     declared : scales of single models
+    options : how labels are read that are an export of a listening test
 
     Raises
     ------
@@ -108,9 +112,11 @@ def read_stack_inputs(
     if not files:
         raise UsageError("Name at least one file of predictions.")
     source = labels or PredictionFile.parse(files[0]).path
-    clips = read_clips(source, aspects=aspects, scales=scales)
+    clips = read_clips(source, aspects=aspects, scales=scales, options=options)
     names = list(clips.attrs["aspects"])
     choices = clips.attrs.get("notes", [])
+    if labels is None or Path(source) == Path(PredictionFile.parse(files[0]).path):
+        choices = without_columns_note(choices)
     is_labelled = clips[names].notna().any(axis=1)
     labelled = clips[is_labelled].reset_index(drop=True)
     labelled.attrs = dict(clips.attrs)

@@ -11,9 +11,10 @@ from base_models.clips.columns import (
     aspect_columns,
     fold_name,
     is_bookkeeping_of_ratings,
-    scale_in_name,
     without_scale,
 )
+from base_models.clips.labels import SCALE
+from base_models.clips.listening_tests.known_scales import known_scale
 from base_models.clips.text_table import TextTable, parse_number
 from base_models.errors import UsageError, one_of, some
 from base_models.scales import LabelScales, Scale
@@ -24,7 +25,6 @@ def choose_aspects(
     requested: Sequence[str] | None,
     *,
     declared: LabelScales,
-    usual: Scale,
     path: Path,
 ) -> dict[str, str]:
     """The column of each aspect: those requested, else those that are recognised.
@@ -34,7 +34,6 @@ def choose_aspects(
     table : with the columns of a clip table under their standard names
     requested : names of columns, or ``aspect=column``
     declared : scales that the user names
-    usual : the scale of other labels
     path : for messages
 
     Returns
@@ -61,7 +60,9 @@ def choose_aspects(
         if not is_bookkeeping_of_ratings(name)
         and _is_on_scale(
             table.columns[name],
-            declared.of(without_scale(name)) or scale_in_name(name) or usual,
+            declared.of(without_scale(name))
+            or known_scale(name, table.columns[name])
+            or Scale.of(SCALE),
         )
     ]
     named: dict[str, str] = {}
@@ -120,34 +121,51 @@ def _is_on_scale(cells: Iterable[str], scale: Scale) -> bool:
 # ---- scales
 
 
-def scales_in_names(
-    rated: Mapping[str, str], declared: LabelScales, usual: Scale
-) -> tuple[LabelScales, list[str]]:
-    """The declared scales, with those that names of columns state.
+def known_scales(
+    table: TextTable, rated: Mapping[str, str], of_test: Mapping[str, Scale]
+) -> dict[str, Scale]:
+    """The scales that a listening test, or names such as "quality (0-10)", say.
+
+    Parameters
+    ----------
+    table : the cells
+    rated : aspect to its column
+    of_test : scales that an export of a listening test says of its columns
+
+    Returns
+    -------
+    scales : of columns and of aspects, as far as they are not the usual one
+    """
+    known = dict(of_test)
+    for name, cells in table.columns.items():
+        scale = known_scale(name, cells)
+        if scale is not None and scale != Scale.of(SCALE):
+            known.setdefault(name, scale)
+    renamed = {
+        aspect: known[column] for aspect, column in rated.items() if column in known
+    }
+    return {**known, **renamed}
+
+
+def scale_notes(rated: Mapping[str, str], scales: LabelScales) -> list[str]:
+    """What columns say of their scales, where that decides or is overruled.
 
     Parameters
     ----------
     rated : aspect to its column
-    declared : by the user; they win, and what differs from a name is said
-    usual : the scale of labels of which nothing is said
-
-    Returns
-    -------
-    scales : LabelScales
-    notes : what was taken from names
+    scales : declared by the user, and known by the names of columns
     """
-    by_aspect = dict(declared.by_aspect)
     notes = []
     for aspect, column in rated.items():
-        stated = scale_in_name(column)
-        own = declared.of(aspect)
-        if stated is None or stated == (own or usual):
+        known = scales.known.get(aspect)
+        used = scales.of(aspect)
+        if known is None:
             continue
-        if own is not None:
+        if used == known:
+            notes.append(f"the scale of '{aspect}' is {known}, as its column says")
+        else:
             notes.append(
-                f"'{column}' states the scale {stated}; it is read on {own}, as named"
+                f"'{column}' says that its scale is {known}; it is read on {used}, as "
+                "named"
             )
-            continue
-        by_aspect[aspect] = stated
-        notes.append(f"the scale of '{aspect}' is {stated}, as its column states")
-    return LabelScales(declared.default, by_aspect), notes
+    return notes

@@ -5,12 +5,19 @@ Commands take it as ``--columns``, ``--missing-code`` and ``--audio-root``.
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
-from base_models.clips.columns import RATER_COLUMNS, SEGMENT_COLUMNS, fold_name
-from base_models.clips.text_table import TextTable
+from base_models.clips.columns import (
+    RATER_COLUMNS,
+    SEGMENT_COLUMNS,
+    STANDARD_NAMES,
+    fold_name,
+)
+from base_models.clips.text_table import TextTable, parse_number
 from base_models.errors import UsageError, one_of
 
 MEANINGS = {
@@ -63,7 +70,7 @@ class Reading:
         Raises
         ------
         UsageError
-            when a column is named for two things.
+            when a column is named for two things, or a meaning is misspelled.
 
         Examples
         --------
@@ -83,6 +90,12 @@ class Reading:
             meaning = standard or word
             if meaning in own:
                 raise UsageError(f"--columns names '{word}' twice; each meaning once.")
+            near = difflib.get_close_matches(word, MEANINGS, n=1, cutoff=0.8)
+            if near and not standard:
+                raise UsageError(
+                    f"--columns names '{word}': did you mean '{near[0]}'? An aspect of "
+                    f"that name is --aspects {word}={column}."
+                )
             if not column and not standard:
                 raise UsageError(f"--columns names no column for '{word}'.")
             own[meaning] = column
@@ -130,7 +143,9 @@ class Reading:
         if audio_root is not None:
             root = Path(audio_root)
             if not root.is_dir():
-                raise UsageError(f"--audio-root takes a folder; {root} is none.")
+                raise UsageError(
+                    f"--audio-root takes a folder; there is none called {root}."
+                )
         # In a file of options a single code may stand without a list.
         codes = [missing_codes] if isinstance(missing_codes, str) else missing_codes
         return cls(found.columns, found.aspects, tuple(map(str, codes or ())), root)
@@ -141,14 +156,67 @@ class Reading:
         Raises
         ------
         UsageError
-            when the table has no such column; the nearest is suggested.
+            when the table has no such column; the nearest is suggested. One of raters
+            may be that of single ratings elsewhere, and is left out.
         """
+        rater = RATER_COLUMNS[0]
+        columns = {key: name for key, name in self.columns.items() if key != rater}
         return Reading(
-            {key: _spelled(name, table) for key, name in self.columns.items()},
-            {key: _spelled(name, table) for key, name in self.aspects.items()},
+            {key: _spelled(name, table) for key, name in columns.items()},
+            self.aspects,
             self.missing_codes,
             self.audio_root,
         )
+
+    def to_json(self) -> dict[str, Any]:
+        """The same as JSON values, see `of_json`."""
+        return {
+            "columns": dict(self.columns),
+            "aspects": dict(self.aspects),
+            "missing_codes": list(self.missing_codes),
+            "audio_root": None if self.audio_root is None else str(self.audio_root),
+        }
+
+    @classmethod
+    def of_json(cls, values: Mapping[str, Any]) -> Reading:
+        """What `to_json` gave; nothing is said by an empty mapping."""
+        root = values.get("audio_root")
+        return cls(
+            values.get("columns", {}),
+            values.get("aspects", {}),
+            tuple(values.get("missing_codes", ())),
+            None if root is None else Path(root),
+        )
+
+    def applied(self, table: TextTable) -> TextTable:
+        """A table of single ratings with the columns that are named, without codes.
+
+        Names that it does not have are of another table. Codes are left out where a
+        column holds numbers beside them, and is no column of ids or raters.
+        """
+        spelled = {fold_name(name): name for name in table.columns}
+        new_name = {
+            spelled.get(fold_name(column), ""): standard
+            for standard, column in self.columns.items()
+        }
+        columns: dict[str, list[str]] = {}
+        for name, cells in table.columns.items():
+            if name in new_name:
+                columns[new_name[name]] = cells
+            elif name not in new_name.values():
+                columns[name] = self._numbers_without_codes(name, cells)
+        embedded = new_name.get(table.embedded, table.embedded)
+        return replace(table, columns=columns, embedded=embedded)
+
+    def _numbers_without_codes(self, name: str, cells: list[str]) -> list[str]:
+        folded = fold_name(name)
+        if folded in STANDARD_NAMES or folded in RATER_COLUMNS:
+            return cells
+        codeless = self.without_codes(cells)
+        are_numbers = all(
+            parse_number(cell.strip()) is not None for cell in codeless if cell.strip()
+        )
+        return codeless if are_numbers else cells
 
     def without_codes(self, cells: Iterable[str]) -> list[str]:
         """Cells with "" for those that stand for a missing value."""

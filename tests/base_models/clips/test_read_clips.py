@@ -16,7 +16,6 @@ import pyarrow.parquet as pq
 import pytest
 from builders import SHARED_DATA, write_file
 
-from base_models.bins import ScoreBins
 from base_models.clips.columns import is_judged_by_text
 from base_models.clips.read_clips import read_clips, validate_clips
 from base_models.errors import UsageError
@@ -382,7 +381,7 @@ def test_a_tree_and_a_list_to_be_scored_may_have_any_labels(tree):
 
 def test_another_scale_can_be_told(tmp_path):
     path = write_file(tmp_path / "t.csv", "clip_id,mos\na,80\nb,0\n")
-    assert read_clips(path, bins=ScoreBins(0, 100))["mos"].tolist() == [80.0, 0.0]
+    assert read_clips(path, scales=(0, 100))["mos"].tolist() == [80.0, 0.0]
     with pytest.raises(
         UsageError, match=r"mos is off the scale 1\.\.5 .first in line 2: '80'"
     ):
