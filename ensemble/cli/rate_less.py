@@ -62,7 +62,6 @@ _ESTIMATE_OPTIONS = {
     "population": "--population",
     "design": "--design",
     "differences": "--differences",
-    "json": "--json",
 }
 _MOST_DIFFERENCES = 15
 """That are shown on the terminal."""
@@ -496,7 +495,11 @@ def _plan(options: Namespace, data: RateLessData) -> int:
     names = ["clip_id", "audio", "system_id", "prompt"]
     chosen = clips.iloc[plan.rows][names]
     filled = [name for name in names if (chosen[name] != "").any()]
-    put_table(chosen[filled].reset_index(drop=True), options.out)
+    listing = chosen[filled].reset_index(drop=True)
+    put_table(listing, options.out)
+    if options.json:
+        facts = {"plan": nan_to_none(listing), "systems": nan_to_none(plan.systems)}
+        put_json(facts, options.json, "rate_less")
     Screen().print(_plan_table(plan, settings, scale))
     n_left = settings.budget - len(plan.rows) * settings.ratings_per_clip
     if n_left >= settings.ratings_per_clip:

@@ -57,8 +57,8 @@ _LIST_COLUMNS = ("name", "of", "what", "split", "encoders", "5 seeds", "--quick"
 
 _EXAMPLES = {
     "reproduce --list": "what tables there are, and what each would train",
-    "reproduce dora_table1 --quick": "try the command on the demo corpus, in minutes",
-    "reproduce dora_table1 --data MusicEval --split test -o table.csv": (
+    "reproduce table1 --quick": "try the command on the demo corpus, in minutes",
+    "reproduce table1 --data MusicEval -o table.csv": (
         "with the paper's data and encoders"
     ),
 }

@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.measure import Measurement
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from ensemble.screen.literal import in_the_middle, literal
@@ -42,7 +42,7 @@ class LiteralTable(Table):
         elsewhere: str = "a wider terminal or a pipe shows them",
         **options: Any,
     ) -> None:
-        self._names = names
+        self.names = names
         self._together = together
         self._importance = tuple(" ".join(name.split()) for name in importance)
         self._elsewhere = elsewhere
@@ -76,27 +76,40 @@ class LiteralTable(Table):
         console : measures texts
         width : in characters
         """
-        if least_width(console, self) <= width:
+        natural = console.options.update(max_width=_NO_LIMIT)
+        if Measurement.get(console, natural, self).maximum <= width:
             return self
 
         table = self._with_short_names(width)
         order = self._by_importance()
         # The least important column goes first; a row of names alone says nothing.
-        while len(order) > self._names + self._together:
+        while len(order) > self.names + self._together:
             if least_width(console, table._of_columns(order)) <= width:
                 break
             del order[-self._together :]
-        return table._of_columns(order, note=self._note(order))
+        fitted = table._of_columns(order, note=self._note(order))
+        fitted._widen_names(console, width)
+        return fitted
+
+    def _widen_names(self, console: Console, width: int) -> None:
+        """Let names wrap as little as there is room for."""
+        spare = width - least_width(console, self)
+        for column in self.columns[: self.names]:
+            longest = _longest(console, column)
+            if column.width is not None and spare > 0:
+                more = min(spare, longest - column.width)
+                column.width += more
+                spare -= more
 
     def _by_importance(self) -> list[int]:
         """Numbers of all columns, the one to keep longest first."""
         headers = [" ".join(header.split()) for header, _ in self._columns_added]
         rank = {name: place for place, name in enumerate(self._importance)}
         others = sorted(
-            range(self._names, len(headers)),
+            range(self.names, len(headers)),
             key=lambda k: rank.get(headers[k], len(rank)),
         )
-        return [*range(self._names), *others]
+        return [*range(self.names), *others]
 
     def _note(self, kept: Sequence[int]) -> str:
         hidden = [
@@ -117,11 +130,11 @@ class LiteralTable(Table):
                 rows.append(None)
                 continue
             cells, options = row
-            short = [_cut(cell, longest) for cell in cells[: self._names]]
-            rows.append(((*short, *cells[self._names :]), options))
+            short = [_cut(cell, longest) for cell in cells[: self.names]]
+            rows.append(((*short, *cells[self.names :]), options))
 
-        before = {_key(row, self._names) for row in self._rows_added}
-        if len({_key(row, self._names) for row in rows}) < len(before):
+        before = {_key(row, self.names) for row in self._rows_added}
+        if len({_key(row, self.names) for row in rows}) < len(before):
             return self
         return self._copy(self._columns_added, rows)
 
@@ -145,7 +158,7 @@ class LiteralTable(Table):
             above = [str(self.caption)] if self.caption else []
             options["caption"] = Text("\n".join([*above, note]))
         table = LiteralTable(
-            names=self._names,
+            names=self.names,
             together=self._together,
             importance=self._importance,
             elsewhere=self._elsewhere,
@@ -177,11 +190,22 @@ def _key(row: tuple[tuple[Text, ...], Any] | None, names: int) -> tuple[str, ...
 
 def least_width(console: Console, table: Table) -> int:
     """The width at which no column is narrower than what may not wrap in it."""
-    unlimited = console.options.update(max_width=_NO_LIMIT)
+    shortest = max(_SHORTEST_NAME, console.width // 5)
     for column in table.columns:
         # rich itself shortens such cells where columns do not fit.
         if column.no_wrap:
-            cells = [column.header, *column.cells]
-            widths = [Measurement.get(console, unlimited, cell) for cell in cells]
-            column.min_width = max(width.maximum for width in widths)
+            column.min_width = _longest(console, column)
+    # Names wrap, but not to slivers. A width that is set is left as it is by rich.
+    names = table.columns[: table.names] if isinstance(table, LiteralTable) else []
+    for column in names:
+        if column.width is None:
+            column.width = min(_longest(console, column), shortest)
+    unlimited = console.options.update(max_width=_NO_LIMIT)
     return Measurement.get(console, unlimited, table).minimum
+
+
+def _longest(console: Console, column: Column) -> int:
+    """The width that the longest cell of a column has in one line."""
+    unlimited = console.options.update(max_width=_NO_LIMIT)
+    cells = [column.header, *column.cells]
+    return max(Measurement.get(console, unlimited, cell).maximum for cell in cells)
