@@ -27,7 +27,7 @@ from ensemble.cli.shared.exit_codes import (
     say_set_aside,
     say_without_prompt,
 )
-from ensemble.cli.shared.explanations import explain, make_folder
+from ensemble.cli.shared.explanations import draw_over_time, explain, make_folder
 from ensemble.cli.shared.file_names import audio_names, matching_files
 from ensemble.cli.shared.options import Options, add_predictor_scales_option
 from ensemble.cli.shared.output_files import STDOUT, add_json_option, check_outputs
@@ -427,6 +427,8 @@ def _score_clips(options: Namespace, form: str | None) -> int:
         put_over_time(windowed, options.over_time)
     if options.explain:
         explain(options.explain, stack, clips, store=store, scores=scores)
+    if options.explain and windowed is not None:
+        draw_over_time(options.explain, windowed)
     return max(
         say_without_prompt(scores.without_prompt), say_set_aside(scores.set_aside)
     )

@@ -96,10 +96,8 @@ class TimeColumns:
         return "-".join(cells) if any(cells) else ""
 
     def __str__(self) -> str:
-        named = {"start": self.start, "end": self.end, "duration": self.duration}
-        return ", ".join(
-            f"{word} from '{name}'" for word, name in named.items() if name
-        )
+        named = [name for name in (self.start, self.end, self.duration) if name]
+        return " and ".join(f"'{name}'" for name in named)
 
 
 def _one(table: TextTable, fits: Sequence[str], standard: str) -> str:
@@ -160,9 +158,9 @@ def cut_to_segments(standard: StandardTable, reading: Reading) -> StandardTable:
             n_segments += 1
 
     note = f"segments: {n_segments:,} of {table.n_rows:,} clips are parts of files"
-    note += f", in seconds ({times})"
+    note += f", in seconds by {times}"
     if "clip_id" not in standard.taken:
-        note += ", and named FILE#START-END"
+        note += "; their ids are FILE#START-END"
     columns = {**table.columns, "audio": audio, "clip_id": ids}
     cut = replace(table, columns=columns, notes=(*table.notes, note))
     taken = {**standard.taken, **_taken(times)}
