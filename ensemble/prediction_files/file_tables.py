@@ -99,6 +99,9 @@ def _read_json(path: Path) -> TextTable:
     try:
         content = from_json(read_bytes(path), str(path))
     except DamagedArtifact as error:
+        # PAM writes a record a line, under the name of one document.
+        if "Extra data" in str(error):
+            return READERS[".jsonl"](path)
         # The file is another project's, so the cure is not to restore an artefact.
         raise UsageError(f"{error} Write its records as JSON again.") from error
 

@@ -148,11 +148,10 @@ def clip_ids(table: TextTable, path: Path) -> list[str]:
     if column is None:
         column = _id_column(table, (*PATH_COLUMNS, *PATHS_OF_TOOLS), path)
     if column is None:
-        also_legal = ", ".join((*ID_COLUMNS[1:], *PATH_COLUMNS))
         raise UsageError(
             f"{path} has no clip ids; it has {some(table.columns, 20)}. Name their "
-            f"column clip_id (also legal: {also_legal}), or the list that it was made "
-            f"of, as {path}+LIST."
+            f"column clip_id or path, or the list of clips that the file was made of, "
+            f"as {path.name}+LIST."
         )
 
     first_row: dict[str, int] = {}
