@@ -20,10 +20,10 @@ from ensemble.version import __version__
 
 if TYPE_CHECKING:
     from base_models.clips.read_clips import read_clips
-    from base_models.metrics.evaluate import evaluate
     from base_models.pooled.pooled_mos import PooledMOS
     from base_models.training.neural_mos import NeuralMOS
     from ensemble.estimator.stacked_mos import StackedMOS
+    from ensemble.evaluate_arrays import evaluate
     from ensemble.training.estimators_by_name import model_set
 
 _MODULE_OF_NAME = {
@@ -32,7 +32,7 @@ _MODULE_OF_NAME = {
     "PooledMOS": "base_models.pooled.pooled_mos",
     "read_clips": "base_models.clips.read_clips",
     "model_set": "ensemble.training.estimators_by_name",
-    "evaluate": "base_models.metrics.evaluate",
+    "evaluate": "ensemble.evaluate_arrays",
 }
 
 __all__ = [

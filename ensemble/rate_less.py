@@ -36,18 +36,18 @@ from base_models.clips.text_table import READERS
 from base_models.errors import UsageError, some
 from base_models.scales import LabelScales, Scale
 from ensemble.prediction_files.join_models import scales_of_file
+from ensemble.prediction_files.prediction_word import PredictionFile
 from ensemble.prediction_files.predictor_scales import (
     CURE_OF_ONE_FILE,
     OF_LABELS,
-    PredictionFile,
     check_on_scale,
     range_remark,
 )
 from ensemble.prediction_files.read_predictions import (
-    comparable_ids,
     read_distributions,
     read_predictions,
 )
+from ensemble.prediction_files.short_ids import comparable_ids
 from meta.powered_means.rated_sample import RatedSample
 
 _SAME_SCORE = 2.5e-6
@@ -447,7 +447,7 @@ def _on_scale_of_ratings(
     these are in. Without them, predictions are taken for ratings, and must be on their
     scale.
     """
-    predicted = read_predictions(file.path, scales)
+    predicted = read_predictions(file, scales)
     found = scales_of_file(predicted, file, scales)
     intervals = _intervals(file.path, list(scales))
     columns: dict[str, ArrayLike] = {"clip_id": predicted["clip_id"].to_numpy()}

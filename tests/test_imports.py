@@ -47,8 +47,14 @@ LEVELS = {
     "ensemble": [
         {"version"},
         {"screen", "engine", "workspace", "formats", "prediction_files"},
-        {"training", "reporting", "evaluate_predictions", "rate_less"},
-        {"estimator"},
+        {
+            "training",
+            "reporting",
+            "evaluate_predictions",
+            "evaluate_arrays",
+            "rate_less",
+        },
+        {"estimator", "compare_predictions"},
         {"scoring", "stacking", "papers"},
         {"attention"},
         {"cli"},

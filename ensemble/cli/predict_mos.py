@@ -28,8 +28,12 @@ from ensemble.cli.shared.exit_codes import (
     say_without_prompt,
 )
 from ensemble.cli.shared.explanations import draw_over_time, explain, make_folder
-from ensemble.cli.shared.file_names import audio_names, matching_files
-from ensemble.cli.shared.options import Options, add_predictor_scales_option
+from ensemble.cli.shared.file_names import audio_names
+from ensemble.cli.shared.options import (
+    PREDICTION_WORDS,
+    Options,
+    add_predictor_scales_option,
+)
 from ensemble.cli.shared.output_files import STDOUT, add_json_option, check_outputs
 from ensemble.cli.shared.score_output import (
     output_format,
@@ -117,9 +121,9 @@ def _add_clip_options(parser: Options) -> None:
         "--predictions",
         nargs="+",
         metavar="FILE",
-        help="what the base models predict, as fit_meta reads it: alone, or beside "
-        "clips for those models of a stack that have no weights in it; each on the "
-        "scale that it had in the fit, unless FILE:LOW-HIGH names another",
+        help="what the base models predict: alone, or beside clips for those models of "
+        "a stack that have no weights in it; each from the column and on the scale of "
+        f"the fit, unless others are named. {PREDICTION_WORDS}",
     )
     add_predictor_scales_option(clips)
     add_windows_option(clips)
@@ -193,7 +197,6 @@ def _add_output_options(parser: Options) -> None:
 def _main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     options.audio = audio_names(options.audio)
-    options.predictions = matching_files(options.predictions)
     _check_options(options)
     # Where nothing can be written is found out before anything is scored.
     form = output_format(options.out, options.format)
