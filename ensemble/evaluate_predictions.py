@@ -224,6 +224,7 @@ def evaluate_file(
     metrics = _metrics(joined, names, resampling, truth)
     notes = [
         *all_clips.attrs.get("notes", ()),
+        *predicted.attrs.get("notes", ()),
         *scale_notes,
         *remarks(joined, names, own_scales),
     ]

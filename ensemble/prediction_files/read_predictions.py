@@ -25,7 +25,6 @@ from base_models.optional_libraries import LazyLibrary
 from base_models.predictions import PredictionTable
 from base_models.scales import Scale
 from ensemble.prediction_files.file_tables import (
-    is_without_header,
     order_of_scores,
     read_file_table,
 )
@@ -77,8 +76,9 @@ def read_predictions(
         aspect, on any scale, NaN where a row is without a score of that aspect but has
         one of another (as ``predict_mos`` writes of a clip without a prompt);
         ``attrs["columns"]`` names the column of the file that each aspect was read
-        from, ``attrs["file_columns"]`` all columns of the file, and
-        ``attrs["own_scale"]`` the scale of decoded distributions
+        from, ``attrs["file_columns"]`` all columns of the file, ``attrs["notes"]`` what
+        was guessed in reading it, and ``attrs["own_scale"]`` the scale of decoded
+        distributions
 
     Raises
     ------
@@ -112,6 +112,7 @@ def read_predictions(
     frame = tool.frame
     frame.attrs["columns"] = tool.columns
     frame.attrs["file_columns"] = list(table.columns)
+    frame.attrs["notes"] = list(table.notes)
     return frame
 
 
@@ -151,7 +152,7 @@ def read_tool(
         as in `read_predictions`.
     """
     columns = dict(column_of or {})
-    if not columns and is_without_header(table):
+    if not columns and not table.has_header:
         order = order_of_scores(aspects, n_scores=len(table.columns) - 1)
         places = {name: 2 + place for place, name in enumerate(order)}
         columns = {aspect: f"field {places[aspect.lower()]}" for aspect in aspects}

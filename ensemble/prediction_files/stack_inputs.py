@@ -206,7 +206,7 @@ def join_predictions_to(
     return StackInputs(
         clips=clips,
         tables=tables,
-        notes=tuple(notes),
+        notes=(*_notes_of(origins), *notes),
         scales=found,
         origins=tuple(origins),
     )
@@ -318,10 +318,15 @@ def read_new_stack_inputs(
     return StackInputs(
         clips=pd.DataFrame({"clip_id": ids}),
         tables=tables,
-        notes=tuple(notes),
+        notes=(*_notes_of(origins), *notes),
         scales=known_scales,
         origins=tuple(origins),
     )
+
+
+def _notes_of(origins: Sequence[Origin]) -> list[str]:
+    """What was guessed in reading the files."""
+    return [note for origin in origins for note in origin.notes]
 
 
 def _no_known_model(file: PredictionFile, models: Sequence[str]) -> str:
