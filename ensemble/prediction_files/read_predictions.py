@@ -48,6 +48,7 @@ else:
     pa = LazyLibrary("pyarrow")
     pq = LazyLibrary("pyarrow.parquet")
 
+
 def read_predictions(
     path: PredictionFile | str | os.PathLike, aspects: Iterable[str]
 ) -> pd.DataFrame:
