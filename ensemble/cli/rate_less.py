@@ -124,7 +124,7 @@ def _add_file_options(parser: Options) -> None:
         help="ends of the scale of the ratings, on which the means are; of single "
         "aspects ASPECT=LOW-HIGH; default: 1 5",
     )
-    add_rating_options(files)
+    add_rating_options(files, anchors="keep, as the predictions are of all clips")
     add(
         "--stack",
         type=str,
@@ -212,7 +212,7 @@ def _main(argv: Sequence[str] | None = None) -> int:
         aspects=options.aspects,
         rating_scale=LabelScales.parse(options.rating_scale),
         seen=_seen_by(options.stack),
-        options=rating_options(options),
+        options=rating_options(options, anchors="keep"),
     )
     origins = (f"{name} from '{column}'" for name, column in data.columns.items())
     say(f"{len(data.clips)} predicted clips; {', '.join(origins)}")

@@ -6,11 +6,11 @@ import pytest
 from builders import write_file
 
 from base_models.bins import ScoreBins
+from base_models.clips.listening_tests.rating_histograms import histograms
 from base_models.clips.musiceval import PREFIX
 from base_models.clips.ratings import (
     check_ratings,
     find_ratings,
-    histograms,
     read_ratings,
 )
 from base_models.errors import UsageError

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from base_models.clips.columns import fold_name
+from base_models.clips.listening_tests.audio_beside import AUDIO_SUFFIXES
 from base_models.clips.listening_tests.bradley_terry import BradleyTerry, encode
 from base_models.clips.listening_tests.listening_test import (
     ListeningTest,
@@ -54,7 +56,6 @@ _VERDICTS = (
     "label",
     "answer",
 )
-_AUDIO_SUFFIX = re.compile(r"\.(wav|flac|mp3|ogg|opus|m4a|aiff?)$", re.IGNORECASE)
 _TIES = frozenset(
     ("tie", "ties", "tied", "draw", "equal", "same", "both", "neither", "none")
 ) | {"nopreference", "bothbad", "tiebothbad", "="}
@@ -147,7 +148,7 @@ def _clips(
 ) -> dict[str, list[str]]:
     """The columns of a clip table: names, scores, their intervals and votes."""
     low, high = fitted.interval()
-    are_files = all(_AUDIO_SUFFIX.search(item) for item in items)
+    are_files = all(item.lower().endswith(AUDIO_SUFFIXES) for item in items)
     return {
         ("audio" if are_files else "clip_id"): items,
         ASPECT: [f"{value:.6f}" for value in fitted.scores],
@@ -286,7 +287,7 @@ def _signs_by_name(
 
 def _columns(table: TextTable) -> _Columns | None:
     """The columns of votes, or None."""
-    names = {_tokens(name): name for name in table.columns}
+    names = {fold_name(name): name for name in table.columns}
     winner = names.get("winner")
     loser = names.get("loser")
     if winner and loser:
@@ -324,11 +325,10 @@ def _pair(
     return None
 
 
-def _tokens(name: str) -> str:
-    return re.sub(r"[\W_]+", "_", name.lower()).strip("_")
-
-
 def _folded(cell: str) -> str:
     """A name of a clip, system or side as votes may spell it."""
-    text = re.sub(r"\.(wav|flac|mp3|ogg|opus)$", "", cell.strip().lower())
+    text = cell.strip().lower()
+    suffix = Path(text).suffix
+    if suffix in AUDIO_SUFFIXES:
+        text = text.removesuffix(suffix)
     return re.sub(r"[\s_\-()]+", "", text) or text
