@@ -6,6 +6,7 @@ aspect for want of a prompt, 2 when an option cannot be used.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -27,7 +28,7 @@ from ensemble.cli.shared.exit_codes import (
     say_without_prompt,
 )
 from ensemble.cli.shared.explanations import explain, make_folder
-from ensemble.cli.shared.file_names import audio_names, matching_files
+from ensemble.cli.shared.file_names import audio_names
 from ensemble.cli.shared.options import Options, add_predictor_scales_option
 from ensemble.cli.shared.output_files import STDOUT, add_json_option, check_outputs
 from ensemble.cli.shared.score_output import (
@@ -38,6 +39,14 @@ from ensemble.cli.shared.score_output import (
     say_range,
 )
 from ensemble.cli.shared.stacks import add_stack_options, load_stack, stack_source
+from ensemble.cli.shared.windows import (
+    add_over_time_option,
+    add_windows_option,
+    check_windows,
+    put_over_time,
+    say_windows,
+    score_with,
+)
 from ensemble.engine import LOCAL
 
 if TYPE_CHECKING:
@@ -112,6 +121,7 @@ def _add_clip_options(parser: Options) -> None:
         "scale that it had in the fit, unless FILE:LOW-HIGH names another",
     )
     add_predictor_scales_option(clips)
+    add_windows_option(clips)
 
 
 def _add_uncertainty_options(parser: Options) -> None:
@@ -169,6 +179,7 @@ def _add_output_options(parser: Options) -> None:
         action="store_true",
         help="with --distributions: a row per base model too, named in column model",
     )
+    add_over_time_option(output)
     add(
         "--explain",
         type=str,
@@ -181,7 +192,6 @@ def _add_output_options(parser: Options) -> None:
 def _main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     options.audio = audio_names(options.audio)
-    options.predictions = matching_files(options.predictions)
     _check_options(options)
     # Where nothing can be written is found out before anything is scored.
     form = output_format(options.out, options.format)
@@ -189,6 +199,7 @@ def _main(argv: Sequence[str] | None = None) -> int:
         {
             "--out": options.out,
             "--distributions": options.distributions,
+            "--over-time": options.over_time,
             "--json": options.json,
             "--problems": options.problems,
         },
@@ -235,6 +246,7 @@ def _check_options(options: Namespace) -> None:
             "but StackedMOS.predict_interval(…, system_ids=…) gives them."
         )
     _check_cross_fit(options, is_audio_given)
+    check_windows(options)
     if options.members and options.distributions is None:
         raise UsageError(
             "--members adds base models to the file of --distributions; name that too."
@@ -316,11 +328,6 @@ def _read_predictions(
     from ensemble.prediction_files.stack_inputs import read_new_stack_inputs
 
     own = {name for name, _ in stack.estimators_}
-    if not own:
-        raise UsageError(
-            "This stack was fitted on predictions alone and reads no audio; name "
-            "--predictions without clips."
-        )
     layout = stack.final_estimator_.layout_
     others = [name for name in layout.models if name not in own]
     if not others:
@@ -344,8 +351,6 @@ def _score_clips(options: Namespace, form: str | None) -> int:
     """Score audio files or a clip table."""
     from base_models.clips.read_clips import read_clips
     from ensemble.scoring.audio_files import clips_from_files, length_note
-    from ensemble.scoring.prepared_stack import with_predictions
-    from ensemble.scoring.score_clips import IntervalSettings, score_clips
     from ensemble.training.progress import encoding
 
     if options.clips:
@@ -356,20 +361,33 @@ def _score_clips(options: Namespace, form: str | None) -> int:
     # Before the stack is loaded, since it makes the paths to load from absolute.
     source = stack_source(options)
     stack, store = load_stack(options)
+    if not stack.estimators_:
+        models = stack.final_estimator_.layout_.models
+        raise UsageError(
+            "This stack holds no base models: it reads no audio. Pass what "
+            f"{some(models)} predict with --predictions FILE..., without clips."
+        )
+
+    # Imported only now: the stack that is refused above came here without torch.
+    from ensemble.scoring.prepared_stack import with_predictions
+    from ensemble.scoring.score_clips import IntervalSettings, score_clips
 
     if options.cross_fit:
         stack, clips = _cross_fitted(stack, clips)
     stack = with_predictions(stack, _read_predictions(options, stack, clips))
     with encoding() as on_embed:
-        scores = score_clips(
+        score = functools.partial(
+            score_clips,
             stack,
-            clips,
-            store,
+            store=store,
             intervals=IntervalSettings(options.level, options.by_system),
             on_progress=on_embed,
             engine=options.engine,
             source=source,
             distributions=_wanted(options),
+        )
+        scores, windowed = score_with(
+            options, stack, clips, score=score, on_progress=on_embed
         )
     # Aspects judged against a prompt are left out where no clip has one.
     left_out = ", ".join(scores.left_out)
@@ -389,8 +407,9 @@ def _score_clips(options: Namespace, form: str | None) -> int:
         say(f"no prompt: {left_out} left out; pass --prompt, or a table with prompts")
     for clip in scores.frame.to_dict("records"):
         say_more(f"{clip['clip_id']}: {clip['audio']}")
-    note = length_note(scores.frame["audio"].tolist())
-    if note:
+    if windowed is not None:
+        say_windows(windowed)
+    elif note := length_note(scores.frame["audio"].tolist()):
         say(f"note: {note}")
     if options.by_system:
         _say_systems(stack, clips, scores.aspects)
@@ -401,6 +420,8 @@ def _score_clips(options: Namespace, form: str | None) -> int:
         put_facts(scores, options.json, level=options.level)
     if scores.distributions is not None:
         put_distributions(scores.distributions, options.distributions)
+    if windowed is not None and options.over_time:
+        put_over_time(windowed, options.over_time)
     if options.explain:
         explain(options.explain, stack, clips, store=store, scores=scores)
     return max(

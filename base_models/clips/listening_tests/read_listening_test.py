@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from base_models.clips import musiceval
 from base_models.clips.columns import ALIASES, STANDARD_NAMES, fold_name
 from base_models.clips.listening_tests.audio_beside import audio_beside
 from base_models.clips.listening_tests.conditions import role_of_condition
@@ -16,7 +17,6 @@ from base_models.clips.listening_tests.known_scales import known_scale
 from base_models.clips.listening_tests.layouts.annotations import (
     annotation_column,
     read_annotations,
-    read_json_records,
 )
 from base_models.clips.listening_tests.layouts.beaqlejs import (
     is_beaqlejs,
@@ -61,7 +61,13 @@ from base_models.clips.rating_tables import (
     rated_columns_of,
 )
 from base_models.clips.rows.reading import Reading
-from base_models.clips.text_table import READERS, TextTable, parse_number
+from base_models.clips.tables.read_table import (
+    TABLE_SUFFIXES,
+    is_table,
+    read_table,
+    table_file,
+)
+from base_models.clips.text_table import TextTable, parse_number
 from base_models.errors import UsageError
 from base_models.scales import Scale
 
@@ -159,7 +165,7 @@ def _in_its_layout(
         if name is None:
             return None
         raise UsageError(
-            f"{path}: --format {name} is of a table ({', '.join(READERS)}, .json)."
+            f"{path}: --format {name} is of a table ({', '.join(TABLE_SUFFIXES)})."
         )
     table = reading.applied(table)
     for layout, is_of_it, read in _TABLES:
@@ -171,12 +177,9 @@ def _in_its_layout(
 
 def _cells(path: Path) -> TextTable | None:
     """The cells of a table; None of what is none, or is missing."""
-    suffix = path.suffix.lower()
-    if not path.is_file():
+    if not is_table(path) or not table_file(path).is_file():
         return None
-    if suffix in READERS:
-        return READERS[suffix](path)
-    return read_json_records(path) if suffix == ".json" else None
+    return None if musiceval.is_list(path) else read_table(path)
 
 
 # ---- what a table leaves unsaid

@@ -257,7 +257,7 @@ def columns_note(
     ignored : columns of the file of which nothing is read
     """
     taken = {
-        **{_WORD_OF[name]: column for name, column in standard.taken.items()},
+        **{_WORD_OF.get(name, name): of for name, of in standard.taken.items()},
         **rated,
     }
     renamed = [

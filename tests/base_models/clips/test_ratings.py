@@ -185,7 +185,7 @@ def test_what_is_no_table_is_refused(tmp_path):
     with pytest.raises(UsageError, match="There is no file or folder"):
         read_ratings(tmp_path / "none.csv")
     with pytest.raises(UsageError, match="ratings are read from a MusicEval folder"):
-        read_ratings(write_file(tmp_path / "r.xlsx", "x"))
+        read_ratings(write_file(tmp_path / "r.doc", "x"))
 
 
 @pytest.mark.parametrize(

@@ -13,10 +13,10 @@ from base_models.errors import UsageError
 from base_models.predictions import PredictionTable
 from base_models.scales import Scale
 from ensemble.prediction_files.known_tools import known_tool
+from ensemble.prediction_files.prediction_word import PredictionFile
 from ensemble.prediction_files.predictor_scales import (
     DECLARED,
     DeclaredScales,
-    PredictionFile,
     PredictorScale,
     check_on_scale,
     range_remark,
@@ -77,10 +77,14 @@ def test_a_file_that_is_called_so_comes_first(tmp_path):
     assert word == PredictionFile(plain, "", Scale(0, 100))
 
 
-def test_what_follows_a_file_and_is_no_scale_is_refused(tmp_path):
-    path = write_file(tmp_path / "p.csv", "x")
-    with pytest.raises(UsageError, match=r"'0to100' after .*p.csv is no scale; write"):
-        PredictionFile.parse(f"{path}:0to100")
+def test_what_follows_a_file_and_is_no_scale_is_refused(labels, tmp_path):
+    path = written(tmp_path / "p.csv", score=MOS)
+    with pytest.raises(
+        UsageError,
+        match=r"p.csv has no column '0to100'; it has 'clip_id', 'score'\. After FILE: "
+        r"stand columns, or the lowest and highest score as .*p.csv:0-100",
+    ):
+        read_stack_inputs([f"{path}:0to100"], labels)
     with pytest.raises(UsageError, match="lowest rating of a scale must be below"):
         PredictionFile.parse("p.csv:5-1")
 
@@ -102,7 +106,9 @@ def test_scores_on_1_to_10_keep_their_ranks_where_the_scale_is_declared(
     assert spearmanr(TOOL.clip(1, 5), MOS)[0] < before - 0.15
 
     known = found.scales.predictors["tool"]["mos"]
-    assert known == PredictorScale(Scale(1, 10), DECLARED, (TOOL.min(), TOOL.max()))
+    assert known == PredictorScale(
+        Scale(1, 10), DECLARED, (TOOL.min(), TOOL.max()), "score"
+    )
     assert StackScales.from_json(found.scales.to_json()) == found.scales
 
 
@@ -189,15 +195,15 @@ def test_two_declarations_of_one_scale_must_agree(labels, tmp_path):
         )
 
 
-def test_a_name_is_for_a_file_of_one_model(labels, tmp_path):
+def test_a_name_stands_before_those_of_several_models(labels, tmp_path):
     path = written(tmp_path / "p.csv", score=MOS)
     found = read_stack_inputs([f"mine={path}"], labels)
     assert [table.model for table in found.tables] == ["mine"]
     new = read_new_stack_inputs([f"mine={path}"], ["mine"], ["mos"])
     assert len(new.tables[0]) == N
     several = written(tmp_path / "all.csv", one=MOS, two=MOS)
-    with pytest.raises(UsageError, match=r"holds 2 models .* 'mine=' cannot name"):
-        read_stack_inputs([f"mine={several}"], labels)
+    found = read_stack_inputs([f"mine={several}"], labels)
+    assert [table.model for table in found.tables] == ["mine.one", "mine.two"]
 
 
 # ---- known tools
@@ -256,9 +262,7 @@ def test_predictors_without_a_declaration_are_on_the_scale_of_the_labels(tmp_pat
     found = read_stack_inputs([tmp_path / "all.csv"], scales=(0, 100))
     assert found.tables[0].bins == ScoreBins(0, 100)
     np.testing.assert_allclose(found.tables[0].scores[:, 0], MOS * 20 - 3, atol=1e-3)
-    assert found.notes[0] == (
-        "labels, and the scores that are written, are on: mos 0..100"
-    )
+    assert "labels, and the scores that are written, are on: mos 0..100" in found.notes
     assert any(
         note.startswith("all 48 scores of 'small' lie in ") and "lowest tenth" in note
         for note in found.notes
