@@ -12,7 +12,11 @@ True
 from __future__ import annotations
 
 import importlib
+import importlib.util
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from ensemble.version import __version__
 
 if TYPE_CHECKING:
     from base_models.clips.read_clips import read_clips
@@ -31,17 +35,39 @@ _MODULE_OF_NAME = {
     "evaluate": "ensemble.evaluate_arrays",
 }
 
-__version__ = "0.1.0"
-"""Of the package; pyproject.toml reads it here."""
-
 __all__ = [
     "NeuralMOS",
     "PooledMOS",
     "StackedMOS",
+    "__version__",
     "evaluate",
     "model_set",
     "read_clips",
 ]
+
+
+def _refuse_shadows() -> None:
+    """Name a file of the user that hides a package which this one needs.
+
+    Of a ``meta.py`` in the working folder Python would only say that meta is no
+    package.
+
+    Raises
+    ------
+    ImportError
+    """
+    home = Path(__file__).resolve().parent.parent
+    for package in ("base_models", "meta"):
+        spec = importlib.util.find_spec(package)
+        origin = Path((spec and spec.origin) or "").resolve()
+        if spec is not None and origin.parent.parent != home:
+            raise ImportError(
+                f"{origin} hides the package '{package}' of stackedmos, which lies in "
+                f"{home}; rename that file or folder, or work in another folder."
+            )
+
+
+_refuse_shadows()
 
 
 def __getattr__(name: str) -> Any:

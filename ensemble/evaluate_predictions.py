@@ -10,7 +10,7 @@ the likelihood how probable the ratings are under predicted distributions.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pandas as pd
@@ -224,6 +224,7 @@ def evaluate_file(
     metrics = _metrics(joined, names, resampling, truth)
     notes = [
         *all_clips.attrs.get("notes", ()),
+        *predicted.attrs.get("notes", ()),
         *scale_notes,
         *remarks(joined, names, own_scales),
     ]
@@ -350,7 +351,9 @@ def ceiling_of_ratings(
         ratings, columns, rating_scale, bins=None, columns=columns, options=options
     )
     table = read_clips(
-        clips or ratings, labels=False, options=None if clips else options
+        clips or ratings,
+        labels=False,
+        options=replace(AS_THEY_ARE, reading=options.reading) if clips else options,
     )
     if clips is not None:
         single = ratings_of(table, single, ratings)

@@ -181,6 +181,16 @@ STANDARD_NAMES = {
 
 SEGMENT_COLUMNS = ("start_time", "end_time")
 """Columns that say which seconds of a file a clip is; never ratings."""
+_UNITS_OF_TIME = ("", "_s", "_sec", "_secs", "_seconds", "_in_s", "_in_seconds")
+START_NAMES, END_NAMES, DURATION_NAMES = (
+    tuple(f"{word}{unit}" for word in words for unit in _UNITS_OF_TIME)
+    for words in (
+        ("start_time", "start", "start_offset", "onset", "begin", "begin_time"),
+        ("end_time", "end", "end_offset", "stop", "stop_time"),
+        ("duration", "dur"),
+    )
+)
+"""Names of columns with the start, the end or the length of a segment."""
 
 SPLIT_ALIASES: dict[str, tuple[str, ...]] = {
     "train": ("train", "training"),
@@ -242,6 +252,23 @@ RATING_NAMES = TEXT_ASPECTS | {
     "discontinuity",
 }
 """Names under which a column of a clip table is known to hold mean ratings."""
+
+GENERAL_RATINGS = frozenset(
+    {
+        "mos",
+        "mean_opinion_score",
+        "score",
+        "avg_score",
+        "mean_score",
+        "rating",
+        "mean_rating",
+        "avg_rating",
+        "overall",
+        "quality",
+        "overall_quality",
+    }
+)
+"""Those that do not say of what: beside another rating, one may be it once more."""
 
 RATING_COLUMNS = (
     "rating",
@@ -372,9 +399,6 @@ _BOOKKEEPING = frozenset(
         "len_in_sec",
         "length",
         "seconds",
-        "duration",
-        "duration_s",
-        "duration_sec",
         "sr",
         "sample_rate",
         "sampling_rate",
@@ -383,7 +407,7 @@ _BOOKKEEPING = frozenset(
         "num_hops",
         "num_frames",
         "num_samples",
-        *SEGMENT_COLUMNS,
+        *(*START_NAMES, *END_NAMES, *DURATION_NAMES, "offset"),
         # What people and survey tools write beside ratings.
         "comment",
         "comments",

@@ -77,13 +77,16 @@ def _not_a_score(
     legal = f"a number in {range_text(bins)}" if has_ends else "a finite number"
     is_number = parse_number(cell) is not None
     what = f"{name} is off the scale {range_text(bins)}"
-    if not is_number:
-        what = f"{name} is no number"
-
     own_cure = (
         f"If '{name}' is rated on another scale, name its ends (--scale LOW HIGH); if "
         "it is not a rating, name the rated columns with aspects (--aspects)."
     )
+    if not is_number:
+        what = f"{name} is no number"
+        own_cure = (
+            "Correct the cell, or leave it empty where there is no rating; if "
+            f"'{name}' is not a rating, name those that are (--aspects)."
+        )
     if _DECIMAL_COMMA.fullmatch(cell):
         own_cure = "Write it with a decimal point."
     elif fold_code(cell) in USUAL_MISSING:

@@ -18,6 +18,7 @@ from base_models.files import atomic_write
 SHOWN = 20
 """As many problems are shown on a screen; a file takes them all."""
 _MESSAGE_LENGTH = 500
+_SHOWN_LETTERS = 60
 
 
 @dataclass(frozen=True)
@@ -139,17 +140,21 @@ class TableProblems(UsageError):
 
         Parameters
         ----------
-        limit : as many problems are listed, those of the first kinds first
+        limit : as many problems are listed: the first of each kind, and more of the
+            first kinds
         """
         listed: list[str] = []
-        remaining = limit
-        for group in self.groups():
+        groups = self.groups()
+        # A kind without any place would be of no use.
+        remaining = limit - len(groups)
+        for group in groups:
             cure = f". {group[0].cure}" if group[0].cure else ""
             listed.append(f"{self.title(group)}{cure}")
-            for problem in group[: max(remaining, 0)]:
-                value = f": {problem.value!r}" if problem.value else ""
+            n_shown = 1 + min(max(remaining, 0), len(group) - 1)
+            for problem in group[:n_shown]:
+                value = f": {_quoted(problem.value)}" if problem.value else ""
                 listed.append(f"  {self._place(problem)}{value}")
-            remaining -= len(group)
+            remaining -= n_shown - 1
         return listed
 
     @property
@@ -167,7 +172,7 @@ class TableProblems(UsageError):
             return str(self.problems[0])
         parts = [f"{self.file}:"] if self.file else []
         for group in self.groups():
-            value = f": {group[0].value!r}" if group[0].value else ""
+            value = f": {_quoted(group[0].value)}" if group[0].value else ""
             cure = f" {group[0].cure}" if group[0].cure else ""
             first = f"first in {self._place(group[0])}{value}"
             parts.append(f"{self.title(group)} ({first}).{cure}")
@@ -175,6 +180,12 @@ class TableProblems(UsageError):
         if len(text) > _MESSAGE_LENGTH:
             text = f"{text[: _MESSAGE_LENGTH - 2].rstrip()} …"
         return text
+
+
+def _quoted(value: str) -> str:
+    """A cell as a screen has it: short, and with its backslashes as they are."""
+    shown = value if len(value) <= _SHOWN_LETTERS else f"{value[:_SHOWN_LETTERS]}…"
+    return f"'{shown}'" if shown.isprintable() else repr(shown)
 
 
 def _rows(count: int) -> str:

@@ -24,6 +24,7 @@ from base_models.clips.columns import (
     fold_name,
 )
 from base_models.clips.labels import FEWEST_LABELLED, SCALE, label_scales, read_scores
+from base_models.clips.listening_tests.known_scales import known_scales
 from base_models.clips.listening_tests.listening_test import ListeningTest
 from base_models.clips.listening_tests.rating_options import (
     AS_THEY_ARE,
@@ -51,7 +52,6 @@ from base_models.clips.rows.cell_checks import (
 )
 from base_models.clips.rows.rated_columns import (
     choose_aspects,
-    known_scales,
     scale_notes,
 )
 from base_models.clips.rows.reading import Reading
@@ -61,7 +61,9 @@ from base_models.clips.rows.standard_columns import (
     with_standard_columns,
 )
 from base_models.clips.rows.validate import validate_clips
-from base_models.clips.text_table import READERS, TextTable
+from base_models.clips.segments.table_times import check_times, cut_to_segments
+from base_models.clips.tables.read_table import TABLE_SUFFIXES, is_table, read_table
+from base_models.clips.text_table import TextTable
 from base_models.errors import UsageError, some
 from base_models.scales import Ends, LabelScales, Scale
 
@@ -91,11 +93,13 @@ class ReadRows:
     standard: StandardTable
     rows: tuple[int, ...]
 
-    def problem(self, clip: int, column: str, *, what: str, message: str) -> Problem:
+    def problem(
+        self, clip: int, column: str, *, what: str, message: str, cure: str = ""
+    ) -> Problem:
         """A problem of one of the clips, found later, with its place."""
         row = self.rows[clip]
         audio = self.standard.audio
-        value = audio[row].written if audio else str(self.clips[column].iloc[clip])
+        value = audio[row].cell if audio else str(self.clips[column].iloc[clip])
         return problem_in(
             self.standard.table,
             row,
@@ -103,6 +107,7 @@ class ReadRows:
             value=value,
             what=what,
             message=message,
+            cure=cure,
         )
 
 
@@ -221,6 +226,7 @@ def collect_clips(
     problems = Problems(table.n_rows)
     check_names(standard, problems)
     check_audio(standard, problems)
+    check_times(standard, options.reading, problems)
 
     labelled = _Labels()
     if labels:
@@ -346,7 +352,6 @@ def _read_table(
     are the columns of a table with a row per clip, which were chosen from.
     """
     reading = options.reading
-    suffix = path.suffix.lower()
     test = read_listening_test(path, options)
     if test is not None:
         cells = test.clips or one_row_per_clip(test.table)
@@ -373,12 +378,13 @@ def _read_table(
         of_audio = table_of_audio(path)
         if of_audio is not None:
             return of_audio, None, []
-    if path.is_dir() or suffix == ".txt":
+    if path.is_dir() or musiceval.is_list(path):
         return StandardTable(musiceval.read_tree(path), {}), None, []
-    if suffix in READERS:
-        cells = READERS[suffix](path)
+    if is_table(path):
+        cells = read_table(path)
         given = list(cells.columns)
         standard = with_standard_columns(cells, path, reading)
+        standard = cut_to_segments(standard, reading)
         if standard.table.embedded:
             published = as_published(standard.table, [path])
             standard = replace(standard, table=published)
@@ -388,8 +394,8 @@ def _read_table(
         return of_audio, None, []
     if path.exists():
         raise UsageError(
-            f"{path}: clips are read from a folder of audio, a MusicEval folder, a "
-            f".txt label list, or {', '.join(READERS)}."
+            f"{path}: clips are read from a folder of audio, a MusicEval folder, "
+            f"or {', '.join(TABLE_SUFFIXES)}."
         )
     raise UsageError(f"There is no file or folder {path}.")
 
@@ -405,12 +411,19 @@ def _check_columns_are_there(path: Path, table: TextTable, reading: Reading) -> 
 
 
 def _is_table(file: Path) -> bool:
-    return file.suffix.lower() in READERS and not file.name.startswith(".")
+    """Whether a file of a folder is one that may list its clips.
+
+    Notes and settings lie beside tables, too.
+    """
+    is_other = file.suffix.lower() in (".txt", ".scp", ".json")
+    return is_table(file) and not is_other and not file.name.startswith(".")
 
 
 def _read_shards(shards: Sequence[Path], reading: Reading) -> StandardTable:
     tables = [
-        with_standard_columns(READERS[".parquet"](shard), shard, reading)
+        cut_to_segments(
+            with_standard_columns(read_table(shard), shard, reading), reading
+        )
         for shard in shards
     ]
     table = as_published(joined([one.table for one in tables], shards), shards)
@@ -498,7 +511,9 @@ def _labels(
         declared.check_aspects(list(rated))
     # Where the scale of the ratings is named, their means are on that of labels.
     if source.rating_scale is None:
-        known = known_scales(table, rated, {} if test is None else test.scales)
+        of_test = {} if test is None else test.scales
+        named = [f"{aspect}={column}" for aspect, column in rated.items()]
+        known = known_scales(table.columns, of_test, words=named or words)
         declared = replace(declared, known=known)
     scales = declared.or_else(Scale.of(SCALE))
     n_problems = len(problems)
@@ -506,7 +521,9 @@ def _labels(
     has_labels = len(problems) > n_problems or any(
         np.isfinite(values).any() for values in scores.values()
     )
-    if ratings is None and source.path.suffix.lower() not in READERS:
+    if ratings is None and (
+        musiceval.is_list(source.path) or not is_table(source.path)
+    ):
         ratings = find_ratings(source.path)
     if has_labels or ratings is None:
         notes = tuple(scale_notes(rated, declared))

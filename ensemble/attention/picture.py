@@ -17,7 +17,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from base_models.clips.audio import USED_SECONDS, declared_seconds, load_audio
+from base_models.clips.audio import (
+    LENGTH_TOLERANCE,
+    USED_SECONDS,
+    declared_seconds,
+    load_audio,
+)
 from base_models.networks.attention import PLAN
 from ensemble.attention.contribution_bars import Panel, bar_panels
 from ensemble.attention.labels import font_families, short
@@ -142,7 +147,7 @@ def _title(clip_id: str, seconds: float, score: str = "") -> str:
     """
     title = short(clip_id, 90)
     # Below half a second more, both lengths would round to the same number.
-    if seconds >= USED_SECONDS + 0.5:
+    if seconds > USED_SECONDS + LENGTH_TOLERANCE:
         title += f" (first {USED_SECONDS:g} s of {seconds:.0f} s)"
     return f"{title}\n{score}" if score else title
 

@@ -175,7 +175,11 @@ def _main(argv: Sequence[str] | None = None) -> int:
     refuse_deletion_options(options)
     _take_labels(options)
     check_outputs(
-        {"--out": options.out, "--json": options.json},
+        {
+            "--out": options.out,
+            "--json": options.json,
+            "--problems": options.problems,
+        },
         inputs=(
             *options.predictions,
             options.labels,

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from jsonargparse import Namespace
 
 from base_models.errors import UsageError, one_of
+from base_models.optional_libraries import require
 from base_models.pooled_config import PooledConfig
 from base_models.scales import LabelScales
 from ensemble.cli.shared.engines import add_engine_option, locate
@@ -32,6 +33,7 @@ from ensemble.cli.shared.options import (
     Options,
     add_artifacts_option,
     add_aspects_option,
+    add_config_option,
     add_device_option,
     add_rating_scale_option,
     add_scale_option,
@@ -76,12 +78,7 @@ def _parser() -> Options:
         "learnt (exit code 3).",
         examples=_EXAMPLES,
     )
-    parser.add_argument(
-        "--config",
-        action="config",
-        metavar="FILE",
-        help="read any of these options from a YAML file",
-    )
+    add_config_option(parser)
     _add_data_options(parser)
     _add_training_options(parser)
     _add_machine_options(parser)
@@ -217,7 +214,10 @@ def _add_machine_options(parser: Options) -> None:
 
 def _main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
-    check_outputs({"--json": options.json}, inputs=(options.data, options.ratings))
+    check_outputs(
+        {"--json": options.json, "--problems": options.problems},
+        inputs=(options.data, options.ratings),
+    )
     # Paths become absolute before anything reads or writes them.
     locate(options)
     _check_options(options)
@@ -280,6 +280,7 @@ def _check_options(options: Namespace) -> None:
     from ensemble.training.model_sets import expand_sets
     from ensemble.training.training_setup import plan_models
 
+    require("torch")
     if options.data == "":
         raise UsageError(
             "--data is empty; name a folder or table, or leave the option out for the "
@@ -356,15 +357,11 @@ def _read_clips(options: Namespace, workspace: Workspace) -> RatedClips:
 
 def _say_demo(data: Path | str, is_asked_for: bool) -> None:
     """Say that this is the demo, where it is, and how to use data of one's own."""
+    own = "; your own clips: fit_base --data TABLE (fit_base --help has examples)"
     say(
         f"demo corpus: synthetic music and simulated raters in {data}; its numbers say "
-        "nothing about real music"
+        f"nothing about real music{'' if is_asked_for else own}"
     )
-    if not is_asked_for:
-        say(
-            "your own clips: fit_base --data TABLE, a csv with a column of audio files "
-            "and one per rating; fit_base --help has examples"
-        )
 
 
 def _choose_models(

@@ -31,6 +31,7 @@ from ensemble.cli.shared.options import (
     Options,
     add_artifacts_option,
     add_aspects_option,
+    add_config_option,
     add_predictor_scales_option,
     add_scale_option,
     parse_settings,
@@ -69,12 +70,7 @@ def _parser() -> Options:
         "measure the stack, and write its report.",
         examples=_EXAMPLES,
     )
-    parser.add_argument(
-        "--config",
-        action="config",
-        metavar="FILE",
-        help="read any of these options from a YAML file",
-    )
+    add_config_option(parser)
     _add_stacking_options(parser)
     _add_prediction_options(parser)
     add_adaptation_options(parser)
@@ -190,7 +186,7 @@ def _main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     check_adaptation_options(options, parser)
     check_outputs(
-        {"--json": options.json},
+        {"--json": options.json, "--problems": options.problems},
         inputs=(*(options.predictions or ()), options.labels, options.data),
     )
     if options.adapt:

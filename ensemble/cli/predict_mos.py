@@ -6,12 +6,18 @@ aspect for want of a prompt, 2 when an option cannot be used.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from jsonargparse import Namespace
 
 from base_models.errors import UsageError, some
+from ensemble.cli.shared.clip_options import (
+    add_table_options,
+    clip_reading,
+    refuse_table_options,
+)
 from ensemble.cli.shared.engines import add_engine_option
 from ensemble.cli.shared.exit_codes import (
     run_command,
@@ -37,6 +43,14 @@ from ensemble.cli.shared.score_output import (
     say_range,
 )
 from ensemble.cli.shared.stacks import add_stack_options, load_stack, stack_source
+from ensemble.cli.shared.windows import (
+    add_over_time_option,
+    add_windows_option,
+    check_windows,
+    put_over_time,
+    say_windows,
+    score_with,
+)
 from ensemble.engine import LOCAL
 
 if TYPE_CHECKING:
@@ -98,8 +112,10 @@ def _add_clip_options(parser: Options) -> None:
         "--clips",
         type=str,
         metavar="TABLE",
-        help="instead: a clip table or MusicEval folder, as fit_base --data reads",
+        help="instead: a clip table or MusicEval folder, as fit_base --data reads, or "
+        "a folder of audio",
     )
+    add_table_options(clips, "the table of --clips")
     add(
         "--predictions",
         nargs="+",
@@ -109,6 +125,7 @@ def _add_clip_options(parser: Options) -> None:
         f"the fit, unless others are named. {PREDICTION_WORDS}",
     )
     add_predictor_scales_option(clips)
+    add_windows_option(clips)
 
 
 def _add_uncertainty_options(parser: Options) -> None:
@@ -166,6 +183,7 @@ def _add_output_options(parser: Options) -> None:
         action="store_true",
         help="with --distributions: a row per base model too, named in column model",
     )
+    add_over_time_option(output)
     add(
         "--explain",
         type=str,
@@ -185,7 +203,9 @@ def _main(argv: Sequence[str] | None = None) -> int:
         {
             "--out": options.out,
             "--distributions": options.distributions,
+            "--over-time": options.over_time,
             "--json": options.json,
+            "--problems": options.problems,
         },
         inputs=(
             *(options.audio or ()),
@@ -222,6 +242,7 @@ def _check_options(options: Namespace) -> None:
             "--prompt is for audio files; a table brings its own prompts, and "
             "predictions need none."
         )
+    refuse_table_options(options, is_table_given=bool(options.clips))
     if options.by_system and not options.clips:
         raise UsageError(
             "--by-system needs --clips TABLE, whose column system_id names the system "
@@ -229,6 +250,7 @@ def _check_options(options: Namespace) -> None:
             "but StackedMOS.predict_interval(…, system_ids=…) gives them."
         )
     _check_cross_fit(options, is_audio_given)
+    check_windows(options)
     if options.members and options.distributions is None:
         raise UsageError(
             "--members adds base models to the file of --distributions; name that too."
@@ -310,11 +332,6 @@ def _read_predictions(
     from ensemble.prediction_files.stack_inputs import read_new_stack_inputs
 
     own = {name for name, _ in stack.estimators_}
-    if not own:
-        raise UsageError(
-            "This stack was fitted on predictions alone and reads no audio; name "
-            "--predictions without clips."
-        )
     layout = stack.final_estimator_.layout_
     others = [name for name in layout.models if name not in own]
     if not others:
@@ -338,32 +355,43 @@ def _score_clips(options: Namespace, form: str | None) -> int:
     """Score audio files or a clip table."""
     from base_models.clips.read_clips import read_clips
     from ensemble.scoring.audio_files import clips_from_files, length_note
-    from ensemble.scoring.prepared_stack import with_predictions
-    from ensemble.scoring.score_clips import IntervalSettings, score_clips
     from ensemble.training.progress import encoding
 
     if options.clips:
-        clips = read_clips(options.clips, labels=False)
+        clips = read_clips(options.clips, labels=False, options=clip_reading(options))
         say_notes(clips.attrs.get("notes", ()))
     else:
         clips = clips_from_files(options.audio, options.prompt)
     # Before the stack is loaded, since it makes the paths to load from absolute.
     source = stack_source(options)
     stack, store = load_stack(options)
+    if not stack.estimators_:
+        models = stack.final_estimator_.layout_.models
+        raise UsageError(
+            "This stack holds no base models: it reads no audio. Pass what "
+            f"{some(models)} predict with --predictions FILE..., without clips."
+        )
+
+    # Imported only now: the stack that is refused above came here without torch.
+    from ensemble.scoring.prepared_stack import with_predictions
+    from ensemble.scoring.score_clips import IntervalSettings, score_clips
 
     if options.cross_fit:
         stack, clips = _cross_fitted(stack, clips)
     stack = with_predictions(stack, _read_predictions(options, stack, clips))
     with encoding() as on_embed:
-        scores = score_clips(
+        score = functools.partial(
+            score_clips,
             stack,
-            clips,
-            store,
+            store=store,
             intervals=IntervalSettings(options.level, options.by_system),
             on_progress=on_embed,
             engine=options.engine,
             source=source,
             distributions=_wanted(options),
+        )
+        scores, windowed = score_with(
+            options, stack, clips, score=score, on_progress=on_embed
         )
     # Aspects judged against a prompt are left out where no clip has one.
     left_out = ", ".join(scores.left_out)
@@ -383,8 +411,9 @@ def _score_clips(options: Namespace, form: str | None) -> int:
         say(f"no prompt: {left_out} left out; pass --prompt, or a table with prompts")
     for clip in scores.frame.to_dict("records"):
         say_more(f"{clip['clip_id']}: {clip['audio']}")
-    note = length_note(scores.frame["audio"].tolist())
-    if note:
+    if windowed is not None:
+        say_windows(windowed)
+    elif note := length_note(scores.frame["audio"].tolist()):
         say(f"note: {note}")
     if options.by_system:
         _say_systems(stack, clips, scores.aspects)
@@ -395,6 +424,8 @@ def _score_clips(options: Namespace, form: str | None) -> int:
         put_facts(scores, options.json, level=options.level)
     if scores.distributions is not None:
         put_distributions(scores.distributions, options.distributions)
+    if windowed is not None and options.over_time:
+        put_over_time(windowed, options.over_time)
     if options.explain:
         explain(options.explain, stack, clips, store=store, scores=scores)
     return max(

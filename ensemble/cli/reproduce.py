@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from jsonargparse import Namespace
 
 from base_models.errors import UsageError
+from base_models.optional_libraries import require
 from ensemble.cli.shared.engines import add_engine_option, locate
 from ensemble.cli.shared.exit_codes import (
     ALL_WELL,
@@ -57,8 +58,8 @@ _LIST_COLUMNS = ("name", "of", "what", "split", "encoders", "5 seeds", "--quick"
 
 _EXAMPLES = {
     "reproduce --list": "what tables there are, and what each would train",
-    "reproduce dora_table1 --quick": "try the command on the demo corpus, in minutes",
-    "reproduce dora_table1 --data MusicEval --split test -o table.csv": (
+    "reproduce table1 --quick": "try the command on the demo corpus, in minutes",
+    "reproduce table1 --data MusicEval -o table.csv": (
         "with the paper's data and encoders"
     ),
 }
@@ -150,6 +151,7 @@ def _main(argv: Sequence[str] | None = None) -> int:
     if options.list:
         return _list_tables(options)
     table = _choose_table(options)
+    require("torch")
     # Imported late, because --help and --list must not import torch.
     from ensemble.papers.reproduce import reproduce
     from ensemble.papers.table_files import cell_table, json_values, render_files

@@ -8,23 +8,22 @@ were written, with the place of every row.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from base_models.clips.columns import ID_COLUMNS, PATH_COLUMNS, fold_name
 from base_models.clips.musiceval import ASPECTS
-from base_models.clips.text_table import (
-    READERS,
-    TextTable,
-    parse_number,
-    read_text,
-    split_lines,
+from base_models.clips.tables.encoding import read_text
+from base_models.clips.tables.json_tables import read_jsonl
+from base_models.clips.tables.read_table import (
+    TABLE_SUFFIXES,
+    is_table,
+    read_table,
+    table_file,
 )
-from base_models.errors import DamagedArtifact, UsageError, some
-from base_models.files import from_json, read_bytes
+from base_models.clips.text_table import TextTable, check_is_file, split_lines
+from base_models.errors import UsageError, some
 from ensemble.prediction_files.prediction_word import PredictionFile
 
 _JSON = ".json"
@@ -53,33 +52,27 @@ def read_file_table(file: PredictionFile, aspects: Sequence[str]) -> TextTable:
     return _with_ids(table, file.path, file.ids)
 
 
-def is_without_header(table: TextTable) -> bool:
-    """Whether a table was read from lines ``id,score,score…``."""
-    return list(table.columns)[1:2] == ["field 2"]
-
-
 def _read_table(path: Path, aspects: Sequence[str]) -> TextTable:
-    if not path.is_file():
-        if path.exists():
-            raise UsageError(f"{path} is not a file.")
-        raise UsageError(f"There is no file {path}.")
-
-    suffix = path.suffix.lower()
-    if suffix == _JSON:
-        return _read_json(path)
+    check_is_file(table_file(path))
     # Some tools write lines of JSON whatever the file is called.
-    is_binary = suffix in READERS and suffix not in _DELIMITED
-    if not is_binary and _holds_json_lines(path, suffix):
-        return READERS[".jsonl"](path)
-    if suffix not in {*READERS, ".txt"}:
+    suffix = path.suffix.lower()
+    if (suffix == ".txt" or not is_table(path)) and _holds_json_lines(path, suffix):
+        return read_jsonl(path)
+    if not is_table(path):
         raise UsageError(
-            f"{path}: predictions are read from {', '.join((*READERS, _JSON))}, a .txt "
-            "of lines id,score, or lines of JSON."
+            f"{path}: predictions are read from {', '.join(TABLE_SUFFIXES)} (also of "
+            "lines id,score without a header), or lines of JSON."
         )
-    layout = _detect_layout(path)
-    if layout.has_header:
-        return READERS[layout.suffix](path)
-    return _read_without_header(path, layout.separator, aspects)
+    try:
+        table = read_table(path)
+    except UsageError as error:
+        if suffix == ".json" and b'"metrics"' in path.read_bytes():
+            raise UsageError(
+                f"{path} holds means over clips, not the score of each; name the file "
+                "with a row per clip (of musegauge: per_clip/METRIC.csv)."
+            ) from error
+        raise
+    return table if table.has_header else _by_place(table, aspects)
 
 
 def _holds_json_lines(path: Path, suffix: str) -> bool:
@@ -89,58 +82,6 @@ def _holds_json_lines(path: Path, suffix: str) -> bool:
         # A mark of the byte order may come first.
         beginning = file.read(64).removeprefix(b"\xef\xbb\xbf").lstrip()
     return beginning.startswith(b"{")
-
-
-# ---- JSON
-
-
-def _read_json(path: Path) -> TextTable:
-    """Records of clips, as a list or by id, as SongEval writes them."""
-    try:
-        content = from_json(read_bytes(path), str(path))
-    except DamagedArtifact as error:
-        # PAM writes a record a line, under the name of one document.
-        if "Extra data" in str(error):
-            return READERS[".jsonl"](path)
-        # The file is another project's, so the cure is not to restore an artefact.
-        raise UsageError(f"{error} Write its records as JSON again.") from error
-
-    records = _records_by_id(content)
-    if records is None and isinstance(content, list):
-        records = content
-    are_records = records and all(isinstance(record, dict) for record in records)
-    if not (records and are_records):
-        if isinstance(content, dict) and "metrics" in content:
-            raise UsageError(
-                f"{path} holds means over clips, not the score of each; name the file "
-                "with a row per clip (of musegauge: per_clip/METRIC.csv)."
-            )
-        raise UsageError(
-            f'{path}: expected records of clips, {{"clip": {{"score": 3.5}}}} or a '
-            f"list of such; got {json.dumps(content)[:40]}."
-        )
-    names = list(dict.fromkeys(name for record in records for name in record))
-    rows = [[_as_text(record.get(name)) for name in names] for record in records]
-    locations = [(str(path), row) for row in range(1, len(rows) + 1)]
-    table = TextTable.from_rows(names, rows, locations)
-    return replace(table, unit="record")
-
-
-def _records_by_id(content: Any) -> list[dict[str, Any]] | None:
-    """Records of an object whose keys are clips: of their scores, or single scores."""
-    if not isinstance(content, dict) or not content:
-        return None
-    if all(isinstance(record, dict) for record in content.values()):
-        return [{"clip_id": clip, **record} for clip, record in content.items()]
-    if all(isinstance(score, int | float) for score in content.values()):
-        return [{"clip_id": clip, "score": score} for clip, score in content.items()]
-    return None
-
-
-def _as_text(value: Any) -> str:
-    if value is None:
-        return ""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 # ---- ids from a list of clips
@@ -165,10 +106,11 @@ def _with_ids(table: TextTable, path: Path, ids: Path) -> TextTable:
 
 def _listed_clips(path: Path) -> list[str]:
     """The clips of a list: a table, lines of JSON, or a path on each line."""
-    is_table = path.suffix.lower() in READERS or (
-        path.is_file() and _holds_json_lines(path, path.suffix.lower())
+    suffix = path.suffix.lower()
+    holds_columns = (is_table(path) and suffix not in (".txt", ".scp")) or (
+        path.is_file() and _holds_json_lines(path, suffix)
     )
-    if not is_table:
+    if not holds_columns:
         lines = [line.strip() for line in split_lines(read_text(path))]
         # Lists of Kaldi have the id before the path.
         return [line.split()[0] if line.split() else "" for line in lines if line]
@@ -189,75 +131,29 @@ def _is_id(name: str) -> bool:
 # ---- files without a header
 
 
-@dataclass(frozen=True)
-class _Layout:
-    """How a file of lines is laid out.
+def _by_place(table: TextTable, aspects: Sequence[str]) -> TextTable:
+    """A table without a header, its columns ``clip_id``, ``field 2``, ``field 3`` …
 
-    Parameters
-    ----------
-    has_header : whether the first line names the columns
-    separator : what separates the fields of a line; "" when the file is no text table
-    suffix : the key of its reader in `READERS`
+    Raises
+    ------
+    UsageError
+        when it has more or fewer scores than aspects.
     """
-
-    has_header: bool
-    separator: str
-    suffix: str
-
-
-def _detect_layout(path: Path) -> _Layout:
-    suffix = path.suffix.lower()
-    if suffix not in _DELIMITED:
-        return _Layout(has_header=True, separator="", suffix=suffix)
-
-    lines = split_lines(read_text(path))
-    first_line = next(line for line in lines if line.strip())
-    is_tabbed = suffix == ".tsv" or (suffix == ".txt" and "\t" in first_line)
-    separator = "\t" if is_tabbed else ","
-    cells = _fields(first_line, separator)
-
-    has_id_name = any(_is_id(cell) for cell in cells)
-    numbers = [parse_number(cell.strip()) for cell in cells[1:]]
-    has_number = any(number is not None for number in numbers)
-    # Without the name of an id, a .txt is a list as in the challenge; of any other file
-    # a number in the first line shows that it is data.
-    return _Layout(
-        has_header=has_id_name or not (suffix == ".txt" or has_number),
-        separator=separator,
-        suffix=".tsv" if is_tabbed else ".csv",
-    )
-
-
-def _fields(line: str, separator: str) -> list[str]:
-    return [cell.strip().strip('"') for cell in line.split(separator)]
-
-
-def _read_without_header(
-    path: Path, separator: str, aspects: Sequence[str]
-) -> TextTable:
-    """Lines ``id,score,score…`` as a table, its columns ``clip_id``, ``field 2`` …"""
-    numbers = []
-    lines = []
-    for number, line in enumerate(split_lines(read_text(path)), start=1):
-        if line.strip():
-            numbers.append(number)
-            lines.append(line)
-    rows = [_fields(line, separator) for line in lines]
-
-    order = order_of_scores(aspects, n_scores=len(rows[0]) - 1)
-    for number, line, cells in zip(numbers, lines, rows, strict=True):
-        if len(cells) != 1 + len(order):
-            plural = "s" if len(order) > 1 else ""
-            raise UsageError(
-                f"{path}, line {number}: expected an id and {len(order)} score{plural} "
-                f"({', '.join(order)}); got {line[:80]!r}. Without a header there must "
-                "be one score per aspect."
-            )
-
+    columns = list(table.columns.values())
+    order = order_of_scores(aspects, n_scores=len(columns) - 1)
+    if len(columns) != 1 + len(order):
+        plural = "s" if len(order) > 1 else ""
+        first = ",".join(cells[0] for cells in columns)
+        raise UsageError(
+            f"{table.location(0)}: expected an id and {len(order)} score{plural} "
+            f"({', '.join(order)}); got {first[:80]!r}. Without a header there must "
+            "be one score per aspect."
+        )
     # Numbered as in the file, where the id is field 1.
-    names = [f"field {position}" for position in range(2, 2 + len(order))]
-    locations = [(str(path), number) for number in numbers]
-    return TextTable.from_rows(["clip_id", *names], rows, locations)
+    names = ["clip_id", *(f"field {2 + place}" for place in range(len(order)))]
+    # The last note says what the columns were taken as, which these are not.
+    named = dict(zip(names, columns, strict=True))
+    return replace(table, columns=named, notes=table.notes[:-1])
 
 
 def order_of_scores(aspects: Sequence[str], n_scores: int) -> list[str]:

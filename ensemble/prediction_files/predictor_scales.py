@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from base_models.clips.columns import fold_name
-from base_models.clips.text_table import READERS, TextTable, parse_number
+from base_models.clips.tables.read_table import TABLE_SUFFIXES, is_table, read_table
+from base_models.clips.text_table import TextTable, parse_number
 from base_models.errors import UsageError, some
 from base_models.scales import Scale
 
@@ -110,11 +111,12 @@ class DeclaredScales:
         if path is None:
             return cls()
         path = Path(path)
-        if path.suffix.lower() not in READERS:
+        if not is_table(path):
             raise UsageError(
-                f"{path}: scales of predictors are read from {', '.join(READERS)}."
+                f"{path}: scales of predictors are read from "
+                f"{', '.join(TABLE_SUFFIXES)}."
             )
-        table = READERS[path.suffix.lower()](path)
+        table = read_table(path)
         column_of = {fold_name(name): name for name in table.columns}
         model_column = next((column_of[n] for n in _NAMES if n in column_of), None)
         has_scales = "scale" in column_of or {"low", "high"} <= set(column_of)

@@ -61,6 +61,7 @@ class Origin:
     left : columns of numbers that are models where they are named
     never : columns of numbers that are no scores
     ids : the list of clips that its rows are for, or None
+    notes : what was guessed in reading the file, see `TextTable`
     """
 
     path: Path
@@ -69,6 +70,7 @@ class Origin:
     left: tuple[str, ...] = ()
     never: tuple[str, ...] = ()
     ids: Path | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def is_table(self) -> bool:

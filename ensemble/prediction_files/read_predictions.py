@@ -12,21 +12,20 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from base_models.clips.columns import SPLITS
 from base_models.clips.labels import SCALE
 from base_models.clips.names import comparable_ids
 from base_models.clips.text_table import TextTable
 from base_models.errors import UsageError, one_of, some
+from base_models.optional_libraries import LazyLibrary
 from base_models.predictions import PredictionTable
 from base_models.scales import Scale
 from ensemble.prediction_files.file_tables import (
-    is_without_header,
     order_of_scores,
     read_file_table,
 )
@@ -41,6 +40,13 @@ from ensemble.prediction_files.table_columns import (
     scores_of_tool,
 )
 from meta.splits.label_copies import copied_labels
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+else:
+    pa = LazyLibrary("pyarrow")
+    pq = LazyLibrary("pyarrow.parquet")
 
 
 def read_predictions(
@@ -71,8 +77,9 @@ def read_predictions(
         aspect, on any scale, NaN where a row is without a score of that aspect but has
         one of another (as ``predict_mos`` writes of a clip without a prompt);
         ``attrs["columns"]`` names the column of the file that each aspect was read
-        from, ``attrs["file_columns"]`` all columns of the file, and
-        ``attrs["own_scale"]`` the scale of decoded distributions
+        from, ``attrs["file_columns"]`` all columns of the file, ``attrs["notes"]`` what
+        was guessed in reading it, and ``attrs["own_scale"]`` the scale of decoded
+        distributions
 
     Raises
     ------
@@ -106,6 +113,7 @@ def read_predictions(
     frame = tool.frame
     frame.attrs["columns"] = tool.columns
     frame.attrs["file_columns"] = list(table.columns)
+    frame.attrs["notes"] = list(table.notes)
     return frame
 
 
@@ -145,7 +153,7 @@ def read_tool(
         as in `read_predictions`.
     """
     columns = dict(column_of or {})
-    if not columns and is_without_header(table):
+    if not columns and not table.has_header:
         order = order_of_scores(aspects, n_scores=len(table.columns) - 1)
         places = {name: 2 + place for place, name in enumerate(order)}
         columns = {aspect: f"field {places[aspect.lower()]}" for aspect in aspects}

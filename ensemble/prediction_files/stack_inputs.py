@@ -23,6 +23,7 @@ from base_models.clips.labels import SCALE, label_scales, labels_onto
 from base_models.clips.listening_tests.rating_options import RatingOptions
 from base_models.clips.names import comparable_ids
 from base_models.clips.read_clips import read_clips
+from base_models.clips.rows.standard_columns import without_columns_note
 from base_models.errors import UsageError, some
 from base_models.predictions import PredictionTable
 from base_models.scales import Ends, LabelScales, Scale
@@ -104,7 +105,7 @@ def read_stack_inputs(
     choices = list(clips.attrs.get("notes", []))
     # In a file that holds both, what is no label is a model, and not ignored.
     if any(file.path == Path(source) for file in parsed):
-        choices = [note.partition("; ignored: ")[0] for note in choices]
+        choices = without_columns_note(choices)
     is_labelled = clips[names].notna().any(axis=1)
     labelled = clips[is_labelled].reset_index(drop=True)
     labelled.attrs = dict(clips.attrs)
@@ -205,7 +206,7 @@ def join_predictions_to(
     return StackInputs(
         clips=clips,
         tables=tables,
-        notes=tuple(notes),
+        notes=(*_notes_of(origins), *notes),
         scales=found,
         origins=tuple(origins),
     )
@@ -317,10 +318,15 @@ def read_new_stack_inputs(
     return StackInputs(
         clips=pd.DataFrame({"clip_id": ids}),
         tables=tables,
-        notes=tuple(notes),
+        notes=(*_notes_of(origins), *notes),
         scales=known_scales,
         origins=tuple(origins),
     )
+
+
+def _notes_of(origins: Sequence[Origin]) -> list[str]:
+    """What was guessed in reading the files."""
+    return [note for origin in origins for note in origin.notes]
 
 
 def _no_known_model(file: PredictionFile, models: Sequence[str]) -> str:

@@ -41,6 +41,10 @@ class StackScales:
         """The scale of an aspect's labels and of the scores that are written."""
         return self.labels.get(aspect, self.inner)
 
+    def of_scores(self, aspects: Sequence[str]) -> dict[str, Scale]:
+        """The scale on which the scores of each aspect are written."""
+        return {aspect: self.of_labels(aspect) for aspect in aspects}
+
     def with_labels(self, declared: LabelScales, aspects: Sequence[str]) -> StackScales:
         """The same stack, for labels on the scales that are declared for them.
 

@@ -27,7 +27,6 @@ from base_models.clips.names import short_id
 from base_models.clips.problems import Problem, Problems
 from base_models.clips.text_table import TextTable, check_name, parse_number
 from base_models.errors import UsageError, some
-from ensemble.prediction_files.file_tables import is_without_header
 from ensemble.prediction_files.known_tools import (
     PATHS_OF_TOOLS,
     Layout,
@@ -222,7 +221,7 @@ def file_layout(
 
     Of a tool with a column that is called like the aspect, that column is meant.
     """
-    if len(aspects) != 1 or is_without_header(table):
+    if len(aspects) != 1 or not table.has_header:
         return None
     numbers = numeric_columns(table, aspects, label_columns)
     layout = known_layout(list(table.columns), numbers)

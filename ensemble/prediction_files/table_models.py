@@ -19,7 +19,7 @@ from base_models.clips.labels import SCALE
 from base_models.clips.text_table import TextTable
 from base_models.errors import UsageError, some
 from base_models.scales import Scale
-from ensemble.prediction_files.file_tables import is_without_header, read_file_table
+from ensemble.prediction_files.file_tables import read_file_table
 from ensemble.prediction_files.known_tools import Layout
 from ensemble.prediction_files.prediction_word import PredictionFile
 from ensemble.prediction_files.published_records import are_published, read_published
@@ -93,6 +93,17 @@ def _read_all(
         return _of_record(file, record)
 
     table = read_file_table(file, aspects)
+    found = _of_table(file, table, aspects, labels)
+    return replace(found, origin=replace(found.origin, notes=table.notes))
+
+
+def _of_table(
+    file: PredictionFile,
+    table: TextTable,
+    aspects: Sequence[str],
+    labels: KnownLabels,
+) -> FileModels:
+    """The models in the columns of a table, see `read_all_models`."""
     if file.columns:
         return _named_columns(file, table, aspects)
 
@@ -158,7 +169,7 @@ def read_known_models(
         return replace(found, models=kept)
 
     models: list[ReadModel] = []
-    if not file.name and not is_without_header(table):
+    if not file.name and table.has_header:
         columns = _columns_called(table, wanted, aspects)
         if columns:
             models += _columns_of_models(file, table, aspects, columns).models
@@ -173,7 +184,7 @@ def read_known_models(
             if all(column in table.columns for column in own):
                 models.append(_model_of_columns(name, file, table, list(own)))
     pairs = tuple((model.name, model.read_from) for model in models)
-    return FileModels(tuple(models), Origin(file.path, pairs))
+    return FileModels(tuple(models), Origin(file.path, pairs, notes=table.notes))
 
 
 # ---- one model

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from base_models.clips.audio import USED_SECONDS, declared_seconds
+from base_models.clips.audio import LENGTH_TOLERANCE, USED_SECONDS, declared_seconds
 from base_models.clips.rows.audio_paths import AUDIO_SUFFIXES
 from base_models.clips.rows.audio_tables import audio_files
 from base_models.errors import UsageError
@@ -56,7 +56,8 @@ def _audio_files(path: Path) -> list[Path]:
 
 def length_note(audio: Sequence[str]) -> str:
     """Say how many files are longer than what is scored of them; "" where none is."""
-    n_longer = sum(declared_seconds(path) > USED_SECONDS for path in audio)
+    longest = USED_SECONDS + LENGTH_TOLERANCE
+    n_longer = sum(declared_seconds(path) > longest for path in audio)
     if not n_longer:
         return ""
     if len(audio) > 1:
@@ -66,5 +67,5 @@ def length_note(audio: Sequence[str]) -> str:
         subject = "the clip is"
     return (
         f"{subject} longer than {USED_SECONDS:g} s; only the first {USED_SECONDS:g} s "
-        "are scored"
+        "are scored: --windows all scores all of it"
     )

@@ -30,7 +30,6 @@ from ensemble.scoring.prepared_stack import (
     clip_chunks,
     clip_models,
     prepared,
-    scales_of_scores,
     stored_tables,
     usable,
     with_predictions,
@@ -215,7 +214,7 @@ def score_clips(
         left_out,
         set_aside=(*unpredicted, *set_aside),
         distributions=bins_of,
-        scales=scales_of_scores(stack),
+        scales=stack.scales_.of_scores(stack.aspects_),
         check=RangeCheck.joined([chunk.check for chunk in done if chunk.check]),
     )
 

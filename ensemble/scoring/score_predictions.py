@@ -17,7 +17,6 @@ from ensemble.scoring.cross_fitted_stack import (
     cross_fitted,
     systems_of_predictions,
 )
-from ensemble.scoring.prepared_stack import scales_of_scores
 from meta.score_columns import distribution_table, scored_table
 
 
@@ -109,7 +108,7 @@ def score_predictions(
         left_out=(),
         set_aside=(),
         distributions=bins_of,
-        scales=scales_of_scores(stack),
+        scales=stack.scales_.of_scores(stack.aspects_),
         check=regressor.check_range(tables, clips["clip_id"].tolist()),
     )
     return scores, notes

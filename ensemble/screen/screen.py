@@ -48,12 +48,12 @@ class Screen(Console):
                 super().print(item, **options)
 
     def _print_table(self, table: LiteralTable) -> None:
-        if table.parts and least_width(self, table) > self.width:
+        fitted = table.fitted(self, self.width)
+        if table.parts and fitted is not table:
             for part in table.parts:
                 self._print_table(part)
             return
-        fitted = table.fitted(self, self.width)
-        needed = least_width(self, fitted)
+        needed = 0 if fitted is table else least_width(self, fitted)
         # Too narrow even for one number: rather a wide line than half a number.
         if needed > self.width:
             wide = Screen(file=self.file, width=needed)

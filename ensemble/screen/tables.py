@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.measure import Measurement
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from ensemble.screen.literal import in_the_middle, literal
@@ -42,7 +43,7 @@ class LiteralTable(Table):
         elsewhere: str = "a wider terminal or a pipe shows them",
         **options: Any,
     ) -> None:
-        self._names = names
+        self.names = names
         self._together = together
         self._importance = tuple(" ".join(name.split()) for name in importance)
         self._elsewhere = elsewhere
@@ -76,27 +77,44 @@ class LiteralTable(Table):
         console : measures texts
         width : in characters
         """
-        if least_width(console, self) <= width:
+        natural = console.options.update(max_width=_NO_LIMIT)
+        if Measurement.get(console, natural, self).maximum <= width:
             return self
 
-        table = self._with_short_names(width)
         order = self._by_importance()
         # The least important column goes first; a row of names alone says nothing.
-        while len(order) > self._names + self._together:
-            if least_width(console, table._of_columns(order)) <= width:
+        while len(order) > self.names + self._together:
+            if least_width(console, self._of_columns(order)) <= width:
                 break
             del order[-self._together :]
-        return table._of_columns(order, note=self._note(order))
+        fitted = self._of_columns(order, note=self._note(order))
+        widths = fitted._name_widths(console, width)
+        return fitted._with_names_of(widths)
+
+    def _name_widths(self, console: Console, width: int) -> list[int]:
+        """How wide names may be where all other columns are whole."""
+        spare = width - least_width(console, self)
+        widths = []
+        for left, column in enumerate(self.columns[: self.names]):
+            # Set by `least_width`, to what is needed or what is legible.
+            assert column.width is not None
+            share = spare // (self.names - left)
+            more = max(0, min(share, _longest(console, column) - column.width))
+            widths.append(column.width + more)
+            spare -= more
+        return widths
 
     def _by_importance(self) -> list[int]:
         """Numbers of all columns, the one to keep longest first."""
         headers = [" ".join(header.split()) for header, _ in self._columns_added]
         rank = {name: place for place, name in enumerate(self._importance)}
-        others = sorted(
-            range(self._names, len(headers)),
-            key=lambda k: rank.get(headers[k], len(rank)),
-        )
-        return [*range(self._names), *others]
+        # What belongs together is as important as its first column.
+        groups = [
+            range(first, first + self._together)
+            for first in range(self.names, len(headers), self._together)
+        ]
+        groups.sort(key=lambda group: rank.get(headers[group[0]], len(rank)))
+        return [*range(self.names), *itertools.chain.from_iterable(groups)]
 
     def _note(self, kept: Sequence[int]) -> str:
         hidden = [
@@ -108,22 +126,25 @@ class LiteralTable(Table):
             return ""
         return f"not shown at this width: {', '.join(hidden)}; {self._elsewhere}"
 
-    def _with_short_names(self, width: int) -> LiteralTable:
-        """The same with long names cut in the middle, where they still differ."""
-        longest = max(_SHORTEST_NAME, width // 3)
+    def _with_names_of(self, widths: Sequence[int]) -> LiteralTable:
+        """The same with names of these widths, cut where they still differ."""
         rows: list[tuple[tuple[Text, ...], dict[str, Any]] | None] = []
         for row in self._rows_added:
             if row is None:
                 rows.append(None)
                 continue
             cells, options = row
-            short = [_cut(cell, longest) for cell in cells[: self._names]]
-            rows.append(((*short, *cells[self._names :]), options))
+            names = zip(cells, widths, strict=False)
+            short = [_cut(cell, longest) for cell, longest in names]
+            rows.append(((*short, *cells[self.names :]), options))
 
-        before = {_key(row, self._names) for row in self._rows_added}
-        if len({_key(row, self._names) for row in rows}) < len(before):
-            return self
-        return self._copy(self._columns_added, rows)
+        before = {_key(row, self.names) for row in self._rows_added}
+        if len({_key(row, self.names) for row in rows}) < len(before):
+            rows = self._rows_added
+        table = self._copy(self._columns_added, rows)
+        for column, width in zip(table.columns, widths, strict=False):
+            column.width = width
+        return table
 
     def _of_columns(self, kept: Iterable[int], note: str = "") -> LiteralTable:
         columns = [self._columns_added[k] for k in sorted(kept)]
@@ -145,7 +166,7 @@ class LiteralTable(Table):
             above = [str(self.caption)] if self.caption else []
             options["caption"] = Text("\n".join([*above, note]))
         table = LiteralTable(
-            names=self._names,
+            names=self.names,
             together=self._together,
             importance=self._importance,
             elsewhere=self._elsewhere,
@@ -177,11 +198,22 @@ def _key(row: tuple[tuple[Text, ...], Any] | None, names: int) -> tuple[str, ...
 
 def least_width(console: Console, table: Table) -> int:
     """The width at which no column is narrower than what may not wrap in it."""
-    unlimited = console.options.update(max_width=_NO_LIMIT)
+    shortest = max(_SHORTEST_NAME, console.width // 5)
     for column in table.columns:
         # rich itself shortens such cells where columns do not fit.
         if column.no_wrap:
-            cells = [column.header, *column.cells]
-            widths = [Measurement.get(console, unlimited, cell) for cell in cells]
-            column.min_width = max(width.maximum for width in widths)
+            column.min_width = _longest(console, column)
+    # Names wrap, but not to slivers. A width that is set is left as it is by rich.
+    names = table.columns[: table.names] if isinstance(table, LiteralTable) else []
+    for column in names:
+        if column.width is None:
+            column.width = min(_longest(console, column), shortest)
+    unlimited = console.options.update(max_width=_NO_LIMIT)
     return Measurement.get(console, unlimited, table).minimum
+
+
+def _longest(console: Console, column: Column) -> int:
+    """The width that the longest cell of a column has in one line."""
+    unlimited = console.options.update(max_width=_NO_LIMIT)
+    cells = [column.header, *column.cells]
+    return max(Measurement.get(console, unlimited, cell).maximum for cell in cells)

@@ -23,6 +23,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from base_models.clips.segments.windows import DIVIDING
 from base_models.encoders import known_encoders
 from base_models.errors import DamagedArtifact
 from base_models.files import read_json
@@ -189,8 +190,8 @@ def encoding() -> Iterator[Callable[[str, int, int], None]]:
     Yields
     ------
     on_progress : callable
-        Called as ``on_progress(encoder, done, total)``, or with `FINGERPRINTS` in place
-        of an encoder.
+        Called as ``on_progress(encoder, done, total)``, or with `FINGERPRINTS` or
+        `DIVIDING` in place of an encoder.
     """
     console = Screen(stderr=True)
     has_bars = console.is_terminal and not streams.is_quiet()
@@ -231,6 +232,8 @@ def _step(encoder: str, count: str) -> str:
     """
     if encoder == FINGERPRINTS:
         return f"Looking for copies among {count}recordings"
+    if encoder == DIVIDING:
+        return f"Dividing {count}clips into windows"
     spec = known_encoders().specs.get(encoder)
     unit = "prompts" if spec is not None and spec.kind == "text" else "clips"
     return f"Embedding {count}{unit}, {encoder}"

@@ -12,10 +12,10 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 
 from base_models.bins import ScoreBins
 from base_models.clips.demo.corpus import is_demo
@@ -27,6 +27,7 @@ from base_models.clips.labels import (
     text_gaps,
 )
 from base_models.clips.listening_tests.rating_options import RatingOptions
+from base_models.clips.musiceval import find_tree
 from base_models.clips.ratings import check_ratings
 from base_models.clips.read_clips import read_clips
 from base_models.clips.same_audio.recordings import Recordings
@@ -41,8 +42,14 @@ from base_models.files import (
     sha256,
     to_json,
 )
+from base_models.optional_libraries import LazyLibrary, require
 from base_models.scales import LabelScales, Scale
 from meta.rows import Rows
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+else:
+    pa = LazyLibrary("pyarrow")
 
 ROLE = "clip table"
 CLIPS = "clips.parquet"
@@ -167,6 +174,12 @@ class RatedClips:
             options=options,
         )
         names = tuple(frame.attrs["aspects"])
+        if not names and Path(path).is_dir() and find_tree(Path(path)) is None:
+            raise UsageError(
+                f"{path} holds audio files and no ratings: there is no table in it, "
+                "and no MusicEval list (sets/train_mos_list.txt …). Name the table "
+                "that rates these clips."
+            )
         if not names:
             raise UsageError(
                 f"{path} has no column of ratings; name one with --aspects. Columns: "
@@ -321,6 +334,8 @@ class RatedClips:
         The name of the folder does not depend on where the audio lies, so a table whose
         audio has moved is written again.
         """
+        # pandas would name two libraries, and no extra.
+        require("pyarrow")
         # Of equal tables the bytes are equal, so bytes can be compared below.
         buffer = io.BytesIO()
         self.frame.to_parquet(buffer, index=False)

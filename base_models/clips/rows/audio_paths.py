@@ -72,6 +72,7 @@ class FoundAudio:
     ways : in which ways the path had to be read otherwise than it is written
     dropped : the folders at its start that had to be left out
     choices : the files that fit it equally well; empty where at most one does
+    cell : the path as it stands in the table
     """
 
     path: str
@@ -80,6 +81,7 @@ class FoundAudio:
     ways: tuple[str, ...] = ()
     dropped: tuple[str, ...] = ()
     choices: tuple[str, ...] = ()
+    cell: str = ""
 
 
 @dataclass
@@ -126,7 +128,7 @@ class AudioFolders:
         for cell, one in found.items():
             if any(_is_start(start, one.dropped) for start in starts):
                 found[cell] = self._missing(cell)
-        return [found[cell] for cell in cells]
+        return [replace(found[cell], cell=cell) for cell in cells]
 
     def find(self, cell: str) -> FoundAudio:
         """The audio file that a cell names."""
@@ -170,10 +172,12 @@ class AudioFolders:
         self, fitting: Sequence[str], written: str, ways: tuple[str, ...]
     ) -> FoundAudio:
         files = tuple(dict.fromkeys(os.path.normpath(path) for path in fitting))
+        # Without "./" at the start.
+        first = str(Path(fitting[0]))
         if len(files) > 1:
-            return FoundAudio(fitting[0], written, choices=files)
-        ways = (*ways, *self._differences(fitting[0], written))
-        return FoundAudio(fitting[0], written, exists=True, ways=ways)
+            return FoundAudio(first, written, choices=files)
+        ways = (*ways, *self._differences(first, written))
+        return FoundAudio(first, written, exists=True, ways=ways)
 
     @staticmethod
     def _differences(path: str, written: str) -> list[str]:

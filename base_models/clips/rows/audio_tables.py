@@ -46,7 +46,9 @@ def table_of_audio(path: Path) -> StandardTable | None:
     columns = {name: [""] * len(files) for name in CLIP_COLUMNS}
     columns["clip_id"] = clip_ids
     columns["audio"] = [str(file) for file in files]
-    found = [FoundAudio(str(file), str(file), exists=True) for file in files]
+    found = [
+        FoundAudio(str(file), str(file), exists=True, cell=str(file)) for file in files
+    ]
     note = f"no table: {len(files)} audio files of {path}, named by their paths in it"
     table = TextTable(
         columns,

@@ -86,9 +86,9 @@ def check_audio(standard: StandardTable, problems: Problems) -> None:
                 table,
                 row,
                 column,
-                value=one.written,
+                value=one.cell,
                 what="several audio files fit the path",
-                message=f"{one.written!r} could be {some(one.choices, 3)}",
+                message=f"{one.cell!r} could be {some(one.choices, 3)}",
                 cure="Write its path in full, or name the folder with --audio-root.",
             )
             problems.add(row, problem)
@@ -98,9 +98,9 @@ def check_audio(standard: StandardTable, problems: Problems) -> None:
             table,
             row,
             column,
-            value=one.written,
+            value=one.cell,
             what="different paths lead to one audio file",
-            message=f"{one.written!r} leads to {one.path}, as another path does",
+            message=f"{one.cell!r} leads to {one.path}, as another path does",
             cure="One of them may be of a file that is not here; write both in full.",
         )
         problems.add(row, problem)
@@ -168,8 +168,9 @@ def check_repeats(
             what = "the clip id stands twice"
             message = f"clip id '{clip}' stands twice"
             cure = (
-                "Each clip has one row; of single ratings, name the raters in a column "
-                "(rater_id)."
+                "Each clip has one row; of single ratings name the column of raters "
+                "(--columns rater=NAME), or, where nobody knows them, say --format "
+                "long."
             )
         for row in rows[1:] if len(whole) == 1 else rows:
             other = rows[0] if row != rows[0] else rows[1]

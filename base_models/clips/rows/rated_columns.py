@@ -121,32 +121,6 @@ def _is_on_scale(cells: Iterable[str], scale: Scale) -> bool:
 # ---- scales
 
 
-def known_scales(
-    table: TextTable, rated: Mapping[str, str], of_test: Mapping[str, Scale]
-) -> dict[str, Scale]:
-    """The scales that a listening test, or names such as "quality (0-10)", say.
-
-    Parameters
-    ----------
-    table : the cells
-    rated : aspect to its column
-    of_test : scales that an export of a listening test says of its columns
-
-    Returns
-    -------
-    scales : of columns and of aspects, as far as they are not the usual one
-    """
-    known = dict(of_test)
-    for name, cells in table.columns.items():
-        scale = known_scale(name, cells)
-        if scale is not None and scale != Scale.of(SCALE):
-            known.setdefault(name, scale)
-    renamed = {
-        aspect: known[column] for aspect, column in rated.items() if column in known
-    }
-    return {**known, **renamed}
-
-
 def scale_notes(rated: Mapping[str, str], scales: LabelScales) -> list[str]:
     """What columns say of their scales, where that decides or is overruled.
 
@@ -159,7 +133,7 @@ def scale_notes(rated: Mapping[str, str], scales: LabelScales) -> list[str]:
     for aspect, column in rated.items():
         known = scales.known.get(aspect)
         used = scales.of(aspect)
-        if known is None:
+        if known is None or known == used == Scale.of(SCALE):
             continue
         if used == known:
             notes.append(f"the scale of '{aspect}' is {known}, as its column says")

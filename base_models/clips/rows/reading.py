@@ -5,6 +5,7 @@ Commands take it as ``--columns``, ``--missing-code`` and ``--audio-root``.
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -69,7 +70,7 @@ class Reading:
         Raises
         ------
         UsageError
-            when a column is named for two things.
+            when a column is named for two things, or a meaning is misspelled.
 
         Examples
         --------
@@ -89,6 +90,12 @@ class Reading:
             meaning = standard or word
             if meaning in own:
                 raise UsageError(f"--columns names '{word}' twice; each meaning once.")
+            near = difflib.get_close_matches(word, MEANINGS, n=1, cutoff=0.8)
+            if near and not standard:
+                raise UsageError(
+                    f"--columns names '{word}': did you mean '{near[0]}'? An aspect of "
+                    f"that name is --aspects {word}={column}."
+                )
             if not column and not standard:
                 raise UsageError(f"--columns names no column for '{word}'.")
             own[meaning] = column
@@ -136,7 +143,9 @@ class Reading:
         if audio_root is not None:
             root = Path(audio_root)
             if not root.is_dir():
-                raise UsageError(f"--audio-root takes a folder; {root} is none.")
+                raise UsageError(
+                    f"--audio-root takes a folder; there is none called {root}."
+                )
         # In a file of options a single code may stand without a list.
         codes = [missing_codes] if isinstance(missing_codes, str) else missing_codes
         return cls(found.columns, found.aspects, tuple(map(str, codes or ())), root)
@@ -147,11 +156,14 @@ class Reading:
         Raises
         ------
         UsageError
-            when the table has no such column; the nearest is suggested.
+            when the table has no such column; the nearest is suggested. One of raters
+            may be that of single ratings elsewhere, and is left out.
         """
+        rater = RATER_COLUMNS[0]
+        columns = {key: name for key, name in self.columns.items() if key != rater}
         return Reading(
-            {key: _spelled(name, table) for key, name in self.columns.items()},
-            {key: _spelled(name, table) for key, name in self.aspects.items()},
+            {key: _spelled(name, table) for key, name in columns.items()},
+            self.aspects,
             self.missing_codes,
             self.audio_root,
         )

@@ -8,7 +8,7 @@ are one; any other choice is the user's.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,6 +17,7 @@ import pandas as pd
 from base_models.clips.columns import (
     ALIASES,
     CLIP_COLUMNS,
+    GENERAL_RATINGS,
     STANDARD_NAMES,
     WEAK_ALIASES,
     fold_name,
@@ -159,9 +160,10 @@ def with_standard_columns(
     taken = choose_columns(named, path, list(reading.aspects.values()))
     if "clip_id" not in taken and "audio" not in taken:
         raise UsageError(
-            f"{path} has neither a clip_id nor an audio column (also: "
-            f"{', '.join(STANDARD_NAMES)}); it has {some(cells.columns, 20)}. Name "
-            "it with --columns audio=NAME."
+            f"{path} has neither a clip_id nor an audio column (also legal: "
+            f"{', '.join(ALIASES['clip_id'][1:4])}, {', '.join(ALIASES['audio'][1:7])} "
+            f"…); it has {some(cells.columns, 12)}. Say which is which: --columns "
+            "audio=COLUMN."
         )
 
     # The columns of a clip table come first, in their order.
@@ -230,6 +232,16 @@ def _ids_from_audio(audio: Sequence[str], path: Path) -> list[str]:
 
 # ---- what is said of it
 
+_COLUMNS = "columns: "
+
+
+def without_columns_note(notes: Iterable[str]) -> list[str]:
+    """Notes without that of `columns_note`, for tables that hold more than clips.
+
+    Where predictions stand beside labels, columns that are no labels are models.
+    """
+    return [note for note in notes if not note.startswith(_COLUMNS)]
+
 
 def columns_note(
     standard: StandardTable,
@@ -245,7 +257,7 @@ def columns_note(
     ignored : columns of the file of which nothing is read
     """
     taken = {
-        **{_WORD_OF[name]: column for name, column in standard.taken.items()},
+        **{_WORD_OF.get(name, name): of for name, of in standard.taken.items()},
         **rated,
     }
     renamed = [
@@ -255,12 +267,23 @@ def columns_note(
     ]
     # Bookkeeping alone is no reason to say anything: nobody takes it for a rating.
     unknown = [name for name in ignored if not is_bookkeeping_of_ratings(name)]
-    if not renamed and not unknown:
+    general = [column for column in rated.values() if _is_general(column)]
+    is_rated_twice = bool(general) and len(rated) > 1
+    if not (renamed or unknown or is_rated_twice):
         return ""
     parts = [f"{word} from '{column}'" for word, column in taken.items()]
-    text = f"columns: {', '.join(parts)}"
+    text = f"{_COLUMNS}{', '.join(parts)}"
+    if is_rated_twice:
+        text += (
+            f"; {some(general)} and other ratings are aspects of their own (--aspects "
+            "names those that are meant)"
+        )
     if ignored:
         text += f"; ignored: {some(ignored, 10)}"
     if "system" not in taken and ignored:
         text += "; no column names the systems (--columns system=NAME)"
     return text
+
+
+def _is_general(column: str) -> bool:
+    return fold_name(column) in GENERAL_RATINGS

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from jsonargparse import Namespace
 
+from base_models.errors import UsageError
 from ensemble.cli.shared.options import OptionGroup
 from ensemble.cli.shared.problem_list import list_problems_in
 
 if TYPE_CHECKING:
+    from base_models.clips.listening_tests.rating_options import RatingOptions
     from base_models.clips.rows.reading import Reading
 
 
@@ -70,3 +73,25 @@ def reading_of(options: Namespace) -> Reading:
         missing_codes=options.missing_code,
         audio_root=options.audio_root,
     )
+
+
+def clip_reading(options: Namespace) -> RatingOptions:
+    """How a table is read whose ratings are of no interest, see `reading_of`."""
+    from base_models.clips.listening_tests.rating_options import AS_THEY_ARE
+
+    return replace(AS_THEY_ARE, reading=reading_of(options))
+
+
+def refuse_table_options(options: Namespace, is_table_given: bool) -> None:
+    """Refuse options of tables where there is none, as they would be ignored.
+
+    Raises
+    ------
+    UsageError
+    """
+    for name in ("columns", "missing_code", "audio_root", "problems"):
+        if options[name] is not None and not is_table_given:
+            raise UsageError(
+                f"--{name.replace('_', '-')} is about a table of clips; name one, or "
+                "leave it out."
+            )

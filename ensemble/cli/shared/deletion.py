@@ -8,6 +8,7 @@ from jsonargparse import Namespace
 
 from base_models.errors import UsageError
 from base_models.files import nan_to_none
+from ensemble.cli.shared.clip_options import clip_reading
 from ensemble.cli.shared.exit_codes import Screen, say, say_set_aside
 from ensemble.cli.shared.options import Options
 from ensemble.cli.shared.output_files import check_outputs, put_json, put_table
@@ -66,7 +67,10 @@ def run_deletion(options: Namespace) -> int:
     from ensemble.prediction_files.read_predictions import clips_of_split
     from ensemble.training.progress import encoding
 
-    clips = clips_of_split(read_clips(options.clips, labels=False), options.split)
+    clips = clips_of_split(
+        read_clips(options.clips, labels=False, options=clip_reading(options)),
+        options.split,
+    )
     stack, store = load_stack(options)
     # What is not given is left to the defaults of the test.
     names = ("share", "draws", "seed", "level")

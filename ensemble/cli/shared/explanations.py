@@ -62,8 +62,8 @@ def explain(
     foreign = [clip for clip in scored["clip_id"].astype(str) if not is_drawable(clip)]
     if foreign:
         say(
-            f"note: transliterated on the pictures: {listed(foreign)}; no font here has "
-            "their letters, or they run from right to left"
+            f"note: transliterated on the pictures: {listed(foreign)}; no font here "
+            "has their letters, or they run from right to left"
         )
     inner = stack.scales_.inner
     mapped = [name for name in scores.aspects if stack.scales_.of_labels(name) != inner]

@@ -243,6 +243,16 @@ def add_system_truth_option(group: OptionGroup) -> None:
     )
 
 
+def add_config_option(parser: Options) -> None:
+    """Add ``--config``, a file of options."""
+    parser.add_argument(
+        "--config",
+        action="config",
+        metavar="FILE",
+        help="read any of these options from a YAML file",
+    )
+
+
 def add_device_option(group: OptionGroup, when: str = "") -> None:
     """Add ``--device``; `when` says what else must be given for it."""
     group.add_argument(

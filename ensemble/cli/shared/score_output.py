@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from base_models.errors import one_of
 from base_models.files import atomic_write, nan_to_none
 from base_models.scales import Scale
 from ensemble.cli.shared.exit_codes import Screen, say
@@ -23,10 +22,10 @@ def output_format(out: str | None, name: str | None) -> str | None:
     None, without either, leaves it to standard output: a table on a terminal, csv in a
     pipe.
     """
-    from ensemble.formats import FORMATS, format_of_file
+    from ensemble.formats import check_format, format_of_file
 
     if name:
-        return one_of(name, FORMATS, "output format")
+        return check_format(name)
     if out == STDOUT:
         return "csv"
     return None if out is None else format_of_file(out)

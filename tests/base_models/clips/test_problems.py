@@ -61,9 +61,9 @@ def test_a_screen_has_the_first_and_every_kind():
     error = raised(*(off_scale(line) for line in range(2, 50)), other)
     lines = error.lines(limit=5)
     assert [line for line in lines if line.startswith("  ")] == [
-        f"  line {line}: '9'" for line in range(2, 7)
-    ]
-    assert lines[-1] == "1 of 104 rows: the split is unknown"
+        f"  line {line}: '9'" for line in range(2, 6)
+    ] + ["  line 99: 'x'"]
+    assert lines[-2] == "1 of 104 rows: the split is unknown"
 
 
 def test_problems_of_several_files_say_which():

@@ -153,7 +153,8 @@ def test_what_is_cut_off_a_long_clip_is_said(place, monkeypatch):
         )
     )
     assert (
-        "note: 1 of 2 clips is longer than 30 s; only the first 30 s are scored" in err
+        "note: 1 of 2 clips is longer than 30 s; only the first 30 s are scored: "
+        "--windows all scores all of it" in err
     )
     names, scores = zip(*(title.split("\n") for title in titles), strict=True)
     assert names == ("long (first 30 s of 95 s)", place.wav.stem)

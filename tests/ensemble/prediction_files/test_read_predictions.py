@@ -203,9 +203,9 @@ def test_the_stem_of_a_path_is_the_id_and_keeps_its_dots(tmp_path):
             "a,1,2\n",
             r"line 1: expected an id and 1 score \(mos\); got 'a,1,2'",
         ),
-        ("p.txt", "a 1\n", r"expected an id and 1 score"),
+        ("p.txt", "a 1 2\n", r"expected an id and 1 score"),
         ("p.txt", "", r"is empty"),
-        ("p.json", "{}", r"p\.json: expected records of clips"),
+        ("p.json", "{}", r"p\.json: expected a list of records .* got an empty object"),
         ("p.xml", "<a/>", r"p\.xml: predictions are read from \.csv"),
     ],
 )
