@@ -23,6 +23,7 @@ from base_models.clips.columns import (
     fold_name,
     is_bookkeeping_of_models,
 )
+from base_models.clips.names import short_id
 from base_models.clips.problems import Problem, Problems
 from base_models.clips.text_table import TextTable, check_name, parse_number
 from base_models.errors import UsageError, some
@@ -32,7 +33,6 @@ from ensemble.prediction_files.known_tools import (
     known_layout,
 )
 from ensemble.prediction_files.prediction_word import PredictionFile
-from ensemble.prediction_files.short_ids import short_id
 
 MISSING = frozenset({"", "nan", "na", "n/a", "null", "none", "inf", "-inf"})
 """Cells, in lower case, that say that a table of models has no score there."""
