@@ -395,6 +395,7 @@ _BOOKKEEPING = frozenset(
         "num_raters",
         # What this product writes beside its scores.
         "out_of_range",
+        "weight",
         # Lengths, rates and chunks, which tools write beside their scores.
         "len_in_sec",
         "length",
