@@ -398,6 +398,7 @@ _BOOKKEEPING = frozenset(
         "source_hz",
         "bandwidth_hz",
         "audio_flags",
+        "weight",
         # Lengths, rates and chunks, which tools write beside their scores.
         "len_in_sec",
         "length",

@@ -423,7 +423,7 @@ def _score_clips(options: Namespace, form: str | None) -> int:
 
     put_scores(scores, options.out, form, level=options.level)
     if options.json:
-        put_facts(scores, options.json, level=options.level)
+        put_facts(scores, options.json, level=options.level, windowed=windowed)
     if scores.distributions is not None:
         put_distributions(scores.distributions, options.distributions)
     if windowed is not None and options.over_time:

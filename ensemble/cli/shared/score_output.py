@@ -14,6 +14,7 @@ from ensemble.screen.tables import LiteralTable
 
 if TYPE_CHECKING:
     from ensemble.formats import Distributions, Scores
+    from ensemble.scoring.score_windows import WindowedScores
 
 
 def output_format(out: str | None, name: str | None) -> str | None:
@@ -53,7 +54,12 @@ def put_scores(
         put_bytes(data)
 
 
-def put_facts(scores: Scores, file: str, level: float) -> None:
+def put_facts(
+    scores: Scores,
+    file: str,
+    level: float,
+    windowed: WindowedScores | None = None,
+) -> None:
     """Write scores and all that is known of them as JSON."""
     own = Scale(1, 5)
     scales = {name: scores.scales.get(name, own).to_json() for name in scores.aspects}
@@ -66,6 +72,8 @@ def put_facts(scores: Scores, file: str, level: float) -> None:
         "without_prompt": {k: list(v) for k, v in scores.without_prompt.items()},
         "set_aside": {clip.clip_id: clip.reason for clip in scores.set_aside},
     }
+    if windowed is not None:
+        facts["over_time"] = nan_to_none(windowed.over_time)
     put_json(facts, file, "predict_mos")
 
 

@@ -1,6 +1,7 @@
 """A longer clip is scored window by window, a shorter one as it always was."""
 
 import functools
+import json
 import re
 
 import numpy as np
@@ -353,7 +354,7 @@ def test_the_command_writes_scores_and_scores_over_time(
         "slow piano",
         "--windows",
         "all",
-        *("--out", out, "--over-time", over),
+        *("--out", out, "--over-time", over, "--json", tmp_path / "facts.json"),
     )
     assert code == 0, err
     scores = pd.read_csv(out)
@@ -372,6 +373,9 @@ def test_the_command_writes_scores_and_scores_over_time(
     )
     assert "scored by 9 windows of that length" in err
     assert f"scores over time: {over}, 10 rows" in err
+    facts = json.loads((tmp_path / "facts.json").read_text())
+    assert len(facts["over_time"]) == 10
+    assert set(facts["over_time"][0]) == set(OVER_TIME_COLUMNS)
     assert "only the first" not in err
 
 
