@@ -158,17 +158,6 @@ def _add_curve_options(parser: Options) -> None:
 def _main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     _check_options(options)
-    check_outputs(
-        {
-            "--out": options.out,
-            "--json": options.json,
-            "--fix": options.fix,
-            "--problems": options.problems,
-        },
-        inputs=(options.path, options.ratings),
-    )
-    if options.out:
-        table_format(options.out)
     # Imported late: it loads libraries that --help does not need.
     from ensemble.training.checks.advice import Advice
 
@@ -328,7 +317,18 @@ def _finding_table(findings: Sequence[Finding]) -> pd.DataFrame:
 
 
 def _check_options(options: Namespace) -> None:
-    """Refuse options that would be ignored."""
+    """Refuse options that would be ignored, and files that cannot be written."""
+    check_outputs(
+        {
+            "--out": options.out,
+            "--json": options.json,
+            "--fix": options.fix,
+            "--problems": options.problems,
+        },
+        inputs=(options.path, options.ratings),
+    )
+    if options.out:
+        table_format(options.out)
     if options.fix and Path(options.fix).suffix.lower() != ".csv":
         raise UsageError(f"--fix writes csv; name a file .csv, not {options.fix}.")
     if (options.audio_encoder or options.text_encoder) and not options.curve:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -124,36 +124,45 @@ def read_labels(
         notes = () if is_fixed else tuple(scale_notes(rated, declared))
         return Labels(rated, scores, scales=declared, notes=notes)
 
-    if words is not None:
-        rated = aspect_columns(words)
-    elif not rated:
-        rated = rated_columns(ratings, options)
+    if words is not None or not rated:
+        rated = aspect_columns(words) if words else rated_columns(ratings, options)
     check_has_columns(ratings, rated, options)
     declared.check_aspects(list(rated))
-    # The scales of an export are those of its columns.
+    declared = _with_scales_of_columns(declared, rated)
+    means = _means(
+        ratings, rated, declared, options, rating_scale=source.rating_scale
+    ).reindex(table.columns["clip_id"])
+    is_elsewhere = test is not None and source.own_ratings is None
+    return Labels(
+        rated,
+        _arrays(means, rated),
+        source=ratings,
+        scales=declared,
+        rating_options=None if test is None else options,
+        notes=test.notes if test is not None and is_elsewhere else (),
+    )
+
+
+def _with_scales_of_columns(
+    declared: LabelScales, rated: Mapping[str, str]
+) -> LabelScales:
+    """Scales of aspects too, where those of their columns are known."""
     of_columns = declared.known
     known = {
         aspect: of_columns[column]
         for aspect, column in rated.items()
         if column in of_columns
     }
-    declared = replace(declared, known={**of_columns, **known})
-    means = _means(
-        ratings, rated, declared, options, rating_scale=source.rating_scale
-    ).reindex(table.columns["clip_id"])
+    return replace(declared, known={**of_columns, **known})
+
+
+def _arrays(means: pd.DataFrame, rated: Iterable[str]) -> dict[str, np.ndarray]:
+    """Means and their statistics, by the name of the column."""
     arrays = {name: means[name].to_numpy(np.float64) for name in means}
     for aspect in rated:
         # A clip that nobody rated has no ratings, and not an unknown number of them.
         arrays[f"{aspect}_n"] = np.nan_to_num(arrays[f"{aspect}_n"])
-    is_elsewhere = test is not None and source.own_ratings is None
-    return Labels(
-        rated,
-        arrays,
-        source=ratings,
-        scales=declared,
-        rating_options=None if test is None else options,
-        notes=test.notes if test is not None and is_elsewhere else (),
-    )
+    return arrays
 
 
 def _scores(
