@@ -351,7 +351,8 @@ def _read_table(
         _check_columns_are_there(path, test.table, reading)
         # What is named has its standard name already.
         standard = with_standard_columns(cells, path, replace(reading, columns={}))
-        notes = (*test.notes, *standard.table.notes)
+        # What was guessed of the file is known to both.
+        notes = tuple(dict.fromkeys((*test.notes, *standard.table.notes)))
         table = replace(standard.table, notes=notes)
         return replace(standard, table=table), test, []
     if path.is_dir() and musiceval.find_tree(path) is None:
