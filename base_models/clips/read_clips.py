@@ -370,8 +370,12 @@ def _read_table(
                 "name the one that lists the clips."
             )
         of_audio = table_of_audio(path)
-        if of_audio is not None:
-            return of_audio, None, []
+        if of_audio is None:
+            raise UsageError(
+                f"{path} holds no clips: looked for sets/train_mos_list.txt and its "
+                "kin (MusicEval), for one table (.csv and others), and for audio files."
+            )
+        return of_audio, None, []
     if path.is_dir() or musiceval.is_list(path):
         return StandardTable(musiceval.read_tree(path), {}), None, []
     if is_table(path):
