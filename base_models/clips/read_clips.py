@@ -61,7 +61,7 @@ from base_models.clips.rows.standard_columns import (
     with_standard_columns,
 )
 from base_models.clips.rows.validate import validate_clips
-from base_models.clips.segments.table_times import check_times, cut_to_segments
+from base_models.clips.segments.table_times import check_times, with_segments
 from base_models.clips.tables.read_table import TABLE_SUFFIXES, is_table, read_table
 from base_models.clips.text_table import TextTable
 from base_models.errors import UsageError, some
@@ -226,7 +226,9 @@ def collect_clips(
     problems = Problems(table.n_rows)
     check_names(standard, problems)
     check_audio(standard, problems)
-    check_times(standard, options.reading, problems)
+    # Times beside single ratings are of when somebody rated.
+    if test is None:
+        check_times(standard, options.reading, problems)
 
     labelled = _Labels()
     if labels:
@@ -383,8 +385,7 @@ def _read_table(
     if is_table(path):
         cells = read_table(path)
         given = list(cells.columns)
-        standard = with_standard_columns(cells, path, reading)
-        standard = cut_to_segments(standard, reading)
+        standard = with_segments(cells, path, reading)
         if standard.table.embedded:
             published = as_published(standard.table, [path])
             standard = replace(standard, table=published)
@@ -420,12 +421,7 @@ def _is_table(file: Path) -> bool:
 
 
 def _read_shards(shards: Sequence[Path], reading: Reading) -> StandardTable:
-    tables = [
-        cut_to_segments(
-            with_standard_columns(read_table(shard), shard, reading), reading
-        )
-        for shard in shards
-    ]
+    tables = [with_segments(read_table(shard), shard, reading) for shard in shards]
     table = as_published(joined([one.table for one in tables], shards), shards)
     audio = tuple(found for one in tables for found in one.audio)
     return StandardTable(table, tables[0].taken, audio)

@@ -21,6 +21,7 @@ from base_models.bins import ScoreBins
 from base_models.clips.columns import is_bookkeeping_of_models
 from base_models.clips.labels import SCALE, label_scales, labels_onto
 from base_models.clips.listening_tests.rating_options import RatingOptions
+from base_models.clips.names import comparable_ids
 from base_models.clips.read_clips import read_clips
 from base_models.clips.rows.standard_columns import without_columns_note
 from base_models.errors import UsageError, some
@@ -30,7 +31,6 @@ from ensemble.prediction_files.join_models import Target, join_models
 from ensemble.prediction_files.prediction_word import FileWord, PredictionFile
 from ensemble.prediction_files.predictor_scales import DeclaredScales
 from ensemble.prediction_files.read_model import Origin, ReadModel
-from ensemble.prediction_files.short_ids import comparable_ids
 from ensemble.prediction_files.stack_scales import StackScales
 from ensemble.prediction_files.table_models import (
     KnownLabels,
