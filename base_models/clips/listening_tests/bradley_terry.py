@@ -15,7 +15,7 @@ import numpy as np
 
 from base_models.errors import UsageError
 
-MAX_ITEMS = 3000
+MAX_ITEMS = 2000
 """The fit holds a dense matrix of items by items."""
 
 LEVEL = 0.95

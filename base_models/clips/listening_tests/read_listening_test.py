@@ -146,6 +146,7 @@ def read_listening_test(
     test = replace(test, scales={**_scales_in_names(test), **test.scales})
     test = replace(test, notes=(_title(test), *test.notes))
     test = _screened(test, options.screen, path)
+    test = _without_controls(test)
     test = _without_anchors(test, options.anchors, path)
     return test
 
@@ -156,6 +157,8 @@ def _in_its_layout(
     """The test in the layout that is named, else in the first that knows it."""
     if name == "clips":
         return None
+    if name is not None and not path.exists():
+        raise UsageError(f"There is no file or folder {path}.")
     if name == "voicemos" or (name is None and is_voicemos(path)):
         return read_voicemos(path)
     if name == "beaqlejs" or (name is None and is_beaqlejs(path)):
@@ -302,6 +305,19 @@ def _without_anchors(test: ListeningTest, anchors: str, path: Path) -> Listening
     )
 
 
+def _without_controls(test: ListeningTest) -> ListeningTest:
+    """The same test without control questions, which only raters are judged by."""
+    expected = test.table.columns.get(EXPECTED, [])
+    is_control = [bool(cell.strip()) for cell in expected]
+    if not any(is_control) or all(is_control):
+        return test
+    table = rows_where(test.table, [not is_one for is_one in is_control])
+    n_left_out = _many(_count_ratings(test, is_control), "rating")
+    return replace(test, table=table).saying(
+        f"control questions are no clips under test: {n_left_out} of them left out"
+    )
+
+
 def _screened(test: ListeningTest, screen: str, path: Path) -> ListeningTest:
     """The same test without the raters whom the screening leaves out."""
     if screen == "none":
@@ -337,7 +353,7 @@ def _screening_notes(left_out: Sequence[LeftOut], screen: str) -> list[str]:
 def _as_shares(test: ListeningTest, raters: str, path: Path) -> pd.DataFrame:
     """The ratings as `screen_raters` takes them."""
     table = test.table
-    aspects = test.aspects or tuple(rated_columns_of(table, str(path)))
+    aspects = test.aspects or tuple(rated_columns_of(table, str(path)).values())
     ids = clip_names(table)
     systems = _column(table, "system_id") or [""] * table.n_rows
     items = table.columns.get(CONTENT) or [

@@ -82,10 +82,13 @@ def header_position(rows: Sequence[Sequence[str]], is_list: bool = False) -> int
     -----
     The first row is data if it holds the name of an audio file, or a number beside what
     looks like an id, and no name that is known. A later one is the header if it has a
-    known name, and all above it have one cell at most, as titles have.
+    known name, and all above it have one cell at most, as titles have. Names of several
+    audio files with none below them head the columns of clips, as in a table with a row
+    per rater.
     """
-    if any(is_audio_file(cell) for cell in rows[0]):
-        return None
+    files = [place for place, cell in enumerate(rows[0]) if is_audio_file(cell)]
+    if files:
+        return 0 if _are_above_answers(rows, files) else None
     if any(is_known_name(cell) for cell in rows[0]):
         return 0
     if is_list and all(len(row) == 1 for row in rows):
@@ -96,6 +99,17 @@ def header_position(rows: Sequence[Sequence[str]], is_list: bool = False) -> int
                 has_name = any(is_known_name(cell) for cell in row)
                 return position if has_name else _first_or_none(rows, is_list)
     return _first_or_none(rows, is_list)
+
+
+def _are_above_answers(rows: Sequence[Sequence[str]], files: Sequence[int]) -> bool:
+    """Whether several files are named in the first row, and none in the next ones."""
+    below = [
+        row[place]
+        for row in rows[1:_LEADING_ROWS]
+        for place in files
+        if place < len(row)
+    ]
+    return len(files) > 1 and bool(below) and not any(map(is_audio_file, below))
 
 
 def _first_or_none(rows: Sequence[Sequence[str]], is_list: bool) -> int | None:

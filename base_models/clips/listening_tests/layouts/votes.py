@@ -16,7 +16,7 @@ from base_models.clips.listening_tests.listening_test import (
     ListeningTest,
     rows_where,
 )
-from base_models.clips.text_table import TextTable
+from base_models.clips.text_table import TextTable, parse_number
 from base_models.errors import UsageError, some
 from base_models.scales import Scale
 
@@ -168,7 +168,10 @@ def _notes(
     """What is to be said of such labels."""
     n_ties = outcomes.count(0)
     what = "systems" if columns.are_systems else "clips"
-    ties = f" ({n_ties} ties, by Davidson's model)" if n_ties else ""
+    ties = ""
+    if n_ties:
+        many = "1 tie" if n_ties == 1 else f"{n_ties} ties"
+        ties = f" ({many}, by Davidson's model)"
     notes = [
         f"'{ASPECT}' is a Bradley-Terry score of {n_items} {what}{ties}: the "
         "probability of winning against one of average score, which is learnt as a "
@@ -182,7 +185,8 @@ def _notes(
             "models cannot learn from them"
         )
     if n_open:
-        notes.append(f"{n_open} rows without a verdict are left out")
+        many = "1 row" if n_open == 1 else f"{n_open} rows"
+        notes.append(f"{many} without a verdict left out")
     n_groups = int(fitted.groups.max()) + 1
     if n_groups > 1:
         notes.append(
@@ -328,6 +332,10 @@ def _pair(
 def _folded(cell: str) -> str:
     """A name of a clip, system or side as votes may spell it."""
     text = cell.strip().lower()
+    number = parse_number(text)
+    # Not "2" for "-2", which is how much the first is better; but "1" for "1.0".
+    if number is not None:
+        return f"{number:g}"
     suffix = Path(text).suffix
     if suffix in AUDIO_SUFFIXES:
         text = text.removesuffix(suffix)

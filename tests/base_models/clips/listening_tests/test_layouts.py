@@ -231,6 +231,12 @@ def test_a_rater_who_rates_a_clip_twice_is_refused_with_the_cure(tmp_path):
         read_clips(path)
 
 
+def test_a_file_that_is_not_there_is_named_whatever_the_format(tmp_path):
+    for name in LAYOUTS:
+        with pytest.raises(UsageError, match="There is no file"):
+            read_clips(tmp_path / "none.csv", options=RatingOptions(format=name))
+
+
 def test_an_unknown_format_lists_the_legal_ones():
     with pytest.raises(UsageError, match=r"Unknown format 'webmusra'.*'webmushra'\?"):
         RatingOptions(format="webmusra")

@@ -190,5 +190,23 @@ def test_control_questions_and_haste_decide_first():
     assert "0.4 s per rating" in hasty.reason
 
 
+def test_a_crowd_is_screened_by_its_control_questions_which_are_no_clips(tmp_path):
+    names = ["WorkerId", "file_name", "Rating (1-5)", "gold_answer", "response_time"]
+    rows = [
+        (f"w{who}", f"c{clip}.wav", 1 + (clip + who) % 2 + clip % 4, "", 3)
+        for who in range(4)
+        for clip in range(8)
+    ]
+    rows += [(f"w{who}", "trap.wav", 4 if who == 2 else 1, 1, 3) for who in range(4)]
+    path = tmp_path / "crowd.csv"
+    pd.DataFrame(rows, columns=names).to_csv(path, index=False)
+    clips = read_clips(path, options=RatingOptions(screen="p808"))
+    assert clips["clip_id"].tolist() == [f"c{clip}" for clip in range(8)]
+    assert set(clips["Rating_n"]) == {3}
+    notes = " ".join(clips.attrs["notes"])
+    assert "rater 'w2' (9 ratings): answers 1 of 1 control questions wrongly" in notes
+    assert "no clips under test: 3 ratings of them left out" in notes
+
+
 def test_few_ratings_are_not_judged():
     assert screen_raters(frame_of([0.5] * 5), "p808") == []

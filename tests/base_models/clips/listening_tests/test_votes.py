@@ -190,8 +190,8 @@ def test_it_is_said_that_it_is_a_bradley_terry_score_and_of_what(tmp_path):
     rows = [("a", "b", "a"), ("c", "d", "tie"), ("a", "b", "")]
     test = read_listening_test(write(tmp_path / "v.csv", ["a", "b", "winner"], rows))
     notes = " | ".join(test.notes)
-    assert "Bradley-Terry score of 4 clips (1 ties, by Davidson's model)" in notes
-    assert "1 rows without a verdict" in notes
+    assert "Bradley-Terry score of 4 clips (1 tie, by Davidson's model)" in notes
+    assert "1 row without a verdict" in notes
     assert "2 groups of clips that were never compared" in notes
     assert "half a win and half a loss" in notes
     systems = write(tmp_path / "s.csv", ["model_a", "model_b", "winner"], rows)
@@ -218,6 +218,7 @@ def test_systems_of_the_clips_are_taken_and_must_agree(tmp_path):
     ("row", "message"),
     [
         (("a", "b", "perhaps"), r"line 3: winner is 'perhaps'; legal are"),
+        (("a", "b", "-2"), r"line 3: winner is '-2'; legal are"),
         (("a", "a", "a"), "a vote is on two different clips"),
         (("a", "b", "0"), "may mean a tie or the first"),
     ],
