@@ -16,6 +16,8 @@ import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ensemble.version import __version__
+
 if TYPE_CHECKING:
     from base_models.clips.read_clips import read_clips
     from base_models.metrics.evaluate import evaluate
@@ -33,13 +35,11 @@ _MODULE_OF_NAME = {
     "evaluate": "base_models.metrics.evaluate",
 }
 
-__version__ = "0.1.0"
-"""Of the package; pyproject.toml reads it here."""
-
 __all__ = [
     "NeuralMOS",
     "PooledMOS",
     "StackedMOS",
+    "__version__",
     "evaluate",
     "model_set",
     "read_clips",

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
 
 from base_models.errors import UsageError
-from ensemble import __version__
 from ensemble.cli.shared.exit_codes import EXIT_CODES, USAGE, fail, say
 from ensemble.cli.shared.general_options import add_general_options
 from ensemble.screen.streams import take_stdout
+from ensemble.version import __version__
 from ensemble.workspace import Workspace
 
 if TYPE_CHECKING:
