@@ -25,6 +25,7 @@ from base_models.clips.listening_tests.rating_options import (
     RatingOptions,
 )
 from base_models.clips.listening_tests.read_listening_test import read_listening_test
+from base_models.clips.names import comparable_ids
 from base_models.clips.ratings import (
     find_ratings,
     known_rating_scales,
@@ -47,7 +48,6 @@ from ensemble.prediction_files.read_predictions import (
     read_distributions,
     read_predictions,
 )
-from ensemble.prediction_files.short_ids import comparable_ids
 from meta.powered_means.rated_sample import RatedSample
 
 _SAME_SCORE = 2.5e-6

@@ -34,6 +34,7 @@ from ensemble.cli.shared.exit_codes import (
     say_problem,
 )
 from ensemble.cli.shared.options import (
+    PREDICTION_WORDS,
     Options,
     add_aspects_option,
     add_rating_scale_option,
@@ -100,10 +101,8 @@ def _add_file_options(parser: Options) -> None:
         nargs="*",
         metavar="PREDICTIONS",
         help="tables with ids and scores, answer.txt, or what a tool wrote; of several "
-        "predictors the differences are tested, too. NAME=FILE names a predictor, "
-        "FILE:COLUMN,COLUMN the columns of the scores, FILE:0-100 their scale "
-        "(default: known from the columns, else that of the labels), FILE+LIST the "
-        "clips of a file without ids. The last word is LABELS",
+        f"predictors the differences are tested, too. {PREDICTION_WORDS}. The last "
+        "word is LABELS, unless --labels names them",
     )
     add(
         "--labels",

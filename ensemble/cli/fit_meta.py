@@ -27,6 +27,7 @@ from ensemble.cli.shared.exit_codes import (
     say_without_prompt,
 )
 from ensemble.cli.shared.options import (
+    PREDICTION_WORDS,
     Options,
     add_artifacts_option,
     add_aspects_option,
@@ -134,9 +135,8 @@ def _add_prediction_options(parser: Options) -> None:
         "--predictions",
         nargs="+",
         metavar="FILE",
-        help="instead: stack anybody's predictions (csv, jsonl, parquet, txt); "
-        "NAME=FILE names the model, FILE:0-100 the scale of its scores; default: known "
-        "from the columns, else that of the labels",
+        help="instead: stack anybody's predictions, tables or what a tool wrote. "
+        f"{PREDICTION_WORDS}",
     )
     add_predictor_scales_option(group)
     add(
@@ -197,10 +197,10 @@ def _main(argv: Sequence[str] | None = None) -> int:
     workspace = Workspace(Path(options.artifacts))
     if options.with_runs:
         data = _data_of_both(options, workspace)
-        scores_what = "FILE... --predictions FILE..."
+        scores_what = f"FILE... --predictions {_new_files(options)}"
     elif options.predictions:
         data = _data_of_predictions(options, workspace)
-        scores_what = "--predictions FILE..."
+        scores_what = f"--predictions {_new_files(options)}"
     else:
         data = _data_of_base_models(options, workspace)
         scores_what = "FILE..."
@@ -221,6 +221,16 @@ def _main(argv: Sequence[str] | None = None) -> int:
     if options.json:
         put_json(_to_json(folder, verdict), options.json, "fit_meta")
     return code
+
+
+def _new_files(options: Namespace) -> str:
+    """How predictions of new clips are named, after the models of the fit."""
+    from ensemble.prediction_files.prediction_word import PredictionFile
+
+    files = PredictionFile.parse_all(options.predictions)
+    if not all(file.name for file in files):
+        return "FILE..."
+    return " ".join(f"{file.name}=FILE" for file in files)
 
 
 def _to_json(folder: Path, verdict: Sequence[str]) -> dict[str, Any]:

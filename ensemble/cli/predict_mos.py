@@ -29,7 +29,11 @@ from ensemble.cli.shared.exit_codes import (
 )
 from ensemble.cli.shared.explanations import explain, make_folder
 from ensemble.cli.shared.file_names import audio_names
-from ensemble.cli.shared.options import Options, add_predictor_scales_option
+from ensemble.cli.shared.options import (
+    PREDICTION_WORDS,
+    Options,
+    add_predictor_scales_option,
+)
 from ensemble.cli.shared.output_files import STDOUT, add_json_option, check_outputs
 from ensemble.cli.shared.score_output import (
     output_format,
@@ -116,9 +120,9 @@ def _add_clip_options(parser: Options) -> None:
         "--predictions",
         nargs="+",
         metavar="FILE",
-        help="what the base models predict, as fit_meta reads it: alone, or beside "
-        "clips for those models of a stack that have no weights in it; each on the "
-        "scale that it had in the fit, unless FILE:LOW-HIGH names another",
+        help="what the base models predict: alone, or beside clips for those models of "
+        "a stack that have no weights in it; each from the column and on the scale of "
+        f"the fit, unless others are named. {PREDICTION_WORDS}",
     )
     add_predictor_scales_option(clips)
     add_windows_option(clips)

@@ -10,6 +10,7 @@ import pandas as pd
 
 from base_models.bins import ScoreBins
 from base_models.clips.labels import SCALE
+from base_models.clips.names import comparable_ids
 from base_models.errors import UsageError, some
 from base_models.predictions import PredictionTable
 from base_models.scales import Scale
@@ -27,7 +28,6 @@ from ensemble.prediction_files.predictor_scales import (
     range_remark,
 )
 from ensemble.prediction_files.read_model import ReadModel
-from ensemble.prediction_files.short_ids import comparable_ids
 from ensemble.prediction_files.stack_scales import StackScales
 
 

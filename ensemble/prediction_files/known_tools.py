@@ -129,6 +129,13 @@ KNOWN_TOOLS = (
         taken=("answer",),
         never=frozenset({"avg_score", "score", "listener_idx"}),
     ),
+    KnownTool(
+        "SHEET",
+        _FIVE_POINTS,
+        together=frozenset({"wav_path", "answer"}),
+        taken=("answer",),
+        never=frozenset({"score", "listener_idx"}),
+    ),
     # Lines of JSON with what was read, and a probability.
     KnownTool(
         "PAM",

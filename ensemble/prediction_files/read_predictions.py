@@ -19,6 +19,7 @@ import pandas as pd
 
 from base_models.clips.columns import SPLITS
 from base_models.clips.labels import SCALE
+from base_models.clips.names import comparable_ids
 from base_models.clips.text_table import TextTable
 from base_models.errors import UsageError, one_of, some
 from base_models.optional_libraries import LazyLibrary
@@ -29,7 +30,6 @@ from ensemble.prediction_files.file_tables import (
     read_file_table,
 )
 from ensemble.prediction_files.prediction_word import PredictionFile
-from ensemble.prediction_files.short_ids import comparable_ids
 from ensemble.prediction_files.table_columns import (
     NoPredictionColumn,
     chosen_columns,

@@ -21,8 +21,8 @@ from base_models.bins import ScoreBins
 from base_models.clips.columns import is_bookkeeping_of_models
 from base_models.clips.labels import SCALE, label_scales, labels_onto
 from base_models.clips.listening_tests.rating_options import RatingOptions
+from base_models.clips.names import comparable_ids
 from base_models.clips.read_clips import read_clips
-from base_models.clips.rows.standard_columns import without_columns_note
 from base_models.errors import UsageError, some
 from base_models.predictions import PredictionTable
 from base_models.scales import Ends, LabelScales, Scale
@@ -30,7 +30,6 @@ from ensemble.prediction_files.join_models import Target, join_models
 from ensemble.prediction_files.prediction_word import FileWord, PredictionFile
 from ensemble.prediction_files.predictor_scales import DeclaredScales
 from ensemble.prediction_files.read_model import Origin, ReadModel
-from ensemble.prediction_files.short_ids import comparable_ids
 from ensemble.prediction_files.stack_scales import StackScales
 from ensemble.prediction_files.table_models import (
     KnownLabels,
@@ -105,7 +104,7 @@ def read_stack_inputs(
     choices = list(clips.attrs.get("notes", []))
     # In a file that holds both, what is no label is a model, and not ignored.
     if any(file.path == Path(source) for file in parsed):
-        choices = without_columns_note(choices)
+        choices = [note.partition("; ignored: ")[0] for note in choices]
     is_labelled = clips[names].notna().any(axis=1)
     labelled = clips[is_labelled].reset_index(drop=True)
     labelled.attrs = dict(clips.attrs)
@@ -331,11 +330,14 @@ def _notes_of(origins: Sequence[Origin]) -> list[str]:
 
 def _no_known_model(file: PredictionFile, models: Sequence[str]) -> str:
     """What is said of a file that holds no model of a stack, and the likely cure."""
-    close = difflib.get_close_matches(file.called, models, n=1, cutoff=0.5)
-    if not close and len(models) == 1:
-        close = list(models)
     # Of a tool with several columns the part before the dot names the file.
-    name = close[0].partition(".")[0] if close else ""
+    own = file.called.casefold()
+    name_of = {name.partition(".")[0].casefold(): name for name in reversed(models)}
+    within = [name for name in name_of if name in own or own in name]
+    close = within or difflib.get_close_matches(own, name_of, n=1, cutoff=0.5)
+    if not close and len(name_of) == 1:
+        close = list(name_of)
+    name = name_of[close[0]].partition(".")[0] if close else ""
     hint = f" Did you mean {name}={file.path}?" if name else ""
     return (
         f"{file.path} has no predictions of the stack's base models {some(models, 5)}: "

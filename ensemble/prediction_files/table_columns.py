@@ -23,6 +23,7 @@ from base_models.clips.columns import (
     fold_name,
     is_bookkeeping_of_models,
 )
+from base_models.clips.names import short_id
 from base_models.clips.problems import Problem, Problems
 from base_models.clips.text_table import TextTable, check_name, parse_number
 from base_models.errors import UsageError, some
@@ -32,7 +33,6 @@ from ensemble.prediction_files.known_tools import (
     known_layout,
 )
 from ensemble.prediction_files.prediction_word import PredictionFile
-from ensemble.prediction_files.short_ids import short_id
 
 MISSING = frozenset({"", "nan", "na", "n/a", "null", "none", "inf", "-inf"})
 """Cells, in lower case, that say that a table of models has no score there."""
@@ -147,11 +147,10 @@ def clip_ids(table: TextTable, path: Path) -> list[str]:
     if column is None:
         column = _id_column(table, (*PATH_COLUMNS, *PATHS_OF_TOOLS), path)
     if column is None:
-        also_legal = ", ".join((*ID_COLUMNS[1:], *PATH_COLUMNS))
         raise UsageError(
             f"{path} has no clip ids; it has {some(table.columns, 20)}. Name their "
-            f"column clip_id (also legal: {also_legal}), or the list that it was made "
-            f"of, as {path}+LIST."
+            f"column clip_id or path, or the list of clips that the file was made of, "
+            f"as {path.name}+LIST."
         )
 
     first_row: dict[str, int] = {}

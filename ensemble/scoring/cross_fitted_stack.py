@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from base_models.clips.names import comparable_ids
 from base_models.errors import UsageError, some
 from ensemble.estimator.stacked_mos import StackedMOS
 from ensemble.prediction_files.prediction_word import PredictionFile
-from ensemble.prediction_files.short_ids import comparable_ids
 from ensemble.rate_less import described_clips
 from meta.cross_fitted_regressor import CrossFittedRegressor
 

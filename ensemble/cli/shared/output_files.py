@@ -73,7 +73,8 @@ def check_outputs(
     read: set[Path] = set()
     for word in inputs:
         if word:
-            read |= {Path(name).resolve() for name in (word, *_files_of(word))}
+            files = [Path(word), *_files_of(word)]
+            read |= {file.resolve() for file in files}
 
     written: dict[Path | str, tuple[str, str]] = {}
     for option, name in outputs.items():

@@ -1,7 +1,5 @@
 """Laws of the scales of predictors: declared, known by columns, or refused."""
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,7 +11,6 @@ from base_models.errors import UsageError
 from base_models.predictions import PredictionTable
 from base_models.scales import Scale
 from ensemble.prediction_files.known_tools import known_tool
-from ensemble.prediction_files.prediction_word import PredictionFile
 from ensemble.prediction_files.predictor_scales import (
     DECLARED,
     DeclaredScales,
@@ -53,30 +50,6 @@ def written(path, **columns):
 # ---- how a file is named
 
 
-@pytest.mark.parametrize(
-    ("word", "expected"),
-    [
-        ("p.csv", ("p.csv", "", None)),
-        ("tool=p.csv", ("p.csv", "tool", None)),
-        ("p.csv:0-100", ("p.csv", "", Scale(0, 100))),
-        ("tool=out/p.csv:-1..1", ("out/p.csv", "tool", Scale(-1, 1))),
-        ("out/x=1/p.csv", ("out/x=1/p.csv", "", None)),
-        ("out/x=1/p.csv:1-10", ("out/x=1/p.csv", "", Scale(1, 10))),
-    ],
-)
-def test_a_file_is_named_with_its_model_and_its_scale(word, expected):
-    path, name, scale = expected
-    assert PredictionFile.parse(word) == PredictionFile(Path(path), name, scale)
-
-
-def test_a_file_that_is_called_so_comes_first(tmp_path):
-    path = write_file(tmp_path / "a=b.csv:1-10", "x")
-    assert PredictionFile.parse(str(path)) == PredictionFile(path)
-    plain = write_file(tmp_path / "a=b.csv", "x")
-    word = PredictionFile.parse(f"{plain}:0-100")
-    assert word == PredictionFile(plain, "", Scale(0, 100))
-
-
 def test_what_follows_a_file_and_is_no_scale_is_refused(labels, tmp_path):
     path = written(tmp_path / "p.csv", score=MOS)
     with pytest.raises(
@@ -85,8 +58,6 @@ def test_what_follows_a_file_and_is_no_scale_is_refused(labels, tmp_path):
         r"stand columns, or the lowest and highest score as .*p.csv:0-100",
     ):
         read_stack_inputs([f"{path}:0to100"], labels)
-    with pytest.raises(UsageError, match="lowest rating of a scale must be below"):
-        PredictionFile.parse("p.csv:5-1")
 
 
 # ---- declared scales

@@ -10,7 +10,7 @@ from base_models.clips.read_clips import collect_clips, read_clips
 BAD = """clip_id,audio,system_id,prompt,split,mi,ta
 a,,s,x,train,3,4
 b,,s,x,train,9,4
-c,,s,x,held,3,"4,5"
+c,,s,x,held,3,"4,500"
 ,,s,x,train,3,4
 d,,s,x,train,3,NA
 d,,s,x,train,2,4
