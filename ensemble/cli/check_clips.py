@@ -169,32 +169,11 @@ def _main(argv: Sequence[str] | None = None) -> int:
     )
     if options.out:
         table_format(options.out)
-    # Imported late: these load libraries that --help does not need.
-    from base_models.clips.demo.corpus import is_demo
+    # Imported late: it loads libraries that --help does not need.
     from ensemble.training.checks.advice import Advice
 
-    rows = collect_clips(
-        options.path,
-        aspects=options.aspects,
-        ratings=options.ratings,
-        rating_scale=options.rating_scale,
-        scales=LabelScales.parse(options.scale),
-        options=rating_options(options),
-    )
+    rows = _read_rows(options)
     clips = rows.clips
-    if clips.empty:
-        rows.problems.raise_if_any()
-    if rows.problems:
-        say(
-            f"{len(clips)} of {rows.problems.n_rows} rows can be used; what follows is "
-            "about these, and the problems of the others come last"
-        )
-    if options.group:
-        one_of(options.group, clips.columns, "column for --group")
-    if is_demo(options.path):
-        say("demo corpus: synthetic music and simulated raters")
-    say_notes(clips.attrs.get("notes", ()))
-
     # There is nothing to wait for where no clip names a file.
     names_audio = (clips["audio"] != "").any()
     track_audio = partial(_track, description="Reading audio", is_quiet=not names_audio)
@@ -225,24 +204,59 @@ def _main(argv: Sequence[str] | None = None) -> int:
     if curve:
         _print_curve(screen, curve)
     _print_findings(screen, findings)
-    if rows.problems:
-        show_problems(
-            TableProblems(list(rows.problems), rows.problems.n_rows), "left out: "
-        )
-    problems = [*rows.problems, *_audio_problems(rows, sounds)]
-    write_listed(problems)
+    problems = _list_problems(rows, sounds)
     if options.fix:
         _write_fixed(options.fix, rows, sounds)
 
-    written = [asdict(finding) for finding in findings]
     if options.out:
         put_table(_finding_table(findings), options.out)
     if options.json:
-        wrong = [problem.to_json() for problem in problems]
-        about = {"facts": facts, "findings": written, "problems": wrong}
+        about = {
+            "facts": facts,
+            "findings": [asdict(finding) for finding in findings],
+            "problems": [problem.to_json() for problem in problems],
+        }
         put_json(about, options.json, "check_clips")
     code = say_set_aside(curve.set_aside) if curve else ALL_WELL
     return CLIPS_SET_ASIDE if findings or problems else code
+
+
+def _read_rows(options: Namespace) -> ReadRows:
+    """Read the rows that can be used, and say how the table was read."""
+    from base_models.clips.demo.corpus import is_demo
+
+    rows = collect_clips(
+        options.path,
+        aspects=options.aspects,
+        ratings=options.ratings,
+        rating_scale=options.rating_scale,
+        scales=LabelScales.parse(options.scale),
+        options=rating_options(options),
+    )
+    clips = rows.clips
+    if clips.empty:
+        rows.problems.raise_if_any()
+    if rows.problems:
+        say(
+            f"{len(clips)} of {rows.problems.n_rows} rows can be used; what follows is "
+            "about these, and the problems of the others come last"
+        )
+    if options.group:
+        one_of(options.group, clips.columns, "column for --group")
+    if is_demo(options.path):
+        say("demo corpus: synthetic music and simulated raters")
+    say_notes(clips.attrs.get("notes", ()))
+    return rows
+
+
+def _list_problems(rows: ReadRows, sounds: ProbedAudio) -> list[Problem]:
+    """Show the rows that cannot be used; list them and those without audio."""
+    if rows.problems:
+        error = TableProblems(list(rows.problems), rows.problems.n_rows)
+        show_problems(error, before="left out: ")
+    problems = [*rows.problems, *_audio_problems(rows, sounds)]
+    write_listed(problems)
+    return problems
 
 
 def _audio_problems(rows: ReadRows, sounds: ProbedAudio) -> list[Problem]:
