@@ -526,7 +526,9 @@ def _labels(
     ):
         ratings = find_ratings(source.path)
     if has_labels or ratings is None:
-        notes = tuple(scale_notes(rated, declared))
+        # What a layout fixes is said with the layout.
+        is_fixed = source.test is not None and source.test.has_labels
+        notes = () if is_fixed else tuple(scale_notes(rated, declared))
         return _Labels(rated, scores, scales=declared, notes=notes)
 
     if words is not None:

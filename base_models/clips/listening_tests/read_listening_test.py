@@ -234,13 +234,12 @@ def _title(test: ListeningTest) -> str:
     n_clips = len(set(clip_names(table)))
     title = f"read as {LAYOUTS[test.layout]}: "
     if raters is not None:
-        rated = [table.columns[name] for name in test.aspects]
-        n_ratings = sum(bool(cell.strip()) for cells in rated for cell in cells)
+        n_ratings = _count_ratings(test, [True] * table.n_rows)
         names = set(table.columns[raters])
         who = "raters without names"
         if not are_nameless(names):
             who = _many(len(names), "rater")
-        title += f"{who}, {_many(n_ratings or table.n_rows, 'rating')} of "
+        title += f"{who}, {_many(n_ratings, 'rating')} of "
     title += _many(n_clips, "clip")
     systems = {name.strip() for name in _column(table, "system_id") or () if name}
     if systems:
@@ -249,6 +248,18 @@ def _title(test: ListeningTest) -> str:
     for name, scale in own.items():
         title += f"; '{name}' is on {scale}"
     return title
+
+
+def _count_ratings(test: ListeningTest, is_counted: Sequence[bool]) -> int:
+    """The ratings in some rows; rows, where the columns of ratings are not known."""
+    if not test.aspects:
+        return sum(is_counted)
+    return sum(
+        bool(cell.strip())
+        for name in test.aspects
+        for cell, counts in zip(test.table.columns[name], is_counted, strict=True)
+        if counts
+    )
 
 
 def _many(count: int, what: str) -> str:
@@ -280,10 +291,14 @@ def _without_anchors(test: ListeningTest, anchors: str, path: Path) -> Listening
             f"{path} rates only reference and anchor conditions: {listed}. Take them "
             "with --anchors keep."
         )
-    what = "clip" if test.has_labels or test.layout == "lists" else "rating"
+    if test.has_labels or test.layout == "lists":
+        left_out = _many(keeps.count(False), "clip")
+    else:
+        is_left_out = [not is_kept for is_kept in keeps]
+        left_out = _many(_count_ratings(test, is_left_out), "rating")
     return _with_clips(test, rows_where(of_clips, keeps)).saying(
         f"reference and anchor conditions are left out: {listed}, "
-        f"{_many(keeps.count(False), what)} (--anchors keep takes them)"
+        f"{left_out} (--anchors keep takes them)"
     )
 
 

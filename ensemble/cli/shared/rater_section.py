@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from base_models.clips.labels import label_scales
 from base_models.errors import some
+from ensemble.screen.tables import LiteralTable
 
 if TYPE_CHECKING:
     from base_models.metrics.rater_agreement import RaterAgreement
@@ -54,7 +54,7 @@ def print_raters(screen: Console, found: Sequence[RaterAgreement]) -> None:
         "Raters: Krippendorff's alpha (0: as by chance, 1: always agree) with its 95 % "
         "interval over clips, and ratings at the ends of the scale"
     )
-    table = Table(title=title, title_justify="left")
+    table = LiteralTable(title=title)
     table.add_column("aspect", overflow="fold")
     for name in ("raters", "ratings each", "alpha", "lowest", "highest"):
         table.add_column(name, justify="right", no_wrap=name == "alpha")
@@ -64,7 +64,7 @@ def print_raters(screen: Console, found: Sequence[RaterAgreement]) -> None:
         if not counts.empty and counts.min() == counts.max():
             each = f"{counts.min()}"
         table.add_row(
-            Text(one.aspect),
+            one.aspect,
             str(len(one.raters)) if len(one.raters) else "no names",
             each,
             _alpha_text(one),
