@@ -1,6 +1,6 @@
 # Commands of stackedmos in a container, on the CPU (linux/amd64); README.md says how to
-# build and run it. SET names a file of constraints: base (0.6 GB: predictions, ratings,
-# evaluation) or train (6 GB: also base models and their encoders).
+# build and run it. SET names a file of constraints: base (0.6 GB beside Python: ratings,
+# predictions, evaluation) or train (6 GB: also base models and their encoders).
 FROM python:3.11-slim-bookworm AS wheel
 WORKDIR /source
 COPY . .

@@ -15,6 +15,7 @@ from absent_libraries import run_python
 from builders import ROOT
 
 from base_models.optional_libraries import EXTRA_OF_LIBRARY
+from ensemble.cli.shared.exit_codes import run_command
 
 PREDICTIONS = ("--predictions", "one.csv", "two.csv")
 WORK = {
@@ -37,6 +38,13 @@ MORE = {
     "adapt": ("fit_meta", "--adapt", "old", "--data", "clips.csv"),
     "write Parquet": ("predict_mos", *PREDICTIONS, "--out", "scores.parquet"),
     "name Parquet": ("predict_mos", *PREDICTIONS, "--format", "parquet"),
+    "distributions as Parquet": (
+        "predict_mos",
+        *PREDICTIONS,
+        "--distributions",
+        "bins.parquet",
+    ),
+    "means as Parquet": (*WORK["rate_less"], "--out", "means.parquet"),
     "read Parquet": ("evaluate_mos", "table.parquet", "labels.csv"),
     "check Parquet": ("check_clips", "table.parquet"),
     "delete": ("evaluate_mos", "--deletion", "--clips", "clips.csv"),
@@ -231,6 +239,18 @@ def test_a_door_of_the_library_raises_an_import_error_with_the_extra(folders):
     for name, message in said.items():
         extra = "parquet" if name == "a table" else "train"
         assert message.endswith(f"run: pip install 'stackedmos[{extra}]'"), name
+
+
+@pytest.mark.parametrize("module", ["geomloss", "transformers.models"])
+def test_an_extra_that_is_there_in_part_is_named_too(module, capsys):
+    def command(argv):
+        raise ModuleNotFoundError(f"No module named {module!r}", name=module)
+
+    assert run_command(command) == 2
+    library = module.split(".")[0]
+    assert f"need {library}, which is not installed; run: pip install 'stackedmos[" in (
+        capsys.readouterr().err
+    )
 
 
 def test_every_extra_that_is_named_exists():
