@@ -25,6 +25,7 @@ from base_models.clips.columns import (
 )
 from base_models.clips.names import short_id
 from base_models.clips.problems import Problem, Problems
+from base_models.clips.tables.notation import two_readings
 from base_models.clips.text_table import TextTable, check_name, parse_number
 from base_models.errors import UsageError, some
 from ensemble.prediction_files.known_tools import (
@@ -350,7 +351,8 @@ def _refuse_odd_cells(table: TextTable, odd: Sequence[tuple[int, str]]) -> None:
             column,
             cell,
             f"{column} is no finite number",
-            cure="Mend the cell, or leave it empty where there is no score.",
+            cure=two_readings(cell)
+            or "Mend the cell, or leave it empty where there is no score.",
             unit=table.unit,
             message=f"{column} is {cell[:40]!r}; a prediction is a finite number",
         )
