@@ -50,7 +50,8 @@ def test_all_problems_of_a_table_are_found_in_one_run(bad):
     assert {one.file for one in caught.value.problems} == {str(bad)}
     cures = {one.line: one.cure for one in caught.value.problems if one.column == "ta"}
     assert cures == {
-        4: "It may be 4500 or 4.500: write it with a decimal point, or without a comma.",
+        4: "It may be 4500 or 4.500: write it with a decimal point, or without a "
+        "comma.",
         6: "If it does here: --missing-code NA",
     }
 
