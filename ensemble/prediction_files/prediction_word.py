@@ -26,6 +26,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
+from base_models.clips.tables.read_table import names_sheet
 from base_models.errors import UsageError, some
 from base_models.scales import RANGE_PATTERN, Scale
 
@@ -158,11 +159,12 @@ def _parse_file(word: str, text: str, existing: str) -> PredictionFile:
 
 
 def _longest_file(text: str) -> str:
-    """The longest beginning of a text, up to a colon, that is a file; "" if none is."""
+    """The longest beginning of a text, up to a colon, that is a file or sheet, or ""."""
     ends = [len(text), *(found.start() for found in re.finditer(":", text))]
     for end in sorted(ends, reverse=True):
         path, ids = _split_list(text[:end])
-        if path.is_file() and (ids is None or ids.is_file()):
+        is_there = path.is_file() or names_sheet(path)
+        if is_there and (ids is None or ids.is_file()):
             return text[:end]
     return ""
 

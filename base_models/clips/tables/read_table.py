@@ -11,7 +11,7 @@ from base_models.clips.tables.delimited import read_delimited
 from base_models.clips.tables.json_tables import read_json, read_jsonl
 from base_models.clips.tables.kaldi import read_scp
 from base_models.clips.tables.parquet_tables import read_parquet
-from base_models.clips.tables.sheets import read_sheet
+from base_models.clips.tables.sheets import has_sheet, read_sheet
 from base_models.clips.text_table import TextTable, check_is_file
 from base_models.errors import UsageError
 
@@ -47,6 +47,12 @@ def table_file(path: str | os.PathLike) -> Path:
     book.xlsx a.csv
     """
     return _file_and_sheet(path)[0]
+
+
+def names_sheet(path: str | os.PathLike) -> bool:
+    """Whether a path is ``FILE.xlsx:SHEET`` of a sheet that is there."""
+    file, sheet = _file_and_sheet(path)
+    return sheet is not None and file.is_file() and has_sheet(file, sheet)
 
 
 def read_table(path: str | os.PathLike, sheet: str | None = None) -> TextTable:

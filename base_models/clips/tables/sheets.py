@@ -69,7 +69,7 @@ def read_sheet(path: Path, sheet: str | None) -> TextTable:
     for name, data in members.items():
         _check_member(path, name, data)
     try:
-        book = calamine.CalamineWorkbook.from_filelike(io.BytesIO(_packed(members)))
+        book = _book(members)
         name, others = _choose(book, sheet, path)
         page = book.get_sheet_by_name(name)
         rows = page.to_python(skip_empty_area=False)
@@ -90,6 +90,21 @@ def read_sheet(path: Path, sheet: str | None) -> TextTable:
     _note_and_fill(grid, merged)
     _check_formulas(path, _member_of_sheet(members, name), grid)
     return grid.to_table()
+
+
+def has_sheet(path: Path, sheet: str) -> bool:
+    """Whether a spreadsheet can be opened and has a sheet of this name."""
+    try:
+        members = _unpack(path)
+        for name, data in members.items():
+            _check_member(path, name, data)
+        return sheet in _book(members).sheet_names
+    except (OSError, UsageError, calamine.CalamineError):
+        return False
+
+
+def _book(members: dict[str, bytes]) -> calamine.CalamineWorkbook:
+    return calamine.CalamineWorkbook.from_filelike(io.BytesIO(_packed(members)))
 
 
 def _choose(
