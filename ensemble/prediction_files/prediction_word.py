@@ -159,7 +159,7 @@ def _parse_file(word: str, text: str, existing: str) -> PredictionFile:
 
 
 def _longest_file(text: str) -> str:
-    """The longest beginning of a text, up to a colon, that is a file or sheet, or ""."""
+    """The longest beginning of a text, up to a colon, that is a file or sheet."""
     ends = [len(text), *(found.start() for found in re.finditer(":", text))]
     for end in sorted(ends, reverse=True):
         path, ids = _split_list(text[:end])
