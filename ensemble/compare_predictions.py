@@ -38,6 +38,7 @@ from ensemble.prediction_files.prediction_word import FileWord
 from ensemble.prediction_files.read_model import Origin
 from ensemble.prediction_files.read_predictions import (
     clips_of_split,
+    remarks,
 )
 from ensemble.prediction_files.read_system_truth import (
     MEANS,
@@ -171,6 +172,7 @@ def compare_files(
     pairs = pairs_of(list(scores), asked.against)
 
     notes = [*all_clips.attrs.get("notes", ()), *beside.notes]
+    notes += _remarks(kept, scores, own_scales)
     truth = None
     if asked.system_truth is not None:
         truth = read_system_truth(
@@ -253,6 +255,25 @@ def _ceiling(
     rated = ratings_of(clips, single, ratings)
     check_against_labels(rated, clips, aspects, own_scales)
     return ceiling_of_clips(rated, clips, aspects, resampling=asked.resampling)
+
+
+def _remarks(
+    clips: pd.DataFrame,
+    scores: Mapping[str, np.ndarray],
+    own_scales: Mapping[str, Scale],
+) -> list[str]:
+    """What makes the metrics of a predictor mislead, and those of all."""
+    aspects = list(own_scales)
+    of_all: dict[str, list[str]] = {}
+    for name, values in scores.items():
+        columns = {f"pred_{aspect}": values[:, k] for k, aspect in enumerate(aspects)}
+        for remark in remarks(clips.assign(**columns), aspects, own_scales):
+            of_all.setdefault(remark, []).append(name)
+    # What is said of all predictors is about the clips.
+    return [
+        remark if len(names) == len(scores) else f"{', '.join(names)}: {remark}"
+        for remark, names in of_all.items()
+    ]
 
 
 def _common_clips(

@@ -20,7 +20,7 @@ LEVELS = {
     "base_models": [
         {"errors"},
         {"optional_libraries"},
-        {"bins", "files", "devices", "scales", "vector_range"},
+        {"bins", "files", "devices", "mono_rules", "scales", "vector_range"},
         {"predictions", "settings", "clips", "sklearn_files", "frame_range"},
         {"config", "pooled_config"},
         {"model_presets"},
@@ -73,6 +73,7 @@ GROUND = [
     "optional_libraries.py",
     "predictions.py",
     "scales.py",
+    "mono_rules.py",
     "vector_range.py",
     "clips",
     "metrics",

@@ -21,9 +21,6 @@ from base_models.clips.audio_files.decoder import (
 )
 from base_models.clips.audio_files.levels import LevelMeter, Levels
 from base_models.clips.audio_files.mono import (
-    MIX,
-    MONO_RULES,
-    MonoMeter,
     mean_of_channels,
     one_channel,
 )
@@ -34,12 +31,11 @@ from base_models.clips.audio_files.open_file import (
 )
 from base_models.clips.segments.reference import segment_of
 from base_models.errors import ClipError, one_of
+from base_models.mono_rules import MIX, MONO_RULES
 
 __all__ = [
     "LENGTH_TOLERANCE",
     "MIN_SECONDS",
-    "MIX",
-    "MONO_RULES",
     "USED_SECONDS",
     "AudioInfo",
     "content_hash",
@@ -119,7 +115,7 @@ def load_audio(
     max_seconds : float
         Where the clip is cut.
     mono : str
-        One of `MONO_RULES`, see `base_models.clips.audio_files.mono`.
+        One of `base_models.mono_rules.MONO_RULES`.
 
     Returns
     -------
@@ -176,20 +172,19 @@ def _decode(
 ) -> tuple[np.ndarray, int]:
     """Mono samples at the rate of the file, and that rate in Hz."""
     one_of(rule, MONO_RULES, "rule for one channel")
-    meter = MonoMeter()
     with open_audio(path) as (handle, sound):
         rate = sound.samplerate
         n_wanted = int(np.ceil(max_seconds * rate))
         chunks = checked_chunks(handle, sound, n_wanted)
         if rule == MIX:
-            samples = mean_of_channels(chunks, meter)
+            samples = mean_of_channels(chunks)
         else:
             samples = one_channel(chunks, rule)
         for message in sound.messages:
             log.info("%s: the decoder says: %s", os.fspath(path), message)
 
     # Rare, so that it is decoded once more rather than all channels of all clips kept.
-    if meter.is_cancelling:
+    if samples is None:
         log.info("%s: its channels cancel; the loudest is taken", os.fspath(path))
         return _decode(path, max_seconds, "loudest")
     return samples, rate

@@ -484,7 +484,8 @@ def _unfit_recordings(read: Mapping[str, AudioInfo]) -> list[Finding]:
             "long",
             _clips_where(read, lambda info: info.seconds > longest),
             f"Longer than {USED_SECONDS:g} s, of which only the first "
-            f"{USED_SECONDS:g} s are used: {{names}}.",
+            f"{USED_SECONDS:g} s are used (predict_mos --windows all scores the "
+            "rest, too): {names}.",
         ),
         *_finding(
             "narrow_band",

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from jsonargparse import Namespace
 
 from base_models.errors import UsageError, one_of
+from base_models.mono_rules import MONO_RULES
 from base_models.optional_libraries import require
 from base_models.pooled_config import PooledConfig
 from base_models.scales import LabelScales
@@ -160,6 +161,13 @@ def _add_training_options(parser: Options) -> None:
         metavar="KEY=VALUE",
         help="single settings, e.g. max_epochs=20 learning_rate=1e-4 "
         "bins.grid=endpoints; values as in TOML, bare words are text",
+    )
+    add(
+        "--mono",
+        type=str,
+        metavar="RULE",
+        help="how channels become one: mix (their mean; of channels that cancel the "
+        "loudest), left, right or loudest; scores use the same. Default: mix",
     )
     add(
         "--split",
@@ -308,10 +316,24 @@ def _choose_setup(options: Namespace) -> TrainingSetup:
             options.audio_encoder, options.text_encoder, demo=options.data is None
         ),
         settings=options.settings,
-        overrides=parse_settings(options.set),
+        overrides=_overrides(options),
         folds=_folds(options),
         dtype=options.store_dtype,
     )
+
+
+def _overrides(options: Namespace) -> dict[str, Any]:
+    """Single settings of the models: those of --set, and the rule of --mono."""
+    overrides = parse_settings(options.set)
+    if options.mono is None:
+        return overrides
+    one_of(options.mono, MONO_RULES, "--mono")
+    if overrides.get("mono", options.mono) != options.mono:
+        raise UsageError(
+            f"--mono {options.mono} and --set mono={overrides['mono']} disagree; leave "
+            "one of them out."
+        )
+    return {**overrides, "mono": options.mono}
 
 
 def _folds(options: Namespace) -> int:

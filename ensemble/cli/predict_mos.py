@@ -27,7 +27,7 @@ from ensemble.cli.shared.exit_codes import (
     say_set_aside,
     say_without_prompt,
 )
-from ensemble.cli.shared.explanations import explain, make_folder
+from ensemble.cli.shared.explanations import draw_over_time, explain, make_folder
 from ensemble.cli.shared.file_names import audio_names
 from ensemble.cli.shared.options import (
     PREDICTION_WORDS,
@@ -40,6 +40,7 @@ from ensemble.cli.shared.score_output import (
     put_distributions,
     put_facts,
     put_scores,
+    say_audio,
     say_range,
 )
 from ensemble.cli.shared.stacks import add_stack_options, load_stack, stack_source
@@ -418,16 +419,19 @@ def _score_clips(options: Namespace, form: str | None) -> int:
     if options.by_system:
         _say_systems(stack, clips, scores.aspects)
     say_range(scores)
+    say_audio(scores)
 
     put_scores(scores, options.out, form, level=options.level)
     if options.json:
-        put_facts(scores, options.json, level=options.level)
+        put_facts(scores, options.json, level=options.level, windowed=windowed)
     if scores.distributions is not None:
         put_distributions(scores.distributions, options.distributions)
     if windowed is not None and options.over_time:
         put_over_time(windowed, options.over_time)
     if options.explain:
         explain(options.explain, stack, clips, store=store, scores=scores)
+    if options.explain and windowed is not None:
+        draw_over_time(options.explain, windowed)
     return max(
         say_without_prompt(scores.without_prompt), say_set_aside(scores.set_aside)
     )

@@ -16,7 +16,7 @@ import pandas as pd
 
 from base_models.clips import musiceval
 from base_models.clips.columns import STANDARD_NAMES, fold_name
-from base_models.clips.read_clips import SCALE, read_scores
+from base_models.clips.labels import SCALE, read_scores
 from base_models.clips.tables.read_table import TABLE_SUFFIXES, is_table, read_table
 from base_models.clips.text_table import TextTable, check_name
 from base_models.errors import UsageError, some

@@ -10,6 +10,7 @@ import pandas as pd
 from base_models.clips.audio import LENGTH_TOLERANCE, USED_SECONDS, declared_seconds
 from base_models.clips.rows.audio_paths import AUDIO_SUFFIXES
 from base_models.clips.rows.audio_tables import audio_files
+from base_models.clips.segments.reference import stem_of
 from base_models.errors import UsageError
 
 
@@ -19,8 +20,8 @@ def clips_from_files(audio: Sequence[str], prompt: str | None) -> pd.DataFrame:
     Returns
     -------
     clips : DataFrame
-        ``clip_id``, ``audio`` and ``prompt``. Ids are file names without suffix; where
-        two files have the same name, ids are paths.
+        ``clip_id``, ``audio`` and ``prompt``. Ids are file names without suffix, with
+        the times of a segment; where two files have the same name, ids are paths.
 
     Raises
     ------
@@ -31,7 +32,7 @@ def clips_from_files(audio: Sequence[str], prompt: str | None) -> pd.DataFrame:
     for name in audio:
         paths += _audio_files(Path(name))
 
-    ids = [path.stem for path in paths]
+    ids = [stem_of(str(path)) for path in paths]
     # Two folders may hold files of one name; their paths tell them apart.
     if len(set(ids)) != len(ids):
         ids = [str(path) for path in paths]

@@ -123,11 +123,6 @@ class DividedClips:
                 on_progress(DIVIDING, row + 1, len(clips))
         return cls(clips, tuple(windows), set_aside=tuple(set_aside))
 
-    @property
-    def n_longer(self) -> int:
-        """How many clips have several windows."""
-        return sum(len(windows) > 1 for windows in self.windows)
-
     def table(self) -> pd.DataFrame:
         """The windows as a clip table, in the order of the clips and of time.
 
@@ -392,17 +387,19 @@ class _Pool:
         return records
 
     def _notes(self) -> tuple[str, ...]:
-        n_windows = sum(map(len, self.divided.windows))
         n_clips = len(self.divided.windows)
+        longer = [windows for windows in self.divided.windows if len(windows) > 1]
         notes = []
-        if self.divided.n_longer:
-            verb = "is" if self.divided.n_longer == 1 else "are"
+        if longer:
+            verb = "is" if len(longer) == 1 else "are"
+            subject = f"{len(longer)} of {n_clips} clips {verb}"
+            if n_clips == 1:
+                subject = "the clip is"
             notes.append(
-                f"{self.divided.n_longer} of {n_clips} clip"
-                f"{'' if n_clips == 1 else 's'} {verb} longer than {USED_SECONDS:g} s "
-                f"and scored by windows of that length ({n_windows} in all); a score "
-                "is the mean over time, and its interval the mean of theirs, as "
-                "windows of a clip err alike"
+                f"{subject} longer than {USED_SECONDS:g} s and scored by "
+                f"{sum(map(len, longer))} windows of that length; a score is the mean "
+                "over time, and its interval the mean of theirs, since windows of a "
+                "clip err alike"
             )
         silent = [
             clip

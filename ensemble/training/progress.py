@@ -233,7 +233,7 @@ def _step(encoder: str, count: str) -> str:
     if encoder == FINGERPRINTS:
         return f"Looking for copies among {count}recordings"
     if encoder == DIVIDING:
-        return f"Dividing {count}clips into windows"
+        return f"Measuring {count}clips for windows"
     spec = known_encoders().specs.get(encoder)
     unit = "prompts" if spec is not None and spec.kind == "text" else "clips"
     return f"Embedding {count}{unit}, {encoder}"

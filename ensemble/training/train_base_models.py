@@ -370,7 +370,8 @@ def _load_pair(model: ModelSetup, with_text: bool, device: str) -> EncoderPair:
     from base_models.encoders import load_encoder
 
     words = model.encoder_words(with_text)
-    audio, *texts = [load_encoder(word, device=device) for word in words]
+    mono = model.config.mono
+    audio, *texts = [load_encoder(word, device=device, mono=mono) for word in words]
     return audio, texts[0] if texts else None
 
 
@@ -433,6 +434,7 @@ def _embed(
                 device=compute.device,
                 engine=compute.engine,
                 placeholder=placeholder,
+                mono=audio.mono,
             )
         # After an engine this encodes nothing, but names the clips that it cannot use.
         filled.append(

@@ -28,7 +28,7 @@ _LEAST_HZ = 3_000.0
 
 # Length of a frame, and how many of each portion of samples are looked at.
 _FRAME_SECONDS = 0.09
-_FRAMES_PER_CHUNK = 6
+_FRAMES_PER_CHUNK = 3
 
 _FLOOR = 1e-20
 
@@ -45,7 +45,7 @@ class SpectrumMeter:
     def __init__(self, rate: int) -> None:
         self.rate = rate
         self._width = fft.next_fast_len(max(round(_FRAME_SECONDS * rate), 16), True)
-        self._window = np.hanning(self._width).astype(np.float32)[:, None]
+        self._window = np.hanning(self._width).astype(np.float32)
         self._power = np.zeros(self._width // 2 + 1)
         self._n_frames = 0
 
@@ -54,13 +54,14 @@ class SpectrumMeter:
         n_fit = len(chunk) // self._width
         n_used = min(n_fit, _FRAMES_PER_CHUNK)
         # Two channels tell as much as many, and are quicker.
-        channels = chunk[:, :2]
-        for k in range(n_used):
-            start = k * n_fit // n_used * self._width
-            frame = channels[start : start + self._width] * self._window
-            spectrum = fft.rfft(frame, axis=0)
-            self._power += (spectrum.real**2 + spectrum.imag**2).sum(axis=1)
-            self._n_frames += 1
+        channels = chunk[: n_fit * self._width, :2]
+        frames = channels.reshape(n_fit, self._width, channels.shape[1])
+        chosen = frames[np.arange(n_used) * n_fit // max(n_used, 1)].swapaxes(1, 2)
+        if n_used:
+            spectrum = fft.rfft(chosen * self._window)
+            power = spectrum.real**2 + spectrum.imag**2
+            self._power += power.sum(axis=(0, 1))
+            self._n_frames += n_used
 
     def bandwidth(self) -> float:
         """The bandwidth in Hz, see the module."""

@@ -18,6 +18,7 @@ from base_models.clips.audio_files import mpeg
 from base_models.clips.audio_files.containers import check_container
 from base_models.clips.audio_files.decoder_messages import QuietSoundFile
 from base_models.clips.audio_files.open_file import regular_file
+from base_models.clips.audio_files.other_formats import decoded
 from base_models.clips.audio_files.readable import AS_IT_IS, Readable
 from base_models.clips.segments.reference import segment_of
 from base_models.clips.segments.sound_part import SoundPart
@@ -92,7 +93,10 @@ def open_audio(
 def _decoder(handle: int, readable: Readable) -> Iterator[QuietSoundFile]:
     """A decoder of an open file, or of its mended copy."""
     with contextlib.ExitStack() as stack:
-        source = stack.enter_context(readable.opened(handle))
+        if readable.foreign:
+            source = stack.enter_context(decoded(handle, readable.foreign))
+        else:
+            source = stack.enter_context(readable.opened(handle))
         try:
             sound = QuietSoundFile(source)
         except soundfile.LibsndfileError:
@@ -222,8 +226,9 @@ def _length_tolerance(
 
 
 def _check_values(chunk: np.ndarray, start_seconds: float) -> None:
-    if not np.isfinite(chunk).all():
+    # Both are NaN where any sample is.
+    largest = max(float(chunk.max()), -float(chunk.min()))
+    if not np.isfinite(largest):
         raise ClipError(f"NaN or infinite samples near {start_seconds:.1f} s")
-    largest = np.abs(chunk).max()
     if largest > MAX_VALUE:
         raise ClipError(f"sample values up to {largest:.3g}; full scale is 1")

@@ -8,6 +8,7 @@ then read from the last frame, whose checksum tells whether it is whole.
 from __future__ import annotations
 
 import mmap
+import os
 
 from base_models.clips.audio_files.readable import AS_IT_IS, Patch, Readable
 from base_models.errors import ClipError
@@ -24,6 +25,8 @@ _TOTAL_BITS = 36
 _LARGEST_FRAME = 1 << 22
 _ID3V1_BYTES = 128
 
+_BLOCK = 1 << 20
+
 _CUT_OFF = (
     "cut off: its header declares no length, and it does not end with a whole frame"
 )
@@ -38,25 +41,38 @@ def check_flac(handle: int, start: int) -> Readable:
         When a second file follows the first, or the file declares no length and is cut
         off.
     """
+    if _has_second(handle, start + 4):
+        raise ClipError(
+            "a second FLAC file follows the first, and only that would be read; join "
+            "their samples instead, e.g. by sox FIRST SECOND OUT.flac"
+        )
+    total = os.pread(handle, 5, start + _TOTAL_AT)
+    if len(total) < 5:
+        raise ClipError("cut off: its header is not whole")
+    if int.from_bytes(total, "big") & ((1 << _TOTAL_BITS) - 1):
+        return AS_IT_IS
     with mmap.mmap(handle, 0, access=mmap.ACCESS_READ) as data:
-        for beginning in (_BEGINNING, _LAST_BEGINNING):
-            if data.find(beginning, start + 4) >= 0:
-                raise ClipError(
-                    "a second FLAC file follows the first, and only that would be "
-                    "read; join their samples instead, e.g. by sox FIRST SECOND "
-                    "OUT.flac"
-                )
-        total = data[start + _TOTAL_AT : start + _TOTAL_AT + 5]
-        if len(total) < 5:
-            raise ClipError("cut off: its header is not whole")
-        declared = int.from_bytes(total, "big") & ((1 << _TOTAL_BITS) - 1)
-        if declared:
-            return AS_IT_IS
         n_samples = _samples_up_to_last_frame(data, start)
 
     kept = int.from_bytes(total, "big") >> _TOTAL_BITS << _TOTAL_BITS
     field = (kept | n_samples).to_bytes(5, "big")
     return Readable(patches=(Patch(start + _TOTAL_AT, field),))
+
+
+def _has_second(handle: int, offset: int) -> bool:
+    """Whether another file begins behind an offset."""
+    # Blocks overlap, so that no beginning is divided.
+    n_overlap = len(_BEGINNING) - 1
+    while block := os.pread(handle, _BLOCK, offset):
+        at = block.find(b"fLaC")
+        while at >= 0:
+            if block[at : at + len(_BEGINNING)] in (_BEGINNING, _LAST_BEGINNING):
+                return True
+            at = block.find(b"fLaC", at + 1)
+        if len(block) < _BLOCK:
+            return False
+        offset += len(block) - n_overlap
+    return False
 
 
 def _samples_up_to_last_frame(data: mmap.mmap, start: int) -> int:

@@ -118,6 +118,29 @@ def _is_on_scale(cells: Iterable[str], scale: Scale) -> bool:
     return has_numbers
 
 
+def odd_cell_notes(table: TextTable, names: Iterable[str]) -> list[str]:
+    """Columns that would be ratings but for a few cells, each with the first of these.
+
+    Parameters
+    ----------
+    table : the cells
+    names : columns that no rating is read from
+    """
+    notes = []
+    for name in names:
+        cells = [cell.strip() for cell in table.columns.get(name, ())]
+        filled = [row for row, cell in enumerate(cells) if cell]
+        odd = [row for row in filled if parse_number(cells[row]) is None]
+        if is_bookkeeping_of_ratings(name) or not 0 < len(odd) <= len(filled) / 4:
+            continue
+        _, number = table.locations[odd[0]]
+        notes.append(
+            f"'{name}' is no rating, for {table.unit} {number} has "
+            f"'{cells[odd[0]]}'; --aspects takes it for one, and lists such cells"
+        )
+    return notes
+
+
 # ---- scales
 
 

@@ -12,6 +12,7 @@ import hashlib
 import math
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -125,6 +126,18 @@ def segment_of(name: str) -> Segment | None:
         return None
     end = math.inf if match[3] is None else float(match[3])
     return Segment(match[1], float(match[2]), end)
+
+
+def stem_of(name: str) -> str:
+    """The name of a clip by that of its audio: without folders and suffix.
+
+    >>> stem_of("data/song.wav"), stem_of("data/song.wav#t=60,70.5")
+    ('song', 'song#60-70.5')
+    """
+    segment = segment_of(name)
+    if segment is None:
+        return Path(name).stem
+    return f"{Path(segment.source).stem}#{segment.label}"
 
 
 def _times(start: float, end: float, separator: str) -> str:

@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from base_models.clips.columns import (
     DURATION_NAMES,
@@ -22,7 +23,10 @@ from base_models.clips.columns import (
 from base_models.clips.problems import Problems
 from base_models.clips.rows.cell_checks import problem_in
 from base_models.clips.rows.reading import Reading
-from base_models.clips.rows.standard_columns import StandardTable
+from base_models.clips.rows.standard_columns import (
+    StandardTable,
+    with_standard_columns,
+)
 from base_models.clips.segments.reference import Segment, segment_of
 from base_models.clips.text_table import TextTable, parse_number
 from base_models.errors import UsageError
@@ -96,10 +100,8 @@ class TimeColumns:
         return "-".join(cells) if any(cells) else ""
 
     def __str__(self) -> str:
-        named = {"start": self.start, "end": self.end, "duration": self.duration}
-        return ", ".join(
-            f"{word} from '{name}'" for word, name in named.items() if name
-        )
+        named = [name for name in (self.start, self.end, self.duration) if name]
+        return " and ".join(f"'{name}'" for name in named)
 
 
 def _one(table: TextTable, fits: Sequence[str], standard: str) -> str:
@@ -128,19 +130,18 @@ def _holds_dates(cells: Sequence[str]) -> bool:
     return bool(filled) and (are_dates or are_stamps)
 
 
-def cut_to_segments(standard: StandardTable, reading: Reading) -> StandardTable:
-    """The same table with the audio of each row cut to its times.
+def with_segments(table: TextTable, path: Path, reading: Reading) -> StandardTable:
+    """A table under standard names, with the audio of each row cut to its times.
 
     Rows whose times cannot be used keep their whole file: `check_times` makes them
     problems. Ids that were made of names of files get the times, as in ``song#60-70``.
 
     Parameters
     ----------
-    standard : StandardTable
-        Its paths lead to audio files.
-    reading : Reading
-        What the user says of the table.
+    table, path, reading
+        As `base_models.clips.rows.standard_columns.with_standard_columns` takes them.
     """
+    standard = with_standard_columns(table, path, reading)
     table = standard.table
     times = TimeColumns.of(table, reading)
     if times is None:
@@ -160,9 +161,9 @@ def cut_to_segments(standard: StandardTable, reading: Reading) -> StandardTable:
             n_segments += 1
 
     note = f"segments: {n_segments:,} of {table.n_rows:,} clips are parts of files"
-    note += f", in seconds ({times})"
+    note += f", in seconds by {times}"
     if "clip_id" not in standard.taken:
-        note += ", and named FILE#START-END"
+        note += "; their ids are FILE#START-END"
     columns = {**table.columns, "audio": audio, "clip_id": ids}
     cut = replace(table, columns=columns, notes=(*table.notes, note))
     taken = {**standard.taken, **_taken(times)}

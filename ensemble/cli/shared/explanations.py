@@ -5,7 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from base_models.clips.audio import USED_SECONDS
 from base_models.errors import UsageError
+from base_models.files import atomic_write
+from base_models.scales import Scale
 from ensemble.cli.shared.exit_codes import listed, say
 
 if TYPE_CHECKING:
@@ -14,6 +17,7 @@ if TYPE_CHECKING:
     from base_models.encoders.store import EmbeddingStore
     from ensemble.estimator.stacked_mos import StackedMOS
     from ensemble.scoring.score_clips import Scores
+    from ensemble.scoring.score_windows import WindowedScores
 
 
 def make_folder(name: str) -> None:
@@ -76,6 +80,32 @@ def explain(
     if any(pooled):
         found.append("what scores from pooled embeddings consist of")
     say(f"{' and '.join(found)} in {len(scored)} clips: {folder}")
+
+
+def draw_over_time(folder: str, windowed: WindowedScores) -> None:
+    """Draw the scores of clips of several windows over time, one picture each."""
+    from ensemble.attention.explain import file_name
+    from ensemble.attention.labels import short
+    from ensemble.attention.over_time_picture import over_time_picture
+
+    scores = windowed.scores
+    own = Scale(1, 5)
+    scales = {name: scores.scales.get(name, own) for name in scores.aspects}
+    words = _in_words(scores)
+    n_drawn = 0
+    for clip, rows in windowed.over_time.groupby("clip_id", sort=False):
+        if rows["start"].nunique() == 1:
+            continue
+        n_drawn += 1
+        title = f"{short(clip, 90)}, over time\n{words[clip]}"
+        file = Path(folder) / f"{file_name(clip)}-over-time.png"
+        atomic_write(file, over_time_picture(title, rows, scales))
+    if n_drawn:
+        clips = "clip is" if n_drawn == 1 else "clips are"
+        say(
+            f"scores over time of {n_drawn} longer {clips} drawn; all else there is of "
+            f"their first {USED_SECONDS:g} s: {folder}"
+        )
 
 
 def _in_words(scores: Scores) -> dict[str, str]:

@@ -14,6 +14,7 @@ from ensemble.screen.tables import LiteralTable
 
 if TYPE_CHECKING:
     from ensemble.formats import Distributions, Scores
+    from ensemble.scoring.score_windows import WindowedScores
 
 
 def output_format(out: str | None, name: str | None) -> str | None:
@@ -53,7 +54,12 @@ def put_scores(
         put_bytes(data)
 
 
-def put_facts(scores: Scores, file: str, level: float) -> None:
+def put_facts(
+    scores: Scores,
+    file: str,
+    level: float,
+    windowed: WindowedScores | None = None,
+) -> None:
     """Write scores and all that is known of them as JSON."""
     own = Scale(1, 5)
     scales = {name: scores.scales.get(name, own).to_json() for name in scores.aspects}
@@ -66,6 +72,8 @@ def put_facts(scores: Scores, file: str, level: float) -> None:
         "without_prompt": {k: list(v) for k, v in scores.without_prompt.items()},
         "set_aside": {clip.clip_id: clip.reason for clip in scores.set_aside},
     }
+    if windowed is not None:
+        facts["over_time"] = nan_to_none(windowed.over_time)
     put_json(facts, file, "predict_mos")
 
 
@@ -77,6 +85,12 @@ def say_range(scores: Scores) -> None:
     if scores.check is not None:
         for sentence in scores.check.sentences:
             say(sentence)
+
+
+def say_audio(scores: Scores) -> None:
+    """Say which clips have audio that their scores are not to be trusted for."""
+    for note in scores.audio_notes:
+        say(note)
 
 
 def put_distributions(distributions: Distributions, out: str) -> None:
@@ -99,7 +113,7 @@ def put_distributions(distributions: Distributions, out: str) -> None:
 
 def score_table(scores: Scores, level: float) -> LiteralTable:
     """Scores for a terminal: one row per clip, one column per aspect."""
-    from meta.score_columns import OUT_OF_RANGE
+    from meta.score_columns import AUDIO_FLAGS, OUT_OF_RANGE
 
     scales = {
         aspect: scores.scales.get(aspect, Scale(1, 5)) for aspect in scores.aspects
@@ -124,6 +138,9 @@ def score_table(scores: Scores, level: float) -> LiteralTable:
     is_marked = OUT_OF_RANGE in scores.frame and scores.frame[OUT_OF_RANGE].any()
     if is_marked:
         table.add_column("range")
+    is_flagged = AUDIO_FLAGS in scores.frame and scores.frame[AUDIO_FLAGS].any()
+    if is_flagged:
+        table.add_column("audio")
 
     for row in scores.frame.to_dict("records"):
         cells = []
@@ -137,5 +154,8 @@ def score_table(scores: Scores, level: float) -> LiteralTable:
                 cells.append(f"{row[f'{aspect}_sd']:.2f}" if has_score else "")
         if is_marked:
             cells.append("out of range" if row[OUT_OF_RANGE] else "")
+        if is_flagged:
+            flags = row[AUDIO_FLAGS].split()
+            cells.append(", ".join(flags).replace("_", " "))
         table.add_row(row["clip_id"], *cells)
     return table

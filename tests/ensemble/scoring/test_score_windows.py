@@ -1,6 +1,7 @@
 """A longer clip is scored window by window, a shorter one as it always was."""
 
 import functools
+import json
 import re
 
 import numpy as np
@@ -174,8 +175,9 @@ def test_a_silent_window_has_no_score_and_no_weight_and_that_is_said(clips, wind
     others = found[found["weight"] > 0]
     assert row["mi"] == pytest.approx(others["weight"] @ others["score"])
     longer, left_out = windowed.notes
-    assert longer.startswith("2 of 3 clips are longer than 30 s")
-    assert "(10 in all)" in longer
+    assert longer.startswith(
+        "2 of 3 clips are longer than 30 s and scored by 9 windows of that length;"
+    )
     assert left_out == (
         f"silent windows (below -60 dBFS) are left out of the score of '{clip}'"
     )
@@ -352,7 +354,7 @@ def test_the_command_writes_scores_and_scores_over_time(
         "slow piano",
         "--windows",
         "all",
-        *("--out", out, "--over-time", over),
+        *("--out", out, "--over-time", over, "--json", tmp_path / "facts.json"),
     )
     assert code == 0, err
     scores = pd.read_csv(out)
@@ -369,9 +371,40 @@ def test_the_command_writes_scores_and_scores_over_time(
     np.testing.assert_allclose(
         found["score"], windowed.over_time["score"], atol=1e-5, equal_nan=True
     )
-    assert "scored by windows of that length" in err
+    assert "scored by 9 windows of that length" in err
     assert f"scores over time: {over}, 10 rows" in err
+    facts = json.loads((tmp_path / "facts.json").read_text())
+    assert len(facts["over_time"]) == 10
+    assert set(facts["over_time"][0]) == set(OVER_TIME_COLUMNS)
     assert "only the first" not in err
+
+
+def test_explained_clips_of_several_windows_are_drawn_over_time(
+    folder, clips, tmp_path, monkeypatch
+):
+    titles = []
+    monkeypatch.setattr(
+        "matplotlib.figure.Figure.suptitle", lambda self, text, **_: titles.append(text)
+    )
+    why = tmp_path / "why"
+    code, _, err = predict(
+        folder,
+        *clips["audio"],
+        *("--prompt", "slow piano", "--windows", "all"),
+        *("--explain", why, "--out", tmp_path / "a.csv"),
+    )
+    assert code == 0, err
+    drawn = sorted(path.name for path in why.glob("*-over-time.png"))
+    assert [name[:3] for name in drawn] == ["c01", "c02"]
+    assert all(path.stat().st_size > 1_000 for path in why.glob("*.png"))
+    assert [title[:16] for title in titles[-2:]] == [
+        "c01, over time\nm",
+        "c02, over time\nm",
+    ]
+    assert (
+        f"scores over time of 2 longer clips are drawn; all else there is of their "
+        f"first 30 s: {why}" in err
+    )
 
 
 def test_without_windows_the_command_says_that_there_are_windows(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import soxr
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from base_models.clips.audio_files.bandwidth import SpectrumMeter
@@ -38,6 +38,7 @@ def measured(samples, rate=RATE, portion=20_000):
     return levels.levels(), spectrum.bandwidth()
 
 
+@settings(deadline=None)
 @given(
     portion=st.integers(1, 20_000),
     n=st.integers(1, 30_000),

@@ -66,9 +66,8 @@ def test_rows_with_times_are_parts_of_their_file_with_contents_of_their_own(
     assert len({content_hash(audio) for audio in clips["audio"]}) == 2
     assert len(load_audio(clips["audio"][1], RATE)) == 3.5 * RATE
     assert (
-        "segments: 2 of 2 clips are parts of files, in seconds (start from "
-        "'start_time', end from 'end_time'), and named FILE#START-END"
-        in clips.attrs["notes"]
+        "segments: 2 of 2 clips are parts of files, in seconds by 'start_time' and "
+        "'end_time'; their ids are FILE#START-END" in clips.attrs["notes"]
     )
 
 
