@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 _TRACK_2 = re.compile(r"audiomos2025-track2-(sys[^-]+)-utt.+")
-_BVCC = re.compile(r"(sys[^-]+)-utt.+")
+_BVCC = re.compile(r"(sys.+?)-utt.+")
 
 
 @dataclass(frozen=True)

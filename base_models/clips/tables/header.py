@@ -81,16 +81,16 @@ def header_position(rows: Sequence[Sequence[str]], is_list: bool = False) -> int
     Notes
     -----
     The first row is data if it holds no name that is known, but the name of an audio
-    file (with no numbers below it) or a number beside what looks like an id. A later
-    row is the header if it has a known name, and all above it have one cell at most, as
-    titles have.
+    file or a number beside what looks like an id. A later row is the header if it has a
+    known name, and all above it have one cell at most, as titles have. Names of several
+    audio files with none below them head the columns of clips, as in a table with a row
+    per rater.
     """
     if any(is_known_name(cell) for cell in rows[0]):
         return 0
     files = [place for place, cell in enumerate(rows[0]) if is_audio_file(cell)]
     if files:
-        # A row per rater has a column per clip, with numbers in it.
-        return 0 if _are_numbers(rows[1:], files) else None
+        return 0 if _are_above_answers(rows, files) else None
     if is_list and all(len(row) == 1 for row in rows):
         return None
     if _n_filled(rows[0]) <= 1:
@@ -101,11 +101,15 @@ def header_position(rows: Sequence[Sequence[str]], is_list: bool = False) -> int
     return _first_or_none(rows, is_list)
 
 
-def _are_numbers(rows: Sequence[Sequence[str]], places: Sequence[int]) -> bool:
-    """Whether there are rows, with numbers or nothing in some columns."""
-    cells = [row[place].strip() for row in rows for place in places if place < len(row)]
-    filled = [cell for cell in cells if cell]
-    return bool(filled) and all(map(readings, filled))
+def _are_above_answers(rows: Sequence[Sequence[str]], files: Sequence[int]) -> bool:
+    """Whether several files are named in the first row, and none in the next ones."""
+    below = [
+        row[place]
+        for row in rows[1:_LEADING_ROWS]
+        for place in files
+        if place < len(row)
+    ]
+    return len(files) > 1 and bool(below) and not any(map(is_audio_file, below))
 
 
 def _first_or_none(rows: Sequence[Sequence[str]], is_list: bool) -> int | None:
