@@ -89,6 +89,17 @@ def read_sheet(path: Path, sheet: str | None) -> TextTable:
     return grid.to_table()
 
 
+def sheet_names(path: Path) -> list[str]:
+    """The names of all sheets of a spreadsheet; none where it cannot be read."""
+    try:
+        members = _unpack(path)
+        book = calamine.CalamineWorkbook.from_filelike(io.BytesIO(_packed(members)))
+    except (UsageError, calamine.CalamineError, ValueError):
+        # Who reads a sheet of it says what is wrong.
+        return []
+    return list(book.sheet_names)
+
+
 def _choose(
     book: calamine.CalamineWorkbook, sheet: str | None, path: Path
 ) -> tuple[str, list[str]]:
