@@ -11,7 +11,7 @@ from base_models.clips.tables.delimited import read_delimited
 from base_models.clips.tables.json_tables import read_json, read_jsonl
 from base_models.clips.tables.kaldi import read_scp
 from base_models.clips.tables.parquet_tables import read_parquet
-from base_models.clips.tables.sheets import has_sheet, read_sheet
+from base_models.clips.tables.sheets import read_sheet
 from base_models.clips.text_table import TextTable, check_is_file
 from base_models.errors import UsageError
 
@@ -24,8 +24,9 @@ _READERS: dict[str, Callable[[Path], TextTable]] = {
     ".parquet": read_parquet,
     ".scp": read_scp,
 }
-_SPREADSHEETS = (".xlsx", ".xlsm", ".ods")
-TABLE_SUFFIXES = (*_READERS, *_SPREADSHEETS)
+SPREADSHEETS = (".xlsx", ".xlsm", ".ods")
+"""The suffixes of files that have sheets."""
+TABLE_SUFFIXES = (*_READERS, *SPREADSHEETS)
 """The suffixes of files that `read_table` reads."""
 
 _SHEET = re.compile(r"(.+\.(?:xlsx|xlsm|ods)):([^/\\:]+)", re.IGNORECASE | re.DOTALL)
@@ -47,12 +48,6 @@ def table_file(path: str | os.PathLike) -> Path:
     book.xlsx a.csv
     """
     return _file_and_sheet(path)[0]
-
-
-def names_sheet(path: str | os.PathLike) -> bool:
-    """Whether a path is ``FILE.xlsx:SHEET`` of a sheet that is there."""
-    file, sheet = _file_and_sheet(path)
-    return sheet is not None and file.is_file() and has_sheet(file, sheet)
 
 
 def read_table(path: str | os.PathLike, sheet: str | None = None) -> TextTable:
@@ -79,7 +74,7 @@ def read_table(path: str | os.PathLike, sheet: str | None = None) -> TextTable:
     file, named_sheet = _file_and_sheet(path)
     check_is_file(file)
     suffix = file.suffix.lower()
-    if suffix in _SPREADSHEETS:
+    if suffix in SPREADSHEETS:
         return read_sheet(file, sheet or named_sheet)
     if sheet is not None:
         raise UsageError(f"{file} has no sheets; leave '{sheet}' out.")

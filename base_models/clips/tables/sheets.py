@@ -92,15 +92,16 @@ def read_sheet(path: Path, sheet: str | None) -> TextTable:
     return grid.to_table()
 
 
-def has_sheet(path: Path, sheet: str) -> bool:
-    """Whether a spreadsheet can be opened and has a sheet of this name."""
+def sheet_names(path: Path) -> list[str]:
+    """The names of all sheets of a spreadsheet; none where it cannot be read."""
     try:
         members = _unpack(path)
         for name, data in members.items():
             _check_member(path, name, data)
-        return sheet in _book(members).sheet_names
-    except (OSError, UsageError, calamine.CalamineError):
-        return False
+        return list(_book(members).sheet_names)
+    except (UsageError, calamine.CalamineError, ValueError):
+        # Who reads a sheet of it says what is wrong.
+        return []
 
 
 def _book(members: dict[str, bytes]) -> calamine.CalamineWorkbook:
