@@ -14,6 +14,7 @@ from base_models.bins import ScoreBins
 from base_models.clips.columns import is_judged_by_text
 from base_models.clips.problems import Problem, Problems
 from base_models.clips.rows.reading import USUAL_MISSING, fold_code
+from base_models.clips.tables.notation import two_readings
 from base_models.clips.text_table import TextTable, parse_number
 from base_models.errors import UsageError
 from base_models.scales import Scale
@@ -88,7 +89,7 @@ def _not_a_score(
             f"'{name}' is not a rating, name those that are (--aspects)."
         )
     if _DECIMAL_COMMA.fullmatch(cell):
-        own_cure = "Write it with a decimal point."
+        own_cure = two_readings(cell) or "Write it with a decimal point."
     elif fold_code(cell) in USUAL_MISSING:
         what = f"{name} has {cell!r}, which often stands for a missing value"
         own_cure = f"If it does here: --missing-code {cell}"

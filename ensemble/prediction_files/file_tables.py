@@ -26,9 +26,6 @@ from base_models.clips.text_table import TextTable, check_is_file, split_lines
 from base_models.errors import UsageError, some
 from ensemble.prediction_files.prediction_word import PredictionFile
 
-_JSON = ".json"
-_DELIMITED = {".csv", ".tsv", ".txt"}
-
 
 def read_file_table(file: PredictionFile, aspects: Sequence[str]) -> TextTable:
     """The rows of a file, with a column of ids where a list of clips names them.

@@ -8,6 +8,7 @@ takes them apart. All parts but the file may be left out:
 ``nisqa=out.csv:mos_pred``     the column of its scores
 ``nisqa=out.csv:mos,noi``      several columns: models ``nisqa.mos`` and ``nisqa.noi``
 ``tool=scores.csv:0-100``      the scale of its scores, after the columns if there are
+``tool=book.xlsx:Sheet 2``     the sheet of a spreadsheet, before its columns
 ``axes=out.jsonl+in.jsonl``    scores without ids, and the list that they were made of
 ``preds/*.csv``                every file that matches, as if each had been named
 =============================  =======================================================
@@ -44,7 +45,7 @@ class PredictionFile:
 
     Parameters
     ----------
-    path : where it is
+    path : where it is; of a spreadsheet ``FILE:SHEET`` where a sheet is named
     name : what its model is called; "" where the file itself says
     scale : of all scores in it, or None
     columns : of the scores; empty where they are found by their names
@@ -71,7 +72,10 @@ class PredictionFile:
     @property
     def paths(self) -> tuple[Path, ...]:
         """All files that are read."""
-        return (self.path,) if self.ids is None else (self.path, self.ids)
+        from base_models.clips.tables.read_table import table_file
+
+        path = table_file(self.path)
+        return (path,) if self.ids is None else (path, self.ids)
 
     @classmethod
     def parse(cls, word: FileWord) -> PredictionFile:
@@ -144,6 +148,7 @@ def _parse_file(word: str, text: str, existing: str) -> PredictionFile:
     if match is not None:
         scale = Scale.parse(match["scale"])
         tail = match["rest"]
+    path, tail = _with_sheet(path, tail)
 
     columns: tuple[str, ...] = ()
     if tail:
@@ -155,6 +160,18 @@ def _parse_file(word: str, text: str, existing: str) -> PredictionFile:
                 "is empty."
             )
     return PredictionFile(path, scale=scale, columns=columns, ids=ids)
+
+
+def _with_sheet(path: Path, tail: str) -> tuple[Path, str]:
+    """A spreadsheet with the sheet that follows it, if one does, and the rest."""
+    from base_models.clips.tables.read_table import SPREADSHEETS
+    from base_models.clips.tables.sheets import sheet_names
+
+    sheet, colon, rest = tail[1:].partition(":")
+    is_book = path.suffix.lower() in SPREADSHEETS and path.is_file()
+    if not (sheet and is_book and sheet in sheet_names(path)):
+        return path, tail
+    return Path(f"{path}:{sheet}"), colon + rest
 
 
 def _longest_file(text: str) -> str:

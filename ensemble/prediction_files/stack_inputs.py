@@ -331,11 +331,14 @@ def _notes_of(origins: Sequence[Origin]) -> list[str]:
 
 def _no_known_model(file: PredictionFile, models: Sequence[str]) -> str:
     """What is said of a file that holds no model of a stack, and the likely cure."""
-    close = difflib.get_close_matches(file.called, models, n=1, cutoff=0.5)
-    if not close and len(models) == 1:
-        close = list(models)
     # Of a tool with several columns the part before the dot names the file.
-    name = close[0].partition(".")[0] if close else ""
+    own = file.called.casefold()
+    name_of = {name.partition(".")[0].casefold(): name for name in reversed(models)}
+    within = [name for name in name_of if name in own or own in name]
+    close = within or difflib.get_close_matches(own, name_of, n=1, cutoff=0.5)
+    if not close and len(name_of) == 1:
+        close = list(name_of)
+    name = name_of[close[0]].partition(".")[0] if close else ""
     hint = f" Did you mean {name}={file.path}?" if name else ""
     return (
         f"{file.path} has no predictions of the stack's base models {some(models, 5)}: "

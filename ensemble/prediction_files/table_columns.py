@@ -25,6 +25,9 @@ from base_models.clips.columns import (
 )
 from base_models.clips.names import short_id
 from base_models.clips.problems import Problem, Problems
+from base_models.clips.tables.notation import two_readings
+from base_models.clips.tables.read_table import SPREADSHEETS
+from base_models.clips.tables.sheets import sheet_names
 from base_models.clips.text_table import TextTable, check_name, parse_number
 from base_models.errors import UsageError, some
 from ensemble.prediction_files.known_tools import (
@@ -76,6 +79,9 @@ def _column_called(table: TextTable, wanted: str, path: Path) -> str:
         return similar[0]
     close = difflib.get_close_matches(wanted, table.columns, n=1)
     hint = f" Did you mean '{close[0]}'?" if close else ""
+    sheets = sheet_names(path) if path.suffix.lower() in SPREADSHEETS else []
+    if sheets:
+        hint += f" Its sheets are {some(sheets)}."
     raise UsageError(
         f"{path} has no column '{wanted}'; it has {some(table.columns, 12)}.{hint} "
         f"After FILE: stand columns, or the lowest and highest score as {path}:0-100."
@@ -350,7 +356,8 @@ def _refuse_odd_cells(table: TextTable, odd: Sequence[tuple[int, str]]) -> None:
             column,
             cell,
             f"{column} is no finite number",
-            cure="Mend the cell, or leave it empty where there is no score.",
+            cure=two_readings(cell)
+            or "Mend the cell, or leave it empty where there is no score.",
             unit=table.unit,
             message=f"{column} is {cell[:40]!r}; a prediction is a finite number",
         )

@@ -223,7 +223,8 @@ class Grid:
             self.notes.append(f"numbers rewritten in {', '.join(rewritten[:5])}")
         if doubtful:
             self.notes.append(
-                f"the notation of numbers in {some(doubtful)} is in doubt"
+                f"numbers in {some(doubtful)} can be read in two ways, and stay as "
+                "they are"
             )
 
     def _sentences(self, names: Sequence[str]) -> tuple[str, ...]:

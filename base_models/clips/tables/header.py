@@ -80,17 +80,17 @@ def header_position(rows: Sequence[Sequence[str]], is_list: bool = False) -> int
 
     Notes
     -----
-    The first row is data if it holds the name of an audio file, or a number beside what
-    looks like an id, and no name that is known. A later one is the header if it has a
+    The first row is data if it holds no name that is known, but the name of an audio
+    file or a number beside what looks like an id. A later row is the header if it has a
     known name, and all above it have one cell at most, as titles have. Names of several
     audio files with none below them head the columns of clips, as in a table with a row
     per rater.
     """
+    if any(is_known_name(cell) for cell in rows[0]):
+        return 0
     files = [place for place, cell in enumerate(rows[0]) if is_audio_file(cell)]
     if files:
         return 0 if _are_above_answers(rows, files) else None
-    if any(is_known_name(cell) for cell in rows[0]):
-        return 0
     if is_list and all(len(row) == 1 for row in rows):
         return None
     if _n_filled(rows[0]) <= 1:

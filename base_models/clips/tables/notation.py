@@ -49,18 +49,21 @@ def readings(cell: str) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def why_no_number(cell: str) -> str:
-    """What to add to a message about a cell that `parse_number` does not read, or "".
+def two_readings(cell: str) -> str:
+    """What to say of a cell with two readings as a number, or "".
 
-    >>> why_no_number("1,234")
-    ' (is it 1234 or 1.234? Write it without thousands separators)'
-    >>> why_no_number("piano")
-    ''
+    >>> two_readings("1,234")
+    'It may be 1234 or 1.234: write it with a decimal point, or without a comma.'
+    >>> two_readings("piano"), two_readings("1.234")
+    ('', '')
     """
     found = readings(cell)
     if len(found) < 2 or parse_number(cell) is not None:
         return ""
-    return f" (is it {found[0]} or {found[1]}? Write it without thousands separators)"
+    return (
+        f"It may be {found[0]} or {found[1]}: write it with a decimal point, or "
+        "without a comma."
+    )
 
 
 def in_plain_form(cells: Sequence[str]) -> list[str] | None:

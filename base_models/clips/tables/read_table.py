@@ -24,8 +24,9 @@ _READERS: dict[str, Callable[[Path], TextTable]] = {
     ".parquet": read_parquet,
     ".scp": read_scp,
 }
-_SPREADSHEETS = (".xlsx", ".xlsm", ".ods")
-TABLE_SUFFIXES = (*_READERS, *_SPREADSHEETS)
+SPREADSHEETS = (".xlsx", ".xlsm", ".ods")
+"""The suffixes of files that have sheets."""
+TABLE_SUFFIXES = (*_READERS, *SPREADSHEETS)
 """The suffixes of files that `read_table` reads."""
 
 _SHEET = re.compile(r"(.+\.(?:xlsx|xlsm|ods)):([^/\\:]+)", re.IGNORECASE | re.DOTALL)
@@ -73,7 +74,7 @@ def read_table(path: str | os.PathLike, sheet: str | None = None) -> TextTable:
     file, named_sheet = _file_and_sheet(path)
     check_is_file(file)
     suffix = file.suffix.lower()
-    if suffix in _SPREADSHEETS:
+    if suffix in SPREADSHEETS:
         return read_sheet(file, sheet or named_sheet)
     if sheet is not None:
         raise UsageError(f"{file} has no sheets; leave '{sheet}' out.")

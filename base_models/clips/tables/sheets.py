@@ -19,6 +19,7 @@ from xml.etree import ElementTree
 import python_calamine as calamine
 
 from base_models.clips.tables.grid import Grid, counted
+from base_models.clips.tables.header import is_known_name
 from base_models.clips.text_table import TextTable
 from base_models.errors import UsageError, some
 
@@ -28,6 +29,7 @@ MAX_CELLS = 20_000_000
 """A sheet with more cells, empty ones included, is not read."""
 
 _CHUNK = 1 << 20
+_FIRST_ROWS = 10
 _CELL = re.compile(rb"\sr\s*=\s*[\"']([A-Za-z]{1,7})(\d{1,9})[\"']")
 _ERROR_CELL = re.compile(rb"<(?:\w+:)?c\b[^>]*\bt=[\"']e[\"']")
 _ODS_ERROR = re.compile(rb"calcext:value-type=[\"']error[\"']")
@@ -54,7 +56,8 @@ def read_sheet(path: Path, sheet: str | None) -> TextTable:
     Parameters
     ----------
     path : .xlsx, .xlsm or .ods
-    sheet : its name; None for the first that is visible and holds cells
+    sheet : its name; None for the first that is visible and names columns, or else the
+        first that holds cells
 
     Raises
     ------
@@ -66,7 +69,7 @@ def read_sheet(path: Path, sheet: str | None) -> TextTable:
     for name, data in members.items():
         _check_member(path, name, data)
     try:
-        book = calamine.CalamineWorkbook.from_filelike(io.BytesIO(_packed(members)))
+        book = _book(members)
         name, others = _choose(book, sheet, path)
         page = book.get_sheet_by_name(name)
         rows = page.to_python(skip_empty_area=False)
@@ -89,6 +92,22 @@ def read_sheet(path: Path, sheet: str | None) -> TextTable:
     return grid.to_table()
 
 
+def sheet_names(path: Path) -> list[str]:
+    """The names of all sheets of a spreadsheet; none where it cannot be read."""
+    try:
+        members = _unpack(path)
+        for name, data in members.items():
+            _check_member(path, name, data)
+        return list(_book(members).sheet_names)
+    except (UsageError, calamine.CalamineError, ValueError):
+        # Who reads a sheet of it says what is wrong.
+        return []
+
+
+def _book(members: dict[str, bytes]) -> calamine.CalamineWorkbook:
+    return calamine.CalamineWorkbook.from_filelike(io.BytesIO(_packed(members)))
+
+
 def _choose(
     book: calamine.CalamineWorkbook, sheet: str | None, path: Path
 ) -> tuple[str, list[str]]:
@@ -108,7 +127,16 @@ def _choose(
     filled = [name for name in visible if book.get_sheet_by_name(name).start]
     if not filled:
         raise UsageError(f"{path} is empty.")
-    return filled[0], filled[1:]
+    # A first sheet often says what the others are.
+    named = [name for name in filled if _names_columns(book, name)]
+    chosen = (named or filled)[0]
+    return chosen, [name for name in filled if name != chosen]
+
+
+def _names_columns(book: calamine.CalamineWorkbook, name: str) -> bool:
+    """Whether a name of a column that is known stands in the first rows of a sheet."""
+    rows = book.get_sheet_by_name(name).to_python(nrows=_FIRST_ROWS)
+    return any(is_known_name(_as_text(value)) for row in rows for value in row)
 
 
 def _as_text(value: object) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tool_files
+import workbooks
 from builders import write_file
 
 from base_models.clips.problems import TableProblems
@@ -299,6 +300,20 @@ def test_a_column_with_commas_in_its_name_can_be_named(labels, tmp_path):
     table = {"clip_id": CLIPS, "a": 2.0, "b": 3.0, "a,b": SCORES.to_numpy()}
     pd.DataFrame(table).to_csv(tmp_path / "p.csv", index=False)
     near(read(labels, f"x={tmp_path / 'p.csv'}:a,b"), "x", SCORES)
+
+
+def test_of_a_spreadsheet_a_sheet_can_be_named_before_its_columns(labels, tmp_path):
+    table = pd.read_csv(tool_files.nisqa(tmp_path / "n.csv", SCORES))
+    cells = [list(table.columns), *table.astype(object).to_numpy().tolist()]
+    path = tmp_path / "book.xlsx"
+    workbooks.write_xlsx(path, {"notes": [["id", "x"], ["a", 1]], "May 2": cells})
+    near(read(labels, f"n={path}:May 2"), "n", SCORES)
+    found = read(labels, f"n={path}:May 2:noi_pred:1-5")
+    near(found, "n", 1 + (SCORES - 1) / 1.1)
+    with pytest.raises(
+        UsageError, match=r"no column 'May 3'; .*sheets are 'notes', 'May 2'"
+    ):
+        read(labels, f"n={path}:May 3")
 
 
 # ---- the same names for new clips

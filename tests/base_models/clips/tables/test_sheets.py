@@ -66,6 +66,7 @@ def test_the_first_visible_sheet_with_cells_is_read_and_others_are_named(tmp_pat
         tmp_path / "t.xlsx",
         {
             "empty": [],
+            "about": [["Test"]],
             "raw": ROWS,
             "means": [["clip_id", "mos"], ["x", 2]],
             "old": ROWS,
@@ -75,7 +76,7 @@ def test_the_first_visible_sheet_with_cells_is_read_and_others_are_named(tmp_pat
     table = read_table(path)
     assert table.columns["clip_id"] == ["007", "1e5"]
     assert table.notes == (
-        "t.xlsx: sheet 'raw' is read, not 'means' (name one as t.xlsx:SHEET)",
+        "t.xlsx: sheet 'raw' is read, not 'about', 'means' (name one as t.xlsx:SHEET)",
     )
     for named in (read_table(path, sheet="means"), read_table(f"{path}:means")):
         assert named.columns["clip_id"] == ["x"]
