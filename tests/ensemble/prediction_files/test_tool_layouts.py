@@ -311,7 +311,7 @@ def test_of_a_spreadsheet_a_sheet_can_be_named_before_its_columns(labels, tmp_pa
     found = read(labels, f"n={path}:May 2:noi_pred:1-5")
     near(found, "n", 1 + (SCORES - 1) / 1.1)
     with pytest.raises(
-        UsageError, match="no column 'May 3'; .*sheets are 'notes', 'May 2'"
+        UsageError, match=r"no column 'May 3'; .*sheets are 'notes', 'May 2'"
     ):
         read(labels, f"n={path}:May 3")
 
