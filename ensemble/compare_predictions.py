@@ -46,7 +46,11 @@ from ensemble.prediction_files.read_system_truth import (
     check_systems,
     read_system_truth,
 )
-from ensemble.prediction_files.stack_inputs import bins_of_labels, read_models
+from ensemble.prediction_files.stack_inputs import (
+    bins_of_labels,
+    notes_of,
+    read_models,
+)
 from ensemble.prediction_files.stack_scales import StackScales
 from meta.comparison.predictor_differences import (
     Differences,
@@ -171,7 +175,11 @@ def compare_files(
     scores = {name: values[common] for name, values in beside.scores.items()}
     pairs = pairs_of(list(scores), asked.against)
 
-    notes = [*all_clips.attrs.get("notes", ()), *beside.notes]
+    notes = list(
+        dict.fromkeys(
+            [*all_clips.attrs.get("notes", ()), *notes_of(origins), *beside.notes]
+        )
+    )
     notes += _remarks(kept, scores, own_scales)
     truth = None
     if asked.system_truth is not None:

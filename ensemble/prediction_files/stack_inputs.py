@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import difflib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from base_models.clips.columns import is_bookkeeping_of_models
 from base_models.clips.labels import SCALE, label_scales, labels_onto
 from base_models.clips.listening_tests.rating_options import RatingOptions
 from base_models.clips.names import comparable_ids
+from base_models.clips.problems import TableProblems
 from base_models.clips.read_clips import read_clips
 from base_models.clips.rows.standard_columns import without_columns_note
 from base_models.errors import UsageError, some
@@ -30,7 +31,7 @@ from base_models.scales import Ends, LabelScales, Scale
 from ensemble.prediction_files.join_models import Target, join_models
 from ensemble.prediction_files.prediction_word import FileWord, PredictionFile
 from ensemble.prediction_files.predictor_scales import DeclaredScales
-from ensemble.prediction_files.read_model import Origin, ReadModel
+from ensemble.prediction_files.read_model import FileModels, Origin, ReadModel
 from ensemble.prediction_files.stack_scales import StackScales
 from ensemble.prediction_files.table_models import (
     KnownLabels,
@@ -206,7 +207,7 @@ def join_predictions_to(
     return StackInputs(
         clips=clips,
         tables=tables,
-        notes=(*_notes_of(origins), *notes),
+        notes=(*notes_of(origins), *notes),
         scales=found,
         origins=tuple(origins),
     )
@@ -234,14 +235,41 @@ def read_models(
         when a file holds no predictions, or two models share a name.
     """
     label_columns = clips.attrs.get("columns", {}).values()
-    models: list[ReadModel] = []
-    origins = []
-    for file in PredictionFile.parse_all(files):
+
+    def read(file: PredictionFile) -> FileModels:
         is_source = bool(source) and file.path == Path(source)
         labels = KnownLabels(clips, scales, label_columns if is_source else None)
-        found = read_all_models(file, aspects, labels)
+        return read_all_models(file, aspects, labels)
+
+    return _of_all_files(files, read)
+
+
+def _of_all_files(
+    files: Sequence[FileWord], read: Callable[[PredictionFile], FileModels]
+) -> tuple[list[ReadModel], list[Origin]]:
+    """What is read of each file; the wrong cells of all files are told together.
+
+    Raises
+    ------
+    TableProblems
+        with the problems of all files.
+    UsageError
+        as `read`, or when two models share a name.
+    """
+    models: list[ReadModel] = []
+    origins = []
+    wrong: list[TableProblems] = []
+    for file in PredictionFile.parse_all(files):
+        try:
+            found = read(file)
+        except TableProblems as problems:
+            wrong.append(problems)
+            continue
         models += found.models
         origins.append(found.origin)
+    if wrong:
+        together = [problem for of_file in wrong for problem in of_file.problems]
+        raise TableProblems(together, sum(of_file.n_rows for of_file in wrong))
     _check_names_are_unique(models)
     return models, origins
 
@@ -282,15 +310,14 @@ def read_new_stack_inputs(
     aspects = list(aspects)
     of_fit = scales or StackScales(Scale.of(bins))
     remembered = of_fit.columns_of_fit(aspects)
-    found: list[ReadModel] = []
-    origins = []
-    for file in PredictionFile.parse_all(files):
+
+    def read(file: PredictionFile) -> FileModels:
         of_file = read_known_models(file, models, aspects, remembered)
         if not of_file.models:
             raise UsageError(_no_known_model(file, models))
-        found += of_file.models
-        origins.append(of_file.origin)
-    _check_names_are_unique(found)
+        return of_file
+
+    found, origins = _of_all_files(files, read)
 
     # The clips are those that any model predicts; another spelling of an id that is
     # there already is not a new clip.
@@ -318,13 +345,13 @@ def read_new_stack_inputs(
     return StackInputs(
         clips=pd.DataFrame({"clip_id": ids}),
         tables=tables,
-        notes=(*_notes_of(origins), *notes),
+        notes=(*notes_of(origins), *notes),
         scales=known_scales,
         origins=tuple(origins),
     )
 
 
-def _notes_of(origins: Sequence[Origin]) -> list[str]:
+def notes_of(origins: Sequence[Origin]) -> list[str]:
     """What was guessed in reading the files."""
     return [note for origin in origins for note in origin.notes]
 

@@ -166,7 +166,8 @@ def read_known_models(
     if file.columns:
         found = _named_columns(file, table, aspects)
         kept = tuple(model for model in found.models if model.name in wanted)
-        return replace(found, models=kept)
+        origin = replace(found.origin, notes=table.notes)
+        return FileModels(kept, origin)
 
     models: list[ReadModel] = []
     if not file.name and table.has_header:

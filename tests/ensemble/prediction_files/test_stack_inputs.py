@@ -61,7 +61,7 @@ def test_a_clip_that_a_model_leaves_out_stays_left_out_and_is_counted(tmp_path):
     gaps[[2, 7]] = np.nan, np.inf
     found = read_stack_inputs([wide(tmp_path / "all.csv", one=gaps)])
     assert found.tables[0].clip_ids == tuple(np.delete(CLIPS, [2, 7]))
-    assert found.notes[1:] == (
+    assert found.notes[-2:] == (
         "clips not predicted: '2 of one'",
         "rows of one without a score: 'sys2-utt2', 'sys1-utt7'",
     )

@@ -243,6 +243,17 @@ def test_all_odd_cells_of_a_file_are_told_at_once(labels, tmp_path):
     assert found == [(11, "one", "high"), (5, "two", "x"), (9, "two", "3,5")]
 
 
+def test_the_odd_cells_of_several_files_are_told_together(labels, tmp_path):
+    for name in ("a", "b"):
+        table = pd.DataFrame({"clip_id": CLIPS, "score": SCORES.astype(str).to_numpy()})
+        table.loc[4, "score"] = "high"
+        table.to_csv(tmp_path / f"{name}.csv", index=False)
+    with pytest.raises(TableProblems) as caught:
+        read(labels, tmp_path / "a.csv", tmp_path / "b.csv")
+    places = [(p.file, p.line) for p in caught.value.problems]
+    assert places == [(str(tmp_path / f"{name}.csv"), 6) for name in ("a", "b")]
+
+
 def test_a_column_of_words_is_no_model_and_may_hold_a_number(labels, tmp_path):
     notes = ["fine", "7", *["good take"] * (N - 2)]
     table = {"clip_id": CLIPS, "a": MOS + 0.1, "b": MOS - 0.1, "remark": notes}
