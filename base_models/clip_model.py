@@ -222,7 +222,7 @@ class ClipModel(RegressorMixin, BaseEstimator, ABC, Generic[Config]):
 
         The preset's own, where the parameters name none.
         """
-        config = getattr(self, "config_", None) or self._resolve_config()
+        config = self._config()
         return (
             self.audio_encoder or config.audio_encoder,
             self.text_encoder or config.text_encoder,
@@ -249,8 +249,10 @@ class ClipModel(RegressorMixin, BaseEstimator, ABC, Generic[Config]):
         # and the model would be trained on them.
         for kind, word in words.items():
             check_kind(word, kind)
+        mono = self._config().mono
         loaded = {
-            kind: load_encoder(word, device=device) for kind, word in words.items()
+            kind: load_encoder(word, device=device, mono=mono)
+            for kind, word in words.items()
         }
 
         # Scores are only valid with the encoder weights of the training. In a new fit
@@ -377,6 +379,10 @@ class ClipModel(RegressorMixin, BaseEstimator, ABC, Generic[Config]):
         self.needs_text_ = needs_text
         gaps = text_gaps(X, needs_text)
         return LabelledClips(ids, labels.mask(gaps), gaps)
+
+    def _config(self) -> Config:
+        """The config of the fitted model; before a fit, the one it would have."""
+        return getattr(self, "config_", None) or self._resolve_config()
 
     def _resolve_config(self) -> Config:
         """The preset with the settings laid over it."""

@@ -213,6 +213,7 @@ class BaseConfig(Settings):
     start_at_mean: bool = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         one_of(self.standardise, STANDARDISE, "standardise")
         for key, (what, legal) in CHOICES.items():
             one_of(getattr(self, key), legal, what)

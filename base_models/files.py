@@ -111,8 +111,16 @@ def from_json(data: bytes, name: str) -> Any:
             parse_constant=_finite_number,
             parse_float=_finite_number,
         )
-    except (ValueError, RecursionError) as error:
-        raise DamagedArtifact(f"{name} is not valid JSON ({error}).") from error
+    except RecursionError as error:
+        raise DamagedArtifact(
+            f"{name} is not valid JSON (nested too deeply)."
+        ) from error
+    except ValueError as error:
+        reason = str(error)
+        # Python's own words are about a setting of the interpreter.
+        if "int_max_str_digits" in reason:
+            reason = "a number has too many digits"
+        raise DamagedArtifact(f"{name} is not valid JSON ({reason}).") from error
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

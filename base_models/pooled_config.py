@@ -55,6 +55,7 @@ class PooledConfig(Settings):
     sigma: float = SOFTEN_SIGMA
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         one_of(self.regressor, REGRESSORS, "regressor")
         if self.inner_folds < 2:
             raise UsageError(f"inner_folds must be at least 2; got {self.inner_folds}.")

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeAlias
 
 import numpy as np
@@ -163,10 +163,14 @@ class LabelScales:
     default : the scale of every aspect that `by_aspect` does not name; None where it is
         not declared
     by_aspect : aspect to its scale
+    known : scales that the data itself states, of aspects that have none declared
+    otherwise : the scale of those that are neither declared nor known
     """
 
     default: Scale | None = None
     by_aspect: Mapping[str, Scale] = field(default_factory=dict)
+    known: Mapping[str, Scale] = field(default_factory=dict)
+    otherwise: Scale | None = None
 
     @classmethod
     def of_any(
@@ -234,8 +238,9 @@ class LabelScales:
         return cls(default, by_aspect)
 
     def of(self, aspect: str) -> Scale | None:
-        """The declared scale of an aspect, or None."""
-        return self.by_aspect.get(aspect, self.default)
+        """The scale of an aspect, or None."""
+        scales = (self.by_aspect.get(aspect), self.default, self.known.get(aspect))
+        return next((scale for scale in scales if scale), self.otherwise)
 
     def check_aspects(self, aspects: Sequence[str]) -> None:
         """Refuse scales of aspects that there are not.
@@ -252,7 +257,5 @@ class LabelScales:
             )
 
     def or_else(self, default: Scale | None) -> LabelScales:
-        """The same, with a scale for the aspects that have none declared."""
-        if self.default is not None:
-            return self
-        return LabelScales(default, self.by_aspect)
+        """The same, with a scale for the aspects that have none."""
+        return replace(self, otherwise=default)

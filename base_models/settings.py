@@ -18,6 +18,7 @@ from typing import Any, ClassVar, Self
 from base_models.bins import ScoreBins
 from base_models.errors import UsageError, one_of
 from base_models.files import sha256, to_json
+from base_models.mono_rules import MIX, MONO_RULES
 
 UNHASHED = ("name", "audio_encoder", "text_encoder", "standardise")
 """Keys that are no part of a config's signature.
@@ -60,6 +61,9 @@ class Settings:
     audio_encoder, text_encoder : str
         Names of the frozen encoders that the model is built on, unless others are
         asked for; see `base_models.encoders`.
+    mono : str
+        How the channels of a clip become one, one of
+        `base_models.mono_rules.MONO_RULES`.
     """
 
     FOLDER: ClassVar[Path]
@@ -72,6 +76,10 @@ class Settings:
     audio_only: bool = False
     audio_encoder: str = "muq"
     text_encoder: str = "roberta"
+    mono: str = MIX
+
+    def __post_init__(self) -> None:
+        one_of(self.mono, MONO_RULES, "mono")
 
     def standardises(self, normalised: bool) -> bool:
         """Whether the embeddings of an encoder are standardised before they are read.

@@ -12,16 +12,18 @@ True
 from __future__ import annotations
 
 import importlib
+import importlib.util
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ensemble.version import __version__
 
 if TYPE_CHECKING:
     from base_models.clips.read_clips import read_clips
-    from base_models.metrics.evaluate import evaluate
     from base_models.pooled.pooled_mos import PooledMOS
     from base_models.training.neural_mos import NeuralMOS
     from ensemble.estimator.stacked_mos import StackedMOS
+    from ensemble.evaluate_arrays import evaluate
     from ensemble.training.estimators_by_name import model_set
 
 _MODULE_OF_NAME = {
@@ -30,7 +32,7 @@ _MODULE_OF_NAME = {
     "PooledMOS": "base_models.pooled.pooled_mos",
     "read_clips": "base_models.clips.read_clips",
     "model_set": "ensemble.training.estimators_by_name",
-    "evaluate": "base_models.metrics.evaluate",
+    "evaluate": "ensemble.evaluate_arrays",
 }
 
 __all__ = [
@@ -42,6 +44,30 @@ __all__ = [
     "model_set",
     "read_clips",
 ]
+
+
+def _refuse_shadows() -> None:
+    """Name a file of the user that hides a package which this one needs.
+
+    Of a ``meta.py`` in the working folder Python would only say that meta is no
+    package.
+
+    Raises
+    ------
+    ImportError
+    """
+    home = Path(__file__).resolve().parent.parent
+    for package in ("base_models", "meta"):
+        spec = importlib.util.find_spec(package)
+        origin = Path((spec and spec.origin) or "").resolve()
+        if spec is not None and origin.parent.parent != home:
+            raise ImportError(
+                f"{origin} hides the package '{package}' of stackedmos, which lies in "
+                f"{home}; rename that file or folder, or work in another folder."
+            )
+
+
+_refuse_shadows()
 
 
 def __getattr__(name: str) -> Any:

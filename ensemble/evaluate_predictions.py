@@ -10,13 +10,17 @@ the likelihood how probable the ratings are under predicted distributions.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pandas as pd
 
 from base_models.clips.columns import aspect_columns
 from base_models.clips.labels import SCALE, label_scales
+from base_models.clips.listening_tests.rating_options import (
+    AS_THEY_ARE,
+    RatingOptions,
+)
 from base_models.clips.rating_tables import are_nameless
 from base_models.clips.ratings import (
     check_against_labels,
@@ -33,7 +37,7 @@ from base_models.metrics.noise_ceiling import noise_ceiling
 from base_models.predictions import PredictionTable
 from base_models.scales import LabelScales
 from ensemble.prediction_files.join_models import onto_labels
-from ensemble.prediction_files.predictor_scales import PredictionFile
+from ensemble.prediction_files.prediction_word import PredictionFile
 from ensemble.prediction_files.read_predictions import (
     clips_of_split,
     join_predictions,
@@ -90,16 +94,18 @@ class Resampling:
 
 @dataclass(frozen=True)
 class FileScales:
-    """The scales of what is read, as far as they are declared.
+    """How labels and ratings are read: what scales are declared, what is left out.
 
     Parameters
     ----------
     labels : of the mean labels, on whose scales everything is measured
     ratings : lowest and highest of the single ratings; None takes those of the labels
+    options : the layout of a listening test, and whose ratings of what are left out
     """
 
     labels: LabelScales = field(default_factory=LabelScales)
     ratings: Sequence[float] | None = None
+    options: RatingOptions = field(default_factory=RatingOptions)
 
 
 @dataclass(frozen=True)
@@ -197,13 +203,14 @@ def evaluate_file(
         ratings=ratings,
         rating_scale=rating_scale,
         scales=scales.labels,
+        options=scales.options,
     )
     own_scales = label_scales(all_clips)
     ratings = ratings or all_clips.attrs.get("means_of")
     clips = clips_of_split(all_clips, split)
     names = clips.attrs["aspects"]
     file = PredictionFile.parse(predictions)
-    predicted = read_predictions(file.path, names)
+    predicted = read_predictions(file, names)
     joined, not_predicted, not_labelled = join_predictions(predicted, clips)
     joined, without_score = _without_unscored_labels(joined, names)
     joined, scale_notes = onto_labels(joined, predicted, file, own_scales)
@@ -217,6 +224,7 @@ def evaluate_file(
     metrics = _metrics(joined, names, resampling, truth)
     notes = [
         *all_clips.attrs.get("notes", ()),
+        *predicted.attrs.get("notes", ()),
         *scale_notes,
         *remarks(joined, names, own_scales),
     ]
@@ -231,14 +239,19 @@ def evaluate_file(
     if ratings:
         columns = all_clips.attrs.get("columns")
         all_ratings = read_ratings(
-            ratings, names, rating_scale, bins=own_scales, columns=columns
+            ratings,
+            names,
+            rating_scale,
+            bins=own_scales,
+            columns=columns,
+            options=RatingOptions.of_attributes(all_clips.attrs),
         )
-        rated = _ratings_of(joined, all_ratings, ratings)
+        rated = ratings_of(joined, all_ratings, ratings)
         for aspect, unscored in without_score.items():
             is_unscored = rated["clip_id"].isin(unscored)
             rated = rated.assign(**{aspect: rated[aspect].mask(is_unscored)})
         check_against_labels(rated, joined, names, own_scales)
-        ceiling = _noise_ceiling(rated, joined, names, resampling=resampling)
+        ceiling = ceiling_of_clips(rated, joined, names, resampling=resampling)
         if truth is not None:
             notes.append(_CEILING_OF_MEANS)
         # Any table has scores; only that of one of our base models has distributions.
@@ -310,6 +323,7 @@ def ceiling_of_ratings(
     aspects: Sequence[str] | None = None,
     rating_scale: Sequence[float] | None = None,
     resampling: Resampling | None = None,
+    options: RatingOptions = AS_THEY_ARE,
 ) -> RatedCeiling:
     """The noise ceiling of a file of single ratings, on whatever scale they are.
 
@@ -321,6 +335,7 @@ def ceiling_of_ratings(
     aspects : rated columns, or ``aspect=column``; None takes those that are recognised
     rating_scale : lowest and highest rating that is legal; None takes any number
     resampling : how intervals are made; None takes the defaults
+    options : the layout of the ratings, and whose ratings of what are left out
 
     Raises
     ------
@@ -328,15 +343,24 @@ def ceiling_of_ratings(
         when a file cannot be read, or as in `noise_ceiling`.
     """
     resampling = resampling or Resampling()
-    columns = rated_columns(ratings) if aspects is None else aspect_columns(aspects)
-    single = read_ratings(ratings, columns, rating_scale, bins=None, columns=columns)
-    table = read_clips(clips or ratings, labels=False)
+    if aspects is None:
+        columns = rated_columns(ratings, options)
+    else:
+        columns = aspect_columns(aspects)
+    single = read_ratings(
+        ratings, columns, rating_scale, bins=None, columns=columns, options=options
+    )
+    table = read_clips(
+        clips or ratings,
+        labels=False,
+        options=replace(AS_THEY_ARE, reading=options.reading) if clips else options,
+    )
     if clips is not None:
-        single = _ratings_of(table, single, ratings)
+        single = ratings_of(table, single, ratings)
 
     rated = table[table["clip_id"].isin(single["clip_id"])]
     names = _systems_if_all_are_named(rated)
-    notes = []
+    notes = list(single.attrs.get("notes", ()))
     system_of = None
     if names is None:
         notes.append(_NO_SYSTEMS)
@@ -435,7 +459,7 @@ def _share_prompts(joined: pd.DataFrame) -> bool:
     return crossed(systems, prompt_codes(joined["prompt"], len(joined)))
 
 
-def _ratings_of(
+def ratings_of(
     joined: pd.DataFrame, all_ratings: pd.DataFrame, source: str
 ) -> pd.DataFrame:
     """The single ratings of the joined clips."""
@@ -447,12 +471,13 @@ def _ratings_of(
     return ratings
 
 
-def _noise_ceiling(
+def ceiling_of_clips(
     ratings: pd.DataFrame,
     joined: pd.DataFrame,
     aspects: Sequence[str],
     resampling: Resampling,
 ) -> pd.DataFrame:
+    """The noise ceiling of single ratings of some clips, by their systems."""
     systems = _systems_if_all_are_named(joined)
     system_of = None
     if systems is not None:

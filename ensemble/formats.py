@@ -80,7 +80,9 @@ class Scores:
         ``clip_id``, ``audio``, and per aspect ``<aspect>``, ``<aspect>_low`` and
         ``<aspect>_high`` (bounds of the interval). NaN where an aspect needs a prompt
         and the clip has none. ``out_of_range`` marks clips unlike those that the stack
-        has learnt from, where it can tell.
+        has learnt from, where it can tell. Of clips with audio, ``source_hz``,
+        ``bandwidth_hz`` and ``audio_flags`` stand last, see
+        `ensemble.scoring.audio_flags`.
     aspects : tuple of str
         Scored aspects.
     left_out : tuple of str
@@ -94,6 +96,8 @@ class Scores:
     check : RangeCheck, or None
         How far the clips lie from those that the stack has learnt from; None where it
         cannot tell, or no clip could be used.
+    audio_notes : tuple of str
+        What a reader of the scores must know of the audio, a line for each flag.
     """
 
     frame: pd.DataFrame
@@ -103,6 +107,7 @@ class Scores:
     distributions: Distributions | None = None
     scales: Mapping[str, Scale] = field(default_factory=dict)
     check: RangeCheck | None = None
+    audio_notes: tuple[str, ...] = ()
 
     @property
     def without_prompt(self) -> dict[str, tuple[str, ...]]:

@@ -17,25 +17,34 @@ from base_models.clips.columns import (
     RATER_COLUMNS,
     RATING_NAMES,
     aspect_columns,
-    normalize,
-    normalize_loosely,
+    fold_name,
 )
 from base_models.clips.labels import SCALE
-from base_models.clips.ratings import find_ratings, rated_columns, read_ratings
+from base_models.clips.listening_tests.rating_options import (
+    AS_THEY_ARE,
+    RatingOptions,
+)
+from base_models.clips.listening_tests.read_listening_test import read_listening_test
+from base_models.clips.names import comparable_ids
+from base_models.clips.ratings import (
+    find_ratings,
+    known_rating_scales,
+    rated_columns,
+    read_ratings,
+)
 from base_models.clips.read_clips import read_clips
-from base_models.clips.text_table import READERS
+from base_models.clips.tables.read_table import is_table, read_table, table_file
 from base_models.errors import UsageError, some
 from base_models.scales import LabelScales, Scale
 from ensemble.prediction_files.join_models import scales_of_file
+from ensemble.prediction_files.prediction_word import PredictionFile
 from ensemble.prediction_files.predictor_scales import (
     CURE_OF_ONE_FILE,
     OF_LABELS,
-    PredictionFile,
     check_on_scale,
     range_remark,
 )
 from ensemble.prediction_files.read_predictions import (
-    comparable_ids,
     read_distributions,
     read_predictions,
 )
@@ -192,6 +201,7 @@ def read_rate_less(
     aspects: Sequence[str] | None = None,
     rating_scale: LabelScales | Sequence[float] | None = None,
     seen: SeenClips = NOTHING_SEEN,
+    options: RatingOptions = AS_THEY_ARE,
 ) -> RateLessData:
     """Read predictions of all clips and ratings of some.
 
@@ -211,6 +221,7 @@ def read_rate_less(
     seen : clips that the predictor has learnt from; those that a file of distributions
         names are known without. They are left out, unless `predictions` has their
         out-of-fold scores, see `meta.cross_fit`
+    options : the layout of the ratings, and whose ratings of what are left out
 
     Raises
     ------
@@ -225,13 +236,20 @@ def read_rate_less(
         rated = pd.DataFrame({"clip_id": pd.Series(dtype=object)})
         names = _planned_aspects(file.path, aspects)
     else:
-        rated, names = _read_ratings(ratings, aspects, declared)
+        source = _single_ratings(ratings, options)
+        if source is not None:
+            known = _known_scales(source, aspects, options)
+            declared = replace(declared, known=known)
+        rated, names = _read_ratings(
+            ratings, aspects, declared, source=source, options=options
+        )
     declared.check_aspects(names)
     scales = {name: declared.of(name) or Scale.of(SCALE) for name in names}
     scores, scale_notes = _on_scale_of_ratings(
         file, scales, has_ratings=ratings is not None
     )
     table, notes, not_predicted = _with_systems(scores, file.path, clips)
+    notes = (*rated.attrs.get("notes", ()), *notes)
     rated, strangers = _with_ids_of(table, rated)
     if ratings is not None and rated.empty:
         raise UsageError(
@@ -330,22 +348,26 @@ def _read_ratings(
     ratings: str,
     aspects: Sequence[str] | None,
     declared: LabelScales,
+    *,
+    source: Path | None,
+    options: RatingOptions,
 ) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Single ratings, or mean ratings without raters, and their aspects."""
-    source = _single_ratings(ratings)
     if source is not None:
-        columns = aspect_columns(aspects) if aspects else rated_columns(source)
+        columns = _rated_columns(source, aspects, options)
         # Before a rating is refused for being off a scale that was meant for it.
         declared.check_aspects(list(columns))
         single = read_ratings(
             source,
             columns,
+            scale={name: declared.of(name) or Scale.of(SCALE) for name in columns},
             bins={name: declared.of(name) or Scale.of(SCALE) for name in columns},
             columns=columns,
+            options=options,
         )
         return single, tuple(columns)
 
-    table = read_clips(ratings, aspects=aspects, scales=declared)
+    table = read_clips(ratings, aspects=aspects, scales=declared, options=options)
     names = tuple(table.attrs["aspects"])
     is_rated = table[list(names)].notna().any(axis=1)
     if not is_rated.any():
@@ -353,16 +375,33 @@ def _read_ratings(
     return table.loc[is_rated, ["clip_id", *names]], names
 
 
-def _single_ratings(ratings: str) -> Path | None:
+def _rated_columns(
+    source: Path, aspects: Sequence[str] | None, options: RatingOptions
+) -> dict[str, str]:
+    """The aspects of single ratings, and the column of each."""
+    return aspect_columns(aspects) if aspects else rated_columns(source, options)
+
+
+def _known_scales(
+    source: Path, aspects: Sequence[str] | None, options: RatingOptions
+) -> dict[str, Scale]:
+    """The scales that single ratings say themselves."""
+    columns = _rated_columns(source, aspects, options)
+    return known_rating_scales(source, columns, columns, options)
+
+
+def _single_ratings(ratings: str, options: RatingOptions) -> Path | None:
     """Where single ratings are: a table that names raters, or the lists of a tree."""
     path = Path(ratings)
-    suffix = path.suffix.lower()
-    if suffix in READERS and path.is_file():
-        names = READERS[suffix](path).columns
-        has_raters = any(normalize(name) in RATER_COLUMNS for name in names)
-        return path if has_raters else None
-    if path.is_dir() or suffix == ".txt":
+    test = read_listening_test(path, options)
+    if test is not None:
+        return None if test.has_labels else path
+    if path.is_dir() or musiceval.is_list(path):
         return find_ratings(path)
+    if is_table(path) and table_file(path).is_file():
+        names = read_table(path).columns
+        has_raters = any(fold_name(name) in RATER_COLUMNS for name in names)
+        return path if has_raters else None
     return None
 
 
@@ -375,10 +414,10 @@ def _planned_aspects(
     distributions = read_distributions(predictions)
     if distributions is not None:
         return tuple(distributions.aspects)
-    reader = READERS.get(predictions.suffix.lower())
-    if reader is not None and predictions.is_file():
-        columns = reader(predictions).columns
+    if is_table(predictions) and table_file(predictions).is_file():
+        table = read_table(predictions)
         # By name alone, since predictions may be on any scale.
+        columns = table.columns if table.has_header else ()
         names = [_named_aspect(name) for name in columns]
         found = dict.fromkeys(name for name in names if name)
         if found:
@@ -388,7 +427,7 @@ def _planned_aspects(
 
 def _named_aspect(column: str) -> str | None:
     """The aspect that a column says it predicts or rates, if it is known as one."""
-    name = normalize_loosely(column)
+    name = fold_name(column)
     for affix in ("predicted_", "pred_"):
         name = name.removeprefix(affix)
     name = name.removesuffix("_pred")
@@ -407,7 +446,7 @@ def _on_scale_of_ratings(
     these are in. Without them, predictions are taken for ratings, and must be on their
     scale.
     """
-    predicted = read_predictions(file.path, scales)
+    predicted = read_predictions(file, scales)
     found = scales_of_file(predicted, file, scales)
     intervals = _intervals(file.path, list(scales))
     columns: dict[str, ArrayLike] = {"clip_id": predicted["clip_id"].to_numpy()}
@@ -486,9 +525,9 @@ def described_clips(
     clips : a table that names them, as `read_clips` takes it, or None
     """
     if clips is None:
-        is_table = path.suffix.lower() in READERS and read_distributions(path) is None
         own = None
-        if is_table:
+        is_of_rows = is_table(path) and not musiceval.is_list(path)
+        if is_of_rows and read_distributions(path) is None:
             own = read_clips(path, labels=False)
         if own is not None and (own["system_id"] != "").any():
             return own, ()
@@ -505,9 +544,9 @@ def described_clips(
 
 def _intervals(path: Path, aspects: Sequence[str]) -> dict[str, np.ndarray]:
     """Ends of the intervals beside predictions, as ``predict_mos`` writes them."""
-    if path.suffix.lower() not in READERS or read_distributions(path) is not None:
+    if not is_table(path) or read_distributions(path) is not None:
         return {}
-    columns = READERS[path.suffix.lower()](path).columns
+    columns = read_table(path).columns
     found = {}
     for aspect in aspects:
         ends = [f"{aspect}_low", f"{aspect}_high"]

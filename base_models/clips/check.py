@@ -9,15 +9,26 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from base_models.clips.audio import USED_SECONDS, AudioInfo, probe
-from base_models.clips.columns import SPLITS, TEXT_ASPECTS
+from base_models.clips.audio import (
+    LENGTH_TOLERANCE,
+    USED_SECONDS,
+    AudioInfo,
+    probe,
+)
+from base_models.clips.audio_files.levels import (
+    CANCELLING_DECIBELS,
+    CLIPPED_SHARE,
+    PARTLY_SILENT,
+    SILENCE_DBFS,
+)
+from base_models.clips.columns import SPLITS, is_judged_by_text
 from base_models.clips.names import twin_ids
 from base_models.clips.read_clips import SetAside
 from base_models.errors import ClipError, some
@@ -29,11 +40,9 @@ if TYPE_CHECKING:
 
 SHORT_SECONDS = 1.0
 
-# Root mean square over the whole clip; digital full scale is 0.
-SILENCE_DBFS = -60.0
-
-# Above this share of clipped samples, a clip is reported.
-CLIPPED_SHARE = 1e-3
+# No encoder reads less than 16 kHz, so that it expects something up to 8 kHz; the
+# filter of a resampler, or of a lossy format, takes some of that.
+NARROW_HZ = 7_000.0
 
 # A length is odd when it is this many times above or below the median.
 ODD_LENGTH_FACTOR = 5.0
@@ -108,6 +117,7 @@ def probe_clips(
     """
     # Imported late: it loads SciPy, which --help does not need.
     from base_models.clips.same_audio.fingerprint import read_fingerprint
+    from base_models.clips.same_audio.stretches import Stretch
 
     read: dict[str, AudioInfo] = {}
     missing: list[SetAside] = []
@@ -118,7 +128,8 @@ def probe_clips(
     for clip_id, audio in track(pairs):
         try:
             read[clip_id] = probe(audio)
-            prints[clip_id] = read_fingerprint(audio)
+            stretch = Stretch.of(audio, read[clip_id].sha256)
+            prints[clip_id] = replace(read_fingerprint(audio), stretch=stretch)
         except ClipError as error:
             set_aside = SetAside(clip_id, str(error))
             if not audio or _is_file_missing(error):
@@ -201,6 +212,7 @@ def _clips_per_system(systems: pd.Series, splits: pd.Series) -> dict[str, dict]:
 
 def _audio_facts(infos: list[AudioInfo]) -> dict[str, Any]:
     seconds = np.array([info.seconds for info in infos])
+    bandwidths = np.array([info.bandwidth for info in infos])
     return {
         "hours": float(seconds.sum() / 3600),
         "seconds": {
@@ -210,6 +222,11 @@ def _audio_facts(infos: list[AudioInfo]) -> dict[str, Any]:
         },
         "sample_rates": _counts(info.sample_rate for info in infos),
         "channels": _counts(info.channels for info in infos),
+        "bandwidth": {
+            "min": float(bandwidths.min()),
+            "median": float(np.median(bandwidths)),
+            "below_encoders": int((bandwidths < NARROW_HZ).sum()),
+        },
     }
 
 
@@ -326,7 +343,7 @@ def _findings_in_table(frame: pd.DataFrame) -> list[Finding]:
     findings: list[Finding] = []
 
     # A table without any prompt is complete unless an aspect is rated against prompts.
-    needs_prompts = not TEXT_ASPECTS.isdisjoint(aspects)
+    needs_prompts = any(is_judged_by_text(aspect) for aspect in aspects)
     if needs_prompts or (prompts != "").any():
         without_prompt = clip_ids[prompts == ""]
         findings += _finding(
@@ -431,17 +448,31 @@ def _clips_of(pairs: Sequence[SamePair], frame: pd.DataFrame) -> list[str]:
 
 def _unfit_recordings(read: Mapping[str, AudioInfo]) -> list[Finding]:
     """Clips that are silent, clipped, very short, or longer than what is used."""
-    quiet = 10 ** (SILENCE_DBFS / 20)
+    longest = USED_SECONDS + LENGTH_TOLERANCE
     return [
         *_finding(
             "silence",
-            _clips_where(read, lambda info: info.rms < quiet),
+            _clips_where(read, lambda info: info.levels.is_silent),
             f"Silent (below {SILENCE_DBFS:g} dBFS): {{names}}.",
         ),
         *_finding(
+            "partly_silent",
+            _clips_where(read, lambda info: info.levels.is_partly_silent),
+            f"At least {PARTLY_SILENT:.0%} of the clip is silent (below "
+            f"{SILENCE_DBFS:g} dBFS): {{names}}.",
+        ),
+        *_finding(
             "clipping",
-            _clips_where(read, lambda info: info.clipped_fraction > CLIPPED_SHARE),
+            _clips_where(read, lambda info: info.levels.is_clipped),
             f"Clipped (over {CLIPPED_SHARE:.1%} of samples in runs at full scale): "
+            "{names}.",
+        ),
+        *_finding(
+            "cancelling",
+            _clips_where(read, lambda info: info.levels.is_cancelling),
+            "The channels cancel (their mean lies over "
+            f"{-CANCELLING_DECIBELS:g} dB below them, as with one of reversed "
+            "polarity); the loudest channel is used, unless --mono names another: "
             "{names}.",
         ),
         *_finding(
@@ -451,11 +482,42 @@ def _unfit_recordings(read: Mapping[str, AudioInfo]) -> list[Finding]:
         ),
         *_finding(
             "long",
-            _clips_where(read, lambda info: info.seconds > USED_SECONDS),
+            _clips_where(read, lambda info: info.seconds > longest),
             f"Longer than {USED_SECONDS:g} s, of which only the first "
-            f"{USED_SECONDS:g} s are used: {{names}}.",
+            f"{USED_SECONDS:g} s are used (predict_mos --windows all scores the "
+            "rest, too): {names}.",
         ),
+        *_finding(
+            "narrow_band",
+            _clips_where(read, _claims_more_than_it_has),
+            f"Nothing above {NARROW_HZ:g} Hz, though their sample rate is higher: "
+            "recorded or encoded at a lower rate, and resampled. Encoders expect more "
+            "and may take it for bad quality: {names}.",
+        ),
+        *_decoder_messages(read),
     ]
+
+
+def _claims_more_than_it_has(info: AudioInfo) -> bool:
+    """Whether there is less in a file than its sample rate lets expect.
+
+    Where the rate itself is low, this is no news to anybody, and a fact of the table.
+    """
+    return info.bandwidth < NARROW_HZ < info.sample_rate / 2
+
+
+def _decoder_messages(read: Mapping[str, AudioInfo]) -> list[Finding]:
+    """Clips about which their decoder has something to say."""
+    names = _clips_where(read, lambda info: bool(info.messages))
+    if not names:
+        return []
+    first = read[names[0]].messages[0]
+    return _finding(
+        "decoder_messages",
+        names,
+        "Decoded with a warning of the decoder, as of damaged or odd files: {names}. "
+        f"The first: {first}",
+    )
 
 
 def _unusual_recordings(read: Mapping[str, AudioInfo]) -> list[Finding]:

@@ -2,29 +2,103 @@
 
 This module is the single home of both lists:
 
-- names by meaning: the columns that describe a clip (`ALIASES`), ratings
-  (`RATING_NAMES`, `RATING_COLUMNS`), raters (`RATER_COLUMNS`) and predictions
+- names by meaning: the columns that describe a clip (`ALIASES`, `WEAK_ALIASES`),
+  ratings (`RATING_NAMES`, `RATING_COLUMNS`), raters (`RATER_COLUMNS`) and predictions
   (`PREDICTION_COLUMNS`, `SCORE_COLUMNS`);
 - bookkeeping, such as counts and standard deviations: never taken for ratings
   (`is_bookkeeping_of_ratings`) and never for models (`is_bookkeeping_of_models`).
 
 Notes
 -----
-The readers differ on purpose in how widely they recognise a name:
-
-- A clip table decides what is a *label*, and a wrong column would be learnt from. Its
-  columns are matched in any case, but only in the spellings listed.
-- A table of single ratings also accepts spaces and hyphens for underscores.
-- A file of predictions is written by another tool, whose header is made for people
-  ("Predicted - MOS"), so any run of spaces and hyphens counts as one underscore.
+Names are listed as `fold_name` writes them, and every reader compares them so. What
+keeps a wrong column from becoming a label is the lists themselves, not the spelling: in
+a clip table a column is a rating by its name, or by a name that is on no list and
+values on the scale; bookkeeping is excluded by a wide list there, by a narrow one in
+files of predictions, where a model may be called almost anything.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 
 from base_models.errors import UsageError
+from base_models.scales import Scale
+
+# ---- how a name is compared with the lists
+
+_BRACKETS = re.compile(r"[(\[{]([^()\[\]{}]*)[)\]}]")
+_INSIDE_A_WORD = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_SEPARATORS = re.compile(r"[\W_]+")
+_END = r"([+-]?\d+(?:\.\d+)?)"
+_UNITS = r"(?:\s+(?:stars?|points?|scale|likert))?"
+# "1-5", "0 to 100", "1–5 scale"; "1 = bad, 5 = excellent".
+_SCALE = re.compile(
+    rf"(?:scale\s*:?\s*)?{_END}\s*(?:-|\u2013|\u2014|\u2026|\.{{2,3}}|to)\s*{_END}{_UNITS}"
+    rf"|{_END}\s*=\s*[^\d=]+[,;]\s*{_END}\s*=\s*[^\d=]+",
+    re.IGNORECASE,
+)
+_SCALE_AT_THE_END = re.compile(
+    r"\s+([+-]?\d+(?:\.\d+)?\s*(?:-|\u2013|\u2014|\.{2,3})\s*\d+(?:\.\d+)?)\s*$"
+)
+
+
+def fold_name(name: str) -> str:
+    """The name of a column as the lists here have it: lower-case words and underscores.
+
+    Letters are of one case and in one Unicode form; blanks, punctuation and brackets
+    separate words, as a capital letter within a word does. A scale is no part of the
+    name; other words in brackets are, since "MOS (std)" is not "MOS".
+
+    Examples
+    --------
+    >>> fold_name("File name"), fold_name("sysID"), fold_name("Predicted - MOS")
+    ('file_name', 'sys_id', 'predicted_mos')
+    >>> fold_name("Rating (1-5)"), fold_name("MOS (std)")
+    ('rating', 'mos_std')
+    """
+    plain = unicodedata.normalize("NFKC", without_scale(name))
+    words = _SEPARATORS.sub("_", _INSIDE_A_WORD.sub("_", plain)).casefold()
+    return words.strip("_") or name.strip().casefold()
+
+
+def without_scale(name: str) -> str:
+    """The name of a column without the scale that it states.
+
+    >>> without_scale("Rating (1-5)"), without_scale("Rating (mean)")
+    ('Rating', 'Rating (mean)')
+    """
+    return _split_scale(name)[0]
+
+
+def scale_in_name(name: str) -> Scale | None:
+    """The scale that the name of a column states, or None.
+
+    Examples
+    --------
+    >>> scale_in_name("Rating (0-100)"), scale_in_name("rating_3")
+    (Scale(low=0.0, high=100.0), None)
+    >>> scale_in_name("Quality [1 = bad, 5 = excellent]")
+    Scale(low=1.0, high=5.0)
+    """
+    return _split_scale(name)[1]
+
+
+def _split_scale(name: str) -> tuple[str, Scale | None]:
+    """The name without its scale, and the scale; the name itself where it has none."""
+    matches = [*_BRACKETS.finditer(name), *_SCALE_AT_THE_END.finditer(name)]
+    for match in matches:
+        written = _SCALE.fullmatch(match[1].strip())
+        rest = f"{name[: match.start()].rstrip()}{name[match.end() :]}".strip()
+        if written is None or not rest:
+            continue
+        low, high = (float(end) for end in written.groups() if end is not None)
+        # "session 2-3" is no scale: one starts at 1, at 0, or below.
+        if low <= 1 and low < high:
+            return rest, Scale(low, high)
+    return name.strip(), None
+
 
 # ---- columns that describe a clip
 
@@ -47,23 +121,76 @@ ALIASES: dict[str, tuple[str, ...]] = {
         "wav_path",
         "data_path",
         "file_path",
+        "filepath",
         "filename",
+        "file_name",
         "file",
         "audio_path",
+        "audio_file",
+        "audio_filename",
+        "audio_file_name",
+        "audiofile",
         "wav",
+        "wav_file",
+        "wavfile",
+        "wav_name",
     ),
     # What a clip is judged against, in order of precedence: a corpus of songs may have
     # a caption and lyrics, one of speech a text and its transcript.
-    "prompt": ("prompt", "text", "caption", "description", "transcript", "lyrics"),
-    "system_id": ("system_id", "system", "sys_id", "sysid"),
+    "prompt": (
+        "prompt",
+        "prompt_text",
+        "text_prompt",
+        "text",
+        "caption",
+        "description",
+        "transcript",
+        "lyrics",
+    ),
+    "system_id": ("system_id", "system", "sys_id", "sysid", "system_name"),
     "split": ("split", "set", "subset", "partition"),
 }
-"""Names under which each column of a clip table is recognised, in lower case."""
+"""Names under which each column of a clip table is recognised, see `fold_name`."""
+
+WEAK_ALIASES: dict[str, tuple[str, ...]] = {
+    "clip_id": ("clip_name", "song_id", "track_id", "stimulus", "stimulus_id"),
+    "audio": ("clip_path", "clip_file"),
+    "system_id": (
+        "model",
+        "model_id",
+        "model_name",
+        "model_version",
+        "generator",
+        "generator_id",
+        "generator_name",
+        "method",
+    ),
+}
+"""Names that have a meaning only in a table without a name of `ALIASES` for it.
+
+A table with ``system`` and ``model`` has its systems in the former.
+"""
 
 STANDARD_NAMES = {
-    alias: standard for standard, aliases in ALIASES.items() for alias in aliases
+    alias: standard
+    for names in (ALIASES, WEAK_ALIASES)
+    for standard, aliases in names.items()
+    for alias in aliases
 }
-"""The standard name of each alias."""
+"""The standard name of each alias, weak ones included."""
+
+SEGMENT_COLUMNS = ("start_time", "end_time")
+"""Columns that say which seconds of a file a clip is; never ratings."""
+_UNITS_OF_TIME = ("", "_s", "_sec", "_secs", "_seconds", "_in_s", "_in_seconds")
+START_NAMES, END_NAMES, DURATION_NAMES = (
+    tuple(f"{word}{unit}" for word in words for unit in _UNITS_OF_TIME)
+    for words in (
+        ("start_time", "start", "start_offset", "onset", "begin", "begin_time"),
+        ("end_time", "end", "end_offset", "stop", "stop_time"),
+        ("duration", "dur"),
+    )
+)
+"""Names of columns with the start, the end or the length of a segment."""
 
 SPLIT_ALIASES: dict[str, tuple[str, ...]] = {
     "train": ("train", "training"),
@@ -76,33 +203,28 @@ SPLITS = tuple(SPLIT_ALIASES)
 
 # ---- columns of ratings
 
-_TEXT_ASPECT_NAMES = (
-    "ta",
-    "text_alignment",
-    "textual_alignment",
-    "prompt_alignment",
-    "prompt_adherence",
-    "text_relevance",
-)
-_TEXT_ASPECT_SPELLINGS = frozenset(
-    name.replace("_", separator)
-    for name in _TEXT_ASPECT_NAMES
-    for separator in ("_", " ", "-")
-)
 TEXT_ASPECTS = frozenset(
-    change_case(spelling)
-    for spelling in _TEXT_ASPECT_SPELLINGS
-    for change_case in (str.lower, str.upper, str.title, str.capitalize)
+    {
+        "ta",
+        "text_alignment",
+        "textual_alignment",
+        "prompt_alignment",
+        "prompt_adherence",
+        "text_relevance",
+    }
 )
-"""Names of aspects that are judged against the prompt."""
+"""Names of aspects that are judged against the prompt, see `is_judged_by_text`."""
 
-RATING_NAMES = _TEXT_ASPECT_SPELLINGS | {
+RATING_NAMES = TEXT_ASPECTS | {
     "mi",
     "mos",
+    "mean_opinion_score",
     "score",
     "avg_score",
     "mean_score",
     "rating",
+    "mean_rating",
+    "avg_rating",
     "overall",
     "quality",
     "overall_quality",
@@ -130,6 +252,23 @@ RATING_NAMES = _TEXT_ASPECT_SPELLINGS | {
     "discontinuity",
 }
 """Names under which a column of a clip table is known to hold mean ratings."""
+
+GENERAL_RATINGS = frozenset(
+    {
+        "mos",
+        "mean_opinion_score",
+        "score",
+        "avg_score",
+        "mean_score",
+        "rating",
+        "mean_rating",
+        "avg_rating",
+        "overall",
+        "quality",
+        "overall_quality",
+    }
+)
+"""Those that do not say of what: beside another rating, one may be it once more."""
 
 RATING_COLUMNS = (
     "rating",
@@ -163,7 +302,7 @@ RATER_COLUMNS = (*(f"{rater}_id" for rater in _RATERS), *_RATERS)
 # Other tools write further names of ids and paths. A clip table does not accept these:
 # "deg" (the degraded signal) means an audio file only beside predictions.
 ID_COLUMNS = (*ALIASES["clip_id"], "wav_id", "wavid", "utt")
-PATH_COLUMNS = (*ALIASES["audio"], "wav_file", "deg", "filepath_deg")
+PATH_COLUMNS = (*ALIASES["audio"], "deg", "filepath_deg")
 
 PREDICTION_COLUMNS = (
     "answer",
@@ -242,23 +381,74 @@ def aspect_columns(
 
 # ---- bookkeeping
 
+# Whole names that are neither ratings nor models, whoever wrote the table.
+_BOOKKEEPING = frozenset(
+    {
+        "fold",
+        "folds",
+        "index",
+        "idx",
+        "seed",
+        "n_ratings",
+        "n_raters",
+        "num_ratings",
+        "num_raters",
+        # What this product writes beside its scores.
+        "out_of_range",
+        "source_hz",
+        "bandwidth_hz",
+        "audio_flags",
+        "weight",
+        # Lengths, rates and chunks, which tools write beside their scores.
+        "len_in_sec",
+        "length",
+        "seconds",
+        "sr",
+        "sample_rate",
+        "sampling_rate",
+        "channels",
+        "num_channels",
+        "num_hops",
+        "num_frames",
+        "num_samples",
+        *(*START_NAMES, *END_NAMES, *DURATION_NAMES, "offset"),
+        # What people and survey tools write beside ratings.
+        "comment",
+        "comments",
+        "note",
+        "notes",
+        "remark",
+        "remarks",
+        "timestamp",
+        "date",
+        "time",
+        "datetime",
+        "created_at",
+        "age",
+        "gender",
+        "language",
+        "country",
+    }
+)
+# The index of a data frame, written without a name.
+_UNNAMED = re.compile(r"unnamed(_\d+)*|level_\d+|column_?\d+")
+
 _BOOKKEEPING_OF_RATINGS = re.compile(
     r"""
     # A word of counting, timing or listing at the start: n_ratings, rater_1, fold2, ci.
     (n|num|nr|no|count|start|end|time|rater|listener|fold|duration|unnamed|ci)
     (_.*|\d*|s|ings)
     # A statistic, number or unit at the end: mos_std, content_id, sample_rate.
-    |.*_(n|counts?|std|sd|var|se|sem|ci|ci95|low|high|ids?|idx|index|num|no|folds?|seed
-        |year|seconds|rate|time|raters)
+    |.*_(n|counts?|std|sd|stdev|var|variance|se|sem|ci|ci95|low|high|ids?|idx|index|num
+        |no|folds?|seed|year|seconds|sec|rate|time|timestamp|raters|comments?|notes?)
+    # A share of a distribution: "MOS (95% CI)".
+    |.*_ci(_.*)?
     # A bin of a predicted distribution: mi_b07, mi_bins.
     |.*_(b\d{2,}|bins)
-    # Whole names.
-    |id|idx|index|seed|seconds|length|year|month|day|date|age|bpm|tempo|std|sd|var|sem
-    |sr|channels?
+    # Whole names that a model may have and a rating has not.
+    |id|year|month|day|bpm|tempo|std|sd|var|sem|channel
     # Unnamed columns, folds, and predictions, which are not ratings.
     |unnamed.*|fold.*|pred.*|answer
-    # What this product writes beside its scores.
-    |out_of_range
     """,
     re.VERBOSE,
 )
@@ -277,19 +467,6 @@ _SPREADS_AND_COUNTS = (
     "n",
 )
 _BIN = re.compile(r"b\d{2,}|bins")
-_BOOKKEEPING_OF_MODELS = frozenset(
-    {
-        *_SPREADS_AND_COUNTS,
-        "fold",
-        "index",
-        "seed",
-        "n_ratings",
-        "n_raters",
-        "num_ratings",
-        "num_raters",
-        "out_of_range",
-    }
-)
 
 
 def is_bookkeeping_of_ratings(name: str) -> bool:
@@ -301,7 +478,8 @@ def is_bookkeeping_of_ratings(name: str) -> bool:
     >>> is_bookkeeping_of_ratings("mos_std"), is_bookkeeping_of_ratings("groove")
     (True, False)
     """
-    return _BOOKKEEPING_OF_RATINGS.fullmatch(with_underscores(name)) is not None
+    folded = fold_name(name)
+    return _is_bookkeeping(folded) or bool(_BOOKKEEPING_OF_RATINGS.fullmatch(folded))
 
 
 def is_bookkeeping_of_models(name: str, aspects: Sequence[str]) -> bool:
@@ -315,41 +493,24 @@ def is_bookkeeping_of_models(name: str, aspects: Sequence[str]) -> bool:
     >>> is_bookkeeping_of_models("w2v_std", ["mos"])
     False
     """
-    name = name.strip().lower()
-    if name in _BOOKKEEPING_OF_MODELS:
+    folded = fold_name(name)
+    if _is_bookkeeping(folded) or folded in _SPREADS_AND_COUNTS:
         return True
     for aspect in aspects:
-        own = name.removeprefix(f"{aspect.lower()}_")
-        if own != name and (own in _SPREADS_AND_COUNTS or _BIN.fullmatch(own)):
+        own = folded.removeprefix(f"{fold_name(aspect)}_")
+        if own != folded and (own in _SPREADS_AND_COUNTS or _BIN.fullmatch(own)):
             return True
     return False
 
 
-# ---- how a name is compared with the lists
+def _is_bookkeeping(folded: str) -> bool:
+    return folded in _BOOKKEEPING or bool(_UNNAMED.fullmatch(folded))
 
 
-def with_underscores(name: str) -> str:
-    """Lower case, with underscores for spaces: names of ratings in a clip table.
+def is_judged_by_text(aspect: str) -> bool:
+    """Whether an aspect has a known name of one that is judged against the prompt.
 
-    >>> with_underscores("Textual Alignment")
-    'textual_alignment'
+    >>> is_judged_by_text("Textual alignment"), is_judged_by_text("mi")
+    (True, False)
     """
-    return name.lower().replace(" ", "_")
-
-
-def normalize(name: str) -> str:
-    """Lower case, with underscores for spaces and hyphens: tables of single ratings.
-
-    >>> normalize("Annotator-ID")
-    'annotator_id'
-    """
-    return name.strip().lower().replace(" ", "_").replace("-", "_")
-
-
-def normalize_loosely(name: str) -> str:
-    """Lower case, with one underscore for a run of spaces and hyphens: predictions.
-
-    >>> normalize_loosely("Predicted - MOS")
-    'predicted_mos'
-    """
-    return re.sub(r"[\s-]+", "_", name.strip().lower())
+    return fold_name(aspect) in TEXT_ASPECTS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,7 +11,9 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from base_models.bins import ScoreBins
-from base_models.clips.columns import TEXT_ASPECTS
+from base_models.clips.columns import is_judged_by_text
+from base_models.clips.problems import Problem, Problems
+from base_models.clips.rows.reading import USUAL_MISSING, fold_code
 from base_models.clips.text_table import TextTable, parse_number
 from base_models.errors import UsageError
 from base_models.scales import Scale
@@ -19,6 +22,7 @@ SCALE = ScoreBins()
 """The scale of a mean opinion score, 1..5."""
 FEWEST_LABELLED = 4
 """Fewer labelled clips than this are not learnt from."""
+_DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
 
 
 def read_scores(
@@ -26,6 +30,7 @@ def read_scores(
     name: str,
     bins: ScoreBins | Scale,
     cure: str = "",
+    problems: Problems | None = None,
 ) -> np.ndarray:
     """Labels or ratings of one column, shape (n,); an empty cell is NaN.
 
@@ -35,33 +40,69 @@ def read_scores(
     name : the column
     bins : the scale
     cure : what the message of an error says to do
+    problems : takes every cell that is no number on the scale, which is then NaN
 
     Raises
     ------
-    UsageError
-        when a cell is no number on the scale, naming its location.
+    TableProblems
+        without `problems`: of all such cells, each with its place.
     """
     scores = np.full(table.n_rows, np.nan)
-    has_ends = math.isfinite(bins.low) and math.isfinite(bins.high)
-    legal = f"a number in {range_text(bins)}" if has_ends else "a finite number"
+    found = Problems(table.n_rows) if problems is None else problems
     for row, text in enumerate(table.columns[name]):
         cell = text.strip()
         if not cell:
             continue
         number = parse_number(cell)
         if number is None or not bins.low <= number <= bins.high:
-            if not cure:
-                cure = (
-                    f"If '{name}' is rated on another scale, name its ends (--scale "
-                    "LOW HIGH); if it is not a rating, name the rated columns with "
-                    "aspects."
-                )
-            raise UsageError(
-                f"{table.location(row)}: {name} is {cell!r}; a label is {legal}, or "
-                f"empty. {cure}"
-            )
-        scores[row] = number
+            found.add(row, _not_a_score(table, row, name, bins=bins, cure=cure))
+        else:
+            scores[row] = number
+    if problems is None:
+        found.raise_if_any()
     return scores
+
+
+def _not_a_score(
+    table: TextTable,
+    row: int,
+    name: str,
+    *,
+    bins: ScoreBins | Scale,
+    cure: str,
+) -> Problem:
+    """The problem of a cell that is no number on the scale."""
+    cell = table.columns[name][row].strip()
+    has_ends = math.isfinite(bins.low) and math.isfinite(bins.high)
+    legal = f"a number in {range_text(bins)}" if has_ends else "a finite number"
+    is_number = parse_number(cell) is not None
+    what = f"{name} is off the scale {range_text(bins)}"
+    own_cure = (
+        f"If '{name}' is rated on another scale, name its ends (--scale LOW HIGH); if "
+        "it is not a rating, name the rated columns with aspects (--aspects)."
+    )
+    if not is_number:
+        what = f"{name} is no number"
+        own_cure = (
+            "Correct the cell, or leave it empty where there is no rating; if "
+            f"'{name}' is not a rating, name those that are (--aspects)."
+        )
+    if _DECIMAL_COMMA.fullmatch(cell):
+        own_cure = "Write it with a decimal point."
+    elif fold_code(cell) in USUAL_MISSING:
+        what = f"{name} has {cell!r}, which often stands for a missing value"
+        own_cure = f"If it does here: --missing-code {cell}"
+    file, number = table.locations[row]
+    return Problem(
+        str(file),
+        number,
+        name,
+        value=cell,
+        what=what,
+        cure=cure or own_cure,
+        unit=table.unit,
+        message=f"{name} is {cell!r}; a label is {legal}, or empty",
+    )
 
 
 def range_text(bins: ScoreBins | Scale) -> str:
@@ -243,7 +284,7 @@ def judged_by_text(
     (False, True)
     """
     if text_aspects is None:
-        return tuple(aspect.lower() in TEXT_ASPECTS for aspect in aspects)
+        return tuple(is_judged_by_text(aspect) for aspect in aspects)
     unknown = sorted(set(text_aspects) - set(aspects))
     if unknown:
         raise UsageError(

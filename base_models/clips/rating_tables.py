@@ -11,7 +11,6 @@ raters too, they are read.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Collection, Iterable
 from dataclasses import replace
 
@@ -21,14 +20,14 @@ from base_models.clips.columns import (
     RATING_COLUMNS,
     RATING_NAMES,
     STANDARD_NAMES,
-    normalize,
-    with_underscores,
+    fold_name,
+    is_bookkeeping_of_ratings,
+    without_scale,
 )
 from base_models.clips.text_table import TextTable
-from base_models.errors import UsageError
+from base_models.errors import UsageError, some
 
 _NAMELESS = "nameless rater"
-_TRACK_2 = re.compile(r"audiomos2025-track2-(sys[^-]+)-utt.+")
 
 
 def nameless_rater(place: int, row: int) -> str:
@@ -43,16 +42,6 @@ def nameless_rater(place: int, row: int) -> str:
 def are_nameless(rater_ids: Iterable[str]) -> bool:
     """Whether some raters are without a name, so that nobody knows what they rated."""
     return any(rater_id.startswith(_NAMELESS) for rater_id in rater_ids)
-
-
-def system_in_name(clip_id: str) -> str:
-    """The system that a clip id of AudioMOS 2025 track 2 names, or "".
-
-    >>> system_in_name("audiomos2025-track2-sys0v1wm-utt0dJodp"), system_in_name("x-y")
-    ('sys0v1wm', '')
-    """
-    match = _TRACK_2.fullmatch(clip_id)
-    return match.group(1) if match else ""
 
 
 def list_columns(table: TextTable, named: Collection[str] = ()) -> list[str]:
@@ -73,8 +62,8 @@ def list_columns(table: TextTable, named: Collection[str] = ()) -> list[str]:
             continue
         is_known = (
             name in named
-            or with_underscores(name) in RATING_NAMES
-            or normalize(name) in RATING_COLUMNS
+            or fold_name(name) in RATING_NAMES
+            or fold_name(name) in RATING_COLUMNS
         )
         if _names_raters(name):
             raters.append(name)
@@ -146,9 +135,14 @@ def holds_ratings(table: TextTable) -> bool:
     """
     if holds_lists(table):
         return True
-    has_raters = any(normalize(name) in RATER_COLUMNS for name in table.columns)
-    clip_ids = _clip_names(table)
-    return has_raters and len(set(clip_ids)) < len(clip_ids)
+    has_raters = any(fold_name(name) in RATER_COLUMNS for name in table.columns)
+    return has_raters and holds_repeated_clips(table)
+
+
+def holds_repeated_clips(table: TextTable) -> bool:
+    """Whether some clip is in several rows."""
+    clip_ids = clip_names(table)
+    return len(set(clip_ids)) < len(clip_ids)
 
 
 def one_row_per_clip(table: TextTable) -> TextTable:
@@ -167,20 +161,20 @@ def one_row_per_clip(table: TextTable) -> TextTable:
         return replace(table, columns=kept)
     first_row: dict[str, int] = {}
     first_of_row = []
-    for row, clip in enumerate(_clip_names(table)):
+    for row, clip in enumerate(clip_names(table)):
         first_of_row.append(first_row.setdefault(clip, row))
 
     columns = {}
     for name, cells in table.columns.items():
-        if normalize(name) in RATER_COLUMNS:
+        if fold_name(name) in RATER_COLUMNS:
             continue
         differing = [
             row for row, first in enumerate(first_of_row) if cells[row] != cells[first]
         ]
         if not differing:
             columns[name] = [cells[row] for row in first_row.values()]
-        elif STANDARD_NAMES.get(name.lower()) in {"audio", "system_id", "split"} or (
-            name.lower() == "prompt"
+        elif STANDARD_NAMES.get(fold_name(name)) in {"audio", "system_id", "split"} or (
+            fold_name(name) == "prompt"
         ):
             row = differing[0]
             raise UsageError(
@@ -192,18 +186,56 @@ def one_row_per_clip(table: TextTable) -> TextTable:
     return replace(table, columns=columns, locations=locations)
 
 
-def _clip_names(table: TextTable) -> list[str]:
-    """What names the clip of each row: the id, else the audio file."""
+def rated_columns_of(table: TextTable, source: str) -> dict[str, str]:
+    """The aspects that a table of single ratings rates, where nobody names them.
+
+    Parameters
+    ----------
+    table : of single ratings
+    source : its file, for a message
+
+    Raises
+    ------
+    UsageError
+        when no column is known to hold ratings, and more than one may.
+    """
+    described = {*RATER_COLUMNS, *STANDARD_NAMES}
+    lists = list_columns(table)
+    candidates = [
+        name
+        for name in lists or table.columns
+        if fold_name(name) not in described and not is_bookkeeping_of_ratings(name)
+    ]
+    known = [
+        name
+        for name in candidates
+        if fold_name(name) in RATING_NAMES or fold_name(name) in RATING_COLUMNS
+    ]
+    chosen = known or candidates
+    if not known and len(candidates) != 1:
+        raise UsageError(
+            f"{source}: no column is known to hold ratings; it has "
+            f"{some(table.columns, 20)}. Name the rated columns with aspects."
+        )
+    # A scale is no part of an aspect's name, unless nothing else tells two apart.
+    aspects = [without_scale(name) for name in chosen]
+    if len(set(aspects)) < len(aspects):
+        aspects = chosen
+    return dict(zip(aspects, chosen, strict=True))
+
+
+def clip_names(table: TextTable) -> list[str]:
+    """What names the clip of each row: the id, else the audio file; [] without any."""
     for legal in (ALIASES["clip_id"], ALIASES["audio"]):
         for name, cells in table.columns.items():
-            if normalize(name) in legal:
+            if fold_name(name) in legal:
                 return [cell.strip() for cell in cells]
     return []
 
 
 def _names_raters(name: str) -> bool:
     """Whether a column is one of raters, in the singular or plural."""
-    normal = normalize(name)
+    normal = fold_name(name)
     return normal in RATER_COLUMNS or normal.removesuffix("s") in RATER_COLUMNS
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,20 +22,28 @@ from base_models.clips.columns import (
     ALIASES,
     RATER_COLUMNS,
     RATING_COLUMNS,
-    RATING_NAMES,
     STANDARD_NAMES,
-    is_bookkeeping_of_ratings,
-    normalize,
-    with_underscores,
+    fold_name,
 )
 from base_models.clips.labels import SCALE, read_scores
+from base_models.clips.listening_tests.listening_test import ListeningTest
+from base_models.clips.listening_tests.rating_options import (
+    AS_THEY_ARE,
+    RatingOptions,
+)
+from base_models.clips.listening_tests.read_listening_test import read_listening_test
 from base_models.clips.rating_tables import (
     holds_lists,
-    holds_ratings,
-    list_columns,
     one_row_per_rating,
+    rated_columns_of,
 )
-from base_models.clips.text_table import READERS, TextTable, check_name
+from base_models.clips.tables.read_table import (
+    TABLE_SUFFIXES,
+    is_table,
+    read_table,
+    table_file,
+)
+from base_models.clips.text_table import TextTable, check_name
 from base_models.errors import UsageError, some
 from base_models.scales import Scale, as_scale
 
@@ -56,6 +65,7 @@ def read_ratings(
     scale: Sequence[float] | Mapping[str, Scale] | None = None,
     bins: ScoreBins | Mapping[str, Scale] | None = SCALE,
     columns: Mapping[str, str] | None = None,
+    options: RatingOptions = AS_THEY_ARE,
 ) -> pd.DataFrame:
     """Read single ratings.
 
@@ -66,18 +76,22 @@ def read_ratings(
         one of raters and one per aspect; for a single aspect also one of the usual
         names of ratings, or the only column left. The names that are recognised are
         listed in `base_models.clips.columns`. Or a table with a row per clip, in which
-        each aspect is a list of ratings, see `base_models.clips.rating_tables`.
+        each aspect is a list of ratings, see `base_models.clips.rating_tables`. Or any
+        other export of `base_models.clips.listening_tests`.
     aspects : names
     scale : lowest and highest rating of a table, or the scale of each aspect, mapped
-        onto `bins` by a straight line; None when they are the same
+        onto `bins` by a straight line; None when they are the same, or the export says
+        what they are
     bins : the scale of the labels, or that of each aspect; None takes ratings as they
         are, on any scale
     columns : aspect to the name of its column, where it may be another
+    options : the layout, and whose ratings of what are left out
 
     Returns
     -------
     ratings : DataFrame with columns ``clip_id, rater_id`` (text) and one float64 column
-        per aspect, NaN where the rater left it out
+        per aspect, NaN where the rater left it out; ``attrs["notes"]`` says what was
+        read and left out, where it is an export of a listening test
 
     Raises
     ------
@@ -87,7 +101,8 @@ def read_ratings(
     """
     path = Path(path)
     aspects = [aspects] if isinstance(aspects, str) else list(aspects)
-    table, column_of = _read_table(path, aspects, columns or {})
+    test = read_listening_test(path, options)
+    table, column_of = _read_table(path, aspects, columns or {}, test=test)
 
     ratings = pd.DataFrame(
         {name: table.columns[name] for name in ("clip_id", "rater_id")}
@@ -97,24 +112,32 @@ def read_ratings(
         row = int(is_repeated.to_numpy().argmax())
         clip, rater = ratings.iloc[row]
         raise UsageError(
-            f"{table.location(row)}: rater '{rater}' rates '{clip}' twice."
+            f"{table.location(row)}: rater '{rater}' rates '{clip}' twice. Keep one of "
+            "the rows, or give each session a rater id of its own."
         )
     if ratings.empty:
         raise UsageError(f"{path} holds no ratings.")
 
+    known = {} if test is None else test.scales
     for aspect, column in column_of.items():
+        cells = options.reading.without_codes(table.columns[column])
+        codeless = replace(table, columns={**table.columns, column: cells})
         given = bins if scale is None else scale
+        if scale is None and bins is not None and column in known:
+            given = {aspect: known[column]}
         if given is None:
             cure = (
                 f"If '{column}' is not a rating, name the rated columns with aspects."
             )
-            ratings[aspect] = read_scores(table, column, _ANY_SCALE, cure=cure)
+            ratings[aspect] = read_scores(codeless, column, _ANY_SCALE, cure=cure)
             continue
         own = _scale_of(aspect, given)
         of_labels = own if bins is None else _scale_of(aspect, bins)
         cure = "Ratings on another scale need its ends (--rating-scale LOW HIGH)."
-        values = read_scores(table, column, own, cure=cure)
+        values = read_scores(codeless, column, own, cure=cure)
         ratings[aspect] = own.map(values, of_labels)
+    if test is not None:
+        ratings.attrs["notes"] = list(test.notes)
     return ratings
 
 
@@ -140,8 +163,11 @@ def find_ratings(data: str | os.PathLike) -> Path | None:
     source : the tree that holds ``person_mos``, or the table
     """
     data = Path(data)
-    if data.suffix.lower() in READERS and data.is_file():
-        return data if holds_ratings(READERS[data.suffix.lower()](data)) else None
+    test = read_listening_test(data)
+    if test is not None:
+        return None if test.has_labels else data
+    if _is_table(data) and table_file(data).is_file():
+        return None
     # A list stands in the root of its tree, or in its folder "sets".
     if data.is_dir():
         roots = [musiceval.find_tree(data)]
@@ -295,7 +321,9 @@ def mean_ratings(
     return pd.DataFrame(columns)
 
 
-def rated_columns(path: str | os.PathLike) -> dict[str, str]:
+def rated_columns(
+    path: str | os.PathLike, options: RatingOptions = AS_THEY_ARE
+) -> dict[str, str]:
     """The aspects that a file of single ratings rates, where nobody names them.
 
     Returns
@@ -308,32 +336,47 @@ def rated_columns(path: str | os.PathLike) -> dict[str, str]:
         when no column is known to hold ratings, and more than one may.
     """
     path = Path(path)
-    if path.suffix.lower() not in READERS:
+    test = read_listening_test(path, options)
+    if test is not None:
+        if test.aspects:
+            return {aspect: aspect for aspect in test.aspects}
+        return rated_columns_of(test.table, str(path))
+    if not _is_table(path):
         return {aspect: aspect for aspect in musiceval.ASPECTS}
 
-    table = READERS[path.suffix.lower()](path)
-    described = {*RATER_COLUMNS, *STANDARD_NAMES}
-    lists = list_columns(table)
-    candidates = [
-        name
-        for name in lists or table.columns
-        if normalize(name) not in described and not is_bookkeeping_of_ratings(name)
-    ]
-    known = [
-        name
-        for name in candidates
-        if with_underscores(name) in RATING_NAMES or normalize(name) in RATING_COLUMNS
-    ]
-    chosen = known or candidates
-    if not known and len(candidates) != 1:
-        raise UsageError(
-            f"{path}: no column is known to hold ratings; it has "
-            f"{some(table.columns, 20)}. Name the rated columns with aspects."
-        )
-    return {name: name for name in chosen}
+    table = read_table(path)
+    return rated_columns_of(table, str(path))
 
 
-def check_has_columns(path: str | os.PathLike, columns: Mapping[str, str]) -> None:
+def known_rating_scales(
+    path: str | os.PathLike,
+    aspects: Iterable[str],
+    columns: Mapping[str, str] | None = None,
+    options: RatingOptions = AS_THEY_ARE,
+) -> dict[str, Scale]:
+    """The scales that an export of a listening test says of some aspects.
+
+    Parameters
+    ----------
+    path, aspects, columns, options : as `read_ratings` takes them
+    """
+    test = read_listening_test(Path(path), options)
+    if test is None or not test.scales:
+        return {}
+    names = list(aspects)
+    _, column_of = _read_table(Path(path), names, columns or {}, test=test)
+    return {
+        aspect: test.scales[column]
+        for aspect, column in column_of.items()
+        if column in test.scales
+    }
+
+
+def check_has_columns(
+    path: str | os.PathLike,
+    columns: Mapping[str, str],
+    options: RatingOptions = AS_THEY_ARE,
+) -> None:
     """Refuse columns of other names than their aspects that a table does not have.
 
     Parameters
@@ -351,8 +394,11 @@ def check_has_columns(path: str | os.PathLike, columns: Mapping[str, str]) -> No
     if not named:
         return
     known: Collection[str] = musiceval.ASPECTS
-    if path.suffix.lower() in READERS:
-        known = READERS[path.suffix.lower()](path).columns
+    test = read_listening_test(path, options)
+    if test is not None:
+        known = test.table.columns
+    elif _is_table(path):
+        known = read_table(path).columns
     absent = [column for column in named if column not in known]
     if absent:
         raise UsageError(
@@ -361,82 +407,27 @@ def check_has_columns(path: str | os.PathLike, columns: Mapping[str, str]) -> No
         )
 
 
-# ---- histograms
-
-
-def histograms(
-    ratings: pd.DataFrame,
-    clip_ids: Sequence[str],
-    aspect: str,
-    bins: ScoreBins,
-) -> np.ndarray:
-    """The ratings of each clip as a distribution over bins.
-
-    Parameters
-    ----------
-    ratings : a table that `check_ratings` accepts; ratings of other clips are not used
-    clip_ids : n unique ids
-    aspect : the rated column
-    bins : the scale; a rating is split between the two nearest bins
-
-    Returns
-    -------
-    histograms : float64 array of shape (n, bins.count), rows sum to 1; NaN where a clip
-        has no rating of the aspect. It does not depend on the order of the rows or the
-        names of the raters, to the last bit.
-    """
-    counts, sums = count_ratings(ratings, clip_ids, aspect, bins=bins)
-    # A clip without ratings is divided by 1, then set to NaN.
-    divisors = np.maximum(counts, 1)[:, None]
-    has_ratings = counts[:, None] > 0
-    return np.where(has_ratings, sums / divisors, np.nan)
-
-
-def count_ratings(
-    ratings: pd.DataFrame,
-    clip_ids: Sequence[str],
-    aspect: str,
-    bins: ScoreBins,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Count the ratings of each clip, in all and by bin.
-
-    Parameters
-    ----------
-    ratings, clip_ids, aspect, bins : see `histograms`
-
-    Returns
-    -------
-    counts : int64 array of shape (n,), the number of ratings of each clip
-    sums : float64 array of shape (n, bins.count), the ratings in each bin; a rating is
-        split between the two nearest bins, so rows sum to `counts`
-    """
-    row_of = {clip: row for row, clip in enumerate(clip_ids)}
-    rows = ratings["clip_id"].map(row_of).to_numpy(dtype=np.float64)
-    values = ratings[aspect].to_numpy(dtype=np.float64)
-
-    # Clips that are not asked for map to NaN.
-    is_used = np.isfinite(rows) & np.isfinite(values)
-    rows = rows[is_used].astype(np.int64)
-    values = values[is_used]
-
-    # Sums in floating point depend on the order of their terms: sort, so that they do
-    # not depend on the order of the table.
-    order = np.lexsort((values, rows))
-    sums = np.zeros((len(row_of), bins.count))
-    np.add.at(sums, rows[order], bins.split(values[order]))
-    counts = np.bincount(rows, minlength=len(row_of))
-    return counts, sums
-
-
 # ---- tables
 
 
+def _is_table(path: Path) -> bool:
+    """Whether ratings stand in a table, and not in the lists of a MusicEval tree."""
+    return is_table(path) and not musiceval.is_list(path)
+
+
 def _read_table(
-    path: Path, aspects: Sequence[str], columns: Mapping[str, str]
+    path: Path,
+    aspects: Sequence[str],
+    columns: Mapping[str, str],
+    test: ListeningTest | None,
 ) -> tuple[TextTable, dict[str, str]]:
     """The cells with ``clip_id`` and ``rater_id``, and the column of each aspect."""
-    suffix = path.suffix.lower()
-    if path.is_dir() or suffix == ".txt":
+    if test is not None and test.has_labels:
+        raise UsageError(
+            f"{path} holds votes on pairs and no ratings; as clips (--data, or in "
+            "place of a clip table) it gives a score for each."
+        )
+    if test is None and (path.is_dir() or musiceval.is_list(path)):
         table = musiceval.read_rating_lists(path)
         column_of = {name: columns.get(name, name).lower() for name in aspects}
         unknown = [name for name in aspects if column_of[name] not in musiceval.ASPECTS]
@@ -446,8 +437,8 @@ def _read_table(
             )
         return table, column_of
 
-    if suffix in READERS:
-        table = READERS[suffix](path)
+    if test is not None or is_table(path):
+        table = read_table(path) if test is None else test.table
         named = {columns.get(aspect, aspect) for aspect in aspects}
         if holds_lists(table, named):
             table = one_row_per_rating(table, named)
@@ -461,8 +452,8 @@ def _read_table(
 
     if path.exists():
         raise UsageError(
-            f"{path}: ratings are read from a MusicEval folder, a .txt list, or "
-            f"{', '.join(READERS)}."
+            f"{path}: ratings are read from a MusicEval folder, or "
+            f"{', '.join(TABLE_SUFFIXES)}."
         )
     raise UsageError(f"There is no file or folder {path}.")
 
@@ -523,7 +514,7 @@ def _rating_column(
     the only column that is not known to hold something else.
     """
     what = f"ratings of '{aspect}'"
-    column = _find_column(table, (normalize(aspect),), what=what, path=path)
+    column = _find_column(table, (fold_name(aspect),), what=what, path=path)
     if column is not None:
         return column
 
@@ -532,7 +523,7 @@ def _rating_column(
         if column is not None:
             return column
         described = {*RATER_COLUMNS, *STANDARD_NAMES}
-        remaining = [name for name in table.columns if normalize(name) not in described]
+        remaining = [name for name in table.columns if fold_name(name) not in described]
         if len(remaining) == 1:
             return remaining[0]
 
@@ -550,7 +541,7 @@ def _find_column(
     path: Path,
 ) -> str | None:
     """The one column with a legal name, or None."""
-    matches = [name for name in table.columns if normalize(name) in legal]
+    matches = [name for name in table.columns if fold_name(name) in legal]
     if len(matches) > 1:
         raise UsageError(
             f"{path}: columns {some(matches)} may all be the {what}; "

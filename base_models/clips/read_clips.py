@@ -1,42 +1,39 @@
-"""The clip table: one row per clip, read from a MusicEval tree or a table.
+"""The clip table: one row per clip, read from a MusicEval tree, a table or a folder.
 
 Everything is read as text, then checked, then converted. A reader that guesses types,
 skips odd rows or accepts ``3,5`` would change labels unnoticed; here each such cell is
-an error that names file, line, value and what is legal.
+a problem that names file, line, value and what is legal, and all problems of a table
+are raised together.
 """
 
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from base_models.bins import ScoreBins
 from base_models.clips import musiceval
 from base_models.clips.columns import (
-    ALIASES,
     CLIP_COLUMNS,
     RATING_NAMES,
-    SPLIT_ALIASES,
-    SPLITS,
-    STANDARD_NAMES,
     aspect_columns,
-    is_bookkeeping_of_ratings,
-    with_underscores,
+    fold_name,
 )
 from base_models.clips.labels import FEWEST_LABELLED, SCALE, label_scales, read_scores
-from base_models.clips.parquet.embedded_audio import reference
-from base_models.clips.parquet.published_tables import as_published, find_shards, joined
-from base_models.clips.rating_tables import (
-    holds_ratings,
-    one_row_per_clip,
-    system_in_name,
+from base_models.clips.listening_tests.known_scales import known_scales
+from base_models.clips.listening_tests.listening_test import ListeningTest
+from base_models.clips.listening_tests.rating_options import (
+    AS_THEY_ARE,
+    RatingOptions,
 )
+from base_models.clips.listening_tests.read_listening_test import read_listening_test
+from base_models.clips.parquet.published_tables import as_published, find_shards, joined
+from base_models.clips.problems import Problem, Problems
+from base_models.clips.rating_tables import one_row_per_clip
 from base_models.clips.ratings import (
     check_has_columns,
     find_ratings,
@@ -44,14 +41,31 @@ from base_models.clips.ratings import (
     rated_columns,
     read_ratings,
 )
-from base_models.clips.text_table import READERS, TextTable, check_name, parse_number
+from base_models.clips.rows.audio_tables import table_of_audio
+from base_models.clips.rows.cell_checks import (
+    check_audio,
+    check_labelled,
+    check_names,
+    check_repeats,
+    problem_in,
+    read_splits,
+)
+from base_models.clips.rows.rated_columns import (
+    choose_aspects,
+    scale_notes,
+)
+from base_models.clips.rows.reading import Reading
+from base_models.clips.rows.standard_columns import (
+    StandardTable,
+    columns_note,
+    with_standard_columns,
+)
+from base_models.clips.rows.validate import validate_clips
+from base_models.clips.segments.table_times import check_times, with_segments
+from base_models.clips.tables.read_table import TABLE_SUFFIXES, is_table, read_table
+from base_models.clips.text_table import TextTable
 from base_models.errors import UsageError, some
 from base_models.scales import Ends, LabelScales, Scale
-
-_SPLIT_OF_WORD = {
-    word: split for split, words in SPLIT_ALIASES.items() for word in words
-}
-_NUL_OR_SURROGATE = re.compile(r"[\x00\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -62,14 +76,50 @@ class SetAside:
     reason: str
 
 
+@dataclass(frozen=True)
+class ReadRows:
+    """The rows of a table that can be used, and what is wrong with the others.
+
+    Parameters
+    ----------
+    clips : as `read_clips` returns them, without the rows that have a problem
+    problems : all of them
+    standard : the table that was read
+    rows : the row of `standard` that each clip was read from
+    """
+
+    clips: pd.DataFrame
+    problems: Problems
+    standard: StandardTable
+    rows: tuple[int, ...]
+
+    def problem(
+        self, clip: int, column: str, *, what: str, message: str, cure: str = ""
+    ) -> Problem:
+        """A problem of one of the clips, found later, with its place."""
+        row = self.rows[clip]
+        audio = self.standard.audio
+        value = audio[row].cell if audio else str(self.clips[column].iloc[clip])
+        return problem_in(
+            self.standard.table,
+            row,
+            self.standard.column(column),
+            value=value,
+            what=what,
+            message=message,
+            cure=cure,
+        )
+
+
 def read_clips(
     path: str | os.PathLike,
     aspects: Iterable[str] | None = None,
-    bins: ScoreBins = SCALE,
     labels: bool = True,
     ratings: str | os.PathLike | None = None,
     rating_scale: Sequence[float] | None = None,
     scales: LabelScales | Ends | Mapping[str, Ends] | None = None,
+    columns: Mapping[str, str] | None = None,
+    options: RatingOptions | None = None,
 ) -> pd.DataFrame:
     """Read a clip table.
 
@@ -81,13 +131,14 @@ def read_clips(
         .tsv, .jsonl, .parquet) with columns ``clip_id, audio, prompt, system_id,
         split`` (or their usual other names, see `base_models.clips.columns.ALIASES`)
         and one column per rated aspect. ``audio`` is relative to the table's folder; a
-        Parquet table may hold the audio files themselves. A table of single ratings,
-        with a column of raters and a row per rating, is read as the means of its clips.
+        Parquet table may hold the audio files themselves. An export of a listening test
+        (`base_models.clips.listening_tests`) is read as the means of its clips, and
+        votes on pairs as Bradley–Terry scores. A folder without any of these has a clip
+        per audio file in it.
     aspects : the rated columns, or ``aspect=column``, as in ``mi=naturalness``. By
         default those with a known name of a rating; if there is none, all numeric
         columns that lie on the scale and do not look like counts or bookkeeping; if
         there is none, the table is unlabelled.
-    bins : the scale on which labels must lie, where `scales` does not name another
     labels : False for a table that is to be scored: no column is read as a rating, and
         none is required
     ratings : single ratings, see `base_models.clips.ratings.read_ratings`, whose means
@@ -95,7 +146,13 @@ def read_clips(
     rating_scale : lowest and highest of the single ratings, where they are not those of
         the labels
     scales : lowest and highest label, as ``(0, 100)``, or those of single aspects, as
-        ``{"pq": (1, 10)}``. Labels are returned as they stand in the table
+        ``{"pq": (1, 10)}``. Labels are returned as they stand in the table. A scale in
+        the name of a column, as in ``Rating (0-100)``, is declared by it
+    columns : which column is what, as ``{"audio": "File name", "mi": "Rating (1-5)"}``,
+        where names do not say it
+    options : the layout of a listening test, which conditions and raters are left out
+        (by default reference and anchor conditions of a table with single ratings,
+        where labels are read), and more that can be said of columns and cells
 
     Returns
     -------
@@ -104,8 +161,9 @@ def read_clips(
         and the other columns as text; ``attrs["aspects"]`` lists the aspects, and
         ``attrs["notes"]``, if it is there, says what was chosen where the table left a
         choice; ``attrs["columns"]`` which column an aspect of another name is read
-        from; ``attrs["scales"]`` the ends of each scale that `scales` names (see
-        `base_models.clips.labels.labels_onto`); and ``attrs["means_of"]`` of which
+        from; ``attrs["scales"]`` the ends of each scale that `scales` or the data names
+        (see `base_models.clips.labels.labels_onto`); ``attrs["rating_options"]`` the
+        `options`, where it is a listening test; and ``attrs["means_of"]`` of which
         single ratings the labels are the means, with ``<aspect>_n``, ``<aspect>_low``
         and ``<aspect>_high`` beside them (see
         `base_models.clips.ratings.mean_ratings`). Audio files need not exist: see
@@ -113,62 +171,166 @@ def read_clips(
 
     Raises
     ------
+    TableProblems
+        when rows cannot be used: ids are empty or repeat, a clip is in two splits or of
+        train or dev without a label, a label is off the scale, a path fits two files;
+        all of them, each with file and line.
     UsageError
-        when there is nothing to read, a row cannot be used (naming file and line), ids
-        repeat, a clip is in two splits, or a clip of train or dev has no label.
+        when there is nothing to read, or no column says what the clips are.
+    """
+    rows = collect_clips(
+        path,
+        aspects=aspects,
+        labels=labels,
+        ratings=ratings,
+        rating_scale=rating_scale,
+        scales=scales,
+        columns=columns,
+        options=options,
+    )
+    rows.problems.raise_if_any()
+    return rows.clips
+
+
+def collect_clips(
+    path: str | os.PathLike,
+    aspects: Iterable[str] | None = None,
+    labels: bool = True,
+    ratings: str | os.PathLike | None = None,
+    rating_scale: Sequence[float] | None = None,
+    scales: LabelScales | Ends | Mapping[str, Ends] | None = None,
+    columns: Mapping[str, str] | None = None,
+    options: RatingOptions | None = None,
+) -> ReadRows:
+    """Read the rows of a clip table that can be used, and list what the others lack.
+
+    Parameters
+    ----------
+    path, aspects, labels, ratings : as `read_clips` takes them
+    rating_scale, scales, columns, options : likewise
+
+    Raises
+    ------
+    UsageError
+        as `read_clips`, except for problems of rows.
     """
     path = Path(path)
-    words = None if aspects is None else _as_list(aspects)
-    table, own_ratings = _read_table(path)
+    options = options or (RatingOptions() if labels else AS_THEY_ARE)
+    if columns is not None:
+        options = replace(options, reading=Reading.of_any(columns))
+    words = _aspect_words(aspects, options.reading)
+    standard, test, given = _read_table(path, options)
+    table = standard.table
     if table.n_rows == 0:
         raise UsageError(f"{path} holds no clips.")
-    _check_names(table)
+    problems = Problems(table.n_rows)
+    check_names(standard, problems)
+    check_audio(standard, problems)
+    # Times beside single ratings are of when somebody rated.
+    if test is None:
+        check_times(standard, options.reading, problems)
 
-    source = None
-    rated: dict[str, str] = {}
-    scores: Mapping[str, np.ndarray] = {}
-    declared = LabelScales.of_any(scales)
+    labelled = _Labels()
     if labels:
-        source, rated, scores = _labels(
-            table,
+        labelled = _labels(
+            standard.table,
             words,
-            scales=declared.or_else(Scale.of(bins)),
-            path=path,
-            ratings=own_ratings or ratings,
-            rating_scale=rating_scale,
+            source=_Source(path, test, ratings, rating_scale),
+            declared=LabelScales.of_any(scales),
+            options=options,
+            problems=problems,
         )
-        declared.check_aspects(list(rated))
+    splits = read_splits(standard, problems)
+    check_repeats(standard, splits, problems)
+    if labelled.arrays:
+        scores = np.stack(
+            [labelled.arrays[aspect] for aspect in labelled.rated], axis=1
+        )
+        check_labelled(standard, splits, scores, problems)
 
-    columns: dict[str, list[str] | np.ndarray] = {}
+    wrong = problems.rows
+    kept = [row for row in range(table.n_rows) if row not in wrong]
+    frame = _frame(table, splits, labelled, rows=kept)
+    frame.attrs = _attributes(standard, labelled, given, is_rated=labels)
+    _note_narrow_labels(frame)
+    # The table is checked as one that was made by hand: ids, splits and scale.
+    validate_clips(frame, labels=labels)
+    return ReadRows(frame, problems, standard, tuple(kept))
+
+
+def _aspect_words(
+    aspects: str | Iterable[str] | None, reading: Reading
+) -> list[str] | None:
+    """The aspects that are named, in either way."""
+    named = [f"{aspect}={column}" for aspect, column in reading.aspects.items()]
+    if aspects is None:
+        return named or None
+    return [*([aspects] if isinstance(aspects, str) else aspects), *named]
+
+
+def _frame(
+    table: TextTable, splits: Sequence[str], labelled: _Labels, rows: Sequence[int]
+) -> pd.DataFrame:
+    """The clip table of some rows; others may hold what no frame can."""
+    columns: dict[str, Sequence[str] | np.ndarray] = {}
     for name in CLIP_COLUMNS:
         columns[name] = table.columns[name]
-    columns["split"] = _read_splits(table)
-    columns |= scores
+    columns["split"] = splits
+    columns |= labelled.arrays
     for name, cells in table.columns.items():
-        if name not in rated.values():
+        if name not in labelled.rated.values():
             columns.setdefault(name, cells)
 
-    # The table is checked as one that was made by hand: ids, splits and scale.
-    frame = pd.DataFrame(columns)
-    frame.attrs["aspects"] = list(rated)
-    if table.notes:
-        frame.attrs["notes"] = list(table.notes)
+    chosen: dict[str, list[str] | np.ndarray] = {}
+    for name, values in columns.items():
+        if isinstance(values, np.ndarray):
+            chosen[name] = values[rows]
+        else:
+            chosen[name] = [values[row] for row in rows]
+    return pd.DataFrame(chosen)
+
+
+def _attributes(
+    standard: StandardTable,
+    labelled: _Labels,
+    given: Sequence[str],
+    is_rated: bool,
+) -> dict[str, object]:
+    """What is said of a clip table: see `read_clips`."""
+    rated = labelled.rated
+    attributes: dict[str, object] = {"aspects": list(rated)}
+    in_table = {aspect: column for aspect, column in rated.items() if column in given}
+    used = {*standard.taken.values(), *in_table.values()}
+    # Where no label is read, nobody asks which columns might have been labels.
+    ignored = [
+        name
+        for name in given
+        if name not in used and (is_rated or fold_name(name) not in RATING_NAMES)
+    ]
+    about_columns = columns_note(standard, in_table, ignored=ignored)
+    notes = [*standard.table.notes, *labelled.notes]
+    if about_columns:
+        notes.insert(len(standard.table.notes), about_columns)
+    if notes:
+        attributes["notes"] = notes
     if any(aspect != column for aspect, column in rated.items()):
-        frame.attrs["columns"] = rated
-    if source is not None:
-        frame.attrs["means_of"] = str(source)
+        attributes["columns"] = rated
+    if labelled.source is not None:
+        attributes["means_of"] = str(labelled.source)
+    if labelled.rating_options is not None:
+        attributes["rating_options"] = labelled.rating_options.to_json()
     # As lists, since attributes are written with a table as JSON.
-    known = {aspect: declared.of(aspect) for aspect in rated}
+    known = {aspect: labelled.scales.of(aspect) for aspect in rated}
     ends = {aspect: scale.to_json() for aspect, scale in known.items() if scale}
     if ends:
-        frame.attrs["scales"] = ends
-        _note_narrow_labels(frame)
-    validate_clips(frame, bins, labels)
-    return frame
+        attributes["scales"] = ends
+    return attributes
 
 
 def _note_narrow_labels(frame: pd.DataFrame) -> None:
     """Note labels that use so little of their declared scale that it may be another."""
+    if "scales" not in frame.attrs:
+        return
     for aspect, scale in label_scales(frame).items():
         low = frame[aspect].min()
         high = frame[aspect].max()
@@ -180,256 +342,262 @@ def _note_narrow_labels(frame: pd.DataFrame) -> None:
             )
 
 
-def _as_list(aspects: str | Iterable[str]) -> list[str]:
-    return [aspects] if isinstance(aspects, str) else list(aspects)
+# ---- cells
 
 
-def _read_table(path: Path) -> tuple[TextTable, Path | None]:
+def _read_table(
+    path: Path, options: RatingOptions
+) -> tuple[StandardTable, ListeningTest | None, list[str]]:
     """The cells of a tree or table, under the standard names of columns.
 
-    The second is the table itself where it is one of single ratings; its cells are then
-    those that describe the clips.
+    The second is the listening test whose clips these are, where it is one. The third
+    are the columns of a table with a row per clip, which were chosen from.
     """
-    suffix = path.suffix.lower()
+    reading = options.reading
+    test = read_listening_test(path, options)
+    if test is not None:
+        cells = test.clips or one_row_per_clip(test.table)
+        _check_columns_are_there(path, test.table, reading)
+        # What is named has its standard name already.
+        standard = with_standard_columns(cells, path, replace(reading, columns={}))
+        notes = (*test.notes, *standard.table.notes)
+        table = replace(standard.table, notes=notes)
+        return replace(standard, table=table), test, []
     if path.is_dir() and musiceval.find_tree(path) is None:
         shards = find_shards(path)
         if shards:
-            tables = [
-                _with_standard_columns(READERS[".parquet"](shard), shard)
-                for shard in shards
-            ]
-            return as_published(joined(tables, shards), shards), None
-    if path.is_dir() or suffix == ".txt":
-        return musiceval.read_tree(path), None
-    if suffix in READERS:
-        cells = READERS[suffix](path)
-        if holds_ratings(cells):
-            return _with_standard_columns(one_row_per_clip(cells), path), path
-        table = _with_standard_columns(cells, path)
-        return (as_published(table, [path]) if table.embedded else table), None
+            return _read_shards(shards, reading), None, []
+        tables = sorted(file for file in path.iterdir() if _is_table(file))
+        if len(tables) == 1:
+            standard, test, given = _read_table(tables[0], options)
+            note = f"clips are read from {tables[0].name} in {path}"
+            return _noted(standard, note), test, given
+        if len(tables) > 1:
+            raise UsageError(
+                f"{path} holds several tables: {some(file.name for file in tables)}; "
+                "name the one that lists the clips."
+            )
+        of_audio = table_of_audio(path)
+        if of_audio is not None:
+            return of_audio, None, []
+    if path.is_dir() or musiceval.is_list(path):
+        return StandardTable(musiceval.read_tree(path), {}), None, []
+    if is_table(path):
+        cells = read_table(path)
+        given = list(cells.columns)
+        standard = with_segments(cells, path, reading)
+        if standard.table.embedded:
+            published = as_published(standard.table, [path])
+            standard = replace(standard, table=published)
+        return standard, None, given
+    of_audio = table_of_audio(path) if path.is_file() else None
+    if of_audio is not None:
+        return of_audio, None, []
     if path.exists():
         raise UsageError(
-            f"{path}: clips are read from a MusicEval folder, a .txt label list, or "
-            f"{', '.join(READERS)}."
+            f"{path}: clips are read from a folder of audio, a MusicEval folder, "
+            f"or {', '.join(TABLE_SUFFIXES)}."
         )
     raise UsageError(f"There is no file or folder {path}.")
 
 
-# ---- checks of a clip table
+def _check_columns_are_there(path: Path, table: TextTable, reading: Reading) -> None:
+    """Refuse columns of a listening test that the user names and it does not have."""
+    for standard, column in reading.columns.items():
+        if column and standard not in table.columns:
+            raise UsageError(
+                f"{path} has no column '{column}' (--columns); it has "
+                f"{some(table.columns, 20)}."
+            )
 
 
-def validate_clips(
-    frame: pd.DataFrame,
-    bins: ScoreBins = SCALE,
-    labels: bool = True,
-) -> None:
-    """Check that `frame` is a clip table, wherever it came from.
+def _is_table(file: Path) -> bool:
+    """Whether a file of a folder is one that may list its clips.
 
-    Parameters
-    ----------
-    frame : the table
-    bins : the scale on which labels must lie, where ``attrs["scales"]`` names no other
-    labels : False where clips of train and dev may be without a label
-
-    Raises
-    ------
-    UsageError
-        when a column or ``attrs["aspects"]`` is missing, an id is empty or repeats, a
-        clip is in two splits, a split has an unknown name, a label is not on the scale,
-        or a clip of train or dev has no label.
+    Notes and settings lie beside tables, too.
     """
-    _check_columns(frame)
-    if (frame["clip_id"] == "").any():
-        row = int((frame["clip_id"] == "").argmax())
-        raise UsageError(f"Row {row} has an empty clip_id.")
-    _check_ids_are_unique(frame)
-    _check_splits(frame)
-
-    aspects = frame.attrs["aspects"]
-    scores = _score_matrix(frame, aspects)
-    # Comparisons with NaN are false, so that a missing label is on the scale.
-    for k, (aspect, scale) in enumerate(label_scales(frame, bins).items()):
-        is_off_scale = scale.is_off(scores[:, k]) | np.isinf(scores[:, k])
-        if is_off_scale.any():
-            raise UsageError(
-                f"Labels '{aspect}' of {some(frame['clip_id'][is_off_scale])} are off "
-                f"the scale {scale}; name theirs with scales=(LOW, HIGH)."
-            )
-
-    # A table that is to be scored may have clips of any split without a label.
-    if labels:
-        _check_training_clips_are_labelled(frame, scores)
+    is_other = file.suffix.lower() in (".txt", ".scp", ".json")
+    return is_table(file) and not is_other and not file.name.startswith(".")
 
 
-def _check_columns(frame: pd.DataFrame) -> None:
-    missing = [name for name in CLIP_COLUMNS if name not in frame.columns]
-    if missing:
-        raise UsageError(
-            f"Not a clip table: it lacks columns {some(missing)}. "
-            "Make it with read_clips."
-        )
-
-    aspects = frame.attrs.get("aspects")
-    if aspects is None or any(aspect not in frame.columns for aspect in aspects):
-        raise UsageError(
-            "Not a clip table: it lacks attrs['aspects'], the list of its rated "
-            "columns. Make it with read_clips."
-        )
-
-    for name in CLIP_COLUMNS:
-        if not all(isinstance(cell, str) for cell in frame[name]):
-            raise UsageError(
-                f"Not a clip table: {', '.join(CLIP_COLUMNS)} must be text ('' where "
-                "there is none)."
-            )
+def _read_shards(shards: Sequence[Path], reading: Reading) -> StandardTable:
+    tables = [with_segments(read_table(shard), shard, reading) for shard in shards]
+    table = as_published(joined([one.table for one in tables], shards), shards)
+    audio = tuple(found for one in tables for found in one.audio)
+    return StandardTable(table, tables[0].taken, audio)
 
 
-def _check_ids_are_unique(frame: pd.DataFrame) -> None:
-    repeated = frame[frame["clip_id"].duplicated(keep=False)]
-    if repeated.empty:
-        return
-    # A clip in two splits is the graver mistake (a leak), so it is named first.
-    n_splits = repeated.groupby("clip_id")["split"].nunique()
-    in_several_splits = n_splits.index[n_splits > 1]
-    if len(in_several_splits):
-        raise UsageError(
-            f"Clips {some(in_several_splits)} are in more than one split; a clip used "
-            "for training cannot be used for testing."
-        )
-    raise UsageError(
-        f"Duplicate clip ids: {some(n_splits.index)}. Each clip must have one row."
-    )
-
-
-def _check_splits(frame: pd.DataFrame) -> None:
-    unknown = sorted(set(frame["split"]) - {*SPLITS, ""})
-    if unknown:
-        raise UsageError(
-            f"Unknown split {some(unknown)}; legal are train, dev and test."
-        )
-    has_no_split = frame["split"] == ""
-    if has_no_split.any() and not has_no_split.all():
-        clips = frame["clip_id"][has_no_split]
-        raise UsageError(
-            f"{some(clips)} have no split while other clips have; fill in all or none."
-        )
-
-
-def _check_training_clips_are_labelled(frame: pd.DataFrame, scores: np.ndarray) -> None:
-    is_trained_on = frame["split"].isin(["train", "dev"]).to_numpy()
-    unlabelled = is_trained_on & np.isnan(scores).all(axis=1)
-    if not unlabelled.any():
-        return
-    clips = frame["clip_id"][unlabelled]
-    message = f"Clips {some(clips)} are in train or dev and have no label."
-    if not frame.attrs["aspects"]:
-        message += " No rated column was found; name it with aspects."
-    raise UsageError(message)
-
-
-def _score_matrix(frame: pd.DataFrame, aspects: Sequence[str]) -> np.ndarray:
-    """Labels, shape (n, aspects)."""
-    not_numeric = [
-        aspect for aspect in aspects if frame[aspect].dtype.kind not in "fiu"
-    ]
-    if not_numeric:
-        raise UsageError(
-            f"Not a clip table: the rated columns {some(not_numeric)} are not numbers."
-        )
-    rows = np.array([frame[aspect].to_numpy(np.float64) for aspect in aspects])
-    # Without any aspect the array has no second axis yet.
-    return rows.reshape(len(aspects), len(frame)).T
-
-
-# ---- from cells to values
-
-
-def _read_splits(table: TextTable) -> list[str]:
-    """The split of each clip, under its standard name; "" where it has none."""
-    splits = []
-    for row, cell in enumerate(table.columns["split"]):
-        if cell and cell.lower() not in _SPLIT_OF_WORD:
-            raise UsageError(
-                f"{table.location(row)}: unknown split {cell!r}; legal: "
-                f"{', '.join(_SPLIT_OF_WORD)}."
-            )
-        splits.append(_SPLIT_OF_WORD[cell.lower()] if cell else "")
-    return splits
-
-
-def _check_names(table: TextTable) -> None:
-    """Refuse ids, systems and paths that are no names, and prompts that are no text."""
-    for row, clip_id in enumerate(table.columns["clip_id"]):
-        check_name(clip_id, table.location(row), "clip id")
-        if not clip_id:
-            raise UsageError(f"{table.location(row)}: the clip id is empty.")
-    for row, system in enumerate(table.columns["system_id"]):
-        check_name(system, table.location(row), "system")
-    for row, audio in enumerate(table.columns["audio"]):
-        check_name(audio, table.location(row), "audio file")
-    for row, prompt in enumerate(table.columns["prompt"]):
-        if _NUL_OR_SURROGATE.search(prompt):
-            raise UsageError(
-                f"{table.location(row)}: the prompt holds a NUL or half a surrogate "
-                "pair: it is not text."
-            )
+def _noted(standard: StandardTable, note: str) -> StandardTable:
+    notes = (note, *standard.table.notes)
+    return replace(standard, table=replace(standard.table, notes=notes))
 
 
 # ---- labels: ratings that are in the table, or means of single ones
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Where labels may be: the table, and single ratings with their scale.
+
+    Parameters
+    ----------
+    path : the table
+    test : the listening test that it is, if any
+    ratings : single ratings of its clips, elsewhere
+    rating_scale : of these
+    """
+
+    path: Path
+    test: ListeningTest | None
+    ratings: str | os.PathLike | None
+    rating_scale: Sequence[float] | None
+
+    @property
+    def own_ratings(self) -> Path | None:
+        """The table itself, where it holds single ratings."""
+        is_own = self.test is not None and not self.test.has_labels
+        return self.path if is_own else None
+
+
+@dataclass(frozen=True)
+class _Labels:
+    """Labels of a table.
+
+    Parameters
+    ----------
+    rated : aspect to its column
+    arrays : aspect to its n labels; of means, each aspect has the arrays of
+        `MEAN_STATISTICS` too
+    source : the single ratings whose means they are; None where they stand in the table
+    scales : those that are declared, by the user or by the data
+    rating_options : how the listening test was read, where labels are its means
+    notes : what was chosen
+    """
+
+    rated: dict[str, str] = field(default_factory=dict)
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)
+    source: str | os.PathLike | None = None
+    scales: LabelScales = field(default_factory=LabelScales)
+    rating_options: RatingOptions | None = None
+    notes: tuple[str, ...] = ()
 
 
 def _labels(
     table: TextTable,
     words: Sequence[str] | None,
     *,
-    scales: LabelScales,
-    path: Path,
-    ratings: str | os.PathLike | None,
-    rating_scale: Sequence[float] | None,
-) -> tuple[str | os.PathLike | None, dict[str, str], dict[str, np.ndarray]]:
-    """Where labels come from, the column of each aspect, and their arrays.
+    source: _Source,
+    declared: LabelScales,
+    options: RatingOptions,
+    problems: Problems,
+) -> _Labels:
+    """Labels that stand in the table, or else the means of single ratings."""
+    test = source.test
+    ratings = source.own_ratings or source.ratings
+    if test is not None and test.has_labels and words is None:
+        words = list(test.aspects)
+    if source.own_ratings is None and ratings is not None:
+        test = read_listening_test(Path(ratings), options)
 
-    The first is None where they stand in the table; else it is the single ratings whose
-    means they are, and each aspect has the arrays of `MEAN_STATISTICS` too.
-    """
     rated: dict[str, str] = {}
-    is_long = ratings is not None and Path(ratings) == path
-    if not is_long and not _are_all_absent(words, table, ratings):
-        rated = _choose_aspects(table, words, scales=scales, path=path)
+    if source.own_ratings is None and not _are_all_absent(words, table, ratings):
+        rated = choose_aspects(table, words, declared=declared, path=source.path)
     # Before a label is refused for being off a scale that was meant for it.
     if rated:
-        scales.check_aspects(list(rated))
-    scores = {
-        aspect: read_scores(table, column, _scale_of(aspect, scales))
-        for aspect, column in rated.items()
-    }
-    has_labels = any(np.isfinite(values).any() for values in scores.values())
-    source = ratings
-    if source is None and path.suffix.lower() not in READERS:
-        source = find_ratings(path)
-    if has_labels or source is None:
-        return None, rated, scores
+        declared.check_aspects(list(rated))
+    # Where the scale of the ratings is named, their means are on that of labels.
+    if source.rating_scale is None:
+        of_test = {} if test is None else test.scales
+        named = [f"{aspect}={column}" for aspect, column in rated.items()]
+        known = known_scales(table.columns, of_test, words=named or words)
+        declared = replace(declared, known=known)
+    scales = declared.or_else(Scale.of(SCALE))
+    n_problems = len(problems)
+    scores = _scores(table, rated, scales, options.reading, problems=problems)
+    has_labels = len(problems) > n_problems or any(
+        np.isfinite(values).any() for values in scores.values()
+    )
+    if ratings is None and (
+        musiceval.is_list(source.path) or not is_table(source.path)
+    ):
+        ratings = find_ratings(source.path)
+    if has_labels or ratings is None:
+        # What a layout fixes is said with the layout.
+        is_fixed = source.test is not None and source.test.has_labels
+        notes = () if is_fixed else tuple(scale_notes(rated, declared))
+        return _Labels(rated, scores, scales=declared, notes=notes)
 
     if words is not None:
         rated = aspect_columns(words)
     elif not rated:
-        rated = rated_columns(source)
-    check_has_columns(source, rated)
-    bins = {aspect: _scale_of(aspect, scales) for aspect in rated}
-    single = read_ratings(source, rated, rating_scale, bins=bins, columns=rated)
-    means = mean_ratings(single, list(rated), bins).reindex(table.columns["clip_id"])
+        rated = rated_columns(ratings, options)
+    check_has_columns(ratings, rated, options)
+    declared.check_aspects(list(rated))
+    # The scales of an export are those of its columns.
+    of_columns = declared.known
+    known = {
+        aspect: of_columns[column]
+        for aspect, column in rated.items()
+        if column in of_columns
+    }
+    declared = replace(declared, known={**of_columns, **known})
+    means = _means(
+        ratings, rated, declared, options, rating_scale=source.rating_scale
+    ).reindex(table.columns["clip_id"])
     arrays = {name: means[name].to_numpy(np.float64) for name in means}
     for aspect in rated:
         # A clip that nobody rated has no ratings, and not an unknown number of them.
         arrays[f"{aspect}_n"] = np.nan_to_num(arrays[f"{aspect}_n"])
-    return source, rated, arrays
+    is_elsewhere = test is not None and source.own_ratings is None
+    return _Labels(
+        rated,
+        arrays,
+        source=ratings,
+        scales=declared,
+        rating_options=None if test is None else options,
+        notes=test.notes if test is not None and is_elsewhere else (),
+    )
 
 
-def _scale_of(aspect: str, scales: LabelScales) -> Scale:
-    """The scale of an aspect, of scales that have a default."""
-    scale = scales.of(aspect)
-    assert scale is not None
-    return scale
+def _scores(
+    table: TextTable,
+    rated: Mapping[str, str],
+    scales: LabelScales,
+    reading: Reading,
+    *,
+    problems: Problems,
+) -> dict[str, np.ndarray]:
+    """The labels of each aspect that stand in the table."""
+    scores = {}
+    for aspect, column in rated.items():
+        cells = reading.without_codes(table.columns[column])
+        codeless = replace(table, columns={**table.columns, column: cells})
+        scale = scales.of(aspect) or Scale.of(SCALE)
+        scores[aspect] = read_scores(codeless, column, scale, problems=problems)
+    return scores
+
+
+def _means(
+    ratings: str | os.PathLike,
+    rated: Mapping[str, str],
+    declared: LabelScales,
+    options: RatingOptions,
+    *,
+    rating_scale: Sequence[float] | None,
+) -> pd.DataFrame:
+    """The means of single ratings, by clip."""
+    scales = declared.or_else(Scale.of(SCALE))
+    bins = {aspect: scales.of(aspect) or Scale.of(SCALE) for aspect in rated}
+    # Means are on the scale of the ratings, unless another one is named.
+    single = read_ratings(
+        ratings,
+        rated,
+        rating_scale or bins,
+        bins=bins,
+        columns=rated,
+        options=options,
+    )
+    return mean_ratings(single, list(rated), bins)
 
 
 def _are_all_absent(
@@ -441,142 +609,3 @@ def _are_all_absent(
     if words is None or ratings is None:
         return False
     return not set(aspect_columns(words, table.columns).values()) & set(table.columns)
-
-
-def _choose_aspects(
-    table: TextTable,
-    requested: Sequence[str] | None,
-    *,
-    scales: LabelScales,
-    path: Path,
-) -> dict[str, str]:
-    """The column of each aspect: those requested, else those that are recognised."""
-    not_rated = {*CLIP_COLUMNS, "prompt_id"}
-    candidates = [name for name in table.columns if name not in not_rated]
-    if requested is not None:
-        return _check_requested(requested, candidates, path)
-
-    # A known name wins over the values of a column: where a table has "mos", another
-    # numeric column on the scale is some other measure.
-    known = [name for name in candidates if with_underscores(name) in RATING_NAMES]
-    if known:
-        return {name: name for name in known}
-    return {
-        name: name
-        for name in candidates
-        if not is_bookkeeping_of_ratings(name)
-        and _is_on_scale(table.columns[name], _scale_of(name, scales))
-    }
-
-
-def _check_requested(
-    requested: Sequence[str],
-    candidates: Sequence[str],
-    path: Path,
-) -> dict[str, str]:
-    column_of = aspect_columns(requested, candidates)
-    absent = [name for name in column_of.values() if name not in candidates]
-    if absent:
-        raise UsageError(
-            f"{path} has no rated columns {some(absent)}; it has "
-            f"{some(candidates, 20)}."
-        )
-    return column_of
-
-
-def _is_on_scale(cells: Iterable[str], scale: Scale) -> bool:
-    """Whether a column has numbers, all of them on the scale."""
-    has_numbers = False
-    for text in cells:
-        cell = text.strip()
-        if not cell:
-            continue
-        number = parse_number(cell)
-        if number is None or scale.is_off(number):
-            return False
-        has_numbers = True
-    return has_numbers
-
-
-def _with_standard_columns(table: TextTable, path: Path) -> TextTable:
-    """The same table with every column of a clip table under its standard name.
-
-    An absent column is filled with "", and absent clip ids with the names of the audio
-    files.
-    """
-    # The columns of a clip table come first, in their order.
-    columns: dict[str, list[str]] = {name: [] for name in CLIP_COLUMNS}
-    original_names: dict[str, str] = {}
-    prompt_names = _prompt_columns(table)
-    for name, cells in table.columns.items():
-        standard = STANDARD_NAMES.get(name.lower(), name)
-        # Of several texts the first is the prompt; the others stay what they are.
-        if name in prompt_names[1:]:
-            standard = name
-        if standard in original_names:
-            raise UsageError(
-                f"{path}: columns '{original_names[standard]}' and '{name}' both mean "
-                f"{standard}; drop or rename one."
-            )
-        original_names[standard] = name
-
-        # Spaces around a prompt may be part of it; around an id or path they are not.
-        if standard in CLIP_COLUMNS and standard != "prompt":
-            cells = [cell.strip() for cell in cells]
-        columns[standard] = cells
-
-    if "clip_id" not in original_names and "audio" not in original_names:
-        raise UsageError(
-            f"{path} has neither a clip_id nor an audio column (also: "
-            f"{', '.join(STANDARD_NAMES)})."
-        )
-    for name in CLIP_COLUMNS:
-        if name not in original_names:
-            columns[name] = [""] * table.n_rows
-    rows = [number for _, number in table.locations]
-    if table.embedded:
-        # A file in a table may be without a name; its row then names the clip.
-        names = zip(columns["audio"], rows, strict=True)
-        columns["audio"] = [name or f"{path.stem}-{row}" for name, row in names]
-    if "clip_id" not in original_names:
-        columns["clip_id"] = _ids_from_audio(columns["audio"], path)
-    if table.embedded:
-        columns["audio"] = [reference(path.name, row) for row in rows]
-    if "system_id" not in original_names:
-        columns["system_id"] = [system_in_name(name) for name in columns["clip_id"]]
-    # Paths are relative to the table, so that a data set can be moved as a whole.
-    columns["audio"] = [
-        str(path.parent / audio) if audio else "" for audio in columns["audio"]
-    ]
-    notes = table.notes
-    if len(prompt_names) > 1:
-        others = some(prompt_names[1:])
-        notes += (f"prompts are read from '{prompt_names[0]}', not from {others}",)
-    return replace(table, columns=columns, notes=notes)
-
-
-def _prompt_columns(table: TextTable) -> list[str]:
-    """Columns that may hold the prompts, in order of precedence.
-
-    Two spellings of one name have none between them, and are left for an error.
-    """
-    found: list[str] = []
-    for legal in ALIASES["prompt"]:
-        spellings = [name for name in table.columns if name.lower() == legal]
-        if len(spellings) > 1 and not found:
-            return []
-        found += spellings
-    return found
-
-
-def _ids_from_audio(audio: Sequence[str], path: Path) -> list[str]:
-    clip_ids = [Path(file).stem for file in audio]
-    series = pd.Series(clip_ids, dtype=object)
-    # x/a.wav and y/a.wav would become one clip.
-    repeated = series[series.duplicated()].unique()
-    if len(repeated):
-        raise UsageError(
-            f"{path}: audio files share the names {some(repeated)}; "
-            "add a clip_id column."
-        )
-    return clip_ids

@@ -20,6 +20,7 @@ from base_models.encoders.libraries import (
 from base_models.encoders.outside import KnownEncoders, outside_encoders
 from base_models.encoders.specs import SPECS, EncoderSpec
 from base_models.errors import UsageError, one_of
+from base_models.mono_rules import MIX, MONO_RULES
 
 if TYPE_CHECKING:
     from base_models.encoders.base import Encoder, state_digest
@@ -43,7 +44,7 @@ _NEEDS = {
     "text": "a text encoder is needed, such as 'roberta' or 'hashed_text'",
 }
 
-_loaded: dict[tuple[str, str | None, str], Encoder] = {}
+_loaded: dict[tuple[str, str | None, str, str], Encoder] = {}
 
 
 def __getattr__(name: str) -> object:
@@ -146,6 +147,7 @@ def load_encoder(
     name: str,
     folder: Path | str | None = None,
     device: str = "cpu",
+    mono: str = MIX,
 ) -> Encoder:
     """Load a frozen encoder; within one process each is built once.
 
@@ -158,6 +160,9 @@ def load_encoder(
         Face cache, and fetched from the hub if they are not there; those out of a wheel
         are taken from where ``list_encoders --fetch`` puts them.
     device : {"cpu", "cuda", "mps"}
+    mono : str
+        How an audio encoder makes one channel of several, see
+        `base_models.mono_rules`. It is part of the encoder's signature.
 
     Returns
     -------
@@ -180,7 +185,10 @@ def load_encoder(
     weights_folder = None
     if folder:
         weights_folder = str(Path(folder).expanduser().absolute())
-    key = (name, weights_folder, str(device))
+    one_of(mono, MONO_RULES, "mono")
+    if spec.kind == "audio":
+        spec = replace(spec, mono=mono)
+    key = (name, weights_folder, str(device), spec.mono)
     if key in _loaded:
         return _loaded[key]
 

@@ -20,6 +20,7 @@ from base_models.encoders.specs import EncoderSpec
 from base_models.encoders.weights import WeightFiles
 from base_models.errors import ClipError, UsageError
 from base_models.files import sha256
+from base_models.mono_rules import MIX
 from base_models.optional_libraries import LazyLibrary
 
 if TYPE_CHECKING:
@@ -117,6 +118,8 @@ class Encoder(EncoderSpec):
         parts = [self.name, f"v{self.version}"]
         if self.digest:
             parts.append(self.digest[:16])
+        if self.mono != MIX:
+            parts.append(self.mono)
         return "-".join(parts)
 
     def encode(self, batch: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
@@ -209,7 +212,7 @@ def prepare_audio(spec: EncoderSpec, shortest: int) -> Callable[[str], np.ndarra
     sample_rate = spec.required_sample_rate()
 
     def prepare(path: str) -> np.ndarray:
-        samples = load_audio(path, sample_rate)
+        samples = load_audio(path, sample_rate, mono=spec.mono)
         if len(samples) < shortest:
             seconds = len(samples) / sample_rate
             least_seconds = shortest / sample_rate

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, TypedDict
 
 from base_models.errors import UsageError
+from base_models.mono_rules import MIX
 
 COMMERCIAL = {
     "mit",
@@ -128,6 +129,9 @@ class EncoderSpec:
     better : str
         Name of the encoder of the same weights that is to be used for anything but
         comparison with a paper; "" where there is none.
+    mono : str
+        How the channels of a clip become one, of an encoder that is loaded; see
+        `base_models.mono_rules`.
     """
 
     name: str
@@ -152,6 +156,7 @@ class EncoderSpec:
     builder: str = ""
     space: str = ""
     better: str = ""
+    mono: str = MIX
 
     @property
     def embedded(self) -> bool:

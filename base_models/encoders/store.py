@@ -20,6 +20,7 @@ import numpy as np
 from base_models.clips.audio import content_hash
 from base_models.clips.parquet.embedded_audio import row_of_reference
 from base_models.clips.read_clips import SetAside
+from base_models.clips.segments.reference import segment_of
 from base_models.encoders import known_encoders
 from base_models.errors import (
     ClipError,
@@ -366,21 +367,26 @@ def _sorted_by_size(encoder: Encoder, items: Mapping[str, str]) -> dict[str, str
     return {key: items[key] for key in order}
 
 
-def _item_place(encoder: Encoder, item: str) -> tuple[int, str, int]:
+def _item_place(encoder: Encoder, item: str) -> tuple[int, str, int, float]:
     """Size of an item; of one that is a row of a table, its file and row instead.
 
-    Rows of a table are quickest to read in their order.
+    Rows of a table are quickest to read in their order. So are segments of a file; and
+    those of one file are likely to be of one length.
     """
     if encoder.kind != "audio":
-        return len(item), "", 0
-    row = row_of_reference(item)
+        return len(item), "", 0, 0.0
+    segment = segment_of(item)
+    start = 0.0 if segment is None else segment.start
+    source = item if segment is None else segment.source
+    row = row_of_reference(source)
     if row is not None:
-        return 0, *row
+        return 0, *row, start
     try:
-        return Path(item).stat().st_size, "", 0
+        size = Path(source).stat().st_size
     # A file that has gone is set aside, with the reason, when it is decoded.
     except OSError:
-        return 0, "", 0
+        return 0, "", 0, 0.0
+    return size, "" if segment is None else source, 0, start
 
 
 def _prepared_batches(

@@ -84,7 +84,7 @@ def _draw_bars(
     # A model that says nothing of this clip would have an axis of rounding errors.
     low, high = axes.get_xlim()
     axes.set_xlim(min(low, -0.05), max(high, 0.05))
-    title = f"{aspect}: score points, from the mean training clip to this one"
+    title = f"{short(aspect)}: score points, from the mean training clip to this one"
     axes.set_title(title, fontsize=9, loc="left", parse_math=False)
     legend = axes.legend(
         fontsize=6, frameon=False, loc="upper left", bbox_to_anchor=(1.09, 1)

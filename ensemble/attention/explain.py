@@ -9,8 +9,8 @@ pooled embeddings, it is written and drawn what its score consists of.
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Callable, Sequence
+import unicodedata
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -38,6 +38,8 @@ from ensemble.scoring.prepared_stack import (
     with_placeholder,
 )
 
+_LONGEST_NAME = 60
+_MOST_BYTES = 180
 CLIPS_PER_CHUNK = 16
 """Clips whose attention is held in memory together."""
 
@@ -84,7 +86,7 @@ def explain_clips(
     store: EmbeddingStore,
     folder: Path | str,
     aspects: Sequence[str],
-    on_clip: Callable[[Path], None] | None = None,
+    scores: Mapping[str, str] | None = None,
 ) -> list[str]:
     """Write ``<name>.safetensors`` and ``<name>.png`` for every clip of a table.
 
@@ -102,8 +104,8 @@ def explain_clips(
         Where the files go; those of an earlier call are overwritten.
     aspects : sequence of str
         Those to explain, as `Scores.aspects`.
-    on_clip : callable, optional
-        Called with the path of each picture.
+    scores : mapping of str to str, optional
+        Per clip its scores in words, for the picture.
 
     Returns
     -------
@@ -130,11 +132,10 @@ def explain_clips(
             maps_path = base.with_name(f"{base.name}.safetensors")
             picture_path = base.with_name(f"{base.name}.png")
             atomic_write(maps_path, to_tensors(clip_id, of_clip))
-            drawn = picture(clip_id, clip["audio"], *of_clip)
+            score = (scores or {}).get(clip_id, "")
+            drawn = picture(clip_id, clip["audio"], *of_clip, score=score)
             atomic_write(picture_path, drawn)
             notes |= dict.fromkeys(_notes(of_clip.attention))
-            if on_clip:
-                on_clip(picture_path)
     return list(notes)
 
 
@@ -198,20 +199,32 @@ def token_labels(text: Encoder, prompt: str, rows: int) -> tuple[str, ...]:
 def file_name(clip_id: str) -> str:
     """Name the files of a clip so that any file system takes them.
 
-    The name is what can be read of the id, and its hash: two clips never share a name,
-    not even on a file system that ignores case.
+    The name is what can be read of the id, in any script, and its hash: two clips never
+    share a name, not even on a file system that ignores case.
 
     Examples
     --------
     >>> file_name("a/b")[:-16]
     'a_b-'
+    >>> file_name("曲 №1")[:-16]
+    '曲_1-'
     >>> file_name("A/b") != file_name("a/b"), len(file_name("x" * 999))
     (True, 77)
     """
-    readable = re.sub(r"[^A-Za-z0-9._-]+", "_", clip_id).lstrip("._-")[:60] or "clip"
     # Ids read from broken file names may hold lone surrogates, which UTF-8 refuses.
     digest = sha256(clip_id.encode("utf-8", "surrogatepass"))
-    return f"{readable}-{digest[:16]}"
+    readable = "".join(char if _is_readable(char) else " " for char in clip_id)
+    readable = "_".join(readable.split()).lstrip("._-")[:_LONGEST_NAME]
+    # A name may have 255 bytes, of which a letter may take four.
+    cut = readable.encode()[:_MOST_BYTES].decode(errors="ignore")
+    return f"{cut or 'clip'}-{digest[:16]}"
+
+
+def _is_readable(char: str) -> bool:
+    """Whether it is a letter, a mark on one, a digit, a dot, a bar or an underscore."""
+    # Marks carry the vowels of many scripts.
+    is_word = unicodedata.category(char)[0] in "LM" or char.isdecimal()
+    return is_word or char in "._-"
 
 
 def to_tensors(clip_id: str, explained: ClipExplanation) -> bytes:

@@ -17,15 +17,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from base_models.clips.audio import USED_SECONDS, declared_seconds, load_audio
+from base_models.clips.audio import (
+    LENGTH_TOLERANCE,
+    USED_SECONDS,
+    declared_seconds,
+    load_audio,
+)
 from base_models.networks.attention import PLAN
 from ensemble.attention.contribution_bars import Panel, bar_panels
-from ensemble.attention.labels import short
+from ensemble.attention.labels import font_families, short
 from ensemble.attention.model_attention import ModelAttention
 from ensemble.attention.model_contributions import ModelContributions
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 RATE = 8_000
 """Sampling rate of the drawn waveform in Hz."""
@@ -53,6 +59,7 @@ def picture(
     audio: str,
     models: Sequence[ModelAttention],
     contributions: Sequence[ModelContributions] = (),
+    score: str = "",
 ) -> bytes:
     """Draw the picture as PNG.
 
@@ -66,7 +73,48 @@ def picture(
         What each base model attended to.
     contributions : sequence of ModelContributions
         What the scores of those without attention consist of.
+    score : str
+        The scores of the clip in words, for the title.
     """
+    import matplotlib
+
+    title = _title(clip_id, declared_seconds(audio), score)
+    texts = [title, *_names(models, contributions)]
+    absent = _absent(models)
+    with (
+        matplotlib.rc_context({"font.family": font_families(texts)}),
+        warnings.catch_warnings(),
+    ):
+        # Whatever slipped through is drawn as a box, without a word for each.
+        warnings.filterwarnings("ignore", "Glyph")
+        figure = _figure(audio, models, contributions)
+        # Names are data: without parse_math=False, a "$" would start a formula.
+        figure.suptitle(title, parse_math=False)
+        figure.supxlabel("\n".join(absent), fontsize=7, parse_math=False)
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png")
+    return buffer.getvalue()
+
+
+def _names(
+    models: Sequence[ModelAttention], contributions: Sequence[ModelContributions]
+) -> list[str]:
+    """Names and tokens that are data, as they are drawn."""
+    tokens = (token for model in models for token in model.tokens)
+    aspects = [it.aspect for model in models for it in model.aspects]
+    aspects += [it.aspect for model in contributions for it in model.aspects]
+    return [
+        *(short(token, LONGEST_LABEL) for token in dict.fromkeys(tokens)),
+        *(short(aspect) for aspect in dict.fromkeys(aspects)),
+    ]
+
+
+def _figure(
+    audio: str,
+    models: Sequence[ModelAttention],
+    contributions: Sequence[ModelContributions],
+) -> Figure:
+    """All panels, one below the other."""
     from matplotlib.figure import Figure
 
     samples = load_audio(audio, RATE)
@@ -76,7 +124,8 @@ def picture(
     # The waveform is beneath all that has its axis of time.
     heights = [height for height, _ in panels] + [1.0] + [height for height, _ in bars]
 
-    figure = Figure(figsize=(9, 0.6 + sum(heights)), dpi=110, layout="constrained")
+    size = (9, 0.6 + sum(heights))
+    figure = Figure(figsize=size, dpi=110, layout="constrained")
     subplots = figure.subplots(len(heights), 1, height_ratios=heights)
     # A single one comes alone.
     all_axes = np.atleast_1d(subplots).tolist()
@@ -87,29 +136,20 @@ def picture(
     _draw_waveform(all_axes.pop(0), samples, seconds)
     for axes, (_, draw) in zip(all_axes, bars, strict=True):
         draw(axes)
-
-    # Names are data: without parse_math=False, a "$" would start a formula.
-    figure.suptitle(_title(clip_id, declared_seconds(audio)), parse_math=False)
-    figure.supxlabel("\n".join(_absent(models)), fontsize=7, parse_math=False)
-    buffer = io.BytesIO()
-    with warnings.catch_warnings():
-        # A prompt may be in any script; what the font lacks is drawn as a box.
-        warnings.filterwarnings("ignore", "Glyph")
-        figure.savefig(buffer, format="png")
-    return buffer.getvalue()
+    return figure
 
 
-def _title(clip_id: str, seconds: float) -> str:
-    """The clip's name and, where it is cut, how much of it is heard and drawn.
+def _title(clip_id: str, seconds: float, score: str = "") -> str:
+    """The clip's name; where it is cut, how much of it is heard and drawn; its score.
 
     >>> _title("song", 95.2)
     'song (first 30 s of 95 s)'
     """
     title = short(clip_id, 90)
     # Below half a second more, both lengths would round to the same number.
-    if seconds >= USED_SECONDS + 0.5:
+    if seconds > USED_SECONDS + LENGTH_TOLERANCE:
         title += f" (first {USED_SECONDS:g} s of {seconds:.0f} s)"
-    return title
+    return f"{title}\n{score}" if score else title
 
 
 def _panels(models: Sequence[ModelAttention], seconds: float) -> list[Panel]:
@@ -127,7 +167,9 @@ def _panels(models: Sequence[ModelAttention], seconds: float) -> list[Panel]:
         for name, title in MAP_TITLES.items():
             for group in _map_groups(models, aspect, name):
                 height = 0.7 + 0.16 * min(len(group.tokens), MOST_LEGIBLE_TOKENS)
-                draw_map = partial(_draw_map, group=group, title=f"{aspect}: {title}, ")
+                draw_map = partial(
+                    _draw_map, group=group, title=f"{short(aspect)}: {title}, "
+                )
                 panels.append((height, draw_map))
     return panels
 
@@ -172,7 +214,7 @@ def _draw_time(
     axes.axhline(1, color="#bbbbbb", linewidth=0.8, zorder=0)
     axes.set_ylim(bottom=0)
     axes.set_ylabel("x even share", fontsize=7)
-    title = f"{aspect}: attention over time"
+    title = f"{short(aspect)}: attention over time"
     axes.set_title(title, fontsize=9, loc="left", parse_math=False)
     legend = axes.legend(
         fontsize=6, frameon=False, loc="upper left", bbox_to_anchor=(1, 1)

@@ -1,4 +1,6 @@
-"""``evaluate_mos PREDICTIONS LABELS``: predictions of any tool against labels.
+"""``evaluate_mos PREDICTIONS… LABELS``: predictions of any tool against labels.
+
+Several predictors are put on one board, and compared in pairs.
 
 Exit code 0 when all is well, 3 when some labelled clips were not predicted (or lack the
 score of an aspect) or a system of theirs has no true score, 2 when a file or an option
@@ -8,15 +10,14 @@ cannot be used. With ``--deletion`` it is another command, see `shared.deletion`
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jsonargparse import Namespace
-from rich.table import Table
 from rich.text import Text
 
-from base_models.errors import UsageError, some
-from base_models.files import atomic_write, write_json
+from base_models.errors import UsageError
 from ensemble.cli.shared.deletion import (
     add_deletion_options,
     refuse_deletion_options,
@@ -26,34 +27,63 @@ from ensemble.cli.shared.exit_codes import (
     ALL_WELL,
     CLIPS_SET_ASIDE,
     Screen,
+    listed,
     run_command,
     say,
+    say_notes,
+    say_problem,
 )
 from ensemble.cli.shared.options import (
+    PREDICTION_WORDS,
     Options,
     add_aspects_option,
+    add_rating_scale_option,
     add_scale_option,
+    add_system_truth_option,
     seed,
 )
-from ensemble.cli.shared.output_files import check_outputs
+from ensemble.cli.shared.output_files import (
+    add_result_options,
+    check_outputs,
+    put_json,
+    put_table,
+    table_format,
+)
+from ensemble.cli.shared.rating_options import add_rating_options, rating_options
+from ensemble.screen.tables import LiteralTable
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ensemble.evaluate_predictions import Evaluation, Resampling
+    from ensemble.evaluate_predictions import Evaluation, FileScales, Resampling
 
 _MISSING_LABELS = (
-    "Name a file of predictions and then the labels; or --deletion and a table with "
+    "Name files of predictions and then the labels; or --deletion and a table with "
     "--clips."
 )
+
+
+_EXAMPLES = {
+    "evaluate_mos scores.csv labels.csv": "eight metrics an aspect, with intervals",
+    "evaluate_mos tool.csv:0-100 labels.csv --ratings ratings.csv -o metrics.csv": (
+        "scores on 0..100; the noise ceiling beside every metric; numbers kept"
+    ),
+    "evaluate_mos utmos=u.csv nisqa=n.csv:mos_pred labels.csv": (
+        "which of the two is better, and is that shown?"
+    ),
+    "evaluate_mos --deletion --clips clips.csv --split test": (
+        "does the last stack depend on what it attends to?"
+    ),
+}
 
 
 def _parser() -> Options:
     parser = Options(
         "evaluate_mos",
-        "evaluate_mos: anybody's predictions against the labels, every number with its "
-        "interval over systems. With --deletion --clips TABLE: whether the scores of a "
-        "stack's base models depend on what they attend to.",
+        "Anybody's predictions against the labels, every number with its interval over "
+        "systems. With --deletion --clips TABLE: whether the scores of a stack's base "
+        "models depend on what they attend to.",
+        examples=_EXAMPLES,
     )
     _add_file_options(parser)
     _add_interval_options(parser)
@@ -64,82 +94,76 @@ def _parser() -> Options:
 
 def _add_file_options(parser: Options) -> None:
     """Add the options that say what is read, and which clips and aspects of it."""
-    add = parser.add_argument
+    files = parser.group("predictions and labels")
+    add = files.add_argument
     add(
         "predictions",
-        nargs="?",
-        help="csv, tsv, jsonl or parquet with ids and scores, or answer.txt; "
-        "FILE:0-100 names the scale of the scores, default: known from the columns, "
-        "else that of the labels",
+        nargs="*",
+        metavar="PREDICTIONS",
+        help="tables with ids and scores, answer.txt, or what a tool wrote; of several "
+        f"predictors the differences are tested, too. {PREDICTION_WORDS}. The last "
+        "word is LABELS, unless --labels names them",
     )
     add(
-        "labels",
-        nargs="?",
-        help="MusicEval folder, label list, or csv/tsv/jsonl/parquet table, also one "
-        "of single ratings",
+        "--labels",
+        type=str,
+        metavar="LABELS",
+        help="MusicEval folder, label list, or table of ratings, also of single ones; "
+        "default: the last word before the options",
+    )
+    add(
+        "--against",
+        type=str,
+        metavar="NAME",
+        help="of several predictors: compare all others with this one; default: all "
+        "pairs, of more than six predictors all with the first",
     )
     add(
         "--ratings",
         type=str,
+        metavar="FILE",
         help="single ratings: also the noise ceiling, and their probability under "
         "distributions",
     )
-    add(
-        "--rating-scale",
-        nargs=2,
-        type=float,
-        metavar=("LOW", "HIGH"),
-        help="ends of their scale; default: that of --scale, else 1 5",
-    )
-    add_scale_option(parser)
-    add(
-        "--system-truth",
-        type=str,
-        metavar="FILE",
-        help="true scores of systems (csv sysID,MI,TA), or 'tree': the file in "
-        "system_mos of the MusicEval tree; default: means of the clips",
-    )
+    add_rating_scale_option(files)
+    add_rating_options(files)
+    add_scale_option(files)
+    add_system_truth_option(files)
     add_aspects_option(
-        parser, also="; also the order of scores in a file without a header"
+        files, also="; also the order of scores in a file without a header"
     )
     add(
         "--split",
         type=str,
-        help="only clips of train, dev or test (default: all labelled clips)",
+        help="only clips of train, dev or test; default: all labelled clips",
     )
 
 
 def _add_interval_options(parser: Options) -> None:
     """Add the options that say how intervals are made."""
-    add = parser.add_argument
-    add("--level", type=float, default=0.95, help="coverage of the intervals")
+    add = parser.add("intervals")
+    add("--level", type=float, default=0.95, help="coverage, between 0 and 1")
     # Without a default of its own, so that --deletion can refuse it.
     add(
         "--bootstrap",
         type=int,
-        help="resamples of the systems; 0: no intervals; default: 1000",
+        help="how often systems are resampled; 0: no intervals; default: 1000",
     )
     add(
         "--seed",
         type=seed,
         default=0,
-        help="of the resamples, or of the random removals",
+        help="starts the random numbers: of the resamples, or of the random removals",
     )
 
 
 def _add_output_options(parser: Options) -> None:
     """Add the options that name files to write."""
-    add = parser.add_argument
-    add(
-        "--json",
-        type=str,
-        help="also write metrics, settings and unmatched ids to this file",
-    )
-    add(
-        "--csv",
-        type=str,
-        help="also write the metrics to this file, one number with its interval per "
-        "line",
+    add_result_options(
+        parser.group("output"),
+        "the metrics, one number with its interval a row,",
+        "metrics, settings and unmatched ids",
+        old_name="--csv",
     )
 
 
@@ -149,52 +173,148 @@ def _main(argv: Sequence[str] | None = None) -> int:
         return run_deletion(options)
     # Without --deletion its options would be ignored without a word.
     refuse_deletion_options(options)
-    if not options.labels:
-        raise UsageError(_MISSING_LABELS)
+    _take_labels(options)
     check_outputs(
-        {"--json": options.json, "--csv": options.csv},
+        {
+            "--out": options.out,
+            "--json": options.json,
+            "--problems": options.problems,
+        },
         inputs=(
-            options.predictions,
+            *options.predictions,
             options.labels,
             options.ratings,
             options.system_truth,
         ),
     )
+    if options.out:
+        table_format(options.out)
     # Imported late, as --help needs none of it.
-    from base_models.scales import LabelScales
-    from ensemble.evaluate_predictions import (
-        FileScales,
-        describe_clips,
-        evaluate_file,
-    )
+    from ensemble.prediction_files.table_columns import NoPredictionColumn
 
+    if _may_be_one(options):
+        try:
+            return _evaluate_one(options)
+        except NoPredictionColumn:
+            # No column says that it is the prediction, so there may be several.
+            return _compare_several(options)
+    return _compare_several(options)
+
+
+def _may_be_one(options: Namespace) -> bool:
+    """Whether a single file is named, and not that of the labels."""
+    from ensemble.prediction_files.prediction_word import PredictionFile
+
+    files = PredictionFile.parse_all(options.predictions)
+    return len(files) == 1 and files[0].path != Path(options.labels)
+
+
+def _take_labels(options: Namespace) -> None:
+    """The labels are the last word, where no option names them.
+
+    Raises
+    ------
+    UsageError
+        when there are no labels, or nothing else.
+    """
+    words = list(options.predictions or ())
+    if not options.labels and len(words) > 1:
+        options.labels = words.pop()
+    options.predictions = words
+    if not (options.labels and words):
+        raise UsageError(_MISSING_LABELS)
+
+
+def _evaluate_one(options: Namespace) -> int:
+    """Measure a single predictor."""
+    from ensemble.evaluate_predictions import describe_clips, evaluate_file
+
+    (word,) = options.predictions
     resampling = _resampling(options)
     evaluation = evaluate_file(
-        options.predictions,
+        word,
         options.labels,
         aspects=options.aspects,
         split=options.split,
         ratings=options.ratings,
-        scales=FileScales(LabelScales.parse(options.scale), options.rating_scale),
+        scales=_scales(options),
         resampling=resampling,
         system_truth=options.system_truth,
     )
 
+    if options.against:
+        raise UsageError(
+            "--against compares several predictors; only one is read. Name a second "
+            "file, or leave --against out."
+        )
     columns = evaluation.columns.items()
     origins = ", ".join(f"{aspect} from '{column}'" for aspect, column in columns)
     say(f"{describe_clips(evaluation.joined, options.split)}; {origins}")
-    for note in evaluation.notes:
-        say(f"note: {note}")
+    say_notes(evaluation.notes)
     Screen().print(_table(evaluation, options.level))
 
-    if options.csv:
-        atomic_write(options.csv, evaluation.metrics.to_csv(index=False).encode())
+    if options.out:
+        put_table(evaluation.metrics, options.out)
     if options.json:
-        write_json(Path(options.json), _to_json(evaluation, options, resampling))
+        facts = {"predictions": word, **_settings(options, resampling)}
+        put_json({**facts, **evaluation.to_json()}, options.json, "evaluate_mos")
     code = _say_unscored(evaluation.without_score)
     unmatched = _say_unmatched(evaluation.not_predicted, evaluation.not_labelled)
     code = max(code, unmatched)
     return CLIPS_SET_ASIDE if evaluation.without_truth else code
+
+
+def _compare_several(options: Namespace) -> int:
+    """Put several predictors on one board, and compare them in pairs."""
+    from ensemble.compare_predictions import Asked, compare_files
+    from ensemble.evaluate_predictions import describe_clips
+    from ensemble.reporting.board_table import board_table
+    from ensemble.reporting.terminal import literal_table
+
+    resampling = _resampling(options)
+    asked = Asked(
+        aspects=options.aspects,
+        split=options.split,
+        ratings=options.ratings,
+        scales=_scales(options),
+        resampling=resampling,
+        system_truth=options.system_truth,
+        against=options.against,
+    )
+    compared = compare_files(options.predictions, options.labels, asked)
+
+    for origin in compared.origins:
+        say(f"reads {origin.text}")
+    say_notes(compared.notes)
+    say(
+        f"{describe_clips(compared.clips, options.split)}, those that all "
+        f"{len(compared.predictors)} predictors predict"
+    )
+    board = board_table(
+        compared.board.to_dict("records"),
+        compared.ceiling.to_dict("records"),
+        model_title="predictor",
+    )
+    title = f"{options.level * 100:g} % intervals\n{compared.system_truth}"
+    Screen().print(literal_table(replace(board, title=title), "-o FILE has them"))
+    for line in compared.differences.lines:
+        say(line)
+
+    if options.out:
+        put_table(compared.board, options.out)
+    if options.json:
+        facts = {
+            "predictions": options.predictions,
+            **_settings(options, resampling),
+            **compared.to_json(),
+        }
+        put_json(facts, options.json, "evaluate_mos")
+    for name, clips in compared.not_predicted.items():
+        say(
+            f"labelled but NOT PREDICTED by {name}, the metrics of all leave them out: "
+            f"{listed(clips)}"
+        )
+    return CLIPS_SET_ASIDE if compared.not_predicted else ALL_WELL
 
 
 def _resampling(options: Namespace) -> Resampling:
@@ -205,21 +325,30 @@ def _resampling(options: Namespace) -> Resampling:
     return Resampling(options.bootstrap, seed=options.seed, level=options.level)
 
 
-def _to_json(
-    evaluation: Evaluation, options: Namespace, resampling: Resampling
-) -> dict[str, Any]:
+def _scales(options: Namespace) -> FileScales:
+    """How labels and ratings are read."""
+    from base_models.scales import LabelScales
+    from ensemble.evaluate_predictions import FileScales
+
+    return FileScales(
+        LabelScales.parse(options.scale),
+        options.rating_scale,
+        options=rating_options(options),
+    )
+
+
+def _settings(options: Namespace, resampling: Resampling) -> dict[str, Any]:
+    """What the numbers depend on, beside the predictions."""
     return {
-        "predictions": options.predictions,
         "labels": options.labels,
         "split": options.split,
         "bootstrap": resampling.n_bootstrap,
         "seed": resampling.seed,
         "interval": resampling.level,
-        **evaluation.to_json(),
     }
 
 
-def _table(evaluation: Evaluation, level: float) -> Table:
+def _table(evaluation: Evaluation, level: float) -> LiteralTable:
     """The metrics of every aspect, then its noise ceilings and likelihood."""
     # With one system, or none that is named, clips are resampled.
     metrics = evaluation.metrics
@@ -229,7 +358,7 @@ def _table(evaluation: Evaluation, level: float) -> Table:
     if not evaluation.metrics["low"].notna().any():
         intervals = "without intervals"
     title = f"{intervals}\n{evaluation.system_truth}"
-    table = Table(title=Text(title), title_justify="left")
+    table = LiteralTable(title=Text(title), names=2, elsewhere="-o FILE has them")
     table.add_column("aspect", overflow="fold", min_width=6)
     table.add_column("metric", no_wrap=True)
     table.add_column("utterance", no_wrap=True, justify="right")
@@ -253,13 +382,15 @@ def _of_aspect(numbers: pd.DataFrame, aspect: str) -> list[dict[str, Any]]:
     return numbers[numbers["aspect"] == aspect].to_dict("records")
 
 
-def _add_counts(table: Table, aspect: str, metrics: list[dict[str, Any]]) -> None:
+def _add_counts(
+    table: LiteralTable, aspect: str, metrics: list[dict[str, Any]]
+) -> None:
     """Add a row with the numbers of clips and systems."""
     # Every metric of a level has the same number of clips or systems.
     count = {row["level"]: row["n"] for row in metrics}
     plural = "" if count["system"] == 1 else "s"
     table.add_row(
-        Text(aspect),
+        aspect,
         "n",
         f"{count['utterance']} clips",
         f"{count['system']} system{plural}",
@@ -267,7 +398,7 @@ def _add_counts(table: Table, aspect: str, metrics: list[dict[str, Any]]) -> Non
 
 
 def _add_metrics(
-    table: Table, rows: list[dict[str, Any]], column: str, prefix: str = ""
+    table: LiteralTable, rows: list[dict[str, Any]], column: str, prefix: str = ""
 ) -> None:
     """Add a row per metric, with the number in a column at both levels."""
     from base_models.metrics.evaluate import LEVELS, METRICS
@@ -278,7 +409,7 @@ def _add_metrics(
         table.add_row("", f"{prefix}{metric.upper()}", *numbers)
 
 
-def _add_likelihood(table: Table, rows: list[dict[str, Any]]) -> None:
+def _add_likelihood(table: LiteralTable, rows: list[dict[str, Any]]) -> None:
     for row in rows:
         table.add_row("", f"log p, {row['ratings']} ratings", _number(row, "value"), "")
 
@@ -293,9 +424,9 @@ def _number(row: dict[str, Any], column: str) -> str:
 def _say_unscored(without_score: Mapping[str, Sequence[str]]) -> int:
     """Name the clips that lack the score of an aspect; the exit code that follows."""
     for aspect, clips in without_score.items():
-        say(
+        say_problem(
             f"labelled but WITHOUT A SCORE of {aspect}, its metrics leave them out: "
-            f"{len(clips)} ({some(clips)})"
+            f"{len(clips)} ({listed(clips)})"
         )
     return CLIPS_SET_ASIDE if without_score else ALL_WELL
 
@@ -305,12 +436,12 @@ def _say_unmatched(not_predicted: Sequence[str], not_labelled: Sequence[str]) ->
     if not_labelled:
         say(
             "predicted but not labelled here, left aside: "
-            f"{len(not_labelled)} ({some(not_labelled)})"
+            f"{len(not_labelled)} ({listed(not_labelled)})"
         )
     if not_predicted:
-        say(
+        say_problem(
             "labelled but NOT PREDICTED, the metrics leave them out: "
-            f"{len(not_predicted)} ({some(not_predicted)})"
+            f"{len(not_predicted)} ({listed(not_predicted)})"
         )
     return CLIPS_SET_ASIDE if not_predicted else ALL_WELL
 

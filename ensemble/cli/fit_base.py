@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jsonargparse import Namespace
 
 from base_models.errors import UsageError, one_of
+from base_models.mono_rules import MONO_RULES
 from base_models.optional_libraries import require
 from base_models.pooled_config import PooledConfig
 from base_models.scales import LabelScales
@@ -25,38 +26,60 @@ from ensemble.cli.shared.exit_codes import (
     run_command,
     say,
     say_notes,
+    say_problem,
     say_set_aside,
     say_without_prompt,
 )
 from ensemble.cli.shared.options import (
     Options,
+    add_artifacts_option,
     add_aspects_option,
+    add_config_option,
+    add_device_option,
+    add_rating_scale_option,
     add_scale_option,
     choose_data,
     choose_encoders,
     parse_settings,
     seed,
 )
+from ensemble.cli.shared.output_files import (
+    add_json_option,
+    check_outputs,
+    put_json,
+)
+from ensemble.cli.shared.rating_options import add_rating_options, rating_options
+from ensemble.screen.streams import put_line
 from ensemble.workspace import BASE_MODELS, Workspace
 
 if TYPE_CHECKING:
     from ensemble.training.rated_clips import RatedClips
-    from ensemble.training.train_base_models import TrainingPlan
+    from ensemble.training.train_base_models import TrainedRuns, TrainingPlan
     from ensemble.training.training_setup import TrainingSetup
 
 STORE_DTYPES = ("float16", "float32")
 
 
+_EXAMPLES = {
+    "fit_base --data MusicEval": "the nine base models of the paper",
+    "fit_base --data my_test.csv --models small --group content_id": (
+        "fewer than 500 rated clips: models that train in seconds"
+    ),
+    "fit_base --data my_test.csv --models dora:1 --set max_epochs=3": (
+        "a quick look, before all of it"
+    ),
+}
+
+
 def _parser() -> Options:
     parser = Options(
         "fit_base",
-        "fit_base: train base models on a listening test, or on the demo corpus when "
-        "none is named. From a clip without a prompt only the aspects that need none "
-        "are learnt (exit code 3).",
+        "Train base models on a listening test, or on the demo corpus when none is "
+        "named. From a clip without a prompt only the aspects that need none are "
+        "learnt (exit code 3).",
+        examples=_EXAMPLES,
     )
-    parser.add_argument(
-        "--config", action="config", help="read any of these options from a YAML file"
-    )
+    add_config_option(parser)
     _add_data_options(parser)
     _add_training_options(parser)
     _add_machine_options(parser)
@@ -65,7 +88,8 @@ def _parser() -> Options:
 
 def _add_data_options(parser: Options) -> None:
     """Add the options that say which models are trained, and on what."""
-    add = parser.add_argument
+    data = parser.group("clips and models")
+    add = data.add_argument
     add(
         "--seeds",
         type=int,
@@ -82,34 +106,33 @@ def _add_data_options(parser: Options) -> None:
     add(
         "--data",
         type=str,
+        metavar="PATH",
         help="MusicEval folder, label list, or csv/tsv/jsonl/parquet table, also one "
-        "of single ratings; default: demo corpus",
+        "of single ratings; default: the demo corpus, which is written to the "
+        "folder of --artifacts",
     )
-    add_aspects_option(parser)
-    add_scale_option(parser, whose="mean ratings in --data")
+    add_aspects_option(data)
+    add_scale_option(data, whose="mean ratings in --data")
     add(
         "--text-aspects",
         nargs="+",
+        metavar="NAME",
         help="aspects judged against the prompt; default: ta and its other names",
     )
     add(
         "--ratings",
         type=str,
+        metavar="FILE",
         help="table of clips, raters and aspects, for models that learn from single "
         "ratings; their means are the labels where --data has none",
     )
-    add(
-        "--rating-scale",
-        nargs=2,
-        type=float,
-        metavar=("LOW", "HIGH"),
-        help="ends of its scale; default: that of --scale, else 1 5",
-    )
+    add_rating_scale_option(data)
+    add_rating_options(data)
 
 
 def _add_training_options(parser: Options) -> None:
     """Add the options that say how models are trained."""
-    add = parser.add_argument
+    add = parser.add("training")
     add(
         "--audio-encoder",
         nargs="+",
@@ -118,7 +141,13 @@ def _add_training_options(parser: Options) -> None:
         "PRESET=NAME of one preset; NAME=FOLDER where its weights lie, several of them "
         "for several encoders",
     )
-    add("--text-encoder", nargs="+", metavar="NAME", help="likewise")
+    add(
+        "--text-encoder",
+        nargs="+",
+        metavar="NAME",
+        help="encoder of the prompts of every model instead of its preset's (the "
+        "demo: hashed_text); PRESET=NAME and NAME=FOLDER as with --audio-encoder",
+    )
     add(
         "--settings",
         type=str,
@@ -134,19 +163,32 @@ def _add_training_options(parser: Options) -> None:
         "bins.grid=endpoints; values as in TOML, bare words are text",
     )
     add(
+        "--mono",
+        type=str,
+        metavar="RULE",
+        help="how channels become one: mix (their mean; of channels that cancel the "
+        "loudest), left, right or loudest; scores use the same. Default: mix",
+    )
+    add(
         "--split",
         nargs=3,
         type=float,
         metavar="SHARE",
-        help="train dev test, if none given; default: 0.7 0.15 0.15, and 0.85 0 0.15 "
-        "with --models small",
+        help="shares of train, dev and test, where the data names no splits; default: "
+        "0.7 0.15 0.15, and 0.85 0 0.15 with --models small",
     )
     add(
         "--group",
         type=str,
+        metavar="COLUMN",
         help="column whose clips stay on one side of every split, e.g. content_id",
     )
-    add("--split-seed", type=seed, default=0, help="seed of the splits")
+    add(
+        "--split-seed",
+        type=seed,
+        default=0,
+        help="starts the random numbers of the splits",
+    )
     add(
         "--folds",
         type=int,
@@ -157,8 +199,9 @@ def _add_training_options(parser: Options) -> None:
 
 def _add_machine_options(parser: Options) -> None:
     """Add the options that say where to compute, and where to write."""
-    add = parser.add_argument
-    add("--device", type=str, default="auto", help="auto, cpu, cuda or mps")
+    machine = parser.group("machine and output")
+    add = machine.add_argument
+    add_device_option(machine)
     add("--jobs", type=int, default=0, help="worker processes; 0 shares out the cores")
     add(
         "--threads",
@@ -166,20 +209,23 @@ def _add_machine_options(parser: Options) -> None:
         default=1,
         help="CPU threads of each run; another number is another run",
     )
-    add_engine_option(parser)
+    add_engine_option(machine)
     add(
         "--store-dtype",
         type=str,
         default="float16",
-        help="float16 or float32 embeddings on disk",
+        help="precision of the embeddings that are kept: float16 or float32",
     )
-    add(
-        "--artifacts", type=str, default="artifacts", help="where everything is written"
-    )
+    add_artifacts_option(machine, "everything that is written")
+    add_json_option(machine, "what was trained, what failed, and clips set aside")
 
 
 def _main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
+    check_outputs(
+        {"--json": options.json, "--problems": options.problems},
+        inputs=(options.data, options.ratings),
+    )
     # Paths become absolute before anything reads or writes them.
     locate(options)
     _check_options(options)
@@ -199,13 +245,41 @@ def _main(argv: Sequence[str] | None = None) -> int:
     plan = _plan(options, setup, rated, models=models, workspace=workspace)
     # Before training, which may take hours, and not after it.
     _say_what_leaks(plan)
-    code = _train(options, plan, workspace)
+    result = _train(options, plan, workspace)
     _say_what_learnt_nothing(plan)
 
     say(f"next: fit_meta --artifacts {workspace.root}")
-    print(workspace.root / f"{BASE_MODELS}.json")
+    put_line(str(workspace.root / f"{BASE_MODELS}.json"))
+    if options.json:
+        put_json(_to_json(plan, result), options.json, "fit_base")
+    code = CLIPS_SET_ASIDE if result.failed else ALL_WELL
     without_prompt = plan.rated.without_prompt
     return max(code, say_without_prompt(without_prompt), say_set_aside(plan.set_aside))
+
+
+def _to_json(plan: TrainingPlan, result: TrainedRuns) -> dict[str, Any]:
+    """What became of every base model, and of the clips."""
+    status = {run.name: "was there" for run in plan.runs}
+    status |= dict.fromkeys(result.trained, "trained")
+    status |= dict.fromkeys(result.failed, "failed")
+    return {
+        "source": plan.rated.source,
+        "demo": plan.rated.demo,
+        "splits": plan.rated.note,
+        "aspects": list(plan.rated.aspects),
+        "clips": len(plan.rated.frame),
+        "models": [
+            {
+                "name": run.name,
+                "folder": str(run.folder),
+                "status": status[run.name],
+                "reason": result.failed.get(run.name, ""),
+            }
+            for run in plan.runs
+        ],
+        "without_prompt": {k: list(v) for k, v in plan.rated.without_prompt.items()},
+        "set_aside": {clip.clip_id: clip.reason for clip in plan.set_aside},
+    }
 
 
 def _check_options(options: Namespace) -> None:
@@ -242,10 +316,24 @@ def _choose_setup(options: Namespace) -> TrainingSetup:
             options.audio_encoder, options.text_encoder, demo=options.data is None
         ),
         settings=options.settings,
-        overrides=parse_settings(options.set),
+        overrides=_overrides(options),
         folds=_folds(options),
         dtype=options.store_dtype,
     )
+
+
+def _overrides(options: Namespace) -> dict[str, Any]:
+    """Single settings of the models: those of --set, and the rule of --mono."""
+    overrides = parse_settings(options.set)
+    if options.mono is None:
+        return overrides
+    one_of(options.mono, MONO_RULES, "--mono")
+    if overrides.get("mono", options.mono) != options.mono:
+        raise UsageError(
+            f"--mono {options.mono} and --set mono={overrides['mono']} disagree; leave "
+            "one of them out."
+        )
+    return {**overrides, "mono": options.mono}
 
 
 def _folds(options: Namespace) -> int:
@@ -259,10 +347,13 @@ def _folds(options: Namespace) -> int:
 
 def _read_clips(options: Namespace, workspace: Workspace) -> RatedClips:
     """Read the clips, or write and read the demo corpus."""
+    from base_models.clips.demo.corpus import is_demo
     from ensemble.training.model_sets import SMALL, SMALL_SPLIT
     from ensemble.training.rated_clips import RatedClips, SplitRule
 
     data = choose_data(options.data, workspace)
+    if is_demo(data):
+        _say_demo(data, is_asked_for=options.data is not None)
     sizes = options.split or SplitRule.sizes
     if SMALL in (options.models or ()) and not options.split:
         sizes = SMALL_SPLIT
@@ -281,13 +372,18 @@ def _read_clips(options: Namespace, workspace: Workspace) -> RatedClips:
         ratings=options.ratings,
         rating_scale=options.rating_scale,
         scales=LabelScales.parse(options.scale),
+        options=rating_options(options),
     )
-    if rated.demo:
-        say(
-            f"demo corpus: synthetic music and simulated raters in {data}; its numbers "
-            "say nothing about real music"
-        )
     return rated
+
+
+def _say_demo(data: Path | str, is_asked_for: bool) -> None:
+    """Say that this is the demo, where it is, and how to use data of one's own."""
+    own = "; your own clips: fit_base --data TABLE (fit_base --help has examples)"
+    say(
+        f"demo corpus: synthetic music and simulated raters in {data}; its numbers say "
+        f"nothing about real music{'' if is_asked_for else own}"
+    )
 
 
 def _choose_models(
@@ -405,8 +501,8 @@ def _say_what_leaks(plan: TrainingPlan) -> None:
         say(f"warning: {sentence}")
 
 
-def _train(options: Namespace, plan: TrainingPlan, workspace: Workspace) -> int:
-    """Train what is not finished; the exit code that follows from failures."""
+def _train(options: Namespace, plan: TrainingPlan, workspace: Workspace) -> TrainedRuns:
+    """Train what is not finished, and say what became of it."""
     from ensemble.training.progress import watch
     from ensemble.training.train_base_models import train_base_models
 
@@ -422,15 +518,15 @@ def _train(options: Namespace, plan: TrainingPlan, workspace: Workspace) -> int:
     else:
         say(f"nothing to do: all {n_models} base models are finished")
     if not result.failed:
-        return ALL_WELL
+        return result
 
     for name, reason in result.failed.items():
-        say(f"{name} could not be trained: {reason}")
+        say_problem(f"{name} could not be trained: {reason}")
     say(
         "fit_meta stacks the others and names what it leaves out; after the cure, the "
         "same fit_base trains only what failed"
     )
-    return CLIPS_SET_ASIDE
+    return result
 
 
 def _say_what_learnt_nothing(plan: TrainingPlan) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jsonargparse import Namespace
 
@@ -23,51 +23,74 @@ from ensemble.cli.shared.exit_codes import (
     Screen,
     run_command,
     say,
+    say_notes,
     say_without_prompt,
 )
 from ensemble.cli.shared.options import (
+    PREDICTION_WORDS,
     Options,
+    add_artifacts_option,
     add_aspects_option,
+    add_config_option,
     add_predictor_scales_option,
     add_scale_option,
     parse_settings,
     seed,
 )
+from ensemble.cli.shared.output_files import (
+    add_json_option,
+    check_outputs,
+    put_json,
+)
+from ensemble.cli.shared.rating_options import add_rating_options, rating_options
+from ensemble.screen.streams import put_line
 from ensemble.workspace import Workspace
 from meta.splits.meta_split import VALIDATION_SHARE
 
 if TYPE_CHECKING:
+    from ensemble.prediction_files.read_model import Origin
     from ensemble.stacking.fit_stack import Settings
     from ensemble.stacking.stack_data import StackData
 
-# The leaderboards are wide; what is piped into a file should not be folded.
-_WIDTH_WITHOUT_TERMINAL = 200
+_EXAMPLES = {
+    "fit_meta": "stack what the last fit_base trained",
+    "fit_meta --predictions utmos.csv my=tool.csv:0-100 --labels mos.csv": (
+        "stack anybody's predictions; my is on a scale of 0 to 100"
+    ),
+    "fit_meta --adapt artifacts/meta/STACK --data rated.csv --curve": (
+        "let a stack learn from a few clips of another listening test"
+    ),
+}
 
 
 def _parser() -> Options:
     parser = Options(
         "fit_meta",
-        "fit_meta: stack the base models of the last fit_base, measure the stack, and "
-        "write its report.",
+        "Stack the base models of the last fit_base, or other tools' predictions; "
+        "measure the stack, and write its report.",
+        examples=_EXAMPLES,
     )
-    add = parser.add_argument
-    add("--config", action="config", help="read any of these options from a YAML file")
+    add_config_option(parser)
     _add_stacking_options(parser)
     _add_prediction_options(parser)
     add_adaptation_options(parser)
-    add("--artifacts", type=str, default="artifacts", help="where fit_base wrote")
+    output = parser.group("output")
+    add_artifacts_option(output, "what fit_base wrote; the stack goes there, too")
+    add_json_option(output, "where the stack is, its verdict and all its numbers")
     return parser
 
 
 def _add_stacking_options(parser: Options) -> None:
     """Add the options that say what is stacked, and how."""
-    add = parser.add_argument
+    add = parser.add("stacking")
     add(
         "--learner",
         type=str,
-        help="stack (default; ridge with --set), ridge, skill, auto, simplex, greedy, "
-        "best, mean, log_pool, crps, log_score, lightgbm; as published: paper_ridge, "
-        "paper_lightgbm (README)",
+        help="what combines the base models. stack: a mixture of ridges, weights by "
+        "skill and the mean; ridge, lightgbm: a regression; skill, simplex, greedy: "
+        "weights; mean, log_pool: all alike; best: one model; crps, log_score: weights "
+        "for distributions; auto: the best of several by cross-validation; "
+        "paper_ridge, paper_lightgbm: as published. Default: stack, with --set ridge",
     )
     add(
         "--set",
@@ -82,7 +105,12 @@ def _add_stacking_options(parser: Options) -> None:
         default=VALIDATION_SHARE,
         help="share of the dev clips that measure the stack",
     )
-    add("--seed", type=seed, default=0, help="of the split and the learner")
+    add(
+        "--seed",
+        type=seed,
+        default=0,
+        help="starts the random numbers of the split and the learner",
+    )
     add(
         "--models",
         nargs="+",
@@ -101,16 +129,16 @@ def _add_stacking_options(parser: Options) -> None:
 
 def _add_prediction_options(parser: Options) -> None:
     """Add the options that say which predictions and clips are used."""
-    add = parser.add_argument
+    group = parser.group("predictions and labels")
+    add = group.add_argument
     add(
         "--predictions",
         nargs="+",
         metavar="FILE",
-        help="instead: stack anybody's predictions (csv, jsonl, parquet, txt); "
-        "NAME=FILE names the model, FILE:0-100 the scale of its scores; default: known "
-        "from the columns, else that of the labels",
+        help="instead: stack anybody's predictions, tables or what a tool wrote. "
+        f"{PREDICTION_WORDS}",
     )
-    add_predictor_scales_option(parser)
+    add_predictor_scales_option(group)
     add(
         "--with-runs",
         action="store_true",
@@ -120,13 +148,16 @@ def _add_prediction_options(parser: Options) -> None:
     add(
         "--labels",
         type=str,
+        metavar="TABLE",
         help="ratings of the clips in --predictions; default: the first of those files",
     )
-    add_aspects_option(parser)
-    add_scale_option(parser)
+    add_aspects_option(group)
+    add_scale_option(group)
+    add_rating_options(group)
     add(
         "--groups",
         type=str,
+        metavar="COLUMN",
         help="column of the labels whose clips stay together in every split, e.g. "
         "system",
     )
@@ -134,7 +165,8 @@ def _add_prediction_options(parser: Options) -> None:
         "--missing",
         type=str,
         default="refuse",
-        help="clips that a base model left out: refuse, or pool of the others",
+        help="clips that a base model left out. refuse: stop and name them; pool: put "
+        "the pool of the other models in its place",
     )
     add(
         "--allow-leak",
@@ -153,6 +185,10 @@ def _main(argv: Sequence[str] | None = None) -> int:
     parser = _parser()
     options = parser.parse_args(argv)
     check_adaptation_options(options, parser)
+    check_outputs(
+        {"--json": options.json, "--problems": options.problems},
+        inputs=(*(options.predictions or ()), options.labels, options.data),
+    )
     if options.adapt:
         return adapt_to_rated_clips(options)
     from ensemble.stacking.fit_stack import fit_stack
@@ -161,10 +197,10 @@ def _main(argv: Sequence[str] | None = None) -> int:
     workspace = Workspace(Path(options.artifacts))
     if options.with_runs:
         data = _data_of_both(options, workspace)
-        scores_what = "FILE... --predictions FILE..."
+        scores_what = f"FILE... --predictions {_new_files(options)}"
     elif options.predictions:
         data = _data_of_predictions(options, workspace)
-        scores_what = "--predictions FILE..."
+        scores_what = f"--predictions {_new_files(options)}"
     else:
         data = _data_of_base_models(options, workspace)
         scores_what = "FILE..."
@@ -181,8 +217,33 @@ def _main(argv: Sequence[str] | None = None) -> int:
     say(f"next: predict_mos {scores_what} --artifacts {workspace.root}")
     for line in verdict:
         say(line)
-    print(folder)
+    put_line(str(folder))
+    if options.json:
+        put_json(_to_json(folder, verdict), options.json, "fit_meta")
     return code
+
+
+def _new_files(options: Namespace) -> str:
+    """How predictions of new clips are named, after the models of the fit."""
+    from ensemble.prediction_files.prediction_word import PredictionFile
+
+    files = PredictionFile.parse_all(options.predictions)
+    if not all(file.name for file in files):
+        return "FILE..."
+    return " ".join(f"{file.name}=FILE" for file in files)
+
+
+def _to_json(folder: Path, verdict: Sequence[str]) -> dict[str, Any]:
+    """Where a stack is, what can be said of it, and the values of its report."""
+    from ensemble.estimator.save_and_load import ROLE
+    from ensemble.stacking.fit_stack import stack_facts
+
+    return {
+        "folder": str(folder),
+        "page": str(folder / "report.html"),
+        "verdict": list(verdict),
+        "report": stack_facts(Artifact(folder, ROLE)),
+    }
 
 
 def _settings(options: Namespace) -> Settings:
@@ -244,8 +305,8 @@ def _data_of_both(options: Namespace, workspace: Workspace) -> StackData:
         own_scales=rated.scales,
         declared=DeclaredScales.read(options.predictor_scales),
     )
-    for note in joined.notes:
-        say(f"note: {note}")
+    _say_origins(joined.origins)
+    say_notes(joined.notes)
     return runs.with_predictions(joined)
 
 
@@ -253,10 +314,8 @@ def _data_of_predictions(options: Namespace, workspace: Workspace) -> StackData:
     """Anybody's predictions, from files."""
     from base_models.clips.same_audio.recordings import Recordings
     from base_models.scales import LabelScales
-    from ensemble.prediction_files.predictor_scales import (
-        DeclaredScales,
-        PredictionFile,
-    )
+    from ensemble.prediction_files.prediction_word import PredictionFile
+    from ensemble.prediction_files.predictor_scales import DeclaredScales
     from ensemble.prediction_files.stack_inputs import read_stack_inputs
     from ensemble.stacking.stack_data import AUTO, StackData
 
@@ -271,20 +330,29 @@ def _data_of_predictions(options: Namespace, workspace: Workspace) -> StackData:
         options.aspects,
         scales=LabelScales.parse(options.scale),
         declared=DeclaredScales.read(options.predictor_scales),
+        options=rating_options(options),
     )
-    for note in external.notes:
-        say(f"note: {note}")
+    _say_origins(external.origins)
+    say_notes(external.notes)
     # Where the table of labels names audio files, clips are compared by these, too.
     clips = external.clips
     audio = dict(zip(clips["clip_id"], clips.get("audio", ()), strict=False))
     recordings = Recordings.of_audio(audio, workspace.fingerprints)
     return StackData.from_predictions(
         external,
-        options.labels or str(PredictionFile.parse(options.predictions[0]).path),
+        options.labels
+        or str(PredictionFile.parse_all(options.predictions[:1])[0].path),
         options.models,
         group=options.groups or "",
         contents=recordings.contents,
     )
+
+
+def _say_origins(origins: Sequence[Origin]) -> None:
+    """Say which columns of which file became which models."""
+    for origin in origins:
+        if origin.is_table:
+            say(f"reads {origin.text}")
 
 
 def _show_report(folder: Path) -> Sequence[str]:
@@ -305,7 +373,7 @@ def _show_report(folder: Path) -> Sequence[str]:
     sections = sections_of(content)
     for line in opening_lines(sections):
         say(line)
-    screen = Screen(width=None if Screen().is_terminal else _WIDTH_WITHOUT_TERMINAL)
+    screen = Screen()
     for table in screen_tables(sections):
         screen.print(table)
 

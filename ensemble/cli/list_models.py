@@ -8,12 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from rich.console import Console, JustifyMethod
-from rich.table import Table
-from rich.text import Text
+from rich.console import JustifyMethod
 
 from base_models.errors import one_of
-from base_models.files import write_json
 from base_models.model_presets import ALL_MODELS
 from base_models.optional_libraries import (
     EXTRA_OF_LIBRARY,
@@ -23,13 +20,18 @@ from base_models.optional_libraries import (
 from ensemble.cli.shared.exit_codes import ALL_WELL, Screen, run_command
 from ensemble.cli.shared.list_table import list_table
 from ensemble.cli.shared.options import Options
+from ensemble.cli.shared.output_files import (
+    add_result_options,
+    check_outputs,
+    put_json,
+    put_table,
+    table_format,
+)
 from ensemble.papers.preset_facts import PresetFacts, preset_facts
+from ensemble.screen.tables import LiteralTable
 
 if TYPE_CHECKING:
     from ensemble.papers.model_costs import ModelCost
-
-# The table is wide; what is piped into a file should not be folded.
-_WIDTH_WITHOUT_TERMINAL = 160
 
 # Columns of the printed table, and how their cells are aligned.
 _COLUMNS: dict[str, JustifyMethod] = {
@@ -42,17 +44,24 @@ _COLUMNS: dict[str, JustifyMethod] = {
     "GMACs": "right",
     "network's": "right",
 }
+_IMPORTANCE = ("encoders", "trainable", "GMACs", "total (M)", "architecture")
+_EXAMPLES = {
+    "list_models": "all presets, for --models of fit_base",
+    "list_models dora whisq": "two of them, with the figures of WhisQ's paper",
+    "list_models -o presets.csv": "all columns as a table",
+}
 
 
 def _parser() -> Options:
     parser = Options(
         "list_models",
-        "list_models: the presets, their encoders, parameters and multiply-accumulates "
-        "for a clip of 30 s.",
+        "The presets of base models, their encoders, parameters and "
+        "multiply-accumulates for a clip of 30 s.",
+        examples=_EXAMPLES,
     )
-    add = parser.add_argument
-    add("presets", nargs="*", help="names (default: all)")
-    add("--json", type=str, help="also write the list to this file")
+    add = parser.add("what is listed")
+    add("presets", nargs="*", metavar="PRESET", help="their names; default: all")
+    add_result_options(parser.group("output"), "the list", "the list and its notes")
     return parser
 
 
@@ -60,16 +69,22 @@ def _main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     for preset in options.presets:
         one_of(preset, ALL_MODELS, "preset")
+    check_outputs({"--out": options.out, "--json": options.json}, inputs=())
+    if options.out:
+        table_format(options.out)
     entries, notes = _listed(options.presets or ALL_MODELS)
-    screen = Screen(width=None if Screen().is_terminal else _WIDTH_WITHOUT_TERMINAL)
+    screen = Screen()
     screen.print(_table(entries))
     for note in notes:
-        _print_paragraph(screen, note)
+        screen.paragraph(f"\n{note}")
 
+    models = [entry.to_json() for entry in entries]
+    if options.out:
+        import pandas as pd
+
+        put_table(pd.json_normalize(models, sep="_"), options.out)
     if options.json:
-        facts = {"models": [entry.to_json() for entry in entries], "notes": notes}
-        write_json(options.json, facts)
-        screen.print(Text(f"Written to {options.json}"))
+        put_json({"models": models, "notes": notes}, options.json, "list_models")
     return ALL_WELL
 
 
@@ -95,8 +110,8 @@ def _listed(presets: Sequence[str]) -> tuple[Sequence[PresetFacts], list[str]]:
     return costs, notes
 
 
-def _table(entries: Sequence[PresetFacts]) -> Table:
-    table = list_table(f"{len(entries)} presets", _COLUMNS)
+def _table(entries: Sequence[PresetFacts]) -> LiteralTable:
+    table = list_table(f"{len(entries)} presets", _COLUMNS, _IMPORTANCE)
     for entry in entries:
         encoders = filter(None, (entry.audio_encoder, entry.text_encoder))
         table.add_row(
@@ -119,10 +134,6 @@ def _costs(entry: PresetFacts | ModelCost) -> list[str]:
         f"{total.macs / 1e9:.2f}" if total else "-",
         f"{network.macs / 1e9:.2f}" if network else "-",
     ]
-
-
-def _print_paragraph(screen: Console, text: str) -> None:
-    screen.print(Text(f"\n{text}"))
 
 
 def main() -> None:

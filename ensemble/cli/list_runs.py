@@ -9,13 +9,24 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
-from rich.text import Text
-
 from base_models.errors import DamagedArtifact
-from base_models.files import nan_to_none, write_json
-from ensemble.cli.shared.exit_codes import ALL_WELL, Screen, run_command, say
-from ensemble.cli.shared.options import Options
+from base_models.files import nan_to_none
+from ensemble.cli.shared.exit_codes import (
+    ALL_WELL,
+    Screen,
+    run_command,
+    say,
+    say_problem,
+)
+from ensemble.cli.shared.options import Options, add_artifacts_option
+from ensemble.cli.shared.output_files import (
+    add_result_options,
+    check_outputs,
+    put_json,
+    put_table,
+    table_format,
+)
+from ensemble.screen.tables import LiteralTable
 from ensemble.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -24,17 +35,22 @@ if TYPE_CHECKING:
 _MEBIBYTE = 2**20
 # Kinds of metrics, and how the head of a column calls them.
 _MEASURED = {"dev": "dev", "out_of_fold": "out-of-fold"}
-# What is piped into a file should not be folded.
-_WIDTH_WITHOUT_TERMINAL = 160
+_EXAMPLES = {
+    "list_runs": "what is trained, and what fit_meta would stack",
+    "list_runs --remove dora-s3 'whisq-*'": "delete some; stacks keep their copies",
+    "list_runs --artifacts /work/artifacts -o runs.csv": "of another folder, as table",
+}
 
 
 def _parser() -> Options:
     parser = Options(
         "list_runs",
-        "list_runs: the finished base models, their encoders, data, metrics on the dev "
-        "clips (of data without any: of out-of-fold predictions) and size.",
+        "The finished base models, their encoders, data, metrics on the dev clips (of "
+        "data without any: of out-of-fold predictions) and size.",
+        examples=_EXAMPLES,
     )
-    add = parser.add_argument
+    runs = parser.group("base models")
+    add = runs.add_argument
     add(
         "--remove",
         nargs="+",
@@ -42,13 +58,18 @@ def _parser() -> Options:
         help="delete these base models of the last fit_base's clips, e.g. dora-s0 "
         "'whisq-*', or any by the name of its folder; stacks keep their copies",
     )
-    add("--json", type=str, help="also write the list to this file")
-    add("--artifacts", type=str, default="artifacts", help="where fit_base wrote")
+    add_artifacts_option(runs, "what fit_base wrote")
+    add_result_options(
+        parser.group("output"), "the list", "the list, and what is not finished"
+    )
     return parser
 
 
 def _main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
+    check_outputs({"--out": options.out, "--json": options.json}, inputs=())
+    if options.out:
+        table_format(options.out)
     from ensemble.training.run_table import run_table
 
     workspace = Workspace(Path(options.artifacts))
@@ -57,25 +78,28 @@ def _main(argv: Sequence[str] | None = None) -> int:
 
     table = run_table(workspace)
     _show(table, workspace)
+    runs = [nan_to_none(row) for row in table.rows]
+    if options.out:
+        import pandas as pd
+
+        put_table(pd.json_normalize(runs), options.out)
     if options.json:
-        runs = [nan_to_none(row) for row in table.rows]
         facts = {
             "runs": runs,
             "damaged": table.damaged,
             "unfinished": table.unfinished,
             "failed": table.failed,
         }
-        write_json(options.json, facts)
-        say(f"written to {options.json}")
+        put_json(facts, options.json, "list_runs")
     if table.unfinished:
         say(
             "not finished (the same fit_base goes on with them): "
             f"{', '.join(table.unfinished)}"
         )
     for folder, reason in table.failed.items():
-        say(f"could not be trained: {folder}: {reason}")
+        say_problem(f"could not be trained: {folder}: {reason}")
     for folder, reason in table.damaged.items():
-        say(f"damaged: {folder}: {reason}")
+        say_problem(f"damaged: {folder}: {reason}")
     return DamagedArtifact.exit_code if table.damaged else ALL_WELL
 
 
@@ -95,8 +119,7 @@ def _show(table: RunTable, workspace: Workspace) -> None:
     if not table.rows:
         say(f"{workspace.root} holds no finished base model; fit_base trains them")
         return
-    width = None if Screen().is_terminal else _WIDTH_WITHOUT_TERMINAL
-    Screen(width=width).print(_screen_table(table.rows))
+    Screen().print(_screen_table(table.rows))
     n_stacked = sum(row["is_stacked"] for row in table.rows)
     say(
         f"* {n_stacked} of {len(table.rows)} are of the last fit_base's clips: "
@@ -104,18 +127,28 @@ def _show(table: RunTable, workspace: Workspace) -> None:
     )
 
 
-def _screen_table(rows: Sequence[dict[str, Any]]) -> Table:
+def _screen_table(rows: Sequence[dict[str, Any]]) -> LiteralTable:
     # A run has metrics of one kind; what no run has gets no column.
     measured = dict.fromkeys(
         (kind, aspect) for kind in _MEASURED for row in rows for aspect in row[kind]
     )
-    table = Table(box=None, padding=(0, 1, 0, 0))
+    table = LiteralTable(
+        names=2,
+        box=None,
+        padding=(0, 1, 0, 0),
+        importance=[
+            *(_measure_header(kind, aspect) for kind, aspect in measured),
+            "encoders",
+            "MB",
+        ],
+        elsewhere="-o FILE has them",
+    )
     table.add_column("")
     for name in ("base model", "encoders", "settings", "data"):
         table.add_column(name, overflow="fold")
     for kind, aspect in measured:
-        table.add_column(f"{_MEASURED[kind]} {aspect}\nSRCC, MSE", justify="right")
-    table.add_column("MB", justify="right")
+        table.add_column(_measure_header(kind, aspect), justify="right", no_wrap=True)
+    table.add_column("MB", justify="right", no_wrap=True)
 
     for row in rows:
         changed = [f"{key}={value}" for key, value in row["changed"].items()]
@@ -128,9 +161,12 @@ def _screen_table(rows: Sequence[dict[str, Any]]) -> Table:
             *(_metric_cell(row[kind].get(aspect)) for kind, aspect in measured),
             f"{row['bytes'] / _MEBIBYTE:.1f}",
         ]
-        # Text has no markup to interpret.
-        table.add_row(*(Text(cell) for cell in cells))
+        table.add_row(*cells)
     return table
+
+
+def _measure_header(kind: str, aspect: str) -> str:
+    return f"{_MEASURED[kind]} {aspect}\nSRCC, MSE"
 
 
 def _metric_cell(metrics: dict[str, Any] | None) -> str:

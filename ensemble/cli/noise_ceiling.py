@@ -7,69 +7,101 @@ cannot be used.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.table import Table
 from rich.text import Text
 
-from base_models.files import atomic_write, write_json
 from ensemble.cli.shared.exit_codes import ALL_WELL, Screen, run_command, say, say_notes
 from ensemble.cli.shared.options import Options, add_aspects_option, seed
-from ensemble.cli.shared.output_files import check_outputs
+from ensemble.cli.shared.output_files import (
+    add_result_options,
+    check_outputs,
+    put_json,
+    put_table,
+    table_format,
+)
+from ensemble.cli.shared.rating_options import add_rating_options, rating_options
+from ensemble.screen.tables import LiteralTable
 
 if TYPE_CHECKING:
     from ensemble.evaluate_predictions import RatedCeiling
 
 
+_EXAMPLES = {
+    "noise_ceiling ratings.csv": "how well could any predictor do?",
+    "noise_ceiling ratings.csv --clips clips.csv --aspects mi=quality": (
+        "systems of clips are named elsewhere, and a column is called otherwise"
+    ),
+    "noise_ceiling ratings.csv --scale 0 100 -o ceiling.csv": (
+        "refuse ratings beyond 0..100, and keep the numbers"
+    ),
+}
+
+
 def _parser() -> Options:
     parser = Options(
         "noise_ceiling",
-        "noise_ceiling: what a perfect predictor would score against labels that are "
-        "means of these ratings, with intervals over systems. For the MSE, what it "
-        "would not fall below.",
+        "What a perfect predictor would score against labels that are means of these "
+        "ratings, with intervals over systems. For the MSE, what it would not fall "
+        "below.",
+        examples=_EXAMPLES,
     )
-    add = parser.add_argument
+    ratings = parser.group("ratings")
+    add = ratings.add_argument
     add(
         "ratings",
         type=str,
+        metavar="RATINGS",
         help="single ratings: MusicEval folder, or csv/tsv/jsonl/parquet table with a "
         "row per clip and rater, or with lists of ratings",
     )
     add(
         "--clips",
         type=str,
+        metavar="TABLE",
         help="table with the system of each clip (system_id), where the ratings do not "
         "name it",
     )
-    add_aspects_option(parser)
+    add_aspects_option(ratings)
     add(
         "--rating-scale",
         "--scale",
         nargs=2,
         type=float,
         metavar=("LOW", "HIGH"),
-        help="ends of their scale, beyond which a rating is refused; default: any",
+        help="lowest and highest rating; one beyond them is refused; default: any",
     )
-    add("--level", type=float, default=0.95, help="coverage of the intervals")
+    add_rating_options(ratings, anchors="drop; with --clips, which names them, keep")
+    add = parser.add("intervals")
+    add("--level", type=float, default=0.95, help="coverage, between 0 and 1")
     add(
         "--bootstrap",
         type=int,
         default=1000,
-        help="resamples of the systems; 0: no intervals",
+        help="how often systems are resampled; 0: no intervals",
     )
-    add("--seed", type=seed, default=0, help="of the halvings and the resamples")
-    add("--json", type=str, help="also write the ceilings and notes to this file")
-    add("--csv", type=str, help="also write the ceilings to this file, one per line")
+    add("--seed", type=seed, default=0, help="starts the random numbers")
+    add_result_options(
+        parser.group("output"),
+        "the ceilings, one a row,",
+        "ceilings, settings and notes",
+        old_name="--csv",
+    )
     return parser
 
 
 def _main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     check_outputs(
-        {"--json": options.json, "--csv": options.csv},
+        {
+            "--out": options.out,
+            "--json": options.json,
+            "--problems": options.problems,
+        },
         inputs=(options.ratings, options.clips),
     )
+    if options.out:
+        table_format(options.out)
     # Imported late, as --help needs none of it.
     from ensemble.evaluate_predictions import Resampling, ceiling_of_ratings
 
@@ -80,6 +112,7 @@ def _main(argv: Sequence[str] | None = None) -> int:
         aspects=options.aspects,
         rating_scale=options.rating_scale,
         resampling=resampling,
+        options=rating_options(options, "keep" if options.clips else "drop"),
     )
     counted = f"{found.n_clips} clips"
     if found.n_systems:
@@ -88,8 +121,8 @@ def _main(argv: Sequence[str] | None = None) -> int:
     say_notes(found.notes)
     Screen().print(_table(found, options.level))
 
-    if options.csv:
-        atomic_write(options.csv, found.ceiling.to_csv(index=False).encode())
+    if options.out:
+        put_table(found.ceiling, options.out)
     if options.json:
         settings = {
             "ratings": options.ratings,
@@ -98,11 +131,11 @@ def _main(argv: Sequence[str] | None = None) -> int:
             "seed": options.seed,
             "interval": options.level,
         }
-        write_json(Path(options.json), {**settings, **found.to_json()})
+        put_json({**settings, **found.to_json()}, options.json, "noise_ceiling")
     return ALL_WELL
 
 
-def _table(found: RatedCeiling, level: float) -> Table:
+def _table(found: RatedCeiling, level: float) -> LiteralTable:
     """Ceilings of every aspect, in the units of the ratings."""
     from base_models.metrics.evaluate import LEVELS, METRICS
     from ensemble.reporting.number_text import number_text
@@ -115,7 +148,7 @@ def _table(found: RatedCeiling, level: float) -> Table:
         f"Noise ceiling, {intervals if has_intervals else 'without intervals'}\n"
         "MSE: the floor, in squared points of the ratings' own scale"
     )
-    table = Table(title=Text(title), title_justify="left")
+    table = LiteralTable(title=Text(title), names=2, elsewhere="-o FILE has them")
     table.add_column("aspect", overflow="fold", min_width=6)
     table.add_column("metric", no_wrap=True)
     for name in LEVELS:
@@ -132,7 +165,7 @@ def _table(found: RatedCeiling, level: float) -> Table:
                 row = row_of[aspect, level_name, metric]
                 ends = (row["low"], row["high"])
                 cells.append(number_text(row["ceiling"], *ends, note=row["note"]))
-            table.add_row(Text(name), metric.upper(), *cells)
+            table.add_row(name, metric.upper(), *cells)
             name = ""
         table.add_section()
     return table

@@ -6,30 +6,52 @@ aspect for want of a prompt, 2 when an option cannot be used.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from jsonargparse import Namespace
 
 from base_models.errors import UsageError, some
+from ensemble.cli.shared.clip_options import (
+    add_table_options,
+    clip_reading,
+    refuse_table_options,
+)
 from ensemble.cli.shared.engines import add_engine_option
 from ensemble.cli.shared.exit_codes import (
     run_command,
     say,
+    say_more,
     say_notes,
     say_set_aside,
     say_without_prompt,
 )
-from ensemble.cli.shared.explanations import explain, make_folder
-from ensemble.cli.shared.options import Options, add_predictor_scales_option
-from ensemble.cli.shared.output_files import check_outputs
+from ensemble.cli.shared.explanations import draw_over_time, explain, make_folder
+from ensemble.cli.shared.file_names import audio_names
+from ensemble.cli.shared.options import (
+    PREDICTION_WORDS,
+    Options,
+    add_predictor_scales_option,
+)
+from ensemble.cli.shared.output_files import STDOUT, add_json_option, check_outputs
 from ensemble.cli.shared.score_output import (
     output_format,
     put_distributions,
+    put_facts,
     put_scores,
+    say_audio,
     say_range,
 )
 from ensemble.cli.shared.stacks import add_stack_options, load_stack, stack_source
+from ensemble.cli.shared.windows import (
+    add_over_time_option,
+    add_windows_option,
+    check_windows,
+    put_over_time,
+    say_windows,
+    score_with,
+)
 from ensemble.engine import LOCAL
 
 if TYPE_CHECKING:
@@ -45,57 +67,72 @@ _DEMO = (
 )
 
 
+_EXAMPLES = {
+    'predict_mos song.wav --prompt "slow piano over rain"': "one clip",
+    'predict_mos "clips/*.wav" -o scores.csv --explain why': (
+        "many, into a table; and what the scores rest on, in the folder why"
+    ),
+    "predict_mos --predictions utmos.csv my=new.csv -o -": (
+        "from other tools' predictions, as csv into a pipe"
+    ),
+}
+
+
 def _parser() -> Options:
     parser = Options(
         "predict_mos",
-        "predict_mos: the stack's score for each clip and aspect, with an interval "
-        "learnt from its errors on other clips. A clip without a prompt has no score "
-        "of the aspects that are judged against it (an empty cell; exit code 3). A "
-        "clip unlike those that the stack learnt from (silence, noise, another domain) "
-        "is marked in column out_of_range, and its interval widened.",
+        "The stack's score for each clip and aspect, with an interval learnt from its "
+        "errors on other clips. A clip without a prompt has no score of the aspects "
+        "that are judged against it (an empty cell; exit code 3). A clip unlike those "
+        "that the stack learnt from (silence, noise, another domain) is marked in "
+        "column out_of_range, and its interval widened.",
+        examples=_EXAMPLES,
     )
-    add = parser.add_argument
-    add("audio", nargs="*", help="audio files, or folders of them")
-    add("--prompt", type=str, help="the prompt of all these files")
+    _add_clip_options(parser)
+    _add_uncertainty_options(parser)
+    _add_output_options(parser)
+    stack = parser.group("stack and machine")
+    add_stack_options(stack)
+    add_engine_option(stack)
+    return parser
+
+
+def _add_clip_options(parser: Options) -> None:
+    """Add the options that say what is scored."""
+    clips = parser.group("clips")
+    add = clips.add_argument
+    add(
+        "audio",
+        nargs="*",
+        metavar="AUDIO",
+        help="audio files, folders of them, or patterns such as 'wav/*.wav'; -: read "
+        "their names from standard input, one a line",
+    )
+    add("--prompt", type=str, metavar="TEXT", help="the prompt of all these files")
     add(
         "--clips",
         type=str,
-        help="instead: a clip table or MusicEval folder, as fit_base --data reads",
+        metavar="TABLE",
+        help="instead: a clip table or MusicEval folder, as fit_base --data reads, or "
+        "a folder of audio",
     )
+    add_table_options(clips, "the table of --clips")
     add(
         "--predictions",
         nargs="+",
         metavar="FILE",
-        help="what the base models predict, as fit_meta reads it: alone, or beside "
-        "clips for those models of a stack that have no weights in it; each on the "
-        "scale that it had in the fit, unless FILE:LOW-HIGH names another",
+        help="what the base models predict: alone, or beside clips for those models of "
+        "a stack that have no weights in it; each from the column and on the scale of "
+        f"the fit, unless others are named. {PREDICTION_WORDS}",
     )
-    add_predictor_scales_option(parser)
-    add(
-        "--out",
-        type=str,
-        help="file to write; its suffix (.csv .jsonl .parquet .txt) is the format",
-    )
-    add(
-        "--format",
-        type=str,
-        help="csv, jsonl, parquet or answer (the challenge's answer.txt)",
-    )
-    _add_uncertainty_options(parser)
-    add(
-        "--explain",
-        type=str,
-        help="also write to this folder, per clip, what each base model attended to",
-    )
-    add_stack_options(parser)
-    add_engine_option(parser)
-    return parser
+    add_predictor_scales_option(clips)
+    add_windows_option(clips)
 
 
 def _add_uncertainty_options(parser: Options) -> None:
     """Add the options that say what stands beside a score."""
-    add = parser.add_argument
-    add("--level", type=float, default=0.9, help="coverage of the interval")
+    add = parser.add("intervals")
+    add("--level", type=float, default=0.9, help="coverage, between 0 and 1")
     add(
         "--by-system",
         action="store_true",
@@ -115,6 +152,26 @@ def _add_uncertainty_options(parser: Options) -> None:
         help="with --cross-fit and --predictions alone: names the system of every "
         "clip; default: the first file of predictions",
     )
+
+
+def _add_output_options(parser: Options) -> None:
+    """Add the options that name files to write."""
+    output = parser.group("output")
+    add = output.add_argument
+    add(
+        "-o",
+        "--out",
+        type=str,
+        metavar="FILE",
+        help="file to write; its suffix (.csv .jsonl .parquet .txt) is the format; -: "
+        "standard output, as csv; default: a table on a terminal, csv in a pipe",
+    )
+    add(
+        "--format",
+        type=str,
+        help="csv, jsonl, parquet or answer (the challenge's answer.txt); default: as "
+        "the suffix says",
+    )
     add(
         "--distributions",
         type=str,
@@ -127,15 +184,30 @@ def _add_uncertainty_options(parser: Options) -> None:
         action="store_true",
         help="with --distributions: a row per base model too, named in column model",
     )
+    add_over_time_option(output)
+    add(
+        "--explain",
+        type=str,
+        metavar="FOLDER",
+        help="also write to this folder, per clip, what each base model attended to",
+    )
+    add_json_option(output, "scores, their scales, and clips set aside")
 
 
 def _main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
+    options.audio = audio_names(options.audio)
     _check_options(options)
     # Where nothing can be written is found out before anything is scored.
     form = output_format(options.out, options.format)
     check_outputs(
-        {"--out": options.out, "--distributions": options.distributions},
+        {
+            "--out": options.out,
+            "--distributions": options.distributions,
+            "--over-time": options.over_time,
+            "--json": options.json,
+            "--problems": options.problems,
+        },
         inputs=(
             *(options.audio or ()),
             options.clips,
@@ -146,6 +218,8 @@ def _main(argv: Sequence[str] | None = None) -> int:
     if options.distributions is not None:
         from ensemble.formats import format_of_distributions
 
+        if options.distributions == STDOUT:
+            raise UsageError("--distributions takes a file; got '-'.")
         format_of_distributions(options.distributions)
     if options.explain is not None:
         make_folder(options.explain)
@@ -169,6 +243,7 @@ def _check_options(options: Namespace) -> None:
             "--prompt is for audio files; a table brings its own prompts, and "
             "predictions need none."
         )
+    refuse_table_options(options, is_table_given=bool(options.clips))
     if options.by_system and not options.clips:
         raise UsageError(
             "--by-system needs --clips TABLE, whose column system_id names the system "
@@ -176,6 +251,7 @@ def _check_options(options: Namespace) -> None:
             "but StackedMOS.predict_interval(…, system_ids=…) gives them."
         )
     _check_cross_fit(options, is_audio_given)
+    check_windows(options)
     if options.members and options.distributions is None:
         raise UsageError(
             "--members adds base models to the file of --distributions; name that too."
@@ -240,6 +316,8 @@ def _score_predictions(options: Namespace, form: str | None) -> int:
     say_range(scores)
 
     put_scores(scores, options.out, form, level=options.level)
+    if options.json:
+        put_facts(scores, options.json, level=options.level)
     if scores.distributions is not None:
         put_distributions(scores.distributions, options.distributions)
     return say_set_aside(scores.set_aside)
@@ -281,7 +359,7 @@ def _score_clips(options: Namespace, form: str | None) -> int:
     from ensemble.training.progress import encoding
 
     if options.clips:
-        clips = read_clips(options.clips, labels=False)
+        clips = read_clips(options.clips, labels=False, options=clip_reading(options))
         say_notes(clips.attrs.get("notes", ()))
     else:
         clips = clips_from_files(options.audio, options.prompt)
@@ -303,15 +381,18 @@ def _score_clips(options: Namespace, form: str | None) -> int:
         stack, clips = _cross_fitted(stack, clips)
     stack = with_predictions(stack, _read_predictions(options, stack, clips))
     with encoding() as on_embed:
-        scores = score_clips(
+        score = functools.partial(
+            score_clips,
             stack,
-            clips,
-            store,
+            store=store,
             intervals=IntervalSettings(options.level, options.by_system),
             on_progress=on_embed,
             engine=options.engine,
             source=source,
             distributions=_wanted(options),
+        )
+        scores, windowed = score_with(
+            options, stack, clips, score=score, on_progress=on_embed
         )
     # Aspects judged against a prompt are left out where no clip has one.
     left_out = ", ".join(scores.left_out)
@@ -329,18 +410,28 @@ def _score_clips(options: Namespace, form: str | None) -> int:
     _say_disagreement(stack, scores)
     if left_out:
         say(f"no prompt: {left_out} left out; pass --prompt, or a table with prompts")
-    note = length_note(scores.frame["audio"].tolist())
-    if note:
+    for clip in scores.frame.to_dict("records"):
+        say_more(f"{clip['clip_id']}: {clip['audio']}")
+    if windowed is not None:
+        say_windows(windowed)
+    elif note := length_note(scores.frame["audio"].tolist()):
         say(f"note: {note}")
     if options.by_system:
         _say_systems(stack, clips, scores.aspects)
     say_range(scores)
+    say_audio(scores)
 
     put_scores(scores, options.out, form, level=options.level)
+    if options.json:
+        put_facts(scores, options.json, level=options.level, windowed=windowed)
     if scores.distributions is not None:
         put_distributions(scores.distributions, options.distributions)
+    if windowed is not None and options.over_time:
+        put_over_time(windowed, options.over_time)
     if options.explain:
         explain(options.explain, stack, clips, store=store, scores=scores)
+    if options.explain and windowed is not None:
+        draw_over_time(options.explain, windowed)
     return max(
         say_without_prompt(scores.without_prompt), say_set_aside(scores.set_aside)
     )

@@ -8,25 +8,33 @@ which clips to rate.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jsonargparse import Namespace
-from rich.table import Table
 from rich.text import Text
 
 from base_models.errors import UsageError, some
-from base_models.files import atomic_write, nan_to_none, write_json
+from base_models.files import nan_to_none
 from ensemble.cli.shared.exit_codes import (
     ALL_WELL,
     CLIPS_SET_ASIDE,
     Screen,
+    listed,
     run_command,
     say,
     say_notes,
+    say_problem,
 )
 from ensemble.cli.shared.options import Options, add_aspects_option, seed
-from ensemble.cli.shared.output_files import check_outputs
+from ensemble.cli.shared.output_files import (
+    add_result_options,
+    check_outputs,
+    put_json,
+    put_table,
+    table_format,
+)
+from ensemble.cli.shared.rating_options import add_rating_options, rating_options
+from ensemble.screen.tables import LiteralTable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,19 +62,28 @@ _ESTIMATE_OPTIONS = {
     "population": "--population",
     "design": "--design",
     "differences": "--differences",
-    "json": "--json",
 }
 _MOST_DIFFERENCES = 15
 """That are shown on the terminal."""
 
 
+_EXAMPLES = {
+    "rate_less scores.csv --plan --budget 200 -o plan.csv": "which clips to rate",
+    "rate_less scores.csv ratings.csv": "means of systems from those few ratings",
+    "rate_less scores.csv ratings.csv --compare v1 v2 -o means.csv": (
+        "the difference of two systems; means as a table"
+    ),
+}
+
+
 def _parser() -> Options:
     parser = Options(
         "rate_less",
-        "rate_less: means of systems and of the corpus from ratings of a few clips and "
+        "Means of systems and of the corpus from ratings of a few clips and "
         "predictions of all (prediction-powered inference), beside those of the "
         "ratings alone, with intervals. With --plan --budget N: which clips to rate, "
         "and what intervals to expect.",
+        examples=_EXAMPLES,
     )
     _add_file_options(parser)
     _add_estimate_options(parser)
@@ -76,25 +93,29 @@ def _parser() -> Options:
 
 def _add_file_options(parser: Options) -> None:
     """Add the options that say what is read and written."""
-    add = parser.add_argument
+    files = parser.group("predictions and ratings")
+    add = files.add_argument
     add(
         "predictions",
+        metavar="PREDICTIONS",
         help="csv, tsv, jsonl or parquet with ids and scores of ALL clips, rated or "
         "not, as predict_mos writes them; FILE:0-100 names the scale of the scores",
     )
     add(
         "ratings",
         nargs="?",
+        metavar="RATINGS",
         help="single ratings, or a table with a mean rating a clip, of some of them; "
         "with --plan: ratings that there are already",
     )
     add(
         "--clips",
         type=str,
+        metavar="TABLE",
         help="table that names the system (and prompt) of every clip; default: the "
         "file of predictions, or the system in names such as S002_P001",
     )
-    add_aspects_option(parser)
+    add_aspects_option(files)
     add(
         "--rating-scale",
         "--scale",
@@ -103,24 +124,30 @@ def _add_file_options(parser: Options) -> None:
         help="ends of the scale of the ratings, on which the means are; of single "
         "aspects ASPECT=LOW-HIGH; default: 1 5",
     )
+    add_rating_options(files, anchors="keep, as the predictions are of all clips")
     add(
         "--stack",
         type=str,
+        metavar="FOLDER",
         help="folder of the stack that predicted: leave out the clips that a base "
         "model of it was fitted on, and those that it was fitted on itself, unless "
         "predict_mos --cross-fit predicted them",
     )
-    add(
-        "--out",
-        type=str,
-        help="also write the means, or the plan, to this file (.csv .jsonl .parquet)",
-    )
     add("--level", type=float, default=0.95, help="coverage of the intervals")
+    output = parser.group("output")
+    add_result_options(output, "the means, or the plan,", "everything")
+    output.add_argument(
+        "--differences",
+        type=str,
+        metavar="FILE",
+        help="also write the difference of every pair of systems to this file (.csv "
+        ".jsonl .parquet); -: as csv to standard output",
+    )
 
 
 def _add_estimate_options(parser: Options) -> None:
     """Add the options that say what is estimated."""
-    add = parser.add_argument
+    add = parser.add("estimates")
     add(
         "--population",
         type=str,
@@ -139,27 +166,23 @@ def _add_estimate_options(parser: Options) -> None:
         metavar="SYSTEM",
         help="only the differences of these systems; with --plan: rate only these",
     )
-    add(
-        "--differences",
-        type=str,
-        metavar="FILE",
-        help="also write the difference of every pair of systems to this file (.csv "
-        ".jsonl .parquet)",
-    )
-    add("--json", type=str, help="also write everything to this file")
 
 
 def _add_plan_options(parser: Options) -> None:
     """Add the options of a plan."""
-    add = parser.add_argument
-    add("--plan", action="store_true", help="write which clips to rate (needs --out)")
-    add("--budget", type=int, help="number of ratings to plan")
-    add("--ratings-per-clip", type=int, help="by different raters; default: 1")
+    add = parser.add("plan")
+    add("--plan", action="store_true", help="write which clips to rate (needs -o)")
+    add("--budget", type=int, help="how many ratings to plan")
+    add(
+        "--ratings-per-clip",
+        type=int,
+        help="how many different raters rate a clip; default: 1",
+    )
     add(
         "--allocate",
         type=str,
-        help="ratings for the mean of each of the systems, for that of the corpus, or "
-        "equal numbers, to compare systems; default: systems",
+        help="systems: spread ratings for the mean of each system; corpus: for that of "
+        "all clips; equal: equal numbers, to compare systems; default: systems",
     )
     add(
         "--rater-deviation",
@@ -172,7 +195,7 @@ def _add_plan_options(parser: Options) -> None:
         type=float,
         help="coverage of the intervals in the file of predictions; default: 0.9",
     )
-    add("--seed", type=seed, help="of the draw; default: 0")
+    add("--seed", type=seed, help="starts the random draw of clips; default: 0")
 
 
 def _main(argv: Sequence[str] | None = None) -> int:
@@ -189,6 +212,7 @@ def _main(argv: Sequence[str] | None = None) -> int:
         aspects=options.aspects,
         rating_scale=LabelScales.parse(options.rating_scale),
         seen=_seen_by(options.stack),
+        options=rating_options(options, anchors="keep"),
     )
     origins = (f"{name} from '{column}'" for name, column in data.columns.items())
     say(f"{len(data.clips)} predicted clips; {', '.join(origins)}")
@@ -225,23 +249,13 @@ def _check_options(options: Namespace) -> None:
             "--out": options.out,
             "--differences": options.differences,
             "--json": options.json,
+            "--problems": options.problems,
         },
         inputs=(options.predictions, options.ratings, options.clips),
     )
     for file in (options.out, options.differences):
         if file:
-            _table_format(file)
-
-
-def _table_format(file: str) -> str:
-    """The output format of a table, by the suffix of its file."""
-    from ensemble.formats import format_of_file
-
-    form = format_of_file(file)
-    # The answer format of the challenge holds scores alone.
-    if form == "answer":
-        raise UsageError(f"{file}: name a .csv, .jsonl or .parquet file.")
-    return form
+            table_format(file)
 
 
 def _seen_by(stack: str | None) -> SeenClips:
@@ -259,19 +273,19 @@ def _say_left_out(data: RateLessData) -> int:
     """Name the clips that are on one side only; the exit code that follows."""
     strangers = data.rated_without_prediction
     if strangers:
-        say(
+        say_problem(
             "rated but NOT PREDICTED, their ratings are left out: "
-            f"{len(strangers)} ({some(strangers)})"
+            f"{len(strangers)} ({listed(strangers)})"
         )
     if data.not_predicted:
-        say(
+        say_problem(
             "of the table but NOT PREDICTED, the means are not about them: "
-            f"{len(data.not_predicted)} ({some(data.not_predicted)})"
+            f"{len(data.not_predicted)} ({listed(data.not_predicted)})"
         )
     if data.learnt_from:
-        say(
+        say_problem(
             "LEARNT FROM by what predicts them, the means are not about them: "
-            f"{len(data.learnt_from)} ({some(data.learnt_from)})"
+            f"{len(data.learnt_from)} ({listed(data.learnt_from)})"
         )
     if data.cross_fitted:
         say(
@@ -282,13 +296,6 @@ def _say_left_out(data: RateLessData) -> int:
         )
     has_left_out = strangers or data.not_predicted or data.learnt_from
     return CLIPS_SET_ASIDE if has_left_out else ALL_WELL
-
-
-def _write_table(frame: pd.DataFrame, file: str) -> None:
-    from ensemble.formats import FORMATS
-
-    atomic_write(file, FORMATS[_table_format(file)].encode(frame, ()))
-    say(f"written: {file}")
 
 
 # ---- estimates
@@ -316,12 +323,13 @@ def _estimate(options: Namespace, data: RateLessData) -> int:
 
     if options.out:
         tables = [of.means.assign(aspect=name) for name, of in found.items()]
-        _write_table(_aspect_first(pd.concat(tables)), options.out)
+        put_table(_aspect_first(pd.concat(tables)), options.out)
     if options.differences:
         tables = [of.differences.assign(aspect=name) for name, of in found.items()]
-        _write_table(_aspect_first(pd.concat(tables)), options.differences)
+        put_table(_aspect_first(pd.concat(tables)), options.differences)
     if options.json:
-        write_json(Path(options.json), _to_json(options, found, data.scales))
+        facts = _to_json(options, found, data.scales)
+        put_json(facts, options.json, "rate_less")
     return _say_unrated(found)
 
 
@@ -333,9 +341,9 @@ def _aspect_first(table: pd.DataFrame) -> pd.DataFrame:
 def _say_unrated(found: dict[str, PoweredMeans]) -> int:
     for aspect, means in found.items():
         if means.unrated:
-            say(
+            say_problem(
                 f"{aspect}: WITHOUT A RATED CLIP, no mean of {len(means.unrated)} "
-                f"({some(means.unrated)})"
+                f"({listed(means.unrated)})"
             )
     has_unrated = any(means.unrated for means in found.values())
     return CLIPS_SET_ASIDE if has_unrated else ALL_WELL
@@ -364,16 +372,21 @@ def _to_json(
     }
 
 
-def _table_of_systems(title: str, columns: Sequence[str]) -> Table:
+def _table_of_systems(title: str, columns: Sequence[str]) -> LiteralTable:
     """A table without rows, with a column of systems and columns of numbers."""
-    table = Table(title=Text(title), title_justify="left", pad_edge=False)
-    table.add_column("system", overflow="fold", min_width=9)
+    table = LiteralTable(
+        title=Text(title),
+        pad_edge=False,
+        importance=("powered", "alone", "rated", "worth"),
+        elsewhere="-o FILE has them",
+    )
+    table.add_column("system", overflow="fold")
     for name in columns:
         table.add_column(name, justify="right", no_wrap=True)
     return table
 
 
-def _means_table(aspect: str, found: PoweredMeans, scale: Scale) -> Table:
+def _means_table(aspect: str, found: PoweredMeans, scale: Scale) -> LiteralTable:
     of_what = {
         "system": "clips of a system in general",
         "clips": "exactly the predicted clips",
@@ -387,7 +400,7 @@ def _means_table(aspect: str, found: PoweredMeans, scale: Scale) -> Table:
         if row["level"] == "corpus":
             table.add_section()
         table.add_row(
-            Text(row["system"] or "all clips"),
+            row["system"] or "all clips",
             f"{row['rated_clips']}/{row['clips']}",
             str(row["ratings"]),
             _with_interval(row, "human"),
@@ -398,7 +411,6 @@ def _means_table(aspect: str, found: PoweredMeans, scale: Scale) -> Table:
         "rated: clips, of all; alone: from the ratings; powered: with the predictions; "
         "worth: how many ratings alone would be as sharp"
     )
-    table.caption_justify = "left"
     return table
 
 
@@ -429,15 +441,22 @@ def _show_differences(aspect: str, found: PoweredMeans) -> None:
             "--differences FILE lists them, --compare names fewer"
         )
         return
-    table = Table(
-        title=Text(f"{aspect}: differences"), title_justify="left", pad_edge=False
+    table = LiteralTable(
+        title=Text(f"{aspect}: differences"),
+        pad_edge=False,
+        names=2,
+        together=2,
+        importance=("powered",),
+        elsewhere="--differences FILE has them",
     )
-    table.add_column("systems", overflow="fold", min_width=9)
+    for name in ("system", "minus"):
+        table.add_column(name, overflow="fold")
     for name in ("alone", "p", "powered", "p"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in differences.to_dict("records"):
         table.add_row(
-            Text(f"{row['first']} - {row['second']}"),
+            row["first"],
+            row["second"],
             _with_interval(row, "human"),
             _p_text(row["human_p"]),
             _with_interval(row, "powered"),
@@ -481,7 +500,11 @@ def _plan(options: Namespace, data: RateLessData) -> int:
     names = ["clip_id", "audio", "system_id", "prompt"]
     chosen = clips.iloc[plan.rows][names]
     filled = [name for name in names if (chosen[name] != "").any()]
-    _write_table(chosen[filled].reset_index(drop=True), options.out)
+    listing = chosen[filled].reset_index(drop=True)
+    put_table(listing, options.out)
+    if options.json:
+        facts = {"plan": nan_to_none(listing), "systems": nan_to_none(plan.systems)}
+        put_json(facts, options.json, "rate_less")
     Screen().print(_plan_table(plan, settings, scale))
     n_left = settings.budget - len(plan.rows) * settings.ratings_per_clip
     if n_left >= settings.ratings_per_clip:
@@ -528,7 +551,7 @@ def _assumptions(settings: PlanSettings, has_pilot: bool, has_intervals: bool) -
     )
 
 
-def _plan_table(plan: RatingPlan, settings: PlanSettings, scale: Scale) -> Table:
+def _plan_table(plan: RatingPlan, settings: PlanSettings, scale: Scale) -> LiteralTable:
     title = (
         f"half-widths of {settings.level * 100:g} % intervals to expect, in points of "
         f"{scale}"
@@ -540,7 +563,7 @@ def _plan_table(plan: RatingPlan, settings: PlanSettings, scale: Scale) -> Table
         if row["level"] == "corpus":
             table.add_section()
         table.add_row(
-            Text(row["system"] or "all clips"),
+            row["system"] or "all clips",
             str(row["clips"]),
             str(row["to_rate"]),
             str(row["ratings"]),

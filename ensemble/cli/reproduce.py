@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jsonargparse import Namespace
-from rich.table import Table
 
 from base_models.errors import UsageError
 from base_models.optional_libraries import require
@@ -25,16 +24,30 @@ from ensemble.cli.shared.exit_codes import (
     say,
     say_set_aside,
 )
-from ensemble.cli.shared.options import Options, choose_data, parse_settings
+from ensemble.cli.shared.options import (
+    Options,
+    add_artifacts_option,
+    add_device_option,
+    add_system_truth_option,
+    add_weights_options,
+    choose_data,
+    parse_settings,
+)
+from ensemble.cli.shared.output_files import (
+    add_result_options,
+    check_outputs,
+    put_json,
+    put_table,
+    table_format,
+)
 from ensemble.papers.paper_tables import SPLITS, TABLES, PaperTable
+from ensemble.screen.streams import put_line
+from ensemble.screen.tables import LiteralTable
 from ensemble.workspace import Workspace
 
 if TYPE_CHECKING:
     from ensemble.papers.reproduce import Reproduction
     from ensemble.papers.request import Request
-
-# The tables are wide; what is piped into a file should not be folded.
-_WIDTH_WITHOUT_TERMINAL = 240
 
 _LIST_TITLE = (
     "Tables, and how many base models they train; tables share them. Each: at most 100 "
@@ -43,14 +56,43 @@ _LIST_TITLE = (
 _LIST_COLUMNS = ("name", "of", "what", "split", "encoders", "5 seeds", "--quick")
 
 
+_EXAMPLES = {
+    "reproduce --list": "what tables there are, and what each would train",
+    "reproduce table1 --quick": "try the command on the demo corpus, in minutes",
+    "reproduce table1 --data MusicEval -o table.csv": (
+        "with the paper's data and encoders"
+    ),
+}
+
+
 def _parser() -> Options:
     parser = Options(
         "reproduce",
-        "reproduce: one table of a paper, its numbers beside ours with intervals; "
-        "trains what is missing.",
+        "One table of a paper, its numbers beside ours with intervals; trains what is "
+        "missing.",
+        examples=_EXAMPLES,
     )
-    add = parser.add_argument
-    add("table", nargs="?", type=str, help=f"{', '.join(TABLES[:-1])} or {TABLES[-1]}")
+    _add_table_options(parser)
+    _add_training_options(parser)
+    add_result_options(
+        parser.group("output"),
+        "the cells, one a row,",
+        "the table, its cells and remarks",
+    )
+    return parser
+
+
+def _add_table_options(parser: Options) -> None:
+    """Add the options that say which table, and on which clips."""
+    tables = parser.group("table and clips")
+    add = tables.add_argument
+    add(
+        "table",
+        nargs="?",
+        type=str,
+        metavar="TABLE",
+        help=f"{', '.join(TABLES[:-1])} or {TABLES[-1]}",
+    )
     add(
         "--list",
         action="store_true",
@@ -59,6 +101,7 @@ def _parser() -> Options:
     add(
         "--data",
         type=str,
+        metavar="PATH",
         help="MusicEval folder, or a clip table with splits; default with --quick: "
         "demo corpus",
     )
@@ -67,53 +110,51 @@ def _parser() -> Options:
         type=str,
         help=f"measure on {' or '.join(SPLITS)}; default: the paper's",
     )
-    add(
-        "--system-truth",
-        type=str,
-        metavar="FILE",
-        help="true scores of systems (csv sysID,MI,TA), or 'tree': the file in "
-        "system_mos of the MusicEval tree; default: means of the clips",
-    )
+    add_system_truth_option(tables)
+
+
+def _add_training_options(parser: Options) -> None:
+    """Add the options that say how missing base models are trained."""
+    training = parser.group("training")
+    add = training.add_argument
     add(
         "--quick",
         action="store_true",
         help="a trial in minutes: embedded encoders, 2 seeds, few epochs",
     )
     add(
-        "--seeds", type=int, help="repetitions of every row; default: 5, with --quick 2"
+        "--seeds",
+        type=int,
+        help="how often every row is trained; default: 5, with --quick 2",
     )
-    add(
-        "--audio-encoder",
-        nargs="+",
-        metavar="NAME=FOLDER",
-        help="where weights lie; a table may need several",
-    )
-    add("--text-encoder", nargs="+", metavar="NAME=FOLDER", help="likewise")
+    add_weights_options(training)
     add(
         "--set",
         nargs="+",
         metavar="KEY=VALUE",
         help="single settings for all rows, e.g. max_epochs=20 bins.grid=endpoints",
     )
-    add("--device", type=str, default="auto", help="auto, cpu, cuda or mps")
+    add_device_option(training)
     add("--jobs", type=int, default=0, help="worker processes; 0 shares out the cores")
-    add_engine_option(parser)
-    add(
-        "--artifacts", type=str, default="artifacts", help="where everything is written"
-    )
-    return parser
+    add_engine_option(training)
+    add_artifacts_option(training, "everything that is written")
 
 
 def _main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
+    check_outputs(
+        {"--out": options.out, "--json": options.json},
+        inputs=(options.data, options.system_truth),
+    )
+    if options.out:
+        table_format(options.out)
     if options.list:
-        _screen().print(_list_of_tables())
-        return ALL_WELL
+        return _list_tables(options)
     table = _choose_table(options)
     require("torch")
     # Imported late, because --help and --list must not import torch.
     from ensemble.papers.reproduce import reproduce
-    from ensemble.papers.table_files import render_files
+    from ensemble.papers.table_files import cell_table, json_values, render_files
     from ensemble.training.progress import encoding, watch
 
     locate(options)
@@ -125,7 +166,11 @@ def _main(argv: Sequence[str] | None = None) -> int:
         )
 
     _show(made)
-    print(made.write(workspace, render_files(made)))
+    if options.out:
+        put_table(cell_table(made), options.out)
+    if options.json:
+        put_json(json_values(made), options.json, "reproduce")
+    put_line(str(made.write(workspace, render_files(made))))
     # Failed rows stand in the table with their reasons.
     code = say_set_aside(made.set_aside)
     return CLIPS_SET_ASIDE if made.failed else code
@@ -174,24 +219,20 @@ def _show(made: Reproduction) -> None:
     from ensemble.papers.claims import claim_lines
     from ensemble.papers.table_text import blocks, heading, remarks, summary
 
-    screen = _screen()
-    # One line per sentence, and no styles: paths and numbers are printed as they are.
+    screen = Screen()
     for sentence in heading(made):
-        screen.print(sentence, soft_wrap=True, highlight=False, markup=False)
+        screen.paragraph(sentence)
     for block in blocks(made):
         screen.print(_rich_table(block.title, block.head, block.rows))
     for name, remark in remarks(made):
         say(f"{name}: {remark}")
-    screen.print(summary(made))
+    screen.paragraph(summary(made))
     for line in claim_lines(made):
-        screen.print(line, soft_wrap=True, highlight=False, markup=False)
+        screen.paragraph(line)
 
 
-def _screen() -> Screen:
-    return Screen(width=None if Screen().is_terminal else _WIDTH_WITHOUT_TERMINAL)
-
-
-def _list_of_tables() -> Table:
+def _list_tables(options: Namespace) -> int:
+    """Print what each table is, and how many base models it trains."""
     rows = []
     for name in TABLES:
         table = PaperTable.of(name)
@@ -205,16 +246,41 @@ def _list_of_tables() -> Table:
             str(table.count(2, quick=True)),
         ]
         rows.append(row)
-    return _rich_table(_LIST_TITLE, _LIST_COLUMNS, rows)
+
+    shown = LiteralTable(
+        title=_LIST_TITLE,
+        importance=("what", "5 seeds", "--quick", "of"),
+        elsewhere="-o FILE has them",
+    )
+    for name in _LIST_COLUMNS:
+        shown.add_column(name)
+    for row in rows:
+        shown.add_row(*row)
+    Screen().print(shown)
+
+    if options.out or options.json:
+        import pandas as pd
+
+        frame = pd.DataFrame(rows, columns=list(_LIST_COLUMNS))
+        if options.out:
+            put_table(frame, options.out)
+        if options.json:
+            put_json({"tables": frame.to_dict("records")}, options.json, "reproduce")
+    return ALL_WELL
 
 
 def _rich_table(
     title: str, head: Sequence[str], rows: Sequence[Sequence[str]]
-) -> Table:
-    table = Table(title=title, title_justify="left")
+) -> LiteralTable:
+    # The paper's number and ours stay or go as one.
+    table = LiteralTable(
+        title=title, together=2, elsewhere="the table that is written has them"
+    )
     for name in head:
         is_number = name.endswith(("paper", "ours"))
-        table.add_column(name, justify="right" if is_number else "left")
+        table.add_column(
+            name, justify="right" if is_number else "left", no_wrap=is_number
+        )
     for row in rows:
         table.add_row(*row)
     return table

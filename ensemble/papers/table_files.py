@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable
 from typing import Any
 
@@ -19,8 +18,8 @@ def render_files(made: Reproduction) -> dict[str, bytes]:
     """The contents of table.md, table.csv and table.json, by name."""
     return {
         "table.md": _markdown(made).encode(),
-        "table.csv": _csv(made).encode(),
-        "table.json": to_json(_json_values(made)),
+        "table.csv": cell_table(made).to_csv(index=False).encode(),
+        "table.json": to_json(json_values(made)),
     }
 
 
@@ -50,7 +49,8 @@ def _markdown_row(cells: Iterable[str]) -> str:
     return f"| {' | '.join(escaped)} |"
 
 
-def _csv(made: Reproduction) -> str:
+def cell_table(made: Reproduction) -> pd.DataFrame:
+    """A row per cell: what it measures, the paper's number and ours."""
     # In every line, or lines that are copied out would pass for the paper's.
     measured_on = " ".join(origin(made))
     lines = []
@@ -65,9 +65,7 @@ def _csv(made: Reproduction) -> str:
             }
             lines.append(line)
 
-    buffer = io.StringIO()
-    pd.DataFrame(lines).to_csv(buffer, index=False)
-    return buffer.getvalue()
+    return pd.DataFrame(lines)
 
 
 def _cell_values(cell: Cell) -> dict[str, Any]:
@@ -77,7 +75,8 @@ def _cell_values(cell: Cell) -> dict[str, Any]:
     return values
 
 
-def _json_values(made: Reproduction) -> dict[str, Any]:
+def json_values(made: Reproduction) -> dict[str, Any]:
+    """All of a table as JSON values."""
     request = made.request
     table = request.table
     remark_on = dict(remarks(made))

@@ -73,6 +73,18 @@ class StackScales:
         }
         return replace(self, predictors={**predictors, **self.predictors})
 
+    def columns_of_fit(self, aspects: Sequence[str]) -> dict[str, list[str]]:
+        """Model to the column of each aspect that the fit read, where it is known."""
+        columns_of = {
+            model: [of_model[aspect].column for aspect in aspects if aspect in of_model]
+            for model, of_model in self.predictors.items()
+        }
+        return {
+            model: columns
+            for model, columns in columns_of.items()
+            if len(columns) == len(aspects) and all(columns)
+        }
+
     def to_labels(self, scores: np.ndarray, aspect: str) -> np.ndarray:
         """Scores of the stack's own scale as scores on that of the labels."""
         return self.inner.map(scores, self.of_labels(aspect))

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from base_models.clips.audio import USED_SECONDS, declared_seconds
+from base_models.clips.audio import LENGTH_TOLERANCE, USED_SECONDS, declared_seconds
+from base_models.clips.rows.audio_paths import AUDIO_SUFFIXES
+from base_models.clips.rows.audio_tables import audio_files
+from base_models.clips.segments.reference import stem_of
 from base_models.errors import UsageError
-
-AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif"}
 
 
 def clips_from_files(audio: Sequence[str], prompt: str | None) -> pd.DataFrame:
@@ -19,8 +20,8 @@ def clips_from_files(audio: Sequence[str], prompt: str | None) -> pd.DataFrame:
     Returns
     -------
     clips : DataFrame
-        ``clip_id``, ``audio`` and ``prompt``. Ids are file names without suffix; where
-        two files have the same name, ids are paths.
+        ``clip_id``, ``audio`` and ``prompt``. Ids are file names without suffix, with
+        the times of a segment; where two files have the same name, ids are paths.
 
     Raises
     ------
@@ -31,7 +32,7 @@ def clips_from_files(audio: Sequence[str], prompt: str | None) -> pd.DataFrame:
     for name in audio:
         paths += _audio_files(Path(name))
 
-    ids = [path.stem for path in paths]
+    ids = [stem_of(str(path)) for path in paths]
     # Two folders may hold files of one name; their paths tell them apart.
     if len(set(ids)) != len(ids):
         ids = [str(path) for path in paths]
@@ -47,9 +48,7 @@ def _audio_files(path: Path) -> list[Path]:
     # A single file is not judged by its suffix: decoding goes by its first bytes.
     if not path.is_dir():
         return [path]
-    inside = sorted(
-        file for file in path.rglob("*") if file.suffix.lower() in AUDIO_SUFFIXES
-    )
+    inside = audio_files(path)
     if not inside:
         suffixes = ", ".join(sorted(AUDIO_SUFFIXES))
         raise UsageError(f"{path} holds no audio file ({suffixes}).")
@@ -58,7 +57,8 @@ def _audio_files(path: Path) -> list[Path]:
 
 def length_note(audio: Sequence[str]) -> str:
     """Say how many files are longer than what is scored of them; "" where none is."""
-    n_longer = sum(declared_seconds(path) > USED_SECONDS for path in audio)
+    longest = USED_SECONDS + LENGTH_TOLERANCE
+    n_longer = sum(declared_seconds(path) > longest for path in audio)
     if not n_longer:
         return ""
     if len(audio) > 1:
@@ -68,5 +68,5 @@ def length_note(audio: Sequence[str]) -> str:
         subject = "the clip is"
     return (
         f"{subject} longer than {USED_SECONDS:g} s; only the first {USED_SECONDS:g} s "
-        "are scored"
+        "are scored: --windows all scores all of it"
     )

@@ -75,7 +75,8 @@ def score_predictions(
         declared=declared,
     )
     tables = layout.align(new.tables, regressor.accepts_missing)
-    notes = new.notes
+    origins = [f"reads {file.text}" for file in new.origins if file.is_choice]
+    notes = (*origins, *new.notes)
     if cross_fit:
         named = systems_of_predictions(new.clips, list(map(str, files)), systems)
         stack, more = cross_fitted(stack, named)

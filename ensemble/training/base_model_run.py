@@ -269,16 +269,19 @@ class BaseRun:
             return PooledMOS(**params)
         from base_models.training.neural_mos import NeuralMOS
 
+        about = {"part": part, "aspects": list(rated.aspects)}
         write_progress = functools.partial(
-            self._write_progress, checkpoint.parent, part
+            self._write_progress, checkpoint.parent, about
         )
         return NeuralMOS(**params, checkpoint=checkpoint, on_epoch=write_progress)
 
-    def _write_progress(self, folder: Path, part: str, record: dict[str, Any]) -> None:
+    def _write_progress(
+        self, folder: Path, about: dict[str, Any], record: dict[str, Any]
+    ) -> None:
         config = self.config
         # Only networks are trained in epochs.
         assert isinstance(config, BaseConfig)
-        facts = {"part": part, "max_epochs": config.max_epochs}
+        facts = {**about, "max_epochs": config.max_epochs}
         write_json(folder / PROGRESS, record | facts)
 
 

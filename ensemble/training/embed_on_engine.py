@@ -46,6 +46,8 @@ class Embedding:
         CPU threads of each worker.
     placeholder : str
         For blank prompts, see `base_models.encoders.embed.fill_clips`.
+    mono : str
+        See `base_models.encoders.load_encoder`.
     """
 
     folder: Path | None
@@ -55,6 +57,7 @@ class Embedding:
     device: str
     threads: int
     placeholder: str
+    mono: str
 
 
 def embed_chunks(
@@ -65,6 +68,7 @@ def embed_chunks(
     device: str,
     engine: str,
     placeholder: str,
+    mono: str,
 ) -> None:
     """Fill a store with the embeddings of a clip table.
 
@@ -84,6 +88,8 @@ def embed_chunks(
         See `ensemble.engine.check_engine`.
     placeholder : str
         For blank prompts, see `base_models.encoders.embed.fill_clips`.
+    mono : str
+        See `base_models.encoders.load_encoder`.
     """
     audio_encoder, text_encoder = specs
     embedding = Embedding(
@@ -94,6 +100,7 @@ def embed_chunks(
         device=device,
         threads=torch.get_num_threads(),
         placeholder=placeholder,
+        mono=mono,
     )
     pieces = [
         (clips.iloc[start : start + CLIPS_PER_PIECE], embedding)
@@ -112,17 +119,17 @@ def _embed_piece(clips: pd.DataFrame, embedding: Embedding) -> None:
 
     with cpu_threads(embedding.threads):
         device = str(resolve_device(embedding.device))
-        audio = _encoder(embedding.audio_encoder, device)
+        audio = _encoder(embedding.audio_encoder, device, embedding.mono)
         text = None
         if embedding.text_encoder is not None:
-            text = _encoder(embedding.text_encoder, device)
+            text = _encoder(embedding.text_encoder, device, embedding.mono)
         store = EmbeddingStore(embedding.folder, dtype=embedding.dtype)
         fill_clips(clips, store, audio, text, placeholder=embedding.placeholder)
 
 
 @functools.lru_cache(maxsize=4)
-def _encoder(spec: str, device: str) -> Encoder:
+def _encoder(spec: str, device: str, mono: str) -> Encoder:
     """A frozen encoder, loaded once per process."""
     from base_models.encoders import load_encoder
 
-    return load_encoder(spec, device=device)
+    return load_encoder(spec, device=device, mono=mono)

@@ -23,8 +23,12 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from base_models.clips.segments.windows import DIVIDING
+from base_models.encoders import known_encoders
 from base_models.errors import DamagedArtifact
 from base_models.files import read_json
+from ensemble.screen import streams
+from ensemble.screen.screen import Screen
 from ensemble.training.base_model_run import (
     FINGERPRINTS,
     PROGRESS,
@@ -61,10 +65,11 @@ def _figures(record: dict[str, Any]) -> str:
         return f"{record['part']} {figures}" if record["part"] else figures
 
     correlations = [
-        "-" if value is None else f"{value:.3f}" for value in record["srcc"]
+        f"{aspect} -" if value is None else f"{aspect} {value:.3f}"
+        for aspect, value in zip(record["aspects"], record["srcc"], strict=True)
     ]
     figures = (
-        f"loss {record['loss']:.3f} SRCC {' '.join(correlations)} "
+        f"loss {record['loss']:.3f}, SRCC {', '.join(correlations)} "
         f"(best: epoch {record['best']})"
     )
     return f"{record['part']} {figures}" if record["part"] else figures
@@ -147,18 +152,20 @@ class _Bars:
 @contextlib.contextmanager
 def watch(runs: Sequence[BaseRun]) -> Iterator[None]:
     """Show the progress of `runs` on standard error while the body trains them."""
-    console = Console(stderr=True)
+    console = Screen(stderr=True)
+    has_bars = console.is_terminal and not streams.is_quiet()
     bars = Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=20),
+        TextColumn("epoch"),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[figures]}"),
+        TextColumn("{task.fields[figures]}", markup=False),
         console=console,
     )
-    with bars if console.is_terminal else contextlib.nullcontext():
-        view = _Bars(bars) if console.is_terminal else _PlainLines(console)
+    with bars if has_bars else contextlib.nullcontext():
+        view = _Bars(bars) if has_bars else _PlainLines(console)
         ended = threading.Event()
 
         def look() -> None:
@@ -183,12 +190,13 @@ def encoding() -> Iterator[Callable[[str, int, int], None]]:
     Yields
     ------
     on_progress : callable
-        Called as ``on_progress(encoder, done, total)``, or with `FINGERPRINTS` in place
-        of an encoder.
+        Called as ``on_progress(encoder, done, total)``, or with `FINGERPRINTS` or
+        `DIVIDING` in place of an encoder.
     """
-    console = Console(stderr=True)
+    console = Screen(stderr=True)
+    has_bars = console.is_terminal and not streams.is_quiet()
     bars = Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=20),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
@@ -200,7 +208,7 @@ def encoding() -> Iterator[Callable[[str, int, int], None]]:
 
     def update_bar(encoder: str, done: int, total: int) -> None:
         if encoder not in tasks:
-            tasks[encoder] = bars.add_task(_step(encoder), total=total)
+            tasks[encoder] = bars.add_task(_step(encoder, ""), total=total)
         bars.update(tasks[encoder], completed=done)
 
     def print_line(encoder: str, done: int, total: int) -> None:
@@ -209,15 +217,23 @@ def encoding() -> Iterator[Callable[[str, int, int], None]]:
         seconds = time.monotonic() - shown_at.get(encoder, started)
         if is_first_and_last or seconds >= PLAIN_SECONDS:
             shown_at[encoder] = time.monotonic()
-            line = f"{_step(encoder)}: {done} of {total}"
+            line = _step(encoder, f"{done} of {total} ")
             console.print(line, highlight=False, soft_wrap=True)
 
-    with bars if console.is_terminal else contextlib.nullcontext():
-        yield update_bar if console.is_terminal else print_line
+    with bars if has_bars else contextlib.nullcontext():
+        yield update_bar if has_bars else print_line
 
 
-def _step(encoder: str) -> str:
-    """What is being done, in words."""
+def _step(encoder: str, count: str) -> str:
+    """What is being done to how many clips or prompts, in words.
+
+    >>> _step("muq", "12 of 104 ")
+    'Embedding 12 of 104 clips, muq'
+    """
     if encoder == FINGERPRINTS:
-        return "looking for copies of recordings"
-    return f"embedding with {encoder}"
+        return f"Looking for copies among {count}recordings"
+    if encoder == DIVIDING:
+        return f"Measuring {count}clips for windows"
+    spec = known_encoders().specs.get(encoder)
+    unit = "prompts" if spec is not None and spec.kind == "text" else "clips"
+    return f"Embedding {count}{unit}, {encoder}"

@@ -26,6 +26,8 @@ from base_models.clips.labels import (
     labels_onto,
     text_gaps,
 )
+from base_models.clips.listening_tests.rating_options import RatingOptions
+from base_models.clips.musiceval import find_tree
 from base_models.clips.ratings import check_ratings
 from base_models.clips.read_clips import read_clips
 from base_models.clips.same_audio.recordings import Recordings
@@ -138,6 +140,7 @@ class RatedClips:
         ratings: Path | str | None = None,
         rating_scale: Sequence[float] | None = None,
         scales: LabelScales | None = None,
+        options: RatingOptions | None = None,
     ) -> RatedClips:
         """Read a listening test and settle its splits.
 
@@ -154,6 +157,8 @@ class RatedClips:
             labels are their means where the data has none.
         scales : LabelScales, optional
             Of the labels, as `read_clips` takes them; they are mapped onto 1..5.
+        options : RatingOptions, optional
+            How an export of a listening test is read.
 
         Raises
         ------
@@ -166,8 +171,15 @@ class RatedClips:
             ratings=ratings,
             rating_scale=rating_scale,
             scales=scales,
+            options=options,
         )
         names = tuple(frame.attrs["aspects"])
+        if not names and Path(path).is_dir() and find_tree(Path(path)) is None:
+            raise UsageError(
+                f"{path} holds audio files and no ratings: there is no table in it, "
+                "and no MusicEval list (sets/train_mos_list.txt …). Name the table "
+                "that rates these clips."
+            )
         if not names:
             raise UsageError(
                 f"{path} has no column of ratings; name one with --aspects. Columns: "

@@ -13,7 +13,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from base_models.clips.ratings import check_against_labels, find_ratings, read_ratings
+from base_models.clips.listening_tests.rating_options import RatingOptions
+from base_models.clips.ratings import (
+    check_against_labels,
+    find_ratings,
+    known_rating_scales,
+    read_ratings,
+)
 from base_models.clips.read_clips import SetAside
 from base_models.clips.same_audio.recordings import Recordings
 from base_models.config import BaseConfig
@@ -133,7 +139,12 @@ def add_ratings(
         own = {
             aspect: rated.scales.get(aspect, Scale(1, 5)) for aspect in rated.aspects
         }
-        ratings = read_ratings(file, rated.aspects, scale or own, columns=columns)
+        options = RatingOptions.of_attributes(attributes)
+        if path and "means_of" not in attributes:
+            own |= known_rating_scales(file, rated.aspects, columns, options)
+        ratings = read_ratings(
+            file, rated.aspects, scale or own, columns=columns, options=options
+        )
         with_ratings = rated.with_ratings(ratings)
         kept = with_ratings.ratings
         assert kept is not None
@@ -359,7 +370,8 @@ def _load_pair(model: ModelSetup, with_text: bool, device: str) -> EncoderPair:
     from base_models.encoders import load_encoder
 
     words = model.encoder_words(with_text)
-    audio, *texts = [load_encoder(word, device=device) for word in words]
+    mono = model.config.mono
+    audio, *texts = [load_encoder(word, device=device, mono=mono) for word in words]
     return audio, texts[0] if texts else None
 
 
@@ -422,6 +434,7 @@ def _embed(
                 device=compute.device,
                 engine=compute.engine,
                 placeholder=placeholder,
+                mono=audio.mono,
             )
         # After an engine this encodes nothing, but names the clips that it cannot use.
         filled.append(

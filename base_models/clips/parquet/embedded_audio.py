@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from base_models.clips.columns import STANDARD_NAMES
+from base_models.clips.columns import STANDARD_NAMES, fold_name
 from base_models.errors import ClipError, some
 from base_models.optional_libraries import LazyLibrary
 
@@ -82,7 +82,7 @@ def audio_column(schema: pa.Schema) -> AudioColumn | None:
     """
     found = []
     for field in schema:
-        if STANDARD_NAMES.get(field.name.lower()) != "audio":
+        if STANDARD_NAMES.get(fold_name(field.name)) != "audio":
             continue
         if _is_bytes(field.type):
             found.append(AudioColumn(field.name, field.name, ""))

@@ -19,6 +19,7 @@ from scipy import fft
 from scipy.ndimage import uniform_filter1d
 
 from base_models.clips.audio import USED_SECONDS, decode_audio, resample
+from base_models.clips.same_audio.stretches import Stretch
 
 SIGNAL_RATE = 4_000
 """Rate of the waveform that is kept, in Hz."""
@@ -68,12 +69,15 @@ class Fingerprint:
         that the file's rate does not hold.
     band_spreads : float32 array of shape (10,)
         Standard deviation over time of the level of each band, in dB; NaN likewise.
+    stretch : Stretch, or None
+        Which part of which file the clip is, where that is known.
     """
 
     digest: str
     signal: np.ndarray
     band_levels: np.ndarray
     band_spreads: np.ndarray
+    stretch: Stretch | None = None
 
     @cached_property
     def spectrum(self) -> np.ndarray:

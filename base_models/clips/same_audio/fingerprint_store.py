@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from base_models.clips.same_audio.fingerprint import (
     Fingerprint,
     read_fingerprint,
 )
+from base_models.clips.same_audio.stretches import Stretch
 from base_models.errors import ClipError, DamagedArtifact
 from base_models.files import parse_tensors, read_bytes, write_tensors
 
@@ -60,10 +62,13 @@ class FingerprintStore:
         return prints
 
     def _read_one(self, path: str) -> Fingerprint:
+        key = content_hash(path)
+        return replace(self._of_content(path, key), stretch=Stretch.of(path, key))
+
+    def _of_content(self, path: str, key: str) -> Fingerprint:
         if self.folder is None:
             return read_fingerprint(path)
 
-        key = content_hash(path)
         entry = self.folder / VERSION / key[:2] / f"{key}.safetensors"
         if entry.is_file():
             try:

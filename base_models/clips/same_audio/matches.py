@@ -12,12 +12,17 @@ ratings. What keeps the waveform cannot be told apart: a transparent codec passe
 the recording itself. A single tone fits any other of its pitch, and is compared by its
 samples alone; so is what hardly sounds below 2 kHz.
 
+Segments of one file that overlap are one recording too, however little they have in
+common: models would be tested on seconds that they were trained on. Segments that
+follow each other are not.
+
 All pairs are compared by their fine spectra, in blocks of a matrix product; only the
 few that are alike there by their envelopes, and only the few of these by waveform.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -27,6 +32,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from base_models.clips.same_audio.fingerprint import Fingerprint
+from base_models.clips.same_audio.stretches import overlaps
 
 SAME = 0.985
 """Correlation of two aligned waveforms from which on they are one recording.
@@ -67,11 +73,22 @@ class SamePair:
         Their ids.
     similarity : float
         Correlation of the aligned waveforms; 1 where the samples are equal.
+    common_seconds : float
+        Of segments of one file, how much of it is in both; 0 of other clips.
     """
 
     first: str
     second: str
     similarity: float
+    common_seconds: float = 0.0
+
+    @property
+    def common_text(self) -> str:
+        """How much of a file two segments have in common, in words."""
+        # Both go to the end of their file, wherever that is.
+        if math.isinf(self.common_seconds):
+            return "the end of the file"
+        return f"{self.common_seconds:.1f} s"
 
 
 def pairs_text(
@@ -93,8 +110,10 @@ def pairs_text(
     texts = []
     for pair in pairs[:limit]:
         text = f"{name(pair.first)} = {name(pair.second)}"
+        if pair.common_seconds:
+            text += f" (with {pair.common_text} in common)"
         # Copies of equal samples need no number.
-        if pair.similarity < 1:
+        elif pair.similarity < 1:
             text += f" (by its sound, {pair.similarity:.3f})"
         texts.append(text)
     if len(pairs) > limit:
@@ -120,10 +139,22 @@ def same_pairs(prints: Mapping[str, Fingerprint]) -> list[SamePair]:
         if first != clip:
             pairs.append(SamePair(first, clip, similarity=1.0))
 
+    stretches = {}
+    for clip in first_of_digest.values():
+        stretch = prints[clip].stretch
+        if stretch is not None:
+            stretches[clip] = stretch
+    known = set()
+    for first, clip, common in overlaps(stretches):
+        pairs.append(SamePair(first, clip, similarity=1.0, common_seconds=common))
+        known.add(frozenset((first, clip)))
+
     heard = [clip for clip in first_of_digest.values() if prints[clip].is_comparable]
     compared = [prints[clip] for clip in heard]
     for row, column, similarity in _acoustic_pairs(compared):
-        pairs.append(SamePair(heard[row], heard[column], similarity))
+        # Segments that overlap by much sound alike as well.
+        if frozenset((heard[row], heard[column])) not in known:
+            pairs.append(SamePair(heard[row], heard[column], similarity))
     return pairs
 
 

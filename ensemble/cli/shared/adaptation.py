@@ -12,10 +12,17 @@ from base_models.scales import LabelScales
 from ensemble.cli.shared.exit_codes import (
     Screen,
     say,
+    say_notes,
     say_set_aside,
     say_without_prompt,
 )
-from ensemble.cli.shared.options import Options
+from ensemble.cli.shared.options import (
+    Options,
+    add_device_option,
+    add_weights_options,
+)
+from ensemble.cli.shared.output_files import put_json
+from ensemble.screen.streams import put_line
 from ensemble.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -26,15 +33,15 @@ _OWN = ("data", "curve", "audio_encoder", "text_encoder", "device")
 """Options that mean nothing without ``--adapt``."""
 _SHARED = (
     *("adapt", "config", "artifacts", "predictions", "labels", "groups", "seed"),
-    *("scale", "predictor_scales"),
+    *("scale", "predictor_scales", "json"),
 )
 """Options of ``fit_meta`` that an adaptation takes too."""
-_WIDTH_WITHOUT_TERMINAL = 160
 
 
 def add_adaptation_options(parser: Options) -> None:
     """Add the options that adapt a stack instead of fitting one."""
-    add = parser.add_argument
+    group = parser.group("adaptation")
+    add = group.add_argument
     add(
         "--adapt",
         type=str,
@@ -45,21 +52,16 @@ def add_adaptation_options(parser: Options) -> None:
     add(
         "--data",
         type=str,
-        help="with --adapt: a table of rated clips, scored by the stack's base models",
+        metavar="TABLE",
+        help="with --adapt: rated clips, scored by the stack's base models",
     )
     add(
         "--curve",
         action="store_true",
         help="with --adapt: what 0, 3, 10, 30, 100 rated clips would give",
     )
-    add(
-        "--audio-encoder",
-        nargs="+",
-        metavar="NAME=FOLDER",
-        help="with --adapt --data: where the weights lie now, as NAME=FOLDER",
-    )
-    add("--text-encoder", nargs="+", metavar="NAME=FOLDER", help="likewise")
-    add("--device", type=str, help="with --adapt --data: auto, cpu, cuda or mps")
+    add_weights_options(group, when="with --adapt --data: ")
+    add_device_option(group, when="with --adapt --data: ")
 
 
 def check_adaptation_options(options: Namespace, parser: Options) -> None:
@@ -101,7 +103,9 @@ def _words(names: list[str]) -> str:
 
 def adapt_to_rated_clips(options: Namespace) -> int:
     """Adapt the stack, write it, and say what was kept; the exit code."""
-    from ensemble.stacking.adapt_stack import AdaptSettings, adapt_stack
+    from base_models.files import Artifact
+    from ensemble.estimator.save_and_load import ROLE
+    from ensemble.stacking.adapt_stack import SUMMARY, AdaptSettings, adapt_stack
 
     if options.data:
         given, scored = _scored_clips(options)
@@ -111,8 +115,7 @@ def adapt_to_rated_clips(options: Namespace) -> int:
         given = _given_predictions(options)
         left_out = ({}, ())
         scores_what = "--predictions FILE..."
-    for note in given.notes:
-        say(f"note: {note}")
+    say_notes(given.notes)
 
     workspace = Workspace(Path(options.artifacts))
     settings = AdaptSettings(curve=options.curve, seed=options.seed)
@@ -126,7 +129,11 @@ def adapt_to_rated_clips(options: Namespace) -> int:
     # What was kept is the last that is said, since that is read.
     for line in lines:
         say(line)
-    print(folder)
+    put_line(str(folder))
+    if options.json:
+        values = Artifact(folder, ROLE).json(SUMMARY)
+        facts = {"folder": str(folder), "verdict": lines, "report": values}
+        put_json(facts, options.json, "fit_meta")
     return code
 
 
@@ -184,7 +191,7 @@ def _show(folder: Path) -> list[str]:
 
     values = Artifact(folder, ROLE).json(SUMMARY)
     sections = list(adaptation_sections(values))
-    screen = Screen(width=None if Screen().is_terminal else _WIDTH_WITHOUT_TERMINAL)
+    screen = Screen()
     for table in screen_tables(sections):
         screen.print(table)
     return list(closing_lines(sections))

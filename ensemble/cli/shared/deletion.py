@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jsonargparse import Namespace
 
 from base_models.errors import UsageError
-from base_models.files import atomic_write, nan_to_none, write_json
-from ensemble.cli.shared.exit_codes import say, say_set_aside
+from base_models.files import nan_to_none
+from ensemble.cli.shared.clip_options import clip_reading
+from ensemble.cli.shared.exit_codes import Screen, say, say_set_aside
 from ensemble.cli.shared.options import Options
+from ensemble.cli.shared.output_files import check_outputs, put_json, put_table
 from ensemble.cli.shared.stacks import add_stack_options, load_stack
 
 if TYPE_CHECKING:
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 
 def add_deletion_options(parser: Options) -> None:
     """Add the options that only ``--deletion`` reads."""
-    add = parser.add_argument
+    group = parser.group("deletion test")
+    add = group.add_argument
     add(
         "--deletion",
         action="store_true",
@@ -28,6 +30,7 @@ def add_deletion_options(parser: Options) -> None:
     add(
         "--clips",
         type=str,
+        metavar="TABLE",
         help="clip table or MusicEval folder of that test; labels are not needed",
     )
     add(
@@ -40,7 +43,7 @@ def add_deletion_options(parser: Options) -> None:
         type=int,
         help="random removals per clip to compare with; default: 10",
     )
-    add_stack_options(parser)
+    add_stack_options(group)
 
 
 def refuse_deletion_options(options: Namespace) -> None:
@@ -56,12 +59,18 @@ def refuse_deletion_options(options: Namespace) -> None:
 def run_deletion(options: Namespace) -> int:
     """Test a stack on a clip table and write the results; returns the exit code."""
     _check_options(options)
+    check_outputs(
+        {"--out": options.out, "--json": options.json}, inputs=(options.clips,)
+    )
     from base_models.clips.read_clips import read_clips
     from ensemble.attention.deletion_test import deletion_test
     from ensemble.prediction_files.read_predictions import clips_of_split
     from ensemble.training.progress import encoding
 
-    clips = clips_of_split(read_clips(options.clips, labels=False), options.split)
+    clips = clips_of_split(
+        read_clips(options.clips, labels=False, options=clip_reading(options)),
+        options.split,
+    )
     stack, store = load_stack(options)
     # What is not given is left to the defaults of the test.
     names = ("share", "draws", "seed", "level")
@@ -70,7 +79,7 @@ def run_deletion(options: Namespace) -> int:
         result = deletion_test(stack, clips, store, **settings, on_progress=on_embed)
 
     for sentence in result.sentences():
-        print(sentence)
+        Screen().paragraph(sentence)
     # A model may attend otherwise to clips that it has learnt by heart.
     if result.trained_on:
         say(
@@ -80,10 +89,10 @@ def run_deletion(options: Namespace) -> int:
     for reason in result.left_out:
         say(f"left out: {reason}")
 
-    if options.csv:
-        atomic_write(options.csv, result.table.to_csv(index=False).encode())
+    if options.out:
+        put_table(result.table, options.out)
     if options.json:
-        write_json(Path(options.json), _to_json(result, options))
+        put_json(_to_json(result, options), options.json, "evaluate_mos")
     return say_set_aside(result.set_aside)
 
 
@@ -93,7 +102,10 @@ def _check_options(options: Namespace) -> None:
             "--deletion takes a table with --clips, a stack with --stack, and no "
             "predictions or labels."
         )
-    for name in ("ratings", "rating_scale", "scale", "bootstrap", "system_truth"):
+    for name in (
+        *("ratings", "rating_scale", "scale", "bootstrap", "system_truth"),
+        "against",
+    ):
         if options[name] is not None:
             option = name.replace("_", "-")
             raise UsageError(

@@ -6,19 +6,20 @@ import os
 
 from jsonargparse import Namespace
 
-from ensemble.cli.shared.options import Options
+from ensemble.cli.shared.options import OptionGroup
 from ensemble.engine import LOCAL, check_engine
 from ensemble.training.encoder_choice import with_absolute_folder
 
 
-def add_engine_option(parser: Options) -> None:
+def add_engine_option(group: OptionGroup) -> None:
     """Add the option that says where to compute."""
-    parser.add_argument(
+    group.add_argument(
         "--engine",
         type=str,
         default=LOCAL,
-        help="local, or dask://HOST:PORT of a scheduler whose workers see the same "
-        "folders",
+        metavar="ENGINE",
+        help="whose processes compute: local, or dask://HOST:PORT of a scheduler whose "
+        "workers see the same folders",
     )
 
 

@@ -12,16 +12,20 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import FrameType
-from typing import TYPE_CHECKING, Any
-
-from rich.console import Console
-from rich.measure import Measurement
-from rich.table import Table
+from typing import TYPE_CHECKING
 
 from base_models.errors import DamagedArtifact, StackedMOSError, some
 from base_models.optional_libraries import EXTRA_OF_LIBRARY, missing_library
+from ensemble.cli.shared.problem_list import (
+    list_problems_in,
+    show_problems,
+    write_listed,
+)
+from ensemble.screen import streams
+from ensemble.screen.screen import Screen as Screen
 
 if TYPE_CHECKING:
     # Reading clips imports pandas, which a command's --help does not need.
@@ -34,7 +38,17 @@ USAGE = 2
 CLIPS_SET_ASIDE = 3
 DISK_FULL = 5
 INTERRUPTED = 130
-READER_GONE = 141
+
+EXIT_CODES = {
+    ALL_WELL: "all well",
+    UNEXPECTED_FAILURE: "unexpected failure",
+    USAGE: "usage",
+    CLIPS_SET_ASIDE: "some clips set aside (or findings, or models that failed)",
+    DamagedArtifact.exit_code: "damaged artifact",
+    DISK_FULL: "disk full",
+    INTERRUPTED: "interrupted (143 by SIGTERM)",
+}
+"""What each exit code means, in every command; help and documents repeat it."""
 
 # Python's convention for a process that was ended by a signal.
 _SIGNAL_OFFSET = 128
@@ -45,7 +59,6 @@ _RESTORE = (
     "what made it again."
 )
 _MAX_LISTED_CLIPS = 50
-_NO_LIMIT = 10_000
 
 
 def run_command(
@@ -62,11 +75,15 @@ def run_command(
 
     Returns
     -------
-    code : 0 all well, 1 unexpected failure, 2 usage, 3 some clips set aside (or
-        findings, or models that failed), 4 damaged artifact, 5 disk full, 130
-        interrupted (143 by SIGTERM), 141 the reader of the output went away
+    code : see `EXIT_CODES`; a reader of the output that goes away (``| head``) changes
+        nothing
     """
     _quieten_libraries()
+    # Until the options are read.
+    streams.set_volume(streams.Volume.USUAL)
+    streams.take_stdout(False)
+    list_problems_in(None)
+    started = time.monotonic()
     # SIGTERM acts as Ctrl-C does, or worker processes would train on without us. Only
     # the main thread may set what a signal does.
     if threading.current_thread() is threading.main_thread():
@@ -74,21 +91,19 @@ def run_command(
 
     try:
         code = command(argv)
+        if code == ALL_WELL:
+            write_listed()
         # Output that cannot be delivered is noticed here, and not on leaving Python.
-        sys.stdout.flush()
+        streams.put_bytes(b"")
+        say_more(f"took {time.monotonic() - started:.1f} s; exit code {code}")
         return code
     except DamagedArtifact as error:
         return fail(f"{error} {_RESTORE}", error.exit_code)
     except StackedMOSError as error:
-        return fail(str(error), error.exit_code)
+        return _fail_on_purpose(error)
     except KeyboardInterrupt as interrupt:
         message = "Interrupted. Finished work is kept; run the same command to go on."
         return fail(message, interrupt.args[0] if interrupt.args else INTERRUPTED)
-    except BrokenPipeError:
-        # The reader went away (`| head`): no failure of ours. Nothing more can be
-        # written, and Python would complain when it flushes on leaving.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return READER_GONE
     except Exception as error:
         if os.environ.get("STACKEDMOS_DEBUG"):
             raise
@@ -107,6 +122,18 @@ def _quieten_libraries() -> None:
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt(_SIGNAL_OFFSET + number)
+
+
+def _fail_on_purpose(error: StackedMOSError) -> int:
+    """The message of an error, or the list of problems, and the exit code."""
+    # Imported late, as above: only tables have problems.
+    from base_models.clips.problems import TableProblems
+
+    if isinstance(error, TableProblems):
+        show_problems(error)
+        write_listed(error.problems)
+        return error.exit_code
+    return fail(str(error), error.exit_code)
 
 
 def _fail_unexpectedly(error: Exception) -> int:
@@ -137,44 +164,33 @@ def _fail_unexpectedly(error: Exception) -> int:
     )
 
 
-class Screen(Console):
-    """Where tables are printed."""
-
-    def print(self, *objects: Any, **options: Any) -> None:
-        """Print, and let a table be wider than the screen before a number is cut."""
-        tables = [item for item in objects if isinstance(item, Table)]
-        needed = max(map(self._least_width, tables), default=0)
-        if needed > self.width:
-            # The width that rich takes for a single print is at most the screen's.
-            Screen(file=self.file, width=needed).print(*objects, **options)
-        else:
-            super().print(*objects, **options)
-
-    def _least_width(self, table: Table) -> int:
-        """The width at which no column is narrower than what may not wrap in it."""
-        unlimited = self.options.update(max_width=_NO_LIMIT)
-        for column in table.columns:
-            # rich itself shortens such cells where columns do not fit.
-            if column.no_wrap:
-                cells = [column.header, *column.cells]
-                widths = [Measurement.get(self, unlimited, cell) for cell in cells]
-                column.min_width = max(width.maximum for width in widths)
-        return Measurement.get(self, unlimited, table).minimum
-
-    def on_broken_pipe(self) -> None:
-        """Leave it to `run_command`, which knows the exit code."""
-        raise BrokenPipeError
-
-
 def fail(message: str, code: int) -> int:
     """Say what went wrong on standard error and return the exit code."""
-    say(f"error: {message}")
+    streams.write_notes(f"error: {message}")
     return code
 
 
 def say(message: str) -> None:
-    """Print one line for the user on standard error."""
-    print(message, file=sys.stderr, flush=True)
+    """Print one line for the user on standard error; ``-q`` leaves it out."""
+    if not streams.is_quiet():
+        streams.write_notes(message)
+
+
+def say_more(message: str) -> None:
+    """Print one line that only ``-v`` asks for."""
+    if streams.is_verbose():
+        streams.write_notes(message)
+
+
+def say_problem(message: str) -> None:
+    """Print one line on what makes the exit code another than 0, also with ``-q``."""
+    streams.write_notes(message)
+
+
+def listed(names: Iterable[str]) -> str:
+    """The first names and how many more there are; with ``-v`` all of them."""
+    names = list(names)
+    return some(names, limit=len(names)) if streams.is_verbose() else some(names)
 
 
 def say_notes(notes: Iterable[str]) -> None:
@@ -192,9 +208,9 @@ def say_without_prompt(clips_of_aspect: Mapping[str, Sequence[str]]) -> int:
     for aspect, clips in clips_of_aspect.items():
         subject = "clip has" if len(clips) == 1 else "clips have"
         pronoun = "it" if len(clips) == 1 else "them"
-        say(
+        say_problem(
             f"{len(clips)} {subject} no prompt: {aspect} left out for {pronoun} "
-            f"({some(clips)})"
+            f"({listed(clips)})"
         )
     return CLIPS_SET_ASIDE if clips_of_aspect else ALL_WELL
 
@@ -205,9 +221,10 @@ def say_set_aside(set_aside: Sequence[SetAside]) -> int:
         return ALL_WELL
 
     plural = "s" if len(set_aside) > 1 else ""
-    say(f"{len(set_aside)} clip{plural} set aside:")
-    for clip in set_aside[:_MAX_LISTED_CLIPS]:
-        say(f"  {clip.clip_id}: {clip.reason}")
-    if len(set_aside) > _MAX_LISTED_CLIPS:
-        say(f"  and {len(set_aside) - _MAX_LISTED_CLIPS} more")
+    say_problem(f"{len(set_aside)} clip{plural} set aside:")
+    most = len(set_aside) if streams.is_verbose() else _MAX_LISTED_CLIPS
+    for clip in set_aside[:most]:
+        say_problem(f"  {clip.clip_id}: {clip.reason}")
+    if len(set_aside) > most:
+        say_problem(f"  and {len(set_aside) - most} more (-v names all)")
     return CLIPS_SET_ASIDE

@@ -7,24 +7,33 @@ import difflib
 import math
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
-from jsonargparse import ArgumentParser, DefaultHelpFormatter
+from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
 
 from base_models.errors import UsageError
-from ensemble.cli.shared.exit_codes import USAGE, fail, say
+from ensemble import __version__
+from ensemble.cli.shared.exit_codes import EXIT_CODES, USAGE, fail, say
+from ensemble.cli.shared.general_options import add_general_options
+from ensemble.screen.streams import take_stdout
 from ensemble.workspace import Workspace
 
 if TYPE_CHECKING:
     from ensemble.training.encoder_choice import EncoderChoice
 
-_EXIT_CODES = (
-    "exit codes: 0 all well, 1 unexpected failure, 2 usage, 3 some clips set aside (or "
-    "findings, or models that failed), 4 damaged artifact, 5 disk full, 130 interrupted"
-)
+_EXIT_CODES = ", ".join(f"{code} {means}" for code, means in EXIT_CODES.items())
+_OUTPUTS = ("out", "json", "distributions", "differences")
+"""Options that name a file to write, of which ``-`` is standard output."""
 LAST_SEED = 2**32 - 1
+PREDICTION_WORDS = (
+    "NAME=FILE names the model, in the fit as for new clips; FILE:COLUMN or "
+    "FILE:FIRST,SECOND the columns of the scores (default: found by their names); "
+    "FILE:0-100 their scale, after the columns (default: known from the columns, else "
+    "that of the labels); FILE+LIST the clips of a file without ids"
+)
+"""How files of predictions are named, for the help of their options."""
 _NUMBER_KINDS = {"int": "a whole number", "float": "a number"}
 
 # Messages of jsonargparse that are said more plainly here.
@@ -34,15 +43,41 @@ _WRONG_TYPE = re.compile(
 _UNKNOWN_OPTION = re.compile(r"unrecognized arguments: (--[\w-]+)")
 
 
+class OptionGroup(Protocol):
+    """A parser, or a group of its options under a heading."""
+
+    def add_argument(self, *names: str, **settings: Any) -> Any:
+        """Add an option."""
+
+
 class _Help(DefaultHelpFormatter):
     """Help that states each default once, and no types."""
 
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        # Examples stay in their lines.
+        filled: list[str] = []
+        for part in text.split("\n\n"):
+            is_list = "\n" in part
+            filled.append(part if is_list else super()._fill_text(part, width, indent))
+        return "\n\n".join(filled)
+
     def _get_help_string(self, action: argparse.Action) -> str:
         # The words of an option without a default say what happens without it.
-        if action.default is None or not action.option_strings:
+        # That a flag is off where it is not given goes without saying.
+        is_flag = action.default is False
+        if action.default is None or is_flag or not action.option_strings:
             return action.help or ""
         text: str = super()._get_help_string(action)
         return text.replace("type: %(type)s, ", "")
+
+    def _get_default_metavar_for_optional(self, action: argparse.Action) -> str:
+        # "--level LEVEL" would say nothing.
+        kind = getattr(action, "_typehint", action.type)
+        if kind in (int, seed):
+            return "N"
+        if kind is float:
+            return "NUMBER"
+        return super()._get_default_metavar_for_optional(action)
 
 
 class Options(ArgumentParser):
@@ -52,19 +87,67 @@ class Options(ArgumentParser):
     ----------
     command : its name
     about : what it does, for the help
+    examples : command lines as typed, with what each is for
     others : parameters of `jsonargparse.ArgumentParser`
     """
 
-    def __init__(self, command: str = "", about: str = "", **others: Any) -> None:
+    def __init__(
+        self,
+        command: str = "",
+        about: str = "",
+        examples: Mapping[str, str] | None = None,
+        **others: Any,
+    ) -> None:
+        self.examples = dict(examples or {})
+        listed = [f"  # {what}\n  {line}" for line, what in self.examples.items()]
+        parts = ["\n".join(["examples:", *listed])] if listed else []
         defaults = {
             "prog": command,
             "description": about,
-            "epilog": _EXIT_CODES,
+            "epilog": "\n\n".join([*parts, f"exit codes: {_EXIT_CODES}"]),
             "formatter_class": _Help,
             # Abbreviated, ``--seed 3`` would mean ``--seeds 3`` and train three models.
             "allow_abbrev": False,
+            "version": __version__,
         }
         super().__init__(**{**defaults, **others})
+        # The parsers that jsonargparse makes for itself read no command line.
+        if command:
+            add_general_options(self)
+
+    def parse_args(self, *words: Any, **others: Any) -> Namespace:  # type: ignore[override]
+        """Parse a command line; where it wants a file on standard output, only that."""
+        options = super().parse_args(*words, **others)
+        take_stdout(any(options.get(name) == "-" for name in _OUTPUTS))
+        return options
+
+    def add(self, heading: str) -> Callable[..., Any]:
+        """Begin a group of options; what adds one to it."""
+        adder: Callable[..., Any] = self.group(heading).add_argument
+        return adder
+
+    def group(self, heading: str) -> OptionGroup:
+        """Begin a group of options under a heading."""
+        made: OptionGroup = self.add_argument_group(heading)
+        return made
+
+    def format_help(self, *words: Any) -> str:
+        """Help, in which what all commands have comes last."""
+        self._optionals.title = "general"
+        self._action_groups = sorted(
+            self._action_groups, key=lambda group: group is self._optionals
+        )
+        # All options in a row would be a dozen lines that nobody reads.
+        named = [self._word(action) for action in self._get_positional_actions()]
+        self.usage = " ".join(["%(prog)s", *named, "[options]"])
+        text: str = super().format_help(*words)
+        return text
+
+    def _word(self, action: argparse.Action) -> str:
+        name = action.metavar or action.dest.upper()
+        is_optional = action.nargs in ("?", "*")
+        dots = " ..." if action.nargs in ("*", "+") else ""
+        return f"[{name}{dots}]" if is_optional else f"{name}{dots}"
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Say what is wrong with the command line and leave with exit code 2."""
@@ -104,9 +187,9 @@ def seed(word: str | int) -> int:
     return int(word)
 
 
-def add_aspects_option(parser: Options, also: str = "") -> None:
+def add_aspects_option(group: OptionGroup, also: str = "") -> None:
     """Add ``--aspects``; `also` says what else the names are for."""
-    parser.add_argument(
+    group.add_argument(
         "--aspects",
         nargs="+",
         metavar="NAME[=COLUMN]",
@@ -115,9 +198,9 @@ def add_aspects_option(parser: Options, also: str = "") -> None:
     )
 
 
-def add_scale_option(parser: Options, whose: str = "labels") -> None:
+def add_scale_option(group: OptionGroup, whose: str = "labels") -> None:
     """Add ``--scale``, the scale of `whose` mean ratings."""
-    parser.add_argument(
+    group.add_argument(
         "--scale",
         nargs="+",
         metavar=("LOW", "HIGH"),
@@ -126,15 +209,82 @@ def add_scale_option(parser: Options, whose: str = "labels") -> None:
     )
 
 
-def add_predictor_scales_option(parser: Options) -> None:
+def add_predictor_scales_option(group: OptionGroup) -> None:
     """Add ``--predictor-scales``, a table of the scales of models."""
-    parser.add_argument(
+    group.add_argument(
         "--predictor-scales",
         type=str,
         metavar="FILE",
         help="table with the columns model and scale (as 0-100): scales of the models "
         "in --predictions, where FILE:LOW-HIGH does not do",
     )
+
+
+def add_rating_scale_option(group: OptionGroup) -> None:
+    """Add ``--rating-scale``, the scale of single ratings."""
+    group.add_argument(
+        "--rating-scale",
+        nargs=2,
+        type=float,
+        metavar=("LOW", "HIGH"),
+        help="lowest and highest of the single ratings in --ratings; default: those of "
+        "--scale, else 1 5",
+    )
+
+
+def add_system_truth_option(group: OptionGroup) -> None:
+    """Add ``--system-truth``, scores of systems to measure against."""
+    group.add_argument(
+        "--system-truth",
+        type=str,
+        metavar="FILE",
+        help="true scores of systems (csv sysID,MI,TA), or 'tree': the file in "
+        "system_mos of the MusicEval tree; default: means of the clips",
+    )
+
+
+def add_config_option(parser: Options) -> None:
+    """Add ``--config``, a file of options."""
+    parser.add_argument(
+        "--config",
+        action="config",
+        metavar="FILE",
+        help="read any of these options from a YAML file",
+    )
+
+
+def add_device_option(group: OptionGroup, when: str = "") -> None:
+    """Add ``--device``; `when` says what else must be given for it."""
+    group.add_argument(
+        "--device",
+        type=str,
+        default=None if when else "auto",
+        help=f"{when}where to compute: cpu, cuda, mps, or auto: the fastest of them "
+        "that is there",
+    )
+
+
+def add_artifacts_option(group: OptionGroup, what: str) -> None:
+    """Add ``--artifacts``, the folder of `what`."""
+    group.add_argument(
+        "--artifacts",
+        type=str,
+        default="artifacts",
+        metavar="FOLDER",
+        help=f"folder of {what}",
+    )
+
+
+def add_weights_options(group: OptionGroup, when: str = "") -> None:
+    """Add ``--audio-encoder`` and ``--text-encoder``: where weights lie now."""
+    for kind in ("audio", "text"):
+        group.add_argument(
+            f"--{kind}-encoder",
+            nargs="+",
+            metavar="NAME=FOLDER",
+            help=f"{when}folder of the weights of {kind} encoders, where they were "
+            "moved since",
+        )
 
 
 def choose_encoders(

@@ -1,15 +1,58 @@
-"""Files that a command is to write, checked before anything is computed."""
+"""Files that a command is to write, checked before anything is computed.
+
+``-`` in place of a file is standard output, which then holds nothing else.
+"""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from base_models.errors import UsageError
+from base_models.files import atomic_write, to_json
+from ensemble import __version__
+from ensemble.cli.shared.exit_codes import say
+from ensemble.cli.shared.options import OptionGroup
+from ensemble.screen.streams import put_bytes
 
-# Predictions may be named as NAME=FILE:LOW-HIGH, see `PredictionFile`.
-_AROUND_A_FILE = re.compile(r"(?:[^/\\=]+=)?(?P<file>.+?)(?::[^:/\\]*)?", re.DOTALL)
+if TYPE_CHECKING:
+    import pandas as pd
+
+STDOUT = "-"
+
+
+def add_result_options(
+    group: OptionGroup, table: str, facts: str, old_name: str = ""
+) -> None:
+    """Add ``-o`` and ``--json``.
+
+    Parameters
+    ----------
+    group : of the options
+    table : what ``-o`` writes, in words
+    facts : what ``--json`` writes
+    old_name : a former name of ``-o`` that still works
+    """
+    names = ["-o", "--out", *([old_name] if old_name else [])]
+    group.add_argument(
+        *names,
+        type=str,
+        metavar="FILE",
+        help=f"also write {table} to this file (.csv .jsonl .parquet); -: as csv to "
+        "standard output",
+    )
+    add_json_option(group, facts)
+
+
+def add_json_option(group: OptionGroup, facts: str) -> None:
+    """Add ``--json``, which writes some facts in a structure that stays."""
+    group.add_argument(
+        "--json",
+        type=str,
+        metavar="FILE",
+        help=f"also write {facts} to this file; -: to standard output",
+    )
 
 
 def check_outputs(
@@ -30,11 +73,20 @@ def check_outputs(
     read: set[Path] = set()
     for word in inputs:
         if word:
-            read |= {Path(name).resolve() for name in (word, _file_of(word))}
+            files = [Path(word), *_files_of(word)]
+            read |= {file.resolve() for file in files}
 
-    written: dict[Path, tuple[str, str]] = {}
+    written: dict[Path | str, tuple[str, str]] = {}
     for option, name in outputs.items():
         if name is None:
+            continue
+        if name == STDOUT:
+            if STDOUT in written:
+                raise UsageError(
+                    f"{written[STDOUT][0]} and {option} are both standard output; "
+                    "name a file for one of them."
+                )
+            written[STDOUT] = (option, name)
             continue
         # An empty variable of a shell would be no output, without a word.
         if not name:
@@ -54,6 +106,55 @@ def check_outputs(
         written[place] = (option, name)
 
 
-def _file_of(word: str) -> str:
-    match = _AROUND_A_FILE.fullmatch(word)
-    return word if match is None else match["file"]
+def _files_of(word: str) -> list[Path]:
+    """The files of a word, which may name predictions."""
+    from ensemble.prediction_files.prediction_word import PredictionFile
+
+    try:
+        files = PredictionFile.parse_all([word])
+    except UsageError:
+        # Its reader will say what is wrong with the word.
+        return []
+    return [path for file in files for path in file.paths]
+
+
+def table_format(file: str) -> str:
+    """The format of a table, by the suffix of its file; of standard output csv.
+
+    Raises
+    ------
+    UsageError
+        when the suffix is none of a table.
+    """
+    from ensemble.formats import format_of_file
+
+    form = "csv" if file == STDOUT else format_of_file(file)
+    # The answer format of the challenge holds scores alone.
+    if form == "answer":
+        raise UsageError(f"{file}: name a .csv, .jsonl or .parquet file.")
+    return form
+
+
+def put_table(frame: pd.DataFrame, file: str) -> None:
+    """Write a table to a file, in the format of its suffix, or to standard output."""
+    from ensemble.formats import FORMATS, csv_table
+
+    form = table_format(file)
+    # Scores are rounded in csv; other numbers keep all their digits.
+    data = csv_table(frame) if form == "csv" else FORMATS[form].encode(frame, ())
+    put_data(data, file)
+
+
+def put_json(values: Mapping[str, Any], file: str, command: str) -> None:
+    """Write facts as JSON, after the command and the version that they come from."""
+    facts = {"command": command, "version": __version__, **values}
+    put_data(to_json(facts), file)
+
+
+def put_data(data: bytes, file: str) -> None:
+    """Write bytes to a file, atomically, or to standard output."""
+    if file == STDOUT:
+        put_bytes(data)
+        return
+    atomic_write(file, data)
+    say(f"written: {file}")

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
-
-from base_models.files import atomic_write
+from base_models.files import atomic_write, nan_to_none
 from base_models.scales import Scale
 from ensemble.cli.shared.exit_codes import Screen, say
+from ensemble.cli.shared.output_files import STDOUT, put_json
+from ensemble.screen.streams import is_stdout_taken, put_bytes, put_line
+from ensemble.screen.tables import LiteralTable
 
 if TYPE_CHECKING:
     from ensemble.formats import Distributions, Scores
+    from ensemble.scoring.score_windows import WindowedScores
 
 
 def output_format(out: str | None, name: str | None) -> str | None:
@@ -25,6 +27,8 @@ def output_format(out: str | None, name: str | None) -> str | None:
 
     if name:
         return check_format(name)
+    if out == STDOUT:
+        return "csv"
     return None if out is None else format_of_file(out)
 
 
@@ -38,16 +42,39 @@ def put_scores(
     from ensemble.formats import encode_scores
 
     # Only a person at a terminal, who asked for no format, is shown a table.
-    if out is None and form is None and sys.stdout.isatty():
+    if out is None and form is None and (sys.stdout.isatty() or is_stdout_taken()):
         Screen().print(score_table(scores, level))
         return
 
     data = encode_scores(scores, form or "csv")
-    if out:
+    if out and out != STDOUT:
         atomic_write(out, data)
-        print(out)
+        put_line(out)
     else:
-        sys.stdout.buffer.write(data)
+        put_bytes(data)
+
+
+def put_facts(
+    scores: Scores,
+    file: str,
+    level: float,
+    windowed: WindowedScores | None = None,
+) -> None:
+    """Write scores and all that is known of them as JSON."""
+    own = Scale(1, 5)
+    scales = {name: scores.scales.get(name, own).to_json() for name in scores.aspects}
+    facts: dict[str, Any] = {
+        "aspects": list(scores.aspects),
+        "scales": scales,
+        "level": level,
+        "scores": nan_to_none(scores.frame),
+        "left_out": list(scores.left_out),
+        "without_prompt": {k: list(v) for k, v in scores.without_prompt.items()},
+        "set_aside": {clip.clip_id: clip.reason for clip in scores.set_aside},
+    }
+    if windowed is not None:
+        facts["over_time"] = nan_to_none(windowed.over_time)
+    put_json(facts, file, "predict_mos")
 
 
 def say_range(scores: Scores) -> None:
@@ -58,6 +85,12 @@ def say_range(scores: Scores) -> None:
     if scores.check is not None:
         for sentence in scores.check.sentences:
             say(sentence)
+
+
+def say_audio(scores: Scores) -> None:
+    """Say which clips have audio that their scores are not to be trusted for."""
+    for note in scores.audio_notes:
+        say(note)
 
 
 def put_distributions(distributions: Distributions, out: str) -> None:
@@ -78,9 +111,9 @@ def put_distributions(distributions: Distributions, out: str) -> None:
         say(f"distributions: {out}, {count} bins{of} with centres {listed}")
 
 
-def score_table(scores: Scores, level: float) -> Table:
+def score_table(scores: Scores, level: float) -> LiteralTable:
     """Scores for a terminal: one row per clip, one column per aspect."""
-    from meta.score_columns import OUT_OF_RANGE
+    from meta.score_columns import AUDIO_FLAGS, OUT_OF_RANGE
 
     scales = {
         aspect: scores.scales.get(aspect, Scale(1, 5)) for aspect in scores.aspects
@@ -90,21 +123,24 @@ def score_table(scores: Scores, level: float) -> Table:
     if len(shared) == 1:
         (scale,) = shared
         ends = f"{scale.low:g} to {scale.high:g}, "
-    table = Table(
+    table = LiteralTable(
         title=f"mean opinion scores, {ends}with {level:.0%} intervals",
-        title_justify="left",
+        elsewhere="-o FILE has them",
     )
-    table.add_column("clip")
+    table.add_column("clip", overflow="fold")
     disagree = [name for name in scores.aspects if f"{name}_sd" in scores.frame]
     for aspect, scale in scales.items():
         heading = aspect if ends else f"{aspect}, {scale.low:g} to {scale.high:g}"
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", no_wrap=True)
         if aspect in disagree:
-            table.add_column("sd of raters", justify="right")
+            table.add_column("sd of raters", justify="right", no_wrap=True)
     # A column of nothing would only take room.
     is_marked = OUT_OF_RANGE in scores.frame and scores.frame[OUT_OF_RANGE].any()
     if is_marked:
         table.add_column("range")
+    is_flagged = AUDIO_FLAGS in scores.frame and scores.frame[AUDIO_FLAGS].any()
+    if is_flagged:
+        table.add_column("audio")
 
     for row in scores.frame.to_dict("records"):
         cells = []
@@ -118,5 +154,8 @@ def score_table(scores: Scores, level: float) -> Table:
                 cells.append(f"{row[f'{aspect}_sd']:.2f}" if has_score else "")
         if is_marked:
             cells.append("out of range" if row[OUT_OF_RANGE] else "")
+        if is_flagged:
+            flags = row[AUDIO_FLAGS].split()
+            cells.append(", ".join(flags).replace("_", " "))
         table.add_row(row["clip_id"], *cells)
     return table

@@ -10,7 +10,12 @@ from jsonargparse import Namespace
 
 from base_models.encoders import check_kind
 from ensemble.cli.shared.engines import locate
-from ensemble.cli.shared.options import Options
+from ensemble.cli.shared.options import (
+    OptionGroup,
+    add_artifacts_option,
+    add_device_option,
+    add_weights_options,
+)
 from ensemble.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -20,24 +25,17 @@ if TYPE_CHECKING:
     from ensemble.scoring.stack_source import StackSource
 
 
-def add_stack_options(parser: Options) -> None:
+def add_stack_options(group: OptionGroup) -> None:
     """Add the options that name a stack, its encoders' weights, and the device."""
-    add = parser.add_argument
-    add("--stack", type=str, help="folder of a stack; default: the last fit_meta")
-    add(
-        "--audio-encoder",
-        nargs="+",
-        metavar="NAME=FOLDER",
-        help="where the weights of encoders lie now",
-    )
-    add("--text-encoder", nargs="+", metavar="NAME=FOLDER", help="likewise")
-    add("--device", type=str, default="auto", help="auto, cpu, cuda or mps")
-    add(
-        "--artifacts",
+    group.add_argument(
+        "--stack",
         type=str,
-        default="artifacts",
-        help="where fit_meta wrote, and embeddings are kept",
+        metavar="FOLDER",
+        help="folder of the stack; default: that of the last fit_meta",
     )
+    add_weights_options(group)
+    add_device_option(group)
+    add_artifacts_option(group, "what fit_meta wrote, where embeddings are kept, too")
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import soundfile
 import soxr
 
 from base_models.clips.audio import MIN_SECONDS, content_hash, load_audio, probe
-from base_models.errors import ClipError
+from base_models.errors import ClipError, UsageError
 
 RATE = 16_000
 KINDS = [("WAV", None), ("WAVEX", None), ("RF64", None), ("AIFF", None), ("FLAC", None)]
@@ -74,14 +74,41 @@ def test_channels_are_averaged_before_resampling(save):
     np.testing.assert_allclose(load_audio(path, 24_000), expected, atol=1e-6)
 
 
-def test_opposite_channels_cancel(save):
+@pytest.mark.parametrize("side", [0.0, 0.1, 0.2])
+def test_of_channels_that_cancel_the_loudest_is_read(save, side):
     samples = tone()
-    assert (
-        np.abs(
-            load_audio(save(np.hstack([samples, -samples]), subtype="FLOAT"), 24_000)
-        ).max()
-        < 1e-6
-    )
+    other = tone(seed=1)
+    left = samples + side * other
+    right = -0.8 * (samples - side * other)
+    path = save(np.hstack([left, right]), subtype="FLOAT")
+    np.testing.assert_allclose(load_audio(path, RATE), left[:, 0], atol=1e-6)
+    assert probe(path).levels.is_cancelling
+
+
+@pytest.mark.parametrize("share", [1.0, 0.5, 0.0, -0.5])
+def test_channels_that_do_not_cancel_are_averaged(save, share):
+    """Equal, independent and one silent channel, and all between."""
+    left = tone()
+    right = share * left + (1 - abs(share)) * tone(seed=1)
+    path = save(np.hstack([left, right]), subtype="FLOAT")
+    mean = (left + right)[:, 0] / 2
+    np.testing.assert_allclose(load_audio(path, RATE), mean, atol=1e-6)
+    assert not probe(path).levels.is_cancelling
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_a_rule_takes_the_channel_that_it_names(save, channels):
+    samples = np.hstack([tone(seed=k) * level for k, level in enumerate((0.2, 0.1, 1))])
+    samples = samples[:, :channels].copy()
+    path = save(samples, subtype="FLOAT")
+    loudest = np.square(samples).sum(axis=0).argmax()
+    for rule, place in [("left", 0), ("right", min(1, channels - 1))]:
+        read = load_audio(path, RATE, mono=rule)
+        np.testing.assert_array_equal(read, samples[:, place])
+    read = load_audio(path, RATE, mono="loudest")
+    np.testing.assert_array_equal(read, samples[:, loudest])
+    with pytest.raises(UsageError, match="Unknown rule for one channel 'both'"):
+        load_audio(path, RATE, mono="both")
 
 
 def test_the_cut_is_the_start_of_the_whole_clip_exactly_as_long_as_asked(save):
@@ -147,9 +174,9 @@ def test_chunks_of_odd_length_are_followed_by_a_pad_byte(save):
             b"RIFF\x24\0\0\0WAVE" + b"JUNK\0\0\0\0" * 2000,
             "no samples among its first 1000 chunks",
         ),
-        (b"ID3\x03\0\0\0\0\0\0", "cannot be decoded"),
-        (b"fLaC" + bytes(90), "cannot be decoded"),
-        (b"OggS" + bytes(90), "cut off"),
+        (b"ID3\x03\0\0\0\0\0\0", "not audio of a known kind"),
+        (b"fLaC" + bytes(90), "cut off"),
+        (b"OggS" + bytes(90), "a page of an OGG stream without its beginning"),
     ],
 )
 def test_what_is_no_audio_is_refused(save, data, reason):
@@ -157,10 +184,9 @@ def test_what_is_no_audio_is_refused(save, data, reason):
         load_audio(save(data), RATE)
 
 
-@pytest.mark.parametrize("codec", ["ULAW", "ALAW", "IMA_ADPCM", "MS_ADPCM", "GSM610"])
-def test_rare_codecs_are_refused_before_the_decoder_sees_them(save, codec):
-    with pytest.raises(ClipError, match=r"WAV codec \d+ is not supported"):
-        load_audio(save(tone(), subtype=codec), RATE)
+def test_rare_codecs_are_refused_before_the_decoder_sees_them(save):
+    with pytest.raises(ClipError, match=r"WAV codec 49 is not supported"):
+        load_audio(save(tone(), subtype="GSM610"), RATE)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 3e4])
@@ -199,14 +225,13 @@ def test_a_clip_that_is_too_short_is_refused(save, length):
         (24, "<I", 0, "sample rate|cannot be decoded"),
         (24, "<I", 999, "sample rate of 999 Hz"),
         (24, "<I", 2**31 - 1, "sample rate of 2147483647 Hz"),
-        (40, "<I", 0, "no samples"),
         (
             40,
             "<I",
             64_000,
             "cut off: it declares 64,000 bytes of samples and holds 32,000",
         ),
-        (40, "<I", 0xFFFFFFF0, "cut off"),
+        (40, "<I", 0xFFFF_F000, "cut off"),
     ],
 )
 def test_a_header_that_lies_is_refused(save, offset, form, value, reason):
@@ -230,11 +255,6 @@ def test_nothing_is_allocated_by_a_declared_length(save):
         load_audio(path, RATE)
     assert tracemalloc.get_traced_memory()[1] < 50e6
     tracemalloc.stop()
-
-
-def test_a_flac_of_undeclared_length_is_refused_with_its_cure(save):
-    with pytest.raises(ClipError, match=r"does not declare a length, .* save it again"):
-        load_audio(save(flac_claiming(0)), RATE)
 
 
 def test_what_is_no_file_is_refused_at_once(tmp_path, save):
@@ -283,20 +303,22 @@ def test_probe_tells_what_is_in_the_file(save):
     samples = tone(2.0, channels=2)
     info = probe(save(data))
     assert (info.seconds, info.sample_rate, info.channels) == (2.0, RATE, 2)
-    assert info.peak == pytest.approx(np.abs(samples).max())
-    assert info.rms == pytest.approx(np.sqrt(np.mean(samples.astype(float) ** 2)))
-    assert info.clipped_fraction == 0
+    assert info.levels.peak == pytest.approx(np.abs(samples).max())
+    assert info.levels.rms == pytest.approx(
+        np.sqrt(np.mean(samples.astype(float) ** 2))
+    )
+    assert info.levels.clipped_fraction == 0
     assert info.sha256 == content_hash(save(data)) == hashlib.sha256(data).hexdigest()
 
 
 def test_clipping_is_runs_at_full_scale_not_a_lone_peak(save):
     samples = tone()
     samples[100:102] = 1.0
-    assert probe(save(samples, subtype="FLOAT")).clipped_fraction == 0
+    assert probe(save(samples, subtype="FLOAT")).levels.clipped_fraction == 0
     samples[500:540] = -1.0
-    assert probe(save(samples, subtype="FLOAT")).clipped_fraction == pytest.approx(
-        40 / RATE
-    )
+    assert probe(
+        save(samples, subtype="FLOAT")
+    ).levels.clipped_fraction == pytest.approx(40 / RATE)
 
 
 def test_a_long_file_is_probed_in_part_and_its_length_is_told(save, monkeypatch):
@@ -305,7 +327,7 @@ def test_a_long_file_is_probed_in_part_and_its_length_is_told(save, monkeypatch)
     samples[RATE:] = 1.0
     info = probe(save(samples))
     assert info.seconds == 2.0
-    assert info.clipped_fraction == 0
+    assert info.levels.clipped_fraction == 0
 
 
 def test_random_damage_to_headers_ends_in_samples_or_a_reason(save):

@@ -41,7 +41,8 @@ def test_one_scale_is_that_of_every_aspect(table):
 def test_labels_off_the_scale_are_refused_with_the_option_that_declares_another(table):
     with pytest.raises(
         UsageError,
-        match=r"line 2: mos is '0'; .* 1\.\.5, or empty\. .*\(--scale LOW HIGH\)",
+        match=r"3 of 4 rows: mos is off the scale 1\.\.5 \(first in line 2: '0'\)\. .*"
+        r"\(--scale LOW HIGH\).* 2 of 4 rows: pq is off the scale",
     ):
         read_clips(table)
     with pytest.raises(UsageError, match=r"line 4: pq is '10'; .* 1\.\.7"):

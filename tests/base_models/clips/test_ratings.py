@@ -6,11 +6,11 @@ import pytest
 from builders import write_file
 
 from base_models.bins import ScoreBins
+from base_models.clips.listening_tests.rating_histograms import histograms
 from base_models.clips.musiceval import PREFIX
 from base_models.clips.ratings import (
     check_ratings,
     find_ratings,
-    histograms,
     read_ratings,
 )
 from base_models.errors import UsageError
@@ -154,8 +154,8 @@ def test_the_usual_names_of_columns_are_recognised(tmp_path, name):
         (
             TABLE,
             None,
-            r"r\.csv, line 2: quality is '0'; .* 1\.\.5, or empty\. "
-            r"Ratings on another scale .*--rating-scale",
+            r"r\.csv: 3 of 4 rows: quality is off the scale 1\.\.5 "
+            r".first in line 2: '0'.*Ratings on another scale .*--rating-scale",
         ),
         (TABLE, (0, 99), r"line 3: quality is '100'.* 0\.\.99"),
         (TABLE, (5, 1), "must be below the highest, and both finite; got 5 1"),
@@ -185,7 +185,7 @@ def test_what_is_no_table_is_refused(tmp_path):
     with pytest.raises(UsageError, match="There is no file or folder"):
         read_ratings(tmp_path / "none.csv")
     with pytest.raises(UsageError, match="ratings are read from a MusicEval folder"):
-        read_ratings(write_file(tmp_path / "r.xlsx", "x"))
+        read_ratings(write_file(tmp_path / "r.doc", "x"))
 
 
 @pytest.mark.parametrize(

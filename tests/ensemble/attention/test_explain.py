@@ -5,6 +5,7 @@ scores that stay as they are.
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -152,9 +153,16 @@ def test_what_is_cut_off_a_long_clip_is_said(place, monkeypatch):
         )
     )
     assert (
-        "note: 1 of 2 clips is longer than 30 s; only the first 30 s are scored" in err
+        "note: 1 of 2 clips is longer than 30 s; only the first 30 s are scored: "
+        "--windows all scores all of it" in err
     )
-    assert titles == ["long (first 30 s of 95 s)", place.wav.stem]
+    names, scores = zip(*(title.split("\n") for title in titles), strict=True)
+    assert names == ("long (first 30 s of 95 s)", place.wav.stem)
+    # What it is scored, with its interval, stands below the name.
+    number = r"[0-9]\.[0-9]{2}"
+    assert all(
+        re.fullmatch(rf"mi {number} \[{number}, {number}\].*", text) for text in scores
+    )
     assert "longer than" not in call(*place.predict(place.wav, "--prompt", "piano"))[2]
 
 
@@ -186,14 +194,23 @@ def test_names_never_collide_and_suit_any_file_system():
         "\udcff",
         "a\0b",
         "CON",
+        "曲" * 300,
+        "हिन्दी",
+        "take [final]",
+        "🎵" * 90,
     ]
     names = [file_name(clip) for clip in ids]
     assert len({name.casefold() for name in names}) == len(ids)
     for name in names:
-        assert name.isascii()
+        assert len(f".{name}.safetensors.{'0' * 32}.tmp".encode()) <= 255
+        assert not set(name) & set('/\\:*?"<>|\0\n ')
         assert len(name) < 100
-        assert not set(name) & set('/\\:*?"<>|\0 ')
         assert name[0] not in ".-"
+
+
+def test_names_of_any_script_are_kept():
+    for clip, start in {"曲 №1": "曲_1-", "हिन्दी": "हिन्दी-", "Été/2": "Été_2-"}.items():
+        assert file_name(clip).startswith(start)
 
 
 # labels of tokens

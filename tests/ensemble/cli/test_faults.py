@@ -71,7 +71,7 @@ def test_a_reader_that_goes_away_is_no_failure(place, command):
         err = running.stderr.read()
         assert "error" not in err
         assert "Traceback" not in err
-        assert running.wait(timeout=60) == 141
+        assert running.wait(timeout=60) in (0, 3)
 
 
 def test_sigterm_ends_a_command_as_ctrl_c_does(capsys):

@@ -67,7 +67,7 @@ def test_only_those_of_commercial_use_are_listed_on_request(listed):
 def test_what_to_know_before_use_is_said(listed):
     _, printed, rows = listed("clap", "clap_slip")
     assert [bool(row["caution"]) for row in rows] == [False, True]
-    assert f"clap_slip: {ENCODERS['clap_slip'].caution}" in printed
+    assert f"clap_slip: {ENCODERS['clap_slip'].caution}" in " ".join(printed.split())
 
 
 def test_a_folder_that_holds_the_weights_lacks_nothing(listed, tiny_encoders):
@@ -222,4 +222,4 @@ def test_a_reader_that_goes_away_is_no_failure(tmp_path):
     ) as command:
         command.stdout.close()
         assert command.stderr.read() == b""
-    assert command.returncode == 141
+    assert command.returncode == 0

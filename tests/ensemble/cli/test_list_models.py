@@ -45,7 +45,7 @@ def test_the_command_prints_and_writes_the_same_without_a_network(
     monkeypatch.setattr(socket, "socket", refuse)
     file = tmp_path / "models.json"
     code, out, err = call("list_models", "whisq", "dora", "--json", file)
-    assert (code, err) == (0, "")
+    assert (code, err) == (0, f"written: {file}\n")
     facts = json.loads(file.read_text())
     assert [model["preset"] for model in facts["models"]] == ["whisq", "dora"]
     for model in facts["models"]:

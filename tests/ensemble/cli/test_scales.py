@@ -150,7 +150,9 @@ def test_labels_from_0_to_100_are_declared_and_scores_are_written_on_their_scale
     one = table(tmp_path / "one.csv", score=(ONE - 1) * 25)
     ten = table(tmp_path / "ten.csv", score=TEN)
     files = ("--predictions", one, f"tool={ten}:1-10", "--labels", own)
-    refused(2, call("fit_meta", *files), r"line \d: mos is .* \(--scale LOW HIGH\)")
+    refused(
+        3, call("fit_meta", *files), r"mos is off the scale .* \(--scale LOW HIGH\)"
+    )
     refused(
         2, call("fit_meta", *files, "--scale", 0), "--scale takes the lowest and the"
     )
@@ -275,7 +277,7 @@ def test_a_stack_is_adapted_to_labels_of_another_scale(two, tmp_path):
         *("fit_meta", "--adapt", folder, "--predictions", tmp_path / "new.csv"),
         *("--labels", tmp_path / "rated.csv", "--artifacts", tmp_path),
     )
-    refused(2, call(*words), r"line \d+: pq is .* in 1\.\.10")
+    refused(3, call(*words), r"pq is off the scale 1\.\.10.*line \d+")
     refused(
         2,
         call(*words, "--scale", "mos=0-100"),
@@ -291,9 +293,9 @@ def test_a_stack_is_adapted_to_labels_of_another_scale(two, tmp_path):
 def test_evaluation_on_a_scale_that_is_not_declared_is_refused(two, tmp_path):
     own = two[1]
     refused(
-        2,
+        3,
         call("evaluate_mos", own, own),
-        r"pq is .* in 1\.\.5, or empty\. .*\(--scale LOW HIGH\)",
+        r"pq is off the scale 1\.\.5\. .*\(--scale LOW HIGH\)",
     )
     ten = table(tmp_path / "ten.csv", score=TEN)
     mos = labels(tmp_path / "mos.csv", mos=MOS)
@@ -360,9 +362,9 @@ def test_base_models_of_labels_from_0_to_100_are_those_of_the_same_labels_on_1_t
             scored["hundred"][column], (scored["clips"][column] - 1) * 25, atol=1e-3
         )
     refused(
-        2,
+        3,
         call("check_clips", small_test.parent / "hundred.csv", "--aspects", "mi"),
-        r"mi is .* \(--scale LOW HIGH\)",
+        r"4 of 30 rows can be used.*mi is off the scale .* \(--scale LOW HIGH\)",
     )
     code, _, _ = call(
         *("check_clips", small_test.parent / "hundred.csv", "--aspects", "mi"),

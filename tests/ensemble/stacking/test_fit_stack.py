@@ -431,7 +431,7 @@ def test_names_with_brackets_are_shown_as_they_are_and_the_ceiling_below_them():
         order=["test"], leaderboards={"test": board}, noise_ceiling={"test": ceiling}
     )
     (on_screen,) = screen_tables(whole)
-    table = on_screen.whole
+    table = on_screen
     shown = [[str(cell) for cell in column.cells] for column in table.columns]
     assert shown[0] == ["[b]"] * 3
     assert shown[1] == ["stack", "[red]", "noise ceiling"]

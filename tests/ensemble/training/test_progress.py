@@ -17,6 +17,7 @@ def record(epoch=3, **changes):
     figures = {
         "loss": 2.5,
         "srcc": [0.51234, None],
+        "aspects": ["mi", "ta"],
         "best": 2,
         "seconds": 2.0,
         "max_epochs": 10,
@@ -74,7 +75,7 @@ def test_without_a_terminal_each_run_says_how_far_it_is_once_and_ends_with_done(
             finish(run)
     lines = [line for line in capsys.readouterr().err.splitlines() if "epoch" in line]
     assert lines == [
-        f"dora-s{seed}: epoch 3/10 loss 2.500 SRCC 0.512 - (best: epoch 2), "
+        f"dora-s{seed}: epoch 3/10 loss 2.500, SRCC mi 0.512, ta - (best: epoch 2), "
         "at most 14 s left"
         for seed in range(3)
     ]
@@ -104,7 +105,10 @@ def test_a_line_comes_again_only_after_a_while(runs, capsys, stays_dark, monkeyp
 
 
 def test_a_long_line_is_not_broken(runs, capsys, stays_dark):
-    write_json(runs[0].folder / PROGRESS, record(part="fold 2/3", srcc=[0.5] * 20))
+    write_json(
+        runs[0].folder / PROGRESS,
+        record(part="fold 2/3", srcc=[0.5] * 20, aspects=["mi"] * 20),
+    )
     progress._PlainLines(Console(stderr=True, width=40)).show(runs)
     assert len(capsys.readouterr().err.splitlines()) == 1
 
@@ -145,7 +149,10 @@ def test_on_a_terminal_there_is_a_bar_per_run_that_fills(runs):
     assert [(task.description, task.completed, task.total) for task in bars.tasks] == [
         ("dora-s1", 3, 10)
     ]
-    assert bars.tasks[0].fields["figures"] == "loss 2.500 SRCC 0.512 - (best: epoch 2)"
+    assert (
+        bars.tasks[0].fields["figures"]
+        == "loss 2.500, SRCC mi 0.512, ta - (best: epoch 2)"
+    )
     for run in runs:
         finish(run)
         view.show(runs)
@@ -157,7 +164,7 @@ def test_on_a_terminal_there_is_a_bar_per_run_that_fills(runs):
 @pytest.mark.parametrize("terminal", [True, False])
 def test_watching_works_with_and_without_a_terminal(runs, terminal, monkeypatch):
     console = Console(file=io.StringIO(), force_terminal=terminal, width=200)
-    monkeypatch.setattr(progress, "Console", lambda stderr: console)
+    monkeypatch.setattr(progress, "Screen", lambda stderr: console)
     with progress.watch(runs):
         write_json(runs[0].folder / PROGRESS, record())
         finish(runs[1])
@@ -167,14 +174,14 @@ def test_watching_works_with_and_without_a_terminal(runs, terminal, monkeypatch)
     with progress.encoding() as on_progress:
         for done in range(3):
             on_progress("logmel", done, 2)
-    assert "embedding with logmel" in console.file.getvalue()
+    assert "Embedding" in console.file.getvalue()
 
 
 def test_copies_are_looked_for_not_embedded(capsys, stays_dark):
     with progress.encoding() as on_progress:
         on_progress(FINGERPRINTS, 2, 2)
     said = capsys.readouterr().err.splitlines()
-    assert said == ["looking for copies of recordings: 2 of 2"]
+    assert said == ["Looking for copies among 2 of 2 recordings"]
 
 
 def test_an_encoder_that_has_nothing_left_to_do_says_so_once(capsys, stays_dark):
@@ -182,7 +189,7 @@ def test_an_encoder_that_has_nothing_left_to_do_says_so_once(capsys, stays_dark)
         on_progress("logmel", 1, 2)
         on_progress("logmel", 2, 2)
         on_progress("logmel", 2, 2)
-    assert capsys.readouterr().err.splitlines() == ["embedding with logmel: 2 of 2"]
+    assert capsys.readouterr().err.splitlines() == ["Embedding 2 of 2 clips, logmel"]
 
 
 def test_a_run_that_selects_no_epoch_shows_the_loss_that_it_is_trained_on():

@@ -256,7 +256,7 @@ def twice(path, files):
         (two_sounds, "'audio', 'wav' all hold audio; drop all but one"),
         (another_file, "holds 'mine.parquet' beside files named after splits"),
         (other_columns, "differ in the columns 'mos', 'score'"),
-        (twice, "'a' are in more than one split"),
+        (twice, "2 of 2 rows: the clip is in more than one split .*'a'"),
     ],
 )
 def test_tables_that_are_no_data_set_are_refused(tmp_path, files, make, message):

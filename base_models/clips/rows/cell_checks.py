@@ -1,0 +1,220 @@
+"""What is wrong with the rows of a table: every cell, before anything is raised."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from base_models.clips.columns import SPLIT_ALIASES
+from base_models.clips.problems import Problem, Problems
+from base_models.clips.rows.audio_paths import same_file_twice
+from base_models.clips.rows.standard_columns import StandardTable
+from base_models.clips.text_table import TextTable, check_name
+from base_models.errors import UsageError, some
+
+SPLIT_OF_WORD = {
+    word: split for split, words in SPLIT_ALIASES.items() for word in words
+}
+_NUL_OR_SURROGATE = re.compile(r"[\x00\ud800-\udfff]")
+
+
+def problem_in(
+    table: TextTable,
+    row: int,
+    column: str,
+    *,
+    value: str,
+    what: str,
+    cure: str = "",
+    message: str = "",
+) -> Problem:
+    """The problem of a cell, with its place; see `Problem`."""
+    file, number = table.locations[row]
+    return Problem(
+        str(file),
+        number,
+        column,
+        value=value,
+        what=what,
+        cure=cure,
+        unit=table.unit,
+        message=message,
+    )
+
+
+def check_names(standard: StandardTable, problems: Problems) -> None:
+    """Add ids, systems and paths that are no names, and prompts that are no text."""
+    table = standard.table
+    named = {"clip_id": "clip id", "system_id": "system", "audio": "audio file"}
+    for name, what in named.items():
+        column = standard.column(name)
+        for row, cell in enumerate(table.columns[name]):
+            problem = ""
+            message = ""
+            try:
+                check_name(cell, table.location(row), what)
+            except UsageError:
+                problem = f"the {what} holds a control character"
+                message = f"{what} {cell!r} holds a control character"
+            if not cell and name == "clip_id":
+                problem = f"the {what} is empty"
+            if problem:
+                problems.add(
+                    row,
+                    problem_in(
+                        table, row, column, value=cell, what=problem, message=message
+                    ),
+                )
+    for row, prompt in enumerate(table.columns["prompt"]):
+        if _NUL_OR_SURROGATE.search(prompt):
+            what = "the prompt holds a NUL or half a surrogate pair: it is not text"
+            column = standard.column("prompt")
+            # Half a pair cannot be written to a file either.
+            value = prompt.encode("ascii", "backslashreplace").decode()
+            problems.add(row, problem_in(table, row, column, value=value, what=what))
+
+
+def check_audio(standard: StandardTable, problems: Problems) -> None:
+    """Add paths that fit several files, and different paths that led to one file."""
+    table = standard.table
+    column = standard.column("audio")
+    for row, one in enumerate(standard.audio):
+        if one.choices:
+            problem = problem_in(
+                table,
+                row,
+                column,
+                value=one.cell,
+                what="several audio files fit the path",
+                message=f"{one.cell!r} could be {some(one.choices, 3)}",
+                cure="Write its path in full, or name the folder with --audio-root.",
+            )
+            problems.add(row, problem)
+    for row in same_file_twice(standard.audio):
+        one = standard.audio[row]
+        problem = problem_in(
+            table,
+            row,
+            column,
+            value=one.cell,
+            what="different paths lead to one audio file",
+            message=f"{one.cell!r} leads to {one.path}, as another path does",
+            cure="One of them may be of a file that is not here; write both in full.",
+        )
+        problems.add(row, problem)
+
+
+def read_splits(standard: StandardTable, problems: Problems) -> list[str]:
+    """The split of each clip, under its standard name; "" where it has none."""
+    table = standard.table
+    column = standard.column("split")
+    cells = table.columns["split"]
+    splits = [SPLIT_OF_WORD.get(cell.lower(), "") for cell in cells]
+    has_splits = any(splits)
+    for row, cell in enumerate(cells):
+        if cell and not splits[row]:
+            problem = problem_in(
+                table,
+                row,
+                column,
+                value=cell,
+                what="the split is unknown",
+                message=f"unknown split {cell!r}",
+                cure=f"Legal: {', '.join(SPLIT_OF_WORD)}. If '{column}' holds no "
+                "splits: --columns split=",
+            )
+            problems.add(row, problem)
+        elif not cell and has_splits:
+            clip = table.columns["clip_id"][row]
+            problem = problem_in(
+                table,
+                row,
+                column,
+                value="",
+                what="no split, while other clips have one",
+                message=f"clip '{clip}' has no split while other clips have one",
+                cure="Fill in all or none.",
+            )
+            problems.add(row, problem)
+    return splits
+
+
+def check_repeats(
+    standard: StandardTable, splits: Sequence[str], problems: Problems
+) -> None:
+    """Add rows of clips that have another row.
+
+    Where all rows of a clip say the same, the first of them is none of these: the
+    others can be left out.
+    """
+    table = standard.table
+    column = standard.column("clip_id")
+    rows_of: dict[str, list[int]] = {}
+    for row, clip in enumerate(table.columns["clip_id"]):
+        rows_of.setdefault(clip, []).append(row)
+
+    for clip, rows in rows_of.items():
+        if not clip or len(rows) == 1:
+            continue
+        whole = {tuple(cells[row] for cells in table.columns.values()) for row in rows}
+        # A clip in two splits is the graver mistake (a leak).
+        if len({splits[row] for row in rows}) > 1:
+            what = "the clip is in more than one split"
+            message = f"clip '{clip}' is in more than one split"
+            cure = "A clip used for training cannot be used for testing."
+        else:
+            what = "the clip id stands twice"
+            message = f"clip id '{clip}' stands twice"
+            cure = (
+                "Each clip has one row; of single ratings name the column of raters "
+                "(--columns rater=NAME), or, where nobody knows them, say --format "
+                "long."
+            )
+        for row in rows[1:] if len(whole) == 1 else rows:
+            other = rows[0] if row != rows[0] else rows[1]
+            number = table.locations[other][1]
+            problem = problem_in(
+                table,
+                row,
+                column,
+                value=clip,
+                what=what,
+                message=f"{message} (also in {table.unit} {number})",
+                cure=cure,
+            )
+            problems.add(row, problem)
+
+
+def check_labelled(
+    standard: StandardTable,
+    splits: Sequence[str],
+    scores: np.ndarray,
+    problems: Problems,
+) -> None:
+    """Add clips of train and dev without any label.
+
+    Parameters
+    ----------
+    standard : the table
+    splits : n names
+    scores : labels, shape (n, aspects), NaN where there is none
+    problems : of the table so far: a row whose label is a problem has a label
+    """
+    table = standard.table
+    has_problem = problems.rows
+    for row in np.flatnonzero(np.isnan(scores).all(axis=1)).tolist():
+        if splits[row] not in ("train", "dev") or row in has_problem:
+            continue
+        clip = table.columns["clip_id"][row]
+        problem = problem_in(
+            table,
+            row,
+            "",
+            value="",
+            what="a clip of train or dev has no label",
+            message=f"clip '{clip}' is in {splits[row]} and has no label",
+            cure="Rate it, or leave its row out.",
+        )
+        problems.add(row, problem)

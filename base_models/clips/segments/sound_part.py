@@ -1,0 +1,59 @@
+"""A part of an open audio file that is read as if it were the whole."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from base_models.clips.audio_files.decoder_messages import QuietSoundFile, caught
+from base_models.clips.segments.reference import Segment
+
+
+class SoundPart:
+    """The frames of one segment of an open file.
+
+    It has what the checks of `base_models.clips.audio_files.decoder` ask of a
+    `soundfile.SoundFile`. The decoder goes to the start of the segment, and does not
+    decode what lies before it. Frames are those of a decoding from the start of the
+    file; of MPEG they may differ in the last bit.
+
+    Parameters
+    ----------
+    whole : QuietSoundFile
+        Open, and read by nobody else.
+    segment : Segment
+        Of this file.
+
+    Attributes
+    ----------
+    start : int
+        First frame of the segment in the file.
+    frames : int
+        Length of the segment.
+
+    Raises
+    ------
+    ClipError
+        When the segment is not in the file.
+    """
+
+    def __init__(self, whole: QuietSoundFile, segment: Segment):
+        first, last = segment.frames(whole.samplerate, whole.frames)
+        self.whole = whole
+        self.start = first
+        self.frames = last - first
+        self.samplerate: int = whole.samplerate
+        self.channels: int = whole.channels
+        self.subtype: str = whole.subtype
+        self.format: str = whole.format
+        self.messages: list[str] = whole.messages
+        self._n_read = 0
+        # A decoder of MP3 may decode on its way, and print what it finds there.
+        with caught(whole.messages):
+            whole.seek(first)
+
+    def read(self, frames: int, dtype: str, always_2d: bool) -> np.ndarray:
+        """The next portion, of at most `frames` frames; see `SoundFile.read`."""
+        n_next = min(frames, self.frames - self._n_read)
+        portion: np.ndarray = self.whole.read(n_next, dtype=dtype, always_2d=always_2d)
+        self._n_read += len(portion)
+        return portion

@@ -1,0 +1,56 @@
+"""Names of files as they are typed: patterns that no shell expanded, and ``-``."""
+
+from __future__ import annotations
+
+import glob
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from base_models.errors import UsageError
+
+_PATTERN = re.compile(r"[*?\[]")
+
+
+def audio_names(words: Sequence[str] | None) -> list[str]:
+    """Names of audio files and folders, patterns replaced by what they match.
+
+    ``-`` stands for names on standard input, one a line.
+
+    Raises
+    ------
+    UsageError
+        when a pattern matches nothing, or standard input holds no name.
+    """
+    names: list[str] = []
+    for word in words or ():
+        if word == "-":
+            names += _from_stdin()
+        else:
+            names += _matches(word)
+    return names
+
+
+def _from_stdin() -> list[str]:
+    names = [line.rstrip("\r\n") for line in sys.stdin]
+    names = [name for name in names if name]
+    if not names:
+        raise UsageError(
+            "'-' reads names of audio files from standard input, one a line; it holds "
+            "none. Write for example: find clips -name '*.wav' | predict_mos -"
+        )
+    return names
+
+
+def _matches(word: str) -> list[str]:
+    """The files that a pattern matches; a file of exactly that name is itself."""
+    if not _PATTERN.search(word) or Path(word).exists():
+        return [word]
+    matches = sorted(glob.glob(word, recursive=True))
+    if not matches:
+        raise UsageError(
+            f"'{word}' matches no file. Patterns are looked for in {Path.cwd()}; ** "
+            "goes through folders, [*] stands for a * in a name."
+        )
+    return matches

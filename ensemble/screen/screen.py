@@ -1,0 +1,70 @@
+"""Where tables are printed."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from ensemble.screen import streams
+from ensemble.screen.tables import LiteralTable, least_width
+
+WIDTH_WITHOUT_TERMINAL = 240
+"""What is piped into a file should not be folded."""
+
+
+class Screen(Console):
+    """A terminal, file or pipe, on which texts and tables are shown as they are.
+
+    Parameters
+    ----------
+    options : of `rich.console.Console`
+    """
+
+    def __init__(self, **options: Any) -> None:
+        # Where standard output holds a file, people read the rest on standard error.
+        if streams.is_stdout_taken() and "file" not in options:
+            options["stderr"] = True
+        super().__init__(markup=False, emoji=False, highlight=False, **options)
+        if options.get("width") is None and not self._has_width:
+            self.width = WIDTH_WITHOUT_TERMINAL
+
+    @property
+    def _has_width(self) -> bool:
+        """Whether anybody has said how wide it is."""
+        return self.is_terminal or os.environ.get("COLUMNS", "").isdigit()
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print; of a table the columns that fit, as no number is cut."""
+        if self.stderr and streams.is_quiet():
+            return
+        for item in objects:
+            if isinstance(item, LiteralTable):
+                self._print_table(item)
+            else:
+                super().print(item, **options)
+
+    def _print_table(self, table: LiteralTable) -> None:
+        fitted = table.fitted(self, self.width)
+        if table.parts and fitted is not table:
+            for part in table.parts:
+                self._print_table(part)
+            return
+        needed = 0 if fitted is table else least_width(self, fitted)
+        # Too narrow even for one number: rather a wide line than half a number.
+        if needed > self.width:
+            wide = Screen(file=self.file, width=needed)
+            Console.print(wide, fitted)
+        else:
+            super().print(fitted)
+
+    def paragraph(self, text: str) -> None:
+        """Print a text, wrapped at words where there is a width to wrap at."""
+        super().print(Text(text), soft_wrap=not self._has_width)
+
+    def on_broken_pipe(self) -> None:
+        """Go on without a reader: files are still to be written."""
+        streams.leave(sys.stderr if self.stderr else sys.stdout)
