@@ -39,6 +39,7 @@ class Extra(NamedTuple):
 _TRAIN = Extra("train", "Base models and their encoders")
 _PARQUET = Extra("parquet", "Parquet files")
 _LIGHT = Extra("light", "The light encoders")
+_AV = Extra("av", "M4A, AAC and WebM files")
 _DASK = Extra("dask", "Clusters (on every worker too)")
 
 EXTRA_OF_LIBRARY = {
@@ -53,6 +54,7 @@ EXTRA_OF_LIBRARY = {
     "ot": _TRAIN,
     "pyarrow": _PARQUET,
     "onnxruntime": _LIGHT,
+    "av": _AV,
     "distributed": _DASK,
 }
 """Import name of each optional library → the extra that brings it."""

@@ -7,8 +7,6 @@ it decodes is put into a file in memory, from where everything else goes its usu
 from __future__ import annotations
 
 import contextlib
-import importlib
-import importlib.util
 import os
 import struct
 from collections.abc import Iterator
@@ -16,6 +14,12 @@ from typing import Any
 
 from base_models.clips.audio_files.readable import file_in_memory, write_all
 from base_models.errors import ClipError
+from base_models.optional_libraries import (
+    EXTRA_OF_LIBRARY,
+    LazyLibrary,
+    install_command_of,
+    is_installed,
+)
 
 MAX_SECONDS = 15 * 60.0
 """More is not decoded: of a longer file only the start is ever used."""
@@ -46,10 +50,11 @@ def decoded(handle: int, kind: str) -> Iterator[int]:
         When PyAV is not installed, the file holds no audio, cannot be decoded or holds
         less than it declares.
     """
-    if importlib.util.find_spec("av") is None:
+    if not is_installed("av"):
+        command = install_command_of(EXTRA_OF_LIBRARY["av"])
         raise ClipError(
-            f"{kind} audio needs an optional reader: pip install 'stackedmos[av]'; or "
-            "convert it, e.g. by ffmpeg -i IN OUT.flac"
+            f"{kind} audio needs an optional reader: {command}; or convert it, e.g. by "
+            "ffmpeg -i IN OUT.flac"
         )
     if kind.startswith("MP4"):
         _check_boxes(handle)
@@ -69,7 +74,7 @@ def decoded(handle: int, kind: str) -> Iterator[int]:
 def _decode_into(handle: int, copy: int) -> None:
     """Write what PyAV decodes of a file into another one."""
     # Without types, as it may not be installed where types are checked.
-    av: Any = importlib.import_module("av")
+    av: Any = LazyLibrary("av")
     with os.fdopen(os.dup(handle), "rb") as file:
         file.seek(0)
         try:

@@ -5,7 +5,9 @@ import pytest
 from builders import Predictor, prediction_tables, rows_of_tables
 
 from base_models.errors import DamagedArtifact, UsageError
-from base_models.files import read_json, seal, write_json
+from base_models.files import Artifact, atomic_write, read_json, seal, write_json
+from base_models.predictions import PredictionTable
+from ensemble.estimator.base_model_files import files_of, stored_table
 from ensemble.estimator.save_and_load import read_stack, write_stack
 from meta.regressor import MetaRegressor
 
@@ -78,3 +80,16 @@ def test_a_file_that_does_not_fit_the_facts_is_noticed_even_when_sealed(
     seal(tmp_path, "stack")
     with pytest.raises(DamagedArtifact, match="one positive sigma per aspect"):
         read_stack(tmp_path)
+
+
+def test_a_table_in_a_stack_of_an_earlier_version_is_read(tmp_path):
+    scores = np.random.default_rng(0).uniform(1, 5, (3, 1))
+    table = PredictionTable.from_scores("m", ["a", "b", "c"], ["mos"], scores)
+    atomic_write(tmp_path / "base/old/predictions.parquet", table.to_bytes())
+    for name, data in files_of("new", table).items():
+        atomic_write(tmp_path / "base/new" / name, data)
+    seal(tmp_path, "stack")
+    artifact = Artifact(tmp_path, "stack")
+    for name in ("old", "new"):
+        assert stored_table(artifact, name).to_bytes() == table.to_bytes()
+    assert stored_table(artifact, "other") is None
