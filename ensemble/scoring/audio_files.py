@@ -13,6 +13,7 @@ from base_models.errors import UsageError
 AUDIO_SUFFIXES = {
     *(".wav", ".wave", ".w64", ".rf64", ".flac", ".ogg", ".oga", ".opus", ".mp3"),
     *(".aiff", ".aif", ".aifc", ".caf", ".au", ".snd", ".sph", ".voc"),
+    *(".m4a", ".aac", ".webm"),
 }
 """Of the files in a folder that are taken; a file that is named needs none of them."""
 
