@@ -12,7 +12,8 @@ from builders import clip_table, music
 from commands import call
 from sklearn.dummy import DummyRegressor
 
-from base_models.clips.segments.windows import windows_of
+from base_models.clips.audio import USED_SECONDS
+from base_models.clips.segments.windows import HOP_SECONDS, windows_of
 from base_models.encoders.base import Encoder
 from base_models.encoders.store import EmbeddingStore
 from base_models.errors import UsageError
@@ -446,6 +447,15 @@ def test_what_does_not_go_with_windows_is_refused_before_anything_is_read(
     code, out, err = predict(folder, *words)
     assert (code, out) == (2, "")
     assert re.search(reason, err), err
+
+
+def test_the_help_states_the_length_and_the_hop_of_windows():
+    _, out, _ = call("predict_mos", "--help")
+    text = " ".join(out.split())
+    assert (
+        f"windows of {USED_SECONDS:g} s that start every {HOP_SECONDS:g} s, pooled "
+        "into one score" in text
+    )
 
 
 def test_the_formats_of_scores_over_time_are_those_of_distributions():
