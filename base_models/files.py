@@ -23,15 +23,21 @@ import shutil
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 import safetensors.numpy
 
 from base_models.errors import DamagedArtifact, OutOfSpace, UsageError
+from base_models.optional_libraries import LazyLibrary
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+else:
+    pa = LazyLibrary("pyarrow")
+    pq = LazyLibrary("pyarrow.parquet")
 
 MANIFEST = "manifest.json"
 
@@ -105,8 +111,16 @@ def from_json(data: bytes, name: str) -> Any:
             parse_constant=_finite_number,
             parse_float=_finite_number,
         )
-    except (ValueError, RecursionError) as error:
-        raise DamagedArtifact(f"{name} is not valid JSON ({error}).") from error
+    except RecursionError as error:
+        raise DamagedArtifact(
+            f"{name} is not valid JSON (nested too deeply)."
+        ) from error
+    except ValueError as error:
+        reason = str(error)
+        # Python's own words are about a setting of the interpreter.
+        if "int_max_str_digits" in reason:
+            reason = "a number has too many digits"
+        raise DamagedArtifact(f"{name} is not valid JSON ({reason}).") from error
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

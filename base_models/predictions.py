@@ -8,27 +8,37 @@ a stack can refuse rows that would leak.
 from __future__ import annotations
 
 import io
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
+import safetensors.numpy
 from numpy.typing import ArrayLike
 
 from base_models.bins import TARGET_SIGMA, ScoreBins
 from base_models.errors import DamagedArtifact, UsageError, one_of, some
 from base_models.files import (
+    Artifact,
     atomic_write,
     from_json,
     parse_parquet,
     read_bytes,
     to_json,
 )
+from base_models.optional_libraries import LazyLibrary
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+else:
+    pa = LazyLibrary("pyarrow")
+    pq = LazyLibrary("pyarrow.parquet")
 
 _METADATA_KEY = b"stackedmos"
+_FACTS_FILE = "predictions.json"
+_ARRAYS_FILE = "predictions.safetensors"
 
 MEAN_LABEL = "mean"
 RATINGS = "ratings"
@@ -263,18 +273,7 @@ class PredictionTable:
         for k in range(self.bins.count):
             columns[bin_column(k)] = pa.array(probabilities[:, k], pa.float64())
 
-        # Sets are sorted so that equal tables have equal bytes.
-        about = {
-            "model": self.model,
-            "bins": asdict(self.bins),
-            "sigma": self.sigma,
-            "aspects": list(self.aspects),
-            "trained_on": sorted(self.trained_on),
-            "selected_on": sorted(self.selected_on),
-        }
-        # Tables of mean labels stay as they were before there was a choice.
-        if self.predicts != MEAN_LABEL:
-            about["predicts"] = self.predicts
+        about = self._facts()
         # No column of their own: whoever reads the file takes numbers for bins.
         if self.distances is not None:
             about["distances"] = self.distances.tolist()
@@ -286,6 +285,93 @@ class PredictionTable:
         buffer = io.BytesIO()
         pq.write_table(table, buffer, write_page_checksum=True)
         return buffer.getvalue()
+
+    def to_files(self) -> dict[str, bytes]:
+        """Serialise for the folder of a stack, as JSON and arrays: name to content.
+
+        Unlike Parquet, which people read, this needs no optional library.
+        """
+        arrays = {"distributions": np.ascontiguousarray(self.distributions)}
+        if self.distances is not None:
+            arrays["distances"] = self.distances
+        facts = {**self._facts(), "clip_ids": list(self.clip_ids)}
+        return {
+            _FACTS_FILE: to_json(facts),
+            _ARRAYS_FILE: safetensors.numpy.save(arrays),
+        }
+
+    def _facts(self) -> dict[str, Any]:
+        """What is known of the table as a whole, for JSON."""
+        # Sets are sorted so that equal tables have equal bytes.
+        facts = {
+            "model": self.model,
+            "bins": asdict(self.bins),
+            "sigma": self.sigma,
+            "aspects": list(self.aspects),
+            "trained_on": sorted(self.trained_on),
+            "selected_on": sorted(self.selected_on),
+        }
+        # Tables of mean labels stay as they were before there was a choice.
+        if self.predicts != MEAN_LABEL:
+            facts["predicts"] = self.predicts
+        return facts
+
+    @staticmethod
+    def is_in(artifact: Artifact, prefix: str) -> bool:
+        """Whether an artifact holds what `to_files` gave, below a folder in it."""
+        return f"{prefix}{_FACTS_FILE}" in artifact.names
+
+    @classmethod
+    def from_artifact(cls, artifact: Artifact, prefix: str) -> PredictionTable:
+        """Read what `to_files` gave.
+
+        Parameters
+        ----------
+        artifact : Artifact
+        prefix : str
+            Folder of the files in it, with a slash at its end.
+
+        Raises
+        ------
+        DamagedArtifact
+            when the files are not those of such a table.
+        """
+        facts = artifact.json(f"{prefix}{_FACTS_FILE}")
+        arrays = artifact.tensors(f"{prefix}{_ARRAYS_FILE}")
+        try:
+            return cls._of_facts(
+                facts,
+                facts["clip_ids"],
+                arrays["distributions"],
+                arrays.get("distances"),
+            )
+        except (ValueError, KeyError, TypeError) as error:
+            raise DamagedArtifact(
+                f"{artifact.folder}/{prefix}{_FACTS_FILE} is not a readable prediction "
+                f"table ({error})."
+            ) from error
+
+    @classmethod
+    def _of_facts(
+        cls,
+        facts: Mapping[str, Any],
+        clip_ids: Sequence[str],
+        distributions: np.ndarray,
+        distances: np.ndarray | None,
+    ) -> PredictionTable:
+        """Invert `_facts`; raise ValueError, KeyError or TypeError if it cannot."""
+        return cls(
+            model=facts["model"],
+            clip_ids=tuple(clip_ids),
+            aspects=tuple(facts["aspects"]),
+            distributions=distributions,
+            bins=ScoreBins(**facts["bins"]),
+            sigma=facts["sigma"],
+            trained_on=frozenset(facts["trained_on"]),
+            selected_on=frozenset(facts["selected_on"]),
+            predicts=facts.get("predicts", MEAN_LABEL),
+            distances=distances,
+        )
 
     @classmethod
     def read(cls, path: Path | str) -> PredictionTable:
@@ -335,19 +421,9 @@ class PredictionTable:
 
         names = [bin_column(k) for k in range(bins.count)]
         probabilities = np.column_stack([table.column(n).to_numpy() for n in names])
-        return cls(
-            model=about["model"],
-            clip_ids=clip_ids,
-            aspects=aspects,
-            distributions=probabilities.reshape(
-                len(clip_ids), len(aspects), bins.count
-            ),
-            bins=bins,
-            sigma=about["sigma"],
-            trained_on=frozenset(about["trained_on"]),
-            selected_on=frozenset(about["selected_on"]),
-            predicts=about.get("predicts", MEAN_LABEL),
-            distances=about.get("distances"),
+        shape = (len(clip_ids), len(aspects), bins.count)
+        return cls._of_facts(
+            about, clip_ids, probabilities.reshape(shape), about.get("distances")
         )
 
 

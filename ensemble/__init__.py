@@ -16,12 +16,14 @@ import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ensemble.version import __version__
+
 if TYPE_CHECKING:
     from base_models.clips.read_clips import read_clips
-    from base_models.metrics.evaluate import evaluate
     from base_models.pooled.pooled_mos import PooledMOS
     from base_models.training.neural_mos import NeuralMOS
     from ensemble.estimator.stacked_mos import StackedMOS
+    from ensemble.evaluate_arrays import evaluate
     from ensemble.training.estimators_by_name import model_set
 
 _MODULE_OF_NAME = {
@@ -30,16 +32,14 @@ _MODULE_OF_NAME = {
     "PooledMOS": "base_models.pooled.pooled_mos",
     "read_clips": "base_models.clips.read_clips",
     "model_set": "ensemble.training.estimators_by_name",
-    "evaluate": "base_models.metrics.evaluate",
+    "evaluate": "ensemble.evaluate_arrays",
 }
-
-__version__ = "0.1.0"
-"""Of the package; pyproject.toml reads it here."""
 
 __all__ = [
     "NeuralMOS",
     "PooledMOS",
     "StackedMOS",
+    "__version__",
     "evaluate",
     "model_set",
     "read_clips",

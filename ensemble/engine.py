@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import importlib.metadata
 import logging
 import socket
 import tempfile
@@ -26,6 +25,8 @@ from typing import TYPE_CHECKING, Any
 import joblib
 
 from base_models.errors import StackedMOSError, UsageError
+from base_models.optional_libraries import require
+from ensemble.version import __version__
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -57,13 +58,7 @@ def check_engine(name: str) -> str:
             "--engine is local, or dask://HOST:PORT of a running scheduler; got "
             f"'{name}'."
         )
-    try:
-        import distributed  # noqa: F401
-    except ImportError as error:
-        raise UsageError(
-            "Dask is not installed; pip install 'stackedmos[dask]', on every worker "
-            "too."
-        ) from error
+    require("distributed")
     return name
 
 
@@ -165,7 +160,7 @@ def _on_cluster(
     if not pieces:
         return
     with _client(address) as client, _probe(shared) as probe:
-        demands = _Demands(_version(), probe)
+        demands = _Demands(__version__, probe)
         _check_workers(client, address, demands)
         run_piece = functools.partial(_run_piece, demands, work)
         try:
@@ -250,9 +245,9 @@ def _check_this_worker(version: str, probe: str) -> None:
 
     It takes plain text, so that a worker of another version can read what is asked.
     """
-    if _version() != version:
+    if __version__ != version:
         raise UsageError(
-            f"A worker on {socket.gethostname()} runs stackedmos {_version()}, and "
+            f"A worker on {socket.gethostname()} runs stackedmos {__version__}, and "
             f"this command {version}; install the same version everywhere and start "
             "the workers again."
         )
@@ -270,7 +265,3 @@ def _run_piece(
     """Run one piece on a worker that may have joined since the check."""
     _check_this_worker(demands.version, demands.probe)
     return work(*piece)
-
-
-def _version() -> str:
-    return importlib.metadata.version("stackedmos")

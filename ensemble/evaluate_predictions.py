@@ -37,7 +37,7 @@ from base_models.metrics.noise_ceiling import noise_ceiling
 from base_models.predictions import PredictionTable
 from base_models.scales import LabelScales
 from ensemble.prediction_files.join_models import onto_labels
-from ensemble.prediction_files.predictor_scales import PredictionFile
+from ensemble.prediction_files.prediction_word import PredictionFile
 from ensemble.prediction_files.read_predictions import (
     clips_of_split,
     join_predictions,
@@ -210,7 +210,7 @@ def evaluate_file(
     clips = clips_of_split(all_clips, split)
     names = clips.attrs["aspects"]
     file = PredictionFile.parse(predictions)
-    predicted = read_predictions(file.path, names)
+    predicted = read_predictions(file, names)
     joined, not_predicted, not_labelled = join_predictions(predicted, clips)
     joined, without_score = _without_unscored_labels(joined, names)
     joined, scale_notes = onto_labels(joined, predicted, file, own_scales)
@@ -224,6 +224,7 @@ def evaluate_file(
     metrics = _metrics(joined, names, resampling, truth)
     notes = [
         *all_clips.attrs.get("notes", ()),
+        *predicted.attrs.get("notes", ()),
         *scale_notes,
         *remarks(joined, names, own_scales),
     ]
@@ -245,12 +246,12 @@ def evaluate_file(
             columns=columns,
             options=RatingOptions.of_attributes(all_clips.attrs),
         )
-        rated = _ratings_of(joined, all_ratings, ratings)
+        rated = ratings_of(joined, all_ratings, ratings)
         for aspect, unscored in without_score.items():
             is_unscored = rated["clip_id"].isin(unscored)
             rated = rated.assign(**{aspect: rated[aspect].mask(is_unscored)})
         check_against_labels(rated, joined, names, own_scales)
-        ceiling = _noise_ceiling(rated, joined, names, resampling=resampling)
+        ceiling = ceiling_of_clips(rated, joined, names, resampling=resampling)
         if truth is not None:
             notes.append(_CEILING_OF_MEANS)
         # Any table has scores; only that of one of our base models has distributions.
@@ -355,7 +356,7 @@ def ceiling_of_ratings(
         options=replace(AS_THEY_ARE, reading=options.reading) if clips else options,
     )
     if clips is not None:
-        single = _ratings_of(table, single, ratings)
+        single = ratings_of(table, single, ratings)
 
     rated = table[table["clip_id"].isin(single["clip_id"])]
     names = _systems_if_all_are_named(rated)
@@ -458,7 +459,7 @@ def _share_prompts(joined: pd.DataFrame) -> bool:
     return crossed(systems, prompt_codes(joined["prompt"], len(joined)))
 
 
-def _ratings_of(
+def ratings_of(
     joined: pd.DataFrame, all_ratings: pd.DataFrame, source: str
 ) -> pd.DataFrame:
     """The single ratings of the joined clips."""
@@ -470,12 +471,13 @@ def _ratings_of(
     return ratings
 
 
-def _noise_ceiling(
+def ceiling_of_clips(
     ratings: pd.DataFrame,
     joined: pd.DataFrame,
     aspects: Sequence[str],
     resampling: Resampling,
 ) -> pd.DataFrame:
+    """The noise ceiling of single ratings of some clips, by their systems."""
     systems = _systems_if_all_are_named(joined)
     system_of = None
     if systems is not None:

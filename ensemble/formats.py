@@ -12,19 +12,26 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isnan
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from base_models.bins import ScoreBins
 from base_models.clips.read_clips import SetAside
 from base_models.errors import UsageError, one_of
 from base_models.files import nan_to_none
+from base_models.optional_libraries import LazyLibrary, require
 from base_models.scales import Scale
 from meta.score_columns import bin_columns
 from meta.uncertainty.clip_range import RangeCheck
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+else:
+    pa = LazyLibrary("pyarrow")
+    pq = LazyLibrary("pyarrow.parquet")
 
 
 @dataclass(frozen=True)
@@ -73,7 +80,9 @@ class Scores:
         ``clip_id``, ``audio``, and per aspect ``<aspect>``, ``<aspect>_low`` and
         ``<aspect>_high`` (bounds of the interval). NaN where an aspect needs a prompt
         and the clip has none. ``out_of_range`` marks clips unlike those that the stack
-        has learnt from, where it can tell.
+        has learnt from, where it can tell. Of clips with audio, ``source_hz``,
+        ``bandwidth_hz`` and ``audio_flags`` stand last, see
+        `ensemble.scoring.audio_flags`.
     aspects : tuple of str
         Scored aspects.
     left_out : tuple of str
@@ -87,6 +96,8 @@ class Scores:
     check : RangeCheck, or None
         How far the clips lie from those that the stack has learnt from; None where it
         cannot tell, or no clip could be used.
+    audio_notes : tuple of str
+        What a reader of the scores must know of the audio, a line for each flag.
     """
 
     frame: pd.DataFrame
@@ -96,6 +107,7 @@ class Scores:
     distributions: Distributions | None = None
     scales: Mapping[str, Scale] = field(default_factory=dict)
     check: RangeCheck | None = None
+    audio_notes: tuple[str, ...] = ()
 
     @property
     def without_prompt(self) -> dict[str, tuple[str, ...]]:
@@ -229,15 +241,29 @@ FORMATS = {
 }
 
 
+def check_format(name: str) -> str:
+    """Return the name of an output format if files can be written in it here.
+
+    Raises
+    ------
+    UsageError
+        When there is no such format, or the library that writes it is not installed.
+    """
+    one_of(name, FORMATS, "output format")
+    if name == "parquet":
+        require("pyarrow")
+    return name
+
+
 def encode_scores(scores: Scores, name: str) -> bytes:
     """Encode scores in one of `FORMATS`.
 
     Raises
     ------
     UsageError
-        When there is no such format.
+        As `check_format` does.
     """
-    one_of(name, FORMATS, "output format")
+    check_format(name)
     return FORMATS[name].encode(scores.frame, scores.aspects)
 
 
@@ -263,7 +289,7 @@ def format_of_distributions(path: str | Path) -> str:
         if output_format.encode_distributions is not None
     }
     if Path(path).suffix in name_of:
-        return name_of[Path(path).suffix]
+        return check_format(name_of[Path(path).suffix])
     *others, last = name_of
     raise UsageError(
         f"--distributions {path}: name a {', '.join(others)} or {last} file; the "
@@ -286,7 +312,7 @@ def format_of_file(path: str | Path) -> str:
     """
     for name, output_format in FORMATS.items():
         if Path(path).suffix.lower() == output_format.suffix:
-            return name
+            return check_format(name)
     *others, last = [output_format.suffix for output_format in FORMATS.values()]
     raise UsageError(
         f"{path}: name a {', '.join(others)} or {last} file, or pass --format."

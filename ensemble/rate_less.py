@@ -25,6 +25,7 @@ from base_models.clips.listening_tests.rating_options import (
     RatingOptions,
 )
 from base_models.clips.listening_tests.read_listening_test import read_listening_test
+from base_models.clips.names import comparable_ids
 from base_models.clips.ratings import (
     find_ratings,
     known_rating_scales,
@@ -32,19 +33,18 @@ from base_models.clips.ratings import (
     read_ratings,
 )
 from base_models.clips.read_clips import read_clips
-from base_models.clips.text_table import READERS
+from base_models.clips.tables.read_table import is_table, read_table, table_file
 from base_models.errors import UsageError, some
 from base_models.scales import LabelScales, Scale
 from ensemble.prediction_files.join_models import scales_of_file
+from ensemble.prediction_files.prediction_word import PredictionFile
 from ensemble.prediction_files.predictor_scales import (
     CURE_OF_ONE_FILE,
     OF_LABELS,
-    PredictionFile,
     check_on_scale,
     range_remark,
 )
 from ensemble.prediction_files.read_predictions import (
-    comparable_ids,
     read_distributions,
     read_predictions,
 )
@@ -396,13 +396,12 @@ def _single_ratings(ratings: str, options: RatingOptions) -> Path | None:
     test = read_listening_test(path, options)
     if test is not None:
         return None if test.has_labels else path
-    suffix = path.suffix.lower()
-    if suffix in READERS and path.is_file():
-        names = READERS[suffix](path).columns
+    if path.is_dir() or musiceval.is_list(path):
+        return find_ratings(path)
+    if is_table(path) and table_file(path).is_file():
+        names = read_table(path).columns
         has_raters = any(fold_name(name) in RATER_COLUMNS for name in names)
         return path if has_raters else None
-    if path.is_dir() or suffix == ".txt":
-        return find_ratings(path)
     return None
 
 
@@ -415,10 +414,10 @@ def _planned_aspects(
     distributions = read_distributions(predictions)
     if distributions is not None:
         return tuple(distributions.aspects)
-    reader = READERS.get(predictions.suffix.lower())
-    if reader is not None and predictions.is_file():
-        columns = reader(predictions).columns
+    if is_table(predictions) and table_file(predictions).is_file():
+        table = read_table(predictions)
         # By name alone, since predictions may be on any scale.
+        columns = table.columns if table.has_header else ()
         names = [_named_aspect(name) for name in columns]
         found = dict.fromkeys(name for name in names if name)
         if found:
@@ -447,7 +446,7 @@ def _on_scale_of_ratings(
     these are in. Without them, predictions are taken for ratings, and must be on their
     scale.
     """
-    predicted = read_predictions(file.path, scales)
+    predicted = read_predictions(file, scales)
     found = scales_of_file(predicted, file, scales)
     intervals = _intervals(file.path, list(scales))
     columns: dict[str, ArrayLike] = {"clip_id": predicted["clip_id"].to_numpy()}
@@ -526,9 +525,9 @@ def described_clips(
     clips : a table that names them, as `read_clips` takes it, or None
     """
     if clips is None:
-        is_table = path.suffix.lower() in READERS and read_distributions(path) is None
         own = None
-        if is_table:
+        is_of_rows = is_table(path) and not musiceval.is_list(path)
+        if is_of_rows and read_distributions(path) is None:
             own = read_clips(path, labels=False)
         if own is not None and (own["system_id"] != "").any():
             return own, ()
@@ -545,9 +544,9 @@ def described_clips(
 
 def _intervals(path: Path, aspects: Sequence[str]) -> dict[str, np.ndarray]:
     """Ends of the intervals beside predictions, as ``predict_mos`` writes them."""
-    if path.suffix.lower() not in READERS or read_distributions(path) is not None:
+    if not is_table(path) or read_distributions(path) is not None:
         return {}
-    columns = READERS[path.suffix.lower()](path).columns
+    columns = read_table(path).columns
     found = {}
     for aspect in aspects:
         ends = [f"{aspect}_low", f"{aspect}_high"]

@@ -17,6 +17,14 @@ DISTRIBUTIONS = ("none", "stack", "members")
 """Whose distributions are wanted; of members, those of the stack come too."""
 OUT_OF_RANGE = "out_of_range"
 """Column that marks the clips unlike those that a stack has learnt from."""
+SOURCE_HZ = "source_hz"
+"""Column of the sample rate of a clip's file."""
+BANDWIDTH_HZ = "bandwidth_hz"
+"""Column of the frequency above which there is nothing in a clip."""
+AUDIO_FLAGS = "audio_flags"
+"""Column that names what is wrong with the audio of a clip, such as silence."""
+AUDIO_COLUMNS = (SOURCE_HZ, BANDWIDTH_HZ, AUDIO_FLAGS)
+"""Columns about the audio of clips, the last ones where audio was scored."""
 
 
 def score_columns(

@@ -6,7 +6,10 @@ import sys
 from graphlib import TopologicalSorter
 
 import pytest
+from absent_libraries import run_python
 from builders import ROOT
+
+from base_models.optional_libraries import EXTRA_OF_LIBRARY
 
 MAY_IMPORT = {
     "base_models": {"base_models"},
@@ -16,6 +19,7 @@ MAY_IMPORT = {
 LEVELS = {
     "base_models": [
         {"errors"},
+        {"optional_libraries"},
         {"bins", "files", "devices", "mono_rules", "scales", "vector_range"},
         {"predictions", "settings", "clips", "sklearn_files", "frame_range"},
         {"config", "pooled_config"},
@@ -41,9 +45,16 @@ LEVELS = {
         {"assessment", "adaptation_curve"},
     ],
     "ensemble": [
+        {"version"},
         {"screen", "engine", "workspace", "formats", "prediction_files"},
-        {"training", "reporting", "evaluate_predictions", "rate_less"},
-        {"estimator"},
+        {
+            "training",
+            "reporting",
+            "evaluate_predictions",
+            "evaluate_arrays",
+            "rate_less",
+        },
+        {"estimator", "compare_predictions"},
         {"scoring", "stacking", "papers"},
         {"attention"},
         {"cli"},
@@ -59,6 +70,7 @@ GROUND = [
     "settings.py",
     "errors.py",
     "files.py",
+    "optional_libraries.py",
     "predictions.py",
     "scales.py",
     "mono_rules.py",
@@ -75,6 +87,34 @@ META_MAY_USE = {
     "files",
     "vector_range",
 }
+TORCH_WINGS = [
+    "base_models/networks",
+    "base_models/training",
+    "base_models/encoders/audio",
+    "base_models/encoders/joint",
+    "base_models/encoders/text",
+]
+"""Folders that are of no use without torch, and ask for it before they import it."""
+ASKED_FOR_BEFORE = {
+    "ensemble/engine.py": {"distributed"},
+    "base_models/encoders/base.py": {"huggingface_hub"},
+    "base_models/encoders/weights.py": {"huggingface_hub"},
+}
+"""What functions outside of these folders import once they know that it is there."""
+LIGHT_PATH = [
+    "base_models/clips",
+    "base_models/metrics",
+    "meta",
+    "ensemble/cli",
+    "ensemble/estimator",
+    "ensemble/prediction_files",
+    "ensemble/reporting",
+    "ensemble/stacking",
+    "ensemble/evaluate_predictions.py",
+    "ensemble/rate_less.py",
+    "ensemble/scoring/score_predictions.py",
+]
+"""What stacks, evaluates and completes predictions and ratings."""
 UNSAFE = {
     "pickle.load",
     "pickle.loads",
@@ -92,8 +132,8 @@ def modules(package):
     return sorted((ROOT / package).rglob("*.py"))
 
 
-def imported(path):
-    for node in ast.walk(ast.parse(path.read_text())):
+def imported(path, nodes=None):
+    for node in nodes or ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -185,6 +225,54 @@ def test_importing_a_door_leaves_torch_unloaded(module):
         subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode
         == 0
     )
+
+
+def imported_in_earnest(path):
+    """Libraries that a module or its functions import, and not only for their types."""
+    nodes = []
+    pending = [ast.parse(path.read_text())]
+    while pending:
+        node = pending.pop()
+        nodes.append(node)
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            pending += node.orelse
+        else:
+            pending += ast.iter_child_nodes(node)
+    return {name.split(".")[0] for name in imported(path, nodes)}
+
+
+@pytest.mark.parametrize("package", MAY_IMPORT)
+def test_only_folders_that_ask_for_torch_import_what_may_be_missing(package):
+    for path in modules(package):
+        place = path.relative_to(ROOT).as_posix()
+        if not place.startswith(tuple(f"{wing}/" for wing in TORCH_WINGS)):
+            optional = imported_in_earnest(path) & set(EXTRA_OF_LIBRARY)
+            assert optional <= ASKED_FOR_BEFORE.get(place, set()), place
+
+
+@pytest.mark.parametrize("wing", TORCH_WINGS)
+def test_a_folder_that_needs_torch_asks_for_it_first(wing):
+    first = ast.parse((ROOT / wing / "__init__.py").read_text()).body
+    assert ast.unparse(first[-1]) == "require('torch')"
+    assert all(isinstance(node, ast.ImportFrom) for node in first[1:-1])
+
+
+def test_the_light_path_is_imported_where_no_optional_library_is(tmp_path):
+    names = []
+    for place in LIGHT_PATH:
+        path = ROOT / place
+        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
+            module = ".".join(file.relative_to(ROOT).with_suffix("").parts)
+            names.append(module.removesuffix(".__init__"))
+    assert len(names) > 100
+    code = f"""
+import importlib, json, sys
+for name in {names}:
+    importlib.import_module(name)
+print(json.dumps(sorted(sys.modules)))
+"""
+    loaded = {name.partition(".")[0] for name in run_python(code, tmp_path)}
+    assert not loaded & set(EXTRA_OF_LIBRARY)
 
 
 def test_nothing_that_is_loaded_can_run_code():

@@ -395,6 +395,9 @@ _BOOKKEEPING = frozenset(
         "num_raters",
         # What this product writes beside its scores.
         "out_of_range",
+        "source_hz",
+        "bandwidth_hz",
+        "audio_flags",
         "weight",
         # Lengths, rates and chunks, which tools write beside their scores.
         "len_in_sec",

@@ -14,13 +14,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from base_models.clips.columns import SPLITS
-from base_models.clips.text_table import (
-    READERS,
-    TextTable,
-    check_name,
-    read_text,
-    split_lines,
-)
+from base_models.clips.tables.encoding import read_text
+from base_models.clips.tables.read_table import is_table
+from base_models.clips.text_table import TextTable, check_name, split_lines
 from base_models.errors import UsageError
 
 ASPECTS = ("mi", "ta")
@@ -31,6 +27,7 @@ PREFIX = "audiomos2025-track1-"
 EVAL_LIST = "eval_list.txt"
 EVAL_PACKAGE = "audiomos2025-track1-eval-phase"
 RATING_FOLDER = "person_mos"
+_LISTED_CLIP = re.compile(rb"audiomos2025-track1-|S[0-9]+_P[0-9]+(\.wav)?\s*(,|$)")
 
 
 def find_tree(path: Path) -> Path | None:
@@ -49,6 +46,18 @@ def find_tree(path: Path) -> Path | None:
         if has_lists or (folder / RATING_FOLDER).is_dir():
             return folder
     return None
+
+
+def is_list(path: Path) -> bool:
+    """Whether a file is one of the lists of a tree, by the first clip that it names."""
+    if path.suffix.lower() != ".txt" or not path.is_file():
+        return False
+    if path.name == EVAL_LIST:
+        return True
+    with path.open("rb") as file:
+        # A mark of the byte order may come first.
+        beginning = file.read(512).removeprefix(b"\xef\xbb\xbf").lstrip()
+    return _LISTED_CLIP.match(beginning) is not None
 
 
 def read_tree(path: Path) -> TextTable:
@@ -252,7 +261,9 @@ def _existing(paths: Iterable[Path]) -> list[Path]:
 
 def _hint_of_tables(folder: Path) -> str:
     tables = sorted(
-        path.name for path in folder.iterdir() if path.suffix.lower() in READERS
+        path.name
+        for path in folder.iterdir()
+        if is_table(path) and path.suffix.lower() != ".txt"
     )
     if not tables:
         return ""

@@ -22,6 +22,7 @@ from base_models.clips.columns import (
     STANDARD_NAMES,
     fold_name,
     is_bookkeeping_of_ratings,
+    without_scale,
 )
 from base_models.clips.text_table import TextTable
 from base_models.errors import UsageError, some
@@ -216,7 +217,11 @@ def rated_columns_of(table: TextTable, source: str) -> dict[str, str]:
             f"{source}: no column is known to hold ratings; it has "
             f"{some(table.columns, 20)}. Name the rated columns with aspects."
         )
-    return {name: name for name in chosen}
+    # A scale is no part of an aspect's name, unless nothing else tells two apart.
+    aspects = [without_scale(name) for name in chosen]
+    if len(set(aspects)) < len(aspects):
+        aspects = chosen
+    return dict(zip(aspects, chosen, strict=True))
 
 
 def clip_names(table: TextTable) -> list[str]:

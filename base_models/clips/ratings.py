@@ -37,7 +37,13 @@ from base_models.clips.rating_tables import (
     one_row_per_rating,
     rated_columns_of,
 )
-from base_models.clips.text_table import READERS, TextTable, check_name
+from base_models.clips.tables.read_table import (
+    TABLE_SUFFIXES,
+    is_table,
+    read_table,
+    table_file,
+)
+from base_models.clips.text_table import TextTable, check_name
 from base_models.errors import UsageError, some
 from base_models.scales import Scale, as_scale
 
@@ -160,7 +166,7 @@ def find_ratings(data: str | os.PathLike) -> Path | None:
     test = read_listening_test(data)
     if test is not None:
         return None if test.has_labels else data
-    if data.suffix.lower() in READERS and data.is_file():
+    if _is_table(data) and table_file(data).is_file():
         return None
     # A list stands in the root of its tree, or in its folder "sets".
     if data.is_dir():
@@ -335,10 +341,10 @@ def rated_columns(
         if test.aspects:
             return {aspect: aspect for aspect in test.aspects}
         return rated_columns_of(test.table, str(path))
-    if path.suffix.lower() not in READERS:
+    if not _is_table(path):
         return {aspect: aspect for aspect in musiceval.ASPECTS}
 
-    table = READERS[path.suffix.lower()](path)
+    table = read_table(path)
     return rated_columns_of(table, str(path))
 
 
@@ -391,8 +397,8 @@ def check_has_columns(
     test = read_listening_test(path, options)
     if test is not None:
         known = test.table.columns
-    elif path.suffix.lower() in READERS:
-        known = READERS[path.suffix.lower()](path).columns
+    elif _is_table(path):
+        known = read_table(path).columns
     absent = [column for column in named if column not in known]
     if absent:
         raise UsageError(
@@ -401,74 +407,12 @@ def check_has_columns(
         )
 
 
-# ---- histograms
-
-
-def histograms(
-    ratings: pd.DataFrame,
-    clip_ids: Sequence[str],
-    aspect: str,
-    bins: ScoreBins,
-) -> np.ndarray:
-    """The ratings of each clip as a distribution over bins.
-
-    Parameters
-    ----------
-    ratings : a table that `check_ratings` accepts; ratings of other clips are not used
-    clip_ids : n unique ids
-    aspect : the rated column
-    bins : the scale; a rating is split between the two nearest bins
-
-    Returns
-    -------
-    histograms : float64 array of shape (n, bins.count), rows sum to 1; NaN where a clip
-        has no rating of the aspect. It does not depend on the order of the rows or the
-        names of the raters, to the last bit.
-    """
-    counts, sums = count_ratings(ratings, clip_ids, aspect, bins=bins)
-    # A clip without ratings is divided by 1, then set to NaN.
-    divisors = np.maximum(counts, 1)[:, None]
-    has_ratings = counts[:, None] > 0
-    return np.where(has_ratings, sums / divisors, np.nan)
-
-
-def count_ratings(
-    ratings: pd.DataFrame,
-    clip_ids: Sequence[str],
-    aspect: str,
-    bins: ScoreBins,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Count the ratings of each clip, in all and by bin.
-
-    Parameters
-    ----------
-    ratings, clip_ids, aspect, bins : see `histograms`
-
-    Returns
-    -------
-    counts : int64 array of shape (n,), the number of ratings of each clip
-    sums : float64 array of shape (n, bins.count), the ratings in each bin; a rating is
-        split between the two nearest bins, so rows sum to `counts`
-    """
-    row_of = {clip: row for row, clip in enumerate(clip_ids)}
-    rows = ratings["clip_id"].map(row_of).to_numpy(dtype=np.float64)
-    values = ratings[aspect].to_numpy(dtype=np.float64)
-
-    # Clips that are not asked for map to NaN.
-    is_used = np.isfinite(rows) & np.isfinite(values)
-    rows = rows[is_used].astype(np.int64)
-    values = values[is_used]
-
-    # Sums in floating point depend on the order of their terms: sort, so that they do
-    # not depend on the order of the table.
-    order = np.lexsort((values, rows))
-    sums = np.zeros((len(row_of), bins.count))
-    np.add.at(sums, rows[order], bins.split(values[order]))
-    counts = np.bincount(rows, minlength=len(row_of))
-    return counts, sums
-
-
 # ---- tables
+
+
+def _is_table(path: Path) -> bool:
+    """Whether ratings stand in a table, and not in the lists of a MusicEval tree."""
+    return is_table(path) and not musiceval.is_list(path)
 
 
 def _read_table(
@@ -478,13 +422,12 @@ def _read_table(
     test: ListeningTest | None,
 ) -> tuple[TextTable, dict[str, str]]:
     """The cells with ``clip_id`` and ``rater_id``, and the column of each aspect."""
-    suffix = path.suffix.lower()
     if test is not None and test.has_labels:
         raise UsageError(
             f"{path} holds votes on pairs and no ratings; as clips (--data, or in "
             "place of a clip table) it gives a score for each."
         )
-    if test is None and (path.is_dir() or suffix == ".txt"):
+    if test is None and (path.is_dir() or musiceval.is_list(path)):
         table = musiceval.read_rating_lists(path)
         column_of = {name: columns.get(name, name).lower() for name in aspects}
         unknown = [name for name in aspects if column_of[name] not in musiceval.ASPECTS]
@@ -494,8 +437,8 @@ def _read_table(
             )
         return table, column_of
 
-    if test is not None or suffix in READERS:
-        table = READERS[suffix](path) if test is None else test.table
+    if test is not None or is_table(path):
+        table = read_table(path) if test is None else test.table
         named = {columns.get(aspect, aspect) for aspect in aspects}
         if holds_lists(table, named):
             table = one_row_per_rating(table, named)
@@ -509,8 +452,8 @@ def _read_table(
 
     if path.exists():
         raise UsageError(
-            f"{path}: ratings are read from a MusicEval folder, a .txt list, or "
-            f"{', '.join(READERS)}."
+            f"{path}: ratings are read from a MusicEval folder, or "
+            f"{', '.join(TABLE_SUFFIXES)}."
         )
     raise UsageError(f"There is no file or folder {path}.")
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,10 +20,9 @@ from base_models.clips import musiceval
 from base_models.clips.columns import (
     CLIP_COLUMNS,
     RATING_NAMES,
-    aspect_columns,
     fold_name,
 )
-from base_models.clips.labels import FEWEST_LABELLED, SCALE, label_scales, read_scores
+from base_models.clips.labels import FEWEST_LABELLED, label_scales
 from base_models.clips.listening_tests.listening_test import ListeningTest
 from base_models.clips.listening_tests.rating_options import (
     AS_THEY_ARE,
@@ -33,13 +32,6 @@ from base_models.clips.listening_tests.read_listening_test import read_listening
 from base_models.clips.parquet.published_tables import as_published, find_shards, joined
 from base_models.clips.problems import Problem, Problems
 from base_models.clips.rating_tables import one_row_per_clip
-from base_models.clips.ratings import (
-    check_has_columns,
-    find_ratings,
-    mean_ratings,
-    rated_columns,
-    read_ratings,
-)
 from base_models.clips.rows.audio_tables import table_of_audio
 from base_models.clips.rows.cell_checks import (
     check_audio,
@@ -49,11 +41,8 @@ from base_models.clips.rows.cell_checks import (
     problem_in,
     read_splits,
 )
-from base_models.clips.rows.rated_columns import (
-    choose_aspects,
-    known_scales,
-    scale_notes,
-)
+from base_models.clips.rows.rated_columns import odd_cell_notes
+from base_models.clips.rows.read_labels import Labels, LabelSource, read_labels
 from base_models.clips.rows.reading import Reading
 from base_models.clips.rows.standard_columns import (
     StandardTable,
@@ -62,9 +51,10 @@ from base_models.clips.rows.standard_columns import (
 )
 from base_models.clips.rows.validate import validate_clips
 from base_models.clips.segments.table_times import check_times, with_segments
-from base_models.clips.text_table import READERS, TextTable
+from base_models.clips.tables.read_table import TABLE_SUFFIXES, is_table, read_table
+from base_models.clips.text_table import TextTable
 from base_models.errors import UsageError, some
-from base_models.scales import Ends, LabelScales, Scale
+from base_models.scales import Ends, LabelScales
 
 
 @dataclass(frozen=True)
@@ -229,12 +219,12 @@ def collect_clips(
     if test is None:
         check_times(standard, options.reading, problems)
 
-    labelled = _Labels()
+    labelled = Labels()
     if labels:
-        labelled = _labels(
+        labelled = read_labels(
             standard.table,
             words,
-            source=_Source(path, test, ratings, rating_scale),
+            source=LabelSource(path, test, ratings, rating_scale),
             declared=LabelScales.of_any(scales),
             options=options,
             problems=problems,
@@ -268,7 +258,7 @@ def _aspect_words(
 
 
 def _frame(
-    table: TextTable, splits: Sequence[str], labelled: _Labels, rows: Sequence[int]
+    table: TextTable, splits: Sequence[str], labelled: Labels, rows: Sequence[int]
 ) -> pd.DataFrame:
     """The clip table of some rows; others may hold what no frame can."""
     columns: dict[str, Sequence[str] | np.ndarray] = {}
@@ -291,7 +281,7 @@ def _frame(
 
 def _attributes(
     standard: StandardTable,
-    labelled: _Labels,
+    labelled: Labels,
     given: Sequence[str],
     is_rated: bool,
 ) -> dict[str, object]:
@@ -310,6 +300,8 @@ def _attributes(
     notes = [*standard.table.notes, *labelled.notes]
     if about_columns:
         notes.insert(len(standard.table.notes), about_columns)
+    if is_rated:
+        notes += odd_cell_notes(standard.table, ignored)
     if notes:
         attributes["notes"] = notes
     if any(aspect != column for aspect, column in rated.items()):
@@ -353,7 +345,6 @@ def _read_table(
     are the columns of a table with a row per clip, which were chosen from.
     """
     reading = options.reading
-    suffix = path.suffix.lower()
     test = read_listening_test(path, options)
     if test is not None:
         cells = test.clips or one_row_per_clip(test.table)
@@ -380,10 +371,10 @@ def _read_table(
         of_audio = table_of_audio(path)
         if of_audio is not None:
             return of_audio, None, []
-    if path.is_dir() or suffix == ".txt":
+    if path.is_dir() or musiceval.is_list(path):
         return StandardTable(musiceval.read_tree(path), {}), None, []
-    if suffix in READERS:
-        cells = READERS[suffix](path)
+    if is_table(path):
+        cells = read_table(path)
         given = list(cells.columns)
         standard = with_segments(cells, path, reading)
         if standard.table.embedded:
@@ -395,8 +386,8 @@ def _read_table(
         return of_audio, None, []
     if path.exists():
         raise UsageError(
-            f"{path}: clips are read from a folder of audio, a MusicEval folder, a "
-            f".txt label list, or {', '.join(READERS)}."
+            f"{path}: clips are read from a folder of audio, a MusicEval folder, "
+            f"or {', '.join(TABLE_SUFFIXES)}."
         )
     raise UsageError(f"There is no file or folder {path}.")
 
@@ -412,13 +403,16 @@ def _check_columns_are_there(path: Path, table: TextTable, reading: Reading) -> 
 
 
 def _is_table(file: Path) -> bool:
-    return file.suffix.lower() in READERS and not file.name.startswith(".")
+    """Whether a file of a folder is one that may list its clips.
+
+    Notes and settings lie beside tables, too.
+    """
+    is_other = file.suffix.lower() in (".txt", ".scp", ".json")
+    return is_table(file) and not is_other and not file.name.startswith(".")
 
 
 def _read_shards(shards: Sequence[Path], reading: Reading) -> StandardTable:
-    tables = [
-        with_segments(READERS[".parquet"](shard), shard, reading) for shard in shards
-    ]
+    tables = [with_segments(read_table(shard), shard, reading) for shard in shards]
     table = as_published(joined([one.table for one in tables], shards), shards)
     audio = tuple(found for one in tables for found in one.audio)
     return StandardTable(table, tables[0].taken, audio)
@@ -427,176 +421,3 @@ def _read_shards(shards: Sequence[Path], reading: Reading) -> StandardTable:
 def _noted(standard: StandardTable, note: str) -> StandardTable:
     notes = (note, *standard.table.notes)
     return replace(standard, table=replace(standard.table, notes=notes))
-
-
-# ---- labels: ratings that are in the table, or means of single ones
-
-
-@dataclass(frozen=True)
-class _Source:
-    """Where labels may be: the table, and single ratings with their scale.
-
-    Parameters
-    ----------
-    path : the table
-    test : the listening test that it is, if any
-    ratings : single ratings of its clips, elsewhere
-    rating_scale : of these
-    """
-
-    path: Path
-    test: ListeningTest | None
-    ratings: str | os.PathLike | None
-    rating_scale: Sequence[float] | None
-
-    @property
-    def own_ratings(self) -> Path | None:
-        """The table itself, where it holds single ratings."""
-        is_own = self.test is not None and not self.test.has_labels
-        return self.path if is_own else None
-
-
-@dataclass(frozen=True)
-class _Labels:
-    """Labels of a table.
-
-    Parameters
-    ----------
-    rated : aspect to its column
-    arrays : aspect to its n labels; of means, each aspect has the arrays of
-        `MEAN_STATISTICS` too
-    source : the single ratings whose means they are; None where they stand in the table
-    scales : those that are declared, by the user or by the data
-    rating_options : how the listening test was read, where labels are its means
-    notes : what was chosen
-    """
-
-    rated: dict[str, str] = field(default_factory=dict)
-    arrays: dict[str, np.ndarray] = field(default_factory=dict)
-    source: str | os.PathLike | None = None
-    scales: LabelScales = field(default_factory=LabelScales)
-    rating_options: RatingOptions | None = None
-    notes: tuple[str, ...] = ()
-
-
-def _labels(
-    table: TextTable,
-    words: Sequence[str] | None,
-    *,
-    source: _Source,
-    declared: LabelScales,
-    options: RatingOptions,
-    problems: Problems,
-) -> _Labels:
-    """Labels that stand in the table, or else the means of single ratings."""
-    test = source.test
-    ratings = source.own_ratings or source.ratings
-    if test is not None and test.has_labels and words is None:
-        words = list(test.aspects)
-    if source.own_ratings is None and ratings is not None:
-        test = read_listening_test(Path(ratings), options)
-
-    rated: dict[str, str] = {}
-    if source.own_ratings is None and not _are_all_absent(words, table, ratings):
-        rated = choose_aspects(table, words, declared=declared, path=source.path)
-    # Before a label is refused for being off a scale that was meant for it.
-    if rated:
-        declared.check_aspects(list(rated))
-    # Where the scale of the ratings is named, their means are on that of labels.
-    if source.rating_scale is None:
-        known = known_scales(table, rated, {} if test is None else test.scales)
-        declared = replace(declared, known=known)
-    scales = declared.or_else(Scale.of(SCALE))
-    n_problems = len(problems)
-    scores = _scores(table, rated, scales, options.reading, problems=problems)
-    has_labels = len(problems) > n_problems or any(
-        np.isfinite(values).any() for values in scores.values()
-    )
-    if ratings is None and source.path.suffix.lower() not in READERS:
-        ratings = find_ratings(source.path)
-    if has_labels or ratings is None:
-        notes = tuple(scale_notes(rated, declared))
-        return _Labels(rated, scores, scales=declared, notes=notes)
-
-    if words is not None:
-        rated = aspect_columns(words)
-    elif not rated:
-        rated = rated_columns(ratings, options)
-    check_has_columns(ratings, rated, options)
-    declared.check_aspects(list(rated))
-    # The scales of an export are those of its columns.
-    of_columns = declared.known
-    known = {
-        aspect: of_columns[column]
-        for aspect, column in rated.items()
-        if column in of_columns
-    }
-    declared = replace(declared, known={**of_columns, **known})
-    means = _means(
-        ratings, rated, declared, options, rating_scale=source.rating_scale
-    ).reindex(table.columns["clip_id"])
-    arrays = {name: means[name].to_numpy(np.float64) for name in means}
-    for aspect in rated:
-        # A clip that nobody rated has no ratings, and not an unknown number of them.
-        arrays[f"{aspect}_n"] = np.nan_to_num(arrays[f"{aspect}_n"])
-    is_elsewhere = test is not None and source.own_ratings is None
-    return _Labels(
-        rated,
-        arrays,
-        source=ratings,
-        scales=declared,
-        rating_options=None if test is None else options,
-        notes=test.notes if test is not None and is_elsewhere else (),
-    )
-
-
-def _scores(
-    table: TextTable,
-    rated: Mapping[str, str],
-    scales: LabelScales,
-    reading: Reading,
-    *,
-    problems: Problems,
-) -> dict[str, np.ndarray]:
-    """The labels of each aspect that stand in the table."""
-    scores = {}
-    for aspect, column in rated.items():
-        cells = reading.without_codes(table.columns[column])
-        codeless = replace(table, columns={**table.columns, column: cells})
-        scale = scales.of(aspect) or Scale.of(SCALE)
-        scores[aspect] = read_scores(codeless, column, scale, problems=problems)
-    return scores
-
-
-def _means(
-    ratings: str | os.PathLike,
-    rated: Mapping[str, str],
-    declared: LabelScales,
-    options: RatingOptions,
-    *,
-    rating_scale: Sequence[float] | None,
-) -> pd.DataFrame:
-    """The means of single ratings, by clip."""
-    scales = declared.or_else(Scale.of(SCALE))
-    bins = {aspect: scales.of(aspect) or Scale.of(SCALE) for aspect in rated}
-    # Means are on the scale of the ratings, unless another one is named.
-    single = read_ratings(
-        ratings,
-        rated,
-        rating_scale or bins,
-        bins=bins,
-        columns=rated,
-        options=options,
-    )
-    return mean_ratings(single, list(rated), bins)
-
-
-def _are_all_absent(
-    words: Sequence[str] | None,
-    table: TextTable,
-    ratings: str | os.PathLike | None,
-) -> bool:
-    """Whether the named aspects are in the single ratings and not in the table."""
-    if words is None or ratings is None:
-        return False
-    return not set(aspect_columns(words, table.columns).values()) & set(table.columns)

@@ -11,12 +11,9 @@ import itertools
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
-import torch
-from huggingface_hub.errors import StrictDataclassError
-from torch import nn
 
 from base_models.clips.audio import load_audio
 from base_models.encoders.specs import EncoderSpec
@@ -24,6 +21,13 @@ from base_models.encoders.weights import WeightFiles
 from base_models.errors import ClipError, UsageError
 from base_models.files import sha256
 from base_models.mono_rules import MIX
+from base_models.optional_libraries import LazyLibrary
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+else:
+    torch = LazyLibrary("torch")
 
 Model = TypeVar("Model")
 
@@ -244,6 +248,8 @@ def assemble_from_config(
     UsageError
         If the config is not one of this architecture.
     """
+    from huggingface_hub.errors import StrictDataclassError
+
     config = files.json(name)
     try:
         # The random weights are replaced at once; drawing them must not move the

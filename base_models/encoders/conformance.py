@@ -12,16 +12,21 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import torch
 
 from base_models.clips.audio import probe
 from base_models.encoders.base import Encoder, state_digest
 from base_models.encoders.specs import SPECS
 from base_models.errors import ClipError, UsageError, some
 from base_models.networks.standardisation import is_dead
+from base_models.optional_libraries import LazyLibrary
+
+if TYPE_CHECKING:
+    import torch
+else:
+    torch = LazyLibrary("torch")
 
 TOLERANCE = 1e-4
 """How much a batch may change an embedding, as a share of its largest number.

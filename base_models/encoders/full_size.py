@@ -11,10 +11,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
-
-import torch
-from torch import nn
+from typing import TYPE_CHECKING, Any
 
 from base_models.encoders.audio.distillmos import SpeechJudge
 from base_models.encoders.audio.mert import assemble_mert
@@ -41,6 +38,13 @@ from base_models.encoders.text.roberta import assemble_roberta
 from base_models.encoders.text.transformer import LastHiddenState
 from base_models.errors import one_of
 from base_models.networks.costs import META, Cost, count_cost, on_meta
+from base_models.optional_libraries import LazyLibrary
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+else:
+    torch = LazyLibrary("torch")
 
 SECONDS = 30
 """Length of the clip that is counted, the longest that is used."""

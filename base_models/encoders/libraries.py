@@ -9,11 +9,17 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from base_models.encoders.specs import EncoderSpec
-from base_models.errors import UsageError
+from base_models.errors import MissingLibrary, UsageError
+from base_models.optional_libraries import (
+    EXTRA_OF_LIBRARY,
+    is_installed,
+    require,
+)
 
 
 def builder_module(spec: EncoderSpec) -> str:
@@ -25,19 +31,20 @@ def missing_libraries(spec: EncoderSpec) -> list[str]:
     """Import names of what an encoder seems to need and that is not installed."""
     imported = _imported_libraries(builder_module(spec))
     names = sorted({*spec.libraries, *imported})
-    return [name for name in names if not _is_installed(name)]
+    return [name for name in names if not is_installed(name)]
 
 
 def check_libraries(spec: EncoderSpec) -> None:
-    """Check that the libraries which the spec names are installed.
+    """Check that torch and the libraries which the spec names are installed.
 
     Raises
     ------
     UsageError
         If one is not, with the command that installs it.
     """
+    require("torch")
     for name in spec.libraries:
-        if not _is_installed(name):
+        if not is_installed(name):
             raise missing_library_error(spec, name)
 
 
@@ -53,7 +60,7 @@ def missing_library_error(spec: EncoderSpec, module: str) -> UsageError:
     library = module.partition(".")[0]
     # A part that is missing from an installed library is not cured by installing it.
     lack = f"the library '{library}', which is not installed"
-    if _is_installed(library):
+    if is_installed(library):
         lack = f"'{module}', which the installed '{library}' does not have"
     return UsageError(
         f"Encoder '{spec.name}' needs {lack}; run: {install_command([library], spec)}"
@@ -62,23 +69,31 @@ def missing_library_error(spec: EncoderSpec, module: str) -> UsageError:
 
 def install_command(libraries: Sequence[str], spec: EncoderSpec) -> str:
     """Shell command that installs some libraries of an encoder."""
-    packages = [spec.libraries.get(library, library) for library in libraries]
-    return f"pip install {' '.join(packages)}"
-
-
-def _is_installed(library: str) -> bool:
-    try:
-        return importlib.util.find_spec(library) is not None
-    # A module that somebody put into sys.modules by hand may have no spec.
-    except ValueError:
-        return True
+    extras = {
+        EXTRA_OF_LIBRARY[library].name
+        for library in libraries
+        if library in EXTRA_OF_LIBRARY
+    }
+    packages = [
+        spec.libraries.get(library, library)
+        for library in libraries
+        if library not in EXTRA_OF_LIBRARY
+    ]
+    # What this package's extras bring comes in the versions that it works with.
+    if extras:
+        packages.insert(0, f"stackedmos[{','.join(sorted(extras))}]")
+    return f"pip install {shlex.join(packages)}"
 
 
 def _imported_libraries(module: str) -> Iterator[str]:
     """Top-level names of what a module imports, without what it tries to import."""
     try:
         found = importlib.util.find_spec(module)
-    # Finding a module imports the packages around it, which may fail in any way.
+    # Finding a module imports the packages around it, and ours ask for torch.
+    except MissingLibrary as error:
+        yield str(error.name)
+        return
+    # Those of somebody else may fail in any way.
     except Exception:
         return
     if found is None or not found.origin or not found.origin.endswith(".py"):

@@ -18,6 +18,7 @@ from base_models.encoders.specs import PICKLE, SPECS, WEIGHTS, EncoderSpec, HubF
 from base_models.encoders.wheels import check_pinned, wheel_folder
 from base_models.errors import DamagedArtifact, UsageError, some
 from base_models.files import from_json, read_bytes, sha256
+from base_models.optional_libraries import is_installed
 
 if TYPE_CHECKING:
     import torch
@@ -275,6 +276,9 @@ def fetch_command(spec: EncoderSpec) -> str:
 
 
 def _cached_path(spec: EncoderSpec, file: str) -> Path | None:
+    # Without the library there is no cache that it could read.
+    if not is_installed("huggingface_hub"):
+        return None
     from huggingface_hub import constants, try_to_load_from_cache
 
     source = spec.source(file)

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from base_models.clips.ratings import check_ratings, count_ratings
+from base_models.clips.listening_tests.rating_histograms import count_ratings
+from base_models.clips.ratings import check_ratings
 from base_models.errors import UsageError, some
 from base_models.metrics.bootstrap import bootstrap_weights
 from base_models.metrics.intervals import Interval, expanded_percentiles

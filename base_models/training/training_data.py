@@ -14,7 +14,8 @@ from numpy.typing import ArrayLike
 from sklearn.utils.validation import _check_sample_weight
 
 from base_models.clips.labels import FEWEST_LABELLED, check_labels, mean_label
-from base_models.clips.ratings import check_ratings, histograms
+from base_models.clips.listening_tests.rating_histograms import histograms
+from base_models.clips.ratings import check_ratings
 from base_models.clips.splits import stratified_holdout
 from base_models.config import BaseConfig
 from base_models.errors import UsageError

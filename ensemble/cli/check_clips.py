@@ -7,7 +7,7 @@ when the table cannot be read.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -35,6 +35,7 @@ from ensemble.cli.shared.exit_codes import (
     listed,
     run_command,
     say,
+    say_more,
     say_notes,
     say_set_aside,
 )
@@ -53,6 +54,7 @@ from ensemble.cli.shared.output_files import (
     table_format,
 )
 from ensemble.cli.shared.problem_list import show_problems, write_listed
+from ensemble.cli.shared.rater_section import print_raters, raters_of
 from ensemble.cli.shared.rating_options import add_rating_options, rating_options
 from ensemble.screen import streams
 from ensemble.screen.tables import LiteralTable
@@ -95,7 +97,9 @@ def _parser() -> Options:
         help="write the rows that can be used to this file (.csv): standard names, "
         "plain numbers, paths that exist; what is left out is said",
     )
-    add_result_options(output, "the findings", "facts, findings and problems")
+    add_result_options(
+        output, "the findings, a clip a row,", "facts, findings and problems"
+    )
     return parser
 
 
@@ -165,9 +169,61 @@ def _main(argv: Sequence[str] | None = None) -> int:
     )
     if options.out:
         table_format(options.out)
-    # Imported late: these load libraries that --help does not need.
-    from base_models.clips.demo.corpus import is_demo
+    # Imported late: it loads libraries that --help does not need.
     from ensemble.training.checks.advice import Advice
+
+    rows = _read_rows(options)
+    clips = rows.clips
+    # There is nothing to wait for where no clip names a file.
+    names_audio = (clips["audio"] != "").any()
+    track_audio = partial(_track, description="Reading audio", is_quiet=not names_audio)
+    sounds = probe_clips(clips, track_audio)
+    facts = summarise_clips(clips, sounds)
+    # Of a table without ratings there is nothing to say.
+    advice = None
+    if clips.attrs["aspects"]:
+        advice = Advice.of(clips, clips.attrs["aspects"], group=options.group)
+        facts["advice"] = advice.to_json()
+    raters = raters_of(clips)
+    if raters:
+        facts["raters"] = [one.to_json() for one in raters]
+    findings = inspect_clips(clips, sounds)
+    _say_files(sounds, findings)
+    curve = None
+    if options.curve:
+        # Learnt on 1..5, as base models do.
+        curve = _measure_curve(options, labels_onto(clips))
+        facts["curve"] = [one.to_json() for one in curve.aspects]
+
+    screen = Screen()
+    for table in _facts_tables(facts):
+        screen.print(table)
+    print_raters(screen, raters)
+    if advice:
+        _print_advice(screen, advice)
+    if curve:
+        _print_curve(screen, curve)
+    _print_findings(screen, findings)
+    problems = _list_problems(rows, sounds)
+    if options.fix:
+        _write_fixed(options.fix, rows, sounds)
+
+    if options.out:
+        put_table(_finding_table(findings), options.out)
+    if options.json:
+        about = {
+            "facts": facts,
+            "findings": [asdict(finding) for finding in findings],
+            "problems": [problem.to_json() for problem in problems],
+        }
+        put_json(about, options.json, "check_clips")
+    code = say_set_aside(curve.set_aside) if curve else ALL_WELL
+    return CLIPS_SET_ASIDE if findings or problems else code
+
+
+def _read_rows(options: Namespace) -> ReadRows:
+    """Read the rows that can be used, and say how the table was read."""
+    from base_models.clips.demo.corpus import is_demo
 
     rows = collect_clips(
         options.path,
@@ -190,51 +246,17 @@ def _main(argv: Sequence[str] | None = None) -> int:
     if is_demo(options.path):
         say("demo corpus: synthetic music and simulated raters")
     say_notes(clips.attrs.get("notes", ()))
+    return rows
 
-    # There is nothing to wait for where no clip names a file.
-    names_audio = (clips["audio"] != "").any()
-    track_audio = partial(_track, description="Reading audio", is_quiet=not names_audio)
-    sounds = probe_clips(clips, track_audio)
-    facts = summarise_clips(clips, sounds)
-    # Of a table without ratings there is nothing to say.
-    advice = None
-    if clips.attrs["aspects"]:
-        advice = Advice.of(clips, clips.attrs["aspects"], group=options.group)
-        facts["advice"] = advice.to_json()
-    findings = inspect_clips(clips, sounds)
-    curve = None
-    if options.curve:
-        # Learnt on 1..5, as base models do.
-        curve = _measure_curve(options, labels_onto(clips))
-        facts["curve"] = [one.to_json() for one in curve.aspects]
 
-    screen = Screen()
-    for table in _facts_tables(facts):
-        screen.print(table)
-    if advice:
-        _print_advice(screen, advice)
-    if curve:
-        _print_curve(screen, curve)
-    _print_findings(screen, findings)
+def _list_problems(rows: ReadRows, sounds: ProbedAudio) -> list[Problem]:
+    """Show the rows that cannot be used; list them and those without audio."""
     if rows.problems:
-        show_problems(
-            TableProblems(list(rows.problems), rows.problems.n_rows), "left out: "
-        )
+        error = TableProblems(list(rows.problems), rows.problems.n_rows)
+        show_problems(error, before="left out: ")
     problems = [*rows.problems, *_audio_problems(rows, sounds)]
     write_listed(problems)
-    if options.fix:
-        _write_fixed(options.fix, rows, sounds)
-
-    written = [asdict(finding) for finding in findings]
-    if options.out:
-        columns = [field.name for field in fields(Finding)]
-        put_table(pd.DataFrame(written, columns=columns), options.out)
-    if options.json:
-        wrong = [problem.to_json() for problem in problems]
-        about = {"facts": facts, "findings": written, "problems": wrong}
-        put_json(about, options.json, "check_clips")
-    code = say_set_aside(curve.set_aside) if curve else ALL_WELL
-    return CLIPS_SET_ASIDE if findings or problems else code
+    return problems
 
 
 def _audio_problems(rows: ReadRows, sounds: ProbedAudio) -> list[Problem]:
@@ -280,6 +302,29 @@ def _write_fixed(file: str, rows: ReadRows, sounds: ProbedAudio) -> None:
         say(f"left out: columns {listed(made.columns_left_out)}")
     if made.n_joined:
         say(f"changed: line breaks in {made.n_joined} cells are blanks")
+
+
+def _say_files(sounds: ProbedAudio, findings: Sequence[Finding]) -> None:
+    """With -v: what each file is, and every clip of a finding."""
+    for clip, audio in sounds.read.items():
+        channels = f"{audio.channels} channel{'s' if audio.channels > 1 else ''}"
+        say_more(
+            f"{clip}: {audio.seconds:.2f} s, {audio.sample_rate} Hz, {channels}, peak "
+            f"{audio.levels.peak:.3f}"
+        )
+    for finding in findings:
+        for name in finding.examples:
+            say_more(f"{finding.kind}: {name}")
+
+
+def _finding_table(findings: Sequence[Finding]) -> pd.DataFrame:
+    """A row for each finding and clip (or system) of it."""
+    rows = [
+        (finding.kind, name, finding.message)
+        for finding in findings
+        for name in finding.examples or ("",)
+    ]
+    return pd.DataFrame(rows, columns=["kind", "id", "message"])
 
 
 def _check_options(options: Namespace) -> None:

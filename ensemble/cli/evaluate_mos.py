@@ -1,4 +1,6 @@
-"""``evaluate_mos PREDICTIONS LABELS``: predictions of any tool against labels.
+"""``evaluate_mos PREDICTIONS… LABELS``: predictions of any tool against labels.
+
+Several predictors are put on one board, and compared in pairs.
 
 Exit code 0 when all is well, 3 when some labelled clips were not predicted (or lack the
 score of an aspect) or a system of theirs has no true score, 2 when a file or an option
@@ -8,6 +10,8 @@ cannot be used. With ``--deletion`` it is another command, see `shared.deletion`
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jsonargparse import Namespace
@@ -30,6 +34,7 @@ from ensemble.cli.shared.exit_codes import (
     say_problem,
 )
 from ensemble.cli.shared.options import (
+    PREDICTION_WORDS,
     Options,
     add_aspects_option,
     add_rating_scale_option,
@@ -50,10 +55,10 @@ from ensemble.screen.tables import LiteralTable
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ensemble.evaluate_predictions import Evaluation, Resampling
+    from ensemble.evaluate_predictions import Evaluation, FileScales, Resampling
 
 _MISSING_LABELS = (
-    "Name a file of predictions and then the labels; or --deletion and a table with "
+    "Name files of predictions and then the labels; or --deletion and a table with "
     "--clips."
 )
 
@@ -62,6 +67,9 @@ _EXAMPLES = {
     "evaluate_mos scores.csv labels.csv": "eight metrics an aspect, with intervals",
     "evaluate_mos tool.csv:0-100 labels.csv --ratings ratings.csv -o metrics.csv": (
         "scores on 0..100; the noise ceiling beside every metric; numbers kept"
+    ),
+    "evaluate_mos utmos=u.csv nisqa=n.csv:mos_pred labels.csv": (
+        "which of the two is better, and is that shown?"
     ),
     "evaluate_mos --deletion --clips clips.csv --split test": (
         "does the last stack depend on what it attends to?"
@@ -90,18 +98,25 @@ def _add_file_options(parser: Options) -> None:
     add = files.add_argument
     add(
         "predictions",
-        nargs="?",
+        nargs="*",
         metavar="PREDICTIONS",
-        help="csv, tsv, jsonl or parquet with ids and scores, or answer.txt; "
-        "FILE:0-100 names the scale of the scores, default: known from the columns, "
-        "else that of the labels",
+        help="tables with ids and scores, answer.txt, or what a tool wrote; of several "
+        f"predictors the differences are tested, too. {PREDICTION_WORDS}. The last "
+        "word is LABELS, unless --labels names them",
     )
     add(
-        "labels",
-        nargs="?",
+        "--labels",
+        type=str,
         metavar="LABELS",
-        help="MusicEval folder, label list, or csv/tsv/jsonl/parquet table, also one "
-        "of single ratings",
+        help="MusicEval folder, label list, or table of ratings, also of single ones; "
+        "default: the last word before the options",
+    )
+    add(
+        "--against",
+        type=str,
+        metavar="NAME",
+        help="of several predictors: compare all others with this one; default: all "
+        "pairs, of more than six predictors all with the first",
     )
     add(
         "--ratings",
@@ -158,8 +173,7 @@ def _main(argv: Sequence[str] | None = None) -> int:
         return run_deletion(options)
     # Without --deletion its options would be ignored without a word.
     refuse_deletion_options(options)
-    if not options.labels:
-        raise UsageError(_MISSING_LABELS)
+    _take_labels(options)
     check_outputs(
         {
             "--out": options.out,
@@ -167,7 +181,7 @@ def _main(argv: Sequence[str] | None = None) -> int:
             "--problems": options.problems,
         },
         inputs=(
-            options.predictions,
+            *options.predictions,
             options.labels,
             options.ratings,
             options.system_truth,
@@ -176,29 +190,63 @@ def _main(argv: Sequence[str] | None = None) -> int:
     if options.out:
         table_format(options.out)
     # Imported late, as --help needs none of it.
-    from base_models.scales import LabelScales
-    from ensemble.evaluate_predictions import (
-        FileScales,
-        describe_clips,
-        evaluate_file,
-    )
+    from ensemble.prediction_files.table_columns import NoPredictionColumn
 
+    if _may_be_one(options):
+        try:
+            return _evaluate_one(options)
+        except NoPredictionColumn:
+            # No column says that it is the prediction, so there may be several.
+            return _compare_several(options)
+    return _compare_several(options)
+
+
+def _may_be_one(options: Namespace) -> bool:
+    """Whether a single file is named, and not that of the labels."""
+    from ensemble.prediction_files.prediction_word import PredictionFile
+
+    files = PredictionFile.parse_all(options.predictions)
+    return len(files) == 1 and files[0].path != Path(options.labels)
+
+
+def _take_labels(options: Namespace) -> None:
+    """The labels are the last word, where no option names them.
+
+    Raises
+    ------
+    UsageError
+        when there are no labels, or nothing else.
+    """
+    words = list(options.predictions or ())
+    if not options.labels and len(words) > 1:
+        options.labels = words.pop()
+    options.predictions = words
+    if not (options.labels and words):
+        raise UsageError(_MISSING_LABELS)
+
+
+def _evaluate_one(options: Namespace) -> int:
+    """Measure a single predictor."""
+    from ensemble.evaluate_predictions import describe_clips, evaluate_file
+
+    (word,) = options.predictions
     resampling = _resampling(options)
     evaluation = evaluate_file(
-        options.predictions,
+        word,
         options.labels,
         aspects=options.aspects,
         split=options.split,
         ratings=options.ratings,
-        scales=FileScales(
-            LabelScales.parse(options.scale),
-            options.rating_scale,
-            options=rating_options(options),
-        ),
+        scales=_scales(options),
         resampling=resampling,
         system_truth=options.system_truth,
     )
 
+    if options.against:
+        raise UsageError(
+            "--against compares several predictors; only one is read. Name a second "
+            "file, or leave --against out."
+        )
     columns = evaluation.columns.items()
     origins = ", ".join(f"{aspect} from '{column}'" for aspect, column in columns)
     say(f"{describe_clips(evaluation.joined, options.split)}; {origins}")
@@ -208,12 +256,65 @@ def _main(argv: Sequence[str] | None = None) -> int:
     if options.out:
         put_table(evaluation.metrics, options.out)
     if options.json:
-        facts = _to_json(evaluation, options, resampling)
-        put_json(facts, options.json, "evaluate_mos")
+        facts = {"predictions": word, **_settings(options, resampling)}
+        put_json({**facts, **evaluation.to_json()}, options.json, "evaluate_mos")
     code = _say_unscored(evaluation.without_score)
     unmatched = _say_unmatched(evaluation.not_predicted, evaluation.not_labelled)
     code = max(code, unmatched)
     return CLIPS_SET_ASIDE if evaluation.without_truth else code
+
+
+def _compare_several(options: Namespace) -> int:
+    """Put several predictors on one board, and compare them in pairs."""
+    from ensemble.compare_predictions import Asked, compare_files
+    from ensemble.evaluate_predictions import describe_clips
+    from ensemble.reporting.board_table import board_table
+    from ensemble.reporting.terminal import literal_table
+
+    resampling = _resampling(options)
+    asked = Asked(
+        aspects=options.aspects,
+        split=options.split,
+        ratings=options.ratings,
+        scales=_scales(options),
+        resampling=resampling,
+        system_truth=options.system_truth,
+        against=options.against,
+    )
+    compared = compare_files(options.predictions, options.labels, asked)
+
+    for origin in compared.origins:
+        say(f"reads {origin.text}")
+    say_notes(compared.notes)
+    say(
+        f"{describe_clips(compared.clips, options.split)}, those that all "
+        f"{len(compared.predictors)} predictors predict"
+    )
+    board = board_table(
+        compared.board.to_dict("records"),
+        compared.ceiling.to_dict("records"),
+        model_title="predictor",
+    )
+    title = f"{options.level * 100:g} % intervals\n{compared.system_truth}"
+    Screen().print(literal_table(replace(board, title=title), "-o FILE has them"))
+    for line in compared.differences.lines:
+        say(line)
+
+    if options.out:
+        put_table(compared.board, options.out)
+    if options.json:
+        facts = {
+            "predictions": options.predictions,
+            **_settings(options, resampling),
+            **compared.to_json(),
+        }
+        put_json(facts, options.json, "evaluate_mos")
+    for name, clips in compared.not_predicted.items():
+        say(
+            f"labelled but NOT PREDICTED by {name}, the metrics of all leave them out: "
+            f"{listed(clips)}"
+        )
+    return CLIPS_SET_ASIDE if compared.not_predicted else ALL_WELL
 
 
 def _resampling(options: Namespace) -> Resampling:
@@ -224,17 +325,26 @@ def _resampling(options: Namespace) -> Resampling:
     return Resampling(options.bootstrap, seed=options.seed, level=options.level)
 
 
-def _to_json(
-    evaluation: Evaluation, options: Namespace, resampling: Resampling
-) -> dict[str, Any]:
+def _scales(options: Namespace) -> FileScales:
+    """How labels and ratings are read."""
+    from base_models.scales import LabelScales
+    from ensemble.evaluate_predictions import FileScales
+
+    return FileScales(
+        LabelScales.parse(options.scale),
+        options.rating_scale,
+        options=rating_options(options),
+    )
+
+
+def _settings(options: Namespace, resampling: Resampling) -> dict[str, Any]:
+    """What the numbers depend on, beside the predictions."""
     return {
-        "predictions": options.predictions,
         "labels": options.labels,
         "split": options.split,
         "bootstrap": resampling.n_bootstrap,
         "seed": resampling.seed,
         "interval": resampling.level,
-        **evaluation.to_json(),
     }
 
 

@@ -16,6 +16,7 @@ from jsonargparse import Namespace
 
 from base_models.errors import UsageError, one_of
 from base_models.mono_rules import MONO_RULES
+from base_models.optional_libraries import require
 from base_models.pooled_config import PooledConfig
 from base_models.scales import LabelScales
 from ensemble.cli.shared.engines import add_engine_option, locate
@@ -33,6 +34,7 @@ from ensemble.cli.shared.options import (
     Options,
     add_artifacts_option,
     add_aspects_option,
+    add_config_option,
     add_device_option,
     add_rating_scale_option,
     add_scale_option,
@@ -77,12 +79,7 @@ def _parser() -> Options:
         "learnt (exit code 3).",
         examples=_EXAMPLES,
     )
-    parser.add_argument(
-        "--config",
-        action="config",
-        metavar="FILE",
-        help="read any of these options from a YAML file",
-    )
+    add_config_option(parser)
     _add_data_options(parser)
     _add_training_options(parser)
     _add_machine_options(parser)
@@ -291,6 +288,7 @@ def _check_options(options: Namespace) -> None:
     from ensemble.training.model_sets import expand_sets
     from ensemble.training.training_setup import plan_models
 
+    require("torch")
     if options.data == "":
         raise UsageError(
             "--data is empty; name a folder or table, or leave the option out for the "
@@ -381,15 +379,11 @@ def _read_clips(options: Namespace, workspace: Workspace) -> RatedClips:
 
 def _say_demo(data: Path | str, is_asked_for: bool) -> None:
     """Say that this is the demo, where it is, and how to use data of one's own."""
+    own = "; your own clips: fit_base --data TABLE (fit_base --help has examples)"
     say(
         f"demo corpus: synthetic music and simulated raters in {data}; its numbers say "
-        "nothing about real music"
+        f"nothing about real music{'' if is_asked_for else own}"
     )
-    if not is_asked_for:
-        say(
-            "your own clips: fit_base --data TABLE, a csv with a column of audio files "
-            "and one per rating; fit_base --help has examples"
-        )
 
 
 def _choose_models(

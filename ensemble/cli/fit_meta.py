@@ -26,11 +26,12 @@ from ensemble.cli.shared.exit_codes import (
     say_notes,
     say_without_prompt,
 )
-from ensemble.cli.shared.file_names import matching_files
 from ensemble.cli.shared.options import (
+    PREDICTION_WORDS,
     Options,
     add_artifacts_option,
     add_aspects_option,
+    add_config_option,
     add_predictor_scales_option,
     add_scale_option,
     parse_settings,
@@ -47,6 +48,7 @@ from ensemble.workspace import Workspace
 from meta.splits.meta_split import VALIDATION_SHARE
 
 if TYPE_CHECKING:
+    from ensemble.prediction_files.read_model import Origin
     from ensemble.stacking.fit_stack import Settings
     from ensemble.stacking.stack_data import StackData
 
@@ -68,12 +70,7 @@ def _parser() -> Options:
         "measure the stack, and write its report.",
         examples=_EXAMPLES,
     )
-    parser.add_argument(
-        "--config",
-        action="config",
-        metavar="FILE",
-        help="read any of these options from a YAML file",
-    )
+    add_config_option(parser)
     _add_stacking_options(parser)
     _add_prediction_options(parser)
     add_adaptation_options(parser)
@@ -138,9 +135,8 @@ def _add_prediction_options(parser: Options) -> None:
         "--predictions",
         nargs="+",
         metavar="FILE",
-        help="instead: stack anybody's predictions (csv, jsonl, parquet, txt); "
-        "NAME=FILE names the model, FILE:0-100 the scale of its scores; default: known "
-        "from the columns, else that of the labels",
+        help="instead: stack anybody's predictions, tables or what a tool wrote. "
+        f"{PREDICTION_WORDS}",
     )
     add_predictor_scales_option(group)
     add(
@@ -188,7 +184,6 @@ def _add_prediction_options(parser: Options) -> None:
 def _main(argv: Sequence[str] | None = None) -> int:
     parser = _parser()
     options = parser.parse_args(argv)
-    options.predictions = matching_files(options.predictions)
     check_adaptation_options(options, parser)
     check_outputs(
         {"--json": options.json, "--problems": options.problems},
@@ -202,10 +197,10 @@ def _main(argv: Sequence[str] | None = None) -> int:
     workspace = Workspace(Path(options.artifacts))
     if options.with_runs:
         data = _data_of_both(options, workspace)
-        scores_what = "FILE... --predictions FILE..."
+        scores_what = f"FILE... --predictions {_new_files(options)}"
     elif options.predictions:
         data = _data_of_predictions(options, workspace)
-        scores_what = "--predictions FILE..."
+        scores_what = f"--predictions {_new_files(options)}"
     else:
         data = _data_of_base_models(options, workspace)
         scores_what = "FILE..."
@@ -226,6 +221,16 @@ def _main(argv: Sequence[str] | None = None) -> int:
     if options.json:
         put_json(_to_json(folder, verdict), options.json, "fit_meta")
     return code
+
+
+def _new_files(options: Namespace) -> str:
+    """How predictions of new clips are named, after the models of the fit."""
+    from ensemble.prediction_files.prediction_word import PredictionFile
+
+    files = PredictionFile.parse_all(options.predictions)
+    if not all(file.name for file in files):
+        return "FILE..."
+    return " ".join(f"{file.name}=FILE" for file in files)
 
 
 def _to_json(folder: Path, verdict: Sequence[str]) -> dict[str, Any]:
@@ -300,6 +305,7 @@ def _data_of_both(options: Namespace, workspace: Workspace) -> StackData:
         own_scales=rated.scales,
         declared=DeclaredScales.read(options.predictor_scales),
     )
+    _say_origins(joined.origins)
     say_notes(joined.notes)
     return runs.with_predictions(joined)
 
@@ -308,10 +314,8 @@ def _data_of_predictions(options: Namespace, workspace: Workspace) -> StackData:
     """Anybody's predictions, from files."""
     from base_models.clips.same_audio.recordings import Recordings
     from base_models.scales import LabelScales
-    from ensemble.prediction_files.predictor_scales import (
-        DeclaredScales,
-        PredictionFile,
-    )
+    from ensemble.prediction_files.prediction_word import PredictionFile
+    from ensemble.prediction_files.predictor_scales import DeclaredScales
     from ensemble.prediction_files.stack_inputs import read_stack_inputs
     from ensemble.stacking.stack_data import AUTO, StackData
 
@@ -328,6 +332,7 @@ def _data_of_predictions(options: Namespace, workspace: Workspace) -> StackData:
         declared=DeclaredScales.read(options.predictor_scales),
         options=rating_options(options),
     )
+    _say_origins(external.origins)
     say_notes(external.notes)
     # Where the table of labels names audio files, clips are compared by these, too.
     clips = external.clips
@@ -335,11 +340,19 @@ def _data_of_predictions(options: Namespace, workspace: Workspace) -> StackData:
     recordings = Recordings.of_audio(audio, workspace.fingerprints)
     return StackData.from_predictions(
         external,
-        options.labels or str(PredictionFile.parse(options.predictions[0]).path),
+        options.labels
+        or str(PredictionFile.parse_all(options.predictions[:1])[0].path),
         options.models,
         group=options.groups or "",
         contents=recordings.contents,
     )
+
+
+def _say_origins(origins: Sequence[Origin]) -> None:
+    """Say which columns of which file became which models."""
+    for origin in origins:
+        if origin.is_table:
+            say(f"reads {origin.text}")
 
 
 def _show_report(folder: Path) -> Sequence[str]:

@@ -124,6 +124,7 @@ def _main(argv: Sequence[str] | None = None) -> int:
     screen.print(_table(entries))
     for entry in entries:
         _print_notes(screen, entry)
+    _print_libraries(screen, entries)
     if not options.encoders:
         for name, reason in known.refused.items():
             screen.paragraph(f"\n{name} cannot be used: {reason}")
@@ -193,16 +194,26 @@ def _print_notes(screen: Screen, entry: dict[str, Any]) -> None:
     name = entry["name"]
     if entry["caution"]:
         screen.paragraph(f"\n{name}: {entry['caution']}")
-    if entry["missing_libraries"]:
-        libraries = ", ".join(entry["missing_libraries"])
-        screen.paragraph(
-            f"\n{name} cannot be used without {libraries}; run: {entry['install']}"
-        )
-    if entry["missing"]:
+    # Weights are of no use before the libraries are there.
+    if entry["missing"] and not entry["missing_libraries"]:
         missing = ", ".join(entry["missing"])
         screen.paragraph(f"\n{name} lacks {missing}; where there is a network:")
         # On a line of its own, and not wrapped, so that it can be copied.
         screen.print(f"  {entry['fetch']}", soft_wrap=True)
+
+
+def _print_libraries(screen: Screen, entries: Sequence[dict[str, Any]]) -> None:
+    """Say what is to be installed, once for all encoders that lack the same."""
+    names_of: dict[tuple[str, str], list[str]] = {}
+    for entry in entries:
+        if entry["missing_libraries"]:
+            libraries = ", ".join(entry["missing_libraries"])
+            lack = (libraries, entry["install"])
+            names_of.setdefault(lack, []).append(entry["name"])
+    for (libraries, command), names in names_of.items():
+        screen.paragraph(
+            f"\n{', '.join(names)} cannot be used without {libraries}; run: {command}"
+        )
 
 
 def _table(entries: Sequence[dict[str, Any]]) -> LiteralTable:

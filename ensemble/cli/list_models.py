@@ -12,6 +12,11 @@ from rich.console import JustifyMethod
 
 from base_models.errors import one_of
 from base_models.model_presets import ALL_MODELS
+from base_models.optional_libraries import (
+    EXTRA_OF_LIBRARY,
+    install_command_of,
+    is_installed,
+)
 from ensemble.cli.shared.exit_codes import ALL_WELL, Screen, run_command
 from ensemble.cli.shared.list_table import list_table
 from ensemble.cli.shared.options import Options
@@ -22,6 +27,7 @@ from ensemble.cli.shared.output_files import (
     put_table,
     table_format,
 )
+from ensemble.papers.preset_facts import PresetFacts, preset_facts
 from ensemble.screen.tables import LiteralTable
 
 if TYPE_CHECKING:
@@ -66,9 +72,32 @@ def _main(argv: Sequence[str] | None = None) -> int:
     check_outputs({"--out": options.out, "--json": options.json}, inputs=())
     if options.out:
         table_format(options.out)
-    # Imported late, because a wrong name is refused and --help shown without torch.
-    import pandas as pd
+    entries, notes = _listed(options.presets or ALL_MODELS)
+    screen = Screen()
+    screen.print(_table(entries))
+    for note in notes:
+        screen.paragraph(f"\n{note}")
 
+    models = [entry.to_json() for entry in entries]
+    if options.out:
+        import pandas as pd
+
+        put_table(pd.json_normalize(models, sep="_"), options.out)
+    if options.json:
+        put_json({"models": models, "notes": notes}, options.json, "list_models")
+    return ALL_WELL
+
+
+def _listed(presets: Sequence[str]) -> tuple[Sequence[PresetFacts], list[str]]:
+    """The presets, with their costs where these can be counted, and notes on them."""
+    if not is_installed("torch"):
+        note = (
+            "Parameters and multiply-accumulates (-) are counted with torch, which is "
+            f"not installed; run: {install_command_of(EXTRA_OF_LIBRARY['torch'])}"
+        )
+        return preset_facts(presets), [note]
+
+    # Imported late, because a wrong name is refused and --help shown without torch.
     from ensemble.papers.model_costs import (
         READING,
         model_costs,
@@ -76,43 +105,34 @@ def _main(argv: Sequence[str] | None = None) -> int:
         whisq_note,
     )
 
-    costs = model_costs(options.presets or ALL_MODELS)
-    screen = Screen()
-    screen.print(_table(costs))
+    costs = model_costs(presets)
     notes = [note for note in (READING, pooled_note(costs), whisq_note(costs)) if note]
-    for note in notes:
-        screen.paragraph(f"\n{note}")
-
-    models = [cost.to_json() for cost in costs]
-    if options.out:
-        put_table(pd.json_normalize(models, sep="_"), options.out)
-    if options.json:
-        put_json({"models": models, "notes": notes}, options.json, "list_models")
-    return ALL_WELL
+    return costs, notes
 
 
-def _table(costs: Sequence[ModelCost]) -> LiteralTable:
-    table = list_table(f"{len(costs)} presets", _COLUMNS, _IMPORTANCE)
-    for cost in costs:
-        table.add_row(*_cells(cost))
+def _table(entries: Sequence[PresetFacts]) -> LiteralTable:
+    table = list_table(f"{len(entries)} presets", _COLUMNS, _IMPORTANCE)
+    for entry in entries:
+        encoders = filter(None, (entry.audio_encoder, entry.text_encoder))
+        table.add_row(
+            entry.preset,
+            entry.architecture,
+            " + ".join(encoders),
+            entry.criterion,
+            *_costs(entry),
+        )
     return table
 
 
-def _cells(cost: ModelCost) -> list[str]:
-    trainable = "-"
-    macs = "-"
-    if cost.network is not None:
-        trainable = f"{cost.network.parameters:,}"
-        macs = f"{cost.network.macs / 1e9:.2f}"
+def _costs(entry: PresetFacts | ModelCost) -> list[str]:
+    """Cells of what a preset costs; "-" for what is not known or not there."""
+    network = getattr(entry, "network", None)
+    total = getattr(entry, "total", None)
     return [
-        cost.preset,
-        cost.architecture,
-        " + ".join(filter(None, (cost.audio_encoder, cost.text_encoder))),
-        cost.criterion,
-        trainable,
-        f"{cost.total.parameters / 1e6:.2f}",
-        f"{cost.total.macs / 1e9:.2f}",
-        macs,
+        f"{network.parameters:,}" if network else "-",
+        f"{total.parameters / 1e6:.2f}" if total else "-",
+        f"{total.macs / 1e9:.2f}" if total else "-",
+        f"{network.macs / 1e9:.2f}" if network else "-",
     ]
 
 

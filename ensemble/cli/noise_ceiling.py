@@ -71,7 +71,7 @@ def _parser() -> Options:
         metavar=("LOW", "HIGH"),
         help="lowest and highest rating; one beyond them is refused; default: any",
     )
-    add_rating_options(ratings)
+    add_rating_options(ratings, anchors="drop; with --clips, which names them, keep")
     add = parser.add("intervals")
     add("--level", type=float, default=0.95, help="coverage, between 0 and 1")
     add(
@@ -112,7 +112,7 @@ def _main(argv: Sequence[str] | None = None) -> int:
         aspects=options.aspects,
         rating_scale=options.rating_scale,
         resampling=resampling,
-        options=rating_options(options),
+        options=rating_options(options, "keep" if options.clips else "drop"),
     )
     counted = f"{found.n_clips} clips"
     if found.n_systems:

@@ -28,14 +28,19 @@ from ensemble.cli.shared.exit_codes import (
     say_without_prompt,
 )
 from ensemble.cli.shared.explanations import draw_over_time, explain, make_folder
-from ensemble.cli.shared.file_names import audio_names, matching_files
-from ensemble.cli.shared.options import Options, add_predictor_scales_option
+from ensemble.cli.shared.file_names import audio_names
+from ensemble.cli.shared.options import (
+    PREDICTION_WORDS,
+    Options,
+    add_predictor_scales_option,
+)
 from ensemble.cli.shared.output_files import STDOUT, add_json_option, check_outputs
 from ensemble.cli.shared.score_output import (
     output_format,
     put_distributions,
     put_facts,
     put_scores,
+    say_audio,
     say_range,
 )
 from ensemble.cli.shared.stacks import add_stack_options, load_stack, stack_source
@@ -116,9 +121,9 @@ def _add_clip_options(parser: Options) -> None:
         "--predictions",
         nargs="+",
         metavar="FILE",
-        help="what the base models predict, as fit_meta reads it: alone, or beside "
-        "clips for those models of a stack that have no weights in it; each on the "
-        "scale that it had in the fit, unless FILE:LOW-HIGH names another",
+        help="what the base models predict: alone, or beside clips for those models of "
+        "a stack that have no weights in it; each from the column and on the scale of "
+        f"the fit, unless others are named. {PREDICTION_WORDS}",
     )
     add_predictor_scales_option(clips)
     add_windows_option(clips)
@@ -192,7 +197,6 @@ def _add_output_options(parser: Options) -> None:
 def _main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     options.audio = audio_names(options.audio)
-    options.predictions = matching_files(options.predictions)
     _check_options(options)
     # Where nothing can be written is found out before anything is scored.
     form = output_format(options.out, options.format)
@@ -329,11 +333,6 @@ def _read_predictions(
     from ensemble.prediction_files.stack_inputs import read_new_stack_inputs
 
     own = {name for name, _ in stack.estimators_}
-    if not own:
-        raise UsageError(
-            "This stack was fitted on predictions alone and reads no audio; name "
-            "--predictions without clips."
-        )
     layout = stack.final_estimator_.layout_
     others = [name for name in layout.models if name not in own]
     if not others:
@@ -357,8 +356,6 @@ def _score_clips(options: Namespace, form: str | None) -> int:
     """Score audio files or a clip table."""
     from base_models.clips.read_clips import read_clips
     from ensemble.scoring.audio_files import clips_from_files, length_note
-    from ensemble.scoring.prepared_stack import with_predictions
-    from ensemble.scoring.score_clips import IntervalSettings, score_clips
     from ensemble.training.progress import encoding
 
     if options.clips:
@@ -369,6 +366,16 @@ def _score_clips(options: Namespace, form: str | None) -> int:
     # Before the stack is loaded, since it makes the paths to load from absolute.
     source = stack_source(options)
     stack, store = load_stack(options)
+    if not stack.estimators_:
+        models = stack.final_estimator_.layout_.models
+        raise UsageError(
+            "This stack holds no base models: it reads no audio. Pass what "
+            f"{some(models)} predict with --predictions FILE..., without clips."
+        )
+
+    # Imported only now: the stack that is refused above came here without torch.
+    from ensemble.scoring.prepared_stack import with_predictions
+    from ensemble.scoring.score_clips import IntervalSettings, score_clips
 
     if options.cross_fit:
         stack, clips = _cross_fitted(stack, clips)
@@ -412,6 +419,7 @@ def _score_clips(options: Namespace, form: str | None) -> int:
     if options.by_system:
         _say_systems(stack, clips, scores.aspects)
     say_range(scores)
+    say_audio(scores)
 
     put_scores(scores, options.out, form, level=options.level)
     if options.json:

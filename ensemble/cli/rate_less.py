@@ -124,7 +124,7 @@ def _add_file_options(parser: Options) -> None:
         help="ends of the scale of the ratings, on which the means are; of single "
         "aspects ASPECT=LOW-HIGH; default: 1 5",
     )
-    add_rating_options(files)
+    add_rating_options(files, anchors="keep, as the predictions are of all clips")
     add(
         "--stack",
         type=str,
@@ -212,7 +212,7 @@ def _main(argv: Sequence[str] | None = None) -> int:
         aspects=options.aspects,
         rating_scale=LabelScales.parse(options.rating_scale),
         seen=_seen_by(options.stack),
-        options=rating_options(options),
+        options=rating_options(options, anchors="keep"),
     )
     origins = (f"{name} from '{column}'" for name, column in data.columns.items())
     say(f"{len(data.clips)} predicted clips; {', '.join(origins)}")
@@ -380,7 +380,7 @@ def _table_of_systems(title: str, columns: Sequence[str]) -> LiteralTable:
         importance=("powered", "alone", "rated", "worth"),
         elsewhere="-o FILE has them",
     )
-    table.add_column("system", overflow="fold", min_width=9)
+    table.add_column("system", overflow="fold")
     for name in columns:
         table.add_column(name, justify="right", no_wrap=True)
     return table
@@ -444,14 +444,19 @@ def _show_differences(aspect: str, found: PoweredMeans) -> None:
     table = LiteralTable(
         title=Text(f"{aspect}: differences"),
         pad_edge=False,
+        names=2,
+        together=2,
+        importance=("powered",),
         elsewhere="--differences FILE has them",
     )
-    table.add_column("systems", overflow="fold", min_width=9)
+    for name in ("system", "minus"):
+        table.add_column(name, overflow="fold")
     for name in ("alone", "p", "powered", "p"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in differences.to_dict("records"):
         table.add_row(
-            f"{row['first']} - {row['second']}",
+            row["first"],
+            row["second"],
             _with_interval(row, "human"),
             _p_text(row["human_p"]),
             _with_interval(row, "powered"),

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from jsonargparse import Namespace
 
 from base_models.errors import UsageError
+from base_models.optional_libraries import require
 from ensemble.cli.shared.engines import add_engine_option, locate
 from ensemble.cli.shared.exit_codes import (
     ALL_WELL,
@@ -150,6 +151,7 @@ def _main(argv: Sequence[str] | None = None) -> int:
     if options.list:
         return _list_tables(options)
     table = _choose_table(options)
+    require("torch")
     # Imported late, because --help and --list must not import torch.
     from ensemble.papers.reproduce import reproduce
     from ensemble.papers.table_files import cell_table, json_values, render_files

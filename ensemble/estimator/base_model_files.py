@@ -20,8 +20,8 @@ from base_models.sklearn_files.estimator_files import (
 
 ENCODERS = ("audio_encoder", "text_encoder")
 """Parameters of a base model over encoders that name its encoders."""
-TABLE = "predictions.parquet"
-"""File of a base model that is a stored prediction table."""
+_OLDER_TABLE = "predictions.parquet"
+"""File of a base model that is a prediction table, in stacks of earlier versions."""
 ESTIMATOR = "estimator.skops"
 """File of a base model that is a scikit-learn estimator."""
 
@@ -34,8 +34,6 @@ def files_of(name: str, model: Any) -> dict[str, bytes]:
     UsageError
         when it is an estimator of a type that cannot be read back safely.
     """
-    if isinstance(model, PredictionTable):
-        return {TABLE: model.to_bytes()}
     if hasattr(model, "to_files"):
         return model.to_files()
     data = estimator_bytes(
@@ -71,10 +69,27 @@ def base_models_from(
     return [(name, _base_model_from(artifact, name, own[name])) for name in names]
 
 
+def stored_table(artifact: Artifact, name: str) -> PredictionTable | None:
+    """The predictions that are stored as a base model, or None for any other one.
+
+    Raises
+    ------
+    DamagedArtifact
+        when a file is damaged.
+    """
+    prefix = f"base/{name}/"
+    if PredictionTable.is_in(artifact, prefix):
+        return PredictionTable.from_artifact(artifact, prefix)
+    older = f"{prefix}{_OLDER_TABLE}"
+    if older in artifact.names:
+        return PredictionTable.parse(artifact.read(older), f"{artifact.folder}/{older}")
+    return None
+
+
 def _base_model_from(artifact: Artifact, name: str, overrides: dict[str, Any]) -> Any:
-    table = f"base/{name}/{TABLE}"
-    if table in artifact.names:
-        return PredictionTable.parse(artifact.read(table), f"{artifact.folder}/{table}")
+    table = stored_table(artifact, name)
+    if table is not None:
+        return table
     estimator = f"base/{name}/{ESTIMATOR}"
     if estimator in artifact.names:
         return read_estimator(

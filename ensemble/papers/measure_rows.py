@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from base_models.clips.read_clips import SCALE
+from base_models.clips.labels import SCALE
 from base_models.errors import UsageError, in_one_line
 from base_models.metrics.evaluate import Truth, evaluate_mean
 from ensemble.papers.paper_tables import Column, PaperTable, Row

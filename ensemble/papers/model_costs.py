@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from base_models.config import BaseConfig
 from base_models.encoders.full_size import SECONDS, TOKENS, full_size_cost
@@ -18,7 +16,14 @@ from base_models.model_presets import ALL_MODELS, AnyConfig, read_preset
 from base_models.networks.batches import Batch
 from base_models.networks.costs import Cost, count_cost, on_meta
 from base_models.networks.models import build_model
-from base_models.pooled_config import FAMILY, PooledConfig
+from base_models.optional_libraries import LazyLibrary
+from base_models.pooled_config import PooledConfig
+from ensemble.papers.preset_facts import PresetFacts
+
+if TYPE_CHECKING:
+    import torch
+else:
+    torch = LazyLibrary("torch")
 
 GIGA = 1e9
 
@@ -48,24 +53,15 @@ _WHISQ = (
 
 
 @dataclass(frozen=True)
-class ModelCost:
-    """What one preset costs.
+class ModelCost(PresetFacts):
+    """What one preset costs, beside the facts of it.
 
     Parameters
     ----------
-    preset, architecture, criterion : of its config; a model on pooled embeddings has
-        the architecture ``"pooled"``, and its regressor as criterion
-    audio_encoder, text_encoder : names; the latter is "" for a network that reads the
-        audio alone
     network, audio, text : Cost, the first one None for a model without a network, and
         the last one None without text encoder
     """
 
-    preset: str
-    architecture: str
-    criterion: str
-    audio_encoder: str
-    text_encoder: str
     network: Cost | None
     audio: Cost
     text: Cost | None
@@ -83,7 +79,7 @@ class ModelCost:
         """All of it as JSON values."""
         total = self.total
         return {
-            **asdict(self),
+            **super().to_json(),
             "trainable_parameters": self.network and self.network.parameters,
             "total_parameters": total.parameters,
             "gmacs": total.macs / GIGA,
@@ -108,35 +104,16 @@ def model_costs(presets: Sequence[str] = ALL_MODELS) -> list[ModelCost]:
 
 
 def _model_cost(preset: str, config: AnyConfig) -> ModelCost:
-    audio_encoder, text_encoder = encoders_of(config)
-    audio, frames = full_size_cost(audio_encoder)
+    facts = PresetFacts.of(preset, config)
+    audio, frames = full_size_cost(facts.audio_encoder)
     text = None
     tokens = None
-    if text_encoder:
-        text, tokens = full_size_cost(text_encoder)
-    if isinstance(config, PooledConfig):
-        architecture = FAMILY
-        criterion = config.regressor
-        network = None
-    else:
-        architecture = config.architecture
-        criterion = config.criterion
+    if facts.text_encoder:
+        text, tokens = full_size_cost(facts.text_encoder)
+    network = None
+    if not isinstance(config, PooledConfig):
         network = _network_cost(config, frames, tokens)
-    return ModelCost(
-        preset=preset,
-        architecture=architecture,
-        criterion=criterion,
-        audio_encoder=audio_encoder,
-        text_encoder=text_encoder,
-        network=network,
-        audio=audio,
-        text=text,
-    )
-
-
-def encoders_of(config: AnyConfig) -> tuple[str, str]:
-    """Names of the encoders of a preset; that of text is "" where none is read."""
-    return config.audio_encoder, "" if config.audio_only else config.text_encoder
+    return ModelCost(**asdict(facts), network=network, audio=audio, text=text)
 
 
 def _network_cost(

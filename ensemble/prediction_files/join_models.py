@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -10,56 +10,25 @@ import pandas as pd
 
 from base_models.bins import ScoreBins
 from base_models.clips.labels import SCALE
+from base_models.clips.names import comparable_ids
 from base_models.errors import UsageError, some
-from base_models.predictions import MEAN_LABEL, PredictionTable
+from base_models.predictions import PredictionTable
 from base_models.scales import Scale
 from ensemble.prediction_files.known_tools import known_tool
+from ensemble.prediction_files.prediction_word import PredictionFile
 from ensemble.prediction_files.predictor_scales import (
     CURE_OF_ONE_FILE,
     DECLARED,
+    FEWEST_OFF,
     OF_BINS,
     OF_LABELS,
     DeclaredScales,
-    PredictionFile,
     PredictorScale,
     check_on_scale,
     range_remark,
 )
-from ensemble.prediction_files.read_predictions import comparable_ids
+from ensemble.prediction_files.read_model import ReadModel
 from ensemble.prediction_files.stack_scales import StackScales
-
-
-@dataclass(frozen=True)
-class ReadModel:
-    """The predictions of one model, as read.
-
-    Parameters
-    ----------
-    name : the model's name
-    ids : n clip ids, as its file writes them
-    values : scores of shape (n, aspects), or distributions of shape (n, aspects, bins)
-    declared : the scale that the command line names for its file, or None
-    own_scale : the scale that the file itself names, such as that of its bins, or None
-    columns : of the file, the column of each aspect's scores
-    file_columns : all columns of the file
-    bins : of the distributions; None where `values` are scores
-    sigma : kernel width of the distributions
-    trained_on, selected_on : ids of clips whose labels the model has seen
-    predicts : what the distributions are of, see `PredictionTable`
-    """
-
-    name: str
-    ids: list[str]
-    values: np.ndarray
-    declared: Scale | None = None
-    own_scale: Scale | None = None
-    columns: tuple[str, ...] = ()
-    file_columns: tuple[str, ...] = ()
-    bins: ScoreBins | None = None
-    sigma: float = 0.0
-    trained_on: frozenset[str] = frozenset()
-    selected_on: frozenset[str] = frozenset()
-    predicts: str = MEAN_LABEL
 
 
 @dataclass(frozen=True)
@@ -111,6 +80,7 @@ def join_models(
         for k, known in enumerate(scales.values()):
             if model.bins is None:
                 remarks.append(range_remark(model.name, kept.values[:, k], known))
+        remarks += _remarks_on_rows(model, kept, target)
         tables.append(table)
         predictors[model.name] = seen
 
@@ -131,10 +101,12 @@ def join_models(
 
 
 def _scales_of(model: ReadModel, target: Target) -> dict[str, PredictorScale]:
-    """The scale of a model's scores of each aspect."""
-    return {
-        aspect: _scale_of(model, k, target) for k, aspect in enumerate(target.aspects)
-    }
+    """The scale of a model's scores of each aspect, with the column they are from."""
+    scales = {}
+    for k, aspect in enumerate(target.aspects):
+        column = model.read_from[k] if model.read_from else ""
+        scales[aspect] = replace(_scale_of(model, k, target), column=column)
+    return scales
 
 
 def _scale_of(model: ReadModel, k: int, target: Target) -> PredictorScale:
@@ -219,6 +191,32 @@ def _rows_of(model: ReadModel, target: Target) -> tuple[ReadModel, dict[str, int
     return replace(model, ids=clip_ids, values=model.values[rows]), counts
 
 
+def _remarks_on_rows(
+    model: ReadModel, kept: ReadModel, target: Target
+) -> Iterator[str]:
+    """Rows of a file that have no score, and scores that are all the same."""
+    known = set(kept.ids)
+    wanted, given = comparable_ids(target.ids, model.ids)
+    in_file = set(given)
+    bare = [
+        clip
+        for clip, form in zip(target.ids, wanted, strict=True)
+        if form in in_file and clip not in known
+    ]
+    if bare:
+        yield f"rows of {model.name} without a score: {some(bare)}"
+    if model.bins is not None or len(kept.values) < FEWEST_OFF:
+        return
+    for k, aspect in enumerate(target.aspects):
+        first = kept.values[0, k]
+        if (kept.values[:, k] == first).all():
+            of_aspect = f" of {aspect}" if len(target.aspects) > 1 else ""
+            yield (
+                f"'{model.name}' predicts {first:g}{of_aspect} for all "
+                f"{len(kept.values)} clips: a constant tells none of them apart"
+            )
+
+
 def _to_table(
     model: ReadModel, scales: Mapping[str, PredictorScale], target: Target
 ) -> tuple[PredictionTable, int, dict[str, PredictorScale]]:
@@ -275,6 +273,68 @@ def _table_of_distributions(model: ReadModel, target: Target) -> PredictionTable
 
 
 # ---- predictions beside labels
+
+
+@dataclass(frozen=True)
+class ScoresBesideLabels:
+    """Scores of several models for the same labelled clips.
+
+    Parameters
+    ----------
+    scores : model to float64 array of shape (n, aspects) on the scales of the labels,
+        NaN where the model has none; nothing is moved to an end of a scale
+    not_labelled : model to the number of its predictions of other clips
+    notes : which scales were taken, and what is odd about the scores
+    """
+
+    scores: dict[str, np.ndarray]
+    not_labelled: dict[str, int]
+    notes: tuple[str, ...]
+
+
+def scores_beside_labels(
+    models: Sequence[ReadModel], target: Target
+) -> ScoresBesideLabels:
+    """The scores of each model for the clips of a target, in their order.
+
+    Raises
+    ------
+    UsageError
+        as in `join_models`.
+    """
+    place_of = {clip: place for place, clip in enumerate(target.ids)}
+    scores = {}
+    others = {}
+    remarks: list[str] = []
+    predictors: dict[str, Mapping[str, PredictorScale]] = {}
+    for model in models:
+        scales = _scales_of(model, target)
+        kept, counts = _rows_of(model, target)
+        places = [place_of[clip] for clip in kept.ids]
+        values = kept.values
+        if model.bins is not None:
+            values = np.stack(
+                [
+                    model.bins.decode(values[:, k], model.sigma)
+                    for k in range(len(target.aspects))
+                ],
+                axis=1,
+            )
+        of_model = np.full((len(target.ids), len(target.aspects)), np.nan)
+        for k, (aspect, known) in enumerate(scales.items()):
+            if model.bins is None:
+                check_on_scale(model.name, values[:, k], known, CURE_OF_ONE_FILE)
+                remarks.append(range_remark(model.name, values[:, k], known))
+            onto = target.scales.of_labels(aspect)
+            of_model[places, k] = known.scale.map(values[:, k], onto)
+        remarks += _remarks_on_rows(model, kept, target)
+        scores[model.name] = of_model
+        others[model.name] = counts[target.others]
+        predictors[model.name] = scales
+
+    found = replace(target.scales, predictors=predictors)
+    notes = [remark for remark in remarks if remark]
+    return ScoresBesideLabels(scores, others, (*notes, *found.predictor_notes()))
 
 
 def scales_of_file(

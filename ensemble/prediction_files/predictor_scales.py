@@ -7,7 +7,6 @@ that, it is refused, since clipping would make one value of many.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,9 +15,10 @@ from typing import Any
 import numpy as np
 
 from base_models.clips.columns import fold_name
-from base_models.clips.text_table import READERS, TextTable, parse_number
+from base_models.clips.tables.read_table import TABLE_SUFFIXES, is_table, read_table
+from base_models.clips.text_table import TextTable, parse_number
 from base_models.errors import UsageError, some
-from base_models.scales import RANGE_PATTERN, Scale
+from base_models.scales import Scale
 
 DECLARED = "declared"
 OF_LABELS = "as the labels"
@@ -38,7 +38,6 @@ _USUAL = tuple(
 )
 _OVERSHOOT = 0.05
 
-_FILE = re.compile(rf"(?P<file>.+?)(?::(?P<scale>{RANGE_PATTERN}))?", re.DOTALL)
 _NAMES = ("model", "predictor", "name")
 _CURE = (
     "Name its scale as FILE:LOW-HIGH{example}, or in a table with --predictor-scales "
@@ -46,68 +45,6 @@ _CURE = (
 )
 CURE_OF_ONE_FILE = "Name its scale as FILE:LOW-HIGH{example}."
 """What to do where a command reads one predictor, and no table of scales."""
-
-
-@dataclass(frozen=True)
-class PredictionFile:
-    """A file of predictions as it is named on a command line.
-
-    Parameters
-    ----------
-    path : where it is
-    name : what its one model is called; "" where the file itself says
-    scale : of all scores in it, or None
-
-    Examples
-    --------
-    >>> PredictionFile.parse("tool=out/scores.csv:0-100")
-    PredictionFile(path=PosixPath('out/scores.csv'), name='tool', \
-scale=Scale(low=0.0, high=100.0))
-    """
-
-    path: Path
-    name: str = ""
-    scale: Scale | None = None
-
-    @property
-    def called(self) -> str:
-        """The name of its one model, for a reader: that given, or that of the file."""
-        return self.name or self.path.stem
-
-    @classmethod
-    def parse(cls, word: PredictionFile | Path | str) -> PredictionFile:
-        """From ``FILE``, ``NAME=FILE``, ``FILE:LOW-HIGH`` or ``NAME=FILE:LOW-HIGH``.
-
-        A file that is called so, with its colons and equals signs, comes first.
-
-        Raises
-        ------
-        UsageError
-            when what follows a file is no scale.
-        """
-        if isinstance(word, PredictionFile):
-            return word
-        if isinstance(word, Path) or Path(word).exists():
-            return cls(Path(word))
-
-        match = _FILE.fullmatch(word)
-        assert match is not None  # anything but an empty word matches
-        file = match["file"]
-        scale = Scale.parse(match["scale"]) if match["scale"] else None
-        name, equals, rest = file.partition("=")
-        name = name.strip()
-        is_named = bool(equals and name and rest) and not re.search(r"[/\\]", name)
-        # The file itself may have an equals sign in its name.
-        if not is_named or Path(file).exists():
-            name = ""
-            rest = file
-        before, colon, after = rest.rpartition(":")
-        if colon and scale is None and Path(before).is_file():
-            raise UsageError(
-                f"'{after}' after {before} is no scale; write its lowest and highest "
-                f"score as {before}:0-100."
-            )
-        return cls(Path(rest), name, scale)
 
 
 @dataclass(frozen=True)
@@ -119,16 +56,19 @@ class PredictorScale:
     scale : the scale
     why : `DECLARED`, `OF_LABELS`, `OF_BINS`, or the name of a known tool
     seen : the lowest and the highest score that it gave for the clips of the fit
+    column : of its file, from which the fit read the scores; "" where that is not known
     """
 
     scale: Scale
     why: str = OF_LABELS
     seen: tuple[float, float] | None = None
+    column: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """All of it as JSON values."""
         seen = None if self.seen is None else list(self.seen)
-        return {"scale": self.scale.to_json(), "why": self.why, "seen": seen}
+        facts = {"scale": self.scale.to_json(), "why": self.why, "seen": seen}
+        return facts | ({"column": self.column} if self.column else {})
 
     @classmethod
     def from_json(cls, facts: Mapping[str, Any]) -> PredictorScale:
@@ -138,6 +78,7 @@ class PredictorScale:
             Scale(*facts["scale"]),
             str(facts["why"]),
             None if seen is None else (float(seen[0]), float(seen[1])),
+            str(facts.get("column", "")),
         )
 
 
@@ -170,11 +111,12 @@ class DeclaredScales:
         if path is None:
             return cls()
         path = Path(path)
-        if path.suffix.lower() not in READERS:
+        if not is_table(path):
             raise UsageError(
-                f"{path}: scales of predictors are read from {', '.join(READERS)}."
+                f"{path}: scales of predictors are read from "
+                f"{', '.join(TABLE_SUFFIXES)}."
             )
-        table = READERS[path.suffix.lower()](path)
+        table = read_table(path)
         column_of = {fold_name(name): name for name in table.columns}
         model_column = next((column_of[n] for n in _NAMES if n in column_of), None)
         has_scales = "scale" in column_of or {"low", "high"} <= set(column_of)

@@ -55,6 +55,21 @@ def read_published(path: Path, aspects: list[str]) -> tuple[list[str], np.ndarra
     return list(records), scores
 
 
+def are_published(path: Path) -> bool:
+    """Whether a JSON file has records of the published system.
+
+    A file that cannot be read has none: the reader of other JSON says what is wrong.
+    """
+    try:
+        records = from_json(read_bytes(path), str(path))
+    except (DamagedArtifact, UsageError):
+        return False
+    fields = {field for pair in PUBLISHED.values() for field in pair}
+    return _are_records(records) and any(
+        not fields.isdisjoint(record) for record in records.values()
+    )
+
+
 def _are_records(records: object) -> bool:
     if not isinstance(records, dict):
         return False

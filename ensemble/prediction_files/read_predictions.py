@@ -9,63 +9,61 @@ unnoticed: a predictor that skips the hard clips would look better than it is.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from base_models.clips.columns import (
-    ID_COLUMNS,
-    PATH_COLUMNS,
-    PREDICTION_COLUMNS,
-    SCORE_COLUMNS,
-    SPLITS,
-    STANDARD_NAMES,
-    fold_name,
-)
+from base_models.clips.columns import SPLITS
 from base_models.clips.labels import SCALE
-from base_models.clips.musiceval import ASPECTS
-from base_models.clips.text_table import (
-    READERS,
-    TextTable,
-    check_name,
-    parse_number,
-    read_text,
-    split_lines,
-)
+from base_models.clips.names import comparable_ids
+from base_models.clips.text_table import TextTable
 from base_models.errors import UsageError, one_of, some
+from base_models.optional_libraries import LazyLibrary
 from base_models.predictions import PredictionTable
 from base_models.scales import Scale
+from ensemble.prediction_files.file_tables import (
+    order_of_scores,
+    read_file_table,
+)
+from ensemble.prediction_files.prediction_word import PredictionFile
+from ensemble.prediction_files.table_columns import (
+    NoPredictionColumn,
+    chosen_columns,
+    clip_ids,
+    file_layout,
+    refuse_rows_without_score,
+    score_column,
+    scores_of_tool,
+)
 from meta.splits.label_copies import copied_labels
 
-_AUDIO_SUFFIX = re.compile(
-    r"\.(wav|flac|mp3|ogg|oga|opus|m4a|mp4|aac|aiff?|wma|webm|sph)$", re.IGNORECASE
-)
-_FOLDER_SEPARATOR = re.compile(r"[/\\]")
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+else:
+    pa = LazyLibrary("pyarrow")
+    pq = LazyLibrary("pyarrow.parquet")
 
 
-class NoPredictionColumn(UsageError):
-    """A table has no column that is known to predict an aspect."""
-
-
-def read_predictions(path: str | os.PathLike, aspects: Iterable[str]) -> pd.DataFrame:
+def read_predictions(
+    path: PredictionFile | str | os.PathLike, aspects: Iterable[str]
+) -> pd.DataFrame:
     """Read predicted scores, whichever tool wrote them.
 
     Parameters
     ----------
     path : one of
 
-        - a table (.csv, .tsv, .jsonl, .parquet) with a column of clip ids
+        - a table (.csv, .tsv, .jsonl, .parquet, .json) with a column of clip ids
           (`ID_COLUMNS`) or else of paths whose stem is the id (`PATH_COLUMNS`), and per
           aspect a column ``pred_<aspect>``, ``<aspect>_pred``, ``predicted_<aspect>``
           or ``<aspect>``, in this order, in any case. For a single aspect also one of
           `PREDICTION_COLUMNS` (before ``<aspect>``) or `SCORE_COLUMNS` (after it), or
-          the only column left.
+          the only column left. A `PredictionFile` can name the columns, one per aspect
         - lines ``id,score,score…`` without a header, as in the challenge's
           ``answer.txt``: one score per aspect, in the order of `aspects` (mi and ta:
           always in this one)
@@ -79,8 +77,9 @@ def read_predictions(path: str | os.PathLike, aspects: Iterable[str]) -> pd.Data
         aspect, on any scale, NaN where a row is without a score of that aspect but has
         one of another (as ``predict_mos`` writes of a clip without a prompt);
         ``attrs["columns"]`` names the column of the file that each aspect was read
-        from, ``attrs["file_columns"]`` all columns of the file, and
-        ``attrs["own_scale"]`` the scale of decoded distributions
+        from, ``attrs["file_columns"]`` all columns of the file, ``attrs["notes"]`` what
+        was guessed in reading it, and ``attrs["own_scale"]`` the scale of decoded
+        distributions
 
     Raises
     ------
@@ -89,32 +88,85 @@ def read_predictions(path: str | os.PathLike, aspects: Iterable[str]) -> pd.Data
         or repeats, a row has no score, or one that is not a finite number (naming file
         and line).
     """
-    path = Path(path)
+    file = path if isinstance(path, PredictionFile) else PredictionFile(Path(path))
     aspects = [aspects] if isinstance(aspects, str) else list(aspects)
 
-    distributions = read_distributions(path)
+    distributions = read_distributions(file.path)
     if distributions is not None:
         return _decode(distributions, aspects)
 
-    layout = _detect_layout(path)
-    if not layout.has_header:
-        table, column_of = _read_without_header(path, layout.separator, aspects)
+    table = read_file_table(file, aspects)
+    column_of = None
+    if file.columns:
+        chosen = chosen_columns(table, file)
+        if len(chosen) != len(aspects):
+            raise NoPredictionColumn(
+                f"{file.path}: {some(chosen)} are named for {', '.join(aspects)}; name "
+                "one column for each of these."
+            )
+        column_of = dict(zip(aspects, chosen, strict=True))
     else:
-        table = READERS[layout.suffix](path)
+        layout = file_layout(table, aspects)
+        if layout is not None and len(layout.taken) == 1:
+            column_of = {aspects[0]: layout.taken[0]}
+    tool = read_tool(table, aspects, file.path, column_of)
+    frame = tool.frame
+    frame.attrs["columns"] = tool.columns
+    frame.attrs["file_columns"] = list(table.columns)
+    frame.attrs["notes"] = list(table.notes)
+    return frame
+
+
+@dataclass(frozen=True)
+class ToolTable:
+    """The scores of one tool.
+
+    Parameters
+    ----------
+    frame : of n rows, ``clip_id`` and a column of scores per aspect
+    columns : aspect to the column of the file
+    """
+
+    frame: pd.DataFrame
+    columns: dict[str, str]
+
+
+def read_tool(
+    table: TextTable,
+    aspects: Sequence[str],
+    path: Path,
+    column_of: Mapping[str, str] | None = None,
+) -> ToolTable:
+    """The scores of one tool from a table, see `read_predictions`.
+
+    Parameters
+    ----------
+    table, path : what was read
+    aspects : names
+    column_of : aspect to its column; None finds them by their names
+
+    Raises
+    ------
+    NoPredictionColumn
+        when no column is known to be of an aspect.
+    UsageError
+        as in `read_predictions`.
+    """
+    columns = dict(column_of or {})
+    if not columns and not table.has_header:
+        order = order_of_scores(aspects, n_scores=len(table.columns) - 1)
+        places = {name: 2 + place for place, name in enumerate(order)}
+        columns = {aspect: f"field {places[aspect.lower()]}" for aspect in aspects}
+    if not columns:
         is_only = len(aspects) == 1
-        column_of = {
-            aspect: _score_column(table, aspect, is_only=is_only, path=path)
+        columns = {
+            aspect: score_column(table, aspect, is_only=is_only, path=path)
             for aspect in aspects
         }
-    if table.n_rows == 0:
-        raise UsageError(f"{path} holds no predictions.")
-
-    scores = {aspect: _scores(table, column) for aspect, column in column_of.items()}
-    _check_no_row_is_empty(table, scores)
-    frame = pd.DataFrame({"clip_id": _clip_ids(table, path), **scores})
-    frame.attrs["columns"] = column_of
-    frame.attrs["file_columns"] = list(table.columns)
-    return frame
+    scores = {aspect: scores_of_tool(table, name) for aspect, name in columns.items()}
+    refuse_rows_without_score(table, scores)
+    frame = pd.DataFrame({"clip_id": clip_ids(table, path), **scores})
+    return ToolTable(frame, columns)
 
 
 def read_distributions(path: str | os.PathLike) -> PredictionTable | None:
@@ -327,257 +379,6 @@ def _copy_remarks(
         f"The predictions of '{aspect}' are {copied[0]}, nearer than the noise of "
         "ratings lets any predictor come: were they computed from them?"
     ]
-
-
-# ---- files without a header
-
-
-@dataclass(frozen=True)
-class _Layout:
-    """How a file is laid out.
-
-    Parameters
-    ----------
-    has_header : whether the first line names the columns
-    separator : what separates the fields of a line; "" when the file is no text table
-    suffix : the key of its reader in `READERS`
-    """
-
-    has_header: bool
-    separator: str
-    suffix: str
-
-
-def _detect_layout(path: Path) -> _Layout:
-    suffix = path.suffix.lower()
-    if suffix not in {*READERS, ".txt"}:
-        if path.is_file():
-            raise UsageError(
-                f"{path}: predictions are read from {', '.join(READERS)}, or a .txt of "
-                "lines id,score."
-            )
-        if path.exists():
-            raise UsageError(f"{path} is not a file.")
-        raise UsageError(f"There is no file {path}.")
-    if suffix not in {".csv", ".tsv", ".txt"}:
-        return _Layout(has_header=True, separator="", suffix=suffix)
-
-    lines = split_lines(read_text(path))
-    first_line = next(line for line in lines if line.strip())
-    is_tabbed = suffix == ".tsv" or (suffix == ".txt" and "\t" in first_line)
-    separator = "\t" if is_tabbed else ","
-    cells = _fields(first_line, separator)
-
-    has_id_name = any(fold_name(cell) in {*ID_COLUMNS, *PATH_COLUMNS} for cell in cells)
-    numbers = [parse_number(cell.strip()) for cell in cells[1:]]
-    has_number = any(number is not None for number in numbers)
-    # Without the name of an id, a .txt is a list as in the challenge; of any other file
-    # a number in the first line shows that it is data.
-    return _Layout(
-        has_header=has_id_name or not (suffix == ".txt" or has_number),
-        separator=separator,
-        suffix=".tsv" if is_tabbed else ".csv",
-    )
-
-
-def _fields(line: str, separator: str) -> list[str]:
-    return [cell.strip().strip('"') for cell in line.split(separator)]
-
-
-def _read_without_header(
-    path: Path, separator: str, aspects: Sequence[str]
-) -> tuple[TextTable, dict[str, str]]:
-    """Lines ``id,score,score…`` as a table, and the column of each aspect.
-
-    The columns are named ``clip_id``, ``field 2``, ``field 3`` and so on.
-    """
-    numbers = []
-    lines = []
-    for number, line in enumerate(split_lines(read_text(path)), start=1):
-        if line.strip():
-            numbers.append(number)
-            lines.append(line)
-    rows = [_fields(line, separator) for line in lines]
-
-    order = [aspect.lower() for aspect in aspects]
-    # The challenge fixes id,MI,TA, whichever of the two are asked for, in any order.
-    has_two_scores = len(rows[0]) == 1 + len(ASPECTS)
-    if has_two_scores and set(order) <= set(ASPECTS):
-        order = list(ASPECTS)
-
-    n_scores = len(order)
-    for number, line, cells in zip(numbers, lines, rows, strict=True):
-        if len(cells) != 1 + n_scores:
-            plural = "s" if n_scores > 1 else ""
-            raise UsageError(
-                f"{path}, line {number}: expected an id and {n_scores} score{plural} "
-                f"({', '.join(order)}); got {line[:80]!r}. Without a header there must "
-                "be one score per aspect."
-            )
-
-    # Numbered as in the file, where the id is field 1.
-    names = [f"field {position}" for position in range(2, 2 + n_scores)]
-    column_of = {aspect: names[order.index(aspect.lower())] for aspect in aspects}
-    locations = [(str(path), number) for number in numbers]
-    return TextTable.from_rows(["clip_id", *names], rows, locations), column_of
-
-
-# ---- columns and rows
-
-
-def _score_column(table: TextTable, aspect: str, *, is_only: bool, path: Path) -> str:
-    """The column that predicts `aspect`.
-
-    Names are tried in groups, from those that say they are predictions to those that
-    may be labels; the first group of which the table has any name decides.
-    """
-    own_name = fold_name(aspect)
-    predicted_names = (f"pred_{own_name}", f"{own_name}_pred", f"predicted_{own_name}")
-    groups: list[tuple[str, ...]] = [predicted_names, (own_name,)]
-    # A name such as "score" does not say which of several aspects it is of.
-    if is_only:
-        groups = [predicted_names, PREDICTION_COLUMNS, (own_name,), SCORE_COLUMNS]
-
-    describes_clips = {*STANDARD_NAMES, *ID_COLUMNS, *PATH_COLUMNS}
-    candidates = [
-        name for name in table.columns if fold_name(name) not in describes_clips
-    ]
-    for group in groups:
-        matches = [name for name in candidates if fold_name(name) in group]
-        if len(matches) > 1:
-            raise UsageError(
-                f"{path}: columns {some(matches)} may all be the predictions of "
-                f"'{aspect}'; rename one to 'pred_{own_name}'."
-            )
-        if matches:
-            return matches[0]
-
-    # The only column left needs no known name.
-    if is_only and len(candidates) == 1:
-        return candidates[0]
-    raise NoPredictionColumn(
-        f"{path} has no predictions of '{aspect}': no column '{own_name}', "
-        f"{some(predicted_names)}; it has {some(table.columns, 20)}. Rename the "
-        "column, or name the aspects that it does have."
-    )
-
-
-def _clip_ids(table: TextTable, path: Path) -> list[str]:
-    """One id per row, each once: as written, or the stem where there are only paths."""
-    column = _id_column(table, ID_COLUMNS, path)
-    is_path = column is None
-    # A table may have both; its paths are then of no interest.
-    if column is None:
-        column = _id_column(table, PATH_COLUMNS, path)
-    if column is None:
-        also_legal = ", ".join((*ID_COLUMNS[1:], *PATH_COLUMNS))
-        raise UsageError(
-            f"{path} has no clip ids; it has {some(table.columns, 20)}. Name their "
-            f"column clip_id (also legal: {also_legal})."
-        )
-
-    first_row: dict[str, int] = {}
-    for row, cell in enumerate(table.columns[column]):
-        clip = cell.strip()
-        if is_path:
-            clip = _shorten(clip, without_folder=True)
-        check_name(clip, table.location(row), "clip id")
-        if not clip:
-            raise UsageError(f"{table.location(row)}: the clip id is empty.")
-        if clip in first_row:
-            _, number = table.locations[first_row[clip]]
-            raise UsageError(
-                f"{table.location(row)}: '{clip}' is predicted twice, first in "
-                f"{table.unit} {number}."
-            )
-        first_row[clip] = row
-    return list(first_row)
-
-
-def _id_column(table: TextTable, legal: Sequence[str], path: Path) -> str | None:
-    matches = [name for name in table.columns if fold_name(name) in legal]
-    if len(matches) > 1:
-        raise UsageError(
-            f"{path}: columns {some(matches)} may all be the clip id; drop or rename "
-            "all but one."
-        )
-    return matches[0] if matches else None
-
-
-def _scores(table: TextTable, column: str) -> np.ndarray:
-    """Scores of one column, shape (n,); an empty cell is NaN."""
-    scores = np.full(table.n_rows, np.nan)
-    for row, cell in enumerate(table.columns[column]):
-        if not cell.strip():
-            continue
-        number = parse_number(cell.strip())
-        if number is None:
-            raise UsageError(
-                f"{table.location(row)}: {column} is {cell!r}; a prediction is a "
-                "finite number."
-            )
-        scores[row] = number
-    return scores
-
-
-def _check_no_row_is_empty(table: TextTable, scores: Mapping[str, np.ndarray]) -> None:
-    """Refuse a row without any score, of these aspects or of another."""
-    is_empty = np.isnan(list(scores.values())).all(axis=0)
-    for row in np.flatnonzero(is_empty).tolist():
-        cells = [column[row].strip() for column in table.columns.values()]
-        if not any(parse_number(cell) is not None for cell in cells):
-            raise UsageError(
-                f"{table.location(row)}: {' and '.join(scores)} is missing; a "
-                "prediction is a finite number."
-            )
-
-
-# ---- ids
-
-
-def comparable_ids(wanted: list[str], given: list[str]) -> tuple[list[str], list[str]]:
-    """Write two lists of ids alike, so that they can be compared.
-
-    The suffix of an audio file is cut off, and so are folders where only one list has
-    them. Both lists stay as they are where that would make one clip of two in `wanted`.
-
-    Parameters
-    ----------
-    wanted : unique ids, such as those of the labels
-    given : ids of the predictions
-
-    Returns
-    -------
-    wanted, given : the two lists, in their order
-
-    Examples
-    --------
-    >>> comparable_ids(["a", "b"], ["wavs/b.wav"])
-    (['a', 'b'], ['b'])
-    >>> comparable_ids(["a.wav", "a.mp3"], ["a.wav"])
-    (['a.wav', 'a.mp3'], ['a.wav'])
-    """
-    # Folders tell clips apart only where both sides write them.
-    both_have_folders = _any_has_folder(wanted) and _any_has_folder(given)
-    without_folder = not both_have_folders
-    short_wanted = [_shorten(clip, without_folder=without_folder) for clip in wanted]
-
-    # a.wav and a.mp3, or x/a and y/a, may be two clips.
-    if len(set(short_wanted)) < len(wanted):
-        return wanted, given
-    short_given = [_shorten(clip, without_folder=without_folder) for clip in given]
-    return short_wanted, short_given
-
-
-def _any_has_folder(clip_ids: Iterable[str]) -> bool:
-    return any(_FOLDER_SEPARATOR.search(clip) for clip in clip_ids)
-
-
-def _shorten(clip: str, *, without_folder: bool) -> str:
-    """An id without the suffix of an audio file; other dots are part of the id."""
-    if without_folder:
-        clip = _FOLDER_SEPARATOR.split(clip)[-1]
-    return _AUDIO_SUFFIX.sub("", clip)
 
 
 def _rows_by_id(forms: list[str], as_written: list[str]) -> dict[str, int]:

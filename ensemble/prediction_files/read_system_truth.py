@@ -8,7 +8,7 @@ measured: of these only the predictions are averaged.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,15 +16,9 @@ import pandas as pd
 
 from base_models.clips import musiceval
 from base_models.clips.columns import STANDARD_NAMES, fold_name
-from base_models.clips.read_clips import SCALE, read_scores
-from base_models.clips.text_table import (
-    READERS,
-    TextTable,
-    check_name,
-    parse_number,
-    read_text,
-    split_lines,
-)
+from base_models.clips.labels import SCALE, read_scores
+from base_models.clips.tables.read_table import TABLE_SUFFIXES, is_table, read_table
+from base_models.clips.text_table import TextTable, check_name
 from base_models.errors import UsageError, some
 from base_models.scales import Scale
 
@@ -179,30 +173,23 @@ def _find_in_tree(data: Path, split: str | None) -> Path:
 
 
 def _read_table(path: Path) -> TextTable:
-    suffix = path.suffix.lower()
-    if suffix not in READERS:
-        if not path.exists():
-            raise UsageError(f"There is no file {path}.")
+    if not is_table(path) and path.exists():
         raise UsageError(
-            f"{path}: scores of systems are read from {', '.join(READERS)}."
+            f"{path}: scores of systems are read from {', '.join(TABLE_SUFFIXES)}."
         )
-    if suffix != ".csv":
-        return READERS[suffix](path)
+    table = read_table(path)
+    if table.has_header:
+        return table
 
-    # A number in the first line shows that it is data.
-    lines = [line.split(",") for line in split_lines(read_text(path)) if line.strip()]
-    first_numbers = [parse_number(cell.strip()) for cell in lines[0][1:]]
-    if all(number is None for number in first_numbers):
-        return READERS[suffix](path)
     names = ("system_id", *musiceval.ASPECTS)
-    for number, cells in enumerate(lines, start=1):
-        if len(cells) != len(names):
-            raise UsageError(
-                f"{path}, line {number}: without a header a line is sysID,MI,TA; got "
-                f"{','.join(cells)[:80]!r}."
-            )
-    locations = [(str(path), number) for number in range(1, len(lines) + 1)]
-    return TextTable.from_rows(names, lines, locations)
+    if len(table.columns) != len(names):
+        cells = [column[0] for column in table.columns.values()]
+        raise UsageError(
+            f"{table.location(0)}: without a header a line is sysID,MI,TA; got "
+            f"{','.join(cells)[:80]!r}."
+        )
+    columns = dict(zip(names, table.columns.values(), strict=True))
+    return replace(table, columns=columns)
 
 
 def _columns(

@@ -41,6 +41,10 @@ class StackScales:
         """The scale of an aspect's labels and of the scores that are written."""
         return self.labels.get(aspect, self.inner)
 
+    def of_scores(self, aspects: Sequence[str]) -> dict[str, Scale]:
+        """The scale on which the scores of each aspect are written."""
+        return {aspect: self.of_labels(aspect) for aspect in aspects}
+
     def with_labels(self, declared: LabelScales, aspects: Sequence[str]) -> StackScales:
         """The same stack, for labels on the scales that are declared for them.
 
@@ -68,6 +72,18 @@ class StackScales:
             for model in models
         }
         return replace(self, predictors={**predictors, **self.predictors})
+
+    def columns_of_fit(self, aspects: Sequence[str]) -> dict[str, list[str]]:
+        """Model to the column of each aspect that the fit read, where it is known."""
+        columns_of = {
+            model: [of_model[aspect].column for aspect in aspects if aspect in of_model]
+            for model, of_model in self.predictors.items()
+        }
+        return {
+            model: columns
+            for model, columns in columns_of.items()
+            if len(columns) == len(aspects) and all(columns)
+        }
 
     def to_labels(self, scores: np.ndarray, aspect: str) -> np.ndarray:
         """Scores of the stack's own scale as scores on that of the labels."""

@@ -39,11 +39,21 @@ def screen_tables(sections: Sequence[Section]) -> Iterator[LiteralTable]:
     """
     for section in sections:
         for table in section.screen_tables:
-            parts = [_literal_table(part) for part in _parts(table)]
-            if len(parts) > 1:
-                yield _literal_table(table, parts)
-            else:
-                yield from parts
+            yield literal_table(table, elsewhere="the report has them")
+
+
+def literal_table(table: TextTable, elsewhere: str) -> LiteralTable:
+    """A table for a screen, with one for each of two levels where it is too wide.
+
+    Parameters
+    ----------
+    table : what is shown
+    elsewhere : where columns that do not fit can be found
+    """
+    parts = [_literal_table(part, elsewhere) for part in _parts(table)]
+    if len(parts) == 1:
+        return parts[0]
+    return _literal_table(table, elsewhere, parts)
 
 
 def _parts(table: TextTable) -> Iterator[TextTable]:
@@ -66,14 +76,14 @@ def _parts(table: TextTable) -> Iterator[TextTable]:
 
 
 def _literal_table(
-    table: TextTable, parts: Sequence[LiteralTable] = ()
+    table: TextTable, elsewhere: str, parts: Sequence[LiteralTable] = ()
 ) -> LiteralTable:
     levels = {column.level[:3] for column in table.columns if column.level}
     shown = LiteralTable(
         names=sum(not column.level for column in table.columns) if levels else 1,
         importance=[f"{level} {name}" for level in levels for name in _IMPORTANCE],
         parts=parts,
-        elsewhere="the report has them",
+        elsewhere=elsewhere,
         title=Text(table.title, style="italic"),
         caption=Text(table.note) if table.note else None,
         # A terminal has no smaller print than fainter one.

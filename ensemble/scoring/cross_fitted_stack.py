@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from base_models.clips.names import comparable_ids
 from base_models.errors import UsageError, some
 from ensemble.estimator.stacked_mos import StackedMOS
-from ensemble.prediction_files.predictor_scales import PredictionFile
-from ensemble.prediction_files.read_predictions import comparable_ids
+from ensemble.prediction_files.prediction_word import PredictionFile
 from ensemble.rate_less import described_clips
 from meta.cross_fitted_regressor import CrossFittedRegressor
 
@@ -118,7 +118,7 @@ def systems_of_predictions(
     named : DataFrame of n rows
         ``clip_id`` and ``system_id``, "" where nothing names the system.
     """
-    first = PredictionFile.parse(files[0])
+    first = PredictionFile.parse_all(files[:1])[0]
     described, _ = described_clips(clips, first.path, table)
     known, given = comparable_ids(
         described["clip_id"].tolist(), clips["clip_id"].tolist()

@@ -26,7 +26,6 @@ from base_models.encoders.store import EmbeddingStore
 from base_models.errors import UsageError
 from base_models.networks.batches import EmbeddedClips
 from base_models.predictions import PredictionTable
-from base_models.scales import Scale
 from ensemble.estimator.predict_base_models import judged_by_prompt, reads_clips
 from ensemble.estimator.stacked_mos import StackedMOS
 
@@ -49,11 +48,6 @@ def with_predictions(
     stack = copy.copy(stack)
     stack.estimators_ = list(models.items())
     return stack
-
-
-def scales_of_scores(stack: StackedMOS) -> dict[str, Scale]:
-    """The scale on which the scores of each aspect are written."""
-    return {aspect: stack.scales_.of_labels(aspect) for aspect in stack.aspects_}
 
 
 def stored_tables(stack: StackedMOS) -> list[PredictionTable]:

@@ -25,18 +25,24 @@ from ensemble.engine import LOCAL, spread
 from ensemble.estimator.predict_base_models import judged_by_prompt
 from ensemble.estimator.stacked_mos import StackedMOS
 from ensemble.formats import Distributions, Scores
+from ensemble.scoring.audio_flags import (
+    audio_columns,
+    flag_notes,
+    mixes_channels,
+    needed_bandwidth,
+)
 from ensemble.scoring.prepared_stack import (
     PLACEHOLDER,
     clip_chunks,
     clip_models,
     prepared,
-    scales_of_scores,
     stored_tables,
     usable,
     with_predictions,
 )
 from ensemble.scoring.stack_source import StackSource, load_stack
 from meta.score_columns import (
+    AUDIO_COLUMNS,
     OUT_OF_RANGE,
     aspects_with_disagreement,
     distribution_columns,
@@ -209,14 +215,16 @@ def score_clips(
             stack.bins_,
             scales=stack.scales_.labels,
         )
+    frame = _joined([chunk.frame for chunk in done], _columns(stack, kept))
     return Scores(
-        _joined([chunk.frame for chunk in done], _columns(stack, kept)),
+        frame,
         kept,
         left_out,
         set_aside=(*unpredicted, *set_aside),
         distributions=bins_of,
-        scales=scales_of_scores(stack),
+        scales=stack.scales_.of_scores(stack.aspects_),
         check=RangeCheck.joined([chunk.check for chunk in done if chunk.check]),
+        audio_notes=tuple(flag_notes(frame, needed_bandwidth(clip_models(stack)))),
     )
 
 
@@ -231,6 +239,8 @@ def _columns(stack: StackedMOS, aspects: Sequence[str]) -> list[str]:
     no_clips = regressor.layout_.empty(regressor.aspects_)
     if regressor.check_range(no_clips) is not None:
         columns.append(OUT_OF_RANGE)
+    if clip_models(stack):
+        columns += AUDIO_COLUMNS
     return columns
 
 
@@ -326,6 +336,11 @@ def score_chunk(
     )
     # Written on the scale of the labels, which may be another than the stack's own.
     frame = stack.scales_.scored_table(frame, aspects)
+    if models:
+        about = audio_columns(
+            clips["audio"].tolist(), needed_bandwidth(models), mixes_channels(models)
+        )
+        frame = pd.concat([frame, about], axis=1)
     gaps = text_gaps(clips, judged_by_prompt(models, aspects))
     bins_of = distribution_table(
         stack.final_estimator_,

@@ -17,7 +17,6 @@ from ensemble.scoring.cross_fitted_stack import (
     cross_fitted,
     systems_of_predictions,
 )
-from ensemble.scoring.prepared_stack import scales_of_scores
 from meta.score_columns import distribution_table, scored_table
 
 
@@ -76,7 +75,8 @@ def score_predictions(
         declared=declared,
     )
     tables = layout.align(new.tables, regressor.accepts_missing)
-    notes = new.notes
+    origins = [f"reads {file.text}" for file in new.origins if file.is_choice]
+    notes = (*origins, *new.notes)
     if cross_fit:
         named = systems_of_predictions(new.clips, list(map(str, files)), systems)
         stack, more = cross_fitted(stack, named)
@@ -108,7 +108,7 @@ def score_predictions(
         left_out=(),
         set_aside=(),
         distributions=bins_of,
-        scales=scales_of_scores(stack),
+        scales=stack.scales_.of_scores(stack.aspects_),
         check=regressor.check_range(tables, clips["clip_id"].tolist()),
     )
     return scores, notes

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from base_models.files import Artifact
-from base_models.predictions import PredictionTable
-from ensemble.estimator.base_model_files import TABLE
+from ensemble.estimator.base_model_files import stored_table
 from ensemble.estimator.save_and_load import read_stack, scales_of
 from ensemble.rate_less import SeenClips
 
@@ -28,7 +27,7 @@ def seen_clips(folder: Path | str) -> SeenClips:
     artifact, facts, regressor = read_stack(folder)
     by_bases: set[str] = set()
     for name in facts["bases"]:
-        by_bases |= _seen_by_base(artifact, f"base/{name}")
+        by_bases |= _seen_by_base(artifact, name)
     # Where a base model has seen a clip too, no learner is without it.
     unseen = regressor.out_of_fold_
     unseen = unseen[~unseen.index.isin(by_bases)]
@@ -40,12 +39,11 @@ def seen_clips(folder: Path | str) -> SeenClips:
     )
 
 
-def _seen_by_base(artifact: Artifact, prefix: str) -> frozenset[str]:
-    table = f"{prefix}/{TABLE}"
-    if table in artifact.names:
-        stored = PredictionTable.parse(artifact.read(table), table)
-        return stored.trained_on | stored.selected_on
-    config = f"{prefix}/config.json"
+def _seen_by_base(artifact: Artifact, name: str) -> frozenset[str]:
+    table = stored_table(artifact, name)
+    if table is not None:
+        return table.trained_on | table.selected_on
+    config = f"base/{name}/config.json"
     # Estimators of other libraries do not say what they were fitted on.
     if config not in artifact.names:
         return frozenset()

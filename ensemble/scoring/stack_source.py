@@ -8,11 +8,18 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from base_models.encoders.store import EmbeddingStore
 from base_models.errors import UsageError
 from base_models.files import MANIFEST, is_sealed, read_bytes, sha256
+from base_models.optional_libraries import LazyLibrary
 from ensemble.estimator.stacked_mos import StackedMOS
+
+if TYPE_CHECKING:
+    import torch
+else:
+    torch = LazyLibrary("torch")
 
 
 @dataclass(frozen=True)
@@ -55,8 +62,6 @@ class StackSource:
         UsageError
             When there is none.
         """
-        import torch
-
         folder = Path(folder).absolute()
         if not is_sealed(folder):
             raise UsageError(

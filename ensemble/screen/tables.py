@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -80,36 +81,40 @@ class LiteralTable(Table):
         if Measurement.get(console, natural, self).maximum <= width:
             return self
 
-        table = self._with_short_names(width)
         order = self._by_importance()
         # The least important column goes first; a row of names alone says nothing.
         while len(order) > self.names + self._together:
-            if least_width(console, table._of_columns(order)) <= width:
+            if least_width(console, self._of_columns(order)) <= width:
                 break
             del order[-self._together :]
-        fitted = table._of_columns(order, note=self._note(order))
-        fitted._widen_names(console, width)
-        return fitted
+        fitted = self._of_columns(order, note=self._note(order))
+        widths = fitted._name_widths(console, width)
+        return fitted._with_names_of(widths)
 
-    def _widen_names(self, console: Console, width: int) -> None:
-        """Let names wrap as little as there is room for."""
+    def _name_widths(self, console: Console, width: int) -> list[int]:
+        """How wide names may be where all other columns are whole."""
         spare = width - least_width(console, self)
-        for column in self.columns[: self.names]:
-            longest = _longest(console, column)
-            if column.width is not None and spare > 0:
-                more = min(spare, longest - column.width)
-                column.width += more
-                spare -= more
+        widths = []
+        for left, column in enumerate(self.columns[: self.names]):
+            # Set by `least_width`, to what is needed or what is legible.
+            assert column.width is not None
+            share = spare // (self.names - left)
+            more = max(0, min(share, _longest(console, column) - column.width))
+            widths.append(column.width + more)
+            spare -= more
+        return widths
 
     def _by_importance(self) -> list[int]:
         """Numbers of all columns, the one to keep longest first."""
         headers = [" ".join(header.split()) for header, _ in self._columns_added]
         rank = {name: place for place, name in enumerate(self._importance)}
-        others = sorted(
-            range(self.names, len(headers)),
-            key=lambda k: rank.get(headers[k], len(rank)),
-        )
-        return [*range(self.names), *others]
+        # What belongs together is as important as its first column.
+        groups = [
+            range(first, first + self._together)
+            for first in range(self.names, len(headers), self._together)
+        ]
+        groups.sort(key=lambda group: rank.get(headers[group[0]], len(rank)))
+        return [*range(self.names), *itertools.chain.from_iterable(groups)]
 
     def _note(self, kept: Sequence[int]) -> str:
         hidden = [
@@ -121,22 +126,25 @@ class LiteralTable(Table):
             return ""
         return f"not shown at this width: {', '.join(hidden)}; {self._elsewhere}"
 
-    def _with_short_names(self, width: int) -> LiteralTable:
-        """The same with long names cut in the middle, where they still differ."""
-        longest = max(_SHORTEST_NAME, width // 3)
+    def _with_names_of(self, widths: Sequence[int]) -> LiteralTable:
+        """The same with names of these widths, cut where they still differ."""
         rows: list[tuple[tuple[Text, ...], dict[str, Any]] | None] = []
         for row in self._rows_added:
             if row is None:
                 rows.append(None)
                 continue
             cells, options = row
-            short = [_cut(cell, longest) for cell in cells[: self.names]]
+            names = zip(cells, widths, strict=False)
+            short = [_cut(cell, longest) for cell, longest in names]
             rows.append(((*short, *cells[self.names :]), options))
 
         before = {_key(row, self.names) for row in self._rows_added}
         if len({_key(row, self.names) for row in rows}) < len(before):
-            return self
-        return self._copy(self._columns_added, rows)
+            rows = self._rows_added
+        table = self._copy(self._columns_added, rows)
+        for column, width in zip(table.columns, widths, strict=False):
+            column.width = width
+        return table
 
     def _of_columns(self, kept: Iterable[int], note: str = "") -> LiteralTable:
         columns = [self._columns_added[k] for k in sorted(kept)]

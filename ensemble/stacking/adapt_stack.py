@@ -31,9 +31,9 @@ from base_models.files import (
 )
 from base_models.scales import LabelScales, Scale
 from ensemble.estimator.save_and_load import ROLE, read_stack, write_stack
+from ensemble.prediction_files.prediction_word import PredictionFile
 from ensemble.prediction_files.predictor_scales import (
     DeclaredScales,
-    PredictionFile,
 )
 from ensemble.prediction_files.stack_inputs import read_new_stack_inputs
 from ensemble.prediction_files.stack_scales import StackScales
@@ -163,7 +163,7 @@ def read_rated_predictions(
         when no rated clip is predicted, or as `read_rated_clips` and
         `read_new_stack_inputs`.
     """
-    source = labels or PredictionFile.parse(predictions[0]).path
+    source = labels or PredictionFile.parse_all(predictions[:1])[0].path
     in_table = scales.with_labels(label_scales or LabelScales(), aspects)
     clips = read_rated_clips(source, aspects, in_table)
     joined = read_new_stack_inputs(

@@ -240,7 +240,9 @@ class StackData:
         if len(test_clips):
             judges["test"] = _predicted_rows(test_clips, tables, aspects, group)
         # Files have no signature of their own; their content stands for them.
-        data = clips.to_csv().encode() + b"".join(table.to_bytes() for table in tables)
+        data = clips.to_csv().encode()
+        for table in tables:
+            data += b"".join(table.to_files().values())
         copies = sorted(c for c in (contents or {}).items() if c[0] != c[1])
         if copies:
             data += to_json(copies)

@@ -13,11 +13,16 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from base_models.optional_libraries import LazyLibrary
 from ensemble.engine import spread
 
 if TYPE_CHECKING:
+    import torch
+
     from base_models.encoders.base import Encoder
     from base_models.encoders.store import EmbeddingStore
+else:
+    torch = LazyLibrary("torch")
 
 CLIPS_PER_PIECE = 64
 """Clips that one piece of work embeds."""
@@ -86,8 +91,6 @@ def embed_chunks(
     mono : str
         See `base_models.encoders.load_encoder`.
     """
-    import torch
-
     audio_encoder, text_encoder = specs
     embedding = Embedding(
         folder=store.folder,

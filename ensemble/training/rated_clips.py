@@ -12,10 +12,10 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 
 from base_models.bins import ScoreBins
 from base_models.clips.demo.corpus import is_demo
@@ -42,8 +42,14 @@ from base_models.files import (
     sha256,
     to_json,
 )
+from base_models.optional_libraries import LazyLibrary, require
 from base_models.scales import LabelScales, Scale
 from meta.rows import Rows
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+else:
+    pa = LazyLibrary("pyarrow")
 
 ROLE = "clip table"
 CLIPS = "clips.parquet"
@@ -328,6 +334,8 @@ class RatedClips:
         The name of the folder does not depend on where the audio lies, so a table whose
         audio has moved is written again.
         """
+        # pandas would name two libraries, and no extra.
+        require("pyarrow")
         # Of equal tables the bytes are equal, so bytes can be compared below.
         buffer = io.BytesIO()
         self.frame.to_parquet(buffer, index=False)

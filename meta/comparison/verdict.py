@@ -8,7 +8,7 @@ others, with `best_bases`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,18 +20,17 @@ from base_models.errors import UsageError, one_of, some
 from base_models.files import nan_to_none
 from base_models.metrics.bootstrap import prompt_codes
 from base_models.metrics.evaluate import LEVELS, METRICS, evaluate, validated
-from meta.comparison.exchange import Compared, Pair
-from meta.comparison.sign_flip import (
-    LEVEL,
-    answer,
-    flipped_units,
-    holm,
-    smallest_difference,
+from meta.comparison.aspect_rows import (
+    AspectRows,
+    Cell,
+    Comparison,
+    Rival,
+    smallest_of_claims,
 )
+from meta.comparison.sign_flip import LEVEL, holm
 from meta.comparison.verdict_text import (
     BEST,
     CONSTANT,
-    HEADLINE,
     MEAN,
     RIVAL_TITLES,
     limits,
@@ -39,11 +38,6 @@ from meta.comparison.verdict_text import (
 )
 from meta.rows import Rows
 
-Cell = tuple[str, str]
-"""A level and a metric."""
-Rival = tuple[str, str]
-"""Kind and name of what the stack is compared with: (`BEST`, a base model),
-(`MEAN`, `MEAN`) or (`CONSTANT`, `CONSTANT`)."""
 CELLS: tuple[Cell, ...] = tuple(
     (level, metric) for level in LEVELS for metric in METRICS
 )
@@ -196,7 +190,7 @@ def verdict(
     rival_scores = _rival_scores(rows, bases, constant)
     prompts = prompt_codes(rows.prompts, len(rows))
 
-    compared: list[_Comparison] = []
+    compared: list[Comparison] = []
     numbers_of_systems = []
     equal_labels = []
     for k, aspect in enumerate(rows.aspects):
@@ -209,7 +203,7 @@ def verdict(
             continue
 
         _, system = np.unique(system_ids[kept], return_inverse=True)
-        aspect_rows = _AspectRows(aspect, truth, system, prompts[kept], seed=seed)
+        aspect_rows = AspectRows(aspect, truth, system, prompts[kept], seed=seed)
         numbers_of_systems.append(aspect_rows.n_systems)
         scores_of = {
             rival: scores[kept, k]
@@ -318,110 +312,8 @@ def _rivals(
     return rivals
 
 
-@dataclass(frozen=True, eq=False)
-class _Comparison:
-    """One row of the table, and what its smallest detectable difference follows from.
-
-    Parameters
-    ----------
-    columns : of the row, without those that depend on other rows
-    pair : the stack and its rival
-    compared : one metric of both
-    """
-
-    columns: dict[str, Any]
-    pair: Pair
-    compared: Compared
-
-    @property
-    def in_headline(self) -> bool:
-        """Whether the sentence draws on this row."""
-        return (self.columns["level"], self.columns["metric"]) in HEADLINE
-
-
-class _AspectRows:
-    """The labelled rows of one aspect, and the units that models are exchanged in.
-
-    Parameters
-    ----------
-    aspect : its name
-    truth : array of shape (n,)
-    system, prompt : int arrays of shape (n,), codes from 0
-    seed : of drawn exchanges
-    """
-
-    def __init__(
-        self,
-        aspect: str,
-        truth: np.ndarray,
-        system: np.ndarray,
-        prompt: np.ndarray,
-        seed: int,
-    ) -> None:
-        self.aspect = aspect
-        self.truth = truth
-        self.system = system
-        self.n_systems = int(system.max()) + 1
-        self.seed = seed
-        self.units = flipped_units(system, prompt, seed)
-
-    def comparisons(
-        self,
-        stack: np.ndarray,
-        rival_scores: Mapping[Rival, np.ndarray],
-        rivals: Mapping[Rival, Sequence[Cell]],
-    ) -> Iterator[_Comparison]:
-        """Yield each comparison of the stack with a rival.
-
-        Parameters
-        ----------
-        stack : array of shape (n,), scores
-        rival_scores : rival to its scores, of shape (n,)
-        rivals : rival to the cells to compare
-        """
-        for rival, cells in rivals.items():
-            pair = Pair(
-                truth=self.truth,
-                first=stack,
-                second=rival_scores[rival],
-                system=self.system,
-                units=self.units,
-                seed=self.seed,
-            )
-            for level in LEVELS:
-                # A single system has no metrics of systems.
-                if level == "system" and self.n_systems == 1:
-                    continue
-                metrics = [metric for at, metric in cells if at == level]
-                found = pair.compare(level, metrics)
-                for metric, compared in zip(metrics, found, strict=True):
-                    columns = self._columns(compared, rival, (level, metric))
-                    yield _Comparison(columns, pair, compared)
-
-    def _columns(self, compared: Compared, rival: Rival, cell: Cell) -> dict[str, Any]:
-        """Both metrics, their difference and what the test says of it."""
-        level, metric = cell
-        found = answer(compared.kinds)
-        less_is_better = metric == "mse"
-        return {
-            "aspect": self.aspect,
-            "level": level,
-            "metric": metric,
-            "rival": rival[0],
-            "model": rival[1],
-            "stack": compared.first,
-            "other": compared.second,
-            "difference": compared.first - compared.second,
-            "low": found.low,
-            "high": found.high,
-            "p_better": 1 - found.p_above if less_is_better else found.p_above,
-            "p": found.p,
-            "n": len(self.truth) if level == "utterance" else self.n_systems,
-        }
-
-
 def _table(
-    compared: Sequence[_Comparison], aspects: Sequence[str], seed: int
+    compared: Sequence[Comparison], aspects: Sequence[str], seed: int
 ) -> pd.DataFrame:
     """Comparisons in order of reading, with adjusted p-values and what may be said."""
     table = pd.DataFrame([comparison.columns for comparison in compared])
@@ -435,7 +327,7 @@ def _table(
     better = (table["difference"] < 0) == (table["metric"] == "mse")
     direction = np.where(better, "better", "worse")
     claimed = table["p_holm"] <= 1 - LEVEL
-    smallest = _smallest(compared, seed)
+    smallest = smallest_of_claims(compared, _questions(compared).values(), seed)
     table = table.assign(said=np.where(claimed, direction, ""), smallest=smallest)
 
     order_of = {
@@ -453,30 +345,10 @@ def _table(
     return table[list(COLUMNS)]
 
 
-def _questions(compared: Sequence[_Comparison]) -> dict[bool, list[int]]:
+def _questions(compared: Sequence[Comparison]) -> dict[bool, list[int]]:
     """Places of the claims, by whether they are against the constant."""
     claims: dict[bool, list[int]] = {False: [], True: []}
     for place, comparison in enumerate(compared):
         if comparison.in_headline:
             claims[comparison.columns["rival"] == CONSTANT].append(place)
     return claims
-
-
-def _smallest(compared: Sequence[_Comparison], seed: int) -> list[float]:
-    """The smallest detectable difference of each comparison, NaN out of the headline.
-
-    It is that of a claim on its own, by the p-value that Holm asks of the first one.
-    """
-    smallest = [np.nan] * len(compared)
-    for claims in _questions(compared).values():
-        level = 1 - (1 - LEVEL) / max(len(claims), 1)
-        for place in claims:
-            comparison = compared[place]
-            if np.isfinite(comparison.columns["p"]):
-                smallest[place] = smallest_difference(
-                    comparison.pair.units,
-                    comparison.compared.shares,
-                    level=level,
-                    seed=seed,
-                )
-    return smallest

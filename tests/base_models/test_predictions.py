@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -5,6 +6,7 @@ import pytest
 
 from base_models.bins import ScoreBins
 from base_models.errors import DamagedArtifact, UsageError
+from base_models.files import Artifact, atomic_write, seal, to_json, write_tensors
 from base_models.predictions import RATINGS, PredictionTable
 
 
@@ -45,6 +47,45 @@ def test_save_and_load_give_the_same_table(table, tmp_path):
         "selected_on",
     ):
         assert getattr(back, name) == getattr(table, name)
+
+
+def in_a_folder(table, folder):
+    """The files of a table below ``base/`` of a sealed folder."""
+    for name, data in table.to_files().items():
+        atomic_write(folder / "base" / name, data)
+    seal(folder, "stack")
+    return Artifact(folder, "stack")
+
+
+@pytest.mark.parametrize("distances", [None, (0.0, 1.5, 2.0, 3.0)])
+def test_the_files_of_a_stack_give_the_same_table(distances, table, tmp_path):
+    table = replace(table, predicts=RATINGS, distances=distances)
+    artifact = in_a_folder(table, tmp_path)
+    assert PredictionTable.is_in(artifact, "base/")
+    assert not PredictionTable.is_in(artifact, "other/")
+    back = PredictionTable.from_artifact(artifact, "base/")
+    assert back.to_files() == table.to_files()
+    assert back.to_bytes() == table.to_bytes()
+
+
+@pytest.mark.parametrize("fault", ["bins", "clip_ids", "unit", "shape"])
+def test_files_that_are_no_table_are_refused_even_when_sealed(fault, table, tmp_path):
+    files = table.to_files()
+    facts = json.loads(files["predictions.json"])
+    distributions = table.distributions.copy()
+    if fault == "shape":
+        distributions = distributions[1:]
+    elif fault == "unit":
+        distributions[0, 0, 0] += 1
+    else:
+        del facts[fault]
+    atomic_write(tmp_path / "base/predictions.json", to_json(facts))
+    write_tensors(
+        tmp_path / "base/predictions.safetensors", {"distributions": distributions}
+    )
+    seal(tmp_path, "stack")
+    with pytest.raises(DamagedArtifact, match="is not a readable prediction table"):
+        PredictionTable.from_artifact(Artifact(tmp_path, "stack"), "base/")
 
 
 def test_what_a_table_is_of_is_kept_and_said_only_of_single_ratings(table, tmp_path):

@@ -11,7 +11,8 @@ from commands import call
 from scipy.stats import spearmanr
 
 from base_models.bins import ScoreBins
-from base_models.clips.ratings import histograms, read_ratings
+from base_models.clips.listening_tests.rating_histograms import histograms
+from base_models.clips.ratings import read_ratings
 from base_models.clips.read_clips import read_clips
 from base_models.files import read_json
 from base_models.metrics.bootstrap import bootstrap_weights, percentiles

@@ -177,7 +177,7 @@ def test_what_a_worker_refuses_reaches_the_user_as_one_line(cluster, capsys):
 
 
 def test_a_worker_of_another_version_is_refused(cluster, monkeypatch):
-    monkeypatch.setattr(engine, "_version", lambda: "9.9")
+    monkeypatch.setattr(engine, "__version__", "9.9")
     with pytest.raises(
         UsageError,
         match=r"runs stackedmos \d\S+, and this command 9.9; install the same version",

@@ -59,15 +59,19 @@ _UNREAD = (
     (b"\xf0\x7e", "MIDI sample dump"),
 )
 
-# Files of other kinds of audio, by an offset and the bytes there.
-_FOREIGN = (
-    (4, b"ftyp", "MP4 (M4A, AAC)"),
+# Kinds that an optional reader decodes, by an offset and the bytes there.
+_OPTIONAL = (
+    (4, b"ftyp", "MP4 (M4A)"),
     (0, b"\x1a\x45\xdf\xa3", "WebM or Matroska"),
+)
+
+# Files of other kinds of audio.
+_FOREIGN = (
     (0, b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "Windows Media"),
-    (0, b"ADIF", "AAC"),
+    (0, b"ADIF", "ADIF (AAC)"),
     (0, b"#!AMR", "AMR"),
     (0, b"wvpk", "WavPack"),
-    (0, b"MAC ", "Monkey's Audio"),
+    (0, b"MAC ", "APE"),
     (0, b"MPCK", "Musepack"),
     (0, b"MP+", "Musepack"),
     (0, b"TTA1", "TTA"),
@@ -100,11 +104,25 @@ def check_container(handle: int, size: int) -> Readable:
         check_ogg(handle, size)
         return AS_IT_IS
 
+    foreign = _optional_kind(head)
+    if foreign:
+        return Readable(foreign=foreign)
     _refuse_known(head)
     readable = mpeg.check_mpeg(handle, size)
     if readable is None:
         raise ClipError(f"not audio of a known kind ({KINDS}), by its first bytes")
     return readable
+
+
+def _optional_kind(head: bytes) -> str:
+    """The kind of a file that only an optional reader decodes; "" for others."""
+    # The header of a frame of AAC is that of MPEG but for its layer, which is 0.
+    if len(head) > 1 and head[0] == 0xFF and head[1] & 0xF6 == 0xF0:
+        return "AAC"
+    for at, magic, name in _OPTIONAL:
+        if head[at:].startswith(magic):
+            return name
+    return ""
 
 
 def _refuse_known(head: bytes) -> None:
@@ -115,10 +133,7 @@ def _refuse_known(head: bytes) -> None:
                 f"{name} files are not read, since a cut-off one cannot be told from a "
                 "whole one; convert it to WAV or FLAC, e.g. by sox IN OUT.wav"
             )
-    is_adts = len(head) > 1 and head[0] == 0xFF and head[1] & 0xF6 == 0xF0
     kinds = [name for at, magic, name in _FOREIGN if head[at:].startswith(magic)]
-    if is_adts:
-        kinds.append("AAC")
     if kinds:
         raise ClipError(
             f"{kinds[0]} audio is not read; convert it, e.g. by "

@@ -18,6 +18,7 @@ from base_models.clips.audio_files import mpeg
 from base_models.clips.audio_files.containers import check_container
 from base_models.clips.audio_files.decoder_messages import QuietSoundFile
 from base_models.clips.audio_files.open_file import regular_file
+from base_models.clips.audio_files.other_formats import decoded
 from base_models.clips.audio_files.readable import AS_IT_IS, Readable
 from base_models.clips.segments.reference import segment_of
 from base_models.clips.segments.sound_part import SoundPart
@@ -92,7 +93,10 @@ def open_audio(
 def _decoder(handle: int, readable: Readable) -> Iterator[QuietSoundFile]:
     """A decoder of an open file, or of its mended copy."""
     with contextlib.ExitStack() as stack:
-        source = stack.enter_context(readable.opened(handle))
+        if readable.foreign:
+            source = stack.enter_context(decoded(handle, readable.foreign))
+        else:
+            source = stack.enter_context(readable.opened(handle))
         try:
             sound = QuietSoundFile(source)
         except soundfile.LibsndfileError:

@@ -8,6 +8,7 @@ Pages are walked through here, never decoded.
 from __future__ import annotations
 
 import os
+import zlib
 from dataclasses import dataclass
 
 from base_models.errors import ClipError
@@ -15,8 +16,12 @@ from base_models.errors import ClipError
 _HEADER_BYTES = 27
 # A page has at most 255 segment sizes.
 _HEAD = _HEADER_BYTES + 255
+_CHECKSUM = slice(22, 26)
 _FIRST_PAGE = 2
 _LAST_PAGE = 4
+
+# Every byte with its bits in the other order.
+_TURNED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 _CUT_OFF = (
     "cut off: an OGG file ends with a page marked as the last, and this one does not"
@@ -52,6 +57,9 @@ def check_ogg(handle: int, size: int) -> None:
 
         serial = head[14:18]
         number = int.from_bytes(head[18:22], "little")
+        # The decoder would leave such a page out, and what follows would move up.
+        if not _is_intact(os.pread(handle, n_bytes, offset)):
+            raise ClipError(f"damaged: the checksum of page {number} does not fit it")
         if head[5] & _FIRST_PAGE:
             # All streams of a file begin before the first page of data; another one
             # behind it begins a new link of a chain.
@@ -87,6 +95,19 @@ def _page_bytes(head: bytes) -> int:
     if len(sizes) < n_segments:
         return 0
     return _HEADER_BYTES + n_segments + sum(sizes)
+
+
+def _is_intact(page: bytes) -> bool:
+    """Whether the checksum of a page is that of its bytes.
+
+    It is a CRC-32 of the polynomial of zlib, but over bits in the other order, and with
+    0 instead of all ones before and behind (RFC 3533, section 6).
+    """
+    stated = int.from_bytes(page[_CHECKSUM], "little")
+    blank = page[: _CHECKSUM.start] + bytes(4) + page[_CHECKSUM.stop :]
+    turned = zlib.crc32(blank.translate(_TURNED), 0xFFFF_FFFF) ^ 0xFFFF_FFFF
+    found = int.from_bytes(turned.to_bytes(4, "little").translate(_TURNED), "big")
+    return found == stated
 
 
 def _check_rest(handle: int, offset: int, streams: dict[bytes, _Stream]) -> None:

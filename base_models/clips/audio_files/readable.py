@@ -36,6 +36,8 @@ class Readable:
         What stands in its place.
     end : int or None
         What comes from here on is left out.
+    foreign : str
+        Kind of a file that only an optional reader decodes; "" otherwise.
     patches : tuple of Patch
         Bytes that are replaced, of a file from its start on.
     """
@@ -43,6 +45,7 @@ class Readable:
     start: int = 0
     before: bytes = b""
     end: int | None = None
+    foreign: str = ""
     patches: tuple[Patch, ...] = ()
 
     @contextlib.contextmanager

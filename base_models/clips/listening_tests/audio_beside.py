@@ -6,7 +6,18 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-_SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aif", ".aiff")
+AUDIO_SUFFIXES = (
+    ".wav",
+    ".flac",
+    ".mp3",
+    ".ogg",
+    ".opus",
+    ".m4a",
+    ".aif",
+    ".aiff",
+)
+"""Suffixes that show that a name is one of an audio file."""
+
 _FOLDERS = ("", "wav", "wavs", "audio", "stimuli", "sounds", "clips")
 
 
@@ -30,7 +41,7 @@ def audio_beside(path: Path, clip_ids: Sequence[str]) -> list[str]:
             continue
         for name in names:
             file = Path(name)
-            if file.suffix.lower() in _SUFFIXES:
+            if file.suffix.lower() in AUDIO_SUFFIXES:
                 place = os.path.join(folder, name)
                 found.setdefault(name, place)
                 found.setdefault(file.stem, place)

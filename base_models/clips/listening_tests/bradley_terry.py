@@ -54,9 +54,9 @@ class BradleyTerry:
     tie : log-odds of a tie between equals against a win; None where nobody tied
     groups : int array of shape (n_items,); items of different groups were never
         compared, not even by way of others
-    is_regularised : whether the scores of largest likelihood are infinite (some items
-        never lost to any of the others, or were never compared with them), so that each
-        item was given half a win and half a loss against an item of score 0
+    is_regularised : whether the scores of largest likelihood may be infinite (some
+        items never lost to any of the others, or were never compared with them), so
+        that each item was given half a win and half a loss against an item of score 0
     """
 
     logits: np.ndarray
@@ -88,14 +88,13 @@ class BradleyTerry:
         won = np.where(votes.outcome >= 0, votes.first, votes.second)
         lost = np.where(votes.outcome >= 0, votes.second, votes.first)
         is_tie = votes.outcome == 0
-        # A tie counts as a win of each: both scores are then bounded by the other.
-        sources = np.concatenate([won, lost[is_tie]])
-        targets = np.concatenate([lost, won[is_tie]])
-        edges = coo_array((np.ones(len(sources)), (sources, targets)), shape=(n, n))
-        n_strong, _ = connected_components(edges, connection="strong")
-        _, groups = connected_components(edges, connection="weak")
-
+        compared = coo_array((np.ones(len(won)), (won, lost)), shape=(n, n))
+        _, groups = connected_components(compared, connection="weak")
         # Ford (1957): finite scores need that no items win all votes against others.
+        # Ties do not do, since their own parameter may grow with the scores.
+        pairs = (won[~is_tie], lost[~is_tie])
+        wins = coo_array((np.ones(len(pairs[0])), pairs), shape=(n, n))
+        n_strong, _ = connected_components(wins, connection="strong")
         prior = _PRIOR_VOTES if n_strong > 1 else 0.0
         likelihood = _Likelihood(votes, prior)
         fitted = minimize(
@@ -167,7 +166,12 @@ class _Likelihood:
         if self.prior:
             # Minus the logarithms of winning and of losing against a score of 0.
             both = np.logaddexp(0, scores) + np.logaddexp(0, -scores)
-            return float(fit + self.prior * both.sum())
+            fit += self.prior * both.sum()
+            if self.has_ties:
+                # Likewise of a tie and of none between equals.
+                share = np.logaddexp(np.log(2), parameters[-1])
+                fit += self.prior * (2 * share - parameters[-1] - np.log(2))
+            return float(fit)
         return float(fit + scores.sum() ** 2 / 2)
 
     def gradient(self, parameters: np.ndarray) -> np.ndarray:
@@ -188,6 +192,8 @@ class _Likelihood:
         scores = parameters[:n]
         if self.prior:
             slopes[:n] += self.prior * (2 * _logistic(scores) - 1)
+            if self.has_ties:
+                slopes[-1] += self.prior * (2 * _tie_share(parameters[-1]) - 1)
         else:
             slopes[:n] += scores.sum()
         return slopes
@@ -218,9 +224,17 @@ class _Likelihood:
             winning = _logistic(scores)
             diagonal = np.arange(n)
             curvature[diagonal, diagonal] += 2 * self.prior * winning * (1 - winning)
+            if self.has_ties:
+                tied = _tie_share(parameters[-1])
+                curvature[-1, -1] += 2 * self.prior * tied * (1 - tied)
         else:
             curvature[:n, :n] += 1
         return curvature
+
+
+def _tie_share(tie: float) -> float:
+    """Probability of a tie between equals."""
+    return float(_logistic(np.array(tie - np.log(2))))
 
 
 def _logistic(values: np.ndarray) -> np.ndarray:

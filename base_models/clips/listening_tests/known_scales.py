@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
-from base_models.clips.columns import fold_name, scale_in_name
+from base_models.clips.columns import (
+    aspect_columns,
+    fold_name,
+    scale_in_name,
+    without_scale,
+)
 from base_models.clips.text_table import parse_number
 from base_models.scales import Scale
 
@@ -34,3 +39,31 @@ def known_scale(name: str, cells: Iterable[str]) -> Scale | None:
     numbers = (parse_number(cell.strip()) for cell in cells)
     is_beyond = any(value is not None and not 1 <= value <= 5 for value in numbers)
     return MUSHRA if is_beyond else None
+
+
+def known_scales(
+    columns: Mapping[str, Iterable[str]],
+    stated: Mapping[str, Scale],
+    words: Sequence[str] | None = None,
+) -> dict[str, Scale]:
+    """The scales of aspects that a table states.
+
+    Parameters
+    ----------
+    columns : of the table, name to cells
+    stated : scales of columns that are known otherwise, as from the layout
+    words : the aspects, as `base_models.clips.columns.aspect_columns` takes them; None
+        where each has the name of its column
+    """
+    known = dict(stated)
+    for name, cells in columns.items():
+        scale = known_scale(name, cells)
+        if scale is not None:
+            known.setdefault(name, scale)
+    for name, scale in list(known.items()):
+        known.setdefault(without_scale(name), scale)
+    if words is not None:
+        for aspect, column in aspect_columns(words, columns).items():
+            if column in known:
+                known[aspect] = known[column]
+    return known

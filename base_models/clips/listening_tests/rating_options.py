@@ -41,7 +41,6 @@ class RatingOptions:
         are no systems under test; ``"keep"`` takes them like any other
     screen : which raters are left out, see
         `base_models.clips.listening_tests.screening`
-
     reading : what the user says of the columns and cells of the table
 
     Raises

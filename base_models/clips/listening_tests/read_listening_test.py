@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from base_models.clips import musiceval
 from base_models.clips.columns import ALIASES, STANDARD_NAMES, fold_name
 from base_models.clips.listening_tests.audio_beside import audio_beside
 from base_models.clips.listening_tests.conditions import role_of_condition
@@ -16,7 +17,6 @@ from base_models.clips.listening_tests.known_scales import known_scale
 from base_models.clips.listening_tests.layouts.annotations import (
     annotation_column,
     read_annotations,
-    read_json_records,
 )
 from base_models.clips.listening_tests.layouts.beaqlejs import (
     is_beaqlejs,
@@ -53,9 +53,21 @@ from base_models.clips.listening_tests.rating_options import (
     RatingOptions,
 )
 from base_models.clips.listening_tests.screening import LeftOut, screen_raters
-from base_models.clips.rating_tables import clip_names, holds_lists, rated_columns_of
+from base_models.clips.rating_tables import (
+    are_nameless,
+    clip_names,
+    holds_lists,
+    list_columns,
+    rated_columns_of,
+)
 from base_models.clips.rows.reading import Reading
-from base_models.clips.text_table import READERS, TextTable, parse_number
+from base_models.clips.tables.read_table import (
+    TABLE_SUFFIXES,
+    is_table,
+    read_table,
+    table_file,
+)
+from base_models.clips.text_table import TextTable, parse_number
 from base_models.errors import UsageError
 from base_models.scales import Scale
 
@@ -69,7 +81,11 @@ _Layout = tuple[
 def _read_lists(table: TextTable, path: Path) -> ListeningTest:
     if not holds_lists(table):
         raise UsageError(f"{path} has no column with lists of ratings ([3, 4, 5]).")
-    return ListeningTest("lists", table)
+    # The ratings of AudioMOS 2025 track 2 (Audiobox Aesthetics) are published so.
+    scales = {}
+    if any(name.startswith("audiomos2025-track2-") for name in clip_names(table)):
+        scales = {name: Scale(0, 10) for name in list_columns(table)}
+    return ListeningTest("lists", table, scales=scales)
 
 
 def _has_annotations(table: TextTable) -> bool:
@@ -121,8 +137,10 @@ def read_listening_test(
                 f"{path} holds votes, and --screen {options.screen} is of ratings; "
                 "leave it out."
             )
-        title = f"read as {LAYOUTS[test.layout]}: {test.table.n_rows} votes"
-        return replace(test, notes=(title, *test.notes))
+        test = _completed(test, path)
+        title = f"read as {LAYOUTS[test.layout]}: {_many(test.table.n_rows, 'vote')}"
+        test = replace(test, notes=(title, *test.notes))
+        return _without_anchors(test, options.anchors, path)
 
     test = _completed(test, path)
     test = replace(test, scales={**_scales_in_names(test), **test.scales})
@@ -147,7 +165,7 @@ def _in_its_layout(
         if name is None:
             return None
         raise UsageError(
-            f"{path}: --format {name} is of a table ({', '.join(READERS)}, .json)."
+            f"{path}: --format {name} is of a table ({', '.join(TABLE_SUFFIXES)})."
         )
     table = reading.applied(table)
     for layout, is_of_it, read in _TABLES:
@@ -159,26 +177,36 @@ def _in_its_layout(
 
 def _cells(path: Path) -> TextTable | None:
     """The cells of a table; None of what is none, or is missing."""
-    suffix = path.suffix.lower()
-    if not path.is_file():
+    if not is_table(path) or not table_file(path).is_file():
         return None
-    if suffix in READERS:
-        return READERS[suffix](path)
-    return read_json_records(path) if suffix == ".json" else None
+    return None if musiceval.is_list(path) else read_table(path)
 
 
 # ---- what a table leaves unsaid
 
 
+def _of_clips(test: ListeningTest) -> TextTable:
+    """The table whose rows are of one clip each, however many of it there are."""
+    return test.table if test.clips is None else test.clips
+
+
+def _with_clips(test: ListeningTest, table: TextTable) -> ListeningTest:
+    """The same test with another such table."""
+    if test.clips is None:
+        return replace(test, table=table)
+    return replace(test, clips=table)
+
+
 def _completed(test: ListeningTest, path: Path) -> ListeningTest:
     """The same test with systems out of ids, and with audio files beside the table."""
-    table = test.table
+    table = _of_clips(test)
     ids = clip_names(table)
     known = {STANDARD_NAMES.get(fold_name(name), "") for name in table.columns}
     columns = dict(table.columns)
     notes: list[str] = []
     if "system_id" not in known:
-        named = names_in_ids([Path(name).name for name in ids])
+        has_ids = "clip_id" in known
+        named = names_in_ids([name if has_ids else Path(name).stem for name in ids])
         if any(named.systems):
             columns["system_id"] = list(named.systems)
             notes.append(named.note)
@@ -188,7 +216,7 @@ def _completed(test: ListeningTest, path: Path) -> ListeningTest:
         audio = audio_beside(path, ids)
         if any(audio):
             columns["audio"] = audio
-    return replace(test, table=replace(table, columns=columns)).saying(*notes)
+    return _with_clips(test, replace(table, columns=columns)).saying(*notes)
 
 
 def _scales_in_names(test: ListeningTest) -> dict[str, Scale]:
@@ -206,18 +234,36 @@ def _title(test: ListeningTest) -> str:
     n_clips = len(set(clip_names(table)))
     title = f"read as {LAYOUTS[test.layout]}: "
     if raters is not None:
-        rated = [table.columns[name] for name in test.aspects]
-        n_ratings = sum(bool(cell.strip()) for cells in rated for cell in cells)
-        n_raters = len(set(table.columns[raters]))
-        title += f"{n_raters} raters, {n_ratings or table.n_rows} ratings of "
-    title += f"{n_clips} clips"
+        n_ratings = _count_ratings(test, [True] * table.n_rows)
+        names = set(table.columns[raters])
+        who = "raters without names"
+        if not are_nameless(names):
+            who = _many(len(names), "rater")
+        title += f"{who}, {_many(n_ratings, 'rating')} of "
+    title += _many(n_clips, "clip")
     systems = {name.strip() for name in _column(table, "system_id") or () if name}
     if systems:
-        title += f" by {len(systems)} systems"
+        title += f" by {_many(len(systems), 'system')}"
     own = {name: scale for name, scale in test.scales.items() if name in table.columns}
     for name, scale in own.items():
         title += f"; '{name}' is on {scale}"
     return title
+
+
+def _count_ratings(test: ListeningTest, is_counted: Sequence[bool]) -> int:
+    """The ratings in some rows; rows, where the columns of ratings are not known."""
+    if not test.aspects:
+        return sum(is_counted)
+    return sum(
+        bool(cell.strip())
+        for name in test.aspects
+        for cell, counts in zip(test.table.columns[name], is_counted, strict=True)
+        if counts
+    )
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 # ---- who and what is left out
@@ -225,7 +271,8 @@ def _title(test: ListeningTest) -> str:
 
 def _without_anchors(test: ListeningTest, anchors: str, path: Path) -> ListeningTest:
     """The same test, where asked without reference and anchor conditions."""
-    systems = _column(test.table, "system_id")
+    of_clips = _of_clips(test)
+    systems = _column(of_clips, "system_id")
     if systems is None:
         return test
     roles = {name.strip(): role_of_condition(name.strip()) for name in systems}
@@ -244,10 +291,14 @@ def _without_anchors(test: ListeningTest, anchors: str, path: Path) -> Listening
             f"{path} rates only reference and anchor conditions: {listed}. Take them "
             "with --anchors keep."
         )
-    table = rows_where(test.table, keeps)
-    return replace(test, table=table).saying(
+    if test.has_labels or test.layout == "lists":
+        left_out = _many(keeps.count(False), "clip")
+    else:
+        is_left_out = [not is_kept for is_kept in keeps]
+        left_out = _many(_count_ratings(test, is_left_out), "rating")
+    return _with_clips(test, rows_where(of_clips, keeps)).saying(
         f"reference and anchor conditions are left out: {listed}, "
-        f"{keeps.count(False)} rows (--anchors keep takes them)"
+        f"{left_out} (--anchors keep takes them)"
     )
 
 
@@ -277,7 +328,8 @@ def _screening_notes(left_out: Sequence[LeftOut], screen: str) -> list[str]:
         return [f"{title}: no rater is left out"]
     n_ratings = sum(one.n_ratings for one in left_out)
     return [
-        f"{title}: {len(left_out)} raters are left out, with {n_ratings} ratings",
+        f"{title}: {_many(len(left_out), 'rater')} left out, with "
+        f"{_many(n_ratings, 'rating')}",
         *(f"left out: {one}" for one in left_out),
     ]
 

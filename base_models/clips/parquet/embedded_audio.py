@@ -13,12 +13,18 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-
-import pyarrow as pa
-import pyarrow.parquet as pq
+from typing import TYPE_CHECKING
 
 from base_models.clips.columns import STANDARD_NAMES, fold_name
 from base_models.errors import ClipError, some
+from base_models.optional_libraries import LazyLibrary
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+else:
+    pa = LazyLibrary("pyarrow")
+    pq = LazyLibrary("pyarrow.parquet")
 
 _REFERENCE = re.compile(r"(.+\.parquet)#([0-9]+)", re.IGNORECASE | re.DOTALL)
 _BUFFER_BYTES = 1 << 20

@@ -168,8 +168,9 @@ def check_repeats(
             what = "the clip id stands twice"
             message = f"clip id '{clip}' stands twice"
             cure = (
-                "Each clip has one row; of single ratings, name the raters in a column "
-                "(rater_id)."
+                "Each clip has one row; of single ratings name the column of raters "
+                "(--columns rater=NAME), or, where nobody knows them, say --format "
+                "long."
             )
         for row in rows[1:] if len(whole) == 1 else rows:
             other = rows[0] if row != rows[0] else rows[1]

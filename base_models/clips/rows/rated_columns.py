@@ -118,33 +118,30 @@ def _is_on_scale(cells: Iterable[str], scale: Scale) -> bool:
     return has_numbers
 
 
-# ---- scales
-
-
-def known_scales(
-    table: TextTable, rated: Mapping[str, str], of_test: Mapping[str, Scale]
-) -> dict[str, Scale]:
-    """The scales that a listening test, or names such as "quality (0-10)", say.
+def odd_cell_notes(table: TextTable, names: Iterable[str]) -> list[str]:
+    """Columns that would be ratings but for a few cells, each with the first of these.
 
     Parameters
     ----------
     table : the cells
-    rated : aspect to its column
-    of_test : scales that an export of a listening test says of its columns
-
-    Returns
-    -------
-    scales : of columns and of aspects, as far as they are not the usual one
+    names : columns that no rating is read from
     """
-    known = dict(of_test)
-    for name, cells in table.columns.items():
-        scale = known_scale(name, cells)
-        if scale is not None and scale != Scale.of(SCALE):
-            known.setdefault(name, scale)
-    renamed = {
-        aspect: known[column] for aspect, column in rated.items() if column in known
-    }
-    return {**known, **renamed}
+    notes = []
+    for name in names:
+        cells = [cell.strip() for cell in table.columns.get(name, ())]
+        filled = [row for row, cell in enumerate(cells) if cell]
+        odd = [row for row in filled if parse_number(cells[row]) is None]
+        if is_bookkeeping_of_ratings(name) or not 0 < len(odd) <= len(filled) / 4:
+            continue
+        _, number = table.locations[odd[0]]
+        notes.append(
+            f"'{name}' is no rating, for {table.unit} {number} has "
+            f"'{cells[odd[0]]}'; --aspects takes it for one, and lists such cells"
+        )
+    return notes
+
+
+# ---- scales
 
 
 def scale_notes(rated: Mapping[str, str], scales: LabelScales) -> list[str]:
@@ -159,7 +156,7 @@ def scale_notes(rated: Mapping[str, str], scales: LabelScales) -> list[str]:
     for aspect, column in rated.items():
         known = scales.known.get(aspect)
         used = scales.of(aspect)
-        if known is None:
+        if known is None or known == used == Scale.of(SCALE):
             continue
         if used == known:
             notes.append(f"the scale of '{aspect}' is {known}, as its column says")

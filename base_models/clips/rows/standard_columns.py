@@ -275,8 +275,8 @@ def columns_note(
     text = f"{_COLUMNS}{', '.join(parts)}"
     if is_rated_twice:
         text += (
-            f"; {some(general)} and other ratings are aspects of their own (--aspects "
-            "names those that are meant)"
+            f"; {some(rated.values())} are aspects of their own: where they are one "
+            "rating, name it with --aspects"
         )
     if ignored:
         text += f"; ignored: {some(ignored, 10)}"

@@ -2,3 +2,7 @@
 
 Read `logmel` first, which is the simplest; `waves` has what mert and wav2vec2 share.
 """
+
+from base_models.optional_libraries import require
+
+require("torch")

@@ -2,3 +2,7 @@
 
 Read `transformer` first: it has what the encoders with weights share.
 """
+
+from base_models.optional_libraries import require
+
+require("torch")

@@ -102,7 +102,10 @@ def _check_options(options: Namespace) -> None:
             "--deletion takes a table with --clips, a stack with --stack, and no "
             "predictions or labels."
         )
-    for name in ("ratings", "rating_scale", "scale", "bootstrap", "system_truth"):
+    for name in (
+        *("ratings", "rating_scale", "scale", "bootstrap", "system_truth"),
+        "against",
+    ):
         if options[name] is not None:
             option = name.replace("_", "-")
             raise UsageError(

@@ -18,6 +18,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from base_models.errors import DamagedArtifact, StackedMOSError, some
+from base_models.optional_libraries import EXTRA_OF_LIBRARY, missing_library
 from ensemble.cli.shared.problem_list import (
     list_problems_in,
     show_problems,
@@ -153,6 +154,10 @@ def _fail_unexpectedly(error: Exception) -> int:
             "change its permissions.",
             USAGE,
         )
+    # An extra that was installed in part, deep within a model.
+    library = (getattr(error, "name", None) or "").partition(".")[0]
+    if isinstance(error, ModuleNotFoundError) and library in EXTRA_OF_LIBRARY:
+        return fail(str(missing_library(library)), USAGE)
     return fail(
         f"{type(error).__name__}: {error} (STACKEDMOS_DEBUG=1 shows where)",
         UNEXPECTED_FAILURE,

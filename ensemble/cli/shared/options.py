@@ -27,6 +27,13 @@ _EXIT_CODES = ", ".join(f"{code} {means}" for code, means in EXIT_CODES.items())
 _OUTPUTS = ("out", "json", "distributions", "differences")
 """Options that name a file to write, of which ``-`` is standard output."""
 LAST_SEED = 2**32 - 1
+PREDICTION_WORDS = (
+    "NAME=FILE names the model, in the fit as for new clips; FILE:COLUMN or "
+    "FILE:FIRST,SECOND the columns of the scores (default: found by their names); "
+    "FILE:0-100 their scale, after the columns (default: known from the columns, else "
+    "that of the labels); FILE+LIST the clips of a file without ids"
+)
+"""How files of predictions are named, for the help of their options."""
 _NUMBER_KINDS = {"int": "a whole number", "float": "a number"}
 
 # Messages of jsonargparse that are said more plainly here.
@@ -233,6 +240,16 @@ def add_system_truth_option(group: OptionGroup) -> None:
         metavar="FILE",
         help="true scores of systems (csv sysID,MI,TA), or 'tree': the file in "
         "system_mos of the MusicEval tree; default: means of the clips",
+    )
+
+
+def add_config_option(parser: Options) -> None:
+    """Add ``--config``, a file of options."""
+    parser.add_argument(
+        "--config",
+        action="config",
+        metavar="FILE",
+        help="read any of these options from a YAML file",
     )
 
 

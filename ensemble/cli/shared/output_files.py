@@ -13,7 +13,6 @@ from base_models.errors import UsageError
 from base_models.files import atomic_write, to_json
 from ensemble import __version__
 from ensemble.cli.shared.exit_codes import say
-from ensemble.cli.shared.file_names import NAMED_FILE
 from ensemble.cli.shared.options import OptionGroup
 from ensemble.screen.streams import put_bytes
 
@@ -74,7 +73,8 @@ def check_outputs(
     read: set[Path] = set()
     for word in inputs:
         if word:
-            read |= {Path(name).resolve() for name in (word, _file_of(word))}
+            files = [Path(word), *_files_of(word)]
+            read |= {file.resolve() for file in files}
 
     written: dict[Path | str, tuple[str, str]] = {}
     for option, name in outputs.items():
@@ -106,9 +106,16 @@ def check_outputs(
         written[place] = (option, name)
 
 
-def _file_of(word: str) -> str:
-    match = NAMED_FILE.fullmatch(word)
-    return word if match is None else match["file"]
+def _files_of(word: str) -> list[Path]:
+    """The files of a word, which may name predictions."""
+    from ensemble.prediction_files.prediction_word import PredictionFile
+
+    try:
+        files = PredictionFile.parse_all([word])
+    except UsageError:
+        # Its reader will say what is wrong with the word.
+        return []
+    return [path for file in files for path in file.paths]
 
 
 def table_format(file: str) -> str:

@@ -13,8 +13,14 @@ if TYPE_CHECKING:
     from base_models.clips.listening_tests.rating_options import RatingOptions
 
 
-def add_rating_options(group: OptionGroup) -> None:
-    """Add ``--format``, ``--anchors`` and ``--screen``, and those of any table."""
+def add_rating_options(group: OptionGroup, anchors: str = "drop") -> None:
+    """Add ``--format``, ``--anchors`` and ``--screen``, and those of any table.
+
+    Parameters
+    ----------
+    group : the options of a command that are on its ratings
+    anchors : the default of ``--anchors``, in words
+    """
     add_table_options(group)
     add = group.add_argument
     add(
@@ -28,10 +34,10 @@ def add_rating_options(group: OptionGroup) -> None:
     add(
         "--anchors",
         type=str,
-        default="drop",
         metavar="drop|keep",
         help="what is done with ratings of reference and anchor conditions, known by "
-        "names such as reference or anchor35: left out, or taken like systems",
+        "names such as reference or anchor35: left out, or taken like systems; "
+        f"default: {anchors}",
     )
     add(
         "--screen",
@@ -44,8 +50,13 @@ def add_rating_options(group: OptionGroup) -> None:
     )
 
 
-def rating_options(options: Namespace) -> RatingOptions:
+def rating_options(options: Namespace, anchors: str = "drop") -> RatingOptions:
     """What the options of `add_rating_options` ask for.
+
+    Parameters
+    ----------
+    options : of a command
+    anchors : what is done with reference and anchor conditions, where nobody says so
 
     Raises
     ------
@@ -57,7 +68,7 @@ def rating_options(options: Namespace) -> RatingOptions:
 
     return RatingOptions(
         format=options.format,
-        anchors=options.anchors,
+        anchors=options.anchors or anchors,
         screen=options.screen,
         reading=reading_of(options),
     )

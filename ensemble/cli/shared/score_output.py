@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from base_models.errors import one_of
 from base_models.files import atomic_write, nan_to_none
 from base_models.scales import Scale
 from ensemble.cli.shared.exit_codes import Screen, say
@@ -24,10 +23,10 @@ def output_format(out: str | None, name: str | None) -> str | None:
     None, without either, leaves it to standard output: a table on a terminal, csv in a
     pipe.
     """
-    from ensemble.formats import FORMATS, format_of_file
+    from ensemble.formats import check_format, format_of_file
 
     if name:
-        return one_of(name, FORMATS, "output format")
+        return check_format(name)
     if out == STDOUT:
         return "csv"
     return None if out is None else format_of_file(out)
@@ -88,6 +87,12 @@ def say_range(scores: Scores) -> None:
             say(sentence)
 
 
+def say_audio(scores: Scores) -> None:
+    """Say which clips have audio that their scores are not to be trusted for."""
+    for note in scores.audio_notes:
+        say(note)
+
+
 def put_distributions(distributions: Distributions, out: str) -> None:
     """Write distributions to the file `out`, and print its name."""
     from ensemble.formats import encode_distributions, format_of_distributions
@@ -108,7 +113,7 @@ def put_distributions(distributions: Distributions, out: str) -> None:
 
 def score_table(scores: Scores, level: float) -> LiteralTable:
     """Scores for a terminal: one row per clip, one column per aspect."""
-    from meta.score_columns import OUT_OF_RANGE
+    from meta.score_columns import AUDIO_FLAGS, OUT_OF_RANGE
 
     scales = {
         aspect: scores.scales.get(aspect, Scale(1, 5)) for aspect in scores.aspects
@@ -133,6 +138,9 @@ def score_table(scores: Scores, level: float) -> LiteralTable:
     is_marked = OUT_OF_RANGE in scores.frame and scores.frame[OUT_OF_RANGE].any()
     if is_marked:
         table.add_column("range")
+    is_flagged = AUDIO_FLAGS in scores.frame and scores.frame[AUDIO_FLAGS].any()
+    if is_flagged:
+        table.add_column("audio")
 
     for row in scores.frame.to_dict("records"):
         cells = []
@@ -146,5 +154,8 @@ def score_table(scores: Scores, level: float) -> LiteralTable:
                 cells.append(f"{row[f'{aspect}_sd']:.2f}" if has_score else "")
         if is_marked:
             cells.append("out of range" if row[OUT_OF_RANGE] else "")
+        if is_flagged:
+            flags = row[AUDIO_FLAGS].split()
+            cells.append(", ".join(flags).replace("_", " "))
         table.add_row(row["clip_id"], *cells)
     return table

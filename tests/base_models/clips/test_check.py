@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import sys
 
 import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+import soxr
 from builders import SHARED_DATA
 
 from base_models.clips.check import (
@@ -81,11 +84,54 @@ def test_a_sound_table_has_no_findings(table):
         ("odd_channels", noise(1, channels=2), RATE),
         ("odd_rate", noise(1, 4), 2 * RATE),
         ("short", noise(1, 0.9), RATE),
+        ("partly_silent", np.vstack([np.zeros((9 * RATE // 4, 1)), noise(99)]), RATE),
     ],
 )
 def test_an_odd_sound_is_found_by_its_kind(table, kind, samples, rate):
     soundfile.write(table.parent / "3.wav", samples, rate)
     assert findings(table) == {kind: ("3",)}
+
+
+def test_channels_that_cancel_are_found_with_the_cure(table):
+    wave = noise(99)
+    soundfile.write(table.parent / "3.wav", np.hstack([wave, -wave]), RATE)
+    found = {one.kind: one for one in inspect_clips(read_clips(table))}
+    assert set(found) == {"cancelling", "odd_channels"}
+    assert "the loudest channel is used, unless --mono names" in (
+        found["cancelling"].message
+    )
+
+
+def test_resampled_material_is_found_where_its_file_claims_more(table):
+    for k in range(12):
+        wave = noise(k, 12)
+        if k == 3:
+            wave = soxr.resample(noise(k), RATE, 6 * RATE)
+        soundfile.write(table.parent / f"{k}.wav", wave, 6 * RATE)
+    assert findings(table) == {"narrow_band": ("3",)}
+    facts = summarise_clips(read_clips(table), probe_clips(read_clips(table)))
+    assert facts["bandwidth"]["below_encoders"] == 1
+    assert facts["bandwidth"]["median"] == 3 * RATE
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="messages are caught in glibc")
+def test_what_the_decoder_says_is_a_finding_of_its_clip(table):
+    with io.BytesIO() as file:
+        soundfile.write(file, noise(3), RATE, format="MP3")
+        # Zeros behind the last frame, which the decoder tries to read.
+        (table.parent / "3.wav").write_bytes(file.getvalue() + bytes(9_000))
+    found = {one.kind: one for one in inspect_clips(read_clips(table))}
+    assert found["decoder_messages"].examples == ("3",)
+    assert "The first: Warning: Xing stream size off" in (
+        found["decoder_messages"].message
+    )
+
+
+@pytest.mark.parametrize(("seconds", "kinds"), [(30.4, set()), (30.6, {"long"})])
+def test_half_a_second_more_is_not_long(table, seconds, kinds):
+    """Lossy formats add some frames: of 104 MP3 files of 30 s, 97 had 30.1 s."""
+    soundfile.write(table.parent / "3.wav", noise(3, seconds), RATE)
+    assert set(findings(table)) - {"odd_length"} == kinds
 
 
 def test_a_long_clip_is_told_to_be_cut_and_to_be_an_outlier(table):

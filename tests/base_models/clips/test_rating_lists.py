@@ -68,10 +68,13 @@ def test_a_scale_maps_lists_as_other_ratings_and_refuses_what_is_off_it(tmp_path
     path = written(tmp_path, ROWS)
     mapped = read_ratings(path, ["Content_Enjoyment"], (0, 10))
     assert mapped["Content_Enjoyment"].tolist()[:3] == pytest.approx([5, 1, 3.8])
+    # That corpus is known to be rated so, and is on that scale unasked.
+    unasked = read_ratings(path, ["Content_Enjoyment"])
+    assert unasked["Content_Enjoyment"].tolist()[:3] == pytest.approx([5, 1, 3.8])
     with pytest.raises(
         UsageError, match=r"Content_Enjoyment is off the scale 1\.\.5 .*line 1: '10\.0'"
     ):
-        read_ratings(path, ["Content_Enjoyment"])
+        read_ratings(path, ["Content_Enjoyment"], (1, 5))
     with pytest.raises(UsageError, match=r"Content_Enjoyment .* 0\.\.9 .*'10\.0'"):
         read_ratings(path, ["Content_Enjoyment"], (0, 9), bins=None)
 

@@ -6,11 +6,11 @@ import pytest
 from builders import write_file
 
 from base_models.bins import ScoreBins
+from base_models.clips.listening_tests.rating_histograms import histograms
 from base_models.clips.musiceval import PREFIX
 from base_models.clips.ratings import (
     check_ratings,
     find_ratings,
-    histograms,
     read_ratings,
 )
 from base_models.errors import UsageError
@@ -185,7 +185,7 @@ def test_what_is_no_table_is_refused(tmp_path):
     with pytest.raises(UsageError, match="There is no file or folder"):
         read_ratings(tmp_path / "none.csv")
     with pytest.raises(UsageError, match="ratings are read from a MusicEval folder"):
-        read_ratings(write_file(tmp_path / "r.xlsx", "x"))
+        read_ratings(write_file(tmp_path / "r.doc", "x"))
 
 
 @pytest.mark.parametrize(

@@ -230,7 +230,7 @@ def test_a_missing_library_is_named_before_the_weights_are_sought(cache, monkeyp
             load("basic_pitch")
         assert str(caught.value) == (
             "Encoder 'basic_pitch' needs the library 'onnxruntime', which is not "
-            "installed; run: pip install onnxruntime"
+            "installed; run: pip install 'stackedmos[light]'"
         )
 
 

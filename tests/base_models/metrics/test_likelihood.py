@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from base_models.bins import ScoreBins
-from base_models.clips.ratings import histograms
+from base_models.clips.listening_tests.rating_histograms import histograms
 from base_models.errors import UsageError
 from base_models.metrics.likelihood import FLOOR, likelihood
 from base_models.predictions import PredictionTable

@@ -22,6 +22,7 @@ from base_models.errors import UsageError
 from base_models.files import read_json, seal, write_json
 from base_models.metrics.evaluate import evaluate
 from ensemble.training.train_base_models import TrainedRuns
+from meta.score_columns import AUDIO_COLUMNS
 
 ASPECTS = ["mi", "ta"]
 MODELS = ["stack", "mean", "constant", "dora-s0", "dora_coral-s0"]
@@ -172,6 +173,7 @@ def test_files_are_scored_in_the_order_given(flow):
         "clip_id",
         "audio",
         *(a + end for a in ASPECTS for end in ("", "_low", "_high")),
+        *AUDIO_COLUMNS,
     ]
     for aspect in ASPECTS:
         assert (frame[f"{aspect}_low"] <= frame[aspect]).all()
@@ -183,7 +185,8 @@ def test_without_a_prompt_its_aspects_are_left_out(flow):
     assert code == 0
     assert "no prompt: ta left out; pass --prompt" in err
     record = json.loads(out)
-    assert set(record) == {"clip_id", "audio", "mi", "mi_low", "mi_high"}
+    scored = {"clip_id", "audio", "mi", "mi_low", "mi_high"}
+    assert set(record) == {*scored, *AUDIO_COLUMNS}
     with_prompt = json.loads(
         flow.predict(flow.wavs[0], "--prompt", flow.prompt, "--format", "jsonl")[1]
     )

@@ -1,7 +1,5 @@
 """Laws of the scales of predictors: declared, known by columns, or refused."""
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,7 +14,6 @@ from ensemble.prediction_files.known_tools import known_tool
 from ensemble.prediction_files.predictor_scales import (
     DECLARED,
     DeclaredScales,
-    PredictionFile,
     PredictorScale,
     check_on_scale,
     range_remark,
@@ -53,36 +50,14 @@ def written(path, **columns):
 # ---- how a file is named
 
 
-@pytest.mark.parametrize(
-    ("word", "expected"),
-    [
-        ("p.csv", ("p.csv", "", None)),
-        ("tool=p.csv", ("p.csv", "tool", None)),
-        ("p.csv:0-100", ("p.csv", "", Scale(0, 100))),
-        ("tool=out/p.csv:-1..1", ("out/p.csv", "tool", Scale(-1, 1))),
-        ("out/x=1/p.csv", ("out/x=1/p.csv", "", None)),
-        ("out/x=1/p.csv:1-10", ("out/x=1/p.csv", "", Scale(1, 10))),
-    ],
-)
-def test_a_file_is_named_with_its_model_and_its_scale(word, expected):
-    path, name, scale = expected
-    assert PredictionFile.parse(word) == PredictionFile(Path(path), name, scale)
-
-
-def test_a_file_that_is_called_so_comes_first(tmp_path):
-    path = write_file(tmp_path / "a=b.csv:1-10", "x")
-    assert PredictionFile.parse(str(path)) == PredictionFile(path)
-    plain = write_file(tmp_path / "a=b.csv", "x")
-    word = PredictionFile.parse(f"{plain}:0-100")
-    assert word == PredictionFile(plain, "", Scale(0, 100))
-
-
-def test_what_follows_a_file_and_is_no_scale_is_refused(tmp_path):
-    path = write_file(tmp_path / "p.csv", "x")
-    with pytest.raises(UsageError, match=r"'0to100' after .*p.csv is no scale; write"):
-        PredictionFile.parse(f"{path}:0to100")
-    with pytest.raises(UsageError, match="lowest rating of a scale must be below"):
-        PredictionFile.parse("p.csv:5-1")
+def test_what_follows_a_file_and_is_no_scale_is_refused(labels, tmp_path):
+    path = written(tmp_path / "p.csv", score=MOS)
+    with pytest.raises(
+        UsageError,
+        match=r"p.csv has no column '0to100'; it has 'clip_id', 'score'\. After FILE: "
+        r"stand columns, or the lowest and highest score as .*p.csv:0-100",
+    ):
+        read_stack_inputs([f"{path}:0to100"], labels)
 
 
 # ---- declared scales
@@ -102,7 +77,9 @@ def test_scores_on_1_to_10_keep_their_ranks_where_the_scale_is_declared(
     assert spearmanr(TOOL.clip(1, 5), MOS)[0] < before - 0.15
 
     known = found.scales.predictors["tool"]["mos"]
-    assert known == PredictorScale(Scale(1, 10), DECLARED, (TOOL.min(), TOOL.max()))
+    assert known == PredictorScale(
+        Scale(1, 10), DECLARED, (TOOL.min(), TOOL.max()), "score"
+    )
     assert StackScales.from_json(found.scales.to_json()) == found.scales
 
 
@@ -189,15 +166,15 @@ def test_two_declarations_of_one_scale_must_agree(labels, tmp_path):
         )
 
 
-def test_a_name_is_for_a_file_of_one_model(labels, tmp_path):
+def test_a_name_stands_before_those_of_several_models(labels, tmp_path):
     path = written(tmp_path / "p.csv", score=MOS)
     found = read_stack_inputs([f"mine={path}"], labels)
     assert [table.model for table in found.tables] == ["mine"]
     new = read_new_stack_inputs([f"mine={path}"], ["mine"], ["mos"])
     assert len(new.tables[0]) == N
     several = written(tmp_path / "all.csv", one=MOS, two=MOS)
-    with pytest.raises(UsageError, match=r"holds 2 models .* 'mine=' cannot name"):
-        read_stack_inputs([f"mine={several}"], labels)
+    found = read_stack_inputs([f"mine={several}"], labels)
+    assert [table.model for table in found.tables] == ["mine.one", "mine.two"]
 
 
 # ---- known tools
@@ -256,9 +233,7 @@ def test_predictors_without_a_declaration_are_on_the_scale_of_the_labels(tmp_pat
     found = read_stack_inputs([tmp_path / "all.csv"], scales=(0, 100))
     assert found.tables[0].bins == ScoreBins(0, 100)
     np.testing.assert_allclose(found.tables[0].scores[:, 0], MOS * 20 - 3, atol=1e-3)
-    assert found.notes[0] == (
-        "labels, and the scores that are written, are on: mos 0..100"
-    )
+    assert "labels, and the scores that are written, are on: mos 0..100" in found.notes
     assert any(
         note.startswith("all 48 scores of 'small' lie in ") and "lowest tenth" in note
         for note in found.notes

@@ -203,9 +203,10 @@ def test_the_stem_of_a_path_is_the_id_and_keeps_its_dots(tmp_path):
             "a,1,2\n",
             r"line 1: expected an id and 1 score \(mos\); got 'a,1,2'",
         ),
-        ("p.txt", "a 1\n", r"expected an id and 1 score"),
+        ("p.txt", "a 1 2\n", r"expected an id and 1 score"),
         ("p.txt", "", r"is empty"),
-        ("p.json", "{}", r"predictions are read from \.csv"),
+        ("p.json", "{}", r"p\.json: expected a list of records .* got an empty object"),
+        ("p.xml", "<a/>", r"p\.xml: predictions are read from \.csv"),
     ],
 )
 def test_what_cannot_be_used_is_refused_by_file_and_line(tmp_path, name, text, message):

@@ -48,7 +48,7 @@ def test_a_parquet_table_is_read(tmp_path):
     ("text", "message"),
     [
         ("S001,1.5\n", r"line 1: without a header a line is sysID,MI,TA; got 'S001,1"),
-        ("S001,1,2\nS002,1\n", "line 2: without a header"),
+        ("S001,1,2\nS002,1\n", "line 2: 2 cells; the first row has 3"),
         ("sysID,MI\nS001,2\n", "needs one column 'ta' of true scores"),
         ("name,MI,TA\nS001,2,3\n", "needs one column of systems, such as sysID"),
         ("sysID,system,MI,TA\na,b,2,3\n", "needs one column of systems"),
@@ -71,7 +71,7 @@ def test_a_file_that_is_not_there_or_of_another_kind_is_refused(tmp_path):
     with pytest.raises(UsageError, match="There is no file"):
         read_system_truth(str(tmp_path / "none.csv"), "labels.csv", ["mi"])
     with pytest.raises(UsageError, match=r"are read from \.csv"):
-        read_system_truth(written(tmp_path, ROWS, "a.txt"), "labels.csv", ["mi"])
+        read_system_truth(written(tmp_path, ROWS, "a.doc"), "labels.csv", ["mi"])
 
 
 # ---- the file of a tree

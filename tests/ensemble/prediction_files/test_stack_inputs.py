@@ -43,8 +43,10 @@ def test_every_numeric_column_that_is_no_bookkeeping_is_a_model(tmp_path):
     assert found.clips["mos"].tolist() == MOS.tolist()
     np.testing.assert_allclose(found.tables[0].scores[:, 0], MOS + 0.1, atol=1e-3)
     assert found.notes == (
+        "columns: id from 'utterance', system from 'system', mos from 'mos'",
         "columns that are not models: 'mos_std', 'n_ratings', 'fold'",
     )
+    assert [origin.text for origin in found.origins] == ["all.csv: 'one', 'two'"]
 
 
 def test_a_model_may_be_called_almost_anything(tmp_path):
@@ -60,13 +62,16 @@ def test_a_clip_that_a_model_leaves_out_stays_left_out_and_is_counted(tmp_path):
     gaps[[2, 7]] = np.nan, np.inf
     found = read_stack_inputs([wide(tmp_path / "all.csv", one=gaps)])
     assert found.tables[0].clip_ids == tuple(np.delete(CLIPS, [2, 7]))
-    assert found.notes[1:] == ("clips not predicted: '2 of one'",)
+    assert found.notes[2:] == (
+        "clips not predicted: '2 of one'",
+        "rows of one without a score: 'sys2-utt2', 'sys1-utt7'",
+    )
 
 
 def test_a_few_scores_off_the_scale_are_moved_and_counted(tmp_path):
     found = read_stack_inputs([wide(tmp_path / "all.csv", one=MOS + 0.8)])
     assert found.tables[0].scores.max() == pytest.approx(5)
-    assert found.notes[1:] == (
+    assert found.notes[2:] == (
         f"scores moved to the nearer end of 1..5: '{(MOS > 4.2).sum()} of one'",
     )
 
@@ -75,7 +80,7 @@ def test_a_clip_without_a_label_is_left_aside_though_its_file_holds_both(tmp_pat
     unknown = np.where(np.arange(12) < 3, np.nan, MOS)
     found = read_stack_inputs([wide(tmp_path / "all.csv", mos=unknown)])
     assert [len(table) for table in found.tables] == [9, 9]
-    assert found.notes[1:] == (
+    assert found.notes[2:] == (
         "predicted clips without a label, left aside: '3 of one', '3 of two'",
     )
 
@@ -167,22 +172,22 @@ def test_what_cannot_be_joined_is_refused_with_the_cure(tmp_path):
         UsageError, match=r"may run code when it is loaded; write its records as JSON"
     ):
         read_stack_inputs([tmp_path / "winner.pt"], given)
-    (tmp_path / "broken.json").write_text('{"a": 3}')
-    with pytest.raises(UsageError, match=r"broken.json: expected records"):
+    (tmp_path / "broken.json").write_text('{"a": "x"}')
+    with pytest.raises(UsageError, match=r"broken.json: expected a list of records"):
         read_stack_inputs([tmp_path / "broken.json"], given)
     for name in ("torn.json", "torn.parquet"):
         (tmp_path / name).write_bytes(b"\xc0\xff" * 20)
         with pytest.raises(
-            UsageError, match=rf"{name} is not (valid JSON|a readable Parquet file)"
+            UsageError, match=rf"{name}(.* is neither UTF-8| is not a readable Parquet)"
         ):
             read_stack_inputs([tmp_path / name], given)
     unlabelled = wide(tmp_path / "unlabelled.csv", mos=np.nan)
     with pytest.raises(UsageError, match=r"unlabelled.csv has no rated clips"):
         read_stack_inputs([unlabelled])
-    (tmp_path / "none.json").write_text("{}")
+    (tmp_path / "none.json").write_text('{"x": {"mi__m": 3, "ta__m": 2}}')
     pair = tmp_path / "pair.csv"
     pair.write_text("clip_id,mi,ta\na,1,2\n")
-    with pytest.raises(UsageError, match=r"'none' predicts none of the 1 clips"):
+    with pytest.raises(UsageError, match=r"'m' predicts none of the 1 clips"):
         read_stack_inputs([tmp_path / "none.json"], pair)
     with pytest.raises(UsageError, match="at least one file"):
         read_stack_inputs([])

@@ -171,7 +171,7 @@ def test_every_format_writes_a_missing_score_as_its_readers_expect(
     some = clips[:3].assign(prompt=["", *clips["prompt"][1:3]])
     found = score_clips(stack, some, store)
     _, first, *_ = encode_scores(found, "csv").decode().splitlines()
-    assert first.endswith(",,,")
+    assert ",,,," in first
     record = json.loads(encode_scores(found, "jsonl").splitlines()[0])
     assert record["ta"] is record["ta_low"] is None
     assert record["mi"] == found.frame["mi"][0]
@@ -254,7 +254,8 @@ def test_an_id_that_stands_twice_is_refused(stack, clips, store, monkeypatch):
 
 def test_every_format_holds_the_same_scores(scores):
     files = {name: io.BytesIO(encode_scores(scores, name)) for name in FORMATS}
-    csv = pd.read_csv(files["csv"])
+    # Without flags a cell is empty.
+    csv = pd.read_csv(files["csv"], keep_default_na=False)
     jsonl = pd.read_json(files["jsonl"], lines=True)
     parquet = pd.read_parquet(files["parquet"])
     pd.testing.assert_frame_equal(parquet, scores.frame)
@@ -297,7 +298,7 @@ def test_the_same_file_twice_or_a_folder_without_audio_is_refused(tmp_path):
         clips_from_files(["a.wav", "./a.wav"], None)
     (tmp_path / "notes.txt").touch()
     with pytest.raises(
-        UsageError, match=r"holds no audio file \(\.aif, \.aiff, \.flac"
+        UsageError, match=r"holds no audio file \(\.aif, \.aifc, \.aiff, \.au, .*\.wav"
     ):
         clips_from_files([str(tmp_path)], None)
 

@@ -191,7 +191,10 @@ def test_a_stack_fitted_to_fill_gaps_fills_them(tmp_path):
     gaps = NEW.assign(two=NEW["two"].where(NEW.index != 3))
     again = StackedMOS.load(tmp_path / "stack")
     scores, notes = score_predictions(again, [written(tmp_path, table=gaps)])
-    assert notes == ("clips not predicted: '1 of two'",)
+    assert notes == (
+        "clips not predicted: '1 of two'",
+        "rows of two without a score: 'new3'",
+    )
     np.testing.assert_allclose(scores.frame["mos"], again.predict(gaps))
     alone = score_predictions(
         again, [written(tmp_path, table=NEW.drop(columns="two"))]

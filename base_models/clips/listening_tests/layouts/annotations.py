@@ -13,9 +13,8 @@ from typing import Any
 from base_models.clips.columns import RATER_COLUMNS, fold_name
 from base_models.clips.listening_tests.listening_test import RATER, ListeningTest
 from base_models.clips.rating_tables import nameless_rater
-from base_models.clips.text_table import TextTable, read_text
-from base_models.errors import DamagedArtifact, UsageError
-from base_models.files import from_json
+from base_models.clips.text_table import TextTable
+from base_models.errors import UsageError
 
 
 def annotation_column(table: TextTable) -> str | None:
@@ -68,33 +67,6 @@ def read_annotations(table: TextTable, path: Path) -> ListeningTest:
         table=TextTable(columns, locations, table.unit),
         aspects=tuple(aspects),
     )
-
-
-def read_json_records(path: Path) -> TextTable:
-    """A .json file with a list of records, or with records by clip, as a table.
-
-    Raises
-    ------
-    UsageError
-        when it holds neither.
-    """
-    try:
-        content = from_json(read_text(path).encode(), str(path))
-    except DamagedArtifact as error:
-        raise UsageError(str(error)) from error
-    if isinstance(content, dict):
-        content = [
-            {"clip_id": clip, **record}
-            for clip, record in content.items()
-            if isinstance(record, dict)
-        ]
-    if not (isinstance(content, list) and all(isinstance(x, dict) for x in content)):
-        raise UsageError(f"{path}: expected a list of records, or records by clip.")
-    names = dict.fromkeys(name for record in content for name in record)
-    rows = [[_text(record.get(name)) for name in names] for record in content]
-    locations = [(str(path), number) for number in range(1, len(rows) + 1)]
-    table = TextTable.from_rows(list(names), rows, locations)
-    return TextTable(table.columns, locations, unit="record")
 
 
 def _annotations(cell: str) -> list[dict[str, Any]] | None:

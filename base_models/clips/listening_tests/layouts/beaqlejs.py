@@ -18,7 +18,8 @@ from base_models.clips.listening_tests.listening_test import (
     RATER,
     ListeningTest,
 )
-from base_models.clips.text_table import TextTable, read_text
+from base_models.clips.tables.encoding import read_text
+from base_models.clips.text_table import TextTable
 from base_models.errors import DamagedArtifact, UsageError
 from base_models.files import from_json
 

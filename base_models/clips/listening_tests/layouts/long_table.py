@@ -89,9 +89,15 @@ def read_long(table: TextTable, path: Path) -> ListeningTest:
         )
     systems = _column(table, ALIASES["system_id"])
     if clips is not None and systems is not None:
-        table, note = _crossed(table, clips, systems, raters=raters)
-        notes.append(note)
-    return ListeningTest("long", table, notes=tuple(note for note in notes if note))
+        crossed = _crossed(table, clips, systems, raters=raters)
+        if crossed is not table:
+            names = [_name_in(given, table.columns[name]) for name in (clips, systems)]
+            notes.append(
+                f"raters rate each '{names[0]}' in several conditions: a clip is the "
+                f"pair <{names[0]}>__<{names[1]}>"
+            )
+            table = crossed
+    return ListeningTest("long", table, notes=tuple(notes))
 
 
 def with_usual_names(table: TextTable) -> TextTable:
@@ -119,9 +125,12 @@ def _rename_first(names: dict[str, str], legal: Sequence[str], new: str) -> None
                 return
 
 
-def _crossed(
-    table: TextTable, clips: str, systems: str, raters: str
-) -> tuple[TextTable, str]:
+def _name_in(table: TextTable, cells: list[str]) -> str:
+    """The name that a column has there."""
+    return next(name for name, own in table.columns.items() if own is cells)
+
+
+def _crossed(table: TextTable, clips: str, systems: str, raters: str) -> TextTable:
     """The table with ids of item and system, where the items alone are no clips."""
     items = [cell.strip() for cell in table.columns[clips]]
     conditions = [cell.strip() for cell in table.columns[systems]]
@@ -129,15 +138,11 @@ def _crossed(
     n_by_item = len(set(zip(items, people, strict=True)))
     n_by_both = len(set(zip(items, conditions, people, strict=True)))
     if n_by_item == table.n_rows or n_by_both <= n_by_item:
-        return table, ""
+        return table
     ids = [f"{a}__{b}" for a, b in zip(items, conditions, strict=True)]
     others = {name: cells for name, cells in table.columns.items() if name != clips}
     columns = {"clip_id": ids, "content_id": items, **others}
-    note = (
-        f"raters rate each '{clips}' in several conditions: a clip is the pair "
-        f"<{clips}>__<{systems}>"
-    )
-    return replace(table, columns=columns), note
+    return replace(table, columns=columns)
 
 
 def _column(table: TextTable, legal: Sequence[str]) -> str | None:

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from base_models.clips.listening_tests.audio_beside import audio_beside
 from base_models.clips.listening_tests.listening_test import RATER, ListeningTest
-from base_models.clips.text_table import TextTable, read_text, split_lines
+from base_models.clips.tables.encoding import read_text
+from base_models.clips.text_table import TextTable, split_lines
 from base_models.errors import UsageError
 
 ASPECT = "mos"

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from base_models.clips.columns import fold_name
+from base_models.clips.listening_tests.audio_beside import AUDIO_SUFFIXES
 from base_models.clips.listening_tests.bradley_terry import BradleyTerry, encode
 from base_models.clips.listening_tests.listening_test import (
     ListeningTest,
@@ -93,16 +95,43 @@ def read_votes(table: TextTable, path: Path) -> ListeningTest:
             "and one with the winner (winner, preference: a, b or tie); it has "
             f"{some(table.columns, 20)}."
         )
-    if columns.has_loser:
-        named = table.columns[columns.first]
-        table = rows_where(table, [bool(cell.strip()) for cell in named])
-        outcomes = [1] * table.n_rows
-        n_open = 0
-    else:
-        verdicts = [cell.strip() for cell in table.columns[columns.verdict]]
-        n_open = verdicts.count("")
-        table = rows_where(table, [bool(verdict) for verdict in verdicts])
-        outcomes = _outcomes(table, columns)
+    verdicts = [cell.strip() for cell in table.columns[columns.verdict]]
+    # Without a verdict nobody voted.
+    n_open = verdicts.count("")
+    table = rows_where(table, [bool(verdict) for verdict in verdicts])
+    if not table.n_rows:
+        raise UsageError(f"{path} holds no votes.")
+    first, second = _pairs_of_clips(table, columns)
+    outcomes = [1] * table.n_rows if columns.has_loser else _outcomes(table, columns)
+
+    votes, items = encode(first, second, outcomes)
+    fitted = BradleyTerry.fit(votes)
+    counts = np.bincount(
+        np.concatenate([votes.first, votes.second]), minlength=len(items)
+    )
+    clips = _clips(items, fitted, counts)
+    if columns.are_systems:
+        clips["system_id"] = items
+    elif columns.systems is not None:
+        clips["system_id"] = _systems(table, columns, items)
+    row_of: dict[str, int] = {}
+    for row, pair in enumerate(zip(first, second, strict=True)):
+        for item in pair:
+            row_of.setdefault(item, row)
+    locations = [table.locations[row_of[item]] for item in items]
+    return ListeningTest(
+        layout="votes",
+        table=table,
+        aspects=(ASPECT,),
+        scales={ASPECT: Scale(0, 1)},
+        clips=TextTable(clips, locations, table.unit),
+        has_labels=True,
+        notes=_notes(fitted, outcomes, columns, n_open=n_open, n_items=len(items)),
+    )
+
+
+def _pairs_of_clips(table: TextTable, columns: _Columns) -> tuple[list[str], list[str]]:
+    """The two clips of each vote."""
     first = [cell.strip() for cell in table.columns[columns.first]]
     second = [cell.strip() for cell in table.columns[columns.second]]
     for row, (one, other) in enumerate(zip(first, second, strict=True)):
@@ -111,42 +140,22 @@ def read_votes(table: TextTable, path: Path) -> ListeningTest:
                 f"{table.location(row)}: a vote is on two different clips; got "
                 f"{one!r} and {other!r}."
             )
-    if not first:
-        raise UsageError(f"{path} holds no votes.")
-    votes, items = encode(first, second, outcomes)
-    fitted = BradleyTerry.fit(votes)
+    return first, second
+
+
+def _clips(
+    items: list[str], fitted: BradleyTerry, counts: np.ndarray
+) -> dict[str, list[str]]:
+    """The columns of a clip table: names, scores, their intervals and votes."""
     low, high = fitted.interval()
-    counts = np.bincount(
-        np.concatenate([votes.first, votes.second]), minlength=len(items)
-    )
-    cells = {
-        ("clip_id" if columns.are_systems else "audio"): items,
+    are_files = all(item.lower().endswith(AUDIO_SUFFIXES) for item in items)
+    return {
+        ("audio" if are_files else "clip_id"): items,
         ASPECT: [f"{value:.6f}" for value in fitted.scores],
         f"{ASPECT}_n": [str(count) for count in counts],
         f"{ASPECT}_low": [f"{value:.6f}" for value in low],
         f"{ASPECT}_high": [f"{value:.6f}" for value in high],
     }
-    if columns.are_systems:
-        cells["system_id"] = items
-    elif columns.systems is not None:
-        cells["system_id"] = _systems(table, columns, items)
-    else:
-        cells["clip_id"] = [Path(item).stem for item in items]
-    row_of = {item: row for row, item in reversed([*enumerate(first)])}
-    row_of |= {
-        item: row for row, item in reversed([*enumerate(second)]) if item not in row_of
-    }
-    locations = [table.locations[row_of[item]] for item in items]
-    clips = TextTable(cells, locations, table.unit)
-    return ListeningTest(
-        layout="votes",
-        table=table,
-        aspects=(ASPECT,),
-        scales={ASPECT: Scale(0, 1)},
-        clips=clips,
-        has_labels=True,
-        notes=_notes(fitted, outcomes, columns, n_open=n_open, n_items=len(items)),
-    )
 
 
 def _notes(
@@ -159,13 +168,19 @@ def _notes(
     """What is to be said of such labels."""
     n_ties = outcomes.count(0)
     what = "systems" if columns.are_systems else "clips"
-    ties = f", {n_ties} of them ties (Davidson's model)" if n_ties else ""
+    ties = f" ({n_ties} ties, by Davidson's model)" if n_ties else ""
     notes = [
-        f"'{ASPECT}' is a Bradley-Terry score, fitted to {len(outcomes)} votes on "
-        f"{n_items} {what}{ties}: the probability of winning against one of average "
-        "score, on 0..1, in steps that are not those of a rating; its 95 % interval "
-        "takes votes as independent"
+        f"'{ASPECT}' is a Bradley-Terry score of {n_items} {what}{ties}: the "
+        "probability of winning against one of average score, which is learnt as a "
+        "rating on 0..1",
+        f"'{ASPECT}_low' and '{ASPECT}_high' are its 95 % interval, which takes votes "
+        "as independent of one another",
     ]
+    if columns.are_systems:
+        notes.append(
+            "the votes name systems and no clips: they can be compared with, and base "
+            "models cannot learn from them"
+        )
     if n_open:
         notes.append(f"{n_open} rows without a verdict are left out")
     n_groups = int(fitted.groups.max()) + 1
@@ -215,38 +230,64 @@ def _outcomes(table: TextTable, columns: _Columns) -> list[int]:
             f"{table.location(row)}: {columns.verdict} is '0', which may mean a tie or "
             "the first of both; write a, b or tie."
         )
-    words = {
-        1: {"a", "left", "first", "1", columns.side[0], _folded(columns.first)},
-        -1: {"b", "right", "second", "2", columns.side[1], _folded(columns.second)},
-        0: {*_TIES, "0"},
-    }
-    if columns.side == ("0", "1"):
-        words = {1: {"0", "a"}, -1: {"1", "b"}, 0: set(_TIES)}
-    pairs = [(columns.first, 1), (columns.second, -1)]
-    if columns.systems is not None:
-        pairs += [(columns.systems[0], 1), (columns.systems[1], -1)]
-        words[1].add(_folded(columns.systems[0]))
-        words[-1].add(_folded(columns.systems[1]))
+    by_side = _signs_by_side(cells, columns)
+    by_name = _signs_by_name(table, cells, columns)
+    for reading in (by_side, by_name):
+        # A clip may be called "b"; then all verdicts are of one kind or the other.
+        other = by_name if reading is by_side else by_side
+        if None not in reading and None in other:
+            return [sign for sign in reading if sign is not None]
+
     outcomes = []
-    for row, cell in enumerate(cells):
-        # Names come first: a system may be called "b".
-        meant = [
-            sign for name, sign in pairs if _folded(table.columns[name][row]) == cell
-        ]
-        meant = meant or [sign for sign, legal in words.items() if cell in legal]
-        if len(set(meant)) != 1:
+    for row, signs in enumerate(zip(by_side, by_name, strict=True)):
+        meant = {sign for sign in signs if sign is not None}
+        if len(meant) != 1:
+            verdict = table.columns[columns.verdict][row]
+            problem = f"{columns.verdict} is {verdict!r}"
+            if meant:
+                problem += ", which is the name of the one and the side of the other"
             raise UsageError(
-                f"{table.location(row)}: {columns.verdict} is "
-                f"{table.columns[columns.verdict][row]!r}; legal are the name of one "
-                "of both, a, b, left, right, 1, 2, or tie (empty: no vote)."
+                f"{table.location(row)}: {problem}; legal are the name of one of both, "
+                "a, b, left, right, 1, 2, or tie (empty: no vote)."
             )
-        outcomes.append(meant[0])
+        outcomes.append(meant.pop())
     return outcomes
+
+
+def _signs_by_side(cells: Sequence[str], columns: _Columns) -> list[int | None]:
+    """1, -1 or 0 per verdict that names a side or a tie; None of others."""
+    if columns.side == ("0", "1"):
+        sign_of = {"0": 1, "a": 1, "1": -1, "b": -1}
+    else:
+        sign_of = {"a": 1, "left": 1, "first": 1, "1": 1, columns.side[0]: 1}
+        sign_of |= {"b": -1, "right": -1, "second": -1, "2": -1, columns.side[1]: -1}
+        sign_of["0"] = 0
+    pairs = [(columns.first, columns.second), columns.systems or ("", "")]
+    for first, second in pairs:
+        sign_of |= {_folded(first): 1, _folded(second): -1} if first else {}
+    sign_of |= dict.fromkeys(_TIES, 0)
+    return [sign_of.get(cell) for cell in cells]
+
+
+def _signs_by_name(
+    table: TextTable, cells: Sequence[str], columns: _Columns
+) -> list[int | None]:
+    """1, -1 or 0 per verdict that names a clip, its system or a tie; None of others."""
+    named = [(columns.first, 1), (columns.second, -1)]
+    if columns.systems is not None:
+        named += [(columns.systems[0], 1), (columns.systems[1], -1)]
+    signs: list[int | None] = []
+    for row, cell in enumerate(cells):
+        found = {s for name, s in named if _folded(table.columns[name][row]) == cell}
+        # Of two clips by one system its name says nothing.
+        sign = found.pop() if len(found) == 1 else None
+        signs.append(0 if sign is None and cell in _TIES else sign)
+    return signs
 
 
 def _columns(table: TextTable) -> _Columns | None:
     """The columns of votes, or None."""
-    names = {_tokens(name): name for name in table.columns}
+    names = {fold_name(name): name for name in table.columns}
     winner = names.get("winner")
     loser = names.get("loser")
     if winner and loser:
@@ -284,11 +325,10 @@ def _pair(
     return None
 
 
-def _tokens(name: str) -> str:
-    return re.sub(r"[\W_]+", "_", name.lower()).strip("_")
-
-
 def _folded(cell: str) -> str:
     """A name of a clip, system or side as votes may spell it."""
-    text = re.sub(r"\.(wav|flac|mp3|ogg|opus)$", "", cell.strip().lower())
+    text = cell.strip().lower()
+    suffix = Path(text).suffix
+    if suffix in AUDIO_SUFFIXES:
+        text = text.removesuffix(suffix)
     return re.sub(r"[\s_\-()]+", "", text) or text

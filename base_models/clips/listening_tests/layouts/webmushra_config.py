@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from base_models.clips.listening_tests.audio_beside import audio_beside
-from base_models.clips.text_table import read_text
+from base_models.clips.tables.encoding import read_text
 from base_models.errors import UsageError, some
 
 MAX_CHARACTERS = 2_000_000

@@ -16,9 +16,10 @@ from base_models.clips.columns import (
     fold_name,
     is_bookkeeping_of_ratings,
 )
-from base_models.clips.listening_tests.audio_beside import audio_beside
+from base_models.clips.listening_tests.audio_beside import AUDIO_SUFFIXES, audio_beside
 from base_models.clips.listening_tests.layouts.long_table import with_usual_names
 from base_models.clips.listening_tests.listening_test import RATER, ListeningTest
+from base_models.clips.rows.reading import USUAL_MISSING, fold_code
 from base_models.clips.text_table import TextTable, parse_number
 from base_models.errors import UsageError, some
 
@@ -46,7 +47,8 @@ _SURVEY = re.compile(
     r"|e?_?mail.*|consent.*|comments?.*|age.*|gender.*|name"
 )
 _RESPONSES = ("response_id", "responseid", "respondent_id", "respondent", "timestamp")
-_AUDIO_NAME = re.compile(r"[^\s\"'<>/\\]+\.(?:wav|flac|mp3|ogg|opus|m4a)\b", re.I)
+_SUFFIXES = "|".join(suffix.removeprefix(".") for suffix in AUDIO_SUFFIXES)
+_AUDIO_NAME = re.compile(rf"[^\s\"'<>/\\]+\.(?:{_SUFFIXES})\b", re.IGNORECASE)
 
 
 def raters_in_columns(table: TextTable) -> dict[str, tuple[str, str]]:
@@ -57,7 +59,7 @@ def raters_in_columns(table: TextTable) -> dict[str, tuple[str, str]]:
     found: dict[str, tuple[str, str]] = {}
     letters: dict[str, tuple[str, str]] = {}
     for name, cells in table.columns.items():
-        normal = re.sub(r"[\W_]+", "_", name.lower()).strip("_")
+        normal = fold_name(name)
         match = _RATER_COLUMN.fullmatch(normal)
         if match and _are_numbers(cells):
             aspect = match["before"] or match["after"] or ASPECT
@@ -244,10 +246,15 @@ def _cells_of_row(table: TextTable, row: int) -> list[str]:
 
 
 def _are_numbers(cells: Sequence[str], skipped: set[int] | None = None) -> bool:
-    """Whether there are numbers, and nothing else but blanks."""
+    """Whether there are numbers, and nothing else but blanks and words for none.
+
+    The latter are left to whoever reads the numbers, with their places.
+    """
     texts = [
         cell.strip()
         for row, cell in enumerate(cells)
-        if row not in (skipped or ()) and cell.strip()
+        if row not in (skipped or ())
+        and cell.strip()
+        and fold_code(cell) not in USUAL_MISSING
     ]
     return bool(texts) and all(parse_number(text) is not None for text in texts)

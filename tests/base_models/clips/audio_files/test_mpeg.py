@@ -118,7 +118,7 @@ def test_what_stands_before_the_first_frame_changes_no_sample(save, junk, is_dec
 
 def test_bytes_that_look_like_one_frame_are_no_mpeg_file(save):
     with pytest.raises(ClipError, match="not audio of a known kind"):
-        load_audio(save(JUNK + mp3(1.0, 0.0)[:400] + JUNK), 16_000)
+        load_audio(save(b"\0" + JUNK + mp3(1.0, 0.0)[:400] + JUNK), 16_000)
 
 
 @pytest.mark.parametrize(("first", "second"), [(0.0, 0.99), (0.99, 0.0)])

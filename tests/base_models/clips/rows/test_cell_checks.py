@@ -10,7 +10,7 @@ from base_models.clips.read_clips import collect_clips, read_clips
 BAD = """clip_id,audio,system_id,prompt,split,mi,ta
 a,,s,x,train,3,4
 b,,s,x,train,9,4
-c,,s,x,held,3,"4,5"
+c,,s,x,held,3,four
 ,,s,x,train,3,4
 d,,s,x,train,3,NA
 d,,s,x,train,2,4
@@ -50,7 +50,8 @@ def test_all_problems_of_a_table_are_found_in_one_run(bad):
     assert {one.file for one in caught.value.problems} == {str(bad)}
     cures = {one.line: one.cure for one in caught.value.problems if one.column == "ta"}
     assert cures == {
-        4: "Write it with a decimal point.",
+        4: "Correct the cell, or leave it empty where there is no rating; if 'ta' is "
+        "not a rating, name those that are (--aspects).",
         6: "If it does here: --missing-code NA",
     }
 

@@ -143,6 +143,18 @@ def test_what_is_said_of_a_table_goes_through_json(tmp_path):
     assert RatingOptions.of_attributes({"rating_options": said.to_json()}) == said
 
 
+def test_a_column_that_one_word_keeps_from_being_a_rating_is_named(tmp_path):
+    cells = [f"c{k},{k % 5 + 1},{k % 4 + 1}" for k in range(8)]
+    cells[3] = "c3,4,x"
+    path = table(tmp_path, "\n".join(["id,m1,m2", *cells]) + "\n")
+    clips = read_clips(path)
+    assert clips.attrs["aspects"] == ["m1"]
+    assert any(
+        note.startswith("'m2' is no rating, for line 5 has 'x'")
+        for note in clips.attrs["notes"]
+    )
+
+
 # ---- scales in names
 
 
@@ -167,7 +179,10 @@ def test_a_rating_that_may_stand_twice_is_named(tmp_path, other):
     clips = read_clips(path)
     assert clips.attrs["aspects"] == ["Rating", other]
     (note,) = clips.attrs["notes"]
-    assert "are aspects of their own (--aspects names those that are meant)" in note
+    assert (
+        "aspects of their own: where they are one rating, name it with --aspects"
+        in note
+    )
 
 
 # ---- missing values

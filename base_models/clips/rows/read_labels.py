@@ -1,0 +1,208 @@
+"""Labels of a clip table: ratings that stand in it, or means of single ones."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from base_models.clips import musiceval
+from base_models.clips.columns import aspect_columns
+from base_models.clips.labels import SCALE, read_scores
+from base_models.clips.listening_tests.known_scales import known_scales
+from base_models.clips.listening_tests.listening_test import ListeningTest
+from base_models.clips.listening_tests.rating_options import RatingOptions
+from base_models.clips.listening_tests.read_listening_test import read_listening_test
+from base_models.clips.problems import Problems
+from base_models.clips.ratings import (
+    check_has_columns,
+    find_ratings,
+    mean_ratings,
+    rated_columns,
+    read_ratings,
+)
+from base_models.clips.rows.rated_columns import choose_aspects, scale_notes
+from base_models.clips.rows.reading import Reading
+from base_models.clips.tables.read_table import is_table
+from base_models.clips.text_table import TextTable
+from base_models.scales import LabelScales, Scale
+
+
+@dataclass(frozen=True)
+class LabelSource:
+    """Where labels may be: the table, and single ratings with their scale.
+
+    Parameters
+    ----------
+    path : the table
+    test : the listening test that it is, if any
+    ratings : single ratings of its clips, elsewhere
+    rating_scale : of these
+    """
+
+    path: Path
+    test: ListeningTest | None
+    ratings: str | os.PathLike | None
+    rating_scale: Sequence[float] | None
+
+    @property
+    def own_ratings(self) -> Path | None:
+        """The table itself, where it holds single ratings."""
+        is_own = self.test is not None and not self.test.has_labels
+        return self.path if is_own else None
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Labels of a table.
+
+    Parameters
+    ----------
+    rated : aspect to its column
+    arrays : aspect to its n labels; of means, each aspect has the arrays of
+        `MEAN_STATISTICS` too
+    source : the single ratings whose means they are; None where they stand in the table
+    scales : those that are declared, by the user or by the data
+    rating_options : how the listening test was read, where labels are its means
+    notes : what was chosen
+    """
+
+    rated: dict[str, str] = field(default_factory=dict)
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)
+    source: str | os.PathLike | None = None
+    scales: LabelScales = field(default_factory=LabelScales)
+    rating_options: RatingOptions | None = None
+    notes: tuple[str, ...] = ()
+
+
+def read_labels(
+    table: TextTable,
+    words: Sequence[str] | None,
+    *,
+    source: LabelSource,
+    declared: LabelScales,
+    options: RatingOptions,
+    problems: Problems,
+) -> Labels:
+    """Labels that stand in the table, or else the means of single ratings."""
+    test = source.test
+    ratings = source.own_ratings or source.ratings
+    if test is not None and test.has_labels and words is None:
+        words = list(test.aspects)
+    if source.own_ratings is None and ratings is not None:
+        test = read_listening_test(Path(ratings), options)
+
+    rated: dict[str, str] = {}
+    if source.own_ratings is None and not _are_all_absent(words, table, ratings):
+        rated = choose_aspects(table, words, declared=declared, path=source.path)
+    # Before a label is refused for being off a scale that was meant for it.
+    if rated:
+        declared.check_aspects(list(rated))
+    # Where the scale of the ratings is named, their means are on that of labels.
+    if source.rating_scale is None:
+        of_test = {} if test is None else test.scales
+        named = [f"{aspect}={column}" for aspect, column in rated.items()]
+        known = known_scales(table.columns, of_test, words=named or words)
+        declared = replace(declared, known=known)
+    scales = declared.or_else(Scale.of(SCALE))
+    n_problems = len(problems)
+    scores = _scores(table, rated, scales, options.reading, problems=problems)
+    has_labels = len(problems) > n_problems or any(
+        np.isfinite(values).any() for values in scores.values()
+    )
+    if ratings is None and (
+        musiceval.is_list(source.path) or not is_table(source.path)
+    ):
+        ratings = find_ratings(source.path)
+    if has_labels or ratings is None:
+        # What a layout fixes is said with the layout.
+        is_fixed = source.test is not None and source.test.has_labels
+        notes = () if is_fixed else tuple(scale_notes(rated, declared))
+        return Labels(rated, scores, scales=declared, notes=notes)
+
+    if words is not None:
+        rated = aspect_columns(words)
+    elif not rated:
+        rated = rated_columns(ratings, options)
+    check_has_columns(ratings, rated, options)
+    declared.check_aspects(list(rated))
+    # The scales of an export are those of its columns.
+    of_columns = declared.known
+    known = {
+        aspect: of_columns[column]
+        for aspect, column in rated.items()
+        if column in of_columns
+    }
+    declared = replace(declared, known={**of_columns, **known})
+    means = _means(
+        ratings, rated, declared, options, rating_scale=source.rating_scale
+    ).reindex(table.columns["clip_id"])
+    arrays = {name: means[name].to_numpy(np.float64) for name in means}
+    for aspect in rated:
+        # A clip that nobody rated has no ratings, and not an unknown number of them.
+        arrays[f"{aspect}_n"] = np.nan_to_num(arrays[f"{aspect}_n"])
+    is_elsewhere = test is not None and source.own_ratings is None
+    return Labels(
+        rated,
+        arrays,
+        source=ratings,
+        scales=declared,
+        rating_options=None if test is None else options,
+        notes=test.notes if test is not None and is_elsewhere else (),
+    )
+
+
+def _scores(
+    table: TextTable,
+    rated: Mapping[str, str],
+    scales: LabelScales,
+    reading: Reading,
+    *,
+    problems: Problems,
+) -> dict[str, np.ndarray]:
+    """The labels of each aspect that stand in the table."""
+    scores = {}
+    for aspect, column in rated.items():
+        cells = reading.without_codes(table.columns[column])
+        codeless = replace(table, columns={**table.columns, column: cells})
+        scale = scales.of(aspect) or Scale.of(SCALE)
+        scores[aspect] = read_scores(codeless, column, scale, problems=problems)
+    return scores
+
+
+def _means(
+    ratings: str | os.PathLike,
+    rated: Mapping[str, str],
+    declared: LabelScales,
+    options: RatingOptions,
+    *,
+    rating_scale: Sequence[float] | None,
+) -> pd.DataFrame:
+    """The means of single ratings, by clip."""
+    scales = declared.or_else(Scale.of(SCALE))
+    bins = {aspect: scales.of(aspect) or Scale.of(SCALE) for aspect in rated}
+    # Means are on the scale of the ratings, unless another one is named.
+    single = read_ratings(
+        ratings,
+        rated,
+        rating_scale or bins,
+        bins=bins,
+        columns=rated,
+        options=options,
+    )
+    return mean_ratings(single, list(rated), bins)
+
+
+def _are_all_absent(
+    words: Sequence[str] | None,
+    table: TextTable,
+    ratings: str | os.PathLike | None,
+) -> bool:
+    """Whether the named aspects are in the single ratings and not in the table."""
+    if words is None or ratings is None:
+        return False
+    return not set(aspect_columns(words, table.columns).values()) & set(table.columns)

@@ -1,0 +1,149 @@
+"""Numbers in the notation of other countries: ``3,5``, ``1.234,5``, ``1 234``.
+
+A column is rewritten only if all of its cells are numbers in one notation, so that a
+title such as ``1,5`` among other titles stays what it is. What has two readings, as
+``1,234``, stays too, and is then refused by whoever needs a number.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from base_models.clips.text_table import parse_number
+
+MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "-", "."})
+"""Cells, in lower case, that say that a number is missing."""
+
+_GROUPED_BY_SPACE = r"[1-9]\d{0,2}(?:[ \u00a0\u202f'\u2019]\d{3})+"
+_SIGN = r"[+\u2212-]?"
+_EXPONENT = r"(?:[eE][+-]?\d+)?"
+
+
+def _notation(point: str, grouping: str) -> re.Pattern[str]:
+    """Numbers with this decimal point, whose thousands may be grouped by the other."""
+    grouped = rf"[1-9]\d{{0,2}}(?:{grouping}\d{{3}})+"
+    whole = rf"(?:{grouped}|{_GROUPED_BY_SPACE}|\d+)"
+    number = rf"{_SIGN}(?:{whole}(?:{point}\d*)?|{point}\d+){_EXPONENT}"
+    return re.compile(number, re.ASCII)
+
+
+_WITH_POINT = _notation(r"\.", ",")
+_WITH_COMMA = _notation(",", r"\.")
+_MARKS = re.compile(r"[, \u00a0\u202f'\u2019\u2212]")
+_GROUPS = re.compile(r"[ \u00a0\u202f'\u2019]")
+
+
+def readings(cell: str) -> list[str]:
+    """What a cell may mean as a number, in plain form: none, one, or two that differ.
+
+    >>> readings("3,5"), readings("1.234,5"), readings("1,234"), readings("piano")
+    (['3.5'], ['1234.5'], ['1234', '1.234'], [])
+    """
+    cell = cell.strip()
+    found = []
+    if _WITH_POINT.fullmatch(cell):
+        found.append(_with_point(cell))
+    if _WITH_COMMA.fullmatch(cell):
+        found.append(_with_comma(cell))
+    return list(dict.fromkeys(found))
+
+
+def why_no_number(cell: str) -> str:
+    """What to add to a message about a cell that `parse_number` does not read, or "".
+
+    >>> why_no_number("1,234")
+    ' (is it 1234 or 1.234? Write it without thousands separators)'
+    >>> why_no_number("piano")
+    ''
+    """
+    found = readings(cell)
+    if len(found) < 2 or parse_number(cell) is not None:
+        return ""
+    return f" (is it {found[0]} or {found[1]}? Write it without thousands separators)"
+
+
+def in_plain_form(cells: Sequence[str]) -> list[str] | None:
+    """The cells of a column with all of its numbers as ``parse_number`` reads them.
+
+    Parameters
+    ----------
+    cells : of one column; those of `MISSING` stay as they are
+
+    Returns
+    -------
+    cells : None where nothing is to be rewritten: all numbers are plain, a cell is no
+        number, or the notation of the column is in doubt
+    """
+    numbers = _marked_numbers(cells)
+    if numbers is None:
+        return None
+
+    has_point = all(_WITH_POINT.fullmatch(number) for number in numbers)
+    has_comma = all(_WITH_COMMA.fullmatch(number) for number in numbers)
+    if has_point and not has_comma:
+        plain = [_with_point(number) for number in numbers]
+    elif has_comma and not has_point and not _mixes_points(numbers):
+        plain = [_with_comma(number) for number in numbers]
+    # Numbers typed now with a comma, now with a point; or grouped whole ones.
+    elif all(len(readings(number)) == 1 for number in numbers):
+        plain = [readings(number)[0] for number in numbers]
+    else:
+        return None
+    # A number may be too large for any notation.
+    if any(parse_number(number) is None for number in plain):
+        return None
+
+    rewritten = iter(plain)
+    return [cell if _is_missing(cell) else next(rewritten) for cell in cells]
+
+
+def _is_missing(cell: str) -> bool:
+    return cell.strip().lower() in MISSING
+
+
+def is_doubtful(cells: Sequence[str]) -> bool:
+    """Whether a column holds numbers with commas whose notation cannot be told.
+
+    >>> is_doubtful(["1,234", "2"]), is_doubtful(["1.234", "2"]), is_doubtful(["a,b"])
+    (True, False, False)
+    """
+    numbers = _marked_numbers(cells)
+    if numbers is None or in_plain_form(cells) is not None:
+        return False
+    return all(map(readings, numbers))
+
+
+def _marked_numbers(cells: Sequence[str]) -> list[str] | None:
+    """The numbers of a column, or None where all are plain or some cell is none.
+
+    Most columns end here, at their first cell or without any of the signs that a plain
+    number lacks.
+    """
+    first = next((cell for cell in cells if not _is_missing(cell)), "")
+    if not readings(first) or not _MARKS.search("\n".join(cells)):
+        return None
+    numbers = [cell.strip() for cell in cells if not _is_missing(cell)]
+    if all(parse_number(number) is not None for number in numbers):
+        return None
+    return numbers
+
+
+def _mixes_points(numbers: Sequence[str]) -> bool:
+    """Whether ``1.234`` stands among ``3,5`` and no number has both signs."""
+    has_both = any("." in number and "," in number for number in numbers)
+    return not has_both and any(
+        "." in number and parse_number(number) is not None for number in numbers
+    )
+
+
+def _with_point(number: str) -> str:
+    return _plain_signs(number.replace(",", ""))
+
+
+def _with_comma(number: str) -> str:
+    return _plain_signs(number.replace(".", "").replace(",", "."))
+
+
+def _plain_signs(number: str) -> str:
+    return _GROUPS.sub("", number).replace("\u2212", "-")

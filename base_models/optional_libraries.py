@@ -1,0 +1,136 @@
+"""Libraries that only some work needs, and what to install where one is missing.
+
+The package is useful without torch: predictions of others are stacked, evaluated and
+completed by ratings without it. What needs more says so in one line, with the extra
+that brings it, and never by a ``ModuleNotFoundError``.
+
+Notes
+-----
+There are two ways in, and no module tries an import by itself:
+
+- `require` at the top of a package that is of no use without a library;
+- `LazyLibrary` in place of ``import`` where a module has work to do without it too.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from typing import Any, NamedTuple
+
+from base_models.errors import MissingLibrary
+
+
+class Extra(NamedTuple):
+    """An extra of this package, and what it is for.
+
+    Parameters
+    ----------
+    name : str
+        As in ``pip install 'stackedmos[name]'``.
+    work : str
+        What cannot be done without it, in the plural.
+    """
+
+    name: str
+    work: str
+
+
+_TRAIN = Extra("train", "Base models and their encoders")
+_PARQUET = Extra("parquet", "Parquet files")
+_LIGHT = Extra("light", "The light encoders")
+_DASK = Extra("dask", "Clusters (on every worker too)")
+
+EXTRA_OF_LIBRARY = {
+    "torch": _TRAIN,
+    "torchaudio": _TRAIN,
+    "torchvision": _TRAIN,
+    "transformers": _TRAIN,
+    "huggingface_hub": _TRAIN,
+    "muq": _TRAIN,
+    "mambapy": _TRAIN,
+    "geomloss": _TRAIN,
+    "ot": _TRAIN,
+    "pyarrow": _PARQUET,
+    "onnxruntime": _LIGHT,
+    "distributed": _DASK,
+}
+"""Import name of each optional library → the extra that brings it."""
+
+
+def is_installed(library: str) -> bool:
+    """Whether a library can be found; it is not imported."""
+    try:
+        return importlib.util.find_spec(library) is not None
+    # One that is kept from being imported counts as absent.
+    except ModuleNotFoundError:
+        return False
+    # A module that somebody put into sys.modules by hand may have no spec.
+    except ValueError:
+        return True
+
+
+def require(library: str) -> None:
+    """Check that an optional library is installed, without importing it.
+
+    Parameters
+    ----------
+    library : str
+        One of `EXTRA_OF_LIBRARY`.
+
+    Raises
+    ------
+    MissingLibrary
+        If it is not, with the command that installs it.
+    """
+    if not is_installed(library):
+        raise missing_library(library)
+
+
+def missing_library(library: str) -> MissingLibrary:
+    """Error about an optional library that is not installed.
+
+    Examples
+    --------
+    >>> print(missing_library("pyarrow"))  # doctest: +ELLIPSIS
+    Parquet files need pyarrow, ...; run: pip install 'stackedmos[parquet]'
+    """
+    extra = EXTRA_OF_LIBRARY[library]
+    return MissingLibrary(
+        f"{extra.work} need {library}, which is not installed; run: "
+        f"{install_command_of(extra)}",
+        library,
+    )
+
+
+def install_command_of(extra: Extra) -> str:
+    """Shell command that installs this package with an extra."""
+    # Quoted, because some shells take square brackets for a pattern.
+    return f"pip install 'stackedmos[{extra.name}]'"
+
+
+class LazyLibrary:
+    """An optional library, or a module of it, that is imported when it is first used.
+
+    Parameters
+    ----------
+    module : str
+        Such as ``"pyarrow.parquet"``.
+
+    Examples
+    --------
+    >>> pq = LazyLibrary("pyarrow.parquet")
+    >>> pq.ParquetFile.__name__
+    'ParquetFile'
+    """
+
+    def __init__(self, module: str) -> None:
+        self._module = module
+
+    def __getattr__(self, name: str) -> Any:
+        # Special attributes are asked for by copy, pickle and inspect, which do not
+        # mean the library.
+        if name.startswith("__"):
+            raise AttributeError(name)
+        require(self._module.partition(".")[0])
+        return getattr(importlib.import_module(self._module), name)

@@ -1,0 +1,145 @@
+"""What stands beside a score about the audio of its clip.
+
+A model gives a score to anything: silence scored 4.04 by one stack, above most music.
+Whoever reads a score has to see that there was nothing to be heard.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from base_models.clip_model import ClipModel
+from base_models.clips.audio import USED_SECONDS, AudioInfo, probe
+from base_models.clips.audio_files.levels import (
+    CANCELLING_DECIBELS,
+    CLIPPED_SHARE,
+    PARTLY_SILENT,
+    SILENCE_DBFS,
+)
+from base_models.errors import ClipError, some
+from base_models.mono_rules import MIX
+from meta.score_columns import AUDIO_FLAGS, BANDWIDTH_HZ, SOURCE_HZ
+
+MOST_NEEDED_HZ = 12_000.0
+"""Encoders of high rates are not taken to need more: there is little in music above."""
+EDGE_SHARE = 7 / 8
+"""Filters of resamplers and of lossy formats take the rest."""
+
+_NOTES: Mapping[str, str] = {
+    "silent": f"warning: {{clips}} silent (below {SILENCE_DBFS:g} dBFS); {{their}} "
+    "scores are of nothing that is heard ({ids})",
+    "partly_silent": f"note: {{clips}} silent in at least {PARTLY_SILENT:.0%} of what "
+    "is scored ({ids})",
+    "clipped": f"note: {{clips}} clipped in over {CLIPPED_SHARE:.1%} of the samples "
+    "({ids})",
+    "cancelling": "note: {clips} recorded with channels that cancel (their mean lies "
+    f"over {-CANCELLING_DECIBELS:g} dB below them); models of the usual --mono mix "
+    "read the loudest channel ({ids})",
+    "narrow_band": "note: {clips} of less bandwidth than the encoders of the stack "
+    "read ({needed:.0f} Hz): a low sample rate, or resampled from one ({ids})",
+}
+"""Flags, and what is said of the clips that have them; in the order of the column."""
+
+
+def needed_bandwidth(models: Sequence[ClipModel[Any]]) -> float:
+    """The bandwidth below which the encoders of base models lack something, in Hz.
+
+    It is 0 where there are none.
+    """
+    rates = [model.encoders()[0].sample_rate or 0 for model in models]
+    return EDGE_SHARE * min(max(rates, default=0) / 2, MOST_NEEDED_HZ)
+
+
+def audio_columns(
+    audio: Sequence[str], needed: float, is_mixed: bool = True
+) -> pd.DataFrame:
+    """Describe the audio of clips, as far as it is scored.
+
+    Parameters
+    ----------
+    audio : sequence of n str
+        As `base_models.clips.audio.load_audio` takes it.
+    needed : float
+        Of `needed_bandwidth`.
+    is_mixed : bool
+        Whether a base model reads the mean of the channels.
+
+    Returns
+    -------
+    columns : DataFrame of n rows
+        Sample rate and bandwidth in Hz, NaN where the audio cannot be read any more,
+        and the flags, separated by spaces.
+    """
+    rates = []
+    bandwidths = []
+    flags = []
+    for path in audio:
+        try:
+            info = probe(path, USED_SECONDS)
+        except ClipError:
+            # It was embedded, perhaps long ago: the score is still of that content.
+            rates.append(np.nan)
+            bandwidths.append(np.nan)
+            flags.append("")
+            continue
+        rates.append(info.sample_rate)
+        bandwidths.append(info.bandwidth)
+        flags.append(" ".join(_flags(info, needed, is_mixed)))
+    return pd.DataFrame(
+        {SOURCE_HZ: rates, BANDWIDTH_HZ: bandwidths, AUDIO_FLAGS: flags}
+    )
+
+
+def _flags(info: AudioInfo, needed: float, is_mixed: bool) -> list[str]:
+    """The flags of a clip, in the order of `_NOTES`."""
+    levels = info.levels
+    is_flagged = {
+        "silent": levels.is_silent,
+        "partly_silent": levels.is_partly_silent,
+        "clipped": levels.is_clipped,
+        "cancelling": levels.is_cancelling and is_mixed,
+        # Of silence there is no bandwidth.
+        "narrow_band": info.bandwidth < needed and not levels.is_silent,
+    }
+    return [flag for flag in _NOTES if is_flagged[flag]]
+
+
+def mixes_channels(models: Sequence[ClipModel[Any]]) -> bool:
+    """Whether a base model reads the mean of the channels of a clip."""
+    return any(model.encoders()[0].mono == MIX for model in models)
+
+
+def flag_notes(scored: pd.DataFrame, needed: float) -> list[str]:
+    """A line for each flag that clips have.
+
+    Parameters
+    ----------
+    scored : DataFrame
+        With ``clip_id`` and, where there was audio, `AUDIO_FLAGS`.
+    needed : float
+        Of `needed_bandwidth`.
+    """
+    if AUDIO_FLAGS not in scored:
+        return []
+    flags = scored[AUDIO_FLAGS].fillna("").str.split()
+    notes = []
+    for flag, note in _NOTES.items():
+        has_flag = [flag in of_clip for of_clip in flags]
+        ids = scored["clip_id"][has_flag].tolist()
+        if not ids:
+            continue
+        if len(scored) == 1:
+            clips = "the clip is"
+        else:
+            clips = (
+                f"{len(ids)} of {len(scored)} clips {'is' if len(ids) == 1 else 'are'}"
+            )
+        their = "its" if len(ids) == 1 else "their"
+        notes.append(
+            note.format(clips=clips, their=their, ids=some(ids), needed=needed)
+        )
+    return notes
