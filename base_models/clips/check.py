@@ -227,6 +227,7 @@ def _audio_facts(infos: list[AudioInfo]) -> dict[str, Any]:
             "median": float(np.median(bandwidths)),
             "below_encoders": int((bandwidths < NARROW_HZ).sum()),
         },
+        "decoder_notes": sum(bool(info.messages) for info in infos),
     }
 
 
@@ -506,12 +507,17 @@ def _claims_more_than_it_has(info: AudioInfo) -> bool:
     return info.bandwidth < NARROW_HZ < info.sample_rate / 2
 
 
+def _warnings(info: AudioInfo) -> list[str]:
+    """What the decoder says but for notes, such as of a tag that it skipped."""
+    return [line for line in info.messages if not line.startswith("Note:")]
+
+
 def _decoder_messages(read: Mapping[str, AudioInfo]) -> list[Finding]:
-    """Clips about which their decoder has something to say."""
-    names = _clips_where(read, lambda info: bool(info.messages))
+    """Clips about which their decoder has a warning."""
+    names = _clips_where(read, lambda info: bool(_warnings(info)))
     if not names:
         return []
-    first = read[names[0]].messages[0]
+    first = _warnings(read[names[0]])[0]
     return _finding(
         "decoder_messages",
         names,

@@ -448,6 +448,8 @@ def _audio_table(facts: Mapping[str, Any]) -> LiteralTable:
     table.add_row("Hz: clips", ", ".join(rates))
     table.add_row("channels: clips", ", ".join(channels))
     table.add_row("bandwidth", _bandwidth_text(facts["bandwidth"]))
+    if facts["decoder_notes"]:
+        table.add_row("decoder", f"has notes on {facts['decoder_notes']} clips")
     return table
 
 

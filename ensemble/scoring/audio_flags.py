@@ -24,8 +24,12 @@ from base_models.errors import ClipError, some
 from base_models.mono_rules import MIX
 from meta.score_columns import AUDIO_FLAGS, BANDWIDTH_HZ, SOURCE_HZ
 
-MOST_NEEDED_HZ = 12_000.0
-"""Encoders of high rates are not taken to need more: there is little in music above."""
+MOST_NEEDED_HZ = 8_000.0
+"""Encoders of high rates are not taken to need more.
+
+Most corpora have clips of 16 kHz; a flag that all of them bear tells nothing. Those who
+want more of their clips see the column of bandwidths.
+"""
 EDGE_SHARE = 7 / 8
 """Filters of resamplers and of lossy formats take the rest."""
 
@@ -39,6 +43,8 @@ _NOTES: Mapping[str, str] = {
     "cancelling": "note: {clips} recorded with channels that cancel (their mean lies "
     f"over {-CANCELLING_DECIBELS:g} dB below them); models of the usual --mono mix "
     "read the loudest channel ({ids})",
+    "unreadable": "warning: the audio of {clips} refused; {their} scores are of "
+    "stored embeddings, made when that was not noticed ({ids}; check_clips says why)",
     "narrow_band": "note: {clips} of less bandwidth than the encoders of the stack "
     "read ({needed:.0f} Hz): a low sample rate, or resampled from one ({ids})",
 }
@@ -81,13 +87,13 @@ def audio_columns(
         try:
             info = probe(path, USED_SECONDS)
         except ClipError:
-            # It was embedded, perhaps long ago: the score is still of that content.
+            # It was embedded by a version that did not see what is wrong with it.
             rates.append(np.nan)
             bandwidths.append(np.nan)
-            flags.append("")
+            flags.append("unreadable")
             continue
         rates.append(info.sample_rate)
-        bandwidths.append(info.bandwidth)
+        bandwidths.append(round(info.bandwidth))
         flags.append(" ".join(_flags(info, needed, is_mixed)))
     return pd.DataFrame(
         {SOURCE_HZ: rates, BANDWIDTH_HZ: bandwidths, AUDIO_FLAGS: flags}
@@ -102,10 +108,32 @@ def _flags(info: AudioInfo, needed: float, is_mixed: bool) -> list[str]:
         "partly_silent": levels.is_partly_silent,
         "clipped": levels.is_clipped,
         "cancelling": levels.is_cancelling and is_mixed,
+        "unreadable": False,
         # Of silence there is no bandwidth.
         "narrow_band": info.bandwidth < needed and not levels.is_silent,
     }
     return [flag for flag in _NOTES if is_flagged[flag]]
+
+
+def flags_of_whole(parts: Sequence[str]) -> str:
+    """The flags of a recording by those of its parts.
+
+    One that has some silent parts is partly silent, and of low bandwidth only if all of
+    it is that sounds; any other flag of a part is one of the whole.
+
+    >>> flags_of_whole(["narrow_band", "clipped", "silent"])
+    'partly_silent clipped'
+    """
+    flags = [set(part.split()) for part in parts]
+    sounding = [part for part in flags if "silent" not in part]
+    if not sounding:
+        return parts[0]
+    kept = set().union(*sounding)
+    if len(sounding) < len(flags):
+        kept.add("partly_silent")
+    if not all("narrow_band" in part for part in sounding):
+        kept.discard("narrow_band")
+    return " ".join(flag for flag in _NOTES if flag in kept)
 
 
 def mixes_channels(models: Sequence[ClipModel[Any]]) -> bool:

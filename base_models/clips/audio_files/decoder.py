@@ -14,11 +14,11 @@ from collections.abc import Iterator
 import numpy as np
 import soundfile
 
-from base_models.clips.audio_files import mpeg
-from base_models.clips.audio_files.containers import check_container
+from base_models.clips.audio_files.containers import mpeg
+from base_models.clips.audio_files.containers.check_container import check_container
+from base_models.clips.audio_files.containers.other_formats import decoded
 from base_models.clips.audio_files.decoder_messages import QuietSoundFile
 from base_models.clips.audio_files.open_file import regular_file
-from base_models.clips.audio_files.other_formats import decoded
 from base_models.clips.audio_files.readable import AS_IT_IS, Readable
 from base_models.clips.segments.reference import segment_of
 from base_models.clips.segments.sound_part import SoundPart

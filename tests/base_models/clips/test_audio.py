@@ -176,7 +176,7 @@ def test_chunks_of_odd_length_are_followed_by_a_pad_byte(save):
         ),
         (b"ID3\x03\0\0\0\0\0\0", "not audio of a known kind"),
         (b"fLaC" + bytes(90), "cut off"),
-        (b"OggS" + bytes(90), "a page of an OGG stream without its beginning"),
+        (b"OggS" + bytes(90), "the checksum of page 0 does not fit it"),
     ],
 )
 def test_what_is_no_audio_is_refused(save, data, reason):

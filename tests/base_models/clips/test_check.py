@@ -6,6 +6,7 @@ import io
 import json
 import os
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -125,6 +126,14 @@ def test_what_the_decoder_says_is_a_finding_of_its_clip(table):
     assert "The first: Warning: Xing stream size off" in (
         found["decoder_messages"].message
     )
+
+
+def test_notes_of_the_decoder_are_facts_and_no_findings(table):
+    sounds = probe_clips(read_clips(table))
+    noted = replace(sounds.read["3"], messages=("Note: Skipped 661 bytes in input.",))
+    sounds = replace(sounds, read={**sounds.read, "3": noted})
+    assert inspect_clips(read_clips(table), sounds) == []
+    assert summarise_clips(read_clips(table), sounds)["decoder_notes"] == 1
 
 
 @pytest.mark.parametrize(("seconds", "kinds"), [(30.4, set()), (30.6, {"long"})])

@@ -12,6 +12,7 @@ import soxr
 from builders import RATE, clip_table, tunes
 from commands import call
 
+from base_models.clips.audio import content_hash
 from base_models.config import BaseConfig
 from base_models.encoders import load_encoder
 from base_models.encoders.store import EmbeddingStore
@@ -107,6 +108,22 @@ def test_a_clip_of_reversed_polarity_scores_as_its_louder_channel(folder, writte
     clips = pd.DataFrame({"clip_id": ["turned", "mono"], "audio": paths, "prompt": ""})
     scores = score_clips(stack, clips, EmbeddingStore()).frame["mi"]
     assert scores[0] == pytest.approx(scores[1], abs=1e-6)
+
+
+def test_what_was_embedded_and_is_refused_now_is_marked(folder, written):
+    stack = StackedMOS.load(folder / "stack", store=EmbeddingStore())
+    store = EmbeddingStore()
+    path = written.parent / "joined.wav"
+    path.write_bytes((written / "plain.wav").read_bytes() * 2)
+    # As a version embedded it that read the first part alone.
+    encoder = load_encoder("logmel")
+    samples = encoder.prepare(str(written / "plain.wav"))
+    store._memory[encoder.signature, content_hash(path)] = encoder.encode([samples])[0]
+    clips = pd.DataFrame({"clip_id": ["a"], "audio": [str(path)], "prompt": ""})
+    scores = score_clips(stack, clips, store)
+    assert scores.frame["audio_flags"].tolist() == ["unreadable"]
+    assert np.isnan(scores.frame["source_hz"][0])
+    assert "the audio of the clip is refused" in scores.audio_notes[0]
 
 
 def test_the_rule_for_channels_is_kept_with_the_stack(tmp_path):

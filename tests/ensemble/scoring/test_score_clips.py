@@ -298,7 +298,8 @@ def test_the_same_file_twice_or_a_folder_without_audio_is_refused(tmp_path):
         clips_from_files(["a.wav", "./a.wav"], None)
     (tmp_path / "notes.txt").touch()
     with pytest.raises(
-        UsageError, match=r"holds no audio file \(\.aif, \.aifc, \.aiff, \.au, .*\.wav"
+        UsageError,
+        match=r"holds no audio file \(\.aac, \.aif, \.aifc, \.aiff, \.au, .*\.wav",
     ):
         clips_from_files([str(tmp_path)], None)
 

@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from base_models.clips.audio import load_audio, probe
-from base_models.clips.audio_files.chunks import PLACEHOLDERS
+from base_models.clips.audio_files.containers.chunks import PLACEHOLDERS
 from base_models.errors import ClipError
 
 RATE = 16_000

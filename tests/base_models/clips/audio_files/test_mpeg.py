@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from base_models.clips.audio import load_audio, probe
-from base_models.clips.audio_files import mpeg
+from base_models.clips.audio_files.containers import mpeg
 from base_models.errors import ClipError
 
 RATES = [8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000]

@@ -10,16 +10,16 @@ import os
 from collections.abc import Callable
 from functools import partial
 
-from base_models.clips.audio_files import chunks, mpeg
-from base_models.clips.audio_files.chunks import check_chunks
-from base_models.clips.audio_files.flac import check_flac
-from base_models.clips.audio_files.headers import (
+from base_models.clips.audio_files.containers import chunks, mpeg
+from base_models.clips.audio_files.containers.chunks import check_chunks
+from base_models.clips.audio_files.containers.flac import check_flac
+from base_models.clips.audio_files.containers.headers import (
     check_au,
     check_avr,
     check_nist,
     check_voc,
 )
-from base_models.clips.audio_files.ogg import check_ogg
+from base_models.clips.audio_files.containers.ogg import check_ogg
 from base_models.clips.audio_files.readable import AS_IT_IS, Readable
 from base_models.errors import ClipError
 

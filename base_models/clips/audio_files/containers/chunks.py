@@ -215,8 +215,10 @@ def _with_length(layout: ChunkLayout, samples: _Samples) -> Readable:
     if samples.long_at is not None:
         length = samples.present.to_bytes(8, "little")
         return Readable(patches=(Patch(samples.long_at, length),))
-    # 32 bits do not hold more; libsndfile then reads to the end by itself.
-    if samples.present >= 0xFFFF_FFFF and width == 4:
+    # libsndfile itself reads a WAV file to its end that declares too much, so that
+    # only a length of 0 has to be mended, and that in 32 bits.
+    is_wav = layout.samples_name == b"data" and width == 4
+    if is_wav and (samples.declared > 0 or samples.present >= 0xFFFF_FFFF):
         return AS_IT_IS
     patches = [Patch(samples.start - width, layout.length_field(samples.present))]
     # libsndfile takes the lesser of both lengths of an AIFF file, so that the largest

@@ -6,7 +6,10 @@ import os
 import re
 import struct
 
-from base_models.clips.audio_files.chunks import check_trailing, is_placeholder
+from base_models.clips.audio_files.containers.chunks import (
+    check_trailing,
+    is_placeholder,
+)
 from base_models.clips.audio_files.readable import AS_IT_IS, Readable
 from base_models.errors import ClipError
 
