@@ -7,10 +7,10 @@ import sys
 from collections.abc import Sequence
 
 from base_models.errors import one_of
-from ensemble import __version__
 from ensemble.cli import COMMANDS
 from ensemble.cli.shared.exit_codes import ALL_WELL, run_command
 from ensemble.screen.streams import put_line
+from ensemble.version import __version__
 
 
 def _main(argv: Sequence[str] | None = None) -> int:

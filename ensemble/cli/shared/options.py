@@ -6,6 +6,7 @@ import argparse
 import difflib
 import math
 import re
+import textwrap
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -14,10 +15,10 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
 
 from base_models.errors import UsageError
-from ensemble import __version__
 from ensemble.cli.shared.exit_codes import EXIT_CODES, USAGE, fail, say
 from ensemble.cli.shared.general_options import add_general_options
 from ensemble.screen.streams import take_stdout
+from ensemble.version import __version__
 from ensemble.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -60,6 +61,11 @@ class _Help(DefaultHelpFormatter):
             is_list = "\n" in part
             filled.append(part if is_list else super()._fill_text(part, width, indent))
         return "\n\n".join(filled)
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        # FILE:LOW-HIGH and --names stay whole.
+        words = " ".join(text.split())
+        return textwrap.wrap(words, width, break_on_hyphens=False)
 
     def _get_help_string(self, action: argparse.Action) -> str:
         # The words of an option without a default say what happens without it.

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from base_models.errors import UsageError
 from base_models.files import atomic_write, to_json
-from ensemble import __version__
 from ensemble.cli.shared.exit_codes import say
 from ensemble.cli.shared.options import OptionGroup
 from ensemble.screen.streams import put_bytes
+from ensemble.version import __version__
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -105,7 +105,7 @@ def test_the_tables_fit_a_terminal_and_say_what_is_assumed(files, monkeypatch):
     code, out, err = run(files[0])
     assert code == 0
     assert max(map(len, out.splitlines())) <= 80
-    assert "s00 - s01" in out
+    assert re.search(r"│ *s00 *│ *s01 *│", out)
     assert "24/120" in out
     assert "valid if the rated clips were drawn at random" in err
 
@@ -116,10 +116,10 @@ def test_many_differences_are_counted_not_shown(files):
     more.to_csv(folder / "scores.csv", index=False)
     code, out, err = run(folder)
     assert code in {0, 3}
-    assert "t0 - t1" not in out
+    assert "minus" not in out
     assert "differences between systems" in err
     code, out, _ = run(folder, "--compare", "t0", "t1")
-    assert "t0 - t1" in out
+    assert re.search(r"│ *t0 *│ *t1 *│", out)
 
 
 def test_systems_come_from_another_table_or_from_names(files):

@@ -385,7 +385,7 @@ def test_a_table_on_a_terminal_names_the_scale_of_the_scores():
     both = Scores(frame, ("mos", "pq"), (), (), scales=scales)
     table = score_table(both, 0.9)
     assert table.title == "mean opinion scores, with 90% intervals"
-    assert [column.header for column in table.columns] == [
+    assert [str(column.header) for column in table.columns] == [
         "clip",
         "mos, 1 to 5",
         "pq, 1 to 10",

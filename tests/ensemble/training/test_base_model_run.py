@@ -130,7 +130,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_tables(
 
     def killed(self, into, of, record):
         note(self, into, of, record)
-        if (of, record["epoch"]) == (part, epoch):
+        if (of["part"], record["epoch"]) == (part, epoch):
             raise KeyboardInterrupt
 
     monkeypatch.setattr(BaseRun, "_write_progress", killed)
@@ -143,7 +143,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_tables(
     monkeypatch.setattr(
         BaseRun,
         "_write_progress",
-        lambda self, into, of, record: epochs.append((of, record["epoch"])),
+        lambda self, into, of, record: epochs.append((of["part"], record["epoch"])),
     )
     run.train()
     assert epochs[0] == (part, epoch + 1)
@@ -204,10 +204,11 @@ def test_progress_tells_the_part_and_the_most_epochs(finished, tmp_path):
     run = dataclasses.replace(finished, folder=tmp_path)
     run._write_progress(
         tmp_path,
-        "fold 1/2",
+        {"part": "fold 1/2", "aspects": ["mi", "ta"]},
         {"epoch": 3, "loss": 2.0, "srcc": [None, 0.5], "best": 2, "seconds": 0.1},
     )
     record = read_json(tmp_path / PROGRESS)
+    assert record["aspects"] == ["mi", "ta"]
     assert (record["part"], record["epoch"], record["max_epochs"]) == (
         "fold 1/2",
         3,
