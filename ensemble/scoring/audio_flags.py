@@ -115,6 +115,27 @@ def _flags(info: AudioInfo, needed: float, is_mixed: bool) -> list[str]:
     return [flag for flag in _NOTES if is_flagged[flag]]
 
 
+def flags_of_whole(parts: Sequence[str]) -> str:
+    """The flags of a recording by those of its parts.
+
+    One that has some silent parts is partly silent, and of low bandwidth only if all of
+    it is that sounds; any other flag of a part is one of the whole.
+
+    >>> flags_of_whole(["narrow_band", "clipped", "silent"])
+    'partly_silent clipped'
+    """
+    flags = [set(part.split()) for part in parts]
+    sounding = [part for part in flags if "silent" not in part]
+    if not sounding:
+        return parts[0]
+    kept = set().union(*sounding)
+    if len(sounding) < len(flags):
+        kept.add("partly_silent")
+    if not all("narrow_band" in part for part in sounding):
+        kept.discard("narrow_band")
+    return " ".join(flag for flag in _NOTES if flag in kept)
+
+
 def mixes_channels(models: Sequence[ClipModel[Any]]) -> bool:
     """Whether a base model reads the mean of the channels of a clip."""
     return any(model.encoders()[0].mono == MIX for model in models)

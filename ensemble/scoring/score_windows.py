@@ -41,8 +41,14 @@ from base_models.errors import ClipError, UsageError, some
 from base_models.scales import Scale
 from ensemble.estimator.stacked_mos import StackedMOS
 from ensemble.formats import Distributions, Scores
+from ensemble.scoring.audio_flags import flags_of_whole
 from ensemble.scoring.prepared_stack import stored_tables
-from meta.score_columns import OUT_OF_RANGE, score_columns
+from meta.score_columns import (
+    AUDIO_FLAGS,
+    BANDWIDTH_HZ,
+    OUT_OF_RANGE,
+    score_columns,
+)
 from meta.uncertainty.clip_range import RangeCheck
 
 OVER_TIME_COLUMNS = (
@@ -308,14 +314,26 @@ class _Pool:
                 self._widen(means, of_clip, weights)
             pooled.append(means.to_numpy())
 
-        # What else is known of a clip is that of its first window, which has its name.
+        # What else is known of a clip is known of its first window, which has its name.
         first = [self._places(row)[0] for row in self.rows]
         frame = windows.iloc[first].reset_index(drop=True)
         frame["clip_id"] = self.divided.clips["clip_id"].iloc[self.rows].to_numpy()
         frame[numbers] = np.reshape(pooled, (len(pooled), len(numbers)))
         if OUT_OF_RANGE in windows:
             frame[OUT_OF_RANGE] = is_marked
+        if AUDIO_FLAGS in windows:
+            self._describe_audio(frame)
         return frame
+
+    def _describe_audio(self, frame: pd.DataFrame) -> None:
+        """Fill in what the clips sound like, by what their windows do."""
+        flags = self.by_window.frame[AUDIO_FLAGS]
+        bandwidths = self.by_window.frame[BANDWIDTH_HZ]
+        places = [self._places(row) for row in self.rows]
+        frame[AUDIO_FLAGS] = [
+            flags_of_whole(flags.iloc[own].tolist()) for own in places
+        ]
+        frame[BANDWIDTH_HZ] = [bandwidths.iloc[own].max() for own in places]
 
     def _widen(
         self, means: pd.Series, of_clip: pd.DataFrame, weights: np.ndarray

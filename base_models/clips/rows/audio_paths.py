@@ -20,17 +20,9 @@ from urllib.parse import unquote
 
 AUDIO_SUFFIXES = frozenset(
     {
-        ".wav",
-        ".flac",
-        ".ogg",
-        ".opus",
-        ".mp3",
-        ".aiff",
-        ".aif",
-        ".aifc",
-        ".au",
-        ".caf",
-        ".w64",
+        *(".wav", ".wave", ".w64", ".rf64", ".flac", ".ogg", ".oga", ".opus", ".mp3"),
+        *(".aiff", ".aif", ".aifc", ".caf", ".au", ".snd", ".sph", ".voc"),
+        *(".m4a", ".aac", ".webm"),
     }
 )
 """Extensions of files that are taken for audio where nothing names them."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from base_models.clips.audio import USED_SECONDS
 from base_models.errors import UsageError
 from base_models.files import atomic_write
 from base_models.scales import Scale
@@ -84,6 +83,7 @@ def explain(
 
 def draw_over_time(folder: str, windowed: WindowedScores) -> None:
     """Draw the scores of clips of several windows over time, one picture each."""
+    from base_models.clips.audio import USED_SECONDS
     from ensemble.attention.explain import file_name
     from ensemble.attention.labels import short
     from ensemble.attention.over_time_picture import over_time_picture

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 
 from jsonargparse import Namespace
 
-from base_models.clips.audio import USED_SECONDS
-from base_models.clips.segments.windows import HOP_SECONDS
 from base_models.errors import UsageError, one_of
 from base_models.files import atomic_write
 from ensemble.cli.shared.exit_codes import say
@@ -34,9 +32,9 @@ def add_windows_option(group: OptionGroup) -> None:
         type=str,
         default=FIRST,
         metavar=f"{FIRST}|{ALL}",
-        help=f"what is scored of a clip longer than {USED_SECONDS:g} s: {FIRST}, its "
-        f"first {USED_SECONDS:g} s; {ALL}, windows of {USED_SECONDS:g} s that start "
-        f"every {HOP_SECONDS:g} s, pooled into one score",
+        # The numbers are `USED_SECONDS` and `HOP_SECONDS`, whose modules load SciPy.
+        help=f"what is scored of a clip longer than 30 s: {FIRST}, its first 30 s; "
+        f"{ALL}, windows of 30 s that start every 15 s, pooled into one score",
     )
 
 

@@ -12,7 +12,8 @@ from builders import clip_table, music
 from commands import call
 from sklearn.dummy import DummyRegressor
 
-from base_models.clips.segments.windows import windows_of
+from base_models.clips.audio import USED_SECONDS
+from base_models.clips.segments.windows import HOP_SECONDS, windows_of
 from base_models.encoders.base import Encoder
 from base_models.encoders.store import EmbeddingStore
 from base_models.errors import UsageError
@@ -172,6 +173,8 @@ def test_a_silent_window_has_no_score_and_no_weight_and_that_is_said(clips, wind
     assert silent["weight"].tolist() == [0]
     assert silent[["score", "low", "high"]].isna().to_numpy().all()
     row = windowed.scores.frame.iloc[2]
+    assert "partly_silent" in row["audio_flags"].split()
+    assert "silent" not in row["audio_flags"].split()
     others = found[found["weight"] > 0]
     assert row["mi"] == pytest.approx(others["weight"] @ others["score"])
     longer, left_out = windowed.notes
@@ -446,6 +449,15 @@ def test_what_does_not_go_with_windows_is_refused_before_anything_is_read(
     code, out, err = predict(folder, *words)
     assert (code, out) == (2, "")
     assert re.search(reason, err), err
+
+
+def test_the_help_states_the_length_and_the_hop_of_windows():
+    _, out, _ = call("predict_mos", "--help")
+    text = " ".join(out.split())
+    assert (
+        f"windows of {USED_SECONDS:g} s that start every {HOP_SECONDS:g} s, pooled "
+        "into one score" in text
+    )
 
 
 def test_the_formats_of_scores_over_time_are_those_of_distributions():
