@@ -128,17 +128,6 @@ def one_row_per_rating(table: TextTable, named: Collection[str] = ()) -> TextTab
     return replace(table, columns=columns, locations=locations)
 
 
-def holds_ratings(table: TextTable) -> bool:
-    """Whether a table is one of single ratings: in lists, or with a row for each.
-
-    The latter names raters, and a clip repeatedly.
-    """
-    if holds_lists(table):
-        return True
-    has_raters = any(fold_name(name) in RATER_COLUMNS for name in table.columns)
-    return has_raters and holds_repeated_clips(table)
-
-
 def holds_repeated_clips(table: TextTable) -> bool:
     """Whether some clip is in several rows."""
     clip_ids = clip_names(table)
