@@ -309,10 +309,14 @@ def _compare_several(options: Namespace) -> int:
             **compared.to_json(),
         }
         put_json(facts, options.json, "evaluate_mos")
+    # Files of one set of clips lack the same ones.
+    lacking: dict[tuple[str, ...], list[str]] = {}
     for name, clips in compared.not_predicted.items():
+        lacking.setdefault(tuple(clips), []).append(name)
+    for missing, names in lacking.items():
         say(
-            f"labelled but NOT PREDICTED by {name}, the metrics of all leave them out: "
-            f"{listed(clips)}"
+            f"labelled but NOT PREDICTED by {', '.join(names)}, the metrics of all "
+            f"leave them out: {len(missing)} ({listed(missing)})"
         )
     return CLIPS_SET_ASIDE if compared.not_predicted else ALL_WELL
 
