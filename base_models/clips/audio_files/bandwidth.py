@@ -17,7 +17,6 @@ The bandwidth is at the lowest edge, and half of the sample rate where there is 
 from __future__ import annotations
 
 import numpy as np
-from scipy import fft
 
 BAND_HZ = 250.0
 EDGE_DECIBELS = 30.0
@@ -44,7 +43,8 @@ class SpectrumMeter:
 
     def __init__(self, rate: int) -> None:
         self.rate = rate
-        self._width = fft.next_fast_len(max(round(_FRAME_SECONDS * rate), 16), True)
+        # A multiple of 64, of which transforms are quick.
+        self._width = max(round(_FRAME_SECONDS * rate / 64), 1) * 64
         self._window = np.hanning(self._width).astype(np.float32)
         self._power = np.zeros(self._width // 2 + 1)
         self._n_frames = 0
@@ -58,7 +58,7 @@ class SpectrumMeter:
         frames = channels.reshape(n_fit, self._width, channels.shape[1])
         chosen = frames[np.arange(n_used) * n_fit // max(n_used, 1)].swapaxes(1, 2)
         if n_used:
-            spectrum = fft.rfft(chosen * self._window)
+            spectrum = np.fft.rfft(chosen * self._window)
             power = spectrum.real**2 + spectrum.imag**2
             self._power += power.sum(axis=(0, 1))
             self._n_frames += n_used
