@@ -102,6 +102,10 @@ class AudioFolders:
         return own if self.root is None else [self.root, *own]
 
     @cached_property
+    def _place_texts(self) -> list[str]:
+        return [str(place) for place in self.places]
+
+    @cached_property
     def _place_names(self) -> list[str]:
         return [place.resolve().name for place in self.places]
 
@@ -119,7 +123,7 @@ class AudioFolders:
         starts = {one.dropped for one in found.values() if one.dropped}
         for cell, one in found.items():
             if any(_is_start(start, one.dropped) for start in starts):
-                found[cell] = self._missing(cell)
+                found[cell] = self._missing(cell, one.written)
         return [replace(found[cell], cell=cell) for cell in cells]
 
     def find(self, cell: str) -> FoundAudio:
@@ -128,21 +132,24 @@ class AudioFolders:
             return FoundAudio("", "")
         spelled = _spellings(cell)
         for written, ways in spelled:
-            for place in self.places:
-                path = str(place / written)
+            # As text, since a table may have a million rows.
+            for place in self._place_texts:
+                path = os.path.join(place, written)
                 if self.exists(path):
                     # A path with its folders in full is in none of these places.
                     is_full = os.path.isabs(written)
-                    in_wav = place == self.table_folder / "wav" and not is_full
+                    in_wav = place == self._place_texts[-1] and not is_full
                     ways = (*ways, _FOLDER_WAV) if in_wav else ways
-                    return FoundAudio(path, written, exists=True, ways=ways)
+                    return FoundAudio(str(Path(path)), written, exists=True, ways=ways)
 
         for written, ways in spelled:
             is_elsewhere = _is_full(written)
             parts = _parts(written)
             for start in range(len(parts)):
                 fitting = []
-                for place, name in zip(self.places, self._place_names, strict=True):
+                for place, name in zip(
+                    self._place_texts, self._place_names, strict=True
+                ):
                     # The folders at the start of a relative path are left out up to
                     # the one that is searched: in "songs", "data/songs/a.wav" is
                     # "a.wav".
@@ -154,11 +161,11 @@ class AudioFolders:
                         return one
                     dropped = ("/", *parts[:start])
                     return replace(one, dropped=dropped, ways=(*one.ways, _ELSEWHERE))
-        return self._missing(cell)
+        return self._missing(cell, spelled[-1][0])
 
-    def _missing(self, cell: str) -> FoundAudio:
+    def _missing(self, cell: str, written: str) -> FoundAudio:
         # As it would be read, so that its name without folders is right.
-        return FoundAudio(str(self.table_folder / cell), _spellings(cell)[-1][0])
+        return FoundAudio(str(self.table_folder / cell), written)
 
     def _found(
         self, fitting: Sequence[str], written: str, ways: tuple[str, ...]
@@ -188,11 +195,11 @@ class AudioFolders:
             ways.append(_SPELLING)
         return ways
 
-    def _alike(self, place: Path, parts: Sequence[str]) -> list[str]:
+    def _alike(self, place: str, parts: Sequence[str]) -> list[str]:
         """Files below a folder whose path has these parts, in some spelling."""
         if not parts:
             return []
-        folders = [str(place)]
+        folders = [place]
         for part in parts[:-1]:
             if part == "..":
                 folders = [os.path.join(folder, part) for folder in folders]
