@@ -116,20 +116,24 @@ def _flags(info: AudioInfo, needed: float, is_mixed: bool) -> list[str]:
 
 
 def flags_of_whole(parts: Sequence[str]) -> str:
-    """The flags of a recording by those of its parts.
+    """The flags of a recording by those of its parts, which are of one length.
 
-    One that has some silent parts is partly silent, and of low bandwidth only if all of
+    It is partly silent where about half of it is, and of low bandwidth only if all of
     it is that sounds; any other flag of a part is one of the whole.
 
     >>> flags_of_whole(["narrow_band", "clipped", "silent"])
+    'clipped'
+    >>> flags_of_whole(["clipped", "partly_silent", "silent"])
     'partly_silent clipped'
     """
     flags = [set(part.split()) for part in parts]
     sounding = [part for part in flags if "silent" not in part]
     if not sounding:
         return parts[0]
-    kept = set().union(*sounding)
-    if len(sounding) < len(flags):
+    kept = set().union(*sounding) - {"partly_silent"}
+    n_partly = sum("partly_silent" in part for part in flags)
+    n_silent = len(flags) - len(sounding) + PARTLY_SILENT * n_partly
+    if n_silent >= PARTLY_SILENT * len(flags):
         kept.add("partly_silent")
     if not all("narrow_band" in part for part in sounding):
         kept.discard("narrow_band")

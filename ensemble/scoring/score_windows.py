@@ -41,8 +41,12 @@ from base_models.errors import ClipError, UsageError, some
 from base_models.scales import Scale
 from ensemble.estimator.stacked_mos import StackedMOS
 from ensemble.formats import Distributions, Scores
-from ensemble.scoring.audio_flags import flags_of_whole
-from ensemble.scoring.prepared_stack import stored_tables
+from ensemble.scoring.audio_flags import (
+    flag_notes,
+    flags_of_whole,
+    needed_bandwidth,
+)
+from ensemble.scoring.prepared_stack import clip_models, stored_tables
 from meta.score_columns import (
     AUDIO_FLAGS,
     BANDWIDTH_HZ,
@@ -214,7 +218,11 @@ def score_windows(
     check_can_be_divided(stack)
     divided = DividedClips.of(clips.assign(clip_id=clip_ids(clips)), hop, on_progress)
     by_window = score(divided.table())
-    return _Pool(divided, by_window).pooled()
+    pooled = _Pool(divided, by_window).pooled()
+    # Those of the scorer are of windows.
+    needed = needed_bandwidth(clip_models(stack))
+    audio_notes = tuple(flag_notes(pooled.scores.frame, needed))
+    return replace(pooled, scores=replace(pooled.scores, audio_notes=audio_notes))
 
 
 class _Pool:
@@ -321,7 +329,7 @@ class _Pool:
         frame[numbers] = np.reshape(pooled, (len(pooled), len(numbers)))
         if OUT_OF_RANGE in windows:
             frame[OUT_OF_RANGE] = is_marked
-        if AUDIO_FLAGS in windows:
+        if AUDIO_FLAGS in windows and self.rows:
             self._describe_audio(frame)
         return frame
 
