@@ -111,7 +111,7 @@ def _add_table_options(parser: Options) -> None:
         "path",
         type=str,
         metavar="PATH",
-        help="table of clips (.csv .tsv .jsonl .parquet), MusicEval folder, label "
+        help="table of clips (csv, xlsx, ods, json, parquet …), MusicEval folder, label "
         "list, folder of audio, or audio file",
     )
     add_aspects_option(clips, also=", then by range")
