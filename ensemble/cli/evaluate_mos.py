@@ -18,10 +18,9 @@ from jsonargparse import Namespace
 from rich.text import Text
 
 from base_models.errors import UsageError
-from ensemble.cli.shared.deletion import (
-    add_deletion_options,
-    refuse_deletion_options,
-    run_deletion,
+from ensemble.cli.shared.clip_tables.rating_options import (
+    add_rating_options,
+    rating_options,
 )
 from ensemble.cli.shared.exit_codes import (
     ALL_WELL,
@@ -42,14 +41,18 @@ from ensemble.cli.shared.options import (
     add_system_truth_option,
     seed,
 )
-from ensemble.cli.shared.output_files import (
+from ensemble.cli.shared.output.output_files import (
     add_result_options,
     check_outputs,
     put_json,
     put_table,
     table_format,
 )
-from ensemble.cli.shared.rating_options import add_rating_options, rating_options
+from ensemble.cli.shared.saved_stacks.deletion import (
+    add_deletion_options,
+    refuse_deletion_options,
+    run_deletion,
+)
 from ensemble.screen.tables import LiteralTable
 
 if TYPE_CHECKING:

@@ -19,6 +19,10 @@ from base_models.mono_rules import MONO_RULES
 from base_models.optional_libraries import require
 from base_models.pooled_config import PooledConfig
 from base_models.scales import LabelScales
+from ensemble.cli.shared.clip_tables.rating_options import (
+    add_rating_options,
+    rating_options,
+)
 from ensemble.cli.shared.engines import add_engine_option, locate
 from ensemble.cli.shared.exit_codes import (
     ALL_WELL,
@@ -43,12 +47,11 @@ from ensemble.cli.shared.options import (
     parse_settings,
     seed,
 )
-from ensemble.cli.shared.output_files import (
+from ensemble.cli.shared.output.output_files import (
     add_json_option,
     check_outputs,
     put_json,
 )
-from ensemble.cli.shared.rating_options import add_rating_options, rating_options
 from ensemble.screen.streams import put_line
 from ensemble.workspace import BASE_MODELS, Workspace
 

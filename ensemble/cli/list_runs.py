@@ -19,7 +19,7 @@ from ensemble.cli.shared.exit_codes import (
     say_problem,
 )
 from ensemble.cli.shared.options import Options, add_artifacts_option
-from ensemble.cli.shared.output_files import (
+from ensemble.cli.shared.output.output_files import (
     add_result_options,
     check_outputs,
     put_json,

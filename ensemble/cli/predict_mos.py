@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from jsonargparse import Namespace
 
 from base_models.errors import UsageError, some
-from ensemble.cli.shared.clip_options import (
+from ensemble.cli.shared.clip_tables.clip_options import (
     add_table_options,
     clip_reading,
     refuse_table_options,
@@ -27,15 +27,18 @@ from ensemble.cli.shared.exit_codes import (
     say_set_aside,
     say_without_prompt,
 )
-from ensemble.cli.shared.explanations import draw_over_time, explain, make_folder
 from ensemble.cli.shared.file_names import audio_names
 from ensemble.cli.shared.options import (
     PREDICTION_WORDS,
     Options,
     add_predictor_scales_option,
 )
-from ensemble.cli.shared.output_files import STDOUT, add_json_option, check_outputs
-from ensemble.cli.shared.score_output import (
+from ensemble.cli.shared.output.output_files import (
+    STDOUT,
+    add_json_option,
+    check_outputs,
+)
+from ensemble.cli.shared.output.score_output import (
     output_format,
     put_distributions,
     put_facts,
@@ -43,8 +46,17 @@ from ensemble.cli.shared.score_output import (
     say_audio,
     say_range,
 )
-from ensemble.cli.shared.stacks import add_stack_options, load_stack, stack_source
-from ensemble.cli.shared.windows import (
+from ensemble.cli.shared.saved_stacks.explanations import (
+    draw_over_time,
+    explain,
+    make_folder,
+)
+from ensemble.cli.shared.saved_stacks.stacks import (
+    add_stack_options,
+    load_stack,
+    stack_source,
+)
+from ensemble.cli.shared.saved_stacks.windows import (
     add_over_time_option,
     add_windows_option,
     check_windows,

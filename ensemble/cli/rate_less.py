@@ -15,6 +15,10 @@ from rich.text import Text
 
 from base_models.errors import UsageError, some
 from base_models.files import nan_to_none
+from ensemble.cli.shared.clip_tables.rating_options import (
+    add_rating_options,
+    rating_options,
+)
 from ensemble.cli.shared.exit_codes import (
     ALL_WELL,
     CLIPS_SET_ASIDE,
@@ -26,14 +30,13 @@ from ensemble.cli.shared.exit_codes import (
     say_problem,
 )
 from ensemble.cli.shared.options import Options, add_aspects_option, seed
-from ensemble.cli.shared.output_files import (
+from ensemble.cli.shared.output.output_files import (
     add_result_options,
     check_outputs,
     put_json,
     put_table,
     table_format,
 )
-from ensemble.cli.shared.rating_options import add_rating_options, rating_options
 from ensemble.screen.tables import LiteralTable
 
 if TYPE_CHECKING:

@@ -33,7 +33,7 @@ from ensemble.cli.shared.options import (
     choose_data,
     parse_settings,
 )
-from ensemble.cli.shared.output_files import (
+from ensemble.cli.shared.output.output_files import (
     add_result_options,
     check_outputs,
     put_json,

@@ -21,7 +21,7 @@ from ensemble.cli.shared.options import (
     add_device_option,
     add_weights_options,
 )
-from ensemble.cli.shared.output_files import put_json
+from ensemble.cli.shared.output.output_files import put_json
 from ensemble.screen.streams import put_line
 from ensemble.workspace import Workspace
 
