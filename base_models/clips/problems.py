@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from base_models.clips.text_table import TextTable
 from base_models.errors import UsageError
 from base_models.files import atomic_write
 
@@ -65,6 +66,30 @@ class Problem:
             "problem": self.what,
             "cure": self.cure,
         }
+
+
+def problem_in(
+    table: TextTable,
+    row: int,
+    column: str,
+    *,
+    value: str,
+    what: str,
+    cure: str = "",
+    message: str = "",
+) -> Problem:
+    """The problem of a cell of row `row`, from 0, with its place; see `Problem`."""
+    file, number = table.locations[row]
+    return Problem(
+        str(file),
+        number,
+        column,
+        value=value,
+        what=what,
+        cure=cure,
+        unit=table.unit,
+        message=message,
+    )
 
 
 @dataclass

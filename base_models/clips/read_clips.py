@@ -30,7 +30,7 @@ from base_models.clips.listening_tests.rating_options import (
 )
 from base_models.clips.listening_tests.read_listening_test import read_listening_test
 from base_models.clips.parquet.published_tables import as_published, find_shards, joined
-from base_models.clips.problems import Problem, Problems
+from base_models.clips.problems import Problem, Problems, problem_in
 from base_models.clips.rating_tables import one_row_per_clip
 from base_models.clips.rows.audio_tables import table_of_audio
 from base_models.clips.rows.cell_checks import (
@@ -38,7 +38,6 @@ from base_models.clips.rows.cell_checks import (
     check_labelled,
     check_names,
     check_repeats,
-    problem_in,
     read_splits,
 )
 from base_models.clips.rows.rated_columns import odd_cell_notes

@@ -63,8 +63,8 @@ class Labels:
     Parameters
     ----------
     rated : aspect to its column
-    arrays : aspect to its n labels; of means, each aspect has the arrays of
-        `MEAN_STATISTICS` too
+    arrays : aspect to its n labels; of means, ``<aspect>_n``, ``<aspect>_low`` and
+        ``<aspect>_high`` too
     source : the single ratings whose means they are; None where they stand in the table
     scales : those that are declared, by the user or by the data
     rating_options : how the listening test was read, where labels are its means

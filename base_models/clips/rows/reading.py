@@ -5,7 +5,6 @@ Commands take it as ``--columns``, ``--missing-code`` and ``--audio-root``.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,7 +17,7 @@ from base_models.clips.columns import (
     fold_name,
 )
 from base_models.clips.text_table import TextTable, parse_number
-from base_models.errors import UsageError, one_of
+from base_models.errors import UsageError, nearest_name, one_of
 
 MEANINGS = {
     "audio": "audio",
@@ -90,10 +89,10 @@ class Reading:
             meaning = standard or word
             if meaning in own:
                 raise UsageError(f"--columns names '{word}' twice; each meaning once.")
-            near = difflib.get_close_matches(word, MEANINGS, n=1, cutoff=0.8)
+            near = nearest_name(word, MEANINGS, cutoff=0.8)
             if near and not standard:
                 raise UsageError(
-                    f"--columns names '{word}': did you mean '{near[0]}'? An aspect of "
+                    f"--columns names '{word}': did you mean '{near}'? An aspect of "
                     f"that name is --aspects {word}={column}."
                 )
             if not column and not standard:

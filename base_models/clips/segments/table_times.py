@@ -20,8 +20,7 @@ from base_models.clips.columns import (
     START_NAMES,
     fold_name,
 )
-from base_models.clips.problems import Problems
-from base_models.clips.rows.cell_checks import problem_in
+from base_models.clips.problems import Problems, problem_in
 from base_models.clips.rows.reading import Reading
 from base_models.clips.rows.standard_columns import (
     StandardTable,

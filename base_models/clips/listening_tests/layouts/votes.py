@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from base_models.clips.columns import fold_name
-from base_models.clips.listening_tests.audio_beside import AUDIO_SUFFIXES
 from base_models.clips.listening_tests.bradley_terry import BradleyTerry, encode
 from base_models.clips.listening_tests.listening_test import (
     ListeningTest,
     rows_where,
 )
+from base_models.clips.names import AUDIO_SUFFIXES
 from base_models.clips.text_table import TextTable, parse_number
 from base_models.errors import UsageError, some
 from base_models.scales import Scale
