@@ -54,10 +54,9 @@ from ensemble.cli.shared.options import (
 )
 from ensemble.cli.shared.output.output_files import (
     add_result_options,
-    check_outputs,
+    check_results,
     put_json,
     put_table,
-    table_format,
 )
 from ensemble.screen import streams
 from ensemble.screen.tables import LiteralTable
@@ -321,17 +320,14 @@ def _finding_table(findings: Sequence[Finding]) -> pd.DataFrame:
 
 def _check_options(options: Namespace) -> None:
     """Refuse options that would be ignored, and files that cannot be written."""
-    check_outputs(
-        {
-            "--out": options.out,
-            "--json": options.json,
+    check_results(
+        options,
+        inputs=(options.path, options.ratings),
+        others={
             "--fix": options.fix,
             "--problems": options.problems,
         },
-        inputs=(options.path, options.ratings),
     )
-    if options.out:
-        table_format(options.out)
     if options.fix and Path(options.fix).suffix.lower() != ".csv":
         raise UsageError(f"--fix writes csv; name a file .csv, not {options.fix}.")
     if (options.audio_encoder or options.text_encoder) and not options.curve:

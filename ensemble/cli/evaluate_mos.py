@@ -43,10 +43,9 @@ from ensemble.cli.shared.options import (
 )
 from ensemble.cli.shared.output.output_files import (
     add_result_options,
-    check_outputs,
+    check_results,
     put_json,
     put_table,
-    table_format,
 )
 from ensemble.cli.shared.saved_stacks.deletion import (
     add_deletion_options,
@@ -177,21 +176,18 @@ def _main(argv: Sequence[str] | None = None) -> int:
     # Without --deletion its options would be ignored without a word.
     refuse_deletion_options(options)
     _take_labels(options)
-    check_outputs(
-        {
-            "--out": options.out,
-            "--json": options.json,
-            "--problems": options.problems,
-        },
+    check_results(
+        options,
         inputs=(
             *options.predictions,
             options.labels,
             options.ratings,
             options.system_truth,
         ),
+        others={
+            "--problems": options.problems,
+        },
     )
-    if options.out:
-        table_format(options.out)
     # Imported late, as --help needs none of it.
     from ensemble.prediction_files.table_columns import NoPredictionColumn
 

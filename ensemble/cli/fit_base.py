@@ -7,7 +7,7 @@ an option cannot be used, or no model could be trained.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -172,6 +172,11 @@ def _add_training_options(parser: Options) -> None:
         help="how channels become one: mix (their mean; of channels that cancel the "
         "loudest), left, right or loudest; scores use the same. Default: mix",
     )
+    _add_split_options(add)
+
+
+def _add_split_options(add: Callable[..., Any]) -> None:
+    """Add options of splits and folds, by `add` of their group."""
     add(
         "--split",
         nargs=3,
@@ -415,7 +420,7 @@ def _add_ratings(
     setup: TrainingSetup,
 ) -> tuple[RatedClips, str]:
     """The clips with their single ratings, where there are any, and a note on them."""
-    from ensemble.training.train_base_models import add_ratings
+    from ensemble.training.rated_clips import add_ratings
 
     return add_ratings(
         rated,

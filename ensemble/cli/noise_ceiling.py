@@ -19,10 +19,9 @@ from ensemble.cli.shared.exit_codes import ALL_WELL, Screen, run_command, say, s
 from ensemble.cli.shared.options import Options, add_aspects_option, seed
 from ensemble.cli.shared.output.output_files import (
     add_result_options,
-    check_outputs,
+    check_results,
     put_json,
     put_table,
-    table_format,
 )
 from ensemble.screen.tables import LiteralTable
 
@@ -95,16 +94,13 @@ def _parser() -> Options:
 
 def _main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
-    check_outputs(
-        {
-            "--out": options.out,
-            "--json": options.json,
+    check_results(
+        options,
+        inputs=(options.ratings, options.clips),
+        others={
             "--problems": options.problems,
         },
-        inputs=(options.ratings, options.clips),
     )
-    if options.out:
-        table_format(options.out)
     # Imported late, as --help needs none of it.
     from ensemble.evaluate_predictions import Resampling, ceiling_of_ratings
 

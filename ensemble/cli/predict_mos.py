@@ -72,6 +72,7 @@ if TYPE_CHECKING:
     from base_models.predictions import PredictionTable
     from ensemble.estimator.stacked_mos import StackedMOS
     from ensemble.formats import Scores
+    from ensemble.scoring.score_windows import WindowedScores
 
 _DEMO = (
     "demo corpus: this stack learnt synthetic music and simulated raters; its scores "
@@ -327,11 +328,7 @@ def _score_predictions(options: Namespace, form: str | None) -> int:
     say_notes(notes)
     say_range(scores)
 
-    put_scores(scores, options.out, form, level=options.level)
-    if options.json:
-        put_facts(scores, options.json, level=options.level)
-    if scores.distributions is not None:
-        put_distributions(scores.distributions, options.distributions)
+    _put_results(options, scores, form)
     return say_set_aside(scores.set_aside)
 
 
@@ -366,15 +363,9 @@ def _read_predictions(
 
 def _score_clips(options: Namespace, form: str | None) -> int:
     """Score audio files or a clip table."""
-    from base_models.clips.read_clips import read_clips
-    from ensemble.scoring.audio_files import clips_from_files, length_note
     from ensemble.training.progress import encoding
 
-    if options.clips:
-        clips = read_clips(options.clips, labels=False, options=clip_reading(options))
-        say_notes(clips.attrs.get("notes", ()))
-    else:
-        clips = clips_from_files(options.audio, options.prompt)
+    clips = _read_clips(options)
     # Before the stack is loaded, since it makes the paths to load from absolute.
     source = stack_source(options)
     stack, store = load_stack(options)
@@ -414,32 +405,13 @@ def _score_clips(options: Namespace, form: str | None) -> int:
             "the prompt; pass --prompt, or a table with prompts."
         )
 
-    if stack.demo_:
-        say(_DEMO)
-    scale_note = stack.scales_.note(scores.aspects)
-    if scale_note and not options.predictions:
-        say(f"note: {scale_note}")
-    _say_disagreement(stack, scores)
-    if left_out:
-        say(f"no prompt: {left_out} left out; pass --prompt, or a table with prompts")
-    for clip in scores.frame.to_dict("records"):
-        say_more(f"{clip['clip_id']}: {clip['audio']}")
-    if windowed is not None:
-        say_windows(windowed)
-    elif note := length_note(scores.frame["audio"].tolist()):
-        say(f"note: {note}")
+    _say_about_clips(options, stack, scores, windowed=windowed)
     if options.by_system:
         _say_systems(stack, clips, scores.aspects)
     say_range(scores)
     say_audio(scores)
 
-    put_scores(scores, options.out, form, level=options.level)
-    if options.json:
-        put_facts(scores, options.json, level=options.level, windowed=windowed)
-    if scores.distributions is not None:
-        put_distributions(scores.distributions, options.distributions)
-    if windowed is not None and options.over_time:
-        put_over_time(windowed, options.over_time)
+    _put_results(options, scores, form, windowed=windowed)
     if options.explain:
         explain(options.explain, stack, clips, store=store, scores=scores)
     if options.explain and windowed is not None:
@@ -447,6 +419,61 @@ def _score_clips(options: Namespace, form: str | None) -> int:
     return max(
         say_without_prompt(scores.without_prompt), say_set_aside(scores.set_aside)
     )
+
+
+def _read_clips(options: Namespace) -> pd.DataFrame:
+    """The clips of a table, or of audio files that are named one by one."""
+    from base_models.clips.read_clips import read_clips
+    from ensemble.scoring.audio_files import clips_from_files
+
+    if not options.clips:
+        return clips_from_files(options.audio, options.prompt)
+    clips = read_clips(options.clips, labels=False, options=clip_reading(options))
+    say_notes(clips.attrs.get("notes", ()))
+    return clips
+
+
+def _say_about_clips(
+    options: Namespace,
+    stack: StackedMOS,
+    scores: Scores,
+    *,
+    windowed: WindowedScores | None,
+) -> None:
+    """Say what scores of clips are worth, and how they were made."""
+    from ensemble.scoring.audio_files import length_note
+
+    if stack.demo_:
+        say(_DEMO)
+    scale_note = stack.scales_.note(scores.aspects)
+    if scale_note and not options.predictions:
+        say(f"note: {scale_note}")
+    _say_disagreement(stack, scores)
+    if scores.left_out:
+        left_out = ", ".join(scores.left_out)
+        say(f"no prompt: {left_out} left out; pass --prompt, or a table with prompts")
+    for clip in scores.frame.to_dict("records"):
+        say_more(f"{clip['clip_id']}: {clip['audio']}")
+    if windowed is not None:
+        say_windows(windowed)
+    elif note := length_note(scores.frame["audio"].tolist()):
+        say(f"note: {note}")
+
+
+def _put_results(
+    options: Namespace,
+    scores: Scores,
+    form: str | None,
+    windowed: WindowedScores | None = None,
+) -> None:
+    """Write or print scores, and whatever else is asked for in files."""
+    put_scores(scores, options.out, form, level=options.level)
+    if options.json:
+        put_facts(scores, options.json, level=options.level, windowed=windowed)
+    if scores.distributions is not None:
+        put_distributions(scores.distributions, options.distributions)
+    if windowed is not None and options.over_time:
+        put_over_time(windowed, options.over_time)
 
 
 def _cross_fitted(

@@ -32,7 +32,7 @@ from ensemble.cli.shared.exit_codes import (
 from ensemble.cli.shared.options import Options, add_aspects_option, seed
 from ensemble.cli.shared.output.output_files import (
     add_result_options,
-    check_outputs,
+    check_results,
     put_json,
     put_table,
     table_format,
@@ -247,18 +247,16 @@ def _check_options(options: Namespace) -> None:
             "Name a file of predictions and then one of ratings; or --plan --budget N "
             "--out FILE for which clips to rate."
         )
-    check_outputs(
-        {
-            "--out": options.out,
+    check_results(
+        options,
+        inputs=(options.predictions, options.ratings, options.clips),
+        others={
             "--differences": options.differences,
-            "--json": options.json,
             "--problems": options.problems,
         },
-        inputs=(options.predictions, options.ratings, options.clips),
     )
-    for file in (options.out, options.differences):
-        if file:
-            table_format(file)
+    if options.differences:
+        table_format(options.differences)
 
 
 def _seen_by(stack: str | None) -> SeenClips:

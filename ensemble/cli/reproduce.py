@@ -35,10 +35,9 @@ from ensemble.cli.shared.options import (
 )
 from ensemble.cli.shared.output.output_files import (
     add_result_options,
-    check_outputs,
+    check_results,
     put_json,
     put_table,
-    table_format,
 )
 from ensemble.papers.paper_tables import SPLITS, TABLES, PaperTable
 from ensemble.screen.streams import put_line
@@ -142,12 +141,7 @@ def _add_training_options(parser: Options) -> None:
 
 def _main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
-    check_outputs(
-        {"--out": options.out, "--json": options.json},
-        inputs=(options.data, options.system_truth),
-    )
-    if options.out:
-        table_format(options.out)
+    check_results(options, inputs=(options.data, options.system_truth))
     if options.list:
         return _list_tables(options)
     table = _choose_table(options)
