@@ -167,7 +167,7 @@ def compare_files(
     own_scales = label_scales(all_clips)
     aspects = list(all_clips.attrs["aspects"])
     labelled = _labelled(clips_of_split(all_clips, asked.split), labels)
-    beside, origins = _scores(predictions, labelled, labels, own_scales)
+    beside, origins = _scores(predictions, labelled, labels, own_scales=own_scales)
     common, not_predicted = _common_clips(beside.scores, labelled["clip_id"].tolist())
     kept = labelled[common].reset_index(drop=True)
     kept.attrs = dict(labelled.attrs)
@@ -194,14 +194,14 @@ def compare_files(
     ratings = asked.ratings or all_clips.attrs.get("means_of")
     ceiling = pd.DataFrame()
     if ratings:
-        ceiling = _ceiling(kept, ratings, asked, own_scales)
+        ceiling = _ceiling(kept, ratings, asked, own_scales=own_scales)
 
     rows = Rows.from_clips(kept, aspects)
     return ComparedPredictions(
         aspects=tuple(aspects),
         predictors=tuple(scores),
         clips=kept,
-        board=_board(scores, rows, asked.resampling, truth),
+        board=_board(scores, rows, asked.resampling, truth=truth),
         differences=predictor_differences(
             rows, scores, pairs, seed=asked.resampling.seed
         ),
@@ -259,7 +259,7 @@ def _ceiling(
         ratings, own_scales, clips.attrs, rating_scale=asked.scales.ratings
     )
     rated = ratings_of(clips, single, ratings)
-    check_against_labels(rated, clips, aspects, own_scales)
+    check_against_labels(rated, clips, aspects, bins=own_scales)
     return ceiling_of_clips(rated, clips, aspects, resampling=asked.resampling)
 
 
@@ -314,7 +314,7 @@ def _board(
             rows.labels if truth is None else Truth(rows.labels, truth.scores),
             of_model,
             rows.systems,
-            rows.aspects,
+            aspects=rows.aspects,
             n_bootstrap=resampling.n_bootstrap,
             seed=resampling.seed,
             level=resampling.level,

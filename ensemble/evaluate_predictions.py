@@ -219,7 +219,7 @@ def evaluate_file(
     truth = truth_of_clips(
         system_truth, labels, scales=own_scales, systems=systems, split=split
     )
-    metrics = _metrics(joined, names, resampling, truth)
+    metrics = _metrics(joined, names, resampling, system_truth=truth)
     notes = [
         *all_clips.attrs.get("notes", ()),
         *predicted.attrs.get("notes", ()),
@@ -242,7 +242,7 @@ def evaluate_file(
         for aspect, unscored in without_score.items():
             is_unscored = rated["clip_id"].isin(unscored)
             rated = rated.assign(**{aspect: rated[aspect].mask(is_unscored)})
-        check_against_labels(rated, joined, names, own_scales)
+        check_against_labels(rated, joined, names, bins=own_scales)
         ceiling = ceiling_of_clips(rated, joined, names, resampling=resampling)
         if truth is not None:
             notes.append(_CEILING_OF_MEANS)
@@ -252,7 +252,7 @@ def evaluate_file(
             notes.append(_NO_DISTRIBUTIONS)
         else:
             on_bins = _ratings_onto(distributions.bins, all_ratings, own_scales)
-            likely = _likelihood(distributions, joined, on_bins, resampling)
+            likely = _likelihood(distributions, joined, on_bins, resampling=resampling)
 
     return Evaluation(
         aspects=tuple(names),

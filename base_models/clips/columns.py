@@ -501,6 +501,15 @@ def _is_bookkeeping(folded: str) -> bool:
     return folded in _BOOKKEEPING or bool(_UNNAMED.fullmatch(folded))
 
 
+def first_column(columns: Iterable[str], legal: Collection[str]) -> str | None:
+    """The first column with a legal name, or None; see `only_column`.
+
+    >>> first_column(["MOS", "Rater", "Listener"], RATER_COLUMNS)
+    'Rater'
+    """
+    return next((name for name in columns if fold_name(name) in legal), None)
+
+
 def only_column(
     columns: Iterable[str],
     legal: Collection[str],

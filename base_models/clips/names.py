@@ -29,6 +29,15 @@ _AUDIO_SUFFIX = re.compile(
 _FOLDER_SEPARATOR = re.compile(r"[/\\]")
 
 
+def is_audio_name(name: str) -> bool:
+    """Whether a text ends like the name of an audio file.
+
+    >>> is_audio_name("clips/a b.WAV"), is_audio_name("audio")
+    (True, False)
+    """
+    return _AUDIO_SUFFIX.search(name.rstrip()) is not None
+
+
 def names_or_blank(values: Iterable[Any]) -> np.ndarray:
     """Names as text in an object array, "" for None, NaN and other missing values.
 

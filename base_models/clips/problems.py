@@ -157,6 +157,7 @@ class TableProblems(UsageError):
 
     def title(self, group: Sequence[Problem]) -> str:
         """What is wrong with so many of the rows, as a line of a list."""
+        # Rows are counted, of which one may have several problems of a kind.
         lines = {(problem.file, problem.line) for problem in group}
         return f"{len(lines):,} of {_rows(self.n_rows)}: {group[0].what}"
 
@@ -195,6 +196,7 @@ class TableProblems(UsageError):
         """One line, of one problem or of the kinds of many."""
         if len(self.problems) == 1:
             return str(self.problems[0])
+        # The file is named once, in front, where all problems are in one.
         parts = [f"{self.file}:"] if self.file else []
         for group in self.groups():
             value = f": {_quoted(group[0].value)}" if group[0].value else ""

@@ -223,7 +223,7 @@ def collect_clips(
         labelled = read_labels(
             standard.table,
             words,
-            source=LabelSource(path, test, ratings, rating_scale),
+            source=LabelSource(path, test, ratings, rating_scale=rating_scale),
             declared=LabelScales.of_any(scales),
             options=options,
             problems=problems,
@@ -234,7 +234,7 @@ def collect_clips(
         scores = np.stack(
             [labelled.arrays[aspect] for aspect in labelled.rated], axis=1
         )
-        check_labelled(standard, splits, scores, problems)
+        check_labelled(standard, splits, scores, problems=problems)
 
     wrong = problems.rows
     kept = [row for row in range(table.n_rows) if row not in wrong]
@@ -243,7 +243,7 @@ def collect_clips(
     _note_narrow_labels(frame)
     # The table is checked as one that was made by hand: ids, splits and scale.
     validate_clips(frame, labels=labels)
-    return ReadRows(frame, problems, standard, tuple(kept))
+    return ReadRows(frame, problems, standard, rows=tuple(kept))
 
 
 def _aspect_words(

@@ -421,7 +421,7 @@ def _number(row: dict[str, Any], column: str) -> str:
     """The number in a column, with its interval."""
     from ensemble.reporting.number_text import number_text
 
-    return number_text(row[column], row["low"], row["high"], row["note"])
+    return number_text(row[column], row["low"], row["high"], note=row["note"])
 
 
 def _say_unscored(without_score: Mapping[str, Sequence[str]]) -> int:

@@ -204,7 +204,9 @@ def _request(options: Namespace, table: PaperTable, workspace: Workspace) -> Req
         return request
     # A cross-validation is over all splits.
     split = None if table.folds else table.split
-    truth = read_system_truth(options.system_truth, str(data), table.aspects, split)
+    truth = read_system_truth(
+        options.system_truth, str(data), table.aspects, split=split
+    )
     return replace(request, system_truth=truth)
 
 

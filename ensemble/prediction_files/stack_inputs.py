@@ -311,7 +311,7 @@ def read_new_stack_inputs(
     remembered = of_fit.columns_of_fit(aspects)
 
     def read(file: PredictionFile) -> FileModels:
-        of_file = read_known_models(file, models, aspects, remembered)
+        of_file = read_known_models(file, models, aspects, remembered=remembered)
         if not of_file.models:
             raise UsageError(_no_known_model(file, models))
         return of_file

@@ -545,7 +545,7 @@ def add_ratings(
         own = {aspect: rated.scales.get(aspect, on_labels) for aspect in rated.aspects}
         options = RatingOptions.of_attributes(attributes)
         if path and "means_of" not in attributes:
-            own |= known_rating_scales(file, rated.aspects, columns, options)
+            own |= known_rating_scales(file, rated.aspects, columns, options=options)
         ratings = read_ratings(
             file, rated.aspects, scale or own, columns=columns, options=options
         )

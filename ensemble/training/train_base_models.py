@@ -137,7 +137,7 @@ def plan_training(
         compute=compute,
         on_embed=on_embed,
     )
-    recordings = _recordings(rated, filled, workspace, on_embed)
+    recordings = _recordings(rated, filled, workspace, on_embed=on_embed)
     usable = _usable_clips(rated, filled, recordings)
 
     data = _store_clips(usable, filled.content, workspace)
@@ -158,7 +158,7 @@ def plan_training(
     jobs = compute.jobs
     if not jobs:
         sizes = [_size_in_memory(store, filled, pair) for pair in pairs.values()]
-        jobs = share_out(len(runs), device, max(sizes), compute.threads)
+        jobs = share_out(len(runs), device, max(sizes), threads=compute.threads)
     return TrainingPlan(
         runs=runs,
         rated=usable,
@@ -356,7 +356,7 @@ def _embed(
                 rated.frame,
                 store,
                 audio,
-                text,
+                text=text,
                 on_progress=on_embed,
                 placeholder=placeholder,
             )

@@ -210,9 +210,9 @@ def _segments(
     segments: list[Segment | None] = []
     for row in range(table.n_rows):
         segments.append(None)
-        start = _seconds(table, row, times.start, complain)
-        end = _seconds(table, row, times.end, complain)
-        duration = _seconds(table, row, times.duration, complain)
+        start = _seconds(table, row, times.start, complain=complain)
+        end = _seconds(table, row, times.end, complain=complain)
+        duration = _seconds(table, row, times.duration, complain=complain)
         given = [time for time in (start, end, duration) if time is not None]
         has_times = start is not None or end is not None
         if not has_times or any(math.isnan(time) for time in given):

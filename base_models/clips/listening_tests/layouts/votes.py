@@ -295,7 +295,7 @@ def _columns(table: TextTable) -> _Columns | None:
     winner = names.get("winner")
     loser = names.get("loser")
     if winner and loser:
-        return _Columns(winner, loser, winner, ("a", "b"), has_loser=True)
+        return _Columns(winner, loser, winner, side=("a", "b"), has_loser=True)
     verdict = next((names[word] for word in _VERDICTS if word in names), None)
     if verdict is None:
         return None
@@ -303,10 +303,10 @@ def _columns(table: TextTable) -> _Columns | None:
     systems = _pair(names, _SYSTEM_WORDS)
     if clips is not None:
         own = None if systems is None else (systems[0], systems[1])
-        return _Columns(clips[0], clips[1], verdict, clips[2], systems=own)
+        return _Columns(clips[0], clips[1], verdict, side=clips[2], systems=own)
     if systems is not None:
         first, second, side = systems
-        return _Columns(first, second, verdict, side, are_systems=True)
+        return _Columns(first, second, verdict, side=side, are_systems=True)
     return None
 
 
