@@ -387,7 +387,7 @@ def _known_scales(
 ) -> dict[str, Scale]:
     """The scales that single ratings say themselves."""
     columns = _rated_columns(source, aspects, options)
-    return known_rating_scales(source, columns, columns, options)
+    return known_rating_scales(source, columns, columns, options=options)
 
 
 def _single_ratings(ratings: str, options: RatingOptions) -> Path | None:
@@ -455,7 +455,7 @@ def _on_scale_of_ratings(
         values = predicted[aspect].to_numpy(dtype=np.float64)
         finite = values[np.isfinite(values)]
         if not has_ratings:
-            check_on_scale(file.called, finite, known, CURE_OF_ONE_FILE)
+            check_on_scale(file.called, finite, known, cure=CURE_OF_ONE_FILE)
             notes.append(range_remark(file.called, finite, known))
         ends = {f"{aspect}_{end}": f"pred_{aspect}_{end}" for end in ("low", "high")}
         columns[f"pred_{aspect}"] = known.scale.map(values, scales[aspect])

@@ -21,9 +21,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
 
-from base_models.errors import UsageError
+from base_models.errors import UsageError, some
 from base_models.scales import Scale
 
 # ---- how a name is compared with the lists
@@ -215,44 +216,6 @@ TEXT_ASPECTS = frozenset(
 )
 """Names of aspects that are judged against the prompt, see `is_judged_by_text`."""
 
-RATING_NAMES = TEXT_ASPECTS | {
-    "mi",
-    "mos",
-    "mean_opinion_score",
-    "score",
-    "avg_score",
-    "mean_score",
-    "rating",
-    "mean_rating",
-    "avg_rating",
-    "overall",
-    "quality",
-    "overall_quality",
-    "music_impression",
-    "musical_impression",
-    "naturalness",
-    "relevance",
-    # Audiobox Aesthetics
-    "ce",
-    "cu",
-    "pc",
-    "pq",
-    "content_enjoyment",
-    "content_usefulness",
-    "production_complexity",
-    "production_quality",
-    # SongEval
-    "coherence",
-    "musicality",
-    "memorability",
-    "clarity",
-    # NISQA
-    "noisiness",
-    "coloration",
-    "discontinuity",
-}
-"""Names under which a column of a clip table is known to hold mean ratings."""
-
 GENERAL_RATINGS = frozenset(
     {
         "mos",
@@ -268,7 +231,38 @@ GENERAL_RATINGS = frozenset(
         "overall_quality",
     }
 )
-"""Those that do not say of what: beside another rating, one may be it once more."""
+"""Names of ratings that do not say of what: beside another, one may be it again."""
+
+RATING_NAMES = (
+    TEXT_ASPECTS
+    | GENERAL_RATINGS
+    | {
+        "mi",
+        "music_impression",
+        "musical_impression",
+        "naturalness",
+        "relevance",
+        # Audiobox Aesthetics
+        "ce",
+        "cu",
+        "pc",
+        "pq",
+        "content_enjoyment",
+        "content_usefulness",
+        "production_complexity",
+        "production_quality",
+        # SongEval
+        "coherence",
+        "musicality",
+        "memorability",
+        "clarity",
+        # NISQA
+        "noisiness",
+        "coloration",
+        "discontinuity",
+    }
+)
+"""Names under which a column of a clip table is known to hold mean ratings."""
 
 RATING_COLUMNS = (
     "rating",
@@ -505,6 +499,50 @@ def is_bookkeeping_of_models(name: str, aspects: Sequence[str]) -> bool:
 
 def _is_bookkeeping(folded: str) -> bool:
     return folded in _BOOKKEEPING or bool(_UNNAMED.fullmatch(folded))
+
+
+def first_column(columns: Iterable[str], legal: Collection[str]) -> str | None:
+    """The first column with a legal name, or None; see `only_column`.
+
+    >>> first_column(["MOS", "Rater", "Listener"], RATER_COLUMNS)
+    'Rater'
+    """
+    return next((name for name in columns if fold_name(name) in legal), None)
+
+
+def only_column(
+    columns: Iterable[str],
+    legal: Collection[str],
+    *,
+    what: str,
+    path: Path,
+) -> str | None:
+    """The one column of a table with a legal name, or None.
+
+    Parameters
+    ----------
+    columns : names, as they stand in the table
+    legal : names as `fold_name` returns them
+    what : what the column holds, for the message
+    path : of the table, likewise
+
+    Raises
+    ------
+    UsageError
+        when several columns have a legal name.
+
+    Examples
+    --------
+    >>> only_column(["Rater", "MOS"], RATER_COLUMNS, what="rater", path=Path("r.csv"))
+    'Rater'
+    """
+    matches = [name for name in columns if fold_name(name) in legal]
+    if len(matches) > 1:
+        raise UsageError(
+            f"{path}: columns {some(matches)} may all be the {what}; drop or rename "
+            "all but one."
+        )
+    return matches[0] if matches else None
 
 
 def is_judged_by_text(aspect: str) -> bool:

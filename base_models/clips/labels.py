@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from base_models.bins import ScoreBins
 from base_models.clips.columns import is_judged_by_text
-from base_models.clips.problems import Problem, Problems
+from base_models.clips.problems import Problem, Problems, problem_in
 from base_models.clips.rows.reading import USUAL_MISSING, fold_code
 from base_models.clips.tables.notation import two_readings
 from base_models.clips.text_table import TextTable, parse_number
@@ -93,15 +93,13 @@ def _not_a_score(
     elif fold_code(cell) in USUAL_MISSING:
         what = f"{name} has {cell!r}, which often stands for a missing value"
         own_cure = f"If it does here: --missing-code {cell}"
-    file, number = table.locations[row]
-    return Problem(
-        str(file),
-        number,
+    return problem_in(
+        table,
+        row,
         name,
         value=cell,
         what=what,
         cure=cure or own_cure,
-        unit=table.unit,
         message=f"{name} is {cell!r}; a label is {legal}, or empty",
     )
 

@@ -24,6 +24,7 @@ from base_models.clips.columns import (
     RATING_COLUMNS,
     STANDARD_NAMES,
     fold_name,
+    only_column,
 )
 from base_models.clips.labels import SCALE, read_scores
 from base_models.clips.listening_tests.listening_test import ListeningTest
@@ -54,9 +55,6 @@ MEAN_LEVEL = 0.95
 """Coverage of the interval of a mean rating."""
 
 _ANY_SCALE = ScoreBins(-math.inf, math.inf)
-
-MEAN_STATISTICS = ("n", "low", "high")
-"""What stands beside a mean rating, in columns such as ``mi_n``."""
 
 
 def read_ratings(
@@ -461,13 +459,15 @@ def _read_table(
 def _with_ids(table: TextTable, path: Path) -> TextTable:
     """The same table with checked ``clip_id`` and ``rater_id``."""
     # Audio files are looked at only where there are no ids, as in a clip table.
-    clip_column = _find_column(table, ALIASES["clip_id"], what="clip id", path=path)
+    clip_column = only_column(
+        table.columns, ALIASES["clip_id"], what="clip id", path=path
+    )
     audio_column = None
     if clip_column is None:
-        audio_column = _find_column(
-            table, ALIASES["audio"], what="audio file", path=path
+        audio_column = only_column(
+            table.columns, ALIASES["audio"], what="audio file", path=path
         )
-    rater_column = _find_column(table, RATER_COLUMNS, what="rater", path=path)
+    rater_column = only_column(table.columns, RATER_COLUMNS, what="rater", path=path)
 
     if rater_column is None:
         raise UsageError(
@@ -514,12 +514,12 @@ def _rating_column(
     the only column that is not known to hold something else.
     """
     what = f"ratings of '{aspect}'"
-    column = _find_column(table, (fold_name(aspect),), what=what, path=path)
+    column = only_column(table.columns, (fold_name(aspect),), what=what, path=path)
     if column is not None:
         return column
 
     if is_only:
-        column = _find_column(table, RATING_COLUMNS, what=what, path=path)
+        column = only_column(table.columns, RATING_COLUMNS, what=what, path=path)
         if column is not None:
             return column
         described = {*RATER_COLUMNS, *STANDARD_NAMES}
@@ -531,20 +531,3 @@ def _rating_column(
         f"{path} has no ratings of '{aspect}': no column of that name; "
         f"it has {some(table.columns, 20)}."
     )
-
-
-def _find_column(
-    table: TextTable,
-    legal: Sequence[str],
-    *,
-    what: str,
-    path: Path,
-) -> str | None:
-    """The one column with a legal name, or None."""
-    matches = [name for name in table.columns if fold_name(name) in legal]
-    if len(matches) > 1:
-        raise UsageError(
-            f"{path}: columns {some(matches)} may all be the {what}; "
-            "drop or rename all but one."
-        )
-    return matches[0] if matches else None

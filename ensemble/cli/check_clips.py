@@ -28,6 +28,12 @@ from base_models.clips.problems import Problem, TableProblems
 from base_models.clips.read_clips import ReadRows, collect_clips
 from base_models.errors import UsageError, one_of
 from base_models.scales import LabelScales
+from ensemble.cli.shared.clip_tables.problem_list import show_problems, write_listed
+from ensemble.cli.shared.clip_tables.rater_section import print_raters, raters_of
+from ensemble.cli.shared.clip_tables.rating_options import (
+    add_rating_options,
+    rating_options,
+)
 from ensemble.cli.shared.exit_codes import (
     ALL_WELL,
     CLIPS_SET_ASIDE,
@@ -46,16 +52,12 @@ from ensemble.cli.shared.options import (
     add_scale_option,
     choose_encoders,
 )
-from ensemble.cli.shared.output_files import (
+from ensemble.cli.shared.output.output_files import (
     add_result_options,
-    check_outputs,
+    check_results,
     put_json,
     put_table,
-    table_format,
 )
-from ensemble.cli.shared.problem_list import show_problems, write_listed
-from ensemble.cli.shared.rater_section import print_raters, raters_of
-from ensemble.cli.shared.rating_options import add_rating_options, rating_options
 from ensemble.screen import streams
 from ensemble.screen.tables import LiteralTable
 
@@ -318,17 +320,14 @@ def _finding_table(findings: Sequence[Finding]) -> pd.DataFrame:
 
 def _check_options(options: Namespace) -> None:
     """Refuse options that would be ignored, and files that cannot be written."""
-    check_outputs(
-        {
-            "--out": options.out,
-            "--json": options.json,
+    check_results(
+        options,
+        inputs=(options.path, options.ratings),
+        others={
             "--fix": options.fix,
             "--problems": options.problems,
         },
-        inputs=(options.path, options.ratings),
     )
-    if options.out:
-        table_format(options.out)
     if options.fix and Path(options.fix).suffix.lower() != ".csv":
         raise UsageError(f"--fix writes csv; name a file .csv, not {options.fix}.")
     if (options.audio_encoder or options.text_encoder) and not options.curve:

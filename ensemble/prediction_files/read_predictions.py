@@ -109,7 +109,7 @@ def read_predictions(
         layout = file_layout(table, aspects)
         if layout is not None and len(layout.taken) == 1:
             column_of = {aspects[0]: layout.taken[0]}
-    tool = read_tool(table, aspects, file.path, column_of)
+    tool = read_tool(table, aspects, file.path, column_of=column_of)
     frame = tool.frame
     frame.attrs["columns"] = tool.columns
     frame.attrs["file_columns"] = list(table.columns)

@@ -128,6 +128,35 @@ def read_system_truth(
     return SystemTruth(pd.DataFrame(scores, index=names), source=str(path))
 
 
+def truth_of_clips(
+    source: str | None,
+    labels: str,
+    *,
+    scales: Mapping[str, Scale],
+    systems: Sequence[str],
+    split: str | None = None,
+) -> SystemTruth | None:
+    """The true scores of the systems of some clips; None where no file has them.
+
+    Parameters
+    ----------
+    source, split : see `read_system_truth`
+    labels : what the clips were read from
+    scales : aspect to the scale of its labels
+    systems : of the clips
+
+    Raises
+    ------
+    UsageError
+        as `read_system_truth` and `check_systems`.
+    """
+    if source is None:
+        return None
+    truth = read_system_truth(source, labels, list(scales), split=split, scales=scales)
+    check_systems(truth, systems)
+    return truth
+
+
 def check_systems(truth: SystemTruth, system_ids: Sequence[str]) -> None:
     """Refuse clips of which no system has a true score.
 

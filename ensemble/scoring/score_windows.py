@@ -390,7 +390,7 @@ class _Pool:
             for window, place in zip(self.divided.windows[row], places, strict=True):
                 scored = windows.iloc[place]
                 is_marked = bool(has_marks and scored[OUT_OF_RANGE])
-                records += self._records(clip, window, scored, is_marked)
+                records += self._records(clip, window, scored, is_marked=is_marked)
         return pd.DataFrame(records, columns=list(OVER_TIME_COLUMNS))
 
     def _records(

@@ -168,7 +168,7 @@ def predictor_differences(
             continue
         _, system = np.unique(rows.systems[kept], return_inverse=True)
         of_aspect = AspectRows(
-            aspect, labels[kept, k], system, prompts[kept], seed=seed
+            aspect, labels[kept, k], system, prompt=prompts[kept], seed=seed
         )
         for name, other in pairs:
             rival = (_PREDICTOR, other)
@@ -221,7 +221,7 @@ def _lines(table: pd.DataFrame, rows: Rows) -> Iterator[str]:
         of_cell = [row for row in headline if (row["level"], row["metric"]) == cell]
         unsaid = [row for row in of_cell if not row["said"]]
         if unsaid:
-            yield _unshown(unsaid, question, cell, n_aspects)
+            yield _unshown(unsaid, question, cell, n_aspects=n_aspects)
 
     names = set(rows.systems.tolist())
     if len(names) > 1:

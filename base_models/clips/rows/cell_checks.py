@@ -8,40 +8,16 @@ from collections.abc import Sequence
 import numpy as np
 
 from base_models.clips.columns import SPLIT_ALIASES
-from base_models.clips.problems import Problem, Problems
+from base_models.clips.problems import Problems, problem_in
 from base_models.clips.rows.audio_paths import same_file_twice
 from base_models.clips.rows.standard_columns import StandardTable
-from base_models.clips.text_table import TextTable, check_name
+from base_models.clips.text_table import check_name
 from base_models.errors import UsageError, some
 
 SPLIT_OF_WORD = {
     word: split for split, words in SPLIT_ALIASES.items() for word in words
 }
 _NUL_OR_SURROGATE = re.compile(r"[\x00\ud800-\udfff]")
-
-
-def problem_in(
-    table: TextTable,
-    row: int,
-    column: str,
-    *,
-    value: str,
-    what: str,
-    cure: str = "",
-    message: str = "",
-) -> Problem:
-    """The problem of a cell, with its place; see `Problem`."""
-    file, number = table.locations[row]
-    return Problem(
-        str(file),
-        number,
-        column,
-        value=value,
-        what=what,
-        cure=cure,
-        unit=table.unit,
-        message=message,
-    )
 
 
 def check_names(standard: StandardTable, problems: Problems) -> None:

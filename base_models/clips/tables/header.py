@@ -17,6 +17,7 @@ from base_models.clips.columns import (
     STANDARD_NAMES,
     fold_name,
 )
+from base_models.clips.names import is_audio_name
 from base_models.clips.tables.notation import readings
 from base_models.errors import UsageError, some
 
@@ -29,10 +30,6 @@ _KNOWN = _TEXTUAL | frozenset(
     for name in (*RATING_NAMES, *RATING_COLUMNS, *PREDICTION_COLUMNS, *SCORE_COLUMNS)
 )
 _IDENTIFYING = frozenset(fold_name(name) for name in ID_COLUMNS + PATH_COLUMNS)
-_AUDIO_FILE = re.compile(
-    r".*\.(wav|flac|mp3|ogg|opus|m4a|aac|aiff?|aifc|au|caf|w64|webm|wma)\s*",
-    re.IGNORECASE | re.DOTALL,
-)
 _MUSICEVAL_ID = re.compile(r"(audiomos2025-track1-)?S[0-9]+_P[0-9]+(\.wav)?\s*")
 _LEADING_ROWS = 10
 """How many rows may stand above a header."""
@@ -61,15 +58,6 @@ def identifies_clips(name: str) -> bool:
     return fold_name(name) in _IDENTIFYING
 
 
-def is_audio_file(cell: str) -> bool:
-    """Whether a cell ends like the name of an audio file.
-
-    >>> is_audio_file("clips/a b.WAV"), is_audio_file("audio")
-    (True, False)
-    """
-    return _AUDIO_FILE.fullmatch(cell) is not None
-
-
 def header_position(rows: Sequence[Sequence[str]], is_list: bool = False) -> int | None:
     """Which row names the columns, or None where the first one is data already.
 
@@ -88,7 +76,7 @@ def header_position(rows: Sequence[Sequence[str]], is_list: bool = False) -> int
     """
     if any(is_known_name(cell) for cell in rows[0]):
         return 0
-    files = [place for place, cell in enumerate(rows[0]) if is_audio_file(cell)]
+    files = [place for place, cell in enumerate(rows[0]) if is_audio_name(cell)]
     if files:
         return 0 if _are_above_answers(rows, files) else None
     if is_list and all(len(row) == 1 for row in rows):
@@ -109,7 +97,7 @@ def _are_above_answers(rows: Sequence[Sequence[str]], files: Sequence[int]) -> b
         for place in files
         if place < len(row)
     ]
-    return len(files) > 1 and bool(below) and not any(map(is_audio_file, below))
+    return len(files) > 1 and bool(below) and not any(map(is_audio_name, below))
 
 
 def _first_or_none(rows: Sequence[Sequence[str]], is_list: bool) -> int | None:
@@ -153,7 +141,7 @@ def names_without_header(rows: Sequence[Sequence[str]]) -> list[str]:
     columns = [[row[k] for row in rows if k < len(row)] for k in range(width)]
     names = [f"field {k + 1}" for k in range(width)]
 
-    files = [k for k in range(width) if all(map(is_audio_file, columns[k]))]
+    files = [k for k in range(width) if all(map(is_audio_name, columns[k]))]
     clips = files[0] if files else 0
     names[clips] = "audio" if files else "clip_id"
 

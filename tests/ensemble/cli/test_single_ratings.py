@@ -14,10 +14,7 @@ from base_models.files import read_json
 from base_models.metrics.likelihood import likelihood
 from base_models.predictions import PredictionTable
 from ensemble.estimator.stacked_mos import StackedMOS
-from ensemble.training.rated_clips import RatedClips
-from ensemble.training.train_base_models import (
-    add_ratings,
-)
+from ensemble.training.rated_clips import RatedClips, add_ratings
 from ensemble.training.training_setup import TrainingSetup
 from ensemble.workspace import Workspace
 

@@ -96,7 +96,7 @@ def test_a_table_that_cannot_train_is_refused(tmp_path):
     bare.to_csv(tmp_path / "bare.csv", index=False)
     with pytest.raises(
         UsageError,
-        match=r"has no column of ratings; name one with --aspects\. Columns: .*'words'",
+        match=r"has no column of ratings; name one with --aspects\. It has .*'words'",
     ):
         read(tmp_path / "bare.csv")
     for split, given in (("train", "dev"), ("dev", "train")):

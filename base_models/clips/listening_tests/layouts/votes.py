@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from base_models.clips.columns import fold_name
-from base_models.clips.listening_tests.audio_beside import AUDIO_SUFFIXES
 from base_models.clips.listening_tests.bradley_terry import BradleyTerry, encode
 from base_models.clips.listening_tests.listening_test import (
     ListeningTest,
     rows_where,
 )
+from base_models.clips.names import AUDIO_SUFFIXES
 from base_models.clips.text_table import TextTable, parse_number
 from base_models.errors import UsageError, some
 from base_models.scales import Scale
@@ -295,7 +295,7 @@ def _columns(table: TextTable) -> _Columns | None:
     winner = names.get("winner")
     loser = names.get("loser")
     if winner and loser:
-        return _Columns(winner, loser, winner, ("a", "b"), has_loser=True)
+        return _Columns(winner, loser, winner, side=("a", "b"), has_loser=True)
     verdict = next((names[word] for word in _VERDICTS if word in names), None)
     if verdict is None:
         return None
@@ -303,10 +303,10 @@ def _columns(table: TextTable) -> _Columns | None:
     systems = _pair(names, _SYSTEM_WORDS)
     if clips is not None:
         own = None if systems is None else (systems[0], systems[1])
-        return _Columns(clips[0], clips[1], verdict, clips[2], systems=own)
+        return _Columns(clips[0], clips[1], verdict, side=clips[2], systems=own)
     if systems is not None:
         first, second, side = systems
-        return _Columns(first, second, verdict, side, are_systems=True)
+        return _Columns(first, second, verdict, side=side, are_systems=True)
     return None
 
 

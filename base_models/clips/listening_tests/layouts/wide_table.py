@@ -16,9 +16,10 @@ from base_models.clips.columns import (
     fold_name,
     is_bookkeeping_of_ratings,
 )
-from base_models.clips.listening_tests.audio_beside import AUDIO_SUFFIXES, audio_beside
+from base_models.clips.listening_tests.audio_beside import audio_beside
 from base_models.clips.listening_tests.layouts.long_table import with_usual_names
 from base_models.clips.listening_tests.listening_test import RATER, ListeningTest
+from base_models.clips.names import AUDIO_SUFFIXES
 from base_models.clips.rows.reading import USUAL_MISSING, fold_code
 from base_models.clips.text_table import TextTable, parse_number
 from base_models.errors import UsageError, some
