@@ -70,7 +70,7 @@ def read_ratings(
     Parameters
     ----------
     path : a MusicEval tree (its ``person_mos`` lists) or one such list (.txt); or a
-        table (.csv, .tsv, .jsonl, .parquet) with a column of clip ids or audio files,
+        table, see `read_table`, with a column of clip ids or audio files,
         one of raters and one per aspect; for a single aspect also one of the usual
         names of ratings, or the only column left. The names that are recognised are
         listed in `base_models.clips.columns`. Or a table with a row per clip, in which

@@ -113,8 +113,8 @@ def _add_table_options(parser: Options) -> None:
         "path",
         type=str,
         metavar="PATH",
-        help="table of clips (.csv .tsv .jsonl .parquet), MusicEval folder, label "
-        "list, folder of audio, or audio file",
+        help="table of clips (csv, xlsx, ods, json, parquet …), export of a listening "
+        "test, MusicEval folder, label list, folder of audio, or audio file",
     )
     add_aspects_option(clips, also=", then by range")
     add_scale_option(clips)

@@ -101,8 +101,9 @@ def _add_file_options(parser: Options) -> None:
     add(
         "predictions",
         metavar="PREDICTIONS",
-        help="csv, tsv, jsonl or parquet with ids and scores of ALL clips, rated or "
-        "not, as predict_mos writes them; FILE:0-100 names the scale of the scores",
+        help="table (csv, xlsx, json, parquet …) with ids and scores of ALL clips, "
+        "rated or not, as predict_mos writes them; FILE:0-100 names the scale of the "
+        "scores",
     )
     add(
         "ratings",

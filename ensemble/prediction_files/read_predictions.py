@@ -58,7 +58,7 @@ def read_predictions(
     ----------
     path : one of
 
-        - a table (.csv, .tsv, .jsonl, .parquet, .json) with a column of clip ids
+        - a table, see `read_table`, with a column of clip ids
           (`ID_COLUMNS`) or else of paths whose stem is the id (`PATH_COLUMNS`), and per
           aspect a column ``pred_<aspect>``, ``<aspect>_pred``, ``predicted_<aspect>``
           or ``<aspect>``, in this order, in any case. For a single aspect also one of

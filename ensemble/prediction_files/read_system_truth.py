@@ -87,7 +87,7 @@ def read_system_truth(
 
     Parameters
     ----------
-    source : a table (.csv, .tsv, .jsonl, .parquet) with a column of systems and one per
+    source : a table, see `read_table`, with a column of systems and one per
         aspect, in any case; a .csv without a header holds the system, MI and TA, as in
         MusicEval. ``"tree"`` takes the file in ``system_mos`` of the MusicEval tree
         that `data` names

@@ -73,7 +73,7 @@ def read_stack_inputs(
 
     Parameters
     ----------
-    files : tables (csv, tsv, jsonl, parquet, json), answer files (txt), prediction
+    files : tables (csv, xlsx, json, parquet …), answer files (txt), prediction
         tables of base models (parquet), or the published system's records as JSON,
         ``{clip: {"overall_dist": [20 numbers], "overall_score": x, …}}``. A table with
         one model's score is named by its file, or as in ``NAME=FILE``; of a known tool

@@ -21,7 +21,7 @@ from base_models.clips.audio_files.levels import (
     SILENCE_DBFS,
 )
 from base_models.errors import ClipError, some
-from base_models.mono_rules import MIX
+from base_models.mono_rules import MIX, named_channel
 from meta.score_columns import AUDIO_FLAGS, BANDWIDTH_HZ, SOURCE_HZ
 
 MOST_NEEDED_HZ = 8_000.0
@@ -36,6 +36,9 @@ EDGE_SHARE = 7 / 8
 _NOTES: Mapping[str, str] = {
     "silent": f"warning: {{clips}} silent (below {SILENCE_DBFS:g} dBFS); {{their}} "
     "scores are of nothing that is heard ({ids})",
+    "silent_channel": "warning: {clips} silent in the channel that the stack reads by "
+    f"its --mono left or right (below {SILENCE_DBFS:g} dBFS); {{their}} scores are of "
+    "nothing that is heard ({ids})",
     "partly_silent": f"note: {{clips}} silent in at least {PARTLY_SILENT:.0%} of what "
     "is scored ({ids})",
     "clipped": f"note: {{clips}} clipped in over {CLIPPED_SHARE:.1%} of the samples "
@@ -61,7 +64,7 @@ def needed_bandwidth(models: Sequence[ClipModel[Any]]) -> float:
 
 
 def audio_columns(
-    audio: Sequence[str], needed: float, is_mixed: bool = True
+    audio: Sequence[str], needed: float, rules: Sequence[str] = (MIX,)
 ) -> pd.DataFrame:
     """Describe the audio of clips, as far as it is scored.
 
@@ -71,8 +74,9 @@ def audio_columns(
         As `base_models.clips.audio.load_audio` takes it.
     needed : float
         Of `needed_bandwidth`.
-    is_mixed : bool
-        Whether a base model reads the mean of the channels.
+    rules : sequence of str
+        By which base models make one channel of several, see
+        `base_models.mono_rules`.
 
     Returns
     -------
@@ -94,20 +98,23 @@ def audio_columns(
             continue
         rates.append(info.sample_rate)
         bandwidths.append(round(info.bandwidth))
-        flags.append(" ".join(_flags(info, needed, is_mixed)))
+        flags.append(" ".join(_flags(info, needed, rules)))
     return pd.DataFrame(
         {SOURCE_HZ: rates, BANDWIDTH_HZ: bandwidths, AUDIO_FLAGS: flags}
     )
 
 
-def _flags(info: AudioInfo, needed: float, is_mixed: bool) -> list[str]:
+def _flags(info: AudioInfo, needed: float, rules: Sequence[str]) -> list[str]:
     """The flags of a clip, in the order of `_NOTES`."""
     levels = info.levels
+    read = {named_channel(rule, info.channels) for rule in rules}
+    reads_silence = not read.isdisjoint(levels.silent_channels())
     is_flagged = {
         "silent": levels.is_silent,
+        "silent_channel": reads_silence and not levels.is_silent,
         "partly_silent": levels.is_partly_silent,
         "clipped": levels.is_clipped,
-        "cancelling": levels.is_cancelling and is_mixed,
+        "cancelling": levels.is_cancelling and MIX in rules,
         "unreadable": False,
         # Of silence there is no bandwidth.
         "narrow_band": info.bandwidth < needed and not levels.is_silent,
@@ -140,9 +147,9 @@ def flags_of_whole(parts: Sequence[str]) -> str:
     return " ".join(flag for flag in _NOTES if flag in kept)
 
 
-def mixes_channels(models: Sequence[ClipModel[Any]]) -> bool:
-    """Whether a base model reads the mean of the channels of a clip."""
-    return any(model.encoders()[0].mono == MIX for model in models)
+def mono_rules_of(models: Sequence[ClipModel[Any]]) -> tuple[str, ...]:
+    """The rules by which base models make one channel of those of a clip."""
+    return tuple(sorted({model.encoders()[0].mono for model in models}))
 
 
 def flag_notes(scored: pd.DataFrame, needed: float) -> list[str]:

@@ -28,7 +28,7 @@ from ensemble.formats import Distributions, Scores
 from ensemble.scoring.audio_flags import (
     audio_columns,
     flag_notes,
-    mixes_channels,
+    mono_rules_of,
     needed_bandwidth,
 )
 from ensemble.scoring.prepared_stack import (
@@ -338,7 +338,7 @@ def score_chunk(
     frame = stack.scales_.scored_table(frame, aspects)
     if models:
         about = audio_columns(
-            clips["audio"].tolist(), needed_bandwidth(models), mixes_channels(models)
+            clips["audio"].tolist(), needed_bandwidth(models), mono_rules_of(models)
         )
         frame = pd.concat([frame, about], axis=1)
     gaps = text_gaps(clips, judged_by_prompt(models, aspects))

@@ -6,12 +6,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from base_models.clips.audio_files.levels import (
-    CANCELLING_DECIBELS,
-    energy,
-    mix_decibels,
-    mix_of,
-)
+from base_models.clips.audio_files.levels import CANCELLING_DECIBELS, MixMeter
+from base_models.mono_rules import named_channel
 
 
 def mean_of_channels(chunks: Iterable[np.ndarray]) -> np.ndarray | None:
@@ -19,17 +15,9 @@ def mean_of_channels(chunks: Iterable[np.ndarray]) -> np.ndarray | None:
 
     None where the channels cancel, so that it is not what is heard.
     """
-    means = []
-    of_channels = 0.0
-    of_mean = 0.0
-    for chunk in chunks:
-        mean = mix_of(chunk)
-        means.append(mean)
-        # Of one channel there is nothing to compare.
-        if chunk.shape[1] > 1:
-            of_channels += energy(chunk) / chunk.shape[1]
-            of_mean += energy(mean)
-    if mix_decibels(of_mean, of_channels) < CANCELLING_DECIBELS:
+    meter = MixMeter()
+    means = [meter.add(chunk) for chunk in chunks]
+    if meter.decibels() < CANCELLING_DECIBELS:
         return None
     return np.concatenate(means)
 
@@ -37,10 +25,8 @@ def mean_of_channels(chunks: Iterable[np.ndarray]) -> np.ndarray | None:
 def one_channel(chunks: Iterable[np.ndarray], rule: str) -> np.ndarray:
     """One channel of portions of shape (n_frames, channels), by a rule but ``mix``."""
     samples = np.concatenate(list(chunks))
-    place = 0
-    if rule == "right":
-        place = min(1, samples.shape[1] - 1)
-    elif rule == "loudest":
-        energies = np.einsum("ij,ij->j", samples, samples, dtype=np.float64)
-        place = int(np.argmax(energies))
+    place = named_channel(rule, samples.shape[1])
+    if place is None:
+        # A constant offset is not heard.
+        place = int(np.argmax(samples.var(axis=0, dtype=np.float64)))
     return np.ascontiguousarray(samples[:, place])

@@ -163,24 +163,31 @@ def windows_of(
 
 
 def _powers_by_second(name: str) -> tuple[np.ndarray, float]:
-    """Mean square of all channels in each second of a clip, and its length in seconds.
+    """Power of all channels in each second of a clip, and its length in seconds.
 
     The clip is decoded to its end, and one portion of it is in memory at a time.
     """
     energies: list[float] = []
+    # Constant offsets are not heard, see `SILENCE_DBFS`.
+    sums: list[np.ndarray] = []
     counts: list[int] = []
     n_frames = 0
     with open_audio(name) as (handle, sound):
         rate = sound.samplerate
         for portion in checked_chunks(handle, sound, _ALL_FRAMES):
-            energy = np.square(portion, dtype=np.float64).mean(axis=1)
             place_of = (n_frames + np.arange(len(portion))) // rate
             for second in np.unique(place_of):
                 if second == len(energies):
                     energies.append(0.0)
+                    sums.append(np.zeros(portion.shape[1]))
                     counts.append(0)
-                inside = energy[place_of == second]
-                energies[second] += float(inside.sum())
+                inside = portion[place_of == second]
+                squares = np.square(inside, dtype=np.float64)
+                energies[second] += float(squares.sum()) / portion.shape[1]
+                sums[second] += inside.sum(axis=0, dtype=np.float64)
                 counts[second] += len(inside)
             n_frames += len(portion)
-    return np.array(energies) / np.array(counts), n_frames / rate
+
+    offsets = np.array(sums) / np.array(counts)[:, np.newaxis]
+    powers = np.array(energies) / np.array(counts) - np.square(offsets).mean(axis=1)
+    return powers, n_frames / rate

@@ -143,6 +143,23 @@ def test_the_rule_for_channels_is_kept_with_the_stack(tmp_path):
     assert stored == ["logmel-v1-right.float16"]
 
 
+@pytest.mark.parametrize("silence", [0.0, 0.25])
+def test_a_channel_that_is_read_and_silent_is_marked(tmp_path, silence):
+    (tmp_path / "known").mkdir()
+    stack = fit(tmp_path, mono="right")
+    tune = tunes(1, SECONDS, seed=9)[0].astype(np.float32)
+    nothing = np.full_like(tune, silence)
+    for name, channels in {"l": (tune, nothing), "r": (nothing, tune)}.items():
+        soundfile.write(tmp_path / f"{name}.wav", np.stack(channels, 1), RATE)
+    soundfile.write(tmp_path / "m.wav", tune, RATE)
+    paths = [str(tmp_path / f"{name}.wav") for name in "lrm"]
+    clips = pd.DataFrame({"clip_id": list("lrm"), "audio": paths, "prompt": ""})
+    scores = score_clips(stack, clips, EmbeddingStore())
+    is_marked = scores.frame["audio_flags"].str.contains("silent_channel")
+    assert is_marked.tolist() == [True, False, False]
+    assert "1 of 3 clips is silent in the channel that" in scores.audio_notes[0]
+
+
 def test_another_rule_has_embeddings_of_its_own():
     signatures = {
         rule: load_encoder("logmel", mono=rule).signature

@@ -76,6 +76,26 @@ def test_digital_silence_is_silent_and_does_not_cancel():
     assert bandwidth == RATE / 2
 
 
+@pytest.mark.parametrize("offset", [0.9, -0.3, 0.01, 0.0])
+@pytest.mark.parametrize("portion", [700, 20_000, 100_000])
+def test_a_constant_offset_is_neither_sound_nor_what_is_left_of_a_mix(offset, portion):
+    zeros = np.zeros((2 * RATE, 2), dtype=np.float32)
+    levels, _ = measured(zeros + np.float32(offset), portion=portion)
+    assert levels.is_silent
+    assert not levels.is_cancelling
+    assert levels.silent_channels() == [0, 1]
+
+    tune = music()
+    turned = np.stack([tune, -0.9 * tune], axis=1) + np.float32(offset)
+    levels, _ = measured(turned.astype(np.float32), portion=portion)
+    assert levels.is_cancelling
+    assert levels.silent_channels() == []
+
+    equal = np.stack([tune, tune], axis=1) + np.float32(offset)
+    levels, _ = measured(equal.astype(np.float32), portion=portion)
+    assert levels.mix_decibels == pytest.approx(0, abs=0.01)
+
+
 @pytest.mark.parametrize(
     "share", [0.1, PARTLY_SILENT - 0.05, PARTLY_SILENT + 0.05, 0.9]
 )
