@@ -164,10 +164,13 @@ def compare_files(
         scales=asked.scales.labels,
         options=asked.scales.options,
     )
+
+    # Everything is measured on the scales of the labels.
     own_scales = label_scales(all_clips)
     aspects = list(all_clips.attrs["aspects"])
     labelled = _labelled(clips_of_split(all_clips, asked.split), labels)
     beside, origins = _scores(predictions, labelled, labels, own_scales=own_scales)
+    # A predictor that leaves hard clips out must not look better for it.
     common, not_predicted = _common_clips(beside.scores, labelled["clip_id"].tolist())
     kept = labelled[common].reset_index(drop=True)
     kept.attrs = dict(labelled.attrs)
@@ -237,6 +240,7 @@ def _scores(
     models, origins = read_models(
         predictions, labels_onto(labelled, bins), aspects, source=labels, scales=scales
     )
+    # Of a single file with one column there is nothing to compare.
     if len(models) < 2:
         raise UsageError(
             f"Only one predictor is read, {models[0].name}; name a second file, or "

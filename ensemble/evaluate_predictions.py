@@ -205,6 +205,8 @@ def evaluate_file(
         scales=scales.labels,
         options=scales.options,
     )
+
+    # Everything is measured on the scales of the labels; predictions come to them.
     own_scales = label_scales(all_clips)
     ratings = ratings or all_clips.attrs.get("means_of")
     clips = clips_of_split(all_clips, split)
@@ -239,6 +241,7 @@ def evaluate_file(
             ratings, own_scales, all_clips.attrs, rating_scale=scales.ratings
         )
         rated = ratings_of(joined, all_ratings, ratings)
+        # The ceiling is that of the clips that were measured.
         for aspect, unscored in without_score.items():
             is_unscored = rated["clip_id"].isin(unscored)
             rated = rated.assign(**{aspect: rated[aspect].mask(is_unscored)})
@@ -346,6 +349,7 @@ def ceiling_of_ratings(
     if clips is not None:
         single = ratings_of(table, single, ratings)
 
+    # The table may have clips that nobody rated.
     rated = table[table["clip_id"].isin(single["clip_id"])]
     names = _systems_if_all_are_named(rated)
     notes = list(single.attrs.get("notes", ()))

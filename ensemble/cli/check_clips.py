@@ -168,6 +168,7 @@ def _main(argv: Sequence[str] | None = None) -> int:
     # There is nothing to wait for where no clip names a file.
     names_audio = (clips["audio"] != "").any()
     track_audio = partial(_track, description="Reading audio", is_quiet=not names_audio)
+    # Each file is read once, for the facts, the findings and the rows without audio.
     sounds = probe_clips(clips, track_audio)
     facts = summarise_clips(clips, sounds)
     # Of a table without ratings there is nothing to say.
@@ -225,6 +226,7 @@ def _read_rows(options: Namespace) -> ReadRows:
         options=rating_options(options),
     )
     clips = rows.clips
+    # Nothing is left to be described, so that the problems are the whole answer.
     if clips.empty:
         rows.problems.raise_if_any()
     if rows.problems:

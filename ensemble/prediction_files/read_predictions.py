@@ -106,6 +106,7 @@ def read_predictions(
             )
         column_of = dict(zip(aspects, chosen, strict=True))
     else:
+        # Of a tool that rates one quality the layout says which of its columns it is.
         layout = file_layout(table, aspects)
         if layout is not None and len(layout.taken) == 1:
             column_of = {aspects[0]: layout.taken[0]}
@@ -153,6 +154,7 @@ def read_tool(
         as in `read_predictions`.
     """
     columns = dict(column_of or {})
+    # Without a header the place of a score says of which aspect it is.
     if not columns and not table.has_header:
         order = order_of_scores(aspects, n_scores=len(table.columns) - 1)
         places = {name: 2 + place for place, name in enumerate(order)}

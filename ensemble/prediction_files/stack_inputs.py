@@ -106,6 +106,7 @@ def read_stack_inputs(
     # In a file that holds both, what is no label is a model, and not ignored.
     if any(file.path == Path(source) for file in parsed):
         choices = without_columns_note(choices)
+    # Clips without labels cannot be fitted on; who predicts them does not matter.
     is_labelled = clips[names].notna().any(axis=1)
     labelled = clips[is_labelled].reset_index(drop=True)
     labelled.attrs = dict(clips.attrs)

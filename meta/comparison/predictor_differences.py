@@ -151,6 +151,7 @@ def predictor_differences(
     UsageError
         as in `base_models.metrics.evaluate.evaluate`.
     """
+    # A row counts where it has a label and a score of every predictor.
     labels = rows.labels
     finite = {}
     for name, of_model in scores.items():
@@ -203,6 +204,7 @@ def _table(
     ]
     table["p_holm"] = np.nan
     table.loc[claims, "p_holm"] = holm(table.loc[claims, "p"])
+    # Of errors less is better, of correlations more.
     better = (table["difference"] < 0) == (table["metric"] == "mse")
     claimed = table["p_holm"] <= 1 - LEVEL
     table["said"] = np.where(claimed, np.where(better, "better", "worse"), "")
@@ -236,6 +238,7 @@ def _shown(row: Mapping[str, Any], n_aspects: int) -> str:
     values = [row["value"], row["value_of_other"]]
     ends = [row["low"], row["high"]]
     difference = row["difference"]
+    # Turned round, so that every sentence says who is better.
     if row["said"] == "worse":
         first, second = second, first
         values.reverse()

@@ -68,6 +68,7 @@ def check_audio(standard: StandardTable, problems: Problems) -> None:
                 cure="Write its path in full, or name the folder with --audio-root.",
             )
             problems.add(row, problem)
+    # Found by their ends, two paths of other computers may lead to one file here.
     for row in same_file_twice(standard.audio):
         one = standard.audio[row]
         problem = problem_in(
@@ -88,6 +89,7 @@ def read_splits(standard: StandardTable, problems: Problems) -> list[str]:
     column = standard.column("split")
     cells = table.columns["split"]
     splits = [SPLIT_OF_WORD.get(cell.lower(), "") for cell in cells]
+    # A column of words that are no splits, such as "set A", is not half filled in.
     has_splits = any(splits)
     for row, cell in enumerate(cells):
         if cell and not splits[row]:
@@ -134,6 +136,7 @@ def check_repeats(
     for clip, rows in rows_of.items():
         if not clip or len(rows) == 1:
             continue
+        # Rows that differ leave it open which of them is right, so that all are listed.
         whole = {tuple(cells[row] for cells in table.columns.values()) for row in rows}
         # A clip in two splits is the graver mistake (a leak).
         if len({splits[row] for row in rows}) > 1:
@@ -179,6 +182,7 @@ def check_labelled(
     problems : of the table so far: a row whose label is a problem has a label
     """
     table = standard.table
+    # A cell that is no number was refused as such, and is not missing as well.
     has_problem = problems.rows
     for row in np.flatnonzero(np.isnan(scores).all(axis=1)).tolist():
         if splits[row] not in ("train", "dev") or row in has_problem:

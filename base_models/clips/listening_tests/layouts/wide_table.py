@@ -67,9 +67,11 @@ def raters_in_columns(table: TextTable) -> dict[str, tuple[str, str]]:
             found[name] = (match["rater"], aspect)
         elif _LETTER_COLUMN.fullmatch(normal) and _are_numbers(cells):
             letters[name] = (name.strip(), ASPECT)
+    # A letter and a number ("p1") can be anything; several of them are raters.
     if not found and len(letters) >= _FEWEST_LETTERS:
         found = letters
     others = [name for name in table.columns if name not in found]
+    # "subject_1" beside a column "mos" is about the clip, and not a rating of it.
     has_means = any(fold_name(name) in RATING_NAMES for name in others)
     return {} if has_means or len(found) < FEWEST_COLUMNS else found
 
@@ -200,6 +202,8 @@ def read_raters_in_rows(table: TextTable, path: Path) -> ListeningTest:
             columns[RATER].append(rater)
             columns[ASPECT].append(table.columns[name][row].strip())
             locations.append(table.locations[row])
+
+    # The name in the header may have the suffix by which the file is found.
     files = {Path(c).stem if "." in c else c: c for c in clip_of.values()}
     beside = audio_beside(path, [files[clip] for clip in columns["clip_id"]])
     columns["audio"] = beside

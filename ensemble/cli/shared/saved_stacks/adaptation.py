@@ -143,6 +143,7 @@ def _given_predictions(options: Namespace) -> RatedPredictions:
     from ensemble.prediction_files.predictor_scales import DeclaredScales
     from ensemble.stacking.adapt_stack import read_rated_predictions
 
+    # Only its numbers are needed: a stack without base models can be adapted too.
     _, facts, regressor = read_stack(options.adapt)
     return read_rated_predictions(
         options.predictions,
@@ -170,6 +171,7 @@ def _scored_clips(options: Namespace) -> tuple[RatedPredictions, BasePredictions
     overrides = {name: options[name] for name in names if options[name]}
     stack = StackedMOS.load(options.adapt, **overrides)
     declared = LabelScales.parse(options.scale)
+    # Ratings may be on another scale than those that the stack was fitted on.
     scales = stack.scales_.with_labels(declared, stack.aspects_)
     clips = read_rated_clips(options.data, stack.aspects_, scales)
 
