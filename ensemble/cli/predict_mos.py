@@ -65,6 +65,7 @@ from ensemble.cli.shared.saved_stacks.windows import (
     score_with,
 )
 from ensemble.engine import LOCAL
+from ensemble.prediction_files.prediction_word import PredictionFile
 
 if TYPE_CHECKING:
     import pandas as pd
