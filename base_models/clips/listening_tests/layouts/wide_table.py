@@ -248,12 +248,12 @@ def in_grids(clip_of: Mapping[str, str]) -> dict[str, tuple[str, str]]:
             return {name: (_clip(rows[name]), heads[name]) for name in found}
         if len(set(heads.values())) == 1:
             return {name: (_clip(rows[name]), ASPECT) for name in found}
-    return {name: (_clip(clip), ASPECT) for name, clip in clip_of.items()}
+    return {name: (clip, ASPECT) for name, clip in clip_of.items()}
 
 
 def _clip(text: str) -> str:
     """What a survey calls a clip: the file that is named, or all of the text."""
-    return _file_in(text) or text
+    return text if is_audio_file(text) else _file_in(text) or text
 
 
 def has_raters_in_rows(table: TextTable) -> bool:
