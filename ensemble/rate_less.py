@@ -48,13 +48,12 @@ from ensemble.prediction_files.read_predictions import (
     read_distributions,
     read_predictions,
 )
+from ensemble.rated_systems import systems_elsewhere
 from meta.powered_means.rated_sample import RatedSample
 
 _SAME_SCORE = 2.5e-6
 """Greatest difference of equal scores, as a share of the scale: files have six
 decimals."""
-ONE_SYSTEM = "all"
-"""What clips without systems are said to be by."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -214,7 +213,7 @@ def read_rate_less(
         per clip as `read_clips` takes it; None for a plan without a pilot
     clips : a table that names the system of every clip, perhaps its prompt, as
         `read_clips` takes it; None takes `predictions` itself, or the system in names
-        such as MusicEval's, or all clips as one system's
+        such as MusicEval's, or that of every clip in `ratings`, or one for all
     aspects : names, or ``aspect=column`` of the ratings; by default the rated columns
     rating_scale : lowest and highest rating, where it is not 1 and 5, or the scales of
         single aspects. Ratings, and so
@@ -250,7 +249,9 @@ def read_rate_less(
     scores, scale_notes = _on_scale_of_ratings(
         file, scales, has_ratings=ratings is not None
     )
-    table, notes, not_predicted = _with_systems(scores, file.path, clips)
+    table, notes, not_predicted = _with_systems(
+        scores, file.path, clips, rated=(ratings, options)
+    )
     notes = (*rated.attrs.get("notes", ()), *notes)
 
     rated, strangers = _with_ids_of(table, rated)
@@ -481,7 +482,11 @@ def _on_scale_of_ratings(
 
 
 def _with_systems(
-    predicted: pd.DataFrame, source: Path, clips: str | None
+    predicted: pd.DataFrame,
+    source: Path,
+    clips: str | None,
+    *,
+    rated: tuple[str | None, RatingOptions],
 ) -> tuple[pd.DataFrame, tuple[str, ...], list[str]]:
     """The predicted clips with their systems, what was chosen, and who lacks one."""
     described, notes = described_clips(predicted, source, clips)
@@ -511,12 +516,9 @@ def _with_systems(
             "of every clip, or of none."
         )
     if without:
-        table["system_id"] = ONE_SYSTEM
-        notes = (
-            *notes,
-            "No clip has a system: all are taken for one system's (--clips TABLE names "
-            "systems).",
-        )
+        found, note = systems_elsewhere(table["clip_id"].tolist(), *rated)
+        table["system_id"] = found
+        notes = (*notes, note)
     return table, notes, not_predicted
 
 

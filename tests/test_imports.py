@@ -46,7 +46,14 @@ LEVELS = {
     ],
     "ensemble": [
         {"version"},
-        {"screen", "engine", "workspace", "formats", "prediction_files"},
+        {
+            "screen",
+            "engine",
+            "workspace",
+            "formats",
+            "prediction_files",
+            "rated_systems",
+        },
         {
             "training",
             "reporting",
@@ -112,6 +119,7 @@ LIGHT_PATH = [
     "ensemble/stacking",
     "ensemble/evaluate_predictions.py",
     "ensemble/rate_less.py",
+    "ensemble/rated_systems.py",
     "ensemble/scoring/score_predictions.py",
 ]
 """What stacks, evaluates and completes predictions and ratings."""

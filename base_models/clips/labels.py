@@ -108,7 +108,8 @@ def _not_a_score(
         value=cell,
         what=what,
         cure=cure or own_cure,
-        message=f"{name} is {cell!r}; a label is {legal}, or empty",
+        message=f"{name} is {table.as_written(name, row, cell)!r}; a label is {legal}, "
+        "or empty",
     )
 
 

@@ -84,7 +84,7 @@ def problem_in(
         str(file),
         number,
         column,
-        value=value,
+        value=table.as_written(column, row, value),
         what=what,
         cure=cure,
         unit=table.unit,

@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from base_models.errors import UsageError
@@ -35,6 +35,8 @@ class TextTable:
         `base_models.clips.parquet.embedded_audio`; "" where none does
     has_header : False where the file does not name its columns, and their names here
         are those of `base_models.clips.tables.header.names_without_header`
+    written : the cells of rewritten columns as the file has them, for messages: people
+        search for what they wrote
     """
 
     columns: dict[str, list[str]]
@@ -43,6 +45,7 @@ class TextTable:
     notes: tuple[str, ...] = ()
     embedded: str = ""
     has_header: bool = True
+    written: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
     def n_rows(self) -> int:
@@ -53,6 +56,21 @@ class TextTable:
         """File and line of a row, for a message."""
         file, number = self.locations[row]
         return f"{file}, {self.unit} {number}"
+
+    def as_written(self, column: str, row: int, cell: str) -> str:
+        """A cell that was read from a column, as the file has it.
+
+        Parameters
+        ----------
+        column, row : where it is from
+        cell : as it was read; returned where it is not known to be written otherwise
+        """
+        cells = self.written.get(column, ())
+        read = self.columns.get(column, ())
+        # A table of which rows were left out since has other rows.
+        if len(cells) != self.n_rows or len(read) != self.n_rows:
+            return cell
+        return cells[row].strip() if read[row].strip() == cell.strip() else cell
 
     @classmethod
     def from_rows(

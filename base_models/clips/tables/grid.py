@@ -48,6 +48,7 @@ class Grid:
     notes : what was guessed so far, in fragments of a sentence
     is_list : whether the file is of a kind that usually has no header
     has_header : whether a row names the columns, as soon as that is known
+    written : columns whose numbers are rewritten, as they stand in the file
     """
 
     path: Path
@@ -57,6 +58,7 @@ class Grid:
     notes: list[str] = field(default_factory=list)
     is_list: bool = False
     has_header: bool = True
+    written: dict[str, list[str]] = field(default_factory=dict)
 
     def to_table(self) -> TextTable:
         """The table that the rows make.
@@ -95,6 +97,7 @@ class Grid:
             unit=self.unit,
             notes=self._sentences(final),
             has_header=self.has_header,
+            written=self.written,
         )
 
     # ---- rows
@@ -255,6 +258,7 @@ class Grid:
             if plain is None and is_rated_name(name):
                 plain = answers_in_plain_form(cells)
             if plain is not None:
+                self.written[name] = cells
                 columns[name] = plain
                 example = next(
                     (old, new)

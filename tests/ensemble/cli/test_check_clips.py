@@ -69,6 +69,21 @@ def test_all_that_is_wrong_is_said_at_once_and_the_rest_is_looked_at(folder):
     assert json.loads((folder / "facts.json").read_text())["problems"] == problems
 
 
+def test_a_wrong_cell_is_shown_as_the_file_has_it(folder):
+    text = "id;mos;start_time\n" + "a;3,5;0\nb;9,9;0\nc;2,5;0\nd;4,5;-1,5\n"
+    path = write_file(folder / "comma.csv", text)
+    code, _, err = call("check_clips", path, "--problems", folder / "p.jsonl")
+    assert code == 3
+    assert "line 3: '9,9'" in err
+    lines = (folder / "p.jsonl").read_text().splitlines()
+    problems = [json.loads(line) for line in lines]
+    assert ("mos", "9,9") in [(one["column"], one["value"]) for one in problems]
+    # One problem is told in a sentence.
+    path = write_file(folder / "one.csv", "id;mos\na;3,5\nb;9,9\nc;2,5\n")
+    _, _, err = call("check_clips", path)
+    assert "mos is '9,9'; a label is a number in 1..5" in err
+
+
 def test_a_list_that_says_nothing_is_empty(folder):
     path = folder / "problems.jsonl"
     path.write_text("of an earlier run")

@@ -155,6 +155,60 @@ def test_clips_without_systems_are_one_systems(files):
     assert "all" in out
 
 
+def test_the_systems_may_be_those_that_the_ratings_name(files):
+    folder, clips, ratings = files
+    expected = run(folder, "--out", folder / "own.csv")
+    assert expected[0] == 0
+    scores, own = folder / "bare.csv", folder / "with_systems.csv"
+    clips[["clip_id", "mos"]].to_csv(scores, index=False)
+    # A row per rating, and one without a rating for each of the other clips.
+    system_of = clips.set_index("clip_id")["system"]
+    others = clips.loc[~clips["clip_id"].isin(ratings["clip_id"]), ["clip_id"]]
+    listed = pd.concat([ratings, others])
+    listed = listed.assign(system=listed["clip_id"].map(system_of))
+    listed["rater_id"] = listed["rater_id"].fillna("nobody")
+    listed.to_csv(own, index=False)
+    words = ("--out", folder / "found.csv")
+    code, _, err = run(folder, *words, scores=scores.name, ratings=own.name)
+    assert code == 0, err
+    assert f"systems are those that {own} names" in err
+    assert (folder / "found.csv").read_bytes() == (folder / "own.csv").read_bytes()
+
+
+def test_systems_of_some_clips_are_not_guessed_for_the_others(files):
+    folder, clips, ratings = files
+    clips[["clip_id", "mos"]].to_csv(folder / "bare.csv", index=False)
+    system_of = clips.set_index("clip_id")["system"]
+    ratings = ratings.assign(system=ratings["clip_id"].map(system_of))
+    ratings.to_csv(folder / "some.csv", index=False)
+    code, _, err = run(folder, scores="bare.csv", ratings="some.csv")
+    assert code == 0
+    assert "names the systems of 24 of 120 predicted clips only" in err
+    assert "--clips TABLE names the systems of all" in err
+
+
+def test_ids_that_name_systems_name_those_of_all_clips(files):
+    folder, clips, ratings = files
+    system_of = clips.set_index("clip_id")["system"]
+    number = clips.groupby("system").cumcount().to_numpy()
+    names = [
+        f"song{k}__{name}" for k, name in zip(number, clips["system"], strict=True)
+    ]
+    id_of = dict(zip(clips["clip_id"], names, strict=True))
+    bare = clips[["clip_id", "mos"]].replace({"clip_id": id_of})
+    bare.to_csv(folder / "bare.csv", index=False)
+    ratings = ratings.assign(system=ratings["clip_id"].map(system_of))
+    ratings.replace({"clip_id": id_of}).to_csv(folder / "some.csv", index=False)
+    _, out, err = run(folder, scores="bare.csv", ratings="some.csv")
+    assert "systems are those that the ids of the clips name" in err
+    assert all(name in out for name in system_of.unique())
+    # Ratings that say otherwise are believed, and then nobody knows of the others.
+    ratings = ratings.assign(system="x")
+    ratings.replace({"clip_id": id_of}).to_csv(folder / "some.csv", index=False)
+    _, _, err = run(folder, scores="bare.csv", ratings="some.csv")
+    assert "all are taken for one system's" in err
+
+
 def test_ratings_may_be_means_without_raters(files):
     folder, _, ratings = files
     means = ratings.groupby("clip_id", as_index=False)["mos"].mean()
