@@ -159,8 +159,9 @@ def test_the_systems_may_be_those_that_the_ratings_name(files):
     folder, clips, ratings = files
     expected = run(folder, "--out", folder / "own.csv")
     assert expected[0] == 0
-    scores, own = folder / "bare.csv", folder / "with_systems.csv"
-    clips[["clip_id", "mos"]].to_csv(scores, index=False)
+    scores = folder / "bare.csv"
+    own = folder / "with_systems.csv"
+    clips.drop(columns="system").to_csv(scores, index=False)
     # A row per rating, and one without a rating for each of the other clips.
     system_of = clips.set_index("clip_id")["system"]
     others = clips.loc[~clips["clip_id"].isin(ratings["clip_id"]), ["clip_id"]]
