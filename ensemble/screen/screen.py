@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import sys
+import textwrap
 from typing import Any
 
 from rich.console import Console
@@ -71,11 +72,25 @@ class Screen(Console):
     def _print_line(self, text: TextType | None, style: str) -> None:
         """Print the title of a table, or what stands below it."""
         if text:
-            super().print(Text(str(text), style=style))
+            super().print(Text(self._wrapped(str(text)), style=style))
 
     def paragraph(self, text: str) -> None:
         """Print a text, wrapped at words where there is a width to wrap at."""
-        super().print(Text(text), soft_wrap=not self._has_width)
+        if self._has_width:
+            super().print(Text(self._wrapped(text)))
+        else:
+            super().print(Text(text), soft_wrap=True)
+
+    def _wrapped(self, text: str) -> str:
+        """A text in lines of this width, without a number parted from its percent."""
+        together = text.replace(" %", "\u00a0%")
+        lines = [
+            textwrap.fill(
+                line, self.width, break_long_words=False, break_on_hyphens=False
+            )
+            for line in together.splitlines()
+        ]
+        return "\n".join(lines).replace("\u00a0%", " %")
 
     def on_broken_pipe(self) -> None:
         """Go on without a reader: files are still to be written."""

@@ -146,5 +146,14 @@ def test_a_title_is_as_wide_as_the_screen_and_not_as_its_table():
     assert lines[0] == "60 clips, 6 systems, 10 prompts"
     assert lines[-1] == "as it is now"
     # On a screen that is narrower than the title it wraps at words.
-    narrow = [line.rstrip() for line in shown(table, 24).splitlines()]
-    assert narrow[:2] == ["60 clips, 6 systems, 10", "prompts"]
+    assert shown(table, 24).splitlines()[:2] == ["60 clips, 6 systems, 10", "prompts"]
+
+
+def test_a_percent_sign_stays_with_its_number(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "24")
+    file = io.StringIO()
+    Screen(file=file, width=24).paragraph("- splits: train 50 (83.3 %), dev 0 (0.0 %)")
+    assert file.getvalue().splitlines() == [
+        "- splits: train 50",
+        "(83.3 %), dev 0 (0.0 %)",
+    ]
