@@ -135,6 +135,16 @@ ALIASES: dict[str, tuple[str, ...]] = {
         "wav_file",
         "wavfile",
         "wav_name",
+        # German, French, Polish, Spanish.
+        "datei",
+        "dateiname",
+        "dateipfad",
+        "audiodatei",
+        "fichier",
+        "nom_du_fichier",
+        "plik",
+        "nazwa_pliku",
+        "archivo",
     ),
     # What a clip is judged against, in order of precedence: a corpus of songs may have
     # a caption and lyrics, one of speech a text and its transcript.
@@ -165,6 +175,10 @@ WEAK_ALIASES: dict[str, tuple[str, ...]] = {
         "generator_id",
         "generator_name",
         "method",
+        "modell",
+        "modèle",
+        "modele",
+        "modelo",
     ),
 }
 """Names that have a meaning only in a table without a name of `ALIASES` for it.
@@ -229,6 +243,23 @@ GENERAL_RATINGS = frozenset(
         "overall",
         "quality",
         "overall_quality",
+        "mean",
+        "average",
+        "avg",
+        # German, French, Polish, Spanish.
+        "bewertung",
+        "mittlere_bewertung",
+        "qualität",
+        "mittelwert",
+        "moyenne",
+        "qualité",
+        "ocena",
+        "średnia",
+        "ocena_średnia",
+        "średnia_ocena",
+        "jakość",
+        "puntuación",
+        "calidad",
     }
 )
 """Names of ratings that do not say of what: beside another, one may be it again."""
@@ -274,6 +305,8 @@ RATING_COLUMNS = (
     "vote",
     "votes",
     "mushra",
+    "bewertung",
+    "ocena",
 )
 """Names of the column of single ratings where only one aspect is rated."""
 
@@ -447,6 +480,20 @@ _BOOKKEEPING_OF_RATINGS = re.compile(
     re.VERBOSE,
 )
 
+_SETTINGS = re.compile(
+    r"""
+    # How a clip was made or came up in a test: "Version", "Guidance scale", "top_k".
+    ((model|software|app|prompt)_)?version|variant|random_?seed|temperature|top_[kp]
+    |((num|inference|sampling|diffusion)_)*steps?|(guidance|cfg)(_(scale|weight))?|cfg
+    |(max_)?tokens|epochs?|checkpoint|take|batch|run|trial|repetition|session(_\d+)?
+    |order|position|(play|presentation|trial)_(order|position)|rank|plays?|likes?|views?
+    |downloads|size|loudness|lufs|length.*|länge|dauer|durée
+    # Names with a unit: "Loudness (LUFS)", "Cost in EUR".
+    |.+_(s|ms|min|mins|h|hz|khz|db|dbfs|lufs|lkfs|bpm|kb|mb|gb|kbps|eur|usd)
+    """,
+    re.VERBOSE,
+)
+
 _SPREADS_AND_COUNTS = (
     "std",
     "sd",
@@ -474,6 +521,19 @@ def is_bookkeeping_of_ratings(name: str) -> bool:
     """
     folded = fold_name(name)
     return _is_bookkeeping(folded) or bool(_BOOKKEEPING_OF_RATINGS.fullmatch(folded))
+
+
+def cannot_be_a_rating(name: str) -> bool:
+    """Whether a column is no rating unless it is named, bookkeeping or not.
+
+    How a clip was made is no rating, though its numbers may lie on the scale; it is no
+    bookkeeping either, since "version" may be the system.
+
+    >>> cannot_be_a_rating("version"), is_bookkeeping_of_ratings("version")
+    (True, False)
+    """
+    is_setting = _SETTINGS.fullmatch(fold_name(name)) is not None
+    return is_setting or is_bookkeeping_of_ratings(name)
 
 
 def is_bookkeeping_of_models(name: str, aspects: Sequence[str]) -> bool:

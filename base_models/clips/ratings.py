@@ -33,6 +33,7 @@ from base_models.clips.listening_tests.rating_options import (
     RatingOptions,
 )
 from base_models.clips.listening_tests.read_listening_test import read_listening_test
+from base_models.clips.problems import Problem, Problems
 from base_models.clips.rating_tables import (
     holds_lists,
     one_row_per_rating,
@@ -105,14 +106,7 @@ def read_ratings(
     ratings = pd.DataFrame(
         {name: table.columns[name] for name in ("clip_id", "rater_id")}
     )
-    is_repeated = ratings.duplicated()
-    if is_repeated.any():
-        row = int(is_repeated.to_numpy().argmax())
-        clip, rater = ratings.iloc[row]
-        raise UsageError(
-            f"{table.location(row)}: rater '{rater}' rates '{clip}' twice. Keep one of "
-            "the rows, or give each session a rater id of its own."
-        )
+    _check_repeats(ratings, table)
     if ratings.empty:
         raise UsageError(f"{path} holds no ratings.")
 
@@ -137,6 +131,26 @@ def read_ratings(
     if test is not None:
         ratings.attrs["notes"] = list(test.notes)
     return ratings
+
+
+def _check_repeats(ratings: pd.DataFrame, table: TextTable) -> None:
+    """Refuse rows in which a rater rates a clip once more, all of them at once."""
+    problems = Problems(table.n_rows)
+    for row in np.flatnonzero(ratings.duplicated().to_numpy()).tolist():
+        clip, rater = ratings.iloc[row]
+        file, number = table.locations[row]
+        problem = Problem(
+            str(file),
+            number,
+            column="rater_id",
+            value=f"{rater}, {clip}",
+            what="a rater rates a clip twice",
+            message=f"rater '{rater}' rates '{clip}' twice",
+            cure="Keep one of the rows, or give each session a rater id of its own.",
+            unit=table.unit,
+        )
+        problems.add(row, problem)
+    problems.raise_if_any()
 
 
 def _scale_of(

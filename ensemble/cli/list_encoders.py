@@ -207,8 +207,10 @@ def _print_libraries(screen: Screen, entries: Sequence[dict[str, Any]]) -> None:
             names_of.setdefault(lack, []).append(entry["name"])
     for (libraries, command), names in names_of.items():
         screen.paragraph(
-            f"\n{', '.join(names)} cannot be used without {libraries}; run: {command}"
+            f"\n{', '.join(names)} cannot be used without {libraries}; run:"
         )
+        # On a line of its own, and not wrapped, so that it can be copied.
+        screen.print(f"  {command}", soft_wrap=True)
 
 
 def _table(entries: Sequence[dict[str, Any]]) -> LiteralTable:

@@ -65,6 +65,7 @@ from ensemble.cli.shared.saved_stacks.windows import (
     score_with,
 )
 from ensemble.engine import LOCAL
+from ensemble.prediction_files.prediction_word import PredictionFile
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -269,6 +270,8 @@ def _check_options(options: Namespace) -> None:
         raise UsageError(
             "--members adds base models to the file of --distributions; name that too."
         )
+    # A pattern that matches nothing is said before a stack is looked for.
+    PredictionFile.parse_all(options.predictions or ())
     if options.predictor_scales and not options.predictions:
         raise UsageError("--predictor-scales is about --predictions; name such files.")
     if options.explain is not None and not is_audio_given:

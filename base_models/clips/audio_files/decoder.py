@@ -16,7 +16,11 @@ import soundfile
 
 from base_models.clips.audio_files.containers import mpeg
 from base_models.clips.audio_files.containers.check_container import check_container
-from base_models.clips.audio_files.containers.other_formats import decoded
+from base_models.clips.audio_files.containers.other_formats import (
+    MAX_SECONDS,
+    decoded,
+    is_start_alone,
+)
 from base_models.clips.audio_files.decoder_messages import QuietSoundFile
 from base_models.clips.audio_files.open_file import regular_file
 from base_models.clips.audio_files.readable import AS_IT_IS, Readable
@@ -105,6 +109,8 @@ def _decoder(handle: int, readable: Readable) -> Iterator[QuietSoundFile]:
                 raise
             source = stack.enter_context(tagged.opened(handle))
             sound = QuietSoundFile(source)
+        if readable.foreign:
+            sound.is_start_alone = is_start_alone(sound.frames, sound.samplerate)
         yield stack.enter_context(sound)
 
 
@@ -141,7 +147,7 @@ def _check_format(sound: soundfile.SoundFile) -> None:
 
 def checked_chunks(
     handle: int,
-    sound: soundfile.SoundFile | SoundPart,
+    sound: QuietSoundFile | SoundPart,
     n_wanted: int,
 ) -> Iterator[np.ndarray]:
     """Yield float32 portions of shape (n_frames, channels), each of them checked.
@@ -149,6 +155,11 @@ def checked_chunks(
     They hold `n_wanted` frames in all, or as many as there are. Memory grows with what
     is decoded, never with what the header declares.
     """
+    if sound.is_start_alone and n_wanted > sound.frames:
+        raise ClipError(
+            f"only its first {MAX_SECONDS / 60:g} minutes can be read; convert it, "
+            "e.g. by ffmpeg -i IN OUT.flac"
+        )
     if isinstance(sound, SoundPart):
         n_to_end = sound.start + min(n_wanted, sound.frames)
         tolerance = _length_tolerance(handle, sound.whole, n_to_end)

@@ -22,6 +22,15 @@ from base_models.clips.audio_files.readable import file_in_memory
 
 _LOCK = threading.RLock()
 
+# A process is forked while no thread decodes: the new one would have neither the
+# stream that was the usual one nor a thread that lets go of the lock.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_LOCK.acquire,
+        after_in_parent=_LOCK.release,
+        after_in_child=_LOCK.release,
+    )
+
 # A file can be broken in thousands of places, and one tells what is wrong.
 _MAX_LINES = 20
 
@@ -33,10 +42,13 @@ class QuietSoundFile(soundfile.SoundFile):
     ----------
     messages : list of str
         What they would have printed, line by line, at most `_MAX_LINES`.
+    is_start_alone : bool
+        Whether the file goes on behind what can be read here.
     """
 
     def __init__(self, file: int) -> None:
         self.messages: list[str] = []
+        self.is_start_alone = False
         with caught(self.messages):
             super().__init__(file, closefd=False)
 
@@ -58,8 +70,9 @@ def caught(messages: list[str]) -> Iterator[None]:
         if stream is None:
             yield
             return
-        stream.begin()
         try:
+            # Inside, as an interruption may come right after it.
+            stream.begin()
             yield
         finally:
             lines = stream.end()
@@ -86,7 +99,9 @@ class _Stream:
         self._variable.value = self._stream
 
     def end(self) -> list[str]:
-        self._variable.value = self._usual
+        if self._usual is not None:
+            self._variable.value = self._usual
+        self._usual = None
         self._library.fflush(self._stream)
         size = os.lseek(self._handle, 0, os.SEEK_CUR)
         if size == 0:

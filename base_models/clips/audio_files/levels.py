@@ -241,9 +241,10 @@ class MixMeter:
         if self._n_frames == 0:
             return 0.0
         left = self._sums / self._n_frames
-        of_channels = self._energy / len(left) - self._n_frames * np.mean(left**2)
-        of_mix = self._mix_energy - self._n_frames * np.mean(left) ** 2
-        return mix_decibels(float(of_mix), float(of_channels))
+        offsets = float(np.mean(left**2))
+        of_channels = self._energy / len(left) - self._n_frames * offsets
+        of_mix = self._mix_energy - self._n_frames * float(np.mean(left)) ** 2
+        return mix_decibels(of_mix, of_channels)
 
 
 def mix_decibels(mix: float, channels: float) -> float:

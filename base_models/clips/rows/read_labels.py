@@ -25,8 +25,13 @@ from base_models.clips.ratings import (
     rated_columns,
     read_ratings,
 )
-from base_models.clips.rows.rated_columns import choose_aspects, scale_notes
+from base_models.clips.rows.rated_columns import (
+    choose_aspects,
+    guess_notes,
+    scale_notes,
+)
 from base_models.clips.rows.reading import Reading
+from base_models.clips.tables.notation import settled_by_scale
 from base_models.clips.tables.read_table import is_table
 from base_models.clips.text_table import TextTable
 from base_models.scales import LabelScales, Scale
@@ -124,6 +129,7 @@ def read_labels(
         declared = _with_known_scales(declared, table, test, words=named or words)
     scales = declared.or_else(Scale.of(SCALE))
     n_problems = len(problems)
+    table, settled = _settled(table, rated, scales)
     scores = _scores(
         table, rated, scales=scales, reading=options.reading, problems=problems
     )
@@ -139,8 +145,10 @@ def read_labels(
     if has_labels or ratings is None:
         # What a layout fixes is said with the layout.
         is_fixed = source.test is not None and source.test.has_labels
-        notes = () if is_fixed else tuple(scale_notes(rated, declared))
-        return Labels(rated, scores, scales=declared, notes=notes)
+        notes = settled if is_fixed else [*settled, *scale_notes(rated, declared)]
+        if words is None:
+            notes += guess_notes(rated)
+        return Labels(rated, scores, scales=declared, notes=tuple(notes))
 
     if words is not None or not rated:
         rated = aspect_columns(words) if words else rated_columns(ratings, options)
@@ -198,6 +206,26 @@ def _arrays(means: pd.DataFrame, rated: Iterable[str]) -> dict[str, np.ndarray]:
         # A clip that nobody rated has no ratings, and not an unknown number of them.
         arrays[f"{aspect}_n"] = np.nan_to_num(arrays[f"{aspect}_n"])
     return arrays
+
+
+def _settled(
+    table: TextTable, rated: Mapping[str, str], scales: LabelScales
+) -> tuple[TextTable, list[str]]:
+    """The table with numbers such as 2,125 as their scale says; and what to say."""
+    columns = dict(table.columns)
+    notes = []
+    for aspect, column in rated.items():
+        scale = scales.of(aspect) or Scale.of(SCALE)
+        old = columns[column]
+        plain = settled_by_scale(old, scale.low, scale.high)
+        if plain is not None:
+            columns[column] = plain
+            row = next(row for row, cell in enumerate(old) if cell != plain[row])
+            notes.append(
+                f"numbers of '{column}' are read as its scale {scale} says: "
+                f"'{old[row].strip()}' is {plain[row]}"
+            )
+    return replace(table, columns=columns), notes
 
 
 def _scores(

@@ -35,6 +35,9 @@ MEANINGS = {
 
 USUAL_MISSING = frozenset(
     {"na", "n/a", "n.a.", "nan", "null", "none", "-", "--", ".", "?", "missing", "-1"}
+    # What formulas give that fail, and "no answer" in German.
+    | {"#n/a", "#div/0!", "#value!", "#ref!", "#name?", "#num!", "#null!", "#nv"}
+    | {"k.a.", "k. a.", "n.v."}
 )
 """What people write for a missing value, see `fold_code`."""
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from base_models.clips.audio_files.decoder_messages import QuietSoundFile, caught
 from base_models.clips.segments.reference import Segment
+from base_models.errors import ClipError
 
 
 class SoundPart:
@@ -29,14 +32,26 @@ class SoundPart:
         First frame of the segment in the file.
     frames : int
         Length of the segment.
+    is_start_alone : bool
+        Whether the segment goes on behind what can be read of it.
 
     Raises
     ------
     ClipError
-        When the segment is not in the file.
+        When the segment is not in the file, or not in what can be read of it.
     """
 
     def __init__(self, whole: QuietSoundFile, segment: Segment):
+        is_open = math.isinf(segment.end)
+        self.is_start_alone = whole.is_start_alone and is_open
+        needed = segment.start if is_open else segment.end
+        readable = whole.frames / whole.samplerate
+        if whole.is_start_alone and needed > readable:
+            raise ClipError(
+                f"the segment {segment.label} s is not in the first {readable:.0f} s, "
+                "all that can be read of such a file; convert it, e.g. by "
+                "ffmpeg -i IN OUT.flac"
+            )
         first, last = segment.frames(whole.samplerate, whole.frames)
         self.whole = whole
         self.start = first

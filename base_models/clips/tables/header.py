@@ -16,8 +16,9 @@ from base_models.clips.columns import (
     SCORE_COLUMNS,
     STANDARD_NAMES,
     fold_name,
+    scale_in_name,
 )
-from base_models.clips.names import is_audio_name
+from base_models.clips.names import AUDIO_SUFFIXES, is_audio_name
 from base_models.clips.tables.notation import readings
 from base_models.errors import UsageError, some
 
@@ -30,6 +31,8 @@ _KNOWN = _TEXTUAL | frozenset(
     for name in (*RATING_NAMES, *RATING_COLUMNS, *PREDICTION_COLUMNS, *SCORE_COLUMNS)
 )
 _IDENTIFYING = frozenset(fold_name(name) for name in ID_COLUMNS + PATH_COLUMNS)
+_SUFFIXES = "|".join(map(re.escape, AUDIO_SUFFIXES))
+_FILE_IN = re.compile(rf"\S({_SUFFIXES})\b", re.IGNORECASE)
 _MUSICEVAL_ID = re.compile(r"(audiomos2025-track1-)?S[0-9]+_P[0-9]+(\.wav)?\s*")
 _LEADING_ROWS = 10
 """How many rows may stand above a header."""
@@ -51,6 +54,17 @@ def is_textual_name(name: str) -> bool:
     (True, False)
     """
     return fold_name(name) in _TEXTUAL
+
+
+def is_rated_name(name: str) -> bool:
+    """Whether a column of this name is known to hold ratings: by a name of them, by the
+    scale that it states, or by the audio file that a question is on.
+
+    >>> is_rated_name("MOS"), is_rated_name("How is a.wav?"), is_rated_name("genre")
+    (True, True, False)
+    """
+    is_known = fold_name(name) in RATING_NAMES or fold_name(name) in RATING_COLUMNS
+    return is_known or scale_in_name(name) is not None or bool(_FILE_IN.search(name))
 
 
 def identifies_clips(name: str) -> bool:
@@ -87,6 +101,62 @@ def header_position(rows: Sequence[Sequence[str]], is_list: bool = False) -> int
                 has_name = any(is_known_name(cell) for cell in row)
                 return position if has_name else _first_or_none(rows, is_list)
     return _first_or_none(rows, is_list)
+
+
+def has_second_row(header: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
+    """Whether the row below a header belongs to it, as below merged cells.
+
+    Parameters
+    ----------
+    header : the row that names columns
+    rows : those below
+
+    Notes
+    -----
+    The second row has a known name and no number, the first leaves cells empty or says
+    the same twice where the second has names, and numbers are below some of these.
+    """
+    if len(rows) < 2:
+        return False
+    second = rows[0]
+    filled = [place for place, cell in enumerate(second) if cell.strip()]
+    if any(readings(second[place]) or is_audio_name(second[place]) for place in filled):
+        return False
+    names = [cell.strip() for cell in header]
+    is_merged = any(
+        place < len(names) and (not names[place] or names.count(names[place]) > 1)
+        for place in filled
+    )
+    are_names = any(is_known_name(second[place]) for place in filled)
+    has_numbers = any(
+        place < len(rows[1]) and readings(rows[1][place]) for place in filled
+    )
+    return is_merged and are_names and has_numbers
+
+
+def names_of_two_rows(first: Sequence[str], second: Sequence[str]) -> list[str]:
+    """The names of columns whose header has two rows, the first with merged cells.
+
+    A name in the second row is taken; with the one above it where others are called the
+    same.
+
+    >>> names_of_two_rows(["File", "Scores", ""], ["", "Quality", "Groove"])
+    ['File', 'Quality', 'Groove']
+    >>> names_of_two_rows(["Rater 1", "", "Rater 2"], ["MI", "TA", "MI"])
+    ['Rater 1 MI', 'TA', 'Rater 2 MI']
+    """
+    names = []
+    group = ""
+    lower = [cell.strip() for cell in second]
+    for place, name in enumerate(lower):
+        upper = first[place].strip() if place < len(first) else ""
+        group = upper or group
+        if not name or name == upper:
+            names.append(upper)
+        else:
+            is_shared = lower.count(name) > 1 and group
+            names.append(f"{group} {name}" if is_shared else name)
+    return names
 
 
 def _are_above_answers(rows: Sequence[Sequence[str]], files: Sequence[int]) -> bool:

@@ -22,10 +22,14 @@ from base_models.optional_libraries import (
 )
 
 MAX_SECONDS = 15 * 60.0
-"""More is not decoded: of a longer file only the start is ever used."""
+"""More is not decoded, as it is kept in memory; see `is_start_alone`."""
 
 # Encoders of these formats pad the last frame, and containers round the length.
 _SLACK_SECONDS = 0.1
+
+# Times of frames are rounded, in live recordings to where they were heard. The shortest
+# usual packet that is missed has 20 ms, and a few of them are.
+_GAP_SECONDS = 0.05
 
 _SEGMENT = b"\x18\x53\x80\x67"
 
@@ -97,9 +101,12 @@ def _write_stream(av: Any, container: Any, copy: int) -> None:
     # Planar or not, of whatever type: made to float samples, frame by frame.
     as_float = av.AudioResampler(format="flt")
     n_frames = 0
+    expected: float | None = None
     for frame in container.decode(stream):
-        if n_frames >= MAX_SECONDS * rate:
+        if n_frames > MAX_SECONDS * rate:
             return
+        _check_time(frame, expected)
+        expected = _end_of(frame)
         for piece in as_float.resample(frame):
             samples = piece.to_ndarray().reshape(-1, n_channels)
             n_frames += len(samples)
@@ -111,6 +118,45 @@ def _write_stream(av: Any, container: Any, copy: int) -> None:
             f"cut off: it declares {declared:.2f} s and decodes to "
             f"{n_frames / rate:.2f} s"
         )
+
+
+def is_start_alone(n_frames: int, rate: int) -> bool:
+    """Whether what `decoded` gives is the start of a file that goes on.
+
+    Parameters
+    ----------
+    n_frames : int
+        Length of what it gives.
+    rate : int
+        In Hz.
+    """
+    return n_frames > MAX_SECONDS * rate
+
+
+def _check_time(frame: Any, expected: float | None) -> None:
+    """Refuse a frame that does not follow the one before it.
+
+    Decoders leave out packets that are damaged, and what is left sounds whole.
+
+    Parameters
+    ----------
+    frame : av.AudioFrame
+    expected : float or None
+        When the one before it ends, in seconds.
+    """
+    if expected is None or frame.time is None:
+        return
+    if abs(frame.time - expected) > _GAP_SECONDS:
+        raise ClipError(
+            f"damaged: what follows {expected:.2f} s is of {frame.time:.2f} s; "
+            "export it again, or re-encode it, e.g. by ffmpeg -i IN OUT.flac"
+        )
+
+
+def _end_of(frame: Any) -> float | None:
+    if frame.time is None:
+        return None
+    return float(frame.time + frame.samples / frame.sample_rate)
 
 
 def _declared_seconds(av: Any, container: Any, stream: Any) -> float:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from base_models.clips.columns import fold_name
+from base_models.clips.columns import ALIASES, RATING_NAMES, fold_name
 from base_models.clips.listening_tests.bradley_terry import BradleyTerry, encode
 from base_models.clips.listening_tests.listening_test import (
     ListeningTest,
@@ -85,8 +85,15 @@ class _Columns:
 
 
 def are_votes(table: TextTable) -> bool:
-    """Whether a table has two columns of items and one of which won."""
-    return _columns(table) is not None
+    """Whether a table has two columns of items and one of which won.
+
+    A clip table with its own ratings may have columns called so, too.
+    """
+    if _columns(table) is None:
+        return False
+    names = {fold_name(name) for name in table.columns}
+    describes_clips = bool(names & {*ALIASES["clip_id"], *ALIASES["audio"]})
+    return not (describes_clips and names & RATING_NAMES)
 
 
 def read_votes(table: TextTable, path: Path) -> ListeningTest:

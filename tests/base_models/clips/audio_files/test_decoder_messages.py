@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import io
 import logging
+import os
+import signal
 import sys
 import threading
 
@@ -12,6 +15,7 @@ import pytest
 import soundfile
 
 from base_models.clips.audio import load_audio, probe
+from base_models.clips.audio_files import decoder_messages
 from base_models.clips.audio_files.decoder_messages import caught
 
 pytestmark = pytest.mark.skipif(
@@ -78,3 +82,64 @@ def test_threads_keep_the_messages_apart(save):
     for thread in threads:
         thread.join()
     assert found == {place: place % 2 for place in range(6)}
+
+
+def variable_stderr() -> int | None:
+    return ctypes.c_void_p.in_dll(ctypes.CDLL(None), "stderr").value
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, ValueError])
+def test_whatever_ends_a_decoding_the_stream_is_the_usual_one_again(error):
+    usual = variable_stderr()
+    seen = []
+
+    def decode():
+        with caught([]):
+            seen.append(variable_stderr())
+            raise error
+
+    with pytest.raises(error):
+        decode()
+    assert seen != [usual]
+    assert variable_stderr() == usual
+
+
+def test_an_interruption_while_it_begins_leaves_the_usual_stream(monkeypatch):
+    usual = variable_stderr()
+    with caught([]):
+        pass
+    stream = decoder_messages._streams[0]
+    begin = stream.begin
+
+    def interrupted():
+        begin()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(stream, "begin", interrupted)
+    with pytest.raises(KeyboardInterrupt), caught([]):
+        pass
+    assert variable_stderr() == usual
+
+
+def test_a_process_that_is_forked_while_a_thread_decodes_can_decode(save):
+    path = save(padded())
+    usual = variable_stderr()
+    decodes = threading.Event()
+    goes_on = threading.Event()
+
+    def hold():
+        with caught([]):
+            decodes.set()
+            goes_on.wait(0.3)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    decodes.wait()
+    child = os.fork()
+    if child == 0:
+        # Killed where it waits for a thread that it does not have.
+        signal.alarm(20)
+        is_right = variable_stderr() == usual and len(probe(path).messages) == 1
+        os._exit(0 if is_right else 1)
+    thread.join()
+    assert os.waitpid(child, 0)[1] == 0

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import math
 
 import numpy as np
 import pytest
 
 from base_models.clips.audio import load_audio, probe
+from base_models.clips.audio_files.containers import other_formats
+from base_models.clips.segments.reference import Segment
 from base_models.errors import ClipError
 
 RATE = 44_100
@@ -68,6 +71,25 @@ def test_cut_off_ones_are_refused(save, container, codec, left):
         load_audio(save(data[: int(left * len(data))]), RATE)
 
 
+@pytest.mark.parametrize(("container", "codec"), [("mp4", "aac"), ("matroska", "aac")])
+def test_ones_whose_packets_are_missing_are_refused(save, container, codec):
+    av = pytest.importorskip("av", reason="PyAV (stackedmos[av]) is not installed")
+    whole = io.BytesIO(encode(container, codec))
+    file = io.BytesIO()
+    with av.open(whole) as source, av.open(file, "w", format=container) as output:
+        stream = output.add_stream_from_template(source.streams.audio[0])
+        for packet in source.demux(audio=0):
+            if packet.dts is None:
+                continue
+            seconds = float(packet.pts * packet.time_base)
+            if 0.5 < seconds < 0.7:
+                continue
+            packet.stream = stream
+            output.mux(packet)
+    with pytest.raises(ClipError, match=r"damaged: what follows 0\.\d+ s is of"):
+        load_audio(save(file.getvalue()), RATE)
+
+
 @pytest.mark.parametrize(
     "head", [b"\0\0\0\x20ftypM4A ", b"\x1a\x45\xdf\xa3", b"\xff\xf1\x50\x80"]
 )
@@ -75,6 +97,22 @@ def test_damaged_ones_are_refused(save, head):
     pytest.importorskip("av", reason="PyAV (stackedmos[av]) is not installed")
     with pytest.raises(ClipError, match=r"cut off|cannot be decoded|damaged|no audio"):
         load_audio(save(head.ljust(4_000, b"\1")), RATE)
+
+
+def test_of_longer_ones_what_cannot_be_read_is_refused(save, monkeypatch):
+    monkeypatch.setattr(other_formats, "MAX_SECONDS", 1.0)
+    path = save(encode("mp4", "alac"))
+    part = Segment(str(path), 0.2, 0.8).reference
+    assert len(load_audio(path, RATE, max_seconds=0.5)) == RATE // 2
+    assert len(load_audio(part, RATE)) == round(0.6 * RATE)
+
+    # Not taken for a file of one second.
+    for wanted in (path, Segment(str(path), 0.2).reference):
+        with pytest.raises(ClipError, match=r"only its first .* minutes can be read"):
+            load_audio(wanted, RATE)
+    for start, end in [(1.5, 1.8), (0.5, 1.8), (1.5, math.inf)]:
+        with pytest.raises(ClipError, match="is not in the first 1 s, all that can"):
+            load_audio(Segment(str(path), start, end).reference, RATE)
 
 
 @pytest.mark.parametrize(
