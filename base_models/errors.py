@@ -85,10 +85,28 @@ def one_of(
     if name in known:
         return name
 
-    # A hint that is far from the name would mislead.
-    nearest = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
-    hint = f" Did you mean '{nearest[0]}'?" if nearest else ""
+    nearest = nearest_name(str(name), known)
+    hint = f" Did you mean '{nearest}'?" if nearest else ""
     raise UsageError(f"Unknown {what} '{name}'.{hint} Known: {', '.join(known)}.")
+
+
+def nearest_name(name: str, known: Iterable[str], cutoff: float = 0.5) -> str:
+    """The known name that is most like `name`, to be suggested; "" where none is.
+
+    Parameters
+    ----------
+    name : as it was written
+    known : legal names
+    cutoff : the least likeness, 0..1, as `difflib.get_close_matches` takes it: a hint
+        that is far from the name would mislead
+
+    Examples
+    --------
+    >>> nearest_name("dorra", ["dora", "whisq"]), nearest_name("x", ["dora"])
+    ('dora', '')
+    """
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=cutoff)
+    return close[0] if close else ""
 
 
 def some(names: Iterable[str], limit: int = 5) -> str:

@@ -15,10 +15,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import hashlib
 import json
 import math
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
@@ -40,6 +42,8 @@ else:
     pq = LazyLibrary("pyarrow.parquet")
 
 MANIFEST = "manifest.json"
+WILDCARD = re.compile(r"[*?\[]")
+"""What makes a path a pattern, see `matching_paths`."""
 
 
 def sha256(data: bytes) -> str:
@@ -223,6 +227,34 @@ def read_bytes(path: Path | str) -> bytes:
         return Path(path).read_bytes()
     except OSError as error:
         raise DamagedArtifact(f"{path} cannot be read: {error.strerror}.") from error
+
+
+def matching_paths(pattern: str, word: str = "") -> list[str]:
+    """The files and folders that a pattern matches, sorted.
+
+    A path of exactly that name is itself, and so is one without wildcards, whether it
+    is there or not.
+
+    Parameters
+    ----------
+    pattern : as for a shell, which may have left it as it is; ``**`` goes through
+        folders
+    word : what was typed, for the message, where the pattern is a part of it
+
+    Raises
+    ------
+    UsageError
+        when it matches nothing.
+    """
+    if not WILDCARD.search(pattern) or Path(pattern).exists():
+        return [pattern]
+    found = sorted(glob.glob(pattern, recursive=True))
+    if not found:
+        raise UsageError(
+            f"'{word or pattern}' matches no file. Patterns are looked for in "
+            f"{Path.cwd()}; ** goes through folders, [*] stands for a * in a name."
+        )
+    return found
 
 
 def write_tensors(path: Path | str, arrays: Mapping[str, np.ndarray]) -> None:

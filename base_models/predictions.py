@@ -343,7 +343,7 @@ class PredictionTable:
                 facts,
                 facts["clip_ids"],
                 arrays["distributions"],
-                arrays.get("distances"),
+                distances=arrays.get("distances"),
             )
         except (ValueError, KeyError, TypeError) as error:
             raise DamagedArtifact(
@@ -423,7 +423,10 @@ class PredictionTable:
         probabilities = np.column_stack([table.column(n).to_numpy() for n in names])
         shape = (len(clip_ids), len(aspects), bins.count)
         return cls._of_facts(
-            about, clip_ids, probabilities.reshape(shape), about.get("distances")
+            about,
+            clip_ids,
+            probabilities.reshape(shape),
+            distances=about.get("distances"),
         )
 
 

@@ -6,7 +6,6 @@ from its defaults.
 
 from __future__ import annotations
 
-import difflib
 import math
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from base_models.bins import ScoreBins
-from base_models.errors import UsageError, one_of
+from base_models.errors import UsageError, nearest_name, one_of
 from base_models.files import sha256, to_json
 from base_models.mono_rules import MIX, MONO_RULES
 
@@ -232,12 +231,12 @@ def _unknown_key(
     source: str,
 ) -> str:
     """The message about a key that is not known, with the nearest one that is."""
-    nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+    nearest = nearest_name(key, known)
     group = key.partition(".")[0]
     if group in known:
         cure = f"'{group}' is one value and has no keys."
     elif nearest:
-        cure = f"Did you mean '{nearest[0]}'?"
+        cure = f"Did you mean '{nearest}'?"
     else:
         # In one line of a terminal's message: keys of a group stand together.
         plain = [name for name in known if "." not in name]

@@ -16,8 +16,7 @@ import numpy as np
 import pandas as pd
 
 from base_models.clips.labels import label_scales, labels_onto
-from base_models.clips.listening_tests.rating_options import RatingOptions
-from base_models.clips.ratings import check_against_labels, read_ratings
+from base_models.clips.ratings import check_against_labels
 from base_models.clips.read_clips import read_clips
 from base_models.errors import UsageError
 from base_models.files import nan_to_none
@@ -28,6 +27,7 @@ from ensemble.evaluate_predictions import (
     Resampling,
     ceiling_of_clips,
     ratings_of,
+    single_ratings,
 )
 from ensemble.prediction_files.join_models import (
     ScoresBesideLabels,
@@ -43,8 +43,7 @@ from ensemble.prediction_files.read_predictions import (
 from ensemble.prediction_files.read_system_truth import (
     MEANS,
     SystemTruth,
-    check_systems,
-    read_system_truth,
+    truth_of_clips,
 )
 from ensemble.prediction_files.stack_inputs import (
     bins_of_labels,
@@ -165,40 +164,47 @@ def compare_files(
         scales=asked.scales.labels,
         options=asked.scales.options,
     )
+
+    # Everything is measured on the scales of the labels.
     own_scales = label_scales(all_clips)
     aspects = list(all_clips.attrs["aspects"])
     labelled = _labelled(clips_of_split(all_clips, asked.split), labels)
-    beside, origins = _scores(predictions, labelled, labels, own_scales)
+    beside, origins = _scores(predictions, labelled, labels, own_scales=own_scales)
+    # A predictor that leaves hard clips out must not look better for it.
     common, not_predicted = _common_clips(beside.scores, labelled["clip_id"].tolist())
     kept = labelled[common].reset_index(drop=True)
     kept.attrs = dict(labelled.attrs)
     scores = {name: values[common] for name, values in beside.scores.items()}
     pairs = pairs_of(list(scores), asked.against)
 
+    # A note of several readers is said once.
     notes = list(
         dict.fromkeys(
             [*all_clips.attrs.get("notes", ()), *notes_of(origins), *beside.notes]
         )
     )
     notes += _remarks(kept, scores, own_scales)
-    truth = None
-    if asked.system_truth is not None:
-        truth = read_system_truth(
-            asked.system_truth, labels, aspects, split=asked.split, scales=own_scales
-        )
-        check_systems(truth, kept["system_id"].tolist())
-        notes += [*truth.remarks(kept["system_id"].tolist()), _DIFFERENCES_OF_MEANS]
+    systems = kept["system_id"].tolist()
+    truth = truth_of_clips(
+        asked.system_truth,
+        labels,
+        scales=own_scales,
+        systems=systems,
+        split=asked.split,
+    )
+    if truth is not None:
+        notes += [*truth.remarks(systems), _DIFFERENCES_OF_MEANS]
     ratings = asked.ratings or all_clips.attrs.get("means_of")
     ceiling = pd.DataFrame()
     if ratings:
-        ceiling = _ceiling(kept, ratings, asked, own_scales)
+        ceiling = _ceiling(kept, ratings, asked, own_scales=own_scales)
 
     rows = Rows.from_clips(kept, aspects)
     return ComparedPredictions(
         aspects=tuple(aspects),
         predictors=tuple(scores),
         clips=kept,
-        board=_board(scores, rows, asked.resampling, truth),
+        board=_board(scores, rows, asked.resampling, truth=truth),
         differences=predictor_differences(
             rows, scores, pairs, seed=asked.resampling.seed
         ),
@@ -234,6 +240,7 @@ def _scores(
     models, origins = read_models(
         predictions, labels_onto(labelled, bins), aspects, source=labels, scales=scales
     )
+    # Of a single file with one column there is nothing to compare.
     if len(models) < 2:
         raise UsageError(
             f"Only one predictor is read, {models[0].name}; name a second file, or "
@@ -252,16 +259,11 @@ def _ceiling(
 ) -> pd.DataFrame:
     """The noise ceiling of the single ratings of some clips."""
     aspects = list(own_scales)
-    single = read_ratings(
-        ratings,
-        aspects,
-        asked.scales.ratings,
-        bins=own_scales,
-        columns=clips.attrs.get("columns"),
-        options=RatingOptions.of_attributes(clips.attrs),
+    single = single_ratings(
+        ratings, own_scales, clips.attrs, rating_scale=asked.scales.ratings
     )
     rated = ratings_of(clips, single, ratings)
-    check_against_labels(rated, clips, aspects, own_scales)
+    check_against_labels(rated, clips, aspects, bins=own_scales)
     return ceiling_of_clips(rated, clips, aspects, resampling=asked.resampling)
 
 
@@ -316,7 +318,7 @@ def _board(
             rows.labels if truth is None else Truth(rows.labels, truth.scores),
             of_model,
             rows.systems,
-            rows.aspects,
+            aspects=rows.aspects,
             n_bootstrap=resampling.n_bootstrap,
             seed=resampling.seed,
             level=resampling.level,

@@ -102,7 +102,7 @@ def spread(
     pieces = list(pieces)
     if engine != LOCAL:
         _, _, address = check_engine(engine).partition("://")
-        yield from _on_cluster(work, pieces, address, shared)
+        yield from _on_cluster(work, pieces, address, shared=shared)
     elif jobs <= 1 or len(pieces) < 2:
         for piece in pieces:
             yield work(*piece)

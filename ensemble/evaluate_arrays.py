@@ -35,6 +35,7 @@ class MetricTable(pd.DataFrame):
 
     @property
     def _constructor(self) -> type[pd.DataFrame]:
+        # pandas asks for the type of what is cut out of this one.
         return pd.DataFrame
 
     def of(
@@ -163,6 +164,7 @@ def evaluate(
         truth = _Numbers.of(y_true.clips, "labels")
     else:
         truth = _Numbers.of(y_true, "labels")
+    # Labels give the order: systems and prompts are named in it.
     predicted = predicted.in_order_of(truth)
     names = list(aspects) if aspects is not None else _names(truth, predicted)
 
@@ -206,6 +208,7 @@ class _Numbers:
     @classmethod
     def of(cls, scores: Any, what: str) -> _Numbers:
         if isinstance(scores, Mapping):
+            # {"mi": [3, 4]} has columns, {"a.wav": 3} has clips.
             are_columns = any(np.ndim(value) > 0 for value in scores.values())
             scores = pd.DataFrame(scores) if are_columns else pd.Series(scores)
         if isinstance(scores, pd.Series | pd.DataFrame):
@@ -215,7 +218,7 @@ class _Numbers:
             aspects = None
             if isinstance(scores, pd.DataFrame):
                 aspects = [str(name) for name in scores.columns]
-            return cls(what, _array(scores, what), clips, aspects)
+            return cls(what, _array(scores, what), clips, aspects=aspects)
         if not isinstance(scores, np.ndarray) and isinstance(scores, Iterable):
             scores = list(scores)
         return cls(what, _array(scores, what))
@@ -227,8 +230,10 @@ class _Numbers:
                 f"{len(other.values)} {other.what} and {len(self.values)} {self.what}; "
                 "give one of each per clip."
             )
+        # Without names on both sides the order is taken to be the same.
         if self.clips is None or other.clips is None or self.clips == other.clips:
             return self
+
         place = {clip: row for row, clip in enumerate(self.clips)}
         if len(place) < len(self.clips):
             raise UsageError(f"The {self.what} name a clip twice.")
@@ -239,7 +244,7 @@ class _Numbers:
                 "both of the same clips."
             )
         rows = [place[clip] for clip in other.clips]
-        return _Numbers(self.what, self.values[rows], other.clips, self.aspects)
+        return _Numbers(self.what, self.values[rows], other.clips, aspects=self.aspects)
 
     def chosen(self, names: Sequence[str]) -> np.ndarray:
         """The columns of some aspects, in their order."""
@@ -262,6 +267,7 @@ def _names(truth: _Numbers, predicted: _Numbers) -> list[str]:
         both = [name for name in truth.aspects if name in predicted.aspects]
         if both:
             return both
+    # Names of one side alone are those of both, if there are as many columns.
     known = truth.aspects or predicted.aspects
     n_aspects = truth.values.shape[1] if truth.values.ndim == 2 else 1
     if known and len(known) == n_aspects:
@@ -278,6 +284,7 @@ def _system_names(
     if systems is None:
         return None
     if isinstance(systems, pd.Series) and clips is not None:
+        # A Series by clip is a mapping; one that only counts is in the clips' order.
         is_named = not systems.index.equals(pd.RangeIndex(len(systems)))
         systems = systems.to_dict() if is_named else systems
     if not isinstance(systems, Mapping):

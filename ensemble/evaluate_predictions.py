@@ -9,12 +9,14 @@ the likelihood how probable the ratings are under predicted distributions.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pandas as pd
 
+from base_models.bins import ScoreBins
 from base_models.clips.columns import aspect_columns
 from base_models.clips.labels import SCALE, label_scales
 from base_models.clips.listening_tests.rating_options import (
@@ -35,7 +37,7 @@ from base_models.metrics.evaluate import Truth, evaluate
 from base_models.metrics.likelihood import likelihood
 from base_models.metrics.noise_ceiling import noise_ceiling
 from base_models.predictions import PredictionTable
-from base_models.scales import LabelScales
+from base_models.scales import LabelScales, Scale
 from ensemble.prediction_files.join_models import onto_labels
 from ensemble.prediction_files.prediction_word import PredictionFile
 from ensemble.prediction_files.read_predictions import (
@@ -48,8 +50,7 @@ from ensemble.prediction_files.read_predictions import (
 from ensemble.prediction_files.read_system_truth import (
     MEANS,
     SystemTruth,
-    check_systems,
-    read_system_truth,
+    truth_of_clips,
 )
 
 _NO_DISTRIBUTIONS = (
@@ -196,15 +197,16 @@ def evaluate_file(
     """
     resampling = resampling or Resampling()
     scales = scales or FileScales()
-    rating_scale = scales.ratings
     all_clips = read_clips(
         labels,
         aspects=aspects,
         ratings=ratings,
-        rating_scale=rating_scale,
+        rating_scale=scales.ratings,
         scales=scales.labels,
         options=scales.options,
     )
+
+    # Everything is measured on the scales of the labels; predictions come to them.
     own_scales = label_scales(all_clips)
     ratings = ratings or all_clips.attrs.get("means_of")
     clips = clips_of_split(all_clips, split)
@@ -213,15 +215,13 @@ def evaluate_file(
     predicted = read_predictions(file, names)
     joined, not_predicted, not_labelled = join_predictions(predicted, clips)
     joined, without_score = _without_unscored_labels(joined, names)
-    joined, scale_notes = onto_labels(joined, predicted, file, own_scales)
+    joined, scale_notes = onto_labels(joined, predicted, file, labels=own_scales)
+    systems = joined["system_id"].tolist()
 
-    truth = None
-    if system_truth is not None:
-        truth = read_system_truth(
-            system_truth, labels, names, split=split, scales=own_scales
-        )
-        check_systems(truth, joined["system_id"].tolist())
-    metrics = _metrics(joined, names, resampling, truth)
+    truth = truth_of_clips(
+        system_truth, labels, scales=own_scales, systems=systems, split=split
+    )
+    metrics = _metrics(joined, names, resampling, system_truth=truth)
     notes = [
         *all_clips.attrs.get("notes", ()),
         *predicted.attrs.get("notes", ()),
@@ -232,25 +232,20 @@ def evaluate_file(
         notes.append("Systems share prompts: intervals resample both.")
 
     if truth is not None:
-        notes += truth.remarks(joined["system_id"].tolist())
+        notes += truth.remarks(systems)
 
     ceiling = pd.DataFrame()
     likely = pd.DataFrame()
     if ratings:
-        columns = all_clips.attrs.get("columns")
-        all_ratings = read_ratings(
-            ratings,
-            names,
-            rating_scale,
-            bins=own_scales,
-            columns=columns,
-            options=RatingOptions.of_attributes(all_clips.attrs),
+        all_ratings = single_ratings(
+            ratings, own_scales, all_clips.attrs, rating_scale=scales.ratings
         )
         rated = ratings_of(joined, all_ratings, ratings)
+        # The ceiling is that of the clips that were measured.
         for aspect, unscored in without_score.items():
             is_unscored = rated["clip_id"].isin(unscored)
             rated = rated.assign(**{aspect: rated[aspect].mask(is_unscored)})
-        check_against_labels(rated, joined, names, own_scales)
+        check_against_labels(rated, joined, names, bins=own_scales)
         ceiling = ceiling_of_clips(rated, joined, names, resampling=resampling)
         if truth is not None:
             notes.append(_CEILING_OF_MEANS)
@@ -259,13 +254,9 @@ def evaluate_file(
         if distributions is None:
             notes.append(_NO_DISTRIBUTIONS)
         else:
-            # Bins are those of the model; ratings go to its scale.
-            on_bins = all_ratings.copy()
-            for name, scale in own_scales.items():
-                on_bins[name] = scale.map(on_bins[name], distributions.bins)
-            likely = _likelihood(distributions, joined, on_bins, resampling)
+            on_bins = _ratings_onto(distributions.bins, all_ratings, own_scales)
+            likely = _likelihood(distributions, joined, on_bins, resampling=resampling)
 
-    systems = joined["system_id"].tolist()
     return Evaluation(
         aspects=tuple(names),
         columns=predicted.attrs["columns"],
@@ -358,6 +349,7 @@ def ceiling_of_ratings(
     if clips is not None:
         single = ratings_of(table, single, ratings)
 
+    # The table may have clips that nobody rated.
     rated = table[table["clip_id"].isin(single["clip_id"])]
     names = _systems_if_all_are_named(rated)
     notes = list(single.attrs.get("notes", ()))
@@ -457,6 +449,42 @@ def _share_prompts(joined: pd.DataFrame) -> bool:
     """Whether systems were given the same prompts."""
     systems, _ = pd.factorize(joined["system_id"])
     return crossed(systems, prompt_codes(joined["prompt"], len(joined)))
+
+
+def single_ratings(
+    source: str | os.PathLike,
+    scales: Mapping[str, Scale],
+    attributes: Mapping[str, Any],
+    *,
+    rating_scale: Sequence[float] | None = None,
+) -> pd.DataFrame:
+    """The single ratings beside a clip table, of its aspects and read in its way.
+
+    Parameters
+    ----------
+    source : as `read_ratings` takes it
+    scales : aspect to the scale of its labels, onto which the ratings are mapped
+    attributes : ``attrs`` of the clip table, see `read_clips`
+    rating_scale : of the ratings, where it is not that of the labels
+    """
+    return read_ratings(
+        source,
+        list(scales),
+        rating_scale,
+        bins=scales,
+        columns=attributes.get("columns"),
+        options=RatingOptions.of_attributes(attributes),
+    )
+
+
+def _ratings_onto(
+    bins: ScoreBins, ratings: pd.DataFrame, scales: Mapping[str, Scale]
+) -> pd.DataFrame:
+    """The same ratings on the scale of a model's bins."""
+    on_bins = ratings.copy()
+    for aspect, scale in scales.items():
+        on_bins[aspect] = scale.map(on_bins[aspect], bins)
+    return on_bins
 
 
 def ratings_of(

@@ -172,8 +172,10 @@ class RateLessData:
         if not widths:
             return None
         mean_width = pd.concat(widths, axis=1).mean(axis=1)
+        # Clips without an interval would get none of the ratings of a plan.
         if mean_width.isna().any() or (mean_width < 0).any():
             return None
+        # An interval reaches this many deviations to either side of a score.
         quantile = float(ndtri((1 + interval_level) / 2))
         return mean_width.to_numpy() / (2 * quantile)
 
@@ -250,6 +252,7 @@ def read_rate_less(
     )
     table, notes, not_predicted = _with_systems(scores, file.path, clips)
     notes = (*rated.attrs.get("notes", ()), *notes)
+
     rated, strangers = _with_ids_of(table, rated)
     if ratings is not None and rated.empty:
         raise UsageError(
@@ -285,6 +288,7 @@ def _without_seen(
     """The same without the clips that the predictor has learnt from."""
     ids = data.clips["clip_id"].tolist()
     is_seen = _is_seen(ids, {*seen.clips, *by_bases})
+    # Base models that were trained on a clip cannot be refitted here.
     is_crossed = _is_seen(ids, seen.out_of_fold.index) & ~_is_seen(ids, by_bases)
     notes = data.notes
     cross_fitted: list[str] = []
@@ -357,11 +361,13 @@ def _read_ratings(
         columns = _rated_columns(source, aspects, options)
         # Before a rating is refused for being off a scale that was meant for it.
         declared.check_aspects(list(columns))
+        # Ratings stay on their own scale, on which their means are then said.
+        scales = {name: declared.of(name) or Scale.of(SCALE) for name in columns}
         single = read_ratings(
             source,
             columns,
-            scale={name: declared.of(name) or Scale.of(SCALE) for name in columns},
-            bins={name: declared.of(name) or Scale.of(SCALE) for name in columns},
+            scale=scales,
+            bins=scales,
             columns=columns,
             options=options,
         )
@@ -387,13 +393,14 @@ def _known_scales(
 ) -> dict[str, Scale]:
     """The scales that single ratings say themselves."""
     columns = _rated_columns(source, aspects, options)
-    return known_rating_scales(source, columns, columns, options)
+    return known_rating_scales(source, columns, columns, options=options)
 
 
 def _single_ratings(ratings: str, options: RatingOptions) -> Path | None:
     """Where single ratings are: a table that names raters, or the lists of a tree."""
     path = Path(ratings)
     test = read_listening_test(path, options)
+    # Scores out of votes on pairs are labels, and not ratings of single clips.
     if test is not None:
         return None if test.has_labels else path
     if path.is_dir() or musiceval.is_list(path):
@@ -455,7 +462,7 @@ def _on_scale_of_ratings(
         values = predicted[aspect].to_numpy(dtype=np.float64)
         finite = values[np.isfinite(values)]
         if not has_ratings:
-            check_on_scale(file.called, finite, known, CURE_OF_ONE_FILE)
+            check_on_scale(file.called, finite, known, cure=CURE_OF_ONE_FILE)
             notes.append(range_remark(file.called, finite, known))
         ends = {f"{aspect}_{end}": f"pred_{aspect}_{end}" for end in ("low", "high")}
         columns[f"pred_{aspect}"] = known.scale.map(values, scales[aspect])

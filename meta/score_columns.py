@@ -214,7 +214,11 @@ def distribution_table(
     chosen = [regressor.aspects_.index(aspect) for aspect in aspects]
     scores = regressor.predict(tables, clip_ids)[:, chosen]
     distributions = regressor.predict_distribution(tables, clip_ids)[:, chosen]
-    frames = [_model_frame(STACK, clip_ids, columns, scores, distributions)]
+    frames = [
+        _model_frame(
+            STACK, clip_ids, columns, scores=scores, distributions=distributions
+        )
+    ]
     if wanted == "members":
         for table in regressor.layout_.align(tables, regressor.accepts_missing):
             # A model may lack clips that the stack fills in from the others.
@@ -226,8 +230,8 @@ def distribution_table(
                     table.model,
                     own.clip_ids,
                     columns,
-                    own.scores[:, known],
-                    own.distributions[:, known],
+                    scores=own.scores[:, known],
+                    distributions=own.distributions[:, known],
                 )
             )
 

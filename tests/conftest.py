@@ -10,6 +10,8 @@ import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+# Without a terminal, its width is what tables are laid out for.
+os.environ.pop("COLUMNS", None)
 _WEIGHTS = Path(__file__).parents[1] / ".venv" / "encoders"
 # Where `make` puts the weights of the light encoders.
 os.environ.setdefault("STACKEDMOS_CACHE", str(_WEIGHTS))

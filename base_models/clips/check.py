@@ -136,7 +136,7 @@ def probe_clips(
                 missing.append(set_aside)
             else:
                 unreadable.append(set_aside)
-    return ProbedAudio(read, tuple(missing), tuple(unreadable), prints)
+    return ProbedAudio(read, tuple(missing), tuple(unreadable), prints=prints)
 
 
 def _is_file_missing(error: ClipError) -> bool:

@@ -21,9 +21,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
 
-from base_models.errors import UsageError
+from base_models.errors import UsageError, some
 from base_models.scales import Scale
 
 # ---- how a name is compared with the lists
@@ -134,6 +135,16 @@ ALIASES: dict[str, tuple[str, ...]] = {
         "wav_file",
         "wavfile",
         "wav_name",
+        # German, French, Polish, Spanish.
+        "datei",
+        "dateiname",
+        "dateipfad",
+        "audiodatei",
+        "fichier",
+        "nom_du_fichier",
+        "plik",
+        "nazwa_pliku",
+        "archivo",
     ),
     # What a clip is judged against, in order of precedence: a corpus of songs may have
     # a caption and lyrics, one of speech a text and its transcript.
@@ -164,6 +175,10 @@ WEAK_ALIASES: dict[str, tuple[str, ...]] = {
         "generator_id",
         "generator_name",
         "method",
+        "modell",
+        "modèle",
+        "modele",
+        "modelo",
     ),
 }
 """Names that have a meaning only in a table without a name of `ALIASES` for it.
@@ -215,44 +230,6 @@ TEXT_ASPECTS = frozenset(
 )
 """Names of aspects that are judged against the prompt, see `is_judged_by_text`."""
 
-RATING_NAMES = TEXT_ASPECTS | {
-    "mi",
-    "mos",
-    "mean_opinion_score",
-    "score",
-    "avg_score",
-    "mean_score",
-    "rating",
-    "mean_rating",
-    "avg_rating",
-    "overall",
-    "quality",
-    "overall_quality",
-    "music_impression",
-    "musical_impression",
-    "naturalness",
-    "relevance",
-    # Audiobox Aesthetics
-    "ce",
-    "cu",
-    "pc",
-    "pq",
-    "content_enjoyment",
-    "content_usefulness",
-    "production_complexity",
-    "production_quality",
-    # SongEval
-    "coherence",
-    "musicality",
-    "memorability",
-    "clarity",
-    # NISQA
-    "noisiness",
-    "coloration",
-    "discontinuity",
-}
-"""Names under which a column of a clip table is known to hold mean ratings."""
-
 GENERAL_RATINGS = frozenset(
     {
         "mos",
@@ -266,9 +243,57 @@ GENERAL_RATINGS = frozenset(
         "overall",
         "quality",
         "overall_quality",
+        "mean",
+        "average",
+        "avg",
+        # German, French, Polish, Spanish.
+        "bewertung",
+        "mittlere_bewertung",
+        "qualität",
+        "mittelwert",
+        "moyenne",
+        "qualité",
+        "ocena",
+        "średnia",
+        "ocena_średnia",
+        "średnia_ocena",
+        "jakość",
+        "puntuación",
+        "calidad",
     }
 )
-"""Those that do not say of what: beside another rating, one may be it once more."""
+"""Names of ratings that do not say of what: beside another, one may be it again."""
+
+RATING_NAMES = (
+    TEXT_ASPECTS
+    | GENERAL_RATINGS
+    | {
+        "mi",
+        "music_impression",
+        "musical_impression",
+        "naturalness",
+        "relevance",
+        # Audiobox Aesthetics
+        "ce",
+        "cu",
+        "pc",
+        "pq",
+        "content_enjoyment",
+        "content_usefulness",
+        "production_complexity",
+        "production_quality",
+        # SongEval
+        "coherence",
+        "musicality",
+        "memorability",
+        "clarity",
+        # NISQA
+        "noisiness",
+        "coloration",
+        "discontinuity",
+    }
+)
+"""Names under which a column of a clip table is known to hold mean ratings."""
 
 RATING_COLUMNS = (
     "rating",
@@ -280,6 +305,8 @@ RATING_COLUMNS = (
     "vote",
     "votes",
     "mushra",
+    "bewertung",
+    "ocena",
 )
 """Names of the column of single ratings where only one aspect is rated."""
 
@@ -453,6 +480,20 @@ _BOOKKEEPING_OF_RATINGS = re.compile(
     re.VERBOSE,
 )
 
+_SETTINGS = re.compile(
+    r"""
+    # How a clip was made or came up in a test: "Version", "Guidance scale", "top_k".
+    ((model|software|app|prompt)_)?version|variant|random_?seed|temperature|top_[kp]
+    |((num|inference|sampling|diffusion)_)*steps?|(guidance|cfg)(_(scale|weight))?|cfg
+    |(max_)?tokens|epochs?|checkpoint|take|batch|run|trial|repetition|session(_\d+)?
+    |order|position|(play|presentation|trial)_(order|position)|rank|plays?|likes?|views?
+    |downloads|size|loudness|lufs|length.*|länge|dauer|durée
+    # Names with a unit: "Loudness (LUFS)", "Cost in EUR".
+    |.+_(s|ms|min|mins|h|hz|khz|db|dbfs|lufs|lkfs|bpm|kb|mb|gb|kbps|eur|usd)
+    """,
+    re.VERBOSE,
+)
+
 _SPREADS_AND_COUNTS = (
     "std",
     "sd",
@@ -482,6 +523,19 @@ def is_bookkeeping_of_ratings(name: str) -> bool:
     return _is_bookkeeping(folded) or bool(_BOOKKEEPING_OF_RATINGS.fullmatch(folded))
 
 
+def cannot_be_a_rating(name: str) -> bool:
+    """Whether a column is no rating unless it is named, bookkeeping or not.
+
+    How a clip was made is no rating, though its numbers may lie on the scale; it is no
+    bookkeeping either, since "version" may be the system.
+
+    >>> cannot_be_a_rating("version"), is_bookkeeping_of_ratings("version")
+    (True, False)
+    """
+    is_setting = _SETTINGS.fullmatch(fold_name(name)) is not None
+    return is_setting or is_bookkeeping_of_ratings(name)
+
+
 def is_bookkeeping_of_models(name: str, aspects: Sequence[str]) -> bool:
     """Whether a column of a file of predictions is never taken for a model.
 
@@ -505,6 +559,50 @@ def is_bookkeeping_of_models(name: str, aspects: Sequence[str]) -> bool:
 
 def _is_bookkeeping(folded: str) -> bool:
     return folded in _BOOKKEEPING or bool(_UNNAMED.fullmatch(folded))
+
+
+def first_column(columns: Iterable[str], legal: Collection[str]) -> str | None:
+    """The first column with a legal name, or None; see `only_column`.
+
+    >>> first_column(["MOS", "Rater", "Listener"], RATER_COLUMNS)
+    'Rater'
+    """
+    return next((name for name in columns if fold_name(name) in legal), None)
+
+
+def only_column(
+    columns: Iterable[str],
+    legal: Collection[str],
+    *,
+    what: str,
+    path: Path,
+) -> str | None:
+    """The one column of a table with a legal name, or None.
+
+    Parameters
+    ----------
+    columns : names, as they stand in the table
+    legal : names as `fold_name` returns them
+    what : what the column holds, for the message
+    path : of the table, likewise
+
+    Raises
+    ------
+    UsageError
+        when several columns have a legal name.
+
+    Examples
+    --------
+    >>> only_column(["Rater", "MOS"], RATER_COLUMNS, what="rater", path=Path("r.csv"))
+    'Rater'
+    """
+    matches = [name for name in columns if fold_name(name) in legal]
+    if len(matches) > 1:
+        raise UsageError(
+            f"{path}: columns {some(matches)} may all be the {what}; drop or rename "
+            "all but one."
+        )
+    return matches[0] if matches else None
 
 
 def is_judged_by_text(aspect: str) -> bool:

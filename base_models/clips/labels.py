@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from base_models.bins import ScoreBins
 from base_models.clips.columns import is_judged_by_text
-from base_models.clips.problems import Problem, Problems
+from base_models.clips.problems import Problem, Problems, problem_in
 from base_models.clips.rows.reading import USUAL_MISSING, fold_code
 from base_models.clips.tables.notation import two_readings
 from base_models.clips.text_table import TextTable, parse_number
@@ -23,6 +24,10 @@ SCALE = ScoreBins()
 """The scale of a mean opinion score, 1..5."""
 FEWEST_LABELLED = 4
 """Fewer labelled clips than this are not learnt from."""
+_DATE = re.compile(
+    r"\d{4}-\d{2}-\d{2}(T[\d:.]+)?|\d{1,2}[./]\d{1,2}[./]\d{2,4}"
+    r"|\d{1,2}\.?[ -]?[^\W\d_]{3,9}\.?|[^\W\d_]{3,9}\.?[ -]\d{1,2}"
+)
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
 
 
@@ -92,16 +97,17 @@ def _not_a_score(
         own_cure = two_readings(cell) or "Write it with a decimal point."
     elif fold_code(cell) in USUAL_MISSING:
         what = f"{name} has {cell!r}, which often stands for a missing value"
-        own_cure = f"If it does here: --missing-code {cell}"
-    file, number = table.locations[row]
-    return Problem(
-        str(file),
-        number,
+        own_cure = f"If it does here: --missing-code {shlex.quote(cell)}"
+    elif _DATE.fullmatch(cell):
+        what = f"{name} has a date, which spreadsheets make of numbers such as 3.5"
+        own_cure = "Write the number again, in a column of numbers or text."
+    return problem_in(
+        table,
+        row,
         name,
         value=cell,
         what=what,
         cure=cure or own_cure,
-        unit=table.unit,
         message=f"{name} is {cell!r}; a label is {legal}, or empty",
     )
 

@@ -14,10 +14,28 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+AUDIO_SUFFIXES = (
+    *(".wav", ".wave", ".w64", ".rf64", ".flac", ".ogg", ".oga", ".opus", ".mp3"),
+    *(".aiff", ".aif", ".aifc", ".caf", ".au", ".snd", ".sph", ".voc"),
+    *(".m4a", ".aac", ".webm"),
+)
+"""Suffixes, in lower case, of names that are taken for those of audio files."""
+
+# A film is not looked for among audio files, but an id may end in its suffix.
+_SUFFIXES_OF_IDS = (*AUDIO_SUFFIXES, ".mp4", ".wma")
 _AUDIO_SUFFIX = re.compile(
-    r"\.(wav|flac|mp3|ogg|oga|opus|m4a|mp4|aac|aiff?|wma|webm|sph)$", re.IGNORECASE
+    f"({'|'.join(map(re.escape, _SUFFIXES_OF_IDS))})$", re.IGNORECASE
 )
 _FOLDER_SEPARATOR = re.compile(r"[/\\]")
+
+
+def is_audio_name(name: str) -> bool:
+    """Whether a text ends like the name of an audio file.
+
+    >>> is_audio_name("clips/a b.WAV"), is_audio_name("audio")
+    (True, False)
+    """
+    return _AUDIO_SUFFIX.search(name.rstrip()) is not None
 
 
 def names_or_blank(values: Iterable[Any]) -> np.ndarray:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from base_models.clips.text_table import TextTable
 from base_models.errors import UsageError
 from base_models.files import atomic_write
 
@@ -65,6 +66,30 @@ class Problem:
             "problem": self.what,
             "cure": self.cure,
         }
+
+
+def problem_in(
+    table: TextTable,
+    row: int,
+    column: str,
+    *,
+    value: str,
+    what: str,
+    cure: str = "",
+    message: str = "",
+) -> Problem:
+    """The problem of a cell of row `row`, from 0, with its place; see `Problem`."""
+    file, number = table.locations[row]
+    return Problem(
+        str(file),
+        number,
+        column,
+        value=value,
+        what=what,
+        cure=cure,
+        unit=table.unit,
+        message=message,
+    )
 
 
 @dataclass
@@ -132,6 +157,7 @@ class TableProblems(UsageError):
 
     def title(self, group: Sequence[Problem]) -> str:
         """What is wrong with so many of the rows, as a line of a list."""
+        # Rows are counted, of which one may have several problems of a kind.
         lines = {(problem.file, problem.line) for problem in group}
         return f"{len(lines):,} of {_rows(self.n_rows)}: {group[0].what}"
 
@@ -170,6 +196,7 @@ class TableProblems(UsageError):
         """One line, of one problem or of the kinds of many."""
         if len(self.problems) == 1:
             return str(self.problems[0])
+        # The file is named once, in front, where all problems are in one.
         parts = [f"{self.file}:"] if self.file else []
         for group in self.groups():
             value = f": {_quoted(group[0].value)}" if group[0].value else ""

@@ -20,8 +20,8 @@ from base_models.clips.columns import (
     RATING_COLUMNS,
     RATING_NAMES,
     STANDARD_NAMES,
+    cannot_be_a_rating,
     fold_name,
-    is_bookkeeping_of_ratings,
     without_scale,
 )
 from base_models.clips.text_table import TextTable
@@ -193,7 +193,7 @@ def rated_columns_of(table: TextTable, source: str) -> dict[str, str]:
     candidates = [
         name
         for name in lists or table.columns
-        if fold_name(name) not in described and not is_bookkeeping_of_ratings(name)
+        if fold_name(name) not in described and not cannot_be_a_rating(name)
     ]
     known = [
         name

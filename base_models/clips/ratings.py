@@ -24,6 +24,7 @@ from base_models.clips.columns import (
     RATING_COLUMNS,
     STANDARD_NAMES,
     fold_name,
+    only_column,
 )
 from base_models.clips.labels import SCALE, read_scores
 from base_models.clips.listening_tests.listening_test import ListeningTest
@@ -32,6 +33,7 @@ from base_models.clips.listening_tests.rating_options import (
     RatingOptions,
 )
 from base_models.clips.listening_tests.read_listening_test import read_listening_test
+from base_models.clips.problems import Problem, Problems
 from base_models.clips.rating_tables import (
     holds_lists,
     one_row_per_rating,
@@ -55,9 +57,6 @@ MEAN_LEVEL = 0.95
 
 _ANY_SCALE = ScoreBins(-math.inf, math.inf)
 
-MEAN_STATISTICS = ("n", "low", "high")
-"""What stands beside a mean rating, in columns such as ``mi_n``."""
-
 
 def read_ratings(
     path: str | os.PathLike,
@@ -72,7 +71,7 @@ def read_ratings(
     Parameters
     ----------
     path : a MusicEval tree (its ``person_mos`` lists) or one such list (.txt); or a
-        table (.csv, .tsv, .jsonl, .parquet) with a column of clip ids or audio files,
+        table, see `read_table`, with a column of clip ids or audio files,
         one of raters and one per aspect; for a single aspect also one of the usual
         names of ratings, or the only column left. The names that are recognised are
         listed in `base_models.clips.columns`. Or a table with a row per clip, in which
@@ -107,14 +106,7 @@ def read_ratings(
     ratings = pd.DataFrame(
         {name: table.columns[name] for name in ("clip_id", "rater_id")}
     )
-    is_repeated = ratings.duplicated()
-    if is_repeated.any():
-        row = int(is_repeated.to_numpy().argmax())
-        clip, rater = ratings.iloc[row]
-        raise UsageError(
-            f"{table.location(row)}: rater '{rater}' rates '{clip}' twice. Keep one of "
-            "the rows, or give each session a rater id of its own."
-        )
+    _check_repeats(ratings, table)
     if ratings.empty:
         raise UsageError(f"{path} holds no ratings.")
 
@@ -139,6 +131,26 @@ def read_ratings(
     if test is not None:
         ratings.attrs["notes"] = list(test.notes)
     return ratings
+
+
+def _check_repeats(ratings: pd.DataFrame, table: TextTable) -> None:
+    """Refuse rows in which a rater rates a clip once more, all of them at once."""
+    problems = Problems(table.n_rows)
+    for row in np.flatnonzero(ratings.duplicated().to_numpy()).tolist():
+        clip, rater = ratings.iloc[row]
+        file, number = table.locations[row]
+        problem = Problem(
+            str(file),
+            number,
+            column="rater_id",
+            value=f"{rater}, {clip}",
+            what="a rater rates a clip twice",
+            message=f"rater '{rater}' rates '{clip}' twice",
+            cure="Keep one of the rows, or give each session a rater id of its own.",
+            unit=table.unit,
+        )
+        problems.add(row, problem)
+    problems.raise_if_any()
 
 
 def _scale_of(
@@ -461,13 +473,15 @@ def _read_table(
 def _with_ids(table: TextTable, path: Path) -> TextTable:
     """The same table with checked ``clip_id`` and ``rater_id``."""
     # Audio files are looked at only where there are no ids, as in a clip table.
-    clip_column = _find_column(table, ALIASES["clip_id"], what="clip id", path=path)
+    clip_column = only_column(
+        table.columns, ALIASES["clip_id"], what="clip id", path=path
+    )
     audio_column = None
     if clip_column is None:
-        audio_column = _find_column(
-            table, ALIASES["audio"], what="audio file", path=path
+        audio_column = only_column(
+            table.columns, ALIASES["audio"], what="audio file", path=path
         )
-    rater_column = _find_column(table, RATER_COLUMNS, what="rater", path=path)
+    rater_column = only_column(table.columns, RATER_COLUMNS, what="rater", path=path)
 
     if rater_column is None:
         raise UsageError(
@@ -514,12 +528,12 @@ def _rating_column(
     the only column that is not known to hold something else.
     """
     what = f"ratings of '{aspect}'"
-    column = _find_column(table, (fold_name(aspect),), what=what, path=path)
+    column = only_column(table.columns, (fold_name(aspect),), what=what, path=path)
     if column is not None:
         return column
 
     if is_only:
-        column = _find_column(table, RATING_COLUMNS, what=what, path=path)
+        column = only_column(table.columns, RATING_COLUMNS, what=what, path=path)
         if column is not None:
             return column
         described = {*RATER_COLUMNS, *STANDARD_NAMES}
@@ -531,20 +545,3 @@ def _rating_column(
         f"{path} has no ratings of '{aspect}': no column of that name; "
         f"it has {some(table.columns, 20)}."
     )
-
-
-def _find_column(
-    table: TextTable,
-    legal: Sequence[str],
-    *,
-    what: str,
-    path: Path,
-) -> str | None:
-    """The one column with a legal name, or None."""
-    matches = [name for name in table.columns if fold_name(name) in legal]
-    if len(matches) > 1:
-        raise UsageError(
-            f"{path}: columns {some(matches)} may all be the {what}; "
-            "drop or rename all but one."
-        )
-    return matches[0] if matches else None

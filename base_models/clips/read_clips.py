@@ -30,7 +30,7 @@ from base_models.clips.listening_tests.rating_options import (
 )
 from base_models.clips.listening_tests.read_listening_test import read_listening_test
 from base_models.clips.parquet.published_tables import as_published, find_shards, joined
-from base_models.clips.problems import Problem, Problems
+from base_models.clips.problems import Problem, Problems, problem_in
 from base_models.clips.rating_tables import one_row_per_clip
 from base_models.clips.rows.audio_tables import table_of_audio
 from base_models.clips.rows.cell_checks import (
@@ -38,7 +38,6 @@ from base_models.clips.rows.cell_checks import (
     check_labelled,
     check_names,
     check_repeats,
-    problem_in,
     read_splits,
 )
 from base_models.clips.rows.rated_columns import odd_cell_notes
@@ -224,7 +223,7 @@ def collect_clips(
         labelled = read_labels(
             standard.table,
             words,
-            source=LabelSource(path, test, ratings, rating_scale),
+            source=LabelSource(path, test, ratings, rating_scale=rating_scale),
             declared=LabelScales.of_any(scales),
             options=options,
             problems=problems,
@@ -235,7 +234,7 @@ def collect_clips(
         scores = np.stack(
             [labelled.arrays[aspect] for aspect in labelled.rated], axis=1
         )
-        check_labelled(standard, splits, scores, problems)
+        check_labelled(standard, splits, scores, problems=problems)
 
     wrong = problems.rows
     kept = [row for row in range(table.n_rows) if row not in wrong]
@@ -244,7 +243,7 @@ def collect_clips(
     _note_narrow_labels(frame)
     # The table is checked as one that was made by hand: ids, splits and scale.
     validate_clips(frame, labels=labels)
-    return ReadRows(frame, problems, standard, tuple(kept))
+    return ReadRows(frame, problems, standard, rows=tuple(kept))
 
 
 def _aspect_words(

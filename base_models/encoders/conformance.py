@@ -234,7 +234,9 @@ def _check_embeddings(
     problems = []
     for item, embedding in alone.items():
         problems += _check_shape(encoder, item, embedding)
-        problems += _check_repeatable(encoder, item, prepared[item], embedding)
+        problems += _check_repeatable(
+            encoder, item, prepared[item], embedding=embedding
+        )
 
     # Batches and frame rates say nothing about an encoder whose shapes are wrong.
     if not problems:

@@ -117,7 +117,7 @@ class WeightFiles:
             if path.parent != wheel_folder(spec.name):
                 word += f"={path.parent}"
             cure = f"Replace it: list_encoders --fetch {word}"
-            check_pinned(contents[pinned.name], pinned, str(path), cure)
+            check_pinned(contents[pinned.name], pinned, str(path), cure=cure)
         return contents
 
     @cached_property

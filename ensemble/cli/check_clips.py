@@ -28,6 +28,12 @@ from base_models.clips.problems import Problem, TableProblems
 from base_models.clips.read_clips import ReadRows, collect_clips
 from base_models.errors import UsageError, one_of
 from base_models.scales import LabelScales
+from ensemble.cli.shared.clip_tables.problem_list import show_problems, write_listed
+from ensemble.cli.shared.clip_tables.rater_section import print_raters, raters_of
+from ensemble.cli.shared.clip_tables.rating_options import (
+    add_rating_options,
+    rating_options,
+)
 from ensemble.cli.shared.exit_codes import (
     ALL_WELL,
     CLIPS_SET_ASIDE,
@@ -46,16 +52,12 @@ from ensemble.cli.shared.options import (
     add_scale_option,
     choose_encoders,
 )
-from ensemble.cli.shared.output_files import (
+from ensemble.cli.shared.output.output_files import (
     add_result_options,
-    check_outputs,
+    check_results,
     put_json,
     put_table,
-    table_format,
 )
-from ensemble.cli.shared.problem_list import show_problems, write_listed
-from ensemble.cli.shared.rater_section import print_raters, raters_of
-from ensemble.cli.shared.rating_options import add_rating_options, rating_options
 from ensemble.screen import streams
 from ensemble.screen.tables import LiteralTable
 
@@ -111,8 +113,8 @@ def _add_table_options(parser: Options) -> None:
         "path",
         type=str,
         metavar="PATH",
-        help="table of clips (.csv .tsv .jsonl .parquet), MusicEval folder, label "
-        "list, folder of audio, or audio file",
+        help="table of clips (csv, xlsx, ods, json, parquet …), export of a listening "
+        "test, MusicEval folder, label list, folder of audio, or audio file",
     )
     add_aspects_option(clips, also=", then by range")
     add_scale_option(clips)
@@ -166,6 +168,7 @@ def _main(argv: Sequence[str] | None = None) -> int:
     # There is nothing to wait for where no clip names a file.
     names_audio = (clips["audio"] != "").any()
     track_audio = partial(_track, description="Reading audio", is_quiet=not names_audio)
+    # Each file is read once, for the facts, the findings and the rows without audio.
     sounds = probe_clips(clips, track_audio)
     facts = summarise_clips(clips, sounds)
     # Of a table without ratings there is nothing to say.
@@ -223,6 +226,7 @@ def _read_rows(options: Namespace) -> ReadRows:
         options=rating_options(options),
     )
     clips = rows.clips
+    # Nothing is left to be described, so that the problems are the whole answer.
     if clips.empty:
         rows.problems.raise_if_any()
     if rows.problems:
@@ -318,17 +322,14 @@ def _finding_table(findings: Sequence[Finding]) -> pd.DataFrame:
 
 def _check_options(options: Namespace) -> None:
     """Refuse options that would be ignored, and files that cannot be written."""
-    check_outputs(
-        {
-            "--out": options.out,
-            "--json": options.json,
+    check_results(
+        options,
+        inputs=(options.path, options.ratings),
+        others={
             "--fix": options.fix,
             "--problems": options.problems,
         },
-        inputs=(options.path, options.ratings),
     )
-    if options.out:
-        table_format(options.out)
     if options.fix and Path(options.fix).suffix.lower() != ".csv":
         raise UsageError(f"--fix writes csv; name a file .csv, not {options.fix}.")
     if (options.audio_encoder or options.text_encoder) and not options.curve:

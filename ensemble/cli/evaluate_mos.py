@@ -18,10 +18,9 @@ from jsonargparse import Namespace
 from rich.text import Text
 
 from base_models.errors import UsageError
-from ensemble.cli.shared.deletion import (
-    add_deletion_options,
-    refuse_deletion_options,
-    run_deletion,
+from ensemble.cli.shared.clip_tables.rating_options import (
+    add_rating_options,
+    rating_options,
 )
 from ensemble.cli.shared.exit_codes import (
     ALL_WELL,
@@ -42,14 +41,17 @@ from ensemble.cli.shared.options import (
     add_system_truth_option,
     seed,
 )
-from ensemble.cli.shared.output_files import (
+from ensemble.cli.shared.output.output_files import (
     add_result_options,
-    check_outputs,
+    check_results,
     put_json,
     put_table,
-    table_format,
 )
-from ensemble.cli.shared.rating_options import add_rating_options, rating_options
+from ensemble.cli.shared.saved_stacks.deletion import (
+    add_deletion_options,
+    refuse_deletion_options,
+    run_deletion,
+)
 from ensemble.screen.tables import LiteralTable
 
 if TYPE_CHECKING:
@@ -174,21 +176,18 @@ def _main(argv: Sequence[str] | None = None) -> int:
     # Without --deletion its options would be ignored without a word.
     refuse_deletion_options(options)
     _take_labels(options)
-    check_outputs(
-        {
-            "--out": options.out,
-            "--json": options.json,
-            "--problems": options.problems,
-        },
+    check_results(
+        options,
         inputs=(
             *options.predictions,
             options.labels,
             options.ratings,
             options.system_truth,
         ),
+        others={
+            "--problems": options.problems,
+        },
     )
-    if options.out:
-        table_format(options.out)
     # Imported late, as --help needs none of it.
     from ensemble.prediction_files.table_columns import NoPredictionColumn
 
@@ -422,7 +421,7 @@ def _number(row: dict[str, Any], column: str) -> str:
     """The number in a column, with its interval."""
     from ensemble.reporting.number_text import number_text
 
-    return number_text(row[column], row["low"], row["high"], row["note"])
+    return number_text(row[column], row["low"], row["high"], note=row["note"])
 
 
 def _say_unscored(without_score: Mapping[str, Sequence[str]]) -> int:

@@ -7,7 +7,7 @@ an option cannot be used, or no model could be trained.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,10 @@ from base_models.mono_rules import MONO_RULES
 from base_models.optional_libraries import require
 from base_models.pooled_config import PooledConfig
 from base_models.scales import LabelScales
+from ensemble.cli.shared.clip_tables.rating_options import (
+    add_rating_options,
+    rating_options,
+)
 from ensemble.cli.shared.engines import add_engine_option, locate
 from ensemble.cli.shared.exit_codes import (
     ALL_WELL,
@@ -43,12 +47,11 @@ from ensemble.cli.shared.options import (
     parse_settings,
     seed,
 )
-from ensemble.cli.shared.output_files import (
+from ensemble.cli.shared.output.output_files import (
     add_json_option,
     check_outputs,
     put_json,
 )
-from ensemble.cli.shared.rating_options import add_rating_options, rating_options
 from ensemble.screen.streams import put_line
 from ensemble.workspace import BASE_MODELS, Workspace
 
@@ -169,6 +172,11 @@ def _add_training_options(parser: Options) -> None:
         help="how channels become one: mix (their mean; of channels that cancel the "
         "loudest), left, right or loudest; scores use the same. Default: mix",
     )
+    _add_split_options(add)
+
+
+def _add_split_options(add: Callable[..., Any]) -> None:
+    """Add options of splits and folds, by `add` of their group."""
     add(
         "--split",
         nargs=3,
@@ -412,7 +420,7 @@ def _add_ratings(
     setup: TrainingSetup,
 ) -> tuple[RatedClips, str]:
     """The clips with their single ratings, where there are any, and a note on them."""
-    from ensemble.training.train_base_models import add_ratings
+    from ensemble.training.rated_clips import add_ratings
 
     return add_ratings(
         rated,

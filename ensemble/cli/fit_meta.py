@@ -14,10 +14,9 @@ from jsonargparse import Namespace
 
 from base_models.errors import UsageError
 from base_models.files import Artifact
-from ensemble.cli.shared.adaptation import (
-    adapt_to_rated_clips,
-    add_adaptation_options,
-    check_adaptation_options,
+from ensemble.cli.shared.clip_tables.rating_options import (
+    add_rating_options,
+    rating_options,
 )
 from ensemble.cli.shared.exit_codes import (
     Screen,
@@ -37,12 +36,16 @@ from ensemble.cli.shared.options import (
     parse_settings,
     seed,
 )
-from ensemble.cli.shared.output_files import (
+from ensemble.cli.shared.output.output_files import (
     add_json_option,
     check_outputs,
     put_json,
 )
-from ensemble.cli.shared.rating_options import add_rating_options, rating_options
+from ensemble.cli.shared.saved_stacks.adaptation import (
+    adapt_to_rated_clips,
+    add_adaptation_options,
+    check_adaptation_options,
+)
 from ensemble.screen.streams import put_line
 from ensemble.workspace import Workspace
 from meta.splits.meta_split import VALIDATION_SHARE

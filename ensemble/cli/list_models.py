@@ -18,14 +18,13 @@ from base_models.optional_libraries import (
     is_installed,
 )
 from ensemble.cli.shared.exit_codes import ALL_WELL, Screen, run_command
-from ensemble.cli.shared.list_table import list_table
 from ensemble.cli.shared.options import Options
-from ensemble.cli.shared.output_files import (
+from ensemble.cli.shared.output.list_table import list_table
+from ensemble.cli.shared.output.output_files import (
     add_result_options,
-    check_outputs,
+    check_results,
     put_json,
     put_table,
-    table_format,
 )
 from ensemble.papers.preset_facts import PresetFacts, preset_facts
 from ensemble.screen.tables import LiteralTable
@@ -69,9 +68,7 @@ def _main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     for preset in options.presets:
         one_of(preset, ALL_MODELS, "preset")
-    check_outputs({"--out": options.out, "--json": options.json}, inputs=())
-    if options.out:
-        table_format(options.out)
+    check_results(options, inputs=())
     entries, notes = _listed(options.presets or ALL_MODELS)
     screen = Screen()
     screen.print(_table(entries))

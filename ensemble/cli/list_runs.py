@@ -19,12 +19,11 @@ from ensemble.cli.shared.exit_codes import (
     say_problem,
 )
 from ensemble.cli.shared.options import Options, add_artifacts_option
-from ensemble.cli.shared.output_files import (
+from ensemble.cli.shared.output.output_files import (
     add_result_options,
-    check_outputs,
+    check_results,
     put_json,
     put_table,
-    table_format,
 )
 from ensemble.screen.tables import LiteralTable
 from ensemble.workspace import Workspace
@@ -67,9 +66,7 @@ def _parser() -> Options:
 
 def _main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
-    check_outputs({"--out": options.out, "--json": options.json}, inputs=())
-    if options.out:
-        table_format(options.out)
+    check_results(options, inputs=())
     from ensemble.training.run_table import run_table
 
     workspace = Workspace(Path(options.artifacts))

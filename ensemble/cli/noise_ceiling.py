@@ -11,16 +11,18 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from ensemble.cli.shared.clip_tables.rating_options import (
+    add_rating_options,
+    rating_options,
+)
 from ensemble.cli.shared.exit_codes import ALL_WELL, Screen, run_command, say, say_notes
 from ensemble.cli.shared.options import Options, add_aspects_option, seed
-from ensemble.cli.shared.output_files import (
+from ensemble.cli.shared.output.output_files import (
     add_result_options,
-    check_outputs,
+    check_results,
     put_json,
     put_table,
-    table_format,
 )
-from ensemble.cli.shared.rating_options import add_rating_options, rating_options
 from ensemble.screen.tables import LiteralTable
 
 if TYPE_CHECKING:
@@ -92,16 +94,13 @@ def _parser() -> Options:
 
 def _main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
-    check_outputs(
-        {
-            "--out": options.out,
-            "--json": options.json,
+    check_results(
+        options,
+        inputs=(options.ratings, options.clips),
+        others={
             "--problems": options.problems,
         },
-        inputs=(options.ratings, options.clips),
     )
-    if options.out:
-        table_format(options.out)
     # Imported late, as --help needs none of it.
     from ensemble.evaluate_predictions import Resampling, ceiling_of_ratings
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from jsonargparse import Namespace
 
 from base_models.errors import UsageError, some
-from ensemble.cli.shared.clip_options import (
+from ensemble.cli.shared.clip_tables.clip_options import (
     add_table_options,
     clip_reading,
     refuse_table_options,
@@ -27,15 +27,18 @@ from ensemble.cli.shared.exit_codes import (
     say_set_aside,
     say_without_prompt,
 )
-from ensemble.cli.shared.explanations import draw_over_time, explain, make_folder
 from ensemble.cli.shared.file_names import audio_names
 from ensemble.cli.shared.options import (
     PREDICTION_WORDS,
     Options,
     add_predictor_scales_option,
 )
-from ensemble.cli.shared.output_files import STDOUT, add_json_option, check_outputs
-from ensemble.cli.shared.score_output import (
+from ensemble.cli.shared.output.output_files import (
+    STDOUT,
+    add_json_option,
+    check_outputs,
+)
+from ensemble.cli.shared.output.score_output import (
     output_format,
     put_distributions,
     put_facts,
@@ -43,8 +46,17 @@ from ensemble.cli.shared.score_output import (
     say_audio,
     say_range,
 )
-from ensemble.cli.shared.stacks import add_stack_options, load_stack, stack_source
-from ensemble.cli.shared.windows import (
+from ensemble.cli.shared.saved_stacks.explanations import (
+    draw_over_time,
+    explain,
+    make_folder,
+)
+from ensemble.cli.shared.saved_stacks.stacks import (
+    add_stack_options,
+    load_stack,
+    stack_source,
+)
+from ensemble.cli.shared.saved_stacks.windows import (
     add_over_time_option,
     add_windows_option,
     check_windows,
@@ -53,6 +65,7 @@ from ensemble.cli.shared.windows import (
     score_with,
 )
 from ensemble.engine import LOCAL
+from ensemble.prediction_files.prediction_word import PredictionFile
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,6 +73,7 @@ if TYPE_CHECKING:
     from base_models.predictions import PredictionTable
     from ensemble.estimator.stacked_mos import StackedMOS
     from ensemble.formats import Scores
+    from ensemble.scoring.score_windows import WindowedScores
 
 _DEMO = (
     "demo corpus: this stack learnt synthetic music and simulated raters; its scores "
@@ -256,6 +270,8 @@ def _check_options(options: Namespace) -> None:
         raise UsageError(
             "--members adds base models to the file of --distributions; name that too."
         )
+    # A pattern that matches nothing is said before a stack is looked for.
+    PredictionFile.parse_all(options.predictions or ())
     if options.predictor_scales and not options.predictions:
         raise UsageError("--predictor-scales is about --predictions; name such files.")
     if options.explain is not None and not is_audio_given:
@@ -315,11 +331,7 @@ def _score_predictions(options: Namespace, form: str | None) -> int:
     say_notes(notes)
     say_range(scores)
 
-    put_scores(scores, options.out, form, level=options.level)
-    if options.json:
-        put_facts(scores, options.json, level=options.level)
-    if scores.distributions is not None:
-        put_distributions(scores.distributions, options.distributions)
+    _put_results(options, scores, form)
     return say_set_aside(scores.set_aside)
 
 
@@ -354,15 +366,9 @@ def _read_predictions(
 
 def _score_clips(options: Namespace, form: str | None) -> int:
     """Score audio files or a clip table."""
-    from base_models.clips.read_clips import read_clips
-    from ensemble.scoring.audio_files import clips_from_files, length_note
     from ensemble.training.progress import encoding
 
-    if options.clips:
-        clips = read_clips(options.clips, labels=False, options=clip_reading(options))
-        say_notes(clips.attrs.get("notes", ()))
-    else:
-        clips = clips_from_files(options.audio, options.prompt)
+    clips = _read_clips(options)
     # Before the stack is loaded, since it makes the paths to load from absolute.
     source = stack_source(options)
     stack, store = load_stack(options)
@@ -402,32 +408,13 @@ def _score_clips(options: Namespace, form: str | None) -> int:
             "the prompt; pass --prompt, or a table with prompts."
         )
 
-    if stack.demo_:
-        say(_DEMO)
-    scale_note = stack.scales_.note(scores.aspects)
-    if scale_note and not options.predictions:
-        say(f"note: {scale_note}")
-    _say_disagreement(stack, scores)
-    if left_out:
-        say(f"no prompt: {left_out} left out; pass --prompt, or a table with prompts")
-    for clip in scores.frame.to_dict("records"):
-        say_more(f"{clip['clip_id']}: {clip['audio']}")
-    if windowed is not None:
-        say_windows(windowed)
-    elif note := length_note(scores.frame["audio"].tolist()):
-        say(f"note: {note}")
+    _say_about_clips(options, stack, scores, windowed=windowed)
     if options.by_system:
         _say_systems(stack, clips, scores.aspects)
     say_range(scores)
     say_audio(scores)
 
-    put_scores(scores, options.out, form, level=options.level)
-    if options.json:
-        put_facts(scores, options.json, level=options.level, windowed=windowed)
-    if scores.distributions is not None:
-        put_distributions(scores.distributions, options.distributions)
-    if windowed is not None and options.over_time:
-        put_over_time(windowed, options.over_time)
+    _put_results(options, scores, form, windowed=windowed)
     if options.explain:
         explain(options.explain, stack, clips, store=store, scores=scores)
     if options.explain and windowed is not None:
@@ -435,6 +422,61 @@ def _score_clips(options: Namespace, form: str | None) -> int:
     return max(
         say_without_prompt(scores.without_prompt), say_set_aside(scores.set_aside)
     )
+
+
+def _read_clips(options: Namespace) -> pd.DataFrame:
+    """The clips of a table, or of audio files that are named one by one."""
+    from base_models.clips.read_clips import read_clips
+    from ensemble.scoring.audio_files import clips_from_files
+
+    if not options.clips:
+        return clips_from_files(options.audio, options.prompt)
+    clips = read_clips(options.clips, labels=False, options=clip_reading(options))
+    say_notes(clips.attrs.get("notes", ()))
+    return clips
+
+
+def _say_about_clips(
+    options: Namespace,
+    stack: StackedMOS,
+    scores: Scores,
+    *,
+    windowed: WindowedScores | None,
+) -> None:
+    """Say what scores of clips are worth, and how they were made."""
+    from ensemble.scoring.audio_files import length_note
+
+    if stack.demo_:
+        say(_DEMO)
+    scale_note = stack.scales_.note(scores.aspects)
+    if scale_note and not options.predictions:
+        say(f"note: {scale_note}")
+    _say_disagreement(stack, scores)
+    if scores.left_out:
+        left_out = ", ".join(scores.left_out)
+        say(f"no prompt: {left_out} left out; pass --prompt, or a table with prompts")
+    for clip in scores.frame.to_dict("records"):
+        say_more(f"{clip['clip_id']}: {clip['audio']}")
+    if windowed is not None:
+        say_windows(windowed)
+    elif note := length_note(scores.frame["audio"].tolist()):
+        say(f"note: {note}")
+
+
+def _put_results(
+    options: Namespace,
+    scores: Scores,
+    form: str | None,
+    windowed: WindowedScores | None = None,
+) -> None:
+    """Write or print scores, and whatever else is asked for in files."""
+    put_scores(scores, options.out, form, level=options.level)
+    if options.json:
+        put_facts(scores, options.json, level=options.level, windowed=windowed)
+    if scores.distributions is not None:
+        put_distributions(scores.distributions, options.distributions)
+    if windowed is not None and options.over_time:
+        put_over_time(windowed, options.over_time)
 
 
 def _cross_fitted(

@@ -15,6 +15,10 @@ from rich.text import Text
 
 from base_models.errors import UsageError, some
 from base_models.files import nan_to_none
+from ensemble.cli.shared.clip_tables.rating_options import (
+    add_rating_options,
+    rating_options,
+)
 from ensemble.cli.shared.exit_codes import (
     ALL_WELL,
     CLIPS_SET_ASIDE,
@@ -26,14 +30,13 @@ from ensemble.cli.shared.exit_codes import (
     say_problem,
 )
 from ensemble.cli.shared.options import Options, add_aspects_option, seed
-from ensemble.cli.shared.output_files import (
+from ensemble.cli.shared.output.output_files import (
     add_result_options,
-    check_outputs,
+    check_results,
     put_json,
     put_table,
     table_format,
 )
-from ensemble.cli.shared.rating_options import add_rating_options, rating_options
 from ensemble.screen.tables import LiteralTable
 
 if TYPE_CHECKING:
@@ -98,8 +101,9 @@ def _add_file_options(parser: Options) -> None:
     add(
         "predictions",
         metavar="PREDICTIONS",
-        help="csv, tsv, jsonl or parquet with ids and scores of ALL clips, rated or "
-        "not, as predict_mos writes them; FILE:0-100 names the scale of the scores",
+        help="table (csv, xlsx, json, parquet …) with ids and scores of ALL clips, "
+        "rated or not, as predict_mos writes them; FILE:0-100 names the scale of the "
+        "scores",
     )
     add(
         "ratings",
@@ -244,18 +248,16 @@ def _check_options(options: Namespace) -> None:
             "Name a file of predictions and then one of ratings; or --plan --budget N "
             "--out FILE for which clips to rate."
         )
-    check_outputs(
-        {
-            "--out": options.out,
+    check_results(
+        options,
+        inputs=(options.predictions, options.ratings, options.clips),
+        others={
             "--differences": options.differences,
-            "--json": options.json,
             "--problems": options.problems,
         },
-        inputs=(options.predictions, options.ratings, options.clips),
     )
-    for file in (options.out, options.differences):
-        if file:
-            table_format(file)
+    if options.differences:
+        table_format(options.differences)
 
 
 def _seen_by(stack: str | None) -> SeenClips:

@@ -33,12 +33,11 @@ from ensemble.cli.shared.options import (
     choose_data,
     parse_settings,
 )
-from ensemble.cli.shared.output_files import (
+from ensemble.cli.shared.output.output_files import (
     add_result_options,
-    check_outputs,
+    check_results,
     put_json,
     put_table,
-    table_format,
 )
 from ensemble.papers.paper_tables import SPLITS, TABLES, PaperTable
 from ensemble.screen.streams import put_line
@@ -142,12 +141,7 @@ def _add_training_options(parser: Options) -> None:
 
 def _main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
-    check_outputs(
-        {"--out": options.out, "--json": options.json},
-        inputs=(options.data, options.system_truth),
-    )
-    if options.out:
-        table_format(options.out)
+    check_results(options, inputs=(options.data, options.system_truth))
     if options.list:
         return _list_tables(options)
     table = _choose_table(options)
@@ -210,7 +204,9 @@ def _request(options: Namespace, table: PaperTable, workspace: Workspace) -> Req
         return request
     # A cross-validation is over all splits.
     split = None if table.folds else table.split
-    truth = read_system_truth(options.system_truth, str(data), table.aspects, split)
+    truth = read_system_truth(
+        options.system_truth, str(data), table.aspects, split=split
+    )
     return replace(request, system_truth=truth)
 
 

@@ -101,13 +101,13 @@ def measure_row(
         that cannot be run
     """
     if trained is None:
-        return _not_measured(request, row, NOT_RUN, row.reason)
+        return _not_measured(request, row, NOT_RUN, reason=row.reason)
 
     repetitions = request.models(row)
     used_models = [model for models in repetitions for model in models]
     failure = trained.failure_of(used_models)
     if failure:
-        return _not_measured(request, row, FAILED, failure)
+        return _not_measured(request, row, FAILED, reason=failure)
 
     facts = ""
     try:
@@ -118,9 +118,9 @@ def measure_row(
             scores = _base_model_scores(request, row, trained)
     except UsageError as error:
         # The dev clips do not suffice to fit a stack.
-        return _not_measured(request, row, FAILED, in_one_line(error))
+        return _not_measured(request, row, FAILED, reason=in_one_line(error))
     if row.stack and request.table.split == "dev":
-        outcome = _not_measured(request, row, NOT_RUN, _SEEN)
+        outcome = _not_measured(request, row, NOT_RUN, reason=_SEEN)
         return replace(outcome, facts=facts)
 
     clips = trained.clips(request.table.split)
@@ -134,7 +134,7 @@ def measure_row(
         request.table,
         row,
         truth,
-        scores,
+        scores=scores,
         system_ids=clips["system_id"],
         prompt_ids=clips["prompt"],
     )
@@ -252,7 +252,9 @@ def _stacked_scores(
     # Repetitions differ in their base models and in how the dev clips are split.
     for seed, models in enumerate(request.models(row)):
         regressor = MetaRegressor(published_learner(row.learner, seed), seed)
-        stacks.append(fit_published_stack(regressor, request.table, trained, models))
+        stacks.append(
+            fit_published_stack(regressor, request.table, trained, models=models)
+        )
 
     scores = [stack.scores for stack in stacks]
     return scores, _describe_fits(request.table.aspects, stacks)

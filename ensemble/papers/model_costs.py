@@ -106,6 +106,7 @@ def model_costs(presets: Sequence[str] = ALL_MODELS) -> list[ModelCost]:
 def _model_cost(preset: str, config: AnyConfig) -> ModelCost:
     facts = PresetFacts.of(preset, config)
     audio, frames = full_size_cost(facts.audio_encoder)
+    # Shapes alone, without weights or memory for them.
     text = None
     tokens = None
     if facts.text_encoder:

@@ -323,7 +323,7 @@ def scores_beside_labels(
         of_model = np.full((len(target.ids), len(target.aspects)), np.nan)
         for k, (aspect, known) in enumerate(scales.items()):
             if model.bins is None:
-                check_on_scale(model.name, values[:, k], known, CURE_OF_ONE_FILE)
+                check_on_scale(model.name, values[:, k], known, cure=CURE_OF_ONE_FILE)
                 remarks.append(range_remark(model.name, values[:, k], known))
             onto = target.scales.of_labels(aspect)
             of_model[places, k] = known.scale.map(values[:, k], onto)
@@ -410,7 +410,7 @@ def onto_labels(
         is_measured = np.isfinite(scores) & joined[aspect].notna().to_numpy()
         values = scores[is_measured]
         if len(values):
-            check_on_scale(file.called, values, known, CURE_OF_ONE_FILE)
+            check_on_scale(file.called, values, known, cure=CURE_OF_ONE_FILE)
             remarks.append(range_remark(file.called, values, known))
         mapped[f"pred_{aspect}"] = known.scale.map(scores, labels[aspect])
     notes = [remark for remark in remarks if remark]

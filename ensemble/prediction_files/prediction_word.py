@@ -19,7 +19,6 @@ its name, so that ``C:\\\\out.csv`` and ``a=b.csv:0-100`` are read as what they 
 
 from __future__ import annotations
 
-import glob
 import os
 import re
 from collections.abc import Iterable
@@ -28,6 +27,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from base_models.errors import UsageError, some
+from base_models.files import WILDCARD, matching_paths
 from base_models.scales import RANGE_PATTERN, Scale
 
 _SCALE_AT_END = re.compile(rf"(?P<rest>.*?):\s*(?P<scale>{RANGE_PATTERN})", re.DOTALL)
@@ -36,7 +36,6 @@ _FOLDER = re.compile(r"[/\\]")
 _DRIVE = re.compile(r"[A-Za-z]:[/\\]")
 # Where a file that does not exist ends: after what looks like its suffix.
 _SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,8}(?=[:+])")
-_WILDCARD = re.compile(r"[*?\[]")
 
 
 @dataclass(frozen=True)
@@ -200,7 +199,7 @@ def _split(text: str) -> tuple[str, str]:
         return match["rest"], text[len(match["rest"]) :]
     start = 2 if _DRIVE.match(text) else 0
     head, colon, tail = text[start:].partition(":")
-    if colon and _WILDCARD.search(head):
+    if colon and WILDCARD.search(head):
         return text[:start] + head, colon + tail
     return text, ""
 
@@ -228,14 +227,7 @@ def _path(text: str) -> Path:
 
 def _matching_files(word: str, file: PredictionFile) -> list[PredictionFile]:
     """The files of a word with wildcards, which a shell may have left as they are."""
-    if file.path.exists() or not _WILDCARD.search(str(file.path)):
-        return [file]
-    found = sorted(glob.glob(str(file.path), recursive=True))
-    if not found:
-        raise UsageError(
-            f"'{word}' matches no file. Patterns are looked for in {Path.cwd()}; ** "
-            "goes through folders, [*] stands for a * in a name."
-        )
+    found = matching_paths(str(file.path), word)
     if file.name and len(found) > 1:
         raise UsageError(
             f"'{word}' matches {len(found)} files ({some(found)}), which cannot all be "

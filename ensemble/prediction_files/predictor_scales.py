@@ -78,7 +78,7 @@ class PredictorScale:
             Scale(*facts["scale"]),
             str(facts["why"]),
             None if seen is None else (float(seen[0]), float(seen[1])),
-            str(facts.get("column", "")),
+            column=str(facts.get("column", "")),
         )
 
 

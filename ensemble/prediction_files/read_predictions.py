@@ -58,7 +58,7 @@ def read_predictions(
     ----------
     path : one of
 
-        - a table (.csv, .tsv, .jsonl, .parquet, .json) with a column of clip ids
+        - a table, see `read_table`, with a column of clip ids
           (`ID_COLUMNS`) or else of paths whose stem is the id (`PATH_COLUMNS`), and per
           aspect a column ``pred_<aspect>``, ``<aspect>_pred``, ``predicted_<aspect>``
           or ``<aspect>``, in this order, in any case. For a single aspect also one of
@@ -106,10 +106,11 @@ def read_predictions(
             )
         column_of = dict(zip(aspects, chosen, strict=True))
     else:
+        # Of a tool that rates one quality the layout says which of its columns it is.
         layout = file_layout(table, aspects)
         if layout is not None and len(layout.taken) == 1:
             column_of = {aspects[0]: layout.taken[0]}
-    tool = read_tool(table, aspects, file.path, column_of)
+    tool = read_tool(table, aspects, file.path, column_of=column_of)
     frame = tool.frame
     frame.attrs["columns"] = tool.columns
     frame.attrs["file_columns"] = list(table.columns)
@@ -153,6 +154,7 @@ def read_tool(
         as in `read_predictions`.
     """
     columns = dict(column_of or {})
+    # Without a header the place of a score says of which aspect it is.
     if not columns and not table.has_header:
         order = order_of_scores(aspects, n_scores=len(table.columns) - 1)
         places = {name: 2 + place for place, name in enumerate(order)}

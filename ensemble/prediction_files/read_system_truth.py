@@ -87,7 +87,7 @@ def read_system_truth(
 
     Parameters
     ----------
-    source : a table (.csv, .tsv, .jsonl, .parquet) with a column of systems and one per
+    source : a table, see `read_table`, with a column of systems and one per
         aspect, in any case; a .csv without a header holds the system, MI and TA, as in
         MusicEval. ``"tree"`` takes the file in ``system_mos`` of the MusicEval tree
         that `data` names
@@ -126,6 +126,35 @@ def read_system_truth(
         for aspect, column in column_of.items()
     }
     return SystemTruth(pd.DataFrame(scores, index=names), source=str(path))
+
+
+def truth_of_clips(
+    source: str | None,
+    labels: str,
+    *,
+    scales: Mapping[str, Scale],
+    systems: Sequence[str],
+    split: str | None = None,
+) -> SystemTruth | None:
+    """The true scores of the systems of some clips; None where no file has them.
+
+    Parameters
+    ----------
+    source, split : see `read_system_truth`
+    labels : what the clips were read from
+    scales : aspect to the scale of its labels
+    systems : of the clips
+
+    Raises
+    ------
+    UsageError
+        as `read_system_truth` and `check_systems`.
+    """
+    if source is None:
+        return None
+    truth = read_system_truth(source, labels, list(scales), split=split, scales=scales)
+    check_systems(truth, systems)
+    return truth
 
 
 def check_systems(truth: SystemTruth, system_ids: Sequence[str]) -> None:

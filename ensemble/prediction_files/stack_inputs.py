@@ -8,7 +8,6 @@ left out and is counted in the notes; nothing is filled in here.
 
 from __future__ import annotations
 
-import difflib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -25,7 +24,7 @@ from base_models.clips.names import comparable_ids
 from base_models.clips.problems import TableProblems
 from base_models.clips.read_clips import read_clips
 from base_models.clips.rows.standard_columns import without_columns_note
-from base_models.errors import UsageError, some
+from base_models.errors import UsageError, nearest_name, some
 from base_models.predictions import PredictionTable
 from base_models.scales import Ends, LabelScales, Scale
 from ensemble.prediction_files.join_models import Target, join_models
@@ -74,7 +73,7 @@ def read_stack_inputs(
 
     Parameters
     ----------
-    files : tables (csv, tsv, jsonl, parquet, json), answer files (txt), prediction
+    files : tables (csv, xlsx, json, parquet …), answer files (txt), prediction
         tables of base models (parquet), or the published system's records as JSON,
         ``{clip: {"overall_dist": [20 numbers], "overall_score": x, …}}``. A table with
         one model's score is named by its file, or as in ``NAME=FILE``; of a known tool
@@ -107,6 +106,7 @@ def read_stack_inputs(
     # In a file that holds both, what is no label is a model, and not ignored.
     if any(file.path == Path(source) for file in parsed):
         choices = without_columns_note(choices)
+    # Clips without labels cannot be fitted on; who predicts them does not matter.
     is_labelled = clips[names].notna().any(axis=1)
     labelled = clips[is_labelled].reset_index(drop=True)
     labelled.attrs = dict(clips.attrs)
@@ -312,7 +312,7 @@ def read_new_stack_inputs(
     remembered = of_fit.columns_of_fit(aspects)
 
     def read(file: PredictionFile) -> FileModels:
-        of_file = read_known_models(file, models, aspects, remembered)
+        of_file = read_known_models(file, models, aspects, remembered=remembered)
         if not of_file.models:
             raise UsageError(_no_known_model(file, models))
         return of_file
@@ -362,10 +362,11 @@ def _no_known_model(file: PredictionFile, models: Sequence[str]) -> str:
     own = file.called.casefold()
     name_of = {name.partition(".")[0].casefold(): name for name in reversed(models)}
     within = [name for name in name_of if name in own or own in name]
-    close = within or difflib.get_close_matches(own, name_of, n=1, cutoff=0.5)
+    close = within[0] if within else nearest_name(own, name_of)
+    # Of a stack of one model, no other can be meant.
     if not close and len(name_of) == 1:
-        close = list(name_of)
-    name = name_of[close[0]].partition(".")[0] if close else ""
+        (close,) = name_of
+    name = name_of[close].partition(".")[0] if close else ""
     hint = f" Did you mean {name}={file.path}?" if name else ""
     return (
         f"{file.path} has no predictions of the stack's base models {some(models, 5)}: "

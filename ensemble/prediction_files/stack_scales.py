@@ -71,6 +71,7 @@ class StackScales:
             }
             for model in models
         }
+        # What is known of a model stays.
         return replace(self, predictors={**predictors, **self.predictors})
 
     def columns_of_fit(self, aspects: Sequence[str]) -> dict[str, list[str]]:
@@ -79,6 +80,7 @@ class StackScales:
             model: [of_model[aspect].column for aspect in aspects if aspect in of_model]
             for model, of_model in self.predictors.items()
         }
+        # A model that lacks the column of one aspect cannot be read again by columns.
         return {
             model: columns
             for model, columns in columns_of.items()
@@ -131,6 +133,7 @@ class StackScales:
                 if name in scored:
                     mapped[name] = self.to_labels(scored[name].to_numpy(float), aspect)
             if f"{aspect}_sd" in scored:
+                # A deviation is a length, and has no place on the scale.
                 mapped[f"{aspect}_sd"] = scored[f"{aspect}_sd"] * self.points(aspect)
         return mapped
 
@@ -159,6 +162,8 @@ class StackScales:
             for aspect, known in of_model.items():
                 onto = self.of_labels(aspect)
                 name = model if len(of_model) == 1 else f"{model} ({aspect})"
+                # What is on the scale of the labels needs no word, unless that is a
+                # guess that somebody with labels on 0..100 should check.
                 if known.scale != onto:
                     why = known.why
                     if why not in (DECLARED, OF_BINS, OF_LABELS):
@@ -177,6 +182,7 @@ class StackScales:
         note = self.note(aspects)
         if note:
             found.insert(0, note)
+        # Tables of a report hold errors and differences, not scores alone.
         if self.labels:
             found.append(
                 f"numbers of this report are in points of {self.inner}, onto which "

@@ -8,7 +8,6 @@ names, not whatever else is a number.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
@@ -22,14 +21,15 @@ from base_models.clips.columns import (
     STANDARD_NAMES,
     fold_name,
     is_bookkeeping_of_models,
+    only_column,
 )
 from base_models.clips.names import short_id
-from base_models.clips.problems import Problem, Problems
+from base_models.clips.problems import Problems, problem_in
 from base_models.clips.tables.notation import two_readings
 from base_models.clips.tables.read_table import SPREADSHEETS
 from base_models.clips.tables.sheets import sheet_names
 from base_models.clips.text_table import TextTable, check_name, parse_number
-from base_models.errors import UsageError, some
+from base_models.errors import UsageError, nearest_name, some
 from ensemble.prediction_files.known_tools import (
     PATHS_OF_TOOLS,
     Layout,
@@ -77,8 +77,8 @@ def _column_called(table: TextTable, wanted: str, path: Path) -> str:
     similar = [name for name in table.columns if fold_name(name) == loosely]
     if len(similar) == 1:
         return similar[0]
-    close = difflib.get_close_matches(wanted, table.columns, n=1)
-    hint = f" Did you mean '{close[0]}'?" if close else ""
+    close = nearest_name(wanted, table.columns, cutoff=0.6)
+    hint = f" Did you mean '{close}'?" if close else ""
     sheets = sheet_names(path) if path.suffix.lower() in SPREADSHEETS else []
     if sheets:
         hint += f" Its sheets are {some(sheets)}."
@@ -147,11 +147,13 @@ def clip_ids(table: TextTable, path: Path) -> list[str]:
     UsageError
         when there is no such column or more than one, an id is empty, or repeats.
     """
-    column = _id_column(table, ID_COLUMNS, path)
+    column = only_column(table.columns, ID_COLUMNS, what="clip id", path=path)
     is_path = column is None
     # A table may have both; its paths are then of no interest.
     if column is None:
-        column = _id_column(table, (*PATH_COLUMNS, *PATHS_OF_TOOLS), path)
+        column = only_column(
+            table.columns, (*PATH_COLUMNS, *PATHS_OF_TOOLS), what="clip id", path=path
+        )
     if column is None:
         raise UsageError(
             f"{path} has no clip ids; it has {some(table.columns, 20)}. Name their "
@@ -175,16 +177,6 @@ def clip_ids(table: TextTable, path: Path) -> list[str]:
             )
         first_row[clip] = row
     return list(first_row)
-
-
-def _id_column(table: TextTable, legal: Sequence[str], path: Path) -> str | None:
-    matches = [name for name in table.columns if fold_name(name) in legal]
-    if len(matches) > 1:
-        raise UsageError(
-            f"{path}: columns {some(matches)} may all be the clip id; drop or rename "
-            "all but one."
-        )
-    return matches[0] if matches else None
 
 
 def may_be_models(
@@ -249,16 +241,25 @@ def scores_of_tool(table: TextTable, column: str) -> np.ndarray:
     UsageError
         when another cell is not a finite number, naming the first of them.
     """
+    scores, odd = _numbers(table, column, missing=("",))
+    _refuse_odd_cells(table, odd)
+    return scores
+
+
+def _numbers(
+    table: TextTable, column: str, missing: Collection[str]
+) -> tuple[np.ndarray, list[tuple[int, str]]]:
+    """The numbers of a column, and the cells that are neither numbers nor missing."""
     scores = np.full(table.n_rows, np.nan)
     odd = []
     for row, cell in enumerate(table.columns[column]):
-        number = parse_number(cell.strip())
+        text = cell.strip()
+        number = parse_number(text)
         if number is not None:
             scores[row] = number
-        elif cell.strip():
+        elif text.lower() not in missing:
             odd.append((row, column))
-    _refuse_odd_cells(table, odd)
-    return scores
+    return scores, odd
 
 
 def refuse_rows_without_score(
@@ -318,14 +319,7 @@ def numbers_of_models(
     others = []
     odd: list[tuple[int, str]] = []
     for column in columns:
-        scores = np.full(table.n_rows, np.nan)
-        words = []
-        for row, cell in enumerate(table.columns[column]):
-            number = parse_number(cell.strip())
-            if number is not None:
-                scores[row] = number
-            elif cell.strip().lower() not in MISSING:
-                words.append((row, column))
+        scores, words = _numbers(table, column, missing=MISSING)
         n_numbers = int(np.isfinite(scores).sum())
         if named or 0 < len(words) <= n_numbers:
             odd += words
@@ -348,17 +342,15 @@ def _refuse_odd_cells(table: TextTable, odd: Sequence[tuple[int, str]]) -> None:
     """
     problems = Problems(table.n_rows)
     for row, column in odd:
-        file, line = table.locations[row]
         cell = table.columns[column][row]
-        problem = Problem(
-            file,
-            line,
+        mend = "Mend the cell, or leave it empty where there is no score."
+        problem = problem_in(
+            table,
+            row,
             column,
-            cell,
-            f"{column} is no finite number",
-            cure=two_readings(cell)
-            or "Mend the cell, or leave it empty where there is no score.",
-            unit=table.unit,
+            value=cell,
+            what=f"{column} is no finite number",
+            cure=two_readings(cell) or mend,
             message=f"{column} is {cell[:40]!r}; a prediction is a finite number",
         )
         problems.add(row, problem)

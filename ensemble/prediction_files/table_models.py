@@ -93,7 +93,7 @@ def _read_all(
         return _of_record(file, record)
 
     table = read_file_table(file, aspects)
-    found = _of_table(file, table, aspects, labels)
+    found = _of_table(file, table, aspects, labels=labels)
     return replace(found, origin=replace(found.origin, notes=table.notes))
 
 
@@ -110,17 +110,19 @@ def _of_table(
     label_columns = labels.columns or ()
     layout = file_layout(table, aspects, label_columns)
     if layout is not None and len(layout.taken) > 1:
-        return _columns_of_models(file, table, aspects, layout.taken, layout=layout)
+        return _columns_of_models(
+            file, table, aspects, columns=layout.taken, layout=layout
+        )
 
-    tool = _read_tool(file, table, aspects, layout, labels)
+    tool = _read_tool(file, table, aspects, layout=layout, labels=labels)
     if tool is not None:
         numbers = numeric_columns(table, aspects, label_columns)
-        return _of_tool(file, table, tool, layout, numbers=numbers)
+        return _of_tool(file, table, tool, layout=layout, numbers=numbers)
 
     # Every column of numbers that no list knows as something else is a model.
     columns = _model_columns(table, aspects, label_columns)
     if columns:
-        found = _columns_of_models(file, table, aspects, columns, named=False)
+        found = _columns_of_models(file, table, aspects, columns=columns, named=False)
         if found.models:
             return found
     _refuse_missing_aspects(file.path, table, aspects)
@@ -173,17 +175,19 @@ def read_known_models(
     if not file.name and table.has_header:
         columns = _columns_called(table, wanted, aspects)
         if columns:
-            models += _columns_of_models(file, table, aspects, columns).models
+            models += _columns_of_models(file, table, aspects, columns=columns).models
     prefix = f"{file.called}."
     for name in wanted:
         if name in {model.name for model in models}:
             continue
         if name == file.called:
-            models.append(_model_again(file, table, aspects, remembered.get(name, ())))
+            models.append(
+                _model_again(file, table, aspects, remembered=remembered.get(name, ()))
+            )
         elif file.name and name.startswith(prefix):
             own = remembered.get(name) or [name.removeprefix(prefix)] * len(aspects)
             if all(column in table.columns for column in own):
-                models.append(_model_of_columns(name, file, table, list(own)))
+                models.append(_model_of_columns(name, file, table, columns=list(own)))
     pairs = tuple((model.name, model.read_from) for model in models)
     return FileModels(tuple(models), Origin(file.path, pairs, notes=table.notes))
 
@@ -203,7 +207,7 @@ def _read_tool(
     if layout is not None and layout.taken:
         column_of = {aspects[0]: layout.taken[0]}
     try:
-        tool = read_tool(table, aspects, file.path, column_of)
+        tool = read_tool(table, aspects, file.path, column_of=column_of)
     except NoPredictionColumn:
         return None
     except UsageError:
@@ -232,7 +236,9 @@ def _of_tool(
         whose = layout.tool
         left = list(layout.others)
         never = layout.never
-    origin = Origin(file.path, ((model.name, model.read_from),), whose, tuple(left))
+    origin = Origin(
+        file.path, ((model.name, model.read_from),), whose, left=tuple(left)
+    )
     return FileModels(
         (replace(model, declared=file.scale),), replace(origin, never=never)
     )
@@ -267,7 +273,7 @@ def _model_again(
         column in table.columns for column in remembered
     ):
         column_of = dict(zip(aspects, remembered, strict=True))
-        tool = read_tool(table, aspects, file.path, column_of)
+        tool = read_tool(table, aspects, file.path, column_of=column_of)
     else:
         layout = file_layout(table, aspects, ())
         if layout is not None and len(layout.taken) > 1:
@@ -279,7 +285,7 @@ def _model_again(
         taken = None
         if layout is not None and layout.taken:
             taken = {aspects[0]: layout.taken[0]}
-        tool = read_tool(table, aspects, file.path, taken)
+        tool = read_tool(table, aspects, file.path, column_of=taken)
     model = _model_of_tool(file.called, tool, table)
     return replace(model, declared=file.scale)
 
@@ -395,7 +401,9 @@ def _columns_of_models(
     pairs = tuple((model.name, model.read_from) for model in models)
     origin = Origin(file.path, pairs)
     if layout is not None:
-        origin = Origin(file.path, pairs, layout.tool, layout.others, layout.never)
+        origin = Origin(
+            file.path, pairs, layout.tool, left=layout.others, never=layout.never
+        )
     return FileModels(tuple(models), origin)
 
 
@@ -423,9 +431,9 @@ def _named_columns(
             f"each of {', '.join(aspects)}; name as many, in this order."
         )
     if n_aspects == 1 and len(columns) > 1:
-        return _columns_of_models(file, table, aspects, columns)
+        return _columns_of_models(file, table, aspects, columns=columns)
 
-    model = _model_of_columns(file.called, file, table, columns)
+    model = _model_of_columns(file.called, file, table, columns=columns)
     origin = Origin(file.path, ((model.name, model.read_from),))
     return FileModels((model,), origin)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from base_models.clips.audio import LENGTH_TOLERANCE, USED_SECONDS, declared_seconds
-from base_models.clips.rows.audio_paths import AUDIO_SUFFIXES
+from base_models.clips.names import AUDIO_SUFFIXES
 from base_models.clips.rows.audio_tables import audio_files
 from base_models.clips.segments.reference import stem_of
 from base_models.errors import UsageError, some

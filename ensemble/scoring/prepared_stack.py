@@ -144,7 +144,7 @@ def usable(
                 clips,
                 store,
                 audio,
-                text,
+                text=text,
                 on_progress=on_progress,
                 placeholder=placeholder,
             )

@@ -186,7 +186,7 @@ def score_clips(
                 stack,
                 chunk,
                 store,
-                kept,
+                aspects=kept,
                 level=level,
                 distributions=distributions,
                 on_progress=on_progress,
@@ -331,7 +331,7 @@ def score_chunk(
     Scores of aspects that are judged against the prompt are NaN where there is none.
     """
     models = clip_models(stack)
-    rows, set_aside = usable(models, chunk, store, on_progress)
+    rows, set_aside = usable(models, chunk, store, on_progress=on_progress)
     if not rows:
         return ScoredChunk(pd.DataFrame(), pd.DataFrame(), set_aside)
     clips = chunk.iloc[rows].reset_index(drop=True)
@@ -362,7 +362,9 @@ def score_chunk(
     bins_of = stack.scales_.scored_table(bins_of, aspects)
     return ScoredChunk(
         frame=without_scores(frame, aspects, gaps),
-        distributions=without_distributions(bins_of, clips["clip_id"], aspects, gaps),
+        distributions=without_distributions(
+            bins_of, clips["clip_id"], aspects, gaps=gaps
+        ),
         set_aside=set_aside,
         check=stack.final_estimator_.check_range(tables, clips["clip_id"].tolist()),
     )
@@ -392,7 +394,7 @@ def _score_in_worker(
             with_predictions(load_stack(source), tables),
             chunk.assign(audio=absolute_paths),
             source.store,
-            aspects,
+            aspects=aspects,
             level=level,
             distributions=distributions,
         )

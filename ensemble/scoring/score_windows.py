@@ -215,6 +215,7 @@ def score_windows(
         raise UsageError(
             f"Windows start every {_SHORTEST_HOP:g} to {_LONGEST_HOP:g} s; got {hop!r}."
         )
+    # Before hours of decoding.
     check_can_be_divided(stack)
     divided = DividedClips.of(clips.assign(clip_id=clip_ids(clips)), hop, on_progress)
     by_window = score(divided.table())
@@ -254,6 +255,7 @@ class _Pool:
             if not windows:
                 self.set_aside.append(unreadable[ids[row]])
                 continue
+            # A mean over the rest would be of another clip.
             lacking = [
                 place
                 for place in range(len(windows))
@@ -299,6 +301,8 @@ class _Pool:
         medians = []
         for row in self.rows:
             distances = check.distances[self._places(row)]
+            # The weighted median, from the farthest window on; 1e-9 for sums of shares
+            # that are a half but for rounding.
             order = np.argsort(-distances)
             reached = np.cumsum(self._weights(row)[order]) >= 0.5 - 1e-9
             medians.append(distances[order[int(reached.argmax())]])
@@ -308,11 +312,13 @@ class _Pool:
         windows = self.by_window.frame
         legal = {f"{name}_sd" for name in self.by_window.aspects}
         legal.update(score_columns(self.by_window.aspects))
+        # Other columns are facts of a window, of which there is no mean.
         numbers = [name for name in windows.columns if name in legal]
         pooled = []
         for place, row in enumerate(self.rows):
             of_clip = windows.iloc[self._places(row)]
             values = of_clip[numbers].to_numpy(dtype=np.float64)
+            # A clip of one window keeps its numbers to the last digit.
             if len(values) == 1:
                 pooled.append(values[0])
                 continue
@@ -341,12 +347,14 @@ class _Pool:
         frame[AUDIO_FLAGS] = [
             flags_of_whole(flags.iloc[own].tolist()) for own in places
         ]
+        # The clip reaches as high as any part of it does.
         frame[BANDWIDTH_HZ] = [bandwidths.iloc[own].max() for own in places]
 
     def _widen(
         self, means: pd.Series, of_clip: pd.DataFrame, weights: np.ndarray
     ) -> None:
         """Give a marked clip an interval as wide as those of its marked windows."""
+        # The others say how sure scores of usual clips are.
         shares = weights * of_clip[OUT_OF_RANGE].to_numpy()
         shares = shares / shares.sum()
         for aspect in self.by_window.aspects:
@@ -363,6 +371,7 @@ class _Pool:
         if by_window is None:
             return None
         groups = dict(list(by_window.frame.groupby("clip_id", sort=False)))
+        # Behind clip_id and model all columns are numbers.
         numbers = by_window.frame.columns[2:]
         parts = []
         for row in self.rows:
@@ -390,7 +399,7 @@ class _Pool:
             for window, place in zip(self.divided.windows[row], places, strict=True):
                 scored = windows.iloc[place]
                 is_marked = bool(has_marks and scored[OUT_OF_RANGE])
-                records += self._records(clip, window, scored, is_marked)
+                records += self._records(clip, window, scored, is_marked=is_marked)
         return pd.DataFrame(records, columns=list(OVER_TIME_COLUMNS))
 
     def _records(

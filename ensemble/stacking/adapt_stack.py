@@ -265,7 +265,9 @@ def adapt_stack(
             extra["curve.csv"] = curve.to_csv(index=False).encode()
         own = {name: value for name, value in facts.items() if name != "meta"}
         del own["bases"]
-        write_stack(folder, adapted, _base_files(artifact, facts), own, extra)
+        write_stack(
+            folder, adapted, _base_files(artifact, facts), facts=own, extra=extra
+        )
 
     relative = str(folder.relative_to(workspace.root))
     demo = bool(facts.get("demo", False))

@@ -236,9 +236,9 @@ class StackData:
             )
         note = "; ".join([note, *joined.scales.sentences(aspects)])
         judges = {}
-        fit = _predicted_rows(fit_clips, tables, aspects, group)
+        fit = _predicted_rows(fit_clips, tables, aspects, group=group)
         if len(test_clips):
-            judges["test"] = _predicted_rows(test_clips, tables, aspects, group)
+            judges["test"] = _predicted_rows(test_clips, tables, aspects, group=group)
         # Files have no signature of their own; their content stands for them.
         data = clips.to_csv().encode()
         for table in tables:

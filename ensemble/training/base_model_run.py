@@ -109,7 +109,7 @@ class BaseRun:
     @property
     def config(self) -> AnyConfig:
         """The config that preset, settings and overrides stand for."""
-        return configured(self.preset, self.settings, self.overrides, "--set")
+        return configured(self.preset, self.settings, self.overrides, source="--set")
 
     @property
     def fold_folder(self) -> Path:

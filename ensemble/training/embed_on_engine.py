@@ -124,7 +124,7 @@ def _embed_piece(clips: pd.DataFrame, embedding: Embedding) -> None:
         if embedding.text_encoder is not None:
             text = _encoder(embedding.text_encoder, device, embedding.mono)
         store = EmbeddingStore(embedding.folder, dtype=embedding.dtype)
-        fill_clips(clips, store, audio, text, placeholder=embedding.placeholder)
+        fill_clips(clips, store, audio, text=text, placeholder=embedding.placeholder)
 
 
 @functools.lru_cache(maxsize=4)

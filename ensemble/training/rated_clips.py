@@ -28,7 +28,13 @@ from base_models.clips.labels import (
 )
 from base_models.clips.listening_tests.rating_options import RatingOptions
 from base_models.clips.musiceval import find_tree
-from base_models.clips.ratings import check_ratings
+from base_models.clips.ratings import (
+    check_against_labels,
+    check_ratings,
+    find_ratings,
+    known_rating_scales,
+    read_ratings,
+)
 from base_models.clips.read_clips import read_clips
 from base_models.clips.same_audio.recordings import Recordings
 from base_models.clips.splits import assign_splits, joined_groups, reached
@@ -48,6 +54,8 @@ from meta.rows import Rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from ensemble.training.training_setup import TrainingSetup
 else:
     pa = LazyLibrary("pyarrow")
 
@@ -174,17 +182,8 @@ class RatedClips:
             options=options,
         )
         names = tuple(frame.attrs["aspects"])
-        if not names and Path(path).is_dir() and find_tree(Path(path)) is None:
-            raise UsageError(
-                f"{path} holds audio files and no ratings: there is no table in it, "
-                "and no MusicEval list (sets/train_mos_list.txt …). Name the table "
-                "that rates these clips."
-            )
         if not names:
-            raise UsageError(
-                f"{path} has no column of ratings; name one with --aspects. Columns: "
-                f"{list(frame.columns)}."
-            )
+            raise UsageError(_nothing_rated(Path(path), list(frame.columns)))
         own_scales = {
             aspect: scale
             for aspect, scale in label_scales(frame).items()
@@ -399,6 +398,20 @@ class RatedClips:
             ) from error
 
 
+def _nothing_rated(path: Path, columns: Sequence[str]) -> str:
+    """What is said of data without ratings, and the likely cure."""
+    if path.is_dir() and find_tree(path) is None:
+        return (
+            f"{path} holds audio files and no ratings: there is no table in it, and no "
+            "MusicEval list (sets/train_mos_list.txt …). Name the table that rates "
+            "these clips."
+        )
+    return (
+        f"{path} has no column of ratings; name one with --aspects. It has "
+        f"{some(columns, 12)}."
+    )
+
+
 def _made_splits(frame: pd.DataFrame, rule: SplitRule) -> pd.Series:
     """Splits of a table that gives none; copies of a recording share one."""
     group = rule.group
@@ -483,3 +496,80 @@ def _without_text_labels(
 def _holds(path: Path, content: bytes) -> bool:
     """Whether a file exists and holds exactly these bytes."""
     return path.is_file() and path.read_bytes() == content
+
+
+def add_ratings(
+    rated: RatedClips,
+    models: Sequence[tuple[str, int]],
+    setup: TrainingSetup,
+    path: str | None = None,
+    scale: Sequence[float] | None = None,
+) -> tuple[RatedClips, str]:
+    """Add single ratings, for models that learn from them and for the noise ceiling.
+
+    Parameters
+    ----------
+    rated : RatedClips
+    models : sequence of (str, int)
+        Names as `plan_models` returns them, and seeds.
+    setup : TrainingSetup
+    path, scale
+        As in `read_ratings`; by default the ratings of the MusicEval tree that the
+        clips are from.
+
+    Returns
+    -------
+    rated : RatedClips
+        The clips with their ratings, if there are any.
+    sentence : str
+        What was read, for people; "" when there was nothing to read.
+
+    Raises
+    ------
+    UsageError
+        When ratings that are named, or that a model learns from, cannot be read.
+    """
+    # Models that learn from single ratings, and cannot do without them.
+    readers = [
+        preset for preset in dict(models) if setup.model(preset).config.reads_ratings
+    ]
+    attributes = rated.frame.attrs
+    file = path or attributes.get("means_of") or find_ratings(rated.source)
+    if file is None:
+        return rated, ""
+
+    try:
+        columns = attributes.get("columns")
+        # Ratings are on the scale of the labels, unless another one is named.
+        on_labels = Scale.of(SCALE)
+        own = {aspect: rated.scales.get(aspect, on_labels) for aspect in rated.aspects}
+        options = RatingOptions.of_attributes(attributes)
+        if path and "means_of" not in attributes:
+            own |= known_rating_scales(file, rated.aspects, columns, options=options)
+        ratings = read_ratings(
+            file, rated.aspects, scale or own, columns=columns, options=options
+        )
+        with_ratings = rated.with_ratings(ratings)
+        kept = with_ratings.ratings
+        assert kept is not None
+        gap = check_against_labels(kept, rated.frame, rated.aspects)
+    except UsageError as error:
+        # Ratings that nobody named and no model needs must not stop the training.
+        if path or readers:
+            raise
+        return rated, f"single ratings left aside: {error}"
+
+    purpose = ", ".join(readers) or "for the noise ceiling"
+    n_raters = kept["rater_id"].nunique()
+    n_clips = kept["clip_id"].nunique()
+    relation = f"their means {gap:.2f} from the labels"
+    if "means_of" in attributes:
+        relation = "whose means are the labels"
+    sentence = (
+        f"{purpose}: {len(kept)} single ratings by {n_raters} raters of {n_clips} of "
+        f"{len(rated.frame)} clips, {relation}"
+    )
+    unknown = len(ratings) - len(kept)
+    if unknown:
+        sentence += f"; {unknown} of clips that are not in the table are left out"
+    return with_ratings, sentence

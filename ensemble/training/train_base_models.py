@@ -13,13 +13,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from base_models.clips.listening_tests.rating_options import RatingOptions
-from base_models.clips.ratings import (
-    check_against_labels,
-    find_ratings,
-    known_rating_scales,
-    read_ratings,
-)
 from base_models.clips.read_clips import SetAside
 from base_models.clips.same_audio.recordings import Recordings
 from base_models.config import BaseConfig
@@ -29,7 +22,6 @@ from base_models.errors import (
     UsageError,
     some,
 )
-from base_models.scales import Scale
 from ensemble.engine import LOCAL
 from ensemble.training.base_model_run import (
     FINGERPRINTS,
@@ -93,84 +85,6 @@ class TrainingPlan:
         return [run for run in self.runs if not run.is_finished()]
 
 
-def add_ratings(
-    rated: RatedClips,
-    models: Sequence[tuple[str, int]],
-    setup: TrainingSetup,
-    path: str | None = None,
-    scale: Sequence[float] | None = None,
-) -> tuple[RatedClips, str]:
-    """Add single ratings, for models that learn from them and for the noise ceiling.
-
-    Parameters
-    ----------
-    rated : RatedClips
-    models : sequence of (str, int)
-        Names as `plan_models` returns them, and seeds.
-    setup : TrainingSetup
-    path, scale
-        As in `read_ratings`; by default the ratings of the MusicEval tree that the
-        clips are from.
-
-    Returns
-    -------
-    rated : RatedClips
-        The clips with their ratings, if there are any.
-    sentence : str
-        What was read, for people; "" when there was nothing to read.
-
-    Raises
-    ------
-    UsageError
-        When ratings that are named, or that a model learns from, cannot be read.
-    """
-    # Models that learn from single ratings, and cannot do without them.
-    readers = [
-        preset for preset in dict(models) if setup.model(preset).config.reads_ratings
-    ]
-    attributes = rated.frame.attrs
-    file = path or attributes.get("means_of") or find_ratings(rated.source)
-    if file is None:
-        return rated, ""
-
-    try:
-        columns = attributes.get("columns")
-        # Ratings are on the scale of the labels, unless another one is named.
-        own = {
-            aspect: rated.scales.get(aspect, Scale(1, 5)) for aspect in rated.aspects
-        }
-        options = RatingOptions.of_attributes(attributes)
-        if path and "means_of" not in attributes:
-            own |= known_rating_scales(file, rated.aspects, columns, options)
-        ratings = read_ratings(
-            file, rated.aspects, scale or own, columns=columns, options=options
-        )
-        with_ratings = rated.with_ratings(ratings)
-        kept = with_ratings.ratings
-        assert kept is not None
-        gap = check_against_labels(kept, rated.frame, rated.aspects)
-    except UsageError as error:
-        # Ratings that nobody named and no model needs must not stop the training.
-        if path or readers:
-            raise
-        return rated, f"single ratings left aside: {error}"
-
-    purpose = ", ".join(readers) or "for the noise ceiling"
-    n_raters = kept["rater_id"].nunique()
-    n_clips = kept["clip_id"].nunique()
-    relation = f"their means {gap:.2f} from the labels"
-    if "means_of" in attributes:
-        relation = "whose means are the labels"
-    sentence = (
-        f"{purpose}: {len(kept)} single ratings by {n_raters} raters of {n_clips} of "
-        f"{len(rated.frame)} clips, {relation}"
-    )
-    unknown = len(ratings) - len(kept)
-    if unknown:
-        sentence += f"; {unknown} of clips that are not in the table are left out"
-    return with_ratings, sentence
-
-
 def plan_training(
     rated: RatedClips,
     models: Sequence[tuple[str, int]],
@@ -223,7 +137,7 @@ def plan_training(
         compute=compute,
         on_embed=on_embed,
     )
-    recordings = _recordings(rated, filled, workspace, on_embed)
+    recordings = _recordings(rated, filled, workspace, on_embed=on_embed)
     usable = _usable_clips(rated, filled, recordings)
 
     data = _store_clips(usable, filled.content, workspace)
@@ -244,7 +158,7 @@ def plan_training(
     jobs = compute.jobs
     if not jobs:
         sizes = [_size_in_memory(store, filled, pair) for pair in pairs.values()]
-        jobs = share_out(len(runs), device, max(sizes), compute.threads)
+        jobs = share_out(len(runs), device, max(sizes), threads=compute.threads)
     return TrainingPlan(
         runs=runs,
         rated=usable,
@@ -442,7 +356,7 @@ def _embed(
                 rated.frame,
                 store,
                 audio,
-                text,
+                text=text,
                 on_progress=on_embed,
                 placeholder=placeholder,
             )

@@ -111,6 +111,7 @@ class AspectRows:
     def _columns(self, compared: Compared, rival: Rival, cell: Cell) -> dict[str, Any]:
         """Both metrics, their difference and what the test says of it."""
         level, metric = cell
+        # Of several kinds of exchanges the most cautious answer.
         found = answer(compared.kinds)
         less_is_better = metric == "mse"
         return {
@@ -145,6 +146,7 @@ def smallest_of_claims(
     """
     smallest = [np.nan] * len(compared)
     for claims in questions:
+        # Holm compares the least p-value with the error over the number of claims.
         level = 1 - (1 - LEVEL) / max(len(claims), 1)
         for place in claims:
             comparison = compared[place]

@@ -151,6 +151,7 @@ def predictor_differences(
     UsageError
         as in `base_models.metrics.evaluate.evaluate`.
     """
+    # A row counts where it has a label and a score of every predictor.
     labels = rows.labels
     finite = {}
     for name, of_model in scores.items():
@@ -168,7 +169,7 @@ def predictor_differences(
             continue
         _, system = np.unique(rows.systems[kept], return_inverse=True)
         of_aspect = AspectRows(
-            aspect, labels[kept, k], system, prompts[kept], seed=seed
+            aspect, labels[kept, k], system, prompt=prompts[kept], seed=seed
         )
         for name, other in pairs:
             rival = (_PREDICTOR, other)
@@ -203,6 +204,7 @@ def _table(
     ]
     table["p_holm"] = np.nan
     table.loc[claims, "p_holm"] = holm(table.loc[claims, "p"])
+    # Of errors less is better, of correlations more.
     better = (table["difference"] < 0) == (table["metric"] == "mse")
     claimed = table["p_holm"] <= 1 - LEVEL
     table["said"] = np.where(claimed, np.where(better, "better", "worse"), "")
@@ -221,7 +223,7 @@ def _lines(table: pd.DataFrame, rows: Rows) -> Iterator[str]:
         of_cell = [row for row in headline if (row["level"], row["metric"]) == cell]
         unsaid = [row for row in of_cell if not row["said"]]
         if unsaid:
-            yield _unshown(unsaid, question, cell, n_aspects)
+            yield _unshown(unsaid, question, cell, n_aspects=n_aspects)
 
     names = set(rows.systems.tolist())
     if len(names) > 1:
@@ -236,6 +238,7 @@ def _shown(row: Mapping[str, Any], n_aspects: int) -> str:
     values = [row["value"], row["value_of_other"]]
     ends = [row["low"], row["high"]]
     difference = row["difference"]
+    # Turned round, so that every sentence says who is better.
     if row["said"] == "worse":
         first, second = second, first
         values.reverse()

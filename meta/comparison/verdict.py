@@ -203,7 +203,7 @@ def verdict(
             continue
 
         _, system = np.unique(system_ids[kept], return_inverse=True)
-        aspect_rows = AspectRows(aspect, truth, system, prompts[kept], seed=seed)
+        aspect_rows = AspectRows(aspect, truth, system, prompt=prompts[kept], seed=seed)
         numbers_of_systems.append(aspect_rows.n_systems)
         scores_of = {
             rival: scores[kept, k]

@@ -6,17 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-AUDIO_SUFFIXES = (
-    ".wav",
-    ".flac",
-    ".mp3",
-    ".ogg",
-    ".opus",
-    ".m4a",
-    ".aif",
-    ".aiff",
-)
-"""Suffixes that show that a name is one of an audio file."""
+from base_models.clips.names import AUDIO_SUFFIXES
 
 _FOLDERS = ("", "wav", "wavs", "audio", "stimuli", "sounds", "clips")
 

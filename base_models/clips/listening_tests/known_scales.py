@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from base_models.clips.columns import (
+    RATING_NAMES,
     aspect_columns,
     fold_name,
     scale_in_name,
@@ -13,6 +15,8 @@ from base_models.clips.columns import (
 from base_models.clips.text_table import parse_number
 from base_models.scales import Scale
 
+PERCENT = Scale(0, 100)
+_PERCENT = re.compile(r"%[)\]]?\s*$")
 MUSHRA = Scale(0, 100)
 """The continuous quality scale of Rec. ITU-R BS.1534."""
 
@@ -34,6 +38,9 @@ def known_scale(name: str, cells: Iterable[str]) -> Scale | None:
     (Scale(low=0.0, high=100.0), None)
     """
     stated = scale_in_name(name)
+    # "Score (%)"; of other names, as "Loss (%)", nobody knows that they are ratings.
+    if _PERCENT.search(name) and fold_name(name) in RATING_NAMES:
+        return PERCENT
     if stated is not None or "mushra" not in fold_name(name).split("_"):
         return stated
     numbers = (parse_number(cell.strip()) for cell in cells)

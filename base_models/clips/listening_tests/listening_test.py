@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from base_models.clips.columns import RATER_COLUMNS, fold_name
+from base_models.clips.columns import RATER_COLUMNS, first_column
 from base_models.clips.text_table import TextTable
 from base_models.scales import Scale
 
@@ -62,6 +62,4 @@ def rows_where(
 
 def rater_column(table: TextTable) -> str | None:
     """The column of raters, or None."""
-    return next(
-        (name for name in table.columns if fold_name(name) in RATER_COLUMNS), None
-    )
+    return first_column(table.columns, RATER_COLUMNS)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from base_models.clips import musiceval
-from base_models.clips.columns import ALIASES, STANDARD_NAMES, fold_name
+from base_models.clips.columns import ALIASES, STANDARD_NAMES, first_column, fold_name
 from base_models.clips.listening_tests.audio_beside import audio_beside
 from base_models.clips.listening_tests.conditions import role_of_condition
 from base_models.clips.listening_tests.known_scales import known_scale
@@ -143,8 +143,11 @@ def read_listening_test(
         return _without_anchors(test, options.anchors, path)
 
     test = _completed(test, path)
+    # What the layout fixes comes before what a name says.
     test = replace(test, scales={**_scales_in_names(test), **test.scales})
     test = replace(test, notes=(_title(test), *test.notes))
+    # Raters are judged by references and control questions too, so these stay in it
+    # until raters are screened.
     test = _screened(test, options.screen, path)
     test = _without_controls(test)
     test = _without_anchors(test, options.anchors, path)
@@ -171,6 +174,7 @@ def _in_its_layout(
             f"{path}: --format {name} is of a table ({', '.join(TABLE_SUFFIXES)})."
         )
     table = reading.applied(table)
+    # A layout that is named is read as such, whether or not the table looks like it.
     for layout, is_of_it, read in _TABLES:
         if name == layout or (name is None and is_of_it(table)):
             test = read(table, path)
@@ -209,6 +213,7 @@ def _completed(test: ListeningTest, path: Path) -> ListeningTest:
     notes: list[str] = []
     if "system_id" not in known:
         has_ids = "clip_id" in known
+        # A path of a file names a system by the file, not by its folders.
         named = names_in_ids([name if has_ids else Path(name).stem for name in ids])
         if any(named.systems):
             columns["system_id"] = list(named.systems)
@@ -247,6 +252,7 @@ def _title(test: ListeningTest) -> str:
     systems = {name.strip() for name in _column(table, "system_id") or () if name}
     if systems:
         title += f" by {_many(len(systems), 'system')}"
+    # Scales may also be of columns that the layout has, and this table lacks.
     own = {name: scale for name, scale in test.scales.items() if name in table.columns}
     for name, scale in own.items():
         title += f"; '{name}' is on {scale}"
@@ -294,6 +300,7 @@ def _without_anchors(test: ListeningTest, anchors: str, path: Path) -> Listening
             f"{path} rates only reference and anchor conditions: {listed}. Take them "
             "with --anchors keep."
         )
+    # There a row is a clip, and not a rating.
     if test.has_labels or test.layout == "lists":
         left_out = _many(keeps.count(False), "clip")
     else:
@@ -368,6 +375,7 @@ def _as_shares(test: ListeningTest, raters: str, path: Path) -> pd.DataFrame:
         parts.append(
             pd.DataFrame(
                 {
+                    # Ratings of two aspects are not compared with each other.
                     "clip_id": [f"{name}\0{aspect}" for name in ids],
                     "rater_id": [cell.strip() for cell in table.columns[raters]],
                     "item": items,
@@ -388,6 +396,7 @@ def _without_system(clip_id: str, system: str) -> str:
 
 def _likely_scale(values: np.ndarray, aspect: str, path: Path) -> Scale:
     """The scale of ratings that nobody named: 1..5, 0..10 or 0..100."""
+    # The narrowest that holds them: 0..100 holds any of the others.
     for scale in (Scale(1, 5), Scale(0, 10), Scale(0, 100)):
         if not scale.is_off(values).any():
             return scale
@@ -410,8 +419,5 @@ def _numbers(cells: Sequence[str] | None, n: int) -> np.ndarray:
 
 def _column(table: TextTable, standard: str) -> list[str] | None:
     """The cells of a column under any of its usual names."""
-    legal = (standard, *ALIASES[standard])
-    return next(
-        (cells for name, cells in table.columns.items() if fold_name(name) in legal),
-        None,
-    )
+    name = first_column(table.columns, ALIASES[standard])
+    return None if name is None else table.columns[name]

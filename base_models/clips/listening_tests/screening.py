@@ -63,6 +63,7 @@ def screen_raters(ratings: pd.DataFrame, screen: str) -> list[LeftOut]:
         when ``bs1534`` is asked for without a hidden reference or mid-range anchor, or
         all raters would be left out.
     """
+    # What is known of all ratings is computed once, and not for each rater.
     rules = _bs1534(ratings) if screen == "bs1534" else _p808(ratings)
     found = []
     for rater, own in ratings.groupby("rater_id", sort=False):
@@ -122,8 +123,10 @@ def _p808(ratings: pd.DataFrame) -> _Rules:
     counts = by_clip.transform("count")
 
     def reason(rater: str, own: pd.DataFrame) -> str:
+        # From the surest sign to the least sure, since one reason is given.
         asked = own[own["expected"].notna() & own["value"].notna()]
         distance = (asked["value"] - asked["expected"]).abs()
+        # Exactly one point of 1..5 is allowed, whatever rounding makes of it.
         n_wrong = int((distance > GOLD_TOLERANCE + 1e-9).sum())
         if n_wrong:
             return f"answers {n_wrong} of {len(asked)} control questions wrongly"
@@ -139,6 +142,7 @@ def _p808(ratings: pd.DataFrame) -> _Rules:
         n_others = (counts[values.index] - 1).where(lambda count: count > 0)
         others = (sums[values.index] - values) / n_others
         pairs = pd.DataFrame({"own": values, "others": others}).dropna()
+        # Where all others agree, a correlation with them does not exist.
         if len(pairs) < FEWEST_RATINGS or pairs["others"].nunique() == 1:
             return ""
         correlation = float(np.corrcoef(pairs["own"], pairs["others"])[0, 1])

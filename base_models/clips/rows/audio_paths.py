@@ -18,14 +18,7 @@ from functools import cached_property
 from pathlib import Path
 from urllib.parse import unquote
 
-AUDIO_SUFFIXES = frozenset(
-    {
-        *(".wav", ".wave", ".w64", ".rf64", ".flac", ".ogg", ".oga", ".opus", ".mp3"),
-        *(".aiff", ".aif", ".aifc", ".caf", ".au", ".snd", ".sph", ".voc"),
-        *(".m4a", ".aac", ".webm"),
-    }
-)
-"""Extensions of files that are taken for audio where nothing names them."""
+from base_models.clips.names import AUDIO_SUFFIXES
 
 _DRIVE = re.compile(r"[A-Za-z]:/")
 _LINK = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")

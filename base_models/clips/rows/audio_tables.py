@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from base_models.clips.columns import CLIP_COLUMNS
-from base_models.clips.rows.audio_paths import AUDIO_SUFFIXES, FoundAudio
+from base_models.clips.names import AUDIO_SUFFIXES
+from base_models.clips.rows.audio_paths import FoundAudio
 from base_models.clips.rows.standard_columns import StandardTable
 from base_models.clips.text_table import TextTable
 

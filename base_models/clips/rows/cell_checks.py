@@ -8,40 +8,16 @@ from collections.abc import Sequence
 import numpy as np
 
 from base_models.clips.columns import SPLIT_ALIASES
-from base_models.clips.problems import Problem, Problems
+from base_models.clips.problems import Problems, problem_in
 from base_models.clips.rows.audio_paths import same_file_twice
 from base_models.clips.rows.standard_columns import StandardTable
-from base_models.clips.text_table import TextTable, check_name
+from base_models.clips.text_table import check_name
 from base_models.errors import UsageError, some
 
 SPLIT_OF_WORD = {
     word: split for split, words in SPLIT_ALIASES.items() for word in words
 }
 _NUL_OR_SURROGATE = re.compile(r"[\x00\ud800-\udfff]")
-
-
-def problem_in(
-    table: TextTable,
-    row: int,
-    column: str,
-    *,
-    value: str,
-    what: str,
-    cure: str = "",
-    message: str = "",
-) -> Problem:
-    """The problem of a cell, with its place; see `Problem`."""
-    file, number = table.locations[row]
-    return Problem(
-        str(file),
-        number,
-        column,
-        value=value,
-        what=what,
-        cure=cure,
-        unit=table.unit,
-        message=message,
-    )
 
 
 def check_names(standard: StandardTable, problems: Problems) -> None:
@@ -92,6 +68,7 @@ def check_audio(standard: StandardTable, problems: Problems) -> None:
                 cure="Write its path in full, or name the folder with --audio-root.",
             )
             problems.add(row, problem)
+    # Found by their ends, two paths of other computers may lead to one file here.
     for row in same_file_twice(standard.audio):
         one = standard.audio[row]
         problem = problem_in(
@@ -112,6 +89,7 @@ def read_splits(standard: StandardTable, problems: Problems) -> list[str]:
     column = standard.column("split")
     cells = table.columns["split"]
     splits = [SPLIT_OF_WORD.get(cell.lower(), "") for cell in cells]
+    # A column of words that are no splits, such as "set A", is not half filled in.
     has_splits = any(splits)
     for row, cell in enumerate(cells):
         if cell and not splits[row]:
@@ -158,6 +136,7 @@ def check_repeats(
     for clip, rows in rows_of.items():
         if not clip or len(rows) == 1:
             continue
+        # Rows that differ leave it open which of them is right, so that all are listed.
         whole = {tuple(cells[row] for cells in table.columns.values()) for row in rows}
         # A clip in two splits is the graver mistake (a leak).
         if len({splits[row] for row in rows}) > 1:
@@ -203,6 +182,7 @@ def check_labelled(
     problems : of the table so far: a row whose label is a problem has a label
     """
     table = standard.table
+    # A cell that is no number was refused as such, and is not missing as well.
     has_problem = problems.rows
     for row in np.flatnonzero(np.isnan(scores).all(axis=1)).tolist():
         if splits[row] not in ("train", "dev") or row in has_problem:

@@ -84,7 +84,7 @@ def write_cleaned_table(
         writer.writerow(joined)
     atomic_write(file, text.getvalue().encode())
     left_out = [clip for clip in rows.clips["clip_id"] if clip in set(without_audio)]
-    return CleanedTable(len(clips), tuple(left_out), tuple(others), n_joined)
+    return CleanedTable(len(clips), tuple(left_out), tuple(others), n_joined=n_joined)
 
 
 def _columns(clips: pd.DataFrame, file: Path) -> tuple[dict[str, list[str]], list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -9,8 +10,9 @@ from base_models.clips.columns import (
     CLIP_COLUMNS,
     RATING_NAMES,
     aspect_columns,
+    cannot_be_a_rating,
     fold_name,
-    is_bookkeeping_of_ratings,
+    scale_in_name,
     without_scale,
 )
 from base_models.clips.labels import SCALE
@@ -18,6 +20,9 @@ from base_models.clips.listening_tests.known_scales import known_scale
 from base_models.clips.text_table import TextTable, parse_number
 from base_models.errors import UsageError, one_of, some
 from base_models.scales import LabelScales, Scale
+
+_BEGINS_WITH_NUMBER = re.compile(r"[+-]?[.,]?[0-9]")
+_NUMBER_AT_THE_END = re.compile(r"_?[0-9]+$")
 
 
 def choose_aspects(
@@ -54,23 +59,81 @@ def choose_aspects(
     # A known name wins over the values of a column: where a table has "mos", another
     # numeric column on the scale is some other measure.
     known = [name for name in candidates if fold_name(name) in RATING_NAMES]
-    chosen = known or [
-        name
-        for name in candidates
-        if not is_bookkeeping_of_ratings(name)
-        and _is_on_scale(
-            table.columns[name],
-            declared.of(without_scale(name))
-            or known_scale(name, table.columns[name])
-            or Scale.of(SCALE),
-        )
-    ]
+    # "Quality" may be a word such as "high" beside a rating, and is one alone.
+    numeric = [name for name in known if _holds_a_number(table.columns[name])]
+    stated = [name for name in candidates if _states_a_scale(name)]
+    chosen = (
+        numeric
+        or known
+        or stated
+        or [
+            name
+            for name in candidates
+            if not cannot_be_a_rating(name)
+            and _is_on_scale(
+                table.columns[name],
+                declared.of(without_scale(name))
+                or known_scale(name, table.columns[name])
+                or Scale.of(SCALE),
+            )
+        ]
+    )
     named: dict[str, str] = {}
     for name in chosen:
         aspect = without_scale(name)
         # Two columns that differ in the scale alone keep their names in full.
         named[name if aspect in named or aspect in CLIP_COLUMNS else aspect] = name
     return named
+
+
+def _holds_a_number(cells: Iterable[str]) -> bool:
+    """Whether some cell begins with a number; or all are empty."""
+    filled = [cell.strip() for cell in cells if cell.strip()]
+    return not filled or any(_BEGINS_WITH_NUMBER.match(cell) for cell in filled)
+
+
+def _states_a_scale(name: str) -> bool:
+    """Whether a name is that of a rating by its scale: in French, "Note (1-5)" is."""
+    if scale_in_name(name) is None:
+        return False
+    return not cannot_be_a_rating(name) or fold_name(name) == "note"
+
+
+def guess_notes(rated: Mapping[str, str]) -> list[str]:
+    """What is to be said of ratings that are known by their numbers alone.
+
+    Parameters
+    ----------
+    rated : aspect to its column, which nobody named
+
+    Examples
+    --------
+    >>> guess_notes({"mos": "mos"})
+    []
+    >>> guess_notes({"Rating 1": "Rating 1", "Rating 2": "Rating 2"})[0][:42]
+    "columns 'Rating 1', 'Rating 2' are taken f"
+    """
+    names = list(rated.values())
+    notes = []
+    unknown = [
+        name
+        for name in names
+        if fold_name(name) not in RATING_NAMES and not _states_a_scale(name)
+    ]
+    without_numbers = {_NUMBER_AT_THE_END.sub("", fold_name(name)) for name in names}
+    are_numbered = len(names) > 1 and without_numbers <= RATING_NAMES
+    if are_numbered and len(without_numbers) == 1 and len(unknown) >= len(names) - 1:
+        notes.append(
+            f"columns {some(names)} are taken for as many aspects; where each is one "
+            "rater's, say --format raters-in-columns"
+        )
+    elif len(unknown) > 1:
+        notes.append(
+            f"columns {some(unknown)} are taken for ratings, since their numbers lie "
+            "on the scale: name those that are (--aspects); where each is one rater's, "
+            "say --format raters-in-columns"
+        )
+    return notes
 
 
 def _check_requested(
@@ -131,11 +194,11 @@ def odd_cell_notes(table: TextTable, names: Iterable[str]) -> list[str]:
         cells = [cell.strip() for cell in table.columns.get(name, ())]
         filled = [row for row, cell in enumerate(cells) if cell]
         odd = [row for row in filled if parse_number(cells[row]) is None]
-        if is_bookkeeping_of_ratings(name) or not 0 < len(odd) <= len(filled) / 4:
+        if cannot_be_a_rating(name) or not 0 < len(odd) <= len(filled) / 4:
             continue
         _, number = table.locations[odd[0]]
         notes.append(
-            f"'{name}' is no rating, for {table.unit} {number} has "
+            f"column '{name}' is no rating, for {table.unit} {number} has "
             f"'{cells[odd[0]]}'; --aspects takes it for one, and lists such cells"
         )
     return notes

@@ -25,8 +25,13 @@ from base_models.clips.ratings import (
     rated_columns,
     read_ratings,
 )
-from base_models.clips.rows.rated_columns import choose_aspects, scale_notes
+from base_models.clips.rows.rated_columns import (
+    choose_aspects,
+    guess_notes,
+    scale_notes,
+)
 from base_models.clips.rows.reading import Reading
+from base_models.clips.tables.notation import settled_by_scale
 from base_models.clips.tables.read_table import is_table
 from base_models.clips.text_table import TextTable
 from base_models.scales import LabelScales, Scale
@@ -63,8 +68,8 @@ class Labels:
     Parameters
     ----------
     rated : aspect to its column
-    arrays : aspect to its n labels; of means, each aspect has the arrays of
-        `MEAN_STATISTICS` too
+    arrays : aspect to its n labels; of means, ``<aspect>_n``, ``<aspect>_low`` and
+        ``<aspect>_high`` too
     source : the single ratings whose means they are; None where they stand in the table
     scales : those that are declared, by the user or by the data
     rating_options : how the listening test was read, where labels are its means
@@ -88,7 +93,22 @@ def read_labels(
     options: RatingOptions,
     problems: Problems,
 ) -> Labels:
-    """Labels that stand in the table, or else the means of single ratings."""
+    """Labels that stand in the table, or else the means of single ratings.
+
+    Parameters
+    ----------
+    table : of n clips
+    words : aspects that are named; None takes those that are recognised
+    source : where labels may be
+    declared : scales that the user names
+    options : how ratings and cells are read
+    problems : takes the cells that are no labels
+
+    Raises
+    ------
+    UsageError
+        when an aspect is in neither, or single ratings cannot be read.
+    """
     test = source.test
     ratings = source.own_ratings or source.ratings
     if test is not None and test.has_labels and words is None:
@@ -96,6 +116,7 @@ def read_labels(
     if source.own_ratings is None and ratings is not None:
         test = read_listening_test(Path(ratings), options)
 
+    # Labels in the table come before the means of ratings elsewhere.
     rated: dict[str, str] = {}
     if source.own_ratings is None and not _are_all_absent(words, table, ratings):
         rated = choose_aspects(table, words, declared=declared, path=source.path)
@@ -104,25 +125,30 @@ def read_labels(
         declared.check_aspects(list(rated))
     # Where the scale of the ratings is named, their means are on that of labels.
     if source.rating_scale is None:
-        of_test = {} if test is None else test.scales
         named = [f"{aspect}={column}" for aspect, column in rated.items()]
-        known = known_scales(table.columns, of_test, words=named or words)
-        declared = replace(declared, known=known)
+        declared = _with_known_scales(declared, table, test, words=named or words)
     scales = declared.or_else(Scale.of(SCALE))
     n_problems = len(problems)
-    scores = _scores(table, rated, scales, options.reading, problems=problems)
+    table, settled = _settled(table, rated, scales)
+    scores = _scores(
+        table, rated, scales=scales, reading=options.reading, problems=problems
+    )
+    # A cell that is no label was meant to be one.
     has_labels = len(problems) > n_problems or any(
         np.isfinite(values).any() for values in scores.values()
     )
-    if ratings is None and (
-        musiceval.is_list(source.path) or not is_table(source.path)
-    ):
+    # Only a MusicEval tree has single ratings in a place that is known.
+    is_tree = musiceval.is_list(source.path) or not is_table(source.path)
+    if ratings is None and is_tree:
         ratings = find_ratings(source.path)
+
     if has_labels or ratings is None:
         # What a layout fixes is said with the layout.
         is_fixed = source.test is not None and source.test.has_labels
-        notes = () if is_fixed else tuple(scale_notes(rated, declared))
-        return Labels(rated, scores, scales=declared, notes=notes)
+        notes = settled if is_fixed else [*settled, *scale_notes(rated, declared)]
+        if words is None:
+            notes += guess_notes(rated)
+        return Labels(rated, scores, scales=declared, notes=tuple(notes))
 
     if words is not None or not rated:
         rated = aspect_columns(words) if words else rated_columns(ratings, options)
@@ -130,7 +156,11 @@ def read_labels(
     declared.check_aspects(list(rated))
     declared = _with_scales_of_columns(declared, rated)
     means = _means(
-        ratings, rated, declared, options, rating_scale=source.rating_scale
+        ratings,
+        rated,
+        declared=declared,
+        options=options,
+        rating_scale=source.rating_scale,
     ).reindex(table.columns["clip_id"])
     is_elsewhere = test is not None and source.own_ratings is None
     return Labels(
@@ -141,6 +171,19 @@ def read_labels(
         rating_options=None if test is None else options,
         notes=test.notes if test is not None and is_elsewhere else (),
     )
+
+
+def _with_known_scales(
+    declared: LabelScales,
+    table: TextTable,
+    test: ListeningTest | None,
+    *,
+    words: Sequence[str] | None,
+) -> LabelScales:
+    """The same scales, and those that the table or the listening test states."""
+    of_test = {} if test is None else test.scales
+    known = known_scales(table.columns, of_test, words=words)
+    return replace(declared, known=known)
 
 
 def _with_scales_of_columns(
@@ -165,12 +208,32 @@ def _arrays(means: pd.DataFrame, rated: Iterable[str]) -> dict[str, np.ndarray]:
     return arrays
 
 
+def _settled(
+    table: TextTable, rated: Mapping[str, str], scales: LabelScales
+) -> tuple[TextTable, list[str]]:
+    """The table with numbers such as 2,125 as their scale says; and what to say."""
+    columns = dict(table.columns)
+    notes = []
+    for aspect, column in rated.items():
+        scale = scales.of(aspect) or Scale.of(SCALE)
+        old = columns[column]
+        plain = settled_by_scale(old, scale.low, scale.high)
+        if plain is not None:
+            columns[column] = plain
+            row = next(row for row, cell in enumerate(old) if cell != plain[row])
+            notes.append(
+                f"numbers of '{column}' are read as its scale {scale} says: "
+                f"'{old[row].strip()}' is {plain[row]}"
+            )
+    return replace(table, columns=columns), notes
+
+
 def _scores(
     table: TextTable,
     rated: Mapping[str, str],
+    *,
     scales: LabelScales,
     reading: Reading,
-    *,
     problems: Problems,
 ) -> dict[str, np.ndarray]:
     """The labels of each aspect that stand in the table."""
@@ -186,9 +249,9 @@ def _scores(
 def _means(
     ratings: str | os.PathLike,
     rated: Mapping[str, str],
+    *,
     declared: LabelScales,
     options: RatingOptions,
-    *,
     rating_scale: Sequence[float] | None,
 ) -> pd.DataFrame:
     """The means of single ratings, by clip."""

@@ -5,7 +5,6 @@ Commands take it as ``--columns``, ``--missing-code`` and ``--audio-root``.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,7 +17,7 @@ from base_models.clips.columns import (
     fold_name,
 )
 from base_models.clips.text_table import TextTable, parse_number
-from base_models.errors import UsageError, one_of
+from base_models.errors import UsageError, nearest_name, one_of
 
 MEANINGS = {
     "audio": "audio",
@@ -36,6 +35,9 @@ MEANINGS = {
 
 USUAL_MISSING = frozenset(
     {"na", "n/a", "n.a.", "nan", "null", "none", "-", "--", ".", "?", "missing", "-1"}
+    # What formulas give that fail, and "no answer" in German.
+    | {"#n/a", "#div/0!", "#value!", "#ref!", "#name?", "#num!", "#null!", "#nv"}
+    | {"k.a.", "k. a.", "n.v."}
 )
 """What people write for a missing value, see `fold_code`."""
 
@@ -90,10 +92,11 @@ class Reading:
             meaning = standard or word
             if meaning in own:
                 raise UsageError(f"--columns names '{word}' twice; each meaning once.")
-            near = difflib.get_close_matches(word, MEANINGS, n=1, cutoff=0.8)
+            # Any other word is an aspect, so that a misspelt meaning would become one.
+            near = nearest_name(word, MEANINGS, cutoff=0.8)
             if near and not standard:
                 raise UsageError(
-                    f"--columns names '{word}': did you mean '{near[0]}'? An aspect of "
+                    f"--columns names '{word}': did you mean '{near}'? An aspect of "
                     f"that name is --aspects {word}={column}."
                 )
             if not column and not standard:
@@ -148,7 +151,9 @@ class Reading:
                 )
         # In a file of options a single code may stand without a list.
         codes = [missing_codes] if isinstance(missing_codes, str) else missing_codes
-        return cls(found.columns, found.aspects, tuple(map(str, codes or ())), root)
+        return cls(
+            found.columns, found.aspects, tuple(map(str, codes or ())), audio_root=root
+        )
 
     def in_table(self, table: TextTable) -> Reading:
         """The same with the columns as the table spells them.
@@ -159,13 +164,14 @@ class Reading:
             when the table has no such column; the nearest is suggested. One of raters
             may be that of single ratings elsewhere, and is left out.
         """
+        # Of clips nobody reads raters: a table with their means need not have any.
         rater = RATER_COLUMNS[0]
         columns = {key: name for key, name in self.columns.items() if key != rater}
         return Reading(
             {key: _spelled(name, table) for key, name in columns.items()},
             self.aspects,
             self.missing_codes,
-            self.audio_root,
+            audio_root=self.audio_root,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -185,7 +191,7 @@ class Reading:
             values.get("columns", {}),
             values.get("aspects", {}),
             tuple(values.get("missing_codes", ())),
-            None if root is None else Path(root),
+            audio_root=None if root is None else Path(root),
         )
 
     def applied(self, table: TextTable) -> TextTable:
@@ -203,6 +209,7 @@ class Reading:
         for name, cells in table.columns.items():
             if name in new_name:
                 columns[new_name[name]] = cells
+            # A column that already has the standard name is not the one meant.
             elif name not in new_name.values():
                 columns[name] = self._numbers_without_codes(name, cells)
         embedded = new_name.get(table.embedded, table.embedded)
@@ -227,6 +234,7 @@ class Reading:
 def _spelled(name: str, table: TextTable) -> str:
     if not name or name in table.columns:
         return name
+    # Spaces and case are often lost between a spreadsheet and a command line.
     alike = [other for other in table.columns if fold_name(other) == fold_name(name)]
     if len(alike) == 1:
         return alike[0]

@@ -8,6 +8,7 @@ are one; any other choice is the user's.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -233,14 +234,18 @@ def _ids_from_audio(audio: Sequence[str], path: Path) -> list[str]:
 # ---- what is said of it
 
 _COLUMNS = "columns: "
+_ON_COLUMNS = re.compile(
+    r"columns: |column '.*' is no rating|columns '.*' are taken for", re.DOTALL
+)
 
 
 def without_columns_note(notes: Iterable[str]) -> list[str]:
-    """Notes without that of `columns_note`, for tables that hold more than clips.
+    """Notes without those on single columns, for tables that hold more than clips.
 
-    Where predictions stand beside labels, columns that are no labels are models.
+    Where predictions stand beside labels, columns that are no labels are models, and
+    what is said of those is not what a reader of labels has to say.
     """
-    return [note for note in notes if not note.startswith(_COLUMNS)]
+    return [note for note in notes if not _ON_COLUMNS.match(note)]
 
 
 def columns_note(

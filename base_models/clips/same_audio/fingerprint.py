@@ -146,7 +146,7 @@ def fingerprint_of(samples: ArrayLike, rate: int) -> Fingerprint:
     # Adding 0 turns -0 into 0: they sound the same, but their bytes differ.
     digest = hashlib.sha256(f"{rate} ".encode() + (mono + 0.0).tobytes()).hexdigest()
     levels, spreads = _bands(mono, rate)
-    return Fingerprint(digest, _signal(mono, rate), levels, spreads)
+    return Fingerprint(digest, _signal(mono, rate), levels, band_spreads=spreads)
 
 
 def _signal(mono: np.ndarray, rate: int) -> np.ndarray:

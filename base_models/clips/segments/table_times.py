@@ -20,8 +20,7 @@ from base_models.clips.columns import (
     START_NAMES,
     fold_name,
 )
-from base_models.clips.problems import Problems
-from base_models.clips.rows.cell_checks import problem_in
+from base_models.clips.problems import Problems, problem_in
 from base_models.clips.rows.reading import Reading
 from base_models.clips.rows.standard_columns import (
     StandardTable,
@@ -211,9 +210,9 @@ def _segments(
     segments: list[Segment | None] = []
     for row in range(table.n_rows):
         segments.append(None)
-        start = _seconds(table, row, times.start, complain)
-        end = _seconds(table, row, times.end, complain)
-        duration = _seconds(table, row, times.duration, complain)
+        start = _seconds(table, row, times.start, complain=complain)
+        end = _seconds(table, row, times.end, complain=complain)
+        duration = _seconds(table, row, times.duration, complain=complain)
         given = [time for time in (start, end, duration) if time is not None]
         has_times = start is not None or end is not None
         if not has_times or any(math.isnan(time) for time in given):

@@ -83,7 +83,7 @@ def _read_rows(grid: Grid, text: str, separator: str) -> None:
     if _is_quoted_singly(text, separator):
         dialect["quotechar"] = "'"
     try:
-        _parse(grid, text, comments, dialect)
+        _parse(grid, text, comments, dialect=dialect)
         return
     except csv.Error as error:
         failure = error
@@ -91,13 +91,13 @@ def _read_rows(grid: Grid, text: str, separator: str) -> None:
 
     # Other programs write \" for a quote within quotes, or know no quotes between tabs.
     if '\\"' in text:
-        retried = _retry(grid, text.replace('\\"', '""'), comments, dialect)
+        retried = _retry(grid, text.replace('\\"', '""'), comments, dialect=dialect)
         if retried:
             grid.notes.append('\\" read as a quote')
             return
     if separator == "\t":
         plain = {"delimiter": separator, "quoting": csv.QUOTE_NONE}
-        if _retry(grid, text, comments, plain):
+        if _retry(grid, text, comments, dialect=plain):
             grid.notes.append("quotes read as they stand")
             return
     raise UsageError(
@@ -123,7 +123,7 @@ def _retry(
     if comments is not None:
         comments.dropped.clear()
     try:
-        _parse(attempt, text, comments, dialect)
+        _parse(attempt, text, comments, dialect=dialect)
     except (csv.Error, UsageError):
         return False
     if not _are_equal([row for row in attempt.rows if any(row)]):

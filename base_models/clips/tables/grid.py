@@ -10,15 +10,28 @@ from pathlib import Path
 from base_models.clips.problems import Problem, Problems
 from base_models.clips.tables.header import (
     column_names,
+    has_second_row,
     header_position,
     identifies_clips,
+    is_rated_name,
     is_textual_name,
+    names_of_two_rows,
     names_without_header,
 )
-from base_models.clips.tables.notation import in_plain_form, is_doubtful
+from base_models.clips.tables.notation import (
+    answers_in_plain_form,
+    in_plain_form,
+    is_doubtful,
+)
 from base_models.clips.text_table import TextTable
 from base_models.errors import some
 
+_SUMMARY = re.compile(
+    "mean|average|avg|median|total|sum|std|stdev|n|count|mittelwert|durchschnitt|summe"
+    "|gesamt|gesamtergebnis|moyenne|średnia|suma|promedio|ø",
+    re.IGNORECASE,
+)
+_FEWEST_ROWS = 3
 _UNNAMED = re.compile(r"\s*|unnamed[:_ ]+\d+(\.\d+)?", re.IGNORECASE)
 
 
@@ -69,6 +82,9 @@ class Grid:
             columns = [[] for _ in names]
         kept = self._kept_columns(names, columns)
         final = column_names([names[k] for k in kept], self.path)
+        self._drop_summaries(final)
+        if self.rows:
+            columns = [list(cells) for cells in zip(*self.rows, strict=True)]
         cells = {name: columns[k] for name, k in zip(final, kept, strict=True)}
         self._rewrite_numbers(cells)
 
@@ -110,6 +126,25 @@ class Grid:
         if with_cells and self.unit == "line":
             self.notes.append(f"{counted(with_cells, 'blank row')} left out")
 
+    def _drop_summaries(self, names: Sequence[str]) -> None:
+        """Leave out last rows such as "Mean", which sum up a table of clips.
+
+        They name no clip but by that word; it may name a system of one.
+        """
+        of_clips = [k for k, name in enumerate(names) if identifies_clips(name)]
+        while of_clips and len(self.rows) > _FEWEST_ROWS:
+            row = [cell.strip() for cell in self.rows[-1]]
+            first = next(filter(None, row), "")
+            ids = {row[k] for k in of_clips} - {""}
+            if not _SUMMARY.fullmatch(first.rstrip(":")) or ids - {first}:
+                return
+            self.notes.append(
+                f"{self.unit} {self.numbers[-1]} ('{first}') sums up others, and is "
+                "left out"
+            )
+            del self.rows[-1]
+            del self.numbers[-1]
+
     def _take_header(self) -> list[str]:
         """The names in the header, which is taken from the rows."""
         position = header_position(self.rows, self.is_list)
@@ -126,6 +161,14 @@ class Grid:
         header = self.rows[position]
         del self.rows[: position + 1]
         del self.numbers[: position + 1]
+        if has_second_row(header, self.rows):
+            self.notes.append(
+                f"{self.unit}s {self.numbers[0] - 1} and {self.numbers[0]} name the "
+                "columns together"
+            )
+            header = names_of_two_rows(header, self.rows[0])
+            del self.rows[0]
+            del self.numbers[0]
         return [name.strip() for name in header]
 
     def _fit_widths(self, names: list[str]) -> list[str]:
@@ -209,6 +252,8 @@ class Grid:
             if is_textual_name(name):
                 continue
             plain = in_plain_form(cells)
+            if plain is None and is_rated_name(name):
+                plain = answers_in_plain_form(cells)
             if plain is not None:
                 columns[name] = plain
                 example = next(
@@ -223,8 +268,8 @@ class Grid:
             self.notes.append(f"numbers rewritten in {', '.join(rewritten[:5])}")
         if doubtful:
             self.notes.append(
-                f"numbers in {some(doubtful)} can be read in two ways, and stay as "
-                "they are"
+                f"numbers in {some(doubtful)} can be read in two ways, as long as no "
+                "scale tells"
             )
 
     def _sentences(self, names: Sequence[str]) -> tuple[str, ...]:

@@ -16,7 +16,9 @@ from base_models.clips.columns import (
     SCORE_COLUMNS,
     STANDARD_NAMES,
     fold_name,
+    scale_in_name,
 )
+from base_models.clips.names import AUDIO_SUFFIXES, is_audio_name
 from base_models.clips.tables.notation import readings
 from base_models.errors import UsageError, some
 
@@ -29,10 +31,8 @@ _KNOWN = _TEXTUAL | frozenset(
     for name in (*RATING_NAMES, *RATING_COLUMNS, *PREDICTION_COLUMNS, *SCORE_COLUMNS)
 )
 _IDENTIFYING = frozenset(fold_name(name) for name in ID_COLUMNS + PATH_COLUMNS)
-_AUDIO_FILE = re.compile(
-    r".*\.(wav|flac|mp3|ogg|opus|m4a|aac|aiff?|aifc|au|caf|w64|webm|wma)\s*",
-    re.IGNORECASE | re.DOTALL,
-)
+_SUFFIXES = "|".join(map(re.escape, AUDIO_SUFFIXES))
+_FILE_IN = re.compile(rf"\S({_SUFFIXES})\b", re.IGNORECASE)
 _MUSICEVAL_ID = re.compile(r"(audiomos2025-track1-)?S[0-9]+_P[0-9]+(\.wav)?\s*")
 _LEADING_ROWS = 10
 """How many rows may stand above a header."""
@@ -56,18 +56,20 @@ def is_textual_name(name: str) -> bool:
     return fold_name(name) in _TEXTUAL
 
 
+def is_rated_name(name: str) -> bool:
+    """Whether a column of this name is known to hold ratings: by a name of them, by the
+    scale that it states, or by the audio file that a question is on.
+
+    >>> is_rated_name("MOS"), is_rated_name("How is a.wav?"), is_rated_name("genre")
+    (True, True, False)
+    """
+    is_known = fold_name(name) in RATING_NAMES or fold_name(name) in RATING_COLUMNS
+    return is_known or scale_in_name(name) is not None or bool(_FILE_IN.search(name))
+
+
 def identifies_clips(name: str) -> bool:
     """Whether a column of this name holds ids of clips or their files."""
     return fold_name(name) in _IDENTIFYING
-
-
-def is_audio_file(cell: str) -> bool:
-    """Whether a cell ends like the name of an audio file.
-
-    >>> is_audio_file("clips/a b.WAV"), is_audio_file("audio")
-    (True, False)
-    """
-    return _AUDIO_FILE.fullmatch(cell) is not None
 
 
 def header_position(rows: Sequence[Sequence[str]], is_list: bool = False) -> int | None:
@@ -88,7 +90,7 @@ def header_position(rows: Sequence[Sequence[str]], is_list: bool = False) -> int
     """
     if any(is_known_name(cell) for cell in rows[0]):
         return 0
-    files = [place for place, cell in enumerate(rows[0]) if is_audio_file(cell)]
+    files = [place for place, cell in enumerate(rows[0]) if is_audio_name(cell)]
     if files:
         return 0 if _are_above_answers(rows, files) else None
     if is_list and all(len(row) == 1 for row in rows):
@@ -101,6 +103,62 @@ def header_position(rows: Sequence[Sequence[str]], is_list: bool = False) -> int
     return _first_or_none(rows, is_list)
 
 
+def has_second_row(header: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
+    """Whether the row below a header belongs to it, as below merged cells.
+
+    Parameters
+    ----------
+    header : the row that names columns
+    rows : those below
+
+    Notes
+    -----
+    The second row has a known name and no number, the first leaves cells empty or says
+    the same twice where the second has names, and numbers are below some of these.
+    """
+    if len(rows) < 2:
+        return False
+    second = rows[0]
+    filled = [place for place, cell in enumerate(second) if cell.strip()]
+    if any(readings(second[place]) or is_audio_name(second[place]) for place in filled):
+        return False
+    names = [cell.strip() for cell in header]
+    is_merged = any(
+        place < len(names) and (not names[place] or names.count(names[place]) > 1)
+        for place in filled
+    )
+    are_names = any(is_known_name(second[place]) for place in filled)
+    has_numbers = any(
+        place < len(rows[1]) and readings(rows[1][place]) for place in filled
+    )
+    return is_merged and are_names and has_numbers
+
+
+def names_of_two_rows(first: Sequence[str], second: Sequence[str]) -> list[str]:
+    """The names of columns whose header has two rows, the first with merged cells.
+
+    A name in the second row is taken; with the one above it where others are called the
+    same.
+
+    >>> names_of_two_rows(["File", "Scores", ""], ["", "Quality", "Groove"])
+    ['File', 'Quality', 'Groove']
+    >>> names_of_two_rows(["Rater 1", "", "Rater 2"], ["MI", "TA", "MI"])
+    ['Rater 1 MI', 'TA', 'Rater 2 MI']
+    """
+    names = []
+    group = ""
+    lower = [cell.strip() for cell in second]
+    for place, name in enumerate(lower):
+        upper = first[place].strip() if place < len(first) else ""
+        group = upper or group
+        if not name or name == upper:
+            names.append(upper)
+        else:
+            is_shared = lower.count(name) > 1 and group
+            names.append(f"{group} {name}" if is_shared else name)
+    return names
+
+
 def _are_above_answers(rows: Sequence[Sequence[str]], files: Sequence[int]) -> bool:
     """Whether several files are named in the first row, and none in the next ones."""
     below = [
@@ -109,7 +167,7 @@ def _are_above_answers(rows: Sequence[Sequence[str]], files: Sequence[int]) -> b
         for place in files
         if place < len(row)
     ]
-    return len(files) > 1 and bool(below) and not any(map(is_audio_file, below))
+    return len(files) > 1 and bool(below) and not any(map(is_audio_name, below))
 
 
 def _first_or_none(rows: Sequence[Sequence[str]], is_list: bool) -> int | None:
@@ -153,7 +211,7 @@ def names_without_header(rows: Sequence[Sequence[str]]) -> list[str]:
     columns = [[row[k] for row in rows if k < len(row)] for k in range(width)]
     names = [f"field {k + 1}" for k in range(width)]
 
-    files = [k for k in range(width) if all(map(is_audio_file, columns[k]))]
+    files = [k for k in range(width) if all(map(is_audio_name, columns[k]))]
     clips = files[0] if files else 0
     names[clips] = "audio" if files else "clip_id"
 

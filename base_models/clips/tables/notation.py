@@ -30,6 +30,19 @@ def _notation(point: str, grouping: str) -> re.Pattern[str]:
 
 _WITH_POINT = _notation(r"\.", ",")
 _WITH_COMMA = _notation(",", r"\.")
+_WHOLE = re.compile(r"0|[1-9][0-9]*")
+_MONTH = re.compile(
+    "jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|sept|june|july|march|april"
+    "|mrz|mär|mai|okt|dez|märz|juni|juli|janv|févr|mars|avr|juin|juil|août|déc"
+    "|sty|lut|kwi|maj|cze|lip|sie|wrz|paź|lis|gru|ene|abr|ago|dic",
+    re.IGNORECASE,
+)
+_NUMBER_ALONE = re.compile(r"[0-9]+(?:[.,][0-9]+)?")
+# A number, then a percent sign or "/5", or a word of two letters at least.
+_ANSWER = re.compile(
+    rf"(?P<number>{_NUMBER_ALONE.pattern})\s*(?:(?P<sign>%|/\s*[0-9]+)"
+    r"|[-\u2013\u2014:=.|(\[]?\s*(?P<word>[^\W\d_]{2}[^\d]*?)[)\]]?)?"
+)
 _MARKS = re.compile(r"[, \u00a0\u202f'\u2019\u2212]")
 _GROUPS = re.compile(r"[ \u00a0\u202f'\u2019]")
 
@@ -101,6 +114,51 @@ def in_plain_form(cells: Sequence[str]) -> list[str] | None:
     return [cell if _is_missing(cell) else next(rewritten) for cell in cells]
 
 
+def answers_in_plain_form(cells: Sequence[str]) -> list[str] | None:
+    """The numbers of a rated column whose answers say more: ``40%``, ``4 - Good``, 4/5.
+
+    Parameters
+    ----------
+    cells : of one column that is known to hold ratings; those of `MISSING` stay
+
+    Returns
+    -------
+    cells : None where all are plain, or one is no such answer; where a number comes
+        with two words, a word is that of a month or beside a fraction, signs differ
+        (``/5`` beside ``/10``), or numbers of another scale would pass for those of
+        1..5 without their sign
+
+    Examples
+    --------
+    >>> answers_in_plain_form(["40%", "", "2,5 %"]), answers_in_plain_form(["4/5"])
+    (['40', '', '2.5'], ['4'])
+    >>> answers_in_plain_form(["5 - Excellent", "1 (Bad)", "3"])
+    ['5', '1', '3']
+    >>> answers_in_plain_form(["4 - noisy", "4 - dull"])
+    """
+    filled = [cell.strip() for cell in cells if not _is_missing(cell)]
+    matches = [match for match in map(_ANSWER.fullmatch, filled) if match]
+    if len(matches) < len(filled) or all(map(_NUMBER_ALONE.fullmatch, filled)):
+        return None
+    # All have one sign, or each number a word of its own, as only the ends may have.
+    signs = {re.sub(r"\s", "", match["sign"] or "") for match in matches}
+    words = {(match["number"], match["word"] or "") for match in matches}
+    numbers = {number for number, _ in words}
+    has_words = any(word for _, word in words)
+    # "01. Mrz" is what a spreadsheet makes of 1.3.
+    is_odd = has_words and not all(map(_WHOLE.fullmatch, numbers))
+    are_dates = any(_MONTH.fullmatch(word.rstrip(".")) for _, word in words)
+    if len(signs) > 1 or len(words) > len(numbers) or is_odd or are_dates:
+        return None
+    values = [match["number"].replace(",", ".") for match in matches]
+    # "4/10" and "4%" are other ratings than 4 on the usual scale, which would not show.
+    sign = signs.pop()
+    if sign not in ("", "/5") and all(float(value) <= 5 for value in values):
+        return None
+    plain = iter(values)
+    return [cell if _is_missing(cell) else next(plain) for cell in cells]
+
+
 def _is_missing(cell: str) -> bool:
     return cell.strip().lower() in MISSING
 
@@ -115,6 +173,38 @@ def is_doubtful(cells: Sequence[str]) -> bool:
     if numbers is None or in_plain_form(cells) is not None:
         return False
     return all(map(readings, numbers))
+
+
+def settled_by_scale(cells: Sequence[str], low: float, high: float) -> list[str] | None:
+    """The cells of a column in plain form, where its scale says which notation it has.
+
+    Parameters
+    ----------
+    cells : of one column
+    low, high : the ends of its scale
+
+    Returns
+    -------
+    cells : None where the notation is in no doubt, or remains so: on the scale lie the
+        numbers of both readings, or of none
+
+    Examples
+    --------
+    >>> settled_by_scale(["2,125", ""], 1, 5), settled_by_scale(["2,125"], 1, 5000)
+    (['2.125', ''], None)
+    """
+    if not is_doubtful(cells):
+        return None
+    fitting = []
+    # With a decimal comma, or with grouped thousands; others have one reading.
+    for choice in (-1, 0):
+        plain = [
+            cell if _is_missing(cell) else readings(cell)[choice] for cell in cells
+        ]
+        numbers = (parse_number(cell) for cell in plain if not _is_missing(cell))
+        if all(number is not None and low <= number <= high for number in numbers):
+            fitting.append(plain)
+    return fitting[0] if len(fitting) == 1 else None
 
 
 def _marked_numbers(cells: Sequence[str]) -> list[str] | None:

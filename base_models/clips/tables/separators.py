@@ -14,7 +14,8 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from base_models.clips.tables.header import is_audio_file, is_known_name
+from base_models.clips.names import is_audio_name
+from base_models.clips.tables.header import is_known_name
 from base_models.clips.tables.notation import readings
 
 _SAMPLE = 1 << 17
@@ -118,7 +119,7 @@ def _is_clean(cell: str) -> bool:
 
 def _is_list_of_files(sample: str) -> bool:
     lines = _lines(sample)
-    return all(is_audio_file(line) for line in lines)
+    return all(is_audio_name(line) for line in lines)
 
 
 def _is_split_by_blanks(sample: str) -> bool:

@@ -12,14 +12,14 @@ import datetime
 import io
 import re
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
 import python_calamine as calamine
 
 from base_models.clips.tables.grid import Grid, counted
-from base_models.clips.tables.header import is_known_name
+from base_models.clips.tables.header import identifies_clips, is_known_name
 from base_models.clips.text_table import TextTable
 from base_models.errors import UsageError, some
 
@@ -128,15 +128,18 @@ def _choose(
     if not filled:
         raise UsageError(f"{path} is empty.")
     # A first sheet often says what the others are.
-    named = [name for name in filled if _names_columns(book, name)]
-    chosen = (named or filled)[0]
+    of_clips = [name for name in filled if _names_columns(book, name, identifies_clips)]
+    named = [name for name in filled if _names_columns(book, name, is_known_name)]
+    chosen = (of_clips or named or filled)[0]
     return chosen, [name for name in filled if name != chosen]
 
 
-def _names_columns(book: calamine.CalamineWorkbook, name: str) -> bool:
-    """Whether a name of a column that is known stands in the first rows of a sheet."""
+def _names_columns(
+    book: calamine.CalamineWorkbook, name: str, is_looked_for: Callable[[str], bool]
+) -> bool:
+    """Whether the name of such a column stands in the first rows of a sheet."""
     rows = book.get_sheet_by_name(name).to_python(nrows=_FIRST_ROWS)
-    return any(is_known_name(_as_text(value)) for row in rows for value in row)
+    return any(is_looked_for(_as_text(value)) for row in rows for value in row)
 
 
 def _as_text(value: object) -> str:

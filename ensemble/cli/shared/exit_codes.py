@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from base_models.errors import DamagedArtifact, StackedMOSError, some
 from base_models.optional_libraries import EXTRA_OF_LIBRARY, missing_library
-from ensemble.cli.shared.problem_list import (
+from ensemble.cli.shared.clip_tables.problem_list import (
     list_problems_in,
     show_problems,
     write_listed,

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import glob
-import re
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from base_models.errors import UsageError
-
-_PATTERN = re.compile(r"[*?\[]")
+from base_models.files import matching_paths
 
 
 def audio_names(words: Sequence[str] | None) -> list[str]:
@@ -29,7 +25,7 @@ def audio_names(words: Sequence[str] | None) -> list[str]:
         if word == "-":
             names += _from_stdin()
         else:
-            names += _matches(word)
+            names += matching_paths(word)
     return names
 
 
@@ -48,16 +44,3 @@ def _from_stdin() -> list[str]:
             "none. Write for example: find clips -name '*.wav' | predict_mos -"
         )
     return names
-
-
-def _matches(word: str) -> list[str]:
-    """The files that a pattern matches; a file of exactly that name is itself."""
-    if not _PATTERN.search(word) or Path(word).exists():
-        return [word]
-    matches = sorted(glob.glob(word, recursive=True))
-    if not matches:
-        raise UsageError(
-            f"'{word}' matches no file. Patterns are looked for in {Path.cwd()}; ** "
-            "goes through folders, [*] stands for a * in a name."
-        )
-    return matches

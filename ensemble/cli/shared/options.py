@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import math
 import re
 import textwrap
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
 
-from base_models.errors import UsageError
+from base_models.errors import UsageError, nearest_name
 from ensemble.cli.shared.exit_codes import EXIT_CODES, USAGE, fail, say
 from ensemble.cli.shared.general_options import add_general_options
 from ensemble.screen.streams import take_stdout
@@ -171,9 +170,8 @@ class Options(ArgumentParser):
         raise SystemExit(USAGE)
 
     def _suggestion(self, option: str) -> str:
-        known = list(self._option_string_actions)
-        close = difflib.get_close_matches(option, known, n=1, cutoff=0.5)
-        return f". Did you mean {close[0]}?" if close else ""
+        close = nearest_name(option, self._option_string_actions)
+        return f". Did you mean {close}?" if close else ""
 
 
 def seed(word: str | int) -> int:

@@ -12,8 +12,7 @@ from base_models.clips.musiceval import PREFIX
 from base_models.clips.ratings import find_ratings, mean_ratings, read_ratings
 from base_models.clips.read_clips import read_clips
 from base_models.errors import UsageError
-from ensemble.training.rated_clips import RatedClips
-from ensemble.training.train_base_models import add_ratings
+from ensemble.training.rated_clips import RatedClips, add_ratings
 from ensemble.training.training_setup import TrainingSetup
 
 CODEC = SHARED_DATA / "codec-listening-test"

@@ -322,8 +322,8 @@ def test_clips_that_are_broken_too_short_or_without_prompt_are_set_aside(
     assert {
         clip.clip_id: clip.reason.split(":")[-1].strip() for clip in found.set_aside
     } == {
-        "c0": "not audio of a known kind (WAV, FLAC, OGG, MP3, AIFF), by its first "
-        "bytes",
+        "c0": "not audio of a known kind (WAV, RF64, W64, FLAC, OGG, MP3, AIFF, CAF, "
+        "AU, NIST, VOC, SVX or AVR), by its first bytes",
         "c1": "too short to remove seconds for mi",
         "c2": "too short to remove words for ta",
         "c3": "no prompt to remove words from for ta",
@@ -427,7 +427,7 @@ def test_unlabelled_clips_will_do(place):
         (["p.csv", "l.csv", "--share", "0.2"], "--share is for --deletion"),
         (["p.csv", "l.csv", "--draws", "10"], "--draws is for --deletion"),
         (["p.csv", "l.csv", "--stack", "s"], "--stack is for --deletion"),
-        (["p.csv"], "Name a file of predictions and then the labels; or --deletion"),
+        (["p.csv"], "Name files of predictions and then the labels; or --deletion"),
         (["--deletion", "--clips", "none.csv"], "none.csv"),
     ],
 )

@@ -205,8 +205,8 @@ def test_an_encoder_whose_library_is_missing_is_marked(listed, monkeypatch):
     assert line.split()[-2:] == ["no", "lib."]
     assert max(map(len, printed.split("lacks")[0].splitlines())) <= 80
     assert (
-        "basic_pitch cannot be used without onnxruntime; run: pip install "
-        "'stackedmos[light]'" in printed
+        "basic_pitch cannot be used without onnxruntime; run:\n"
+        "  pip install 'stackedmos[light]'\n" in printed
     )
 
 

@@ -14,7 +14,7 @@ from scipy.stats import spearmanr
 from base_models.errors import DamagedArtifact, UsageError
 from base_models.files import read_json
 from base_models.scales import Scale
-from ensemble.cli.shared.score_output import score_table
+from ensemble.cli.shared.output.score_output import score_table
 from ensemble.estimator.save_and_load import read_stack, scales_of
 from ensemble.estimator.stacked_mos import StackedMOS
 from ensemble.formats import Scores

@@ -86,17 +86,21 @@ class ChunkLayout:
         return in_order[::-1] if self.header.format.startswith("<") else in_order
 
 
-WAV = ChunkLayout("WAV", struct.Struct("<4sI"), 12, b"data")
-BIG_ENDIAN_WAV = ChunkLayout("WAV", struct.Struct(">4sI"), 12, b"data")
-AIFF = ChunkLayout("AIFF", struct.Struct(">4sI"), 12, b"SSND", before_samples=8)
-SVX = ChunkLayout("SVX", struct.Struct(">4sI"), 12, b"BODY")
-CAF = ChunkLayout("CAF", struct.Struct(">4sQ"), 8, b"data", align=1, before_samples=4)
+WAV = ChunkLayout("WAV", struct.Struct("<4sI"), 12, samples_name=b"data")
+BIG_ENDIAN_WAV = ChunkLayout("WAV", struct.Struct(">4sI"), 12, samples_name=b"data")
+AIFF = ChunkLayout(
+    "AIFF", struct.Struct(">4sI"), 12, samples_name=b"SSND", before_samples=8
+)
+SVX = ChunkLayout("SVX", struct.Struct(">4sI"), 12, samples_name=b"BODY")
+CAF = ChunkLayout(
+    "CAF", struct.Struct(">4sQ"), 8, samples_name=b"data", align=1, before_samples=4
+)
 # Names of W64 chunks are 16 bytes, of which the last 12 are the same in most.
 W64 = ChunkLayout(
     "W64",
     struct.Struct("<16sQ"),
     40,
-    b"data\xf3\xac\xd3\x11\x8c\xd1\x00\xc0\x4f\x8e\xdb\x8a",
+    samples_name=b"data\xf3\xac\xd3\x11\x8c\xd1\x00\xc0\x4f\x8e\xdb\x8a",
     align=8,
     counts_header=True,
 )
@@ -145,7 +149,9 @@ def check_chunks(handle: int, size: int, layout: ChunkLayout) -> Readable:
                 length = long_length
             elif layout.counts_header:
                 length -= width
-            samples = _Samples(body_at, length, size - body_at, long_at, frames_at)
+            samples = _Samples(
+                body_at, length, size - body_at, long_at=long_at, frames_at=frames_at
+            )
             return _check_samples(handle, layout, samples)
 
         if layout.counts_header:

@@ -90,9 +90,3 @@ def _is_number(value: object) -> bool:
 
 def _is_rater(key: str) -> bool:
     return fold_name(key) in {*RATER_COLUMNS, "id"}
-
-
-def _text(value: object) -> str:
-    if value is None:
-        return ""
-    return json.dumps(value) if isinstance(value, (list, dict)) else str(value)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from base_models.clips.columns import ALIASES, RATER_COLUMNS, fold_name
+from base_models.clips.columns import ALIASES, RATER_COLUMNS, first_column, fold_name
 from base_models.clips.listening_tests.listening_test import (
     EXPECTED,
     RATER,
@@ -71,12 +71,13 @@ def read_long(table: TextTable, path: Path) -> ListeningTest:
     """
     given = table
     table = with_usual_names(table)
-    clips = _column(table, ALIASES["clip_id"])
-    if clips is None and _column(table, ALIASES["audio"]) is None:
+    clips = first_column(table.columns, ALIASES["clip_id"])
+    if clips is None and first_column(table.columns, ALIASES["audio"]) is None:
         raise UsageError(
             f"{path} has no column of clips (clip_id, audio; also "
             f"{', '.join(_CLIPS[:4])} …); it has {some(given.columns, 20)}."
         )
+
     notes = []
     raters = rater_column(table)
     if raters is None:
@@ -87,7 +88,8 @@ def read_long(table: TextTable, path: Path) -> ListeningTest:
         notes.append(
             "no column names raters, so that each row counts as a rater of its own"
         )
-    systems = _column(table, ALIASES["system_id"])
+
+    systems = first_column(table.columns, ALIASES["system_id"])
     if clips is not None and systems is not None:
         crossed = _crossed(table, clips, systems, raters=raters)
         if crossed is not table:
@@ -103,10 +105,13 @@ def read_long(table: TextTable, path: Path) -> ListeningTest:
 def with_usual_names(table: TextTable) -> TextTable:
     """The same table with less usual names replaced, where no usual one is there."""
     names = {name: name for name in table.columns}
-    has_clips = any(_column(table, ALIASES[kind]) for kind in ("clip_id", "audio"))
+    # "song" beside "clip_id" is something else, and stays.
+    has_clips = any(
+        first_column(table.columns, ALIASES[kind]) for kind in ("clip_id", "audio")
+    )
     if not has_clips:
         _rename_first(names, _CLIPS, "clip_id")
-    if _column(table, ALIASES["system_id"]) is None:
+    if first_column(table.columns, ALIASES["system_id"]) is None:
         _rename_first(names, _CONDITIONS, "system_id")
     _rename_first(names, _SECONDS, SECONDS)
     _rename_first(names, _EXPECTED, EXPECTED)
@@ -135,6 +140,8 @@ def _crossed(table: TextTable, clips: str, systems: str, raters: str) -> TextTab
     items = [cell.strip() for cell in table.columns[clips]]
     conditions = [cell.strip() for cell in table.columns[systems]]
     people = [cell.strip() for cell in table.columns[raters]]
+    # An item may be a clip of its own (each rated once by a rater), or the same in
+    # several conditions; only then do conditions tell ratings of a rater apart.
     n_by_item = len(set(zip(items, people, strict=True)))
     n_by_both = len(set(zip(items, conditions, people, strict=True)))
     if n_by_item == table.n_rows or n_by_both <= n_by_item:
@@ -143,7 +150,3 @@ def _crossed(table: TextTable, clips: str, systems: str, raters: str) -> TextTab
     others = {name: cells for name, cells in table.columns.items() if name != clips}
     columns = {"clip_id": ids, "content_id": items, **others}
     return replace(table, columns=columns)
-
-
-def _column(table: TextTable, legal: Sequence[str]) -> str | None:
-    return next((name for name in table.columns if fold_name(name) in legal), None)

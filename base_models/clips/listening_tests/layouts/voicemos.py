@@ -7,6 +7,7 @@ of mean ratings, ``utterance.wav,2.125``, are label lists.)
 from __future__ import annotations
 
 import re
+from itertools import islice
 from pathlib import Path
 
 from base_models.clips.listening_tests.audio_beside import audio_beside
@@ -20,18 +21,35 @@ _LINE = re.compile(
     r"(?P<system>[^,]+),(?P<file>[^,]+\.wav),(?P<rating>[0-9.]+),(?:.*,)?"
     r"(?P<listener>[^,]+)"
 )
+_FRACTION = re.compile(r"[0-9]*\.[0-9]+")
+_FIRST_LINES = 20_000
 _SUFFIXES = {"", ".txt", ".csv", ".list"}
 
 
 def is_voicemos(path: Path) -> bool:
-    """Whether the first line of a file is one of such a list."""
+    """Whether a file is such a list, by its first lines.
+
+    A listener of several utterances, or several of one, are among them: else the last
+    number may be anything that is known of a clip.
+    """
     if path.suffix.lower() not in _SUFFIXES or not path.is_file():
         return False
     try:
         with path.open(encoding="utf-8-sig") as stream:
-            return _LINE.fullmatch(stream.readline(10_000).strip()) is not None
+            lines = [stream.readline(10_000).strip()]
+            # Of other files one line is looked at.
+            if _LINE.fullmatch(lines[0]):
+                lines += [line.strip() for line in islice(stream, _FIRST_LINES)]
     except (OSError, UnicodeDecodeError):
         return False
+    matches = [_LINE.fullmatch(line) for line in lines]
+    if matches[0] is None:
+        return False
+    known = [match for match in matches if match is not None]
+    if any(_FRACTION.fullmatch(match["listener"].strip()) for match in known):
+        return False
+    files = {match["file"] for match in known}
+    return len(known) == 1 or len(files) < len(known)
 
 
 def read_voicemos(path: Path) -> ListeningTest:

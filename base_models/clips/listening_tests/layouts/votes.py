@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from base_models.clips.columns import fold_name
-from base_models.clips.listening_tests.audio_beside import AUDIO_SUFFIXES
+from base_models.clips.columns import ALIASES, RATING_NAMES, fold_name
 from base_models.clips.listening_tests.bradley_terry import BradleyTerry, encode
 from base_models.clips.listening_tests.listening_test import (
     ListeningTest,
     rows_where,
 )
+from base_models.clips.names import AUDIO_SUFFIXES, is_audio_name
 from base_models.clips.text_table import TextTable, parse_number
 from base_models.errors import UsageError, some
 from base_models.scales import Scale
@@ -63,7 +63,17 @@ _TIES = frozenset(
 
 @dataclass(frozen=True)
 class _Columns:
-    """The columns of a table of votes."""
+    """The columns of a table of votes.
+
+    Parameters
+    ----------
+    first, second : of the two clips of a vote, or of their systems
+    verdict : which of both won
+    side : what the names of the columns call both, as ``("a", "b")``
+    systems : columns of the systems of both clips, where there are some
+    are_systems : whether `first` and `second` name systems, so that no clip is known
+    has_loser : whether the first always won
+    """
 
     first: str
     second: str
@@ -75,8 +85,15 @@ class _Columns:
 
 
 def are_votes(table: TextTable) -> bool:
-    """Whether a table has two columns of items and one of which won."""
-    return _columns(table) is not None
+    """Whether a table has two columns of items and one of which won.
+
+    A clip table with its own ratings may have columns called so, too.
+    """
+    if _columns(table) is None:
+        return False
+    names = {fold_name(name) for name in table.columns}
+    describes_clips = bool(names & {*ALIASES["clip_id"], *ALIASES["audio"]})
+    return not (describes_clips and names & RATING_NAMES)
 
 
 def read_votes(table: TextTable, path: Path) -> ListeningTest:
@@ -101,6 +118,7 @@ def read_votes(table: TextTable, path: Path) -> ListeningTest:
     table = rows_where(table, [bool(verdict) for verdict in verdicts])
     if not table.n_rows:
         raise UsageError(f"{path} holds no votes.")
+
     first, second = _pairs_of_clips(table, columns)
     outcomes = [1] * table.n_rows if columns.has_loser else _outcomes(table, columns)
 
@@ -114,6 +132,8 @@ def read_votes(table: TextTable, path: Path) -> ListeningTest:
         clips["system_id"] = items
     elif columns.systems is not None:
         clips["system_id"] = _systems(table, columns, items)
+
+    # Problems of a clip are told with the first vote on it.
     row_of: dict[str, int] = {}
     for row, pair in enumerate(zip(first, second, strict=True)):
         for item in pair:
@@ -148,7 +168,7 @@ def _clips(
 ) -> dict[str, list[str]]:
     """The columns of a clip table: names, scores, their intervals and votes."""
     low, high = fitted.interval()
-    are_files = all(item.lower().endswith(AUDIO_SUFFIXES) for item in items)
+    are_files = all(map(is_audio_name, items))
     return {
         ("audio" if are_files else "clip_id"): items,
         ASPECT: [f"{value:.6f}" for value in fitted.scores],
@@ -295,18 +315,19 @@ def _columns(table: TextTable) -> _Columns | None:
     winner = names.get("winner")
     loser = names.get("loser")
     if winner and loser:
-        return _Columns(winner, loser, winner, ("a", "b"), has_loser=True)
+        return _Columns(winner, loser, winner, side=("a", "b"), has_loser=True)
     verdict = next((names[word] for word in _VERDICTS if word in names), None)
     if verdict is None:
         return None
+    # Where both are named, clips are voted on, and systems are what is known of them.
     clips = _pair(names, _CLIP_WORDS)
     systems = _pair(names, _SYSTEM_WORDS)
     if clips is not None:
         own = None if systems is None else (systems[0], systems[1])
-        return _Columns(clips[0], clips[1], verdict, clips[2], systems=own)
+        return _Columns(clips[0], clips[1], verdict, side=clips[2], systems=own)
     if systems is not None:
         first, second, side = systems
-        return _Columns(first, second, verdict, side, are_systems=True)
+        return _Columns(first, second, verdict, side=side, are_systems=True)
     return None
 
 

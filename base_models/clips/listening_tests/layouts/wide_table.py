@@ -6,19 +6,20 @@ Read as clip tables, such columns would be taken for as many aspects.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from base_models.clips.columns import (
     RATER_COLUMNS,
     RATING_NAMES,
     STANDARD_NAMES,
+    cannot_be_a_rating,
     fold_name,
-    is_bookkeeping_of_ratings,
 )
-from base_models.clips.listening_tests.audio_beside import AUDIO_SUFFIXES, audio_beside
+from base_models.clips.listening_tests.audio_beside import audio_beside
 from base_models.clips.listening_tests.layouts.long_table import with_usual_names
 from base_models.clips.listening_tests.listening_test import RATER, ListeningTest
+from base_models.clips.names import AUDIO_SUFFIXES, is_audio_name
 from base_models.clips.rows.reading import USUAL_MISSING, fold_code
 from base_models.clips.text_table import TextTable, parse_number
 from base_models.errors import UsageError, some
@@ -35,7 +36,7 @@ _WORDS = (
 )
 # A word for people with a number or letter, and perhaps an aspect before or after it.
 _RATER_COLUMN = re.compile(
-    rf"(?:(?P<before>.+)_)?(?P<rater>(?:{_WORDS})s?_*(?:[0-9]+|[a-z](?![a-z0-9])))"
+    rf"(?:(?P<before>.+)_)?(?P<rater>(?:{_WORDS})(?:s?_*[0-9]+|_+[a-z](?![a-z0-9])))"
     r"(?:_(?P<after>.+))?"
 )
 _LETTER_COLUMN = re.compile(r"[rpsluhjae][0-9]{1,3}")
@@ -45,8 +46,20 @@ _SURVEY = re.compile(
     r"startdate|enddate|status|ipaddress|progress|duration.*|finished|recorded_?date"
     r"|recipient.*|external.*|location.*|distributionchannel|userlanguage|timestamp"
     r"|e?_?mail.*|consent.*|comments?.*|age.*|gender.*|name"
+    # Questions on the rater: "How old are you?", "Wie alt sind Sie?".
+    r"|(.*_)?(how_old|your_age|alter|(wie|wieviel)_alt|how_many|how_long|years_of"
+    r"|headphones?|kopfhörer|geschlecht|experience|erfahrung|musician|training)(_.*)?"
+    r"|(score|punkte|punktzahl)"
 )
-_RESPONSES = ("response_id", "responseid", "respondent_id", "respondent", "timestamp")
+_TIMES = (
+    "timestamp",
+    "zeitstempel",
+    "horodateur",
+    "sygnatura_czasowa",
+    "marca_temporal",
+)
+_RESPONSES = ("response_id", "responseid", "respondent_id", "respondent", *_TIMES)
+_GRID = re.compile(r"(?P<head>.+?)\s*\[(?P<row>[^\[\]]+)\]")
 _SUFFIXES = "|".join(suffix.removeprefix(".") for suffix in AUDIO_SUFFIXES)
 _AUDIO_NAME = re.compile(rf"[^\s\"'<>/\\]+\.(?:{_SUFFIXES})\b", re.IGNORECASE)
 
@@ -54,23 +67,55 @@ _AUDIO_NAME = re.compile(rf"[^\s\"'<>/\\]+\.(?:{_SUFFIXES})\b", re.IGNORECASE)
 def raters_in_columns(table: TextTable) -> dict[str, tuple[str, str]]:
     """Columns that hold one rater's ratings, as name to (rater, aspect).
 
-    None are found in a table that has a column of mean ratings.
+    None are found in a table that has a column of mean ratings. Names of a letter and a
+    number, as "R1", are those of raters only if nothing else can be a rating, and the
+    numbers are what people give: wholes and halves, none below 0.
     """
     found: dict[str, tuple[str, str]] = {}
     letters: dict[str, tuple[str, str]] = {}
     for name, cells in table.columns.items():
         normal = fold_name(name)
         match = _RATER_COLUMN.fullmatch(normal)
-        if match and _are_numbers(cells):
+        # "n_rater_2" counts something.
+        if match and match["before"] != "n" and _are_numbers(cells):
             aspect = match["before"] or match["after"] or ASPECT
             found[name] = (match["rater"], aspect)
-        elif _LETTER_COLUMN.fullmatch(normal) and _are_numbers(cells):
+        elif _LETTER_COLUMN.fullmatch(normal) and _are_given(cells):
             letters[name] = (name.strip(), ASPECT)
-    if not found and len(letters) >= _FEWEST_LETTERS:
-        found = letters
-    others = [name for name in table.columns if name not in found]
+    others = [name for name in table.columns if name not in (found or letters)]
+    # "subject_1" beside a column "mos" is about the clip, and not a rating of it.
     has_means = any(fold_name(name) in RATING_NAMES for name in others)
+    if not found and len(letters) >= _FEWEST_LETTERS and len(_initials(letters)) == 1:
+        has_means = has_means or any(_may_be_rating(table, name) for name in others)
+        # Who rated nothing is no rater.
+        found = {
+            name: pair
+            for name, pair in letters.items()
+            if any(cell.strip() for cell in table.columns[name])
+        }
     return {} if has_means or len(found) < FEWEST_COLUMNS else found
+
+
+def _initials(names: Iterable[str]) -> set[str]:
+    return {name.strip()[0] for name in names}
+
+
+def _may_be_rating(table: TextTable, name: str) -> bool:
+    """Whether a column of numbers has a name that is on no list."""
+    folded = fold_name(name)
+    is_known = folded in STANDARD_NAMES or cannot_be_a_rating(folded)
+    return not is_known and _are_numbers(table.columns[name])
+
+
+def _are_given(cells: Sequence[str]) -> bool:
+    """Whether all numbers are such as people give; none at all are."""
+    if not _are_numbers(cells):
+        return not any(cell.strip() for cell in cells)
+    numbers = [parse_number(cell.strip()) for cell in cells]
+    return all(
+        number is None or (number >= 0 and float(2 * number).is_integer())
+        for number in numbers
+    )
 
 
 def has_raters_in_columns(table: TextTable) -> bool:
@@ -145,13 +190,16 @@ def clips_in_columns(table: TextTable) -> dict[str, str]:
     for name, cells in table.columns.items():
         normal = fold_name(name)
         text = name if questions is None else f"{name} {cells[questions]}"
-        match = _AUDIO_NAME.search(text)
+        file = _file_in(text)
         is_answer = _are_numbers(cells, skipped=_header_rows(table))
-        if match and is_answer:
-            named[name] = match[0]
+        if file and is_answer:
+            named[name] = file
         elif is_answer and not _is_about_rater(normal):
             others[name] = name.strip()
     if named:
+        # "my song.wav" and "your song.wav" are two.
+        if len(set(named.values())) < len(named) and all(map(is_audio_name, named)):
+            named = {name: name.strip() for name in named}
         return named if len(named) >= FEWEST_COLUMNS else {}
     has_clips = any(fold_name(name) in STANDARD_NAMES for name in table.columns)
     is_rated = any(fold_name(name) in RATING_NAMES for name in table.columns)
@@ -160,11 +208,63 @@ def clips_in_columns(table: TextTable) -> dict[str, str]:
     return others
 
 
+def _file_in(text: str) -> str:
+    """The name of an audio file in a question, without brackets around it, or ""."""
+    match = _AUDIO_NAME.search(text)
+    if match is None:
+        return ""
+    file = match[0]
+    is_open = file[0] in "([{" and not any(sign in file for sign in ")]}")
+    return file[1:] if is_open else file
+
+
+def in_grids(clip_of: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+    """The clip and the aspect of each column, where a survey asked for both in a grid.
+
+    Parameters
+    ----------
+    clip_of : column to clip
+
+    Returns
+    -------
+    pairs : column to (clip, aspect). Google Forms writes the question and, in brackets,
+        the row of a grid; either may be the aspect, if it is the name of a rating. A
+        question of all columns is none of a clip.
+
+    Examples
+    --------
+    >>> in_grids({"c1 [Quality]": "", "c2 [Quality]": ""})
+    {'c1 [Quality]': ('c1', 'Quality'), 'c2 [Quality]': ('c2', 'Quality')}
+    >>> in_grids({"How good? [c1]": "", "How good? [c2]": ""})
+    {'How good? [c1]': ('c1', 'rating'), 'How good? [c2]': ('c2', 'rating')}
+    """
+    parts = {name: _GRID.fullmatch(name.strip()) for name in clip_of}
+    found = {name: match for name, match in parts.items() if match is not None}
+    if len(found) == len(parts) > 0:
+        heads = {name: match["head"].strip() for name, match in found.items()}
+        rows = {name: match["row"].strip() for name, match in found.items()}
+        if all(fold_name(row) in RATING_NAMES for row in rows.values()):
+            return {name: (_clip(heads[name]), rows[name]) for name in found}
+        if all(fold_name(head) in RATING_NAMES for head in heads.values()):
+            return {name: (_clip(rows[name]), heads[name]) for name in found}
+        if len(set(heads.values())) == 1:
+            return {name: (_clip(rows[name]), ASPECT) for name in found}
+    return {name: (clip, ASPECT) for name, clip in clip_of.items()}
+
+
+def _clip(text: str) -> str:
+    """What a survey calls a clip: the file that is named, or all of the text."""
+    return text if is_audio_name(text) else _file_in(text) or text
+
+
 def has_raters_in_rows(table: TextTable) -> bool:
     """Whether a table has a row per rater and several columns of clips."""
     raters = _row_rater_column(table)
     if raters is None or not clips_in_columns(table):
         return False
+    # Who answered twice is no reason to doubt columns that are called like files.
+    if any(_AUDIO_NAME.search(name) for name in table.columns):
+        return not any(fold_name(name) in STANDARD_NAMES for name in table.columns)
     cells = table.columns[raters]
     return len(set(cells)) == len(cells)
 
@@ -175,7 +275,7 @@ def read_raters_in_rows(table: TextTable, path: Path) -> ListeningTest:
     Raises
     ------
     UsageError
-        when there are no columns of clips.
+        when there are no columns of clips, or two for one clip and aspect.
     """
     clip_of = clips_in_columns(table)
     if not clip_of:
@@ -185,29 +285,48 @@ def read_raters_in_rows(table: TextTable, path: Path) -> ListeningTest:
         )
     raters = _row_rater_column(table)
     skipped = _header_rows(table)
-    columns: dict[str, list[str]] = {"clip_id": [], RATER: [], ASPECT: []}
+    place_of = in_grids(clip_of)
+    clips: dict[str, dict[str, str]] = {}
+    for name, (clip, aspect) in place_of.items():
+        other = clips.setdefault(clip, {}).setdefault(aspect, name)
+        if other != name:
+            raise UsageError(
+                f"{path}: columns '{other}' and '{name}' are both ratings of '{clip}'; "
+                "keep one, or write what was rated in brackets: 'a.wav [Quality]'."
+            )
+    aspects = list(dict.fromkeys(aspect for _, aspect in place_of.values()))
+    columns: dict[str, list[str]] = {name: [] for name in ("clip_id", RATER, *aspects)}
     locations = []
     for row in range(table.n_rows):
         if row in skipped:
             continue
         # Times of submission tell rows apart, but name nobody.
         rater = f"row {table.locations[row][1]}"
-        if raters is not None and fold_name(raters) != "timestamp":
+        if raters is not None and fold_name(raters) not in _TIMES:
             rater = table.columns[raters][row].strip()
-        for name, clip in clip_of.items():
-            columns["clip_id"].append(Path(clip).stem if "." in clip else clip)
+        for clip, column_of in clips.items():
+            columns["clip_id"].append(_id_of(clip))
             columns[RATER].append(rater)
-            columns[ASPECT].append(table.columns[name][row].strip())
+            for aspect in aspects:
+                column = column_of.get(aspect)
+                cell = "" if column is None else table.columns[column][row].strip()
+                columns[aspect].append(cell)
             locations.append(table.locations[row])
-    files = {Path(c).stem if "." in c else c: c for c in clip_of.values()}
+
+    # The name in the header may have the suffix by which the file is found.
+    files = {_id_of(clip): clip for clip in clips}
     beside = audio_beside(path, [files[clip] for clip in columns["clip_id"]])
     columns["audio"] = beside
     return ListeningTest(
         layout="raters-in-rows",
         table=TextTable(columns, locations, table.unit),
-        aspects=(ASPECT,),
+        aspects=tuple(aspects),
         notes=(f"columns {some(clip_of)} are read as ratings of one clip each",),
     )
+
+
+def _id_of(clip: str) -> str:
+    return Path(clip).stem if is_audio_name(clip) else clip
 
 
 def _row_rater_column(table: TextTable) -> str | None:
@@ -224,7 +343,7 @@ def _is_about_rater(normal: str) -> bool:
         normal in RATER_COLUMNS
         or normal in _RESPONSES
         or _SURVEY.fullmatch(normal.replace(" ", "_")) is not None
-        or is_bookkeeping_of_ratings(normal)
+        or cannot_be_a_rating(normal)
     )
 
 

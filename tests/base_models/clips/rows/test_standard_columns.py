@@ -150,7 +150,7 @@ def test_a_column_that_one_word_keeps_from_being_a_rating_is_named(tmp_path):
     clips = read_clips(path)
     assert clips.attrs["aspects"] == ["m1"]
     assert any(
-        note.startswith("'m2' is no rating, for line 5 has 'x'")
+        note.startswith("column 'm2' is no rating, for line 5 has 'x'")
         for note in clips.attrs["notes"]
     )
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from jsonargparse import Namespace
 
 from base_models.errors import UsageError
+from ensemble.cli.shared.clip_tables.problem_list import list_problems_in
 from ensemble.cli.shared.options import OptionGroup
-from ensemble.cli.shared.problem_list import list_problems_in
 
 if TYPE_CHECKING:
     from base_models.clips.listening_tests.rating_options import RatingOptions

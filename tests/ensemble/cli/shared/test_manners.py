@@ -23,7 +23,7 @@ from commands import LAUNCH, call, refused
 from ensemble import __version__
 from ensemble.cli import COMMANDS
 from ensemble.cli.shared.exit_codes import EXIT_CODES
-from ensemble.cli.shared.file_names import audio_names, matching_files
+from ensemble.cli.shared.file_names import audio_names
 from ensemble.cli.shared.general_options import SHELLS, completion
 
 # Each is shown as it is written here; only what turns the writing is spelled out.
@@ -106,7 +106,7 @@ def test_the_version_is_that_of_the_package(command, capsys):
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_has_three_examples_that_can_be_parsed(command):
     parser = parser_of(command)
-    assert len(parser.examples) == 3
+    assert len(parser.examples) >= 3
     for line, what in parser.examples.items():
         first, *words = shlex.split(line)
         assert first == command
@@ -311,14 +311,6 @@ def test_a_pattern_is_what_it_matches_and_a_file_of_that_name_is_itself(
     assert audio_names(["take [1].wav"]) == ["take [1].wav"]
     assert audio_names(["**/c.wav", "a.wav"]) == ["deep/c.wav", "a.wav"]
     assert audio_names(["no such file.wav"]) == ["no such file.wav"]
-    assert matching_files(["m=a*.wav:0-100", "?.wav:1-5"]) == [
-        "m=a.wav:0-100",
-        "a.wav:1-5",
-        "b.wav:1-5",
-    ]
-    assert matching_files(["m=take [1].wav:0-1"]) == ["m=take [1].wav:0-1"]
-    with pytest.raises(ValueError, match="matches 2 files, which cannot all be m"):
-        matching_files(["m=?.wav"])
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from jsonargparse import Namespace
+
 from base_models.errors import UsageError
 from base_models.files import atomic_write, to_json
 from ensemble.cli.shared.exit_codes import say
@@ -104,6 +106,25 @@ def check_outputs(
                 f"{other} and {option} are both {same}; each needs a file of its own."
             )
         written[place] = (option, name)
+
+
+def check_results(
+    options: Namespace,
+    inputs: Iterable[str | None],
+    others: Mapping[str, str | None] | None = None,
+) -> None:
+    """Refuse what `check_outputs` refuses, and a table in a format that is none.
+
+    Parameters
+    ----------
+    options : of a command with ``-o`` and ``--json``, see `add_result_options`
+    inputs : see `check_outputs`
+    others : what else the command writes, option to value
+    """
+    outputs = {"--out": options.out, "--json": options.json, **(others or {})}
+    check_outputs(outputs, inputs)
+    if options.out:
+        table_format(options.out)
 
 
 def _files_of(word: str) -> list[Path]:

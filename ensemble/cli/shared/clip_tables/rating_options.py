@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from jsonargparse import Namespace
 
-from ensemble.cli.shared.clip_options import add_table_options, reading_of
+from ensemble.cli.shared.clip_tables.clip_options import add_table_options, reading_of
 from ensemble.cli.shared.options import OptionGroup
 
 if TYPE_CHECKING:

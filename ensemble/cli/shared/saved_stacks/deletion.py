@@ -8,11 +8,11 @@ from jsonargparse import Namespace
 
 from base_models.errors import UsageError
 from base_models.files import nan_to_none
-from ensemble.cli.shared.clip_options import clip_reading
+from ensemble.cli.shared.clip_tables.clip_options import clip_reading
 from ensemble.cli.shared.exit_codes import Screen, say, say_set_aside
 from ensemble.cli.shared.options import Options
-from ensemble.cli.shared.output_files import check_outputs, put_json, put_table
-from ensemble.cli.shared.stacks import add_stack_options, load_stack
+from ensemble.cli.shared.output.output_files import check_results, put_json, put_table
+from ensemble.cli.shared.saved_stacks.stacks import add_stack_options, load_stack
 
 if TYPE_CHECKING:
     from ensemble.attention.deletion_test import Deletion
@@ -59,9 +59,7 @@ def refuse_deletion_options(options: Namespace) -> None:
 def run_deletion(options: Namespace) -> int:
     """Test a stack on a clip table and write the results; returns the exit code."""
     _check_options(options)
-    check_outputs(
-        {"--out": options.out, "--json": options.json}, inputs=(options.clips,)
-    )
+    check_results(options, inputs=(options.clips,))
     from base_models.clips.read_clips import read_clips
     from ensemble.attention.deletion_test import deletion_test
     from ensemble.prediction_files.read_predictions import clips_of_split

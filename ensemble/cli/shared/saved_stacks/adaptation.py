@@ -21,7 +21,7 @@ from ensemble.cli.shared.options import (
     add_device_option,
     add_weights_options,
 )
-from ensemble.cli.shared.output_files import put_json
+from ensemble.cli.shared.output.output_files import put_json
 from ensemble.screen.streams import put_line
 from ensemble.workspace import Workspace
 
@@ -119,7 +119,7 @@ def adapt_to_rated_clips(options: Namespace) -> int:
 
     workspace = Workspace(Path(options.artifacts))
     settings = AdaptSettings(curve=options.curve, seed=options.seed)
-    folder = adapt_stack(workspace, options.adapt, given, settings)
+    folder = adapt_stack(workspace, options.adapt, given, settings=settings)
 
     lines = _show(folder)
     without_prompt, set_aside = left_out
@@ -143,6 +143,7 @@ def _given_predictions(options: Namespace) -> RatedPredictions:
     from ensemble.prediction_files.predictor_scales import DeclaredScales
     from ensemble.stacking.adapt_stack import read_rated_predictions
 
+    # Only its numbers are needed: a stack without base models can be adapted too.
     _, facts, regressor = read_stack(options.adapt)
     return read_rated_predictions(
         options.predictions,
@@ -170,12 +171,13 @@ def _scored_clips(options: Namespace) -> tuple[RatedPredictions, BasePredictions
     overrides = {name: options[name] for name in names if options[name]}
     stack = StackedMOS.load(options.adapt, **overrides)
     declared = LabelScales.parse(options.scale)
+    # Ratings may be on another scale than those that the stack was fitted on.
     scales = stack.scales_.with_labels(declared, stack.aspects_)
     clips = read_rated_clips(options.data, stack.aspects_, scales)
 
     store = EmbeddingStore(Workspace(Path(options.artifacts)).embeddings)
     with encoding() as on_embed:
-        scored = predict_bases(stack, clips, store, on_embed)
+        scored = predict_bases(stack, clips, store, on_progress=on_embed)
     rows = rows_of_clips(scored.clips, stack.aspects_, options.groups or "")
     rated = PredictedRows(rows, scored.tables)
     return RatedPredictions(rated, str(options.data)), scored
