@@ -41,6 +41,7 @@ _MONTH = re.compile(
     "|sty|lut|kwi|maj|cze|lip|sie|wrz|paź|lis|gru|ene|abr|ago|dic",
     re.IGNORECASE,
 )
+_LONGEST_ANSWER = 100
 _NUMBER_ALONE = re.compile(r"[0-9]+(?:[.,][0-9]+)?")
 # A number, then a percent sign or "/5", or a word of two letters at least.
 _ANSWER = re.compile(
@@ -142,6 +143,9 @@ def answers_in_plain_form(cells: Sequence[str]) -> list[str] | None:
     >>> answers_in_plain_form(["4 - noisy", "4 - dull"])
     """
     filled = [cell.strip() for cell in cells if not _is_missing(cell)]
+    # A longer cell is no answer, and could take the pattern forever.
+    if any(len(cell) > _LONGEST_ANSWER for cell in filled):
+        return None
     matches = [match for match in map(_ANSWER.fullmatch, filled) if match]
     if len(matches) < len(filled) or all(map(_NUMBER_ALONE.fullmatch, filled)):
         return None
