@@ -111,9 +111,16 @@ class Workspace:
         """
         path = self._pointer(name)
         if not self.has(name):
+            # Without base models, the command would only ask for yet another first.
+            is_bare = name == STACK and not self.has(BASE_MODELS)
+            cure = f"run `{command}` first"
+            if is_bare:
+                cure = (
+                    "no trained stack ships; fit one from rated clips (fit_base --help)"
+                )
             raise UsageError(
-                f"{self.root} holds no {path.name}: run `{command}` first, or name "
-                "another --artifacts folder."
+                f"{self.root} holds no {path.name}: {cure}, or name another "
+                "--artifacts folder."
             )
         # Keys that were added later may be missing; those below always were there.
         pointer = read_json(path)

@@ -149,10 +149,12 @@ def read_clips(
         and the other columns as text; ``attrs["aspects"]`` lists the aspects, and
         ``attrs["notes"]``, if it is there, says what was chosen where the table left a
         choice; ``attrs["columns"]`` which column an aspect of another name is read
-        from; ``attrs["scales"]`` the ends of each scale that `scales` or the data names
-        (see `base_models.clips.labels.labels_onto`); ``attrs["rating_options"]`` the
-        `options`, where it is a listening test; and ``attrs["means_of"]`` of which
-        single ratings the labels are the means, with ``<aspect>_n``, ``<aspect>_low``
+        from; ``attrs["taken"]`` which column of the file each standard one is that it
+        calls otherwise; ``attrs["scales"]`` the ends of each scale that `scales` or the
+        data names (see `base_models.clips.labels.labels_onto`);
+        ``attrs["rating_options"]`` the `options`, where it is a listening test; and
+        ``attrs["means_of"]`` of which single ratings the labels are the means, with
+        ``<aspect>_n``, ``<aspect>_low``
         and ``<aspect>_high`` beside them (see
         `base_models.clips.ratings.mean_ratings`). Audio files need not exist: see
         `base_models.clips.check`.
@@ -305,6 +307,9 @@ def _attributes(
         attributes["notes"] = notes
     if any(aspect != column for aspect, column in rated.items()):
         attributes["columns"] = rated
+    otherwise = {own: of for own, of in standard.taken.items() if own != of}
+    if otherwise:
+        attributes["taken"] = otherwise
     if labelled.source is not None:
         attributes["means_of"] = str(labelled.source)
     if labelled.rating_options is not None:

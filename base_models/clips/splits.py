@@ -18,16 +18,63 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from base_models.clips.columns import SPLITS
+from base_models.clips.columns import SPLITS, fold_name
 from base_models.clips.labels import mean_label
 from base_models.clips.names import names_or_blank
-from base_models.errors import UsageError, some
+from base_models.errors import UsageError, one_of, some
 
 # Bands of equal size into which the scores of a system are divided.
 SCORE_BANDS = 3
 
 # The stratum of units that span several systems, or are the only one of their system.
 _SHARED_STRATUM = -1
+
+
+def group_column(clips: pd.DataFrame, name: str, option: str = "--group") -> str:
+    """The column of a clip table that a user names, also as the file called it.
+
+    Parameters
+    ----------
+    clips : DataFrame
+        Clip table. ``attrs["taken"]`` says which standard columns its file called
+        otherwise.
+    name : str
+        A column of `clips` or of its file; case, spaces and punctuation do not matter.
+    option : str
+        Where the user names it, for messages.
+
+    Returns
+    -------
+    column : str
+        Of `clips`.
+
+    Raises
+    ------
+    UsageError
+        When there is no such column, or several are meant.
+
+    Examples
+    --------
+    >>> clips = pd.DataFrame({"prompt": ["x"], "song": ["y"]})
+    >>> clips.attrs["taken"] = {"prompt": "What was sung"}
+    >>> group_column(clips, "what was sung"), group_column(clips, "Song")
+    ('prompt', 'song')
+    """
+    if name in clips.columns:
+        return name
+    of_file = {own: column for column, own in clips.attrs.get("taken", {}).items()}
+    if name in of_file:
+        return of_file[name]
+    column_of = {**{column: column for column in clips.columns}, **of_file}
+    # One column may be known under two names that are alike.
+    alike = {
+        column
+        for known, column in column_of.items()
+        if fold_name(known) == fold_name(name)
+    }
+    if len(alike) == 1:
+        return alike.pop()
+    return one_of(name, column_of, f"column for {option}")
 
 
 def assign_splits(

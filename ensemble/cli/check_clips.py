@@ -26,7 +26,8 @@ from base_models.clips.check import (
 from base_models.clips.labels import labels_onto
 from base_models.clips.problems import Problem, TableProblems
 from base_models.clips.read_clips import ReadRows, collect_clips
-from base_models.errors import UsageError, one_of
+from base_models.clips.splits import group_column
+from base_models.errors import UsageError
 from base_models.scales import LabelScales
 from ensemble.cli.shared.clip_tables.problem_list import show_problems, write_listed
 from ensemble.cli.shared.clip_tables.rater_section import print_raters, raters_of
@@ -235,7 +236,7 @@ def _read_rows(options: Namespace) -> ReadRows:
             "about these, and the problems of the others come last"
         )
     if options.group:
-        one_of(options.group, clips.columns, "column for --group")
+        options.group = group_column(clips, options.group)
     if is_demo(options.path):
         say("demo corpus: synthetic music and simulated raters")
     say_notes(clips.attrs.get("notes", ()))
@@ -285,11 +286,16 @@ def _write_fixed(file: str, rows: ReadRows, sounds: ProbedAudio) -> None:
     n_rows = rows.problems.n_rows
     say(f"written: {file}, {made.n_rows} of {n_rows} rows")
     if rows.problems:
-        say(f"left out: {len(rows.problems.rows)} rows with the problems above")
+        n_wrong = len(rows.problems.rows)
+        if n_wrong == 1:
+            say("left out: 1 row with the problems above")
+        else:
+            say(f"left out: {n_wrong} rows with the problems above")
     if made.left_out:
+        n_unread = len(made.left_out)
         say(
-            f"left out: {len(made.left_out)} clips whose audio is missing or "
-            f"unreadable ({listed(made.left_out)})"
+            f"left out: {n_unread} clip{'' if n_unread == 1 else 's'} whose audio is "
+            f"missing or unreadable ({listed(made.left_out)})"
         )
     if made.columns_left_out:
         say(f"left out: columns {listed(made.columns_left_out)}")

@@ -47,7 +47,7 @@ from ensemble.cli.shared.saved_stacks.adaptation import (
     add_adaptation_options,
     check_adaptation_options,
 )
-from ensemble.screen.streams import put_line
+from ensemble.screen.streams import is_verbose, put_line
 from ensemble.workspace import Workspace
 from meta.splits.meta_split import VALIDATION_SHARE
 
@@ -374,12 +374,15 @@ def _show_report(folder: Path) -> Sequence[str]:
 
     # The sections of the page, as far as they have something for a terminal.
     content = ReportContent(stack_facts(Artifact(folder, ROLE)))
-    sections = sections_of(content)
+    # The last table is read as the result, which that of fitted rows is not.
+    sections = sections_of(content, with_fitted=is_verbose())
     for line in opening_lines(sections):
         say(line)
     screen = Screen()
     for table in screen_tables(sections):
         screen.print(table)
+    if content.values.get("fitted_rows") and not is_verbose():
+        say("the board of the rows that the stack was fitted on: in the report, or -v")
 
     # The last of the closing lines are those of the verdict.
     lines = list(closing_lines(sections))

@@ -17,7 +17,11 @@ import numpy as np
 import pandas as pd
 
 from base_models.bins import ScoreBins
-from base_models.clips.columns import is_bookkeeping_of_models
+from base_models.clips.columns import (
+    RATING_NAMES,
+    fold_name,
+    is_bookkeeping_of_models,
+)
 from base_models.clips.labels import SCALE, label_scales, labels_onto
 from base_models.clips.listening_tests.rating_options import RatingOptions
 from base_models.clips.names import comparable_ids
@@ -27,11 +31,14 @@ from base_models.clips.rows.standard_columns import without_columns_note
 from base_models.errors import UsageError, nearest_name, some
 from base_models.predictions import PredictionTable
 from base_models.scales import Ends, LabelScales, Scale
+from ensemble.prediction_files.file_tables import read_file_table
 from ensemble.prediction_files.join_models import Target, join_models
+from ensemble.prediction_files.known_tools import known_layout
 from ensemble.prediction_files.prediction_word import FileWord, PredictionFile
 from ensemble.prediction_files.predictor_scales import DeclaredScales
 from ensemble.prediction_files.read_model import FileModels, Origin, ReadModel
 from ensemble.prediction_files.stack_scales import StackScales
+from ensemble.prediction_files.table_columns import numeric_columns
 from ensemble.prediction_files.table_models import (
     KnownLabels,
     read_all_models,
@@ -100,6 +107,14 @@ def read_stack_inputs(
         raise UsageError("Name at least one file of predictions.")
     parsed = PredictionFile.parse_all(files)
     source = labels or parsed[0].path
+    # A tool writes what it predicts; that no column is a rating is no fault of names.
+    has_labels = labels is not None or aspects is not None
+    tool = "" if has_labels else _tool_without_ratings(parsed[0], len(parsed) == 1)
+    if tool:
+        raise UsageError(
+            f"{source} is what {tool} writes and holds no ratings: name them with "
+            "--labels TABLE."
+        )
     clips = read_clips(source, aspects=aspects, scales=scales, options=options)
     names = list(clips.attrs["aspects"])
     choices = list(clips.attrs.get("notes", []))
@@ -143,6 +158,31 @@ def read_stack_inputs(
     if scale_note:
         notes.insert(0, scale_note)
     return replace(inputs, notes=(*choices, *notes))
+
+
+def _tool_without_ratings(file: PredictionFile, is_alone: bool) -> str:
+    """The known tool whose output a file is, as it is; "" where ratings may be in it.
+
+    Parameters
+    ----------
+    file : of which the ratings would be read, too
+    is_alone : whether no other file has predictions. Ratings can be of the very axes
+        that a tool predicts, but then are not its predictions as well
+    """
+    try:
+        table = read_file_table(file, [])
+    # Whoever reads it for its ratings says better what is wrong.
+    except UsageError:
+        return ""
+    layout = known_layout(list(table.columns), numeric_columns(table, []))
+    if layout is None:
+        return ""
+    of_tool = {*layout.taken, *layout.others}
+    for name in table.columns:
+        is_predicted = is_alone and name in of_tool
+        if fold_name(name) in RATING_NAMES and not is_predicted:
+            return ""
+    return layout.tool
 
 
 def bins_of_labels(scales: Mapping[str, Scale]) -> ScoreBins:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import sys
 from typing import Any
 
 from rich.console import Console
-from rich.text import Text
+from rich.text import Text, TextType
 
 from ensemble.screen import streams
 from ensemble.screen.tables import LiteralTable, least_width
@@ -54,12 +55,23 @@ class Screen(Console):
                 self._print_table(part)
             return
         needed = 0 if fitted is table else least_width(self, fitted)
+        # Within the table, rich would wrap these to its width, however narrow it is.
+        bare = copy.copy(fitted)
+        bare.title = None
+        bare.caption = None
+        self._print_line(fitted.title, "table.title")
         # Too narrow even for one number: rather a wide line than half a number.
         if needed > self.width:
             wide = Screen(file=self.file, width=needed)
-            Console.print(wide, fitted)
+            Console.print(wide, bare)
         else:
-            super().print(fitted)
+            super().print(bare)
+        self._print_line(fitted.caption, "table.caption")
+
+    def _print_line(self, text: TextType | None, style: str) -> None:
+        """Print the title of a table, or what stands below it."""
+        if text:
+            super().print(Text(str(text), style=style))
 
     def paragraph(self, text: str) -> None:
         """Print a text, wrapped at words where there is a width to wrap at."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 import pandas as pd
 
 from base_models.clips.labels import SCALE, judged_by_text, text_gaps
+from base_models.clips.splits import group_column
 from base_models.errors import DamagedArtifact, UsageError, one_of, some
 from base_models.files import sha256, to_json
 from base_models.predictions import PredictionTable
@@ -370,7 +371,7 @@ def rows_of_clips(clips: pd.DataFrame, aspects: Sequence[str], group: str) -> Ro
     if group == "system" and "system" not in clips:
         group = "system_id"
     if group:
-        one_of(group, clips.columns, "column for --groups")
+        group = group_column(clips, group, option="--groups")
     return Rows.from_clips(clips, aspects, group)
 
 

@@ -37,8 +37,13 @@ from base_models.clips.ratings import (
 )
 from base_models.clips.read_clips import read_clips
 from base_models.clips.same_audio.recordings import Recordings
-from base_models.clips.splits import assign_splits, joined_groups, reached
-from base_models.errors import DamagedArtifact, UsageError, one_of, some
+from base_models.clips.splits import (
+    assign_splits,
+    group_column,
+    joined_groups,
+    reached,
+)
+from base_models.errors import DamagedArtifact, UsageError, some
 from base_models.files import (
     Artifact,
     atomic_write,
@@ -192,7 +197,7 @@ class RatedClips:
         frame = labels_onto(frame)
         rule = splits or SplitRule()
         if rule.group is not None:
-            one_of(rule.group, frame.columns, "column for --group")
+            rule = replace(rule, group=group_column(frame, rule.group))
 
         has_split = frame["split"] != ""
         if has_split.any():

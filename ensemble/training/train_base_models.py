@@ -120,7 +120,7 @@ def plan_training(
     # A wrong name or missing weights are refused before hours of embedding.
     setups = {name: setup.model(name) for name in dict(models)}
     setup.check_used(setups)
-    check_plan(rated, setups, setup.folds)
+    check_plan(rated, setups, setup.folds, encoders=setup.encoders)
     with_text = any(rated.needs_text)
 
     device = str(resolve_device(compute.device))

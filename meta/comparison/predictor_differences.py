@@ -40,6 +40,8 @@ from meta.rows import Rows
 
 MOST_FOR_ALL_PAIRS = 6
 """Of more predictors, each is compared with one of them alone."""
+_MOST_NAMED_PAIRS = 3
+"""Of more pairs without a difference, a sentence counts them and names so many."""
 _PREDICTOR = "predictor"
 _CELLS: tuple[Cell, ...] = tuple(itertools.product(LEVELS, METRICS))
 _COLUMNS = (
@@ -272,7 +274,11 @@ def _unshown(
         limit = "these score alike"
     else:
         limit = f"with {counted}, one below about {max(smallest):.2g} would not be seen"
-    text = ", ".join(pairs[:MOST_FOR_ALL_PAIRS])
-    if len(pairs) > MOST_FOR_ALL_PAIRS:
-        text += f" and {len(pairs) - MOST_FOR_ALL_PAIRS} more pairs"
-    return f"no difference shown {question} between {text}: {limit}"
+    if len(pairs) <= _MOST_NAMED_PAIRS:
+        return f"no difference shown {question} between {', '.join(pairs)}: {limit}"
+    # A list of many would hide what is said of all of them.
+    text = ", ".join(pairs[:_MOST_NAMED_PAIRS])
+    return (
+        f"no difference shown {question} in {len(pairs)} pairs: {limit} ({text} and "
+        f"{len(pairs) - _MOST_NAMED_PAIRS} more: --json FILE lists them)"
+    )

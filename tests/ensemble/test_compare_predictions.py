@@ -193,3 +193,18 @@ def test_of_many_predictors_each_is_compared_with_one():
     names = [f"m{k}" for k in range(9)]
     assert pairs_of(names) == [(name, "m0") for name in names[1:]]
     assert ("m0", "m4") in pairs_of(names, "m4")
+
+
+def test_of_many_pairs_without_a_difference_a_sentence_counts_them(place):
+    noise = [(MOS + RNG.normal(0, 0.2, N)).clip(1, 5) for _ in range(4)]
+    table = {"clip_id": CLIPS} | dict(zip("pqrs", noise, strict=True))
+    pd.DataFrame(table).to_csv(place / "many.csv", index=False)
+    report, _, err = measured(place, place / "many.csv", place / "labels.csv")
+    (line,) = [line for line in err.splitlines() if "systems are ranked" in line]
+    assert line.startswith(
+        "no difference shown in how systems are ranked (system SRCC) in 6 pairs: "
+    )
+    assert line.endswith(
+        "(p and q, p and r, p and s and 3 more: --json FILE lists them)"
+    )
+    assert len(report["differences"]) == 6 * 8

@@ -59,6 +59,18 @@ opening lines in this order, and closing lines in the opposite one, so that the 
 is what the command says last."""
 
 
-def sections_of(content: ReportContent) -> list[Section]:
-    """All sections of a report; those with nothing to show are left out."""
-    return [section for make in SECTIONS for section in make(content)]
+def sections_of(content: ReportContent, with_fitted: bool = True) -> list[Section]:
+    """All sections of a report; those with nothing to show are left out.
+
+    Parameters
+    ----------
+    content : what they are made from
+    with_fitted : False leaves out the leaderboards of rows that the stack was fitted
+        on, which measure nothing
+    """
+    makers = [
+        make
+        for make in SECTIONS
+        if with_fitted or make is not fitted_leaderboards_sections
+    ]
+    return [section for make in makers for section in make(content)]

@@ -9,12 +9,19 @@ import numpy as np
 from base_models.clips.labels import FEWEST_LABELLED, check_labels, prompt_gaps
 from base_models.errors import UsageError, some
 from ensemble.training.base_model_run import training_folds
+from ensemble.training.encoder_choice import EncoderChoice
+from ensemble.training.model_sets import SMALL
 from ensemble.training.rated_clips import RatedClips
 from ensemble.training.training_setup import ModelSetup
 from meta.rows import Rows
 
 
-def check_plan(rated: RatedClips, setups: Mapping[str, ModelSetup], folds: int) -> None:
+def check_plan(
+    rated: RatedClips,
+    setups: Mapping[str, ModelSetup],
+    folds: int,
+    encoders: EncoderChoice | None = None,
+) -> None:
     """Refuse clips and models that training would fail on.
 
     Parameters
@@ -24,6 +31,8 @@ def check_plan(rated: RatedClips, setups: Mapping[str, ModelSetup], folds: int) 
         By name of the model.
     folds : int
         How many folds of the training split are predicted out of fold; 0 for none.
+    encoders : EncoderChoice, optional
+        Those that the user names, which any models would use.
 
     Raises
     ------
@@ -36,7 +45,9 @@ def check_plan(rated: RatedClips, setups: Mapping[str, ModelSetup], folds: int) 
     _check_labels(rated, setups)
     _check_prompts(rated, setups)
     _check_parts(rated, folds)
-    _check_weights(setups, any(rated.needs_text))
+    # The set takes encoders that are at hand, unless others are named for it.
+    small_needs_none = (encoders or EncoderChoice()) == EncoderChoice()
+    _check_weights(setups, any(rated.needs_text), small_needs_none)
 
 
 def _check_ratings(rated: RatedClips, setups: Mapping[str, ModelSetup]) -> None:
@@ -127,7 +138,9 @@ def _check_parts(rated: RatedClips, folds: int) -> None:
             )
 
 
-def _check_weights(setups: Mapping[str, ModelSetup], with_text: bool) -> None:
+def _check_weights(
+    setups: Mapping[str, ModelSetup], with_text: bool, small_needs_none: bool
+) -> None:
     """Name every preset whose encoders lack weights, before anything is embedded."""
     from base_models.encoders import check_weights
 
@@ -151,4 +164,6 @@ def _check_weights(setups: Mapping[str, ModelSetup], with_text: bool) -> None:
     message = problems[first]
     if more:
         message += f" Weights are missing as well of {', '.join(more)}."
+    if small_needs_none:
+        message += f" Or --models {SMALL}, which needs no download."
     raise UsageError(message)

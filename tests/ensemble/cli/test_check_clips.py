@@ -83,7 +83,7 @@ def test_a_fixed_table_needs_no_word(folder):
     code, _, err = call("check_clips", path, "--fix", out)
     assert code == 3
     assert f"written: {out}, 5 of 6 rows" in err
-    assert "left out: 1 rows with the problems above" in err
+    assert "left out: 1 row with the problems above" in err
     code, _, err = call("check_clips", out)
     assert code == 0, err
     assert err == ""

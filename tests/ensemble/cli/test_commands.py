@@ -195,7 +195,8 @@ OPTIONS = {
     ),
     "predict first": (
         lambda p: ["predict_mos", p.wav, "--artifacts", p.tmp],
-        "no stack.json: run `fit_meta` first",
+        r"no stack.json: no trained stack ships; fit one from rated clips \(fit_base "
+        r"--help\), or name another --artifacts",
     ),
     "nothing to score": (
         lambda p: p.predict(),
@@ -435,7 +436,8 @@ def test_real_data_without_weights_says_where_to_get_them(place):
     out, err = running.communicate(timeout=60)
     message = (
         "Encoder 'muq' needs the weights of OpenMuQ/MuQ-large-msd-iter at revision "
-        "0562a578.* cache .*hub.* hf download"
+        "0562a578.* cache .*hub.* hf download.*"
+        r"Or --models small, which needs no download\.$"
     )
     refused(2, (running.returncode, out, err), message)
     assert (

@@ -376,3 +376,21 @@ def test_of_several_models_in_a_file_one_is_not_guessed(labels, tmp_path):
     ):
         again(found, f"tool={four}")
     near(again(found, f"tool={four}:OVRL"), "tool", 1 + (SCORES - 1) * 0.9)
+
+
+@pytest.mark.parametrize("tool", ["utmosv2", "nisqa", "dnsmos"])
+def test_what_a_tool_wrote_holds_no_ratings_and_the_cure_is_labels(tmp_path, tool):
+    path = getattr(tool_files, tool)(tmp_path / "out.csv", SCORES)
+    cure = r"out.csv is what .* writes and holds no ratings: name them with --labels"
+    for others in ((), (tool_files.utmosv2(tmp_path / "other.csv", SCORES),)):
+        with pytest.raises(UsageError, match=cure):
+            read(None, path, *others)
+
+
+def test_axes_are_not_both_ratings_and_predictions(tmp_path):
+    word = tool_files.audiobox(tmp_path / "out.jsonl", tmp_path / "in.jsonl", SCORES)
+    with pytest.raises(UsageError, match="Audiobox Aesthetics writes and holds no rat"):
+        read(None, word)
+    # SHEET writes its answers beside the truth.
+    tool_files.sheet(tmp_path / "s.csv", SCORES, MOS)
+    assert names(read(None, tmp_path / "s.csv")) == ["s"]

@@ -134,3 +134,17 @@ def test_the_screen_is_standard_error_while_standard_output_is_taken(capsys):
     out, err = capsys.readouterr()
     assert out == "the file"
     assert err.split("\n")[:2] == ["a table", "a folder"]
+
+
+def test_a_title_is_as_wide_as_the_screen_and_not_as_its_table():
+    table = LiteralTable(
+        title="60 clips, 6 systems, 10 prompts", caption="as it is now"
+    )
+    table.add_column("a")
+    table.add_row("b")
+    lines = shown(table, 80).splitlines()
+    assert lines[0] == "60 clips, 6 systems, 10 prompts"
+    assert lines[-1] == "as it is now"
+    # On a screen that is narrower than the title it wraps at words.
+    narrow = [line.rstrip() for line in shown(table, 24).splitlines()]
+    assert narrow[:2] == ["60 clips, 6 systems, 10", "prompts"]

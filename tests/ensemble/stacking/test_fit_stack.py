@@ -55,7 +55,7 @@ def fit_meta(tmp_path, *words):
 def test_of_many_models_the_ten_best_are_shown_and_the_report_has_the_others(
     table, tmp_path
 ):
-    code, out, err = fit_meta(tmp_path, tmp_path / "all.csv")
+    code, out, err = fit_meta(tmp_path, tmp_path / "all.csv", "-v")
     assert code == 0
     first, second = out.split("meta-training (FITTED ON: not a measure): ")
     assert "meta-validation: 24 clips, 6 systems" in first
@@ -69,9 +69,25 @@ def test_of_many_models_the_ten_best_are_shown_and_the_report_has_the_others(
         len({row["model"] for row in report["leaderboards"]["meta-validation"]}) == 17
     )
     verdict = report["verdict"]
-    assert err.splitlines()[-2:] == [verdict["sentence"], verdict["limits"]]
+    # With -v the last line says how long it took.
+    assert err.splitlines()[-3:-1] == [verdict["sentence"], verdict["limits"]]
     assert "next: predict_mos --predictions FILE" in err
     assert out.splitlines()[-1] == str(next(tmp_path.glob("art/meta/*")))
+
+
+def test_the_board_of_fitted_rows_is_in_the_report_and_shown_when_asked_for(
+    table, tmp_path
+):
+    words = (tmp_path / "all.csv", "--models", "m00", "m13")
+    _, out, err = fit_meta(tmp_path, *words)
+    assert "meta-validation: 24 clips" in out
+    assert "FITTED ON" not in out
+    assert "board of the rows that the stack was fitted on: in the report, or -v" in err
+    page = next(tmp_path.glob("art/meta/*/report.html")).read_text()
+    assert "FITTED ON" in page
+    _, out, err = fit_meta(tmp_path, *words, "-v")
+    assert "FITTED ON" in out
+    assert "board of the rows" not in err
 
 
 def test_the_models_that_are_named_are_stacked_and_few_are_all_shown(table, tmp_path):
@@ -103,12 +119,12 @@ def test_a_leak_is_refused_and_when_allowed_said_first_and_on_every_table(
         r"'u0', .* and 4 more were used to train 'knows'; meta-training on them leaks",
     )
     assert not list(tmp_path.glob("art/meta/*"))
-    code, out, err = fit_meta(tmp_path, *words, "--allow-leak")
+    code, out, err = fit_meta(tmp_path, *words, "--allow-leak", "-v")
     assert code == 0
     lines = [line for line in err.splitlines() if not line.startswith("note: columns")]
     assert lines[0].startswith("LEAKY, every number below: ")
     assert "were used to train 'knows'" in lines[0]
-    assert lines[-1].startswith("LEAKY: ")
+    assert lines[-2].startswith("LEAKY: ")
     titles = [line for line in out.splitlines() if "intervals beside" in line]
     assert len(titles) == 2
     assert all(title.startswith("LEAKY meta-") for title in titles)

@@ -11,6 +11,7 @@ import pytest
 from base_models.clips.demo.corpus import write_demo
 from base_models.errors import DamagedArtifact, UsageError
 from base_models.files import read_json, write_json
+from ensemble.stacking.stack_data import rows_of_clips
 from ensemble.training.rated_clips import RatedClips, SplitRule
 from meta.rows import Rows
 
@@ -77,6 +78,23 @@ def test_made_splits_keep_groups_whole(tmp_path):
         UsageError, match=r"Unknown column for --group 'sing'\. Did you mean 'song'"
     ):
         read(table(tmp_path), group="sing")
+
+
+def test_groups_may_be_named_as_the_file_names_its_columns(tmp_path):
+    frame = pd.read_csv(table(tmp_path))
+    called = {"system_id": "Model version", "song": "The song (id)"}
+    frame.rename(columns=called).to_csv(tmp_path / "own.csv", index=False)
+    by_song = read(tmp_path / "own.csv", group="the song id")
+    assert by_song.group == "The song (id)"
+    by_system = read(tmp_path / "own.csv", group="Model version")
+    assert by_system.group == "system_id"
+    # The stored table knows the names of the file, too.
+    by_system.save(tmp_path / "stored")
+    stored = RatedClips.load(tmp_path / "stored")
+    rows = rows_of_clips(stored.frame, stored.aspects, "model version")
+    assert rows.groups is not None
+    with pytest.raises(UsageError, match="Unknown column for --groups 'singer'"):
+        rows_of_clips(stored.frame, stored.aspects, "singer")
 
 
 def test_aspects_judged_by_text_are_recognised_or_named(tmp_path):
