@@ -169,6 +169,9 @@ def atomic_write(path: Path | str, data: bytes) -> None:
     except OSError as error:
         if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
             raise _out_of_space(path, len(data)) from error
+        # What is said of it is said of the file that was asked for.
+        if error.filename == str(partial):
+            error.filename = str(path)
         raise
     finally:
         # After the rename there is nothing left to remove.

@@ -178,11 +178,8 @@ def compare_files(
     pairs = pairs_of(list(scores), asked.against)
 
     # A note of several readers is said once.
-    notes = list(
-        dict.fromkeys(
-            [*all_clips.attrs.get("notes", ()), *notes_of(origins), *beside.notes]
-        )
-    )
+    said = (*all_clips.attrs.get("notes", ()), *notes_of(origins), *beside.notes)
+    notes = list(dict.fromkeys(said))
     notes += _remarks(kept, scores, own_scales)
     systems = kept["system_id"].tolist()
     truth = truth_of_clips(

@@ -241,10 +241,7 @@ def evaluate_file(
             ratings, own_scales, all_clips.attrs, rating_scale=scales.ratings
         )
         rated = ratings_of(joined, all_ratings, ratings)
-        # The ceiling is that of the clips that were measured.
-        for aspect, unscored in without_score.items():
-            is_unscored = rated["clip_id"].isin(unscored)
-            rated = rated.assign(**{aspect: rated[aspect].mask(is_unscored)})
+        rated = _without_ratings_of(rated, without_score)
         check_against_labels(rated, joined, names, bins=own_scales)
         ceiling = ceiling_of_clips(rated, joined, names, resampling=resampling)
         if truth is not None:
@@ -422,6 +419,19 @@ def _without_unscored_labels(
         without_score[aspect] = joined["clip_id"][is_unscored].tolist()
         joined[aspect] = joined[aspect].mask(is_unscored)
     return joined, without_score
+
+
+def _without_ratings_of(
+    ratings: pd.DataFrame, without_score: Mapping[str, Sequence[str]]
+) -> pd.DataFrame:
+    """The same ratings without those of clips whose aspect has no score.
+
+    The noise ceiling is that of the clips that were measured.
+    """
+    for aspect, unscored in without_score.items():
+        is_unscored = ratings["clip_id"].isin(unscored)
+        ratings = ratings.assign(**{aspect: ratings[aspect].mask(is_unscored)})
+    return ratings
 
 
 def _metrics(

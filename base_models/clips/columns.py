@@ -29,6 +29,7 @@ from base_models.scales import Scale
 
 # ---- how a name is compared with the lists
 
+_LONGEST_NAME = 500
 _BRACKETS = re.compile(r"[(\[{]([^()\[\]{}]*)[)\]}]")
 _INSIDE_A_WORD = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _SEPARATORS = re.compile(r"[\W_]+")
@@ -88,6 +89,9 @@ def scale_in_name(name: str) -> Scale | None:
 
 def _split_scale(name: str) -> tuple[str, Scale | None]:
     """The name without its scale, and the scale; the name itself where it has none."""
+    # Cells are asked whether they are names; a long one could take the patterns ages.
+    if len(name) > _LONGEST_NAME:
+        return name.strip(), None
     matches = [*_BRACKETS.finditer(name), *_SCALE_AT_THE_END.finditer(name)]
     for match in matches:
         written = _SCALE.fullmatch(match[1].strip())

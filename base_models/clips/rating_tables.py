@@ -245,5 +245,5 @@ def _json(text: str) -> object:
     """The value that a text writes; None where it writes none."""
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None

@@ -137,7 +137,8 @@ def _check_repeats(ratings: pd.DataFrame, table: TextTable) -> None:
     """Refuse rows in which a rater rates a clip once more, all of them at once."""
     problems = Problems(table.n_rows)
     for row in np.flatnonzero(ratings.duplicated().to_numpy()).tolist():
-        clip, rater = ratings.iloc[row]
+        clip = table.columns["clip_id"][row]
+        rater = table.columns["rater_id"][row]
         file, number = table.locations[row]
         problem = Problem(
             str(file),

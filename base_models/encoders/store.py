@@ -441,7 +441,9 @@ def _split_by_use(
         # Clips of one content are set aside together.
         key = contents.keys[clip]
         if key in unusable:
-            set_aside.append(SetAside(clip, unusable[key]))
+            # One of them was read, and it may have another name than this one.
+            reason = unusable[key].replace(repr(contents.items[key]), repr(items[clip]))
+            set_aside.append(SetAside(clip, reason))
         else:
             keys[clip] = key
     return keys, set_aside

@@ -23,6 +23,7 @@ from ensemble.cli.shared.exit_codes import (
     run_command,
     say,
     say_notes,
+    say_result,
     say_without_prompt,
 )
 from ensemble.cli.shared.options import (
@@ -219,7 +220,7 @@ def _main(argv: Sequence[str] | None = None) -> int:
     say(f"report: {folder / 'report.html'}")
     say(f"next: predict_mos {scores_what} --artifacts {workspace.root}")
     for line in verdict:
-        say(line)
+        say_result(line)
     put_line(str(folder))
     if options.json:
         put_json(_to_json(folder, verdict), options.json, "fit_meta")

@@ -11,7 +11,7 @@ from base_models.clips.audio import LENGTH_TOLERANCE, USED_SECONDS, declared_sec
 from base_models.clips.names import AUDIO_SUFFIXES
 from base_models.clips.rows.audio_tables import audio_files
 from base_models.clips.segments.reference import stem_of
-from base_models.errors import UsageError
+from base_models.errors import UsageError, some
 
 
 def clips_from_files(audio: Sequence[str], prompt: str | None) -> pd.DataFrame:
@@ -37,7 +37,8 @@ def clips_from_files(audio: Sequence[str], prompt: str | None) -> pd.DataFrame:
     if len(set(ids)) != len(ids):
         ids = [str(path) for path in paths]
     if len(set(ids)) != len(ids):
-        raise UsageError("An audio file is given twice.")
+        twice = [path for path in dict.fromkeys(ids) if ids.count(path) > 1]
+        raise UsageError(f"An audio file is given twice: {some(twice)}.")
     return pd.DataFrame(
         {"clip_id": ids, "audio": [str(path) for path in paths], "prompt": prompt or ""}
     )

@@ -13,6 +13,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import pandas as pd
 
 from base_models.clips.labels import text_gaps
@@ -43,6 +44,7 @@ from ensemble.scoring.prepared_stack import (
 from ensemble.scoring.stack_source import StackSource, load_stack
 from meta.score_columns import (
     AUDIO_COLUMNS,
+    AUDIO_FLAGS,
     OUT_OF_RANGE,
     aspects_with_disagreement,
     distribution_columns,
@@ -277,12 +279,20 @@ def _without_unpredicted(
     return clips[is_predicted].reset_index(drop=True), set_aside
 
 
+# Of columns that hold no numbers, where there is no clip to tell.
+_TYPES: dict[str, np.dtype] = {
+    **dict.fromkeys(("clip_id", "audio", "model", AUDIO_FLAGS), np.dtype(object)),
+    OUT_OF_RANGE: np.dtype(bool),
+}
+
+
 def _joined(frames: Sequence[pd.DataFrame], columns: Sequence[str]) -> pd.DataFrame:
     """One table of all chunks; empty but whole where no clip is usable."""
     # An empty frame has none of the columns and would spoil their types.
     filled = [frame for frame in frames if len(frame)]
     if not filled:
-        return pd.DataFrame(columns=list(columns))
+        types = {name: _TYPES.get(name, np.dtype(float)) for name in columns}
+        return pd.DataFrame(columns=list(columns)).astype(types)
     return pd.concat(filled, ignore_index=True)
 
 

@@ -236,13 +236,13 @@ def _lines(table: pd.DataFrame, rows: Rows) -> Iterator[str]:
 
 def _shown(row: Mapping[str, Any], n_aspects: int) -> str:
     """A difference that is shown, the better predictor first."""
-    first, second = row["predictor"], row["other"]
+    names = [row["predictor"], row["other"]]
     values = [row["value"], row["value_of_other"]]
     ends = [row["low"], row["high"]]
     difference = row["difference"]
     # Turned round, so that every sentence says who is better.
     if row["said"] == "worse":
-        first, second = second, first
+        names.reverse()
         values.reverse()
         ends = [-end for end in reversed(ends)]
         difference = -difference
@@ -252,7 +252,7 @@ def _shown(row: Mapping[str, Any], n_aspects: int) -> str:
     if np.isfinite(ends).all():
         interval = f" [{ends[0]:+.3f}, {ends[1]:+.3f}]"
     return (
-        f"{first} {_SHOWN[cell]} {second}{where}: {row['level']} "
+        f"{names[0]} {_SHOWN[cell]} {names[1]}{where}: {row['level']} "
         f"{row['metric'].upper()} {values[0]:.3f} against {values[1]:.3f}, difference "
         f"{difference:+.3f}{interval}, adjusted {p_text(row['p_holm'])}"
     )

@@ -144,6 +144,18 @@ def test_a_write_that_fails_keeps_the_old_file_and_leaves_no_litter(
     assert os.listdir(tmp_path) == ["a"]
 
 
+def test_a_folder_that_cannot_be_written_to_is_said_of_the_file_asked_for(
+    tmp_path, monkeypatch
+):
+    def refuse(path, *_):
+        raise OSError(errno.EROFS, "Read-only file system", str(path))
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(OSError, match="Read-only file system") as caught:
+        atomic_write(tmp_path / "scores.csv", b"new")
+    assert caught.value.filename == str(tmp_path / "scores.csv")
+
+
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="threads of Linux")
 def test_a_parquet_table_is_read_without_threads_that_outlive_python(tmp_path):
     # A thread that frees the bytes while Python ends aborts the process.

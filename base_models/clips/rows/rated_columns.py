@@ -18,7 +18,7 @@ from base_models.clips.columns import (
 from base_models.clips.labels import SCALE
 from base_models.clips.listening_tests.known_scales import known_scale
 from base_models.clips.text_table import TextTable, parse_number
-from base_models.errors import UsageError, one_of, some
+from base_models.errors import UsageError, nearest_name, some
 from base_models.scales import LabelScales, Scale
 
 _BEGINS_WITH_NUMBER = re.compile(r"[+-]?[.,]?[0-9]")
@@ -148,17 +148,12 @@ def _check_requested(
     absent = [name for name in column_of.values() if name not in candidates]
     if not absent:
         return column_of
-    message = (
+    near = nearest_name(absent[0], candidates)
+    hint = f" Did you mean '{near}'?" if near else ""
+    raise UsageError(
         f"{path} has no rated columns {some(absent)}; it has {some(candidates, 20)}."
+        f"{hint}"
     )
-    try:
-        one_of(absent[0], candidates, "column")
-    except UsageError as error:
-        hint = str(error).partition(" Did you mean ")[2].partition(" Known:")[0]
-        raise UsageError(
-            f"{message} Did you mean {hint}" if hint else message
-        ) from None
-    return column_of
 
 
 def _as_spelled(name: str, candidates: Sequence[str]) -> str:

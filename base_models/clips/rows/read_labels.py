@@ -60,6 +60,11 @@ class LabelSource:
         is_own = self.test is not None and not self.test.has_labels
         return self.path if is_own else None
 
+    def ratings_of_tree(self) -> Path | None:
+        """The single ratings of a MusicEval tree, whose place is known."""
+        is_tree = musiceval.is_list(self.path) or not is_table(self.path)
+        return find_ratings(self.path) if is_tree else None
+
 
 @dataclass(frozen=True)
 class Labels:
@@ -137,10 +142,8 @@ def read_labels(
     has_labels = len(problems) > n_problems or any(
         np.isfinite(values).any() for values in scores.values()
     )
-    # Only a MusicEval tree has single ratings in a place that is known.
-    is_tree = musiceval.is_list(source.path) or not is_table(source.path)
-    if ratings is None and is_tree:
-        ratings = find_ratings(source.path)
+    if ratings is None:
+        ratings = source.ratings_of_tree()
 
     if has_labels or ratings is None:
         # What a layout fixes is said with the layout.
@@ -152,25 +155,39 @@ def read_labels(
 
     if words is not None or not rated:
         rated = aspect_columns(words) if words else rated_columns(ratings, options)
-    check_has_columns(ratings, rated, options)
-    declared.check_aspects(list(rated))
-    declared = _with_scales_of_columns(declared, rated)
-    means = _means(
+    labels = _labels_of_ratings(
+        table.columns["clip_id"],
         ratings,
         rated,
         declared=declared,
         options=options,
         rating_scale=source.rating_scale,
-    ).reindex(table.columns["clip_id"])
-    is_elsewhere = test is not None and source.own_ratings is None
-    return Labels(
-        rated,
-        _arrays(means, rated),
-        source=ratings,
-        scales=declared,
-        rating_options=None if test is None else options,
-        notes=test.notes if test is not None and is_elsewhere else (),
     )
+    if test is None:
+        return labels
+    # What is said of the table itself is said with the table.
+    said = test.notes if source.own_ratings is None else ()
+    return replace(labels, rating_options=options, notes=said)
+
+
+def _labels_of_ratings(
+    clip_ids: Sequence[str],
+    ratings: str | os.PathLike,
+    rated: dict[str, str],
+    *,
+    declared: LabelScales,
+    options: RatingOptions,
+    rating_scale: Sequence[float] | None,
+) -> Labels:
+    """The means of single ratings as labels of these clips, in their order."""
+    check_has_columns(ratings, rated, options)
+    declared.check_aspects(list(rated))
+    declared = _with_scales_of_columns(declared, rated)
+    means = _means(
+        ratings, rated, declared=declared, options=options, rating_scale=rating_scale
+    )
+    arrays = _arrays(means.reindex(clip_ids), rated)
+    return Labels(rated, arrays, source=ratings, scales=declared)
 
 
 def _with_known_scales(

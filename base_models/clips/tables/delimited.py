@@ -100,8 +100,14 @@ def _read_rows(grid: Grid, text: str, separator: str) -> None:
         if _retry(grid, text, comments, dialect=plain):
             grid.notes.append("quotes read as they stand")
             return
+    reason = str(failure)
+    if "field limit" in reason:
+        reason = (
+            f"a cell has more than {csv.field_size_limit():,} characters: is a quote "
+            "not closed?"
+        )
     raise UsageError(
-        f"{grid.path}, line {line}: not a well-formed row ({failure})."
+        f"{grid.path}, line {line}: not a well-formed row ({reason})."
     ) from failure
 
 

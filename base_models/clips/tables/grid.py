@@ -22,6 +22,7 @@ from base_models.clips.tables.notation import (
     answers_in_plain_form,
     in_plain_form,
     is_doubtful,
+    readings,
 )
 from base_models.clips.text_table import TextTable
 from base_models.errors import some
@@ -132,14 +133,17 @@ class Grid:
     def _drop_summaries(self, names: Sequence[str]) -> None:
         """Leave out last rows such as "Mean", which sum up a table of clips.
 
-        They name no clip but by that word; it may name a system of one.
+        They hold no text but that word: a clip may be called so, or a system of one.
         """
-        of_clips = [k for k, name in enumerate(names) if identifies_clips(name)]
-        while of_clips and len(self.rows) > _FEWEST_ROWS:
+        textual = [k for k, name in enumerate(names) if is_textual_name(name)]
+        is_of_clips = any(map(identifies_clips, names))
+        while is_of_clips and len(self.rows) > _FEWEST_ROWS:
             row = [cell.strip() for cell in self.rows[-1]]
             first = next(filter(None, row), "")
-            ids = {row[k] for k in of_clips} - {""}
-            if not _SUMMARY.fullmatch(first.rstrip(":")) or ids - {first}:
+            texts = {row[k] for k in textual} - {""}
+            has_numbers = any(map(readings, row))
+            is_summary = _SUMMARY.fullmatch(first.rstrip(":")) and has_numbers
+            if not is_summary or texts - {first}:
                 return
             self.notes.append(
                 f"{self.unit} {self.numbers[-1]} ('{first}') sums up others, and is "

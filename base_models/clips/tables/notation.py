@@ -1,19 +1,23 @@
 """Numbers in the notation of other countries: ``3,5``, ``1.234,5``, ``1 234``.
 
-A column is rewritten only if all of its cells are numbers in one notation, so that a
-title such as ``1,5`` among other titles stays what it is. What has two readings, as
-``1,234``, stays too, and is then refused by whoever needs a number.
+A column is rewritten only if its cells are numbers in one notation, but for a word here
+and there, so that a title such as ``1,5`` among other titles stays what it is. What has
+two readings, as ``1,234``, stays too, and is then refused by whoever needs a number.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import islice
 
 from base_models.clips.text_table import parse_number
 
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "-", "."})
 """Cells, in lower case, that say that a number is missing."""
+
+WORDS_AMONG_NUMBERS = 0.1
+"""Share of a column's cells that may be no numbers, and stay as they are."""
 
 _GROUPED_BY_SPACE = r"[1-9]\d{0,2}(?:[ \u00a0\u202f'\u2019]\d{3})+"
 _SIGN = r"[+\u2212-]?"
@@ -37,6 +41,7 @@ _MONTH = re.compile(
     "|sty|lut|kwi|maj|cze|lip|sie|wrz|paź|lis|gru|ene|abr|ago|dic",
     re.IGNORECASE,
 )
+_LONGEST_ANSWER = 100
 _NUMBER_ALONE = re.compile(r"[0-9]+(?:[.,][0-9]+)?")
 # A number, then a percent sign or "/5", or a word of two letters at least.
 _ANSWER = re.compile(
@@ -84,12 +89,13 @@ def in_plain_form(cells: Sequence[str]) -> list[str] | None:
 
     Parameters
     ----------
-    cells : of one column; those of `MISSING` stay as they are
+    cells : of one column; those of `MISSING` stay as they are, and so do words, if they
+        are at most `WORDS_AMONG_NUMBERS` of the others
 
     Returns
     -------
-    cells : None where nothing is to be rewritten: all numbers are plain, a cell is no
-        number, or the notation of the column is in doubt
+    cells : None where nothing is to be rewritten: all numbers are plain, too many cells
+        are no numbers, or the notation of the column is in doubt
     """
     numbers = _marked_numbers(cells)
     if numbers is None:
@@ -111,7 +117,7 @@ def in_plain_form(cells: Sequence[str]) -> list[str] | None:
         return None
 
     rewritten = iter(plain)
-    return [cell if _is_missing(cell) else next(rewritten) for cell in cells]
+    return [next(rewritten) if _is_number(cell) else cell for cell in cells]
 
 
 def answers_in_plain_form(cells: Sequence[str]) -> list[str] | None:
@@ -137,6 +143,9 @@ def answers_in_plain_form(cells: Sequence[str]) -> list[str] | None:
     >>> answers_in_plain_form(["4 - noisy", "4 - dull"])
     """
     filled = [cell.strip() for cell in cells if not _is_missing(cell)]
+    # A longer cell is no answer, and could take the pattern forever.
+    if any(len(cell) > _LONGEST_ANSWER for cell in filled):
+        return None
     matches = [match for match in map(_ANSWER.fullmatch, filled) if match]
     if len(matches) < len(filled) or all(map(_NUMBER_ALONE.fullmatch, filled)):
         return None
@@ -159,6 +168,10 @@ def answers_in_plain_form(cells: Sequence[str]) -> list[str] | None:
     return [cell if _is_missing(cell) else next(plain) for cell in cells]
 
 
+def _is_number(cell: str) -> bool:
+    return not _is_missing(cell) and bool(readings(cell))
+
+
 def _is_missing(cell: str) -> bool:
     return cell.strip().lower() in MISSING
 
@@ -170,9 +183,7 @@ def is_doubtful(cells: Sequence[str]) -> bool:
     (True, False, False)
     """
     numbers = _marked_numbers(cells)
-    if numbers is None or in_plain_form(cells) is not None:
-        return False
-    return all(map(readings, numbers))
+    return numbers is not None and in_plain_form(cells) is None
 
 
 def settled_by_scale(cells: Sequence[str], low: float, high: float) -> list[str] | None:
@@ -198,25 +209,26 @@ def settled_by_scale(cells: Sequence[str], low: float, high: float) -> list[str]
     fitting = []
     # With a decimal comma, or with grouped thousands; others have one reading.
     for choice in (-1, 0):
-        plain = [
-            cell if _is_missing(cell) else readings(cell)[choice] for cell in cells
-        ]
-        numbers = (parse_number(cell) for cell in plain if not _is_missing(cell))
+        plain = [readings(cell)[choice] if _is_number(cell) else cell for cell in cells]
+        numbers = (parse_number(cell) for cell in plain if _is_number(cell))
         if all(number is not None and low <= number <= high for number in numbers):
             fitting.append(plain)
     return fitting[0] if len(fitting) == 1 else None
 
 
 def _marked_numbers(cells: Sequence[str]) -> list[str] | None:
-    """The numbers of a column, or None where all are plain or some cell is none.
+    """The numbers of a column, or None where all are plain or many cells are none.
 
-    Most columns end here, at their first cell or without any of the signs that a plain
+    Most columns end here, at their first cells or without any of the signs that a plain
     number lacks.
     """
-    first = next((cell for cell in cells if not _is_missing(cell)), "")
-    if not readings(first) or not _MARKS.search("\n".join(cells)):
+    given = (cell for cell in cells if not _is_missing(cell))
+    if not any(map(readings, islice(given, 2))) or not _MARKS.search("\n".join(cells)):
         return None
-    numbers = [cell.strip() for cell in cells if not _is_missing(cell)]
+    filled = [cell.strip() for cell in cells if not _is_missing(cell)]
+    numbers = list(filter(_is_number, filled))
+    if len(filled) - len(numbers) > WORDS_AMONG_NUMBERS * len(filled):
+        return None
     if all(parse_number(number) is not None for number in numbers):
         return None
     return numbers

@@ -187,6 +187,11 @@ def say_problem(message: str) -> None:
     streams.write_notes(message)
 
 
+def say_result(message: str) -> None:
+    """Print one line that a call is made for, also with ``-q``."""
+    streams.write_notes(message)
+
+
 def listed(names: Iterable[str]) -> str:
     """The first names and how many more there are; with ``-v`` all of them."""
     names = list(names)

@@ -12,7 +12,8 @@ from base_models.files import matching_paths
 def audio_names(words: Sequence[str] | None) -> list[str]:
     """Names of audio files and folders, patterns replaced by what they match.
 
-    ``-`` stands for names on standard input, one a line.
+    ``-`` stands for names on standard input, one a line, or with a NUL after each, as
+    ``find -print0`` writes them.
 
     Raises
     ------
@@ -29,7 +30,13 @@ def audio_names(words: Sequence[str] | None) -> list[str]:
 
 
 def _from_stdin() -> list[str]:
-    names = [line.rstrip("\r\n") for line in sys.stdin]
+    # Some shells begin what they write into a pipe with a byte order mark.
+    text = sys.stdin.read().removeprefix("\ufeff")
+    # No name holds a NUL: it separates them where names may hold newlines.
+    if "\0" in text:
+        names = text.split("\0")
+    else:
+        names = [name.rstrip("\r") for name in text.split("\n")]
     names = [name for name in names if name]
     if not names:
         raise UsageError(

@@ -306,7 +306,7 @@ def test_a_bad_table_is_an_error_that_says_where(tmp_path, text, message):
         "0.999",
         "5.001",
         "50",
-        '"3,500"',
+        '"5,500"',
         "four",
         "True",
         "٣",

@@ -321,3 +321,28 @@ def test_two_questions_on_one_clip_are_not_merged(tmp_path):
     path.write_text("rater,Is a.wav good?,Is a.wav new?,b.wav\nr1,3,4,1\nr2,1,2,1\n")
     with pytest.raises(UsageError, match=r"both ratings of 'a\.wav'"):
         read_clips(path)
+
+
+HOSTILE = {
+    "digits and blanks": (
+        "1" * 50_000 + " " * 50_000 + "x",
+        "rating is no number|a label",
+    ),
+    "brackets": ("[" * 30_000, "a label is"),
+    "a long word": ("1 " + "é" * 100_000 + "1", "a label is"),
+    "a huge cell": ("9" * 200_000, "more than 131,072 characters"),
+}
+
+
+@pytest.mark.parametrize(("cell", "message"), HOSTILE.values(), ids=HOSTILE.keys())
+def test_a_hostile_cell_is_refused_at_once(cell, message, tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text(f"rater,clip_id,rating\nr1,a,{cell}\n")
+    with pytest.raises(UsageError, match=message):
+        read_clips(path)
+
+
+def test_brackets_without_end_in_a_header_are_a_name(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text(f"rater,{'[' * 30_000}a.wav,b.wav\nr1,1,2\n")
+    assert len(read_clips(path)) == 2

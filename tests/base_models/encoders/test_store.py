@@ -159,6 +159,17 @@ def test_a_clip_that_cannot_be_prepared_is_set_aside_with_all_its_copies(store):
     assert "not valid text" in aside[2].reason
 
 
+def test_copies_that_cannot_be_read_are_told_of_by_their_own_names(store, tmp_path):
+    paths = [tmp_path / "page.wav", tmp_path / "page (copy).mp3"]
+    for path in paths:
+        path.write_text("<html>not found</html>")
+    items = {path.stem: str(path) for path in paths}
+    _, aside = store.fill(load_encoder("logmel"), items)
+    assert [clip.reason.split(": ")[0] for clip in aside] == [
+        repr(str(path)) for path in paths
+    ]
+
+
 def test_an_embedding_that_is_not_finite_is_set_aside(store):
     encoder, _ = toy(factor=float("inf"))
     keys, aside = store.fill(encoder, {"x": "drum"})

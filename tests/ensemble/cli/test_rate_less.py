@@ -631,7 +631,7 @@ def test_broken_files_are_refused(files):
     refused(2, run(folder, ratings="none.csv"), "There is no file")
     refused(2, run(folder, scores="none.csv"), "There is no file")
     refused(3, with_ratings(ratings.assign(mos=7)), "mos is off the scale 1..5")
-    refused(2, with_ratings(pd.concat([ratings, ratings])), "rates 'c.*' twice")
+    refused(3, with_ratings(pd.concat([ratings, ratings])), "rates a clip twice")
     strangers = ratings.assign(clip_id="x" + ratings["clip_id"])
     refused(2, with_ratings(strangers), "is predicted: a rating is for 'x.*same ids")
     refused(2, with_ratings(ratings.assign(mos="")), "rat")

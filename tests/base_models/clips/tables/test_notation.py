@@ -63,3 +63,15 @@ def test_a_column_in_doubt_is_called_so():
     assert is_doubtful(["1.234", "3,5"])
     assert not is_doubtful(["1.234", "3.5"])
     assert not is_doubtful(["1,234", "fast"])
+
+
+def test_a_word_here_and_there_does_not_keep_a_column_from_being_read():
+    cells = ["3,5", "good", *["2,25"] * 20]
+    assert in_plain_form(cells) == ["3.5", "good", *["2.25"] * 20]
+    assert in_plain_form(["good", *cells]) == ["good", "3.5", "good", *["2.25"] * 20]
+
+
+def test_numbers_among_many_words_stay_as_they_are():
+    titles = ["1,5", "Nocturne", "2,5", "Rain", "3,5"]
+    assert in_plain_form(titles) is None
+    assert not is_doubtful(titles)

@@ -327,9 +327,18 @@ def test_a_pattern_that_matches_nothing_is_an_error(folder, words):
     assert "matches no file. Patterns are looked for in" in err
 
 
-def test_names_may_come_from_standard_input(monkeypatch):
-    monkeypatch.setattr(sys, "stdin", io.StringIO("a.wav\r\n\nb c.wav\n"))
-    assert audio_names(["-"]) == ["a.wav", "b c.wav"]
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("a.wav\r\n\nb c.wav\n", ["a.wav", "b c.wav"]),
+        ("\ufeffa.wav\r\n", ["a.wav"]),
+        ("a.wav\0b\nc.wav\0", ["a.wav", "b\nc.wav"]),
+        ("a.wav", ["a.wav"]),
+    ],
+)
+def test_names_may_come_from_standard_input(monkeypatch, text, names):
+    monkeypatch.setattr(sys, "stdin", io.StringIO(text))
+    assert audio_names(["-"]) == names
     with pytest.raises(ValueError, match=r"it holds none\. Write for example"):
         audio_names(["-"])
 
