@@ -6,6 +6,7 @@ Each case here once led to other labels, unnoticed, or to a message without a cu
 import pytest
 from workbooks import write_xlsx
 
+from base_models.clips import read_clips as read_clips_module
 from base_models.clips.read_clips import read_clips
 from base_models.errors import UsageError
 
@@ -321,3 +322,18 @@ def test_two_questions_on_one_clip_are_not_merged(tmp_path):
     path.write_text("rater,Is a.wav good?,Is a.wav new?,b.wav\nr1,3,4,1\nr2,1,2,1\n")
     with pytest.raises(UsageError, match=r"both ratings of 'a\.wav'"):
         read_clips(path)
+
+
+def test_a_table_of_clips_is_read_once(tmp_path, monkeypatch):
+    path = tmp_path / "clips.csv"
+    path.write_text("clip_id,audio,mi\na,a.wav,3.5\n")
+    read = []
+    read_table = read_clips_module.read_table
+
+    def noting(*words):
+        read.append(words)
+        return read_table(*words)
+
+    monkeypatch.setattr(read_clips_module, "read_table", noting)
+    assert read_clips(path)["clip_id"].tolist() == ["a"]
+    assert read == [(path,)]
