@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -349,7 +350,9 @@ def _read_table(
     are the columns of a table with a row per clip, which were chosen from.
     """
     reading = options.reading
-    test = read_listening_test(path, options)
+    # What is no listening test is read once nevertheless.
+    read = cache(read_table)
+    test = read_listening_test(path, options, read)
     if test is not None:
         cells = test.clips or one_row_per_clip(test.table)
         _check_columns_are_there(path, test.table, reading)
@@ -383,7 +386,7 @@ def _read_table(
     if path.is_dir() or musiceval.is_list(path):
         return StandardTable(musiceval.read_tree(path), {}), None, []
     if is_table(path):
-        cells = read_table(path)
+        cells = read(path)
         given = list(cells.columns)
         standard = with_segments(cells, path, reading)
         if standard.table.embedded:

@@ -9,18 +9,15 @@ import contextlib
 import hashlib
 import os
 import stat
-import time
 from collections.abc import Iterator
 
 from base_models.clips.audio_files.readable import file_in_memory, write_all
+from base_models.clips.audio_files.unchanged import OfUnchangedFiles
 from base_models.clips.parquet.embedded_audio import read_embedded, row_of_reference
 from base_models.clips.segments.reference import segment_of
 from base_models.errors import ClipError
 
-# A file that changed as recently as this may change again without another time.
-_RECENT_NANOSECONDS = 2_000_000_000
-_DIGESTS: dict[tuple[int, ...], str] = {}
-_MAX_DIGESTS = 1_000
+_DIGESTS: OfUnchangedFiles[str] = OfUnchangedFiles()
 
 
 @contextlib.contextmanager
@@ -84,24 +81,5 @@ def digest_of(handle: int) -> str:
 
 
 def digest_of_source(handle: int) -> str:
-    """The same of a file that many segments are parts of, read once while it is as is.
-
-    Whether it has changed is told by its times, as they are in the file system.
-    """
-    status = os.fstat(handle)
-    state = (
-        status.st_dev,
-        status.st_ino,
-        status.st_size,
-        status.st_mtime_ns,
-        status.st_ctime_ns,
-    )
-    if state in _DIGESTS:
-        return _DIGESTS[state]
-
-    digest = digest_of(handle)
-    if time.time_ns() - status.st_ctime_ns > _RECENT_NANOSECONDS:
-        if len(_DIGESTS) >= _MAX_DIGESTS:
-            _DIGESTS.clear()
-        _DIGESTS[state] = digest
-    return digest
+    """The same of a file with many segments, which is read once while it is as is."""
+    return _DIGESTS.of(handle, lambda: digest_of(handle))

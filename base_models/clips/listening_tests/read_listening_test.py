@@ -60,7 +60,6 @@ from base_models.clips.rating_tables import (
     list_columns,
     rated_columns_of,
 )
-from base_models.clips.rows.reading import Reading
 from base_models.clips.tables.read_table import (
     TABLE_SUFFIXES,
     is_table,
@@ -105,7 +104,9 @@ _TABLES: tuple[_Layout, ...] = (
 
 
 def read_listening_test(
-    path: Path, options: RatingOptions = AS_THEY_ARE
+    path: Path,
+    options: RatingOptions = AS_THEY_ARE,
+    read_cells: Callable[[Path], TextTable] = read_table,
 ) -> ListeningTest | None:
     """Read an export of a listening test.
 
@@ -113,6 +114,7 @@ def read_listening_test(
     ----------
     path : a table, or results of BeaqleJS (a file per rater, or their folder)
     options : the layout, what is done with anchors, and how raters are screened
+    read_cells : reads a table, for callers that want its cells too
 
     Returns
     -------
@@ -128,7 +130,7 @@ def read_listening_test(
         when the file cannot be read, is not of the layout that is named, or nothing is
         left of it.
     """
-    test = _in_its_layout(path, options.format, options.reading)
+    test = _in_its_layout(path, options, read_cells)
     if test is None:
         return None
     if test.has_labels:
@@ -155,9 +157,10 @@ def read_listening_test(
 
 
 def _in_its_layout(
-    path: Path, name: str | None, reading: Reading
+    path: Path, options: RatingOptions, read_cells: Callable[[Path], TextTable]
 ) -> ListeningTest | None:
     """The test in the layout that is named, else in the first that knows it."""
+    name = options.format
     if name == "clips":
         return None
     if name is not None and not path.exists():
@@ -166,14 +169,14 @@ def _in_its_layout(
         return read_voicemos(path)
     if name == "beaqlejs" or (name is None and is_beaqlejs(path)):
         return read_beaqlejs(path)
-    table = _cells(path)
+    table = read_cells(path) if _has_cells(path) else None
     if table is None:
         if name is None:
             return None
         raise UsageError(
             f"{path}: --format {name} is of a table ({', '.join(TABLE_SUFFIXES)})."
         )
-    table = reading.applied(table)
+    table = options.reading.applied(table)
     # A layout that is named is read as such, whether or not the table looks like it.
     for layout, is_of_it, read in _TABLES:
         if name == layout or (name is None and is_of_it(table)):
@@ -182,11 +185,10 @@ def _in_its_layout(
     return None
 
 
-def _cells(path: Path) -> TextTable | None:
-    """The cells of a table; None of what is none, or is missing."""
-    if not is_table(path) or not table_file(path).is_file():
-        return None
-    return None if musiceval.is_list(path) else read_table(path)
+def _has_cells(path: Path) -> bool:
+    """Whether there is a table that is no label list."""
+    is_there = is_table(path) and table_file(path).is_file()
+    return is_there and not musiceval.is_list(path)
 
 
 # ---- what a table leaves unsaid

@@ -6,6 +6,7 @@ Each case here once led to other labels, unnoticed, or to a message without a cu
 import pytest
 from workbooks import write_xlsx
 
+from base_models.clips import read_clips as read_clips_module
 from base_models.clips.read_clips import read_clips
 from base_models.errors import UsageError
 
@@ -346,3 +347,18 @@ def test_brackets_without_end_in_a_header_are_a_name(tmp_path):
     path = tmp_path / "t.csv"
     path.write_text(f"rater,{'[' * 30_000}a.wav,b.wav\nr1,1,2\n")
     assert len(read_clips(path)) == 2
+
+
+def test_a_table_of_clips_is_read_once(tmp_path, monkeypatch):
+    path = tmp_path / "clips.csv"
+    path.write_text("clip_id,audio,mi\na,a.wav,3.5\n")
+    read = []
+    read_table = read_clips_module.read_table
+
+    def noting(*words):
+        read.append(words)
+        return read_table(*words)
+
+    monkeypatch.setattr(read_clips_module, "read_table", noting)
+    assert read_clips(path)["clip_id"].tolist() == ["a"]
+    assert read == [(path,)]

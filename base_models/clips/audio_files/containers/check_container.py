@@ -21,6 +21,7 @@ from base_models.clips.audio_files.containers.headers import (
 )
 from base_models.clips.audio_files.containers.ogg import check_ogg
 from base_models.clips.audio_files.readable import AS_IT_IS, Readable
+from base_models.clips.audio_files.unchanged import OfUnchangedFiles
 from base_models.errors import ClipError
 
 KINDS = "WAV, RF64, W64, FLAC, OGG, MP3, AIFF, CAF, AU, NIST, VOC, SVX or AVR"
@@ -82,6 +83,9 @@ _FOREIGN = (
 )
 
 
+_READABLE: OfUnchangedFiles[Readable] = OfUnchangedFiles()
+
+
 def check_container(handle: int, size: int) -> Readable:
     """Refuse unknown containers, and those that hold less than they declare.
 
@@ -90,6 +94,11 @@ def check_container(handle: int, size: int) -> Readable:
     readable : Readable
         What the decoder is to be given.
     """
+    # Segments of a file are many, and to check it may take a walk through all of it.
+    return _READABLE.of(handle, lambda: _checked(handle, size))
+
+
+def _checked(handle: int, size: int) -> Readable:
     head = os.pread(handle, 64, 0)
     for magic, form, check in _CHECKS:
         if head.startswith(magic) and head[8:].startswith(form):

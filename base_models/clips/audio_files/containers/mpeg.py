@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from base_models.clips.audio_files.readable import AS_IT_IS, Readable
+from base_models.clips.audio_files.unchanged import OfUnchangedFiles
 from base_models.errors import ClipError
 
 # Sample rates of version 1, by index; version 2 halves them, version 2.5 quarters them.
@@ -54,6 +55,9 @@ _EMPTY_TAG = b"ID3\x04\0\0\0\0\0\x0a" + bytes(10)
 
 # A frame header and the place where a Xing or Info header can stand after it.
 _HEAD_BYTES = 64
+
+# Samples between the places of a file from which it is counted on; about 24 s.
+_KEPT_EVERY = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -216,8 +220,49 @@ def _begins_run(handle: int, offset: int) -> bool:
     return True
 
 
+@dataclass
+class _Place:
+    """Where a count of frames has come to; see `Length` for what it has told."""
+
+    offset: int
+    samples: int = 0
+    per_frame: int = 0
+    declared: bool = False
+    end: int = 0
+    stream_format: tuple[int, int] | None = None
+
+    def pass_frame(self, head: bytes, n_bytes: int, n_samples: int) -> None:
+        """Go on behind the frame that begins with `head`."""
+        if self.stream_format is None:
+            self.stream_format = _frame_format(head)
+            self.per_frame = n_samples
+            self.declared = _declares_length(head)
+        self.samples += n_samples
+        self.offset += n_bytes
+        self.end = self.offset
+
+    def length(
+        self, *, whole: bool, is_cut: bool = False, is_joined: bool = False
+    ) -> Length:
+        """What is known when the count ends here."""
+        return Length(
+            self.samples,
+            self.per_frame,
+            whole=whole,
+            declared=self.declared,
+            end=self.end,
+            is_cut=is_cut,
+            is_joined=is_joined,
+        )
+
+
+_PLACES: OfUnchangedFiles[list[_Place]] = OfUnchangedFiles()
+
+
 def measure(handle: int, limit: int) -> Length:
     """Count the samples of an MPEG file, up to `limit` per channel.
+
+    A file that is as it was is counted on from a place near the limit.
 
     Parameters
     ----------
@@ -233,64 +278,49 @@ def measure(handle: int, limit: int) -> Length:
         to `MAX_JUNK` at a time, may stand before, between and behind them.
     """
     size = os.fstat(handle).st_size
-    offset = _first_frame(handle) or 0
-    end = 0
-    n_samples = 0
-    per_frame = 0
-    declared = False
-    format_of_stream: tuple[int, int] | None = None
+    places = _PLACES.of(handle, lambda: [_Place(_first_frame(handle) or 0)])
+    # What a count from the first frame would pass on its way to the limit.
+    passed = [place for place in places if place.samples < limit]
+    here = replace(max(passed, key=_samples_of, default=places[0]))
+    next_kept = places[-1].samples + _KEPT_EVERY
 
-    while n_samples < limit:
-        head = os.pread(handle, _HEAD_BYTES, offset)
+    while here.samples < limit:
+        head = os.pread(handle, _HEAD_BYTES, here.offset)
         if tag_bytes := _tag_bytes(head):
-            offset += tag_bytes
+            here.offset += tag_bytes
             continue
 
         # Bit rate and padding may differ between frames; a frame of another version,
         # layer or rate does not belong to the stream.
         frame_format = _frame_format(head)
-        is_same_format = format_of_stream in (None, frame_format)
+        is_same_format = here.stream_format in (None, frame_format)
         frame_bytes = 0
         frame_samples = 0
         if frame_format is not None and is_same_format:
             frame_bytes, frame_samples = _frame_size(head)
 
         if frame_bytes == 0:
-            found = _next_frame(handle, offset) if head else None
-            if found is not None and found > offset:
-                offset = found
+            found = _next_frame(handle, here.offset) if head else None
+            if found is not None and found > here.offset:
+                here.offset = found
                 continue
             # A run of frames of another format, where no other bytes are between.
             is_joined = found is not None
-            at_end = size - offset <= MAX_JUNK and not is_joined
-            return Length(
-                n_samples,
-                per_frame,
-                whole=at_end,
-                declared=declared,
-                end=end,
-                is_joined=is_joined,
-            )
+            at_end = size - here.offset <= MAX_JUNK and not is_joined
+            return here.length(whole=at_end, is_joined=is_joined)
 
-        if format_of_stream is None:
-            format_of_stream = frame_format
-            per_frame = frame_samples
-            declared = _declares_length(head)
+        here.pass_frame(head, frame_bytes, frame_samples)
+        if here.offset > size:
+            return here.length(whole=True, is_cut=True)
+        if here.samples >= next_kept:
+            next_kept = here.samples + _KEPT_EVERY
+            places.append(replace(here))
 
-        n_samples += frame_samples
-        offset += frame_bytes
-        end = offset
-        if offset > size:
-            return Length(
-                n_samples,
-                per_frame,
-                whole=True,
-                declared=declared,
-                end=end,
-                is_cut=True,
-            )
+    return here.length(whole=False)
 
-    return Length(n_samples, per_frame, whole=False, declared=declared, end=end)
+
+def _samples_of(place: _Place) -> int:
+    return place.samples
 
 
 def _tag_bytes(head: bytes) -> int:

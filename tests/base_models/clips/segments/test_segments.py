@@ -19,7 +19,7 @@ from base_models.clips.audio import (
     load_audio,
     probe,
 )
-from base_models.clips.audio_files import open_file
+from base_models.clips.audio_files import open_file, unchanged
 from base_models.clips.parquet.embedded_audio import reference
 from base_models.clips.same_audio.fingerprint_store import FingerprintStore
 from base_models.clips.same_audio.matches import pairs_text
@@ -221,7 +221,7 @@ def test_the_bytes_behind_segments_are_read_again_once_they_have_changed(
     # A file that was just written may be written again without another time.
     keys = [content_hash(f"{path}#t=1,2") for _ in range(2)]
     assert len(reads) == 2
-    monkeypatch.setattr(open_file, "_RECENT_NANOSECONDS", -1)
+    monkeypatch.setattr(unchanged, "_RECENT_NANOSECONDS", -1)
     keys += [content_hash(f"{path}#t=1,2") for _ in range(3)]
     assert len(reads) == 3
     assert len(set(keys)) == 1
