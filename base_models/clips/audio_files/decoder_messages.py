@@ -60,6 +60,14 @@ class QuietSoundFile(soundfile.SoundFile):
         with caught(self.messages):
             return super().read(*args, **options)
 
+    def seekable(self) -> bool:
+        """False, so that soundfile does not set the position after each portion.
+
+        A decoder of MP3 would begin anew there, without the bits that a frame takes
+        from those before it, and a few frames would come out wrong.
+        """
+        return False
+
 
 @contextlib.contextmanager
 def caught(messages: list[str]) -> Iterator[None]:

@@ -10,6 +10,10 @@ from base_models.clips.audio_files.decoder_messages import QuietSoundFile, caugh
 from base_models.clips.segments.reference import Segment
 from base_models.errors import ClipError
 
+# A frame of MP3 may take bits from frames before it, and comes out wrong without them:
+# at most 511 bytes, which is 20 frames or half a second at the lowest bit rate.
+_LEAD_SECONDS = 1.0
+
 
 class SoundPart:
     """The frames of one segment of an open file.
@@ -62,9 +66,13 @@ class SoundPart:
         self.format: str = whole.format
         self.messages: list[str] = whole.messages
         self._n_read = 0
+        is_mpeg = whole.subtype.startswith("MPEG_")
+        lead = min(first, round(_LEAD_SECONDS * whole.samplerate)) if is_mpeg else 0
         # A decoder of MP3 may decode on its way, and print what it finds there.
         with caught(whole.messages):
-            whole.seek(first)
+            whole.seek(first - lead)
+        if lead > 0:
+            whole.read(lead, dtype="float32", always_2d=True)
 
     def read(self, frames: int, dtype: str, always_2d: bool) -> np.ndarray:
         """The next portion, of at most `frames` frames; see `SoundFile.read`."""
