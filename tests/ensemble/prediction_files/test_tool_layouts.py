@@ -234,13 +234,13 @@ def test_one_odd_cell_is_an_error_with_its_place_and_never_a_model_less(
 
 def test_all_odd_cells_of_a_file_are_told_at_once(labels, tmp_path):
     table = pd.DataFrame({"clip_id": CLIPS, "one": "2.5", "two": "3"})
-    table.loc[[3, 7], "two"] = ["x", "3,5"]
+    table.loc[[3, 7], "two"] = ["x", "3,4,5"]
     table.loc[9, "one"] = "high"
     table.to_csv(tmp_path / "p.csv", index=False)
     with pytest.raises(TableProblems) as caught:
         read(labels, tmp_path / "p.csv")
     found = [(p.line, p.column, p.value) for p in caught.value.problems]
-    assert found == [(11, "one", "high"), (5, "two", "x"), (9, "two", "3,5")]
+    assert found == [(11, "one", "high"), (5, "two", "x"), (9, "two", "3,4,5")]
 
 
 def test_the_odd_cells_of_several_files_are_told_together(labels, tmp_path):

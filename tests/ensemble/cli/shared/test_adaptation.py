@@ -153,8 +153,8 @@ LABELS = {
     "one": (lambda f: f.head(1), "no aspect can be tried .mos: 1 labelled clip leaves"),
     "one system": (lambda f: f.assign(system_id="s"), "are of one system or group"),
     "of another aspect": (
-        lambda f: f.rename(columns={"mos": "loudness"}),
-        "rates 'loudness'; the stack predicts 'mos'",
+        lambda f: f.rename(columns={"mos": "groove"}),
+        "rates 'groove'; the stack predicts 'mos'",
     ),
     "none": (lambda f: f.assign(mos=np.nan), "no rated clip"),
     "of other clips": (
