@@ -61,12 +61,13 @@ class QuietSoundFile(soundfile.SoundFile):
             return super().read(*args, **options)
 
     def seekable(self) -> bool:
-        """False, so that soundfile does not set the position after each portion.
+        """False for MP3, so that soundfile sets no position after each portion.
 
-        A decoder of MP3 would begin anew there, without the bits that a frame takes
-        from those before it, and a few frames would come out wrong.
+        The decoder would begin anew there, without the bits that a frame takes from
+        those before it, and a few frames would come out wrong. Of other kinds soundfile
+        has to know how many frames are left: behind the last of them may be a tag.
         """
-        return False
+        return not self.subtype.startswith("MPEG_") and super().seekable()
 
 
 @contextlib.contextmanager
