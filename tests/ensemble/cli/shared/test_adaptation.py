@@ -1,5 +1,7 @@
 """``fit_meta --adapt``: what is kept is written and said, and nothing else is."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -232,12 +234,19 @@ def test_the_base_models_of_the_stack_score_the_clips_of_a_table(tmp_path):
     def edit(table):
         table = table.iloc[:14].copy()
         table["mi"] = (table["mi"].astype(float) * 0.2 + 3.8).round(2)
-        table["ta"] = ""
+        table["ta"] = "-1"
+        table["audio"] = [Path(name).name for name in table["audio"]]
         table.loc[table.index[-1], "audio"] = "missing.wav"
-        return table.drop(columns="split").assign(clip_id="new-" + table["clip_id"])
+        table["clip_id"] = "new-" + table["clip_id"]
+        names = {"audio": "Take", "mi": "How good?"}
+        return table.drop(columns="split").rename(columns=names)
 
-    data = place.csv(edit)
-    code, out, err = call(*place.fit_meta("--adapt", folder, "--data", data))
+    # A table of somebody else, beside other folders than its own.
+    (tmp_path / "elsewhere").mkdir()
+    data = place.csv(edit).rename(tmp_path / "elsewhere" / "rated.csv")
+    named = ("--columns", "audio=Take", "mi=How good?", "--missing-code", "-1")
+    options = (*named, "--audio-root", place.wav.parent, "--curve")
+    code, out, err = call(*place.fit_meta("--adapt", folder, "--data", data, *options))
     assert code == 3, err
     assert "1 clip set aside" in err
     lines = err.splitlines()
