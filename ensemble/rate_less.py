@@ -33,6 +33,7 @@ from base_models.clips.ratings import (
     read_ratings,
 )
 from base_models.clips.read_clips import read_clips
+from base_models.clips.rows.reading import Reading
 from base_models.clips.tables.read_table import is_table, read_table, table_file
 from base_models.errors import UsageError, some
 from base_models.scales import LabelScales, Scale
@@ -48,7 +49,11 @@ from ensemble.prediction_files.read_predictions import (
     read_distributions,
     read_predictions,
 )
-from ensemble.rated_systems import systems_elsewhere
+from ensemble.rated_systems import (
+    described_clips,
+    reading_beside,
+    systems_elsewhere,
+)
 from meta.powered_means.rated_sample import RatedSample
 
 _SAME_SCORE = 2.5e-6
@@ -222,7 +227,8 @@ def read_rate_less(
     seen : clips that the predictor has learnt from; those that a file of distributions
         names are known without. They are left out, unless `predictions` has their
         out-of-fold scores, see `meta.cross_fit`
-    options : the layout of the ratings, and whose ratings of what are left out
+    options : the layout of the ratings, whose ratings of what are left out, and how
+        these and the table of clips are read
 
     Raises
     ------
@@ -232,6 +238,12 @@ def read_rate_less(
         predictions are.
     """
     file = PredictionFile.parse(predictions)
+    # Both tables are read as the user says, and each may have columns of its own.
+    of_clips = options.reading
+    if clips is not None and ratings is not None:
+        of_clips = reading_beside(options.reading, clips, other=ratings)
+        own = reading_beside(options.reading, ratings, other=clips)
+        options = replace(options, reading=own)
     declared = LabelScales.of_any(rating_scale).or_else(Scale.of(SCALE))
     if ratings is None:
         rated = pd.DataFrame({"clip_id": pd.Series(dtype=object)})
@@ -250,7 +262,7 @@ def read_rate_less(
         file, scales, has_ratings=ratings is not None
     )
     table, notes, not_predicted = _with_systems(
-        scores, file.path, clips, rated=(ratings, options)
+        scores, file.path, clips, rated=(ratings, options), reading=of_clips
     )
     notes = (*rated.attrs.get("notes", ()), *notes)
 
@@ -487,9 +499,10 @@ def _with_systems(
     clips: str | None,
     *,
     rated: tuple[str | None, RatingOptions],
+    reading: Reading,
 ) -> tuple[pd.DataFrame, tuple[str, ...], list[str]]:
     """The predicted clips with their systems, what was chosen, and who lacks one."""
-    described, notes = described_clips(predicted, source, clips)
+    described, notes = described_clips(predicted, source, clips, reading=reading)
     wanted, given = comparable_ids(
         described["clip_id"].tolist(), predicted["clip_id"].tolist()
     )
@@ -520,35 +533,6 @@ def _with_systems(
         table["system_id"] = found
         notes = (*notes, note)
     return table, notes, not_predicted
-
-
-def described_clips(
-    predicted: pd.DataFrame, path: Path, clips: str | None
-) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """Clip id, system, prompt and audio of every clip, and the notes of the reader.
-
-    Parameters
-    ----------
-    predicted : the clips, in ``clip_id``
-    path : file of their predictions, which may name systems itself
-    clips : a table that names them, as `read_clips` takes it, or None
-    """
-    if clips is None:
-        own = None
-        is_of_rows = is_table(path) and not musiceval.is_list(path)
-        if is_of_rows and read_distributions(path) is None:
-            own = read_clips(path, labels=False)
-        if own is not None and (own["system_id"] != "").any():
-            return own, ()
-        if own is None:
-            texts = dict.fromkeys(("system_id", "prompt", "audio"), "")
-            own = predicted[["clip_id"]].assign(**texts)
-        ids = [clip.removesuffix(".wav") for clip in own["clip_id"]]
-        if musiceval.are_clip_ids(ids):
-            own["system_id"] = [musiceval.system_of(clip) for clip in ids]
-        return own, ()
-    table = read_clips(clips, labels=False)
-    return table, tuple(table.attrs.get("notes", ()))
 
 
 def _intervals(path: Path, aspects: Sequence[str]) -> dict[str, np.ndarray]:

@@ -52,8 +52,8 @@ LEVELS = {
             "workspace",
             "formats",
             "prediction_files",
-            "rated_systems",
         },
+        {"rated_systems"},
         {
             "training",
             "reporting",

@@ -2,21 +2,28 @@
 
 A tree holds ``sets/<split>_mos_list.txt`` (lines ``file.wav,MI,TA``), ``wav``, the
 prompts in ``prompt_info.txt`` and ``demo_prompt_info.txt``, and, in some releases,
-single ratings in ``person_mos/<split>_person_mos.txt``.
+single ratings in ``person_mos/<split>_person_mos.txt``. A line that cannot be used
+stays a row of its table, so that all of them are named together.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from base_models.clips.columns import SPLITS
+from base_models.clips.problems import Problem, Problems
 from base_models.clips.tables.encoding import read_text
 from base_models.clips.tables.read_table import is_table
-from base_models.clips.text_table import TextTable, check_name, split_lines
+from base_models.clips.text_table import (
+    TextTable,
+    check_name,
+    parse_number,
+    split_lines,
+)
 from base_models.errors import UsageError
 
 ASPECTS = ("mi", "ta")
@@ -60,13 +67,15 @@ def is_list(path: Path) -> bool:
     return _LISTED_CLIP.match(beginning) is not None
 
 
-def read_tree(path: Path) -> TextTable:
+def read_tree(path: Path, problems: Problems) -> TextTable:
     """Read the clips of a MusicEval tree, of its eval-phase package, or of one list.
 
     Parameters
     ----------
     path : the tree's folder; or a folder of label lists; or one list, whose ``wav``
         folder and prompts are looked for beside it (or beside ``sets``, if it is there)
+    problems : takes the lines without the fields of a list, and names of files that are
+        none of its clips
 
     Returns
     -------
@@ -76,7 +85,7 @@ def read_tree(path: Path) -> TextTable:
     Raises
     ------
     UsageError
-        when there is nothing to read, or a line cannot be used.
+        when there is nothing to read, or a file of prompts cannot be used.
     """
     if path.is_dir():
         root, lists = _find_lists(path)
@@ -89,7 +98,7 @@ def read_tree(path: Path) -> TextTable:
     wav = root / "wav"
     has_audio = wav.is_dir()
 
-    rows = []
+    rows: list[tuple[str, ...]] = []
     locations = []
     labelled_test_clips = set()
     for file in lists:
@@ -102,11 +111,17 @@ def read_tree(path: Path) -> TextTable:
             if clip.split == "test" and not is_eval_list:
                 labelled_test_clips.add(clip.clip_id)
 
+            # A name that leads elsewhere must not become a path.
+            audio = ""
+            if has_audio and not clip.problems:
+                audio = str(wav / f"{clip.clip_id}.wav")
+            for problem in clip.problems:
+                problems.add(len(rows), problem)
             row = (
                 clip.clip_id,
                 system_of(clip.clip_id),
                 prompts.of_clip(clip.clip_id),
-                str(wav / f"{clip.clip_id}.wav") if has_audio else "",
+                audio,
                 clip.split,
                 clip.mi,
                 clip.ta,
@@ -115,12 +130,19 @@ def read_tree(path: Path) -> TextTable:
             rows.append(row)
             locations.append((str(file), clip.line))
 
+    problems.n_rows = len(rows)
     names = ("clip_id", "system_id", "prompt", "audio", "split", *ASPECTS, "prompt_id")
     return TextTable.from_rows(names, rows, locations)
 
 
-def read_rating_lists(path: Path) -> TextTable:
+def read_rating_lists(path: Path, problems: Problems) -> TextTable:
     """Read the single ratings of a tree (``person_mos/``), or one such list.
+
+    Parameters
+    ----------
+    path : the tree's folder, or the list
+    problems : takes the lines without the fields of a list, and names of files and
+        raters that are none
 
     Returns
     -------
@@ -129,7 +151,7 @@ def read_rating_lists(path: Path) -> TextTable:
     Raises
     ------
     UsageError
-        when there is nothing to read, or a line cannot be used.
+        when there is nothing to read.
     """
     if path.is_dir():
         files = _rating_lists(path)
@@ -141,20 +163,21 @@ def read_rating_lists(path: Path) -> TextTable:
     else:
         files = [path]
 
-    rows = []
+    rows: list[tuple[str, ...]] = []
     locations = []
     for file in files:
-        for number, fields in _numbered_fields(file):
-            location = f"{file}, line {number}"
-            if len(fields) < 4:
-                raise UsageError(
-                    f"{location}: expected file.wav,rater,MI,TA; "
-                    f"got {','.join(fields)!r}."
-                )
-            name, rater, mi, ta = fields[:4]
-            check_name(rater, location, "rater")
-            rows.append((_clip_id(name, location), rater, mi, ta))
-            locations.append((str(file), number))
+        for line in _lines(file):
+            clip_id = line.clip_id
+            rater = line.fields[1] if len(line.fields) > 1 else ""
+            mi, ta = line.numbers(2)
+            for problem in line.problems("file.wav,rater,MI,TA"):
+                problems.add(len(rows), problem)
+            for what, name in (("clip id", clip_id), ("rater", rater)):
+                for problem in line.problems_of_name(what, name):
+                    problems.add(len(rows), problem)
+            rows.append((clip_id, rater, mi, ta))
+            locations.append((line.file, line.number))
+    problems.n_rows = len(rows)
     return TextTable.from_rows(("clip_id", "rater_id", *ASPECTS), rows, locations)
 
 
@@ -176,7 +199,8 @@ def prompt_id_of(clip_id: str) -> str:
     >>> prompt_id_of("audiomos2025-track1-S002_P044")
     'P044'
     """
-    return clip_id.removeprefix(PREFIX).split("_")[1]
+    _, _, name = clip_id.removeprefix(PREFIX).partition("_")
+    return name.partition("_")[0]
 
 
 def are_clip_ids(names: Iterable[str]) -> bool:
@@ -190,26 +214,118 @@ def are_clip_ids(names: Iterable[str]) -> bool:
     )
 
 
-def _clip_id(file_name: str, location: str) -> str:
-    """File name without ``.wav``."""
-    check_name(file_name, location, "file name")
+# ---- lines
 
-    # The name is joined to the wav folder, so it must not lead out of it.
-    is_absolute = re.match(r"[/\\~]|[A-Za-z]:", file_name) is not None
-    if is_absolute or ".." in re.split(r"[/\\]", file_name):
-        raise UsageError(
-            f"{location}: file name {file_name!r} points out of the wav folder; "
-            "write a plain file name."
+
+@dataclass(frozen=True)
+class _Line:
+    """A line of a list, with its place and its fields, which commas separate."""
+
+    file: str
+    number: int
+    fields: Sequence[str]
+
+    @property
+    def clip_id(self) -> str:
+        """The name of the file without ``.wav``."""
+        return self.fields[0].removesuffix(".wav")
+
+    def numbers(self, n_names: int) -> tuple[str, str]:
+        """MI and TA, which follow so many names; "" where they are not to be told."""
+        if self._has_more_numbers(n_names):
+            return "", ""
+        mi, ta = [*self.fields[n_names:], "", ""][:2]
+        return mi, ta
+
+    def problems(self, expected: str) -> Iterator[Problem]:
+        """What is wrong with the fields, and with the name of the file.
+
+        Parameters
+        ----------
+        expected : the fields of such a line, separated by commas
+        """
+        n_fields = expected.count(",") + 1
+        line = ",".join(self.fields)
+        if len(self.fields) < n_fields:
+            yield self._problem(
+                line,
+                f"expected {expected}",
+                f"expected {expected}; got {line!r}",
+                cure="Fill in what is missing; a field without a rating is empty.",
+            )
+        elif self._has_more_numbers(n_fields - 2):
+            yield self._problem(
+                line,
+                "more numbers than MI and TA",
+                f"expected {expected}, but more numbers follow: {line!r}",
+                cure="Write numbers with a decimal point, as in 3.5, and no others.",
+            )
+        yield from self.problems_of_file()
+
+    def problems_of_file(self) -> Iterator[Problem]:
+        """What is wrong with the name of the file."""
+        name = self.fields[0]
+        # The name is joined to the wav folder, so it must not lead out of it.
+        is_absolute = re.match(r"[/\\~]|[A-Za-z]:", name) is not None
+        system, separator, prompt = self.clip_id.removeprefix(PREFIX).partition("_")
+        if is_absolute or ".." in re.split(r"[/\\]", name):
+            what = "points out of the wav folder"
+            yield self._problem(
+                name,
+                f"the file name {what}",
+                f"file name {name!r} {what}",
+                cure="Write a plain file name.",
+            )
+        # That a name is empty is said of the clip id.
+        elif self.clip_id and not (system and separator and prompt):
+            yield self._problem(
+                name,
+                "the file name names no system",
+                f"{name!r} names no system",
+                cure=f"Write a name like {PREFIX}S002_P044.wav.",
+            )
+
+    def problems_of_name(self, what: str, name: str) -> Iterator[Problem]:
+        """Whether a clip id or a rater is empty, or holds a control character."""
+        if not name and (what == "clip id" or len(self.fields) > 1):
+            yield self._problem("", f"the {what} is empty", cure="Write its name.")
+        try:
+            check_name(name, "", what)
+        except UsageError:
+            yield self._problem(
+                name,
+                f"the {what} holds a control character",
+                f"{what} {name!r} holds a control character",
+                cure="Write the name anew.",
+            )
+
+    def _has_more_numbers(self, n_names: int) -> bool:
+        """Whether numbers follow MI and TA, as they do with decimal commas."""
+        further = self.fields[n_names + 2 :]
+        return any(parse_number(field) is not None for field in further)
+
+    def _problem(
+        self, value: str, what: str, message: str = "", *, cure: str
+    ) -> Problem:
+        return Problem(
+            self.file,
+            self.number,
+            column="",
+            value=value,
+            what=what,
+            cure=cure,
+            message=message,
         )
 
-    clip_id = file_name.removesuffix(".wav")
-    system, separator, prompt = clip_id.removeprefix(PREFIX).partition("_")
-    if not (system and separator and prompt):
-        raise UsageError(
-            f"{location}: {file_name!r} names no system; expected a name like "
-            f"{PREFIX}S002_P044.wav."
-        )
-    return clip_id
+
+def _lines(path: Path) -> list[_Line]:
+    """The lines of a list that are not blank."""
+    lines = []
+    for number, line in enumerate(split_lines(read_text(path)), start=1):
+        if line.strip():
+            fields = [field.strip() for field in line.split(",")]
+            lines.append(_Line(str(path), number, fields))
+    return lines
 
 
 # ---- label lists
@@ -221,6 +337,7 @@ class _ListedClip(NamedTuple):
     split: str
     mi: str
     ta: str
+    problems: Sequence[Problem]
 
 
 def _rating_lists(root: Path) -> list[Path]:
@@ -282,21 +399,20 @@ def _read_list(path: Path, has_ratings: bool) -> list[_ListedClip]:
     split = "test" if is_eval_list else _split_of_list(path)
 
     clips = []
-    for number, fields in _numbered_fields(path):
-        location = f"{path}, line {number}"
+    for line in _lines(path):
+        mi, ta = line.numbers(1)
+        problems = list(line.problems("file.wav,MI,TA"))
         # The eval list names clips only; whatever follows is not a label.
-        if is_eval_list or (has_ratings and len(fields) == 1):
-            fields = [fields[0], "", ""]
-        if len(fields) < 3:
-            raise UsageError(
-                f"{location}: expected file.wav,MI,TA; got {','.join(fields)!r}."
-            )
+        if is_eval_list or (has_ratings and len(line.fields) == 1):
+            mi = ta = ""
+            problems = list(line.problems_of_file())
         clip = _ListedClip(
-            line=number,
-            clip_id=_clip_id(fields[0], location),
+            line=line.number,
+            clip_id=line.clip_id,
             split=split,
-            mi=fields[1],
-            ta=fields[2],
+            mi=mi,
+            ta=ta,
+            problems=problems,
         )
         clips.append(clip)
     return clips
@@ -305,12 +421,16 @@ def _read_list(path: Path, has_ratings: bool) -> list[_ListedClip]:
 def _read_rated_clips(path: Path) -> list[_ListedClip]:
     """The clips of a list of single ratings, each once."""
     clips: dict[str, _ListedClip] = {}
-    for number, fields in _numbered_fields(path):
-        clip_id = _clip_id(fields[0], f"{path}, line {number}")
+    for line in _lines(path):
         clip = _ListedClip(
-            line=number, clip_id=clip_id, split=_split_of_list(path), mi="", ta=""
+            line=line.number,
+            clip_id=line.clip_id,
+            split=_split_of_list(path),
+            mi="",
+            ta="",
+            problems=list(line.problems_of_file()),
         )
-        clips.setdefault(clip_id, clip)
+        clips.setdefault(line.clip_id, clip)
     return list(clips.values())
 
 
@@ -321,15 +441,6 @@ def _split_of_list(path: Path) -> str:
         r"(train|dev|test)(_inner)?(_person)?_mos(_list)?\.txt", path.name
     )
     return match.group(1) if match else ""
-
-
-def _numbered_fields(path: Path) -> list[tuple[int, list[str]]]:
-    """Line numbers and comma-separated fields of the lines that are not blank."""
-    numbered = []
-    for number, line in enumerate(split_lines(read_text(path)), start=1):
-        if line.strip():
-            numbered.append((number, [field.strip() for field in line.split(",")]))
-    return numbered
 
 
 # ---- prompts

@@ -147,6 +147,14 @@ class TableProblems(UsageError):
         self.n_rows = n_rows
         super().__init__(self._message())
 
+    def after(self, others: Problems) -> TableProblems:
+        """The same together with the problems of another table, which come first."""
+        # Clips may be those of the ratings themselves, whose rows are counted once.
+        files = {problem.file for problem in self.problems}
+        is_other = not files & {problem.file for problem in others}
+        n_rows = self.n_rows + (others.n_rows if others and is_other else 0)
+        return TableProblems(list(dict.fromkeys([*others, *self.problems])), n_rows)
+
     def groups(self) -> list[list[Problem]]:
         """The problems of each kind, in the order of the first of each."""
         by_kind: dict[tuple[str, str], list[Problem]] = {}

@@ -94,19 +94,25 @@ def read_ratings(
 
     Raises
     ------
+    TableProblems
+        when rows cannot be used, such as ratings off the scale, or a rater rates a clip
+        twice; all of them.
     UsageError
-        when there is nothing to read, a column is missing, a row cannot be used, or a
-        rater rates a clip twice.
+        when there is nothing to read, or a column is missing.
     """
     path = Path(path)
     aspects = [aspects] if isinstance(aspects, str) else list(aspects)
     test = read_listening_test(path, options)
-    table, column_of = _read_table(path, aspects, columns or {}, test=test)
+    problems = Problems(0)
+    table, column_of = _read_table(
+        path, aspects, columns or {}, test=test, problems=problems
+    )
+    problems.n_rows = table.n_rows
 
     ratings = pd.DataFrame(
         {name: table.columns[name] for name in ("clip_id", "rater_id")}
     )
-    _check_repeats(ratings, table)
+    _add_repeats(ratings, table, problems)
     if ratings.empty:
         raise UsageError(f"{path} holds no ratings.")
 
@@ -121,22 +127,28 @@ def read_ratings(
             cure = (
                 f"If '{column}' is not a rating, name the rated columns with aspects."
             )
-            ratings[aspect] = read_scores(codeless, column, _ANY_SCALE, cure=cure)
+            ratings[aspect] = read_scores(
+                codeless, column, _ANY_SCALE, cure=cure, problems=problems
+            )
             continue
         own = _scale_of(aspect, given)
         of_labels = own if bins is None else _scale_of(aspect, bins)
         cure = "Ratings on another scale need its ends (--rating-scale LOW HIGH)."
-        values = read_scores(codeless, column, own, cure=cure)
+        values = read_scores(codeless, column, own, cure=cure, problems=problems)
         ratings[aspect] = own.map(values, of_labels)
+    problems.raise_if_any()
     if test is not None:
         ratings.attrs["notes"] = list(test.notes)
     return ratings
 
 
-def _check_repeats(ratings: pd.DataFrame, table: TextTable) -> None:
-    """Refuse rows in which a rater rates a clip once more, all of them at once."""
-    problems = Problems(table.n_rows)
+def _add_repeats(ratings: pd.DataFrame, table: TextTable, problems: Problems) -> None:
+    """Add rows in which a rater rates a clip once more."""
+    has_problem = problems.rows
     for row in np.flatnonzero(ratings.duplicated().to_numpy()).tolist():
+        # Lines without a rater are alike, and were named for that.
+        if row in has_problem:
+            continue
         clip = table.columns["clip_id"][row]
         rater = table.columns["rater_id"][row]
         file, number = table.locations[row]
@@ -151,7 +163,6 @@ def _check_repeats(ratings: pd.DataFrame, table: TextTable) -> None:
             unit=table.unit,
         )
         problems.add(row, problem)
-    problems.raise_if_any()
 
 
 def _scale_of(
@@ -377,7 +388,9 @@ def known_rating_scales(
     if test is None or not test.scales:
         return {}
     names = list(aspects)
-    _, column_of = _read_table(Path(path), names, columns or {}, test=test)
+    _, column_of = _read_table(
+        Path(path), names, columns or {}, test=test, problems=Problems(0)
+    )
     return {
         aspect: test.scales[column]
         for aspect, column in column_of.items()
@@ -433,15 +446,19 @@ def _read_table(
     aspects: Sequence[str],
     columns: Mapping[str, str],
     test: ListeningTest | None,
+    problems: Problems,
 ) -> tuple[TextTable, dict[str, str]]:
-    """The cells with ``clip_id`` and ``rater_id``, and the column of each aspect."""
+    """The cells with ``clip_id`` and ``rater_id``, and the column of each aspect.
+
+    Lines of a list that are no rows are added to `problems`.
+    """
     if test is not None and test.has_labels:
         raise UsageError(
             f"{path} holds votes on pairs and no ratings; as clips (--data, or in "
             "place of a clip table) it gives a score for each."
         )
     if test is None and (path.is_dir() or musiceval.is_list(path)):
-        table = musiceval.read_rating_lists(path)
+        table = musiceval.read_rating_lists(path, problems)
         column_of = {name: columns.get(name, name).lower() for name in aspects}
         unknown = [name for name in aspects if column_of[name] not in musiceval.ASPECTS]
         if unknown:

@@ -31,7 +31,12 @@ from base_models.clips.listening_tests.rating_options import (
 )
 from base_models.clips.listening_tests.read_listening_test import read_listening_test
 from base_models.clips.parquet.published_tables import as_published, find_shards, joined
-from base_models.clips.problems import Problem, Problems, problem_in
+from base_models.clips.problems import (
+    Problem,
+    Problems,
+    TableProblems,
+    problem_in,
+)
 from base_models.clips.rating_tables import one_row_per_clip
 from base_models.clips.rows.audio_tables import table_of_audio
 from base_models.clips.rows.cell_checks import (
@@ -202,6 +207,9 @@ def collect_clips(
 
     Raises
     ------
+    TableProblems
+        when labels are the means of single ratings, and rows of these cannot be used:
+        of these and of the clips.
     UsageError
         as `read_clips`, except for problems of rows.
     """
@@ -210,11 +218,12 @@ def collect_clips(
     if columns is not None:
         options = replace(options, reading=Reading.of_any(columns))
     words = _aspect_words(aspects, options.reading)
-    standard, test, given = _read_table(path, options)
+    problems = Problems(0)
+    standard, test, given = _read_table(path, options, problems)
     table = standard.table
     if table.n_rows == 0:
         raise UsageError(f"{path} holds no clips.")
-    problems = Problems(table.n_rows)
+    problems.n_rows = table.n_rows
     check_names(standard, problems)
     check_audio(standard, problems)
     # Times beside single ratings are of when somebody rated.
@@ -222,17 +231,24 @@ def collect_clips(
         check_times(standard, options.reading, problems)
 
     labelled = Labels()
+    of_ratings: TableProblems | None = None
     if labels:
-        labelled = read_labels(
-            standard.table,
-            words,
-            source=LabelSource(path, test, ratings, rating_scale=rating_scale),
-            declared=LabelScales.of_any(scales),
-            options=options,
-            problems=problems,
-        )
+        try:
+            labelled = read_labels(
+                standard.table,
+                words,
+                source=LabelSource(path, test, ratings, rating_scale=rating_scale),
+                declared=LabelScales.of_any(scales),
+                options=options,
+                problems=problems,
+            )
+        except TableProblems as error:
+            of_ratings = error
     splits = read_splits(standard, problems)
     check_repeats(standard, splits, problems)
+    # Without labels there is nothing to return; all files are mended at once.
+    if of_ratings is not None:
+        raise of_ratings.after(problems)
     if labelled.arrays:
         scores = np.stack(
             [labelled.arrays[aspect] for aspect in labelled.rated], axis=1
@@ -342,12 +358,13 @@ def _note_narrow_labels(frame: pd.DataFrame) -> None:
 
 
 def _read_table(
-    path: Path, options: RatingOptions
+    path: Path, options: RatingOptions, problems: Problems
 ) -> tuple[StandardTable, ListeningTest | None, list[str]]:
     """The cells of a tree or table, under the standard names of columns.
 
     The second is the listening test whose clips these are, where it is one. The third
-    are the columns of a table with a row per clip, which were chosen from.
+    are the columns of a table with a row per clip, which were chosen from. Lines of a
+    list that are no rows are added to `problems`.
     """
     reading = options.reading
     # What is no listening test is read once nevertheless.
@@ -368,7 +385,7 @@ def _read_table(
             return _read_shards(shards, reading), None, []
         tables = sorted(file for file in path.iterdir() if _is_table(file))
         if len(tables) == 1:
-            standard, test, given = _read_table(tables[0], options)
+            standard, test, given = _read_table(tables[0], options, problems)
             note = f"clips are read from {tables[0].name} in {path}"
             return _noted(standard, note), test, given
         if len(tables) > 1:
@@ -384,7 +401,7 @@ def _read_table(
             )
         return of_audio, None, []
     if path.is_dir() or musiceval.is_list(path):
-        return StandardTable(musiceval.read_tree(path), {}), None, []
+        return StandardTable(musiceval.read_tree(path, problems), {}), None, []
     if is_table(path):
         cells = read(path)
         given = list(cells.columns)

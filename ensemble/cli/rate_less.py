@@ -128,7 +128,11 @@ def _add_file_options(parser: Options) -> None:
         help="ends of the scale of the ratings, on which the means are; of single "
         "aspects ASPECT=LOW-HIGH; default: 1 5",
     )
-    add_rating_options(files, anchors="keep, as the predictions are of all clips")
+    add_rating_options(
+        files,
+        anchors="keep, as the predictions are of all clips",
+        table="the ratings, --clips or the predictions",
+    )
     add(
         "--stack",
         type=str,

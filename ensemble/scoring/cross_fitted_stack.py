@@ -13,7 +13,7 @@ from base_models.clips.names import comparable_ids
 from base_models.errors import UsageError, some
 from ensemble.estimator.stacked_mos import StackedMOS
 from ensemble.prediction_files.prediction_word import PredictionFile
-from ensemble.rate_less import described_clips
+from ensemble.rated_systems import described_clips
 from meta.cross_fitted_regressor import CrossFittedRegressor
 
 

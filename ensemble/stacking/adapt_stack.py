@@ -9,7 +9,7 @@ stack that it was made from, and is the workspace's last one from then on.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,10 @@ import numpy as np
 import pandas as pd
 
 from base_models.clips.labels import labels_onto
+from base_models.clips.listening_tests.rating_options import (
+    AS_THEY_ARE,
+    RatingOptions,
+)
 from base_models.clips.names import plain_id
 from base_models.clips.read_clips import read_clips
 from base_models.errors import UsageError, some
@@ -29,9 +33,8 @@ from base_models.files import (
     sha256,
     to_json,
 )
-from base_models.scales import LabelScales, Scale
+from base_models.scales import Scale
 from ensemble.estimator.save_and_load import ROLE, read_stack, write_stack
-from ensemble.prediction_files.prediction_word import PredictionFile
 from ensemble.prediction_files.predictor_scales import (
     DeclaredScales,
 )
@@ -87,6 +90,7 @@ def read_rated_clips(
     path: Path | str,
     aspects: Sequence[str],
     scales: StackScales,
+    options: RatingOptions | None = None,
 ) -> pd.DataFrame:
     """Clips of a table that are rated for an aspect of a stack.
 
@@ -95,6 +99,7 @@ def read_rated_clips(
     path : the table
     aspects : of the stack
     scales : of the stack, with those of the labels in this table
+    options : what is said of the columns and cells of the table; None says nothing
 
     Returns
     -------
@@ -106,15 +111,24 @@ def read_rated_clips(
     UsageError
         when the table rates no aspect of the stack, or a rating is off its scale.
     """
+    options = options or RatingOptions()
     own = {aspect: scales.of_labels(aspect) for aspect in aspects}
-    named = read_clips(path, labels=False)
-    found = [aspect for aspect in aspects if aspect in named.columns]
+    column_of = options.reading.aspects
+    foreign = [aspect for aspect in column_of if aspect not in aspects]
+    if foreign:
+        raise UsageError(
+            f"--columns names ratings of {some(foreign)}; the stack predicts "
+            f"{some(aspects)}."
+        )
+    as_they_are = replace(AS_THEY_ARE, format=options.format, reading=options.reading)
+    named = read_clips(path, labels=False, options=as_they_are)
+    found = [aspect for aspect in aspects if aspect in {*named.columns, *column_of}]
     # Aspects may stand under other usual names, which only a rated table tells.
     if not found:
         lows = [scale.low for scale in own.values()]
         highs = [scale.high for scale in own.values()]
         widest = Scale(min(lows), max(highs))
-        known = read_clips(path, scales=widest).attrs["aspects"]
+        known = read_clips(path, scales=widest, options=options).attrs["aspects"]
         found = [aspect for aspect in aspects if aspect in known]
         if not found:
             rated = some(known) if known else "nothing"
@@ -123,7 +137,9 @@ def read_rated_clips(
                 "columns of ratings after those."
             )
     own_of_found = {aspect: own[aspect] for aspect in found}
-    clips = read_clips(path, found, scales=own_of_found)
+    # Those of other columns are named by the options.
+    words = [aspect for aspect in found if aspect not in column_of]
+    clips = read_clips(path, words, scales=own_of_found, options=options)
     clips = labels_onto(clips, scales.inner)
     for aspect in aspects:
         if aspect not in found:
@@ -134,38 +150,34 @@ def read_rated_clips(
     return clips[is_rated].reset_index(drop=True)
 
 
-def read_rated_predictions(
+def join_rated_predictions(
     predictions: Sequence[Path | str],
-    labels: Path | str | None,
+    clips: pd.DataFrame,
     *,
+    source: Path | str,
     aspects: Sequence[str],
     layout: Layout,
     scales: StackScales,
-    label_scales: LabelScales | None = None,
     declared: DeclaredScales | None = None,
     group: str = "",
 ) -> RatedPredictions:
-    """Ratings of a new corpus, and files of what the base models predict for it.
+    """Rated clips of a new corpus, with files of what the base models predict for it.
 
     Parameters
     ----------
     predictions : files, see `read_new_stack_inputs`
-    labels : table with the ratings; None takes the first of those files
+    clips : see `read_rated_clips`
+    source : where their ratings are from, for people
     aspects, layout : of the stack
     scales : of the stack
-    label_scales : of the labels in the table, where they are not those of the stack
     declared : scales of base models, where the stack remembers others
     group : column of the labels whose clips are left out together, or ""
 
     Raises
     ------
     UsageError
-        when no rated clip is predicted, or as `read_rated_clips` and
-        `read_new_stack_inputs`.
+        when no rated clip is predicted, or as `read_new_stack_inputs`.
     """
-    source = labels or PredictionFile.parse_all(predictions[:1])[0].path
-    in_table = scales.with_labels(label_scales or LabelScales(), aspects)
-    clips = read_rated_clips(source, aspects, in_table)
     joined = read_new_stack_inputs(
         predictions,
         layout.models,

@@ -92,3 +92,14 @@ def test_a_file_of_problems_has_a_line_for_each(tmp_path):
     assert second["value"] == "ü"
     write_problems(path, [])
     assert path.read_bytes() == b""
+
+
+def test_problems_of_two_tables_are_one_list_that_counts_the_rows_of_both():
+    clips = Problems(10)
+    clips.add(0, off_scale(2))
+    error = raised(off_scale(3, file="ratings.csv")).after(clips)
+    assert [one.file for one in error.problems] == ["t.csv", "ratings.csv"]
+    assert error.n_rows == 114
+    # A row that both readers name is named once.
+    same = raised(off_scale(2)).after(clips)
+    assert (len(same.problems), same.n_rows) == (1, 104)

@@ -275,6 +275,7 @@ LABELS = {
     "a field short": (
         lambda p: p.edited(sub(r",[\d.]+\n", "\n")),
         "line 1: expected file.wav,MI,TA",
+        3,
     ),
     "duplicate": (
         lambda p: p.edited(again("train")),

@@ -13,15 +13,18 @@ if TYPE_CHECKING:
     from base_models.clips.listening_tests.rating_options import RatingOptions
 
 
-def add_rating_options(group: OptionGroup, anchors: str = "drop") -> None:
+def add_rating_options(
+    group: OptionGroup, anchors: str = "drop", table: str = "the table"
+) -> None:
     """Add ``--format``, ``--anchors`` and ``--screen``, and those of any table.
 
     Parameters
     ----------
     group : the options of a command that are on its ratings
     anchors : the default of ``--anchors``, in words
+    table : what is read, in words
     """
-    add_table_options(group)
+    add_table_options(group, table)
     add = group.add_argument
     add(
         "--format",

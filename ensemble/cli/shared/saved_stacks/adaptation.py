@@ -9,6 +9,7 @@ from jsonargparse import Namespace
 
 from base_models.errors import UsageError
 from base_models.scales import LabelScales
+from ensemble.cli.shared.clip_tables.rating_options import rating_options
 from ensemble.cli.shared.exit_codes import (
     Screen,
     say,
@@ -33,7 +34,8 @@ _OWN = ("data", "curve", "audio_encoder", "text_encoder", "device")
 """Options that mean nothing without ``--adapt``."""
 _SHARED = (
     *("adapt", "config", "artifacts", "predictions", "labels", "groups", "seed"),
-    *("scale", "predictor_scales", "json"),
+    *("scale", "predictor_scales", "json", "format", "anchors", "screen"),
+    *("columns", "missing_code", "audio_root", "problems"),
 )
 """Options of ``fit_meta`` that an adaptation takes too."""
 
@@ -140,18 +142,32 @@ def adapt_to_rated_clips(options: Namespace) -> int:
 def _given_predictions(options: Namespace) -> RatedPredictions:
     """Rated clips with anybody's predictions of the stack's base models."""
     from ensemble.estimator.save_and_load import read_stack, scales_of
+    from ensemble.prediction_files.prediction_word import PredictionFile
     from ensemble.prediction_files.predictor_scales import DeclaredScales
-    from ensemble.stacking.adapt_stack import read_rated_predictions
+    from ensemble.stacking.adapt_stack import (
+        join_rated_predictions,
+        read_rated_clips,
+    )
 
     # Only its numbers are needed: a stack without base models can be adapted too.
     _, facts, regressor = read_stack(options.adapt)
-    return read_rated_predictions(
+    aspects = regressor.aspects_
+    scales = scales_of(facts, regressor)
+    files = PredictionFile.parse_all(options.predictions[:1])
+    source = options.labels or str(files[0].path)
+    clips = read_rated_clips(
+        source,
+        aspects,
+        scales.with_labels(LabelScales.parse(options.scale), aspects),
+        options=rating_options(options),
+    )
+    return join_rated_predictions(
         options.predictions,
-        options.labels,
-        aspects=regressor.aspects_,
+        clips,
+        source=source,
+        aspects=aspects,
         layout=regressor.layout_,
-        scales=scales_of(facts, regressor),
-        label_scales=LabelScales.parse(options.scale),
+        scales=scales,
         declared=DeclaredScales.read(options.predictor_scales),
         group=options.groups or "",
     )
@@ -173,7 +189,9 @@ def _scored_clips(options: Namespace) -> tuple[RatedPredictions, BasePredictions
     declared = LabelScales.parse(options.scale)
     # Ratings may be on another scale than those that the stack was fitted on.
     scales = stack.scales_.with_labels(declared, stack.aspects_)
-    clips = read_rated_clips(options.data, stack.aspects_, scales)
+    clips = read_rated_clips(
+        options.data, stack.aspects_, scales, options=rating_options(options)
+    )
 
     store = EmbeddingStore(Workspace(Path(options.artifacts)).embeddings)
     with encoding() as on_embed:

@@ -1,5 +1,7 @@
 """``fit_meta --adapt``: what is kept is written and said, and nothing else is."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -183,6 +185,29 @@ def test_clips_that_the_stack_was_fitted_on_are_refused(place):
     assert not list(place.glob("art/meta/*-adapted-*"))
 
 
+def test_columns_and_codes_of_the_rated_table_can_be_named(place):
+    frame = pd.read_csv(place / "mos.csv")
+    odd = frame.rename(columns={"clip_id": "take", "system_id": "by", "mos": "How?"})
+    odd["How?"] = odd["How?"].astype(str)
+    odd.loc[0, "How?"] = "-1"
+    odd.to_csv(place / "odd.csv", index=False)
+    frame.drop(index=0).to_csv(place / "plain.csv", index=False)
+    _, plain, _ = adapt(place, labels="plain.csv")
+
+    named = ("--columns", "id=take", "system=by", "mos=How?")
+    refused(3, adapt(place, *named, labels="odd.csv"), r"line 2: How\? is '-1'")
+    coded = (*named, "--missing-code", "-1")
+    code, out, err = adapt(place, *coded, labels="odd.csv")
+    assert code == 0, err
+    # The same ratings, however they are written, give the same stack.
+    assert out.splitlines()[-1] == plain.splitlines()[-1]
+    other = adapt(place, *coded[:3], "warmth=How?", labels="odd.csv")
+    refused(2, other, "--columns names ratings of 'warmth'; the stack predicts 'mos'")
+    problems = place / "problems.jsonl"
+    adapt(place, *named, "--problems", problems, labels="odd.csv")
+    assert len(problems.read_text().splitlines()) == 1
+
+
 def test_options_that_would_be_ignored_are_refused(place):
     stack = (place / "stack").read_text()
     words = ["fit_meta", "--artifacts", place / "art"]
@@ -209,12 +234,19 @@ def test_the_base_models_of_the_stack_score_the_clips_of_a_table(tmp_path):
     def edit(table):
         table = table.iloc[:14].copy()
         table["mi"] = (table["mi"].astype(float) * 0.2 + 3.8).round(2)
-        table["ta"] = ""
+        table["ta"] = "-1"
+        table["audio"] = [Path(name).name for name in table["audio"]]
         table.loc[table.index[-1], "audio"] = "missing.wav"
-        return table.drop(columns="split").assign(clip_id="new-" + table["clip_id"])
+        table["clip_id"] = "new-" + table["clip_id"]
+        names = {"audio": "Take", "mi": "How good?"}
+        return table.drop(columns="split").rename(columns=names)
 
-    data = place.csv(edit)
-    code, out, err = call(*place.fit_meta("--adapt", folder, "--data", data))
+    # A table of somebody else, beside other folders than its own.
+    (tmp_path / "elsewhere").mkdir()
+    data = place.csv(edit).rename(tmp_path / "elsewhere" / "rated.csv")
+    named = ("--columns", "audio=Take", "mi=How good?", "--missing-code", "-1")
+    options = (*named, "--audio-root", place.wav.parent, "--curve")
+    code, out, err = call(*place.fit_meta("--adapt", folder, "--data", data, *options))
     assert code == 3, err
     assert "1 clip set aside" in err
     lines = err.splitlines()
