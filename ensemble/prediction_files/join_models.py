@@ -179,10 +179,13 @@ def _rows_of(model: ReadModel, target: Target) -> tuple[ReadModel, dict[str, int
     if not rows:
         first_wanted = ids[0] if ids else ""
         first_own = model.ids[0] if model.ids else ""
+        cure = "Give both the same ids, and finite scores."
+        # A model is called after its column.
+        if model.name in ids:
+            cure = "The file is transposed, a column per clip; write a row for each."
         raise UsageError(
             f"'{model.name}' predicts none of the {len(ids)} clips (the first is "
-            f"'{first_wanted}', its own '{first_own}'). Give both the same ids, and "
-            "finite scores."
+            f"'{first_wanted}', its own '{first_own}'). {cure}"
         )
     counts = {
         "clips not predicted": len(ids) - len(rows),

@@ -34,10 +34,13 @@ class _State:
     ----------
     volume : how much is said
     is_taken : whether standard output holds a file (``-o -``), and nothing else
+    json_of : the command of which standard output is still to hold JSON
+        (``--json -``), or ""
     """
 
     volume: Volume = Volume.USUAL
     is_taken: bool = False
+    json_of: str = ""
 
 
 _STATE = _State()
@@ -75,6 +78,16 @@ def is_stdout_taken() -> bool:
     return _STATE.is_taken
 
 
+def await_json(command: str) -> None:
+    """Expect JSON of a command on standard output, also of an error; "" for none."""
+    _STATE.json_of = command
+
+
+def awaited_json() -> str:
+    """The command of which standard output is still to hold JSON, or ""."""
+    return _STATE.json_of
+
+
 def put_line(text: str) -> None:
     """Print a result of one line, such as the folder that was written."""
     if _STATE.is_taken:
@@ -85,6 +98,9 @@ def put_line(text: str) -> None:
 
 def put_bytes(data: bytes) -> None:
     """Write to standard output; a reader that went away (``| head``) has enough."""
+    # Even if it cannot be delivered: a second document after half of one is no JSON.
+    if data:
+        await_json("")
     try:
         sys.stdout.flush()
         sys.stdout.buffer.write(data)

@@ -36,6 +36,10 @@ _ELSEWHERE = (
 
 ListFolder = Callable[[str], Sequence[str]]
 
+# Number of folders left out at the start of a path, and the folders that are then to be
+# searched for its file.
+_Candidates = list[tuple[int, list[str]]]
+
 
 def list_folder(folder: str) -> list[str]:
     """The names in a folder; none where it cannot be listed."""
@@ -87,6 +91,10 @@ class AudioFolders:
     list_folder: ListFolder = list_folder
     _names: dict[str, dict[str, list[str]]] = field(default_factory=dict)
     _stems: dict[str, dict[str, list[str]]] = field(default_factory=dict)
+    _with_folder: dict[str, list[tuple[str, bool]]] = field(default_factory=dict)
+    _candidates: dict[tuple[bool, tuple[str, ...]], _Candidates] = field(
+        default_factory=dict
+    )
 
     @cached_property
     def places(self) -> list[Path]:
@@ -97,6 +105,10 @@ class AudioFolders:
     @cached_property
     def _place_texts(self) -> list[str]:
         return [str(place) for place in self.places]
+
+    @cached_property
+    def _table_text(self) -> str:
+        return str(self.table_folder)
 
     @cached_property
     def _place_names(self) -> list[str]:
@@ -115,50 +127,61 @@ class AudioFolders:
                 found[cell] = self.find(cell)
         starts = {one.dropped for one in found.values() if one.dropped}
         for cell, one in found.items():
-            if any(_is_start(start, one.dropped) for start in starts):
+            dropped = one.dropped
+            if any(dropped[:n_parts] in starts for n_parts in range(1, len(dropped))):
                 found[cell] = self._missing(cell, one.written)
-        return [replace(found[cell], cell=cell) for cell in cells]
+        return [found[cell] for cell in cells]
 
     def find(self, cell: str) -> FoundAudio:
         """The audio file that a cell names."""
         if not cell:
             return FoundAudio("", "")
+        # As text, and all that depends on the folder alone once for each folder, since
+        # a table may have a million rows.
         spelled = _spellings(cell)
         for written, ways in spelled:
-            # As text, since a table may have a million rows.
-            for place in self._place_texts:
-                path = os.path.join(place, written)
+            folder, slash, file = written.rpartition("/")
+            for place, is_wav in self._places_with(folder + slash):
+                path = place + file
                 if self.exists(path):
-                    # A path with its folders in full is in none of these places.
-                    is_full = os.path.isabs(written)
-                    in_wav = place == self._place_texts[-1] and not is_full
-                    ways = (*ways, _FOLDER_WAV) if in_wav else ways
-                    return FoundAudio(str(Path(path)), written, exists=True, ways=ways)
+                    ways = (*ways, _FOLDER_WAV) if is_wav else ways
+                    return FoundAudio(
+                        _tidy(path), written, exists=True, ways=ways, cell=cell
+                    )
 
         for written, ways in spelled:
-            is_elsewhere = _is_full(written)
             parts = _parts(written)
-            for start in range(len(parts)):
-                fitting = []
-                for place, name in zip(
-                    self._place_texts, self._place_names, strict=True
-                ):
-                    # The folders at the start of a relative path are left out up to
-                    # the one that is searched: in "songs", "data/songs/a.wav" is
-                    # "a.wav".
-                    if is_elsewhere or start == 0 or parts[start - 1] == name:
-                        fitting += self._alike(place, parts[start:])
+            is_elsewhere = _is_full(written)
+            for start, folders in self._folders_of(parts[:-1], is_elsewhere):
+                fitting = self._files_in(folders, parts[-1]) if parts else []
                 if fitting:
                     one = self._found(fitting, written, ways)
                     if not is_elsewhere and start == 0:
-                        return one
+                        return replace(one, cell=cell)
                     dropped = ("/", *parts[:start])
-                    return replace(one, dropped=dropped, ways=(*one.ways, _ELSEWHERE))
+                    ways = (*one.ways, _ELSEWHERE)
+                    return replace(one, dropped=dropped, ways=ways, cell=cell)
         return self._missing(cell, spelled[-1][0])
+
+    def _places_with(self, folder: str) -> list[tuple[str, bool]]:
+        """A folder in all places that have it, and whether the place is ``wav``."""
+        if folder not in self._with_folder:
+            # A path with its folders in full is in none of these places.
+            is_full = os.path.isabs(folder)
+            last = self._place_texts[-1]
+            there = [
+                (os.path.join(place, folder), place == last and not is_full)
+                for place in self._place_texts
+            ]
+            self._with_folder[folder] = [
+                one for one in there if self.exists(os.path.dirname(one[0]))
+            ]
+        return self._with_folder[folder]
 
     def _missing(self, cell: str, written: str) -> FoundAudio:
         # As it would be read, so that its name without folders is right.
-        return FoundAudio(str(self.table_folder / cell), written)
+        path = _tidy(os.path.join(self._table_text, cell))
+        return FoundAudio(path, written, cell=cell)
 
     def _found(
         self, fitting: Sequence[str], written: str, ways: tuple[str, ...]
@@ -188,12 +211,29 @@ class AudioFolders:
             ways.append(_SPELLING)
         return ways
 
+    def _folders_of(self, parts: Sequence[str], is_elsewhere: bool) -> _Candidates:
+        """Where the files of a folder may be, the longest end of its path first."""
+        key = (is_elsewhere, tuple(parts))
+        if key not in self._candidates:
+            candidates = []
+            for start in range(len(parts) + 1):
+                folders = []
+                places = zip(self._place_texts, self._place_names, strict=True)
+                for place, name in places:
+                    # The folders at the start of a relative path are left out up to
+                    # the one that is searched: in "songs", "data/songs/a.wav" is
+                    # "a.wav".
+                    if is_elsewhere or start == 0 or parts[start - 1] == name:
+                        folders += self._alike(place, parts[start:])
+                if folders:
+                    candidates.append((start, folders))
+            self._candidates[key] = candidates
+        return self._candidates[key]
+
     def _alike(self, place: str, parts: Sequence[str]) -> list[str]:
-        """Files below a folder whose path has these parts, in some spelling."""
-        if not parts:
-            return []
+        """Folders below a folder whose path has these parts, in some spelling."""
         folders = [place]
-        for part in parts[:-1]:
+        for part in parts:
             if part == "..":
                 folders = [os.path.join(folder, part) for folder in folders]
                 continue
@@ -202,11 +242,16 @@ class AudioFolders:
                 for folder in folders
                 for name in self._named(folder, part)
             ]
+        return folders
+
+    def _files_in(self, folders: Sequence[str], file: str) -> list[str]:
+        """Files of that name in some folders, in some spelling."""
         files = []
         for folder in folders:
-            names = self._named(folder, parts[-1])
-            if not names and Path(parts[-1]).suffix.lower() not in AUDIO_SUFFIXES:
-                names = self._stems[folder].get(_key(parts[-1]), [])
+            names = self._named(folder, file)
+            stems = [] if names else self._stems[folder].get(_key(file), [])
+            if stems and Path(file).suffix.lower() not in AUDIO_SUFFIXES:
+                names = stems
             files += [os.path.join(folder, name) for name in names]
         return files
 
@@ -214,6 +259,8 @@ class AudioFolders:
         """What a folder holds of that name: exactly so, else in other spellings."""
         if folder not in self._names:
             self._list(folder)
+        if not self._names[folder]:
+            return []
         alike = self._names[folder].get(_key(name), [])
         return [name] if name in alike else alike
 
@@ -229,8 +276,19 @@ class AudioFolders:
         self._stems[folder] = stems
 
 
+def _tidy(path: str) -> str:
+    """The text of ``Path(path)``: without ``.`` and doubled or last slashes."""
+    tidy = path.removeprefix("./")
+    # Making a Path costs more than all other steps, and few paths need it.
+    if tidy and not ("//" in path or "./" in tidy or tidy.endswith((".", "/"))):
+        return tidy
+    return str(Path(path))
+
+
 def _key(name: str) -> str:
     """A file name without case and Unicode form."""
+    if name.isascii():
+        return name.lower()
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
@@ -242,6 +300,8 @@ def _parts(written: str) -> list[str]:
 def _spellings(cell: str) -> list[tuple[str, tuple[str, ...]]]:
     """A path in the ways in which it can be read, the written one first."""
     spelled: list[tuple[str, tuple[str, ...]]] = [(cell, ())]
+    if not (":" in cell or "\\" in cell or "%" in cell):
+        return spelled
 
     def add(text: str, way: str) -> None:
         last, ways = spelled[-1]
@@ -265,10 +325,6 @@ def _spellings(cell: str) -> list[tuple[str, tuple[str, ...]]]:
 def _is_full(written: str) -> bool:
     """Whether a path begins at the root of some computer."""
     return written.startswith(("/", "~/")) or _DRIVE.match(written) is not None
-
-
-def _is_start(start: Sequence[str], dropped: Sequence[str]) -> bool:
-    return len(start) < len(dropped) and tuple(dropped[: len(start)]) == tuple(start)
 
 
 def same_file_twice(found: Sequence[FoundAudio]) -> list[int]:

@@ -72,7 +72,8 @@ def _check_columns(frame: pd.DataFrame) -> None:
         )
 
     for name in CLIP_COLUMNS:
-        if not all(isinstance(cell, str) for cell in frame[name]):
+        kinds = set(map(type, frame[name].tolist()))
+        if not all(issubclass(kind, str) for kind in kinds):
             raise UsageError(
                 f"Not a clip table: {', '.join(CLIP_COLUMNS)} must be text ('' where "
                 "there is none)."

@@ -3,8 +3,8 @@
 Notes
 -----
 Besides a list of records, data frames and evaluation scripts write an object with a
-record, or a number, per clip; an object with a list, or an object of rows, per column;
-and any of these inside an object that describes it, as ``{"data": […]}``.
+record, or a number, per clip; an object with a list, or an object of rows or clips, per
+column; and any of these inside an object that describes it, as ``{"data": […]}``.
 """
 
 from __future__ import annotations
@@ -150,6 +150,8 @@ def _of_object(value: dict[str, Any], path: Path, note: str) -> TextTable | None
     if all(isinstance(one, dict) for one in values):
         if _are_columns_of_rows(value):
             return _of_columns({k: list(v.values()) for k, v in value.items()}, path)
+        if _are_columns_of_clips(value):
+            return _of_columns_of_clips(value, path, note)
         return _of_records_by_clip(value, path, note)
     if all(_is_number(one) for one in values) and not any(map(is_known_name, value)):
         records = [{"clip_id": clip, "score": one} for clip, one in value.items()]
@@ -189,6 +191,15 @@ def _of_records_by_clip(
     return _of_records(records, path, note=note)
 
 
+def _of_columns_of_clips(
+    value: dict[str, dict[str, object]], path: Path, note: str
+) -> TextTable:
+    clips = next(iter(value.values()))
+    records = [{name: cells[clip] for name, cells in value.items()} for clip in clips]
+    note = note or "read as columns, each with a value per clip"
+    return _of_records_by_clip(dict(zip(clips, records, strict=True)), path, note)
+
+
 def _of_columns(value: dict[str, list[object]], path: Path) -> TextTable:
     lengths = {name: len(cells) for name, cells in value.items()}
     if len(set(lengths.values())) > 1:
@@ -225,6 +236,25 @@ def _are_columns_of_rows(value: Mapping[str, Mapping[str, object]]) -> bool:
     first = list(next(iter(value.values())))
     is_counted = first == [str(row) for row in range(len(first))]
     return bool(first) and is_counted and all(list(v) == first for v in value.values())
+
+
+def _are_columns_of_clips(value: Mapping[str, Mapping[str, object]]) -> bool:
+    """Whether each column is an object of the same clips, which index a data frame.
+
+    A name that is known for a column tells it from a record per clip.
+    """
+    first = list(next(iter(value.values())))
+    return (
+        bool(first)
+        and any(map(is_known_name, value))
+        and not any(map(is_known_name, first))
+        and all(list(cells) == first for cells in value.values())
+        and not any(
+            isinstance(cell, dict)
+            for cells in value.values()
+            for cell in cells.values()
+        )
+    )
 
 
 def _are_records(value: Any) -> bool:

@@ -146,9 +146,15 @@ def answers_in_plain_form(cells: Sequence[str]) -> list[str] | None:
     # A longer cell is no answer, and could take the pattern forever.
     if any(len(cell) > _LONGEST_ANSWER for cell in filled):
         return None
-    matches = [match for match in map(_ANSWER.fullmatch, filled) if match]
-    if len(matches) < len(filled) or all(map(_NUMBER_ALONE.fullmatch, filled)):
+    # Nearly all columns of a large table end here, or at their first cell below.
+    if all(map(_NUMBER_ALONE.fullmatch, filled)):
         return None
+    matches = []
+    for cell in filled:
+        match = _ANSWER.fullmatch(cell)
+        if match is None:
+            return None
+        matches.append(match)
     # All have one sign, or each number a word of its own, as only the ends may have.
     signs = {re.sub(r"\s", "", match["sign"] or "") for match in matches}
     words = {(match["number"], match["word"] or "") for match in matches}

@@ -25,6 +25,7 @@ from ensemble.cli.shared.clip_tables.problem_list import (
     write_listed,
 )
 from ensemble.screen import streams
+from ensemble.screen.literal import literal
 from ensemble.screen.screen import Screen as Screen
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ def run_command(
     # Until the options are read.
     streams.set_volume(streams.Volume.USUAL)
     streams.take_stdout(False)
+    streams.await_json("")
     list_problems_in(None)
     started = time.monotonic()
     # SIGTERM acts as Ctrl-C does, or worker processes would train on without us. Only
@@ -131,6 +133,7 @@ def _fail_on_purpose(error: StackedMOSError) -> int:
 
     if isinstance(error, TableProblems):
         show_problems(error)
+        _put_awaited_json(str(error), error.exit_code)
         write_listed(error.problems)
         return error.exit_code
     return fail(str(error), error.exit_code)
@@ -165,9 +168,30 @@ def _fail_unexpectedly(error: Exception) -> int:
 
 
 def fail(message: str, code: int) -> int:
-    """Say what went wrong on standard error and return the exit code."""
+    """Say what went wrong on standard error and return the exit code.
+
+    With ``--json -``, standard output says it as well.
+    """
     streams.write_notes(f"error: {message}")
+    _put_awaited_json(message, code)
     return code
+
+
+def _put_awaited_json(message: str, code: int) -> None:
+    """The error as JSON, for a program that reads standard output and expects some."""
+    command = streams.awaited_json()
+    # Python has no standard output where the shell closed it (``>&-``).
+    if not command or sys.stdout is None:
+        return
+    # Imported late, as writing JSON imports pandas.
+    from ensemble.cli.shared.output.json_document import json_document
+
+    error = {"code": code, "message": literal(message)}
+    try:
+        streams.put_bytes(json_document({"error": error}, command))
+    except OSError:
+        # The line on standard error has said it, and the exit code is to stay.
+        streams.leave(sys.stdout)
 
 
 def say(message: str) -> None:

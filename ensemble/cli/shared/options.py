@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import math
 import re
+import sys
 import textwrap
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
@@ -16,7 +18,7 @@ from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
 from base_models.errors import UsageError, nearest_name
 from ensemble.cli.shared.exit_codes import EXIT_CODES, USAGE, fail, say
 from ensemble.cli.shared.general_options import add_general_options
-from ensemble.screen.streams import take_stdout
+from ensemble.screen.streams import await_json, take_stdout
 from ensemble.version import __version__
 from ensemble.workspace import Workspace
 
@@ -122,7 +124,12 @@ class Options(ArgumentParser):
 
     def parse_args(self, *words: Any, **others: Any) -> Namespace:  # type: ignore[override]
         """Parse a command line; where it wants a file on standard output, only that."""
+        # Known before anything is parsed, as that may fail.
+        typed = words[0] if words and words[0] is not None else sys.argv[1:]
+        is_asked_for = "--json=-" in typed or ("--json", "-") in pairwise(typed)
+        await_json(self.prog if is_asked_for else "")
         options = super().parse_args(*words, **others)
+        await_json(self.prog if options.get("json") == "-" else "")
         take_stdout(any(options.get(name) == "-" for name in _OUTPUTS))
         return options
 

@@ -192,6 +192,14 @@ def test_what_cannot_be_joined_is_refused_with_the_cure(tmp_path):
         read_stack_inputs([])
 
 
+def test_a_file_with_a_column_per_clip_is_called_transposed(tmp_path):
+    given = labels(tmp_path / "labels.csv")
+    record = {clip: 1 + k % 4 for k, clip in enumerate(CLIPS)}
+    (tmp_path / "flat.json").write_text(json.dumps({"m": record}))
+    with pytest.raises(UsageError, match="transposed, a column per clip; write a row"):
+        read_stack_inputs([tmp_path / "flat.json"], given)
+
+
 @pytest.mark.skipif(not REAL.is_file(), reason="the real predictions are not here")
 def test_the_51_published_predictors_are_read():
     found = read_stack_inputs([REAL])

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 from jsonargparse import Namespace
 
 from base_models.errors import UsageError
-from base_models.files import atomic_write, to_json
+from base_models.files import atomic_write
 from ensemble.cli.shared.exit_codes import say
 from ensemble.cli.shared.options import OptionGroup
+from ensemble.cli.shared.output.json_document import json_document
 from ensemble.screen.streams import put_bytes
-from ensemble.version import __version__
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -168,8 +168,7 @@ def put_table(frame: pd.DataFrame, file: str) -> None:
 
 def put_json(values: Mapping[str, Any], file: str, command: str) -> None:
     """Write facts as JSON, after the command and the version that they come from."""
-    facts = {"command": command, "version": __version__, **values}
-    put_data(to_json(facts), file)
+    put_data(json_document(values, command), file)
 
 
 def put_data(data: bytes, file: str) -> None:

@@ -183,3 +183,32 @@ def test_whatever_is_found_is_the_file_that_was_meant(pairs, form, pick):
         assert found.path == f"/t/{meant}" or "%" in meant
     elif not found.choices:
         assert "%" in meant
+
+
+CELLS = st.lists(
+    st.sampled_from(["a", "A.wav", "b.wav", "wav", "t", "v1", "..", ".", ""]),
+    max_size=4,
+).flatmap(
+    lambda parts: st.sampled_from(["", "/", "./", "/data/", "C:\\", "data/"]).map(
+        lambda start: start + "/".join(parts)
+    )
+)
+
+
+@given(
+    st.sets(
+        st.sampled_from(["a.wav", "wav/b.wav", "v1/a.wav", "v1/A.wav", "V1/b.mp3"])
+    ),
+    st.lists(CELLS, min_size=2, max_size=8),
+)
+def test_what_a_path_leads_to_does_not_depend_on_those_before_it(files, cells):
+    files = [f"/t/{file}" for file in files]
+    one_after_another = folders(files)
+    for cell in cells:
+        assert one_after_another.find(cell) == folders(files).find(cell)
+
+
+@given(st.text("a./~ ", min_size=1), st.sampled_from(["/t", ".", "t/wav", "/"]))
+def test_a_missing_file_is_where_pathlib_puts_it(cell, table):
+    found = folders([], table=table).find(cell)
+    assert found.path == str(Path(table) / cell) or found.exists

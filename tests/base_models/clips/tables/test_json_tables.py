@@ -30,6 +30,34 @@ def test_what_pandas_writes_is_read_back(tmp_path, orient):
     assert (table.columns["clip_id"], numbers) == (COLUMNS["clip_id"], [3.5, 4.0])
 
 
+def test_a_frame_that_its_clips_index_is_read_back(tmp_path):
+    indexed = FRAME.assign(mos_pred=[1.5, None]).set_index("clip_id")
+    for names in (["mos"], ["mos_pred"], ["mos", "mos_pred"]):
+        table = read(tmp_path, indexed[names].to_json())
+        assert list(table.columns) == ["clip_id", *names]
+        assert table.columns["clip_id"] == ["007", "b"]
+        assert [float(table.columns[name][0]) for name in names] == [
+            indexed[name].iloc[0] for name in names
+        ]
+        assert "columns, each with a value per clip" in table.notes[0]
+
+
+def test_rows_of_a_frame_that_were_picked_are_read_back(tmp_path):
+    # Their numbers are those of rows, as a column names the clips.
+    table = read(tmp_path, FRAME.iloc[[1]].to_json())
+    assert table.columns["clip_id"] == ["b"]
+    assert float(table.columns["mos"][0]) == 4
+
+
+def test_a_record_of_one_clip_stays_a_record(tmp_path):
+    for text in (
+        '{"mos": {"mos": 3.5}}',
+        '{"take1": {"x": 1, "y": 2}}',
+        '{"score": {"a": 1}, "b": {"c": 2}}',
+    ):
+        assert read(tmp_path, text).columns["clip_id"] == list(json.loads(text))
+
+
 @pytest.mark.parametrize(
     ("name", "text", "columns"),
     [

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import json
 import re
 
 import pandas as pd
 import pytest
-from commands import call, refused
+from commands import call, refused, start
+
+from ensemble import __version__
+from ensemble.cli import COMMANDS
+from ensemble.cli.shared.exit_codes import run_command
+from ensemble.cli.shared.output.output_files import put_json
+from ensemble.screen.streams import await_json
 
 CLIPS = [f"S{k % 6:03d}_P{k:03d}" for k in range(24)]
 
@@ -69,6 +78,73 @@ def test_two_outputs_are_two_files(folder, words):
 def test_an_empty_name_is_no_silence(folder):
     result = call("rate_less", "scores.csv", "ratings.csv", "--out", "")
     refused(2, result, "--out takes a file; got ''")
+
+
+BROKEN = {
+    "check_clips": ("check_clips", "no.csv"),
+    "fit_base": ("fit_base", "--data", "no.csv"),
+    "fit_meta": ("fit_meta", "--predictions", "no.csv", "--labels", "labels.csv"),
+    "predict_mos": ("predict_mos", "no.csv"),
+    "evaluate_mos": ("evaluate_mos", "scores.csv", "no.csv"),
+    "noise_ceiling": ("noise_ceiling", "no.csv"),
+    "rate_less": ("rate_less", "scores.csv", "no.csv"),
+    "list_models": ("list_models", "dorra"),
+    "list_encoders": ("list_encoders", "no_encoder"),
+    "list_runs": ("list_runs", "--remove", "no_run"),
+    "reproduce": ("reproduce", "no_table"),
+}
+
+
+def test_every_command_is_broken_in_some_way():
+    assert BROKEN.keys() == COMMANDS.keys()
+
+
+@pytest.mark.parametrize("more", [(), ("--no-such-option",)], ids=["word", "option"])
+@pytest.mark.parametrize("command", COMMANDS)
+def test_an_error_is_json_where_standard_output_is_to_be_json(folder, command, more):
+    words = (*BROKEN[command], *more)
+    for option in (("--json", "-"), ("--json=-",)):
+        code, out, err = call(*words, *option)
+        facts = json.loads(out)
+        assert code != 0
+        assert (facts["command"], facts["version"]) == (command, __version__)
+        assert facts["error"]["code"] == code
+        assert f"error: {facts['error']['message']}\n" in err
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_an_error_leaves_the_file_of_json_as_it_was(folder, command):
+    (folder / "facts.json").write_text("old")
+    code, out, _ = call(*BROKEN[command], "--json", "facts.json")
+    assert (code != 0, out) == (True, "")
+    assert (folder / "facts.json").read_text() == "old"
+
+
+def test_unusable_rows_are_an_error_in_json_too(folder):
+    (folder / "bad.csv").write_text("clip_id,mos\na,4\nb,five\nc,six\n")
+    code, out, _ = call("evaluate_mos", "scores.csv", "bad.csv", "--json", "-")
+    assert code == 3
+    assert json.loads(out)["error"]["code"] == 3
+
+
+def test_an_error_keeps_its_code_where_its_json_cannot_be_written(folder):
+    with open("/dev/full", "w") as full:
+        running = start(*BROKEN["evaluate_mos"], "--json", "-", stdout=full)
+        _, err = running.communicate(timeout=100)
+    assert (running.returncode, "Traceback" in err) == (2, False)
+    assert "error: There is no file or folder no.csv" in err
+
+
+def test_an_error_after_the_json_adds_no_second_document(folder):
+    def command(_):
+        await_json("list_runs")
+        put_json({"runs": []}, "-", "list_runs")
+        raise ValueError("later")
+
+    out = io.TextIOWrapper(io.BytesIO(), "utf-8")
+    with contextlib.redirect_stdout(out):
+        assert run_command(command) == 1
+    assert json.loads(out.buffer.getvalue())["runs"] == []
 
 
 @pytest.mark.parametrize("columns", ["20", "60", "80"])
