@@ -14,13 +14,13 @@ import json
 from collections.abc import Collection, Iterable
 from dataclasses import replace
 
+from base_models.clips.bookkeeping import cannot_be_a_rating
 from base_models.clips.columns import (
     ALIASES,
     RATER_COLUMNS,
     RATING_COLUMNS,
     RATING_NAMES,
     STANDARD_NAMES,
-    cannot_be_a_rating,
     fold_name,
     without_scale,
 )

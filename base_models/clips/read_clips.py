@@ -121,8 +121,8 @@ def read_clips(
     ----------
     path : a MusicEval / AudioMOS 2025 track 1 folder, its eval-phase package or one of
         its label lists (.txt); a folder of Parquet files named after splits, or its
-        ``data`` (see `base_models.clips.parquet.published_tables`); or a table (.csv,
-        .tsv, .jsonl, .parquet) with columns ``clip_id, audio, prompt, system_id,
+        ``data`` (see `base_models.clips.parquet.published_tables`); or a table of any
+        kind in `TABLE_SUFFIXES` with columns ``clip_id, audio, prompt, system_id,
         split`` (or their usual other names, see `base_models.clips.columns.ALIASES`)
         and one column per rated aspect. ``audio`` is relative to the table's folder; a
         Parquet table may hold the audio files themselves. An export of a listening test
@@ -160,8 +160,7 @@ def read_clips(
         data names (see `base_models.clips.labels.labels_onto`);
         ``attrs["rating_options"]`` the `options`, where it is a listening test; and
         ``attrs["means_of"]`` of which single ratings the labels are the means, with
-        ``<aspect>_n``, ``<aspect>_low``
-        and ``<aspect>_high`` beside them (see
+        ``<aspect>_n``, ``<aspect>_low`` and ``<aspect>_high`` beside them (see
         `base_models.clips.ratings.mean_ratings`). Audio files need not exist: see
         `base_models.clips.check`.
 

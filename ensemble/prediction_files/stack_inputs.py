@@ -17,11 +17,8 @@ import numpy as np
 import pandas as pd
 
 from base_models.bins import ScoreBins
-from base_models.clips.columns import (
-    RATING_NAMES,
-    fold_name,
-    is_bookkeeping_of_models,
-)
+from base_models.clips.bookkeeping import is_bookkeeping_of_models
+from base_models.clips.columns import RATING_NAMES, fold_name
 from base_models.clips.labels import SCALE, label_scales, labels_onto
 from base_models.clips.listening_tests.rating_options import RatingOptions
 from base_models.clips.names import comparable_ids

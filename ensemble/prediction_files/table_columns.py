@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from base_models.clips.bookkeeping import is_bookkeeping_of_models
 from base_models.clips.columns import (
     ID_COLUMNS,
     PATH_COLUMNS,
@@ -20,7 +21,6 @@ from base_models.clips.columns import (
     SCORE_COLUMNS,
     STANDARD_NAMES,
     fold_name,
-    is_bookkeeping_of_models,
     only_column,
 )
 from base_models.clips.names import short_id

@@ -104,10 +104,12 @@ class _Stream:
         self._usual: int | None = None
 
     def begin(self) -> None:
+        """Take the place of ``stderr``."""
         self._usual = self._variable.value
         self._variable.value = self._stream
 
     def end(self) -> list[str]:
+        """Give ``stderr`` its place back, and return the lines written meanwhile."""
         if self._usual is not None:
             self._variable.value = self._usual
         self._usual = None

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from base_models.clips.columns import CLIP_COLUMNS, is_bookkeeping_of_ratings
+from base_models.clips.bookkeeping import is_bookkeeping_of_ratings
+from base_models.clips.columns import CLIP_COLUMNS
 from base_models.clips.labels import SCALE, label_scales
 from base_models.clips.read_clips import ReadRows
 from base_models.errors import UsageError

@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from base_models.clips.bookkeeping import cannot_be_a_rating
 from base_models.clips.columns import (
     CLIP_COLUMNS,
     RATING_NAMES,
     aspect_columns,
-    cannot_be_a_rating,
     fold_name,
     scale_in_name,
     without_scale,

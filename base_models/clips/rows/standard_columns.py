@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from base_models.clips.bookkeeping import is_bookkeeping_of_ratings
 from base_models.clips.columns import (
     ALIASES,
     CLIP_COLUMNS,
@@ -22,7 +23,6 @@ from base_models.clips.columns import (
     STANDARD_NAMES,
     WEAK_ALIASES,
     fold_name,
-    is_bookkeeping_of_ratings,
 )
 from base_models.clips.listening_tests.names_in_ids import system_in_name
 from base_models.clips.parquet.embedded_audio import reference

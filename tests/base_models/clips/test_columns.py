@@ -2,6 +2,10 @@
 
 import pytest
 
+from base_models.clips.bookkeeping import (
+    is_bookkeeping_of_models,
+    is_bookkeeping_of_ratings,
+)
 from base_models.clips.columns import (
     ALIASES,
     RATER_COLUMNS,
@@ -10,8 +14,6 @@ from base_models.clips.columns import (
     WEAK_ALIASES,
     aspect_columns,
     fold_name,
-    is_bookkeeping_of_models,
-    is_bookkeeping_of_ratings,
     scale_in_name,
 )
 from base_models.errors import UsageError

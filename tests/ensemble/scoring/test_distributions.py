@@ -14,7 +14,7 @@ from commands import call, refused
 from tiny_networks import embedded_model
 
 from base_models.bins import ScoreBins
-from base_models.clips.columns import (
+from base_models.clips.bookkeeping import (
     is_bookkeeping_of_models,
     is_bookkeeping_of_ratings,
 )

@@ -9,11 +9,11 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from base_models.clips.bookkeeping import cannot_be_a_rating
 from base_models.clips.columns import (
     RATER_COLUMNS,
     RATING_NAMES,
     STANDARD_NAMES,
-    cannot_be_a_rating,
     fold_name,
 )
 from base_models.clips.listening_tests.audio_beside import audio_beside
