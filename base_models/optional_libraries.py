@@ -40,6 +40,8 @@ _TRAIN = Extra("train", "Base models and their encoders")
 _PARQUET = Extra("parquet", "Parquet files")
 _LIGHT = Extra("light", "The light encoders")
 _AV = Extra("av", "M4A, AAC and WebM files")
+_SERVE = Extra("serve", "Local pages")
+_HUB = Extra("hub", "Models and stacks on a hub")
 _DASK = Extra("dask", "Clusters (on every worker too)")
 
 EXTRA_OF_LIBRARY = {
@@ -47,7 +49,7 @@ EXTRA_OF_LIBRARY = {
     "torchaudio": _TRAIN,
     "torchvision": _TRAIN,
     "transformers": _TRAIN,
-    "huggingface_hub": _TRAIN,
+    "huggingface_hub": _HUB,
     "muq": _TRAIN,
     "mambapy": _TRAIN,
     "geomloss": _TRAIN,
@@ -56,6 +58,9 @@ EXTRA_OF_LIBRARY = {
     "onnxruntime": _LIGHT,
     "av": _AV,
     "distributed": _DASK,
+    "starlette": _SERVE,
+    "uvicorn": _SERVE,
+    "python_multipart": _SERVE,
 }
 """Import name of each optional library → the extra that brings it."""
 
