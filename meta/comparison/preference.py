@@ -62,9 +62,7 @@ def preference(
         )
     rho = np.asarray(correlation, dtype=np.float64)
     if not ((rho >= -1) & (rho <= LARGEST_CORRELATION)).all():
-        raise UsageError(
-            f"Errors correlate by -1 to {LARGEST_CORRELATION}; got {rho}."
-        )
+        raise UsageError(f"Errors correlate by -1 to {LARGEST_CORRELATION}; got {rho}.")
 
     # Probability of the bins below each bin, for either side.
     below_second = np.cumsum(second, axis=-1) - second
