@@ -9,7 +9,8 @@ from starlette.applications import Starlette
 from starlette.responses import HTMLResponse
 from starlette.routing import Route
 
-_PAGE = "<!doctype html><html lang='en'><title>a page</title><link rel='icon' href='data:,'>"
+_PAGE = """<!doctype html><html lang="en"><title>a page</title>
+<link rel="icon" href="data:,">"""
 
 
 def _app(body):
