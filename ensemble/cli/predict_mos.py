@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from jsonargparse import Namespace
@@ -18,6 +19,7 @@ from ensemble.cli.shared.clip_tables.clip_options import (
     clip_reading,
     refuse_table_options,
 )
+from ensemble.cli.shared.clip_tables.problem_list import write_listed
 from ensemble.cli.shared.engines import add_engine_option
 from ensemble.cli.shared.exit_codes import (
     run_command,
@@ -73,6 +75,7 @@ if TYPE_CHECKING:
     from base_models.predictions import PredictionTable
     from ensemble.estimator.stacked_mos import StackedMOS
     from ensemble.formats import Scores
+    from ensemble.scoring.input_rows import InputRows
     from ensemble.scoring.score_windows import WindowedScores
 
 _DEMO = (
@@ -197,6 +200,13 @@ def _add_output_options(parser: Options) -> None:
         "--members",
         action="store_true",
         help="with --distributions: a row per base model too, named in column model",
+    )
+    add(
+        "--keep",
+        nargs="+",
+        metavar="COLUMN",
+        help="columns of the table that stand beside the scores, as they were written; "
+        "all or none; default: system_id prompt",
     )
     add_over_time_option(output)
     add(
@@ -368,7 +378,10 @@ def _score_clips(options: Namespace, form: str | None) -> int:
     """Score audio files or a clip table."""
     from ensemble.training.progress import encoding
 
-    clips = _read_clips(options)
+    rows = _read_rows(options)
+    # A column that is not there is said before anything is scored.
+    rows.keep(options.keep)
+    clips = rows.clips
     # Before the stack is loaded, since it makes the paths to load from absolute.
     source = stack_source(options)
     stack, store = load_stack(options)
@@ -400,6 +413,10 @@ def _score_clips(options: Namespace, form: str | None) -> int:
         scores, windowed = score_with(
             options, stack, clips, score=score, on_progress=on_embed
         )
+    scores, notes = rows.complete(scores, options.keep)
+    say_notes(notes)
+    if windowed is not None:
+        windowed = replace(windowed, scores=scores)
     # Aspects judged against a prompt are left out where no clip has one.
     left_out = ", ".join(scores.left_out)
     if left_out and form == "answer":
@@ -424,16 +441,17 @@ def _score_clips(options: Namespace, form: str | None) -> int:
     )
 
 
-def _read_clips(options: Namespace) -> pd.DataFrame:
-    """The clips of a table, or of audio files that are named one by one."""
-    from base_models.clips.read_clips import read_clips
+def _read_rows(options: Namespace) -> InputRows:
+    """The rows of a table, or of audio files that are named one by one."""
     from ensemble.scoring.audio_files import clips_from_files
+    from ensemble.scoring.input_rows import InputRows
 
     if not options.clips:
-        return clips_from_files(options.audio, options.prompt)
-    clips = read_clips(options.clips, labels=False, options=clip_reading(options))
-    say_notes(clips.attrs.get("notes", ()))
-    return clips
+        return InputRows.of_clips(clips_from_files(options.audio, options.prompt))
+    rows = InputRows.read(options.clips, clip_reading(options))
+    say_notes(rows.clips.attrs.get("notes", ()))
+    write_listed(rows.problems)
+    return rows
 
 
 def _say_about_clips(
@@ -455,11 +473,11 @@ def _say_about_clips(
     if scores.left_out:
         left_out = ", ".join(scores.left_out)
         say(f"no prompt: {left_out} left out; pass --prompt, or a table with prompts")
-    for clip in scores.frame.to_dict("records"):
+    for clip in scores.usable.to_dict("records"):
         say_more(f"{clip['clip_id']}: {clip['audio']}")
     if windowed is not None:
         say_windows(windowed)
-    elif note := length_note(scores.frame["audio"].tolist()):
+    elif note := length_note(scores.usable["audio"].tolist()):
         say(f"note: {note}")
 
 
