@@ -200,7 +200,7 @@ def compare_systems(
         for a, b in itertools.combinations(of.order, 2)
     ]
     rows = [_row(of, pair, len(compared), level=level) for of, pair in compared]
-    adjusted = holm([row["p"] for row in rows]) if rows else []
+    adjusted = holm([row["p"] for row in rows])
     for row, p_holm in zip(rows, adjusted, strict=True):
         row["p_holm"] = p_holm if np.isfinite(row["p"]) else np.nan
         if row["p_holm"] <= 1 - level:
@@ -223,7 +223,10 @@ def _row(
 ) -> dict[str, Any]:
     """A difference, but for what depends on other differences."""
     names = of.sample.system_names
-    low, high = pair.estimate.interval(level)
+    width = of.scored.bins.high - of.scored.bins.low
+    # No difference is larger than the scale.
+    low, high = np.clip(pair.estimate.interval(level), -width, width).tolist()
+    smallest = smallest_shown(pair.estimate, n_comparisons, level)
     preferred = of.preferences.interval(
         pair.a, pair.b, pair.estimate, pair.systems, level=level
     )
@@ -249,7 +252,7 @@ def _row(
             size=pair.scores.size,
             counts=(n_comparisons, level),
         ),
-        "smallest": smallest_shown(pair.estimate, n_comparisons, level),
+        "smallest": np.inf if smallest > width else smallest,
         "error_clips": float(np.sqrt(pair.clips.variance)),
         "error_systems": float(np.sqrt(pair.systems.variance)),
         "why": _why_unknown(of, pair),

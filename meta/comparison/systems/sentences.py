@@ -71,10 +71,13 @@ def _unshown(row: Mapping[str, Any], *, many: bool, where: str) -> str:
         f"{row['difference']:+.2f} [{row['low']:+.2f}, {row['high']:+.2f}] "
         f"({_p(row, many)})"
     )
-    shown = (
-        f"one of {row['smallest']:.2g} would have been shown in 80 % of such "
-        "comparisons"
-    )
+    if math.isinf(row["smallest"]):
+        shown = "so few clips would show none that the scale has room for"
+    else:
+        shown = (
+            f"one of {row['smallest']:.2g} would have been shown in 80 % of such "
+            "comparisons"
+        )
     return f"{found}; {shown}; {_needed(row)}"
 
 
@@ -90,8 +93,8 @@ def _needed(row: Mapping[str, Any]) -> str:
     if row["error_systems"] > 0 and math.isinf(needed):
         return (
             f"more {what} would not show one of the size seen, since the stack itself "
-            f"errs by about {row['error_systems']:.2g} in such differences; ratings of "
-            "some clips would"
+            f"errs by about {row['error_systems']:.2g} in such differences (the clips "
+            f"bring {row['error_clips']:.2g}); ratings of some clips would"
         )
     return f"no number of {what} that anybody has would show one of the size seen"
 
