@@ -48,6 +48,13 @@ from ensemble.cli.shared.output.score_output import (
     say_audio,
     say_range,
 )
+from ensemble.cli.shared.pairs.best_of_command import keep_best, put_paths
+from ensemble.cli.shared.pairs.pair_command import compare_pairs_of
+from ensemble.cli.shared.pairs.pair_options import (
+    PATHS,
+    add_pair_options,
+    check_pair_options,
+)
 from ensemble.cli.shared.saved_stacks.explanations import (
     draw_over_time,
     explain,
@@ -87,6 +94,12 @@ _EXAMPLES = {
     "predict_mos --predictions utmos.csv my=new.csv -o -": (
         "from other tools' predictions, as csv into a pipe"
     ),
+    "predict_mos --pairs pairs.csv -o preferred.csv": (
+        "which of two clips of a prompt is preferred, and how surely"
+    ),
+    "predict_mos --clips songs.csv --best-of 1 --format paths -o best.txt": (
+        "the best candidate of each prompt, a file name a line"
+    ),
 }
 
 
@@ -102,6 +115,7 @@ def _parser() -> Options:
     )
     _add_clip_options(parser)
     _add_uncertainty_options(parser)
+    add_pair_options(parser)
     _add_output_options(parser)
     stack = parser.group("stack and machine")
     add_stack_options(stack)
@@ -216,9 +230,15 @@ def _add_output_options(parser: Options) -> None:
 def _main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     options.audio = audio_names(options.audio)
+    check_pair_options(options)
+    if options.pairs:
+        check_windows(options)
+        return compare_pairs_of(options)
     _check_options(options)
     # Where nothing can be written is found out before anything is scored.
-    form = output_format(options.out, options.format)
+    form = options.format
+    if form != PATHS:
+        form = output_format(options.out, form)
     check_outputs(
         {
             "--out": options.out,
@@ -311,7 +331,7 @@ def _check_cross_fit(options: Namespace, is_audio_given: bool) -> None:
 def _wanted(options: Namespace) -> str:
     """Whose distributions are asked for, see `meta.score_columns.DISTRIBUTIONS`."""
     if options.distributions is None:
-        return "none"
+        return "none" if options.best_of is None else "stack"
     return "members" if options.members else "stack"
 
 
@@ -426,6 +446,7 @@ def _score_clips(options: Namespace, form: str | None) -> int:
     say_range(scores)
     say_audio(scores)
 
+    scores = keep_best(options, stack, clips, scores)
     _put_results(options, scores, form, windowed=windowed)
     if options.explain:
         explain(options.explain, stack, clips, store=store, scores=scores)
@@ -483,7 +504,8 @@ def _put_results(
     windowed: WindowedScores | None = None,
 ) -> None:
     """Write or print scores, and whatever else is asked for in files."""
-    put_scores(scores, options.out, form, level=options.level)
+    if not put_paths(options, scores):
+        put_scores(scores, options.out, form, level=options.level)
     if options.json:
         put_facts(scores, options.json, level=options.level, windowed=windowed)
     if scores.distributions is not None:
