@@ -13,6 +13,7 @@ from meta.cross_fit import CrossFit
 from meta.rows import Rows, equal_labels_warning
 from meta.splits.meta_split import count_groups, meta_folds
 from meta.uncertainty.calibration import Calibration
+from meta.uncertainty.system_error import SystemLevelError
 
 
 def calibrate_aspect(
@@ -70,6 +71,10 @@ def calibrate_aspect(
     regressor.cross_fits_[k] = cross_fit
     regressor.calibrations_[k] = calibration
     errors = labels - np.clip(unseen_scores, bins.low, bins.high)
+    if _are_left_out_whole(labelled, fold):
+        regressor.system_errors_[k] = SystemLevelError.fit(
+            errors, labelled.systems, width=bins.high - bins.low
+        )
     rms_error = np.sqrt(np.mean(errors**2))
     # No rating is known more finely than half a bin.
     regressor.residual_sigma_[k] = max(rms_error, bins.width / 2)
@@ -77,3 +82,11 @@ def calibrate_aspect(
         regressor.warnings_ += [
             f"{aspect}: {warning}" for warning in calibration.warnings()
         ]
+
+
+def _are_left_out_whole(labelled: Rows, fold: np.ndarray) -> bool:
+    """Whether no fold learnt from a system of which another part was left out."""
+    if not labelled.all_systems_named:
+        return False
+    parts = set(zip(labelled.systems.tolist(), fold.tolist(), strict=True))
+    return len(parts) == len(set(labelled.systems))

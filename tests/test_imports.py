@@ -30,10 +30,10 @@ LEVELS = {
         {"training", "pooled"},
     ],
     "meta": [
-        {"rows", "columns"},
-        {"splits", "uncertainty", "ridge_algebra", "predicted_rows"},
+        {"rows", "columns", "multiple_tests"},
+        {"splits", "uncertainty", "ridge_algebra", "predicted_rows", "powered_means"},
         {"learners", "comparison"},
-        {"cross_fit", "powered_means"},
+        {"cross_fit"},
         {"regressor_state", "regressor_calibration"},
         {"regressor"},
         {

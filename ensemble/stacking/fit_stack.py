@@ -173,6 +173,7 @@ def _fit_and_write(
     if marks:
         # Predictions of a leaky fit know the labels also where a fold was left out.
         stack.final_estimator_.cross_fits_ = [None] * len(stack.aspects_)
+        stack.final_estimator_.system_errors_ = [None] * len(stack.aspects_)
     if data.scales is not None:
         stack.scales_ = data.scales
     # There is one wherever a share for validation is given, as here.
