@@ -12,7 +12,7 @@ import pandas as pd
 from base_models.scales import Scale
 from ensemble.formats import Distributions, Scores
 from meta.comparison.systems.system_comparison import SystemComparison
-from meta.score_columns import AUDIO_FLAGS, OUT_OF_RANGE
+from meta.score_columns import FLAGS, OUT_OF_RANGE
 
 OWN_SCALE = Scale(1, 5)
 """Scale of the aspects that none is named for."""
@@ -48,7 +48,7 @@ class AnswerContent:
         A row per clip with a score: ``clip_id``, per aspect ``<aspect>`` and perhaps
         ``<aspect>_low``, ``<aspect>_high`` and ``<aspect>_true`` (what people rated);
         where they are known ``system_id``, ``prompt``, ``audio``, `OUT_OF_RANGE` and
-        `AUDIO_FLAGS`
+        `FLAGS`
     aspects : names of what is scored
     unscored : clip id to why it has no score
     level : nominal coverage of the intervals of single clips
@@ -88,7 +88,7 @@ class AnswerContent:
         """
         unscored = {clip.clip_id: clip.reason for clip in scores.set_aside}
         return cls(
-            frame=scores.frame,
+            frame=scores.usable,
             aspects=scores.aspects,
             unscored=unscored,
             level=level,
@@ -132,10 +132,10 @@ class AnswerContent:
 
     @cached_property
     def flags(self) -> tuple[tuple[str, ...], ...]:
-        """For each clip what is wrong with its audio, as `AUDIO_FLAGS` names it."""
-        if AUDIO_FLAGS not in self.frame:
+        """For each clip what to mind about its score, in words of `FLAG_WORDS`."""
+        if FLAGS not in self.frame:
             return ((),) * len(self)
-        texts = self.frame[AUDIO_FLAGS].fillna("").astype(str)
+        texts = self.frame[FLAGS].fillna("").astype(str)
         return tuple(tuple(text.split()) for text in texts)
 
     def scale(self, aspect: str) -> Scale:

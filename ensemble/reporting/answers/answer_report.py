@@ -41,6 +41,21 @@ def answer_report(
         One HTML file that asks nothing of a network.
     """
     content = AnswerContent.of(scores, comparison, level=level, background=background)
+    return answer_page(content, provenance, audio)
+
+
+def answer_page(
+    content: AnswerContent,
+    provenance: Provenance | None = None,
+    audio: PageAudio | None = None,
+) -> bytes:
+    """The same of clips whose scores are no `Scores`, such as those of a table.
+
+    Parameters
+    ----------
+    content : the clips
+    provenance, audio : see `answer_report`
+    """
     sections = list(answer_sections(content))
     return page(
         title=_title(content), sections=sections, provenance=provenance, audio=audio

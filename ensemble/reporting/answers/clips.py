@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -19,15 +20,13 @@ from ensemble.reporting.section import (
     Strip,
     TextTable,
 )
-from meta.comparison.compared_rows import STACK
-from meta.score_columns import bin_columns
+from meta.score_columns import OUT_OF_RANGE, STACK, bin_columns
 
 MOST_CLIPS = 5
 """Clips in each list of the best and the worst."""
 MOST_FLAGGED = 50
 """Clips that are to be looked at; more are counted."""
-OUT_OF_RANGE_WORDS = "out of range: unlike the clips that the stack learnt from"
-FLAG_WORDS = {
+REMARKS = {
     "silent": "silent: its score is about nothing that is heard",
     "silent_channel": "silent in the channel that is read: its score is about nothing",
     "partly_silent": "silent for half of its length or more",
@@ -35,8 +34,13 @@ FLAG_WORDS = {
     "cancelling": "left and right cancel each other when mixed",
     "unreadable": "its audio cannot be read any more",
     "narrow_band": "dull: high frequencies are missing",
+    "cut": "longer than what is scored of it",
+    "no_prompt": "no prompt: not scored for how well it fits one",
+    OUT_OF_RANGE: "out of range: unlike the clips that the stack learnt from",
 }
-"""Flags of audio in words for anyone; an unknown flag stands for itself."""
+"""Flags in words for anyone; an unknown flag stands for itself."""
+COMMON = 0.5
+"""What more than this share of the clips have is said of all, not of each."""
 UNHEARD = ("silent", "silent_channel", "unreadable")
 """Flags of clips that are neither good nor bad: nothing is heard."""
 
@@ -202,10 +206,19 @@ def _strips(
 
 def _remarks(content: AnswerContent, row: int) -> str:
     """What must be known of a clip before its score is believed; "" for nothing."""
-    remarks = [FLAG_WORDS.get(flag, flag) for flag in content.flags[row]]
-    if content.out_of_range[row]:
-        remarks.append(OUT_OF_RANGE_WORDS)
-    return "; ".join(remarks)
+    flags = list(content.flags[row])
+    if content.out_of_range[row] and OUT_OF_RANGE not in flags:
+        flags.append(OUT_OF_RANGE)
+    common = _common(content)
+    return "; ".join(REMARKS.get(flag, flag) for flag in flags if flag not in common)
+
+
+def _common(content: AnswerContent) -> list[str]:
+    """Flags that so many clips have that they tell none of them apart."""
+    if len(content) < 2 * MOST_CLIPS:
+        return []
+    counts = Counter(flag for flags in content.flags for flag in flags)
+    return [flag for flag, n in counts.items() if n > COMMON * len(content)]
 
 
 def _to_look_at(content: AnswerContent) -> Iterator[Section]:
@@ -217,7 +230,11 @@ def _to_look_at(content: AnswerContent) -> Iterator[Section]:
         remark = _remarks(content, row)
         if remark:
             reasons.append((name, remark, audio[row]))
-    if not reasons:
+    common = [
+        f"{flag.replace('_', ' ')}: {REMARKS.get(flag, flag)}"
+        for flag in _common(content)
+    ]
+    if not reasons and not common:
         return
     has_audio = any(path for _, _, path in reasons[:MOST_FLAGGED])
     rows = []
@@ -233,9 +250,14 @@ def _to_look_at(content: AnswerContent) -> Iterator[Section]:
     if n_more:
         text += f" {counted(n_more, 'more clip')} are in the table of scores."
     titles = ["clip", "why", "listen"] if has_audio else ["clip", "why"]
+    of_most = [
+        Paragraph(f"⚠ Of most clips holds: {words}.", kind="warning")
+        for words in common
+    ]
+    of_some = [Paragraph(text)] if reasons else []
     yield Section(
-        title=f"Clips to look at: {len(reasons):,}",
-        paragraphs=(Paragraph(text),),
-        tables=(TextTable.plain(titles, rows),),
+        title=f"Clips to look at: {len(reasons):,}" if reasons else "About most clips",
+        paragraphs=(*of_most, *of_some),
+        tables=(TextTable.plain(titles, rows),) if reasons else (),
         reader=DECIDE,
     )

@@ -7,9 +7,8 @@ from collections.abc import Callable, Iterator
 import pandas as pd
 
 from ensemble.reporting.answers.answer_content import AnswerContent
-from ensemble.reporting.answers.words import counted, figure, named, share
+from ensemble.reporting.answers.words import as_sentence, counted, figure, named, share
 from ensemble.reporting.section import SUMMARY, Paragraph, Section
-from meta.comparison.sign_flip import LEVEL
 
 FEW_CLIPS = 10
 """With fewer clips, the mean of a system hangs on each of them."""
@@ -98,7 +97,8 @@ def verdict_sentences(content: AnswerContent) -> list[str]:
     for aspect, systems in comparison.systems.groupby("aspect", sort=False):
         if len(systems) == 2:
             pairs = comparison.differences
-            sentences += pairs.loc[pairs["aspect"] == aspect, "said"].tolist()
+            said = pairs.loc[pairs["aspect"] == aspect, "said"]
+            sentences += [as_sentence(text) for text in said]
         elif len(systems) > 2:
             sentences.append(_first_and_last(str(aspect), systems))
     return sentences
@@ -156,7 +156,7 @@ def certainty_sentences(content: AnswerContent) -> list[str]:
     comparison = content.comparison
     if comparison is not None and len(comparison.differences):
         sentences += [
-            _pairs_told_apart(str(aspect), pairs)
+            _pairs_told_apart(str(aspect), pairs, comparison.interval_level)
             for aspect, pairs in comparison.differences.groupby("aspect", sort=False)
         ]
         level = f"{comparison.interval_level:.0%}".replace("%", " %")
@@ -178,8 +178,8 @@ def certainty_sentences(content: AnswerContent) -> list[str]:
     return sentences
 
 
-def _pairs_told_apart(aspect: str, pairs: pd.DataFrame) -> str:
-    n_shown = int((pairs["p_holm"] < LEVEL).sum())
+def _pairs_told_apart(aspect: str, pairs: pd.DataFrame, level: float) -> str:
+    n_shown = int((pairs["p_holm"] <= 1 - level).sum())
     if len(pairs) == 1:
         shown = "is" if n_shown else "is not"
         return f"For {aspect}, the difference {shown} larger than chance explains."
@@ -198,7 +198,8 @@ def _pairs_told_apart(aspect: str, pairs: pd.DataFrame) -> str:
 
 def limit_sentences(content: AnswerContent) -> list[str]:
     """What does not follow from these scores, most serious first."""
-    return [sentence for limit in LIMITS for sentence in [limit(content)] if sentence]
+    limits = [limit(content) for limit in LIMITS]
+    return [text for text in (*limits, *content.background.notes) if text]
 
 
 def _of_demo(content: AnswerContent) -> str:
@@ -237,8 +238,8 @@ def _of_unshown(content: AnswerContent) -> str:
     comparison = content.comparison
     if comparison is None or not len(comparison.differences):
         return ""
-    unshown = comparison.differences["p_holm"] >= LEVEL
-    if not unshown.any():
+    is_shown = comparison.differences["p_holm"] <= 1 - comparison.interval_level
+    if is_shown.all():
         return ""
     return (
         "That systems are equally good where no difference is shown: there may be one "

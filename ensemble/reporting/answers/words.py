@@ -60,6 +60,18 @@ def figure(value: float, low: float = math.nan, high: float = math.nan) -> str:
     return f"{value:.2f} {interval_text(low, high, decimals=2)}"
 
 
+def as_sentence(text: str) -> str:
+    """What a table says in passing, as a sentence of its own.
+
+    >>> as_sentence("no difference shown between a and b")
+    'No difference shown between a and b.'
+    """
+    # What begins with a name is left as it is: names may be in small letters.
+    if text.startswith("no "):
+        text = f"N{text[1:]}"
+    return text if text.endswith(".") else f"{text}."
+
+
 def rows_words(rows_name: str) -> str:
     """What a report calls the rows that were measured, in words for anyone.
 

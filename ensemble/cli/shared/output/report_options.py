@@ -18,10 +18,8 @@ from ensemble.cli.shared.output.output_files import STDOUT
 from ensemble.version import __version__
 
 if TYPE_CHECKING:
-    from ensemble.formats import Scores
-    from ensemble.reporting.answers.answer_content import Background
+    from ensemble.reporting.answers.answer_content import AnswerContent
     from ensemble.reporting.section import Provenance
-    from meta.comparison.systems.system_comparison import SystemComparison
 
 AUDIO_HELP = (
     "with --report: what its players play. embed: the sound, as small mp3 in the page; "
@@ -66,36 +64,22 @@ def check_report_options(options: Namespace) -> None:
 
 
 def put_report(
-    options: Namespace,
-    scores: Scores,
-    comparison: SystemComparison | None = None,
-    *,
-    level: float,
-    background: Background | None = None,
-    provenance: Provenance | None = None,
+    options: Namespace, content: AnswerContent, provenance: Provenance
 ) -> None:
-    """Write the page of ``--report``, if one is asked for, and say where it is.
+    """Write the page of ``--report`` and say where it is.
 
     Parameters
     ----------
-    options : of a command that has `add_report_options`
-    scores, comparison, level, background, provenance : see
-        `ensemble.reporting.answers.answer_report.answer_report`
+    options : of a command that has `add_report_options`, with a file for the page
+    content : the scored clips, and perhaps their systems
+    provenance : how the scores came about
     """
-    if options.report is None:
-        return
-    from ensemble.reporting.answers.answer_report import answer_report
+    from ensemble.reporting.answers.answer_report import answer_page
     from ensemble.reporting.page_audio import EMBED, PageAudio
 
     file = Path(options.report)
-    data = answer_report(
-        scores,
-        comparison,
-        level=level,
-        background=background,
-        provenance=provenance,
-        audio=PageAudio(options.audio or EMBED, file.resolve().parent),
-    )
+    audio = PageAudio(options.audio or EMBED, file.resolve().parent)
+    data = answer_page(content, provenance, audio)
     atomic_write(file, data)
     say(f"report: {file}")
 
