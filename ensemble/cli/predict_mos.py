@@ -38,6 +38,10 @@ from ensemble.cli.shared.output.output_files import (
     add_json_option,
     check_outputs,
 )
+from ensemble.cli.shared.output.report_options import (
+    add_report_options,
+    check_report_options,
+)
 from ensemble.cli.shared.output.score_output import (
     output_format,
     put_distributions,
@@ -46,6 +50,7 @@ from ensemble.cli.shared.output.score_output import (
     say_audio,
     say_range,
 )
+from ensemble.cli.shared.saved_stacks.answers import put_answer
 from ensemble.cli.shared.saved_stacks.explanations import (
     draw_over_time,
     explain,
@@ -85,6 +90,9 @@ _EXAMPLES = {
     'predict_mos song.wav --prompt "slow piano over rain"': "one clip",
     'predict_mos "clips/*.wav" -o scores.csv --explain why': (
         "many, into a table; and what the scores rest on, in the folder why"
+    ),
+    "predict_mos --clips clips.csv --report report.html": (
+        "a page for people: which system is best, which clips to listen to"
     ),
     "predict_mos --predictions utmos.csv my=new.csv -o -": (
         "from other tools' predictions, as csv into a pipe"
@@ -205,6 +213,7 @@ def _add_output_options(parser: Options) -> None:
         metavar="FOLDER",
         help="also write to this folder, per clip, what each base model attended to",
     )
+    add_report_options(output)
     add_json_option(output, "scores, their scales, and clips set aside")
 
 
@@ -212,6 +221,7 @@ def _main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     options.audio = audio_names(options.audio)
     _check_options(options)
+    check_report_options(options)
     # Where nothing can be written is found out before anything is scored.
     form = output_format(options.out, options.format)
     check_outputs(
@@ -220,6 +230,7 @@ def _main(argv: Sequence[str] | None = None) -> int:
             "--distributions": options.distributions,
             "--over-time": options.over_time,
             "--json": options.json,
+            "--report": options.report,
             "--problems": options.problems,
         },
         inputs=(
@@ -306,7 +317,8 @@ def _check_cross_fit(options: Namespace, is_audio_given: bool) -> None:
 def _wanted(options: Namespace) -> str:
     """Whose distributions are asked for, see `meta.score_columns.DISTRIBUTIONS`."""
     if options.distributions is None:
-        return "none"
+        # A page shows those of the best and the worst clips.
+        return "none" if options.report is None else "stack"
     return "members" if options.members else "stack"
 
 
@@ -332,6 +344,7 @@ def _score_predictions(options: Namespace, form: str | None) -> int:
     say_range(scores)
 
     _put_results(options, scores, form)
+    put_answer(options, stack, scores)
     return say_set_aside(scores.set_aside)
 
 
@@ -415,6 +428,7 @@ def _score_clips(options: Namespace, form: str | None) -> int:
     say_audio(scores)
 
     _put_results(options, scores, form, windowed=windowed)
+    put_answer(options, stack, scores)
     if options.explain:
         explain(options.explain, stack, clips, store=store, scores=scores)
     if options.explain and windowed is not None:
@@ -473,7 +487,7 @@ def _put_results(
     put_scores(scores, options.out, form, level=options.level)
     if options.json:
         put_facts(scores, options.json, level=options.level, windowed=windowed)
-    if scores.distributions is not None:
+    if scores.distributions is not None and options.distributions:
         put_distributions(scores.distributions, options.distributions)
     if windowed is not None and options.over_time:
         put_over_time(windowed, options.over_time)

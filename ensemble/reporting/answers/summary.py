@@ -68,7 +68,7 @@ def measured_sentences(content: AnswerContent) -> list[str]:
         learnt = ""
         if background.learnt_from:
             clips = counted(background.learnt_from, "clip")
-            learnt = f", which learnt from {clips} that people had rated"
+            learnt = f", which was fitted on {clips} that people had rated"
         verb = "was" if len(content) == 1 else "were"
         sentences = [f"{' '.join(counts)} {verb} scored for {what}{by}{learnt}."]
     sentences.append(_scales(content))

@@ -36,7 +36,8 @@ def add_report_options(group: OptionGroup) -> None:
         help="also write a page for people to this file (.html): summary, ranking of "
         "systems, best and worst clips to listen to, and what must not be concluded",
     )
-    group.add_argument("--audio", type=str, help=AUDIO_HELP)
+    # Files of audio are called so already, where they are named one by one.
+    group.add_argument("--audio", dest="players", type=str, help=AUDIO_HELP)
 
 
 def check_report_options(options: Namespace) -> None:
@@ -49,8 +50,8 @@ def check_report_options(options: Namespace) -> None:
     """
     from ensemble.reporting.page_audio import AUDIO_MODES
 
-    if options.audio is not None:
-        one_of(options.audio, AUDIO_MODES, "--audio")
+    if options.players is not None:
+        one_of(options.players, AUDIO_MODES, "--audio")
         if options.report is None:
             raise UsageError("--audio is about the players of --report FILE.html.")
     if options.report is None:
@@ -78,7 +79,7 @@ def put_report(
     from ensemble.reporting.page_audio import EMBED, PageAudio
 
     file = Path(options.report)
-    audio = PageAudio(options.audio or EMBED, file.resolve().parent)
+    audio = PageAudio(options.players or EMBED, file.resolve().parent)
     data = answer_page(content, provenance, audio)
     atomic_write(file, data)
     say(f"report: {file}")

@@ -83,6 +83,11 @@ def load_stack(options: Namespace) -> tuple[StackedMOS, EmbeddingStore]:
     return stack, EmbeddingStore(chosen.embeddings)
 
 
+def stack_folder(options: Namespace) -> Path:
+    """The folder of the stack that the options name."""
+    return _ChosenStack.of(options).folder
+
+
 def stack_source(options: Namespace) -> StackSource | None:
     """Where the workers of an engine find the stack, or None when there are none.
 
