@@ -54,7 +54,7 @@ LEVELS = {
             "formats",
             "prediction_files",
         },
-        {"rated_systems"},
+        {"rated_systems", "some_ratings", "system_folders"},
         {
             "training",
             "reporting",
@@ -63,7 +63,7 @@ LEVELS = {
             "rate_less",
         },
         {"estimator", "compare_predictions"},
-        {"scoring", "stacking", "papers"},
+        {"scoring", "stacking", "papers", "compare_systems"},
         {"attention"},
         {"server"},
         {"cli"},
@@ -128,6 +128,7 @@ LIGHT_PATH = [
     "ensemble/evaluate_predictions.py",
     "ensemble/rate_less.py",
     "ensemble/rated_systems.py",
+    "ensemble/some_ratings.py",
     "ensemble/scoring/score_predictions.py",
 ]
 """What stacks, evaluates and completes predictions and ratings."""

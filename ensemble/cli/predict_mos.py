@@ -57,6 +57,7 @@ from ensemble.cli.shared.saved_stacks.explanations import (
     make_folder,
 )
 from ensemble.cli.shared.saved_stacks.stacks import (
+    DEMO,
     add_stack_options,
     load_stack,
     stack_source,
@@ -79,12 +80,6 @@ if TYPE_CHECKING:
     from ensemble.estimator.stacked_mos import StackedMOS
     from ensemble.formats import Scores
     from ensemble.scoring.score_windows import WindowedScores
-
-_DEMO = (
-    "demo corpus: this stack learnt synthetic music and simulated raters; its scores "
-    "say nothing about real music"
-)
-
 
 _EXAMPLES = {
     'predict_mos song.wav --prompt "slow piano over rain"': "one clip",
@@ -338,7 +333,7 @@ def _score_predictions(options: Namespace, form: str | None) -> int:
         systems=options.systems,
     )
     if stack.demo_:
-        say(_DEMO)
+        say(DEMO)
     _say_disagreement(stack, scores)
     say_notes(notes)
     say_range(scores)
@@ -461,7 +456,7 @@ def _say_about_clips(
     from ensemble.scoring.audio_files import length_note
 
     if stack.demo_:
-        say(_DEMO)
+        say(DEMO)
     scale_note = stack.scales_.note(scores.aspects)
     if scale_note and not options.predictions:
         say(f"note: {scale_note}")

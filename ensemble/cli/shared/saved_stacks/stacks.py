@@ -25,6 +25,13 @@ if TYPE_CHECKING:
     from ensemble.scoring.stack_source import StackSource
 
 
+DEMO = (
+    "demo corpus: this stack learnt synthetic music and simulated raters; its scores "
+    "say nothing about real music"
+)
+"""Said with every score of a stack of the demo corpus."""
+
+
 def add_stack_options(group: OptionGroup) -> None:
     """Add the options that name a stack, its encoders' weights, and the device."""
     group.add_argument(
