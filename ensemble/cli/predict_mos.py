@@ -40,6 +40,10 @@ from ensemble.cli.shared.output.output_files import (
     add_json_option,
     check_outputs,
 )
+from ensemble.cli.shared.output.report_options import (
+    add_report_options,
+    check_report_options,
+)
 from ensemble.cli.shared.output.score_output import (
     output_format,
     put_distributions,
@@ -55,6 +59,7 @@ from ensemble.cli.shared.pairs.pair_options import (
     add_pair_options,
     check_pair_options,
 )
+from ensemble.cli.shared.saved_stacks.answers import put_answer
 from ensemble.cli.shared.saved_stacks.explanations import (
     draw_over_time,
     explain,
@@ -90,6 +95,9 @@ _EXAMPLES = {
     'predict_mos song.wav --prompt "slow piano over rain"': "one clip",
     'predict_mos "clips/*.wav" -o scores.csv --explain why': (
         "many, into a table; and what the scores rest on, in the folder why"
+    ),
+    "predict_mos --clips clips.csv --report report.html": (
+        "a page for people: which system is best, which clips to listen to"
     ),
     "predict_mos --predictions utmos.csv my=new.csv -o -": (
         "from other tools' predictions, as csv into a pipe"
@@ -224,6 +232,7 @@ def _add_output_options(parser: Options) -> None:
         metavar="FOLDER",
         help="also write to this folder, per clip, what each base model attended to",
     )
+    add_report_options(output)
     add_json_option(output, "scores, their scales, and clips set aside")
 
 
@@ -235,6 +244,7 @@ def _main(argv: Sequence[str] | None = None) -> int:
         check_windows(options)
         return compare_pairs_of(options)
     _check_options(options)
+    check_report_options(options)
     # Where nothing can be written is found out before anything is scored.
     form = options.format
     if form != PATHS:
@@ -245,6 +255,7 @@ def _main(argv: Sequence[str] | None = None) -> int:
             "--distributions": options.distributions,
             "--over-time": options.over_time,
             "--json": options.json,
+            "--report": options.report,
             "--problems": options.problems,
         },
         inputs=(
@@ -331,7 +342,9 @@ def _check_cross_fit(options: Namespace, is_audio_given: bool) -> None:
 def _wanted(options: Namespace) -> str:
     """Whose distributions are asked for, see `meta.score_columns.DISTRIBUTIONS`."""
     if options.distributions is None:
-        return "none" if options.best_of is None else "stack"
+        # The best of many are told by them, and a page shows some.
+        is_needed = options.best_of is not None or options.report is not None
+        return "stack" if is_needed else "none"
     return "members" if options.members else "stack"
 
 
@@ -357,6 +370,7 @@ def _score_predictions(options: Namespace, form: str | None) -> int:
     say_range(scores)
 
     _put_results(options, scores, form)
+    put_answer(options, stack, scores)
     return say_set_aside(scores.set_aside)
 
 
@@ -448,6 +462,7 @@ def _score_clips(options: Namespace, form: str | None) -> int:
 
     scores = keep_best(options, stack, clips, scores)
     _put_results(options, scores, form, windowed=windowed)
+    put_answer(options, stack, scores)
     if options.explain:
         explain(options.explain, stack, clips, store=store, scores=scores)
     if options.explain and windowed is not None:
@@ -508,7 +523,7 @@ def _put_results(
         put_scores(scores, options.out, form, level=options.level)
     if options.json:
         put_facts(scores, options.json, level=options.level, windowed=windowed)
-    if scores.distributions is not None:
+    if scores.distributions is not None and options.distributions:
         put_distributions(scores.distributions, options.distributions)
     if windowed is not None and options.over_time:
         put_over_time(windowed, options.over_time)
