@@ -450,11 +450,11 @@ def _say_about_clips(
     if scores.left_out:
         left_out = ", ".join(scores.left_out)
         say(f"no prompt: {left_out} left out; pass --prompt, or a table with prompts")
-    for clip in scores.frame.to_dict("records"):
+    for clip in scores.usable.to_dict("records"):
         say_more(f"{clip['clip_id']}: {clip['audio']}")
     if windowed is not None:
         say_windows(windowed)
-    elif note := length_note(scores.frame["audio"].tolist()):
+    elif note := length_note(scores.usable["audio"].tolist()):
         say(f"note: {note}")
 
 
