@@ -66,6 +66,7 @@ from ensemble.cli.shared.saved_stacks.windows import (
 )
 from ensemble.engine import LOCAL
 from ensemble.prediction_files.prediction_word import PredictionFile
+from ensemble.scoring.demo_note import DEMO_NOTE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,12 +75,6 @@ if TYPE_CHECKING:
     from ensemble.estimator.stacked_mos import StackedMOS
     from ensemble.formats import Scores
     from ensemble.scoring.score_windows import WindowedScores
-
-_DEMO = (
-    "demo corpus: this stack learnt synthetic music and simulated raters; its scores "
-    "say nothing about real music"
-)
-
 
 _EXAMPLES = {
     'predict_mos song.wav --prompt "slow piano over rain"': "one clip",
@@ -326,7 +321,7 @@ def _score_predictions(options: Namespace, form: str | None) -> int:
         systems=options.systems,
     )
     if stack.demo_:
-        say(_DEMO)
+        say(DEMO_NOTE)
     _say_disagreement(stack, scores)
     say_notes(notes)
     say_range(scores)
@@ -447,7 +442,7 @@ def _say_about_clips(
     from ensemble.scoring.audio_files import length_note
 
     if stack.demo_:
-        say(_DEMO)
+        say(DEMO_NOTE)
     scale_note = stack.scales_.note(scores.aspects)
     if scale_note and not options.predictions:
         say(f"note: {scale_note}")
@@ -455,11 +450,11 @@ def _say_about_clips(
     if scores.left_out:
         left_out = ", ".join(scores.left_out)
         say(f"no prompt: {left_out} left out; pass --prompt, or a table with prompts")
-    for clip in scores.frame.to_dict("records"):
+    for clip in scores.usable.to_dict("records"):
         say_more(f"{clip['clip_id']}: {clip['audio']}")
     if windowed is not None:
         say_windows(windowed)
-    elif note := length_note(scores.frame["audio"].tolist()):
+    elif note := length_note(scores.usable["audio"].tolist()):
         say(f"note: {note}")
 
 
