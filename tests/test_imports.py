@@ -18,6 +18,7 @@ MAY_IMPORT = {
 }
 LEVELS = {
     "base_models": [
+        {"clip_status"},
         {"errors"},
         {"optional_libraries"},
         {"bins", "files", "devices", "mono_rules", "scales", "vector_range"},
@@ -42,7 +43,7 @@ LEVELS = {
             "disagreement_report",
             "cross_fitted_regressor",
         },
-        {"assessment", "adaptation_curve"},
+        {"assessment", "adaptation_curve", "score_flags"},
     ],
     "ensemble": [
         {"version"},
@@ -61,6 +62,7 @@ LEVELS = {
             "evaluate_arrays",
             "rate_less",
         },
+        {"hub"},
         {"estimator", "compare_predictions"},
         {"scoring", "stacking", "papers", "compare_systems"},
         {"attention"},
@@ -121,6 +123,7 @@ LIGHT_PATH = [
     "meta",
     "ensemble/cli",
     "ensemble/estimator",
+    "ensemble/hub",
     "ensemble/prediction_files",
     "ensemble/reporting",
     "ensemble/stacking",
