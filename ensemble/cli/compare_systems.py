@@ -260,7 +260,9 @@ def _read_scores(
     known = NOTHING_KNOWN
     seen = NOTHING_SEEN
     if options.stack:
-        known = StackKnowledge.read(options.stack)
+        from ensemble.estimator.save_and_load import read_stack
+
+        known = StackKnowledge.of(read_stack(options.stack)[2])
         # Where ratings count, those that the stack has learnt from must not twice.
         if options.ratings:
             from ensemble.scoring.seen_clips import seen_clips
@@ -327,7 +329,7 @@ def _score_clips(
         say_notes(data.notes)
     elif options.aspects:
         data = data.only_aspects(options.aspects)
-    return data, Outlook(scores.distributions), known, code
+    return data, Outlook.of(scores.distributions), known, code
 
 
 def _scores_of(

@@ -39,12 +39,12 @@ WORLDS = {
 
 
 def bench_simulated_systems():
-    """True differences in 95 % intervals; 400 draws of each world."""
+    """True differences in 95 % intervals; 300 draws of each world."""
     print("\nheld with the stack's error / by clips alone; families with a false claim")
     for name, world in WORLDS.items():
         rng = np.random.default_rng(0)
         inside, false = [], []
-        for _ in range(400):
+        for _ in range(300):
             scored, truth = world.draw(rng)
             pair = [
                 held(compare_systems({"mos": of}), truth)
