@@ -157,6 +157,23 @@ class _Aspect:
             scores=scores,
         )
 
+    def is_of_ratings(self, pair: _Compared) -> bool:
+        """Whether both systems of a pair are rated."""
+        return bool(self.is_rated[pair.a] and self.is_rated[pair.b])
+
+    def size(self, pair: _Compared) -> float:
+        """Numbers of `unit` that each system of a pair has, their harmonic mean."""
+        if self.is_of_ratings(pair):
+            rated = self.sample.rated_per_system[[pair.a, pair.b]]
+            return float(2 / np.sum(1 / rated))
+        return pair.scores.size
+
+    def unit(self, pair: _Compared) -> str:
+        """What a difference would be surer with more of."""
+        if self.is_of_ratings(pair):
+            return "rated clips"
+        return "prompts" if pair.scores.paired else "clips"
+
     def _of_ratings(self, weights: Mapping[int, float]) -> Estimate:
         assert self._powered is not None
         dense = np.zeros(self.sample.n_systems)
@@ -249,12 +266,13 @@ def _row(
             pair.estimate.value,
             pair.clips,
             pair.systems.variance,
-            size=pair.scores.size,
+            size=of.size(pair),
             counts=(n_comparisons, level),
         ),
         "smallest": np.inf if smallest > width else smallest,
         "error_clips": float(np.sqrt(pair.clips.variance)),
         "error_systems": float(np.sqrt(pair.systems.variance)),
+        "unit": of.unit(pair),
         "why": _why_unknown(of, pair),
     }
 

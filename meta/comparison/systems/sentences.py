@@ -18,8 +18,8 @@ def sentence(row: Mapping[str, Any], *, level: float, many: bool, where: str) ->
     Parameters
     ----------
     row : of `SystemComparison.differences`, but for ``said``; and ``smallest``, the
-        true difference that would have been shown, and ``why``, the reason why nothing
-        is known of the error
+        true difference that would have been shown, ``unit``, what more of would show
+        it, and ``why``, the reason why nothing is known of the error
     level : a difference is shown when ``p_holm`` is at most one minus this
     many : whether p-values are adjusted over several comparisons
     where : the aspect, as `` in mi``, or ""
@@ -84,7 +84,7 @@ def _unshown(row: Mapping[str, Any], *, many: bool, where: str) -> str:
 def _needed(row: Mapping[str, Any]) -> str:
     """How many clips would show a difference of the size seen."""
     needed = row["clips_needed"]
-    what = "prompts" if row["paired"] else "clips"
+    what = row["unit"]
     if math.isfinite(needed) and needed <= _MOST_CLIPS:
         return (
             f"about {needed:.0f} more {what} of each would be needed to show a "
