@@ -333,6 +333,7 @@ def _score_clips(options: Namespace) -> _Compared:
     from ensemble.compare_systems import (
         Outlook,
         Pairing,
+        StackKnowledge,
         scored_data,
     )
     from ensemble.rate_less import join_ratings
