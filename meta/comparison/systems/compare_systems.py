@@ -347,10 +347,10 @@ def _notes(prepared: Sequence[_Aspect], n_comparisons: int) -> list[str]:
 
 def _note_on_errors(of: _Aspect, is_one_of_many: bool) -> str:
     """What the intervals of an aspect count."""
-    where = f"{of.name}: " if is_one_of_many else ""
+    where = f"In {of.name}, " if is_one_of_many else ""
     n_rated = int(of.is_rated.sum())
     if n_rated == len(of.is_rated):
-        return (
+        return _capital(
             f"{where}all systems have rated clips: their means are those of ratings, "
             "powered by predictions."
         )
@@ -362,14 +362,18 @@ def _note_on_errors(of: _Aspect, is_one_of_many: bool) -> str:
         )
     error = of.scored.error
     if error is None:
-        return (
+        return _capital(
             f"{where}intervals count clips and prompts alone: how far the predictor is "
             "off on systems that nobody has rated is not known, and they are too "
             f"narrow for what listeners would say.{rated}"
         )
-    return (
+    return _capital(
         f"{where}intervals count clips, prompts, and the stack's own error on systems "
         f"that nobody has rated: a standard deviation of {error.variance**0.5:.2g}, "
         f"learnt from {error.n_systems} systems left out of its fit; systems unlike "
         f"these may be further off.{rated}"
     )
+
+
+def _capital(sentence: str) -> str:
+    return sentence[0].upper() + sentence[1:]

@@ -64,11 +64,11 @@ def test_human_ratings_power_the_means_of_their_systems(scores):
         }
     )
     ratings.to_csv("ratings.csv", index=False)
-    code, out, err = call(
+    code, _, err = call(
         "compare_systems", "scores.csv", "--ratings", "ratings.csv", "-o", "s.csv"
     )
     assert code == 0, err
-    assert "all systems have rated clips" in err
+    assert "All systems have rated clips" in err
     assert pd.read_csv("s.csv")["n_rated"].tolist() == [5, 5]
 
 
