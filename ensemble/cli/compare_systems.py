@@ -47,11 +47,11 @@ from ensemble.cli.shared.output.report_options import (
     put_report,
 )
 from ensemble.cli.shared.saved_stacks.stacks import (
-    DEMO,
     add_stack_options,
+    chosen_folder,
     load_stack,
-    stack_folder,
 )
+from ensemble.scoring.demo_note import DEMO_NOTE
 from ensemble.screen.tables import LiteralTable
 
 if TYPE_CHECKING:
@@ -300,12 +300,12 @@ def _read_scores(options: Namespace) -> _Compared:
     if options.stack:
         from ensemble.estimator.save_and_load import read_stack
 
-        known = StackKnowledge.of(read_stack(stack_folder(options))[2])
+        known = StackKnowledge.of(read_stack(chosen_folder(options))[2])
         # Where ratings count, those that the stack has learnt from must not twice.
         if options.ratings:
             from ensemble.scoring.seen_clips import seen_clips
 
-            seen = seen_clips(stack_folder(options))
+            seen = seen_clips(chosen_folder(options))
     data = read_rate_less(
         options.scores,
         options.ratings,
@@ -322,7 +322,7 @@ def _read_scores(options: Namespace) -> _Compared:
         data,
         Outlook(interval_level=options.interval_level),
         known,
-        stack=stack_folder(options) if options.stack else None,
+        stack=chosen_folder(options) if options.stack else None,
     )
 
 
@@ -354,7 +354,7 @@ def _score_clips(options: Namespace) -> _Compared:
         pairing = Pairing.of(folders.paired_clips)
 
     scores, stack = _scores_of(options, clips)
-    folder = stack_folder(options)
+    folder = chosen_folder(options)
     data = scored_data(scores, pairing)
     if options.ratings:
         data = join_ratings(
@@ -402,7 +402,7 @@ def _scores_of(options: Namespace, clips: pd.DataFrame) -> tuple[Scores, Stacked
             distributions="stack",
         )
     if stack.demo_:
-        say(DEMO)
+        say(DEMO_NOTE)
     if scores.left_out:
         say(
             f"no prompt: {some(scores.left_out)} left out; name prompts (--prompts "
