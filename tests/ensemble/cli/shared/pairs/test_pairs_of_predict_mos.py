@@ -122,7 +122,7 @@ def test_clips_that_nothing_is_predicted_of_are_said(predicted, place):
 
 
 def test_audio_is_scored_once_and_failures_keep_their_row(heard, place):
-    folder, clips = heard
+    _, clips = heard
     files = clips["audio"].tolist()
     soundfile.write("own.wav", tones(1)[0], RATE)
     rows = [
