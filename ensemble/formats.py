@@ -6,6 +6,7 @@ there.
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -16,10 +17,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import is_numeric_dtype
 
 from base_models.bins import ScoreBins
 from base_models.clip_status import OK
 from base_models.clips.read_clips import SetAside
+from base_models.clips.tables.formulas import safe_cell
 from base_models.errors import UsageError, one_of
 from base_models.files import nan_to_none
 from base_models.optional_libraries import LazyLibrary, require
@@ -160,6 +163,9 @@ class OutputFormat:
 def csv_table(frame: pd.DataFrame, decimals: int | None = None) -> bytes:
     """Encode any table as csv, with a header and without the index.
 
+    Text that a spreadsheet would run as a formula is written as
+    `base_models.clips.tables.formulas.safe_cell` writes it.
+
     Parameters
     ----------
     frame : DataFrame
@@ -167,8 +173,21 @@ def csv_table(frame: pd.DataFrame, decimals: int | None = None) -> bytes:
         Of floating-point columns; by default as many as tell them apart.
     """
     float_format = None if decimals is None else f"%.{decimals}f"
-    text: str = frame.to_csv(index=False, float_format=float_format)
+    safe = frame.rename(columns=_safe)
+    has_returns = False
+    for place, name in enumerate(frame.columns):
+        if not is_numeric_dtype(frame[name]):
+            cells = frame[name].map(_safe)
+            has_returns |= any("\r" in cell for cell in cells if isinstance(cell, str))
+            safe.isetitem(place, cells)
+    # The writer would leave a carriage return bare, which ends a line to readers.
+    quoting = csv.QUOTE_NONNUMERIC if has_returns else csv.QUOTE_MINIMAL
+    text: str = safe.to_csv(index=False, float_format=float_format, quoting=quoting)
     return text.encode()
+
+
+def _safe(value: object) -> object:
+    return safe_cell(value) if isinstance(value, str) else value
 
 
 def answer(predictions: pd.DataFrame, aspects: Sequence[str]) -> str:
