@@ -1,4 +1,4 @@
-"""One thread for torch in tests, and the weights of encoders.
+"""One thread for torch in tests, the weights of encoders, and a browser.
 
 With one thread, small networks are quick, and numbers do not depend on the cores.
 """
@@ -7,6 +7,10 @@ import os
 from pathlib import Path
 
 import pytest
+from browser import chromium, open_page
+
+# Fixtures are found by their names here.
+__all__ = ["chromium", "open_page", "tiny_encoders"]
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")

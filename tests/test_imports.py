@@ -31,10 +31,10 @@ LEVELS = {
         {"training", "pooled"},
     ],
     "meta": [
-        {"rows", "columns"},
-        {"splits", "uncertainty", "ridge_algebra", "predicted_rows"},
+        {"rows", "columns", "multiple_tests"},
+        {"splits", "uncertainty", "ridge_algebra", "predicted_rows", "powered_means"},
         {"learners", "comparison"},
-        {"cross_fit", "powered_means"},
+        {"cross_fit"},
         {"regressor_state", "regressor_calibration"},
         {"regressor"},
         {
@@ -54,7 +54,7 @@ LEVELS = {
             "formats",
             "prediction_files",
         },
-        {"rated_systems"},
+        {"rated_systems", "some_ratings", "system_folders"},
         {
             "training",
             "reporting",
@@ -62,9 +62,11 @@ LEVELS = {
             "evaluate_arrays",
             "rate_less",
         },
+        {"hub"},
         {"estimator", "compare_predictions"},
-        {"scoring", "stacking", "papers"},
+        {"scoring", "stacking", "papers", "compare_systems"},
         {"attention"},
+        {"server"},
         {"cli"},
         {"__main__"},
     ],
@@ -103,6 +105,12 @@ TORCH_WINGS = [
     "base_models/encoders/text",
 ]
 """Folders that are of no use without torch, and ask for it before they import it."""
+SERVER_LIBRARIES = ("starlette", "python_multipart", "uvicorn")
+WINGS_OF_LIBRARIES = {
+    **dict.fromkeys(TORCH_WINGS, ("torch",)),
+    "ensemble/server": SERVER_LIBRARIES,
+}
+"""Folders that are of no use without libraries, and ask for them in this order."""
 ASKED_FOR_BEFORE = {
     "ensemble/engine.py": {"distributed"},
     "base_models/encoders/base.py": {"huggingface_hub"},
@@ -115,12 +123,14 @@ LIGHT_PATH = [
     "meta",
     "ensemble/cli",
     "ensemble/estimator",
+    "ensemble/hub",
     "ensemble/prediction_files",
     "ensemble/reporting",
     "ensemble/stacking",
     "ensemble/evaluate_predictions.py",
     "ensemble/rate_less.py",
     "ensemble/rated_systems.py",
+    "ensemble/some_ratings.py",
     "ensemble/scoring/score_predictions.py",
 ]
 """What stacks, evaluates and completes predictions and ratings."""
@@ -250,19 +260,21 @@ def imported_in_earnest(path):
 
 
 @pytest.mark.parametrize("package", MAY_IMPORT)
-def test_only_folders_that_ask_for_torch_import_what_may_be_missing(package):
+def test_only_folders_that_ask_for_it_import_what_may_be_missing(package):
     for path in modules(package):
         place = path.relative_to(ROOT).as_posix()
-        if not place.startswith(tuple(f"{wing}/" for wing in TORCH_WINGS)):
+        if not place.startswith(tuple(f"{wing}/" for wing in WINGS_OF_LIBRARIES)):
             optional = imported_in_earnest(path) & set(EXTRA_OF_LIBRARY)
             assert optional <= ASKED_FOR_BEFORE.get(place, set()), place
 
 
-@pytest.mark.parametrize("wing", TORCH_WINGS)
-def test_a_folder_that_needs_torch_asks_for_it_first(wing):
+@pytest.mark.parametrize("wing", WINGS_OF_LIBRARIES)
+def test_a_folder_that_needs_libraries_asks_for_them_first(wing):
     first = ast.parse((ROOT / wing / "__init__.py").read_text()).body
-    assert ast.unparse(first[-1]) == "require('torch')"
-    assert all(isinstance(node, ast.ImportFrom) for node in first[1:-1])
+    asked_for = [f"require({name!r})" for name in WINGS_OF_LIBRARIES[wing]]
+    assert [ast.unparse(node) for node in first[-len(asked_for) :]] == asked_for
+    between = first[1 : -len(asked_for)]
+    assert all(isinstance(node, ast.ImportFrom) for node in between)
 
 
 def test_the_light_path_is_imported_where_no_optional_library_is(tmp_path):

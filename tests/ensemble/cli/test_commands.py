@@ -36,6 +36,7 @@ COMMANDS = (
     "check_clips",
     "rate_less",
     "reproduce",
+    "serve_mos",
 )
 
 

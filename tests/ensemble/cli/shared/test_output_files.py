@@ -92,6 +92,7 @@ BROKEN = {
     "list_encoders": ("list_encoders", "no_encoder"),
     "list_runs": ("list_runs", "--remove", "no_run"),
     "reproduce": ("reproduce", "no_table"),
+    "serve_mos": ("serve_mos", "no_stack"),
 }
 
 

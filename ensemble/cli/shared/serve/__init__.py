@@ -1,0 +1,1 @@
+"""Options of ``serve_mos``, page by page."""
