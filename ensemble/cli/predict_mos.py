@@ -52,6 +52,7 @@ from ensemble.cli.shared.output.score_output import (
     say_audio,
     say_range,
 )
+from ensemble.cli.shared.output.score_record import record_file, score_record
 from ensemble.cli.shared.pairs.best_of_command import keep_best, put_paths
 from ensemble.cli.shared.pairs.pair_command import compare_pairs_of
 from ensemble.cli.shared.pairs.pair_options import (
@@ -252,6 +253,7 @@ def _main(argv: Sequence[str] | None = None) -> int:
     check_outputs(
         {
             "--out": options.out,
+            "the record of --out": record_file(options.out, form),
             "--distributions": options.distributions,
             "--over-time": options.over_time,
             "--json": options.json,
@@ -369,7 +371,7 @@ def _score_predictions(options: Namespace, form: str | None) -> int:
     say_notes(notes)
     say_range(scores)
 
-    _put_results(options, scores, form)
+    _put_results(options, scores, form, given=scores.frame.iloc[:, :2])
     put_answer(options, stack, scores)
     return say_set_aside(scores.set_aside)
 
@@ -461,7 +463,7 @@ def _score_clips(options: Namespace, form: str | None) -> int:
     say_audio(scores)
 
     scores = keep_best(options, stack, clips, scores)
-    _put_results(options, scores, form, windowed=windowed)
+    _put_results(options, scores, form, given=rows.given, windowed=windowed)
     put_answer(options, stack, scores)
     if options.explain:
         explain(options.explain, stack, clips, store=store, scores=scores)
@@ -516,13 +518,21 @@ def _put_results(
     options: Namespace,
     scores: Scores,
     form: str | None,
+    given: pd.DataFrame,
     windowed: WindowedScores | None = None,
 ) -> None:
     """Write or print scores, and whatever else is asked for in files."""
+    record = score_record(options, given, scores)
     if not put_paths(options, scores):
-        put_scores(scores, options.out, form, level=options.level)
+        put_scores(scores, options.out, form, level=options.level, record=record)
     if options.json:
-        put_facts(scores, options.json, level=options.level, windowed=windowed)
+        put_facts(
+            scores,
+            options.json,
+            level=options.level,
+            windowed=windowed,
+            record=record,
+        )
     if scores.distributions is not None and options.distributions:
         put_distributions(scores.distributions, options.distributions)
     if windowed is not None and options.over_time:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from base_models.files import atomic_write, nan_to_none
+from base_models.files import atomic_write, nan_to_none, write_json
 from base_models.scales import Scale
 from ensemble.cli.shared.exit_codes import Screen, say
 from ensemble.cli.shared.output.output_files import STDOUT, put_json
@@ -37,8 +38,14 @@ def put_scores(
     out: str | None,
     form: str | None,
     level: float,
+    record: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write scores to the file `out` and print its name, or to standard output."""
+    """Write scores to the file `out` and print its name, or to standard output.
+
+    A `record` of how they came about is written beside the file, where the format has
+    no place for it.
+    """
+    from ensemble.cli.shared.output.score_record import record_file
     from ensemble.formats import encode_scores
 
     # Only a person at a terminal, who asked for no format, is shown a table.
@@ -46,9 +53,12 @@ def put_scores(
         Screen().print(score_table(scores, level))
         return
 
-    data = encode_scores(scores, form or "csv")
+    data = encode_scores(scores, form or "csv", record)
     if out and out != STDOUT:
         atomic_write(out, data)
+        beside = record_file(out, form)
+        if record is not None and beside is not None:
+            write_json(beside, record)
         put_line(out)
     else:
         put_bytes(data)
@@ -59,6 +69,7 @@ def put_facts(
     file: str,
     level: float,
     windowed: WindowedScores | None = None,
+    record: Mapping[str, Any] | None = None,
 ) -> None:
     """Write scores and all that is known of them as JSON."""
     own = Scale(1, 5)
@@ -70,6 +81,7 @@ def put_facts(
         "scores": nan_to_none(scores.frame),
         "left_out": list(scores.left_out),
         "without_prompt": {k: list(v) for k, v in scores.without_prompt.items()},
+        "run": dict(record or {}),
         "set_aside": {clip.clip_id: clip.reason for clip in scores.set_aside},
     }
     if windowed is not None:
