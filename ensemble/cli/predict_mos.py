@@ -36,6 +36,7 @@ from ensemble.cli.shared.options import (
     add_predictor_scales_option,
 )
 from ensemble.cli.shared.output.eval_list import (
+    ANSWER_FORMATS,
     add_eval_list_option,
     check_listed,
     check_scored,
@@ -385,7 +386,7 @@ def _score_predictions(options: Namespace, form: str | None) -> int:
 
     _put_results(options, scores, form, given=scores.frame.iloc[:, :2])
     put_answer(options, stack, scores)
-    return say_set_aside(scores.set_aside)
+    return say_set_aside(scores.set_aside, _list_of(options, form))
 
 
 def _read_predictions(
@@ -483,7 +484,8 @@ def _score_clips(options: Namespace, form: str | None) -> int:
     if options.explain and windowed is not None:
         draw_over_time(options.explain, windowed)
     return max(
-        say_without_prompt(scores.without_prompt), say_set_aside(scores.set_aside)
+        say_without_prompt(scores.without_prompt),
+        say_set_aside(scores.set_aside, _list_of(options, form)),
     )
 
 
@@ -525,6 +527,14 @@ def _say_about_clips(
         say_windows(windowed)
     elif note := length_note(scores.usable["audio"].tolist()):
         say(f"note: {note}")
+
+
+def _list_of(options: Namespace, form: str | None) -> str | None:
+    """The file that has a row for each clip that was set aside."""
+    if options.out == STDOUT or form in (*ANSWER_FORMATS, PATHS):
+        return None
+    out: str | None = options.out
+    return out
 
 
 def _put_results(
