@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from base_models.files import atomic_write, nan_to_none
 from base_models.scales import Scale
@@ -61,17 +61,9 @@ def put_facts(
     windowed: WindowedScores | None = None,
 ) -> None:
     """Write scores and all that is known of them as JSON."""
-    own = Scale(1, 5)
-    scales = {name: scores.scales.get(name, own).to_json() for name in scores.aspects}
-    facts: dict[str, Any] = {
-        "aspects": list(scores.aspects),
-        "scales": scales,
-        "level": level,
-        "scores": nan_to_none(scores.frame),
-        "left_out": list(scores.left_out),
-        "without_prompt": {k: list(v) for k, v in scores.without_prompt.items()},
-        "set_aside": {clip.clip_id: clip.reason for clip in scores.set_aside},
-    }
+    from ensemble.scoring.score_facts import score_facts
+
+    facts = score_facts(scores, level)
     if windowed is not None:
         facts["over_time"] = nan_to_none(windowed.over_time)
     put_json(facts, file, "predict_mos")
@@ -113,7 +105,7 @@ def put_distributions(distributions: Distributions, out: str) -> None:
 
 def score_table(scores: Scores, level: float) -> LiteralTable:
     """Scores for a terminal: one row per clip, one column per aspect."""
-    from meta.score_columns import AUDIO_FLAGS, OUT_OF_RANGE
+    from meta.score_columns import FLAGS
 
     scales = {
         aspect: scores.scales.get(aspect, Scale(1, 5)) for aspect in scores.aspects
@@ -135,14 +127,11 @@ def score_table(scores: Scores, level: float) -> LiteralTable:
         if aspect in disagree:
             table.add_column("sd of raters", justify="right", no_wrap=True)
     # A column of nothing would only take room.
-    is_marked = OUT_OF_RANGE in scores.frame and scores.frame[OUT_OF_RANGE].any()
-    if is_marked:
-        table.add_column("range")
-    is_flagged = AUDIO_FLAGS in scores.frame and scores.frame[AUDIO_FLAGS].any()
+    is_flagged = scores.frame[FLAGS].any()
     if is_flagged:
-        table.add_column("audio")
+        table.add_column("flags")
 
-    for row in scores.frame.to_dict("records"):
+    for row in scores.usable.to_dict("records"):
         cells = []
         for aspect in scores.aspects:
             low = row[f"{aspect}_low"]
@@ -152,10 +141,8 @@ def score_table(scores: Scores, level: float) -> LiteralTable:
             cells.append(text if has_score else "no prompt")
             if aspect in disagree:
                 cells.append(f"{row[f'{aspect}_sd']:.2f}" if has_score else "")
-        if is_marked:
-            cells.append("out of range" if row[OUT_OF_RANGE] else "")
         if is_flagged:
-            flags = row[AUDIO_FLAGS].split()
+            flags = row[FLAGS].split()
             cells.append(", ".join(flags).replace("_", " "))
         table.add_row(row["clip_id"], *cells)
     return table
