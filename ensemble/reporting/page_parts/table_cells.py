@@ -14,12 +14,14 @@ from ensemble.screen.literal import literal
 
 _BRACKETS = re.compile(r"\[[^\]]*\]")
 _NO_BREAK = "\N{NO-BREAK SPACE}"
-_LONGEST_WORD = 28
-"""Characters that stand in one line of a cell, however narrow its column is."""
-_LONG_WORD = re.compile(rf"\S{{{_LONGEST_WORD + 1},}}")
-_PART = re.compile(rf"[^_\-./]{{1,{_LONGEST_WORD}}}[_\-./]*|[_\-./]+")
+_SHORT = 28
+"""Characters of a name that stands in one line, however narrow its column is."""
+_NAME = 60
+"""Characters from which on a text is prose, such as a prompt."""
+_LONG_WORD = re.compile(rf"\S{{{_SHORT + 1},}}")
+_PART = re.compile(rf"[^_\-./]{{1,{_SHORT}}}[_\-./]*|[_\-./]+")
 _BREAK = Markup("<wbr>")
-_LONG = Markup('<span class="long">{}</span>')
+_LONG = Markup('<span class="{}">{}</span>')
 
 
 @dataclass(frozen=True)
@@ -57,23 +59,25 @@ def shown(text: str) -> str:
 
 
 def cell_text(text: str) -> Markup:
-    """The text of a cell, in which only words may break that are longer than a line.
+    """The text of a cell; a long one has a width of its own, and breaks in it.
 
     >>> cell_text("a <b>")
     Markup('a &lt;b&gt;')
     >>> cell_text("x" * 29)
     Markup('<span class="long">xxxxxxxxxxxxxxxxxxxxxxxxxxxx<wbr>x</span>')
     """
+    words = shown(text)
+    if len(words) <= _SHORT:
+        return escape(words)
     parts = []
     done = 0
-    words = shown(text)
     for found in _LONG_WORD.finditer(words):
         parts.append(escape(words[done : found.start()]))
-        broken = _BREAK.join(_PART.findall(found.group()))
-        parts.append(_LONG.format(broken))
+        parts.append(_BREAK.join(_PART.findall(found.group())))
         done = found.end()
     parts.append(escape(words[done:]))
-    return Markup("").join(parts)
+    kind = "long" if len(words) <= _NAME else "long prose"
+    return _LONG.format(kind, Markup("").join(parts))
 
 
 def columns_of(table: TextTable) -> list[PageColumn]:
@@ -99,10 +103,13 @@ def _head(columns: Sequence[Sequence[Cell]], is_text: Sequence[bool]) -> int:
     """The number of the column that names the rows: the one that tells most apart.
 
     Of the columns of text at the left, as the aspect alone names no row of a board.
+    They may follow one of numbers, such as ranks.
     """
-    leading = list(itertools.takewhile(lambda k: is_text[k], range(len(columns))))
-    n_names = [len({c for c in columns[k] if isinstance(c, str)}) for k in leading]
-    return n_names.index(max(n_names)) if n_names else 0
+    first = 0 if is_text[:1] == [True] else 1
+    numbers = range(first, len(columns))
+    names = list(itertools.takewhile(lambda k: is_text[k], numbers))
+    n_names = [len({c for c in columns[k] if isinstance(c, str)}) for k in names]
+    return names[n_names.index(max(n_names))] if names else 0
 
 
 def level_places(table: TextTable) -> list[tuple[str, int, list[str]]]:

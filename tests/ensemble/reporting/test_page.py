@@ -30,6 +30,7 @@ from ensemble.reporting.section import (
     Drawing,
     Paragraph,
     Player,
+    Provenance,
     Section,
     Strip,
     Term,
@@ -167,6 +168,15 @@ def test_the_page_says_how_it_was_made(parsed):
     assert "stackedmos 1.2.3" in header["text"]
 
 
+def test_a_command_of_hundreds_of_files_is_folded():
+    command = "predict_mos " + " ".join(f"clip{k}.wav" for k in range(200))
+    parsed = Parsed(page("Long", [], Provenance(command=command)))
+    first, whole = parsed.all("code")
+    assert len(first["text"]) < 400
+    assert "details" in whole["parents"]
+    assert whole["text"] == command
+
+
 # ---- terms
 
 
@@ -217,6 +227,17 @@ def test_tables_have_heads_of_columns_and_rows_and_a_region_that_scrolls():
     assert rows[:4] == ["alpha", "beta", "gamma", "base_model_0"]
 
 
+def test_a_row_is_named_by_the_column_after_its_rank():
+    rows = [("1", "alpha", "4.0"), ("2", "beta", "3.5")]
+    ranked = of_tables(TextTable.plain(("rank", "system", "mi"), rows))
+    heads = [th["text"] for th in ranked.all("th") if th["scope"] == "row"]
+    assert heads == ["alpha", "beta"]
+    rows = [("0.5", "0.4", "S1"), ("0.9", "0.8", "S2")]
+    numbers = of_tables(TextTable.plain(("level", "share", "worst"), rows))
+    heads = [th["text"] for th in numbers.all("th") if th["scope"] == "row"]
+    assert heads == ["0.5", "0.9"]
+
+
 def test_numbers_stand_at_the_right_and_texts_at_the_left():
     rows = [("a", "1.00 [0.50, 1.50]", "-", "too few"), ("b", "< 0.001", "2", "3 of 4")]
     table = TextTable.plain(("name", "mi", "n", "said"), rows)
@@ -234,6 +255,13 @@ def test_an_interval_is_never_broken_and_a_long_name_is():
     assert head["text"] == name
     assert len(parsed.all("wbr")) > 5
     assert parsed.all("td")[0]["text"] == "1.0 [0.5,\N{NO-BREAK SPACE}1.5]"
+
+
+def test_prose_in_a_cell_has_more_room_than_a_name():
+    cells = ("short", "a_name_that_is_too_long_for_a_line", "a prompt in words " * 6)
+    parsed = of_tables(TextTable.plain(("a", "b", "c"), [cells]))
+    kinds = [span["class"] for span in parsed.all("span")]
+    assert kinds == ["long", "long prose"]
 
 
 def test_columns_can_be_sorted_but_those_of_players():
