@@ -63,7 +63,7 @@ LEVELS = {
             "rate_less",
         },
         {"estimator", "compare_predictions"},
-        {"scoring", "stacking", "papers", "compare_systems"},
+        {"scoring", "stacking", "papers", "compare_systems", "answered_clips"},
         {"attention"},
         {"server"},
         {"cli"},

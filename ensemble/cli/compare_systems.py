@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from jsonargparse import Namespace
@@ -39,6 +40,13 @@ from ensemble.cli.shared.output.output_files import (
     put_table,
     table_format,
 )
+from ensemble.cli.shared.output.report_options import (
+    add_report_options,
+    check_report_options,
+    provenance_of,
+    put_report,
+)
+from ensemble.cli.shared.saved_stacks.answers import background_of
 from ensemble.cli.shared.saved_stacks.stacks import (
     DEMO,
     add_stack_options,
@@ -53,6 +61,7 @@ if TYPE_CHECKING:
     from ensemble.compare_systems import Outlook, StackKnowledge
     from ensemble.formats import Scores
     from ensemble.rate_less import RateLessData
+    from ensemble.reporting.answers.answer_content import Background
     from meta.comparison.systems.system_comparison import SystemComparison
 
 _MOST_SENTENCES = 10
@@ -61,7 +70,9 @@ _MOST_SYSTEMS = 30
 """Rows of a table on the terminal."""
 
 _EXAMPLES = {
-    "compare_systems --a v1 --b v2": "two folders of clips, scored by the last stack",
+    "compare_systems --a v1 --b v2 --report report.html": (
+        "two folders of clips, scored by the last stack; also as a page for people"
+    ),
     "compare_systems --clips clips.csv --by system_id -o systems.csv": (
         "the systems of a table, scored first; means and ranks as a table"
     ),
@@ -172,6 +183,7 @@ def _add_output_options(parser: Options) -> None:
         help="coverage of the intervals beside the scores in SCORES",
     )
     add_result_options(group, "means and ranks of systems", "everything")
+    add_report_options(group)
     add(
         "--differences",
         type=str,
@@ -187,12 +199,10 @@ def _main(argv: Sequence[str] | None = None) -> int:
     # Imported late, as --help needs none of it.
     from ensemble.compare_systems import compare_data
 
-    if options.scores:
-        data, outlook, known, code = _read_scores(options)
-    else:
-        data, outlook, known, code = _score_clips(options)
-    code = max(code, _say_left_out(data))
-    comparison = compare_data(data, outlook, known, level=options.level)
+    read = _read_scores(options) if options.scores else _score_clips(options)
+    data = read.data
+    code = max(read.code, _say_left_out(data))
+    comparison = compare_data(data, read.outlook, read.known, level=options.level)
 
     _show(comparison, data)
     if options.out:
@@ -203,7 +213,49 @@ def _main(argv: Sequence[str] | None = None) -> int:
         scales = {name: scale.to_json() for name, scale in data.scales.items()}
         facts = {"scales": scales, **comparison.to_json()}
         put_json(facts, options.json, "compare_systems")
+    if options.report:
+        _put_page(options, read, comparison)
     return code
+
+
+def _put_page(options: Namespace, read: _Read, comparison: SystemComparison) -> None:
+    """Write the page of ``--report``."""
+    from ensemble.answered_clips import answered_clips
+
+    content = answered_clips(
+        read.data,
+        comparison,
+        scores=read.scores,
+        level=read.outlook.interval_level,
+        background=read.background,
+    )
+    data = options.scores or options.clips or f"{options.a}, {options.b}"
+    stack = options.stack
+    if read.scores is not None:
+        stack = stack_folder(options)
+    put_report(options, content, provenance_of("compare_systems", data, stack))
+
+
+@dataclass(frozen=True)
+class _Read:
+    """What is compared, and what is known of it.
+
+    Parameters
+    ----------
+    data : clips with scores and ratings
+    outlook : how far single ratings may lie from scores
+    known : what the stack knows of its errors
+    code : the exit code that follows from what could not be used
+    scores : of the clips, where they were scored here
+    background : of the stack that did so
+    """
+
+    data: RateLessData
+    outlook: Outlook
+    known: StackKnowledge
+    code: int
+    scores: Scores | None = None
+    background: Background | None = None
 
 
 def _check_options(options: Namespace) -> None:
@@ -240,7 +292,12 @@ def _check_options(options: Namespace) -> None:
             raise UsageError("--by and --columns system= both name systems; keep one.")
         options.columns = [*columns, f"system={options.by}"]
     inputs = (options.scores, options.clips, options.ratings, options.prompts)
-    others = {"--differences": options.differences, "--problems": options.problems}
+    others = {
+        "--differences": options.differences,
+        "--report": options.report,
+        "--problems": options.problems,
+    }
+    check_report_options(options)
     check_results(options, inputs=inputs, others=others)
     if options.differences:
         table_format(options.differences)
@@ -249,9 +306,7 @@ def _check_options(options: Namespace) -> None:
 # ---- what is read, or scored
 
 
-def _read_scores(
-    options: Namespace,
-) -> tuple[RateLessData, Outlook, StackKnowledge, int]:
+def _read_scores(options: Namespace) -> _Read:
     """Scores out of a table, and what the stack that made them knows of its errors."""
     from base_models.scales import LabelScales
     from ensemble.compare_systems import NOTHING_KNOWN, Outlook, StackKnowledge
@@ -278,12 +333,11 @@ def _read_scores(
     origins = (f"{name} from '{column}'" for name, column in data.columns.items())
     say(f"{len(data.clips)} scored clips; {', '.join(origins)}")
     say_notes(data.notes)
-    return data, Outlook(interval_level=options.interval_level), known, ALL_WELL
+    outlook = Outlook(interval_level=options.interval_level)
+    return _Read(data, outlook, known, ALL_WELL)
 
 
-def _score_clips(
-    options: Namespace,
-) -> tuple[RateLessData, Outlook, StackKnowledge, int]:
+def _score_clips(options: Namespace) -> _Read:
     """Score the clips of a table or of two folders, and join the ratings."""
     from base_models.clips.read_clips import read_clips
     from base_models.scales import LabelScales
@@ -309,7 +363,7 @@ def _score_clips(
         clips = folders.clips
         pairing = Pairing.of(folders.paired_clips)
 
-    scores, known, folder = _scores_of(options, clips)
+    scores, known, background = _scores_of(options, clips)
     code = max(
         say_without_prompt(scores.without_prompt), say_set_aside(scores.set_aside)
     )
@@ -321,19 +375,26 @@ def _score_clips(
             options.ratings,
             aspects=options.aspects,
             rating_scale=LabelScales.parse(options.rating_scale),
-            seen=seen_clips(folder),
+            seen=seen_clips(stack_folder(options)),
             options=rating_options(options, anchors="keep"),
         )
         say_notes(data.notes)
     elif options.aspects:
         data = data.only_aspects(options.aspects)
-    return data, Outlook(scores.distributions), known, code
+    return _Read(
+        data,
+        Outlook(scores.distributions),
+        known,
+        code,
+        scores=scores,
+        background=background,
+    )
 
 
 def _scores_of(
     options: Namespace, clips: pd.DataFrame
-) -> tuple[Scores, StackKnowledge, str]:
-    """Scores with distributions, what the stack knows of its errors, its folder."""
+) -> tuple[Scores, StackKnowledge, Background]:
+    """Scores with distributions, and what is known of the stack and its errors."""
     from ensemble.cli.shared.output.score_output import say_audio, say_range
     from ensemble.compare_systems import StackKnowledge
     from ensemble.scoring.score_clips import score_clips
@@ -359,7 +420,7 @@ def _scores_of(
     say_range(scores)
     say_audio(scores)
     known = StackKnowledge.of(stack.final_estimator_)
-    return scores, known, str(stack_folder(options))
+    return scores, known, background_of(stack, stack_folder(options), scores)
 
 
 def _say_left_out(data: RateLessData) -> int:

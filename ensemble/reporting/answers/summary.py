@@ -14,6 +14,14 @@ FEW_CLIPS = 10
 """With fewer clips, the mean of a system hangs on each of them."""
 MANY_OUT_OF_RANGE = 0.2
 """Share of clips unlike those learnt from, above which means of systems suffer too."""
+MOSTLY = 0.5
+"""Share of such clips above which that is said before anything is answered."""
+UNFAMILIAR_LEAD = "Not to be relied on."
+UNFAMILIAR = (
+    f"{UNFAMILIAR_LEAD} Most of these clips are unlike those that the stack learnt "
+    "from: what follows may be wrong altogether. Have some of the clips rated, and let "
+    "the stack learn from them (fit_meta --adapt)."
+)
 NOTHING_HEARD = ("silent", "silent_channel", "unreadable")
 """Flags of clips whose scores are about nothing."""
 
@@ -22,6 +30,8 @@ def summary_sections(content: AnswerContent) -> Iterator[Section]:
     """What was scored, what follows, how sure it is, and what does not follow."""
     verdict = verdict_sentences(content)
     paragraphs = [_paragraph("What was measured.", measured_sentences(content))]
+    if content.out_of_range.sum() > MOSTLY * len(content):
+        paragraphs.append(Paragraph(UNFAMILIAR, lead=UNFAMILIAR_LEAD, kind="warning"))
     if verdict:
         paragraphs.append(_paragraph("The answer.", verdict, kind="verdict"))
     paragraphs.append(_paragraph("How sure.", certainty_sentences(content)))
@@ -214,14 +224,15 @@ def _of_demo(content: AnswerContent) -> str:
 def _of_predictions(content: AnswerContent) -> str:
     if content.background.is_rated or not len(content):
         return ""
-    heard = "nobody listened to these clips"
-    if content.has_ratings:
-        heard = "where people rated a clip, their ratings stand beside it"
-    elif content.comparison is not None and content.comparison.systems["n_rated"].any():
-        heard = "people rated some of these clips alone"
+    comparison = content.comparison
+    if comparison is not None and (comparison.systems["n_rated"] > 0).any():
+        return (
+            "What listeners would say of clips that nobody rated, for certain: their "
+            "scores are predictions."
+        )
     return (
-        f"What listeners would say, for certain: these are predictions, {heard}. "
-        "Before a costly decision, have some of the clips rated."
+        "What listeners would say, for certain: these are predictions, in which no "
+        "rating of these clips counts. Before a costly decision, have some rated."
     )
 
 
