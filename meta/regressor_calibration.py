@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from base_models.predictions import PredictionTable
 from meta.columns.feature_table import feature_array
+from meta.comparison.pair_calibration import fit_pair_factors
 from meta.cross_fit import CrossFit
 from meta.rows import Rows, equal_labels_warning
 from meta.splits.meta_split import count_groups, meta_folds
@@ -60,14 +62,16 @@ def calibrate_aspect(
 
     # Systems with many clips may get bounds of their own, if all are named.
     systems = labelled.systems if labelled.all_systems_named else None
+    features = regressor.spread_features(tables, ids, k, unseen_scores)
     calibration = Calibration.fit(
         unseen_scores,
         labels,
         bins,
         systems,
-        features=regressor.spread_features(tables, ids, k, unseen_scores),
+        features=features,
         fold=fold,
     )
+    calibration = _with_pairs(calibration, cross_fit, labelled, features=features)
     regressor.cross_fits_[k] = cross_fit
     regressor.calibrations_[k] = calibration
     errors = labels - np.clip(unseen_scores, bins.low, bins.high)
@@ -90,3 +94,27 @@ def _are_left_out_whole(labelled: Rows, fold: np.ndarray) -> bool:
         return False
     parts = set(zip(labelled.systems.tolist(), fold.tolist(), strict=True))
     return len(parts) == len(set(labelled.systems))
+
+
+def _with_pairs(
+    calibration: Calibration, cross_fit: CrossFit, labelled: Rows, features: np.ndarray
+) -> Calibration:
+    """The calibration with what pairs of its rows say of preferences.
+
+    Parameters
+    ----------
+    calibration, cross_fit : of the rows
+    labelled : the rows
+    features : of the spread of each row
+    """
+    distributions = calibration.distribution(
+        cross_fit.scores, calibration.scales(features)
+    )
+    # What clips are about: their prompts, or else what the user keeps together.
+    contents = labelled.prompts
+    if contents is None or len(set(contents) - {""}) == 0:
+        contents = labelled.groups
+    pairs = fit_pair_factors(
+        distributions, labelled.labels[:, 0], labelled.systems, contents
+    )
+    return replace(calibration, pairs=pairs)
