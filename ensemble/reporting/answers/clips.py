@@ -54,9 +54,9 @@ def clips_sections(content: AnswerContent) -> Iterator[Section]:
 
 
 def _extremes(content: AnswerContent, aspect: str) -> Iterator[Section]:
-    is_heard = [set(flags).isdisjoint(UNHEARD) for flags in content.flags]
+    heard = [set(flags).isdisjoint(UNHEARD) for flags in content.flags]
     scores = content.frame[aspect].to_numpy(dtype=float)
-    rows = np.flatnonzero(np.isfinite(scores) & is_heard)
+    rows = np.flatnonzero(np.isfinite(scores) & np.array(heard, dtype=bool))
     if not len(rows):
         return
     ranked = rows[np.argsort(-scores[rows], kind="stable")]
