@@ -74,7 +74,7 @@ def measured_sentences(content: AnswerContent) -> list[str]:
     if background.is_rated:
         sentences = [f"{' '.join(counts)}, rated by people for {what}."]
     else:
-        by = f" by the stack {background.stack}" if background.stack else ""
+        by = f" by a stack ({background.stack})" if background.stack else ""
         learnt = ""
         if background.learnt_from:
             clips = counted(background.learnt_from, "clip")
@@ -144,6 +144,12 @@ def _first_and_last(aspect: str, systems: pd.DataFrame) -> str:
     # Where no rank has an interval, nothing is said of who else may be first.
     rivals = ranked["system_id"][ranked["rank_low"] <= 1].tolist()
     rivals = [name for name in rivals if name != first["system_id"]]
+    if len(rivals) == len(ranked) - 1:
+        return (
+            f"Which system is best for {aspect} is not shown: {_with_mean(first)} has "
+            "the highest mean, but each of the others may be as good or better; "
+            f"{_with_mean(last)} has the lowest."
+        )
     text = f"For {aspect}, {_with_mean(first)} comes first"
     if rivals:
         text += f", but {named(rivals)} may be as good or better"

@@ -151,11 +151,11 @@ def _claim(said: Mapping[str, str]) -> str:
             )
     unshown = [RIVAL_WORDS[rival] for rival, what in said.items() if not what]
     if unshown and parts:
-        parts.append(f"that they are closer than {named(unshown)} is not shown")
+        rivals = named(unshown, last="or")
+        parts.append(f"that they are closer than {rivals} is not shown")
     elif unshown:
-        parts.append(
-            f"not shown to be closer to people's ratings than {named(unshown)}"
-        )
+        rivals = named(unshown, last="or")
+        parts.append(f"not shown to be closer to people's ratings than {rivals}")
     return "; ".join(parts)
 
 
@@ -337,7 +337,7 @@ def _of_constant(values: Mapping[str, Any]) -> str:
 
 
 def _of_unlisted(values: Mapping[str, Any]) -> str:
-    sentence = unlisted_sentence({"unlisted": [], **values["audit"]})
+    sentence = unlisted_sentence(values)
     if not sentence or values["leaks"]:
         return ""
     return (

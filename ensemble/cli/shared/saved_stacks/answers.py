@@ -34,7 +34,7 @@ def put_answer(options: Namespace, stack: StackedMOS, scores: Scores) -> None:
     folder = stack_folder(options)
     content = AnswerContent.of(
         scores,
-        _compared(stack, scores),
+        _compared(stack, scores, is_cross_fitted=options.cross_fit),
         level=options.level,
         # Learners of the folds have seen no rating of these clips.
         background=background_of(stack, folder, None if options.cross_fit else scores),
@@ -44,7 +44,9 @@ def put_answer(options: Namespace, stack: StackedMOS, scores: Scores) -> None:
     put_report(options, content, provenance_of("predict_mos", data, folder))
 
 
-def _compared(stack: StackedMOS, scores: Scores) -> SystemComparison | None:
+def _compared(
+    stack: StackedMOS, scores: Scores, *, is_cross_fitted: bool
+) -> SystemComparison | None:
     """The systems of the clips, where they name two or more."""
     from ensemble.compare_systems import (
         Outlook,
@@ -66,6 +68,9 @@ def _compared(stack: StackedMOS, scores: Scores) -> SystemComparison | None:
     data = scored_data(scores, pairing)
     data = replace(data, clips=data.clips[data.clips["system_id"] != ONE_SYSTEM])
     known = StackKnowledge.of(stack.final_estimator_)
+    if is_cross_fitted:
+        # Learners of the folds have seen no rating of the systems of these clips.
+        known = replace(known, fitted_on=frozenset())
     return compare_data(data, Outlook(scores.distributions), known)
 
 
