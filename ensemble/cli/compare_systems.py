@@ -48,11 +48,11 @@ from ensemble.cli.shared.output.report_options import (
 )
 from ensemble.cli.shared.saved_stacks.answers import background_of
 from ensemble.cli.shared.saved_stacks.stacks import (
-    DEMO,
     add_stack_options,
+    chosen_folder,
     load_stack,
-    stack_folder,
 )
+from ensemble.scoring.demo_note import DEMO_NOTE
 from ensemble.screen.tables import LiteralTable
 
 if TYPE_CHECKING:
@@ -232,7 +232,7 @@ def _put_page(options: Namespace, read: _Read, comparison: SystemComparison) -> 
     data = options.scores or options.clips or f"{options.a}, {options.b}"
     stack = options.stack
     if read.scores is not None:
-        stack = stack_folder(options)
+        stack = chosen_folder(options)
     put_report(options, content, provenance_of("compare_systems", data, stack))
 
 
@@ -375,7 +375,7 @@ def _score_clips(options: Namespace) -> _Read:
             options.ratings,
             aspects=options.aspects,
             rating_scale=LabelScales.parse(options.rating_scale),
-            seen=seen_clips(stack_folder(options)),
+            seen=seen_clips(chosen_folder(options)),
             options=rating_options(options, anchors="keep"),
         )
         say_notes(data.notes)
@@ -411,7 +411,7 @@ def _scores_of(
         score = functools.partial(score_clips, stack, on_progress=on_embed)
         scores = score(clips, store, distributions="stack")
     if stack.demo_:
-        say(DEMO)
+        say(DEMO_NOTE)
     if scores.left_out:
         say(
             f"no prompt: {some(scores.left_out)} left out; name prompts (--prompts "
@@ -420,7 +420,7 @@ def _scores_of(
     say_range(scores)
     say_audio(scores)
     known = StackKnowledge.of(stack.final_estimator_)
-    return scores, known, background_of(stack, stack_folder(options), scores)
+    return scores, known, background_of(stack, chosen_folder(options), scores)
 
 
 def _say_left_out(data: RateLessData) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 from jsonargparse import Namespace
 
 from ensemble.cli.shared.output.report_options import provenance_of, put_report
-from ensemble.cli.shared.saved_stacks.stacks import stack_folder
+from ensemble.cli.shared.saved_stacks.stacks import chosen_folder
 
 if TYPE_CHECKING:
     from ensemble.estimator.stacked_mos import StackedMOS
@@ -31,7 +32,7 @@ def put_answer(options: Namespace, stack: StackedMOS, scores: Scores) -> None:
         return
     from ensemble.reporting.answers.answer_content import AnswerContent
 
-    folder = stack_folder(options)
+    folder = chosen_folder(options)
     content = AnswerContent.of(
         scores,
         _compared(stack, scores, is_cross_fitted=options.cross_fit),
@@ -39,7 +40,7 @@ def put_answer(options: Namespace, stack: StackedMOS, scores: Scores) -> None:
         # Learners of the folds have seen no rating of these clips.
         background=background_of(stack, folder, None if options.cross_fit else scores),
     )
-    files = options.predictions or ()
+    files: Sequence[str] = options.predictions or ()
     data = options.clips or (files[0] if len(files) == 1 else None)
     put_report(options, content, provenance_of("predict_mos", data, folder))
 
