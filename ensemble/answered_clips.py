@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ensemble.formats import Distributions, Scores
 from ensemble.rate_less import RateLessData
 from ensemble.rated_systems import ONE_SYSTEM
 from ensemble.reporting.answers.answer_content import AnswerContent, Background
+from ensemble.reporting.answers.words import counted
 from meta.comparison.systems.system_comparison import SystemComparison
 from meta.score_columns import FLAGS, OUT_OF_RANGE
 
@@ -45,6 +48,14 @@ def answered_clips(
             means = data.ratings.groupby("clip_id")[aspect].mean()
             frame[f"{aspect}_true"] = frame["clip_id"].map(means)
 
+    known_of = background or Background()
+    notes = []
+    if data.learnt_from:
+        left_out = counted(len(data.learnt_from), "clip")
+        notes.append(
+            f"Anything about {left_out} that the stack has learnt from: they were left "
+            "out, as it knows how people rated them."
+        )
     unscored = dict.fromkeys(data.not_predicted, "no score in the table")
     distributions: Distributions | None = None
     if scores is not None:
@@ -62,5 +73,5 @@ def answered_clips(
         left_out=() if scores is None else scores.left_out,
         distributions=distributions,
         comparison=comparison,
-        background=background or Background(),
+        background=replace(known_of, notes=(*known_of.notes, *notes)),
     )

@@ -81,8 +81,19 @@ def measured_sentences(content: AnswerContent) -> list[str]:
             learnt = f", which was fitted on {clips} that people had rated"
         verb = "was" if len(content) == 1 else "were"
         sentences = [f"{' '.join(counts)} {verb} scored for {what}{by}{learnt}."]
+    n_rated = _n_rated(content)
+    if n_rated:
+        sentences.append(f"People rated {share(n_rated, len(content))} clips.")
     sentences.append(_scales(content))
     return sentences
+
+
+def _n_rated(content: AnswerContent) -> int:
+    """How many clips have a rating that counts in the means of systems."""
+    if content.comparison is None:
+        return 0
+    by_aspect = content.comparison.systems.groupby("aspect")["n_rated"].sum()
+    return int(by_aspect.max())
 
 
 def _scales(content: AnswerContent) -> str:
@@ -230,8 +241,9 @@ def _of_demo(content: AnswerContent) -> str:
 def _of_predictions(content: AnswerContent) -> str:
     if content.background.is_rated or not len(content):
         return ""
-    comparison = content.comparison
-    if comparison is not None and (comparison.systems["n_rated"] > 0).any():
+    if _n_rated(content) == len(content):
+        return ""
+    if _n_rated(content):
         return (
             "What listeners would say of clips that nobody rated, for certain: their "
             "scores are predictions."

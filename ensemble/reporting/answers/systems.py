@@ -127,7 +127,7 @@ def _differences(
         row += [
             p_cell(pair["p"]),
             p_cell(pair["p_holm"]),
-            f"{better} is better" if shown else "no difference",
+            f"{better} is better" if shown else "not shown",
             "" if shown else _clips_needed(pair["clips_needed"]),
         ]
         rows.append(row)

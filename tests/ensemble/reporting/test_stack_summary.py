@@ -157,7 +157,12 @@ def test_how_near_is_said_in_points_and_in_order(values):
     assert "(the mean rating, said of every clip: 1.00)" in text
     assert "in order almost as listeners do (rank correlation 0.95" in text
     few = changed(values, "leaderboards/test", board(n_systems=4))
-    assert "in order" not in nearness_sentences(few)[0]
+    assert "order" not in nearness_sentences(few)[0]
+    for record in values["leaderboards"]["test"]:
+        record |= {"low": -0.1, "high": 1.0}
+    (unsure,) = nearness_sentences(values)
+    assert "12 systems are too few to show" in unsure
+    assert "0.95 [-0.10, 1.00]" in unsure
 
 
 @pytest.mark.parametrize(

@@ -145,6 +145,10 @@ def test_predictions_are_not_ratings(three):
     some_rated = replace(three, comparison=replace(three.comparison, systems=systems))
     assert has(some_rated, "of clips that nobody rated")
     assert not has(some_rated, "no rating of these clips counts")
+    assert "People rated 12 of 36 (33 %) clips." in measured_sentences(some_rated)
+    systems = three.comparison.systems.assign(n_rated=12)
+    all_rated = replace(three, comparison=replace(three.comparison, systems=systems))
+    assert not has(all_rated, "predictions")
 
 
 def test_one_system_or_none_is_no_comparison(three):
