@@ -72,7 +72,7 @@ def _compared(
     if is_cross_fitted:
         # Learners of the folds have seen no rating of the systems of these clips.
         known = replace(known, fitted_on=frozenset())
-    return compare_data(data, Outlook(scores.distributions), known)
+    return compare_data(data, Outlook.of(scores.distributions), known)
 
 
 def background_of(stack: StackedMOS, folder: Path, scores: Scores | None) -> Background:
