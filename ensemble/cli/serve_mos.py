@@ -34,6 +34,7 @@ from ensemble.cli.shared.output.output_files import (
 from ensemble.cli.shared.saved_stacks.stacks import load_stack
 from ensemble.cli.shared.serve.rating_page_options import (
     add_rating_page_options,
+    export_ratings,
     rating_settings,
 )
 from ensemble.screen.streams import put_line
@@ -136,6 +137,8 @@ def _add_limit_options(parser: Options) -> None:
 
 def _main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
+    if options.export_ratings:
+        return export_ratings(options)
     check_outputs({"--json": options.json}, inputs=())
     return _serve(options)
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from base_models.clip_status import OK
 from markupsafe import Markup
 
+from base_models.clip_status import OK
 from base_models.scales import Scale
 from ensemble.reporting.page_parts.strip_svg import strip_svg
 from ensemble.reporting.section import Strip

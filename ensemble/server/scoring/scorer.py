@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pandas as pd
-from base_models.clip_status import OK
 
+from base_models.clip_status import OK
 from base_models.errors import StackedMOSError, UsageError, some
 from base_models.scales import Scale
 from ensemble.attention.explain import explain_clips, file_name
