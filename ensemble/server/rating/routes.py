@@ -10,7 +10,6 @@ from __future__ import annotations
 import secrets
 import sqlite3
 from pathlib import Path
-from typing import Any
 from urllib.parse import parse_qs, quote
 
 from starlette.concurrency import run_in_threadpool
@@ -323,24 +322,3 @@ def _not_kept(error: sqlite3.Error) -> Refusal:
         f"NOT SAVED: the file of ratings cannot be written ({error}). Tell whoever "
         "runs the test, and try again.",
     )
-
-
-def progress_address(address: str, settings: RatingSettings) -> str:
-    """Where the experimenter sees the progress of a test, its key included.
-
-    Parameters
-    ----------
-    address : str
-        Of the server, without a slash at the end.
-    settings : RatingSettings
-    """
-    return f"{address}/rate/progress?key={quote(settings.store.key)}"
-
-
-def facts(settings: RatingSettings) -> dict[str, Any]:
-    """What is rated and where ratings are kept, as JSON values."""
-    return {
-        "clips": len(settings.store.clips),
-        "ratings": str(settings.store.path),
-        **settings.store.design.to_json(),
-    }

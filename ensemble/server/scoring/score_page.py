@@ -22,6 +22,7 @@ from ensemble.server.scoring.score_views import (
     clip_views,
     differences,
     media_type,
+    sentence,
     state_words,
     two_chosen,
 )
@@ -192,7 +193,7 @@ class ScorePage:
 
     def _notes(self, scored: ScoredUpload) -> list[str]:
         demo = [DEMO_NOTE] if self._facts["is_demo"] else []
-        return [note[:1].upper() + note[1:] for note in (*demo, *scored.notes)]
+        return [sentence(note) for note in (*demo, *scored.notes)]
 
 
 def _no_such_file() -> Refusal:

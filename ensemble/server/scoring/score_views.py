@@ -15,6 +15,7 @@ from base_models.clip_status import OK
 from base_models.scales import Scale
 from ensemble.reporting.page_parts.strip_svg import strip_svg
 from ensemble.reporting.section import Strip
+from ensemble.server.scoring.cures import cure_of
 from ensemble.server.scoring.scorer import ScoredUpload
 from meta.comparison.compared_rows import STACK
 from meta.comparison.preference import preference
@@ -126,7 +127,7 @@ class DifferenceView:
         share = self.preferred if better == "B" else 1 - self.preferred
         return (
             f"{better} scores {size:.2f} higher; the chance that listeners rate it "
-            f"higher is {share:.0%}."
+            f"higher is {100 * share:.0f} %."
         )
 
 
@@ -148,7 +149,7 @@ def clip_views(scored: ScoredUpload) -> list[ClipView]:
                 clip.clip_id,
                 prompt=scored.request.facts.prompts[number],
                 system=scored.request.facts.systems[number],
-                reason="" if is_scored else _sentence(str(row[REASON])),
+                reason="" if is_scored else _why(row, clip.name),
                 flags=tuple(
                     flag.replace("_", " ") for flag in str(row[FLAGS] or "").split()
                 ),
@@ -221,6 +222,12 @@ def _aspect_view(
     return AspectView(name, strip, float(row.get(f"{name}_sd", float("nan"))))
 
 
+def _why(row: Mapping[str, Any], name: str) -> str:
+    """Why a clip has no scores, and what to do; its name stands above."""
+    reason = str(row[REASON]).removeprefix(f"{name}: ").removeprefix(f"'{name}': ")
+    return f"{sentence(reason)} {cure_of(str(row[STATUS]))}"
+
+
 def _facts(row: Mapping[str, Any]) -> str:
     parts = [
         _number(row, "seconds", "{:.1f} s"),
@@ -235,8 +242,10 @@ def _number(row: Mapping[str, Any], column: str, words: str) -> str:
     return "" if value is None or pd.isna(value) else words.format(value)
 
 
-def _sentence(reason: str) -> str:
-    return reason[:1].upper() + reason[1:]
+def sentence(note: str) -> str:
+    """A note with a capital letter and a full stop."""
+    stop = "" if note.endswith((".", ")", "!")) else "."
+    return f"{note[:1].upper()}{note[1:]}{stop}"
 
 
 def state_words(position: int, done: int, total: int) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlencode
 
 from jsonargparse import Namespace
 
@@ -296,6 +297,33 @@ def _codes(words: Sequence[str] | None) -> tuple[str, ...]:
         lines = _text(words[0], "The list of raters").splitlines()
         words = [line for line in lines if line.strip()]
     return tuple(rater_code(word) for word in words)
+
+
+def say_rating(rating: RatingSettings, address: str, token: str) -> None:
+    """Say where raters go, and where the experimenter looks.
+
+    Parameters
+    ----------
+    rating : RatingSettings
+    address : str
+        Of the server, with a slash at the end or without.
+    token : str
+        What the server asks for, or "".
+    """
+    root = address.rstrip("/")
+    entry = {"token": token} if token else {}
+    n_clips = len(rating.store.clips)
+    n_done = rating.store.n_answered()
+    kept = f"; {n_done} answers are there already" if n_done else ""
+    say(f"a listening test of {n_clips} clips, kept in {rating.store.path}{kept}")
+    say(f"for raters:   {root}/rate{_query(entry)}")
+    say(
+        f"for you alone: {root}/rate/progress{_query({**entry, 'key': rating.store.key})}"
+    )
+
+
+def _query(values: Mapping[str, str]) -> str:
+    return f"?{urlencode(values)}" if values else ""
 
 
 def export_ratings(options: Namespace) -> int:
