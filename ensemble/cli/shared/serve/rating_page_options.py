@@ -316,10 +316,9 @@ def say_rating(rating: RatingSettings, address: str, token: str) -> None:
     n_done = rating.store.n_answered()
     kept = f"; {n_done} answers are there already" if n_done else ""
     say(f"a listening test of {n_clips} clips, kept in {rating.store.path}{kept}")
-    say(f"for raters:   {root}/rate{_query(entry)}")
-    say(
-        f"for you alone: {root}/rate/progress{_query({**entry, 'key': rating.store.key})}"
-    )
+    for_experimenter = _query({**entry, "key": rating.store.key})
+    say(f"for raters: {root}/rate{_query(entry)}")
+    say(f"for you alone: {root}/rate/progress{for_experimenter}")
 
 
 def _query(values: Mapping[str, str]) -> str:
