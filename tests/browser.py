@@ -137,7 +137,8 @@ def open_page(chromium):
             watch.follow(context)
             watches.append(watch)
             page = context.new_page()
-            page.set_default_timeout(10_000)
+            # Long, since a machine that runs tests is busy.
+            page.set_default_timeout(30_000)
             return page
 
         yield opened

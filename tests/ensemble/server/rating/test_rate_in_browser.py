@@ -32,6 +32,7 @@ def at(page, title):
 
 
 def listen(page):
+    page.wait_for_selector("#play:enabled")
     page.keyboard.press("Space")
     page.wait_for_selector(HEARD)
 
