@@ -31,10 +31,10 @@ LEVELS = {
         {"training", "pooled"},
     ],
     "meta": [
-        {"rows", "columns"},
-        {"splits", "uncertainty", "ridge_algebra", "predicted_rows"},
+        {"rows", "columns", "multiple_tests"},
+        {"splits", "uncertainty", "ridge_algebra", "predicted_rows", "powered_means"},
         {"learners", "comparison"},
-        {"cross_fit", "powered_means"},
+        {"cross_fit"},
         {"regressor_state", "regressor_calibration"},
         {"regressor"},
         {
@@ -54,7 +54,7 @@ LEVELS = {
             "formats",
             "prediction_files",
         },
-        {"rated_systems"},
+        {"rated_systems", "some_ratings", "system_folders"},
         {
             "training",
             "reporting",
@@ -62,8 +62,9 @@ LEVELS = {
             "evaluate_arrays",
             "rate_less",
         },
+        {"hub"},
         {"estimator", "compare_predictions"},
-        {"scoring", "stacking", "papers"},
+        {"scoring", "stacking", "papers", "compare_systems"},
         {"attention"},
         {"server"},
         {"cli"},
@@ -122,12 +123,14 @@ LIGHT_PATH = [
     "meta",
     "ensemble/cli",
     "ensemble/estimator",
+    "ensemble/hub",
     "ensemble/prediction_files",
     "ensemble/reporting",
     "ensemble/stacking",
     "ensemble/evaluate_predictions.py",
     "ensemble/rate_less.py",
     "ensemble/rated_systems.py",
+    "ensemble/some_ratings.py",
     "ensemble/scoring/score_predictions.py",
 ]
 """What stacks, evaluates and completes predictions and ratings."""

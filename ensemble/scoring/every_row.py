@@ -77,17 +77,24 @@ def among(
     scores : Scores
         Of all rows that were not refused, in their order.
     given : DataFrame of n rows
-        With ``clip_id`` as text and ``audio``, and the columns to keep.
+        ``clip_id`` as text, ``audio``, and the columns to keep, as of `kept_columns`.
     refused : mapping of int to SetAside
         The other rows, by their number from 0.
     """
     set_aside = by_row(given["clip_id"].tolist(), scores.set_aside, refused)
-    kept = kept_columns(given, scores.kept)
+    scored = scores.usable[["clip_id", *own_columns(scores)]]
     return replace(
         scores,
-        frame=every_row(kept, scores.usable, set_aside),
+        frame=every_row(given, scored, set_aside),
         set_aside=tuple(set_aside.values()),
     )
+
+
+def own_columns(scores: Scores) -> list[str]:
+    """The columns of scores that are not of the input."""
+    names = list(scores.frame.columns)
+    # Those of the input stand first.
+    return names[names.index(STATUS) :]
 
 
 def every_row(
@@ -131,22 +138,24 @@ def every_row(
     return pd.DataFrame(columns)
 
 
-def kept_columns(clips: pd.DataFrame, names: Sequence[str] = KEPT) -> pd.DataFrame:
+def kept_columns(
+    clips: pd.DataFrame, names: Sequence[str] | None = None
+) -> pd.DataFrame:
     """The ids, the paths and some other columns of a clip table, as text.
 
     Parameters
     ----------
     clips : DataFrame of n rows
         With ``clip_id`` and ``audio``.
-    names : sequence of str
-        Columns to keep; those that the table lacks or that are all empty are not.
+    names : sequence of str, optional
+        Columns to keep; by default those of `KEPT` that have something in them.
     """
     kept = {"clip_id": clips["clip_id"].tolist(), "audio": clips["audio"].tolist()}
-    for name in names:
+    for name in KEPT if names is None else names:
         if name not in clips:
             continue
         cells = ["" if pd.isna(cell) else str(cell) for cell in clips[name]]
-        if any(cells):
+        if names is not None or any(cells):
             kept[name] = cells
     # Without rows, the columns would be taken for numbers.
     return pd.DataFrame(kept, dtype=object)

@@ -46,7 +46,7 @@ from ensemble.scoring.audio_flags import (
     flags_of_whole,
     needed_bandwidth,
 )
-from ensemble.scoring.every_row import among, without_repeats
+from ensemble.scoring.every_row import among, kept_columns, without_repeats
 from ensemble.scoring.prepared_stack import clip_models, stored_tables
 from meta.score_columns import (
     BANDWIDTH_HZ,
@@ -229,7 +229,7 @@ def score_windows(
     needed = needed_bandwidth(clip_models(stack))
     audio_notes = tuple(flag_notes(pooled.scores.usable, needed))
     scores = replace(pooled.scores, audio_notes=audio_notes)
-    return replace(pooled, scores=among(scores, clips, repeats))
+    return replace(pooled, scores=among(scores, kept_columns(clips), repeats))
 
 
 class _Pool:

@@ -23,7 +23,7 @@ SECURITY_HEADERS = {
     ),
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
-    # Without any, browsers would send forms of our own pages with "Origin: null".
+    # Not no-referrer, with which browsers hide the origin of our own forms as well.
     "referrer-policy": "same-origin",
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",

@@ -22,6 +22,7 @@ from ensemble.formats import FORMATS, encode_scores
 from ensemble.prediction_files.read_predictions import read_predictions
 from ensemble.scoring import score_clips as scoring
 from ensemble.scoring.audio_files import clips_from_files
+from ensemble.scoring.input_rows import InputRows
 from ensemble.scoring.score_clips import IntervalSettings, score_clips
 from meta.score_columns import score_columns
 
@@ -309,9 +310,15 @@ def test_files_of_one_name_get_ids_of_their_own():
     assert table["clip_id"].tolist() == ["one/a.wav", "two/a.wav", "two/b.wav"]
 
 
-def test_the_same_file_twice_or_a_folder_without_audio_is_refused(tmp_path):
-    with pytest.raises(UsageError, match=r"given twice: 'a\.wav'"):
-        clips_from_files(["a.wav", "./a.wav"], None)
+def test_a_file_that_is_given_twice_has_two_rows_of_one_id():
+    table = clips_from_files(["a.wav", "b.wav", "./a.wav"], None)
+    assert table["clip_id"].tolist() == ["a", "b", "a"]
+    rows = InputRows.of_clips(table)
+    assert rows.clips["clip_id"].tolist() == ["a", "b"]
+    assert rows.refused[2].status == "duplicate"
+
+
+def test_a_folder_without_audio_is_refused(tmp_path):
     (tmp_path / "notes.txt").touch()
     with pytest.raises(
         UsageError,

@@ -1,4 +1,4 @@
-"""What stands before every page lets our own pages and programs through, and no other."""
+"""What stands before every page lets our own pages and programs through, no other."""
 
 import re
 
@@ -205,7 +205,7 @@ def test_the_token_is_asked_for_before_a_body_is_read(guarded):
 
 @pytest.mark.parametrize("token", ["short", "with a space in it", "sécrète-sécrète"])
 def test_a_token_that_is_guessed_or_cannot_be_sent_is_refused(token):
-    with pytest.raises(UsageError, match="at least 12 letters.*--token new"):
+    with pytest.raises(UsageError, match=r"at least 12 letters.*--token new"):
         ServerSettings(token=token)
 
 
@@ -215,7 +215,7 @@ def test_the_token_is_not_in_what_is_printed_of_the_settings():
 
 @pytest.mark.parametrize("port", [-1, 65536])
 def test_a_port_is_a_number_of_16_bits(port):
-    with pytest.raises(UsageError, match="--port is a number in 0..65535"):
+    with pytest.raises(UsageError, match=r"--port is a number in 0\.\.65535"):
         ServerSettings(port=port)
 
 

@@ -114,8 +114,9 @@ def test_two_clips_that_are_not_are_refused(client, scored, query):
 def test_a_difference_and_its_chance_turn_round_with_the_clips(client, scored):
     intake = client.app.state.intake
     job = intake.uploads.get(scored.rpartition("/")[2]).job
-    forth = differences(job.future.result(), 0, 2)
-    back = differences(job.future.result(), 2, 0)
+    regressor = intake.scorer.stack.final_estimator_
+    forth = differences(job.future.result(), regressor, 0, 2)
+    back = differences(job.future.result(), regressor, 2, 0)
     for one, other in zip(forth, back, strict=True):
         assert one.difference == -other.difference
         assert one.preferred == pytest.approx(1 - other.preferred)
@@ -170,6 +171,7 @@ def test_a_difference_is_said_in_words():
     said = "{} scores 0.50 higher; the chance that listeners rate it higher is 70 %."
     assert DifferenceView("mi", 0.5, 0.7).words == said.format("B")
     assert DifferenceView("mi", -0.5, 0.3).words == said.format("A")
+    assert "more than a coin" in DifferenceView("mi", 0.02, 0.51).words
     assert "equal scores" in DifferenceView("mi", 0.001, 0.5).words
     assert "nothing can be said" in DifferenceView("mi", nan, nan).words
 
