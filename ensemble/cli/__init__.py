@@ -13,6 +13,7 @@ COMMANDS = {
     "noise_ceiling": "what a perfect predictor would score against such ratings",
     "rate_less": "means of systems from few ratings; which clips to rate",
     "serve_mos": "local pages that score clips and take ratings; a JSON API",
+    "inspect_stack": "what is inside a stack; --push shares it, with a model card",
     "list_models": "the presets of base models, and what they cost",
     "list_encoders": "the frozen encoders, their licences, how to get their weights",
     "list_runs": "the base models that are trained; --remove deletes some",

@@ -48,7 +48,7 @@ from ensemble.cli.shared.saved_stacks.adaptation import (
     check_adaptation_options,
 )
 from ensemble.screen.streams import is_verbose, put_line
-from ensemble.workspace import Workspace
+from ensemble.workspace import STACK_ROLE, Workspace
 from meta.splits.meta_split import VALIDATION_SHARE
 
 if TYPE_CHECKING:
@@ -239,14 +239,13 @@ def _new_files(options: Namespace) -> str:
 
 def _to_json(folder: Path, verdict: Sequence[str]) -> dict[str, Any]:
     """Where a stack is, what can be said of it, and the values of its report."""
-    from ensemble.estimator.save_and_load import ROLE
     from ensemble.stacking.fit_stack import stack_facts
 
     return {
         "folder": str(folder),
         "page": str(folder / "report.html"),
         "verdict": list(verdict),
-        "report": stack_facts(Artifact(folder, ROLE)),
+        "report": stack_facts(Artifact(folder, STACK_ROLE)),
     }
 
 
@@ -361,7 +360,6 @@ def _say_origins(origins: Sequence[Origin]) -> None:
 
 def _show_report(folder: Path) -> Sequence[str]:
     """Print the leaderboards of a stack and notes on them; returns the verdict."""
-    from ensemble.estimator.save_and_load import ROLE
     from ensemble.reporting.section import ReportContent
     from ensemble.reporting.sections import sections_of
     from ensemble.reporting.sections.sentences import verdict_lines
@@ -373,7 +371,7 @@ def _show_report(folder: Path) -> Sequence[str]:
     from ensemble.stacking.fit_stack import stack_facts
 
     # The sections of the page, as far as they have something for a terminal.
-    content = ReportContent(stack_facts(Artifact(folder, ROLE)))
+    content = ReportContent(stack_facts(Artifact(folder, STACK_ROLE)))
     # The last table is read as the result, which that of fitted rows is not.
     sections = sections_of(content, with_fitted=is_verbose())
     for line in opening_lines(sections):

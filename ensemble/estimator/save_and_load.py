@@ -8,8 +8,6 @@ otherwise change scores unnoticed.
 from __future__ import annotations
 
 import re
-import shutil
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,11 +18,8 @@ from sklearn.base import BaseEstimator
 from base_models.errors import DamagedArtifact, UsageError, some
 from base_models.files import (
     Artifact,
-    atomic_write,
-    is_sealed,
-    replace_folder,
-    seal,
     to_json,
+    write_artifact,
 )
 from base_models.scales import Scale
 from base_models.sklearn_files.estimator_files import (
@@ -34,11 +29,11 @@ from base_models.sklearn_files.estimator_files import (
 from ensemble.estimator.input_rows import restore_features
 from ensemble.formats import csv_table
 from ensemble.prediction_files.stack_scales import StackScales
+from ensemble.version import __version__
+from ensemble.workspace import STACK_ROLE
 from meta.regressor import MetaRegressor
 from meta.regressor_state import cross_fits_of, restore_cross_fits
 
-ROLE = "stack"
-"""What the manifest of a stack's folder calls it."""
 OUT_OF_FOLD = "out_of_fold.csv"
 """Scores of the clips that a stack was fitted on by learners without their systems, as
 ``predict_mos --cross-fit`` writes them; for people, since they are stored with the
@@ -60,7 +55,7 @@ def write_stack(
 
     Parameters
     ----------
-    folder : an older stack there stays until the new one is complete
+    folder : see `base_models.files.write_artifact`
     regressor : the fitted meta level
     bases : name of each base model to its files, see
         `ensemble.estimator.base_model_files.files_of`
@@ -74,7 +69,6 @@ def write_stack(
         files, or the learner is a scikit-learn regressor of a type that cannot be read
         back safely.
     """
-    folder = Path(folder).absolute()
     # The name of a base model becomes a folder, and must not lead out of this one.
     bad = [name for name in bases if not _FOLDER_NAME.fullmatch(name)]
     if bad:
@@ -82,15 +76,19 @@ def write_stack(
             f"Base models {some(bad)} cannot be saved under these names; use letters, "
             "digits, - and _."
         )
-    # Only a folder that is a stack is replaced, never somebody's other files.
-    if folder.exists() and not is_sealed(folder) and any(folder.iterdir()):
-        raise UsageError(
-            f"{folder} holds other files; name a new folder, or that of an older stack."
-        )
 
     state, arrays = regressor.state()
+    scales = scales_of(facts, regressor)
+    own_facts = {
+        "bases": list(bases),
+        "meta": state,
+        "stackedmos": __version__,
+        **facts,
+        # As `restore_stack` reads them: a stack that is stored anew stays equal.
+        "scales": scales.to_json(),
+    }
     files = {
-        "stack.json": to_json({"bases": list(bases), "meta": state, **facts}),
+        "stack.json": to_json(own_facts),
         "meta.safetensors": safetensors.numpy.save(arrays),
     }
     for k, estimator in enumerate(regressor.sklearn_estimators):
@@ -102,18 +100,10 @@ def write_stack(
     for name, contents in bases.items():
         for file, data in contents.items():
             files[f"base/{name}/{file}"] = data
-    files |= _cross_fit_files(regressor, scales_of(facts, regressor))
+    files |= _cross_fit_files(regressor, scales)
     files |= extra or {}
 
-    # Written beside the folder and moved as a whole: there never is half a stack.
-    unfinished = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        for name, data in files.items():
-            atomic_write(unfinished / name, data)
-        seal(unfinished, ROLE, files)
-        replace_folder(unfinished, folder)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+    write_artifact(folder, STACK_ROLE, files)
 
 
 def read_stack(folder: Path | str) -> tuple[Artifact, dict[str, Any], MetaRegressor]:
@@ -126,7 +116,7 @@ def read_stack(folder: Path | str) -> tuple[Artifact, dict[str, Any], MetaRegres
     DamagedArtifact
         when any file changed.
     """
-    artifact = Artifact(folder, ROLE)
+    artifact = Artifact(folder, STACK_ROLE)
     artifact.verify()
     facts = artifact.json("stack.json")
     if not isinstance(facts, dict) or not {"bases", "meta"} <= set(facts):

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,7 +25,6 @@ from base_models.encoders.store import EmbeddingStore
 from base_models.errors import UsageError
 from base_models.predictions import PredictionTable
 from base_models.scales import Ends, Scale
-from ensemble.estimator.base_model_files import base_models_from, files_of
 from ensemble.estimator.base_model_list import (
     all_take_nan,
     diagram_of,
@@ -36,7 +34,6 @@ from ensemble.estimator.base_model_list import (
 from ensemble.estimator.fit_base_models import BaseModelFits
 from ensemble.estimator.input_rows import (
     Input,
-    features_of,
     is_clips,
     rows_of,
     validated_input,
@@ -57,12 +54,12 @@ from ensemble.estimator.rows_to_predict import (
     rows_to_adapt,
     tables_and_ids,
 )
-from ensemble.estimator.save_and_load import read_stack, restore_stack, write_stack
 from ensemble.estimator.sklearn_compat import (
     BaseComposition,
     VisualBlock,
     check_feature_names_in,
 )
+from ensemble.estimator.stored_stack import StoredStackMixin
 from ensemble.prediction_files.stack_scales import StackScales
 from meta.adaptation import adapt
 from meta.assessment import INTERVAL_LEVEL, RIVALS
@@ -79,6 +76,7 @@ if TYPE_CHECKING:
 
 class StackedMOS(
     UncertaintyMixin,
+    StoredStackMixin,
     MultiOutputMixin,
     RegressorMixin,
     TransformerMixin,
@@ -198,7 +196,7 @@ class StackedMOS(
             when labels are off the scale, rows leak, or there are too few of them.
         """
         # A fit that fails leaves nothing to predict with, and nothing of an older one.
-        for name in ("final_estimator_", "join_", "report_"):
+        for name in ("final_estimator_", "join_", "report_", "stored_"):
             self.__dict__.pop(name, None)
         self._check_parameters()
         if y is None:
@@ -507,66 +505,12 @@ class StackedMOS(
 
         # A shallow copy shares the base models; what belongs to the old fit goes.
         adapted = copy.copy(self)
-        for name in ("join_", "meta_rows_", "report_"):
+        for name in ("join_", "meta_rows_", "report_", "stored_"):
             adapted.__dict__.pop(name, None)
         adapted.trial_ = None
         old = self.final_estimator_
         adapted.final_estimator_ = adapt(old, new.tables, new.rows, safe=safe)
         return adapted
-
-    def save(self, folder: Path | str) -> None:
-        """Write the stack and its base models to `folder`, without pickle.
-
-        Scikit-learn estimators are stored where all that they consist of is listed in
-        `base_models.sklearn_files.trusted_types`.
-
-        Raises
-        ------
-        UsageError
-            naming a base model or a final estimator that holds any other type, such as
-            a class of one's own, a function, or a booster of LightGBM.
-        """
-        check_is_fitted(self, "final_estimator_")
-        # Refused before anything is written, where a base model cannot be stored.
-        bases = {name: files_of(name, model) for name, model in self.estimators_}
-        facts = {
-            "flat": self._flat,
-            "scales": self.scales_.to_json(),
-            **features_of(self),
-        }
-        write_stack(folder, self.final_estimator_, bases, facts)
-
-    @classmethod
-    def load(cls, folder: Path | str, **overrides: Any) -> StackedMOS:
-        """Read a stack that `save` or ``fit_meta`` wrote; every file is verified first.
-
-        Parameters
-        ----------
-        overrides : parameters of the base models to change: ``device``, ``store``;
-            ``audio_encoder`` and ``text_encoder`` say where weights lie now, as
-            ``"name=folder"`` or a list of such words, each for the models with that
-            encoder
-
-        Raises
-        ------
-        DamagedArtifact
-            when a file changed.
-        UsageError
-            when a stored scikit-learn estimator names a type that is not trusted;
-            nothing of that file was constructed.
-        """
-        artifact, facts, regressor = read_stack(folder)
-        bases = base_models_from(artifact, facts["bases"], overrides)
-        stack = cls(
-            bases,
-            regressor.learner,
-            cv="prefit",
-            bins=regressor.layout_.bins,
-            random_state=regressor.random_state,
-            missing=regressor.missing,
-        )
-        restore_stack(stack, facts, regressor, bases)
-        return stack
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "final_estimator_")

@@ -11,7 +11,6 @@ from ensemble.reporting.page import page
 from ensemble.reporting.section import (
     Paragraph,
     Record,
-    ReportContent,
     Section,
     TextTable,
 )
@@ -51,7 +50,7 @@ def adaptation_page(values: Mapping[str, Any]) -> str:
         )
     )
     sections = [intro, *adaptation_sections(values)]
-    return page(ReportContent(values), sections)
+    return page(f"Adapted stack on {values['source']}", sections)
 
 
 def _kept(records: list[Record]) -> Section:

@@ -8,42 +8,51 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from markupsafe import Markup
 
+from ensemble.reporting.page_parts.chart_svg import page_svg
 from ensemble.reporting.section import Drawing
+from ensemble.reporting.style.chart_style import chart_settings
+from ensemble.reporting.style.tokens import LIGHT
+from ensemble.screen.literal import literal
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-BLUE = "#4472a8"
-RED = "#c8553d"
-GREY = "#bbbbbb"
+BLUE = LIGHT["blue"]
+RED = LIGHT["red"]
+GREY = LIGHT["grey"]
 MOST_BARS = 12
 """Models in the picture of contributions, those of largest Shapley value."""
 MANY_CLIPS = 5000
 """With more clips, their dots are one image: as vectors they would take megabytes."""
 
 
-def svg(drawing: Drawing) -> str:
-    """The picture as an ``<svg>`` element; the same drawing gives the same bytes."""
+def svg(drawing: Drawing, id_: str) -> Markup:
+    """The picture as an ``<svg>`` element; the same drawing gives the same bytes.
+
+    Parameters
+    ----------
+    drawing : what is drawn
+    id_ : with what the ids in it begin; no two pictures of a page share it
+    """
     # Imported here: only a page needs matplotlib, which takes long to import.
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
     # Ids in the SVG are random and its date is that of today, unless both are set.
-    # Pictures of one salt on one page would share ids, so each title has its own.
-    with rc_context({"svg.hashsalt": f"stackedmos {drawing.title}", "font.size": 8}):
+    with rc_context(chart_settings()):
         # Four pictures of this size stand in a row.
         canvas = Figure(figsize=(3.2, 3.0), layout="constrained")
         axes = canvas.subplots()
         drawing.draw(axes)
         # Titles hold names from the data, in which a dollar sign is no formula.
-        axes.set_title(drawing.title, parse_math=False)
+        axes.set_title(literal(drawing.title), parse_math=False)
         buffer = io.StringIO()
         canvas.savefig(buffer, format="svg", metadata={"Date": None})
 
-    # What comes before the element belongs to an SVG file, not into a page.
-    document = buffer.getvalue()
-    return document[document.index("<svg") :]
+    title = literal(drawing.title)
+    return Markup(page_svg(buffer.getvalue(), id_, title=title, words=drawing.words))
 
 
 def draw_scores(

@@ -15,7 +15,7 @@ import pandas as pd
 
 from base_models.files import atomic_write, nan_to_none, to_json
 from ensemble.formats import answer
-from ensemble.reporting.page import page
+from ensemble.reporting.page import notebook_frame, page
 from ensemble.reporting.section import ReportContent
 from ensemble.reporting.sections import sections_of
 from ensemble.reporting.sections.disagreement import disagreement_sentence
@@ -132,7 +132,7 @@ class Report:
 
     def _repr_html_(self) -> str:
         """The report in a notebook."""
-        return _html(self.values(), self.assessment)
+        return notebook_frame(_html(self.values(), self.assessment))
 
 
 def _interval_shares(assessment: Assessment) -> dict[str, float]:
@@ -154,4 +154,5 @@ def _metrics(assessment: Assessment) -> pd.DataFrame:
 
 def _html(values: Mapping[str, Any], assessment: Assessment) -> str:
     content = ReportContent(values, assessment.compared)
-    return page(content, sections_of(content))
+    title = f"Stack report: {values['learner']} on {values['source']}"
+    return page(title, sections_of(content))

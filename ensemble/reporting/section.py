@@ -1,7 +1,8 @@
 """Section: one part of a report, from which the page and the terminal both draw.
 
 A module in `ensemble.reporting.sections` makes the sections of one kind from a
-`ReportContent`; `page.py` and `terminal.py` show whatever is in them.
+`ReportContent`; `page.py` and `terminal.py` show whatever is in them. What stands in a
+cell of a table besides text, a strip or a player, has words for the terminal.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from meta.comparison.compared_rows import ComparedRows
 
@@ -18,6 +19,15 @@ if TYPE_CHECKING:
 
 Record = Mapping[str, Any]
 """A row of a table in report.json: column to value, None where it is undefined."""
+SUMMARY = "summary"
+DECIDE = "decide"
+DOUBT = "doubt"
+READERS = {
+    SUMMARY: "Summary",
+    DECIDE: "For who decides",
+    DOUBT: "For who doubts",
+}
+"""Whom a section is for, in the order of the page, with the heading of that part."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,13 +53,95 @@ class Paragraph:
     ----------
     text : plain text
     lead : the first words of the text, which are set in bold; "" for none
-    kind : its style, ``"demo"``, ``"leak"``, ``"verdict"`` or ``"small"``; "" for a
-        plain paragraph
+    kind : its style, ``"demo"``, ``"leak"``, ``"verdict"``, ``"warning"`` or
+        ``"small"``; "" for a plain paragraph
     """
 
     text: str
     lead: str = ""
     kind: str = ""
+
+
+@dataclass(frozen=True)
+class Term:
+    """A word that not every reader knows, explained where the page uses it first.
+
+    Parameters
+    ----------
+    word : as it stands in texts and titles, such as ``"PIT"``; whole words are found,
+        in this spelling
+    meaning : a sentence without a full stop, such as ``"where a rating falls in its
+        predicted distribution"``
+    """
+
+    word: str
+    meaning: str
+
+
+@dataclass(frozen=True)
+class Strip:
+    """A predicted distribution as a small picture, its mean and interval marked.
+
+    Parameters
+    ----------
+    probabilities : of the bins, which are equally wide, from `scale_low` to
+        `scale_high`; they sum to 1
+    mean, low, high : the score and its interval, on that scale
+    scale_low, scale_high : ends of the scale
+    level : of the interval, such as 0.9; for the text alternative
+    """
+
+    probabilities: tuple[float, ...]
+    mean: float
+    low: float
+    high: float
+    scale_low: float = 1.0
+    scale_high: float = 5.0
+    level: float = 0.9
+
+    @property
+    def words(self) -> str:
+        """What the picture shows, for who does not see it.
+
+        >>> Strip((0.25, 0.5, 0.25), mean=3, low=1.5, high=4.5).words
+        '3.00, 90 % interval 1.50 to 4.50, on a scale of 1 to 5'
+        """
+        interval = f"{self.level * 100:g} % interval {self.low:.2f} to {self.high:.2f}"
+        scale = f"{self.scale_low:g} to {self.scale_high:g}"
+        return f"{self.mean:.2f}, {interval}, on a scale of {scale}"
+
+
+@dataclass(frozen=True)
+class Player:
+    """The audio of a clip; whether it is in the page is decided by who makes the page.
+
+    Parameters
+    ----------
+    label : which clip it is, such as its id; read out by screen readers
+    path : as `base_models.clips.audio.load_audio` reads it: a file, a segment of one
+        (``song.wav#t=60,70``), or a row of a table
+    """
+
+    label: str
+    path: str
+
+    @property
+    def words(self) -> str:
+        """Where the audio is."""
+        return self.path
+
+
+Cell: TypeAlias = str | Strip | Player
+"""What stands in a cell of a table."""
+
+
+def cell_words(cell: Cell) -> str:
+    """The text of a cell, or what stands for it where only text can be shown.
+
+    >>> cell_words("0.871"), cell_words(Player("a", "wav/a.wav"))
+    ('0.871', 'wav/a.wav')
+    """
+    return cell if isinstance(cell, str) else cell.words
 
 
 @dataclass(frozen=True)
@@ -73,12 +165,18 @@ class Row:
 
     Parameters
     ----------
-    cells : as many texts as there are columns
-    kind : its style, ``"stack"`` or ``"ceiling"``; "" for a plain row
+    cells : as many as there are columns: texts, strips or players
+    kind : its style, ``"stack"``, ``"ceiling"``, ``"constant"`` or ``"fitted"``; "" for
+        a plain row. Colour is not read out, so a cell of the row says it too
     """
 
-    cells: tuple[str, ...]
+    cells: tuple[Cell, ...]
     kind: str = ""
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The cells as texts."""
+        return tuple(map(cell_words, self.cells))
 
 
 @dataclass(frozen=True)
@@ -100,7 +198,7 @@ class TextTable:
     small: bool = False
 
     @classmethod
-    def plain(cls, titles: Sequence[str], rows: Iterable[Sequence[str]]) -> TextTable:
+    def plain(cls, titles: Sequence[str], rows: Iterable[Sequence[Cell]]) -> TextTable:
         """A table in which no column and no row is special."""
         columns = tuple(Column(title) for title in titles)
         return cls(columns, tuple(Row(tuple(cells)) for cells in rows))
@@ -126,10 +224,34 @@ class Drawing:
     ----------
     title : above the picture
     draw : draws it on matplotlib's axes
+    words : what it shows, for who does not see it; "" leaves the title alone
     """
 
     title: str
     draw: Callable[[Axes], None]
+    words: str = ""
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """How the numbers of a page came about; what is "" is left out.
+
+    Parameters
+    ----------
+    command : as it was typed
+    version : of this package
+    date : of the run, such as ``"2026-03-01 12:30 UTC"``
+    data, data_hash : name of what was measured or scored, and SHA-256 of it
+    stack, stack_hash : name of the stack, and SHA-256 of its manifest
+    """
+
+    command: str = ""
+    version: str = ""
+    date: str = ""
+    data: str = ""
+    data_hash: str = ""
+    stack: str = ""
+    stack_hash: str = ""
 
 
 @dataclass(frozen=True)
@@ -139,7 +261,11 @@ class Section:
     Parameters
     ----------
     title : heading on the page, or "" for a part without one
-    paragraphs, drawings, tables : what the page shows, in this order
+    paragraphs, points, drawings, tables : what the page shows, in this order; `points`
+        are items of a list
+    reader : whom it is for, one of `READERS`; the page shows the parts of each reader
+        together, in the order in which they come
+    terms : words in it that the page explains; each is explained once
     opening_lines : what the terminal says before any table
     screen_tables : tables of the terminal, which has less room than the page
     closing_lines : what the terminal says below the tables
@@ -147,8 +273,11 @@ class Section:
 
     title: str = ""
     paragraphs: tuple[Paragraph, ...] = ()
+    points: tuple[str, ...] = ()
     drawings: tuple[Drawing, ...] = ()
     tables: tuple[TextTable, ...] = ()
+    reader: str = DOUBT
+    terms: tuple[Term, ...] = ()
     opening_lines: tuple[str, ...] = ()
     screen_tables: tuple[TextTable, ...] = ()
     closing_lines: tuple[str, ...] = ()

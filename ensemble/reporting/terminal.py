@@ -97,9 +97,9 @@ def _literal_table(
             shown.add_column(column.title, overflow="fold")
 
     # A line parts the aspects, which stand in the first column.
-    for _, rows in itertools.groupby(table.rows, key=lambda row: row.cells[0]):
+    for _, rows in itertools.groupby(table.rows, key=lambda row: row.words[0]):
         for row in rows:
             style = "bold" if row.kind == "stack" else None
-            shown.add_row(*row.cells, style=style)
+            shown.add_row(*row.words, style=style)
         shown.add_section()
     return shown

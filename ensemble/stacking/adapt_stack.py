@@ -34,7 +34,7 @@ from base_models.files import (
     to_json,
 )
 from base_models.scales import Scale
-from ensemble.estimator.save_and_load import ROLE, read_stack, write_stack
+from ensemble.estimator.save_and_load import read_stack, write_stack
 from ensemble.prediction_files.predictor_scales import (
     DeclaredScales,
 )
@@ -42,7 +42,7 @@ from ensemble.prediction_files.stack_inputs import read_new_stack_inputs
 from ensemble.prediction_files.stack_scales import StackScales
 from ensemble.reporting.adaptation_page import adaptation_page
 from ensemble.stacking.stack_data import rows_of_clips
-from ensemble.workspace import Workspace
+from ensemble.workspace import STACK_ROLE, Workspace
 from meta.adaptation import AspectAdaptation, adapt
 from meta.adaptation_curve import DRAWS, adaptation_curve, draw_adaptations
 from meta.columns.feature_table import Layout
@@ -238,7 +238,7 @@ def adapt_stack(
     signature = sha256(to_json(decided_by))[:10]
     folder = workspace.meta_run(f"{learner}-adapted", signature)
     if is_sealed(folder):
-        Artifact(folder, ROLE).verify()
+        Artifact(folder, STACK_ROLE).verify()
     else:
         rated = given.rated
         adapted = adapt(regressor, rated.tables, rated.rows)

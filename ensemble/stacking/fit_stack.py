@@ -22,10 +22,10 @@ from base_models.clips.names import plain_id
 from base_models.clips.splits import joined_groups
 from base_models.errors import UsageError, one_of
 from base_models.files import Artifact, is_sealed, sha256, to_json
-from ensemble.estimator.save_and_load import ROLE, write_stack
+from ensemble.estimator.save_and_load import write_stack
 from ensemble.estimator.stacked_mos import StackedMOS
 from ensemble.stacking.stack_data import StackData
-from ensemble.workspace import Workspace
+from ensemble.workspace import STACK_ROLE, Workspace
 from meta.assessment import RIVALS, audit_rows, joint_contributions
 from meta.columns.missing_predictions import MISSING
 from meta.learners import LEARNERS, USUAL_LEARNER
@@ -135,7 +135,7 @@ def fit_stack(
     signature = sha256(to_json(decided_by))[:10]
     folder = workspace.meta_run(learner, signature)
     if is_sealed(folder):
-        Artifact(folder, ROLE).verify()
+        Artifact(folder, STACK_ROLE).verify()
     else:
         _fit_and_write(folder, data, settings)
 

@@ -173,7 +173,7 @@ def _narrow(row: Row, columns: Sequence[Column]) -> tuple[str, ...]:
     """The cells of a row, with intervals beside SRCC alone."""
     # Every interval would make the table wider than a screen.
     cells = []
-    for column, cell in zip(columns, row.cells, strict=True):
+    for column, cell in zip(columns, row.words, strict=True):
         if column.level and column.title != "SRCC":
             cells.append(without_interval(cell))
         else:
@@ -183,8 +183,8 @@ def _narrow(row: Row, columns: Sequence[Column]) -> tuple[str, ...]:
 
 def _best_rows(rows: Sequence[Row], board: Sequence[Record]) -> list[Row]:
     """Per aspect: the stack, mean, constant, best base models, and the ceiling."""
-    by_name = {row.cells[:2]: row for row in rows}
-    aspects = list(dict.fromkeys(row.cells[0] for row in rows))
+    by_name = {row.words[:2]: row for row in rows}
+    aspects = list(dict.fromkeys(row.words[0] for row in rows))
 
     best_rows = []
     for aspect in aspects:

@@ -41,7 +41,7 @@ def other_learners_sections(content: ReportContent) -> Iterator[Section]:
         board = board_table(records, model_title="learner")
         rows = []
         for row in board.rows:
-            learner = row.cells[1]
+            learner = row.words[1]
             rows.append(Row((*row.cells, *times[learner]), row.kind))
         columns = (*board.columns, Column("fit, s"), Column("predict, s"))
         yield Section(

@@ -24,7 +24,7 @@ from ensemble.cli.shared.options import (
 )
 from ensemble.cli.shared.output.output_files import put_json
 from ensemble.screen.streams import put_line
-from ensemble.workspace import Workspace
+from ensemble.workspace import STACK_ROLE, Workspace
 
 if TYPE_CHECKING:
     from ensemble.scoring.base_predictions import BasePredictions
@@ -106,7 +106,6 @@ def _words(names: list[str]) -> str:
 def adapt_to_rated_clips(options: Namespace) -> int:
     """Adapt the stack, write it, and say what was kept; the exit code."""
     from base_models.files import Artifact
-    from ensemble.estimator.save_and_load import ROLE
     from ensemble.stacking.adapt_stack import SUMMARY, AdaptSettings, adapt_stack
 
     if options.data:
@@ -133,7 +132,7 @@ def adapt_to_rated_clips(options: Namespace) -> int:
         say(line)
     put_line(str(folder))
     if options.json:
-        values = Artifact(folder, ROLE).json(SUMMARY)
+        values = Artifact(folder, STACK_ROLE).json(SUMMARY)
         facts = {"folder": str(folder), "verdict": lines, "report": values}
         put_json(facts, options.json, "fit_meta")
     return code
@@ -204,12 +203,11 @@ def _scored_clips(options: Namespace) -> tuple[RatedPredictions, BasePredictions
 def _show(folder: Path) -> list[str]:
     """Print the tables of an adaptation; the lines to say below them."""
     from base_models.files import Artifact
-    from ensemble.estimator.save_and_load import ROLE
     from ensemble.reporting.adaptation_page import adaptation_sections
     from ensemble.reporting.terminal import closing_lines, screen_tables
     from ensemble.stacking.adapt_stack import SUMMARY
 
-    values = Artifact(folder, ROLE).json(SUMMARY)
+    values = Artifact(folder, STACK_ROLE).json(SUMMARY)
     sections = list(adaptation_sections(values))
     screen = Screen()
     for table in screen_tables(sections):

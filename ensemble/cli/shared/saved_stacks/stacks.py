@@ -16,6 +16,7 @@ from ensemble.cli.shared.options import (
     add_device_option,
     add_weights_options,
 )
+from ensemble.hub.share import stack_folder
 from ensemble.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -30,8 +31,9 @@ def add_stack_options(group: OptionGroup) -> None:
     group.add_argument(
         "--stack",
         type=str,
-        metavar="FOLDER",
-        help="folder of the stack; default: that of the last fit_meta",
+        metavar="STACK",
+        help="folder of the stack, or hub:USER/NAME, with @REVISION for a branch, tag "
+        "or commit; default: that of the last fit_meta",
     )
     add_weights_options(group)
     add_device_option(group)
@@ -57,7 +59,7 @@ class _ChosenStack:
     def of(cls, options: Namespace) -> _ChosenStack:
         workspace = Workspace(Path(options.artifacts))
         if options.stack:
-            folder = Path(options.stack)
+            folder = stack_folder(options.stack)
         else:
             folder = workspace.root / workspace.latest("stack", "fit_meta")["folder"]
 
