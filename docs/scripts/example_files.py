@@ -128,7 +128,7 @@ def _write_tables_of_new_clips(folder: Path, new: pd.DataFrame) -> None:
     table = new[["clip_id", "system_id", "prompt"]].assign(audio=paths)
     table.to_csv(folder / "new.csv", index=False)
     # What some listeners said of some of them.
-    heard = new[["clip_id", "system_id", "mi", "ta"]]
+    heard = table.assign(mi=new["mi"], ta=new["ta"])
     heard.groupby("system_id").head(3).to_csv(folder / "new_ratings.csv", index=False)
 
     by_prompt = table.assign(number=new["number"]).pivot(

@@ -10,13 +10,14 @@ import importlib.util
 import shutil
 
 import pytest
-from commands import call, short_settings
+from commands import call, short_settings, two_epochs
 from page_blocks import DOCS, LANGUAGES, PAGES, ROOT, Reader, blocks_of, write_launchers
 
 ENCODERS_PAGE = DOCS / "how-to" / "encoders.md"
 """Its package is installed and run by ``tests/test_encoders_page.py``."""
 RUN_HERE = [page for page in PAGES if page != ENCODERS_PAGE]
 EPOCHS = 3
+"""Of base models on embedded encoders; of others two."""
 BASE_MODELS = (
     ("fit_base", "--data", "sheet.csv", "--models", "small", "--group", "prompt"),
     ("fit_base", "--data", "ratings.csv", "--models", "small", "--group", "prompt"),
@@ -37,7 +38,7 @@ def _example_files():
 def desk(tmp_path_factory):
     """A folder with the example files, and base models trained on them."""
     folder = _example_files()(tmp_path_factory.mktemp("desk") / "files")
-    with pytest.MonkeyPatch.context() as patch, short_settings(EPOCHS):
+    with pytest.MonkeyPatch.context() as patch, two_epochs(), short_settings(EPOCHS):
         patch.chdir(folder)
         for command, *words in BASE_MODELS:
             # In this process, where training is short.
@@ -59,7 +60,7 @@ def reader(desk, launchers, tmp_path, monkeypatch):
     monkeypatch.chdir(folder)
     # What a page writes into the home folder stays here.
     monkeypatch.setenv("HOME", str(tmp_path))
-    with short_settings(EPOCHS):
+    with two_epochs(), short_settings(EPOCHS):
         yield Reader(folder, launchers)
 
 
