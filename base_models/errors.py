@@ -8,6 +8,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from base_models.clip_status import UNREADABLE
+
 
 class StackedMOSError(Exception):
     """Base class of all errors that this project raises on purpose."""
@@ -38,9 +40,20 @@ class MissingLibrary(UsageError, ImportError):
 
 
 class ClipError(StackedMOSError):
-    """One clip cannot be used; code that reads many clips sets it aside and goes on."""
+    """One clip cannot be used; code that reads many clips sets it aside and goes on.
+
+    Parameters
+    ----------
+    message : str
+    status : str
+        What is the matter in one word, of `base_models.clip_status.STATUSES`.
+    """
 
     exit_code = 3
+
+    def __init__(self, message: str, status: str = UNREADABLE) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class DamagedArtifact(StackedMOSError):

@@ -18,12 +18,13 @@ import numpy as np
 import pandas as pd
 
 from base_models.bins import ScoreBins
+from base_models.clip_status import OK
 from base_models.clips.read_clips import SetAside
 from base_models.errors import UsageError, one_of
 from base_models.files import nan_to_none
 from base_models.optional_libraries import LazyLibrary, require
 from base_models.scales import Scale
-from meta.score_columns import bin_columns
+from meta.score_columns import KEPT, STATUS, bin_columns
 from meta.uncertainty.clip_range import RangeCheck
 
 if TYPE_CHECKING:
@@ -72,32 +73,38 @@ class Distributions:
 
 @dataclass(frozen=True)
 class Scores:
-    """Scores of the clips that could be used, in the order in which they were given.
+    """Scores of clips: a row for each that was given, in the order of the input.
 
     Parameters
     ----------
-    frame : DataFrame
-        ``clip_id``, ``audio``, and per aspect ``<aspect>``, ``<aspect>_low`` and
-        ``<aspect>_high`` (bounds of the interval). NaN where an aspect needs a prompt
-        and the clip has none. ``out_of_range`` marks clips unlike those that the stack
-        has learnt from, where it can tell. Of clips with audio, ``source_hz``,
-        ``bandwidth_hz`` and ``audio_flags`` stand last, see
-        `ensemble.scoring.audio_flags`.
+    frame : DataFrame of n rows
+        ``clip_id`` and ``audio``; the columns that were kept of the input, by default
+        ``system_id`` and ``prompt``, as text; ``status``, ``"ok"`` or another word of
+        `base_models.clip_status.STATUSES`; per aspect ``<aspect>``, ``<aspect>_low``
+        and ``<aspect>_high`` (bounds of the interval), NaN where the status is not
+        "ok", or an aspect needs a prompt and the clip has none. ``out_of_range`` marks
+        clips unlike those that the stack has learnt from, where it can tell. ``flags``
+        are words with spaces between them, of `ensemble.scoring.audio_flags`; of clips
+        with audio, ``seconds``, ``source_hz``, ``channels`` and ``bandwidth_hz`` follow
+        (of the file, as it is; unknown where the status is not "ok"). ``reason`` says
+        why a clip has no scores, and is "" elsewhere.
     aspects : tuple of str
         Scored aspects.
     left_out : tuple of str
         Aspects that need a prompt, when no clip has one.
     set_aside : tuple of SetAside
-        Clips that could not be used.
+        Clips that could not be used, in the order of the rows.
     distributions : Distributions, or None
-        Around the scores, where they were asked for.
+        Around the scores, where they were asked for; of the usable clips alone.
     scales : mapping of str to Scale
         Of the scores of each aspect; 1..5 where it is not named.
     check : RangeCheck, or None
-        How far the clips lie from those that the stack has learnt from; None where it
-        cannot tell, or no clip could be used.
+        How far the usable clips lie from those that the stack has learnt from; None
+        where it cannot tell, or there are none.
     audio_notes : tuple of str
         What a reader of the scores must know of the audio, a line for each flag.
+    kept : tuple of str
+        Columns of the input that `frame` has where there was something in them.
     """
 
     frame: pd.DataFrame
@@ -108,6 +115,13 @@ class Scores:
     scales: Mapping[str, Scale] = field(default_factory=dict)
     check: RangeCheck | None = None
     audio_notes: tuple[str, ...] = ()
+    kept: tuple[str, ...] = KEPT
+
+    @property
+    def usable(self) -> pd.DataFrame:
+        """The rows whose status is "ok", with a RangeIndex."""
+        is_usable = self.frame[STATUS] == OK
+        return self.frame[is_usable].reset_index(drop=True)
 
     @property
     def without_prompt(self) -> dict[str, tuple[str, ...]]:
@@ -115,10 +129,10 @@ class Scores:
 
         Aspects that are left out as a whole are not among them.
         """
-        ids = self.frame["clip_id"]
+        usable = self.usable
         clips_of_aspect = {}
         for aspect in self.aspects:
-            clips = tuple(ids[self.frame[aspect].isna()])
+            clips = tuple(usable["clip_id"][usable[aspect].isna()])
             if clips:
                 clips_of_aspect[aspect] = clips
         return clips_of_aspect
@@ -264,7 +278,9 @@ def encode_scores(scores: Scores, name: str) -> bytes:
         As `check_format` does.
     """
     check_format(name)
-    return FORMATS[name].encode(scores.frame, scores.aspects)
+    # The answer format has no place for rows without scores.
+    frame = scores.usable if name == "answer" else scores.frame
+    return FORMATS[name].encode(frame, scores.aspects)
 
 
 def encode_distributions(distributions: Distributions, name: str) -> bytes:

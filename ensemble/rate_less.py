@@ -12,9 +12,7 @@ from numpy.typing import ArrayLike
 from scipy.special import ndtri
 
 from base_models.bins import ScoreBins
-from base_models.clips import musiceval
 from base_models.clips.columns import (
-    RATER_COLUMNS,
     RATING_NAMES,
     aspect_columns,
     fold_name,
@@ -24,18 +22,10 @@ from base_models.clips.listening_tests.rating_options import (
     AS_THEY_ARE,
     RatingOptions,
 )
-from base_models.clips.listening_tests.read_listening_test import read_listening_test
 from base_models.clips.names import comparable_ids
-from base_models.clips.ratings import (
-    find_ratings,
-    known_rating_scales,
-    rated_columns,
-    read_ratings,
-)
-from base_models.clips.read_clips import read_clips
 from base_models.clips.rows.reading import Reading
 from base_models.clips.tables.read_table import is_table, read_table, table_file
-from base_models.errors import UsageError, some
+from base_models.errors import UsageError, one_of, some
 from base_models.scales import LabelScales, Scale
 from ensemble.prediction_files.join_models import scales_of_file
 from ensemble.prediction_files.prediction_word import PredictionFile
@@ -54,6 +44,7 @@ from ensemble.rated_systems import (
     reading_beside,
     systems_elsewhere,
 )
+from ensemble.some_ratings import read_some_ratings, with_ids_of
 from meta.powered_means.rated_sample import RatedSample
 
 _SAME_SCORE = 2.5e-6
@@ -183,6 +174,18 @@ class RateLessData:
         quantile = float(ndtri((1 + interval_level) / 2))
         return mean_width.to_numpy() / (2 * quantile)
 
+    def only_aspects(self, names: Sequence[str]) -> RateLessData:
+        """The same with some aspects alone.
+
+        Raises
+        ------
+        UsageError
+            When a name is unknown.
+        """
+        for name in names:
+            one_of(name, self.aspects, "aspect")
+        return replace(self, aspects=tuple(dict.fromkeys(names)))
+
     def only_systems(self, names: Sequence[str]) -> RateLessData:
         """The same with the clips of some systems alone.
 
@@ -249,12 +252,8 @@ def read_rate_less(
         rated = pd.DataFrame({"clip_id": pd.Series(dtype=object)})
         names = _planned_aspects(file.path, aspects)
     else:
-        source = _single_ratings(ratings, options)
-        if source is not None:
-            known = _known_scales(source, aspects, options)
-            declared = replace(declared, known=known)
-        rated, names = _read_ratings(
-            ratings, aspects, declared, source=source, options=options
+        rated, names, declared = read_some_ratings(
+            ratings, aspects, declared, options=options
         )
     declared.check_aspects(names)
     scales = {name: declared.of(name) or Scale.of(SCALE) for name in names}
@@ -266,13 +265,7 @@ def read_rate_less(
     )
     notes = (*rated.attrs.get("notes", ()), *notes)
 
-    rated, strangers = _with_ids_of(table, rated)
-    if ratings is not None and rated.empty:
-        raise UsageError(
-            f"No rated clip of {ratings} is predicted: a rating is for "
-            f"{some(strangers, 1)}, a prediction for '{table['clip_id'].iloc[0]}'. "
-            "Give both the same ids."
-        )
+    rated, strangers = _of_predicted(table, rated, ratings)
     data = RateLessData(
         clips=table,
         ratings=rated.reset_index(drop=True),
@@ -293,6 +286,80 @@ def read_rate_less(
         out_of_fold[aspect] = of_file[aspect].map(values, scales[aspect])
     seen = replace(seen, out_of_fold=out_of_fold)
     return _without_seen(data, seen, by_bases=_seen_by(file.path))
+
+
+def join_ratings(
+    table: pd.DataFrame,
+    own_scales: Mapping[str, Scale],
+    ratings: str,
+    aspects: Sequence[str] | None = None,
+    rating_scale: LabelScales | Sequence[float] | None = None,
+    seen: SeenClips = NOTHING_SEEN,
+    options: RatingOptions = AS_THEY_ARE,
+) -> RateLessData:
+    """Put ratings of some clips beside scores that a stack has just made.
+
+    Parameters
+    ----------
+    table : DataFrame of n rows
+        As `RateLessData.clips`, on the scales of the stack.
+    own_scales : mapping of str to Scale
+        Of the scores of each aspect of the stack.
+    ratings, aspects, rating_scale, seen, options : see `read_rate_less`; without
+        another, the scale of ratings is that of the scores
+
+    Raises
+    ------
+    UsageError
+        As `read_rate_less`, and when an aspect is rated that the stack does not score.
+    """
+    declared = LabelScales.of_any(rating_scale)
+    if len(set(own_scales.values())) == 1:
+        declared = declared.or_else(next(iter(own_scales.values())))
+    rated, names, declared = read_some_ratings(
+        ratings, aspects, declared, options=options
+    )
+    unknown = [name for name in names if name not in own_scales]
+    if unknown:
+        raise UsageError(
+            f"{ratings} rates {some(unknown)}, and the stack scores "
+            f"{some(own_scales)}; say which column is which (--aspects "
+            f"{next(iter(own_scales))}=COLUMN)."
+        )
+    scales = {name: declared.of(name) or own_scales[name] for name in names}
+    table = table.copy()
+    for name in names:
+        for column in (f"pred_{name}", f"pred_{name}_low", f"pred_{name}_high"):
+            if column in table:
+                table[column] = own_scales[name].map(table[column], scales[name])
+    rated, strangers = _of_predicted(table, rated, ratings)
+    data = RateLessData(
+        clips=table,
+        ratings=rated.reset_index(drop=True),
+        aspects=names,
+        scales=scales,
+        columns={},
+        not_predicted=[],
+        rated_without_prediction=strangers,
+        learnt_from=[],
+        cross_fitted=[],
+        notes=tuple(rated.attrs.get("notes", ())),
+    )
+    return _without_seen(data, seen, by_bases=())
+
+
+def _of_predicted(
+    table: pd.DataFrame, rated: pd.DataFrame, ratings: str | None
+) -> tuple[pd.DataFrame, list[str]]:
+    """The ratings of predicted clips, and the other rated clips."""
+    kept, strangers = with_ids_of(table, rated)
+    if ratings is not None and kept.empty:
+        raise UsageError(
+            f"No rated clip of {ratings} is predicted: a rating is for "
+            f"{some(strangers, 1)}, a prediction for '{table['clip_id'].iloc[0]}'. "
+            "Give both the same ids."
+        )
+    return kept, strangers
 
 
 def _without_seen(
@@ -359,70 +426,6 @@ def _are_out_of_fold(data: RateLessData, out_of_fold: pd.DataFrame) -> bool:
     widths = np.array([data.scales[name].width for name in aspects])
     is_same = distance <= _SAME_SCORE * widths
     return bool(is_compared.any() and is_same[is_compared].all())
-
-
-def _read_ratings(
-    ratings: str,
-    aspects: Sequence[str] | None,
-    declared: LabelScales,
-    *,
-    source: Path | None,
-    options: RatingOptions,
-) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """Single ratings, or mean ratings without raters, and their aspects."""
-    if source is not None:
-        columns = _rated_columns(source, aspects, options)
-        # Before a rating is refused for being off a scale that was meant for it.
-        declared.check_aspects(list(columns))
-        # Ratings stay on their own scale, on which their means are then said.
-        scales = {name: declared.of(name) or Scale.of(SCALE) for name in columns}
-        single = read_ratings(
-            source,
-            columns,
-            scale=scales,
-            bins=scales,
-            columns=columns,
-            options=options,
-        )
-        return single, tuple(columns)
-
-    table = read_clips(ratings, aspects=aspects, scales=declared, options=options)
-    names = tuple(table.attrs["aspects"])
-    is_rated = table[list(names)].notna().any(axis=1)
-    if not is_rated.any():
-        raise UsageError(f"{ratings} rates no clip; fill in some ratings.")
-    return table.loc[is_rated, ["clip_id", *names]], names
-
-
-def _rated_columns(
-    source: Path, aspects: Sequence[str] | None, options: RatingOptions
-) -> dict[str, str]:
-    """The aspects of single ratings, and the column of each."""
-    return aspect_columns(aspects) if aspects else rated_columns(source, options)
-
-
-def _known_scales(
-    source: Path, aspects: Sequence[str] | None, options: RatingOptions
-) -> dict[str, Scale]:
-    """The scales that single ratings say themselves."""
-    columns = _rated_columns(source, aspects, options)
-    return known_rating_scales(source, columns, columns, options=options)
-
-
-def _single_ratings(ratings: str, options: RatingOptions) -> Path | None:
-    """Where single ratings are: a table that names raters, or the lists of a tree."""
-    path = Path(ratings)
-    test = read_listening_test(path, options)
-    # Scores out of votes on pairs are labels, and not ratings of single clips.
-    if test is not None:
-        return None if test.has_labels else path
-    if path.is_dir() or musiceval.is_list(path):
-        return find_ratings(path)
-    if is_table(path) and table_file(path).is_file():
-        names = read_table(path).columns
-        has_raters = any(fold_name(name) in RATER_COLUMNS for name in names)
-        return path if has_raters else None
-    return None
 
 
 def _planned_aspects(
@@ -548,20 +551,6 @@ def _intervals(path: Path, aspects: Sequence[str]) -> dict[str, np.ndarray]:
                 cells = pd.Series(pd.to_numeric(columns[end], errors="coerce"))
                 found[end] = cells.to_numpy(dtype=float)
     return found
-
-
-def _with_ids_of(
-    table: pd.DataFrame, rated: pd.DataFrame
-) -> tuple[pd.DataFrame, list[str]]:
-    """The ratings of predicted clips under their ids, and the other rated clips."""
-    known, given = comparable_ids(
-        table["clip_id"].tolist(), rated["clip_id"].astype(str).tolist()
-    )
-    id_of = dict(zip(known, table["clip_id"], strict=True))
-    ids = [id_of.get(form) for form in given]
-    is_known = np.array([clip is not None for clip in ids], dtype=bool)
-    strangers = rated["clip_id"][~is_known].unique().tolist()
-    return rated.assign(clip_id=ids)[is_known], strangers
 
 
 def _seen_by(predictions: Path) -> frozenset[str]:

@@ -210,6 +210,7 @@ def adapt(
     adapted.calibrations_ = list(regressor.calibrations_)
     # The learners of the old folds are not those of the adapted one.
     adapted.cross_fits_ = [None] * len(regressor.learners_)
+    adapted.system_errors_ = list(regressor.system_errors_)
     adapted.residual_sigma_ = regressor.residual_sigma_.copy()
     adapted.warnings_ = list(regressor.warnings_)
     seen = dict.fromkeys((*regressor.fitted_on_, *usable.ids))
@@ -298,6 +299,8 @@ def _adapt_aspect(
     # errors hold more ratings than intervals stretched by a few new ones.
     if unseen_scores is None:
         return found
+    # A few clips of a new corpus do not tell how systems of it err.
+    adapted.system_errors_[k] = None
 
     old_calibration = adapted.calibrations_[k]
     if len(rated) >= MIN_ROWS:

@@ -23,6 +23,7 @@ from meta.columns.reductions import reduced_columns
 from meta.comparison.compared_rows import STACK, ComparedRows, leaderboard
 from meta.comparison.contributions import EXACT_MODELS, contributions
 from meta.comparison.held_out_trial import TRAINING, VALIDATION, HeldOutTrial
+from meta.comparison.judged_systems import judged_systems
 from meta.comparison.verdict import Verdict
 from meta.disagreement_report import disagreement_report
 from meta.predicted_rows import PredictedRows
@@ -82,6 +83,8 @@ class Assessment:
         `meta.disagreement_report.disagreement_report`; empty without single ratings, or
         where no base model predicts them
     predictions : clips of the test split, with scores, intervals and labels
+    systems : those of the verdict's rows by what was predicted and what people rated,
+        see `meta.comparison.judged_systems.judged_systems`
     marks : what leaks, see `meta.splits.leak_audit.Audit.refuse`; with any, no number
         here may be shown without a mark
     """
@@ -97,6 +100,7 @@ class Assessment:
     ceiling: pd.DataFrame = field(default_factory=pd.DataFrame)
     disagreement: pd.DataFrame = field(default_factory=pd.DataFrame)
     predictions: pd.DataFrame = field(default_factory=pd.DataFrame)
+    systems: pd.DataFrame = field(default_factory=pd.DataFrame)
     marks: tuple[str, ...] = ()
 
     def marked(self, marks: Sequence[str]) -> Assessment:
@@ -195,6 +199,7 @@ def assess(
         predictions=(
             pd.DataFrame() if test is None else _predictions(test, regressor, level)
         ),
+        systems=judged_systems(compared),
     )
 
 

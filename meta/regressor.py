@@ -36,6 +36,7 @@ from meta.uncertainty.calibration import Calibration
 from meta.uncertainty.clip_range import ClipRange, RangeCheck, mean_distances
 from meta.uncertainty.clip_spread import spread_features
 from meta.uncertainty.disagreement import Disagreement
+from meta.uncertainty.system_error import SystemLevelError
 
 
 class MetaRegressor(BaseEstimator):
@@ -46,9 +47,8 @@ class MetaRegressor(BaseEstimator):
 
     Parameters
     ----------
-    learner : name in `LEARNERS`, a `Learner` (whose own parameters stay as they are),
-        or a scikit-learn regressor, by instance or class name (``"HuberRegressor"``);
-        cloned per aspect
+    learner : name in `LEARNERS`, a `Learner` (whose own parameters stay), or a
+        scikit-learn regressor or its class name (``"HuberRegressor"``); one per aspect
     random_state : int, seed of a named learner, of splits and of folds
     missing : what a named learner does with clips for which a base model has no
         prediction, see `meta.columns.missing_predictions.MISSING`
@@ -65,14 +65,13 @@ class MetaRegressor(BaseEstimator):
         before it, 0.35, as in DORA-MOS' code
     cross_fits_ : list of CrossFit, one per aspect: the learners of that
         cross-validation, and their scores of the rows left out; None before it
-    disagreements_ : list of Disagreement, one per aspect, or None where no base model
-        predicts single ratings; see `learn_disagreement`
-    range_ : ClipRange, how the clips of `fit` lie, from which `check_range` tells
-        others; None in stacks that were stored before there was one
+    system_errors_ : list of SystemLevelError, one per aspect, or None where unknown
+    disagreements_ : list of Disagreement, one per aspect, see `learn_disagreement`
+    range_ : ClipRange, how the clips of `fit` lie; None in stacks stored without
     fitted_on_ : tuple of str, ids of the clips that `fit` was given, in that order
     warnings_ : list of str, for people
-    adaptation_ : tuple of `meta.adaptation.AspectAdaptation`, what became of each
-        aspect in `meta.adaptation.adapt`; empty before it, and not saved
+    adaptation_ : tuple of `meta.adaptation.AspectAdaptation`, one per aspect; empty
+        before `meta.adaptation.adapt`, and not saved
     """
 
     adaptation_: tuple[Any, ...] = ()
@@ -149,6 +148,7 @@ class MetaRegressor(BaseEstimator):
         self.residual_sigma_ = np.full(len(learners), layout.bins.soften_sigma)
         self.calibrations_: list[Calibration | None] = [None] * len(learners)
         self.cross_fits_: list[CrossFit | None] = [None] * len(learners)
+        self.system_errors_: list[SystemLevelError | None] = [None] * len(learners)
         self.disagreements_ = [Disagreement.of(tables)] * len(learners)
         self.range_: ClipRange | None = ClipRange.fit(
             layout, tables, rows.aspects, ordered.usable().ids.tolist()

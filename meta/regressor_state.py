@@ -16,6 +16,7 @@ from meta.learners.sklearn_learner import SklearnLearner
 from meta.uncertainty.calibration import Calibration
 from meta.uncertainty.clip_range import ClipRange
 from meta.uncertainty.disagreement import Disagreement
+from meta.uncertainty.system_error import SystemLevelError
 
 SKLEARN = "scikit-learn"
 """What a saved stack calls its learner where that is a scikit-learn regressor."""
@@ -69,6 +70,10 @@ def state_of(regressor: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         facts["disagreements"] = [
             known and known.to_json() for known in regressor.disagreements_
         ]
+    if any(regressor.system_errors_):
+        facts["system_errors"] = [
+            known and known.to_json() for known in regressor.system_errors_
+        ]
     return facts, arrays
 
 
@@ -116,6 +121,14 @@ def restore(
     regressor.calibrations_ = calibrations
     # They stand in files of their own, which older stacks do not have.
     regressor.cross_fits_ = [None] * len(calibrations)
+
+    # Stacks that were stored before there were any have none.
+    errors = facts.get("system_errors", [None] * len(calibrations))
+    if len(errors) != len(calibrations):
+        raise ValueError("one error on systems per aspect is needed")
+    regressor.system_errors_ = [
+        known and SystemLevelError.from_json(known) for known in errors
+    ]
 
     stored = facts.get("disagreements", [None] * len(regressor.aspects_))
     if len(stored) != len(regressor.aspects_):

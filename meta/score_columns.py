@@ -21,10 +21,22 @@ SOURCE_HZ = "source_hz"
 """Column of the sample rate of a clip's file."""
 BANDWIDTH_HZ = "bandwidth_hz"
 """Column of the frequency above which there is nothing in a clip."""
-AUDIO_FLAGS = "audio_flags"
-"""Column that names what is wrong with the audio of a clip, such as silence."""
-AUDIO_COLUMNS = (SOURCE_HZ, BANDWIDTH_HZ, AUDIO_FLAGS)
-"""Columns about the audio of clips, the last ones where audio was scored."""
+SECONDS = "seconds"
+"""Column of the length of a clip, as its file declares it."""
+CHANNELS = "channels"
+"""Column of the number of channels in a clip's file."""
+AUDIO_COLUMNS = (SECONDS, SOURCE_HZ, CHANNELS, BANDWIDTH_HZ)
+"""Columns about the audio of clips, where audio was scored."""
+COUNT_COLUMNS = (SOURCE_HZ, CHANNELS, BANDWIDTH_HZ)
+"""Those of whole numbers, which may be unknown."""
+FLAGS = "flags"
+"""Column of words, with spaces between them, that say what to mind about a score."""
+STATUS = "status"
+"""Column that says whether a clip was scored, of `base_models.clip_status.STATUSES`."""
+REASON = "reason"
+"""Column that says why a clip was not scored; the last one."""
+KEPT = ("system_id", "prompt")
+"""Columns of a clip table that stand beside scores where nobody names others."""
 
 
 def score_columns(

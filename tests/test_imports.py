@@ -18,6 +18,7 @@ MAY_IMPORT = {
 }
 LEVELS = {
     "base_models": [
+        {"clip_status"},
         {"errors"},
         {"optional_libraries"},
         {"bins", "files", "devices", "mono_rules", "scales", "vector_range"},
@@ -30,10 +31,10 @@ LEVELS = {
         {"training", "pooled"},
     ],
     "meta": [
-        {"rows", "columns"},
-        {"splits", "uncertainty", "ridge_algebra", "predicted_rows"},
+        {"rows", "columns", "multiple_tests"},
+        {"splits", "uncertainty", "ridge_algebra", "predicted_rows", "powered_means"},
         {"learners", "comparison"},
-        {"cross_fit", "powered_means"},
+        {"cross_fit"},
         {"regressor_state", "regressor_calibration"},
         {"regressor"},
         {
@@ -42,7 +43,7 @@ LEVELS = {
             "disagreement_report",
             "cross_fitted_regressor",
         },
-        {"assessment", "adaptation_curve"},
+        {"assessment", "adaptation_curve", "score_flags"},
     ],
     "ensemble": [
         {"version"},
@@ -53,7 +54,7 @@ LEVELS = {
             "formats",
             "prediction_files",
         },
-        {"rated_systems"},
+        {"rated_systems", "some_ratings", "system_folders"},
         {
             "training",
             "reporting",
@@ -63,7 +64,7 @@ LEVELS = {
         },
         {"hub"},
         {"estimator", "compare_predictions"},
-        {"scoring", "stacking", "papers"},
+        {"scoring", "stacking", "papers", "compare_systems"},
         {"attention"},
         {"server"},
         {"cli"},
@@ -129,6 +130,7 @@ LIGHT_PATH = [
     "ensemble/evaluate_predictions.py",
     "ensemble/rate_less.py",
     "ensemble/rated_systems.py",
+    "ensemble/some_ratings.py",
     "ensemble/scoring/score_predictions.py",
 ]
 """What stacks, evaluates and completes predictions and ratings."""

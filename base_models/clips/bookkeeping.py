@@ -34,6 +34,9 @@ _BOOKKEEPING = frozenset(
         "source_hz",
         "bandwidth_hz",
         "audio_flags",
+        "flags",
+        "status",
+        "reason",
         "weight",
         # Lengths, rates and chunks, which tools write beside their scores.
         "len_in_sec",

@@ -131,7 +131,7 @@ def probe_clips(
             stretch = Stretch.of(audio, read[clip_id].sha256)
             prints[clip_id] = replace(read_fingerprint(audio), stretch=stretch)
         except ClipError as error:
-            set_aside = SetAside(clip_id, str(error))
+            set_aside = SetAside.of(clip_id, error)
             if not audio or _is_file_missing(error):
                 missing.append(set_aside)
             else:

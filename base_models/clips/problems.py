@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from base_models.clip_status import BAD_ROW
 from base_models.clips.text_table import TextTable
 from base_models.errors import UsageError
 from base_models.files import atomic_write
@@ -36,6 +37,7 @@ class Problem:
     cure : what to do about it, a sentence
     unit : what `line` counts: ``"line"``, or ``"row"`` in a binary file
     message : what is wrong with this cell, where it says more than `what`
+    status : the same in one word, of `base_models.clip_status.STATUSES`
     """
 
     file: str
@@ -46,6 +48,7 @@ class Problem:
     cure: str = ""
     unit: str = "line"
     message: str = ""
+    status: str = BAD_ROW
 
     @property
     def place(self) -> str:
@@ -77,6 +80,7 @@ def problem_in(
     what: str,
     cure: str = "",
     message: str = "",
+    status: str = BAD_ROW,
 ) -> Problem:
     """The problem of a cell of row `row`, from 0, with its place; see `Problem`."""
     file, number = table.locations[row]
@@ -89,6 +93,7 @@ def problem_in(
         cure=cure,
         unit=table.unit,
         message=message,
+        status=status,
     )
 
 

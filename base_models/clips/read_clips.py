@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from base_models.clip_status import UNREADABLE
 from base_models.clips import musiceval
 from base_models.clips.columns import (
     CLIP_COLUMNS,
@@ -58,16 +59,31 @@ from base_models.clips.rows.validate import validate_clips
 from base_models.clips.segments.table_times import check_times, with_segments
 from base_models.clips.tables.read_table import TABLE_SUFFIXES, is_table, read_table
 from base_models.clips.text_table import TextTable
-from base_models.errors import UsageError, some
+from base_models.errors import ClipError, UsageError, some
 from base_models.scales import Ends, LabelScales
 
 
 @dataclass(frozen=True)
 class SetAside:
-    """A clip that cannot be used, and why."""
+    """A clip that cannot be used, and why.
+
+    Parameters
+    ----------
+    clip_id : str
+    reason : str
+        A sentence, or as much of one as stands behind a colon.
+    status : str
+        The same in one word, of `base_models.clip_status.STATUSES`.
+    """
 
     clip_id: str
     reason: str
+    status: str = UNREADABLE
+
+    @classmethod
+    def of(cls, clip_id: str, error: ClipError) -> SetAside:
+        """The clip that an error is about."""
+        return cls(clip_id, str(error), status=error.status)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 
+from base_models.clip_status import NO_PROMPT, TOO_SHORT
 from base_models.clips.audio import load_audio
 from base_models.encoders.specs import EncoderSpec
 from base_models.encoders.weights import WeightFiles
@@ -218,7 +219,8 @@ def prepare_audio(spec: EncoderSpec, shortest: int) -> Callable[[str], np.ndarra
             least_seconds = shortest / sample_rate
             raise ClipError(
                 f"too short: {seconds:.3f} s, and '{spec.name}' needs at least "
-                f"{least_seconds:.3f} s"
+                f"{least_seconds:.3f} s",
+                status=TOO_SHORT,
             )
         return samples
 
@@ -275,7 +277,7 @@ def assemble_from_config(
 def check_prompt(prompt: str) -> str:
     """Return `prompt`; raise `ClipError` if there is none."""
     if not isinstance(prompt, str) or not prompt.strip():
-        raise ClipError("no prompt")
+        raise ClipError("no prompt", status=NO_PROMPT)
     return prompt
 
 

@@ -255,13 +255,13 @@ def embed_clips(
     return filled, load_clips(filled, store, audio, text=text)
 
 
-def clip_ids(clips: pd.DataFrame) -> list[str]:
+def clip_ids(clips: pd.DataFrame, may_repeat: bool = False) -> list[str]:
     """Ids of the clips: the column ``clip_id``, else the index as text.
 
     Raises
     ------
     UsageError
-        If `clips` is not a DataFrame, or an id is not unique.
+        If `clips` is not a DataFrame; or an id is not unique, unless it may repeat.
     """
     if not isinstance(clips, pd.DataFrame):
         raise UsageError(
@@ -270,7 +270,7 @@ def clip_ids(clips: pd.DataFrame) -> list[str]:
         )
     # As text, so that ids read as numbers match those of other tables.
     ids = [str(clip) for clip in clips.get("clip_id", clips.index)]
-    if len(set(ids)) != len(ids):
+    if len(set(ids)) != len(ids) and not may_repeat:
         raise UsageError("Clip ids must be unique; some stand twice in the table.")
     return ids
 

@@ -65,13 +65,13 @@ class _Contents(NamedTuple):
         Key → one item (path or prompt) of that content.
     keys : dict from str to str
         Clip id → key.
-    reasons : dict from str to str
+    errors : dict from str to ClipError
         Clip id → why there is no key.
     """
 
     items: dict[str, str]
     keys: dict[str, str]
-    reasons: dict[str, str]
+    errors: dict[str, ClipError]
 
 
 class EmbeddingStore:
@@ -141,7 +141,7 @@ class EmbeddingStore:
         report = on_progress or _ignore_progress
         report(encoder.name, done, total)
 
-        unusable: dict[str, str] = {}
+        unusable: dict[str, ClipError] = {}
         batches = _prepared_batches(
             encoder,
             _sorted_by_size(encoder, missing),
@@ -229,7 +229,7 @@ class EmbeddingStore:
         self,
         encoder: Encoder,
         batch: list[_PreparedItem],
-        unusable: dict[str, str],
+        unusable: dict[str, ClipError],
     ) -> None:
         """Encode and keep a batch; a bad embedding is added to `unusable` instead."""
         with _named_failure(encoder):
@@ -245,7 +245,9 @@ class EmbeddingStore:
             if np.isfinite(embedding).all():
                 self._put(encoder, item.key, embedding)
             else:
-                unusable[item.key] = f"its embedding by '{encoder.name}' is not finite"
+                unusable[item.key] = ClipError(
+                    f"its embedding by '{encoder.name}' is not finite"
+                )
 
     def _put(
         self,
@@ -326,7 +328,7 @@ def _distinct_contents(encoder: Encoder, items: Mapping[str, str]) -> _Contents:
     contents = _Contents(
         items={},
         keys={},
-        reasons={},
+        errors={},
     )
     for clip, item in items.items():
         try:
@@ -334,7 +336,7 @@ def _distinct_contents(encoder: Encoder, items: Mapping[str, str]) -> _Contents:
             # the version of a decoder.
             key = content_hash(item) if encoder.kind == "audio" else text_key(item)
         except ClipError as error:
-            contents.reasons[clip] = str(error)
+            contents.errors[clip] = error
             continue
         contents.keys[clip] = key
         contents.items.setdefault(key, item)
@@ -394,7 +396,7 @@ def _prepared_batches(
     items: Mapping[str, str],
     *,
     batch_size: int,
-    unusable: dict[str, str],
+    unusable: dict[str, ClipError],
 ) -> Iterator[list[_PreparedItem]]:
     """Prepare items and yield them in batches of one length.
 
@@ -407,7 +409,7 @@ def _prepared_batches(
             with _named_failure(encoder):
                 array = encoder.prepare(item)
         except ClipError as error:
-            unusable[key] = str(error)
+            unusable[key] = error
             continue
 
         length = len(array)
@@ -425,7 +427,7 @@ def _prepared_batches(
 def _split_by_use(
     items: Mapping[str, str],
     contents: _Contents,
-    unusable: Mapping[str, str],
+    unusable: Mapping[str, ClipError],
 ) -> tuple[dict[str, str], list[SetAside]]:
     """Split clips into the keys of the usable ones, and the others with their reasons.
 
@@ -434,16 +436,17 @@ def _split_by_use(
     keys: dict[str, str] = {}
     set_aside: list[SetAside] = []
     for clip in items:
-        if clip in contents.reasons:
-            set_aside.append(SetAside(clip, contents.reasons[clip]))
+        if clip in contents.errors:
+            set_aside.append(SetAside.of(clip, contents.errors[clip]))
             continue
 
         # Clips of one content are set aside together.
         key = contents.keys[clip]
         if key in unusable:
             # One of them was read, and it may have another name than this one.
-            reason = unusable[key].replace(repr(contents.items[key]), repr(items[clip]))
-            set_aside.append(SetAside(clip, reason))
+            error = unusable[key]
+            reason = str(error).replace(repr(contents.items[key]), repr(items[clip]))
+            set_aside.append(SetAside(clip, reason, status=error.status))
         else:
             keys[clip] = key
     return keys, set_aside

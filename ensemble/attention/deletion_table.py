@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from base_models.clips.read_clips import SetAside
-from meta.comparison.sign_flip import holm, sign_flip
+from meta.comparison.sign_flip import sign_flip
+from meta.multiple_tests import holm
 
 MORE = "more"
 LESS = "less"

@@ -9,6 +9,7 @@ COMMANDS = {
     "fit_base": "train base models on a listening test, or on the demo corpus",
     "fit_meta": "stack base models or other tools' predictions; write the report",
     "predict_mos": "score clips, with intervals",
+    "compare_systems": "which version is better, and how sure is that",
     "evaluate_mos": "measure anybody's predictions against labels",
     "noise_ceiling": "what a perfect predictor would score against such ratings",
     "rate_less": "means of systems from few ratings; which clips to rate",

@@ -42,6 +42,7 @@ from ensemble.cli.shared.output.output_files import (
     check_outputs,
     put_json,
 )
+from ensemble.cli.shared.output.report_options import provenance_of
 from ensemble.cli.shared.saved_stacks.adaptation import (
     adapt_to_rated_clips,
     add_adaptation_options,
@@ -212,7 +213,7 @@ def _main(argv: Sequence[str] | None = None) -> int:
     if options.with_runs or not options.predictions:
         names = [table.model for table in data.fit.tables]
         say(f"stacks {len(names)} base models: {', '.join(names)}")
-    folder = fit_stack(workspace, data, settings)
+    folder = fit_stack(workspace, data, settings, provenance_of("fit_meta"))
 
     code = say_without_prompt(data.without_prompt)
     verdict = _show_report(folder)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from jsonargparse import Namespace
@@ -18,6 +19,7 @@ from ensemble.cli.shared.clip_tables.clip_options import (
     clip_reading,
     refuse_table_options,
 )
+from ensemble.cli.shared.clip_tables.problem_list import write_listed
 from ensemble.cli.shared.engines import add_engine_option
 from ensemble.cli.shared.exit_codes import (
     run_command,
@@ -38,6 +40,10 @@ from ensemble.cli.shared.output.output_files import (
     add_json_option,
     check_outputs,
 )
+from ensemble.cli.shared.output.report_options import (
+    add_report_options,
+    check_report_options,
+)
 from ensemble.cli.shared.output.score_output import (
     output_format,
     put_distributions,
@@ -46,12 +52,21 @@ from ensemble.cli.shared.output.score_output import (
     say_audio,
     say_range,
 )
+from ensemble.cli.shared.pairs.best_of_command import keep_best, put_paths
+from ensemble.cli.shared.pairs.pair_command import compare_pairs_of
+from ensemble.cli.shared.pairs.pair_options import (
+    PATHS,
+    add_pair_options,
+    check_pair_options,
+)
+from ensemble.cli.shared.saved_stacks.answers import put_answer
 from ensemble.cli.shared.saved_stacks.explanations import (
     draw_over_time,
     explain,
     make_folder,
 )
 from ensemble.cli.shared.saved_stacks.stacks import (
+    DEMO,
     add_stack_options,
     load_stack,
     stack_source,
@@ -73,21 +88,25 @@ if TYPE_CHECKING:
     from base_models.predictions import PredictionTable
     from ensemble.estimator.stacked_mos import StackedMOS
     from ensemble.formats import Scores
+    from ensemble.scoring.input_rows import InputRows
     from ensemble.scoring.score_windows import WindowedScores
-
-_DEMO = (
-    "demo corpus: this stack learnt synthetic music and simulated raters; its scores "
-    "say nothing about real music"
-)
-
 
 _EXAMPLES = {
     'predict_mos song.wav --prompt "slow piano over rain"': "one clip",
     'predict_mos "clips/*.wav" -o scores.csv --explain why': (
         "many, into a table; and what the scores rest on, in the folder why"
     ),
+    "predict_mos --clips clips.csv --report report.html": (
+        "a page for people: which system is best, which clips to listen to"
+    ),
     "predict_mos --predictions utmos.csv my=new.csv -o -": (
         "from other tools' predictions, as csv into a pipe"
+    ),
+    "predict_mos --pairs pairs.csv -o preferred.csv": (
+        "which of two clips of a prompt is preferred, and how surely"
+    ),
+    "predict_mos --clips songs.csv --best-of 1 --format paths -o best.txt": (
+        "the best candidate of each prompt, a file name a line"
     ),
 }
 
@@ -104,6 +123,7 @@ def _parser() -> Options:
     )
     _add_clip_options(parser)
     _add_uncertainty_options(parser)
+    add_pair_options(parser)
     _add_output_options(parser)
     stack = parser.group("stack and machine")
     add_stack_options(stack)
@@ -198,6 +218,13 @@ def _add_output_options(parser: Options) -> None:
         action="store_true",
         help="with --distributions: a row per base model too, named in column model",
     )
+    add(
+        "--keep",
+        nargs="+",
+        metavar="COLUMN",
+        help="columns of the table that stand beside the scores, as they were written; "
+        "all or none; default: system_id prompt",
+    )
     add_over_time_option(output)
     add(
         "--explain",
@@ -205,21 +232,30 @@ def _add_output_options(parser: Options) -> None:
         metavar="FOLDER",
         help="also write to this folder, per clip, what each base model attended to",
     )
+    add_report_options(output)
     add_json_option(output, "scores, their scales, and clips set aside")
 
 
 def _main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     options.audio = audio_names(options.audio)
+    check_pair_options(options)
+    if options.pairs:
+        check_windows(options)
+        return compare_pairs_of(options)
     _check_options(options)
+    check_report_options(options)
     # Where nothing can be written is found out before anything is scored.
-    form = output_format(options.out, options.format)
+    form = options.format
+    if form != PATHS:
+        form = output_format(options.out, form)
     check_outputs(
         {
             "--out": options.out,
             "--distributions": options.distributions,
             "--over-time": options.over_time,
             "--json": options.json,
+            "--report": options.report,
             "--problems": options.problems,
         },
         inputs=(
@@ -306,7 +342,9 @@ def _check_cross_fit(options: Namespace, is_audio_given: bool) -> None:
 def _wanted(options: Namespace) -> str:
     """Whose distributions are asked for, see `meta.score_columns.DISTRIBUTIONS`."""
     if options.distributions is None:
-        return "none"
+        # The best of many are told by them, and a page shows some.
+        is_needed = options.best_of is not None or options.report is not None
+        return "stack" if is_needed else "none"
     return "members" if options.members else "stack"
 
 
@@ -326,12 +364,13 @@ def _score_predictions(options: Namespace, form: str | None) -> int:
         systems=options.systems,
     )
     if stack.demo_:
-        say(_DEMO)
+        say(DEMO)
     _say_disagreement(stack, scores)
     say_notes(notes)
     say_range(scores)
 
     _put_results(options, scores, form)
+    put_answer(options, stack, scores)
     return say_set_aside(scores.set_aside)
 
 
@@ -368,7 +407,10 @@ def _score_clips(options: Namespace, form: str | None) -> int:
     """Score audio files or a clip table."""
     from ensemble.training.progress import encoding
 
-    clips = _read_clips(options)
+    rows = _read_rows(options)
+    # A column that is not there is said before anything is scored.
+    rows.keep(options.keep)
+    clips = rows.clips
     # Before the stack is loaded, since it makes the paths to load from absolute.
     source = stack_source(options)
     stack, store = load_stack(options)
@@ -400,6 +442,10 @@ def _score_clips(options: Namespace, form: str | None) -> int:
         scores, windowed = score_with(
             options, stack, clips, score=score, on_progress=on_embed
         )
+    scores, notes = rows.complete(scores, options.keep)
+    say_notes(notes)
+    if windowed is not None:
+        windowed = replace(windowed, scores=scores)
     # Aspects judged against a prompt are left out where no clip has one.
     left_out = ", ".join(scores.left_out)
     if left_out and form == "answer":
@@ -414,7 +460,9 @@ def _score_clips(options: Namespace, form: str | None) -> int:
     say_range(scores)
     say_audio(scores)
 
+    scores = keep_best(options, stack, clips, scores)
     _put_results(options, scores, form, windowed=windowed)
+    put_answer(options, stack, scores)
     if options.explain:
         explain(options.explain, stack, clips, store=store, scores=scores)
     if options.explain and windowed is not None:
@@ -424,16 +472,17 @@ def _score_clips(options: Namespace, form: str | None) -> int:
     )
 
 
-def _read_clips(options: Namespace) -> pd.DataFrame:
-    """The clips of a table, or of audio files that are named one by one."""
-    from base_models.clips.read_clips import read_clips
+def _read_rows(options: Namespace) -> InputRows:
+    """The rows of a table, or of audio files that are named one by one."""
     from ensemble.scoring.audio_files import clips_from_files
+    from ensemble.scoring.input_rows import InputRows
 
     if not options.clips:
-        return clips_from_files(options.audio, options.prompt)
-    clips = read_clips(options.clips, labels=False, options=clip_reading(options))
-    say_notes(clips.attrs.get("notes", ()))
-    return clips
+        return InputRows.of_clips(clips_from_files(options.audio, options.prompt))
+    rows = InputRows.read(options.clips, clip_reading(options))
+    say_notes(rows.clips.attrs.get("notes", ()))
+    write_listed(rows.problems)
+    return rows
 
 
 def _say_about_clips(
@@ -447,7 +496,7 @@ def _say_about_clips(
     from ensemble.scoring.audio_files import length_note
 
     if stack.demo_:
-        say(_DEMO)
+        say(DEMO)
     scale_note = stack.scales_.note(scores.aspects)
     if scale_note and not options.predictions:
         say(f"note: {scale_note}")
@@ -455,11 +504,11 @@ def _say_about_clips(
     if scores.left_out:
         left_out = ", ".join(scores.left_out)
         say(f"no prompt: {left_out} left out; pass --prompt, or a table with prompts")
-    for clip in scores.frame.to_dict("records"):
+    for clip in scores.usable.to_dict("records"):
         say_more(f"{clip['clip_id']}: {clip['audio']}")
     if windowed is not None:
         say_windows(windowed)
-    elif note := length_note(scores.frame["audio"].tolist()):
+    elif note := length_note(scores.usable["audio"].tolist()):
         say(f"note: {note}")
 
 
@@ -470,10 +519,11 @@ def _put_results(
     windowed: WindowedScores | None = None,
 ) -> None:
     """Write or print scores, and whatever else is asked for in files."""
-    put_scores(scores, options.out, form, level=options.level)
+    if not put_paths(options, scores):
+        put_scores(scores, options.out, form, level=options.level)
     if options.json:
         put_facts(scores, options.json, level=options.level, windowed=windowed)
-    if scores.distributions is not None:
+    if scores.distributions is not None and options.distributions:
         put_distributions(scores.distributions, options.distributions)
     if windowed is not None and options.over_time:
         put_over_time(windowed, options.over_time)

@@ -42,8 +42,11 @@ def svg(drawing: Drawing, id_: str) -> Markup:
 
     # Ids in the SVG are random and its date is that of today, unless both are set.
     with rc_context(chart_settings()):
-        # Four pictures of this size stand in a row.
-        canvas = Figure(figsize=(3.2, 3.0), layout="constrained")
+        # Four pictures of the usual size stand in a row.
+        size = (3.2, 3.0)
+        if drawing.lines:
+            size = (6.6, 0.9 + 0.2 * drawing.lines)
+        canvas = Figure(figsize=size, layout="constrained")
         axes = canvas.subplots()
         drawing.draw(axes)
         # Titles hold names from the data, in which a dollar sign is no formula.
@@ -123,16 +126,16 @@ def draw_contributions(axes: Axes, table: pd.DataFrame) -> None:
     axes.set_yticks(places)
     names = [_shortened(name) for name in shown["model"]]
     axes.set_yticklabels(names, parse_math=False)
-    label = "fall of MSE"
+    label = "less error (MSE)"
     if len(table) > MOST_BARS:
         label += f", {len(shown)} of {len(table)} models"
     axes.set_xlabel(label)
 
 
 def draw_coverage(axes: Axes, table: pd.DataFrame) -> None:
-    """Share of ratings in their intervals against the share that was promised.
+    """Share of ratings in their intervals against the level of these.
 
-    On the diagonal every promise is kept.
+    On the diagonal intervals hold what they should.
 
     Parameters
     ----------
@@ -153,7 +156,12 @@ def draw_coverage(axes: Axes, table: pd.DataFrame) -> None:
         marker="o",
         markersize=4,
     )
-    axes.set(xlim=(0.4, 1), ylim=(0, 1.02), xlabel="promised", ylabel="kept")
+    axes.set(
+        xlim=(0.4, 1),
+        ylim=(0, 1.02),
+        xlabel="level of the intervals",
+        ylabel="ratings held",
+    )
 
 
 def draw_pit(axes: Axes, counts: Sequence[float]) -> None:

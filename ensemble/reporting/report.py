@@ -16,8 +16,10 @@ import pandas as pd
 from base_models.files import atomic_write, nan_to_none, to_json
 from ensemble.formats import answer
 from ensemble.reporting.page import notebook_frame, page
-from ensemble.reporting.section import ReportContent
+from ensemble.reporting.page_audio import LINK, PageAudio
+from ensemble.reporting.section import Provenance, ReportContent
 from ensemble.reporting.sections import sections_of
+from ensemble.reporting.sections.decision import judged_clips
 from ensemble.reporting.sections.disagreement import disagreement_sentence
 from meta.assessment import INTERVAL_LEVEL, Assessment
 from meta.splits.leak_audit import Audit
@@ -36,6 +38,9 @@ class Report:
     source, demo, note : of the clip table
     by_encoder : what the base models of each audio encoder contribute together, see
         `meta.assessment.joint_contributions`; empty where there is one encoder
+    audio : clip id to its audio, for the players of the page
+    folder : where the page will be, from which it links to audio; None plays nothing
+    provenance : how these numbers came about, or None
     """
 
     learner: str
@@ -48,6 +53,9 @@ class Report:
     demo: bool = False
     note: str = ""
     by_encoder: pd.DataFrame = field(default_factory=pd.DataFrame)
+    audio: Mapping[str, str] = field(default_factory=dict)
+    folder: Path | None = None
+    provenance: Provenance | None = None
 
     @property
     def assessment(self) -> Assessment:
@@ -93,6 +101,7 @@ class Report:
             },
             "noise_ceiling": {rows: nan_to_none(assessment.ceiling)},
             "disagreement": {rows: nan_to_none(assessment.disagreement)},
+            "systems": {rows: nan_to_none(assessment.systems)},
             "audit": self.audit.to_json(),
         }
 
@@ -116,7 +125,7 @@ class Report:
         contents = {
             "report.json": to_json(values),
             "metrics.csv": _metrics(assessment).to_csv(index=False).encode(),
-            "report.html": _html(values, assessment).encode(),
+            "report.html": self._page(values, assessment).encode(),
         }
         # The test clips may be without labels; they are predicted all the same.
         predictions = assessment.predictions
@@ -132,7 +141,20 @@ class Report:
 
     def _repr_html_(self) -> str:
         """The report in a notebook."""
-        return notebook_frame(_html(self.values(), self.assessment))
+        return notebook_frame(self._page(self.values(), self.assessment))
+
+    def _page(self, values: Mapping[str, Any], assessment: Assessment) -> str:
+        judged = judged_clips(assessment, self.audio)
+        content = ReportContent(values, assessment.compared, judged)
+        audio = None
+        if self.folder is not None:
+            audio = PageAudio(LINK, self.folder)
+        return page(
+            f"Stack report: {self.learner} on {self.source}",
+            sections_of(content),
+            provenance=self.provenance,
+            audio=audio,
+        )
 
 
 def _interval_shares(assessment: Assessment) -> dict[str, float]:
@@ -150,9 +172,3 @@ def _metrics(assessment: Assessment) -> pd.DataFrame:
     boards = [board.assign(rows=name) for name, board in assessment.boards.items()]
     metrics = pd.concat(boards)
     return metrics[["rows", *metrics.columns.drop("rows")]]
-
-
-def _html(values: Mapping[str, Any], assessment: Assessment) -> str:
-    content = ReportContent(values, assessment.compared)
-    title = f"Stack report: {values['learner']} on {values['source']}"
-    return page(title, sections_of(content))

@@ -17,6 +17,8 @@ from meta.comparison.compared_rows import ComparedRows
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from ensemble.reporting.answers.answer_content import AnswerContent
+
 Record = Mapping[str, Any]
 """A row of a table in report.json: column to value, None where it is undefined."""
 SUMMARY = "summary"
@@ -39,10 +41,12 @@ class ReportContent:
     values : the values of report.json, see artifacts/README.md
     compared : the rows of the verdict with their scores, for the pictures that show
         single clips; None for a report that was read from its file
+    judged : the clips of the verdict in the words of a report, likewise
     """
 
     values: Mapping[str, Any]
     compared: ComparedRows | None = None
+    judged: AnswerContent | None = None
 
 
 @dataclass(frozen=True)
@@ -225,11 +229,14 @@ class Drawing:
     title : above the picture
     draw : draws it on matplotlib's axes
     words : what it shows, for who does not see it; "" leaves the title alone
+    lines : how many lines of names it has, for which it grows; 0 for a picture of the
+        usual size
     """
 
     title: str
     draw: Callable[[Axes], None]
     words: str = ""
+    lines: int = 0
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from base_models.clips.audio import LENGTH_TOLERANCE, USED_SECONDS, declared_sec
 from base_models.clips.names import AUDIO_SUFFIXES
 from base_models.clips.rows.audio_tables import audio_files
 from base_models.clips.segments.reference import stem_of
-from base_models.errors import UsageError, some
+from base_models.errors import UsageError
 
 
 def clips_from_files(audio: Sequence[str], prompt: str | None) -> pd.DataFrame:
@@ -21,12 +21,13 @@ def clips_from_files(audio: Sequence[str], prompt: str | None) -> pd.DataFrame:
     -------
     clips : DataFrame
         ``clip_id``, ``audio`` and ``prompt``. Ids are file names without suffix, with
-        the times of a segment; where two files have the same name, ids are paths.
+        the times of a segment; where two files have the same name, ids are paths. A
+        file that is given twice has two rows of one id.
 
     Raises
     ------
     UsageError
-        When a folder holds no audio, or a file is given twice.
+        When a folder holds no audio.
     """
     paths: list[Path] = []
     for name in audio:
@@ -34,11 +35,8 @@ def clips_from_files(audio: Sequence[str], prompt: str | None) -> pd.DataFrame:
 
     ids = [stem_of(str(path)) for path in paths]
     # Two folders may hold files of one name; their paths tell them apart.
-    if len(set(ids)) != len(ids):
+    if len(set(ids)) != len(set(paths)):
         ids = [str(path) for path in paths]
-    if len(set(ids)) != len(ids):
-        twice = [path for path in dict.fromkeys(ids) if ids.count(path) > 1]
-        raise UsageError(f"An audio file is given twice: {some(twice)}.")
     return pd.DataFrame(
         {"clip_id": ids, "audio": [str(path) for path in paths], "prompt": prompt or ""}
     )

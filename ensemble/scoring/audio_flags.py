@@ -13,7 +13,12 @@ import numpy as np
 import pandas as pd
 
 from base_models.clip_model import ClipModel
-from base_models.clips.audio import USED_SECONDS, AudioInfo, probe
+from base_models.clips.audio import (
+    LENGTH_TOLERANCE,
+    USED_SECONDS,
+    AudioInfo,
+    probe,
+)
 from base_models.clips.audio_files.levels import (
     CANCELLING_DECIBELS,
     CLIPPED_SHARE,
@@ -22,7 +27,16 @@ from base_models.clips.audio_files.levels import (
 )
 from base_models.errors import ClipError, some
 from base_models.mono_rules import MIX, named_channel
-from meta.score_columns import AUDIO_FLAGS, BANDWIDTH_HZ, SOURCE_HZ
+from meta.score_columns import (
+    AUDIO_COLUMNS,
+    BANDWIDTH_HZ,
+    CHANNELS,
+    COUNT_COLUMNS,
+    FLAGS,
+    SECONDS,
+    SOURCE_HZ,
+)
+from meta.score_flags import CUT, flags_text
 
 MOST_NEEDED_HZ = 8_000.0
 """Encoders of high rates are not taken to need more.
@@ -51,7 +65,7 @@ _NOTES: Mapping[str, str] = {
     "narrow_band": "note: {clips} of less bandwidth than the encoders of the stack "
     "read ({needed:.0f} Hz): a low sample rate, or resampled from one ({ids})",
 }
-"""Flags, and what is said of the clips that have them; in the order of the column."""
+"""Flags of audio, and what is said of the clips that have them."""
 
 
 def needed_bandwidth(models: Sequence[ClipModel[Any]]) -> float:
@@ -81,31 +95,32 @@ def audio_columns(
     Returns
     -------
     columns : DataFrame of n rows
-        Sample rate and bandwidth in Hz, NaN where the audio cannot be read any more,
-        and the flags, separated by spaces.
+        The flags, separated by spaces; and length in seconds, sample rate in Hz, number
+        of channels and bandwidth in Hz, NaN where the audio cannot be read any more.
     """
-    rates = []
-    bandwidths = []
+    facts: dict[str, list[float]] = {name: [] for name in AUDIO_COLUMNS}
     flags = []
     for path in audio:
         try:
             info = probe(path, USED_SECONDS)
         except ClipError:
             # It was embedded by a version that did not see what is wrong with it.
-            rates.append(np.nan)
-            bandwidths.append(np.nan)
+            for values in facts.values():
+                values.append(np.nan)
             flags.append("unreadable")
             continue
-        rates.append(info.sample_rate)
-        bandwidths.append(round(info.bandwidth))
-        flags.append(" ".join(_flags(info, needed, rules)))
-    return pd.DataFrame(
-        {SOURCE_HZ: rates, BANDWIDTH_HZ: bandwidths, AUDIO_FLAGS: flags}
-    )
+        facts[SECONDS].append(round(info.seconds, 3))
+        facts[SOURCE_HZ].append(info.sample_rate)
+        facts[CHANNELS].append(info.channels)
+        facts[BANDWIDTH_HZ].append(round(info.bandwidth))
+        flags.append(_flags(info, needed, rules))
+    # They are written 16000, and not 16000.0 where one of them is unknown.
+    types = dict.fromkeys(COUNT_COLUMNS, "Int64")
+    return pd.DataFrame({FLAGS: flags, **facts}).astype(types)
 
 
-def _flags(info: AudioInfo, needed: float, rules: Sequence[str]) -> list[str]:
-    """The flags of a clip, in the order of `_NOTES`."""
+def _flags(info: AudioInfo, needed: float, rules: Sequence[str]) -> str:
+    """The flags of the audio of a clip."""
     levels = info.levels
     read = {named_channel(rule, info.channels) for rule in rules}
     reads_silence = not read.isdisjoint(levels.silent_channels())
@@ -118,8 +133,9 @@ def _flags(info: AudioInfo, needed: float, rules: Sequence[str]) -> list[str]:
         "unreadable": False,
         # Of silence there is no bandwidth.
         "narrow_band": info.bandwidth < needed and not levels.is_silent,
+        CUT: info.seconds > USED_SECONDS + LENGTH_TOLERANCE,
     }
-    return [flag for flag in _NOTES if is_flagged[flag]]
+    return flags_text(flag for flag, holds in is_flagged.items() if holds)
 
 
 def flags_of_whole(parts: Sequence[str]) -> str:
@@ -144,7 +160,7 @@ def flags_of_whole(parts: Sequence[str]) -> str:
         kept.add("partly_silent")
     if not all("narrow_band" in part for part in sounding):
         kept.discard("narrow_band")
-    return " ".join(flag for flag in _NOTES if flag in kept)
+    return flags_text(kept)
 
 
 def mono_rules_of(models: Sequence[ClipModel[Any]]) -> tuple[str, ...]:
@@ -158,13 +174,11 @@ def flag_notes(scored: pd.DataFrame, needed: float) -> list[str]:
     Parameters
     ----------
     scored : DataFrame
-        With ``clip_id`` and, where there was audio, `AUDIO_FLAGS`.
+        With ``clip_id`` and `FLAGS`.
     needed : float
         Of `needed_bandwidth`.
     """
-    if AUDIO_FLAGS not in scored:
-        return []
-    flags = scored[AUDIO_FLAGS].fillna("").str.split()
+    flags = scored[FLAGS].str.split()
     notes = []
     for flag, note in _NOTES.items():
         has_flag = [flag in of_clip for of_clip in flags]

@@ -1,9 +1,9 @@
 """Score new clips: embed them, predict with every base model, and stack.
 
 Each encoder runs once per clip, whatever the number of base models. What it computed is
-stored, so a scoring run that was stopped goes on where it was. Clips that cannot be
-used are set aside; the others come back in the order in which they were given. A clip
-without a prompt has no score of the aspects that are judged against it.
+stored, so a scoring run that was stopped goes on where it was. Every row comes back, in
+the order in which it was given; clips that cannot be used have a reason in the place of
+scores. A clip without a prompt has no score of the aspects that are judged against it.
 """
 
 from __future__ import annotations
@@ -11,14 +11,15 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 
+from base_models.clip_status import NO_PREDICTION
 from base_models.clips.labels import text_gaps
 from base_models.clips.read_clips import SetAside
 from base_models.devices import cpu_threads
+from base_models.encoders.embed import clip_ids
 from base_models.encoders.store import EmbeddingStore
 from base_models.errors import UsageError, some
 from base_models.predictions import PredictionTable
@@ -32,6 +33,7 @@ from ensemble.scoring.audio_flags import (
     mono_rules_of,
     needed_bandwidth,
 )
+from ensemble.scoring.every_row import by_row, every_row, kept_columns, without_repeats
 from ensemble.scoring.prepared_stack import (
     PLACEHOLDER,
     clip_chunks,
@@ -44,7 +46,8 @@ from ensemble.scoring.prepared_stack import (
 from ensemble.scoring.stack_source import StackSource, load_stack
 from meta.score_columns import (
     AUDIO_COLUMNS,
-    AUDIO_FLAGS,
+    COUNT_COLUMNS,
+    FLAGS,
     OUT_OF_RANGE,
     aspects_with_disagreement,
     distribution_columns,
@@ -54,6 +57,7 @@ from meta.score_columns import (
     without_distributions,
     without_scores,
 )
+from meta.score_flags import NO_PROMPT, with_flag
 from meta.uncertainty.clip_range import RangeCheck
 
 CLIPS_PER_CHUNK = 256
@@ -147,7 +151,7 @@ def score_clips(
         With ``clip_id``, ``audio`` and, for aspects judged against it, ``prompt``. When
         no clip has a prompt those aspects are left out; when some have none, they have
         no scores of these aspects (NaN), and where there are no others, they are set
-        aside.
+        aside. So is a row with the id of an earlier one.
     store : EmbeddingStore
         Where embeddings are kept.
     intervals : IntervalSettings, optional
@@ -164,12 +168,14 @@ def score_clips(
     Raises
     ------
     UsageError
-        When a base model does not read clips, an id is given twice, no clip names the
-        system that intervals are to be of, or every aspect needs a prompt and no clip
-        has one.
+        When a base model does not read clips, no clip names the system that intervals
+        are to be of, or every aspect needs a prompt and no clip has one.
     """
     intervals = intervals or IntervalSettings()
     level = intervals.level
+    clips = clips.assign(clip_id=clip_ids(clips, may_repeat=True))
+    given = kept_columns(clips)
+    clips, repeats = without_repeats(clips)
     stack, clips = prepared(stack, clips, store)
     clips = intervals.with_systems(clips)
     kept, left_out = _choose_aspects(stack, clips)
@@ -205,7 +211,8 @@ def score_clips(
         scored = spread(_score_in_worker, pieces, engine, shared=source.embeddings)
 
     done = list(scored)
-    set_aside = [clip for chunk in done for clip in chunk.set_aside]
+    set_aside = [*unpredicted, *(clip for chunk in done for clip in chunk.set_aside)]
+    left_rows = by_row(given["clip_id"].tolist(), set_aside, refused=repeats)
     bins_of = None
     if distributions != "none":
         bins_of = Distributions(
@@ -219,10 +226,10 @@ def score_clips(
         )
     frame = _joined([chunk.frame for chunk in done], _columns(stack, kept))
     return Scores(
-        frame,
+        every_row(given, frame, left_rows),
         kept,
         left_out,
-        set_aside=(*unpredicted, *set_aside),
+        set_aside=tuple(left_rows.values()),
         distributions=bins_of,
         scales=stack.scales_.of_scores(stack.aspects_),
         check=RangeCheck.joined([chunk.check for chunk in done if chunk.check]),
@@ -241,6 +248,7 @@ def _columns(stack: StackedMOS, aspects: Sequence[str]) -> list[str]:
     no_clips = regressor.layout_.empty(regressor.aspects_)
     if regressor.check_range(no_clips) is not None:
         columns.append(OUT_OF_RANGE)
+    columns.append(FLAGS)
     if clip_models(stack):
         columns += AUDIO_COLUMNS
     return columns
@@ -274,15 +282,17 @@ def _without_unpredicted(
     for clip in clips["clip_id"]:
         lacking = [name for name, ids in held.items() if clip not in ids]
         if lacking:
-            set_aside.append(SetAside(clip, f"no prediction of {some(lacking)}"))
+            reason = f"no prediction of {some(lacking)}"
+            set_aside.append(SetAside(clip, reason, status=NO_PREDICTION))
         is_predicted.append(not lacking)
     return clips[is_predicted].reset_index(drop=True), set_aside
 
 
-# Of columns that hold no numbers, where there is no clip to tell.
-_TYPES: dict[str, np.dtype] = {
-    **dict.fromkeys(("clip_id", "audio", "model", AUDIO_FLAGS), np.dtype(object)),
-    OUT_OF_RANGE: np.dtype(bool),
+# Of columns that hold no fractions, where there is no clip to tell.
+_TYPES: dict[str, str] = {
+    **dict.fromkeys(("clip_id", "audio", "model", FLAGS), "object"),
+    OUT_OF_RANGE: "bool",
+    **dict.fromkeys(COUNT_COLUMNS, "Int64"),
 }
 
 
@@ -291,7 +301,7 @@ def _joined(frames: Sequence[pd.DataFrame], columns: Sequence[str]) -> pd.DataFr
     # An empty frame has none of the columns and would spoil their types.
     filled = [frame for frame in frames if len(frame)]
     if not filled:
-        types = {name: _TYPES.get(name, np.dtype(float)) for name in columns}
+        types = {name: _TYPES.get(name, "float64") for name in columns}
         return pd.DataFrame(columns=list(columns)).astype(types)
     return pd.concat(filled, ignore_index=True)
 
@@ -346,12 +356,18 @@ def score_chunk(
     )
     # Written on the scale of the labels, which may be another than the stack's own.
     frame = stack.scales_.scored_table(frame, aspects)
+    gaps = text_gaps(clips, judged_by_prompt(models, aspects))
+    about = pd.DataFrame({FLAGS: [""] * len(clips)})
     if models:
         about = audio_columns(
             clips["audio"].tolist(), needed_bandwidth(models), mono_rules_of(models)
         )
-        frame = pd.concat([frame, about], axis=1)
-    gaps = text_gaps(clips, judged_by_prompt(models, aspects))
+    has_gap = [bool(of_clip.any()) for of_clip in gaps]
+    about[FLAGS] = with_flag(about[FLAGS], NO_PROMPT, has_gap)
+    if OUT_OF_RANGE in frame:
+        is_marked = frame[OUT_OF_RANGE].tolist()
+        about[FLAGS] = with_flag(about[FLAGS], OUT_OF_RANGE, is_marked)
+    frame = pd.concat([frame, about], axis=1)
     bins_of = distribution_table(
         stack.final_estimator_,
         tables,
@@ -380,9 +396,8 @@ def _score_in_worker(
     tables: Sequence[PredictionTable],
 ) -> ScoredChunk:
     """Score a chunk in a worker process; `folder` is what paths are relative to."""
-    # The worker's own folder may be another one. Paths are read as absolute ones, and
-    # come back as they were given. A missing path stays missing, to be set aside.
-    paths_given = dict(zip(chunk["clip_id"], chunk["audio"], strict=True))
+    # The worker's own folder may be another one, so that paths are read as absolute
+    # ones. A missing path stays missing, to be set aside.
     absolute_paths = []
     for path in chunk["audio"]:
         if isinstance(path, str) and path:
@@ -390,7 +405,7 @@ def _score_in_worker(
         absolute_paths.append(path)
 
     with cpu_threads(source.threads):
-        scored = score_chunk(
+        return score_chunk(
             with_predictions(load_stack(source), tables),
             chunk.assign(audio=absolute_paths),
             source.store,
@@ -398,7 +413,3 @@ def _score_in_worker(
             level=level,
             distributions=distributions,
         )
-    if not len(scored.frame):
-        return scored
-    audio = scored.frame["clip_id"].map(paths_given)
-    return replace(scored, frame=scored.frame.assign(audio=audio))

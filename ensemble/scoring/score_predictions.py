@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from ensemble.estimator.stacked_mos import StackedMOS
 from ensemble.formats import Distributions, Scores
 from ensemble.prediction_files.predictor_scales import DeclaredScales
@@ -17,7 +19,14 @@ from ensemble.scoring.cross_fitted_stack import (
     cross_fitted,
     systems_of_predictions,
 )
-from meta.score_columns import distribution_table, scored_table
+from ensemble.scoring.every_row import every_row, kept_columns
+from meta.score_columns import (
+    FLAGS,
+    OUT_OF_RANGE,
+    distribution_table,
+    scored_table,
+)
+from meta.score_flags import with_flag
 
 
 def score_predictions(
@@ -102,13 +111,18 @@ def score_predictions(
             layout.bins,
             scales=stack.scales_.labels,
         )
+    check = regressor.check_range(tables, clips["clip_id"].tolist())
+    is_marked = np.zeros(len(frame), dtype=bool)
+    if check is not None:
+        is_marked = check.out_of_range
+    frame[FLAGS] = with_flag([""] * len(frame), OUT_OF_RANGE, is_marked)
     scores = Scores(
-        frame,
+        every_row(kept_columns(clips), frame, {}),
         stack.aspects_,
         left_out=(),
         set_aside=(),
         distributions=bins_of,
         scales=stack.scales_.of_scores(stack.aspects_),
-        check=regressor.check_range(tables, clips["clip_id"].tolist()),
+        check=check,
     )
     return scores, notes

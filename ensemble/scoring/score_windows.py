@@ -46,13 +46,16 @@ from ensemble.scoring.audio_flags import (
     flags_of_whole,
     needed_bandwidth,
 )
+from ensemble.scoring.every_row import among, kept_columns, without_repeats
 from ensemble.scoring.prepared_stack import clip_models, stored_tables
 from meta.score_columns import (
-    AUDIO_FLAGS,
     BANDWIDTH_HZ,
+    FLAGS,
     OUT_OF_RANGE,
+    SECONDS,
     score_columns,
 )
+from meta.score_flags import with_flag
 from meta.uncertainty.clip_range import RangeCheck
 
 OVER_TIME_COLUMNS = (
@@ -128,7 +131,7 @@ class DividedClips:
                 windows.append(windows_of(name, hop))
             except ClipError as error:
                 windows.append(())
-                set_aside.append(SetAside(clips["clip_id"].iloc[row], str(error)))
+                set_aside.append(SetAside.of(clips["clip_id"].iloc[row], error))
             if on_progress is not None:
                 on_progress(DIVIDING, row + 1, len(clips))
         return cls(clips, tuple(windows), set_aside=tuple(set_aside))
@@ -217,13 +220,16 @@ def score_windows(
         )
     # Before hours of decoding.
     check_can_be_divided(stack)
-    divided = DividedClips.of(clips.assign(clip_id=clip_ids(clips)), hop, on_progress)
+    clips = clips.assign(clip_id=clip_ids(clips, may_repeat=True))
+    first, repeats = without_repeats(clips)
+    divided = DividedClips.of(first, hop, on_progress)
     by_window = score(divided.table())
     pooled = _Pool(divided, by_window).pooled()
     # Those of the scorer are of windows.
     needed = needed_bandwidth(clip_models(stack))
-    audio_notes = tuple(flag_notes(pooled.scores.frame, needed))
-    return replace(pooled, scores=replace(pooled.scores, audio_notes=audio_notes))
+    audio_notes = tuple(flag_notes(pooled.scores.usable, needed))
+    scores = replace(pooled.scores, audio_notes=audio_notes)
+    return replace(pooled, scores=among(scores, kept_columns(clips), repeats))
 
 
 class _Pool:
@@ -239,8 +245,9 @@ class _Pool:
     def __init__(self, divided: DividedClips, by_window: Scores):
         self.divided = divided
         self.by_window = by_window
+        self.windows = by_window.usable
         self.place_of = {
-            window: place for place, window in enumerate(by_window.frame["clip_id"])
+            window: place for place, window in enumerate(self.windows["clip_id"])
         }
         # Rows of clips of which every window has a score.
         self.rows: list[int] = []
@@ -248,7 +255,7 @@ class _Pool:
         self._find_scored()
 
     def _find_scored(self) -> None:
-        reasons = {clip.clip_id: clip.reason for clip in self.by_window.set_aside}
+        refused = {clip.clip_id: clip for clip in self.by_window.set_aside}
         unreadable = {clip.clip_id: clip for clip in self.divided.set_aside}
         ids = self.divided.clips["clip_id"].tolist()
         for row, windows in enumerate(self.divided.windows):
@@ -264,8 +271,8 @@ class _Pool:
             if not lacking:
                 self.rows.append(row)
                 continue
-            reason = reasons[_window_id(row, lacking[0])]
-            self.set_aside.append(SetAside(ids[row], reason))
+            window = refused[_window_id(row, lacking[0])]
+            self.set_aside.append(replace(window, clip_id=ids[row]))
 
     def pooled(self) -> WindowedScores:
         """The scores of the clips, and of their windows over time."""
@@ -309,7 +316,7 @@ class _Pool:
         return RangeCheck(np.array(medians), check.reference)
 
     def _frame(self, is_marked: np.ndarray) -> pd.DataFrame:
-        windows = self.by_window.frame
+        windows = self.windows
         legal = {f"{name}_sd" for name in self.by_window.aspects}
         legal.update(score_columns(self.by_window.aspects))
         # Other columns are facts of a window, of which there is no mean.
@@ -335,20 +342,27 @@ class _Pool:
         frame[numbers] = np.reshape(pooled, (len(pooled), len(numbers)))
         if OUT_OF_RANGE in windows:
             frame[OUT_OF_RANGE] = is_marked
-        if AUDIO_FLAGS in windows and self.rows:
-            self._describe_audio(frame)
+        self._describe_audio(frame, is_marked)
         return frame
 
-    def _describe_audio(self, frame: pd.DataFrame) -> None:
+    def _describe_audio(self, frame: pd.DataFrame, is_marked: np.ndarray) -> None:
         """Fill in what the clips sound like, by what their windows do."""
-        flags = self.by_window.frame[AUDIO_FLAGS]
-        bandwidths = self.by_window.frame[BANDWIDTH_HZ]
+        if not self.rows:
+            return
+        flags = self.windows[FLAGS]
+        bandwidths = self.windows[BANDWIDTH_HZ]
         places = [self._places(row) for row in self.rows]
-        frame[AUDIO_FLAGS] = [
-            flags_of_whole(flags.iloc[own].tolist()) for own in places
-        ]
+        of_windows = [flags_of_whole(flags.iloc[own].tolist()) for own in places]
+        # A mark is of the whole, and not of any of its windows.
+        unmarked = [flags.replace(OUT_OF_RANGE, "") for flags in of_windows]
+        frame[FLAGS] = with_flag(unmarked, OUT_OF_RANGE, is_marked)
         # The clip reaches as high as any part of it does.
-        frame[BANDWIDTH_HZ] = [bandwidths.iloc[own].max() for own in places]
+        highest = [bandwidths.iloc[own].max() for own in places]
+        frame[BANDWIDTH_HZ] = pd.array(highest, dtype="Int64")
+        for place, row in enumerate(self.rows):
+            windows = self.divided.windows[row]
+            if len(windows) > 1:
+                frame.loc[place, SECONDS] = round(windows[-1].end, 3)
 
     def _widen(
         self, means: pd.Series, of_clip: pd.DataFrame, weights: np.ndarray
@@ -390,7 +404,7 @@ class _Pool:
         return replace(by_window, frame=pooled_frame)
 
     def _over_time(self) -> pd.DataFrame:
-        windows = self.by_window.frame
+        windows = self.windows
         has_marks = OUT_OF_RANGE in windows
         records = []
         for row in self.rows:

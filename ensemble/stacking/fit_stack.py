@@ -24,6 +24,7 @@ from base_models.errors import UsageError, one_of
 from base_models.files import Artifact, is_sealed, sha256, to_json
 from ensemble.estimator.save_and_load import write_stack
 from ensemble.estimator.stacked_mos import StackedMOS
+from ensemble.reporting.section import Provenance
 from ensemble.stacking.stack_data import StackData
 from ensemble.workspace import STACK_ROLE, Workspace
 from meta.assessment import RIVALS, audit_rows, joint_contributions
@@ -35,7 +36,7 @@ from meta.rows import Rows
 from meta.splits.label_copies import refuse_label_copies
 from meta.splits.meta_split import VALIDATION_SHARE, meta_split
 
-META_VERSION = 7
+META_VERSION = 8
 """Raised whenever the same base models would give another stack or report: older stacks
 are then made anew."""
 
@@ -107,7 +108,10 @@ class Settings:
 
 
 def fit_stack(
-    workspace: Workspace, data: StackData, settings: Settings | None = None
+    workspace: Workspace,
+    data: StackData,
+    settings: Settings | None = None,
+    provenance: Provenance | None = None,
 ) -> Path:
     """Fit, measure and write one stack; a stack that is there already stays as it is.
 
@@ -116,6 +120,7 @@ def fit_stack(
     workspace : where the stack goes, and where it is remembered as the last one
     data : the rows and the predictions for them
     settings : None takes the defaults
+    provenance : command, version and date, for the page of the report
 
     Returns
     -------
@@ -137,14 +142,16 @@ def fit_stack(
     if is_sealed(folder):
         Artifact(folder, STACK_ROLE).verify()
     else:
-        _fit_and_write(folder, data, settings)
+        _fit_and_write(folder, data, settings, provenance or Provenance())
 
     relative = str(folder.relative_to(workspace.root))
     workspace.point("stack", {"folder": relative, "demo": data.demo})
     return folder
 
 
-def _fit_and_write(folder: Path, data: StackData, settings: Settings) -> None:
+def _fit_and_write(
+    folder: Path, data: StackData, settings: Settings, provenance: Provenance
+) -> None:
     # Refused before anything is fitted, unless leaks are allowed, and then marked.
     marks = audit_rows(data.fit, data.judges, data.contents).refuse(settings.allow_leak)
     used = data.without_provenance() if marks else data
@@ -166,6 +173,7 @@ def _fit_and_write(folder: Path, data: StackData, settings: Settings) -> None:
     if marks:
         # Predictions of a leaky fit know the labels also where a fold was left out.
         stack.final_estimator_.cross_fits_ = [None] * len(stack.aspects_)
+        stack.final_estimator_.system_errors_ = [None] * len(stack.aspects_)
     if data.scales is not None:
         stack.scales_ = data.scales
     # There is one wherever a share for validation is given, as here.
@@ -182,6 +190,14 @@ def _fit_and_write(folder: Path, data: StackData, settings: Settings) -> None:
         note=data.note,
         by_encoder=joint_contributions(
             stack.final_estimator_, stack.trial_, data.encoders
+        ),
+        audio=data.audio,
+        folder=folder,
+        provenance=replace(
+            provenance,
+            data=data.source,
+            data_hash=data.data_hash,
+            stack=folder.name,
         ),
     )
 

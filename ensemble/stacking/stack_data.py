@@ -15,7 +15,7 @@ import pandas as pd
 from base_models.clips.labels import SCALE, judged_by_text, text_gaps
 from base_models.clips.splits import group_column
 from base_models.errors import DamagedArtifact, UsageError, one_of, some
-from base_models.files import sha256, to_json
+from base_models.files import MANIFEST, sha256, to_json
 from base_models.predictions import PredictionTable
 from base_models.scales import Scale
 from ensemble.prediction_files.stack_inputs import StackInputs
@@ -60,6 +60,8 @@ class StackData:
     ratings : single ratings, see `base_models.clips.ratings.read_ratings`, or None
     without_prompt : per aspect that is left out for clips without a prompt: their ids
     scales : of the labels and of the base models' scores; None where all are the bins'
+    audio : clip id to its audio, where it is known, for the players of the report
+    data_hash : SHA-256 of the clips and their labels
     """
 
     fit: PredictedRows
@@ -77,6 +79,8 @@ class StackData:
     ratings: pd.DataFrame | None = None
     without_prompt: Mapping[str, Sequence[str]] = field(default_factory=dict)
     scales: StackScales | None = None
+    audio: Mapping[str, str] = field(default_factory=dict)
+    data_hash: str = ""
 
     @classmethod
     def from_runs(
@@ -178,6 +182,9 @@ class StackData:
             ratings=rated.ratings,
             without_prompt=rated.without_prompt,
             scales=scales,
+            audio=_audio(rated.frame),
+            # The manifest has the hashes of the clips and their labels.
+            data_hash=sha256((of_data.data / MANIFEST).read_bytes()),
         )
 
     @classmethod
@@ -258,6 +265,8 @@ class StackData:
             identity=(sha256(data), *_identity_of_scales(joined.scales)),
             contents=contents or {},
             scales=joined.scales,
+            audio=_audio(clips),
+            data_hash=sha256(data),
         )
 
     def with_predictions(self, joined: StackInputs) -> StackData:
@@ -452,3 +461,12 @@ def _out_of_fold_tables(
             "--folds 5."
         )
     return tables, without
+
+
+def _audio(clips: pd.DataFrame) -> dict[str, str]:
+    """Clip id to its audio, of the clips that have some."""
+    if "audio" not in clips:
+        return {}
+    paths = clips["audio"].fillna("").astype(str)
+    named = zip(clips["clip_id"], paths, strict=True)
+    return {clip: path for clip, path in named if path}

@@ -27,7 +27,7 @@ from meta.comparison.aspect_rows import (
     Comparison,
     smallest_of_claims,
 )
-from meta.comparison.sign_flip import LEVEL, holm
+from meta.comparison.sign_flip import LEVEL
 from meta.comparison.verdict_text import (
     CLIP_ERROR,
     LIKE_THESE,
@@ -36,6 +36,7 @@ from meta.comparison.verdict_text import (
     SYSTEM_RANKS,
     p_text,
 )
+from meta.multiple_tests import holm
 from meta.rows import Rows
 
 MOST_FOR_ALL_PAIRS = 6

@@ -1,14 +1,15 @@
 """Probability that listeners prefer one clip to another, from predicted distributions.
 
 A clip is preferred when its mean rating is the higher one. Each distribution says where
-that of its clip lies; equal bins count half to either side (Thurstone 1927 for Gaussian
-distributions of one width; the same of any distribution, with ties split, is the area
-under the ROC curve of Mann and Whitney 1947).
+that of its clip lies; equal bins count half to either side. For Gaussian distributions
+this is Thurstone's law of comparative judgement (Psychological Review 34, 1927), for
+any others the probability of Mann and Whitney (Ann. Math. Statist. 18, 1947).
 
-The errors of two scores may agree: a stack that is wrong about a system is wrong about
-both of its clips, and their difference is known better than each. `correlation` is that
-agreement. Where two distributions are Gaussian the difference is as well, and what it
-narrows multiplies the probit of the preference; that factor is taken for any others.
+The two errors are taken for independent. Measured on clips that no fit has seen, that
+is right for clips of two systems and two prompts. It is not for two clips of one
+system, between which a score tells less than between systems, nor for two clips of one
+prompt, whose errors are alike: there the probit of the preference is multiplied by a
+factor that is learnt from pairs, see `meta.comparison.pair_calibration`.
 """
 
 from __future__ import annotations
@@ -19,12 +20,9 @@ from scipy import special
 
 from base_models.errors import UsageError
 
-LARGEST_CORRELATION = 0.95
-"""Errors that agreed fully would make every preference certain."""
-
 
 def preference(
-    first: ArrayLike, second: ArrayLike, correlation: ArrayLike = 0.0
+    first: ArrayLike, second: ArrayLike, factor: ArrayLike = 1.0
 ) -> np.ndarray:
     """Probability that the first clip is preferred to the second.
 
@@ -32,8 +30,8 @@ def preference(
     ----------
     first, second : arrays of shape (..., bins)
         Distributions over the same bins; those of one clip broadcast against others.
-    correlation : float, or array of shape (...)
-        Of the errors of the two scores, from -1 to `LARGEST_CORRELATION`.
+    factor : float, or array of shape (...)
+        Of the probit, see `PairFactors.of`.
 
     Returns
     -------
@@ -44,7 +42,7 @@ def preference(
     Raises
     ------
     UsageError
-        when bins differ in number, or a correlation is out of range.
+        when bins differ in number, or a factor is not positive.
 
     Examples
     --------
@@ -57,12 +55,12 @@ def preference(
     second = np.asarray(second, dtype=np.float64)
     if first.shape[-1:] != second.shape[-1:]:
         raise UsageError(
-            f"Distributions to compare lie over the same bins; got {first.shape[-1]} "
-            f"and {second.shape[-1]}."
+            "Distributions to compare lie over the same bins; got shapes "
+            f"{first.shape} and {second.shape}."
         )
-    rho = np.asarray(correlation, dtype=np.float64)
-    if not ((rho >= -1) & (rho <= LARGEST_CORRELATION)).all():
-        raise UsageError(f"Errors correlate by -1 to {LARGEST_CORRELATION}; got {rho}.")
+    factor = np.asarray(factor, dtype=np.float64)
+    if not (factor > 0).all():
+        raise UsageError(f"Factors of preferences are positive; got {factor.min():g}.")
 
     # Probability of the bins below each bin, for either side.
     below_second = np.cumsum(second, axis=-1) - second
@@ -71,53 +69,6 @@ def preference(
     lower = np.sum(second * below_first, axis=-1)
     # Of the difference, so that the two directions sum to 1 exactly.
     independent = np.clip(0.5 + (higher - lower) / 2, 0, 1)
-    if not rho.any():
+    if (factor == 1).all():
         return independent
-    return sharpened(independent, _narrowing(first, second, rho))
-
-
-def sharpened(probabilities: ArrayLike, factor: ArrayLike) -> np.ndarray:
-    """Probabilities with their probit multiplied: away from 0.5 where factor > 1.
-
-    Parameters
-    ----------
-    probabilities, factor : arrays of shapes that broadcast
-
-    Examples
-    --------
-    >>> sharpened([0.5, 0.8], 2.0).round(3)
-    array([0.5  , 0.954])
-    """
-    probits = special.ndtri(np.asarray(probabilities, dtype=np.float64))
-    return np.asarray(special.ndtr(probits * factor))
-
-
-def _narrowing(first: np.ndarray, second: np.ndarray, rho: np.ndarray) -> np.ndarray:
-    """How many times narrower the difference is than that of independent errors.
-
-    Parameters
-    ----------
-    first, second : arrays of shape (..., bins)
-    rho : array of shape (...), correlation of the errors
-
-    Returns
-    -------
-    factor : array of shape (...); 1 where both distributions are points
-    """
-    of_first = _variance(first)
-    of_second = _variance(second)
-    independent = of_first + of_second
-    correlated = independent - 2 * rho * np.sqrt(of_first * of_second)
-    is_wide = independent > 0
-    shares = np.divide(
-        correlated, independent, out=np.ones_like(correlated), where=is_wide
-    )
-    return 1 / np.sqrt(shares)
-
-
-def _variance(distributions: np.ndarray) -> np.ndarray:
-    """Variance of each distribution, in squared bins: (..., bins) to (...)."""
-    bin_numbers = np.arange(distributions.shape[-1])
-    means = np.sum(distributions * bin_numbers, axis=-1)
-    squares = np.sum(distributions * bin_numbers**2, axis=-1)
-    return np.maximum(squares - means**2, 0)
+    return np.asarray(special.ndtr(special.ndtri(independent) * factor))

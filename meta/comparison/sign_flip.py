@@ -432,24 +432,6 @@ def sign_flip(
     return found.p, found.low, found.high
 
 
-def holm(p_values: ArrayLike) -> np.ndarray:
-    """Adjust p-values so that any false claim among all of them is rare (Holm 1979).
-
-    Parameters
-    ----------
-    p_values : array of shape (n,); NaN claims nothing, but counts as one of the n
-
-    >>> holm([0.01, 0.04, 0.03]).tolist()
-    [0.03, 0.06, 0.06]
-    """
-    p = np.nan_to_num(np.asarray(p_values, dtype=np.float64), nan=1.0)
-    order = np.argsort(p)
-    factors = len(p) - np.arange(len(p))
-    adjusted = np.empty(len(p))
-    adjusted[order] = np.minimum(1, np.maximum.accumulate(factors * p[order]))
-    return adjusted
-
-
 def _signs(n_units: int, seed: int) -> np.ndarray:
     """Exchanges as rows of 1 and -1, the empty one first: all of them, or a sample."""
     rng = np.random.default_rng(seed)

@@ -27,7 +27,7 @@ from meta.comparison.aspect_rows import (
     Rival,
     smallest_of_claims,
 )
-from meta.comparison.sign_flip import LEVEL, holm
+from meta.comparison.sign_flip import LEVEL
 from meta.comparison.verdict_text import (
     BEST,
     CONSTANT,
@@ -36,6 +36,7 @@ from meta.comparison.verdict_text import (
     limits,
     sentence,
 )
+from meta.multiple_tests import holm
 from meta.rows import Rows
 
 CELLS: tuple[Cell, ...] = tuple(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,7 @@ from scipy.special import stdtr
 
 from base_models.bins import ScoreBins
 from base_models.errors import UsageError, one_of, some
-from meta.comparison.sign_flip import holm
+from meta.multiple_tests import holm
 from meta.powered_means.rated_sample import RatedSample
 from meta.powered_means.sampling_check import sampling_warnings
 from meta.powered_means.system_estimates import (
@@ -20,7 +20,7 @@ from meta.powered_means.system_estimates import (
     Estimate,
     Slope,
     SystemEstimates,
-    fitted_slope,
+    powered_estimates,
 )
 
 DESIGNS = ("auto", "systems", "corpus")
@@ -98,12 +98,8 @@ class _Pair:
 
     @classmethod
     def fit(cls, sample: RatedSample, population: str) -> _Pair:
-        slope = fitted_slope(sample)
-        if sample.is_rated.all():
-            # Nothing is left to predict.
-            slope = replace(slope, value=0.0, loads=np.zeros(0))
         human = SystemEstimates.fit(sample, Slope(), population)
-        return cls(human, SystemEstimates.fit(sample, slope, population))
+        return cls(human, powered_estimates(sample, population))
 
     def contrast(self, weights: np.ndarray) -> tuple[Estimate, Estimate]:
         return self.human.contrast(weights), self.powered.contrast(weights)
@@ -296,8 +292,8 @@ def _differences(
                 "first": sample.system_names[first],
                 "second": sample.system_names[second],
                 **_numbers(human, powered, level),
-                "human_p": _p_value(human),
-                "powered_p": _p_value(powered),
+                "human_p": human.p_value,
+                "powered_p": powered.p_value,
             }
         )
     columns = ["first", "second"]
@@ -308,14 +304,6 @@ def _differences(
         p_values = table[name].to_numpy(dtype=float)
         table[name] = np.where(np.isnan(p_values), np.nan, holm(p_values))
     return table
-
-
-def _p_value(estimate: Estimate) -> float:
-    """Two-sided, that the value is 0."""
-    if not estimate.deviation > 0:
-        return np.nan
-    statistic = abs(estimate.value) / estimate.deviation
-    return float(2 * stdtr(max(estimate.freedom, 1.0), -statistic))
 
 
 # ---- words

@@ -19,11 +19,11 @@ Techniques (1977), sections 7.8 and 12.6 (regression estimators in two-phase sam
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy import sparse
-from scipy.special import stdtrit
+from scipy.special import stdtr, stdtrit
 
 from meta.powered_means.moderated_variances import moderated
 from meta.powered_means.rated_sample import RatedSample
@@ -73,6 +73,14 @@ class Estimate:
             return np.nan, np.nan
         half = stdtrit(max(self.freedom, 1.0), (1 + level) / 2) * self.deviation
         return self.value - half, self.value + half
+
+    @property
+    def p_value(self) -> float:
+        """Two-sided, that the true value is 0; NaN where the deviation is not known."""
+        if not self.deviation > 0:
+            return np.nan
+        statistic = abs(self.value) / self.deviation
+        return float(2 * stdtr(max(self.freedom, 1.0), -statistic))
 
 
 @dataclass(frozen=True, eq=False)
@@ -221,6 +229,15 @@ class SystemEstimates:
 def _quadratic(covariance: np.ndarray, weights: np.ndarray) -> float:
     used = weights != 0
     return float(weights[used] @ covariance[np.ix_(used, used)] @ weights[used])
+
+
+def powered_estimates(sample: RatedSample, population: str) -> SystemEstimates:
+    """Means of systems from ratings and predictions, see `SystemEstimates.fit`."""
+    slope = fitted_slope(sample)
+    if sample.is_rated.all():
+        # Nothing is left to predict.
+        slope = replace(slope, value=0.0, loads=np.zeros(0))
+    return SystemEstimates.fit(sample, slope, population)
 
 
 def fitted_slope(sample: RatedSample) -> Slope:

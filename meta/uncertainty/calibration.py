@@ -39,6 +39,7 @@ from meta.uncertainty.clip_spread import (
     worthwhile_spread,
 )
 from meta.uncertainty.distribution_scores import refuse_off_scale
+from meta.uncertainty.pair_factors import INDEPENDENT, PairFactors
 from meta.uncertainty.score_line import ScoreLine, worthwhile_line
 
 MIN_ROWS = 30
@@ -63,6 +64,7 @@ class Calibration:
     groups : n names, or None
     slope, intercept : of `expected`; 1 and 0 when scores are right on average
     spread : how the scale follows the clip; None where all clips have the scale 1
+    pairs : how sure preferences are between clips that have something in common
 
     Attributes
     ----------
@@ -76,6 +78,7 @@ class Calibration:
     slope: float = 1.0
     intercept: float = 0.0
     spread: ClipSpread | None = None
+    pairs: PairFactors = INDEPENDENT
     sigma: ClassVar[float] = 0.0
 
     @classmethod
@@ -450,13 +453,16 @@ class Calibration:
 
     def to_state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """What `from_state` needs: facts for JSON, and named arrays."""
-        facts = {
+        facts: dict[str, Any] = {
             "bins": asdict(self.bins),
             "groups": None if self.groups is None else list(self.groups),
             "slope": self.slope,
             "intercept": self.intercept,
             "spread": self.spread is not None,
         }
+        # Only where there is something to keep: other stacks stay as they were.
+        if self.pairs != INDEPENDENT:
+            facts["pairs"] = self.pairs.to_json()
         arrays = {"residuals": self.residuals}
         if self.spread is not None:
             for name, array in self.spread.to_arrays().items():
@@ -494,6 +500,7 @@ class Calibration:
                 slope=float(facts["slope"]),
                 intercept=float(facts["intercept"]),
                 spread=spread,
+                pairs=PairFactors.from_json(facts.get("pairs")),
             )
             restored._check_state()
         except (KeyError, TypeError, ValueError) as error:

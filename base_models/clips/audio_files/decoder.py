@@ -14,6 +14,7 @@ from collections.abc import Iterator
 import numpy as np
 import soundfile
 
+from base_models.clip_status import EMPTY, TOO_SHORT, TRUNCATED, UNSUPPORTED
 from base_models.clips.audio_files.containers import mpeg
 from base_models.clips.audio_files.containers.check_container import check_container
 from base_models.clips.audio_files.containers.other_formats import (
@@ -80,7 +81,7 @@ def open_audio(
                 segment = segment_of(name)
                 yield handle, sound if segment is None else SoundPart(sound, segment)
         except ClipError as error:
-            raise ClipError(f"{name!r}: {error}") from error
+            raise ClipError(f"{name!r}: {error}", status=error.status) from error
         except (
             soundfile.SoundFileError,
             RuntimeError,
@@ -120,25 +121,29 @@ def _check_format(sound: soundfile.SoundFile) -> None:
     if is_mpeg_elsewhere or not sound.subtype.startswith(_SUBTYPES):
         raise ClipError(
             f"codec {sound.format} {sound.subtype} is not supported; "
-            "convert it to PCM, float or FLAC"
+            "convert it to PCM, float or FLAC",
+            status=UNSUPPORTED,
         )
     if not MIN_RATE <= sound.samplerate <= MAX_RATE:
         raise ClipError(
             f"a sample rate of {sound.samplerate} Hz is not supported; "
-            f"legal are {MIN_RATE} to {MAX_RATE} Hz"
+            f"legal are {MIN_RATE} to {MAX_RATE} Hz",
+            status=UNSUPPORTED,
         )
     if not 1 <= sound.channels <= MAX_CHANNELS:
         raise ClipError(
             f"{sound.channels} channels are not supported; "
-            f"legal are 1 to {MAX_CHANNELS}"
+            f"legal are 1 to {MAX_CHANNELS}",
+            status=UNSUPPORTED,
         )
     if sound.frames == 0:
-        raise ClipError("it holds no samples")
+        raise ClipError("it holds no samples", status=EMPTY)
     # soundfile cannot read a file of unknown length to its end.
     if sound.frames >= _UNKNOWN_LENGTH:
         raise ClipError(
             "its header does not declare a length, as if written to a pipe; "
-            "save it again as a regular file"
+            "save it again as a regular file",
+            status=UNSUPPORTED,
         )
 
 
@@ -158,7 +163,8 @@ def checked_chunks(
     if sound.is_start_alone and n_wanted > sound.frames:
         raise ClipError(
             f"only its first {MAX_SECONDS / 60:g} minutes can be read; convert it, "
-            "e.g. by ffmpeg -i IN OUT.flac"
+            "e.g. by ffmpeg -i IN OUT.flac",
+            status=UNSUPPORTED,
         )
     if isinstance(sound, SoundPart):
         n_to_end = sound.start + min(n_wanted, sound.frames)
@@ -180,15 +186,17 @@ def checked_chunks(
         yield chunk
 
     if n_read == 0:
-        raise ClipError("it holds no samples")
+        raise ClipError("it holds no samples", status=EMPTY)
     if n_read < n_expected:
         raise ClipError(
-            f"cut off: it declares {sound.frames:,} frames and decodes to {n_read:,}"
+            f"cut off: it declares {sound.frames:,} frames and decodes to {n_read:,}",
+            status=TRUNCATED,
         )
     if n_read < min(n_wanted, MIN_SECONDS * sound.samplerate):
         raise ClipError(
             f"too short: {n_read / sound.samplerate:.3f} s; "
-            f"at least {MIN_SECONDS} s are needed"
+            f"at least {MIN_SECONDS} s are needed",
+            status=TOO_SHORT,
         )
 
 

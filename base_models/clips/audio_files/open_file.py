@@ -11,6 +11,7 @@ import os
 import stat
 from collections.abc import Iterator
 
+from base_models.clip_status import EMPTY, MISSING
 from base_models.clips.audio_files.readable import file_in_memory, write_all
 from base_models.clips.audio_files.unchanged import OfUnchangedFiles
 from base_models.clips.parquet.embedded_audio import read_embedded, row_of_reference
@@ -34,7 +35,7 @@ def regular_file(path: str | os.PathLike[str]) -> Iterator[tuple[int, int]]:
         if not stat.S_ISREG(status.st_mode):
             raise ClipError(f"{name!r} is not a regular file")
         if status.st_size == 0:
-            raise ClipError(f"{name!r} is empty (0 bytes)")
+            raise ClipError(f"{name!r} is empty (0 bytes)", status=EMPTY)
         yield handle, status.st_size
     except OSError as error:
         reason = error.strerror or error
@@ -49,14 +50,14 @@ def _open_without_waiting(name: str) -> int:
     Without O_NONBLOCK, opening a FIFO would block until somebody writes to it.
     """
     if not name:
-        raise ClipError("it has no audio file")
+        raise ClipError("it has no audio file", status=MISSING)
     if "\0" in name:
         raise ClipError(f"the file name {name!r} contains a NUL character")
 
     try:
         return os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
-        raise ClipError(f"there is no file {name!r}") from None
+        raise ClipError(f"there is no file {name!r}", status=MISSING) from None
     except (OSError, UnicodeEncodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ClipError(f"{name!r} cannot be opened: {reason}") from error

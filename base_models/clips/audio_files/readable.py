@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from base_models.clip_status import UNSUPPORTED
 from base_models.errors import ClipError
 
 _BLOCK = 1 << 20
@@ -58,7 +59,8 @@ class Readable:
         if os.fstat(handle).st_size > _MAX_COPY:
             raise ClipError(
                 f"files like this one are read up to {_MAX_COPY >> 30} GiB; save it "
-                "again as a regular file"
+                "again as a regular file",
+                status=UNSUPPORTED,
             )
         copy = file_in_memory()
         try:

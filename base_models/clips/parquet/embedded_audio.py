@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from base_models.clip_status import EMPTY, MISSING
 from base_models.clips.columns import STANDARD_NAMES, fold_name
 from base_models.errors import ClipError, some
 from base_models.optional_libraries import LazyLibrary
@@ -121,7 +122,7 @@ def read_embedded(file: str, row: int) -> bytes:
         with _LOCK:
             return _reader_of(file, row).read(row)
     except FileNotFoundError:
-        raise ClipError(f"there is no file {file!r}") from None
+        raise ClipError(f"there is no file {file!r}", status=MISSING) from None
     except (pa.ArrowException, OSError, MemoryError) as error:
         _READERS.clear()
         reason = " ".join(str(error).split()) or type(error).__name__
@@ -157,7 +158,9 @@ class _RowReader:
             if row < first + n_rows:
                 return group, first
             first += n_rows
-        raise ClipError(f"{self._file!r} has {first} rows, and no row {row}")
+        raise ClipError(
+            f"{self._file!r} has {first} rows, and no row {row}", status=MISSING
+        )
 
     def reaches(self, row: int) -> bool:
         """Whether going on is as short a way to a row as starting at its row group."""
@@ -171,9 +174,11 @@ class _RowReader:
                 cell = batch.column(0)[0].as_py()
                 data = cell.get("bytes") if isinstance(cell, dict) else cell
                 if not data:
-                    raise ClipError(f"row {row} of {self._file!r} holds no audio")
+                    raise ClipError(
+                        f"row {row} of {self._file!r} holds no audio", status=EMPTY
+                    )
                 return bytes(data)
-        raise ClipError(f"{self._file!r} ends before row {row}")
+        raise ClipError(f"{self._file!r} ends before row {row}", status=MISSING)
 
 
 _LOCK = threading.Lock()

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from base_models.clip_status import DUPLICATE
 from base_models.clips.columns import SPLIT_ALIASES
 from base_models.clips.problems import Problems, problem_in
 from base_models.clips.rows.audio_paths import same_file_twice
@@ -162,6 +163,7 @@ def check_repeats(
                 what=what,
                 message=f"{message} (also in {table.unit} {number})",
                 cure=cure,
+                status=DUPLICATE,
             )
             problems.add(row, problem)
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from base_models.clip_status import EMPTY, TRUNCATED
 from base_models.errors import ClipError
 
 END_TOLERANCE = 0.5
@@ -88,13 +89,16 @@ class Segment:
         if self.start >= seconds or is_beyond:
             raise ClipError(
                 f"the segment {self.label} s is not in the file, which ends at "
-                f"{seconds:.3f} s (times may be up to {END_TOLERANCE:g} s beyond it)"
+                f"{seconds:.3f} s (times may be up to {END_TOLERANCE:g} s beyond it)",
+                status=TRUNCATED,
             )
 
         first = round(self.start * rate)
         last = n_frames if is_open else min(round(self.end * rate), n_frames)
         if last <= first:
-            raise ClipError(f"the segment {self.label} s holds no samples")
+            raise ClipError(
+                f"the segment {self.label} s holds no samples", status=EMPTY
+            )
         return first, last
 
     def content_key(self, digest_of_source: str) -> str:

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from base_models.clip_status import UNSUPPORTED
 from base_models.clips.audio_files.decoder_messages import QuietSoundFile, caught
 from base_models.clips.segments.reference import Segment
 from base_models.errors import ClipError
@@ -54,7 +55,8 @@ class SoundPart:
             raise ClipError(
                 f"the segment {segment.label} s is not in the first {readable:.0f} s, "
                 "all that can be read of such a file; convert it, e.g. by "
-                "ffmpeg -i IN OUT.flac"
+                "ffmpeg -i IN OUT.flac",
+                status=UNSUPPORTED,
             )
         first, last = segment.frames(whole.samplerate, whole.frames)
         self.whole = whole

@@ -17,6 +17,7 @@ import unicodedata
 import numpy as np
 from torch import nn
 
+from base_models.clip_status import NO_PROMPT
 from base_models.encoders.base import Encoder, Piece, check_prompt, warn_of_cut
 from base_models.encoders.specs import EncoderSpec
 from base_models.encoders.weights import WeightFiles
@@ -61,7 +62,7 @@ def word_vectors(prompt: str) -> np.ndarray:
     check_prompt(prompt)
     words = [match.group() for match in _find_words(_fold(prompt))]
     if not words:
-        raise ClipError("no word in its prompt")
+        raise ClipError("no word in its prompt", status=NO_PROMPT)
     if len(words) > MAX_WORDS:
         warn_of_cut(prompt, MAX_WORDS, "words")
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from base_models.clip_status import NO_PROMPT
 from base_models.encoders.base import Piece, check_prompt, warn_of_cut
 from base_models.encoders.weights import WeightFiles
 from base_models.errors import ClipError, DamagedArtifact, UsageError
@@ -73,7 +74,7 @@ class PromptTokens:
             if len(all_ids) > self.longest:
                 warn_of_cut(prompt, self.longest, "tokens")
         if not ids:
-            raise ClipError("no token in its prompt")
+            raise ClipError("no token in its prompt", status=NO_PROMPT)
         return np.array(ids, dtype=np.int64)
 
     def pieces(self, prompt: str) -> list[Piece]:

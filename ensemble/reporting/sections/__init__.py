@@ -12,12 +12,14 @@ from ensemble.reporting.section import ReportContent, Section
 from ensemble.reporting.sections.calibration import calibration_sections
 from ensemble.reporting.sections.comparisons import comparisons_sections
 from ensemble.reporting.sections.contributions import contributions_sections
+from ensemble.reporting.sections.decision import decision_sections
 from ensemble.reporting.sections.disagreement import disagreement_sections
 from ensemble.reporting.sections.interval_coverage import interval_coverage_sections
 from ensemble.reporting.sections.leaderboards import (
     fitted_leaderboards_sections,
     leaderboards_sections,
 )
+from ensemble.reporting.sections.leak_audit import leak_audit_sections
 from ensemble.reporting.sections.noise_ceiling import noise_ceiling_sections
 from ensemble.reporting.sections.notices import notices_sections
 from ensemble.reporting.sections.other_learners import (
@@ -34,9 +36,12 @@ from ensemble.reporting.sections.stack import (
     learner_choice_sections,
     stack_sections,
 )
+from ensemble.reporting.sections.summary import summary_sections
 
 SECTIONS: tuple[Callable[[ReportContent], Iterable[Section]], ...] = (
     notices_sections,
+    summary_sections,
+    decision_sections,
     verdict_sections,
     stack_sections,
     learner_choice_sections,
@@ -51,6 +56,7 @@ SECTIONS: tuple[Callable[[ReportContent], Iterable[Section]], ...] = (
     noise_ceiling_sections,
     disagreement_sections,
     calibration_sections,
+    leak_audit_sections,
     how_to_read_sections,
     fitted_leaderboards_sections,
 )

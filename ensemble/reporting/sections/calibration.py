@@ -1,9 +1,10 @@
-"""Whether predicted intervals and distributions hold what they promise."""
+"""Whether predicted intervals hold ratings, and distributions lie near them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from ensemble.reporting.answers.terms import CRPS, INTERVAL, LOG_SCORE, RPS
 from ensemble.reporting.number_text import cell_text
 from ensemble.reporting.section import (
     Paragraph,
@@ -24,25 +25,32 @@ def calibration_sections(content: ReportContent) -> Iterator[Section]:
     """Coverage of intervals and scores of distributions, per aspect."""
     for rows_name, by_aspect in content.values["calibration"].items():
         for aspect, tables in by_aspect.items():
-            yield _coverage(f"{rows_name}: coverage, {aspect}", tables["coverage"])
-            yield _scores(f"{rows_name}: distributions, {aspect}", tables["scores"])
+            title = f"{rows_name}: do intervals hold the ratings? {aspect}"
+            yield _coverage(title, tables["coverage"])
+            title = f"{rows_name}: how good are predicted distributions? {aspect}"
+            yield _scores(title, tables["scores"])
 
 
 def _coverage(title: str, records: Sequence[Record]) -> Section:
     # Systems are only told apart where there are two or more.
     by_system = "worst" in records[0]
     titles = [*COVERAGE_TITLES]
-    text = "Share of ratings that predicted intervals hold, promised (level) and kept."
+    text = (
+        "An interval of 90 % should hold nine of ten ratings: beside each level stands "
+        "the share of ratings that its intervals held."
+    )
+    details = ""
     # Few clips are not divided.
     by_third = THIRD_SHARES[0] in records[0]
     if by_third:
         titles.extend(THIRD_TITLES)
-        text += " Kept too in each third of the clips, by their scores."
+        details += "The same stands for each third of the clips, by their scores. "
     if by_system:
         titles.extend(SYSTEM_TITLES)
-        text += (
-            " In the worst and best system the share is surely lowest and highest; "
-            "below: systems where it is surely lower than promised."
+        details += (
+            "Worst and best are the systems where fewest and most ratings were held, "
+            "for certain; below is the number of systems where fewer were held than "
+            "the level says, for certain."
         )
 
     rows = []
@@ -65,11 +73,19 @@ def _coverage(title: str, records: Sequence[Record]) -> Section:
             ]
         rows.append(cells)
     table = TextTable.plain(titles, rows)
-    return Section(title=title, paragraphs=(Paragraph(text),), tables=(table,))
+    paragraphs = [Paragraph(text)]
+    if details:
+        paragraphs.append(Paragraph(details.strip(), kind="small"))
+    return Section(
+        title=title, paragraphs=tuple(paragraphs), tables=(table,), terms=(INTERVAL,)
+    )
 
 
 def _scores(title: str, records: Sequence[Record]) -> Section:
-    text = "Mean scores of predicted distributions; smaller is better."
+    text = (
+        "Three ways to say how far predicted distributions lie from the ratings; the "
+        "smaller the better."
+    )
     rows = [
         [
             record["model"],
@@ -80,4 +96,9 @@ def _scores(title: str, records: Sequence[Record]) -> Section:
         for record in records
     ]
     table = TextTable.plain(SCORE_TITLES, rows)
-    return Section(title=title, paragraphs=(Paragraph(text),), tables=(table,))
+    return Section(
+        title=title,
+        paragraphs=(Paragraph(text),),
+        tables=(table,),
+        terms=(CRPS, RPS, LOG_SCORE),
+    )

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ensemble.reporting.answers.terms import (
+    HOLM,
+    INTERVAL,
+    METRIC_TERMS,
+    P_VALUE,
+)
 from ensemble.reporting.number_text import cell_text, p_cell, probability_text
 from ensemble.reporting.section import (
     Paragraph,
@@ -28,6 +34,17 @@ TITLES = (
     "seen 4 times of 5",
     "n",
 )
+_DETAILS = (
+    "Differences are the stack's metric minus the other's. The best base model is the "
+    "one that was best on the clips of the fit, by each metric: another may be first "
+    "here by luck. p is found by exchanging the two models in some of the systems (and "
+    "prompts, where systems share them), and adjusted by Holm over the rows that the "
+    "verdict draws on, those against a constant by themselves; the interval holds the "
+    "differences that this test does not reject at 5 % before that adjustment, and "
+    "P(stack better) follows from the same p. A true difference of the size under "
+    '"seen 4 times of 5" would be claimed in four of five such listening tests; none '
+    "where so few systems can show nothing."
+)
 
 
 def comparisons_sections(content: ReportContent) -> Iterator[Section]:
@@ -36,23 +53,15 @@ def comparisons_sections(content: ReportContent) -> Iterator[Section]:
     if not verdict["comparisons"]:
         return
     text = (
-        "Differences are the stack's metric minus the other's. The best base model is "
-        "the one that was best on the rows of the fit, by each metric: another may be "
-        "first on these rows by luck. p is how often a "
-        "difference as large comes of exchanging the two models in some of the systems "
-        "(and prompts, where systems share them), Holm-adjusted over the rows that the "
-        "verdict draws on (those against a constant by themselves: whether the stack "
-        "says anything is another question); the interval holds the differences that "
-        "this test does not reject at 5 % before that adjustment, and P(stack better) "
-        "follows from the same unadjusted p. A true difference "
-        'of the size under "seen 4 times of 5" would be claimed in four of five such '
-        "listening tests; none where so few systems can show nothing."
+        "The stack beside each rival, metric by metric: a difference is claimed (said) "
+        "only where it is larger than chance explains."
     )
     cells = [_cells(comparison) for comparison in verdict["comparisons"]]
     yield Section(
-        title=f"{verdict['rows']}: comparisons",
-        paragraphs=(Paragraph(text),),
+        title=f"{verdict['rows']}: the stack against its rivals",
+        paragraphs=(Paragraph(text), Paragraph(_DETAILS, kind="small")),
         tables=(TextTable.plain(TITLES, cells),),
+        terms=(P_VALUE, HOLM, INTERVAL, *METRIC_TERMS),
     )
 
 

@@ -4,6 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from ensemble.reporting.answers.terms import (
+    BASE_MODEL,
+    MSE,
+    SHAPLEY,
+    SRCC,
+    SYSTEM,
+    UTTERANCE,
+)
 from ensemble.reporting.number_text import cell_text
 from ensemble.reporting.section import (
     Paragraph,
@@ -22,6 +30,11 @@ TITLES = (
     "drop one, system SRCC",
 )
 
+_DETAILS = (
+    "Measured with a plain ridge as the learner, whichever learner the stack has: the "
+    "gain on average over all orders of joining (Shapley; the values sum to what all "
+    "give over the mean rating), and the gain of joining last (drop one)."
+)
 _BY_ENCODER = (
     "The same, where all base models of one audio encoder join or leave together. A "
     "base model that is no model of fit_base stands for itself."
@@ -35,26 +48,25 @@ def contributions_sections(content: ReportContent) -> Iterator[Section]:
         if not records:
             continue
         text = (
-            "How much a base model helps, measured with a plain ridge as the learner, "
-            "whichever learner the stack has: gain in utterance MSE and system SRCC, "
-            "on average over all orders of joining (Shapley; the "
-            "values sum to what all give over the training mean), and when it joins "
-            "all others (drop one)."
+            "What would be lost without a base model: how much smaller it makes the "
+            "error per clip, and how much better the order of systems."
         )
+        details = _DETAILS
         if not all(record["exact"] for record in records):
-            text += (
+            details += (
                 " With so many models, orders are drawn: ± is twice the standard error."
             )
         yield Section(
-            title=f"{rows_name}: contributions",
-            paragraphs=(Paragraph(text),),
+            title=f"{rows_name}: what each base model contributes",
+            paragraphs=(Paragraph(text), Paragraph(details, kind="small")),
             tables=(TextTable.plain(TITLES, _cells(records)),),
+            terms=(SHAPLEY, BASE_MODEL, MSE, SRCC, UTTERANCE, SYSTEM),
         )
         of_encoders = by_encoder.get(rows_name, [])
         if of_encoders:
             titles = ("aspect", "encoder", *TITLES[2:])
             yield Section(
-                title=f"{rows_name}: contributions by audio encoder",
+                title=f"{rows_name}: what each audio encoder contributes",
                 paragraphs=(Paragraph(_BY_ENCODER),),
                 tables=(TextTable.plain(titles, _cells(of_encoders)),),
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ensemble.reporting.answers.terms import NATS, RMSE, SRCC
 from ensemble.reporting.number_text import cell_text
 from ensemble.reporting.section import (
     Paragraph,
@@ -26,12 +27,16 @@ TITLES = (
     "gain in nats per rating [95 %]",
 )
 
+_QUESTION = (
+    "Can the stack say on which clips listeners will disagree? Its predicted spread of "
+    "ratings is compared with the spread that was observed."
+)
 _EXPLAINED = (
-    "Standard deviation of the single ratings of a clip, from base models that learn "
-    "from single ratings. With few raters the observed one is mostly noise (column "
-    "noise): a perfect prediction would neither correlate with it fully nor have a "
-    "much smaller RMSE than that. The gain compares with one standard deviation for "
-    "all clips."
+    "Predicted is the standard deviation of the single ratings of a clip, by base "
+    "models that learn from single ratings. With few raters the observed one is mostly "
+    "noise (column noise): a perfect prediction would neither correlate with it fully "
+    "nor have a much smaller RMSE than that. The gain compares with one standard "
+    "deviation for all clips."
 )
 _MIN_SYSTEMS = 8
 """Fewer resampled systems make intervals that are too narrow to show anything."""
@@ -47,10 +52,12 @@ def disagreement_sections(content: ReportContent) -> Iterator[Section]:
         yield Section(
             title=f"{rows_name}: disagreement of raters",
             paragraphs=(
+                Paragraph(_QUESTION),
                 *(Paragraph(sentence) for sentence in sentences),
-                Paragraph(_EXPLAINED),
+                Paragraph(_EXPLAINED, kind="small"),
             ),
             tables=(TextTable.plain(TITLES, [_cells(record) for record in records]),),
+            terms=(SRCC, RMSE, NATS),
             closing_lines=tuple(sentences),
         )
 

@@ -11,6 +11,14 @@ from dataclasses import replace
 
 from base_models.metrics.evaluate import LEVELS
 from ensemble.prediction_files.read_system_truth import MEANS
+from ensemble.reporting.answers.terms import CEILING as CEILING_TERM
+from ensemble.reporting.answers.terms import (
+    METRIC_TERMS,
+    ROWS_TERMS,
+    SYSTEM,
+    UTTERANCE,
+)
+from ensemble.reporting.answers.terms import STACK as STACK_TERM
 from ensemble.reporting.board_table import CEILING, board_table
 from ensemble.reporting.number_text import without_interval
 from ensemble.reporting.section import (
@@ -22,7 +30,7 @@ from ensemble.reporting.section import (
     Section,
     TextTable,
 )
-from meta.comparison.compared_rows import NOT_BASES
+from meta.comparison.compared_rows import CONSTANT, NOT_BASES
 
 MANY_MODELS = 12
 """With more base models than this, the terminal shows only the best of them."""
@@ -30,9 +38,19 @@ BEST_MODELS = 10
 """How many base models the terminal then shows per aspect."""
 FITTED = " (FITTED ON: not a measure)"
 """What the title of a board of rows that the stack was fitted on says of them."""
+FITTED_MARK = "†"
 FITTED_NOTE = (
-    "The stack of the trial was fitted on these rows, so they do not say how good it "
-    "is; beside the rows that it had not seen, they show how far it over-fits."
+    f"{FITTED_MARK} The stack was fitted on these clips, so they do not say how good "
+    "it is; beside the clips that it had not seen, they show how far it over-fits."
+)
+CONSTANT_MARK = "≡"
+CONSTANT_NOTE = (
+    f"{CONSTANT_MARK} marks what predicts the same, or nearly the same, for every "
+    "clip: it has no order to speak of."
+)
+BOARD_NOTE = (
+    "Who predicts the ratings best: small errors (MSE) and high correlations (LCC, "
+    "SRCC, KTAU) are good, for single clips (utterance) and for means of systems."
 )
 
 
@@ -50,7 +68,7 @@ def fitted_leaderboards_sections(content: ReportContent) -> Iterator[Section]:
     for rows_name in content.values["order"]:
         if rows_name in fitted:
             section = _board_section(content, rows_name, suffix=FITTED)
-            small = [replace(table, small=True) for table in section.tables]
+            small = [_fitted(table) for table in section.tables]
             on_screen = [replace(table, small=True) for table in section.screen_tables]
             yield replace(
                 section,
@@ -73,17 +91,45 @@ def _board_section(content: ReportContent, rows_name: str, suffix: str = "") -> 
     screen_table = replace(_for_screen(table, board), title=screen_title)
     constant = content.values.get("constant_models", {}).get(rows_name, {})
     warning = constant_warning(constant)
-    paragraphs: tuple[Paragraph, ...] = ()
+    paragraphs = [Paragraph(BOARD_NOTE)]
+    if constant or CONSTANT in {record["model"] for record in board}:
+        paragraphs.append(Paragraph(CONSTANT_NOTE, kind="small"))
     if warning:
-        paragraphs = (Paragraph(f"{warning}."),)
+        paragraphs.append(Paragraph(f"{warning[0].upper()}{warning[1:]}."))
         notes = [note for note in (screen_table.note, warning) if note]
         screen_table = replace(screen_table, note="; ".join(notes))
     return Section(
         title=title,
-        paragraphs=paragraphs,
-        tables=(table,),
+        paragraphs=tuple(paragraphs),
+        tables=(_with_constants(table, constant),),
         screen_tables=(screen_table,),
+        terms=(*METRIC_TERMS, UTTERANCE, SYSTEM, STACK_TERM, CEILING_TERM, *ROWS_TERMS),
     )
+
+
+def _fitted(table: TextTable) -> TextTable:
+    """The table in small print, each of its rows marked as fitted."""
+    rows = [
+        Row((row.cells[0], f"{FITTED_MARK} {row.cells[1]}", *row.cells[2:]), "fitted")
+        for row in table.rows
+    ]
+    return replace(table, rows=tuple(rows), small=True)
+
+
+def _with_constants(
+    table: TextTable, constant: Mapping[str, Sequence[str]]
+) -> TextTable:
+    """The table with a mark before the names of what predicts a constant."""
+    rows = []
+    for row in table.rows:
+        aspect, model, *metrics = row.cells
+        if model == CONSTANT:
+            row = Row((aspect, f"{CONSTANT_MARK} {model}", *metrics), "constant")
+        elif model in constant.get(str(aspect), ()):
+            name = f"{CONSTANT_MARK} {model} (nearly constant)"
+            row = Row((aspect, name, *metrics), row.kind or "constant")
+        rows.append(row)
+    return replace(table, rows=tuple(rows))
 
 
 def constant_warning(constant: Mapping[str, Sequence[str]]) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ensemble.reporting.answers.terms import CEILING as CEILING_TERM
+from ensemble.reporting.answers.terms import METRIC_TERMS, RELIABILITY
 from ensemble.reporting.board_table import CEILING
 from ensemble.reporting.number_text import cell_text
 from ensemble.reporting.section import (
@@ -23,6 +25,10 @@ TITLES = (
     "n",
     "raters per clip",
 )
+_DETAILS = (
+    "Raters are halved, each on the same side for all clips, so that it counts which "
+    "raters clips and systems share."
+)
 
 
 def noise_ceiling_sections(content: ReportContent) -> Iterator[Section]:
@@ -31,14 +37,14 @@ def noise_ceiling_sections(content: ReportContent) -> Iterator[Section]:
         if not records:
             continue
         text = (
-            "What a perfect predictor would score against labels that are means of so "
-            "few raters; the MSE has a floor. Raters are halved, each on the same side "
-            "for all clips, so that it counts which raters clips and systems share."
+            "Not even a perfect predictor would agree fully with means of so few "
+            "raters: this is how far it would get, and for the MSE how near."
         )
         yield Section(
             title=f"{rows_name}: {CEILING}",
-            paragraphs=(Paragraph(text),),
+            paragraphs=(Paragraph(text), Paragraph(_DETAILS, kind="small")),
             tables=(TextTable.plain(TITLES, [_cells(record) for record in records]),),
+            terms=(CEILING_TERM, RELIABILITY, *METRIC_TERMS),
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from ensemble.reporting.section import Paragraph, ReportContent, Section
+from ensemble.reporting.section import SUMMARY, Paragraph, ReportContent, Section
 
 NAMED_LEAKS = 2
 """Leaks that the terminal names; the others are counted."""
@@ -30,7 +30,11 @@ def notices_sections(content: ReportContent) -> Iterator[Section]:
         # On the terminal a leak comes first of all: it concerns every line below.
         lines.insert(0, _leak_line(content.values["leaks"]))
     if paragraphs:
-        yield Section(paragraphs=tuple(paragraphs), opening_lines=tuple(lines))
+        yield Section(
+            paragraphs=tuple(paragraphs),
+            reader=SUMMARY,
+            opening_lines=tuple(lines),
+        )
 
 
 def _leak_line(leaks: Sequence[str]) -> str:

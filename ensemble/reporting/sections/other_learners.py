@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from base_models.metrics.evaluate import LEVELS
+from ensemble.reporting.answers.terms import LEARNER, ROWS_TERMS
 from ensemble.reporting.board_table import board_table
 from ensemble.reporting.number_text import cell_text
 from ensemble.reporting.section import (
@@ -24,6 +25,10 @@ from meta.comparison.held_out_trial import TRAINING, VALIDATION
 
 SIDES = {TRAINING: "fit", VALIDATION: "new"}
 """What the columns call the two sides."""
+_QUESTION = (
+    "Would another way of combining the same base models do better? Each was fitted on "
+    "the clips of meta-training and judged on those of meta-validation."
+)
 
 
 def other_learners_sections(content: ReportContent) -> Iterator[Section]:
@@ -45,7 +50,9 @@ def other_learners_sections(content: ReportContent) -> Iterator[Section]:
             rows.append(Row((*row.cells, *times[learner]), row.kind))
         columns = (*board.columns, Column("fit, s"), Column("predict, s"))
         yield Section(
-            title=f"{rows_name}: other learners, fitted on the meta-training rows",
+            title=f"{rows_name}: other learners, fitted on the same clips",
+            paragraphs=(Paragraph(_QUESTION),),
+            terms=(LEARNER, *ROWS_TERMS),
             tables=(TextTable(columns, tuple(rows)),),
         )
 
@@ -58,14 +65,15 @@ def overfitting_sections(content: ReportContent) -> Iterator[Section]:
     mark = f"{LEAKY} " if content.values["leaks"] else ""
     title = f"{mark}Over-fitting: {TRAINING} (fit) beside {VALIDATION} (new)"
     text = (
-        "Each learner was fitted on the meta-training rows. What it reaches there says "
-        "how well it can learn them by heart, and the difference between the two how "
-        "far it over-fits; only the new ones say what it does on new clips."
+        "What a learner reaches on the clips that it was fitted on (fit) says how well "
+        "it can learn them by heart; only the others (new) say what it does on new "
+        "clips."
     )
     table = _sides_table(records, content.values["learner"])
     yield Section(
         title=title,
         paragraphs=(Paragraph(text),),
+        terms=(LEARNER, *ROWS_TERMS),
         tables=(table,),
         screen_tables=(replace(table, title=title),),
     )

@@ -8,14 +8,18 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
+from ensemble.reporting.answers.terms import PIT, SHAPLEY, aspect_terms
+from ensemble.reporting.answers.words import rows_words
 from ensemble.reporting.figures import (
     draw_contributions,
     draw_coverage,
     draw_pit,
     draw_scores,
 )
-from ensemble.reporting.section import Drawing, ReportContent, Section
+from ensemble.reporting.section import Drawing, Paragraph, ReportContent, Section
 from meta.comparison.compared_rows import ComparedRows
+
+_EXPLAINED = "Each title says what a good stack looks like."
 
 
 def pictures_sections(content: ReportContent) -> Iterator[Section]:
@@ -31,7 +35,12 @@ def pictures_sections(content: ReportContent) -> Iterator[Section]:
             *_of_calibration(content, aspect),
         ]
         if drawings:
-            yield Section(title=f"{rows_name}: {aspect}", drawings=tuple(drawings))
+            yield Section(
+                title=f"{aspect} in pictures, {rows_words(rows_name)}",
+                paragraphs=(Paragraph(_EXPLAINED),),
+                drawings=tuple(drawings),
+                terms=(PIT, SHAPLEY, *aspect_terms([aspect])),
+            )
 
 
 def _of_scores(compared: ComparedRows, aspect: int) -> Iterator[Drawing]:
@@ -44,7 +53,9 @@ def _of_scores(compared: ComparedRows, aspect: int) -> Iterator[Drawing]:
             predicted=compared.stack_scores[labelled, aspect],
             systems=compared.rows.systems[labelled],
         )
-        yield Drawing(compared.rows.aspects[aspect], draw)
+        name = compared.rows.aspects[aspect]
+        words = f"Predicted {name} against the ratings, a dot per clip."
+        yield Drawing(f"{name}: near the line is right", draw, words)
 
 
 def _of_contributions(content: ReportContent, aspect: str) -> Iterator[Drawing]:
@@ -56,7 +67,8 @@ def _of_contributions(content: ReportContent, aspect: str) -> Iterator[Drawing]:
         ]
         if of_aspect:
             draw = partial(draw_contributions, table=pd.DataFrame(of_aspect))
-            yield Drawing(f"{aspect}: Shapley values", draw)
+            words = f"Shapley values of {aspect}, as in the table of contributions."
+            yield Drawing(f"{aspect}: what each model adds", draw, words)
 
 
 def _of_calibration(content: ReportContent, aspect: str) -> Iterator[Drawing]:
@@ -65,5 +77,9 @@ def _of_calibration(content: ReportContent, aspect: str) -> Iterator[Drawing]:
             coverage = pd.DataFrame(by_aspect[aspect]["coverage"])
             pit = by_aspect[aspect]["pit"]
             draw_intervals = partial(draw_coverage, table=coverage)
-            yield Drawing(f"{aspect}: intervals", draw_intervals)
-            yield Drawing(f"{aspect}: PIT", partial(draw_pit, counts=pit))
+            words = f"Share of ratings that intervals held, as in the table: {aspect}."
+            title = f"{aspect}: on the line, intervals hold"
+            yield Drawing(title, draw_intervals, words)
+            words = f"How often ratings of {aspect} fall where in their distributions."
+            draw_places = partial(draw_pit, counts=pit)
+            yield Drawing(f"{aspect}: flat is right (PIT)", draw_places, words)

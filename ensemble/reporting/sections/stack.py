@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ensemble.reporting.answers.terms import LEARNER
 from ensemble.reporting.section import Paragraph, ReportContent, Section
 from meta.columns.reductions import REDUCTIONS
 
@@ -33,10 +34,15 @@ SHARED_BY = {
 def stack_sections(content: ReportContent) -> Iterator[Section]:
     """The meta-learner, the clip table, and a note on how it was split."""
     values = content.values
-    learner = f"Meta-learner {values['learner']}"
+    learner = f"Learner {values['learner']}"
     text = f"{learner}, clips from {values['source']}; {values['note']}."
     line = f"{values['source']}: {values['note']}"
-    yield Section(paragraphs=(Paragraph(text, lead=learner),), opening_lines=(line,))
+    yield Section(
+        title="How the stack was made",
+        paragraphs=(Paragraph(text, lead=learner),),
+        opening_lines=(line,),
+        terms=(LEARNER,),
+    )
 
 
 def learner_choice_sections(content: ReportContent) -> Iterator[Section]:

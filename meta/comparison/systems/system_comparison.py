@@ -39,6 +39,9 @@ DIFFERENCE_COLUMNS = (
     "preferred_high",
     "clips_needed",
     "said",
+    "smallest",
+    "error_clips",
+    "error_systems",
 )
 """Columns of `SystemComparison.differences`."""
 
@@ -62,6 +65,9 @@ class SystemComparison:
         which the clip of `b` is preferred to that of `a`. ``clips_needed`` is how many
         more clips of each system would show a difference of the size seen: 0 where it
         is shown, infinite where no number would. ``said`` is all of it in a sentence.
+        ``smallest`` is the true difference that would have been shown four times out of
+        five; ``error_clips`` and ``error_systems`` are the standard errors that clips
+        and prompts bring, and the stack on systems that nobody has rated.
     notes : tuple of str
         What a reader of the numbers must know.
     interval_level : float

@@ -83,11 +83,15 @@ def test_flags_stand_last_and_are_said(folder, written):
     code, out, err = predict_mos(folder, written)
     assert code == 0, err
     table = pd.read_csv(io.StringIO(out), keep_default_na=False).set_index("clip_id")
-    assert tuple(table.columns[-3:]) == AUDIO_COLUMNS
+    assert tuple(table.columns[-6:]) == ("flags", *AUDIO_COLUMNS, "reason")
+    assert (table["seconds"] == SECONDS).all()
+    assert set(table["channels"]) == {1, 2}
     for name, (_, flag) in odd_clips().items():
         # A tune of pure tones may itself have few of the frequencies.
-        flags = table.loc[name, "audio_flags"].split()
-        assert set(flags) - {"narrow_band"} == {flag} - {"", "narrow_band"}, name
+        flags = table.loc[name, "flags"].split()
+        others = {"narrow_band", "out_of_range", ""}
+        assert set(flags) - others == {flag} - others, name
+        assert ("out_of_range" in flags) == table.loc[name, "out_of_range"]
         assert "narrow_band" in flags or flag != "narrow_band"
     assert (table["source_hz"] == RATE).all()
     assert "warning: 2 of 7 clips are silent (below -60 dBFS)" in err
@@ -121,8 +125,8 @@ def test_what_was_embedded_and_is_refused_now_is_marked(folder, written):
     store._memory[encoder.signature, content_hash(path)] = encoder.encode([samples])[0]
     clips = pd.DataFrame({"clip_id": ["a"], "audio": [str(path)], "prompt": ""})
     scores = score_clips(stack, clips, store)
-    assert scores.frame["audio_flags"].tolist() == ["unreadable"]
-    assert np.isnan(scores.frame["source_hz"][0])
+    assert scores.frame["flags"].tolist() == ["unreadable"]
+    assert pd.isna(scores.frame["source_hz"][0])
     assert "the audio of the clip is refused" in scores.audio_notes[0]
 
 
@@ -155,7 +159,7 @@ def test_a_channel_that_is_read_and_silent_is_marked(tmp_path, silence):
     paths = [str(tmp_path / f"{name}.wav") for name in "lrm"]
     clips = pd.DataFrame({"clip_id": list("lrm"), "audio": paths, "prompt": ""})
     scores = score_clips(stack, clips, EmbeddingStore())
-    is_marked = scores.frame["audio_flags"].str.contains("silent_channel")
+    is_marked = scores.frame["flags"].str.contains("silent_channel")
     assert is_marked.tolist() == [True, False, False]
     assert "1 of 3 clips is silent in the channel that" in scores.audio_notes[0]
 

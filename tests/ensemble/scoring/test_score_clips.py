@@ -22,6 +22,7 @@ from ensemble.formats import FORMATS, encode_scores
 from ensemble.prediction_files.read_predictions import read_predictions
 from ensemble.scoring import score_clips as scoring
 from ensemble.scoring.audio_files import clips_from_files
+from ensemble.scoring.input_rows import InputRows
 from ensemble.scoring.score_clips import IntervalSettings, score_clips
 from meta.score_columns import score_columns
 
@@ -219,13 +220,20 @@ def test_a_damaged_file_is_set_aside_and_the_rest_score_the_same(
     found = score_clips(stack, clips.assign(audio=audio), store)
     assert [bad.clip_id for bad in found.set_aside] == ["c03", "c10", "c20"]
     kept = [k for k in range(24) if k not in (3, 10, 20)]
-    assert found.frame["clip_id"].tolist() == [f"c{k:02d}" for k in kept]
+    assert found.frame["clip_id"].tolist() == [f"c{k:02d}" for k in range(24)]
+    statuses = found.frame["status"]
+    assert statuses[[3, 10, 20]].tolist() == ["unreadable", "unreadable", "missing"]
+    assert statuses[kept].unique().tolist() == ["ok"]
+    for row, bad in zip((3, 10, 20), found.set_aside, strict=True):
+        assert found.frame["reason"][row] == bad.reason != ""
+    assert found.frame.loc[[3, 10, 20], ["mi", "ta", "seconds"]].isna().all(axis=None)
+    assert found.usable["clip_id"].tolist() == [f"c{k:02d}" for k in kept]
     np.testing.assert_allclose(
-        found.frame[["mi", "ta"]], scores.frame[["mi", "ta"]].iloc[kept], atol=1e-6
+        found.usable[["mi", "ta"]], scores.frame[["mi", "ta"]].iloc[kept], atol=1e-6
     )
 
 
-def test_when_no_clip_can_be_used_the_table_is_empty_but_whole(
+def test_when_no_clip_can_be_used_the_table_is_whole_nevertheless(
     stack, clips, store, scores
 ):
     found = score_clips(stack, clips.assign(audio="nowhere.wav"), store)
@@ -236,7 +244,8 @@ def test_when_no_clip_can_be_used_the_table_is_empty_but_whole(
     assert [
         len(encode_scores(found, name).splitlines())
         for name in ("csv", "jsonl", "answer")
-    ] == [1, 0, 0]
+    ] == [25, 24, 0]
+    assert found.usable.empty
 
 
 def test_a_stack_with_other_base_models_is_refused_by_name(clips, store):
@@ -246,10 +255,15 @@ def test_a_stack_with_other_base_models_is_refused_by_name(clips, store):
         score_clips(stack, clips, store)
 
 
-def test_an_id_that_stands_twice_is_refused(stack, clips, store, monkeypatch):
+def test_a_row_with_the_id_of_an_earlier_one_comes_back_without_scores(
+    stack, clips, store, scores, monkeypatch
+):
     monkeypatch.setattr(scoring, "CLIPS_PER_CHUNK", 2)
-    with pytest.raises(UsageError, match="Clip ids must be unique"):
-        score_clips(stack, pd.concat([clips[:3], clips[:1]]), store)
+    found = score_clips(stack, pd.concat([clips[:3], clips[:1]]), store)
+    assert found.frame["clip_id"].tolist() == ["c00", "c01", "c02", "c00"]
+    assert found.frame["status"].tolist() == ["ok", "ok", "ok", "duplicate"]
+    assert found.frame["reason"][3] == "its id stands in row 1 already"
+    np.testing.assert_allclose(found.usable["mi"], scores.frame["mi"][:3], atol=1e-6)
 
 
 # ---- formats
@@ -296,9 +310,15 @@ def test_files_of_one_name_get_ids_of_their_own():
     assert table["clip_id"].tolist() == ["one/a.wav", "two/a.wav", "two/b.wav"]
 
 
-def test_the_same_file_twice_or_a_folder_without_audio_is_refused(tmp_path):
-    with pytest.raises(UsageError, match=r"given twice: 'a\.wav'"):
-        clips_from_files(["a.wav", "./a.wav"], None)
+def test_a_file_that_is_given_twice_has_two_rows_of_one_id():
+    table = clips_from_files(["a.wav", "b.wav", "./a.wav"], None)
+    assert table["clip_id"].tolist() == ["a", "b", "a"]
+    rows = InputRows.of_clips(table)
+    assert rows.clips["clip_id"].tolist() == ["a", "b"]
+    assert rows.refused[2].status == "duplicate"
+
+
+def test_a_folder_without_audio_is_refused(tmp_path):
     (tmp_path / "notes.txt").touch()
     with pytest.raises(
         UsageError,

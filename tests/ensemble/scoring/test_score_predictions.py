@@ -81,10 +81,13 @@ def test_the_command_scores_what_the_loaded_stack_scores_with_intervals(
     assert list(table) == [
         "clip_id",
         "audio",
+        "status",
         "mos",
         "mos_low",
         "mos_high",
         "out_of_range",
+        "flags",
+        "reason",
     ]
     assert table["clip_id"].tolist() == NEW["clip_id"].tolist()
     np.testing.assert_allclose(table["mos"], scores, atol=1e-6)

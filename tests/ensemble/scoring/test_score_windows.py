@@ -174,7 +174,7 @@ def test_a_silent_window_has_no_score_and_no_weight_and_that_is_said(clips, wind
     assert silent[["score", "low", "high"]].isna().to_numpy().all()
     row = windowed.scores.frame.iloc[2]
     # A third of it, which is not the half from which on it is flagged.
-    assert "silent" not in row["audio_flags"]
+    assert "silent" not in row["flags"]
     assert not any("of 10 clips" in note for note in windowed.scores.audio_notes)
     others = found[found["weight"] > 0]
     assert row["mi"] == pytest.approx(others["weight"] @ others["score"])
@@ -261,21 +261,24 @@ def test_a_longer_clip_with_damage_anywhere_is_set_aside_by_name(
     ids = ["good", "damaged", "gone", "none"]
     table = pd.DataFrame({"clip_id": ids, "audio": paths, "prompt": "piano"})
     windowed = score_windows(stack, table, scorer(stack, store))
-    assert windowed.scores.frame["clip_id"].tolist() == ["good"]
+    assert windowed.scores.usable["clip_id"].tolist() == ["good"]
+    frame = windowed.scores.frame
+    assert frame["clip_id"].tolist() == ids
+    assert frame["status"].tolist() == ["ok", "unreadable", "missing", "missing"]
     reasons = {one.clip_id: one.reason for one in windowed.scores.set_aside}
     assert list(reasons) == ["damaged", "gone", "none"]
     assert "NaN or infinite samples" in reasons["damaged"]
     assert "there is no file" in reasons["gone"]
     assert "no audio file" in reasons["none"]
     # Without windows what is beyond the first seconds is not read.
-    assert len(score_clips(stack, table[1:2], store).frame) == 1
+    assert len(score_clips(stack, table[1:2], store).usable) == 1
 
 
 def test_where_no_clip_can_be_used_the_tables_are_empty(stack, store, tmp_path):
     table = pd.DataFrame({"clip_id": ["a"], "audio": ["gone.wav"], "prompt": "piano"})
     score = scorer(stack, store, distributions="stack")
     windowed = score_windows(stack, table, score)
-    assert windowed.scores.frame.empty
+    assert windowed.scores.usable.empty
     assert windowed.scores.check is None
     assert windowed.scores.distributions.frame.empty
     assert tuple(windowed.over_time.columns) == OVER_TIME_COLUMNS

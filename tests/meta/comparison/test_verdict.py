@@ -14,9 +14,10 @@ from base_models.metrics.evaluate import LEVELS, METRICS
 from base_models.predictions import PredictionTable
 from meta.comparison import sign_flip as sign_flip_module
 from meta.comparison.compared_rows import ComparedRows
-from meta.comparison.sign_flip import holm, sign_flip
+from meta.comparison.sign_flip import sign_flip
 from meta.comparison.verdict import best_bases, verdict
 from meta.comparison.verdict_text import BEST, CONSTANT, MEAN, limits, p_text
+from meta.multiple_tests import holm
 from meta.rows import Rows
 
 ASPECTS = ["mi"]

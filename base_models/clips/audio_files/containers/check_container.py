@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable
 from functools import partial
 
+from base_models.clip_status import UNSUPPORTED
 from base_models.clips.audio_files.containers import chunks, mpeg
 from base_models.clips.audio_files.containers.chunks import check_chunks
 from base_models.clips.audio_files.containers.flac import check_flac
@@ -140,11 +141,13 @@ def _refuse_known(head: bytes) -> None:
         if head.startswith(magic):
             raise ClipError(
                 f"{name} files are not read, since a cut-off one cannot be told from a "
-                "whole one; convert it to WAV or FLAC, e.g. by sox IN OUT.wav"
+                "whole one; convert it to WAV or FLAC, e.g. by sox IN OUT.wav",
+                status=UNSUPPORTED,
             )
     kinds = [name for at, magic, name in _FOREIGN if head[at:].startswith(magic)]
     if kinds:
         raise ClipError(
             f"{kinds[0]} audio is not read; convert it, e.g. by "
-            f"ffmpeg -i IN OUT.flac (read are {KINDS})"
+            f"ffmpeg -i IN OUT.flac (read are {KINDS})",
+            status=UNSUPPORTED,
         )

@@ -18,6 +18,7 @@ import os
 import struct
 from dataclasses import dataclass
 
+from base_models.clip_status import EMPTY, TRUNCATED, UNSUPPORTED
 from base_models.clips.audio_files.readable import AS_IT_IS, Patch, Readable
 from base_models.errors import ClipError
 
@@ -130,7 +131,9 @@ def check_chunks(handle: int, size: int, layout: ChunkLayout) -> Readable:
         # Lengths of 64 bits may lead beyond what can be asked for.
         header = os.pread(handle, width, min(offset, size))
         if len(header) < width:
-            raise ClipError("it holds no samples: the header is cut off")
+            raise ClipError(
+                "it holds no samples: the header is cut off", status=TRUNCATED
+            )
         name, length = layout.header.unpack(header)
         body_at = offset + width
         body = os.pread(handle, 16, body_at)
@@ -158,7 +161,9 @@ def check_chunks(handle: int, size: int, layout: ChunkLayout) -> Readable:
             length = max(length - width, 0)
         offset = _next_chunk(layout, body_at + length)
 
-    raise ClipError(f"it holds no samples among its first {_MAX_HEADER_CHUNKS} chunks")
+    raise ClipError(
+        f"it holds no samples among its first {_MAX_HEADER_CHUNKS} chunks", status=EMPTY
+    )
 
 
 @dataclass(frozen=True)
@@ -193,7 +198,8 @@ def _check_samples(handle: int, layout: ChunkLayout, samples: _Samples) -> Reada
     if not 0 <= samples.declared <= samples.present:
         raise ClipError(
             f"cut off: it declares {samples.declared:,} bytes of samples "
-            f"and holds {samples.present:,}"
+            f"and holds {samples.present:,}",
+            status=TRUNCATED,
         )
     if not _are_chunks(handle, layout, behind):
         check_trailing(handle, end, layout.name)
@@ -282,7 +288,8 @@ def refuse_joined(start: bytes, name: str) -> None:
     if start.startswith((*_JOINED, b".snd", b"dns.")):
         raise ClipError(
             f"a second {name} file follows the first, and only that would be read; "
-            "join their samples instead, e.g. by sox FIRST SECOND OUT.wav"
+            "join their samples instead, e.g. by sox FIRST SECOND OUT.wav",
+            status=UNSUPPORTED,
         )
 
 
@@ -300,5 +307,6 @@ def _check_wav_codec(layout: ChunkLayout, format_body: bytes) -> None:
     (codec,) = struct.unpack(f"{order}H", format_body[:2])
     if codec not in _WAV_CODECS:
         raise ClipError(
-            f"WAV codec {codec} is not supported; convert it to PCM or float"
+            f"WAV codec {codec} is not supported; convert it to PCM or float",
+            status=UNSUPPORTED,
         )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import mmap
 import os
 
+from base_models.clip_status import TRUNCATED, UNSUPPORTED
 from base_models.clips.audio_files.readable import AS_IT_IS, Patch, Readable
 from base_models.errors import ClipError
 
@@ -44,11 +45,12 @@ def check_flac(handle: int, start: int) -> Readable:
     if _has_second(handle, start + 4):
         raise ClipError(
             "a second FLAC file follows the first, and only that would be read; join "
-            "their samples instead, e.g. by sox FIRST SECOND OUT.flac"
+            "their samples instead, e.g. by sox FIRST SECOND OUT.flac",
+            status=UNSUPPORTED,
         )
     total = os.pread(handle, 5, start + _TOTAL_AT)
     if len(total) < 5:
-        raise ClipError("cut off: its header is not whole")
+        raise ClipError("cut off: its header is not whole", status=TRUNCATED)
     if int.from_bytes(total, "big") & ((1 << _TOTAL_BITS) - 1):
         return AS_IT_IS
     with mmap.mmap(handle, 0, access=mmap.ACCESS_READ) as data:
@@ -94,7 +96,7 @@ def _samples_up_to_last_frame(data: mmap.mmap, start: int) -> int:
             if length and _crc16(data[at : end - 2]) == data[end - 2 : end]:
                 return length
         at = data.rfind(b"\xff", lowest, at)
-    raise ClipError(_CUT_OFF)
+    raise ClipError(_CUT_OFF, status=TRUNCATED)
 
 
 def _last_sample(head: bytes, block: int) -> int:

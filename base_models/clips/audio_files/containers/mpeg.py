@@ -12,6 +12,7 @@ import os
 import re
 from dataclasses import dataclass, replace
 
+from base_models.clip_status import TRUNCATED
 from base_models.clips.audio_files.readable import AS_IT_IS, Readable
 from base_models.clips.audio_files.unchanged import OfUnchangedFiles
 from base_models.errors import ClipError
@@ -137,7 +138,7 @@ def check_mpeg(handle: int, size: int) -> Readable | None:
         return mended
     counted = measure(handle, 1 << 62)
     if counted.is_cut:
-        raise ClipError("cut off: it ends within its last frame")
+        raise ClipError("cut off: it ends within its last frame", status=TRUNCATED)
     if counted.samples == 0:
         return mended
     n_frames = counted.samples // counted.per_frame

@@ -11,6 +11,7 @@ import os
 import zlib
 from dataclasses import dataclass
 
+from base_models.clip_status import TRUNCATED, UNSUPPORTED
 from base_models.errors import ClipError
 
 _HEADER_BYTES = 27
@@ -66,7 +67,9 @@ def check_ogg(handle: int, size: int) -> None:
             if has_data:
                 raise ClipError(
                     "it is a chain of several OGG streams, of which only the first "
-                    "would be read; decode it to one file, e.g. by ffmpeg -i IN OUT.wav"
+                    "would be read; decode it to one file, e.g. by ffmpeg -i IN "
+                    "OUT.wav",
+                    status=UNSUPPORTED,
                 )
             streams[serial] = _Stream(number)
         elif serial not in streams:
@@ -83,7 +86,7 @@ def check_ogg(handle: int, size: int) -> None:
         offset += n_bytes
 
     if not all(stream.has_ended for stream in streams.values()):
-        raise ClipError(_CUT_OFF)
+        raise ClipError(_CUT_OFF, status=TRUNCATED)
 
 
 def _page_bytes(head: bytes) -> int:
@@ -115,6 +118,6 @@ def _check_rest(handle: int, offset: int, streams: dict[bytes, _Stream]) -> None
     has_ended = bool(streams) and all(one.has_ended for one in streams.values())
     rest = os.pread(handle, 1 << 17, offset)
     if not has_ended:
-        raise ClipError(_CUT_OFF)
+        raise ClipError(_CUT_OFF, status=TRUNCATED)
     if b"OggS" in rest or len(rest) == 1 << 17:
         raise ClipError("damaged: what follows the last page is no page of OGG")

@@ -12,6 +12,7 @@ import struct
 from collections.abc import Iterator
 from typing import Any
 
+from base_models.clip_status import EMPTY, TRUNCATED, UNSUPPORTED
 from base_models.clips.audio_files.readable import file_in_memory, write_all
 from base_models.errors import ClipError
 from base_models.optional_libraries import (
@@ -58,7 +59,8 @@ def decoded(handle: int, kind: str) -> Iterator[int]:
         command = install_command_of(EXTRA_OF_LIBRARY["av"])
         raise ClipError(
             f"{kind} audio needs an optional reader: {command}; or convert it, e.g. by "
-            "ffmpeg -i IN OUT.flac"
+            "ffmpeg -i IN OUT.flac",
+            status=UNSUPPORTED,
         )
     if kind.startswith("MP4"):
         _check_boxes(handle)
@@ -91,7 +93,7 @@ def _decode_into(handle: int, copy: int) -> None:
 
 def _write_stream(av: Any, container: Any, copy: int) -> None:
     if not container.streams.audio:
-        raise ClipError("it holds no audio")
+        raise ClipError("it holds no audio", status=EMPTY)
     stream = container.streams.audio[0]
     rate = int(stream.rate)
     n_channels = int(stream.codec_context.channels)
@@ -116,7 +118,8 @@ def _write_stream(av: Any, container: Any, copy: int) -> None:
     if n_frames / rate < declared - _SLACK_SECONDS:
         raise ClipError(
             f"cut off: it declares {declared:.2f} s and decodes to "
-            f"{n_frames / rate:.2f} s"
+            f"{n_frames / rate:.2f} s",
+            status=TRUNCATED,
         )
 
 
@@ -190,7 +193,8 @@ def _check_boxes(handle: int) -> None:
         offset += length
     if offset != size:
         raise ClipError(
-            f"cut off: its boxes declare {offset:,} bytes, and the file holds {size:,}"
+            f"cut off: its boxes declare {offset:,} bytes, and the file holds {size:,}",
+            status=TRUNCATED,
         )
 
 
@@ -212,7 +216,8 @@ def _check_segment(handle: int) -> None:
     size = os.fstat(handle).st_size
     if end > size:
         raise ClipError(
-            f"cut off: its segment declares {end:,} bytes, and the file holds {size:,}"
+            f"cut off: its segment declares {end:,} bytes, and the file holds {size:,}",
+            status=TRUNCATED,
         )
 
 
@@ -230,4 +235,4 @@ def _check_adts(handle: int) -> None:
             return
         raise ClipError("damaged: there are bytes among its AAC frames that are none")
     if offset > size:
-        raise ClipError("cut off: it ends within its last frame")
+        raise ClipError("cut off: it ends within its last frame", status=TRUNCATED)

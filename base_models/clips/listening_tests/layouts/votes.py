@@ -16,6 +16,11 @@ from base_models.clips.listening_tests.listening_test import (
     rows_where,
 )
 from base_models.clips.names import AUDIO_SUFFIXES, is_audio_name
+from base_models.clips.rows.pair_columns import (
+    CLIP_WORDS,
+    SYSTEM_WORDS,
+    pair_of_columns,
+)
 from base_models.clips.text_table import TextTable, parse_number
 from base_models.errors import UsageError, some
 from base_models.scales import Scale
@@ -23,26 +28,6 @@ from base_models.scales import Scale
 ASPECT = "preference"
 """The label: probability of being preferred to a clip of average score."""
 
-_SIDES = (("a", "b"), ("left", "right"), ("first", "second"), ("1", "2"), ("0", "1"))
-_CLIP_WORDS = (
-    "",
-    "clip",
-    "clip_id",
-    "audio",
-    "wav",
-    "wav_path",
-    "path",
-    "file",
-    "filename",
-    "stimulus",
-    "sample",
-    "item",
-    "song",
-    "track",
-    "option",
-    "id",
-)
-_SYSTEM_WORDS = ("system", "system_id", "model", "method", "condition")
 _VERDICTS = (
     "winner",
     "preferred",
@@ -320,33 +305,14 @@ def _columns(table: TextTable) -> _Columns | None:
     if verdict is None:
         return None
     # Where both are named, clips are voted on, and systems are what is known of them.
-    clips = _pair(names, _CLIP_WORDS)
-    systems = _pair(names, _SYSTEM_WORDS)
+    clips = pair_of_columns(names, CLIP_WORDS)
+    systems = pair_of_columns(names, SYSTEM_WORDS)
     if clips is not None:
         own = None if systems is None else (systems[0], systems[1])
         return _Columns(clips[0], clips[1], verdict, side=clips[2], systems=own)
     if systems is not None:
         first, second, side = systems
         return _Columns(first, second, verdict, side=side, are_systems=True)
-    return None
-
-
-def _pair(
-    names: dict[str, str], words: Sequence[str]
-) -> tuple[str, str, tuple[str, str]] | None:
-    """Two columns of one word for both sides, in any order of word and side."""
-    for word in words:
-        for side in _SIDES:
-            head, _, tail = word.partition("_")
-            for form in ("{w}_{s}", "{s}_{w}", "{h}_{s}_{t}", "{w}{s}"):
-                pair = []
-                for one in side:
-                    text = form.format(w=word, s=one, h=head, t=tail)
-                    pair.append(names.get(text.strip("_")))
-                # Columns "1" and "2" alone are no clips.
-                is_bare = not word and side in (("1", "2"), ("0", "1"))
-                if pair[0] and pair[1] and not is_bare:
-                    return pair[0], pair[1], side
     return None
 
 

@@ -113,7 +113,7 @@ def put_distributions(distributions: Distributions, out: str) -> None:
 
 def score_table(scores: Scores, level: float) -> LiteralTable:
     """Scores for a terminal: one row per clip, one column per aspect."""
-    from meta.score_columns import AUDIO_FLAGS, OUT_OF_RANGE
+    from meta.score_columns import FLAGS
 
     scales = {
         aspect: scores.scales.get(aspect, Scale(1, 5)) for aspect in scores.aspects
@@ -135,14 +135,11 @@ def score_table(scores: Scores, level: float) -> LiteralTable:
         if aspect in disagree:
             table.add_column("sd of raters", justify="right", no_wrap=True)
     # A column of nothing would only take room.
-    is_marked = OUT_OF_RANGE in scores.frame and scores.frame[OUT_OF_RANGE].any()
-    if is_marked:
-        table.add_column("range")
-    is_flagged = AUDIO_FLAGS in scores.frame and scores.frame[AUDIO_FLAGS].any()
+    is_flagged = scores.frame[FLAGS].any()
     if is_flagged:
-        table.add_column("audio")
+        table.add_column("flags")
 
-    for row in scores.frame.to_dict("records"):
+    for row in scores.usable.to_dict("records"):
         cells = []
         for aspect in scores.aspects:
             low = row[f"{aspect}_low"]
@@ -152,10 +149,8 @@ def score_table(scores: Scores, level: float) -> LiteralTable:
             cells.append(text if has_score else "no prompt")
             if aspect in disagree:
                 cells.append(f"{row[f'{aspect}_sd']:.2f}" if has_score else "")
-        if is_marked:
-            cells.append("out of range" if row[OUT_OF_RANGE] else "")
         if is_flagged:
-            flags = row[AUDIO_FLAGS].split()
+            flags = row[FLAGS].split()
             cells.append(", ".join(flags).replace("_", " "))
         table.add_row(row["clip_id"], *cells)
     return table

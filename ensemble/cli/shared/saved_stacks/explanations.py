@@ -47,7 +47,7 @@ def explain(
     from ensemble.attention.labels import is_drawable
     from ensemble.estimator.predict_base_models import is_pooled, reads_clips
 
-    is_scored = clips["clip_id"].astype(str).isin(scores.frame["clip_id"])
+    is_scored = clips["clip_id"].astype(str).isin(scores.usable["clip_id"])
     scored = clips[is_scored]
     if scored.empty:
         return
@@ -111,7 +111,7 @@ def draw_over_time(folder: str, windowed: WindowedScores) -> None:
 def _in_words(scores: Scores) -> dict[str, str]:
     """The scores of each clip with their intervals, for its picture."""
     words = {}
-    for row in scores.frame.to_dict("records"):
+    for row in scores.usable.to_dict("records"):
         parts = [
             f"{aspect} {row[aspect]:.2f} "
             f"[{row[f'{aspect}_low']:.2f}, {row[f'{aspect}_high']:.2f}]"

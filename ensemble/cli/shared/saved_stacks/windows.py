@@ -65,7 +65,7 @@ def check_windows(options: Namespace) -> None:
         _format_of(options.over_time)
     if options.windows != ALL:
         return
-    if not (options.audio or options.clips):
+    if not (options.audio or options.clips or options.get("pairs")):
         raise UsageError(
             "--windows all needs audio to divide; --predictions alone are of whole "
             "clips. Name audio files, or a table with --clips, to a stack that has "

@@ -1,0 +1,444 @@
+"""``compare_systems``: which of several systems is better, and how sure is that.
+
+Exit code 0 when all is well, 3 when clips were set aside, lack a score, or are rated
+and not scored, 2 when a file or an option cannot be used.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from jsonargparse import Namespace
+from rich.text import Text
+
+from base_models.errors import UsageError, some
+from ensemble.cli.shared.clip_tables.clip_options import clip_reading
+from ensemble.cli.shared.clip_tables.rating_options import (
+    add_rating_options,
+    rating_options,
+)
+from ensemble.cli.shared.exit_codes import (
+    ALL_WELL,
+    CLIPS_SET_ASIDE,
+    Screen,
+    listed,
+    run_command,
+    say,
+    say_notes,
+    say_problem,
+    say_set_aside,
+    say_without_prompt,
+)
+from ensemble.cli.shared.options import Options, add_aspects_option
+from ensemble.cli.shared.output.output_files import (
+    add_result_options,
+    check_results,
+    put_json,
+    put_table,
+    table_format,
+)
+from ensemble.cli.shared.saved_stacks.stacks import (
+    DEMO,
+    add_stack_options,
+    load_stack,
+    stack_folder,
+)
+from ensemble.screen.tables import LiteralTable
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ensemble.compare_systems import Outlook, StackKnowledge
+    from ensemble.formats import Scores
+    from ensemble.rate_less import RateLessData
+    from meta.comparison.systems.system_comparison import SystemComparison
+
+_MOST_SENTENCES = 10
+"""That are shown on the terminal, of those shown and of those not."""
+_MOST_SYSTEMS = 30
+"""Rows of a table on the terminal."""
+
+_EXAMPLES = {
+    "compare_systems --a v1 --b v2": "two folders of clips, scored by the last stack",
+    "compare_systems --clips clips.csv --by system_id -o systems.csv": (
+        "the systems of a table, scored first; means and ranks as a table"
+    ),
+    "compare_systems scores.csv --stack artifacts/stack --ratings ratings.csv": (
+        "scores that there are, with human ratings of some clips"
+    ),
+}
+
+
+def _parser() -> Options:
+    parser = Options(
+        "compare_systems",
+        "Which of several systems is better, by the scores of their clips: means, "
+        "ranks and the differences of all pairs, with intervals. Clips of the same "
+        "prompts are compared in pairs. The error counts clips and prompts, and the "
+        "stack's own error on systems that nobody has rated, as far as it is known; of "
+        "systems with human ratings (--ratings) it is that of the ratings.",
+        examples=_EXAMPLES,
+    )
+    _add_clip_options(parser)
+    _add_rating_options(parser)
+    _add_output_options(parser)
+    stack = parser.group("stack and machine")
+    add_stack_options(stack)
+    return parser
+
+
+def _add_clip_options(parser: Options) -> None:
+    """Add the options that say what is compared."""
+    add = parser.add("systems")
+    add(
+        "scores",
+        nargs="?",
+        metavar="SCORES",
+        help="table (csv, xlsx, json, parquet …) with ids, scores and systems of "
+        "clips, as predict_mos writes it; FILE:0-100 names the scale of the scores. "
+        "With --stack FOLDER, the stack that made them, its own error counts too",
+    )
+    add(
+        "--a",
+        type=str,
+        metavar="FOLDER",
+        help="instead: the clips of one system; files of the same name in --b answer "
+        "the same prompt",
+    )
+    add("--b", type=str, metavar="FOLDER", help="the clips of the other system")
+    add(
+        "--names",
+        nargs=2,
+        metavar=("A", "B"),
+        help="what the systems of --a and --b are called; default: as the folders",
+    )
+    add(
+        "--prompts",
+        type=str,
+        metavar="TABLE",
+        help="with --a and --b: a table with the file name and the prompt of each "
+        "clip, for aspects that are judged against it",
+    )
+    add(
+        "--clips",
+        type=str,
+        metavar="TABLE",
+        help="instead: a clip table, as predict_mos --clips reads, to be scored first; "
+        "beside SCORES: a table that names systems and prompts",
+    )
+    add(
+        "--by",
+        type=str,
+        metavar="COLUMN",
+        help="column of the table that tells systems apart; default: system_id or "
+        "another usual name",
+    )
+
+
+def _add_rating_options(parser: Options) -> None:
+    """Add the options of human ratings, and of how tables are read."""
+    group = parser.group("human ratings")
+    group.add_argument(
+        "--ratings",
+        type=str,
+        metavar="TABLE",
+        help="single ratings, or a table with a mean rating a clip, of some clips, "
+        "drawn at random: means of their systems are those of ratings, powered by the "
+        "scores (rate_less)",
+    )
+    add_aspects_option(group)
+    group.add_argument(
+        "--rating-scale",
+        "--scale",
+        nargs="+",
+        metavar=("LOW", "HIGH"),
+        help="ends of the scale of the ratings, on which the means are; of single "
+        "aspects ASPECT=LOW-HIGH; default: that of the scores",
+    )
+    add_rating_options(group, anchors="keep", table="the table")
+
+
+def _add_output_options(parser: Options) -> None:
+    """Add the options that name files to write, and how sure intervals are."""
+    group = parser.group("output")
+    add = group.add_argument
+    add("--level", type=float, default=0.95, help="coverage of the intervals")
+    add(
+        "--interval-level",
+        type=float,
+        default=0.9,
+        help="coverage of the intervals beside the scores in SCORES",
+    )
+    add_result_options(group, "means and ranks of systems", "everything")
+    add(
+        "--differences",
+        type=str,
+        metavar="FILE",
+        help="also write the difference of every pair of systems to this file (.csv "
+        ".jsonl .parquet); -: as csv to standard output",
+    )
+
+
+def _main(argv: Sequence[str] | None = None) -> int:
+    options = _parser().parse_args(argv)
+    _check_options(options)
+    # Imported late, as --help needs none of it.
+    from ensemble.compare_systems import compare_data
+
+    if options.scores:
+        data, outlook, known, code = _read_scores(options)
+    else:
+        data, outlook, known, code = _score_clips(options)
+    code = max(code, _say_left_out(data))
+    comparison = compare_data(data, outlook, known, level=options.level)
+
+    _show(comparison, data)
+    if options.out:
+        put_table(comparison.systems, options.out)
+    if options.differences:
+        put_table(comparison.differences, options.differences)
+    if options.json:
+        scales = {name: scale.to_json() for name, scale in data.scales.items()}
+        facts = {"scales": scales, **comparison.to_json()}
+        put_json(facts, options.json, "compare_systems")
+    return code
+
+
+def _check_options(options: Namespace) -> None:
+    """Refuse options that contradict each other, or would be ignored."""
+    folders = [name for name in ("a", "b") if options[name] is not None]
+    if len(folders) == 1:
+        raise UsageError(
+            f"--{folders[0]} is one of two folders: --a FOLDER --b FOLDER."
+        )
+    if folders and (options.scores or options.clips or options.by):
+        raise UsageError(
+            "--a and --b are the clips of two systems by themselves; leave SCORES, "
+            "--clips and --by out."
+        )
+    if not (folders or options.scores or options.clips):
+        raise UsageError(
+            "Name a table of scores, --clips TABLE with systems, or the folders of two "
+            "systems: --a FOLDER --b FOLDER."
+        )
+    for name in ("names", "prompts"):
+        if options[name] is not None and not folders:
+            raise UsageError(f"--{name} is about the folders --a and --b.")
+    if options.rating_scale and not (options.ratings or options.scores):
+        raise UsageError("--rating-scale is about --ratings; name some.")
+    for name in ("level", "interval_level"):
+        if not 0 < options[name] < 1:
+            raise UsageError(
+                f"--{name.replace('_', '-')} lies between 0 and 1; got "
+                f"{options[name]:g}."
+            )
+    if options.by is not None:
+        columns = options.columns or []
+        if any(word.partition("=")[0] == "system" for word in columns):
+            raise UsageError("--by and --columns system= both name systems; keep one.")
+        options.columns = [*columns, f"system={options.by}"]
+    inputs = (options.scores, options.clips, options.ratings, options.prompts)
+    others = {"--differences": options.differences, "--problems": options.problems}
+    check_results(options, inputs=inputs, others=others)
+    if options.differences:
+        table_format(options.differences)
+
+
+# ---- what is read, or scored
+
+
+def _read_scores(
+    options: Namespace,
+) -> tuple[RateLessData, Outlook, StackKnowledge, int]:
+    """Scores out of a table, and what the stack that made them knows of its errors."""
+    from base_models.scales import LabelScales
+    from ensemble.compare_systems import NOTHING_KNOWN, Outlook, StackKnowledge
+    from ensemble.rate_less import NOTHING_SEEN, read_rate_less
+
+    known = NOTHING_KNOWN
+    seen = NOTHING_SEEN
+    if options.stack:
+        known = StackKnowledge.read(options.stack)
+        # Where ratings count, those that the stack has learnt from must not twice.
+        if options.ratings:
+            from ensemble.scoring.seen_clips import seen_clips
+
+            seen = seen_clips(options.stack)
+    data = read_rate_less(
+        options.scores,
+        options.ratings,
+        clips=options.clips,
+        aspects=options.aspects,
+        rating_scale=LabelScales.parse(options.rating_scale),
+        seen=seen,
+        options=rating_options(options, anchors="keep"),
+    )
+    origins = (f"{name} from '{column}'" for name, column in data.columns.items())
+    say(f"{len(data.clips)} scored clips; {', '.join(origins)}")
+    say_notes(data.notes)
+    return data, Outlook(interval_level=options.interval_level), known, ALL_WELL
+
+
+def _score_clips(
+    options: Namespace,
+) -> tuple[RateLessData, Outlook, StackKnowledge, int]:
+    """Score the clips of a table or of two folders, and join the ratings."""
+    from base_models.clips.read_clips import read_clips
+    from base_models.scales import LabelScales
+    from ensemble.compare_systems import (
+        Outlook,
+        Pairing,
+        scored_data,
+    )
+    from ensemble.rate_less import join_ratings
+    from ensemble.scoring.seen_clips import seen_clips
+    from ensemble.system_folders import read_system_folders
+
+    if options.clips:
+        reading = clip_reading(options)
+        clips = read_clips(options.clips, labels=False, options=reading)
+        say_notes(clips.attrs.get("notes", ()))
+        pairing = Pairing.of(clips)
+    else:
+        folders = read_system_folders(
+            [options.a, options.b], options.names, options.prompts
+        )
+        say_notes(folders.notes)
+        clips = folders.clips
+        pairing = Pairing.of(folders.paired_clips)
+
+    scores, known, folder = _scores_of(options, clips)
+    code = max(
+        say_without_prompt(scores.without_prompt), say_set_aside(scores.set_aside)
+    )
+    data = scored_data(scores, pairing)
+    if options.ratings:
+        data = join_ratings(
+            data.clips,
+            data.scales,
+            options.ratings,
+            aspects=options.aspects,
+            rating_scale=LabelScales.parse(options.rating_scale),
+            seen=seen_clips(folder),
+            options=rating_options(options, anchors="keep"),
+        )
+        say_notes(data.notes)
+    elif options.aspects:
+        data = data.only_aspects(options.aspects)
+    return data, Outlook(scores.distributions), known, code
+
+
+def _scores_of(
+    options: Namespace, clips: pd.DataFrame
+) -> tuple[Scores, StackKnowledge, str]:
+    """Scores with distributions, what the stack knows of its errors, its folder."""
+    from ensemble.cli.shared.output.score_output import say_audio, say_range
+    from ensemble.compare_systems import StackKnowledge
+    from ensemble.scoring.score_clips import score_clips
+    from ensemble.training.progress import encoding
+
+    stack, store = load_stack(options)
+    if not stack.estimators_:
+        raise UsageError(
+            "This stack holds no base models: it reads no audio. Score the clips by "
+            "predict_mos --predictions FILE... -o scores.csv, then compare_systems "
+            "scores.csv."
+        )
+    with encoding() as on_embed:
+        score = functools.partial(score_clips, stack, on_progress=on_embed)
+        scores = score(clips, store, distributions="stack")
+    if stack.demo_:
+        say(DEMO)
+    if scores.left_out:
+        say(
+            f"no prompt: {some(scores.left_out)} left out; name prompts (--prompts "
+            "TABLE, or a table with prompts)"
+        )
+    say_range(scores)
+    say_audio(scores)
+    known = StackKnowledge.of(stack.final_estimator_)
+    return scores, known, str(stack_folder(options))
+
+
+def _say_left_out(data: RateLessData) -> int:
+    """Name the clips that are on one side only; the exit code that follows."""
+    left_out = {
+        "rated but NOT SCORED, their ratings are left out": (
+            data.rated_without_prediction
+        ),
+        "of the table but NOT SCORED, they are not compared": data.not_predicted,
+        "LEARNT FROM by what scores them, they are not compared": data.learnt_from,
+    }
+    for what, clips in left_out.items():
+        if clips:
+            say_problem(f"{what}: {len(clips)} ({listed(clips)})")
+    return CLIPS_SET_ASIDE if any(left_out.values()) else ALL_WELL
+
+
+# ---- what is shown
+
+
+def _show(comparison: SystemComparison, data: RateLessData) -> None:
+    """Print tables of systems, then what may be said of their differences."""
+    screen = Screen()
+    for aspect, systems in comparison.systems.groupby("aspect", sort=False):
+        title = (
+            f"{aspect} on {data.scales[str(aspect)]}: means of systems, "
+            f"{comparison.interval_level * 100:g} % intervals"
+        )
+        screen.print(_systems_table(title, systems.to_dict("records")))
+    differences = comparison.differences
+    is_shown = differences["p_holm"] <= 1 - comparison.interval_level
+    shown = differences[is_shown].sort_values("p_holm", kind="stable")
+    for some_of in (shown, differences[~is_shown]):
+        for sentence in some_of["said"].head(_MOST_SENTENCES):
+            screen.paragraph(sentence)
+        n_more = len(some_of) - _MOST_SENTENCES
+        if n_more > 0:
+            what = "shown" if some_of is shown else "not shown"
+            screen.paragraph(
+                f"and {n_more} more differences that are {what}: --differences FILE "
+                "has them"
+            )
+    say_notes(comparison.notes)
+
+
+def _systems_table(title: str, rows: Sequence[Mapping[str, Any]]) -> LiteralTable:
+    """The systems of one aspect, the best first."""
+    table = LiteralTable(
+        title=Text(title),
+        pad_edge=False,
+        importance=("mean", "rank", "clips"),
+        elsewhere="-o FILE has them",
+    )
+    table.add_column("system", overflow="fold")
+    is_rated = any(row["n_rated"] for row in rows)
+    for name in ("mean", "rank", "clips", *(["rated"] if is_rated else [])):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in rows[:_MOST_SYSTEMS]:
+        cells = [
+            _with_interval(row, ("mean", "low", "high"), digits=2),
+            _with_interval(row, ("rank", "rank_low", "rank_high"), digits=0),
+            str(row["n_clips"]),
+        ]
+        table.add_row(row["system_id"], *cells, *([str(row["n_rated"])] * is_rated))
+    if len(rows) > _MOST_SYSTEMS:
+        table.caption = Text(f"and {len(rows) - _MOST_SYSTEMS} more: -o FILE has them")
+    return table
+
+
+def _with_interval(
+    row: Mapping[str, Any], names: tuple[str, str, str], digits: int
+) -> str:
+    value, low, high = (row[name] for name in names)
+    if value != value:
+        return "-"
+    text = f"{value:.{digits}f}"
+    return f"{text} [{low:.{digits}f}, {high:.{digits}f}]" if low == low else text
+
+
+def main() -> None:
+    """Run the command and exit with its code."""
+    raise SystemExit(run_command(_main))

@@ -1,0 +1,158 @@
+"""Learns from pairs of rated clips how sure a preference is between such clips.
+
+Scores that are right on average, and distributions that are as wide as the errors, say
+how sure a preference is between two clips of unlike kind. Between clips of one system
+scores differ more than ratings do, and errors of clips of one prompt are alike. What
+that does to a preference is one number each, learnt from clips that are rated: the
+factor of the probit under which the outcomes of their pairs are most likely (Platt's
+scaling, in Advances in Large Margin Classifiers, 1999, without an intercept, since
+neither side of a pair is special).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import optimize, special
+
+from meta.comparison.preference import preference
+from meta.uncertainty.pair_factors import LARGEST, SMALLEST, PairFactors
+
+FEWEST_PAIRS = 50
+"""A factor is not learnt from fewer pairs."""
+FEWEST_CLUSTERS = 5
+"""Nor from fewer systems, or prompts."""
+MOST_PAIRS = 200
+"""Pairs of one system, or prompt, that are looked at; drawn where there are more."""
+FOLDS = 5
+"""Parts in which systems, or prompts, are left out to see whether a factor helps."""
+
+# A probability of 0 has no probit.
+_CERTAIN = 1e-9
+
+
+def fit_pair_factors(
+    distributions: np.ndarray,
+    truth: np.ndarray,
+    systems: Sequence[str] | np.ndarray | None,
+    prompts: Sequence[str] | np.ndarray | None,
+) -> PairFactors:
+    """Learn the factors of a stack; 1 where another does not do better.
+
+    Parameters
+    ----------
+    distributions : array of shape (n, bins)
+        Of clips on which the learner was not fitted.
+    truth : array of shape (n,), their ratings
+    systems, prompts : n names, "" where there is none; or None
+    """
+    n = len(truth)
+    system = _names(systems, n)
+    prompt = _names(prompts, n)
+    within_system = _worthwhile_factor(
+        distributions, truth, cluster=system, other_than=None
+    )
+    # Pairs of one system and one prompt are of the first kind.
+    within_prompt = _worthwhile_factor(
+        distributions, truth, cluster=prompt, other_than=system
+    )
+    return PairFactors(within_system=within_system, within_prompt=within_prompt)
+
+
+def _names(names: Sequence[str] | np.ndarray | None, n: int) -> np.ndarray:
+    """Names as an object array (n,), "" where there is none."""
+    if names is None:
+        return np.array([""] * n, dtype=object)
+    return np.array([str(name) for name in names], dtype=object)
+
+
+def _worthwhile_factor(
+    distributions: np.ndarray,
+    truth: np.ndarray,
+    cluster: np.ndarray,
+    other_than: np.ndarray | None,
+) -> float:
+    """The factor of pairs within clusters, or 1 where it does not help others.
+
+    Parameters
+    ----------
+    distributions, truth : see `fit_pair_factors`
+    cluster : object array of shape (n,); "" is none
+    other_than : names that the clips of a pair do not share, or None
+
+    Notes
+    -----
+    As `meta.uncertainty.clip_spread.worthwhile_spread`: a factor is kept when the log
+    likelihood of clusters left out gains by more than a standard error.
+    """
+    first, second = _pairs_within(cluster, other_than)
+    names, number = np.unique(cluster[first].astype(str), return_inverse=True)
+    if len(first) < FEWEST_PAIRS or len(names) < FEWEST_CLUSTERS:
+        return 1.0
+
+    likely = preference(distributions[first], distributions[second])
+    probits = special.ndtri(np.clip(likely, _CERTAIN, 1 - _CERTAIN))
+    # Seen from the clip that was rated higher; a tie is half of either.
+    sides = np.sign(truth[first] - truth[second])
+    gains = np.zeros(len(names))
+    for fold in range(FOLDS):
+        is_out = number % FOLDS == fold
+        factor = _likeliest(probits[~is_out], sides[~is_out])
+        gained = _losses(probits, sides, 1.0) - _losses(probits, sides, factor)
+        np.add.at(gains, number[is_out], gained[is_out])
+    if gains.mean() <= gains.std() / np.sqrt(len(names)):
+        return 1.0
+    return _likeliest(probits, sides)
+
+
+def _pairs_within(
+    cluster: np.ndarray, other_than: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Places of the two clips of each pair, at most `MOST_PAIRS` of a cluster."""
+    rng = np.random.default_rng(0)
+    firsts = [np.empty(0, dtype=int)]
+    seconds = [np.empty(0, dtype=int)]
+    for name in sorted(set(cluster) - {""}):
+        members = np.flatnonzero(cluster == name)
+        first, second = np.triu_indices(len(members), 1)
+        first = members[first]
+        second = members[second]
+        if other_than is not None:
+            shared = other_than[first] == other_than[second]
+            is_wanted = ~(shared & (other_than[first] != ""))
+            first = first[is_wanted]
+            second = second[is_wanted]
+        if len(first) > MOST_PAIRS:
+            drawn = rng.choice(len(first), MOST_PAIRS, replace=False)
+            first = first[drawn]
+            second = second[drawn]
+        firsts.append(first)
+        seconds.append(second)
+    return np.concatenate(firsts), np.concatenate(seconds)
+
+
+def _likeliest(probits: np.ndarray, sides: np.ndarray) -> float:
+    """The factor under which the outcomes of pairs are most likely.
+
+    Parameters
+    ----------
+    probits : array of shape (m,), of the preference for the first clip
+    sides : array of shape (m,): 1 where the first was rated higher, -1, or 0
+    """
+    found = optimize.minimize_scalar(
+        lambda logarithm: _losses(probits, sides, np.exp(logarithm)).mean(),
+        bounds=(np.log(SMALLEST), np.log(LARGEST)),
+        method="bounded",
+    )
+    return float(np.clip(np.exp(found.x), SMALLEST, LARGEST))
+
+
+def _losses(probits: np.ndarray, sides: np.ndarray, factor: float) -> np.ndarray:
+    """Minus the log likelihood of each outcome; of a tie the mean of both."""
+    scaled = probits * factor
+    share_of_first = (1 + sides) / 2
+    of_first = special.log_ndtr(scaled)
+    of_second = special.log_ndtr(-scaled)
+    losses = share_of_first * of_first + (1 - share_of_first) * of_second
+    return np.asarray(-losses)
