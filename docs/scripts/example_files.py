@@ -131,6 +131,9 @@ def _write_tables_of_new_clips(folder: Path, new: pd.DataFrame) -> None:
     heard = table.assign(mi=new["mi"], ta=new["ta"])
     heard.groupby("system_id").head(3).to_csv(folder / "new_ratings.csv", index=False)
 
+    files = new.assign(audio=[f"p{number}.wav" for number in new["number"]])
+    asked = files[["audio", "prompt"]].drop_duplicates()
+    asked.to_csv(folder / "prompts.csv", index=False)
     by_prompt = table.assign(number=new["number"]).pivot(
         index=["number", "prompt"], columns="system_id", values="audio"
     )
