@@ -40,11 +40,11 @@ from ensemble.cli.shared.output.output_files import (
     table_format,
 )
 from ensemble.cli.shared.saved_stacks.stacks import (
-    DEMO,
     add_stack_options,
+    chosen_folder,
     load_stack,
-    stack_folder,
 )
+from ensemble.scoring.demo_note import DEMO_NOTE
 from ensemble.screen.tables import LiteralTable
 
 if TYPE_CHECKING:
@@ -350,7 +350,7 @@ def _scores_of(
         score = functools.partial(score_clips, stack, on_progress=on_embed)
         scores = score(clips, store, distributions="stack")
     if stack.demo_:
-        say(DEMO)
+        say(DEMO_NOTE)
     if scores.left_out:
         say(
             f"no prompt: {some(scores.left_out)} left out; name prompts (--prompts "
@@ -359,7 +359,7 @@ def _scores_of(
     say_range(scores)
     say_audio(scores)
     known = StackKnowledge.of(stack.final_estimator_)
-    return scores, known, str(stack_folder(options))
+    return scores, known, str(chosen_folder(options))
 
 
 def _say_left_out(data: RateLessData) -> int:

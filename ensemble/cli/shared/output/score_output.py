@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from base_models.files import atomic_write, nan_to_none
 from base_models.scales import Scale
@@ -61,17 +61,9 @@ def put_facts(
     windowed: WindowedScores | None = None,
 ) -> None:
     """Write scores and all that is known of them as JSON."""
-    own = Scale(1, 5)
-    scales = {name: scores.scales.get(name, own).to_json() for name in scores.aspects}
-    facts: dict[str, Any] = {
-        "aspects": list(scores.aspects),
-        "scales": scales,
-        "level": level,
-        "scores": nan_to_none(scores.frame),
-        "left_out": list(scores.left_out),
-        "without_prompt": {k: list(v) for k, v in scores.without_prompt.items()},
-        "set_aside": {clip.clip_id: clip.reason for clip in scores.set_aside},
-    }
+    from ensemble.scoring.score_facts import score_facts
+
+    facts = score_facts(scores, level)
     if windowed is not None:
         facts["over_time"] = nan_to_none(windowed.over_time)
     put_json(facts, file, "predict_mos")
