@@ -27,6 +27,7 @@ import re
 import shlex
 import subprocess
 import sys
+import threading
 import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -196,18 +197,23 @@ class Reader:
     def _ask_server(self, words: list[str]) -> str:
         """Start a server on a free port, fetch its page, and end it."""
         port = [] if "--port" in words else ["--port", "0"]
-        process = start("serve_mos", *words, *port, cwd=self.folder)
+        both = subprocess.STDOUT
+        process = start("serve_mos", *words, *port, cwd=self.folder, stderr=both)
+        # Where it says no address, reading ends with it.
+        guard = threading.Timer(_SERVER_SECONDS, process.kill)
+        guard.start()
         said = ""
+        address = None
         try:
-            for line in process.stderr:
+            while address is None and (line := process.stdout.readline()):
                 said += line
                 address = re.search(r"http://[\d.:a-z\[\]]+\S*", line)
-                if address:
-                    break
+            assert address, said
             with urllib.request.urlopen(address[0], timeout=_SERVER_SECONDS) as page:
                 assert page.status == 200
         finally:
-            process.terminate()
+            guard.cancel()
+            process.kill()
             process.communicate()
         return said
 
