@@ -258,8 +258,9 @@ def scored_frame(data: RateLessData, scores: Scores | None) -> pd.DataFrame:
     }
     frame = data.clips.rename(columns=names)
     if scores is not None:
-        marks = [name for name in (OUT_OF_RANGE, FLAGS) if name in scores.frame]
-        frame = frame.merge(scores.frame[["clip_id", *marks]], on="clip_id", how="left")
+        usable = scores.usable
+        marks = [name for name in (OUT_OF_RANGE, FLAGS) if name in usable]
+        frame = frame.merge(usable[["clip_id", *marks]], on="clip_id", how="left")
     return frame
 
 
