@@ -9,7 +9,7 @@ The two errors are taken for independent. Measured on clips that no fit has seen
 is right for clips of two systems and two prompts. It is not for two clips of one
 system, between which a score tells less than between systems, nor for two clips of one
 prompt, whose errors are alike: there the probit of the preference is multiplied by a
-factor that is learnt from pairs, see `meta.comparison.pair_calibration`.
+factor that is learnt from pairs, see `meta.comparison.pairs.pair_calibration`.
 """
 
 from __future__ import annotations
