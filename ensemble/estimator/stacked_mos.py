@@ -30,6 +30,7 @@ from ensemble.estimator.base_model_list import (
     named_base_models,
     stack_scale,
 )
+from ensemble.estimator.comparison import ComparisonMixin
 from ensemble.estimator.fit_base_models import BaseModelFits
 from ensemble.estimator.input_rows import (
     Input,
@@ -70,6 +71,7 @@ if TYPE_CHECKING:
 
 
 class StackedMOS(
+    ComparisonMixin,
     PredictionMixin,
     StoredStackMixin,
     MultiOutputMixin,
