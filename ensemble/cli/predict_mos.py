@@ -74,7 +74,6 @@ from ensemble.cli.shared.saved_stacks.explanations import (
     make_folder,
 )
 from ensemble.cli.shared.saved_stacks.stacks import (
-    DEMO,
     add_stack_options,
     load_stack,
     stack_source,
@@ -89,6 +88,7 @@ from ensemble.cli.shared.saved_stacks.windows import (
 )
 from ensemble.engine import LOCAL
 from ensemble.prediction_files.prediction_word import PredictionFile
+from ensemble.scoring.demo_note import DEMO_NOTE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -379,7 +379,7 @@ def _score_predictions(options: Namespace, form: str | None) -> int:
         systems=options.systems,
     )
     if stack.demo_:
-        say(DEMO)
+        say(DEMO_NOTE)
     say_disagreement(stack, scores)
     say_notes(notes)
     say_range(scores)
@@ -513,7 +513,7 @@ def _say_about_clips(
     from ensemble.scoring.audio_files import length_note
 
     if stack.demo_:
-        say(DEMO)
+        say(DEMO_NOTE)
     scale_note = stack.scales_.note(scores.aspects)
     if scale_note and not options.predictions:
         say(f"note: {scale_note}")

@@ -31,6 +31,7 @@ from ensemble.estimator.base_model_list import (
     named_base_models,
     stack_scale,
 )
+from ensemble.estimator.comparison import ComparisonMixin
 from ensemble.estimator.fit_base_models import BaseModelFits
 from ensemble.estimator.input_rows import (
     Input,
@@ -49,7 +50,6 @@ from ensemble.estimator.predict_base_models import judged_by_prompt
 from ensemble.estimator.prediction_inputs import Labels, Predictions, joined_inputs
 from ensemble.estimator.row_splits import check_validation, is_prefit, plan_splits
 from ensemble.estimator.rows_to_predict import (
-    UncertaintyMixin,
     gaps_of_prompts,
     rows_to_adapt,
     tables_and_ids,
@@ -75,7 +75,7 @@ if TYPE_CHECKING:
 
 
 class StackedMOS(
-    UncertaintyMixin,
+    ComparisonMixin,
     StoredStackMixin,
     MultiOutputMixin,
     RegressorMixin,

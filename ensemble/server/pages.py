@@ -13,10 +13,11 @@ from typing import Any
 
 import jinja2
 from starlette.requests import Request
-from starlette.responses import HTMLResponse
-from starlette.routing import BaseRoute, Mount
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from ensemble.reporting.style.page_style import page_style
 from ensemble.version import __version__
 
 _FOLDER = Path(__file__).parent
@@ -61,4 +62,15 @@ def page(
 
 def static_routes() -> list[BaseRoute]:
     """Where scripts and styles are served from."""
-    return [Mount("/static", StaticFiles(directory=_FOLDER / "static"), name="static")]
+    files = StaticFiles(directory=_FOLDER / "static")
+    return [Route(_STYLE, _style), Mount("/static", files, name="static")]
+
+
+async def _style(request: Request) -> Response:
+    """The style that pages share with reports."""
+    return Response(page_style(), media_type="text/css", headers=_ASKED_AGAIN)
+
+
+_STYLE = "/static/page.css"
+# What is kept is asked for again, so that a new version is seen at once.
+_ASKED_AGAIN = {"cache-control": "no-cache"}

@@ -72,18 +72,10 @@ def put_facts(
     record: Mapping[str, Any] | None = None,
 ) -> None:
     """Write scores and all that is known of them as JSON."""
-    own = Scale(1, 5)
-    scales = {name: scores.scales.get(name, own).to_json() for name in scores.aspects}
-    facts: dict[str, Any] = {
-        "aspects": list(scores.aspects),
-        "scales": scales,
-        "level": level,
-        "scores": nan_to_none(scores.frame),
-        "left_out": list(scores.left_out),
-        "without_prompt": {k: list(v) for k, v in scores.without_prompt.items()},
-        "run": dict(record or {}),
-        "set_aside": {clip.clip_id: clip.reason for clip in scores.set_aside},
-    }
+    from ensemble.scoring.score_facts import score_facts
+
+    facts = score_facts(scores, level)
+    facts["run"] = dict(record or {})
     if windowed is not None:
         facts["over_time"] = nan_to_none(windowed.over_time)
     put_json(facts, file, "predict_mos")

@@ -14,7 +14,7 @@ from jsonargparse import Namespace
 from base_models.files import sha256
 from ensemble.cli.shared.output.output_files import STDOUT
 from ensemble.cli.shared.output.report_options import provenance_of
-from ensemble.cli.shared.saved_stacks.stacks import stack_folder
+from ensemble.cli.shared.saved_stacks.stacks import chosen_folder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,7 +56,7 @@ def score_record(
     from meta.score_columns import STATUS
 
     data = options.clips or (options.predictions or [""])[0]
-    provenance = provenance_of("predict_mos", data, stack=stack_folder(options))
+    provenance = provenance_of("predict_mos", data, stack=chosen_folder(options))
     files = PredictionFile.parse_all(options.predictions or ())
     paths = [path for file in files for path in file.paths]
     predictions = {

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from jsonargparse import Namespace
 
 from ensemble.cli.shared.output.report_options import provenance_of, put_report
-from ensemble.cli.shared.saved_stacks.stacks import stack_folder
+from ensemble.cli.shared.saved_stacks.stacks import chosen_folder
 
 if TYPE_CHECKING:
     from ensemble.estimator.stacked_mos import StackedMOS
@@ -33,10 +34,10 @@ def put_answer(options: Namespace, stack: StackedMOS, scores: Scores) -> None:
         level=options.level,
         background=background_of(options, stack, scores),
     )
-    files = options.predictions or ()
+    files: Sequence[str] = options.predictions or ()
     data = options.clips or (files[0] if len(files) == 1 else None)
     put_report(
-        options, content, provenance_of("predict_mos", data, stack_folder(options))
+        options, content, provenance_of("predict_mos", data, chosen_folder(options))
     )
 
 
@@ -56,7 +57,7 @@ def background_of(options: Namespace, stack: StackedMOS, scores: Scores) -> Back
             "among those that the stack was fitted on."
         )
     return Background(
-        stack=stack_folder(options).name,
+        stack=chosen_folder(options).name,
         learnt_from=len(fitted_on),
         demo=stack.demo_,
         notes=tuple(notes),

@@ -26,13 +26,6 @@ if TYPE_CHECKING:
     from ensemble.scoring.stack_source import StackSource
 
 
-DEMO = (
-    "demo corpus: this stack learnt synthetic music and simulated raters; its scores "
-    "say nothing about real music"
-)
-"""Said with every score of a stack of the demo corpus."""
-
-
 def add_stack_options(group: OptionGroup) -> None:
     """Add the options that name a stack, its encoders' weights, and the device."""
     group.add_argument(
@@ -92,7 +85,7 @@ def load_stack(options: Namespace) -> tuple[StackedMOS, EmbeddingStore]:
     return stack, EmbeddingStore(chosen.embeddings)
 
 
-def stack_folder(options: Namespace) -> Path:
+def chosen_folder(options: Namespace) -> Path:
     """The folder of the stack that the options name."""
     return _ChosenStack.of(options).folder
 
