@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -18,18 +17,15 @@ from ensemble.compare_systems import (
     data_of_frame,
 )
 from ensemble.estimator.input_rows import Input
+from ensemble.estimator.predicting.prediction_mixin import PredictionMixin
 from ensemble.estimator.prediction_inputs import Predictions
-from ensemble.estimator.rows_to_predict import UncertaintyMixin, tables_and_ids
+from ensemble.estimator.rows_to_predict import tables_and_ids
 from meta.comparison.systems.system_comparison import SystemComparison
 from meta.score_columns import bin_columns, score_columns
 
 
-class ComparisonMixin(UncertaintyMixin):
+class ComparisonMixin(PredictionMixin):
     """What a fitted stack says of systems."""
-
-    if TYPE_CHECKING:
-
-        def predict(self, X: Input | Predictions) -> np.ndarray: ...
 
     def compare(
         self,

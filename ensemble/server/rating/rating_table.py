@@ -112,6 +112,8 @@ def _table(path: str | os.PathLike[str], query: str) -> pd.DataFrame:
         table[column] = np.array(cells, dtype=np.float64)
     for name in _COLUMNS[4:]:
         table[name] = answers[name]
+    for name in ("listened_seconds", "rating_time"):
+        table[name] = table[name].astype(np.float64).round(2)
     if not (table["system_id"] != "").any():
         table = table.drop(columns="system_id")
     table.attrs["aspects"] = columns
