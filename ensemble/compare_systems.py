@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -17,7 +16,6 @@ from scipy.special import ndtri
 from base_models.bins import ScoreBins
 from base_models.errors import UsageError, some
 from base_models.scales import Scale
-from ensemble.estimator.save_and_load import read_stack
 from ensemble.formats import Distributions, Scores
 from ensemble.rate_less import RateLessData
 from ensemble.rated_systems import ONE_SYSTEM
@@ -56,19 +54,6 @@ class StackKnowledge:
             fitted_on=frozenset(regressor.fitted_on_),
         )
 
-    @classmethod
-    def read(cls, folder: Path | str) -> StackKnowledge:
-        """What the stack in a folder knows, which is read without its base models.
-
-        Raises
-        ------
-        UsageError
-            When there is no stack.
-        DamagedArtifact
-            When any file changed.
-        """
-        return cls.of(read_stack(folder)[2])
-
     def error(self, aspect: str, scale: Scale) -> SystemLevelError | None:
         """The error of an aspect in points of a scale; None where it is not known."""
         known = self.errors.get(aspect)
@@ -104,14 +89,32 @@ class Outlook:
 
     Parameters
     ----------
-    distributions : Distributions, or None
-        What a stack predicts of the clips.
+    distributions : dict of str to DataFrame
+        Of each aspect, what a stack predicts of clips: one row per clip, indexed by its
+        id, one column per bin. Empty without a stack.
+    stack_bins : ScoreBins, or None
+        Of these distributions, whatever the scale of the labels.
     interval_level : float
         Coverage of the intervals beside scores, from which widths follow otherwise.
     """
 
-    distributions: Distributions | None = None
+    distributions: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    stack_bins: ScoreBins | None = None
     interval_level: float = 0.9
+
+    @classmethod
+    def of(cls, distributions: Distributions | None) -> Outlook:
+        """That of scores which a stack has just made."""
+        if distributions is None:
+            return cls()
+        frame = distributions.frame
+        frame = frame[frame["model"] == STACK].set_index("clip_id")
+        bins = distributions.bins
+        found = {
+            aspect: frame[bin_columns(aspect, bins.count)]
+            for aspect in distributions.aspects
+        }
+        return cls(found, stack_bins=bins)
 
     def around(self, data: RateLessData, aspect: str) -> np.ndarray | None:
         """A distribution per predicted clip of an aspect, or None where none is known.
@@ -122,12 +125,10 @@ class Outlook:
             On bins of the scale of the data.
         """
         clips = data.predicted(aspect)
-        if self.distributions is not None and aspect in self.distributions.aspects:
-            frame = self.distributions.frame
-            frame = frame[frame["model"] == STACK].set_index("clip_id")
-            columns = bin_columns(aspect, self.distributions.bins.count)
-            found = frame[columns].reindex(clips["clip_id"]).to_numpy(dtype=float)
-            return found if np.isfinite(found).all() else None
+        if aspect in self.distributions:
+            found = self.distributions[aspect].reindex(clips["clip_id"])
+            values = found.to_numpy(dtype=float)
+            return values if np.isfinite(values).all() else None
 
         ends = [f"pred_{aspect}_low", f"pred_{aspect}_high"]
         if not all(end in clips for end in ends):
@@ -145,9 +146,9 @@ class Outlook:
     def bins(self, data: RateLessData, aspect: str) -> ScoreBins:
         """The bins of `around`."""
         bins = data.bins(aspect)
-        if self.distributions is None:
+        if self.stack_bins is None:
             return bins
-        return replace(self.distributions.bins, low=bins.low, high=bins.high)
+        return replace(self.stack_bins, low=bins.low, high=bins.high)
 
 
 @dataclass(frozen=True)
@@ -188,26 +189,50 @@ def scored_data(scores: Scores, pairing: Pairing) -> RateLessData:
         When no clip has a score.
     """
     frame = scores.frame
+    return data_of_frame(frame, scores.aspects, scores.scales, pairing)
+
+
+def data_of_frame(
+    frame: pd.DataFrame,
+    aspects: Sequence[str],
+    scales: Mapping[str, Scale],
+    pairing: Pairing,
+) -> RateLessData:
+    """A table of scores as `read_rate_less` would read it from a file.
+
+    Parameters
+    ----------
+    frame : DataFrame of n rows
+        ``clip_id`` and the columns of `meta.score_columns.score_columns`.
+    aspects : names
+    scales : of the scores of each aspect; 1..5 where it is not named
+    pairing : of all these clips
+
+    Raises
+    ------
+    UsageError
+        When no clip has a score.
+    """
     ids = frame["clip_id"].tolist()
     columns: dict[str, object] = {
         "clip_id": ids,
         "system_id": [pairing.systems.get(clip, "") or ONE_SYSTEM for clip in ids],
         "prompt": [pairing.prompts.get(clip, "") for clip in ids],
-        "audio": frame["audio"].tolist(),
+        "audio": frame["audio"].tolist() if "audio" in frame else [""] * len(ids),
     }
-    for aspect in scores.aspects:
+    for aspect in aspects:
         for end in ("", "_low", "_high"):
             columns[f"pred_{aspect}{end}"] = frame[f"{aspect}{end}"].to_numpy()
     table = pd.DataFrame(columns)
-    has_score = table[[f"pred_{name}" for name in scores.aspects]].notna().any(axis=1)
+    has_score = table[[f"pred_{name}" for name in aspects]].notna().any(axis=1)
     if not has_score.any():
         raise UsageError("No clip could be scored: there is nothing to compare.")
     own = Scale(1, 5)
     return RateLessData(
         clips=table[has_score].reset_index(drop=True),
-        ratings=pd.DataFrame({"clip_id": [], **{name: [] for name in scores.aspects}}),
-        aspects=scores.aspects,
-        scales={name: scores.scales.get(name, own) for name in scores.aspects},
+        ratings=pd.DataFrame({"clip_id": [], **{name: [] for name in aspects}}),
+        aspects=tuple(aspects),
+        scales={name: scales.get(name, own) for name in aspects},
         columns={},
         not_predicted=[],
         rated_without_prediction=[],

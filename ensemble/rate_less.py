@@ -434,6 +434,8 @@ def _planned_aspects(
     """The aspects that are named, or else those that a file predicts."""
     if aspects:
         return tuple(aspect_columns(aspects))
+    if not predictions.exists():
+        raise UsageError(f"{predictions} does not exist; name a file of predictions.")
     distributions = read_distributions(predictions)
     if distributions is not None:
         return tuple(distributions.aspects)

@@ -21,6 +21,15 @@ KINDS = {"base": (), "train": ("train",), "all": tuple(EXTRAS)}
 DOCKERFILE = ROOT / "Dockerfile"
 
 
+def group_lines(name):
+    """The requirements of a group of developers, with those of groups it includes."""
+    for line in PYPROJECT["dependency-groups"][name]:
+        if isinstance(line, dict):
+            yield from group_lines(line["include-group"])
+        else:
+            yield line
+
+
 def bounds(extras, group=()):
     """The requirements of the base and of extras, with those that these name."""
     found = [Requirement(line) for line in [*PROJECT["dependencies"], *group]]
@@ -53,7 +62,7 @@ def pinned(kind):
 def test_exact_versions_agree_with_the_bounds(kind):
     """Where they do not, ``make lock`` writes them anew."""
     versions = pinned(kind)
-    group = PYPROJECT["dependency-groups"]["dev"] if kind == "all" else []
+    group = group_lines("dev") if kind == "all" else []
     for requirement in bounds(KINDS[kind], group):
         version = versions.get(canonicalize_name(requirement.name))
         assert version is not None, f"{requirement} is not in constraints/{kind}.txt"
@@ -71,7 +80,7 @@ def test_a_kind_of_installation_brings_no_library_of_another(kind):
 
 
 def test_no_requirement_stands_twice():
-    dev = PYPROJECT["dependency-groups"]["dev"]
+    dev = list(group_lines("dev"))
     lists = {"base": PROJECT["dependencies"], "dev": dev, **EXTRAS}
     names = [
         canonicalize_name(Requirement(line).name)

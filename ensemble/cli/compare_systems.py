@@ -6,8 +6,9 @@ and not scored, 2 when a file or an option cannot be used.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jsonargparse import Namespace
@@ -39,6 +40,12 @@ from ensemble.cli.shared.output.output_files import (
     put_table,
     table_format,
 )
+from ensemble.cli.shared.output.report_options import (
+    add_report_options,
+    check_report_options,
+    provenance_of,
+    put_report,
+)
 from ensemble.cli.shared.saved_stacks.stacks import (
     add_stack_options,
     chosen_folder,
@@ -51,6 +58,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from ensemble.compare_systems import Outlook, StackKnowledge
+    from ensemble.estimator.stacked_mos import StackedMOS
     from ensemble.formats import Scores
     from ensemble.rate_less import RateLessData
     from meta.comparison.systems.system_comparison import SystemComparison
@@ -62,6 +70,9 @@ _MOST_SYSTEMS = 30
 
 _EXAMPLES = {
     "compare_systems --a v1 --b v2": "two folders of clips, scored by the last stack",
+    "compare_systems --a v1 --b v2 --report report.html": (
+        "the same, with a page for people and the clips to listen to"
+    ),
     "compare_systems --clips clips.csv --by system_id -o systems.csv": (
         "the systems of a table, scored first; means and ranks as a table"
     ),
@@ -69,6 +80,28 @@ _EXAMPLES = {
         "scores that there are, with human ratings of some clips"
     ),
 }
+
+
+@dataclass(frozen=True, eq=False)
+class _Compared:
+    """What is compared, and what is known of it.
+
+    Parameters
+    ----------
+    data : the clips with their scores, systems and ratings
+    outlook : how far ratings may lie from scores
+    known : what the stack knows of its errors
+    scores : of the stack, where clips were scored; None of a table of scores
+    stack : folder of the stack, or None
+    demo : whether it is one of the demo corpus
+    """
+
+    data: RateLessData
+    outlook: Outlook
+    known: StackKnowledge
+    scores: Scores | None = None
+    stack: Path | None = None
+    demo: bool = False
 
 
 def _parser() -> Options:
@@ -169,7 +202,7 @@ def _add_output_options(parser: Options) -> None:
         "--interval-level",
         type=float,
         default=0.9,
-        help="coverage of the intervals beside the scores in SCORES",
+        help="coverage of the intervals of single clips, as they stand beside SCORES",
     )
     add_result_options(group, "means and ranks of systems", "everything")
     add(
@@ -179,6 +212,7 @@ def _add_output_options(parser: Options) -> None:
         help="also write the difference of every pair of systems to this file (.csv "
         ".jsonl .parquet); -: as csv to standard output",
     )
+    add_report_options(group)
 
 
 def _main(argv: Sequence[str] | None = None) -> int:
@@ -187,20 +221,21 @@ def _main(argv: Sequence[str] | None = None) -> int:
     # Imported late, as --help needs none of it.
     from ensemble.compare_systems import compare_data
 
-    if options.scores:
-        data, outlook, known, code = _read_scores(options)
-    else:
-        data, outlook, known, code = _score_clips(options)
-    code = max(code, _say_left_out(data))
-    comparison = compare_data(data, outlook, known, level=options.level)
+    found = _read_scores(options) if options.scores else _score_clips(options)
+    code = _say_left_out(found)
+    comparison = compare_data(
+        found.data, found.outlook, found.known, level=options.level
+    )
 
-    _show(comparison, data)
+    _show(comparison, found.data)
     if options.out:
         put_table(comparison.systems, options.out)
     if options.differences:
         put_table(comparison.differences, options.differences)
+    if options.report:
+        _put_report(options, found, comparison)
     if options.json:
-        scales = {name: scale.to_json() for name, scale in data.scales.items()}
+        scales = {name: scale.to_json() for name, scale in found.data.scales.items()}
         facts = {"scales": scales, **comparison.to_json()}
         put_json(facts, options.json, "compare_systems")
     return code
@@ -239,8 +274,13 @@ def _check_options(options: Namespace) -> None:
         if any(word.partition("=")[0] == "system" for word in columns):
             raise UsageError("--by and --columns system= both name systems; keep one.")
         options.columns = [*columns, f"system={options.by}"]
+    check_report_options(options)
     inputs = (options.scores, options.clips, options.ratings, options.prompts)
-    others = {"--differences": options.differences, "--problems": options.problems}
+    others = {
+        "--differences": options.differences,
+        "--report": options.report,
+        "--problems": options.problems,
+    }
     check_results(options, inputs=inputs, others=others)
     if options.differences:
         table_format(options.differences)
@@ -249,9 +289,7 @@ def _check_options(options: Namespace) -> None:
 # ---- what is read, or scored
 
 
-def _read_scores(
-    options: Namespace,
-) -> tuple[RateLessData, Outlook, StackKnowledge, int]:
+def _read_scores(options: Namespace) -> _Compared:
     """Scores out of a table, and what the stack that made them knows of its errors."""
     from base_models.scales import LabelScales
     from ensemble.compare_systems import NOTHING_KNOWN, Outlook, StackKnowledge
@@ -260,12 +298,14 @@ def _read_scores(
     known = NOTHING_KNOWN
     seen = NOTHING_SEEN
     if options.stack:
-        known = StackKnowledge.read(options.stack)
+        from ensemble.estimator.save_and_load import read_stack
+
+        known = StackKnowledge.of(read_stack(chosen_folder(options))[2])
         # Where ratings count, those that the stack has learnt from must not twice.
         if options.ratings:
             from ensemble.scoring.seen_clips import seen_clips
 
-            seen = seen_clips(options.stack)
+            seen = seen_clips(chosen_folder(options))
     data = read_rate_less(
         options.scores,
         options.ratings,
@@ -278,18 +318,22 @@ def _read_scores(
     origins = (f"{name} from '{column}'" for name, column in data.columns.items())
     say(f"{len(data.clips)} scored clips; {', '.join(origins)}")
     say_notes(data.notes)
-    return data, Outlook(interval_level=options.interval_level), known, ALL_WELL
+    return _Compared(
+        data,
+        Outlook(interval_level=options.interval_level),
+        known,
+        stack=chosen_folder(options) if options.stack else None,
+    )
 
 
-def _score_clips(
-    options: Namespace,
-) -> tuple[RateLessData, Outlook, StackKnowledge, int]:
+def _score_clips(options: Namespace) -> _Compared:
     """Score the clips of a table or of two folders, and join the ratings."""
     from base_models.clips.read_clips import read_clips
     from base_models.scales import LabelScales
     from ensemble.compare_systems import (
         Outlook,
         Pairing,
+        StackKnowledge,
         scored_data,
     )
     from ensemble.rate_less import join_ratings
@@ -309,10 +353,8 @@ def _score_clips(
         clips = folders.clips
         pairing = Pairing.of(folders.paired_clips)
 
-    scores, known, folder = _scores_of(options, clips)
-    code = max(
-        say_without_prompt(scores.without_prompt), say_set_aside(scores.set_aside)
-    )
+    scores, stack = _scores_of(options, clips)
+    folder = chosen_folder(options)
     data = scored_data(scores, pairing)
     if options.ratings:
         data = join_ratings(
@@ -327,16 +369,20 @@ def _score_clips(
         say_notes(data.notes)
     elif options.aspects:
         data = data.only_aspects(options.aspects)
-    return data, Outlook(scores.distributions), known, code
+    return _Compared(
+        data,
+        Outlook.of(scores.distributions),
+        StackKnowledge.of(stack.final_estimator_),
+        scores=scores,
+        stack=folder,
+        demo=stack.demo_,
+    )
 
 
-def _scores_of(
-    options: Namespace, clips: pd.DataFrame
-) -> tuple[Scores, StackKnowledge, str]:
-    """Scores with distributions, what the stack knows of its errors, its folder."""
+def _scores_of(options: Namespace, clips: pd.DataFrame) -> tuple[Scores, StackedMOS]:
+    """Scores of clips with distributions, and the stack that made them."""
     from ensemble.cli.shared.output.score_output import say_audio, say_range
-    from ensemble.compare_systems import StackKnowledge
-    from ensemble.scoring.score_clips import score_clips
+    from ensemble.scoring.score_clips import IntervalSettings, score_clips
     from ensemble.training.progress import encoding
 
     stack, store = load_stack(options)
@@ -347,8 +393,14 @@ def _scores_of(
             "scores.csv."
         )
     with encoding() as on_embed:
-        score = functools.partial(score_clips, stack, on_progress=on_embed)
-        scores = score(clips, store, distributions="stack")
+        scores = score_clips(
+            stack,
+            clips,
+            store,
+            intervals=IntervalSettings(options.interval_level),
+            on_progress=on_embed,
+            distributions="stack",
+        )
     if stack.demo_:
         say(DEMO_NOTE)
     if scores.left_out:
@@ -358,12 +410,18 @@ def _scores_of(
         )
     say_range(scores)
     say_audio(scores)
-    known = StackKnowledge.of(stack.final_estimator_)
-    return scores, known, str(chosen_folder(options))
+    return scores, stack
 
 
-def _say_left_out(data: RateLessData) -> int:
-    """Name the clips that are on one side only; the exit code that follows."""
+def _say_left_out(found: _Compared) -> int:
+    """Name the clips that are not compared, and why; the exit code that follows."""
+    data = found.data
+    code = ALL_WELL
+    if found.scores is not None:
+        code = max(
+            say_without_prompt(found.scores.without_prompt),
+            say_set_aside(found.scores.set_aside),
+        )
     left_out = {
         "rated but NOT SCORED, their ratings are left out": (
             data.rated_without_prediction
@@ -374,7 +432,8 @@ def _say_left_out(data: RateLessData) -> int:
     for what, clips in left_out.items():
         if clips:
             say_problem(f"{what}: {len(clips)} ({listed(clips)})")
-    return CLIPS_SET_ASIDE if any(left_out.values()) else ALL_WELL
+            code = CLIPS_SET_ASIDE
+    return code
 
 
 # ---- what is shown
@@ -403,6 +462,28 @@ def _show(comparison: SystemComparison, data: RateLessData) -> None:
                 "has them"
             )
     say_notes(comparison.notes)
+
+
+def _put_report(
+    options: Namespace, found: _Compared, comparison: SystemComparison
+) -> None:
+    """Write the page of ``--report``."""
+    from ensemble.answered_clips import answered_clips
+    from ensemble.reporting.answers.answer_content import Background
+
+    content = answered_clips(
+        found.data,
+        comparison,
+        scores=found.scores,
+        level=options.interval_level,
+        background=Background(
+            stack=found.stack.name if found.stack else "",
+            learnt_from=len(found.known.fitted_on),
+            demo=found.demo,
+        ),
+    )
+    source = options.scores or options.clips
+    put_report(options, content, provenance_of("compare_systems", source, found.stack))
 
 
 def _systems_table(title: str, rows: Sequence[Mapping[str, Any]]) -> LiteralTable:

@@ -18,7 +18,7 @@ from base_models.clips.labels import judged_by_text
 from base_models.errors import UsageError, some
 from base_models.predictions import PredictionTable
 from ensemble.estimator.input_rows import rating_scale
-from ensemble.estimator.predict_base_models import NamedModels, scale_of
+from ensemble.estimator.predict_base_models import NamedModels, reads_clips, scale_of
 from ensemble.estimator.sklearn_compat import VisualBlock
 from ensemble.training.estimators_by_name import model_set
 from meta.comparison.compared_rows import NOT_BASES
@@ -136,12 +136,21 @@ def diagram_of(estimators: object, final: Any) -> VisualBlock:
     # The models of a set are not made before `fit`.
     if not (isinstance(estimators, list) and estimators):
         return VisualBlock("serial", (last,), dash_wrapped=False)
-    # A table is shown by its size: its content would fill the page.
-    shown = [
-        f"{len(model)} predictions" if isinstance(model, PredictionTable) else model
-        for _, model in estimators
-    ]
+    shown = [_in_diagram(model) for _, model in estimators]
     bases = VisualBlock(
         "parallel", shown, names=[name for name, _ in estimators], dash_wrapped=False
     )
     return VisualBlock("serial", (bases, last), dash_wrapped=False)
+
+
+def _in_diagram(model: Any) -> Any:
+    """What stands in the box of a base model: itself, or text where that is too much.
+
+    A table would fill the page, and nine networks with 30 parameters each do as well.
+    """
+    if isinstance(model, PredictionTable):
+        return f"{len(model)} predictions"
+    if reads_clips(model):
+        preset = getattr(model.preset, "name", model.preset)
+        return f"{type(model).__name__}: {preset} on {model.audio_encoder}"
+    return model

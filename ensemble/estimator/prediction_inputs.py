@@ -38,7 +38,7 @@ _CURE = "Name its scale with scales={{'{model}': (LOW, HIGH)}}{example}."
 Labels: TypeAlias = pd.Series | pd.DataFrame | ArrayLike
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Join:
     """What became of the clips when predictions met labels.
 
@@ -54,6 +54,17 @@ class Join:
     without_label: tuple[str, ...]
     without_prediction: tuple[str, ...]
     missing: dict[str, tuple[str, ...]]
+
+    def __repr__(self) -> str:
+        # Numbers: a corpus has thousands of ids, which the attributes hold.
+        numbers = [f"{len(self.clips)} clips"]
+        if self.without_label:
+            numbers.append(f"{len(self.without_label)} without_label")
+        if self.without_prediction:
+            numbers.append(f"{len(self.without_prediction)} without_prediction")
+        if self.missing:
+            numbers.append(f"missing in {some(self.missing)}")
+        return f"Join({', '.join(numbers)})"
 
 
 def is_tables(X: Any) -> bool:

@@ -1,12 +1,10 @@
 """Rows of a fitted stack with what its base models predict for them.
 
 X is what `StackedMOS.predict` takes: clips, rows of a frame or a matrix, or predictions
-of the base models themselves. `UncertaintyMixin` predicts more of them than scores.
+of the base models themselves.
 """
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -41,12 +39,8 @@ from ensemble.estimator.prediction_inputs import (
     takes_predictions,
 )
 from ensemble.estimator.sklearn_compat import take_rows_of_anything
-from ensemble.prediction_files.stack_scales import StackScales
-from meta.assessment import INTERVAL_LEVEL
 from meta.predicted_rows import PredictedRows
-from meta.regressor import MetaRegressor
 from meta.rows import Rows
-from meta.uncertainty.clip_range import RangeCheck
 
 
 def tables_and_ids(
@@ -209,94 +203,3 @@ def _groups_of(groups: ArrayLike, labels: pd.DataFrame) -> np.ndarray:
             f"{given.shape}."
         )
     return given
-
-
-class UncertaintyMixin:
-    """What a fitted stack says beyond its scores: how far off they may be."""
-
-    final_estimator_: MetaRegressor
-    scales_: StackScales
-
-    def predict_distribution(self, X: Input | Predictions) -> np.ndarray:
-        """Distribution over the score bins around each prediction.
-
-        Returns
-        -------
-        distributions : float64 array of shape (n, aspects, bins), last axis sums to 1,
-            or is NaN where `predict` is; the bins span the scale of the labels
-        """
-        tables, ids = tables_and_ids(self, X)
-        distributions = self.final_estimator_.predict_distribution(tables, ids)
-        distributions[gaps_of_prompts(self, X, len(ids))] = np.nan
-        return distributions
-
-    def predict_interval(
-        self,
-        X: Input | Predictions,
-        level: float = INTERVAL_LEVEL,
-        system_ids: Sequence[str] | None = None,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Interval around each prediction that holds a share `level` of ratings.
-
-        Parameters
-        ----------
-        X : as in `predict`
-        level : float in (0, 1)
-        system_ids : n names; systems with enough rated clips get intervals of their
-            own. None does without
-
-        Returns
-        -------
-        low, high : float64 arrays of shape (n, aspects), on the scale of the labels;
-            NaN where `predict` is. Their width follows the clip, and is larger where it
-            is out of range, see `check_range` and `MetaRegressor.predict_interval`
-        """
-        tables, ids = tables_and_ids(self, X)
-        low, high = self.final_estimator_.predict_interval(
-            tables, ids, level, system_ids
-        )
-        low = self.scales_.scores_to_labels(low, self.final_estimator_.aspects_)
-        high = self.scales_.scores_to_labels(high, self.final_estimator_.aspects_)
-        gaps = gaps_of_prompts(self, X, len(ids))
-        low[gaps] = np.nan
-        high[gaps] = np.nan
-        return low, high
-
-    def check_range(self, X: Input | Predictions) -> RangeCheck | None:
-        """Whether rows lie outside of what the stack has learnt from.
-
-        Parameters
-        ----------
-        X : as in `predict`
-
-        Returns
-        -------
-        check : RangeCheck, or None where nothing tells, see `MetaRegressor.check_range`
-            Its ``out_of_range`` marks rows, and ``sentences`` says what to make of
-            them, of the whole of `X` too.
-        """
-        tables, ids = tables_and_ids(self, X)
-        return self.final_estimator_.check_range(tables, ids)
-
-    def predict_disagreement(self, X: Input | Predictions) -> np.ndarray:
-        """Standard deviation of the single ratings that raters would give a clip.
-
-        Parameters
-        ----------
-        X : as in `predict`
-
-        Returns
-        -------
-        deviations : float64 array of shape (n, aspects), in points of the labels.
-            Calibrated after `learn_disagreement`; before it, the plain mean of what
-            base models that learn from single ratings expect
-
-        Raises
-        ------
-        UsageError
-            when no base model learns from single ratings.
-        """
-        tables, ids = tables_and_ids(self, X)
-        deviations = self.final_estimator_.predict_disagreement(tables, ids)
-        aspects = self.final_estimator_.aspects_
-        return deviations * [self.scales_.points(aspect) for aspect in aspects]

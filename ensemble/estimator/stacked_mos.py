@@ -23,7 +23,6 @@ from base_models.bins import ScoreBins
 from base_models.clips.labels import as_labels, check_labels, text_gaps
 from base_models.encoders.store import EmbeddingStore
 from base_models.errors import UsageError
-from base_models.predictions import PredictionTable
 from base_models.scales import Ends, Scale
 from ensemble.estimator.base_model_list import (
     all_take_nan,
@@ -31,6 +30,7 @@ from ensemble.estimator.base_model_list import (
     named_base_models,
     stack_scale,
 )
+from ensemble.estimator.comparison import ComparisonMixin
 from ensemble.estimator.fit_base_models import BaseModelFits
 from ensemble.estimator.input_rows import (
     Input,
@@ -46,14 +46,10 @@ from ensemble.estimator.measure_stack import (
 )
 from ensemble.estimator.metadata_routing import metadata_of, router_of
 from ensemble.estimator.predict_base_models import judged_by_prompt
+from ensemble.estimator.predicting.prediction_mixin import PredictionMixin
 from ensemble.estimator.prediction_inputs import Labels, Predictions, joined_inputs
 from ensemble.estimator.row_splits import check_validation, is_prefit, plan_splits
-from ensemble.estimator.rows_to_predict import (
-    UncertaintyMixin,
-    gaps_of_prompts,
-    rows_to_adapt,
-    tables_and_ids,
-)
+from ensemble.estimator.rows_to_predict import rows_to_adapt, tables_and_ids
 from ensemble.estimator.sklearn_compat import (
     BaseComposition,
     VisualBlock,
@@ -75,7 +71,8 @@ if TYPE_CHECKING:
 
 
 class StackedMOS(
-    UncertaintyMixin,
+    ComparisonMixin,
+    PredictionMixin,
     StoredStackMixin,
     MultiOutputMixin,
     RegressorMixin,
@@ -328,26 +325,6 @@ class StackedMOS(
         stack.scales_ = StackScales(Scale.of(stack.bins_), predictors=inputs.predictors)
         return stack
 
-    def predict(self, X: Input | Predictions) -> np.ndarray:
-        """Scores: shape (n, aspects), or (n,) when y was one-dimensional.
-
-        Parameters
-        ----------
-        X : as in `fit`. After `from_predictions`, predictions of new clips: a list of
-            tables or a frame of scores
-
-        Returns
-        -------
-        scores : float64 array on the scale of the labels; NaN for the aspects that base
-            models over encoders judge against the prompt, of a clip without one
-        """
-        tables, ids = tables_and_ids(self, X)
-        scores = self.final_estimator_.predict(tables, ids)
-        scores = self.scales_.scores_to_labels(scores, self.aspects_)
-        scores[gaps_of_prompts(self, X, len(ids))] = np.nan
-        # As scikit-learn's regressors: the shape of predictions is that of y.
-        return scores[:, 0] if self._flat else scores
-
     def learn_disagreement(self, ratings: pd.DataFrame) -> StackedMOS:
         """Calibrate the predicted disagreement of raters by single ratings.
 
@@ -401,11 +378,6 @@ class StackedMOS(
         no_clips = self.final_estimator_.layout_.empty(self.aspects_)
         names = [feature_table(no_clips, aspect).columns for aspect in self.aspects_]
         return np.concatenate(names).astype(object)
-
-    def prediction_tables(self, X: Input | Predictions) -> list[PredictionTable]:
-        """What each fitted base model predicts for `X`, one table per model."""
-        tables, _ = tables_and_ids(self, X)
-        return tables
 
     @property
     def validation_scores_(self) -> pd.DataFrame | None:

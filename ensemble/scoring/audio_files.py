@@ -8,10 +8,8 @@ from pathlib import Path
 import pandas as pd
 
 from base_models.clips.audio import LENGTH_TOLERANCE, USED_SECONDS, declared_seconds
-from base_models.clips.names import AUDIO_SUFFIXES
-from base_models.clips.rows.audio_tables import audio_files
 from base_models.clips.segments.reference import stem_of
-from base_models.errors import UsageError
+from ensemble.estimator.predicting.audio_input import files_below
 
 
 def clips_from_files(audio: Sequence[str], prompt: str | None) -> pd.DataFrame:
@@ -31,7 +29,7 @@ def clips_from_files(audio: Sequence[str], prompt: str | None) -> pd.DataFrame:
     """
     paths: list[Path] = []
     for name in audio:
-        paths += _audio_files(Path(name))
+        paths += files_below(Path(name))
 
     ids = [stem_of(str(path)) for path in paths]
     # Two folders may hold files of one name; their paths tell them apart.
@@ -40,18 +38,6 @@ def clips_from_files(audio: Sequence[str], prompt: str | None) -> pd.DataFrame:
     return pd.DataFrame(
         {"clip_id": ids, "audio": [str(path) for path in paths], "prompt": prompt or ""}
     )
-
-
-def _audio_files(path: Path) -> list[Path]:
-    """The audio files below a folder, or the file itself."""
-    # A single file is not judged by its suffix: decoding goes by its first bytes.
-    if not path.is_dir():
-        return [path]
-    inside = audio_files(path)
-    if not inside:
-        suffixes = ", ".join(sorted(AUDIO_SUFFIXES))
-        raise UsageError(f"{path} holds no audio file ({suffixes}).")
-    return inside
 
 
 def length_note(audio: Sequence[str]) -> str:

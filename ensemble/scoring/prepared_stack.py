@@ -7,29 +7,24 @@ whatever the number of models.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pandas as pd
 
 from base_models.clip_model import ClipModel
-from base_models.clips.read_clips import SetAside
-from base_models.encoders.base import Encoder
 from base_models.encoders.embed import (
     PLACEHOLDER,
     clip_ids,
-    embedded_by_all,
-    fill_clips,
-    placeholder_for,
 )
 from base_models.encoders.store import EmbeddingStore
 from base_models.errors import UsageError
 from base_models.networks.batches import EmbeddedClips
 from base_models.predictions import PredictionTable
-from ensemble.estimator.predict_base_models import judged_by_prompt, reads_clips
+from ensemble.estimator.predict_base_models import reads_clips
+from ensemble.estimator.predicting.usable_clips import signatures
+from ensemble.estimator.predicting.usable_clips import usable as usable
 from ensemble.estimator.stacked_mos import StackedMOS
-
-EncoderPair = tuple[Encoder, Encoder | None]
 
 
 def with_predictions(
@@ -113,47 +108,6 @@ def clip_chunks(clips: pd.DataFrame, size: int) -> Iterator[pd.DataFrame]:
         yield clips.iloc[start : start + size].reset_index(drop=True)
 
 
-def usable(
-    models: Sequence[ClipModel[Any]],
-    clips: pd.DataFrame,
-    store: EmbeddingStore,
-    on_progress: Callable[[str, int, int], None] | None = None,
-) -> tuple[list[int], list[SetAside]]:
-    """Embed clips, and find those that all encoders of the models can embed.
-
-    Returns
-    -------
-    rows : list of int
-        Rows that can be used, in order.
-    set_aside : list of SetAside
-        The other clips, each once. A clip without a prompt is one of them only where
-        every aspect is judged against it.
-    """
-    # One pair of encoders for all models that share it.
-    pairs = {_signatures(pair): pair for pair in (m.encoders() for m in models)}
-    # A stack of prediction files alone needs no embeddings.
-    if not pairs:
-        return list(range(len(clips))), []
-    aspects = tuple(dict.fromkeys(name for model in models for name in model.aspects_))
-    needs_text = judged_by_prompt(models, aspects)
-    placeholder = placeholder_for(needs_text)
-    # A clip must have embeddings of all encoders.
-    filled = embedded_by_all(
-        [
-            fill_clips(
-                clips,
-                store,
-                audio,
-                text=text,
-                on_progress=on_progress,
-                placeholder=placeholder,
-            )
-            for audio, text in pairs.values()
-        ]
-    )
-    return list(filled.kept), list(filled.set_aside)
-
-
 def embedded_once(
     stack: StackedMOS, clips: pd.DataFrame
 ) -> Iterator[tuple[str, ClipModel[Any], EmbeddedClips]]:
@@ -165,13 +119,7 @@ def embedded_once(
     for name, model in stack.estimators_:
         if not reads_clips(model):
             continue
-        key = _signatures(model.encoders())
+        key = signatures(model.encoders())
         if key not in embedded_by:
             _, embedded_by[key] = model.embed(clips)
         yield name, model, embedded_by[key]
-
-
-def _signatures(pair: EncoderPair) -> tuple[str, str]:
-    """What two pairs of equal encoders have in common."""
-    audio, text = pair
-    return audio.signature, text.signature if text else ""

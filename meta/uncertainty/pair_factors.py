@@ -15,7 +15,7 @@ SMALLEST, LARGEST = 0.1, 5.0
 
 @dataclass(frozen=True)
 class PairFactors:
-    """Factors of the probit of a preference; 1 where nothing else was shown.
+    """Factors of the probit of a preference; 1 where nothing was learnt.
 
     Parameters
     ----------

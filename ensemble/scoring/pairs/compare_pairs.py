@@ -236,6 +236,7 @@ def _status(
 ) -> tuple[list[str], list[str]]:
     """The status and the reason of each pair."""
     why = {clip.clip_id: clip.reason for clip in scores.set_aside}
+    known = set(scores.frame["clip_id"])
     clips = table.clips["clip_id"].tolist()
     statuses = []
     reasons = []
@@ -249,10 +250,11 @@ def _status(
         for side, place in zip("ab", places, strict=True):
             if place == NOWHERE:
                 failed.append(side)
-            elif clips[place] in why:
+            elif clips[place] in why or clips[place] not in known:
                 failed.append(side)
-                said.append(f"{side}: {why[clips[place]]}")
-        # A clip can have scores of no aspect that counts.
+                reason = why.get(clips[place], "nothing is predicted of this clip")
+                said.append(f"{side}: {reason}")
+        # Both can have scores, and none of an aspect that counts.
         sides = "both" if len(failed) != 1 else failed[0]
         statuses.append(f"failed_{sides}")
         reasons.append("; ".join(said) or "no score of an aspect that counts")

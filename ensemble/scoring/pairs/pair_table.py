@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -133,7 +133,10 @@ def read_pairs(
         root = None if audio_root is None else Path(audio_root)
         found = AudioFolders(path.parent, root).find_all(files)
         notes += way_notes(found)
-    clips, places = _clips_of(found, [*prompts, *prompts])
+        found = [replace(one, path=_tidy(one.path)) for one in found]
+    # What is predicted of an id is predicted, whatever its prompt.
+    texts = [*prompts, *prompts] if are_files else [""] * (2 * n)
+    clips, places = _clips_of(found, texts)
     unclear = [_unclear(one) for one in found]
     reasons = [
         "; ".join(f"{side}: {why}" for side, why in zip("ab", both, strict=True) if why)
@@ -218,6 +221,11 @@ def _about_columns(taken: Mapping[str, str]) -> list[str]:
     return [f"columns: {listed}"]
 
 
+def _tidy(path: str) -> str:
+    """A path in the form in which equal files are equal; "" stays."""
+    return os.path.normpath(path) if path else ""
+
+
 def _unclear(found: FoundAudio) -> str:
     """Why a cell leads to no clip, or ""."""
     if not found.path:
@@ -237,7 +245,7 @@ def _clips_of(
         if _unclear(one):
             places.append(NOWHERE)
             continue
-        clip = (os.path.normpath(one.path), prompt)
+        clip = (one.path, prompt)
         places.append(place_of.setdefault(clip, len(place_of)))
 
     # One file with two prompts is two clips, whose ids have to differ.

@@ -157,6 +157,23 @@ class _Aspect:
             scores=scores,
         )
 
+    def is_of_ratings(self, pair: _Compared) -> bool:
+        """Whether both systems of a pair are rated."""
+        return bool(self.is_rated[pair.a] and self.is_rated[pair.b])
+
+    def size(self, pair: _Compared) -> float:
+        """Numbers of `unit` that each system of a pair has, their harmonic mean."""
+        if self.is_of_ratings(pair):
+            rated = self.sample.rated_per_system[[pair.a, pair.b]]
+            return float(2 / np.sum(1 / rated))
+        return pair.scores.size
+
+    def unit(self, pair: _Compared) -> str:
+        """What a difference would be surer with more of."""
+        if self.is_of_ratings(pair):
+            return "rated clips"
+        return "prompts" if pair.scores.paired else "clips"
+
     def _of_ratings(self, weights: Mapping[int, float]) -> Estimate:
         assert self._powered is not None
         dense = np.zeros(self.sample.n_systems)
@@ -249,12 +266,13 @@ def _row(
             pair.estimate.value,
             pair.clips,
             pair.systems.variance,
-            size=pair.scores.size,
+            size=of.size(pair),
             counts=(n_comparisons, level),
         ),
         "smallest": np.inf if smallest > width else smallest,
         "error_clips": float(np.sqrt(pair.clips.variance)),
         "error_systems": float(np.sqrt(pair.systems.variance)),
+        "unit": of.unit(pair),
         "why": _why_unknown(of, pair),
     }
 
@@ -267,8 +285,10 @@ def _why_unknown(of: _Aspect, pair: _Compared) -> str:
         if of.sample.clips_per_system[k] == 1
     ]
     if single:
+        verb = "has" if len(single) == 1 else "have"
         return (
-            f"{' and '.join(single)} has one clip, which does not tell how clips differ"
+            f"{' and '.join(single)} {verb} one clip, which does not tell how clips "
+            "differ"
         )
     if pair.scores.paired:
         return "the difference is the same in every prompt"
@@ -327,10 +347,10 @@ def _notes(prepared: Sequence[_Aspect], n_comparisons: int) -> list[str]:
 
 def _note_on_errors(of: _Aspect, is_one_of_many: bool) -> str:
     """What the intervals of an aspect count."""
-    where = f"{of.name}: " if is_one_of_many else ""
+    where = f"In {of.name}, " if is_one_of_many else ""
     n_rated = int(of.is_rated.sum())
     if n_rated == len(of.is_rated):
-        return (
+        return _capital(
             f"{where}all systems have rated clips: their means are those of ratings, "
             "powered by predictions."
         )
@@ -342,14 +362,18 @@ def _note_on_errors(of: _Aspect, is_one_of_many: bool) -> str:
         )
     error = of.scored.error
     if error is None:
-        return (
+        return _capital(
             f"{where}intervals count clips and prompts alone: how far the predictor is "
             "off on systems that nobody has rated is not known, and they are too "
             f"narrow for what listeners would say.{rated}"
         )
-    return (
+    return _capital(
         f"{where}intervals count clips, prompts, and the stack's own error on systems "
         f"that nobody has rated: a standard deviation of {error.variance**0.5:.2g}, "
         f"learnt from {error.n_systems} systems left out of its fit; systems unlike "
         f"these may be further off.{rated}"
     )
+
+
+def _capital(sentence: str) -> str:
+    return sentence[0].upper() + sentence[1:]

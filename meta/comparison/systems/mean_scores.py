@@ -117,6 +117,7 @@ class MeanScores:
             for variance, of, n in zip(variances, known, n_prompts, strict=True)
         ]
         self._n_prompts = n_prompts
+        self._differences: dict[tuple[int, int], Difference] = {}
         self._of_clips = _variances_of_clips(sample, self.means)
 
     def mean(self, system: int) -> Estimate:
@@ -125,6 +126,11 @@ class MeanScores:
 
     def difference(self, a: int, b: int) -> Difference:
         """The mean score of system `b` minus that of `a`."""
+        if (a, b) not in self._differences:
+            self._differences[a, b] = self._difference(a, b)
+        return self._differences[a, b]
+
+    def _difference(self, a: int, b: int) -> Difference:
         of_a = self.cells.of_system(a)
         of_b = self.cells.of_system(b)
         in_a, in_b = self.cells.shared(a, b)
@@ -197,8 +203,12 @@ class Cells:
         """Places of the cells of two systems that are of the same prompts."""
         of_a = self.of_system(a)
         of_b = self.of_system(b)
+        # Prompts of a system are in order, each once.
         _, in_a, in_b = np.intersect1d(
-            self.prompt[of_a], self.prompt[of_b], return_indices=True
+            self.prompt[of_a],
+            self.prompt[of_b],
+            assume_unique=True,
+            return_indices=True,
         )
         return of_a[in_a], of_b[in_b]
 

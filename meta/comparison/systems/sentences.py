@@ -18,8 +18,8 @@ def sentence(row: Mapping[str, Any], *, level: float, many: bool, where: str) ->
     Parameters
     ----------
     row : of `SystemComparison.differences`, but for ``said``; and ``smallest``, the
-        true difference that would have been shown, and ``why``, the reason why nothing
-        is known of the error
+        true difference that would have been shown, ``unit``, what more of would show
+        it, and ``why``, the reason why nothing is known of the error
     level : a difference is shown when ``p_holm`` is at most one minus this
     many : whether p-values are adjusted over several comparisons
     where : the aspect, as `` in mi``, or ""
@@ -58,9 +58,9 @@ def _shown(row: Mapping[str, Any], *, many: bool, where: str) -> str:
 
 
 def _preference(name: str, shares: list[float], *, paired: bool) -> str:
-    of_two = "of one prompt" if paired else "one of each,"
+    of_two = " of one prompt" if paired else ", one of each,"
     share, low, high = (100 * share for share in shares)
-    text = f"of two clips {of_two} {name}'s is preferred in {share:.0f} %"
+    text = f"of two clips{of_two} {name}'s is preferred in {share:.0f} %"
     return f"{text} [{low:.0f}, {high:.0f}]" if math.isfinite(low) else text
 
 
@@ -84,7 +84,7 @@ def _unshown(row: Mapping[str, Any], *, many: bool, where: str) -> str:
 def _needed(row: Mapping[str, Any]) -> str:
     """How many clips would show a difference of the size seen."""
     needed = row["clips_needed"]
-    what = "prompts" if row["paired"] else "clips"
+    what = row["unit"]
     if math.isfinite(needed) and needed <= _MOST_CLIPS:
         return (
             f"about {needed:.0f} more {what} of each would be needed to show a "

@@ -12,7 +12,7 @@ from base_models.bins import ScoreBins
 from base_models.errors import UsageError
 from ensemble.estimator.base_model_files import files_of
 from ensemble.estimator.input_rows import rows_of
-from ensemble.estimator.prediction_inputs import as_tables
+from ensemble.estimator.prediction_inputs import Join, as_tables
 from ensemble.estimator.save_and_load import write_stack
 from ensemble.estimator.stacked_mos import StackedMOS
 from meta.learners.weighted_scores import Simplex
@@ -246,3 +246,13 @@ def test_a_stack_from_disk_is_fitted_again_as_it_was(tmp_path):
 def test_what_cannot_be_joined_is_refused(predictions, labels, message):
     with pytest.raises(UsageError, match=message):
         StackedMOS.from_predictions(predictions, labels)
+
+
+def test_a_join_prints_numbers_and_not_its_thousands_of_ids():
+    ids = tuple(f"clip-{k}" for k in range(5000))
+    whole = Join(ids, (), (), {})
+    assert repr(whole) == "Join(5000 clips)"
+    lossy = Join(ids, ids[:3], ids[:2], {"dora": ids[:1]})
+    assert repr(lossy) == (
+        "Join(5000 clips, 3 without_label, 2 without_prediction, missing in 'dora')"
+    )

@@ -1,0 +1,36 @@
+"""Take the picture of a report that README.md shows.
+
+``python docs/scripts/take_picture.py REPORT.html`` opens the page in the Chromium of
+this machine and writes the top of it to ``docs/images/report.png``. The picture is of
+the demo, whose report says so itself.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+from playwright.sync_api import sync_playwright
+
+PICTURE = Path(__file__).parents[1] / "images" / "report.png"
+WIDTH = 1000
+HEIGHT = 760
+
+
+def take_picture(report: Path, picture: Path = PICTURE) -> None:
+    """Write a picture of the top of a report."""
+    with sync_playwright() as drivers:
+        browser = drivers.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
+        )
+        page = browser.new_page(
+            viewport={"width": WIDTH, "height": HEIGHT}, color_scheme="light"
+        )
+        page.goto(report.absolute().as_uri())
+        page.screenshot(path=picture)
+        browser.close()
+
+
+if __name__ == "__main__":
+    take_picture(Path(sys.argv[1]))
