@@ -76,8 +76,9 @@ def read_rating_file(path: str | os.PathLike[str]) -> pd.DataFrame:
     ratings : DataFrame
         ``rater_id, clip_id, audio``, ``system_id`` and ``prompt`` where clips have
         them, a float column for each aspect (NaN where it was not rated), ``status``
-        (rated, cannot_judge, broken), ``plays``, ``listened_seconds``, ``rating_time`` (s from the page to
-        the answer), ``n_answers`` (corrections included) and ``timestamp`` (UTC).
+        (rated, cannot_judge, broken), ``plays``, ``listened_seconds``,
+        ``rating_time`` (s from the page to the answer), ``n_answers`` (corrections
+        included) and ``timestamp`` (UTC).
         ``attrs["scale"]`` are the ends of the scale, ``attrs["aspects"]`` maps aspects
         to their columns.
 
