@@ -1,8 +1,8 @@
 """Take the picture of a report that README.md shows.
 
 ``python docs/scripts/take_picture.py REPORT.html`` opens the page in the Chromium of
-this machine and writes its first section to ``docs/images/report.png``. The picture is of
-the demo, whose report says so itself.
+this machine and writes its first section to ``docs/images/report.png``. The picture is
+of the demo, whose report says so itself.
 """
 
 from __future__ import annotations
