@@ -2,7 +2,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 BENCH ?= tests/benchmarks
 
-.PHONY: help demo test bench lock hooks clean
+.PHONY: help demo test docs bench lock hooks clean
 .DELETE_ON_ERROR:
 
 help:  ## what there is to make
@@ -39,6 +39,10 @@ test: .venv/.developing .venv/.encoders  ## lint, types, tests with coverage, an
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report
 
+docs: .venv/.developing  ## the pages of docs/ as a site that needs no network, in site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	@echo "site/index.html; with its search: $(BIN)/python -m http.server --directory site"
+
 bench: .venv/.developing  ## ratios of speed and memory, into tests/benchmarks/RESULTS.md
 	OMP_NUM_THREADS=$$(nproc) $(BIN)/python -m pytest -q -o addopts=--import-mode=importlib \
 		-o python_files='bench_*.py' -o python_functions='bench_*' -o pythonpath='tests tests/benchmarks' \
@@ -51,4 +55,4 @@ hooks: .venv/.developing  ## lint and types before every commit (wants the tool 
 	pre-commit install
 
 clean:  ## remove the environment and all caches
-	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache .coverage*
+	rm -rf .venv site .pytest_cache .ruff_cache .mypy_cache .coverage*

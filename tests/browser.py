@@ -4,6 +4,11 @@
 watched until the test has ended: an error on the console, an exception of a script, or
 a request that leaves this machine fails the test. Where no Chromium is installed, the
 tests that ask for it are skipped, with the reason in the summary.
+
+Notes
+-----
+Pages of the server forbid ``eval`` (content security policy), which Playwright's
+``wait_for_function`` needs; wait for a selector instead, such as ``#next:enabled``.
 """
 
 import contextlib
@@ -132,7 +137,8 @@ def open_page(chromium):
             watch.follow(context)
             watches.append(watch)
             page = context.new_page()
-            page.set_default_timeout(10_000)
+            # Long, since a machine that runs tests is busy.
+            page.set_default_timeout(30_000)
             return page
 
         yield opened

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import subprocess
 import sys
 
 import pytest
 from builders import ROOT
+from page_blocks import blocks_of
 
 from base_models import encoders
 
-PAGE = ROOT / "docs" / "encoders.md"
+PAGE = ROOT / "docs" / "how-to" / "encoders.md"
 GROUP = "stackedmos.encoders"
 AFFINE = """
 from dataclasses import replace
@@ -77,14 +77,14 @@ AFFINE_NAMES = ("plain", "tiny", "loud", "large", "mixed", "declared", "words")
 
 def page_files():
     """The files of the example package, as the page on encoders has them, by name."""
-    blocks = re.findall(r"\n`([\w./]+)`\n\n```\w+\n(.*?)```", PAGE.read_text(), re.S)
-    return dict(blocks)
+    files = [block for block in blocks_of(PAGE) if block.file]
+    return {block.file.removeprefix("band-levels/"): block.text for block in files}
 
 
 def page_check():
     """How the page calls the conformance checks."""
-    blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.S)
-    (check,) = [block for block in blocks if "check_encoder(" in block]
+    blocks = [block.text for block in blocks_of(PAGE)]
+    (check,) = [text for text in blocks if "report = check_encoder(" in text]
     return check
 
 

@@ -27,6 +27,7 @@ from base_models.clips.columns import (
     only_column,
 )
 from base_models.clips.labels import SCALE, read_scores
+from base_models.clips.listening_tests.known_scales import known_scales
 from base_models.clips.listening_tests.listening_test import ListeningTest
 from base_models.clips.listening_tests.rating_options import (
     AS_THEY_ARE,
@@ -116,7 +117,7 @@ def read_ratings(
     if ratings.empty:
         raise UsageError(f"{path} holds no ratings.")
 
-    known = {} if test is None else test.scales
+    known = _scales_said(test, table)
     for aspect, column in column_of.items():
         cells = options.reading.without_codes(table.columns[column])
         codeless = replace(table, columns={**table.columns, column: cells})
@@ -385,17 +386,23 @@ def known_rating_scales(
     path, aspects, columns, options : as `read_ratings` takes them
     """
     test = read_listening_test(Path(path), options)
-    if test is None or not test.scales:
+    # Lists of a MusicEval tree say no scale.
+    if test is None and not _is_table(Path(path)):
         return {}
     names = list(aspects)
-    _, column_of = _read_table(
+    table, column_of = _read_table(
         Path(path), names, columns or {}, test=test, problems=Problems(0)
     )
+    known = _scales_said(test, table)
     return {
-        aspect: test.scales[column]
-        for aspect, column in column_of.items()
-        if column in test.scales
+        aspect: known[column] for aspect, column in column_of.items() if column in known
     }
+
+
+def _scales_said(test: ListeningTest | None, table: TextTable) -> dict[str, Scale]:
+    """The scales of columns, as the layout of an export or their names say them."""
+    # A table in which no clip has two raters is no layout of its own.
+    return known_scales(table.columns, {}) if test is None else dict(test.scales)
 
 
 def check_has_columns(

@@ -2,8 +2,8 @@
 
 Another package adds an encoder by an entry point of the group `GROUP` that names an
 `EncoderSpec`. Once it is installed, the encoder's name can be used wherever the
-built-in names can. ``docs/encoders.md`` shows a whole package and says what an encoder
-must do.
+built-in names can. ``docs/how-to/encoders.md`` shows a whole package and says what an
+encoder must do.
 """
 
 from __future__ import annotations

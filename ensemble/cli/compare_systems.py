@@ -509,22 +509,14 @@ def _put_report(
     options: Namespace, found: _Compared, comparison: SystemComparison
 ) -> None:
     """Write the page of ``--report``."""
-    from ensemble.compare_systems import scored_frame
-    from ensemble.reporting.answers.answer_content import AnswerContent, Background
+    from ensemble.answered_clips import answered_clips
+    from ensemble.reporting.answers.answer_content import Background
 
-    scores = found.scores
-    unscored = (
-        {clip.clip_id: clip.reason for clip in scores.set_aside} if scores else {}
-    )
-    content = AnswerContent(
-        frame=scored_frame(found.data, scores),
-        aspects=found.data.aspects,
-        unscored=unscored,
+    content = answered_clips(
+        found.data,
+        comparison,
+        scores=found.scores,
         level=options.interval_level,
-        scales=found.data.scales,
-        left_out=scores.left_out if scores else (),
-        distributions=scores.distributions if scores else None,
-        comparison=comparison,
         background=Background(
             stack=found.stack.name if found.stack else "",
             learnt_from=len(found.known.fitted_on),

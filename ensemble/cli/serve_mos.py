@@ -5,6 +5,7 @@ Exit code 0 when it is stopped by Ctrl-C or SIGTERM, 2 when it cannot start.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import socket
@@ -34,7 +35,9 @@ from ensemble.cli.shared.output.output_files import (
 from ensemble.cli.shared.saved_stacks.stacks import load_stack
 from ensemble.cli.shared.serve.rating_page_options import (
     add_rating_page_options,
+    export_ratings,
     rating_settings,
+    say_rating,
 )
 from ensemble.screen.streams import put_line
 from ensemble.workspace import Workspace
@@ -51,6 +54,12 @@ _EXAMPLES = {
     "serve_mos": "the stack of the last fit_meta, on a page of this machine",
     "serve_mos shared/stack --port 0 --open": "another stack; open the browser",
     "serve_mos --host 0.0.0.0 --token new": "for others in your network, with a token",
+    "serve_mos --rate plan.csv --raters r1 r2": (
+        "a listening test of the clips that rate_less chose"
+    ),
+    "serve_mos --export-ratings ratings.sqlite -o ratings.csv": (
+        "its ratings, as rate_less and fit_meta read them"
+    ),
 }
 
 
@@ -136,6 +145,8 @@ def _add_limit_options(parser: Options) -> None:
 
 def _main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
+    if options.export_ratings:
+        return export_ratings(options)
     check_outputs({"--json": options.json}, inputs=())
     return _serve(options)
 
@@ -146,16 +157,20 @@ def _serve(options: Namespace) -> int:
     from ensemble.server.run import address_of, listen, run
 
     settings = _settings(options)
-    rating = rating_settings(options)
-    with (
-        listen(settings) as listening,
-        tempfile.TemporaryDirectory(prefix="serve_mos-") as folder,
-    ):
+    with contextlib.ExitStack() as stack:
+        rating = rating_settings(options)
+        if rating is not None:
+            stack.callback(rating.close)
+        listening = stack.enter_context(listen(settings))
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="serve_mos-"))
         intake = None
-        if options.stack or rating is None or _has_stack(options):
+        # Whoever rates must not see scores, unless a stack is named on purpose.
+        if options.stack or rating is None:
             intake = _intake(options, settings, folder=Path(folder))
         app = create_app(settings, rating=rating, intake=intake)
         _say_address(options, settings, address_of(listening))
+        if rating is not None:
+            say_rating(rating, address_of(listening), settings.token)
         queue = None if intake is None else intake.queue
         run(app, listening, queue, say=say)
     say("stopped")
@@ -191,10 +206,6 @@ def _settings(options: Namespace) -> ServerSettings:
             "one), or let everybody in with --without-token."
         )
     return settings
-
-
-def _has_stack(options: Namespace) -> bool:
-    return Workspace(Path(options.artifacts)).has("stack")
 
 
 def _intake(options: Namespace, settings: ServerSettings, folder: Path) -> Intake:

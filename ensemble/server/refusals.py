@@ -75,7 +75,6 @@ def refusal_response(request: Request, refusal: Refusal) -> Response:
             headers=refusal.headers,
             title=_TITLES.get(refusal.status, _OTHERS),
             message=str(refusal),
-            clip=refusal.clip,
             request_id=request_id,
         )
     error = {

@@ -103,8 +103,6 @@ class Job:
         Refusal
             When time is up, or nobody waits for it.
         """
-        if self._is_abandoned:
-            raise Refusal(503, "abandoned", "Nobody waited for these scores any more.")
         if time.monotonic() > self.deadline:
             raise Refusal(
                 504,
@@ -112,6 +110,8 @@ class Job:
                 "There was no time left for these clips; send fewer at a time, or "
                 "start the server with a larger --timeout.",
             )
+        if self._is_abandoned:
+            raise Refusal(503, "abandoned", "Nobody waited for these scores any more.")
 
     def _run(self) -> None:
         self.future.set_running_or_notify_cancel()

@@ -20,7 +20,7 @@ MAX_BODY = 16_384
 """Bytes of an answer; what the page sends has a few hundred."""
 
 MAX_CODE = 64
-LATE_SECONDS = 0.5
+LATE_SECONDS = 0.25
 """By which a player may report less than the length of a clip."""
 _SUBMISSION = re.compile(r"[0-9a-f]{32}")
 _FIELDS = {

@@ -88,7 +88,8 @@ def _counted(
         counted[status] = _per_name(counted[key], found)
     for aspect in aspects:
         counted[aspect] = counted[key].map(groups[aspect].mean())
-    counted["last"] = counted[key].map(groups["timestamp"].max()).fillna("")
+    last = groups["timestamp"].max().to_dict()
+    counted["last"] = [last.get(name, "") for name in counted[key]]
     return counted
 
 

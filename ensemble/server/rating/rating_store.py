@@ -113,6 +113,14 @@ class RatingStore:
         """Leave the file to another server."""
         self._lock.close()
 
+    def n_answered(self) -> int:
+        """How many clips have an answer, of all raters together."""
+        with reading(self.path) as connection:
+            counted = connection.execute(
+                "SELECT COUNT(*) FROM (SELECT DISTINCT rater, clip FROM answers)"
+            ).fetchone()
+        return int(counted[0])
+
     # ---- raters
 
     def join(self, text: str, allowed: Collection[str] = ()) -> str:

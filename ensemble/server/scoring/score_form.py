@@ -139,6 +139,8 @@ def _request_of(form: FormData, folder: Path, limits: Limits) -> ScoreRequest:
 def _files(form: FormData, field: str) -> list[UploadFile]:
     found = []
     for value in form.getlist(field):
+        if value == "":
+            continue
         if isinstance(value, str):
             # A program that sends a path in the place of a file would wait for a read
             # that never happens.

@@ -13,6 +13,7 @@ from starlette.routing import BaseRoute, Route
 
 from base_models.clips.audio import USED_SECONDS
 from ensemble.formats import encode_scores
+from ensemble.reporting.answers.terms import aspect_terms
 from ensemble.scoring.demo_note import DEMO_NOTE
 from ensemble.server.pages import page
 from ensemble.server.refusals import Refusal, refusal_response, wants_page
@@ -22,6 +23,7 @@ from ensemble.server.scoring.score_views import (
     clip_views,
     differences,
     media_type,
+    sentence,
     state_words,
     two_chosen,
 )
@@ -43,6 +45,7 @@ class ScorePage:
     def __init__(self, intake: Intake) -> None:
         self.intake = intake
         self._facts = stack_facts(intake.scorer.stack, intake.scorer.name)
+        self._terms = aspect_terms(intake.scorer.stack.aspects_)
 
     def routes(self) -> list[BaseRoute]:
         """Addresses of the pages."""
@@ -64,6 +67,7 @@ class ScorePage:
             "score.html.j2",
             title="Score clips",
             stack=self._facts,
+            terms=self._terms,
             limits=self.intake.limits,
             levels=_LEVELS,
             demo_note=DEMO_NOTE if self._facts["is_demo"] else "",
@@ -109,6 +113,7 @@ class ScorePage:
             clips=views,
             notes=self._notes(scored),
             level=scored.request.level,
+            terms=self._terms,
             n_scored=sum(not clip.reason for clip in views),
             most_pictures=MOST_PICTURES,
         )
@@ -135,7 +140,10 @@ class ScorePage:
             address=request.url.path.removesuffix("/compare"),
             clips=views,
             pair=(("A", views[first]), ("B", views[second])),
-            differences=differences(scored, first, second),
+            differences=differences(
+                scored, self.intake.scorer.stack.final_estimator_, first, second=second
+            ),
+            terms=self._terms,
             level=scored.request.level,
             notes=self._notes(scored),
         )
@@ -192,7 +200,7 @@ class ScorePage:
 
     def _notes(self, scored: ScoredUpload) -> list[str]:
         demo = [DEMO_NOTE] if self._facts["is_demo"] else []
-        return [note[:1].upper() + note[1:] for note in (*demo, *scored.notes)]
+        return [sentence(note) for note in (*demo, *scored.notes)]
 
 
 def _no_such_file() -> Refusal:

@@ -15,10 +15,12 @@ from base_models.clip_status import OK
 from base_models.scales import Scale
 from ensemble.reporting.page_parts.strip_svg import strip_svg
 from ensemble.reporting.section import Strip
+from ensemble.scoring.pairs.compare_pairs import distributions_of, factors_of
+from ensemble.server.scoring.cures import cure_of
 from ensemble.server.scoring.scorer import ScoredUpload
-from meta.comparison.compared_rows import STACK
 from meta.comparison.preference import preference
-from meta.score_columns import FLAGS, REASON, STATUS, bin_columns
+from meta.regressor import MetaRegressor
+from meta.score_columns import FLAGS, REASON, STATUS
 
 _PLAYED = {
     b"RIFF": "audio/wav",
@@ -30,6 +32,10 @@ _PLAYED = {
     b"\xff\xf2": "audio/mpeg",
 }
 """First bytes of what browsers play, and what it is called."""
+
+
+_GUESS = 0.6
+"""Chance below which nobody should choose by it."""
 
 
 @dataclass(frozen=True)
@@ -124,22 +130,25 @@ class DifferenceView:
             return "The two clips have equal scores."
         better = "B" if self.difference > 0 else "A"
         share = self.preferred if better == "B" else 1 - self.preferred
-        return (
+        said = (
             f"{better} scores {size:.2f} higher; the chance that listeners rate it "
-            f"higher is {share:.0%}."
+            f"higher is {100 * share:.0f} %"
+        )
+        return (
+            f"{said}, little more than a coin says." if share < _GUESS else f"{said}."
         )
 
 
 def clip_views(scored: ScoredUpload) -> list[ClipView]:
     """The clips of an upload, in its order."""
-    bins_of = _bins_of(scored)
+    distributions = _distributions(scored)
     views = []
     rows = scored.scores.frame.to_dict("records")
     for number, (row, clip) in enumerate(zip(rows, scored.request.clips, strict=True)):
         is_scored = row[STATUS] == OK
         aspects = tuple(
-            _aspect_view(name, row, scored, bins=bins_of.get((clip.clip_id, name)))
-            for name in scored.scores.aspects
+            _aspect_view(name, row, scored, bins=distributions[number, k])
+            for k, name in enumerate(scored.scores.aspects)
         )
         views.append(
             ClipView(
@@ -148,7 +157,7 @@ def clip_views(scored: ScoredUpload) -> list[ClipView]:
                 clip.clip_id,
                 prompt=scored.request.facts.prompts[number],
                 system=scored.request.facts.systems[number],
-                reason="" if is_scored else _sentence(str(row[REASON])),
+                reason="" if is_scored else _why(row, clip.name),
                 flags=tuple(
                     flag.replace("_", " ") for flag in str(row[FLAGS] or "").split()
                 ),
@@ -161,20 +170,38 @@ def clip_views(scored: ScoredUpload) -> list[ClipView]:
     return views
 
 
-def differences(scored: ScoredUpload, first: int, second: int) -> list[DifferenceView]:
-    """How the clip `second` differs from `first`, aspect by aspect."""
-    bins_of = _bins_of(scored)
-    ids = [clip.clip_id for clip in scored.request.clips]
+def differences(
+    scored: ScoredUpload, regressor: MetaRegressor, first: int, second: int
+) -> list[DifferenceView]:
+    """How the clip `second` differs from `first`, aspect by aspect.
+
+    Parameters
+    ----------
+    scored : ScoredUpload
+    regressor : MetaRegressor
+        Of the stack; it knows how alike the errors of two clips are.
+    first, second : int
+        Numbers of clips.
+    """
+    distributions = _distributions(scored)
+    facts = scored.request.facts
+    same_system = np.array([_is_one(facts.systems, first, second)])
+    same_prompt = np.array([_is_one(facts.prompts, first, second)])
     frame = scored.scores.frame
     views = []
-    for name in scored.scores.aspects:
+    for k, name in enumerate(scored.scores.aspects):
         change = float(frame[name].iloc[second]) - float(frame[name].iloc[first])
-        bins = [bins_of.get((ids[place], name)) for place in (first, second)]
-        share = float("nan")
-        if bins[0] is not None and bins[1] is not None:
-            share = float(preference(bins[1], bins[0]))
-        views.append(DifferenceView(name, change, share))
+        factors = factors_of(regressor, name, same_system, same_prompt)
+        share = preference(
+            distributions[[second], k], distributions[[first], k], factors
+        )
+        views.append(DifferenceView(name, change, float(share[0])))
     return views
+
+
+def _is_one(names: Sequence[str], first: int, second: int) -> bool:
+    """Whether two clips have a name in common; two without one have nothing."""
+    return names[first] != "" and names[first] == names[second]
 
 
 def media_type(path: Path) -> str:
@@ -184,29 +211,19 @@ def media_type(path: Path) -> str:
     return next((kind for magic, kind in _PLAYED.items() if head.startswith(magic)), "")
 
 
-def _bins_of(scored: ScoredUpload) -> dict[tuple[str, str], np.ndarray]:
-    """Clip id and aspect → distribution of the stack over the bins."""
-    distributions = scored.scores.distributions
-    if distributions is None:
-        return {}
-    own = distributions.frame[distributions.frame["model"] == STACK]
-    bins_of = {}
-    for aspect in distributions.aspects:
-        columns = bin_columns(aspect, distributions.bins.count)
-        values = own[columns].to_numpy(dtype=float)
-        for clip, bins in zip(own["clip_id"], values, strict=True):
-            if np.isfinite(bins).all():
-                bins_of[str(clip), aspect] = bins
-    return bins_of
+def _distributions(scored: ScoredUpload) -> np.ndarray:
+    """Distributions (clips, aspects, bins) of the stack, NaN where there is none."""
+    ids = [clip.clip_id for clip in scored.request.clips]
+    return distributions_of(scored.scores, ids)
 
 
 def _aspect_view(
     name: str,
     row: Mapping[str, Any],
     scored: ScoredUpload,
-    bins: np.ndarray | None,
+    bins: np.ndarray,
 ) -> AspectView:
-    if bins is None or pd.isna(row[name]):
+    if not np.isfinite(bins).all() or pd.isna(row[name]):
         return AspectView(name, None)
     scale = scored.scores.scales.get(name, Scale(1, 5))
     strip = Strip(
@@ -219,6 +236,12 @@ def _aspect_view(
         level=scored.request.level,
     )
     return AspectView(name, strip, float(row.get(f"{name}_sd", float("nan"))))
+
+
+def _why(row: Mapping[str, Any], name: str) -> str:
+    """Why a clip has no scores, and what to do; its name stands above."""
+    reason = str(row[REASON]).removeprefix(f"{name}: ").removeprefix(f"'{name}': ")
+    return f"{sentence(reason)} {cure_of(str(row[STATUS]))}"
 
 
 def _facts(row: Mapping[str, Any]) -> str:
@@ -235,8 +258,10 @@ def _number(row: Mapping[str, Any], column: str, words: str) -> str:
     return "" if value is None or pd.isna(value) else words.format(value)
 
 
-def _sentence(reason: str) -> str:
-    return reason[:1].upper() + reason[1:]
+def sentence(note: str) -> str:
+    """A note with a capital letter and a full stop."""
+    stop = "" if note.endswith((".", ")", "!")) else "."
+    return f"{note[:1].upper()}{note[1:]}{stop}"
 
 
 def state_words(position: int, done: int, total: int) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from base_models.clip_status import OK
+from base_models.clips.read_clips import SetAside
 from base_models.errors import StackedMOSError, UsageError, some
 from base_models.scales import Scale
 from ensemble.attention.explain import explain_clips, file_name
@@ -21,6 +22,7 @@ from ensemble.scoring.audio_files import length_note
 from ensemble.scoring.score_clips import IntervalSettings, score_clips
 from ensemble.scoring.score_windows import WindowedScores, score_windows
 from ensemble.server.refusals import Refusal
+from ensemble.server.scoring.cures import cure_of
 from ensemble.server.scoring.score_form import ScoreRequest
 from ensemble.server.scoring.upload_store import UploadStore
 from ensemble.server.work_queue import Job
@@ -112,7 +114,9 @@ class Scorer:
         frame = _named_frame(scores.frame, request)
         _refuse_without_scores(frame)
         return ScoredUpload(
-            scores=replace(scores, frame=frame),
+            scores=replace(
+                scores, frame=frame, set_aside=_named_set_aside(scores, request)
+            ),
             request=request,
             notes=(*request.facts.notes, *notes),
             pictures=pictures,
@@ -226,6 +230,13 @@ def _named_frame(frame: pd.DataFrame, request: ScoreRequest) -> pd.DataFrame:
     return named
 
 
+def _named_set_aside(scores: Scores, request: ScoreRequest) -> tuple[SetAside, ...]:
+    return tuple(
+        replace(clip, reason=_with_names(clip.reason, request))
+        for clip in scores.set_aside
+    )
+
+
 def _with_names(text: str, request: ScoreRequest) -> str:
     for clip in request.clips:
         text = text.replace(str(clip.path), clip.name)
@@ -238,9 +249,13 @@ def _refuse_without_scores(frame: pd.DataFrame) -> None:
         return
     first = bad.iloc[0]
     others = "" if len(bad) == 1 else f" (and {len(bad) - 1} clips more)"
+    reason = str(first[REASON])
+    if first["audio"] not in reason:
+        reason = f"{first['audio']}: {reason}"
+    cure = cure_of(str(first[STATUS]))
     raise Refusal(
         422,
         str(first[STATUS]),
-        f"No clip could be scored. {first['audio']}{others}: {first[REASON]}",
+        f"No clip could be scored: {reason.rstrip('.')}{others}. {cure}",
         clip=str(first["audio"]),
     )

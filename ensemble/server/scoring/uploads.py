@@ -10,7 +10,7 @@ from pathlib import Path
 
 from starlette.datastructures import UploadFile
 
-from base_models.clips.audio import LENGTH_TOLERANCE, declared_seconds
+from base_models.clips.audio import declared_seconds
 from base_models.clips.audio_files.containers.check_container import KINDS
 from base_models.clips.segments.reference import stem_of
 from ensemble.server.refusals import Refusal
@@ -117,7 +117,7 @@ def store_clips(
             shutil.copyfileobj(file.file, copy)
         _refuse_kind(path, name)
         seconds = declared_seconds(path)
-        if seconds > limits.seconds + LENGTH_TOLERANCE:
+        if seconds > limits.seconds:
             raise Refusal(
                 413,
                 "too_long",

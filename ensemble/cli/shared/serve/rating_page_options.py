@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlencode
 
 from jsonargparse import Namespace
 
@@ -15,9 +16,14 @@ from ensemble.cli.shared.clip_tables.clip_options import (
     clip_reading,
     refuse_table_options,
 )
-from ensemble.cli.shared.exit_codes import say, say_set_aside
+from ensemble.cli.shared.exit_codes import ALL_WELL, say, say_set_aside
 from ensemble.cli.shared.options import OptionGroup, Options, seed
-from ensemble.cli.shared.output.output_files import STDOUT, put_table
+from ensemble.cli.shared.output.output_files import (
+    STDOUT,
+    check_results,
+    put_json,
+    put_table,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -165,6 +171,10 @@ def rating_settings(options: Namespace) -> RatingSettings | None:
         When an option is of another form or is not for this, no clip can be rated, or
         the file of ratings is of another test or another server's.
     """
+    if options.out or options.history:
+        raise UsageError(
+            "-o and --history are of --export-ratings FILE; name the file of ratings."
+        )
     if not options.rate:
         given = [
             word for name, word in _OF_THE_TEST.items() if options[name] is not None
@@ -289,6 +299,32 @@ def _codes(words: Sequence[str] | None) -> tuple[str, ...]:
     return tuple(rater_code(word) for word in words)
 
 
+def say_rating(rating: RatingSettings, address: str, token: str) -> None:
+    """Say where raters go, and where the experimenter looks.
+
+    Parameters
+    ----------
+    rating : RatingSettings
+    address : str
+        Of the server, with a slash at the end or without.
+    token : str
+        What the server asks for, or "".
+    """
+    root = address.rstrip("/")
+    entry = {"token": token} if token else {}
+    n_clips = len(rating.store.clips)
+    n_done = rating.store.n_answered()
+    kept = f"; {n_done} answers are there already" if n_done else ""
+    say(f"a listening test of {n_clips} clips, kept in {rating.store.path}{kept}")
+    for_experimenter = _query({**entry, "key": rating.store.key})
+    say(f"for raters: {root}/rate{_query(entry)}")
+    say(f"for you alone: {root}/rate/progress{for_experimenter}")
+
+
+def _query(values: Mapping[str, str]) -> str:
+    return f"?{urlencode(values)}" if values else ""
+
+
 def export_ratings(options: Namespace) -> int:
     """Write the ratings in a file of ratings as a table.
 
@@ -301,12 +337,20 @@ def export_ratings(options: Namespace) -> int:
 
     if options.rate:
         raise UsageError("--export-ratings serves nothing: leave out --rate.")
+    check_results(options, inputs=(options.export_ratings,))
     read = read_history if options.history else read_rating_file
     table = read(options.export_ratings)
     if len(table) == 0:
         raise UsageError(f"'{options.export_ratings}' holds no ratings yet.")
     put_table(table, options.out or STDOUT)
-    n_raters = table["rater_id"].nunique()
-    n_clips = table["clip_id"].nunique()
-    say(f"{len(table)} answers of {n_raters} raters to {n_clips} clips")
-    return 0
+    counts = {
+        "answers": len(table),
+        "raters": int(table["rater_id"].nunique()),
+        "clips": int(table["clip_id"].nunique()),
+    }
+    say("{answers} answers of {raters} raters to {clips} clips".format(**counts))
+    if options.json:
+        put_json(
+            {"ratings": options.export_ratings, **counts}, options.json, "serve_mos"
+        )
+    return ALL_WELL

@@ -168,7 +168,7 @@ def test_a_refused_answer_leaves_nothing_behind(tmp_path):
         with pytest.raises(UsageError, match="no rating"):
             store.save(rater, answer_to(token, {"mi": 6.0, "ta": 1.0}))
         with pytest.raises(UsageError, match="Listen first"):
-            store.save(rater, answer_to(token, listened_seconds=SECONDS - 0.55))
+            store.save(rater, answer_to(token, listened_seconds=SECONDS - 0.3))
         assert store.next_position(rater) == 1
     assert len(read_history(tmp_path / "ratings.sqlite")) == 0
 
