@@ -115,7 +115,7 @@ def test_clips_of_one_system_are_refused_with_the_cure(scores):
         (["--a", "v1", "--b", "v2", "--pair-by", "x"], "--pair-by names a column"),
         (["scores.csv", "--names", "a", "b"], "--names is about the folders"),
         (["scores.csv", "--level", "95"], "--level lies between 0 and 1; got 95"),
-        (["nowhere.csv"], "nowhere.csv does not exist"),
+        (["nowhere.csv"], "There is no file nowhere.csv"),
         (
             ["scores.csv", "--by", "x", "--columns", "system=y"],
             "--by and --columns system= both name a column",
